@@ -1,0 +1,62 @@
+# make demo   from nothing: a virtual environment, padmask with everything, and a look at sample_data
+# make test   the same start, then the tests
+# make lint   style and types;  make format mends the style
+# make bench  padmask beside what people use instead
+
+# TensorFlow has builds for 3.11 to 3.13: the newest of these that is here, else any python3.
+PYTHON ?= $(shell for p in python3.13 python3.12 python3.11 python3; do \
+	command -v $$p >/dev/null 2>&1 && $$p -c 'import sys, venv, ensurepip; sys.exit(not (3, 11) <= sys.version_info[:2] < (3, 14))' 2>/dev/null \
+	&& echo $$p && exit; done; echo python3)
+VENV ?= .venv
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip --disable-pip-version-check
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test lint format bench clean
+
+help:
+	@sed -n 's/^# //p' $(MAKEFILE_LIST) | head -4
+
+$(BIN)/python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
+		|| { echo "padmask needs Python 3.11 or newer; $(PYTHON) is older. Say which: make PYTHON=python3.12"; exit 1; }
+	@$(PYTHON) -m venv $(VENV) \
+		|| { echo "$(PYTHON) has no venv module. On Debian: apt install python3-venv"; rm -rf $(VENV); exit 1; }
+
+# What is installed, as marks: they are made again when what they depend on changes.
+$(VENV)/.core: $(BIN)/python pyproject.toml
+	$(PIP) install --quiet --editable '.[dev]'
+	@touch $@
+
+$(VENV)/.verify: $(VENV)/.core
+	@if $(BIN)/python -c 'import sys; sys.exit(sys.version_info >= (3, 14))'; then \
+		echo "Installing TensorFlow, about 2 GiB ..."; $(PIP) install --quiet --editable '.[verify]'; \
+	else \
+		echo "TensorFlow has no build for this Python: what needs it is left out."; \
+	fi
+	@touch $@
+
+$(VENV)/.bench: $(VENV)/.verify
+	$(PIP) install --quiet --editable '.[bench]'
+	@touch $@
+
+demo: $(VENV)/.verify
+	@PATH="$(abspath $(BIN)):$$PATH" sh sample_data/demo.sh
+
+test: $(VENV)/.verify
+	$(BIN)/python -m pytest -q
+
+lint: $(VENV)/.core
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+format: $(VENV)/.core
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+bench: $(VENV)/.bench
+	$(BIN)/python tests/bench/bench.py
+
+clean:
+	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis dist

@@ -1,0 +1,49 @@
+"""Pad and mask sequence data, and prove that models ignore the padding.
+
+The public names load what they need when they are first used: importing `padmask` loads
+neither TensorFlow nor rich nor click, and not even NumPy.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+__version__ = "0.1.0"
+
+if TYPE_CHECKING:
+    from padmask.errors import PadmaskError as PadmaskError
+    from padmask.kernel import Padded as Padded
+    from padmask.kernel import sequence_mask as sequence_mask
+    from padmask.pipeline import pad_file as pad_file
+    from padmask.sequences import pad as pad
+    from padmask.sequences import pad_sequences as pad_sequences
+    from padmask.spec import Column as Column
+    from padmask.spec import MaskSpec as MaskSpec
+    from padmask.spec import PadSpec as PadSpec
+    from padmask.spec import RowPolicy as RowPolicy
+    from padmask.table import pad_table as pad_table
+
+_ROOMS = {
+    "PadmaskError": "errors",
+    "Padded": "kernel",
+    "sequence_mask": "kernel",
+    "pad_file": "pipeline",
+    "pad": "sequences",
+    "pad_sequences": "sequences",
+    "Column": "spec",
+    "MaskSpec": "spec",
+    "PadSpec": "spec",
+    "RowPolicy": "spec",
+    "pad_table": "table",
+}
+
+__all__ = ["__version__", *_ROOMS]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _ROOMS:
+        raise AttributeError(f"module 'padmask' has no attribute {name!r}")
+    return getattr(import_module(f"padmask.{_ROOMS[name]}"), name)
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

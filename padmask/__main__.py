@@ -1,0 +1,6 @@
+"""`python -m padmask`."""
+
+from padmask.cli import main
+
+if __name__ == "__main__":
+    main()

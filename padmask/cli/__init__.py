@@ -1,0 +1,97 @@
+"""The command line: parse, call one function, render, exit code. No arithmetic here.
+
+Exit codes: 0 done or verified; 1 the answer is no; 2 could not answer; 130 Ctrl-C.
+A command's module is imported when the command is called, so that `--version` and
+`--help` cost click alone.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+from importlib import import_module
+from typing import Any, NoReturn
+
+import click
+
+from padmask import __version__
+from padmask.errors import PadmaskError, did_you_mean
+
+COMMANDS = {"pad": "Pad or cut sequences to one length, with masks."}
+
+
+class _Commands(click.Group):
+    """A group that knows its commands by name and imports them when they are called."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in COMMANDS:
+            return None
+        command: click.Command = import_module(f"padmask.cli.{cmd_name}").command
+        return command
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        if args and args[0] not in COMMANDS:
+            ctx.fail(f"There is no command {args[0]!r}.{did_you_mean(args[0], list(COMMANDS))}")
+        return super().resolve_command(ctx, args)
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        with formatter.section("Commands"):
+            formatter.write_dl(list(COMMANDS.items()))
+
+
+@click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__, prog_name="padmask", message="%(prog)s %(version)s")
+def cli() -> None:
+    """Pad and mask sequence data, and prove that models ignore the padding.
+
+    A mask is True at real tokens and False at padding.
+    """
+
+
+def main() -> NoReturn:
+    """Run the command line and end the process with its exit code."""
+    signal.signal(signal.SIGTERM, _terminate)
+    sys.exit(run(sys.argv[1:]))
+
+
+def run(args: list[str]) -> int:
+    """Run the command line and return its exit code; what goes wrong is a sentence on stderr."""
+    try:
+        result: Any = cli.main(args, prog_name="padmask", standalone_mode=False)
+        sys.stdout.flush()
+        return result if isinstance(result, int) else 0
+    except click.exceptions.Exit as exit_:
+        return exit_.exit_code
+    except click.ClickException as error:
+        error.show()
+        return 2
+    except (KeyboardInterrupt, click.Abort):
+        return 130
+    except BrokenPipeError:
+        # The reader has seen enough, as in `| head`: that is no error. What Python would
+        # still flush at its end has nowhere to go.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+        return 0
+    except PadmaskError as error:
+        return _say(str(error))
+    except OSError as error:
+        place = f"{error.filename}: " if error.filename else ""
+        return _say(f"{place}{error.strerror or error}.")
+    except MemoryError:
+        return _say("Not enough memory. Choose a smaller --maxlen, such as p99, or fewer --batch-rows.")
+
+
+def _say(sentence: str) -> int:
+    click.echo(f"Error: {sentence}", err=True)
+    return 2
+
+
+def _terminate(*_: object) -> NoReturn:
+    # Raised like Ctrl-C, so that temporary files are taken away on the way out.
+    sys.exit(128 + signal.SIGTERM)

@@ -1,0 +1,87 @@
+"""Options that mean the same in every command."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+import click
+
+from padmask.spec import DTYPES
+
+Command = TypeVar("Command", bound=Callable[..., Any])
+
+
+def input_options(command: Command) -> Command:
+    """Add what says which rows are read and how they are padded."""
+    for option in reversed(
+        (
+            click.argument("inputs", nargs=-1, metavar="[INPUT]..."),
+            click.option(
+                "-c",
+                "--column",
+                "columns",
+                multiple=True,
+                metavar="NAME[:DTYPE][=VALUE]",
+                help="A sequence column to pad, its dtype and pad value; repeatable, cut at the same places. "
+                "Default: input_ids, else tokens, else the only list column.",
+            ),
+            click.option(
+                "--maxlen",
+                default="longest",
+                show_default=True,
+                metavar="N|longest|pNN",
+                help="Places in every row: a number, the longest row, or a percentile of the lengths such as "
+                "p95 or p99.9.",
+            ),
+            click.option(
+                "--padding",
+                type=click.Choice(["post", "pre"]),
+                default="post",
+                show_default=True,
+                help="Side of the padding. Keras's pad_sequences defaults to pre; its masking guide advises "
+                "post, which cuDNN's RNN kernels need.",
+            ),
+            click.option(
+                "--truncating",
+                type=click.Choice(["post", "pre"]),
+                default="post",
+                show_default=True,
+                help="Side at which longer rows are cut.",
+            ),
+            click.option(
+                "--value",
+                default=None,
+                metavar="V",
+                help="Pad value of columns without their own.  [default: 0, or '' for strings]",
+            ),
+            click.option(
+                "--dtype",
+                type=click.Choice(DTYPES),
+                default=None,
+                help="Of columns without their own.  [default: int32; float columns float32, strings string]",
+            ),
+            click.option(
+                "--pad-to-multiple-of",
+                type=click.IntRange(min=1),
+                default=None,
+                metavar="N",
+                help="Round a found length up to a multiple of N.",
+            ),
+            click.option(
+                "--input-format",
+                type=click.Choice(["jsonl", "parquet", "arrow"]),
+                default=None,
+                help="Format of the input.  [default: by suffix, else by the first bytes]",
+            ),
+            click.option(
+                "--limit",
+                type=click.IntRange(min=0),
+                default=None,
+                metavar="N",
+                help="Only the first N rows.",
+            ),
+        )
+    ):
+        command = option(command)
+    return command

@@ -1,0 +1,196 @@
+"""`padmask pad`."""
+
+from __future__ import annotations
+
+import json
+import sys
+from contextlib import nullcontext
+from typing import Any
+
+import click
+
+from padmask.cli.config import ConfiguredCommand
+from padmask.cli.options import input_options
+from padmask.errors import SpecError
+from padmask.spec import MASK_DTYPES, MaskSpec, PadSpec, RowPolicy, parse_maxlen
+
+
+@click.command("pad", cls=ConfiguredCommand)
+@input_options
+@click.option(
+    "-o",
+    "--output",
+    default="-",
+    metavar="PATH",
+    help="Where to; - is stdout. The format goes by the suffix: .jsonl, .parquet, .arrow, .npz, and .gz or "
+    ".zst after .jsonl.  [default: -]",
+)
+@click.option(
+    "--output-format",
+    type=click.Choice(["jsonl", "parquet", "arrow", "npz"]),
+    default=None,
+    help="Format of the output where no suffix names it.  [default: jsonl]",
+)
+@click.option(
+    "--mask-column",
+    default="mask",
+    show_default=True,
+    metavar="NAME",
+    help="Name of the mask. Hugging Face users want --mask-column attention_mask --mask-dtype int64.",
+)
+@click.option(
+    "--mask-dtype",
+    type=click.Choice(MASK_DTYPES),
+    default="bool",
+    show_default=True,
+    help="True or 1 is a real token.",
+)
+@click.option("--no-mask", is_flag=True, help="Write no mask.")
+@click.option("--overwrite-mask", is_flag=True, help="Replace a column that has the mask's name already.")
+@click.option("--length-column", default=None, metavar="NAME", help="Add the kept length of each row.")
+@click.option(
+    "--overlong",
+    type=click.Choice(["truncate", "drop", "error"]),
+    default="truncate",
+    show_default=True,
+    help="What becomes of rows longer than maxlen.",
+)
+@click.option(
+    "--empty-rows",
+    type=click.Choice(["keep", "drop", "error"]),
+    default="keep",
+    show_default=True,
+    help="What becomes of rows without a token; a kept one is fully masked.",
+)
+@click.option(
+    "--on-error",
+    type=click.Choice(["fail", "skip"]),
+    default="fail",
+    show_default=True,
+    help="What becomes of rows that cannot be padded: null rows, missing keys, values that do not fit.",
+)
+@click.option(
+    "--rejects",
+    default=None,
+    metavar="FILE",
+    help="Receives every row that is not written, whole, with the reason, as JSON Lines.",
+)
+@click.option(
+    "--report", default=None, metavar="FILE", help="Receives the counts as JSON; json:FILE says the same."
+)
+@click.option("--fixed-size-list", is_flag=True, help="Write fixed-size lists, which not every reader takes.")
+@click.option(
+    "--batch-rows",
+    type=click.IntRange(min=1),
+    default=None,
+    metavar="N",
+    help="Rows padded at a time; the result does not depend on it.",
+)
+@click.option(
+    "--threads",
+    type=click.IntRange(min=1),
+    default=None,
+    metavar="N",
+    help="Batches worked on at once; the result does not depend on it.  [default: the cores]",
+)
+@click.option("--quiet", is_flag=True, help="No summary, no warnings, no progress.")
+@click.option(
+    "--progress/--no-progress", default=True, help="Progress on a terminal's stderr.  [default: on]"
+)
+@click.pass_context
+def command(ctx: click.Context, /, **given: Any) -> None:
+    """Pad or cut sequences to one length, with masks.
+
+    Reads JSON Lines, Parquet or Arrow from files, folders or stdin (-), several as one
+    dataset. A mask column is added: True at real tokens, False at padding.
+
+    \b
+    Examples:
+      padmask pad sample_data/jargon.jsonl -o padded.parquet --maxlen 128
+      zcat big.jsonl.gz | padmask pad - --maxlen 64 | jq -c .mask | head
+      padmask pad train.parquet -o out.parquet -c input_ids -c labels=-100 --maxlen p95
+    """
+    if not given["inputs"] and sys.stdin is not None and sys.stdin.isatty():
+        raise click.exceptions.NoArgsIsHelpError(ctx)
+    result = _pad(given)
+    if given["report"]:
+        _write_report(given["report"], result, given)
+    if not given["quiet"]:
+        from padmask.render import summary
+
+        for line in summary(result, given["output"], given["rejects"]):
+            click.echo(line, err=True)
+
+
+def _pad(given: dict[str, Any]) -> Any:
+    spec = PadSpec(
+        maxlen=parse_maxlen(given["maxlen"]),
+        padding=given["padding"],
+        truncating=given["truncating"],
+        value=0 if given["value"] is None else given["value"],
+        dtype=given["dtype"] or "int32",
+        pad_to_multiple_of=given["pad_to_multiple_of"],
+        dtype_for_all=given["dtype"] is not None,
+    )
+    mask = MaskSpec(
+        column=None if given["no_mask"] else given["mask_column"],
+        dtype=given["mask_dtype"],
+        length_column=given["length_column"],
+        overwrite=given["overwrite_mask"],
+    )
+    policy = RowPolicy(overlong=given["overlong"], empty_rows=given["empty_rows"], on_error=given["on_error"])
+    from padmask.pipeline import FileOptions, pad_file
+
+    names = (
+        "input_format",
+        "output_format",
+        "limit",
+        "rejects",
+        "fixed_size_list",
+        "batch_rows",
+        "threads",
+    )
+    files = FileOptions(**{name: given[name] for name in names})
+    _check_streams(given)
+    with _progress(given) as progress:
+        return pad_file(
+            given["inputs"] or ["-"],
+            given["output"],
+            columns=given["columns"],
+            spec=spec,
+            mask=mask,
+            policy=policy,
+            files=files,
+            progress=progress,
+        )
+
+
+def _check_streams(given: dict[str, Any]) -> None:
+    """Refuse two things on one stdout, and bytes that would garble a terminal."""
+    taken = [name for name in ("output", "rejects", "report") if given[name] in ("-", "json:-")]
+    if len(taken) > 1:
+        raise SpecError(
+            f"--{taken[0]} and --{taken[1]} cannot both go to stdout: name a file for one of them."
+        )
+    binary = given["output_format"] not in (None, "jsonl")
+    if given["output"] == "-" and binary and sys.stdout is not None and sys.stdout.isatty():
+        raise SpecError(
+            f"{given['output_format']} is no text for a terminal: redirect stdout, or name a file with -o."
+        )
+
+
+def _progress(given: dict[str, Any]) -> Any:
+    if given["quiet"] or not given["progress"] or sys.stderr is None or not sys.stderr.isatty():
+        return nullcontext()
+    from padmask.render import progress_bar
+
+    return progress_bar()
+
+
+def _write_report(path: str, result: Any, given: dict[str, Any]) -> None:
+    from padmask import __version__
+    from padmask.formats.goal import open_goal
+
+    report = {"version": __version__, "inputs": list(given["inputs"]) or ["-"], "output": given["output"]}
+    with open_goal(path.removeprefix("json:")) as stream:
+        stream.write(json.dumps(report | result.as_dict(), indent=2).encode() + b"\n")

@@ -1,0 +1,54 @@
+"""What can go wrong, said in sentences for people.
+
+The leaf of the house: it imports nothing of padmask, so that every room may raise
+these. A message says what is wrong, where, and what to do about it; the place (file
+and line or row) is added once, by the room that knows it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+class PadmaskError(ValueError):
+    """Base of every error that padmask raises on purpose."""
+
+
+class SpecError(PadmaskError):
+    """What was asked for cannot be: a bad option, an unknown column, a value that does not fit."""
+
+
+class DataError(PadmaskError):
+    """What was read cannot be padded, or cannot be read at all."""
+
+
+class OutputError(PadmaskError):
+    """The result cannot be written where it should go."""
+
+
+class MissingExtraError(PadmaskError):
+    """An optional dependency is not installed; the message holds the `pip install` line."""
+
+
+@dataclass(frozen=True)
+class Fault:
+    """One row that cannot be padded, and why.
+
+    `row` counts from 0 inside the batch or sequence list at hand; `reason` names the
+    column or position and says what to do, but not the file, which this row does not know.
+    """
+
+    row: int
+    reason: str
+
+
+def did_you_mean(name: str, known: list[str]) -> str:
+    """Return a sentence that suggests the nearest of `known`, or an empty string.
+
+    >>> did_you_mean("input_id", ["input_ids", "labels"])
+    " Did you mean 'input_ids'?"
+    """
+    from difflib import get_close_matches  # 10 ms that only a mistake should cost
+
+    near = get_close_matches(name, known, n=1)
+    return f" Did you mean {near[0]!r}?" if near else ""

@@ -1,0 +1,87 @@
+"""Formats: one file each, reader and writer together, and the tables that pick one."""
+
+from __future__ import annotations
+
+import os
+import stat
+from typing import BinaryIO
+
+from padmask.errors import SpecError
+from padmask.formats.batch import Layout, Reader, Writer
+from padmask.formats.source import COMPRESSIONS, Source, format_of
+
+INPUT_FORMATS = ("jsonl", "parquet", "arrow")
+OUTPUT_FORMATS = (*INPUT_FORMATS, "npz")
+
+
+def input_format(source: Source, asked: str | None) -> str:
+    """Return the format that was asked for, else that of the suffix, else that of the first bytes.
+
+    Raises:
+        SpecError: npz, which is written only.
+    """
+    found = asked or format_of(source.path) or source.sniff()
+    if found == "npz":
+        raise SpecError(f"{source.name}: npz is for output only. Give JSON Lines, Parquet or Arrow.")
+    return "jsonl" if found in COMPRESSIONS.values() else found
+
+
+def output_format(path: str, asked: str | None) -> str:
+    """Return the format of the suffix, else the one that was asked for; JSON Lines for pipes.
+
+    Raises:
+        SpecError: nothing names a format, or the two name different ones.
+    """
+    named = None if path == "-" else format_of(path)
+    if named and asked and named != asked:
+        raise SpecError(
+            f"The output {path!r} is named as {named}, and --output-format asks for {asked}: "
+            "drop one of the two."
+        )
+    if named or asked:
+        return named or asked or ""
+    if path == "-" or _is_special(path):
+        return "jsonl"
+    raise SpecError(
+        f"The output {path!r} has no suffix that names a format. End it in .jsonl, .parquet, .arrow or .npz, "
+        "or say --output-format."
+    )
+
+
+def _is_special(path: str) -> bool:
+    """Tell whether the path is a pipe or a device."""
+    return os.path.exists(path) and not stat.S_ISREG(os.stat(path).st_mode)
+
+
+def open_reader(format_: str, source: Source, batch_rows: int | None) -> Reader:
+    """Return the reader of a format for a source."""
+    if format_ == "jsonl":
+        from padmask.formats.jsonl import JsonlReader
+
+        return JsonlReader(source)
+    if format_ == "arrow":
+        from padmask.formats.arrow import ArrowReader
+
+        return ArrowReader(source)
+    from padmask.formats.parquet import ParquetReader
+
+    return ParquetReader(source, batch_rows)
+
+
+def open_writer(format_: str, stream: BinaryIO, layout: Layout, *, as_stream: bool) -> Writer:
+    """Return the writer of a format; `as_stream` where the output cannot be moved about in."""
+    if format_ == "jsonl":
+        from padmask.formats.jsonl import JsonlWriter
+
+        return JsonlWriter(stream, layout)
+    if format_ == "arrow":
+        from padmask.formats.arrow import ArrowWriter
+
+        return ArrowWriter(stream, layout, as_stream=as_stream)
+    if format_ == "npz":
+        from padmask.formats.npz import NpzWriter
+
+        return NpzWriter(stream, layout)
+    from padmask.formats.parquet import ParquetWriter
+
+    return ParquetWriter(stream, layout)

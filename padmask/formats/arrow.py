@@ -1,0 +1,165 @@
+"""Arrow IPC: files, and streams on standard input and output."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from typing import Any, BinaryIO
+
+import numpy as np
+import pyarrow as pa
+
+from padmask.errors import DataError
+from padmask.formats.batch import HEAD_ROWS, Batch, Chunk, Layout, Wanted, empty_batch
+from padmask.formats.goal import Lent
+from padmask.formats.source import Source
+
+# Rows of a batch are looked at in slices of about this many values, whatever its size.
+SLICE_VALUES = 1 << 20
+
+
+@contextmanager
+def arrow_errors(source: Source, what: str) -> Iterator[None]:
+    """Turn Arrow's own errors into one sentence about the file."""
+    try:
+        yield
+    except (pa.ArrowException, OSError, EOFError) as error:
+        if isinstance(error, BrokenPipeError):
+            raise
+        said = str(error).splitlines()[0].rstrip(".") if str(error) else type(error).__name__
+        raise DataError(f"{source.name}: not a readable {what}: {said}. Is the file whole?") from None
+
+
+class ArrowReader:
+    """Reads one IPC file or stream."""
+
+    def __init__(self, source: Source) -> None:
+        self._source = source
+        self._schema: pa.Schema | None = None
+
+    def schema(self) -> pa.Schema:
+        if self._schema is None:
+            # A stream begins with its schema, but a pipe cannot be read from its start again.
+            self._source.spool()
+            with arrow_errors(self._source, "Arrow file"), self._source.open_arrow() as raw:
+                self._schema = self._open(raw).schema
+        return self._schema
+
+    def _open(self, raw: Any) -> Any:
+        if self._source.first_bytes().startswith(b"ARROW1"):
+            return pa.ipc.open_file(raw)
+        return pa.ipc.open_stream(raw)
+
+    def head(self, wanted: Wanted) -> Batch:
+        for chunk in self.chunks(wanted):
+            return self.decode(chunk, wanted).slice(0, min(chunk.data.num_rows, HEAD_ROWS))
+        return self.decode(Chunk(self._source.name, 0, empty_batch(self.schema()), 0), wanted)
+
+    def chunks(self, wanted: Wanted) -> Iterator[Chunk]:
+        first = 0
+        with arrow_errors(self._source, "Arrow file"):
+            raw = self._source.open_arrow()
+        with raw:
+            for batch in self._batches(raw):
+                step = max(1, SLICE_VALUES * batch.num_rows // max(1, batch.nbytes // 4))
+                for start in range(0, batch.num_rows, step):
+                    data = batch.slice(start, step)
+                    yield Chunk(self._source.name, first, data, raw.tell())
+                    first += data.num_rows
+
+    def _batches(self, raw: Any) -> Iterator[pa.RecordBatch]:
+        with arrow_errors(self._source, "Arrow file"):
+            reader = self._open(raw)
+            whole = isinstance(reader, pa.RecordBatchFileReader)
+            batches = map(reader.get_batch, range(reader.num_record_batches)) if whole else iter(reader)
+        while True:
+            with arrow_errors(self._source, "Arrow file"):
+                batch = next(batches, None)
+                if batch is None:
+                    return
+                batch.validate(full=True)
+            yield batch
+
+    def decode(self, chunk: Chunk, wanted: Wanted) -> Batch:
+        return select_columns(chunk, wanted)
+
+    def cut(self, chunk: Chunk, rows: int) -> tuple[Chunk, int]:
+        return cut_batch(chunk, rows)
+
+
+def cut_batch(chunk: Chunk, rows: int) -> tuple[Chunk, int]:
+    """Return the chunk with at most its first `rows` rows, and how many it has then."""
+    data = chunk.data.slice(0, rows)
+    return replace(chunk, data=data), data.num_rows
+
+
+def select_columns(chunk: Chunk, wanted: Wanted) -> Batch:
+    """Return a chunk's rows with the wanted columns, in the input's own order."""
+    data: pa.RecordBatch = chunk.data
+    if wanted.others is None:
+        names = data.schema.names
+        places = [names.index(name) for name in wanted.sequences.names]
+        data = pa.RecordBatch.from_arrays(
+            [data.column(place) for place in places],
+            schema=pa.schema([data.schema.field(place) for place in places]),
+        )
+    numbers = np.arange(chunk.first, chunk.first + data.num_rows)
+    return Batch(data, chunk.source, numbers, "row")
+
+
+class ArrowWriter:
+    """Writes an IPC file, or a stream where the output is one."""
+
+    def __init__(self, stream: BinaryIO, layout: Layout, *, as_stream: bool) -> None:
+        new = pa.ipc.new_stream if as_stream else pa.ipc.new_file
+        self._lent = Lent(stream)
+        self._sink = new(pa.PythonFile(self._lent, mode="w"), layout.schema)
+        self._groups = Regrouped(layout)
+
+    def encode(self, batch: Batch) -> pa.RecordBatch:
+        return batch.columns
+
+    def append(self, piece: pa.RecordBatch) -> None:
+        for table in self._groups.add(piece):
+            self._write(table)
+
+    def finish(self) -> None:
+        for table in self._groups.rest():
+            self._write(table)
+        self._sink.close()
+
+    def abandon(self) -> None:
+        self._lent.abandon()
+        self._sink.close()
+
+    def _write(self, table: pa.Table) -> None:
+        for batch in table.combine_chunks().to_batches():
+            self._sink.write_batch(batch)
+
+
+class Regrouped:
+    """Cuts batches of any size into groups of a fixed number of rows.
+
+    So the output's row groups depend on the data and the plan, and not on how many rows
+    happened to be read at a time.
+    """
+
+    def __init__(self, layout: Layout) -> None:
+        self._schema, self._rows = layout.schema, layout.group_rows
+        self._held: list[pa.RecordBatch] = []
+        self._count = 0
+
+    def add(self, batch: pa.RecordBatch) -> Iterator[pa.Table]:
+        self._held.append(batch.cast(self._schema))
+        self._count += batch.num_rows
+        while self._count >= self._rows:
+            table = pa.Table.from_batches(self._held, schema=self._schema)
+            yield table.slice(0, self._rows)
+            self._held = table.slice(self._rows).to_batches()
+            self._count -= self._rows
+
+    def rest(self) -> Iterator[pa.Table]:
+        if self._count:
+            yield pa.Table.from_batches(self._held, schema=self._schema)
+            self._held, self._count = [], 0

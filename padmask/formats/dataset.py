@@ -1,0 +1,149 @@
+"""Several inputs, read one after another as one dataset."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+
+import pyarrow as pa
+
+from padmask.errors import DataError, SpecError
+from padmask.formats import input_format, open_reader
+from padmask.formats.batch import Batch, Chunk, Reader, Wanted
+from padmask.formats.jsontypes import TypeSurvey
+from padmask.formats.source import find_sources
+
+
+def survey_types(types: TypeSurvey, batch: Batch, sequences: Sequence[str], without: Sequence[str]) -> None:
+    """Take in the types of a JSON Lines batch's fields; sequences only take their place in the order."""
+    from padmask.formats.jsonl import values_of
+
+    assert batch.objects is not None
+    places = [batch.place(row) for row in range(len(batch))]
+    for name in dict.fromkeys(name for row in batch.objects for name in row):
+        if name not in without:
+            types.add(name, [] if name in sequences else values_of(batch.objects, name), places)
+
+
+class Dataset:
+    """Inputs of one format, in the order given.
+
+    Args:
+        inputs: paths; a folder means the data files in it, `-` is standard input.
+        format_: of all inputs; None finds it out.
+        spool_folder: where pipes are copied to if they must be read again.
+        batch_rows: rows read at a time, where the format allows to choose.
+
+    Raises:
+        DataError: an input cannot be read, or the inputs' columns do not go together.
+        SpecError: inputs of different formats.
+    """
+
+    def __init__(
+        self,
+        inputs: Sequence[str],
+        format_: str | None = None,
+        spool_folder: str | None = None,
+        batch_rows: int | None = None,
+    ) -> None:
+        self._sources = find_sources(inputs, spool_folder)
+        formats = [input_format(source, format_) for source in self._sources]
+        if len(set(formats)) > 1:
+            odd = next(i for i, name in enumerate(formats) if name != formats[0])
+            raise SpecError(
+                f"{self._sources[0].name} is {formats[0]} and {self._sources[odd].name} is {formats[odd]}: "
+                "one dataset has one format. Pad them apart, or say --input-format."
+            )
+        self.format = formats[0]
+        self._readers: list[Reader] = [open_reader(self.format, s, batch_rows) for s in self._sources]
+        self._schema: pa.Schema | None = None
+
+    @property
+    def name(self) -> str:
+        """The inputs, for people."""
+        first = self._sources[0].name
+        return first if len(self._sources) == 1 else f"{first} and {len(self._sources) - 1} more"
+
+    @property
+    def size(self) -> int | None:
+        """Bytes of all inputs on disk; None where a pipe is among them."""
+        sizes = [source.size for source in self._sources]
+        return None if None in sizes else sum(size or 0 for size in sizes)
+
+    def spool(self) -> None:
+        """Make sure that everything can be read more than once."""
+        for source in self._sources:
+            source.spool()
+
+    def close(self) -> None:
+        for source in self._sources:
+            source.close()
+
+    def schema(self) -> pa.Schema:
+        """Return the columns that all inputs have together."""
+        if self._schema is None:
+            if self.format == "jsonl":
+                found = (reader.schema() for reader in self._readers)
+                self._schema = next((schema for schema in found if schema.names), pa.schema([]))
+            else:
+                self._schema = self._unified()
+        return self._schema
+
+    def _unified(self) -> pa.Schema:
+        schemas = [reader.schema() for reader in self._readers]
+        if all(schema.equals(schemas[0]) for schema in schemas):
+            return schemas[0]
+        unified = schemas[0]
+        for source, schema in zip(self._sources, schemas, strict=True):
+            try:
+                unified = pa.unify_schemas([unified, schema], promote_options="permissive")
+            except pa.ArrowException as error:
+                said = str(error).splitlines()[0].rstrip(".")
+                raise DataError(
+                    f"{source.name}: its columns do not go with those of {self._sources[0].name}: {said}. "
+                    "Pad the files apart, or make their columns alike."
+                ) from None
+        return unified
+
+    def head(self, wanted: Wanted) -> Batch:
+        """Return the first rows of the first input that has any."""
+        batch = None
+        for reader in self._readers:
+            batch = self._align(reader.head(wanted), wanted)
+            if len(batch):
+                break
+        assert batch is not None
+        return batch
+
+    def chunks(self, wanted: Wanted, limit: int | None = None) -> Iterator[Chunk]:
+        """Cut all inputs, or their first `limit` rows, into pieces, in order."""
+        before = 0
+        for source, reader in zip(self._sources, self._readers, strict=True):
+            for chunk in reader.chunks(wanted):
+                if limit is not None:
+                    chunk, rows = reader.cut(chunk, limit)
+                    limit -= rows
+                yield replace(chunk, consumed=before + chunk.consumed)
+                if limit == 0:
+                    return
+            before += source.size or 0
+
+    def decode(self, chunk: Chunk, wanted: Wanted) -> Batch:
+        """Turn a piece into rows: pure, may run in any thread."""
+        return self._align(self._readers[0].decode(chunk, wanted), wanted)
+
+    def _align(self, batch: Batch, wanted: Wanted) -> Batch:
+        """Give a batch the columns of the whole dataset, null where its own input has none."""
+        if self.format == "jsonl":
+            return batch
+        schema = self.schema() if wanted.others is not None else wanted.sequences
+        names = batch.columns.schema.names
+        if batch.columns.schema.equals(schema) or (names == schema.names and len(self._readers) == 1):
+            return batch
+        arrays = [
+            batch.columns.column(field.name).cast(field.type)
+            if field.name in names
+            else pa.nulls(len(batch), field.type)
+            for field in schema
+        ]
+        return replace(batch, columns=pa.RecordBatch.from_arrays(arrays, schema=schema))

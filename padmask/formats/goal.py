@@ -1,0 +1,150 @@
+"""Bytes out: a file that is complete or absent, or standard output.
+
+Output is written to a private temporary file beside its goal and renamed at success, so
+that reading and writing the same path is fine and nothing half-written stays.
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+import sys
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any, BinaryIO, cast
+
+from padmask.errors import OutputError
+
+
+@contextmanager
+def open_goal(path: str) -> Iterator[BinaryIO]:
+    """Give a stream to write; when the block ends well, the file is at its goal.
+
+    Args:
+        path: of the file; `-` is standard output. A pipe or a device is written directly.
+
+    Raises:
+        OutputError: the folder does not exist or may not be written, or the disk is full.
+    """
+    if path == "-":
+        if sys.stdout is None:
+            raise OutputError("stdout is closed: name an output file with -o.")
+        yield sys.stdout.buffer
+        sys.stdout.buffer.flush()
+        return
+    # A link keeps pointing where it points: what it points to is replaced.
+    goal = os.path.realpath(path)
+    mode = _mode(goal)
+    if stat.S_ISDIR(mode):
+        raise OutputError(f"{path!r} is a folder. Name a file in it.")
+    if mode and not stat.S_ISREG(mode):
+        with open(goal, "wb") as stream:
+            yield stream
+        return
+    descriptor, temporary = _create_beside(goal, path)
+    try:
+        with os.fdopen(descriptor, "wb") as stream:
+            yield stream
+            stream.flush()
+            os.fsync(descriptor)
+            os.fchmod(descriptor, stat.S_IMODE(mode) if mode else 0o666 & ~_umask())
+        os.replace(temporary, goal)
+    except BaseException as error:
+        os.unlink(temporary)
+        if isinstance(error, OSError) and not isinstance(error, BrokenPipeError) and error.filename is None:
+            raise OutputError(
+                f"Cannot write {path!r}: {error.strerror or error}. It was left as it was."
+            ) from error
+        raise
+    _sync_folder(os.path.dirname(goal))
+
+
+def _mode(goal: str) -> int:
+    """Return the mode of what stands at the goal, 0 where nothing does."""
+    try:
+        return os.stat(goal).st_mode
+    except OSError:
+        return 0
+
+
+def _create_beside(goal: str, path: str) -> tuple[int, str]:
+    folder, name = os.path.split(goal)
+    try:
+        # A name may be as long as names may be, so only its beginning goes in.
+        return tempfile.mkstemp(prefix=f".{name[:64]}.", suffix=".tmp", dir=folder)
+    except FileNotFoundError:
+        raise OutputError(
+            f"Cannot write {path!r}: the folder {os.path.dirname(path) or folder!r} does not exist. "
+            "Create it first, with mkdir -p."
+        ) from None
+    except OSError as error:
+        raise OutputError(
+            f"Cannot write {path!r}: {error.strerror} for the folder {os.path.dirname(path) or folder!r}."
+        ) from None
+
+
+def _umask() -> int:
+    """Read the process's umask, which can only be read by setting it."""
+    umask = os.umask(0o077)
+    os.umask(umask)
+    return umask
+
+
+def _sync_folder(folder: str) -> None:
+    """Make the rename itself last through a power cut."""
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+@contextmanager
+def compressed(stream: BinaryIO, path: str) -> Iterator[BinaryIO]:
+    """Wrap a stream by its path's suffix, `.gz` or `.zst`; the bytes depend on nothing but the data."""
+    if path.endswith(".gz"):
+        import gzip
+
+        with gzip.GzipFile(filename="", mode="wb", compresslevel=6, fileobj=stream, mtime=0) as out:
+            yield cast(BinaryIO, out)
+    elif path.endswith(".zst"):
+        import pyarrow as pa
+
+        lent = Lent(stream)
+        sink: Any = pa.CompressedOutputStream(pa.PythonFile(lent, mode="w"), "zstd")
+        try:
+            yield sink
+        except BaseException:
+            lent.abandon()
+            raise
+        finally:
+            sink.close()
+    else:
+        yield stream
+
+
+class Lent:
+    """A stream that Arrow may close without closing ours, and that can be cut off.
+
+    Arrow's writers write their footer even when they are thrown away; after `abandon` that
+    goes nowhere.
+    """
+
+    def __init__(self, stream: BinaryIO) -> None:
+        self._stream = stream
+        self.closed = False
+        self._abandoned = False
+
+    def write(self, data: Any) -> int:
+        return len(data) if self._abandoned else self._stream.write(data)
+
+    def flush(self) -> None:
+        if not self._abandoned:
+            self._stream.flush()
+
+    def abandon(self) -> None:
+        self._abandoned = True
+
+    def close(self) -> None:
+        self.closed = True

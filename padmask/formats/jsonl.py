@@ -1,0 +1,492 @@
+"""JSON Lines: one object a line.
+
+Reads each line into the text of its values (msgspec's `Raw`), so that untouched fields
+keep every byte, and turns token lists into Arrow without a Python object a token where
+they are plain. Writes rectangles with orjson, which formats NumPy arrays directly.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from itertools import islice
+from typing import Any, BinaryIO
+
+import msgspec
+import numpy as np
+import numpy.typing as npt
+import orjson
+import pyarrow as pa
+import pyarrow.types as pat
+
+from padmask.errors import DataError, Fault, SpecError
+from padmask.formats.batch import HEAD_ROWS, Batch, Chunk, Layout, Wanted, rectangle
+from padmask.formats.jsontypes import TypeSurvey
+from padmask.formats.source import COMPRESSIONS, Source
+
+# Bytes of lines worked on at a time: enough to keep per-chunk costs small, little enough
+# for the rows of a chunk to stay in the cache.
+CHUNK_BYTES = 1 << 18
+
+_BLANK = b" \t\r\n"
+_KINDS = {"int": pa.int64(), "float": pa.float64(), "string": pa.string()}
+_read_object = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
+_read_value = msgspec.json.Decoder().decode
+_read_strings = msgspec.json.Decoder(list[list[str]]).decode
+_write_rows = msgspec.json.Encoder().encode_lines
+_write_value = msgspec.json.Encoder().encode
+
+Object = dict[str, msgspec.Raw]
+
+
+class JsonlReader:
+    """Reads one source of JSON Lines."""
+
+    def __init__(self, source: Source) -> None:
+        self._source = source
+        self._head: pa.Schema | None = None
+        self._held: list[Chunk] = []
+        self._rest: Iterator[Chunk] | None = None
+
+    def schema(self) -> pa.Schema:
+        """Return the types of the first rows' fields; a list's kind is that of its first token."""
+        if self._head is None:
+            fields: dict[str, list[Any]] = {}
+            for row in self._head_objects():
+                for name, raw in row.items():
+                    fields.setdefault(name, []).append(_read_value(raw))
+            self._head = pa.schema([(name, _head_type(values)) for name, values in fields.items()])
+        return self._head
+
+    def _head_objects(self) -> list[Object]:
+        rows = (
+            row
+            for chunk in self._head_chunks()
+            for row, fault in _objects(_lines(chunk.data, chunk.first)[0])
+            if fault is None
+        )
+        return list(islice(rows, HEAD_ROWS))
+
+    def _head_chunks(self) -> Iterator[Chunk]:
+        """Give the first chunks; those of a pipe are held for `chunks` to give again."""
+        if not self._source.once:
+            yield from self.chunks()
+            return
+        self._rest = self._cut()
+        for chunk in self._rest:
+            self._held.append(chunk)
+            yield chunk
+
+    def head(self, wanted: Wanted) -> Batch:
+        for chunk in self._held or self.chunks():
+            batch = self.decode(chunk, wanted)
+            return batch.slice(0, min(len(batch), HEAD_ROWS))
+        return self.decode(Chunk(self._source.name, 1, b"", 0), wanted)
+
+    def chunks(self, wanted: Wanted | None = None) -> Iterator[Chunk]:
+        """Give the input in pieces of whole lines; a pipe's once only."""
+        if self._rest is None:
+            yield from self._cut()
+            return
+        while self._held:
+            yield self._held.pop(0)
+        yield from self._rest
+
+    def _cut(self) -> Iterator[Chunk]:
+        codec = self._codec()
+        with self._source.open() as raw:
+            stream: Any = pa.CompressedInputStream(pa.PythonFile(raw, mode="r"), codec) if codec else raw
+            first, parts, started = 1, [], False
+            while block := self._read(stream, first):
+                if not started:
+                    block, started = block.removeprefix(b"\xef\xbb\xbf"), True
+                end = block.rfind(b"\n") + 1
+                if not end:
+                    # A long line: its parts are joined once, when its end is there.
+                    parts.append(block)
+                    continue
+                data = b"".join([*parts, block[:end]])
+                parts = [block[end:]]
+                yield Chunk(self._source.name, first, data, _tell(raw))
+                first += data.count(b"\n")
+            if any(parts):
+                yield Chunk(self._source.name, first, b"".join(parts), _tell(raw))
+
+    def _read(self, stream: Any, line: int) -> bytes:
+        try:
+            block: bytes = stream.read(CHUNK_BYTES)
+            return block
+        except (OSError, EOFError) as error:
+            raise DataError(
+                f"{self._source.name}: cannot be read on from line {line}: {error}. Is the file whole?"
+            ) from None
+
+    def _codec(self) -> str | None:
+        """Return gzip or zstd, told by suffix or first bytes."""
+        named = next((codec for end, codec in COMPRESSIONS.items() if self._source.path.endswith(end)), None)
+        found = named or self._source.sniff()
+        return found if found in COMPRESSIONS.values() else None
+
+    def decode(self, chunk: Chunk, wanted: Wanted) -> Batch:
+        lines, numbers = _lines(chunk.data, chunk.first)
+        objects, faults = _parse(lines)
+        arrays: dict[str, pa.Array] = {}
+        bad = {fault.row for fault in faults}
+        for name, type_ in zip(wanted.sequences.names, wanted.sequences.types, strict=True):
+            array, found = _sequences([row.get(name) for row in objects], type_)
+            faults += [Fault(f.row, f"column {name!r}: {f.reason}") for f in found if f.row not in bad]
+            bad.update(fault.row for fault in found)
+            arrays[name] = array
+        return Batch(
+            _columns(arrays, objects, wanted),
+            chunk.source,
+            numbers,
+            "line",
+            objects,
+            lines,
+            sorted(faults, key=lambda fault: fault.row),
+        )
+
+    def cut(self, chunk: Chunk, rows: int) -> tuple[Chunk, int]:
+        lines, numbers = _lines(chunk.data, chunk.first)
+        if len(lines) <= rows:
+            return chunk, len(lines)
+        # Blank lines stay, so that the numbers stay right.
+        last = int(numbers[rows - 1]) - chunk.first + 1 if rows else 0
+        return replace(chunk, data=b"\n".join(chunk.data.split(b"\n", last)[:last])), rows
+
+
+def _columns(arrays: dict[str, pa.Array], objects: Sequence[Object], wanted: Wanted) -> pa.RecordBatch:
+    """Put the sequences and, where they are wanted, the other fields in their order."""
+    if wanted.others is None:
+        return pa.RecordBatch.from_arrays(list(arrays.values()), schema=wanted.sequences)
+    ordered = {
+        field.name: arrays.get(field.name)
+        if field.name in arrays
+        else pa.array(values_of(objects, field.name), type=field.type)
+        for field in wanted.others
+    }
+    ordered |= {name: array for name, array in arrays.items() if name not in ordered}
+    return pa.RecordBatch.from_arrays(list(ordered.values()), names=list(ordered))
+
+
+def _tell(raw: BinaryIO) -> int:
+    try:
+        return raw.tell()
+    except (OSError, ValueError):
+        return 0
+
+
+def _lines(data: bytes, first: int) -> tuple[list[bytes], npt.NDArray[np.int64]]:
+    """Split into lines and their numbers, without the blank ones."""
+    lines = data.split(b"\n")
+    numbers = np.arange(first, first + len(lines))
+    kept = [i for i, line in enumerate(lines) if line and (line[0] > 32 or line.strip(_BLANK))]
+    if len(kept) < len(lines):
+        lines = [lines[i] for i in kept]
+        numbers = numbers[kept]
+    return lines, numbers
+
+
+def _parse(lines: list[bytes]) -> tuple[list[Object], list[Fault]]:
+    """Read each line's object; of a line that is none, an empty object and the fault."""
+    try:
+        if all(map(bytes.isascii, lines)):
+            return [_read_object(line) for line in lines], []
+    except (ValueError, RecursionError):
+        pass
+    objects, faults = [], []
+    for i, (row, fault) in enumerate(_objects(lines)):
+        objects.append(row)
+        if fault is not None:
+            faults.append(Fault(i, fault))
+    return objects, faults
+
+
+def _objects(lines: list[bytes]) -> Iterator[tuple[Object, str | None]]:
+    for line in lines:
+        try:
+            line.decode()
+            yield _read_object(line), None
+        except (ValueError, RecursionError) as error:
+            yield {}, _what_is_wrong(line, error)
+
+
+def _what_is_wrong(line: bytes, error: Exception) -> str:
+    if isinstance(error, UnicodeDecodeError):
+        return f"not UTF-8 at byte {error.start}; convert the file to UTF-8, with iconv for example"
+    if isinstance(error, RecursionError):
+        return "nested too deeply to be read"
+    if isinstance(error, msgspec.ValidationError):
+        said = str(error).split("got ")[-1].strip("`")
+        hint = (
+            "; if the file is one JSON array, make lines of it with jq -c '.[]'" if line[:1] == b"[" else ""
+        )
+        return f"the line holds a JSON {said} where an object belongs{hint}"
+    if "truncated" in str(error):
+        return (
+            "the line ends in the middle of its JSON, or holds half of a surrogate pair; is the file cut off?"
+        )
+    return f"the line is no JSON object: {str(error).removeprefix('JSON is malformed: ')}"
+
+
+def values_of(objects: Sequence[Object], name: str) -> list[Any]:
+    """Return one field of all rows as Python values, None where it is missing."""
+    texts = [row.get(name, b"null") for row in objects]
+    values: list[Any] = _read_value(b"[" + b",".join(texts) + b"]")
+    return values
+
+
+def _head_type(values: list[Any]) -> pa.DataType:
+    """Return a type for a field by its first value that tells: enough to choose columns by."""
+    for value in values:
+        if isinstance(value, list):
+            first = next((token for row in values if isinstance(row, list) for token in row), None)
+            return pa.list_(_token_type(first))
+    types = TypeSurvey()
+    first = next((value for value in values if value is not None), None)
+    types.add("", [first], [""])
+    return types.schema().types[0]
+
+
+def _token_type(token: Any) -> pa.DataType:
+    if isinstance(token, list):
+        return pa.list_(_token_type(next(iter(token), 0.0)))
+    if isinstance(token, dict):
+        return pa.struct([])
+    if isinstance(token, bool):
+        return pa.bool_()
+    if isinstance(token, float):
+        return pa.float64()
+    return pa.string() if isinstance(token, str) else pa.int64()
+
+
+def _sequences(raws: list[msgspec.Raw | None], type_: pa.DataType) -> tuple[pa.Array, list[Fault]]:
+    """Turn the text of token lists into an Arrow list column, null where a row has a fault."""
+    array = _plain_sequences(raws, type_)
+    return (array, []) if array is not None else _odd_sequences(raws, type_)
+
+
+def _plain_sequences(raws: list[msgspec.Raw | None], type_: pa.DataType) -> pa.Array | None:
+    """The quick way, for flat lists of numbers or strings; None where anything else is among them."""
+    try:
+        text = b"".join(raws)  # type: ignore[arg-type]
+    except TypeError:
+        return None
+    if pat.is_string(type_.value_type):
+        try:
+            return pa.array(_read_strings(b"[" + b",".join(raws) + b"]"), type=type_)  # type: ignore[arg-type]
+        except msgspec.DecodeError:
+            return None
+    if not (pat.is_integer(type_.value_type) or pat.is_floating(type_.value_type)):
+        return None
+    digits = b"0123456789-," + (b"" if pat.is_integer(type_.value_type) else b".eE+")
+    if text.translate(None, digits + b"[]" + _BLANK):
+        return None
+    text = text.translate(None, _BLANK)
+    # With one opening bracket a row, and none inside a row, every row is a flat list.
+    if text.count(b"[") != len(raws) or b"[[" in text or b",[" in text:
+        return None
+    rows = text[1:-1].split(b"][") if raws else []
+    lengths = np.fromiter((row.count(b",") + 1 if row else 0 for row in rows), np.int64, len(rows))
+    numbers = _numbers(b",".join(filter(None, rows)), type_.value_type)
+    if numbers is None:
+        return None
+    offsets = np.zeros(len(rows) + 1, dtype=np.int32)
+    np.cumsum(lengths, out=offsets[1:])
+    return pa.ListArray.from_arrays(pa.array(offsets), pa.array(numbers))
+
+
+def _numbers(text: bytes, type_: pa.DataType) -> npt.NDArray[Any] | None:
+    """Read numbers between commas; None where one does not fit 64 bits."""
+    integers = pat.is_integer(type_)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        numbers = np.fromstring(text, dtype=np.int64 if integers else np.float64, sep=",")
+    if len(numbers) == 0:
+        return numbers
+    if integers:
+        # NumPy gives the nearest limit for a number beyond it: such a one is looked at again.
+        limits = np.iinfo(np.int64)
+        return None if numbers.min() == limits.min or numbers.max() == limits.max else numbers
+    return numbers if np.isfinite(numbers).all() else None
+
+
+def _odd_sequences(raws: list[msgspec.Raw | None], type_: pa.DataType) -> tuple[pa.Array, list[Fault]]:
+    """The careful way: row by row, with a sentence about each row that is no token list."""
+    rows: list[Any] = []
+    faults = []
+    for i, raw in enumerate(raws):
+        try:
+            rows.append(_tokens(raw, type_))
+        except ValueError as error:
+            rows.append(None)
+            faults.append(Fault(i, str(error)))
+    return pa.array(rows, type=type_), faults
+
+
+def _tokens(raw: msgspec.Raw | None, type_: pa.DataType) -> list[Any]:
+    """Return a row's tokens, or raise a ValueError that says why they are none."""
+    if raw is None:
+        raise ValueError("the key is missing")
+    try:
+        row = _read_value(raw)
+    except (msgspec.DecodeError, RecursionError):
+        raise ValueError("holds a number or a nesting beyond what can be read") from None
+    if row is None:
+        raise ValueError("null where a list of tokens belongs")
+    if not isinstance(row, list):
+        raise ValueError(f"{_said(row)} where a list of tokens belongs")
+    for position, token in enumerate(row):
+        _check_token(token, type_.value_type, f"position {position}: ")
+    return row
+
+
+def _check_token(token: Any, type_: pa.DataType, where: str) -> None:
+    if pat.is_list(type_):
+        if not isinstance(token, list):
+            raise ValueError(f"{where}{_said(token)} among vectors")
+        for number in token:
+            _check_token(number, type_.value_type, f"{where}in the vector, ")
+        return
+    if pat.is_string(type_):
+        if not isinstance(token, str):
+            raise ValueError(f"{where}{_said(token)} among strings")
+        return
+    if isinstance(token, bool) or not isinstance(token, (int, float)):
+        raise ValueError(f"{where}{_said(token)} among numbers")
+    if pat.is_integer(type_):
+        if isinstance(token, float):
+            raise ValueError(f"{where}{token}, a float among ints")
+        if not -(2**63) <= token < 2**63:
+            raise ValueError(f"{where}{token} does not fit int64, and no dtype here holds it")
+
+
+def _said(value: Any) -> str:
+    if value is None:
+        return "null"
+    if isinstance(value, bool):
+        return f"the bool {str(value).lower()}"
+    names = {
+        str: "the string",
+        list: "a nested list",
+        dict: "an object",
+        int: "the number",
+        float: "the number",
+    }
+    shown = "" if isinstance(value, (list, dict)) else f" {value!r:.40}"
+    return names[type(value)] + shown
+
+
+class JsonlWriter:
+    """Writes objects, a row each."""
+
+    def __init__(self, stream: BinaryIO, layout: Layout) -> None:
+        self._stream = stream
+        names = layout.schema.names
+        twice = {name for name in names if names.count(name) > 1}
+        if twice:
+            raise SpecError(
+                f"There are several columns named {min(twice)!r}, and an object's keys are unique."
+            )
+        self._shapes = layout.shapes
+        self._masks: dict[tuple[int, bytes], bytes] = {}
+
+    def encode(self, batch: Batch) -> bytes:
+        """Return the rows as lines; fields that were read from JSON keep their text."""
+        texts: dict[str, list[Any]] = {}
+        for name, column in zip(batch.columns.schema.names, batch.columns.columns, strict=True):
+            shape = self._shapes.get(name, ())
+            texts[name] = self._lists(name, column, shape) if shape else _plain_values(column)
+        if batch.objects is not None:
+            rows: list[dict[str, Any]] = list(batch.objects)
+            for name, column_texts in texts.items():
+                for row, text in zip(rows, column_texts, strict=True):
+                    row[name] = text
+        else:
+            rows = [dict(zip(texts, values, strict=True)) for values in zip(*texts.values(), strict=True)]
+        try:
+            return _write_rows(rows)
+        except TypeError as error:
+            raise DataError(
+                f"A column holds what JSON cannot say: {error}. Write Parquet or Arrow."
+            ) from None
+
+    def append(self, piece: bytes) -> None:
+        self._stream.write(piece)
+
+    def finish(self) -> None:
+        """Nothing comes last in JSON Lines."""
+
+    def abandon(self) -> None:
+        """Nothing is held back that would have to be thrown away."""
+
+    def _lists(self, name: str, column: pa.Array, shape: tuple[int, ...]) -> list[Any]:
+        """Return the text of a padded column or a mask, a row each."""
+        values = rectangle(column, shape)
+        if values.size == 0 or values.dtype == object:
+            return _plain_values(column)
+        if values.dtype == bool:
+            return self._mask_texts(values)
+        if values.dtype.kind == "f" and not np.isfinite(values).all():
+            raise DataError(
+                f"Column {name!r} holds NaN or infinity, which JSON cannot say. Write Parquet or Arrow, "
+                "or mend the data."
+            )
+        text = orjson.dumps(values, option=orjson.OPT_SERIALIZE_NUMPY)
+        opening, closing = b"[" * (values.ndim - 1), b"]" * (values.ndim - 1)
+        rows = text[values.ndim : -values.ndim].split(closing + b"," + opening)
+        return [msgspec.Raw(opening + row + closing) for row in rows]
+
+    def _mask_texts(self, mask: npt.NDArray[np.bool_]) -> list[msgspec.Raw]:
+        """Format each mask once: there are hardly more of them than lengths."""
+        rows, width = mask.shape
+        packed = np.packbits(mask, axis=1)
+        keys, step = packed.tobytes(), packed.shape[1]
+        texts = []
+        for row in range(rows):
+            key = (width, keys[row * step : (row + 1) * step])
+            text = self._masks.get(key)
+            if text is None:
+                if len(self._masks) * width > 1 << 22:
+                    self._masks.clear()
+                text = orjson.dumps(mask[row], option=orjson.OPT_SERIALIZE_NUMPY)
+                self._masks[key] = text
+            texts.append(msgspec.Raw(text))
+        return texts
+
+
+def _plain_values(column: pa.Array) -> list[Any]:
+    """Return values that msgspec writes: times finer than Python's become ISO text."""
+    type_ = column.type
+    if getattr(type_, "unit", None) == "ns":
+        column = column.cast(pa.string())
+    values: list[Any] = column.to_pylist()
+    return values
+
+
+def reject_line(batch: Batch, row: int, reason: str) -> bytes:
+    """Return the line that `--rejects` receives for a row: all of it, and why.
+
+    The row stands under `row` where it is JSON, else under `text`, or `bytes` where it is not UTF-8.
+    """
+    out: dict[str, Any] = {"source": batch.source, batch.unit: int(batch.numbers[row]), "reason": reason}
+    if batch.lines is None:
+        record = batch.columns.slice(row, 1)
+        out["row"] = {
+            name: _plain_values(column)[0]
+            for name, column in zip(record.schema.names, record.columns, strict=True)
+        }
+    else:
+        line = batch.lines[row]
+        try:
+            _read_object(line)
+            line.decode()
+            out["row"] = msgspec.Raw(line.strip(_BLANK))
+        except (ValueError, RecursionError):
+            try:
+                out["text"] = line.decode()
+            except UnicodeDecodeError:
+                out["bytes"] = list(line)
+    return _write_value(out) + b"\n"

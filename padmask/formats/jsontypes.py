@@ -1,0 +1,134 @@
+"""Which Arrow types JSON values have, found over a whole input.
+
+Int and float make double; null is no type; an object is a struct; any other mixture is
+refused with both places. Knows nothing of files or of which columns are padded.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from itertools import chain
+from typing import Any
+
+import pyarrow as pa
+
+from padmask.errors import DataError
+
+_KINDS = {bool: "bool", int: "int", float: "float", str: "string", list: "list", dict: "object"}
+_SAID = {"bool": "a bool", "int": "an int", "float": "a float", "string": "a string"} | {
+    "list": "a list",
+    "object": "an object",
+}
+_ARROW = {"bool": pa.bool_(), "float": pa.float64(), "string": pa.string()}
+
+
+@dataclass
+class JsonType:
+    """The type of the values seen so far at one place in the rows.
+
+    >>> seen = JsonType("score")
+    >>> seen.observe([1, None, 2.5], ["line 1", "line 2", "line 3"])
+    >>> seen.arrow()
+    DataType(double)
+
+    Args:
+        path: where in a row the values stand, for people.
+        kind: what they are; None while all were null.
+        place: of the first that was not null.
+        low, high: of the integers.
+    """
+
+    path: str
+    kind: str | None = None
+    place: str = ""
+    low: int = 0
+    high: int = 0
+    item: JsonType | None = None
+    fields: dict[str, JsonType] = field(default_factory=dict)
+
+    def observe(self, values: Sequence[Any], places: Sequence[str]) -> None:
+        """Take in values and where each of them stands.
+
+        Raises:
+            DataError: they are of types that make no common one.
+        """
+        kinds = {_KINDS[kind] for kind in set(map(type, values)) if kind is not type(None)}
+        if not kinds:
+            return
+        if self.kind is None or kinds != {self.kind}:
+            self._join(values, places)
+        if self.kind == "int":
+            self._observe_integers(values, places)
+        elif self.kind == "list":
+            self._observe_lists(values, places)
+        elif self.kind == "object":
+            self._observe_objects(values, places)
+
+    def _join(self, values: Sequence[Any], places: Sequence[str]) -> None:
+        for value, place in zip(values, places, strict=True):
+            kind = None if value is None else _KINDS[type(value)]
+            if kind is None or kind == self.kind:
+                continue
+            if self.kind is None:
+                self.kind, self.place = kind, place
+            elif {kind, self.kind} == {"int", "float"}:
+                self.kind = "float"
+            else:
+                raise DataError(
+                    f"{place}, field {self.path!r}: {_SAID[kind]} where {self.place} has {_SAID[self.kind]}. "
+                    "A column has one type: mend the rows, or write JSON Lines, which needs none."
+                )
+
+    def _observe_integers(self, values: Sequence[Any], places: Sequence[str]) -> None:
+        integers = [value for value in values if value is not None]
+        self.low, self.high = min(self.low, *integers), max(self.high, *integers)
+        if self.low < -(2**63) or self.high >= 2**64 or (self.low < 0 and self.high >= 2**63):
+            value, place = next(
+                (value, place)
+                for value, place in zip(values, places, strict=True)
+                if value is not None and not -(2**63) <= value < (2**63 if self.low < 0 else 2**64)
+            )
+            raise DataError(
+                f"{place}, field {self.path!r}: {value} needs more than 64 bits. "
+                "Write it as a string, or write JSON Lines."
+            )
+
+    def _observe_lists(self, values: Sequence[Any], places: Sequence[str]) -> None:
+        self.item = self.item or JsonType(f"{self.path}[]")
+        pairs = [(value, place) for value, place in zip(values, places, strict=True) if value]
+        items = list(chain.from_iterable(value for value, _ in pairs))
+        self.item.observe(items, [place for value, place in pairs for _ in value])
+
+    def _observe_objects(self, values: Sequence[Any], places: Sequence[str]) -> None:
+        for value, place in zip(values, places, strict=True):
+            for name in value or ():
+                child = self.fields.setdefault(name, JsonType(f"{self.path}.{name}"))
+                child.observe([value[name]], [place])
+
+    def arrow(self) -> pa.DataType:
+        """Return the Arrow type of all the values seen."""
+        if self.kind is None:
+            return pa.null()
+        if self.kind == "int":
+            return pa.uint64() if self.high >= 2**63 else pa.int64()
+        if self.kind == "list":
+            assert self.item is not None
+            return pa.list_(self.item.arrow())
+        if self.kind == "object":
+            return pa.struct([(name, child.arrow()) for name, child in self.fields.items()])
+        return _ARROW[self.kind]
+
+
+class TypeSurvey:
+    """The types of all fields, in the order in which they first appear."""
+
+    def __init__(self) -> None:
+        self._types: dict[str, JsonType] = {}
+
+    def add(self, name: str, values: Sequence[Any], places: Sequence[str]) -> None:
+        """Take in one field of some rows."""
+        self._types.setdefault(name, JsonType(name)).observe(values, places)
+
+    def schema(self) -> pa.Schema:
+        return pa.schema([(name, seen.arrow()) for name, seen in self._types.items()])

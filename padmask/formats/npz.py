@@ -1,0 +1,88 @@
+"""NumPy's npz, output only: the padded columns, the mask and the lengths as plain arrays.
+
+Each array is written to a temporary file as its rows arrive and put into the archive at
+the end, since an archive takes one member at a time. No pickle: strings become
+fixed-width text.
+"""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+import zipfile
+from dataclasses import dataclass, field
+from typing import Any, BinaryIO
+
+import numpy as np
+import numpy.typing as npt
+
+from padmask.formats.batch import Batch, Layout, empty_batch, rectangle
+
+_COPY_BYTES = 1 << 20
+
+
+def _private_file() -> BinaryIO:
+    """Anonymous, and gone when it is closed."""
+    return tempfile.TemporaryFile(prefix="padmask-")
+
+
+@dataclass
+class _Member:
+    """One array on its way: its rows so far, in pieces of one dtype each."""
+
+    file: BinaryIO = field(default_factory=_private_file)
+    pieces: list[tuple[tuple[int, ...], np.dtype[Any]]] = field(default_factory=list)
+
+    def add(self, array: npt.NDArray[Any]) -> None:
+        self.pieces.append((array.shape, array.dtype))
+        self.file.write(
+            np.ascontiguousarray(array).data if array.size and array.dtype.kind != "U" else array.tobytes()
+        )
+
+    def write(self, out: Any) -> None:
+        """Write all rows as one npy array, text as wide as its widest piece."""
+        dtype = np.result_type(*(dtype for _, dtype in self.pieces))
+        rows = sum(shape[0] for shape, _ in self.pieces)
+        header = {"descr": np.lib.format.dtype_to_descr(dtype), "fortran_order": False}
+        np.lib.format.write_array_header_2_0(out, header | {"shape": (rows, *self.pieces[0][0][1:])})
+        self.file.seek(0)
+        if all(piece == dtype for _, piece in self.pieces):
+            shutil.copyfileobj(self.file, out, _COPY_BYTES)
+            return
+        for shape, piece in self.pieces:
+            data = self.file.read(int(np.prod(shape)) * piece.itemsize)
+            out.write(np.frombuffer(data, dtype=piece).astype(dtype).tobytes())
+
+
+class NpzWriter:
+    """Writes an uncompressed npz archive, as `numpy.savez` does."""
+
+    def __init__(self, stream: BinaryIO, layout: Layout) -> None:
+        self._stream = stream
+        self._layout = layout
+        self._members = {name: _Member() for name in layout.shapes}
+        # No rows at all still have a shape and a dtype.
+        self.append(self.encode(Batch(empty_batch(layout.schema), "", np.empty(0, np.int64), "row")))
+
+    def encode(self, batch: Batch) -> dict[str, npt.NDArray[Any]]:
+        arrays = {
+            name: rectangle(batch.columns.column(name), shape) for name, shape in self._layout.shapes.items()
+        }
+        return {name: array.astype(str) if array.dtype == object else array for name, array in arrays.items()}
+
+    def append(self, piece: dict[str, npt.NDArray[Any]]) -> None:
+        for name, array in piece.items():
+            if len(array) or not self._members[name].pieces:
+                self._members[name].add(array)
+
+    def abandon(self) -> None:
+        for member in self._members.values():
+            member.file.close()
+
+    def finish(self) -> None:
+        with zipfile.ZipFile(self._stream, "w", zipfile.ZIP_STORED, allowZip64=True) as archive:
+            for name, member in self._members.items():
+                # A fixed date: the same rows give the same bytes.
+                info = zipfile.ZipInfo(f"{name}.npy", date_time=(1980, 1, 1, 0, 0, 0))
+                with archive.open(info, "w", force_zip64=True) as out, member.file:
+                    member.write(out)

@@ -1,0 +1,235 @@
+"""Bytes in: files, folders, standard input; compression and format by suffix or first bytes.
+
+A source can be opened more than once; a pipe is copied to a private temporary file when
+it must be. Knows nothing of rows.
+"""
+
+from __future__ import annotations
+
+import io
+import os
+import shutil
+import stat
+import sys
+import tempfile
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, BinaryIO, cast
+
+from padmask.errors import DataError, SpecError
+
+COMPRESSIONS = {".gz": "gzip", ".zst": "zstd"}
+SUFFIXES = {
+    ".jsonl": "jsonl",
+    ".ndjson": "jsonl",
+    ".json": "jsonl",
+    ".parquet": "parquet",
+    ".pq": "parquet",
+    ".arrow": "arrow",
+    ".feather": "arrow",
+    ".ipc": "arrow",
+    ".npz": "npz",
+}
+_MAGIC = {
+    b"PAR1": "parquet",
+    b"ARROW1": "arrow",
+    b"\xff\xff\xff\xff": "arrow",
+    b"\x1f\x8b": "gzip",
+    b"\x28\xb5\x2f\xfd": "zstd",
+}
+_COPY_BYTES = 1 << 20
+
+
+def format_of(path: str) -> str | None:
+    """Return the format that a path's suffix names, looking through `.gz` and `.zst`.
+
+    >>> format_of("a/b.jsonl.gz"), format_of("c.parquet"), format_of("d")
+    ('jsonl', 'parquet', None)
+    """
+    stem, suffix = os.path.splitext(path)
+    if suffix.lower() in COMPRESSIONS:
+        found = SUFFIXES.get(os.path.splitext(stem)[1].lower(), "jsonl")
+        return found if found == "jsonl" else None
+    return SUFFIXES.get(suffix.lower())
+
+
+@dataclass
+class Source:
+    """One input: a file, or something that can be read once only, such as a pipe.
+
+    Args:
+        path: as the user wrote it; `-` is standard input.
+        spool_folder: where a pipe is copied to if it must be read again.
+    """
+
+    path: str
+    spool_folder: str | None = None
+    _pipe: BinaryIO | None = field(default=None, repr=False)
+    _spool: BinaryIO | None = field(default=None, repr=False)
+
+    @property
+    def name(self) -> str:
+        return "stdin" if self.path == "-" else self.path
+
+    @property
+    def is_pipe(self) -> bool:
+        """Whether the bytes can be had only once."""
+        if self.path == "-":
+            return True
+        try:
+            return not stat.S_ISREG(os.stat(self.path).st_mode)
+        except OSError as error:
+            raise unreadable(self.path, error) from None
+
+    @property
+    def once(self) -> bool:
+        """Whether the bytes can be had only once, as things stand."""
+        return self._spool is None and self.is_pipe
+
+    @property
+    def size(self) -> int | None:
+        """Bytes of the file as it lies on disk; None where nobody knows."""
+        return None if self.is_pipe else os.stat(self.path).st_size
+
+    def open(self) -> BinaryIO:
+        """Return the bytes from the start; of a pipe, once only unless it was spooled."""
+        if self._spool is not None:
+            self._spool.seek(0)
+            return cast(BinaryIO, _Kept(self._spool))
+        if self._pipe is None and self.path == "-":
+            if sys.stdin is None:
+                raise DataError("stdin is closed: name an input file.")
+            self._pipe = sys.stdin.buffer
+        if self._pipe is not None:
+            return cast(BinaryIO, _Kept(self._pipe))
+        try:
+            return open(self.path, "rb")
+        except OSError as error:
+            raise unreadable(self.path, error) from None
+
+    def open_arrow(self) -> Any:
+        """Return the bytes from the start as a file of Arrow's, which needs to move about in it."""
+        import pyarrow as pa
+
+        self.spool()
+        if self._spool is not None:
+            return pa.PythonFile(self.open(), mode="r")
+        try:
+            return pa.OSFile(self.path)
+        except OSError as error:
+            raise unreadable(self.path, error) from None
+
+    def first_bytes(self) -> bytes:
+        """Return the first bytes without using them up."""
+        if self.is_pipe and self._spool is None:
+            raw = self._pipe or self.open()
+            start = raw.read(8)
+            self._pipe = cast(BinaryIO, _Prefixed(start, raw))
+            return start
+        with self.open() as stream:
+            return stream.read(8)
+
+    def spool(self) -> None:
+        """Copy a pipe to a temporary file, so that it can be read again and anywhere."""
+        if not self.is_pipe or self._spool is not None:
+            return
+        # Anonymous and private: nobody else can open it, and it goes when it is closed.
+        spool = tempfile.TemporaryFile(prefix="padmask-", dir=self.spool_folder)  # noqa: SIM115
+        with self.open() as stream:
+            shutil.copyfileobj(stream, spool, _COPY_BYTES)
+        self._spool = spool
+
+    def sniff(self) -> str:
+        """Return the format that the first bytes show: a magic number, or JSON Lines."""
+        start = self.first_bytes()
+        return next((name for magic, name in _MAGIC.items() if start.startswith(magic)), "jsonl")
+
+    def close(self) -> None:
+        if self._spool is not None:
+            self._spool.close()
+            self._spool = None
+
+
+class _Kept(io.BufferedIOBase):
+    """Lends a stream: closing this leaves the stream open, for its owner to close."""
+
+    def __init__(self, stream: BinaryIO) -> None:
+        self._stream = stream
+
+    def readable(self) -> bool:
+        return True
+
+    def seekable(self) -> bool:
+        return self._stream.seekable()
+
+    def read(self, size: int | None = -1, /) -> bytes:
+        return self._stream.read(-1 if size is None else size)
+
+    def seek(self, offset: int, whence: int = 0, /) -> int:
+        return self._stream.seek(offset, whence)
+
+    def tell(self) -> int:
+        return self._stream.tell()
+
+
+class _Prefixed(io.BufferedIOBase):
+    """A stream of which some bytes were read already."""
+
+    def __init__(self, start: bytes, rest: BinaryIO) -> None:
+        self._start, self._rest = start, rest
+
+    def readable(self) -> bool:
+        return True
+
+    def read(self, size: int | None = -1, /) -> bytes:
+        start, self._start = self._start, b""
+        if size is None or size < 0:
+            return start + self._rest.read()
+        if len(start) >= size:
+            start, self._start = start[:size], start[size:]
+            return start
+        return start + self._rest.read(size - len(start))
+
+
+def unreadable(path: str, error: OSError) -> DataError:
+    """Return the error for an input that cannot be opened."""
+    if isinstance(error, FileNotFoundError):
+        return DataError(f"There is no file {path!r}. Check the name, or use - for standard input.")
+    return DataError(f"Cannot read {path!r}: {error.strerror}.")
+
+
+def find_sources(inputs: Sequence[str], spool_folder: str | None = None) -> list[Source]:
+    """Turn paths into sources, folders into the data files in them, in order of name.
+
+    Raises:
+        DataError: a folder without data files.
+        SpecError: standard input named twice.
+    """
+    sources: list[Source] = []
+    for path in inputs:
+        if path != "-" and os.path.isdir(path):
+            found = data_files(path)
+            if not found:
+                raise DataError(
+                    f"The folder {path!r} holds no data files. They end in {', '.join(SUFFIXES)}, or in .gz "
+                    "or .zst after it."
+                )
+            sources += [Source(name, spool_folder) for name in found]
+        else:
+            sources.append(Source(path, spool_folder))
+    if sum(source.path == "-" for source in sources) > 1:
+        raise SpecError("Standard input can be read once only: give - one time.")
+    return sources
+
+
+def data_files(folder: str) -> list[str]:
+    """Return the data files below a folder; names that start with `.` or `_` are no data."""
+    found = []
+    for root, folders, files in os.walk(folder):
+        folders[:] = sorted(name for name in folders if name[0] not in "._")
+        names = [
+            name for name in sorted(files) if name[0] not in "._" and format_of(name) not in (None, "npz")
+        ]
+        found += [str(Path(root, name)) for name in names]
+    return found

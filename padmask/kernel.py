@@ -1,0 +1,157 @@
+"""The one kernel: flat rows in, a rectangle and its mask out.
+
+The mask is made here, from lengths, and nowhere else: a real token may equal the pad
+value. Knows nothing of files, Arrow or where a length came from.
+"""
+
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from numpy.lib.stride_tricks import sliding_window_view
+
+from padmask.ragged import Ragged
+from padmask.spec import Side
+
+Mask = npt.NDArray[np.bool_]
+
+# Values in one block of work. A block's rows, windows and mask then stay in a core's
+# second-level cache; large intermediates cost page faults, which cost more than arithmetic.
+BLOCK_VALUES = 1 << 17
+
+
+@dataclass(frozen=True)
+class Padded:
+    """A rectangle of values, and which of them are real.
+
+    Args:
+        values: shape (rows, maxlen, ...), of the dtype that was asked for.
+        mask: bool, shape (rows, maxlen). **True is a real token**, False is padding: the
+            polarity of Keras and of Hugging Face's `attention_mask`.
+        lengths: int64, shape (rows,), the tokens kept in each row.
+    """
+
+    values: npt.NDArray[Any]
+    mask: Mask
+    lengths: npt.NDArray[np.int64]
+
+
+def sequence_mask(lengths: npt.ArrayLike, maxlen: int | None = None, padding: Side = "post") -> Mask:
+    """Make the mask of rows with these lengths.
+
+    >>> sequence_mask([1, 3], padding="post")
+    array([[ True, False, False],
+           [ True,  True,  True]])
+
+    Args:
+        lengths: whole numbers, shape (rows,), in tokens; a longer row fills its whole mask.
+        maxlen: places in every row; None takes the longest.
+        padding: `"post"` puts the padding after the tokens, `"pre"` before them.
+
+    Returns:
+        bool, shape (rows, maxlen), True at real tokens.
+
+    `tf.sequence_mask` with a choice of side.
+    """
+    kept = np.asarray(lengths, dtype=np.int64)
+    if maxlen is None:
+        maxlen = int(kept.max(initial=0))
+    places = np.arange(maxlen)
+    mask: Mask = places < kept[:, None] if padding == "post" else places >= maxlen - kept[:, None]
+    return mask
+
+
+def pad_batch(
+    ragged: Ragged,
+    maxlen: int,
+    *,
+    padding: Side,
+    truncating: Side,
+    value: Any,
+    dtype: npt.DTypeLike,
+    threads: int = 1,
+) -> Padded:
+    """Pad and cut every row to `maxlen` places.
+
+    A row's kept part is a window of `maxlen` places over the flat values that starts (post)
+    or ends (pre) at a known place, so a block of rows is one gather of windows, and then
+    the pad value is put where the mask is False.
+
+    Args:
+        ragged: the rows; their values must fit `dtype`.
+        maxlen: places in every row.
+        padding: the side of the padding.
+        truncating: the side at which longer rows are cut.
+        value: what stands in padded places; broadcasts over inner feature axes.
+        dtype: of the result.
+        threads: how many blocks are worked on at once.
+
+    Returns:
+        Padded values of shape (rows, maxlen, ...), their mask and the kept lengths.
+    """
+    rows, inner = len(ragged.lengths), ragged.values.shape[1:]
+    begins, kept = kept_windows(ragged, maxlen, truncating)
+    width = maxlen * int(np.prod(inner, dtype=np.int64))
+    values = np.empty((rows, maxlen, *inner), dtype=dtype)
+    mask = np.empty((rows, maxlen), dtype=bool)
+    if values.size == 0:
+        mask[:] = False
+        return Padded(values, mask, kept)
+    step = max(1, BLOCK_VALUES // width)
+    filling = np.asarray(value, dtype=values.dtype)
+
+    def pad_block(first: int) -> None:
+        block = slice(first, first + step)
+        here = sequence_mask(kept[block], maxlen, padding)
+        gathered = _gather(ragged.values, begins[block], kept[block], maxlen, padding, values.dtype)
+        np.copyto(gathered, filling, where=~here.reshape(*here.shape, *[1] * len(inner)))
+        values[block], mask[block] = gathered, here
+
+    blocks = range(0, rows, step)
+    if threads > 1 and len(blocks) > 1:
+        with ThreadPoolExecutor(threads) as pool:
+            list(pool.map(pad_block, blocks))
+    else:
+        for first in blocks:
+            pad_block(first)
+    return Padded(values, mask, kept)
+
+
+def kept_windows(
+    ragged: Ragged, maxlen: int, truncating: Side
+) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
+    """Return where each row's kept part begins in the flat values, and its length."""
+    kept = np.minimum(ragged.lengths, maxlen)
+    return ragged.starts + (ragged.lengths - kept if truncating == "pre" else 0), kept
+
+
+def _gather(
+    flat: npt.NDArray[Any],
+    begins: npt.NDArray[np.int64],
+    kept: npt.NDArray[np.int64],
+    maxlen: int,
+    padding: Side,
+    dtype: np.dtype[Any],
+) -> npt.NDArray[Any]:
+    """Return each row's window over the flat values, shape (rows, maxlen, ...).
+
+    Outside a row's kept part the window holds whatever lies beside it.
+    """
+    inner = flat.shape[1:]
+    size = int(np.prod(inner, dtype=np.int64))
+    real = kept > 0
+    # Rows without a token may point anywhere.
+    low = int(begins[real].min(initial=len(flat)))
+    high = int((begins + kept)[real].max(initial=low))
+    # Windows may reach past the block's own tokens: by maxlen after them, or before.
+    before = maxlen if padding == "pre" else 0
+    buffer = np.zeros((high - low + maxlen) * size, dtype=dtype)
+    buffer[before * size : (before + high - low) * size] = flat[low:high].reshape(-1)
+    starts = begins - low if padding == "post" else begins - low + before + kept - maxlen
+    windows = sliding_window_view(buffer, maxlen * size)
+    gathered: npt.NDArray[Any] = windows[np.where(real, starts, 0) * size]
+    return gathered.reshape(len(begins), maxlen, *inner)

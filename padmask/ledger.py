@@ -1,0 +1,99 @@
+"""What was read, written and lost, as numbers that add up.
+
+Over batches now, over shards and machines later. Knows nothing of how it is shown.
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, fields
+from typing import Any
+
+
+@dataclass(frozen=True)
+class Ledger:
+    """Counts of rows and tokens; two ledgers add up field by field.
+
+    >>> (Ledger(rows_read=2, rows_written=2) + Ledger(rows_read=1, rows_dropped=1)).rows_read
+    3
+
+    Args:
+        rows_read: rows of the input, up to `--limit`.
+        rows_written: rows of the output.
+        rows_dropped: left out as asked: overlong or empty rows.
+        rows_rejected: left out because they could not be padded (`--on-error skip`).
+        rows_truncated: written rows that lost tokens.
+        rows_empty: written rows without a token, whose mask is False throughout.
+        tokens_read: tokens of the rows that could be read.
+        tokens_kept: real tokens in the output.
+        labels_lost: labels other than -100 that were cut off.
+        places: places in the output, rows_written times maxlen.
+    """
+
+    rows_read: int = 0
+    rows_written: int = 0
+    rows_dropped: int = 0
+    rows_rejected: int = 0
+    rows_truncated: int = 0
+    rows_empty: int = 0
+    tokens_read: int = 0
+    tokens_kept: int = 0
+    labels_lost: int = 0
+    places: int = 0
+
+    def __add__(self, other: Ledger) -> Ledger:
+        return Ledger(*(getattr(self, f.name) + getattr(other, f.name) for f in fields(self)))
+
+    @property
+    def tokens_lost(self) -> int:
+        """Tokens that were cut off or stood in dropped rows."""
+        return self.tokens_read - self.tokens_kept
+
+    @property
+    def padding_share(self) -> float:
+        """Share of the output's places that are padding, a fraction of 1."""
+        return 1 - self.tokens_kept / self.places if self.places else 0.0
+
+    @property
+    def balanced(self) -> bool:
+        """Whether every row that was read is accounted for."""
+        return self.rows_read == self.rows_written + self.rows_dropped + self.rows_rejected
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return all counts and shares, ready for JSON."""
+        counts = asdict(self)
+        places = counts.pop("places")
+        return counts | {
+            "tokens_lost": self.tokens_lost,
+            "padding_share": self.padding_share,
+            "places": places,
+        }
+
+
+@dataclass(frozen=True)
+class PadResult:
+    """What `pad_file` did.
+
+    Args:
+        ledger: the counts.
+        maxlen: places in every row.
+        maxlen_found: `"given"`, `"longest"` or a percentile such as `"p95"`.
+        padding: the side of the padding.
+        columns: the padded columns.
+        unpadded: columns that have the same lengths as the padded ones but were left as they
+            are, with the command line's flags that would pad them too.
+        notes: sentences about what else the user should know.
+    """
+
+    ledger: Ledger
+    maxlen: int
+    maxlen_found: str
+    padding: str
+    columns: tuple[str, ...]
+    unpadded: dict[str, str]
+    notes: tuple[str, ...] = ()
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return the report that `--report` writes."""
+        rest = asdict(self)
+        del rest["ledger"]
+        return self.ledger.as_dict() | rest

@@ -1,0 +1,365 @@
+"""pad_file: read, plan, pad, write; streaming, with reading, padding and writing overlapped.
+
+Reads at most twice: once for the lengths (and, from JSON Lines to a typed format, the
+types) where they must be found, and once to pad. Knows nothing of terminals: progress is
+a callback, and what happened is a `PadResult`.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import tempfile
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
+from dataclasses import dataclass, replace
+from typing import Any, BinaryIO
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+
+from padmask.errors import SpecError
+from padmask.flow import ReadAhead, ordered_map
+from padmask.formats import open_writer, output_format
+from padmask.formats.batch import Batch, Chunk, Layout, Wanted
+from padmask.formats.dataset import Dataset, survey_types
+from padmask.formats.goal import compressed, open_goal
+from padmask.ledger import Ledger, PadResult
+from padmask.plan import LengthStats, Plan, make_plan, needs_lengths
+from padmask.ragged import Ragged, is_vectors
+from padmask.rows import IGNORED_LABEL, LABEL_NAMES, Job, Refused, Rows, fit, pad_piece, split, take_in
+from padmask.spec import Column, MaskSpec, PadSpec, RowPolicy
+from padmask.table import check_names, choose_columns, is_sequence, padded_schema, settle_vectors
+
+# Places padded at a time: a batch's ids, mask and their text stay near the processor.
+BATCH_PLACES = 1 << 18
+# Places in a row group or record batch of the output.
+GROUP_PLACES = 1 << 22
+
+ProgressCallback = Callable[["Progress"], None]
+
+
+@dataclass(frozen=True)
+class Progress:
+    """How far a run is.
+
+    Args:
+        phase: `"measuring"` or `"padding"`.
+        rows: done in this phase.
+        consumed: bytes of the input used up in this phase.
+        size: bytes of the whole input, None where nobody knows.
+    """
+
+    phase: str
+    rows: int
+    consumed: int
+    size: int | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class FileOptions:
+    """How files are read and written.
+
+    Args:
+        input_format: `"jsonl"`, `"parquet"` or `"arrow"`; None goes by suffix, else first bytes.
+        output_format: these or `"npz"`; None goes by suffix, JSON Lines for pipes.
+        limit: read only the first rows.
+        rejects: file for the rows that are not written, whole, with their reasons, as JSON Lines.
+        fixed_size_list: write fixed-size lists, which not every reader takes.
+        batch_rows: rows padded at a time; the result does not depend on it.
+        threads: how many batches are worked on at once; nor on this.
+    """
+
+    input_format: str | None = None
+    output_format: str | None = None
+    limit: int | None = None
+    rejects: str | None = None
+    fixed_size_list: bool = False
+    batch_rows: int | None = None
+    threads: int | None = None
+
+    def __post_init__(self) -> None:
+        for name in ("limit", "batch_rows", "threads"):
+            number = getattr(self, name)
+            if number is not None and number < (0 if name == "limit" else 1):
+                raise SpecError(
+                    f"`{name}` must be at least {0 if name == 'limit' else 1}. Received: {number!r}."
+                )
+
+
+def pad_file(
+    inputs: str | os.PathLike[str] | Sequence[str | os.PathLike[str]],
+    output: str | os.PathLike[str] = "-",
+    *,
+    columns: Iterable[str | Column] | Mapping[str, Any] | None = None,
+    spec: PadSpec | None = None,
+    mask: MaskSpec | None = None,
+    policy: RowPolicy | None = None,
+    files: FileOptions | None = None,
+    progress: ProgressCallback | None = None,
+) -> PadResult:
+    """Pad files of sequences into one file: what `padmask pad` calls.
+
+    >>> import tempfile, pathlib
+    >>> folder = pathlib.Path(tempfile.mkdtemp())
+    >>> _ = (folder / "in.jsonl").write_text('{"input_ids": [7, 8]}\\n{"input_ids": [9]}\\n')
+    >>> result = pad_file(folder / "in.jsonl", folder / "out.jsonl", spec=PadSpec(maxlen=2))
+    >>> print((folder / "out.jsonl").read_text(), end="")
+    {"input_ids":[7,8],"mask":[true,true]}
+    {"input_ids":[9,0],"mask":[true,false]}
+
+    Args:
+        inputs: one path or several, read as one dataset; a folder means the data files in it, `-` is
+            standard input.
+        output: a path, or `-` for standard output. It is complete or absent.
+        columns: as in `pad_table`.
+        spec: how to pad; default `PadSpec()`.
+        mask: which mask to add; default `MaskSpec()`.
+        policy: which rows are written; default `RowPolicy()`.
+        files: formats, limits and tuning; default `FileOptions()`.
+        progress: called now and then with how far the run is.
+
+    Returns:
+        The counts of rows and tokens read, written and lost, and how the length was found.
+
+    Raises:
+        SpecError: what was asked for cannot be.
+        DataError: the input cannot be read or padded.
+        OutputError: the output cannot be written.
+    """
+    spec, files = spec or PadSpec(), files or FileOptions()
+    paths = [inputs] if isinstance(inputs, (str, os.PathLike)) else list(inputs)
+    goal = os.fspath(output)
+    format_ = output_format(goal, files.output_format)
+    with ExitStack() as stack:
+        dataset = Dataset(
+            [os.fspath(path) for path in paths], files.input_format, _spool_folder(goal), files.batch_rows
+        )
+        stack.callback(dataset.close)
+        typed = dataset.format == "jsonl" and format_ in ("parquet", "arrow")
+        if needs_lengths(spec) or typed:
+            dataset.spool()
+        job = _decide(dataset, columns, spec, mask or MaskSpec(), policy or RowPolicy(), format_ != "npz")
+        job = replace(job, fixed_size=files.fixed_size_list)
+        run = _Run(dataset, job, files, stack.enter_context(_pool(files)), progress)
+        unpadded = _find_unpadded(dataset, job)
+        lengths = None
+        if needs_lengths(spec) or typed:
+            lengths, run = _survey(run, typed)
+        plan = make_plan(spec, lengths)
+        ledger, notes = _pad_all(run, plan, goal, format_)
+    return PadResult(
+        ledger, plan.maxlen, plan.found, spec.padding, tuple(c.name for c in job.columns), unpadded, notes
+    )
+
+
+@dataclass(frozen=True)
+class _Run:
+    """A dataset, what to do with it, and what to do it with."""
+
+    dataset: Dataset
+    job: Job
+    files: FileOptions
+    pool: ThreadPoolExecutor | None
+    progress: ProgressCallback | None
+
+    @property
+    def ahead(self) -> int:
+        """How many pieces may be under way at once."""
+        return 2 * (self.files.threads or os.cpu_count() or 1)
+
+    @contextmanager
+    def rows(self, phase: str) -> Iterator[Iterator[Rows]]:
+        """Give all rows in order: read in a thread of their own, taken in on the pool."""
+
+        def take(chunk: Chunk) -> Rows:
+            return take_in(self.dataset.decode(chunk, self.job.wanted), self.job, chunk.consumed)
+
+        chunks = self.dataset.chunks(self.job.wanted, self.files.limit)
+        with ReadAhead(chunks, self.ahead) if self.pool else nullcontext(chunks) as read:
+            yield self._told(phase, ordered_map(self.pool, take, read, self.ahead))
+
+    def _told(self, phase: str, all_rows: Iterable[Rows]) -> Iterator[Rows]:
+        done = 0
+        for rows in all_rows:
+            yield rows
+            done += rows.ledger.rows_read
+            if self.progress:
+                self.progress(Progress(phase, done, rows.consumed, self.dataset.size))
+
+
+def _survey(run: _Run, typed: bool) -> tuple[LengthStats, _Run]:
+    """Read everything once, for the lengths and, where they must be found, the types."""
+    from padmask.formats.jsontypes import TypeSurvey
+
+    lengths, types = LengthStats(), TypeSurvey()
+    sequences = run.job.wanted.sequences.names
+    with run.rows("measuring") as all_rows:
+        for rows in all_rows:
+            lengths += LengthStats.of(rows.lengths)
+            if typed:
+                survey_types(types, rows.batch, sequences, without=run.job.mask.names)
+    if typed:
+        wanted = Wanted(run.job.wanted.sequences, types.schema())
+        run = replace(run, job=replace(run.job, wanted=wanted))
+    return lengths, run
+
+
+def _pad_all(run: _Run, plan: Plan, goal: str, format_: str) -> tuple[Ledger, tuple[str, ...]]:
+    """Pad every row and write it."""
+    job = run.job
+    if format_ == "npz" and job.mask.length_column is None:
+        job = replace(job, mask=replace(job.mask, length_column="length"))
+    layout = _layout(job, plan, format_)
+    step = run.files.batch_rows or max(1, BATCH_PLACES // max(1, plan.maxlen))
+    ledger = Ledger()
+    with ExitStack() as stack:
+        # Arrow files end in a footer that points back: a pipe gets the streaming format.
+        stream = stack.enter_context(compressed(stack.enter_context(open_goal(goal)), goal))
+        rejects = _open_rejects(stack, run.files.rejects)
+        writer = open_writer(format_, stream, layout, as_stream=goal == "-")
+
+        def work(rows: Rows) -> tuple[Any, Rows]:
+            padded = pad_piece(rows, job, plan)
+            return writer.encode(padded.batch), padded
+
+        stack.push(lambda kind, *_: writer.abandon() if kind else None)
+        all_rows = stack.enter_context(run.rows("padding"))
+        pieces = (piece for rows in all_rows for piece in split(fit(rows, plan, job.policy), step))
+        for encoded, done in ordered_map(run.pool, work, pieces, run.ahead):
+            writer.append(encoded)
+            ledger += done.ledger
+            _write_rejects(rejects, done.refused)
+        writer.finish()
+    if not ledger.balanced:
+        raise AssertionError(f"padmask lost count of rows, please report it: {ledger}")
+    return ledger, _left_out(run.dataset, layout) if format_ == "npz" else ()
+
+
+def _layout(job: Job, plan: Plan, format_: str) -> Layout:
+    base = job.wanted.sequences if job.wanted.others is None else _typed_schema(job.wanted)
+    schema = padded_schema(base, job.columns, plan, job.spec, job.mask, job.fixed_size)
+    shapes: dict[str, tuple[int, ...]] = {
+        column.name: (plan.maxlen,) if column.inner is None else (plan.maxlen, column.inner)
+        for column in job.columns
+    }
+    if job.mask.column is not None:
+        shapes[job.mask.column] = (plan.maxlen,)
+    if format_ == "npz" and job.mask.length_column is not None:
+        shapes[job.mask.length_column] = ()
+    return Layout(schema, shapes, max(1, GROUP_PLACES // max(1, plan.maxlen)))
+
+
+def _typed_schema(wanted: Wanted) -> pa.Schema:
+    """Return the input's columns in their own order, with the sequences' types as they are read."""
+    assert wanted.others is not None
+    sequences = {field.name: field for field in wanted.sequences}
+    fields = [sequences.get(field.name, field) for field in wanted.others]
+    missing = [field for name, field in sequences.items() if name not in wanted.others.names]
+    return pa.schema([*fields, *missing], metadata=wanted.others.metadata)
+
+
+def _open_rejects(stack: ExitStack, path: str | None) -> BinaryIO | None:
+    if path is None:
+        return None
+    return stack.enter_context(compressed(stack.enter_context(open_goal(path)), path))
+
+
+def _write_rejects(stream: BinaryIO | None, refused: Sequence[Refused]) -> None:
+    if stream is None:
+        return
+    from padmask.formats.jsonl import reject_line
+
+    for one in refused:
+        stream.write(reject_line(one.batch, one.row, one.reason))
+
+
+def _left_out(dataset: Dataset, layout: Layout) -> tuple[str, ...]:
+    names = [name for name in dataset.schema().names if name not in layout.shapes]
+    if not names:
+        return ()
+    verb = "is" if len(names) == 1 else "are"
+    return (
+        f"npz holds only the padded columns: {', '.join(map(repr, names))} {verb} left out. "
+        "Write Parquet to keep everything.",
+    )
+
+
+def _spool_folder(goal: str) -> str | None:
+    """Pipes are spooled beside the output, which has room for them, else in the temporary folder."""
+    folder = None if goal == "-" else os.path.dirname(os.path.realpath(goal))
+    return (
+        folder if folder and os.path.isdir(folder) and os.access(folder, os.W_OK) else tempfile.gettempdir()
+    )
+
+
+def _pool(files: FileOptions) -> AbstractContextManager[ThreadPoolExecutor | None]:
+    threads = files.threads or os.cpu_count() or 1
+    return ThreadPoolExecutor(threads, "padmask") if threads > 1 else nullcontext()
+
+
+def _decide(
+    dataset: Dataset,
+    asked: Iterable[str | Column] | Mapping[str, Any] | None,
+    spec: PadSpec,
+    mask: MaskSpec,
+    policy: RowPolicy,
+    keep_others: bool,
+) -> Job:
+    """Resolve what was asked for against the columns there are."""
+    schema = dataset.schema()
+    if not schema.names and dataset.format == "jsonl":
+        schema = _schema_of_nothing(asked)
+    chosen = choose_columns(schema, asked, spec)
+    check_names(schema.names, mask)
+    sequences = pa.schema([schema.field(column.name) for column in chosen])
+    wanted = Wanted(sequences, schema if keep_others and dataset.format != "jsonl" else None)
+    if any(is_vectors(field.type) for field in sequences):
+        # Vectors must agree over the whole dataset: the first ones decide.
+        chosen = settle_vectors(chosen, dataset.head(wanted).columns)
+    return Job(chosen, spec, mask, policy, wanted)
+
+
+def _schema_of_nothing(asked: Iterable[str | Column] | Mapping[str, Any] | None) -> pa.Schema:
+    """JSON Lines without a row have no columns; those asked for get no tokens, which is no error."""
+    short = [column if isinstance(column, str) else column.name for column in asked or ()] or ["input_ids"]
+    names = [re.split("[:=]", name, maxsplit=1)[0] or name for name in short]
+    return pa.schema([(name, pa.list_(pa.int64())) for name in dict.fromkeys(names)])
+
+
+def _find_unpadded(dataset: Dataset, job: Job) -> dict[str, str]:
+    """Find columns that look as if they should have been padded too, and the flag that would.
+
+    They are lists with the same lengths as the padded columns in the first rows.
+    """
+    taken = {column.name for column in job.columns} | set(job.mask.names)
+    schema = dataset.schema()
+    others = [
+        field
+        for field in schema
+        if field.name not in taken and schema.names.count(field.name) == 1 and is_sequence(field.type)
+    ]
+    if not others:
+        return {}
+    first = job.wanted.sequences.field(0)
+    head = dataset.head(Wanted(pa.schema([first, *others])))
+    lengths = _known_lengths(head, first.name)
+    found = {}
+    for field in others:
+        other = _known_lengths(head, field.name)
+        both = (lengths >= 0) & (other >= 0)
+        if both.any() and (lengths[both] == other[both]).all() and lengths[both].any():
+            found[field.name] = f"-c {field.name}" + (
+                f"={IGNORED_LABEL}" if field.name in LABEL_NAMES else ""
+            )
+    return found
+
+
+def _known_lengths(batch: Batch, name: str) -> npt.NDArray[np.int64]:
+    """Return each row's length, -1 where it has none."""
+    ragged, faults = Ragged.from_arrow(batch.columns.column(name))
+    lengths = ragged.lengths.copy()
+    lengths[[fault.row for fault in faults]] = -1
+    return lengths

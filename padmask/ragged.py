@@ -1,0 +1,490 @@
+"""Sequences made flat: one array of values, and where each row starts and ends in it.
+
+The only room that knows Arrow's list layouts, slices, offsets and nulls, and the only
+one that looks at Python lists. It finds rows that cannot be padded and says why; what
+becomes of them is for others to decide. Knows nothing of padding or files.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from itertools import chain
+from typing import Any, Literal
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.types as pat
+
+from padmask.errors import DataError, Fault, SpecError
+
+Kind = Literal["int", "float", "string"]
+Flags = npt.NDArray[np.bool_]
+Positions = npt.NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class Ragged:
+    """Rows of different lengths over one flat array.
+
+    >>> Ragged.from_sequences([[7, 8], [], [9]]).lengths.tolist()
+    [2, 0, 1]
+
+    Args:
+        values: shape (tokens, ...), the tokens of all rows; inner feature axes follow.
+        starts: int64, shape (rows,), where each row starts in `values`.
+        lengths: int64, shape (rows,), in tokens.
+    """
+
+    values: npt.NDArray[Any]
+    starts: Positions
+    lengths: Positions
+
+    def select(self, rows: Flags | slice) -> Ragged:
+        """Return the rows that `rows` picks, over the same values."""
+        return Ragged(self.values, self.starts[rows], self.lengths[rows])
+
+    @classmethod
+    def from_arrow(
+        cls, array: pa.Array | pa.ChunkedArray, inner: int | None = None
+    ) -> tuple[Ragged, list[Fault]]:
+        """Flatten an Arrow list column of any layout.
+
+        >>> ragged, faults = Ragged.from_arrow(pa.array([[1, 2], None]))
+        >>> ragged.lengths.tolist(), faults[0].row
+        ([2, 0], 1)
+
+        Args:
+            array: list, large_list, fixed_size_list or list_view of numbers, strings, or of
+                equally long vectors; dictionary-encoded, sliced and chunked arrays too.
+            inner: length that every vector must have; None takes that of the first one.
+
+        Returns:
+            The rows, a faulty one with length 0, and one fault for each of them.
+
+        Raises:
+            SpecError: the column holds no sequences of tokens.
+        """
+        kind_of(array.type)
+        rows = _plain(array)
+        if pat.is_null(rows.type):
+            rows = rows.cast(pa.list_(pa.null()))
+        starts, lengths, tokens = _windows(rows)
+        null_rows = _nulls(rows)
+        lengths = np.where(null_rows, 0, lengths)
+        faults = [Fault(int(row), "the row is null") for row in np.flatnonzero(null_rows)]
+        if _is_list(tokens.type):
+            values, bad_tokens = _vectors(tokens, starts, lengths, inner)
+            reason = "a vector that is null, holds a null, or has another length than the first"
+        else:
+            values, bad_tokens = _numpy(tokens), _nulls(tokens)
+            reason = "a null among the tokens"
+        ragged = cls(values, starts, lengths)
+        found = ragged.blame(bad_tokens, lambda _: reason)
+        if found:
+            faulty = np.zeros(len(lengths), dtype=bool)
+            faulty[[fault.row for fault in found]] = True
+            ragged = cls(values, starts, np.where(faulty, 0, lengths))
+        return ragged, faults + found
+
+    @classmethod
+    def from_sequences(cls, sequences: Sequence[Any]) -> Ragged:
+        """Flatten Python sequences or NumPy arrays of numbers, strings or vectors.
+
+        Raises:
+            DataError: a row is no sequence, or its tokens are of different kinds.
+        """
+        lengths = _row_lengths(sequences)
+        starts = np.cumsum(lengths) - lengths
+        total = int(lengths.sum())
+        if total == 0:
+            return cls(np.empty(0, np.int64), starts, lengths)
+        if all(isinstance(row, np.ndarray) for row in sequences):
+            return cls(_concatenate(sequences), starts, lengths)
+        first = next(row for row in sequences if len(row))[0]
+        if isinstance(first, str):
+            values = _objects(sequences, total)
+            if not set(map(type, values)) <= {str, np.str_}:
+                _refuse(sequences, str, "strings")
+        elif isinstance(first, Iterable):
+            values = cls._stack(sequences)
+        else:
+            values = _flat_numbers(sequences, total)
+        return cls(values, starts, lengths)
+
+    @classmethod
+    def from_objects(cls, sequences: Sequence[Any]) -> Ragged:
+        """Flatten Python sequences of anything, each token as the object it is."""
+        lengths = _row_lengths(sequences)
+        total = int(lengths.sum())
+        first: Any = next((row for row in sequences if len(row)), [None])[0]
+        if isinstance(first, Iterable) and not isinstance(first, str):
+            ragged = cls.from_sequences(sequences)
+            return cls(ragged.values.astype(object), ragged.starts, ragged.lengths)
+        return cls(_objects(sequences, total), np.cumsum(lengths) - lengths, lengths)
+
+    @classmethod
+    def _stack(cls, sequences: Sequence[Any]) -> npt.NDArray[Any]:
+        """Make an array of shape (tokens, F, ...) of rows of equally long vectors."""
+        tokens = list(chain.from_iterable(sequences))
+        try:
+            vectors = cls.from_sequences(tokens)
+        except DataError as error:
+            row, position = _find(sequences, lambda token: not _is_vector(token))
+            raise DataError(
+                f"Row {row}, position {position}: no vector of numbers like the first one. "
+                f"Received: {sequences[row][position]!r}."
+            ) from error
+        size = int(vectors.lengths[0])
+        if (vectors.lengths != size).any():
+            row, position = _find(sequences, lambda token: len(token) != size)
+            raise DataError(
+                f"Row {row}, position {position}: a vector of {len(sequences[row][position])} values where "
+                f"the first one has {size}. Make all vectors equally long."
+            )
+        return vectors.values.reshape(-1, size, *vectors.values.shape[1:])
+
+    def blame(self, flagged: Flags, reason: Callable[[int], str]) -> list[Fault]:
+        """Return a fault for each row that holds a flagged token, at its first one.
+
+        Args:
+            flagged: bool, shape (tokens,).
+            reason: says what is wrong with the token at a place in `values`.
+        """
+        if not flagged.any():
+            return []
+        seen = np.concatenate([[0], np.cumsum(flagged)])
+        faults = []
+        for row in np.flatnonzero(seen[self.starts + self.lengths] > seen[self.starts]).tolist():
+            start, length = int(self.starts[row]), int(self.lengths[row])
+            position = int(np.argmax(flagged[start : start + length]))
+            faults.append(Fault(row, f"position {position}: {reason(start + position)}"))
+        return faults
+
+
+def find_misfits(ragged: Ragged, dtype: str) -> list[Fault]:
+    """Return a fault for each row with a token that `dtype` cannot hold as it is.
+
+    Integers must fit, also exactly into floats; floats must be whole and finite to become
+    integers; float64 may be rounded to float32 but not overflow; a bool is no number.
+
+    >>> find_misfits(Ragged.from_sequences([[1, 2**31]]), "int32")[0].reason
+    'position 1: 2147483648 does not fit int32; ask for int64'
+    """
+    values, source = ragged.values, ragged.values.dtype
+    strings = source.kind in "OU"
+    if values.size == 0 or (strings and dtype == "string"):
+        return []
+    every = np.ones(len(values), dtype=bool)
+    if strings:
+        return ragged.blame(every, lambda _: f"a string cannot become {dtype}; ask for dtype string")
+    if dtype == "string":
+        return ragged.blame(
+            every, lambda _: "a number cannot become a string; ask for dtype int32 or float32"
+        )
+    if source.kind == "b":
+        return ragged.blame(every, lambda _: "a bool where a number belongs; write 0 and 1 instead")
+    flagged = _misfits(values, np.dtype(dtype))
+    if flagged is None:
+        return []
+    by_token = np.asarray(flagged.reshape(len(values), -1).any(axis=1))
+
+    def reason(token: int) -> str:
+        here = values[token].reshape(-1)[flagged[token].reshape(-1)][0]
+        return f"{here} does not fit {dtype}; {_wider(here)}"
+
+    return ragged.blame(by_token, reason)
+
+
+def _misfits(values: npt.NDArray[Any], target: np.dtype[Any]) -> Flags | None:
+    """Flag the numbers that change when cast to `target`, beyond rounding; None where none does."""
+    low, high = values.min(), values.max()
+    if target.kind in "iu":
+        limits = np.iinfo(target)
+        if values.dtype.kind in "iu":
+            if int(low) >= limits.min and int(high) <= limits.max:
+                return None
+            return (values < limits.min) | (values > limits.max)
+        # Above 2**53 a float no longer tells which integer it was.
+        bound = min(float(limits.max), 2.0**53)
+        with np.errstate(invalid="ignore"):
+            flagged = ~((values == np.floor(values)) & (values >= limits.min) & (values <= bound))
+    elif values.dtype.kind in "iu":
+        exact = 1 << (np.finfo(target).nmant + 1)
+        if -exact <= int(low) and int(high) <= exact:
+            return None
+        with np.errstate(invalid="ignore"):
+            flagged = values.astype(target).astype(object) != values.astype(object)
+    else:
+        with np.errstate(over="ignore"):
+            flagged = np.isinf(values.astype(target)) & np.isfinite(values)
+    return flagged if flagged.any() else None
+
+
+def _wider(number: Any) -> str:
+    """Say which dtype would hold `number`."""
+    if isinstance(number, np.floating):
+        if not np.isfinite(number):
+            return "ask for float32, or mend the data"
+        return "ask for float32" if number != np.floor(number) else "ask for float64"
+    return "ask for int64" if abs(int(number)) < 2**63 else "no dtype here holds it"
+
+
+def kind_of(type_: pa.DataType) -> Kind:
+    """Return the kind of token in an Arrow list type, looking through vectors.
+
+    >>> kind_of(pa.list_(pa.list_(pa.float32(), 4)))
+    'float'
+
+    Raises:
+        SpecError: not a list, or a list of something that is no token.
+    """
+    rows = storage(type_)
+    if pat.is_null(rows):
+        return "int"
+    if not _is_list(rows):
+        raise SpecError(f"a column of type {type_} holds no sequences")
+    token = storage(rows.value_type)
+    if _is_list(token):
+        token = storage(token.value_type)
+    if pat.is_integer(token) or pat.is_null(token):
+        return "int"
+    if pat.is_floating(token):
+        return "float"
+    if pat.is_string(token) or pat.is_large_string(token) or pat.is_string_view(token):
+        return "string"
+    if pat.is_boolean(token):
+        raise SpecError(f"a column of type {type_} holds bools where numbers belong; write 0 and 1 instead")
+    raise SpecError(f"a column of type {type_} holds no integers, floats or strings")
+
+
+def is_vectors(type_: pa.DataType) -> bool:
+    """Tell whether a sequence column's tokens are vectors."""
+    rows = storage(type_)
+    return _is_list(rows) and _is_list(rows.value_type)
+
+
+def storage(type_: pa.DataType) -> pa.DataType:
+    """Return the type below extension and dictionary types."""
+    while True:
+        if isinstance(type_, pa.BaseExtensionType):
+            type_ = type_.storage_type
+        elif pat.is_dictionary(type_):
+            type_ = type_.value_type
+        else:
+            return type_
+
+
+def _is_list(type_: pa.DataType) -> bool:
+    type_ = storage(type_)
+    return bool(
+        pat.is_list(type_)
+        or pat.is_large_list(type_)
+        or pat.is_fixed_size_list(type_)
+        or pat.is_list_view(type_)
+        or pat.is_large_list_view(type_)
+    )
+
+
+def _plain(array: pa.Array | pa.ChunkedArray) -> pa.Array:
+    """Take off chunks, extension types and dictionaries."""
+    if isinstance(array, pa.ChunkedArray):
+        array = array.chunk(0) if array.num_chunks == 1 else pa.concat_arrays(_same(array))
+    while True:
+        if isinstance(array, pa.ExtensionArray):
+            array = array.storage
+        elif isinstance(array, pa.DictionaryArray):
+            array = array.dictionary_decode()
+        else:
+            return array
+
+
+def _same(chunked: pa.ChunkedArray) -> list[pa.Array]:
+    """Chunks that can be joined: dictionaries may differ from chunk to chunk."""
+    if chunked.num_chunks == 0:
+        return [pa.array([], type=storage(chunked.type))]
+    return [_plain(chunk) for chunk in chunked.chunks]
+
+
+def _nulls(array: pa.Array) -> Flags:
+    if array.null_count == 0:
+        return np.zeros(len(array), dtype=bool)
+    nulls: Flags = array.is_null().to_numpy(zero_copy_only=False)
+    return nulls
+
+
+def _windows(rows: pa.Array) -> tuple[Positions, Positions, pa.Array]:
+    """Return starts, lengths and the tokens they point into, cut to what is used."""
+    type_ = rows.type
+    if pat.is_fixed_size_list(type_):
+        # .values does not know of the slice, and .flatten() leaves null rows out.
+        tokens = _plain(rows.values.slice(rows.offset * type_.list_size, len(rows) * type_.list_size))
+        starts = np.arange(len(rows), dtype=np.int64) * type_.list_size
+        return starts, np.full(len(rows), type_.list_size, dtype=np.int64), tokens
+    offsets = rows.offsets.to_numpy(zero_copy_only=False).astype(np.int64)
+    if pat.is_list_view(type_) or pat.is_large_list_view(type_):
+        # Views may overlap, come in any order, and hold anything at null rows.
+        nulls = _nulls(rows)
+        starts = np.where(nulls, 0, offsets)
+        lengths = np.where(nulls, 0, rows.sizes.to_numpy(zero_copy_only=False).astype(np.int64))
+        return starts, lengths, _plain(rows.values)
+    first, last = (int(offsets[0]), int(offsets[-1])) if len(offsets) else (0, 0)
+    return offsets[:-1] - first, np.diff(offsets), _plain(rows.values.slice(first, last - first))
+
+
+def _numpy(tokens: pa.Array) -> npt.NDArray[Any]:
+    """Return the tokens as they are, zero (or '') where they are null."""
+    if pat.is_null(tokens.type):
+        return np.zeros(len(tokens), dtype=np.int64)
+    if tokens.null_count:
+        # Else NumPy would get floats, and large ids would lose their last digits.
+        zero: Any = "" if kind_of(pa.list_(tokens.type)) == "string" else 0
+        tokens = tokens.fill_null(pa.scalar(zero).cast(tokens.type))
+    values: npt.NDArray[Any] = tokens.to_numpy(zero_copy_only=False)
+    return values
+
+
+def _vectors(
+    tokens: pa.Array, starts: Positions, lengths: Positions, inner: int | None
+) -> tuple[npt.NDArray[Any], Flags]:
+    """Return the vectors as (tokens, F), and a flag for each that is not one of F numbers."""
+    begins, sizes, numbers = _windows(tokens)
+    if _is_list(numbers.type):
+        raise SpecError(f"lists of {tokens.type} are nested deeper than vectors: flatten them first")
+    used = np.flatnonzero(lengths)
+    if inner is None:
+        inner = int(sizes[starts[used[0]]]) if len(used) else 0
+    flat, holes = _numpy(numbers), _nulls(numbers)
+    good = (sizes == inner) & ~_nulls(tokens)
+    if good.all() and (begins == np.arange(len(good)) * inner).all():
+        flat, holes = flat[: len(good) * inner], holes[: len(good) * inner]
+        # Fixed-size lists and untouched columns: the vectors already lie side by side.
+        return flat.reshape(len(good), inner), np.asarray(holes.reshape(len(good), inner).any(axis=1))
+    places = begins[good][:, None] + np.arange(inner)
+    values = np.zeros((len(tokens), inner), dtype=flat.dtype)
+    values[good] = flat[places]
+    bad = ~good
+    bad[good] = holes[places].any(axis=1)
+    return values, bad
+
+
+def _row_lengths(sequences: Sequence[Any]) -> Positions:
+    no_rows = (str, bytes, dict, set, frozenset)
+    try:
+        if not any(issubclass(kind, no_rows) for kind in set(map(type, sequences))):
+            return np.fromiter(map(len, sequences), dtype=np.int64, count=len(sequences))
+    except TypeError:
+        pass
+    row = next(i for i, row in enumerate(sequences) if isinstance(row, no_rows) or not _sized(row))
+    raise DataError(
+        f"Row {row} is no sequence of tokens. Every row must be a list or an array. "
+        f"Received: {sequences[row]!r}."
+    )
+
+
+def _sized(row: Any) -> bool:
+    try:
+        return len(row) >= 0
+    except TypeError:
+        return False
+
+
+def _is_vector(token: Any) -> bool:
+    try:
+        Ragged.from_sequences([token])
+    except DataError:
+        return False
+    return True
+
+
+def _objects(sequences: Sequence[Any], total: int) -> npt.NDArray[Any]:
+    return np.fromiter(chain.from_iterable(sequences), dtype=object, count=total)
+
+
+def _concatenate(sequences: Sequence[npt.NDArray[Any]]) -> npt.NDArray[Any]:
+    """Join NumPy rows of one inner shape."""
+    rows = [row for row in sequences if len(row)]
+    inner = rows[0].shape[1:]
+    if any(row.shape[1:] != inner for row in rows):
+        odd = next(i for i, row in enumerate(sequences) if len(row) and row.shape[1:] != inner)
+        raise DataError(
+            f"Row {odd} has vectors of shape {sequences[odd].shape[1:]} where the first one has {inner}. "
+            "Make all vectors equally long."
+        )
+    kinds = {"i" if row.dtype.kind in "iu" else row.dtype.kind for row in rows}
+    if len(kinds) == 1 and kinds <= set("ifb"):
+        joined = np.concatenate(rows)
+        if joined.dtype.kind in kinds | {"u"}:
+            return joined
+    # NumPy joins int64 with uint64 or with floats as floats, which would change large ids.
+    flat = Ragged.from_sequences([row.reshape(-1).tolist() for row in rows]).values
+    return flat.reshape(-1, *inner)
+
+
+def _flat_numbers(sequences: Sequence[Any], total: int) -> npt.NDArray[Any]:
+    """Join rows of Python numbers: int64 where all are integers, else float64."""
+    try:
+        # A sum is an int only where every token is one: a check at the cost of an addition.
+        with np.errstate(over="ignore"):
+            kinds = {type(sum(row)) for row in sequences if len(row)}
+        flat = chain.from_iterable(sequences)
+        if kinds == {int}:
+            return np.fromiter(flat, dtype=np.int64, count=total)
+        if kinds == {float} and set(map(type, chain.from_iterable(sequences))) == {float}:
+            return np.fromiter(flat, dtype=np.float64, count=total)
+    except (TypeError, ValueError, OverflowError):
+        pass
+    return _slow_numbers(sequences, total)
+
+
+def _slow_numbers(sequences: Sequence[Any], total: int) -> npt.NDArray[Any]:
+    """The careful way: any mixture of numbers, or a sentence about the first that is none."""
+    numbers = (int, float, np.integer, np.floating, np.bool_)
+    _refuse_others(sequences, numbers)
+    tokens = list(chain.from_iterable(sequences))
+    if all(isinstance(token, (int, np.integer, np.bool_)) for token in tokens):
+        low, high = int(min(tokens)), int(max(tokens))
+        for dtype in (np.int64, np.uint64):
+            if np.iinfo(dtype).min <= low and high <= np.iinfo(dtype).max:
+                return np.array([int(token) for token in tokens], dtype=dtype)
+        row, position = _find(sequences, lambda token: not -(2**63) <= int(token) < 2**63)
+        raise DataError(
+            f"Row {row}, position {position}: {sequences[row][position]} does not fit int64, and no dtype "
+            "here holds it."
+        )
+    return np.array([float(token) for token in tokens], dtype=np.float64)
+
+
+def refuse_bools(sequences: Sequence[Any], values: npt.NDArray[Any]) -> None:
+    """Refuse a Python bool among numbers: `True` is no token id.
+
+    Only tokens that became 0 or 1 can have been bools, so most data needs no second look.
+    """
+    if values.dtype.kind in "iu" and ((values == 0) | (values == 1)).any():
+        kinds = set(map(type, chain.from_iterable(sequences)))
+        if bool in kinds or np.bool_ in kinds:
+            row, position = _find(sequences, lambda token: isinstance(token, (bool, np.bool_)))
+            raise DataError(
+                f"Row {row}, position {position}: a bool where a number belongs. Write 0 and 1 instead."
+            )
+
+
+def _find(sequences: Sequence[Any], wanted: Callable[[Any], bool]) -> tuple[int, int]:
+    """Return the row and position of the first token that is `wanted`."""
+    return next((i, j) for i, row in enumerate(sequences) for j, token in enumerate(row) if wanted(token))
+
+
+def _refuse_others(sequences: Sequence[Any], kinds: tuple[type, ...]) -> None:
+    kind_set = set(map(type, chain.from_iterable(sequences)))
+    if not all(issubclass(kind, kinds) for kind in kind_set):
+        _refuse(sequences, kinds, "numbers")
+
+
+def _refuse(sequences: Sequence[Any], kinds: type | tuple[type, ...], said: str) -> None:
+    row, position = _find(sequences, lambda token: not isinstance(token, kinds))
+    token = sequences[row][position]
+    raise DataError(
+        f"Row {row}, position {position}: a {type(token).__name__} among {said}. "
+        f"Mend the row or leave it out. Received: {token!r}."
+    )

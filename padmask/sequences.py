@@ -1,0 +1,207 @@
+"""Sequences in memory in, a rectangle out: `pad`, and the twin of Keras's `pad_sequences`.
+
+Knows nothing of tables or files.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+
+from padmask.errors import DataError, Fault, SpecError
+from padmask.kernel import Padded, pad_batch
+from padmask.plan import LengthStats, make_plan, needs_lengths
+from padmask.ragged import Ragged, find_misfits, refuse_bools
+from padmask.spec import PadSpec, Side, one_of
+from padmask.table import fill_value
+
+# Below this many values a second thread costs more than it gives.
+VALUES_FOR_TWO_THREADS = 1 << 20
+
+
+def pad(sequences: Any, spec: PadSpec | None = None, *, threads: int = 2) -> Padded:
+    """Pad sequences to one length, and say which places are real.
+
+    >>> padded = pad([[711, 632, 71], [73, 8]], PadSpec(maxlen=4))
+    >>> padded.values
+    array([[711, 632,  71,   0],
+           [ 73,   8,   0,   0]], dtype=int32)
+    >>> padded.mask.sum(axis=1) == padded.lengths
+    array([ True,  True])
+
+    Args:
+        sequences: rows of tokens, or of equally long vectors: Python lists, NumPy arrays, an
+            Arrow list array or chunked array of any layout.
+        spec: how to pad; default `PadSpec()`, which pads to the longest row, after the tokens.
+        threads: how many blocks of rows are worked on at once; the result does not depend on it.
+
+    Returns:
+        `values` of shape (rows, maxlen, ...) and `spec.dtype` (object for strings), `mask` of shape
+        (rows, maxlen), bool, True at real tokens, and `lengths` of shape (rows,), the tokens kept.
+
+    Raises:
+        SpecError: the pad value does not fit the dtype.
+        DataError: a row that cannot be padded: a null, an unequal vector, a value that does not fit.
+
+    After Keras's guide "Understanding masking & padding"; the mask is what its `compute_mask` makes,
+    but from lengths, so that a real token may equal the pad value.
+    """
+    spec = spec or PadSpec()
+    value = fill_value(spec.value, spec.dtype, "PadSpec")
+    ragged = _read(sequences)
+    _raise_first(find_misfits(ragged, spec.dtype))
+    plan = make_plan(spec, LengthStats.of(ragged.lengths) if needs_lengths(spec) else None)
+    return pad_batch(
+        ragged,
+        plan.maxlen,
+        padding=spec.padding,
+        truncating=spec.truncating,
+        value=value,
+        dtype=object if spec.dtype == "string" else spec.dtype,
+        threads=threads if len(ragged.lengths) * plan.maxlen >= VALUES_FOR_TWO_THREADS else 1,
+    )
+
+
+def _read(sequences: Any) -> Ragged:
+    if isinstance(sequences, (pa.Array, pa.ChunkedArray)):
+        try:
+            ragged, faults = Ragged.from_arrow(sequences)
+        except SpecError as error:
+            raise SpecError(f"These sequences cannot be padded: {error}.") from None
+        _raise_first(faults)
+        return ragged
+    rows = _rows(sequences)
+    ragged = Ragged.from_sequences(rows)
+    refuse_bools(rows, ragged.values)
+    return ragged
+
+
+def _rows(sequences: Any) -> Sequence[Any]:
+    """Return the rows as a list, so that they can be looked at twice."""
+    if isinstance(sequences, list):
+        return sequences
+    try:
+        return list(sequences)
+    except TypeError:
+        raise DataError(
+            f"`sequences` must be a list of sequences. Received: {type(sequences).__name__}."
+        ) from None
+
+
+def _raise_first(faults: list[Fault]) -> None:
+    if faults:
+        raise DataError(f"Row {faults[0].row}, {faults[0].reason}.")
+
+
+def pad_sequences(
+    sequences: Any,
+    maxlen: int | None = None,
+    dtype: npt.DTypeLike = "int32",
+    padding: Side = "pre",
+    truncating: Side = "pre",
+    value: Any = 0.0,
+) -> npt.NDArray[Any]:
+    """Pad sequences as `keras.utils.pad_sequences` does, with its arguments and defaults.
+
+    >>> pad_sequences([[1], [2, 3], [4, 5, 6]], maxlen=2)
+    array([[0, 1],
+           [2, 3],
+           [5, 6]], dtype=int32)
+
+    The defaults are Keras's own, **pre** and **pre**, where padmask's are post and post.
+
+    Args:
+        sequences: a list of sequences of numbers, strings, or vectors.
+        maxlen: places in every row; None takes the longest row.
+        dtype: any NumPy dtype; `object` or `str` for strings.
+        padding: `"pre"` or `"post"`, the side of the padding.
+        truncating: `"pre"` or `"post"`, the side at which longer rows are cut.
+        value: what stands in padded places; may be a vector for rows of vectors.
+
+    Returns:
+        Array of shape (len(sequences), maxlen, ...) and the given dtype.
+
+    Raises:
+        SpecError: a bad `padding` or `truncating`, a pad value that the dtype cannot hold.
+        DataError: a row that is no sequence, vectors that disagree, a value that does not fit.
+
+    `keras.utils.pad_sequences` of Keras 3.15, but for its accidents: `maxlen=0` and `[]` work, and
+    what Keras would wrap, cut or round to an integer in silence is refused.
+    """
+    one_of("padding", padding, ("pre", "post"))
+    one_of("truncating", truncating, ("pre", "post"))
+    if not hasattr(sequences, "__len__"):
+        raise DataError("`sequences` must have a length: make a list of it first.")
+    if maxlen is not None and maxlen < 0:
+        raise SpecError(f"`maxlen` must be at least 0. Received: {maxlen!r}.")
+    target = np.dtype(dtype)
+    _check_value(value, target)
+    rows = _rows(sequences)
+    ragged = (
+        Ragged.from_objects(rows) if target.kind == "O" else _convert(Ragged.from_sequences(rows), target)
+    )
+    return pad_batch(
+        ragged,
+        int(ragged.lengths.max(initial=0)) if maxlen is None else int(maxlen),
+        padding=padding,
+        truncating=truncating,
+        value=value,
+        dtype=target,
+    ).values
+
+
+def _check_value(value: Any, target: np.dtype[Any]) -> None:
+    """Refuse a pad value, or a vector of them, that `target` would change."""
+    values = np.asarray(value)
+    if target.kind == "O":
+        return
+    if (values.dtype.kind in "US") != (target.kind in "US"):
+        if values.dtype.kind in "US":
+            raise SpecError(
+                f"`value` {value!r} is a string, which dtype {target} cannot hold. "
+                "Use dtype=object or a string dtype."
+            )
+        values = values.astype(str)
+    if target.kind in "US":
+        if (np.char.str_len(values) > _width(target)).any():
+            raise SpecError(f"`value` {value!r} would be cut by dtype {target}. Use dtype=object.")
+        return
+    flat = values.reshape(-1)
+    one = np.zeros(len(flat), dtype=np.int64)
+    if target.kind in "iu" and find_misfits(Ragged(flat, np.arange(len(flat)), one + 1), target.name):
+        raise SpecError(f"`value` {value!r} does not fit dtype {target}. Choose another value or dtype.")
+
+
+def _width(target: np.dtype[Any]) -> int:
+    return target.itemsize // np.dtype(f"{target.kind}1").itemsize
+
+
+def _convert(ragged: Ragged, target: np.dtype[Any]) -> Ragged:
+    """Return the rows with values that `target` holds, or refuse the first that it does not."""
+    values = ragged.values
+    if target.kind in "US":
+        texts = values.astype(object) if values.dtype.kind == "O" else values.astype(str).astype(object)
+        width = _width(target)
+        cut = np.fromiter((len(text) > width for text in texts.reshape(-1)), bool, texts.size)
+        by_token = np.asarray(cut.reshape(len(texts), -1).any(axis=1)) if len(texts) else cut
+        _raise_first(
+            ragged.blame(by_token, lambda i: f"{texts[i]!r} would be cut by dtype {target}; use dtype=object")
+        )
+        return Ragged(texts, ragged.starts, ragged.lengths)
+    if values.dtype.kind == "O":
+        try:
+            values = values.astype(target)
+        except (ValueError, OverflowError) as error:
+            raise DataError(f"Strings among the tokens do not fit dtype {target}: {error}.") from None
+    if values.dtype.kind == "b":
+        values = values.astype(np.int8)
+    ragged = Ragged(values, ragged.starts, ragged.lengths)
+    # Rounding into floats is Keras's way and no accident; an overflow to infinity is one.
+    if target.kind in "iu" or (target.kind == "f" and (target.itemsize < 4 or values.dtype.kind == "f")):
+        floats = values.astype(np.float64) if target.kind == "f" else values
+        _raise_first(find_misfits(Ragged(floats, ragged.starts, ragged.lengths), target.name))
+    return ragged

@@ -1,0 +1,233 @@
+"""What the user asked for: frozen, validated once here, never checked again.
+
+Knows no data: whether a column exists or a length is found is for later rooms.
+The words are Keras's (`maxlen`, `padding`, `truncating`, `value`).
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from padmask.errors import SpecError, did_you_mean
+
+Side = Literal["pre", "post"]
+
+INTEGER_DTYPES = ("int32", "int64", "int16", "uint16")
+FLOAT_DTYPES = ("float32", "float64")
+DTYPES = (*INTEGER_DTYPES, *FLOAT_DTYPES, "string")
+MASK_DTYPES = ("bool", "int8", "int32", "int64")
+DEFAULT_DTYPE = "int32"
+
+_PERCENTILE = re.compile(r"p(\d{1,3}(?:\.\d{1,6})?)")
+
+
+def one_of(name: str, value: object, choices: Collection[str]) -> None:
+    """Refuse a `value` of the argument `name` that is none of `choices`."""
+    if value not in choices:
+        raise SpecError(f"`{name}` must be one of {', '.join(choices)}. Received: {value!r}.")
+
+
+def percentile_of(maxlen: int | str) -> str | None:
+    """Return the percentile that `maxlen` names, as decimal text, or None.
+
+    >>> percentile_of("p99.9"), percentile_of(128), percentile_of("longest")
+    ('99.9', None, None)
+    """
+    found = _PERCENTILE.fullmatch(maxlen) if isinstance(maxlen, str) else None
+    return found[1] if found else None
+
+
+def parse_maxlen(text: str) -> int | str:
+    """Turn the command line's `--maxlen` into what `PadSpec` takes.
+
+    >>> parse_maxlen("128"), parse_maxlen("p95")
+    (128, 'p95')
+    """
+    # int() would also take '1_000' and ' 12 ', which nobody means.
+    return int(text) if text.isascii() and text.isdigit() and len(text) < 19 else text
+
+
+@dataclass(frozen=True, kw_only=True)
+class PadSpec:
+    """How sequences are padded and cut.
+
+    >>> PadSpec(maxlen=128).padding
+    'post'
+
+    Args:
+        maxlen: number of places in every row; or `"longest"`; or a percentile such as
+            `"p95"` or `"p99.9"`, by nearest rank: the smallest length that at least
+            that share of the rows does not exceed.
+        padding: where the padding goes, `"post"` (after the tokens) or `"pre"`. Keras's
+            guide advises `"post"` for recurrent layers: cuDNN's kernels need it.
+        truncating: where rows longer than `maxlen` are cut.
+        value: what stands in padded places; 0 means the dtype's zero, which for strings
+            is the empty string.
+        dtype: of the padded values, one of `DTYPES`. In tables, where columns have types,
+            the default applies to integer columns only: float columns become float32 and
+            strings stay strings unless the column asks for another.
+        pad_to_multiple_of: rounds a found length up to a multiple, for hardware that
+            likes such shapes; a number given as `maxlen` must be a multiple itself.
+        dtype_for_all: whether `dtype` holds for the float and string columns of tables too.
+
+    Raises:
+        SpecError: an argument is out of its range.
+
+    The words and the masks are those of Keras's guide "Understanding masking & padding";
+    `pad_to_multiple_of` is Hugging Face's.
+    """
+
+    maxlen: int | str = "longest"
+    padding: Side = "post"
+    truncating: Side = "post"
+    value: Any = 0
+    dtype: str = DEFAULT_DTYPE
+    pad_to_multiple_of: int | None = None
+    dtype_for_all: bool = False
+
+    def __post_init__(self) -> None:
+        one_of("padding", self.padding, ("post", "pre"))
+        one_of("truncating", self.truncating, ("post", "pre"))
+        one_of("dtype", self.dtype, DTYPES)
+        multiple = self.pad_to_multiple_of
+        if multiple is not None and (not _is_integer(multiple) or multiple < 1):
+            raise SpecError(
+                f"`pad_to_multiple_of` must be a whole number of at least 1. Received: {multiple!r}."
+            )
+        if isinstance(self.maxlen, str):
+            percentile = percentile_of(self.maxlen)
+            if self.maxlen != "longest" and not (percentile and 0 < float(percentile) <= 100):
+                raise SpecError(
+                    "`maxlen` must be a whole number, 'longest', or a percentile from 'p1' to 'p100' "
+                    f"such as 'p95'. Received: {self.maxlen!r}."
+                )
+        elif not _is_integer(self.maxlen) or self.maxlen < 0:
+            raise SpecError(
+                "`maxlen` must be a whole number of at least 0, 'longest', or a percentile. "
+                f"Received: {self.maxlen!r}."
+            )
+        elif multiple and self.maxlen % multiple:
+            raise SpecError(
+                f"`maxlen` {self.maxlen} is no multiple of `pad_to_multiple_of` {multiple}. "
+                f"Use {-(-self.maxlen // multiple) * multiple}, or leave one of the two out."
+            )
+
+
+def _is_integer(number: object) -> bool:
+    return hasattr(number, "__index__") and not isinstance(number, bool)
+
+
+@dataclass(frozen=True)
+class Column:
+    """A sequence column to pad, with its own dtype and pad value where it has them.
+
+    >>> Column("labels", value=-100)
+    Column(name='labels', dtype=None, value=-100)
+    """
+
+    name: str
+    dtype: str | None = None
+    value: Any = None
+
+    def __post_init__(self) -> None:
+        if self.dtype is not None:
+            one_of(f"dtype of column {self.name!r}", self.dtype, DTYPES)
+
+
+def parse_column(text: str, known: Collection[str]) -> Column:
+    """Read the short form `NAME[:DTYPE][=VALUE]` against the columns there are.
+
+    A column of exactly that whole name wins over the punctuation, and a longer name
+    over a shorter one.
+
+    >>> parse_column("labels:int64=-100", ["input_ids", "labels"])
+    Column(name='labels', dtype='int64', value='-100')
+    >>> parse_column("a=b", ["a=b"])
+    Column(name='a=b', dtype=None, value=None)
+
+    Raises:
+        SpecError: no column of that name, or an unknown dtype.
+    """
+    readings = sorted(_readings(text), key=lambda reading: len(reading[0]), reverse=True)
+    for name, dtype, value in readings:
+        if name in known:
+            return Column(name, dtype, value)
+    # Nothing fits: the shortest reading is what the user most likely meant.
+    raise unknown_column(readings[-1][0], known)
+
+
+def _readings(text: str) -> list[tuple[str, str | None, str | None]]:
+    """Every way to read `text` as NAME, DTYPE and VALUE."""
+    splits: list[tuple[str, str | None]] = [(text, None)]
+    splits += [(text[:i], text[i + 1 :]) for i, character in enumerate(text) if character == "="]
+    readings: list[tuple[str, str | None, str | None]] = []
+    for head, value in splits:
+        readings.append((head, None, value))
+        name, colon, dtype = head.rpartition(":")
+        if colon and "=" not in dtype:
+            readings.append((name, dtype, value))
+    return readings
+
+
+def unknown_column(name: str, known: Collection[str]) -> SpecError:
+    """Return the error for a column that is not there, with the nearest name and the list."""
+    listed = ", ".join(map(repr, list(known)[:20])) + (", ..." if len(known) > 20 else "")
+    there = f"The columns are: {listed}." if known else "There are no columns."
+    return SpecError(f"There is no column {name!r}.{did_you_mean(name, list(known))} {there}")
+
+
+@dataclass(frozen=True, kw_only=True)
+class MaskSpec:
+    """Which columns say what is real.
+
+    >>> MaskSpec(column="attention_mask", dtype="int64").column
+    'attention_mask'
+
+    Args:
+        column: name of the mask column, or None for no mask.
+        dtype: one of `MASK_DTYPES`; `bool` masks are True at real tokens, the others 1.
+        length_column: name of a column for the kept length of each row, or None.
+        overwrite: replace columns of these names in the input instead of refusing them.
+    """
+
+    column: str | None = "mask"
+    dtype: str = "bool"
+    length_column: str | None = None
+    overwrite: bool = False
+
+    def __post_init__(self) -> None:
+        one_of("mask dtype", self.dtype, MASK_DTYPES)
+        if self.column == "" or self.length_column == "":
+            raise SpecError("A column's name cannot be empty.")
+        if self.column is not None and self.column == self.length_column:
+            raise SpecError(
+                f"The mask and the length cannot share the column {self.column!r}: give them two names."
+            )
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The names of the columns that are added."""
+        return tuple(name for name in (self.column, self.length_column) if name is not None)
+
+
+@dataclass(frozen=True, kw_only=True)
+class RowPolicy:
+    """Which rows are written.
+
+    Args:
+        overlong: rows longer than maxlen: `"truncate"`, `"drop"` or `"error"`.
+        empty_rows: rows without a token: `"keep"` (fully masked), `"drop"` or `"error"`.
+        on_error: rows that cannot be padded: `"fail"`, or `"skip"` to go on without them.
+    """
+
+    overlong: Literal["truncate", "drop", "error"] = "truncate"
+    empty_rows: Literal["keep", "drop", "error"] = "keep"
+    on_error: Literal["fail", "skip"] = "fail"
+
+    def __post_init__(self) -> None:
+        one_of("overlong", self.overlong, ("truncate", "drop", "error"))
+        one_of("empty_rows", self.empty_rows, ("keep", "drop", "error"))
+        one_of("on_error", self.on_error, ("fail", "skip"))
