@@ -1,6 +1,7 @@
 # make demo   from nothing: a virtual environment, padmask with everything, and a look at sample_data
 # make test   the same start, then the tests
 # make lint   style and types;  make format mends the style
+# make readme writes the commands' help into the README
 # make bench  padmask beside what people use instead
 
 # TensorFlow has builds for 3.11 to 3.13: the newest of these that is here, else any python3.
@@ -12,10 +13,10 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint format bench clean
+.PHONY: help demo test lint format readme bench clean
 
 help:
-	@sed -n 's/^# //p' $(MAKEFILE_LIST) | head -4
+	@sed -n 's/^# //p' $(MAKEFILE_LIST) | head -5
 
 $(BIN)/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
@@ -54,6 +55,9 @@ lint: $(VENV)/.core
 format: $(VENV)/.core
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
+
+readme: $(VENV)/.core
+	$(BIN)/python tests/write_readme.py
 
 bench: $(VENV)/.bench
 	$(BIN)/python tests/bench/bench.py

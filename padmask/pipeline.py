@@ -144,7 +144,7 @@ def pad_file(
         job = _decide(dataset, columns, spec, mask or MaskSpec(), policy or RowPolicy(), format_ != "npz")
         job = replace(job, fixed_size=files.fixed_size_list)
         run = _Run(dataset, job, files, stack.enter_context(_pool(files)), progress)
-        unpadded = _find_unpadded(dataset, job)
+        unpadded = _find_unpadded(dataset, job, by_default=not columns)
         lengths = None
         if needs_lengths(spec) or typed:
             lengths, run = _survey(run, typed)
@@ -329,7 +329,7 @@ def _schema_of_nothing(asked: Iterable[str | Column] | Mapping[str, Any] | None)
     return pa.schema([(name, pa.list_(pa.int64())) for name in dict.fromkeys(names)])
 
 
-def _find_unpadded(dataset: Dataset, job: Job) -> dict[str, str]:
+def _find_unpadded(dataset: Dataset, job: Job, *, by_default: bool) -> dict[str, str]:
     """Find columns that look as if they should have been padded too, and the flag that would.
 
     They are lists with the same lengths as the padded columns in the first rows.
@@ -347,13 +347,14 @@ def _find_unpadded(dataset: Dataset, job: Job) -> dict[str, str]:
     head = dataset.head(Wanted(pa.schema([first, *others])))
     lengths = _known_lengths(head, first.name)
     found = {}
+    # A column that was found by default must be named once another one is.
+    before = f"-c {first.name} " if by_default else ""
     for field in others:
         other = _known_lengths(head, field.name)
         both = (lengths >= 0) & (other >= 0)
         if both.any() and (lengths[both] == other[both]).all() and lengths[both].any():
-            found[field.name] = f"-c {field.name}" + (
-                f"={IGNORED_LABEL}" if field.name in LABEL_NAMES else ""
-            )
+            value = f"={IGNORED_LABEL}" if field.name in LABEL_NAMES else ""
+            found[field.name] = f"{before}-c {field.name}{value}"
     return found
 
 

@@ -44,7 +44,7 @@ def summary(result: PadResult, goal: str, rejects: str | None = None) -> list[st
     lines = [
         f"{count(ledger.rows_written, 'row')} -> {'stdout' if goal == '-' else goal}: "
         f"maxlen {result.maxlen} ({found}), padding {result.padding}, "
-        f"{share(ledger.padding_share)} of it padding"
+        f"{share(ledger.padding_share)} of places are padding"
     ]
     if ledger.rows_truncated or ledger.tokens_lost:
         lost = ledger.tokens_lost / ledger.tokens_read if ledger.tokens_read else 0.0
@@ -77,7 +77,7 @@ def warnings(result: PadResult) -> list[str]:
     if result.padding == "pre" and ledger.rows_written:
         lines.append("--padding pre: cuDNN's LSTM and GRU kernels need post, others are slower")
     for name, flag in result.unpadded.items():
-        lines.append(f"column {name!r} has the same lengths and was not padded: {flag} pads it too")
+        lines.append(f"column {name!r} has the same lengths and was not padded: {flag} would pad it too")
     return lines
 
 

@@ -168,8 +168,12 @@ def rectangle(column: pa.Array, shape: tuple[int, ...]) -> npt.NDArray[Any]:
     >>> rectangle(pa.array([[1, 2], [3, 4]]), (2,)).tolist()
     [[1, 2], [3, 4]]
     """
-    rows = len(column)
-    for _ in shape:
-        column = column.flatten()
+    rows = count = len(column)
+    for size in shape:
+        # Not .flatten(), which loads all of Arrow's compute functions.
+        fixed = pa.types.is_fixed_size_list(column.type)
+        first = column.offset * size if fixed else column.offsets[0].as_py()
+        count *= size
+        column = column.values.slice(first, count)
     values: npt.NDArray[Any] = column.to_numpy(zero_copy_only=False)
     return values.reshape(rows, *shape)

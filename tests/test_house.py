@@ -1,0 +1,111 @@
+"""The house itself: which rooms may know of which, and what starting up may import."""
+
+from __future__ import annotations
+
+import ast
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import padmask
+
+HOUSE = Path(padmask.__file__).parent
+
+# A room may import those named here, and nothing else of padmask's.
+DOORS = {
+    "__init__": set(),
+    "__main__": {"cli"},
+    "errors": set(),
+    "spec": {"errors"},
+    "ragged": {"errors"},
+    "plan": {"errors", "spec"},
+    "kernel": {"spec", "ragged"},
+    "flow": set(),
+    "ledger": set(),
+    "table": {"errors", "spec", "ragged", "plan", "kernel"},
+    "sequences": {"errors", "spec", "ragged", "plan", "kernel", "table"},
+    "formats": {"errors"},
+    "rows": {"errors", "spec", "ragged", "plan", "kernel", "table", "ledger", "formats"},
+    "pipeline": {"errors", "spec", "ragged", "plan", "table", "ledger", "flow", "formats", "rows"},
+    "render": {"ledger", "pipeline"},
+    "cli": {"errors", "spec", "pipeline", "render", "formats"},
+}
+FILES = sorted(HOUSE.rglob("*.py"))
+
+
+def _room(file: Path) -> str:
+    return file.relative_to(HOUSE).parts[0].removesuffix(".py")
+
+
+def _imports(file: Path) -> set[str]:
+    """The modules a file imports, wherever in it, as dotted names."""
+    found = set()
+    for node in ast.walk(ast.parse(file.read_text())):
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            found |= {node.module} | {f"{node.module}.{alias.name}" for alias in node.names}
+    return found
+
+
+@pytest.mark.parametrize("file", FILES, ids=lambda file: str(file.relative_to(HOUSE)))
+def test_no_room_knows_what_it_must_not(file):
+    room = _room(file)
+    if file == HOUSE / "__init__.py":
+        return  # the front door names everybody, and opens for nobody until asked
+    known = {name.split(".")[1] for name in _imports(file) if name.startswith("padmask.")}
+    allowed = DOORS[room] | {room, "__version__"}
+    assert known <= allowed, f"{room} imports {known - allowed}"
+
+
+def test_the_table_of_doors_has_no_cycle_and_no_empty_room():
+    assert set(DOORS) == {_room(file) for file in FILES}
+    seen: set[str] = set()
+    while len(seen) < len(DOORS):
+        ready = {room for room, doors in DOORS.items() if doors <= seen} - seen
+        assert ready, f"a cycle among {set(DOORS) - seen}"
+        seen |= ready
+
+
+@pytest.mark.parametrize("file", FILES, ids=lambda file: str(file.relative_to(HOUSE)))
+def test_rich_and_tensorflow_have_one_importer_each(file):
+    tops = {name.split(".")[0] for name in _imports(file)}
+    assert "rich" not in tops or _room(file) == "render"
+    assert "click" not in tops or _room(file) == "cli"
+    assert not tops & {"tensorflow", "keras"}
+
+
+def _loaded(*lines: str) -> set[str]:
+    """Run some lines in a new process and return the modules it has loaded then."""
+    code = "\n".join(["import json, sys", *lines, "print(json.dumps(sorted(sys.modules)), file=sys.stderr)"])
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    return set(json.loads(done.stderr.splitlines()[-1]))
+
+
+def test_importing_padmask_loads_nothing_heavy():
+    assert not _loaded("import padmask") & {"numpy", "pyarrow", "rich", "click", "tensorflow", "keras"}
+
+
+def test_asking_for_the_version_costs_click_alone():
+    loaded = _loaded("from padmask.cli import run", "run(['--version'])")
+    assert not loaded & {"numpy", "pyarrow", "rich", "msgspec", "orjson", "tensorflow", "padmask.spec"}
+
+
+def test_padding_json_lines_loads_only_what_it_needs(tmp_path):
+    rows = tmp_path / "rows.jsonl"
+    rows.write_text('{"input_ids": [1, 2]}\n' * 10)
+    loaded = _loaded("from padmask.cli import run", f"run(['pad', {str(rows)!r}, '--quiet'])")
+    assert "padmask.formats.jsonl" in loaded
+    heavy = {"tensorflow", "keras", "rich", "pyarrow.parquet", "pyarrow.dataset", "pyarrow.compute", "pandas"}
+    assert not loaded & heavy
+
+
+def test_public_names_are_there_and_nothing_else():
+    for name in padmask.__all__:
+        assert getattr(padmask, name) is not None
+    assert "pad" in dir(padmask)
+    with pytest.raises(AttributeError, match="no attribute 'padd'"):
+        padmask.padd  # noqa: B018

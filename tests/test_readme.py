@@ -1,0 +1,76 @@
+"""The README tells the truth: its commands, its help, its Python."""
+
+from __future__ import annotations
+
+import doctest
+import re
+import shlex
+from pathlib import Path
+
+import click
+import pytest
+
+from padmask.cli import COMMANDS, cli, run
+
+ROOT = Path(__file__).parent.parent
+README = ROOT / "README.md"
+TEXT = README.read_text(encoding="utf-8") if README.exists() else ""
+
+pytestmark = pytest.mark.skipif(not TEXT, reason="the README is not part of this installation")
+
+BLOCKS = re.findall(r"^ *```(\w*)\n(.*?)^ *```", TEXT, re.M | re.S)
+LINES = [
+    line.strip().removeprefix("$ ")
+    for kind, block in BLOCKS
+    if kind in ("", "console")
+    for line in block.splitlines()
+]
+PADMASK_LINES = sorted(
+    {part.strip() for line in LINES for part in line.split("|") if part.strip().startswith("padmask ")}
+)
+
+
+def help_text(name: str) -> str:
+    """The help of a command as a terminal of 100 columns shows it."""
+    command = cli.get_command(click.Context(cli), name)
+    context = click.Context(command, info_name=f"padmask {name}", terminal_width=100, max_content_width=100)
+    return command.get_help(context)
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_the_options_are_those_of_help(name):
+    shown = re.search(rf"<!-- help: {name} -->\n```\n(.*?)```\n<!-- end -->", TEXT, re.S)
+    assert shown, f"no help of {name}"
+    assert shown[1].strip() == help_text(name).strip(), "make readme writes it anew"
+
+
+@pytest.mark.parametrize("line", PADMASK_LINES)
+def test_every_command_parses(line):
+    words = shlex.split(line, comments=True)[1:]
+    command = cli.get_command(click.Context(cli), words[0])
+    assert command is not None
+    command.make_context(words[0], words[1:])
+
+
+def test_python_in_the_readme_runs():
+    failed, tried = doctest.testfile(str(README), module_relative=False)
+    assert (failed, tried > 3) == (0, True)
+
+
+def test_the_first_example_prints_what_it_shows(tmp_path, monkeypatch, capfd):
+    if not (ROOT / "sample_data").exists():
+        pytest.skip("the sample data is not part of this installation")
+    block = next(block for kind, block in BLOCKS if kind == "console")
+    command, shown = block.split("\n", 1)
+    (tmp_path / "sample_data").symlink_to(ROOT / "sample_data")
+    monkeypatch.chdir(tmp_path)
+    assert run(shlex.split(command)[2:]) == 0
+    assert capfd.readouterr().err == shown
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_every_option_has_help_and_every_command_an_example(name):
+    command = cli.get_command(click.Context(cli), name)
+    options = [parameter for parameter in command.params if isinstance(parameter, click.Option)]
+    assert [option.name for option in options if not option.help] == []
+    assert f"  padmask {name} " in command.help

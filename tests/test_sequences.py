@@ -1,0 +1,196 @@
+"""`pad` in memory, and the twin of Keras's `pad_sequences`."""
+
+from __future__ import annotations
+
+import os
+import warnings
+
+import numpy as np
+import pyarrow as pa
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from oracle import pad_lists
+
+from padmask import PadmaskError, PadSpec, pad, pad_sequences, sequences
+
+ROWS = [[711, 632, 71], [73, 8, 3215, 55, 927], [], [0]]
+
+
+@pytest.mark.parametrize(
+    "given_rows",
+    [
+        ROWS,
+        tuple(map(tuple, ROWS)),
+        [np.array(row, dtype=np.int64) for row in ROWS],
+        pa.array(ROWS, pa.list_(pa.int64())),
+        pa.chunked_array([ROWS[:2], ROWS[2:]], pa.large_list(pa.int32())),
+    ],
+    ids=["lists", "tuples", "arrays", "arrow", "chunked"],
+)
+@pytest.mark.parametrize("padding", ["pre", "post"])
+def test_every_kind_of_rows_gives_the_same(given_rows, padding):
+    padded = pad(given_rows, PadSpec(maxlen=4, padding=padding, value=9))
+    values, mask, lengths = pad_lists(ROWS, 4, padding, "post", 9)
+    assert (padded.values.tolist(), padded.mask.tolist(), padded.lengths.tolist()) == (values, mask, lengths)
+    assert padded.values.dtype == np.int32
+
+
+@pytest.mark.parametrize(
+    ("maxlen", "width"), [("longest", 5), ("p50", 1), ("p75", 3), (2, 2), (0, 0)], ids=str
+)
+def test_the_length_is_found_or_given(maxlen, width):
+    assert pad(ROWS, PadSpec(maxlen=maxlen)).values.shape == (4, width)
+
+
+def test_defaults_pad_to_the_longest_row_after_the_tokens():
+    assert pad([[7], [8, 9]]).values.tolist() == [[7, 0], [8, 9]]
+
+
+def test_no_rows():
+    padded = pad([])
+    assert (padded.values.shape, padded.mask.shape, padded.lengths.shape) == ((0, 0), (0, 0), (0,))
+
+
+def test_strings_pad_with_the_empty_string():
+    padded = pad([["a", "b"], ["c"]], PadSpec(dtype="string"))
+    assert padded.values.tolist() == [["a", "b"], ["c", ""]]
+    assert pad([["a"]], PadSpec(dtype="string", value="<pad>", maxlen=2)).values.tolist() == [["a", "<pad>"]]
+
+
+def test_vectors_get_a_mask_without_their_axis():
+    padded = pad([[[0.5, 1.0]], [[2.0, 3.0], [4.0, 5.0]]], PadSpec(dtype="float32"))
+    assert (padded.values.shape, padded.mask.shape) == ((2, 2, 2), (2, 2))
+    assert padded.values[0].tolist() == [[0.5, 1.0], [0.0, 0.0]]
+
+
+@pytest.mark.parametrize(
+    ("rows", "spec", "said"),
+    [
+        ([[1, 2**31]], PadSpec(), "Row 0, position 1: 2147483648 does not fit int32; ask for int64"),
+        ([[1], [0.5]], PadSpec(), "Row 1, position 0: 0.5 does not fit int32; ask for float32"),
+        ([[1, True]], PadSpec(), "Row 0, position 1: a bool"),
+        ([np.array([True])], PadSpec(), "Row 0, position 0: a bool"),
+        ([[1], None], PadSpec(), "Row 1 is no sequence"),
+        (pa.array([[1], None]), PadSpec(), "Row 1, the row is null"),
+        (pa.array([[1, None]]), PadSpec(), "Row 0, position 1: a null among the tokens"),
+        (pa.array([1]), PadSpec(), "holds no sequences"),
+        ([["a"]], PadSpec(), "a string cannot become int32"),
+        ([[1]], PadSpec(value=0.5), "the pad value 0.5 is no int32"),
+        ([[1]], PadSpec(value=2**40), "does not fit int32"),
+        (7, PadSpec(), "must be a list of sequences"),
+    ],
+)
+def test_bad_rows_are_named(rows, spec, said):
+    with pytest.raises(PadmaskError, match=said):
+        pad(rows, spec)
+
+
+def test_a_large_batch_is_the_same_on_two_threads(monkeypatch):
+    rows = [np.arange(length) for length in range(1, 400)]
+    alone = pad(rows, threads=1)
+    monkeypatch.setattr(sequences, "VALUES_FOR_TWO_THREADS", 0)
+    together = pad(rows, threads=2)
+    assert (alone.values == together.values).all()
+    assert (alone.mask == together.mask).all()
+
+
+# The twin: Keras's own test cases, then random input against Keras itself.
+
+
+@pytest.mark.parametrize(
+    ("rows", "options", "expected"),
+    [
+        ([[1], [1, 2], [1, 2, 3]], {"maxlen": 3, "padding": "pre"}, [[0, 0, 1], [0, 1, 2], [1, 2, 3]]),
+        ([[1], [1, 2], [1, 2, 3]], {"maxlen": 3, "padding": "post"}, [[1, 0, 0], [1, 2, 0], [1, 2, 3]]),
+        ([[1], [1, 2], [1, 2, 3]], {"maxlen": 2, "truncating": "pre"}, [[0, 1], [1, 2], [2, 3]]),
+        ([[1], [1, 2], [1, 2, 3]], {"maxlen": 2, "truncating": "post"}, [[0, 1], [1, 2], [1, 2]]),
+        ([[1], [1, 2], [1, 2, 3]], {"maxlen": 3, "value": 1}, [[1, 1, 1], [1, 1, 2], [1, 2, 3]]),
+        ([["1"], ["1", "2"]], {"dtype": object, "value": "pad"}, [["pad", "1"], ["1", "2"]]),
+        (
+            [["1"], ["1", "2"]],
+            {"dtype": "<U3", "value": "pad", "padding": "post"},
+            [["1", "pad"], ["1", "2"]],
+        ),
+        ([[[1, 1]], [[2, 1], [2, 2]]], {}, [[[0, 0], [1, 1]], [[2, 1], [2, 2]]]),
+        ([[[1, 1]]], {"maxlen": 2, "value": [9, 8]}, [[[9, 8], [1, 1]]]),
+        ([[], []], {"maxlen": 2}, [[0, 0], [0, 0]]),
+        ([[1, 2]], {"maxlen": 0}, [[]]),
+    ],
+)
+def test_the_twin_does_what_keras_tests(rows, options, expected):
+    assert pad_sequences(rows, **options).tolist() == expected
+
+
+def test_the_twin_of_nothing_has_no_rows():
+    assert pad_sequences([]).shape == (0, 0)
+    assert pad_sequences([], maxlen=3).shape == (0, 3)
+
+
+@pytest.mark.parametrize(
+    ("rows", "options", "said"),
+    [
+        ([[1.7]], {}, "1.7 does not fit int32"),
+        ([[2**31]], {}, "does not fit int32"),
+        ([np.array([2**31])], {}, "does not fit int32"),
+        ([np.array([300])], {"dtype": "uint8"}, "300 does not fit uint8"),
+        ([[float("nan")]], {}, "nan does not fit int32"),
+        ([[]], {"value": float("nan")}, "`value` nan does not fit"),
+        ([[]], {"value": 0.5}, "`value` 0.5 does not fit"),
+        ([[]], {"padding": "left"}, "`padding` must be one of"),
+        ([[]], {"truncating": "right"}, "`truncating` must be one of"),
+        ([["hello"]], {"dtype": "<U3", "value": ""}, "'hello' would be cut by dtype <U3"),
+        ([["a"]], {"dtype": "<U1", "value": "pad"}, "would be cut"),
+        ([["a"]], {"value": "pad"}, "is a string, which dtype int32 cannot hold"),
+        ([["a"]], {}, "do not fit dtype int32"),
+        ([[1], 2], {}, "Row 1 is no sequence"),
+        ([[1], "12"], {}, "Row 1 is no sequence"),
+        ([[1], {1: 2}], {}, "Row 1 is no sequence"),
+        (iter([[1]]), {}, "must have a length"),
+        ([[1]], {"maxlen": -1}, "at least 0"),
+    ],
+)
+def test_the_twin_refuses_what_keras_would_damage(rows, options, said):
+    with pytest.raises(ValueError, match=said):
+        pad_sequences(rows, **options)
+
+
+@pytest.fixture(scope="module")
+def keras_pad_sequences():
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        keras = pytest.importorskip("keras", reason="Keras is not installed: pip install 'padmask[verify]'")
+    return keras.utils.pad_sequences
+
+
+INTEGERS = st.lists(st.lists(st.integers(-(2**31), 2**31 - 1), max_size=6), min_size=1, max_size=6)
+FLOATS = st.lists(st.lists(st.floats(width=32, allow_nan=False), max_size=6), min_size=1, max_size=6)
+STRINGS = st.lists(st.lists(st.text(max_size=3), max_size=6), min_size=1, max_size=6)
+VECTORS = st.lists(
+    st.lists(st.tuples(st.integers(-9, 9), st.integers(-9, 9)).map(list), max_size=6), min_size=1, max_size=6
+)
+CASES = st.one_of(
+    st.tuples(INTEGERS, st.just({})),
+    st.tuples(INTEGERS, st.just({"dtype": "float64", "value": -1.5})),
+    st.tuples(FLOATS, st.just({"dtype": "float32", "value": 0.5})),
+    st.tuples(STRINGS, st.sampled_from([{"dtype": object, "value": ""}, {"dtype": "<U3", "value": "p"}])),
+    st.tuples(VECTORS, st.just({})),
+    st.tuples(VECTORS, st.just({"dtype": "float32"})),
+)
+SIDES = st.sampled_from(["pre", "post"])
+
+
+@pytest.mark.tf
+@settings(deadline=None)
+@given(
+    case=CASES, maxlen=st.none() | st.integers(1, 8), padding=SIDES, truncating=SIDES, arrays=st.booleans()
+)
+def test_the_twin_equals_keras(keras_pad_sequences, case, maxlen, padding, truncating, arrays):
+    rows, options = case
+    if arrays and options.get("dtype") is not object:
+        rows = [np.array(row, dtype=options.get("dtype", "int32")) if row else [] for row in rows]
+    options = {"maxlen": maxlen, "padding": padding, "truncating": truncating, **options}
+    theirs, ours = keras_pad_sequences(rows, **options), pad_sequences(rows, **options)
+    assert (ours.shape, ours.dtype) == (theirs.shape, theirs.dtype)
+    assert (ours == theirs).all()
