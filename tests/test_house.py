@@ -23,6 +23,7 @@ DOORS = {
     "ragged": {"errors"},
     "plan": {"errors", "spec"},
     "kernel": {"spec", "ragged"},
+    "costs": {"spec", "plan"},
     "flow": set(),
     "ledger": set(),
     "table": {"errors", "spec", "ragged", "plan", "kernel"},
