@@ -97,10 +97,10 @@ def pad_batch(
     begins, kept = kept_windows(ragged, maxlen, truncating)
     width = maxlen * int(np.prod(inner, dtype=np.int64))
     values = np.empty((rows, maxlen, *inner), dtype=dtype)
-    mask = np.empty((rows, maxlen), dtype=bool)
     if values.size == 0:
-        mask[:] = False
-        return Padded(values, mask, kept)
+        # No places, or vectors of no values: there is nothing to gather.
+        return Padded(values, sequence_mask(kept, maxlen, padding), kept)
+    mask = np.empty((rows, maxlen), dtype=bool)
     step = max(1, BLOCK_VALUES // width)
     filling = np.asarray(value, dtype=values.dtype)
 

@@ -8,7 +8,6 @@ a callback, and what happened is a `PadResult`.
 from __future__ import annotations
 
 import os
-import re
 import tempfile
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -16,22 +15,20 @@ from contextlib import AbstractContextManager, ExitStack, contextmanager, nullco
 from dataclasses import dataclass, replace
 from typing import Any, BinaryIO
 
-import numpy as np
-import numpy.typing as npt
 import pyarrow as pa
 
+from padmask.decide import Asked, decide, find_unpadded
 from padmask.errors import SpecError
 from padmask.flow import ReadAhead, ordered_map
 from padmask.formats import open_writer, output_format
-from padmask.formats.batch import Batch, Chunk, Layout, Wanted
+from padmask.formats.batch import Chunk, Layout, Wanted
 from padmask.formats.dataset import Dataset, survey_types
-from padmask.formats.goal import compressed, open_goal
+from padmask.formats.goal import compressed, open_goal, refuse_same_file
 from padmask.ledger import Ledger, PadResult
 from padmask.plan import LengthStats, Plan, make_plan, needs_lengths
-from padmask.ragged import Ragged, is_vectors
-from padmask.rows import IGNORED_LABEL, LABEL_NAMES, Job, Refused, Rows, fit, pad_piece, split, take_in
+from padmask.rows import Job, Refused, Rows, fit, pad_piece, split, take_in
 from padmask.spec import Column, MaskSpec, PadSpec, RowPolicy
-from padmask.table import check_names, choose_columns, is_sequence, padded_schema, settle_vectors
+from padmask.table import check_names, padded_schema
 
 # Places padded at a time: a batch's ids, mask and their text stay near the processor.
 BATCH_PLACES = 1 << 18
@@ -132,6 +129,7 @@ def pad_file(
     spec, files = spec or PadSpec(), files or FileOptions()
     paths = [inputs] if isinstance(inputs, (str, os.PathLike)) else list(inputs)
     goal = os.fspath(output)
+    refuse_same_file({"the output": goal, "the rejects": files.rejects})
     format_ = output_format(goal, files.output_format)
     with ExitStack() as stack:
         dataset = Dataset(
@@ -141,10 +139,11 @@ def pad_file(
         typed = dataset.format == "jsonl" and format_ in ("parquet", "arrow")
         if needs_lengths(spec) or typed:
             dataset.spool()
-        job = _decide(dataset, columns, spec, mask or MaskSpec(), policy or RowPolicy(), format_ != "npz")
+        asked = Asked(columns, spec, mask or MaskSpec(), policy or RowPolicy())
+        job = decide(dataset, asked, keep_others=format_ != "npz")
         job = replace(job, fixed_size=files.fixed_size_list)
         run = _Run(dataset, job, files, stack.enter_context(_pool(files)), progress)
-        unpadded = _find_unpadded(dataset, job, by_default=not columns)
+        unpadded = find_unpadded(dataset, job, by_default=not columns)
         lengths = None
         if needs_lengths(spec) or typed:
             lengths, run = _survey(run, typed)
@@ -210,9 +209,13 @@ def _survey(run: _Run, typed: bool) -> tuple[LengthStats, _Run]:
 def _pad_all(run: _Run, plan: Plan, goal: str, format_: str) -> tuple[Ledger, tuple[str, ...]]:
     """Pad every row and write it."""
     job = run.job
-    if format_ == "npz" and job.mask.length_column is None:
+    copies = {}
+    if format_ == "npz":
+        # An npz archive always holds the lengths under this name, and under another if asked.
+        copies = {name: "length" for name in [job.mask.length_column] if name not in (None, "length")}
         job = replace(job, mask=replace(job.mask, length_column="length"))
-    layout = _layout(job, plan, format_)
+        check_names([], job.columns, job.mask)
+    layout = replace(_layout(job, plan, format_), copies=copies)
     step = run.files.batch_rows or max(1, BATCH_PLACES // max(1, plan.maxlen))
     ledger = Ledger()
     with ExitStack() as stack:
@@ -235,7 +238,7 @@ def _pad_all(run: _Run, plan: Plan, goal: str, format_: str) -> tuple[Ledger, tu
         writer.finish()
     if not ledger.balanced:
         raise AssertionError(f"padmask lost count of rows, please report it: {ledger}")
-    return ledger, _left_out(run.dataset, layout) if format_ == "npz" else ()
+    return ledger, _left_out(run.dataset, job) if format_ == "npz" else ()
 
 
 def _layout(job: Job, plan: Plan, format_: str) -> Layout:
@@ -276,8 +279,9 @@ def _write_rejects(stream: BinaryIO | None, refused: Sequence[Refused]) -> None:
         stream.write(reject_line(one.batch, one.row, one.reason))
 
 
-def _left_out(dataset: Dataset, layout: Layout) -> tuple[str, ...]:
-    names = [name for name in dataset.schema().names if name not in layout.shapes]
+def _left_out(dataset: Dataset, job: Job) -> tuple[str, ...]:
+    padded = {column.name for column in job.columns}
+    names = [name for name in dataset.schema().names if name not in padded]
     if not names:
         return ()
     verb = "is" if len(names) == 1 else "are"
@@ -298,69 +302,3 @@ def _spool_folder(goal: str) -> str | None:
 def _pool(files: FileOptions) -> AbstractContextManager[ThreadPoolExecutor | None]:
     threads = files.threads or os.cpu_count() or 1
     return ThreadPoolExecutor(threads, "padmask") if threads > 1 else nullcontext()
-
-
-def _decide(
-    dataset: Dataset,
-    asked: Iterable[str | Column] | Mapping[str, Any] | None,
-    spec: PadSpec,
-    mask: MaskSpec,
-    policy: RowPolicy,
-    keep_others: bool,
-) -> Job:
-    """Resolve what was asked for against the columns there are."""
-    schema = dataset.schema()
-    if not schema.names and dataset.format == "jsonl":
-        schema = _schema_of_nothing(asked)
-    chosen = choose_columns(schema, asked, spec)
-    check_names(schema.names, mask)
-    sequences = pa.schema([schema.field(column.name) for column in chosen])
-    wanted = Wanted(sequences, schema if keep_others and dataset.format != "jsonl" else None)
-    if any(is_vectors(field.type) for field in sequences):
-        # Vectors must agree over the whole dataset: the first ones decide.
-        chosen = settle_vectors(chosen, dataset.head(wanted).columns)
-    return Job(chosen, spec, mask, policy, wanted)
-
-
-def _schema_of_nothing(asked: Iterable[str | Column] | Mapping[str, Any] | None) -> pa.Schema:
-    """JSON Lines without a row have no columns; those asked for get no tokens, which is no error."""
-    short = [column if isinstance(column, str) else column.name for column in asked or ()] or ["input_ids"]
-    names = [re.split("[:=]", name, maxsplit=1)[0] or name for name in short]
-    return pa.schema([(name, pa.list_(pa.int64())) for name in dict.fromkeys(names)])
-
-
-def _find_unpadded(dataset: Dataset, job: Job, *, by_default: bool) -> dict[str, str]:
-    """Find columns that look as if they should have been padded too, and the flag that would.
-
-    They are lists with the same lengths as the padded columns in the first rows.
-    """
-    taken = {column.name for column in job.columns} | set(job.mask.names)
-    schema = dataset.schema()
-    others = [
-        field
-        for field in schema
-        if field.name not in taken and schema.names.count(field.name) == 1 and is_sequence(field.type)
-    ]
-    if not others:
-        return {}
-    first = job.wanted.sequences.field(0)
-    head = dataset.head(Wanted(pa.schema([first, *others])))
-    lengths = _known_lengths(head, first.name)
-    found = {}
-    # A column that was found by default must be named once another one is.
-    before = f"-c {first.name} " if by_default else ""
-    for field in others:
-        other = _known_lengths(head, field.name)
-        both = (lengths >= 0) & (other >= 0)
-        if both.any() and (lengths[both] == other[both]).all() and lengths[both].any():
-            value = f"={IGNORED_LABEL}" if field.name in LABEL_NAMES else ""
-            found[field.name] = f"{before}-c {field.name}{value}"
-    return found
-
-
-def _known_lengths(batch: Batch, name: str) -> npt.NDArray[np.int64]:
-    """Return each row's length, -1 where it has none."""
-    ragged, faults = Ragged.from_arrow(batch.columns.column(name))
-    lengths = ragged.lengths.copy()
-    lengths[[fault.row for fault in faults]] = -1
-    return lengths

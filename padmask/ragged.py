@@ -259,10 +259,31 @@ def kind_of(type_: pa.DataType) -> Kind:
     raise SpecError(f"a column of type {type_} holds no integers, floats or strings")
 
 
+def is_sequence(type_: pa.DataType) -> bool:
+    """Tell whether a column of this type can be padded."""
+    try:
+        kind_of(type_)
+    except SpecError:
+        return False
+    return not pa.types.is_null(storage(type_))
+
+
 def is_vectors(type_: pa.DataType) -> bool:
     """Tell whether a sequence column's tokens are vectors."""
     rows = storage(type_)
     return _is_list(rows) and _is_list(rows.value_type)
+
+
+def vector_size(type_: pa.DataType) -> int | None:
+    """Return the length of a sequence type's vectors, 0 where only the data tell; None for plain tokens.
+
+    >>> vector_size(pa.list_(pa.list_(pa.float32(), 4))), vector_size(pa.list_(pa.int32()))
+    (4, None)
+    """
+    if not is_vectors(type_):
+        return None
+    vector = storage(storage(type_).value_type)
+    return int(vector.list_size) if pat.is_fixed_size_list(vector) else 0
 
 
 def storage(type_: pa.DataType) -> pa.DataType:

@@ -175,7 +175,7 @@ def _readings(text: str) -> list[tuple[str, str | None, str | None]]:
 def unknown_column(name: str, known: Collection[str]) -> SpecError:
     """Return the error for a column that is not there, with the nearest name and the list."""
     listed = ", ".join(map(repr, list(known)[:20])) + (", ..." if len(known) > 20 else "")
-    there = f"The columns are: {listed}." if known else "There are no columns."
+    there = f"Choose one of {listed}." if known else "There are no columns: check the input."
     return SpecError(f"There is no column {name!r}.{did_you_mean(name, list(known))} {there}")
 
 

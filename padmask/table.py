@@ -19,7 +19,7 @@ from padmask import __version__
 from padmask.errors import DataError, Fault, SpecError
 from padmask.kernel import Padded, pad_batch
 from padmask.plan import LengthStats, Plan, make_plan, needs_lengths
-from padmask.ragged import Kind, Ragged, find_misfits, kind_of, storage
+from padmask.ragged import Kind, Ragged, find_misfits, is_sequence, kind_of, vector_size
 from padmask.spec import (
     DEFAULT_DTYPE,
     FLOAT_DTYPES,
@@ -45,7 +45,7 @@ class PadColumn:
         kind: what its tokens are.
         dtype: of the padded values, one of `DTYPES`.
         value: what stands in padded places.
-        inner: length of its vectors; None for plain tokens, or where not yet known.
+        inner: length of its vectors, 0 where not yet known; None for plain tokens.
     """
 
     name: str
@@ -88,10 +88,10 @@ def pad_table(
     """
     spec, mask = spec or PadSpec(), mask or MaskSpec()
     chosen = choose_columns(table.schema, columns, spec)
-    check_names(table.schema.names, mask)
+    check_names(table.schema.names, chosen, mask)
     # Vectors must agree over the whole table, not only inside a chunk.
-    chosen = [replace(column, inner=_inner(table.column(column.name))) for column in chosen]
     batches = table.to_batches()
+    chosen = settle_vectors(chosen, batches)
     read: list[dict[str, Ragged]] = []
     first = 0
     for batch in batches:
@@ -122,6 +122,15 @@ def choose_columns(
     Raises:
         SpecError: a column is not there, or twice there, or cannot be padded as asked.
     """
+    return [_resolve(column, schema, spec) for column in name_columns(schema, asked)]
+
+
+def name_columns(schema: pa.Schema, asked: Iterable[str | Column] | Mapping[str, Any] | None) -> list[Column]:
+    """Find the columns that are asked for, or the one to pad by default, by name.
+
+    Raises:
+        SpecError: a column is not there, or asked for twice.
+    """
     if isinstance(asked, Mapping):
         asked = [Column(name, value=value) for name, value in asked.items()]
     elif isinstance(asked, (str, Column)):
@@ -129,14 +138,13 @@ def choose_columns(
     given = [
         parse_column(column, schema.names) if isinstance(column, str) else column for column in asked or ()
     ] or [Column(default_column(schema))]
-    chosen: list[PadColumn] = []
-    for column in given:
-        if column.name not in schema.names:
-            raise unknown_column(column.name, schema.names)
-        if column.name in [other.name for other in chosen]:
-            raise SpecError(f"Column {column.name!r} is asked for twice: name it once.")
-        chosen.append(_resolve(column, schema, spec))
-    return chosen
+    names = [column.name for column in given]
+    for name in names:
+        if name not in schema.names:
+            raise unknown_column(name, schema.names)
+        if names.count(name) > 1:
+            raise SpecError(f"Column {name!r} is asked for twice: give it once.")
+    return given
 
 
 def default_column(schema: pa.Schema) -> str:
@@ -156,15 +164,6 @@ def default_column(schema: pa.Schema) -> str:
     raise SpecError(f"There is no list column to pad. The columns are: {named}.")
 
 
-def is_sequence(type_: pa.DataType) -> bool:
-    """Tell whether a column of this type can be padded."""
-    try:
-        kind_of(type_)
-    except SpecError:
-        return False
-    return not pa.types.is_null(storage(type_))
-
-
 def _resolve(column: Column, schema: pa.Schema, spec: PadSpec) -> PadColumn:
     places = schema.get_all_field_indices(column.name)
     if len(places) > 1:
@@ -175,7 +174,9 @@ def _resolve(column: Column, schema: pa.Schema, spec: PadSpec) -> PadColumn:
     try:
         kind = kind_of(schema.field(places[0]).type)
     except SpecError as error:
-        raise SpecError(f"Column {column.name!r} cannot be padded: {error}.") from None
+        raise SpecError(
+            f"Column {column.name!r} cannot be padded: {error}. Choose a list column with -c."
+        ) from None
     natural = {"int": "int32", "float": "float32", "string": "string"}[kind]
     by_type = spec.dtype == DEFAULT_DTYPE and not spec.dtype_for_all
     dtype = column.dtype or (natural if by_type else spec.dtype)
@@ -185,7 +186,13 @@ def _resolve(column: Column, schema: pa.Schema, spec: PadSpec) -> PadColumn:
             f"-c {column.name}:{natural}."
         )
     value = spec.value if column.value is None else column.value
-    return PadColumn(column.name, kind, dtype, fill_value(value, dtype, f"Column {column.name!r}"))
+    return PadColumn(
+        column.name,
+        kind,
+        dtype,
+        fill_value(value, dtype, f"Column {column.name!r}"),
+        vector_size(schema.field(places[0]).type),
+    )
 
 
 def fill_value(value: Any, dtype: str, where: str) -> int | float | str:
@@ -205,7 +212,7 @@ def fill_value(value: Any, dtype: str, where: str) -> int | float | str:
         number = _read_number(number)
     if isinstance(number, (int, float)) and not isinstance(number, bool):
         if dtype in FLOAT_DTYPES:
-            return float(number)
+            return _fill_float(number, dtype, where)
         limits = np.iinfo(dtype)
         if number == number and abs(number) < 2**63 and number == int(number):
             if limits.min <= number <= limits.max:
@@ -217,6 +224,16 @@ def fill_value(value: Any, dtype: str, where: str) -> int | float | str:
     raise SpecError(f"{where}: the pad value {value!r} is no {dtype}. Choose one that is, or another dtype.")
 
 
+def _fill_float(number: int | float, dtype: str, where: str) -> float:
+    largest = float(np.finfo(dtype).max)
+    if abs(number) > largest and abs(number) != float("inf"):
+        raise SpecError(
+            f"{where}: the pad value {number} does not fit {dtype}, which goes up to {largest:.4g}. "
+            "Choose another value, or float64."
+        )
+    return float(number)
+
+
 def _read_number(text: str) -> int | float | None:
     for read in (int, float):
         try:
@@ -226,13 +243,19 @@ def _read_number(text: str) -> int | float | None:
     return None
 
 
-def check_names(names: Sequence[str], mask: MaskSpec) -> None:
+def check_names(names: Sequence[str], columns: Sequence[PadColumn], mask: MaskSpec) -> None:
     """Refuse to write over a column that the input already has.
 
     Raises:
-        SpecError: the mask's or the length's name is taken, and `mask.overwrite` is not set.
+        SpecError: the mask's or the length's name is taken, and `mask.overwrite` is not set, or it
+            is that of a column to pad.
     """
     for name in mask.names:
+        if name in [column.name for column in columns]:
+            raise SpecError(
+                f"Column {name!r} is to be padded and cannot be the mask or the length too: choose another "
+                "name with --mask-column or --length-column."
+            )
         if name in names and not mask.overwrite:
             raise SpecError(
                 f"The input already has a column {name!r}; is it padded already? Choose another name for the "
@@ -240,21 +263,24 @@ def check_names(names: Sequence[str], mask: MaskSpec) -> None:
             )
 
 
-def _inner(column: pa.ChunkedArray | pa.Array) -> int | None:
-    """Return the length of the first vector in a column of vectors, None for plain tokens."""
-    chunks = column.chunks if isinstance(column, pa.ChunkedArray) else [column]
-    for chunk in chunks:
-        shape = Ragged.from_arrow(chunk)[0]
-        if shape.values.ndim == 1:
-            return None
-        if shape.lengths.any():
-            return int(shape.values.shape[1])
-    return None
+def settle_vectors(columns: Sequence[PadColumn], batches: Iterable[pa.RecordBatch]) -> list[PadColumn]:
+    """Return the columns with the length of their vectors, which the first vector decides.
 
-
-def settle_vectors(columns: Sequence[PadColumn], head: pa.RecordBatch) -> list[PadColumn]:
-    """Return the columns with the length of their vectors as found in the data's head."""
-    return [replace(column, inner=_inner(head.column(column.name))) for column in columns]
+    Args:
+        columns: to pad; those of plain tokens come back as they are.
+        batches: of the data, from its start; no more of them are read than needed.
+    """
+    settled = {column.name: column for column in columns}
+    unknown = {column.name for column in columns if column.inner == 0}
+    for batch in batches if unknown else ():
+        for name in sorted(unknown):
+            rows, _ = Ragged.from_arrow(batch.column(name))
+            if rows.lengths.any():
+                settled[name] = replace(settled[name], inner=int(rows.values.shape[1]))
+                unknown.discard(name)
+        if not unknown:
+            break
+    return list(settled.values())
 
 
 def read_rows(batch: pa.RecordBatch, columns: Sequence[PadColumn]) -> tuple[dict[str, Ragged], list[Fault]]:
@@ -414,7 +440,7 @@ def _empty_types(
     fixed_size: bool,
 ) -> pa.Schema:
     """Pad no rows at all: the types come out of the same code that makes the columns."""
-    empty = pa.RecordBatch.from_arrays([pa.array([], type=field.type) for field in schema], schema=schema)
+    empty = pa.RecordBatch.from_arrays([pa.nulls(0, field.type) for field in schema], schema=schema)
     inner: Callable[[PadColumn], tuple[int, ...]] = lambda c: () if c.inner is None else (c.inner,)  # noqa: E731
     none = np.zeros(0, dtype=np.int64)
     rows = {

@@ -28,9 +28,10 @@ DOORS = {
     "ledger": set(),
     "table": {"errors", "spec", "ragged", "plan", "kernel"},
     "sequences": {"errors", "spec", "ragged", "plan", "kernel", "table"},
-    "formats": {"errors"},
+    "formats": {"errors", "ragged"},
     "rows": {"errors", "spec", "ragged", "plan", "kernel", "table", "ledger", "formats"},
-    "pipeline": {"errors", "spec", "ragged", "plan", "table", "ledger", "flow", "formats", "rows"},
+    "decide": {"errors", "spec", "ragged", "table", "formats", "rows"},
+    "pipeline": {"errors", "spec", "plan", "table", "ledger", "flow", "formats", "rows", "decide"},
     "render": {"ledger", "pipeline"},
     "cli": {"errors", "spec", "pipeline", "render", "formats"},
 }

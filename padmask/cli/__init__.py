@@ -21,8 +21,21 @@ from padmask.errors import PadmaskError, did_you_mean
 COMMANDS = {"pad": "Pad or cut sequences to one length, with masks."}
 
 
+class _ReaderGoneError(Exception):
+    """The reader closed the pipe. No OSError, which click would turn into exit code 1."""
+
+
 class _Commands(click.Group):
     """A group that knows its commands by name and imports them when they are called."""
+
+    def invoke(self, ctx: click.Context) -> Any:
+        try:
+            result = super().invoke(ctx)
+            if sys.stdout is not None:
+                sys.stdout.flush()
+        except _ReaderGoneError:
+            raise _ReaderGoneError from None
+        return result
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         return list(COMMANDS)
@@ -64,7 +77,6 @@ def run(args: list[str]) -> int:
     """Run the command line and return its exit code; what goes wrong is a sentence on stderr."""
     try:
         result: Any = cli.main(args, prog_name="padmask", standalone_mode=False)
-        sys.stdout.flush()
         return result if isinstance(result, int) else 0
     except click.exceptions.Exit as exit_:
         return exit_.exit_code
@@ -73,7 +85,7 @@ def run(args: list[str]) -> int:
         return 2
     except (KeyboardInterrupt, click.Abort):
         return 130
-    except BrokenPipeError:
+    except _ReaderGoneError:
         # The reader has seen enough, as in `| head`: that is no error. What Python would
         # still flush at its end has nowhere to go.
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)

@@ -19,12 +19,25 @@ class ConfiguredCommand(click.Command):
     def make_context(
         self, info_name: str | None, args: list[str], parent: click.Context | None = None, **extra: Any
     ) -> click.Context:
-        extra.setdefault("default_map", defaults(self, Path.cwd()))
-        return super().make_context(info_name, args, parent, **extra)
+        file = find_project(Path.cwd())
+        extra.setdefault("default_map", defaults(self, file) if file else {})
+        try:
+            return super().make_context(info_name, args, parent, **extra)
+        except click.BadParameter as error:
+            name = error.param.name if error.param else None
+            source = error.ctx.get_parameter_source(name) if error.ctx and name else None
+            if source is click.core.ParameterSource.DEFAULT_MAP:
+                raise SpecError(f"{file}: [tool.padmask]: {error.format_message()}") from None
+            raise
 
 
-def defaults(command: click.Command, folder: Path) -> dict[str, Any]:
-    """Return the defaults for a command's parameters that the project at `folder` sets.
+def find_project(folder: Path) -> Path | None:
+    """Return the nearest pyproject.toml at or above `folder`."""
+    return next((p for p in (f / "pyproject.toml" for f in (folder, *folder.parents)) if p.is_file()), None)
+
+
+def defaults(command: click.Command, file: Path) -> dict[str, Any]:
+    """Return the defaults for a command's parameters that a pyproject.toml sets.
 
     Keys are the long options' names, in `[tool.padmask]` for every command and in
     `[tool.padmask.COMMAND]` for one.
@@ -32,22 +45,23 @@ def defaults(command: click.Command, folder: Path) -> dict[str, Any]:
     Raises:
         SpecError: the file is no TOML, or a key is no option.
     """
-    file = next((p for p in (f / "pyproject.toml" for f in (folder, *folder.parents)) if p.is_file()), None)
-    if file is None:
-        return {}
     text = file.read_bytes()
     if b"padmask" not in text:
         # Most projects say nothing of padmask, and their files need not even be TOML.
         return {}
     table = _table(file, text)
     own = table.get(command.name or "", {})
+    if not isinstance(own, dict):
+        raise SpecError(f"{file}: [tool.padmask] {command.name} must be a table of options.")
     shared = {key: value for key, value in table.items() if not isinstance(value, dict)}
     parameters = _options(command)
     found = {}
     for key, value in (shared | own).items():
         name = key.replace("_", "-")
         if name in parameters:
-            found[parameters[name]] = value
+            parameter = parameters[name]
+            one_of_many = parameter.multiple and not isinstance(value, list)
+            found[parameter.name or ""] = [value] if one_of_many else value
         elif key in own or name not in _all_options():
             raise SpecError(
                 f"{file}: [tool.padmask] sets {key!r}, which is no option of padmask {command.name}."
@@ -68,10 +82,10 @@ def _table(file: Path, text: bytes) -> dict[str, Any]:
     return table
 
 
-def _options(command: click.Command) -> dict[str, str]:
+def _options(command: click.Command) -> dict[str, click.Option]:
     """Return the long options of a command, without dashes, and the parameters they set."""
     return {
-        option.removeprefix("--"): parameter.name or ""
+        option.removeprefix("--"): parameter
         for parameter in command.params
         if isinstance(parameter, click.Option)
         for option in parameter.opts

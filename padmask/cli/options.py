@@ -16,7 +16,7 @@ def input_options(command: Command) -> Command:
     """Add what says which rows are read and how they are padded."""
     for option in reversed(
         (
-            click.argument("inputs", nargs=-1, metavar="[INPUT]..."),
+            click.argument("inputs", nargs=-1, type=click.Path(), metavar="[INPUT]..."),
             click.option(
                 "-c",
                 "--column",

@@ -12,6 +12,7 @@ import click
 from padmask.cli.config import ConfiguredCommand
 from padmask.cli.options import input_options
 from padmask.errors import SpecError
+from padmask.formats.goal import refuse_same_file
 from padmask.spec import MASK_DTYPES, MaskSpec, PadSpec, RowPolicy, parse_maxlen
 
 
@@ -21,6 +22,7 @@ from padmask.spec import MASK_DTYPES, MaskSpec, PadSpec, RowPolicy, parse_maxlen
     "-o",
     "--output",
     default="-",
+    type=click.Path(),
     metavar="PATH",
     help="Where to; - is stdout. The format goes by the suffix: .jsonl, .parquet, .arrow, .npz, and .gz or "
     ".zst after .jsonl.  [default: -]",
@@ -71,12 +73,17 @@ from padmask.spec import MASK_DTYPES, MaskSpec, PadSpec, RowPolicy, parse_maxlen
 )
 @click.option(
     "--rejects",
+    type=click.Path(),
     default=None,
     metavar="FILE",
     help="Receives every row that is not written, whole, with the reason, as JSON Lines.",
 )
 @click.option(
-    "--report", default=None, metavar="FILE", help="Receives the counts as JSON; json:FILE says the same."
+    "--report",
+    type=click.Path(),
+    default=None,
+    metavar="FILE",
+    help="Receives the counts as JSON; json:FILE says the same.",
 )
 @click.option("--fixed-size-list", is_flag=True, help="Write fixed-size lists, which not every reader takes.")
 @click.option(
@@ -139,8 +146,6 @@ def _pad(given: dict[str, Any]) -> Any:
         overwrite=given["overwrite_mask"],
     )
     policy = RowPolicy(overlong=given["overlong"], empty_rows=given["empty_rows"], on_error=given["on_error"])
-    from padmask.pipeline import FileOptions, pad_file
-
     names = (
         "input_format",
         "output_format",
@@ -150,8 +155,10 @@ def _pad(given: dict[str, Any]) -> Any:
         "batch_rows",
         "threads",
     )
-    files = FileOptions(**{name: given[name] for name in names})
     _check_streams(given)
+    from padmask.pipeline import FileOptions, pad_file
+
+    files = FileOptions(**{name: given[name] for name in names})
     with _progress(given) as progress:
         return pad_file(
             given["inputs"] or ["-"],
@@ -166,7 +173,9 @@ def _pad(given: dict[str, Any]) -> Any:
 
 
 def _check_streams(given: dict[str, Any]) -> None:
-    """Refuse two things on one stdout, and bytes that would garble a terminal."""
+    """Refuse two things in one place, and bytes that would garble a terminal."""
+    report = given["report"] and given["report"].removeprefix("json:")
+    refuse_same_file({"the output": given["output"], "the rejects": given["rejects"], "the report": report})
     taken = [name for name in ("output", "rejects", "report") if given[name] in ("-", "json:-")]
     if len(taken) > 1:
         raise SpecError(

@@ -9,11 +9,13 @@ from typing import Any, BinaryIO
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.types as pat
 
-from padmask.errors import DataError
-from padmask.formats.batch import HEAD_ROWS, Batch, Chunk, Layout, Wanted, empty_batch
+from padmask.errors import DataError, OutputError
+from padmask.formats.batch import Batch, Chunk, Layout, Wanted
 from padmask.formats.goal import Lent
 from padmask.formats.source import Source
+from padmask.ragged import storage
 
 # Rows of a batch are looked at in slices of about this many values, whatever its size.
 SLICE_VALUES = 1 << 20
@@ -36,25 +38,24 @@ class ArrowReader:
 
     def __init__(self, source: Source) -> None:
         self._source = source
+        # A stream begins with its schema, but a pipe cannot be read from its start again.
+        source.spool()
+        self._is_file = source.first_bytes().startswith(b"ARROW1")
         self._schema: pa.Schema | None = None
 
     def schema(self) -> pa.Schema:
         if self._schema is None:
-            # A stream begins with its schema, but a pipe cannot be read from its start again.
-            self._source.spool()
             with arrow_errors(self._source, "Arrow file"), self._source.open_arrow() as raw:
                 self._schema = self._open(raw).schema
         return self._schema
 
     def _open(self, raw: Any) -> Any:
-        if self._source.first_bytes().startswith(b"ARROW1"):
+        if self._is_file:
             return pa.ipc.open_file(raw)
         return pa.ipc.open_stream(raw)
 
-    def head(self, wanted: Wanted) -> Batch:
-        for chunk in self.chunks(wanted):
-            return self.decode(chunk, wanted).slice(0, min(chunk.data.num_rows, HEAD_ROWS))
-        return self.decode(Chunk(self._source.name, 0, empty_batch(self.schema()), 0), wanted)
+    def look(self, wanted: Wanted) -> Iterator[Batch]:
+        return (self.decode(chunk, wanted) for chunk in self.chunks(wanted))
 
     def chunks(self, wanted: Wanted) -> Iterator[Chunk]:
         first = 0
@@ -114,6 +115,8 @@ class ArrowWriter:
     def __init__(self, stream: BinaryIO, layout: Layout, *, as_stream: bool) -> None:
         new = pa.ipc.new_stream if as_stream else pa.ipc.new_file
         self._lent = Lent(stream)
+        # A file has one dictionary a column, and batches may come with their own.
+        layout = replace(layout, schema=_without_dictionaries(layout.schema))
         self._sink = new(pa.PythonFile(self._lent, mode="w"), layout.schema)
         self._groups = Regrouped(layout)
 
@@ -134,8 +137,20 @@ class ArrowWriter:
         self._sink.close()
 
     def _write(self, table: pa.Table) -> None:
-        for batch in table.combine_chunks().to_batches():
-            self._sink.write_batch(batch)
+        try:
+            for batch in table.to_batches():
+                self._sink.write_batch(batch)
+        except pa.ArrowException as error:
+            raise OutputError(
+                f"Arrow cannot hold these columns: {error}. Write Parquet or JSON Lines."
+            ) from None
+
+
+def _without_dictionaries(schema: pa.Schema) -> pa.Schema:
+    fields = [
+        field.with_type(storage(field.type)) if pat.is_dictionary(field.type) else field for field in schema
+    ]
+    return pa.schema(fields, metadata=schema.metadata)
 
 
 class Regrouped:
@@ -155,11 +170,12 @@ class Regrouped:
         self._count += batch.num_rows
         while self._count >= self._rows:
             table = pa.Table.from_batches(self._held, schema=self._schema)
-            yield table.slice(0, self._rows)
+            # In one piece: pages and batches would else be cut where batches happened to end.
+            yield table.slice(0, self._rows).combine_chunks()
             self._held = table.slice(self._rows).to_batches()
             self._count -= self._rows
 
     def rest(self) -> Iterator[pa.Table]:
         if self._count:
-            yield pa.Table.from_batches(self._held, schema=self._schema)
+            yield pa.Table.from_batches(self._held, schema=self._schema).combine_chunks()
             self._held, self._count = [], 0

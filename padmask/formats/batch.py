@@ -6,7 +6,7 @@ The contract of this package. It speaks Arrow and knows nothing of padding.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 import numpy as np
@@ -113,8 +113,8 @@ class Reader(Protocol):
     def schema(self) -> pa.Schema:
         """Return the columns there are; for JSON Lines, of the first rows."""
 
-    def head(self, wanted: Wanted) -> Batch:
-        """Return the first rows, at most `HEAD_ROWS`."""
+    def look(self, wanted: Wanted) -> Iterator[Batch]:
+        """Give the rows from the start, without using up what can be read once only."""
 
     def chunks(self, wanted: Wanted) -> Iterator[Chunk]:
         """Cut the input into pieces: sequential, all input and output happens here."""
@@ -134,11 +134,13 @@ class Layout:
         schema: of the output.
         shapes: of the columns in which every row has the same shape, without the rows' own axis.
         group_rows: rows in a row group or record batch, whatever the batches that arrive.
+        copies: names under which a column of that shape is written once more, and the column (npz).
     """
 
     schema: pa.Schema
     shapes: Mapping[str, tuple[int, ...]]
     group_rows: int
+    copies: Mapping[str, str] = field(default_factory=dict)
 
 
 class Writer(Protocol):
@@ -159,7 +161,7 @@ class Writer(Protocol):
 
 def empty_batch(schema: pa.Schema) -> pa.RecordBatch:
     """Return no rows of a schema."""
-    return pa.RecordBatch.from_arrays([pa.array([], type=field.type) for field in schema], schema=schema)
+    return pa.RecordBatch.from_arrays([pa.nulls(0, field.type) for field in schema], schema=schema)
 
 
 def rectangle(column: pa.Array, shape: tuple[int, ...]) -> npt.NDArray[Any]:

@@ -9,20 +9,25 @@ import pyarrow as pa
 
 from padmask.errors import DataError, SpecError
 from padmask.formats import input_format, open_reader
-from padmask.formats.batch import Batch, Chunk, Reader, Wanted
+from padmask.formats.batch import HEAD_ROWS, Batch, Chunk, Reader, Wanted
+from padmask.formats.jsonl import first_type, values_of
 from padmask.formats.jsontypes import TypeSurvey
 from padmask.formats.source import find_sources
+from padmask.ragged import is_sequence
 
 
 def survey_types(types: TypeSurvey, batch: Batch, sequences: Sequence[str], without: Sequence[str]) -> None:
     """Take in the types of a JSON Lines batch's fields; sequences only take their place in the order."""
-    from padmask.formats.jsonl import values_of
-
     assert batch.objects is not None
     places = [batch.place(row) for row in range(len(batch))]
     for name in dict.fromkeys(name for row in batch.objects for name in row):
         if name not in without:
-            types.add(name, [] if name in sequences else values_of(batch.objects, name), places)
+            types.add(name, [] if name in sequences else values_of(batch.objects, name, batch.place), places)
+
+
+def _tells_nothing(type_: pa.DataType) -> bool:
+    """Whether a JSON Lines field's first rows leave open what its tokens are."""
+    return not is_sequence(type_) or bool(pa.types.is_null(type_.value_type))
 
 
 class Dataset:
@@ -101,19 +106,34 @@ class Dataset:
                 said = str(error).splitlines()[0].rstrip(".")
                 raise DataError(
                     f"{source.name}: its columns do not go with those of {self._sources[0].name}: {said}. "
-                    "Pad the files apart, or make their columns alike."
+                    "Mend the types, or pad the files apart."
                 ) from None
         return unified
 
-    def head(self, wanted: Wanted) -> Batch:
-        """Return the first rows of the first input that has any."""
-        batch = None
-        for reader in self._readers:
-            batch = self._align(reader.head(wanted), wanted)
-            if len(batch):
-                break
-        assert batch is not None
-        return batch
+    def look(self, wanted: Wanted) -> Iterator[Batch]:
+        """Give the rows from the start, without using up what can be read once only."""
+        return (self._align(batch, wanted) for reader in self._readers for batch in reader.look(wanted))
+
+    def head(self, wanted: Wanted) -> Batch | None:
+        """Return some of the first rows, at most `HEAD_ROWS`; None where there are none."""
+        first = next((batch for batch in self.look(wanted) if len(batch)), None)
+        return None if first is None else first.slice(0, min(len(first), HEAD_ROWS))
+
+    def sequence_types(self, names: Sequence[str]) -> pa.Schema:
+        """Return the list types of these columns; in JSON Lines the first token tells, however late."""
+        fields = {name: self.schema().field(name) for name in names}
+        unknown = {name for name, field in fields.items() if _tells_nothing(field.type)}
+        if self.format == "jsonl" and unknown:
+            for batch in self.look(Wanted(pa.schema([]))):
+                assert batch.objects is not None
+                for name in sorted(unknown):
+                    if (found := first_type(batch.objects, name)) is not None:
+                        fields[name] = pa.field(name, found)
+                        unknown.discard(name)
+                if not unknown:
+                    break
+            fields |= {name: pa.field(name, pa.list_(pa.int64())) for name in unknown}
+        return pa.schema(fields.values())
 
     def chunks(self, wanted: Wanted, limit: int | None = None) -> Iterator[Chunk]:
         """Cut all inputs, or their first `limit` rows, into pieces, in order."""

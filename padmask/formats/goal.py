@@ -10,11 +10,29 @@ import os
 import stat
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any, BinaryIO, cast
 
 from padmask.errors import OutputError
+
+
+def refuse_same_file(goals: Mapping[str, str | None]) -> None:
+    """Refuse two outputs of one name: the one that is finished last would be all that is left.
+
+    Args:
+        goals: paths by what goes there; None and `-` are no files.
+
+    Raises:
+        OutputError: two of them are the same file.
+    """
+    seen: dict[str, str] = {}
+    for what, path in goals.items():
+        if path is None or path == "-" or (os.path.exists(path) and not os.path.isfile(path)):
+            continue
+        other = seen.setdefault(os.path.realpath(path), what)
+        if other != what:
+            raise OutputError(f"{other.capitalize()} and {what} cannot both go to {path!r}: name two files.")
 
 
 @contextmanager
@@ -103,12 +121,12 @@ def _sync_folder(folder: str) -> None:
 @contextmanager
 def compressed(stream: BinaryIO, path: str) -> Iterator[BinaryIO]:
     """Wrap a stream by its path's suffix, `.gz` or `.zst`; the bytes depend on nothing but the data."""
-    if path.endswith(".gz"):
+    if path.lower().endswith(".gz"):
         import gzip
 
         with gzip.GzipFile(filename="", mode="wb", compresslevel=6, fileobj=stream, mtime=0) as out:
             yield cast(BinaryIO, out)
-    elif path.endswith(".zst"):
+    elif path.lower().endswith(".zst"):
         import pyarrow as pa
 
         lent = Lent(stream)

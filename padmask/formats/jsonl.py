@@ -8,7 +8,7 @@ they are plain. Writes rectangles with orjson, which formats NumPy arrays direct
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from itertools import islice
 from typing import Any, BinaryIO
@@ -22,7 +22,6 @@ import pyarrow.types as pat
 
 from padmask.errors import DataError, Fault, SpecError
 from padmask.formats.batch import HEAD_ROWS, Batch, Chunk, Layout, Wanted, rectangle
-from padmask.formats.jsontypes import TypeSurvey
 from padmask.formats.source import COMPRESSIONS, Source
 
 # Bytes of lines worked on at a time: enough to keep per-chunk costs small, little enough
@@ -55,34 +54,32 @@ class JsonlReader:
             fields: dict[str, list[Any]] = {}
             for row in self._head_objects():
                 for name, raw in row.items():
-                    fields.setdefault(name, []).append(_read_value(raw))
+                    fields.setdefault(name, []).append(_value_or_none(raw))
             self._head = pa.schema([(name, _head_type(values)) for name, values in fields.items()])
         return self._head
 
     def _head_objects(self) -> list[Object]:
         rows = (
             row
-            for chunk in self._head_chunks()
+            for chunk in self._peek()
             for row, fault in _objects(_lines(chunk.data, chunk.first)[0])
             if fault is None
         )
         return list(islice(rows, HEAD_ROWS))
 
-    def _head_chunks(self) -> Iterator[Chunk]:
-        """Give the first chunks; those of a pipe are held for `chunks` to give again."""
+    def _peek(self) -> Iterator[Chunk]:
+        """Give the chunks from the start; those of a pipe are held for `chunks` to give again."""
         if not self._source.once:
-            yield from self.chunks()
+            yield from self._cut()
             return
-        self._rest = self._cut()
+        self._rest = self._rest or self._cut()
+        yield from list(self._held)
         for chunk in self._rest:
             self._held.append(chunk)
             yield chunk
 
-    def head(self, wanted: Wanted) -> Batch:
-        for chunk in self._held or self.chunks():
-            batch = self.decode(chunk, wanted)
-            return batch.slice(0, min(len(batch), HEAD_ROWS))
-        return self.decode(Chunk(self._source.name, 1, b"", 0), wanted)
+    def look(self, wanted: Wanted) -> Iterator[Batch]:
+        return (self.decode(chunk, wanted) for chunk in self._peek())
 
     def chunks(self, wanted: Wanted | None = None) -> Iterator[Chunk]:
         """Give the input in pieces of whole lines; a pipe's once only."""
@@ -124,7 +121,9 @@ class JsonlReader:
 
     def _codec(self) -> str | None:
         """Return gzip or zstd, told by suffix or first bytes."""
-        named = next((codec for end, codec in COMPRESSIONS.items() if self._source.path.endswith(end)), None)
+        named = next(
+            (codec for end, codec in COMPRESSIONS.items() if self._source.path.lower().endswith(end)), None
+        )
         found = named or self._source.sniff()
         return found if found in COMPRESSIONS.values() else None
 
@@ -139,7 +138,7 @@ class JsonlReader:
             bad.update(fault.row for fault in found)
             arrays[name] = array
         return Batch(
-            _columns(arrays, objects, wanted),
+            _columns(arrays, objects, wanted, lambda row: f"{chunk.source}, line {numbers[row]}"),
             chunk.source,
             numbers,
             "line",
@@ -157,14 +156,16 @@ class JsonlReader:
         return replace(chunk, data=b"\n".join(chunk.data.split(b"\n", last)[:last])), rows
 
 
-def _columns(arrays: dict[str, pa.Array], objects: Sequence[Object], wanted: Wanted) -> pa.RecordBatch:
+def _columns(
+    arrays: dict[str, pa.Array], objects: Sequence[Object], wanted: Wanted, place: Callable[[int], str]
+) -> pa.RecordBatch:
     """Put the sequences and, where they are wanted, the other fields in their order."""
     if wanted.others is None:
         return pa.RecordBatch.from_arrays(list(arrays.values()), schema=wanted.sequences)
     ordered = {
         field.name: arrays.get(field.name)
         if field.name in arrays
-        else pa.array(values_of(objects, field.name), type=field.type)
+        else pa.array(values_of(objects, field.name, place), type=field.type)
         for field in wanted.others
     }
     ordered |= {name: array for name, array in arrays.items() if name not in ordered}
@@ -226,28 +227,52 @@ def _what_is_wrong(line: bytes, error: Exception) -> str:
         return f"the line holds a JSON {said} where an object belongs{hint}"
     if "truncated" in str(error):
         return (
-            "the line ends in the middle of its JSON, or holds half of a surrogate pair; is the file cut off?"
+            "the line ends in the middle of its JSON (the file may be cut off) or holds half a surrogate pair"
         )
     return f"the line is no JSON object: {str(error).removeprefix('JSON is malformed: ')}"
 
 
-def values_of(objects: Sequence[Object], name: str) -> list[Any]:
-    """Return one field of all rows as Python values, None where it is missing."""
+def first_type(objects: Sequence[Object], name: str) -> pa.DataType | None:
+    """Return the list type that a field's first token shows; None where there is no token."""
+    for row in objects:
+        value = _value_or_none(row.get(name, b"null"))
+        if isinstance(value, list) and value and not isinstance(value[0], (bool, dict, type(None))):
+            return pa.list_(_token_type(value[0]))
+    return None
+
+
+def _value_or_none(text: Any) -> Any:
+    try:
+        return _read_value(text)
+    except (msgspec.DecodeError, RecursionError):
+        return None
+
+
+def values_of(objects: Sequence[Object], name: str, place: Callable[[int], str]) -> list[Any]:
+    """Return one field of all rows as Python values, None where it is missing.
+
+    Raises:
+        DataError: a number or a nesting is beyond what Python reads; `place` says of a row where it is.
+    """
     texts = [row.get(name, b"null") for row in objects]
-    values: list[Any] = _read_value(b"[" + b",".join(texts) + b"]")
+    try:
+        values: list[Any] = _read_value(b"[" + b",".join(texts) + b"]")
+    except (msgspec.DecodeError, RecursionError):
+        row = next(i for i, text in enumerate(texts) if text != b"null" and _value_or_none(text) is None)
+        raise DataError(
+            f"{place(row)}, field {name!r}: a number or a nesting beyond what a column can hold. "
+            "Mend it, or write JSON Lines, which keeps it as it is."
+        ) from None
     return values
 
 
 def _head_type(values: list[Any]) -> pa.DataType:
     """Return a type for a field by its first value that tells: enough to choose columns by."""
-    for value in values:
-        if isinstance(value, list):
-            first = next((token for row in values if isinstance(row, list) for token in row), None)
-            return pa.list_(_token_type(first))
-    types = TypeSurvey()
+    lists = [value for value in values if isinstance(value, list)]
+    if lists:
+        return next((pa.list_(_token_type(row[0])) for row in lists if row), pa.list_(pa.null()))
     first = next((value for value in values if value is not None), None)
-    types.add("", [first], [""])
-    return types.schema().types[0]
+    return pa.null() if first is None else _token_type(first)
 
 
 def _token_type(token: Any) -> pa.DataType:
@@ -358,7 +383,9 @@ def _check_token(token: Any, type_: pa.DataType, where: str) -> None:
         raise ValueError(f"{where}{_said(token)} among numbers")
     if pat.is_integer(type_):
         if isinstance(token, float):
-            raise ValueError(f"{where}{token}, a float among ints")
+            raise ValueError(
+                f"{where}{token}, a float among ints; ask for float32 if all are meant as floats"
+            )
         if not -(2**63) <= token < 2**63:
             raise ValueError(f"{where}{token} does not fit int64, and no dtype here holds it")
 
@@ -388,7 +415,7 @@ class JsonlWriter:
         twice = {name for name in names if names.count(name) > 1}
         if twice:
             raise SpecError(
-                f"There are several columns named {min(twice)!r}, and an object's keys are unique."
+                f"There are several columns named {min(twice)!r}, and an object's keys are unique: rename one."
             )
         self._shapes = layout.shapes
         self._masks: dict[tuple[int, bytes], bytes] = {}
@@ -471,7 +498,8 @@ def reject_line(batch: Batch, row: int, reason: str) -> bytes:
 
     The row stands under `row` where it is JSON, else under `text`, or `bytes` where it is not UTF-8.
     """
-    out: dict[str, Any] = {"source": batch.source, batch.unit: int(batch.numbers[row]), "reason": reason}
+    unit = "line" if batch.unit == "line" else "row_number"
+    out: dict[str, Any] = {"source": batch.source, unit: int(batch.numbers[row]), "reason": reason}
     if batch.lines is None:
         record = batch.columns.slice(row, 1)
         out["row"] = {

@@ -15,6 +15,9 @@ import pyarrow as pa
 
 from padmask.errors import DataError
 
+# Readers of Parquet and Arrow give up at some depth; nobody means one like this.
+MAX_DEPTH = 64
+
 _KINDS = {bool: "bool", int: "int", float: "float", str: "string", list: "list", dict: "object"}
 _SAID = {"bool": "a bool", "int": "an int", "float": "a float", "string": "a string"} | {
     "list": "a list",
@@ -34,12 +37,14 @@ class JsonType:
 
     Args:
         path: where in a row the values stand, for people.
+        depth: how deep that is.
         kind: what they are; None while all were null.
         place: of the first that was not null.
         low, high: of the integers.
     """
 
     path: str
+    depth: int = 0
     kind: str | None = None
     place: str = ""
     low: int = 0
@@ -56,6 +61,11 @@ class JsonType:
         kinds = {_KINDS[kind] for kind in set(map(type, values)) if kind is not type(None)}
         if not kinds:
             return
+        if self.depth > MAX_DEPTH:
+            raise DataError(
+                f"{places[0]}, field {self.path[:40]}...: nested deeper than {MAX_DEPTH} levels. "
+                "Write JSON Lines, which keeps it as it is."
+            )
         if self.kind is None or kinds != {self.kind}:
             self._join(values, places)
         if self.kind == "int":
@@ -95,7 +105,7 @@ class JsonType:
             )
 
     def _observe_lists(self, values: Sequence[Any], places: Sequence[str]) -> None:
-        self.item = self.item or JsonType(f"{self.path}[]")
+        self.item = self.item or JsonType(f"{self.path}[]", self.depth + 1)
         pairs = [(value, place) for value, place in zip(values, places, strict=True) if value]
         items = list(chain.from_iterable(value for value, _ in pairs))
         self.item.observe(items, [place for value, place in pairs for _ in value])
@@ -103,7 +113,7 @@ class JsonType:
     def _observe_objects(self, values: Sequence[Any], places: Sequence[str]) -> None:
         for value, place in zip(values, places, strict=True):
             for name in value or ():
-                child = self.fields.setdefault(name, JsonType(f"{self.path}.{name}"))
+                child = self.fields.setdefault(name, JsonType(f"{self.path}.{name}", self.depth + 1))
                 child.observe([value[name]], [place])
 
     def arrow(self) -> pa.DataType:

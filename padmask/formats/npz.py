@@ -60,7 +60,7 @@ class NpzWriter:
     def __init__(self, stream: BinaryIO, layout: Layout) -> None:
         self._stream = stream
         self._layout = layout
-        self._members = {name: _Member() for name in layout.shapes}
+        self._members = {name: _Member() for name in [*layout.shapes, *layout.copies]}
         # No rows at all still have a shape and a dtype.
         self.append(self.encode(Batch(empty_batch(layout.schema), "", np.empty(0, np.int64), "row")))
 
@@ -68,6 +68,7 @@ class NpzWriter:
         arrays = {
             name: rectangle(batch.columns.column(name), shape) for name, shape in self._layout.shapes.items()
         }
+        arrays |= {copy: arrays[name] for copy, name in self._layout.copies.items()}
         return {name: array.astype(str) if array.dtype == object else array for name, array in arrays.items()}
 
     def append(self, piece: dict[str, npt.NDArray[Any]]) -> None:

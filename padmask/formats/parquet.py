@@ -10,7 +10,7 @@ import pyarrow.parquet as pq
 
 from padmask.errors import OutputError
 from padmask.formats.arrow import Regrouped, arrow_errors, cut_batch, select_columns
-from padmask.formats.batch import HEAD_ROWS, Batch, Chunk, Layout, Wanted, empty_batch
+from padmask.formats.batch import HEAD_ROWS, Batch, Chunk, Layout, Wanted
 from padmask.formats.goal import Lent
 from padmask.formats.source import Source
 
@@ -36,16 +36,17 @@ class ParquetReader:
         with arrow_errors(self._source, "Parquet file"):
             return pq.ParquetFile(raw, buffer_size=BUFFER_BYTES, pre_buffer=False)
 
-    def head(self, wanted: Wanted) -> Batch:
-        for chunk in self.chunks(wanted, HEAD_ROWS):
-            return self.decode(chunk, wanted)
-        return self.decode(Chunk(self._source.name, 0, empty_batch(self.schema()), 0), wanted)
+    def look(self, wanted: Wanted) -> Iterator[Batch]:
+        return (self.decode(chunk, wanted) for chunk in self._batches(wanted, HEAD_ROWS))
 
-    def chunks(self, wanted: Wanted, batch_rows: int | None = None) -> Iterator[Chunk]:
+    def chunks(self, wanted: Wanted) -> Iterator[Chunk]:
+        return self._batches(wanted, self._batch_rows)
+
+    def _batches(self, wanted: Wanted, batch_rows: int | None) -> Iterator[Chunk]:
         with self._source.open_arrow() as raw:
             file = self._open(raw)
             total, size = file.metadata.num_rows, self._source.size or 0
-            rows = batch_rows or self._batch_rows or _rows_at_a_time(file.metadata)
+            rows = batch_rows or _rows_at_a_time(file.metadata)
             names = None if wanted.others is not None else wanted.sequences.names
             first = 0
             with arrow_errors(self._source, "Parquet file"):

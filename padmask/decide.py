@@ -1,0 +1,124 @@
+"""What was asked for, against the data there are: one job, decided before the first row is padded.
+
+Knows columns and types, and looks at first rows where those do not tell; pads nothing.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+
+from padmask.errors import SpecError
+from padmask.formats.batch import Batch, Wanted
+from padmask.formats.dataset import Dataset
+from padmask.ragged import Ragged, is_sequence
+from padmask.rows import IGNORED_LABEL, LABEL_NAMES, Job
+from padmask.spec import FLOAT_DTYPES, Column, MaskSpec, PadSpec, RowPolicy
+from padmask.table import PadColumn, check_names, choose_columns, name_columns, settle_vectors
+
+Columns = Iterable[str | Column] | Mapping[str, Any] | None
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What the user asked for, before anything is known of the data."""
+
+    columns: Columns
+    spec: PadSpec
+    mask: MaskSpec
+    policy: RowPolicy
+
+
+def decide(dataset: Dataset, asked: Asked, *, keep_others: bool) -> Job:
+    """Resolve what was asked for against the columns there are.
+
+    Args:
+        dataset: the data.
+        asked: what was asked for.
+        keep_others: whether the columns that are not padded are read too.
+
+    Raises:
+        SpecError: what was asked for does not go with the data.
+    """
+    try:
+        schema = _known_schema(dataset, asked.columns)
+        chosen = choose_columns(schema, asked.columns, asked.spec)
+        check_names(schema.names, chosen, asked.mask)
+    except SpecError as error:
+        raise SpecError(f"{dataset.name}: {error}") from None
+    fields = [_as_asked(schema.field(column.name), column, dataset.format) for column in chosen]
+    wanted = Wanted(pa.schema(fields), schema if keep_others and dataset.format != "jsonl" else None)
+    chosen = settle_vectors(chosen, (batch.columns for batch in dataset.look(Wanted(wanted.sequences))))
+    return Job(chosen, asked.spec, asked.mask, asked.policy, wanted)
+
+
+def _known_schema(dataset: Dataset, asked: Columns) -> pa.Schema:
+    """Return the columns there are, with the types of those that will be padded."""
+    schema = dataset.schema()
+    if dataset.format != "jsonl":
+        return schema
+    if not schema.names:
+        return _schema_of_nothing(asked)
+    names = [column.name for column in name_columns(schema, asked)]
+    sequences = {field.name: field for field in dataset.sequence_types(names)}
+    return pa.schema([sequences.get(field.name, field) for field in schema])
+
+
+def _schema_of_nothing(asked: Columns) -> pa.Schema:
+    """JSON Lines without a row have no columns; those asked for get no tokens, which is no error."""
+    short = [column if isinstance(column, str) else column.name for column in asked or ()] or ["input_ids"]
+    names = [re.split("[:=]", name, maxsplit=1)[0] or name for name in short]
+    return pa.schema([(name, pa.list_(pa.int64())) for name in dict.fromkeys(names)])
+
+
+def _as_asked(field: pa.Field, column: PadColumn, format_: str) -> pa.Field:
+    """JSON has numbers only: where floats are asked for, a whole one is a float too."""
+    if format_ != "jsonl" or column.kind != "int" or column.dtype not in FLOAT_DTYPES:
+        return field
+    return pa.field(field.name, pa.list_(pa.float64() if column.inner is None else pa.list_(pa.float64())))
+
+
+def find_unpadded(dataset: Dataset, job: Job, *, by_default: bool) -> dict[str, str]:
+    """Find columns that look as if they should have been padded too, and the flags that would.
+
+    They are lists with the same lengths as the padded columns in the first rows.
+
+    Args:
+        dataset: the data.
+        job: what will be padded.
+        by_default: whether the padded column was found and not named, so that the flags must.
+    """
+    taken = {column.name for column in job.columns} | set(job.mask.names)
+    schema = dataset.schema()
+    others = [
+        field
+        for field in schema
+        if field.name not in taken and schema.names.count(field.name) == 1 and is_sequence(field.type)
+    ]
+    first = job.wanted.sequences.field(0)
+    head = dataset.head(Wanted(pa.schema([first, *others]))) if others else None
+    if head is None:
+        return {}
+    lengths = _known_lengths(head, first.name)
+    found = {}
+    for field in others:
+        other = _known_lengths(head, field.name)
+        both = (lengths >= 0) & (other >= 0)
+        if both.any() and (lengths[both] == other[both]).all() and lengths[both].any():
+            value = f"={IGNORED_LABEL}" if field.name in LABEL_NAMES else ""
+            found[field.name] = f"{f'-c {first.name} ' if by_default else ''}-c {field.name}{value}"
+    return found
+
+
+def _known_lengths(batch: Batch, name: str) -> npt.NDArray[np.int64]:
+    """Return each row's length, -1 where it has none."""
+    ragged, faults = Ragged.from_arrow(batch.columns.column(name))
+    lengths = ragged.lengths.copy()
+    lengths[[fault.row for fault in faults]] = -1
+    return lengths
