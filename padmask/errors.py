@@ -42,6 +42,22 @@ class Fault:
     reason: str
 
 
+def what_to_do(error: OSError) -> str:
+    """Return a sentence of advice for an error of the operating system.
+
+    >>> import errno
+    >>> what_to_do(OSError(errno.ENOSPC, "No space left on device"))
+    'Free some space, or choose another place.'
+    """
+    import errno
+
+    if error.errno in (errno.ENOSPC, errno.EFBIG, errno.EDQUOT):
+        return "Free some space, or choose another place."
+    if error.errno == errno.ENAMETOOLONG:
+        return "Choose a shorter name."
+    return "Check the path and its permissions, or choose another place."
+
+
 def did_you_mean(name: str, known: list[str]) -> str:
     """Return a sentence that suggests the nearest of `known`, or an empty string.
 

@@ -138,7 +138,7 @@ def pad_file(
         stack.callback(dataset.close)
         typed = dataset.format == "jsonl" and format_ in ("parquet", "arrow")
         if needs_lengths(spec) or typed:
-            dataset.spool()
+            dataset.spool(files.limit)
         asked = Asked(columns, spec, mask or MaskSpec(), policy or RowPolicy())
         job = decide(dataset, asked, keep_others=format_ != "npz")
         job = replace(job, fixed_size=files.fixed_size_list)
@@ -174,7 +174,9 @@ class _Run:
         """Give all rows in order: read in a thread of their own, taken in on the pool."""
 
         def take(chunk: Chunk) -> Rows:
-            return take_in(self.dataset.decode(chunk, self.job.wanted), self.job, chunk.consumed)
+            wanted = self.job.wanted
+            rows = take_in(self.dataset.decode(chunk, wanted), self.job, chunk.consumed)
+            return replace(rows, batch=self.dataset.complete(rows.batch, wanted))
 
         chunks = self.dataset.chunks(self.job.wanted, self.files.limit)
         with ReadAhead(chunks, self.ahead) if self.pool else nullcontext(chunks) as read:

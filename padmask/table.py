@@ -108,7 +108,8 @@ def pad_table(
         pad_rows(batch, rows, chosen, plan, spec, mask) for batch, rows in zip(batches, read, strict=True)
     ]
     schema = padded_schema(table.schema, chosen, plan, spec, mask)
-    return pa.Table.from_batches([batch.cast(schema) for batch in padded], schema=schema)
+    batches = [pa.RecordBatch.from_arrays(batch.columns, schema=schema) for batch in padded]
+    return pa.Table.from_batches(batches, schema=schema)
 
 
 def choose_columns(
@@ -212,7 +213,7 @@ def fill_value(value: Any, dtype: str, where: str) -> int | float | str:
         number = _read_number(number)
     if isinstance(number, (int, float)) and not isinstance(number, bool):
         if dtype in FLOAT_DTYPES:
-            return _fill_float(number, dtype, where)
+            return _fill_float(number, value, dtype, where)
         limits = np.iinfo(dtype)
         if number == number and abs(number) < 2**63 and number == int(number):
             if limits.min <= number <= limits.max:
@@ -224,11 +225,11 @@ def fill_value(value: Any, dtype: str, where: str) -> int | float | str:
     raise SpecError(f"{where}: the pad value {value!r} is no {dtype}. Choose one that is, or another dtype.")
 
 
-def _fill_float(number: int | float, dtype: str, where: str) -> float:
+def _fill_float(number: int | float, value: Any, dtype: str, where: str) -> float:
     largest = float(np.finfo(dtype).max)
     if abs(number) > largest and abs(number) != float("inf"):
         raise SpecError(
-            f"{where}: the pad value {number} does not fit {dtype}, which goes up to {largest:.4g}. "
+            f"{where}: the pad value {value} does not fit {dtype}, which goes up to {largest:.4g}. "
             "Choose another value, or float64."
         )
     return float(number)

@@ -10,13 +10,14 @@ from __future__ import annotations
 import os
 import signal
 import sys
+from contextlib import suppress
 from importlib import import_module
 from typing import Any, NoReturn
 
 import click
 
 from padmask import __version__
-from padmask.errors import PadmaskError, did_you_mean
+from padmask.errors import PadmaskError, did_you_mean, what_to_do
 
 COMMANDS = {"pad": "Pad or cut sequences to one length, with masks."}
 
@@ -33,7 +34,7 @@ class _Commands(click.Group):
             result = super().invoke(ctx)
             if sys.stdout is not None:
                 sys.stdout.flush()
-        except _ReaderGoneError:
+        except BrokenPipeError:
             raise _ReaderGoneError from None
         return result
 
@@ -69,8 +70,20 @@ def cli() -> None:
 
 def main() -> NoReturn:
     """Run the command line and end the process with its exit code."""
-    signal.signal(signal.SIGTERM, _terminate)
-    sys.exit(run(sys.argv[1:]))
+    for name in ("SIGTERM", "SIGHUP"):
+        if hasattr(signal, name):
+            signal.signal(getattr(signal, name), _terminate)
+    try:
+        code = run(sys.argv[1:])
+    except _TerminatedError as terminated:
+        code = 128 + terminated.signal
+    for stream in (sys.stdout, sys.stderr):
+        with suppress(OSError, ValueError):
+            if stream is not None:
+                stream.flush()
+    # A thread may still wait for a pipe that brings nothing. Python cannot end it, and Arrow
+    # aborts the process where the interpreter is taken down under it.
+    os._exit(code)
 
 
 def run(args: list[str]) -> int:
@@ -94,7 +107,7 @@ def run(args: list[str]) -> int:
         return _say(str(error))
     except OSError as error:
         place = f"{error.filename}: " if error.filename else ""
-        return _say(f"{place}{error.strerror or error}.")
+        return _say(f"{place}{error.strerror or error}. {what_to_do(error)}")
     except MemoryError:
         return _say("Not enough memory. Choose a smaller --maxlen, such as p99, or fewer --batch-rows.")
 
@@ -104,6 +117,13 @@ def _say(sentence: str) -> int:
     return 2
 
 
-def _terminate(*_: object) -> NoReturn:
-    # Raised like Ctrl-C, so that temporary files are taken away on the way out.
-    sys.exit(128 + signal.SIGTERM)
+class _TerminatedError(BaseException):
+    """A signal asked the process to end. Raised like Ctrl-C, so that temporary files are taken away."""
+
+    def __init__(self, number: int) -> None:
+        super().__init__(number)
+        self.signal = number
+
+
+def _terminate(number: int, _: object) -> NoReturn:
+    raise _TerminatedError(number)

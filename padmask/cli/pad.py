@@ -12,7 +12,7 @@ import click
 from padmask.cli.config import ConfiguredCommand
 from padmask.cli.options import input_options
 from padmask.errors import SpecError
-from padmask.formats.goal import refuse_same_file
+from padmask.formats.goal import open_goal, refuse_same_file
 from padmask.spec import MASK_DTYPES, MaskSpec, PadSpec, RowPolicy, parse_maxlen
 
 
@@ -119,9 +119,12 @@ def command(ctx: click.Context, /, **given: Any) -> None:
     """
     if not given["inputs"] and sys.stdin is not None and sys.stdin.isatty():
         raise click.exceptions.NoArgsIsHelpError(ctx)
-    result = _pad(given)
-    if given["report"]:
-        _write_report(given["report"], result, given)
+    _check_streams(given)
+    # Opened first: a run whose report cannot be written should not begin.
+    with _open_report(given["report"]) as report:
+        result = _pad(given)
+        if report:
+            report.write(_report(result, given))
     if not given["quiet"]:
         from padmask.render import summary
 
@@ -155,7 +158,6 @@ def _pad(given: dict[str, Any]) -> Any:
         "batch_rows",
         "threads",
     )
-    _check_streams(given)
     from padmask.pipeline import FileOptions, pad_file
 
     files = FileOptions(**{name: given[name] for name in names})
@@ -196,10 +198,12 @@ def _progress(given: dict[str, Any]) -> Any:
     return progress_bar()
 
 
-def _write_report(path: str, result: Any, given: dict[str, Any]) -> None:
+def _open_report(path: str | None) -> Any:
+    return open_goal(path.removeprefix("json:")) if path else nullcontext()
+
+
+def _report(result: Any, given: dict[str, Any]) -> bytes:
     from padmask import __version__
-    from padmask.formats.goal import open_goal
 
     report = {"version": __version__, "inputs": list(given["inputs"]) or ["-"], "output": given["output"]}
-    with open_goal(path.removeprefix("json:")) as stream:
-        stream.write(json.dumps(report | result.as_dict(), indent=2).encode() + b"\n")
+    return json.dumps(report | result.as_dict(), indent=2).encode() + b"\n"

@@ -15,7 +15,6 @@ from padmask.errors import DataError, OutputError
 from padmask.formats.batch import Batch, Chunk, Layout, Wanted
 from padmask.formats.goal import Lent
 from padmask.formats.source import Source
-from padmask.ragged import storage
 
 # Rows of a batch are looked at in slices of about this many values, whatever its size.
 SLICE_VALUES = 1 << 20
@@ -26,11 +25,17 @@ def arrow_errors(source: Source, what: str) -> Iterator[None]:
     """Turn Arrow's own errors into one sentence about the file."""
     try:
         yield
-    except (pa.ArrowException, OSError, EOFError) as error:
+    except (pa.ArrowException, OSError, EOFError, UnicodeDecodeError) as error:
         if isinstance(error, BrokenPipeError):
             raise
         said = str(error).splitlines()[0].rstrip(".") if str(error) else type(error).__name__
         raise DataError(f"{source.name}: not a readable {what}: {said}. Is the file whole?") from None
+
+
+def checked_schema(schema: pa.Schema) -> pa.Schema:
+    """Return a schema whose names can be read."""
+    _ = schema.names
+    return schema
 
 
 class ArrowReader:
@@ -46,7 +51,7 @@ class ArrowReader:
     def schema(self) -> pa.Schema:
         if self._schema is None:
             with arrow_errors(self._source, "Arrow file"), self._source.open_arrow() as raw:
-                self._schema = self._open(raw).schema
+                self._schema = checked_schema(self._open(raw).schema)
         return self._schema
 
     def _open(self, raw: Any) -> Any:
@@ -115,9 +120,9 @@ class ArrowWriter:
     def __init__(self, stream: BinaryIO, layout: Layout, *, as_stream: bool) -> None:
         new = pa.ipc.new_stream if as_stream else pa.ipc.new_file
         self._lent = Lent(stream)
-        # A file has one dictionary a column, and batches may come with their own.
-        layout = replace(layout, schema=_without_dictionaries(layout.schema))
-        self._sink = new(pa.PythonFile(self._lent, mode="w"), layout.schema)
+        options = pa.ipc.IpcWriteOptions(emit_dictionary_deltas=True)
+        self._sink = new(pa.PythonFile(self._lent, mode="w"), layout.schema, options=options)
+        self._dictionaries = _Dictionaries()
         self._groups = Regrouped(layout)
 
     def encode(self, batch: Batch) -> pa.RecordBatch:
@@ -139,18 +144,36 @@ class ArrowWriter:
     def _write(self, table: pa.Table) -> None:
         try:
             for batch in table.to_batches():
-                self._sink.write_batch(batch)
+                self._sink.write_batch(self._dictionaries.unify(batch))
         except pa.ArrowException as error:
             raise OutputError(
                 f"Arrow cannot hold these columns: {error}. Write Parquet or JSON Lines."
             ) from None
 
 
-def _without_dictionaries(schema: pa.Schema) -> pa.Schema:
-    fields = [
-        field.with_type(storage(field.type)) if pat.is_dictionary(field.type) else field for field in schema
-    ]
-    return pa.schema(fields, metadata=schema.metadata)
+class _Dictionaries:
+    """Keeps one growing dictionary a column, since a file may hold one and only add to it."""
+
+    def __init__(self) -> None:
+        self._known: dict[str, pa.Array] = {}
+
+    def unify(self, batch: pa.RecordBatch) -> pa.RecordBatch:
+        columns = [
+            self._unified(field.name, column) if pat.is_dictionary(field.type) else column
+            for field, column in zip(batch.schema, batch.columns, strict=True)
+        ]
+        return pa.RecordBatch.from_arrays(columns, schema=batch.schema)
+
+    def _unified(self, name: str, column: pa.DictionaryArray) -> pa.DictionaryArray:
+        from pyarrow.compute import index_in  # 30 ms that only such columns should cost
+
+        known, new = self._known.setdefault(name, column.dictionary), column.dictionary
+        if new.equals(known):
+            return column
+        missing = new.filter(index_in(new, value_set=known).is_null())
+        self._known[name] = known = pa.concat_arrays([known, missing])
+        indices = index_in(new, value_set=known).take(column.indices).cast(column.type.index_type)
+        return pa.DictionaryArray.from_arrays(indices, known)
 
 
 class Regrouped:
@@ -166,7 +189,12 @@ class Regrouped:
         self._count = 0
 
     def add(self, batch: pa.RecordBatch) -> Iterator[pa.Table]:
-        self._held.append(batch.cast(self._schema))
+        # Column by column, and only where needed: Arrow's cast breaks lists of nulls.
+        columns = [
+            column if column.type.equals(field.type) else column.cast(field.type)
+            for column, field in zip(batch.columns, self._schema, strict=True)
+        ]
+        self._held.append(pa.RecordBatch.from_arrays(columns, schema=self._schema))
         self._count += batch.num_rows
         while self._count >= self._rows:
             table = pa.Table.from_batches(self._held, schema=self._schema)

@@ -4,16 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
+from itertools import islice
 
 import pyarrow as pa
 
 from padmask.errors import DataError, SpecError
 from padmask.formats import input_format, open_reader
 from padmask.formats.batch import HEAD_ROWS, Batch, Chunk, Reader, Wanted
-from padmask.formats.jsonl import first_type, values_of
+from padmask.formats.jsonl import complete, first_type, values_of
 from padmask.formats.jsontypes import TypeSurvey
 from padmask.formats.source import find_sources
 from padmask.ragged import is_sequence
+
+# Chunks in which a field without a token so far is looked for one: a pipe that brings none
+# must not be read, and held, without end.
+TOKEN_CHUNKS = 256
 
 
 def survey_types(types: TypeSurvey, batch: Batch, sequences: Sequence[str], without: Sequence[str]) -> None:
@@ -75,10 +80,10 @@ class Dataset:
         sizes = [source.size for source in self._sources]
         return None if None in sizes else sum(size or 0 for size in sizes)
 
-    def spool(self) -> None:
-        """Make sure that everything can be read more than once."""
+    def spool(self, limit: int | None = None) -> None:
+        """Make sure that everything, or the first `limit` rows, can be read more than once."""
         for source in self._sources:
-            source.spool()
+            source.spool(limit)
 
     def close(self) -> None:
         for source in self._sources:
@@ -124,7 +129,7 @@ class Dataset:
         fields = {name: self.schema().field(name) for name in names}
         unknown = {name for name, field in fields.items() if _tells_nothing(field.type)}
         if self.format == "jsonl" and unknown:
-            for batch in self.look(Wanted(pa.schema([]))):
+            for batch in islice(self.look(Wanted(pa.schema([]))), TOKEN_CHUNKS):
                 assert batch.objects is not None
                 for name in sorted(unknown):
                     if (found := first_type(batch.objects, name)) is not None:
@@ -151,6 +156,12 @@ class Dataset:
     def decode(self, chunk: Chunk, wanted: Wanted) -> Batch:
         """Turn a piece into rows: pure, may run in any thread."""
         return self._align(self._readers[0].decode(chunk, wanted), wanted)
+
+    def complete(self, batch: Batch, wanted: Wanted) -> Batch:
+        """Return a batch with all the columns that are wanted, where decoding left some out."""
+        if self.format != "jsonl" or wanted.others is None:
+            return batch
+        return complete(batch, wanted.others)
 
     def _align(self, batch: Batch, wanted: Wanted) -> Batch:
         """Give a batch the columns of the whole dataset, null where its own input has none."""

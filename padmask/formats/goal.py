@@ -11,10 +11,10 @@ import stat
 import sys
 import tempfile
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any, BinaryIO, cast
 
-from padmask.errors import OutputError
+from padmask.errors import OutputError, what_to_do
 
 
 def refuse_same_file(goals: Mapping[str, str | None]) -> None:
@@ -32,7 +32,9 @@ def refuse_same_file(goals: Mapping[str, str | None]) -> None:
             continue
         other = seen.setdefault(os.path.realpath(path), what)
         if other != what:
-            raise OutputError(f"{other.capitalize()} and {what} cannot both go to {path!r}: name two files.")
+            raise OutputError(
+                f"{other.capitalize()} and {what} cannot both go to {path!r}. Choose two names."
+            )
 
 
 @contextmanager
@@ -48,18 +50,38 @@ def open_goal(path: str) -> Iterator[BinaryIO]:
     if path == "-":
         if sys.stdout is None:
             raise OutputError("stdout is closed: name an output file with -o.")
-        yield sys.stdout.buffer
-        sys.stdout.buffer.flush()
+        with _said_of("stdout"):
+            yield sys.stdout.buffer
+            sys.stdout.buffer.flush()
         return
-    # A link keeps pointing where it points: what it points to is replaced.
-    goal = os.path.realpath(path)
-    mode = _mode(goal)
+    mode = _mode(path)
     if stat.S_ISDIR(mode):
         raise OutputError(f"{path!r} is a folder. Name a file in it.")
-    if mode and not stat.S_ISREG(mode):
-        with open(goal, "wb") as stream:
+    # /dev/stdout may be a file too, but one that somebody else holds open.
+    if mode and (not stat.S_ISREG(mode) or path.startswith(("/dev/", "/proc/"))):
+        with _said_of(path), open(path, "wb") as stream:
             yield stream
         return
+    with _said_of(path), _replaced(path, mode) as stream:
+        yield stream
+
+
+@contextmanager
+def _said_of(path: str) -> Iterator[None]:
+    """Name the output in errors of writing, which come without a name."""
+    try:
+        yield
+    except OSError as error:
+        if isinstance(error, BrokenPipeError) or error.filename not in (None, path):
+            raise
+        raise OutputError(f"Cannot write {path!r}: {error.strerror or error}. {what_to_do(error)}") from error
+
+
+@contextmanager
+def _replaced(path: str, mode: int) -> Iterator[BinaryIO]:
+    """Write beside the goal, and rename over it when the block ends well."""
+    # A link keeps pointing where it points: what it points to is replaced.
+    goal = os.path.realpath(path)
     descriptor, temporary = _create_beside(goal, path)
     try:
         with os.fdopen(descriptor, "wb") as stream:
@@ -67,13 +89,13 @@ def open_goal(path: str) -> Iterator[BinaryIO]:
             stream.flush()
             os.fsync(descriptor)
             os.fchmod(descriptor, stat.S_IMODE(mode) if mode else 0o666 & ~_umask())
-        os.replace(temporary, goal)
-    except BaseException as error:
-        os.unlink(temporary)
-        if isinstance(error, OSError) and not isinstance(error, BrokenPipeError) and error.filename is None:
-            raise OutputError(
-                f"Cannot write {path!r}: {error.strerror or error}. It was left as it was."
-            ) from error
+        try:
+            os.replace(temporary, goal)
+        except OSError as error:
+            raise OSError(error.errno, error.strerror) from error
+    except BaseException:
+        with suppress(OSError):
+            os.unlink(temporary)
         raise
     _sync_folder(os.path.dirname(goal))
 
@@ -91,15 +113,15 @@ def _create_beside(goal: str, path: str) -> tuple[int, str]:
     try:
         # A name may be as long as names may be, so only its beginning goes in.
         return tempfile.mkstemp(prefix=f".{name[:64]}.", suffix=".tmp", dir=folder)
-    except FileNotFoundError:
-        raise OutputError(
-            f"Cannot write {path!r}: the folder {os.path.dirname(path) or folder!r} does not exist. "
-            "Create it first, with mkdir -p."
-        ) from None
     except OSError as error:
-        raise OutputError(
-            f"Cannot write {path!r}: {error.strerror} for the folder {os.path.dirname(path) or folder!r}."
-        ) from None
+        shown = os.path.dirname(path) or folder
+        if isinstance(error, FileNotFoundError):
+            said = f"the folder {shown!r} does not exist. Create it first, with mkdir -p."
+        elif isinstance(error, NotADirectoryError):
+            said = f"{shown!r} is no folder. Choose another place."
+        else:
+            said = f"{error.strerror} for the folder {shown!r}. {what_to_do(error)}"
+        raise OutputError(f"Cannot write {path!r}: {said}") from None
 
 
 def _umask() -> int:

@@ -23,6 +23,7 @@ import pyarrow.types as pat
 from padmask.errors import DataError, Fault, SpecError
 from padmask.formats.batch import HEAD_ROWS, Batch, Chunk, Layout, Wanted, rectangle
 from padmask.formats.source import COMPRESSIONS, Source
+from padmask.ragged import storage
 
 # Bytes of lines worked on at a time: enough to keep per-chunk costs small, little enough
 # for the rows of a chunk to stay in the cache.
@@ -95,7 +96,10 @@ class JsonlReader:
         with self._source.open() as raw:
             stream: Any = pa.CompressedInputStream(pa.PythonFile(raw, mode="r"), codec) if codec else raw
             first, parts, started = 1, [], False
-            while block := self._read(stream, first):
+            # Of a pipe, what there is: waiting for a full block would hold up who writes slowly.
+            waits = codec is not None or not self._source.once
+            read: Callable[[int], bytes] = getattr(stream, "read" if waits else "read1")
+            while block := self._read(read, first):
                 if not started:
                     block, started = block.removeprefix(b"\xef\xbb\xbf"), True
                 end = block.rfind(b"\n") + 1
@@ -110,10 +114,9 @@ class JsonlReader:
             if any(parts):
                 yield Chunk(self._source.name, first, b"".join(parts), _tell(raw))
 
-    def _read(self, stream: Any, line: int) -> bytes:
+    def _read(self, read: Callable[[int], bytes], line: int) -> bytes:
         try:
-            block: bytes = stream.read(CHUNK_BYTES)
-            return block
+            return read(CHUNK_BYTES)
         except (OSError, EOFError) as error:
             raise DataError(
                 f"{self._source.name}: cannot be read on from line {line}: {error}. Is the file whole?"
@@ -138,7 +141,7 @@ class JsonlReader:
             bad.update(fault.row for fault in found)
             arrays[name] = array
         return Batch(
-            _columns(arrays, objects, wanted, lambda row: f"{chunk.source}, line {numbers[row]}"),
+            pa.RecordBatch.from_arrays(list(arrays.values()), schema=wanted.sequences),
             chunk.source,
             numbers,
             "line",
@@ -156,20 +159,21 @@ class JsonlReader:
         return replace(chunk, data=b"\n".join(chunk.data.split(b"\n", last)[:last])), rows
 
 
-def _columns(
-    arrays: dict[str, pa.Array], objects: Sequence[Object], wanted: Wanted, place: Callable[[int], str]
-) -> pa.RecordBatch:
-    """Put the sequences and, where they are wanted, the other fields in their order."""
-    if wanted.others is None:
-        return pa.RecordBatch.from_arrays(list(arrays.values()), schema=wanted.sequences)
-    ordered = {
-        field.name: arrays.get(field.name)
-        if field.name in arrays
-        else pa.array(values_of(objects, field.name, place), type=field.type)
-        for field in wanted.others
+def complete(batch: Batch, others: pa.Schema) -> Batch:
+    """Return a batch of JSON rows with all its fields as columns, in the order of `others`.
+
+    Not done in `decode`, since only rows that will be written must go with the types.
+    """
+    assert batch.objects is not None
+    have = dict(zip(batch.columns.schema.names, batch.columns.columns, strict=True))
+    columns = {
+        field.name: have[field.name]
+        if field.name in have
+        else pa.array(values_of(batch.objects, field.name, batch.place), type=field.type)
+        for field in others
     }
-    ordered |= {name: array for name, array in arrays.items() if name not in ordered}
-    return pa.RecordBatch.from_arrays(list(ordered.values()), names=list(ordered))
+    columns |= {name: array for name, array in have.items() if name not in columns}
+    return replace(batch, columns=pa.RecordBatch.from_arrays(list(columns.values()), names=list(columns)))
 
 
 def _tell(raw: BinaryIO) -> int:
@@ -415,7 +419,8 @@ class JsonlWriter:
         twice = {name for name in names if names.count(name) > 1}
         if twice:
             raise SpecError(
-                f"There are several columns named {min(twice)!r}, and an object's keys are unique: rename one."
+                f"There are several columns named {min(twice)!r}, and an object's keys are unique: "
+                "rename all but one."
             )
         self._shapes = layout.shapes
         self._masks: dict[tuple[int, bytes], bytes] = {}
@@ -425,7 +430,7 @@ class JsonlWriter:
         texts: dict[str, list[Any]] = {}
         for name, column in zip(batch.columns.schema.names, batch.columns.columns, strict=True):
             shape = self._shapes.get(name, ())
-            texts[name] = self._lists(name, column, shape) if shape else _plain_values(column)
+            texts[name] = self._lists(name, column, shape) if shape else self._others(name, column)
         if batch.objects is not None:
             rows: list[dict[str, Any]] = list(batch.objects)
             for name, column_texts in texts.items():
@@ -457,14 +462,16 @@ class JsonlWriter:
         if values.dtype == bool:
             return self._mask_texts(values)
         if values.dtype.kind == "f" and not np.isfinite(values).all():
-            raise DataError(
-                f"Column {name!r} holds NaN or infinity, which JSON cannot say. Write Parquet or Arrow, "
-                "or mend the data."
-            )
+            raise _no_json(name)
         text = orjson.dumps(values, option=orjson.OPT_SERIALIZE_NUMPY)
         opening, closing = b"[" * (values.ndim - 1), b"]" * (values.ndim - 1)
         rows = text[values.ndim : -values.ndim].split(closing + b"," + opening)
         return [msgspec.Raw(opening + row + closing) for row in rows]
+
+    def _others(self, name: str, column: pa.Array) -> list[Any]:
+        if _has_nonfinite(column):
+            raise _no_json(name)
+        return _plain_values(column)
 
     def _mask_texts(self, mask: npt.NDArray[np.bool_]) -> list[msgspec.Raw]:
         """Format each mask once: there are hardly more of them than lengths."""
@@ -484,13 +491,43 @@ class JsonlWriter:
         return texts
 
 
+def _no_json(name: str) -> DataError:
+    return DataError(
+        f"Column {name!r} holds NaN or infinity, which JSON cannot say. Write Parquet or Arrow, "
+        "or mend the data."
+    )
+
+
 def _plain_values(column: pa.Array) -> list[Any]:
-    """Return values that msgspec writes: times finer than Python's become ISO text."""
-    type_ = column.type
-    if getattr(type_, "unit", None) == "ns":
-        column = column.cast(pa.string())
-    values: list[Any] = column.to_pylist()
+    """Return values that msgspec writes: times finer than Python's become text."""
+    sayable = _sayable(column.type)
+    values: list[Any] = (column if sayable.equals(column.type) else column.cast(sayable)).to_pylist()
     return values
+
+
+def _sayable(type_: pa.DataType) -> pa.DataType:
+    """Return the type with strings in place of times that are finer than Python's."""
+    type_ = storage(type_)
+    if getattr(type_, "unit", None) == "ns":
+        return pa.string()
+    if pat.is_struct(type_):
+        return pa.struct([field.with_type(_sayable(field.type)) for field in type_])
+    if pat.is_list(type_) or pat.is_large_list(type_):
+        return pa.list_(type_.value_field.with_type(_sayable(type_.value_type)))
+    if pat.is_fixed_size_list(type_):
+        return pa.list_(type_.value_field.with_type(_sayable(type_.value_type)), type_.list_size)
+    return type_
+
+
+def _has_nonfinite(column: pa.Array) -> bool:
+    """Tell whether there is a NaN or an infinity, which msgspec would write as null."""
+    if pat.is_floating(column.type):
+        return not bool(np.isfinite(column.drop_null().to_numpy(zero_copy_only=False)).all())
+    if pat.is_struct(column.type):
+        return any(map(_has_nonfinite, column.flatten()))
+    if pat.is_list(column.type) or pat.is_large_list(column.type) or pat.is_fixed_size_list(column.type):
+        return _has_nonfinite(column.flatten())
+    return False
 
 
 def reject_line(batch: Batch, row: int, reason: str) -> bytes:

@@ -6,6 +6,7 @@ refused with both places. Knows nothing of files or of which columns are padded.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from itertools import chain
@@ -63,12 +64,13 @@ class JsonType:
             return
         if self.depth > MAX_DEPTH:
             raise DataError(
-                f"{places[0]}, field {self.path[:40]}...: nested deeper than {MAX_DEPTH} levels. "
+                f"{places[0]}, field {re.split('[.[]', self.path)[0]!r}: nested deeper than {MAX_DEPTH} "
+                "levels. "
                 "Write JSON Lines, which keeps it as it is."
             )
         if self.kind is None or kinds != {self.kind}:
             self._join(values, places)
-        if self.kind == "int":
+        if self.kind in ("int", "float"):
             self._observe_integers(values, places)
         elif self.kind == "list":
             self._observe_lists(values, places)
@@ -91,8 +93,8 @@ class JsonType:
                 )
 
     def _observe_integers(self, values: Sequence[Any], places: Sequence[str]) -> None:
-        integers = [value for value in values if value is not None]
-        self.low, self.high = min(self.low, *integers), max(self.high, *integers)
+        integers = [value for value in values if type(value) is int]
+        self.low, self.high = min(integers, default=self.low), max(integers, default=self.high)
         if self.low < -(2**63) or self.high >= 2**64 or (self.low < 0 and self.high >= 2**63):
             value, place = next(
                 (value, place)

@@ -9,7 +9,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from padmask.errors import OutputError
-from padmask.formats.arrow import Regrouped, arrow_errors, cut_batch, select_columns
+from padmask.formats.arrow import Regrouped, arrow_errors, checked_schema, cut_batch, select_columns
 from padmask.formats.batch import HEAD_ROWS, Batch, Chunk, Layout, Wanted
 from padmask.formats.goal import Lent
 from padmask.formats.source import Source
@@ -29,12 +29,14 @@ class ParquetReader:
         self._batch_rows = batch_rows
 
     def schema(self) -> pa.Schema:
-        with self._source.open_arrow() as raw:
-            return self._open(raw).schema_arrow
+        with self._source.open_arrow() as raw, arrow_errors(self._source, "Parquet file"):
+            return checked_schema(self._open(raw).schema_arrow)
 
     def _open(self, raw: Any) -> Any:
         with arrow_errors(self._source, "Parquet file"):
-            return pq.ParquetFile(raw, buffer_size=BUFFER_BYTES, pre_buffer=False)
+            return pq.ParquetFile(
+                raw, buffer_size=BUFFER_BYTES, pre_buffer=False, page_checksum_verification=True
+            )
 
     def look(self, wanted: Wanted) -> Iterator[Batch]:
         return (self.decode(chunk, wanted) for chunk in self._batches(wanted, HEAD_ROWS))
@@ -56,7 +58,7 @@ class ParquetReader:
                     data = next(batches, None)
                     if data is None:
                         return
-                    data.validate()
+                    data.validate(full=True)
                 yield Chunk(self._source.name, first, data, size * (first + data.num_rows) // max(1, total))
                 first += data.num_rows
 

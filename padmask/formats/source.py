@@ -15,9 +15,9 @@ import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, BinaryIO, cast
+from typing import IO, Any, BinaryIO, cast
 
-from padmask.errors import DataError, SpecError
+from padmask.errors import DataError, SpecError, what_to_do
 
 COMPRESSIONS = {".gz": "gzip", ".zst": "zstd"}
 SUFFIXES = {
@@ -130,14 +130,29 @@ class Source:
         with self.open() as stream:
             return stream.read(8)
 
-    def spool(self) -> None:
-        """Copy a pipe to a temporary file, so that it can be read again and anywhere."""
+    def spool(self, lines: int | None = None) -> None:
+        """Copy a pipe to a temporary file, so that it can be read again and anywhere.
+
+        Args:
+            lines: how many lines that are not blank to copy; None copies everything.
+        """
         if not self.is_pipe or self._spool is not None:
             return
         # Anonymous and private: nobody else can open it, and it goes when it is closed.
         spool = tempfile.TemporaryFile(prefix="padmask-", dir=self.spool_folder)  # noqa: SIM115
-        with self.open() as stream:
-            shutil.copyfileobj(stream, spool, _COPY_BYTES)
+        try:
+            with self.open() as stream:
+                if lines is None or self.sniff() != "jsonl":
+                    shutil.copyfileobj(stream, spool, _COPY_BYTES)
+                else:
+                    _copy_lines(self.open(), spool, lines)
+            spool.flush()
+        except OSError as error:
+            folder = self.spool_folder or tempfile.gettempdir()
+            raise DataError(
+                f"{self.name} cannot be copied to a temporary file in {folder!r}: {error.strerror}. "
+                f"{what_to_do(error)}"
+            ) from None
         self._spool = spool
 
     def sniff(self) -> str:
@@ -149,6 +164,19 @@ class Source:
         if self._spool is not None:
             self._spool.close()
             self._spool = None
+
+
+def _copy_lines(stream: BinaryIO, spool: IO[bytes], lines: int) -> None:
+    """Copy this many lines that are not blank; an endless pipe ends there."""
+    rest = b""
+    while lines > 0 and (block := stream.read1(_COPY_BYTES)):  # type: ignore[attr-defined]
+        *whole, rest = (rest + block).split(b"\n")
+        for line in whole:
+            if lines > 0:
+                spool.write(line + b"\n")
+                lines -= bool(line.strip())
+    if lines > 0:
+        spool.write(rest)
 
 
 class _Kept(io.BufferedIOBase):
@@ -165,6 +193,11 @@ class _Kept(io.BufferedIOBase):
 
     def read(self, size: int | None = -1, /) -> bytes:
         return self._stream.read(-1 if size is None else size)
+
+    def read1(self, size: int = -1, /) -> bytes:
+        """Return what there is, without waiting for more."""
+        block: bytes = self._stream.read1(size)  # type: ignore[attr-defined]
+        return block
 
     def seek(self, offset: int, whence: int = 0, /) -> int:
         return self._stream.seek(offset, whence)
@@ -191,6 +224,12 @@ class _Prefixed(io.BufferedIOBase):
             return start
         return start + self._rest.read(size - len(start))
 
+    def read1(self, size: int = -1, /) -> bytes:
+        if self._start:
+            return self.read(min(size, len(self._start)) if size > 0 else len(self._start))
+        block: bytes = self._rest.read1(size)  # type: ignore[attr-defined]
+        return block
+
 
 def unreadable(path: str, error: OSError) -> DataError:
     """Return the error for an input that cannot be opened."""
@@ -212,8 +251,8 @@ def find_sources(inputs: Sequence[str], spool_folder: str | None = None) -> list
             found = data_files(path)
             if not found:
                 raise DataError(
-                    f"The folder {path!r} holds no data files. They end in {', '.join(SUFFIXES)}, or in .gz "
-                    "or .zst after it."
+                    f"The folder {path!r} holds no data files: check that they end in .jsonl (or .jsonl.gz, "
+                    ".jsonl.zst), .parquet or .arrow and begin with neither . nor _."
                 )
             sources += [Source(name, spool_folder) for name in found]
         else:
