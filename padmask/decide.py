@@ -6,6 +6,7 @@ Knows columns and types, and looks at first rows where those do not tell; pads n
 from __future__ import annotations
 
 import re
+import shlex
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -79,9 +80,10 @@ def _schema_of_nothing(asked: Columns) -> pa.Schema:
 
 def _as_asked(field: pa.Field, column: PadColumn, format_: str) -> pa.Field:
     """JSON has numbers only: where floats are asked for, a whole one is a float too."""
-    if format_ != "jsonl" or column.kind != "int" or column.dtype not in FLOAT_DTYPES:
+    if format_ != "jsonl" or column.dtype not in FLOAT_DTYPES:
         return field
-    return pa.field(field.name, pa.list_(pa.float64() if column.inner is None else pa.list_(pa.float64())))
+    token = pa.from_numpy_dtype(column.dtype)
+    return pa.field(field.name, pa.list_(token if column.inner is None else pa.list_(token)))
 
 
 def find_unpadded(dataset: Dataset, job: Job, *, by_default: bool) -> dict[str, str]:
@@ -112,7 +114,8 @@ def find_unpadded(dataset: Dataset, job: Job, *, by_default: bool) -> dict[str, 
         both = (lengths >= 0) & (other >= 0)
         if both.any() and (lengths[both] == other[both]).all() and lengths[both].any():
             value = f"={IGNORED_LABEL}" if field.name in LABEL_NAMES else ""
-            found[field.name] = f"{f'-c {first.name} ' if by_default else ''}-c {field.name}{value}"
+            named = [first.name, field.name + value] if by_default else [field.name + value]
+            found[field.name] = " ".join(f"-c {shlex.quote(name)}" for name in named)
     return found
 
 

@@ -33,7 +33,13 @@ PADMASK_LINES = sorted(
 def help_text(name: str) -> str:
     """The help of a command as a terminal of 100 columns shows it."""
     command = cli.get_command(click.Context(cli), name)
-    context = click.Context(command, info_name=f"padmask {name}", terminal_width=100, max_content_width=100)
+    context = click.Context(
+        command,
+        info_name=f"padmask {name}",
+        terminal_width=100,
+        max_content_width=100,
+        help_option_names=["-h", "--help"],
+    )
     return command.get_help(context)
 
 

@@ -47,8 +47,12 @@ from padmask.spec import MASK_DTYPES, MaskSpec, PadSpec, RowPolicy, parse_maxlen
     show_default=True,
     help="True or 1 is a real token.",
 )
-@click.option("--no-mask", is_flag=True, help="Write no mask.")
-@click.option("--overwrite-mask", is_flag=True, help="Replace a column that has the mask's name already.")
+@click.option("--no-mask/--mask", default=False, help="Write no mask.")
+@click.option(
+    "--overwrite-mask/--no-overwrite-mask",
+    default=False,
+    help="Replace a column that has the mask's name already.",
+)
 @click.option("--length-column", default=None, metavar="NAME", help="Add the kept length of each row.")
 @click.option(
     "--overlong",
@@ -85,7 +89,11 @@ from padmask.spec import MASK_DTYPES, MaskSpec, PadSpec, RowPolicy, parse_maxlen
     metavar="FILE",
     help="Receives the counts as JSON; json:FILE says the same.",
 )
-@click.option("--fixed-size-list", is_flag=True, help="Write fixed-size lists, which not every reader takes.")
+@click.option(
+    "--fixed-size-list/--no-fixed-size-list",
+    default=False,
+    help="Write fixed-size lists, which not every reader takes.",
+)
 @click.option(
     "--batch-rows",
     type=click.IntRange(min=1),
@@ -100,7 +108,7 @@ from padmask.spec import MASK_DTYPES, MaskSpec, PadSpec, RowPolicy, parse_maxlen
     metavar="N",
     help="Batches worked on at once; the result does not depend on it.  [default: the cores]",
 )
-@click.option("--quiet", is_flag=True, help="No summary, no warnings, no progress.")
+@click.option("--quiet/--no-quiet", default=False, help="No summary, no warnings, no progress.")
 @click.option(
     "--progress/--no-progress", default=True, help="Progress on a terminal's stderr.  [default: on]"
 )

@@ -143,12 +143,24 @@ class ArrowWriter:
 
     def _write(self, table: pa.Table) -> None:
         try:
-            for batch in table.to_batches():
+            for batch in _copied(table).to_batches():
                 self._sink.write_batch(self._dictionaries.unify(batch))
         except pa.ArrowException as error:
             raise OutputError(
-                f"Arrow cannot hold these columns: {error}. Write Parquet or JSON Lines."
+                f"Arrow cannot hold these columns: {str(error).rstrip('.')}. Write Parquet or JSON Lines."
             ) from None
+
+
+def _copied(table: pa.Table) -> pa.Table:
+    """Return the table in buffers of its own.
+
+    A slice's last byte of bits shows what lies beside the slice, and the values under nulls are
+    whatever a reader left there: neither belongs in the file.
+    """
+    columns = [pa.concat_arrays([*column.chunks, pa.nulls(0, column.type)]) for column in table.columns]
+    rows = pa.array(np.arange(table.num_rows))
+    clean = [column.take(rows) if column.null_count else column for column in columns]
+    return pa.Table.from_arrays(clean, schema=table.schema)
 
 
 class _Dictionaries:

@@ -8,7 +8,7 @@ from itertools import islice
 
 import pyarrow as pa
 
-from padmask.errors import DataError, SpecError
+from padmask.errors import DataError, Fault, SpecError
 from padmask.formats import input_format, open_reader
 from padmask.formats.batch import HEAD_ROWS, Batch, Chunk, Reader, Wanted
 from padmask.formats.jsonl import complete, first_type, values_of
@@ -177,4 +177,9 @@ class Dataset:
             else pa.nulls(len(batch), field.type)
             for field in schema
         ]
-        return replace(batch, columns=pa.RecordBatch.from_arrays(arrays, schema=schema))
+        missing = [name for name in wanted.sequences.names if name not in names]
+        faults = [
+            Fault(row, f"the file has no column {name!r}") for name in missing for row in range(len(batch))
+        ]
+        columns = pa.RecordBatch.from_arrays(arrays, schema=schema)
+        return replace(batch, columns=columns, faults=[*batch.faults, *faults])

@@ -23,7 +23,7 @@ import pyarrow.types as pat
 from padmask.errors import DataError, Fault, SpecError
 from padmask.formats.batch import HEAD_ROWS, Batch, Chunk, Layout, Wanted, rectangle
 from padmask.formats.source import COMPRESSIONS, Source
-from padmask.ragged import storage
+from padmask.ragged import is_sequence, storage
 
 # Bytes of lines worked on at a time: enough to keep per-chunk costs small, little enough
 # for the rows of a chunk to stay in the cache.
@@ -240,9 +240,19 @@ def first_type(objects: Sequence[Object], name: str) -> pa.DataType | None:
     """Return the list type that a field's first token shows; None where there is no token."""
     for row in objects:
         value = _value_or_none(row.get(name, b"null"))
-        if isinstance(value, list) and value and not isinstance(value[0], (bool, dict, type(None))):
-            return pa.list_(_token_type(value[0]))
+        found = _sequence_type([value]) if isinstance(value, list) else None
+        if found is not None and is_sequence(found):
+            return found
     return None
+
+
+def _sequence_type(rows: Sequence[list[Any]]) -> pa.DataType | None:
+    """Return the list type that the first token shows, of vectors the first that is not empty."""
+    token = next((row[0] for row in rows if row), None)
+    if isinstance(token, list):
+        full = (vector for row in rows for vector in row if isinstance(vector, list) and vector)
+        return pa.list_(_token_type(next(full, token)))
+    return None if token is None else pa.list_(_token_type(token))
 
 
 def _value_or_none(text: Any) -> Any:
@@ -274,14 +284,14 @@ def _head_type(values: list[Any]) -> pa.DataType:
     """Return a type for a field by its first value that tells: enough to choose columns by."""
     lists = [value for value in values if isinstance(value, list)]
     if lists:
-        return next((pa.list_(_token_type(row[0])) for row in lists if row), pa.list_(pa.null()))
+        return _sequence_type(lists) or pa.list_(pa.null())
     first = next((value for value in values if value is not None), None)
     return pa.null() if first is None else _token_type(first)
 
 
 def _token_type(token: Any) -> pa.DataType:
     if isinstance(token, list):
-        return pa.list_(_token_type(next(iter(token), 0.0)))
+        return pa.list_(_token_type(next(iter(token), 0)))
     if isinstance(token, dict):
         return pa.struct([])
     if isinstance(token, bool):
@@ -339,7 +349,12 @@ def _numbers(text: bytes, type_: pa.DataType) -> npt.NDArray[Any] | None:
         # NumPy gives the nearest limit for a number beyond it: such a one is looked at again.
         limits = np.iinfo(np.int64)
         return None if numbers.min() == limits.min or numbers.max() == limits.max else numbers
-    return numbers if np.isfinite(numbers).all() else None
+    target = type_.to_pandas_dtype()
+    largest, exact = np.finfo(target).max, 1 << (np.finfo(target).nmant + 1)
+    # Infinite where a number is beyond what a float holds; and a large whole number may be an
+    # integer, which must be held exactly or not at all.
+    suspects = ~(np.abs(numbers) <= largest) | ((np.abs(numbers) >= exact) & (numbers == np.floor(numbers)))
+    return None if suspects.any() else numbers.astype(target)
 
 
 def _odd_sequences(raws: list[msgspec.Raw | None], type_: pa.DataType) -> tuple[pa.Array, list[Fault]]:
@@ -392,6 +407,20 @@ def _check_token(token: Any, type_: pa.DataType, where: str) -> None:
             )
         if not -(2**63) <= token < 2**63:
             raise ValueError(f"{where}{token} does not fit int64, and no dtype here holds it")
+        return
+    _check_float(token, type_, where)
+
+
+def _check_float(token: int | float, type_: pa.DataType, where: str) -> None:
+    """Floats may be rounded but not overflow; an integer must be held exactly."""
+    target = type_.to_pandas_dtype()
+    try:
+        with np.errstate(over="ignore"):
+            held = target(token)
+    except OverflowError:
+        held = target("inf")
+    if np.isinf(held) or (isinstance(token, int) and int(held) != token):
+        raise ValueError(f"{where}{token} does not fit {np.dtype(target).name}; ask for float64 or int64")
 
 
 def _said(value: Any) -> str:

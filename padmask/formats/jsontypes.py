@@ -94,17 +94,41 @@ class JsonType:
 
     def _observe_integers(self, values: Sequence[Any], places: Sequence[str]) -> None:
         integers = [value for value in values if type(value) is int]
-        self.low, self.high = min(integers, default=self.low), max(integers, default=self.high)
+        self.low, self.high = min([self.low, *integers]), max([self.high, *integers])
+        if self.kind == "float":
+            self._refuse_rounding(values, places)
+            return
         if self.low < -(2**63) or self.high >= 2**64 or (self.low < 0 and self.high >= 2**63):
-            value, place = next(
+            lowest, highest = (-(2**63), 2**63 - 1) if self.low < 0 else (0, 2**64 - 1)
+            beyond = (
                 (value, place)
                 for value, place in zip(values, places, strict=True)
-                if value is not None and not -(2**63) <= value < (2**63 if self.low < 0 else 2**64)
+                if value is not None and not lowest <= value <= highest
             )
+            # Where neither is out of bounds, a large one and a negative one came in different rows.
+            value, place = next(beyond, (None, ""))
+            if value is None:
+                value = self.low if self.low in integers else self.high
+                place = places[list(values).index(value)]
             raise DataError(
-                f"{place}, field {self.path!r}: {value} needs more than 64 bits. "
+                f"{place}, field {self.path!r}: {value} needs more than the 64 bits that hold the others. "
                 "Write it as a string, or write JSON Lines."
             )
+
+    def _refuse_rounding(self, values: Sequence[Any], places: Sequence[str]) -> None:
+        """Beyond 2**53 a double no longer tells which integer it was."""
+        if self.low >= -(2**53) and self.high <= 2**53:
+            return
+        large = (
+            (value, place)
+            for value, place in zip(values, places, strict=True)
+            if type(value) is int and abs(value) > 2**53
+        )
+        value, place = next(large, (max(self.high, -self.low, key=abs), self.place))
+        raise DataError(
+            f"{place}, field {self.path!r}: the int {value} among floats, which no double holds exactly. "
+            "Write it as a string, or write JSON Lines."
+        )
 
     def _observe_lists(self, values: Sequence[Any], places: Sequence[str]) -> None:
         self.item = self.item or JsonType(f"{self.path}[]", self.depth + 1)

@@ -48,7 +48,8 @@ class ParquetReader:
         with self._source.open_arrow() as raw:
             file = self._open(raw)
             total, size = file.metadata.num_rows, self._source.size or 0
-            rows = batch_rows or _rows_at_a_time(file.metadata)
+            with arrow_errors(self._source, "Parquet file"):
+                rows = batch_rows or _rows_at_a_time(file)
             names = None if wanted.others is not None else wanted.sequences.names
             first = 0
             with arrow_errors(self._source, "Parquet file"):
@@ -69,15 +70,17 @@ class ParquetReader:
         return cut_batch(chunk, rows)
 
 
-def _rows_at_a_time(metadata: pq.FileMetaData) -> int:
-    """Return how many rows hold about `BATCH_VALUES` values, by the footer's counts."""
-    values = sum(
-        max((metadata.row_group(group).column(i).num_values for i in range(metadata.num_columns)), default=0)
-        for group in range(min(metadata.num_row_groups, 8))
-    )
-    rows = sum(metadata.row_group(group).num_rows for group in range(min(metadata.num_row_groups, 8)))
+def _rows_at_a_time(file: pq.ParquetFile) -> int:
+    """Return how many rows hold about `BATCH_VALUES` values, by what the footer counts."""
     low, high = BATCH_ROWS
-    return int(max(low, min(high, BATCH_VALUES * rows // max(1, values))))
+    if file.metadata.num_row_groups == 0:
+        return high
+    # Reading tells of a broken footer with an error, where asking for a column's counts would
+    # abort the process.
+    next(file.iter_batches(batch_size=1, row_groups=[0]), None)
+    group = file.metadata.row_group(0)
+    values = max((group.column(i).num_values for i in range(group.num_columns)), default=0)
+    return int(max(low, min(high, BATCH_VALUES * group.num_rows // max(1, values))))
 
 
 class ParquetWriter:
@@ -93,9 +96,7 @@ class ParquetWriter:
                 data_page_version="1.0",
             )
         except pa.ArrowException as error:
-            raise OutputError(
-                f"Parquet cannot hold these columns: {error}. Write Arrow or JSON Lines."
-            ) from None
+            raise _cannot_hold(error) from None
         self._groups = Regrouped(layout)
 
     def encode(self, batch: Batch) -> pa.RecordBatch:
@@ -119,6 +120,9 @@ class ParquetWriter:
         try:
             self._sink.write_table(table, row_group_size=table.num_rows)
         except (pa.ArrowInvalid, pa.ArrowNotImplementedError) as error:
-            raise OutputError(
-                f"Parquet cannot hold these columns: {error}. Write Arrow or JSON Lines."
-            ) from None
+            raise _cannot_hold(error) from None
+
+
+def _cannot_hold(error: Exception) -> OutputError:
+    said = str(error).rstrip(".")
+    return OutputError(f"Parquet cannot hold these columns: {said}. Write Arrow or JSON Lines.")

@@ -235,7 +235,7 @@ def unreadable(path: str, error: OSError) -> DataError:
     """Return the error for an input that cannot be opened."""
     if isinstance(error, FileNotFoundError):
         return DataError(f"There is no file {path!r}. Check the name, or use - for standard input.")
-    return DataError(f"Cannot read {path!r}: {error.strerror}.")
+    return DataError(f"Cannot read {path!r}: {error.strerror}. {what_to_do(error)}")
 
 
 def find_sources(inputs: Sequence[str], spool_folder: str | None = None) -> list[Source]:

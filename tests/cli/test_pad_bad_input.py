@@ -1,0 +1,1291 @@
+"""Input that is wrong, odd or broken: refused in a sentence with its place, or padded just right."""
+
+from __future__ import annotations
+
+import gzip
+import io
+import json
+import os
+import random
+import re
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+Completed = subprocess.CompletedProcess[str]
+Run = Callable[..., Completed]
+
+GOOD = '{"input_ids": [1, 2, 3]}'
+ROWS = [[1, 2], [], [3]]
+PADDED = [
+    {"input_ids": [1, 2], "mask": [True, True]},
+    {"input_ids": [0, 0], "mask": [False, False]},
+    {"input_ids": [3, 0], "mask": [True, False]},
+]
+
+# What to do, in whatever words: a flag, a suggestion, a question, or a verb in the imperative.
+REMEDY = re.compile(
+    r"(?<!\w)--?[a-z]|Did you mean|Is the file whole|The columns are|They end in|"
+    r"\b(ask for|mend|choose|create|check|(?<!cannot )write|rename|convert|free|give|name (an?|it|two)|"
+    r"shorten|make|pad them|pad the files)\b",
+    re.IGNORECASE,
+)
+
+as_root = os.geteuid() == 0
+no_full_device = not Path("/dev/full").exists()
+ctrl_c_ignored = signal.getsignal(signal.SIGINT) is signal.SIG_IGN
+
+
+# --- How a refusal reads -----------------------------------------------------------------
+
+
+def complaint(result: Completed, *said: str) -> None:
+    """Check that the command refused in one or two plain sentences, which say these words."""
+    assert result.returncode == 2, result
+    assert "Traceback" not in result.stderr
+    assert result.stderr.startswith("Error: ")
+    assert len(result.stderr.splitlines()) <= 3
+    assert "?." not in result.stderr
+    assert not re.search(r"(?<!\.)\.\.(?![./])", result.stderr)
+    assert REMEDY.search(result.stderr), f"no word of what to do: {result.stderr}"
+    for words in said:
+        assert words in result.stderr
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    return {str(path): path.read_bytes() for path in sorted(folder.rglob("*")) if path.is_file()}
+
+
+@pytest.fixture
+def refuses(here: Run, tmp_path: Path) -> Run:
+    """Check that `padmask ARGS...` refuses, says these words, and leaves every file as it was."""
+
+    def check(*args: str | Path, says: list[str], by: Run = here, **more: Any) -> Completed:
+        before = contents(tmp_path)
+        result = by(*args, **more)
+        complaint(result, *says)
+        assert contents(tmp_path) == before
+        return result
+
+    return check
+
+
+@pytest.fixture(params=[("--maxlen", "4"), ()], ids=["one pass", "two passes"])
+def passes(request: pytest.FixtureRequest) -> tuple[str, ...]:
+    """A given length is padded while reading; one that must be found is a pass of its own before."""
+    return request.param
+
+
+def rows_of(result: Completed) -> list[dict[str, Any]]:
+    assert result.returncode == 0, result
+    return [json.loads(line) for line in result.stdout.split("\n") if line]
+
+
+def read(path: Path) -> pa.Table:
+    return pa.ipc.open_file(path).read_all() if path.suffix == ".arrow" else pq.ParquetFile(path).read()
+
+
+def write(path: Path, table: pa.Table, rows_a_group: int | None = None) -> Path:
+    """Write a table as Parquet or Arrow, by the path's suffix."""
+    if path.suffix == ".parquet":
+        pq.write_table(table, path, row_group_size=rows_a_group)
+    else:
+        with pa.ipc.new_file(path, table.schema) as out:
+            out.write_table(table, max_chunksize=rows_a_group)
+    return path
+
+
+def ids(rows: Any, type_: pa.DataType | None = None) -> pa.Table:
+    return pa.table({"input_ids": rows if isinstance(rows, pa.ChunkedArray) else pa.array(rows, type_)})
+
+
+def stream_bytes(table: pa.Table) -> bytes:
+    """An Arrow IPC stream."""
+    out = io.BytesIO()
+    with pa.ipc.new_stream(out, table.schema) as stream:
+        stream.write_table(table)
+    return out.getvalue()
+
+
+def noise(rows: int = 2000) -> str:
+    """JSON Lines that no codec makes small."""
+    pick = random.Random(7).randrange
+    return "".join(json.dumps({"input_ids": [pick(30000) for _ in range(40)]}) + "\n" for _ in range(rows))
+
+
+# --- JSON Lines that are fine ------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["", "\n", "\r\n", " \t \n\n", "\ufeff", "\ufeff\n"],
+    ids=["no bytes", "a newline", "a CRLF", "blank lines", "a BOM", "a BOM and a newline"],
+)
+class TestNoRows:
+    def test_give_no_lines(self, here: Run, tmp_path: Path, passes: tuple[str, ...], text: str) -> None:
+        (tmp_path / "in.jsonl").write_bytes(text.encode())
+        result = here("pad", "in.jsonl", *passes)
+        assert rows_of(result) == []
+        assert "no rows" in result.stderr
+
+    @pytest.mark.parametrize("output", ["out.parquet", "out.arrow"])
+    def test_give_a_table_with_columns(self, here: Run, tmp_path: Path, text: str, output: str) -> None:
+        (tmp_path / "in.jsonl").write_bytes(text.encode())
+        assert here("pad", "in.jsonl", "-o", output, "--maxlen", "4").returncode == 0
+        table = read(tmp_path / output)
+        assert table.num_rows == 0
+        assert table.schema.field("input_ids").type.value_type == pa.int32()
+        assert table.schema.field("mask").type.value_type == pa.bool_()
+
+    def test_give_arrays_of_no_rows(self, here: Run, tmp_path: Path, text: str) -> None:
+        (tmp_path / "in.jsonl").write_bytes(text.encode())
+        assert here("pad", "in.jsonl", "-o", "out.npz", "--maxlen", "4").returncode == 0
+        with np.load(tmp_path / "out.npz") as arrays:
+            assert {name: arrays[name].shape for name in arrays} == {
+                "input_ids": (0, 4),
+                "mask": (0, 4),
+                "length": (0,),
+            }
+
+
+LINES = '{"input_ids": [1, 2]}\n{"input_ids": []}\n{"input_ids": [3]}\n'
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        LINES.encode(),
+        LINES.replace("\n", "\r\n").encode(),
+        LINES.rstrip("\n").encode(),
+        LINES.rstrip("\n").replace("\n", "\r\n").encode(),
+        LINES.replace("\n", "\n\n \t\n").encode(),
+        ("\n\r\n" + LINES).encode(),
+        LINES.encode("utf-8-sig"),
+        LINES.replace("\n", "\r\n").encode("utf-8-sig"),
+        LINES.replace('{"', ' \t{ "').replace("[", "\t[ ").replace(", ", "\t,  ").encode(),
+    ],
+    ids=[
+        "plain",
+        "CRLF",
+        "no final newline",
+        "CRLF and no final newline",
+        "blank lines",
+        "blank lines first",
+        "a BOM",
+        "a BOM and CRLF",
+        "white space",
+    ],
+)
+def test_lines_may_end_and_begin_in_many_ways(
+    here: Run, tmp_path: Path, passes: tuple[str, ...], data: bytes
+) -> None:
+    (tmp_path / "in.jsonl").write_bytes(data)
+    length = passes and ("--maxlen", "2")
+    assert rows_of(here("pad", "in.jsonl", *length)) == PADDED
+
+
+def test_each_file_may_have_its_own_bom(here: Run, tmp_path: Path) -> None:
+    for name in ("a.jsonl", "b.jsonl"):
+        (tmp_path / name).write_bytes(LINES.encode("utf-8-sig"))
+    assert rows_of(here("pad", "a.jsonl", "b.jsonl")) == PADDED * 2
+
+
+def test_an_empty_file_among_others_adds_nothing(here: Run, tmp_path: Path) -> None:
+    (tmp_path / "a.jsonl").touch()
+    (tmp_path / "b.jsonl").write_text(LINES)
+    assert rows_of(here("pad", "a.jsonl", "b.jsonl", "a.jsonl")) == PADDED
+
+
+def test_a_gzip_file_may_have_several_members(here: Run, tmp_path: Path) -> None:
+    members = [gzip.compress(line.encode()) for line in LINES.splitlines(keepends=True)]
+    (tmp_path / "in.jsonl.gz").write_bytes(b"".join(members))
+    assert rows_of(here("pad", "in.jsonl.gz")) == PADDED
+
+
+def test_a_line_may_be_megabytes_long(here: Run, tmp_path: Path, passes: tuple[str, ...]) -> None:
+    long = json.dumps({"input_ids": list(range(300_000))})
+    (tmp_path / "in.jsonl").write_text(f"{GOOD}\n{long}\n{GOOD}\n")
+    rows = rows_of(here("pad", "in.jsonl", *passes))
+    width = 4 if passes else 300_000
+    assert [len(row["input_ids"]) for row in rows] == [width] * 3
+    assert rows[1]["input_ids"] == list(range(width))
+    assert [sum(row["mask"]) for row in rows] == [3, width, 3]
+
+
+def test_int64_takes_every_64_bit_id(here: Run, tmp_path: Path) -> None:
+    extremes = [2**63 - 1, -(2**63), 0]
+    (tmp_path / "in.jsonl").write_text(json.dumps({"input_ids": extremes}))
+    assert rows_of(here("pad", "in.jsonl", "--dtype", "int64"))[0]["input_ids"] == extremes
+
+
+@pytest.mark.parametrize("number", ["1e999", "-1E+400", "123456789012345678901234567890"])
+def test_a_number_that_nobody_asked_for_keeps_its_text(here: Run, tmp_path: Path, number: str) -> None:
+    (tmp_path / "in.jsonl").write_text(f'{GOOD}\n{{"input_ids": [1], "x": {number}}}\n')
+    result = here("pad", "in.jsonl")
+    assert result.returncode == 0
+    assert f'"x":{number},' in result.stdout
+
+
+def test_a_repeated_key_counts_as_its_last(here: Run, tmp_path: Path) -> None:
+    (tmp_path / "in.jsonl").write_text('{"input_ids": [1], "input_ids": [2, 3]}\n')
+    assert rows_of(here("pad", "in.jsonl")) == [{"input_ids": [2, 3], "mask": [True, True]}]
+
+
+def test_ints_are_floats_where_floats_are_asked_for(here: Run, tmp_path: Path) -> None:
+    (tmp_path / "in.jsonl").write_text('{"x": [1, 2.5]}\n{"x": [3]}\n')
+    assert [row["x"] for row in rows_of(here("pad", "in.jsonl", "-c", "x:float32"))] == [[1, 2.5], [3, 0]]
+
+
+# --- JSON Lines that are not -------------------------------------------------------------
+
+COLUMN = "column 'input_ids'"
+BAD_LINES = {
+    "half an object": ('{"input_ids": [1, 2', []),
+    "half a string": ('{"input_ids": [1], "text": "ab', []),
+    "half an escape": ('{"input_ids": [1], "text": "\\u12"}', []),
+    "half a surrogate pair": ('{"input_ids": [1], "text": "\\ud800"}', []),
+    "no JSON": ("input_ids = 1, 2", []),
+    "NUL bytes": ("\0\0\0", []),
+    "two objects": (GOOD + GOOD, []),
+    "a trailing comma": ('{"input_ids": [1, 2,]}', []),
+    "a NaN": ('{"input_ids": [1, NaN]}', []),
+    "a leading zero": ('{"input_ids": [1, 02]}', []),
+    "a difference": ('{"input_ids": [1, 2-3]}', []),
+    "nested too deep": (f'{{"input_ids": [1], "x": {"[" * 99999}{"]" * 99999}}}', []),
+    "tokens nested too deep": (f'{{"input_ids": {"[" * 5000}{"]" * 5000}}}', []),
+    "a number": ("42", ["object"]),
+    "a bare string": ('"input_ids"', ["object"]),
+    "a bare null": ("null", ["object"]),
+    "an array": ("[1, 2]", ["object"]),
+    "an array of objects": (f"[{GOOD}]", ["object", "jq"]),
+    "no key": ('{"labels": [1]}', [COLUMN, "missing"]),
+    "an empty object": ("{}", [COLUMN, "missing"]),
+    "a null sequence": ('{"input_ids": null}', [COLUMN, "null"]),
+    "a bool sequence": ('{"input_ids": true}', [COLUMN, "true"]),
+    "a number for a sequence": ('{"input_ids": 7}', [COLUMN, "7"]),
+    "a string for a sequence": ('{"input_ids": "1 2"}', [COLUMN, "'1 2'"]),
+    "an object for a sequence": ('{"input_ids": {"0": 1}}', [COLUMN, "object"]),
+    "a null token": ('{"input_ids": [1, null, 3]}', [COLUMN, "position 1", "null"]),
+    "a bool token": ('{"input_ids": [1, true, 3]}', [COLUMN, "position 1", "true"]),
+    "a fraction": ('{"input_ids": [1, 1.5, 3]}', [COLUMN, "position 1", "1.5"]),
+    "a whole float": ('{"input_ids": [1, 2.0, 3]}', [COLUMN, "position 1", "2.0"]),
+    "an exponent": ('{"input_ids": [1, 1e3, 3]}', [COLUMN, "position 1", "float"]),
+    "a string token": ('{"input_ids": [1, "2", 3]}', [COLUMN, "position 1", "'2'"]),
+    "a nested token": ('{"input_ids": [1, [2], 3]}', [COLUMN, "position 1", "list"]),
+    "an object token": ('{"input_ids": [1, {}, 3]}', [COLUMN, "position 1", "object"]),
+    "an id over int32": ('{"input_ids": [1, 2147483648]}', [COLUMN, "position 1", "2147483648", "int64"]),
+    "an id under int32": ('{"input_ids": [1, -2147483649]}', [COLUMN, "position 1", "-2147483649", "int64"]),
+    "an id over int64": (f'{{"input_ids": [1, {2**63}]}}', [COLUMN, "position 1", str(2**63)]),
+    "an id under int64": (f'{{"input_ids": [1, {-(2**63) - 1}]}}', [COLUMN, "position 1", str(-(2**63) - 1)]),
+    "an id over uint64": (f'{{"input_ids": [1, {2**64}]}}', [COLUMN, "position 1", str(2**64)]),
+    "a number over doubles": ('{"input_ids": [1, 1e999]}', [COLUMN]),
+}
+bad_lines = pytest.mark.parametrize(("line", "says"), BAD_LINES.values(), ids=BAD_LINES)
+
+
+@bad_lines
+@pytest.mark.parametrize("output", ["out.jsonl", "out.parquet"])
+def test_a_bad_line_is_named(
+    refuses: Run, tmp_path: Path, passes: tuple[str, ...], output: str, line: str, says: list[str]
+) -> None:
+    # A blank line is no row, but it is a line.
+    (tmp_path / "in.jsonl").write_text(f"{GOOD}\n\n{line}\n{GOOD}\n")
+    refuses("pad", "in.jsonl", "-o", output, *passes, says=["in.jsonl, line 3", "--on-error skip", *says])
+
+
+@bad_lines
+def test_a_bad_line_can_be_left_out_and_kept_aside(
+    here: Run, tmp_path: Path, line: str, says: list[str]
+) -> None:
+    (tmp_path / "in.jsonl").write_text(f"{GOOD}\n\n{line}\n{GOOD}\n")
+    result = here("pad", "in.jsonl", "--on-error", "skip", "--rejects", "rejects.jsonl")
+    assert [row["input_ids"] for row in rows_of(result)] == [[1, 2, 3]] * 2
+    (reject,) = (tmp_path / "rejects.jsonl").read_text().splitlines()
+    assert '"line":3' in reject
+    # Whole: as the object it is, or as text where it is none.
+    assert line in reject or json.dumps(line)[1:-1] in reject
+
+
+ALONE = {
+    "a bool token": ('{"input_ids": [true, 1]}', [COLUMN, "position 0"]),
+    "an object token": ('{"input_ids": [{}, 1]}', [COLUMN, "position 0"]),
+    "a null token": ('{"input_ids": [null, 1]}', [COLUMN, "position 0"]),
+    "tokens of two kinds": ('{"input_ids": ["a", 1]}', [COLUMN, "position 1"]),
+    "a null sequence": ('{"input_ids": null}', [COLUMN, "null"]),
+    "a bool": ('{"input_ids": false}', [COLUMN]),
+    "a number": ('{"input_ids": 7}', [COLUMN]),
+    "a float": ('{"input_ids": 7.5}', [COLUMN]),
+    "a string": ('{"input_ids": "1 2"}', [COLUMN]),
+    "an object": ('{"input_ids": {"0": 1}}', [COLUMN]),
+    "no object": ("42", ["object"]),
+    "no JSON": ("input_ids = 1, 2", []),
+    "an array of objects": (f"[{GOOD}]", ["jq"]),
+}
+alone = pytest.mark.parametrize(("line", "says"), ALONE.values(), ids=ALONE)
+
+
+@alone
+@pytest.mark.parametrize("output", ["out.jsonl", "out.parquet"])
+def test_a_file_of_one_bad_line_is_no_different(
+    refuses: Run, tmp_path: Path, passes: tuple[str, ...], output: str, line: str, says: list[str]
+) -> None:
+    (tmp_path / "in.jsonl").write_text(f"{line}\n")
+    refuses("pad", "in.jsonl", "-o", output, *passes, says=["in.jsonl, line 1", *says])
+
+
+@alone
+def test_a_bad_first_line_is_named(
+    refuses: Run, tmp_path: Path, passes: tuple[str, ...], line: str, says: list[str]
+) -> None:
+    (tmp_path / "in.jsonl").write_text(f"{line}\n{GOOD}\n")
+    refuses("pad", "in.jsonl", "-o", "out.jsonl", *passes, says=["in.jsonl, line 1", *says])
+
+
+@pytest.mark.parametrize("ending", ["", "\n", "\r\n"], ids=["no newline", "newline", "CRLF"])
+def test_a_truncated_last_line_is_named(
+    refuses: Run, tmp_path: Path, passes: tuple[str, ...], ending: str
+) -> None:
+    (tmp_path / "in.jsonl").write_bytes(f'{GOOD}\n{GOOD}\n{{"input_ids": [1, 2{ending}'.encode())
+    refuses("pad", "in.jsonl", "-o", "out.jsonl", *passes, says=["in.jsonl, line 3", "cut off"])
+
+
+NO_UTF8 = {
+    "in a value": (b'{"input_ids": [1], "text": "caf\xe9"}', "byte 31"),
+    "in a key": (b'{"caf\xe9": 1, "input_ids": [1]}', "byte 5"),
+    "a cut character": ('{"input_ids": [1], "text": "é'.encode()[:-1], "byte 28"),
+    "a surrogate": (b'{"input_ids": [1], "text": "\xed\xa0\x80"}', "byte 28"),
+    "UTF-16": (GOOD.encode("utf-16"), "byte 0"),
+}
+
+
+@pytest.mark.parametrize(("line", "byte"), NO_UTF8.values(), ids=NO_UTF8)
+def test_bytes_that_are_no_utf8_are_named(
+    refuses: Run, tmp_path: Path, passes: tuple[str, ...], line: bytes, byte: str
+) -> None:
+    (tmp_path / "in.jsonl").write_bytes(GOOD.encode() + b"\n" + line + b"\n")
+    refuses("pad", "in.jsonl", "-o", "out.jsonl", *passes, says=["in.jsonl, line 2", "UTF-8", byte, "iconv"])
+
+
+def test_the_first_of_many_bad_lines_is_named(refuses: Run, tmp_path: Path, passes: tuple[str, ...]) -> None:
+    lines = [GOOD] * 60_000
+    for line in (59_000, 40_000, 23_456):
+        lines[line - 1] = '{"input_ids": [1, null]}'
+    (tmp_path / "in.jsonl").write_text("\n".join(lines))
+    refuses("pad", "in.jsonl", "-o", "out.jsonl", "--threads", "4", *passes, says=["in.jsonl, line 23456"])
+
+
+def test_lines_are_counted_in_each_file(refuses: Run, tmp_path: Path) -> None:
+    (tmp_path / "a.jsonl").write_text(f"{GOOD}\n" * 3)
+    (tmp_path / "b.jsonl").write_text(f"{GOOD}\n{{}}\n")
+    refuses("pad", "a.jsonl", "b.jsonl", "-o", "out.jsonl", says=["b.jsonl, line 2"])
+
+
+def test_sequences_of_unequal_length_are_named(refuses: Run, tmp_path: Path, passes: tuple[str, ...]) -> None:
+    (tmp_path / "in.jsonl").write_text(
+        '{"input_ids": [1, 2], "labels": [1, 2]}\n{"input_ids": [1, 2], "labels": [1]}\n'
+    )
+    columns = ["-c", "input_ids", "-c", "labels=-100"]
+    says = ["in.jsonl, line 2", "'input_ids'", "'labels'"]
+    refuses("pad", "in.jsonl", "-o", "out.jsonl", *columns, *passes, says=says)
+
+
+def test_vectors_of_unequal_length_are_named(refuses: Run, tmp_path: Path, passes: tuple[str, ...]) -> None:
+    (tmp_path / "in.jsonl").write_text('{"x": [[1, 2], [3, 4]]}\n{"x": [[1, 2], [3]]}\n')
+    says = ["in.jsonl, line 2", "column 'x'", "position 1"]
+    refuses("pad", "in.jsonl", "-o", "out.jsonl", *passes, says=says)
+
+
+def test_a_number_beyond_doubles_has_no_type(refuses: Run, tmp_path: Path) -> None:
+    (tmp_path / "in.jsonl").write_text(f'{GOOD}\n{{"input_ids": [1], "x": 1e999}}\n')
+    refuses("pad", "in.jsonl", "-o", "out.parquet", says=["in.jsonl, line 2", "'x'"])
+
+
+def test_nesting_beyond_what_a_table_takes_is_named(refuses: Run, tmp_path: Path) -> None:
+    deep = "[" * 900 + "]" * 900
+    (tmp_path / "in.jsonl").write_text(f'{GOOD}\n{{"input_ids": [1], "x": {deep}}}\n')
+    refuses("pad", "in.jsonl", "-o", "out.parquet", says=["in.jsonl, line 2", "field"])
+
+
+def test_an_object_without_fields_is_no_parquet_column(refuses: Run, tmp_path: Path) -> None:
+    (tmp_path / "in.jsonl").write_text('{"input_ids": [1], "x": {}}\n')
+    refuses("pad", "in.jsonl", "-o", "out.parquet", says=["'x'"])
+
+
+def test_a_field_of_the_masks_name_is_refused(refuses: Run, tmp_path: Path, passes: tuple[str, ...]) -> None:
+    # Past the rows that are looked at first.
+    (tmp_path / "in.jsonl").write_text(f"{GOOD}\n" * 5000 + '{"input_ids": [1], "mask": [1]}\n')
+    says = ["in.jsonl, line 5001", "'mask'", "--overwrite-mask"]
+    refuses("pad", "in.jsonl", "-o", "out.jsonl", *passes, says=says)
+
+
+class TestATypeThatChanges:
+    """100,000 lines in, long after anybody would have looked."""
+
+    @pytest.fixture(autouse=True)
+    def _folder(self, tmp_path: Path) -> None:
+        self.file = tmp_path / "in.jsonl"
+
+    def late(self, first: str, last: str) -> None:
+        self.file.write_text(f"{first}\n" * 100_000 + f"{last}\n")
+
+    @pytest.mark.parametrize(("token", "said"), [('"a"', "'a'"), ("1.5", "1.5"), ("[1]", "list")])
+    def test_in_the_tokens_is_named(
+        self, refuses: Run, passes: tuple[str, ...], token: str, said: str
+    ) -> None:
+        self.late(GOOD, f'{{"input_ids": [1, {token}]}}')
+        says = ["in.jsonl, line 100001", COLUMN, "position 1", said]
+        refuses("pad", "in.jsonl", "-o", "out.jsonl", *passes, says=says)
+
+    @pytest.mark.parametrize("output", ["out.parquet", "out.arrow"])
+    def test_in_another_field_is_named_with_both_lines(self, refuses: Run, output: str) -> None:
+        self.late('{"input_ids": [1], "x": 1}', '{"input_ids": [1], "x": "one"}')
+        refuses("pad", "in.jsonl", "-o", output, "--maxlen", "1", says=["line 100001", "line 1 ", "'x'"])
+
+    def test_in_another_field_is_nothing_to_json_lines(self, here: Run) -> None:
+        self.late('{"input_ids": [1], "x": 1}', '{"input_ids": [1], "x": "one"}')
+        result = here("pad", "in.jsonl", "--maxlen", "1")
+        first, *_, last = result.stdout.splitlines()
+        assert first == '{"input_ids":[1],"x":1,"mask":[true]}'
+        assert last == '{"input_ids":[1],"x":"one","mask":[true]}'
+        assert result.stdout.count("\n") == 100_001
+
+    @pytest.mark.parametrize(
+        ("first", "last", "type_"),
+        [("1", "1.5", pa.float64()), ("1.5", "1", pa.float64()), ("null", '"a"', pa.string())],
+        ids=["int to float", "float to int", "null to string"],
+    )
+    def test_to_a_wider_one_is_fine(
+        self, here: Run, tmp_path: Path, first: str, last: str, type_: pa.DataType
+    ) -> None:
+        self.late(f'{{"input_ids": [1], "x": {first}}}', f'{{"input_ids": [1], "x": {last}}}')
+        assert here("pad", "in.jsonl", "-o", "out.parquet", "--maxlen", "1").returncode == 0
+        column = read(tmp_path / "out.parquet").column("x")
+        assert column.type == type_
+        assert [column[0].as_py(), column[-1].as_py()] == [json.loads(first), json.loads(last)]
+
+
+class TestACompressedFile:
+    @pytest.fixture(params=[".gz", ".zst"])
+    def packed(self, request: pytest.FixtureRequest, tmp_path: Path) -> Path:
+        path = tmp_path / f"in.jsonl{request.param}"
+        codec = {".gz": "gzip", ".zst": "zstd"}[request.param]
+        path.write_bytes(pa.compress(noise().encode(), codec=codec, asbytes=True))
+        return path
+
+    def test_that_is_truncated_is_named(self, refuses: Run, packed: Path, passes: tuple[str, ...]) -> None:
+        packed.write_bytes(packed.read_bytes()[:-5000])
+        refuses("pad", packed.name, "-o", "out.jsonl", *passes, says=[packed.name, "line "])
+
+    def test_that_is_none_is_named(self, refuses: Run, packed: Path, passes: tuple[str, ...]) -> None:
+        packed.write_text(f"{GOOD}\n" * 100)
+        refuses("pad", packed.name, "-o", "out.jsonl", *passes, says=[packed.name])
+
+
+# --- Columns -----------------------------------------------------------------------------
+
+
+@pytest.fixture(params=["in.jsonl", "in.parquet", "in.arrow"])
+def lists(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """A file with the columns ids, labels and text, in each format."""
+    table = pa.table({"ids": [[1, 2], [3]], "labels": [[1, 0], [1]], "text": ["a", "b"]})
+    if request.param == "in.jsonl":
+        (tmp_path / request.param).write_text("".join(json.dumps(row) + "\n" for row in table.to_pylist()))
+    else:
+        write(tmp_path / request.param, table)
+    return request.param
+
+
+class TestAColumn:
+    @pytest.mark.parametrize(
+        ("asked", "meant"), [("id", "'ids'"), ("lables=-100", "'labels'"), ("label:int64", "'labels'")]
+    )
+    def test_that_is_not_there_is_likely_another(
+        self, refuses: Run, lists: str, asked: str, meant: str
+    ) -> None:
+        says = [f"Did you mean {meant}?", "'ids', 'labels', 'text'"]
+        refuses("pad", lists, "-c", asked, "-o", "out.jsonl", says=says)
+
+    def test_that_is_nothing_like_the_others_is_told_them(self, refuses: Run, lists: str) -> None:
+        result = refuses("pad", lists, "-c", "zzz", "-o", "out.jsonl", says=["'ids', 'labels', 'text'"])
+        assert "Did you mean" not in result.stderr
+
+    def test_must_be_named_where_there_are_several(self, refuses: Run, lists: str) -> None:
+        refuses("pad", lists, "-o", "out.jsonl", says=["'ids', 'labels'", "-c ids"])
+
+    def test_must_hold_lists(self, refuses: Run, lists: str) -> None:
+        refuses("pad", lists, "-c", "text", "-o", "out.jsonl", says=["'text'"])
+
+    def test_is_asked_for_once(self, refuses: Run, lists: str) -> None:
+        refuses("pad", lists, "-c", "ids", "-c", "ids=1", "-o", "out.jsonl", says=["'ids'", "twice"])
+
+
+@pytest.mark.parametrize("suffix", [".parquet", ".arrow"])
+class TestTwoColumnsOfOneName:
+    def test_pass_through_a_table(self, here: Run, tmp_path: Path, suffix: str) -> None:
+        table = pa.Table.from_arrays([pa.array(x) for x in (ROWS, [1, 2, 3], "abc")], ["input_ids", "x", "x"])
+        write(tmp_path / f"in{suffix}", table)
+        assert here("pad", f"in{suffix}", "-o", f"out{suffix}").returncode == 0
+        out = read(tmp_path / f"out{suffix}")
+        assert out.column_names == ["input_ids", "x", "x", "mask"]
+        assert [out.column(i).to_pylist() for i in (1, 2)] == [[1, 2, 3], ["a", "b", "c"]]
+
+    def test_are_no_json_object(self, refuses: Run, tmp_path: Path, suffix: str) -> None:
+        table = pa.Table.from_arrays([pa.array(x) for x in (ROWS, [1, 2, 3], "abc")], ["input_ids", "x", "x"])
+        write(tmp_path / f"in{suffix}", table)
+        refuses("pad", f"in{suffix}", "-o", "out.jsonl", says=["'x'"])
+
+    def test_cannot_be_padded(self, refuses: Run, tmp_path: Path, suffix: str) -> None:
+        table = pa.Table.from_arrays([pa.array(ROWS), pa.array(ROWS)], ["input_ids", "input_ids"])
+        write(tmp_path / f"in{suffix}", table)
+        refuses("pad", f"in{suffix}", "-o", f"out{suffix}", says=["'input_ids'", "2 columns"])
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "",
+        " ",
+        "a b",
+        "a=b",
+        "x:int32",
+        "x:int64=3",
+        "=",
+        ":",
+        "a.b",
+        "a/b",
+        "-c",
+        "ñ",
+        "🤖",
+        'a"b',
+        "a\nb",
+        "'",
+    ],
+)
+@pytest.mark.parametrize("suffix", [".jsonl", ".parquet", ".arrow"])
+def test_a_column_may_have_an_odd_name(here: Run, tmp_path: Path, suffix: str, name: str) -> None:
+    # A struct beside it: "a.b" is not the b in a.
+    table = pa.table({name: ROWS, "a": [{"b": 1}, {"b": 2}, {"b": 3}]})
+    if suffix == ".jsonl":
+        (tmp_path / "in.jsonl").write_text("".join(json.dumps(row) + "\n" for row in table.to_pylist()))
+    else:
+        write(tmp_path / f"in{suffix}", table)
+    wanted = [{name: row["input_ids"], "a": {"b": i}, "mask": row["mask"]} for i, row in enumerate(PADDED, 1)]
+    assert rows_of(here("pad", f"in{suffix}", f"--column={name}")) == wanted
+    for output in ("out.parquet", "out.arrow"):
+        assert here("pad", f"in{suffix}", f"--column={name}", "-o", output).returncode == 0
+        assert read(tmp_path / output).to_pylist() == wanted
+
+
+# --- Parquet and Arrow that are fine -----------------------------------------------------
+
+FLAT = pa.array([1, 2, 3])
+LAYOUTS = {
+    "list": pa.array(ROWS),
+    "list of int8": pa.array(ROWS, pa.list_(pa.int8())),
+    "list of uint64": pa.array(ROWS, pa.list_(pa.uint64())),
+    "large_list": pa.array(ROWS, pa.large_list(pa.int64())),
+    "list_view": pa.array(ROWS, pa.list_view(pa.int64())),
+    "large_list_view": pa.array(ROWS, pa.large_list_view(pa.int64())),
+    "list_view out of order": pa.ListViewArray.from_arrays([1, 3, 0], [2, 0, 1], pa.array([3, 1, 2])),
+    "sliced": pa.array([[9, 9], None, *ROWS, [9]]).slice(2, 3),
+    "sliced list_view": pa.array([[9], *ROWS, [9, 9]], pa.list_view(pa.int32())).slice(1, 3),
+    "chunked": pa.chunked_array([ROWS[:1], [], ROWS[1:]], pa.list_(pa.int64())),
+    "chunks of slices": pa.chunked_array([pa.array([[7], *ROWS]).slice(1, 2), pa.array([[7], [3]]).slice(1)]),
+    "list of dictionary": pa.ListArray.from_arrays([0, 2, 2, 3], FLAT.dictionary_encode()),
+    "dictionary of list": pa.DictionaryArray.from_arrays([1, 2, 0], pa.array([[3], [1, 2], []])),
+}
+ONLY_IN_ARROW = {"dictionary of list"}
+layouts = pytest.mark.parametrize(
+    ("column", "suffix"),
+    [
+        pytest.param(column, suffix, id=f"{name} in {suffix[1:]}")
+        for name, column in LAYOUTS.items()
+        for suffix in (".parquet", ".arrow")
+        if suffix == ".arrow" or name not in ONLY_IN_ARROW
+    ],
+)
+
+
+@layouts
+def test_every_list_layout_gives_the_same_lines(
+    here: Run, tmp_path: Path, passes: tuple[str, ...], column: Any, suffix: str
+) -> None:
+    write(tmp_path / f"in{suffix}", pa.table({"input_ids": column}))
+    length = passes and ("--maxlen", "2")
+    assert rows_of(here("pad", f"in{suffix}", *length)) == PADDED
+
+
+@layouts
+@pytest.mark.parametrize("output", ["out.parquet", "out.arrow"])
+def test_every_list_layout_becomes_a_plain_list(
+    here: Run, tmp_path: Path, column: Any, suffix: str, output: str
+) -> None:
+    write(tmp_path / f"in{suffix}", pa.table({"input_ids": column}))
+    assert here("pad", f"in{suffix}", "-o", output).returncode == 0
+    table = read(tmp_path / output)
+    assert table.to_pylist() == PADDED
+    assert pa.types.is_list(table.schema.field("input_ids").type)
+    assert table.schema.field("input_ids").type.value_type == pa.int32()
+    assert table.schema.field("mask").type.value_type == pa.bool_()
+
+
+@pytest.fixture(params=[".parquet", ".arrow"])
+def suffix(request: pytest.FixtureRequest) -> str:
+    return request.param
+
+
+class TestAFixedSizeList:
+    def test_has_rows_of_one_length(self, here: Run, tmp_path: Path, suffix: str) -> None:
+        rows = pa.array([[9, 9], [1, 2], [3, 4], [9, 9]], pa.list_(pa.int64(), 2)).slice(1, 2)
+        write(tmp_path / f"in{suffix}", pa.table({"input_ids": rows}))
+        padded = rows_of(here("pad", f"in{suffix}", "--maxlen", "3"))
+        assert [row["input_ids"] for row in padded] == [[1, 2, 0], [3, 4, 0]]
+
+    def test_goes_on_after_a_null_row(self, here: Run, tmp_path: Path, suffix: str) -> None:
+        write(tmp_path / f"in{suffix}", ids([[1, 2], None, [5, 6]], pa.list_(pa.int64(), 2)))
+        padded = rows_of(here("pad", f"in{suffix}", "--on-error", "skip"))
+        assert [row["input_ids"] for row in padded] == [[1, 2], [5, 6]]
+
+    def test_may_be_a_vector(self, here: Run, tmp_path: Path, suffix: str) -> None:
+        rows = pa.array([[[1, 2]], [[3, 4], [5, 6]]], pa.list_(pa.list_(pa.float32(), 2)))
+        write(tmp_path / f"in{suffix}", pa.table({"x": rows}))
+        padded = rows_of(here("pad", f"in{suffix}"))
+        assert [row["x"] for row in padded] == [[[1, 2], [0, 0]], [[3, 4], [5, 6]]]
+        assert [row["mask"] for row in padded] == [[True, False], [True, True]]
+
+
+class TestAListOfNull:
+    def test_has_no_tokens(self, here: Run, tmp_path: Path, suffix: str) -> None:
+        write(tmp_path / f"in{suffix}", ids([[], []], pa.list_(pa.null())))
+        padded = rows_of(here("pad", f"in{suffix}", "--maxlen", "2"))
+        assert padded == [{"input_ids": [0, 0], "mask": [False, False]}] * 2
+
+    def test_becomes_a_list_of_int32(self, here: Run, tmp_path: Path, suffix: str) -> None:
+        write(tmp_path / f"in{suffix}", ids([[], []], pa.list_(pa.null())))
+        assert here("pad", f"in{suffix}", "-o", f"out{suffix}").returncode == 0
+        assert read(tmp_path / f"out{suffix}").schema.field("input_ids").type.value_type == pa.int32()
+
+    def test_goes_with_another_files_tokens(self, here: Run, tmp_path: Path, suffix: str) -> None:
+        write(tmp_path / f"a{suffix}", ids([[]], pa.list_(pa.null())))
+        write(tmp_path / f"b{suffix}", ids([[1, 2]]))
+        padded = rows_of(here("pad", f"a{suffix}", f"b{suffix}"))
+        assert [row["input_ids"] for row in padded] == [[0, 0], [1, 2]]
+
+
+@pytest.mark.parametrize("groups", [0, 1])
+@pytest.mark.parametrize("output", ["out.jsonl", "out.parquet", "out.arrow"])
+def test_a_parquet_file_may_have_no_rows_and_no_row_groups(
+    here: Run, tmp_path: Path, passes: tuple[str, ...], groups: int, output: str
+) -> None:
+    table = pa.table({"input_ids": pa.array([], pa.list_(pa.int64())), "text": pa.array([], pa.string())})
+    with pq.ParquetWriter(tmp_path / "in.parquet", table.schema) as out:
+        for _ in range(groups):
+            out.write_batch(pa.RecordBatch.from_pylist([], table.schema))
+    assert pq.read_metadata(tmp_path / "in.parquet").num_row_groups == groups
+    assert here("pad", "in.parquet", "-o", output, *passes).returncode == 0
+    if output == "out.jsonl":
+        assert (tmp_path / output).read_bytes() == b""
+    else:
+        assert read(tmp_path / output).num_rows == 0
+        assert read(tmp_path / output).column_names == ["input_ids", "text", "mask"]
+    if output == "out.parquet":
+        # One row group of no rows breaks Hugging Face datasets.
+        assert pq.read_metadata(tmp_path / output).num_row_groups == 0
+
+
+def test_an_arrow_file_may_have_no_batches_or_empty_ones(here: Run, tmp_path: Path) -> None:
+    schema = ids(ROWS).schema
+    for name, batches in {"none": [], "empty": [[]], "holes": [[], ROWS[:1], [], ROWS[1:], []]}.items():
+        with pa.ipc.new_file(tmp_path / f"{name}.arrow", schema) as out:
+            for rows in batches:
+                out.write_batch(pa.record_batch([pa.array(rows, schema.types[0])], schema=schema))
+    assert rows_of(here("pad", "none.arrow")) == []
+    assert rows_of(here("pad", "empty.arrow")) == []
+    assert rows_of(here("pad", "holes.arrow")) == PADDED
+
+
+def test_dictionaries_may_differ_from_batch_to_batch(here: Run, tmp_path: Path) -> None:
+    batches = [
+        pa.record_batch({"input_ids": [[1]], "kind": pa.array([kind]).dictionary_encode()})
+        for kind in ("news", "wiki")
+    ]
+    with pa.ipc.new_stream(tmp_path / "in.arrow", batches[0].schema) as out:
+        for batch in batches:
+            out.write_batch(batch)
+    # So long that each row is a record batch of its own.
+    assert here("pad", "in.arrow", "-o", "out.arrow", "--maxlen", str(1 << 22)).returncode == 0
+    assert read(tmp_path / "out.arrow").column("kind").to_pylist() == ["news", "wiki"]
+
+
+# --- Parquet and Arrow that are not ------------------------------------------------------
+
+BAD_TABLES: dict[str, tuple[Any, list[str], list[str]]] = {
+    "a null row": (pa.array([[1], None]), [], ["row 1", COLUMN, "null"]),
+    "a null row of a large_list": (pa.array([[1], None], pa.large_list(pa.int32())), [], ["row 1", COLUMN]),
+    "a null row of a list_view": (pa.array([[1], None], pa.list_view(pa.int32())), [], ["row 1", COLUMN]),
+    "a null row of fixed size": (pa.array([[1], None], pa.list_(pa.int32(), 1)), [], ["row 1", COLUMN]),
+    "nothing but nulls": (pa.nulls(2), [], ["row 0", COLUMN, "null"]),
+    "a null token": (pa.array([[1], [1, None]]), [], ["row 1", COLUMN, "position 1", "null"]),
+    "a null string": (pa.array([["a"], ["a", None]]), [], ["row 1", COLUMN, "position 1", "null"]),
+    "a null in a list of null": (
+        pa.array([[], [None]], pa.list_(pa.null())),
+        [],
+        ["row 1", COLUMN, "position 0"],
+    ),
+    "an id over int32": (
+        pa.array([[1], [1, 2**31]]),
+        [],
+        ["row 1", COLUMN, "position 1", str(2**31), "int64"],
+    ),
+    "an id over int64": (
+        pa.array([[1], [1, 2**63]], pa.list_(pa.uint64())),
+        ["--dtype", "int64"],
+        ["row 1", COLUMN, "position 1", str(2**63)],
+    ),
+    "a negative id": (pa.array([[1], [1, -1]]), ["--dtype", "uint16"], ["row 1", COLUMN, "position 1", "-1"]),
+    "a fraction": (
+        pa.array([[1.0], [1.0, 1.5]]),
+        ["--dtype", "int32"],
+        ["row 1", COLUMN, "position 1", "1.5"],
+    ),
+    "a NaN": (
+        pa.array([[1.0], [1.0, float("nan")]]),
+        ["--dtype", "int32"],
+        ["row 1", COLUMN, "position 1", "nan"],
+    ),
+    "a float over float32": (pa.array([[1.0], [1e300]]), [], ["row 1", COLUMN, "position 0", "float64"]),
+    "an int that float32 rounds": (
+        pa.array([[1], [2**24 + 1]]),
+        ["--dtype", "float32"],
+        ["row 1", COLUMN, "position 0", str(2**24 + 1)],
+    ),
+    "vectors of two lengths": (pa.array([[[1, 2]], [[1, 2], [3]]]), [], ["row 1", COLUMN, "position 1"]),
+    "a null vector": (pa.array([[[1, 2]], [[1, 2], None]]), [], ["row 1", COLUMN, "position 1", "null"]),
+    "bools": (pa.array([[True]]), [], ["'input_ids'", "bool"]),
+    "structs": (pa.array([[{"a": 1}]]), [], ["'input_ids'", "struct"]),
+    "bytes": (pa.array([[b"a"]]), [], ["'input_ids'", "binary"]),
+    "lists of lists of lists": (pa.array([[[[1]]]]), [], ["'input_ids'"]),
+    "strings, no lists": (pa.array(["a", "b"]), [], ["'input_ids'", "string"]),
+    "ints, no lists": (pa.array([1, 2]), [], ["'input_ids'", "int64"]),
+    "strings as ints": (pa.array([["a"]]), ["--dtype", "int32"], ["'input_ids'", "string"]),
+}
+
+
+@pytest.mark.parametrize(("column", "args", "says"), BAD_TABLES.values(), ids=BAD_TABLES)
+def test_a_bad_row_is_named(
+    refuses: Run,
+    tmp_path: Path,
+    suffix: str,
+    passes: tuple[str, ...],
+    column: pa.Array,
+    args: list[str],
+    says: list[str],
+) -> None:
+    write(tmp_path / f"in{suffix}", pa.table({"input_ids": column}))
+    where = f"in{suffix}, {says[0]}" if says[0].startswith("row ") else f"in{suffix}"
+    refuses("pad", f"in{suffix}", "-o", f"out{suffix}", *args, *passes, says=[where, *says])
+
+
+def test_rows_are_counted_over_row_groups(
+    refuses: Run, tmp_path: Path, suffix: str, passes: tuple[str, ...]
+) -> None:
+    write(tmp_path / f"in{suffix}", ids([[1]] * 25 + [None] + [[1]] * 4), rows_a_group=10)
+    refuses("pad", f"in{suffix}", "-o", "out.jsonl", *passes, says=[f"in{suffix}, row 25"])
+
+
+def test_rows_are_counted_in_each_file(refuses: Run, tmp_path: Path, suffix: str) -> None:
+    write(tmp_path / f"a{suffix}", ids([[1]] * 5))
+    write(tmp_path / f"b{suffix}", ids([[1], [1, None]]))
+    says = [f"b{suffix}, row 1", "position 1"]
+    refuses("pad", f"a{suffix}", f"b{suffix}", "-o", "out.jsonl", says=says)
+
+
+def test_columns_of_unequal_length_are_named(
+    refuses: Run, tmp_path: Path, suffix: str, passes: tuple[str, ...]
+) -> None:
+    write(tmp_path / f"in{suffix}", pa.table({"input_ids": [[1], [1, 2]], "labels": [[1], [1]]}))
+    columns = ["-c", "input_ids", "-c", "labels"]
+    says = [f"in{suffix}, row 1", "'input_ids'", "'labels'"]
+    refuses("pad", f"in{suffix}", "-o", "out.jsonl", *columns, *passes, says=says)
+
+
+def test_files_whose_columns_do_not_go_together_are_named(refuses: Run, tmp_path: Path, suffix: str) -> None:
+    write(tmp_path / f"a{suffix}", ids([[1]]))
+    write(tmp_path / f"b{suffix}", ids([["one"]]))
+    says = [f"a{suffix}", f"b{suffix}", "input_ids"]
+    refuses("pad", f"a{suffix}", f"b{suffix}", "-o", "out.jsonl", says=says)
+
+
+def text_file(path: Path, **options: Any) -> bytes:
+    """A Parquet file whose bytes can be found again: nothing compressed, no dictionaries."""
+    table = pa.table({"input_ids": [[258, 259, 260], [261]], "text": ["grün", "weiß"]})
+    pq.write_table(table, path, compression="none", use_dictionary=False, **options)
+    return path.read_bytes()
+
+
+CUTS = {
+    "no bytes": lambda data: b"",
+    "three bytes": lambda data: data[:3],
+    "eight bytes": lambda data: data[:8],
+    "half": lambda data: data[: len(data) // 2],
+    "all but forty": lambda data: data[:-40],
+    "all but the last": lambda data: data[:-1],
+}
+
+
+@pytest.mark.parametrize("cut", CUTS.values(), ids=CUTS)
+class TestATruncatedFile:
+    def test_is_named(
+        self,
+        refuses: Run,
+        tmp_path: Path,
+        suffix: str,
+        passes: tuple[str, ...],
+        cut: Callable[[bytes], bytes],
+    ) -> None:
+        path = write(tmp_path / f"in{suffix}", ids([[1, 2]] * 100))
+        path.write_bytes(cut(path.read_bytes()))
+        refuses("pad", path.name, "-o", "out.jsonl", *passes, says=[path.name])
+
+    def test_is_named_on_stdin(
+        self, refuses: Run, padmask: Run, tmp_path: Path, suffix: str, cut: Callable[[bytes], bytes]
+    ) -> None:
+        path = write(tmp_path / f"in{suffix}", ids([[1, 2]] * 100))
+        data = cut(path.read_bytes())
+        args = ["pad", "-", "--input-format", suffix[1:], "-o", "out.jsonl", "--maxlen", "2"]
+        refuses(*args, says=["stdin"], by=padmask, stdin=data)
+
+
+@pytest.mark.parametrize("left", [30, 200, 700])
+def test_a_truncated_arrow_stream_is_named(
+    refuses: Run, tmp_path: Path, passes: tuple[str, ...], left: int
+) -> None:
+    whole = stream_bytes(ids([[1, 2]] * 100))
+    assert left < len(whole) - 100
+    (tmp_path / "in.arrow").write_bytes(whole[:left])
+    refuses("pad", "in.arrow", "-o", "out.jsonl", *passes, says=["in.arrow"])
+
+
+def test_a_file_of_another_format_is_named(refuses: Run, tmp_path: Path, suffix: str) -> None:
+    (tmp_path / f"in{suffix}").write_text(f"{GOOD}\n" * 100)
+    refuses("pad", f"in{suffix}", "-o", "out.jsonl", says=[f"in{suffix}"])
+
+
+class TestFlippedBytes:
+    @pytest.mark.parametrize("output", ["out.jsonl", "out.parquet", "out.arrow"])
+    def test_in_a_text_are_no_utf8(self, refuses: Run, tmp_path: Path, output: str) -> None:
+        data = text_file(tmp_path / "in.parquet")
+        # The text stands in the page and in its statistics.
+        (tmp_path / "in.parquet").write_bytes(data.replace("grün".encode(), b"gr\xff\xfcn"))
+        refuses("pad", "in.parquet", "-o", output, says=["in.parquet"])
+
+    def test_in_an_arrow_text_are_no_utf8(self, refuses: Run, tmp_path: Path) -> None:
+        path = write(tmp_path / "in.arrow", pa.table({"input_ids": [[1]], "text": ["grün"]}))
+        path.write_bytes(path.read_bytes().replace("grün".encode(), b"gr\xff\xfcn"))
+        refuses("pad", "in.arrow", "-o", "out.jsonl", says=["in.arrow"])
+
+    def test_in_a_columns_name_are_no_utf8(self, refuses: Run, tmp_path: Path, suffix: str) -> None:
+        path = tmp_path / f"in{suffix}"
+        table = pa.table({"input_ids": [[1]], "flipped": ["a"]})
+        if suffix == ".parquet":
+            pq.write_table(table, path, store_schema=False)
+        else:
+            write(path, table)
+        path.write_bytes(path.read_bytes().replace(b"flipped", b"fl\xff\xfeped"))
+        refuses("pad", path.name, "-o", "out.jsonl", says=[path.name])
+
+    def test_are_found_by_the_pages_checksums(self, refuses: Run, tmp_path: Path) -> None:
+        data = text_file(tmp_path / "in.parquet", write_page_checksum=True)
+        ids_as_they_lie = np.array([258, 259, 260, 261], dtype="<i8").tobytes()
+        assert data.count(ids_as_they_lie) == 1
+        flipped = np.array([258, 259 ^ 64, 260, 261], dtype="<i8").tobytes()
+        (tmp_path / "in.parquet").write_bytes(data.replace(ids_as_they_lie, flipped))
+        refuses("pad", "in.parquet", "-o", "out.jsonl", says=["in.parquet"])
+
+    @pytest.mark.parametrize("bits", [0x01, 0xFF])
+    def test_anywhere_end_in_a_sentence_or_in_rows(self, tmp_path: Path, suffix: str, bits: int) -> None:
+        # In a process of its own: what Arrow aborts on would end this one.
+        text_file(tmp_path / "in.parquet", store_schema=False)
+        write(tmp_path / "in.arrow", pq.read_table(tmp_path / "in.parquet"))
+        done = subprocess.run(
+            [sys.executable, "-c", FLIP_EACH_BYTE, f"in{suffix}", str(bits)],
+            cwd=tmp_path,
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
+        )
+        assert done.returncode == 0, done.stderr[-500:]
+        assert json.loads(done.stdout) == []
+        assert {path.name for path in tmp_path.iterdir()} <= {
+            "in.parquet",
+            "in.arrow",
+            "flipped",
+            "out.jsonl",
+        }
+
+
+FLIP_EACH_BYTE = """
+import contextlib, io, json, sys
+from pathlib import Path
+from padmask.cli import run
+
+name, bits = sys.argv[1:]
+data, odd = Path(name).read_bytes(), []
+for place in range(0, len(data), 1 if name.endswith("parquet") else 3):
+    sys.stderr.write(f"byte {place}\\n")
+    flipped = bytearray(data)
+    flipped[place] ^= int(bits)
+    Path("flipped").write_bytes(flipped)
+    said = io.StringIO()
+    try:
+        with contextlib.redirect_stderr(said):
+            args = ["pad", "flipped", "--input-format", name.split(".")[1], "-o", "out.jsonl"]
+            code = run([*args, "--maxlen", "3", "--threads", "1", "--quiet"])
+    except Exception as error:
+        odd.append([place, repr(error)])
+        continue
+    lines = said.getvalue().splitlines()
+    if not (code == 0 and not lines or code == 2 and 1 <= len(lines) <= 3 and lines[0][:7] == "Error: "):
+        odd.append([place, code, lines])
+print(json.dumps(odd))
+"""
+
+
+# --- Inputs that are not there -----------------------------------------------------------
+
+
+class TestAnInput:
+    def test_must_exist(self, refuses: Run) -> None:
+        refuses("pad", "nowhere.jsonl", "-o", "out.jsonl", says=["'nowhere.jsonl'", "Check the name"])
+
+    def test_is_checked_before_anything_is_written(self, refuses: Run, tmp_path: Path) -> None:
+        (tmp_path / "in.jsonl").write_text(GOOD)
+        refuses("pad", "in.jsonl", "nowhere.jsonl", "-o", "out.jsonl", says=["'nowhere.jsonl'"])
+
+    def test_may_not_be_a_folder_without_data(self, refuses: Run, tmp_path: Path) -> None:
+        (tmp_path / "data").mkdir()
+        (tmp_path / "data" / "notes.txt").write_text("none")
+        refuses("pad", "data", "-o", "out.jsonl", says=["'data'", ".jsonl"])
+
+    def test_may_not_be_of_another_format_than_the_first(self, refuses: Run, tmp_path: Path) -> None:
+        (tmp_path / "a.jsonl").write_text(GOOD)
+        write(tmp_path / "b.parquet", ids(ROWS))
+        refuses("pad", "a.jsonl", "b.parquet", "-o", "out.jsonl", says=["a.jsonl", "b.parquet"])
+
+    def test_may_not_be_npz(self, refuses: Run, tmp_path: Path) -> None:
+        np.savez(tmp_path / "in.npz", input_ids=[[1]])
+        refuses("pad", "in.npz", "-o", "out.jsonl", says=["in.npz", "Parquet"])
+
+    def test_is_stdin_once(self, refuses: Run) -> None:
+        refuses("pad", "-", "-", "-o", "out.jsonl", says=["once"])
+
+    @pytest.mark.skipif(as_root, reason="root may read anything")
+    def test_must_be_readable(self, here: Run, tmp_path: Path) -> None:
+        (tmp_path / "in.jsonl").touch(mode=0o222)
+        complaint(here("pad", "in.jsonl"), "'in.jsonl'", "ermission")
+
+
+# --- Outputs that cannot be --------------------------------------------------------------
+
+
+@pytest.fixture
+def good(tmp_path: Path) -> str:
+    (tmp_path / "in.jsonl").write_text(LINES)
+    return "in.jsonl"
+
+
+class TestAnOutput:
+    @pytest.mark.parametrize("output", ["out.jsonl", "out.parquet", "out.arrow", "out.npz", "out.jsonl.gz"])
+    def test_stays_as_it_was_when_the_input_is_bad(
+        self, refuses: Run, tmp_path: Path, passes: tuple[str, ...], output: str
+    ) -> None:
+        (tmp_path / output).write_text("worth keeping")
+        (tmp_path / "in.jsonl").write_text(f"{GOOD}\n" * 50_000 + "{}\n")
+        refuses("pad", "in.jsonl", "-o", output, *passes, says=["in.jsonl, line 50001"])
+
+    @pytest.mark.parametrize("output", ["no/such/out.jsonl", "no/out.parquet"])
+    def test_needs_its_folder(self, refuses: Run, good: str, output: str) -> None:
+        says = [f"'{output}'", f"'{os.path.dirname(output)}'", "does not exist", "mkdir -p"]
+        refuses("pad", good, "-o", output, says=says)
+
+    @pytest.mark.parametrize("option", ["--rejects", "--report"])
+    def test_beside_the_main_one_needs_its_folder_too(self, refuses: Run, good: str, option: str) -> None:
+        says = ["'no/such.jsonl'", "does not exist", "mkdir -p"]
+        refuses("pad", good, "-o", "out.jsonl", option, "no/such.jsonl", says=says)
+
+    @pytest.mark.parametrize("option", ["--rejects", "--report"])
+    def test_is_one_thing_only(self, refuses: Run, good: str, option: str) -> None:
+        refuses("pad", good, "-o", "out.jsonl", option, "./out.jsonl", says=["out.jsonl", option[2:]])
+
+    def test_cannot_be_in_a_file(self, refuses: Run, good: str) -> None:
+        refuses("pad", good, "-o", f"{good}/out.jsonl", says=[f"'{good}/out.jsonl'", f"'{good}'"])
+
+    def test_cannot_be_a_folder(self, refuses: Run, tmp_path: Path, good: str) -> None:
+        (tmp_path / "out.jsonl").mkdir()
+        refuses("pad", good, "-o", "out.jsonl", says=["'out.jsonl'", "folder"])
+
+    def test_needs_a_name_that_says_its_format(self, refuses: Run, good: str) -> None:
+        refuses("pad", good, "-o", "out.txt", says=["'out.txt'", ".parquet", "--output-format"])
+
+    def test_cannot_have_a_name_longer_than_names_may_be(self, refuses: Run, good: str) -> None:
+        name = "x" * 300 + ".jsonl"
+        result = refuses("pad", good, "-o", name, says=[f"'{name}'"])
+        assert ".tmp" not in result.stderr
+
+    def test_may_have_the_longest_name(self, here: Run, tmp_path: Path, good: str) -> None:
+        name = "x" * 249 + ".jsonl"
+        assert here("pad", good, "-o", name).returncode == 0
+        assert {path.name for path in tmp_path.iterdir()} == {good, name}
+
+    @pytest.mark.skipif(as_root, reason="root may write anywhere")
+    def test_needs_a_folder_that_may_be_written(self, refuses: Run, tmp_path: Path, good: str) -> None:
+        (tmp_path / "locked").mkdir(mode=0o555)
+        refuses("pad", good, "-o", "locked/out.jsonl", says=["'locked/out.jsonl'", "'locked'", "ermission"])
+
+    @pytest.mark.parametrize("suffix", [".jsonl", ".parquet", ".arrow"])
+    def test_may_be_the_input(self, here: Run, tmp_path: Path, passes: tuple[str, ...], suffix: str) -> None:
+        path = tmp_path / f"data{suffix}"
+        path.write_text(LINES) if suffix == ".jsonl" else write(path, ids(ROWS))
+        length = passes and ("--maxlen", "2")
+        assert here("pad", path.name, "-o", path.name, *length).returncode == 0
+        rows = [json.loads(x) for x in path.read_text().splitlines()] if suffix == ".jsonl" else None
+        assert (rows or read(path).to_pylist()) == PADDED
+        assert [path.name] == os.listdir(tmp_path)
+
+    def test_that_is_a_bad_input_stays_as_it_was(self, refuses: Run, tmp_path: Path) -> None:
+        (tmp_path / "in.jsonl").write_text(f"{GOOD}\n{{}}\n")
+        refuses("pad", "in.jsonl", "-o", "in.jsonl", "--maxlen", "4", says=["in.jsonl, line 2"])
+
+    def test_cannot_be_larger_than_any_memory(self, refuses: Run, good: str) -> None:
+        refuses("pad", good, "-o", "out.jsonl", "--maxlen", str(10**18 - 1), says=["maxlen"])
+
+
+# --- In processes of their own -----------------------------------------------------------
+
+
+def test_an_error_on_stdin_says_so(refuses: Run, padmask: Run, passes: tuple[str, ...]) -> None:
+    text = f'{GOOD}\n\n{{"input_ids": [1, null]}}\n'
+    says = ["stdin, line 3", COLUMN, "position 1"]
+    refuses("pad", "-", "-o", "out.jsonl", *passes, says=says, by=padmask, stdin=text)
+
+
+def test_an_error_is_said_on_stderr_alone(padmask: Run) -> None:
+    result = padmask("pad", "--maxlen", "4", stdin=f"{GOOD}\n{{}}\n")
+    complaint(result, "stdin, line 2")
+    assert result.stdout == ""
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        LINES.encode(),
+        LINES.encode("utf-8-sig"),
+        LINES.rstrip().replace("\n", "\r\n").encode(),
+        gzip.compress(LINES.encode()),
+        pa.compress(LINES.encode(), codec="zstd", asbytes=True),
+        stream_bytes(ids(ROWS)),
+        "parquet",
+        "arrow",
+    ],
+    ids=["JSON Lines", "a BOM", "CRLF", "gzip", "zstd", "an Arrow stream", "Parquet", "an Arrow file"],
+)
+def test_stdin_takes_every_format(
+    padmask: Run, tmp_path: Path, passes: tuple[str, ...], data: bytes | str
+) -> None:
+    if isinstance(data, str):
+        data = write(tmp_path / f"in.{data}", ids(ROWS)).read_bytes()
+    length = passes and ("--maxlen", "2")
+    assert rows_of(padmask("pad", *length, stdin=data)) == PADDED
+
+
+def test_an_empty_stdin_is_no_rows(padmask: Run, passes: tuple[str, ...]) -> None:
+    assert rows_of(padmask("pad", "-", *passes)) == []
+
+
+def test_stdout_takes_an_arrow_stream(padmask: Run) -> None:
+    result = padmask("pad", "--output-format", "arrow", stdin=LINES)
+    assert result.returncode == 0
+    data = result.stdout.encode("utf-8", "surrogateescape")
+    assert pa.ipc.open_stream(data).read_all().to_pylist() == PADDED
+
+
+@pytest.mark.parametrize("path", ["/dev/stdout", "/dev/fd/1"])
+def test_stdout_has_other_names(padmask: Run, good: str, path: str) -> None:
+    assert rows_of(padmask("pad", good, "-o", path)) == PADDED
+
+
+def test_a_closed_stdin_is_no_input(refuses: Run, padmask: Run) -> None:
+    refuses("pad", "-o", "out.jsonl", says=["stdin is closed"], by=padmask, redirect="<&-")
+
+
+def test_a_closed_stdin_is_nothing_to_a_file(padmask: Run, good: str) -> None:
+    assert rows_of(padmask("pad", good, redirect="<&-")) == PADDED
+
+
+def test_a_closed_stdout_takes_no_rows(refuses: Run, padmask: Run, good: str) -> None:
+    refuses("pad", good, says=["stdout is closed"], by=padmask, redirect=">&-")
+
+
+def test_a_closed_stdout_is_nothing_to_a_file(padmask: Run, tmp_path: Path, good: str) -> None:
+    result = padmask("pad", good, "-o", "out.jsonl", "--quiet", redirect=">&-")
+    assert (result.returncode, result.stderr) == (0, "")
+    assert len((tmp_path / "out.jsonl").read_text().splitlines()) == 3
+
+
+def test_a_closed_stderr_changes_no_exit_code(padmask: Run, good: str) -> None:
+    assert padmask("pad", good, "-o", "out.jsonl", redirect="2>&-").returncode == 0
+    assert padmask("pad", "nowhere.jsonl", redirect="2>&-").returncode == 2
+
+
+@pytest.mark.skipif(no_full_device, reason="this system has no /dev/full")
+class TestAFullDevice:
+    def test_as_output_is_named(self, refuses: Run, padmask: Run, good: str) -> None:
+        args = ["pad", good, "-o", "/dev/full", "--output-format", "jsonl"]
+        refuses(*args, says=["/dev/full", "No space left"], by=padmask)
+
+    def test_as_stdout_is_named(self, refuses: Run, padmask: Run, good: str) -> None:
+        refuses("pad", good, says=["stdout", "No space left"], by=padmask, redirect=">/dev/full")
+
+    def test_as_report_is_named(self, padmask: Run, good: str) -> None:
+        result = padmask("pad", good, "-o", "out.jsonl", "--report", "/dev/full")
+        complaint(result, "/dev/full", "No space left")
+
+
+class TestAFullDisk:
+    """A limit on the size of files acts like a disk that is full after some thousand bytes."""
+
+    limit = "ulimit -f 8"
+
+    @pytest.fixture(autouse=True)
+    def _large(self, tmp_path: Path) -> None:
+        (tmp_path / "in.jsonl").write_text(noise())
+
+    @pytest.mark.parametrize(
+        "output",
+        ["out.jsonl", "out.jsonl.gz", "out.jsonl.zst", "out.parquet", "out.arrow", "out.npz"],
+    )
+    def test_takes_no_half_written_output(self, refuses: Run, padmask: Run, output: str) -> None:
+        says = [f"'{output}'", "File too large"]
+        refuses("pad", "in.jsonl", "-o", output, says=says, by=padmask, before=self.limit)
+
+    def test_leaves_the_old_output(self, refuses: Run, padmask: Run, tmp_path: Path) -> None:
+        (tmp_path / "out.jsonl").write_text("worth keeping")
+        args = ["pad", "in.jsonl", "-o", "out.jsonl", "--maxlen", "40"]
+        refuses(*args, says=["'out.jsonl'"], by=padmask, before=self.limit)
+
+    def test_is_named_as_stdout(self, padmask: Run) -> None:
+        result = padmask("pad", "in.jsonl", redirect="> out.txt", before=self.limit)
+        complaint(result, "stdout", "File too large")
+
+    def test_takes_no_half_written_rejects(self, refuses: Run, padmask: Run) -> None:
+        args = ["pad", "in.jsonl", "-o", "out.jsonl", "--maxlen", "2", "--overlong", "drop"]
+        says = ["'rejects.jsonl'", "File too large"]
+        refuses(*args, "--rejects", "rejects.jsonl", says=says, by=padmask, before=self.limit)
+
+    def test_has_no_room_for_what_comes_from_stdin(self, refuses: Run, padmask: Run) -> None:
+        # The length must be found, so the pipe is copied to be read again.
+        says = ["stdin", "File too large"]
+        refuses("pad", "-", "-o", "out.jsonl", says=says, by=padmask, before=self.limit, stdin=noise())
+
+
+@pytest.fixture
+def endless() -> Iterator[subprocess.Popen[bytes]]:
+    """Good lines without an end."""
+    with subprocess.Popen(["yes", GOOD], stdout=subprocess.PIPE) as process:
+        yield process
+        process.terminate()
+
+
+def test_a_reader_may_leave_early(command: list[str], endless: subprocess.Popen[bytes]) -> None:
+    with subprocess.Popen(
+        [*command, "pad", "-", "--maxlen", "4"],
+        stdin=endless.stdout,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    ) as process:
+        head = subprocess.run(
+            ["head", "-1"], stdin=process.stdout, capture_output=True, text=True, check=True
+        )
+        process.stdout.close()
+        assert process.wait(timeout=10) == 0
+        assert process.stderr.read() == b""
+    assert json.loads(head.stdout)["input_ids"] == [1, 2, 3, 0]
+
+
+def test_a_limit_ends_an_endless_pipe(
+    command: list[str], tmp_path: Path, endless: subprocess.Popen[bytes], passes: tuple[str, ...]
+) -> None:
+    # Whoever copies all of the pipe soon has no more room for it.
+    little_room = ["sh", "-c", 'ulimit -f 50000; exec "$@"', "sh", *command]
+    done = subprocess.run(
+        [*little_room, "pad", "-", "--limit", "2", *passes],
+        stdin=endless.stdout,
+        capture_output=True,
+        timeout=20,
+        check=False,
+        cwd=tmp_path,
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.count(b"\n") == 2
+
+
+def test_an_error_ends_an_endless_pipe(command: list[str]) -> None:
+    with subprocess.Popen(["yes", '{"input_ids": null}'], stdout=subprocess.PIPE) as lines:
+        done = subprocess.run(
+            [*command, "pad", "-", "--maxlen", "1"],
+            stdin=lines.stdout,
+            capture_output=True,
+            text=True,
+            timeout=10,
+            check=False,
+        )
+        lines.terminate()
+    complaint(done, "stdin, line 1")
+
+
+STOPS = [
+    pytest.param(
+        signal.SIGINT,
+        {130},
+        id="Ctrl-C",
+        marks=pytest.mark.skipif(ctrl_c_ignored, reason="Ctrl-C is ignored here, and children inherit that"),
+    ),
+    pytest.param(signal.SIGTERM, {143}, id="kill"),
+    pytest.param(signal.SIGHUP, {129, -signal.SIGHUP}, id="a closed terminal"),
+]
+
+
+@pytest.mark.parametrize(("stop", "codes"), STOPS)
+def test_a_stopped_run_leaves_nothing(
+    command: list[str], tmp_path: Path, passes: tuple[str, ...], stop: signal.Signals, codes: set[int]
+) -> None:
+    with subprocess.Popen(
+        [*command, "pad", "-", "-o", "out.jsonl", *passes],
+        stdin=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        cwd=tmp_path,
+    ) as process:
+        # A pipe holds far less than this: once it is written, padmask is in the midst of its work,
+        # and soon waits for more.
+        process.stdin.write(f"{GOOD}\n".encode() * 100_000)
+        process.stdin.flush()
+        time.sleep(0.3)
+        began = time.monotonic()
+        process.send_signal(stop)
+        code = process.wait(timeout=10)
+        said = process.stderr.read().decode()
+    assert code in codes
+    assert time.monotonic() - began < 5
+    assert "Traceback" not in said
+    assert len(said.splitlines()) <= 3
+    assert os.listdir(tmp_path) == []

@@ -1,0 +1,1635 @@
+"""`padmask pad`, an option at a time: each row of the option table works as the table says.
+
+Every test starts in an empty folder of its own, so that paths read as a user would type
+them. Real processes where standard input, pipes or a terminal matter, else in process.
+"""
+
+from __future__ import annotations
+
+import gzip
+import io
+import json
+import os
+import pty
+import re
+import subprocess
+import sys
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from padmask.cli import run
+
+ROWS = [{"input_ids": [7, 8, 9], "id": "a"}, {"input_ids": [5], "id": "b"}]
+JSONL = b'{"input_ids":[7,8,9],"id":"a"}\n{"input_ids":[5],"id":"b"}\n'
+
+LABELLED = [
+    {"input_ids": [7, 8, 9], "labels": [1, -100, 2]},
+    {"input_ids": [5], "labels": [3]},
+]
+
+
+@dataclass(frozen=True)
+class Ran:
+    """What a run of `padmask pad` left behind."""
+
+    code: int
+    out: bytes
+    err: str
+
+    @property
+    def rows(self) -> list[dict[str, Any]]:
+        """The rows on stdout, which is JSON Lines."""
+        return [json.loads(line) for line in self.out.splitlines()]
+
+    def column(self, name: str) -> list[Any]:
+        return [row[name] for row in self.rows]
+
+
+Pad = Callable[..., Ran]
+
+
+@pytest.fixture(autouse=True)
+def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+@pytest.fixture
+def pad(capfdbinary: pytest.CaptureFixture[bytes]) -> Pad:
+    """Run `padmask pad` in this process."""
+
+    def run_here(*args: object) -> Ran:
+        code = run(["pad", *map(str, args)])
+        out, err = capfdbinary.readouterr()
+        return Ran(code, out, err.decode())
+
+    return run_here
+
+
+def process(*args: object, stdin: bytes = b"", env: Mapping[str, str] | None = None) -> Ran:
+    """Run `padmask pad` in a process of its own, with these bytes on standard input."""
+    command = [sys.executable, "-m", "padmask", "pad", *map(str, args)]
+    done = subprocess.run(command, input=stdin, capture_output=True, env=env, check=False, timeout=60)
+    return Ran(done.returncode, done.stdout, done.stderr.decode())
+
+
+def on_terminal(*args: object, streams: Sequence[str]) -> tuple[int, str]:
+    """Run `padmask pad` with some of its streams on a terminal; return its code and what that shows."""
+    terminal, side = pty.openpty()
+    wired: dict[str, Any] = dict.fromkeys(("stdin", "stdout", "stderr"), subprocess.DEVNULL)
+    wired |= dict.fromkeys(streams, side)
+    command = [sys.executable, "-m", "padmask", "pad", *map(str, args)]
+    env = {name: text for name, text in os.environ.items() if name not in ("NO_COLOR", "FORCE_COLOR")}
+    with subprocess.Popen(command, env=env | {"TERM": "xterm-256color", "COLUMNS": "120"}, **wired) as child:
+        os.close(side)
+        shown = b"".join(iter(lambda: _read(terminal), b""))
+        os.close(terminal)
+    return child.returncode, shown.decode()
+
+
+def _read(terminal: int) -> bytes:
+    try:
+        return os.read(terminal, 1 << 16)
+    except OSError:  # Linux says so where the other side is closed
+        return b""
+
+
+def write(path: str, rows: Sequence[Mapping[str, Any]] | pa.Table) -> str:
+    """Write rows as the path's suffix says."""
+    Path(path).parent.mkdir(parents=True, exist_ok=True)
+    if path.endswith((".jsonl", ".ndjson", ".json")):
+        records = rows.to_pylist() if isinstance(rows, pa.Table) else rows
+        Path(path).write_text("".join(json.dumps(row) + "\n" for row in records))
+        return path
+    table = rows if isinstance(rows, pa.Table) else pa.Table.from_pylist(list(rows))
+    if path.endswith((".parquet", ".pq")):
+        pq.write_table(table, path)
+    else:
+        with pa.OSFile(path, "wb") as sink, pa.ipc.new_file(sink, table.schema) as writer:
+            writer.write_table(table)
+    return path
+
+
+def read(path: str) -> list[dict[str, Any]]:
+    """Read a file's rows as its suffix says."""
+    rows: list[dict[str, Any]]
+    if path.endswith(".parquet"):
+        rows = pq.read_table(path).to_pylist()
+    elif path.endswith(".arrow"):
+        with pa.OSFile(path) as source:
+            rows = pa.ipc.open_file(source).read_all().to_pylist()
+    else:
+        rows = [json.loads(line) for line in Path(path).read_bytes().splitlines()]
+    return rows
+
+
+def read_npz(path: str) -> dict[str, np.ndarray[Any, Any]]:
+    with np.load(path, allow_pickle=False) as archive:
+        return dict(archive)
+
+
+def stream_of(table: pa.Table) -> bytes:
+    sink = pa.BufferOutputStream()
+    with pa.ipc.new_stream(sink, table.schema) as writer:
+        writer.write_table(table)
+    return sink.getvalue().to_pybytes()
+
+
+def zstd(data: bytes) -> bytes:
+    sink = pa.BufferOutputStream()
+    with pa.CompressedOutputStream(sink, "zstd") as out:
+        out.write(data)
+    return sink.getvalue().to_pybytes()
+
+
+def unzstd(data: bytes) -> bytes:
+    with pa.CompressedInputStream(pa.BufferReader(data), "zstd") as stream:
+        whole: bytes = stream.read()
+    return whole
+
+
+def assert_refused(ran: Ran, *said: str) -> None:
+    """Exit 2, nothing on stdout, and a sentence that holds these words."""
+    assert ran.code == 2
+    assert ran.out == b""
+    assert "Error: " in ran.err
+    assert "Traceback" not in ran.err
+    for words in said:
+        assert words in ran.err
+
+
+# INPUT...
+
+
+def test_a_file_is_read_and_every_row_gets_its_mask(pad: Pad) -> None:
+    ran = pad(write("in.jsonl", ROWS))
+
+    assert ran.code == 0
+    assert ran.rows == [
+        {"input_ids": [7, 8, 9], "id": "a", "mask": [True, True, True]},
+        {"input_ids": [5, 0, 0], "id": "b", "mask": [True, False, False]},
+    ]
+
+
+@pytest.mark.parametrize("inputs", [(), ("-",)], ids=["nothing", "dash"])
+def test_stdin_is_read(inputs: tuple[str, ...]) -> None:
+    ran = process(*inputs, stdin=JSONL)
+
+    assert ran.code == 0
+    assert ran.column("input_ids") == [[7, 8, 9], [5, 0, 0]]
+
+
+def test_nothing_on_a_terminal_shows_the_help() -> None:
+    _, shown = on_terminal(streams=("stdin", "stderr", "stdout"))
+
+    assert "Usage: padmask pad [OPTIONS] [INPUT]..." in shown
+    assert "--maxlen" in shown
+
+
+def test_several_inputs_are_one_dataset_in_the_order_given(pad: Pad) -> None:
+    write("b.jsonl", [{"input_ids": [1]}])
+    write("a.jsonl", [{"input_ids": [2, 2, 2]}, {"input_ids": [3]}])
+    write("c.jsonl", [{"input_ids": [4, 4]}])
+
+    ran = pad("b.jsonl", "a.jsonl", "c.jsonl")
+
+    assert ran.column("input_ids") == [[1, 0, 0], [2, 2, 2], [3, 0, 0], [4, 4, 0]]
+
+
+def test_stdin_may_stand_among_files() -> None:
+    write("first.jsonl", [{"input_ids": [1]}])
+    write("last.jsonl", [{"input_ids": [4]}])
+
+    ran = process("first.jsonl", "-", "last.jsonl", stdin=b'{"input_ids":[2]}\n{"input_ids":[3]}\n')
+
+    assert ran.column("input_ids") == [[1], [2], [3], [4]]
+
+
+def test_stdin_twice_is_refused(pad: Pad) -> None:
+    assert_refused(pad("-", "-"), "once")
+
+
+def test_files_without_a_column_that_others_have_give_nulls(pad: Pad) -> None:
+    write("a.parquet", [{"input_ids": [1]}])
+    write("b.parquet", [{"input_ids": [2], "id": "x"}])
+
+    assert pad("a.parquet", "b.parquet").column("id") == [None, "x"]
+
+
+def test_files_of_two_formats_are_refused_by_name(pad: Pad) -> None:
+    write("a.parquet", ROWS)
+    write("b.jsonl", ROWS)
+
+    assert_refused(pad("a.parquet", "b.jsonl"), "a.parquet is parquet", "b.jsonl is jsonl")
+
+
+def test_a_folder_means_the_data_files_in_it_in_order_of_name(pad: Pad) -> None:
+    write("data/b.jsonl", [{"input_ids": [2]}])
+    write("data/a.jsonl", [{"input_ids": [1]}])
+    write("data/deeper/c.jsonl", [{"input_ids": [3]}])
+    Path("data/README.md").write_text("not data")
+
+    ran = pad("data")
+
+    assert sorted(ran.column("input_ids")) == [[1], [2], [3]]
+    assert ran.column("input_ids").index([1]) < ran.column("input_ids").index([2])
+
+
+def test_in_a_folder_names_with_a_dot_or_underscore_are_skipped(pad: Pad) -> None:
+    write("data/a.jsonl", [{"input_ids": [1]}])
+    for hidden in (".a.jsonl", "_a.jsonl", ".git/a.jsonl", "_temporary/a.jsonl"):
+        write(f"data/{hidden}", [{"input_ids": [99]}])
+
+    assert pad("data").column("input_ids") == [[1]]
+
+
+def test_a_hidden_file_given_by_name_is_read(pad: Pad) -> None:
+    assert pad(write("_shard.jsonl", [{"input_ids": [1]}])).column("input_ids") == [[1]]
+
+
+def test_a_folder_without_data_is_refused(pad: Pad) -> None:
+    Path("empty").mkdir()
+
+    assert_refused(pad("empty"), "empty")
+
+
+def test_a_file_that_is_not_there_is_refused_by_name(pad: Pad) -> None:
+    assert_refused(pad("nowhere.jsonl"), "nowhere.jsonl")
+
+
+def test_a_named_pipe_is_read_even_where_the_length_must_be_found() -> None:
+    os.mkfifo("pipe")
+    with subprocess.Popen(["sh", "-c", "cat > pipe"], stdin=subprocess.PIPE) as cat:
+        assert cat.stdin is not None
+        cat.stdin.write(JSONL)
+        cat.stdin.close()
+        ran = process("pipe")
+
+    assert ran.column("mask") == [[True, True, True], [True, False, False]]
+
+
+# -o, --output; --input-format, --output-format
+
+
+@pytest.mark.parametrize("suffix", ["jsonl", "parquet", "arrow"])
+def test_the_suffix_of_the_output_chooses_its_format(pad: Pad, suffix: str) -> None:
+    ran = pad(write("in.jsonl", ROWS), "-o", f"out.{suffix}")
+
+    assert (ran.code, ran.out) == (0, b"")
+    assert [row["input_ids"] for row in read(f"out.{suffix}")] == [[7, 8, 9], [5, 0, 0]]
+    assert [row["id"] for row in read(f"out.{suffix}")] == ["a", "b"]
+
+
+def test_a_dash_as_output_is_stdout_and_json_lines(pad: Pad) -> None:
+    write("in.parquet", ROWS)
+
+    assert pad("in.parquet", "-o", "-").rows == pad("in.parquet").rows
+    assert pad("in.parquet").rows[1] == {"input_ids": [5, 0, 0], "id": "b", "mask": [True, False, False]}
+
+
+def test_the_output_may_be_the_input(pad: Pad) -> None:
+    write("data.jsonl", ROWS)
+
+    assert pad("data.jsonl", "-o", "data.jsonl").code == 0
+    assert [row["input_ids"] for row in read("data.jsonl")] == [[7, 8, 9], [5, 0, 0]]
+
+
+def test_output_format_names_what_no_suffix_does(pad: Pad) -> None:
+    write("in.jsonl", ROWS)
+
+    assert pad("in.jsonl", "-o", "out", "--output-format", "parquet").code == 0
+    assert pq.read_table("out").num_rows == 2
+    assert_refused(pad("in.jsonl", "-o", "nameless"), "--output-format")
+
+
+@pytest.mark.parametrize("suffix", ["jsonl", "ndjson", "json", "parquet", "pq", "arrow", "feather", "ipc"])
+def test_the_suffix_of_the_input_chooses_its_format(pad: Pad, suffix: str) -> None:
+    assert pad(write(f"in.{suffix}", ROWS)).column("input_ids") == [[7, 8, 9], [5, 0, 0]]
+
+
+@pytest.mark.parametrize("format_", ["jsonl", "parquet", "arrow"])
+def test_input_format_wins_over_a_suffix_that_says_otherwise(pad: Pad, format_: str) -> None:
+    os.replace(write(f"in.{format_}", ROWS), "in.txt" if format_ == "jsonl" else "in.json")
+
+    ran = pad("in.txt" if format_ == "jsonl" else "in.json", "--input-format", format_)
+
+    assert ran.column("input_ids") == [[7, 8, 9], [5, 0, 0]]
+
+
+def _as_bytes(form: str) -> bytes:
+    table = pa.Table.from_pylist(ROWS)
+    if form == "arrow-stream":
+        return stream_of(table)
+    if form in ("parquet", "arrow"):
+        return Path(write(f"whole.{form}", table)).read_bytes()
+    return {"jsonl": JSONL, "gzip": gzip.compress(JSONL), "zstd": zstd(JSONL)}[form]
+
+
+FORMS = ["jsonl", "gzip", "zstd", "parquet", "arrow", "arrow-stream"]
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_the_first_bytes_tell_the_format_of_a_file_without_a_suffix(pad: Pad, form: str) -> None:
+    Path("nameless").write_bytes(_as_bytes(form))
+
+    assert pad("nameless").column("input_ids") == [[7, 8, 9], [5, 0, 0]]
+
+
+@pytest.mark.parametrize("form", FORMS)
+@pytest.mark.parametrize("maxlen", ["3", "longest"])
+def test_the_first_bytes_tell_the_format_of_stdin(form: str, maxlen: str) -> None:
+    ran = process("--maxlen", maxlen, stdin=_as_bytes(form))
+
+    assert ran.column("input_ids") == [[7, 8, 9], [5, 0, 0]]
+    assert ran.column("id") == ["a", "b"]
+
+
+def test_arrow_on_stdout_is_a_stream() -> None:
+    ran = process("--output-format", "arrow", stdin=JSONL)
+
+    assert pa.ipc.open_stream(ran.out).read_all()["input_ids"].to_pylist() == [[7, 8, 9], [5, 0, 0]]
+
+
+def test_parquet_on_stdout_is_a_whole_file() -> None:
+    ran = process("--output-format", "parquet", stdin=JSONL)
+
+    assert pq.read_table(io.BytesIO(ran.out))["mask"].to_pylist()[1] == [True, False, False]
+
+
+def test_npz_on_stdout_is_a_whole_archive() -> None:
+    ran = process("--output-format", "npz", stdin=JSONL)
+
+    with np.load(io.BytesIO(ran.out)) as archive:
+        assert archive["input_ids"].tolist() == [[7, 8, 9], [5, 0, 0]]
+
+
+def test_npz_holds_the_padded_columns_the_mask_and_the_lengths(pad: Pad) -> None:
+    pad(write("in.jsonl", LABELLED), "-c", "input_ids", "-c", "labels=-100", "-o", "out.npz")
+
+    arrays = read_npz("out.npz")
+
+    assert {name: array.tolist() for name, array in arrays.items()} == {
+        "input_ids": [[7, 8, 9], [5, 0, 0]],
+        "labels": [[1, -100, 2], [3, -100, -100]],
+        "mask": [[True, True, True], [True, False, False]],
+        "length": [3, 1],
+    }
+    assert (arrays["input_ids"].dtype, arrays["mask"].dtype) == (np.int32, np.bool_)
+
+
+def test_npz_keeps_the_mask_under_its_column_name(pad: Pad) -> None:
+    pad(write("in.jsonl", ROWS), "--mask-column", "attention_mask", "--mask-dtype", "int64", "-o", "out.npz")
+
+    assert read_npz("out.npz")["attention_mask"].tolist() == [[1, 1, 1], [1, 0, 0]]
+    assert read_npz("out.npz")["attention_mask"].dtype == np.int64
+
+
+@pytest.mark.parametrize(
+    "options", [(), ("--no-mask",), ("--length-column", "kept")], ids=["plain", "no-mask", "named"]
+)
+def test_npz_always_has_length(pad: Pad, options: tuple[str, ...]) -> None:
+    pad(write("in.jsonl", ROWS), "-o", "out.npz", *options)
+
+    assert read_npz("out.npz")["length"].tolist() == [3, 1]
+
+
+def test_npz_warns_about_fields_that_are_left_out(pad: Pad) -> None:
+    ran = pad(write("in.jsonl", ROWS), "-o", "out.npz")
+
+    assert "id" not in read_npz("out.npz")
+    assert "warning" in ran.err
+    assert "'id'" in ran.err
+
+
+def test_npz_never_writes_lengths_over_a_column_to_pad(pad: Pad) -> None:
+    """A column named `length` is refused or kept, but not replaced in silence."""
+    ran = pad(write("in.jsonl", [{"length": [7, 8]}, {"length": [9]}]), "-c", "length", "-o", "out.npz")
+
+    assert ran.code == 2 or read_npz("out.npz")["length"].tolist() == [[7, 8], [9, 0]]
+
+
+def test_npz_says_so_where_its_lengths_take_the_place_of_a_field(pad: Pad) -> None:
+    ran = pad(write("in.jsonl", [{"input_ids": [7, 8], "length": 12.5}]), "-o", "out.npz")
+
+    assert "'length'" in ran.err
+
+
+def test_npz_of_strings_needs_no_pickle(pad: Pad) -> None:
+    pad(write("in.jsonl", [{"tokens": ["a", "longer"]}, {"tokens": ["é"]}]), "-o", "out.npz")
+
+    assert read_npz("out.npz")["tokens"].tolist() == [["a", "longer"], ["é", ""]]
+
+
+@pytest.mark.parametrize("maxlen", ["0", "2"])
+@pytest.mark.parametrize("rows", [[], ROWS], ids=["no rows", "rows"])
+def test_npz_has_its_shapes_even_where_there_is_nothing(pad: Pad, maxlen: str, rows: Any) -> None:
+    schema = pa.schema([("input_ids", pa.list_(pa.int64())), ("id", pa.string())])
+    write("in.parquet", pa.Table.from_pylist(rows, schema=schema))
+
+    assert pad("in.parquet", "--maxlen", maxlen, "-o", "out.npz").code == 0
+    assert read_npz("out.npz")["input_ids"].shape == (len(rows), int(maxlen))
+    assert read_npz("out.npz")["mask"].shape == (len(rows), int(maxlen))
+    assert read_npz("out.npz")["input_ids"].dtype == np.int32
+
+
+def test_npz_is_no_input(pad: Pad) -> None:
+    np.savez("in.npz", input_ids=np.zeros((1, 2)))
+
+    assert_refused(pad("in.npz"), "npz")
+
+
+@pytest.mark.parametrize(("suffix", "pack"), [(".gz", gzip.compress), (".zst", zstd)], ids=["gz", "zst"])
+def test_compressed_json_lines_are_read(pad: Pad, suffix: str, pack: Callable[[bytes], bytes]) -> None:
+    Path(f"in.jsonl{suffix}").write_bytes(pack(JSONL))
+
+    assert pad(f"in.jsonl{suffix}").column("input_ids") == [[7, 8, 9], [5, 0, 0]]
+
+
+@pytest.mark.parametrize(("suffix", "pack"), [(".gz", gzip.compress), (".zst", zstd)], ids=["gz", "zst"])
+def test_joined_compressed_files_are_read_to_the_end(
+    pad: Pad, suffix: str, pack: Callable[[bytes], bytes]
+) -> None:
+    first, second = JSONL.splitlines(keepends=True)
+    Path(f"in.jsonl{suffix}").write_bytes(pack(first) + pack(second))
+
+    assert pad(f"in.jsonl{suffix}").column("id") == ["a", "b"]
+
+
+@pytest.mark.parametrize(("suffix", "pack"), [(".gz", gzip.compress), (".zst", zstd)], ids=["gz", "zst"])
+def test_compressed_files_that_are_cut_off_are_refused(
+    pad: Pad, suffix: str, pack: Callable[[bytes], bytes]
+) -> None:
+    Path(f"in.jsonl{suffix}").write_bytes(pack(JSONL * 50)[:-9])
+
+    assert_refused(pad(f"in.jsonl{suffix}", "-o", "out.jsonl"), f"in.jsonl{suffix}")
+    assert not Path("out.jsonl").exists()
+
+
+@pytest.mark.parametrize("name", ["out.jsonl.gz", "out.gz", "out.jsonl.zst", "out.zst", "out.jsonl.GZ"])
+def test_json_lines_are_written_compressed_where_the_suffix_says_so(pad: Pad, name: str) -> None:
+    plain = pad(write("in.jsonl", ROWS)).out
+
+    assert pad("in.jsonl", "-o", name).code == 0
+
+    unpack = gzip.decompress if name.lower().endswith(".gz") else unzstd
+    assert unpack(Path(name).read_bytes()) == plain
+
+
+def test_what_was_written_compressed_is_read_again(pad: Pad) -> None:
+    write("in.jsonl", ROWS)
+    pad("in.jsonl", "-o", "packed.jsonl.gz", "--maxlen", "4")
+
+    assert pad("packed.jsonl.gz", "--overwrite-mask").column("input_ids") == [[7, 8, 9, 0], [5, 0, 0, 0]]
+
+
+# -c, --column
+
+
+def test_several_columns_are_cut_at_the_same_places_with_their_own_values(pad: Pad) -> None:
+    ran = pad(
+        write("in.jsonl", LABELLED),
+        *("-c", "input_ids", "-c", "labels=-100", "--maxlen", "2", "--truncating", "pre"),
+    )
+
+    assert ran.rows == [
+        {"input_ids": [8, 9], "labels": [-100, 2], "mask": [True, True]},
+        {"input_ids": [5, 0], "labels": [3, -100], "mask": [True, False]},
+    ]
+
+
+def test_a_column_says_its_dtype_and_value(pad: Pad) -> None:
+    pad(
+        write("in.jsonl", LABELLED),
+        *("-c", "input_ids:int64", "-c", "labels:int16=-100", "-o", "out.parquet"),
+    )
+
+    table = pq.read_table("out.parquet")
+    assert table.schema.field("input_ids").type.value_type == pa.int64()
+    assert table.schema.field("labels").type.value_type == pa.int16()
+    assert table["labels"].to_pylist()[1] == [3, -100, -100]
+
+
+@pytest.mark.parametrize("format_", ["jsonl", "parquet"])
+@pytest.mark.parametrize("whole", ["labels=-100", "labels:int64", "labels:int64=-100", "a:b=c=d"])
+def test_a_column_of_exactly_that_whole_name_wins(pad: Pad, format_: str, whole: str) -> None:
+    write(f"in.{format_}", [{"labels": [1, 2], whole: [7]}, {"labels": [3], whole: [8, 9]}])
+
+    ran = pad(f"in.{format_}", "-c", whole, "--no-mask")
+
+    assert ran.column(whole) == [[7, 0], [8, 9]]
+    assert ran.column("labels") == [[1, 2], [3]]
+
+
+def test_a_name_with_punctuation_takes_a_dtype_and_value_too(pad: Pad) -> None:
+    ran = pad(write("in.jsonl", [{"a=b": [1]}, {"a=b": [2, 3]}]), "-c", "a=b:int64=-1")
+
+    assert ran.column("a=b") == [[1, -1], [2, 3]]
+
+
+@pytest.mark.parametrize(
+    ("row", "padded"),
+    [
+        ({"tokens": ["a"], "input_ids": [1], "x": [2]}, "input_ids"),
+        ({"x": [2], "tokens": ["a"]}, "tokens"),
+        ({"id": 3, "x": [2], "flags": [True]}, "x"),
+    ],
+    ids=["input_ids", "tokens", "the only list column"],
+)
+@pytest.mark.parametrize("format_", ["jsonl", "parquet"])
+def test_the_column_to_pad_is_found(pad: Pad, format_: str, row: dict[str, Any], padded: str) -> None:
+    ran = pad(write(f"in.{format_}", [row]), "--maxlen", "2")
+
+    assert {name for name, value in ran.rows[0].items() if isinstance(value, list) and len(value) == 2} == {
+        padded,
+        "mask",
+    }
+
+
+@pytest.mark.parametrize("format_", ["jsonl", "parquet"])
+def test_several_candidates_are_an_error_that_lists_them(pad: Pad, format_: str) -> None:
+    write(f"in.{format_}", [{"left": [1], "id": 5, "right": [2, 3]}])
+
+    ran = pad(f"in.{format_}")
+
+    assert_refused(ran, "'left'", "'right'", "-c")
+    assert "'id'" not in ran.err
+
+
+def test_no_list_column_is_an_error_that_lists_what_there_is(pad: Pad) -> None:
+    assert_refused(pad(write("in.jsonl", [{"text": "hello", "id": 5}])), "'text'", "'id'")
+
+
+def test_a_misspelt_column_is_refused_with_the_nearest_name(pad: Pad) -> None:
+    assert_refused(pad(write("in.jsonl", ROWS), "-c", "input_id"), "'input_id'", "Did you mean 'input_ids'?")
+
+
+def test_columns_that_disagree_in_length_are_refused_by_name_and_row(pad: Pad) -> None:
+    write("in.jsonl", [*LABELLED, {"input_ids": [1, 2], "labels": [1]}])
+
+    assert_refused(pad("in.jsonl", "-c", "input_ids", "-c", "labels"), "line 3", "'labels'", "'input_ids'")
+
+
+def test_a_column_asked_for_twice_is_refused(pad: Pad) -> None:
+    assert_refused(pad(write("in.jsonl", LABELLED), "-c", "labels", "-c", "labels=-100"), "'labels'")
+
+
+def test_an_unknown_dtype_is_refused_with_the_known_ones(pad: Pad) -> None:
+    assert_refused(pad(write("in.jsonl", ROWS), "-c", "input_ids:int128"), "int128", "int64")
+
+
+@pytest.mark.parametrize("format_", ["jsonl", "parquet", "arrow"])
+def test_columns_of_the_same_lengths_are_named_with_the_flag_that_would_pad_them(
+    pad: Pad, format_: str
+) -> None:
+    """In the summary and in the report; the flag is one that works."""
+    write(f"in.{format_}", [row | {"other": [1, 2], "id": 0} for row in LABELLED])
+
+    ran = pad(f"in.{format_}", "--report", "report.json")
+
+    unpadded = json.loads(Path("report.json").read_text())["unpadded"]
+    assert list(unpadded) == ["labels"]
+    assert unpadded["labels"] in ran.err
+    assert ran.column("labels") == [[1, -100, 2], [3]]
+    again = pad(f"in.{format_}", *unpadded["labels"].split())
+    assert again.column("input_ids") == [[7, 8, 9], [5, 0, 0]]
+    assert again.column("labels") == [[1, -100, 2], [3, -100, -100]]
+
+
+def test_columns_of_other_lengths_are_not_mentioned(pad: Pad) -> None:
+    ran = pad(write("in.jsonl", [{"input_ids": [1, 2], "bbox": [1, 2, 3, 4]}]))
+
+    assert "bbox" not in ran.err
+
+
+# --maxlen, --pad-to-multiple-of
+
+LENGTHS = [1] * 90 + [5] * 5 + [9] * 4 + [20]
+
+
+@pytest.mark.parametrize(
+    ("asked", "maxlen"),
+    [("4", 4), ("0", 0), ("longest", 20), ("p90", 1), ("p95", 5), ("p95.1", 9), ("p99", 9), ("p100", 20)],
+)
+@pytest.mark.parametrize("format_", ["jsonl", "parquet"])
+def test_maxlen_is_given_longest_or_a_percentile_by_nearest_rank(
+    pad: Pad, format_: str, asked: str, maxlen: int
+) -> None:
+    write(f"in.{format_}", [{"input_ids": [7] * length} for length in LENGTHS])
+
+    ran = pad(f"in.{format_}", "--maxlen", asked)
+
+    assert {len(ids) for ids in ran.column("input_ids")} == {maxlen}
+    assert {len(mask) for mask in ran.column("mask")} == {maxlen}
+    assert [sum(mask) for mask in ran.column("mask")] == [min(length, maxlen) for length in LENGTHS]
+
+
+def test_longest_is_the_default(pad: Pad) -> None:
+    write("in.jsonl", ROWS)
+
+    assert pad("in.jsonl").out == pad("in.jsonl", "--maxlen", "longest").out
+
+
+def test_a_length_is_found_over_all_inputs(pad: Pad) -> None:
+    write("a.jsonl", [{"input_ids": [1]}])
+    write("b.jsonl", [{"input_ids": [1] * 6}])
+
+    assert pad("a.jsonl", "b.jsonl").column("input_ids")[0] == [1, 0, 0, 0, 0, 0]
+
+
+@pytest.mark.parametrize("asked", ["-1", "4.5", "p0", "p101", "p", "95p", "1_000", "long", ""])
+def test_a_maxlen_that_is_none_is_refused(pad: Pad, asked: str) -> None:
+    assert_refused(pad(write("in.jsonl", ROWS), f"--maxlen={asked}"))
+
+
+@pytest.mark.parametrize(
+    ("maxlen", "places"), [("longest", 24), ("p95", 8), ("p99", 16)], ids=["longest", "p95", "p99"]
+)
+def test_a_found_length_is_rounded_up_to_a_multiple(pad: Pad, maxlen: str, places: int) -> None:
+    write("in.jsonl", [{"input_ids": [7] * length} for length in LENGTHS])
+
+    ran = pad("in.jsonl", "--maxlen", maxlen, "--pad-to-multiple-of", "8")
+
+    assert {len(ids) for ids in ran.column("input_ids")} == {places}
+
+
+def test_a_found_length_that_is_a_multiple_already_stays(pad: Pad) -> None:
+    ran = pad(write("in.jsonl", [{"input_ids": [1] * 8}]), "--pad-to-multiple-of", "4")
+
+    assert ran.column("input_ids") == [[1] * 8]
+
+
+def test_a_given_length_that_is_no_multiple_is_refused(pad: Pad) -> None:
+    write("in.jsonl", ROWS)
+
+    assert_refused(pad("in.jsonl", "--maxlen", "10", "--pad-to-multiple-of", "8"), "10", "8")
+    assert len(pad("in.jsonl", "--maxlen", "16", "--pad-to-multiple-of", "8").column("mask")[0]) == 16
+
+
+# --padding, --truncating
+
+
+@pytest.mark.parametrize(
+    ("padding", "truncating", "ids", "masks"),
+    [
+        ("post", "post", [[7, 8], [5, 0]], [[True, True], [True, False]]),
+        ("post", "pre", [[8, 9], [5, 0]], [[True, True], [True, False]]),
+        ("pre", "post", [[7, 8], [0, 5]], [[True, True], [False, True]]),
+        ("pre", "pre", [[8, 9], [0, 5]], [[True, True], [False, True]]),
+    ],
+)
+def test_padding_and_truncating_choose_their_sides(
+    pad: Pad, padding: str, truncating: str, ids: list[Any], masks: list[Any]
+) -> None:
+    ran = pad(write("in.jsonl", ROWS), "--maxlen", "2", "--padding", padding, "--truncating", truncating)
+
+    assert ran.column("input_ids") == ids
+    assert ran.column("mask") == masks
+
+
+def test_padding_and_truncating_are_post_by_default(pad: Pad) -> None:
+    assert pad(write("in.jsonl", ROWS), "--maxlen", "2").column("input_ids") == [[7, 8], [5, 0]]
+
+
+def test_padding_pre_says_once_that_cudnn_needs_post(pad: Pad) -> None:
+    write("in.jsonl", ROWS)
+
+    assert pad("in.jsonl", "--padding", "pre").err.count("cuDNN") == 1
+    assert "cuDNN" not in pad("in.jsonl").err
+
+
+def test_a_real_token_may_equal_the_pad_value(pad: Pad) -> None:
+    ran = pad(write("in.jsonl", [{"input_ids": [0, 5, 0]}, {"input_ids": [0]}]))
+
+    assert ran.column("mask") == [[True, True, True], [True, False, False]]
+
+
+# --value, --dtype
+
+
+def test_value_holds_for_columns_without_their_own(pad: Pad) -> None:
+    ran = pad(write("in.jsonl", LABELLED), "-c", "input_ids", "-c", "labels=-100", "--value", "-1")
+
+    assert ran.column("input_ids")[1] == [5, -1, -1]
+    assert ran.column("labels")[1] == [3, -100, -100]
+
+
+@pytest.mark.parametrize(
+    ("options", "padding"),
+    [((), ""), (("--value", "[PAD]"), "[PAD]"), (("-c", "tokens=<pad>"), "<pad>"), (("-c", "tokens="), "")],
+    ids=["default", "value", "own", "own empty"],
+)
+def test_strings_pad_with_the_empty_string_unless_told_otherwise(
+    pad: Pad, options: tuple[str, ...], padding: str
+) -> None:
+    ran = pad(write("in.jsonl", [{"tokens": ["a", "b"]}, {"tokens": ["c"]}]), *options)
+
+    assert ran.column("tokens") == [["a", "b"], ["c", padding]]
+
+
+@pytest.mark.parametrize(
+    ("dtype", "value"),
+    [
+        ("int32", "2147483648"),
+        ("int16", "40000"),
+        ("uint16", "-1"),
+        ("int32", "0.5"),
+        ("int64", "9223372036854775808"),
+        ("int32", "nan"),
+        ("int32", "<pad>"),
+        ("float32", "1e+40"),
+    ],
+)
+def test_a_pad_value_that_does_not_fit_its_dtype_is_refused(pad: Pad, dtype: str, value: str) -> None:
+    ran = pad(write("in.jsonl", ROWS), "--dtype", dtype, "--value", value, "-o", "out.parquet")
+
+    assert_refused(ran, "input_ids", value)
+    assert not Path("out.parquet").exists()
+
+
+@pytest.mark.parametrize("dtype", ["int32", "int64", "int16", "uint16", "float32", "float64"])
+@pytest.mark.parametrize("suffix", ["parquet", "arrow"])
+def test_dtype_is_what_is_written(pad: Pad, suffix: str, dtype: str) -> None:
+    pad(write("in.jsonl", ROWS), "--dtype", dtype, "-o", f"out.{suffix}")
+
+    if suffix == "parquet":
+        schema = pq.read_schema("out.parquet")
+    else:
+        with pa.OSFile("out.arrow") as source:
+            schema = pa.ipc.open_file(source).schema
+    assert pa.types.is_list(schema.field("input_ids").type)
+    assert schema.field("input_ids").type.value_type == pa.from_numpy_dtype(np.dtype(dtype))
+    assert [row["input_ids"] for row in read(f"out.{suffix}")] == [[7, 8, 9], [5, 0, 0]]
+
+
+@pytest.mark.parametrize("format_", ["jsonl", "parquet"])
+def test_without_dtype_ints_are_int32_floats_float32_and_strings_strings(pad: Pad, format_: str) -> None:
+    row = {"ints": [1, 2], "floats": [0.5, 1.5], "strings": ["a", "b"]}
+    write(f"in.{format_}", [row])
+
+    pad(f"in.{format_}", *("-c", "ints", "-c", "floats", "-c", "strings", "-o", "out.parquet"))
+
+    types = {field.name: field.type for field in pq.read_schema("out.parquet")}
+    assert {name: types[name].value_type for name in row} == {
+        "ints": pa.int32(),
+        "floats": pa.float32(),
+        "strings": pa.string(),
+    }
+
+
+def test_floats_become_float64_where_asked(pad: Pad) -> None:
+    pad(write("in.jsonl", [{"x": [0.1, 0.2]}]), "--dtype", "float64", "-o", "out.npz")
+
+    assert read_npz("out.npz")["x"].tolist() == [[0.1, 0.2]]
+
+
+def test_whole_floats_become_ints_where_asked_and_fractions_never(pad: Pad) -> None:
+    ran = pad(write("in.jsonl", [{"x": [1.0, 2.0]}]), "--dtype", "int32")
+    assert ran.column("x") == [[1, 2]]
+
+    assert_refused(
+        pad(write("in.jsonl", [{"x": [1.0, 2.5]}]), "--dtype", "int32"), "line 1", "'x'", "position 1", "2.5"
+    )
+
+
+@pytest.mark.parametrize("format_", ["jsonl", "parquet"])
+@pytest.mark.parametrize("options", [("--dtype", "float32"), ("-c", "x:float64")], ids=["dtype", "own dtype"])
+def test_a_float_column_may_begin_with_a_whole_number(
+    pad: Pad, format_: str, options: tuple[str, ...]
+) -> None:
+    """JavaScript, jq and PostgreSQL all write the float 0.0 as `0`."""
+    if format_ == "jsonl":
+        Path("in.jsonl").write_text('{"x":[0,0.5]}\n{"x":[1.25]}\n')
+    else:
+        write("in.parquet", [{"x": [0.0, 0.5]}, {"x": [1.25]}])
+
+    ran = pad(f"in.{format_}", *options)
+
+    assert ran.column("x") == [[0.0, 0.5], [1.25, 0.0]]
+
+
+@pytest.mark.parametrize(
+    ("token", "dtype"),
+    [
+        (2**31, "int32"),
+        (-(2**31) - 1, "int32"),
+        (2**15, "int16"),
+        (-1, "uint16"),
+        (2**24 + 1, "float32"),
+        (2**53 + 1, "float64"),
+    ],
+)
+@pytest.mark.parametrize("format_", ["jsonl", "parquet"])
+def test_a_token_that_does_not_fit_is_refused_with_its_place(
+    pad: Pad, format_: str, token: int, dtype: str
+) -> None:
+    write(f"in.{format_}", [{"input_ids": [1]}, {"input_ids": [1, 2, token]}])
+
+    ran = pad(f"in.{format_}", "--dtype", dtype)
+
+    place = "line 2" if format_ == "jsonl" else "row 1"
+    assert_refused(ran, f"in.{format_}", place, "'input_ids'", "position 2", str(token), dtype)
+
+
+def test_strings_cannot_become_numbers_nor_numbers_strings(pad: Pad) -> None:
+    assert_refused(pad(write("in.jsonl", [{"tokens": ["a"]}]), "--dtype", "int64"), "'tokens'")
+    assert_refused(pad(write("in.jsonl", ROWS), "--dtype", "string"), "'input_ids'")
+
+
+# --limit
+
+
+@pytest.mark.parametrize("format_", ["jsonl", "parquet", "arrow"])
+@pytest.mark.parametrize("limit", [0, 1, 3, 4, 99])
+def test_limit_takes_the_first_rows_over_all_inputs(pad: Pad, format_: str, limit: int) -> None:
+    write(f"a.{format_}", [{"input_ids": [1]}, {"input_ids": [2]}])
+    write(f"b.{format_}", [{"input_ids": [3]}, {"input_ids": [4]}])
+
+    ran = pad(f"a.{format_}", f"b.{format_}", "--limit", limit)
+
+    assert ran.column("input_ids") == [[1], [2], [3], [4]][:limit]
+
+
+@pytest.mark.parametrize("output", ["-", "out.parquet"])
+def test_rows_past_the_limit_are_neither_measured_nor_checked(pad: Pad, output: str) -> None:
+    Path("in.jsonl").write_text(
+        '{"input_ids":[1]}\n\n{"input_ids":[2,3]}\n{"input_ids":[1,2,3,4],"id":1}\n{"input_ids":null}\nrubbish\n'
+    )
+
+    ran = pad("in.jsonl", "--limit", "2", "-o", output)
+
+    assert ran.code == 0
+    rows = ran.rows if output == "-" else read(output)
+    assert [row["input_ids"] for row in rows] == [[1, 0], [2, 3]]
+
+
+# the mask and the length
+
+
+@pytest.mark.parametrize("format_", ["jsonl", "parquet", "arrow"])
+@pytest.mark.parametrize("output", ["out.jsonl", "out.parquet", "out.npz"])
+def test_a_mask_column_that_is_there_already_is_refused(pad: Pad, format_: str, output: str) -> None:
+    write(f"in.{format_}", [{"input_ids": [1], "mask": "mine"}])
+
+    ran = pad(f"in.{format_}", "-o", output)
+
+    assert_refused(ran, "'mask'", "--overwrite-mask")
+    assert not Path(output).exists()
+
+
+def test_a_mask_that_only_a_later_line_has_is_refused_too(pad: Pad) -> None:
+    rows = [{"input_ids": [1]}] * 2000 + [{"input_ids": [1], "mask": [1]}]
+
+    assert_refused(pad(write("in.jsonl", rows), "-o", "out.jsonl"), "line 2001", "'mask'")
+
+
+@pytest.mark.parametrize("format_", ["jsonl", "parquet", "arrow"])
+@pytest.mark.parametrize("output", ["out.jsonl", "out.parquet", "out.arrow"])
+def test_overwrite_mask_replaces_it(pad: Pad, format_: str, output: str) -> None:
+    write(f"in.{format_}", [{"input_ids": [1], "mask": "mine"}, {"input_ids": [1, 2], "mask": "mine"}])
+
+    assert pad(f"in.{format_}", "-o", output, "--overwrite-mask").code == 0
+    assert [row["mask"] for row in read(output)] == [[True, False], [True, True]]
+    assert [sorted(row) for row in read(output)] == [["input_ids", "mask"]] * 2
+
+
+@pytest.mark.parametrize("option", ["--mask-column", "--length-column"])
+def test_overwrite_mask_never_replaces_the_column_to_pad(pad: Pad, option: str) -> None:
+    ran = pad(write("in.jsonl", ROWS), option, "input_ids", "--overwrite-mask")
+
+    assert_refused(ran, "'input_ids'")
+
+
+def test_mask_column_names_the_mask(pad: Pad) -> None:
+    ran = pad(write("in.jsonl", [{"input_ids": [1], "mask": "mine"}]), "--mask-column", "real")
+
+    assert ran.rows == [{"input_ids": [1], "mask": "mine", "real": [True]}]
+
+
+@pytest.mark.parametrize("dtype", ["bool", "int8", "int32", "int64"])
+def test_mask_dtype_is_what_is_written(pad: Pad, dtype: str) -> None:
+    write("in.jsonl", ROWS)
+    pad("in.jsonl", "--mask-dtype", dtype, "-o", "out.parquet")
+
+    expected = pa.bool_() if dtype == "bool" else pa.from_numpy_dtype(np.dtype(dtype))
+    assert pq.read_schema("out.parquet").field("mask").type.value_type == expected
+    assert pq.read_table("out.parquet")["mask"].to_pylist() == [[1, 1, 1], [1, 0, 0]]
+
+
+def test_a_json_mask_is_true_and_false_or_one_and_zero(pad: Pad) -> None:
+    write("in.jsonl", ROWS)
+
+    assert b'"mask":[true,false,false]' in pad("in.jsonl").out
+    assert b'"mask":[1,0,0]' in pad("in.jsonl", "--mask-dtype", "int64").out
+
+
+def test_help_says_what_hugging_face_users_want(pad: Pad) -> None:
+    assert b"--mask-column attention_mask --mask-dtype int64" in re.sub(rb"\s+", b" ", pad("--help").out)
+
+
+def test_no_mask_writes_none_and_lets_a_column_of_that_name_pass(pad: Pad) -> None:
+    ran = pad(write("in.jsonl", [{"input_ids": [1], "mask": "mine"}]), "--no-mask", "--maxlen", "2")
+
+    assert ran.rows == [{"input_ids": [1, 0], "mask": "mine"}]
+
+
+@pytest.mark.parametrize("output", ["out.jsonl", "out.parquet", "out.arrow"])
+def test_length_column_is_the_kept_length_and_off_by_default(pad: Pad, output: str) -> None:
+    write("in.jsonl", [*ROWS, {"input_ids": [], "id": "c"}])
+
+    pad("in.jsonl", "--maxlen", "2", "--length-column", "n", "-o", output)
+    assert [row["n"] for row in read(output)] == [2, 1, 0]
+
+    pad("in.jsonl", "--maxlen", "2", "-o", output)
+    assert list(read(output)[0]) == ["input_ids", "id", "mask"]
+
+
+def test_the_length_column_may_not_take_a_name_that_is_there(pad: Pad) -> None:
+    write("in.jsonl", ROWS)
+
+    assert_refused(pad("in.jsonl", "--length-column", "id"), "'id'")
+    assert_refused(pad("in.jsonl", "--length-column", "mask"), "'mask'")
+
+
+# --overlong, --empty-rows, --on-error, --rejects
+
+MIXED = [
+    {"input_ids": [1, 2, 3], "id": 0},
+    {"input_ids": [], "id": 1},
+    {"input_ids": [4], "id": 2},
+]
+
+
+@pytest.mark.parametrize("format_", ["jsonl", "parquet"])
+def test_overlong_rows_are_cut_dropped_or_refused(pad: Pad, format_: str) -> None:
+    write(f"in.{format_}", MIXED)
+
+    assert pad(f"in.{format_}", "--maxlen", "2").column("input_ids") == [[1, 2], [0, 0], [4, 0]]
+    dropped = pad(f"in.{format_}", "--maxlen", "2", "--overlong", "drop")
+    assert dropped.column("id") == [1, 2]
+    assert "1 row dropped" in dropped.err
+    refused = pad(f"in.{format_}", "--maxlen", "2", "--overlong", "error")
+    assert_refused(refused, f"in.{format_}", "line 1" if format_ == "jsonl" else "row 0", "3", "2")
+
+
+def test_a_row_of_exactly_maxlen_is_not_overlong(pad: Pad) -> None:
+    assert pad(write("in.jsonl", MIXED), "--maxlen", "3", "--overlong", "error").code == 0
+
+
+@pytest.mark.parametrize("format_", ["jsonl", "parquet"])
+def test_empty_rows_are_kept_dropped_or_refused(pad: Pad, format_: str) -> None:
+    write(f"in.{format_}", MIXED)
+
+    kept = pad(f"in.{format_}")
+    assert kept.rows[1] == {"input_ids": [0, 0, 0], "id": 1, "mask": [False, False, False]}
+    assert "warning: 1 row" in kept.err
+    assert "NaN" in kept.err
+    dropped = pad(f"in.{format_}", "--empty-rows", "drop")
+    assert dropped.column("id") == [0, 2]
+    assert "NaN" not in dropped.err
+    refused = pad(f"in.{format_}", "--empty-rows", "error")
+    assert_refused(refused, f"in.{format_}", "line 2" if format_ == "jsonl" else "row 1")
+
+
+def test_dropped_empty_rows_do_not_count_for_a_percentile(pad: Pad) -> None:
+    rows = [{"input_ids": []}] * 9 + [{"input_ids": [1, 2]}]
+
+    ran = pad(write("in.jsonl", rows), "--maxlen", "p50", "--empty-rows", "drop")
+
+    assert ran.column("input_ids") == [[1, 2]]
+
+
+BAD_LINES = {
+    "null row": '{"input_ids":null,"id":9}',
+    "missing key": '{"id":9}',
+    "value that does not fit": '{"input_ids":[3000000000],"id":9}',
+    "null token": '{"input_ids":[1,null],"id":9}',
+    "bool token": '{"input_ids":[1,true],"id":9}',
+    "float token": '{"input_ids":[1,2.5],"id":9}',
+    "string token": '{"input_ids":[1,"2"],"id":9}',
+    "nested token": '{"input_ids":[1,[2]],"id":9}',
+    "no list": '{"input_ids":7,"id":9}',
+    "huge number": '{"input_ids":[1e999],"id":9}',
+    "id over int64": '{"input_ids":[9223372036854775808],"id":9}',
+    "no object": "[1,2]",
+    "no JSON": "{rubbish",
+    "cut off": '{"input_ids":[1,2',
+}
+
+
+@pytest.mark.parametrize("line", BAD_LINES.values(), ids=BAD_LINES)
+def test_a_bad_line_fails_the_run_or_is_skipped(pad: Pad, line: str) -> None:
+    """Where it stands is said; the others go on, and nothing of it is lost."""
+    Path("in.jsonl").write_text('{"input_ids":[1],"id":0}\n' + line + '\n{"input_ids":[2],"id":1}\n')
+
+    assert_refused(pad("in.jsonl", "-o", "out.jsonl"), "in.jsonl, line 2", "--on-error skip")
+    assert not Path("out.jsonl").exists()
+
+    ran = pad("in.jsonl", "--on-error", "skip", "--rejects", "bad.jsonl")
+    assert ran.column("id") == [0, 1]
+    assert "1 row rejected" in ran.err
+    (reject,) = read("bad.jsonl")
+    assert reject["source"] == "in.jsonl"
+    assert reject["line"] == 2
+    assert reject["reason"]
+    assert line in Path("bad.jsonl").read_text() or reject.get("text") == line
+
+
+@pytest.mark.parametrize("option", [(), ("-c", "input_ids")], ids=["found", "asked for"])
+def test_a_file_of_nothing_but_bad_rows_is_an_answer_too(pad: Pad, option: tuple[str, ...]) -> None:
+    write("in.jsonl", [{"input_ids": None, "id": 1}, {"input_ids": None, "id": 2}])
+
+    assert_refused(pad("in.jsonl", *option), "input_ids")
+
+    ran = pad("in.jsonl", "-c", "input_ids", "--on-error", "skip", "--rejects", "bad.jsonl")
+    assert (ran.code, ran.rows) == (0, [])
+    assert [reject["row"]["id"] for reject in read("bad.jsonl")] == [1, 2]
+
+
+@pytest.mark.parametrize("line", [0, 1], ids=["first", "second"])
+@pytest.mark.parametrize("output", ["out.jsonl", "out.parquet", "out.npz"])
+def test_a_bad_line_is_skipped_wherever_it_stands_and_whatever_is_written(
+    pad: Pad, output: str, line: int
+) -> None:
+    lines = ['{"input_ids":[1],"id":0}', '{"input_ids":[2],"id":1}']
+    lines.insert(line, '{"input_ids":"oops","id":9}')
+    Path("in.jsonl").write_text("\n".join(lines))
+
+    ran = pad("in.jsonl", "-c", "input_ids", "--on-error", "skip", "-o", output, "--rejects", "bad.jsonl")
+
+    assert ran.code == 0
+    if output.endswith(".npz"):
+        assert read_npz(output)["input_ids"].tolist() == [[1], [2]]
+    else:
+        assert [row["id"] for row in read(output)] == [0, 1]
+    assert [reject["row"]["id"] for reject in read("bad.jsonl")] == [9]
+
+
+def test_a_line_that_is_no_utf8_is_rejected_with_its_bytes(pad: Pad) -> None:
+    bad = b'{"input_ids":[1],"id":"\xff"}'
+    Path("in.jsonl").write_bytes(JSONL + bad + b"\n")
+
+    assert_refused(pad("in.jsonl"), "in.jsonl, line 3", "UTF-8")
+    assert pad("in.jsonl", "--on-error", "skip", "--rejects", "bad.jsonl").column("id") == ["a", "b"]
+    assert bytes(read("bad.jsonl")[0]["bytes"]) == bad
+
+
+@pytest.mark.parametrize("format_", ["parquet", "arrow"])
+def test_a_rejected_row_of_a_typed_file_is_whole_and_says_where_it_stood(pad: Pad, format_: str) -> None:
+    write(f"in.{format_}", [{"input_ids": [1], "id": "a"}, {"input_ids": None, "id": "b"}])
+
+    ran = pad(f"in.{format_}", "--on-error", "skip", "--rejects", "bad.jsonl")
+
+    assert ran.column("id") == ["a"]
+    (reject,) = read("bad.jsonl")
+    assert {"input_ids": None, "id": "b"} in reject.values()
+    assert reject["source"] == f"in.{format_}"
+    assert "null" in reject["reason"]
+    assert 1 in reject.values(), "the row's number, from 0"
+
+
+@pytest.mark.parametrize("format_", ["jsonl", "parquet"])
+def test_rejects_receives_every_row_that_is_not_written_with_its_reason(pad: Pad, format_: str) -> None:
+    rows = [*MIXED, {"input_ids": None, "id": 3}]
+    write(f"in.{format_}", rows)
+
+    ran = pad(
+        *(f"in.{format_}", "--maxlen", "2", "--overlong", "drop", "--empty-rows", "drop"),
+        *("--on-error", "skip", "--rejects", "bad.jsonl", "--report", "report.json"),
+    )
+
+    assert ran.column("id") == [2]
+    rejects = sorted(read("bad.jsonl"), key=lambda reject: reject["row"]["id"])
+    assert [reject["row"] for reject in rejects] == [rows[0], rows[1], rows[3]]
+    assert [bool(reject["reason"]) for reject in rejects] == [True, True, True]
+    assert "maxlen 2" in rejects[0]["reason"]
+    report = json.loads(Path("report.json").read_text())
+    assert (report["rows_read"], report["rows_written"]) == (4, 1)
+    assert (report["rows_dropped"], report["rows_rejected"]) == (2, 1)
+
+
+def test_a_rejected_line_keeps_its_bytes(pad: Pad) -> None:
+    Path("in.jsonl").write_text('{"input_ids":[1]}\n{ "input_ids" : null,  "x":1.50, "y":"\\u0041" }\n')
+
+    pad("in.jsonl", "--on-error", "skip", "--rejects", "bad.jsonl")
+
+    assert '{ "input_ids" : null,  "x":1.50, "y":"\\u0041" }' in Path("bad.jsonl").read_text()
+
+
+def test_rejects_is_there_and_empty_where_every_row_is_written(pad: Pad) -> None:
+    pad(write("in.jsonl", ROWS), "--rejects", "bad.jsonl")
+
+    assert Path("bad.jsonl").read_bytes() == b""
+
+
+def test_rejects_may_be_compressed(pad: Pad) -> None:
+    pad(write("in.jsonl", MIXED), "--empty-rows", "drop", "--rejects", "bad.jsonl.gz")
+
+    assert json.loads(gzip.decompress(Path("bad.jsonl.gz").read_bytes()))["row"] == MIXED[1]
+
+
+@pytest.mark.parametrize("option", ["--rejects", "--report"])
+def test_two_outputs_may_not_be_one_file(pad: Pad, option: str) -> None:
+    """Else the one that is finished last is all that is left."""
+    ran = pad(write("in.jsonl", ROWS), "-o", "out.jsonl", option, "out.jsonl")
+
+    assert_refused(ran, "out.jsonl")
+
+
+@pytest.mark.parametrize("option", ["--rejects", "--report"])
+def test_two_outputs_may_not_both_be_stdout(pad: Pad, option: str) -> None:
+    assert_refused(pad(write("in.jsonl", ROWS), option, "-"), option, "stdout")
+
+
+# --report
+
+
+@pytest.mark.parametrize("form", ["report.json", "json:report.json"], ids=["file", "json:file"])
+def test_report_receives_the_ledger_as_json(pad: Pad, form: str) -> None:
+    write(
+        "in.jsonl",
+        [
+            {"input_ids": [1, 2, 3, 4], "labels": [1, 2, -100, 3]},
+            {"input_ids": [1], "labels": [-100]},
+            {"input_ids": [], "labels": []},
+            {"input_ids": None, "labels": []},
+        ],
+    )
+
+    pad(
+        *("in.jsonl", "-c", "input_ids", "-c", "labels=-100", "--maxlen", "2", "-o", "out.jsonl"),
+        *("--empty-rows", "drop", "--on-error", "skip", "--report", form),
+    )
+
+    report = json.loads(Path("report.json").read_text())
+    assert {
+        "rows_read": 4,
+        "rows_written": 2,
+        "rows_dropped": 1,
+        "rows_rejected": 1,
+        "rows_truncated": 1,
+        "tokens_read": 5,
+        "tokens_kept": 3,
+        "tokens_lost": 2,
+        "labels_lost": 1,
+        "padding_share": 0.25,
+        "maxlen": 2,
+        "maxlen_found": "given",
+    }.items() <= report.items()
+
+
+@pytest.mark.parametrize("maxlen", ["longest", "p95"])
+def test_the_report_says_how_maxlen_was_found(pad: Pad, maxlen: str) -> None:
+    pad(write("in.jsonl", ROWS), "--maxlen", maxlen, "--report", "report.json")
+
+    report = json.loads(Path("report.json").read_text())
+    assert (report["maxlen"], report["maxlen_found"]) == (3, maxlen)
+
+
+def test_the_report_may_go_to_stdout_where_the_rows_do_not(pad: Pad) -> None:
+    ran = pad(write("in.jsonl", ROWS), "-o", "out.jsonl", "--report", "-")
+
+    assert json.loads(ran.out)["rows_written"] == 2
+
+
+def test_no_report_is_written_where_the_run_fails(pad: Pad) -> None:
+    assert_refused(pad(write("in.jsonl", [*ROWS, {"input_ids": None}]), "--report", "r.json"))
+    assert not Path("r.json").exists()
+
+
+# --fixed-size-list
+
+
+@pytest.mark.parametrize("suffix", ["parquet", "arrow"])
+def test_fixed_size_list_is_opt_in(pad: Pad, suffix: str) -> None:
+    write("in.jsonl", ROWS)
+
+    def types(*options: str) -> list[pa.DataType]:
+        pad("in.jsonl", "-o", f"out.{suffix}", *options)
+        if suffix == "parquet":
+            schema = pq.read_schema("out.parquet")
+        else:
+            with pa.OSFile("out.arrow") as source:
+                schema = pa.ipc.open_file(source).schema
+        return [schema.field(name).type for name in ("input_ids", "mask")]
+
+    assert [pa.types.is_list(type_) for type_ in types()] == [True, True]
+    fixed = types("--fixed-size-list")
+    assert [pa.types.is_fixed_size_list(type_) and type_.list_size for type_ in fixed] == [3, 3]
+    assert [row["mask"] for row in read(f"out.{suffix}")] == [[True, True, True], [True, False, False]]
+
+
+# --batch-rows, --threads
+
+TUNINGS = [("--threads", "1"), ("--threads", "3"), ("--batch-rows", "777"), ("--batch-rows", "50")]
+
+
+@pytest.fixture(scope="module")
+def large(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """More than a page of values in every column, with nulls, strings and floats among them."""
+    random = np.random.default_rng(2)
+    lengths = random.integers(0, 100, 9000)
+    offsets = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int32)
+    tokens = int(offsets[-1])
+    words = random.integers(0, 2**60, len(lengths))
+    texts = [f"{word:x}" * int(word % 8) if word % 11 else None for word in words.tolist()]
+    table = pa.table(
+        {
+            "input_ids": pa.ListArray.from_arrays(offsets, pa.array(random.integers(0, 2**31, tokens))),
+            "weights": pa.ListArray.from_arrays(offsets, pa.array(random.standard_normal(tokens))),
+            "text": texts,
+            "kind": pa.array(random.choice(["a", "b", "c"], len(lengths))).dictionary_encode(),
+        }
+    )
+    path = tmp_path_factory.mktemp("large") / "large.parquet"
+    pq.write_table(table, path, row_group_size=2000)
+    yield str(path)
+
+
+@pytest.mark.parametrize("suffix", ["jsonl", "jsonl.gz", "parquet", "arrow", "npz"])
+def test_tuning_never_changes_a_byte_of_the_output(pad: Pad, large: str, suffix: str) -> None:
+    limit = ("--limit", "1500") if suffix == "jsonl.gz" else ()
+
+    def padded(*tuning: str) -> bytes:
+        options = ("-c", "input_ids", "-c", "weights", "--maxlen", "128", *limit, *tuning)
+        assert pad(large, *options, "-o", f"out.{suffix}").code == 0
+        return Path(f"out.{suffix}").read_bytes()
+
+    plain = padded()
+    assert [tuning for tuning in TUNINGS if padded(*tuning) != plain] == []
+
+
+@pytest.mark.parametrize("suffix", ["jsonl", "parquet", "arrow", "npz"])
+def test_tuning_never_changes_what_becomes_of_json_lines(pad: Pad, suffix: str) -> None:
+    rows = [{"tokens": ["x" * (i % 7)] * (i % 13), "id": i, "n": None if i % 3 else i} for i in range(4000)]
+    rows[1234]["tokens"] = None  # type: ignore[assignment]
+    write("in.jsonl", rows)
+
+    def padded(*tuning: str) -> list[bytes]:
+        options = ("--on-error", "skip", "--empty-rows", "drop", "--rejects", "bad.jsonl", *tuning)
+        assert pad("in.jsonl", *options, "-o", f"out.{suffix}", "--report", "report.json").code == 0
+        return [Path(name).read_bytes() for name in (f"out.{suffix}", "bad.jsonl", "report.json")]
+
+    plain = padded()
+    assert [tuning for tuning in TUNINGS if padded(*tuning) != plain] == []
+
+
+@pytest.mark.parametrize("option", ["--batch-rows", "--threads"])
+def test_tuning_takes_whole_numbers_from_one(pad: Pad, option: str) -> None:
+    assert_refused(pad(write("in.jsonl", ROWS), option, "0"), option)
+
+
+def test_more_batches_than_rows_and_more_threads_than_batches_are_fine(pad: Pad) -> None:
+    ran = pad(write("in.jsonl", ROWS), "--batch-rows", "1000000", "--threads", "64")
+
+    assert ran.column("id") == ["a", "b"]
+
+
+# --quiet, --progress / --no-progress
+
+
+def test_the_summary_says_what_was_done_and_lost_on_stderr(pad: Pad) -> None:
+    ran = pad(write("in.jsonl", ROWS), "--maxlen", "2", "-o", "out.jsonl")
+
+    assert ran.out == b""
+    assert "2 rows" in ran.err
+    assert "out.jsonl" in ran.err
+    assert "maxlen 2" in ran.err
+    assert "1 row cut" in ran.err
+    assert "1 token lost" in ran.err
+
+
+def test_quiet_says_nothing_but_errors(pad: Pad) -> None:
+    write("in.jsonl", LABELLED)
+
+    assert pad("in.jsonl", "--quiet", "--padding", "pre", "--maxlen", "1").err == ""
+    assert_refused(pad("in.jsonl", "--quiet", "-c", "nothing"), "'nothing'")
+
+
+ETA = re.compile(r"\d:\d\d:\d\d|-:--:--")
+
+
+def test_progress_shows_rows_speed_and_remaining_time_on_a_terminal() -> None:
+    code, shown = on_terminal(write("in.jsonl", ROWS), "-o", "out.jsonl", streams=("stderr",))
+
+    assert code == 0
+    assert "\x1b[" in shown
+    assert "rows" in shown
+    assert ETA.search(shown)
+
+
+@pytest.mark.parametrize("option", ["--no-progress", "--quiet"])
+def test_progress_can_be_turned_off(option: str) -> None:
+    code, shown = on_terminal(write("in.jsonl", ROWS), "-o", "out.jsonl", option, streams=("stderr",))
+
+    assert code == 0
+    assert not ETA.search(shown)
+    assert "\x1b[?25l" not in shown
+    assert (shown == "") == (option == "--quiet")
+
+
+@pytest.mark.parametrize("option", [(), ("--progress",)], ids=["default", "asked for"])
+def test_progress_is_for_terminals_only(option: tuple[str, ...]) -> None:
+    ran = process(*option, stdin=JSONL)
+
+    assert "\x1b" not in ran.err
+    assert not ETA.search(ran.err)
+    assert len(ran.err.splitlines()) == 1
+
+
+def test_progress_never_gets_into_the_rows_on_a_terminal_stdout() -> None:
+    with open("shown", "wb") as out:
+        terminal, side = pty.openpty()
+        command = [sys.executable, "-m", "padmask", "pad", write("in.jsonl", ROWS)]
+        with subprocess.Popen(command, stdout=out, stderr=side, stdin=subprocess.DEVNULL) as child:
+            os.close(side)
+            while _read(terminal):
+                pass
+            os.close(terminal)
+
+    assert child.returncode == 0
+    assert [json.loads(line)["id"] for line in Path("shown").read_text().splitlines()] == ["a", "b"]
+
+
+# [tool.padmask]
+
+
+def configure(text: str, folder: str = ".") -> None:
+    Path(folder).mkdir(parents=True, exist_ok=True)
+    Path(folder, "pyproject.toml").write_text(text)
+
+
+def test_defaults_come_from_pyproject_and_the_command_line_wins(pad: Pad) -> None:
+    configure('[tool.padmask]\nmaxlen = 2\npadding = "pre"\nmask-column = "real"\n')
+    write("in.jsonl", ROWS)
+
+    assert pad("in.jsonl").rows == [
+        {"input_ids": [7, 8], "id": "a", "real": [True, True]},
+        {"input_ids": [0, 5], "id": "b", "real": [False, True]},
+    ]
+    assert pad("in.jsonl", "--maxlen", "1", "--padding", "post", "--mask-column", "m").rows == [
+        {"input_ids": [7], "id": "a", "m": [True]},
+        {"input_ids": [5], "id": "b", "m": [True]},
+    ]
+
+
+@pytest.mark.parametrize(
+    ("setting", "options"),
+    [
+        ('column = ["input_ids", "labels=-100"]', ("-c", "input_ids", "-c", "labels=-100")),
+        ('column = "labels"', ("-c", "labels")),
+        ("no-mask = true", ("--no-mask",)),
+        ("value = -1", ("--value", "-1")),
+        ('dtype = "int64"', ("--dtype", "int64")),
+        ("pad-to-multiple-of = 8", ("--pad-to-multiple-of", "8")),
+        ("pad_to_multiple_of = 8", ("--pad-to-multiple-of", "8")),
+        ("limit = 1", ("--limit", "1")),
+        ('maxlen = "p50"', ("--maxlen", "p50")),
+        ('length-column = "n"', ("--length-column", "n")),
+        ('output-format = "arrow"', ("--output-format", "arrow")),
+        ("quiet = true", ("--quiet",)),
+        ("progress = false", ("--no-progress",)),
+    ],
+)
+def test_any_option_may_be_set(pad: Pad, setting: str, options: tuple[str, ...]) -> None:
+    write("in.jsonl", LABELLED)
+    asked = pad("in.jsonl", *options)
+    assert asked.code == 0
+
+    configure(f"[tool.padmask]\n{setting}\n")
+
+    assert pad("in.jsonl") == asked
+
+
+def test_columns_on_the_command_line_take_the_place_of_those_in_pyproject(pad: Pad) -> None:
+    configure('[tool.padmask]\ncolumn = ["input_ids"]\n')
+
+    ran = pad(write("in.jsonl", LABELLED), "-c", "labels=-1")
+
+    assert ran.column("input_ids") == [[7, 8, 9], [5]]
+    assert ran.column("labels") == [[1, -100, 2], [3, -1, -1]]
+
+
+def test_the_nearest_pyproject_counts_alone(pad: Pad, monkeypatch: pytest.MonkeyPatch) -> None:
+    configure("[tool.padmask]\nmaxlen = 1\nno-mask = true\n")
+    configure("[tool.padmask]\nmaxlen = 2\n", "project")
+    write("project/deep/in.jsonl", ROWS)
+    monkeypatch.chdir("project/deep")
+
+    assert pad("in.jsonl").rows[0] == {"input_ids": [7, 8], "id": "a", "mask": [True, True]}
+
+
+def test_a_project_that_says_nothing_of_padmask_changes_nothing(pad: Pad) -> None:
+    configure('[project]\nname = "mine"\n[tool.ruff]\nline-length = 100\n')
+
+    assert pad(write("in.jsonl", ROWS)).column("input_ids") == [[7, 8, 9], [5, 0, 0]]
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("[tool.padmask]\nmax-len = 2\n", "Did you mean 'maxlen'?"),
+        ("[tool.padmask\nmaxlen = 2\n", "TOML"),
+        ("[tool]\npadmask = 3\n", "padmask"),
+        ('[tool.padmask]\npad = "x"\n', "pad"),
+        ('[tool.padmask]\npadding = "left"\n', "left"),
+    ],
+    ids=["unknown option", "no TOML", "no table", "no table of a command", "bad choice"],
+)
+def test_a_mistake_in_pyproject_is_a_sentence_that_names_the_file(pad: Pad, text: str, said: str) -> None:
+    configure(text)
+
+    assert_refused(pad(write("in.jsonl", ROWS)), "pyproject.toml", said)
+
+
+# shell completion
+
+
+def complete(shell: str, words: str, position: int | None = None) -> str:
+    """Ask for the completion of the last word, as a shell does."""
+    env = os.environ | {"_PADMASK_COMPLETE": shell}
+    if position is not None:
+        env |= {"COMP_WORDS": words, "COMP_CWORD": str(position)}
+    done = subprocess.run(
+        [sys.executable, "-m", "padmask"], env=env, capture_output=True, text=True, check=False, timeout=60
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+    return done.stdout
+
+
+@pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
+def test_every_shell_gets_its_completion(shell: str) -> None:
+    assert "_PADMASK_COMPLETE" in complete(f"{shell}_source", "")
+
+
+@pytest.mark.parametrize(
+    ("words", "position", "offered"),
+    [
+        ("padmask p", 1, {"plain,pad"}),
+        (
+            "padmask pad --ma",
+            2,
+            {"plain,--maxlen", "plain,--mask", "plain,--mask-column", "plain,--mask-dtype"},
+        ),
+        ("padmask pad --padding p", 3, {"plain,post", "plain,pre"}),
+    ],
+    ids=["command", "option", "choice"],
+)
+def test_commands_options_and_choices_are_completed(words: str, position: int, offered: set[str]) -> None:
+    assert set(complete("bash_complete", words, position).split()) == offered
+
+
+@pytest.mark.parametrize(
+    ("words", "position"),
+    [("padmask pad tra", 2), ("padmask pad -o ou", 3), ("padmask pad --rejects ba", 3)],
+    ids=["INPUT", "-o", "--rejects"],
+)
+def test_paths_are_completed_as_files(words: str, position: int) -> None:
+    assert complete("bash_complete", words, position).startswith("file,")
+
+
+# inner feature axes
+
+VECTORS = [[[1.0, 2.0, 3.0], [4.0, 5.0, 6.0]], [[7.0, 8.0, 9.0]]]
+PADDED_VECTORS = [[[1.0, 2.0, 3.0], [4.0, 5.0, 6.0]], [[7.0, 8.0, 9.0], [0.0, 0.0, 0.0]]]
+VECTOR_TYPES = {
+    "fixed_size_list": pa.list_(pa.list_(pa.float32(), 3)),
+    "list": pa.list_(pa.list_(pa.float32())),
+    "large_list": pa.large_list(pa.large_list(pa.float32())),
+    "fixed in fixed": pa.list_(pa.list_(pa.float64(), 3)),
+}
+
+
+def write_vectors(format_: str, rows: Sequence[Any], type_: pa.DataType = VECTOR_TYPES["list"]) -> str:
+    if format_ == "jsonl":
+        return write("in.jsonl", [{"x": row} for row in rows])
+    return write(f"in.{format_}", pa.table({"x": pa.array(rows, type=type_)}))
+
+
+@pytest.mark.parametrize("type_", VECTOR_TYPES.values(), ids=VECTOR_TYPES)
+@pytest.mark.parametrize("format_", ["parquet", "arrow"])
+def test_vectors_in_typed_files_give_a_feature_axis(pad: Pad, format_: str, type_: pa.DataType) -> None:
+    pad(write_vectors(format_, VECTORS, type_), "-o", "out.npz")
+
+    arrays = read_npz("out.npz")
+    assert arrays["x"].tolist() == PADDED_VECTORS
+    assert (arrays["x"].dtype, arrays["x"].shape) == (np.float32, (2, 2, 3))
+    assert arrays["mask"].tolist() == [[True, True], [True, False]]
+
+
+def test_vectors_in_json_lines_give_a_feature_axis(pad: Pad) -> None:
+    ran = pad(write_vectors("jsonl", VECTORS), "--maxlen", "3", "--padding", "pre", "--value", "-1")
+
+    assert ran.rows == [
+        {"x": [[-1.0, -1.0, -1.0], *VECTORS[0]], "mask": [False, True, True]},
+        {"x": [[-1.0, -1.0, -1.0], [-1.0, -1.0, -1.0], *VECTORS[1]], "mask": [False, False, True]},
+    ]
+
+
+@pytest.mark.parametrize("format_", ["jsonl", "parquet"])
+def test_vectors_are_cut_like_tokens(pad: Pad, format_: str) -> None:
+    ran = pad(write_vectors(format_, VECTORS), "--maxlen", "1", "--truncating", "pre")
+
+    assert ran.column("x") == [[[4.0, 5.0, 6.0]], [[7.0, 8.0, 9.0]]]
+
+
+@pytest.mark.parametrize("suffix", ["parquet", "arrow"])
+def test_padded_vectors_are_plain_lists_of_lists(pad: Pad, suffix: str) -> None:
+    pad(write_vectors("parquet", VECTORS, VECTOR_TYPES["fixed_size_list"]), "-o", f"out.{suffix}")
+
+    assert [row["x"] for row in read(f"out.{suffix}")] == PADDED_VECTORS
+    assert [row["mask"] for row in read(f"out.{suffix}")] == [[True, True], [True, False]]
+    if suffix == "parquet":
+        type_ = pq.read_schema("out.parquet").field("x").type
+        assert pa.types.is_list(type_)
+        assert pa.types.is_list(type_.value_type)
+        assert type_.value_type.value_type == pa.float32()
+
+
+def test_vectors_of_ints_are_padded_beside_their_tokens(pad: Pad) -> None:
+    rows = [{"input_ids": [1, 2], "bbox": [[1, 2], [3, 4]]}, {"input_ids": [3], "bbox": [[5, 6]]}]
+
+    ran = pad(write("in.jsonl", rows), "-c", "input_ids", "-c", "bbox=-1")
+
+    assert ran.column("bbox") == [[[1, 2], [3, 4]], [[5, 6], [-1, -1]]]
+    assert ran.column("mask") == [[True, True], [True, False]]
+
+
+BAD_VECTORS = {
+    "shorter": [[1.0, 2.0], [3.0]],
+    "longer": [[1.0, 2.0], [3.0, 4.0, 5.0]],
+    "empty": [[1.0, 2.0], []],
+    "null": [[1.0, 2.0], None],
+    "null inside": [[1.0, 2.0], [3.0, None]],
+}
+
+
+@pytest.mark.parametrize("bad", BAD_VECTORS.values(), ids=BAD_VECTORS)
+@pytest.mark.parametrize("format_", ["jsonl", "parquet", "arrow"])
+def test_a_row_whose_vectors_disagree_is_named(pad: Pad, format_: str, bad: list[Any]) -> None:
+    write_vectors(format_, [[[1.0, 2.0]], bad, [[5.0, 6.0]]])
+
+    place = "line 2" if format_ == "jsonl" else "row 1"
+    assert_refused(pad(f"in.{format_}"), f"in.{format_}, {place}", "'x'", "position 1")
+    ran = pad(f"in.{format_}", "--on-error", "skip")
+    assert ran.column("x") == [[[1.0, 2.0]], [[5.0, 6.0]]]
+
+
+@pytest.mark.parametrize("format_", ["jsonl", "parquet"])
+def test_rows_whose_vectors_are_of_another_length_than_the_first_rows_are_named(
+    pad: Pad, format_: str
+) -> None:
+    write_vectors(format_, [[[1.0, 2.0]]] * 3000 + [[[1.0, 2.0, 3.0]]])
+
+    assert_refused(pad(f"in.{format_}"), "line 3001" if format_ == "jsonl" else "row 3000", "'x'")
+
+
+@pytest.mark.parametrize("suffix", ["jsonl", "parquet", "arrow", "npz"])
+def test_the_feature_axis_is_known_by_its_type_where_every_row_is_empty(pad: Pad, suffix: str) -> None:
+    write_vectors("parquet", [[], []], VECTOR_TYPES["fixed_size_list"])
+
+    assert pad("in.parquet", "--maxlen", "2", "-o", f"out.{suffix}").code == 0
+
+    zeros = [[[0.0] * 3] * 2] * 2
+    if suffix == "npz":
+        assert read_npz("out.npz")["x"].tolist() == zeros
+    else:
+        assert [row["x"] for row in read(f"out.{suffix}")] == zeros
+
+
+@pytest.mark.parametrize("format_", ["jsonl", "parquet", "arrow"])
+@pytest.mark.parametrize("suffix", ["jsonl", "parquet", "npz"])
+def test_vectors_may_come_late(pad: Pad, format_: str, suffix: str) -> None:
+    """The first rows are all empty, more of them than anyone looks at to guess."""
+    write_vectors(format_, [[]] * 2500 + VECTORS)
+
+    assert pad(f"in.{format_}", "-c", "x", "-o", f"out.{suffix}").code == 0
+
+    if suffix == "npz":
+        assert read_npz("out.npz")["x"].shape == (2502, 2, 3)
+    else:
+        assert [row["x"] for row in read(f"out.{suffix}")][2500:] == PADDED_VECTORS
+
+
+# exit codes
+
+
+def test_an_unknown_option_is_refused_with_the_nearest(pad: Pad) -> None:
+    assert_refused(pad(write("in.jsonl", ROWS), "--max-len", "2"), "--maxlen")
+
+
+def test_a_reader_that_closes_the_pipe_is_no_error() -> None:
+    write("in.jsonl", [{"input_ids": [1] * 200}] * 5000)
+    script = f'"{sys.executable}" -m padmask pad in.jsonl --maxlen 200; echo "exit $?" >&2'
+
+    done = subprocess.run(["sh", "-c", f"({script}) | head -n 1"], capture_output=True, text=True, check=True)
+
+    assert json.loads(done.stdout)["input_ids"] == [1] * 200
+    assert "exit 0" in done.stderr
+    assert "Traceback" not in done.stderr
