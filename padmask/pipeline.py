@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import os
 import tempfile
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
 from dataclasses import dataclass, replace
@@ -26,6 +26,7 @@ from padmask.formats.dataset import Dataset, survey_types
 from padmask.formats.goal import compressed, open_goal, refuse_same_file
 from padmask.ledger import Ledger, PadResult
 from padmask.plan import LengthStats, Plan, make_plan, needs_lengths
+from padmask.progress import Progress, ProgressCallback
 from padmask.rows import Job, Refused, Rows, fit, pad_piece, split, take_in
 from padmask.spec import Column, MaskSpec, PadSpec, RowPolicy
 from padmask.table import check_names, padded_schema
@@ -34,25 +35,6 @@ from padmask.table import check_names, padded_schema
 BATCH_PLACES = 1 << 18
 # Places in a row group or record batch of the output.
 GROUP_PLACES = 1 << 22
-
-ProgressCallback = Callable[["Progress"], None]
-
-
-@dataclass(frozen=True)
-class Progress:
-    """How far a run is.
-
-    Args:
-        phase: `"measuring"` or `"padding"`.
-        rows: done in this phase.
-        consumed: bytes of the input used up in this phase.
-        size: bytes of the whole input, None where nobody knows.
-    """
-
-    phase: str
-    rows: int
-    consumed: int
-    size: int | None
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -89,6 +89,23 @@ class Ragged:
         return ragged, faults + found
 
     @classmethod
+    def from_mask(cls, array: pa.Array) -> tuple[Ragged, Flags]:
+        """Flatten a mask column of bools or of 0 and 1.
+
+        Returns:
+            The rows, and for each whether it is a mask: not null, nothing but 0 and 1.
+        """
+        rows = _plain(array)
+        starts, lengths, places = _windows(rows)
+        lengths = np.where(_nulls(rows), 0, lengths)
+        values = _numpy(places)
+        odd = _nulls(places) | ((values != 0) & (values != 1))
+        ragged = cls(values, starts, lengths)
+        binary = ~_nulls(rows)
+        binary[[fault.row for fault in ragged.blame(odd, lambda _: "")]] = False
+        return ragged, binary
+
+    @classmethod
     def from_sequences(cls, sequences: Sequence[Any]) -> Ragged:
         """Flatten Python sequences or NumPy arrays of numbers, strings or vectors.
 
@@ -360,7 +377,7 @@ def _numpy(tokens: pa.Array) -> npt.NDArray[Any]:
         return np.zeros(len(tokens), dtype=np.int64)
     if tokens.null_count:
         # Else NumPy would get floats, and large ids would lose their last digits.
-        zero: Any = "" if kind_of(pa.list_(tokens.type)) == "string" else 0
+        zero: Any = "" if tokens.type in (pa.string(), pa.large_string(), pa.string_view()) else 0
         tokens = tokens.fill_null(pa.scalar(zero).cast(tokens.type))
     values: npt.NDArray[Any] = tokens.to_numpy(zero_copy_only=False)
     return values

@@ -9,12 +9,25 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
 
 from padmask.ledger import PadResult
 
 if TYPE_CHECKING:
-    from padmask.pipeline import Progress, ProgressCallback
+    from rich.console import Console, RenderableType
+    from rich.text import Text
+
+    from padmask.costs import Cost
+    from padmask.inspection import Inspection, ShownRow
+    from padmask.progress import Progress, ProgressCallback
+
+# Shades from no real token to nothing else; the second set where the terminal has only ASCII.
+SHADES = {True: "·░▒▓█", False: ".-+*#"}
+# Below this width a table's heads would be cut.
+NARROW = 56
+BAR = {True: "█", False: "#"}
 
 
 def share(fraction: float) -> str:
@@ -105,3 +118,235 @@ def progress_bar() -> Iterator[ProgressCallback]:
             bar.update(tasks[progress.phase], completed=progress.consumed, rows=progress.rows)
 
         yield advance
+
+
+def make_console() -> Console:
+    """Return a console for standard output."""
+    from rich.console import Console
+
+    return Console(highlight=False)
+
+
+def recording_console() -> Console:
+    """Return a console that prints nowhere and remembers, in colour, for an export."""
+    import io
+
+    from rich.console import Console
+
+    width = max(60, min(120, make_console().width))
+    file = io.TextIOWrapper(io.BytesIO(), encoding="utf-8")
+    return Console(
+        file=file, width=width, record=True, highlight=False, force_terminal=True, color_system="truecolor"
+    )
+
+
+def is_unicode(console: Console) -> bool:
+    """Whether the console can show more than ASCII."""
+    return (console.encoding or "").lower().replace("-", "").startswith("utf")
+
+
+def show_inspection(
+    seen: Inspection, console: Console, *, style: str = "grid", masks: bool = True, plans: bool = True
+) -> None:
+    """Print masks, lengths, plans, health and advice."""
+    stats = seen.stats
+    state = "padded" if seen.padded else "raw"
+    console.print(
+        f"[bold]{_plain(seen.name)}[/bold]: {count(stats.rows, 'row')}, {count(stats.tokens, 'token')} "
+        f"in {_plain(repr(seen.column))} ({state})"
+    )
+    if masks and seen.shown:
+        console.print()
+        for line in _masks(seen.shown, style, console):
+            console.print(line)
+    if stats.rows:
+        console.print()
+        _print_lengths(seen, console)
+    if plans and seen.plans:
+        console.print()
+        console.print(_plan_table(seen.plans))
+    console.print()
+    _print_health(seen, console)
+    console.print(f"[bold]Advice:[/bold] {_plain(seen.advice)}")
+
+
+def _plain(text: str) -> str:
+    """Keep rich from reading brackets in people's own words as its markup."""
+    from rich.markup import escape
+
+    return escape(text)
+
+
+def _masks(shown: list[ShownRow] | Any, style: str, console: Console) -> list[RenderableType]:
+    from rich.text import Text
+
+    if style in ("bool", "int"):
+        matrix = np.array([row.mask for row in shown])
+        matrix = matrix if style == "bool" else matrix.astype(int)
+        # The shape in which NumPy, and with it the Keras guide, prints a mask.
+        text = np.array2string(matrix, threshold=sys.maxsize, max_line_width=sys.maxsize)
+        return [Text(line, overflow="ignore", no_wrap=True) for line in text.splitlines()]
+    if style == "tokens":
+        return [_token_line(row) for row in shown]
+    margin = max(len(str(row.row)) for row in shown), max(len(str(row.length)) for row in shown)
+    room = max(8, console.width - sum(margin) - 6)
+    return [*_legend(shown, room, console), *[_grid_line(row, margin, room, console) for row in shown]]
+
+
+def _legend(shown: Any, room: int, console: Console) -> list[Text]:
+    from rich.text import Text
+
+    shades = SHADES[is_unicode(console)]
+    places = len(shown[0].mask)
+    scaled = f"; a cell is about {places / room:.1f} places" if places > room else ""
+    legend = Text.assemble((shades[-1], "cyan"), " real token  ", (shades[0], "dim"), " padding")
+    legend.append(f"  ({places} places a row{scaled})", style="dim")
+    return [legend]
+
+
+def _grid_line(row: ShownRow, margin: tuple[int, int], room: int, console: Console) -> Text:
+    from rich.text import Text
+
+    shades = SHADES[is_unicode(console)]
+    line = Text(f"{row.row:>{margin[0]}} ", style="dim", no_wrap=True)
+    for share_ in _cells(row.mask, room):
+        # Only a cell without a real token looks like padding, and only one without padding full.
+        level = 0 if share_ == 0 else 4 if share_ == 1 else min(3, max(1, round(share_ * 4)))
+        line.append(shades[level], style="cyan" if level else "dim")
+    line.append(f" {row.length:>{margin[1]}}", style="bold")
+    return line
+
+
+def _cells(mask: Any, room: int) -> list[float]:
+    """Return the share of real tokens in each of at most `room` cells."""
+    if len(mask) <= room:
+        return [float(real) for real in mask]
+    return [float(part.mean()) for part in np.array_split(mask, room)]
+
+
+def _token_line(row: ShownRow) -> Text:
+    from rich.text import Text
+
+    line = Text(f"{row.row}: ", style="dim")
+    for value, real in zip(row.values.tolist(), row.mask.tolist(), strict=True):
+        # Told apart without colour too.
+        line.append(f"{value} " if real else f"({value}) ", style="" if real else "dim")
+    return line
+
+
+def _print_lengths(seen: Inspection, console: Console) -> None:
+    lengths = {
+        name: f"{value:,.1f}" if isinstance(value, float) else f"{value:,}"
+        for name, value in seen.lengths().items()
+    }
+    if console.width < NARROW:
+        console.print(
+            "Lengths, in tokens: " + ", ".join(f"{name} {value}" for name, value in lengths.items())
+        )
+    else:
+        console.print(_lengths_table(lengths))
+    console.print()
+    _print_histogram(seen, console)
+
+
+def _lengths_table(lengths: dict[str, str]) -> RenderableType:
+    from rich.table import Table
+
+    table = Table(title="Lengths, in tokens", title_justify="left", box=None, pad_edge=False)
+    for name in lengths:
+        table.add_column(name, justify="right")
+    table.add_row(*lengths.values())
+    return table
+
+
+def _print_histogram(seen: Inspection, console: Console) -> None:
+    from rich.table import Table
+
+    bars = Table(box=None, pad_edge=False, show_header=False)
+    for justify in ("right", "right", "left"):
+        bars.add_column(justify=justify)
+    histogram = [bin_ for bin_ in seen.histogram() if bin_["rows"] or bin_["low"]]
+    most = max(bin_["rows"] for bin_ in histogram) if histogram else 1
+    room = max(4, min(60, console.width - 30))
+    for bin_ in histogram:
+        low, high = bin_["low"], bin_["high"]
+        length = -(-bin_["rows"] * room // most) if bin_["rows"] else 0
+        bars.add_row(
+            str(low) if low == high else f"{low:,}-{high:,}",
+            f"{bin_['rows']:,}",
+            f"[cyan]{BAR[is_unicode(console)] * length}[/cyan]",
+        )
+    console.print(bars)
+
+
+def _plan_table(plans: Any) -> RenderableType:
+    from rich import box
+    from rich.table import Table
+
+    table = Table(title="Plans", title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False)
+    table.add_column("plan", no_wrap=True)
+    table.add_column("maxlen", overflow="fold")
+    for name in ("padding", "rows cut", "tokens lost", "size", "shapes"):
+        table.add_column(name, justify="right")
+    for plan in plans:
+        table.add_row(*_plan_cells(plan))
+    return table
+
+
+def _plan_cells(plan: Cost) -> list[str]:
+    lost = f"{plan.tokens_lost:,} ({share(plan.lost_share)})" if plan.tokens_lost else "0"
+    return [
+        plan.name,
+        " ".join(map(str, plan.edges)),
+        share(plan.padding_share),
+        f"{plan.rows_cut:,}",
+        lost,
+        size(plan.bytes),
+        str(plan.shapes),
+    ]
+
+
+def size(number: int) -> str:
+    """Write a number of bytes.
+
+    >>> size(512), size(2_097_152)
+    ('512 B', '2.0 MiB')
+    """
+    amount = float(number)
+    for unit in ("B", "KiB", "MiB", "GiB"):
+        if amount < 1024:
+            return f"{amount:,.0f} {unit}" if unit == "B" else f"{amount:,.1f} {unit}"
+        amount /= 1024
+    return f"{amount:,.1f} TiB"
+
+
+def _print_health(seen: Inspection, console: Console) -> None:
+    if not seen.health:
+        console.print("[bold]Health:[/bold] nothing found")
+        return
+    console.print("[bold]Health[/bold]")
+    for finding in seen.health:
+        colour = "red" if finding.rule.severity == "error" else "yellow"
+        console.print(
+            f"  [{colour}]{finding.rule.severity}[/{colour}] {finding.rule.name}: "
+            f"{count(finding.count, 'row')}, first {_plain(', '.join(finding.examples[:3]))}. "
+            f"{_plain(finding.detail)}"
+        )
+
+
+def export(console: Console, path: str) -> bytes:
+    """Return what a recording console showed as SVG, HTML or text, by the path's suffix.
+
+    The picture stands alone: rich's own template links fonts on a server.
+    """
+    import re
+
+    from rich._export_format import CONSOLE_SVG_FORMAT
+
+    if path.endswith(".svg"):
+        alone = re.sub(r"@font-face \{\{.*?\}\}\s*", "", CONSOLE_SVG_FORMAT, flags=re.S)
+        alone = alone.replace("<!-- Generated with Rich https://www.textualize.io -->", "")
+        return console.export_svg(title="padmask inspect", code_format=alone).encode()
+    if path.endswith(".html"):
+        return console.export_html(inline_styles=True).encode()
+    return console.export_text().encode()

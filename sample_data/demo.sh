@@ -16,12 +16,7 @@ show padmask pad sample_data/jargon.parquet -o "$out/padded.npz" --maxlen p95 --
 printf '\nThe first masks, as JSON Lines, with maxlen 8:\n'
 show padmask pad sample_data/jargon.jsonl --maxlen 8 --limit 3 --quiet
 
-printf '\nThe same from the padded file, in Python (# is a token, . is padding):\n'
-python - "$out/padded.parquet" <<'EOF'
-import sys
-
-import pyarrow.parquet as pq
-
-for mask in pq.read_table(sys.argv[1])["mask"].to_pylist()[:10]:
-    print("".join("#" if real else "." for real in mask[::2]), sum(mask))
-EOF
+printf '\nThe masks in the padded file:\n'
+show padmask inspect "$out/padded.parquet" --no-plans
+printf '\nWhat padding would cost:\n'
+show padmask inspect sample_data/jargon.jsonl --no-masks

@@ -26,14 +26,30 @@ DOORS = {
     "costs": {"spec", "plan"},
     "flow": set(),
     "ledger": set(),
+    "progress": set(),
+    "verify": {"spec", "ragged", "kernel"},
+    "audited": {"errors", "spec", "ragged", "table", "formats", "rows", "decide", "verify"},
+    "inspection": {"spec", "ragged", "plan", "kernel", "table", "costs", "rows"}
+    | {"decide", "formats", "progress", "verify", "audited"},
     "table": {"errors", "spec", "ragged", "plan", "kernel"},
     "sequences": {"errors", "spec", "ragged", "plan", "kernel", "table"},
     "formats": {"errors", "ragged"},
     "rows": {"errors", "spec", "ragged", "plan", "kernel", "table", "ledger", "formats"},
     "decide": {"errors", "spec", "ragged", "table", "formats", "rows"},
-    "pipeline": {"errors", "spec", "plan", "table", "ledger", "flow", "formats", "rows", "decide"},
-    "render": {"ledger", "pipeline"},
-    "cli": {"errors", "spec", "pipeline", "render", "formats"},
+    "pipeline": {
+        "errors",
+        "spec",
+        "plan",
+        "table",
+        "ledger",
+        "flow",
+        "formats",
+        "rows",
+        "decide",
+        "progress",
+    },
+    "render": {"ledger", "progress", "costs", "inspection"},
+    "cli": {"errors", "spec", "pipeline", "inspection", "render", "formats"},
 }
 FILES = sorted(HOUSE.rglob("*.py"))
 

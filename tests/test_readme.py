@@ -52,10 +52,22 @@ def test_the_options_are_those_of_help(name):
 
 @pytest.mark.parametrize("line", PADMASK_LINES)
 def test_every_command_parses(line):
-    words = shlex.split(line, comments=True)[1:]
+    words = shlex.split(line, comments=True)
+    words = words[words.index("padmask") + 1 :]
     command = cli.get_command(click.Context(cli), words[0])
     assert command is not None
     command.make_context(words[0], words[1:])
+
+
+def test_the_picture_of_inspect_is_what_it_prints(tmp_path, monkeypatch, capfd):
+    if not (ROOT / "sample_data").exists():
+        pytest.skip("the sample data is not part of this installation")
+    block = next(block for kind, block in BLOCKS if "padmask inspect" in block and kind == "console")
+    command, shown = block.split("\n", 1)
+    monkeypatch.setenv("COLUMNS", "100")
+    monkeypatch.chdir(ROOT)
+    assert run(shlex.split(command)[3:]) == 0
+    assert [line.rstrip() for line in capfd.readouterr().out.splitlines()] == shown.splitlines()
 
 
 def test_python_in_the_readme_runs():

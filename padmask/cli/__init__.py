@@ -19,7 +19,10 @@ import click
 from padmask import __version__
 from padmask.errors import PadmaskError, did_you_mean, what_to_do
 
-COMMANDS = {"pad": "Pad or cut sequences to one length, with masks."}
+COMMANDS = {
+    "pad": "Pad or cut sequences to one length, with masks.",
+    "inspect": "See masks, lengths, and what padding will cost.",
+}
 
 
 class _ReaderGoneError(Exception):

@@ -169,7 +169,7 @@ def _pad(given: dict[str, Any]) -> Any:
     from padmask.pipeline import FileOptions, pad_file
 
     files = FileOptions(**{name: given[name] for name in names})
-    with _progress(given) as progress:
+    with open_progress(given) as progress:
         return pad_file(
             given["inputs"] or ["-"],
             given["output"],
@@ -198,7 +198,7 @@ def _check_streams(given: dict[str, Any]) -> None:
         )
 
 
-def _progress(given: dict[str, Any]) -> Any:
+def open_progress(given: dict[str, Any]) -> Any:
     if given["quiet"] or not given["progress"] or sys.stderr is None or not sys.stderr.isatty():
         return nullcontext()
     from padmask.render import progress_bar

@@ -33,6 +33,7 @@ _BLANK = b" \t\r\n"
 _KINDS = {"int": pa.int64(), "float": pa.float64(), "string": pa.string()}
 _read_object = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
 _read_value = msgspec.json.Decoder().decode
+_read_bools = msgspec.json.Decoder(list[list[bool]]).decode
 _read_strings = msgspec.json.Decoder(list[list[str]]).decode
 _write_rows = msgspec.json.Encoder().encode_lines
 _write_value = msgspec.json.Encoder().encode
@@ -318,6 +319,11 @@ def _plain_sequences(raws: list[msgspec.Raw | None], type_: pa.DataType) -> pa.A
             return pa.array(_read_strings(b"[" + b",".join(raws) + b"]"), type=type_)  # type: ignore[arg-type]
         except msgspec.DecodeError:
             return None
+    if pat.is_boolean(type_.value_type):
+        try:
+            return pa.array(_read_bools(b"[" + b",".join(raws) + b"]"), type=type_)  # type: ignore[arg-type]
+        except msgspec.DecodeError:
+            return None
     if not (pat.is_integer(type_.value_type) or pat.is_floating(type_.value_type)):
         return None
     digits = b"0123456789-," + (b"" if pat.is_integer(type_.value_type) else b".eE+")
@@ -398,6 +404,14 @@ def _check_token(token: Any, type_: pa.DataType, where: str) -> None:
         if not isinstance(token, str):
             raise ValueError(f"{where}{_said(token)} among strings")
         return
+    if pat.is_boolean(type_):
+        if not isinstance(token, bool):
+            raise ValueError(f"{where}{_said(token)} among bools")
+        return
+    _check_number(token, type_, where)
+
+
+def _check_number(token: Any, type_: pa.DataType, where: str) -> None:
     if isinstance(token, bool) or not isinstance(token, (int, float)):
         raise ValueError(f"{where}{_said(token)} among numbers")
     if pat.is_integer(type_):

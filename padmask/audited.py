@@ -1,0 +1,210 @@
+"""Rows under audit, raw or already padded, with their lengths and, where asked, their places.
+
+The one way in for whatever looks at data rather than pads it. Of padded input the mask is
+read: from padmask's own metadata, else from a mask column; it is never guessed from values.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.types as pat
+
+from padmask.decide import Columns
+from padmask.errors import DataError, SpecError
+from padmask.formats.batch import Batch, Wanted
+from padmask.formats.dataset import Dataset
+from padmask.formats.jsonl import values_of
+from padmask.ragged import Ragged
+from padmask.rows import Job, is_label, take_in
+from padmask.spec import Side
+from padmask.table import METADATA_KEY, PadColumn
+from padmask.verify.audit import Audit, AuditColumn
+
+MASK_NAMES = ("mask", "attention_mask")
+
+
+@dataclass(frozen=True)
+class Row:
+    """A row on its way to be shown: its real tokens or, of padded input, its places and mask."""
+
+    number: int
+    values: npt.NDArray[Any]
+    mask: npt.NDArray[np.bool_] | None
+
+
+@dataclass(frozen=True)
+class Layout:
+    """How padded input says what is padding.
+
+    Args:
+        values: pad values by column, where the metadata say so.
+        mask: name of the mask column.
+        padding: the declared side; None where nobody declared one.
+        length: name of the length column, where there is one.
+    """
+
+    values: dict[str, Any]
+    mask: str
+    padding: Side | None
+    length: str | None
+
+
+# Gives a row of a batch by its place in it, with its number in the whole input.
+RowsAt = Callable[[int, int], Row]
+
+
+def raw_rows(
+    dataset: Dataset, job: Job, limit: int | None, audit: Audit
+) -> Iterator[tuple[npt.NDArray[np.int64], RowsAt, int]]:
+    """Read raw rows and audit them as they will be padded.
+
+    Yields:
+        For each batch the lengths, shape (rows,), a way to its rows, and bytes consumed so far.
+    """
+    first = job.columns[0].name
+    for chunk in dataset.chunks(job.wanted, limit):
+        rows = take_in(dataset.decode(chunk, job.wanted), job, chunk.consumed)
+        audit.add_raw(rows.ragged, job.spec.padding, rows.batch.place)
+        ragged = rows.ragged[first]
+
+        def row_at(place: int, number: int, ragged: Ragged = ragged) -> Row:
+            start, length = ragged.starts[place], ragged.lengths[place]
+            return Row(number, ragged.values[start : start + length].copy(), None)
+
+        yield rows.lengths, row_at, chunk.consumed
+
+
+def padded_rows(
+    dataset: Dataset, job: Job, limit: int | None, audit: Audit, layout: Layout
+) -> Iterator[tuple[npt.NDArray[np.int64], RowsAt, int]]:
+    """Read padded rows with their mask and audit them; yields as `raw_rows`."""
+    typed = dataset.format != "jsonl"
+    fields = [*job.wanted.sequences, dataset.schema().field(layout.mask)]
+    if typed and layout.length:
+        fields.append(dataset.schema().field(layout.length))
+    wanted = Wanted(pa.schema(fields))
+    padding, width = layout.padding, None
+    first = job.columns[0].name
+    for chunk in dataset.chunks(wanted, limit):
+        batch = dataset.decode(chunk, wanted)
+        if batch.faults:
+            fault = batch.faults[0]
+            raise DataError(f"{batch.place(fault.row)}: {fault.reason}.")
+        values = {column.name: _column(batch, column) for column in job.columns}
+        mask, binary = Ragged.from_mask(batch.columns.column(layout.mask))
+        if width is None and len(batch):
+            width = int(values[first].lengths[0])
+        good = binary & (mask.lengths == width)
+        for ragged in values.values():
+            good &= ragged.lengths == width
+        audit.add_misshapen(~good, batch.place)
+        picked = np.flatnonzero(good)
+        masks = _rectangle(mask, picked, width or 0).astype(bool)
+        rectangles = {name: _rectangle(ragged, picked, width or 0) for name, ragged in values.items()}
+        padding = padding or _side(masks)
+        if width and len(picked):
+            audit.add_padded(
+                rectangles,
+                masks,
+                padding or "post",
+                lambda row, batch=batch, picked=picked: batch.place(int(picked[row])),  # type: ignore[misc]
+                None if layout.length is None else _lengths(batch, layout.length)[picked],
+            )
+        lengths = np.zeros(len(batch), dtype=np.int64)
+        lengths[picked] = masks.sum(axis=1)
+
+        def row_at(
+            place: int,
+            number: int,
+            ragged: Ragged = values[first],
+            mask: Ragged = mask,
+        ) -> Row:
+            start, length = ragged.starts[place], ragged.lengths[place]
+            real = mask.values[mask.starts[place] : mask.starts[place] + mask.lengths[place]].astype(bool)
+            return Row(number, ragged.values[start : start + length].copy(), real)
+
+        yield lengths, row_at, chunk.consumed
+
+
+def _column(batch: Batch, column: PadColumn) -> Ragged:
+    ragged, faults = Ragged.from_arrow(batch.columns.column(column.name), column.inner)
+    if faults:
+        raise DataError(f"{batch.place(faults[0].row)}: column {column.name!r}: {faults[0].reason}.")
+    return ragged
+
+
+def _rectangle(ragged: Ragged, picked: npt.NDArray[np.int64], width: int) -> npt.NDArray[Any]:
+    places = ragged.starts[picked][:, None] + np.arange(width)
+    rectangle: npt.NDArray[Any] = ragged.values[places]
+    return rectangle
+
+
+def _lengths(batch: Batch, name: str) -> npt.NDArray[np.int64]:
+    if batch.objects is not None:
+        return np.array([-1 if n is None else n for n in values_of(batch.objects, name, batch.place)])
+    values = batch.columns.column(name).fill_null(-1).to_numpy(zero_copy_only=False)
+    return np.asarray(values, dtype=np.int64)
+
+
+def _side(masks: npt.NDArray[np.bool_]) -> Side | None:
+    """Return the side that most padded rows have their padding on; None where there is none."""
+    if masks.size == 0:
+        return None
+    pre, post = int((~masks[:, 0] & masks[:, -1]).sum()), int((masks[:, 0] & ~masks[:, -1]).sum())
+    return None if pre == post == 0 else "pre" if pre > post else "post"
+
+
+def find_layout(dataset: Dataset, columns: Columns, mask_column: str | None) -> Layout | None:
+    """Find out how the input says what is padding; None where it is raw."""
+    schema = dataset.schema()
+    said = (schema.metadata or {}).get(METADATA_KEY)
+    if said is not None and mask_column is None:
+        try:
+            meta = json.loads(said)
+            values = {name: column["value"] for name, column in meta["columns"].items()}
+            if meta["mask_column"] in schema.names:
+                return Layout(values, meta["mask_column"], meta["padding"], meta["length_column"])
+        except (ValueError, KeyError, TypeError, AttributeError):
+            raise DataError(
+                f"{dataset.name}: its padmask metadata cannot be read. Give --mask-column to do without."
+            ) from None
+    name = mask_column or next((name for name in MASK_NAMES if name in schema.names), None)
+    if name is None:
+        return None
+    if name not in schema.names:
+        raise SpecError(f"{dataset.name}: there is no mask column {name!r}. Choose one of {schema.names}.")
+    type_ = schema.field(name).type
+    if mask_column is None and not (_is_mask(type_) and _equally_long(dataset, name)):
+        return None
+    if not _is_mask(type_):
+        raise SpecError(
+            f"{dataset.name}: column {name!r} of type {type_} is no mask. Choose a list of bools."
+        )
+    return Layout({}, name, None, None)
+
+
+def _is_mask(type_: pa.DataType) -> bool:
+    listed = pat.is_list(type_) or pat.is_large_list(type_) or pat.is_fixed_size_list(type_)
+    return bool(listed and (pat.is_boolean(type_.value_type) or pat.is_integer(type_.value_type)))
+
+
+def _equally_long(dataset: Dataset, name: str) -> bool:
+    """Raw rows may have a mask too, of ones, as tokenizers give it; padded ones are equally long."""
+    head = dataset.head(Wanted(pa.schema([dataset.schema().field(name)])))
+    if head is None:
+        return False
+    mask, _ = Ragged.from_mask(head.columns.column(name))
+    return bool((mask.lengths == mask.lengths[0]).all())
+
+
+def audited(column: PadColumn, layout: Layout | None) -> AuditColumn:
+    """Return what the audit must know of a column: of padded input its own pad value, not the asked one."""
+    value = column.value if layout is None else layout.values.get(column.name)
+    return AuditColumn(column.name, value, is_label(column))

@@ -1,0 +1,134 @@
+"""`padmask inspect`."""
+
+from __future__ import annotations
+
+import json
+import sys
+from typing import Any
+
+import click
+
+from padmask.cli.config import ConfiguredCommand
+from padmask.cli.options import input_options
+from padmask.errors import SpecError
+from padmask.spec import PadSpec, parse_maxlen
+
+EXPORTS = (".svg", ".html", ".txt")
+
+
+@click.command("inspect", cls=ConfiguredCommand)
+@input_options
+@click.option("-n", "--count", default=10, show_default=True, metavar="N", help="How many rows to show.")
+@click.option("--rows", default=None, metavar="A:B", help="Show rows A up to B, counted from 0, instead.")
+@click.option(
+    "--sample", type=click.IntRange(min=1), default=None, metavar="N", help="Show N rows drawn at random."
+)
+@click.option("--seed", type=int, default=0, show_default=True, help="Of the draw.")
+@click.option(
+    "--style",
+    type=click.Choice(["grid", "tokens", "bool", "int"]),
+    default="grid",
+    show_default=True,
+    help="How rows are shown: a picture; the ids with padding in brackets; True and False; 1 and 0.",
+)
+@click.option(
+    "--mask-column",
+    default=None,
+    metavar="NAME",
+    help="Mask of padded input.  [default: what the file says, else mask or attention_mask]",
+)
+@click.option("--masks/--no-masks", default=True, help="Show rows.  [default: on]")
+@click.option("--plans/--no-plans", default=True, help="Show what plans cost.  [default: on]")
+@click.option("--json", "as_json", is_flag=True, help="Print everything as one JSON object.")
+@click.option(
+    "--export",
+    type=click.Path(),
+    default=None,
+    metavar="FILE",
+    help="Also write what is shown to a file: .svg, .html or .txt.",
+)
+@click.option("--quiet/--no-quiet", default=False, help="No progress.")
+@click.option(
+    "--progress/--no-progress", default=True, help="Progress on a terminal's stderr.  [default: on]"
+)
+@click.pass_context
+def command(ctx: click.Context, /, **given: Any) -> None:
+    """See masks, lengths, and what padding will cost.
+
+    Reads what pad reads, raw or already padded. --maxlen takes a list: masks are shown
+    for the first, and each is a plan.
+
+    \b
+    Examples:
+      padmask inspect sample_data/jargon.jsonl
+      padmask inspect padded.parquet -n 20 -c labels
+      padmask inspect train.parquet --maxlen 128,256,p95 --json | jq .plans
+      padmask inspect train.parquet --export masks.svg
+    """
+    if not given["inputs"] and sys.stdin is not None and sys.stdin.isatty():
+        raise click.exceptions.NoArgsIsHelpError(ctx)
+    if given["export"] and not given["export"].endswith(EXPORTS):
+        raise SpecError(
+            f"Cannot tell how to export to {given['export']!r}. Choose a name in {', '.join(EXPORTS)}."
+        )
+    seen = _look(given)
+    if given["as_json"]:
+        shown = seen.as_dict()
+        for name in ("masks", "plans"):
+            if not given[name]:
+                del shown[name]
+        click.echo(json.dumps(shown))
+    if given["export"] or not given["as_json"]:
+        _show(seen, given)
+
+
+def _look(given: dict[str, Any]) -> Any:
+    from padmask.cli.pad import open_progress
+    from padmask.inspection import ShowSpec, inspect_file
+
+    specs = [
+        PadSpec(
+            maxlen=parse_maxlen(maxlen.strip()),
+            padding=given["padding"],
+            truncating=given["truncating"],
+            value=0 if given["value"] is None else given["value"],
+            dtype=given["dtype"] or "int32",
+            pad_to_multiple_of=given["pad_to_multiple_of"],
+            dtype_for_all=given["dtype"] is not None,
+        )
+        for maxlen in given["maxlen"].split(",")
+    ]
+    first, last = _range(given["rows"]) if given["rows"] else (0, given["count"])
+    show = ShowSpec(first=first, last=last, sample=given["sample"], seed=given["seed"])
+    with open_progress(given) as progress:
+        return inspect_file(
+            given["inputs"] or ["-"],
+            columns=given["columns"],
+            specs=specs,
+            show=show if given["masks"] else None,
+            mask_column=given["mask_column"],
+            input_format=given["input_format"],
+            limit=given["limit"],
+            progress=progress,
+        )
+
+
+def _range(text: str) -> tuple[int, int]:
+    first, colon, last = text.partition(":")
+    if colon and first.isdigit() and last.isdigit():
+        return int(first), int(last)
+    raise SpecError(f"--rows takes A:B, two whole numbers such as 5:15. Received: {text!r}. Give both.")
+
+
+def _show(seen: Any, given: dict[str, Any]) -> None:
+    from padmask import render
+    from padmask.formats.goal import open_goal
+
+    options = {"style": given["style"], "masks": given["masks"], "plans": given["plans"]}
+    if not given["as_json"]:
+        render.show_inspection(seen, render.make_console(), **options)
+    if given["export"]:
+        console = render.recording_console()
+        render.show_inspection(seen, console, **options)
+        with open_goal(given["export"]) as stream:
+            stream.write(render.export(console, given["export"]))

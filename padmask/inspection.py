@@ -1,0 +1,278 @@
+"""Everything `padmask inspect` shows, as data: masks, lengths, plans, health.
+
+One pass over the input, raw or already padded. Knows nothing of terminals.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from padmask.audited import Row, RowsAt, audited, find_layout, padded_rows, raw_rows
+from padmask.costs import Cost, candidate_costs
+from padmask.decide import Asked, Columns, decide
+from padmask.formats.dataset import Dataset
+from padmask.kernel import pad_batch
+from padmask.plan import LengthStats, make_plan
+from padmask.progress import Progress, ProgressCallback
+from padmask.ragged import Ragged
+from padmask.rows import Job
+from padmask.spec import MaskSpec, PadSpec, RowPolicy
+from padmask.table import PadColumn
+from padmask.verify.audit import Audit, Finding
+
+PERCENTILES = ("90", "95", "99")
+# Share of padding below which nobody needs to think about it.
+LITTLE_PADDING = 0.15
+
+
+@dataclass(frozen=True, kw_only=True)
+class ShowSpec:
+    """Which rows are shown.
+
+    Args:
+        first, last: half-open range of rows, counted from 0.
+        sample: show this many rows drawn at random instead.
+        seed: of the draw.
+    """
+
+    first: int = 0
+    last: int = 10
+    sample: int | None = None
+    seed: int = 0
+
+
+@dataclass(frozen=True)
+class ShownRow:
+    """One row as it is, or will be, padded.
+
+    Args:
+        row: its number, from 0.
+        length: its real tokens.
+        values: shape (maxlen, ...).
+        mask: bool, shape (maxlen,).
+    """
+
+    row: int
+    length: int
+    values: npt.NDArray[Any]
+    mask: npt.NDArray[np.bool_]
+
+
+@dataclass(frozen=True)
+class Inspection:
+    """What was seen.
+
+    Args:
+        name: of the input.
+        column: whose tokens are shown.
+        padded: whether the input was padded already.
+        stats: rows by length.
+        shown: the rows that were asked for.
+        plans: the costs of candidate plans.
+        health: what the audit found.
+    """
+
+    name: str
+    column: str
+    padded: bool
+    stats: LengthStats
+    shown: Sequence[ShownRow]
+    plans: Sequence[Cost]
+    health: Sequence[Finding]
+    advice: str = field(default="")
+
+    def lengths(self) -> dict[str, int | float]:
+        """Return the lengths' statistics, in tokens."""
+        stats = self.stats
+        percentiles = {f"p{percent}": stats.percentile(percent) for percent in PERCENTILES}
+        return {
+            "min": min(stats.counts, default=0),
+            "median": stats.percentile("50"),
+            "mean": stats.tokens / stats.rows if stats.rows else 0.0,
+            **percentiles,
+            "max": stats.longest,
+            "empty": stats.counts.get(0, 0),
+        }
+
+    def histogram(self) -> list[dict[str, int]]:
+        """Return rows by length, in bins that double: real lengths have long tails."""
+        bins: dict[tuple[int, int], int] = {}
+        top = self.stats.longest.bit_length() if self.stats.rows else -1
+        for bit in range(top + 1):
+            bins[(1 << bit) >> 1, (1 << bit) - 1] = 0
+        for length, rows in self.stats.counts.items():
+            bit = length.bit_length()
+            bins[(1 << bit) >> 1, (1 << bit) - 1] += rows
+        return [{"low": low, "high": high, "rows": rows} for (low, high), rows in bins.items()]
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return what `--json` prints."""
+        return {
+            "rows": self.stats.rows,
+            "tokens": self.stats.tokens,
+            "column": self.column,
+            "padded": self.padded,
+            "lengths": self.lengths(),
+            "histogram": self.histogram(),
+            "masks": [
+                {"row": shown.row, "length": shown.length, "mask": shown.mask.tolist()}
+                for shown in self.shown
+            ],
+            "plans": [cost.as_dict() for cost in self.plans],
+            "health": [finding.as_dict() for finding in self.health],
+            "advice": self.advice,
+        }
+
+
+def inspect_file(
+    inputs: Sequence[str],
+    *,
+    columns: Columns = None,
+    specs: Sequence[PadSpec] = (PadSpec(),),
+    show: ShowSpec | None = None,
+    mask_column: str | None = None,
+    input_format: str | None = None,
+    limit: int | None = None,
+    progress: ProgressCallback | None = None,
+) -> Inspection:
+    """Look at a dataset of sequences, raw or already padded.
+
+    >>> import tempfile, pathlib
+    >>> file = pathlib.Path(tempfile.mkdtemp()) / "in.jsonl"
+    >>> _ = file.write_text('{"input_ids": [7, 8]}\\n{"input_ids": [9]}\\n')
+    >>> seen = inspect_file([str(file)])
+    >>> seen.stats.rows, [row.mask.tolist() for row in seen.shown]
+    (2, [[True, True], [True, False]])
+
+    Args:
+        inputs: paths, read as one dataset; `-` is standard input.
+        columns: as in `pad_table`; the first one's tokens are shown.
+        specs: how to pad; masks are shown for the first, plans for all.
+        show: which rows to show; None shows none.
+        mask_column: of padded input; default what the file's metadata says, else `mask` or
+            `attention_mask` where all rows are equally long.
+        input_format: None finds it out.
+        limit: look at the first rows only.
+        progress: called now and then with how far the pass is.
+
+    Raises:
+        SpecError, DataError: as `pad_file`.
+    """
+    spec = specs[0]
+    dataset = Dataset(inputs, input_format)
+    try:
+        layout = find_layout(dataset, columns, mask_column)
+        chosen = columns or (list(layout.values) if layout else None)
+        job = decide(dataset, Asked(chosen, spec, MaskSpec(column=None), RowPolicy()), keep_others=False)
+        audit = Audit([audited(column, layout) for column in job.columns])
+        keep = _Keeper(show)
+        stats = LengthStats()
+        source = (
+            raw_rows(dataset, job, limit, audit)
+            if layout is None
+            else padded_rows(dataset, job, limit, audit, layout)
+        )
+        for lengths, rows, consumed in source:
+            keep.take(rows, stats.rows, len(lengths))
+            stats += LengthStats.of(lengths)
+            if progress:
+                progress(Progress("measuring", stats.rows, consumed, dataset.size))
+    finally:
+        dataset.close()
+    plans = candidate_costs(
+        stats,
+        [s.maxlen for s in specs if s.maxlen != "longest"],
+        spec.pad_to_multiple_of,
+        _token_bytes(job.columns[0]),
+    )
+    shown = [_show(row, job, spec, stats) for row in keep.rows()]
+    return Inspection(
+        dataset.name,
+        job.columns[0].name,
+        layout is not None,
+        stats,
+        shown,
+        plans,
+        audit.findings(),
+        advise(plans),
+    )
+
+
+def _token_bytes(column: PadColumn) -> int:
+    size = 1 if column.dtype == "string" else np.dtype(column.dtype).itemsize
+    return size * (column.inner or 1)
+
+
+class _Keeper:
+    """Keeps the rows that will be shown, in one pass."""
+
+    def __init__(self, show: ShowSpec | None) -> None:
+        self._show = show
+        self._random = random.Random(show.seed if show else 0)
+        self._kept: list[Row] = []
+
+    def take(self, rows: RowsAt, first: int, count: int) -> None:
+        show = self._show
+        if show is None:
+            return
+        if show.sample is None:
+            for number in range(max(show.first, first), min(show.last, first + count)):
+                self._kept.append(rows(number - first, number))
+            return
+        for number in range(first, first + count):
+            # Reservoir sampling: every row has the same chance, however many will come.
+            if len(self._kept) < show.sample:
+                self._kept.append(rows(number - first, number))
+            elif (place := self._random.randrange(number + 1)) < show.sample:
+                self._kept[place] = rows(number - first, number)
+
+    def rows(self) -> list[Row]:
+        return sorted(self._kept, key=lambda row: row.number)
+
+
+def _show(row: Row, job: Job, spec: PadSpec, stats: LengthStats) -> ShownRow:
+    """Pad one row as `padmask pad` would, or show it as it was padded."""
+    if row.mask is not None:
+        return ShownRow(row.number, int(row.mask.sum()), row.values, row.mask)
+    column = job.columns[0]
+    one = Ragged(row.values, np.array([0]), np.array([len(row.values)]))
+    padded = pad_batch(
+        one,
+        make_plan(spec, stats).maxlen,
+        padding=spec.padding,
+        truncating=spec.truncating,
+        value=column.value,
+        dtype=column.numpy_dtype,
+    )
+    return ShownRow(row.number, int(padded.lengths[0]), padded.values[0], padded.mask[0])
+
+
+def advise(plans: Sequence[Cost]) -> str:
+    """Say in a sentence what the numbers speak for."""
+    by_name = {cost.name: cost for cost in plans}
+    if not by_name:
+        return "There are no rows to pad."
+    longest, cut = by_name["longest"], by_name["p99"]
+    if longest.padding_share <= LITTLE_PADDING:
+        return (
+            f"Pad to the longest row ({longest.edges[0]}): only {longest.padding_share:.0%} of the places "
+            "are padding, and nothing is lost."
+        )
+    buckets = [by_name[name] for name in ("buckets-2", "buckets-4", "buckets-8")]
+    chosen = next((cost for cost in buckets if cost.padding_share <= LITTLE_PADDING), None)
+    chosen = chosen or min(buckets, key=lambda cost: cost.padding_share)
+    lossless = (
+        f"{chosen.name} loses nothing and leaves {chosen.padding_share:.0%} padding in {chosen.shapes} shapes"
+    )
+    if cut.edges == longest.edges:
+        return f"Long rows are no rarity here, so cutting does not pay; {lossless}."
+    return (
+        f"p99 (maxlen {cut.edges[0]}) is {longest.places / cut.places:.1f} times smaller than the longest "
+        f"row ({longest.edges[0]}) and loses {cut.lost_share:.1%} of the tokens; {lossless}."
+    )

@@ -1,0 +1,207 @@
+"""What can be said of the data alone: rules over ids and masks, no model.
+
+`padmask inspect` shows what they find, `padmask verify` enforces them. Rules see batches as
+NumPy arrays and add up over them. Knows nothing of Keras or files.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from padmask.kernel import Mask
+from padmask.ragged import Ragged
+from padmask.spec import Side
+
+IGNORED_LABEL = -100
+EXAMPLES = 5
+# Ids beyond this are not remembered when a free one is looked for.
+LARGEST_ID = 1 << 22
+
+Flags = npt.NDArray[np.bool_]
+Places = Callable[[int], str]
+
+
+@dataclass(frozen=True)
+class Rule:
+    """What a rule is called, how grave it is, and what it means for a model."""
+
+    name: str
+    severity: str
+    means: str
+
+
+RULES = {
+    rule.name: rule
+    for rule in (
+        Rule("mask-shape", "error", "no mask of these ids: not only 0 and 1, or not as long"),
+        Rule("mask-not-contiguous", "error", "the mask has a hole: padding stands among real tokens"),
+        Rule("mask-wrong-side", "error", "the padding is on the other side than in the rest"),
+        Rule("mask-length", "error", "the mask and the length column disagree"),
+        Rule("padding-not-pad-value", "error", "a padded place does not hold the pad value"),
+        Rule("pad-value-in-tokens", "warning", "Embedding(mask_zero=True) would mask real tokens"),
+        Rule("row-fully-masked", "warning", "no real token: NaN in pooling and attention layers"),
+        Rule("cudnn-fallback", "warning", "cuDNN's LSTM and GRU kernels need right-padded rows with a token"),
+        Rule("labels-on-padding", "warning", "labels on padding are not -100, so a loss counts them"),
+    )
+}
+
+
+@dataclass
+class Finding:
+    """Rows that break a rule, counted over all batches.
+
+    Args:
+        rule: which.
+        count: of rows.
+        examples: where the first of them stand.
+        detail: what exactly, and what to do.
+    """
+
+    rule: Rule
+    count: int = 0
+    examples: list[str] = field(default_factory=list)
+    detail: str = ""
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return the finding as reports show it."""
+        return {
+            "rule": self.rule.name,
+            "severity": self.rule.severity,
+            "count": self.count,
+            "examples": self.examples,
+            "detail": self.detail or self.rule.means,
+        }
+
+
+@dataclass(frozen=True)
+class AuditColumn:
+    """A column under audit.
+
+    Args:
+        name: of the column.
+        value: its pad value; None where nobody knows.
+        label: whether it holds labels, whose padding should be -100.
+    """
+
+    name: str
+    value: Any
+    label: bool = False
+
+
+class Audit:
+    """Applies the rules to batches and adds up what they find.
+
+    >>> audit = Audit([AuditColumn("ids", value=0)])
+    >>> audit.add_raw({"ids": Ragged.from_sequences([[5, 0], [7]])}, "post", "row {}".format)
+    >>> [finding.as_dict()["rule"] for finding in audit.findings()]
+    ['pad-value-in-tokens']
+    """
+
+    def __init__(self, columns: Sequence[AuditColumn]) -> None:
+        self._columns = columns
+        self._found: dict[str, Finding] = {}
+        self._used: dict[str, Flags] = {}
+
+    def findings(self) -> list[Finding]:
+        """Return what was found, errors first, in the order of the rules."""
+        for finding in self._found.values():
+            if finding.rule.name == "pad-value-in-tokens":
+                finding.detail = self._free_ids()
+        return [self._found[name] for name in RULES if name in self._found]
+
+    def add_raw(self, rows: Mapping[str, Ragged], padding: Side, place: Places) -> None:
+        """Audit rows that are not padded yet, as they will be padded.
+
+        Args:
+            rows: of each column.
+            padding: the side they will be padded on.
+            place: says where a row stands.
+        """
+        lengths = next(iter(rows.values())).lengths
+        for column in self._columns:
+            self._tokens(column, rows[column.name], place)
+            if column.label and column.value != IGNORED_LABEL:
+                self._note("labels-on-padding", np.ones(len(lengths), dtype=bool), place)
+        self._note("row-fully-masked", lengths == 0, place)
+        self._note("cudnn-fallback", (lengths == 0) | (padding == "pre"), place)
+
+    def add_padded(
+        self,
+        values: Mapping[str, npt.NDArray[Any]],
+        mask: Mask,
+        padding: Side,
+        place: Places,
+        lengths: npt.NDArray[np.int64] | None = None,
+    ) -> None:
+        """Audit rows that are padded.
+
+        Args:
+            values: of each column, shape (rows, maxlen, ...).
+            mask: shape (rows, maxlen), True at real tokens.
+            padding: the side that the padding should be on.
+            place: says where a row stands.
+            lengths: of a length column, shape (rows,), where there is one.
+        """
+        kept = mask.sum(axis=1)
+        starts = mask[:, :1].sum(axis=1) + (~mask[:, :-1] & mask[:, 1:]).sum(axis=1)
+        holes = starts > 1
+        self._note("mask-not-contiguous", holes, place)
+        edge = mask[:, 0] if padding == "post" else mask[:, -1]
+        self._note("mask-wrong-side", ~holes & (kept > 0) & ~edge, place)
+        if lengths is not None:
+            self._note("mask-length", lengths != kept, place)
+        for column in self._columns:
+            self._padded_column(column, values[column.name], mask, place)
+        self._note("row-fully-masked", kept == 0, place)
+        self._note("cudnn-fallback", (kept == 0) | holes | ~mask[:, 0], place)
+
+    def add_misshapen(self, bad: Flags, place: Places) -> None:
+        """Note rows whose mask does not go with their ids."""
+        self._note("mask-shape", bad, place)
+
+    def _padded_column(
+        self, column: AuditColumn, values: npt.NDArray[Any], mask: Mask, place: Places
+    ) -> None:
+        if values.ndim == 2:
+            flat = values.reshape(-1)
+            kept = mask.sum(axis=1)
+            order = Ragged(flat[mask.reshape(-1)], np.cumsum(kept) - kept, kept)
+            self._tokens(column, order, place)
+        if column.value is not None:
+            wrong = (values != column.value).reshape(*mask.shape, -1).any(axis=2) & ~mask
+            self._note("padding-not-pad-value", wrong.any(axis=1), place)
+        if column.label:
+            wrong = (values != IGNORED_LABEL).reshape(*mask.shape, -1).any(axis=2) & ~mask
+            self._note("labels-on-padding", wrong.any(axis=1), place)
+
+    def _tokens(self, column: AuditColumn, rows: Ragged, place: Places) -> None:
+        """Look for the pad value among real tokens; labels may well be 0."""
+        if column.label or column.value is None or rows.values.ndim > 1:
+            return
+        equal = rows.values == column.value
+        seen = np.concatenate([[0], np.cumsum(equal)])
+        self._note("pad-value-in-tokens", seen[rows.starts + rows.lengths] > seen[rows.starts], place)
+        if rows.values.dtype.kind in "iu":
+            ids = rows.values[(rows.values >= 0) & (rows.values < LARGEST_ID)]
+            used = self._used.setdefault(column.name, np.zeros(LARGEST_ID, dtype=bool))
+            used[ids] = True
+
+    def _free_ids(self) -> str:
+        """Name the smallest id that no real token has, per column."""
+        free = [f"{name}={int(np.argmin(used))}" for name, used in self._used.items()]
+        remedy = f"; pad with an id that no token has, such as -c {free[0]}" if free else ""
+        return RULES["pad-value-in-tokens"].means + remedy
+
+    def _note(self, name: str, bad: Flags, place: Places) -> None:
+        count = int(bad.sum())
+        if not count:
+            return
+        finding = self._found.setdefault(name, Finding(RULES[name], detail=RULES[name].means))
+        finding.count += count
+        room = EXAMPLES - len(finding.examples)
+        finding.examples += [place(row) for row in np.flatnonzero(bad)[:room].tolist()]

@@ -1,0 +1,293 @@
+"""`padmask inspect`: what a person sees, and what a program reads."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from padmask import MaskSpec, PadSpec, pad, pad_file
+from padmask.cli import run
+
+ROWS = [[5, 6, 7], [], [8], [9, 9, 9, 9, 9, 9, 9, 9]]
+
+
+@pytest.fixture
+def raw(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    Path("raw.jsonl").write_text("".join(f'{{"input_ids": {row}}}\n' for row in ROWS))
+    return "raw.jsonl"
+
+
+@pytest.fixture
+def inspect(capfd):
+    def inspect(*args: str) -> dict:
+        assert run(["inspect", *args, "--json"]) == 0, capfd.readouterr().err
+        return json.loads(capfd.readouterr().out)
+
+    return inspect
+
+
+def test_json_has_what_the_readme_says(raw, inspect):
+    seen = inspect(raw)
+    assert list(seen) == [
+        "rows",
+        "tokens",
+        "column",
+        "padded",
+        "lengths",
+        "histogram",
+        "masks",
+        "plans",
+        "health",
+        "advice",
+    ]
+    assert (seen["rows"], seen["tokens"], seen["padded"]) == (4, 12, False)
+    assert seen["lengths"] == {
+        "min": 0,
+        "median": 1,
+        "mean": 3.0,
+        "p90": 8,
+        "p95": 8,
+        "p99": 8,
+        "max": 8,
+        "empty": 1,
+    }
+    assert sum(bin_["rows"] for bin_ in seen["histogram"]) == 4
+    assert [mask["length"] for mask in seen["masks"]] == [3, 0, 1, 8]
+    assert {"name", "maxlen", "padding_share", "rows_cut", "tokens_lost", "bytes", "shapes"} <= set(
+        seen["plans"][0]
+    )
+    assert [finding["rule"] for finding in seen["health"]] == ["row-fully-masked", "cudnn-fallback"]
+    assert seen["health"][0]["examples"] == ["raw.jsonl, line 2"]
+
+
+@pytest.mark.parametrize("padding", ["pre", "post"])
+@pytest.mark.parametrize("truncating", ["pre", "post"])
+def test_masks_are_those_that_pad_makes(raw, inspect, padding, truncating):
+    sides = ("--padding", padding, "--truncating", truncating)
+    seen = inspect(raw, "--maxlen", "2,p99", *sides)
+    pad_file(raw, "padded.parquet", spec=PadSpec(maxlen=2, padding=padding, truncating=truncating))
+    made = pq.read_table("padded.parquet")["mask"].to_pylist()
+    assert [mask["mask"] for mask in seen["masks"]] == made
+    assert [mask["mask"] for mask in inspect("padded.parquet")["masks"]] == made
+
+
+def test_a_list_of_lengths_gives_a_plan_each(raw, inspect):
+    plans = {plan["name"]: plan for plan in inspect(raw, "--maxlen", "2,5,p50")["plans"]}
+    assert (plans["2"]["tokens_lost"], plans["5"]["tokens_lost"], plans["p50"]["maxlen"]) == (7, 3, 1)
+    assert plans["buckets-2"]["edges"][-1] == plans["packed"]["maxlen"] == 8
+
+
+@settings(deadline=None, max_examples=25)
+@given(lengths=st.lists(st.integers(0, 30), min_size=1, max_size=30), maxlen=st.integers(1, 20))
+def test_plans_say_what_padding_then_does(tmp_path_factory, lengths, maxlen):
+    file = tmp_path_factory.mktemp("plans") / "in.parquet"
+    rows = [[1] * length for length in lengths]
+    pq.write_table(pa.table({"ids": pa.array(rows, pa.list_(pa.int32()))}), file)
+    from padmask.inspection import inspect_file
+
+    plans = {cost.name: cost for cost in inspect_file([str(file)], specs=[PadSpec(maxlen=maxlen)]).plans}
+    padded = pad(rows, PadSpec(maxlen=maxlen))
+    assert plans[str(maxlen)].tokens == padded.mask.sum()
+    assert plans[str(maxlen)].bytes == padded.values.nbytes
+
+
+def test_padded_input_is_read_by_its_metadata(raw, inspect):
+    pad_file(
+        raw, "odd.parquet", spec=PadSpec(maxlen=4, padding="pre", value=77), mask=MaskSpec(column="real")
+    )
+    seen = inspect("odd.parquet")
+    assert seen["padded"]
+    assert [mask["length"] for mask in seen["masks"]] == [3, 0, 1, 4]
+    assert {finding["rule"] for finding in seen["health"]} == {"row-fully-masked", "cudnn-fallback"}
+
+
+@pytest.mark.parametrize("suffix", ["jsonl", "parquet", "arrow"])
+@pytest.mark.parametrize("dtype", ["bool", "int64"])
+def test_padded_input_is_read_by_its_mask(raw, inspect, suffix, dtype):
+    pad_file(raw, f"hf.{suffix}", mask=MaskSpec(column="attention_mask", dtype=dtype, length_column="length"))
+    seen = inspect(f"hf.{suffix}")
+    assert (seen["padded"], seen["lengths"]["max"], seen["tokens"]) == (True, 8, 12)
+
+
+def test_a_mask_of_any_name_can_be_named(raw, inspect):
+    pad_file(raw, "named.jsonl", mask=MaskSpec(column="real"))
+    assert not inspect("named.jsonl", "-c", "input_ids")["padded"]
+    assert inspect("named.jsonl", "-c", "input_ids", "--mask-column", "real")["padded"]
+
+
+def test_raw_rows_with_a_tokenizers_mask_are_raw(tmp_path, inspect):
+    file = tmp_path / "hf.parquet"
+    pq.write_table(pa.table({"input_ids": [[1, 2], [3]], "attention_mask": [[1, 1], [1]]}), file)
+    assert not inspect(str(file), "-c", "input_ids")["padded"]
+
+
+BROKEN = {
+    "mask-not-contiguous": {"mask": [[True, False, True], [True, True, True]], "ids": [[1, 0, 2], [3, 4, 5]]},
+    "mask-wrong-side": {"mask": [[True, True, False], [False, True, True]], "ids": [[1, 2, 0], [0, 4, 5]]},
+    "mask-shape": {"mask": [[True, True], [True, True, True]]},
+    "padding-not-pad-value": {"ids": [[1, 2, 9], [3, 4, 5]]},
+    "pad-value-in-tokens": {"ids": [[0, 2, 0], [3, 4, 5]]},
+    "row-fully-masked": {"mask": [[False, False, False], [True, True, True]], "ids": [[0, 0, 0], [3, 4, 5]]},
+    "mask-length": {"length": [1, 3]},
+}
+
+
+@pytest.mark.parametrize("rule", BROKEN)
+def test_broken_files_are_found_out(tmp_path, inspect, rule):
+    good = {
+        "ids": [[1, 2, 0], [3, 4, 5]],
+        "mask": [[True, True, False], [True, True, True]],
+        "length": [2, 3],
+    }
+    columns = good | ({"length": [sum(m) for m in BROKEN[rule]["mask"]]} if "mask" in BROKEN[rule] else {})
+    meta = {
+        "columns": {"ids": {"value": 0}},
+        "mask_column": "mask",
+        "padding": "post",
+        "length_column": "length",
+    }
+    table = pa.table(columns | BROKEN[rule]).replace_schema_metadata({"padmask": json.dumps(meta)})
+    pq.write_table(table, tmp_path / "broken.parquet")
+    found = {finding["rule"] for finding in inspect(str(tmp_path / "broken.parquet"))["health"]}
+    assert rule in found
+    assert found <= {rule, "cudnn-fallback", "padding-not-pad-value"}
+
+
+def test_rows_can_be_chosen(raw, inspect):
+    assert [mask["row"] for mask in inspect(raw, "-n", "2")["masks"]] == [0, 1]
+    assert [mask["row"] for mask in inspect(raw, "--rows", "1:3")["masks"]] == [1, 2]
+    drawn = [mask["row"] for mask in inspect(raw, "--sample", "2", "--seed", "5")["masks"]]
+    assert len(set(drawn)) == 2
+    assert drawn == sorted(drawn)
+    assert drawn == [mask["row"] for mask in inspect(raw, "--sample", "2", "--seed", "5")["masks"]]
+
+
+def test_every_row_has_the_same_chance_to_be_drawn(tmp_path, inspect):
+    file = tmp_path / "many.parquet"
+    pq.write_table(pa.table({"ids": [[1]] * 20}), file)
+    drawn = [
+        mask["row"]
+        for seed in range(150)
+        for mask in inspect(str(file), "--sample", "4", "--seed", f"{seed}")["masks"]
+    ]
+    counts = np.bincount(drawn, minlength=20)
+    assert counts.min() > 10
+    assert counts.max() < 60
+
+
+def test_parts_can_be_left_out(raw, inspect):
+    assert "plans" not in inspect(raw, "--no-plans")
+    assert "masks" not in inspect(raw, "--no-masks")
+
+
+def test_bool_prints_the_matrix_as_numpy_does(raw, capfd):
+    assert run(["inspect", raw, "--style", "bool", "--maxlen", "3", "--no-plans"]) == 0
+    assert (
+        "[[ True  True  True]\n [False False False]\n [ True False False]\n [ True  True  True]]\n"
+        in capfd.readouterr().out
+    )
+
+
+def test_int_prints_an_attention_mask(raw, capfd):
+    assert run(["inspect", raw, "--style", "int", "--maxlen", "3", "--no-plans"]) == 0
+    assert "[[1 1 1]\n [0 0 0]\n [1 0 0]\n [1 1 1]]\n" in capfd.readouterr().out
+
+
+def test_tokens_tell_padding_apart_without_colour(raw, capfd):
+    assert run(["inspect", raw, "--style", "tokens", "--maxlen", "3", "--value", "4", "--no-plans"]) == 0
+    assert "2: 8 (4) (4)" in capfd.readouterr().out
+
+
+def real_process(*args: str, **env: str) -> subprocess.CompletedProcess:
+    return subprocess.run(
+        [sys.executable, "-m", "padmask", "inspect", *args],
+        capture_output=True,
+        text=True,
+        encoding="utf-8",
+        env={**os.environ, **env},
+        check=True,
+    )
+
+
+@pytest.mark.parametrize("columns", [40, 200])
+@pytest.mark.parametrize("env", [{}, {"LANG": "C", "LC_ALL": "C"}, {"NO_COLOR": "1"}], ids=str)
+def test_fits_the_terminal(raw, columns, env):
+    shown = real_process(raw, "--maxlen", "300", COLUMNS=str(columns), **env).stdout
+    assert max(map(len, shown.splitlines())) <= columns
+    assert "\x1b" not in shown
+    grid = [line for line in shown.splitlines() if line.startswith(("0 ", "1 "))]
+    assert len(grid) == 2
+    assert "█" not in grid[1]
+
+
+def test_a_terminal_that_has_only_ascii_gets_ascii(raw):
+    shown = real_process(raw, PYTHONIOENCODING="ascii", PYTHONUTF8="0").stdout
+    assert shown.isascii()
+    assert "###" in shown
+
+
+def test_a_scaled_cell_is_full_only_without_padding(raw, capfd, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "40")
+    Path("long.jsonl").write_text(
+        f'{{"input_ids": {[1] * 999}}}\n{{"input_ids": [1]}}\n{{"input_ids": {[1] * 1000}}}\n'
+    )
+    assert run(["inspect", "long.jsonl", "--no-plans"]) == 0
+    grid = [line.split()[1] for line in capfd.readouterr().out.splitlines() if line[:2] in ("0 ", "1 ", "2 ")]
+    assert grid[0].endswith("▓")
+    assert grid[1].startswith("░·")
+    assert set(grid[2]) == {"█"}
+
+
+@pytest.mark.parametrize("suffix", ["svg", "html", "txt"])
+def test_an_export_stands_alone(raw, suffix, capfd):
+    assert run(["inspect", raw, "--export", f"masks.{suffix}"]) == 0
+    capfd.readouterr()
+    exported = Path(f"masks.{suffix}").read_text(encoding="utf-8")
+    assert "raw.jsonl" in exported.replace("&#160;", " ")
+    assert "url(" not in exported.replace("url(#", "")  # a picture may point into itself
+    assert "http" not in exported.replace("http://www.w3.org/2000/svg", "")
+
+
+def test_an_unknown_export_is_refused(raw, capfd):
+    assert run(["inspect", raw, "--export", "masks.pdf"]) == 2
+    assert ".svg, .html, .txt" in capfd.readouterr().err
+
+
+def test_stdin_is_read(raw):
+    with open(raw) as stream:
+        done = subprocess.run(
+            [sys.executable, "-m", "padmask", "inspect", "-", "--json"],
+            stdin=stream,
+            capture_output=True,
+            text=True,
+            check=True,
+        )
+    assert json.loads(done.stdout)["rows"] == 4
+
+
+def test_several_files_are_one_dataset(raw, inspect):
+    assert inspect(raw, raw)["rows"] == 8
+    assert inspect(raw, raw, "--limit", "5")["rows"] == 5
+
+
+def test_no_rows_are_no_error(tmp_path, inspect):
+    (tmp_path / "empty.jsonl").write_text("")
+    seen = inspect(str(tmp_path / "empty.jsonl"))
+    assert (seen["rows"], seen["masks"], seen["plans"]) == (0, [], [])
+
+
+def test_bad_rows_are_errors_as_in_pad(tmp_path, capfd):
+    (tmp_path / "bad.jsonl").write_text('{"input_ids": [1, null]}\n')
+    assert run(["inspect", str(tmp_path / "bad.jsonl")]) == 2
+    assert "line 1: column 'input_ids': position 1: null among numbers" in capfd.readouterr().err

@@ -1,0 +1,122 @@
+"""For every rule, rows that break exactly it; and rows that break none."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from padmask.ragged import Ragged
+from padmask.verify.audit import RULES, Audit, AuditColumn
+
+MASK = np.array([[True, True, False], [True, True, True], [True, False, False]])
+IDS = np.where(MASK, 7, 0)
+LABELS = np.where(MASK, 0, -100)
+
+
+def found(audit: Audit) -> dict[str, tuple[int, list[str]]]:
+    return {finding.rule.name: (finding.count, finding.examples) for finding in audit.findings()}
+
+
+def audited(ids=IDS, mask=MASK, labels=LABELS, padding="post", lengths=None) -> dict:
+    audit = Audit([AuditColumn("ids", value=0), AuditColumn("labels", value=-100, label=True)])
+    audit.add_padded({"ids": ids, "labels": labels}, mask, padding, "row {}".format, lengths)
+    return found(audit)
+
+
+def changed(array: np.ndarray, row: int, column: int, value) -> np.ndarray:
+    array = array.copy()
+    array[row, column] = value
+    return array
+
+
+def test_good_rows_break_no_rule():
+    assert audited(lengths=np.array([2, 3, 1])) == {}
+
+
+BROKEN = {
+    "mask-wrong-side": {
+        "mask": MASK[:, ::-1],
+        "ids": IDS[:, ::-1],
+        "labels": LABELS[:, ::-1],
+    },
+    "mask-length": {"lengths": np.array([2, 2, 1])},
+    "padding-not-pad-value": {"ids": changed(IDS, 0, 2, 5)},
+    "pad-value-in-tokens": {"ids": changed(IDS, 1, 1, 0)},
+}
+
+
+@pytest.mark.parametrize("rule", BROKEN)
+def test_a_broken_rule_is_found(rule):
+    seen = audited(**BROKEN[rule])
+    assert rule in seen
+    # Left padding also costs cuDNN's kernels, which is a rule of its own.
+    assert set(seen) <= {rule, "cudnn-fallback"}
+
+
+def test_a_hole_in_the_mask():
+    mask = changed(MASK, 1, 1, False)
+    seen = audited(mask=mask, ids=np.where(mask, 7, 0), labels=np.where(mask, 0, -100))
+    assert seen == {"mask-not-contiguous": (1, ["row 1"]), "cudnn-fallback": (1, ["row 1"])}
+
+
+def test_a_fully_masked_row():
+    mask = changed(MASK, 2, 0, False)
+    seen = audited(mask=mask, ids=np.where(mask, 7, 0), labels=np.where(mask, 0, -100))
+    assert seen == {"row-fully-masked": (1, ["row 2"]), "cudnn-fallback": (1, ["row 2"])}
+
+
+def test_labels_on_padding():
+    audit = Audit([AuditColumn("labels", value=0, label=True)])
+    audit.add_padded({"labels": np.where(MASK, 1, 0)}, MASK, "post", "row {}".format)
+    assert found(audit) == {"labels-on-padding": (2, ["row 0", "row 2"])}
+
+
+def test_left_padding_is_right_where_it_is_declared():
+    seen = audited(ids=IDS[:, ::-1], mask=MASK[:, ::-1], labels=LABELS[:, ::-1], padding="pre")
+    assert seen == {"cudnn-fallback": (2, ["row 0", "row 2"])}
+
+
+def test_a_mask_that_is_none():
+    audit = Audit([AuditColumn("ids", value=0)])
+    audit.add_misshapen(np.array([False, True]), "row {}".format)
+    assert found(audit) == {"mask-shape": (1, ["row 1"])}
+
+
+def test_the_remedy_names_an_id_that_no_token_has():
+    audit = Audit([AuditColumn("ids", value=0)])
+    audit.add_raw({"ids": Ragged.from_sequences([[0, 1], [2, 4]])}, "post", "row {}".format)
+    [finding] = audit.findings()
+    assert finding.rule.name == "pad-value-in-tokens"
+    assert "-c ids=3" in finding.detail
+
+
+def test_raw_rows_are_audited_as_they_will_be_padded():
+    audit = Audit([AuditColumn("ids", value=9), AuditColumn("labels", value=0, label=True)])
+    rows = Ragged.from_sequences([[1, 9], [], [3]])
+    audit.add_raw({"ids": rows, "labels": rows}, "pre", "row {}".format)
+    assert found(audit) == {
+        "pad-value-in-tokens": (1, ["row 0"]),
+        "row-fully-masked": (1, ["row 1"]),
+        "cudnn-fallback": (3, ["row 0", "row 1", "row 2"]),
+        "labels-on-padding": (3, ["row 0", "row 1", "row 2"]),
+    }
+
+
+def test_findings_add_up_and_keep_the_first_examples():
+    audit = Audit([AuditColumn("ids", value=0)])
+    for batch in range(3):
+        rows = Ragged.from_sequences([[], [], []])
+        audit.add_raw({"ids": rows}, "post", lambda row, batch=batch: f"{batch}-{row}")
+    assert found(audit)["row-fully-masked"] == (9, ["0-0", "0-1", "0-2", "1-0", "1-1"])
+
+
+def test_every_rule_has_a_test_here():
+    tested = {
+        *BROKEN,
+        "mask-not-contiguous",
+        "row-fully-masked",
+        "labels-on-padding",
+        "mask-shape",
+        "cudnn-fallback",
+    }
+    assert tested == set(RULES)
