@@ -208,7 +208,8 @@ def _grid_line(row: ShownRow, margin: tuple[int, int], room: int, console: Conso
     from rich.text import Text
 
     shades = SHADES[is_unicode(console)]
-    line = Text(f"{row.row:>{margin[0]}} ", style="dim", no_wrap=True)
+    line = Text(no_wrap=True)
+    line.append(f"{row.row:>{margin[0]}} ", style="dim")
     for share_ in _cells(row.mask, room):
         # Only a cell without a real token looks like padding, and only one without padding full.
         level = 0 if share_ == 0 else 4 if share_ == 1 else min(3, max(1, round(share_ * 4)))
@@ -227,7 +228,8 @@ def _cells(mask: Any, room: int) -> list[float]:
 def _token_line(row: ShownRow) -> Text:
     from rich.text import Text
 
-    line = Text(f"{row.row}: ", style="dim")
+    line = Text()
+    line.append(f"{row.row}: ", style="dim")
     for value, real in zip(row.values.tolist(), row.mask.tolist(), strict=True):
         # Told apart without colour too.
         line.append(f"{value} " if real else f"({value}) ", style="" if real else "dim")
