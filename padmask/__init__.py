@@ -10,9 +10,17 @@ from typing import TYPE_CHECKING, Any
 __version__ = "0.1.0"
 
 if TYPE_CHECKING:
+    from padmask.errors import DataError as DataError
+    from padmask.errors import OutputError as OutputError
     from padmask.errors import PadmaskError as PadmaskError
+    from padmask.errors import SpecError as SpecError
+    from padmask.inspection import ShowSpec as ShowSpec
+    from padmask.inspection import inspect_file as inspect_file
     from padmask.kernel import Padded as Padded
     from padmask.kernel import sequence_mask as sequence_mask
+    from padmask.ledger import Ledger as Ledger
+    from padmask.ledger import PadResult as PadResult
+    from padmask.pipeline import FileOptions as FileOptions
     from padmask.pipeline import pad_file as pad_file
     from padmask.sequences import pad as pad
     from padmask.sequences import pad_sequences as pad_sequences
@@ -23,7 +31,15 @@ if TYPE_CHECKING:
     from padmask.table import pad_table as pad_table
 
 _ROOMS = {
+    "DataError": "errors",
+    "OutputError": "errors",
     "PadmaskError": "errors",
+    "SpecError": "errors",
+    "ShowSpec": "inspection",
+    "inspect_file": "inspection",
+    "Ledger": "ledger",
+    "PadResult": "ledger",
+    "FileOptions": "pipeline",
     "Padded": "kernel",
     "sequence_mask": "kernel",
     "pad_file": "pipeline",

@@ -14,20 +14,17 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
-import pyarrow.types as pat
 
-from padmask.decide import Columns
+from padmask.decide import MASK_NAMES, Columns
 from padmask.errors import DataError, SpecError
 from padmask.formats.batch import Batch, Wanted
 from padmask.formats.dataset import Dataset
 from padmask.formats.jsonl import values_of
-from padmask.ragged import Ragged
+from padmask.ragged import Ragged, is_mask
 from padmask.rows import Job, is_label, take_in
 from padmask.spec import Side
 from padmask.table import METADATA_KEY, PadColumn
 from padmask.verify.audit import Audit, AuditColumn
-
-MASK_NAMES = ("mask", "attention_mask")
 
 
 @dataclass(frozen=True)
@@ -181,18 +178,13 @@ def find_layout(dataset: Dataset, columns: Columns, mask_column: str | None) -> 
     if name not in schema.names:
         raise SpecError(f"{dataset.name}: there is no mask column {name!r}. Choose one of {schema.names}.")
     type_ = schema.field(name).type
-    if mask_column is None and not (_is_mask(type_) and _equally_long(dataset, name)):
+    if mask_column is None and not (is_mask(type_) and _equally_long(dataset, name)):
         return None
-    if not _is_mask(type_):
+    if not is_mask(type_):
         raise SpecError(
             f"{dataset.name}: column {name!r} of type {type_} is no mask. Choose a list of bools."
         )
     return Layout({}, name, None, None)
-
-
-def _is_mask(type_: pa.DataType) -> bool:
-    listed = pat.is_list(type_) or pat.is_large_list(type_) or pat.is_fixed_size_list(type_)
-    return bool(listed and (pat.is_boolean(type_.value_type) or pat.is_integer(type_.value_type)))
 
 
 def _equally_long(dataset: Dataset, name: str) -> bool:

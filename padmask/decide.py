@@ -18,10 +18,19 @@ import pyarrow as pa
 from padmask.errors import SpecError
 from padmask.formats.batch import Batch, Wanted
 from padmask.formats.dataset import Dataset
-from padmask.ragged import Ragged, is_sequence
+from padmask.ragged import Ragged, is_mask, is_sequence
 from padmask.rows import IGNORED_LABEL, LABEL_NAMES, Job
 from padmask.spec import FLOAT_DTYPES, Column, MaskSpec, PadSpec, RowPolicy
-from padmask.table import PadColumn, check_names, choose_columns, name_columns, settle_vectors
+from padmask.table import (
+    METADATA_KEY,
+    PadColumn,
+    check_names,
+    choose_columns,
+    name_columns,
+    settle_vectors,
+)
+
+MASK_NAMES = ("mask", "attention_mask")
 
 Columns = Iterable[str | Column] | Mapping[str, Any] | None
 
@@ -86,7 +95,7 @@ def _as_asked(field: pa.Field, column: PadColumn, format_: str) -> pa.Field:
     return pa.field(field.name, pa.list_(token if column.inner is None else pa.list_(token)))
 
 
-def find_unpadded(dataset: Dataset, job: Job, *, by_default: bool) -> dict[str, str]:
+def find_unpadded(dataset: Dataset, job: Job, asked: Columns) -> dict[str, str]:
     """Find columns that look as if they should have been padded too, and the flags that would.
 
     They are lists with the same lengths as the padded columns in the first rows.
@@ -94,9 +103,14 @@ def find_unpadded(dataset: Dataset, job: Job, *, by_default: bool) -> dict[str, 
     Args:
         dataset: the data.
         job: what will be padded.
-        by_default: whether the padded column was found and not named, so that the flags must.
+        asked: how the padded columns were asked for.
+
+    Returns:
+        For each such column the flags that pad all of them, and those that are padded now.
     """
-    taken = {column.name for column in job.columns} | set(job.mask.names)
+    given = [] if asked is None or isinstance(asked, Mapping) else list(asked)
+    named = [column for column in given if isinstance(column, str)] or [column.name for column in job.columns]
+    taken = {column.name for column in job.columns} | {*job.mask.names, *MASK_NAMES}
     schema = dataset.schema()
     others = [
         field
@@ -108,15 +122,33 @@ def find_unpadded(dataset: Dataset, job: Job, *, by_default: bool) -> dict[str, 
     if head is None:
         return {}
     lengths = _known_lengths(head, first.name)
-    found = {}
+    found = []
     for field in others:
         other = _known_lengths(head, field.name)
         both = (lengths >= 0) & (other >= 0)
         if both.any() and (lengths[both] == other[both]).all() and lengths[both].any():
             value = f"={IGNORED_LABEL}" if field.name in LABEL_NAMES else ""
-            named = [first.name, field.name + value] if by_default else [field.name + value]
-            found[field.name] = " ".join(f"-c {shlex.quote(name)}" for name in named)
-    return found
+            found.append((field.name, field.name + value))
+    # The command line's columns replace those of a file of defaults, so all must be named.
+    flags = " ".join(f"-c {shlex.quote(name)}" for name in [*named, *(short for _, short in found)])
+    return dict.fromkeys((name for name, _ in found), flags)
+
+
+def padded_already(dataset: Dataset, job: Job) -> bool:
+    """Tell whether the input is padded, so that its padding would count as tokens.
+
+    Its metadata say so, or a mask column that is replaced or left has padding in its first rows.
+    """
+    schema = dataset.schema()
+    if METADATA_KEY in (schema.metadata or {}):
+        return True
+    masks = [
+        field for field in schema if field.name in {*job.mask.names, *MASK_NAMES} and is_mask(field.type)
+    ]
+    head = dataset.head(Wanted(pa.schema(masks))) if masks else None
+    if head is None:
+        return False
+    return any((Ragged.from_mask(head.columns.column(field.name))[0].values == 0).any() for field in masks)
 
 
 def _known_lengths(batch: Batch, name: str) -> npt.NDArray[np.int64]:

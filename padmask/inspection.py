@@ -146,7 +146,7 @@ def inspect_file(
     >>> import tempfile, pathlib
     >>> file = pathlib.Path(tempfile.mkdtemp()) / "in.jsonl"
     >>> _ = file.write_text('{"input_ids": [7, 8]}\\n{"input_ids": [9]}\\n')
-    >>> seen = inspect_file([str(file)])
+    >>> seen = inspect_file([str(file)], show=ShowSpec())
     >>> seen.stats.rows, [row.mask.tolist() for row in seen.shown]
     (2, [[True, True], [True, False]])
 

@@ -77,6 +77,7 @@ class PadResult:
         ledger: the counts.
         maxlen: places in every row.
         maxlen_found: `"given"`, `"longest"` or a percentile such as `"p95"`.
+        maxlen_exact: the length that was found, before it was rounded up to a multiple.
         padding: the side of the padding.
         columns: the padded columns.
         unpadded: columns that have the same lengths as the padded ones but were left as they
@@ -87,6 +88,7 @@ class PadResult:
     ledger: Ledger
     maxlen: int
     maxlen_found: str
+    maxlen_exact: int
     padding: str
     columns: tuple[str, ...]
     unpadded: dict[str, str]

@@ -17,13 +17,13 @@ from typing import Any, BinaryIO
 
 import pyarrow as pa
 
-from padmask.decide import Asked, decide, find_unpadded
+from padmask.decide import Asked, decide, find_unpadded, padded_already
 from padmask.errors import SpecError
 from padmask.flow import ReadAhead, ordered_map
 from padmask.formats import open_writer, output_format
 from padmask.formats.batch import Chunk, Layout, Wanted
 from padmask.formats.dataset import Dataset, survey_types
-from padmask.formats.goal import compressed, open_goal, refuse_same_file
+from padmask.formats.goal import compressed, open_goal, refuse_inside, refuse_same_file
 from padmask.ledger import Ledger, PadResult
 from padmask.plan import LengthStats, Plan, make_plan, needs_lengths
 from padmask.progress import Progress, ProgressCallback
@@ -35,6 +35,10 @@ from padmask.table import check_names, padded_schema
 BATCH_PLACES = 1 << 18
 # Places in a row group or record batch of the output.
 GROUP_PLACES = 1 << 22
+
+PADDED_ALREADY = (
+    "the input looks padded already: its padding counts as real tokens here, and the mask will not show it"
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -109,9 +113,12 @@ def pad_file(
         OutputError: the output cannot be written.
     """
     spec, files = spec or PadSpec(), files or FileOptions()
+    if columns is not None and not isinstance(columns, Mapping):
+        columns = [columns] if isinstance(columns, (str, Column)) else list(columns)
     paths = [inputs] if isinstance(inputs, (str, os.PathLike)) else list(inputs)
     goal = os.fspath(output)
     refuse_same_file({"the output": goal, "the rejects": files.rejects})
+    refuse_inside(goal, [os.fspath(path) for path in paths])
     format_ = output_format(goal, files.output_format)
     with ExitStack() as stack:
         dataset = Dataset(
@@ -125,14 +132,22 @@ def pad_file(
         job = decide(dataset, asked, keep_others=format_ != "npz")
         job = replace(job, fixed_size=files.fixed_size_list)
         run = _Run(dataset, job, files, stack.enter_context(_pool(files)), progress)
-        unpadded = find_unpadded(dataset, job, by_default=not columns)
+        unpadded = find_unpadded(dataset, job, columns)
+        notes = [PADDED_ALREADY] if padded_already(dataset, job) else []
         lengths = None
         if needs_lengths(spec) or typed:
             lengths, run = _survey(run, typed)
         plan = make_plan(spec, lengths)
-        ledger, notes = _pad_all(run, plan, goal, format_)
+        ledger, left_out = _pad_all(run, plan, goal, format_)
     return PadResult(
-        ledger, plan.maxlen, plan.found, spec.padding, tuple(c.name for c in job.columns), unpadded, notes
+        ledger,
+        plan.maxlen,
+        plan.found,
+        plan.exact,
+        spec.padding,
+        tuple(column.name for column in job.columns),
+        unpadded,
+        (*notes, *left_out),
     )
 
 
@@ -259,7 +274,8 @@ def _write_rejects(stream: BinaryIO | None, refused: Sequence[Refused]) -> None:
         return
     from padmask.formats.jsonl import reject_line
 
-    for one in refused:
+    # Bad rows were set aside before overlong ones: back in the order of the input.
+    for one in sorted(refused, key=lambda one: int(one.batch.numbers[one.row])):
         stream.write(reject_line(one.batch, one.row, one.reason))
 
 

@@ -78,10 +78,12 @@ class Plan:
     Args:
         maxlen: places in every row.
         found: `"given"`, `"longest"`, or the percentile's name such as `"p95"`.
+        exact: the length before it was rounded up to a multiple.
     """
 
     maxlen: int
     found: str
+    exact: int
 
 
 def needs_lengths(spec: PadSpec) -> bool:
@@ -93,17 +95,17 @@ def make_plan(spec: PadSpec, lengths: LengthStats | None = None) -> Plan:
     """Decide one concrete maxlen.
 
     >>> make_plan(PadSpec(maxlen="longest", pad_to_multiple_of=8), LengthStats.of([3, 9]))
-    Plan(maxlen=16, found='longest')
+    Plan(maxlen=16, found='longest', exact=9)
 
     Args:
         spec: what was asked for.
         lengths: of all the rows; only needed where `needs_lengths(spec)`.
     """
     if not isinstance(spec.maxlen, str):
-        return Plan(int(spec.maxlen), "given")
+        return Plan(int(spec.maxlen), "given", int(spec.maxlen))
     if lengths is None:
         raise SpecError(f"maxlen {spec.maxlen!r} must be found from lengths, and there are none.")
     percent = percentile_of(spec.maxlen)
     maxlen = lengths.longest if percent is None else lengths.percentile(percent)
     multiple = spec.pad_to_multiple_of or 1
-    return Plan(-(-maxlen // multiple) * multiple, spec.maxlen)
+    return Plan(-(-maxlen // multiple) * multiple, spec.maxlen, maxlen)

@@ -35,11 +35,18 @@ class Ragged:
         values: shape (tokens, ...), the tokens of all rows; inner feature axes follow.
         starts: int64, shape (rows,), where each row starts in `values`.
         lengths: int64, shape (rows,), in tokens.
+        first: the first token, of rows of Python numbers: ints and floats look alike once joined.
     """
 
     values: npt.NDArray[Any]
     starts: Positions
     lengths: Positions
+    first: Any = None
+
+    @property
+    def kind(self) -> str:
+        """NumPy's letter for what the first token is, where rows of Python numbers mix, else for all."""
+        return self.values.dtype.kind if self.first is None else np.asarray(self.first).dtype.kind
 
     def select(self, rows: Flags | slice) -> Ragged:
         """Return the rows that `rows` picks, over the same values."""
@@ -127,7 +134,7 @@ class Ragged:
         elif isinstance(first, Iterable):
             values = cls._stack(sequences)
         else:
-            values = _flat_numbers(sequences, total)
+            return cls(_flat_numbers(sequences, total), starts, lengths, first)
         return cls(values, starts, lengths)
 
     @classmethod
@@ -289,6 +296,12 @@ def is_vectors(type_: pa.DataType) -> bool:
     """Tell whether a sequence column's tokens are vectors."""
     rows = storage(type_)
     return _is_list(rows) and _is_list(rows.value_type)
+
+
+def is_mask(type_: pa.DataType) -> bool:
+    """Tell whether a column of this type may be a mask: a list of bools or of integers."""
+    token = storage(type_.value_type) if _is_list(type_) else None
+    return token is not None and bool(pat.is_boolean(token) or pat.is_integer(token))
 
 
 def vector_size(type_: pa.DataType) -> int | None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from time import monotonic
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -23,6 +24,8 @@ if TYPE_CHECKING:
     from padmask.inspection import Inspection, ShownRow
     from padmask.progress import Progress, ProgressCallback
 
+# A run that is over sooner needs no bar.
+SECONDS_BEFORE_PROGRESS = 0.7
 # Shades from no real token to nothing else; the second set where the terminal has only ASCII.
 SHADES = {True: "·░▒▓█", False: ".-+*#"}
 # Below this width a table's heads would be cut.
@@ -54,6 +57,8 @@ def summary(result: PadResult, goal: str, rejects: str | None = None) -> list[st
     """Say in lines what was done, what was lost, and what to look at."""
     ledger = result.ledger
     found = "given" if result.maxlen_found == "given" else f"found: {result.maxlen_found}"
+    if result.maxlen_exact != result.maxlen:
+        found = f"{result.maxlen_found} is {result.maxlen_exact:,}, rounded up"
     lines = [
         f"{count(ledger.rows_written, 'row')} -> {'stdout' if goal == '-' else goal}: "
         f"maxlen {result.maxlen} ({found}), padding {result.padding}, "
@@ -81,7 +86,11 @@ def warnings(result: PadResult) -> list[str]:
     ledger = result.ledger
     lines = list(result.notes)
     if ledger.rows_read == 0:
-        lines.append("the input has no rows")
+        lines.append("no rows were read")
+    elif ledger.rows_written == 0:
+        lines.append("not one row was written")
+    if result.maxlen == 0 and ledger.tokens_read:
+        lines.append("maxlen 0 keeps no token at all")
     if ledger.rows_empty:
         lines.append(
             f"{count(ledger.rows_empty, 'row')} without a token: a fully masked row gives NaN in pooling and "
@@ -89,8 +98,10 @@ def warnings(result: PadResult) -> list[str]:
         )
     if result.padding == "pre" and ledger.rows_written:
         lines.append("--padding pre: cuDNN's LSTM and GRU kernels need post, others are slower")
-    for name, flag in result.unpadded.items():
-        lines.append(f"column {name!r} has the same lengths and was not padded: {flag} would pad it too")
+    if result.unpadded:
+        names = ", ".join(map(repr, result.unpadded))
+        flags = next(iter(result.unpadded.values()))
+        lines.append(f"not padded, though of the same lengths: {names}; to pad all: {flags}")
     return lines
 
 
@@ -109,15 +120,22 @@ def progress_bar() -> Iterator[ProgressCallback]:
         TransferSpeedColumn(),
         TimeRemainingColumn(),
     ]
-    with Bar(*columns, console=console, transient=True) as bar:
-        tasks = {}
+    bar = Bar(*columns, console=console, transient=True)
+    begun = monotonic()
+    tasks: dict[str, Any] = {}
+    try:
 
         def advance(progress: Progress) -> None:
+            if monotonic() - begun < SECONDS_BEFORE_PROGRESS:
+                return
+            bar.start()
             if progress.phase not in tasks:
                 tasks[progress.phase] = bar.add_task(progress.phase, total=progress.size, rows=0)
             bar.update(tasks[progress.phase], completed=progress.consumed, rows=progress.rows)
 
         yield advance
+    finally:
+        bar.stop()
 
 
 def make_console() -> Console:

@@ -16,7 +16,7 @@ from padmask.errors import DataError, Fault, SpecError
 from padmask.kernel import Padded, pad_batch
 from padmask.plan import LengthStats, make_plan, needs_lengths
 from padmask.ragged import Ragged, find_misfits, refuse_bools
-from padmask.spec import PadSpec, Side, one_of
+from padmask.spec import DEFAULT_DTYPE, PadSpec, Side, one_of
 from padmask.table import fill_value
 
 # Below this many values a second thread costs more than it gives.
@@ -40,8 +40,10 @@ def pad(sequences: Any, spec: PadSpec | None = None, *, threads: int = 2) -> Pad
         threads: how many blocks of rows are worked on at once; the result does not depend on it.
 
     Returns:
-        `values` of shape (rows, maxlen, ...) and `spec.dtype` (object for strings), `mask` of shape
-        (rows, maxlen), bool, True at real tokens, and `lengths` of shape (rows,), the tokens kept.
+        `values` of shape (rows, maxlen, ...), `mask` of shape (rows, maxlen), bool, True at real
+        tokens, and `lengths` of shape (rows,), the tokens kept. The dtype of the values is that of the
+        spec; under the default, rows that begin with a float become float32, and strings stay
+        strings (dtype object).
 
     Raises:
         SpecError: the pad value does not fit the dtype.
@@ -50,10 +52,13 @@ def pad(sequences: Any, spec: PadSpec | None = None, *, threads: int = 2) -> Pad
     After Keras's guide "Understanding masking & padding"; the mask is what its `compute_mask` makes,
     but from lengths, so that a real token may equal the pad value.
     """
-    spec = spec or PadSpec()
-    value = fill_value(spec.value, spec.dtype, "PadSpec")
+    spec = PadSpec() if spec is None else spec
+    if not isinstance(spec, PadSpec):
+        raise SpecError(f"`spec` must be a PadSpec, such as PadSpec(maxlen=4). Received: {spec!r}.")
     ragged = _read(sequences)
-    _raise_first(find_misfits(ragged, spec.dtype))
+    dtype = _dtype(ragged, spec)
+    value = fill_value(spec.value, dtype, "PadSpec")
+    _raise_first(find_misfits(ragged, dtype))
     plan = make_plan(spec, LengthStats.of(ragged.lengths) if needs_lengths(spec) else None)
     return pad_batch(
         ragged,
@@ -61,9 +66,16 @@ def pad(sequences: Any, spec: PadSpec | None = None, *, threads: int = 2) -> Pad
         padding=spec.padding,
         truncating=spec.truncating,
         value=value,
-        dtype=object if spec.dtype == "string" else spec.dtype,
+        dtype=object if dtype == "string" else dtype,
         threads=threads if len(ragged.lengths) * plan.maxlen >= VALUES_FOR_TWO_THREADS else 1,
     )
+
+
+def _dtype(ragged: Ragged, spec: PadSpec) -> str:
+    """Return the asked dtype, or the one that goes with the kind of the first token, as in tables."""
+    if spec.dtype != DEFAULT_DTYPE or spec.dtype_for_all or ragged.values.size == 0:
+        return spec.dtype
+    return {"f": "float32", "O": "string"}.get(ragged.kind, spec.dtype)
 
 
 def _read(sequences: Any) -> Ragged:

@@ -259,8 +259,9 @@ def check_names(names: Sequence[str], columns: Sequence[PadColumn], mask: MaskSp
             )
         if name in names and not mask.overwrite:
             raise SpecError(
-                f"The input already has a column {name!r}; is it padded already? Choose another name for the "
-                f"new one with --mask-column or --length-column, or replace it with --overwrite-mask."
+                f"The input already has a column {name!r}. If it is padded already, its padding would count "
+                "as real tokens: take that away first. If not, choose another name with --mask-column or "
+                "--length-column, or replace the column with --overwrite-mask."
             )
 
 

@@ -14,7 +14,7 @@ show padmask pad sample_data/jargon.jsonl -o "$out/padded.parquet" -c input_ids 
 show padmask pad sample_data/jargon.parquet -o "$out/padded.npz" --maxlen p95 --pad-to-multiple-of 8
 
 printf '\nThe first masks, as JSON Lines, with maxlen 8:\n'
-show padmask pad sample_data/jargon.jsonl --maxlen 8 --limit 3 --quiet
+show padmask pad sample_data/jargon.jsonl -c input_ids -c labels=-100 --maxlen 8 --limit 3 --quiet
 
 printf '\nThe masks in the padded file:\n'
 show padmask inspect "$out/padded.parquet" --no-plans

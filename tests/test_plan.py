@@ -45,6 +45,7 @@ def test_statistics_add_up(first, second):
 def test_a_plan_says_how_the_length_was_found(spec, maxlen, found):
     plan = make_plan(spec, LengthStats.of([1, 2, 2, 10]))
     assert (plan.maxlen, plan.found) == (maxlen, found)
+    assert plan.exact <= plan.maxlen
     assert needs_lengths(spec) == (found != "given")
 
 

@@ -58,6 +58,25 @@ def test_strings_pad_with_the_empty_string():
     assert pad([["a"]], PadSpec(dtype="string", value="<pad>", maxlen=2)).values.tolist() == [["a", "<pad>"]]
 
 
+@pytest.mark.parametrize(
+    ("rows", "dtype"),
+    [
+        ([[1.0, 2.0], [3]], "float32"),
+        ([np.ones(3), np.ones(1)], "float32"),
+        (pa.array([[1.0], [2.5]]), "float32"),
+        ([[1, 2]], "int32"),
+        ([["a"]], "object"),
+        ([], "int32"),
+    ],
+)
+def test_rows_without_a_dtype_go_by_their_first_token(rows, dtype):
+    assert pad(rows).values.dtype == dtype
+
+
+def test_a_dtype_for_all_is_for_floats_too():
+    assert pad([[1.0, 2.0]], PadSpec(dtype_for_all=True)).values.dtype == "int32"
+
+
 def test_vectors_get_a_mask_without_their_axis():
     padded = pad([[[0.5, 1.0]], [[2.0, 3.0], [4.0, 5.0]]], PadSpec(dtype="float32"))
     assert (padded.values.shape, padded.mask.shape) == ((2, 2, 2), (2, 2))
@@ -75,7 +94,8 @@ def test_vectors_get_a_mask_without_their_axis():
         (pa.array([[1], None]), PadSpec(), "Row 1, the row is null"),
         (pa.array([[1, None]]), PadSpec(), "Row 0, position 1: a null among the tokens"),
         (pa.array([1]), PadSpec(), "holds no sequences"),
-        ([["a"]], PadSpec(), "a string cannot become int32"),
+        ([["a"]], PadSpec(dtype="int64"), "a string cannot become int64"),
+        (["a"], PadSpec(), "Row 0 is no sequence"),
         ([[1]], PadSpec(value=0.5), "the pad value 0.5 is no int32"),
         ([[1]], PadSpec(value=2**40), "does not fit int32"),
         (7, PadSpec(), "must be a list of sequences"),

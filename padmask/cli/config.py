@@ -50,15 +50,26 @@ def defaults(command: click.Command, file: Path) -> dict[str, Any]:
         # Most projects say nothing of padmask, and their files need not even be TOML.
         return {}
     table = _table(file, text)
+    from padmask.cli import COMMANDS
+
     own = table.get(command.name or "", {})
+    for name, value in table.items():
+        if isinstance(value, dict) and name not in COMMANDS:
+            raise SpecError(
+                f"{file}: [tool.padmask.{name}] is for no command.{did_you_mean(name, list(COMMANDS))} "
+                f"Choose one of {', '.join(COMMANDS)}."
+            )
     if not isinstance(own, dict):
         raise SpecError(f"{file}: [tool.padmask] {command.name} must be a table of options.")
     shared = {key: value for key, value in table.items() if not isinstance(value, dict)}
     parameters = _options(command)
-    found = {}
+    switched_off = _switched_off(command)
+    found: dict[str, Any] = {}
     for key, value in (shared | own).items():
         name = key.replace("_", "-")
-        if name in parameters:
+        if name in switched_off:
+            found[switched_off[name]] = not value
+        elif name in parameters:
             parameter = parameters[name]
             one_of_many = parameter.multiple and not isinstance(value, list)
             found[parameter.name or ""] = [value] if one_of_many else value
@@ -93,10 +104,22 @@ def _options(command: click.Command) -> dict[str, click.Option]:
     }
 
 
+def _switched_off(command: click.Command) -> dict[str, str]:
+    """Return the long options that switch a flag off, without dashes, and the parameters they set."""
+    return {
+        option.removeprefix("--"): parameter.name or ""
+        for parameter in command.params
+        if isinstance(parameter, click.Option)
+        for option in parameter.secondary_opts
+    }
+
+
 def _all_options() -> set[str]:
     """Return the long options of all commands: a key may be meant for another one."""
     from padmask.cli import cli
 
     context = click.Context(cli)
     commands = [cli.get_command(context, name) for name in cli.list_commands(context)]
-    return {option for command in commands if command for option in _options(command)}
+    return {
+        option for command in commands if command for option in [*_options(command), *_switched_off(command)]
+    }

@@ -199,7 +199,9 @@ def _check_streams(given: dict[str, Any]) -> None:
 
 
 def open_progress(given: dict[str, Any]) -> Any:
-    if given["quiet"] or not given["progress"] or sys.stderr is None or not sys.stderr.isatty():
+    data_too = given.get("output") == "-" and sys.stdout is not None and sys.stdout.isatty()
+    quiet = given["quiet"] or not given["progress"] or data_too
+    if quiet or sys.stderr is None or not sys.stderr.isatty():
         return nullcontext()
     from padmask.render import progress_bar
 
@@ -207,6 +209,8 @@ def open_progress(given: dict[str, Any]) -> Any:
 
 
 def _open_report(path: str | None) -> Any:
+    if path == "json:":
+        raise SpecError("--report json: names no file. Give one, as in json:report.json.")
     return open_goal(path.removeprefix("json:")) if path else nullcontext()
 
 

@@ -10,7 +10,7 @@ import os
 import stat
 import sys
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from typing import Any, BinaryIO, cast
 
@@ -35,6 +35,22 @@ def refuse_same_file(goals: Mapping[str, str | None]) -> None:
             raise OutputError(
                 f"{other.capitalize()} and {what} cannot both go to {path!r}. Choose two names."
             )
+
+
+def refuse_inside(goal: str, inputs: Sequence[str]) -> None:
+    """Refuse an output in an input folder: the next run would read it as data.
+
+    Raises:
+        OutputError: the output lies in one of the inputs.
+    """
+    for folder in inputs:
+        if goal != "-" and folder != "-" and os.path.isdir(folder):
+            inside = os.path.commonpath([os.path.realpath(folder), os.path.realpath(goal)])
+            if inside == os.path.realpath(folder):
+                raise OutputError(
+                    f"The output {goal!r} lies in the input folder {folder!r}, and would be read as data the "
+                    "next time. Choose another place."
+                )
 
 
 @contextmanager

@@ -417,7 +417,7 @@ def _check_number(token: Any, type_: pa.DataType, where: str) -> None:
     if pat.is_integer(type_):
         if isinstance(token, float):
             raise ValueError(
-                f"{where}{token}, a float among ints; ask for float32 if all are meant as floats"
+                f"{where}{token} is a float among ints; if floats are meant, ask for them with dtype float32"
             )
         if not -(2**63) <= token < 2**63:
             raise ValueError(f"{where}{token} does not fit int64, and no dtype here holds it")
