@@ -13,9 +13,10 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from padmask.errors import DataError, Fault, SpecError
+from padmask.flatten import flatten, flatten_objects, refuse_bools
 from padmask.kernel import Padded, pad_batch
 from padmask.plan import LengthStats, make_plan, needs_lengths
-from padmask.ragged import Ragged, find_misfits, refuse_bools
+from padmask.ragged import Ragged, find_misfits
 from padmask.spec import DEFAULT_DTYPE, PadSpec, Side, one_of
 from padmask.table import fill_value
 
@@ -87,7 +88,7 @@ def _read(sequences: Any) -> Ragged:
         _raise_first(faults)
         return ragged
     rows = _rows(sequences)
-    ragged = Ragged.from_sequences(rows)
+    ragged = flatten(rows)
     refuse_bools(rows, ragged.values)
     return ragged
 
@@ -153,9 +154,7 @@ def pad_sequences(
     target = np.dtype(dtype)
     _check_value(value, target)
     rows = _rows(sequences)
-    ragged = (
-        Ragged.from_objects(rows) if target.kind == "O" else _convert(Ragged.from_sequences(rows), target)
-    )
+    ragged = flatten_objects(rows) if target.kind == "O" else _convert(flatten(rows), target)
     return pad_batch(
         ragged,
         int(ragged.lengths.max(initial=0)) if maxlen is None else int(maxlen),

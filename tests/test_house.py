@@ -24,6 +24,7 @@ DOORS = {
     "plan": {"errors", "spec"},
     "kernel": {"spec", "ragged"},
     "costs": {"spec", "plan"},
+    "flatten": {"errors", "ragged"},
     "flow": set(),
     "ledger": set(),
     "progress": set(),
@@ -32,7 +33,7 @@ DOORS = {
     "inspection": {"spec", "ragged", "plan", "kernel", "table", "costs", "rows"}
     | {"decide", "formats", "progress", "verify", "audited"},
     "table": {"errors", "spec", "ragged", "plan", "kernel"},
-    "sequences": {"errors", "spec", "ragged", "plan", "kernel", "table"},
+    "sequences": {"errors", "spec", "ragged", "flatten", "plan", "kernel", "table"},
     "formats": {"errors", "ragged"},
     "rows": {"errors", "spec", "ragged", "plan", "kernel", "table", "ledger", "formats"},
     "decide": {"errors", "spec", "ragged", "table", "formats", "rows"},

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from oracle import pad_lists
 
 from padmask import kernel
+from padmask.flatten import flatten
 from padmask.kernel import pad_batch, sequence_mask
 from padmask.ragged import Ragged
 
@@ -19,7 +20,7 @@ SIDES = st.sampled_from(["pre", "post"])
 @given(rows=ROWS, maxlen=st.integers(0, 15), padding=SIDES, truncating=SIDES, value=st.integers(-9, 9))
 def test_equals_the_oracle(rows, maxlen, padding, truncating, value):
     padded = pad_batch(
-        Ragged.from_sequences(rows),
+        flatten(rows),
         maxlen,
         padding=padding,
         truncating=truncating,
@@ -40,7 +41,7 @@ def test_vectors_are_padded_like_tokens(rows, maxlen, padding, truncating):
     if not any(rows):
         return
     padded = pad_batch(
-        Ragged.from_sequences(vectors),
+        flatten(vectors),
         maxlen,
         padding=padding,
         truncating=truncating,
@@ -54,7 +55,7 @@ def test_vectors_are_padded_like_tokens(rows, maxlen, padding, truncating):
 
 @given(rows=ROWS, maxlen=st.integers(1, 15), padding=SIDES, truncating=SIDES, block=st.integers(1, 40))
 def test_does_not_depend_on_blocks_and_threads(rows, maxlen, padding, truncating, block):
-    ragged = Ragged.from_sequences(rows)
+    ragged = flatten(rows)
     options = {"padding": padding, "truncating": truncating, "value": 7, "dtype": "int64"}
     whole = pad_batch(ragged, maxlen, **options)
     with pytest.MonkeyPatch.context() as patch:
@@ -66,17 +67,13 @@ def test_does_not_depend_on_blocks_and_threads(rows, maxlen, padding, truncating
 
 @given(rows=ROWS, maxlen=st.integers(0, 15), padding=SIDES, truncating=SIDES)
 def test_the_mask_gives_back_the_kept_tokens(rows, maxlen, padding, truncating):
-    padded = pad_batch(
-        Ragged.from_sequences(rows), maxlen, padding=padding, truncating=truncating, value=0, dtype="int32"
-    )
+    padded = pad_batch(flatten(rows), maxlen, padding=padding, truncating=truncating, value=0, dtype="int32")
     kept = [row[:maxlen] if truncating == "post" else row[max(0, len(row) - maxlen) :] for row in rows]
     assert [values[mask].tolist() for values, mask in zip(padded.values, padded.mask, strict=True)] == kept
 
 
 def test_a_real_token_may_equal_the_pad_value():
-    padded = pad_batch(
-        Ragged.from_sequences([[0, 5, 0]]), 4, padding="post", truncating="post", value=0, dtype="int32"
-    )
+    padded = pad_batch(flatten([[0, 5, 0]]), 4, padding="post", truncating="post", value=0, dtype="int32")
     assert padded.values.tolist() == [[0, 5, 0, 0]]
     assert padded.mask.tolist() == [[True, True, True, False]]
 

@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from padmask import PadmaskError
+from padmask.flatten import flatten
 from padmask.ragged import Ragged, find_misfits, kind_of
 
 ROWS = [[1, 2, 3], [], [4], [5, 6]]
@@ -136,7 +137,7 @@ def test_what_is_no_sequence_of_tokens(type_, said):
 @given(st.lists(st.lists(st.integers(-(2**63), 2**63 - 1), max_size=5), max_size=8))
 def test_python_rows_and_numpy_rows_are_the_same(rows):
     arrays = [np.array(row, dtype=np.int64) for row in rows]
-    assert rows_of(Ragged.from_sequences(rows)) == rows == rows_of(Ragged.from_sequences(arrays))
+    assert rows_of(flatten(rows)) == rows == rows_of(flatten(arrays))
 
 
 @pytest.mark.parametrize(
@@ -157,11 +158,11 @@ def test_python_rows_and_numpy_rows_are_the_same(rows):
 )
 def test_python_rows_that_cannot_be(rows, said):
     with pytest.raises(PadmaskError, match=said):
-        Ragged.from_sequences(rows)
+        flatten(rows)
 
 
 def test_numpy_scalars_do_not_overflow_while_they_are_looked_at():
-    assert Ragged.from_sequences([[np.int8(100), np.int8(100)]]).values.tolist() == [100, 100]
+    assert flatten([[np.int8(100), np.int8(100)]]).values.tolist() == [100, 100]
 
 
 @pytest.mark.parametrize(
@@ -184,7 +185,7 @@ def test_numpy_scalars_do_not_overflow_while_they_are_looked_at():
     ],
 )
 def test_nothing_wraps_and_nothing_is_rounded_to_an_integer(values, dtype, said):
-    ragged = Ragged.from_sequences([[], values]) if not isinstance(values[0], bool) else _bools()
+    ragged = flatten([[], values]) if not isinstance(values[0], bool) else _bools()
     faults = find_misfits(ragged, dtype)
     assert [fault.row for fault in faults] == [1]
     assert faults[0].reason.startswith("position 0: ")
@@ -207,7 +208,7 @@ def _bools() -> Ragged:
     ],
 )
 def test_what_fits_fits(values, dtype):
-    assert find_misfits(Ragged.from_sequences([values]), dtype) == []
+    assert find_misfits(flatten([values]), dtype) == []
 
 
 def test_values_outside_the_rows_do_not_count():

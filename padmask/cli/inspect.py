@@ -9,9 +9,8 @@ from typing import Any
 import click
 
 from padmask.cli.config import ConfiguredCommand
-from padmask.cli.options import input_options
+from padmask.cli.options import input_options, open_progress, quiet_options, spec_of
 from padmask.errors import SpecError
-from padmask.spec import PadSpec, parse_maxlen
 
 EXPORTS = (".svg", ".html", ".txt")
 
@@ -47,10 +46,7 @@ EXPORTS = (".svg", ".html", ".txt")
     metavar="FILE",
     help="Also write what is shown to a file: .svg, .html or .txt.",
 )
-@click.option("--quiet/--no-quiet", default=False, help="No progress.")
-@click.option(
-    "--progress/--no-progress", default=True, help="Progress on a terminal's stderr.  [default: on]"
-)
+@quiet_options
 @click.pass_context
 def command(ctx: click.Context, /, **given: Any) -> None:
     """See masks, lengths, and what padding will cost.
@@ -83,21 +79,9 @@ def command(ctx: click.Context, /, **given: Any) -> None:
 
 
 def _look(given: dict[str, Any]) -> Any:
-    from padmask.cli.pad import open_progress
     from padmask.inspection import ShowSpec, inspect_file
 
-    specs = [
-        PadSpec(
-            maxlen=parse_maxlen(maxlen.strip()),
-            padding=given["padding"],
-            truncating=given["truncating"],
-            value=0 if given["value"] is None else given["value"],
-            dtype=given["dtype"] or "int32",
-            pad_to_multiple_of=given["pad_to_multiple_of"],
-            dtype_for_all=given["dtype"] is not None,
-        )
-        for maxlen in given["maxlen"].split(",")
-    ]
+    specs = [spec_of(given, maxlen.strip()) for maxlen in given["maxlen"].split(",")]
     first, last = _range(given["rows"]) if given["rows"] else (0, given["count"])
     show = ShowSpec(first=first, last=last, sample=given["sample"], seed=given["seed"])
     with open_progress(given) as progress:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable
+from contextlib import nullcontext
 from typing import Any, TypeVar
 
 import click
 
-from padmask.spec import DTYPES
+from padmask.spec import DTYPES, PadSpec, parse_maxlen
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
@@ -85,3 +87,37 @@ def input_options(command: Command) -> Command:
     ):
         command = option(command)
     return command
+
+
+def quiet_options(command: Command) -> Command:
+    """Add what says how much is told on the way."""
+    command = click.option(
+        "--progress/--no-progress", default=True, help="Progress on a terminal's stderr.  [default: on]"
+    )(command)
+    return click.option("--quiet/--no-quiet", default=False, help="No summary, no warnings, no progress.")(
+        command
+    )
+
+
+def spec_of(given: dict[str, Any], maxlen: str) -> PadSpec:
+    """Return how to pad, as the options say."""
+    return PadSpec(
+        maxlen=parse_maxlen(maxlen),
+        padding=given["padding"],
+        truncating=given["truncating"],
+        value=0 if given["value"] is None else given["value"],
+        dtype=given["dtype"] or "int32",
+        pad_to_multiple_of=given["pad_to_multiple_of"],
+        dtype_for_all=given["dtype"] is not None,
+    )
+
+
+def open_progress(given: dict[str, Any]) -> Any:
+    """Return a progress bar where a terminal is there to show it, apart from the data."""
+    data_too = given.get("output") == "-" and sys.stdout is not None and sys.stdout.isatty()
+    quiet = given["quiet"] or not given["progress"] or data_too
+    if quiet or sys.stderr is None or not sys.stderr.isatty():
+        return nullcontext()
+    from padmask.render import progress_bar
+
+    return progress_bar()

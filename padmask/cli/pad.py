@@ -10,10 +10,10 @@ from typing import Any
 import click
 
 from padmask.cli.config import ConfiguredCommand
-from padmask.cli.options import input_options
+from padmask.cli.options import input_options, open_progress, quiet_options, spec_of
 from padmask.errors import SpecError
 from padmask.formats.goal import open_goal, refuse_same_file
-from padmask.spec import MASK_DTYPES, MaskSpec, PadSpec, RowPolicy, parse_maxlen
+from padmask.spec import MASK_DTYPES, MaskSpec, RowPolicy
 
 
 @click.command("pad", cls=ConfiguredCommand)
@@ -108,10 +108,7 @@ from padmask.spec import MASK_DTYPES, MaskSpec, PadSpec, RowPolicy, parse_maxlen
     metavar="N",
     help="Batches worked on at once; the result does not depend on it.  [default: the cores]",
 )
-@click.option("--quiet/--no-quiet", default=False, help="No summary, no warnings, no progress.")
-@click.option(
-    "--progress/--no-progress", default=True, help="Progress on a terminal's stderr.  [default: on]"
-)
+@quiet_options
 @click.pass_context
 def command(ctx: click.Context, /, **given: Any) -> None:
     """Pad or cut sequences to one length, with masks.
@@ -141,15 +138,7 @@ def command(ctx: click.Context, /, **given: Any) -> None:
 
 
 def _pad(given: dict[str, Any]) -> Any:
-    spec = PadSpec(
-        maxlen=parse_maxlen(given["maxlen"]),
-        padding=given["padding"],
-        truncating=given["truncating"],
-        value=0 if given["value"] is None else given["value"],
-        dtype=given["dtype"] or "int32",
-        pad_to_multiple_of=given["pad_to_multiple_of"],
-        dtype_for_all=given["dtype"] is not None,
-    )
+    spec = spec_of(given, given["maxlen"])
     mask = MaskSpec(
         column=None if given["no_mask"] else given["mask_column"],
         dtype=given["mask_dtype"],
@@ -196,16 +185,6 @@ def _check_streams(given: dict[str, Any]) -> None:
         raise SpecError(
             f"{given['output_format']} is no text for a terminal: redirect stdout, or name a file with -o."
         )
-
-
-def open_progress(given: dict[str, Any]) -> Any:
-    data_too = given.get("output") == "-" and sys.stdout is not None and sys.stdout.isatty()
-    quiet = given["quiet"] or not given["progress"] or data_too
-    if quiet or sys.stderr is None or not sys.stderr.isatty():
-        return nullcontext()
-    from padmask.render import progress_bar
-
-    return progress_bar()
 
 
 def _open_report(path: str | None) -> Any:

@@ -7,7 +7,6 @@ they are plain. Writes rectangles with orjson, which formats NumPy arrays direct
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from itertools import islice
@@ -22,6 +21,7 @@ import pyarrow.types as pat
 
 from padmask.errors import DataError, Fault, SpecError
 from padmask.formats.batch import HEAD_ROWS, Batch, Chunk, Layout, Wanted, rectangle
+from padmask.formats.jsontokens import read_sequences
 from padmask.formats.source import COMPRESSIONS, Source
 from padmask.ragged import is_sequence, storage
 
@@ -33,8 +33,6 @@ _BLANK = b" \t\r\n"
 _KINDS = {"int": pa.int64(), "float": pa.float64(), "string": pa.string()}
 _read_object = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
 _read_value = msgspec.json.Decoder().decode
-_read_bools = msgspec.json.Decoder(list[list[bool]]).decode
-_read_strings = msgspec.json.Decoder(list[list[str]]).decode
 _write_rows = msgspec.json.Encoder().encode_lines
 _write_value = msgspec.json.Encoder().encode
 
@@ -137,7 +135,7 @@ class JsonlReader:
         arrays: dict[str, pa.Array] = {}
         bad = {fault.row for fault in faults}
         for name, type_ in zip(wanted.sequences.names, wanted.sequences.types, strict=True):
-            array, found = _sequences([row.get(name) for row in objects], type_)
+            array, found = read_sequences([row.get(name) for row in objects], type_)
             faults += [Fault(f.row, f"column {name!r}: {f.reason}") for f in found if f.row not in bad]
             bad.update(fault.row for fault in found)
             arrays[name] = array
@@ -300,157 +298,6 @@ def _token_type(token: Any) -> pa.DataType:
     if isinstance(token, float):
         return pa.float64()
     return pa.string() if isinstance(token, str) else pa.int64()
-
-
-def _sequences(raws: list[msgspec.Raw | None], type_: pa.DataType) -> tuple[pa.Array, list[Fault]]:
-    """Turn the text of token lists into an Arrow list column, null where a row has a fault."""
-    array = _plain_sequences(raws, type_)
-    return (array, []) if array is not None else _odd_sequences(raws, type_)
-
-
-def _plain_sequences(raws: list[msgspec.Raw | None], type_: pa.DataType) -> pa.Array | None:
-    """The quick way, for flat lists of numbers or strings; None where anything else is among them."""
-    try:
-        text = b"".join(raws)  # type: ignore[arg-type]
-    except TypeError:
-        return None
-    if pat.is_string(type_.value_type):
-        try:
-            return pa.array(_read_strings(b"[" + b",".join(raws) + b"]"), type=type_)  # type: ignore[arg-type]
-        except msgspec.DecodeError:
-            return None
-    if pat.is_boolean(type_.value_type):
-        try:
-            return pa.array(_read_bools(b"[" + b",".join(raws) + b"]"), type=type_)  # type: ignore[arg-type]
-        except msgspec.DecodeError:
-            return None
-    if not (pat.is_integer(type_.value_type) or pat.is_floating(type_.value_type)):
-        return None
-    digits = b"0123456789-," + (b"" if pat.is_integer(type_.value_type) else b".eE+")
-    if text.translate(None, digits + b"[]" + _BLANK):
-        return None
-    text = text.translate(None, _BLANK)
-    # With one opening bracket a row, and none inside a row, every row is a flat list.
-    if text.count(b"[") != len(raws) or b"[[" in text or b",[" in text:
-        return None
-    rows = text[1:-1].split(b"][") if raws else []
-    lengths = np.fromiter((row.count(b",") + 1 if row else 0 for row in rows), np.int64, len(rows))
-    numbers = _numbers(b",".join(filter(None, rows)), type_.value_type)
-    if numbers is None:
-        return None
-    offsets = np.zeros(len(rows) + 1, dtype=np.int32)
-    np.cumsum(lengths, out=offsets[1:])
-    return pa.ListArray.from_arrays(pa.array(offsets), pa.array(numbers))
-
-
-def _numbers(text: bytes, type_: pa.DataType) -> npt.NDArray[Any] | None:
-    """Read numbers between commas; None where one does not fit 64 bits."""
-    integers = pat.is_integer(type_)
-    with warnings.catch_warnings():
-        warnings.simplefilter("error")
-        numbers = np.fromstring(text, dtype=np.int64 if integers else np.float64, sep=",")
-    if len(numbers) == 0:
-        return numbers
-    if integers:
-        # NumPy gives the nearest limit for a number beyond it: such a one is looked at again.
-        limits = np.iinfo(np.int64)
-        return None if numbers.min() == limits.min or numbers.max() == limits.max else numbers
-    target = type_.to_pandas_dtype()
-    largest, exact = np.finfo(target).max, 1 << (np.finfo(target).nmant + 1)
-    # Infinite where a number is beyond what a float holds; and a large whole number may be an
-    # integer, which must be held exactly or not at all.
-    suspects = ~(np.abs(numbers) <= largest) | ((np.abs(numbers) >= exact) & (numbers == np.floor(numbers)))
-    return None if suspects.any() else numbers.astype(target)
-
-
-def _odd_sequences(raws: list[msgspec.Raw | None], type_: pa.DataType) -> tuple[pa.Array, list[Fault]]:
-    """The careful way: row by row, with a sentence about each row that is no token list."""
-    rows: list[Any] = []
-    faults = []
-    for i, raw in enumerate(raws):
-        try:
-            rows.append(_tokens(raw, type_))
-        except ValueError as error:
-            rows.append(None)
-            faults.append(Fault(i, str(error)))
-    return pa.array(rows, type=type_), faults
-
-
-def _tokens(raw: msgspec.Raw | None, type_: pa.DataType) -> list[Any]:
-    """Return a row's tokens, or raise a ValueError that says why they are none."""
-    if raw is None:
-        raise ValueError("the key is missing")
-    try:
-        row = _read_value(raw)
-    except (msgspec.DecodeError, RecursionError):
-        raise ValueError("holds a number or a nesting beyond what can be read") from None
-    if row is None:
-        raise ValueError("null where a list of tokens belongs")
-    if not isinstance(row, list):
-        raise ValueError(f"{_said(row)} where a list of tokens belongs")
-    for position, token in enumerate(row):
-        _check_token(token, type_.value_type, f"position {position}: ")
-    return row
-
-
-def _check_token(token: Any, type_: pa.DataType, where: str) -> None:
-    if pat.is_list(type_):
-        if not isinstance(token, list):
-            raise ValueError(f"{where}{_said(token)} among vectors")
-        for number in token:
-            _check_token(number, type_.value_type, f"{where}in the vector, ")
-        return
-    if pat.is_string(type_):
-        if not isinstance(token, str):
-            raise ValueError(f"{where}{_said(token)} among strings")
-        return
-    if pat.is_boolean(type_):
-        if not isinstance(token, bool):
-            raise ValueError(f"{where}{_said(token)} among bools")
-        return
-    _check_number(token, type_, where)
-
-
-def _check_number(token: Any, type_: pa.DataType, where: str) -> None:
-    if isinstance(token, bool) or not isinstance(token, (int, float)):
-        raise ValueError(f"{where}{_said(token)} among numbers")
-    if pat.is_integer(type_):
-        if isinstance(token, float):
-            raise ValueError(
-                f"{where}{token} is a float among ints; if floats are meant, ask for them with dtype float32"
-            )
-        if not -(2**63) <= token < 2**63:
-            raise ValueError(f"{where}{token} does not fit int64, and no dtype here holds it")
-        return
-    _check_float(token, type_, where)
-
-
-def _check_float(token: int | float, type_: pa.DataType, where: str) -> None:
-    """Floats may be rounded but not overflow; an integer must be held exactly."""
-    target = type_.to_pandas_dtype()
-    try:
-        with np.errstate(over="ignore"):
-            held = target(token)
-    except OverflowError:
-        held = target("inf")
-    if np.isinf(held) or (isinstance(token, int) and int(held) != token):
-        raise ValueError(f"{where}{token} does not fit {np.dtype(target).name}; ask for float64 or int64")
-
-
-def _said(value: Any) -> str:
-    if value is None:
-        return "null"
-    if isinstance(value, bool):
-        return f"the bool {str(value).lower()}"
-    names = {
-        str: "the string",
-        list: "a nested list",
-        dict: "an object",
-        int: "the number",
-        float: "the number",
-    }
-    shown = "" if isinstance(value, (list, dict)) else f" {value!r:.40}"
-    return names[type(value)] + shown
 
 
 class JsonlWriter:

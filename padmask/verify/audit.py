@@ -96,8 +96,10 @@ class AuditColumn:
 class Audit:
     """Applies the rules to batches and adds up what they find.
 
+    >>> import pyarrow as pa
     >>> audit = Audit([AuditColumn("ids", value=0)])
-    >>> audit.add_raw({"ids": Ragged.from_sequences([[5, 0], [7]])}, "post", "row {}".format)
+    >>> rows, _ = Ragged.from_arrow(pa.array([[5, 0], [7]]))
+    >>> audit.add_raw({"ids": rows}, "post", "row {}".format)
     >>> [finding.as_dict()["rule"] for finding in audit.findings()]
     ['pad-value-in-tokens']
     """

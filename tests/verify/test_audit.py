@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from padmask.ragged import Ragged
+from padmask.flatten import flatten
 from padmask.verify.audit import RULES, Audit, AuditColumn
 
 MASK = np.array([[True, True, False], [True, True, True], [True, False, False]])
@@ -84,7 +84,7 @@ def test_a_mask_that_is_none():
 
 def test_the_remedy_names_an_id_that_no_token_has():
     audit = Audit([AuditColumn("ids", value=0)])
-    audit.add_raw({"ids": Ragged.from_sequences([[0, 1], [2, 4]])}, "post", "row {}".format)
+    audit.add_raw({"ids": flatten([[0, 1], [2, 4]])}, "post", "row {}".format)
     [finding] = audit.findings()
     assert finding.rule.name == "pad-value-in-tokens"
     assert "-c ids=3" in finding.detail
@@ -92,7 +92,7 @@ def test_the_remedy_names_an_id_that_no_token_has():
 
 def test_raw_rows_are_audited_as_they_will_be_padded():
     audit = Audit([AuditColumn("ids", value=9), AuditColumn("labels", value=0, label=True)])
-    rows = Ragged.from_sequences([[1, 9], [], [3]])
+    rows = flatten([[1, 9], [], [3]])
     audit.add_raw({"ids": rows, "labels": rows}, "pre", "row {}".format)
     assert found(audit) == {
         "pad-value-in-tokens": (1, ["row 0"]),
@@ -105,7 +105,7 @@ def test_raw_rows_are_audited_as_they_will_be_padded():
 def test_findings_add_up_and_keep_the_first_examples():
     audit = Audit([AuditColumn("ids", value=0)])
     for batch in range(3):
-        rows = Ragged.from_sequences([[], [], []])
+        rows = flatten([[], [], []])
         audit.add_raw({"ids": rows}, "post", lambda row, batch=batch: f"{batch}-{row}")
     assert found(audit)["row-fully-masked"] == (9, ["0-0", "0-1", "0-2", "1-0", "1-1"])
 
