@@ -167,7 +167,7 @@ def find_layout(dataset: Dataset, columns: Columns, mask_column: str | None) -> 
             meta = json.loads(said)
             values = {name: column["value"] for name, column in meta["columns"].items()}
             if meta["mask_column"] in schema.names:
-                return Layout(values, meta["mask_column"], meta["padding"], meta["length_column"])
+                return Layout(values, meta["mask_column"], meta["padding"], _length(meta, schema))
         except (ValueError, KeyError, TypeError, AttributeError):
             raise DataError(
                 f"{dataset.name}: its padmask metadata cannot be read. Give --mask-column to do without."
@@ -178,13 +178,22 @@ def find_layout(dataset: Dataset, columns: Columns, mask_column: str | None) -> 
     if name not in schema.names:
         raise SpecError(f"{dataset.name}: there is no mask column {name!r}. Choose one of {schema.names}.")
     type_ = schema.field(name).type
-    if mask_column is None and not (is_mask(type_) and _equally_long(dataset, name)):
+    if mask_column is None and not is_mask(type_):
+        return None
+    if mask_column is None and name != "mask" and not _equally_long(dataset, name):
         return None
     if not is_mask(type_):
         raise SpecError(
             f"{dataset.name}: column {name!r} of type {type_} is no mask. Choose a list of bools."
         )
     return Layout({}, name, None, None)
+
+
+def _length(meta: dict[str, Any], schema: pa.Schema) -> str | None:
+    """Return the length column that the metadata name, where it is still there and holds lengths."""
+    name = meta["length_column"]
+    there = isinstance(name, str) and schema.names.count(name) == 1
+    return name if there and pa.types.is_integer(schema.field(name).type) else None
 
 
 def _equally_long(dataset: Dataset, name: str) -> bool:
@@ -198,5 +207,8 @@ def _equally_long(dataset: Dataset, name: str) -> bool:
 
 def audited(column: PadColumn, layout: Layout | None) -> AuditColumn:
     """Return what the audit must know of a column: of padded input its own pad value, not the asked one."""
-    value = column.value if layout is None else layout.values.get(column.name)
+    value: Any = column.value
+    if layout is not None:
+        # Without metadata nobody knows the pad value, unless it was given: 0 is only the default.
+        value = layout.values.get(column.name, column.value or None)
     return AuditColumn(column.name, value, is_label(column))

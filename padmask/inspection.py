@@ -5,6 +5,7 @@ One pass over the input, raw or already padded. Knows nothing of terminals.
 
 from __future__ import annotations
 
+import os
 import random
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -16,6 +17,7 @@ import numpy.typing as npt
 from padmask.audited import Row, RowsAt, audited, find_layout, padded_rows, raw_rows
 from padmask.costs import Cost, candidate_costs
 from padmask.decide import Asked, Columns, decide
+from padmask.errors import SpecError
 from padmask.formats.dataset import Dataset
 from padmask.kernel import pad_batch
 from padmask.plan import LengthStats, make_plan
@@ -131,7 +133,7 @@ class Inspection:
 
 
 def inspect_file(
-    inputs: Sequence[str],
+    inputs: str | os.PathLike[str] | Sequence[str | os.PathLike[str]],
     *,
     columns: Columns = None,
     specs: Sequence[PadSpec] = (PadSpec(),),
@@ -164,8 +166,11 @@ def inspect_file(
     Raises:
         SpecError, DataError: as `pad_file`.
     """
+    inputs = [inputs] if isinstance(inputs, (str, os.PathLike)) else list(inputs)
+    if not inputs or not specs:
+        raise SpecError("There is nothing to look at: give at least one input and one PadSpec.")
     spec = specs[0]
-    dataset = Dataset(inputs, input_format)
+    dataset = Dataset([os.fspath(path) for path in inputs], input_format)
     try:
         layout = find_layout(dataset, columns, mask_column)
         chosen = columns or (list(layout.values) if layout else None)

@@ -14,8 +14,9 @@ import numpy as np
 import numpy.typing as npt
 from numpy.lib.stride_tricks import sliding_window_view
 
+from padmask.errors import SpecError
 from padmask.ragged import Ragged
-from padmask.spec import Side
+from padmask.spec import Side, one_of
 
 Mask = npt.NDArray[np.bool_]
 
@@ -55,11 +56,25 @@ def sequence_mask(lengths: npt.ArrayLike, maxlen: int | None = None, padding: Si
     Returns:
         bool, shape (rows, maxlen), True at real tokens.
 
+    Raises:
+        SpecError: lengths or maxlen that are no whole numbers of at least 0.
+
     `tf.sequence_mask` with a choice of side.
     """
-    kept = np.asarray(lengths, dtype=np.int64)
+    kept = np.asarray(lengths)
+    if kept.size == 0:
+        kept = kept.astype(np.int64)
+    if kept.ndim != 1 or kept.dtype.kind not in "iu" or (kept < 0).any():
+        raise SpecError(f"`lengths` must be a row of whole numbers of at least 0. Received: {lengths!r}.")
     if maxlen is None:
         maxlen = int(kept.max(initial=0))
+    if not hasattr(maxlen, "__index__") or maxlen < 0:
+        raise SpecError(f"`maxlen` must be a whole number of at least 0. Received: {maxlen!r}.")
+    one_of("padding", padding, ("post", "pre"))
+    return _make_mask(np.minimum(kept, maxlen).astype(np.int64), maxlen, padding)
+
+
+def _make_mask(kept: npt.NDArray[np.int64], maxlen: int, padding: Side) -> Mask:
     places = np.arange(maxlen)
     mask: Mask = places < kept[:, None] if padding == "post" else places >= maxlen - kept[:, None]
     return mask
@@ -99,14 +114,14 @@ def pad_batch(
     values = np.empty((rows, maxlen, *inner), dtype=dtype)
     if values.size == 0:
         # No places, or vectors of no values: there is nothing to gather.
-        return Padded(values, sequence_mask(kept, maxlen, padding), kept)
+        return Padded(values, _make_mask(kept, maxlen, padding), kept)
     mask = np.empty((rows, maxlen), dtype=bool)
     step = max(1, BLOCK_VALUES // width)
     filling = np.asarray(value, dtype=values.dtype)
 
     def pad_block(first: int) -> None:
         block = slice(first, first + step)
-        here = sequence_mask(kept[block], maxlen, padding)
+        here = _make_mask(kept[block], maxlen, padding)
         gathered = _gather(ragged.values, begins[block], kept[block], maxlen, padding, values.dtype)
         np.copyto(gathered, filling, where=~here.reshape(*here.shape, *[1] * len(inner)))
         values[block], mask[block] = gathered, here

@@ -116,6 +116,8 @@ def pad_file(
     if columns is not None and not isinstance(columns, Mapping):
         columns = [columns] if isinstance(columns, (str, Column)) else list(columns)
     paths = [inputs] if isinstance(inputs, (str, os.PathLike)) else list(inputs)
+    if not paths:
+        raise SpecError("There is no input: name a file, or - for standard input.")
     goal = os.fspath(output)
     refuse_same_file({"the output": goal, "the rejects": files.rejects})
     refuse_inside(goal, [os.fspath(path) for path in paths])

@@ -142,7 +142,12 @@ def make_console() -> Console:
     """Return a console for standard output."""
     from rich.console import Console
 
-    return Console(highlight=False)
+    class Piped(Console):
+        def on_broken_pipe(self) -> None:
+            # rich would end the process with 1; that a reader has seen enough is no error.
+            raise BrokenPipeError
+
+    return Piped(highlight=False)
 
 
 def recording_console() -> Console:
@@ -249,8 +254,12 @@ def _token_line(row: ShownRow) -> Text:
     line = Text()
     line.append(f"{row.row}: ", style="dim")
     for value, real in zip(row.values.tolist(), row.mask.tolist(), strict=True):
+        shown = str(value)
+        if not shown.isprintable():
+            # Data must not drive the terminal.
+            shown = repr(shown)[1:-1]
         # Told apart without colour too.
-        line.append(f"{value} " if real else f"({value}) ", style="" if real else "dim")
+        line.append(f"{shown} " if real else f"({shown}) ", style="" if real else "dim")
     return line
 
 

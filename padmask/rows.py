@@ -95,7 +95,7 @@ def take_in(batch: Batch, job: Job, consumed: int = 0) -> Rows:
     if faults and job.policy.on_error == "fail":
         raise DataError(
             f"{batch.place(faults[0].row)}: {faults[0].reason}. "
-            "Mend it, or go on without such rows with --on-error skip."
+            "Mend it, or let padmask pad go on without such rows with --on-error skip."
         )
     bad = np.zeros(len(batch), dtype=bool)
     bad[list(reasons)] = True

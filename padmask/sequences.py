@@ -56,6 +56,8 @@ def pad(sequences: Any, spec: PadSpec | None = None, *, threads: int = 2) -> Pad
     spec = PadSpec() if spec is None else spec
     if not isinstance(spec, PadSpec):
         raise SpecError(f"`spec` must be a PadSpec, such as PadSpec(maxlen=4). Received: {spec!r}.")
+    if threads < 1:
+        raise SpecError(f"`threads` must be at least 1. Received: {threads!r}.")
     ragged = _read(sequences)
     dtype = _dtype(ragged, spec)
     value = fill_value(spec.value, dtype, "PadSpec")

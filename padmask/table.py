@@ -87,6 +87,8 @@ def pad_table(
         DataError: a row that cannot be padded: null, unequal lengths, a value that does not fit.
     """
     spec, mask = spec or PadSpec(), mask or MaskSpec()
+    if not isinstance(table, pa.Table):
+        raise SpecError(f"`table` must be a pyarrow.Table. Received: {type(table).__name__}.")
     chosen = choose_columns(table.schema, columns, spec)
     check_names(table.schema.names, chosen, mask)
     # Vectors must agree over the whole table, not only inside a chunk.
@@ -404,7 +406,8 @@ def mask_lists(mask: npt.NDArray[np.bool_], dtype: str = "bool", fixed_size: boo
 def _nest(array: pa.Array, shape: tuple[int, ...], fixed_size: bool) -> pa.Array:
     for axis in range(len(shape) - 1, 0, -1):
         count, size = int(np.prod(shape[:axis], dtype=np.int64)), shape[axis]
-        if fixed_size:
+        # Arrow cannot make fixed-size lists of nothing.
+        if fixed_size and size:
             array = pa.FixedSizeListArray.from_arrays(array, type=pa.list_(array.type, size))
             continue
         if count * size >= 2**31:

@@ -22,7 +22,7 @@ DOORS = {
     "spec": {"errors"},
     "ragged": {"errors"},
     "plan": {"errors", "spec"},
-    "kernel": {"spec", "ragged"},
+    "kernel": {"errors", "spec", "ragged"},
     "costs": {"spec", "plan"},
     "flatten": {"errors", "ragged"},
     "flow": set(),
@@ -30,7 +30,7 @@ DOORS = {
     "progress": set(),
     "verify": {"spec", "ragged", "kernel"},
     "audited": {"errors", "spec", "ragged", "table", "formats", "rows", "decide", "verify"},
-    "inspection": {"spec", "ragged", "plan", "kernel", "table", "costs", "rows"}
+    "inspection": {"errors", "spec", "ragged", "plan", "kernel", "table", "costs", "rows"}
     | {"decide", "formats", "progress", "verify", "audited"},
     "table": {"errors", "spec", "ragged", "plan", "kernel"},
     "sequences": {"errors", "spec", "ragged", "flatten", "plan", "kernel", "table"},

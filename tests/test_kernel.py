@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from oracle import pad_lists
 
-from padmask import kernel
+from padmask import PadmaskError, kernel
 from padmask.flatten import flatten
 from padmask.kernel import pad_batch, sequence_mask
 from padmask.ragged import Ragged
@@ -87,3 +87,18 @@ def test_rows_may_overlap_and_come_in_any_order():
 def test_sequence_mask_takes_the_longest_row():
     assert sequence_mask([0, 2, 1], padding="pre").tolist() == [[False, False], [True, True], [False, True]]
     assert sequence_mask([], 3).shape == (0, 3)
+
+
+@pytest.mark.parametrize(
+    ("lengths", "maxlen"),
+    [([2.9], 3), ([-1], 3), (["1"], 3), ([[1]], 3), (5, 3), (None, 3), ([2**70], 3), ([1], -1), ([1], 1.5)],
+    ids=str,
+)
+def test_sequence_mask_refuses_what_are_no_lengths(lengths, maxlen):
+    with pytest.raises(PadmaskError):
+        sequence_mask(lengths, maxlen)
+
+
+def test_sequence_mask_takes_lengths_of_any_size():
+    mask = sequence_mask(np.array([2**63 + 5, 2], np.uint64), 3)
+    assert mask.tolist() == [[True, True, True], [True, True, False]]

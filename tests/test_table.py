@@ -135,3 +135,33 @@ def test_columns_of_the_same_name_that_are_not_padded_are_both_kept():
 def test_what_cannot_be_is_refused(table, columns, said):
     with pytest.raises(PadmaskError, match=said):
         pad_table(table, columns)
+
+
+@pytest.mark.parametrize("rows", [[[]], [[1]]], ids=str)
+def test_fixed_size_lists_of_nothing_are_plain(tmp_path, rows):
+    from padmask import FileOptions, pad_file
+
+    (tmp_path / "in.jsonl").write_text("".join(json.dumps({"input_ids": row}) + "\n" for row in rows))
+    result = pad_file(
+        tmp_path / "in.jsonl",
+        tmp_path / "out.parquet",
+        spec=PadSpec(maxlen=0),
+        files=FileOptions(fixed_size_list=True),
+    )
+    assert result.ledger.rows_written == 1
+
+
+def test_rows_can_be_left_out_of_columns_of_views(tmp_path):
+    from padmask import RowPolicy, pad_file
+
+    table = pa.table({"input_ids": [[1, 2], [3], []], "x": pa.array(["a", "b", None], pa.string_view())})
+    with pa.OSFile(str(tmp_path / "in.arrow"), "wb") as stream, pa.ipc.new_file(stream, table.schema) as out:
+        out.write_table(table)
+    pad_file(tmp_path / "in.arrow", tmp_path / "out.jsonl", policy=RowPolicy(empty_rows="drop"))
+    lines = (tmp_path / "out.jsonl").read_text().splitlines()
+    assert [json.loads(line)["x"] for line in lines] == ["a", "b"]
+
+
+def test_what_is_no_table_is_refused():
+    with pytest.raises(PadmaskError, match="must be a pyarrow"):
+        pad_table({"ids": [[1]]})

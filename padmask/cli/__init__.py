@@ -116,7 +116,8 @@ def run(args: list[str]) -> int:
 
 
 def _say(sentence: str) -> int:
-    click.echo(f"Error: {sentence}", err=True)
+    with suppress(OSError):
+        click.echo(f"Error: {sentence}", err=True)
     return 2
 
 

@@ -17,7 +17,15 @@ EXPORTS = (".svg", ".html", ".txt")
 
 @click.command("inspect", cls=ConfiguredCommand)
 @input_options
-@click.option("-n", "--count", default=10, show_default=True, metavar="N", help="How many rows to show.")
+@click.option(
+    "-n",
+    "--count",
+    type=click.IntRange(min=0),
+    default=10,
+    show_default=True,
+    metavar="N",
+    help="How many rows to show.",
+)
 @click.option("--rows", default=None, metavar="A:B", help="Show rows A up to B, counted from 0, instead.")
 @click.option(
     "--sample", type=click.IntRange(min=1), default=None, metavar="N", help="Show N rows drawn at random."
@@ -99,7 +107,7 @@ def _look(given: dict[str, Any]) -> Any:
 
 def _range(text: str) -> tuple[int, int]:
     first, colon, last = text.partition(":")
-    if colon and first.isdigit() and last.isdigit():
+    if colon and first.isdigit() and last.isdigit() and int(first) <= int(last):
         return int(first), int(last)
     raise SpecError(f"--rows takes A:B, two whole numbers such as 5:15. Received: {text!r}. Give both.")
 

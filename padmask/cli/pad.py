@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
-from contextlib import nullcontext
+from contextlib import nullcontext, suppress
 from typing import Any
 
 import click
@@ -133,8 +133,10 @@ def command(ctx: click.Context, /, **given: Any) -> None:
     if not given["quiet"]:
         from padmask.render import summary
 
-        for line in summary(result, given["output"], given["rejects"]):
-            click.echo(line, err=True)
+        # The work is done: a stderr that cannot take the summary does not undo it.
+        with suppress(OSError):
+            for line in summary(result, given["output"], given["rejects"]):
+                click.echo(line, err=True)
 
 
 def _pad(given: dict[str, Any]) -> Any:

@@ -12,7 +12,7 @@ import pyarrow as pa
 import pyarrow.types as pat
 
 from padmask.errors import DataError, OutputError
-from padmask.formats.batch import Batch, Chunk, Layout, Wanted
+from padmask.formats.batch import Batch, Chunk, Layout, Wanted, take
 from padmask.formats.goal import Lent
 from padmask.formats.source import Source
 
@@ -158,8 +158,8 @@ def _copied(table: pa.Table) -> pa.Table:
     whatever a reader left there: neither belongs in the file.
     """
     columns = [pa.concat_arrays([*column.chunks, pa.nulls(0, column.type)]) for column in table.columns]
-    rows = pa.array(np.arange(table.num_rows))
-    clean = [column.take(rows) if column.null_count else column for column in columns]
+    rows = np.arange(table.num_rows)
+    clean = [take(column, rows) if column.null_count else column for column in columns]
     return pa.Table.from_arrays(clean, schema=table.schema)
 
 

@@ -55,7 +55,9 @@ class Batch:
     def select(self, rows: npt.NDArray[np.int64]) -> Batch:
         """Return these rows, by number; faults are left behind."""
         return Batch(
-            self.columns.take(pa.array(rows)),
+            pa.RecordBatch.from_arrays(
+                [take(column, rows) for column in self.columns.columns], schema=self.columns.schema
+            ),
             self.source,
             self.numbers[rows],
             self.unit,
@@ -157,6 +159,15 @@ class Writer(Protocol):
 
     def abandon(self) -> None:
         """Give up: nothing more is written, and nothing is left open."""
+
+
+def take(column: pa.Array, rows: npt.NDArray[np.int64]) -> pa.Array:
+    """Return these rows of a column, of types too that Arrow cannot take from."""
+    try:
+        return column.take(pa.array(rows))
+    except pa.ArrowNotImplementedError:
+        pieces = [column.slice(row, 1) for row in rows.tolist()]
+        return pa.concat_arrays(pieces) if pieces else column.slice(0, 0)
 
 
 def empty_batch(schema: pa.Schema) -> pa.RecordBatch:

@@ -16,6 +16,7 @@ from typing import Any, BinaryIO
 import numpy as np
 import numpy.typing as npt
 
+from padmask.errors import DataError
 from padmask.formats.batch import Batch, Layout, empty_batch, rectangle
 
 _COPY_BYTES = 1 << 20
@@ -54,6 +55,15 @@ class _Member:
             out.write(np.frombuffer(data, dtype=piece).astype(dtype).tobytes())
 
 
+def _text(array: npt.NDArray[Any]) -> npt.NDArray[Any]:
+    """Return strings as fixed-width text, which cannot tell NULs at the end from its own."""
+    if any(text.endswith("\0") for text in array.reshape(-1)):
+        raise DataError(
+            "A string ends with NUL, which NumPy's text cannot hold. Write Parquet or JSON Lines."
+        )
+    return array.astype(str)
+
+
 class NpzWriter:
     """Writes an uncompressed npz archive, as `numpy.savez` does."""
 
@@ -69,7 +79,7 @@ class NpzWriter:
             name: rectangle(batch.columns.column(name), shape) for name, shape in self._layout.shapes.items()
         }
         arrays |= {copy: arrays[name] for copy, name in self._layout.copies.items()}
-        return {name: array.astype(str) if array.dtype == object else array for name, array in arrays.items()}
+        return {name: _text(array) if array.dtype == object else array for name, array in arrays.items()}
 
     def append(self, piece: dict[str, npt.NDArray[Any]]) -> None:
         for name, array in piece.items():

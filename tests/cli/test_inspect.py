@@ -249,6 +249,34 @@ def test_a_scaled_cell_is_full_only_without_padding(raw, capfd, monkeypatch):
     assert set(grid[2]) == {"█"}
 
 
+def test_a_reader_that_has_seen_enough_is_no_error(raw):
+    Path("many.jsonl").write_text('{"input_ids": [1, 2, 3]}\n' * 5000)
+    script = f'{sys.executable} -m padmask inspect many.jsonl -n 5000 | head -1; exit "${{PIPESTATUS[0]}}"'
+    done = subprocess.run(["bash", "-c", script], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_data_does_not_drive_the_terminal(tmp_path, capfd):
+    (tmp_path / "odd.jsonl").write_text('{"input_ids": ["\\u001b[31mx", "a\\nb"]}\n')
+    assert run(["inspect", str(tmp_path / "odd.jsonl"), "--style", "tokens"]) == 0
+    assert "0: \\x1b[31mx a\\nb" in capfd.readouterr().out
+
+
+def test_a_length_column_that_is_gone_is_no_length_column(raw, inspect):
+    pad_file(raw, "with.parquet", mask=MaskSpec(length_column="len"))
+    table = pq.read_table("with.parquet")
+    pq.write_table(table.drop(["len"]), "without.parquet")
+    assert inspect("without.parquet")["tokens"] == 12
+
+
+def test_a_pad_value_that_is_given_is_checked(tmp_path, inspect):
+    file = tmp_path / "plain.parquet"
+    ids, mask = [[1, 9, 7], [3, 4, 7]], [[True, False, False], [True, True, True]]
+    pq.write_table(pa.table({"input_ids": ids, "mask": mask}), file)
+    found = [finding["rule"] for finding in inspect(str(file), "-c", "input_ids=7")["health"]]
+    assert found == ["padding-not-pad-value", "pad-value-in-tokens"]
+
+
 @pytest.mark.parametrize("suffix", ["svg", "html", "txt"])
 def test_an_export_stands_alone(raw, suffix, capfd):
     assert run(["inspect", raw, "--export", f"masks.{suffix}"]) == 0
