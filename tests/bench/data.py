@@ -1,0 +1,106 @@
+"""The benchmark's data: rows whose lengths have the long tail of real text.
+
+Run as a process of its own, so that the one that measures stays small:
+`python data.py ROWS OUTPUT...`, a .jsonl or .parquet file each.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+
+SEED = 20251122
+MEAN_TOKENS, MAX_TOKENS = 70, 1024
+# A log-normal with this spread has a median of 42 where the mean is 70.
+SPREAD = 1.0
+VOCABULARY = 30_522
+# BERT's vocabulary keeps its first thousand places for special, unused and single-letter tokens.
+FIRST_WORD = 1_000
+BLOCK_ROWS = 10_000
+INPUT_GROUP_ROWS = 16_384
+
+
+def lengths_of(rng: np.random.Generator, rows: int) -> Any:
+    """Draw lengths: log-normal, mean 70, from 1 to 1,024."""
+    drawn = rng.lognormal(np.log(MEAN_TOKENS) - SPREAD**2 / 2, SPREAD, rows)
+    return np.clip(np.rint(drawn), 1, MAX_TOKENS).astype(np.int64)
+
+
+def tokens_of(rng: np.random.Generator, count: int) -> Any:
+    """Draw ids as words are used: the chance falls with the rank (Zipf)."""
+    ranks = (VOCABULARY - FIRST_WORD) ** rng.random(count)
+    return (FIRST_WORD - 1 + ranks).astype(np.int32)
+
+
+def prose(rng: np.random.Generator, characters: int = 1 << 21) -> str:
+    """Return words to cut texts from; one in fifty has a letter beyond ASCII."""
+    letters = list("etaoinshrdlucmfwypvbgk")
+    words = ["".join(rng.choice(letters, size)) for size in rng.integers(1, 11, 5_000)]
+    words = [word + "é" if i % 50 == 7 else word for i, word in enumerate(words)]
+    ranks = (len(words) ** rng.random(characters // 4)).astype(np.int64) - 1
+    return " ".join(words[rank] for rank in ranks.tolist())[:characters]
+
+
+def blocks(rows: int) -> Iterator[dict[str, Any]]:
+    """Yield the columns, some rows at a time; the first rows are the same for any count."""
+    text = prose(np.random.default_rng(SEED))
+    for first in range(0, rows, BLOCK_ROWS):
+        rng = np.random.default_rng([SEED, first])
+        lengths = lengths_of(rng, BLOCK_ROWS)
+        tokens = tokens_of(rng, int(lengths.sum()))
+        # About four characters of text for a token.
+        begins = rng.integers(0, len(text) - 4 * MAX_TOKENS, BLOCK_ROWS)
+        rows_here = min(BLOCK_ROWS, rows - first)
+        lengths, begins = lengths[:rows_here], begins[:rows_here]
+        ends = np.cumsum(lengths)
+        yield {
+            "id": np.arange(first, first + rows_here),
+            "text": [text[b : b + 4 * n] for b, n in zip(begins.tolist(), lengths.tolist(), strict=True)],
+            "input_ids": np.split(tokens[: int(ends[-1])], ends[:-1]),
+        }
+
+
+def write(path: str, rows: int) -> int:
+    """Write a file in the format of its suffix, and return how many tokens it holds."""
+    return _write_jsonl(path, rows) if path.endswith(".jsonl") else _write_parquet(path, rows)
+
+
+def _write_jsonl(path: str, rows: int) -> int:
+    import orjson
+
+    tokens = 0
+    with open(path, "wb") as out:
+        for block in blocks(rows):
+            for values in zip(block["id"].tolist(), block["text"], block["input_ids"], strict=True):
+                row = dict(zip(block, values, strict=True))
+                out.write(orjson.dumps(row, option=orjson.OPT_SERIALIZE_NUMPY | orjson.OPT_APPEND_NEWLINE))
+            tokens += sum(map(len, block["input_ids"]))
+    return tokens
+
+
+def _write_parquet(path: str, rows: int) -> int:
+    """Several row groups, so that readers may share them out among threads."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    schema = pa.schema([("id", pa.int64()), ("text", pa.string()), ("input_ids", pa.list_(pa.int32()))])
+    held = pa.table({name: pa.array([], type) for name, type in zip(schema.names, schema.types, strict=True)})
+    tokens = 0
+    with pq.ParquetWriter(path, schema, compression="zstd") as out:
+        for block in blocks(rows):
+            held = pa.concat_tables([held, pa.table(block, schema=schema)])
+            tokens += sum(map(len, block["input_ids"]))
+            while held.num_rows >= INPUT_GROUP_ROWS:
+                out.write_table(held.slice(0, INPUT_GROUP_ROWS).combine_chunks())
+                held = held.slice(INPUT_GROUP_ROWS)
+        if held.num_rows:
+            out.write_table(held.combine_chunks())
+    return tokens
+
+
+if __name__ == "__main__":
+    print(json.dumps({path: write(path, int(sys.argv[1])) for path in sys.argv[2:]}))
