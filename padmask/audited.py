@@ -23,7 +23,7 @@ from padmask.formats.jsonl import values_of
 from padmask.ragged import Ragged, is_mask
 from padmask.rows import Job, is_label, take_in
 from padmask.spec import Side
-from padmask.table import METADATA_KEY, PadColumn
+from padmask.table import METADATA_KEY, PadColumn, name_columns
 from padmask.verify.audit import Audit, AuditColumn
 
 
@@ -166,6 +166,10 @@ def find_layout(dataset: Dataset, columns: Columns, mask_column: str | None) -> 
         try:
             meta = json.loads(said)
             values = {name: column["value"] for name, column in meta["columns"].items()}
+            asked = [column.name for column in name_columns(schema, columns)] if columns else []
+            if not set(asked) <= set(values):
+                # These columns passed through as they were: their rows are raw.
+                return None
             if meta["mask_column"] in schema.names:
                 return Layout(values, meta["mask_column"], meta["padding"], _length(meta, schema))
         except (ValueError, KeyError, TypeError, AttributeError):

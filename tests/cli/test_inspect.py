@@ -112,6 +112,15 @@ def test_padded_input_is_read_by_its_metadata(raw, inspect):
     assert {finding["rule"] for finding in seen["health"]} == {"row-fully-masked", "cudnn-fallback"}
 
 
+def test_a_column_that_was_not_padded_is_raw(tmp_path, inspect):
+    rows = tmp_path / "rows.jsonl"
+    rows.write_text('{"input_ids": [1, 2], "labels": [0, 1]}\n{"input_ids": [3], "labels": [1]}\n')
+    pad_file(rows, tmp_path / "padded.parquet", columns=["input_ids"])
+    seen = inspect(str(tmp_path / "padded.parquet"), "-c", "labels=-100")
+    assert (seen["padded"], seen["tokens"], seen["health"]) == (False, 3, [])
+    assert inspect(str(tmp_path / "padded.parquet"), "-c", "input_ids")["padded"]
+
+
 @pytest.mark.parametrize("suffix", ["jsonl", "parquet", "arrow"])
 @pytest.mark.parametrize("dtype", ["bool", "int64"])
 def test_padded_input_is_read_by_its_mask(raw, inspect, suffix, dtype):
