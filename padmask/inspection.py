@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 import random
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -24,7 +24,7 @@ from padmask.plan import LengthStats, make_plan
 from padmask.progress import Progress, ProgressCallback
 from padmask.ragged import Ragged
 from padmask.rows import Job
-from padmask.spec import MaskSpec, PadSpec, RowPolicy
+from padmask.spec import MaskSpec, PadSpec, RowPolicy, Side
 from padmask.table import PadColumn
 from padmask.verify.audit import Audit, Finding
 
@@ -132,13 +132,14 @@ class Inspection:
         }
 
 
-def inspect_file(
+def inspect_file(  # noqa: PLR0913 - a keyword each for what the command takes
     inputs: str | os.PathLike[str] | Sequence[str | os.PathLike[str]],
     *,
     columns: Columns = None,
     specs: Sequence[PadSpec] = (PadSpec(),),
     show: ShowSpec | None = None,
     mask_column: str | None = None,
+    declared: Side | None = None,
     input_format: str | None = None,
     limit: int | None = None,
     progress: ProgressCallback | None = None,
@@ -159,6 +160,8 @@ def inspect_file(
         show: which rows to show; None shows none.
         mask_column: of padded input; default what the file's metadata says, else `mask` or
             `attention_mask` where all rows are equally long.
+        declared: side of the padding of padded input; default what its metadata say, else that of
+            most rows.
         input_format: None finds it out.
         limit: look at the first rows only.
         progress: called now and then with how far the pass is.
@@ -173,9 +176,13 @@ def inspect_file(
     dataset = Dataset([os.fspath(path) for path in inputs], input_format)
     try:
         layout = find_layout(dataset, columns, mask_column)
+        if layout is not None and declared is not None:
+            layout = replace(layout, padding=declared)
         chosen = columns or (list(layout.values) if layout else None)
         job = decide(dataset, Asked(chosen, spec, MaskSpec(column=None), RowPolicy()), keep_others=False)
         audit = Audit([audited(column, layout) for column in job.columns])
+        for column in job.columns:
+            audit.add_types(dataset.types_of(column.name))
         keep = _Keeper(show)
         stats = LengthStats()
         source = (

@@ -75,6 +75,8 @@ def command(ctx: click.Context, /, **given: Any) -> None:
         raise SpecError(
             f"Cannot tell how to export to {given['export']!r}. Choose a name in {', '.join(EXPORTS)}."
         )
+    source = ctx.get_parameter_source("padding")
+    given["declared"] = given["padding"] if source is click.core.ParameterSource.COMMANDLINE else None
     seen = _look(given)
     if given["as_json"]:
         shown = seen.as_dict()
@@ -99,6 +101,7 @@ def _look(given: dict[str, Any]) -> Any:
             specs=specs,
             show=show if given["masks"] else None,
             mask_column=given["mask_column"],
+            declared=given["declared"],
             input_format=given["input_format"],
             limit=given["limit"],
             progress=progress,

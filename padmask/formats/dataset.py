@@ -99,6 +99,15 @@ class Dataset:
                 self._schema = self._unified()
         return self._schema
 
+    def types_of(self, name: str) -> dict[str, str]:
+        """Return the type that a column has in each input that has it; JSON Lines have none."""
+        if self.format == "jsonl":
+            return {}
+        schemas = {s.name: r.schema() for s, r in zip(self._sources, self._readers, strict=True)}
+        return {
+            source: str(schema.field(name).type) for source, schema in schemas.items() if name in schema.names
+        }
+
     def _unified(self) -> pa.Schema:
         schemas = [reader.schema() for reader in self._readers]
         if all(schema.equals(schemas[0]) for schema in schemas):

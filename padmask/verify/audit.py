@@ -46,6 +46,7 @@ RULES = {
         Rule("pad-value-in-tokens", "warning", "Embedding(mask_zero=True) would mask real tokens"),
         Rule("row-fully-masked", "warning", "no real token: NaN in pooling and attention layers"),
         Rule("cudnn-fallback", "warning", "cuDNN's LSTM and GRU kernels need right-padded rows with a token"),
+        Rule("mixed-dtypes", "warning", "the files hold this column in different types"),
         Rule("labels-on-padding", "warning", "labels on padding are not -100, so a loss counts them"),
     )
 }
@@ -161,6 +162,16 @@ class Audit:
             self._padded_column(column, values[column.name], mask, place)
         self._note("row-fully-masked", kept == 0, place)
         self._note("cudnn-fallback", (kept == 0) | holes | ~mask[:, 0], place)
+
+    def add_types(self, types: Mapping[str, str]) -> None:
+        """Note inputs that hold a column in another type than the first one does.
+
+        Args:
+            types: by the name of the input.
+        """
+        first = next(iter(types.values()), None)
+        others = [f"{name} ({type_})" for name, type_ in types.items() if type_ != first]
+        self._note("mixed-dtypes", np.ones(len(others), dtype=bool), others.__getitem__)
 
     def add_misshapen(self, bad: Flags, place: Places) -> None:
         """Note rows whose mask does not go with their ids."""

@@ -203,7 +203,10 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--scale", action="store_true", help="what a token costs as the input grows")
     parser.add_argument("--huge", action="store_true", help="with --scale: 10^8 tokens too")
     parser.add_argument("--write", action="store_true", help="keep the table in RESULTS.md")
-    return parser.parse_args()
+    options = parser.parse_args()
+    if options.write and options.only != list(BENCHES):
+        parser.error("--write keeps a whole table: leave --only out")
+    return options
 
 
 def main() -> None:

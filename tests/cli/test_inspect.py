@@ -173,6 +173,21 @@ def test_broken_files_are_found_out(tmp_path, inspect, rule):
     assert found <= {rule, "cudnn-fallback", "padding-not-pad-value"}
 
 
+def test_the_declared_side_is_held_against_the_rows(raw, inspect):
+    pad_file(raw, "pre.jsonl", spec=PadSpec(padding="pre"))
+    said = {finding["rule"] for finding in inspect("pre.jsonl")["health"]}
+    declared = {finding["rule"] for finding in inspect("pre.jsonl", "--padding", "post")["health"]}
+    assert declared - said == {"mask-wrong-side"}
+
+
+def test_files_of_different_types_are_named(tmp_path, inspect):
+    for name, type_ in (("a", pa.int32()), ("b", pa.int64())):
+        pq.write_table(pa.table({"ids": pa.array([[1]], pa.list_(type_))}), tmp_path / f"{name}.parquet")
+    [finding] = inspect(str(tmp_path))["health"]
+    assert finding["rule"] == "mixed-dtypes"
+    assert finding["examples"] == [f"{tmp_path}/b.parquet (list<element: int64>)"]
+
+
 def test_rows_can_be_chosen(raw, inspect):
     assert [mask["row"] for mask in inspect(raw, "-n", "2")["masks"]] == [0, 1]
     assert [mask["row"] for mask in inspect(raw, "--rows", "1:3")["masks"]] == [1, 2]

@@ -82,6 +82,12 @@ def test_a_mask_that_is_none():
     assert found(audit) == {"mask-shape": (1, ["row 1"])}
 
 
+def test_inputs_of_different_types():
+    audit = Audit([AuditColumn("ids", value=0)])
+    audit.add_types({"a": "int32", "b": "int64", "c": "int32"})
+    assert found(audit) == {"mixed-dtypes": (1, ["b (int64)"])}
+
+
 def test_the_remedy_names_an_id_that_no_token_has():
     audit = Audit([AuditColumn("ids", value=0)])
     audit.add_raw({"ids": flatten([[0, 1], [2, 4]])}, "post", "row {}".format)
@@ -117,6 +123,7 @@ def test_every_rule_has_a_test_here():
         "row-fully-masked",
         "labels-on-padding",
         "mask-shape",
+        "mixed-dtypes",
         "cudnn-fallback",
     }
     assert tested == set(RULES)
