@@ -26,10 +26,6 @@ class OutputError(PadmaskError):
     """The result cannot be written where it should go."""
 
 
-class MissingExtraError(PadmaskError):
-    """An optional dependency is not installed; the message holds the `pip install` line."""
-
-
 @dataclass(frozen=True)
 class Fault:
     """One row that cannot be padded, and why.

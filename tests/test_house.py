@@ -113,6 +113,12 @@ def test_asking_for_the_version_costs_click_alone():
     assert not loaded & {"numpy", "pyarrow", "rich", "msgspec", "orjson", "tensorflow", "padmask.spec"}
 
 
+@pytest.mark.parametrize("command", ["pad", "inspect"])
+def test_asking_for_help_costs_no_numpy(command):
+    loaded = _loaded("from padmask.cli import run", f"run(['{command}', '--help'])")
+    assert not loaded & {"numpy", "pyarrow", "rich", "msgspec", "orjson", "tensorflow"}
+
+
 def test_padding_json_lines_loads_only_what_it_needs(tmp_path):
     rows = tmp_path / "rows.jsonl"
     rows.write_text('{"input_ids": [1, 2]}\n' * 10)

@@ -12,7 +12,6 @@ import click
 from padmask.cli.config import ConfiguredCommand
 from padmask.cli.options import input_options, open_progress, quiet_options, spec_of
 from padmask.errors import SpecError
-from padmask.formats.goal import open_goal, refuse_same_file
 from padmask.spec import MASK_DTYPES, MaskSpec, RowPolicy
 
 
@@ -175,6 +174,8 @@ def _pad(given: dict[str, Any]) -> Any:
 
 def _check_streams(given: dict[str, Any]) -> None:
     """Refuse two things in one place, and bytes that would garble a terminal."""
+    from padmask.formats.goal import refuse_same_file
+
     report = given["report"] and given["report"].removeprefix("json:")
     refuse_same_file({"the output": given["output"], "the rejects": given["rejects"], "the report": report})
     taken = [name for name in ("output", "rejects", "report") if given[name] in ("-", "json:-")]
@@ -192,7 +193,11 @@ def _check_streams(given: dict[str, Any]) -> None:
 def _open_report(path: str | None) -> Any:
     if path == "json:":
         raise SpecError("--report json: names no file. Give one, as in json:report.json.")
-    return open_goal(path.removeprefix("json:")) if path else nullcontext()
+    if not path:
+        return nullcontext()
+    from padmask.formats.goal import open_goal
+
+    return open_goal(path.removeprefix("json:"))
 
 
 def _report(result: Any, given: dict[str, Any]) -> bytes:

@@ -10,9 +10,6 @@ from padmask.errors import SpecError
 from padmask.formats.batch import Layout, Reader, Writer
 from padmask.formats.source import COMPRESSIONS, Source, format_of
 
-INPUT_FORMATS = ("jsonl", "parquet", "arrow")
-OUTPUT_FORMATS = (*INPUT_FORMATS, "npz")
-
 
 def input_format(source: Source, asked: str | None) -> str:
     """Return the format that was asked for, else that of the suffix, else that of the first bytes.

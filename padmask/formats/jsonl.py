@@ -30,7 +30,6 @@ from padmask.ragged import is_sequence, storage
 CHUNK_BYTES = 1 << 18
 
 _BLANK = b" \t\r\n"
-_KINDS = {"int": pa.int64(), "float": pa.float64(), "string": pa.string()}
 _read_object = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
 _read_value = msgspec.json.Decoder().decode
 _write_rows = msgspec.json.Encoder().encode_lines
