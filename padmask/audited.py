@@ -7,7 +7,7 @@ read: from padmask's own metadata, else from a mask column; it is never guessed 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -20,19 +20,26 @@ from padmask.errors import DataError, SpecError
 from padmask.formats.batch import Batch, Wanted
 from padmask.formats.dataset import Dataset
 from padmask.formats.jsonl import values_of
+from padmask.kernel import kept_windows
 from padmask.ragged import Ragged, is_mask
 from padmask.rows import Job, is_label, take_in
 from padmask.spec import Side
-from padmask.table import METADATA_KEY, PadColumn, name_columns
+from padmask.table import METADATA_KEY, PadColumn, name_columns, row_lengths
 from padmask.verify.audit import Audit, AuditColumn
 
 
 @dataclass(frozen=True)
 class Row:
-    """A row on its way to be shown: its real tokens or, of padded input, its places and mask."""
+    """A row on its way to be shown: its real tokens or, of padded input, its places and mask.
+
+    Args:
+        number: its place in the whole input, from 0.
+        values: by column, each of shape (tokens, ...), or (maxlen, ...) of padded input.
+        mask: shape (maxlen,); None of raw input.
+    """
 
     number: int
-    values: npt.NDArray[Any]
+    values: Mapping[str, npt.NDArray[Any]]
     mask: npt.NDArray[np.bool_] | None
 
 
@@ -58,24 +65,22 @@ RowsAt = Callable[[int, int], Row]
 
 
 def raw_rows(
-    dataset: Dataset, job: Job, limit: int | None, audit: Audit
+    dataset: Dataset, job: Job, limit: int | None, audit: Audit, maxlen: int | None = None
 ) -> Iterator[tuple[npt.NDArray[np.int64], RowsAt, int]]:
-    """Read raw rows and audit them as they will be padded.
+    """Read raw rows and audit them as they will be padded, cut to `maxlen` tokens where it is given.
 
     Yields:
         For each batch the lengths, shape (rows,), a way to its rows, and bytes consumed so far.
     """
-    first = job.columns[0].name
     for chunk in dataset.chunks(job.wanted, limit):
         rows = take_in(dataset.decode(chunk, job.wanted), job, chunk.consumed)
-        audit.add_raw(rows.ragged, job.spec.padding, rows.batch.place)
-        ragged = rows.ragged[first]
+        ragged = {name: _cut(column, maxlen, job.spec.truncating) for name, column in rows.ragged.items()}
+        audit.add_raw(ragged, job.spec.padding, rows.batch.place)
 
-        def row_at(place: int, number: int, ragged: Ragged = ragged) -> Row:
-            start, length = ragged.starts[place], ragged.lengths[place]
-            return Row(number, ragged.values[start : start + length].copy(), None)
+        def row_at(place: int, number: int, ragged: Mapping[str, Ragged] = ragged) -> Row:
+            return Row(number, _values_at(ragged, place), None)
 
-        yield rows.lengths, row_at, chunk.consumed
+        yield row_lengths(ragged), row_at, chunk.consumed
 
 
 def padded_rows(
@@ -120,14 +125,25 @@ def padded_rows(
         def row_at(
             place: int,
             number: int,
-            ragged: Ragged = values[first],
+            values: Mapping[str, Ragged] = values,
             mask: Ragged = mask,
         ) -> Row:
-            start, length = ragged.starts[place], ragged.lengths[place]
             real = mask.values[mask.starts[place] : mask.starts[place] + mask.lengths[place]].astype(bool)
-            return Row(number, ragged.values[start : start + length].copy(), real)
+            return Row(number, _values_at(values, place), real)
 
         yield lengths, row_at, chunk.consumed
+
+
+def _cut(rows: Ragged, maxlen: int | None, truncating: Side) -> Ragged:
+    return rows if maxlen is None else Ragged(rows.values, *kept_windows(rows, maxlen, truncating))
+
+
+def _values_at(columns: Mapping[str, Ragged], place: int) -> dict[str, npt.NDArray[Any]]:
+    """Return a row's values by column, apart from the batch, which may then be forgotten."""
+    return {
+        name: rows.values[rows.starts[place] : rows.starts[place] + rows.lengths[place]].copy()
+        for name, rows in columns.items()
+    }
 
 
 def _column(batch: Batch, column: PadColumn) -> Ragged:

@@ -26,6 +26,10 @@ class OutputError(PadmaskError):
     """The result cannot be written where it should go."""
 
 
+class MissingExtraError(PadmaskError):
+    """A package that the core does without is not installed; the message has the line that installs it."""
+
+
 @dataclass(frozen=True)
 class Fault:
     """One row that cannot be padded, and why.

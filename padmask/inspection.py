@@ -250,10 +250,11 @@ class _Keeper:
 
 def _show(row: Row, job: Job, spec: PadSpec, stats: LengthStats) -> ShownRow:
     """Pad one row as `padmask pad` would, or show it as it was padded."""
-    if row.mask is not None:
-        return ShownRow(row.number, int(row.mask.sum()), row.values, row.mask)
     column = job.columns[0]
-    one = Ragged(row.values, np.array([0]), np.array([len(row.values)]))
+    values = row.values[column.name]
+    if row.mask is not None:
+        return ShownRow(row.number, int(row.mask.sum()), values, row.mask)
+    one = Ragged(values, np.array([0]), np.array([len(values)]))
     padded = pad_batch(
         one,
         make_plan(spec, stats).maxlen,

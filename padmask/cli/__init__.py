@@ -22,6 +22,7 @@ from padmask.errors import PadmaskError, did_you_mean, what_to_do
 COMMANDS = {
     "pad": "Pad or cut sequences to one length, with masks.",
     "inspect": "See masks, lengths, and what padding will cost.",
+    "verify": "Prove that masked outputs ignore padding.",
 }
 
 

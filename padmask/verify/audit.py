@@ -109,6 +109,11 @@ class Audit:
         self._columns = columns
         self._found: dict[str, Finding] = {}
         self._used: dict[str, Flags] = {}
+        self._range: dict[str, tuple[int, int]] = {}
+
+    def id_range(self, name: str) -> tuple[int, int] | None:
+        """Return the smallest and the largest token of a column of whole numbers, if there are any."""
+        return self._range.get(name)
 
     def findings(self) -> list[Finding]:
         """Return what was found, errors first, in the order of the rules."""
@@ -194,6 +199,9 @@ class Audit:
 
     def _tokens(self, column: AuditColumn, rows: Ragged, place: Places) -> None:
         """Look for the pad value among real tokens; labels may well be 0."""
+        if rows.values.dtype.kind in "iu" and rows.values.size:
+            low, high = self._range.get(column.name, (int(rows.values[0]), int(rows.values[0])))
+            self._range[column.name] = min(low, int(rows.values.min())), max(high, int(rows.values.max()))
         if column.label or column.value is None or rows.values.ndim > 1:
             return
         equal = rows.values == column.value

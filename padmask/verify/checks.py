@@ -1,0 +1,558 @@
+"""The invariances that a model keeps which ignores padding, over nothing but a predict callable.
+
+A row alone, without padding, is the reference: whatever is put around it must not change what
+the model says at its real places. Deviations are judged against the size of the outputs and the
+noise of their arithmetic. Knows nothing of Keras, files or reports.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from functools import reduce
+from typing import Any, Literal
+
+import numpy as np
+import numpy.typing as npt
+
+from padmask.errors import PadmaskError
+from padmask.spec import Side
+from padmask.verify.sample import Batch, Sample, pick_rows
+
+Array = npt.NDArray[Any]
+Outputs = Mapping[str, Array]
+Predict = Callable[[Batch], Outputs]
+Verdict = Literal["holds", "fails", "skipped"]
+
+# How far outputs may lie apart, as a share of the largest one. The worst that models that ignore
+# padding showed over recurrent, attention and pooling layers was 4e-7 in float32 and 9e-16 in float64.
+LIMITS = {"float64": 1e-9, "float32": 1e-5, "float16": 5e-3, "bfloat16": 2e-2}
+# Deviations of sound models stay within measured noise, those of leaks were thousands of times larger.
+NOISE_FACTOR = 20.0
+# Noise beyond this share of the outputs excuses nothing.
+MOST_NOISE = 1e-3
+# What half precision may add where double precision shows no leak.
+HALF_PRECISION_NOISE = {"float16": 5e-2, "bfloat16": 2e-1}
+# Places of padding added to those of the longest row: none, few, and many.
+MORE = (0, 1, 4, 60)
+FAR = 512
+ROWS_ALONE = 16
+# Tokens of a row whose gradients are looked at: each step is taken forth and back.
+GRADIENT_STEPS = 12
+# Padded lengths at which a row without a token is looked at.
+EMPTY_PLACES = (4, 7, 21)
+
+
+class CannotRunError(PadmaskError):
+    """A model does not take the batch that it was given."""
+
+
+@dataclass(frozen=True)
+class Subject:
+    """A model under proof, as NumPy sees it.
+
+    Args:
+        name: what the report calls it.
+        predict: gives the outputs, each of shape (rows, ...), for a batch.
+        dtype: in which it computes.
+        other: predicts with other content in the padded places; None where the mask comes from
+            the content itself.
+        gradient: gives the gradients of the outputs at real places with respect to the embedded
+            inputs, shape (rows, maxlen, ...); None where there is none.
+        jittered: predicts with weights moved by rounding errors; the change is the model's noise.
+        precise: makes the same model in double precision, where that is possible.
+        reason: why `other` or `gradient` is not there.
+    """
+
+    name: str
+    predict: Predict
+    dtype: str = "float32"
+    other: Predict | None = None
+    gradient: Callable[[Batch], Array] | None = None
+    jittered: Predict | None = None
+    precise: Callable[[], Subject | None] | None = None
+    reason: str = "the mask comes from the content itself"
+
+
+@dataclass(frozen=True)
+class Deviation:
+    """How far an output strays at real places.
+
+    Args:
+        largest: the largest absolute difference; infinite where a number met none.
+        scale: the largest absolute output.
+        where: in which row and at which padding.
+    """
+
+    largest: float = 0.0
+    scale: float = 0.0
+    where: str = ""
+
+    def __or__(self, other: Deviation) -> Deviation:
+        worst = self if self.largest >= other.largest else other
+        return replace(worst, scale=max(self.scale, other.scale))
+
+
+Deviations = dict[str, Deviation]
+
+
+@dataclass(frozen=True)
+class Judged:
+    """A deviation against its tolerance, both absolute."""
+
+    deviation: float
+    tolerance: float
+    where: str = ""
+
+    @property
+    def holds(self) -> bool:
+        return self.deviation <= self.tolerance
+
+
+@dataclass(frozen=True)
+class Check:
+    """What a check found.
+
+    Args:
+        name: of the check.
+        verdict: `"holds"`, `"fails"` or `"skipped"`.
+        max_abs_diff: the largest deviation at real places, in the outputs' unit; None where skipped.
+        tolerance: what it may be; None where skipped.
+        detail: where it was found, or why the check was skipped.
+        outputs: the same for each output.
+    """
+
+    name: str
+    verdict: Verdict
+    max_abs_diff: float | None = None
+    tolerance: float | None = None
+    detail: str = ""
+    outputs: Mapping[str, Judged] | None = None
+
+    @classmethod
+    def skipped(cls, name: str, reason: str) -> Check:
+        return cls(name, "skipped", detail=reason)
+
+    @classmethod
+    def of(cls, name: str, judged: Mapping[str, Judged], detail: str = "") -> Check:
+        """Sum up what was found at each output: the worst one speaks."""
+        if not judged:
+            return cls.skipped(name, detail or "no output has real places to compare")
+        worst_name, worst = max(judged.items(), key=lambda item: _excess(item[1]))
+        where = f"{worst_name}: {worst.where}" if len(judged) > 1 and worst.where else worst.where
+        said = where if not worst.holds or not detail else detail
+        if not worst.holds and detail:
+            said = f"{where}; {detail}" if where else detail
+        verdict: Verdict = "holds" if worst.holds else "fails"
+        return cls(name, verdict, worst.deviation, worst.tolerance, said, judged)
+
+
+def _excess(judged: Judged) -> tuple[bool, float]:
+    tolerance = judged.tolerance or np.finfo(float).tiny
+    return not judged.holds, judged.deviation / tolerance
+
+
+@dataclass(frozen=True)
+class Bench:
+    """A subject with the rows and the paddings that it can run: the same ones for its control.
+
+    Args:
+        subject: under proof.
+        sample: all rows.
+        probe: the rows that are also run alone.
+        more: places of padding added.
+        interact: whether the rows of a batch influence each other.
+        notes: what had to be left out.
+    """
+
+    subject: Subject
+    sample: Sample
+    probe: Sample
+    more: tuple[int, ...]
+    interact: bool
+    notes: tuple[str, ...] = ()
+
+
+def prepare(subject: Subject, sample: Sample, *, far: bool = True) -> Bench:
+    """Find the rows and paddings that a subject can run, and whether its rows influence each other.
+
+    Args:
+        subject: under proof.
+        sample: the rows there are.
+        far: whether to pad far beyond the longest row too.
+
+    Raises:
+        CannotRunError: it runs none.
+    """
+    notes: list[str] = []
+    sample = _that_runs(subject, sample, notes)
+    probe = sample.select(pick_rows(_shared_lengths(sample), ROWS_ALONE))
+    if not sample.is_fixed:
+        probe = _that_run_alone(subject, probe, notes)
+    longest = max(probe.places().values())
+    wanted = (*MORE, max(FAR, longest * 4) - longest) if far else MORE
+    wanted = (0,) if sample.is_fixed else wanted
+    more = tuple(number for number in wanted if _runs(subject, probe.padded(number)))
+    if not more:
+        # The probe's own padding is that of a batch that ran; its noise in another size may not.
+        raise CannotRunError(f"{subject.name} runs rows alone, but not padded in a batch.")
+    left_out = [number for number in wanted if number not in more]
+    if left_out:
+        notes.append(f"cannot be run with {left_out[0]} more places")
+    bench = Bench(subject, sample, probe, more, False, tuple(notes))
+    return replace(bench, interact=not sample.is_fixed and _interact(bench))
+
+
+def _that_runs(subject: Subject, sample: Sample, notes: list[str]) -> Sample:
+    """Return the sample, cut where the model takes only so many places."""
+    try:
+        subject.predict(sample.padded())
+    except CannotRunError as error:
+        longest = max(sample.places().values())
+        for maxlen in sorted({longest * 3 // 4, longest // 2, longest // 4} - {0}, reverse=True):
+            shorter = sample.cut(maxlen)
+            if not sample.is_fixed and _runs(subject, shorter.padded()):
+                notes.append(f"cannot be run with {longest} places: rows were cut to {maxlen}")
+                return shorter
+        raise error
+    longest = max(sample.places().values())
+    full = all((rows == longest).all() for rows in sample.lengths().values())
+    if not sample.is_fixed and full and longest > 1 and not _runs(subject, sample.padded(1)):
+        # All rows fill the only length there is: shorter ones make room for padding.
+        notes.append(f"cannot be run with more than {longest} places: some rows were cut")
+        return _staggered(sample, longest)
+    return sample
+
+
+def _staggered(sample: Sample, longest: int) -> Sample:
+    """Return the rows cut to a whole, three quarters, a half and a quarter of the places."""
+    cuts = [sample.select(np.arange(i, len(sample), 4)).cut(max(1, longest * (4 - i) // 4)) for i in range(4)]
+    return reduce(Sample.joined, cuts)
+
+
+def _that_run_alone(subject: Subject, probe: Sample, notes: list[str]) -> Sample:
+    good = [row for row in range(len(probe)) if _runs(subject, probe.alone(row))]
+    if not good:
+        subject.predict(probe.alone(len(probe) - 1))
+    if len(good) < len(probe):
+        first_bad = next(row for row in range(len(probe)) if row not in good)
+        length = int(_shared_lengths(probe)[first_bad])
+        notes.append(f"cannot be run on rows of {length} {'token' if length == 1 else 'tokens'} alone")
+    return probe.select(good)
+
+
+def _runs(subject: Subject, batch: Batch) -> bool:
+    with suppress(CannotRunError):
+        subject.predict(batch)
+        return True
+    return False
+
+
+def _shared_lengths(sample: Sample) -> npt.NDArray[np.int64]:
+    """Return a length for each row: 0 where any input has no token, else that of the longest input."""
+    lengths = np.stack(list(sample.lengths().values()))
+    shared: npt.NDArray[np.int64] = np.where(lengths.min(axis=0) == 0, 0, lengths.max(axis=0))
+    return shared
+
+
+def _interact(bench: Bench) -> bool:
+    """Tell whether other rows in the batch, of the same length, change a row's outputs."""
+    for row in {0, len(bench.probe) - 1}:
+        same = bench.probe.select([row] * 4)
+        first, second = (_beside(same, seed) for seed in (1, 2))
+        outputs, others = bench.subject.predict(first), bench.subject.predict(second)
+        for name, output in outputs.items():
+            scale = _scale(output[0])
+            if _difference(output[0], others[name][0]) > 1e-6 * scale:
+                return True
+    return False
+
+
+def _beside(same: Sample, seed: int) -> Batch:
+    """Return a batch in which the first row stays and the others get other tokens."""
+    kept, other = same.padded(), same.refilled(seed).padded()
+    batch = {}
+    for name, padded in kept.items():
+        values = other[name].values.copy()
+        values[0] = padded.values[0]
+        batch[name] = replace(padded, values=values)
+    return batch
+
+
+# --- the checks -------------------------------------------------------------------------------
+
+
+def row_alone(bench: Bench, subject: Subject) -> Deviations:
+    """Hold each row of a padded batch against the same row alone, at several paddings."""
+    probe = bench.probe
+    alone = [subject.predict(probe.alone(row)) for row in range(len(probe))]
+    lengths = _shared_lengths(probe)
+    found: Deviations = {}
+    for more in bench.more:
+        outputs = subject.predict(probe.padded(more))
+        for row, reference in enumerate(alone):
+            for name, output in outputs.items():
+                expected = reference[name][0]
+                cut = _crop(output[row], expected.shape, probe.padding)
+                where = f"row of {lengths[row]}, {max(probe.places(more).values())} places"
+                deviation = Deviation(_difference(expected, cut), _scale(expected), where)
+                found[name] = found.get(name, Deviation()) | deviation
+    return found
+
+
+def more_padding(bench: Bench, subject: Subject) -> Deviations:
+    """Hold a padded batch against the same batch with more padding.
+
+    The shortest rows also by themselves: beside long ones they have so much padding already that
+    more of it may show nothing.
+    """
+    more = [number for number in bench.more[1:] if number <= MORE[-1]]
+    if bench.interact:
+        return _with_more(subject, bench.probe, more)
+    shortest = np.argsort(_shared_lengths(bench.sample), kind="stable")[:ROWS_ALONE]
+    return _join(
+        _with_more(subject, bench.sample, more[-1:]),
+        _with_more(subject, bench.sample.select(shortest), more),
+    )
+
+
+def _with_more(subject: Subject, sample: Sample, numbers: Sequence[int]) -> Deviations:
+    base = subject.predict(sample.padded())
+    found: Deviations = {}
+    for more in numbers:
+        with suppress(CannotRunError):
+            outputs = subject.predict(sample.padded(more))
+            follow = _steps(base, outputs, sample.places(), sample.places(more))
+            where = f"{more} more places"
+            found = _join(found, _at_real_places(sample, follow, base, outputs, where))
+    return found
+
+
+def other_content(bench: Bench, subject: Subject) -> Deviations:
+    """Hold a padded batch against the same batch with other content in the padded places."""
+    assert subject.other is not None
+    batch, places = bench.sample.padded(bench.more[-1] and 1), bench.sample.places(bench.more[-1] and 1)
+    base, outputs = subject.predict(batch), subject.other(batch)
+    follow = {
+        name: tuple(tuple(i for i, n in places.items() if n == size) or None for size in output.shape[1:])
+        for name, output in base.items()
+    }
+    return _at_real_places(bench.sample, follow, base, outputs, "other content in padded places")
+
+
+def empty_rows(bench: Bench, subject: Subject) -> tuple[Deviations, bool]:
+    """Look at a row without a token at several padded lengths: what it says must not depend on them.
+
+    Returns:
+        The deviations, and whether the outputs are no numbers at all lengths.
+    """
+    nothing = bench.sample.empty(2)
+    runs = [subject.predict(nothing.padded(places)) for places in EMPTY_PLACES]
+    found: Deviations = {}
+    no_number = False
+    for places, outputs in zip(EMPTY_PLACES[1:], runs[1:], strict=True):
+        for name, output in outputs.items():
+            if output.shape != runs[0][name].shape:
+                # An output for each place has no real ones here.
+                continue
+            no_number |= bool(_floats(output).size and np.isnan(_floats(output)).all())
+            deviation = Deviation(
+                _difference(runs[0][name], output), _scale(runs[0][name]), f"row of 0, {places} places"
+            )
+            found[name] = found.get(name, Deviation()) | deviation
+    return found, no_number
+
+
+def gradient(bench: Bench, subject: Subject) -> Deviations:
+    """Look at the gradients with respect to padded places: they must be exactly zero."""
+    assert subject.gradient is not None
+    batch = bench.probe.cut(GRADIENT_STEPS).padded(MORE[2])
+    [mask] = {name: padded.mask for name, padded in batch.items()}.values()
+    found = np.abs(subject.gradient(batch))
+    return {
+        "gradient": Deviation(
+            float(found[~mask].max(initial=0)), float(found[mask].max(initial=0)), "at a padded place"
+        )
+    }
+
+
+def noise(bench: Bench, subject: Subject) -> dict[str, float]:
+    """Measure how far rounding alone moves each output: rows in batches of another size, jittered weights."""
+    batch = bench.probe.padded()
+    base = subject.predict(batch)
+    moved = dict.fromkeys(base, 0.0)
+    if not bench.interact:
+        for row in range(len(bench.probe)):
+            one = subject.predict({name: _row(padded, row) for name, padded in batch.items()})
+            for name, output in one.items():
+                moved[name] = max(moved[name], _difference(base[name][row], output[0]))
+    if subject.jittered is not None:
+        for name, output in subject.jittered(batch).items():
+            moved[name] = max(moved[name], _difference(base[name], output))
+    return {
+        name: min(size, MOST_NOISE * _scale(base[name])) if np.isfinite(size) else 0.0
+        for name, size in moved.items()
+    }
+
+
+def insensitive(bench: Bench, subject: Subject) -> set[str]:
+    """Name the outputs that do not change though all real tokens do: nothing can be proven of them."""
+    changed: set[str] = set()
+    names: set[str] = set()
+    row = bench.probe.select([len(bench.probe) - 1])
+    outputs = subject.predict(row.padded())
+    for seed in (11, 12, 13):
+        for name, output in subject.predict(row.refilled(seed).padded()).items():
+            names.add(name)
+            if _difference(outputs[name], output) > LIMITS["float64"] * _scale(outputs[name]):
+                changed.add(name)
+    return names - changed
+
+
+def judge(
+    native: Deviations,
+    noises: Mapping[str, float],
+    dtype: str,
+    precise: tuple[Deviations, Mapping[str, float]] | None,
+) -> tuple[dict[str, Judged], str]:
+    """Decide for each output whether its deviation is more than rounding.
+
+    Where the model could be run in double precision too, that decides: rounding vanishes there
+    and leaks do not. But what only half precision breaks is broken.
+
+    Args:
+        native: deviations in the model's own precision.
+        noises: of that precision, by output, in the outputs' unit.
+        dtype: of that precision.
+        precise: the same two in double precision.
+
+    Returns:
+        The judgements by output, and a remark.
+    """
+    judged, remark = {}, ""
+    for name, deviation in native.items():
+        own = _judged(deviation, noises.get(name, 0.0), dtype)
+        judged[name] = own
+        if precise is None:
+            continue
+        better = _judged(precise[0].get(name, Deviation()), precise[1].get(name, 0.0), "float64")
+        if own.holds != better.holds and not _only_in(dtype, deviation):
+            judged[name] = better
+            remark = (
+                f"in {dtype} it is {own.deviation:.1e}, rounding that vanishes in float64"
+                if better.holds
+                else "seen in float64"
+            )
+    return judged, remark
+
+
+def _judged(deviation: Deviation, noise_: float, dtype: str) -> Judged:
+    tolerance = max(LIMITS[dtype] * deviation.scale, NOISE_FACTOR * noise_)
+    return Judged(deviation.largest, tolerance, deviation.where)
+
+
+def _only_in(dtype: str, deviation: Deviation) -> bool:
+    """Whether a deviation is too large to be the rounding of half precision."""
+    allowed = HALF_PRECISION_NOISE.get(dtype)
+    return allowed is not None and deviation.largest > allowed * deviation.scale
+
+
+# --- comparing --------------------------------------------------------------------------------
+
+
+def _row(padded: Any, row: int) -> Any:
+    piece = slice(row, row + 1)
+    return replace(
+        padded, values=padded.values[piece], mask=padded.mask[piece], lengths=padded.lengths[piece]
+    )
+
+
+# For each output and each of its axes after the first: the inputs whose steps it counts, () where it
+# follows none in a known way, None where it does not change with the padding.
+Steps = Mapping[str, tuple[tuple[str, ...] | None, ...]]
+
+
+def _steps(short: Outputs, long: Outputs, before: Mapping[str, int], after: Mapping[str, int]) -> Steps:
+    """Find out which axes of the outputs count steps: those that grow with the inputs."""
+
+    def axis(small: int, large: int) -> tuple[str, ...] | None:
+        if small == large:
+            return None
+        return tuple(name for name in before if (before[name], after[name]) == (small, large))
+
+    return {
+        name: tuple(axis(*sizes) for sizes in zip(output.shape[1:], long[name].shape[1:], strict=True))
+        for name, output in short.items()
+        if output.ndim == long[name].ndim
+    }
+
+
+def _at_real_places(sample: Sample, follow: Steps, base: Outputs, outputs: Outputs, where: str) -> Deviations:
+    lengths = sample.lengths()
+    shared = _shared_lengths(sample)
+    found: Deviations = {}
+    for name, axes in follow.items():
+        if () in axes:
+            # Steps of another kind, as after striding: rows alone tell which are real.
+            continue
+        for row in np.flatnonzero(shared > 0).tolist():
+            shape = tuple(
+                size if inputs is None else min(int(lengths[i][row]) for i in inputs)
+                for inputs, size in zip(axes, base[name].shape[1:], strict=True)
+            )
+            one = _crop(base[name][row], shape, sample.padding)
+            two = _crop(outputs[name][row], shape, sample.padding)
+            assert one is not None
+            deviation = Deviation(_difference(one, two), _scale(one), f"row of {shared[row]}, {where}")
+            found[name] = found.get(name, Deviation()) | deviation
+    return found
+
+
+def _join(one: Deviations, two: Deviations) -> Deviations:
+    names = [*one, *(name for name in two if name not in one)]
+    return {name: one.get(name, Deviation()) | two.get(name, Deviation()) for name in names}
+
+
+def _crop(array: Array | None, shape: Sequence[int], padding: Side) -> Array | None:
+    """Cut an output of a padded row to the part that an unpadded one has; None where it is too small."""
+    if (
+        array is None
+        or array.ndim != len(shape)
+        or any(a < s for a, s in zip(array.shape, shape, strict=True))
+    ):
+        return None
+    slices = tuple(
+        slice(None, size) if padding == "post" else slice(have - size, None)
+        for have, size in zip(array.shape, shape, strict=True)
+    )
+    return array[slices]
+
+
+def _difference(one: Array | None, two: Array | None) -> float:
+    """Return the largest absolute difference; infinite where shapes differ or a number meets none."""
+    if one is None or two is None or one.shape != two.shape:
+        return float("inf")
+    first, second = _floats(one), _floats(two)
+    same = (first == second) | (np.isnan(first) & np.isnan(second))
+    if same.all():
+        return 0.0
+    with np.errstate(invalid="ignore"):
+        apart = np.abs(first[~same] - second[~same])
+    return float("inf") if np.isnan(apart).any() else float(apart.max())
+
+
+def _scale(array: Array) -> float:
+    finite = np.abs(_floats(array))
+    return float(finite[np.isfinite(finite)].max(initial=0.0))
+
+
+def _floats(array: Array) -> npt.NDArray[np.float64]:
+    if array.dtype.kind == "c":
+        return np.stack([array.real, array.imag], axis=-1).astype(np.float64)
+    return array.astype(np.float64)
+
+
+def worst(judged: Iterable[Judged]) -> Judged | None:
+    """Return the judgement that exceeds its tolerance most."""
+    return max(judged, key=_excess, default=None)

@@ -1,0 +1,184 @@
+"""The proof: every check over a subject, the same checks over its unmasked control, a verdict.
+
+A check that the control passes has no power, and without power there is no pass. Knows nothing
+of Keras or files.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+from padmask.verify import checks
+from padmask.verify.checks import Bench, CannotRunError, Check, Deviations, Judged, Subject
+from padmask.verify.report import Control, OutputReport, SubjectReport, SubjectVerdict
+from padmask.verify.sample import Sample
+
+
+@dataclass(frozen=True)
+class _Relation:
+    """A check over outputs, and when it cannot be made."""
+
+    name: str
+    run: Callable[[Bench, Subject], Deviations]
+    why_not: Callable[[Bench], str | None]
+
+
+def _cannot_stand_alone(bench: Bench) -> str | None:
+    if bench.sample.is_fixed:
+        places = max(bench.sample.places().values())
+        return f"the model takes exactly {places} places, so no row can stand without padding"
+    if bench.interact:
+        return "rows of a batch influence each other, so none can be judged alone"
+    return None
+
+
+def _cannot_be_padded_more(bench: Bench) -> str | None:
+    if bench.sample.is_fixed:
+        return f"the model takes exactly {max(bench.sample.places().values())} places"
+    return None if len(bench.more) > 1 else "the model takes no more places than the longest row has"
+
+
+def _cannot_change_content(bench: Bench) -> str | None:
+    return bench.subject.reason if bench.subject.other is None else None
+
+
+RELATIONS = (
+    _Relation("row-alone", checks.row_alone, _cannot_stand_alone),
+    _Relation("more-padding", checks.more_padding, _cannot_be_padded_more),
+    _Relation("other-content", checks.other_content, _cannot_change_content),
+)
+
+
+@dataclass(frozen=True)
+class Proof:
+    """A finished proof.
+
+    Args:
+        report: the verdict.
+        bench: the rows and paddings it was made on, for whoever looks for the culprit.
+    """
+
+    report: SubjectReport
+    bench: Bench
+
+
+def prove(
+    subject: Subject, control: Subject, sample: Sample, *, twin: bool, extra: Sequence[Check] = ()
+) -> Proof:
+    """Try to make padding change a model's real outputs.
+
+    Args:
+        subject: the model.
+        control: the same without masks, which must fail what the model passes.
+        sample: the rows.
+        twin: whether the control is an unmasked twin, that must fail; else it is the model itself on
+            padding dressed up as tokens, which some, such as causal ones, may rightly ignore.
+        extra: checks that were made elsewhere.
+
+    Raises:
+        CannotRunError: the model runs none of the rows.
+    """
+    # Of an unknown model nobody knows how noisy it is, nor from which length on it leaks.
+    bench = checks.prepare(subject, sample, far=not twin)
+    made = [*_examine(bench, subject, measured=not twin), *extra]
+    if not twin:
+        made.append(_empty_rows(bench, subject))
+    judged = Control("fails", _examine(bench, control, measured=False))
+    held = [check.name for check in judged.checks if check.verdict == "holds"]
+    judged = Control("holds" if held else "fails", judged.checks)
+    dead = checks.insensitive(bench, subject)
+    outputs = _outputs(made, dead)
+    verdict, detail = _verdict(bench, made, judged, dead, twin)
+    if detail and bench.notes:
+        detail = "; ".join([detail, *bench.notes])
+    return Proof(
+        SubjectReport(subject.name, verdict, made, judged, outputs, detail or "; ".join(bench.notes)), bench
+    )
+
+
+def _examine(bench: Bench, subject: Subject, *, measured: bool) -> list[Check]:
+    """Make every check; with `measured` noise, and in double precision too where the model can."""
+    precise = subject.precise() if measured and subject.precise is not None else None
+    noises = checks.noise(bench, subject) if measured else {}
+    precise_noises: Mapping[str, float] = {}
+    if precise is not None:
+        try:
+            precise_noises = checks.noise(bench, precise)
+        except CannotRunError:
+            precise = None
+    made = []
+    for relation in RELATIONS:
+        reason = relation.why_not(bench)
+        if reason is not None:
+            made.append(Check.skipped(relation.name, reason))
+            continue
+        native = relation.run(bench, subject)
+        better = None if precise is None else (relation.run(bench, precise), precise_noises)
+        made.append(Check.of(relation.name, *checks.judge(native, noises, subject.dtype, better)))
+    made.append(_gradient(bench, subject))
+    return made
+
+
+def _gradient(bench: Bench, subject: Subject) -> Check:
+    if subject.gradient is None:
+        return Check.skipped("gradient", "no gradients can be had of this model here")
+    found = checks.gradient(bench, subject)["gradient"]
+    if found.scale == 0:
+        return Check.skipped("gradient", "the gradients are zero at real places too")
+    return Check.of("gradient", {"gradient": Judged(found.largest, 0.0, found.where)})
+
+
+def _empty_rows(bench: Bench, subject: Subject) -> Check:
+    name = "empty-rows"
+    if bench.sample.has_fixed:
+        return Check.skipped(name, "the model takes one length only")
+    try:
+        found, no_number = checks.empty_rows(bench, subject)
+    except CannotRunError:
+        return Check.skipped(name, "the model cannot be run on rows without a token")
+    noises = checks.noise(bench, subject)
+    detail = "warning: a row without a token gives NaN" if no_number else ""
+    return Check.of(name, checks.judge(found, noises, subject.dtype, None)[0], detail)
+
+
+def _verdict(
+    bench: Bench, made: Sequence[Check], control: Control, dead: set[str], twin: bool
+) -> tuple[SubjectVerdict, str]:
+    if any(check.verdict == "fails" for check in made):
+        return "leaks", ""
+    if all(check.verdict == "skipped" for check in made):
+        return "inconclusive", "no check could be made: " + made[0].detail
+    if dead:
+        return "inconclusive", f"constant output: {', '.join(sorted(dead))} does not change with the tokens"
+    held = [check.name for check in control.checks if check.verdict == "holds"]
+    if held and (twin or _nothing_to_pad(bench)):
+        return "inconclusive", f"no power: the model without masks passes {', '.join(held)} too"
+    if held:
+        return "ignores", "the real outputs do not depend on what follows them, so no mask is needed"
+    return "ignores", ""
+
+
+def _nothing_to_pad(bench: Bench) -> bool:
+    if not bench.sample.is_fixed and len(bench.more) > 1:
+        return False
+    places = bench.sample.places()
+    return all((rows == places[name]).all() for name, rows in bench.sample.lengths().items())
+
+
+def _outputs(made: Sequence[Check], dead: set[str]) -> list[OutputReport]:
+    by_output: dict[str, list[Judged]] = {}
+    for check in made:
+        if check.name == "gradient":
+            continue
+        for name, judged in (check.outputs or {}).items():
+            by_output.setdefault(name, []).append(judged)
+    reports = []
+    for name, judgements in by_output.items():
+        worst = checks.worst(judgements)
+        assert worst is not None
+        verdict: SubjectVerdict = (
+            "leaks" if not worst.holds else "inconclusive" if name in dead else "ignores"
+        )
+        reports.append(OutputReport(name, verdict, worst.deviation, worst.tolerance, worst.where))
+    return reports

@@ -1,0 +1,355 @@
+"""What a verification found, as data, and the forms that machines read: JSON, JUnit, annotations.
+
+Knows nothing of models or terminals.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Literal
+from xml.etree import ElementTree
+
+from padmask.verify.audit import Finding
+from padmask.verify.checks import Check
+
+Verdict = Literal["ignores", "leaks", "inconclusive", "bad-data", "data-ok"]
+SubjectVerdict = Literal["ignores", "leaks", "inconclusive"]
+
+ANSWERS = {
+    "ignores": "real outputs do not change with padding",
+    "leaks": "padding changes real outputs",
+    "inconclusive": "it could not be shown that padding is ignored",
+    "bad-data": "the data break a rule",
+    "data-ok": "the data break no rule",
+}
+
+
+@dataclass(frozen=True)
+class Control:
+    """How an unmasked twin did in the same checks, which it must fail.
+
+    Args:
+        verdict: `"fails"`, as it must; `"holds"` where a check could not tell the two apart.
+        checks: what each check found on the twin.
+    """
+
+    verdict: Literal["fails", "holds"]
+    checks: Sequence[Check]
+
+
+@dataclass(frozen=True)
+class OutputReport:
+    """The verdict on one output of a model.
+
+    Args:
+        name: of the output.
+        verdict: on this output alone.
+        max_abs_diff: the largest deviation at real places; None where nothing was compared.
+        tolerance: what it may be.
+        detail: where the largest one was found.
+    """
+
+    name: str
+    verdict: SubjectVerdict
+    max_abs_diff: float | None = None
+    tolerance: float | None = None
+    detail: str = ""
+
+
+@dataclass(frozen=True)
+class LayerReport:
+    """What was seen of one layer or operation.
+
+    Args:
+        name: of the layer, nested ones as `outer/inner`.
+        kind: its class.
+        mask_in, mask_out: whether a mask came in, and went out; None where nobody can tell.
+        max_abs_diff: the largest deviation of its output at real places; None where not comparable.
+    """
+
+    name: str
+    kind: str
+    mask_in: bool | None
+    mask_out: bool | None
+    max_abs_diff: float | None
+
+
+@dataclass(frozen=True)
+class SubjectReport:
+    """The verdict on one model.
+
+    Args:
+        name: of the route, or of the user's model.
+        verdict: `"ignores"`, `"leaks"` or `"inconclusive"`.
+        checks: what each check found.
+        control: how the unmasked twin did.
+        outputs: a verdict for each output.
+        detail: why the verdict is inconclusive, or what had to be left out.
+        culprit: the layer to blame for a leak.
+        path: the way there.
+        advice: what to do.
+        layers: every layer, where it was asked for.
+    """
+
+    name: str
+    verdict: SubjectVerdict
+    checks: Sequence[Check]
+    control: Control | None = None
+    outputs: Sequence[OutputReport] = ()
+    detail: str = ""
+    culprit: str | None = None
+    path: str | None = None
+    advice: str | None = None
+    layers: Sequence[LayerReport] = ()
+
+
+@dataclass(frozen=True)
+class Report:
+    """Everything that a verification found.
+
+    Args:
+        data: what the rules found.
+        subjects: the verdict on each model.
+        environment: versions, device, and what was run.
+    """
+
+    data: Sequence[Finding] = ()
+    subjects: Sequence[SubjectReport] = ()
+    environment: Mapping[str, Any] = field(default_factory=dict)
+    proof: bool = True
+
+    @property
+    def verdict(self) -> Verdict:
+        """The answer: a leak outweighs bad data, and bad data a proof that could not be made."""
+        bad = any(finding.rule.severity == "error" for finding in self.data)
+        if not self.proof:
+            return "bad-data" if bad else "data-ok"
+        verdicts = {subject.verdict for subject in self.subjects}
+        if "leaks" in verdicts:
+            return "leaks"
+        if bad:
+            return "bad-data"
+        return "ignores" if verdicts == {"ignores"} else "inconclusive"
+
+    @property
+    def ok(self) -> bool:
+        """Whether everything was proven that was asked for."""
+        return self.verdict in ("ignores", "data-ok")
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return the report as JSON has it."""
+        return {
+            "verdict": self.verdict,
+            "data": [finding.as_dict() for finding in self.data],
+            "subjects": [_subject(subject) for subject in self.subjects],
+            "environment": dict(self.environment),
+        }
+
+
+def _subject(subject: SubjectReport) -> dict[str, Any]:
+    control = subject.control
+    shown: dict[str, Any] = {
+        "name": subject.name,
+        "verdict": subject.verdict,
+        "culprit": subject.culprit,
+        "path": subject.path,
+        "advice": subject.advice,
+        "detail": subject.detail,
+        "checks": [_check(check) for check in subject.checks],
+        "control": None
+        if control is None
+        else {"verdict": control.verdict, "checks": [_check(check) for check in control.checks]},
+        "outputs": [
+            {
+                "name": output.name,
+                "verdict": output.verdict,
+                "max_abs_diff": _number(output.max_abs_diff),
+                "tolerance": _number(output.tolerance),
+                "detail": output.detail,
+            }
+            for output in subject.outputs
+        ],
+    }
+    if subject.layers:
+        shown["layers"] = [
+            {
+                "name": layer.name,
+                "class": layer.kind,
+                "mask_in": layer.mask_in,
+                "mask_out": layer.mask_out,
+                "max_abs_diff": _number(layer.max_abs_diff),
+            }
+            for layer in subject.layers
+        ]
+    return shown
+
+
+def _check(check: Check) -> dict[str, Any]:
+    return {
+        "name": check.name,
+        "verdict": check.verdict,
+        "max_abs_diff": _number(check.max_abs_diff),
+        "tolerance": _number(check.tolerance),
+        "detail": check.detail,
+    }
+
+
+def _number(number: float | None) -> float | None:
+    """JSON knows no infinity: a number that met none is as far away as numbers go."""
+    if number is not None and not math.isfinite(number):
+        return sys.float_info.max
+    return number
+
+
+def to_json(report: Report) -> str:
+    """Return the report as one JSON object."""
+    return json.dumps(report.as_dict(), indent=2, allow_nan=False) + "\n"
+
+
+def finding_message(finding: Finding) -> str:
+    """Say in a sentence what a rule found, and where."""
+    first = f", first {', '.join(finding.examples[:3])}" if finding.examples else ""
+    rows = "row" if finding.count == 1 else "rows"
+    return f"{finding.rule.name}: {finding.count:,} {rows}{first}. {finding.detail or finding.rule.means}"
+
+
+def check_message(subject: SubjectReport, check: Check) -> str:
+    """Say what a check found, who is to blame and what to do."""
+    return check_sentence(subject, check) + blame(subject)
+
+
+def check_sentence(subject: SubjectReport, check: Check) -> str:
+    """Say in a sentence what a failed check found."""
+    sentence = f"{subject.name}: {check.name} fails"
+    if check.max_abs_diff is not None:
+        far = (
+            f"{check.max_abs_diff:.2e}" if math.isfinite(check.max_abs_diff) else "no number or no such shape"
+        )
+        sentence += f", deviation {far}, tolerance {check.tolerance:.2e}"
+    if check.detail:
+        sentence += f" ({check.detail})"
+    return sentence + "."
+
+
+def blame(subject: SubjectReport) -> str:
+    """Say which layer is to blame and what to do, or nothing."""
+    said = f" To blame: {subject.culprit}." if subject.culprit else ""
+    said += f" Path: {subject.path}." if subject.path else ""
+    return said + (f" {subject.advice}" if subject.advice else "")
+
+
+def to_junit(report: Report) -> str:
+    """Return the report as JUnit XML, a suite for the data and one for each model.
+
+    The form is that of Jenkins's JUnit schema, which GitLab and others read too. Warnings pass, and
+    say so in `system-out`; what could not be proven is a failure, since nobody knows.
+    """
+    root = ElementTree.Element("testsuites", name="padmask verify")
+    _data_suite(root, report)
+    for subject in report.subjects:
+        _subject_suite(root, subject)
+    for name in ("tests", "failures", "errors"):
+        root.set(name, str(sum(int(suite.get(name, "0")) for suite in root)))
+    ElementTree.indent(root)
+    return '<?xml version="1.0" encoding="UTF-8"?>\n' + ElementTree.tostring(root, encoding="unicode") + "\n"
+
+
+def _data_suite(root: ElementTree.Element, report: Report) -> None:
+    from padmask.verify.audit import RULES
+
+    found = {finding.rule.name: finding for finding in report.data}
+    suite = ElementTree.SubElement(root, "testsuite", name="data")
+    for name in RULES:
+        case = _case(suite, "data", name)
+        finding = found.get(name)
+        if finding is None:
+            continue
+        said = _xml(finding_message(finding))
+        if finding.rule.severity == "error":
+            failure = ElementTree.SubElement(case, "failure", message=said, type=name)
+            failure.text = said
+        else:
+            ElementTree.SubElement(case, "system-out").text = f"{finding.rule.severity}: {said}"
+    _count(suite)
+
+
+def _subject_suite(root: ElementTree.Element, subject: SubjectReport) -> None:
+    suite = ElementTree.SubElement(root, "testsuite", name=_xml(subject.name))
+    for check in subject.checks:
+        case = _case(suite, subject.name, check.name)
+        if check.verdict == "skipped":
+            ElementTree.SubElement(case, "skipped", message=_xml(check.detail))
+        elif check.verdict == "fails":
+            said = _xml(check_message(subject, check))
+            ElementTree.SubElement(case, "failure", message=said, type="leak").text = said
+    case = _case(suite, subject.name, "proof")
+    if subject.verdict == "inconclusive":
+        said = _xml(f"{subject.name}: inconclusive. {subject.detail}")
+        ElementTree.SubElement(case, "failure", message=said, type="inconclusive").text = said
+    _count(suite)
+
+
+def _case(suite: ElementTree.Element, owner: str, name: str) -> ElementTree.Element:
+    return ElementTree.SubElement(suite, "testcase", classname=_xml(f"padmask.{owner}"), name=name, time="0")
+
+
+def _count(suite: ElementTree.Element) -> None:
+    suite.set("tests", str(len(suite)))
+    suite.set("failures", str(len(suite.findall("testcase/failure"))))
+    suite.set("errors", "0")
+    suite.set("skipped", str(len(suite.findall("testcase/skipped"))))
+
+
+# What XML 1.0 cannot hold, not even escaped.
+_NO_XML = re.compile("[^\t\n\r\u0020-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
+
+
+def _xml(text: str) -> str:
+    return _NO_XML.sub("\ufffd", text)
+
+
+_LINE = re.compile(r"(?P<file>.+), line (?P<line>\d+)")
+
+
+def to_annotations(report: Report) -> str:
+    """Return the report as workflow commands that GitHub Actions shows beside the code."""
+    lines = []
+    for finding in report.data:
+        kind = {"error": "error", "warning": "warning"}.get(finding.rule.severity, "notice")
+        lines.append(_annotation(kind, finding.rule.name, finding_message(finding), finding.examples))
+    for subject in report.subjects:
+        failed = [check for check in subject.checks if check.verdict == "fails"]
+        lines += [
+            _annotation("error", f"{subject.name}: {check.name}", check_message(subject, check))
+            for check in failed
+        ]
+        if subject.verdict == "inconclusive":
+            said = f"{subject.name}: inconclusive. {subject.detail}"
+            lines.append(_annotation("error", subject.name, said))
+    verdict = report.verdict
+    kind = "notice" if report.ok else "error"
+    lines.append(_annotation(kind, "padmask verify", f"{verdict}: {ANSWERS[verdict]}"))
+    return "".join(line + "\n" for line in lines)
+
+
+def _annotation(kind: str, title: str, message: str, places: Sequence[str] = ()) -> str:
+    properties = {}
+    place = _LINE.fullmatch(places[0]) if places else None
+    if place:
+        properties = {"file": place["file"], "line": place["line"]}
+    properties["title"] = title
+    said = ",".join(f"{name}={_escaped(value, ':,')}" for name, value in properties.items())
+    return f"::{kind} {said}::{_escaped(message)}"
+
+
+def _escaped(text: str, also: str = "") -> str:
+    """Escape as GitHub's own toolkit does."""
+    text = text.replace("%", "%25").replace("\r", "%0D").replace("\n", "%0A")
+    for character in also:
+        text = text.replace(character, f"%{ord(character):02X}")
+    return text

@@ -1,0 +1,55 @@
+"""The ways by which a mask can reach a layer, and how the reference models are made.
+
+Names and sizes only: whoever asks for a route needs no Keras to be told that there is none.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from padmask.errors import SpecError, did_you_mean
+
+ROUTES = {
+    "embedding": "Embedding(mask_zero=True) in a Sequential model",
+    "functional": "the same in the Functional API",
+    "masking": "a Masking layer on float features",
+    "argument": "compute_mask, handed to LSTM(mask=...) inside a layer of our own",
+    "temporal-split": "padmask.layers.TemporalSplit, which splits time and its mask in two",
+    "custom-embedding": "padmask.layers.CustomEmbedding, which makes its own mask",
+    "masked-activation": "padmask.layers.MaskedActivation, which passes the mask through",
+    "temporal-softmax": "padmask.layers.TemporalSoftmax, which uses the mask",
+}
+# These take floats, the others ids.
+FLOAT_ROUTES = ("masking",)
+
+
+@dataclass(frozen=True, kw_only=True)
+class ReferenceSpec:
+    """How the reference models are made.
+
+    Args:
+        routes: which, of `ROUTES`.
+        embedding_dim, units: sizes of the embedding and the LSTM.
+        vocab_size: of the embedding; None finds it from the data.
+        seed: of the weights.
+        batch_size: rows a model sees at once.
+    """
+
+    routes: tuple[str, ...] = tuple(ROUTES)
+    embedding_dim: int = 16
+    units: int = 32
+    vocab_size: int | None = None
+    seed: int = 0
+    batch_size: int = 64
+
+    def __post_init__(self) -> None:
+        for route in self.routes:
+            if route not in ROUTES:
+                raise SpecError(
+                    f"There is no route {route!r}.{did_you_mean(route, list(ROUTES))} "
+                    f"Choose one of {', '.join(ROUTES)}."
+                )
+        sizes = {"embedding_dim": self.embedding_dim, "units": self.units, "batch_size": self.batch_size}
+        for name, size in sizes.items():
+            if size < 1:
+                raise SpecError(f"`{name}` must be at least 1. Received: {size!r}.")

@@ -1,0 +1,192 @@
+"""The rows that a proof is made on: real tokens by input, padded in as many ways as are asked for.
+
+Padding is the kernel's. Knows nothing of files, models or tolerances.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from padmask.kernel import Padded, kept_windows, pad_batch
+from padmask.ragged import Ragged
+from padmask.spec import Side
+
+# What a model is given: for each of its inputs the padded values and their mask.
+Batch = Mapping[str, Padded]
+
+
+@dataclass(frozen=True)
+class Input:
+    """Rows of one input.
+
+    Args:
+        rows: the real tokens.
+        value: the pad value.
+        dtype: in which the model wants them.
+        places: how many the model insists on; None where it takes any number.
+    """
+
+    rows: Ragged
+    value: Any = 0
+    dtype: npt.DTypeLike = "int32"
+    places: int | None = None
+
+
+@dataclass(frozen=True)
+class Sample:
+    """Rows of real tokens for every input of a model.
+
+    >>> from padmask.flatten import flatten
+    >>> sample = Sample({"ids": Input(flatten([[7], [8, 9]]))})
+    >>> sample.padded(1)["ids"].values.tolist(), sample.alone(0)["ids"].values.tolist()
+    ([[7, 0, 0], [8, 9, 0]], [[7]])
+
+    Args:
+        inputs: by the inputs' names; all have the same number of rows.
+        padding: the side of the padding.
+        pool: tokens that may stand where others stood, by input; default the sample's own.
+    """
+
+    inputs: Mapping[str, Input]
+    padding: Side = "post"
+    pool: Mapping[str, npt.NDArray[Any]] = field(default_factory=dict)
+
+    def __len__(self) -> int:
+        return len(next(iter(self.inputs.values())).rows.lengths)
+
+    def lengths(self) -> dict[str, npt.NDArray[np.int64]]:
+        """Return the rows' lengths by input, each of shape (rows,), in tokens."""
+        return {name: given.rows.lengths for name, given in self.inputs.items()}
+
+    def places(self, more: int = 0) -> dict[str, int]:
+        """Return how many places each input gets: its longest row's and `more`, or those it insists on."""
+        return {
+            name: int(given.rows.lengths.max(initial=0)) + more if given.places is None else given.places
+            for name, given in self.inputs.items()
+        }
+
+    @property
+    def is_fixed(self) -> bool:
+        """Whether no input takes another number of places, so that rows cannot stand without padding."""
+        return all(given.places is not None for given in self.inputs.values())
+
+    @property
+    def has_fixed(self) -> bool:
+        """Whether some input insists on a number of places."""
+        return any(given.places is not None for given in self.inputs.values())
+
+    def padded(self, more: int = 0) -> Batch:
+        """Return all rows as one batch, padded to the longest row and `more` places."""
+        places = self.places(more)
+        return {
+            name: pad_batch(
+                given.rows,
+                places[name],
+                padding=self.padding,
+                truncating="post",
+                value=given.value,
+                dtype=given.dtype,
+            )
+            for name, given in self.inputs.items()
+        }
+
+    def alone(self, row: int) -> Batch:
+        """Return one row as a batch of its own, without padding where the inputs allow it."""
+        return self.select([row]).padded()
+
+    def select(self, rows: Sequence[int] | npt.NDArray[np.int64]) -> Sample:
+        """Return these rows, in this order; a row may come twice."""
+        places = np.asarray(rows, dtype=np.int64)
+        return self._with(lambda r: Ragged(r.values, r.starts[places], r.lengths[places]))
+
+    def cut(self, maxlen: int) -> Sample:
+        """Return the rows cut to at most `maxlen` tokens."""
+
+        def shorter(rows: Ragged) -> Ragged:
+            begins, kept = kept_windows(rows, maxlen, "post")
+            return Ragged(rows.values, begins, kept)
+
+        return self._with(shorter)
+
+    def joined(self, other: Sample) -> Sample:
+        """Return the rows of both, which must lie in the same tokens."""
+        inputs = {}
+        for name, given in self.inputs.items():
+            rows, more = given.rows, other.inputs[name].rows
+            starts = np.concatenate([rows.starts, more.starts])
+            inputs[name] = replace(
+                given, rows=Ragged(rows.values, starts, np.concatenate([rows.lengths, more.lengths]))
+            )
+        return replace(self, inputs=inputs)
+
+    def empty(self, count: int) -> Sample:
+        """Return `count` rows without a token."""
+        nothing = np.zeros(count, dtype=np.int64)
+        return self._with(lambda rows: Ragged(rows.values, nothing, nothing))
+
+    def refilled(self, seed: int) -> Sample:
+        """Return rows of the same lengths with other tokens, drawn from the pool."""
+        random = np.random.default_rng(seed)
+        inputs = {}
+        for name, given in self.inputs.items():
+            drawn = self.tokens(name, int(given.rows.lengths.sum()), random)
+            lengths = given.rows.lengths
+            inputs[name] = replace(given, rows=Ragged(drawn, np.cumsum(lengths) - lengths, lengths))
+        return replace(self, inputs=inputs)
+
+    def tokens(self, name: str, count: int, random: np.random.Generator) -> npt.NDArray[Any]:
+        """Draw real tokens of an input, shape (count, ...)."""
+        pool = self.pool.get(name)
+        pool = self.inputs[name].rows.values if pool is None else pool
+        drawn: npt.NDArray[Any] = pool[random.integers(len(pool), size=count)] if len(pool) else pool[:0]
+        return drawn
+
+    def disguised(self, batch: Batch, seed: int) -> Batch:
+        """Return the batch with its padding dressed up: tokens stand there, and no mask says so.
+
+        What a model does with it, it does to tokens that it takes for real: the control of a proof.
+        """
+        random = np.random.default_rng(seed)
+        dressed = {}
+        for name, padded in batch.items():
+            values = padded.values.copy()
+            values[~padded.mask] = self.tokens(name, int((~padded.mask).sum()), random)
+            full = np.full(len(values), padded.mask.shape[1], dtype=np.int64)
+            dressed[name] = Padded(values, np.ones_like(padded.mask), full)
+        return dressed
+
+    def _with(self, change: Any) -> Sample:
+        # What the rows leave out may still be drawn.
+        pool = {name: given.rows.values for name, given in self.inputs.items()} | dict(self.pool)
+        inputs = {name: replace(given, rows=change(given.rows)) for name, given in self.inputs.items()}
+        return replace(self, inputs=inputs, pool=pool)
+
+
+def pick_rows(lengths: npt.NDArray[np.int64], count: int) -> npt.NDArray[np.int64]:
+    """Pick at most `count` rows of lengths as different as there are, the shortest and longest among them.
+
+    >>> pick_rows(np.array([5, 1, 5, 3]), 3).tolist()
+    [1, 3, 0]
+
+    Args:
+        lengths: shape (rows,), in tokens; rows without a token are left out.
+        count: how many, at least 2.
+
+    Returns:
+        Places of the rows, shape (rows picked,), the shortest first.
+    """
+    _, first = np.unique(lengths, return_index=True)
+    first = first[lengths[first] > 0]
+    if len(first) <= count:
+        rest = np.setdiff1d(np.flatnonzero(lengths > 0), first)[: count - len(first)]
+        both = np.concatenate([first, rest])
+        return both[np.argsort(lengths[both], kind="stable")]
+    spread: npt.NDArray[np.int64] = first[
+        np.unique(np.linspace(0, len(first) - 1, count).round().astype(int))
+    ]
+    return spread
