@@ -11,6 +11,7 @@ __version__ = "0.1.0"
 
 if TYPE_CHECKING:
     from padmask.errors import DataError as DataError
+    from padmask.errors import MissingExtraError as MissingExtraError
     from padmask.errors import OutputError as OutputError
     from padmask.errors import PadmaskError as PadmaskError
     from padmask.errors import SpecError as SpecError
@@ -29,10 +30,15 @@ if TYPE_CHECKING:
     from padmask.spec import PadSpec as PadSpec
     from padmask.spec import RowPolicy as RowPolicy
     from padmask.table import pad_table as pad_table
+    from padmask.verification import ModelProof as ModelProof
+    from padmask.verification import ProofSpec as ProofSpec
+    from padmask.verification import RuleSpec as RuleSpec
+    from padmask.verification import verify_file as verify_file
 
 _ROOMS = {
     "DataError": "errors",
     "OutputError": "errors",
+    "MissingExtraError": "errors",
     "PadmaskError": "errors",
     "SpecError": "errors",
     "ShowSpec": "inspection",
@@ -50,6 +56,10 @@ _ROOMS = {
     "PadSpec": "spec",
     "RowPolicy": "spec",
     "pad_table": "table",
+    "ModelProof": "verification",
+    "ProofSpec": "verification",
+    "RuleSpec": "verification",
+    "verify_file": "verification",
 }
 
 __all__ = ["__version__", *_ROOMS]

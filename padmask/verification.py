@@ -7,7 +7,7 @@ imported only where a model is proven.
 from __future__ import annotations
 
 import os
-import platform
+import re
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import reduce
@@ -25,10 +25,11 @@ from padmask.plan import LengthStats, make_plan, needs_lengths
 from padmask.progress import Progress, ProgressCallback
 from padmask.rows import Job, is_label, take_in
 from padmask.spec import MaskSpec, PadSpec, RowPolicy, Side
+from padmask.verify.api import environment, report_on_function, report_on_model
 from padmask.verify.audit import RULES, Audit, Finding
 from padmask.verify.report import Report
-from padmask.verify.routes import ReferenceSpec
 from padmask.verify.sample import Input, Sample
+from padmask.verify.specs import ModelSpec, ReferenceSpec
 
 # Places a row of the sample may have: longer ones prove nothing more, and take longer.
 STEPS = 64
@@ -88,6 +89,35 @@ class ProofSpec:
     sample: int = SAMPLE_ROWS
 
 
+@dataclass(frozen=True, kw_only=True)
+class ModelProof:
+    """Whose model is proven, and how.
+
+    Args:
+        spec: how.
+        model: path of a saved Keras model; or
+        predict: `module:function`, which takes ids and mask.
+        inputs: columns for the model's inputs, where the names differ.
+        custom_objects: Python file with the classes that the model needs.
+        allow_unsafe: whether code from within the model's file may be run.
+        backend, device, sample: as in `ProofSpec`.
+    """
+
+    spec: ModelSpec
+    model: str | None = None
+    predict: str | None = None
+    inputs: Mapping[str, str] = field(default_factory=dict)
+    custom_objects: str | None = None
+    allow_unsafe: bool = False
+    backend: str | None = None
+    device: str = "auto"
+    sample: int = SAMPLE_ROWS
+
+    def __post_init__(self) -> None:
+        if (self.model is None) == (self.predict is None):
+            raise SpecError("Give one of a model and a function to predict with.")
+
+
 @dataclass(frozen=True)
 class Data:
     """What one look at the data gives: findings, and rows to prove things on.
@@ -102,6 +132,7 @@ class Data:
         labels: columns that hold labels.
         ids: the smallest and largest token, by column of whole numbers.
         maxlen: places in a padded row.
+        numbers: the sample's rows, by their places in the whole input.
     """
 
     name: str
@@ -113,6 +144,7 @@ class Data:
     labels: Collection[str]
     ids: Mapping[str, tuple[int, int]]
     maxlen: int
+    numbers: Sequence[int] = ()
 
 
 def verify_file(  # noqa: PLR0913 - a keyword each for what the command takes
@@ -121,14 +153,14 @@ def verify_file(  # noqa: PLR0913 - a keyword each for what the command takes
     columns: Columns = None,
     spec: PadSpec | None = None,
     rules: RuleSpec | None = None,
-    proof: ProofSpec | None = None,
+    proof: ProofSpec | ModelProof | None = None,
     mask_column: str | None = None,
     declared: Side | None = None,
     input_format: str | None = None,
     limit: int | None = None,
     progress: ProgressCallback | None = None,
 ) -> Report:
-    """Audit a dataset, raw or padded, and prove on it that the reference models ignore padding.
+    """Audit a dataset, raw or padded, and prove on it that models ignore padding.
 
     >>> import tempfile, pathlib
     >>> file = pathlib.Path(tempfile.mkdtemp()) / "in.jsonl"
@@ -137,11 +169,13 @@ def verify_file(  # noqa: PLR0913 - a keyword each for what the command takes
     'data-ok'
 
     Args:
-        inputs: paths, read as one dataset; `-` is standard input.
+        inputs: paths, read as one dataset; `-` is standard input. None at all, where somebody's
+            model is proven, draws random rows.
         columns: as in `pad_table`.
         spec: how raw input is padded.
         rules: how the data's rules are enforced.
-        proof: how the proof is made; None checks the data alone, and needs no Keras.
+        proof: how the proof is made, on the reference models or on somebody's; None checks the data
+            alone, and needs no Keras.
         mask_column: of padded input; default as in `inspect_file`.
         declared: side of the padding of padded input; default as in `inspect_file`.
         input_format: None finds it out.
@@ -152,45 +186,60 @@ def verify_file(  # noqa: PLR0913 - a keyword each for what the command takes
         SpecError, DataError: as `pad_file`.
         MissingExtraError: a proof needs packages that are not installed.
     """
-    inputs = [inputs] if isinstance(inputs, (str, os.PathLike)) else list(inputs)
-    dataset = Dataset([os.fspath(path) for path in inputs], input_format)
+    paths = [os.fspath(path) for path in ([inputs] if isinstance(inputs, (str, os.PathLike)) else inputs)]
+    looking = Looking(
+        Asked(columns, spec or PadSpec(), MaskSpec(column=None), RowPolicy()),
+        rules or RuleSpec(),
+        mask_column=mask_column,
+        declared=declared,
+        limit=limit,
+        progress=progress,
+    )
+    if isinstance(proof, ModelProof):
+        return _prove_model(paths, input_format, looking, proof)
+    dataset = Dataset(paths, input_format)
     try:
-        data = look(
-            dataset,
-            Asked(columns, spec or PadSpec(), MaskSpec(column=None), RowPolicy()),
-            rules or RuleSpec(),
-            mask_column=mask_column,
-            declared=declared,
-            limit=limit,
-            sample=proof.sample if proof else 0,
-            seed=proof.reference.seed if proof else 0,
-            progress=progress,
-        )
+        if proof is None:
+            data = look(dataset, looking)
+            said = {**environment(), "data": data.name, "rows": data.rows}
+            return Report(data.findings, (), said, proof=False)
+        return _prove(look(dataset, looking, proof.sample, proof.reference.seed), proof)
     finally:
         dataset.close()
-    if proof is None:
-        return Report(
-            data.findings, (), {**_environment(), "data": data.name, "rows": data.rows}, proof=False
-        )
-    return _prove(data, proof)
 
 
-def look(  # noqa: PLR0913 - what the command takes of data
+@dataclass(frozen=True)
+class Looking:
+    """How the data are looked at."""
+
+    asked: Asked
+    rules: RuleSpec
+    mask_column: str | None = None
+    declared: Side | None = None
+    limit: int | None = None
+    progress: ProgressCallback | None = None
+
+
+def look(
     dataset: Dataset,
-    asked: Asked,
-    rules: RuleSpec,
-    *,
-    mask_column: str | None = None,
-    declared: Side | None = None,
-    limit: int | None = None,
+    looking: Looking,
     sample: int = 0,
     seed: int = 0,
-    progress: ProgressCallback | None = None,
+    numbers: Sequence[int] | None = None,
 ) -> Data:
-    """Audit the data and take a sample, in one pass; in two where a length must be found."""
-    layout = find_layout(dataset, asked.columns, mask_column)
-    if layout is not None and declared is not None:
-        layout = replace(layout, padding=declared)
+    """Audit the data and take a sample, in one pass; in two where a length must be found.
+
+    Args:
+        dataset: the data.
+        looking: how they are looked at.
+        sample: rows to keep.
+        seed: of the draw.
+        numbers: the rows to keep, where another column has picked them.
+    """
+    asked, limit = looking.asked, looking.limit
+    layout = find_layout(dataset, asked.columns, looking.mask_column)
+    if layout is not None and looking.declared is not None:
+        layout = replace(layout, padding=looking.declared)
     chosen = asked.columns or (list(layout.values) if layout else None)
     job = decide(dataset, replace(asked, columns=chosen), keep_others=False)
     audit = Audit([audited(column, layout) for column in job.columns])
@@ -202,19 +251,19 @@ def look(  # noqa: PLR0913 - what the command takes of data
         if layout is None
         else padded_rows(dataset, job, limit, audit, layout)
     )
-    keep = _Keeper(sample, seed)
+    keep = _Keeper(sample, seed) if numbers is None else _Chosen(numbers)
     rows = longest = 0
     for lengths, row_at, consumed in source:
         keep.take(lengths, row_at, rows)
         rows += len(lengths)
         longest = max(longest, int(lengths.max(initial=0)))
-        if progress:
-            progress(Progress("auditing", rows, consumed, dataset.size))
+        if looking.progress:
+            looking.progress(Progress("auditing", rows, consumed, dataset.size))
     kept = keep.rows()
     names = [column.name for column in job.columns]
     return Data(
         dataset.name,
-        rules.enforce(audit.findings()),
+        looking.rules.enforce(audit.findings()),
         rows,
         {name: [_tokens(row, name) for row in kept] for name in names},
         {column.name: _pad_value(audited(column, layout).value, column.value) for column in job.columns},
@@ -222,6 +271,7 @@ def look(  # noqa: PLR0913 - what the command takes of data
         [column.name for column in job.columns if is_label(column)],
         {name: found for name in names if (found := audit.id_range(name)) is not None},
         longest if maxlen is None else maxlen,
+        [row.number for row in kept],
     )
 
 
@@ -261,12 +311,12 @@ class _Keeper:
     """Keeps the shortest rows, the longest, and others drawn at random, in one pass."""
 
     def __init__(self, count: int, seed: int) -> None:
-        few = count // 8
+        few = max(1, count // 8)
         self._count = count
         self._random = np.random.default_rng(seed)
         self._least: list[tuple[int, Callable[[Any], Any], list[tuple[float, Row]]]] = [
-            (few, lambda lengths: lengths, []),
             (few, lambda lengths: -lengths, []),
+            (few, lambda lengths: lengths, []),
             (count, lambda lengths: self._random.random(len(lengths)), []),
         ]
 
@@ -291,10 +341,20 @@ class _Keeper:
         return [found[number] for number in sorted(found)]
 
 
-def _environment() -> dict[str, Any]:
-    from padmask import __version__
+class _Chosen:
+    """Keeps the rows of these numbers: those that were picked by another column."""
 
-    return {"padmask": __version__, "python": platform.python_version(), "numpy": np.__version__}
+    def __init__(self, numbers: Sequence[int]) -> None:
+        self._numbers = sorted(numbers)
+        self._kept: list[Row] = []
+
+    def take(self, lengths: npt.NDArray[np.int64], row_at: RowsAt, first: int) -> None:
+        for number in self._numbers:
+            if first <= number < first + len(lengths):
+                self._kept.append(row_at(number - first, number))
+
+    def rows(self) -> list[Row]:
+        return self._kept
 
 
 def _prove(data: Data, proof: ProofSpec) -> Report:
@@ -305,8 +365,8 @@ def _prove(data: Data, proof: ProofSpec) -> Report:
     from padmask.verify.references import prove_references
 
     rows = data.sample[column]
-    environment = {
-        **_environment(),
+    said = {
+        **environment(),
         **engine.describe(),
         "data": data.name,
         "rows": data.rows,
@@ -317,12 +377,12 @@ def _prove(data: Data, proof: ProofSpec) -> Report:
         "seed": proof.reference.seed,
     }
     if not rows:
-        said = {"subjects": "none: the data have no row with a token to prove anything on"}
-        return Report(data.findings, (), environment | said)
+        nothing = {"subjects": "none: the data have no row with a token to prove anything on"}
+        return Report(data.findings, (), said | nothing)
     kind = rows[0].dtype.kind
     reference, sample = _as_reference(data, column, proof.reference, kind)
     subjects, seen = prove_references(engine, reference, sample, rows[0].shape[1:] if kind == "f" else None)
-    return Report(data.findings, subjects, environment | seen)
+    return Report(data.findings, subjects, said | seen)
 
 
 def _token_column(data: Data) -> str:
@@ -352,12 +412,15 @@ def _as_reference(data: Data, column: str, spec: ReferenceSpec, kind: str) -> tu
         needed, stand_in = needed + 1, needed
     else:
         stand_in = int(value)
-    vocab = spec.vocab_size or needed
+    # With two ids beside the padding there is another one to put in a token's place.
+    vocab = spec.vocab_size or max(needed, 3)
     if vocab < needed:
         raise SpecError(
             f"--vocab-size {vocab} is too small: {data.name} has the token {high}. "
             f"Give at least {needed}, or leave it out."
         )
+    if spec.vocab_size and vocab > LARGEST_VOCABULARY:
+        raise SpecError(f"--vocab-size {vocab:,} is beyond a reference model. Leave it out, or give less.")
     if vocab > LARGEST_VOCABULARY:
         raise SpecError(
             f"{data.name}: column {column!r} holds the token {high}; an Embedding of {vocab:,} rows is "
@@ -378,3 +441,137 @@ def _with_short_rows(sample: Sample) -> Sample:
     sample = sample.cut(STEPS)
     few = sample.select(np.arange(min(len(sample), SHORT_STEPS)))
     return reduce(Sample.joined, [few.select([row]).cut(row + 1) for row in range(len(few))], sample)
+
+
+def _prove_model(
+    paths: Sequence[str], input_format: str | None, looking: Looking, proof: ModelProof
+) -> Report:
+    """Prove somebody's model, on the data or, where there are none, on random rows."""
+    if proof.predict is not None:
+        return _prove_function(paths, input_format, looking, proof)
+    from padmask.verify.backend import start
+
+    start(proof.backend, proof.device)
+    from padmask.verify.loaded import find_slots, load
+
+    model = load(proof.model or "", proof.custom_objects, unsafe=proof.allow_unsafe)
+    timed = [slot.name for slot in find_slots(model) if slot.kind in ("tokens", "features")]
+    _check_names(proof.inputs, timed)
+    spec = replace(proof.spec, name=os.path.basename(proof.model or ""))
+    if not paths:
+        return report_on_model(model, spec, None, device=proof.device)
+    looks = _look_by_input(paths, input_format, looking, proof, timed)
+    rows = {name: data.sample[column] for name, (data, column) in looks.items()}
+    spec = _on_data(spec, [data for data, _ in looks.values()])
+    if not any(len(given) for given in rows.values()):
+        return _nothing_to_prove(looks)
+    return _with_data(report_on_model(model, spec, rows, device=proof.device), looks)
+
+
+def _prove_function(
+    paths: Sequence[str], input_format: str | None, looking: Looking, proof: ModelProof
+) -> Report:
+    from padmask.verify.callables import IDS, find_function
+
+    function = find_function(proof.predict or "")
+    spec = replace(proof.spec, name=proof.predict or "")
+    looks: dict[str, tuple[Data, str]] = {}
+    rows: dict[str, Sequence[npt.NDArray[Any]]] | None = None
+    if paths:
+        looks = _look_by_input(paths, input_format, looking, proof, [IDS])
+        data, column = looks[IDS]
+        rows = {IDS: data.sample[column]}
+        spec = _on_data(spec, [data])
+        if not data.sample[column]:
+            return _nothing_to_prove(looks)
+    maxlen = looking.asked.spec.maxlen
+    try:
+        report = report_on_function(function, spec, rows)
+    except SpecError:
+        if isinstance(maxlen, str):
+            raise
+        # It may take one length only: the one that was given.
+        report = report_on_function(function, spec, rows, places=maxlen)
+    return _with_data(report, looks)
+
+
+def _check_names(given: Mapping[str, str], known: Sequence[str]) -> None:
+    for name in given:
+        if name not in known:
+            raise SpecError(
+                f"--input {name}=...: the model has no such input of tokens or features."
+                f"{did_you_mean(name, list(known))} Choose one of {', '.join(known)}."
+            )
+
+
+def _on_data(spec: ModelSpec, data: Sequence[Data]) -> ModelSpec:
+    """Fit what was asked for to the data: their side, their pad value, and whether they have empty rows."""
+    known = next((value for one in data for value in one.values.values()), None)
+    empty = any(finding.rule.name == "row-fully-masked" for one in data for finding in one.findings)
+    # 0 is a default that nobody asked for: a Masking layer of the model may know better.
+    value = spec.value if spec.value is not None else (known or None)
+    return replace(spec, padding=data[0].padding, value=value, empty_rows=empty)
+
+
+def _look_by_input(
+    paths: Sequence[str],
+    input_format: str | None,
+    looking: Looking,
+    proof: ModelProof,
+    names: Sequence[str],
+) -> dict[str, tuple[Data, str]]:
+    """Look at the column of each input. Inputs have lengths of their own, so each is looked at by itself."""
+    dataset = Dataset(paths, input_format)
+    try:
+        if len(names) > 1:
+            dataset.spool(looking.limit)
+        looks: dict[str, tuple[Data, str]] = {}
+        numbers: Sequence[int] | None = None
+        for name in names:
+            columns = _columns_for(name, names, dataset, looking, proof)
+            mine = replace(looking, asked=replace(looking.asked, columns=columns))
+            data = look(dataset, mine, proof.sample, proof.spec.seed, numbers)
+            numbers = data.numbers
+            looks[name] = data, _token_column(data)
+        return looks
+    finally:
+        dataset.close()
+
+
+def _columns_for(
+    name: str, names: Sequence[str], dataset: Dataset, looking: Looking, proof: ModelProof
+) -> Columns:
+    """Return the columns to read for an input: the one that was said, or the one of its name."""
+    if name in proof.inputs:
+        return [proof.inputs[name]]
+    asked = list(looking.asked.columns or ())
+    known = dataset.schema().names
+    if len(names) == 1:
+        return asked or ([name] if name in known else None)
+    mine = [short for short in asked if isinstance(short, str) and re.split("[:=]", short)[0] == name]
+    if mine or name in known:
+        return mine or [name]
+    raise SpecError(
+        f"{dataset.name}: there is no column {name!r} for the model's input of that name. "
+        f"Say which it is with --input {name}=COLUMN."
+    )
+
+
+def _with_data(report: Report, looks: Mapping[str, tuple[Data, str]]) -> Report:
+    if not looks:
+        return report
+    first = next(iter(looks.values()))[0]
+    # The same rows were looked at for each input: what holds of them all is told once.
+    told = {
+        (finding.rule.name, finding.detail, tuple(finding.examples)): finding
+        for data, _ in looks.values()
+        for finding in data.findings
+    }
+    columns = {name: column for name, (_, column) in looks.items()}
+    said = {"data": first.name, "rows": first.rows, "columns": columns}
+    return Report(list(told.values()), report.subjects, {**report.environment, **said})
+
+
+def _nothing_to_prove(looks: Mapping[str, tuple[Data, str]]) -> Report:
+    said = {"subjects": "none: the data have no row with a token to prove anything on"}
+    return _with_data(Report((), (), {**environment(), **said}), looks)

@@ -20,3 +20,10 @@ printf '\nThe masks in the padded file:\n'
 show padmask inspect "$out/padded.parquet" --no-plans
 printf '\nWhat padding would cost:\n'
 show padmask inspect sample_data/jargon.jsonl --no-masks
+
+printf '\nThe rules of the data, and the proof that masked models ignore the padding:\n'
+if python -c 'import tensorflow' 2>/dev/null; then
+    show padmask verify sample_data/jargon.jsonl -c input_ids -c labels=-100 --maxlen 64
+else
+    show padmask verify sample_data/jargon.jsonl -c input_ids -c labels=-100 --maxlen 64 --no-model
+fi

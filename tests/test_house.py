@@ -29,7 +29,7 @@ DOORS = {
     "ledger": set(),
     "progress": set(),
     "layers": {"errors"},
-    "verify": {"errors", "spec", "ragged", "kernel", "layers"},
+    "verify": {"errors", "spec", "ragged", "kernel", "flatten", "layers"},
     "audited": {"errors", "spec", "ragged", "kernel", "table", "formats", "rows", "decide", "verify"},
     "inspection": {"errors", "spec", "ragged", "plan", "kernel", "table", "costs", "rows"}
     | {"decide", "formats", "progress", "verify", "audited"},

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from typing import Any
 
 import click
 
 from padmask.cli.config import ConfiguredCommand
 from padmask.cli.options import input_options, open_progress, quiet_options, spec_of
-from padmask.errors import SpecError
+from padmask.errors import SpecError, did_you_mean
 
 ROUTE_NAMES = (
     "embedding",
@@ -30,6 +30,42 @@ ROUTE_NAMES = (
     default=None,
     metavar="NAME",
     help="Mask of padded input.  [default: what the file says, else mask or attention_mask]",
+)
+@click.option(
+    "--model",
+    type=click.Path(),
+    default=None,
+    metavar="FILE.keras",
+    help="Prove this saved Keras model instead of the reference models; without INPUT, on random rows.",
+)
+@click.option(
+    "--predict",
+    default=None,
+    metavar="MODULE:FUNCTION",
+    help="Prove this function of (ids, mask), two NumPy arrays, which returns an array or a dict of them. "
+    "Its module is imported, from the current folder too: that runs its code.",
+)
+@click.option(
+    "--input",
+    "model_inputs",
+    multiple=True,
+    metavar="NAME=COLUMN",
+    help="The column for an input of the model; repeatable.  [default: the one of its name]",
+)
+@click.option(
+    "--custom-objects",
+    type=click.Path(),
+    default=None,
+    metavar="FILE.py",
+    help="Python file with the classes that the model needs; it is run.",
+)
+@click.option(
+    "--allow-unsafe-model",
+    is_flag=True,
+    help="Run Python code from within the model's file, such as a Lambda's: only if you trust it.",
+)
+@click.option(
+    "--explain", is_flag=True, help="Tell of each layer whether it had a mask, and how far it strays."
 )
 @click.option("--no-model/--models", default=False, help="Check the data alone; needs no TensorFlow.")
 @click.option("--strict/--no-strict", default=False, help="Warnings are errors.")
@@ -54,7 +90,9 @@ ROUTE_NAMES = (
     default=None,
     help="What Keras runs on.  [default: KERAS_BACKEND, else tensorflow]",
 )
-@click.option("--seed", type=int, default=0, show_default=True, help="Of weights and draws.")
+@click.option(
+    "--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Of weights and draws."
+)
 @click.option(
     "--sample",
     type=click.IntRange(min=1),
@@ -95,18 +133,21 @@ ROUTE_NAMES = (
 def command(ctx: click.Context, /, **given: Any) -> int:
     """Prove that masked outputs ignore padding, or say what leaks.
 
-    Audits the data, raw or padded, then runs Embedding and LSTM models on them, and tries to
-    make padding change what they say. Exit code 0: proven; 1: a leak, a broken rule, or no
-    proof either way; 2: could not run.
+    Audits the data, raw or padded, then runs Embedding and LSTM models on them, or your own
+    model, and tries to make padding change what it says. A leak is traced to its layer. Exit
+    code 0: proven; 1: a leak, a broken rule, or no proof either way; 2: could not run.
 
-    \\b
+    \b
     Examples:
       padmask verify sample_data/jargon.jsonl --maxlen 64
       padmask verify padded.parquet --report junit:verify.xml --report json:verify.json
       padmask verify train.jsonl --no-model
+      padmask verify tokens.jsonl --model model.keras
+      padmask verify --model model.keras --vocab-size 32000 --explain
+      padmask verify tokens.jsonl --predict mypackage.serve:predict
     """
-    if not given["inputs"]:
-        raise click.UsageError("There is nothing to verify: name a file, or - for stdin.")
+    given["has_model"] = given["model"] is not None or given["predict"] is not None
+    _check_usage(given)
     source = ctx.get_parameter_source("padding")
     given["declared"] = given["padding"] if source is click.core.ParameterSource.COMMANDLINE else None
     wanted = [_form(text) for text in given["reports"]]
@@ -116,34 +157,47 @@ def command(ctx: click.Context, /, **given: Any) -> int:
         streams = [(form, _open(stack, path)) for form, path in wanted]
         report = _verify(given)
         for form, stream in streams:
-            _write(form, stream, report)
-    if given["as_json"]:
-        _write("json", None, report)
-    elif not given["quiet"]:
+            if stream is not None:
+                _write(form, stream, report)
+    if not given["as_json"] and not given["quiet"]:
         from padmask import render
 
         render.show_report(report, render.make_console())
+    for form, stream in streams:
+        if stream is None:
+            _write(form, None, report)
+    if given["as_json"]:
+        _write("json", None, report)
     return 0 if report.ok else 1
 
 
-def _verify(given: dict[str, Any]) -> Any:
-    from padmask.verification import ProofSpec, RuleSpec, verify_file
-    from padmask.verify.routes import ROUTES, ReferenceSpec
+def _check_usage(given: dict[str, Any]) -> None:
+    if not given["inputs"] and not given["has_model"]:
+        raise click.UsageError(
+            "There is nothing to verify: name a file, - for stdin, or a model with --model or --predict."
+        )
+    if given["model"] is not None and given["predict"] is not None:
+        raise click.UsageError("--model and --predict are two subjects: verify one at a time.")
+    if given["has_model"] and given["no_model"]:
+        raise click.UsageError("--no-model checks the data alone: leave it out, or the model.")
+    if given["has_model"] and given["routes"]:
+        raise click.UsageError("--route is for the reference models, which --model and --predict replace.")
+    for name in ("model_inputs", "custom_objects", "allow_unsafe_model", "explain"):
+        if given[name] and given["model"] is None:
+            option = "--input" if name == "model_inputs" else "--" + name.replace("_", "-")
+            raise click.UsageError(f"{option} goes with --model.")
 
-    names = ("embedding_dim", "units", "vocab_size", "seed", "batch_size")
-    reference = ReferenceSpec(
-        routes=tuple(dict.fromkeys(given["routes"])) or tuple(ROUTES), **{name: given[name] for name in names}
-    )
-    proof = ProofSpec(
-        reference=reference, backend=given["backend"], device=given["device"], sample=given["sample"]
-    )
+
+def _verify(given: dict[str, Any]) -> Any:
+    from padmask.verification import RuleSpec, verify_file
+
     with open_progress(given) as progress:
         return verify_file(
             given["inputs"],
             columns=given["columns"],
             spec=spec_of(given, given["maxlen"]),
             rules=RuleSpec(strict=given["strict"], allow=given["allow"]),
-            proof=None if given["no_model"] else proof,
+            proof=_model_proof(given) if given["has_model"] else _reference_proof(given),
             mask_column=given["mask_column"],
             declared=given["declared"],
             input_format=given["input_format"],
@@ -152,12 +206,72 @@ def _verify(given: dict[str, Any]) -> Any:
         )
 
 
+def _reference_proof(given: dict[str, Any]) -> Any:
+    from padmask.verification import ProofSpec
+    from padmask.verify.specs import ROUTES, ReferenceSpec
+
+    names = ("embedding_dim", "units", "vocab_size", "seed", "batch_size")
+    reference = ReferenceSpec(
+        routes=tuple(dict.fromkeys(given["routes"])) or tuple(ROUTES), **{name: given[name] for name in names}
+    )
+    if given["no_model"]:
+        return None
+    return ProofSpec(
+        reference=reference, backend=given["backend"], device=given["device"], sample=given["sample"]
+    )
+
+
+def _model_proof(given: dict[str, Any]) -> Any:
+    from padmask.verification import ModelProof
+    from padmask.verify.specs import ModelSpec
+
+    spec = ModelSpec(
+        padding=given["padding"],
+        value=None if given["value"] is None else _number(given["value"]),
+        vocab_size=given["vocab_size"],
+        seed=given["seed"],
+        explain=given["explain"],
+        batch_size=given["batch_size"],
+    )
+    return ModelProof(
+        spec=spec,
+        model=given["model"],
+        predict=given["predict"],
+        inputs=dict(_named_column(text) for text in given["model_inputs"]),
+        custom_objects=given["custom_objects"],
+        allow_unsafe=given["allow_unsafe_model"],
+        backend=given["backend"],
+        device=given["device"],
+        sample=given["sample"],
+    )
+
+
+def _number(text: str) -> int | float:
+    for read in (int, float):
+        with suppress(ValueError):
+            return read(text)
+    raise SpecError(f"--value {text!r} is no number, which is what a model is padded with. Give one.")
+
+
+def _named_column(text: str) -> tuple[str, str]:
+    name, equals, column = text.partition("=")
+    if not name or not equals or not column:
+        raise SpecError(f"--input takes NAME=COLUMN, as in --input tokens=input_ids, not {text!r}.")
+    return name, column
+
+
 def _form(text: str) -> tuple[str, str]:
     """Read where a report goes and in which form: a bare file is JSON."""
     if text == "github":
         return "github", "-"
     form, colon, path = text.partition(":")
-    if not colon or form not in ("json", "junit"):
+    # A single letter is a drive.
+    if colon and form.isalpha() and len(form) > 1 and form not in ("json", "junit"):
+        raise SpecError(
+            f"--report {text}: there is no form {form!r}.{did_you_mean(form, ['json', 'junit', 'github'])} "
+            "Choose json:FILE, junit:FILE or github."
+        )
+    if form not in ("json", "junit") or not colon:
         form, path = "json", text
     if not path:
         raise SpecError(f"--report {text} names no file. Give one, as in {form}:verify.{form}.")
@@ -165,17 +279,20 @@ def _form(text: str) -> tuple[str, str]:
 
 
 def _check_streams(wanted: list[tuple[str, str]], given: dict[str, Any]) -> None:
-    """Refuse two things in one place."""
-    from padmask.formats.goal import refuse_same_file
+    """Refuse two things in one place, and reports in place of what is read."""
+    from padmask.formats.goal import refuse_inside, refuse_same_file
 
-    refuse_same_file({f"the {form} report": path for form, path in wanted if path != "-"})
-    files = [path for _, path in wanted if path != "-"]
-    if len(set(files)) < len(files):
+    files = [(form, path) for form, path in wanted if path != "-"]
+    if len({path for _, path in files}) < len(files):
         raise SpecError("Two reports cannot go to one file: give each its own.")
+    read = {f"the input {path}": path for path in given["inputs"]} | {"the model": given["model"]}
+    refuse_same_file(read | {f"the {form} report {path}": path for form, path in files})
+    for _, path in files:
+        refuse_inside(path, given["inputs"])
     to_stdout = sum(path == "-" for _, path in wanted) + given["as_json"]
     if to_stdout > 1:
         raise SpecError("Two reports cannot both go to stdout: name a file for one of them.")
-    if to_stdout and any(path == "-" and form != "github" for form, path in wanted):
+    if any(path == "-" and form != "github" for form, path in wanted):
         # Whoever reads the report wants nothing else beside it.
         given["quiet"] = True
 

@@ -43,7 +43,7 @@ RULES = {
         Rule("mask-wrong-side", "error", "the padding is on the other side than in the rest"),
         Rule("mask-length", "error", "the mask and the length column disagree"),
         Rule("padding-not-pad-value", "error", "a padded place does not hold the pad value"),
-        Rule("pad-value-in-tokens", "warning", "Embedding(mask_zero=True) would mask real tokens"),
+        Rule("pad-value-in-tokens", "warning", "mask_zero=True, or Masking, would mask real tokens"),
         Rule("row-fully-masked", "warning", "no real token: NaN in pooling and attention layers"),
         Rule("cudnn-fallback", "warning", "cuDNN's LSTM and GRU kernels need right-padded rows with a token"),
         Rule("mixed-dtypes", "warning", "the files hold this column in different types"),
@@ -185,11 +185,8 @@ class Audit:
     def _padded_column(
         self, column: AuditColumn, values: npt.NDArray[Any], mask: Mask, place: Places
     ) -> None:
-        if values.ndim == 2:
-            flat = values.reshape(-1)
-            kept = mask.sum(axis=1)
-            order = Ragged(flat[mask.reshape(-1)], np.cumsum(kept) - kept, kept)
-            self._tokens(column, order, place)
+        kept = mask.sum(axis=1)
+        self._tokens(column, Ragged(values[mask], np.cumsum(kept) - kept, kept), place)
         if column.value is not None:
             wrong = (values != column.value).reshape(*mask.shape, -1).any(axis=2) & ~mask
             self._note("padding-not-pad-value", wrong.any(axis=1), place)
@@ -200,14 +197,17 @@ class Audit:
     def _tokens(self, column: AuditColumn, rows: Ragged, place: Places) -> None:
         """Look for the pad value among real tokens; labels may well be 0."""
         if rows.values.dtype.kind in "iu" and rows.values.size:
-            low, high = self._range.get(column.name, (int(rows.values[0]), int(rows.values[0])))
-            self._range[column.name] = min(low, int(rows.values.min())), max(high, int(rows.values.max()))
-        if column.label or column.value is None or rows.values.ndim > 1:
+            least, most = int(rows.values.min()), int(rows.values.max())
+            low, high = self._range.get(column.name, (least, most))
+            self._range[column.name] = min(low, least), max(high, most)
+        if column.label or column.value is None:
             return
+        # A vector is taken for padding where all its values are.
         equal = rows.values == column.value
+        equal = equal.all(axis=tuple(range(1, equal.ndim)))
         seen = np.concatenate([[0], np.cumsum(equal)])
         self._note("pad-value-in-tokens", seen[rows.starts + rows.lengths] > seen[rows.starts], place)
-        if rows.values.dtype.kind in "iu":
+        if rows.values.dtype.kind in "iu" and rows.values.ndim == 1:
             ids = rows.values[(rows.values >= 0) & (rows.values < LARGEST_ID)]
             used = self._used.setdefault(column.name, np.zeros(LARGEST_ID, dtype=bool))
             used[ids] = True

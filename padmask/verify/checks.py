@@ -32,8 +32,8 @@ LIMITS = {"float64": 1e-9, "float32": 1e-5, "float16": 5e-3, "bfloat16": 2e-2}
 NOISE_FACTOR = 20.0
 # Noise beyond this share of the outputs excuses nothing.
 MOST_NOISE = 1e-3
-# What half precision may add where double precision shows no leak.
-HALF_PRECISION_NOISE = {"float16": 5e-2, "bfloat16": 2e-1}
+# What rounding may explain, as a share of the outputs, where double precision shows no leak.
+PLAUSIBLE_ROUNDING = {"float32": 2e-2, "float16": 5e-2, "bfloat16": 2e-1}
 # Places of padding added to those of the longest row: none, few, and many.
 MORE = (0, 1, 4, 60)
 FAR = 512
@@ -164,6 +164,7 @@ class Bench:
         more: places of padding added.
         interact: whether the rows of a batch influence each other.
         notes: what had to be left out.
+        repeats: whether the model says the same of the same batch, each time.
     """
 
     subject: Subject
@@ -172,27 +173,30 @@ class Bench:
     more: tuple[int, ...]
     interact: bool
     notes: tuple[str, ...] = ()
+    repeats: bool = True
 
 
-def prepare(subject: Subject, sample: Sample, *, far: bool = True) -> Bench:
+def prepare(subject: Subject, sample: Sample, *, far: bool = False, alone: int = ROWS_ALONE) -> Bench:
     """Find the rows and paddings that a subject can run, and whether its rows influence each other.
 
     Args:
         subject: under proof.
         sample: the rows there are.
         far: whether to pad far beyond the longest row too.
+        alone: rows that are also run alone, at most.
 
     Raises:
         CannotRunError: it runs none.
     """
     notes: list[str] = []
     sample = _that_runs(subject, sample, notes)
-    probe = sample.select(pick_rows(_shared_lengths(sample), ROWS_ALONE))
+    probe = sample.select(pick_rows(_shared_lengths(sample), alone))
     if not sample.is_fixed:
         probe = _that_run_alone(subject, probe, notes)
     longest = max(probe.places().values())
-    wanted = (*MORE, max(FAR, longest * 4) - longest) if far else MORE
-    wanted = (0,) if sample.is_fixed else wanted
+    wanted: tuple[int, ...] = (0,) if sample.is_fixed else MORE
+    if far and not sample.is_fixed:
+        wanted = (*wanted, max(FAR, longest * 4) - longest)
     more = tuple(number for number in wanted if _runs(subject, probe.padded(number)))
     if not more:
         # The probe's own padding is that of a batch that ran; its noise in another size may not.
@@ -200,8 +204,17 @@ def prepare(subject: Subject, sample: Sample, *, far: bool = True) -> Bench:
     left_out = [number for number in wanted if number not in more]
     if left_out:
         notes.append(f"cannot be run with {left_out[0]} more places")
-    bench = Bench(subject, sample, probe, more, False, tuple(notes))
-    return replace(bench, interact=not sample.is_fixed and _interact(bench))
+    bench = Bench(subject, sample, probe, more, False, tuple(notes), _repeats(subject, probe))
+    return replace(bench, interact=bench.repeats and not sample.is_fixed and _interact(bench))
+
+
+def _repeats(subject: Subject, sample: Sample) -> bool:
+    batch = sample.padded()
+    first, second = subject.predict(batch), subject.predict(batch)
+    return all(
+        difference(output, second[name]) <= LIMITS[subject.dtype] * scale_of(output)
+        for name, output in first.items()
+    )
 
 
 def _that_runs(subject: Subject, sample: Sample, notes: list[str]) -> Sample:
@@ -263,8 +276,8 @@ def _interact(bench: Bench) -> bool:
         first, second = (_beside(same, seed) for seed in (1, 2))
         outputs, others = bench.subject.predict(first), bench.subject.predict(second)
         for name, output in outputs.items():
-            scale = _scale(output[0])
-            if _difference(output[0], others[name][0]) > 1e-6 * scale:
+            scale = scale_of(output[0])
+            if difference(output[0], others[name][0]) > 1e-6 * scale:
                 return True
     return False
 
@@ -290,15 +303,35 @@ def row_alone(bench: Bench, subject: Subject) -> Deviations:
     lengths = _shared_lengths(probe)
     found: Deviations = {}
     for more in bench.more:
-        outputs = subject.predict(probe.padded(more))
+        batch = probe.padded(more)
+        outputs = subject.predict(batch)
+        wrong = _wrong_sizes(probe, alone, outputs, more)
+        one = subject.predict({name: _row(padded, 0) for name, padded in batch.items()})
+        # The number of rows has no say in how many steps a row has.
+        wrong |= {name for name, output in one.items() if output.shape[1:] != outputs[name].shape[1:]}
         for row, reference in enumerate(alone):
             for name, output in outputs.items():
                 expected = reference[name][0]
-                cut = _crop(output[row], expected.shape, probe.padding)
+                cut = None if name in wrong else crop(output[row], expected.shape, probe.padding)
                 where = f"row of {lengths[row]}, {max(probe.places(more).values())} places"
-                deviation = Deviation(_difference(expected, cut), _scale(expected), where)
+                deviation = Deviation(difference(expected, cut), scale_of(expected), where)
                 found[name] = found.get(name, Deviation()) | deviation
     return found
+
+
+def _wrong_sizes(probe: Sample, alone: Sequence[Outputs], outputs: Outputs, more: int) -> set[str]:
+    """Name outputs with a step for each token of a row alone, but not for each place of the batch."""
+    wrong = set()
+    places = probe.places(more)
+    for name, output in outputs.items():
+        for axis in range(1, output.ndim):
+            sizes = [one[name].shape[axis] for one in alone if one[name].ndim == output.ndim]
+            steps = [
+                n for n, rows in probe.lengths().items() if rows.tolist() == sizes and len(set(sizes)) > 1
+            ]
+            if steps and output.shape[axis] not in [places[n] for n in steps]:
+                wrong.add(name)
+    return wrong
 
 
 def more_padding(bench: Bench, subject: Subject) -> Deviations:
@@ -348,6 +381,8 @@ def empty_rows(bench: Bench, subject: Subject) -> tuple[Deviations, bool]:
         The deviations, and whether the outputs are no numbers at all lengths.
     """
     nothing = bench.sample.empty(2)
+    # Its own outputs may be next to nothing: the deviation is held against those of real rows.
+    usual = {name: scale_of(output) for name, output in subject.predict(bench.probe.padded()).items()}
     runs = [subject.predict(nothing.padded(places)) for places in EMPTY_PLACES]
     found: Deviations = {}
     no_number = False
@@ -358,7 +393,9 @@ def empty_rows(bench: Bench, subject: Subject) -> tuple[Deviations, bool]:
                 continue
             no_number |= bool(_floats(output).size and np.isnan(_floats(output)).all())
             deviation = Deviation(
-                _difference(runs[0][name], output), _scale(runs[0][name]), f"row of 0, {places} places"
+                difference(runs[0][name], output),
+                max(usual[name], scale_of(runs[0][name])),
+                f"row of 0, {places} places",
             )
             found[name] = found.get(name, Deviation()) | deviation
     return found, no_number
@@ -386,12 +423,12 @@ def noise(bench: Bench, subject: Subject) -> dict[str, float]:
         for row in range(len(bench.probe)):
             one = subject.predict({name: _row(padded, row) for name, padded in batch.items()})
             for name, output in one.items():
-                moved[name] = max(moved[name], _difference(base[name][row], output[0]))
+                moved[name] = max(moved[name], difference(base[name][row], output[0]))
     if subject.jittered is not None:
         for name, output in subject.jittered(batch).items():
-            moved[name] = max(moved[name], _difference(base[name], output))
+            moved[name] = max(moved[name], difference(base[name], output))
     return {
-        name: min(size, MOST_NOISE * _scale(base[name])) if np.isfinite(size) else 0.0
+        name: min(size, MOST_NOISE * scale_of(base[name])) if np.isfinite(size) else 0.0
         for name, size in moved.items()
     }
 
@@ -400,12 +437,13 @@ def insensitive(bench: Bench, subject: Subject) -> set[str]:
     """Name the outputs that do not change though all real tokens do: nothing can be proven of them."""
     changed: set[str] = set()
     names: set[str] = set()
-    row = bench.probe.select([len(bench.probe) - 1])
-    outputs = subject.predict(row.padded())
+    # Two of them, since a row may be held against the others of its batch.
+    rows = bench.probe.select([len(bench.probe) - 1] * 2)
+    outputs = subject.predict(rows.refilled(10).padded())
     for seed in (11, 12, 13):
-        for name, output in subject.predict(row.refilled(seed).padded()).items():
+        for name, output in subject.predict(rows.refilled(seed).padded()).items():
             names.add(name)
-            if _difference(outputs[name], output) > LIMITS["float64"] * _scale(outputs[name]):
+            if difference(outputs[name], output) > LIMITS["float64"] * scale_of(outputs[name]):
                 changed.add(name)
     return names - changed
 
@@ -418,8 +456,9 @@ def judge(
 ) -> tuple[dict[str, Judged], str]:
     """Decide for each output whether its deviation is more than rounding.
 
-    Where the model could be run in double precision too, that decides: rounding vanishes there
-    and leaks do not. But what only half precision breaks is broken.
+    Where the model could be run in double precision too, that decides between rounding, which
+    vanishes there, and a leak, which does not. It excuses nothing that rounding cannot explain: some
+    leaks come with a precision, since a cast makes a new tensor, and masks ride on tensors.
 
     Args:
         native: deviations in the model's own precision.
@@ -437,7 +476,7 @@ def judge(
         if precise is None:
             continue
         better = _judged(precise[0].get(name, Deviation()), precise[1].get(name, 0.0), "float64")
-        if own.holds != better.holds and not _only_in(dtype, deviation):
+        if own.holds != better.holds and (own.holds or _may_be_rounding(deviation, dtype)):
             judged[name] = better
             remark = (
                 f"in {dtype} it is {own.deviation:.1e}, rounding that vanishes in float64"
@@ -452,10 +491,9 @@ def _judged(deviation: Deviation, noise_: float, dtype: str) -> Judged:
     return Judged(deviation.largest, tolerance, deviation.where)
 
 
-def _only_in(dtype: str, deviation: Deviation) -> bool:
-    """Whether a deviation is too large to be the rounding of half precision."""
-    allowed = HALF_PRECISION_NOISE.get(dtype)
-    return allowed is not None and deviation.largest > allowed * deviation.scale
+def _may_be_rounding(deviation: Deviation, dtype: str) -> bool:
+    """Whether a deviation beyond its tolerance is still small enough to be rounding."""
+    return deviation.largest <= PLAUSIBLE_ROUNDING.get(dtype, 0.0) * deviation.scale
 
 
 # --- comparing --------------------------------------------------------------------------------
@@ -501,10 +539,10 @@ def _at_real_places(sample: Sample, follow: Steps, base: Outputs, outputs: Outpu
                 size if inputs is None else min(int(lengths[i][row]) for i in inputs)
                 for inputs, size in zip(axes, base[name].shape[1:], strict=True)
             )
-            one = _crop(base[name][row], shape, sample.padding)
-            two = _crop(outputs[name][row], shape, sample.padding)
+            one = crop(base[name][row], shape, sample.padding)
+            two = crop(outputs[name][row], shape, sample.padding)
             assert one is not None
-            deviation = Deviation(_difference(one, two), _scale(one), f"row of {shared[row]}, {where}")
+            deviation = Deviation(difference(one, two), scale_of(one), f"row of {shared[row]}, {where}")
             found[name] = found.get(name, Deviation()) | deviation
     return found
 
@@ -514,7 +552,7 @@ def _join(one: Deviations, two: Deviations) -> Deviations:
     return {name: one.get(name, Deviation()) | two.get(name, Deviation()) for name in names}
 
 
-def _crop(array: Array | None, shape: Sequence[int], padding: Side) -> Array | None:
+def crop(array: Array | None, shape: Sequence[int], padding: Side) -> Array | None:
     """Cut an output of a padded row to the part that an unpadded one has; None where it is too small."""
     if (
         array is None
@@ -529,7 +567,7 @@ def _crop(array: Array | None, shape: Sequence[int], padding: Side) -> Array | N
     return array[slices]
 
 
-def _difference(one: Array | None, two: Array | None) -> float:
+def difference(one: Array | None, two: Array | None) -> float:
     """Return the largest absolute difference; infinite where shapes differ or a number meets none."""
     if one is None or two is None or one.shape != two.shape:
         return float("inf")
@@ -542,7 +580,7 @@ def _difference(one: Array | None, two: Array | None) -> float:
     return float("inf") if np.isnan(apart).any() else float(apart.max())
 
 
-def _scale(array: Array) -> float:
+def scale_of(array: Array) -> float:
     finite = np.abs(_floats(array))
     return float(finite[np.isfinite(finite)].max(initial=0.0))
 
@@ -551,6 +589,15 @@ def _floats(array: Array) -> npt.NDArray[np.float64]:
     if array.dtype.kind == "c":
         return np.stack([array.real, array.imag], axis=-1).astype(np.float64)
     return array.astype(np.float64)
+
+
+def share_apart(alone: Outputs, outputs: Outputs, padding: Side) -> float:
+    """Return how far outputs of a padded row lie from those of the row alone, as a share of their size."""
+    apart = [
+        difference(one, crop(outputs[name], one.shape, padding)) / (scale_of(one) or 1.0)
+        for name, one in alone.items()
+    ]
+    return max(apart, default=0.0)
 
 
 def worst(judged: Iterable[Judged]) -> Judged | None:

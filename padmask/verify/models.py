@@ -18,8 +18,8 @@ import numpy.typing as npt
 from padmask import layers
 from padmask.verify.backend import Engine
 from padmask.verify.checks import CannotRunError, Check, Judged, Outputs, Subject
-from padmask.verify.routes import FLOAT_ROUTES, ReferenceSpec
 from padmask.verify.sample import Batch, Sample
+from padmask.verify.specs import FLOAT_ROUTES, ReferenceSpec
 
 Array = npt.NDArray[Any]
 

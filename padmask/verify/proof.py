@@ -7,6 +7,7 @@ of Keras or files.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 
 from padmask.verify import checks
@@ -50,6 +51,10 @@ RELATIONS = (
 )
 
 
+# The checks that hold an output against itself; the others are about the model as a whole.
+OUTPUT_CHECKS = {*(relation.name for relation in RELATIONS), "empty-rows"}
+
+
 @dataclass(frozen=True)
 class Proof:
     """A finished proof.
@@ -64,7 +69,15 @@ class Proof:
 
 
 def prove(
-    subject: Subject, control: Subject, sample: Sample, *, twin: bool, extra: Sequence[Check] = ()
+    subject: Subject,
+    control: Subject,
+    sample: Sample,
+    *,
+    twin: bool,
+    extra: Sequence[Check] = (),
+    alone: int = checks.ROWS_ALONE,
+    far: bool = False,
+    empty: bool = False,
 ) -> Proof:
     """Try to make padding change a model's real outputs.
 
@@ -75,16 +88,20 @@ def prove(
         twin: whether the control is an unmasked twin, that must fail; else it is the model itself on
             padding dressed up as tokens, which some, such as causal ones, may rightly ignore.
         extra: checks that were made elsewhere.
+        alone: rows that are also run alone, at most.
+        far: whether rows are also padded far beyond the longest one.
+        empty: whether rows without a token are looked at too.
 
     Raises:
         CannotRunError: the model runs none of the rows.
     """
-    # Of an unknown model nobody knows how noisy it is, nor from which length on it leaks.
-    bench = checks.prepare(subject, sample, far=not twin)
-    made = [*_examine(bench, subject, measured=not twin), *extra]
-    if not twin:
-        made.append(_empty_rows(bench, subject))
-    judged = Control("fails", _examine(bench, control, measured=False))
+    bench = checks.prepare(subject, sample, far=far, alone=alone)
+    # Of an unknown model nobody knows how noisy it is; the reference models were measured.
+    precisions = _precisions(bench, subject) if not twin else [_Precision(subject, {})]
+    made = [*_examine(bench, precisions), *extra]
+    if empty:
+        made.append(_empty_rows(bench, precisions))
+    judged = Control("fails", _examine(bench, [_Precision(control, {})]))
     held = [check.name for check in judged.checks if check.verdict == "holds"]
     judged = Control("holds" if held else "fails", judged.checks)
     dead = checks.insensitive(bench, subject)
@@ -97,26 +114,44 @@ def prove(
     )
 
 
-def _examine(bench: Bench, subject: Subject, *, measured: bool) -> list[Check]:
-    """Make every check; with `measured` noise, and in double precision too where the model can."""
-    precise = subject.precise() if measured and subject.precise is not None else None
-    noises = checks.noise(bench, subject) if measured else {}
-    precise_noises: Mapping[str, float] = {}
+@dataclass(frozen=True)
+class _Precision:
+    """A subject in one precision, and how noisy each output is in it, in the outputs' unit."""
+
+    subject: Subject
+    noises: Mapping[str, float]
+
+
+def _precisions(bench: Bench, subject: Subject) -> list[_Precision]:
+    """Return the subject in its own precision and, where it can be run so, in double."""
+    found = [_Precision(subject, checks.noise(bench, subject))]
+    precise = subject.precise() if subject.precise is not None else None
     if precise is not None:
-        try:
-            precise_noises = checks.noise(bench, precise)
-        except CannotRunError:
-            precise = None
+        with suppress(CannotRunError):
+            found.append(_Precision(precise, checks.noise(bench, precise)))
+    return found
+
+
+def _judged(
+    precisions: Sequence[_Precision], run: Callable[[Subject], Deviations]
+) -> tuple[dict[str, Judged], str]:
+    native, *others = precisions
+    better = [(run(other.subject), other.noises) for other in others]
+    return checks.judge(
+        run(native.subject), native.noises, native.subject.dtype, better[0] if better else None
+    )
+
+
+def _examine(bench: Bench, precisions: Sequence[_Precision]) -> list[Check]:
     made = []
     for relation in RELATIONS:
         reason = relation.why_not(bench)
         if reason is not None:
             made.append(Check.skipped(relation.name, reason))
             continue
-        native = relation.run(bench, subject)
-        better = None if precise is None else (relation.run(bench, precise), precise_noises)
-        made.append(Check.of(relation.name, *checks.judge(native, noises, subject.dtype, better)))
-    made.append(_gradient(bench, subject))
+        judged = _judged(precisions, lambda subject, relation=relation: relation.run(bench, subject))  # type: ignore[misc]
+        made.append(Check.of(relation.name, *judged))
+    made.append(_gradient(bench, precisions[0].subject))
     return made
 
 
@@ -129,22 +164,23 @@ def _gradient(bench: Bench, subject: Subject) -> Check:
     return Check.of("gradient", {"gradient": Judged(found.largest, 0.0, found.where)})
 
 
-def _empty_rows(bench: Bench, subject: Subject) -> Check:
+def _empty_rows(bench: Bench, precisions: Sequence[_Precision]) -> Check:
     name = "empty-rows"
     if bench.sample.has_fixed:
         return Check.skipped(name, "the model takes one length only")
     try:
-        found, no_number = checks.empty_rows(bench, subject)
+        no_number = checks.empty_rows(bench, bench.subject)[1]
+        judged, remark = _judged(precisions, lambda subject: checks.empty_rows(bench, subject)[0])
     except CannotRunError:
         return Check.skipped(name, "the model cannot be run on rows without a token")
-    noises = checks.noise(bench, subject)
-    detail = "warning: a row without a token gives NaN" if no_number else ""
-    return Check.of(name, checks.judge(found, noises, subject.dtype, None)[0], detail)
+    return Check.of(name, judged, "warning: a row without a token gives NaN" if no_number else remark)
 
 
 def _verdict(
     bench: Bench, made: Sequence[Check], control: Control, dead: set[str], twin: bool
 ) -> tuple[SubjectVerdict, str]:
+    if not bench.repeats:
+        return "inconclusive", "the model says something else of the same batch each time it is run"
     if any(check.verdict == "fails" for check in made):
         return "leaks", ""
     if all(check.verdict == "skipped" for check in made):
@@ -169,7 +205,7 @@ def _nothing_to_pad(bench: Bench) -> bool:
 def _outputs(made: Sequence[Check], dead: set[str]) -> list[OutputReport]:
     by_output: dict[str, list[Judged]] = {}
     for check in made:
-        if check.name == "gradient":
+        if check.name not in OUTPUT_CHECKS:
             continue
         for name, judged in (check.outputs or {}).items():
             by_output.setdefault(name, []).append(judged)

@@ -15,8 +15,8 @@ from padmask.verify.checks import Check
 from padmask.verify.models import Reference, agreement
 from padmask.verify.proof import prove
 from padmask.verify.report import SubjectReport
-from padmask.verify.routes import FLOAT_ROUTES, ROUTES, ReferenceSpec
 from padmask.verify.sample import Sample
+from padmask.verify.specs import FLOAT_ROUTES, ROUTES, ReferenceSpec
 
 
 def prove_references(

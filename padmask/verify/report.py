@@ -147,7 +147,7 @@ class Report:
             "verdict": self.verdict,
             "data": [finding.as_dict() for finding in self.data],
             "subjects": [_subject(subject) for subject in self.subjects],
-            "environment": dict(self.environment),
+            "environment": {name: _speakable(value) for name, value in self.environment.items()},
         }
 
 
@@ -206,6 +206,11 @@ def _number(number: float | None) -> float | None:
     return number
 
 
+def _speakable(value: Any) -> Any:
+    """JSON has no NaN: a pad value may be one."""
+    return str(value) if isinstance(value, float) and not math.isfinite(value) else value
+
+
 def to_json(report: Report) -> str:
     """Return the report as one JSON object."""
     return json.dumps(report.as_dict(), indent=2, allow_nan=False) + "\n"
@@ -225,15 +230,11 @@ def check_message(subject: SubjectReport, check: Check) -> str:
 
 def check_sentence(subject: SubjectReport, check: Check) -> str:
     """Say in a sentence what a failed check found."""
-    sentence = f"{subject.name}: {check.name} fails"
-    if check.max_abs_diff is not None:
-        far = (
-            f"{check.max_abs_diff:.2e}" if math.isfinite(check.max_abs_diff) else "no number or no such shape"
-        )
-        sentence += f", deviation {far}, tolerance {check.tolerance:.2e}"
-    if check.detail:
-        sentence += f" ({check.detail})"
-    return sentence + "."
+    if check.max_abs_diff is None:
+        return f"{subject.name}: {check.name} fails."
+    far = f"{check.max_abs_diff:.2e}" if math.isfinite(check.max_abs_diff) else "no number, or no such shape"
+    where = f" ({check.detail})" if check.detail else ""
+    return f"{subject.name}: {check.name}: deviation {far}, tolerance {check.tolerance:.2e}{where}."
 
 
 def blame(subject: SubjectReport) -> str:
@@ -253,6 +254,8 @@ def to_junit(report: Report) -> str:
     _data_suite(root, report)
     for subject in report.subjects:
         _subject_suite(root, subject)
+    if report.proof and not report.subjects:
+        _empty_suite(root, report)
     for name in ("tests", "failures", "errors"):
         root.set(name, str(sum(int(suite.get(name, "0")) for suite in root)))
     ElementTree.indent(root)
@@ -291,6 +294,16 @@ def _subject_suite(root: ElementTree.Element, subject: SubjectReport) -> None:
     if subject.verdict == "inconclusive":
         said = _xml(f"{subject.name}: inconclusive. {subject.detail}")
         ElementTree.SubElement(case, "failure", message=said, type="inconclusive").text = said
+    _count(suite)
+
+
+def _empty_suite(root: ElementTree.Element, report: Report) -> None:
+    """No model was proven: whoever reads the report must not take that for a pass."""
+    suite = ElementTree.SubElement(root, "testsuite", name="models")
+    said = _xml(f"{report.verdict}: {report.environment.get('subjects', 'no model was proven')}")
+    ElementTree.SubElement(
+        _case(suite, "models", "proof"), "failure", message=said, type=report.verdict
+    ).text = said
     _count(suite)
 
 

@@ -5,7 +5,7 @@ Padding is the kernel's. Knows nothing of files, models or tolerances.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -29,12 +29,14 @@ class Input:
         value: the pad value.
         dtype: in which the model wants them.
         places: how many the model insists on; None where it takes any number.
+        static: whether the input knows no time: one value a row, which is never padded.
     """
 
     rows: Ragged
     value: Any = 0
     dtype: npt.DTypeLike = "int32"
     places: int | None = None
+    static: bool = False
 
 
 @dataclass(frozen=True)
@@ -59,26 +61,31 @@ class Sample:
     def __len__(self) -> int:
         return len(next(iter(self.inputs.values())).rows.lengths)
 
+    @property
+    def timed(self) -> dict[str, Input]:
+        """The inputs that have steps."""
+        return {name: given for name, given in self.inputs.items() if not given.static}
+
     def lengths(self) -> dict[str, npt.NDArray[np.int64]]:
-        """Return the rows' lengths by input, each of shape (rows,), in tokens."""
-        return {name: given.rows.lengths for name, given in self.inputs.items()}
+        """Return the rows' lengths by input that has steps, each of shape (rows,), in tokens."""
+        return {name: given.rows.lengths for name, given in self.timed.items()}
 
     def places(self, more: int = 0) -> dict[str, int]:
         """Return how many places each input gets: its longest row's and `more`, or those it insists on."""
         return {
             name: int(given.rows.lengths.max(initial=0)) + more if given.places is None else given.places
-            for name, given in self.inputs.items()
+            for name, given in self.timed.items()
         }
 
     @property
     def is_fixed(self) -> bool:
         """Whether no input takes another number of places, so that rows cannot stand without padding."""
-        return all(given.places is not None for given in self.inputs.values())
+        return all(given.places is not None for given in self.timed.values())
 
     @property
     def has_fixed(self) -> bool:
         """Whether some input insists on a number of places."""
-        return any(given.places is not None for given in self.inputs.values())
+        return any(given.places is not None for given in self.timed.values())
 
     def padded(self, more: int = 0) -> Batch:
         """Return all rows as one batch, padded to the longest row and `more` places."""
@@ -86,7 +93,7 @@ class Sample:
         return {
             name: pad_batch(
                 given.rows,
-                places[name],
+                places.get(name, 1),
                 padding=self.padding,
                 truncating="post",
                 value=given.value,
@@ -102,7 +109,7 @@ class Sample:
     def select(self, rows: Sequence[int] | npt.NDArray[np.int64]) -> Sample:
         """Return these rows, in this order; a row may come twice."""
         places = np.asarray(rows, dtype=np.int64)
-        return self._with(lambda r: Ragged(r.values, r.starts[places], r.lengths[places]))
+        return self._with(lambda r: Ragged(r.values, r.starts[places], r.lengths[places]), self.inputs)
 
     def cut(self, maxlen: int) -> Sample:
         """Return the rows cut to at most `maxlen` tokens."""
@@ -111,7 +118,7 @@ class Sample:
             begins, kept = kept_windows(rows, maxlen, "post")
             return Ragged(rows.values, begins, kept)
 
-        return self._with(shorter)
+        return self._with(shorter, self.timed)
 
     def joined(self, other: Sample) -> Sample:
         """Return the rows of both, which must lie in the same tokens."""
@@ -127,13 +134,14 @@ class Sample:
     def empty(self, count: int) -> Sample:
         """Return `count` rows without a token."""
         nothing = np.zeros(count, dtype=np.int64)
-        return self._with(lambda rows: Ragged(rows.values, nothing, nothing))
+        few = self.select(np.arange(count) % len(self))
+        return few._with(lambda rows: Ragged(rows.values, nothing, nothing), self.timed)
 
     def refilled(self, seed: int) -> Sample:
         """Return rows of the same lengths with other tokens, drawn from the pool."""
         random = np.random.default_rng(seed)
-        inputs = {}
-        for name, given in self.inputs.items():
+        inputs = dict(self.inputs)
+        for name, given in self.timed.items():
             drawn = self.tokens(name, int(given.rows.lengths.sum()), random)
             lengths = given.rows.lengths
             inputs[name] = replace(given, rows=Ragged(drawn, np.cumsum(lengths) - lengths, lengths))
@@ -152,18 +160,22 @@ class Sample:
         What a model does with it, it does to tokens that it takes for real: the control of a proof.
         """
         random = np.random.default_rng(seed)
-        dressed = {}
-        for name, padded in batch.items():
+        dressed = dict(batch)
+        for name in self.timed:
+            padded = batch[name]
             values = padded.values.copy()
             values[~padded.mask] = self.tokens(name, int((~padded.mask).sum()), random)
             full = np.full(len(values), padded.mask.shape[1], dtype=np.int64)
             dressed[name] = Padded(values, np.ones_like(padded.mask), full)
         return dressed
 
-    def _with(self, change: Any) -> Sample:
+    def _with(self, change: Callable[[Ragged], Ragged], changed: Collection[str]) -> Sample:
         # What the rows leave out may still be drawn.
         pool = {name: given.rows.values for name, given in self.inputs.items()} | dict(self.pool)
-        inputs = {name: replace(given, rows=change(given.rows)) for name, given in self.inputs.items()}
+        inputs = {
+            name: replace(given, rows=change(given.rows)) if name in changed else given
+            for name, given in self.inputs.items()
+        }
         return replace(self, inputs=inputs, pool=pool)
 
 

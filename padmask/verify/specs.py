@@ -1,4 +1,4 @@
-"""The ways by which a mask can reach a layer, and how the reference models are made.
+"""What can be asked of a proof: the routes of the reference models, and how anybody's model is proven.
 
 Names and sizes only: whoever asks for a route needs no Keras to be told that there is none.
 """
@@ -6,8 +6,10 @@ Names and sizes only: whoever asks for a route needs no Keras to be told that th
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 from padmask.errors import SpecError, did_you_mean
+from padmask.spec import Side
 
 ROUTES = {
     "embedding": "Embedding(mask_zero=True) in a Sequential model",
@@ -53,3 +55,28 @@ class ReferenceSpec:
         for name, size in sizes.items():
             if size < 1:
                 raise SpecError(f"`{name}` must be at least 1. Received: {size!r}.")
+
+
+@dataclass(frozen=True, kw_only=True)
+class ModelSpec:
+    """How a model is proven.
+
+    Args:
+        name: what the report calls it.
+        padding: the side of the padding.
+        value: the pad value; None takes what a Masking layer of the model takes for padding, else 0.
+        vocab_size: ids there are, where rows are drawn; None takes the embeddings' sizes.
+        seed: of the draw.
+        empty_rows: whether rows without a token are looked at too.
+        explain: whether every layer is reported.
+        batch_size: rows the model sees at once, at most.
+    """
+
+    name: str = "model"
+    padding: Side = "post"
+    value: Any = None
+    vocab_size: int | None = None
+    seed: int = 0
+    empty_rows: bool = True
+    explain: bool = False
+    batch_size: int = 32

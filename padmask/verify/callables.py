@@ -1,0 +1,140 @@
+"""Any function as the subject of a proof: NumPy ids and mask in, arrays out, whatever computes them.
+
+PyTorch, JAX, ONNX or a served model: nothing is known of it but what it says. Keras is not needed.
+"""
+
+from __future__ import annotations
+
+import importlib
+import os
+import sys
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from padmask.errors import SpecError
+from padmask.verify.checks import CannotRunError, Outputs, Subject
+from padmask.verify.proof import prove
+from padmask.verify.report import SubjectReport
+from padmask.verify.sample import Batch, Sample
+from padmask.verify.specs import ModelSpec
+
+Array = npt.NDArray[Any]
+IDS = "ids"
+
+
+@dataclass(frozen=True)
+class FunctionSlot:
+    """The one input that a function has, as `drawn` wants it."""
+
+    name: str = IDS
+    kind: str = "tokens"
+    shape: tuple[int | None, ...] = (None,)
+    dtype: str = "int32"
+    vocab: int | None = None
+
+
+def find_function(text: str) -> Callable[[Array, Array], Any]:
+    """Import `module:function`, from the current folder too.
+
+    Raises:
+        SpecError: there is no such function, or importing its module failed.
+    """
+    module, colon, name = text.partition(":")
+    if not module or not colon or not name:
+        raise SpecError(
+            f"--predict takes module:function, as in mypackage.serve:predict. Received: {text!r}."
+        )
+    if os.getcwd() not in sys.path:
+        sys.path.insert(0, os.getcwd())
+    try:
+        found = importlib.import_module(module)
+    except Exception as error:  # noqa: BLE001 - the module is the user's, and may raise anything
+        raise SpecError(
+            f"--predict {text}: importing {module} failed: {type(error).__name__}: {error}. "
+            "Check the name, and that it can be imported from here."
+        ) from None
+    for part in name.split("."):
+        found = getattr(found, part, None)  # type: ignore[assignment]
+    if not callable(found):
+        raise SpecError(f"--predict {text}: {module} has no function {name!r}. Check the name.")
+    function: Callable[[Array, Array], Any] = found
+    return function
+
+
+def prove_function(function: Callable[[Array, Array], Any], spec: ModelSpec, sample: Sample) -> SubjectReport:
+    """Prove a function that takes ids, shape (rows, maxlen, ...), and their bool mask.
+
+    Args:
+        function: returns an array, or a dict or sequence of arrays, with the rows first.
+        spec: how.
+        sample: rows of one input.
+
+    Raises:
+        SpecError: it cannot be run on such rows.
+    """
+
+    def predict(batch: Batch) -> Outputs:
+        [padded] = batch.values()
+        size = spec.batch_size
+        pieces = [
+            _outputs(function, padded.values[first : first + size], padded.mask[first : first + size])
+            for first in range(0, len(padded.mask), size)
+        ]
+        if len(pieces) == 1:
+            return pieces[0]
+        return {name: np.concatenate([piece[name] for piece in pieces]) for name in pieces[0]}
+
+    def other(batch: Batch) -> Outputs:
+        # Other tokens where the mask says padding: for functions of one length nothing else can be varied.
+        dressed = sample.disguised(batch, 23)
+        return predict({name: replace(batch[name], values=dressed[name].values) for name in batch})
+
+    subject = Subject(
+        spec.name,
+        predict,
+        other=other if sample.is_fixed else None,
+        reason="the function takes any length, so rows alone tell more",
+    )
+    control = Subject(
+        spec.name,
+        lambda batch: predict(sample.disguised(batch, 21)),
+        other=lambda batch: predict(sample.disguised(batch, 22)),
+    )
+    try:
+        return prove(subject, control, sample, twin=False, far=True, empty=spec.empty_rows).report
+    except CannotRunError as error:
+        raise SpecError(f"{spec.name}: {error}") from None
+
+
+def _outputs(function: Callable[[Array, Array], Any], ids: Array, mask: Array) -> dict[str, Array]:
+    try:
+        said = function(ids, mask)
+    except Exception as error:  # noqa: BLE001 - the function is the user's, and may raise anything
+        first = str(error).splitlines()[0] if str(error) else ""
+        raise CannotRunError(f"it raised {type(error).__name__}: {first}") from None
+    if isinstance(said, Mapping):
+        named = {str(name): _array(output) for name, output in said.items()}
+    elif isinstance(said, (list, tuple)):
+        named = {f"output_{place}": _array(output) for place, output in enumerate(said)}
+    else:
+        named = {"output": _array(said)}
+    for name, output in named.items():
+        if output.ndim == 0 or len(output) != len(ids) or output.dtype.kind not in "biufc":
+            raise SpecError(
+                f"{name} is an array of shape {output.shape} and type {output.dtype} for {len(ids)} rows. "
+                "The function must return numbers, with the rows first."
+            )
+    return named
+
+
+def _array(output: Any) -> Array:
+    """Take tensors of other libraries off their device, where they need to be asked for that."""
+    if hasattr(output, "detach"):
+        output = output.detach().cpu()
+        if "bfloat16" in str(output.dtype):
+            output = output.float()
+    return np.asarray(output)

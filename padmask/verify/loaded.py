@@ -1,0 +1,681 @@
+"""Anybody's Keras model as the subject of a proof: its inputs, its outputs, its precision.
+
+Loads, feeds and runs; judges nothing. Imported after `backend.start`.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import re
+import sys
+import warnings
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+import numpy.typing as npt
+
+import padmask.layers  # noqa: F401 - models saved with them can be loaded
+from padmask.errors import DataError, SpecError
+from padmask.verify.backend import Engine
+from padmask.verify.checks import CannotRunError, Check, Judged, Outputs, Subject
+from padmask.verify.sample import Batch, Sample
+
+Array = npt.NDArray[Any]
+# Of a row that carries all inputs along.
+SHORTEST_SAID = 200
+
+
+@dataclass(frozen=True)
+class Slot:
+    """An input of a model.
+
+    Args:
+        name: as the model has it.
+        kind: `"tokens"`, `"features"`, `"mask"` (filled with the mask of the tokens), or `"static"`,
+            which has no steps.
+        shape: without the batch; None where any size goes.
+        dtype: that it wants.
+        vocab: ids that its embedding has rows for, where that can be seen.
+        of: of a mask, the input whose mask it is.
+    """
+
+    name: str
+    kind: str
+    shape: tuple[int | None, ...]
+    dtype: str
+    vocab: int | None = None
+    of: str | None = None
+
+
+def load(path: str, custom_objects: str | None = None, *, unsafe: bool = False) -> Any:
+    """Load a saved Keras model.
+
+    Args:
+        path: of the `.keras` file.
+        custom_objects: a Python file with the classes that the model needs; it is run.
+        unsafe: whether code from within the model file may be run too.
+
+    Raises:
+        SpecError: the file holds code, and `unsafe` was not asked for.
+        DataError: it cannot be loaded.
+    """
+    if not Path(path).is_file():
+        raise DataError(f"{path}: there is no such file. Check the path of --model.")
+    known = _classes(custom_objects) if custom_objects else {}
+    try:
+        with keras.saving.custom_object_scope(known), warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            return keras.saving.load_model(path, compile=False, safe_mode=not unsafe)
+    except Exception as error:  # noqa: BLE001 - Keras, and the classes it builds, may raise anything
+        said = str(error)
+        if "safe_mode" in said or "unsafe" in said.lower() or "lambda" in said.lower():
+            raise SpecError(
+                f"{path} holds Python code (a Lambda layer, or the like), which loading would run. If you "
+                "trust the file, say --allow-unsafe-model."
+            ) from None
+        raise DataError(f"{path}: Keras cannot load it: {_short(said)} {_how_to_load(said)}") from None
+
+
+def _how_to_load(said: str) -> str:
+    if "custom" in said.lower() or "Could not locate" in said or "Unknown layer" in said:
+        return "Give the classes that it needs with --custom-objects FILE.py."
+    return "Check that it is a model saved by model.save('....keras')."
+
+
+def _short(said: str) -> str:
+    first = " ".join(
+        re.sub(r"\{\{.*?\}\}|\[Op:\w+\].*|Arguments received by.*", "", said, flags=re.S).split()
+    )
+    return (first[:SHORTEST_SAID] + " ..." if len(first) > SHORTEST_SAID else first).rstrip(".") + "."
+
+
+def _classes(path: str) -> dict[str, Any]:
+    """Run a Python file and return the Keras classes and functions that it defines."""
+    file = Path(path)
+    spec = importlib.util.spec_from_file_location(file.stem, file) if file.is_file() else None
+    if spec is None or spec.loader is None:
+        raise SpecError(f"{path}: there is no such Python file. Check the path of --custom-objects.")
+    module = importlib.util.module_from_spec(spec)
+    sys.modules.setdefault(file.stem, module)
+    try:
+        spec.loader.exec_module(module)
+    except Exception as error:  # noqa: BLE001 - the file is the user's, and may raise anything
+        raise SpecError(f"{path} cannot be run: {type(error).__name__}: {error}. Mend the file.") from None
+    public = {name: value for name, value in vars(module).items() if not name.startswith("__")}
+    return {name: value for name, value in public.items() if callable(value)}
+
+
+# --- inputs -----------------------------------------------------------------------------------
+
+
+def find_slots(model: Any) -> list[Slot]:
+    """Return the inputs of a model, and what each is for.
+
+    Raises:
+        SpecError: none of them has steps.
+    """
+    tensors = _tensors(model)
+    slots = [_slot(model, *tensor) for tensor in tensors]
+    timed = [slot.name for slot in slots if slot.kind in ("tokens", "features")]
+    if not timed:
+        raise SpecError(
+            "The model has no input of tokens or features with steps, so there is nothing to pad."
+        )
+    return [
+        slot
+        if slot.kind != "mask"
+        else Slot(slot.name, "mask", slot.shape, slot.dtype, of=_owner(slot.name, timed))
+        for slot in slots
+    ]
+
+
+def _tensors(model: Any) -> list[tuple[str, tuple[int | None, ...], str, Any]]:
+    """Return name, shape, dtype and symbolic tensor of each input."""
+    inputs = getattr(_graph(model), "inputs", None)
+    if inputs:
+        return [(t.name, tuple(t.shape), keras.backend.standardize_dtype(t.dtype), t) for t in inputs]
+    shapes = _built_shapes(model)
+    found = []
+    for name, shape in shapes.items():
+        dtype = "float32" if len(shape) > 2 else "int32"
+        found.append((name, shape, dtype, None))
+    return found
+
+
+def _graph(model: Any) -> Any:
+    """Return what has the graph: of a Sequential model the Functional one inside."""
+    return getattr(model, "_functional", None) or model
+
+
+def _built_shapes(model: Any) -> dict[str, tuple[int | None, ...]]:
+    """Return the shapes that a subclassed model was built with, by the argument or key they go to."""
+    config = model.get_build_config() or {}
+    given = config.get("shapes_dict") or config.get("input_shape")
+    first = next(iter(_parameters(model)), "inputs")
+    if given is None:
+        given = (None, None)
+    if isinstance(given, Mapping):
+        return {name.removesuffix("_shape"): _open(shape) for name, shape in given.items()}
+    if given and isinstance(given[0], (list, tuple)):
+        return {f"{first}_{place}": _open(shape) for place, shape in enumerate(given)}
+    return {first: _open(given)}
+
+
+def _open(shape: Sequence[int | None]) -> tuple[int | None, ...]:
+    """A subclassed model is built on the first batch it sees, whose sizes bind it to nothing."""
+    return (None, None, *shape[2:])
+
+
+def _parameters(model: Any) -> list[str]:
+    import inspect
+
+    names = inspect.signature(model.call).parameters
+    return [name for name in names if name not in ("training", "args", "kwargs")]
+
+
+def _slot(model: Any, name: str, shape: tuple[int | None, ...], dtype: str, tensor: Any) -> Slot:
+    inner = shape[1:]
+    if "mask" in re.split(r"[^a-z]+", name.lower()):
+        return Slot(name, "mask", inner, dtype)
+    floats = dtype.startswith(("float", "bfloat"))
+    vocab = _vocabulary(model, tensor)
+    if floats and len(inner) == 1 and _embedding_of(model, tensor) is None and tensor is not None:
+        return Slot(name, "features" if inner[0] is None else "static", inner, dtype)
+    if not inner or (inner == (1,) and tensor is not None):
+        return Slot(name, "static", inner, dtype, vocab)
+    if floats and len(inner) > 1:
+        return Slot(name, "features", inner, dtype)
+    return Slot(name, "tokens", inner, dtype, vocab)
+
+
+def _owner(mask: str, timed: Sequence[str]) -> str:
+    """Return the input that a mask belongs to: the one whose name shares most with it."""
+    words = set(re.split(r"[^a-z0-9]+", mask.lower())) - {"mask"}
+    return max(timed, key=lambda name: len(words & set(re.split(r"[^a-z0-9]+", name.lower()))))
+
+
+def _is_embedding(layer: Any) -> bool:
+    return isinstance(getattr(layer, "input_dim", None), int) and "embed" in type(layer).__name__.lower()
+
+
+def _vocabulary(model: Any, tensor: Any) -> int | None:
+    """Return how many ids the embedding that a tensor goes to has rows for."""
+    embedding = _embedding_of(model, tensor)
+    if embedding is not None:
+        return int(embedding.input_dim)
+    sizes = [int(layer.input_dim) for layer in model._flatten_layers() if _is_embedding(layer)]
+    return min(sizes, default=None)
+
+
+def _embedding_of(model: Any, tensor: Any) -> Any:
+    """Follow an input through the graph to the embedding that it goes to."""
+    reached = [(_graph(model), tensor)] if tensor is not None else []
+    for _ in range(64):
+        if not reached:
+            return None
+        graph, wanted = reached.pop(0)
+        for operation in getattr(graph, "operations", ()):
+            for node in operation._inbound_nodes:
+                if not any(given is wanted for given in node.input_tensors):
+                    continue
+                if _is_embedding(operation):
+                    return operation
+                inner = getattr(_graph(operation), "inputs", None) if _is_model(operation) else None
+                if inner:
+                    place = next(i for i, given in enumerate(node.input_tensors) if given is wanted)
+                    reached += [(_graph(operation), inner[min(place, len(inner) - 1)])]
+                else:
+                    reached += [(graph, output) for output in node.output_tensors]
+    return None
+
+
+def _is_model(operation: Any) -> bool:
+    return isinstance(operation, keras.Model)
+
+
+# --- running ----------------------------------------------------------------------------------
+
+
+class UserModel:
+    """A model with its inputs found, ready to be run on batches.
+
+    Args:
+        model: a built Keras model.
+        engine: Keras, started.
+        batch_size: rows it sees at once.
+    """
+
+    def __init__(self, model: Any, engine: Engine, batch_size: int = 32) -> None:
+        self.model, self.engine, self.slots = model, engine, find_slots(model)
+        self._batch_size = batch_size
+        tensors = _tensors(model)
+        # A fixed number of rows, as stateful models have.
+        self._rows = tensors[0][1][0]
+        self._graph_call: Callable[..., Any] | None = None
+        self._use_graph = engine.backend == "tensorflow"
+        self.wide = _Wide(model) if engine.backend == "tensorflow" else None
+
+    @property
+    def is_compiled(self) -> bool:
+        """Whether batches run through a compiled function."""
+        return self._use_graph
+
+    @property
+    def mask_value(self) -> float | None:
+        """The value that a Masking layer takes for padding, where the model has one."""
+        found = [layer for layer in self.model._flatten_layers() if isinstance(layer, keras.layers.Masking)]
+        return float(np.max(found[0].mask_value)) if found else None
+
+    @property
+    def dtype(self) -> str:
+        """The least precise dtype that some layer computes in."""
+        used = {layer.compute_dtype for layer in self.model._flatten_layers()}
+        for name in ("bfloat16", "float16", "float32"):
+            if name in used:
+                return name
+        return "float64"
+
+    def feed(self, batch: Batch) -> list[Array]:
+        """Return the arrays that the model's inputs get, in their order."""
+        arrays = []
+        for slot in self.slots:
+            if slot.kind == "mask":
+                mask = batch[slot.of or ""].mask
+                arrays.append(_shaped(mask, slot).astype(slot.dtype))
+                continue
+            values = batch[slot.name].values
+            if slot.kind == "static":
+                values = values.reshape(len(values), *values.shape[2:])
+            arrays.append(values.astype(slot.dtype))
+        return arrays
+
+    def predict(self, batch: Batch) -> Outputs:
+        """Run the model on a batch, in pieces that it takes.
+
+        Raises:
+            CannotRunError: it does not take them.
+        """
+        return self._pieces(self.feed(batch), self._run)
+
+    def eagerly(self, batch: Batch) -> Outputs:
+        """Run the model on a batch as `model(x)` does."""
+        return self._pieces(self.feed(batch), self._eager)
+
+    def _pieces(self, arrays: list[Array], run: Callable[[list[Array]], Outputs]) -> Outputs:
+        rows = len(arrays[0])
+        size = self._rows or self._batch_size
+        parts = []
+        for first in range(0, rows, size):
+            piece = [array[first : first + size] for array in arrays]
+            real = len(piece[0])
+            if self._rows:
+                # A model that takes a fixed number of rows gets the last one again.
+                piece = [np.concatenate([p, np.repeat(p[-1:], size - real, axis=0)]) for p in piece]
+            self._reset()
+            outputs = run(piece)
+            parts.append({name: output[:real] if output.ndim else output for name, output in outputs.items()})
+        if len(parts) == 1:
+            return parts[0]
+        return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+
+    def _reset(self) -> None:
+        for layer in self.model._flatten_layers():
+            if getattr(layer, "stateful", False):
+                layer.reset_state()
+
+    def _run(self, arrays: list[Array]) -> Outputs:
+        return self._graph(arrays) if self._use_graph else self._eager(arrays)
+
+    def _eager(self, arrays: list[Array]) -> Outputs:
+        try:
+            with self.engine.scope(), warnings.catch_warnings():
+                warnings.simplefilter("ignore")
+                return name_outputs(self.model, self.call([keras.ops.convert_to_tensor(a) for a in arrays]))
+        except Exception as error:  # noqa: BLE001 - a model's own code may raise anything
+            raise CannotRunError(f"The model cannot be run: {_short(str(error))}") from None
+
+    def _graph(self, arrays: list[Array]) -> Outputs:
+        try:
+            with self.engine.scope(), warnings.catch_warnings():
+                warnings.simplefilter("ignore")
+                if self._graph_call is None:
+                    self._graph_call = self._trace(arrays)
+                return name_outputs(self.model, self._graph_call(*arrays))
+        except Exception as error:  # noqa: BLE001 - a model's own code may raise anything
+            # Run eagerly it says more plainly what is wrong.
+            self._eager(arrays)
+            raise CannotRunError(f"The model cannot be compiled: {_short(str(error))}") from None
+
+    def _trace(self, arrays: Sequence[Array]) -> Callable[..., Any]:
+        import tensorflow as tf
+
+        signature = [
+            tf.TensorSpec([self._rows, *_sizes(slot, array)], array.dtype)
+            for slot, array in zip(self.slots, arrays, strict=True)
+        ]
+
+        @tf.function(input_signature=signature, autograph=False)  # type: ignore[untyped-decorator]
+        def graph(*tensors: Any) -> Any:
+            return self.call(list(tensors))
+
+        compiled: Callable[..., Any] = graph
+        return compiled
+
+    def call(self, tensors: list[Any]) -> Any:
+        """Call the model with its inputs in the structure that it wants."""
+        graph = _graph(self.model)
+        if getattr(graph, "inputs", None):
+            names = [slot.name for slot in self.slots]
+            structure = graph._inputs_struct
+            given = keras.tree.map_structure(lambda t: tensors[names.index(t.name)], structure)
+            return self.model(given, training=False)
+        return self._call_subclassed(tensors)
+
+    def _call_subclassed(self, tensors: list[Any]) -> Any:
+        named = dict(zip([slot.name for slot in self.slots], tensors, strict=True))
+        parameters = _parameters(self.model)
+        if len(named) == 1:
+            return self.model(tensors[0], training=False)
+        if all(name in parameters for name in named):
+            first, *others = named
+            return self.model(named[first], training=False, **{name: named[name] for name in others})
+        config = self.model.get_build_config() or {}
+        is_list = isinstance(config.get("input_shape"), (list, tuple))
+        return self.model(tensors if is_list else named, training=False)
+
+    # --- what proofs ask of it ---------------------------------------------------------------
+
+    def check_shapes(self, sample: Sample) -> tuple[Check, str | None]:
+        """Compare the shapes of outputs in a compiled function, as `predict` uses, with those of `model(x)`.
+
+        Where they differ the model is run eagerly from then on.
+
+        Returns:
+            The check, and the layer to blame.
+        """
+        name = "output-shape"
+        if not self._use_graph:
+            return Check.skipped(name, f"on {self.engine.backend} nothing is compiled"), None
+        few = sample.select(np.arange(min(3, len(sample))))
+        wrong = ""
+        for more in (0, 2):
+            batch = few.padded(more)
+            try:
+                eager = self.eagerly(batch)
+            except CannotRunError:
+                continue
+            try:
+                graph = self.predict(batch)
+            except CannotRunError as error:
+                wrong = str(error)
+                break
+            apart = [o for o in eager if o not in graph or eager[o].shape != graph[o].shape]
+            if apart:
+                shapes = f"{graph[apart[0]].shape} instead of {eager[apart[0]].shape}"
+                wrong = f"{apart[0]}: compiled, as in predict, its shape is {shapes}"
+                break
+        if not wrong:
+            return Check.of(name, {"shape": Judged(0.0, 0.0)}), None
+        self._use_graph = False
+        loops = [
+            layer for layer in self.model._flatten_layers() if isinstance(layer, keras.layers.TimeDistributed)
+        ]
+        if not loops and "its shape is" not in wrong:
+            return Check.skipped(name, "the model cannot be compiled, so it was run as model(x)"), None
+        culprit = path_of(self.model, loops[0]) if loops else None
+        return Check.of(name, {"shape": Judged(float("inf"), 0.0, wrong)}), culprit
+
+    def subject(self, name: str, sample: Sample, value: Any) -> tuple[Subject, Subject]:
+        """Return the model, and its control, as subjects of a proof.
+
+        Args:
+            name: what the report calls it.
+            sample: the rows, for what stands in for padding in the control.
+            value: the pad id.
+        """
+        wide = self.wide
+
+        def precise() -> Subject | None:
+            if wide is None or self.dtype == "float64" or not wide.possible(lambda: self._eager_once(sample)):
+                return None
+            wide_model = _WideModel(self)
+
+            def other_precisely(batch: Batch) -> Outputs:
+                with wide_model.swapped():
+                    changed = self.with_other_content(value, self.predict)
+                    assert changed is not None
+                    return changed(batch)
+
+            return Subject(name, wide_model.predict, "float64", other=other_precisely)
+
+        subject = Subject(
+            name,
+            self.predict,
+            self.dtype,
+            other=self.with_other_content(value, self.predict) if sample.has_fixed else None,
+            jittered=self._jittered,
+            precise=precise,
+            reason=self._why_no_other(sample, value),
+        )
+        dressed = Subject(
+            name,
+            lambda batch: self.predict(sample.disguised(batch, 21)),
+            self.dtype,
+            other=lambda batch: self.predict(sample.disguised(batch, 22)),
+        )
+        return subject, dressed
+
+    def _eager_once(self, sample: Sample) -> None:
+        self.eagerly(sample.select([0]).padded())
+
+    def _why_no_other(self, sample: Sample, value: Any) -> str:
+        if not sample.has_fixed:
+            return "the model takes any length, so rows alone tell more"
+        return "the mask comes from the content itself, or no table row of the pad id can be changed"
+
+    def _tables(self, value: Any) -> list[Any]:
+        """Return the tables of the embeddings whose row of the pad id says something."""
+        tables = []
+        for layer in self.model._flatten_layers():
+            if _is_embedding(layer) and layer.weights:
+                table = layer.weights[0]
+                row = int(value)
+                if 0 <= row < table.shape[0] and np.abs(np.asarray(table[row])).max(initial=0) > 0:
+                    tables.append(table)
+        return tables
+
+    def with_other_content(
+        self, value: Any, predict: Callable[[Batch], Outputs]
+    ) -> Callable[[Batch], Outputs] | None:
+        """Return a way to predict with other content in padded places: other numbers in the pad id's row."""
+        if not isinstance(value, (int, np.integer)) or not self._tables(value):
+            return None
+
+        def other(batch: Batch) -> Outputs:
+            tables = self._tables(value)
+            kept = [keras.ops.convert_to_numpy(table) for table in tables]
+            random = np.random.default_rng(5)
+            try:
+                for table, old in zip(tables, kept, strict=True):
+                    new = old.copy()
+                    new[int(value)] = random.standard_normal(new.shape[1:]) * max(
+                        1.0, float(np.abs(old).max())
+                    )
+                    table.assign(new)
+                return predict(batch)
+            finally:
+                for table, old in zip(tables, kept, strict=True):
+                    table.assign(old)
+
+        return other
+
+    def _jittered(self, batch: Batch) -> Outputs:
+        """Predict with every weight moved by a rounding error."""
+        random = np.random.default_rng(3)
+        floats = [v for v in self.model.variables if v.dtype in ("float32", "float64")]
+        kept = [keras.ops.convert_to_numpy(variable) for variable in floats]
+        try:
+            for variable, old in zip(floats, kept, strict=True):
+                step = 2.0 ** (-23 if variable.dtype == "float32" else -52)
+                variable.assign(old * (1 + step * random.choice([-1.0, 1.0], old.shape)))
+            return self.predict(batch)
+        finally:
+            for variable, old in zip(floats, kept, strict=True):
+                variable.assign(old)
+
+
+def _sizes(slot: Slot, array: Array) -> list[int | None]:
+    """Return the sizes a compiled function is told: unknown where the model takes any."""
+    return [
+        None if wanted is None else have for wanted, have in zip(slot.shape, array.shape[1:], strict=False)
+    ]
+
+
+def _shaped(mask: Array, slot: Slot) -> Array:
+    """Give a mask the rank of its input: (time,), (time, 1), (1, time), (time, time) and so on."""
+    rank = len(slot.shape)
+    if rank <= 1:
+        return mask
+    if slot.shape[-1] == 1:
+        return mask.reshape(*mask.shape, *[1] * (rank - 1))
+    lifted = mask.reshape(len(mask), *[1] * (rank - 1), mask.shape[1])
+    if rank == 2 and slot.shape[0] != 1:
+        return lifted & mask[:, :, None]
+    return lifted
+
+
+def name_outputs(model: Any, outputs: Any) -> dict[str, Array]:
+    """Return a model's outputs as NumPy arrays by name."""
+    flat = keras.tree.flatten_with_path(outputs)
+    said = getattr(model, "output_names", None) or []
+    named = {}
+    for place, (path, output) in enumerate(flat):
+        keys = [str(key) for key in path if isinstance(key, str)]
+        if keys:
+            name = "/".join(keys)
+        elif len(said) == len(flat):
+            name = str(said[place])
+        else:
+            name = "output" if len(flat) == 1 else f"output_{place}"
+        if name in named:
+            name = f"{name}_{place}"
+        named[name] = np.asarray(keras.ops.convert_to_numpy(_plain(output)))
+    return named
+
+
+def _plain(output: Any) -> Any:
+    """NumPy has no bfloat16."""
+    if "bfloat16" in str(getattr(output, "dtype", "")):
+        return keras.ops.cast(output, "float32")
+    return output
+
+
+def path_of(model: Any, wanted: Any) -> str:
+    """Return a layer's name with those of the layers it is nested in, but not the model's own."""
+
+    def search(owner: Any, above: tuple[str, ...]) -> tuple[str, ...] | None:
+        for layer in getattr(owner, "layers", None) or owner._layers:
+            if layer is wanted:
+                return (*above, layer.name)
+            found = search(layer, (*above, layer.name))
+            if found:
+                return found
+        return None
+
+    return "/".join(search(model, ()) or (wanted.name,))
+
+
+# --- double precision -------------------------------------------------------------------------
+
+
+class _Wide:
+    """Makes a model's own layers and variables double, and back: a copy might not be the same model."""
+
+    def __init__(self, model: Any) -> None:
+        self._model = model
+        self._variables: list[tuple[Any, Any, Any, str]] | None = None
+        self._possible: bool | None = None
+
+    def possible(self, run: Callable[[], None]) -> bool:
+        """Whether the model can be run this way; its own code may insist on another precision."""
+        if self._possible is None:
+            self._possible = False
+            with suppress(Exception), self:
+                run()
+                self._possible = True
+        return self._possible
+
+    def __enter__(self) -> None:
+        import tensorflow as tf
+
+        layers = list(self._model._flatten_layers())
+        if self._variables is None:
+            floats = {
+                id(v): v
+                for layer in layers
+                for v in layer.variables
+                if v.dtype.startswith(("float", "bfloat"))
+            }
+            self._variables = [
+                (v, v._value, tf.Variable(tf.cast(v.value, tf.float64)), v._dtype) for v in floats.values()
+            ]
+        self._policies = [(layer, layer.dtype_policy) for layer in layers]
+        for layer, _ in self._policies:
+            with suppress(AttributeError):
+                layer.dtype_policy = "float64"
+        for variable, _, wide, _ in self._variables:
+            variable._value, variable._dtype = wide, "float64"
+
+    def __exit__(self, *_: object) -> None:
+        for layer, policy in self._policies:
+            with suppress(AttributeError):
+                layer.dtype_policy = policy
+        for variable, own, _, dtype in self._variables or ():
+            variable._value, variable._dtype = own, dtype
+
+
+class _WideModel:
+    """The model in double precision, traced apart."""
+
+    def __init__(self, user: UserModel) -> None:
+        self._user = user
+        self._graph_call: Callable[..., Any] | None = None
+
+    def predict(self, batch: Batch) -> Outputs:
+        with self.swapped():
+            return self._user.predict(batch)
+
+    @contextmanager
+    def swapped(self) -> Iterator[None]:
+        user = self._user
+        assert user.wide is not None
+        kept = user._graph_call
+        user._graph_call = self._graph_call
+        try:
+            with user.wide:
+                yield
+        finally:
+            self._graph_call, user._graph_call = user._graph_call, kept
+
+
+@contextmanager
+def in_double(user: UserModel, sample: Sample) -> Iterator[bool]:
+    """Run what is inside with the model in double precision, where it can be.
+
+    Yields:
+        Whether it is.
+    """
+    if (
+        user.wide is None
+        or user.dtype == "float64"
+        or not user.wide.possible(lambda: user._eager_once(sample))
+    ):
+        yield user.dtype == "float64"
+        return
+    with user.wide:
+        yield True

@@ -1,0 +1,468 @@
+"""`padmask verify`: exit codes, reports, what is said where, and what is not imported."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from dataclasses import replace
+from importlib.util import find_spec
+from pathlib import Path
+from xml.etree import ElementTree
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from padmask import MaskSpec, PadSpec, pad_file
+from padmask.verify.audit import RULES
+
+RAW = '{"input_ids": [5, 6, 7]}\n{"input_ids": [8]}\n{"input_ids": [9, 9, 2, 9, 4]}\n'
+SCHEMA = Path(__file__).parent.parent / "verify" / "junit-10.xsd"
+# One route is enough where the command line is what is looked at.
+QUICK = ("--route", "embedding", "--device", "cpu")
+
+
+def with_models(test):
+    """Mark a test that runs models."""
+    missing = find_spec("tensorflow") is None
+    reason = "TensorFlow is not installed: pip install 'padmask[verify]'"
+    return pytest.mark.tf(pytest.mark.skipif(missing, reason=reason)(test))
+
+
+@pytest.fixture
+def raw(tmp_path):
+    (tmp_path / "raw.jsonl").write_text(RAW)
+    return "raw.jsonl"
+
+
+@pytest.fixture
+def leaky(raw, monkeypatch):
+    """Rows, and a route that loses its mask."""
+    from padmask.verify import models
+
+    route = models.ROUTES["embedding"]
+    without = replace(route, head=lambda masked, table: route.head(False, table))
+    monkeypatch.setitem(models.ROUTES, "embedding", without)
+    return raw
+
+
+# --- a file for every rule, that breaks it ------------------------------------------------------------
+
+
+def lines(*rows):
+    def write(folder):
+        (folder / "in.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+        return ["in.jsonl"]
+
+    return write
+
+
+def write_wrong_lengths(folder):
+    (folder / "raw.jsonl").write_text(RAW)
+    pad_file(folder / "raw.jsonl", folder / "in.parquet", mask=MaskSpec(length_column="length"))
+    table = pq.read_table(folder / "in.parquet")
+    place = table.schema.get_field_index("length")
+    wrong = pa.array([3, 1, 4], table.schema.field(place).type)
+    pq.write_table(table.set_column(place, table.schema.field(place), wrong), folder / "in.parquet")
+    return ["in.parquet"]
+
+
+def write_two_types(folder):
+    for name, type_ in (("a", pa.int32()), ("b", pa.int64())):
+        ids = pa.array([[5, 6], [7]], pa.list_(type_))
+        pq.write_table(pa.table({"input_ids": ids}), folder / f"{name}.parquet")
+    return ["a.parquet", "b.parquet"]
+
+
+GOOD = {"input_ids": [5, 6, 0], "mask": [1, 1, 0]}
+BROKEN = {
+    "mask-shape": lines(GOOD, {"input_ids": [5, 6, 0], "mask": [1, 2, 0]}),
+    "mask-not-contiguous": lines(GOOD, {"input_ids": [5, 0, 6], "mask": [1, 0, 1]}),
+    "mask-wrong-side": lines(GOOD, GOOD, {"input_ids": [0, 5, 6], "mask": [0, 1, 1]}),
+    "mask-length": write_wrong_lengths,
+    "padding-not-pad-value": lambda folder: (
+        [*lines({"input_ids": [5, 6, 9], "mask": [1, 1, 0]}, GOOD)(folder), "-c", "input_ids=9"]
+    ),
+    "pad-value-in-tokens": lines({"input_ids": [5, 0]}, {"input_ids": [6]}),
+    "row-fully-masked": lines({"input_ids": [5, 6]}, {"input_ids": []}),
+    "cudnn-fallback": lambda folder: [*lines({"input_ids": [5, 6]})(folder), "--padding", "pre"],
+    "mixed-dtypes": write_two_types,
+    "labels-on-padding": lambda folder: (
+        [*lines({**GOOD, "labels": [1, 1, 0]})(folder), "-c", "input_ids", "-c", "labels"]
+    ),
+}
+# Holes, left padding and empty rows also cost cuDNN's kernels, which is a rule of its own.
+BESIDE = ("--allow", "cudnn-fallback")
+ERRORS = [name for name, rule in RULES.items() if rule.severity == "error"]
+WARNINGS = [name for name, rule in RULES.items() if rule.severity == "warning"]
+
+
+def test_there_is_a_file_for_every_rule():
+    assert set(BROKEN) == set(RULES) == {*ERRORS, *WARNINGS}
+
+
+@pytest.mark.parametrize("rule", BROKEN)
+def test_each_file_breaks_its_rule_alone(here, tmp_path, rule):
+    done = here("verify", *BROKEN[rule](tmp_path), "--no-model", "--json")
+    found = {finding["rule"]: finding for finding in json.loads(done.stdout)["data"]}
+    assert set(found) - {"cudnn-fallback"} == {rule} - {"cudnn-fallback"}
+    assert found[rule]["count"] >= 1
+    assert found[rule]["examples"]
+
+
+@pytest.mark.parametrize("rule", ERRORS)
+def test_broken_rules_are_errors(here, tmp_path, rule):
+    given = [*BROKEN[rule](tmp_path), "--no-model"]
+    done = here("verify", *given)
+    assert (done.returncode, done.stdout.splitlines()[0].split(":")[0]) == (1, "bad-data")
+    assert rule in done.stdout
+    assert here("verify", *given, "--allow", rule).returncode == 0
+
+
+@pytest.mark.parametrize("rule", WARNINGS)
+def test_warnings_are_errors_with_strict_alone(here, tmp_path, rule):
+    given = [*BROKEN[rule](tmp_path), "--no-model"]
+    done = here("verify", *given)
+    assert (done.returncode, done.stdout.splitlines()[0].split(":")[0]) == (0, "data-ok")
+    assert rule in done.stdout
+    strict = [*given, "--strict"]
+    if rule != "cudnn-fallback":
+        strict += BESIDE
+    done = here("verify", *strict)
+    assert (done.returncode, done.stdout.splitlines()[0].split(":")[0]) == (1, "bad-data")
+    assert here("verify", *strict, "--allow", rule).returncode == 0
+
+
+def test_declared_padding_is_held_against_the_rows(here, tmp_path):
+    given = [*lines(GOOD, GOOD)(tmp_path), "--no-model"]
+    assert here("verify", *given, "--padding", "post").returncode == 0
+    done = here("verify", *given, "--padding", "pre")
+    assert done.returncode == 1
+    assert "mask-wrong-side" in done.stdout
+
+
+# --- what is read, and what cannot be run --------------------------------------------------------------
+
+
+def test_no_data_is_a_usage_error_and_stdin_is_left_alone(padmask):
+    done = padmask("verify", "--no-model", stdin=RAW)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert "name a file, - for stdin" in done.stderr
+    assert "Usage:" in done.stderr
+
+
+def test_stdin_is_read_for_a_dash(padmask):
+    done = padmask("verify", "-", "--no-model", "--json", stdin=RAW)
+    assert done.returncode == 0, done.stderr
+    assert (
+        json.loads(done.stdout)["environment"] | {"data": "stdin", "rows": 3}
+        == json.loads(done.stdout)["environment"]
+    )
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        (["missing.jsonl"], "There is no file 'missing.jsonl'"),
+        (["raw.jsonl", "--allow", "mask-shap"], "Did you mean"),
+        (["raw.jsonl", "--route", "embeding"], "'embeding' is not one of"),
+        (["raw.jsonl", "--device", "tpu"], "'tpu' is not one of"),
+        (["raw.jsonl", "--sample", "0"], "0 is not in the range"),
+        (["raw.jsonl", "-c", "missing"], "missing"),
+        (["raw.jsonl", "--mask-column", "missing"], "no mask column 'missing'"),
+        (["raw.jsonl", "--report", "json:"], "names no file"),
+        (["raw.jsonl", "--report", "junit:"], "names no file"),
+    ],
+    ids=lambda given: " ".join(given[1:]) if isinstance(given, list) else "",
+)
+def test_what_cannot_be_run(here, raw, options, said):
+    done = here("verify", *options, "--no-model")
+    assert (done.returncode, done.stdout) == (2, "")
+    assert said in done.stderr
+
+
+# --- the forms of the answer ----------------------------------------------------------------------------
+
+
+def test_the_verdict_comes_first_and_quiet_says_nothing(here, raw):
+    done = here("verify", raw, "--no-model")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.startswith("data-ok: ")
+    done = here("verify", raw, "--no-model", "--quiet")
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+
+
+def test_json_is_one_object_and_nothing_else(here, raw):
+    done = here("verify", raw, "--no-model", "--json")
+    seen = json.loads(done.stdout)
+    assert (seen["verdict"], seen["data"], seen["subjects"]) == ("data-ok", [], [])
+    assert (seen["environment"]["data"], seen["environment"]["rows"]) == ("raw.jsonl", 3)
+
+
+@pytest.mark.parametrize("target", ["json:out.json", "out.json"], ids=["json", "bare-file"])
+def test_a_json_report(here, raw, tmp_path, target):
+    done = here("verify", raw, "--no-model", "--report", target)
+    assert done.returncode == 0
+    assert done.stdout.startswith("data-ok: ")
+    assert json.loads((tmp_path / "out.json").read_text())["verdict"] == "data-ok"
+
+
+def test_a_report_may_go_to_stdout(here, raw):
+    done = here("verify", raw, "--no-model", "--report", "json:-")
+    assert json.loads(done.stdout)["verdict"] == "data-ok"
+    done = here("verify", raw, "--no-model", "--report", "junit:-")
+    assert ElementTree.fromstring(done.stdout.encode()).tag == "testsuites"
+
+
+def test_reports_are_written_where_the_answer_is_no(here, tmp_path):
+    given = BROKEN["mask-shape"](tmp_path)
+    done = here(
+        *("verify", *given, "--no-model"),
+        *("--report", "junit:out.xml", "--report", "json:out.json", "--report", "github"),
+    )
+    assert done.returncode == 1
+    rule, verdict = [line for line in done.stdout.splitlines() if line.startswith("::")]
+    assert rule.startswith("::error file=in.jsonl,line=2,title=mask-shape::mask-shape: 1 row")
+    assert verdict.startswith("::error title=padmask verify::bad-data: ")
+    assert json.loads((tmp_path / "out.json").read_text())["verdict"] == "bad-data"
+    root = ElementTree.parse(tmp_path / "out.xml").getroot()
+    assert root.get("failures") == "1"
+
+
+def test_a_junit_report_is_as_its_schema_has_it(here, tmp_path):
+    xmlschema = pytest.importorskip("xmlschema", reason="xmlschema is not installed")
+    here("verify", *BROKEN["mask-shape"](tmp_path), "--no-model", "--report", "junit:out.xml")
+    xmlschema.XMLSchema(SCHEMA).validate(tmp_path / "out.xml")
+
+
+@pytest.mark.parametrize(
+    "targets",
+    [
+        ["json:out", "junit:out"],
+        ["out", "json:out"],
+        ["json:out", "junit:./out"],
+        ["json:-", "junit:-"],
+        ["github", "json:-"],
+    ],
+    ids=" ".join,
+)
+def test_two_reports_in_one_place_are_refused(here, raw, tmp_path, targets):
+    done = here("verify", raw, "--no-model", *(part for target in targets for part in ("--report", target)))
+    assert (done.returncode, done.stdout) == (2, "")
+    assert "both go to" in done.stderr or "cannot go to one file" in done.stderr
+    assert not (tmp_path / "out").exists()
+
+
+def test_json_and_another_report_on_stdout_are_refused(here, raw):
+    assert here("verify", raw, "--no-model", "--json", "--report", "github").returncode == 2
+    assert here("verify", raw, "--no-model", "--json", "--report", "junit:-").returncode == 2
+
+
+def test_a_report_that_cannot_be_written_is_refused_before_anything_is_read(here, tmp_path):
+    done = here("verify", "missing.jsonl", "--no-model", "--report", "nowhere/out.json")
+    assert done.returncode == 2
+    assert "Cannot write 'nowhere/out.json'" in done.stderr
+    assert "missing.jsonl" not in done.stderr
+
+
+def test_a_run_that_fails_leaves_no_report(here, tmp_path):
+    (tmp_path / "out.json").write_text("of yesterday")
+    done = here("verify", "missing.jsonl", "--report", "json:out.json", "--report", "junit:out.xml")
+    assert done.returncode == 2
+    assert (tmp_path / "out.json").read_text() == "of yesterday"
+    assert [path.name for path in tmp_path.iterdir()] == ["out.json"]
+
+
+def test_a_report_over_the_data_is_refused(here, raw, tmp_path):
+    done = here("verify", raw, "--no-model", "--report", f"junit:{raw}")
+    assert (tmp_path / raw).read_text() == RAW
+    assert done.returncode == 2
+
+
+# --- what is imported -----------------------------------------------------------------------------------
+
+HEAVY = {"tensorflow", "keras", "torch", "jax"}
+
+
+def test_data_alone_need_no_tensorflow(raw, tmp_path):
+    asked = f"import sys; from padmask.cli import run; assert run(['verify', {raw!r}, '--no-model']) == 0; "
+    asked += f"print(*{HEAVY} & set(sys.modules), file=sys.stderr)"
+    done = subprocess.run(
+        [sys.executable, "-c", asked], cwd=tmp_path, capture_output=True, text=True, check=True
+    )
+    assert done.stderr.split() == []
+
+
+@pytest.fixture
+def nothing_installed(tmp_path, monkeypatch):
+    """Processes that are started find no TensorFlow, Keras or other backend."""
+    (tmp_path / "site").mkdir()
+    (tmp_path / "site" / "sitecustomize.py").write_text(
+        "from importlib.machinery import PathFinder\n"
+        "found = PathFinder.find_spec\n"
+        "def find_spec(name, path=None, target=None):\n"
+        f"    return None if name.partition('.')[0] in {HEAVY} else found(name, path, target)\n"
+        "PathFinder.find_spec = find_spec\n"
+    )
+    paths = [str(tmp_path / "site"), *filter(None, [os.environ.get("PYTHONPATH")])]
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join(paths))
+    monkeypatch.delenv("KERAS_BACKEND", raising=False)
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        ([], "pip install 'padmask[verify]'"),
+        (["--backend", "torch"], "pip install keras torch"),
+    ],
+    ids=["tensorflow", "torch"],
+)
+def test_what_is_not_installed_is_said_with_the_line_that_installs_it(
+    padmask, raw, nothing_installed, options, said
+):
+    done = padmask("verify", raw, *options)
+    assert (done.returncode, done.stdout) == (2, "")
+    [sentence] = done.stderr.splitlines()
+    assert sentence.startswith("Error: ")
+    assert said in sentence
+
+
+# --- with models ------------------------------------------------------------------------------------------
+
+
+@with_models
+def test_a_proof_in_a_process_of_its_own(padmask, raw, tmp_path, monkeypatch):
+    for name in ("TF_CPP_MIN_LOG_LEVEL", "KERAS_BACKEND"):
+        monkeypatch.delenv(name, raising=False)
+    done = padmask("verify", raw, *QUICK, "--json", "--report", "junit:out.xml")
+    # Nothing that TensorFlow says on its way up reaches the user.
+    assert (done.returncode, done.stderr) == (0, "")
+    seen = json.loads(done.stdout)
+    assert seen["verdict"] == "ignores"
+    [subject] = seen["subjects"]
+    assert (subject["name"], subject["control"]["verdict"]) == ("embedding", "fails")
+    assert {"keras", "backend", "device", "kernel", "rows_checked"} <= set(seen["environment"])
+    assert ElementTree.parse(tmp_path / "out.xml").getroot().get("failures") == "0"
+
+
+@with_models
+def test_a_proof_shows_its_verdict_first(here, raw):
+    done = here("verify", raw, "--route", "embedding", "--route", "masking", "--device", "cpu")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.startswith("ignores: ")
+    assert "masking" in done.stdout
+    assert "functional" not in done.stdout
+
+
+@with_models
+def test_padded_input_in_all_reports(here, raw, tmp_path):
+    pad_file(tmp_path / raw, tmp_path / "padded.parquet", spec=PadSpec(maxlen=6, padding="pre", value=3))
+    done = here("verify", "padded.parquet", *QUICK, "--report", "github", "--report", "out.json", "--quiet")
+    assert done.returncode == 0
+    assert [line.split("::")[1] for line in done.stdout.splitlines()] == [
+        "warning title=cudnn-fallback",
+        "notice title=padmask verify",
+    ]
+    assert json.loads((tmp_path / "out.json").read_text())["environment"]["padding"] == "pre"
+
+
+@with_models
+def test_a_leak_is_exit_code_1_and_stands_in_every_report(here, leaky, tmp_path):
+    done = here(
+        *("verify", leaky, *QUICK, "--report", "github"),
+        *("--report", "json:out.json", "--report", "junit:out.xml"),
+    )
+    assert done.returncode == 1
+    assert "leaks: " in done.stdout
+    assert "::error title=embedding%3A row-alone::embedding: row-alone: deviation" in done.stdout
+    assert json.loads((tmp_path / "out.json").read_text())["verdict"] == "leaks"
+    failures = ElementTree.parse(tmp_path / "out.xml").getroot().iter("failure")
+    assert {failure.get("type") for failure in failures} == {"leak"}
+
+
+@with_models
+def test_a_leak_outweighs_broken_data(here, leaky, tmp_path):
+    (tmp_path / leaky).write_text(RAW + '{"input_ids": []}\n')
+    done = here("verify", leaky, *QUICK, "--strict", "--json")
+    assert (done.returncode, json.loads(done.stdout)["verdict"]) == (1, "leaks")
+
+
+@with_models
+def test_data_that_break_a_rule_are_exit_code_1_though_models_ignore_padding(here, tmp_path):
+    done = here("verify", *BROKEN["mask-not-contiguous"](tmp_path), *QUICK, "--json")
+    seen = json.loads(done.stdout)
+    assert (done.returncode, seen["verdict"], seen["subjects"][0]["verdict"]) == (1, "bad-data", "ignores")
+
+
+@with_models
+def test_no_proof_either_way_is_exit_code_1(here, tmp_path):
+    (tmp_path / "in.jsonl").write_text('{"input_ids": []}\n')
+    done = here("verify", "in.jsonl", *QUICK)
+    assert (done.returncode, done.stdout.splitlines()[0].split(":")[0]) == (1, "inconclusive")
+
+
+@with_models
+@pytest.mark.parametrize(
+    ("rows", "options", "said"),
+    [
+        ("[3, -4]", [], "no Embedding has a row for it"),
+        ('["a"]', [], "--no-model"),
+        ("[9]", ["--vocab-size", "9"], "Give at least 10"),
+        ("[0.5]", ["--route", "argument"], "--route masking"),
+    ],
+    ids=["negative-id", "strings", "small-vocabulary", "floats"],
+)
+def test_what_no_model_takes_is_exit_code_2(here, tmp_path, rows, options, said):
+    (tmp_path / "in.jsonl").write_text(f'{{"input_ids": {rows}}}\n')
+    done = here("verify", "in.jsonl", "--device", "cpu", *options)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert said in done.stderr
+
+
+@with_models
+def test_a_pad_value_that_is_no_number(here, tmp_path):
+    (tmp_path / "in.jsonl").write_text('{"x": [0.5, 1.5]}\n{"x": [2.5]}\n')
+    done = here("verify", "in.jsonl", "--route", "masking", "--value", "nan", "--json")
+    assert json.loads(done.stdout)["verdict"] == "ignores"
+
+
+@with_models
+def test_a_seed_below_zero_is_refused(here, raw):
+    done = here("verify", raw, *QUICK, "--seed", "-1")
+    assert done.returncode == 2
+    assert "seed" in done.stderr
+
+
+def sees_a_gpu() -> bool:
+    import tensorflow as tf
+
+    return bool(tf.config.list_physical_devices("GPU"))
+
+
+@with_models
+def test_a_gpu_that_is_not_there_is_exit_code_2(here, raw):
+    if sees_a_gpu():
+        pytest.skip("TensorFlow sees a GPU here")
+    done = here("verify", raw, "--device", "gpu")
+    assert (done.returncode, done.stdout) == (2, "")
+    assert "There is no usable GPU: tensorflow" in done.stderr
+
+
+@with_models
+@pytest.mark.parametrize("padding", ["post", "pre"])
+def test_on_a_gpu_both_kernels_agree(padmask, raw, padding):
+    if not sees_a_gpu():
+        pytest.skip("TensorFlow sees no GPU here")
+    done = padmask("verify", raw, "--device", "gpu", "--padding", padding, "--json")
+    assert done.returncode == 0, done.stdout + done.stderr
+    seen = json.loads(done.stdout)
+    assert (seen["verdict"], seen["environment"]["device"]) == ("ignores", "gpu")
+    assert seen["environment"]["kernel"] == ("cudnn" if padding == "post" else "generic")
+    [agree] = [check for check in seen["subjects"][0]["checks"] if check["name"] == "kernels-agree"]
+    assert agree["verdict"] == "holds"
+    assert agree["max_abs_diff"] <= agree["tolerance"]
+    for refused in seen["environment"]["cudnn"].values():
+        assert refused["eager"].startswith("falls back")
+        assert refused["compiled"].startswith("fails")
