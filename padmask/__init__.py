@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from padmask.ledger import PadResult as PadResult
     from padmask.pipeline import FileOptions as FileOptions
     from padmask.pipeline import pad_file as pad_file
+    from padmask.sampled import RuleSpec as RuleSpec
     from padmask.sequences import pad as pad
     from padmask.sequences import pad_sequences as pad_sequences
     from padmask.spec import Column as Column
@@ -32,7 +33,6 @@ if TYPE_CHECKING:
     from padmask.table import pad_table as pad_table
     from padmask.verification import ModelProof as ModelProof
     from padmask.verification import ProofSpec as ProofSpec
-    from padmask.verification import RuleSpec as RuleSpec
     from padmask.verification import verify_file as verify_file
 
 _ROOMS = {
@@ -58,7 +58,7 @@ _ROOMS = {
     "pad_table": "table",
     "ModelProof": "verification",
     "ProofSpec": "verification",
-    "RuleSpec": "verification",
+    "RuleSpec": "sampled",
     "verify_file": "verification",
 }
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import reduce
 from typing import Any
@@ -16,60 +16,25 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from padmask.audited import Layout, Row, RowsAt, audited, find_layout, padded_rows, raw_rows
-from padmask.decide import Asked, Columns, decide
+from padmask.decide import Asked, Columns
 from padmask.errors import SpecError, did_you_mean
 from padmask.flatten import flatten
 from padmask.formats.dataset import Dataset
-from padmask.plan import LengthStats, make_plan, needs_lengths
-from padmask.progress import Progress, ProgressCallback
-from padmask.rows import Job, is_label, take_in
+from padmask.progress import ProgressCallback
+from padmask.sampled import Data, Looking, RuleSpec, look
 from padmask.spec import MaskSpec, PadSpec, RowPolicy, Side
 from padmask.verify.api import environment, report_on_function, report_on_model
-from padmask.verify.audit import RULES, Audit, Finding
 from padmask.verify.report import Report
 from padmask.verify.sample import Input, Sample
 from padmask.verify.specs import ModelSpec, ReferenceSpec
 
 # Places a row of the sample may have: longer ones prove nothing more, and take longer.
 STEPS = 64
-SAMPLE_ROWS = 256
 # Some rows are also taken without all but their first tokens: long rows forget what came before them.
 SHORT_STEPS = 8
 # A table of more rows than this is no reference model any more.
 LARGEST_VOCABULARY = 1 << 22
-
-
-@dataclass(frozen=True, kw_only=True)
-class RuleSpec:
-    """How the data's rules are enforced.
-
-    Args:
-        strict: whether warnings are errors.
-        allow: rules that may be broken.
-    """
-
-    strict: bool = False
-    allow: Collection[str] = ()
-
-    def __post_init__(self) -> None:
-        for name in self.allow:
-            if name not in RULES:
-                raise SpecError(
-                    f"There is no rule {name!r}.{did_you_mean(name, list(RULES))} "
-                    f"Choose one of {', '.join(RULES)}."
-                )
-
-    def enforce(self, findings: Sequence[Finding]) -> list[Finding]:
-        """Return the findings with the severity that they have here."""
-        return [
-            replace(finding, rule=replace(finding.rule, severity=self._of(finding))) for finding in findings
-        ]
-
-    def _of(self, finding: Finding) -> str:
-        if finding.rule.name in self.allow:
-            return "allowed"
-        return "error" if self.strict else finding.rule.severity
+SAMPLE_ROWS = 256
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -116,35 +81,6 @@ class ModelProof:
     def __post_init__(self) -> None:
         if (self.model is None) == (self.predict is None):
             raise SpecError("Give one of a model and a function to predict with.")
-
-
-@dataclass(frozen=True)
-class Data:
-    """What one look at the data gives: findings, and rows to prove things on.
-
-    Args:
-        name: of the input.
-        findings: what the rules found, as they are enforced.
-        rows: how many there are.
-        sample: real tokens by column, for the rows that were picked.
-        values: the pad value of each column.
-        padding: the side of the padding.
-        labels: columns that hold labels.
-        ids: the smallest and largest token, by column of whole numbers.
-        maxlen: places in a padded row.
-        numbers: the sample's rows, by their places in the whole input.
-    """
-
-    name: str
-    findings: Sequence[Finding]
-    rows: int
-    sample: Mapping[str, Sequence[npt.NDArray[Any]]]
-    values: Mapping[str, Any]
-    padding: Side
-    labels: Collection[str]
-    ids: Mapping[str, tuple[int, int]]
-    maxlen: int
-    numbers: Sequence[int] = ()
 
 
 def verify_file(  # noqa: PLR0913 - a keyword each for what the command takes
@@ -206,155 +142,6 @@ def verify_file(  # noqa: PLR0913 - a keyword each for what the command takes
         return _prove(look(dataset, looking, proof.sample, proof.reference.seed), proof)
     finally:
         dataset.close()
-
-
-@dataclass(frozen=True)
-class Looking:
-    """How the data are looked at."""
-
-    asked: Asked
-    rules: RuleSpec
-    mask_column: str | None = None
-    declared: Side | None = None
-    limit: int | None = None
-    progress: ProgressCallback | None = None
-
-
-def look(
-    dataset: Dataset,
-    looking: Looking,
-    sample: int = 0,
-    seed: int = 0,
-    numbers: Sequence[int] | None = None,
-) -> Data:
-    """Audit the data and take a sample, in one pass; in two where a length must be found.
-
-    Args:
-        dataset: the data.
-        looking: how they are looked at.
-        sample: rows to keep.
-        seed: of the draw.
-        numbers: the rows to keep, where another column has picked them.
-    """
-    asked, limit = looking.asked, looking.limit
-    layout = find_layout(dataset, asked.columns, looking.mask_column)
-    if layout is not None and looking.declared is not None:
-        layout = replace(layout, padding=looking.declared)
-    chosen = asked.columns or (list(layout.values) if layout else None)
-    job = decide(dataset, replace(asked, columns=chosen), keep_others=False)
-    audit = Audit([audited(column, layout) for column in job.columns])
-    for column in job.columns:
-        audit.add_types(dataset.types_of(column.name))
-    maxlen = None if layout else _maxlen(dataset, job, limit)
-    source = (
-        raw_rows(dataset, job, limit, audit, maxlen)
-        if layout is None
-        else padded_rows(dataset, job, limit, audit, layout)
-    )
-    keep = _Keeper(sample, seed) if numbers is None else _Chosen(numbers)
-    rows = longest = 0
-    for lengths, row_at, consumed in source:
-        keep.take(lengths, row_at, rows)
-        rows += len(lengths)
-        longest = max(longest, int(lengths.max(initial=0)))
-        if looking.progress:
-            looking.progress(Progress("auditing", rows, consumed, dataset.size))
-    kept = keep.rows()
-    names = [column.name for column in job.columns]
-    return Data(
-        dataset.name,
-        looking.rules.enforce(audit.findings()),
-        rows,
-        {name: [_tokens(row, name) for row in kept] for name in names},
-        {column.name: _pad_value(audited(column, layout).value, column.value) for column in job.columns},
-        _padding(layout, job, kept),
-        [column.name for column in job.columns if is_label(column)],
-        {name: found for name in names if (found := audit.id_range(name)) is not None},
-        longest if maxlen is None else maxlen,
-        [row.number for row in kept],
-    )
-
-
-def _maxlen(dataset: Dataset, job: Job, limit: int | None) -> int | None:
-    """Return the length that raw rows are cut to; None where the longest is kept."""
-    if not needs_lengths(job.spec):
-        return make_plan(job.spec).maxlen
-    if job.spec.maxlen == "longest":
-        return None
-    dataset.spool(limit)
-    stats = LengthStats()
-    for chunk in dataset.chunks(job.wanted, limit):
-        stats += LengthStats.of(take_in(dataset.decode(chunk, job.wanted), job).lengths)
-    return make_plan(job.spec, stats).maxlen
-
-
-def _pad_value(known: Any, default: Any) -> Any:
-    return default if known is None else known
-
-
-def _padding(layout: Layout | None, job: Job, kept: Sequence[Row]) -> Side:
-    if layout is None:
-        return job.spec.padding
-    if layout.padding is not None:
-        return layout.padding
-    # Nobody declared a side: that of most rows.
-    edges = [(row.mask[0], row.mask[-1]) for row in kept if row.mask is not None and len(row.mask)]
-    return "pre" if sum(not first and last for first, last in edges) > len(edges) / 2 else "post"
-
-
-def _tokens(row: Row, name: str) -> npt.NDArray[Any]:
-    values = row.values[name]
-    return values if row.mask is None else values[row.mask]
-
-
-class _Keeper:
-    """Keeps the shortest rows, the longest, and others drawn at random, in one pass."""
-
-    def __init__(self, count: int, seed: int) -> None:
-        few = max(1, count // 8)
-        self._count = count
-        self._random = np.random.default_rng(seed)
-        self._least: list[tuple[int, Callable[[Any], Any], list[tuple[float, Row]]]] = [
-            (few, lambda lengths: -lengths, []),
-            (few, lambda lengths: lengths, []),
-            (count, lambda lengths: self._random.random(len(lengths)), []),
-        ]
-
-    def take(self, lengths: npt.NDArray[np.int64], row_at: RowsAt, first: int) -> None:
-        real = np.flatnonzero(lengths > 0)
-        for count, key, kept in self._least:
-            keys = key(lengths)[real]
-            best = np.argsort(keys, kind="stable")[:count]
-            worst = kept[-1][0] if len(kept) == count and count else np.inf
-            kept += [
-                (float(keys[i]), row_at(int(real[i]), first + int(real[i]))) for i in best if keys[i] < worst
-            ]
-            kept.sort(key=lambda entry: entry[0])
-            del kept[count:]
-
-    def rows(self) -> list[Row]:
-        found: dict[int, Row] = {}
-        for _, _, kept in self._least:
-            for _, row in kept:
-                if len(found) < self._count:
-                    found[row.number] = row
-        return [found[number] for number in sorted(found)]
-
-
-class _Chosen:
-    """Keeps the rows of these numbers: those that were picked by another column."""
-
-    def __init__(self, numbers: Sequence[int]) -> None:
-        self._numbers = sorted(numbers)
-        self._kept: list[Row] = []
-
-    def take(self, lengths: npt.NDArray[np.int64], row_at: RowsAt, first: int) -> None:
-        for number in self._numbers:
-            if first <= number < first + len(lengths):
-                self._kept.append(row_at(number - first, number))
-
-    def rows(self) -> list[Row]:
-        return self._kept
 
 
 def _prove(data: Data, proof: ProofSpec) -> Report:
@@ -452,7 +239,8 @@ def _prove_model(
     from padmask.verify.backend import start
 
     start(proof.backend, proof.device)
-    from padmask.verify.loaded import find_slots, load
+    from padmask.verify.loading import load
+    from padmask.verify.slots import find_slots
 
     model = load(proof.model or "", proof.custom_objects, unsafe=proof.allow_unsafe)
     timed = [slot.name for slot in find_slots(model) if slot.kind in ("tokens", "features")]

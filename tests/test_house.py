@@ -50,19 +50,34 @@ DOORS = {
         "decide",
         "progress",
     },
-    "verification": {"errors", "spec", "flatten", "plan", "rows", "decide", "formats", "progress"}
-    | {"verify", "audited"},
+    "sampled": {"errors", "spec", "plan", "rows", "decide", "formats", "progress", "verify", "audited"},
+    "verification": {"errors", "spec", "flatten", "decide", "formats", "progress", "verify", "sampled"},
     "render": {"ledger", "progress", "costs", "inspection", "verify"},
-    "cli": {"errors", "spec", "pipeline", "inspection", "verification", "verify", "render", "formats"},
+    "cli": {
+        "errors",
+        "spec",
+        "pipeline",
+        "inspection",
+        "sampled",
+        "verification",
+        "verify",
+        "render",
+        "formats",
+    },
 }
 FILES = sorted(HOUSE.rglob("*.py"))
 # The rooms that may import Keras: they are imported after it was started, on the backend asked for.
 KNOW_KERAS = {
     "layers.py",
     "verify/backend.py",
+    "verify/double.py",
     "verify/kernels.py",
     "verify/loaded.py",
+    "verify/loading.py",
     "verify/models.py",
+    "verify/recording.py",
+    "verify/runs.py",
+    "verify/slots.py",
     "verify/trace.py",
 }
 

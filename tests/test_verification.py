@@ -17,7 +17,8 @@ from padmask.decide import Asked
 from padmask.flatten import flatten
 from padmask.formats.dataset import Dataset
 from padmask.rows import RowPolicy
-from padmask.verification import Looking, ProofSpec, RuleSpec, look, verify_file
+from padmask.sampled import Looking, RuleSpec, look
+from padmask.verification import ProofSpec, verify_file
 from padmask.verify.sample import Input, Sample
 from padmask.verify.specs import FLOAT_ROUTES, ROUTES, ReferenceSpec
 

@@ -189,7 +189,8 @@ def _check_usage(given: dict[str, Any]) -> None:
 
 
 def _verify(given: dict[str, Any]) -> Any:
-    from padmask.verification import RuleSpec, verify_file
+    from padmask.sampled import RuleSpec
+    from padmask.verification import verify_file
 
     with open_progress(given) as progress:
         return verify_file(

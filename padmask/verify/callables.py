@@ -16,7 +16,8 @@ import numpy as np
 import numpy.typing as npt
 
 from padmask.errors import SpecError
-from padmask.verify.checks import CannotRunError, Outputs, Subject
+from padmask.verify.checks import CannotRunError, Subject
+from padmask.verify.places import Outputs
 from padmask.verify.proof import prove
 from padmask.verify.report import SubjectReport
 from padmask.verify.sample import Batch, Sample

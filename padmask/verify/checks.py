@@ -7,39 +7,45 @@ noise of their arithmetic. Knows nothing of Keras, files or reports.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import reduce
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
 from padmask.errors import PadmaskError
-from padmask.spec import Side
-from padmask.verify.sample import Batch, Sample, pick_rows
+from padmask.verify.judging import LIMITS, MOST_NOISE, Array, Deviation, Deviations
+from padmask.verify.places import (
+    Outputs,
+    at_real_places,
+    crop,
+    difference,
+    find_steps,
+    is_no_number,
+    join,
+    scale_of,
+)
+from padmask.verify.sample import Batch, Sample, pick_rows, shared_lengths
 
-Array = npt.NDArray[Any]
-Outputs = Mapping[str, Array]
 Predict = Callable[[Batch], Outputs]
-Verdict = Literal["holds", "fails", "skipped"]
 
-# How far outputs may lie apart, as a share of the largest one. The worst that models that ignore
-# padding showed over recurrent, attention and pooling layers was 4e-7 in float32 and 9e-16 in float64.
-LIMITS = {"float64": 1e-9, "float32": 1e-5, "float16": 5e-3, "bfloat16": 2e-2}
-# Deviations of sound models stay within measured noise, those of leaks were thousands of times larger.
-NOISE_FACTOR = 20.0
-# Noise beyond this share of the outputs excuses nothing.
-MOST_NOISE = 1e-3
-# What rounding may explain, as a share of the outputs, where double precision shows no leak.
-PLAUSIBLE_ROUNDING = {"float32": 2e-2, "float16": 5e-2, "bfloat16": 2e-1}
+
 # Places of padding added to those of the longest row: none, few, and many.
 MORE = (0, 1, 4, 60)
+
+
 FAR = 512
+
+
 ROWS_ALONE = 16
+
+
 # Tokens of a row whose gradients are looked at: each step is taken forth and back.
 GRADIENT_STEPS = 12
+
+
 # Padded lengths at which a row without a token is looked at.
 EMPTY_PLACES = (4, 7, 21)
 
@@ -73,84 +79,6 @@ class Subject:
     jittered: Predict | None = None
     precise: Callable[[], Subject | None] | None = None
     reason: str = "the mask comes from the content itself"
-
-
-@dataclass(frozen=True)
-class Deviation:
-    """How far an output strays at real places.
-
-    Args:
-        largest: the largest absolute difference; infinite where a number met none.
-        scale: the largest absolute output.
-        where: in which row and at which padding.
-    """
-
-    largest: float = 0.0
-    scale: float = 0.0
-    where: str = ""
-
-    def __or__(self, other: Deviation) -> Deviation:
-        worst = self if self.largest >= other.largest else other
-        return replace(worst, scale=max(self.scale, other.scale))
-
-
-Deviations = dict[str, Deviation]
-
-
-@dataclass(frozen=True)
-class Judged:
-    """A deviation against its tolerance, both absolute."""
-
-    deviation: float
-    tolerance: float
-    where: str = ""
-
-    @property
-    def holds(self) -> bool:
-        return self.deviation <= self.tolerance
-
-
-@dataclass(frozen=True)
-class Check:
-    """What a check found.
-
-    Args:
-        name: of the check.
-        verdict: `"holds"`, `"fails"` or `"skipped"`.
-        max_abs_diff: the largest deviation at real places, in the outputs' unit; None where skipped.
-        tolerance: what it may be; None where skipped.
-        detail: where it was found, or why the check was skipped.
-        outputs: the same for each output.
-    """
-
-    name: str
-    verdict: Verdict
-    max_abs_diff: float | None = None
-    tolerance: float | None = None
-    detail: str = ""
-    outputs: Mapping[str, Judged] | None = None
-
-    @classmethod
-    def skipped(cls, name: str, reason: str) -> Check:
-        return cls(name, "skipped", detail=reason)
-
-    @classmethod
-    def of(cls, name: str, judged: Mapping[str, Judged], detail: str = "") -> Check:
-        """Sum up what was found at each output: the worst one speaks."""
-        if not judged:
-            return cls.skipped(name, detail or "no output has real places to compare")
-        worst_name, worst = max(judged.items(), key=lambda item: _excess(item[1]))
-        where = f"{worst_name}: {worst.where}" if len(judged) > 1 and worst.where else worst.where
-        said = where if not worst.holds or not detail else detail
-        if not worst.holds and detail:
-            said = f"{where}; {detail}" if where else detail
-        verdict: Verdict = "holds" if worst.holds else "fails"
-        return cls(name, verdict, worst.deviation, worst.tolerance, said, judged)
-
-
-def _excess(judged: Judged) -> tuple[bool, float]:
-    tolerance = judged.tolerance or np.finfo(float).tiny
-    return not judged.holds, judged.deviation / tolerance
 
 
 @dataclass(frozen=True)
@@ -190,7 +118,7 @@ def prepare(subject: Subject, sample: Sample, *, far: bool = False, alone: int =
     """
     notes: list[str] = []
     sample = _that_runs(subject, sample, notes)
-    probe = sample.select(pick_rows(_shared_lengths(sample), alone))
+    probe = sample.select(pick_rows(shared_lengths(sample), alone))
     if not sample.is_fixed:
         probe = _that_run_alone(subject, probe, notes)
     longest = max(probe.places().values())
@@ -250,7 +178,7 @@ def _that_run_alone(subject: Subject, probe: Sample, notes: list[str]) -> Sample
         subject.predict(probe.alone(len(probe) - 1))
     if len(good) < len(probe):
         first_bad = next(row for row in range(len(probe)) if row not in good)
-        length = int(_shared_lengths(probe)[first_bad])
+        length = int(shared_lengths(probe)[first_bad])
         notes.append(f"cannot be run on rows of {length} {'token' if length == 1 else 'tokens'} alone")
     return probe.select(good)
 
@@ -260,13 +188,6 @@ def _runs(subject: Subject, batch: Batch) -> bool:
         subject.predict(batch)
         return True
     return False
-
-
-def _shared_lengths(sample: Sample) -> npt.NDArray[np.int64]:
-    """Return a length for each row: 0 where any input has no token, else that of the longest input."""
-    lengths = np.stack(list(sample.lengths().values()))
-    shared: npt.NDArray[np.int64] = np.where(lengths.min(axis=0) == 0, 0, lengths.max(axis=0))
-    return shared
 
 
 def _interact(bench: Bench) -> bool:
@@ -293,14 +214,11 @@ def _beside(same: Sample, seed: int) -> Batch:
     return batch
 
 
-# --- the checks -------------------------------------------------------------------------------
-
-
 def row_alone(bench: Bench, subject: Subject) -> Deviations:
     """Hold each row of a padded batch against the same row alone, at several paddings."""
     probe = bench.probe
     alone = [subject.predict(probe.alone(row)) for row in range(len(probe))]
-    lengths = _shared_lengths(probe)
+    lengths = shared_lengths(probe)
     found: Deviations = {}
     for more in bench.more:
         batch = probe.padded(more)
@@ -343,8 +261,8 @@ def more_padding(bench: Bench, subject: Subject) -> Deviations:
     more = [number for number in bench.more[1:] if number <= MORE[-1]]
     if bench.interact:
         return _with_more(subject, bench.probe, more)
-    shortest = np.argsort(_shared_lengths(bench.sample), kind="stable")[:ROWS_ALONE]
-    return _join(
+    shortest = np.argsort(shared_lengths(bench.sample), kind="stable")[:ROWS_ALONE]
+    return join(
         _with_more(subject, bench.sample, more[-1:]),
         _with_more(subject, bench.sample.select(shortest), more),
     )
@@ -356,9 +274,9 @@ def _with_more(subject: Subject, sample: Sample, numbers: Sequence[int]) -> Devi
     for more in numbers:
         with suppress(CannotRunError):
             outputs = subject.predict(sample.padded(more))
-            follow = _steps(base, outputs, sample.places(), sample.places(more))
+            follow = find_steps(base, outputs, sample.places(), sample.places(more))
             where = f"{more} more places"
-            found = _join(found, _at_real_places(sample, follow, base, outputs, where))
+            found = join(found, at_real_places(sample, follow, base, outputs, where))
     return found
 
 
@@ -371,7 +289,7 @@ def other_content(bench: Bench, subject: Subject) -> Deviations:
         name: tuple(tuple(i for i, n in places.items() if n == size) or None for size in output.shape[1:])
         for name, output in base.items()
     }
-    return _at_real_places(bench.sample, follow, base, outputs, "other content in padded places")
+    return at_real_places(bench.sample, follow, base, outputs, "other content in padded places")
 
 
 def empty_rows(bench: Bench, subject: Subject) -> tuple[Deviations, bool]:
@@ -391,7 +309,7 @@ def empty_rows(bench: Bench, subject: Subject) -> tuple[Deviations, bool]:
             if output.shape != runs[0][name].shape:
                 # An output for each place has no real ones here.
                 continue
-            no_number |= bool(_floats(output).size and np.isnan(_floats(output)).all())
+            no_number |= is_no_number(output)
             deviation = Deviation(
                 difference(runs[0][name], output),
                 max(usual[name], scale_of(runs[0][name])),
@@ -448,158 +366,8 @@ def insensitive(bench: Bench, subject: Subject) -> set[str]:
     return names - changed
 
 
-def judge(
-    native: Deviations,
-    noises: Mapping[str, float],
-    dtype: str,
-    precise: tuple[Deviations, Mapping[str, float]] | None,
-) -> tuple[dict[str, Judged], str]:
-    """Decide for each output whether its deviation is more than rounding.
-
-    Where the model could be run in double precision too, that decides between rounding, which
-    vanishes there, and a leak, which does not. It excuses nothing that rounding cannot explain: some
-    leaks come with a precision, since a cast makes a new tensor, and masks ride on tensors.
-
-    Args:
-        native: deviations in the model's own precision.
-        noises: of that precision, by output, in the outputs' unit.
-        dtype: of that precision.
-        precise: the same two in double precision.
-
-    Returns:
-        The judgements by output, and a remark.
-    """
-    judged, remark = {}, ""
-    for name, deviation in native.items():
-        own = _judged(deviation, noises.get(name, 0.0), dtype)
-        judged[name] = own
-        if precise is None:
-            continue
-        better = _judged(precise[0].get(name, Deviation()), precise[1].get(name, 0.0), "float64")
-        if own.holds != better.holds and (own.holds or _may_be_rounding(deviation, dtype)):
-            judged[name] = better
-            remark = (
-                f"in {dtype} it is {own.deviation:.1e}, rounding that vanishes in float64"
-                if better.holds
-                else "seen in float64"
-            )
-    return judged, remark
-
-
-def _judged(deviation: Deviation, noise_: float, dtype: str) -> Judged:
-    tolerance = max(LIMITS[dtype] * deviation.scale, NOISE_FACTOR * noise_)
-    return Judged(deviation.largest, tolerance, deviation.where)
-
-
-def _may_be_rounding(deviation: Deviation, dtype: str) -> bool:
-    """Whether a deviation beyond its tolerance is still small enough to be rounding."""
-    return deviation.largest <= PLAUSIBLE_ROUNDING.get(dtype, 0.0) * deviation.scale
-
-
-# --- comparing --------------------------------------------------------------------------------
-
-
 def _row(padded: Any, row: int) -> Any:
     piece = slice(row, row + 1)
     return replace(
         padded, values=padded.values[piece], mask=padded.mask[piece], lengths=padded.lengths[piece]
     )
-
-
-# For each output and each of its axes after the first: the inputs whose steps it counts, () where it
-# follows none in a known way, None where it does not change with the padding.
-Steps = Mapping[str, tuple[tuple[str, ...] | None, ...]]
-
-
-def _steps(short: Outputs, long: Outputs, before: Mapping[str, int], after: Mapping[str, int]) -> Steps:
-    """Find out which axes of the outputs count steps: those that grow with the inputs."""
-
-    def axis(small: int, large: int) -> tuple[str, ...] | None:
-        if small == large:
-            return None
-        return tuple(name for name in before if (before[name], after[name]) == (small, large))
-
-    return {
-        name: tuple(axis(*sizes) for sizes in zip(output.shape[1:], long[name].shape[1:], strict=True))
-        for name, output in short.items()
-        if output.ndim == long[name].ndim
-    }
-
-
-def _at_real_places(sample: Sample, follow: Steps, base: Outputs, outputs: Outputs, where: str) -> Deviations:
-    lengths = sample.lengths()
-    shared = _shared_lengths(sample)
-    found: Deviations = {}
-    for name, axes in follow.items():
-        if () in axes:
-            # Steps of another kind, as after striding: rows alone tell which are real.
-            continue
-        for row in np.flatnonzero(shared > 0).tolist():
-            shape = tuple(
-                size if inputs is None else min(int(lengths[i][row]) for i in inputs)
-                for inputs, size in zip(axes, base[name].shape[1:], strict=True)
-            )
-            one = crop(base[name][row], shape, sample.padding)
-            two = crop(outputs[name][row], shape, sample.padding)
-            assert one is not None
-            deviation = Deviation(difference(one, two), scale_of(one), f"row of {shared[row]}, {where}")
-            found[name] = found.get(name, Deviation()) | deviation
-    return found
-
-
-def _join(one: Deviations, two: Deviations) -> Deviations:
-    names = [*one, *(name for name in two if name not in one)]
-    return {name: one.get(name, Deviation()) | two.get(name, Deviation()) for name in names}
-
-
-def crop(array: Array | None, shape: Sequence[int], padding: Side) -> Array | None:
-    """Cut an output of a padded row to the part that an unpadded one has; None where it is too small."""
-    if (
-        array is None
-        or array.ndim != len(shape)
-        or any(a < s for a, s in zip(array.shape, shape, strict=True))
-    ):
-        return None
-    slices = tuple(
-        slice(None, size) if padding == "post" else slice(have - size, None)
-        for have, size in zip(array.shape, shape, strict=True)
-    )
-    return array[slices]
-
-
-def difference(one: Array | None, two: Array | None) -> float:
-    """Return the largest absolute difference; infinite where shapes differ or a number meets none."""
-    if one is None or two is None or one.shape != two.shape:
-        return float("inf")
-    first, second = _floats(one), _floats(two)
-    same = (first == second) | (np.isnan(first) & np.isnan(second))
-    if same.all():
-        return 0.0
-    with np.errstate(invalid="ignore"):
-        apart = np.abs(first[~same] - second[~same])
-    return float("inf") if np.isnan(apart).any() else float(apart.max())
-
-
-def scale_of(array: Array) -> float:
-    finite = np.abs(_floats(array))
-    return float(finite[np.isfinite(finite)].max(initial=0.0))
-
-
-def _floats(array: Array) -> npt.NDArray[np.float64]:
-    if array.dtype.kind == "c":
-        return np.stack([array.real, array.imag], axis=-1).astype(np.float64)
-    return array.astype(np.float64)
-
-
-def share_apart(alone: Outputs, outputs: Outputs, padding: Side) -> float:
-    """Return how far outputs of a padded row lie from those of the row alone, as a share of their size."""
-    apart = [
-        difference(one, crop(outputs[name], one.shape, padding)) / (scale_of(one) or 1.0)
-        for name, one in alone.items()
-    ]
-    return max(apart, default=0.0)
-
-
-def worst(judged: Iterable[Judged]) -> Judged | None:
-    """Return the judgement that exceeds its tolerance most."""
-    return max(judged, key=_excess, default=None)

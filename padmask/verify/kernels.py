@@ -16,7 +16,7 @@ import numpy.typing as npt
 import tensorflow as tf
 
 from padmask.verify.backend import Engine
-from padmask.verify.checks import LIMITS, Check, Judged
+from padmask.verify.judging import LIMITS, Check, Judged
 from padmask.verify.models import OUTPUT, Reference
 from padmask.verify.sample import Sample
 

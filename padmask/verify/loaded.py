@@ -5,240 +5,22 @@ Loads, feeds and runs; judges nothing. Imported after `backend.start`.
 
 from __future__ import annotations
 
-import importlib.util
-import re
-import sys
 import warnings
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
-from dataclasses import dataclass
-from pathlib import Path
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import keras
 import numpy as np
-import numpy.typing as npt
 
-import padmask.layers  # noqa: F401 - models saved with them can be loaded
-from padmask.errors import DataError, SpecError
 from padmask.verify.backend import Engine
-from padmask.verify.checks import CannotRunError, Check, Judged, Outputs, Subject
+from padmask.verify.checks import CannotRunError, Subject
+from padmask.verify.double import Wide
+from padmask.verify.judging import Array, Check, Judged
+from padmask.verify.loading import short
+from padmask.verify.places import Outputs
 from padmask.verify.sample import Batch, Sample
-
-Array = npt.NDArray[Any]
-# Of a row that carries all inputs along.
-SHORTEST_SAID = 200
-
-
-@dataclass(frozen=True)
-class Slot:
-    """An input of a model.
-
-    Args:
-        name: as the model has it.
-        kind: `"tokens"`, `"features"`, `"mask"` (filled with the mask of the tokens), or `"static"`,
-            which has no steps.
-        shape: without the batch; None where any size goes.
-        dtype: that it wants.
-        vocab: ids that its embedding has rows for, where that can be seen.
-        of: of a mask, the input whose mask it is.
-    """
-
-    name: str
-    kind: str
-    shape: tuple[int | None, ...]
-    dtype: str
-    vocab: int | None = None
-    of: str | None = None
-
-
-def load(path: str, custom_objects: str | None = None, *, unsafe: bool = False) -> Any:
-    """Load a saved Keras model.
-
-    Args:
-        path: of the `.keras` file.
-        custom_objects: a Python file with the classes that the model needs; it is run.
-        unsafe: whether code from within the model file may be run too.
-
-    Raises:
-        SpecError: the file holds code, and `unsafe` was not asked for.
-        DataError: it cannot be loaded.
-    """
-    if not Path(path).is_file():
-        raise DataError(f"{path}: there is no such file. Check the path of --model.")
-    known = _classes(custom_objects) if custom_objects else {}
-    try:
-        with keras.saving.custom_object_scope(known), warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            return keras.saving.load_model(path, compile=False, safe_mode=not unsafe)
-    except Exception as error:  # noqa: BLE001 - Keras, and the classes it builds, may raise anything
-        said = str(error)
-        if "safe_mode" in said or "unsafe" in said.lower() or "lambda" in said.lower():
-            raise SpecError(
-                f"{path} holds Python code (a Lambda layer, or the like), which loading would run. If you "
-                "trust the file, say --allow-unsafe-model."
-            ) from None
-        raise DataError(f"{path}: Keras cannot load it: {_short(said)} {_how_to_load(said)}") from None
-
-
-def _how_to_load(said: str) -> str:
-    if "custom" in said.lower() or "Could not locate" in said or "Unknown layer" in said:
-        return "Give the classes that it needs with --custom-objects FILE.py."
-    return "Check that it is a model saved by model.save('....keras')."
-
-
-def _short(said: str) -> str:
-    first = " ".join(
-        re.sub(r"\{\{.*?\}\}|\[Op:\w+\].*|Arguments received by.*", "", said, flags=re.S).split()
-    )
-    return (first[:SHORTEST_SAID] + " ..." if len(first) > SHORTEST_SAID else first).rstrip(".") + "."
-
-
-def _classes(path: str) -> dict[str, Any]:
-    """Run a Python file and return the Keras classes and functions that it defines."""
-    file = Path(path)
-    spec = importlib.util.spec_from_file_location(file.stem, file) if file.is_file() else None
-    if spec is None or spec.loader is None:
-        raise SpecError(f"{path}: there is no such Python file. Check the path of --custom-objects.")
-    module = importlib.util.module_from_spec(spec)
-    sys.modules.setdefault(file.stem, module)
-    try:
-        spec.loader.exec_module(module)
-    except Exception as error:  # noqa: BLE001 - the file is the user's, and may raise anything
-        raise SpecError(f"{path} cannot be run: {type(error).__name__}: {error}. Mend the file.") from None
-    public = {name: value for name, value in vars(module).items() if not name.startswith("__")}
-    return {name: value for name, value in public.items() if callable(value)}
-
-
-# --- inputs -----------------------------------------------------------------------------------
-
-
-def find_slots(model: Any) -> list[Slot]:
-    """Return the inputs of a model, and what each is for.
-
-    Raises:
-        SpecError: none of them has steps.
-    """
-    tensors = _tensors(model)
-    slots = [_slot(model, *tensor) for tensor in tensors]
-    timed = [slot.name for slot in slots if slot.kind in ("tokens", "features")]
-    if not timed:
-        raise SpecError(
-            "The model has no input of tokens or features with steps, so there is nothing to pad."
-        )
-    return [
-        slot
-        if slot.kind != "mask"
-        else Slot(slot.name, "mask", slot.shape, slot.dtype, of=_owner(slot.name, timed))
-        for slot in slots
-    ]
-
-
-def _tensors(model: Any) -> list[tuple[str, tuple[int | None, ...], str, Any]]:
-    """Return name, shape, dtype and symbolic tensor of each input."""
-    inputs = getattr(_graph(model), "inputs", None)
-    if inputs:
-        return [(t.name, tuple(t.shape), keras.backend.standardize_dtype(t.dtype), t) for t in inputs]
-    shapes = _built_shapes(model)
-    found = []
-    for name, shape in shapes.items():
-        dtype = "float32" if len(shape) > 2 else "int32"
-        found.append((name, shape, dtype, None))
-    return found
-
-
-def _graph(model: Any) -> Any:
-    """Return what has the graph: of a Sequential model the Functional one inside."""
-    return getattr(model, "_functional", None) or model
-
-
-def _built_shapes(model: Any) -> dict[str, tuple[int | None, ...]]:
-    """Return the shapes that a subclassed model was built with, by the argument or key they go to."""
-    config = model.get_build_config() or {}
-    given = config.get("shapes_dict") or config.get("input_shape")
-    first = next(iter(_parameters(model)), "inputs")
-    if given is None:
-        given = (None, None)
-    if isinstance(given, Mapping):
-        return {name.removesuffix("_shape"): _open(shape) for name, shape in given.items()}
-    if given and isinstance(given[0], (list, tuple)):
-        return {f"{first}_{place}": _open(shape) for place, shape in enumerate(given)}
-    return {first: _open(given)}
-
-
-def _open(shape: Sequence[int | None]) -> tuple[int | None, ...]:
-    """A subclassed model is built on the first batch it sees, whose sizes bind it to nothing."""
-    return (None, None, *shape[2:])
-
-
-def _parameters(model: Any) -> list[str]:
-    import inspect
-
-    names = inspect.signature(model.call).parameters
-    return [name for name in names if name not in ("training", "args", "kwargs")]
-
-
-def _slot(model: Any, name: str, shape: tuple[int | None, ...], dtype: str, tensor: Any) -> Slot:
-    inner = shape[1:]
-    if "mask" in re.split(r"[^a-z]+", name.lower()):
-        return Slot(name, "mask", inner, dtype)
-    floats = dtype.startswith(("float", "bfloat"))
-    vocab = _vocabulary(model, tensor)
-    if floats and len(inner) == 1 and _embedding_of(model, tensor) is None and tensor is not None:
-        return Slot(name, "features" if inner[0] is None else "static", inner, dtype)
-    if not inner or (inner == (1,) and tensor is not None):
-        return Slot(name, "static", inner, dtype, vocab)
-    if floats and len(inner) > 1:
-        return Slot(name, "features", inner, dtype)
-    return Slot(name, "tokens", inner, dtype, vocab)
-
-
-def _owner(mask: str, timed: Sequence[str]) -> str:
-    """Return the input that a mask belongs to: the one whose name shares most with it."""
-    words = set(re.split(r"[^a-z0-9]+", mask.lower())) - {"mask"}
-    return max(timed, key=lambda name: len(words & set(re.split(r"[^a-z0-9]+", name.lower()))))
-
-
-def _is_embedding(layer: Any) -> bool:
-    return isinstance(getattr(layer, "input_dim", None), int) and "embed" in type(layer).__name__.lower()
-
-
-def _vocabulary(model: Any, tensor: Any) -> int | None:
-    """Return how many ids the embedding that a tensor goes to has rows for."""
-    embedding = _embedding_of(model, tensor)
-    if embedding is not None:
-        return int(embedding.input_dim)
-    sizes = [int(layer.input_dim) for layer in model._flatten_layers() if _is_embedding(layer)]
-    return min(sizes, default=None)
-
-
-def _embedding_of(model: Any, tensor: Any) -> Any:
-    """Follow an input through the graph to the embedding that it goes to."""
-    reached = [(_graph(model), tensor)] if tensor is not None else []
-    for _ in range(64):
-        if not reached:
-            return None
-        graph, wanted = reached.pop(0)
-        for operation in getattr(graph, "operations", ()):
-            for node in operation._inbound_nodes:
-                if not any(given is wanted for given in node.input_tensors):
-                    continue
-                if _is_embedding(operation):
-                    return operation
-                inner = getattr(_graph(operation), "inputs", None) if _is_model(operation) else None
-                if inner:
-                    place = next(i for i, given in enumerate(node.input_tensors) if given is wanted)
-                    reached += [(_graph(operation), inner[min(place, len(inner) - 1)])]
-                else:
-                    reached += [(graph, output) for output in node.output_tensors]
-    return None
-
-
-def _is_model(operation: Any) -> bool:
-    return isinstance(operation, keras.Model)
-
-
-# --- running ----------------------------------------------------------------------------------
+from padmask.verify.slots import Slot, find_slots, graph_of, inputs_of, is_embedding, parameters_of
 
 
 class UserModel:
@@ -253,12 +35,12 @@ class UserModel:
     def __init__(self, model: Any, engine: Engine, batch_size: int = 32) -> None:
         self.model, self.engine, self.slots = model, engine, find_slots(model)
         self._batch_size = batch_size
-        tensors = _tensors(model)
+        tensors = inputs_of(model)
         # A fixed number of rows, as stateful models have.
         self._rows = tensors[0][1][0]
         self._graph_call: Callable[..., Any] | None = None
         self._use_graph = engine.backend == "tensorflow"
-        self.wide = _Wide(model) if engine.backend == "tensorflow" else None
+        self.wide = Wide(model) if engine.backend == "tensorflow" else None
 
     @property
     def is_compiled(self) -> bool:
@@ -337,7 +119,7 @@ class UserModel:
                 warnings.simplefilter("ignore")
                 return name_outputs(self.model, self.call([keras.ops.convert_to_tensor(a) for a in arrays]))
         except Exception as error:  # noqa: BLE001 - a model's own code may raise anything
-            raise CannotRunError(f"The model cannot be run: {_short(str(error))}") from None
+            raise CannotRunError(f"The model cannot be run: {short(str(error))}") from None
 
     def _graph(self, arrays: list[Array]) -> Outputs:
         try:
@@ -349,7 +131,7 @@ class UserModel:
         except Exception as error:  # noqa: BLE001 - a model's own code may raise anything
             # Run eagerly it says more plainly what is wrong.
             self._eager(arrays)
-            raise CannotRunError(f"The model cannot be compiled: {_short(str(error))}") from None
+            raise CannotRunError(f"The model cannot be compiled: {short(str(error))}") from None
 
     def _trace(self, arrays: Sequence[Array]) -> Callable[..., Any]:
         import tensorflow as tf
@@ -368,7 +150,7 @@ class UserModel:
 
     def call(self, tensors: list[Any]) -> Any:
         """Call the model with its inputs in the structure that it wants."""
-        graph = _graph(self.model)
+        graph = graph_of(self.model)
         if getattr(graph, "inputs", None):
             names = [slot.name for slot in self.slots]
             structure = graph._inputs_struct
@@ -378,7 +160,7 @@ class UserModel:
 
     def _call_subclassed(self, tensors: list[Any]) -> Any:
         named = dict(zip([slot.name for slot in self.slots], tensors, strict=True))
-        parameters = _parameters(self.model)
+        parameters = parameters_of(self.model)
         if len(named) == 1:
             return self.model(tensors[0], training=False)
         if all(name in parameters for name in named):
@@ -482,7 +264,7 @@ class UserModel:
         """Return the tables of the embeddings whose row of the pad id says something."""
         tables = []
         for layer in self.model._flatten_layers():
-            if _is_embedding(layer) and layer.weights:
+            if is_embedding(layer) and layer.weights:
                 table = layer.weights[0]
                 row = int(value)
                 if 0 <= row < table.shape[0] and np.abs(np.asarray(table[row])).max(initial=0) > 0:
@@ -588,55 +370,6 @@ def path_of(model: Any, wanted: Any) -> str:
         return None
 
     return "/".join(search(model, ()) or (wanted.name,))
-
-
-# --- double precision -------------------------------------------------------------------------
-
-
-class _Wide:
-    """Makes a model's own layers and variables double, and back: a copy might not be the same model."""
-
-    def __init__(self, model: Any) -> None:
-        self._model = model
-        self._variables: list[tuple[Any, Any, Any, str]] | None = None
-        self._possible: bool | None = None
-
-    def possible(self, run: Callable[[], None]) -> bool:
-        """Whether the model can be run this way; its own code may insist on another precision."""
-        if self._possible is None:
-            self._possible = False
-            with suppress(Exception), self:
-                run()
-                self._possible = True
-        return self._possible
-
-    def __enter__(self) -> None:
-        import tensorflow as tf
-
-        layers = list(self._model._flatten_layers())
-        if self._variables is None:
-            floats = {
-                id(v): v
-                for layer in layers
-                for v in layer.variables
-                if v.dtype.startswith(("float", "bfloat"))
-            }
-            self._variables = [
-                (v, v._value, tf.Variable(tf.cast(v.value, tf.float64)), v._dtype) for v in floats.values()
-            ]
-        self._policies = [(layer, layer.dtype_policy) for layer in layers]
-        for layer, _ in self._policies:
-            with suppress(AttributeError):
-                layer.dtype_policy = "float64"
-        for variable, _, wide, _ in self._variables:
-            variable._value, variable._dtype = wide, "float64"
-
-    def __exit__(self, *_: object) -> None:
-        for layer, policy in self._policies:
-            with suppress(AttributeError):
-                layer.dtype_policy = policy
-        for variable, own, _, dtype in self._variables or ():
-            variable._value, variable._dtype = own, dtype
 
 
 class _WideModel:

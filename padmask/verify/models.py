@@ -17,7 +17,9 @@ import numpy.typing as npt
 
 from padmask import layers
 from padmask.verify.backend import Engine
-from padmask.verify.checks import CannotRunError, Check, Judged, Outputs, Subject
+from padmask.verify.checks import CannotRunError, Subject
+from padmask.verify.judging import Check, Judged
+from padmask.verify.places import Outputs
 from padmask.verify.sample import Batch, Sample
 from padmask.verify.specs import FLOAT_ROUTES, ReferenceSpec
 

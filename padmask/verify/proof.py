@@ -11,7 +11,8 @@ from contextlib import suppress
 from dataclasses import dataclass
 
 from padmask.verify import checks
-from padmask.verify.checks import Bench, CannotRunError, Check, Deviations, Judged, Subject
+from padmask.verify.checks import Bench, CannotRunError, Subject
+from padmask.verify.judging import Check, Deviations, Judged, judge, worst
 from padmask.verify.report import Control, OutputReport, SubjectReport, SubjectVerdict
 from padmask.verify.sample import Sample
 
@@ -137,9 +138,7 @@ def _judged(
 ) -> tuple[dict[str, Judged], str]:
     native, *others = precisions
     better = [(run(other.subject), other.noises) for other in others]
-    return checks.judge(
-        run(native.subject), native.noises, native.subject.dtype, better[0] if better else None
-    )
+    return judge(run(native.subject), native.noises, native.subject.dtype, better[0] if better else None)
 
 
 def _examine(bench: Bench, precisions: Sequence[_Precision]) -> list[Check]:
@@ -211,10 +210,8 @@ def _outputs(made: Sequence[Check], dead: set[str]) -> list[OutputReport]:
             by_output.setdefault(name, []).append(judged)
     reports = []
     for name, judgements in by_output.items():
-        worst = checks.worst(judgements)
-        assert worst is not None
-        verdict: SubjectVerdict = (
-            "leaks" if not worst.holds else "inconclusive" if name in dead else "ignores"
-        )
-        reports.append(OutputReport(name, verdict, worst.deviation, worst.tolerance, worst.where))
+        most = worst(judgements)
+        assert most is not None
+        verdict: SubjectVerdict = "leaks" if not most.holds else "inconclusive" if name in dead else "ignores"
+        reports.append(OutputReport(name, verdict, most.deviation, most.tolerance, most.where))
     return reports

@@ -11,7 +11,7 @@ from typing import Any
 
 from padmask.errors import SpecError
 from padmask.verify.backend import Engine
-from padmask.verify.checks import Check
+from padmask.verify.judging import Check
 from padmask.verify.models import Reference, agreement
 from padmask.verify.proof import prove
 from padmask.verify.report import SubjectReport

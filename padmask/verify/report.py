@@ -15,7 +15,7 @@ from typing import Any, Literal
 from xml.etree import ElementTree
 
 from padmask.verify.audit import Finding
-from padmask.verify.checks import Check
+from padmask.verify.judging import Check
 
 Verdict = Literal["ignores", "leaks", "inconclusive", "bad-data", "data-ok"]
 SubjectVerdict = Literal["ignores", "leaks", "inconclusive"]

@@ -202,3 +202,10 @@ def pick_rows(lengths: npt.NDArray[np.int64], count: int) -> npt.NDArray[np.int6
         np.unique(np.linspace(0, len(first) - 1, count).round().astype(int))
     ]
     return spread
+
+
+def shared_lengths(sample: Sample) -> npt.NDArray[np.int64]:
+    """Return a length for each row: 0 where any input has no token, else that of the longest input."""
+    lengths = np.stack(list(sample.lengths().values()))
+    shared: npt.NDArray[np.int64] = np.where(lengths.min(axis=0) == 0, 0, lengths.max(axis=0))
+    return shared

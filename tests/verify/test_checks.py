@@ -12,7 +12,8 @@ import numpy as np
 import pytest
 
 from padmask.flatten import flatten
-from padmask.verify.checks import CannotRunError, Check, Deviation, Judged, Subject, judge, prepare, worst
+from padmask.verify.checks import CannotRunError, Subject, prepare
+from padmask.verify.judging import Check, Deviation, Judged, judge, worst
 from padmask.verify.proof import prove
 from padmask.verify.report import SubjectReport
 from padmask.verify.sample import Input, Sample

@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from padmask.verify.audit import RULES, Finding
-from padmask.verify.checks import Check, Judged
+from padmask.verify.judging import Check, Judged
 from padmask.verify.report import (
     Control,
     LayerReport,

@@ -25,7 +25,8 @@ HERE = Path(__file__).parent
 def judge(tmp_path_factory):
     """Save an animal, load it as the command does, and prove it on random rows."""
     engine = start()
-    from padmask.verify.loaded import UserModel, load
+    from padmask.verify.loaded import UserModel
+    from padmask.verify.loading import load
     from padmask.verify.user_model import prove_model
 
     folder = tmp_path_factory.mktemp("zoo")

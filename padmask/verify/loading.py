@@ -1,0 +1,79 @@
+"""Loading anybody's saved Keras model, safely unless they say otherwise.
+
+Imported after `backend.start`. Knows nothing of what is done with the model.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import re
+import sys
+import warnings
+from pathlib import Path
+from typing import Any
+
+import keras
+
+import padmask.layers  # noqa: F401 - models saved with them can be loaded
+from padmask.errors import DataError, SpecError
+
+# Of a row that carries all inputs along.
+SHORTEST_SAID = 200
+
+
+def load(path: str, custom_objects: str | None = None, *, unsafe: bool = False) -> Any:
+    """Load a saved Keras model.
+
+    Args:
+        path: of the `.keras` file.
+        custom_objects: a Python file with the classes that the model needs; it is run.
+        unsafe: whether code from within the model file may be run too.
+
+    Raises:
+        SpecError: the file holds code, and `unsafe` was not asked for.
+        DataError: it cannot be loaded.
+    """
+    if not Path(path).is_file():
+        raise DataError(f"{path}: there is no such file. Check the path of --model.")
+    known = _classes(custom_objects) if custom_objects else {}
+    try:
+        with keras.saving.custom_object_scope(known), warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            return keras.saving.load_model(path, compile=False, safe_mode=not unsafe)
+    except Exception as error:  # noqa: BLE001 - Keras, and the classes it builds, may raise anything
+        said = str(error)
+        if "safe_mode" in said or "unsafe" in said.lower() or "lambda" in said.lower():
+            raise SpecError(
+                f"{path} holds Python code (a Lambda layer, or the like), which loading would run. If you "
+                "trust the file, say --allow-unsafe-model."
+            ) from None
+        raise DataError(f"{path}: Keras cannot load it: {short(said)} {_how_to_load(said)}") from None
+
+
+def _how_to_load(said: str) -> str:
+    if "custom" in said.lower() or "Could not locate" in said or "Unknown layer" in said:
+        return "Give the classes that it needs with --custom-objects FILE.py."
+    return "Check that it is a model saved by model.save('....keras')."
+
+
+def short(said: str) -> str:
+    first = " ".join(
+        re.sub(r"\{\{.*?\}\}|\[Op:\w+\].*|Arguments received by.*", "", said, flags=re.S).split()
+    )
+    return (first[:SHORTEST_SAID] + " ..." if len(first) > SHORTEST_SAID else first).rstrip(".") + "."
+
+
+def _classes(path: str) -> dict[str, Any]:
+    """Run a Python file and return the Keras classes and functions that it defines."""
+    file = Path(path)
+    spec = importlib.util.spec_from_file_location(file.stem, file) if file.is_file() else None
+    if spec is None or spec.loader is None:
+        raise SpecError(f"{path}: there is no such Python file. Check the path of --custom-objects.")
+    module = importlib.util.module_from_spec(spec)
+    sys.modules.setdefault(file.stem, module)
+    try:
+        spec.loader.exec_module(module)
+    except Exception as error:  # noqa: BLE001 - the file is the user's, and may raise anything
+        raise SpecError(f"{path} cannot be run: {type(error).__name__}: {error}. Mend the file.") from None
+    public = {name: value for name, value in vars(module).items() if not name.startswith("__")}
+    return {name: value for name, value in public.items() if callable(value)}

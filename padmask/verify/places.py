@@ -1,0 +1,117 @@
+"""Which part of an output belongs to real tokens, and how far two such parts lie apart.
+
+Outputs are arrays of any rank: axes that grow with the padding count steps. Knows nothing of models
+or tolerances.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+import numpy.typing as npt
+
+from padmask.spec import Side
+from padmask.verify.judging import Array, Deviation, Deviations
+from padmask.verify.sample import Sample, shared_lengths
+
+Outputs = Mapping[str, Array]
+
+
+# For each output and each of its axes after the first: the inputs whose steps it counts, () where it
+# follows none in a known way, None where it does not change with the padding.
+Steps = Mapping[str, tuple[tuple[str, ...] | None, ...]]
+
+
+def find_steps(short: Outputs, long: Outputs, before: Mapping[str, int], after: Mapping[str, int]) -> Steps:
+    """Find out which axes of the outputs count steps: those that grow with the inputs."""
+
+    def axis(small: int, large: int) -> tuple[str, ...] | None:
+        if small == large:
+            return None
+        return tuple(name for name in before if (before[name], after[name]) == (small, large))
+
+    return {
+        name: tuple(axis(*sizes) for sizes in zip(output.shape[1:], long[name].shape[1:], strict=True))
+        for name, output in short.items()
+        if output.ndim == long[name].ndim
+    }
+
+
+def at_real_places(sample: Sample, follow: Steps, base: Outputs, outputs: Outputs, where: str) -> Deviations:
+    lengths = sample.lengths()
+    shared = shared_lengths(sample)
+    found: Deviations = {}
+    for name, axes in follow.items():
+        if () in axes:
+            # Steps of another kind, as after striding: rows alone tell which are real.
+            continue
+        for row in np.flatnonzero(shared > 0).tolist():
+            shape = tuple(
+                size if inputs is None else min(int(lengths[i][row]) for i in inputs)
+                for inputs, size in zip(axes, base[name].shape[1:], strict=True)
+            )
+            one = crop(base[name][row], shape, sample.padding)
+            two = crop(outputs[name][row], shape, sample.padding)
+            assert one is not None
+            deviation = Deviation(difference(one, two), scale_of(one), f"row of {shared[row]}, {where}")
+            found[name] = found.get(name, Deviation()) | deviation
+    return found
+
+
+def join(one: Deviations, two: Deviations) -> Deviations:
+    names = [*one, *(name for name in two if name not in one)]
+    return {name: one.get(name, Deviation()) | two.get(name, Deviation()) for name in names}
+
+
+def crop(array: Array | None, shape: Sequence[int], padding: Side) -> Array | None:
+    """Cut an output of a padded row to the part that an unpadded one has; None where it is too small."""
+    if (
+        array is None
+        or array.ndim != len(shape)
+        or any(a < s for a, s in zip(array.shape, shape, strict=True))
+    ):
+        return None
+    slices = tuple(
+        slice(None, size) if padding == "post" else slice(have - size, None)
+        for have, size in zip(array.shape, shape, strict=True)
+    )
+    return array[slices]
+
+
+def difference(one: Array | None, two: Array | None) -> float:
+    """Return the largest absolute difference; infinite where shapes differ or a number meets none."""
+    if one is None or two is None or one.shape != two.shape:
+        return float("inf")
+    first, second = _floats(one), _floats(two)
+    same = (first == second) | (np.isnan(first) & np.isnan(second))
+    if same.all():
+        return 0.0
+    with np.errstate(invalid="ignore"):
+        apart = np.abs(first[~same] - second[~same])
+    return float("inf") if np.isnan(apart).any() else float(apart.max())
+
+
+def scale_of(array: Array) -> float:
+    finite = np.abs(_floats(array))
+    return float(finite[np.isfinite(finite)].max(initial=0.0))
+
+
+def is_no_number(array: Array) -> bool:
+    """Whether nothing in an output is a number."""
+    return bool(array.size and np.isnan(_floats(array)).all())
+
+
+def _floats(array: Array) -> npt.NDArray[np.float64]:
+    if array.dtype.kind == "c":
+        return np.stack([array.real, array.imag], axis=-1).astype(np.float64)
+    return array.astype(np.float64)
+
+
+def share_apart(alone: Outputs, outputs: Outputs, padding: Side) -> float:
+    """Return how far outputs of a padded row lie from those of the row alone, as a share of their size."""
+    apart = [
+        difference(one, crop(outputs[name], one.shape, padding)) / (scale_of(one) or 1.0)
+        for name, one in alone.items()
+    ]
+    return max(apart, default=0.0)
