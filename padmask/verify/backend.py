@@ -11,7 +11,7 @@ import os
 import sys
 import tempfile
 from collections.abc import Iterator
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from importlib.util import find_spec
@@ -41,8 +41,17 @@ class Engine:
         """Return a context in which Keras places what it makes on the device."""
         import keras
 
+        if self.backend == "torch":
+            # Keras was told when it started; inside such a scope it cannot build recurrent layers.
+            return nullcontext()
+
         scope: AbstractContextManager[Any] = keras.device(f"{self.device}:0")
         return scope
+
+    @property
+    def is_slow_on_new_shapes(self) -> bool:
+        """Whether every new shape is compiled anew, which takes as long as many runs."""
+        return self.backend == "jax"
 
     def describe(self) -> dict[str, Any]:
         """Return what a report says of it."""
@@ -76,6 +85,8 @@ def start(backend: str | None = None, device: str = "auto") -> Engine:
         _find(chosen)
         os.environ["KERAS_BACKEND"] = chosen
         os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+        if device == "cpu":
+            os.environ["KERAS_TORCH_DEVICE"] = "cpu"
     with _quiet():
         seen = _accelerators(chosen, device)
     if running is None and chosen == "tensorflow":

@@ -254,7 +254,7 @@ class Reference:
             shares = random.standard_normal(tuple(output.shape)).astype("float32")
             if len(output.shape) == 3:
                 shares *= padded.mask[..., None]
-            return keras.ops.sum(output * shares)
+            return keras.ops.sum(keras.ops.multiply(output, keras.ops.convert_to_tensor(shares)))
 
         kept: list[Any] = []
         call = first.call
