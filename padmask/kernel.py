@@ -74,9 +74,15 @@ def sequence_mask(lengths: npt.ArrayLike, maxlen: int | None = None, padding: Si
     return _make_mask(np.minimum(kept, maxlen).astype(np.int64), maxlen, padding)
 
 
-def _make_mask(kept: npt.NDArray[np.int64], maxlen: int, padding: Side) -> Mask:
-    places = np.arange(maxlen)
-    mask: Mask = places < kept[:, None] if padding == "post" else places >= maxlen - kept[:, None]
+def _make_mask(kept: npt.NDArray[np.int64], maxlen: int, padding: Side, out: Mask | None = None) -> Mask:
+    # Narrow numbers: more of them are compared at once.
+    lane = np.int16 if maxlen < 1 << 15 else np.int64
+    places = np.arange(maxlen, dtype=lane)
+    mask = np.empty((len(kept), maxlen), dtype=bool) if out is None else out
+    if padding == "post":
+        np.less(places, kept.astype(lane)[:, None], out=mask)
+    else:
+        np.greater_equal(places, (maxlen - kept).astype(lane)[:, None], out=mask)
     return mask
 
 
@@ -121,10 +127,12 @@ def pad_batch(
 
     def pad_block(first: int) -> None:
         block = slice(first, first + step)
-        here = _make_mask(kept[block], maxlen, padding)
-        gathered = _gather(ragged.values, begins[block], kept[block], maxlen, padding, values.dtype)
-        np.copyto(gathered, filling, where=~here.reshape(*here.shape, *[1] * len(inner)))
-        values[block], mask[block] = gathered, here
+        _make_mask(kept[block], maxlen, padding, out=mask[block])
+        here = mask[block].reshape(*mask[block].shape, *[1] * len(inner))
+        gathered = _gather(ragged.values, begins[block], kept[block], maxlen, padding)
+        values[block] = filling
+        # That the values fit was found out before.
+        np.copyto(values[block], gathered, where=here, casting="unsafe")
 
     blocks = range(0, rows, step)
     if threads > 1 and len(blocks) > 1:
@@ -150,7 +158,6 @@ def _gather(
     kept: npt.NDArray[np.int64],
     maxlen: int,
     padding: Side,
-    dtype: np.dtype[Any],
 ) -> npt.NDArray[Any]:
     """Return each row's window over the flat values, shape (rows, maxlen, ...).
 
@@ -159,14 +166,17 @@ def _gather(
     inner = flat.shape[1:]
     size = int(np.prod(inner, dtype=np.int64))
     real = kept > 0
+    starts = begins if padding == "post" else begins + kept - maxlen
     # Rows without a token may point anywhere.
-    low = int(begins[real].min(initial=len(flat)))
-    high = int((begins + kept)[real].max(initial=low))
-    # Windows may reach past the block's own tokens: by maxlen after them, or before.
-    before = maxlen if padding == "pre" else 0
-    buffer = np.zeros((high - low + maxlen) * size, dtype=dtype)
-    buffer[before * size : (before + high - low) * size] = flat[low:high].reshape(-1)
-    starts = begins - low if padding == "post" else begins - low + before + kept - maxlen
-    windows = sliding_window_view(buffer, maxlen * size)
-    gathered: npt.NDArray[Any] = windows[np.where(real, starts, 0) * size]
+    starts = np.where(real, starts, 0)
+    if starts.min(initial=0) < 0 or int(starts.max(initial=0)) + maxlen > len(flat):
+        # Windows of the first or last rows reach past the values: those get room around them.
+        low = int(begins[real].min(initial=len(flat)))
+        high = int((begins + kept)[real].max(initial=low))
+        before = maxlen if padding == "pre" else 0
+        roomy = np.zeros((high - low + maxlen, *inner), dtype=flat.dtype)
+        roomy[before : before + high - low] = flat[low:high]
+        flat, starts = roomy, np.where(real, starts - low + before, 0)
+    windows = sliding_window_view(flat.reshape(-1), maxlen * size)
+    gathered: npt.NDArray[Any] = windows[starts * size]
     return gathered.reshape(len(begins), maxlen, *inner)

@@ -399,6 +399,8 @@ def _what_was_run(seen: Mapping[str, Any]) -> str:
     if "data" in seen:
         checked = f", {seen['rows_checked']:,} of them checked" if "rows_checked" in seen else ""
         parts.append(f"{seen['data']}: {count(seen['rows'], 'row')}{checked}")
+    elif "rows_checked" in seen:
+        parts.append(f"no data: {count(seen['rows_checked'], 'row')} drawn at random, seed {seen['seed']}")
     if "backend" in seen:
         kernel = f", {seen['kernel']} kernel" if seen.get("kernel") else ""
         parts.append(

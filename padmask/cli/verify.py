@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from contextlib import ExitStack, suppress
+import sys
+from contextlib import ExitStack, redirect_stdout, suppress
 from typing import Any
 
 import click
@@ -192,7 +193,8 @@ def _verify(given: dict[str, Any]) -> Any:
     from padmask.sampled import RuleSpec
     from padmask.verification import verify_file
 
-    with open_progress(given) as progress:
+    # What people's own code prints must not get between the lines of a report.
+    with open_progress(given) as progress, redirect_stdout(sys.stderr):
         return verify_file(
             given["inputs"],
             columns=given["columns"],

@@ -53,7 +53,7 @@ def find_function(text: str) -> Callable[[Array, Array], Any]:
         sys.path.insert(0, os.getcwd())
     try:
         found = importlib.import_module(module)
-    except Exception as error:  # noqa: BLE001 - the module is the user's, and may raise anything
+    except (Exception, SystemExit) as error:  # noqa: BLE001 - the module is the user's, and may raise anything
         raise SpecError(
             f"--predict {text}: importing {module} failed: {type(error).__name__}: {error}. "
             "Check the name, and that it can be imported from here."
@@ -113,8 +113,9 @@ def prove_function(function: Callable[[Array, Array], Any], spec: ModelSpec, sam
 
 def _outputs(function: Callable[[Array, Array], Any], ids: Array, mask: Array) -> dict[str, Array]:
     try:
-        said = function(ids, mask)
-    except Exception as error:  # noqa: BLE001 - the function is the user's, and may raise anything
+        # Copies: what the function does to them is its own affair.
+        said = function(ids.copy(), mask.copy())
+    except (Exception, SystemExit) as error:  # noqa: BLE001 - the function is the user's, and may raise anything
         first = str(error).splitlines()[0] if str(error) else ""
         raise CannotRunError(f"it raised {type(error).__name__}: {first}") from None
     if isinstance(said, Mapping):

@@ -40,6 +40,8 @@ class UserModel:
         self._rows = tensors[0][1][0]
         self._graph_call: Callable[..., Any] | None = None
         self._use_graph = engine.backend == "tensorflow"
+        # Outputs that are not judged, since they are not of rows.
+        self.left_out: set[str] = set()
         self.wide = Wide(model) if engine.backend == "tensorflow" else None
 
     @property
@@ -99,11 +101,19 @@ class UserModel:
                 # A model that takes a fixed number of rows gets the last one again.
                 piece = [np.concatenate([p, np.repeat(p[-1:], size - real, axis=0)]) for p in piece]
             self._reset()
-            outputs = run(piece)
-            parts.append({name: output[:real] if output.ndim else output for name, output in outputs.items()})
+            outputs = self._by_row(run(piece), len(piece[0]))
+            parts.append({name: output[:real] for name, output in outputs.items()})
         if len(parts) == 1:
             return parts[0]
         return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+
+    def _by_row(self, outputs: Outputs, rows: int) -> Outputs:
+        """Return the outputs that have a value for each row: of the others nobody can say whose they are."""
+        kept = {name: output for name, output in outputs.items() if output.ndim and len(output) == rows}
+        self.left_out |= set(outputs) - set(kept)
+        if not kept:
+            raise CannotRunError("The model gives no output that has a value for each row.")
+        return kept
 
     def _reset(self) -> None:
         for layer in self.model._flatten_layers():

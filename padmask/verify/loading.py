@@ -9,6 +9,7 @@ import importlib.util
 import re
 import sys
 import warnings
+import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -35,6 +36,8 @@ def load(path: str, custom_objects: str | None = None, *, unsafe: bool = False) 
     """
     if not Path(path).is_file():
         raise DataError(f"{path}: there is no such file. Check the path of --model.")
+    if path.endswith(".keras") and not zipfile.is_zipfile(path):
+        raise DataError(f"{path} is no .keras file, or not a whole one. Save it again with model.save.")
     known = _classes(custom_objects) if custom_objects else {}
     try:
         with keras.saving.custom_object_scope(known), warnings.catch_warnings():
@@ -73,7 +76,7 @@ def _classes(path: str) -> dict[str, Any]:
     sys.modules.setdefault(file.stem, module)
     try:
         spec.loader.exec_module(module)
-    except Exception as error:  # noqa: BLE001 - the file is the user's, and may raise anything
+    except (Exception, SystemExit) as error:  # noqa: BLE001 - the file is the user's, and may raise anything
         raise SpecError(f"{path} cannot be run: {type(error).__name__}: {error}. Mend the file.") from None
     public = {name: value for name, value in vars(module).items() if not name.startswith("__")}
     return {name: value for name, value in public.items() if callable(value)}

@@ -182,7 +182,8 @@ def _verdict(
         return "inconclusive", "the model says something else of the same batch each time it is run"
     if any(check.verdict == "fails" for check in made):
         return "leaks", ""
-    if all(check.verdict == "skipped" for check in made):
+    relations = [check for check in made if check.name in {relation.name for relation in RELATIONS}]
+    if all(check.verdict == "skipped" for check in relations):
         return "inconclusive", "no check could be made: " + made[0].detail
     if dead:
         return "inconclusive", f"constant output: {', '.join(sorted(dead))} does not change with the tokens"

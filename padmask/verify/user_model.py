@@ -82,6 +82,7 @@ def prove_model(
         "dtype": user.dtype,
         "inputs": {slot.name: slot.kind for slot in user.slots},
         "places": sample.places(),
+        "outputs_left_out": sorted(user.left_out),
     }
     return report, seen
 
