@@ -192,6 +192,7 @@ def find_layout(dataset: Dataset, columns: Columns, mask_column: str | None) -> 
             raise DataError(
                 f"{dataset.name}: its padmask metadata cannot be read. Give --mask-column to do without."
             ) from None
+    _refuse_mixture(dataset, mask_column)
     name = mask_column or next((name for name in MASK_NAMES if name in schema.names), None)
     if name is None:
         return None
@@ -207,6 +208,19 @@ def find_layout(dataset: Dataset, columns: Columns, mask_column: str | None) -> 
             f"{dataset.name}: column {name!r} of type {type_} is no mask. Choose a list of bools."
         )
     return Layout({}, name, None, None)
+
+
+def _refuse_mixture(dataset: Dataset, mask_column: str | None) -> None:
+    """Refuse files with a mask beside files without: read as one dataset, one kind would hide the other."""
+    for name in [mask_column] if mask_column else MASK_NAMES:
+        there = {source: name in names for source, names in dataset.columns_of().items()}
+        if len(set(there.values())) > 1:
+            padded = next(source for source, has in there.items() if has)
+            raw = next(source for source, has in there.items() if not has)
+            raise SpecError(
+                f"{padded} has a mask column {name!r} and {raw} has none: one dataset is raw or padded. "
+                "Look at them apart."
+            )
 
 
 def _length(meta: dict[str, Any], schema: pa.Schema) -> str | None:

@@ -417,8 +417,8 @@ def _subject_table(subjects: Sequence[SubjectReport], console: Console) -> Rende
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
     for name in ("model", "verdict"):
         table.add_column(name, overflow="fold")
-    for name in ("deviation",) if narrow else ("held", "deviation", "tolerance", "unmasked twin"):
-        table.add_column(name, justify="left" if name == "unmasked twin" else "right", no_wrap=True)
+    for name in ("deviation",) if narrow else ("held", "deviation", "tolerance", "control"):
+        table.add_column(name, justify="left" if name == "control" else "right", no_wrap=True)
     for subject in subjects:
         table.add_row(*_subject_cells(subject, narrow))
     return table

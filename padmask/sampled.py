@@ -20,6 +20,7 @@ from padmask.plan import LengthStats, make_plan, needs_lengths
 from padmask.progress import Progress, ProgressCallback
 from padmask.rows import Job, is_label, take_in
 from padmask.spec import Side
+from padmask.table import PadColumn
 from padmask.verify.audit import RULES, Audit, Finding
 
 
@@ -70,6 +71,7 @@ class Data:
         ids: the smallest and largest token, by column of whole numbers.
         maxlen: places in a padded row.
         numbers: the sample's rows, by their places in the whole input.
+        padded: whether they were padded already.
     """
 
     name: str
@@ -82,6 +84,7 @@ class Data:
     ids: Mapping[str, tuple[int, int]]
     maxlen: int
     numbers: Sequence[int] = ()
+    padded: bool = False
 
 
 @dataclass(frozen=True)
@@ -142,12 +145,13 @@ def look(
         looking.rules.enforce(audit.findings()),
         rows,
         {name: [_tokens(row, name) for row in kept] for name in names},
-        {column.name: _pad_value(audited(column, layout).value, column.value) for column in job.columns},
+        {column.name: _pad_value(column, layout, audit) for column in job.columns},
         _padding(layout, job, kept),
         [column.name for column in job.columns if is_label(column)],
         {name: found for name in names if (found := audit.id_range(name)) is not None},
         longest if maxlen is None else maxlen,
         [row.number for row in kept],
+        layout is not None,
     )
 
 
@@ -164,8 +168,12 @@ def _maxlen(dataset: Dataset, job: Job, limit: int | None) -> int | None:
     return make_plan(job.spec, stats).maxlen
 
 
-def _pad_value(known: Any, default: Any) -> Any:
-    return default if known is None else known
+def _pad_value(column: PadColumn, layout: Layout | None, audit: Audit) -> Any:
+    """Return the pad value: what the metadata or the padded places say, else what was asked for."""
+    known = audited(column, layout).value
+    if known is None:
+        known = audit.pad_value(column.name)
+    return column.value if known is None else known
 
 
 def _padding(layout: Layout | None, job: Job, kept: Sequence[Row]) -> Side:

@@ -296,8 +296,9 @@ def _on_data(spec: ModelSpec, data: Sequence[Data]) -> ModelSpec:
     """Fit what was asked for to the data: their side, their pad value, and whether they have empty rows."""
     known = next((value for one in data for value in one.values.values()), None)
     empty = any(finding.rule.name == "row-fully-masked" for one in data for finding in one.findings)
-    # 0 is a default that nobody asked for: a Masking layer of the model may know better.
-    value = spec.value if spec.value is not None else (known or None)
+    # What padded data are padded with is what the model gets. For raw data 0 is a default that nobody
+    # asked for, and a Masking layer of the model may know better.
+    value = spec.value if spec.value is not None else (known if data[0].padded else known or None)
     return replace(spec, padding=data[0].padding, value=value, empty_rows=empty)
 
 

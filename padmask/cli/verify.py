@@ -274,6 +274,8 @@ def _form(text: str) -> tuple[str, str]:
             f"--report {text}: there is no form {form!r}.{did_you_mean(form, ['json', 'junit', 'github'])} "
             "Choose json:FILE, junit:FILE or github."
         )
+    if text in ("json", "junit") or (not colon and text.endswith(".xml")):
+        raise SpecError(f"--report {text}: say form and file, as in junit:verify.xml or json:verify.json.")
     if form not in ("json", "junit") or not colon:
         form, path = "json", text
     if not path:
@@ -289,6 +291,7 @@ def _check_streams(wanted: list[tuple[str, str]], given: dict[str, Any]) -> None
     if len({path for _, path in files}) < len(files):
         raise SpecError("Two reports cannot go to one file: give each its own.")
     read = {f"the input {path}": path for path in given["inputs"]} | {"the model": given["model"]}
+    read |= {"the custom objects": given["custom_objects"]}
     refuse_same_file(read | {f"the {form} report {path}": path for form, path in files})
     for _, path in files:
         refuse_inside(path, given["inputs"])

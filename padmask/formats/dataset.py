@@ -99,6 +99,11 @@ class Dataset:
                 self._schema = self._unified()
         return self._schema
 
+    def columns_of(self) -> dict[str, list[str]]:
+        """Return the names of the columns that each input has, but for those without a row."""
+        found = {s.name: r.schema().names for s, r in zip(self._sources, self._readers, strict=True)}
+        return {source: names for source, names in found.items() if names}
+
     def types_of(self, name: str) -> dict[str, str]:
         """Return the type that a column has in each input that has it; JSON Lines have none."""
         if self.format == "jsonl":

@@ -11,7 +11,8 @@ import numpy as np
 import numpy.typing as npt
 
 from padmask.errors import SpecError
-from padmask.spec import Side
+from padmask.kernel import Padded
+from padmask.spec import Side, one_of
 from padmask.verify.callables import IDS, FunctionSlot, prove_function
 from padmask.verify.drawn import draw_sample, take_sample
 from padmask.verify.report import Report, blame, check_sentence
@@ -49,7 +50,8 @@ def verify_model(
             random rows of the lengths that matter.
         mask: bool, shape (rows, maxlen), True at real tokens, or a dict as `ids`; None where all is real.
         padding: the side of the padding; None sees it in the mask, and takes `"post"` without one.
-        value: the pad value; None takes what a Masking layer of the model takes, else 0.
+        value: the pad value; None takes what stands in the padded places of `ids`, else what a Masking
+            layer of the model takes, else 0.
         vocab_size: ids there are, where rows are drawn; None takes the embeddings' sizes.
         seed: of the draw.
         explain: whether the report tells of every layer.
@@ -60,6 +62,11 @@ def verify_model(
     Raises:
         SpecError: the model cannot be run on such rows, or the mask has holes.
     """
+    one_of("padding", padding or "post", ("post", "pre"))
+    if isinstance(ids, Padded):
+        ids, mask = ids.values, ids.mask
+    if value is None and ids is not None:
+        value = _pad_value(ids, mask)
     rows, side = (None, padding or "post") if ids is None else _real_rows(ids, mask, padding)
     spec = ModelSpec(
         name=str(getattr(model, "name", None) or getattr(model, "__name__", "model")),
@@ -88,13 +95,14 @@ def assert_ignores_padding(model: Any, ids: Any = None, mask: Any = None, **opti
     Raises:
         AssertionError: a leak, or no proof either way.
     """
+    __tracebackhide__ = True
     report = verify_model(model, ids, mask, **options)
     if report.ok:
         return
     [subject] = report.subjects
     failed = [check_sentence(subject, check) for check in subject.checks if check.verdict == "fails"]
-    said = " ".join([f"{report.verdict}: {subject.detail}".rstrip(": "), *failed])
-    raise AssertionError(said + blame(subject))
+    said = "\n".join([f"{report.verdict}: {subject.detail}".rstrip(": "), *failed])
+    raise AssertionError(f"{said}\n{blame(subject).strip()}".rstrip())
 
 
 def report_on_model(
@@ -136,9 +144,13 @@ def report_on_function(
             [slot], padding=spec.padding, value=value, vocab_size=spec.vocab_size, seed=spec.seed
         )
     else:
-        [(_, given)] = rows.items()
-        kind = next((np.asarray(row).dtype for row in given if len(row)), np.dtype("int32"))
-        slot = FunctionSlot(shape=(places,), dtype="float32" if kind.kind == "f" else "int32")
+        if len(rows) > 1:
+            raise SpecError("A function takes one array of ids and its mask. Give an array, not a dict.")
+        [given] = rows.values()
+        flat = np.concatenate([np.asarray(row).reshape(-1) for row in given])
+        large = flat.dtype.kind in "iu" and flat.size and int(flat.max()) > np.iinfo("int32").max
+        dtype = "float32" if flat.dtype.kind == "f" else "int64" if large else "int32"
+        slot = FunctionSlot(shape=(places,), dtype=dtype)
         sample = take_sample([slot], {IDS: given}, padding=spec.padding, values={IDS: value}, seed=spec.seed)
     subject = prove_function(function, replace(spec, value=value), sample)
     seen = {
@@ -161,24 +173,70 @@ def environment() -> dict[str, Any]:
 def _real_rows(ids: Any, mask: Any, padding: Side | None) -> tuple[Rows, Side]:
     """Take the padding off: the proof puts it on again, in as many ways as it needs."""
     given = dict(ids) if isinstance(ids, Mapping) else {IDS: ids}
-    masks = dict(mask) if isinstance(mask, Mapping) else dict.fromkeys(given, mask)
+    masks = dict(mask) if isinstance(mask, Mapping) else {}
+    for name in masks:
+        if name not in given:
+            raise SpecError(f"There is a mask for {name!r}, but no ids of that name. Give one name to both.")
+    if not isinstance(ids, Mapping) and hasattr(ids, "__len__") and len(ids) and np.ndim(ids[0]) == 0:
+        raise SpecError("ids must have rows of tokens: shape (rows, maxlen). For one row, give [ids].")
     rows: dict[str, list[Array]] = {}
     sides: set[Side] = set()
     for name, values in given.items():
-        if masks.get(name) is None:
-            rows[name] = [np.asarray(row) for row in values]
-            continue
-        array, real = np.asarray(values), np.asarray(masks[name]).astype(bool)
-        if real.shape != array.shape[:2]:
-            raise SpecError(f"The mask's shape {real.shape} is not that of the ids, {array.shape[:2]}.")
-        if ((~real[:, :-1] & real[:, 1:]).sum(axis=1) + real[:, 0] > 1).any():
-            raise SpecError("The mask has a hole: padding stands among real tokens. Mend it.")
-        sides |= {"pre"} if (~real[:, 0] & real[:, -1]).any() else set()
-        sides |= {"post"} if (real[:, 0] & ~real[:, -1]).any() else set()
-        rows[name] = [row[kept] for row, kept in zip(array, real, strict=True)]
+        if isinstance(mask, Mapping) or len(given) == 1:
+            own = mask.get(name) if isinstance(mask, Mapping) else mask
+        else:
+            # One mask for several: values without steps, such as an age, are not masked.
+            own = mask if mask is not None and np.shape(values)[:2] == np.shape(mask) else None
+        rows[name], side = _without_padding(name, values, own)
+        sides |= side
+    if mask is not None and not isinstance(mask, Mapping) and not sides and not np.all(mask):
+        raise SpecError("The mask has the shape of none of the inputs. Give a dict of masks by their names.")
     if len({len(given) for given in rows.values()}) > 1:
         raise SpecError("The inputs have different numbers of rows. Give as many of each.")
     if padding is None and len(sides) > 1:
         raise SpecError("The mask pads some rows before and some after. Say which with padding=.")
-    side: Side = padding or ("pre" if "pre" in sides else "post")
-    return rows, side
+    return rows, padding or ("pre" if "pre" in sides else "post")
+
+
+def _pad_value(ids: Any, mask: Any) -> Any:
+    """Return what stands in the padded places of one array; None where nothing or different things do."""
+    if mask is None or isinstance(ids, Mapping) or isinstance(mask, Mapping):
+        return None
+    array, real = np.asarray(ids), np.asarray(mask).astype(bool)
+    if real.shape != array.shape[:2]:
+        return None
+    found = np.unique(array[~real])
+    return found[0].item() if len(found) == 1 else None
+
+
+def _without_padding(name: str, values: Any, mask: Any) -> tuple[list[Array], set[Side]]:
+    """Return the real part of each row, and the sides that the padding is on."""
+    if not hasattr(values, "__len__") or len(values) == 0:
+        raise SpecError(f"{name}: there are no rows. Give ids of shape (rows, maxlen).")
+    if mask is None:
+        rows = [np.asarray(row) for row in values]
+        _check_kinds(name, rows)
+        if not any(row.size for row in rows):
+            raise SpecError(f"{name}: no row has a token to prove anything on.")
+        return rows, set()
+    array, real = np.asarray(values), np.asarray(mask).astype(bool)
+    if array.ndim < 2 or real.shape != array.shape[:2]:
+        raise SpecError(f"{name}: the mask's shape {real.shape} is not that of the ids, {array.shape[:2]}.")
+    if not real.any():
+        raise SpecError(f"{name}: the mask is False everywhere: there is no real token to prove anything on.")
+    if ((~real[:, :-1] & real[:, 1:]).sum(axis=1) + real[:, 0] > 1).any():
+        raise SpecError(f"{name}: the mask has a hole: padding stands among real tokens. Mend it.")
+    sides: set[Side] = set()
+    if (~real[:, 0] & real[:, -1]).any():
+        sides.add("pre")
+    if (real[:, 0] & ~real[:, -1]).any():
+        sides.add("post")
+    rows = [row[kept] for row, kept in zip(array, real, strict=True)]
+    _check_kinds(name, rows)
+    return rows, sides
+
+
+def _check_kinds(name: str, rows: Sequence[Array]) -> None:
+    for row in rows:
+        if row.size and row.dtype.kind not in "iuf":
+            raise SpecError(f"{name}: models take ids or features, that is numbers, not {row.dtype}.")

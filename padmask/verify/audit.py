@@ -7,7 +7,7 @@ NumPy arrays and add up over them. Knows nothing of Keras or files.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -110,10 +110,15 @@ class Audit:
         self._found: dict[str, Finding] = {}
         self._used: dict[str, Flags] = {}
         self._range: dict[str, tuple[int, int]] = {}
+        self._pads: dict[str, Any] = {}
 
     def id_range(self, name: str) -> tuple[int, int] | None:
         """Return the smallest and the largest token of a column of whole numbers, if there are any."""
         return self._range.get(name)
+
+    def pad_value(self, name: str) -> Any:
+        """Return what stands in the padded places of a column whose pad value nobody told."""
+        return self._pads.get(name)
 
     def findings(self) -> list[Finding]:
         """Return what was found, errors first, in the order of the rules."""
@@ -185,6 +190,10 @@ class Audit:
     def _padded_column(
         self, column: AuditColumn, values: npt.NDArray[Any], mask: Mask, place: Places
     ) -> None:
+        if column.value is None and not mask.all():
+            # Nobody told the pad value: the first one counts, and all others must be like it.
+            first = values[~mask].reshape(-1)[0]
+            column = replace(column, value=self._pads.setdefault(column.name, first.item()))
         kept = mask.sum(axis=1)
         self._tokens(column, Ragged(values[mask], np.cumsum(kept) - kept, kept), place)
         if column.value is not None:

@@ -36,6 +36,7 @@ class FunctionSlot:
     shape: tuple[int | None, ...] = (None,)
     dtype: str = "int32"
     vocab: int | None = None
+    exact: bool = False
 
 
 def find_function(text: str) -> Callable[[Array, Array], Any]:
@@ -78,6 +79,8 @@ def prove_function(function: Callable[[Array, Array], Any], spec: ModelSpec, sam
         SpecError: it cannot be run on such rows.
     """
 
+    names: list[str] = []
+
     def predict(batch: Batch) -> Outputs:
         [padded] = batch.values()
         size = spec.batch_size
@@ -85,6 +88,9 @@ def prove_function(function: Callable[[Array, Array], Any], spec: ModelSpec, sam
             _outputs(function, padded.values[first : first + size], padded.mask[first : first + size])
             for first in range(0, len(padded.mask), size)
         ]
+        names[:] = names or list(pieces[0])
+        if any(list(piece) != names for piece in pieces):
+            raise SpecError(f"The function must always return the same outputs. At first they were {names}.")
         if len(pieces) == 1:
             return pieces[0]
         return {name: np.concatenate([piece[name] for piece in pieces]) for name in pieces[0]}
@@ -94,15 +100,22 @@ def prove_function(function: Callable[[Array, Array], Any], spec: ModelSpec, sam
         dressed = sample.disguised(batch, 23)
         return predict({name: replace(batch[name], values=dressed[name].values) for name in batch})
 
+    try:
+        half = any(output.dtype == np.float16 for output in predict(sample.padded()).values())
+    except CannotRunError:
+        half = False
+    dtype = "float16" if half else "float32"
     subject = Subject(
         spec.name,
         predict,
+        dtype,
         other=other if sample.is_fixed else None,
         reason="the function takes any length, so rows alone tell more",
     )
     control = Subject(
         spec.name,
         lambda batch: predict(sample.disguised(batch, 21)),
+        dtype,
         other=lambda batch: predict(sample.disguised(batch, 22)),
     )
     try:
@@ -116,14 +129,21 @@ def _outputs(function: Callable[[Array, Array], Any], ids: Array, mask: Array) -
         # Copies: what the function does to them is its own affair.
         said = function(ids.copy(), mask.copy())
     except (Exception, SystemExit) as error:  # noqa: BLE001 - the function is the user's, and may raise anything
-        first = str(error).splitlines()[0] if str(error) else ""
-        raise CannotRunError(f"it raised {type(error).__name__}: {first}") from None
-    if isinstance(said, Mapping):
-        named = {str(name): _array(output) for name, output in said.items()}
-    elif isinstance(said, (list, tuple)):
-        named = {f"output_{place}": _array(output) for place, output in enumerate(said)}
-    else:
-        named = {"output": _array(said)}
+        raise CannotRunError(f"it raised {type(error).__name__}: {_first_line(error)}") from None
+    try:
+        if isinstance(said, Mapping):
+            named = {str(name): _array(output) for name, output in said.items()}
+        elif isinstance(said, (list, tuple)):
+            named = {f"output_{place}": _array(output) for place, output in enumerate(said)}
+        else:
+            named = {"output": _array(said)}
+    except Exception as error:  # noqa: BLE001 - tensors of other libraries may refuse in their own ways
+        raise SpecError(
+            f"What the function returns is no array: {type(error).__name__}: {_first_line(error)}. "
+            "Return NumPy arrays."
+        ) from None
+    if not named:
+        raise SpecError("The function returns nothing. It must return an array, or a dict of arrays.")
     for name, output in named.items():
         if output.ndim == 0 or len(output) != len(ids) or output.dtype.kind not in "biufc":
             raise SpecError(
@@ -133,10 +153,15 @@ def _outputs(function: Callable[[Array, Array], Any], ids: Array, mask: Array) -
     return named
 
 
+def _first_line(error: BaseException) -> str:
+    return str(error).splitlines()[0] if str(error) else ""
+
+
 def _array(output: Any) -> Array:
     """Take tensors of other libraries off their device, where they need to be asked for that."""
     if hasattr(output, "detach"):
         output = output.detach().cpu()
         if "bfloat16" in str(output.dtype):
             output = output.float()
-    return np.asarray(output)
+    # A copy: some give the same memory each time.
+    return np.array(output)

@@ -132,8 +132,13 @@ def prepare(subject: Subject, sample: Sample, *, far: bool = False, alone: int =
     left_out = [number for number in wanted if number not in more]
     if left_out:
         notes.append(f"cannot be run with {left_out[0]} more places")
+    if sample.is_fixed:
+        notes.append("it takes one length only: just the content of padded places could be varied")
     bench = Bench(subject, sample, probe, more, False, tuple(notes), _repeats(subject, probe))
-    return replace(bench, interact=bench.repeats and not sample.is_fixed and _interact(bench))
+    if not bench.repeats or sample.is_fixed or not _interact(bench):
+        return bench
+    notes.append("rows of a batch influence each other: batches were held against each other, not rows alone")
+    return replace(bench, interact=True, notes=tuple(notes))
 
 
 def _repeats(subject: Subject, sample: Sample) -> bool:
@@ -231,7 +236,7 @@ def row_alone(bench: Bench, subject: Subject) -> Deviations:
             for name, output in outputs.items():
                 expected = reference[name][0]
                 cut = None if name in wrong else crop(output[row], expected.shape, probe.padding)
-                where = f"row of {lengths[row]}, {max(probe.places(more).values())} places"
+                where = f"row of {lengths[row]} tokens in {max(probe.places(more).values())} places"
                 deviation = Deviation(difference(expected, cut), scale_of(expected), where)
                 found[name] = found.get(name, Deviation()) | deviation
     return found
@@ -313,7 +318,7 @@ def empty_rows(bench: Bench, subject: Subject) -> tuple[Deviations, bool]:
             deviation = Deviation(
                 difference(runs[0][name], output),
                 max(usual[name], scale_of(runs[0][name])),
-                f"row of 0, {places} places",
+                f"row of 0 tokens in {places} places",
             )
             found[name] = found.get(name, Deviation()) | deviation
     return found, no_number
@@ -333,15 +338,15 @@ def gradient(bench: Bench, subject: Subject) -> Deviations:
 
 
 def noise(bench: Bench, subject: Subject) -> dict[str, float]:
-    """Measure how far rounding alone moves each output: rows in batches of another size, jittered weights."""
+    """Measure how far rounding alone moves each output: the same rows twice in a batch, jittered weights."""
     batch = bench.probe.padded()
     base = subject.predict(batch)
     moved = dict.fromkeys(base, 0.0)
     if not bench.interact:
-        for row in range(len(bench.probe)):
-            one = subject.predict({name: _row(padded, row) for name, padded in batch.items()})
-            for name, output in one.items():
-                moved[name] = max(moved[name], difference(base[name][row], output[0]))
+        # Each row twice: another number of rows, and the same company for each.
+        twice = subject.predict(bench.probe.select(np.tile(np.arange(len(bench.probe)), 2)).padded())
+        for name, output in twice.items():
+            moved[name] = difference(base[name], output[: len(base[name])])
     if subject.jittered is not None:
         for name, output in subject.jittered(batch).items():
             moved[name] = max(moved[name], difference(base[name], output))

@@ -42,15 +42,20 @@ class Wide:
                 (v, v._value, tf.Variable(tf.cast(v.value, tf.float64)), v._dtype) for v in floats.values()
             ]
         self._policies = [(layer, layer.dtype_policy) for layer in layers]
-        for layer, _ in self._policies:
-            with suppress(AttributeError):
-                layer.dtype_policy = "float64"
-        for variable, _, wide, _ in self._variables:
-            variable._value, variable._dtype = wide, "float64"
+        try:
+            for layer, _ in self._policies:
+                with suppress(AttributeError):
+                    layer.dtype_policy = "float64"
+            for variable, _, wide, _ in self._variables:
+                variable._value, variable._dtype = wide, "float64"
+        except Exception:
+            # A layer may refuse: the others must not stay behind.
+            self.__exit__()
+            raise
 
     def __exit__(self, *_: object) -> None:
         for layer, policy in self._policies:
-            with suppress(AttributeError):
+            with suppress(Exception):
                 layer.dtype_policy = policy
         for variable, own, _, dtype in self._variables or ():
             variable._value, variable._dtype = own, dtype

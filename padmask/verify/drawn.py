@@ -37,6 +37,8 @@ class Slot(Protocol):
     def dtype(self) -> str: ...
     @property
     def vocab(self) -> int | None: ...
+    @property
+    def exact(self) -> bool: ...
 
 
 def draw_sample(
@@ -90,11 +92,16 @@ def take_sample(
         for slot in timed
     }
     pool = {name: given.rows.values for name, given in inputs.items()}
-    return _with_static(slots, Sample(inputs, padding, pool), np.random.default_rng(seed))
+    return _with_static(slots, Sample(inputs, padding, pool), np.random.default_rng(seed), rows)
 
 
-def _with_static(slots: Sequence[Slot], sample: Sample, random: np.random.Generator) -> Sample:
-    """Add inputs that know no time: a random value for each row."""
+def _with_static(
+    slots: Sequence[Slot],
+    sample: Sample,
+    random: np.random.Generator,
+    rows: Mapping[str, Sequence[npt.NDArray[Any]]] | None = None,
+) -> Sample:
+    """Add inputs that know no time: the values there are, else a random one for each row."""
     inputs, count = dict(sample.inputs), len(sample)
     for slot in slots:
         if slot.kind == "static":
@@ -105,6 +112,8 @@ def _with_static(slots: Sequence[Slot], sample: Sample, random: np.random.Genera
                 if floats
                 else random.integers(0, slot.vocab or 2, (count, *inner))
             )
+            if rows is not None and slot.name in rows:
+                drawn = np.array(rows[slot.name]).reshape(count, *inner)
             one = np.ones(count, dtype=np.int64)
             inputs[slot.name] = Input(Ragged(drawn, np.arange(count), one), 0, slot.dtype, None, static=True)
     return Sample(inputs, sample.padding, sample.pool)
@@ -129,11 +138,13 @@ def _pool(slot: Slot, value: Any, vocab_size: int | None, random: np.random.Gene
     inner = tuple(size or FEATURES for size in slot.shape[1:])
     if slot.kind == "features":
         return np.asarray(random.standard_normal((512, *inner)), dtype="float32")
-    sizes = [size for size in (vocab_size, slot.vocab) if size is not None]
+    # Which embedding the ids go to may be unknown: then all are served, unless it is said how many.
+    own = slot.vocab if slot.exact or vocab_size is None else None
+    sizes = [size for size in (vocab_size, own) if size is not None]
     if not sizes:
         raise SpecError(
-            f"Nobody says how many ids there are for the input {slot.name!r}. Say it with --vocab-size, "
-            "or give data."
+            f"Nobody says how many ids there are for the input {slot.name!r}. Say it with --vocab-size "
+            "(vocab_size), or give data."
         )
     ids = np.setdiff1d(np.arange(min(sizes)), [int(value)])
     # 0 is what Embedding(mask_zero=True) takes for padding, whatever the pad id is.

@@ -8,11 +8,13 @@ from __future__ import annotations
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import Any
 
 import keras
 import numpy as np
 
+from padmask.errors import SpecError
 from padmask.verify.backend import Engine
 from padmask.verify.checks import CannotRunError, Subject
 from padmask.verify.double import Wide
@@ -33,6 +35,8 @@ class UserModel:
     """
 
     def __init__(self, model: Any, engine: Engine, batch_size: int = 32) -> None:
+        if not model.built:
+            raise SpecError("The model is not built yet. Call it once on a batch, or give it an Input.")
         self.model, self.engine, self.slots = model, engine, find_slots(model)
         self._batch_size = batch_size
         tensors = inputs_of(model)
@@ -43,6 +47,43 @@ class UserModel:
         # Outputs that are not judged, since they are not of rows.
         self.left_out: set[str] = set()
         self.wide = Wide(model) if engine.backend == "tensorflow" else None
+        if isinstance(model, keras.Sequential):
+            self._loosen()
+
+    def _loosen(self) -> None:
+        """A Sequential model takes the shape of its first batch for its own, and others all the same: try."""
+        [slot] = self.slots
+        if slot.kind not in ("tokens", "features") or self._rows is None:
+            # An Input that was given leaves the number of rows open; a first batch does not.
+            return
+        kept = self.slots, self._rows
+        self.slots, self._rows = [replace(slot, shape=(None, *slot.shape[1:]))], None
+        inner = tuple(size or 1 for size in slot.shape[1:])
+        for places in ((slot.shape[0] or 4) + 1, (slot.shape[0] or 4) + 3):
+            try:
+                self._eager([np.ones((3, places, *inner), dtype=slot.dtype)])
+            except CannotRunError:
+                self.slots, self._rows = kept
+                return
+
+    @contextmanager
+    def left_as_it_was(self) -> Iterator[None]:
+        """Give stateful layers their states back in the end, and let nobody hear Keras's warnings."""
+        states = [
+            variable
+            for layer in self.model._flatten_layers()
+            if getattr(layer, "stateful", False)
+            for variable in keras.tree.flatten(getattr(layer, "states", None))
+            if variable is not None
+        ]
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            kept = [keras.ops.convert_to_numpy(variable) for variable in states]
+            try:
+                yield
+            finally:
+                for variable, value in zip(states, kept, strict=True):
+                    variable.assign(value)
 
     @property
     def is_compiled(self) -> bool:
@@ -121,14 +162,22 @@ class UserModel:
                 layer.reset_state()
 
     def _run(self, arrays: list[Array]) -> Outputs:
-        return self._graph(arrays) if self._use_graph else self._eager(arrays)
+        if self._use_graph:
+            try:
+                return self._graph(arrays)
+            except CannotRunError:
+                # What cannot be compiled may still run.
+                outputs = self._eager(arrays)
+                self._use_graph = False
+                return outputs
+        return self._eager(arrays)
 
     def _eager(self, arrays: list[Array]) -> Outputs:
         try:
             with self.engine.scope(), warnings.catch_warnings():
                 warnings.simplefilter("ignore")
                 return name_outputs(self.model, self.call([keras.ops.convert_to_tensor(a) for a in arrays]))
-        except Exception as error:  # noqa: BLE001 - a model's own code may raise anything
+        except (Exception, SystemExit) as error:  # noqa: BLE001 - a model's own code may raise anything
             raise CannotRunError(f"The model cannot be run: {short(str(error))}") from None
 
     def _graph(self, arrays: list[Array]) -> Outputs:
@@ -138,10 +187,8 @@ class UserModel:
                 if self._graph_call is None:
                     self._graph_call = self._trace(arrays)
                 return name_outputs(self.model, self._graph_call(*arrays))
-        except Exception as error:  # noqa: BLE001 - a model's own code may raise anything
-            # Run eagerly it says more plainly what is wrong.
-            self._eager(arrays)
-            raise CannotRunError(f"The model cannot be compiled: {short(str(error))}") from None
+        except (Exception, SystemExit) as error:  # noqa: BLE001 - a model's own code may raise anything
+            raise CannotRunError(f"compiled, as in predict, it fails: {short(str(error))}") from None
 
     def _trace(self, arrays: Sequence[Array]) -> Callable[..., Any]:
         import tensorflow as tf
@@ -195,21 +242,14 @@ class UserModel:
             return Check.skipped(name, f"on {self.engine.backend} nothing is compiled"), None
         few = sample.select(np.arange(min(3, len(sample))))
         wrong = ""
-        for more in (0, 2):
-            batch = few.padded(more)
+        # More steps than rows, another number of them, and more rows than steps.
+        for batch in (few.padded(), few.padded(2), sample.cut(2).padded()):
             try:
                 eager = self.eagerly(batch)
             except CannotRunError:
                 continue
-            try:
-                graph = self.predict(batch)
-            except CannotRunError as error:
-                wrong = str(error)
-                break
-            apart = [o for o in eager if o not in graph or eager[o].shape != graph[o].shape]
-            if apart:
-                shapes = f"{graph[apart[0]].shape} instead of {eager[apart[0]].shape}"
-                wrong = f"{apart[0]}: compiled, as in predict, its shape is {shapes}"
+            wrong = self._compiled_wrongly(batch, eager)
+            if wrong:
                 break
         if not wrong:
             return Check.of(name, {"shape": Judged(0.0, 0.0)}), None
@@ -221,6 +261,18 @@ class UserModel:
             return Check.skipped(name, "the model cannot be compiled, so it was run as model(x)"), None
         culprit = path_of(self.model, loops[0]) if loops else None
         return Check.of(name, {"shape": Judged(float("inf"), 0.0, wrong)}), culprit
+
+    def _compiled_wrongly(self, batch: Batch, eager: Outputs) -> str:
+        """Say what is wrong with a compiled run beside an eager one; nothing where they agree."""
+        try:
+            graph = self._pieces(self.feed(batch), self._graph)
+        except CannotRunError as error:
+            return str(error)
+        for name, output in eager.items():
+            if name not in graph or graph[name].shape != output.shape:
+                shape = graph[name].shape if name in graph else "none"
+                return f"{name}: compiled, as in predict, its shape is {shape} instead of {output.shape}"
+        return ""
 
     def subject(self, name: str, sample: Sample, value: Any) -> tuple[Subject, Subject]:
         """Return the model, and its control, as subjects of a proof.

@@ -19,7 +19,7 @@ import padmask.layers  # noqa: F401 - models saved with them can be loaded
 from padmask.errors import DataError, SpecError
 
 # Of a row that carries all inputs along.
-SHORTEST_SAID = 200
+SHORTEST_SAID = 300
 
 
 def load(path: str, custom_objects: str | None = None, *, unsafe: bool = False) -> Any:
@@ -43,12 +43,19 @@ def load(path: str, custom_objects: str | None = None, *, unsafe: bool = False) 
         with keras.saving.custom_object_scope(known), warnings.catch_warnings():
             warnings.simplefilter("ignore")
             return keras.saving.load_model(path, compile=False, safe_mode=not unsafe)
-    except Exception as error:  # noqa: BLE001 - Keras, and the classes it builds, may raise anything
+    except (Exception, SystemExit) as error:  # noqa: BLE001 - Keras, and the classes it builds, may raise anything
         said = str(error)
-        if "safe_mode" in said or "unsafe" in said.lower() or "lambda" in said.lower():
+        if not unsafe and ("safe_mode" in said or "unsafe" in said.lower() or "lambda" in said.lower()):
             raise SpecError(
                 f"{path} holds Python code (a Lambda layer, or the like), which loading would run. If you "
                 "trust the file, say --allow-unsafe-model."
+            ) from None
+        unknown = re.search(r"Could not locate \w+ '(\w+)'|Unknown \w+: '?(\w+)", said)
+        if unknown:
+            name = unknown[1] or unknown[2]
+            raise DataError(
+                f"{path}: it needs {name!r}, which Keras does not know. Give the Python file that defines it "
+                "with --custom-objects FILE.py."
             ) from None
         raise DataError(f"{path}: Keras cannot load it: {short(said)} {_how_to_load(said)}") from None
 
@@ -59,11 +66,15 @@ def _how_to_load(said: str) -> str:
     return "Check that it is a model saved by model.save('....keras')."
 
 
+# Colours, and what Keras and TensorFlow add to a message for their own developers.
+_INNER = re.compile(r"\x1b\[[0-9;]*m|\{\{.*?\}\}")
+_END = re.compile(r"\[Op:\w+\]|Arguments received by|Detected at node|Stack trace for op|Full object config")
+
+
 def short(said: str) -> str:
-    first = " ".join(
-        re.sub(r"\{\{.*?\}\}|\[Op:\w+\].*|Arguments received by.*", "", said, flags=re.S).split()
-    )
-    return (first[:SHORTEST_SAID] + " ..." if len(first) > SHORTEST_SAID else first).rstrip(".") + "."
+    """Cut a library's message to what it says."""
+    plain = " ".join(_END.split(_INNER.sub("", said))[0].split())
+    return (plain[:SHORTEST_SAID] + " ..." if len(plain) > SHORTEST_SAID else plain).rstrip(".: ") + "."
 
 
 def _classes(path: str) -> dict[str, Any]:

@@ -54,7 +54,9 @@ def at_real_places(sample: Sample, follow: Steps, base: Outputs, outputs: Output
             one = crop(base[name][row], shape, sample.padding)
             two = crop(outputs[name][row], shape, sample.padding)
             assert one is not None
-            deviation = Deviation(difference(one, two), scale_of(one), f"row of {shared[row]}, {where}")
+            deviation = Deviation(
+                difference(one, two), scale_of(one), f"row of {shared[row]} tokens, {where}"
+            )
             found[name] = found.get(name, Deviation()) | deviation
     return found
 
@@ -93,6 +95,9 @@ def difference(one: Array | None, two: Array | None) -> float:
 
 
 def scale_of(array: Array) -> float:
+    """Return the largest absolute value; of whole numbers 1, whose changes are never rounding."""
+    if array.dtype.kind in "iub":
+        return 1.0 if array.size else 0.0
     finite = np.abs(_floats(array))
     return float(finite[np.isfinite(finite)].max(initial=0.0))
 

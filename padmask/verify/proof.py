@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from padmask.verify import checks
 from padmask.verify.checks import Bench, CannotRunError, Subject
@@ -99,14 +99,16 @@ def prove(
     bench = checks.prepare(subject, sample, far=far, alone=alone)
     # Of an unknown model nobody knows how noisy it is; the reference models were measured.
     precisions = _precisions(bench, subject) if not twin else [_Precision(subject, {})]
-    made = [*_examine(bench, precisions), *extra]
+    made = [*_examine(bench, precisions, twin), *extra]
     if empty:
         made.append(_empty_rows(bench, precisions))
-    judged = Control("fails", _examine(bench, [_Precision(control, {})]))
+    judged = Control("fails", _examine(bench, [_Precision(control, {})], twin))
     held = [check.name for check in judged.checks if check.verdict == "holds"]
     judged = Control("holds" if held else "fails", judged.checks)
     dead = checks.insensitive(bench, subject)
     outputs = _outputs(made, dead)
+    if not bench.repeats:
+        outputs = [replace(output, verdict="inconclusive") for output in outputs]
     verdict, detail = _verdict(bench, made, judged, dead, twin)
     if detail and bench.notes:
         detail = "; ".join([detail, *bench.notes])
@@ -141,7 +143,7 @@ def _judged(
     return judge(run(native.subject), native.noises, native.subject.dtype, better[0] if better else None)
 
 
-def _examine(bench: Bench, precisions: Sequence[_Precision]) -> list[Check]:
+def _examine(bench: Bench, precisions: Sequence[_Precision], twin: bool) -> list[Check]:
     made = []
     for relation in RELATIONS:
         reason = relation.why_not(bench)
@@ -150,7 +152,8 @@ def _examine(bench: Bench, precisions: Sequence[_Precision]) -> list[Check]:
             continue
         judged = _judged(precisions, lambda subject, relation=relation: relation.run(bench, subject))  # type: ignore[misc]
         made.append(Check.of(relation.name, *judged))
-    made.append(_gradient(bench, precisions[0].subject))
+    if precisions[0].subject.gradient is not None or twin:
+        made.append(_gradient(bench, precisions[0].subject))
     return made
 
 

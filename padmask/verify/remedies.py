@@ -31,7 +31,7 @@ MIXERS = {
 MERGES = ("Add", "Subtract", "Average", "Multiply", "Maximum", "Minimum", "Concatenate")
 
 
-def advise(kind: str, reason: str, enters: str, keras: bool) -> str:
+def advise(kind: str, reason: str, enters: str, keras: bool, layer: bool = True) -> str:
     """Return what to do, as sentences.
 
     >>> advise("Conv1D", "lost", "LSTM", True)[:54]
@@ -42,7 +42,16 @@ def advise(kind: str, reason: str, enters: str, keras: bool) -> str:
         reason: as `trace` names it.
         enters: class of the one that lets padding in.
         keras: whether the one to blame is Keras's own.
+        layer: whether it is a layer, and no operation such as `+`.
     """
+    if reason == "lost" and not layer:
+        return (
+            f"An operation such as {kind.lower()} drops the mask, without a warning, and {enters} after it "
+            "gets none. Use a layer instead (keras.layers.Add for +, Activation for functions, Rescaling for "
+            f"constants), or hand {enters} the mask with mask=...."
+        )
+    if reason == "lost" and kind == "Lambda":
+        return f"A Lambda drops the mask: build it with mask=..., or hand {enters} the mask with mask=...."
     said = _SAID[reason](kind, enters, keras)
     return said if said.endswith(".") else said + "."
 
@@ -101,10 +110,22 @@ def _not_handed(kind: str, enters: str, keras: bool) -> str:
 
 
 def _stripped(kind: str, enters: str, keras: bool) -> str:
+    said = (
+        f"{kind} takes the mask off its own inputs while it runs (Keras 3.10 to 3.15), so that what uses "
+        f"them again, such as a residual connection, has none, and {enters} counts padding. "
+    )
+    if "Attention" in enters:
+        return (
+            said
+            + "Give every attention layer attention_mask=..., or use GroupQueryAttention and keras.layers.Add"
+        )
+    return said + f"Hand {enters} the mask with mask=..., or use GroupQueryAttention and keras.layers.Add"
+
+
+def _plain(kind: str, enters: str, keras: bool) -> str:
     return (
-        f"{kind} takes the mask off its own inputs while it runs (Keras 3.10 to 3.15), so that a residual "
-        f"connection around it has none and {enters} attends to padding. Give every attention layer "
-        "attention_mask=..., or use GroupQueryAttention"
+        f"Plain operations in the call of {kind} leave the mask behind, and {enters} gets none. Hand it over "
+        "there with mask=..., or use layers such as keras.layers.Add"
     )
 
 
@@ -142,6 +163,7 @@ _SAID = {
     "ignored": _ignored,
     "not-handed-over": _not_handed,
     "stripped": _stripped,
+    "plain": _plain,
     "all-true": _all_true,
     "never-made": _never,
 }

@@ -241,7 +241,7 @@ def blame(subject: SubjectReport) -> str:
     """Say which layer is to blame and what to do, or nothing."""
     said = f" To blame: {subject.culprit}." if subject.culprit else ""
     said += f" Path: {subject.path}." if subject.path else ""
-    return said + (f" {subject.advice}" if subject.advice else "")
+    return said + (f" Advice: {subject.advice}" if subject.advice else "")
 
 
 def to_junit(report: Report) -> str:

@@ -14,7 +14,7 @@ import numpy as np
 
 from padmask.spec import Side
 from padmask.verify.checks import EMPTY_PLACES, MORE, CannotRunError
-from padmask.verify.judging import LIMITS, Array
+from padmask.verify.judging import LIMITS, PRECISE, Array
 from padmask.verify.loaded import UserModel, in_double
 from padmask.verify.places import Outputs, crop, difference, scale_of, share_apart
 from padmask.verify.proof import Proof
@@ -153,7 +153,7 @@ def run_twice(user: UserModel, proof: Proof, value: Any) -> Runs:
         return _two_runs(user, proof, value, LIMITS["float32"])
     sample = proof.bench.probe if len(proof.bench.probe) else proof.bench.sample
     with in_double(user, sample) as double:
-        return _two_runs(user, proof, value, LIMITS["float64" if double else "float32"])
+        return _two_runs(user, proof, value, LIMITS[PRECISE if double else "float32"])
 
 
 def _two_runs(user: UserModel, proof: Proof, value: Any, limit: float) -> Runs:
@@ -175,11 +175,15 @@ def _two_runs(user: UserModel, proof: Proof, value: Any, limit: float) -> Runs:
             _crop_to_reference(padding),
             limit,
         )
-    row, more = _worst_row(user, proof)
+    row, more, worst = _worst_row(user, proof)
     one = bench.probe.select([row])
-    return Runs(
-        _record(user, one.padded()), _record(user, one.padded(more)), _crop_to_reference(padding), limit
-    )
+    crop_ = _crop_to_reference(padding)
+    if worst > limit:
+        return Runs(_record(user, one.padded()), _record(user, one.padded(more)), crop_, limit)
+    # Padding shows only beside other rows: the row is held against itself beside the longest one.
+    longest = len(bench.probe) - 1
+    pair = bench.probe.select([0, longest] if padding == "post" else [longest, 0])
+    return Runs(_record(user, bench.probe.alone(0)), _record(user, pair.padded()), crop_, limit)
 
 
 def _fixed_runs(user: UserModel, proof: Proof, value: Any, limit: float) -> Runs:
@@ -211,8 +215,8 @@ def _record(user: UserModel, batch: Batch) -> list[Event]:
     return recorder.events
 
 
-def _worst_row(user: UserModel, proof: Proof) -> tuple[int, int]:
-    """Return the row, and the places of padding, at which the outputs stray most."""
+def _worst_row(user: UserModel, proof: Proof) -> tuple[int, int, float]:
+    """Return the row and the places of padding at which the outputs stray most, and how far."""
     bench = proof.bench
     worst, found = -1.0, (0, bench.more[-1])
     for row in range(len(bench.probe)):
@@ -224,4 +228,4 @@ def _worst_row(user: UserModel, proof: Proof) -> tuple[int, int]:
                 judged = share_apart(alone, outputs, bench.sample.padding)
                 if judged > worst * 1.01:
                     worst, found = judged, (row, more)
-    return found
+    return (*found, worst)

@@ -28,6 +28,7 @@ class Slot:
         dtype: that it wants.
         vocab: ids that its embedding has rows for, where that can be seen.
         of: of a mask, the input whose mask it is.
+        exact: whether the embedding is known to be the one that these ids go to.
     """
 
     name: str
@@ -36,6 +37,7 @@ class Slot:
     dtype: str
     vocab: int | None = None
     of: str | None = None
+    exact: bool = False
 
 
 def find_slots(model: Any) -> list[Slot]:
@@ -45,6 +47,12 @@ def find_slots(model: Any) -> list[Slot]:
         SpecError: none of them has steps.
     """
     tensors = inputs_of(model)
+    words = [name for name, _, dtype, _ in tensors if dtype == "string"]
+    if words:
+        raise SpecError(
+            f"The input {words[0]!r} takes strings, which cannot be padded. Verify the part of the model "
+            "after its text layers, or a function that calls it with --predict."
+        )
     slots = [_slot(model, *tensor) for tensor in tensors]
     timed = [slot.name for slot in slots if slot.kind in ("tokens", "features")]
     if not timed:
@@ -114,7 +122,7 @@ def _slot(model: Any, name: str, shape: tuple[int | None, ...], dtype: str, tens
         return Slot(name, "static", inner, dtype, vocab)
     if floats and len(inner) > 1:
         return Slot(name, "features", inner, dtype)
-    return Slot(name, "tokens", inner, dtype, vocab)
+    return Slot(name, "tokens", inner, dtype, vocab, exact=_embedding_of(model, tensor) is not None)
 
 
 def _owner(mask: str, timed: Sequence[str]) -> str:

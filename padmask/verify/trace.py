@@ -82,7 +82,13 @@ def find_culprit(user: UserModel, proof: Proof, value: Any) -> Traced:
     return Traced(
         culprit.name,
         _path(runs, culprit, enters, reason),
-        advise(culprit.kind, reason, enters.kind, is_keras(culprit.operation)),
+        advise(
+            culprit.kind,
+            reason,
+            enters.kind,
+            is_keras(culprit.operation),
+            isinstance(culprit.operation, keras.Layer),
+        ),
         remark,
         layers,
     )
@@ -119,8 +125,8 @@ def _who_is_to_blame(runs: Runs, enters: Event, *, by_hand: bool) -> tuple[Event
         by_hand: whether the model hands masks over itself: then no layer should have made one.
 
     Returns:
-        The call to blame, and why: `"mixes"`, `"not-handed-over"`, `"lost"`, `"stripped"`, `"all-true"`,
-        `"never-made"` or `"ignored"`.
+        The call to blame, and why: `"mixes"`, `"not-handed-over"`, `"lost"`, `"plain"`, `"stripped"`,
+        `"all-true"`, `"never-made"` or `"ignored"`.
     """
     if not enters.takes_mask:
         return enters, "mixes"
@@ -214,7 +220,7 @@ def _go_out(runs: Runs, event: Event, tensor: Any, seen: set[int]) -> tuple[Even
         if any(is_real(mask) for mask in parent.masks_in) or any(
             is_real(mask) for child in before for mask in child.masks_out
         ):
-            return parent, "lost"
+            return parent, "plain"
     seen.add(id(parent))
     for place in own or range(len(parent.inputs)):
         if runs.varies(parent, place):
@@ -301,6 +307,7 @@ LABELS = {
     "ignored": "padding enters here, in spite of the mask",
     "not-handed-over": "the mask is not handed over here",
     "lost": "mask lost here",
+    "plain": "mask lost here",
     "stripped": "takes the mask off its own inputs here",
     "all-true": "mask all true from here",
     "never-made": "no mask is made here",

@@ -10,6 +10,7 @@ from contextlib import suppress
 from dataclasses import replace
 from typing import Any
 
+import numpy as np
 import numpy.typing as npt
 
 from padmask.errors import SpecError
@@ -18,15 +19,18 @@ from padmask.verify.drawn import draw_sample, take_sample
 from padmask.verify.loaded import UserModel
 from padmask.verify.proof import prove
 from padmask.verify.report import SubjectReport
-from padmask.verify.sample import Sample
+from padmask.verify.sample import Sample, pick_rows, shared_lengths
+from padmask.verify.slots import Slot
 from padmask.verify.specs import ModelSpec
 from padmask.verify.trace import find_culprit
 
 FEW_ROWS = 6
+ROWS_UNCOMPILED = 24
+Rows = Mapping[str, Sequence[npt.NDArray[Any]]]
 
 
 def prove_model(
-    user: UserModel, spec: ModelSpec, rows: Mapping[str, Sequence[npt.NDArray[Any]]] | None = None
+    user: UserModel, spec: ModelSpec, rows: Rows | None = None
 ) -> tuple[SubjectReport, dict[str, Any]]:
     """Prove a model on rows, or on random ones where there are none.
 
@@ -41,10 +45,18 @@ def prove_model(
     Raises:
         SpecError: the model cannot be run on such rows.
     """
+    with user.left_as_it_was():
+        return _prove(user, spec, rows)
+
+
+def _prove(user: UserModel, spec: ModelSpec, rows: Rows | None) -> tuple[SubjectReport, dict[str, Any]]:
     value = spec.value if spec.value is not None else (user.mask_value or 0)
     sample = _rows_that_run(user, spec, value, rows)
     try:
         shapes, looping = user.check_shapes(sample)
+        if not user.is_compiled:
+            # Step by step every row takes long.
+            sample = sample.select(pick_rows(shared_lengths(sample), ROWS_UNCOMPILED))
         subject, control = user.subject(spec.name, sample, value)
         proof = prove(
             subject,
@@ -63,8 +75,11 @@ def prove_model(
     if shapes.verdict == "fails" and all(
         check.verdict != "fails" for check in report.checks if check is not shapes
     ):
-        advice = "Compiled, Keras loops over the wrong axis here: fix the input's length, or do without."
-        report = replace(report, culprit=looping, path=looping, advice=advice)
+        advice = (
+            "Keras's TimeDistributed loops over the wrong axis when compiled with unknown steps. Apply the "
+            "layer directly, as Dense can be, or fix the input's length."
+        )
+        report = replace(report, culprit=looping, path=looping, advice=advice if looping else None)
     if (report.verdict == "leaks" and report.culprit is None) or spec.explain:
         traced = find_culprit(user, proof, value)
         if report.verdict == "leaks" and report.culprit is None:
@@ -87,9 +102,7 @@ def prove_model(
     return report, seen
 
 
-def _rows_that_run(
-    user: UserModel, spec: ModelSpec, value: Any, rows: Mapping[str, Sequence[npt.NDArray[Any]]] | None
-) -> Sample:
+def _rows_that_run(user: UserModel, spec: ModelSpec, value: Any, rows: Rows | None) -> Sample:
     if rows is not None:
         values = dict.fromkeys(rows, value)
         _check_ids(user, rows)
@@ -113,14 +126,50 @@ def _rows_that_run(
     return samples[-1]
 
 
-def _check_ids(user: UserModel, rows: Mapping[str, Sequence[npt.NDArray[Any]]]) -> None:
+def _check_ids(user: UserModel, rows: Rows) -> None:
     """Say which id is beyond an embedding, which Keras would say at length."""
+    known = [slot.name for slot in user.slots if slot.kind != "mask"]
+    timed = [slot.name for slot in user.slots if slot.kind in ("tokens", "features")]
+    strange = [name for name in rows if name not in known]
+    missing = [name for name in timed if name not in rows]
+    if strange or missing:
+        wrong = f"has no input {strange[0]!r}" if strange else f"needs rows for its input {missing[0]!r}"
+        raise SpecError(f"The model {wrong}. Its inputs are {', '.join(known)}.")
     for slot in user.slots:
-        if slot.kind != "tokens" or slot.vocab is None or slot.name not in rows:
-            continue
-        largest = max((int(row.max()) for row in rows[slot.name] if row.size), default=0)
-        if largest >= slot.vocab:
+        if slot.kind in ("tokens", "features"):
+            _check_shape(slot, next((row for row in rows[slot.name] if row.size), None))
+        if slot.kind == "tokens":
+            _check_tokens(slot, [row for row in rows[slot.name] if row.size])
+
+
+def _check_shape(slot: Slot, row: npt.NDArray[Any] | None) -> None:
+    wanted = slot.shape[1:]
+    if row is None or (
+        len(row.shape[1:]) == len(wanted)
+        and all(size in (None, have) for size, have in zip(wanted, row.shape[1:], strict=True))
+    ):
+        return
+    steps = f"vectors of {wanted[-1]} numbers" if wanted else "one number a step"
+    have = f"vectors of {row.shape[-1]}" if row.ndim > 1 else "one number a step"
+    raise SpecError(f"The input {slot.name!r} takes {steps}, and the data have {have}. Choose with -c.")
+
+
+def _check_tokens(slot: Slot, rows: Sequence[npt.NDArray[Any]]) -> None:
+    """Refuse what Keras would round, wrap, or complain of at length."""
+    for row in rows:
+        if row.dtype.kind not in "iuf":
+            raise SpecError(f"The input {slot.name!r} takes ids, and the data hold strings. Choose with -c.")
+        if (row != np.floor(row)).any():
             raise SpecError(
-                f"The data have the id {largest}, and the embedding of input {slot.name!r} has rows for "
-                f"{slot.vocab} ids only, up to {slot.vocab - 1}. Give the data that the model was made for."
+                f"The input {slot.name!r} takes ids, and the data hold fractions. Choose with -c."
             )
+        if row.min() < 0:
+            raise SpecError(
+                f"The data have the id {row.min()}, for which no embedding has a row. Mend the ids."
+            )
+    largest = max((int(row.max()) for row in rows), default=0)
+    if slot.exact and slot.vocab is not None and largest >= slot.vocab:
+        raise SpecError(
+            f"The data have the id {largest}, and the embedding of input {slot.name!r} has rows for "
+            f"{slot.vocab} ids only, up to {slot.vocab - 1}. Give the data that the model was made for."
+        )

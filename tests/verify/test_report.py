@@ -339,7 +339,7 @@ def test_annotations_are_escaped_as_githubs_toolkit_does():
     subject = replace(LEAK, name="a:b,c%d", checks=[check], culprit=None, path=None, advice="x:y,z")
     [line, _] = to_annotations(Report((), [subject])).splitlines()
     assert line.startswith("::error title=a%3Ab%2Cc%25d%3A row-alone::a:b,c%25d: row-alone: deviation")
-    assert "(50%25: one,%0D%0Aother). x:y,z" in line
+    assert "(50%25: one,%0D%0Aother). Advice: x:y,z" in line
 
 
 def test_files_of_any_name_are_escaped():

@@ -1,0 +1,714 @@
+"""`padmask verify --model` and `--predict`: somebody's model instead of the reference models."""
+
+from __future__ import annotations
+
+import json
+import sys
+from itertools import count
+from pathlib import Path
+from textwrap import dedent
+from xml.etree import ElementTree
+
+import numpy as np
+import pytest
+
+from padmask import PadSpec, pad_file
+from padmask.verify.specs import ROUTES
+
+try:
+    import keras
+except ImportError:
+    keras = None
+
+pytestmark = [
+    # What Keras and NumPy say while models are built, saved and looked at.
+    pytest.mark.filterwarnings("ignore:.*destroy the mask"),
+    pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning"),
+]
+
+VOCAB = 20
+SCHEMA = Path(__file__).parent.parent / "verify" / "junit-10.xsd"
+
+
+def with_models(test):
+    """Mark a test that runs Keras models."""
+    reason = "TensorFlow is not installed: pip install 'padmask[verify]'"
+    return pytest.mark.tf(pytest.mark.skipif(keras is None, reason=reason)(test))
+
+
+def write_rows(path, rows):
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    return path.name
+
+
+@pytest.fixture
+def raw(tmp_path):
+    return write_rows(
+        tmp_path / "raw.jsonl", [{"input_ids": ids} for ids in ([5, 6, 7], [8], [9, 3, 2, 9, 4])]
+    )
+
+
+@pytest.fixture
+def pairs(tmp_path):
+    """Rows of two columns with lengths of their own."""
+    rows = [([5, 6, 7], [3]), ([8], [2, 4, 6, 8]), ([9, 3, 2, 9, 4], [7, 7])]
+    return write_rows(tmp_path / "pairs.jsonl", [{"question": q, "answer": a} for q, a in rows])
+
+
+def answer_of(done, code):
+    """Return the report and its only subject."""
+    assert done.returncode == code, done.stdout + done.stderr
+    assert done.stderr == ""
+    report = json.loads(done.stdout)
+    [subject] = report["subjects"]
+    return report, subject
+
+
+def verdicts_of(subject):
+    return {check["name"]: check["verdict"] for check in subject["checks"]}
+
+
+def refused(done, *words):
+    """Check that a run ended with a sentence that has these words."""
+    assert (done.returncode, done.stdout) == (2, ""), done.stdout + done.stderr
+    for word in words:
+        assert word in done.stderr.replace("\n", " ")
+    assert "Traceback" not in done.stderr
+
+
+# --- saved models -------------------------------------------------------------------------------------
+
+
+def tokens(name="input_ids", length=None, batch=None):
+    return keras.Input(batch_shape=(batch, length), dtype="int32", name=name)
+
+
+def embedding(masked=True):
+    return keras.layers.Embedding(VOCAB, 3, mask_zero=masked, name="embed")
+
+
+def mean(name="pool"):
+    return keras.layers.GlobalAveragePooling1D(name=name)
+
+
+def chain(*layers, **given):
+    return keras.Sequential([tokens(**given), *layers], name="net")
+
+
+def two_inputs():
+    embed = embedding()
+    question, answer = tokens("question"), tokens("answer")
+    outputs = {
+        "asked": mean("asked")(embed(question)),
+        "told": keras.layers.GlobalMaxPooling1D(name="told")(embed(answer)),
+    }
+    return keras.Model([question, answer], outputs, name="net")
+
+
+def weighted(steps, weights):
+    weights = keras.ops.expand_dims(keras.ops.cast(weights, "float32"), -1)
+    counts = keras.ops.maximum(keras.ops.sum(weights, axis=1), 1)
+    return keras.ops.sum(steps * weights, axis=1) / counts
+
+
+def with_a_mask_input():
+    ids, mask = tokens(), tokens("attention_mask")
+    return keras.Model([ids, mask], weighted(embedding(masked=False)(ids), mask), name="net")
+
+
+def padded_with_nine():
+    ids = tokens()
+    return keras.Model(ids, weighted(embedding(masked=False)(ids), keras.ops.not_equal(ids, 9)), name="net")
+
+
+def last_place():
+    ids = tokens()
+    return keras.Model(ids, embedding(masked=False)(ids)[:, -1], name="net")
+
+
+def one_hot():
+    ids = tokens()
+    return keras.Model(ids, keras.ops.mean(keras.ops.one_hot(ids, VOCAB), axis=1), name="net")
+
+
+def features():
+    frames = keras.Input((None, 2), name="frames")
+    return keras.Model(frames, mean()(keras.layers.Masking(name="masking")(frames)), name="net")
+
+
+MODELS = {
+    "sound": lambda: chain(embedding(), mean()),
+    "unmasked": lambda: chain(embedding(masked=False), mean()),
+    "convolving": lambda: chain(embedding(), keras.layers.Conv1D(3, 3, padding="same", name="conv"), mean()),
+    "two-inputs": two_inputs,
+    "mask-input": with_a_mask_input,
+    "nine": padded_with_nine,
+    "last": last_place,
+    "one-hot": one_hot,
+    "features": features,
+    "constant": lambda: chain(
+        embedding(), mean(), keras.layers.Dense(2, kernel_initializer="zeros", name="head")
+    ),
+    "one-length": lambda: chain(
+        embedding(masked=False),
+        keras.layers.Flatten(name="flat"),
+        keras.layers.Dense(2, name="head"),
+        length=6,
+    ),
+    "stateful": lambda: chain(embedding(), keras.layers.SimpleRNN(3, stateful=True, name="rnn"), batch=2),
+    "lambda": lambda: chain(
+        embedding(), mean(), keras.layers.Lambda(lambda x: x * 2, output_shape=(3,), name="double")
+    ),
+    "time-distributed": lambda: chain(
+        embedding(), keras.layers.TimeDistributed(keras.layers.Dense(2), name="each")
+    ),
+}
+
+
+@pytest.fixture(scope="module")
+def saved(tmp_path_factory):
+    """Build a model of `MODELS` and save it, once; gives the path of its file."""
+    folder = tmp_path_factory.mktemp("models")
+
+    def save(name):
+        file = folder / f"{name}.keras"
+        if not file.exists():
+            model = MODELS[name]()
+            random = np.random.default_rng(7)
+            for weight in model.trainable_variables:
+                if "head/kernel" not in weight.path or name != "constant":
+                    weight.assign(random.normal(0, 0.5, weight.shape))
+            model.save(file)
+        return str(file)
+
+    return save
+
+
+@with_models
+def test_a_sound_model_without_data(here, saved):
+    report, subject = answer_of(here("verify", "--model", saved("sound"), "--json"), 0)
+    assert (report["verdict"], subject["verdict"]) == ("ignores", "ignores")
+    assert (subject["name"], subject["culprit"]) == ("sound.keras", None)
+    assert verdicts_of(subject)["empty-rows"] == "holds"
+    assert report["environment"]["rows_checked"] == 22
+
+
+@with_models
+def test_one_subject_with_its_outputs_and_no_reference_routes(here, saved, pairs):
+    done = here("verify", pairs, "--model", saved("two-inputs"), "--json")
+    report, subject = answer_of(done, 1)
+    assert not {subject["name"] for subject in report["subjects"]} & set(ROUTES)
+    assert {o["name"]: o["verdict"] for o in subject["outputs"]} == {"asked": "ignores", "told": "leaks"}
+
+
+@with_models
+def test_a_leak_is_told_with_its_layer(here, saved):
+    done = here("verify", "--model", saved("convolving"))
+    assert done.returncode == 1
+    said = " ".join(done.stdout.split())
+    assert said.startswith("leaks")
+    for words in ("conv", "padding enters here", "A convolution mixes neighbouring steps by design"):
+        assert words in said
+
+
+@with_models
+def test_the_culprit_and_the_advice_in_json(here, saved):
+    report, subject = answer_of(here("verify", "--model", saved("convolving"), "--json"), 1)
+    assert (report["verdict"], subject["culprit"]) == ("leaks", "conv")
+    assert subject["path"] == "embed -> conv (padding enters here)"
+    assert subject["advice"].startswith("A convolution mixes neighbouring steps by design")
+
+
+@with_models
+def test_the_culprit_and_the_advice_in_junit_and_annotations(here, saved, tmp_path):
+    done = here("verify", "--model", saved("convolving"), "--report", "junit:out.xml", "--report", "github")
+    assert done.returncode == 1
+    failures = ElementTree.parse(tmp_path / "out.xml").getroot().findall(".//failure")
+    annotations = [
+        line for line in done.stdout.splitlines() if line.startswith("::error") and "row-alone" in line
+    ]
+    assert failures and annotations
+    for said in [*(failure.get("message") for failure in failures), *annotations]:
+        assert "To blame: conv." in said
+        assert "A convolution mixes neighbouring steps by design" in said
+    xmlschema = pytest.importorskip("xmlschema", reason="xmlschema is not installed")
+    xmlschema.XMLSchema(SCHEMA).validate(tmp_path / "out.xml")
+
+
+@with_models
+@pytest.mark.parametrize(("name", "code"), [("sound", 0), ("unmasked", 1)])
+def test_raw_and_padded_data(here, saved, raw, tmp_path, name, code):
+    pad_file(tmp_path / raw, tmp_path / "padded.parquet", spec=PadSpec(maxlen=8))
+    for data in (raw, "padded.parquet"):
+        report, subject = answer_of(here("verify", data, "--model", saved(name), "--json"), code)
+        assert (report["environment"]["rows"], report["environment"]["rows_checked"]) == (3, 3)
+        assert report["environment"]["columns"] == {"input_ids": "input_ids"}
+        assert subject["culprit"] == (None if name == "sound" else "embed")
+
+
+@with_models
+def test_data_that_break_a_rule_are_told_beside_the_proof(here, saved, tmp_path):
+    data = write_rows(tmp_path / "in.jsonl", [{"input_ids": [5, 0, 6]}, {"input_ids": [7]}])
+    report, subject = answer_of(here("verify", data, "--model", saved("sound"), "--json", "--strict"), 1)
+    assert (report["verdict"], subject["verdict"]) == ("bad-data", "ignores")
+    assert [finding["rule"] for finding in report["data"]] == ["pad-value-in-tokens"]
+
+
+@with_models
+def test_empty_rows_are_judged_where_the_data_have_some(here, saved, raw, tmp_path):
+    _, subject = answer_of(here("verify", raw, "--model", saved("sound"), "--json"), 0)
+    assert "empty-rows" not in verdicts_of(subject)
+    data = write_rows(tmp_path / "in.jsonl", [{"input_ids": [5, 6]}, {"input_ids": []}, {"input_ids": [7]}])
+    given = ("verify", data, "--model", saved("sound"), "--json", "--allow", "row-fully-masked")
+    _, subject = answer_of(here(*given), 0)
+    assert verdicts_of(subject)["empty-rows"] == "holds"
+
+
+@with_models
+def test_two_inputs_are_matched_to_columns_by_name(here, saved, pairs):
+    report, subject = answer_of(here("verify", pairs, "--model", saved("two-inputs"), "--json"), 1)
+    assert report["environment"]["columns"] == {"question": "question", "answer": "answer"}
+    assert report["environment"]["places"] == {"question": 5, "answer": 4}
+    assert subject["culprit"] == "told"
+
+
+@with_models
+def test_an_input_is_matched_to_a_column_of_another_name(here, saved, tmp_path):
+    rows = [{"q": [5, 6], "answer": [3]}, {"q": [8], "answer": [2, 4, 6]}]
+    data = write_rows(tmp_path / "in.jsonl", rows)
+    model = saved("two-inputs")
+    report, _ = answer_of(here("verify", data, "--model", model, "--input", "question=q", "--json"), 1)
+    assert report["environment"]["columns"] == {"question": "q", "answer": "answer"}
+    refused(here("verify", data, "--model", model), "no column 'question'", "--input question=COLUMN")
+
+
+@with_models
+@pytest.mark.parametrize(
+    ("said", "words"),
+    [
+        ("questions=question", ["no such input", "Did you mean", "question, answer"]),
+        ("question=nothing", ["nothing"]),
+        ("question", ["--input takes NAME=COLUMN"]),
+        ("=question", ["--input takes NAME=COLUMN"]),
+    ],
+)
+def test_a_wrong_input_is_a_sentence(here, saved, pairs, said, words):
+    refused(here("verify", pairs, "--model", saved("two-inputs"), "--input", said), *words)
+
+
+@with_models
+def test_the_column_of_the_inputs_name_is_taken_before_others(here, saved, tmp_path):
+    rows = [{"tokens": [99, 99], "input_ids": [5, 6, 7]}, {"tokens": [99], "input_ids": [8]}]
+    data = write_rows(tmp_path / "in.jsonl", rows)
+    report, _ = answer_of(here("verify", data, "--model", saved("sound"), "--json"), 0)
+    assert report["environment"]["columns"] == {"input_ids": "input_ids"}
+    refused(here("verify", data, "--model", saved("sound"), "-c", "tokens"), "the id 99")
+
+
+@with_models
+def test_a_mask_input_is_fed_the_mask(here, saved, tmp_path):
+    rows = [
+        {"input_ids": [5, 6, 7], "attention_mask": [1, 1, 1]},
+        {"input_ids": [8, 0, 0], "attention_mask": [1, 0, 0]},
+    ]
+    data = write_rows(tmp_path / "in.jsonl", rows)
+    report, subject = answer_of(here("verify", data, "--model", saved("mask-input"), "--json"), 0)
+    assert report["environment"]["inputs"] == {"input_ids": "tokens", "attention_mask": "mask"}
+    assert report["environment"]["columns"] == {"input_ids": "input_ids"}
+    assert subject["verdict"] == "ignores"
+
+
+@with_models
+def test_features_from_data(here, saved, tmp_path):
+    rows = [{"frames": [[1.5, 2.0], [0.5, -1.0], [1.0, 1.0]]}, {"frames": [[-2.0, 0.25]]}]
+    data = write_rows(tmp_path / "in.jsonl", rows)
+    report, _ = answer_of(here("verify", data, "--model", saved("features"), "--json"), 0)
+    assert report["environment"]["inputs"] == {"frames": "features"}
+
+
+@with_models
+def test_another_pad_value(here, saved):
+    report, _ = answer_of(here("verify", "--model", saved("nine"), "--value", "9", "--json"), 0)
+    assert report["environment"]["value"] == 9
+    answer_of(here("verify", "--model", saved("nine"), "--json"), 1)
+    refused(here("verify", "--model", saved("nine"), "--value", "nine"), "'nine' is no number")
+
+
+@with_models
+def test_another_side(here, saved):
+    report, _ = answer_of(here("verify", "--model", saved("last"), "--padding", "pre", "--json"), 0)
+    assert report["environment"]["padding"] == "pre"
+    answer_of(here("verify", "--model", saved("last"), "--json"), 1)
+
+
+@with_models
+def test_the_number_of_ids(here, saved):
+    refused(here("verify", "--model", saved("one-hot")), "how many ids", "'input_ids'", "--vocab-size")
+    _, subject = answer_of(here("verify", "--model", saved("one-hot"), "--vocab-size", "20", "--json"), 1)
+    assert "mean" in subject["culprit"]
+
+
+@with_models
+def test_ids_beyond_the_embedding_are_a_sentence(here, saved, tmp_path):
+    data = write_rows(tmp_path / "in.jsonl", [{"input_ids": [5, 6, 37]}, {"input_ids": [1]}])
+    refused(here("verify", data, "--model", saved("sound")), "the id 37", "'input_ids'", "20 ids only")
+
+
+@with_models
+def test_a_model_of_one_length_is_judged_by_content_and_says_so(here, saved, raw):
+    for given in ((), (raw,)):
+        _, subject = answer_of(here("verify", *given, "--model", saved("one-length"), "--json"), 1)
+        skipped = {c["name"]: c["detail"] for c in subject["checks"] if c["verdict"] == "skipped"}
+        assert "takes exactly 6 places" in skipped["row-alone"]
+        assert "takes exactly 6 places" in skipped["more-padding"]
+        assert verdicts_of(subject)["other-content"] == "fails"
+        assert subject["culprit"] == "flat"
+        assert "GlobalAveragePooling1D" in subject["advice"]
+
+
+@with_models
+def test_it_is_said_to_people_too_that_content_alone_was_varied(here, saved):
+    said = " ".join(here("verify", "--model", saved("one-length")).stdout.split())
+    assert "content of padded places" in said
+
+
+@with_models
+def test_a_stateful_model_is_reset_between_runs(here, saved, raw):
+    _, subject = answer_of(here("verify", raw, "--model", saved("stateful"), "--json"), 0)
+    assert verdicts_of(subject)["row-alone"] == "holds"
+
+
+@with_models
+def test_a_constant_model_is_inconclusive(here, saved):
+    report, subject = answer_of(here("verify", "--model", saved("constant"), "--json"), 1)
+    assert (report["verdict"], subject["culprit"]) == ("inconclusive", None)
+    assert "constant output" in subject["detail"]
+
+
+@with_models
+def test_a_wrong_output_shape_is_exit_code_1(here, saved):
+    _, subject = answer_of(here("verify", "--model", saved("time-distributed"), "--json"), 1)
+    assert verdicts_of(subject)["output-shape"] == "fails"
+    assert verdicts_of(subject)["row-alone"] == "holds"
+    assert subject["culprit"] == "each"
+
+
+@with_models
+def test_explaining_tells_of_every_layer(here, saved):
+    model = saved("convolving")
+    _, subject = answer_of(here("verify", "--model", model, "--explain", "--json"), 1)
+    layers = {layer["name"]: layer for layer in subject["layers"]}
+    assert layers["embed"]["mask_out"] is True
+    assert (layers["conv"]["class"], layers["conv"]["mask_in"], layers["conv"]["mask_out"]) == (
+        "Conv1D",
+        True,
+        False,
+    )
+    assert layers["conv"]["max_abs_diff"] > 1e-3 > layers["embed"]["max_abs_diff"]
+    said = here("verify", "--model", model, "--explain").stdout
+    for words in ("mask in", "mask out", "embed", "Conv1D", "pool"):
+        assert words in said
+    assert "mask in" not in here("verify", "--model", model).stdout
+
+
+@with_models
+def test_the_sample_and_the_seed(here, saved, raw):
+    model = saved("unmasked")
+    report, _ = answer_of(here("verify", raw, "--model", model, "--sample", "2", "--seed", "5", "--json"), 1)
+    assert (report["environment"]["rows_checked"], report["environment"]["seed"]) == (2, 5)
+
+
+@with_models
+def test_data_without_a_token_prove_nothing(here, saved, tmp_path):
+    data = write_rows(tmp_path / "in.jsonl", [{"input_ids": []}, {"input_ids": []}])
+    done = here("verify", data, "--model", saved("sound"), "--json", "--allow", "row-fully-masked")
+    report = json.loads(done.stdout)
+    assert (done.returncode, report["verdict"], report["subjects"]) == (1, "inconclusive", [])
+
+
+@with_models
+def test_in_a_process_of_its_own(padmask, saved, raw):
+    """Nothing of what TensorFlow says on its way up is heard."""
+    done = padmask("verify", raw, "--model", saved("convolving"), "--json")
+    report, subject = answer_of(done, 1)
+    assert (report["verdict"], subject["culprit"]) == ("leaks", "conv")
+
+
+# --- files that are no such model ---------------------------------------------------------------------
+
+
+@with_models
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("missing.keras", None),
+        ("garbage.keras", b"\x00\x01 no zip at all"),
+        ("empty.keras", b""),
+        ("model.txt", b"a model, honestly"),
+        ("garbage.h5", b"no HDF5"),
+    ],
+    ids=["missing", "garbage", "empty", "text", "hdf5"],
+)
+def test_a_file_that_is_no_model_is_a_sentence(here, tmp_path, name, content):
+    if content is not None:
+        (tmp_path / name).write_bytes(content)
+    done = here("verify", "--model", name)
+    refused(done, name, "there is no such file" if content is None else ".keras")
+    assert done.stderr.count("\n") == 1
+
+
+@with_models
+def test_a_folder_is_no_model(here, tmp_path):
+    (tmp_path / "model.keras").mkdir()
+    refused(here("verify", "--model", "model.keras"), "model.keras")
+
+
+@with_models
+def test_code_from_within_the_file_is_run_only_where_that_is_said(here, saved):
+    model = saved("lambda")
+    refused(here("verify", "--model", model), "holds Python code", "--allow-unsafe-model")
+    _, subject = answer_of(here("verify", "--model", model, "--allow-unsafe-model", "--json"), 0)
+    assert subject["verdict"] == "ignores"
+
+
+LAYERS = """
+    import keras
+
+    class Doubling(keras.layers.Layer):
+        supports_masking = True
+
+        def call(self, x):
+            return x * 2
+
+    class Forgetful(keras.layers.Layer):
+        def call(self, x):
+            return x * 2
+"""
+
+
+@pytest.fixture
+def own_layer(tmp_path):
+    """Save a model with a layer of LAYERS, and the file that has it."""
+    (tmp_path / "my_layers.py").write_text(dedent(LAYERS))
+    known = {}
+    exec(dedent(LAYERS), known)
+
+    def save(name):
+        chain(embedding(), known[name](name="own"), mean()).save(tmp_path / "own.keras")
+        return "own.keras"
+
+    return save
+
+
+@with_models
+def test_custom_layers_come_from_a_file(here, own_layer):
+    model = own_layer("Doubling")
+    refused(here("verify", "--model", model), "which Keras does not know", "--custom-objects FILE.py")
+    _, subject = answer_of(here("verify", "--model", model, "--custom-objects", "my_layers.py", "--json"), 0)
+    assert subject["verdict"] == "ignores"
+
+
+@with_models
+def test_a_missing_custom_layer_is_named(here, own_layer):
+    refused(here("verify", "--model", own_layer("Doubling")), "Doubling")
+
+
+@with_models
+def test_a_custom_layer_that_loses_the_mask_is_named(here, own_layer):
+    given = ("verify", "--model", own_layer("Forgetful"), "--custom-objects", "my_layers.py", "--json")
+    _, subject = answer_of(here(*given), 1)
+    assert subject["culprit"] == "own"
+    assert "self.supports_masking = True" in subject["advice"]
+
+
+@with_models
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        (None, "there is no such Python file"),
+        ("class Broken(:", "cannot be run: SyntaxError"),
+        ("1 / 0", "cannot be run: ZeroDivisionError"),
+    ],
+    ids=["missing", "no-python", "raising"],
+)
+def test_custom_objects_that_cannot_be_run_are_a_sentence(here, saved, tmp_path, content, words):
+    if content is not None:
+        (tmp_path / "other.py").write_text(content)
+    refused(here("verify", "--model", saved("sound"), "--custom-objects", "other.py"), "other.py", words)
+
+
+# --- functions ----------------------------------------------------------------------------------------
+
+SERVED = """
+    import sys
+    import numpy as np
+
+    TABLE = np.random.default_rng(0).standard_normal((20, 3))
+    VOCAB = 20
+
+    def mean(ids, mask):
+        assert not {"tensorflow", "keras"} & set(sys.modules), "who imported that?"
+        return (TABLE[ids] * mask[..., None]).sum(axis=1) / np.maximum(mask.sum(axis=1), 1)[:, None]
+
+    def both(ids, mask):
+        return {"good": mean(ids, mask), "bad": TABLE[ids].mean(axis=1)}
+
+    def four_places(ids, mask):
+        assert ids.shape[1] == 4, "four places, please"
+        return (TABLE[ids] * mask[..., None]).sum(axis=1)
+
+    def largest(frames, mask):
+        return np.where(mask[..., None], frames, -9).max(axis=1)
+
+    def raising(ids, mask):
+        raise KeyError("no such model")
+
+    class Service:
+        def predict(self, ids, mask):
+            return TABLE[ids[:, 0]]
+
+    service = Service()
+"""
+_numbers = count()
+
+
+@pytest.fixture
+def serve(tmp_path, monkeypatch):
+    """Write a module with functions to predict with; gives its name, which no other test has."""
+    # Takes back what importing from the current folder adds.
+    monkeypatch.syspath_prepend(tmp_path)
+    # Where Keras was imported by other tests, the functions would wonder.
+    for name in ("tensorflow", "keras"):
+        monkeypatch.delitem(sys.modules, name, raising=False)
+
+    def write(text=SERVED):
+        name = f"served_{next(_numbers)}"
+        (tmp_path / f"{name}.py").write_text(dedent(text))
+        return name
+
+    return write
+
+
+def test_a_function_from_the_current_folder_needs_no_tensorflow(padmask, raw, tmp_path):
+    (tmp_path / "serving.py").write_text(dedent(SERVED))
+    _, subject = answer_of(padmask("verify", raw, "--predict", "serving:mean", "--json"), 0)
+    assert (subject["name"], subject["verdict"]) == ("serving:mean", "ignores")
+
+
+def test_a_function_on_random_rows(here, serve):
+    report, subject = answer_of(
+        here("verify", "--predict", f"{serve()}:mean", "--vocab-size", "20", "--json"), 0
+    )
+    assert (subject["verdict"], report["environment"]["rows_checked"]) == ("ignores", 22)
+    assert not {"keras", "tensorflow"} & set(sys.modules)
+
+
+def test_a_function_of_a_package(here, serve, tmp_path):
+    name = serve()
+    (tmp_path / f"package_{name}").mkdir()
+    (tmp_path / f"{name}.py").rename(tmp_path / f"package_{name}" / "serve.py")
+    answer_of(here("verify", "--predict", f"package_{name}.serve:mean", "--vocab-size", "20", "--json"), 0)
+
+
+def test_a_method_of_something_in_the_module(here, serve):
+    given = ("verify", "--predict", f"{serve()}:service.predict", "--vocab-size", "20", "--json")
+    _, subject = answer_of(here(*given), 0)
+    assert "no mask is needed" in subject["detail"]
+
+
+def test_each_output_of_a_function_is_judged_by_itself(here, serve, raw):
+    report, subject = answer_of(here("verify", raw, "--predict", f"{serve()}:both", "--json"), 1)
+    assert {o["name"]: o["verdict"] for o in subject["outputs"]} == {"good": "ignores", "bad": "leaks"}
+    assert (subject["culprit"], report["environment"]["columns"]) == (None, {"ids": "input_ids"})
+
+
+def test_the_column_of_a_function(here, serve, tmp_path):
+    rows = [{"words": [3, 4], "input_ids": [99]}, {"words": [5], "input_ids": [99, 99]}]
+    data = write_rows(tmp_path / "in.jsonl", rows)
+    given = ("verify", data, "-c", "words", "--predict", f"{serve()}:mean", "--json")
+    report, _ = answer_of(here(*given), 0)
+    assert report["environment"]["columns"] == {"ids": "words"}
+
+
+def test_a_function_of_features(here, serve, tmp_path):
+    data = write_rows(
+        tmp_path / "in.jsonl", [{"frames": [[1.5, 2.0], [0.5, 1.0]]}, {"frames": [[0.25, 1.0]]}]
+    )
+    answer_of(here("verify", data, "--predict", f"{serve()}:largest", "--json"), 0)
+
+
+def test_a_function_of_one_length_is_judged_by_content(here, serve, tmp_path):
+    data = write_rows(tmp_path / "in.jsonl", [{"input_ids": [3, 4, 5]}, {"input_ids": [6]}])
+    given = ("verify", data, "--predict", f"{serve()}:four_places")
+    refused(here(*given), "four places, please")
+    _, subject = answer_of(here(*given, "--maxlen", "4", "--json"), 0)
+    assert verdicts_of(subject)["row-alone"] == "skipped"
+    assert verdicts_of(subject)["other-content"] == "holds"
+
+
+def test_a_function_without_a_number_of_ids_is_a_sentence(here, serve):
+    refused(here("verify", "--predict", f"{serve()}:mean"), "how many ids", "--vocab-size")
+
+
+def test_a_function_that_raises_is_a_sentence(here, serve, raw):
+    refused(here("verify", raw, "--predict", f"{serve()}:raising"), "it raised KeyError: 'no such model'")
+
+
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [
+        ("{}", "--predict takes module:function"),
+        ("{}:", "--predict takes module:function"),
+        (":mean", "--predict takes module:function"),
+        ("{}:median", "has no function 'median'"),
+        ("{}:VOCAB", "has no function 'VOCAB'"),
+        ("{}:service.fit", "has no function 'service.fit'"),
+        ("nowhere_at_all:mean", "importing nowhere_at_all failed: ModuleNotFoundError"),
+    ],
+)
+def test_a_wrong_function_is_a_sentence(here, serve, raw, name, words):
+    refused(here("verify", raw, "--predict", name.format(serve())), words)
+
+
+def test_a_module_that_cannot_be_imported_is_a_sentence(here, serve, raw):
+    refused(here("verify", raw, "--predict", f"{serve('1 / 0')}:mean"), "failed: ZeroDivisionError")
+
+
+def test_a_module_that_exits_is_a_sentence(here, serve, raw):
+    refused(here("verify", raw, "--predict", f"{serve('import sys; sys.exit(0)')}:mean"), "SystemExit")
+
+
+# --- options that do not go together ------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("given", "words"),
+    [
+        ([], "nothing to verify"),
+        (["--model", "a.keras", "--predict", "b:c"], "--model and --predict are two subjects"),
+        (["--model", "a.keras", "--no-model"], "--no-model checks the data alone"),
+        (["--predict", "b:c", "--no-model"], "--no-model checks the data alone"),
+        (["--model", "a.keras", "--route", "embedding"], "--route is for the reference models"),
+        (["--predict", "b:c", "--route", "embedding"], "--route is for the reference models"),
+        (["raw.jsonl", "--input", "a=b"], "--input goes with --model"),
+        (["--predict", "b:c", "--input", "a=b"], "--input goes with --model"),
+        (["raw.jsonl", "--explain"], "--explain goes with --model"),
+        (["--predict", "b:c", "--custom-objects", "d.py"], "--custom-objects goes with --model"),
+        (["raw.jsonl", "--allow-unsafe-model"], "--allow-unsafe-model goes with --model"),
+    ],
+    ids=lambda given: " ".join(given) if isinstance(given, list) else "",
+)
+def test_options_that_do_not_go_together_are_refused(here, raw, given, words):
+    refused(here("verify", *given), words)
+
+
+def test_a_report_over_the_model_is_refused(here, tmp_path):
+    (tmp_path / "model.keras").write_bytes(b"weights of a month")
+    refused(here("verify", "--model", "model.keras", "--report", "json:model.keras"))
+    assert (tmp_path / "model.keras").read_bytes() == b"weights of a month"
+
+
+def test_the_help_says_what_runs_whose_code(here):
+    said = " ".join(here("verify", "--help").stdout.split())
+    assert "Its module is imported, from the current folder too: that runs its code." in said
+    assert "only if you trust it" in said

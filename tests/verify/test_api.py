@@ -1,0 +1,739 @@
+"""`verify_model` and `assert_ignores_padding`: Keras models and plain functions, as a test suite has them."""
+
+from __future__ import annotations
+
+import warnings
+
+import numpy as np
+import pytest
+
+from padmask import SpecError
+from padmask.verify import assert_ignores_padding, verify_model
+
+try:
+    import keras
+    import tensorflow as tf
+except ImportError:
+    keras = tf = None
+
+pytestmark = [
+    # What Keras and NumPy say while models are built and looked at.
+    pytest.mark.filterwarnings("ignore:.*destroy the mask"),
+    pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning"),
+]
+
+VOCAB = 20
+TABLE = np.random.default_rng(0).standard_normal((VOCAB, 3))
+IDS = np.array([[5, 6, 7, 2], [8, 0, 0, 0], [9, 2, 0, 0]])
+MASK = IDS > 0
+FRAMES = np.random.default_rng(1).standard_normal((3, 4, 2)).astype("float32")
+
+
+def with_models(test):
+    """Mark a test that runs Keras models."""
+    reason = "TensorFlow is not installed: pip install 'padmask[verify]'"
+    return pytest.mark.tf(pytest.mark.skipif(keras is None, reason=reason)(test))
+
+
+def subject_of(*given, **options):
+    [subject] = verify_model(*given, **options).subjects
+    return subject
+
+
+def checks_of(subject):
+    return {check.name: check.verdict for check in subject.checks}
+
+
+def outputs_of(subject):
+    return {output.name: output.verdict for output in subject.outputs}
+
+
+# --- functions ----------------------------------------------------------------------------------------
+
+
+def masked_mean(ids, mask):
+    real = mask[..., None]
+    return (TABLE[ids] * real).sum(axis=1) / np.maximum(real.sum(axis=1), 1)
+
+
+def mean(ids, mask):
+    return TABLE[ids].sum(axis=1) / max(ids.shape[1], 1)
+
+
+def last_place(ids, mask):
+    return TABLE[ids[:, -1]]
+
+
+def last_real(ids, mask):
+    return TABLE[ids[np.arange(len(ids)), mask.sum(axis=1) - 1]]
+
+
+def width_where_empty(ids, mask):
+    return np.where(mask.any(axis=1)[:, None], masked_mean(ids, mask), ids.shape[1])
+
+
+def constant(ids, mask):
+    return np.ones((len(ids), 2))
+
+
+def noise(ids, mask):
+    return np.random.default_rng().random(len(ids))
+
+
+GIVEN = {
+    "drawn": ((), {"vocab_size": VOCAB}),
+    "ids-and-mask": ((IDS, MASK), {}),
+    "a-mask-of-numbers": ((IDS, MASK.astype(int)), {}),
+    "lists": ((IDS.tolist(), MASK.tolist()), {}),
+    "a-dict": (({"ids": IDS}, {"ids": MASK}), {}),
+    "a-dict-and-one-mask": (({"ids": IDS}, MASK), {}),
+    "rows-without-padding": (([[5, 6, 7], [8], [9, 2]],), {}),
+    "an-array-without-padding": ((IDS[:, :1],), {}),
+}
+
+
+@pytest.mark.parametrize(("given", "options"), GIVEN.values(), ids=GIVEN)
+def test_a_function_is_proven(given, options):
+    assert verify_model(masked_mean, *given, **options).verdict == "ignores"
+    assert verify_model(mean, *given, **options).verdict == "leaks"
+
+
+def test_a_function_is_called_by_its_own_name():
+    assert subject_of(masked_mean, IDS, MASK).name == "masked_mean"
+
+
+def test_the_function_gets_arrays_of_ids_and_their_mask():
+    seen = []
+
+    def listening(ids, mask):
+        seen.append((ids, mask))
+        return masked_mean(ids, mask)
+
+    verify_model(listening, IDS, MASK)
+    for ids, mask in seen:
+        assert isinstance(ids, np.ndarray) and isinstance(mask, np.ndarray)
+        assert (ids.dtype.kind, mask.dtype) == ("i", "bool")
+        assert ids.shape == mask.shape
+        assert not ids[~mask].any()
+
+
+def test_pre_padding_is_seen_in_the_mask():
+    report = verify_model(last_place, IDS[:, ::-1], MASK[:, ::-1])
+    assert (report.verdict, report.environment["padding"]) == ("ignores", "pre")
+    report = verify_model(last_place, IDS, MASK)
+    assert (report.verdict, report.environment["padding"]) == ("leaks", "post")
+
+
+def test_the_side_can_be_said():
+    assert verify_model(last_real, IDS, MASK).verdict == "ignores"
+    assert verify_model(last_real, IDS, MASK, padding="pre").verdict == "leaks"
+
+
+def test_masks_of_two_sides_need_one_to_be_said():
+    mask = [[True, True, False, False], [False, False, True, True], [True] * 4]
+    with pytest.raises(SpecError, match="some rows before and some after"):
+        verify_model(masked_mean, IDS, mask)
+    assert verify_model(masked_mean, IDS, mask, padding="pre").verdict == "ignores"
+
+
+def test_a_hole_is_refused():
+    mask = MASK.copy()
+    mask[0, 1] = False
+    with pytest.raises(SpecError, match="has a hole"):
+        verify_model(masked_mean, IDS, mask)
+
+
+def test_a_mask_of_another_shape_is_refused():
+    with pytest.raises(SpecError, match=r"mask's shape \(3, 2\) is not that of the ids, \(3, 4\)"):
+        verify_model(masked_mean, IDS, MASK[:, :2])
+
+
+def test_features_are_proven():
+    def peak(frames, mask):
+        return np.where(mask[..., None], frames, -9).max(axis=1)
+
+    assert verify_model(peak, FRAMES, MASK).verdict == "ignores"
+    assert verify_model(lambda frames, mask: frames.max(axis=1), FRAMES, MASK).verdict == "leaks"
+
+
+@pytest.mark.parametrize("value", [9, -1])
+def test_the_pad_value_can_be_said(value):
+    def by_value(ids, mask):
+        return masked_mean(ids, ids != value)
+
+    options = {"vocab_size": VOCAB}
+    report = verify_model(by_value, value=value, **options)
+    assert (report.verdict, report.environment["value"]) == ("ignores", value)
+    assert verify_model(by_value, **options).verdict == "leaks"
+
+
+def test_a_missing_vocab_size_is_a_sentence():
+    with pytest.raises(SpecError, match="how many ids there are for the input 'ids'"):
+        verify_model(masked_mean)
+
+
+@pytest.mark.parametrize(
+    ("outputs", "verdicts"),
+    [
+        (lambda *both: {"good": masked_mean(*both), "bad": mean(*both)}, {"good": "ignores", "bad": "leaks"}),
+        (lambda *both: [masked_mean(*both), mean(*both)], {"output_0": "ignores", "output_1": "leaks"}),
+        (lambda *both: (mean(*both), masked_mean(*both)), {"output_0": "leaks", "output_1": "ignores"}),
+        (
+            lambda *both: {"steps": TABLE[both[0]], "good": masked_mean(*both)},
+            dict.fromkeys(["steps", "good"], "ignores"),
+        ),
+        (mean, {"output": "leaks"}),
+    ],
+    ids=["dict", "list", "tuple", "steps", "array"],
+)
+def test_every_output_is_judged_by_itself(outputs, verdicts):
+    subject = subject_of(outputs, vocab_size=VOCAB)
+    assert outputs_of(subject) == verdicts
+    assert subject.verdict == ("leaks" if "leaks" in verdicts.values() else "ignores")
+
+
+def test_the_failed_check_names_the_leaking_output():
+    with pytest.raises(AssertionError, match=r"row-alone: deviation .* \(bad: row of"):
+        assert_ignores_padding(lambda *both: {"good": masked_mean(*both), "bad": mean(*both)}, IDS, MASK)
+
+
+@pytest.mark.parametrize("model", [constant, noise])
+def test_no_proof_either_way_is_inconclusive(model):
+    subject = subject_of(model, vocab_size=VOCAB)
+    assert subject.verdict == "inconclusive"
+    assert subject.detail
+    with pytest.raises(AssertionError, match=r"^inconclusive: "):
+        assert_ignores_padding(model, vocab_size=VOCAB)
+
+
+def test_it_is_said_that_a_model_answers_at_random():
+    assert "each time it is run" in subject_of(noise, vocab_size=VOCAB).detail
+
+
+def test_a_model_that_needs_no_mask_ignores_it():
+    def first(ids, mask):
+        return TABLE[ids[:, 0]]
+
+    subject = subject_of(first, vocab_size=VOCAB)
+    assert subject.verdict == "ignores"
+    assert "no mask is needed" in subject.detail
+
+
+def test_empty_rows_are_judged_where_they_may_occur():
+    assert checks_of(subject_of(width_where_empty, vocab_size=VOCAB))["empty-rows"] == "fails"
+    assert "empty-rows" not in checks_of(subject_of(width_where_empty, IDS, MASK))
+    one_empty = IDS * [[1], [0], [1]]
+    assert checks_of(subject_of(width_where_empty, one_empty, one_empty > 0))["empty-rows"] == "fails"
+
+
+def test_an_empty_row_that_is_no_number_is_a_warning():
+    def plain_mean(ids, mask):
+        with np.errstate(invalid="ignore"):
+            return (TABLE[ids] * mask[..., None]).sum(axis=1) / mask.sum(axis=1)[:, None]
+
+    subject = subject_of(plain_mean, vocab_size=VOCAB)
+    [empty] = [check for check in subject.checks if check.name == "empty-rows"]
+    assert (subject.verdict, empty.verdict) == ("ignores", "holds")
+    assert empty.detail.startswith("warning: ")
+
+
+def test_the_same_seed_gives_the_same_report():
+    first, again, other = (verify_model(mean, vocab_size=VOCAB, seed=seed).as_dict() for seed in (4, 4, 5))
+    assert first == again
+    assert first["subjects"] != other["subjects"]
+
+
+def test_nobody_elses_random_numbers_are_touched():
+    before = np.random.get_state()[1].tolist()
+    verify_model(masked_mean, vocab_size=VOCAB)
+    assert np.random.get_state()[1].tolist() == before
+
+
+REFUSED = {
+    "raises": (lambda ids, mask: 1 / 0, "it raised ZeroDivisionError: division by zero"),
+    "no-rows": (lambda ids, mask: 1.0, "must return numbers, with the rows first"),
+    "other-rows": (lambda ids, mask: np.ones(7), "must return numbers, with the rows first"),
+    "strings": (lambda ids, mask: np.array(["a"] * len(ids)), "must return numbers"),
+    "nothing": (lambda ids, mask: None, "must return numbers"),
+    "no-function": (3, "not callable"),
+}
+
+
+@pytest.mark.parametrize(("model", "said"), REFUSED.values(), ids=REFUSED)
+def test_what_cannot_be_proven_is_a_sentence(model, said):
+    with pytest.raises(SpecError, match=said):
+        verify_model(model, vocab_size=VOCAB)
+
+
+WRONG = {
+    "one-row-alone": (IDS[0], MASK[0]),
+    "no-rows": (IDS[:0], MASK[:0]),
+    "no-places": (IDS[:, :0], MASK[:, :0]),
+    "padding-alone": (IDS * 0, MASK & False),
+    "strings": (np.full(IDS.shape, "word"), MASK),
+    "two-inputs": ({"one": IDS, "other": IDS}, MASK),
+    "a-mask-of-another-name": ({"one": IDS}, {"other": MASK}),
+}
+
+
+@pytest.mark.parametrize(("ids", "mask"), WRONG.values(), ids=WRONG)
+def test_rows_that_cannot_be_used_are_a_sentence(ids, mask):
+    with pytest.raises(SpecError):
+        verify_model(masked_mean, ids, mask)
+
+
+def test_a_side_that_there_is_not_is_a_sentence():
+    with pytest.raises(SpecError, match="left"):
+        verify_model(last_real, IDS, MASK, padding="left")
+
+
+def test_a_function_may_give_the_same_memory_each_time():
+    memory = np.zeros((64, 3))
+
+    def served(ids, mask):
+        out = memory[: len(ids)]
+        out[:] = masked_mean(ids, mask)
+        return out
+
+    assert verify_model(served, vocab_size=VOCAB).verdict == "ignores"
+
+
+def test_a_function_may_write_into_what_it_gets():
+    def shifting(ids, mask):
+        ids += 1
+        return masked_mean(np.minimum(ids, VOCAB - 1), mask)
+
+    assert verify_model(shifting, vocab_size=VOCAB).verdict == "ignores"
+
+
+def test_large_ids_reach_the_function():
+    seen = set()
+
+    def hashed(ids, mask):
+        seen.update(ids[mask].tolist())
+        return (ids % 7 * mask).sum(axis=1)
+
+    large = np.where(MASK, IDS.astype("int64") + 2**40, 0)
+    verify_model(hashed, large, MASK)
+    assert min(seen) > 2**40
+
+
+@pytest.mark.parametrize("padding", ["post", pytest.param("pre")])
+def test_rounding_in_half_precision_is_no_leak(padding):
+    """Padding before the tokens moves them to other blocks, so that the sums are rounded elsewhere."""
+    table = TABLE.astype("float16")
+
+    def in_blocks(ids, mask):
+        real = np.where(mask[..., None], table[ids], np.float16(0))
+        blocks = [real[:, first : first + 4].sum(axis=1) for first in range(0, ids.shape[1], 4)]
+        return sum(blocks, np.float16(0)) / np.maximum(mask.sum(axis=1), 1).astype("float16")[:, None]
+
+    assert verify_model(in_blocks, vocab_size=VOCAB, padding=padding).verdict == "ignores"
+
+
+# --- Keras models -------------------------------------------------------------------------------------
+
+
+def model_of(*layers, masked=True, name="net"):
+    """A Sequential model of ids with weights that show something."""
+    embed = keras.layers.Embedding(VOCAB, 3, mask_zero=masked, name="embed")
+    given = keras.Input((None,), dtype="int32", name="ids")
+    return scrambled(keras.Sequential([given, embed, *layers], name=name))
+
+
+def scrambled(model):
+    random = np.random.default_rng(7)
+    for weight in model.weights:
+        weight.assign(random.normal(0, 0.5, weight.shape))
+    return model
+
+
+def averaging(masked=True):
+    return model_of(keras.layers.GlobalAveragePooling1D(name="pool"), masked=masked)
+
+
+def two_inputs():
+    embed = keras.layers.Embedding(VOCAB, 3, mask_zero=True, name="embed")
+    question, answer = (keras.Input((None,), dtype="int32", name=name) for name in ("question", "answer"))
+    asked = keras.layers.GlobalAveragePooling1D(name="asked")(embed(question))
+    told = keras.layers.GlobalMaxPooling1D(name="told")(embed(answer))
+    return scrambled(keras.Model([question, answer], [asked, told], name="net"))
+
+
+@with_models
+@pytest.mark.parametrize(("given", "options"), GIVEN.values(), ids=GIVEN)
+def test_a_model_is_proven(given, options):
+    assert verify_model(averaging(), *given, **options).verdict == "ignores"
+    assert verify_model(averaging(masked=False), *given, **options).verdict == "leaks"
+
+
+@with_models
+def test_a_model_knows_how_many_ids_there_are():
+    report = verify_model(averaging())
+    assert (report.verdict, report.environment["rows_checked"]) == ("ignores", 22)
+
+
+@with_models
+def test_an_embedding_without_a_mask_is_named():
+    subject = subject_of(averaging(masked=False), IDS, MASK)
+    assert subject.culprit == "embed"
+    assert subject.path == "embed (no mask is made here) -> pool (padding enters here)"
+    assert "mask_zero=True" in subject.advice
+
+
+@with_models
+def test_the_assertion_carries_culprit_path_and_advice():
+    convolving = model_of(
+        keras.layers.Conv1D(3, 3, padding="same", name="conv"), keras.layers.GlobalAveragePooling1D()
+    )
+    with pytest.raises(AssertionError) as raised:
+        assert_ignores_padding(convolving, IDS, MASK)
+    said = str(raised.value)
+    assert said.startswith("leaks")
+    assert "row-alone: deviation" in said
+    assert "To blame: conv." in said
+    assert "Path: embed -> conv (padding enters here)." in said
+    assert "A convolution mixes neighbouring steps by design" in said
+
+
+@with_models
+def test_a_suite_in_which_warnings_are_errors_can_use_it():
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert_ignores_padding(averaging(), IDS, MASK)
+
+
+@with_models
+def test_the_assertion_passes_in_silence():
+    assert assert_ignores_padding(averaging(), IDS, MASK) is None
+    assert assert_ignores_padding(averaging()) is None
+
+
+@with_models
+def test_a_dict_feeds_several_inputs_with_masks_of_their_own():
+    longer = np.array([[3, 4, 5, 6, 7], [3, 4, 0, 0, 0], [3, 0, 0, 0, 0]])
+    given = {"question": IDS, "answer": longer}
+    report = verify_model(two_inputs(), given, {"question": MASK, "answer": longer > 0})
+    [subject] = report.subjects
+    assert report.environment["places"] == {"question": 4, "answer": 5}
+    assert outputs_of(subject) == {"asked": "ignores", "told": "leaks"}
+    assert subject.culprit == "told"
+    assert "GlobalAveragePooling1D" in subject.advice
+
+
+@with_models
+def test_one_array_for_two_inputs_is_refused():
+    with pytest.raises(SpecError, match="inputs question, answer: give a dict by these names"):
+        verify_model(two_inputs(), IDS, MASK)
+
+
+@with_models
+def test_inputs_of_different_numbers_of_rows_are_refused():
+    given, masks = {"question": IDS, "answer": IDS[:2]}, {"question": MASK, "answer": MASK[:2]}
+    with pytest.raises(SpecError, match="different numbers of rows"):
+        verify_model(two_inputs(), given, masks)
+
+
+@with_models
+@pytest.mark.parametrize("names", [("question",), ("question", "reply"), ("question", "answer", "reply")])
+def test_a_dict_of_other_names_is_a_sentence_with_the_models_names(names):
+    with pytest.raises(SpecError, match="question, answer"):
+        verify_model(two_inputs(), dict.fromkeys(names, IDS), MASK)
+
+
+@with_models
+def test_a_dict_of_masks_of_other_names_is_a_sentence():
+    with pytest.raises(SpecError, match="tokens"):
+        verify_model(averaging(), {"ids": IDS}, {"tokens": MASK})
+
+
+def with_age():
+    ids, age = keras.Input((None,), dtype="int32", name="ids"), keras.Input((2,), name="age")
+    embed = keras.layers.Embedding(VOCAB, 3, mask_zero=True, name="embed")
+    pooled = keras.layers.GlobalAveragePooling1D(name="pool")(embed(ids))
+    return scrambled(keras.Model([ids, age], keras.layers.Concatenate(name="both")([pooled, age])))
+
+
+@with_models
+def test_an_input_without_steps_is_drawn():
+    report = verify_model(with_age(), IDS, MASK)
+    assert (report.verdict, report.environment["inputs"]["age"]) == ("ignores", "static")
+
+
+@with_models
+def test_an_input_without_steps_may_be_given():
+    assert verify_model(with_age(), {"ids": IDS, "age": np.ones((3, 2))}, MASK).verdict == "ignores"
+
+
+@with_models
+def test_a_mask_input_is_fed_the_mask():
+    ids = keras.Input((None,), dtype="int32", name="ids")
+    attention_mask = keras.Input((None,), dtype="int32", name="attention_mask")
+    embedded = keras.layers.Embedding(VOCAB, 3, name="embed")(ids)
+    weights = keras.layers.Reshape((-1, 1))(keras.ops.cast(attention_mask, "float32"))
+    pooled = keras.ops.sum(embedded * weights, axis=1)
+    model = scrambled(keras.Model([ids, attention_mask], pooled, name="net"))
+    report = verify_model(model, IDS, MASK)
+    assert (report.verdict, report.environment["inputs"]["attention_mask"]) == ("ignores", "mask")
+    assert verify_model(model).verdict == "ignores"
+
+
+@with_models
+@pytest.mark.parametrize("mask_value", [0.0, -1.0])
+def test_features_are_padded_with_what_masking_looks_for(mask_value):
+    frames = keras.Input((None, 2), name="frames")
+    masked = keras.layers.Masking(mask_value, name="masking")(frames)
+    pooled = keras.layers.GlobalAveragePooling1D(name="pool")(masked)
+    model = scrambled(keras.Model(frames, pooled, name="net"))
+    report = verify_model(model, FRAMES, MASK)
+    assert (report.verdict, report.environment["value"]) == ("ignores", mask_value)
+    subject = subject_of(model, FRAMES, MASK, value=5)
+    assert (subject.verdict, subject.culprit) == ("leaks", "masking")
+    assert "mask_value" in subject.advice
+
+
+@with_models
+def test_ids_beyond_the_embedding_are_refused():
+    with pytest.raises(SpecError, match="id 45, and the embedding of input 'ids' has rows for 20"):
+        verify_model(averaging(), IDS * 5, MASK)
+
+
+@with_models
+def test_explaining_tells_of_every_layer():
+    convolving = model_of(
+        keras.layers.Conv1D(3, 3, padding="same", name="conv"),
+        keras.layers.Dropout(0.5, name="drop"),
+        keras.layers.GlobalAveragePooling1D(name="pool"),
+    )
+    assert not subject_of(convolving).layers
+    layers = {layer.name: layer for layer in subject_of(convolving, explain=True).layers}
+    assert {"embed", "conv", "drop", "pool"} <= set(layers)
+    assert (layers["embed"].mask_in, layers["embed"].mask_out) == (False, True)
+    assert (layers["conv"].mask_in, layers["conv"].mask_out) == (True, False)
+    assert (layers["pool"].mask_in, layers["pool"].mask_out) == (False, False)
+    assert layers["embed"].max_abs_diff == 0
+    assert all(layers[name].max_abs_diff > 1e-3 for name in ("conv", "drop", "pool"))
+    assert layers["conv"].kind == "Conv1D"
+
+
+@with_models
+def test_explaining_tells_of_the_layers_of_a_sound_model_too():
+    layers = {layer.name: layer for layer in subject_of(averaging(), explain=True).layers}
+    assert (layers["pool"].mask_in, layers["pool"].mask_out) == (True, False)
+    assert all(layer.max_abs_diff < 1e-6 for layer in layers.values())
+
+
+@with_models
+def test_a_model_that_answers_at_random_is_inconclusive():
+    class Shaking(keras.layers.Layer):
+        supports_masking = True
+
+        def __init__(self, **options):
+            super().__init__(**options)
+            self.seed = keras.random.SeedGenerator(1)
+
+        def call(self, x):
+            return x + keras.random.normal(keras.ops.shape(x), seed=self.seed)
+
+    subject = subject_of(model_of(Shaking(), keras.layers.GlobalAveragePooling1D()))
+    assert (subject.verdict, subject.culprit) == ("inconclusive", None)
+
+
+@with_models
+def test_dropout_is_off():
+    model = model_of(keras.layers.Dropout(0.5), keras.layers.GlobalAveragePooling1D())
+    assert verify_model(model).verdict == "ignores"
+
+
+@with_models
+def test_the_same_seed_gives_the_same_report_of_a_model():
+    model = averaging(masked=False)
+    assert verify_model(model, seed=3).as_dict() == verify_model(model, seed=3).as_dict()
+
+
+@with_models
+def test_a_model_of_one_length_is_judged_by_content_alone():
+    ids = keras.Input((5,), dtype="int32", name="ids")
+    embedded = keras.layers.Embedding(VOCAB, 3, name="embed")(ids)
+    flat = keras.layers.Dense(2, name="head")(keras.layers.Flatten(name="flat")(embedded))
+    subject = subject_of(scrambled(keras.Model(ids, flat, name="net")), IDS, MASK)
+    assert checks_of(subject)["row-alone"] == checks_of(subject)["more-padding"] == "skipped"
+    assert checks_of(subject)["other-content"] == "fails"
+    assert subject.culprit == "flat"
+    assert "GlobalAveragePooling1D" in subject.advice
+
+
+@with_models
+def test_a_subclassed_model_is_proven():
+    class Pooled(keras.Model):
+        def __init__(self, masked):
+            super().__init__(name="net")
+            self.embed = keras.layers.Embedding(VOCAB, 3, mask_zero=masked, name="embed")
+            self.pool = keras.layers.GlobalAveragePooling1D(name="pool")
+
+        def call(self, ids):
+            return self.pool(self.embed(ids))
+
+    sound, leaky = Pooled(True), Pooled(False)
+    for model in (sound, leaky):
+        model(IDS)
+    assert verify_model(sound, IDS, MASK).verdict == "ignores"
+    assert subject_of(leaky, IDS, MASK).culprit == "embed"
+
+
+@with_models
+def test_a_sequential_model_that_met_its_first_batch_takes_any_length():
+    """Without an Input it has the shape of the first batch in its config, and takes every other."""
+    layers = keras.layers
+    model = keras.Sequential(
+        [
+            layers.Embedding(VOCAB, 3, mask_zero=True, name="embed"),
+            layers.GRU(3, go_backwards=True, return_sequences=True, name="backwards"),
+            layers.GlobalAveragePooling1D(name="pool"),
+        ]
+    )
+    model(IDS)
+    scrambled(model)
+    apart = np.asarray(model(IDS[1:2])) - np.asarray(model(IDS[1:2, :1]))
+    assert np.abs(apart).max() > 1e-3
+    assert verify_model(model, IDS, MASK).verdict == "leaks"
+
+
+@with_models
+def test_a_model_that_is_not_built_is_a_sentence():
+    model = keras.Sequential(
+        [keras.layers.Embedding(VOCAB, 3, mask_zero=True), keras.layers.GlobalAveragePooling1D()]
+    )
+    with pytest.raises(SpecError, match="built"):
+        verify_model(model)
+    assert not model.built
+
+
+# --- what is left behind ------------------------------------------------------------------------------
+
+
+def traces(model):
+    """Everything about a model that a proof borrows."""
+    return {
+        "weights": [(v.path, v.dtype, np.asarray(v.value).tobytes()) for v in model.variables],
+        "policies": [layer.dtype_policy.name for layer in model._flatten_layers()],
+        "global policy": keras.config.dtype_policy().name,
+        "layers": keras.layers.Layer.__call__,
+        "operations": keras.Operation.__call__,
+    }
+
+
+def mixed(policy):
+    before = keras.config.dtype_policy()
+    keras.config.set_dtype_policy(policy)
+    try:
+        pool = keras.layers.GlobalAveragePooling1D(name="pool")
+        return model_of(keras.layers.Dense(4, name="hidden"), pool, keras.layers.Dense(2, name="head"))
+    finally:
+        keras.config.set_dtype_policy(before)
+
+
+@with_models
+@pytest.mark.parametrize("policy", ["float32", "float64", "mixed_float16", "mixed_bfloat16"])
+def test_the_model_is_as_it_was(policy):
+    model = mixed(policy)
+    before, said = traces(model), np.asarray(model(IDS))
+    assert verify_model(model, explain=True).verdict == "ignores"
+    assert traces(model) == before
+    assert np.asarray(model(IDS)).tobytes() == said.tobytes()
+
+
+@with_models
+def test_a_trained_model_is_as_it_was_after_a_leak():
+    model = model_of(keras.layers.BatchNormalization(), keras.layers.GlobalMaxPooling1D())
+    model.compile("adam", "mse")
+    model.fit(IDS, np.ones((3, 3)), verbose=0)
+    before, said = traces(model), model.predict(IDS, verbose=0)
+    steps = [np.asarray(variable.value).tobytes() for variable in model.optimizer.variables]
+    assert verify_model(model, explain=True).verdict == "leaks"
+    assert traces(model) == before
+    assert model.predict(IDS, verbose=0).tobytes() == said.tobytes()
+    assert [np.asarray(variable.value).tobytes() for variable in model.optimizer.variables] == steps
+
+
+@with_models
+def test_the_model_is_as_it_was_where_it_raises():
+    class Compiled(keras.layers.Layer):
+        supports_masking = True
+
+        def call(self, x):
+            if tf.executing_eagerly():
+                raise RuntimeError("not like this")
+            return x
+
+    model = model_of(Compiled(name="compiled"), keras.layers.GlobalMaxPooling1D(name="peak"))
+    before = traces(model)
+    subject = subject_of(model, explain=True)
+    assert (subject.verdict, subject.culprit) == ("leaks", None)
+    assert "could not be looked for" in subject.detail
+    assert traces(model) == before
+
+
+def broken_model():
+    class Broken(keras.layers.Layer):
+        def compute_output_shape(self, shape):
+            return shape
+
+        def call(self, x):
+            raise RuntimeError("out of order")
+
+    return model_of(Broken(name="broken"), keras.layers.GlobalMaxPooling1D(name="peak"))
+
+
+@with_models
+def test_a_model_that_never_runs_is_a_sentence_and_as_it_was():
+    model = broken_model()
+    before = traces(model)
+    with pytest.raises(SpecError, match=r"cannot be run: .*out of order"):
+        verify_model(model, explain=True)
+    assert traces(model) == before
+
+
+@with_models
+def test_the_sentence_of_a_model_that_never_runs_is_plain_text():
+    with pytest.raises(SpecError) as raised:
+        verify_model(broken_model())
+    assert "[1m" not in str(raised.value) and "\x1b" not in str(raised.value)
+
+
+@with_models
+def test_a_layer_that_insists_on_its_precision_leaves_the_others_as_they_were():
+    class Single(keras.layers.Layer):
+        supports_masking = True
+
+        @property
+        def dtype_policy(self):
+            return keras.layers.Layer.dtype_policy.fget(self)
+
+        @dtype_policy.setter
+        def dtype_policy(self, policy):
+            if policy == "float64":
+                raise ValueError("in float32 alone")
+            keras.layers.Layer.dtype_policy.fset(self, policy)
+
+        def call(self, x):
+            return x * 2
+
+    model = model_of(Single(name="single"), keras.layers.GlobalAveragePooling1D(name="pool"))
+    before = traces(model)
+    assert verify_model(model).verdict == "ignores"
+    assert traces(model) == before
+
+
+@with_models
+def test_a_stateful_model_goes_on_from_its_own_states():
+    ids = keras.Input(batch_shape=(3, None), dtype="int32", name="ids")
+    embedded = keras.layers.Embedding(VOCAB, 3, mask_zero=True, name="embed")(ids)
+    gru = keras.layers.GRU(3, stateful=True, name="gru")
+    model = scrambled(keras.Model(ids, gru(embedded), name="net"))
+    gru.reset_state()
+    model(IDS)
+    [before] = [np.asarray(state.value) for state in gru.states]
+    assert verify_model(model).verdict == "ignores"
+    [after] = [np.asarray(state.value) for state in gru.states]
+    assert after.tobytes() == before.tobytes()
