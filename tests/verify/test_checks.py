@@ -733,7 +733,7 @@ def test_no_check_is_made_that_cannot_fail(twin):
     [("other-content", "comes from the content itself"), ("gradient", "no gradients")],
 )
 def test_what_cannot_be_checked_is_skipped_and_says_why(name, reason):
-    found = check_of(proven(masked_mean), name)
+    found = check_of(proven(masked_mean, control=mean, twin=True), name)
     assert (found.verdict, found.max_abs_diff, found.tolerance) == ("skipped", None, None)
     assert reason in found.detail
 
