@@ -5,8 +5,10 @@ The only room that looks at Python sequences, where anything may stand beside an
 
 from __future__ import annotations
 
+from array import array
 from collections.abc import Callable, Iterable, Sequence
 from itertools import chain
+from operator import attrgetter
 from typing import Any
 
 import numpy as np
@@ -108,6 +110,10 @@ def _objects(sequences: Sequence[Any], total: int) -> npt.NDArray[Any]:
 
 def _concatenate(sequences: Sequence[npt.NDArray[Any]]) -> npt.NDArray[Any]:
     """Join NumPy rows of one inner shape."""
+    alike = set(map(attrgetter("dtype", "ndim"), sequences))
+    if len(alike) == 1 and next(iter(alike))[1] == 1 and next(iter(alike))[0].kind in "iufb":
+        # One dtype and no vectors, as nearly always: nothing more to look at.
+        return np.concatenate(sequences)
     rows = [row for row in sequences if len(row)]
     inner = rows[0].shape[1:]
     if any(row.shape[1:] != inner for row in rows):
@@ -128,6 +134,15 @@ def _concatenate(sequences: Sequence[npt.NDArray[Any]]) -> npt.NDArray[Any]:
 
 def _flat_numbers(sequences: Sequence[Any], total: int) -> npt.NDArray[Any]:
     """Join rows of Python numbers: int64 where all are integers, else float64."""
+    if set(map(type, sequences)) == {list}:
+        joined = array("q")
+        try:
+            for row in sequences:
+                # Takes integers alone: others end it, and are looked at below.
+                joined.fromlist(row)
+            return np.frombuffer(joined, dtype=np.int64)
+        except (TypeError, OverflowError):
+            pass
     try:
         # A sum is an int only where every token is one: a check at the cost of an addition.
         with np.errstate(over="ignore"):
