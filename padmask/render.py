@@ -390,6 +390,7 @@ def show_report(report: Report, console: Console) -> None:
     if report.subjects:
         console.print()
         console.print(_subject_table(report.subjects, console))
+        console.print("held: checks that hold; the control, without masks, must fail them", style="dim")
         for subject in report.subjects:
             _print_subject(subject, console)
 

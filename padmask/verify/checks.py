@@ -25,6 +25,7 @@ from padmask.verify.places import (
     find_steps,
     is_no_number,
     join,
+    row_of,
     scale_of,
 )
 from padmask.verify.sample import Batch, Sample, pick_rows, shared_lengths
@@ -236,7 +237,7 @@ def row_alone(bench: Bench, subject: Subject) -> Deviations:
             for name, output in outputs.items():
                 expected = reference[name][0]
                 cut = None if name in wrong else crop(output[row], expected.shape, probe.padding)
-                where = f"row of {lengths[row]} tokens in {max(probe.places(more).values())} places"
+                where = f"{row_of(int(lengths[row]))} in {max(probe.places(more).values())} places"
                 deviation = Deviation(difference(expected, cut), scale_of(expected), where)
                 found[name] = found.get(name, Deviation()) | deviation
     return found

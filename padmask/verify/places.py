@@ -54,9 +54,7 @@ def at_real_places(sample: Sample, follow: Steps, base: Outputs, outputs: Output
             one = crop(base[name][row], shape, sample.padding)
             two = crop(outputs[name][row], shape, sample.padding)
             assert one is not None
-            deviation = Deviation(
-                difference(one, two), scale_of(one), f"row of {shared[row]} tokens, {where}"
-            )
+            deviation = Deviation(difference(one, two), scale_of(one), f"{row_of(int(shared[row]))}, {where}")
             found[name] = found.get(name, Deviation()) | deviation
     return found
 
@@ -64,6 +62,15 @@ def at_real_places(sample: Sample, follow: Steps, base: Outputs, outputs: Output
 def join(one: Deviations, two: Deviations) -> Deviations:
     names = [*one, *(name for name in two if name not in one)]
     return {name: one.get(name, Deviation()) | two.get(name, Deviation()) for name in names}
+
+
+def row_of(tokens: int) -> str:
+    """Name a row by its length.
+
+    >>> row_of(1), row_of(0)
+    ('row of 1 token', 'row of 0 tokens')
+    """
+    return f"row of {tokens} token{'' if tokens == 1 else 's'}"
 
 
 def crop(array: Array | None, shape: Sequence[int], padding: Side) -> Array | None:

@@ -781,5 +781,5 @@ def test_checks_made_elsewhere_count():
 
 def test_a_finding_says_where():
     found = check_of(proven(in_rows_of_one_token), "row-alone")
-    assert found.detail == "row of 1 tokens in 12 places"
+    assert found.detail == "row of 1 token in 12 places"
     assert found.max_abs_diff == pytest.approx(0.01)
