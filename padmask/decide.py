@@ -115,7 +115,11 @@ def find_unpadded(dataset: Dataset, job: Job, asked: Columns) -> dict[str, str]:
     others = [
         field
         for field in schema
-        if field.name not in taken and schema.names.count(field.name) == 1 and is_sequence(field.type)
+        if field.name not in taken
+        and schema.names.count(field.name) == 1
+        and is_sequence(field.type)
+        # Of lists of nothing but nulls, so far, nobody knows what they hold.
+        and "null" not in str(field.type.value_type)
     ]
     first = job.wanted.sequences.field(0)
     head = dataset.head(Wanted(pa.schema([first, *others]))) if others else None

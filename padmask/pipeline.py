@@ -133,6 +133,9 @@ def pad_file(
         asked = Asked(columns, spec, mask or MaskSpec(), policy or RowPolicy())
         job = decide(dataset, asked, keep_others=format_ != "npz")
         job = replace(job, fixed_size=files.fixed_size_list)
+        if files.threads is None and dataset.format == format_ == "jsonl":
+            # Both ends are Python's work, one thread at a time: a second one only gets in the way.
+            files = replace(files, threads=1)
         run = _Run(dataset, job, files, stack.enter_context(_pool(files)), progress)
         unpadded = find_unpadded(dataset, job, columns)
         notes = [PADDED_ALREADY] if padded_already(dataset, job) else []

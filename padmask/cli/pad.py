@@ -105,7 +105,8 @@ from padmask.spec import MASK_DTYPES, MaskSpec, RowPolicy
     type=click.IntRange(min=1),
     default=None,
     metavar="N",
-    help="Batches worked on at once; the result does not depend on it.  [default: the cores]",
+    help="Batches worked on at once; the result does not depend on it.  [default: the cores; 1 between "
+    "JSON Lines]",
 )
 @quiet_options
 @click.pass_context

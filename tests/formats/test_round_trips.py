@@ -178,6 +178,7 @@ IN_THE_WILD = {
     "text that looks like more": [{"when": "2024-01-01T00:00:00Z", "zip": "01234", "big": 2**64 - 1}],
     "lists that are always empty": [{"tags": []}, {"tags": []}],
     "lists of nulls only": [{"spans": [None, None]}],
+    "lists of nulls first": [{"spans": [None]}, {"spans": [0]}],
     "chat with names that are always null": [
         {"messages": [{"role": "user", "name": None}, {"role": "bot", "name": None}]}
     ],
