@@ -29,7 +29,7 @@ def flatten(sequences: Sequence[Any]) -> Ragged:
     total = int(lengths.sum())
     if total == 0:
         return Ragged(np.empty(0, np.int64), starts, lengths)
-    if all(isinstance(row, np.ndarray) for row in sequences):
+    if set(map(type, sequences)) == {np.ndarray} or all(isinstance(row, np.ndarray) for row in sequences):
         return Ragged(_concatenate(sequences), starts, lengths)
     first = next(row for row in sequences if len(row))[0]
     if isinstance(first, str):

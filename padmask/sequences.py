@@ -157,13 +157,15 @@ def pad_sequences(
     _check_value(value, target)
     rows = _rows(sequences)
     ragged = flatten_objects(rows) if target.kind == "O" else _convert(flatten(rows), target)
+    places = int(ragged.lengths.max(initial=0)) if maxlen is None else int(maxlen)
     return pad_batch(
         ragged,
-        int(ragged.lengths.max(initial=0)) if maxlen is None else int(maxlen),
+        places,
         padding=padding,
         truncating=truncating,
         value=value,
         dtype=target,
+        threads=2 if len(ragged.lengths) * places >= VALUES_FOR_TWO_THREADS else 1,
     ).values
 
 
