@@ -110,7 +110,7 @@ def padded_rows(
         picked = np.flatnonzero(good)
         masks = _rectangle(mask, picked, width or 0).astype(bool)
         rectangles = {name: _rectangle(ragged, picked, width or 0) for name, ragged in values.items()}
-        padding = padding or _side(masks)
+        padding = padding or side_of(masks)
         if width and len(picked):
             audit.add_padded(
                 rectangles,
@@ -166,7 +166,7 @@ def _lengths(batch: Batch, name: str) -> npt.NDArray[np.int64]:
     return np.asarray(values, dtype=np.int64)
 
 
-def _side(masks: npt.NDArray[np.bool_]) -> Side | None:
+def side_of(masks: npt.NDArray[np.bool_]) -> Side | None:
     """Return the side that most padded rows have their padding on; None where there is none."""
     if masks.size == 0:
         return None

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from padmask.audited import Layout, Row, RowsAt, audited, find_layout, padded_rows, raw_rows
+from padmask.audited import Layout, Row, RowsAt, audited, find_layout, padded_rows, raw_rows, side_of
 from padmask.decide import Asked, decide
 from padmask.errors import SpecError, did_you_mean
 from padmask.formats.dataset import Dataset
@@ -182,8 +182,8 @@ def _padding(layout: Layout | None, job: Job, kept: Sequence[Row]) -> Side:
     if layout.padding is not None:
         return layout.padding
     # Nobody declared a side: that of most rows.
-    edges = [(row.mask[0], row.mask[-1]) for row in kept if row.mask is not None and len(row.mask)]
-    return "pre" if sum(not first and last for first, last in edges) > len(edges) / 2 else "post"
+    edges = [row.mask[[0, -1]] for row in kept if row.mask is not None and len(row.mask)]
+    return side_of(np.array(edges).reshape(-1, 2)) or "post"
 
 
 def _tokens(row: Row, name: str) -> npt.NDArray[Any]:

@@ -35,6 +35,8 @@ SHORT_STEPS = 8
 # A table of more rows than this is no reference model any more.
 LARGEST_VOCABULARY = 1 << 22
 SAMPLE_ROWS = 256
+# What the report says where there is nothing to prove anything on.
+NOTHING = {"subjects": "none: the data have no row with a token to prove anything on"}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -164,8 +166,7 @@ def _prove(data: Data, proof: ProofSpec) -> Report:
         "seed": proof.reference.seed,
     }
     if not rows:
-        nothing = {"subjects": "none: the data have no row with a token to prove anything on"}
-        return Report(data.findings, (), said | nothing)
+        return Report(data.findings, (), said | NOTHING)
     kind = rows[0].dtype.kind
     reference, sample = _as_reference(data, column, proof.reference, kind)
     subjects, seen = prove_references(engine, reference, sample, rows[0].shape[1:] if kind == "f" else None)
@@ -238,7 +239,7 @@ def _prove_model(
         return _prove_function(paths, input_format, looking, proof)
     from padmask.verify.backend import start
 
-    start(proof.backend, proof.device)
+    engine = start(proof.backend, proof.device)
     from padmask.verify.loading import load
     from padmask.verify.slots import find_slots
 
@@ -247,13 +248,13 @@ def _prove_model(
     _check_names(proof.inputs, timed)
     spec = replace(proof.spec, name=os.path.basename(proof.model or ""))
     if not paths:
-        return report_on_model(model, spec, None, device=proof.device)
+        return report_on_model(model, spec, None, engine)
     looks = _look_by_input(paths, input_format, looking, proof, timed)
     rows = {name: data.sample[column] for name, (data, column) in looks.items()}
     spec = _on_data(spec, [data for data, _ in looks.values()])
     if not any(len(given) for given in rows.values()):
         return _nothing_to_prove(looks)
-    return _with_data(report_on_model(model, spec, rows, device=proof.device), looks)
+    return _with_data(report_on_model(model, spec, rows, engine), looks)
 
 
 def _prove_function(
@@ -362,5 +363,4 @@ def _with_data(report: Report, looks: Mapping[str, tuple[Data, str]]) -> Report:
 
 
 def _nothing_to_prove(looks: Mapping[str, tuple[Data, str]]) -> Report:
-    said = {"subjects": "none: the data have no row with a token to prove anything on"}
-    return _with_data(Report((), (), {**environment(), **said}), looks)
+    return _with_data(Report((), (), {**environment(), **NOTHING}), looks)

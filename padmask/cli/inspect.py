@@ -9,7 +9,14 @@ from typing import Any
 import click
 
 from padmask.cli.config import ConfiguredCommand
-from padmask.cli.options import input_options, open_progress, quiet_options, spec_of
+from padmask.cli.options import (
+    declared_side,
+    input_options,
+    mask_column_option,
+    open_progress,
+    quiet_options,
+    spec_of,
+)
 from padmask.errors import SpecError
 
 EXPORTS = (".svg", ".html", ".txt")
@@ -38,12 +45,7 @@ EXPORTS = (".svg", ".html", ".txt")
     show_default=True,
     help="How rows are shown: a picture; the ids with padding in brackets; True and False; 1 and 0.",
 )
-@click.option(
-    "--mask-column",
-    default=None,
-    metavar="NAME",
-    help="Mask of padded input.  [default: what the file says, else mask or attention_mask]",
-)
+@mask_column_option
 @click.option("--masks/--no-masks", default=True, help="Show rows.  [default: on]")
 @click.option("--plans/--no-plans", default=True, help="Show what plans cost.  [default: on]")
 @click.option("--json", "as_json", is_flag=True, help="Print everything as one JSON object.")
@@ -75,8 +77,7 @@ def command(ctx: click.Context, /, **given: Any) -> None:
         raise SpecError(
             f"Cannot tell how to export to {given['export']!r}. Choose a name in {', '.join(EXPORTS)}."
         )
-    source = ctx.get_parameter_source("padding")
-    given["declared"] = given["padding"] if source is click.core.ParameterSource.COMMANDLINE else None
+    given["declared"] = declared_side(ctx, given)
     seen = _look(given)
     if given["as_json"]:
         shown = seen.as_dict()

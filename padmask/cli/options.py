@@ -89,6 +89,20 @@ def input_options(command: Command) -> Command:
     return command
 
 
+mask_column_option = click.option(
+    "--mask-column",
+    default=None,
+    metavar="NAME",
+    help="Mask of padded input.  [default: what the file says, else mask or attention_mask]",
+)
+
+
+def declared_side(ctx: click.Context, given: dict[str, Any]) -> Any:
+    """Return the side that was typed for the padding of padded input; a default declares nothing."""
+    source = ctx.get_parameter_source("padding")
+    return given["padding"] if source is click.core.ParameterSource.COMMANDLINE else None
+
+
 def quiet_options(command: Command) -> Command:
     """Add what says how much is told on the way."""
     command = click.option(

@@ -9,29 +9,21 @@ from typing import Any
 import click
 
 from padmask.cli.config import ConfiguredCommand
-from padmask.cli.options import input_options, open_progress, quiet_options, spec_of
-from padmask.errors import SpecError, did_you_mean
-
-ROUTE_NAMES = (
-    "embedding",
-    "functional",
-    "masking",
-    "argument",
-    "temporal-split",
-    "custom-embedding",
-    "masked-activation",
-    "temporal-softmax",
+from padmask.cli.options import (
+    declared_side,
+    input_options,
+    mask_column_option,
+    open_progress,
+    quiet_options,
+    spec_of,
 )
+from padmask.errors import SpecError, did_you_mean
+from padmask.verify.specs import BACKENDS, DEVICES, ROUTES
 
 
 @click.command("verify", cls=ConfiguredCommand)
 @input_options
-@click.option(
-    "--mask-column",
-    default=None,
-    metavar="NAME",
-    help="Mask of padded input.  [default: what the file says, else mask or attention_mask]",
-)
+@mask_column_option
 @click.option(
     "--model",
     type=click.Path(),
@@ -75,19 +67,19 @@ ROUTE_NAMES = (
     "--route",
     "routes",
     multiple=True,
-    type=click.Choice(ROUTE_NAMES),
+    type=click.Choice(list(ROUTES)),
     help="A way by which the mask reaches the LSTM; repeatable.  [default: all]",
 )
 @click.option(
     "--device",
-    type=click.Choice(["auto", "cpu", "gpu"]),
+    type=click.Choice(DEVICES),
     default="auto",
     show_default=True,
     help="Where models run; gpu is an error where there is none.",
 )
 @click.option(
     "--backend",
-    type=click.Choice(["tensorflow", "jax", "torch"]),
+    type=click.Choice(BACKENDS),
     default=None,
     help="What Keras runs on.  [default: KERAS_BACKEND, else tensorflow]",
 )
@@ -149,8 +141,7 @@ def command(ctx: click.Context, /, **given: Any) -> int:
     """
     given["has_model"] = given["model"] is not None or given["predict"] is not None
     _check_usage(given)
-    source = ctx.get_parameter_source("padding")
-    given["declared"] = given["padding"] if source is click.core.ParameterSource.COMMANDLINE else None
+    given["declared"] = declared_side(ctx, given)
     wanted = [_form(text) for text in given["reports"]]
     _check_streams(wanted, given)
     with ExitStack() as stack:
@@ -211,7 +202,7 @@ def _verify(given: dict[str, Any]) -> Any:
 
 def _reference_proof(given: dict[str, Any]) -> Any:
     from padmask.verification import ProofSpec
-    from padmask.verify.specs import ROUTES, ReferenceSpec
+    from padmask.verify.specs import ReferenceSpec
 
     names = ("embedding_dim", "units", "vocab_size", "seed", "batch_size")
     reference = ReferenceSpec(

@@ -13,9 +13,12 @@ import numpy.typing as npt
 from padmask.errors import SpecError
 from padmask.kernel import Padded
 from padmask.spec import Side, one_of
-from padmask.verify.callables import IDS, FunctionSlot, prove_function
+from padmask.verify.audit import holes_in
+from padmask.verify.backend import Engine, start
+from padmask.verify.callables import IDS, prove_function
 from padmask.verify.drawn import draw_sample, take_sample
 from padmask.verify.report import Report, blame, check_sentence
+from padmask.verify.sample import Slot
 from padmask.verify.specs import ModelSpec
 
 Array = npt.NDArray[Any]
@@ -79,7 +82,7 @@ def verify_model(
         explain=explain,
     )
     if hasattr(model, "_flatten_layers"):
-        return report_on_model(model, spec, rows)
+        return report_on_model(model, spec, rows, start())
     return report_on_function(model, spec, rows)
 
 
@@ -105,13 +108,8 @@ def assert_ignores_padding(model: Any, ids: Any = None, mask: Any = None, **opti
     raise AssertionError(f"{said}\n{blame(subject).strip()}".rstrip())
 
 
-def report_on_model(
-    model: Any, spec: ModelSpec, rows: Rows | None, *, backend: str | None = None, device: str = "auto"
-) -> Report:
+def report_on_model(model: Any, spec: ModelSpec, rows: Rows | None, engine: Engine) -> Report:
     """Prove a Keras model, and say on what."""
-    from padmask.verify.backend import start
-
-    engine = start(backend, device)
     from padmask.verify.loaded import UserModel
     from padmask.verify.user_model import prove_model
 
@@ -139,7 +137,7 @@ def report_on_function(
     """
     value = 0 if spec.value is None else spec.value
     if rows is None:
-        slot = FunctionSlot(shape=(places,))
+        slot = Slot(IDS, shape=(places,))
         sample = draw_sample(
             [slot], padding=spec.padding, value=value, vocab_size=spec.vocab_size, seed=spec.seed
         )
@@ -150,7 +148,7 @@ def report_on_function(
         flat = np.concatenate([np.asarray(row).reshape(-1) for row in given])
         large = flat.dtype.kind in "iu" and flat.size and int(flat.max()) > np.iinfo("int32").max
         dtype = "float32" if flat.dtype.kind == "f" else "int64" if large else "int32"
-        slot = FunctionSlot(shape=(places,), dtype=dtype)
+        slot = Slot(IDS, shape=(places,), dtype=dtype)
         sample = take_sample([slot], {IDS: given}, padding=spec.padding, values={IDS: value}, seed=spec.seed)
     subject = prove_function(function, replace(spec, value=value), sample)
     seen = {
@@ -224,7 +222,7 @@ def _without_padding(name: str, values: Any, mask: Any) -> tuple[list[Array], se
         raise SpecError(f"{name}: the mask's shape {real.shape} is not that of the ids, {array.shape[:2]}.")
     if not real.any():
         raise SpecError(f"{name}: the mask is False everywhere: there is no real token to prove anything on.")
-    if ((~real[:, :-1] & real[:, 1:]).sum(axis=1) + real[:, 0] > 1).any():
+    if holes_in(real).any():
         raise SpecError(f"{name}: the mask has a hole: padding stands among real tokens. Mend it.")
     sides: set[Side] = set()
     if (~real[:, 0] & real[:, -1]).any():

@@ -94,6 +94,17 @@ class AuditColumn:
     label: bool = False
 
 
+def holes_in(mask: Mask) -> Flags:
+    """Tell which rows have padding among their real tokens.
+
+    >>> holes_in(np.array([[True, False, True], [False, True, True]])).tolist()
+    [True, False]
+    """
+    starts = mask[:, :1].sum(axis=1) + (~mask[:, :-1] & mask[:, 1:]).sum(axis=1)
+    holes: Flags = starts > 1
+    return holes
+
+
 class Audit:
     """Applies the rules to batches and adds up what they find.
 
@@ -161,8 +172,7 @@ class Audit:
             lengths: of a length column, shape (rows,), where there is one.
         """
         kept = mask.sum(axis=1)
-        starts = mask[:, :1].sum(axis=1) + (~mask[:, :-1] & mask[:, 1:]).sum(axis=1)
-        holes = starts > 1
+        holes = holes_in(mask)
         self._note("mask-not-contiguous", holes, place)
         edge = mask[:, 0] if padding == "post" else mask[:, -1]
         self._note("mask-wrong-side", ~holes & (kept > 0) & ~edge, place)

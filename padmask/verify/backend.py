@@ -18,9 +18,7 @@ from importlib.util import find_spec
 from typing import Any
 
 from padmask.errors import MissingExtraError, SpecError
-
-BACKENDS = ("tensorflow", "jax", "torch")
-DEVICES = ("auto", "cpu", "gpu")
+from padmask.verify.specs import BACKENDS
 
 
 @dataclass(frozen=True)

@@ -9,34 +9,21 @@ import importlib
 import os
 import sys
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
 from padmask.errors import SpecError
 from padmask.verify.checks import CannotRunError, Subject
-from padmask.verify.places import Outputs
+from padmask.verify.judging import Array
+from padmask.verify.places import Outputs, stacked
 from padmask.verify.proof import prove
 from padmask.verify.report import SubjectReport
 from padmask.verify.sample import Batch, Sample
 from padmask.verify.specs import ModelSpec
 
-Array = npt.NDArray[Any]
 IDS = "ids"
-
-
-@dataclass(frozen=True)
-class FunctionSlot:
-    """The one input that a function has, as `drawn` wants it."""
-
-    name: str = IDS
-    kind: str = "tokens"
-    shape: tuple[int | None, ...] = (None,)
-    dtype: str = "int32"
-    vocab: int | None = None
-    exact: bool = False
 
 
 def find_function(text: str) -> Callable[[Array, Array], Any]:
@@ -91,9 +78,7 @@ def prove_function(function: Callable[[Array, Array], Any], spec: ModelSpec, sam
         names[:] = names or list(pieces[0])
         if any(list(piece) != names for piece in pieces):
             raise SpecError(f"The function must always return the same outputs. At first they were {names}.")
-        if len(pieces) == 1:
-            return pieces[0]
-        return {name: np.concatenate([piece[name] for piece in pieces]) for name in pieces[0]}
+        return stacked(pieces)
 
     def other(batch: Batch) -> Outputs:
         # Other tokens where the mask says padding: for functions of one length nothing else can be varied.

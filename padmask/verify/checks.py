@@ -19,12 +19,12 @@ from padmask.errors import PadmaskError
 from padmask.verify.judging import LIMITS, MOST_NOISE, Array, Deviation, Deviations
 from padmask.verify.places import (
     Outputs,
+    add,
     at_real_places,
     crop,
     difference,
     find_steps,
     is_no_number,
-    join,
     row_of,
     scale_of,
 )
@@ -32,21 +32,12 @@ from padmask.verify.sample import Batch, Sample, pick_rows, shared_lengths
 
 Predict = Callable[[Batch], Outputs]
 
-
 # Places of padding added to those of the longest row: none, few, and many.
 MORE = (0, 1, 4, 60)
-
-
 FAR = 512
-
-
 ROWS_ALONE = 16
-
-
 # Tokens of a row whose gradients are looked at: each step is taken forth and back.
 GRADIENT_STEPS = 12
-
-
 # Padded lengths at which a row without a token is looked at.
 EMPTY_PLACES = (4, 7, 21)
 
@@ -128,7 +119,6 @@ def prepare(subject: Subject, sample: Sample, *, far: bool = False, alone: int =
         wanted = (*wanted, max(FAR, longest * 4) - longest)
     more = tuple(number for number in wanted if _runs(subject, probe.padded(number)))
     if not more:
-        # The probe's own padding is that of a batch that ran; its noise in another size may not.
         raise CannotRunError(f"{subject.name} runs rows alone, but not padded in a batch.")
     left_out = [number for number in wanted if number not in more]
     if left_out:
@@ -185,7 +175,7 @@ def _that_run_alone(subject: Subject, probe: Sample, notes: list[str]) -> Sample
     if len(good) < len(probe):
         first_bad = next(row for row in range(len(probe)) if row not in good)
         length = int(shared_lengths(probe)[first_bad])
-        notes.append(f"cannot be run on rows of {length} {'token' if length == 1 else 'tokens'} alone")
+        notes.append(f"cannot be run on a {row_of(length)} alone")
     return probe.select(good)
 
 
@@ -239,7 +229,7 @@ def row_alone(bench: Bench, subject: Subject) -> Deviations:
                 cut = None if name in wrong else crop(output[row], expected.shape, probe.padding)
                 where = f"{row_of(int(lengths[row]))} in {max(probe.places(more).values())} places"
                 deviation = Deviation(difference(expected, cut), scale_of(expected), where)
-                found[name] = found.get(name, Deviation()) | deviation
+                add(found, name, deviation)
     return found
 
 
@@ -268,10 +258,10 @@ def more_padding(bench: Bench, subject: Subject) -> Deviations:
     if bench.interact:
         return _with_more(subject, bench.probe, more)
     shortest = np.argsort(shared_lengths(bench.sample), kind="stable")[:ROWS_ALONE]
-    return join(
-        _with_more(subject, bench.sample, more[-1:]),
-        _with_more(subject, bench.sample.select(shortest), more),
-    )
+    found = _with_more(subject, bench.sample, more[-1:])
+    for name, deviation in _with_more(subject, bench.sample.select(shortest), more).items():
+        add(found, name, deviation)
+    return found
 
 
 def _with_more(subject: Subject, sample: Sample, numbers: Sequence[int]) -> Deviations:
@@ -282,14 +272,17 @@ def _with_more(subject: Subject, sample: Sample, numbers: Sequence[int]) -> Devi
             outputs = subject.predict(sample.padded(more))
             follow = find_steps(base, outputs, sample.places(), sample.places(more))
             where = f"{more} more places"
-            found = join(found, at_real_places(sample, follow, base, outputs, where))
+            for name, deviation in at_real_places(sample, follow, base, outputs, where).items():
+                add(found, name, deviation)
     return found
 
 
 def other_content(bench: Bench, subject: Subject) -> Deviations:
     """Hold a padded batch against the same batch with other content in the padded places."""
     assert subject.other is not None
-    batch, places = bench.sample.padded(bench.more[-1] and 1), bench.sample.places(bench.more[-1] and 1)
+    # One place more, where the model takes it: rows of one length have no padding of their own.
+    more = min(1, bench.more[-1])
+    batch, places = bench.sample.padded(more), bench.sample.places(more)
     base, outputs = subject.predict(batch), subject.other(batch)
     follow = {
         name: tuple(tuple(i for i, n in places.items() if n == size) or None for size in output.shape[1:])
@@ -321,7 +314,7 @@ def empty_rows(bench: Bench, subject: Subject) -> tuple[Deviations, bool]:
                 max(usual[name], scale_of(runs[0][name])),
                 f"row of 0 tokens in {places} places",
             )
-            found[name] = found.get(name, Deviation()) | deviation
+            add(found, name, deviation)
     return found, no_number
 
 

@@ -18,7 +18,7 @@ class Wide:
         self._variables: list[tuple[Any, Any, Any, str]] | None = None
         self._possible: bool | None = None
 
-    def possible(self, run: Callable[[], None]) -> bool:
+    def possible(self, run: Callable[[], object]) -> bool:
         """Whether the model can be run this way; its own code may insist on another precision."""
         if self._possible is None:
             self._possible = False

@@ -6,7 +6,7 @@ Knows nothing of Keras: a model's inputs come as slots.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -15,30 +15,13 @@ from padmask.errors import SpecError
 from padmask.flatten import flatten
 from padmask.ragged import Ragged
 from padmask.spec import Side
-from padmask.verify.sample import Input, Sample
+from padmask.verify.sample import Input, Sample, Slot
 
 LENGTHS: npt.NDArray[np.int64] = np.arange(1, 12, dtype=np.int64)
 # Each length comes this often, with other tokens.
 DRAWS = 2
 # Values of a step where the model does not say how many.
 FEATURES = 5
-
-
-class Slot(Protocol):
-    """An input of a model, as `loaded.Slot` has it."""
-
-    @property
-    def name(self) -> str: ...
-    @property
-    def kind(self) -> str: ...
-    @property
-    def shape(self) -> tuple[int | None, ...]: ...
-    @property
-    def dtype(self) -> str: ...
-    @property
-    def vocab(self) -> int | None: ...
-    @property
-    def exact(self) -> bool: ...
 
 
 def draw_sample(

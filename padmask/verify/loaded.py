@@ -20,9 +20,9 @@ from padmask.verify.checks import CannotRunError, Subject
 from padmask.verify.double import Wide
 from padmask.verify.judging import Array, Check, Judged
 from padmask.verify.loading import short
-from padmask.verify.places import Outputs
-from padmask.verify.sample import Batch, Sample
-from padmask.verify.slots import Slot, find_slots, graph_of, inputs_of, is_embedding, parameters_of
+from padmask.verify.places import Outputs, stacked
+from padmask.verify.sample import Batch, Sample, Slot
+from padmask.verify.slots import find_slots, graph_of, inputs_of, is_embedding, parameters_of
 
 
 class UserModel:
@@ -144,9 +144,7 @@ class UserModel:
             self._reset()
             outputs = self._by_row(run(piece), len(piece[0]))
             parts.append({name: output[:real] for name, output in outputs.items()})
-        if len(parts) == 1:
-            return parts[0]
-        return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+        return stacked(parts)
 
     def _by_row(self, outputs: Outputs, rows: int) -> Outputs:
         """Return the outputs that have a value for each row: of the others nobody can say whose they are."""
@@ -282,10 +280,9 @@ class UserModel:
             sample: the rows, for what stands in for padding in the control.
             value: the pad id.
         """
-        wide = self.wide
 
         def precise() -> Subject | None:
-            if wide is None or self.dtype == "float64" or not wide.possible(lambda: self._eager_once(sample)):
+            if not self.can_be_double(sample):
                 return None
             wide_model = _WideModel(self)
 
@@ -314,8 +311,14 @@ class UserModel:
         )
         return subject, dressed
 
-    def _eager_once(self, sample: Sample) -> None:
-        self.eagerly(sample.select([0]).padded())
+    def can_be_double(self, sample: Sample) -> bool:
+        """Whether the model, which is not double already, can be run in double precision."""
+        one = sample.select([0])
+        return (
+            self.wide is not None
+            and self.dtype != "float64"
+            and self.wide.possible(lambda: self.eagerly(one.padded()))
+        )
 
     def _why_no_other(self, sample: Sample, value: Any) -> str:
         if not sample.has_fixed:
@@ -465,11 +468,7 @@ def in_double(user: UserModel, sample: Sample) -> Iterator[bool]:
     Yields:
         Whether it is.
     """
-    if (
-        user.wide is None
-        or user.dtype == "float64"
-        or not user.wide.possible(lambda: user._eager_once(sample))
-    ):
+    if user.wide is None or not user.can_be_double(sample):
         yield user.dtype == "float64"
         return
     with user.wide:

@@ -8,7 +8,7 @@ Imported after `backend.start`. Knows nothing of files or reports.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import keras
@@ -182,7 +182,7 @@ class Reference:
     ) -> None:
         self._engine, self._spec, self._use_cudnn = engine, spec, use_cudnn
         if features is not None:
-            spec = ReferenceSpec(**{**vars(spec), "embedding_dim": features})
+            spec = replace(spec, embedding_dim=features)
         self._weights = _Weights.draw(1 if features is not None else vocab, spec)
         self._is_float = features is not None
         self._built = spec

@@ -55,13 +55,20 @@ def at_real_places(sample: Sample, follow: Steps, base: Outputs, outputs: Output
             two = crop(outputs[name][row], shape, sample.padding)
             assert one is not None
             deviation = Deviation(difference(one, two), scale_of(one), f"{row_of(int(shared[row]))}, {where}")
-            found[name] = found.get(name, Deviation()) | deviation
+            add(found, name, deviation)
     return found
 
 
-def join(one: Deviations, two: Deviations) -> Deviations:
-    names = [*one, *(name for name in two if name not in one)]
-    return {name: one.get(name, Deviation()) | two.get(name, Deviation()) for name in names}
+def add(found: Deviations, name: str, deviation: Deviation) -> None:
+    """Add a deviation of an output to those found before."""
+    found[name] = found.get(name, Deviation()) | deviation
+
+
+def stacked(pieces: Sequence[Outputs]) -> Outputs:
+    """Return the outputs of a batch that was run in pieces."""
+    if len(pieces) == 1:
+        return pieces[0]
+    return {name: np.concatenate([piece[name] for piece in pieces]) for name in pieces[0]}
 
 
 def row_of(tokens: int) -> str:

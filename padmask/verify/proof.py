@@ -102,14 +102,14 @@ def prove(
     made = [*_examine(bench, precisions, twin), *extra]
     if empty:
         made.append(_empty_rows(bench, precisions))
-    judged = Control("fails", _examine(bench, [_Precision(control, {})], twin))
-    held = [check.name for check in judged.checks if check.verdict == "holds"]
-    judged = Control("holds" if held else "fails", judged.checks)
+    on_control = _examine(bench, [_Precision(control, {})], twin)
+    held = [check.name for check in on_control if check.verdict == "holds"]
+    judged = Control("holds" if held else "fails", on_control)
     dead = checks.insensitive(bench, subject)
     outputs = _outputs(made, dead)
     if not bench.repeats:
         outputs = [replace(output, verdict="inconclusive") for output in outputs]
-    verdict, detail = _verdict(bench, made, judged, dead, twin)
+    verdict, detail = _verdict(bench, made, held, dead, twin)
     if detail and bench.notes:
         detail = "; ".join([detail, *bench.notes])
     return Proof(
@@ -170,16 +170,22 @@ def _empty_rows(bench: Bench, precisions: Sequence[_Precision]) -> Check:
     name = "empty-rows"
     if bench.sample.has_fixed:
         return Check.skipped(name, "the model takes one length only")
+    no_number: list[bool] = []
+
+    def run(subject: Subject) -> Deviations:
+        found, none = checks.empty_rows(bench, subject)
+        no_number.append(none)
+        return found
+
     try:
-        no_number = checks.empty_rows(bench, bench.subject)[1]
-        judged, remark = _judged(precisions, lambda subject: checks.empty_rows(bench, subject)[0])
+        judged, remark = _judged(precisions, run)
     except CannotRunError:
         return Check.skipped(name, "the model cannot be run on rows without a token")
-    return Check.of(name, judged, "warning: a row without a token gives NaN" if no_number else remark)
+    return Check.of(name, judged, "warning: a row without a token gives NaN" if any(no_number) else remark)
 
 
 def _verdict(
-    bench: Bench, made: Sequence[Check], control: Control, dead: set[str], twin: bool
+    bench: Bench, made: Sequence[Check], held: Sequence[str], dead: set[str], twin: bool
 ) -> tuple[SubjectVerdict, str]:
     if not bench.repeats:
         return "inconclusive", "the model says something else of the same batch each time it is run"
@@ -190,7 +196,6 @@ def _verdict(
         return "inconclusive", "no check could be made: " + made[0].detail
     if dead:
         return "inconclusive", f"constant output: {', '.join(sorted(dead))} does not change with the tokens"
-    held = [check.name for check in control.checks if check.verdict == "holds"]
     if held and (twin or _nothing_to_pad(bench)):
         return "inconclusive", f"no power: the model without masks passes {', '.join(held)} too"
     if held:

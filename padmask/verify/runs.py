@@ -21,6 +21,8 @@ from padmask.verify.proof import Proof
 from padmask.verify.recording import Event, Recorder, as_array
 from padmask.verify.sample import Batch
 
+# A leak so many times its tolerance is plain.
+PLAIN = 100.0
 # Cuts an array of the padded run, and the one of the reference, to their real places.
 Crop = Callable[[Array, Array], tuple[Array | None, Array | None]]
 
@@ -118,17 +120,17 @@ def _crop_to_reference(padding: Side) -> Crop:
     return cut
 
 
-def _crop_to_length(padding: str, places: set[int], length: int) -> Crop:
+def _crop_to_length(padding: Side, places: set[int], length: int) -> Crop:
     """Both runs have the same sizes: axes as long as the input are cut to the row's length."""
 
-    def crop(one: Array, other: Array) -> tuple[Array | None, Array | None]:
+    def cut_both(one: Array, other: Array) -> tuple[Array | None, Array | None]:
         if one.shape != other.shape:
             return None, None
         part = slice(None, length) if padding == "post" else slice(-length, None)
         cut = tuple(part if size in places else slice(None) for size in one.shape)
         return one[cut], other[cut]
 
-    return crop
+    return cut_both
 
 
 def crop_to_nothing(one: Array, other: Array) -> tuple[Array | None, Array | None]:
@@ -136,10 +138,6 @@ def crop_to_nothing(one: Array, other: Array) -> tuple[Array | None, Array | Non
     if one.shape != other.shape:
         return one[:0], other[:0]
     return one, other
-
-
-# A leak so many times its tolerance is plain.
-PLAIN = 100.0
 
 
 def run_twice(user: UserModel, proof: Proof, value: Any) -> Runs:
@@ -177,13 +175,13 @@ def _two_runs(user: UserModel, proof: Proof, value: Any, limit: float) -> Runs:
         )
     row, more, worst = _worst_row(user, proof)
     one = bench.probe.select([row])
-    crop_ = _crop_to_reference(padding)
+    real = _crop_to_reference(padding)
     if worst > limit:
-        return Runs(_record(user, one.padded()), _record(user, one.padded(more)), crop_, limit)
+        return Runs(_record(user, one.padded()), _record(user, one.padded(more)), real, limit)
     # Padding shows only beside other rows: the row is held against itself beside the longest one.
     longest = len(bench.probe) - 1
     pair = bench.probe.select([0, longest] if padding == "post" else [longest, 0])
-    return Runs(_record(user, bench.probe.alone(0)), _record(user, pair.padded()), crop_, limit)
+    return Runs(_record(user, bench.probe.alone(0)), _record(user, pair.padded()), real, limit)
 
 
 def _fixed_runs(user: UserModel, proof: Proof, value: Any, limit: float) -> Runs:
@@ -204,8 +202,8 @@ def _fixed_runs(user: UserModel, proof: Proof, value: Any, limit: float) -> Runs
     if other is None:
         raise CannotRunError("its padded places cannot be given other content")
     other(batch)
-    crop = _crop_to_length(sample.padding, places, int(lengths[row]))
-    return Runs(reference, events, crop, limit, frozenset(places))
+    real = _crop_to_length(sample.padding, places, int(lengths[row]))
+    return Runs(reference, events, real, limit, frozenset(places))
 
 
 def _record(user: UserModel, batch: Batch) -> list[Event]:

@@ -21,6 +21,30 @@ Batch = Mapping[str, Padded]
 
 
 @dataclass(frozen=True)
+class Slot:
+    """An input of a model, and what it is for.
+
+    Args:
+        name: as the model has it.
+        kind: `"tokens"`, `"features"`, `"mask"` (filled with the mask of the tokens), or `"static"`,
+            which has no steps.
+        shape: without the batch; None where any size goes.
+        dtype: that it wants.
+        vocab: ids that its embedding has rows for, where that can be seen.
+        of: of a mask, the input whose mask it is.
+        exact: whether the embedding is known to be the one that these ids go to.
+    """
+
+    name: str
+    kind: str = "tokens"
+    shape: tuple[int | None, ...] = (None,)
+    dtype: str = "int32"
+    vocab: int | None = None
+    of: str | None = None
+    exact: bool = False
+
+
+@dataclass(frozen=True)
 class Input:
     """Rows of one input.
 

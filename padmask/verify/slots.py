@@ -8,36 +8,12 @@ from __future__ import annotations
 import inspect
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import keras
 
 from padmask.errors import SpecError
-
-
-@dataclass(frozen=True)
-class Slot:
-    """An input of a model.
-
-    Args:
-        name: as the model has it.
-        kind: `"tokens"`, `"features"`, `"mask"` (filled with the mask of the tokens), or `"static"`,
-            which has no steps.
-        shape: without the batch; None where any size goes.
-        dtype: that it wants.
-        vocab: ids that its embedding has rows for, where that can be seen.
-        of: of a mask, the input whose mask it is.
-        exact: whether the embedding is known to be the one that these ids go to.
-    """
-
-    name: str
-    kind: str
-    shape: tuple[int | None, ...]
-    dtype: str
-    vocab: int | None = None
-    of: str | None = None
-    exact: bool = False
+from padmask.verify.sample import Slot
 
 
 def find_slots(model: Any) -> list[Slot]:

@@ -21,6 +21,8 @@ ROUTES = {
     "masked-activation": "padmask.layers.MaskedActivation, which passes the mask through",
     "temporal-softmax": "padmask.layers.TemporalSoftmax, which uses the mask",
 }
+BACKENDS = ("tensorflow", "jax", "torch")
+DEVICES = ("auto", "cpu", "gpu")
 # These take floats, the others ids.
 FLOAT_ROUTES = ("masking",)
 

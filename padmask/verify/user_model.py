@@ -19,8 +19,7 @@ from padmask.verify.drawn import draw_sample, take_sample
 from padmask.verify.loaded import UserModel
 from padmask.verify.proof import prove
 from padmask.verify.report import SubjectReport
-from padmask.verify.sample import Sample, pick_rows, shared_lengths
-from padmask.verify.slots import Slot
+from padmask.verify.sample import Sample, Slot, pick_rows, shared_lengths
 from padmask.verify.specs import ModelSpec
 from padmask.verify.trace import find_culprit
 
