@@ -30,6 +30,7 @@ from padmask.progress import Progress, ProgressCallback
 from padmask.rows import Job, Refused, Rows, fit, pad_piece, split, take_in
 from padmask.spec import Column, MaskSpec, PadSpec, RowPolicy
 from padmask.table import check_names, padded_schema
+from padmask.textrows import TextPadder, TextRows, read_text_rows, takes_text
 
 # Places padded at a time: a batch's ids, mask and their text stay near the processor.
 BATCH_PLACES = 1 << 18
@@ -136,7 +137,8 @@ def pad_file(
         if files.threads is None and dataset.format == format_ == "jsonl":
             # Both ends are Python's work, one thread at a time: a second one only gets in the way.
             files = replace(files, threads=1)
-        run = _Run(dataset, job, files, stack.enter_context(_pool(files)), progress)
+        as_text = dataset.format == format_ == "jsonl" and takes_text(job)
+        run = _Run(dataset, job, files, stack.enter_context(_pool(files)), progress, as_text)
         unpadded = find_unpadded(dataset, job, columns)
         notes = [PADDED_ALREADY] if padded_already(dataset, job) else []
         lengths = None
@@ -165,6 +167,7 @@ class _Run:
     files: FileOptions
     pool: ThreadPoolExecutor | None
     progress: ProgressCallback | None
+    as_text: bool
 
     @property
     def ahead(self) -> int:
@@ -172,10 +175,18 @@ class _Run:
         return 2 * (self.files.threads or os.cpu_count() or 1)
 
     @contextmanager
-    def rows(self, phase: str) -> Iterator[Iterator[Rows]]:
-        """Give all rows in order: read in a thread of their own, taken in on the pool."""
+    def rows(self, phase: str, longest: int | None = None) -> Iterator[Iterator[Rows | TextRows]]:
+        """Give all rows in order: read in a thread of their own, taken in on the pool.
 
-        def take(chunk: Chunk) -> Rows:
+        Args:
+            phase: for the progress.
+            longest: a longer row is not taken as text; None takes any.
+        """
+
+        def take(chunk: Chunk) -> Rows | TextRows:
+            text = read_text_rows(chunk, self.job, longest) if self.as_text else None
+            if text is not None:
+                return text
             wanted = self.job.wanted
             rows = take_in(self.dataset.decode(chunk, wanted), self.job, chunk.consumed)
             return replace(rows, batch=self.dataset.complete(rows.batch, wanted))
@@ -184,7 +195,7 @@ class _Run:
         with ReadAhead(chunks, self.ahead) if self.pool else nullcontext(chunks) as read:
             yield self._told(phase, ordered_map(self.pool, take, read, self.ahead))
 
-    def _told(self, phase: str, all_rows: Iterable[Rows]) -> Iterator[Rows]:
+    def _told(self, phase: str, all_rows: Iterable[Rows | TextRows]) -> Iterator[Rows | TextRows]:
         done = 0
         for rows in all_rows:
             yield rows
@@ -203,6 +214,7 @@ def _survey(run: _Run, typed: bool) -> tuple[LengthStats, _Run]:
         for rows in all_rows:
             lengths += LengthStats.of(rows.lengths)
             if typed:
+                assert isinstance(rows, Rows)
                 survey_types(types, rows.batch, sequences, without=run.job.mask.names)
     if typed:
         wanted = Wanted(run.job.wanted.sequences, types.schema())
@@ -228,13 +240,24 @@ def _pad_all(run: _Run, plan: Plan, goal: str, format_: str) -> tuple[Ledger, tu
         rejects = _open_rejects(stack, run.files.rejects)
         writer = open_writer(format_, stream, layout, as_stream=goal == "-")
 
-        def work(rows: Rows) -> tuple[Any, Rows]:
+        texts = TextPadder(job, plan) if run.as_text else None
+
+        def cut(rows: Rows | TextRows) -> Iterator[Rows | TextRows]:
+            return (
+                rows.split(step) if isinstance(rows, TextRows) else split(fit(rows, plan, job.policy), step)
+            )
+
+        def work(rows: Rows | TextRows) -> tuple[Any, Rows | TextRows]:
+            if isinstance(rows, TextRows):
+                assert texts is not None
+                return texts.encode(rows)
             padded = pad_piece(rows, job, plan)
             return writer.encode(padded.batch), padded
 
         stack.push(lambda kind, *_: writer.abandon() if kind else None)
-        all_rows = stack.enter_context(run.rows("padding"))
-        pieces = (piece for rows in all_rows for piece in split(fit(rows, plan, job.policy), step))
+        longest = None if job.policy.overlong == "truncate" else plan.maxlen
+        all_rows = stack.enter_context(run.rows("padding", longest))
+        pieces = (piece for rows in all_rows for piece in cut(rows))
         for encoded, done in ordered_map(run.pool, work, pieces, run.ahead):
             writer.append(encoded)
             ledger += done.ledger

@@ -183,16 +183,21 @@ def split(rows: Rows, size: int) -> Iterator[Rows]:
 def pad_piece(rows: Rows, job: Job, plan: Plan) -> Rows:
     """Pad the rows; the batch that comes back has the padded columns and the mask."""
     columns = pad_rows(rows.batch.columns, rows.ragged, job.columns, plan, job.spec, job.mask, job.fixed_size)
-    lengths = rows.lengths
-    written = Ledger(
+    labels_lost = sum(_labels_lost(rows, column, job, plan) for column in job.columns)
+    ledger = rows.ledger + written(rows.lengths, plan, labels_lost)
+    return replace(rows, batch=replace(rows.batch, columns=columns), ledger=ledger)
+
+
+def written(lengths: npt.NDArray[np.int64], plan: Plan, labels_lost: int) -> Ledger:
+    """Return the account of rows of these lengths once they are padded."""
+    return Ledger(
         rows_written=len(lengths),
         rows_truncated=int((lengths > plan.maxlen).sum()),
         rows_empty=int((lengths == 0).sum()),
         tokens_kept=int(np.minimum(lengths, plan.maxlen).sum()),
-        labels_lost=sum(_labels_lost(rows, column, job, plan) for column in job.columns),
+        labels_lost=labels_lost,
         places=len(lengths) * plan.maxlen,
     )
-    return replace(rows, batch=replace(rows.batch, columns=columns), ledger=rows.ledger + written)
 
 
 def is_label(column: PadColumn) -> bool:

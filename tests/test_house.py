@@ -37,6 +37,7 @@ DOORS = {
     "sequences": {"errors", "spec", "ragged", "flatten", "plan", "kernel", "table"},
     "formats": {"errors", "ragged"},
     "rows": {"errors", "spec", "ragged", "plan", "kernel", "table", "ledger", "formats"},
+    "textrows": {"spec", "ragged", "plan", "kernel", "table", "ledger", "formats", "rows"},
     "decide": {"errors", "spec", "ragged", "table", "formats", "rows"},
     "pipeline": {
         "errors",
@@ -47,6 +48,7 @@ DOORS = {
         "flow",
         "formats",
         "rows",
+        "textrows",
         "decide",
         "progress",
     },

@@ -7,7 +7,7 @@ they are plain. Writes rectangles with orjson, which formats NumPy arrays direct
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from itertools import islice
 from typing import Any, BinaryIO
@@ -130,7 +130,7 @@ class JsonlReader:
 
     def decode(self, chunk: Chunk, wanted: Wanted) -> Batch:
         lines, numbers = _lines(chunk.data, chunk.first)
-        objects, faults = _parse(lines)
+        objects, faults = _parse(chunk.data, lines)
         arrays: dict[str, pa.Array] = {}
         bad = {fault.row for fault in faults}
         for name, type_ in zip(wanted.sequences.names, wanted.sequences.types, strict=True):
@@ -192,13 +192,29 @@ def _lines(data: bytes, first: int) -> tuple[list[bytes], npt.NDArray[np.int64]]
     return lines, numbers
 
 
-def _parse(lines: list[bytes]) -> tuple[list[Object], list[Fault]]:
-    """Read each line's object; of a line that is none, an empty object and the fault."""
+def read_objects(data: bytes) -> list[Object] | None:
+    """Return the object of each line that is not blank; None where a line is none.
+
+    >>> [bytes(row["a"]) for row in read_objects(b'{"a": 1}\\n\\n{"a": [2]}\\n')]
+    [b'1', b'[2]']
+    """
+    return _all_objects(data, _lines(data, 1)[0])
+
+
+def _all_objects(data: bytes, lines: list[bytes]) -> list[Object] | None:
     try:
-        if all(map(bytes.isascii, lines)):
-            return [_read_object(line) for line in lines], []
+        # msgspec does not look at the characters of text that it passes on.
+        data.decode()
+        return list(map(_read_object, lines))
     except (ValueError, RecursionError):
-        pass
+        return None
+
+
+def _parse(data: bytes, lines: list[bytes]) -> tuple[list[Object], list[Fault]]:
+    """Read each line's object; of a line that is none, an empty object and the fault."""
+    all_objects = _all_objects(data, lines)
+    if all_objects is not None:
+        return all_objects, []
     objects, faults = [], []
     for i, (row, fault) in enumerate(_objects(lines)):
         objects.append(row)
@@ -327,12 +343,7 @@ class JsonlWriter:
                     row[name] = text
         else:
             rows = [dict(zip(texts, values, strict=True)) for values in zip(*texts.values(), strict=True)]
-        try:
-            return _write_rows(rows)
-        except TypeError as error:
-            raise DataError(
-                f"A column holds what JSON cannot say: {error}. Write Parquet or Arrow."
-            ) from None
+        return write_objects(rows)
 
     def append(self, piece: bytes) -> None:
         self._stream.write(piece)
@@ -378,6 +389,18 @@ class JsonlWriter:
                 self._masks[key] = text
             texts.append(msgspec.Raw(text))
         return texts
+
+
+def write_objects(rows: Sequence[Mapping[str, Any]]) -> bytes:
+    """Return objects as lines; text that was read from JSON is written as it is.
+
+    Raises:
+        DataError: a value of a type that JSON does not have.
+    """
+    try:
+        return _write_rows(rows)
+    except TypeError as error:
+        raise DataError(f"A column holds what JSON cannot say: {error}. Write Parquet or Arrow.") from None
 
 
 def _no_json(name: str) -> DataError:

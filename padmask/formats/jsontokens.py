@@ -111,7 +111,16 @@ def _tokens(raw: msgspec.Raw | None, type_: pa.DataType) -> list[Any]:
         raise ValueError(f"{_said(row)} where a list of tokens belongs")
     for position, token in enumerate(row):
         _check_token(token, type_.value_type, f"position {position}: ")
-    return row
+    return _as_floats(row) if pat.is_floating(_number_type(type_)) else row
+
+
+def _number_type(type_: pa.DataType) -> pa.DataType:
+    return _number_type(type_.value_type) if pat.is_list(type_) else type_
+
+
+def _as_floats(row: list[Any]) -> list[Any]:
+    """Arrow takes no large integer for a float, not even one that the float holds exactly."""
+    return [_as_floats(token) if isinstance(token, list) else float(token) for token in row]
 
 
 def _check_token(token: Any, type_: pa.DataType, where: str) -> None:

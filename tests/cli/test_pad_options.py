@@ -1318,7 +1318,7 @@ ETA = re.compile(r"\d:\d\d:\d\d|-:--:--")
 def test_progress_shows_rows_speed_and_remaining_time_on_a_terminal() -> None:
     # A run that is over at once shows none.
     Path("in.jsonl").write_text('{"input_ids":[1,2,3]}\n' * 400_000)
-    code, shown = on_terminal("in.jsonl", "-o", "out.jsonl", streams=("stderr",))
+    code, shown = on_terminal("in.jsonl", "-o", "out.parquet", streams=("stderr",))
 
     assert code == 0
     assert "\x1b[" in shown
