@@ -170,9 +170,14 @@ class _Run:
     as_text: bool
 
     @property
+    def threads(self) -> int:
+        """How many pieces are worked on at once."""
+        return self.files.threads or os.cpu_count() or 1
+
+    @property
     def ahead(self) -> int:
         """How many pieces may be under way at once."""
-        return 2 * (self.files.threads or os.cpu_count() or 1)
+        return 2 * self.threads
 
     @contextmanager
     def rows(self, phase: str, longest: int | None = None) -> Iterator[Iterator[Rows | TextRows]]:
@@ -238,7 +243,7 @@ def _pad_all(run: _Run, plan: Plan, goal: str, format_: str) -> tuple[Ledger, tu
         # Arrow files end in a footer that points back: a pipe gets the streaming format.
         stream = stack.enter_context(compressed(stack.enter_context(open_goal(goal)), goal))
         rejects = _open_rejects(stack, run.files.rejects)
-        writer = open_writer(format_, stream, layout, as_stream=goal == "-")
+        writer = open_writer(format_, stream, layout, as_stream=goal == "-", threads=run.threads)
 
         texts = TextPadder(job, plan) if run.as_text else None
 

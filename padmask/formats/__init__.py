@@ -65,8 +65,16 @@ def open_reader(format_: str, source: Source, batch_rows: int | None) -> Reader:
     return ParquetReader(source, batch_rows)
 
 
-def open_writer(format_: str, stream: BinaryIO, layout: Layout, *, as_stream: bool) -> Writer:
-    """Return the writer of a format; `as_stream` where the output cannot be moved about in."""
+def open_writer(format_: str, stream: BinaryIO, layout: Layout, *, as_stream: bool, threads: int) -> Writer:
+    """Return the writer of a format.
+
+    Args:
+        format_: `"jsonl"`, `"parquet"`, `"arrow"` or `"npz"`.
+        stream: where to.
+        layout: of the rows.
+        as_stream: whether the output cannot be moved about in.
+        threads: how many columns may be encoded at once, where the format has such.
+    """
     if format_ == "jsonl":
         from padmask.formats.jsonl import JsonlWriter
 
@@ -81,4 +89,4 @@ def open_writer(format_: str, stream: BinaryIO, layout: Layout, *, as_stream: bo
         return NpzWriter(stream, layout)
     from padmask.formats.parquet import ParquetWriter
 
-    return ParquetWriter(stream, layout)
+    return ParquetWriter(stream, layout, threads)

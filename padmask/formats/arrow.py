@@ -152,10 +152,11 @@ class ArrowWriter:
 
 
 def _copied(table: pa.Table) -> pa.Table:
-    """Return the table in buffers of its own.
+    """Return the table in one piece, in buffers of its own.
 
-    A slice's last byte of bits shows what lies beside the slice, and the values under nulls are
-    whatever a reader left there: neither belongs in the file.
+    Batches would else be cut where those that were padded happened to end; a slice's last byte of
+    bits shows what lies beside the slice, and the values under nulls are whatever a reader left
+    there: none of that belongs in the file.
     """
     columns = [pa.concat_arrays([*column.chunks, pa.nulls(0, column.type)]) for column in table.columns]
     rows = np.arange(table.num_rows)
@@ -210,12 +211,11 @@ class Regrouped:
         self._count += batch.num_rows
         while self._count >= self._rows:
             table = pa.Table.from_batches(self._held, schema=self._schema)
-            # In one piece: pages and batches would else be cut where batches happened to end.
-            yield table.slice(0, self._rows).combine_chunks()
+            yield table.slice(0, self._rows)
             self._held = table.slice(self._rows).to_batches()
             self._count -= self._rows
 
     def rest(self) -> Iterator[pa.Table]:
         if self._count:
-            yield pa.Table.from_batches(self._held, schema=self._schema).combine_chunks()
+            yield pa.Table.from_batches(self._held, schema=self._schema)
             self._held, self._count = [], 0

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any, BinaryIO
 
 import pyarrow as pa
@@ -11,7 +13,15 @@ import pyarrow.parquet as pq
 from padmask.errors import OutputError
 from padmask.formats.arrow import Regrouped, arrow_errors, checked_schema, cut_batch, select_columns
 from padmask.formats.batch import HEAD_ROWS, Batch, Chunk, Layout, Wanted
-from padmask.formats.goal import Lent
+from padmask.formats.footers import (
+    MAGIC,
+    Encoded,
+    Struct,
+    join_group,
+    read_footer,
+    take_apart,
+    write_footer,
+)
 from padmask.formats.source import Source
 
 # Values read at a time, and the bounds of the rows that hold them.
@@ -19,6 +29,8 @@ BATCH_VALUES = 1 << 19
 BATCH_ROWS = (64, 1 << 16)
 # Without it a whole row group's bytes would be held at once.
 BUFFER_BYTES = 1 << 20
+# Row groups that are encoded while more rows are padded: each costs its own memory.
+GROUPS_UNDER_WAY = 2
 
 
 class ParquetReader:
@@ -84,43 +96,75 @@ def _rows_at_a_time(file: pq.ParquetFile) -> int:
 
 
 class ParquetWriter:
-    """Writes row groups of a fixed number of rows: zstd, data page v1, plain lists."""
+    """Writes row groups of a fixed number of rows: zstd, data page v1, plain lists.
 
-    def __init__(self, stream: BinaryIO, layout: Layout) -> None:
-        self._lent = Lent(stream)
-        try:
-            self._sink = pq.ParquetWriter(
-                pa.PythonFile(self._lent, mode="w"),
-                layout.schema,
-                compression="zstd",
-                data_page_version="1.0",
-            )
-        except pa.ArrowException as error:
-            raise _cannot_hold(error) from None
+    The columns of a row group are encoded at once, each as a file of its own, and joined.
+    """
+
+    def __init__(self, stream: BinaryIO, layout: Layout, threads: int) -> None:
+        self._stream = stream
+        self._schema = layout.schema
         self._groups = Regrouped(layout)
+        self._pool = ThreadPoolExecutor(threads, "padmask-parquet")
+        self._under_way: deque[list[Future[Encoded]]] = deque()
+        self._written: list[Struct] = []
+        self._place = 0
+        # No rows make no row group: one of zero rows breaks Hugging Face datasets.
+        self._template, _ = read_footer(_encoded(layout.schema, None))
+        self._put(MAGIC)
 
     def encode(self, batch: Batch) -> pa.RecordBatch:
         return batch.columns
 
     def append(self, piece: pa.RecordBatch) -> None:
         for table in self._groups.add(piece):
-            self._write(table)
+            self._begin(table)
 
     def finish(self) -> None:
-        # No rows make no row group: one of zero rows breaks Hugging Face datasets.
         for table in self._groups.rest():
-            self._write(table)
-        self._sink.close()
+            self._begin(table)
+        while self._under_way:
+            self._write(self._under_way.popleft())
+        self._put(write_footer(self._template, self._written))
+        self._pool.shutdown()
 
     def abandon(self) -> None:
-        self._lent.abandon()
-        self._sink.close()
+        self._pool.shutdown(wait=False, cancel_futures=True)
 
-    def _write(self, table: pa.Table) -> None:
-        try:
-            self._sink.write_table(table, row_group_size=table.num_rows)
-        except (pa.ArrowInvalid, pa.ArrowNotImplementedError) as error:
-            raise _cannot_hold(error) from None
+    def _begin(self, table: pa.Table) -> None:
+        if len(self._under_way) == GROUPS_UNDER_WAY:
+            self._write(self._under_way.popleft())
+        columns = zip(self._schema, table.columns, strict=True)
+        self._under_way.append([self._pool.submit(_encode, *column) for column in columns])
+
+    def _write(self, group: list[Future[Encoded]]) -> None:
+        columns = [future.result() for future in group]
+        self._written.append(join_group(columns, self._place))
+        for column in columns:
+            self._put(column.body)
+
+    def _put(self, data: bytes | memoryview) -> None:
+        self._stream.write(data)
+        self._place += len(data)
+
+
+def _encode(field: pa.Field, column: pa.ChunkedArray) -> Encoded:
+    """Encode one column of a row group."""
+    # In one piece: pages would else be cut where batches happened to end.
+    schema = pa.schema([field])
+    return take_apart(_encoded(schema, pa.Table.from_arrays([column], schema=schema).combine_chunks()))
+
+
+def _encoded(schema: pa.Schema, table: pa.Table | None) -> memoryview:
+    """Return a Parquet file of one row group, or of none."""
+    sink = pa.BufferOutputStream()
+    try:
+        with pq.ParquetWriter(sink, schema, compression="zstd", data_page_version="1.0") as writer:
+            if table is not None:
+                writer.write_table(table, row_group_size=table.num_rows)
+    except (pa.ArrowInvalid, pa.ArrowNotImplementedError) as error:
+        raise _cannot_hold(error) from None
+    return memoryview(sink.getvalue())
 
 
 def _cannot_hold(error: Exception) -> OutputError:

@@ -1,0 +1,82 @@
+"""Column chunks encoded apart, against the file that Arrow's own writer makes of the whole."""
+
+import io
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from padmask.formats.batch import Batch, Layout
+from padmask.formats.footers import MAGIC, read_footer, write_footer
+from padmask.formats.parquet import ParquetWriter
+
+ROWS = 250
+GROUP = 100
+TABLES = {
+    "padded": {
+        "input_ids": pa.array(np.arange(ROWS * 4) % 97, pa.int32()).to_numpy().reshape(ROWS, 4).tolist(),
+        "mask": [[True, False]] * ROWS,
+    },
+    "structs have several chunks": {
+        "meta": [{"a": i, "b": {"c": str(i), "d": None}} for i in range(ROWS)],
+        "x": [[1]] * ROWS,
+    },
+    "more columns than a short list holds": {f"c{i}": np.arange(ROWS) for i in range(40)},
+    "nulls and odd names": {"ü. x": [None] * ROWS, "": ["a", None] * (ROWS // 2)},
+    "dictionary": {"kind": pa.array(["a", "b"] * (ROWS // 2)).dictionary_encode()},
+    "long values": {"text": ["x" * 9000 + str(i) for i in range(ROWS)]},
+}
+
+
+def joined(table: pa.Table, step: int, threads: int) -> bytes:
+    """Write a table in steps, as the pipeline does."""
+    out = io.BytesIO()
+    writer = ParquetWriter(out, Layout(table.schema, {}, GROUP), threads)
+    for batch in table.to_batches(max_chunksize=step):
+        writer.append(writer.encode(Batch(batch, "x", np.arange(batch.num_rows), "row")))
+    writer.finish()
+    return out.getvalue()
+
+
+def whole(table: pa.Table) -> bytes:
+    out = io.BytesIO()
+    pq.write_table(table, out, row_group_size=GROUP, compression="zstd", data_page_version="1.0")
+    return out.getvalue()
+
+
+@pytest.fixture(params=TABLES)
+def table(request: pytest.FixtureRequest) -> pa.Table:
+    return pa.table(TABLES[request.param]).replace_schema_metadata({"padmask": "1"})
+
+
+@pytest.mark.parametrize(("step", "threads"), [(100, 1), (7, 2), (33, 3), (250, 2)])
+def test_a_joined_file_is_to_the_byte_what_one_writer_writes(table, step, threads):
+    assert joined(table, step, threads) == whole(table)
+
+
+def test_a_table_without_rows_has_no_row_group(table):
+    file = joined(table.slice(0, 0), 100, 2)
+
+    assert pq.read_metadata(io.BytesIO(file)).num_row_groups == 0
+    assert pq.read_schema(io.BytesIO(file)) == pq.read_schema(io.BytesIO(whole(table)))
+
+
+def test_a_footer_that_is_read_and_written_is_the_same(table):
+    file = whole(table)
+    footer, start = read_footer(memoryview(file))
+
+    assert file.startswith(MAGIC)
+    assert write_footer(footer, footer[4][1][1]) == file[start:]
+
+
+@pytest.mark.parametrize("reader", ["duckdb", "polars"])
+def test_other_readers_take_a_joined_file(reader, tmp_path):
+    library = pytest.importorskip(reader, reason=f"{reader} is not installed")
+    table = pa.table(TABLES["padded"])
+    (tmp_path / "x.parquet").write_bytes(joined(table, 50, 2))
+    if reader == "duckdb":
+        found = library.sql(f"select * from '{tmp_path / 'x.parquet'}'").fetchall()
+        assert found == [tuple(row.values()) for row in table.to_pylist()]
+    else:
+        assert library.read_parquet(tmp_path / "x.parquet").to_dicts() == table.to_pylist()
