@@ -21,7 +21,7 @@ from padmask.formats.batch import Batch, Wanted
 from padmask.formats.dataset import Dataset
 from padmask.formats.jsonl import values_of
 from padmask.kernel import kept_windows
-from padmask.ragged import Ragged, is_mask
+from padmask.ragged import Ragged, is_mask, to_numpy
 from padmask.rows import Job, is_label, take_in
 from padmask.spec import Side
 from padmask.table import METADATA_KEY, PadColumn, name_columns, row_lengths
@@ -162,7 +162,7 @@ def _rectangle(ragged: Ragged, picked: npt.NDArray[np.int64], width: int) -> npt
 def _lengths(batch: Batch, name: str) -> npt.NDArray[np.int64]:
     if batch.objects is not None:
         return np.array([-1 if n is None else n for n in values_of(batch.objects, name, batch.place)])
-    values = batch.columns.column(name).fill_null(-1).to_numpy(zero_copy_only=False)
+    values = to_numpy(batch.columns.column(name).fill_null(-1))
     return np.asarray(values, dtype=np.int64)
 
 

@@ -110,8 +110,12 @@ def _objects(sequences: Sequence[Any], total: int) -> npt.NDArray[Any]:
 
 def _concatenate(sequences: Sequence[npt.NDArray[Any]]) -> npt.NDArray[Any]:
     """Join NumPy rows of one inner shape."""
-    alike = set(map(attrgetter("dtype", "ndim"), sequences))
-    if len(alike) == 1 and next(iter(alike))[1] == 1 and next(iter(alike))[0].kind in "iufb":
+    dtypes = set(map(attrgetter("dtype"), sequences))
+    if (
+        len(dtypes) == 1
+        and next(iter(dtypes)).kind in "iufb"
+        and set(map(attrgetter("ndim"), sequences)) == {1}
+    ):
         # One dtype and no vectors, as nearly always: nothing more to look at.
         return np.concatenate(sequences)
     rows = [row for row in sequences if len(row)]

@@ -19,7 +19,7 @@ from padmask import __version__
 from padmask.errors import DataError, Fault, SpecError
 from padmask.kernel import Padded, pad_batch
 from padmask.plan import LengthStats, Plan, make_plan, needs_lengths
-from padmask.ragged import Kind, Ragged, find_misfits, is_sequence, kind_of, vector_size
+from padmask.ragged import Kind, Ragged, find_misfits, is_sequence, kind_of, to_arrow, vector_size
 from padmask.spec import (
     DEFAULT_DTYPE,
     FLOAT_DTYPES,
@@ -347,7 +347,7 @@ def pad_rows(
     if mask.column is not None:
         arrays[mask.column] = mask_lists(padded.mask, mask.dtype, fixed_size)
     if mask.length_column is not None:
-        arrays[mask.length_column] = pa.array(padded.lengths.astype(np.int32))
+        arrays[mask.length_column] = to_arrow(padded.lengths.astype(np.int32))
     return _replace(batch, arrays)
 
 
@@ -387,7 +387,7 @@ def to_lists(values: npt.NDArray[Any], dtype: str, fixed_size: bool = False) -> 
         fixed_size: make fixed-size lists, which not every reader takes.
     """
     flat = values.reshape(-1)
-    array = pa.array(flat, type=pa.string()) if dtype == "string" else pa.array(flat)
+    array = pa.array(flat, type=pa.string()) if dtype == "string" else to_arrow(flat)
     return _nest(array, values.shape, fixed_size)
 
 
@@ -399,7 +399,7 @@ def mask_lists(mask: npt.NDArray[np.bool_], dtype: str = "bool", fixed_size: boo
         bits = pa.py_buffer(np.packbits(flat, bitorder="little"))
         array = pa.Array.from_buffers(pa.bool_(), len(flat), [None, bits])
     else:
-        array = pa.array(flat.astype(dtype))
+        array = to_arrow(flat.astype(dtype))
     return _nest(array, mask.shape, fixed_size)
 
 
@@ -415,7 +415,7 @@ def _nest(array: pa.Array, shape: tuple[int, ...], fixed_size: bool) -> pa.Array
                 f"{count} rows of {size} places in one piece are more than a list column holds: "
                 "choose a smaller maxlen, such as p99, or pass fewer rows at a time."
             )
-        offsets = pa.array(np.arange(count + 1, dtype=np.int32) * size)
+        offsets = to_arrow(np.arange(count + 1, dtype=np.int32) * size)
         array = pa.ListArray.from_arrays(offsets, array)
     return array
 

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 import padmask
+from padmask.spec import MaskSpec, PadSpec
 
 HOUSE = Path(padmask.__file__).parent
 
@@ -176,3 +177,22 @@ def test_public_names_are_there_and_nothing_else():
     assert "pad" in dir(padmask)
     with pytest.raises(AttributeError, match="no attribute 'padd'"):
         padmask.padd  # noqa: B018
+
+
+@pytest.mark.parametrize("suffix", ["jsonl", "parquet", "arrow"])
+def test_padding_does_not_ask_for_pandas_where_it_is_installed(tmp_path, suffix):
+    # Arrow's conversions look whether they are given pandas' arrays, and importing it takes longer
+    # than padding a small file.
+    rows, source = tmp_path / "rows.jsonl", tmp_path / f"in.{suffix}"
+    rows.write_text('{"input_ids": [1, 2], "n": 1}\n' * 10)
+    padmask.pad_file(rows, source, spec=PadSpec(maxlen=3), mask=MaskSpec(column=None))
+    loaded = _loaded(
+        "class Finder:",
+        "    def find_spec(self, name, path=None, target=None):",
+        "        sys.modules.setdefault('asked_for_' + name, sys)",
+        "sys.meta_path.insert(0, Finder())",
+        "from padmask.cli import run",
+        f"run(['pad', {str(source)!r}, '-o', {str(tmp_path / 'out')!r} + '.{suffix}', '--quiet'])",
+    )
+    assert "asked_for_pyarrow" in loaded
+    assert "asked_for_pandas" not in loaded

@@ -14,6 +14,7 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from padmask.errors import Fault
+from padmask.ragged import to_arrow, to_numpy
 
 # A reader looks at this many rows before it says which columns there are.
 HEAD_ROWS = 1000
@@ -164,7 +165,7 @@ class Writer(Protocol):
 def take(column: pa.Array, rows: npt.NDArray[np.int64]) -> pa.Array:
     """Return these rows of a column, of types too that Arrow cannot take from."""
     try:
-        return column.take(pa.array(rows))
+        return column.take(to_arrow(rows))
     except pa.ArrowNotImplementedError:
         pieces = [column.slice(row, 1) for row in rows.tolist()]
         return pa.concat_arrays(pieces) if pieces else column.slice(0, 0)
@@ -188,5 +189,4 @@ def rectangle(column: pa.Array, shape: tuple[int, ...]) -> npt.NDArray[Any]:
         first = column.offset * size if fixed else column.offsets[0].as_py()
         count *= size
         column = column.values.slice(first, count)
-    values: npt.NDArray[Any] = column.to_numpy(zero_copy_only=False)
-    return values.reshape(rows, *shape)
+    return to_numpy(column).reshape(rows, *shape)

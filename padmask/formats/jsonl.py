@@ -23,7 +23,7 @@ from padmask.errors import DataError, Fault, SpecError
 from padmask.formats.batch import HEAD_ROWS, Batch, Chunk, Layout, Wanted, rectangle
 from padmask.formats.jsontokens import read_sequences
 from padmask.formats.source import COMPRESSIONS, Source
-from padmask.ragged import is_sequence, storage
+from padmask.ragged import is_sequence, storage, to_numpy
 
 # Bytes of lines worked on at a time: enough to keep per-chunk costs small, little enough
 # for the rows of a chunk to stay in the cache.
@@ -434,7 +434,7 @@ def _sayable(type_: pa.DataType) -> pa.DataType:
 def _has_nonfinite(column: pa.Array) -> bool:
     """Tell whether there is a NaN or an infinity, which msgspec would write as null."""
     if pat.is_floating(column.type):
-        return not bool(np.isfinite(column.drop_null().to_numpy(zero_copy_only=False)).all())
+        return not bool(np.isfinite(to_numpy(column.drop_null())).all())
     if pat.is_struct(column.type):
         return any(map(_has_nonfinite, column.flatten()))
     if pat.is_list(column.type) or pat.is_large_list(column.type) or pat.is_fixed_size_list(column.type):

@@ -16,6 +16,7 @@ import pyarrow as pa
 import pyarrow.types as pat
 
 from padmask.errors import Fault
+from padmask.ragged import to_arrow
 
 _BLANK = b" \t\r\n"
 _read_value = msgspec.json.Decoder().decode
@@ -61,7 +62,7 @@ def _plain_sequences(raws: list[msgspec.Raw | None], type_: pa.DataType) -> pa.A
         return None
     offsets = np.zeros(len(rows) + 1, dtype=np.int32)
     np.cumsum(lengths, out=offsets[1:])
-    return pa.ListArray.from_arrays(pa.array(offsets), pa.array(numbers))
+    return pa.ListArray.from_arrays(to_arrow(offsets), to_arrow(numbers))
 
 
 def _numbers(text: bytes, type_: pa.DataType) -> npt.NDArray[Any] | None:
