@@ -1,7 +1,7 @@
-"""The benchmark's data: rows whose lengths have the long tail of real text.
+"""The benchmark's data: rows whose lengths have the long tail of real text, generated or real.
 
 Run as a process of its own, so that the one that measures stays small:
-`python data.py ROWS OUTPUT...`, a .jsonl or .parquet file each.
+`python data.py DATA ROWS OUTPUT...`, a .jsonl or .parquet file each.
 """
 
 from __future__ import annotations
@@ -9,9 +9,11 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Iterator
+from itertools import chain
 from typing import Any
 
 import numpy as np
+from real import real_blocks
 
 SEED = 20251122
 MEAN_TOKENS, MAX_TOKENS = 70, 1024
@@ -45,7 +47,7 @@ def prose(rng: np.random.Generator, characters: int = 1 << 21) -> str:
     return " ".join(words[rank] for rank in ranks.tolist())[:characters]
 
 
-def blocks(rows: int) -> Iterator[dict[str, Any]]:
+def generated_blocks(rows: int) -> Iterator[dict[str, Any]]:
     """Yield the columns, some rows at a time; the first rows are the same for any count."""
     text = prose(np.random.default_rng(SEED))
     for first in range(0, rows, BLOCK_ROWS):
@@ -64,35 +66,39 @@ def blocks(rows: int) -> Iterator[dict[str, Any]]:
         }
 
 
-def write(path: str, rows: int) -> int:
+BLOCKS = {"generated": generated_blocks, "real": real_blocks}
+
+
+def write(path: str, data: str, rows: int) -> int:
     """Write a file in the format of its suffix, and return how many tokens it holds."""
-    return _write_jsonl(path, rows) if path.endswith(".jsonl") else _write_parquet(path, rows)
+    blocks = BLOCKS[data](rows)
+    return _write_jsonl(path, blocks) if path.endswith(".jsonl") else _write_parquet(path, blocks)
 
 
-def _write_jsonl(path: str, rows: int) -> int:
+def _write_jsonl(path: str, blocks: Iterator[dict[str, Any]]) -> int:
     import orjson
 
     tokens = 0
     with open(path, "wb") as out:
-        for block in blocks(rows):
-            for values in zip(block["id"].tolist(), block["text"], block["input_ids"], strict=True):
+        for block in blocks:
+            for values in zip(*block.values(), strict=True):
                 row = dict(zip(block, values, strict=True))
                 out.write(orjson.dumps(row, option=orjson.OPT_SERIALIZE_NUMPY | orjson.OPT_APPEND_NEWLINE))
             tokens += sum(map(len, block["input_ids"]))
     return tokens
 
 
-def _write_parquet(path: str, rows: int) -> int:
+def _write_parquet(path: str, blocks: Iterator[dict[str, Any]]) -> int:
     """Several row groups, so that readers may share them out among threads."""
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-    schema = pa.schema([("id", pa.int64()), ("text", pa.string()), ("input_ids", pa.list_(pa.int32()))])
-    held = pa.table({name: pa.array([], type) for name, type in zip(schema.names, schema.types, strict=True)})
+    first = next(blocks)
+    held = pa.table(first).slice(0, 0)
     tokens = 0
-    with pq.ParquetWriter(path, schema, compression="zstd") as out:
-        for block in blocks(rows):
-            held = pa.concat_tables([held, pa.table(block, schema=schema)])
+    with pq.ParquetWriter(path, held.schema, compression="zstd") as out:
+        for block in chain([first], blocks):
+            held = pa.concat_tables([held, pa.table(block, schema=held.schema)])
             tokens += sum(map(len, block["input_ids"]))
             while held.num_rows >= INPUT_GROUP_ROWS:
                 out.write_table(held.slice(0, INPUT_GROUP_ROWS).combine_chunks())
@@ -103,4 +109,4 @@ def _write_parquet(path: str, rows: int) -> int:
 
 
 if __name__ == "__main__":
-    print(json.dumps({path: write(path, int(sys.argv[1])) for path in sys.argv[2:]}))
+    print(json.dumps({path: write(path, sys.argv[1], int(sys.argv[2])) for path in sys.argv[3:]}))

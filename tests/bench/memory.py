@@ -1,104 +1,181 @@
-"""Padding in memory, beside Keras and a copy of the result: `python memory.py ROWS REPEAT`.
+"""Padding in memory, beside one other way: `python memory.py PEER DATA ROWS REPEAT`.
 
-Prints a JSON list of results. Every pair's outputs are compared before it is timed.
+Prints the results as JSON, or what is missing for them. Every pair's outputs are compared
+before it is timed. A process a peer, so that the threads of one are not in another's way.
 """
 
 from __future__ import annotations
 
+import importlib
 import json
 import os
 import sys
 from collections.abc import Callable, Iterator
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
-from data import blocks
+from data import BLOCKS
 from measure import by_turns, call
 from peers import MAXLEN
 
 import padmask
 
-Function = Callable[[], Any]
 POST: dict[str, Any] = {"maxlen": MAXLEN, "padding": "post", "truncating": "post"}
+SPEC = padmask.PadSpec(**POST)
+# Else TensorFlow greets at length.
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "0")
 
 
-def find_keras() -> Any:
-    """Return Keras's `pad_sequences`, or None where Keras cannot be imported."""
-    # Else TensorFlow greets at length.
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-    os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "0")
-    try:
-        from keras.utils import pad_sequences
-    except ImportError:
-        return None
-    return pad_sequences
+@dataclass(frozen=True)
+class Job:
+    """What is done, beside what, and the two functions that do it."""
+
+    job: str
+    against: str
+    ours: Callable[[], Any]
+    theirs: Callable[[], Any]
 
 
-def jobs(rows: list[Any], keras: Any) -> Iterator[tuple[str, str, Function, Function]]:
-    """Yield each job, whom it is run against, and the two functions.
-
-    Args:
-        rows: NumPy arrays of int32, as Parquet and Arrow hold ids.
-        keras: its `pad_sequences`, or None.
-    """
-    lists = [row.tolist() for row in rows]
-    arrow = pa.array(rows, pa.list_(pa.int32()))
-    spec = padmask.PadSpec(**POST)
-    padded = padmask.pad(arrow, spec)
-    if keras:
-        yield (
-            "`pad_sequences`, Python lists",
-            "Keras",
-            lambda: padmask.pad_sequences(lists, **POST),
-            lambda: keras(lists, **POST),
-        )
-        yield (
-            "`pad_sequences`, NumPy rows",
-            "Keras",
-            lambda: padmask.pad_sequences(rows, **POST),
-            lambda: keras(rows, **POST),
-        )
-        yield (
-            "`pad` with its mask, Arrow rows",
-            "Keras, NumPy rows, no mask",
-            lambda: padmask.pad(arrow, spec),
-            lambda: keras(rows, **POST),
-        )
-    yield (
+def copy_jobs(rows: list[Any]) -> Iterator[Job]:
+    """The least that a result can cost: its memory, written once."""
+    arrow = arrow_of(rows)
+    padded = padmask.pad(arrow, SPEC)
+    yield Job(
         "`pad` with its mask, Arrow rows",
         "a copy of the result",
-        lambda: padmask.pad(arrow, spec),
+        lambda: padmask.pad(arrow, SPEC),
         lambda: padmask.Padded(padded.values.copy(), padded.mask.copy(), padded.lengths.copy()),
     )
 
 
-def check(job: str, ours: Any, theirs: Any, rows: list[Any]) -> None:
-    """Stop where the two results differ, or the mask is not what the lengths say."""
-    values = ours.values if isinstance(ours, padmask.Padded) else ours
-    others = theirs.values if isinstance(theirs, padmask.Padded) else theirs
-    if values.dtype != others.dtype or not np.array_equal(values, others):
-        raise SystemExit(f"{job}: the results differ.")
+def keras_jobs(rows: list[Any]) -> Iterator[Job]:
+    """Keras's `pad_sequences`; neither it nor its twin makes a mask."""
+    from keras.utils import pad_sequences
+
+    lists, arrow = [row.tolist() for row in rows], arrow_of(rows)
+    yield Job(
+        "`pad_sequences`, Python lists",
+        "Keras",
+        lambda: padmask.pad_sequences(lists, **POST),
+        lambda: pad_sequences(lists, **POST),
+    )
+    yield Job(
+        "`pad_sequences`, NumPy rows",
+        "Keras",
+        lambda: padmask.pad_sequences(rows, **POST),
+        lambda: pad_sequences(rows, **POST),
+    )
+    yield Job(
+        "`pad` with its mask, Arrow rows",
+        "Keras, NumPy rows, no mask",
+        lambda: padmask.pad(arrow, SPEC),
+        lambda: pad_sequences(rows, **POST),
+    )
+
+
+def torch_jobs(rows: list[Any]) -> Iterator[Job]:
+    """torch's `pad_sequence`, from tensors that are there already, and a mask from their lengths."""
+    import torch
+    from torch.nn.functional import pad
+    from torch.nn.utils.rnn import pad_sequence
+
+    tensors = [torch.from_numpy(row) for row in rows]
+
+    def theirs() -> tuple[Any, Any]:
+        # It does not cut, and pads to the longest row. Cutting only what is too long took two thirds
+        # of the time of cutting all.
+        lengths = [min(tensor.numel(), MAXLEN) for tensor in tensors]
+        kept = [
+            tensor if length < MAXLEN else tensor[:MAXLEN]
+            for tensor, length in zip(tensors, lengths, strict=True)
+        ]
+        values = pad_sequence(kept, batch_first=True)
+        if values.shape[1] < MAXLEN:
+            values = pad(values, (0, MAXLEN - values.shape[1]))
+        return values, torch.arange(MAXLEN) < torch.tensor(lengths)[:, None]
+
+    yield Job(
+        "`pad` with its mask, NumPy rows",
+        "torch `pad_sequence` and mask, tensors",
+        lambda: padmask.pad(rows, SPEC),
+        theirs,
+    )
+
+
+def tensorflow_jobs(rows: list[Any]) -> Iterator[Job]:
+    """TensorFlow's ragged tensors, which hold rows as Arrow does: flat, and where each ends."""
+    import tensorflow as tf
+
+    tf.config.set_visible_devices([], "GPU")
+    arrow = arrow_of(rows)
+    ragged = tf.RaggedTensor.from_row_lengths(np.concatenate(rows), list(map(len, rows)))
+    yield Job(
+        "`pad` with its mask, Arrow rows",
+        "`tf.RaggedTensor.to_tensor` and `tf.sequence_mask`",
+        lambda: padmask.pad(arrow, SPEC),
+        lambda: (
+            ragged.to_tensor(shape=[None, MAXLEN]),
+            # Lengths beyond it are cut to it.
+            tf.sequence_mask(ragged.row_lengths(), MAXLEN),
+        ),
+    )
+
+
+# By name: what must be there to import, and the jobs.
+PEERS = {
+    "copy": ("numpy", copy_jobs),
+    "keras": ("keras", keras_jobs),
+    "torch": ("torch", torch_jobs),
+    "tensorflow": ("tensorflow", tensorflow_jobs),
+}
+
+
+def arrow_of(rows: list[Any]) -> Any:
+    return pa.array(rows, pa.list_(pa.int32()))
+
+
+def parts(result: Any) -> tuple[Any, Any]:
+    """Return a result's values and mask as NumPy arrays; None where no mask was made."""
+    if isinstance(result, padmask.Padded):
+        return result.values, result.mask
+    values, mask = result if isinstance(result, tuple) else (result, None)
+    return np.asarray(values), mask if mask is None else np.asarray(mask)
+
+
+def check(job: Job, rows: list[Any]) -> None:
+    """Stop where the two results differ, or are not what the rows say."""
+    (values, mask), (others, other_mask) = parts(job.ours()), parts(job.theirs())
+    kept = np.minimum(np.fromiter(map(len, rows), np.int64, len(rows)), MAXLEN)
+    real = np.arange(MAXLEN) < kept[:, None]
     naive = [(row.tolist() + [0] * MAXLEN)[:MAXLEN] for row in rows[:1000]]
+    if values.dtype != others.dtype or not np.array_equal(values, others):
+        raise SystemExit(f"{job.job}: the results differ.")
     if not np.array_equal(values[:1000], naive):
-        raise SystemExit(f"{job}: the result is wrong.")
-    if isinstance(ours, padmask.Padded):
-        kept = np.minimum(np.fromiter(map(len, rows), np.int64, len(rows)), MAXLEN)
-        if not np.array_equal(ours.mask, np.arange(MAXLEN) < kept[:, None]):
-            raise SystemExit(f"{job}: the mask is wrong.")
+        raise SystemExit(f"{job.job}: the result is wrong.")
+    made = [one for one in (mask, other_mask) if one is not None]
+    if not all(one.dtype == bool and np.array_equal(one, real) for one in made):
+        raise SystemExit(f"{job.job}: a mask is wrong.")
 
 
-def main(count: int, repeat: int) -> None:
-    rows = [row for block in blocks(count) for row in block["input_ids"]]
-    keras = find_keras()
+def main(peer: str, data: str, count: int, repeat: int) -> None:
+    needed, jobs = PEERS[peer]
+    try:
+        importlib.import_module(needed)
+    except ImportError as error:
+        print(json.dumps({"missing": f"{needed} cannot be imported: {error}", "results": []}))
+        return
+    # Arrays of int32, as Parquet and Arrow hold ids.
+    rows = [row for block in BLOCKS[data](count) for row in block["input_ids"]]
     results = []
-    for job, against, ours, theirs in jobs(rows, keras):
-        check(job, ours(), theirs(), rows)
-        pair = by_turns(lambda ours=ours: call(ours), lambda theirs=theirs: call(theirs), repeat)
-        results.append({"job": job, "against": against, "pair": asdict(pair)})
-    print(json.dumps({"keras": keras is not None, "results": results}))
+    for job in jobs(rows):
+        check(job, rows)
+        pair = by_turns(lambda job=job: call(job.ours), lambda job=job: call(job.theirs), repeat)
+        results.append({"job": job.job, "against": job.against, "pair": asdict(pair)})
+    print(json.dumps({"missing": "", "results": results}))
 
 
 if __name__ == "__main__":
-    main(int(sys.argv[1]), int(sys.argv[2]))
+    main(sys.argv[1], sys.argv[2], int(sys.argv[3]), int(sys.argv[4]))

@@ -43,6 +43,14 @@ def _padded(row: dict[str, Any]) -> dict[str, Any]:
     return row
 
 
+def _fields(source: str) -> dict[str, type]:
+    """Return what the fields of JSON Lines hold, by the first row; a list holds token ids."""
+    import json
+
+    with open(source, encoding="utf-8") as lines:
+        return {name: type(value) for name, value in json.loads(next(lines)).items()}
+
+
 _DUCKDB = f"""
     COPY (
         SELECT * REPLACE (list_resize(input_ids, {MAXLEN}, 0) AS input_ids),
@@ -58,7 +66,8 @@ def duckdb_jsonl(source: str, goal: str) -> None:
     """Pad JSON Lines in SQL; DuckDB is told the types and need not find them."""
     import duckdb
 
-    columns = "{id: 'BIGINT', text: 'VARCHAR', input_ids: 'INTEGER[]'}"
+    types = {int: "BIGINT", str: "VARCHAR", list: "INTEGER[]"}
+    columns = {name: types[kind] for name, kind in _fields(source).items()}
     read = f"read_json('{source}', format = 'newline_delimited', columns = {columns})"
     duckdb.connect().execute(_DUCKDB % (read, goal, "FORMAT json"))
 
@@ -75,7 +84,8 @@ def polars_jsonl(source: str, goal: str) -> None:
     """Pad JSON Lines in a lazy query; Polars is told the types and need not find them."""
     import polars as pl
 
-    schema = {"id": pl.Int64, "text": pl.String, "input_ids": pl.List(pl.Int32)}
+    types = {int: pl.Int64, str: pl.String, list: pl.List(pl.Int32)}
+    schema = {name: types[kind] for name, kind in _fields(source).items()}
     pl.scan_ndjson(source, schema=schema).with_columns(**_polars_columns()).sink_ndjson(goal)
 
 
@@ -103,6 +113,62 @@ def _polars_columns() -> dict[str, Any]:
     }
 
 
+def datasets_jsonl(source: str, goal: str) -> None:
+    """Pad JSON Lines by `datasets.map`; it is told the types and need not find them."""
+    import tempfile
+
+    from datasets import Dataset, Features, List, Value
+
+    types = {int: Value("int64"), str: Value("string"), list: List(Value("int32"))}
+    features = Features({name: types[kind] for name, kind in _fields(source).items()})
+    # A cache of its own, or a second run would find the work done.
+    with tempfile.TemporaryDirectory() as cache:
+        rows = Dataset.from_json(source, features=features, cache_dir=cache)
+        _mapped(rows).to_json(goal, force_ascii=False, num_proc=_cores())
+
+
+def datasets_parquet(source: str, goal: str) -> None:
+    """Pad Parquet by `datasets.map`; it writes snappy, and cannot be told otherwise."""
+    import tempfile
+
+    from datasets import Dataset
+
+    with tempfile.TemporaryDirectory() as cache:
+        rows = Dataset.from_parquet(source, cache_dir=cache)
+        _mapped(rows).to_parquet(goal, batch_size=GROUP_ROWS)
+
+
+def _mapped(rows: Any) -> Any:
+    """Pad by a tokenizer's `pad`, in lists, which took two thirds of its NumPy arrays' time.
+
+    The tokenizer is made here, so that nothing is downloaded; `pad` asks only for its pad token.
+    """
+    from datasets import Features, List, Value, disable_progress_bars
+    from tokenizers import Tokenizer
+    from tokenizers.models import WordLevel
+    from transformers import PreTrainedTokenizerFast
+
+    disable_progress_bars()
+    words = WordLevel({"[PAD]": 0}, unk_token="[PAD]")
+    tokenizer = PreTrainedTokenizerFast(tokenizer_object=Tokenizer(words), pad_token="[PAD]")
+
+    def pad(batch: dict[str, Any]) -> dict[str, Any]:
+        # A tokenizer's `pad` does not cut.
+        kept = {"input_ids": [ids[:MAXLEN] for ids in batch["input_ids"]]}
+        padded = tokenizer.pad(kept, padding="max_length", max_length=MAXLEN)
+        masks = [list(map(bool, mask)) for mask in padded["attention_mask"]]
+        return {"input_ids": padded["input_ids"], "mask": masks}
+
+    features = Features(rows.features | {"mask": List(Value("bool"))})
+    return rows.map(pad, batched=True, features=features, num_proc=_cores())
+
+
+def _cores() -> int:
+    import os
+
+    return len(os.sched_getaffinity(0))
+
+
 def pyarrow_parquet(source: str, goal: str) -> None:
     """No padding at all: read the input, then write a result that lies in memory, padded already."""
     import pyarrow as pa
@@ -124,12 +190,23 @@ PEERS = {
         "orjson script": orjson_script,
         "DuckDB": duckdb_jsonl,
         "Polars": polars_jsonl,
+        "Hugging Face datasets": datasets_jsonl,
     },
     "parquet": {
         "DuckDB": duckdb_parquet,
         "Polars": polars_parquet,
+        "Hugging Face datasets, snappy": datasets_parquet,
         "pyarrow, read and write alone": pyarrow_parquet,
     },
+}
+
+# The packages of the peers that not everybody has.
+_HUGGING_FACE = ("datasets", "transformers", "tokenizers")
+NEEDS = {
+    "DuckDB": ("duckdb",),
+    "Polars": ("polars",),
+    "Hugging Face datasets": _HUGGING_FACE,
+    "Hugging Face datasets, snappy": _HUGGING_FACE,
 }
 
 if __name__ == "__main__":

@@ -9,30 +9,59 @@ from datetime import date
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
-PACKAGES = ("padmask", "numpy", "pyarrow", "msgspec", "orjson", "duckdb", "polars", "keras")
+PACKAGES = (
+    "padmask",
+    "numpy",
+    "pyarrow",
+    "msgspec",
+    "orjson",
+    "duckdb",
+    "polars",
+    "keras",
+    "tensorflow",
+    "tensorflow-cpu",
+    "torch",
+    "datasets",
+    "transformers",
+    "tokenizers",
+)
 
 INTRODUCTION = """\
 # What padmask costs, beside what people use instead
 
-Made by `python tests/bench/bench.py --write` and `--scale --huge --write`; every section says when
-and with what. Read the ratios rather than the seconds: the machines are shared.
+Made by the commands below; every section says when and with what. Read the ratios rather than the seconds:
+the machines are shared.
 
-- Data: log-normal lengths with mean 70, from 1 to 1,024 tokens; ids of a vocabulary of 30,522, used as
-  words are (Zipf); fields `id`, `text` (four characters a token, a word in fifty not ASCII) and
+    python tests/bench/bench.py --rows 10000 100000 1000000 --write
+    python tests/bench/bench.py --real --rows 100000 --write
+    python tests/bench/bench.py --scale --huge --write
+
+- Generated data: log-normal lengths with mean 70, from 1 to 1,024 tokens; ids of a vocabulary of 30,522, used
+  as words are (Zipf); fields `id`, `text` (four characters a token, a word in fifty not ASCII) and
   `input_ids`; fixed seed. Parquet: zstd, 16,384 rows a row group.
-- The job: ids and bool mask, maxlen 128, post and post, all other fields kept, rows in order. Every peer's
-  output is compared with padmask's by value before anything is timed.
+- Real data: the 2,314 entries of the Jargon File (public domain), 2 to 2,603 tokens with mean 135; fields
+  `id`, `headword`, `input_ids` and `labels`. The entries are repeated, in order, up to the rows asked for;
+  only `id` counts on. Parquet gets smaller by that than as many different rows would.
+- The job: ids and bool mask, maxlen 128, post and post, all other fields kept (`labels` too, as they are),
+  rows in order. Every peer's output is compared with padmask's by value before anything is timed.
 - Files are read and written by real processes, start-up included, with warm page caches. padmask also
   makes sure that its output has reached the disk (fsync); the peers do not. DuckDB, Polars and pyarrow
-  write Parquet as padmask does: zstd at level 1, 32,768 rows a row group.
+  write Parquet as padmask does: zstd at level 1, 32,768 rows a row group. Hugging Face datasets cannot be
+  told to: it writes snappy, which is quicker and larger.
+- Hugging Face datasets: `from_json` or `from_parquet`, `map(batched=True)` with a tokenizer's `pad`,
+  `to_json` or `to_parquet`; a process a core, a fresh cache a run.
 - "pyarrow, read and write alone" pads nothing: it reads the input, then writes the padded result, which
-  lies in memory already.
-- In memory: rows are int32 in NumPy and Arrow. Keras makes no mask.
+  lies in memory already. "`cat` of the output's bytes" copies padmask's output to another file.
+- In memory: rows are int32. "Arrow rows" are one list array, "NumPy rows" a list of arrays. torch has the
+  rows as tensors from the start, TensorFlow as one ragged tensor; both make a mask. Keras makes none.
+- `padmask verify` proves all its reference models on generated rows, with its defaults.
 - Pairs run by turns, A B A B. Seconds are medians; a ratio is the median of each turn's ratio,
   padmask : other. CPU is user and system time of all threads and child processes. Peak is the largest
   resident set of one process, padmask / other; it never reads less than the measuring process's own, about
   20 MiB. Output is the size of the two files.
-- In the cost of a token, the time of ten rows is taken off: that is start-up.
+- Targets are what padmask set out to reach, held against the ratio before it is rounded; "-": none was set.
+- In the cost of a token, the time of ten rows is taken off: that is start-up. Its peak ratio is beside the
+  line above, a tenth of the tokens.
 """
 
 
@@ -52,6 +81,11 @@ def _versioned(package: str) -> str:
         return f"{package} {version(package)}"
     except PackageNotFoundError:
         return ""
+
+
+def mebibytes(sizes: Sequence[int]) -> str:
+    """Return sizes side by side."""
+    return " / ".join(f"{size / 2**20:,.0f}" for size in sizes) or "-"
 
 
 def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:

@@ -1,0 +1,52 @@
+"""The processes that the benchmark starts. Small: nothing is imported but the standard library."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from measure import Cost, run
+from peers import MAXLEN
+
+HERE = Path(__file__).parent
+PADMASK = [sys.executable, "-m", "padmask"]
+if (_script := Path(sys.executable).with_name("padmask")).exists():
+    PADMASK = [str(_script)]
+
+
+def python(script: str, *arguments: object) -> list[str]:
+    """Return the command that runs a module of this folder."""
+    return [sys.executable, str(HERE / script), *map(str, arguments)]
+
+
+def answer(command: Sequence[str]) -> dict:
+    """Run a module of this folder and return what it prints as JSON."""
+    return json.loads(subprocess.run(command, check=True, stdout=subprocess.PIPE).stdout)
+
+
+def pad(source: Path, goal: Path) -> list[str]:
+    """Return the command that pads a file."""
+    return [*PADMASK, "pad", str(source), "-o", str(goal), "--maxlen", str(MAXLEN), "--quiet"]
+
+
+def cat(source: Path, goal: Path) -> list[str]:
+    """Return the command that copies a file's bytes."""
+    return ["sh", "-c", 'exec cat "$0" > "$1"', str(source), str(goal)]
+
+
+def importing(modules: str) -> list[str]:
+    """Return the command that imports some modules and ends."""
+    return [sys.executable, "-c", f"import {modules}"]
+
+
+def writing(command: Sequence[str], goal: Path) -> Callable[[], Cost]:
+    """Return a run of the command; each starts without the file that it writes."""
+
+    def fresh() -> Cost:
+        goal.unlink(missing_ok=True)
+        return run(command)
+
+    return fresh

@@ -1,0 +1,69 @@
+"""What a token costs, and how much memory it takes, as the input grows."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from benches import SHORT_REPEAT
+from commands import answer, pad, python, writing
+from measure import Pair, by_turns
+from report import mebibytes
+from targets import JSON_LINES, MEMORY_GROWTH, PARQUET, verdict
+
+MEAN_TOKENS = 70
+# Each ten times the one before: that is what the growth of memory is told by.
+SCALE_TOKENS = [10**5, 10**6, 10**7]
+HUGE_TOKENS = 10**8
+COLUMNS = [
+    "job",
+    "tokens",
+    "wall, s",
+    "wall, ns/token",
+    "CPU, ns/token",
+    "peak, MiB",
+    "peak ratio",
+    "peak target",
+]
+
+
+def scaled(counts: Sequence[int], repeat: int) -> Iterator[list[str]]:
+    """Run padmask on more and more tokens and yield the table's lines."""
+    for suffix, job in (("jsonl", JSON_LINES), ("parquet", PARQUET)):
+        before = 0
+        for count in counts:
+            with tempfile.TemporaryDirectory(prefix="padmask-bench-") as folder:
+                pair, tokens = _grown(Path(folder), suffix, count, repeat)
+            peak = pair.ours.peak
+            yield [
+                job,
+                f"{tokens:,}",
+                f"{pair.ours.wall:.2f}",
+                f"{1e9 * (pair.ours.wall - pair.theirs.wall) / tokens:.0f}",
+                f"{1e9 * (pair.ours.cpu - pair.theirs.cpu) / tokens:.0f}",
+                mebibytes([peak]),
+                *_growth(peak, before, count),
+            ]
+            before = peak
+
+
+def _growth(peak: int, before: int, count: int) -> tuple[str, str]:
+    """Compare a peak with that of a tenth of the tokens; only at the largest count was a promise made."""
+    if not before:
+        return "-", "-"
+    ratio = peak / before
+    return f"{ratio:.2f}", verdict(ratio, MEMORY_GROWTH if count == HUGE_TOKENS else None)
+
+
+def _grown(folder: Path, suffix: str, count: int, repeat: int) -> tuple[Pair, int]:
+    """Run padmask on so many tokens and, by turns, on ten rows, which is its start-up."""
+    runs = []
+    for name, rows in (("in", count // MEAN_TOKENS), ("ten", 10)):
+        source, goal = folder / f"{name}.{suffix}", folder / f"{name}.out.{suffix}"
+        tokens = answer(python("data.py", "generated", rows, source))[str(source)]
+        runs.append((writing(pad(source, goal), goal), tokens))
+    (ours, tokens), (start, _) = runs
+    ours(), start()
+    # Where start-up is most of it, the rest shows only in many turns.
+    return by_turns(ours, start, repeat * (SHORT_REPEAT if count < 10**6 else 1)), tokens

@@ -1,0 +1,46 @@
+"""What padmask shall reach beside others: ratios, padmask : other, by the names of a table's line."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+JSON_LINES = "JSON Lines -> JSON Lines"
+PARQUET = "Parquet -> Parquet"
+# Peak memory beside that of a tenth of the tokens.
+MEMORY_GROWTH = 1.1
+
+
+@dataclass(frozen=True)
+class Target:
+    """The largest ratios that are good enough; None where nothing was promised."""
+
+    wall: float | None = None
+    cpu: float | None = None
+
+
+# Less CPU than the best peer, times 0.7, is less than every peer's.
+_ANY_PEER = 0.7
+TARGETS = {
+    (JSON_LINES, "json script"): Target(cpu=_ANY_PEER),
+    (JSON_LINES, "orjson script"): Target(wall=0.5, cpu=_ANY_PEER),
+    (JSON_LINES, "DuckDB"): Target(wall=0.5, cpu=_ANY_PEER),
+    (JSON_LINES, "Polars"): Target(cpu=_ANY_PEER),
+    (JSON_LINES, "Hugging Face datasets"): Target(cpu=_ANY_PEER),
+    (PARQUET, "DuckDB"): Target(wall=0.7),
+    (PARQUET, "Polars"): Target(wall=0.7),
+    (PARQUET, "pyarrow, read and write alone"): Target(wall=0.8),
+    ("`pad_sequences`, Python lists", "Keras"): Target(wall=0.65),
+    ("`pad_sequences`, NumPy rows", "Keras"): Target(wall=0.3),
+    ("`pad` with its mask, Arrow rows", "Keras, NumPy rows, no mask"): Target(wall=0.12),
+    ("`pad` with its mask, Arrow rows", "a copy of the result"): Target(wall=2.0),
+    ("`padmask --version`", "`python -c 'import click'`"): Target(wall=1.5),
+    ("`padmask pad` on 10 rows", "`python -c 'import numpy, pyarrow'`"): Target(wall=1.5),
+    ("`padmask verify` on 2,000 rows", "`python -c 'import tensorflow'`"): Target(wall=2.5),
+}
+
+
+def verdict(ratio: float, limit: float | None) -> str:
+    """Say whether a ratio, not rounded, is small enough."""
+    if limit is None:
+        return "-"
+    return f"{'met' if ratio <= limit else 'missed'}, <= {limit}"
