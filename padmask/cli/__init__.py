@@ -12,6 +12,7 @@ import signal
 import sys
 from contextlib import suppress
 from importlib import import_module
+from itertools import pairwise
 from typing import Any, NoReturn
 
 import click
@@ -77,11 +78,14 @@ def main() -> NoReturn:
     # NumPy would start a thread a core for linear algebra that nobody does here: a quarter of
     # the start-up of a small run.
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
-    for name in ("SIGTERM", "SIGHUP"):
-        if hasattr(signal, name):
-            signal.signal(getattr(signal, name), _terminate)
+    for name in ("SIGINT", "SIGTERM", "SIGHUP"):
+        number = getattr(signal, name, None)
+        # What is ignored from the start, as under nohup, stays so.
+        if number is not None and signal.getsignal(number) is not signal.SIG_IGN:
+            signal.signal(number, _stop)
+    args = sys.argv[1:]
     try:
-        code = run(sys.argv[1:])
+        code = _guarded(args) if _reads_data(args) else run(args)
     except _TerminatedError as terminated:
         code = 128 + terminated.signal
     for stream in (sys.stdout, sys.stderr):
@@ -91,6 +95,22 @@ def main() -> NoReturn:
     # A thread may still wait for a pipe that brings nothing. Python cannot end it, and Arrow
     # aborts the process where the interpreter is taken down under it.
     os._exit(code)
+
+
+def _reads_data(args: list[str]) -> bool:
+    """Tell whether native code will read somebody's data, here where a process can be forked."""
+    asked_for_help = any(arg in ("-h", "--help") for arg in args)
+    return bool(args) and args[0] in COMMANDS and not asked_for_help and hasattr(os, "fork")
+
+
+def _guarded(args: list[str]) -> int:
+    from padmask.cli.guard import guarded
+
+    outputs = ("-o", "--output", "--rejects", "--report", "--json", "--junit")
+    given = pairwise(args)
+    inputs = [arg for option, arg in given if option not in outputs and os.path.exists(arg)]
+    # TensorFlow reserves far more address space than it uses.
+    return guarded(lambda: run(args), _say, inputs, bound_memory=args[0] != "verify")
 
 
 def run(args: list[str]) -> int:
@@ -133,5 +153,9 @@ class _TerminatedError(BaseException):
         self.signal = number
 
 
-def _terminate(number: int, _: object) -> NoReturn:
+def _stop(number: int, _: object) -> NoReturn:
+    # Once is enough: a second one would end the tidying up.
+    signal.signal(number, signal.SIG_IGN)
+    if number == signal.SIGINT:
+        raise KeyboardInterrupt
     raise _TerminatedError(number)

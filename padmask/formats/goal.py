@@ -9,7 +9,6 @@ from __future__ import annotations
 import os
 import stat
 import sys
-import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from typing import Any, BinaryIO, cast
@@ -105,13 +104,17 @@ def _replaced(path: str, mode: int) -> Iterator[BinaryIO]:
             stream.flush()
             os.fsync(descriptor)
             os.fchmod(descriptor, stat.S_IMODE(mode) if mode else 0o666 & ~_umask())
+            if temporary is None:
+                temporary = _name_beside(goal)
+                _name(descriptor, temporary)
         try:
             os.replace(temporary, goal)
         except OSError as error:
             raise OSError(error.errno, error.strerror) from error
     except BaseException:
-        with suppress(OSError):
-            os.unlink(temporary)
+        if temporary is not None:
+            with suppress(OSError):
+                os.unlink(temporary)
         raise
     _sync_folder(os.path.dirname(goal))
 
@@ -124,11 +127,18 @@ def _mode(goal: str) -> int:
         return 0
 
 
-def _create_beside(goal: str, path: str) -> tuple[int, str]:
-    folder, name = os.path.split(goal)
+def _create_beside(goal: str, path: str) -> tuple[int, str | None]:
+    """Create a private file in the goal's folder; without a name where that can be had.
+
+    A file without a name goes with the process, even one that is killed.
+    """
+    folder = os.path.dirname(goal)
+    with suppress(OSError):
+        if _can_be_named_later(folder):
+            return os.open(folder, os.O_TMPFILE | os.O_WRONLY | os.O_CLOEXEC, 0o600), None
     try:
-        # A name may be as long as names may be, so only its beginning goes in.
-        return tempfile.mkstemp(prefix=f".{name[:64]}.", suffix=".tmp", dir=folder)
+        temporary = _name_beside(goal)
+        return os.open(temporary, os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_CLOEXEC, 0o600), temporary
     except OSError as error:
         shown = os.path.dirname(path) or folder
         if isinstance(error, FileNotFoundError):
@@ -138,6 +148,37 @@ def _create_beside(goal: str, path: str) -> tuple[int, str]:
         else:
             said = f"{error.strerror} for the folder {shown!r}. {what_to_do(error)}"
         raise OutputError(f"Cannot write {path!r}: {said}") from None
+
+
+def _can_be_named_later(folder: str) -> bool:
+    """Tell whether a file without a name can get one: some file systems only know the first half."""
+    if not hasattr(os, "O_TMPFILE"):
+        return False
+    probe = os.open(folder, os.O_TMPFILE | os.O_WRONLY | os.O_CLOEXEC, 0o600)
+    name = os.path.join(folder, f".padmask-{os.urandom(8).hex()}.tmp")
+    try:
+        _name(probe, name)
+        os.unlink(name)
+        return True
+    finally:
+        os.close(probe)
+
+
+def _name(descriptor: int, path: str) -> None:
+    """Give an open file without a name its first one."""
+    # Named from inside a folder: Python follows the link of an open file only then.
+    folder = os.open("/proc/self/fd", os.O_RDONLY)
+    try:
+        os.link(str(descriptor), path, src_dir_fd=folder, follow_symlinks=True)
+    finally:
+        os.close(folder)
+
+
+def _name_beside(goal: str) -> str:
+    """Return a name in the goal's folder that readers of folders take for no data, and nobody has."""
+    folder, name = os.path.split(goal)
+    # A name may be as long as names may be, so only its beginning goes in.
+    return os.path.join(folder, f".{name[:64]}.{os.urandom(8).hex()}.tmp")
 
 
 def _umask() -> int:

@@ -1,0 +1,134 @@
+"""A run in a process of its own, so that a crash in native code ends in a sentence.
+
+Readers of binary formats are written in C++, where a corrupt file can bring down the whole
+process. The process that was started only waits, passes signals on, and says what happened.
+Knows nothing of what runs.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from types import FrameType
+
+# What native code dies of, as against what a person or the kernel sends.
+CRASHES = (signal.SIGSEGV, signal.SIGABRT, signal.SIGBUS, signal.SIGFPE, signal.SIGILL)
+# Virtual memory that a run may take beyond what is free: threads and allocators reserve more than
+# they use.
+RESERVED_BYTES = 8 << 30
+
+_PASSED_ON = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+_DIE_WITH_PARENT = 1  # prctl's PR_SET_PDEATHSIG
+
+
+def guarded(
+    run: Callable[[], int], say: Callable[[str], int], inputs: Sequence[str], *, bound_memory: bool
+) -> int:
+    """Run something in a child process and return its exit code; the child itself returns too.
+
+    Args:
+        run: what to run.
+        say: shows a sentence and returns the exit code of a run that could not answer.
+        inputs: what is read, for the sentence.
+        bound_memory: whether to let what asks for more memory than is free fail alone.
+    """
+    parent = os.getpid()
+    reading, writing = os.pipe()
+    # A signal that came between would find nobody to pass it on to.
+    signal.pthread_sigmask(signal.SIG_BLOCK, _PASSED_ON)
+    child = os.fork()
+    if child == 0:
+        os.close(reading)
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, _PASSED_ON)
+        _die_with(parent)
+        if bound_memory:
+            _bound_memory()
+        code = run()
+        os.write(writing, b".")
+        return code
+    os.close(writing)
+    for number in _PASSED_ON:
+        # What was ignored from the start, as under nohup, stays so.
+        if signal.getsignal(number) is not signal.SIG_IGN:
+            signal.signal(number, _passing_on(child))
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, _PASSED_ON)
+    _, status = os.waitpid(child, 0)
+    code = os.waitstatus_to_exitcode(status)
+    if code < 0:
+        return _said_of_death(-code, say, inputs)
+    os.set_blocking(reading, False)
+    if code == 0 and not _has_byte(reading):
+        return say("The run ended before it was done: something that it loaded ended the process.")
+    return code
+
+
+def _passing_on(child: int) -> Callable[[int, FrameType | None], None]:
+    def pass_on(number: int, _: FrameType | None) -> None:
+        with suppress(ProcessLookupError):
+            os.kill(child, number)
+
+    return pass_on
+
+
+def _has_byte(descriptor: int) -> bool:
+    try:
+        return bool(os.read(descriptor, 1))
+    except BlockingIOError:
+        return False
+
+
+def _said_of_death(number: int, say: Callable[[str], int], inputs: Sequence[str]) -> int:
+    what = f"{inputs[0]!r}" if len(inputs) == 1 else "one of the inputs" if inputs else "stdin"
+    if number in CRASHES:
+        name = signal.Signals(number).name
+        return say(
+            f"Reading {what} crashed ({name}): the file is most likely corrupt. Nothing was written. "
+            "Check that it is whole and that another tool can read it."
+        )
+    if number == signal.SIGKILL:
+        say("The run was killed, most likely because memory ran out. Choose a smaller --maxlen, such as p99.")
+    return 128 + number
+
+
+def _die_with(parent: int) -> None:
+    """End with the parent, however it ends: nobody would wait for the result."""
+    if sys.platform != "linux":
+        return
+    import ctypes
+
+    ctypes.CDLL(None).prctl(_DIE_WITH_PARENT, signal.SIGKILL)
+    if os.getppid() != parent:
+        os._exit(128 + signal.SIGKILL)
+
+
+def _bound_memory() -> None:
+    """Let what asks for more memory than there is fail alone, before the machine is short of it."""
+    free = free_memory()
+    if free is None:
+        return
+    import resource
+
+    limit = free + RESERVED_BYTES
+    _, hard = resource.getrlimit(resource.RLIMIT_AS)
+    if hard == resource.RLIM_INFINITY or limit < hard:
+        with suppress(ValueError, OSError):
+            resource.setrlimit(resource.RLIMIT_AS, (limit, hard))
+
+
+def free_memory() -> int | None:
+    """Return the bytes that can be had without swapping, of this machine or container; None if unknown."""
+    try:
+        with open("/proc/meminfo") as told:
+            lines = dict(line.split(":", 1) for line in told)
+        free = int(lines["MemAvailable"].split()[0]) * 1024
+    except (OSError, KeyError, ValueError):
+        return None
+    try:
+        with open("/sys/fs/cgroup/memory.max") as limit, open("/sys/fs/cgroup/memory.current") as used:
+            free = min(free, int(limit.read()) - int(used.read()))
+    except (OSError, ValueError):
+        pass
+    return max(free, 0)

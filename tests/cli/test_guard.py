@@ -1,0 +1,118 @@
+"""The process that waits: what it says of a child that dies, and that nobody is left behind."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="runs are guarded where processes can fork")
+
+GUARD = """
+import os, signal, sys, time
+from padmask.cli.guard import guarded
+def say(sentence):
+    print("Error: " + sentence, file=sys.stderr)
+    return 2
+def run():
+    {run}
+    return 0
+sys.exit(guarded(run, say, ["data.parquet"], bound_memory=False))
+"""
+
+
+def guarded(run: str) -> subprocess.CompletedProcess[str]:
+    """Run a line of Python under the guard."""
+    code = GUARD.format(run=run)
+    return subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=False, timeout=20
+    )
+
+
+@pytest.mark.parametrize("name", ["SIGSEGV", "SIGABRT", "SIGBUS", "SIGFPE"])
+def test_a_crash_in_native_code_is_a_sentence_that_names_the_input(name):
+    ran = guarded(f"os.kill(os.getpid(), signal.{name})")
+
+    assert ran.returncode == 2
+    assert ran.stderr == (
+        f"Error: Reading 'data.parquet' crashed ({name}): the file is most likely corrupt. "
+        "Nothing was written. Check that it is whole and that another tool can read it.\n"
+    )
+
+
+def test_a_run_that_the_kernel_kills_is_told_of():
+    ran = guarded("os.kill(os.getpid(), signal.SIGKILL)")
+
+    assert ran.returncode == 137
+    assert "memory ran out" in ran.stderr
+
+
+def test_a_run_that_something_else_ends_is_not_done():
+    ran = guarded("os._exit(0)")
+
+    assert ran.returncode == 2
+    assert "ended before it was done" in ran.stderr
+
+
+@pytest.mark.parametrize("code", [0, 1, 2])
+def test_the_exit_code_is_the_runs(code):
+    assert guarded(f"return {code}").returncode == code
+
+
+def alive(pid: int) -> bool:
+    """Tell whether a process runs; one that only waits to be told of does not."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except FileNotFoundError:
+        return False
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux ends children with their parent")
+def test_a_killed_guard_takes_its_run_along():
+    code = GUARD.format(run="print(os.getpid(), flush=True); time.sleep(60)")
+    with subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True) as process:
+        child = int(process.stdout.readline())
+        assert alive(child)
+        process.kill()
+        process.wait()
+        end = time.monotonic() + 5
+        while alive(child) and time.monotonic() < end:
+            time.sleep(0.02)
+    assert not alive(child)
+
+
+def test_a_signal_that_comes_twice_is_taken_once(tmp_path, command):
+    # A terminal's Ctrl-C reaches both processes, and the guard passes its own on.
+    with subprocess.Popen(
+        [*command, "pad", "-", "-o", "out.jsonl", "--maxlen", "2"],
+        stdin=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        cwd=tmp_path,
+        start_new_session=True,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
+    ) as process:
+        process.stdin.write(b'{"input_ids": [1, 2, 3]}\n' * 50_000)
+        process.stdin.flush()
+        time.sleep(0.3)
+        for _ in range(3):
+            os.killpg(process.pid, signal.SIGINT)
+        code = process.wait(timeout=10)
+        assert process.stderr.read().strip() == b""
+    assert code == 130
+    assert os.listdir(tmp_path) == []
+
+
+@pytest.mark.skipif(not hasattr(os, "O_TMPFILE"), reason="this system has no files without names")
+def test_a_run_that_is_killed_leaves_no_file(tmp_path, command):
+    with subprocess.Popen(
+        [*command, "pad", "-", "-o", "out.jsonl", "--maxlen", "2"], stdin=subprocess.PIPE, cwd=tmp_path
+    ) as process:
+        process.stdin.write(b'{"input_ids": [1, 2, 3]}\n' * 50_000)
+        process.stdin.flush()
+        time.sleep(0.3)
+        process.kill()
+    time.sleep(0.2)
+    assert os.listdir(tmp_path) == []
