@@ -58,6 +58,20 @@ def what_to_do(error: OSError) -> str:
     return "Check the path and its permissions, or choose another place."
 
 
+def size(number: int) -> str:
+    """Write a number of bytes.
+
+    >>> size(512), size(2_097_152)
+    ('512 B', '2.0 MiB')
+    """
+    amount = float(number)
+    for unit in ("B", "KiB", "MiB", "GiB"):
+        if amount < 1024:
+            return f"{amount:,.0f} {unit}" if unit == "B" else f"{amount:,.1f} {unit}"
+        amount /= 1024
+    return f"{amount:,.1f} TiB"
+
+
 def did_you_mean(name: str, known: list[str]) -> str:
     """Return a sentence that suggests the nearest of `known`, or an empty string.
 

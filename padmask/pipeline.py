@@ -13,10 +13,11 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
 from dataclasses import dataclass, replace
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, cast
 
 import pyarrow as pa
 
+from padmask.bounds import Bounded, refuse_large_output, refuse_large_pieces, room_for, widths_of
 from padmask.decide import Asked, decide, find_unpadded, padded_already
 from padmask.errors import SpecError
 from padmask.flow import ReadAhead, ordered_map
@@ -54,6 +55,8 @@ class FileOptions:
         fixed_size_list: write fixed-size lists, which not every reader takes.
         batch_rows: rows padded at a time; the result does not depend on it.
         threads: how many batches are worked on at once; nor on this.
+        max_bytes: the most that the output may take; None is 90% of the disk's free space, for
+            standard output and pipes any number.
     """
 
     input_format: str | None = None
@@ -63,9 +66,10 @@ class FileOptions:
     fixed_size_list: bool = False
     batch_rows: int | None = None
     threads: int | None = None
+    max_bytes: int | None = None
 
     def __post_init__(self) -> None:
-        for name in ("limit", "batch_rows", "threads"):
+        for name in ("limit", "batch_rows", "threads", "max_bytes"):
             number = getattr(self, name)
             if number is not None and number < (0 if name == "limit" else 1):
                 raise SpecError(
@@ -138,13 +142,18 @@ def pad_file(
             # Both ends are Python's work, one thread at a time: a second one only gets in the way.
             files = replace(files, threads=1)
         as_text = dataset.format == format_ == "jsonl" and takes_text(job)
-        run = _Run(dataset, job, files, stack.enter_context(_pool(files)), progress, as_text)
+        pool, room = stack.enter_context(_pool(files)), room_for(goal, files.max_bytes)
+        run = _Run(dataset, job, files, pool, progress, as_text, room)
         unpadded = find_unpadded(dataset, job, columns)
         notes = [PADDED_ALREADY] if padded_already(dataset, job) else []
-        lengths = None
+        lengths, longest = None, ""
         if needs_lengths(spec) or typed:
-            lengths, run = _survey(run, typed)
+            lengths, longest, run = _survey(run, typed)
         plan = make_plan(spec, lengths)
+        widths = widths_of(run.job.columns, run.job.mask, format_)
+        refuse_large_pieces(plan, widths, _places_under_way(plan, files, run.ahead))
+        if lengths is not None:
+            refuse_large_output(lengths, plan, spec, widths, run.room, longest)
         ledger, left_out = _pad_all(run, plan, goal, format_)
     return PadResult(
         ledger,
@@ -168,6 +177,7 @@ class _Run:
     pool: ThreadPoolExecutor | None
     progress: ProgressCallback | None
     as_text: bool
+    room: int | None
 
     @property
     def threads(self) -> int:
@@ -209,22 +219,35 @@ class _Run:
                 self.progress(Progress(phase, done, rows.consumed, self.dataset.size))
 
 
-def _survey(run: _Run, typed: bool) -> tuple[LengthStats, _Run]:
-    """Read everything once, for the lengths and, where they must be found, the types."""
+def _places_under_way(plan: Plan, files: FileOptions, ahead: int) -> int:
+    """Return how many places are held at once, at the least: in pieces that are padded, and in a group."""
+    piece = (files.batch_rows or max(1, BATCH_PLACES // max(1, plan.maxlen))) * plan.maxlen
+    return piece * ahead + max(GROUP_PLACES, plan.maxlen)
+
+
+def _survey(run: _Run, typed: bool) -> tuple[LengthStats, str, _Run]:
+    """Read everything once, for the lengths and, where they must be found, the types.
+
+    Returns the lengths, where the longest row stands, and the run with the types.
+    """
     from padmask.formats.jsontypes import TypeSurvey
 
     lengths, types = LengthStats(), TypeSurvey()
+    longest, place = -1, ""
     sequences = run.job.wanted.sequences.names
     with run.rows("measuring") as all_rows:
         for rows in all_rows:
-            lengths += LengthStats.of(rows.lengths)
+            here = rows.lengths
+            lengths += LengthStats.of(here)
+            if here.max(initial=-1) > longest:
+                longest, place = int(here.max()), rows.place(int(here.argmax()))
             if typed:
                 assert isinstance(rows, Rows)
                 survey_types(types, rows.batch, sequences, without=run.job.mask.names)
     if typed:
         wanted = Wanted(run.job.wanted.sequences, types.schema())
         run = replace(run, job=replace(run.job, wanted=wanted))
-    return lengths, run
+    return lengths, place, run
 
 
 def _pad_all(run: _Run, plan: Plan, goal: str, format_: str) -> tuple[Ledger, tuple[str, ...]]:
@@ -241,9 +264,17 @@ def _pad_all(run: _Run, plan: Plan, goal: str, format_: str) -> tuple[Ledger, tu
     ledger = Ledger()
     with ExitStack() as stack:
         # Arrow files end in a footer that points back: a pipe gets the streaming format.
-        stream = stack.enter_context(compressed(stack.enter_context(open_goal(goal)), goal))
+        raw = cast(BinaryIO, Bounded(stack.enter_context(open_goal(goal)), run.room, goal))
+        stream = stack.enter_context(compressed(raw, goal))
         rejects = _open_rejects(stack, run.files.rejects)
-        writer = open_writer(format_, stream, layout, as_stream=goal == "-", threads=run.threads)
+        writer = open_writer(
+            format_,
+            stream,
+            layout,
+            as_stream=goal == "-",
+            threads=run.threads,
+            folder=_spool_folder(goal),
+        )
 
         texts = TextPadder(job, plan) if run.as_text else None
 
@@ -324,7 +355,7 @@ def _left_out(dataset: Dataset, job: Job) -> tuple[str, ...]:
     )
 
 
-def _spool_folder(goal: str) -> str | None:
+def _spool_folder(goal: str) -> str:
     """Pipes are spooled beside the output, which has room for them, else in the temporary folder."""
     folder = None if goal == "-" else os.path.dirname(os.path.realpath(goal))
     return (

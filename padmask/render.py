@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from padmask.errors import size
 from padmask.ledger import PadResult
 
 if TYPE_CHECKING:
@@ -335,20 +336,6 @@ def _plan_cells(plan: Cost) -> list[str]:
         size(plan.bytes),
         str(plan.shapes),
     ]
-
-
-def size(number: int) -> str:
-    """Write a number of bytes.
-
-    >>> size(512), size(2_097_152)
-    ('512 B', '2.0 MiB')
-    """
-    amount = float(number)
-    for unit in ("B", "KiB", "MiB", "GiB"):
-        if amount < 1024:
-            return f"{amount:,.0f} {unit}" if unit == "B" else f"{amount:,.1f} {unit}"
-        amount /= 1024
-    return f"{amount:,.1f} TiB"
 
 
 def _print_health(seen: Inspection, console: Console) -> None:

@@ -79,6 +79,10 @@ class Rows:
         """Lengths of the rows, shape (rows,), in tokens."""
         return row_lengths(self.ragged)
 
+    def place(self, row: int) -> str:
+        """Say where a row stands."""
+        return self.batch.place(row)
+
 
 def take_in(batch: Batch, job: Job, consumed: int = 0) -> Rows:
     """Flatten a batch's sequences and set apart the rows that cannot or shall not be padded.

@@ -18,7 +18,7 @@ import numpy as np
 import numpy.typing as npt
 
 from padmask.formats.batch import Chunk
-from padmask.formats.jsonl import read_objects, write_objects
+from padmask.formats.jsonl import line_place, read_objects, write_objects
 from padmask.kernel import kept_windows
 from padmask.ledger import Ledger
 from padmask.plan import Plan
@@ -113,13 +113,13 @@ class TextRows:
         objects: each row's object with the text of its values.
         ids: the columns to pad, by name.
         ledger: of the rows that were read to get these.
-        consumed: bytes of the input used up so far, for progress.
+        chunk: that they stand in, from its first row on.
     """
 
     objects: Sequence[dict[str, Any]]
     ids: Mapping[str, IdTexts]
     ledger: Ledger
-    consumed: int
+    chunk: Chunk
     refused: Sequence[Refused] = ()
 
     @property
@@ -127,12 +127,21 @@ class TextRows:
         """Lengths of the rows, shape (rows,), in tokens."""
         return next(iter(self.ids.values())).lengths
 
+    @property
+    def consumed(self) -> int:
+        """Bytes of the input used up so far, for progress."""
+        return self.chunk.consumed
+
+    def place(self, row: int) -> str:
+        """Say where a row stands."""
+        return line_place(self.chunk, row)
+
     def split(self, size: int) -> Iterator[TextRows]:
         """Cut the rows into pieces of at most `size`; the first one carries the account."""
         for start in range(0, len(self.objects), size):
             piece = slice(start, start + size)
             ids = {name: texts.select(piece) for name, texts in self.ids.items()}
-            yield TextRows(self.objects[piece], ids, Ledger() if start else self.ledger, self.consumed)
+            yield TextRows(self.objects[piece], ids, Ledger() if start else self.ledger, self.chunk)
 
 
 def takes_text(job: Job) -> bool:
@@ -170,7 +179,7 @@ def read_text_rows(chunk: Chunk, job: Job, longest: int | None = None) -> TextRo
     if not job.mask.overwrite and any(_any_has(objects, name) for name in job.mask.names):
         return None
     ledger = Ledger(rows_read=len(objects), tokens_read=int(lengths.sum()))
-    return TextRows(objects, ids, ledger, chunk.consumed)
+    return TextRows(objects, ids, ledger, chunk)
 
 
 def _any_has(objects: Sequence[dict[str, Any]], name: str) -> bool:

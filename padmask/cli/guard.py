@@ -14,6 +14,8 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from types import FrameType
 
+from padmask.machine import free_memory
+
 # What native code dies of, as against what a person or the kernel sends.
 CRASHES = (signal.SIGSEGV, signal.SIGABRT, signal.SIGBUS, signal.SIGFPE, signal.SIGILL)
 # Virtual memory that a run may take beyond what is free: threads and allocators reserve more than
@@ -116,19 +118,3 @@ def _bound_memory() -> None:
     if hard == resource.RLIM_INFINITY or limit < hard:
         with suppress(ValueError, OSError):
             resource.setrlimit(resource.RLIMIT_AS, (limit, hard))
-
-
-def free_memory() -> int | None:
-    """Return the bytes that can be had without swapping, of this machine or container; None if unknown."""
-    try:
-        with open("/proc/meminfo") as told:
-            lines = dict(line.split(":", 1) for line in told)
-        free = int(lines["MemAvailable"].split()[0]) * 1024
-    except (OSError, KeyError, ValueError):
-        return None
-    try:
-        with open("/sys/fs/cgroup/memory.max") as limit, open("/sys/fs/cgroup/memory.current") as used:
-            free = min(free, int(limit.read()) - int(used.read()))
-    except (OSError, ValueError):
-        pass
-    return max(free, 0)

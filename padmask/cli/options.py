@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import re
 import sys
 from collections.abc import Callable
 from contextlib import nullcontext
-from typing import Any, TypeVar
+from typing import Any, ClassVar, TypeVar
 
 import click
 
@@ -87,6 +88,23 @@ def input_options(command: Command) -> Command:
     ):
         command = option(command)
     return command
+
+
+class Size(click.ParamType[int]):
+    """A number of bytes, with or without a unit: 1000, 10GB, 500MiB."""
+
+    name = "SIZE"
+    _units: ClassVar = {"": 1, "b": 1} | {
+        f"{prefix}{end}": base ** (power + 1)
+        for power, prefix in enumerate("kmgt")
+        for end, base in (("", 1000), ("b", 1000), ("ib", 1024))
+    }
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
+        found = re.fullmatch(r"(\d+(?:\.\d+)?) *([a-z]*)", str(value).strip().lower())
+        if not found or found[2] not in self._units:
+            self.fail(f"{value!r} is no size. Write it as 500MB, 10GiB or a number of bytes.", param, ctx)
+        return int(float(found[1]) * self._units[found[2]])
 
 
 mask_column_option = click.option(

@@ -10,7 +10,7 @@ from typing import Any
 import click
 
 from padmask.cli.config import ConfiguredCommand
-from padmask.cli.options import input_options, open_progress, quiet_options, spec_of
+from padmask.cli.options import Size, input_options, open_progress, quiet_options, spec_of
 from padmask.errors import SpecError
 from padmask.spec import MASK_DTYPES, MaskSpec, RowPolicy
 
@@ -108,6 +108,13 @@ from padmask.spec import MASK_DTYPES, MaskSpec, RowPolicy
     help="Batches worked on at once; the result does not depend on it.  [default: the cores; 1 between "
     "JSON Lines]",
 )
+@click.option(
+    "--max-bytes",
+    type=Size(),
+    default=None,
+    help="Refuse an output that would take more, such as 10GB or 500MiB; pipes are stopped there.  "
+    "[default: 90% of the disk's free space; for pipes none]",
+)
 @quiet_options
 @click.pass_context
 def command(ctx: click.Context, /, **given: Any) -> None:
@@ -156,6 +163,7 @@ def _pad(given: dict[str, Any]) -> Any:
         "fixed_size_list",
         "batch_rows",
         "threads",
+        "max_bytes",
     )
     from padmask.pipeline import FileOptions, pad_file
 

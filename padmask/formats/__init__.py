@@ -65,7 +65,9 @@ def open_reader(format_: str, source: Source, batch_rows: int | None) -> Reader:
     return ParquetReader(source, batch_rows)
 
 
-def open_writer(format_: str, stream: BinaryIO, layout: Layout, *, as_stream: bool, threads: int) -> Writer:
+def open_writer(
+    format_: str, stream: BinaryIO, layout: Layout, *, as_stream: bool, threads: int, folder: str
+) -> Writer:
     """Return the writer of a format.
 
     Args:
@@ -74,6 +76,7 @@ def open_writer(format_: str, stream: BinaryIO, layout: Layout, *, as_stream: bo
         layout: of the rows.
         as_stream: whether the output cannot be moved about in.
         threads: how many columns may be encoded at once, where the format has such.
+        folder: where temporary files go, where the format needs such.
     """
     if format_ == "jsonl":
         from padmask.formats.jsonl import JsonlWriter
@@ -86,7 +89,7 @@ def open_writer(format_: str, stream: BinaryIO, layout: Layout, *, as_stream: bo
     if format_ == "npz":
         from padmask.formats.npz import NpzWriter
 
-        return NpzWriter(stream, layout)
+        return NpzWriter(stream, layout, folder)
     from padmask.formats.parquet import ParquetWriter
 
     return ParquetWriter(stream, layout, threads)

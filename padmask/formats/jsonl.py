@@ -19,15 +19,20 @@ import orjson
 import pyarrow as pa
 import pyarrow.types as pat
 
-from padmask.errors import DataError, Fault, SpecError
+from padmask.errors import DataError, Fault, SpecError, size
 from padmask.formats.batch import HEAD_ROWS, Batch, Chunk, Layout, Wanted, rectangle
 from padmask.formats.jsontokens import read_sequences
 from padmask.formats.source import COMPRESSIONS, Source
+from padmask.machine import free_memory
 from padmask.ragged import is_sequence, storage, to_numpy
 
 # Bytes of lines worked on at a time: enough to keep per-chunk costs small, little enough
 # for the rows of a chunk to stay in the cache.
 CHUNK_BYTES = 1 << 18
+
+# How often a long line is looked at, in chunks, and how many times over memory must hold it.
+LONG_LINE_PARTS = 256
+LINE_COPIES = 16
 
 _BLANK = b" \t\r\n"
 _read_object = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
@@ -104,6 +109,7 @@ class JsonlReader:
                 if not end:
                     # A long line: its parts are joined once, when its end is there.
                     parts.append(block)
+                    self._refuse_endless(len(parts), first)
                     continue
                 data = b"".join([*parts, block[:end]])
                 parts = [block[end:]]
@@ -111,6 +117,18 @@ class JsonlReader:
                 first += data.count(b"\n")
             if any(parts):
                 yield Chunk(self._source.name, first, b"".join(parts), _tell(raw))
+
+    def _refuse_endless(self, parts: int, line: int) -> None:
+        """Refuse a line that memory cannot hold several times over, as reading it takes."""
+        if parts % LONG_LINE_PARTS:
+            return
+        free = free_memory()
+        length = parts * CHUNK_BYTES
+        if free is not None and length * LINE_COPIES > free:
+            raise DataError(
+                f"{self._source.name}, line {line}: longer than {size(length)}, which does not fit into the "
+                f"{size(free)} of free memory. Is this JSON Lines, with an object a line?"
+            )
 
     def _read(self, read: Callable[[int], bytes], line: int) -> bytes:
         try:
@@ -190,6 +208,11 @@ def _lines(data: bytes, first: int) -> tuple[list[bytes], npt.NDArray[np.int64]]
         lines = [lines[i] for i in kept]
         numbers = numbers[kept]
     return lines, numbers
+
+
+def line_place(chunk: Chunk, row: int) -> str:
+    """Say where a row of a chunk stands."""
+    return f"{chunk.source}, line {_lines(chunk.data, chunk.first)[1][row]}"
 
 
 def read_objects(data: bytes) -> list[Object] | None:

@@ -11,7 +11,7 @@ import shutil
 import tempfile
 import zipfile
 from dataclasses import dataclass, field
-from typing import Any, BinaryIO
+from typing import IO, Any, BinaryIO
 
 import numpy as np
 import numpy.typing as npt
@@ -22,16 +22,11 @@ from padmask.formats.batch import Batch, Layout, empty_batch, rectangle
 _COPY_BYTES = 1 << 20
 
 
-def _private_file() -> BinaryIO:
-    """Anonymous, and gone when it is closed."""
-    return tempfile.TemporaryFile(prefix="padmask-")
-
-
 @dataclass
 class _Member:
     """One array on its way: its rows so far, in pieces of one dtype each."""
 
-    file: BinaryIO = field(default_factory=_private_file)
+    file: IO[bytes]
     pieces: list[tuple[tuple[int, ...], np.dtype[Any]]] = field(default_factory=list)
 
     def add(self, array: npt.NDArray[Any]) -> None:
@@ -67,10 +62,14 @@ def _text(array: npt.NDArray[Any]) -> npt.NDArray[Any]:
 class NpzWriter:
     """Writes an uncompressed npz archive, as `numpy.savez` does."""
 
-    def __init__(self, stream: BinaryIO, layout: Layout) -> None:
+    def __init__(self, stream: BinaryIO, layout: Layout, folder: str) -> None:
         self._stream = stream
         self._layout = layout
-        self._members = {name: _Member() for name in [*layout.shapes, *layout.copies]}
+        # Private, without a name, gone when closed: an archive's arrays come one after the other.
+        self._members = {
+            name: _Member(tempfile.TemporaryFile(prefix="padmask-", dir=folder))  # noqa: SIM115
+            for name in [*layout.shapes, *layout.copies]
+        }
         # No rows at all still have a shape and a dtype.
         self.append(self.encode(Batch(empty_batch(layout.schema), "", np.empty(0, np.int64), "row")))
 

@@ -1477,7 +1477,13 @@ def test_every_shell_gets_its_completion(shell: str) -> None:
         (
             "padmask pad --ma",
             2,
-            {"plain,--maxlen", "plain,--mask", "plain,--mask-column", "plain,--mask-dtype"},
+            {
+                "plain,--maxlen",
+                "plain,--mask",
+                "plain,--mask-column",
+                "plain,--mask-dtype",
+                "plain,--max-bytes",
+            },
         ),
         ("padmask pad --padding p", 3, {"plain,post", "plain,pre"}),
     ],
@@ -1635,3 +1641,18 @@ def test_a_reader_that_closes_the_pipe_is_no_error() -> None:
     assert json.loads(done.stdout)["input_ids"] == [1] * 200
     assert "exit 0" in done.stderr
     assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("text", "size"),
+    [("10", 10), ("10kB", 10_000), ("1.5MiB", 1_572_864), ("2G", 2_000_000_000), ("1 TiB", 1 << 40)],
+)
+def test_a_size_is_a_number_with_or_without_a_unit(text: str, size: int) -> None:
+    from padmask.cli.options import Size
+
+    assert Size().convert(text, None, None) == size
+
+
+@pytest.mark.parametrize("text", ["lots", "-1", "1 XB", "", "0x10"])
+def test_a_size_that_is_none_is_refused_with_examples(pad: Pad, text: str) -> None:
+    assert_refused(pad(write("in.jsonl", ROWS), "--max-bytes", text), "500MB")

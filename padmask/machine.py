@@ -1,0 +1,30 @@
+"""What the machine has free. Knows nothing of padding."""
+
+from __future__ import annotations
+
+import os
+import shutil
+
+
+def free_memory() -> int | None:
+    """Return the bytes that can be had without swapping, of this machine or container; None if unknown."""
+    try:
+        with open("/proc/meminfo") as told:
+            lines = dict(line.split(":", 1) for line in told)
+        free = int(lines["MemAvailable"].split()[0]) * 1024
+    except (OSError, KeyError, ValueError):
+        return None
+    try:
+        with open("/sys/fs/cgroup/memory.max") as limit, open("/sys/fs/cgroup/memory.current") as used:
+            free = min(free, int(limit.read()) - int(used.read()))
+    except (OSError, ValueError):
+        pass
+    return max(free, 0)
+
+
+def free_disk(path: str) -> int | None:
+    """Return the bytes that may be written where a file is or will be; None if unknown."""
+    try:
+        return shutil.disk_usage(os.path.dirname(os.path.realpath(path))).free
+    except OSError:
+        return None

@@ -1,0 +1,133 @@
+"""What padding will take: predicted before, and stopped where it cannot be."""
+
+import gzip
+import json
+import os
+
+import pytest
+
+import padmask
+from padmask import bounds
+from padmask.bounds import predicted, room_for, widths_of
+from padmask.errors import OutputError, PadmaskError, SpecError
+from padmask.formats import jsonl
+from padmask.plan import LengthStats, Plan
+from padmask.spec import Column, MaskSpec, PadSpec
+from padmask.table import PadColumn
+
+BOMB = [3] * 300 + [2000] + [5] * 300
+
+
+@pytest.fixture
+def bomb(tmp_path):
+    """A row of 2,000 tokens among 600 short ones, in line 301."""
+    path = tmp_path / "bomb.jsonl"
+    path.write_text("".join(json.dumps({"input_ids": [10_000 + i for i in range(n)]}) + "\n" for n in BOMB))
+    return path
+
+
+def pad(source, goal, **files):
+    return padmask.pad_file(source, goal, files=padmask.FileOptions(**files))
+
+
+@pytest.mark.parametrize("suffix", ["jsonl", "parquet", "arrow", "npz"])
+def test_a_row_that_makes_all_others_long_is_named_with_a_way_out(bomb, tmp_path, suffix):
+    goal = tmp_path / f"out.{suffix}"
+    with pytest.raises(SpecError) as refused:
+        pad(bomb, goal, max_bytes=100_000)
+
+    said = str(refused.value)
+    assert said.startswith(f"{bomb}, line 301: 2,000 tokens would give all 601 rows 2,000 places: ")
+    assert "97.7 KiB may be written" in said
+    # The way out leads out.
+    assert "--maxlen p99 (5 places" in said
+    assert not goal.exists()
+    padmask.pad_file(bomb, goal, spec=PadSpec(maxlen="p99"), files=padmask.FileOptions(max_bytes=100_000))
+
+
+def test_a_row_in_a_typed_file_is_named_by_its_number(bomb, tmp_path):
+    table = tmp_path / "bomb.parquet"
+    pad(bomb, tmp_path / "rows.jsonl")
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    pq.write_table(pa.table({"input_ids": [[7] * n for n in BOMB]}), table)
+    with pytest.raises(SpecError, match=r"bomb.parquet, row 300: 2,000 tokens"):
+        pad(table, tmp_path / "out.parquet", max_bytes=100_000)
+
+
+@pytest.mark.parametrize(
+    ("suffix", "columns", "mask"),
+    [
+        ("jsonl", ["input_ids"], MaskSpec()),
+        ("jsonl", [Column("input_ids", value=-100)], MaskSpec(dtype="int8")),
+        ("npz", [Column("input_ids", "int64")], MaskSpec()),
+        ("npz", ["input_ids"], MaskSpec(dtype="int32")),
+        ("arrow", ["input_ids"], MaskSpec()),
+    ],
+)
+def test_the_prediction_is_what_is_written(bomb, tmp_path, suffix, columns, mask):
+    goal = tmp_path / f"out.{suffix}"
+    padmask.pad_file(bomb, goal, columns=columns, mask=mask)
+
+    column = columns[0] if isinstance(columns[0], Column) else Column(columns[0])
+    chosen = PadColumn("input_ids", "int", column.dtype or "int32", column.value or 0)
+    told = predicted(LengthStats.of(BOMB), Plan(2000, "longest", 2000), widths_of([chosen], mask, suffix))
+    # But for the other fields, names and offsets.
+    assert told == pytest.approx(goal.stat().st_size, rel=0.02)
+
+
+def test_a_length_that_no_memory_holds_is_refused_at_once(bomb, tmp_path):
+    for spec in (PadSpec(maxlen=10**12), PadSpec(maxlen="longest", pad_to_multiple_of=10**12)):
+        with pytest.raises(SpecError, match=r"needs .* of memory .* Choose a smaller --maxlen"):
+            padmask.pad_file(bomb, tmp_path / "out.jsonl", spec=spec)
+    assert os.listdir(tmp_path) == ["bomb.jsonl"]
+
+
+@pytest.mark.parametrize("suffix", ["jsonl", "jsonl.gz", "parquet", "arrow", "npz"])
+def test_an_output_of_unknown_size_is_stopped_on_the_way(bomb, tmp_path, suffix):
+    goal = tmp_path / f"out.{suffix}"
+    with pytest.raises(
+        PadmaskError, match=r"out.* Choose a smaller --maxlen, or allow more|before compression"
+    ):
+        padmask.pad_file(
+            bomb, goal, spec=PadSpec(maxlen=64), files=padmask.FileOptions(max_bytes=1000, threads=1)
+        )
+    assert os.listdir(tmp_path) == ["bomb.jsonl"]
+
+
+def test_without_a_limit_most_of_the_disk_may_be_taken_and_of_a_pipe_anything(tmp_path, monkeypatch):
+    monkeypatch.setattr(bounds, "free_disk", lambda path: 1000)
+    assert room_for(str(tmp_path / "x"), None) == 900
+    assert room_for(str(tmp_path / "x"), 5) == 5
+    assert room_for("-", None) is None
+    assert room_for("/dev/null", None) is None
+
+
+def test_a_disk_that_is_too_small_is_seen_before_anything_is_written(bomb, tmp_path, monkeypatch):
+    monkeypatch.setattr(bounds, "free_disk", lambda path: 100_000)
+    with pytest.raises(SpecError, match="line 301"):
+        pad(bomb, tmp_path / "out.jsonl")
+
+
+def test_a_compressed_line_without_an_end_is_refused_before_memory_runs_out(tmp_path, monkeypatch):
+    monkeypatch.setattr(jsonl, "free_memory", lambda: 1 << 30)
+    source = tmp_path / "zeros.jsonl.gz"
+    with gzip.open(source, "wb", compresslevel=1) as stream:
+        stream.write(b'{"input_ids": [')
+        for _ in range(200):
+            stream.write(b"0," * (1 << 19))
+    assert source.stat().st_size < 2_000_000
+
+    with pytest.raises(PadmaskError, match=r"zeros.jsonl.gz, line 1: longer than 128.0 MiB"):
+        pad(source, tmp_path / "out.jsonl")
+
+
+def test_a_limit_below_nothing_is_no_limit():
+    with pytest.raises(SpecError, match="max_bytes"):
+        padmask.FileOptions(max_bytes=0)
+
+
+def test_the_output_of_a_stream_ends_at_its_limit(bomb, capsysbinary):
+    with pytest.raises(OutputError, match="stdout would take more than the 50 B"):
+        padmask.pad_file(bomb, "-", spec=PadSpec(maxlen=4), files=padmask.FileOptions(max_bytes=50))
