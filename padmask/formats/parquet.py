@@ -30,7 +30,7 @@ BATCH_ROWS = (64, 1 << 16)
 # Without it a whole row group's bytes would be held at once.
 BUFFER_BYTES = 1 << 20
 # Row groups that are encoded while more rows are padded: each costs its own memory.
-GROUPS_UNDER_WAY = 2
+GROUPS_UNDER_WAY = 1
 
 
 class ParquetReader:
