@@ -15,13 +15,13 @@ if TYPE_CHECKING:
     from padmask.errors import OutputError as OutputError
     from padmask.errors import PadmaskError as PadmaskError
     from padmask.errors import SpecError as SpecError
+    from padmask.files import FileOptions as FileOptions
     from padmask.inspection import ShowSpec as ShowSpec
     from padmask.inspection import inspect_file as inspect_file
     from padmask.kernel import Padded as Padded
     from padmask.kernel import sequence_mask as sequence_mask
     from padmask.ledger import Ledger as Ledger
     from padmask.ledger import PadResult as PadResult
-    from padmask.pipeline import FileOptions as FileOptions
     from padmask.pipeline import pad_file as pad_file
     from padmask.sampled import RuleSpec as RuleSpec
     from padmask.sequences import pad as pad
@@ -45,7 +45,7 @@ _ROOMS = {
     "inspect_file": "inspection",
     "Ledger": "ledger",
     "PadResult": "ledger",
-    "FileOptions": "pipeline",
+    "FileOptions": "files",
     "Padded": "kernel",
     "sequence_mask": "kernel",
     "pad_file": "pipeline",

@@ -8,77 +8,47 @@ a callback, and what happened is a `PadResult`.
 from __future__ import annotations
 
 import os
-import tempfile
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import AbstractContextManager, ExitStack
 from dataclasses import dataclass, replace
-from typing import Any, BinaryIO, cast
+from typing import Any
 
 import pyarrow as pa
 
-from padmask.bounds import Bounded, refuse_large_output, refuse_large_pieces, room_for, widths_of
+from padmask.bounds import refuse_large_output, refuse_large_pieces, room_for, widths_of
 from padmask.decide import Asked, decide, find_unpadded, padded_already
-from padmask.errors import SpecError
-from padmask.flow import ReadAhead, ordered_map
-from padmask.formats import open_writer, output_format
+from padmask.files import (
+    GROUP_PLACES,
+    FileOptions,
+    Paths,
+    Run,
+    check_paths,
+    open_outlet,
+    open_pool,
+    spool_folder,
+)
+from padmask.flow import ordered_map
+from padmask.formats import output_format
 from padmask.formats.batch import Chunk, Layout, Wanted
 from padmask.formats.dataset import Dataset, survey_types
-from padmask.formats.goal import compressed, open_goal, refuse_inside, refuse_same_file
 from padmask.ledger import Ledger, PadResult
 from padmask.plan import LengthStats, Plan, make_plan, needs_lengths
-from padmask.progress import Progress, ProgressCallback
-from padmask.rows import Job, Refused, Rows, fit, pad_piece, split, take_in
+from padmask.progress import ProgressCallback
+from padmask.rows import Job, Rows, fit, pad_piece, split, take_in
 from padmask.spec import Column, MaskSpec, PadSpec, RowPolicy
 from padmask.table import check_names, padded_schema
 from padmask.textrows import TextPadder, TextRows, read_text_rows, takes_text
 
 # Places padded at a time: a batch's ids, mask and their text stay near the processor.
 BATCH_PLACES = 1 << 18
-# Places in a row group or record batch of the output.
-GROUP_PLACES = 1 << 22
 
 PADDED_ALREADY = (
     "the input looks padded already: its padding counts as real tokens here, and the mask will not show it"
 )
 
 
-@dataclass(frozen=True, kw_only=True)
-class FileOptions:
-    """How files are read and written.
-
-    Args:
-        input_format: `"jsonl"`, `"parquet"` or `"arrow"`; None goes by suffix, else first bytes.
-        output_format: these or `"npz"`; None goes by suffix, JSON Lines for pipes.
-        limit: read only the first rows.
-        rejects: file for the rows that are not written, whole, with their reasons, as JSON Lines.
-        fixed_size_list: write fixed-size lists, which not every reader takes.
-        batch_rows: rows padded at a time; the result does not depend on it.
-        threads: how many batches are worked on at once; nor on this.
-        max_bytes: the most that the output may take; None is 90% of the disk's free space, for
-            standard output and pipes any number.
-    """
-
-    input_format: str | None = None
-    output_format: str | None = None
-    limit: int | None = None
-    rejects: str | None = None
-    fixed_size_list: bool = False
-    batch_rows: int | None = None
-    threads: int | None = None
-    max_bytes: int | None = None
-
-    def __post_init__(self) -> None:
-        for name in ("limit", "batch_rows", "threads", "max_bytes"):
-            number = getattr(self, name)
-            if number is not None and number < (0 if name == "limit" else 1):
-                raise SpecError(
-                    f"`{name}` must be at least {0 if name == 'limit' else 1}. Received: {number!r}."
-                )
-
-
 def pad_file(
-    inputs: str | os.PathLike[str] | Sequence[str | os.PathLike[str]],
+    inputs: Paths,
     output: str | os.PathLike[str] = "-",
     *,
     columns: Iterable[str | Column] | Mapping[str, Any] | None = None,
@@ -120,17 +90,10 @@ def pad_file(
     spec, files = spec or PadSpec(), files or FileOptions()
     if columns is not None and not isinstance(columns, Mapping):
         columns = [columns] if isinstance(columns, (str, Column)) else list(columns)
-    paths = [inputs] if isinstance(inputs, (str, os.PathLike)) else list(inputs)
-    if not paths:
-        raise SpecError("There is no input: name a file, or - for standard input.")
-    goal = os.fspath(output)
-    refuse_same_file({"the output": goal, "the rejects": files.rejects})
-    refuse_inside(goal, [os.fspath(path) for path in paths])
+    paths, goal = check_paths(inputs, output, files.rejects)
     format_ = output_format(goal, files.output_format)
     with ExitStack() as stack:
-        dataset = Dataset(
-            [os.fspath(path) for path in paths], files.input_format, _spool_folder(goal), files.batch_rows
-        )
+        dataset = Dataset(paths, files.input_format, spool_folder(goal), files.batch_rows)
         stack.callback(dataset.close)
         typed = dataset.format == "jsonl" and format_ in ("parquet", "arrow")
         if needs_lengths(spec) or typed:
@@ -142,8 +105,8 @@ def pad_file(
             # Both ends are Python's work, one thread at a time: a second one only gets in the way.
             files = replace(files, threads=1)
         as_text = dataset.format == format_ == "jsonl" and takes_text(job)
-        pool, room = stack.enter_context(_pool(files)), room_for(goal, files.max_bytes)
-        run = _Run(dataset, job, files, pool, progress, as_text, room)
+        pool, room = stack.enter_context(open_pool(files)), room_for(goal, files.max_bytes)
+        run = _Run(dataset, files, pool, progress, room, job, as_text)
         unpadded = find_unpadded(dataset, job, columns)
         notes = [PADDED_ALREADY] if padded_already(dataset, job) else []
         lengths, longest = None, ""
@@ -168,30 +131,16 @@ def pad_file(
 
 
 @dataclass(frozen=True)
-class _Run:
-    """A dataset, what to do with it, and what to do it with."""
+class _Run(Run):
+    """A run that pads: what to do, too, and whether rows may stay text."""
 
-    dataset: Dataset
     job: Job
-    files: FileOptions
-    pool: ThreadPoolExecutor | None
-    progress: ProgressCallback | None
     as_text: bool
-    room: int | None
 
-    @property
-    def threads(self) -> int:
-        """How many pieces are worked on at once."""
-        return self.files.threads or os.cpu_count() or 1
-
-    @property
-    def ahead(self) -> int:
-        """How many pieces may be under way at once."""
-        return 2 * self.threads
-
-    @contextmanager
-    def rows(self, phase: str, longest: int | None = None) -> Iterator[Iterator[Rows | TextRows]]:
-        """Give all rows in order: read in a thread of their own, taken in on the pool.
+    def rows(
+        self, phase: str, longest: int | None = None
+    ) -> AbstractContextManager[Iterator[Rows | TextRows]]:
+        """Give all rows in order, taken in on the pool.
 
         Args:
             phase: for the progress.
@@ -206,17 +155,7 @@ class _Run:
             rows = take_in(self.dataset.decode(chunk, wanted), self.job, chunk.consumed)
             return replace(rows, batch=self.dataset.complete(rows.batch, wanted))
 
-        chunks = self.dataset.chunks(self.job.wanted, self.files.limit)
-        with ReadAhead(chunks, self.ahead) if self.pool else nullcontext(chunks) as read:
-            yield self._told(phase, ordered_map(self.pool, take, read, self.ahead))
-
-    def _told(self, phase: str, all_rows: Iterable[Rows | TextRows]) -> Iterator[Rows | TextRows]:
-        done = 0
-        for rows in all_rows:
-            yield rows
-            done += rows.ledger.rows_read
-            if self.progress:
-                self.progress(Progress(phase, done, rows.consumed, self.dataset.size))
+        return self.taken(phase, self.job.wanted, take)
 
 
 def _places_under_way(plan: Plan, files: FileOptions, ahead: int) -> int:
@@ -262,20 +201,7 @@ def _pad_all(run: _Run, plan: Plan, goal: str, format_: str) -> tuple[Ledger, tu
     layout = replace(_layout(job, plan, format_), copies=copies)
     step = run.files.batch_rows or max(1, BATCH_PLACES // max(1, plan.maxlen))
     ledger = Ledger()
-    with ExitStack() as stack:
-        # Arrow files end in a footer that points back: a pipe gets the streaming format.
-        raw = cast(BinaryIO, Bounded(stack.enter_context(open_goal(goal)), run.room, goal))
-        stream = stack.enter_context(compressed(raw, goal))
-        rejects = _open_rejects(stack, run.files.rejects)
-        writer = open_writer(
-            format_,
-            stream,
-            layout,
-            as_stream=goal == "-",
-            threads=run.threads,
-            folder=_spool_folder(goal),
-        )
-
+    with open_outlet(run, goal, format_, layout) as outlet:
         texts = TextPadder(job, plan) if run.as_text else None
 
         def cut(rows: Rows | TextRows) -> Iterator[Rows | TextRows]:
@@ -288,17 +214,14 @@ def _pad_all(run: _Run, plan: Plan, goal: str, format_: str) -> tuple[Ledger, tu
                 assert texts is not None
                 return texts.encode(rows)
             padded = pad_piece(rows, job, plan)
-            return writer.encode(padded.batch), padded
+            return outlet.writer.encode(padded.batch), padded
 
-        stack.push(lambda kind, *_: writer.abandon() if kind else None)
         longest = None if job.policy.overlong == "truncate" else plan.maxlen
-        all_rows = stack.enter_context(run.rows("padding", longest))
-        pieces = (piece for rows in all_rows for piece in cut(rows))
-        for encoded, done in ordered_map(run.pool, work, pieces, run.ahead):
-            writer.append(encoded)
-            ledger += done.ledger
-            _write_rejects(rejects, done.refused)
-        writer.finish()
+        with run.rows("padding", longest) as all_rows:
+            pieces = (piece for rows in all_rows for piece in cut(rows))
+            for encoded, done in ordered_map(run.pool, work, pieces, run.ahead):
+                outlet.write(encoded, done.refused)
+                ledger += done.ledger
     if not ledger.balanced:
         raise AssertionError(f"padmask lost count of rows, please report it: {ledger}")
     return ledger, _left_out(run.dataset, job) if format_ == "npz" else ()
@@ -327,22 +250,6 @@ def _typed_schema(wanted: Wanted) -> pa.Schema:
     return pa.schema([*fields, *missing], metadata=wanted.others.metadata)
 
 
-def _open_rejects(stack: ExitStack, path: str | None) -> BinaryIO | None:
-    if path is None:
-        return None
-    return stack.enter_context(compressed(stack.enter_context(open_goal(path)), path))
-
-
-def _write_rejects(stream: BinaryIO | None, refused: Sequence[Refused]) -> None:
-    if stream is None:
-        return
-    from padmask.formats.jsonl import reject_line
-
-    # Bad rows were set aside before overlong ones: back in the order of the input.
-    for one in sorted(refused, key=lambda one: int(one.batch.numbers[one.row])):
-        stream.write(reject_line(one.batch, one.row, one.reason))
-
-
 def _left_out(dataset: Dataset, job: Job) -> tuple[str, ...]:
     padded = {column.name for column in job.columns}
     names = [name for name in dataset.schema().names if name not in padded]
@@ -353,16 +260,3 @@ def _left_out(dataset: Dataset, job: Job) -> tuple[str, ...]:
         f"npz holds only the padded columns: {', '.join(map(repr, names))} {verb} left out. "
         "Write Parquet to keep everything.",
     )
-
-
-def _spool_folder(goal: str) -> str:
-    """Pipes are spooled beside the output, which has room for them, else in the temporary folder."""
-    folder = None if goal == "-" else os.path.dirname(os.path.realpath(goal))
-    return (
-        folder if folder and os.path.isdir(folder) and os.access(folder, os.W_OK) else tempfile.gettempdir()
-    )
-
-
-def _pool(files: FileOptions) -> AbstractContextManager[ThreadPoolExecutor | None]:
-    threads = files.threads or os.cpu_count() or 1
-    return ThreadPoolExecutor(threads, "padmask") if threads > 1 else nullcontext()

@@ -165,7 +165,8 @@ def _pad(given: dict[str, Any]) -> Any:
         "threads",
         "max_bytes",
     )
-    from padmask.pipeline import FileOptions, pad_file
+    from padmask.files import FileOptions
+    from padmask.pipeline import pad_file
 
     files = FileOptions(**{name: given[name] for name in names})
     with open_progress(given) as progress:

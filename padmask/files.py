@@ -1,0 +1,198 @@
+"""A run over files: how they are read ahead, worked on at once, and written.
+
+What all commands share that make one file of several. Knows nothing of what becomes of the
+rows on the way.
+"""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
+from dataclasses import dataclass
+from typing import Any, BinaryIO, Protocol, TypeVar, cast
+
+from padmask.bounds import Bounded
+from padmask.errors import SpecError
+from padmask.flow import ReadAhead, ordered_map
+from padmask.formats import open_writer
+from padmask.formats.batch import Chunk, Layout, Wanted, Writer
+from padmask.formats.dataset import Dataset
+from padmask.formats.goal import compressed, open_goal, refuse_inside, refuse_same_file
+from padmask.ledger import Ledger
+from padmask.progress import Progress, ProgressCallback
+from padmask.rows import Refused
+
+Paths = str | os.PathLike[str] | Sequence[str | os.PathLike[str]]
+
+# Places in a row group or record batch of the output.
+GROUP_PLACES = 1 << 22
+
+
+@dataclass(frozen=True, kw_only=True)
+class FileOptions:
+    """How files are read and written.
+
+    Args:
+        input_format: `"jsonl"`, `"parquet"` or `"arrow"`; None goes by suffix, else first bytes.
+        output_format: these or `"npz"`; None goes by suffix, JSON Lines for pipes.
+        limit: read only the first rows.
+        rejects: file for the rows that are not written, whole, with their reasons, as JSON Lines.
+        fixed_size_list: write fixed-size lists, which not every reader takes.
+        batch_rows: rows padded at a time; the result does not depend on it.
+        threads: how many batches are worked on at once; nor on this.
+        max_bytes: the most that the output may take; None is 90% of the disk's free space, for
+            standard output and pipes any number.
+    """
+
+    input_format: str | None = None
+    output_format: str | None = None
+    limit: int | None = None
+    rejects: str | None = None
+    fixed_size_list: bool = False
+    batch_rows: int | None = None
+    threads: int | None = None
+    max_bytes: int | None = None
+
+    def __post_init__(self) -> None:
+        for name in ("limit", "batch_rows", "threads", "max_bytes"):
+            number = getattr(self, name)
+            if number is not None and number < (0 if name == "limit" else 1):
+                raise SpecError(
+                    f"`{name}` must be at least {0 if name == 'limit' else 1}. Received: {number!r}."
+                )
+
+
+class Taken(Protocol):
+    """Rows on their way, with an account of them."""
+
+    @property
+    def ledger(self) -> Ledger: ...
+
+    @property
+    def consumed(self) -> int: ...
+
+
+Item = TypeVar("Item", bound=Taken)
+
+
+@dataclass(frozen=True)
+class Run:
+    """A dataset, what it is worked on with, and the bytes that the output may take."""
+
+    dataset: Dataset
+    files: FileOptions
+    pool: ThreadPoolExecutor | None
+    progress: ProgressCallback | None
+    room: int | None
+
+    @property
+    def threads(self) -> int:
+        """How many pieces are worked on at once."""
+        return self.files.threads or os.cpu_count() or 1
+
+    @property
+    def ahead(self) -> int:
+        """How many pieces may be under way at once."""
+        return 2 * self.threads
+
+    @contextmanager
+    def taken(self, phase: str, wanted: Wanted, take: Callable[[Chunk], Item]) -> Iterator[Iterator[Item]]:
+        """Give what `take` makes of each piece, in order: read in a thread of their own, taken on the pool.
+
+        Args:
+            phase: for the progress.
+            wanted: which columns are read.
+            take: turns a piece into rows.
+        """
+        chunks = self.dataset.chunks(wanted, self.files.limit)
+        with ReadAhead(chunks, self.ahead) if self.pool else nullcontext(chunks) as read:
+            yield self._told(phase, ordered_map(self.pool, take, read, self.ahead))
+
+    def _told(self, phase: str, all_rows: Iterable[Item]) -> Iterator[Item]:
+        done = 0
+        for rows in all_rows:
+            yield rows
+            done += rows.ledger.rows_read
+            if self.progress:
+                self.progress(Progress(phase, done, rows.consumed, self.dataset.size))
+
+
+def check_paths(
+    inputs: Paths, output: str | os.PathLike[str], rejects: str | None = None
+) -> tuple[list[str], str]:
+    """Return the inputs and the output as text, once it is sure that they go together.
+
+    Raises:
+        SpecError: there is no input.
+        OutputError: an output is another one, or lies in an input folder.
+    """
+    paths = [os.fspath(path) for path in ([inputs] if isinstance(inputs, (str, os.PathLike)) else inputs)]
+    if not paths:
+        raise SpecError("There is no input: name a file, or - for standard input.")
+    goal = os.fspath(output)
+    refuse_same_file({"the output": goal, "the rejects": rejects})
+    refuse_inside(goal, paths)
+    return paths, goal
+
+
+def spool_folder(goal: str) -> str:
+    """Pipes are spooled beside the output, which has room for them, else in the temporary folder."""
+    folder = None if goal == "-" else os.path.dirname(os.path.realpath(goal))
+    return (
+        folder if folder and os.path.isdir(folder) and os.access(folder, os.W_OK) else tempfile.gettempdir()
+    )
+
+
+def open_pool(files: FileOptions) -> AbstractContextManager[ThreadPoolExecutor | None]:
+    """Return the threads that batches are worked on with; none where one is enough."""
+    threads = files.threads or os.cpu_count() or 1
+    return ThreadPoolExecutor(threads, "padmask") if threads > 1 else nullcontext()
+
+
+@dataclass(frozen=True)
+class Outlet:
+    """Where rows go, and those that are not written."""
+
+    writer: Writer
+    rejects: BinaryIO | None
+
+    def write(self, encoded: Any, refused: Sequence[Refused]) -> None:
+        """Write a piece that the writer encoded, and the rows that were left out of it."""
+        self.writer.append(encoded)
+        if self.rejects is None or not refused:
+            return
+        from padmask.formats.jsonl import reject_line
+
+        # Bad rows were set aside before overlong ones: back in the order of the input.
+        for one in sorted(refused, key=lambda one: int(one.batch.numbers[one.row])):
+            self.rejects.write(reject_line(one.batch, one.row, one.reason))
+
+
+@contextmanager
+def open_outlet(run: Run, goal: str, format_: str, layout: Layout) -> Iterator[Outlet]:
+    """Give where rows go; when the block ends well, all files are at their goals."""
+    with ExitStack() as stack:
+        # Arrow files end in a footer that points back: a pipe gets the streaming format.
+        raw = cast(BinaryIO, Bounded(stack.enter_context(open_goal(goal)), run.room, goal))
+        stream = stack.enter_context(compressed(raw, goal))
+        rejects = _open_rejects(stack, run.files.rejects)
+        writer = open_writer(
+            format_,
+            stream,
+            layout,
+            as_stream=goal == "-",
+            threads=run.threads,
+            folder=spool_folder(goal),
+        )
+        stack.push(lambda kind, *_: writer.abandon() if kind else None)
+        yield Outlet(writer, rejects)
+        writer.finish()
+
+
+def _open_rejects(stack: ExitStack, path: str | None) -> BinaryIO | None:
+    if path is None:
+        return None
+    return stack.enter_context(compressed(stack.enter_context(open_goal(path)), path))
