@@ -6,7 +6,6 @@ read: from padmask's own metadata, else from a mask column; it is never guessed 
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -15,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from padmask.decide import MASK_NAMES, Columns
+from padmask.decide import Columns
 from padmask.errors import DataError, SpecError
 from padmask.formats.batch import Batch, Wanted
 from padmask.formats.dataset import Dataset
@@ -24,7 +23,7 @@ from padmask.kernel import kept_windows
 from padmask.ragged import Ragged, is_mask, to_numpy
 from padmask.rows import Job, is_label, take_in
 from padmask.spec import Side
-from padmask.table import METADATA_KEY, PadColumn, name_columns, row_lengths
+from padmask.table import MASK_NAMES, PadColumn, name_columns, read_description, row_lengths
 from padmask.verify.audit import Audit, AuditColumn
 
 
@@ -100,10 +99,11 @@ def padded_rows(
             fault = batch.faults[0]
             raise DataError(f"{batch.place(fault.row)}: {fault.reason}.")
         values = {column.name: _column(batch, column) for column in job.columns}
-        mask, binary = Ragged.from_mask(batch.columns.column(layout.mask))
+        mask, faults = Ragged.from_mask(batch.columns.column(layout.mask))
         if width is None and len(batch):
             width = int(values[first].lengths[0])
-        good = binary & (mask.lengths == width)
+        good = mask.lengths == width
+        good[[fault.row for fault in faults]] = False
         for ragged in values.values():
             good &= ragged.lengths == width
         audit.add_misshapen(~good, batch.place)
@@ -177,21 +177,17 @@ def side_of(masks: npt.NDArray[np.bool_]) -> Side | None:
 def find_layout(dataset: Dataset, columns: Columns, mask_column: str | None) -> Layout | None:
     """Find out how the input says what is padding; None where it is raw."""
     schema = dataset.schema()
-    said = (schema.metadata or {}).get(METADATA_KEY)
-    if said is not None and mask_column is None:
-        try:
-            meta = json.loads(said)
-            values = {name: column["value"] for name, column in meta["columns"].items()}
-            asked = [column.name for column in name_columns(schema, columns)] if columns else []
-            if not set(asked) <= set(values):
-                # These columns passed through as they were: their rows are raw.
-                return None
-            if meta["mask_column"] in schema.names:
-                return Layout(values, meta["mask_column"], meta["padding"], _length(meta, schema))
-        except (ValueError, KeyError, TypeError, AttributeError):
-            raise DataError(
-                f"{dataset.name}: its padmask metadata cannot be read. Give --mask-column to do without."
-            ) from None
+    try:
+        said = None if mask_column else read_description(schema.metadata)
+    except DataError as error:
+        raise DataError(f"{dataset.name}: {error}. Give --mask-column to do without.") from None
+    if said is not None:
+        asked = [column.name for column in name_columns(schema, columns)] if columns else []
+        if not set(asked) <= set(said.values):
+            # These columns passed through as they were: their rows are raw.
+            return None
+        if said.mask is not None and said.mask in schema.names:
+            return Layout(dict(said.values), said.mask, said.padding, _length(said.length, schema))
     _refuse_mixture(dataset, mask_column)
     name = mask_column or next((name for name in MASK_NAMES if name in schema.names), None)
     if name is None:
@@ -223,10 +219,9 @@ def _refuse_mixture(dataset: Dataset, mask_column: str | None) -> None:
             )
 
 
-def _length(meta: dict[str, Any], schema: pa.Schema) -> str | None:
+def _length(name: str | None, schema: pa.Schema) -> str | None:
     """Return the length column that the metadata name, where it is still there and holds lengths."""
-    name = meta["length_column"]
-    there = isinstance(name, str) and schema.names.count(name) == 1
+    there = name is not None and schema.names.count(name) == 1
     return name if there and pa.types.is_integer(schema.field(name).type) else None
 
 

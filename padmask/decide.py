@@ -22,6 +22,7 @@ from padmask.ragged import Ragged, is_mask, is_sequence
 from padmask.rows import IGNORED_LABEL, LABEL_NAMES, Job
 from padmask.spec import FLOAT_DTYPES, Column, MaskSpec, PadSpec, RowPolicy
 from padmask.table import (
+    MASK_NAMES,
     METADATA_KEY,
     PadColumn,
     check_names,
@@ -29,8 +30,6 @@ from padmask.table import (
     name_columns,
     settle_vectors,
 )
-
-MASK_NAMES = ("mask", "attention_mask")
 
 Columns = Iterable[str | Column] | Mapping[str, Any] | None
 

@@ -22,6 +22,10 @@ class DataError(PadmaskError):
     """What was read cannot be padded, or cannot be read at all."""
 
 
+class RowError(DataError):
+    """A padded row contradicts itself: its mask or its length is not that of its tokens."""
+
+
 class OutputError(PadmaskError):
     """The result cannot be written where it should go."""
 

@@ -1,4 +1,4 @@
-"""The one kernel: flat rows in, a rectangle and its mask out.
+"""The one kernel: flat rows in, a rectangle and its mask out; and a mask read back.
 
 The mask is made here, from lengths, and nowhere else: a real token may equal the pad
 value. Knows nothing of files, Arrow or where a length came from.
@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 from numpy.lib.stride_tricks import sliding_window_view
 
-from padmask.errors import SpecError
+from padmask.errors import Fault, SpecError
 from padmask.ragged import Ragged
 from padmask.spec import Side, one_of
 
@@ -39,6 +39,73 @@ class Padded:
     values: npt.NDArray[Any]
     mask: Mask
     lengths: npt.NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class Windows:
+    """Where the real tokens of padded rows stand.
+
+    Args:
+        firsts: int64, shape (rows,), the padded places before the first real token.
+        lengths: int64, shape (rows,), in real tokens.
+        places: int64, shape (rows,), all that the row has.
+    """
+
+    firsts: npt.NDArray[np.int64]
+    lengths: npt.NDArray[np.int64]
+    places: npt.NDArray[np.int64]
+
+    def select(self, rows: npt.NDArray[np.int64]) -> Windows:
+        """Return these rows, by number."""
+        return Windows(self.firsts[rows], self.lengths[rows], self.places[rows])
+
+    @classmethod
+    def of_mask(cls, mask: Ragged) -> tuple[Windows, list[Fault]]:
+        """Read masks of any lengths, the padding before or after the tokens.
+
+        >>> rows = np.array([True, True, False, False, True, True, False, True])
+        >>> windows, faults = Windows.of_mask(Ragged(rows, np.array([0, 3, 5]), np.array([3, 2, 3])))
+        >>> windows.firsts.tolist(), windows.lengths.tolist(), [fault.row for fault in faults]
+        ([0, 1, 0], [2, 1, 2], [2])
+
+        Args:
+            mask: of bools, or of 0 and 1.
+
+        Returns:
+            The real places, and a fault for each row in which they are not one run at its start or end.
+        """
+        real = mask.values.astype(bool)
+        ends = mask.starts + mask.lengths
+        total = np.concatenate([[0], np.cumsum(real)])
+        kept = np.where(mask.lengths > 0, total[ends] - total[mask.starts], 0)
+        begins_real = _at(real, mask.starts) & (mask.lengths > 0)
+        windows = cls(np.where(begins_real, 0, mask.lengths - kept), kept, mask.lengths)
+        changes = np.concatenate([[0], np.cumsum(real[1:] != real[:-1])])
+        broken = (mask.lengths > 0) & (_at(changes, ends - 1) - _at(changes, mask.starts) > 1)
+        return windows, [_second_change(mask, row) for row in np.flatnonzero(broken).tolist()]
+
+    @classmethod
+    def of_lengths(
+        cls, lengths: npt.NDArray[np.int64], places: npt.NDArray[np.int64], padding: Side
+    ) -> Windows:
+        """Return where so many tokens stand in so many places."""
+        return cls(np.zeros_like(lengths) if padding == "post" else places - lengths, lengths, places)
+
+
+def _at(flat: npt.NDArray[Any], places: npt.NDArray[np.int64]) -> npt.NDArray[Any]:
+    """Return the values at these places; rows without any place may point beside them."""
+    found: npt.NDArray[Any] = flat[np.clip(places, 0, len(flat) - 1)] if len(flat) else np.zeros_like(places)
+    return found
+
+
+def _second_change(mask: Ragged, row: int) -> Fault:
+    places = mask.values[mask.starts[row] :][: mask.lengths[row]].astype(bool)
+    position = int(np.flatnonzero(places[1:] != places[:-1])[1]) + 1
+    return Fault(
+        row,
+        f"position {position}: the mask changes a second time; real places must be one run, at the start or "
+        "the end of the row",
+    )
 
 
 def sequence_mask(lengths: npt.ArrayLike, maxlen: int | None = None, padding: Side = "post") -> Mask:

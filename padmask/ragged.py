@@ -95,21 +95,26 @@ class Ragged:
         return ragged, faults + found
 
     @classmethod
-    def from_mask(cls, array: pa.Array) -> tuple[Ragged, Flags]:
+    def from_mask(cls, array: pa.Array) -> tuple[Ragged, list[Fault]]:
         """Flatten a mask column of bools or of 0 and 1.
 
+        >>> Ragged.from_mask(pa.array([[1, 0], [1, 2]]))[1]
+        [Fault(row=1, reason='position 1: 2 is neither 0 nor 1')]
+
         Returns:
-            The rows, and for each whether it is a mask: not null, nothing but 0 and 1.
+            The rows, and a fault for each that is no mask: null, or with anything but 0 and 1.
         """
         rows = _plain(array)
         starts, lengths, places = _windows(rows)
         lengths = np.where(_nulls(rows), 0, lengths)
         values = _numpy(places)
-        odd = _nulls(places) | ((values != 0) & (values != 1))
+        holes = _nulls(places)
         ragged = cls(values, starts, lengths)
-        binary = ~_nulls(rows)
-        binary[[fault.row for fault in ragged.blame(odd, lambda _: "")]] = False
-        return ragged, binary
+        faults = [Fault(int(row), "the row is null") for row in np.flatnonzero(_nulls(rows))]
+        return ragged, faults + ragged.blame(
+            holes | ((values != 0) & (values != 1)),
+            lambda place: f"{'null' if holes[place] else values[place]} is neither 0 nor 1",
+        )
 
     def blame(self, flagged: Flags, reason: Callable[[int], str]) -> list[Fault]:
         """Return a fault for each row that holds a flagged token, at its first one.
@@ -127,6 +132,45 @@ class Ragged:
             position = int(np.argmax(flagged[start : start + length]))
             faults.append(Fault(row, f"position {position}: {reason(start + position)}"))
         return faults
+
+
+def count_places(array: pa.Array) -> tuple[Positions, list[Fault]]:
+    """Return the lengths of the rows of a list column, whatever it holds, and a fault for each null row.
+
+    >>> count_places(pa.array([["a", None], []]))[0].tolist()
+    [2, 0]
+    """
+    rows = _plain(array)
+    nulls = _nulls(rows)
+    _, lengths, _ = _windows(rows)
+    faults = [Fault(int(row), "the row is null") for row in np.flatnonzero(nulls)]
+    return np.where(nulls, 0, lengths), faults
+
+
+def cut_lists(array: pa.Array, firsts: Positions, lengths: Positions) -> pa.Array:
+    """Return a list column with a part of each row, as plain lists; what they hold stays as it is.
+
+    >>> cut_lists(pa.array([["a", "b", ""], ["c", "", ""]]), np.array([0, 0]), np.array([2, 1])).to_pylist()
+    [['a', 'b'], ['c']]
+
+    Args:
+        array: without null rows.
+        firsts: int64, shape (rows,), where in its row each part begins.
+        lengths: int64, shape (rows,), in tokens.
+    """
+    starts, _, tokens = _windows(_plain(array))
+    offsets = np.concatenate([[0], np.cumsum(lengths)])
+    places = np.repeat(starts + firsts - offsets[:-1], lengths) + np.arange(offsets[-1])
+    return pa.ListArray.from_arrays(to_arrow(offsets.astype(np.int32)), _pick(tokens, places))
+
+
+def _pick(tokens: pa.Array, places: Positions) -> pa.Array:
+    if tokens.null_count == 0 and (pat.is_integer(tokens.type) or pat.is_floating(tokens.type)):
+        # Not with take, which loads all of Arrow's compute functions.
+        return to_arrow(to_numpy(tokens)[places])
+    if pat.is_string_view(tokens.type):
+        tokens = tokens.cast(pa.string())
+    return tokens.take(to_arrow(places))
 
 
 def to_arrow(values: npt.NDArray[Any]) -> pa.Array:

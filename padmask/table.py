@@ -26,11 +26,16 @@ from padmask.spec import (
     Column,
     MaskSpec,
     PadSpec,
+    Side,
     parse_column,
     unknown_column,
 )
 
 METADATA_KEY = b"padmask"
+# What masks are called where nobody says.
+MASK_NAMES = ("mask", "attention_mask")
+# What masks are called where nobody says.
+MASK_NAMES = ("mask", "attention_mask")
 
 # Metadata that describes the input's types, and is a lie or a hard error once they change.
 STALE_METADATA = (b"huggingface",)
@@ -469,3 +474,44 @@ def describe(columns: Sequence[PadColumn], plan: Plan, spec: PadSpec, mask: Mask
         "mask_true": "real token",
         "length_column": mask.length_column,
     }
+
+
+@dataclass(frozen=True)
+class Described:
+    """What the metadata of a padded table say.
+
+    Args:
+        values: pad values by column.
+        mask: name of the mask column, None where there is none.
+        length: of the length column.
+        padding: the side of the padding.
+    """
+
+    values: Mapping[str, Any]
+    mask: str | None
+    length: str | None
+    padding: Side
+
+
+def read_description(metadata: Mapping[bytes, bytes] | None) -> Described | None:
+    """Read back what `describe` told; None where the metadata do not speak of padding.
+
+    Raises:
+        DataError: they speak of it in a way that nobody understands.
+    """
+    said = (metadata or {}).get(METADATA_KEY)
+    if said is None:
+        return None
+    try:
+        meta = json.loads(said)
+        values = {name: column["value"] for name, column in meta["columns"].items()}
+        found = Described(values, meta["mask_column"], meta["length_column"], meta["padding"])
+    except (ValueError, KeyError, TypeError, AttributeError):
+        found = None
+    if found is None or not (
+        isinstance(found.mask, str | None)
+        and isinstance(found.length, str | None)
+        and found.padding in ("post", "pre")
+    ):
+        raise DataError("the padmask metadata cannot be read")
+    return found
