@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from padmask.errors import MissingExtraError as MissingExtraError
     from padmask.errors import OutputError as OutputError
     from padmask.errors import PadmaskError as PadmaskError
+    from padmask.errors import RowError as RowError
     from padmask.errors import SpecError as SpecError
     from padmask.files import FileOptions as FileOptions
     from padmask.inspection import ShowSpec as ShowSpec
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from padmask.kernel import sequence_mask as sequence_mask
     from padmask.ledger import Ledger as Ledger
     from padmask.ledger import PadResult as PadResult
+    from padmask.ledger import UnpadResult as UnpadResult
     from padmask.pipeline import pad_file as pad_file
     from padmask.sampled import RuleSpec as RuleSpec
     from padmask.sequences import pad as pad
@@ -30,7 +32,10 @@ if TYPE_CHECKING:
     from padmask.spec import MaskSpec as MaskSpec
     from padmask.spec import PadSpec as PadSpec
     from padmask.spec import RowPolicy as RowPolicy
+    from padmask.spec import UnpadSpec as UnpadSpec
     from padmask.table import pad_table as pad_table
+    from padmask.unpadded import unpad_table as unpad_table
+    from padmask.unpadding import unpad_file as unpad_file
     from padmask.verification import ModelProof as ModelProof
     from padmask.verification import ProofSpec as ProofSpec
     from padmask.verification import verify_file as verify_file
@@ -40,11 +45,13 @@ _ROOMS = {
     "OutputError": "errors",
     "MissingExtraError": "errors",
     "PadmaskError": "errors",
+    "RowError": "errors",
     "SpecError": "errors",
     "ShowSpec": "inspection",
     "inspect_file": "inspection",
     "Ledger": "ledger",
     "PadResult": "ledger",
+    "UnpadResult": "ledger",
     "FileOptions": "files",
     "Padded": "kernel",
     "sequence_mask": "kernel",
@@ -55,7 +62,10 @@ _ROOMS = {
     "MaskSpec": "spec",
     "PadSpec": "spec",
     "RowPolicy": "spec",
+    "UnpadSpec": "spec",
     "pad_table": "table",
+    "unpad_table": "unpadded",
+    "unpad_file": "unpadding",
     "ModelProof": "verification",
     "ProofSpec": "verification",
     "RuleSpec": "sampled",

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 import shlex
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -73,13 +73,13 @@ def _known_schema(dataset: Dataset, asked: Columns) -> pa.Schema:
     if dataset.format != "jsonl":
         return schema
     if not schema.names:
-        return _schema_of_nothing(asked)
+        return schema_of_nothing(asked)
     names = [column.name for column in name_columns(schema, asked)]
     sequences = {field.name: field for field in dataset.sequence_types(names)}
     return pa.schema([sequences.get(field.name, field) for field in schema])
 
 
-def _schema_of_nothing(asked: Columns) -> pa.Schema:
+def schema_of_nothing(asked: Columns) -> pa.Schema:
     """JSON Lines without a row have no columns; those asked for get no tokens, which is no error."""
     short = [column if isinstance(column, str) else column.name for column in asked or ()] or ["input_ids"]
     names = [re.split("[:=]", name, maxsplit=1)[0] or name for name in short]
@@ -110,6 +110,32 @@ def find_unpadded(dataset: Dataset, job: Job, asked: Columns) -> dict[str, str]:
     given = [] if asked is None or isinstance(asked, Mapping) else list(asked)
     named = [column for column in given if isinstance(column, str)] or [column.name for column in job.columns]
     taken = {column.name for column in job.columns} | {*job.mask.names, *MASK_NAMES}
+    found = [
+        (name, name + (f"={IGNORED_LABEL}" if name in LABEL_NAMES else ""))
+        for name in find_alike(dataset, job.wanted.sequences.field(0), taken)
+    ]
+    # The command line's columns replace those of a file of defaults, so all must be named.
+    flags = column_flags([*named, *(short for _, short in found)])
+    return dict.fromkeys((name for name, _ in found), flags)
+
+
+def column_flags(names: Iterable[str]) -> str:
+    """Return the command line's flags that ask for columns.
+
+    >>> column_flags(["input_ids", "my labels"])
+    "-c input_ids -c 'my labels'"
+    """
+    return " ".join(f"-c {shlex.quote(name)}" for name in names)
+
+
+def find_alike(dataset: Dataset, first: pa.Field, taken: Collection[str]) -> list[str]:
+    """Find the columns whose rows are as long as those of another, as far as the first rows show.
+
+    Args:
+        dataset: the data.
+        first: the other column, with the type it is read as.
+        taken: columns that are not asked about.
+    """
     schema = dataset.schema()
     others = [
         field
@@ -120,21 +146,17 @@ def find_unpadded(dataset: Dataset, job: Job, asked: Columns) -> dict[str, str]:
         # Of lists of nothing but nulls, so far, nobody knows what they hold.
         and "null" not in str(field.type.value_type)
     ]
-    first = job.wanted.sequences.field(0)
     head = dataset.head(Wanted(pa.schema([first, *others]))) if others else None
     if head is None:
-        return {}
+        return []
     lengths = _known_lengths(head, first.name)
     found = []
     for field in others:
         other = _known_lengths(head, field.name)
         both = (lengths >= 0) & (other >= 0)
         if both.any() and (lengths[both] == other[both]).all() and lengths[both].any():
-            value = f"={IGNORED_LABEL}" if field.name in LABEL_NAMES else ""
-            found.append((field.name, field.name + value))
-    # The command line's columns replace those of a file of defaults, so all must be named.
-    flags = " ".join(f"-c {shlex.quote(name)}" for name in [*named, *(short for _, short in found)])
-    return dict.fromkeys((name for name, _ in found), flags)
+            found.append(field.name)
+    return found
 
 
 def padded_already(dataset: Dataset, job: Job) -> bool:

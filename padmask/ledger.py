@@ -26,7 +26,7 @@ class Ledger:
         tokens_read: tokens of the rows that could be read.
         tokens_kept: real tokens in the output.
         labels_lost: labels other than -100 that were cut off.
-        places: places in the output, rows_written times maxlen.
+        places: of the rows that were written, padded as they are or were: rows_written times maxlen.
     """
 
     rows_read: int = 0
@@ -50,7 +50,7 @@ class Ledger:
 
     @property
     def padding_share(self) -> float:
-        """Share of the output's places that are padding, a fraction of 1."""
+        """Share of the places that are padding, a fraction of 1."""
         return 1 - self.tokens_kept / self.places if self.places else 0.0
 
     @property
@@ -99,3 +99,31 @@ class PadResult:
         rest = asdict(self)
         del rest["ledger"]
         return self.ledger.as_dict() | rest
+
+
+@dataclass(frozen=True)
+class UnpadResult:
+    """What `unpad_file` did.
+
+    Args:
+        ledger: the counts; its places are those of the rows that were written, as they were padded.
+        columns: from which the padding was taken.
+        mask_column: that told it from the tokens, None where lengths alone did.
+        length_column: of the rows' lengths, where there is one.
+        still_padded: columns that have as many places as these in every row but were left as they are,
+            with the command line's flags that would unpad them too.
+    """
+
+    ledger: Ledger
+    columns: tuple[str, ...]
+    mask_column: str | None
+    length_column: str | None
+    still_padded: dict[str, str]
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return the report that `--report` writes."""
+        counts = self.ledger.as_dict()
+        names = ("rows_read", "rows_written", "rows_rejected", "rows_empty", "tokens_kept")
+        rest = asdict(self)
+        del rest["ledger"]
+        return {name: counts[name] for name in (*names, "padding_share", "places")} | rest

@@ -13,8 +13,6 @@ from contextlib import AbstractContextManager, ExitStack
 from dataclasses import dataclass, replace
 from typing import Any
 
-import pyarrow as pa
-
 from padmask.bounds import refuse_large_output, refuse_large_pieces, room_for, widths_of
 from padmask.decide import Asked, decide, find_unpadded, padded_already
 from padmask.files import (
@@ -228,8 +226,7 @@ def _pad_all(run: _Run, plan: Plan, goal: str, format_: str) -> tuple[Ledger, tu
 
 
 def _layout(job: Job, plan: Plan, format_: str) -> Layout:
-    base = job.wanted.sequences if job.wanted.others is None else _typed_schema(job.wanted)
-    schema = padded_schema(base, job.columns, plan, job.spec, job.mask, job.fixed_size)
+    schema = padded_schema(job.wanted.schema, job.columns, plan, job.spec, job.mask, job.fixed_size)
     shapes: dict[str, tuple[int, ...]] = {
         column.name: (plan.maxlen,) if column.inner is None else (plan.maxlen, column.inner)
         for column in job.columns
@@ -239,15 +236,6 @@ def _layout(job: Job, plan: Plan, format_: str) -> Layout:
     if format_ == "npz" and job.mask.length_column is not None:
         shapes[job.mask.length_column] = ()
     return Layout(schema, shapes, max(1, GROUP_PLACES // max(1, plan.maxlen)))
-
-
-def _typed_schema(wanted: Wanted) -> pa.Schema:
-    """Return the input's columns in their own order, with the sequences' types as they are read."""
-    assert wanted.others is not None
-    sequences = {field.name: field for field in wanted.sequences}
-    fields = [sequences.get(field.name, field) for field in wanted.others]
-    missing = [field for name, field in sequences.items() if name not in wanted.others.names]
-    return pa.schema([*fields, *missing], metadata=wanted.others.metadata)
 
 
 def _left_out(dataset: Dataset, job: Job) -> tuple[str, ...]:

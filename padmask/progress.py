@@ -11,7 +11,7 @@ class Progress:
     """How far a run is.
 
     Args:
-        phase: `"measuring"` or `"padding"`.
+        phase: `"measuring"`, `"padding"` or `"unpadding"`.
         rows: done in this phase.
         consumed: bytes of the input used up in this phase.
         size: bytes of the whole input, None where nobody knows.

@@ -7,7 +7,7 @@ turns the kernel's rectangles into Arrow columns. Knows nothing of files.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -169,7 +169,7 @@ def default_column(schema: pa.Schema) -> str:
             f"{', '.join(map(repr, lists))}. Say so with -c, such as -c {lists[0]}."
         )
     named = ", ".join(map(repr, schema.names[:20])) or "none"
-    raise SpecError(f"There is no list column to pad. The columns are: {named}.")
+    raise SpecError(f"There is no list column of tokens. The columns are: {named}.")
 
 
 def _resolve(column: Column, schema: pa.Schema, spec: PadSpec) -> PadColumn:
@@ -353,17 +353,20 @@ def pad_rows(
         arrays[mask.column] = mask_lists(padded.mask, mask.dtype, fixed_size)
     if mask.length_column is not None:
         arrays[mask.length_column] = to_arrow(padded.lengths.astype(np.int32))
-    return _replace(batch, arrays)
+    return replace_columns(batch, arrays)
 
 
-def _replace(batch: pa.RecordBatch, arrays: Mapping[str, pa.Array]) -> pa.RecordBatch:
-    """Put new arrays in their old places, and the ones of new names at the end."""
+def replace_columns(
+    batch: pa.RecordBatch, arrays: Mapping[str, pa.Array], without: Collection[str] = ()
+) -> pa.RecordBatch:
+    """Put new arrays in their old places, and the ones of new names at the end; leave some columns out."""
     names = batch.schema.names
     # By place where a name is there twice, so that neither of the two is lost.
     twice = {name for name in names if names.count(name) > 1}
     out = [
-        (name, column if name in twice else arrays[name])
+        (name, column if name in twice else arrays.get(name, column))
         for name, column in zip(names, batch.columns, strict=True)
+        if name not in without
     ]
     out += [(name, array) for name, array in arrays.items() if name not in names]
     fields = [
@@ -435,10 +438,14 @@ def padded_schema(
 ) -> pa.Schema:
     """Return the schema of the padded table, with what `padmask` did in its metadata."""
     types = _empty_types(schema, columns, plan, spec, mask, fixed_size)
-    metadata = {key: value for key, value in (schema.metadata or {}).items() if key not in STALE_METADATA} | {
-        METADATA_KEY: json.dumps(describe(columns, plan, spec, mask)).encode()
-    }
-    return types.with_metadata(metadata)
+    description = {METADATA_KEY: json.dumps(describe(columns, plan, spec, mask)).encode()}
+    return types.with_metadata(kept_metadata(schema) | description)
+
+
+def kept_metadata(schema: pa.Schema) -> dict[bytes, bytes]:
+    """Return the metadata that still hold once the types of columns have changed."""
+    known = schema.metadata or {}
+    return {key: value for key, value in known.items() if key not in (*STALE_METADATA, METADATA_KEY)}
 
 
 def _empty_types(

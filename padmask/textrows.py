@@ -61,7 +61,11 @@ class IdTexts:
     def bounds(self, maxlen: int, truncating: Any) -> tuple[Positions, Positions]:
         """Return where in the text the kept ids of each row start and end."""
         begins, kept = kept_windows(Ragged(self.marks, self.opens, self.lengths), maxlen, truncating)
-        return self.marks[begins] + 1, self.marks[begins + kept]
+        return self.between(begins, kept)
+
+    def between(self, begins: Positions, counts: Positions) -> tuple[Positions, Positions]:
+        """Return where in the text so many ids start and end, after the marks that they begin at."""
+        return self.marks[begins] + 1, self.marks[begins + counts]
 
 
 def read_ids(raws: Sequence[msgspec.Raw | None], dtype: str) -> IdTexts | None:

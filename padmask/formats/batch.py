@@ -5,7 +5,7 @@ The contract of this package. It speaks Arrow and knows nothing of padding.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -109,6 +109,16 @@ class Wanted:
     sequences: pa.Schema
     others: pa.Schema | None = None
 
+    @property
+    def schema(self) -> pa.Schema:
+        """Return all columns that are read, in their own order; sequences have the types they are read as."""
+        if self.others is None:
+            return self.sequences
+        sequences = {field.name: field for field in self.sequences}
+        fields = [sequences.get(field.name, field) for field in self.others]
+        missing = [field for name, field in sequences.items() if name not in self.others.names]
+        return pa.schema([*fields, *missing], metadata=self.others.metadata)
+
 
 class Reader(Protocol):
     """An input that can be read several times, in order."""
@@ -138,12 +148,14 @@ class Layout:
         shapes: of the columns in which every row has the same shape, without the rows' own axis.
         group_rows: rows in a row group or record batch, whatever the batches that arrive.
         copies: names under which a column of that shape is written once more, and the column (npz).
+        ragged: the columns of sequences in which every row has its own length.
     """
 
     schema: pa.Schema
     shapes: Mapping[str, tuple[int, ...]]
     group_rows: int
     copies: Mapping[str, str] = field(default_factory=dict)
+    ragged: Collection[str] = ()
 
 
 class Writer(Protocol):

@@ -104,6 +104,13 @@ class Dataset:
         found = {s.name: r.schema().names for s, r in zip(self._sources, self._readers, strict=True)}
         return {source: names for source, names in found.items() if names}
 
+    def metadata_of(self, key: bytes) -> dict[str, bytes | None]:
+        """Return what the schema's metadata of each input say under a key; JSON Lines have none."""
+        if self.format == "jsonl":
+            return {}
+        schemas = {s.name: r.schema() for s, r in zip(self._sources, self._readers, strict=True)}
+        return {source: (schema.metadata or {}).get(key) for source, schema in schemas.items()}
+
     def types_of(self, name: str) -> dict[str, str]:
         """Return the type that a column has in each input that has it; JSON Lines have none."""
         if self.format == "jsonl":

@@ -24,7 +24,7 @@ from padmask.formats.batch import HEAD_ROWS, Batch, Chunk, Layout, Wanted, recta
 from padmask.formats.jsontokens import read_sequences
 from padmask.formats.source import COMPRESSIONS, Source
 from padmask.machine import free_memory
-from padmask.ragged import is_sequence, storage, to_numpy
+from padmask.ragged import Ragged, is_sequence, storage, to_numpy
 
 # Bytes of lines worked on at a time: enough to keep per-chunk costs small, little enough
 # for the rows of a chunk to stay in the cache.
@@ -350,7 +350,7 @@ class JsonlWriter:
                 f"There are several columns named {min(twice)!r}, and an object's keys are unique: "
                 "rename all but one."
             )
-        self._shapes = layout.shapes
+        self._shapes, self._ragged = layout.shapes, layout.ragged
         self._masks: dict[tuple[int, bytes], bytes] = {}
 
     def encode(self, batch: Batch) -> bytes:
@@ -358,7 +358,10 @@ class JsonlWriter:
         texts: dict[str, list[Any]] = {}
         for name, column in zip(batch.columns.schema.names, batch.columns.columns, strict=True):
             shape = self._shapes.get(name, ())
-            texts[name] = self._lists(name, column, shape) if shape else self._others(name, column)
+            if name in self._ragged:
+                texts[name] = self._sequences(name, column)
+            else:
+                texts[name] = self._lists(name, column, shape) if shape else self._others(name, column)
         if batch.objects is not None:
             rows: list[dict[str, Any]] = list(batch.objects)
             for name, column_texts in texts.items():
@@ -390,6 +393,21 @@ class JsonlWriter:
         opening, closing = b"[" * (values.ndim - 1), b"]" * (values.ndim - 1)
         rows = text[values.ndim : -values.ndim].split(closing + b"," + opening)
         return [msgspec.Raw(opening + row + closing) for row in rows]
+
+    def _sequences(self, name: str, column: pa.Array) -> list[Any]:
+        """Return the text of sequences of any lengths, a row each; floats as short as in padded columns."""
+        if not is_sequence(column.type):
+            return self._others(name, column)
+        rows, faults = Ragged.from_arrow(column)
+        if faults or rows.values.dtype.kind not in "iuf" or rows.values.dtype.itemsize < 4:
+            return self._others(name, column)
+        if rows.values.dtype.kind == "f" and not np.isfinite(rows.values).all():
+            raise _no_json(name)
+        ends = rows.starts + rows.lengths
+        return [
+            msgspec.Raw(orjson.dumps(rows.values[start:end], option=orjson.OPT_SERIALIZE_NUMPY))
+            for start, end in zip(rows.starts.tolist(), ends.tolist(), strict=True)
+        ]
 
     def _others(self, name: str, column: pa.Array) -> list[Any]:
         if _has_nonfinite(column):

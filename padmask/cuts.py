@@ -1,0 +1,103 @@
+"""What becomes of each padded row: cut to its tokens or rejected, and an account of it.
+
+What `rows` is to padding, backwards: pure functions that any thread can run. Knows nothing
+of where batches come from or go to.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+import numpy.typing as npt
+
+from padmask.errors import Fault, RowError
+from padmask.formats.batch import Batch
+from padmask.formats.jsonl import values_of
+from padmask.kernel import Windows
+from padmask.ledger import Ledger
+from padmask.rows import Refused
+from padmask.unpadded import Unpadding, read_windows
+
+OnError = Literal["fail", "skip"]
+
+
+@dataclass(frozen=True)
+class Cuts:
+    """Padded rows that can be cut, and an account of them and of the others.
+
+    Args:
+        rows: int64, which of those that were read these are.
+        batch: the rows.
+        windows: where their real tokens stand.
+        ledger: of the rows that were read to get these.
+        refused: the rows that are not written.
+        consumed: bytes of the input used up so far, for progress.
+    """
+
+    rows: npt.NDArray[np.int64]
+    batch: Batch
+    windows: Windows
+    ledger: Ledger
+    refused: Sequence[Refused] = ()
+    consumed: int = 0
+
+
+def find_cuts(batch: Batch, job: Unpadding, on_error: OnError, consumed: int = 0) -> Cuts:
+    """Find the tokens of a batch's rows, and set apart the rows that contradict themselves.
+
+    Raises:
+        RowError: such a row, unless they are to be skipped.
+    """
+    windows, faults = read_windows(batch.columns, lengths_of(batch, job), job)
+    return set_apart(batch, windows, faults, on_error, consumed)
+
+
+def lengths_of(batch: Batch, job: Unpadding) -> Sequence[Any] | None:
+    """Return what stands in the length column, a row each; None where there is none."""
+    if job.length is None:
+        return None
+    if batch.objects is not None:
+        return values_of(batch.objects, job.length, batch.place)
+    values: list[Any] = batch.columns.column(job.length).to_pylist()
+    return values
+
+
+def set_apart(
+    batch: Batch, windows: Windows, faults: Iterable[Fault], on_error: OnError, consumed: int
+) -> Cuts:
+    """Return the rows without faults, with an account of all.
+
+    Args:
+        batch: the rows; those that could not be read have a fault of their own.
+        windows: where their real tokens stand.
+        faults: what else is wrong, once a row.
+        on_error: whether a bad row is the end, or left out.
+        consumed: bytes of the input used up so far.
+
+    Raises:
+        RowError: a bad row that is not to be left out.
+    """
+    reasons = {fault.row: fault.reason for fault in [*faults, *reversed(batch.faults)]}
+    bad = sorted(reasons)
+    if bad and on_error == "fail":
+        raise RowError(
+            f"{batch.place(bad[0])}: {reasons[bad[0]]}. "
+            "Mend it, or let padmask unpad go on without such rows with --on-error skip."
+        )
+    good = np.setdiff1d(np.arange(len(batch)), bad)
+    kept = windows.select(good) if bad else windows
+    tokens = int(kept.lengths.sum())
+    ledger = Ledger(
+        rows_read=len(batch),
+        rows_written=len(good),
+        rows_rejected=len(bad),
+        rows_empty=int((kept.lengths == 0).sum()),
+        tokens_read=tokens,
+        tokens_kept=tokens,
+        places=int(kept.places.sum()),
+    )
+    refused = [Refused(batch, row, reasons[row]) for row in bad]
+    return Cuts(good, batch.select(good) if bad else batch, kept, ledger, refused, consumed)

@@ -1,0 +1,267 @@
+"""unpad_file: read padded rows, cut them to their tokens, write; streaming, as `pad_file`.
+
+Reads once, and twice from JSON Lines to a typed format, whose types must be found first.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Mapping
+from contextlib import ExitStack
+from dataclasses import dataclass, replace
+from typing import Any
+
+import pyarrow as pa
+
+from padmask.bounds import room_for
+from padmask.cuts import Cuts, OnError, find_cuts
+from padmask.decide import column_flags, find_alike, schema_of_nothing
+from padmask.errors import DataError, PadmaskError, SpecError
+from padmask.files import (
+    GROUP_PLACES,
+    FileOptions,
+    Paths,
+    Run,
+    check_paths,
+    open_outlet,
+    open_pool,
+    spool_folder,
+)
+from padmask.formats import output_format
+from padmask.formats.batch import Chunk, Layout, Wanted, Writer
+from padmask.formats.dataset import Dataset, survey_types
+from padmask.ledger import Ledger, UnpadResult
+from padmask.progress import ProgressCallback
+from padmask.ragged import count_places, is_mask, is_sequence
+from padmask.spec import Column, UnpadSpec, one_of
+from padmask.table import METADATA_KEY, read_description
+from padmask.textcuts import TextCutter
+from padmask.unpadded import (
+    Columns,
+    Unpadding,
+    choose_unpadding,
+    cut_columns,
+    needs_no_metadata,
+    unpadded_schema,
+)
+
+
+def unpad_file(
+    inputs: Paths,
+    output: str | os.PathLike[str] = "-",
+    *,
+    columns: Columns = None,
+    spec: UnpadSpec | None = None,
+    on_error: OnError = "fail",
+    files: FileOptions | None = None,
+    progress: ProgressCallback | None = None,
+) -> UnpadResult:
+    """Take the padding away from padded files: what `padmask unpad` calls.
+
+    >>> import tempfile, pathlib
+    >>> folder = pathlib.Path(tempfile.mkdtemp())
+    >>> _ = (folder / "in.jsonl").write_text('{"input_ids": [7, 0], "mask": [true, false]}\\n')
+    >>> result = unpad_file(folder / "in.jsonl", folder / "out.jsonl")
+    >>> print((folder / "out.jsonl").read_text(), end="")
+    {"input_ids":[7]}
+
+    Args:
+        inputs: one path or several, read as one dataset; a folder means the data files in it, `-` is
+            standard input.
+        output: a path, or `-` for standard output. It is complete or absent.
+        columns: as in `unpad_table`.
+        spec: what tells padding from tokens; default `UnpadSpec()`.
+        on_error: what becomes of rows whose mask or length is not that of their tokens: `"fail"`, or
+            `"skip"` to go on without them.
+        files: formats, limits and tuning; default `FileOptions()`.
+        progress: called now and then with how far the run is.
+
+    Returns:
+        The counts of rows, tokens and places, and the columns that were unpadded.
+
+    Raises:
+        SpecError: what was asked for cannot be.
+        RowError: a row whose mask or length is not that of its tokens.
+        DataError: the input cannot be read.
+        OutputError: the output cannot be written.
+    """
+    spec, files = spec or UnpadSpec(), files or FileOptions()
+    one_of("on_error", on_error, ("fail", "skip"))
+    if columns is not None and not isinstance(columns, Mapping):
+        columns = [columns] if isinstance(columns, (str, Column)) else list(columns)
+    paths, goal = check_paths(inputs, output, files.rejects)
+    format_ = output_format(goal, files.output_format)
+    if format_ == "npz" or files.fixed_size_list:
+        raise SpecError(
+            f"{'npz' if format_ == 'npz' else 'A fixed-size list'} holds rows of one length, which unpadded "
+            "rows have not. Write JSON Lines, Parquet or Arrow, with plain lists."
+        )
+    with ExitStack() as stack:
+        dataset = Dataset(paths, files.input_format, spool_folder(goal), files.batch_rows)
+        stack.callback(dataset.close)
+        typed = dataset.format == "jsonl" and format_ != "jsonl"
+        if typed:
+            dataset.spool(files.limit)
+        job = _decide(dataset, columns, spec)
+        wanted = _wanted(dataset, job, columns)
+        if files.threads is None and dataset.format == format_ == "jsonl":
+            # Both ends are Python's work, one thread at a time: a second one only gets in the way.
+            files = replace(files, threads=1)
+        pool, room = stack.enter_context(open_pool(files)), room_for(goal, files.max_bytes)
+        run = _Run(dataset, files, pool, progress, room, job, wanted, on_error)
+        still_padded = _find_still_padded(run, columns)
+        ledger = _unpad_all(_survey(run) if typed else run, goal, format_)
+    return UnpadResult(ledger, job.columns, job.mask, job.length, still_padded)
+
+
+def _decide(dataset: Dataset, columns: Columns, spec: UnpadSpec) -> Unpadding:
+    """Resolve what was asked for against the columns there are and what their metadata say."""
+    schema = dataset.schema()
+    if dataset.format == "jsonl" and not schema.names:
+        return Unpadding(tuple(schema_of_nothing(columns).names), None, None, "post", ())
+    if not needs_no_metadata(columns, spec):
+        _refuse_disagreement(dataset)
+    try:
+        return choose_unpadding(schema, columns, spec)
+    except PadmaskError as error:
+        raise type(error)(f"{dataset.name}: {error}") from None
+
+
+def _refuse_disagreement(dataset: Dataset) -> None:
+    """Refuse files that were padded in different ways: the metadata of the first would stand for all."""
+    said = {name: _told_by(found) for name, found in dataset.metadata_of(METADATA_KEY).items()}
+    first = next(iter(said), "")
+    for name, told in said.items():
+        if told != said[first]:
+            raise SpecError(
+                f"{first} and {name} do not say the same of their padding: unpad them apart, or name the "
+                "columns with -c and the mask with --mask-column for all."
+            )
+
+
+def _told_by(metadata: bytes | None) -> Any:
+    """Return what padding metadata tell, in a form that can be compared."""
+    try:
+        said = read_description(None if metadata is None else {METADATA_KEY: metadata})
+    except DataError:
+        return metadata
+    # Pad values do not matter here, nor does the side where there is a mask.
+    return said and (set(said.values), said.mask, said.length, said.mask is None and said.padding)
+
+
+def _wanted(dataset: Dataset, job: Unpadding, columns: Columns) -> Wanted:
+    """Return what is read of the data; JSON's other fields stay text until their types are known."""
+    schema = dataset.schema()
+    if dataset.format != "jsonl":
+        return Wanted(pa.schema([schema.field(name) for name in job.names]), schema)
+    if not schema.names:
+        return Wanted(schema_of_nothing(columns))
+    names = [name for name in job.names if name != job.length or name in job.columns]
+    masks = {name for name in names if name == job.mask or not is_sequence(schema.field(name).type)}
+    fields = {field.name: field for field in dataset.sequence_types([n for n in names if n not in masks])}
+    fields |= {name: _mask_field(schema.field(name)) for name in masks}
+    return Wanted(pa.schema([fields[name] for name in names]))
+
+
+def _mask_field(field: pa.Field) -> pa.Field:
+    """In JSON nobody knows what a list of rows without a place holds."""
+    return field if is_mask(field.type) else pa.field(field.name, pa.list_(pa.bool_()))
+
+
+@dataclass(frozen=True)
+class _Run(Run):
+    """A run that unpads: what is padded and what says so, what is read, and what becomes of bad rows."""
+
+    job: Unpadding
+    wanted: Wanted
+    on_error: OnError
+
+    def find(self, chunk: Chunk) -> Cuts:
+        """Find the tokens of a piece's rows."""
+        batch = self.dataset.decode(chunk, self.wanted)
+        return find_cuts(batch, self.job, self.on_error, chunk.consumed)
+
+
+@dataclass(frozen=True)
+class _Piece:
+    """Rows as the writer takes them, with their account."""
+
+    encoded: Any
+    cuts: Cuts
+
+    @property
+    def ledger(self) -> Ledger:
+        return self.cuts.ledger
+
+    @property
+    def consumed(self) -> int:
+        return self.cuts.consumed
+
+
+def _survey(run: _Run) -> _Run:
+    """Read JSON Lines once for the types of their fields."""
+    from padmask.formats.jsontypes import TypeSurvey
+
+    types, sequences = TypeSurvey(), run.wanted.sequences
+    with run.taken("measuring", run.wanted, run.find) as all_cuts:
+        for cuts in all_cuts:
+            survey_types(types, cuts.batch, sequences.names, without=run.job.dropped)
+    return replace(run, wanted=Wanted(sequences, types.schema()))
+
+
+def _unpad_all(run: _Run, goal: str, format_: str) -> Ledger:
+    """Cut every row and write it."""
+    job, wanted = run.job, run.wanted
+    schema = unpadded_schema(wanted.schema, job)
+    layout = Layout(schema, {}, max(1, GROUP_PLACES // _width(run)), ragged=job.columns)
+    ledger = Ledger()
+    with open_outlet(run, goal, format_, layout) as outlet:
+        as_text = run.dataset.format == format_ == "jsonl"
+        take = _text_taker(run) if as_text else _taker(run, outlet.writer)
+        with run.taken("unpadding", wanted, take) as pieces:
+            for piece in pieces:
+                outlet.write(piece.encoded, piece.cuts.refused)
+                ledger += piece.ledger
+    if not ledger.balanced:
+        raise AssertionError(f"padmask lost count of rows, please report it: {ledger}")
+    return ledger
+
+
+def _taker(run: _Run, writer: Writer) -> Callable[[Chunk], _Piece]:
+    def take(chunk: Chunk) -> _Piece:
+        cuts = run.find(chunk)
+        columns = cut_columns(cuts.batch.columns, cuts.windows, run.job)
+        batch = run.dataset.complete(replace(cuts.batch, columns=columns), run.wanted)
+        return _Piece(writer.encode(batch), cuts)
+
+    return take
+
+
+def _text_taker(run: _Run) -> Callable[[Chunk], _Piece]:
+    job, nothing = run.job, Wanted(pa.schema([]))
+    mask_type = None if job.mask is None else run.wanted.sequences.field(job.mask).type
+    cutter = TextCutter(job, mask_type, run.on_error)
+
+    def take(chunk: Chunk) -> _Piece:
+        return _Piece(*cutter.cut(run.dataset.decode(chunk, nothing), chunk.consumed))
+
+    return take
+
+
+def _width(run: _Run) -> int:
+    """Return the places of the widest of the first rows, at least 1."""
+    first = run.wanted.sequences.field(run.job.columns[0])
+    head = run.dataset.head(Wanted(pa.schema([first])))
+    places = [1] if head is None else count_places(head.columns.column(first.name))[0].tolist()
+    return max(1, *places)
+
+
+def _find_still_padded(run: _Run, columns: Columns) -> dict[str, str]:
+    """Find columns that look as if they were padded too, and the flags that would unpad them."""
+    schema, job = run.dataset.schema(), run.job
+    padded = [run.wanted.sequences.field(name) for name in job.columns if name != job.mask]
+    first = next((field for field in padded if is_sequence(field.type)), None)
+    if first is None or (not columns and METADATA_KEY in (schema.metadata or {})):
+        return {}
+    found = find_alike(run.dataset, first, {*job.columns, *job.dropped})
+    return dict.fromkeys(found, column_flags([*(field.name for field in padded), *found]))
