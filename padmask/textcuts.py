@@ -89,14 +89,14 @@ class TextCutter:
         job, objects = self._job, batch.objects
         assert objects is not None
         found: list[Fault] = []
-        mask = None
-        if self._masks is not None and job.mask is not None:
-            mask, faults = self._masks.read([row.get(job.mask) for row in objects])
-            found += name_column(job.mask, faults)
         texts: dict[str, IdTexts | Items] = {}
         for name in job.columns:
             texts[name], faults = _read_texts([row.get(name) for row in objects])
             found += name_column(name, faults)
+        mask = None
+        if self._masks is not None and job.mask is not None:
+            mask, faults = self._masks.read([row.get(job.mask) for row in objects])
+            found += name_column(job.mask, faults)
         places = {name: _count(rows) for name, rows in texts.items()}
         windows, faults = settle(places, mask, lengths_of(batch, job), found, job)
         cuts = set_apart(batch, windows, faults, self._on_error, consumed)

@@ -233,15 +233,15 @@ def read_windows(
         job: what tells padding from tokens.
     """
     found: list[Fault] = []
+    places = {}
+    for name in job.columns:
+        places[name], nulls = count_places(batch.column(name))
+        found += name_column(name, nulls)
     mask = None
     if job.mask is not None:
         rows, odd = Ragged.from_mask(batch.column(job.mask))
         mask, broken = Windows.of_mask(rows)
         found += name_column(job.mask, odd + broken)
-    places = {}
-    for name in job.columns:
-        places[name], nulls = count_places(batch.column(name))
-        found += name_column(name, nulls)
     return settle(places, mask, lengths, found, job)
 
 

@@ -14,12 +14,45 @@ from padmask.spec import DTYPES, PadSpec, parse_maxlen
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
+inputs_argument = click.argument("inputs", nargs=-1, type=click.Path(), metavar="[INPUT]...")
+input_format_option = click.option(
+    "--input-format",
+    type=click.Choice(["jsonl", "parquet", "arrow"]),
+    default=None,
+    help="Format of the input.  [default: by suffix, else by the first bytes]",
+)
+limit_option = click.option(
+    "--limit", type=click.IntRange(min=0), default=None, metavar="N", help="Only the first N rows."
+)
+rejects_option = click.option(
+    "--rejects",
+    type=click.Path(),
+    default=None,
+    metavar="FILE",
+    help="Receives every row that is not written, whole, with the reason, as JSON Lines.",
+)
+report_option = click.option(
+    "--report",
+    type=click.Path(),
+    default=None,
+    metavar="FILE",
+    help="Receives the counts as JSON; json:FILE says the same.",
+)
+threads_option = click.option(
+    "--threads",
+    type=click.IntRange(min=1),
+    default=None,
+    metavar="N",
+    help="Batches worked on at once; the result does not depend on it.  [default: the cores; 1 between "
+    "JSON Lines]",
+)
+
 
 def input_options(command: Command) -> Command:
     """Add what says which rows are read and how they are padded."""
     for option in reversed(
         (
-            click.argument("inputs", nargs=-1, type=click.Path(), metavar="[INPUT]..."),
+            inputs_argument,
             click.option(
                 "-c",
                 "--column",
@@ -71,19 +104,8 @@ def input_options(command: Command) -> Command:
                 metavar="N",
                 help="Round a found length up to a multiple of N.",
             ),
-            click.option(
-                "--input-format",
-                type=click.Choice(["jsonl", "parquet", "arrow"]),
-                default=None,
-                help="Format of the input.  [default: by suffix, else by the first bytes]",
-            ),
-            click.option(
-                "--limit",
-                type=click.IntRange(min=0),
-                default=None,
-                metavar="N",
-                help="Only the first N rows.",
-            ),
+            input_format_option,
+            limit_option,
         )
     ):
         command = option(command)
@@ -106,6 +128,14 @@ class Size(click.ParamType[int]):
             self.fail(f"{value!r} is no size. Write it as 500MB, 10GiB or a number of bytes.", param, ctx)
         return int(float(found[1]) * self._units[found[2]])
 
+
+max_bytes_option = click.option(
+    "--max-bytes",
+    type=Size(),
+    default=None,
+    help="Refuse an output that would take more, such as 10GB or 500MiB; pipes are stopped there.  "
+    "[default: 90% of the disk's free space; for pipes none]",
+)
 
 mask_column_option = click.option(
     "--mask-column",

@@ -2,16 +2,24 @@
 
 from __future__ import annotations
 
-import json
 import sys
-from contextlib import nullcontext, suppress
+from contextlib import suppress
 from typing import Any
 
 import click
 
 from padmask.cli.config import ConfiguredCommand
-from padmask.cli.options import Size, input_options, open_progress, quiet_options, spec_of
-from padmask.errors import SpecError
+from padmask.cli.options import (
+    input_options,
+    max_bytes_option,
+    open_progress,
+    quiet_options,
+    rejects_option,
+    report_option,
+    spec_of,
+    threads_option,
+)
+from padmask.cli.outputs import check_streams, open_report, report_of
 from padmask.spec import MASK_DTYPES, MaskSpec, RowPolicy
 
 
@@ -74,20 +82,8 @@ from padmask.spec import MASK_DTYPES, MaskSpec, RowPolicy
     show_default=True,
     help="What becomes of rows that cannot be padded: null rows, missing keys, values that do not fit.",
 )
-@click.option(
-    "--rejects",
-    type=click.Path(),
-    default=None,
-    metavar="FILE",
-    help="Receives every row that is not written, whole, with the reason, as JSON Lines.",
-)
-@click.option(
-    "--report",
-    type=click.Path(),
-    default=None,
-    metavar="FILE",
-    help="Receives the counts as JSON; json:FILE says the same.",
-)
+@rejects_option
+@report_option
 @click.option(
     "--fixed-size-list/--no-fixed-size-list",
     default=False,
@@ -100,21 +96,8 @@ from padmask.spec import MASK_DTYPES, MaskSpec, RowPolicy
     metavar="N",
     help="Rows padded at a time; the result does not depend on it.",
 )
-@click.option(
-    "--threads",
-    type=click.IntRange(min=1),
-    default=None,
-    metavar="N",
-    help="Batches worked on at once; the result does not depend on it.  [default: the cores; 1 between "
-    "JSON Lines]",
-)
-@click.option(
-    "--max-bytes",
-    type=Size(),
-    default=None,
-    help="Refuse an output that would take more, such as 10GB or 500MiB; pipes are stopped there.  "
-    "[default: 90% of the disk's free space; for pipes none]",
-)
+@threads_option
+@max_bytes_option
 @quiet_options
 @click.pass_context
 def command(ctx: click.Context, /, **given: Any) -> None:
@@ -131,12 +114,12 @@ def command(ctx: click.Context, /, **given: Any) -> None:
     """
     if not given["inputs"] and sys.stdin is not None and sys.stdin.isatty():
         raise click.exceptions.NoArgsIsHelpError(ctx)
-    _check_streams(given)
+    check_streams(given)
     # Opened first: a run whose report cannot be written should not begin.
-    with _open_report(given["report"]) as report:
+    with open_report(given["report"]) as report:
         result = _pad(given)
         if report:
-            report.write(_report(result, given))
+            report.write(report_of(result, given))
     if not given["quiet"]:
         from padmask.render import summary
 
@@ -180,38 +163,3 @@ def _pad(given: dict[str, Any]) -> Any:
             files=files,
             progress=progress,
         )
-
-
-def _check_streams(given: dict[str, Any]) -> None:
-    """Refuse two things in one place, and bytes that would garble a terminal."""
-    from padmask.formats.goal import refuse_same_file
-
-    report = given["report"] and given["report"].removeprefix("json:")
-    refuse_same_file({"the output": given["output"], "the rejects": given["rejects"], "the report": report})
-    taken = [name for name in ("output", "rejects", "report") if given[name] in ("-", "json:-")]
-    if len(taken) > 1:
-        raise SpecError(
-            f"--{taken[0]} and --{taken[1]} cannot both go to stdout: name a file for one of them."
-        )
-    binary = given["output_format"] not in (None, "jsonl")
-    if given["output"] == "-" and binary and sys.stdout is not None and sys.stdout.isatty():
-        raise SpecError(
-            f"{given['output_format']} is no text for a terminal: redirect stdout, or name a file with -o."
-        )
-
-
-def _open_report(path: str | None) -> Any:
-    if path == "json:":
-        raise SpecError("--report json: names no file. Give one, as in json:report.json.")
-    if not path:
-        return nullcontext()
-    from padmask.formats.goal import open_goal
-
-    return open_goal(path.removeprefix("json:"))
-
-
-def _report(result: Any, given: dict[str, Any]) -> bytes:
-    from padmask import __version__
-
-    report = {"version": __version__, "inputs": list(given["inputs"]) or ["-"], "output": given["output"]}
-    return json.dumps(report | result.as_dict(), indent=2).encode() + b"\n"

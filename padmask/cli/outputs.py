@@ -1,0 +1,47 @@
+"""What commands write, and where: their streams, and the report of what they did."""
+
+from __future__ import annotations
+
+import json
+import sys
+from contextlib import nullcontext
+from typing import Any
+
+from padmask.errors import SpecError
+
+
+def check_streams(given: dict[str, Any]) -> None:
+    """Refuse two things in one place, and bytes that would garble a terminal."""
+    from padmask.formats.goal import refuse_same_file
+
+    report = given["report"] and given["report"].removeprefix("json:")
+    refuse_same_file({"the output": given["output"], "the rejects": given["rejects"], "the report": report})
+    taken = [name for name in ("output", "rejects", "report") if given[name] in ("-", "json:-")]
+    if len(taken) > 1:
+        raise SpecError(
+            f"--{taken[0]} and --{taken[1]} cannot both go to stdout: name a file for one of them."
+        )
+    binary = given["output_format"] not in (None, "jsonl")
+    if given["output"] == "-" and binary and sys.stdout is not None and sys.stdout.isatty():
+        raise SpecError(
+            f"{given['output_format']} is no text for a terminal: redirect stdout, or name a file with -o."
+        )
+
+
+def open_report(path: str | None) -> Any:
+    """Return where the report goes; nowhere if none was asked for."""
+    if path == "json:":
+        raise SpecError("--report json: names no file. Give one, as in json:report.json.")
+    if not path:
+        return nullcontext()
+    from padmask.formats.goal import open_goal
+
+    return open_goal(path.removeprefix("json:"))
+
+
+def report_of(result: Any, given: dict[str, Any]) -> bytes:
+    """Return what a run did, as JSON."""
+    from padmask import __version__
+
+    report = {"version": __version__, "inputs": list(given["inputs"]) or ["-"], "output": given["output"]}
+    return json.dumps(report | result.as_dict(), indent=2).encode() + b"\n"
