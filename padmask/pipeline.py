@@ -41,7 +41,8 @@ from padmask.textrows import TextPadder, TextRows, read_text_rows, takes_text
 BATCH_PLACES = 1 << 18
 
 PADDED_ALREADY = (
-    "the input looks padded already: its padding counts as real tokens here, and the mask will not show it"
+    "the input looks padded already: its padding counts as real tokens here, and the mask will not show it; "
+    "padmask unpad takes it away"
 )
 
 

@@ -73,9 +73,7 @@ class Ragged:
             SpecError: the column holds no sequences of tokens.
         """
         kind_of(array.type)
-        rows = _plain(array)
-        if pat.is_null(rows.type):
-            rows = rows.cast(pa.list_(pa.null()))
+        rows = _as_lists(_plain(array))
         starts, lengths, tokens = _windows(rows)
         null_rows = _nulls(rows)
         lengths = np.where(null_rows, 0, lengths)
@@ -104,7 +102,7 @@ class Ragged:
         Returns:
             The rows, and a fault for each that is no mask: null, or with anything but 0 and 1.
         """
-        rows = _plain(array)
+        rows = _as_lists(_plain(array))
         starts, lengths, places = _windows(rows)
         lengths = np.where(_nulls(rows), 0, lengths)
         values = _numpy(places)
@@ -140,7 +138,7 @@ def count_places(array: pa.Array) -> tuple[Positions, list[Fault]]:
     >>> count_places(pa.array([["a", None], []]))[0].tolist()
     [2, 0]
     """
-    rows = _plain(array)
+    rows = _as_lists(_plain(array))
     nulls = _nulls(rows)
     _, lengths, _ = _windows(rows)
     faults = [Fault(int(row), "the row is null") for row in np.flatnonzero(nulls)]
@@ -375,6 +373,11 @@ def _plain(array: pa.Array | pa.ChunkedArray) -> pa.Array:
             array = array.dictionary_decode()
         else:
             return array
+
+
+def _as_lists(rows: pa.Array) -> pa.Array:
+    """Rows of nothing but nulls have no type of their own."""
+    return rows.cast(pa.list_(pa.null())) if pat.is_null(rows.type) else rows
 
 
 def _same(chunked: pa.ChunkedArray) -> list[pa.Array]:

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from padmask.errors import size
-from padmask.ledger import PadResult
+from padmask.ledger import Ledger, PadResult, UnpadResult
 
 if TYPE_CHECKING:
     from rich.console import Console, RenderableType
@@ -74,24 +74,45 @@ def summary(result: PadResult, goal: str, rejects: str | None = None) -> list[st
             f"{count(ledger.rows_truncated, 'row')} cut; {count(ledger.tokens_lost, 'token')} lost "
             f"({share(lost)} of {ledger.tokens_read:,}){labels}"
         )
-    if ledger.rows_dropped or ledger.rows_rejected:
-        parts = [
-            f"{count(number, 'row')} {what}"
-            for number, what in ((ledger.rows_dropped, "dropped"), (ledger.rows_rejected, "rejected"))
-            if number
-        ]
-        lines.append(" and ".join(parts) + (f": see {rejects}" if rejects else "; --rejects FILE keeps them"))
-    return lines + [f"warning: {line}" for line in warnings(result)]
+    return [*lines, *_not_written(ledger, rejects), *(f"warning: {line}" for line in warnings(result))]
+
+
+def unpad_summary(result: UnpadResult, goal: str, rejects: str | None = None) -> list[str]:
+    """Say in lines what was done, what was left out, and what to look at."""
+    ledger = result.ledger
+    line = (
+        f"{count(ledger.rows_written, 'row')} -> {'stdout' if goal == '-' else goal}: "
+        f"{count(ledger.tokens_kept, 'token')}; {share(ledger.padding_share)} of "
+        f"{count(ledger.places, 'place')} were padding"
+    )
+    notes = _few_rows(ledger)
+    if result.still_padded:
+        names = ", ".join(map(repr, result.still_padded))
+        flags = next(iter(result.still_padded.values()))
+        notes.append(f"not unpadded, though of the same lengths: {names}; to unpad all: {flags}")
+    return [line, *_not_written(ledger, rejects), *(f"warning: {note}" for note in notes)]
+
+
+def _not_written(ledger: Ledger, rejects: str | None) -> list[str]:
+    parts = [
+        f"{count(number, 'row')} {what}"
+        for number, what in ((ledger.rows_dropped, "dropped"), (ledger.rows_rejected, "rejected"))
+        if number
+    ]
+    where = f": see {rejects}" if rejects else "; --rejects FILE keeps them"
+    return [" and ".join(parts) + where] if parts else []
+
+
+def _few_rows(ledger: Ledger) -> list[str]:
+    if ledger.rows_read == 0:
+        return ["no rows were read"]
+    return ["not one row was written"] if ledger.rows_written == 0 else []
 
 
 def warnings(result: PadResult) -> list[str]:
     """Say what will bite later."""
     ledger = result.ledger
-    lines = list(result.notes)
-    if ledger.rows_read == 0:
-        lines.append("no rows were read")
-    elif ledger.rows_written == 0:
-        lines.append("not one row was written")
+    lines = [*result.notes, *_few_rows(ledger)]
     if result.maxlen == 0 and ledger.tokens_read:
         lines.append("maxlen 0 keeps no token at all")
     if ledger.rows_empty:

@@ -267,8 +267,8 @@ def check_names(names: Sequence[str], columns: Sequence[PadColumn], mask: MaskSp
         if name in names and not mask.overwrite:
             raise SpecError(
                 f"The input already has a column {name!r}. If it is padded already, its padding would count "
-                "as real tokens: take that away first. If not, choose another name with --mask-column or "
-                "--length-column, or replace the column with --overwrite-mask."
+                "as real tokens: take it away first, with padmask unpad. If not, choose another name with "
+                "--mask-column or --length-column, or replace the column with --overwrite-mask."
             )
 
 

@@ -109,7 +109,7 @@ def choose_unpadding(schema: pa.Schema, columns: Columns, spec: UnpadSpec) -> Un
         SpecError: a column is not there or not of its kind, or nothing tells what is padding.
         DataError: metadata that cannot be read, where they are needed.
     """
-    said = None if needs_no_metadata(columns, spec) else _described(schema)
+    said = _described(schema, needed=not needs_no_metadata(columns, spec))
     mask, length = _find_mask(schema, spec, said), _find_length(schema, spec, said)
     if mask is None and length is None:
         raise SpecError(
@@ -136,10 +136,12 @@ def needs_no_metadata(columns: Columns, spec: UnpadSpec) -> bool:
     return bool(columns) and bool(spec.mask_column or (spec.length_column and spec.padding))
 
 
-def _described(schema: pa.Schema) -> Described | None:
+def _described(schema: pa.Schema, *, needed: bool) -> Described | None:
     try:
         return read_description(schema.metadata)
     except DataError as error:
+        if not needed:
+            return None
         raise DataError(
             f"{str(error).capitalize()}. Name the padded columns with -c and their mask with --mask-column, "
             "to do without."
@@ -210,8 +212,8 @@ def _type_of(schema: pa.Schema, name: str) -> pa.DataType:
 
 
 def may_be_mask(type_: pa.DataType) -> bool:
-    """Tell whether a column may be a mask: of bools or integers or, in JSON, of rows without a place."""
-    return is_mask(type_) or type_ == pa.list_(pa.null())
+    """Tell whether a column may be a mask: of bools or integers, or without a place that would tell."""
+    return is_mask(type_) or type_ in (pa.list_(pa.null()), pa.null())
 
 
 def _may_be_lengths(type_: pa.DataType) -> bool:

@@ -119,24 +119,24 @@ def _decide(dataset: Dataset, columns: Columns, spec: UnpadSpec) -> Unpadding:
     schema = dataset.schema()
     if dataset.format == "jsonl" and not schema.names:
         return Unpadding(tuple(schema_of_nothing(columns).names), None, None, "post", ())
-    if not needs_no_metadata(columns, spec):
-        _refuse_disagreement(dataset)
+    if differing := _find_disagreement(dataset):
+        if not needs_no_metadata(columns, spec):
+            raise SpecError(
+                f"{differing[0]} and {differing[1]} do not say the same of their padding: unpad them apart, "
+                "or name the columns with -c and the mask with --mask-column for all."
+            )
+        schema = schema.remove_metadata()
     try:
         return choose_unpadding(schema, columns, spec)
     except PadmaskError as error:
         raise type(error)(f"{dataset.name}: {error}") from None
 
 
-def _refuse_disagreement(dataset: Dataset) -> None:
-    """Refuse files that were padded in different ways: the metadata of the first would stand for all."""
+def _find_disagreement(dataset: Dataset) -> tuple[str, str] | None:
+    """Return two files that were padded in different ways: the metadata of the first would stand for all."""
     said = {name: _told_by(found) for name, found in dataset.metadata_of(METADATA_KEY).items()}
     first = next(iter(said), "")
-    for name, told in said.items():
-        if told != said[first]:
-            raise SpecError(
-                f"{first} and {name} do not say the same of their padding: unpad them apart, or name the "
-                "columns with -c and the mask with --mask-column for all."
-            )
+    return next(((first, name) for name, told in said.items() if told != said[first]), None)
 
 
 def _told_by(metadata: bytes | None) -> Any:

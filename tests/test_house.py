@@ -42,6 +42,11 @@ DOORS = {
     "bounds": {"errors", "spec", "plan", "table", "machine"},
     "textrows": {"spec", "ragged", "plan", "kernel", "table", "ledger", "formats", "rows"},
     "decide": {"errors", "spec", "ragged", "table", "formats", "rows"},
+    "unpadded": {"errors", "spec", "ragged", "kernel", "table"},
+    "cuts": {"errors", "kernel", "ledger", "formats", "rows", "unpadded"},
+    "textcuts": {"errors", "ragged", "kernel", "formats", "textrows", "unpadded", "cuts"},
+    "unpadding": {"errors", "spec", "ragged", "table", "ledger", "formats", "decide", "files", "progress"}
+    | {"bounds", "unpadded", "cuts", "textcuts"},
     "files": {"errors", "ledger", "flow", "formats", "rows", "progress", "bounds"},
     "pipeline": {
         "bounds",
@@ -77,6 +82,7 @@ DOORS = {
         "spec",
         "files",
         "pipeline",
+        "unpadding",
         "inspection",
         "sampled",
         "verification",
@@ -162,7 +168,7 @@ def test_asking_for_the_version_costs_click_alone():
     assert not loaded & {"numpy", "pyarrow", "rich", "msgspec", "orjson", "tensorflow", "padmask.spec"}
 
 
-@pytest.mark.parametrize("command", ["pad", "inspect", "verify"])
+@pytest.mark.parametrize("command", ["pad", "unpad", "inspect", "verify"])
 def test_asking_for_help_costs_no_numpy(command):
     loaded = _loaded("from padmask.cli import run", f"run(['{command}', '--help'])")
     assert not loaded & {"numpy", "pyarrow", "rich", "msgspec", "orjson", "tensorflow"}

@@ -1,6 +1,7 @@
 """The command line: parse, call one function, render, exit code. No arithmetic here.
 
-Exit codes: 0 done or verified; 1 the answer is no; 2 could not answer; 130 Ctrl-C.
+Exit codes: 0 done or verified; 1 the answer is no, or a padded row contradicts itself; 2 could not
+answer; 130 Ctrl-C.
 A command's module is imported when the command is called, so that `--version` and
 `--help` cost click alone.
 """
@@ -18,10 +19,11 @@ from typing import Any, NoReturn
 import click
 
 from padmask import __version__
-from padmask.errors import PadmaskError, did_you_mean, what_to_do
+from padmask.errors import PadmaskError, RowError, did_you_mean, what_to_do
 
 COMMANDS = {
     "pad": "Pad or cut sequences to one length, with masks.",
+    "unpad": "Take the padding away again.",
     "inspect": "See masks, lengths, and what padding will cost.",
     "verify": "Prove that masked outputs ignore padding.",
 }
@@ -130,6 +132,8 @@ def run(args: list[str]) -> int:
         # still flush at its end has nowhere to go.
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
         return 0
+    except RowError as error:
+        return _say(str(error), 1)
     except PadmaskError as error:
         return _say(str(error))
     except OSError as error:
@@ -139,10 +143,10 @@ def run(args: list[str]) -> int:
         return _say("Not enough memory. Choose a smaller --maxlen, such as p99, or fewer --batch-rows.")
 
 
-def _say(sentence: str) -> int:
+def _say(sentence: str, code: int = 2) -> int:
     with suppress(OSError):
         click.echo(f"Error: {sentence}", err=True)
-    return 2
+    return code
 
 
 class _TerminatedError(BaseException):

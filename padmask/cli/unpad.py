@@ -1,0 +1,139 @@
+"""`padmask unpad`."""
+
+from __future__ import annotations
+
+import sys
+from contextlib import suppress
+from typing import Any
+
+import click
+
+from padmask.cli.config import ConfiguredCommand
+from padmask.cli.options import (
+    input_format_option,
+    inputs_argument,
+    limit_option,
+    mask_column_option,
+    open_progress,
+    quiet_options,
+    rejects_option,
+    report_option,
+    threads_option,
+)
+from padmask.cli.outputs import check_streams, open_report, report_of
+from padmask.spec import UnpadSpec
+
+
+@click.command("unpad", cls=ConfiguredCommand)
+@inputs_argument
+@click.option(
+    "-c",
+    "--column",
+    "columns",
+    multiple=True,
+    metavar="NAME",
+    help="A padded column; repeatable. Of pad's short form NAME:DTYPE=VALUE the name counts. Default: all "
+    "that the file says, else input_ids, else tokens, else the only list column.",
+)
+@mask_column_option
+@click.option(
+    "--length-column",
+    default=None,
+    metavar="NAME",
+    help="Lengths of the rows, where there is no mask; beside one they must say the same.  [default: what "
+    "the file says]",
+)
+@click.option(
+    "--padding",
+    type=click.Choice(["post", "pre"]),
+    default=None,
+    help="Side of the padding, for lengths without a mask.  [default: what the file says]",
+)
+@click.option(
+    "--keep-mask/--no-keep-mask",
+    default=False,
+    help="Keep the mask, which is then all true and as long as its row, and the lengths.",
+)
+@input_format_option
+@limit_option
+@click.option(
+    "-o",
+    "--output",
+    default="-",
+    type=click.Path(),
+    metavar="PATH",
+    help="Where to; - is stdout. The format goes by the suffix: .jsonl, .parquet, .arrow, and .gz or .zst "
+    "after .jsonl.  [default: -]",
+)
+@click.option(
+    "--output-format",
+    type=click.Choice(["jsonl", "parquet", "arrow"]),
+    default=None,
+    help="Format of the output where no suffix names it.  [default: jsonl]",
+)
+@click.option(
+    "--on-error",
+    type=click.Choice(["fail", "skip"]),
+    default="fail",
+    show_default=True,
+    help="What becomes of rows that contradict themselves: a mask with a hole or of another length, a null.",
+)
+@rejects_option
+@report_option
+@threads_option
+@quiet_options
+@click.pass_context
+def command(ctx: click.Context, /, **given: Any) -> None:
+    """Take the padding away again.
+
+    Reads padded JSON Lines, Parquet or Arrow (not npz) from files, folders or stdin (-),
+    several as one dataset. The mask tells padding from tokens, or the lengths do; both are
+    left out of the output. Values stay in the dtype they were padded in. A row whose mask
+    or length is not that of its tokens ends the run with exit code 1.
+
+    \b
+    Examples:
+      padmask unpad padded.parquet -o rows.parquet
+      padmask unpad padded.jsonl -c input_ids -c labels -o rows.jsonl
+      padmask unpad hf.parquet --mask-column attention_mask | head
+      padmask unpad lengths.jsonl --length-column length --padding post
+    """
+    if not given["inputs"] and sys.stdin is not None and sys.stdin.isatty():
+        raise click.exceptions.NoArgsIsHelpError(ctx)
+    check_streams(given)
+    # Opened first: a run whose report cannot be written should not begin.
+    with open_report(given["report"]) as report:
+        result = _unpad(given)
+        if report:
+            report.write(report_of(result, given))
+    if not given["quiet"]:
+        from padmask.render import unpad_summary
+
+        # The work is done: a stderr that cannot take the summary does not undo it.
+        with suppress(OSError):
+            for line in unpad_summary(result, given["output"], given["rejects"]):
+                click.echo(line, err=True)
+
+
+def _unpad(given: dict[str, Any]) -> Any:
+    spec = UnpadSpec(
+        mask_column=given["mask_column"],
+        length_column=given["length_column"],
+        padding=given["padding"],
+        keep_mask=given["keep_mask"],
+    )
+    names = ("input_format", "output_format", "limit", "rejects", "threads")
+    from padmask.files import FileOptions
+    from padmask.unpadding import unpad_file
+
+    files = FileOptions(**{name: given[name] for name in names})
+    with open_progress(given) as progress:
+        return unpad_file(
+            given["inputs"] or ["-"],
+            given["output"],
+            columns=given["columns"],
+            spec=spec,
+            on_error=given["on_error"],
+            files=files,
+            progress=progress,
+        )
