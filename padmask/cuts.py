@@ -18,6 +18,7 @@ from padmask.formats.batch import Batch
 from padmask.formats.jsonl import values_of
 from padmask.kernel import Windows
 from padmask.ledger import Ledger
+from padmask.masktexts import MaskTexts
 from padmask.rows import Refused
 from padmask.unpadded import Unpadding, read_windows
 
@@ -45,13 +46,23 @@ class Cuts:
     consumed: int = 0
 
 
-def find_cuts(batch: Batch, job: Unpadding, on_error: OnError, consumed: int = 0) -> Cuts:
+def find_cuts(
+    batch: Batch, job: Unpadding, masks: MaskTexts | None, on_error: OnError, consumed: int = 0
+) -> Cuts:
     """Find the tokens of a batch's rows, and set apart the rows that contradict themselves.
+
+    Args:
+        batch: the rows, with their padded columns.
+        job: what is padded, and what says so.
+        masks: reads the masks of JSON rows.
+        on_error: what becomes of rows that contradict themselves.
+        consumed: bytes of the input used up so far.
 
     Raises:
         RowError: such a row, unless they are to be skipped.
     """
-    windows, faults = read_windows(batch.columns, lengths_of(batch, job), job)
+    mask = None if masks is None or batch.objects is None else masks.read(batch.objects)
+    windows, faults = read_windows(batch.columns, lengths_of(batch, job), job, mask)
     return set_apart(batch, windows, faults, on_error, consumed)
 
 

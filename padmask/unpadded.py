@@ -225,26 +225,35 @@ def _listed(schema: pa.Schema) -> str:
 
 
 def read_windows(
-    batch: pa.RecordBatch, lengths: Sequence[Any] | None, job: Unpadding
+    batch: pa.RecordBatch,
+    lengths: Sequence[Any] | None,
+    job: Unpadding,
+    mask: tuple[Windows, list[Fault]] | None = None,
 ) -> tuple[Windows, list[Fault]]:
     """Find the real tokens of each row, and the rows that contradict themselves.
 
     Args:
-        batch: with the padded columns and the mask.
+        batch: with the padded columns and, unless it was read already, the mask.
         lengths: what stands in the length column, a row each; None where there is none.
         job: what tells padding from tokens.
+        mask: what the mask says, and the rows that have none.
     """
     found: list[Fault] = []
     places = {}
     for name in job.columns:
         places[name], nulls = count_places(batch.column(name))
         found += name_column(name, nulls)
-    mask = None
-    if job.mask is not None:
-        rows, odd = Ragged.from_mask(batch.column(job.mask))
-        mask, broken = Windows.of_mask(rows)
-        found += name_column(job.mask, odd + broken)
-    return settle(places, mask, lengths, found, job)
+    if mask is None and job.mask is not None:
+        mask = read_mask(batch.column(job.mask), job.mask)
+    windows, faults = mask or (None, [])
+    return settle(places, windows, lengths, [*found, *faults], job)
+
+
+def read_mask(column: pa.Array, name: str) -> tuple[Windows, list[Fault]]:
+    """Return the real places that a mask column tells of, and a fault for each row that has no mask."""
+    rows, odd = Ragged.from_mask(column)
+    windows, broken = Windows.of_mask(rows)
+    return windows, name_column(name, odd + broken)
 
 
 def name_column(name: str, faults: Iterable[Fault]) -> list[Fault]:

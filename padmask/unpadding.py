@@ -31,6 +31,7 @@ from padmask.formats import output_format
 from padmask.formats.batch import Chunk, Layout, Wanted, Writer
 from padmask.formats.dataset import Dataset, survey_types
 from padmask.ledger import Ledger, UnpadResult
+from padmask.masktexts import MaskTexts
 from padmask.progress import ProgressCallback
 from padmask.ragged import count_places, is_mask, is_sequence
 from padmask.spec import Column, UnpadSpec, one_of
@@ -108,7 +109,8 @@ def unpad_file(
             # Both ends are Python's work, one thread at a time: a second one only gets in the way.
             files = replace(files, threads=1)
         pool, room = stack.enter_context(open_pool(files)), room_for(goal, files.max_bytes)
-        run = _Run(dataset, files, pool, progress, room, job, wanted, on_error)
+        masks = _mask_texts(dataset, job)
+        run = _Run(dataset, files, pool, progress, room, job, wanted, masks, on_error)
         still_padded = _find_still_padded(run, columns)
         ledger = _unpad_all(_survey(run) if typed else run, goal, format_)
     return UnpadResult(ledger, job.columns, job.mask, job.length, still_padded)
@@ -156,16 +158,23 @@ def _wanted(dataset: Dataset, job: Unpadding, columns: Columns) -> Wanted:
         return Wanted(pa.schema([schema.field(name) for name in job.names]), schema)
     if not schema.names:
         return Wanted(schema_of_nothing(columns))
-    names = [name for name in job.names if name != job.length or name in job.columns]
-    masks = {name for name in names if name == job.mask or not is_sequence(schema.field(name).type)}
-    fields = {field.name: field for field in dataset.sequence_types([n for n in names if n not in masks])}
-    fields |= {name: _mask_field(schema.field(name)) for name in masks}
-    return Wanted(pa.schema([fields[name] for name in names]))
+    masks = {name for name in job.columns if name == job.mask or not is_sequence(schema.field(name).type)}
+    tokens = dataset.sequence_types([name for name in job.columns if name not in masks])
+    fields = {field.name: field for field in tokens}
+    fields |= {name: pa.field(name, _mask_type(schema, name)) for name in masks}
+    return Wanted(pa.schema([fields[name] for name in job.columns]))
 
 
-def _mask_field(field: pa.Field) -> pa.Field:
+def _mask_texts(dataset: Dataset, job: Unpadding) -> MaskTexts | None:
+    if dataset.format != "jsonl" or job.mask is None:
+        return None
+    return MaskTexts(job.mask, _mask_type(dataset.schema(), job.mask))
+
+
+def _mask_type(schema: pa.Schema, name: str) -> pa.DataType:
     """In JSON nobody knows what a list of rows without a place holds."""
-    return field if is_mask(field.type) else pa.field(field.name, pa.list_(pa.bool_()))
+    type_ = schema.field(name).type
+    return type_ if is_mask(type_) else pa.list_(pa.bool_())
 
 
 @dataclass(frozen=True)
@@ -174,12 +183,13 @@ class _Run(Run):
 
     job: Unpadding
     wanted: Wanted
+    masks: MaskTexts | None
     on_error: OnError
 
     def find(self, chunk: Chunk) -> Cuts:
         """Find the tokens of a piece's rows."""
         batch = self.dataset.decode(chunk, self.wanted)
-        return find_cuts(batch, self.job, self.on_error, chunk.consumed)
+        return find_cuts(batch, self.job, self.masks, self.on_error, chunk.consumed)
 
 
 @dataclass(frozen=True)
@@ -239,8 +249,7 @@ def _taker(run: _Run, writer: Writer) -> Callable[[Chunk], _Piece]:
 
 def _text_taker(run: _Run) -> Callable[[Chunk], _Piece]:
     job, nothing = run.job, Wanted(pa.schema([]))
-    mask_type = None if job.mask is None else run.wanted.sequences.field(job.mask).type
-    cutter = TextCutter(job, mask_type, run.on_error)
+    cutter = TextCutter(job, run.masks, run.on_error)
 
     def take(chunk: Chunk) -> _Piece:
         return _Piece(*cutter.cut(run.dataset.decode(chunk, nothing), chunk.consumed))

@@ -43,10 +43,11 @@ DOORS = {
     "textrows": {"spec", "ragged", "plan", "kernel", "table", "ledger", "formats", "rows"},
     "decide": {"errors", "spec", "ragged", "table", "formats", "rows"},
     "unpadded": {"errors", "spec", "ragged", "kernel", "table"},
-    "cuts": {"errors", "kernel", "ledger", "formats", "rows", "unpadded"},
-    "textcuts": {"errors", "ragged", "kernel", "formats", "textrows", "unpadded", "cuts"},
+    "masktexts": {"errors", "kernel", "formats", "unpadded"},
+    "cuts": {"errors", "kernel", "ledger", "formats", "rows", "unpadded", "masktexts"},
+    "textcuts": {"errors", "formats", "textrows", "unpadded", "masktexts", "cuts"},
     "unpadding": {"errors", "spec", "ragged", "table", "ledger", "formats", "decide", "files", "progress"}
-    | {"bounds", "unpadded", "cuts", "textcuts"},
+    | {"bounds", "unpadded", "masktexts", "cuts", "textcuts"},
     "files": {"errors", "ledger", "flow", "formats", "rows", "progress", "bounds"},
     "pipeline": {
         "bounds",
