@@ -18,6 +18,10 @@ show padmask pad sample_data/jargon.jsonl -c input_ids -c labels=-100 --maxlen 8
 
 printf '\nThe masks in the padded file:\n'
 show padmask inspect "$out/padded.parquet" --no-plans
+printf '\nThe padding taken away again, from rows of which nothing was cut:\n'
+show padmask pad sample_data/jargon.jsonl -o "$out/whole.parquet" -c input_ids -c labels=-100
+show padmask unpad "$out/whole.parquet" -o "$out/rows.jsonl"
+show cmp "$out/rows.jsonl" sample_data/jargon.jsonl
 printf '\nWhat padding would cost:\n'
 show padmask inspect sample_data/jargon.jsonl --no-masks
 
