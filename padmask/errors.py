@@ -23,7 +23,7 @@ class DataError(PadmaskError):
 
 
 class RowError(DataError):
-    """A padded row contradicts itself: its mask or its length is not that of its tokens."""
+    """A row cannot be unpadded: its mask or its length is not that of its tokens, or it cannot be read."""
 
 
 class OutputError(PadmaskError):

@@ -14,6 +14,7 @@ from typing import Any
 import pyarrow as pa
 
 from padmask.bounds import room_for
+from padmask.claims import Columns, Unpadding, choose_unpadding, needs_no_metadata
 from padmask.cuts import Cuts, OnError, find_cuts
 from padmask.decide import column_flags, find_alike, schema_of_nothing
 from padmask.errors import DataError, PadmaskError, SpecError
@@ -37,14 +38,7 @@ from padmask.ragged import count_places, is_mask, is_sequence
 from padmask.spec import Column, UnpadSpec, one_of
 from padmask.table import METADATA_KEY, read_description
 from padmask.textcuts import TextCutter
-from padmask.unpadded import (
-    Columns,
-    Unpadding,
-    choose_unpadding,
-    cut_columns,
-    needs_no_metadata,
-    unpadded_schema,
-)
+from padmask.unpadded import cut_columns, unpadded_schema
 
 
 def unpad_file(

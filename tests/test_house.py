@@ -42,12 +42,13 @@ DOORS = {
     "bounds": {"errors", "spec", "plan", "table", "machine"},
     "textrows": {"spec", "ragged", "plan", "kernel", "table", "ledger", "formats", "rows"},
     "decide": {"errors", "spec", "ragged", "table", "formats", "rows"},
-    "unpadded": {"errors", "spec", "ragged", "kernel", "table"},
+    "claims": {"errors", "spec", "ragged", "table"},
+    "unpadded": {"errors", "spec", "ragged", "kernel", "table", "claims"},
     "masktexts": {"errors", "kernel", "formats", "unpadded"},
-    "cuts": {"errors", "kernel", "ledger", "formats", "rows", "unpadded", "masktexts"},
-    "textcuts": {"errors", "formats", "textrows", "unpadded", "masktexts", "cuts"},
+    "cuts": {"errors", "kernel", "ledger", "formats", "rows", "claims", "unpadded", "masktexts"},
+    "textcuts": {"errors", "formats", "textrows", "claims", "unpadded", "masktexts", "cuts"},
     "unpadding": {"errors", "spec", "ragged", "table", "ledger", "formats", "decide", "files", "progress"}
-    | {"bounds", "unpadded", "masktexts", "cuts", "textcuts"},
+    | {"bounds", "claims", "unpadded", "masktexts", "cuts", "textcuts"},
     "files": {"errors", "ledger", "flow", "formats", "rows", "progress", "bounds"},
     "pipeline": {
         "bounds",

@@ -1,6 +1,6 @@
 """The command line: parse, call one function, render, exit code. No arithmetic here.
 
-Exit codes: 0 done or verified; 1 the answer is no, or a padded row contradicts itself; 2 could not
+Exit codes: 0 done or verified; 1 the answer is no, or a row cannot be unpadded; 2 could not
 answer; 130 Ctrl-C.
 A command's module is imported when the command is called, so that `--version` and
 `--help` cost click alone.

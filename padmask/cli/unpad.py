@@ -76,7 +76,7 @@ from padmask.spec import UnpadSpec
     type=click.Choice(["fail", "skip"]),
     default="fail",
     show_default=True,
-    help="What becomes of rows that contradict themselves: a mask with a hole or of another length, a null.",
+    help="What becomes of rows that cannot be unpadded: a mask with a hole or of another length, a null.",
 )
 @rejects_option
 @report_option
@@ -88,8 +88,8 @@ def command(ctx: click.Context, /, **given: Any) -> None:
 
     Reads padded JSON Lines, Parquet or Arrow (not npz) from files, folders or stdin (-),
     several as one dataset. The mask tells padding from tokens, or the lengths do; both are
-    left out of the output. Values stay in the dtype they were padded in. A row whose mask
-    or length is not that of its tokens ends the run with exit code 1.
+    left out of the output. Values stay in the dtype they were padded in. A row that cannot
+    be unpadded ends the run with exit code 1.
 
     \b
     Examples:
