@@ -1,6 +1,65 @@
-"""`python -m padmask`."""
+"""`padmask` and `python -m padmask`: one process, which a signal may end at any moment.
 
-from padmask.cli import main
+The signals are taken first, and everything else is imported after: a Ctrl-C that comes
+meanwhile ends without a traceback too.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+from contextlib import suppress
+from typing import NoReturn
+
+_SIGNALS = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)]
+
+
+class _TerminatedError(BaseException):
+    """A signal asked the process to end. Raised like Ctrl-C, so that temporary files are taken away."""
+
+    def __init__(self, number: int) -> None:
+        super().__init__(number)
+        self.signal = number
+
+
+def main() -> NoReturn:
+    """Run the command line and end the process with its exit code."""
+    try:
+        for number in _SIGNALS:
+            # What is ignored from the start, as under nohup, stays so.
+            if signal.getsignal(number) is not signal.SIG_IGN:
+                signal.signal(number, _stop)
+        # NumPy would start a thread a core for linear algebra that nobody does here: a quarter of
+        # the start-up of a small run.
+        os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+        from padmask.cli import start
+
+        code = start(sys.argv[1:])
+        for number in _SIGNALS:
+            # Nothing is left to tidy up.
+            if signal.getsignal(number) is not signal.SIG_IGN:
+                signal.signal(number, signal.SIG_DFL)
+    except KeyboardInterrupt:
+        code = 128 + signal.SIGINT
+    except _TerminatedError as terminated:
+        code = 128 + terminated.signal
+    for stream in (sys.stdout, sys.stderr):
+        with suppress(OSError, ValueError):
+            if stream is not None:
+                stream.flush()
+    # A thread may still wait for a pipe that brings nothing. Python cannot end it, and Arrow
+    # aborts the process where the interpreter is taken down under it.
+    os._exit(code)
+
+
+def _stop(number: int, _: object) -> NoReturn:
+    # Once is enough: a second one would end the tidying up.
+    signal.signal(number, signal.SIG_IGN)
+    if number == signal.SIGINT:
+        raise KeyboardInterrupt
+    raise _TerminatedError(number)
+
 
 if __name__ == "__main__":
     main()

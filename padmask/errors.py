@@ -59,6 +59,10 @@ def what_to_do(error: OSError) -> str:
         return "Free some space, or choose another place."
     if error.errno == errno.ENAMETOOLONG:
         return "Choose a shorter name."
+    if error.errno in (errno.EMFILE, errno.ENFILE):
+        return "Raise the limit on open files (ulimit -n)."
+    if error.errno == errno.EAGAIN:
+        return "Wait for other processes to end, or raise the limit (ulimit -u)."
     return "Check the path and its permissions, or choose another place."
 
 

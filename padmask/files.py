@@ -20,7 +20,7 @@ from padmask.flow import ReadAhead, ordered_map
 from padmask.formats import open_writer
 from padmask.formats.batch import Chunk, Layout, Wanted, Writer
 from padmask.formats.dataset import Dataset
-from padmask.formats.goal import compressed, open_goal, refuse_inside, refuse_same_file
+from padmask.formats.goal import Beside, compressed, open_goal, refuse_inside, refuse_same_file
 from padmask.ledger import Ledger
 from padmask.progress import Progress, ProgressCallback
 from padmask.rows import Refused
@@ -108,7 +108,8 @@ class Run:
             take: turns a piece into rows.
         """
         chunks = self.dataset.chunks(wanted, self.files.limit)
-        with ReadAhead(chunks, self.ahead) if self.pool else nullcontext(chunks) as read:
+        ahead = ReadAhead(chunks, self.ahead) if self.pool else nullcontext(chunks)
+        with self.dataset.unchanged(), ahead as read:
             yield self._told(phase, ordered_map(self.pool, take, read, self.ahead))
 
     def _told(self, phase: str, all_rows: Iterable[Item]) -> Iterator[Item]:
@@ -157,7 +158,7 @@ class Outlet:
     """Where rows go, and those that are not written."""
 
     writer: Writer
-    rejects: BinaryIO | None
+    rejects: Beside | None
 
     def write(self, encoded: Any, refused: Sequence[Refused]) -> None:
         """Write a piece that the writer encoded, and the rows that were left out of it."""
@@ -178,7 +179,7 @@ def open_outlet(run: Run, goal: str, format_: str, layout: Layout) -> Iterator[O
         # Arrow files end in a footer that points back: a pipe gets the streaming format.
         raw = cast(BinaryIO, Bounded(stack.enter_context(open_goal(goal)), run.room, goal))
         stream = stack.enter_context(compressed(raw, goal))
-        rejects = _open_rejects(stack, run.files.rejects)
+        rejects = None if run.files.rejects is None else stack.enter_context(Beside(run.files.rejects))
         writer = open_writer(
             format_,
             stream,
@@ -190,9 +191,3 @@ def open_outlet(run: Run, goal: str, format_: str, layout: Layout) -> Iterator[O
         stack.push(lambda kind, *_: writer.abandon() if kind else None)
         yield Outlet(writer, rejects)
         writer.finish()
-
-
-def _open_rejects(stack: ExitStack, path: str | None) -> BinaryIO | None:
-    if path is None:
-        return None
-    return stack.enter_context(compressed(stack.enter_context(open_goal(path)), path))

@@ -29,6 +29,7 @@ from padmask.flow import ordered_map
 from padmask.formats import output_format
 from padmask.formats.batch import Chunk, Layout, Wanted
 from padmask.formats.dataset import Dataset, survey_types
+from padmask.formats.goal import refuse_own_input
 from padmask.ledger import Ledger, PadResult
 from padmask.plan import LengthStats, Plan, make_plan, needs_lengths
 from padmask.progress import ProgressCallback
@@ -94,6 +95,7 @@ def pad_file(
     with ExitStack() as stack:
         dataset = Dataset(paths, files.input_format, spool_folder(goal), files.batch_rows)
         stack.callback(dataset.close)
+        refuse_own_input([goal, files.rejects], dataset.is_input)
         typed = dataset.format == "jsonl" and format_ in ("parquet", "arrow")
         if needs_lengths(spec) or typed:
             dataset.spool(files.limit)

@@ -31,6 +31,7 @@ from padmask.files import (
 from padmask.formats import output_format
 from padmask.formats.batch import Chunk, Layout, Wanted, Writer
 from padmask.formats.dataset import Dataset, survey_types
+from padmask.formats.goal import refuse_own_input
 from padmask.ledger import Ledger, UnpadResult
 from padmask.masktexts import MaskTexts
 from padmask.progress import ProgressCallback
@@ -94,6 +95,7 @@ def unpad_file(
     with ExitStack() as stack:
         dataset = Dataset(paths, files.input_format, spool_folder(goal), files.batch_rows)
         stack.callback(dataset.close)
+        refuse_own_input([goal, files.rejects], dataset.is_input)
         typed = dataset.format == "jsonl" and format_ != "jsonl"
         if typed:
             dataset.spool(files.limit)

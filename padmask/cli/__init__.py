@@ -9,12 +9,12 @@ A command's module is imported when the command is called, so that `--version` a
 from __future__ import annotations
 
 import os
-import signal
 import sys
+from collections.abc import Callable
 from contextlib import suppress
 from importlib import import_module
 from itertools import pairwise
-from typing import Any, NoReturn
+from typing import Any
 
 import click
 
@@ -75,28 +75,9 @@ def cli() -> None:
     """
 
 
-def main() -> NoReturn:
-    """Run the command line and end the process with its exit code."""
-    # NumPy would start a thread a core for linear algebra that nobody does here: a quarter of
-    # the start-up of a small run.
-    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
-    for name in ("SIGINT", "SIGTERM", "SIGHUP"):
-        number = getattr(signal, name, None)
-        # What is ignored from the start, as under nohup, stays so.
-        if number is not None and signal.getsignal(number) is not signal.SIG_IGN:
-            signal.signal(number, _stop)
-    args = sys.argv[1:]
-    try:
-        code = _guarded(args) if _reads_data(args) else run(args)
-    except _TerminatedError as terminated:
-        code = 128 + terminated.signal
-    for stream in (sys.stdout, sys.stderr):
-        with suppress(OSError, ValueError):
-            if stream is not None:
-                stream.flush()
-    # A thread may still wait for a pipe that brings nothing. Python cannot end it, and Arrow
-    # aborts the process where the interpreter is taken down under it.
-    os._exit(code)
+def start(args: list[str]) -> int:
+    """Run the command line, in a process of its own where it reads data, and return its exit code."""
+    return _told(lambda: _guarded(args)) if _reads_data(args) else run(args)
 
 
 def _reads_data(args: list[str]) -> bool:
@@ -117,13 +98,23 @@ def _guarded(args: list[str]) -> int:
 
 def run(args: list[str]) -> int:
     """Run the command line and return its exit code; what goes wrong is a sentence on stderr."""
-    try:
+
+    def work() -> int:
         result: Any = cli.main(args, prog_name="padmask", standalone_mode=False)
         return result if isinstance(result, int) else 0
+
+    return _told(work)
+
+
+def _told(work: Callable[[], int]) -> int:
+    """Do some work and return its exit code; whatever it raises becomes a sentence on stderr."""
+    try:
+        return work()
     except click.exceptions.Exit as exit_:
         return exit_.exit_code
     except click.ClickException as error:
-        error.show()
+        with suppress(OSError):
+            error.show()
         return 2
     except (KeyboardInterrupt, click.Abort):
         return 130
@@ -132,34 +123,41 @@ def run(args: list[str]) -> int:
         # still flush at its end has nowhere to go.
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
         return 0
-    except RowError as error:
-        return _say(str(error), 1)
-    except PadmaskError as error:
-        return _say(str(error))
-    except OSError as error:
+    except Exception as error:  # noqa: BLE001 - whatever it is, people get a sentence
+        return _say(_sentence(error), 1 if isinstance(error, RowError) else 2)
+
+
+def _sentence(error: Exception) -> str:
+    """Return what a person is told of an error."""
+    if isinstance(error, PadmaskError):
+        return str(error)
+    if isinstance(error, OSError):
         place = f"{error.filename}: " if error.filename else ""
-        return _say(f"{place}{error.strerror or error}. {what_to_do(error)}")
-    except MemoryError:
-        return _say("Not enough memory. Choose a smaller --maxlen, such as p99, or fewer --batch-rows.")
+        return f"{place}{error.strerror or error}. {what_to_do(error)}"
+    if isinstance(error, MemoryError):
+        return "Not enough memory. Choose a smaller --maxlen, such as p99, or fewer --batch-rows."
+    if sys.flags.dev_mode:
+        raise error
+    return _unforeseen(error)
+
+
+def _unforeseen(error: Exception) -> str:
+    """Return the sentence for an error that nobody thought of: enough to report it by."""
+    said = f"{type(error).__name__}: {(str(error).strip() or 'no message').splitlines()[0].rstrip('.')}"
+    if isinstance(error, ImportError):
+        return f"What padmask needs cannot be loaded: {said}. Install it anew, or give it more memory."
+    if "start new thread" in said:
+        return f"{said}. Choose fewer --threads, or raise the limit (ulimit -u)."
+    at = error.__traceback__
+    while at is not None and at.tb_next is not None:
+        at = at.tb_next
+    place = f"{os.path.basename(at.tb_frame.f_code.co_filename)}, line {at.tb_lineno}" if at else "?"
+    return (
+        f"padmask failed where it should not ({place}): {said}. Please report it; PYTHONDEVMODE=1 shows more."
+    )
 
 
 def _say(sentence: str, code: int = 2) -> int:
     with suppress(OSError):
         click.echo(f"Error: {sentence}", err=True)
     return code
-
-
-class _TerminatedError(BaseException):
-    """A signal asked the process to end. Raised like Ctrl-C, so that temporary files are taken away."""
-
-    def __init__(self, number: int) -> None:
-        super().__init__(number)
-        self.signal = number
-
-
-def _stop(number: int, _: object) -> NoReturn:
-    # Once is enough: a second one would end the tidying up.
-    signal.signal(number, signal.SIG_IGN)
-    if number == signal.SIGINT:
-        raise KeyboardInterrupt
-    raise _TerminatedError(number)

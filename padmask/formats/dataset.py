@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from itertools import islice
 
@@ -35,6 +37,11 @@ def _tells_nothing(type_: pa.DataType) -> bool:
     return not is_sequence(type_) or bool(pa.types.is_null(type_.value_type))
 
 
+def _state(file: os.stat_result) -> tuple[int, ...]:
+    """Return what changes when a file is written or replaced."""
+    return file.st_dev, file.st_ino, file.st_size, file.st_mtime_ns
+
+
 class Dataset:
     """Inputs of one format, in the order given.
 
@@ -57,6 +64,7 @@ class Dataset:
         batch_rows: int | None = None,
     ) -> None:
         self._sources = find_sources(inputs, spool_folder)
+        self._found = [source.status() for source in self._sources]
         formats = [input_format(source, format_) for source in self._sources]
         if len(set(formats)) > 1:
             odd = next(i for i, name in enumerate(formats) if name != formats[0])
@@ -88,6 +96,42 @@ class Dataset:
     def close(self) -> None:
         for source in self._sources:
             source.close()
+
+    def is_input(self, file: os.stat_result) -> bool:
+        """Tell whether a file, under whatever name, is one of the inputs."""
+        return any(os.path.samestat(file, found) for found in self._found if found)
+
+    @contextmanager
+    def unchanged(self) -> Iterator[None]:
+        """Refuse, when the block ends, what was read from a file that did not stay as it was.
+
+        Rows would be missing, or two passes would have seen different ones.
+
+        Raises:
+            DataError: an input was written, replaced or removed; the block's own error may come of that.
+        """
+        try:
+            yield
+        except BrokenPipeError:
+            raise
+        except Exception:
+            self._refuse_changed()
+            raise
+        self._refuse_changed()
+
+    def _refuse_changed(self) -> None:
+        for source, found in zip(self._sources, self._found, strict=True):
+            if found is None:
+                continue
+            try:
+                now = source.status()
+            except DataError:
+                now = None
+            if now is None or _state(now) != _state(found):
+                raise DataError(
+                    f"{source.name} was {'changed' if now else 'removed'} while it was read. Make sure that "
+                    "nothing else writes to it, and run this again."
+                )
 
     def schema(self) -> pa.Schema:
         """Return the columns that all inputs have together."""

@@ -6,11 +6,12 @@ that reading and writing the same path is fine and nothing half-written stays.
 
 from __future__ import annotations
 
+import errno
 import os
 import stat
 import sys
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
 from typing import Any, BinaryIO, cast
 
 from padmask.errors import OutputError, what_to_do
@@ -52,6 +53,44 @@ def refuse_inside(goal: str, inputs: Sequence[str]) -> None:
                 )
 
 
+def refuse_own_input(goals: Iterable[str | None], is_input: Callable[[os.stat_result], bool]) -> None:
+    """Refuse to write into an open file that is read too, as with `>>`: that has no end.
+
+    Args:
+        goals: paths; None is nothing.
+        is_input: tells whether a file is read.
+
+    Raises:
+        OutputError: what stands open at a goal is an input.
+    """
+    for goal in goals:
+        if goal is not None and (file := _open_file(goal)) and is_input(file):
+            name = "stdout" if goal == "-" else repr(goal)
+            raise OutputError(
+                f"{name} is a file that is read too, and would be written while it is read. Name the file "
+                "with -o: then it is replaced at the end."
+            )
+
+
+def _open_file(goal: str) -> os.stat_result | None:
+    """Return the file that stands open at a goal and would be written in place; None where none does."""
+    try:
+        if goal == "-":
+            status = os.fstat(sys.stdout.fileno())
+        elif _is_written_in_place(goal, _mode(goal)):
+            status = os.stat(goal)
+        else:
+            return None
+    except (OSError, ValueError, AttributeError):
+        return None
+    return status if stat.S_ISREG(status.st_mode) else None
+
+
+def _is_written_in_place(path: str, mode: int) -> bool:
+    """Tell whether there is a pipe or a device, or a file that somebody else holds open."""
+    return mode != 0 and (not stat.S_ISREG(mode) or path.startswith(("/dev/", "/proc/")))
+
+
 @contextmanager
 def open_goal(path: str) -> Iterator[BinaryIO]:
     """Give a stream to write; when the block ends well, the file is at its goal.
@@ -72,8 +111,7 @@ def open_goal(path: str) -> Iterator[BinaryIO]:
     mode = _mode(path)
     if stat.S_ISDIR(mode):
         raise OutputError(f"{path!r} is a folder. Name a file in it.")
-    # /dev/stdout may be a file too, but one that somebody else holds open.
-    if mode and (not stat.S_ISREG(mode) or path.startswith(("/dev/", "/proc/"))):
+    if _is_written_in_place(path, mode):
         with _said_of(path), open(path, "wb") as stream:
             yield stream
         return
@@ -158,9 +196,11 @@ def _can_be_named_later(folder: str) -> bool:
     name = os.path.join(folder, f".padmask-{os.urandom(8).hex()}.tmp")
     try:
         _name(probe, name)
-        os.unlink(name)
         return True
     finally:
+        # Here, for a signal may come right after it was named.
+        with suppress(OSError):
+            os.unlink(name)
         os.close(probe)
 
 
@@ -170,6 +210,9 @@ def _name(descriptor: int, path: str) -> None:
     folder = os.open("/proc/self/fd", os.O_RDONLY)
     try:
         os.link(str(descriptor), path, src_dir_fd=folder, follow_symlinks=True)
+    except OSError as error:
+        # Without the names, which tell a person nothing.
+        raise OSError(error.errno, error.strerror) from error
     finally:
         os.close(folder)
 
@@ -189,10 +232,16 @@ def _umask() -> int:
 
 
 def _sync_folder(folder: str) -> None:
-    """Make the rename itself last through a power cut."""
-    descriptor = os.open(folder, os.O_RDONLY)
+    """Make the rename itself last through a power cut, where the file system lets us."""
+    try:
+        descriptor = os.open(folder, os.O_RDONLY)
+    except OSError:
+        return  # A folder may be written and not read.
     try:
         os.fsync(descriptor)
+    except OSError as error:
+        if error.errno not in (errno.EINVAL, errno.ENOTSUP, errno.ENOSYS):
+            raise
     finally:
         os.close(descriptor)
 
@@ -245,3 +294,38 @@ class Lent:
 
     def close(self) -> None:
         self.closed = True
+
+
+class Beside(AbstractContextManager["Beside"]):
+    """Something written beside the output, whose reader may leave: the rest goes nowhere, the run goes on.
+
+    Args:
+        path: as for `open_goal`.
+    """
+
+    def __init__(self, path: str) -> None:
+        self._path = path
+        self._stack = ExitStack()
+        self._left = False
+
+    def __enter__(self) -> Beside:
+        with ExitStack() as stack:
+            goal = stack.enter_context(open_goal(self._path))
+            self._stream = stack.enter_context(compressed(goal, self._path))
+            self._stack = stack.pop_all()
+        return self
+
+    def write(self, data: bytes) -> None:
+        if self._left:
+            return
+        try:
+            self._stream.write(data)
+        except BrokenPipeError:
+            self._left = True
+
+    def __exit__(self, kind: Any, error: Any, trace: Any) -> None:
+        if kind is not None:
+            self._stack.__exit__(kind, error, trace)
+            return
+        with suppress(BrokenPipeError):
+            self._stack.close()

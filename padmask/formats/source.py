@@ -92,6 +92,16 @@ class Source:
         """Bytes of the file as it lies on disk; None where nobody knows."""
         return None if self.is_pipe else os.stat(self.path).st_size
 
+    def status(self) -> os.stat_result | None:
+        """Return what the system knows of the file; None for what is no plain file."""
+        try:
+            known = os.fstat(sys.stdin.fileno()) if self.path == "-" else os.stat(self.path)
+        except (OSError, ValueError, AttributeError) as error:
+            if self.path == "-" or not isinstance(error, OSError):
+                return None
+            raise unreadable(self.path, error) from None
+        return known if stat.S_ISREG(known.st_mode) else None
+
     def open(self) -> BinaryIO:
         """Return the bytes from the start; of a pipe, once only unless it was spooled."""
         if self._spool is not None:
@@ -116,7 +126,8 @@ class Source:
         if self._spool is not None:
             return pa.PythonFile(self.open(), mode="r")
         try:
-            return pa.OSFile(self.path)
+            # As bytes, for a name may be no UTF-8.
+            return pa.OSFile(os.fsencode(self.path))
         except OSError as error:
             raise unreadable(self.path, error) from None
 
@@ -168,15 +179,16 @@ class Source:
 
 def _copy_lines(stream: BinaryIO, spool: IO[bytes], lines: int) -> None:
     """Copy this many lines that are not blank; an endless pipe ends there."""
-    rest = b""
+    filled = False
     while lines > 0 and (block := stream.read1(_COPY_BYTES)):  # type: ignore[attr-defined]
-        *whole, rest = (rest + block).split(b"\n")
-        for line in whole:
-            if lines > 0:
-                spool.write(line + b"\n")
-                lines -= bool(line.strip())
-    if lines > 0:
-        spool.write(rest)
+        for part in block.splitlines(keepends=True):
+            spool.write(part)
+            filled = filled or bool(part.strip())
+            if part.endswith(b"\n"):
+                lines -= filled
+                filled = False
+            if lines == 0:
+                return
 
 
 class _Kept(io.BufferedIOBase):
