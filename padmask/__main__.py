@@ -30,6 +30,7 @@ def main() -> NoReturn:
             # What is ignored from the start, as under nohup, stays so.
             if signal.getsignal(number) is not signal.SIG_IGN:
                 signal.signal(number, _stop)
+        _fill_closed_streams()
         # NumPy would start a thread a core for linear algebra that nobody does here: a quarter of
         # the start-up of a small run.
         os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
@@ -51,6 +52,16 @@ def main() -> NoReturn:
     # A thread may still wait for a pipe that brings nothing. Python cannot end it, and Arrow
     # aborts the process where the interpreter is taken down under it.
     os._exit(code)
+
+
+def _fill_closed_streams() -> None:
+    """Let nothing else have the numbers of streams that are closed: native code writes to them unasked."""
+    for descriptor in range(3):
+        try:
+            os.fstat(descriptor)
+        except OSError:
+            # The lowest number that is free.
+            os.open(os.devnull, os.O_RDWR)
 
 
 def _stop(number: int, _: object) -> NoReturn:

@@ -20,7 +20,14 @@ from padmask.flow import ReadAhead, ordered_map
 from padmask.formats import open_writer
 from padmask.formats.batch import Chunk, Layout, Wanted, Writer
 from padmask.formats.dataset import Dataset
-from padmask.formats.goal import Beside, compressed, open_goal, refuse_inside, refuse_same_file
+from padmask.formats.goal import (
+    Beside,
+    compressed,
+    is_written_in_place,
+    open_goal,
+    refuse_inside,
+    refuse_same_file,
+)
 from padmask.ledger import Ledger
 from padmask.progress import Progress, ProgressCallback
 from padmask.rows import Refused
@@ -141,7 +148,7 @@ def check_paths(
 
 def spool_folder(goal: str) -> str:
     """Pipes are spooled beside the output, which has room for them, else in the temporary folder."""
-    folder = None if goal == "-" else os.path.dirname(os.path.realpath(goal))
+    folder = None if goal == "-" or is_written_in_place(goal) else os.path.dirname(os.path.realpath(goal))
     return (
         folder if folder and os.path.isdir(folder) and os.access(folder, os.W_OK) else tempfile.gettempdir()
     )

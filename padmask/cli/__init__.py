@@ -20,6 +20,7 @@ import click
 
 from padmask import __version__
 from padmask.errors import PadmaskError, RowError, did_you_mean, what_to_do
+from padmask.streams import make_stdout_whole
 
 COMMANDS = {
     "pad": "Pad or cut sequences to one length, with masks.",
@@ -77,6 +78,7 @@ def cli() -> None:
 
 def start(args: list[str]) -> int:
     """Run the command line, in a process of its own where it reads data, and return its exit code."""
+    make_stdout_whole()
     return _told(lambda: _guarded(args)) if _reads_data(args) else run(args)
 
 

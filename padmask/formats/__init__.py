@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import os
-import stat
 from typing import BinaryIO
 
 from padmask.errors import SpecError
 from padmask.formats.batch import Layout, Reader, Writer
+from padmask.formats.goal import is_written_in_place
 from padmask.formats.source import COMPRESSIONS, Source, format_of
 
 
@@ -37,17 +36,12 @@ def output_format(path: str, asked: str | None) -> str:
         )
     if named or asked:
         return named or asked or ""
-    if path == "-" or _is_special(path):
+    if path == "-" or is_written_in_place(path):
         return "jsonl"
     raise SpecError(
         f"The output {path!r} has no suffix that names a format. End it in .jsonl, .parquet, .arrow or .npz, "
         "or say --output-format."
     )
-
-
-def _is_special(path: str) -> bool:
-    """Tell whether the path is a pipe or a device."""
-    return os.path.exists(path) and not stat.S_ISREG(os.stat(path).st_mode)
 
 
 def open_reader(format_: str, source: Source, batch_rows: int | None) -> Reader:

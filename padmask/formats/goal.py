@@ -15,6 +15,7 @@ from contextlib import AbstractContextManager, ExitStack, contextmanager, suppre
 from typing import Any, BinaryIO, cast
 
 from padmask.errors import OutputError, what_to_do
+from padmask.streams import stdout_bytes
 
 
 def refuse_same_file(goals: Mapping[str, str | None]) -> None:
@@ -77,7 +78,7 @@ def _open_file(goal: str) -> os.stat_result | None:
     try:
         if goal == "-":
             status = os.fstat(sys.stdout.fileno())
-        elif _is_written_in_place(goal, _mode(goal)):
+        elif is_written_in_place(goal):
             status = os.stat(goal)
         else:
             return None
@@ -86,8 +87,13 @@ def _open_file(goal: str) -> os.stat_result | None:
     return status if stat.S_ISREG(status.st_mode) else None
 
 
-def _is_written_in_place(path: str, mode: int) -> bool:
-    """Tell whether there is a pipe or a device, or a file that somebody else holds open."""
+def is_written_in_place(path: str) -> bool:
+    """Tell whether there is a pipe or a device, or a file that somebody else holds open.
+
+    >>> is_written_in_place("/dev/stdout"), is_written_in_place("out.jsonl")
+    (True, False)
+    """
+    mode = _mode(path)
     return mode != 0 and (not stat.S_ISREG(mode) or path.startswith(("/dev/", "/proc/")))
 
 
@@ -105,13 +111,14 @@ def open_goal(path: str) -> Iterator[BinaryIO]:
         if sys.stdout is None:
             raise OutputError("stdout is closed: name an output file with -o.")
         with _said_of("stdout"):
-            yield sys.stdout.buffer
-            sys.stdout.buffer.flush()
+            stream = stdout_bytes()
+            yield stream
+            stream.flush()
         return
     mode = _mode(path)
     if stat.S_ISDIR(mode):
         raise OutputError(f"{path!r} is a folder. Name a file in it.")
-    if _is_written_in_place(path, mode):
+    if is_written_in_place(path):
         with _said_of(path), open(path, "wb") as stream:
             yield stream
         return

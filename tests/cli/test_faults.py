@@ -1,0 +1,1002 @@
+"""Faults from without, at any moment: signals, full disks, files that change, descriptors that run out.
+
+Whatever happens, the output is the old file, the new file or absent; nothing else is left; the exit
+code is 0 only where the new output is whole; and what is said is a sentence.
+"""
+
+from __future__ import annotations
+
+import errno
+import json
+import os
+import random
+import re
+import resource
+import shutil
+import signal
+import stat
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+import padmask
+
+linux = pytest.mark.skipif(sys.platform != "linux", reason="asks Linux's /proc")
+pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="faults are injected as POSIX has them")
+
+SUFFIXES = ["jsonl", "parquet"]
+suffixes = pytest.mark.parametrize("suffix", SUFFIXES)
+# A given length is padded while reading; one that must be found is a pass of its own before.
+passes = pytest.mark.parametrize("passes", [("--maxlen", "40"), ()], ids=["one pass", "two passes"])
+
+OLD = b"what was there before"
+ROWS = 4000
+# Moments at which a run is hit, for each signal and format.
+MOMENTS = int(os.environ.get("PADMASK_MOMENTS", "5"))
+SECONDS = 60
+
+
+# --- What is padded, and what must come of it --------------------------------------------
+
+
+def lines(rows: int = ROWS, seed: int = 0) -> bytes:
+    """Rows of up to 40 tokens, the longest not among the first."""
+    draw = random.Random(seed)
+    lengths = [*(draw.randrange(40) for _ in range(rows - 1)), 40]
+    return b"".join(
+        json.dumps({"id": i, "input_ids": [draw.randrange(30_000) for _ in range(n)]}).encode() + b"\n"
+        for i, n in enumerate(lengths)
+    )
+
+
+@pytest.fixture(scope="module")
+def source(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    """The same rows in every format."""
+    folder = tmp_path_factory.mktemp("source")
+    (folder / "in.jsonl").write_bytes(lines())
+    rows = [json.loads(line) for line in lines().splitlines()]
+    table = pa.table({"id": [row["id"] for row in rows], "input_ids": [row["input_ids"] for row in rows]})
+    pq.write_table(table, folder / "in.parquet", row_group_size=500)
+    with pa.ipc.new_file(folder / "in.arrow", table.schema) as out:
+        out.write_table(table, max_chunksize=500)
+    return {name: folder / f"in.{name}" for name in ("jsonl", "parquet", "arrow")}
+
+
+@pytest.fixture(scope="module")
+def wanted(source: dict[str, Path], tmp_path_factory: pytest.TempPathFactory) -> dict[str, bytes]:
+    """What an undisturbed run writes, by suffix."""
+    folder = tmp_path_factory.mktemp("wanted")
+    for suffix in SUFFIXES:
+        padmask.pad_file(source["jsonl"], folder / f"out.{suffix}")
+    return {suffix: (folder / f"out.{suffix}").read_bytes() for suffix in SUFFIXES}
+
+
+@dataclass(frozen=True)
+class Place:
+    """A folder in which runs meet their faults.
+
+    Args:
+        folder: where they run.
+        wanted: what an undisturbed run writes, by suffix.
+    """
+
+    folder: Path
+    wanted: dict[str, bytes]
+
+    def names(self) -> set[str]:
+        return {str(path.relative_to(self.folder)) for path in self.folder.rglob("*")}
+
+    def settled(
+        self, goal: str, done: subprocess.CompletedProcess[bytes], *also: str, old: bytes | None = None
+    ) -> bool:
+        """Check what a run has left, and return whether the new output is there."""
+        path = self.folder / goal
+        found = path.read_bytes() if path.exists() else None
+        new = self.wanted[goal.rpartition(".")[2]]
+        assert found in (old, new), f"{len(found or b'')} bytes are neither the old nor the new output"
+        assert self.names() - {goal} == set(also)
+        said = done.stderr.decode(errors="replace")
+        assert "Traceback" not in said
+        if done.returncode == 0:
+            assert found == new, said
+        elif done.returncode == 2:
+            assert re.fullmatch(r"Error: [^\n]+[.?!]\n", said), said
+        return found == new
+
+    def refused(
+        self,
+        goal: str,
+        done: subprocess.CompletedProcess[bytes],
+        *also: str,
+        says: str,
+        old: bytes | None = None,
+    ) -> None:
+        """Check that a run refused in a sentence that says this, and that the output is the old one."""
+        assert done.returncode == 2, done
+        assert says in done.stderr.decode(errors="surrogateescape")
+        assert not self.settled(goal, done, *also, old=old)
+
+
+@pytest.fixture
+def place(tmp_path: Path, wanted: dict[str, bytes]) -> Place:
+    return Place(tmp_path, wanted)
+
+
+def runs(
+    command: list[str], *args: str | Path | bytes, cwd: Path, **more: Any
+) -> subprocess.CompletedProcess[bytes]:
+    more = {"stdin": subprocess.DEVNULL, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE} | more
+    if "input" in more:
+        del more["stdin"]
+    return subprocess.run([*command, "pad", *args], cwd=cwd, timeout=SECONDS, check=False, **more)
+
+
+def sabotaged(fault: str, *args: str | Path, cwd: Path, **more: Any) -> subprocess.CompletedProcess[bytes]:
+    """Run `padmask pad` in a process in which some lines of Python were run first."""
+    start = [sys.executable, "-c", f"{fault}\nfrom padmask.__main__ import main\nmain()"]
+    return runs(start, *args, cwd=cwd, **more)
+
+
+# At the moment when the first row is about to be padded; what went before is another pass, or a look.
+BETWEEN = """
+import padmask.pipeline as pipeline
+plain = pipeline.make_plan
+def faulty(*args):
+    fault()
+    return plain(*args)
+pipeline.make_plan = faulty
+"""
+
+
+# --- Signals -----------------------------------------------------------------------------
+
+
+def takes_signals(pid: int) -> bool:
+    """Tell whether a process has said what it does with SIGTERM."""
+    told = Path(f"/proc/{pid}/status").read_text()
+    caught = int(re.search(r"^SigCgt:\s*(\w+)", told, re.MULTILINE)[1], 16)
+    return bool(caught >> signal.SIGTERM - 1 & 1)
+
+
+def wait_until(true: Callable[[], bool]) -> None:
+    end = time.monotonic() + 20
+    while not true():
+        assert time.monotonic() < end, "nothing happened"
+        time.sleep(0.001)
+
+
+def hit(
+    command: list[str], args: list[str | Path], cwd: Path, number: signal.Signals | None, after: float
+) -> tuple[subprocess.CompletedProcess[bytes], float]:
+    """Run, send a signal so many seconds after the run has begun, and return how long it took."""
+    with subprocess.Popen(
+        [*command, "pad", *args],
+        cwd=cwd,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        # Where Ctrl-C is ignored, as for a shell's background jobs, children inherit that.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
+    ) as process:
+        wait_until(lambda: takes_signals(process.pid))
+        began = time.monotonic()
+        if number is not None:
+            time.sleep(after)
+            process.send_signal(number)
+        _, said = process.communicate(timeout=SECONDS)
+        took = time.monotonic() - began
+    return subprocess.CompletedProcess(args, process.returncode, b"", said), took
+
+
+CODES = {signal.SIGINT: 130, signal.SIGTERM: 143, signal.SIGHUP: 129, signal.SIGKILL: -signal.SIGKILL}
+
+
+@linux
+@suffixes
+@pytest.mark.parametrize("number", CODES, ids=lambda number: number.name)
+def test_a_signal_at_any_moment_leaves_the_old_output_or_the_new(
+    command: list[str], source: dict[str, Path], place: Place, suffix: str, number: signal.Signals
+) -> None:
+    goal = f"out.{suffix}"
+    args: list[str | Path] = [source["jsonl"], "-o", goal, "--quiet"]
+    # An undisturbed run tells how long it takes.
+    done, whole = hit(command, args, place.folder, None, 0)
+    assert place.settled(goal, done)
+    draw = random.Random(f"{number}{suffix}")
+    for moment in range(MOMENTS):
+        old = OLD if draw.random() < 0.5 else None
+        (place.folder / goal).unlink(missing_ok=True)
+        if old:
+            (place.folder / goal).write_bytes(old)
+        # One moment in each part of the run.
+        after = whole * (moment + draw.random()) / MOMENTS
+        done, _ = hit(command, args, place.folder, number, after)
+        if number is signal.SIGKILL:
+            # The waiting process takes the run along, a little later.
+            wait_until(lambda: not list(place.folder.glob(".*")))
+        assert done.returncode in (0, CODES[number]), done
+        assert done.stderr == b""
+        place.settled(goal, done, old=old)
+    assert place.settled(goal, runs(command, *args, cwd=place.folder), old=old)
+
+
+# What a rerun finds after a kill between naming the temporary file and renaming it.
+KILL_AT = """
+import os, signal
+def die(*args, **more):
+    os.kill(os.getpid(), signal.SIGKILL)
+os.{name} = die
+"""
+
+
+@suffixes
+@pytest.mark.parametrize("name", ["fsync", "link", "replace"])
+def test_a_kill_at_the_very_end_leaves_nothing_that_anybody_takes_for_data(
+    command: list[str], source: dict[str, Path], place: Place, suffix: str, name: str
+) -> None:
+    goal = f"out.{suffix}"
+    (place.folder / goal).write_bytes(OLD)
+
+    done = sabotaged(KILL_AT.format(name=name), source["jsonl"], "-o", goal, cwd=place.folder)
+
+    assert done.returncode == 137
+    left = place.names() - {goal}
+    assert len(left) == (name == "replace")
+    assert all(re.fullmatch(rf"\.out\.{suffix}\.\w+\.tmp", name) for name in left)
+    assert (place.folder / goal).read_bytes() == OLD
+    # The next run neither stumbles over it nor, given the folder, reads it.
+    assert place.settled(goal, runs(command, source["jsonl"], "-o", goal, cwd=place.folder), *left)
+    again = place.folder.parent / f"{place.folder.name}.{suffix}"
+    done = runs(command, place.folder, "-o", again, "--overwrite-mask", cwd=place.folder)
+    assert (done.returncode, again.stat().st_size > 0) == (0, True), done
+    again.unlink()
+
+
+def test_ctrl_c_while_nothing_is_imported_yet_is_no_traceback(tmp_path: Path) -> None:
+    # The first import after the signals were taken is where the signal comes.
+    fault = """
+import os, signal, sys
+class Finder:
+    def find_spec(self, name, path=None, target=None):
+        if name == "padmask.cli":
+            os.kill(os.getpid(), signal.SIGINT)
+sys.meta_path.insert(0, Finder())
+"""
+    done = sabotaged(fault, "-", cwd=tmp_path)
+    assert (done.returncode, done.stderr) == (130, b"")
+
+
+# --- Readers that leave ------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("format_", ["jsonl", "parquet", "arrow"])
+@pytest.mark.parametrize("output", ["-", "/dev/stdout"])
+def test_a_reader_that_leaves_is_no_error(
+    command: list[str], source: dict[str, Path], place: Place, format_: str, output: str
+) -> None:
+    with subprocess.Popen(
+        [*command, "pad", source["parquet"], "-o", output, "--output-format", format_],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        cwd=place.folder,
+    ) as process:
+        assert len(process.stdout.read(10)) == 10
+        process.stdout.close()
+        assert process.wait(timeout=SECONDS) == 0
+        assert process.stderr.read() == b""
+    assert place.names() == set()
+
+
+@suffixes
+@pytest.mark.parametrize("pipe", ["rejects", "rejects.gz", "rejects.zst"])
+def test_a_reader_of_the_rejects_that_leaves_does_not_undo_the_output(
+    command: list[str], source: dict[str, Path], place: Place, suffix: str, pipe: str
+) -> None:
+    fifo = place.folder / pipe
+    os.mkfifo(fifo)
+    data = source["jsonl"].read_bytes()
+    # Much more than a pipe holds, so that it is written while nobody reads.
+    bad = b'{"input_ids": [null], "noise": "%s"}\n'
+    noise = random.Random(1)
+    data += b"".join(bad % noise.randbytes(500).hex().encode() for _ in range(500))
+    goal = f"out.{suffix}"
+    with subprocess.Popen(
+        [*command, "pad", "-", "-o", goal, "--on-error", "skip", "--rejects", fifo],
+        stdin=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        cwd=place.folder,
+    ) as process:
+        threading.Thread(target=lambda: fifo.open("rb").close()).start()
+        _, said = process.communicate(data, timeout=SECONDS)
+    assert process.returncode == 0, said
+    assert b"500 rows rejected" in said
+    assert place.settled(goal, subprocess.CompletedProcess([], 0, b"", said), pipe)
+
+
+def test_a_reader_of_rejects_or_report_on_stdout_that_leaves_does_not_undo_the_output(
+    command: list[str], source: dict[str, Path], place: Place
+) -> None:
+    for option in ("--rejects", "--report"):
+        reading, writing = os.pipe()
+        os.close(reading)
+        args = [source["jsonl"], "-o", "out.jsonl", option, "-", "--quiet"]
+        done = runs(command, *args, cwd=place.folder, stdout=writing)
+        os.close(writing)
+        assert done.returncode == 0, done
+        assert place.settled("out.jsonl", done)
+        (place.folder / "out.jsonl").unlink()
+
+
+# --- Full and vanished disks -------------------------------------------------------------
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    """A file system of 256 KiB."""
+    folder = tmp_path / "disk"
+    folder.mkdir()
+    mounting = ["mount", "-t", "tmpfs", "-o", "size=256k", "padmask-test", str(folder)]
+    if not shutil.which("mount") or subprocess.run(mounting, capture_output=True, check=False).returncode:
+        pytest.skip("mounting is not permitted here")
+    yield folder
+    subprocess.run(["umount", "-l", str(folder)], check=True)
+
+
+class TestASmallDisk:
+    @pytest.mark.parametrize("suffix", [*SUFFIXES, "jsonl.gz", "arrow", "npz"])
+    def test_has_no_room_for_the_output(
+        self, command: list[str], source: dict[str, Path], small_disk: Path, suffix: str
+    ) -> None:
+        goal = small_disk / f"out.{suffix}"
+        goal.write_bytes(OLD)
+        big = (source["jsonl"].read_bytes() + b"\n") * 3
+
+        done = runs(command, "-", "-o", goal, "--maxlen", "40", cwd=small_disk, input=big)
+
+        assert done.returncode == 2
+        assert re.fullmatch(rf"Error: .*{goal}.*: No space left on device. .+\n", done.stderr.decode())
+        assert (goal.read_bytes(), os.listdir(small_disk)) == (OLD, [goal.name])
+
+    @suffixes
+    def test_has_no_room_for_what_comes_from_stdin(
+        self, command: list[str], source: dict[str, Path], small_disk: Path, suffix: str
+    ) -> None:
+        data = source["jsonl"].read_bytes()
+        assert len(data) > 256 << 10
+        # Beside the output, which has a folder; else in the folder for temporary files.
+        for args in (["-o", small_disk / f"out.{suffix}"], ["--output-format", suffix]):
+            environment = os.environ | {"TMPDIR": str(small_disk)}
+            done = runs(command, "-", *args, cwd=small_disk, input=data, env=environment)
+
+            assert done.returncode == 2, done
+            said = done.stderr.decode()
+            assert said.startswith("Error: stdin cannot be copied to a temporary file in ")
+            assert str(small_disk) in said
+            assert "No space left" in said
+            assert (done.stdout, os.listdir(small_disk)) == (b"", [])
+
+    def test_that_is_full_makes_no_file_at_all(
+        self, command: list[str], source: dict[str, Path], small_disk: Path
+    ) -> None:
+        with suppressed(errno.ENOSPC), (small_disk / "full").open("wb") as full:
+            while True:
+                full.write(bytes(4096))
+                full.flush()
+        done = runs(command, source["jsonl"], "-o", small_disk / "out.jsonl", cwd=small_disk)
+        assert (done.returncode, os.listdir(small_disk)) == (2, ["full"])
+        assert b"No space left on device" in done.stderr
+
+    @suffixes
+    def test_that_is_read_only_is_named(
+        self, command: list[str], source: dict[str, Path], small_disk: Path, suffix: str
+    ) -> None:
+        goal = small_disk / f"out.{suffix}"
+        goal.write_bytes(OLD)
+        subprocess.run(["mount", "-o", "remount,ro", str(small_disk)], check=True)
+        done = runs(command, source["jsonl"], "-o", goal, cwd=small_disk)
+        assert done.returncode == 2
+        assert re.fullmatch(rf"Error: .*{goal}.*Read-only file system.*\n", done.stderr.decode())
+        assert (goal.read_bytes(), os.listdir(small_disk)) == (OLD, [goal.name])
+
+
+class suppressed:  # noqa: N801 - reads as contextlib's
+    """Let errors of this number pass."""
+
+    def __init__(self, number: int) -> None:
+        self._number = number
+
+    def __enter__(self) -> None: ...
+
+    def __exit__(self, kind: Any, error: Any, trace: Any) -> bool:
+        return isinstance(error, OSError) and error.errno == self._number
+
+
+@pytest.mark.parametrize("output", ["-", "out.jsonl"])
+def test_a_pipe_that_outgrows_the_limit_on_files_is_named_with_its_folder(
+    command: list[str], source: dict[str, Path], place: Place, output: str
+) -> None:
+    environment = os.environ | {"TMPDIR": str(place.folder)}
+    small = lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (1 << 16, 1 << 16))  # noqa: E731
+    data = source["jsonl"].read_bytes()
+    args: dict[str, Any] = {"input": data, "env": environment, "preexec_fn": small}
+    done = runs(command, "-", "-o", output, cwd=place.folder, **args)
+    place.refused("out.jsonl", done, says=f"a temporary file in {str(place.folder)!r}: File too large")
+    assert done.stdout == b""
+
+
+@suffixes
+@pytest.mark.parametrize("moment", [BETWEEN, "import os\nplain = os.fsync\n"], ids=["begin", "end"])
+def test_a_folder_that_is_removed_during_the_run_is_a_sentence(
+    source: dict[str, Path], place: Place, suffix: str, moment: str
+) -> None:
+    (place.folder / "gone").mkdir()
+    fault = 'import shutil\nfault = lambda *args: shutil.rmtree("gone") or (plain(*args) if args else None)\n'
+    fault += moment if "pipeline" in moment else f"{moment}os.fsync = fault"
+    done = sabotaged(fault, source["jsonl"], "-o", f"gone/out.{suffix}", cwd=place.folder)
+    place.refused(f"gone/out.{suffix}", done, says=f"Cannot write 'gone/out.{suffix}': ")
+    assert ".tmp" not in done.stderr.decode()
+
+
+def test_a_folder_that_is_made_anew_during_the_run_takes_the_output(
+    source: dict[str, Path], place: Place
+) -> None:
+    (place.folder / "anew").mkdir()
+    fault = 'import os\nfault = lambda: (os.rename("anew", "old"), os.mkdir("anew"))\n' + BETWEEN
+    done = sabotaged(fault, source["jsonl"], "-o", "anew/out.jsonl", cwd=place.folder)
+    assert place.settled("anew/out.jsonl", done, "anew", "old")
+
+
+# --- Inputs that change ------------------------------------------------------------------
+
+
+def cut(path: Path) -> str:
+    """Return Python that cuts a file in half, at the end of a line where it has lines."""
+    data = path.read_bytes()
+    half = len(data) // 2
+    if path.suffix == ".jsonl":
+        half = data.index(b"\n", half) + 1
+    return f"os.truncate(path, {half})"
+
+
+CHANGES: dict[str, Callable[[Path], str]] = {
+    "truncated": cut,
+    "emptied": lambda path: "os.truncate(path, 0)",
+    "grown": lambda path: "open(path, 'ab').write(open(path, 'rb').read())",
+    "written again": lambda path: "d = open(path, 'rb').read(); open(path, 'wb').write(d[::-1])",
+    "replaced": lambda path: "shutil.copyfile(path, path + '2'); os.replace(path + '2', path)",
+    "removed": lambda path: "os.unlink(path)",
+}
+
+
+@suffixes
+@passes
+@pytest.mark.parametrize("change", CHANGES)
+def test_an_input_that_changes_is_refused(
+    source: dict[str, Path], place: Place, suffix: str, passes: tuple[str, ...], change: str
+) -> None:
+    # Rows would be missing, or cut: JSON Lines that end early, or are fewer in one pass than in the other.
+    path = place.folder / f"in.{suffix}"
+    shutil.copyfile(source[suffix], path)
+    goal = f"out.{suffix}"
+    (place.folder / goal).write_bytes(OLD)
+    fault = f"import os, shutil\npath = {str(path)!r}\ndef fault():\n    {CHANGES[change](path)}\n{BETWEEN}"
+
+    done = sabotaged(fault, path, "-o", goal, *passes, cwd=place.folder)
+
+    verb = "removed" if change == "removed" else "changed"
+    also = [path.name] if path.exists() else []
+    place.refused(goal, done, *also, says=f"{path} was {verb} while it was read.", old=OLD)
+
+
+@pytest.mark.parametrize("suffix", ["parquet", "arrow"])
+def test_a_typed_input_that_changes_at_the_last_moment_is_refused(
+    source: dict[str, Path], place: Place, suffix: str
+) -> None:
+    path = place.folder / f"in.{suffix}"
+    shutil.copyfile(source[suffix], path)
+    fault = f"""
+import os
+import padmask.pipeline as pipeline
+class Late(pipeline.ReadAhead):
+    def __exit__(self, *args):
+        os.utime({str(path)!r}, ns=(1, 1))
+        super().__exit__(*args)
+pipeline.ReadAhead = Late
+"""
+    done = sabotaged(fault, path, "-o", "out.jsonl", "--maxlen", "9", "--threads", "2", cwd=place.folder)
+    place.refused("out.jsonl", done, path.name, says=f"{path} was changed while it was read.")
+
+
+# --- Input and output the same -----------------------------------------------------------
+
+LINKS: dict[str, Callable[[Path, Path], None]] = {
+    "hard link": lambda path, link: link.hardlink_to(path),
+    "symbolic link": lambda path, link: link.symlink_to(path.name),
+    "link to a link": lambda path, link: (
+        (link.parent / "link").symlink_to(path.name) or link.symlink_to("link")
+    ),
+}
+
+
+@pytest.mark.parametrize("kind", LINKS)
+@pytest.mark.parametrize("suffix", ["jsonl", "parquet", "arrow"])
+def test_an_output_that_is_a_link_to_the_input_is_written_whole(
+    command: list[str], source: dict[str, Path], tmp_path: Path, suffix: str, kind: str
+) -> None:
+    path, link = tmp_path / f"in.{suffix}", tmp_path / f"out.{suffix}"
+    shutil.copyfile(source[suffix], path)
+    before, mode = path.read_bytes(), stat.S_IMODE(path.stat().st_mode)
+    LINKS[kind](path, link)
+    names = set(os.listdir(tmp_path))
+    padmask.pad_file(source[suffix], tmp_path / f"wanted.{suffix}")
+    wanted = (tmp_path / f"wanted.{suffix}").read_bytes()
+    (tmp_path / f"wanted.{suffix}").unlink()
+
+    done = runs(command, path, "-o", link, cwd=tmp_path)
+
+    assert done.returncode == 0, done
+    assert link.read_bytes() == wanted
+    assert set(os.listdir(tmp_path)) == names
+    # A second name of the same file keeps the old content; a link still points to the new.
+    assert path.read_bytes() == (before if kind == "hard link" else wanted)
+    assert link.is_symlink() == (kind != "hard link")
+    assert stat.S_IMODE(link.stat().st_mode) == mode
+
+
+def test_a_link_to_nothing_gets_its_file(command: list[str], source: dict[str, Path], place: Place) -> None:
+    (place.folder / "out.jsonl").symlink_to("real.jsonl")
+    done = runs(command, source["jsonl"], "-o", "out.jsonl", cwd=place.folder)
+    assert place.settled("out.jsonl", done, "real.jsonl")
+    assert (place.folder / "out.jsonl").is_symlink()
+
+
+@passes
+@pytest.mark.parametrize("args", [["in.jsonl"], ["-"], ["."], ["in.jsonl", "-o", "/dev/stdout"]], ids=str)
+@pytest.mark.parametrize("mode", [os.O_APPEND, 0], ids=[">>", "1<>"])
+def test_an_output_that_is_an_open_input_is_refused(
+    command: list[str], place: Place, passes: tuple[str, ...], args: list[str], mode: int
+) -> None:
+    # It would read what it has just written, until the disk is full.
+    (place.folder / "in.jsonl").write_bytes(lines())
+    output = os.open(place.folder / "in.jsonl", os.O_WRONLY | mode)
+    small = lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (1 << 23, 1 << 23))  # noqa: E731
+    with (place.folder / "in.jsonl").open("rb") as stdin:
+        streams: dict[str, Any] = {"stdin": stdin, "stdout": output, "preexec_fn": small}
+        done = runs(command, *args, *passes, cwd=place.folder, **streams)
+    os.close(output)
+    place.refused("out.jsonl", done, "in.jsonl", says="is a file that is read too")
+    assert (place.folder / "in.jsonl").read_bytes() == lines()
+
+
+def test_rejects_that_go_to_an_open_input_are_refused(command: list[str], place: Place) -> None:
+    (place.folder / "in.jsonl").write_bytes(lines())
+    with (place.folder / "in.jsonl").open("ab") as output:
+        args = ["in.jsonl", "-o", "out.jsonl", "--rejects", "-", "--maxlen", "2", "--overlong", "drop"]
+        done = runs(command, *args, cwd=place.folder, stdout=output)
+    place.refused("out.jsonl", done, "in.jsonl", says="stdout is a file that is read too")
+
+
+# --- Several at once ---------------------------------------------------------------------
+
+
+@suffixes
+def test_of_two_runs_to_one_output_one_wins_whole(
+    command: list[str], source: dict[str, Path], place: Place, suffix: str
+) -> None:
+    goal = place.folder / f"out.{suffix}"
+    results = set()
+    for extra in ([], ["--padding", "pre"]):
+        padmask.pad_file(source["jsonl"], goal, spec=padmask.PadSpec(padding=extra[1] if extra else "post"))
+        results.add(goal.read_bytes())
+    assert len(results) == 2
+    for _ in range(2):
+        both = [
+            subprocess.Popen(
+                [*command, "pad", source["jsonl"], "-o", goal, *extra, "--quiet"], stderr=subprocess.PIPE
+            )
+            for extra in ([], ["--padding", "pre"])
+        ]
+        said = [process.communicate(timeout=SECONDS)[1] for process in both]
+        assert [process.returncode for process in both] == [0, 0], said
+        assert goal.read_bytes() in results
+        assert place.names() == {goal.name}
+
+
+@passes
+def test_of_two_runs_in_place_none_pads_what_the_other_has_padded(
+    command: list[str], place: Place, passes: tuple[str, ...]
+) -> None:
+    path = place.folder / "in.jsonl"
+    for _ in range(2):
+        path.write_bytes(lines())
+        both = [
+            subprocess.Popen([*command, "pad", path, "-o", path, *passes, "--quiet"], stderr=subprocess.PIPE)
+            for _ in range(2)
+        ]
+        said = [process.communicate(timeout=SECONDS)[1].decode() for process in both]
+        codes = [process.returncode for process in both]
+        assert 0 in codes, said
+        # Who came too late refuses: the input changed, or has a mask by now.
+        assert all(re.fullmatch(r"Error: .*(while it was read|already).*\n", s) for s in said if s), said
+        assert path.read_bytes() == place.wanted["jsonl"]
+        assert place.names() == {path.name}
+
+
+# --- Pipes, devices and closed streams ---------------------------------------------------
+
+
+@passes
+@pytest.mark.parametrize("suffix", ["jsonl", "parquet", "arrow"])
+def test_a_named_pipe_is_an_input(
+    command: list[str], source: dict[str, Path], place: Place, passes: tuple[str, ...], suffix: str
+) -> None:
+    os.mkfifo(place.folder / "fifo")
+    writer = threading.Thread(
+        target=lambda: (place.folder / "fifo").write_bytes(source[suffix].read_bytes()), daemon=True
+    )
+    writer.start()
+    done = runs(command, "fifo", "-o", "out.jsonl", *passes, cwd=place.folder)
+    writer.join()
+    assert place.settled("out.jsonl", done, "fifo"), done
+
+
+@pytest.mark.parametrize("format_", SUFFIXES)
+def test_a_named_pipe_is_an_output(
+    command: list[str], source: dict[str, Path], place: Place, format_: str
+) -> None:
+    fifo = place.folder / f"fifo.{format_}"
+    os.mkfifo(fifo)
+    got: list[bytes] = []
+    reader = threading.Thread(target=lambda: got.append(fifo.read_bytes()), daemon=True)
+    reader.start()
+    done = runs(command, source["jsonl"], "-o", fifo, cwd=place.folder)
+    reader.join()
+    assert done.returncode == 0, done
+    assert got == [place.wanted[format_]]
+    assert place.names() == {fifo.name}
+
+
+@passes
+@pytest.mark.parametrize("pipe", [True, False], ids=["a pipe", "a file"])
+@pytest.mark.parametrize("suffix", SUFFIXES)
+def test_dev_stdin_and_dev_stdout_are_what_they_stand_for(
+    command: list[str],
+    source: dict[str, Path],
+    place: Place,
+    passes: tuple[str, ...],
+    suffix: str,
+    pipe: bool,
+) -> None:
+    args = ["/dev/stdin", "-o", "/dev/stdout", "--output-format", suffix, *passes]
+    if pipe:
+        done = runs(command, *args, cwd=place.folder, input=source["jsonl"].read_bytes())
+        output = done.stdout
+    else:
+        with source["jsonl"].open("rb") as stdin, (place.folder / "to").open("wb") as stdout:
+            done = runs(command, *args, cwd=place.folder, stdin=stdin, stdout=stdout)
+        output = (place.folder / "to").read_bytes()
+    assert done.returncode == 0, done
+    assert output == place.wanted[suffix]
+
+
+@suffixes
+@pytest.mark.parametrize("closed", ["<&- >&- 2>&-", "<&- >&-", "2>&- <&-", ">&- 2>&-"])
+def test_closed_streams_do_not_get_into_the_output(
+    padmask: Callable[..., Any], source: dict[str, Path], place: Place, suffix: str, closed: str
+) -> None:
+    goal = f"out.{suffix}"
+    done = padmask("pad", source["jsonl"], "-o", goal, redirect=closed)
+    assert place.settled(goal, subprocess.CompletedProcess([], done.returncode, b"", done.stderr.encode()))
+
+
+@linux
+def test_a_closed_stream_leaves_no_place_for_a_file_of_ours(tmp_path: Path) -> None:
+    # What native code says on descriptor 2 must not land in the output.
+    goal = tmp_path / "out.jsonl"
+    fault = """
+import os
+os.close(2)
+import sys
+sys.stderr = None
+import padmask.pipeline as pipeline
+plain = pipeline.make_plan
+def faulty(*args):
+    os.write(2, b"noise")
+    return plain(*args)
+pipeline.make_plan = faulty
+"""
+    done = sabotaged(fault, "-", "-o", goal, cwd=tmp_path, input=b'{"input_ids": [1]}\n')
+    assert done.returncode == 0, done
+    assert goal.read_bytes() == b'{"input_ids":[1],"mask":[true]}\n'
+
+
+# --- Names and locales -------------------------------------------------------------------
+
+PLAIN = {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}
+locales = pytest.mark.parametrize("locale", [{}, PLAIN], ids=["the locale at hand", "C"])
+
+
+@linux
+@locales
+@pytest.mark.parametrize("suffix", ["jsonl", "parquet", "arrow"])
+def test_names_may_be_no_utf8(
+    command: list[str], source: dict[str, Path], place: Place, suffix: str, locale: dict[str, str]
+) -> None:
+    folder = os.fsencode(place.folder) + b"/f\xff"
+    try:
+        os.mkdir(folder)
+    except OSError:
+        pytest.skip("this file system takes UTF-8 only")
+    path, goal = folder + b"/in\xfe." + suffix.encode(), folder + b"/out\xfd.jsonl"
+    shutil.copyfile(source[suffix], path)
+    report, rejects = folder + b"/\xe9.json", folder + b"/\xe9.jsonl"
+    args = [path, b"-o", goal, b"--report", report, b"--rejects", rejects]
+
+    done = runs(command, *args, cwd=place.folder, env=os.environ | locale)
+
+    assert done.returncode == 0, done
+    assert sorted(os.listdir(folder)) == sorted(os.path.basename(p) for p in (path, goal, report, rejects))
+    with open(goal, "rb") as made:
+        assert made.read() == place.wanted["jsonl"]
+    with open(report, "rb") as made:
+        assert json.load(made)["rows_written"] == ROWS
+
+
+@linux
+@pytest.mark.parametrize("suffix", ["jsonl", "parquet", "arrow"])
+def test_a_missing_file_whose_name_is_no_utf8_is_a_sentence(
+    command: list[str], place: Place, suffix: str
+) -> None:
+    done = runs(command, b"no\xff." + suffix.encode(), b"-o", b"out.jsonl", cwd=place.folder)
+    place.refused("out.jsonl", done, says="There is no file")
+
+
+@locales
+@suffixes
+def test_data_do_not_depend_on_the_locale(
+    command: list[str], place: Place, locale: dict[str, str], suffix: str
+) -> None:
+    rows = '{"é": "ü", "input_ids": [1, 2]}\n{"é": "ÿ", "input_ids": ["☃"]}\n'
+    args = ["-", "-o", f"out.{suffix}", "--on-error", "skip", "--rejects", "rejects.jsonl"]
+    done = runs(command, *args, cwd=place.folder, input=rows.encode(), env=os.environ | locale)
+    assert done.returncode == 0, done
+    assert "☃" in (place.folder / "rejects.jsonl").read_text("utf-8")
+    made = place.folder / f"out.{suffix}"
+    row = json.loads(made.read_bytes()) if suffix == "jsonl" else pq.read_table(made).to_pylist()[0]
+    assert row == {"é": "ü", "input_ids": [1, 2], "mask": [True, True]}
+
+
+# --- What the process may have -----------------------------------------------------------
+
+
+@suffixes
+@pytest.mark.parametrize("files", [6, 7, 8, 10, 14])
+def test_few_descriptors_are_enough_or_a_sentence(
+    command: list[str], source: dict[str, Path], place: Place, suffix: str, files: int
+) -> None:
+    goal = f"out.{suffix}"
+    limit = lambda: resource.setrlimit(resource.RLIMIT_NOFILE, (files, files))  # noqa: E731
+    inputs = [source["jsonl"]]
+    started = subprocess.run([sys.executable, "-c", "import padmask.cli.pad"], preexec_fn=limit, check=False)
+    if started.returncode:
+        pytest.skip("Python itself cannot start with so few")
+    done = runs(command, *inputs, "-o", goal, cwd=place.folder, preexec_fn=limit)
+    assert done.returncode in (0, 2)
+    if done.returncode == 2:
+        place.refused(goal, done, says="Raise the limit on open files (ulimit -n)")
+    assert place.settled(goal, done) == (done.returncode == 0)
+
+
+DIE = """
+import itertools
+import {module} as module
+calls = itertools.count()
+plain = module.{name}
+def faulty(*args, **more):
+    if next(calls) == {after}:
+        raise {error}
+    return plain(*args, **more)
+module.{name} = faulty
+"""
+DEATHS = {
+    "a worker that reads": ("jsonl", "padmask.formats.jsonl", "_lines"),
+    "a worker that reads Parquet": ("parquet", "padmask.formats.parquet", "select_columns"),
+    "a worker that pads": ("parquet", "padmask.pipeline", "pad_piece"),
+    "a worker that encodes Parquet": ("parquet", "padmask.formats.parquet", "_encode"),
+    "the reading thread": ("jsonl", "padmask.formats.source", "_Kept"),
+}
+ERRORS = {
+    "RuntimeError('a fault')": "padmask failed where it should not",
+    "MemoryError()": "Not enough memory",
+    "SystemExit(0)": "ended before it was done",
+}
+
+
+@pytest.mark.parametrize("error", ERRORS)
+@pytest.mark.parametrize("death", [name for name in DEATHS if name != "the reading thread"])
+def test_a_thread_that_dies_ends_the_run_in_a_sentence(
+    source: dict[str, Path], place: Place, death: str, error: str
+) -> None:
+    suffix, module, name = DEATHS[death]
+    goal = f"out.{suffix}"
+    (place.folder / goal).write_bytes(OLD)
+    after = 1 if name == "_encode" else 2
+    fault = DIE.format(module=module, name=name, after=after, error=error)
+    args = [source[suffix], "-o", goal, "--threads", "3", "--batch-rows", "100", "--maxlen", "40"]
+    done = sabotaged(fault, *args, cwd=place.folder)
+    place.refused(goal, done, says=ERRORS[error], old=OLD)
+
+
+@suffixes
+def test_threads_that_cannot_be_started_are_a_sentence(
+    source: dict[str, Path], place: Place, suffix: str
+) -> None:
+    fault = """
+import threading
+def start(self):
+    raise RuntimeError("can't start new thread")
+threading.Thread.start = start
+"""
+    args = [source["parquet"], "-o", f"out.{suffix}", "--threads", "3"]
+    done = sabotaged(fault, *args, cwd=place.folder)
+    place.refused(f"out.{suffix}", done, says="Choose fewer --threads")
+
+
+def test_a_process_that_cannot_be_started_is_a_sentence(source: dict[str, Path], place: Place) -> None:
+    fault = """
+import errno, os
+def fork():
+    raise OSError(errno.EAGAIN, os.strerror(errno.EAGAIN))
+os.fork = fork
+"""
+    done = sabotaged(fault, source["jsonl"], "-o", "out.jsonl", cwd=place.folder)
+    place.refused("out.jsonl", done, says="ulimit -u")
+
+
+def test_what_cannot_be_loaded_is_a_sentence(source: dict[str, Path], place: Place) -> None:
+    # As where there is no memory left to map a library.
+    fault = "import sys\nsys.modules['pyarrow'] = None\n"
+    done = sabotaged(fault, source["jsonl"], "-o", "out.jsonl", cwd=place.folder)
+    place.refused("out.jsonl", done, says="What padmask needs cannot be loaded")
+
+
+# --- The last steps: flush, name, rename -------------------------------------------------
+
+FAIL = """
+import errno, os, stat
+plain = os.{name}
+def fail(*args, **more):
+    if "{name}" == "fsync" and stat.S_ISDIR(os.fstat(args[0]).st_mode) != {folder}:
+        return plain(*args, **more)
+    raise OSError(errno.{error}, os.strerror(errno.{error}), *args[:1])
+os.{name} = fail
+"""
+
+
+@suffixes
+@pytest.mark.parametrize("old", [None, OLD], ids=["new", "old"])
+@pytest.mark.parametrize(
+    ("name", "error"),
+    [
+        ("fsync", "ENOSPC"),
+        ("fsync", "EIO"),
+        ("fsync", "EDQUOT"),
+        ("fchmod", "EPERM"),
+        ("replace", "ENOSPC"),
+        ("replace", "EACCES"),
+        ("replace", "EXDEV"),
+    ],
+)
+def test_a_last_step_that_fails_leaves_the_old_output(
+    source: dict[str, Path], place: Place, suffix: str, old: bytes | None, name: str, error: str
+) -> None:
+    goal = f"out.{suffix}"
+    if old:
+        (place.folder / goal).write_bytes(old)
+    fault = FAIL.format(name=name, error=error, folder=False)
+    done = sabotaged(fault, source["jsonl"], "-o", goal, cwd=place.folder)
+    said = f"Cannot write '{goal}': {os.strerror(getattr(errno, error))}."
+    place.refused(goal, done, says=said, old=old)
+
+
+@suffixes
+def test_a_file_that_cannot_get_a_name_at_the_end_is_a_sentence(
+    source: dict[str, Path], place: Place, suffix: str
+) -> None:
+    # Room for a name is found out at the beginning, and may be gone at the end.
+    fault = """
+import errno, itertools, os
+plain, calls = os.link, itertools.count()
+def fail(*args, **more):
+    if next(calls):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), *args[:1])
+    return plain(*args, **more)
+os.link = fail
+"""
+    goal = f"out.{suffix}"
+    done = sabotaged(fault, source["jsonl"], "-o", goal, cwd=place.folder)
+    place.refused(goal, done, says=f"Cannot write '{goal}': No space left on device. Free some space")
+
+
+@suffixes
+def test_a_file_system_without_nameless_files_does_as_well(
+    source: dict[str, Path], place: Place, suffix: str
+) -> None:
+    fault = "import os\nif hasattr(os, 'O_TMPFILE'):\n    del os.O_TMPFILE\n"
+    goal = f"out.{suffix}"
+    assert place.settled(goal, sabotaged(fault, source["jsonl"], "-o", goal, cwd=place.folder))
+    (place.folder / goal).write_bytes(OLD)
+    fault += FAIL.format(name="fsync", error="ENOSPC", folder=False)
+    done = sabotaged(fault, source["jsonl"], "-o", goal, cwd=place.folder)
+    place.refused(goal, done, says="No space left on device", old=OLD)
+
+
+@pytest.mark.parametrize(("error", "code"), [("EINVAL", 0), ("EIO", 2)])
+def test_a_folder_that_cannot_be_flushed_is_told_of_only_where_it_could_be(
+    source: dict[str, Path], place: Place, error: str, code: int
+) -> None:
+    fault = FAIL.format(name="fsync", error=error, folder=True)
+    done = sabotaged(fault, source["jsonl"], "-o", "out.jsonl", cwd=place.folder)
+    assert done.returncode == code, done
+    assert place.settled("out.jsonl", done)
+
+
+RECORD = """
+import os, stat, sys
+def recorded(name):
+    plain = getattr(os, name)
+    def call(*args, **more):
+        kind = "folder" if name == "fsync" and stat.S_ISDIR(os.fstat(args[0]).st_mode) else "file"
+        with open(os.environ["CALLS"], "a") as calls:
+            calls.write(f"{name} {kind} {os.fstat(args[0]).st_size if name == 'fsync' else args[1]}\\n")
+        return plain(*args, **more)
+    setattr(os, name, call)
+recorded("fsync")
+recorded("replace")
+"""
+
+
+@suffixes
+def test_data_are_flushed_before_the_rename_and_the_folder_after(
+    source: dict[str, Path], place: Place, suffix: str, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    calls = tmp_path_factory.mktemp("calls") / "calls"
+    goal = place.folder / f"out.{suffix}"
+    environment = os.environ | {"CALLS": str(calls)}
+    done = sabotaged(RECORD, source["jsonl"], "-o", goal, cwd=place.folder, env=environment)
+    assert place.settled(goal.name, done)
+    *flushed, renamed, last = calls.read_text().splitlines()
+    assert flushed == [f"fsync file {goal.stat().st_size}"]
+    assert renamed == f"replace file {goal}"
+    assert last.startswith("fsync folder")
+
+
+@suffixes
+def test_the_kernel_sees_the_flush_before_the_rename(
+    command: list[str], source: dict[str, Path], place: Place, suffix: str
+) -> None:
+    strace = ["strace", "-f", "-y", "-e", "trace=write,fsync,fdatasync,linkat,rename,renameat,renameat2"]
+    if not shutil.which("strace") or subprocess.run(["strace", "true"], capture_output=True).returncode:
+        pytest.skip("strace is not installed, or may not trace")
+    goal = place.folder / f"out.{suffix}"
+    done = runs([*strace, *command], source["jsonl"], "-o", goal, "--quiet", cwd=place.folder)
+    assert done.returncode == 0, done
+    # Only what is done in this folder, after the name was tried.
+    here = re.escape(str(place.folder))
+    calls = re.findall(rf"(?m)^(?:\[pid +\d+\] )?(\w+)\(.*{here}.*$", done.stderr.decode(errors="replace"))
+    calls = [name for i, name in enumerate(calls) if i == 0 or calls[i - 1] != name]
+    assert calls[-4:] in (
+        ["write", "fsync", "rename", "fsync"],
+        ["fsync", "linkat", "rename", "fsync"],
+        ["fsync", "linkat", "renameat2", "fsync"],
+    )
+    assert "write" not in calls[-3:]
+    assert goal.read_bytes() == place.wanted[suffix]
