@@ -36,7 +36,7 @@ COLUMNS = [
 
 # In a process of its own, block by block.
 MAKE = f"""
-import sys
+import json, sys
 import numpy as np, pyarrow as pa, pyarrow.parquet as pq
 folder, tokens = sys.argv[1], int(sys.argv[2])
 draw, rows = np.random.default_rng(7), tokens // {MEAN_TOKENS}
@@ -56,9 +56,8 @@ with (
         parquet.write_table(table)
         arrow.write_table(table)
         texts = ids.tolist()
-        lines.writelines(
-            f'{{"id":{{n}},"input_ids":{{texts[a:b]}}}}\\n' for n, a, b in zip(numbers, ends, ends[1:])
-        )
+        rows_of = zip(numbers.tolist(), ends, ends[1:])
+        lines.writelines(json.dumps({{"id": n, "input_ids": texts[a:b]}}) + "\\n" for n, a, b in rows_of)
 """
 
 

@@ -41,7 +41,7 @@ passes = pytest.mark.parametrize("passes", [("--maxlen", "40"), ()], ids=["one p
 OLD = b"what was there before"
 ROWS = 4000
 # Moments at which a run is hit, for each signal and format.
-MOMENTS = int(os.environ.get("PADMASK_MOMENTS", "3"))
+MOMENTS = int(os.environ.get("PADMASK_MOMENTS", "4"))
 SECONDS = 60
 
 
@@ -291,7 +291,7 @@ def hit(
     return subprocess.CompletedProcess(args, process.returncode, b"", said), took
 
 
-CODES = {signal.SIGINT: 130, signal.SIGTERM: 143, signal.SIGHUP: 129, signal.SIGKILL: -signal.SIGKILL}
+CODES = {signal.SIGINT: 130, signal.SIGTERM: 143, signal.SIGKILL: -signal.SIGKILL}
 
 
 @linux
@@ -376,59 +376,65 @@ sys.meta_path.insert(0, Finder())
 @pytest.mark.parametrize("format_", ["jsonl", "parquet", "arrow"])
 @pytest.mark.parametrize("output", ["-", "/dev/stdout"])
 def test_a_reader_that_leaves_is_no_error(
-    command: list[str], source: dict[str, Path], place: Place, format_: str, output: str
+    source: dict[str, Path], place: Place, pads: Pads, format_: str, output: str
 ) -> None:
-    with subprocess.Popen(
-        [*command, "pad", source["parquet"], "-o", output, "--output-format", format_],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        cwd=place.folder,
-    ) as process:
-        assert len(process.stdout.read(10)) == 10
-        process.stdout.close()
-        assert process.wait(timeout=SECONDS) == 0
-        assert process.stderr.read() == b""
-    assert place.names() == set()
+    fifo = place.folder / "fifo"
+    os.mkfifo(fifo)
+    reader = leaving(fifo, 10)
+    done = pads(source["parquet"], "-o", output, "--output-format", format_, stdout=fifo)
+    reader.join()
+    assert (done.returncode, done.stderr) == (0, b"")
+    assert place.names() == {"fifo"}
+
+
+def leaving(fifo: Path, after: int) -> threading.Thread:
+    """Read a few bytes of a pipe in a thread, and leave."""
+
+    def read() -> None:
+        with fifo.open("rb", buffering=0) as stream:
+            stream.read(after)
+
+    reader = threading.Thread(target=read, daemon=True)
+    reader.start()
+    return reader
 
 
 @suffixes
 @pytest.mark.parametrize("pipe", ["rejects", "rejects.gz", "rejects.zst"])
 def test_a_reader_of_the_rejects_that_leaves_does_not_undo_the_output(
-    command: list[str], source: dict[str, Path], place: Place, suffix: str, pipe: str
+    source: dict[str, Path], place: Place, pads: Pads, suffix: str, pipe: str
 ) -> None:
     fifo = place.folder / pipe
     os.mkfifo(fifo)
-    data = source["jsonl"].read_bytes()
     # Much more than a pipe holds, so that it is written while nobody reads.
     bad = b'{"input_ids": [null], "noise": "%s"}\n'
     noise = random.Random(1)
+    data = source["jsonl"].read_bytes()
     data += b"".join(bad % noise.randbytes(500).hex().encode() for _ in range(500))
     goal = f"out.{suffix}"
-    with subprocess.Popen(
-        [*command, "pad", "-", "-o", goal, "--on-error", "skip", "--rejects", fifo],
-        stdin=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        cwd=place.folder,
-    ) as process:
-        threading.Thread(target=lambda: fifo.open("rb").close()).start()
-        _, said = process.communicate(data, timeout=SECONDS)
-    assert process.returncode == 0, said
-    assert b"500 rows rejected" in said
-    assert place.settled(goal, subprocess.CompletedProcess([], 0, b"", said), pipe)
+    reader = leaving(fifo, 0)
+    done = pads("-", "-o", goal, "--on-error", "skip", "--rejects", fifo, input=data)
+    reader.join()
+    assert done.returncode == 0, done
+    assert b"500 rows rejected" in done.stderr
+    assert place.settled(goal, done, pipe)
 
 
+@pytest.mark.parametrize("option", ["--rejects", "--report"])
 def test_a_reader_of_rejects_or_report_on_stdout_that_leaves_does_not_undo_the_output(
-    command: list[str], source: dict[str, Path], place: Place
+    source: dict[str, Path], place: Place, pads: Pads, option: str
 ) -> None:
-    for option in ("--rejects", "--report"):
-        reading, writing = os.pipe()
-        os.close(reading)
-        args = [source["jsonl"], "-o", "out.jsonl", option, "-", "--quiet"]
-        done = runs(command, *args, cwd=place.folder, stdout=writing)
-        os.close(writing)
-        assert done.returncode == 0, done
-        assert place.settled("out.jsonl", done)
-        (place.folder / "out.jsonl").unlink()
+    fifo = place.folder / "fifo"
+    os.mkfifo(fifo)
+    reader = leaving(fifo, 0)
+    policy = ["--overlong", "drop", "--maxlen", "39"] if option == "--rejects" else []
+    done = pads(source["jsonl"], "-o", "out.jsonl", option, "-", "--quiet", *policy, stdout=fifo)
+    reader.join()
+    assert (done.returncode, done.stderr) == (0, b"")
+    if policy:
+        assert (place.folder / "out.jsonl").read_bytes().count(b"\n") == ROWS - 1
+    else:
+        assert place.settled("out.jsonl", done, "fifo")
 
 
 UNBUFFERED = """
@@ -717,17 +723,16 @@ def test_of_two_runs_to_one_output_one_wins_whole(
         padmask.pad_file(source["jsonl"], goal, spec=padmask.PadSpec(padding=extra[1] if extra else "post"))
         results.add(goal.read_bytes())
     assert len(results) == 2
-    for _ in range(2):
-        both = [
-            subprocess.Popen(
-                [*command, "pad", source["jsonl"], "-o", goal, *extra, "--quiet"], stderr=subprocess.PIPE
-            )
-            for extra in ([], ["--padding", "pre"])
-        ]
-        said = [process.communicate(timeout=SECONDS)[1] for process in both]
-        assert [process.returncode for process in both] == [0, 0], said
-        assert goal.read_bytes() in results
-        assert place.names() == {goal.name}
+    both = [
+        subprocess.Popen(
+            [*command, "pad", source["jsonl"], "-o", goal, *extra, "--quiet"], stderr=subprocess.PIPE
+        )
+        for extra in ([], ["--padding", "pre"])
+    ]
+    said = [process.communicate(timeout=SECONDS)[1] for process in both]
+    assert [process.returncode for process in both] == [0, 0], said
+    assert goal.read_bytes() in results
+    assert place.names() == {goal.name}
 
 
 @passes
@@ -735,19 +740,18 @@ def test_of_two_runs_in_place_none_pads_what_the_other_has_padded(
     command: list[str], place: Place, passes: tuple[str, ...]
 ) -> None:
     path = place.folder / "in.jsonl"
-    for _ in range(2):
-        path.write_bytes(lines())
-        both = [
-            subprocess.Popen([*command, "pad", path, "-o", path, *passes, "--quiet"], stderr=subprocess.PIPE)
-            for _ in range(2)
-        ]
-        said = [process.communicate(timeout=SECONDS)[1].decode() for process in both]
-        codes = [process.returncode for process in both]
-        assert 0 in codes, said
-        # Who came too late refuses: the input changed, or has a mask by now.
-        assert all(re.fullmatch(r"Error: .*(while it was read|already).*\n", s) for s in said if s), said
-        assert path.read_bytes() == place.wanted["jsonl"]
-        assert place.names() == {path.name}
+    path.write_bytes(lines())
+    both = [
+        subprocess.Popen([*command, "pad", path, "-o", path, *passes, "--quiet"], stderr=subprocess.PIPE)
+        for _ in range(2)
+    ]
+    said = [process.communicate(timeout=SECONDS)[1].decode() for process in both]
+    codes = [process.returncode for process in both]
+    assert 0 in codes, said
+    # Who came too late refuses: the input changed, or has a mask by now.
+    assert all(re.fullmatch(r"Error: .*(while it was read|already).*\n", s) for s in said if s), said
+    assert path.read_bytes() == place.wanted["jsonl"]
+    assert place.names() == {path.name}
 
 
 # --- Pipes, devices and closed streams ---------------------------------------------------
