@@ -159,7 +159,7 @@ class Bounded:
             name = "stdout" if self._goal == "-" else repr(self._goal)
             raise OutputError(
                 f"The output {name} would take more than the {size(self._room)} that may be written. "
-                "Choose a smaller --maxlen, or allow more with --max-bytes."
+                "Write less, as with a smaller --maxlen or --limit, or allow more with --max-bytes."
             )
         return self._stream.write(data)
 

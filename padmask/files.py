@@ -48,7 +48,7 @@ class FileOptions:
         limit: read only the first rows.
         rejects: file for the rows that are not written, whole, with their reasons, as JSON Lines.
         fixed_size_list: write fixed-size lists, which not every reader takes.
-        batch_rows: rows padded at a time; the result does not depend on it.
+        batch_rows: rows worked on at a time; the result does not depend on it.
         threads: how many batches are worked on at once; nor on this.
         max_bytes: the most that the output may take; None is 90% of the disk's free space, for
             standard output and pipes any number.

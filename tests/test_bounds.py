@@ -88,7 +88,7 @@ def test_a_length_that_no_memory_holds_is_refused_at_once(bomb, tmp_path):
 def test_an_output_of_unknown_size_is_stopped_on_the_way(bomb, tmp_path, suffix):
     goal = tmp_path / f"out.{suffix}"
     with pytest.raises(
-        PadmaskError, match=r"out.* Choose a smaller --maxlen, or allow more|before compression"
+        PadmaskError, match=r"out.* smaller --maxlen or --limit, or allow more|before compression"
     ):
         padmask.pad_file(
             bomb, goal, spec=PadSpec(maxlen=64), files=padmask.FileOptions(max_bytes=1000, threads=1)

@@ -428,6 +428,35 @@ def test_masks_mean_the_same_in_every_format(rows, with_lengths):
     assert all(outcome == outcomes[0] for outcome in outcomes)
 
 
+@pytest.mark.parametrize(("source", "goal"), ROUTES)
+def test_a_mask_that_is_kept_is_true_in_every_format(tmp_path, source, goal):
+    schema = pa.schema(
+        [("mask", pa.list_(pa.bool_())), ("x", pa.list_(pa.int64())), ("n", pa.int64()), ("y", pa.string())]
+    )
+    padded = [{"mask": [True, False], "x": [5, 0], "n": 1, "y": "a"}]
+    padded += [{"mask": [False, False], "x": [0, 0], "n": 0, "y": None}]
+    unpad_file(
+        write(tmp_path / f"in.{source}", padded, schema),
+        tmp_path / f"out.{goal}",
+        spec=UnpadSpec(length_column="n", keep_mask=True),
+    )
+    kept = [{"mask": [True], "x": [5], "n": 1, "y": "a"}, {"mask": [], "x": [], "n": 0, "y": None}]
+    back = read(tmp_path / f"out.{goal}")
+    assert back == kept
+    assert [list(row) for row in back] == [list(row) for row in kept]
+
+
+@pytest.mark.parametrize("goal", FORMATS)
+@pytest.mark.parametrize(
+    ("text", "rejected"), [("", 0), ("{}\n{}\n", 2), ("{\n", 1), ('{"x": [], "mask": []}\n', 0)], ids=repr
+)
+def test_rows_without_a_place_and_no_rows_at_all(tmp_path, goal, text, rejected):
+    (tmp_path / "in.jsonl").write_text(text)
+    result = unpad_file(tmp_path / "in.jsonl", tmp_path / f"out.{goal}", on_error="skip")
+    assert result.ledger.rows_rejected == rejected
+    assert read(tmp_path / f"out.{goal}") == ([{"x": []}] if "x" in text else [])
+
+
 def test_a_bad_row_beyond_the_first_ones_leaves_no_output(tmp_path):
     good, bad = '{"input_ids": [1, 0], "mask": [1, 0]}\n', '{"input_ids": [1, 0], "mask": [1]}\n'
     (tmp_path / "in.jsonl").write_text(good * 40_000 + bad)

@@ -14,6 +14,7 @@ from padmask.cli.options import (
     inputs_argument,
     limit_option,
     mask_column_option,
+    max_bytes_option,
     open_progress,
     quiet_options,
     rejects_option,
@@ -81,6 +82,7 @@ from padmask.spec import UnpadSpec
 @rejects_option
 @report_option
 @threads_option
+@max_bytes_option
 @quiet_options
 @click.pass_context
 def command(ctx: click.Context, /, **given: Any) -> None:
@@ -122,7 +124,7 @@ def _unpad(given: dict[str, Any]) -> Any:
         padding=given["padding"],
         keep_mask=given["keep_mask"],
     )
-    names = ("input_format", "output_format", "limit", "rejects", "threads")
+    names = ("input_format", "output_format", "limit", "rejects", "threads", "max_bytes")
     from padmask.files import FileOptions
     from padmask.unpadding import unpad_file
 
