@@ -14,7 +14,6 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from padmask.decide import Columns
 from padmask.errors import DataError, SpecError
 from padmask.formats.batch import Batch, Wanted
 from padmask.formats.dataset import Dataset
@@ -22,7 +21,7 @@ from padmask.formats.jsonl import values_of
 from padmask.kernel import kept_windows
 from padmask.ragged import Ragged, is_mask, to_numpy
 from padmask.rows import Job, is_label, take_in
-from padmask.spec import Side
+from padmask.spec import Columns, Side
 from padmask.table import MASK_NAMES, PadColumn, name_columns, read_description, row_lengths
 from padmask.verify.audit import Audit, AuditColumn
 

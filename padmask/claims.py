@@ -6,18 +6,15 @@ commonly have. Whether the rows bear it out is for `unpadded` to see.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import pyarrow as pa
 
 from padmask.errors import DataError, SpecError
 from padmask.ragged import is_mask, is_sequence
-from padmask.spec import Column, Side, UnpadSpec, unknown_column
+from padmask.spec import Columns, Side, UnpadSpec, unknown_column
 from padmask.table import MASK_NAMES, Described, default_column, name_columns, read_description
-
-Columns = Iterable[str | Column] | Mapping[str, Any] | None
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,6 @@ import re
 import shlex
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -20,7 +19,7 @@ from padmask.formats.batch import Batch, Wanted
 from padmask.formats.dataset import Dataset
 from padmask.ragged import Ragged, is_mask, is_sequence
 from padmask.rows import IGNORED_LABEL, LABEL_NAMES, Job
-from padmask.spec import FLOAT_DTYPES, Column, MaskSpec, PadSpec, RowPolicy
+from padmask.spec import FLOAT_DTYPES, Columns, MaskSpec, PadSpec, RowPolicy
 from padmask.table import (
     MASK_NAMES,
     METADATA_KEY,
@@ -30,8 +29,6 @@ from padmask.table import (
     name_columns,
     settle_vectors,
 )
-
-Columns = Iterable[str | Column] | Mapping[str, Any] | None
 
 
 @dataclass(frozen=True)

@@ -16,7 +16,7 @@ import numpy.typing as npt
 
 from padmask.audited import Row, RowsAt, audited, find_layout, padded_rows, raw_rows
 from padmask.costs import Cost, candidate_costs
-from padmask.decide import Asked, Columns, decide
+from padmask.decide import Asked, decide
 from padmask.errors import SpecError
 from padmask.formats.dataset import Dataset
 from padmask.kernel import pad_batch
@@ -24,7 +24,7 @@ from padmask.plan import LengthStats, make_plan
 from padmask.progress import Progress, ProgressCallback
 from padmask.ragged import Ragged
 from padmask.rows import Job
-from padmask.spec import MaskSpec, PadSpec, RowPolicy, Side
+from padmask.spec import Columns, MaskSpec, PadSpec, RowPolicy, Side
 from padmask.table import PadColumn
 from padmask.verify.audit import Audit, Finding
 

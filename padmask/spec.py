@@ -7,7 +7,7 @@ The words are Keras's (`maxlen`, `padding`, `truncating`, `value`).
 from __future__ import annotations
 
 import re
-from collections.abc import Collection
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -135,6 +135,10 @@ class Column:
     def __post_init__(self) -> None:
         if self.dtype is not None:
             one_of(f"dtype of column {self.name!r}", self.dtype, DTYPES)
+
+
+# How columns are asked for: by names, short forms, `Column`s, or with their pad values.
+Columns = Iterable[str | Column] | Mapping[str, Any] | None
 
 
 def parse_column(text: str, known: Collection[str]) -> Column:

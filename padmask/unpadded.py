@@ -13,11 +13,11 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from padmask.claims import Columns, Unpadding, choose_unpadding
+from padmask.claims import Unpadding, choose_unpadding
 from padmask.errors import Fault, RowError, SpecError
 from padmask.kernel import Windows
 from padmask.ragged import Ragged, count_places, cut_lists
-from padmask.spec import UnpadSpec
+from padmask.spec import Columns, UnpadSpec
 from padmask.table import kept_metadata, replace_columns
 
 Positions = npt.NDArray[np.int64]

@@ -14,7 +14,7 @@ from typing import Any
 import pyarrow as pa
 
 from padmask.bounds import room_for
-from padmask.claims import Columns, Unpadding, choose_unpadding, needs_no_metadata
+from padmask.claims import Unpadding, choose_unpadding, needs_no_metadata
 from padmask.cuts import Cuts, OnError, find_cuts
 from padmask.decide import column_flags, find_alike, schema_of_nothing
 from padmask.errors import DataError, PadmaskError, SpecError
@@ -36,7 +36,7 @@ from padmask.ledger import Ledger, UnpadResult
 from padmask.masktexts import MaskTexts
 from padmask.progress import ProgressCallback
 from padmask.ragged import count_places, is_mask, is_sequence
-from padmask.spec import Column, UnpadSpec, one_of
+from padmask.spec import Column, Columns, UnpadSpec, one_of
 from padmask.table import METADATA_KEY, read_description
 from padmask.textcuts import TextCutter
 from padmask.unpadded import cut_columns, unpadded_schema

@@ -16,13 +16,13 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from padmask.decide import Asked, Columns
+from padmask.decide import Asked
 from padmask.errors import SpecError, did_you_mean
 from padmask.flatten import flatten
 from padmask.formats.dataset import Dataset
 from padmask.progress import ProgressCallback
 from padmask.sampled import Data, Looking, RuleSpec, look
-from padmask.spec import MaskSpec, PadSpec, RowPolicy, Side
+from padmask.spec import Columns, MaskSpec, PadSpec, RowPolicy, Side
 from padmask.verify.api import environment, report_on_function, report_on_model
 from padmask.verify.report import Report
 from padmask.verify.sample import Input, Sample

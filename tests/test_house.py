@@ -31,7 +31,7 @@ DOORS = {
     "progress": set(),
     "layers": {"errors"},
     "verify": {"errors", "spec", "ragged", "kernel", "flatten", "layers"},
-    "audited": {"errors", "spec", "ragged", "kernel", "table", "formats", "rows", "decide", "verify"},
+    "audited": {"errors", "spec", "ragged", "kernel", "table", "formats", "rows", "verify"},
     "inspection": {"errors", "spec", "ragged", "plan", "kernel", "table", "costs", "rows"}
     | {"decide", "formats", "progress", "verify", "audited"},
     "table": {"errors", "spec", "ragged", "plan", "kernel"},
