@@ -635,12 +635,12 @@ def test_a_typed_input_that_changes_at_the_last_moment_is_refused(
     shutil.copyfile(source[suffix], path)
     fault = f"""
 import os
-import padmask.pipeline as pipeline
-class Late(pipeline.ReadAhead):
+import padmask.files as files
+class Late(files.ReadAhead):
     def __exit__(self, *args):
         os.utime({str(path)!r}, ns=(1, 1))
         super().__exit__(*args)
-pipeline.ReadAhead = Late
+files.ReadAhead = Late
 """
     done = pads(path, "-o", "out.jsonl", "--maxlen", "9", "--threads", "2", fault=fault)
     place.refused("out.jsonl", done, path.name, says=f"{path} was changed while it was read.")
