@@ -804,6 +804,15 @@ def test_dev_stdin_and_dev_stdout_are_what_they_stand_for(
         assert done.stdout == place.wanted[suffix]
 
 
+def test_dev_stdin_is_copied_where_there_is_room_and_not_beside_dev_stdout(
+    command: list[str], source: dict[str, Path], place: Place
+) -> None:
+    # A pipe without a name stands in no folder.
+    args = ["/dev/stdin", "-o", "/dev/stdout"]
+    done = runs(command, *args, cwd=place.folder, input=source["jsonl"].read_bytes())
+    assert (done.returncode, done.stdout) == (0, place.wanted["jsonl"]), done
+
+
 @suffixes
 @pytest.mark.parametrize("closed", ["<&- >&- 2>&-", ">&- 2>&-"])
 def test_closed_streams_do_not_get_into_the_output(
