@@ -3,6 +3,7 @@
 # make lint   style and types;  make format mends the style
 # make readme writes the commands' help into the README
 # make bench  padmask beside what people use instead
+# make soak   10^8 tokens through every pair of formats;  make fuzz MINUTES=5 tries what nobody would
 
 # TensorFlow has builds for 3.11 to 3.13: the newest of these that is here, else any python3.
 PYTHON ?= $(shell for p in python3.13 python3.12 python3.11 python3; do \
@@ -13,10 +14,10 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint format readme bench clean
+.PHONY: help demo test lint format readme bench soak fuzz clean
 
 help:
-	@sed -n 's/^# //p' $(MAKEFILE_LIST) | head -5
+	@sed -n 's/^# //p' $(MAKEFILE_LIST) | head -6
 
 $(BIN)/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
@@ -61,6 +62,13 @@ readme: $(VENV)/.core
 
 bench: $(VENV)/.bench
 	$(BIN)/python tests/bench/bench.py
+
+soak: $(VENV)/.core
+	$(BIN)/python tests/soak.py --tokens 100000000
+
+MINUTES ?= 5
+fuzz: $(VENV)/.core
+	$(BIN)/python tests/fuzz/run.py all --minutes $(MINUTES)
 
 clean:
 	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis dist
