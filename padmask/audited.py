@@ -85,6 +85,11 @@ def padded_rows(
     dataset: Dataset, job: Job, limit: int | None, audit: Audit, layout: Layout
 ) -> Iterator[tuple[npt.NDArray[np.int64], RowsAt, int]]:
     """Read padded rows with their mask and audit them; yields as `raw_rows`."""
+    if layout.mask in (column.name for column in job.columns):
+        raise SpecError(
+            f"{dataset.name}: column {layout.mask!r} cannot be the sequence and its mask at once. "
+            "Choose another with -c or --mask-column."
+        )
     typed = dataset.format != "jsonl"
     fields = [*job.wanted.sequences, dataset.schema().field(layout.mask)]
     if typed and layout.length:
@@ -96,7 +101,7 @@ def padded_rows(
         batch = dataset.decode(chunk, wanted)
         if batch.faults:
             fault = batch.faults[0]
-            raise DataError(f"{batch.place(fault.row)}: {fault.reason}.")
+            raise DataError(f"{batch.place(fault.row)}: {fault.reason}. Mend the row.")
         values = {column.name: _column(batch, column) for column in job.columns}
         mask, faults = Ragged.from_mask(batch.columns.column(layout.mask))
         if width is None and len(batch):
@@ -148,7 +153,9 @@ def _values_at(columns: Mapping[str, Ragged], place: int) -> dict[str, npt.NDArr
 def _column(batch: Batch, column: PadColumn) -> Ragged:
     ragged, faults = Ragged.from_arrow(batch.columns.column(column.name), column.inner)
     if faults:
-        raise DataError(f"{batch.place(faults[0].row)}: column {column.name!r}: {faults[0].reason}.")
+        raise DataError(
+            f"{batch.place(faults[0].row)}: column {column.name!r}: {faults[0].reason}. Mend the row."
+        )
     return ragged
 
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 import shlex
+from collections import Counter
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 
@@ -134,11 +135,12 @@ def find_alike(dataset: Dataset, first: pa.Field, taken: Collection[str]) -> lis
         taken: columns that are not asked about.
     """
     schema = dataset.schema()
+    times = Counter(schema.names)
     others = [
         field
         for field in schema
         if field.name not in taken
-        and schema.names.count(field.name) == 1
+        and times[field.name] == 1
         and is_sequence(field.type)
         # Of lists of nothing but nulls, so far, nobody knows what they hold.
         and "null" not in str(field.type.value_type)

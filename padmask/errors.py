@@ -89,4 +89,4 @@ def did_you_mean(name: str, known: list[str]) -> str:
     from difflib import get_close_matches  # 10 ms that only a mistake should cost
 
     near = get_close_matches(name, known, n=1)
-    return f" Did you mean {near[0]!r}?" if near else ""
+    return f" Did you mean {near[0]!r}?" if near and len(near[0]) <= 80 else ""

@@ -216,12 +216,14 @@ def _choose(tokens: npt.NDArray[Any], mask: Mask, value: npt.NDArray[Any], out: 
         np.copyto(out, tokens, where=mask, casting="unsafe")
         return
     # (token - value) * mask + value: integers wrap around, so it is exact, and takes half the time.
-    if value.any():
-        np.subtract(tokens, value, out=out, dtype=out.dtype, casting="unsafe")
-        np.multiply(out, mask, out=out)
-        np.add(out, value, out=out)
-    else:
-        np.multiply(tokens, mask, out=out, dtype=out.dtype, casting="unsafe")
+    # Beside a row's own tokens may stand those of a row that was refused, which are no such integers.
+    with np.errstate(invalid="ignore"):
+        if value.any():
+            np.subtract(tokens, value, out=out, dtype=out.dtype, casting="unsafe")
+            np.multiply(out, mask, out=out)
+            np.add(out, value, out=out)
+        else:
+            np.multiply(tokens, mask, out=out, dtype=out.dtype, casting="unsafe")
 
 
 def kept_windows(

@@ -73,7 +73,7 @@ class Ragged:
             SpecError: the column holds no sequences of tokens.
         """
         kind_of(array.type)
-        rows = _as_lists(_plain(array))
+        rows = _as_lists(plain(array))
         starts, lengths, tokens = _windows(rows)
         null_rows = _nulls(rows)
         lengths = np.where(null_rows, 0, lengths)
@@ -102,7 +102,7 @@ class Ragged:
         Returns:
             The rows, and a fault for each that is no mask: null, or with anything but 0 and 1.
         """
-        rows = _as_lists(_plain(array))
+        rows = _as_lists(plain(array))
         starts, lengths, places = _windows(rows)
         lengths = np.where(_nulls(rows), 0, lengths)
         values = _numpy(places)
@@ -138,7 +138,7 @@ def count_places(array: pa.Array) -> tuple[Positions, list[Fault]]:
     >>> count_places(pa.array([["a", None], []]))[0].tolist()
     [2, 0]
     """
-    rows = _as_lists(_plain(array))
+    rows = _as_lists(plain(array))
     nulls = _nulls(rows)
     _, lengths, _ = _windows(rows)
     faults = [Fault(int(row), "the row is null") for row in np.flatnonzero(nulls)]
@@ -156,7 +156,7 @@ def cut_lists(array: pa.Array, firsts: Positions, lengths: Positions) -> pa.Arra
         firsts: int64, shape (rows,), where in its row each part begins.
         lengths: int64, shape (rows,), in tokens.
     """
-    starts, _, tokens = _windows(_plain(array))
+    starts, _, tokens = _windows(plain(array))
     offsets = np.concatenate([[0], np.cumsum(lengths)])
     if offsets[-1] >= 2**31:
         raise DataError(
@@ -254,10 +254,11 @@ def _misfits(values: npt.NDArray[Any], target: np.dtype[Any]) -> Flags | None:
             if int(low) >= limits.min and int(high) <= limits.max:
                 return None
             return (values < limits.min) | (values > limits.max)
-        # Above 2**53 a float no longer tells which integer it was.
-        bound = min(float(limits.max), 2.0**53)
+        # Above 2**53 a float no longer tells which integer it was. Not in the values' own dtype, in
+        # which a bound may be rounded up to what does not fit, or to infinity.
+        lowest, highest = np.float64(limits.min), np.float64(min(limits.max, 2**53))
         with np.errstate(invalid="ignore"):
-            flagged = ~((values == np.floor(values)) & (values >= limits.min) & (values <= bound))
+            flagged = ~((values == np.floor(values)) & (values >= lowest) & (values <= highest))
     elif values.dtype.kind in "iu":
         exact = 1 << (np.finfo(target).nmant + 1)
         if -exact <= int(low) and int(high) <= exact:
@@ -362,7 +363,7 @@ def _is_list(type_: pa.DataType) -> bool:
     )
 
 
-def _plain(array: pa.Array | pa.ChunkedArray) -> pa.Array:
+def plain(array: pa.Array | pa.ChunkedArray) -> pa.Array:
     """Take off chunks, extension types and dictionaries."""
     if isinstance(array, pa.ChunkedArray):
         array = array.chunk(0) if array.num_chunks == 1 else pa.concat_arrays(_same(array))
@@ -384,7 +385,7 @@ def _same(chunked: pa.ChunkedArray) -> list[pa.Array]:
     """Chunks that can be joined: dictionaries may differ from chunk to chunk."""
     if chunked.num_chunks == 0:
         return [pa.array([], type=storage(chunked.type))]
-    return [_plain(chunk) for chunk in chunked.chunks]
+    return [plain(chunk) for chunk in chunked.chunks]
 
 
 def _nulls(array: pa.Array) -> Flags:
@@ -398,7 +399,7 @@ def _windows(rows: pa.Array) -> tuple[Positions, Positions, pa.Array]:
     type_ = rows.type
     if pat.is_fixed_size_list(type_):
         # .values does not know of the slice, and .flatten() leaves null rows out.
-        tokens = _plain(rows.values.slice(rows.offset * type_.list_size, len(rows) * type_.list_size))
+        tokens = plain(rows.values.slice(rows.offset * type_.list_size, len(rows) * type_.list_size))
         starts = np.arange(len(rows), dtype=np.int64) * type_.list_size
         return starts, np.full(len(rows), type_.list_size, dtype=np.int64), tokens
     offsets = to_numpy(rows.offsets).astype(np.int64)
@@ -407,9 +408,9 @@ def _windows(rows: pa.Array) -> tuple[Positions, Positions, pa.Array]:
         nulls = _nulls(rows)
         starts = np.where(nulls, 0, offsets)
         lengths = np.where(nulls, 0, to_numpy(rows.sizes).astype(np.int64))
-        return starts, lengths, _plain(rows.values)
+        return starts, lengths, plain(rows.values)
     first, last = (int(offsets[0]), int(offsets[-1])) if len(offsets) else (0, 0)
-    return offsets[:-1] - first, np.diff(offsets), _plain(rows.values.slice(first, last - first))
+    return offsets[:-1] - first, np.diff(offsets), plain(rows.values.slice(first, last - first))
 
 
 def _numpy(tokens: pa.Array) -> npt.NDArray[Any]:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from itertools import zip_longest
 from time import monotonic
 from typing import TYPE_CHECKING, Any
 
@@ -228,16 +229,23 @@ def _masks(shown: list[ShownRow] | Any, style: str, console: Console) -> list[Re
     from rich.text import Text
 
     if style in ("bool", "int"):
-        matrix = np.array([row.mask for row in shown])
-        matrix = matrix if style == "bool" else matrix.astype(int)
-        # The shape in which NumPy, and with it the Keras guide, prints a mask.
-        text = np.array2string(matrix, threshold=sys.maxsize, max_line_width=sys.maxsize)
-        return [Text(line, overflow="ignore", no_wrap=True) for line in text.splitlines()]
+        return [Text(line, overflow="ignore", no_wrap=True) for line in _matrix_lines(shown, style)]
     if style == "tokens":
         return [_token_line(row) for row in shown]
     margin = max(len(str(row.row)) for row in shown), max(len(str(row.length)) for row in shown)
     room = max(8, console.width - sum(margin) - 6)
     return [*_legend(shown, room, console), *[_grid_line(row, margin, room, console) for row in shown]]
+
+
+def _matrix_lines(shown: Any, style: str) -> list[str]:
+    """Say the masks as NumPy, and with it the Keras guide, prints them; uneven ones a row at a time."""
+    masks = [row.mask if style == "bool" else row.mask.astype(int) for row in shown]
+    even = len({len(mask) for mask in masks}) == 1
+    said = [
+        np.array2string(part, threshold=sys.maxsize, max_line_width=sys.maxsize)
+        for part in ([np.array(masks)] if even else masks)
+    ]
+    return [line for text in said for line in text.splitlines()]
 
 
 def _legend(shown: Any, room: int, console: Console) -> list[Text]:
@@ -277,8 +285,9 @@ def _token_line(row: ShownRow) -> Text:
 
     line = Text()
     line.append(f"{row.row}: ", style="dim")
-    for value, real in zip(row.values.tolist(), row.mask.tolist(), strict=True):
-        shown = str(value)
+    # Broken padded rows may have a mask of another length: what has no partner stands beside a question.
+    for value, real in zip_longest(row.values.tolist(), row.mask.tolist(), fillvalue="?"):
+        shown = f"{value}?" if real == "?" else str(value)
         if not shown.isprintable():
             # Data must not drive the terminal.
             shown = repr(shown)[1:-1]

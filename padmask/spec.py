@@ -93,9 +93,10 @@ class PadSpec:
         one_of("truncating", self.truncating, ("post", "pre"))
         one_of("dtype", self.dtype, DTYPES)
         multiple = self.pad_to_multiple_of
-        if multiple is not None and (not _is_integer(multiple) or multiple < 1):
+        if multiple is not None and not (_is_integer(multiple) and 1 <= multiple < 2**53):
             raise SpecError(
-                f"`pad_to_multiple_of` must be a whole number of at least 1. Received: {multiple!r}."
+                "`pad_to_multiple_of` must be a whole number of at least 1, and less than 2**53. "
+                f"Received: {multiple!r}."
             )
         if isinstance(self.maxlen, str):
             percentile = percentile_of(self.maxlen)
@@ -178,9 +179,9 @@ def _readings(text: str) -> list[tuple[str, str | None, str | None]]:
 
 def unknown_column(name: str, known: Collection[str]) -> SpecError:
     """Return the error for a column that is not there, with the nearest name and the list."""
-    listed = ", ".join(map(repr, list(known)[:20])) + (", ..." if len(known) > 20 else "")
+    listed = ", ".join(f"{one!r:.80}" for one in list(known)[:20]) + (", ..." if len(known) > 20 else "")
     there = f"Choose one of {listed}." if known else "There are no columns: check the input."
-    return SpecError(f"There is no column {name!r}.{did_you_mean(name, list(known))} {there}")
+    return SpecError(f"There is no column {name!r:.80}.{did_you_mean(name, list(known))} {there}")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -205,7 +206,7 @@ class MaskSpec:
     def __post_init__(self) -> None:
         one_of("mask dtype", self.dtype, MASK_DTYPES)
         if self.column == "" or self.length_column == "":
-            raise SpecError("A column's name cannot be empty.")
+            raise SpecError("A column's name cannot be empty: choose one.")
         if self.column is not None and self.column == self.length_column:
             raise SpecError(
                 f"The mask and the length cannot share the column {self.column!r}: give them two names."

@@ -7,6 +7,7 @@ turns the kernel's rectangles into Arrow columns. Knows nothing of files.
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -168,7 +169,7 @@ def default_column(schema: pa.Schema) -> str:
             f"Which column holds the tokens? There are {len(lists)} list columns: "
             f"{', '.join(map(repr, lists))}. Say so with -c, such as -c {lists[0]}."
         )
-    named = ", ".join(map(repr, schema.names[:20])) or "none"
+    named = ", ".join(f"{name!r:.80}" for name in schema.names[:20]) or "none"
     raise SpecError(f"There is no list column of tokens. The columns are: {named}.")
 
 
@@ -360,9 +361,10 @@ def replace_columns(
     batch: pa.RecordBatch, arrays: Mapping[str, pa.Array], without: Collection[str] = ()
 ) -> pa.RecordBatch:
     """Put new arrays in their old places, and the ones of new names at the end; leave some columns out."""
-    names = batch.schema.names
+    schema = batch.schema
+    names = schema.names
     # By place where a name is there twice, so that neither of the two is lost.
-    twice = {name for name in names if names.count(name) > 1}
+    twice = {name for name, times in Counter(names).items() if times > 1}
     out = [
         (name, column if name in twice else arrays.get(name, column))
         for name, column in zip(names, batch.columns, strict=True)
@@ -370,7 +372,7 @@ def replace_columns(
     ]
     out += [(name, array) for name, array in arrays.items() if name not in names]
     fields = [
-        pa.field(name, array.type, metadata=_field_metadata(batch.schema, name, array)) for name, array in out
+        pa.field(name, array.type, metadata=_field_metadata(schema, name, array)) for name, array in out
     ]
     return pa.RecordBatch.from_arrays([array for _, array in out], schema=pa.schema(fields))
 

@@ -29,6 +29,9 @@ class ConfiguredCommand(click.Command):
             if source is click.core.ParameterSource.DEFAULT_MAP:
                 raise SpecError(f"{file}: [tool.padmask]: {error.format_message()}") from None
             raise
+        except OverflowError:
+            # TOML has an infinity, and click asks for an integer in vain.
+            raise SpecError(f"{file}: [tool.padmask] has an infinity for a whole number. Mend it.") from None
 
 
 def find_project(folder: Path) -> Path | None:
@@ -75,7 +78,7 @@ def defaults(command: click.Command, file: Path) -> dict[str, Any]:
             found[parameter.name or ""] = [value] if one_of_many else value
         elif key in own or name not in _all_options():
             raise SpecError(
-                f"{file}: [tool.padmask] sets {key!r}, which is no option of padmask {command.name}."
+                f"{file}: [tool.padmask] sets {key!r:.60}, which is no option of padmask {command.name}."
                 f"{did_you_mean(name, list(parameters))}"
             )
     return found
@@ -85,9 +88,13 @@ def _table(file: Path, text: bytes) -> dict[str, Any]:
     import tomllib
 
     try:
-        table = tomllib.loads(text.decode()).get("tool", {}).get("padmask", {})
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError, AttributeError) as error:
-        raise SpecError(f"{file}: cannot be read as TOML: {error}.") from None
+        whole = tomllib.loads(text.decode())
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise SpecError(f"{file}: cannot be read as TOML: {error}. Mend it there.") from None
+    except RecursionError:
+        raise SpecError(f"{file}: cannot be read as TOML: nested too deeply. Mend it.") from None
+    tools = whole.get("tool", {})
+    table = tools.get("padmask", {}) if isinstance(tools, dict) else {}
     if not isinstance(table, dict):
         raise SpecError(f"{file}: [tool.padmask] must be a table.")
     return table

@@ -27,7 +27,12 @@ _DIE_WITH_PARENT = 1  # prctl's PR_SET_PDEATHSIG
 
 
 def guarded(
-    run: Callable[[], int], say: Callable[[str], int], inputs: Sequence[str], *, bound_memory: bool
+    run: Callable[[], int],
+    say: Callable[[str], int],
+    inputs: Sequence[str],
+    *,
+    bound_memory: bool,
+    quiet: bool = False,
 ) -> int:
     """Run something in a child process and return its exit code; the child itself returns too.
 
@@ -36,6 +41,7 @@ def guarded(
         say: shows a sentence and returns the exit code of a run that could not answer.
         inputs: what is read, for the sentence.
         bound_memory: whether to let what asks for more memory than is free fail alone.
+        quiet: whether to keep what native code writes to stderr, such as its last words, to itself.
     """
     parent = os.getpid()
     reading, writing = os.pipe()
@@ -48,6 +54,8 @@ def guarded(
         _die_with(parent)
         if bound_memory:
             _bound_memory()
+        if quiet:
+            _silence_native_code()
         code = run()
         os.write(writing, b".")
         return code
@@ -104,6 +112,17 @@ def _die_with(parent: int) -> None:
     ctypes.CDLL(None).prctl(_DIE_WITH_PARENT, signal.SIGKILL)
     if os.getppid() != parent:
         os._exit(128 + signal.SIGKILL)
+
+
+def _silence_native_code() -> None:
+    """Keep a stderr for Python alone: what is below it writes to the descriptor, and now to nobody."""
+    if sys.stderr is None:
+        return
+    sys.stderr.flush()
+    own, nobody = os.dup(2), os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nobody, 2)
+    os.close(nobody)
+    sys.stderr = open(own, "w", buffering=1, encoding=sys.stderr.encoding, errors=sys.stderr.errors)  # noqa: SIM115
 
 
 def _bound_memory() -> None:

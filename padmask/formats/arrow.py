@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -19,6 +20,9 @@ from padmask.formats.source import Source
 # Rows of a batch are looked at in slices of about this many values, whatever its size.
 SLICE_VALUES = 1 << 20
 
+MOST_SAID = 300
+_STATUS = re.compile(r"\b(Invalid|IOError|Serialization error|Not ?implemented|NotImplemented|Type error): ")
+
 
 @contextmanager
 def arrow_errors(source: Source, what: str) -> Iterator[None]:
@@ -28,13 +32,41 @@ def arrow_errors(source: Source, what: str) -> Iterator[None]:
     except (pa.ArrowException, OSError, EOFError, UnicodeDecodeError) as error:
         if isinstance(error, BrokenPipeError):
             raise
-        said = str(error).splitlines()[0].rstrip(".") if str(error) else type(error).__name__
-        raise DataError(f"{source.name}: not a readable {what}: {said}. Is the file whole?") from None
+        raise DataError(
+            f"{source.name}: not a readable {what}: {said_by(error)}. Is the file whole?"
+        ) from None
+
+
+def said_by(error: Exception) -> str:
+    """Return an error of Arrow's in a few words, without its places in Arrow's own source.
+
+    >>> said_by(pa.ArrowInvalid("In chunk 0: Invalid: Offsets are broken.\\nlib.cc:12  _s.Validate()"))
+    'In chunk 0: Offsets are broken'
+    """
+    first = (str(error).splitlines() or [type(error).__name__])[0]
+    words = _STATUS.sub("", first).rstrip(". ")
+    return words if len(words) <= MOST_SAID else words[:MOST_SAID] + " ..."
+
+
+def check_batch(batch: pa.RecordBatch) -> None:
+    """Raise Arrow's error for a batch that would bring down who reads it, with the column's name."""
+    for field, column in zip(batch.schema, batch.columns, strict=True):
+        try:
+            column.validate(full=True)
+        except pa.ArrowException as error:
+            raise pa.ArrowInvalid(f"column {field.name!r}: {error}") from None
 
 
 def checked_schema(schema: pa.Schema) -> pa.Schema:
-    """Return a schema whose names can be read."""
+    """Return a schema whose names can be read, and whose types have arrays."""
     _ = schema.names
+    for field in schema:
+        try:
+            pa.nulls(0, field.type)
+        except KeyError:
+            raise pa.ArrowNotImplementedError(
+                f"column {field.name!r} is of type {field.type}, for which there are no arrays"
+            ) from None
     return schema
 
 
@@ -84,7 +116,7 @@ class ArrowReader:
                 batch = next(batches, None)
                 if batch is None:
                     return
-                batch.validate(full=True)
+                check_batch(batch)
             yield batch
 
     def decode(self, chunk: Chunk, wanted: Wanted) -> Batch:
@@ -96,21 +128,22 @@ class ArrowReader:
 
 def cut_batch(chunk: Chunk, rows: int) -> tuple[Chunk, int]:
     """Return the chunk with at most its first `rows` rows, and how many it has then."""
-    data = chunk.data.slice(0, rows)
+    # Arrow counts in 64 bits.
+    data = chunk.data.slice(0, min(rows, chunk.data.num_rows))
     return replace(chunk, data=data), data.num_rows
 
 
 def select_columns(chunk: Chunk, wanted: Wanted) -> Batch:
-    """Return a chunk's rows with the wanted columns, in the input's own order."""
+    """Return a chunk's rows with those of the wanted columns that it has, in the input's own order."""
     data: pa.RecordBatch = chunk.data
+    numbers = np.arange(chunk.first, chunk.first + data.num_rows)
     if wanted.others is None:
         names = data.schema.names
-        places = [names.index(name) for name in wanted.sequences.names]
+        places = [names.index(name) for name in wanted.sequences.names if name in names]
         data = pa.RecordBatch.from_arrays(
             [data.column(place) for place in places],
             schema=pa.schema([data.schema.field(place) for place in places]),
         )
-    numbers = np.arange(chunk.first, chunk.first + data.num_rows)
     return Batch(data, chunk.source, numbers, "row")
 
 

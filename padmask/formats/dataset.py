@@ -8,11 +8,12 @@ from contextlib import contextmanager
 from dataclasses import replace
 from itertools import islice
 
+import numpy as np
 import pyarrow as pa
 
 from padmask.errors import DataError, Fault, SpecError
 from padmask.formats import input_format, open_reader
-from padmask.formats.batch import HEAD_ROWS, Batch, Chunk, Reader, Wanted
+from padmask.formats.batch import HEAD_ROWS, Batch, Chunk, Reader, Wanted, take
 from padmask.formats.jsonl import complete, first_type, values_of
 from padmask.formats.jsontypes import TypeSurvey
 from padmask.formats.source import find_sources
@@ -40,6 +41,28 @@ def _tells_nothing(type_: pa.DataType) -> bool:
 def _state(file: os.stat_result) -> tuple[int, ...]:
     """Return what changes when a file is written or replaced."""
     return file.st_dev, file.st_ino, file.st_size, file.st_mtime_ns
+
+
+def _cast(batch: Batch, field: pa.Field) -> pa.Array:
+    """Return a batch's column in the type that all inputs have together."""
+    column = batch.columns.column(field.name)
+    try:
+        return column.cast(field.type)
+    except pa.ArrowException:
+        row = next((row for row in range(len(batch)) if not _can_be(column, row, field.type)), 0)
+        raise DataError(
+            f"{batch.place(row)}: column {field.name!r} of type {column.type} cannot become {field.type}, as "
+            "the other files ask for. Mend the types, or pad the files apart."
+        ) from None
+
+
+def _can_be(column: pa.Array, row: int, type_: pa.DataType) -> bool:
+    try:
+        # Not of a slice: the values beside it would be cast too.
+        take(column, np.array([row])).cast(type_)
+    except pa.ArrowException:
+        return False
+    return True
 
 
 class Dataset:
@@ -237,9 +260,7 @@ class Dataset:
         if batch.columns.schema.equals(schema) or (names == schema.names and len(self._readers) == 1):
             return batch
         arrays = [
-            batch.columns.column(field.name).cast(field.type)
-            if field.name in names
-            else pa.nulls(len(batch), field.type)
+            _cast(batch, field) if field.name in names else pa.nulls(len(batch), field.type)
             for field in schema
         ]
         missing = [name for name in wanted.sequences.names if name not in names]

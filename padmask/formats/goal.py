@@ -178,10 +178,13 @@ def _create_beside(goal: str, path: str) -> tuple[int, str | None]:
     A file without a name goes with the process, even one that is killed.
     """
     folder = os.path.dirname(goal)
-    with suppress(OSError):
-        if _can_be_named_later(folder):
-            return os.open(folder, os.O_TMPFILE | os.O_WRONLY | os.O_CLOEXEC, 0o600), None
     try:
+        # A name that cannot be is found out now, and not when other outputs are there already.
+        with suppress(FileNotFoundError):
+            os.lstat(goal)
+        with suppress(OSError):
+            if _can_be_named_later(folder):
+                return os.open(folder, os.O_TMPFILE | os.O_WRONLY | os.O_CLOEXEC, 0o600), None
         temporary = _name_beside(goal)
         return os.open(temporary, os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_CLOEXEC, 0o600), temporary
     except OSError as error:

@@ -7,6 +7,8 @@ they are plain. Writes rectangles with orjson, which formats NumPy arrays direct
 
 from __future__ import annotations
 
+import math
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from itertools import islice
@@ -24,7 +26,7 @@ from padmask.formats.batch import HEAD_ROWS, Batch, Chunk, Layout, Wanted, recta
 from padmask.formats.jsontokens import read_sequences
 from padmask.formats.source import COMPRESSIONS, Source
 from padmask.machine import free_memory
-from padmask.ragged import Ragged, is_sequence, storage, to_numpy
+from padmask.ragged import Ragged, is_sequence, plain, storage, to_numpy
 
 # Bytes of lines worked on at a time: enough to keep per-chunk costs small, little enough
 # for the rows of a chunk to stay in the cache.
@@ -343,8 +345,7 @@ class JsonlWriter:
 
     def __init__(self, stream: BinaryIO, layout: Layout) -> None:
         self._stream = stream
-        names = layout.schema.names
-        twice = {name for name in names if names.count(name) > 1}
+        twice = {name for name, times in Counter(layout.schema.names).items() if times > 1}
         if twice:
             raise SpecError(
                 f"There are several columns named {min(twice)!r}, and an object's keys are unique: "
@@ -358,10 +359,12 @@ class JsonlWriter:
         texts: dict[str, list[Any]] = {}
         for name, column in zip(batch.columns.schema.names, batch.columns.columns, strict=True):
             shape = self._shapes.get(name, ())
-            if name in self._ragged:
-                texts[name] = self._sequences(name, column)
-            else:
-                texts[name] = self._lists(name, column, shape) if shape else self._others(name, column)
+            if _has_nonfinite(column):
+                raise _no_json(name, batch, column)
+            try:
+                texts[name] = self._texts(name, column, shape)
+            except (ValueError, OverflowError, pa.ArrowException):
+                raise _no_json(name, batch, column) from None
         if batch.objects is not None:
             rows: list[dict[str, Any]] = list(batch.objects)
             for name, column_texts in texts.items():
@@ -380,39 +383,36 @@ class JsonlWriter:
     def abandon(self) -> None:
         """Nothing is held back that would have to be thrown away."""
 
-    def _lists(self, name: str, column: pa.Array, shape: tuple[int, ...]) -> list[Any]:
+    def _lists(self, column: pa.Array, shape: tuple[int, ...]) -> list[Any]:
         """Return the text of a padded column or a mask, a row each."""
         values = rectangle(column, shape)
         if values.size == 0 or values.dtype == object:
             return _plain_values(column)
         if values.dtype == bool:
             return self._mask_texts(values)
-        if values.dtype.kind == "f" and not np.isfinite(values).all():
-            raise _no_json(name)
         text = orjson.dumps(values, option=orjson.OPT_SERIALIZE_NUMPY)
         opening, closing = b"[" * (values.ndim - 1), b"]" * (values.ndim - 1)
         rows = text[values.ndim : -values.ndim].split(closing + b"," + opening)
         return [msgspec.Raw(opening + row + closing) for row in rows]
 
-    def _sequences(self, name: str, column: pa.Array) -> list[Any]:
+    def _texts(self, name: str, column: pa.Array, shape: tuple[int, ...]) -> list[Any]:
+        """Return what stands for a column's values, a row each."""
+        if name in self._ragged:
+            return self._sequences(column)
+        return self._lists(column, shape) if shape else _plain_values(column)
+
+    def _sequences(self, column: pa.Array) -> list[Any]:
         """Return the text of sequences of any lengths, a row each; floats as short as in padded columns."""
         if not is_sequence(column.type):
-            return self._others(name, column)
+            return _plain_values(column)
         rows, faults = Ragged.from_arrow(column)
         if faults or rows.values.dtype.kind not in "iuf" or rows.values.dtype.itemsize < 4:
-            return self._others(name, column)
-        if rows.values.dtype.kind == "f" and not np.isfinite(rows.values).all():
-            raise _no_json(name)
+            return _plain_values(column)
         ends = rows.starts + rows.lengths
         return [
             msgspec.Raw(orjson.dumps(rows.values[start:end], option=orjson.OPT_SERIALIZE_NUMPY))
             for start, end in zip(rows.starts.tolist(), ends.tolist(), strict=True)
         ]
-
-    def _others(self, name: str, column: pa.Array) -> list[Any]:
-        if _has_nonfinite(column):
-            raise _no_json(name)
-        return _plain_values(column)
 
     def _mask_texts(self, mask: npt.NDArray[np.bool_]) -> list[msgspec.Raw]:
         """Format each mask once: there are hardly more of them than lengths."""
@@ -444,15 +444,26 @@ def write_objects(rows: Sequence[Mapping[str, Any]]) -> bytes:
         raise DataError(f"A column holds what JSON cannot say: {error}. Write Parquet or Arrow.") from None
 
 
-def _no_json(name: str) -> DataError:
+def _no_json(name: str, batch: Batch, column: pa.Array) -> DataError:
+    row = next((row for row in range(len(column)) if not _is_sayable(column.slice(row, 1))), 0)
+    what = "NaN or infinity" if _has_nonfinite(column.slice(row, 1)) else f"a {column.type}"
     return DataError(
-        f"Column {name!r} holds NaN or infinity, which JSON cannot say. Write Parquet or Arrow, "
-        "or mend the data."
+        f"{batch.place(row)}: column {name!r} holds {what}, which JSON cannot say. "
+        "Write Parquet or Arrow, or mend the data."
     )
+
+
+def _is_sayable(value: pa.Array) -> bool:
+    """Tell whether an array of one value can be said in JSON: times may be beyond those of Python."""
+    try:
+        return bool(_write_value(_plain_values(value))) and not _has_nonfinite(value)
+    except (TypeError, ValueError, OverflowError, pa.ArrowException):
+        return False
 
 
 def _plain_values(column: pa.Array) -> list[Any]:
     """Return values that msgspec writes: times finer than Python's become text."""
+    column = plain(column)
     sayable = _sayable(column.type)
     values: list[Any] = (column if sayable.equals(column.type) else column.cast(sayable)).to_pylist()
     return values
@@ -472,15 +483,33 @@ def _sayable(type_: pa.DataType) -> pa.DataType:
     return type_
 
 
+def _holds_floats(type_: pa.DataType) -> bool:
+    """Tell whether there are floats anywhere in a type."""
+    type_ = storage(type_)
+    inner = [type_.field(i).type for i in range(type_.num_fields)]
+    return bool(pat.is_floating(type_)) or any(map(_holds_floats, inner))
+
+
 def _has_nonfinite(column: pa.Array) -> bool:
     """Tell whether there is a NaN or an infinity, which msgspec would write as null."""
+    if not _holds_floats(column.type):
+        return False
+    column = plain(column)
     if pat.is_floating(column.type):
         return not bool(np.isfinite(to_numpy(column.drop_null())).all())
     if pat.is_struct(column.type):
         return any(map(_has_nonfinite, column.flatten()))
-    if pat.is_list(column.type) or pat.is_large_list(column.type) or pat.is_fixed_size_list(column.type):
+    if hasattr(column, "flatten") and not pat.is_map(column.type):
         return _has_nonfinite(column.flatten())
-    return False
+    return _nonfinite_within(column.to_pylist())
+
+
+def _nonfinite_within(value: Any) -> bool:
+    """The slow way, for maps, unions and what else Arrow has."""
+    if isinstance(value, float):
+        return not math.isfinite(value)
+    parts = value.values() if isinstance(value, dict) else value if isinstance(value, (list, tuple)) else ()
+    return any(map(_nonfinite_within, parts))
 
 
 def reject_line(batch: Batch, row: int, reason: str) -> bytes:
@@ -493,7 +522,7 @@ def reject_line(batch: Batch, row: int, reason: str) -> bytes:
     if batch.lines is None:
         record = batch.columns.slice(row, 1)
         out["row"] = {
-            name: _plain_values(column)[0]
+            name: _plain_values(column)[0] if _is_sayable(column) else column.to_string(skip_new_lines=True)
             for name, column in zip(record.schema.names, record.columns, strict=True)
         }
     else:

@@ -10,8 +10,15 @@ from typing import Any, BinaryIO
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from padmask.errors import OutputError
-from padmask.formats.arrow import Regrouped, arrow_errors, checked_schema, cut_batch, select_columns
+from padmask.errors import DataError, OutputError
+from padmask.formats.arrow import (
+    Regrouped,
+    arrow_errors,
+    check_batch,
+    checked_schema,
+    cut_batch,
+    select_columns,
+)
 from padmask.formats.batch import HEAD_ROWS, Batch, Chunk, Layout, Wanted
 from padmask.formats.footers import (
     MAGIC,
@@ -46,9 +53,11 @@ class ParquetReader:
 
     def _open(self, raw: Any) -> Any:
         with arrow_errors(self._source, "Parquet file"):
-            return pq.ParquetFile(
+            file = pq.ParquetFile(
                 raw, buffer_size=BUFFER_BYTES, pre_buffer=False, page_checksum_verification=True
             )
+        _check_groups(self._source, file.metadata)
+        return file
 
     def look(self, wanted: Wanted) -> Iterator[Batch]:
         return (self.decode(chunk, wanted) for chunk in self._batches(wanted, HEAD_ROWS))
@@ -70,16 +79,38 @@ class ParquetReader:
                 with arrow_errors(self._source, "Parquet file"):
                     data = next(batches, None)
                     if data is None:
-                        return
-                    data.validate(full=True)
+                        break
+                    check_batch(data)
                 yield Chunk(self._source.name, first, data, size * (first + data.num_rows) // max(1, total))
                 first += data.num_rows
+            if first != total:
+                raise DataError(
+                    f"{self._source.name}: the footer counts {total} rows, and {first} can be read. "
+                    "Is the file whole?"
+                )
 
     def decode(self, chunk: Chunk, wanted: Wanted) -> Batch:
         return select_columns(chunk, wanted)
 
     def cut(self, chunk: Chunk, rows: int) -> tuple[Chunk, int]:
         return cut_batch(chunk, rows)
+
+
+def _check_groups(source: Source, metadata: pq.FileMetaData) -> None:
+    """Refuse row groups of other columns than the schema's, which can abort the process, or of fewer rows."""
+    for i in range(metadata.num_row_groups):
+        there = metadata.row_group(i).num_columns
+        if there != metadata.num_columns:
+            raise DataError(
+                f"{source.name}: row group {i} has {there} columns where the schema has "
+                f"{metadata.num_columns}. Is the file whole?"
+            )
+    rows = sum(metadata.row_group(i).num_rows for i in range(metadata.num_row_groups))
+    if rows != metadata.num_rows:
+        raise DataError(
+            f"{source.name}: the footer counts {metadata.num_rows} rows, and its row groups {rows}. "
+            "Is the file whole?"
+        )
 
 
 def _rows_at_a_time(file: pq.ParquetFile) -> int:
@@ -110,7 +141,7 @@ class ParquetWriter:
         self._written: list[Struct] = []
         self._place = 0
         # No rows make no row group: one of zero rows breaks Hugging Face datasets.
-        self._template, _ = read_footer(_encoded(layout.schema, None))
+        self._template, _ = read_footer(_template(layout.schema))
         self._put(MAGIC)
 
     def encode(self, batch: Batch) -> pa.RecordBatch:
@@ -155,6 +186,22 @@ def _encode(field: pa.Field, column: pa.ChunkedArray) -> Encoded:
     return take_apart(_encoded(schema, pa.Table.from_arrays([column], schema=schema).combine_chunks()))
 
 
+def _template(schema: pa.Schema) -> memoryview:
+    """Return a file without rows, or say which column there is no such file for."""
+    try:
+        return _encoded(schema, None)
+    except OutputError:
+        for field in schema:
+            try:
+                _encoded(pa.schema([field]), None)
+            except OutputError:
+                raise OutputError(
+                    f"Parquet cannot hold column {field.name!r} of type {field.type}. "
+                    "Write Arrow or JSON Lines."
+                ) from None
+        raise
+
+
 def _encoded(schema: pa.Schema, table: pa.Table | None) -> memoryview:
     """Return a Parquet file of one row group, or of none."""
     sink = pa.BufferOutputStream()
@@ -162,7 +209,7 @@ def _encoded(schema: pa.Schema, table: pa.Table | None) -> memoryview:
         with pq.ParquetWriter(sink, schema, compression="zstd", data_page_version="1.0") as writer:
             if table is not None:
                 writer.write_table(table, row_group_size=table.num_rows)
-    except (pa.ArrowInvalid, pa.ArrowNotImplementedError) as error:
+    except (pa.ArrowException, OSError) as error:
         raise _cannot_hold(error) from None
     return memoryview(sink.getvalue())
 

@@ -472,9 +472,11 @@ def test_the_result_depends_on_neither_batches_nor_threads(
 ) -> None:
     rows, schema = data
     tuned = FileOptions(batch_rows=batch_rows, threads=threads)
+    # NumPy's text cannot end in NUL.
+    outputs = FORMATS if "\\u0000" in json.dumps(rows) else (*FORMATS, "npz")
     with folder() as here:
         source = write(here / f"in.{format_}", rows, schema)
-        for output in (*FORMATS, "npz"):
+        for output in outputs:
             for name, files in (("plain", FileOptions(threads=1)), ("tuned", tuned)):
                 goal = here / f"{name}.{output}"
                 pad_file(source, goal, columns={"x": None}, spec=spec, policy=policy, files=files)

@@ -1,0 +1,360 @@
+"""What fuzzing found, each as small as it could be made."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from padmask.formats.footers import MAGIC, _write_struct, read_footer
+from padmask.kernel import pad_batch
+from padmask.ragged import Ragged
+
+Run = Callable[..., "subprocess.CompletedProcess[str]"]
+
+IDS = [[1, 2], [3]]
+REJECTS = ("--on-error", "skip", "--rejects", "rejects.jsonl")
+
+
+@pytest.fixture
+def refused(here: Run, tmp_path: Path) -> Run:
+    """Check that a command refuses in one sentence with these words and writes nothing."""
+
+    def check(*args: str, says: list[str]) -> None:
+        before = sorted(tmp_path.rglob("*"))
+        done = here(*args)
+        assert done.returncode == 2
+        assert done.stderr.startswith("Error: ")
+        assert done.stderr.count("\n") == 1
+        for words in says:
+            assert words in done.stderr
+        assert sorted(tmp_path.rglob("*")) == before
+
+    return check
+
+
+def write(path: Path, **columns: Any) -> str:
+    table = pa.table(columns)
+    if path.suffix == ".parquet":
+        pq.write_table(table, path)
+    else:
+        with pa.ipc.new_file(path, table.schema) as sink:
+            sink.write_table(table)
+    return path.name
+
+
+def change_footer(path: Path, change: Callable[[dict[int, Any]], None]) -> None:
+    """Change a Parquet footer in place, and write it so that it can be read."""
+    data = path.read_bytes()
+    fields, start = read_footer(memoryview(data))
+    change(fields)
+    out = bytearray()
+    _write_struct(out, fields)
+    path.write_bytes(data[:start] + bytes(out) + len(out).to_bytes(4, "little") + MAGIC)
+
+
+class TestAParquetFooter:
+    """Fields 3 and 4 of a footer are its rows and row groups; 1 and 3 of a row group columns and rows."""
+
+    @pytest.fixture
+    def file(self, tmp_path: Path) -> Path:
+        write(tmp_path / "in.parquet", input_ids=IDS, n=[1, 2])
+        return tmp_path / "in.parquet"
+
+    @pytest.mark.parametrize("output", ["out.jsonl", "out.npz", "out.parquet"])
+    def test_that_counts_rows_that_are_not_there_is_refused(
+        self, refused: Run, file: Path, output: str
+    ) -> None:
+        # Else the rows that can be read would be taken for all.
+        change_footer(file, lambda footer: footer.update({3: (6, 300)}))
+        refused("pad", "in.parquet", "-o", output, says=["in.parquet", "300 rows", "row groups 2"])
+
+    def test_whose_row_group_ends_early_is_refused(self, refused: Run, file: Path) -> None:
+        def end_early(footer: dict[int, Any]) -> None:
+            (group,) = footer[4][1][1]
+            group[3] = (6, 1)
+
+        change_footer(file, end_early)
+        refused("pad", "in.parquet", "-o", "out.jsonl", says=["in.parquet", "2 rows", "row groups 1"])
+
+    @pytest.mark.parametrize("columns", [0, 1, 3])
+    def test_whose_row_group_has_other_columns_is_refused(
+        self, refused: Run, file: Path, columns: int
+    ) -> None:
+        # Native code aborts where there are more.
+        def change_columns(footer: dict[int, Any]) -> None:
+            (group,) = footer[4][1][1]
+            chunks = group[1][1][1]
+            chunks[:] = [*chunks, chunks[0]][:columns]
+
+        change_footer(file, change_columns)
+        refused("pad", "in.parquet", "-o", "out.jsonl", says=["in.parquet", f"{columns} columns where", "2."])
+
+    def test_whose_columns_lack_their_metadata_is_refused(self, refused: Run, file: Path) -> None:
+        # Native code then reads no rows, without a word.
+        def lose_metadata(footer: dict[int, Any]) -> None:
+            (group,) = footer[4][1][1]
+            for chunk in group[1][1][1]:
+                chunk.pop(3)
+
+        change_footer(file, lose_metadata)
+        refused("pad", "in.parquet", "-o", "out.jsonl", says=["in.parquet", "2 rows", "0 can be read"])
+
+
+class TestALimit:
+    @pytest.mark.parametrize("suffix", [".parquet", ".arrow"])
+    @pytest.mark.parametrize("command", ["pad", "inspect"])
+    def test_may_be_larger_than_machines_count(
+        self, here: Run, tmp_path: Path, suffix: str, command: str
+    ) -> None:
+        name = write(tmp_path / f"in{suffix}", input_ids=IDS)
+        assert here(command, name, "--limit", "9" * 20).returncode == 0
+
+    def test_of_a_multiple_may_not(self, refused: Run, tmp_path: Path) -> None:
+        name = write(tmp_path / "in.parquet", input_ids=IDS)
+        refused("inspect", name, "--pad-to-multiple-of", "9" * 20, says=["pad_to_multiple_of", "2**53"])
+
+
+class TestAFileWithoutTheColumn:
+    @pytest.mark.parametrize("suffix", [".parquet", ".arrow"])
+    @pytest.mark.parametrize("output", ["out.npz", "out.jsonl"])
+    def test_has_rows_that_are_rejected(self, here: Run, tmp_path: Path, suffix: str, output: str) -> None:
+        first = write(tmp_path / f"a{suffix}", input_ids=IDS, labels=IDS)
+        second = write(tmp_path / f"b{suffix}", other=[1, 2, 3])
+        done = here("pad", first, second, "-o", output, "-c", "input_ids", *REJECTS)
+        assert done.returncode == 0
+        assert "2 rows -> " in done.stderr
+        assert (tmp_path / "rejects.jsonl").read_text().count("the file has no column 'input_ids'") == 3
+
+    def test_is_named(self, refused: Run, tmp_path: Path) -> None:
+        first = write(tmp_path / "a.parquet", input_ids=IDS)
+        second = write(tmp_path / "b.parquet", other=[1, 2, 3])
+        refused("inspect", first, second, "-c", "input_ids", says=["b.parquet, row 0", "'input_ids'"])
+
+
+def test_long_names_do_not_fill_the_screen(here: Run, tmp_path: Path) -> None:
+    name = write(tmp_path / "in.parquet", **{"n" * 5000: [1, 2]})
+    for column in ((), ("-c", "n" * 4999)):
+        done = here("pad", name, *column)
+        assert done.returncode == 2
+        assert len(done.stderr) < 500
+
+
+class TestFilesThatGoTogether:
+    @pytest.mark.parametrize("suffix", [".parquet", ".arrow"])
+    def test_must_hold_what_their_common_type_does(self, refused: Run, tmp_path: Path, suffix: str) -> None:
+        # Ints and floats make doubles, which do not hold every int.
+        first = write(tmp_path / f"a{suffix}", input_ids=[[0.5]])
+        second = write(tmp_path / f"b{suffix}", input_ids=[[1], [2**53 + 1]])
+        says = [
+            f"b{suffix}, row 1",
+            "'input_ids'",
+            "int64",
+            "cannot become",
+            "pad the files apart",
+        ]
+        refused("pad", first, second, "-o", "out.jsonl", says=says)
+
+
+def test_a_type_that_nobody_can_read_is_named(refused: Run, tmp_path: Path) -> None:
+    name = write(tmp_path / "in.arrow", input_ids=IDS, odd=pa.nulls(2, pa.month_day_nano_interval()))
+    data = (tmp_path / name).read_bytes()
+    # The unit of an interval is a short in its table; month, day and nano is 2, and month alone is 0.
+    changed = data.replace(
+        b"\x06\x00\x08\x00\x06\x00\x06\x00\x00\x00\x00\x00\x02\x00",
+        b"\x06\x00\x08\x00\x06\x00\x06\x00\x00\x00\x00\x00\x00\x00",
+    )
+    assert changed != data
+    (tmp_path / name).write_bytes(changed)
+    refused("pad", name, "-o", "out.arrow", says=["in.arrow", "'odd'", "month_interval"])
+
+
+class TestARejectedRow:
+    def test_may_be_of_a_dictionary_of_lists(self, here: Run, tmp_path: Path) -> None:
+        column = pa.DictionaryArray.from_arrays(pa.array([0, 1, 0]), pa.array([[1, 2], [3, 2**40]]))
+        name = write(tmp_path / "in.arrow", input_ids=column)
+        assert here("pad", name, "-o", "out.jsonl", *REJECTS).returncode == 0
+        (reject,) = (tmp_path / "rejects.jsonl").read_text().splitlines()
+        assert json.loads(reject)["row"] == {"input_ids": [3, 2**40]}
+
+    @pytest.mark.parametrize(
+        ("odd", "said"),
+        [
+            (pa.array([1.0, float("nan")]), "nan"),
+            (pa.array([[1.0], [float("-inf")]]), "-inf"),
+            (pa.array([1, 2**60], pa.timestamp("s")), "<value out of range: 1152921504606846976>"),
+        ],
+        ids=["NaN", "a list of infinity", "a time beyond all years"],
+    )
+    def test_says_what_json_cannot_as_text(self, here: Run, tmp_path: Path, odd: pa.Array, said: str) -> None:
+        name = write(tmp_path / "in.arrow", input_ids=[[1], [2**40]], odd=odd)
+        assert here("pad", name, "-o", "out.arrow", *REJECTS).returncode == 0
+        row = json.loads((tmp_path / "rejects.jsonl").read_text())["row"]
+        assert said in row["odd"]
+
+    def test_leaves_no_warning_about_the_numbers_beside_its_neighbours(
+        self, here: Run, tmp_path: Path
+    ) -> None:
+        name = write(tmp_path / "in.arrow", input_ids=[[1.0], [float("nan"), 2.0], [3.0, 4.0]])
+        done = here("pad", name, "-o", "out.jsonl", "-c", "input_ids:int32", "--on-error", "skip")
+        assert done.returncode == 0
+        assert "Warning" not in done.stderr
+        lines = (tmp_path / "out.jsonl").read_text().splitlines()
+        rows = [json.loads(line)["input_ids"] for line in lines]
+        assert rows == [[1, 0], [3, 4]]
+
+
+def test_numbers_that_are_no_integers_may_stand_beside_a_row() -> None:
+    values = np.array([1.0, np.nan, np.inf, 1e300, 2.0])
+    rows = Ragged(values, np.array([0, 4]), np.array([1, 1]))
+    for padding in ("pre", "post"):
+        for value in (0, 7):
+            padded = pad_batch(rows, 3, padding=padding, truncating="post", value=value, dtype="int32")
+            assert padded.values[~padded.mask].tolist() == [value] * 4
+            assert padded.values[padded.mask].tolist() == [1, 2]
+
+
+@pytest.mark.parametrize(
+    ("type_", "number", "dtype"),
+    [
+        (pa.float32(), 2.0**31, "int32"),
+        (pa.float16(), float("inf"), "int32"),
+        (pa.float16(), float("-inf"), "int64"),
+        (pa.float16(), float("inf"), "uint16"),
+        (pa.float32(), 2.0**53 + 2**30, "int64"),
+    ],
+)
+def test_a_float_that_just_does_not_fit_is_refused(
+    refused: Run, tmp_path: Path, type_: pa.DataType, number: float, dtype: str
+) -> None:
+    # The bound of the integers, rounded to the floats' own precision, is beyond itself.
+    name = write(tmp_path / "in.parquet", input_ids=pa.array([[1.0], [2.0, number]], pa.list_(type_)))
+    column = f"input_ids:{dtype}"
+    refused("pad", name, "-c", column, "-o", "out.jsonl", says=["row 1", "position 1", f"fit {dtype}"])
+
+
+@pytest.mark.parametrize("number", [2.0**31 - 128, -(2.0**31), 0.0])
+def test_a_float_that_just_fits_is_padded(here: Run, tmp_path: Path, number: float) -> None:
+    name = write(tmp_path / "in.parquet", input_ids=pa.array([[number]], pa.list_(pa.float32())))
+    assert here("pad", name, "-c", "input_ids:int32", "-o", "out.jsonl", "--no-mask").returncode == 0
+    assert json.loads((tmp_path / "out.jsonl").read_text()) == {"input_ids": [int(number)]}
+
+
+NAN = float("nan")
+
+
+@pytest.mark.parametrize(
+    ("odd", "said"),
+    [
+        (pa.array([1.0, NAN]), "NaN or infinity"),
+        (pa.array([1.0, NAN]).dictionary_encode(), "NaN or infinity"),
+        (pa.array([[("k", 1.0)], [("k", NAN)]], pa.map_(pa.string(), pa.float64())), "NaN or infinity"),
+        (pa.array([[1.0], [NAN]], pa.list_view(pa.float64())), "NaN or infinity"),
+        (pa.array([{"a": {"b": 1.0}}, {"a": {"b": NAN}}]), "NaN or infinity"),
+        (pa.array([1, 2**60], pa.timestamp("s")), "timestamp[s]"),
+        (pa.array([1, 2**30], pa.date32()), "date32"),
+    ],
+    ids=["a float", "a dictionary", "a map", "a list view", "a struct", "a time", "a day"],
+)
+def test_what_json_cannot_say_is_named_with_its_row(
+    refused: Run, tmp_path: Path, odd: pa.Array, said: str
+) -> None:
+    name = write(tmp_path / "in.arrow", input_ids=[[1], [2]], odd=odd)
+    refused("pad", name, "-o", "out.jsonl", says=["in.arrow, row 1", "'odd'", said, "Write Parquet or Arrow"])
+
+
+def test_a_time_zone_that_nobody_knows_is_named(refused: Run, tmp_path: Path) -> None:
+    odd = pa.array([1, 2], pa.timestamp("ns", "Nowhere/Land"))
+    name = write(tmp_path / "in.arrow", input_ids=IDS, odd=odd)
+    refused("pad", name, "-o", "out.jsonl", says=["in.arrow, row 0", "'odd'", "Nowhere/Land"])
+
+
+@pytest.mark.parametrize("type_", [pa.binary(0), pa.month_day_nano_interval()], ids=str)
+def test_what_parquet_cannot_hold_is_named(refused: Run, tmp_path: Path, type_: pa.DataType) -> None:
+    name = write(tmp_path / "in.arrow", input_ids=IDS, odd=pa.nulls(2, type_))
+    refused("pad", name, "-o", "out.parquet", *REJECTS, says=["column 'odd'", str(type_), "Write Arrow"])
+
+
+def test_a_broken_column_is_named(refused: Run, tmp_path: Path) -> None:
+    offsets = pa.array([0, 9, 2], pa.int32())
+    broken = pa.ListArray.from_buffers(
+        pa.list_(pa.int64()), 2, [None, offsets.buffers()[1]], children=[pa.array([1, 2])]
+    )
+    name = write(tmp_path / "in.arrow", input_ids=IDS, odd=broken)
+    refused("pad", name, "-o", "out.arrow", says=["in.arrow", "column 'odd'", "Is the file whole?"])
+
+
+@pytest.mark.parametrize("style", ["grid", "tokens", "bool", "int"])
+def test_masks_of_other_lengths_than_their_rows_are_shown(here: Run, tmp_path: Path, style: str) -> None:
+    name = write(tmp_path / "in.parquet", input_ids=IDS, mask=[[True, False, True], []])
+    done = here("inspect", name, "--style", style)
+    assert done.returncode == 0
+    assert "mask-shape" in done.stdout
+    if style == "tokens":
+        assert "0: 1 (2) ?" in done.stdout
+        assert "1: 3?" in done.stdout
+
+
+@pytest.mark.parametrize("command", [["inspect"], ["verify", "--no-model"]], ids=["inspect", "verify"])
+def test_a_column_is_not_its_own_mask(refused: Run, tmp_path: Path, command: list[str]) -> None:
+    name = write(tmp_path / "in.parquet", input_ids=[[1, 1], [1, 0]])
+    refused(*command, name, "--mask-column", "input_ids", says=["'input_ids'", "--mask-column"])
+
+
+@pytest.mark.parametrize("option", ["--rejects", "--report"])
+def test_an_output_that_cannot_be_named_leaves_no_other(refused: Run, tmp_path: Path, option: str) -> None:
+    name = write(tmp_path / "in.parquet", input_ids=IDS)
+    refused("pad", name, "-o", "x" * 300 + ".jsonl", option, "beside.json", says=["xxx.jsonl", "shorter"])
+
+
+@pytest.mark.parametrize(
+    ("toml", "says"),
+    [
+        ("tool = 'padmask'", []),
+        (f"tool.padmask.x = {'[' * 3000}", ["nested too deeply"]),
+        ("tool.padmask.limit = inf", ["infinity"]),
+        ("tool.padmask.limit = [", ["TOML", "Mend it"]),
+        (f"tool.padmask.{'x' * 5000} = 1", ["no option"]),
+    ],
+)
+def test_a_file_of_defaults_may_be_anything(here: Run, tmp_path: Path, toml: str, says: list[str]) -> None:
+    (tmp_path / "pyproject.toml").write_text(toml)
+    done = here("pad", write(tmp_path / "in.parquet", input_ids=IDS))
+    assert done.returncode == (2 if says else 0)
+    assert len(done.stderr) < 1000
+    for words in says:
+        assert "pyproject.toml" in done.stderr
+        assert words in done.stderr
+
+
+SILENT = """
+import os, sys
+from padmask.cli.guard import guarded
+def run():
+    print("of Python", file=sys.stderr)
+    os.write(2, b"of native code\\n")
+    {then}
+    return 0
+def say(sentence):
+    print(sentence, file=sys.stderr)
+    return 2
+sys.exit(guarded(run, say, ["in.parquet"], bound_memory=False, quiet=True))
+"""
+
+
+@pytest.mark.parametrize(("then", "code"), [("pass", 0), ("os.abort()", 2)])
+def test_the_last_words_of_native_code_are_kept_from_people(then: str, code: int) -> None:
+    code_ = SILENT.format(then=then)
+    done = subprocess.run([sys.executable, "-c", code_], capture_output=True, text=True, check=False)
+    assert done.returncode == code
+    assert "of Python" in done.stderr
+    assert "of native code" not in done.stderr
+    assert ("'in.parquet' crashed" in done.stderr) is (code == 2)

@@ -1,0 +1,156 @@
+"""What holds for every input and every set of options, checked on one run of the command."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import sys
+import traceback
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from fuzz import expected
+
+# What to do, in whatever words.
+REMEDY = re.compile(
+    r"(?<!\w)--?[a-z]|Did you mean|Is the file whole|The columns are|They end in|"
+    r"\b(must be|is not|is no|ask for|mend|choose|create|check|(?<!cannot )write|rename|convert|free|give|"
+    r"name (an?|it|two)|shorten|make|pad|say|use|drop|install|look)\b",
+    re.IGNORECASE,
+)
+# What only a programmer of the library below could read.
+INNARDS = re.compile(
+    r"\.(cc|h|cpp|py):\d|Traceback|Check failed|std::|arrow::|parquet::|0x[0-9a-f]{9}|<[a-z.]+ object|"
+    r"\bgdb\b|JIRA|GitHub issue|bug report|Python int too large|argument \d|NoneType|numpy\.|\bnp\.",
+    re.IGNORECASE,
+)
+LONGEST_MESSAGE = 1200
+
+
+@dataclass(frozen=True)
+class Case:
+    """A run of the command.
+
+    Args:
+        files: what is in its folder, by name.
+        args: what stands on its command line.
+        source: the file that is read, where a complaint must name it.
+        asked: what its rows must become; None where only the contract is checked.
+    """
+
+    files: Mapping[str, bytes]
+    args: tuple[str, ...]
+    source: str | None = None
+    asked: expected.Asked | None = None
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a user sees: the exit code, None where something was raised, and what was said."""
+
+    code: int | None
+    out: bytes
+    said: str
+    files: Mapping[str, bytes] = field(default_factory=dict)
+
+
+@contextmanager
+def _caught(number: int) -> Iterator[Path]:
+    """Send what is written to a descriptor to a file for a while, native code's words too."""
+    name = Path(f"/dev/shm/padmask-{os.getpid()}-{number}") if Path("/dev/shm").is_dir() else None
+    path = name or Path(f"/tmp/padmask-{os.getpid()}-{number}")
+    kept = os.dup(number)
+    with path.open("wb") as file:
+        os.dup2(file.fileno(), number)
+    try:
+        yield path
+    finally:
+        os.dup2(kept, number)
+        os.close(kept)
+        path.unlink(missing_ok=True)
+
+
+def call(args: Sequence[str]) -> Outcome:
+    """Run the command in this process, in the current folder."""
+    from padmask.cli import run
+
+    streams = sys.stdout, sys.stderr
+    with _caught(1) as out, _caught(2) as said:
+        sys.stdout, sys.stderr = (open(number, "w", closefd=False) for number in (1, 2))  # noqa: SIM115
+        code: int | None = None
+        trace = ""
+        try:
+            code = run(list(args))
+        except BaseException:  # noqa: BLE001 - whatever it is, it breaks the contract
+            trace = traceback.format_exc()
+        for stream in (sys.stdout, sys.stderr):
+            stream.flush()
+        sys.stdout, sys.stderr = streams
+        return Outcome(code, out.read_bytes(), said.read_bytes().decode("utf-8", "replace") + trace)
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+def fill(folder: Path, files: Mapping[str, bytes]) -> None:
+    """Make a folder hold these files and nothing else."""
+    for path in folder.iterdir():
+        shutil.rmtree(path) if path.is_dir() and not path.is_symlink() else path.unlink()
+    for name, data in files.items():
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_bytes(data)
+
+
+def problems(case: Case, folder: Path) -> tuple[Outcome, list[str]]:
+    """Run a case in a folder of its own, and say how it broke the contract."""
+    fill(folder, case.files)
+    os.chdir(folder)
+    outcome = call(case.args)
+    outcome = Outcome(outcome.code, outcome.out, outcome.said, contents(folder))
+    return outcome, judged(case, outcome)
+
+
+def judged(case: Case, outcome: Outcome) -> list[str]:
+    """Say how an outcome breaks the contract."""
+    if outcome.code is None:
+        return ["raised: " + "\n".join(reversed(outcome.said.strip().splitlines()))]
+    if outcome.code not in (0, 1, 2):
+        return [f"exit code {outcome.code}"]
+    found = _litter(outcome)
+    if outcome.code == 2:
+        return found + _complaint(case, outcome)
+    if INNARDS.search(outcome.said):
+        found.append(f"innards: {outcome.said[:200]}")
+    if outcome.code == 0 and case.asked is not None:
+        found += expected.wrong_rows(case.files, case.asked, outcome.files)
+    return found
+
+
+def _litter(outcome: Outcome) -> list[str]:
+    left = [name for name in outcome.files if name.split("/")[-1].startswith((".", "padmask-"))]
+    return [f"left behind: {left}"] if left else []
+
+
+def _complaint(case: Case, outcome: Outcome) -> list[str]:
+    """Say what is wrong with how a refusal reads, and with what it leaves behind."""
+    said, found = outcome.said, []
+    lines = said.splitlines()
+    error = next((line for line in lines if line.startswith("Error: ")), "")
+    if not error:
+        found.append(f"no error is said: {said[:300]}")
+    if said.count("Error: ") > 1 or len(lines) > 12 or len(error) > LONGEST_MESSAGE:
+        found.append(f"too much is said: {said[:300]}")
+    if INNARDS.search(said):
+        found.append(f"innards: {said[:300]}")
+    if not REMEDY.search(said):
+        found.append(f"no word of what to do: {said[:300]}")
+    about_output = "memory" in said or "cannot hold" in said
+    if case.source and case.source not in said and not about_output:
+        found.append(f"the input is not named: {said[:300]}")
+    if dict(outcome.files) != {name: bytes(data) for name, data in case.files.items()}:
+        found.append(f"files changed: {sorted(set(outcome.files) ^ set(case.files))}")
+    return found

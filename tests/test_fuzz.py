@@ -1,0 +1,253 @@
+"""Whatever is read and asked for ends in rows that are right, or in a sentence, and leaves nothing behind.
+
+The fuzzer in `fuzz/` tries the same for hours; here it does for seconds.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from random import Random
+
+import pyarrow as pa
+import pytest
+from fuzz import cases, expected, seeds
+from fuzz.contract import Case, Outcome, judged
+from fuzz.mutate import ODD, mutate
+from fuzz.run import guarded
+from fuzz.worker import Answer, Worker
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="runs are guarded where processes can fork")
+
+CRASHERS = sorted(Path(__file__).parent.glob("fuzz/crashers/*"))
+KINDS = ("jsonl", "parquet", "arrow")
+few = settings(max_examples=100, deadline=None)
+fewer = settings(max_examples=40, deadline=None)
+draws = st.integers(0, 2**32).map(Random)
+
+
+@pytest.fixture(scope="module")
+def worker() -> Iterator[Worker]:
+    with Worker() as started:
+        yield started
+
+
+def check(worker: Worker, case: Case) -> Answer:
+    """Run a case in a process that may die of it; one that does is run again as its users would."""
+    answer = worker.run(case)
+    found = guarded(case) if answer.died and not answer.problems else answer.problems
+    assert not found, f"padmask {' '.join(case.args)}\n{case.source and case.files[case.source][:2000]!r}"
+    return answer
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@fewer
+@given(data=st.binary(max_size=200), draw=draws)
+def test_random_bytes(worker: Worker, kind: str, data: bytes, draw: Random) -> None:
+    head = draw.choice([b"", b"", b"PAR1", b"ARROW1\0\0", b"\xff\xff\xff\xff", b"\x1f\x8b", b"{"])
+    check(worker, cases.case_of(head + data, cases.asked(draw, kind)))
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@few
+@given(draw=draws)
+def test_files_that_were_changed(worker: Worker, kind: str, draw: Random) -> None:
+    check(worker, cases.file_case(draw, kind, cases.seeds_of(kind)))
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@fewer
+@given(draw=draws)
+def test_files_that_were_not_changed(worker: Worker, kind: str, draw: Random) -> None:
+    check(worker, cases.case_of(draw.choice(cases.seeds_of(kind)), cases.asked(draw, kind)))
+
+
+values = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(max_size=5),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=3), inner, max_size=3),
+    max_leaves=6,
+)
+rows = st.fixed_dictionaries(
+    {"input_ids": st.lists(st.integers(-9, 99), max_size=5) | values},
+    optional={"text": st.text(max_size=5), "x": values, "mask": values, "": values},
+)
+
+
+@few
+@given(st.lists(rows, max_size=4), draws)
+def test_random_json_values(worker: Worker, objects: list[object], draw: Random) -> None:
+    text = "\n".join(json.dumps(row, ensure_ascii=draw.random() < 0.5) for row in objects)
+    data = text.encode("utf-8", "surrogatepass")
+    check(worker, cases.case_of(data, cases.asked(draw, "jsonl")))
+
+
+@settings(max_examples=150, deadline=None)
+@given(draws)
+def test_options(worker: Worker, draw: Random) -> None:
+    check(worker, cases.option_case(draw))
+
+
+# --- Extremes ----------------------------------------------------------------------------
+
+
+def one(*lines: bytes, **asked: object) -> Case:
+    how = expected.Asked("jsonl", "out.jsonl", **asked)
+    return cases.case_of(b"\n".join(lines), how)
+
+
+GOOD = b'{"input_ids": [1, 2]}'
+DEEP = b"[" * 10**6 + b"]" * 10**6
+OBJECTS = b'{"a":' * 10**5 + b"1" + b"}" * 10**5
+EXTREMES = {
+    "a list a million deep": b'{"input_ids": %b}' % DEEP,
+    "a field a million deep": b'{"input_ids": [1], "x": %b}' % DEEP,
+    "a line a million deep": DEEP,
+    "a million opening brackets": b'{"input_ids": ' + b"[" * 10**6,
+    "objects a hundred thousand deep": b'{"input_ids": [1], "x": %b}' % OBJECTS,
+    "two thousand fields": json.dumps({"input_ids": [1]} | {f"f{i}": i for i in range(2000)}).encode(),
+    "one field ten thousand times": b'{"input_ids": [1]%b}' % (b', "x": 1' * 10**4),
+    "a number of a million digits": b'{"input_ids": [%b]}' % (b"9" * 10**6),
+    "a fraction of a million digits": b'{"input_ids": [0.%b]}' % (b"1" * 10**6),
+    "an exponent of a million digits": b'{"input_ids": [1e%b]}' % (b"9" * 10**6),
+    "a string of a million escapes": b'{"input_ids": ["%b"]}' % (b"\\u0041" * 10**6),
+    "a million spaces": b'{"input_ids": [%b1]}' % (b" " * 10**6),
+    "a million NULs": b"\0" * 10**6,
+    "a million carriage returns": b"\r" * 10**6,
+    "a million BOMs": b"\xef\xbb\xbf" * 10**6,
+}
+
+
+@pytest.mark.parametrize("output", ["out.jsonl", "out.parquet"])
+@pytest.mark.parametrize("line", EXTREMES.values(), ids=EXTREMES)
+def test_an_extreme_line(worker: Worker, line: bytes, output: str) -> None:
+    how = expected.Asked("jsonl", output, maxlen="3")
+    check(worker, cases.case_of(b"\n".join([GOOD, line, GOOD]), how))
+
+
+def test_a_line_of_fifty_megabytes() -> None:
+    ids = b"1,23456," * (50 * 2**20 // 8) + b"7"
+    with Worker() as worker:
+        answer = check(worker, one(GOOD, b'{"input_ids": [%b]}' % ids, maxlen="2"))
+    assert answer.outcome is not None
+    assert answer.outcome.code == 0
+
+
+def test_a_million_blank_lines(worker: Worker) -> None:
+    answer = check(worker, one(GOOD, b"\n \t\r\n" * 500_000, b'{"input_ids": 7}', on_error="fail"))
+    assert answer.outcome is not None
+    assert "in.jsonl, line 1000003" in answer.outcome.said
+
+
+@pytest.mark.parametrize("odd", ODD, ids=lambda odd: ascii(odd[:20]))
+def test_odd_json_anywhere(worker: Worker, odd: bytes) -> None:
+    lines = [
+        b'{"input_ids": [1, %b]}',
+        b'{"input_ids": %b}',
+        b'{"input_ids": [1], "x": %b}',
+        b"{%b: 1}",
+        b"%b",
+    ]
+    check(worker, one(GOOD, *(line % odd for line in lines), GOOD, maxlen="3"))
+
+
+@pytest.mark.parametrize("kind", ["parquet", "arrow"])
+def test_thousands_of_columns(worker: Worker, kind: str) -> None:
+    table = pa.table({"input_ids": [[1, 2], [3]]} | {f"c{i}": [i, None] for i in range(4000)})
+    data = seeds.arrow(table) if kind == "arrow" else seeds.parquet(table)
+    answer = check(worker, cases.case_of(data, expected.Asked(kind, "out.arrow")))
+    assert answer.outcome is not None
+    assert answer.outcome.code == 0
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_file_cut_anywhere(worker: Worker, kind: str) -> None:
+    data = cases.seeds_of(kind)[0]
+    step = 1 if kind == "jsonl" else 7
+    how = expected.Asked(kind, "out.jsonl", maxlen="3")
+    for end in range(0, len(data), step):
+        check(worker, cases.case_of(data[:end], how))
+
+
+# --- What brings native code down ----------------------------------------------------------
+
+
+@pytest.mark.parametrize("file", CRASHERS, ids=lambda file: file.name)
+def test_a_file_that_native_code_dies_of_ends_in_a_sentence(file: Path) -> None:
+    kind = file.suffix[1:]
+    for output in ("out.jsonl", "out.parquet"):
+        case = cases.case_of(file.read_bytes(), expected.Asked(kind, output))
+        assert guarded(case) == ()
+
+
+# --- The judge itself ------------------------------------------------------------------------
+
+
+class TestWhatIsWrongIsSeen:
+    """A judge that lets everything pass proves nothing."""
+
+    how = expected.Asked("jsonl", "out.jsonl", maxlen="3")
+    source = b'{"input_ids": [1, 2], "t": "a"}\n{"input_ids": 5}\n'
+    reject = b'{"source":"in.jsonl","line":2,"reason":"x","row":{}}\n'
+    counts = '{{"maxlen": 3, "rows_read": {}, "rows_written": {}, "rows_dropped": 0, "rows_rejected": 1}}'
+
+    def judge(self, line: bytes, read: int = 2, reject: bytes | None = None) -> list[str]:
+        report = self.counts.format(read, 1).encode()
+        files = {"out.jsonl": line, "rejects.jsonl": reject or self.reject, "report.json": report}
+        return expected.wrong_rows({"in.jsonl": self.source}, replace(self.how, sources=("in.jsonl",)), files)
+
+    def test_a_right_row_is_right(self) -> None:
+        assert self.judge(b'{"input_ids":[1,2,0],"t":"a","mask":[true,true,false]}\n') == []
+
+    @pytest.mark.parametrize(
+        "line",
+        [
+            b'{"input_ids":[1,0,2],"t":"a","mask":[true,true,false]}\n',
+            b'{"input_ids":[1,2,0],"t":"a","mask":[true,true,true]}\n',
+            b'{"input_ids":[1,2,0],"t":"b","mask":[true,true,false]}\n',
+            b'{"input_ids":[1,2,0],"mask":[true,true,false]}\n',
+            b'{"input_ids":[1,true,0],"t":"a","mask":[true,true,false]}\n',
+            b"",
+        ],
+    )
+    def test_a_wrong_one_is_wrong(self, line: bytes) -> None:
+        assert self.judge(line) != []
+
+    def test_a_miscount_is_wrong(self) -> None:
+        assert self.judge(b'{"input_ids":[1,2,0],"t":"a","mask":[true,true,false]}\n', read=3) != []
+
+    @pytest.mark.parametrize(
+        ("code", "said"),
+        [
+            (None, "Traceback\nKeyError: 1"),
+            (2, ""),
+            (2, "Error: in.jsonl: no.\n"),
+            (2, "Error: lost the file. Mend it.\n"),
+            (2, "Error: in.jsonl: std::bad_alloc. Is the file whole?\n"),
+            (139, ""),
+        ],
+    )
+    def test_a_bad_complaint_is_wrong(self, code: int | None, said: str) -> None:
+        case = cases.case_of(self.source, self.how)
+        assert judged(case, Outcome(code, b"", said, case.files)) != []
+
+    def test_what_is_left_behind_is_seen(self) -> None:
+        case = cases.case_of(self.source, self.how)
+        said = "Error: in.jsonl, line 2: a number. Mend it.\n"
+        assert judged(case, Outcome(2, b"", said, case.files)) == []
+        assert judged(case, Outcome(2, b"", said, {**case.files, ".out.tmp": b""})) != []
+
+    def test_changes_change_something(self) -> None:
+        for kind in KINDS:
+            pool = cases.seeds_of(kind)
+            changed = [mutate(Random(i), pool[0], kind, pool) != pool[0] for i in range(50)]
+            assert sum(changed) > 40
+
+
+def test_a_case_is_the_same_twice() -> None:
+    assert cases.option_case(Random(3)) == cases.option_case(Random(3))
+    assert replace(cases.asked(Random(3), "jsonl")) == cases.asked(Random(3), "jsonl")
