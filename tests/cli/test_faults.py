@@ -358,8 +358,10 @@ def test_a_kill_at_the_very_end_leaves_nothing_that_anybody_takes_for_data(
 
 def test_ctrl_c_while_nothing_is_imported_yet_is_no_traceback(tmp_path: Path) -> None:
     # The first import after the signals were taken is where the signal comes.
+    # Where Ctrl-C is ignored, as for a shell's background jobs, children inherit that.
     fault = """
 import os, signal, sys
+signal.signal(signal.SIGINT, signal.default_int_handler)
 class Finder:
     def find_spec(self, name, path=None, target=None):
         if name == "padmask.cli":
