@@ -64,7 +64,8 @@ bench: $(VENV)/.bench
 	$(BIN)/python tests/bench/bench.py
 
 soak: $(VENV)/.core
-	$(BIN)/python tests/soak.py --tokens 100000000
+	PADMASK_LOAD=large $(BIN)/python -m pytest -q tests/cli/test_load.py
+	$(BIN)/python tests/soak.py
 
 MINUTES ?= 5
 fuzz: $(VENV)/.core
