@@ -20,6 +20,9 @@ from padmask.cli.options import (
 from padmask.errors import SpecError, did_you_mean
 from padmask.verify.specs import BACKENDS, DEVICES, ROUTES
 
+# Rows that somebody's own model sees at once: it may be large.
+USER_BATCH = 64
+
 
 @click.command("verify", cls=ConfiguredCommand)
 @input_options
@@ -97,10 +100,9 @@ from padmask.verify.specs import BACKENDS, DEVICES, ROUTES
 @click.option(
     "--batch-size",
     type=click.IntRange(min=1),
-    default=64,
-    show_default=True,
+    default=None,
     metavar="N",
-    help="Rows a model sees at once.",
+    help="Rows a model sees at once.  [default: 512, of somebody's own model 64]",
 )
 @click.option(
     "--vocab-size",
@@ -205,9 +207,8 @@ def _reference_proof(given: dict[str, Any]) -> Any:
     from padmask.verify.specs import ReferenceSpec
 
     names = ("embedding_dim", "units", "vocab_size", "seed", "batch_size")
-    reference = ReferenceSpec(
-        routes=tuple(dict.fromkeys(given["routes"])) or tuple(ROUTES), **{name: given[name] for name in names}
-    )
+    asked = {name: given[name] for name in names if given[name] is not None}
+    reference = ReferenceSpec(routes=tuple(dict.fromkeys(given["routes"])) or tuple(ROUTES), **asked)
     if given["no_model"]:
         return None
     return ProofSpec(
@@ -225,7 +226,7 @@ def _model_proof(given: dict[str, Any]) -> Any:
         vocab_size=given["vocab_size"],
         seed=given["seed"],
         explain=given["explain"],
-        batch_size=given["batch_size"],
+        batch_size=given["batch_size"] or USER_BATCH,
     )
     return ModelProof(
         spec=spec,

@@ -54,6 +54,7 @@ class Subject:
         name: what the report calls it.
         predict: gives the outputs, each of shape (rows, ...), for a batch.
         dtype: in which it computes.
+        anew: predicts anew, where `predict` remembers what it said; None where it always runs.
         other: predicts with other content in the padded places; None where the mask comes from
             the content itself.
         gradient: gives the gradients of the outputs at real places with respect to the embedded
@@ -66,6 +67,7 @@ class Subject:
     name: str
     predict: Predict
     dtype: str = "float32"
+    anew: Predict | None = None
     other: Predict | None = None
     gradient: Callable[[Batch], Array] | None = None
     jittered: Predict | None = None
@@ -134,7 +136,7 @@ def prepare(subject: Subject, sample: Sample, *, far: bool = False, alone: int =
 
 def _repeats(subject: Subject, sample: Sample) -> bool:
     batch = sample.padded()
-    first, second = subject.predict(batch), subject.predict(batch)
+    first, second = subject.predict(batch), (subject.anew or subject.predict)(batch)
     return all(
         difference(output, second[name]) <= LIMITS[subject.dtype] * scale_of(output)
         for name, output in first.items()

@@ -20,6 +20,7 @@ from padmask.verify.backend import Engine
 from padmask.verify.checks import CannotRunError, Subject
 from padmask.verify.judging import Check, Judged
 from padmask.verify.places import Outputs
+from padmask.verify.remembering import remembering
 from padmask.verify.sample import Batch, Sample
 from padmask.verify.specs import FLOAT_ROUTES, ReferenceSpec
 
@@ -60,14 +61,38 @@ class _Weights:
         )
 
 
+class _TracedOnce(keras.layers.LSTM):  # type: ignore[misc]
+    """Keras's LSTM on TensorFlow, traced once for all the models it stands in.
+
+    Its loop is most of what there is to trace in a small model. Called eagerly it is Keras's own.
+    """
+
+    def __init__(self, *arguments: Any, **options: Any) -> None:
+        super().__init__(*arguments, **options)
+        import tensorflow as tf
+
+        # A trace of its own for each kind of call: with a mask, and without one.
+        self._traced = tf.function(self._loop, autograph=False)
+
+    def call(
+        self, sequences: Any, initial_state: Any = None, mask: Any = None, training: bool = False
+    ) -> Any:
+        import tensorflow as tf
+
+        run = self._loop if tf.executing_eagerly() else self._traced
+        return run(sequences, initial_state, mask, training)
+
+    def _loop(self, sequences: Any, initial_state: Any, mask: Any, training: bool) -> Any:
+        return super().call(sequences, initial_state, mask, training)
+
+
 @keras.saving.register_keras_serializable(package="padmask.verify")
 class MaskByArgument(keras.layers.Layer):  # type: ignore[misc]
     """Computes the mask and hands it to the LSTM as an argument, as the guide's `MyLayer` does."""
 
-    def __init__(self, embedding: Any, units: int, masked: bool, **options: Any) -> None:
+    def __init__(self, embedding: Any, lstm: Any, masked: bool, **options: Any) -> None:
         super().__init__(**options)
-        self.embedding, self.masked = embedding, masked
-        self.lstm = keras.layers.LSTM(units)
+        self.embedding, self.lstm, self.masked = embedding, lstm, masked
 
     def call(self, inputs: Any) -> Any:
         # An operation leaves behind the mask that rides on the tensor: the argument alone is left.
@@ -95,7 +120,8 @@ class _Route:
 
 
 def _embedding(masked: bool, table: Any) -> Any:
-    return keras.layers.Embedding(*table, mask_zero=masked, name="embedding")
+    # Its weights are set afterwards: drawing others first would take a while.
+    return keras.layers.Embedding(*table, "zeros", mask_zero=masked, name="embedding")
 
 
 ROUTES: Mapping[str, _Route] = {
@@ -122,10 +148,27 @@ ROUTES: Mapping[str, _Route] = {
 }
 
 
-def build_route(
-    name: str, weights: _Weights, spec: ReferenceSpec, *, masked: bool, use_cudnn: bool | str = "auto"
-) -> tuple[Any, Any]:
-    """Build a route's model, or its unmasked twin, with the shared weights.
+@dataclass(frozen=True)
+class _Tail:
+    """The layers that all models of a kind end in, with their weights."""
+
+    lstm: Any
+    dense: Any
+
+    @classmethod
+    def build(cls, lstm: Any, weights: _Weights) -> _Tail:
+        dim, units = weights.lstm[0].shape[0], lstm.units
+        own = weights.score if lstm.return_sequences else weights.dense
+        dense = keras.layers.Dense(len(own[1]), name="dense")
+        lstm.build((None, None, dim))
+        dense.build((None, None, units) if lstm.return_sequences else (None, units))
+        lstm.set_weights(weights.lstm)
+        dense.set_weights(own)
+        return cls(lstm, dense)
+
+
+def build_route(name: str, weights: _Weights, tail: _Tail, *, masked: bool) -> tuple[Any, Any]:
+    """Build a route's model, or its unmasked twin, in front of the shared layers.
 
     Returns:
         The model, and the layer whose output is the embedded input.
@@ -136,15 +179,11 @@ def build_route(
     inputs = keras.Input(
         (None, weights.table.shape[1]) if floats else (None,), dtype="float32" if floats else "int32"
     )
-    lstm = keras.layers.LSTM(spec.units, return_sequences=route.sequences, use_cudnn=use_cudnn, name="lstm")
     if name == "argument":
-        own = MaskByArgument(head[0], spec.units, masked, name="mask_by_argument")
-        body: list[Any] = [own]
-        lstm = own.lstm
+        body: list[Any] = [MaskByArgument(head[0], tail.lstm, masked, name="mask_by_argument")]
     else:
-        body = [*head, lstm]
-    last = keras.layers.Dense(1 if route.sequences else CLASSES, name="dense")
-    body.append(last)
+        body = [*head, tail.lstm]
+    body.append(tail.dense)
     if route.sequences:
         body.append(layers.TemporalSoftmax(name="temporal_softmax"))
     if route.functional:
@@ -154,8 +193,6 @@ def build_route(
         model = keras.Model(inputs, tensor)
     else:
         model = keras.Sequential([inputs, *body])
-    lstm.set_weights(weights.lstm)
-    last.set_weights(weights.score if route.sequences else weights.dense)
     if not floats:
         head[0].set_weights([weights.table])
     return model, head[0]
@@ -181,11 +218,11 @@ class Reference:
         use_cudnn: bool | str = "auto",
     ) -> None:
         self._engine, self._spec, self._use_cudnn = engine, spec, use_cudnn
+        self._tails: dict[bool, _Tail] = {}
         if features is not None:
             spec = replace(spec, embedding_dim=features)
         self._weights = _Weights.draw(1 if features is not None else vocab, spec)
         self._is_float = features is not None
-        self._built = spec
 
     def subjects(self, route: str) -> tuple[Subject, Subject]:
         """Return a route's model and its unmasked twin as subjects of a proof."""
@@ -200,11 +237,21 @@ class Reference:
         lstm.set_weights(self._weights.lstm)
         return model
 
+    def _tail(self, sequences: bool) -> _Tail:
+        """Return the last layers of all models that have an output for each step, or of all the others."""
+        if sequences not in self._tails:
+            # On a GPU a model is traced whole: which kernel it gets is decided there.
+            on_cpu = (self._engine.backend, self._engine.device) == ("tensorflow", "cpu")
+            lstm = (_TracedOnce if on_cpu else keras.layers.LSTM)(
+                self._spec.units, return_sequences=sequences, use_cudnn=self._use_cudnn, name="lstm"
+            )
+            self._tails[sequences] = _Tail.build(lstm, self._weights)
+        return self._tails[sequences]
+
     def _subject(self, route: str, *, masked: bool) -> Subject:
         with self._engine.scope():
-            model, first = build_route(
-                route, self._weights, self._built, masked=masked, use_cudnn=self._use_cudnn
-            )
+            tail = self._tail(ROUTES[route].sequences)
+            model, first = build_route(route, self._weights, tail, masked=masked)
         run = compiled(model, self._engine)
 
         def feed(batch: Batch) -> Array:
@@ -225,7 +272,8 @@ class Reference:
 
         return Subject(
             route,
-            predict,
+            remembering(predict),
+            anew=predict,
             other=None if route in FLOAT_ROUTES else other,
             gradient=None
             if self._engine.backend == "jax"

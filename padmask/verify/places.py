@@ -41,12 +41,17 @@ def find_steps(short: Outputs, long: Outputs, before: Mapping[str, int], after: 
 def at_real_places(sample: Sample, follow: Steps, base: Outputs, outputs: Outputs, where: str) -> Deviations:
     lengths = sample.lengths()
     shared = shared_lengths(sample)
+    rows = np.flatnonzero(shared > 0)
     found: Deviations = {}
     for name, axes in follow.items():
         if () in axes:
             # Steps of another kind, as after striding: rows alone tell which are real.
             continue
-        for row in np.flatnonzero(shared > 0).tolist():
+        if not any(axes) and len(rows) and base[name].shape == outputs[name].shape:
+            # Without steps all of a row is real: the rows can be looked at together.
+            add(found, name, _whole_rows(base[name][rows], outputs[name][rows], shared[rows], where))
+            continue
+        for row in rows.tolist():
             shape = tuple(
                 size if inputs is None else min(int(lengths[i][row]) for i in inputs)
                 for inputs, size in zip(axes, base[name].shape[1:], strict=True)
@@ -57,6 +62,13 @@ def at_real_places(sample: Sample, follow: Steps, base: Outputs, outputs: Output
             deviation = Deviation(difference(one, two), scale_of(one), f"{row_of(int(shared[row]))}, {where}")
             add(found, name, deviation)
     return found
+
+
+def _whole_rows(one: Array, two: Array, tokens: npt.NDArray[np.int64], where: str) -> Deviation:
+    """Hold rows against each other, of which there is at least one, and all of it real."""
+    apart = _differences(one, two).reshape(len(one), -1).max(axis=1, initial=0.0)
+    worst = int(apart.argmax())
+    return Deviation(float(apart[worst]), scale_of(one), f"{row_of(int(tokens[worst]))}, {where}")
 
 
 def add(found: Deviations, name: str, deviation: Deviation) -> None:
@@ -99,13 +111,16 @@ def difference(one: Array | None, two: Array | None) -> float:
     """Return the largest absolute difference; infinite where shapes differ or a number meets none."""
     if one is None or two is None or one.shape != two.shape:
         return float("inf")
+    return float(_differences(one, two).max(initial=0.0))
+
+
+def _differences(one: Array, two: Array) -> npt.NDArray[np.float64]:
+    """Return the absolute differences, a row for each row; infinite where a number met none."""
     first, second = _floats(one), _floats(two)
     same = (first == second) | (np.isnan(first) & np.isnan(second))
-    if same.all():
-        return 0.0
     with np.errstate(invalid="ignore"):
-        apart = np.abs(first[~same] - second[~same])
-    return float("inf") if np.isnan(apart).any() else float(apart.max())
+        apart = np.where(same, 0.0, np.abs(first - second))
+    return np.where(np.isnan(apart), np.inf, apart)
 
 
 def scale_of(array: Array) -> float:

@@ -36,7 +36,8 @@ class ReferenceSpec:
         embedding_dim, units: sizes of the embedding and the LSTM.
         vocab_size: of the embedding; None finds it from the data.
         seed: of the weights.
-        batch_size: rows a model sees at once.
+        batch_size: rows a model sees at once; models of this size take all of a sample, which is faster
+            than in pieces: each piece takes all steps.
     """
 
     routes: tuple[str, ...] = tuple(ROUTES)
@@ -44,7 +45,7 @@ class ReferenceSpec:
     units: int = 32
     vocab_size: int | None = None
     seed: int = 0
-    batch_size: int = 64
+    batch_size: int = 512
 
     def __post_init__(self) -> None:
         for route in self.routes:

@@ -15,6 +15,7 @@ from padmask.flatten import flatten
 from padmask.verify.checks import CannotRunError, Subject, prepare
 from padmask.verify.judging import Check, Deviation, Judged, judge, worst
 from padmask.verify.proof import prove
+from padmask.verify.remembering import remembering
 from padmask.verify.report import SubjectReport
 from padmask.verify.sample import Input, Sample
 
@@ -509,6 +510,14 @@ def test_a_model_that_never_says_the_same_twice_is_no_leak():
     random = np.random.default_rng(0)
     report = proven(lambda ids, mask: masked_mean(ids, mask) * random.binomial(1, 0.5, size=(len(ids), 3)))
     assert report.verdict == "inconclusive"
+
+
+def test_whether_a_model_repeats_itself_is_not_asked_of_what_is_remembered():
+    random = np.random.default_rng(0)
+    fickle = subject_of(lambda ids, mask: masked_mean(ids, mask) * random.binomial(1, 0.5, (len(ids), 3)))
+    assert proven(replace(fickle, predict=remembering(fickle.predict), anew=fickle.predict)).verdict == (
+        "inconclusive"
+    )
 
 
 def test_half_precision():

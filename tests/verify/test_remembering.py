@@ -1,0 +1,55 @@
+"""A batch is predicted once, and no two batches are taken for each other."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from padmask.kernel import Padded
+from padmask.verify.remembering import remembering
+
+PADDED = Padded(
+    np.array([[7, 8], [9, 0]], dtype="int32"), np.array([[True, True], [True, False]]), np.array([2, 1])
+)
+
+
+def batch_of(name="ids", **changed):
+    return {name: replace(PADDED, **changed)}
+
+
+def predictions(*batches) -> int:
+    """How many times a model is run on these batches, one after the other."""
+    seen = []
+    predict = remembering(lambda batch: {"output": np.array([seen.append(batch)])})
+    for batch in batches:
+        predict(batch)
+    return len(seen)
+
+
+def test_a_batch_is_predicted_once():
+    again = batch_of(values=PADDED.values.copy(), mask=PADDED.mask.copy())
+    assert predictions(batch_of(), again, batch_of()) == 1
+
+
+def test_the_same_is_said_again():
+    predict = remembering(lambda batch: {"output": batch["ids"].values * 2})
+    first, again = predict(batch_of()), predict(batch_of())
+    assert first["output"].tolist() == again["output"].tolist() == [[14, 16], [18, 0]]
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        batch_of(values=PADDED.values + 1),
+        batch_of(mask=~PADDED.mask),
+        batch_of(values=PADDED.values.view("float32")),
+        batch_of(values=PADDED.values.reshape(1, 4)),
+        batch_of("features"),
+        {**batch_of(), **batch_of("more")},
+    ],
+    ids=["values", "mask", "dtype", "shape", "name", "another-input"],
+)
+def test_another_batch_is_another_prediction(other):
+    assert predictions(batch_of(), other) == 2
