@@ -247,6 +247,8 @@ def find_misfits(ragged: Ragged, dtype: str) -> list[Fault]:
 
 def _misfits(values: npt.NDArray[Any], target: np.dtype[Any]) -> Flags | None:
     """Flag the numbers that change when cast to `target`, beyond rounding; None where none does."""
+    if values.dtype.kind in "iu" and target.kind in "iu" and np.can_cast(values.dtype, target):
+        return None
     low, high = values.min(), values.max()
     if target.kind in "iu":
         limits = np.iinfo(target)
