@@ -112,13 +112,13 @@ def _objects(sequences: Sequence[Any], total: int) -> npt.NDArray[Any]:
 def _concatenate(sequences: Sequence[npt.NDArray[Any]]) -> npt.NDArray[Any]:
     """Join NumPy rows of one inner shape."""
     dtypes = set(map(attrgetter("dtype"), sequences))
-    if (
-        len(dtypes) == 1
-        and next(iter(dtypes)).kind in "iufb"
-        and set(map(attrgetter("ndim"), sequences)) == {1}
-    ):
-        # One dtype and no vectors, as nearly always: nothing more to look at.
-        return np.concatenate(sequences)
+    if len(dtypes) == 1 and next(iter(dtypes)).kind in "iufb":
+        # Rows of different axes cannot be joined, which is told apart below.
+        with suppress(ValueError):
+            joined = np.concatenate(sequences)
+            if joined.ndim == 1:
+                # One dtype and no vectors, as nearly always: nothing more to look at.
+                return joined
     rows = [row for row in sequences if len(row)]
     inner = rows[0].shape[1:]
     if any(row.shape[1:] != inner for row in rows):
