@@ -100,6 +100,9 @@ def _guarded(args: list[str]) -> int:
     inputs = [arg for option, arg in given if option not in outputs and os.path.exists(arg)]
     # TensorFlow reserves far more address space than it uses, and models may say what they like.
     verifies = args[0] == "verify"
+    if sys.platform == "linux" and not verifies:
+        # A fifth less memory than with Arrow's own choice, and no more time.
+        os.environ.setdefault("ARROW_DEFAULT_MEMORY_POOL", "jemalloc")
     return guarded(lambda: run(args), _say, inputs, bound_memory=not verifies, quiet=not verifies)
 
 
