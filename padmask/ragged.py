@@ -145,6 +145,24 @@ def count_places(array: pa.Array) -> tuple[Positions, list[Fault]]:
     return np.where(nulls, 0, lengths), faults
 
 
+def count_shared(array: pa.Array) -> Positions | None:
+    """Return the lengths of rows that may share their values, so that bytes do not tell of them; else None.
+
+    >>> count_shared(pa.DictionaryArray.from_arrays(pa.array([0, 0]), pa.array([["a", "b"]]))).tolist()
+    [2, 2]
+    """
+    if isinstance(array, pa.ExtensionArray):
+        return count_shared(array.storage)
+    if isinstance(array, pa.DictionaryArray) and _is_list(array.type):
+        # Where there is nothing to point to, every row is null.
+        lengths = np.append(count_places(array.dictionary)[0], 0)
+        indices = to_numpy(array.indices.fill_null(0)).astype(np.int64)
+        return np.where(_nulls(array.indices), 0, lengths[indices])
+    if pat.is_list_view(array.type) or pat.is_large_list_view(array.type):
+        return count_places(array)[0]
+    return None
+
+
 def cut_lists(array: pa.Array, firsts: Positions, lengths: Positions) -> pa.Array:
     """Return a list column with a part of each row, as plain lists; what they hold stays as it is.
 

@@ -16,6 +16,7 @@ from padmask.errors import DataError, OutputError
 from padmask.formats.batch import Batch, Chunk, Layout, Wanted, take
 from padmask.formats.goal import Lent
 from padmask.formats.source import Source
+from padmask.ragged import count_shared
 
 # Rows of a batch are looked at in slices of about this many values, whatever its size.
 SLICE_VALUES = 1 << 20
@@ -100,9 +101,8 @@ class ArrowReader:
             raw = self._source.open_arrow()
         with raw:
             for batch in self._batches(raw):
-                step = max(1, SLICE_VALUES * batch.num_rows // max(1, batch.nbytes // 4))
-                for start in range(0, batch.num_rows, step):
-                    data = batch.slice(start, step)
+                for start, stop in _slices(batch):
+                    data = batch.slice(start, stop - start)
                     yield Chunk(self._source.name, first, data, raw.tell())
                     first += data.num_rows
 
@@ -124,6 +124,23 @@ class ArrowReader:
 
     def cut(self, chunk: Chunk, rows: int) -> tuple[Chunk, int]:
         return cut_batch(chunk, rows)
+
+
+def _slices(batch: pa.RecordBatch) -> Iterator[tuple[int, int]]:
+    """Cut a batch into slices of about `SLICE_VALUES` values, of one row at least."""
+    rows = batch.num_rows
+    values = np.full(rows, max(1.0, batch.nbytes / 4 / max(1, rows)))
+    for column in batch.columns:
+        shared = count_shared(column)
+        if shared is not None:
+            values += shared
+    ends = np.cumsum(values)
+    start = 0
+    while start < rows:
+        before = ends[start - 1] if start else 0
+        stop = max(start + 1, int(np.searchsorted(ends, before + SLICE_VALUES, side="right")))
+        yield start, stop
+        start = stop
 
 
 def cut_batch(chunk: Chunk, rows: int) -> tuple[Chunk, int]:

@@ -1,0 +1,52 @@
+"""Arrow rows that share their values: few bytes may stand for very many tokens."""
+
+import numpy as np
+import pyarrow as pa
+import pytest
+
+from padmask.formats.arrow import SLICE_VALUES, ArrowReader
+from padmask.formats.batch import Wanted
+from padmask.formats.source import Source
+from padmask.ragged import count_places, count_shared
+
+ROWS, TOKENS = 300, 50_000
+ROW = pa.array(np.arange(TOKENS, dtype=np.int32))
+SHARING = {
+    "dictionary": pa.DictionaryArray.from_arrays(
+        pa.array([0] * ROWS, pa.int32()), pa.ListArray.from_arrays(pa.array([0, TOKENS], pa.int32()), ROW)
+    ),
+    "overlapping views": pa.ListViewArray.from_arrays(
+        pa.array([0] * ROWS, pa.int32()), pa.array([TOKENS] * ROWS, pa.int32()), ROW
+    ),
+}
+
+
+@pytest.mark.parametrize("rows", SHARING.values(), ids=SHARING)
+def test_rows_that_share_their_values_are_read_in_small_pieces(tmp_path, rows):
+    path = tmp_path / "shared.arrow"
+    with pa.ipc.new_file(path, pa.schema([("input_ids", rows.type)])) as writer:
+        writer.write_batch(pa.record_batch({"input_ids": rows}))
+    assert path.stat().st_size < 4 * SLICE_VALUES
+
+    reader = ArrowReader(Source(str(path)))
+    chunks = list(reader.chunks(Wanted(reader.schema())))
+    places = [int(count_places(chunk.data.column(0))[0].sum()) for chunk in chunks]
+    assert sum(places) == ROWS * TOKENS
+    assert max(places) <= SLICE_VALUES
+    assert [chunk.first for chunk in chunks] == np.cumsum(
+        [0, *(c.data.num_rows for c in chunks[:-1])]
+    ).tolist()
+
+
+def test_shared_lengths_are_those_of_the_rows_and_nothing_for_null_rows():
+    lists = pa.array([["a", "b"], ["c"]])
+    assert count_shared(
+        pa.DictionaryArray.from_arrays(pa.array([1, None, 0], pa.int8()), lists)
+    ).tolist() == [
+        1,
+        0,
+        2,
+    ]
+    nothing = pa.DictionaryArray.from_arrays(pa.array([None], pa.int8()), lists.slice(0, 0))
+    assert count_shared(nothing).tolist() == [0]
+    assert count_shared(lists) is None
