@@ -33,20 +33,14 @@ def test_rows_that_share_their_values_are_read_in_small_pieces(tmp_path, rows):
     places = [int(count_places(chunk.data.column(0))[0].sum()) for chunk in chunks]
     assert sum(places) == ROWS * TOKENS
     assert max(places) <= SLICE_VALUES
-    assert [chunk.first for chunk in chunks] == np.cumsum(
-        [0, *(c.data.num_rows for c in chunks[:-1])]
-    ).tolist()
+    before = np.cumsum([0, *(chunk.data.num_rows for chunk in chunks)])
+    assert [chunk.first for chunk in chunks] == before[:-1].tolist()
 
 
 def test_shared_lengths_are_those_of_the_rows_and_nothing_for_null_rows():
     lists = pa.array([["a", "b"], ["c"]])
-    assert count_shared(
-        pa.DictionaryArray.from_arrays(pa.array([1, None, 0], pa.int8()), lists)
-    ).tolist() == [
-        1,
-        0,
-        2,
-    ]
+    rows = pa.DictionaryArray.from_arrays(pa.array([1, None, 0], pa.int8()), lists)
+    assert count_shared(rows).tolist() == [1, 0, 2]
     nothing = pa.DictionaryArray.from_arrays(pa.array([None], pa.int8()), lists.slice(0, 0))
     assert count_shared(nothing).tolist() == [0]
     assert count_shared(lists) is None
