@@ -81,7 +81,7 @@ def start(args: list[str]) -> int:
     """Run the command line, in a process of its own where it reads data, and return its exit code."""
     make_stdout_whole()
     # TensorFlow's import makes a quarter of a million objects that stay. Python would look through
-    # all of them five times for garbage, of which there is none: a tenth of the time.
+    # all of them five times for garbage, of which there is none: half a second of a proof.
     gc.set_threshold(100_000)
     return _told(lambda: _guarded(args)) if _reads_data(args) else run(args)
 
