@@ -1,4 +1,4 @@
-"""`padmask` and `python -m padmask`: one process, which a signal may end at any moment.
+"""`padmask` and `python -m padmask`: a process that a signal may end at any moment.
 
 The signals are taken first, and everything else is imported after: a Ctrl-C that comes
 meanwhile ends without a traceback too.

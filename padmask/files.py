@@ -10,8 +10,8 @@ import os
 import tempfile
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
-from dataclasses import dataclass
+from contextlib import AbstractContextManager, ExitStack, closing, contextmanager, nullcontext
+from dataclasses import dataclass, replace
 from typing import Any, BinaryIO, Protocol, TypeVar, cast
 
 from padmask.bounds import Bounded
@@ -26,6 +26,7 @@ from padmask.formats.goal import (
     is_written_in_place,
     open_goal,
     refuse_inside,
+    refuse_own_input,
     refuse_same_file,
 )
 from padmask.ledger import Ledger
@@ -146,12 +147,39 @@ def check_paths(
     return paths, goal
 
 
-def spool_folder(goal: str) -> str:
+@contextmanager
+def open_dataset(paths: Sequence[str], goal: str, files: FileOptions) -> Iterator[Dataset]:
+    """Give the inputs as one dataset.
+
+    Raises:
+        DataError: an input cannot be read, or the inputs' columns do not go together.
+        SpecError: inputs of different formats.
+        OutputError: an output is an input that stands open.
+    """
+    dataset = Dataset(paths, files.input_format, _spool_folder(goal), files.batch_rows)
+    with closing(dataset):
+        refuse_own_input([goal, files.rejects], dataset.is_input)
+        yield dataset
+
+
+def _spool_folder(goal: str) -> str:
     """Pipes are spooled beside the output, which has room for them, else in the temporary folder."""
     folder = None if goal == "-" or is_written_in_place(goal) else os.path.dirname(os.path.realpath(goal))
     return (
         folder if folder and os.path.isdir(folder) and os.access(folder, os.W_OK) else tempfile.gettempdir()
     )
+
+
+def settle_threads(files: FileOptions, source: str, goal: str) -> FileOptions:
+    """Return the options with one thread between JSON Lines, unless a number was asked for.
+
+    Both ends are Python's work there, one thread at a time: a second one only gets in the way.
+
+    Args:
+        files: what was asked for.
+        source, goal: formats of the input and the output.
+    """
+    return replace(files, threads=1) if files.threads is None and source == goal == "jsonl" else files
 
 
 def open_pool(files: FileOptions) -> AbstractContextManager[ThreadPoolExecutor | None]:
@@ -193,7 +221,7 @@ def open_outlet(run: Run, goal: str, format_: str, layout: Layout) -> Iterator[O
             layout,
             as_stream=goal == "-",
             threads=run.threads,
-            folder=spool_folder(goal),
+            folder=_spool_folder(goal),
         )
         stack.push(lambda kind, *_: writer.abandon() if kind else None)
         yield Outlet(writer, rejects)

@@ -8,7 +8,7 @@ a callback, and what happened is a `PadResult`.
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import AbstractContextManager, ExitStack
 from dataclasses import dataclass, replace
 from typing import Any
@@ -21,20 +21,20 @@ from padmask.files import (
     Paths,
     Run,
     check_paths,
+    open_dataset,
     open_outlet,
     open_pool,
-    spool_folder,
+    settle_threads,
 )
 from padmask.flow import ordered_map
 from padmask.formats import output_format
 from padmask.formats.batch import Chunk, Layout, Wanted
 from padmask.formats.dataset import Dataset, survey_types
-from padmask.formats.goal import refuse_own_input
 from padmask.ledger import Ledger, PadResult
 from padmask.plan import LengthStats, Plan, make_plan, needs_lengths
 from padmask.progress import ProgressCallback
 from padmask.rows import Job, Rows, fit, pad_piece, split, take_in
-from padmask.spec import Column, MaskSpec, PadSpec, RowPolicy
+from padmask.spec import Columns, MaskSpec, PadSpec, RowPolicy, listed
 from padmask.table import check_names, padded_schema
 from padmask.textrows import TextPadder, TextRows, read_text_rows, takes_text
 
@@ -51,7 +51,7 @@ def pad_file(
     inputs: Paths,
     output: str | os.PathLike[str] = "-",
     *,
-    columns: Iterable[str | Column] | Mapping[str, Any] | None = None,
+    columns: Columns = None,
     spec: PadSpec | None = None,
     mask: MaskSpec | None = None,
     policy: RowPolicy | None = None,
@@ -88,23 +88,18 @@ def pad_file(
         OutputError: the output cannot be written.
     """
     spec, files = spec or PadSpec(), files or FileOptions()
-    if columns is not None and not isinstance(columns, Mapping):
-        columns = [columns] if isinstance(columns, (str, Column)) else list(columns)
+    columns = listed(columns)
     paths, goal = check_paths(inputs, output, files.rejects)
     format_ = output_format(goal, files.output_format)
     with ExitStack() as stack:
-        dataset = Dataset(paths, files.input_format, spool_folder(goal), files.batch_rows)
-        stack.callback(dataset.close)
-        refuse_own_input([goal, files.rejects], dataset.is_input)
+        dataset = stack.enter_context(open_dataset(paths, goal, files))
         typed = dataset.format == "jsonl" and format_ in ("parquet", "arrow")
         if needs_lengths(spec) or typed:
             dataset.spool(files.limit)
         asked = Asked(columns, spec, mask or MaskSpec(), policy or RowPolicy())
         job = decide(dataset, asked, keep_others=format_ != "npz")
         job = replace(job, fixed_size=files.fixed_size_list)
-        if files.threads is None and dataset.format == format_ == "jsonl":
-            # Both ends are Python's work, one thread at a time: a second one only gets in the way.
-            files = replace(files, threads=1)
+        files = settle_threads(files, dataset.format, format_)
         as_text = dataset.format == format_ == "jsonl" and takes_text(job)
         pool, room = stack.enter_context(open_pool(files)), room_for(goal, files.max_bytes)
         run = _Run(dataset, files, pool, progress, room, job, as_text)
@@ -159,10 +154,14 @@ class _Run(Run):
         return self.taken(phase, self.job.wanted, take)
 
 
+def _rows_at_a_time(plan: Plan, files: FileOptions) -> int:
+    """Return how many rows are padded as one piece."""
+    return files.batch_rows or max(1, BATCH_PLACES // max(1, plan.maxlen))
+
+
 def _places_under_way(plan: Plan, files: FileOptions, ahead: int) -> int:
     """Return how many places are held at once, at the least: in pieces that are padded, and in a group."""
-    piece = (files.batch_rows or max(1, BATCH_PLACES // max(1, plan.maxlen))) * plan.maxlen
-    return piece * ahead + max(GROUP_PLACES, plan.maxlen)
+    return _rows_at_a_time(plan, files) * plan.maxlen * ahead + max(GROUP_PLACES, plan.maxlen)
 
 
 def _survey(run: _Run, typed: bool) -> tuple[LengthStats, str, _Run]:
@@ -200,7 +199,7 @@ def _pad_all(run: _Run, plan: Plan, goal: str, format_: str) -> tuple[Ledger, tu
         job = replace(job, mask=replace(job.mask, length_column="length"))
         check_names([], job.columns, job.mask)
     layout = replace(_layout(job, plan, format_), copies=copies)
-    step = run.files.batch_rows or max(1, BATCH_PLACES // max(1, plan.maxlen))
+    step = _rows_at_a_time(plan, run.files)
     ledger = Ledger()
     with open_outlet(run, goal, format_, layout) as outlet:
         texts = TextPadder(job, plan) if run.as_text else None

@@ -142,6 +142,17 @@ class Column:
 Columns = Iterable[str | Column] | Mapping[str, Any] | None
 
 
+def listed(columns: Columns) -> Columns:
+    """Return how columns are asked for in a form that can be gone through twice; a name alone is one.
+
+    >>> listed("labels"), listed(iter(["ids", "labels"])), listed({"ids": 0}), listed(None)
+    (['labels'], ['ids', 'labels'], {'ids': 0}, None)
+    """
+    if columns is None or isinstance(columns, Mapping):
+        return columns
+    return [columns] if isinstance(columns, (str, Column)) else list(columns)
+
+
 def parse_column(text: str, known: Collection[str]) -> Column:
     """Read the short form `NAME[:DTYPE][=VALUE]` against the columns there are.
 

@@ -25,9 +25,11 @@ from padmask.spec import (
     DEFAULT_DTYPE,
     FLOAT_DTYPES,
     Column,
+    Columns,
     MaskSpec,
     PadSpec,
     Side,
+    listed,
     parse_column,
     unknown_column,
 )
@@ -67,7 +69,7 @@ class PadColumn:
 
 def pad_table(
     table: pa.Table,
-    columns: Iterable[str | Column] | Mapping[str, Any] | None = None,
+    columns: Columns = None,
     spec: PadSpec | None = None,
     mask: MaskSpec | None = None,
 ) -> pa.Table:
@@ -120,9 +122,7 @@ def pad_table(
     return pa.Table.from_batches(batches, schema=schema)
 
 
-def choose_columns(
-    schema: pa.Schema, asked: Iterable[str | Column] | Mapping[str, Any] | None, spec: PadSpec
-) -> list[PadColumn]:
+def choose_columns(schema: pa.Schema, asked: Columns, spec: PadSpec) -> list[PadColumn]:
     """Resolve the columns to pad against the columns there are.
 
     >>> choose_columns(pa.schema([("tokens", pa.list_(pa.string()))]), None, PadSpec())
@@ -134,7 +134,7 @@ def choose_columns(
     return [_resolve(column, schema, spec) for column in name_columns(schema, asked)]
 
 
-def name_columns(schema: pa.Schema, asked: Iterable[str | Column] | Mapping[str, Any] | None) -> list[Column]:
+def name_columns(schema: pa.Schema, asked: Columns) -> list[Column]:
     """Find the columns that are asked for, or the one to pad by default, by name.
 
     Raises:
@@ -142,10 +142,9 @@ def name_columns(schema: pa.Schema, asked: Iterable[str | Column] | Mapping[str,
     """
     if isinstance(asked, Mapping):
         asked = [Column(name, value=value) for name, value in asked.items()]
-    elif isinstance(asked, (str, Column)):
-        asked = [asked]
     given = [
-        parse_column(column, schema.names) if isinstance(column, str) else column for column in asked or ()
+        parse_column(column, schema.names) if isinstance(column, str) else column
+        for column in listed(asked) or ()
     ] or [Column(default_column(schema))]
     names = [column.name for column in given]
     for name in names:

@@ -6,7 +6,7 @@ Reads once, and twice from JSON Lines to a typed format, whose types must be fou
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from typing import Any
@@ -24,19 +24,19 @@ from padmask.files import (
     Paths,
     Run,
     check_paths,
+    open_dataset,
     open_outlet,
     open_pool,
-    spool_folder,
+    settle_threads,
 )
 from padmask.formats import output_format
 from padmask.formats.batch import Chunk, Layout, Wanted, Writer
 from padmask.formats.dataset import Dataset, survey_types
-from padmask.formats.goal import refuse_own_input
 from padmask.ledger import Ledger, UnpadResult
 from padmask.masktexts import MaskTexts
 from padmask.progress import ProgressCallback
 from padmask.ragged import count_places, is_mask, is_sequence
-from padmask.spec import Column, Columns, UnpadSpec, one_of
+from padmask.spec import Columns, UnpadSpec, listed, one_of
 from padmask.table import METADATA_KEY, read_description
 from padmask.textcuts import TextCutter
 from padmask.unpadded import cut_columns, unpadded_schema
@@ -83,8 +83,7 @@ def unpad_file(
     """
     spec, files = spec or UnpadSpec(), files or FileOptions()
     one_of("on_error", on_error, ("fail", "skip"))
-    if columns is not None and not isinstance(columns, Mapping):
-        columns = [columns] if isinstance(columns, (str, Column)) else list(columns)
+    columns = listed(columns)
     paths, goal = check_paths(inputs, output, files.rejects)
     format_ = output_format(goal, files.output_format)
     if format_ == "npz" or files.fixed_size_list:
@@ -93,17 +92,13 @@ def unpad_file(
             "rows have not. Write JSON Lines, Parquet or Arrow, with plain lists."
         )
     with ExitStack() as stack:
-        dataset = Dataset(paths, files.input_format, spool_folder(goal), files.batch_rows)
-        stack.callback(dataset.close)
-        refuse_own_input([goal, files.rejects], dataset.is_input)
+        dataset = stack.enter_context(open_dataset(paths, goal, files))
         typed = dataset.format == "jsonl" and format_ != "jsonl"
         if typed:
             dataset.spool(files.limit)
         job = _decide(dataset, columns, spec)
         wanted = _wanted(dataset, job, columns)
-        if files.threads is None and dataset.format == format_ == "jsonl":
-            # Both ends are Python's work, one thread at a time: a second one only gets in the way.
-            files = replace(files, threads=1)
+        files = settle_threads(files, dataset.format, format_)
         pool, room = stack.enter_context(open_pool(files)), room_for(goal, files.max_bytes)
         masks = _mask_texts(dataset, job)
         run = _Run(dataset, files, pool, progress, room, job, wanted, masks, on_error)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import sys
 from typing import Any
 
 import click
@@ -11,6 +10,7 @@ import click
 from padmask.cli.config import ConfiguredCommand
 from padmask.cli.options import (
     declared_side,
+    help_without_input,
     input_options,
     mask_column_option,
     open_progress,
@@ -71,8 +71,7 @@ def command(ctx: click.Context, /, **given: Any) -> None:
       padmask inspect train.parquet --maxlen 128,256,p95 --json | jq .plans
       padmask inspect train.parquet --export masks.svg
     """
-    if not given["inputs"] and sys.stdin is not None and sys.stdin.isatty():
-        raise click.exceptions.NoArgsIsHelpError(ctx)
+    help_without_input(ctx, given)
     if given["export"] and not given["export"].endswith(EXPORTS):
         raise SpecError(
             f"Cannot tell how to export to {given['export']!r}. Choose a name in {', '.join(EXPORTS)}."

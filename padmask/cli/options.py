@@ -145,6 +145,12 @@ mask_column_option = click.option(
 )
 
 
+def help_without_input(ctx: click.Context, given: dict[str, Any]) -> None:
+    """Show the help where nothing is named and a person sits at stdin, who would wait for nothing."""
+    if not given["inputs"] and sys.stdin is not None and sys.stdin.isatty():
+        raise click.exceptions.NoArgsIsHelpError(ctx)
+
+
 def declared_side(ctx: click.Context, given: dict[str, Any]) -> Any:
     """Return the side that was typed for the padding of padded input; a default declares nothing."""
     source = ctx.get_parameter_source("padding")

@@ -4,13 +4,39 @@ from __future__ import annotations
 
 import json
 import sys
-from contextlib import nullcontext
+from collections.abc import Callable, Iterable
+from contextlib import nullcontext, suppress
 from typing import Any
+
+import click
 
 from padmask.errors import SpecError
 
 
-def check_streams(given: dict[str, Any]) -> None:
+def write_and_tell(
+    given: dict[str, Any], work: Callable[[dict[str, Any]], Any], summary: Callable[[Any], Iterable[str]]
+) -> None:
+    """Run what writes an output, its report beside it, and say in a few lines what was done.
+
+    Args:
+        given: the command's parameters.
+        work: writes the output and returns what it did.
+        summary: says that in lines.
+    """
+    _check_streams(given)
+    # Opened first: a run whose report cannot be written should not begin.
+    with _open_report(given["report"]) as report:
+        result = work(given)
+        if report:
+            report.write(_report_of(result, given))
+    if not given["quiet"]:
+        # The work is done: a stderr that cannot take the summary does not undo it.
+        with suppress(OSError):
+            for line in summary(result):
+                click.echo(line, err=True)
+
+
+def _check_streams(given: dict[str, Any]) -> None:
     """Refuse two things in one place, and bytes that would garble a terminal."""
     from padmask.formats.goal import refuse_same_file
 
@@ -28,7 +54,7 @@ def check_streams(given: dict[str, Any]) -> None:
         )
 
 
-def open_report(path: str | None) -> Any:
+def _open_report(path: str | None) -> Any:
     """Return where the report goes; nowhere if none was asked for."""
     if path == "json:":
         raise SpecError("--report json: names no file. Give one, as in json:report.json.")
@@ -39,7 +65,7 @@ def open_report(path: str | None) -> Any:
     return open_goal(path.removeprefix("json:"))
 
 
-def report_of(result: Any, given: dict[str, Any]) -> bytes:
+def _report_of(result: Any, given: dict[str, Any]) -> bytes:
     """Return what a run did, as JSON."""
     from padmask import __version__
 

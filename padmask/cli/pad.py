@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import sys
-from contextlib import suppress
 from typing import Any
 
 import click
 
 from padmask.cli.config import ConfiguredCommand
 from padmask.cli.options import (
+    help_without_input,
     input_options,
     max_bytes_option,
     open_progress,
@@ -19,7 +18,7 @@ from padmask.cli.options import (
     spec_of,
     threads_option,
 )
-from padmask.cli.outputs import check_streams, open_report, report_of
+from padmask.cli.outputs import write_and_tell
 from padmask.spec import MASK_DTYPES, MaskSpec, RowPolicy
 
 
@@ -112,21 +111,14 @@ def command(ctx: click.Context, /, **given: Any) -> None:
       zcat big.jsonl.gz | padmask pad - --maxlen 64 | jq -c .mask | head
       padmask pad train.parquet -o out.parquet -c input_ids -c labels=-100 --maxlen p95
     """
-    if not given["inputs"] and sys.stdin is not None and sys.stdin.isatty():
-        raise click.exceptions.NoArgsIsHelpError(ctx)
-    check_streams(given)
-    # Opened first: a run whose report cannot be written should not begin.
-    with open_report(given["report"]) as report:
-        result = _pad(given)
-        if report:
-            report.write(report_of(result, given))
-    if not given["quiet"]:
-        from padmask.render import summary
+    help_without_input(ctx, given)
+    write_and_tell(given, _pad, lambda result: _summary(result, given))
 
-        # The work is done: a stderr that cannot take the summary does not undo it.
-        with suppress(OSError):
-            for line in summary(result, given["output"], given["rejects"]):
-                click.echo(line, err=True)
+
+def _summary(result: Any, given: dict[str, Any]) -> list[str]:
+    from padmask.render import summary
+
+    return summary(result, given["output"], given["rejects"])
 
 
 def _pad(given: dict[str, Any]) -> Any:

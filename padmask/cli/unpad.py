@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import sys
-from contextlib import suppress
 from typing import Any
 
 import click
 
 from padmask.cli.config import ConfiguredCommand
 from padmask.cli.options import (
+    help_without_input,
     input_format_option,
     inputs_argument,
     limit_option,
@@ -21,7 +20,7 @@ from padmask.cli.options import (
     report_option,
     threads_option,
 )
-from padmask.cli.outputs import check_streams, open_report, report_of
+from padmask.cli.outputs import write_and_tell
 from padmask.spec import UnpadSpec
 
 
@@ -100,21 +99,14 @@ def command(ctx: click.Context, /, **given: Any) -> None:
       padmask unpad hf.parquet --mask-column attention_mask | head
       padmask unpad lengths.jsonl --length-column length --padding post
     """
-    if not given["inputs"] and sys.stdin is not None and sys.stdin.isatty():
-        raise click.exceptions.NoArgsIsHelpError(ctx)
-    check_streams(given)
-    # Opened first: a run whose report cannot be written should not begin.
-    with open_report(given["report"]) as report:
-        result = _unpad(given)
-        if report:
-            report.write(report_of(result, given))
-    if not given["quiet"]:
-        from padmask.render import unpad_summary
+    help_without_input(ctx, given)
+    write_and_tell(given, _unpad, lambda result: _summary(result, given))
 
-        # The work is done: a stderr that cannot take the summary does not undo it.
-        with suppress(OSError):
-            for line in unpad_summary(result, given["output"], given["rejects"]):
-                click.echo(line, err=True)
+
+def _summary(result: Any, given: dict[str, Any]) -> list[str]:
+    from padmask.render import unpad_summary
+
+    return unpad_summary(result, given["output"], given["rejects"])
 
 
 def _unpad(given: dict[str, Any]) -> Any:

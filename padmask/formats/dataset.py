@@ -168,24 +168,27 @@ class Dataset:
 
     def columns_of(self) -> dict[str, list[str]]:
         """Return the names of the columns that each input has, but for those without a row."""
-        found = {s.name: r.schema().names for s, r in zip(self._sources, self._readers, strict=True)}
-        return {source: names for source, names in found.items() if names}
+        return {source: schema.names for source, schema in self._schemas().items() if schema.names}
 
     def metadata_of(self, key: bytes) -> dict[str, bytes | None]:
         """Return what the schema's metadata of each input say under a key; JSON Lines have none."""
         if self.format == "jsonl":
             return {}
-        schemas = {s.name: r.schema() for s, r in zip(self._sources, self._readers, strict=True)}
-        return {source: (schema.metadata or {}).get(key) for source, schema in schemas.items()}
+        return {source: (schema.metadata or {}).get(key) for source, schema in self._schemas().items()}
 
     def types_of(self, name: str) -> dict[str, str]:
         """Return the type that a column has in each input that has it; JSON Lines have none."""
         if self.format == "jsonl":
             return {}
-        schemas = {s.name: r.schema() for s, r in zip(self._sources, self._readers, strict=True)}
         return {
-            source: str(schema.field(name).type) for source, schema in schemas.items() if name in schema.names
+            source: str(schema.field(name).type)
+            for source, schema in self._schemas().items()
+            if name in schema.names
         }
+
+    def _schemas(self) -> dict[str, pa.Schema]:
+        """Return the columns of each input by its name."""
+        return {s.name: r.schema() for s, r in zip(self._sources, self._readers, strict=True)}
 
     def _unified(self) -> pa.Schema:
         schemas = [reader.schema() for reader in self._readers]
