@@ -78,10 +78,10 @@ def predicted(lengths: LengthStats, plan: Plan, widths: Widths) -> int:
 
 
 def room_for(goal: str, max_bytes: int | None) -> int | None:
-    """Return the bytes that an output may take; None where nothing bounds it, as in a pipe."""
+    """Return the bytes that an output may take; None where nothing bounds it, as in a pipe or a storage."""
     if max_bytes is not None:
         return max_bytes
-    if goal == "-" or (os.path.exists(goal) and not stat.S_ISREG(os.stat(goal).st_mode)):
+    if "://" in goal or goal == "-" or (os.path.exists(goal) and not stat.S_ISREG(os.stat(goal).st_mode)):
         return None
     free = free_disk(goal)
     return None if free is None else int(DISK_SHARE * free)

@@ -29,6 +29,8 @@ from padmask.formats.goal import (
     refuse_own_input,
     refuse_same_file,
 )
+from padmask.formats.source import find_sources
+from padmask.formats.storage import is_url, plain_path
 from padmask.ledger import Ledger
 from padmask.progress import Progress, ProgressCallback
 from padmask.rows import Refused
@@ -141,7 +143,7 @@ def check_paths(
     paths = [os.fspath(path) for path in ([inputs] if isinstance(inputs, (str, os.PathLike)) else inputs)]
     if not paths:
         raise SpecError("There is no input: name a file, or - for standard input.")
-    goal = os.fspath(output)
+    goal = plain_path(os.fspath(output))
     refuse_same_file({"the output": goal, "the rejects": rejects})
     refuse_inside(goal, paths)
     return paths, goal
@@ -156,7 +158,7 @@ def open_dataset(paths: Sequence[str], goal: str, files: FileOptions) -> Iterato
         SpecError: inputs of different formats.
         OutputError: an output is an input that stands open.
     """
-    dataset = Dataset(paths, files.input_format, _spool_folder(goal), files.batch_rows)
+    dataset = Dataset(find_sources(paths, _spool_folder(goal)), files.input_format, files.batch_rows)
     with closing(dataset):
         refuse_own_input([goal, files.rejects], dataset.is_input)
         yield dataset
@@ -164,7 +166,8 @@ def open_dataset(paths: Sequence[str], goal: str, files: FileOptions) -> Iterato
 
 def _spool_folder(goal: str) -> str:
     """Pipes are spooled beside the output, which has room for them, else in the temporary folder."""
-    folder = None if goal == "-" or is_written_in_place(goal) else os.path.dirname(os.path.realpath(goal))
+    elsewhere = goal == "-" or is_url(goal) or is_written_in_place(goal)
+    folder = None if elsewhere else os.path.dirname(os.path.realpath(goal))
     return (
         folder if folder and os.path.isdir(folder) and os.access(folder, os.W_OK) else tempfile.gettempdir()
     )

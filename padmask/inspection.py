@@ -19,6 +19,7 @@ from padmask.costs import Cost, candidate_costs
 from padmask.decide import Asked, decide
 from padmask.errors import SpecError
 from padmask.formats.dataset import Dataset
+from padmask.formats.source import find_sources
 from padmask.kernel import pad_batch
 from padmask.plan import LengthStats, make_plan
 from padmask.progress import Progress, ProgressCallback
@@ -173,7 +174,7 @@ def inspect_file(  # noqa: PLR0913 - a keyword each for what the command takes
     if not inputs or not specs:
         raise SpecError("There is nothing to look at: give at least one input and one PadSpec.")
     spec = specs[0]
-    dataset = Dataset([os.fspath(path) for path in inputs], input_format)
+    dataset = Dataset(find_sources([os.fspath(path) for path in inputs]), input_format)
     try:
         layout = find_layout(dataset, columns, mask_column)
         if layout is not None and declared is not None:

@@ -20,6 +20,7 @@ from padmask.decide import Asked
 from padmask.errors import SpecError, did_you_mean
 from padmask.flatten import flatten
 from padmask.formats.dataset import Dataset
+from padmask.formats.source import find_sources
 from padmask.progress import ProgressCallback
 from padmask.sampled import Data, Looking, RuleSpec, look
 from padmask.spec import Columns, MaskSpec, PadSpec, RowPolicy, Side
@@ -135,7 +136,7 @@ def verify_file(  # noqa: PLR0913 - a keyword each for what the command takes
     )
     if isinstance(proof, ModelProof):
         return _prove_model(paths, input_format, looking, proof)
-    dataset = Dataset(paths, input_format)
+    dataset = Dataset(find_sources(paths), input_format)
     try:
         if proof is None:
             data = look(dataset, looking)
@@ -311,7 +312,7 @@ def _look_by_input(
     names: Sequence[str],
 ) -> dict[str, tuple[Data, str]]:
     """Look at the column of each input. Inputs have lengths of their own, so each is looked at by itself."""
-    dataset = Dataset(paths, input_format)
+    dataset = Dataset(find_sources(paths), input_format)
     try:
         if len(names) > 1:
             dataset.spool(looking.limit)

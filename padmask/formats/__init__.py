@@ -7,7 +7,8 @@ from typing import BinaryIO
 from padmask.errors import SpecError
 from padmask.formats.batch import Layout, Reader, Writer
 from padmask.formats.goal import is_written_in_place
-from padmask.formats.source import COMPRESSIONS, Source, format_of
+from padmask.formats.listing import COMPRESSIONS, format_of
+from padmask.formats.source import Source
 
 
 def input_format(source: Source, asked: str | None) -> str:

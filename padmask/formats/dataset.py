@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import replace
 from itertools import islice
@@ -16,12 +17,15 @@ from padmask.formats import input_format, open_reader
 from padmask.formats.batch import HEAD_ROWS, Batch, Chunk, Reader, Wanted, take
 from padmask.formats.jsonl import complete, first_type, values_of
 from padmask.formats.jsontypes import TypeSurvey
-from padmask.formats.source import find_sources
+from padmask.formats.source import Source
 from padmask.ragged import is_sequence
 
 # Chunks in which a field without a token so far is looked for one: a pipe that brings none
 # must not be read, and held, without end.
 TOKEN_CHUNKS = 256
+# From so many inputs on, so many of them are asked for their columns at once.
+MANY_INPUTS = 8
+SCHEMAS_AT_ONCE = 16
 
 
 def survey_types(types: TypeSurvey, batch: Batch, sequences: Sequence[str], without: Sequence[str]) -> None:
@@ -36,11 +40,6 @@ def survey_types(types: TypeSurvey, batch: Batch, sequences: Sequence[str], with
 def _tells_nothing(type_: pa.DataType) -> bool:
     """Whether a JSON Lines field's first rows leave open what its tokens are."""
     return not is_sequence(type_) or bool(pa.types.is_null(type_.value_type))
-
-
-def _state(file: os.stat_result) -> tuple[int, ...]:
-    """Return what changes when a file is written or replaced."""
-    return file.st_dev, file.st_ino, file.st_size, file.st_mtime_ns
 
 
 def _cast(batch: Batch, field: pa.Field) -> pa.Array:
@@ -69,10 +68,10 @@ class Dataset:
     """Inputs of one format, in the order given.
 
     Args:
-        inputs: paths; a folder means the data files in it, `-` is standard input.
+        sources: the inputs.
         format_: of all inputs; None finds it out.
-        spool_folder: where pipes are copied to if they must be read again.
         batch_rows: rows read at a time, where the format allows to choose.
+        schema: the columns of the larger dataset that these are a part of; None where they are all.
 
     Raises:
         DataError: an input cannot be read, or the inputs' columns do not go together.
@@ -81,13 +80,13 @@ class Dataset:
 
     def __init__(
         self,
-        inputs: Sequence[str],
+        sources: Sequence[Source],
         format_: str | None = None,
-        spool_folder: str | None = None,
         batch_rows: int | None = None,
+        schema: pa.Schema | None = None,
     ) -> None:
-        self._sources = find_sources(inputs, spool_folder)
-        self._found = [source.status() for source in self._sources]
+        self._sources = sources
+        self._found = [source.first_version() for source in self._sources]
         formats = [input_format(source, format_) for source in self._sources]
         if len(set(formats)) > 1:
             odd = next(i for i, name in enumerate(formats) if name != formats[0])
@@ -97,7 +96,9 @@ class Dataset:
             )
         self.format = formats[0]
         self._readers: list[Reader] = [open_reader(self.format, s, batch_rows) for s in self._sources]
-        self._schema: pa.Schema | None = None
+        self._schema = schema
+        # One input whose columns are those of the dataset needs none of them added or cast.
+        self._alone = len(sources) == 1 and schema is None
 
     @property
     def name(self) -> str:
@@ -122,7 +123,12 @@ class Dataset:
 
     def is_input(self, file: os.stat_result) -> bool:
         """Tell whether a file, under whatever name, is one of the inputs."""
-        return any(os.path.samestat(file, found) for found in self._found if found)
+        local = (
+            found
+            for source, found in zip(self._sources, self._found, strict=True)
+            if found and source.url is None
+        )
+        return any((file.st_dev, file.st_ino) == found[:2] for found in local)
 
     @contextmanager
     def unchanged(self) -> Iterator[None]:
@@ -147,10 +153,10 @@ class Dataset:
             if found is None:
                 continue
             try:
-                now = source.status()
+                now = source.version()
             except DataError:
                 now = None
-            if now is None or _state(now) != _state(found):
+            if now != found:
                 raise DataError(
                     f"{source.name} was {'changed' if now else 'removed'} while it was read. Make sure that "
                     "nothing else writes to it, and run this again."
@@ -188,10 +194,18 @@ class Dataset:
 
     def _schemas(self) -> dict[str, pa.Schema]:
         """Return the columns of each input by its name."""
-        return {s.name: r.schema() for s, r in zip(self._sources, self._readers, strict=True)}
+        names = (source.name for source in self._sources)
+        return dict(zip(names, self._each_schema(), strict=True))
+
+    def _each_schema(self) -> list[pa.Schema]:
+        """Return the columns of each input; of many, asked for at once: a storage answers late."""
+        if len(self._readers) < MANY_INPUTS:
+            return [reader.schema() for reader in self._readers]
+        with ThreadPoolExecutor(SCHEMAS_AT_ONCE, "padmask-schema") as pool:
+            return list(pool.map(lambda reader: reader.schema(), self._readers))
 
     def _unified(self) -> pa.Schema:
-        schemas = [reader.schema() for reader in self._readers]
+        schemas = self._each_schema()
         if all(schema.equals(schemas[0]) for schema in schemas):
             return schemas[0]
         unified = schemas[0]
@@ -260,7 +274,7 @@ class Dataset:
             return batch
         schema = self.schema() if wanted.others is not None else wanted.sequences
         names = batch.columns.schema.names
-        if batch.columns.schema.equals(schema) or (names == schema.names and len(self._readers) == 1):
+        if batch.columns.schema.equals(schema) or (self._alone and names == schema.names):
             return batch
         arrays = [
             _cast(batch, field) if field.name in names else pa.nulls(len(batch), field.type)

@@ -10,11 +10,14 @@ import errno
 import os
 import stat
 import sys
+import tempfile
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
 from typing import Any, BinaryIO, cast
 
 from padmask.errors import OutputError, what_to_do
+from padmask.formats.listing import compression_of
+from padmask.formats.storage import Url, is_url, locate, parse_url, plain_path, upload
 from padmask.streams import stdout_bytes
 
 
@@ -102,11 +105,17 @@ def open_goal(path: str) -> Iterator[BinaryIO]:
     """Give a stream to write; when the block ends well, the file is at its goal.
 
     Args:
-        path: of the file; `-` is standard output. A pipe or a device is written directly.
+        path: of the file; `-` is standard output. A pipe or a device is written directly, what goes to
+            an address is kept in the folder for temporary files until it is whole.
 
     Raises:
         OutputError: the folder does not exist or may not be written, or the disk is full.
     """
+    if is_url(path):
+        with _uploaded(parse_url(path)) as stream:
+            yield stream
+        return
+    path = plain_path(path)
     if path == "-":
         if sys.stdout is None:
             raise OutputError("stdout is closed: name an output file with -o.")
@@ -124,6 +133,19 @@ def open_goal(path: str) -> Iterator[BinaryIO]:
         return
     with _said_of(path), _replaced(path, mode) as stream:
         yield stream
+
+
+@contextmanager
+def _uploaded(url: Url) -> Iterator[BinaryIO]:
+    """Write here, and bring it to its address when the block ends well."""
+    locate(url)
+    # Without a name, where it can be read all the same: a killed run leaves nothing.
+    nameless = os.path.isdir("/proc/self/fd")
+    with (tempfile.TemporaryFile if nameless else tempfile.NamedTemporaryFile)(prefix="padmask-") as stream:
+        with _said_of(tempfile.gettempdir()):
+            yield cast(BinaryIO, stream)
+            stream.flush()
+        upload(f"/proc/self/fd/{stream.fileno()}" if nameless else stream.name, url)
 
 
 @contextmanager
@@ -259,12 +281,13 @@ def _sync_folder(folder: str) -> None:
 @contextmanager
 def compressed(stream: BinaryIO, path: str) -> Iterator[BinaryIO]:
     """Wrap a stream by its path's suffix, `.gz` or `.zst`; the bytes depend on nothing but the data."""
-    if path.lower().endswith(".gz"):
+    codec = compression_of(path)
+    if codec == "gzip":
         import gzip
 
         with gzip.GzipFile(filename="", mode="wb", compresslevel=6, fileobj=stream, mtime=0) as out:
             yield cast(BinaryIO, out)
-    elif path.lower().endswith(".zst"):
+    elif codec == "zstd":
         import pyarrow as pa
 
         lent = Lent(stream)

@@ -24,7 +24,8 @@ import pyarrow.types as pat
 from padmask.errors import DataError, Fault, SpecError, size
 from padmask.formats.batch import HEAD_ROWS, Batch, Chunk, Layout, Wanted, rectangle
 from padmask.formats.jsontokens import read_sequences
-from padmask.formats.source import COMPRESSIONS, Source
+from padmask.formats.listing import COMPRESSIONS, compression_of
+from padmask.formats.source import Source
 from padmask.machine import free_memory
 from padmask.ragged import Ragged, is_sequence, plain, storage, to_numpy
 
@@ -142,10 +143,7 @@ class JsonlReader:
 
     def _codec(self) -> str | None:
         """Return gzip or zstd, told by suffix or first bytes."""
-        named = next(
-            (codec for end, codec in COMPRESSIONS.items() if self._source.path.lower().endswith(end)), None
-        )
-        found = named or self._source.sniff()
+        found = compression_of(self._source.path) or self._source.sniff()
         return found if found in COMPRESSIONS.values() else None
 
     def decode(self, chunk: Chunk, wanted: Wanted) -> Batch:

@@ -46,15 +46,22 @@ class ParquetReader:
     def __init__(self, source: Source, batch_rows: int | None = None) -> None:
         self._source = source
         self._batch_rows = batch_rows
+        self._schema: pa.Schema | None = None
 
     def schema(self) -> pa.Schema:
-        with self._source.open_arrow() as raw, arrow_errors(self._source, "Parquet file"):
-            return checked_schema(self._open(raw).schema_arrow)
+        if self._schema is None:
+            with self._source.open_arrow() as raw, arrow_errors(self._source, "Parquet file"):
+                self._schema = checked_schema(self._open(raw).schema_arrow)
+        return self._schema
 
     def _open(self, raw: Any) -> Any:
         with arrow_errors(self._source, "Parquet file"):
+            # A storage answers late: a row group's columns are asked for at once, as one wide range.
             file = pq.ParquetFile(
-                raw, buffer_size=BUFFER_BYTES, pre_buffer=False, page_checksum_verification=True
+                raw,
+                buffer_size=BUFFER_BYTES,
+                pre_buffer=self._source.url is not None,
+                page_checksum_verification=True,
             )
         _check_groups(self._source, file.metadata)
         return file
@@ -68,13 +75,14 @@ class ParquetReader:
     def _batches(self, wanted: Wanted, batch_rows: int | None) -> Iterator[Chunk]:
         with self._source.open_arrow() as raw:
             file = self._open(raw)
-            total, size = file.metadata.num_rows, self._source.size or 0
+            begin, end = self._source.groups or (0, file.metadata.num_row_groups)
+            first = _rows_of(file, 0, begin)
+            total, size = first + _rows_of(file, begin, end), self._source.size or 0
             with arrow_errors(self._source, "Parquet file"):
                 rows = batch_rows or _rows_at_a_time(file)
             names = None if wanted.others is not None else wanted.sequences.names
-            first = 0
             with arrow_errors(self._source, "Parquet file"):
-                batches = file.iter_batches(batch_size=rows, columns=names)
+                batches = self._iterate(file, range(begin, end), rows, names)
             while True:
                 with arrow_errors(self._source, "Parquet file"):
                     data = next(batches, None)
@@ -89,11 +97,24 @@ class ParquetReader:
                     "Is the file whole?"
                 )
 
+    def _iterate(
+        self, file: pq.ParquetFile, groups: range, rows: int, names: list[str] | None
+    ) -> Iterator[pa.RecordBatch]:
+        """Give row groups as batches; from a storage one by one, for each is held as a whole."""
+        pieces = [range(g, g + 1) for g in groups] if self._source.url is not None else [groups]
+        for piece in pieces:
+            yield from file.iter_batches(batch_size=rows, columns=names, row_groups=list(piece))
+
     def decode(self, chunk: Chunk, wanted: Wanted) -> Batch:
         return select_columns(chunk, wanted)
 
     def cut(self, chunk: Chunk, rows: int) -> tuple[Chunk, int]:
         return cut_batch(chunk, rows)
+
+
+def _rows_of(file: pq.ParquetFile, begin: int, end: int) -> int:
+    """Return the rows of a run of row groups, as the footer counts them."""
+    return sum(file.metadata.row_group(group).num_rows for group in range(begin, end))
 
 
 def _check_groups(source: Source, metadata: pq.FileMetaData) -> None:

@@ -1,4 +1,4 @@
-"""Bytes in: files, folders, standard input; compression and format by suffix or first bytes.
+"""Bytes in: files, standard input, addresses in a storage; the format by the first bytes.
 
 A source can be opened more than once; a pipe is copied to a private temporary file when
 it must be. Knows nothing of rows.
@@ -14,23 +14,22 @@ import sys
 import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import IO, Any, BinaryIO, cast
 
-from padmask.errors import DataError, SpecError, what_to_do
+from padmask.errors import DataError, what_to_do
+from padmask.formats.listing import list_inputs
+from padmask.formats.storage import (
+    Stored,
+    Url,
+    is_url,
+    look_up,
+    open_anywhere,
+    open_stream,
+    parse_url,
+    reading,
+    shown,
+)
 
-COMPRESSIONS = {".gz": "gzip", ".zst": "zstd"}
-SUFFIXES = {
-    ".jsonl": "jsonl",
-    ".ndjson": "jsonl",
-    ".json": "jsonl",
-    ".parquet": "parquet",
-    ".pq": "parquet",
-    ".arrow": "arrow",
-    ".feather": "arrow",
-    ".ipc": "arrow",
-    ".npz": "npz",
-}
 _MAGIC = {
     b"PAR1": "parquet",
     b"ARROW1": "arrow",
@@ -41,19 +40,6 @@ _MAGIC = {
 _COPY_BYTES = 1 << 20
 
 
-def format_of(path: str) -> str | None:
-    """Return the format that a path's suffix names, looking through `.gz` and `.zst`.
-
-    >>> format_of("a/b.jsonl.gz"), format_of("c.parquet"), format_of("d")
-    ('jsonl', 'parquet', None)
-    """
-    stem, suffix = os.path.splitext(path)
-    if suffix.lower() in COMPRESSIONS:
-        found = SUFFIXES.get(os.path.splitext(stem)[1].lower(), "jsonl")
-        return found if found == "jsonl" else None
-    return SUFFIXES.get(suffix.lower())
-
-
 @dataclass
 class Source:
     """One input: a file, or something that can be read once only, such as a pipe.
@@ -61,22 +47,33 @@ class Source:
     Args:
         path: as the user wrote it; `-` is standard input.
         spool_folder: where a pipe is copied to if it must be read again.
+        stored: what a storage knows of the file, where it was asked already.
+        groups: the first of the row groups that are read and the one after the last; None reads all.
     """
 
     path: str
     spool_folder: str | None = None
+    stored: Stored | None = None
+    groups: tuple[int, int] | None = None
     _pipe: BinaryIO | None = field(default=None, repr=False)
     _spool: BinaryIO | None = field(default=None, repr=False)
 
     @property
     def name(self) -> str:
-        return "stdin" if self.path == "-" else self.path
+        return "stdin" if self.path == "-" else shown(self.path)
+
+    @property
+    def url(self) -> Url | None:
+        """The address in a storage; None of what this machine has."""
+        return parse_url(self.path) if is_url(self.path) else None
 
     @property
     def is_pipe(self) -> bool:
         """Whether the bytes can be had only once."""
         if self.path == "-":
             return True
+        if is_url(self.path):
+            return False
         try:
             return not stat.S_ISREG(os.stat(self.path).st_mode)
         except OSError as error:
@@ -89,11 +86,29 @@ class Source:
 
     @property
     def size(self) -> int | None:
-        """Bytes of the file as it lies on disk; None where nobody knows."""
+        """Bytes of the file as it lies on disk or in its storage; None where nobody knows."""
+        url = self.url
+        if url is not None:
+            self.stored = self.stored or _look_up(url)
+            return self.stored.size
         return None if self.is_pipe else os.stat(self.path).st_size
 
+    def version(self) -> tuple[int, ...] | None:
+        """Return what changes when the file is written or replaced; None for what is no plain file."""
+        url = self.url
+        if url is not None:
+            return _look_up(url).version
+        file = self.status()
+        return None if file is None else (file.st_dev, file.st_ino, file.st_size, file.st_mtime_ns)
+
+    def first_version(self) -> tuple[int, ...] | None:
+        """Return the version as of when the file was listed, where that is known."""
+        return self.version() if self.stored is None else self.stored.version
+
     def status(self) -> os.stat_result | None:
-        """Return what the system knows of the file; None for what is no plain file."""
+        """Return what the system knows of the file; None for what is no plain file of this machine."""
+        if is_url(self.path):
+            return None
         try:
             known = os.fstat(sys.stdin.fileno()) if self.path == "-" else os.stat(self.path)
         except (OSError, ValueError, AttributeError) as error:
@@ -113,6 +128,8 @@ class Source:
             self._pipe = sys.stdin.buffer
         if self._pipe is not None:
             return cast(BinaryIO, _Kept(self._pipe))
+        if self.url is not None:
+            return cast(BinaryIO, open_stream(self.url))
         try:
             return open(self.path, "rb")
         except OSError as error:
@@ -122,6 +139,8 @@ class Source:
         """Return the bytes from the start as a file of Arrow's, which needs to move about in it."""
         import pyarrow as pa
 
+        if self.url is not None:
+            return open_anywhere(self.url)
         self.spool()
         if self._spool is not None:
             return pa.PythonFile(self.open(), mode="r")
@@ -138,6 +157,9 @@ class Source:
             start = raw.read(8)
             self._pipe = cast(BinaryIO, _Prefixed(start, raw))
             return start
+        if self.url is not None:
+            with reading(self.url), open_anywhere(self.url) as file:
+                return bytes(file.read(8))
         with self.open() as stream:
             return stream.read(8)
 
@@ -243,6 +265,13 @@ class _Prefixed(io.BufferedIOBase):
         return block
 
 
+def _look_up(url: Url) -> Stored:
+    found = look_up(url)
+    if found is None:
+        raise DataError(f"There is no file {str(url)!r}. Check the address.")
+    return found
+
+
 def unreadable(path: str, error: OSError) -> DataError:
     """Return the error for an input that cannot be opened."""
     if isinstance(error, FileNotFoundError):
@@ -254,33 +283,7 @@ def find_sources(inputs: Sequence[str], spool_folder: str | None = None) -> list
     """Turn paths into sources, folders into the data files in them, in order of name.
 
     Raises:
-        DataError: a folder without data files.
+        DataError: a folder without data files, a pattern that nothing matches.
         SpecError: standard input named twice.
     """
-    sources: list[Source] = []
-    for path in inputs:
-        if path != "-" and os.path.isdir(path):
-            found = data_files(path)
-            if not found:
-                raise DataError(
-                    f"The folder {path!r} holds no data files: check that they end in .jsonl (or .jsonl.gz, "
-                    ".jsonl.zst), .parquet or .arrow and begin with neither . nor _."
-                )
-            sources += [Source(name, spool_folder) for name in found]
-        else:
-            sources.append(Source(path, spool_folder))
-    if sum(source.path == "-" for source in sources) > 1:
-        raise SpecError("Standard input can be read once only: give - one time.")
-    return sources
-
-
-def data_files(folder: str) -> list[str]:
-    """Return the data files below a folder; names that start with `.` or `_` are no data."""
-    found = []
-    for root, folders, files in os.walk(folder):
-        folders[:] = sorted(name for name in folders if name[0] not in "._")
-        names = [
-            name for name in sorted(files) if name[0] not in "._" and format_of(name) not in (None, "npz")
-        ]
-        found += [str(Path(root, name)) for name in names]
-    return found
+    return [Source(file.path, spool_folder, file.stored) for file in list_inputs(inputs)]

@@ -1,0 +1,217 @@
+"""Which files inputs stand for: folders, patterns and addresses, and each file's name in the dataset.
+
+Knows names only; opens nothing.
+"""
+
+from __future__ import annotations
+
+import glob
+import os
+import re
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+from pathlib import Path
+
+from padmask.errors import DataError, SpecError
+from padmask.formats.storage import Stored, Url, files_below, is_url, look_up, parse_url, plain_path
+
+COMPRESSIONS = {".gz": "gzip", ".zst": "zstd"}
+SUFFIXES = {
+    ".jsonl": "jsonl",
+    ".ndjson": "jsonl",
+    ".json": "jsonl",
+    ".parquet": "parquet",
+    ".pq": "parquet",
+    ".arrow": "arrow",
+    ".feather": "arrow",
+    ".ipc": "arrow",
+    ".npz": "npz",
+}
+_PATTERN = re.compile(r"[*?[]")
+
+
+@dataclass(frozen=True)
+class Listed:
+    """A file of a dataset.
+
+    Args:
+        path: to open it by; `-` is standard input.
+        name: in the dataset: what follows the folder that was named, or the fixed part of a pattern.
+        stored: what its storage knows of it; None on this machine, and where nobody has asked.
+    """
+
+    path: str
+    name: str
+    stored: Stored | None = None
+
+
+def format_of(path: str) -> str | None:
+    """Return the format that a path's suffix names, looking through `.gz` and `.zst`.
+
+    >>> format_of("a/b.jsonl.gz"), format_of("c.parquet"), format_of("d")
+    ('jsonl', 'parquet', None)
+    """
+    stem, suffix = os.path.splitext(_without_query(path))
+    if suffix.lower() in COMPRESSIONS:
+        found = SUFFIXES.get(os.path.splitext(stem)[1].lower(), "jsonl")
+        return found if found == "jsonl" else None
+    return SUFFIXES.get(suffix.lower())
+
+
+def compression_of(path: str) -> str | None:
+    """Return what a path's suffix says the bytes are compressed with.
+
+    >>> compression_of("a.jsonl.GZ"), compression_of("s3://b/a.zst?region=x"), compression_of("a.jsonl")
+    ('gzip', 'zstd', None)
+    """
+    return COMPRESSIONS.get(os.path.splitext(_without_query(path))[1].lower())
+
+
+def _without_query(path: str) -> str:
+    return parse_url(path).path if is_url(path) else path
+
+
+def list_inputs(inputs: Sequence[str]) -> list[Listed]:
+    """Return the files that inputs stand for, in the order given, of folders and patterns in that of names.
+
+    Raises:
+        DataError: a folder without data files, a pattern that nothing matches.
+        SpecError: standard input named twice.
+    """
+    found = [file for path in inputs for file in _files_of(plain_path(path))]
+    if sum(file.path == "-" for file in found) > 1:
+        raise SpecError("Standard input can be read once only: give - one time.")
+    return found
+
+
+def _files_of(path: str) -> list[Listed]:
+    if is_url(path):
+        return _addressed(parse_url(path))
+    if path == "-":
+        return [Listed(path, "stdin")]
+    if os.path.isdir(path):
+        return [Listed(file, os.path.relpath(file, path)) for file in _or_none(_data_files(path), path)]
+    if _PATTERN.search(path) and not os.path.lexists(path):
+        return _matching(path)
+    return [Listed(path, os.path.basename(path))]
+
+
+def _data_files(folder: str) -> list[str]:
+    """Return the data files below a folder; names that start with `.` or `_` are no data."""
+    found = []
+    for root, folders, files in os.walk(folder):
+        folders[:] = sorted(name for name in folders if name[0] not in "._")
+        found += [str(Path(root, name)) for name in sorted(files) if is_data(name)]
+    return found
+
+
+def is_data(name: str) -> bool:
+    """Tell whether a file found in a folder holds data, by its name from there on.
+
+    >>> is_data("year=2024/a.parquet"), is_data("_padmask/a.parquet"), is_data("README.md")
+    (True, False, False)
+    """
+    hidden = any(part[0] in "._" for part in name.split("/") if part)
+    return not hidden and format_of(name) not in (None, "npz")
+
+
+def _or_none(files: list[str], folder: str) -> list[str]:
+    if not files:
+        raise DataError(
+            f"The folder {folder!r} holds no data files: check that they end in .jsonl (or .jsonl.gz, "
+            ".jsonl.zst), .parquet or .arrow and begin with neither . nor _."
+        )
+    return files
+
+
+def fixed_part(pattern: str) -> str:
+    """Return the folder that a pattern begins with.
+
+    >>> fixed_part("data/year=*/*.parquet"), fixed_part("*.jsonl")
+    ('data', '')
+    """
+    parts = pattern.split("/")
+    first = next(i for i, part in enumerate(parts) if _PATTERN.search(part))
+    return "/".join(parts[:first]) or ("/" if pattern.startswith("/") else "")
+
+
+def _matching(pattern: str) -> list[Listed]:
+    """Return the files, and the data files below the folders, that a pattern of this machine matches."""
+    base = fixed_part(pattern)
+    found: dict[str, None] = {}
+    for path in sorted(glob.glob(pattern, recursive=True)):
+        if os.path.isdir(path):
+            # A folder is there already by its files, where the pattern matches them too.
+            found |= dict.fromkeys(_data_files(path))
+        elif not os.path.basename(path).startswith("_"):
+            found[path] = None
+    named = [Listed(path, os.path.relpath(path, base or ".")) for path in found]
+    return _matched([file for file in named if not _is_hidden(file.name)], pattern)
+
+
+def _is_hidden(name: str) -> bool:
+    return any(part[0] in "._" for part in name.split("/") if part not in ("", "..", "."))
+
+
+def _matched(files: list[Listed], pattern: str) -> list[Listed]:
+    if not files:
+        raise DataError(
+            f"No file matches {pattern!r}. Check the pattern; names that start with . or _ are left."
+        )
+    return files
+
+
+def _addressed(url: Url) -> list[Listed]:
+    """Return the files that an address in a storage stands for."""
+    if _PATTERN.search(url.path):
+        base = Url(url.scheme, url.authority, fixed_part(url.path), url.query)
+        wanted = url.path.removeprefix(base.path).strip("/").split("/")
+        return _matched(
+            _listed(base, lambda name: not _is_hidden(name) and matches(name.split("/"), wanted)), str(url)
+        )
+    known = None if url.path.endswith("/") or not url.path else look_up(url)
+    if known is not None:
+        return [Listed(url.text, url.path.rpartition("/")[2], known)]
+    found = _listed(url, is_data)
+    if not found and not files_below(url):
+        raise DataError(f"There is no file {str(url)!r}. Check the address.")
+    _or_none([file.path for file in found], str(url))
+    return found
+
+
+def _listed(base: Url, wanted: Callable[[str], bool]) -> list[Listed]:
+    return [
+        Listed(base.child(name).text, name, stored)
+        for name, stored in files_below(base).items()
+        if wanted(name)
+    ]
+
+
+def matches(parts: Sequence[str], pattern: Sequence[str]) -> bool:
+    """Tell whether a path matches a pattern, both in parts; `**` stands for any number of folders.
+
+    >>> matches(["a", "b", "c.jsonl"], ["**", "*.jsonl"]), matches(["a", "c.jsonl"], ["*.jsonl"])
+    (True, False)
+    """
+    if not pattern:
+        return not parts
+    if pattern[0] == "**":
+        return any(matches(parts[i:], pattern[1:]) for i in range(len(parts) + 1))
+    return bool(parts) and fnmatchcase(parts[0], pattern[0]) and matches(parts[1:], pattern[1:])
+
+
+def refuse_same_names(files: Iterable[Listed]) -> None:
+    """Refuse two files of one name in the dataset: where each gets an output, one would be lost.
+
+    Raises:
+        SpecError: there are two.
+    """
+    seen: dict[str, str] = {}
+    for file in files:
+        other = seen.setdefault(file.name, file.path)
+        if other != file.path:
+            raise SpecError(
+                f"{other!r} and {file.path!r} would both become {file.name!r} in the output folder. Pad them "
+                "apart, or name the folder that holds both."
+            )

@@ -1,0 +1,307 @@
+"""Where bytes lie beyond this machine's folders: object stores and whatever fsspec knows, by URL.
+
+`s3://`, `gs://` and `abfs://` go through Arrow's own filesystems, all others through fsspec where
+that is installed. Knows nothing of formats or rows.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from functools import lru_cache
+from typing import Any
+
+from padmask.errors import DataError, MissingExtraError, OutputError, PadmaskError, SpecError
+
+_URL = re.compile(r"(?P<scheme>[a-zA-Z][a-zA-Z0-9+.-]+)://(?P<authority>[^/]*)/*(?P<path>.*)", re.DOTALL)
+# A question mark is a query's only where a name and a value follow: it may be a pattern's too.
+_QUERY = re.compile(r"\?(?=[A-Za-z_]+=)")
+# Those that Arrow has filesystems of its own for.
+NATIVE = ("s3", "gs", "gcs", "abfs", "abfss")
+# Bytes asked for at once: an object store answers each request late, however small it is.
+BLOCK_BYTES = 8 << 20
+
+
+@dataclass(frozen=True)
+class Url:
+    """An address in a storage.
+
+    >>> url = parse_url("s3://key:secret@bucket/a/b.jsonl?region=eu-west-1")
+    >>> str(url), url.child("c d.jsonl").path
+    ('s3://bucket/a/b.jsonl', 'a/b.jsonl/c d.jsonl')
+
+    Args:
+        scheme: such as `s3`, in small letters.
+        authority: bucket or host, with its credentials if it has any.
+        path: below that, as it is: nothing in it is quoted.
+        query: options of the filesystem.
+    """
+
+    scheme: str
+    authority: str
+    path: str
+    query: str = ""
+
+    def __str__(self) -> str:
+        """Return the address for people and reports, without its secrets."""
+        return f"{self.scheme}://{self.authority.rpartition('@')[2]}/{self.path}"
+
+    @property
+    def text(self) -> str:
+        """The whole address, with its secrets, which `parse_url` reads."""
+        return f"{self.scheme}://{self.authority}/{self.path}" + (f"?{self.query}" if self.query else "")
+
+    def child(self, name: str) -> Url:
+        """Return the address of something below this one."""
+        return replace(self, path=f"{self.path.rstrip('/')}/{name}".lstrip("/"))
+
+
+def is_url(path: str) -> bool:
+    """Tell an address in a storage from a path of this machine.
+
+    >>> is_url("s3://bucket/train"), is_url("C://x"), is_url("file:///data"), is_url("-")
+    (True, False, True, False)
+    """
+    return _URL.match(path) is not None
+
+
+def parse_url(text: str) -> Url:
+    """Take an address apart.
+
+    Raises:
+        SpecError: it is none.
+    """
+    found = _URL.match(text)
+    if found is None:
+        raise SpecError(f"{text!r} is no address. Write it as s3://bucket/path.")
+    path, *query = _QUERY.split(found["path"], maxsplit=1)
+    return Url(found["scheme"].lower(), found["authority"], path, *query)
+
+
+def plain_path(path: str) -> str:
+    """Return the path of this machine that a `file://` address stands for; all else as it is.
+
+    >>> plain_path("file:///tmp/a%20b.jsonl"), plain_path("s3://bucket/a"), plain_path("a.jsonl")
+    ('/tmp/a b.jsonl', 's3://bucket/a', 'a.jsonl')
+
+    Raises:
+        SpecError: the address is another machine's.
+    """
+    if not path.lower().startswith("file://"):
+        return path
+    from urllib.parse import unquote
+
+    url = parse_url(path)
+    if url.authority not in ("", "localhost"):
+        raise SpecError(f"{path!r} is a file of another machine. Write file:/// and the path on this one.")
+    return "/" + unquote(url.path)
+
+
+def shown(path: str) -> str:
+    """Return a path as people should see it: an address without its secrets.
+
+    >>> shown("s3://key:secret@bucket/a?region=x"), shown("a.jsonl")
+    ('s3://bucket/a', 'a.jsonl')
+    """
+    return str(parse_url(path)) if is_url(path) else path
+
+
+@lru_cache(maxsize=64)
+def _filesystem(scheme: str, authority: str, query: str) -> tuple[Any, str]:
+    """Return the filesystem that a storage is reached by, and what its paths begin with."""
+    from pyarrow import fs
+
+    root = f"{scheme}://{authority}"
+    if scheme in NATIVE:
+        filesystem, base = fs.FileSystem.from_uri(f"{root}/" + (f"?{query}" if query else ""))
+        return filesystem, base.rstrip("/")
+    try:
+        from fsspec.core import url_to_fs
+    except ImportError:
+        raise MissingExtraError(
+            f"{scheme}:// needs fsspec. Install it with: pip install 'padmask[remote]'"
+        ) from None
+    try:
+        found, base = url_to_fs(f"{root}/")
+    except ImportError as error:
+        raise MissingExtraError(
+            f"{scheme}:// needs another package: {str(error).rstrip('.')}. Install it with pip."
+        ) from None
+    except ValueError as error:
+        raise SpecError(
+            f"There is no storage {scheme}://: {str(error).rstrip('.')}. Choose s3://, gs://, abfs:// or file://."
+        ) from None
+    return fs.PyFileSystem(fs.FSSpecHandler(found)), base.rstrip("/")
+
+
+def locate(url: Url) -> tuple[Any, str]:
+    """Return the Arrow filesystem of an address and the path in it.
+
+    Raises:
+        SpecError: there is no such storage.
+        MissingExtraError: what reaches it is not installed.
+    """
+    with _said_of(url, SpecError, "reach"):
+        filesystem, base = _filesystem(url.scheme, url.authority, url.query)
+    return filesystem, f"{base}/{url.path}" if url.path else base
+
+
+@contextmanager
+def _said_of(url: Url, kind: type[PadmaskError], verb: str) -> Iterator[None]:
+    """Turn a storage's own errors into one sentence about an address."""
+    try:
+        yield
+    except PadmaskError:
+        raise
+    except FileNotFoundError:
+        raise kind(f"There is no file {str(url)!r}. Check the address.") from None
+    except (OSError, ValueError, NotImplementedError) as error:
+        raise kind(f"Cannot {verb} {str(url)!r}: {_in_short(error)}. {_REMEDY}") from None
+
+
+_REMEDY = "Check the address, that the bucket is there, and the credentials, region and endpoint in the environment."
+
+
+def _in_short(error: Exception) -> str:
+    """Return what a storage said, without its request's number and its own words of advice."""
+    said = (str(error).splitlines() or [""])[0] or type(error).__name__
+    return re.split(r" \(Request ID|; Details|\. Detail:", said)[0].rstrip(". ")[:300]
+
+
+@contextmanager
+def reading(url: Url) -> Iterator[None]:
+    """Name the address in errors of reading.
+
+    Raises:
+        DataError: it cannot be read.
+    """
+    with _said_of(url, DataError, "read"):
+        yield
+
+
+@contextmanager
+def writing(url: Url) -> Iterator[None]:
+    """Name the address in errors of writing.
+
+    Raises:
+        OutputError: it cannot be written.
+    """
+    with _said_of(url, OutputError, "write"):
+        yield
+
+
+@dataclass(frozen=True)
+class Stored:
+    """What a storage knows of a file.
+
+    Args:
+        size: in bytes.
+        version: what changes when the file is written anew.
+    """
+
+    size: int
+    version: tuple[int, ...]
+
+
+def _stored(info: Any) -> Stored:
+    size = info.size or 0
+    return Stored(size, (size, info.mtime_ns or 0))
+
+
+def look_up(url: Url) -> Stored | None:
+    """Return what is known of the file at an address; None where there is none, or a folder."""
+    filesystem, path = locate(url)
+    with reading(url):
+        info = filesystem.get_file_info(path)
+    return _stored(info) if info.is_file else None
+
+
+def is_folder(url: Url) -> bool:
+    """Tell whether something lies below an address."""
+    from pyarrow.fs import FileType
+
+    filesystem, path = locate(url)
+    with reading(url):
+        found: bool = filesystem.get_file_info(path).type == FileType.Directory
+    return found
+
+
+def files_below(url: Url) -> dict[str, Stored]:
+    """Return all files below an address, by their names from there on, in order of name."""
+    from pyarrow.fs import FileSelector
+
+    filesystem, path = locate(url)
+    with reading(url):
+        found = filesystem.get_file_info(FileSelector(path, recursive=True, allow_not_found=True))
+    base = path.strip("/")
+    below = {info.path.strip("/").removeprefix(base).strip("/"): info for info in found if info.is_file}
+    return {name: _stored(below[name]) for name in sorted(below)}
+
+
+def open_stream(url: Url) -> Any:
+    """Open a file to read from its start to its end."""
+    filesystem, path = locate(url)
+    with reading(url):
+        return filesystem.open_input_stream(path, compression=None, buffer_size=BLOCK_BYTES)
+
+
+def open_anywhere(url: Url) -> Any:
+    """Open a file to move about in."""
+    filesystem, path = locate(url)
+    with reading(url):
+        return filesystem.open_input_file(path)
+
+
+def upload(file: str, url: Url) -> None:
+    """Copy a file of this machine to an address, where it appears when all of it is there.
+
+    In one call that nothing interrupts: a stream of Arrow's that is thrown away in the middle
+    would still complete what it had begun.
+
+    Args:
+        file: its path.
+        url: where to.
+    """
+    from pyarrow import fs
+
+    filesystem, path = locate(url)
+    with writing(url):
+        if isinstance(filesystem, fs.PyFileSystem):
+            # Stores of objects have no folders; of what lies behind fsspec nobody knows.
+            filesystem.create_dir(path.rpartition("/")[0], recursive=True)
+        fs.copy_files(
+            file,
+            path,
+            source_filesystem=fs.LocalFileSystem(),
+            destination_filesystem=filesystem,
+            chunk_size=BLOCK_BYTES,
+        )
+
+
+def move(source: Url, goal: Url) -> None:
+    """Give a file another address in the same storage."""
+    filesystem, path = locate(source)
+    with writing(goal):
+        filesystem.move(path, locate(goal)[1])
+
+
+def delete(url: Url) -> None:
+    """Take a file away; one that is not there is away already."""
+    filesystem, path = locate(url)
+    with writing(url):
+        try:
+            filesystem.delete_file(path)
+        except FileNotFoundError:
+            return
+
+
+def delete_below(url: Url) -> None:
+    """Take everything below an address away."""
+    filesystem, path = locate(url)
+    with writing(url):
+        try:
+            filesystem.delete_dir(path)
+        except FileNotFoundError:
+            return
