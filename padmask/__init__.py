@@ -16,9 +16,11 @@ if TYPE_CHECKING:
     from padmask.errors import PadmaskError as PadmaskError
     from padmask.errors import RowError as RowError
     from padmask.errors import SpecError as SpecError
+    from padmask.errors import UnreadableError as UnreadableError
     from padmask.files import FileOptions as FileOptions
     from padmask.inspection import ShowSpec as ShowSpec
     from padmask.inspection import inspect_file as inspect_file
+    from padmask.job import pad_dataset as pad_dataset
     from padmask.kernel import Padded as Padded
     from padmask.kernel import sequence_mask as sequence_mask
     from padmask.ledger import Ledger as Ledger
@@ -47,6 +49,7 @@ _ROOMS = {
     "PadmaskError": "errors",
     "RowError": "errors",
     "SpecError": "errors",
+    "UnreadableError": "errors",
     "ShowSpec": "inspection",
     "inspect_file": "inspection",
     "Ledger": "ledger",
@@ -56,6 +59,7 @@ _ROOMS = {
     "Padded": "kernel",
     "sequence_mask": "kernel",
     "pad_file": "pipeline",
+    "pad_dataset": "job",
     "pad": "sequences",
     "pad_sequences": "sequences",
     "Column": "spec",

@@ -22,6 +22,14 @@ class DataError(PadmaskError):
     """What was read cannot be padded, or cannot be read at all."""
 
 
+class UnreadableError(DataError):
+    """A file cannot be read, or not to its end; others beside it may be whole."""
+
+
+class WorkerDiedError(UnreadableError):
+    """Every process that reads a file dies of it."""
+
+
 class RowError(DataError):
     """A row cannot be unpadded: its mask or its length is not that of its tokens, or it cannot be read."""
 

@@ -211,11 +211,21 @@ class Outlet:
 
 
 @contextmanager
-def open_outlet(run: Run, goal: str, format_: str, layout: Layout) -> Iterator[Outlet]:
-    """Give where rows go; when the block ends well, all files are at their goals."""
+def open_outlet(
+    run: Run, goal: str, format_: str, layout: Layout, sealed: Callable[[int], None] | None = None
+) -> Iterator[Outlet]:
+    """Give where rows go; when the block ends well, all files are at their goals.
+
+    Args:
+        run: whose rows they are.
+        goal: path or address of the output.
+        format_: of the output.
+        layout: of its rows.
+        sealed: called with the descriptor of the finished file, before it is at its goal.
+    """
     with ExitStack() as stack:
         # Arrow files end in a footer that points back: a pipe gets the streaming format.
-        raw = cast(BinaryIO, Bounded(stack.enter_context(open_goal(goal)), run.room, goal))
+        raw = cast(BinaryIO, Bounded(stack.enter_context(open_goal(goal, sealed)), run.room, goal))
         stream = stack.enter_context(compressed(raw, goal))
         rejects = None if run.files.rejects is None else stack.enter_context(Beside(run.files.rejects))
         writer = open_writer(

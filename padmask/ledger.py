@@ -83,6 +83,8 @@ class PadResult:
         unpadded: columns that have the same lengths as the padded ones but were left as they
             are, with the command line's flags that would pad them too.
         notes: sentences about what else the user should know.
+        shards: files of the output, where it is a folder.
+        faults: of files that could not be read and were left out, as asked.
     """
 
     ledger: Ledger
@@ -93,6 +95,8 @@ class PadResult:
     columns: tuple[str, ...]
     unpadded: dict[str, str]
     notes: tuple[str, ...] = ()
+    shards: int = 0
+    faults: tuple[str, ...] = ()
 
     def as_dict(self) -> dict[str, Any]:
         """Return the report that `--report` writes."""

@@ -1,9 +1,13 @@
-"""What the machine has free. Knows nothing of padding."""
+"""What the machine has free, and what its system can be asked for. Knows nothing of padding."""
 
 from __future__ import annotations
 
 import os
 import shutil
+import signal
+import sys
+
+_DIE_WITH_PARENT = 1  # prctl's PR_SET_PDEATHSIG
 
 
 def free_memory() -> int | None:
@@ -28,3 +32,23 @@ def free_disk(path: str) -> int | None:
         return shutil.disk_usage(os.path.dirname(os.path.realpath(path))).free
     except OSError:
         return None
+
+
+def die_with(parent: int) -> None:
+    """Let this process end with its parent, however that ends, where the system can.
+
+    Args:
+        parent: the process that started this one.
+    """
+    if sys.platform != "linux":
+        return
+    import ctypes
+
+    ctypes.CDLL(None).prctl(_DIE_WITH_PARENT, signal.SIGKILL)
+    if os.getppid() != parent:
+        os._exit(128 + signal.SIGKILL)
+
+
+def cores() -> int:
+    """Return how many cores this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

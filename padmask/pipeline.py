@@ -8,7 +8,7 @@ a callback, and what happened is a `PadResult`.
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, ExitStack
 from dataclasses import dataclass, replace
 from typing import Any
@@ -30,6 +30,7 @@ from padmask.flow import ordered_map
 from padmask.formats import output_format
 from padmask.formats.batch import Chunk, Layout, Wanted
 from padmask.formats.dataset import Dataset, survey_types
+from padmask.formats.jsontypes import TypeSurvey
 from padmask.ledger import Ledger, PadResult
 from padmask.plan import LengthStats, Plan, make_plan, needs_lengths
 from padmask.progress import ProgressCallback
@@ -102,32 +103,17 @@ def pad_file(
         files = settle_threads(files, dataset.format, format_)
         as_text = dataset.format == format_ == "jsonl" and takes_text(job)
         pool, room = stack.enter_context(open_pool(files)), room_for(goal, files.max_bytes)
-        run = _Run(dataset, files, pool, progress, room, job, as_text)
+        run = PadRun(dataset, files, pool, progress, room, job, as_text)
         unpadded = find_unpadded(dataset, job, columns)
-        notes = [PADDED_ALREADY] if padded_already(dataset, job) else []
-        lengths, longest = None, ""
-        if needs_lengths(spec) or typed:
-            lengths, longest, run = _survey(run, typed)
-        plan = make_plan(spec, lengths)
-        widths = widths_of(run.job.columns, run.job.mask, format_)
-        refuse_large_pieces(plan, widths, _places_under_way(plan, files, run.ahead))
-        if lengths is not None:
-            refuse_large_output(lengths, plan, spec, widths, run.room, longest)
-        ledger, left_out = _pad_all(run, plan, goal, format_)
-    return PadResult(
-        ledger,
-        plan.maxlen,
-        plan.found,
-        plan.exact,
-        spec.padding,
-        tuple(column.name for column in job.columns),
-        unpadded,
-        (*notes, *left_out),
-    )
+        notes = notes_on(dataset, job, format_)
+        seen = survey(run, typed) if needs_lengths(spec) or typed else None
+        plan = settle_plan(job, seen, format_, room, places_under_way(files, run.ahead))
+        ledger = pad_all(replace(run, job=typed_job(job, seen)), plan, goal, format_)
+    return result_of(ledger, plan, job, unpadded, notes)
 
 
 @dataclass(frozen=True)
-class _Run(Run):
+class PadRun(Run):
     """A run that pads: what to do, too, and whether rows may stay text."""
 
     job: Job
@@ -154,24 +140,32 @@ class _Run(Run):
         return self.taken(phase, self.job.wanted, take)
 
 
-def _rows_at_a_time(plan: Plan, files: FileOptions) -> int:
-    """Return how many rows are padded as one piece."""
-    return files.batch_rows or max(1, BATCH_PLACES // max(1, plan.maxlen))
+@dataclass(frozen=True)
+class Survey:
+    """What one pass over rows tells of them; surveys add up, in the order of the rows.
 
-
-def _places_under_way(plan: Plan, files: FileOptions, ahead: int) -> int:
-    """Return how many places are held at once, at the least: in pieces that are padded, and in a group."""
-    return _rows_at_a_time(plan, files) * plan.maxlen * ahead + max(GROUP_PLACES, plan.maxlen)
-
-
-def _survey(run: _Run, typed: bool) -> tuple[LengthStats, str, _Run]:
-    """Read everything once, for the lengths and, where they must be found, the types.
-
-    Returns the lengths, where the longest row stands, and the run with the types.
+    Args:
+        lengths: of the rows.
+        longest: the longest row's length, -1 where there is none.
+        place: where it stands, for people.
+        types: of JSON Lines' fields; None where they are not asked for.
     """
-    from padmask.formats.jsontypes import TypeSurvey
 
-    lengths, types = LengthStats(), TypeSurvey()
+    lengths: LengthStats
+    longest: int = -1
+    place: str = ""
+    types: TypeSurvey | None = None
+
+    def __add__(self, later: Survey) -> Survey:
+        if self.types is not None and later.types is not None:
+            self.types.join(later.types)
+        first = self if self.longest >= later.longest else later
+        return Survey(self.lengths + later.lengths, first.longest, first.place, self.types)
+
+
+def survey(run: PadRun, typed: bool) -> Survey:
+    """Read everything once, for the lengths and, where they must be found, the types."""
+    lengths, types = LengthStats(), TypeSurvey() if typed else None
     longest, place = -1, ""
     sequences = run.job.wanted.sequences.names
     with run.rows("measuring") as all_rows:
@@ -180,17 +174,69 @@ def _survey(run: _Run, typed: bool) -> tuple[LengthStats, str, _Run]:
             lengths += LengthStats.of(here)
             if here.max(initial=-1) > longest:
                 longest, place = int(here.max()), rows.place(int(here.argmax()))
-            if typed:
+            if types is not None:
                 assert isinstance(rows, Rows)
                 survey_types(types, rows.batch, sequences, without=run.job.mask.names)
-    if typed:
-        wanted = Wanted(run.job.wanted.sequences, types.schema())
-        run = replace(run, job=replace(run.job, wanted=wanted))
-    return lengths, place, run
+    return Survey(lengths, longest, place, types)
 
 
-def _pad_all(run: _Run, plan: Plan, goal: str, format_: str) -> tuple[Ledger, tuple[str, ...]]:
-    """Pad every row and write it."""
+def typed_job(job: Job, seen: Survey | None) -> Job:
+    """Return the job with the types that a survey found, if it looked for them."""
+    if seen is None or seen.types is None:
+        return job
+    return replace(job, wanted=Wanted(job.wanted.sequences, seen.types.schema()))
+
+
+def settle_plan(
+    job: Job, seen: Survey | None, format_: str, room: int | None, places: Callable[[Plan], int]
+) -> Plan:
+    """Decide the length, and refuse one whose rows find no room on disk or in memory.
+
+    Args:
+        job: what is padded.
+        seen: of all rows; None where the length is given.
+        format_: of the output.
+        room: bytes that the output may take; None for any number.
+        places: how many places are held at once.
+
+    Raises:
+        SpecError: there is no room.
+    """
+    plan = make_plan(job.spec, None if seen is None else seen.lengths)
+    widths = widths_of(job.columns, job.mask, format_)
+    refuse_large_pieces(plan, widths, places(plan))
+    if seen is not None:
+        refuse_large_output(seen.lengths, plan, job.spec, widths, room, seen.place)
+    return plan
+
+
+def _rows_at_a_time(plan: Plan, files: FileOptions) -> int:
+    """Return how many rows are padded as one piece."""
+    return files.batch_rows or max(1, BATCH_PLACES // max(1, plan.maxlen))
+
+
+def places_under_way(files: FileOptions, ahead: int) -> Callable[[Plan], int]:
+    """Return what tells how many places are held at once, at the least: in pieces, and in a group.
+
+    Args:
+        files: how files are read and written.
+        ahead: how many pieces may be under way at once.
+    """
+    return lambda plan: _rows_at_a_time(plan, files) * plan.maxlen * ahead + max(GROUP_PLACES, plan.maxlen)
+
+
+def pad_all(
+    run: PadRun, plan: Plan, goal: str, format_: str, sealed: Callable[[int], None] | None = None
+) -> Ledger:
+    """Pad every row and write it.
+
+    Args:
+        run: over the rows.
+        plan: the length.
+        goal: path or address of the output.
+        format_: of the output.
+        sealed: called with the descriptor of the finished file, before it is at its goal.
+    """
     job = run.job
     copies = {}
     if format_ == "npz":
@@ -201,7 +247,7 @@ def _pad_all(run: _Run, plan: Plan, goal: str, format_: str) -> tuple[Ledger, tu
     layout = replace(_layout(job, plan, format_), copies=copies)
     step = _rows_at_a_time(plan, run.files)
     ledger = Ledger()
-    with open_outlet(run, goal, format_, layout) as outlet:
+    with open_outlet(run, goal, format_, layout, sealed) as outlet:
         texts = TextPadder(job, plan) if run.as_text else None
 
         def cut(rows: Rows | TextRows) -> Iterator[Rows | TextRows]:
@@ -224,7 +270,23 @@ def _pad_all(run: _Run, plan: Plan, goal: str, format_: str) -> tuple[Ledger, tu
                 ledger += done.ledger
     if not ledger.balanced:
         raise AssertionError(f"padmask lost count of rows, please report it: {ledger}")
-    return ledger, _left_out(run.dataset, job) if format_ == "npz" else ()
+    return ledger
+
+
+def result_of(
+    ledger: Ledger, plan: Plan, job: Job, unpadded: dict[str, str], notes: tuple[str, ...]
+) -> PadResult:
+    """Return what was done, for reports and summaries."""
+    return PadResult(
+        ledger,
+        plan.maxlen,
+        plan.found,
+        plan.exact,
+        job.spec.padding,
+        tuple(column.name for column in job.columns),
+        unpadded,
+        notes,
+    )
 
 
 def _layout(job: Job, plan: Plan, format_: str) -> Layout:
@@ -238,6 +300,12 @@ def _layout(job: Job, plan: Plan, format_: str) -> Layout:
     if format_ == "npz" and job.mask.length_column is not None:
         shapes[job.mask.length_column] = ()
     return Layout(schema, shapes, max(1, GROUP_PLACES // max(1, plan.maxlen)))
+
+
+def notes_on(dataset: Dataset, job: Job, format_: str) -> tuple[str, ...]:
+    """Return sentences about what the user should know of the data before they are padded."""
+    notes = (PADDED_ALREADY,) if padded_already(dataset, job) else ()
+    return (*notes, *_left_out(dataset, job)) if format_ == "npz" else notes
 
 
 def _left_out(dataset: Dataset, job: Job) -> tuple[str, ...]:

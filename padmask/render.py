@@ -63,8 +63,11 @@ def summary(result: PadResult, goal: str, rejects: str | None = None) -> list[st
     found = "given" if result.maxlen_found == "given" else f"found: {result.maxlen_found}"
     if result.maxlen_exact != result.maxlen:
         found = f"{result.maxlen_found} is {result.maxlen_exact:,}, rounded up"
+    where = "stdout" if goal == "-" else goal
+    if result.shards:
+        where += f" ({count(result.shards, 'shard')})"
     lines = [
-        f"{count(ledger.rows_written, 'row')} -> {'stdout' if goal == '-' else goal}: "
+        f"{count(ledger.rows_written, 'row')} -> {where}: "
         f"maxlen {result.maxlen} ({found}), padding {result.padding}, "
         f"{share(ledger.padding_share)} of places are padding"
     ]
@@ -75,7 +78,8 @@ def summary(result: PadResult, goal: str, rejects: str | None = None) -> list[st
             f"{count(ledger.rows_truncated, 'row')} cut; {count(ledger.tokens_lost, 'token')} lost "
             f"({share(lost)} of {ledger.tokens_read:,}){labels}"
         )
-    return [*lines, *_not_written(ledger, rejects), *(f"warning: {line}" for line in warnings(result))]
+    left_out = [f"left out: {fault}" for fault in result.faults]
+    return [*lines, *_not_written(ledger, rejects), *left_out, *(f"warning: {w}" for w in warnings(result))]
 
 
 def unpad_summary(result: UnpadResult, goal: str, rejects: str | None = None) -> list[str]:

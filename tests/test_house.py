@@ -65,6 +65,14 @@ DOORS = {
         "decide",
         "progress",
     },
+    "shards": {"errors", "formats"},
+    "manifest": {"plan", "ledger"},
+    "staging": {"errors", "formats", "plan", "manifest"},
+    "shardwork": {"errors", "formats", "rows", "textrows", "plan", "files", "pipeline"}
+    | {"shards", "manifest", "staging"},
+    "job": {"errors", "spec", "plan", "bounds", "formats", "files", "ledger", "decide", "rows", "progress"}
+    | {"pipeline", "shards", "manifest", "staging", "shardwork"},
+    "executors": {"errors", "machine"},
     "sampled": {
         "errors",
         "spec",
@@ -81,6 +89,8 @@ DOORS = {
     "render": {"errors", "ledger", "progress", "costs", "inspection", "verify"},
     "cli": {
         "errors",
+        "executors",
+        "job",
         "machine",
         "spec",
         "files",

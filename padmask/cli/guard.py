@@ -14,7 +14,7 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from types import FrameType
 
-from padmask.machine import free_memory
+from padmask.machine import die_with, free_memory
 
 # What native code dies of, as against what a person or the kernel sends.
 CRASHES = (signal.SIGSEGV, signal.SIGABRT, signal.SIGBUS, signal.SIGFPE, signal.SIGILL)
@@ -23,7 +23,6 @@ CRASHES = (signal.SIGSEGV, signal.SIGABRT, signal.SIGBUS, signal.SIGFPE, signal.
 RESERVED_BYTES = 8 << 30
 
 _PASSED_ON = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
-_DIE_WITH_PARENT = 1  # prctl's PR_SET_PDEATHSIG
 
 
 def guarded(
@@ -51,7 +50,8 @@ def guarded(
     if child == 0:
         os.close(reading)
         signal.pthread_sigmask(signal.SIG_UNBLOCK, _PASSED_ON)
-        _die_with(parent)
+        # Nobody would wait for the result.
+        die_with(parent)
         if bound_memory:
             _bound_memory()
         if quiet:
@@ -101,17 +101,6 @@ def _said_of_death(number: int, say: Callable[[str], int], inputs: Sequence[str]
     if number == signal.SIGKILL:
         say("The run was killed, most likely because memory ran out. Choose a smaller --maxlen, such as p99.")
     return 128 + number
-
-
-def _die_with(parent: int) -> None:
-    """End with the parent, however it ends: nobody would wait for the result."""
-    if sys.platform != "linux":
-        return
-    import ctypes
-
-    ctypes.CDLL(None).prctl(_DIE_WITH_PARENT, signal.SIGKILL)
-    if os.getppid() != parent:
-        os._exit(128 + signal.SIGKILL)
 
 
 def _silence_native_code() -> None:

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import re
 import sys
-from collections.abc import Callable
-from contextlib import nullcontext
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, nullcontext
 from typing import Any, ClassVar, TypeVar
 
 import click
 
+from padmask.errors import SpecError
 from padmask.spec import DTYPES, PadSpec, parse_maxlen
 
 Command = TypeVar("Command", bound=Callable[..., Any])
@@ -137,6 +138,21 @@ max_bytes_option = click.option(
     "[default: 90% of the disk's free space; for pipes none]",
 )
 
+workers_option = click.option(
+    "--workers",
+    type=click.IntRange(min=1),
+    default=None,
+    metavar="N",
+    help="Processes that work on the shards of a dataset; the result does not depend on it.  "
+    "[default: the cores; 1 for a single shard]",
+)
+cluster_option = click.option(
+    "--cluster",
+    default=None,
+    metavar="ADDRESS",
+    help="Dask scheduler whose workers do it instead, such as tcp://host:8786; local starts one here.",
+)
+
 mask_column_option = click.option(
     "--mask-column",
     default=None,
@@ -189,3 +205,25 @@ def open_progress(given: dict[str, Any]) -> Any:
     from padmask.render import progress_bar
 
     return progress_bar()
+
+
+@contextmanager
+def open_executor(given: dict[str, Any]) -> Iterator[tuple[Any, int]]:
+    """Give who works on shards, and how many at once; nobody else where one is enough."""
+    from padmask.machine import cores
+
+    if given["cluster"] and given["workers"]:
+        raise SpecError("--cluster and --workers are two ways of doing the same: give one of them.")
+    workers = given["workers"] or cores()
+    if given["cluster"]:
+        from padmask.executors import open_cluster
+
+        with open_cluster(given["cluster"]) as cluster:
+            yield cluster
+    elif workers > 1:
+        from padmask.executors import Processes
+
+        with Processes(workers) as executor:
+            yield executor, workers
+    else:
+        yield None, 1

@@ -68,6 +68,8 @@ def _open_report(path: str | None) -> Any:
 def _report_of(result: Any, given: dict[str, Any]) -> bytes:
     """Return what a run did, as JSON."""
     from padmask import __version__
+    from padmask.formats.storage import shown
 
-    report = {"version": __version__, "inputs": list(given["inputs"]) or ["-"], "output": given["output"]}
+    inputs = [shown(path) for path in given["inputs"] or ["-"]]
+    report = {"version": __version__, "inputs": inputs, "output": shown(given["output"])}
     return json.dumps(report | result.as_dict(), indent=2).encode() + b"\n"

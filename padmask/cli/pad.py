@@ -8,17 +8,22 @@ import click
 
 from padmask.cli.config import ConfiguredCommand
 from padmask.cli.options import (
+    Size,
+    cluster_option,
     help_without_input,
     input_options,
     max_bytes_option,
+    open_executor,
     open_progress,
     quiet_options,
     rejects_option,
     report_option,
     spec_of,
     threads_option,
+    workers_option,
 )
 from padmask.cli.outputs import write_and_tell
+from padmask.errors import SpecError
 from padmask.spec import MASK_DTYPES, MaskSpec, RowPolicy
 
 
@@ -31,13 +36,13 @@ from padmask.spec import MASK_DTYPES, MaskSpec, RowPolicy
     type=click.Path(),
     metavar="PATH",
     help="Where to; - is stdout. The format goes by the suffix: .jsonl, .parquet, .arrow, .npz, and .gz or "
-    ".zst after .jsonl.  [default: -]",
+    ".zst after .jsonl. A folder, or a name that ends in /, gets a file for each of the input.  [default: -]",
 )
 @click.option(
     "--output-format",
     type=click.Choice(["jsonl", "parquet", "arrow", "npz"]),
     default=None,
-    help="Format of the output where no suffix names it.  [default: jsonl]",
+    help="Format of the output where no suffix names it.  [default: jsonl; in a folder that of the input]",
 )
 @click.option(
     "--mask-column",
@@ -96,6 +101,20 @@ from padmask.spec import MASK_DTYPES, MaskSpec, RowPolicy
     help="Rows padded at a time; the result does not depend on it.",
 )
 @threads_option
+@workers_option
+@cluster_option
+@click.option(
+    "--resume/--no-resume",
+    default=False,
+    help="Go on with a run into the folder that ended before it was done.",
+)
+@click.option(
+    "--shard-bytes",
+    type=Size(),
+    default=None,
+    help="Cut larger Parquet files between row groups, each piece with a file of its own in the folder.  "
+    "[default: 256MiB]",
+)
 @max_bytes_option
 @quiet_options
 @click.pass_context
@@ -110,19 +129,21 @@ def command(ctx: click.Context, /, **given: Any) -> None:
       padmask pad sample_data/jargon.jsonl -o padded.parquet --maxlen 128
       zcat big.jsonl.gz | padmask pad - --maxlen 64 | jq -c .mask | head
       padmask pad train.parquet -o out.parquet -c input_ids -c labels=-100 --maxlen p95
+      padmask pad data/ -o padded/ --maxlen p99 --workers 8
+      padmask pad s3://bucket/train/ -o s3://bucket/padded/ --cluster tcp://scheduler:8786
     """
     help_without_input(ctx, given)
     write_and_tell(given, _pad, lambda result: _summary(result, given))
 
 
 def _summary(result: Any, given: dict[str, Any]) -> list[str]:
+    from padmask.formats.storage import shown
     from padmask.render import summary
 
-    return summary(result, given["output"], given["rejects"])
+    return summary(result, shown(given["output"]), given["rejects"] and shown(given["rejects"]))
 
 
 def _pad(given: dict[str, Any]) -> Any:
-    spec = spec_of(given, given["maxlen"])
     mask = MaskSpec(
         column=None if given["no_mask"] else given["mask_column"],
         dtype=given["mask_dtype"],
@@ -141,17 +162,43 @@ def _pad(given: dict[str, Any]) -> Any:
         "max_bytes",
     )
     from padmask.files import FileOptions
+    from padmask.formats.folder import names_a_folder
+
+    asked = {
+        "columns": given["columns"],
+        "spec": spec_of(given, given["maxlen"]),
+        "mask": mask,
+        "policy": policy,
+        "files": FileOptions(**{name: given[name] for name in names}),
+    }
+    pad = _pad_shards if names_a_folder(given["output"]) else _pad_file
+    with open_progress(given) as progress:
+        return pad(given, asked | {"progress": progress})
+
+
+def _pad_file(given: dict[str, Any], asked: dict[str, Any]) -> Any:
+    for name in ("workers", "cluster", "resume", "shard_bytes"):
+        if given[name]:
+            raise SpecError(
+                f"--{name.replace('_', '-')} is for output folders, with a file for each of the input. "
+                "Name one, such as -o padded/."
+            )
     from padmask.pipeline import pad_file
 
-    files = FileOptions(**{name: given[name] for name in names})
-    with open_progress(given) as progress:
-        return pad_file(
+    return pad_file(given["inputs"] or ["-"], given["output"], **asked)
+
+
+def _pad_shards(given: dict[str, Any], asked: dict[str, Any]) -> Any:
+    from padmask.job import pad_dataset
+
+    if given["shard_bytes"]:
+        asked["shard_bytes"] = given["shard_bytes"]
+    with open_executor(given) as (executor, workers):
+        return pad_dataset(
             given["inputs"] or ["-"],
             given["output"],
-            columns=given["columns"],
-            spec=spec,
-            mask=mask,
-            policy=policy,
-            files=files,
-            progress=progress,
+            executor=executor,
+            workers=workers,
+            resume=given["resume"],
+            **asked,
         )

@@ -104,9 +104,10 @@ def command(ctx: click.Context, /, **given: Any) -> None:
 
 
 def _summary(result: Any, given: dict[str, Any]) -> list[str]:
+    from padmask.formats.storage import shown
     from padmask.render import unpad_summary
 
-    return unpad_summary(result, given["output"], given["rejects"])
+    return unpad_summary(result, shown(given["output"]), given["rejects"] and shown(given["rejects"]))
 
 
 def _unpad(given: dict[str, Any]) -> Any:

@@ -12,7 +12,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.types as pat
 
-from padmask.errors import DataError, OutputError
+from padmask.errors import OutputError, UnreadableError
 from padmask.formats.batch import Batch, Chunk, Layout, Wanted, take
 from padmask.formats.goal import Lent
 from padmask.formats.source import Source
@@ -33,7 +33,7 @@ def arrow_errors(source: Source, what: str) -> Iterator[None]:
     except (pa.ArrowException, OSError, EOFError, UnicodeDecodeError) as error:
         if isinstance(error, BrokenPipeError):
             raise
-        raise DataError(
+        raise UnreadableError(
             f"{source.name}: not a readable {what}: {said_by(error)}. Is the file whole?"
         ) from None
 

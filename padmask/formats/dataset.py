@@ -7,12 +7,12 @@ from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import replace
-from itertools import islice
+from itertools import compress, islice
 
 import numpy as np
 import pyarrow as pa
 
-from padmask.errors import DataError, Fault, SpecError
+from padmask.errors import DataError, Fault, SpecError, UnreadableError
 from padmask.formats import input_format, open_reader
 from padmask.formats.batch import HEAD_ROWS, Batch, Chunk, Reader, Wanted, take
 from padmask.formats.jsonl import complete, first_type, values_of
@@ -62,6 +62,15 @@ def _can_be(column: pa.Array, row: int, type_: pa.DataType) -> bool:
     except pa.ArrowException:
         return False
     return True
+
+
+def _fault_of(reader: Reader) -> str:
+    """Say why an input's columns cannot be read; nothing where they can."""
+    try:
+        reader.schema()
+    except UnreadableError as error:
+        return str(error)
+    return ""
 
 
 class Dataset:
@@ -171,6 +180,23 @@ class Dataset:
             else:
                 self._schema = self._unified()
         return self._schema
+
+    def leave_unreadable(self) -> dict[str, str]:
+        """Leave out the inputs whose columns cannot be read, and return why, by their paths.
+
+        Raises:
+            UnreadableError: none can be read.
+        """
+        with ThreadPoolExecutor(SCHEMAS_AT_ONCE, "padmask-schema") as pool:
+            faults = list(pool.map(_fault_of, self._readers))
+        if all(faults):
+            raise UnreadableError(faults[0])
+        whole = [not fault for fault in faults]
+        left = {s.path: fault for s, fault in zip(self._sources, faults, strict=True) if fault}
+        self._sources = list(compress(self._sources, whole))
+        self._found = list(compress(self._found, whole))
+        self._readers = list(compress(self._readers, whole))
+        return left
 
     def columns_of(self) -> dict[str, list[str]]:
         """Return the names of the columns that each input has, but for those without a row."""

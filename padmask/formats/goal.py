@@ -101,18 +101,20 @@ def is_written_in_place(path: str) -> bool:
 
 
 @contextmanager
-def open_goal(path: str) -> Iterator[BinaryIO]:
+def open_goal(path: str, sealed: Callable[[int], None] | None = None) -> Iterator[BinaryIO]:
     """Give a stream to write; when the block ends well, the file is at its goal.
 
     Args:
         path: of the file; `-` is standard output. A pipe or a device is written directly, what goes to
             an address is kept in the folder for temporary files until it is whole.
+        sealed: called with the descriptor of the finished file, readable, before it is at its goal; of
+            what is written directly, never.
 
     Raises:
         OutputError: the folder does not exist or may not be written, or the disk is full.
     """
     if is_url(path):
-        with _uploaded(parse_url(path)) as stream:
+        with _uploaded(parse_url(path), sealed) as stream:
             yield stream
         return
     path = plain_path(path)
@@ -131,12 +133,12 @@ def open_goal(path: str) -> Iterator[BinaryIO]:
         with _said_of(path), open(path, "wb") as stream:
             yield stream
         return
-    with _said_of(path), _replaced(path, mode) as stream:
+    with _said_of(path), _replaced(path, mode, sealed) as stream:
         yield stream
 
 
 @contextmanager
-def _uploaded(url: Url) -> Iterator[BinaryIO]:
+def _uploaded(url: Url, sealed: Callable[[int], None] | None) -> Iterator[BinaryIO]:
     """Write here, and bring it to its address when the block ends well."""
     locate(url)
     # Without a name, where it can be read all the same: a killed run leaves nothing.
@@ -145,6 +147,8 @@ def _uploaded(url: Url) -> Iterator[BinaryIO]:
         with _said_of(tempfile.gettempdir()):
             yield cast(BinaryIO, stream)
             stream.flush()
+            if sealed is not None:
+                sealed(stream.fileno())
         upload(f"/proc/self/fd/{stream.fileno()}" if nameless else stream.name, url)
 
 
@@ -160,7 +164,7 @@ def _said_of(path: str) -> Iterator[None]:
 
 
 @contextmanager
-def _replaced(path: str, mode: int) -> Iterator[BinaryIO]:
+def _replaced(path: str, mode: int, sealed: Callable[[int], None] | None) -> Iterator[BinaryIO]:
     """Write beside the goal, and rename over it when the block ends well."""
     # A link keeps pointing where it points: what it points to is replaced.
     goal = os.path.realpath(path)
@@ -170,6 +174,8 @@ def _replaced(path: str, mode: int) -> Iterator[BinaryIO]:
             yield stream
             stream.flush()
             os.fsync(descriptor)
+            if sealed is not None:
+                sealed(descriptor)
             os.fchmod(descriptor, stat.S_IMODE(mode) if mode else 0o666 & ~_umask())
             if temporary is None:
                 temporary = _name_beside(goal)
@@ -206,9 +212,9 @@ def _create_beside(goal: str, path: str) -> tuple[int, str | None]:
             os.lstat(goal)
         with suppress(OSError):
             if _can_be_named_later(folder):
-                return os.open(folder, os.O_TMPFILE | os.O_WRONLY | os.O_CLOEXEC, 0o600), None
+                return os.open(folder, os.O_TMPFILE | os.O_RDWR | os.O_CLOEXEC, 0o600), None
         temporary = _name_beside(goal)
-        return os.open(temporary, os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_CLOEXEC, 0o600), temporary
+        return os.open(temporary, os.O_CREAT | os.O_EXCL | os.O_RDWR | os.O_CLOEXEC, 0o600), temporary
     except OSError as error:
         shown = os.path.dirname(path) or folder
         if isinstance(error, FileNotFoundError):

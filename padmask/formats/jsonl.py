@@ -21,7 +21,7 @@ import orjson
 import pyarrow as pa
 import pyarrow.types as pat
 
-from padmask.errors import DataError, Fault, SpecError, size
+from padmask.errors import DataError, Fault, SpecError, UnreadableError, size
 from padmask.formats.batch import HEAD_ROWS, Batch, Chunk, Layout, Wanted, rectangle
 from padmask.formats.jsontokens import read_sequences
 from padmask.formats.listing import COMPRESSIONS, compression_of
@@ -128,7 +128,7 @@ class JsonlReader:
         free = free_memory()
         length = parts * CHUNK_BYTES
         if free is not None and length * LINE_COPIES > free:
-            raise DataError(
+            raise UnreadableError(
                 f"{self._source.name}, line {line}: longer than {size(length)}, which does not fit into the "
                 f"{size(free)} of free memory. Is this JSON Lines, with an object a line?"
             )
@@ -137,7 +137,7 @@ class JsonlReader:
         try:
             return read(CHUNK_BYTES)
         except (OSError, EOFError) as error:
-            raise DataError(
+            raise UnreadableError(
                 f"{self._source.name}: cannot be read on from line {line}: {error}. Is the file whole?"
             ) from None
 

@@ -87,10 +87,7 @@ class JsonType:
             elif {kind, self.kind} == {"int", "float"}:
                 self.kind = "float"
             else:
-                raise DataError(
-                    f"{place}, field {self.path!r}: {_SAID[kind]} where {self.place} has {_SAID[self.kind]}. "
-                    "A column has one type: mend the rows, or write JSON Lines, which needs none."
-                )
+                raise DataError(self._mixture(kind, place))
 
     def _observe_integers(self, values: Sequence[Any], places: Sequence[str]) -> None:
         integers = [value for value in values if type(value) is int]
@@ -142,6 +139,42 @@ class JsonType:
                 child = self.fields.setdefault(name, JsonType(f"{self.path}.{name}", self.depth + 1))
                 child.observe([value[name]], [place])
 
+    def join(self, later: JsonType) -> None:
+        """Take in what was seen of later rows.
+
+        >>> seen, later = JsonType("x"), JsonType("x")
+        >>> seen.observe([1], ["a, line 1"])
+        >>> later.observe([0.5], ["b, line 1"])
+        >>> seen.join(later)
+        >>> seen.arrow()
+        DataType(double)
+
+        Raises:
+            DataError: they are of types that make no common one.
+        """
+        if later.kind is None:
+            return
+        if self.kind is None:
+            self.kind, self.place = later.kind, later.place
+        elif self.kind != later.kind:
+            if {self.kind, later.kind} != {"int", "float"}:
+                raise DataError(self._mixture(later.kind, later.place))
+            self.kind = "float"
+        # Its bounds, as of values that stand where the first one does.
+        self._observe_integers([later.low, later.high], [later.place] * 2)
+        if later.item is not None:
+            self.item = self.item or JsonType(later.item.path, later.item.depth)
+            self.item.join(later.item)
+        for name, child in later.fields.items():
+            self.fields.setdefault(name, JsonType(child.path, child.depth)).join(child)
+
+    def _mixture(self, kind: str, place: str) -> str:
+        own = _SAID[self.kind or kind]
+        return (
+            f"{place}, field {self.path!r}: {_SAID[kind]} where {self.place} has {own}. "
+            "A column has one type: mend the rows, or write JSON Lines, which needs none."
+        )
+
     def arrow(self) -> pa.DataType:
         """Return the Arrow type of all the values seen."""
         if self.kind is None:
@@ -165,6 +198,15 @@ class TypeSurvey:
     def add(self, name: str, values: Sequence[Any], places: Sequence[str]) -> None:
         """Take in one field of some rows."""
         self._types.setdefault(name, JsonType(name)).observe(values, places)
+
+    def join(self, later: TypeSurvey) -> None:
+        """Take in the survey of later rows.
+
+        Raises:
+            DataError: a field has types that make no common one.
+        """
+        for name, seen in later._types.items():
+            self._types.setdefault(name, JsonType(name)).join(seen)
 
     def schema(self) -> pa.Schema:
         return pa.schema([(name, seen.arrow()) for name, seen in self._types.items()])

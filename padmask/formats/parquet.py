@@ -10,7 +10,7 @@ from typing import Any, BinaryIO
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from padmask.errors import DataError, OutputError
+from padmask.errors import OutputError, UnreadableError
 from padmask.formats.arrow import (
     Regrouped,
     arrow_errors,
@@ -92,7 +92,7 @@ class ParquetReader:
                 yield Chunk(self._source.name, first, data, size * (first + data.num_rows) // max(1, total))
                 first += data.num_rows
             if first != total:
-                raise DataError(
+                raise UnreadableError(
                     f"{self._source.name}: the footer counts {total} rows, and {first} can be read. "
                     "Is the file whole?"
                 )
@@ -122,13 +122,13 @@ def _check_groups(source: Source, metadata: pq.FileMetaData) -> None:
     for i in range(metadata.num_row_groups):
         there = metadata.row_group(i).num_columns
         if there != metadata.num_columns:
-            raise DataError(
+            raise UnreadableError(
                 f"{source.name}: row group {i} has {there} columns where the schema has "
                 f"{metadata.num_columns}. Is the file whole?"
             )
     rows = sum(metadata.row_group(i).num_rows for i in range(metadata.num_row_groups))
     if rows != metadata.num_rows:
-        raise DataError(
+        raise UnreadableError(
             f"{source.name}: the footer counts {metadata.num_rows} rows, and its row groups {rows}. "
             "Is the file whole?"
         )
@@ -238,3 +238,17 @@ def _encoded(schema: pa.Schema, table: pa.Table | None) -> memoryview:
 def _cannot_hold(error: Exception) -> OutputError:
     said = str(error).rstrip(".")
     return OutputError(f"Parquet cannot hold these columns: {said}. Write Arrow or JSON Lines.")
+
+
+def group_sizes(source: Source) -> list[int]:
+    """Return the bytes of each row group of a Parquet file, compressed.
+
+    Raises:
+        UnreadableError: the footer cannot be read.
+    """
+    with source.open_arrow() as raw, arrow_errors(source, "Parquet file"):
+        metadata = pq.read_metadata(raw)
+        return [
+            sum(group.column(i).total_compressed_size for i in range(group.num_columns))
+            for group in map(metadata.row_group, range(metadata.num_row_groups))
+        ]

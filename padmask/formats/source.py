@@ -16,7 +16,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import IO, Any, BinaryIO, cast
 
-from padmask.errors import DataError, what_to_do
+from padmask.errors import DataError, UnreadableError, what_to_do
 from padmask.formats.listing import list_inputs
 from padmask.formats.storage import (
     Stored,
@@ -268,15 +268,15 @@ class _Prefixed(io.BufferedIOBase):
 def _look_up(url: Url) -> Stored:
     found = look_up(url)
     if found is None:
-        raise DataError(f"There is no file {str(url)!r}. Check the address.")
+        raise UnreadableError(f"There is no file {str(url)!r}. Check the address.")
     return found
 
 
 def unreadable(path: str, error: OSError) -> DataError:
     """Return the error for an input that cannot be opened."""
     if isinstance(error, FileNotFoundError):
-        return DataError(f"There is no file {path!r}. Check the name, or use - for standard input.")
-    return DataError(f"Cannot read {path!r}: {error.strerror}. {what_to_do(error)}")
+        return UnreadableError(f"There is no file {path!r}. Check the name, or use - for standard input.")
+    return UnreadableError(f"Cannot read {path!r}: {error.strerror}. {what_to_do(error)}")
 
 
 def find_sources(inputs: Sequence[str], spool_folder: str | None = None) -> list[Source]:

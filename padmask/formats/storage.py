@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Any
 
-from padmask.errors import DataError, MissingExtraError, OutputError, PadmaskError, SpecError
+from padmask.errors import MissingExtraError, OutputError, PadmaskError, SpecError, UnreadableError
 
 _URL = re.compile(r"(?P<scheme>[a-zA-Z][a-zA-Z0-9+.-]+)://(?P<authority>[^/]*)/*(?P<path>.*)", re.DOTALL)
 # A question mark is a query's only where a name and a value follow: it may be a pattern's too.
@@ -161,7 +161,7 @@ def _said_of(url: Url, kind: type[PadmaskError], verb: str) -> Iterator[None]:
         raise kind(f"Cannot {verb} {str(url)!r}: {_in_short(error)}. {_REMEDY}") from None
 
 
-_REMEDY = "Check the address, that the bucket is there, and the credentials, region and endpoint in the environment."
+_REMEDY = "Check address and bucket, and the credentials, region and endpoint in the environment."
 
 
 def _in_short(error: Exception) -> str:
@@ -175,9 +175,9 @@ def reading(url: Url) -> Iterator[None]:
     """Name the address in errors of reading.
 
     Raises:
-        DataError: it cannot be read.
+        UnreadableError: it cannot be read.
     """
-    with _said_of(url, DataError, "read"):
+    with _said_of(url, UnreadableError, "read"):
         yield
 
 

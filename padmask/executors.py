@@ -1,0 +1,235 @@
+"""Who works on shards: processes of this machine, or a Dask cluster, as `concurrent.futures` executors.
+
+Knows nothing of shards or padding: a task is a function and its arguments.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+from collections.abc import Callable, Iterator
+from concurrent.futures import Executor, Future, ThreadPoolExecutor
+from contextlib import ExitStack, contextmanager, suppress
+from multiprocessing import get_context
+from multiprocessing.connection import Connection
+from pickle import PicklingError
+from threading import Lock, local
+from typing import Any
+
+from padmask import __version__
+from padmask.errors import MissingExtraError, PadmaskError, SpecError, WorkerDiedError
+from padmask.machine import cores, die_with
+
+# Workers that may die of one task before it is to blame.
+TRIES = 3
+LOCAL = "local"
+# A scheduler that does not answer within this is not there.
+CONNECT_SECONDS = 10
+_DIED = (
+    f"{TRIES} workers have died of it, killed by its size or by a corrupt file. Check that another tool can "
+    "read it, or choose a smaller --maxlen."
+)
+
+
+class Processes(Executor):
+    """Worker processes, each of which has one task at a time: one that dies takes no other's along.
+
+    >>> with Processes(1) as workers:
+    ...     workers.submit(abs, -3).result()
+    3
+
+    Args:
+        workers: how many.
+    """
+
+    def __init__(self, workers: int) -> None:
+        self._threads = ThreadPoolExecutor(workers, "padmask-worker")
+        self._own = local()
+        self._lock = Lock()
+        self._all: list[_Worker] = []
+        self._stopped = False
+
+    def submit(self, function: Callable[..., Any], /, *args: Any, **more: Any) -> Future[Any]:
+        """Have a worker run a function, in up to `TRIES` processes where it brings them down."""
+        return self._threads.submit(self._run, function, args, more)
+
+    def _run(self, function: Callable[..., Any], args: Any, more: Any) -> Any:
+        for _ in range(TRIES):
+            worker = self._worker()
+            try:
+                return worker.run(function, args, more)
+            except (EOFError, OSError):
+                worker.kill()
+                self._own.worker = None
+        raise WorkerDiedError(_DIED)
+
+    def _worker(self) -> _Worker:
+        """Return this thread's own worker."""
+        if getattr(self._own, "worker", None) is None:
+            with self._lock:
+                if self._stopped:
+                    raise PadmaskError("The run was ended.")
+                self._own.worker = _Worker()
+                self._all.append(self._own.worker)
+        worker: _Worker = self._own.worker
+        return worker
+
+    def shutdown(self, wait: bool = True, *, cancel_futures: bool = True) -> None:
+        """End the workers, whatever they are at: what they have not finished was never there."""
+        self._threads.shutdown(wait=False, cancel_futures=cancel_futures)
+        with self._lock:
+            self._stopped = True
+            for worker in self._all:
+                worker.kill()
+        self._threads.shutdown(wait=wait)
+
+
+class _Worker:
+    """A process, and the pipe that its tasks and their results go through."""
+
+    def __init__(self) -> None:
+        # Not forked: threads of this process may hold locks that nobody would give back.
+        context = get_context("spawn")
+        self._pipe, theirs = context.Pipe()
+        self._process = context.Process(target=_serve, args=(theirs, os.getpid()), daemon=True)
+        self._process.start()
+        theirs.close()
+
+    def run(self, function: Callable[..., Any], args: Any, more: Any) -> Any:
+        self._pipe.send((function, args, more))
+        done, result = self._pipe.recv()
+        if not done:
+            raise result
+        return result
+
+    def kill(self) -> None:
+        self._process.kill()
+        self._process.join()
+
+
+def _serve(pipe: Connection, parent: int) -> None:
+    """Run tasks until nobody gives any more."""
+    # Ctrl-C goes to all processes of a terminal: it is the parent's to end these.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    # Nobody would take the result.
+    die_with(parent)
+    _keep_to_one_core()
+    with suppress(EOFError, OSError):
+        while True:
+            function, args, more = pipe.recv()
+            try:
+                answer = True, function(*args, **more)
+            except Exception as error:  # noqa: BLE001 - whatever it is, the one who asked is told
+                answer = False, error
+            try:
+                pipe.send(answer)
+            except (TypeError, AttributeError, PicklingError):
+                pipe.send((False, RuntimeError(repr(answer[1]))))
+
+
+def _keep_to_one_core() -> None:
+    """Keep Arrow to a thread: other workers have the other cores."""
+    import pyarrow as pa
+
+    pa.set_cpu_count(1)
+
+
+class Cluster(Executor):
+    """A Dask cluster, with errors that say what happened."""
+
+    def __init__(self, client: Any) -> None:
+        self._client = client
+        self._executor = client.get_executor(pure=False)
+
+    def submit(self, function: Callable[..., Any], /, *args: Any, **more: Any) -> Future[Any]:
+        """Have the cluster run a function; Dask gives it to another worker where one dies."""
+        told: Future[Any] = Future()
+        told.set_running_or_notify_cancel()
+        self._executor.submit(function, *args, **more).add_done_callback(lambda done: _tell(told, done))
+        return told
+
+    def shutdown(self, wait: bool = True, *, cancel_futures: bool = True) -> None:
+        """Let go of what is not done yet."""
+        self._executor.shutdown(wait=False)
+
+
+def _tell(told: Future[Any], done: Future[Any]) -> None:
+    """Pass an outcome on, with what Dask raises of its own as a sentence."""
+    if done.cancelled():
+        told.set_exception(PadmaskError(_LOST))
+        return
+    error = done.exception()
+    if error is None:
+        told.set_result(done.result())
+    elif type(error).__name__ == "KilledWorker":
+        told.set_exception(WorkerDiedError(_DIED))
+    elif type(error).__module__.startswith("distributed."):
+        told.set_exception(PadmaskError(_LOST))
+    else:
+        told.set_exception(error)
+
+
+_LOST = "The connection to the cluster was lost. Check that its scheduler runs, and go on with --resume."
+
+
+@contextmanager
+def open_cluster(address: str) -> Iterator[tuple[Executor, int]]:
+    """Give a Dask cluster as an executor, and how many tasks it works on at once.
+
+    Args:
+        address: of its scheduler, such as `tcp://scheduler:8786`; `local` starts a cluster of this
+            machine's cores, which listens to this machine alone.
+
+    Raises:
+        MissingExtraError: Dask is not installed.
+        SpecError: no scheduler answers, it has no workers, or theirs is another padmask.
+    """
+    try:
+        from distributed import Client, LocalCluster
+    except ImportError:
+        raise MissingExtraError(
+            "--cluster needs Dask. Install it with: pip install 'padmask[dask]'"
+        ) from None
+    with ExitStack() as stack:
+        scheduler: Any = address
+        if address == LOCAL:
+            # An address for the dashboard too: None, or none at all, would open a port to everybody.
+            scheduler = stack.enter_context(
+                LocalCluster(
+                    n_workers=cores(),
+                    threads_per_worker=1,
+                    host="127.0.0.1",
+                    dashboard_address="127.0.0.1:0",
+                    silence_logs=50,
+                )
+            )
+        try:
+            client = stack.enter_context(Client(scheduler, timeout=CONNECT_SECONDS, set_as_default=False))
+        except (OSError, ValueError) as error:
+            said = (str(error).splitlines() or [type(error).__name__])[0].rstrip(".")
+            raise SpecError(
+                f"No Dask scheduler answers at {address!r}: {said}. Check the address, such as "
+                "tcp://scheduler:8786, and that it runs."
+            ) from None
+        _refuse_other_versions(client)
+        executor = stack.enter_context(Cluster(client))
+        yield executor, sum(client.nthreads().values())
+
+
+def _refuse_other_versions(client: Any) -> None:
+    def version() -> str:
+        try:
+            from padmask import __version__ as there
+        except ImportError:
+            return "none"
+        return there
+
+    found: dict[str, str] = client.run(version)
+    if not found:
+        raise SpecError("The cluster has no workers. Start some with dask worker ADDRESS.")
+    for worker, there in found.items():
+        if there != __version__:
+            raise SpecError(
+                f"The worker {worker} has padmask {there}, and this is {__version__}: what they write may "
+                "differ. Install the same version everywhere."
+            )

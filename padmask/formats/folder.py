@@ -1,0 +1,200 @@
+"""An output folder, here or in a storage: what lies in it, and how files get in, move and go.
+
+Knows nothing of what the files hold.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+
+from padmask.errors import OutputError, what_to_do
+from padmask.formats.goal import open_goal
+from padmask.formats.storage import (
+    Url,
+    delete,
+    delete_below,
+    files_below,
+    is_folder,
+    is_url,
+    move,
+    open_anywhere,
+    parse_url,
+    plain_path,
+    shown,
+)
+
+
+def names_a_folder(path: str) -> bool:
+    """Tell whether an output is a folder: it ends in a slash, or is one already.
+
+    >>> names_a_folder("padded/"), names_a_folder("padded.parquet"), names_a_folder("-")
+    (True, False, False)
+    """
+    if path.endswith("/"):
+        return True
+    return is_folder(parse_url(path)) if is_url(path) else os.path.isdir(plain_path(path))
+
+
+@dataclass(frozen=True)
+class Folder:
+    """A folder that files are written into, by their names in it.
+
+    >>> import tempfile
+    >>> folder = Folder(tempfile.mkdtemp())
+    >>> folder.write("a/b.txt", b"here")
+    >>> folder.move("a/b.txt", "c.txt")
+    >>> folder.names(), folder.read("c.txt"), folder.read("a/b.txt")
+    ({'c.txt': 4}, b'here', None)
+
+    Args:
+        path: of this machine, or an address.
+    """
+
+    path: str
+
+    def __str__(self) -> str:
+        return shown(self.path)
+
+    @property
+    def url(self) -> Url | None:
+        """The address; None of a folder of this machine."""
+        return parse_url(self.path) if is_url(self.path) else None
+
+    def path_of(self, name: str) -> str:
+        """Return what opens a file of the folder."""
+        url = self.url
+        return os.path.join(self.path, name) if url is None else url.child(name).text
+
+    def make(self) -> None:
+        """Make the folder where it is not there; a storage needs none.
+
+        Raises:
+            OutputError: it cannot be made.
+        """
+        if self.url is None:
+            with _said_of(self.path):
+                os.makedirs(self.path, exist_ok=True)
+
+    @contextmanager
+    def locked(self) -> Iterator[None]:
+        """Keep other runs on this machine out while the block lasts; in a storage nobody can.
+
+        Raises:
+            OutputError: another run is writing into the folder.
+        """
+        if self.url is not None or os.name != "posix":
+            yield
+            return
+        import fcntl
+
+        with _said_of(self.path):
+            descriptor = os.open(self.path, os.O_RDONLY | os.O_CLOEXEC)
+        try:
+            try:
+                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                raise OutputError(
+                    f"Another run is writing into {self.path!r}. Wait for it to end, or choose another "
+                    "folder."
+                ) from None
+            except OSError:
+                pass  # A file system that knows no locks.
+            yield
+        finally:
+            os.close(descriptor)
+
+    def names(self, below: str = "") -> dict[str, int]:
+        """Return the sizes of all files, or of those below a name, by their names in the folder."""
+        url = self.url
+        prefix = f"{below}/" if below else ""
+        if url is not None:
+            found = files_below(url.child(below) if below else url)
+            return {prefix + name: stored.size for name, stored in found.items()}
+        sizes = {}
+        for root, _, files in os.walk(os.path.join(self.path, below)):
+            for file in files:
+                path = os.path.join(root, file)
+                sizes[os.path.relpath(path, self.path)] = os.lstat(path).st_size
+        return dict(sorted(sizes.items()))
+
+    def read(self, name: str) -> bytes | None:
+        """Return what a file holds; None where there is none."""
+        url = self.url
+        try:
+            if url is not None:
+                with open_anywhere(url.child(name)) as file:
+                    return bytes(file.read())
+            with open(self.path_of(name), "rb") as stream:
+                return stream.read()
+        except (OSError, ValueError):
+            return None
+
+    def write(self, name: str, data: bytes) -> None:
+        """Write a small file, which is there whole or not at all."""
+        self.make_parent(name)
+        with open_goal(self.path_of(name)) as stream:
+            stream.write(data)
+
+    def make_parent(self, name: str) -> None:
+        """Make what a file of this name lies in."""
+        if self.url is None:
+            with _said_of(self.path):
+                os.makedirs(os.path.dirname(self.path_of(name)), exist_ok=True)
+
+    def move(self, name: str, goal: str) -> None:
+        """Give a file another name in the folder, in place of what has it."""
+        url = self.url
+        if url is not None:
+            move(url.child(name), url.child(goal))
+            return
+        self.make_parent(goal)
+        with _said_of(self.path_of(goal)):
+            os.replace(self.path_of(name), self.path_of(goal))
+
+    def remove(self, name: str) -> None:
+        """Take a file away, if it is there."""
+        url = self.url
+        if url is not None:
+            delete(url.child(name))
+            return
+        with _said_of(self.path_of(name)), suppress(FileNotFoundError):
+            os.unlink(self.path_of(name))
+
+    def remove_below(self, name: str) -> None:
+        """Take away what lies below a name, and the name."""
+        url = self.url
+        if url is not None:
+            delete_below(url.child(name))
+            return
+        with _said_of(self.path_of(name)), suppress(FileNotFoundError):
+            shutil.rmtree(self.path_of(name))
+
+    def remove_if_empty(self) -> None:
+        """Take the folder away where it holds nothing; what is in use, or not ours, stays."""
+        if self.url is None:
+            with suppress(OSError):
+                os.rmdir(self.path)
+
+    def sync(self, names: Iterator[str]) -> None:
+        """Make the moves into the folders of these names last through a power cut."""
+        if self.url is not None:
+            return
+        for parent in {os.path.dirname(self.path_of(name)) for name in names}:
+            with suppress(OSError):
+                descriptor = os.open(parent, os.O_RDONLY)
+                try:
+                    os.fsync(descriptor)
+                finally:
+                    os.close(descriptor)
+
+
+@contextmanager
+def _said_of(path: str) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise OutputError(f"Cannot write {path!r}: {error.strerror}. {what_to_do(error)}") from None

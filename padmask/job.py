@@ -1,0 +1,349 @@
+"""pad_dataset: every shard of a dataset into a folder, on whatever executor.
+
+Decides, has the shards measured where a length or types must be found, has them padded, and
+commits. The rows are never here: workers read and write them, and send counts. Knows nothing of
+processes or clusters.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections.abc import Callable, Generator, Mapping, Sequence
+from concurrent.futures import FIRST_COMPLETED, Executor, Future, wait
+from contextlib import ExitStack, closing
+from dataclasses import dataclass, replace
+from functools import partial, reduce
+from itertools import islice
+from typing import TypeVar
+
+from padmask import __version__
+from padmask.bounds import room_for
+from padmask.decide import Asked, decide, find_unpadded
+from padmask.errors import OutputError, PadmaskError, SpecError, UnreadableError, WorkerDiedError, size
+from padmask.files import FileOptions, Paths
+from padmask.formats.batch import Wanted
+from padmask.formats.dataset import Dataset
+from padmask.formats.folder import Folder
+from padmask.formats.goal import refuse_inside
+from padmask.formats.listing import Listed, list_inputs
+from padmask.formats.source import Source
+from padmask.formats.storage import plain_path, shown
+from padmask.ledger import PadResult
+from padmask.manifest import Record, total
+from padmask.pipeline import Survey, notes_on, places_under_way, result_of, settle_plan, typed_job
+from padmask.plan import Plan, needs_lengths
+from padmask.progress import Progress, ProgressCallback
+from padmask.shards import SHARD_BYTES, Shard, find_shards
+from padmask.shardwork import ShardWork, measure_shard, pad_shard
+from padmask.spec import Columns, MaskSpec, PadSpec, RowPolicy, listed
+from padmask.staging import Done
+
+Result = TypeVar("Result")
+# Tasks that wait for a worker that is done with its own: enough that none stands idle.
+TASKS_A_WORKER = 2
+_NAMES_SHOWN = 3
+
+
+def pad_dataset(  # noqa: PLR0913 - a keyword each for what the command takes
+    inputs: Paths,
+    folder: str | os.PathLike[str],
+    *,
+    columns: Columns = None,
+    spec: PadSpec | None = None,
+    mask: MaskSpec | None = None,
+    policy: RowPolicy | None = None,
+    files: FileOptions | None = None,
+    executor: Executor | None = None,
+    workers: int = 1,
+    resume: bool = False,
+    shard_bytes: int = SHARD_BYTES,
+    progress: ProgressCallback | None = None,
+) -> PadResult:
+    """Pad a dataset shard by shard into a folder: what `padmask pad data/ -o padded/` calls.
+
+    >>> import tempfile, pathlib
+    >>> data = pathlib.Path(tempfile.mkdtemp())
+    >>> _ = (data / "a.jsonl").write_text('{"input_ids": [7, 8]}\\n')
+    >>> _ = (data / "b.jsonl").write_text('{"input_ids": [9]}\\n')
+    >>> padded = pathlib.Path(tempfile.mkdtemp())
+    >>> result = pad_dataset(data, padded)
+    >>> result.maxlen, result.shards, sorted(path.name for path in padded.iterdir())
+    (2, 2, ['_padmask.json', 'a.jsonl', 'b.jsonl'])
+    >>> print((padded / "b.jsonl").read_text(), end="")
+    {"input_ids":[9,0],"mask":[true,false]}
+
+    Args:
+        inputs: paths, addresses or patterns; a folder means the data files in it.
+        folder: where to: a path or an address. It gets a file for each of the input, and at the end
+            `_padmask.json`, which says that all are there.
+        columns, spec, mask, policy: as in `pad_file`; the length is that of the whole dataset.
+        files: formats and limits; without an `output_format`, that of the input. With
+            `policy.on_error="skip"`, shards that cannot be read are left out too, and told of.
+        executor: where shards are worked on: threads, processes or a cluster; None is here, one by one, as
+            a single one always is.
+        workers: how many the executor works on at once.
+        resume: go on with a run of the same inputs and options that ended before it was done.
+        shard_bytes: size beyond which a Parquet file is cut between its row groups.
+        progress: called when a shard is done.
+
+    Returns:
+        As `pad_file`, of all shards together.
+
+    Raises:
+        SpecError: what was asked for cannot be.
+        DataError: a shard cannot be read or padded; those that are done are kept for `resume`.
+        OutputError: the folder cannot be written, or holds other data.
+    """
+    asked = Asked(listed(columns), spec or PadSpec(), mask or MaskSpec(), policy or RowPolicy())
+    files = files or FileOptions()
+    paths = [os.fspath(path) for path in ([inputs] if isinstance(inputs, (str, os.PathLike)) else inputs)]
+    output = Folder(plain_path(os.fspath(folder)))
+    refuse_inside(output.path, paths)
+    with ExitStack() as stack:
+        driver = _prepare(paths, output, asked, files, shard_bytes)
+        count = len(driver.shards)
+        # What one shard takes is less than what it takes to start a process.
+        team = _Team(executor if count > 1 else None, max(1, min(workers, count)), progress)
+        output.make()
+        stack.enter_context(output.locked())
+        stack.callback(driver.work.staging.give_up)
+        plan, records = driver.run(team, resume)
+    result = result_of(total(records), plan, driver.work.job, driver.unpadded, driver.notes)
+    faults = tuple(record.fault for record in records if record.fault)
+    return replace(result, shards=len(records) - len(faults), faults=faults)
+
+
+def _prepare(
+    paths: Sequence[str], output: Folder, asked: Asked, files: FileOptions, shard_bytes: int
+) -> _Driver:
+    """Decide everything that does not take a pass over the rows."""
+    if not paths:
+        raise SpecError("There is no input: name a file or a folder.")
+    found = list_inputs(paths)
+    sources = [Source(file.path, None, file.stored) for file in found]
+    dataset = Dataset(sources, files.input_format, files.batch_rows)
+    faults = dataset.leave_unreadable() if asked.policy.on_error == "skip" else {}
+    format_ = files.output_format or dataset.format
+    readable = [file for file in found if file.path not in faults]
+    shards = find_shards(readable, dataset.format, format_, shard_bytes)
+    job = decide(dataset, asked, keep_others=format_ != "npz")
+    job = replace(job, fixed_size=files.fixed_size_list)
+    name = _name_of(found, asked, files, format_, shard_bytes)
+    files = replace(files, max_bytes=room_for(output.path_of("_"), files.max_bytes))
+    schema = dataset.schema()
+    work = ShardWork(dataset.format, format_, schema, job, files, output.path, name)
+    left_out = [
+        Record(len(shards) + i, "", shown(path), fault=fault)
+        for i, (path, fault) in enumerate(faults.items())
+    ]
+    return _Driver(
+        work,
+        _limited(work, shards, files.limit),
+        left_out,
+        typed=dataset.format == "jsonl" and format_ in ("parquet", "arrow"),
+        unpadded=find_unpadded(dataset, job, asked.columns),
+        notes=notes_on(dataset, job, format_),
+    )
+
+
+def _name_of(
+    found: Sequence[Listed], asked: Asked, files: FileOptions, format_: str, shard_bytes: int
+) -> str:
+    """Name a job by all that its output depends on, so that only the same one is gone on with."""
+    inputs = [(file.name, file.path, Source(file.path, None, file.stored).first_version()) for file in found]
+    told = [
+        __version__,
+        inputs,
+        repr(asked),
+        format_,
+        files.input_format,
+        files.limit,
+        files.fixed_size_list,
+        files.rejects is not None,
+        shard_bytes,
+    ]
+    return hashlib.sha256(json.dumps(told).encode()).hexdigest()[:16]
+
+
+def _limited(work: ShardWork, shards: Sequence[Shard], limit: int | None) -> list[Shard]:
+    """Return the shards that hold the first rows, and of the last one how many."""
+    if limit is None:
+        return list(shards)
+    kept: list[Shard] = []
+    for shard in shards:
+        if limit <= 0 and kept:
+            break
+        rows = measure_shard(work, replace(shard, limit=limit), typed=False).lengths.rows
+        kept.append(replace(shard, limit=limit))
+        limit -= rows
+    return kept
+
+
+@dataclass(frozen=True)
+class _Team:
+    """Who works on shards, and who is told how far they are.
+
+    Args:
+        executor: where the work is done; None is here, one shard after the other.
+        workers: how many the executor works on at once.
+        progress: who is told.
+    """
+
+    executor: Executor | None
+    workers: int
+    progress: ProgressCallback | None
+
+    def each(
+        self, function: Callable[[Shard], Result], shards: Sequence[Shard]
+    ) -> Generator[tuple[Shard, Result | Exception]]:
+        """Give what a function makes of each shard, or what it raised, as they are done."""
+        if self.executor is None:
+            for shard in shards:
+                yield shard, _outcome(partial(function, shard))
+            return
+        waiting = iter(shards)
+        under_way: dict[Future[Result], Shard] = {}
+        try:
+            while True:
+                for shard in islice(waiting, self.workers * TASKS_A_WORKER - len(under_way)):
+                    under_way[self.executor.submit(function, shard)] = shard
+                if not under_way:
+                    return
+                for future in wait(under_way, return_when=FIRST_COMPLETED).done:
+                    yield under_way.pop(future), _outcome(future.result)
+        finally:
+            for future in under_way:
+                future.cancel()
+
+    def tell(self, phase: str, rows: int, done: int, whole: int) -> None:
+        """Say how far the work is, in rows and bytes."""
+        if self.progress is not None:
+            self.progress(Progress(phase, rows, done, whole))
+
+
+def _outcome(work: Callable[[], Result]) -> Result | Exception:
+    try:
+        return work()
+    except Exception as error:  # noqa: BLE001 - whatever was raised, the job says of which shard
+        return error
+
+
+@dataclass(frozen=True)
+class _Driver:
+    """A job that is decided.
+
+    Args:
+        work: what workers must know.
+        shards: to pad.
+        left_out: records of what cannot be read.
+        typed: whether types must be found.
+        unpadded, notes: for the result.
+    """
+
+    work: ShardWork
+    shards: Sequence[Shard]
+    left_out: Sequence[Record]
+    typed: bool
+    unpadded: dict[str, str]
+    notes: tuple[str, ...]
+
+    def run(self, team: _Team, resume: bool) -> tuple[Plan, list[Record]]:
+        """Measure, pad and commit."""
+        staging = self.work.staging
+        done = staging.prepare((shard.name for shard in self.shards), resume)
+        left_out = list(self.left_out)
+        if done.plan is None:
+            shards, done = self._measured(team, left_out)
+            assert done.plan is not None
+            staging.keep_plan(done.plan, done.types)
+        else:
+            shards = list(self.shards)
+        work = self.work
+        if done.types is not None:
+            work = replace(work, job=replace(work.job, wanted=Wanted(work.job.wanted.sequences, done.types)))
+        records = self._padded(team, partial(pad_shard, work, plan=done.plan), shards, done.records, left_out)
+        if self.work.files.rejects is not None:
+            staging.join_rejects(records, self.work.files.rejects)
+        staging.commit(done.plan, [*records, *left_out])
+        return done.plan, [*records, *left_out]
+
+    def _measured(self, team: _Team, left_out: list[Record]) -> tuple[list[Shard], Done]:
+        """Find the length and the types; shards that cannot be read are left out, where that is asked for."""
+        job, found = self.work.job, dict[int, Survey]()
+        shards = list(self.shards)
+        if needs_lengths(job.spec) or self.typed:
+            whole, read, rows = sum(shard.size for shard in shards), 0, 0
+            measure = partial(measure_shard, self.work, typed=self.typed)
+            with closing(team.each(measure, shards)) as outcomes:
+                for shard, seen in outcomes:
+                    if isinstance(seen, Exception):
+                        left_out.append(self._left_out(shard, seen, {}))
+                        continue
+                    found[shard.index] = seen
+                    read, rows = read + shard.size, rows + seen.lengths.rows
+                    team.tell("measuring", rows, read, whole)
+            shards = [shard for shard in shards if shard.index in found]
+        seen_all = reduce(Survey.__add__, (found[index] for index in sorted(found))) if found else None
+        plan = self._settled(team, seen_all)
+        types = typed_job(job, seen_all).wanted.others if self.typed else None
+        return shards, Done(plan=plan, types=types)
+
+    def _settled(self, team: _Team, seen: Survey | None) -> Plan:
+        files = self.work.files
+        one = places_under_way(replace(files, threads=1), ahead=2)
+        room, format_ = files.max_bytes, self.work.goal_format
+        return settle_plan(self.work.job, seen, format_, room, lambda plan: one(plan) * team.workers)
+
+    def _padded(
+        self,
+        team: _Team,
+        pad: Callable[[Shard], Record],
+        shards: Sequence[Shard],
+        done: Sequence[Record],
+        left_out: list[Record],
+    ) -> list[Record]:
+        """Pad what is not padded yet, and return all records."""
+        records = {record.index: record for record in done}
+        waiting = [shard for shard in shards if shard.index not in records]
+        whole = sum(shard.size for shard in shards)
+        read = whole - sum(shard.size for shard in waiting)
+        with closing(team.each(pad, waiting)) as outcomes:
+            for shard, record in outcomes:
+                if isinstance(record, Exception):
+                    left_out.append(self._left_out(shard, record, records))
+                    continue
+                records[shard.index] = record
+                read += shard.size
+                team.tell("padding", total(list(records.values())).rows_read, read, whole)
+                self._refuse_large(records)
+        return [records[index] for index in sorted(records)]
+
+    def _left_out(self, shard: Shard, error: Exception, done: Mapping[int, Record]) -> Record:
+        """Return the record of a shard that cannot be read, where such are left out.
+
+        Raises:
+            PadmaskError: they are not; with what is done.
+        """
+        if isinstance(error, WorkerDiedError):
+            error = WorkerDiedError(f"{shard.place}: {error}")
+        if isinstance(error, UnreadableError) and self.work.job.policy.on_error == "skip":
+            return Record(shard.index, "", shard.place, fault=str(error))
+        if isinstance(error, PadmaskError) and done:
+            names = ", ".join(done[index].name for index in sorted(done)[:_NAMES_SHOWN])
+            more = ", ..." if len(done) > _NAMES_SHOWN else ""
+            raise type(error)(
+                f"{error} {len(done):,} of {len(self.shards):,} shards are done ({names}{more}): "
+                "--resume goes on with them."
+            ) from None
+        raise error
+
+    def _refuse_large(self, records: dict[int, Record]) -> None:
+        room = self.work.files.max_bytes
+        written = sum(record.size for record in records.values())
+        if room is not None and written > room:
+            raise OutputError(
+                f"The output {self.work.folder!r} takes more than the {size(room)} that may be written. "
+                "Write less, as with a smaller --maxlen or --limit, or allow more with --max-bytes."
+            )

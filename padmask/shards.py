@@ -1,0 +1,118 @@
+"""The shards of a dataset: which piece of the input becomes which file of the output folder.
+
+Knows names and sizes, and the row groups of large Parquet files; reads no rows and knows nothing
+of padding.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from itertools import pairwise
+
+from padmask.errors import SpecError
+from padmask.formats.listing import COMPRESSIONS, Listed, format_of, refuse_same_names
+from padmask.formats.parquet import group_sizes
+from padmask.formats.source import Source
+
+# Parquet files larger than this are cut between row groups, so that several workers share them.
+SHARD_BYTES = 256 << 20
+SUFFIX_OF = {"jsonl": ".jsonl", "parquet": ".parquet", "arrow": ".arrow", "npz": ".npz"}
+
+
+@dataclass(frozen=True)
+class Shard:
+    """A piece of the input and the file that it becomes.
+
+    Args:
+        index: its place in the dataset, from 0.
+        source: the file, and of a large one the row groups.
+        name: of the file in the output folder.
+        size: of the piece, in bytes, as far as is known.
+        limit: rows of it that are read; None reads all.
+    """
+
+    index: int
+    source: Source
+    name: str
+    size: int
+    limit: int | None = None
+
+    @property
+    def place(self) -> str:
+        """Say where the piece stands."""
+        if self.source.groups is None:
+            return self.source.name
+        first, end = self.source.groups
+        return f"{self.source.name}, row groups {first} to {end - 1}"
+
+
+def find_shards(
+    files: Sequence[Listed], source_format: str, goal_format: str, shard_bytes: int = SHARD_BYTES
+) -> list[Shard]:
+    """Cut the files of a dataset into shards, in order.
+
+    What is cut depends on the files alone, so that the output does not depend on who works on it.
+
+    Args:
+        files: of the dataset.
+        source_format, goal_format: of the input and the output.
+        shard_bytes: size beyond which a Parquet file is cut between its row groups.
+
+    Raises:
+        SpecError: standard input, which is one stream; or two files would get one name.
+    """
+    named = []
+    for file in files:
+        source = Source(file.path, None, file.stored)
+        if source.is_pipe:
+            raise SpecError(
+                f"{source.name} is a stream, which has no shards. Name an output file, or input files."
+            )
+        name = output_name(file.name, source_format, goal_format)
+        size = source.size or 0
+        cut = source_format == "parquet" and size > shard_bytes
+        named += _pieces(source, name, shard_bytes) if cut else [(source, name, size)]
+    refuse_same_names(Listed(source.name, name) for source, name, _ in named)
+    return [Shard(i, source, name, size) for i, (source, name, size) in enumerate(named)]
+
+
+def output_name(name: str, source_format: str, goal_format: str) -> str:
+    """Return the name of a file's output: its own, with the suffix of the output's format.
+
+    >>> output_name("a/b.jsonl.gz", "jsonl", "parquet"), output_name("a/b.jsonl.gz", "jsonl", "jsonl")
+    ('a/b.parquet', 'a/b.jsonl.gz')
+    >>> output_name("part-0", "parquet", "parquet"), output_name("x.v2.pq", "parquet", "arrow")
+    ('part-0.parquet', 'x.v2.arrow')
+    """
+    if format_of(name) == goal_format:
+        return name
+    stem, suffix = os.path.splitext(name)
+    if suffix.lower() in COMPRESSIONS:
+        name, (stem, suffix) = stem, os.path.splitext(stem)
+    return (stem if format_of(name) == source_format else name) + SUFFIX_OF[goal_format]
+
+
+def _pieces(source: Source, name: str, shard_bytes: int) -> list[tuple[Source, str, int]]:
+    """Cut a Parquet file between row groups into pieces of about this many bytes."""
+    sizes = group_sizes(source)
+    bounds, held = [0], 0
+    for group, size in enumerate(sizes, 1):
+        held += size
+        if held >= shard_bytes and group < len(sizes):
+            bounds.append(group)
+            held = 0
+    bounds.append(len(sizes))
+    count = len(bounds) - 1
+    if count == 1:
+        return [(source, name, sum(sizes))]
+    stem, suffix = os.path.splitext(name)
+    return [
+        (
+            replace(source, groups=(first, end)),
+            f"{stem}-{number:05}-of-{count:05}{suffix}",
+            sum(sizes[first:end]),
+        )
+        for number, (first, end) in enumerate(pairwise(bounds))
+    ]

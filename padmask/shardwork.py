@@ -1,0 +1,100 @@
+"""What is done to one shard, wherever: measured, or padded into its place.
+
+Pure but for the files, and the same each time, so that a task may be run again when its worker
+died. Knows nothing of who runs it.
+"""
+
+from __future__ import annotations
+
+from contextlib import closing
+from dataclasses import dataclass, replace
+
+import pyarrow as pa
+
+from padmask import __version__
+from padmask.errors import PadmaskError
+from padmask.files import FileOptions
+from padmask.formats.dataset import Dataset
+from padmask.formats.folder import Folder
+from padmask.manifest import Record
+from padmask.pipeline import PadRun, Survey, pad_all, survey
+from padmask.plan import Plan
+from padmask.rows import Job
+from padmask.shards import Shard
+from padmask.staging import Staging, digest
+from padmask.textrows import takes_text
+
+
+@dataclass(frozen=True)
+class ShardWork:
+    """What a worker must know besides the shard: the same for all shards of a job.
+
+    Args:
+        source_format, goal_format: of the input and the output.
+        schema: the columns of the whole dataset.
+        job: how rows are padded.
+        files: how files are read and written.
+        folder: the output folder.
+        name: what names the job.
+        version: of the padmask that asks.
+    """
+
+    source_format: str
+    goal_format: str
+    schema: pa.Schema
+    job: Job
+    files: FileOptions
+    folder: str
+    name: str
+    version: str = __version__
+
+    @property
+    def staging(self) -> Staging:
+        """Where shards wait."""
+        return Staging(Folder(self.folder), self.name)
+
+
+def measure_shard(work: ShardWork, shard: Shard, typed: bool) -> Survey:
+    """Return what a shard's rows tell of the length and, where they must be found, the types."""
+    _refuse_other_version(work)
+    with closing(_dataset(work, shard)) as dataset:
+        return survey(_run(work, shard, dataset), typed)
+
+
+def pad_shard(work: ShardWork, shard: Shard, plan: Plan) -> Record:
+    """Pad a shard into its place in the staging folder, and return the record that is kept beside it."""
+    _refuse_other_version(work)
+    staging = work.staging
+    record = Record(shard.index, shard.name, shard.place)
+    name, sums = staging.shard_file(record), []
+    staging.folder.make_parent(name)
+    with closing(_dataset(work, shard)) as dataset:
+        run = _run(work, shard, dataset)
+        if run.files.rejects is not None:
+            rejects = staging.folder.path_of(staging.file(shard.index, ".rejects.jsonl"))
+            run = replace(run, files=replace(run.files, rejects=rejects))
+        goal = staging.folder.path_of(name)
+        ledger = pad_all(run, plan, goal, work.goal_format, lambda file: sums.append(digest(file)))
+    [(sha256, size)] = sums
+    record = replace(record, ledger=ledger, size=size, sha256=sha256)
+    staging.keep(record)
+    return record
+
+
+def _dataset(work: ShardWork, shard: Shard) -> Dataset:
+    return Dataset([shard.source], work.source_format, work.files.batch_rows, work.schema)
+
+
+def _run(work: ShardWork, shard: Shard, dataset: Dataset) -> PadRun:
+    """Return a run over a shard, in one thread: other workers have the other cores."""
+    files = replace(work.files, threads=1, limit=shard.limit)
+    as_text = work.source_format == work.goal_format == "jsonl" and takes_text(work.job)
+    return PadRun(dataset, files, None, None, files.max_bytes, work.job, as_text)
+
+
+def _refuse_other_version(work: ShardWork) -> None:
+    if work.version != __version__:
+        raise PadmaskError(
+            f"A worker has padmask {__version__}, and the one that asks has {work.version}: what they write "
+            "may differ. Install the same version everywhere."
+        )
