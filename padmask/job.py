@@ -10,13 +10,11 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from collections.abc import Callable, Generator, Mapping, Sequence
-from concurrent.futures import FIRST_COMPLETED, Executor, Future, wait
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import Executor
 from contextlib import ExitStack, closing
 from dataclasses import dataclass, replace
 from functools import partial, reduce
-from itertools import islice
-from typing import TypeVar
 
 from padmask import __version__
 from padmask.bounds import room_for
@@ -34,15 +32,13 @@ from padmask.ledger import PadResult
 from padmask.manifest import Record, total
 from padmask.pipeline import Survey, notes_on, places_under_way, result_of, settle_plan, typed_job
 from padmask.plan import Plan, needs_lengths
-from padmask.progress import Progress, ProgressCallback
+from padmask.progress import ProgressCallback
 from padmask.shards import SHARD_BYTES, Shard, find_shards
 from padmask.shardwork import ShardWork, measure_shard, pad_shard
 from padmask.spec import Columns, MaskSpec, PadSpec, RowPolicy, listed
 from padmask.staging import Done
+from padmask.team import Team
 
-Result = TypeVar("Result")
-# Tasks that wait for a worker that is done with its own: enough that none stands idle.
-TASKS_A_WORKER = 2
 _NAMES_SHOWN = 3
 
 
@@ -103,9 +99,7 @@ def pad_dataset(  # noqa: PLR0913 - a keyword each for what the command takes
     refuse_inside(output.path, paths)
     with ExitStack() as stack:
         driver = _prepare(paths, output, asked, files, shard_bytes)
-        count = len(driver.shards)
-        # What one shard takes is less than what it takes to start a process.
-        team = _Team(executor if count > 1 else None, max(1, min(workers, count)), progress)
+        team = Team.of(executor, workers, len(driver.shards), progress)
         output.make()
         stack.enter_context(output.locked())
         stack.callback(driver.work.staging.give_up)
@@ -182,55 +176,6 @@ def _limited(work: ShardWork, shards: Sequence[Shard], limit: int | None) -> lis
 
 
 @dataclass(frozen=True)
-class _Team:
-    """Who works on shards, and who is told how far they are.
-
-    Args:
-        executor: where the work is done; None is here, one shard after the other.
-        workers: how many the executor works on at once.
-        progress: who is told.
-    """
-
-    executor: Executor | None
-    workers: int
-    progress: ProgressCallback | None
-
-    def each(
-        self, function: Callable[[Shard], Result], shards: Sequence[Shard]
-    ) -> Generator[tuple[Shard, Result | Exception]]:
-        """Give what a function makes of each shard, or what it raised, as they are done."""
-        if self.executor is None:
-            for shard in shards:
-                yield shard, _outcome(partial(function, shard))
-            return
-        waiting = iter(shards)
-        under_way: dict[Future[Result], Shard] = {}
-        try:
-            while True:
-                for shard in islice(waiting, self.workers * TASKS_A_WORKER - len(under_way)):
-                    under_way[self.executor.submit(function, shard)] = shard
-                if not under_way:
-                    return
-                for future in wait(under_way, return_when=FIRST_COMPLETED).done:
-                    yield under_way.pop(future), _outcome(future.result)
-        finally:
-            for future in under_way:
-                future.cancel()
-
-    def tell(self, phase: str, rows: int, done: int, whole: int) -> None:
-        """Say how far the work is, in rows and bytes."""
-        if self.progress is not None:
-            self.progress(Progress(phase, rows, done, whole))
-
-
-def _outcome(work: Callable[[], Result]) -> Result | Exception:
-    try:
-        return work()
-    except Exception as error:  # noqa: BLE001 - whatever was raised, the job says of which shard
-        return error
-
-
-@dataclass(frozen=True)
 class _Driver:
     """A job that is decided.
 
@@ -249,7 +194,7 @@ class _Driver:
     unpadded: dict[str, str]
     notes: tuple[str, ...]
 
-    def run(self, team: _Team, resume: bool) -> tuple[Plan, list[Record]]:
+    def run(self, team: Team, resume: bool) -> tuple[Plan, list[Record]]:
         """Measure, pad and commit."""
         staging = self.work.staging
         done = staging.prepare((shard.name for shard in self.shards), resume)
@@ -269,7 +214,7 @@ class _Driver:
         staging.commit(done.plan, [*records, *left_out])
         return done.plan, [*records, *left_out]
 
-    def _measured(self, team: _Team, left_out: list[Record]) -> tuple[list[Shard], Done]:
+    def _measured(self, team: Team, left_out: list[Record]) -> tuple[list[Shard], Done]:
         """Find the length and the types; shards that cannot be read are left out, where that is asked for."""
         job, found = self.work.job, dict[int, Survey]()
         shards = list(self.shards)
@@ -290,7 +235,7 @@ class _Driver:
         types = typed_job(job, seen_all).wanted.others if self.typed else None
         return shards, Done(plan=plan, types=types)
 
-    def _settled(self, team: _Team, seen: Survey | None) -> Plan:
+    def _settled(self, team: Team, seen: Survey | None) -> Plan:
         files = self.work.files
         one = places_under_way(replace(files, threads=1), ahead=2)
         room, format_ = files.max_bytes, self.work.goal_format
@@ -298,7 +243,7 @@ class _Driver:
 
     def _padded(
         self,
-        team: _Team,
+        team: Team,
         pad: Callable[[Shard], Record],
         shards: Sequence[Shard],
         done: Sequence[Record],
