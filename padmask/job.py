@@ -20,15 +20,16 @@ from padmask import __version__
 from padmask.bounds import room_for
 from padmask.decide import Asked, decide, find_unpadded
 from padmask.errors import OutputError, PadmaskError, SpecError, UnreadableError, WorkerDiedError, size
-from padmask.files import FileOptions, Paths
+from padmask.files import FileOptions, Paths, settle_threads
 from padmask.formats.batch import Wanted
 from padmask.formats.dataset import Dataset
 from padmask.formats.folder import Folder
 from padmask.formats.goal import refuse_inside
 from padmask.formats.listing import Listed, list_inputs
 from padmask.formats.source import Source
-from padmask.formats.storage import plain_path, shown
+from padmask.formats.storage import is_url, plain_path, shown
 from padmask.ledger import PadResult
+from padmask.machine import cores
 from padmask.manifest import Record, total
 from padmask.pipeline import Survey, notes_on, places_under_way, result_of, settle_plan, typed_job
 from padmask.plan import Plan, needs_lengths
@@ -100,6 +101,9 @@ def pad_dataset(  # noqa: PLR0913 - a keyword each for what the command takes
     with ExitStack() as stack:
         driver = _prepare(paths, output, asked, files, shard_bytes)
         team = Team.of(executor, workers, len(driver.shards), progress)
+        if team.executor is not None:
+            # The others have the other cores.
+            driver = replace(driver, work=replace(driver.work, files=replace(driver.work.files, threads=1)))
         output.make()
         stack.enter_context(output.locked())
         stack.callback(driver.work.staging.give_up)
@@ -122,9 +126,11 @@ def _prepare(
     format_ = files.output_format or dataset.format
     readable = [file for file in found if file.path not in faults]
     shards = find_shards(readable, dataset.format, format_, shard_bytes)
+    refuse_own_files(output, shards)
     job = decide(dataset, asked, keep_others=format_ != "npz")
     job = replace(job, fixed_size=files.fixed_size_list)
     name = _name_of(found, asked, files, format_, shard_bytes)
+    files = settle_threads(files, dataset.format, format_)
     files = replace(files, max_bytes=room_for(output.path_of("_"), files.max_bytes))
     schema = dataset.schema()
     work = ShardWork(dataset.format, format_, schema, job, files, output.path, name)
@@ -140,6 +146,25 @@ def _prepare(
         unpadded=find_unpadded(dataset, job, asked.columns),
         notes=notes_on(dataset, job, format_),
     )
+
+
+def refuse_own_files(output: Folder, shards: Sequence[Shard]) -> None:
+    """Refuse to put a shard in the place of a file that is read: nobody named that file as an output.
+
+    Raises:
+        OutputError: a shard would replace an input.
+    """
+    inputs = {_true_path(shard.source.path) for shard in shards}
+    for shard in shards:
+        if _true_path(output.path_of(shard.name)) in inputs:
+            raise OutputError(
+                f"The output folder {str(output)!r} is where the input {shard.source.name!r} lies, which "
+                "would be replaced. Choose another folder."
+            )
+
+
+def _true_path(path: str) -> str:
+    return path if is_url(path) else os.path.realpath(path)
 
 
 def _name_of(
@@ -237,7 +262,7 @@ class _Driver:
 
     def _settled(self, team: Team, seen: Survey | None) -> Plan:
         files = self.work.files
-        one = places_under_way(replace(files, threads=1), ahead=2)
+        one = places_under_way(files, ahead=2 * (files.threads or cores()))
         room, format_ = files.max_bytes, self.work.goal_format
         return settle_plan(self.work.job, seen, format_, room, lambda plan: one(plan) * team.workers)
 

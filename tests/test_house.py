@@ -71,7 +71,7 @@ DOORS = {
     "shardwork": {"errors", "formats", "rows", "textrows", "plan", "files", "pipeline"}
     | {"shards", "manifest", "staging"},
     "job": {"errors", "spec", "plan", "bounds", "formats", "files", "ledger", "decide", "rows", "progress"}
-    | {"pipeline", "shards", "manifest", "staging", "shardwork", "team"},
+    | {"pipeline", "shards", "manifest", "staging", "shardwork", "team", "machine"},
     "team": {"progress"},
     "executors": {"errors", "machine"},
     "sampled": {
