@@ -21,7 +21,7 @@ from padmask.formats.jsonl import values_of
 from padmask.kernel import kept_windows
 from padmask.ragged import Ragged, is_mask, to_numpy
 from padmask.rows import Job, is_label, take_in
-from padmask.spec import Columns, Side
+from padmask.spec import Columns, Side, named
 from padmask.table import MASK_NAMES, PadColumn, name_columns, read_description, row_lengths
 from padmask.verify.audit import Audit, AuditColumn
 
@@ -199,7 +199,9 @@ def find_layout(dataset: Dataset, columns: Columns, mask_column: str | None) -> 
     if name is None:
         return None
     if name not in schema.names:
-        raise SpecError(f"{dataset.name}: there is no mask column {name!r}. Choose one of {schema.names}.")
+        raise SpecError(
+            f"{dataset.name}: there is no mask column {name!r}. Choose one of {named(schema.names)}."
+        )
     type_ = schema.field(name).type
     if mask_column is None and not is_mask(type_):
         return None

@@ -174,6 +174,9 @@ def cut_lists(array: pa.Array, firsts: Positions, lengths: Positions) -> pa.Arra
         firsts: int64, shape (rows,), where in its row each part begins.
         lengths: int64, shape (rows,), in tokens.
     """
+    if pat.is_null(array.type):
+        # Rows that were all null have been set apart: there is none left.
+        return array.slice(0, 0)
     starts, _, tokens = _windows(plain(array))
     offsets = np.concatenate([[0], np.cumsum(lengths)])
     if offsets[-1] >= 2**31:

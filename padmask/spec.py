@@ -188,10 +188,19 @@ def _readings(text: str) -> list[tuple[str, str | None, str | None]]:
     return readings
 
 
+def named(names: Collection[str]) -> str:
+    """List columns for people, who need not see all of many, nor all of a long name.
+
+    >>> named(["ids", "labels"]), named([])
+    ("'ids', 'labels'", 'none')
+    """
+    few = ", ".join(f"{name!r:.40}" for name in list(names)[:20])
+    return f"{few}, ..." if len(names) > 20 else few or "none"
+
+
 def unknown_column(name: str, known: Collection[str]) -> SpecError:
     """Return the error for a column that is not there, with the nearest name and the list."""
-    listed = ", ".join(f"{one!r:.80}" for one in list(known)[:20]) + (", ..." if len(known) > 20 else "")
-    there = f"Choose one of {listed}." if known else "There are no columns: check the input."
+    there = f"Choose one of {named(known)}." if known else "There are no columns: check the input."
     return SpecError(f"There is no column {name!r:.80}.{did_you_mean(name, list(known))} {there}")
 
 

@@ -30,6 +30,7 @@ from padmask.spec import (
     PadSpec,
     Side,
     listed,
+    named,
     parse_column,
     unknown_column,
 )
@@ -166,10 +167,9 @@ def default_column(schema: pa.Schema) -> str:
     if lists:
         raise SpecError(
             f"Which column holds the tokens? There are {len(lists)} list columns: "
-            f"{', '.join(map(repr, lists))}. Say so with -c, such as -c {lists[0]}."
+            f"{named(lists)}. Say so with -c, such as -c {lists[0]:.40}."
         )
-    named = ", ".join(f"{name!r:.80}" for name in schema.names[:20]) or "none"
-    raise SpecError(f"There is no list column of tokens. The columns are: {named}.")
+    raise SpecError(f"There is no list column of tokens. The columns are: {named(schema.names)}.")
 
 
 def _resolve(column: Column, schema: pa.Schema, spec: PadSpec) -> PadColumn:

@@ -214,7 +214,9 @@ def _unpad_all(run: _Run, goal: str, format_: str) -> Ledger:
     """Cut every row and write it."""
     job, wanted = run.job, run.wanted
     schema = unpadded_schema(wanted.schema, job)
-    layout = Layout(schema, {}, max(1, GROUP_PLACES // _width(run)), ragged=job.columns)
+    with run.dataset.unchanged():
+        width = _width(run)
+    layout = Layout(schema, {}, max(1, GROUP_PLACES // width), ragged=job.columns)
     ledger = Ledger()
     with open_outlet(run, goal, format_, layout) as outlet:
         as_text = run.dataset.format == format_ == "jsonl"
