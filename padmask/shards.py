@@ -7,6 +7,7 @@ of padding.
 from __future__ import annotations
 
 import os
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
@@ -15,7 +16,10 @@ from padmask.errors import SpecError
 from padmask.formats.listing import COMPRESSIONS, Listed, format_of, refuse_same_names
 from padmask.formats.parquet import group_sizes
 from padmask.formats.source import Source
+from padmask.formats.storage import shown
 
+# What the folder itself knows of its files begins so.
+RESERVED = "_padmask"
 # Parquet files larger than this are cut between row groups, so that several workers share them.
 SHARD_BYTES = 256 << 20
 SUFFIX_OF = {"jsonl": ".jsonl", "parquet": ".parquet", "arrow": ".arrow", "npz": ".npz"}
@@ -30,6 +34,7 @@ class Shard:
         source: the file, and of a large one the row groups.
         name: of the file in the output folder.
         size: of the piece, in bytes, as far as is known.
+        version: of the file, when it was listed.
         limit: rows of it that are read; None reads all.
     """
 
@@ -37,6 +42,7 @@ class Shard:
     source: Source
     name: str
     size: int
+    version: tuple[int, ...] | None = None
     limit: int | None = None
 
     @property
@@ -61,8 +67,10 @@ def find_shards(
         shard_bytes: size beyond which a Parquet file is cut between its row groups.
 
     Raises:
-        SpecError: standard input, which is one stream; or two files would get one name.
+        SpecError: standard input, which is one stream; a file named twice; two files that would get one
+            name, or one that would get the manifest's.
     """
+    _refuse_twice(files)
     named = []
     for file in files:
         source = Source(file.path, None, file.stored)
@@ -71,11 +79,25 @@ def find_shards(
                 f"{source.name} is a stream, which has no shards. Name an output file, or input files."
             )
         name = output_name(file.name, source_format, goal_format)
+        if name.startswith(RESERVED):
+            raise SpecError(
+                f"The name {name!r} is padmask's own in an output folder: rename {source.name!r}."
+            )
         size = source.size or 0
         cut = source_format == "parquet" and size > shard_bytes
         named += _pieces(source, name, shard_bytes) if cut else [(source, name, size)]
     refuse_same_names(Listed(source.name, name) for source, name, _ in named)
-    return [Shard(i, source, name, size) for i, (source, name, size) in enumerate(named)]
+    versions = {file.path: Source(file.path, None, file.stored).first_version() for file in files}
+    return [
+        Shard(i, source, name, size, versions[source.path]) for i, (source, name, size) in enumerate(named)
+    ]
+
+
+def _refuse_twice(files: Sequence[Listed]) -> None:
+    """Refuse a file that is named twice: its rows would be counted twice and be there once."""
+    path, times = Counter(file.path for file in files).most_common(1)[0] if files else ("", 0)
+    if times > 1:
+        raise SpecError(f"{shown(path)!r} is named {times} times, and one file comes of it. Name it once.")
 
 
 def output_name(name: str, source_format: str, goal_format: str) -> str:
