@@ -35,7 +35,7 @@ from padmask.manifest import Record, total
 from padmask.pipeline import Survey, notes_on, places_under_way, result_of, settle_plan, typed_job
 from padmask.plan import Plan, needs_lengths
 from padmask.progress import Progress, ProgressCallback
-from padmask.shards import SHARD_BYTES, Shard, find_shards
+from padmask.shards import SHARD_BYTES, Shard, find_shards, refuse_no_shards
 from padmask.shardwork import ShardWork, measure_shard, pad_shard
 from padmask.spec import Columns, MaskSpec, PadSpec, RowPolicy, listed
 from padmask.staging import Done
@@ -123,6 +123,7 @@ def _prepare(
     if not paths:
         raise SpecError("There is no input: name a file or a folder.")
     found = list_inputs(paths)
+    refuse_no_shards(found)
     sources = [Source(file.path, None, file.stored) for file in found]
     dataset = Dataset(sources, files.input_format, files.batch_rows)
     faults = dataset.leave_unreadable() if asked.policy.on_error == "skip" else {}

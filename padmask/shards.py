@@ -67,17 +67,11 @@ def find_shards(
         shard_bytes: size beyond which a Parquet file is cut between its row groups.
 
     Raises:
-        SpecError: standard input, which is one stream; a file named twice; two files that would get one
-            name, or one that would get the manifest's.
+        SpecError: two files would get one name, or one that of the manifest.
     """
-    _refuse_twice(files)
     named = []
     for file in files:
         source = Source(file.path, None, file.stored)
-        if source.is_pipe:
-            raise SpecError(
-                f"{source.name} is a stream, which has no shards. Name an output file, or input files."
-            )
         name = output_name(file.name, source_format, goal_format)
         if name.startswith(RESERVED):
             raise SpecError(
@@ -93,8 +87,19 @@ def find_shards(
     ]
 
 
-def _refuse_twice(files: Sequence[Listed]) -> None:
-    """Refuse a file that is named twice: its rows would be counted twice and be there once."""
+def refuse_no_shards(files: Sequence[Listed]) -> None:
+    """Refuse what cannot be padded file by file, before any is opened.
+
+    Raises:
+        SpecError: standard input, which is one stream; or a file named twice, whose rows would be counted
+            twice and be there once.
+    """
+    for file in files:
+        source = Source(file.path, None, file.stored)
+        if source.is_pipe:
+            raise SpecError(
+                f"{source.name} is a stream, which has no shards. Name an output file, or input files."
+            )
     path, times = Counter(file.path for file in files).most_common(1)[0] if files else ("", 0)
     if times > 1:
         raise SpecError(f"{shown(path)!r} is named {times} times, and one file comes of it. Name it once.")

@@ -14,12 +14,13 @@ from hypothesis import strategies as st
 from padmask.errors import DataError, SpecError
 from padmask.formats.jsontypes import TypeSurvey
 from padmask.formats.listing import list_inputs
-from padmask.shards import find_shards, output_name
+from padmask.shards import find_shards, output_name, refuse_no_shards
 
 
 def shards_of(*inputs: Path, goal: str = "parquet", shard_bytes: int = 1 << 20) -> list[tuple[str, Any]]:
     """Return the names of the output's files, and the row groups that each is made of."""
     files = list_inputs([str(path) for path in inputs])
+    refuse_no_shards(files)
     shards = find_shards(files, "parquet", goal, shard_bytes)
     assert [shard.index for shard in shards] == list(range(len(shards)))
     return [(shard.name, shard.source.groups) for shard in shards]
