@@ -81,7 +81,7 @@ def test_a_large_file_without_a_row_stays_whole(tmp_path):
 )
 def test_two_files_never_become_one(tmp_path, names):
     paths = [write_groups(tmp_path / name, 1) for name in names]
-    with pytest.raises(SpecError, match="Name it once|would both become"):
+    with pytest.raises(SpecError, match=r"Name it once|would both become"):
         shards_of(*paths, goal="jsonl")
 
 
