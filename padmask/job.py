@@ -191,11 +191,13 @@ def _name_of(
 ) -> str:
     """Name a job by all that its output depends on, so that only the same one is gone on with."""
     inputs = [(file.name, file.path, Source(file.path, None, file.stored).first_version()) for file in found]
+    # However they were given.
+    columns = list(asked.columns.items() if isinstance(asked.columns, Mapping) else asked.columns or ())
     told = [
         __version__,
         inputs,
         sorted(faults),
-        repr(asked),
+        repr((columns, asked.spec, asked.mask, asked.policy)),
         format_,
         files.input_format,
         files.limit,
