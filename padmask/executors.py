@@ -188,8 +188,8 @@ class Cluster(Executor):
 
     def __init__(self, client: Any) -> None:
         self._client = client
-        self._executor = client.get_executor(pure=False)
-        self._waiting: set[Future[Any]] = set()
+        # What is under way, by what is told of it: Dask drops a task of which nobody holds a future.
+        self._waiting: dict[Future[Any], Any] = {}
         self._ended = Event()
         Thread(target=self._watch, name="padmask-cluster", daemon=True).start()
 
@@ -197,10 +197,10 @@ class Cluster(Executor):
         """Have the cluster run a function; Dask gives it to another worker where one dies."""
         told: Future[Any] = Future()
         told.set_running_or_notify_cancel()
-        self._waiting.add(told)
-        told.add_done_callback(self._waiting.discard)
-        done = self._executor.submit(_on_one_core, function, args, more)
-        done.add_done_callback(lambda done: _tell(told, done))
+        # Not by Dask's own executor: where a result cannot be fetched, that never says so.
+        self._waiting[told] = self._client.submit(_on_one_core, function, args, more, pure=False)
+        self._waiting[told].add_done_callback(lambda done: _tell(told, done))
+        told.add_done_callback(self._waiting.pop)
         return told
 
     def _watch(self) -> None:
@@ -220,31 +220,31 @@ class Cluster(Executor):
     def shutdown(self, wait: bool = True, *, cancel_futures: bool = True) -> None:
         """Let go of what is not done yet."""
         self._ended.set()
-        self._executor.shutdown(wait=False)
+        with suppress(Exception):
+            self._client.cancel(list(self._waiting.values()))
 
 
-def _tell(told: Future[Any], done: Future[Any]) -> None:
+def _tell(told: Future[Any], done: Any) -> None:
     """Pass an outcome on, with what Dask raises of its own as a sentence."""
-    error = PadmaskError(_LOST) if done.cancelled() else done.exception()
-    if type(error).__name__ == "KilledWorker":
-        error = WorkerDiedError(_DIED)
-    elif type(error).__module__.startswith("distributed."):
-        error = PadmaskError(_LOST)
     with suppress(InvalidStateError):
-        if error is None:
+        try:
             told.set_result(done.result())
-        else:
-            told.set_exception(error)
+        except BaseException as error:  # noqa: BLE001 - asyncio's, of what was cancelled, is no Exception
+            told.set_exception(_sentence_of(error))
+
+
+def _sentence_of(error: BaseException) -> BaseException:
+    if type(error).__name__ == "KilledWorker":
+        return WorkerDiedError(_DIED)
+    ours = isinstance(error, Exception) and not type(error).__module__.startswith("distributed.")
+    return error if ours else PadmaskError(_LOST)
 
 
 @contextmanager
 def _quiet() -> Iterator[None]:
     """Keep what Dask logs and warns of to itself: what matters of it is raised."""
-    names = [
-        "asyncio",
-        "tornado",
-        *(name for name in logging.root.manager.loggerDict if "distributed" in name),
-    ]
+    known = logging.root.manager.loggerDict
+    names = ["asyncio", *(name for name in known if name.startswith(("distributed", "tornado")))]
     levels = {logger: logger.level for logger in map(logging.getLogger, names) if logger.level}
     for logger in levels:
         logger.setLevel(logging.CRITICAL + 1)

@@ -205,9 +205,3 @@ def test_a_task_is_run_each_time_it_is_given(cluster, tmp_path):
 
 def test_arrow_has_one_thread_in_a_cluster_worker(cluster):
     assert cluster.submit(pa.cpu_count).result(SECONDS) == 1
-
-
-def test_a_task_that_kills_its_cluster_workers_is_given_up(cluster):
-    with pytest.raises(WorkerDiedError, match="every worker that tried it has died"):
-        cluster.submit(exec, DIES, {}).result(SECONDS)
-    assert cluster.submit(abs, -1).result(SECONDS) == 1
