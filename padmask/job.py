@@ -31,11 +31,12 @@ from padmask.formats.listing import Listed, is_data, list_inputs
 from padmask.formats.source import Source
 from padmask.formats.storage import is_url, plain_path, shown
 from padmask.ledger import PadResult
+from padmask.machine import cores
 from padmask.manifest import Record, total
 from padmask.pipeline import Survey, notes_on, places_under_way, result_of, settle_plan, typed_job
 from padmask.plan import Plan, needs_lengths
 from padmask.progress import Progress, ProgressCallback
-from padmask.shards import SHARD_BYTES, Shard, find_shards, refuse_no_shards
+from padmask.shards import SHARD_BYTES, Shard, absolute, find_shards, refuse_no_shards
 from padmask.shardwork import ShardWork, measure_shard, pad_shard
 from padmask.spec import Columns, MaskSpec, PadSpec, RowPolicy, listed
 from padmask.staging import Done
@@ -107,9 +108,12 @@ def pad_dataset(  # noqa: PLR0913 - a keyword each for what the command takes
         count = len(driver.shards)
         # What one shard takes is less than what it takes to start a process.
         team = _Team(executor if count > 1 else None, max(1, min(workers, count)), progress)
+        new = output.url is None and not os.path.isdir(output.path)
         output.make()
         stack.enter_context(output.locked())
-        stack.callback(driver.work.staging.give_up)
+        if new:
+            # Where nothing was begun, nothing stays.
+            stack.callback(output.remove_if_empty)
         plan, records = driver.run(team, resume)
     result = result_of(total(records), plan, driver.work.job, driver.unpadded, driver.notes)
     faults = tuple(record.fault for record in records if record.fault)
@@ -134,7 +138,8 @@ def _prepare(
     job = decide(dataset, asked, keep_others=format_ != "npz")
     job = replace(job, fixed_size=files.fixed_size_list)
     name = _name_of(found, faults, asked, files, format_, shard_bytes)
-    work = ShardWork(dataset.format, format_, dataset.schema(), job, files, output.path, name)
+    folder = absolute(output.path)
+    work = ShardWork(dataset.format, format_, dataset.schema(), job, files, folder, name)
     left_out = [
         Record(len(shards) + i, "", shown(path), fault=fault)
         for i, (path, fault) in enumerate(faults.items())
@@ -190,7 +195,10 @@ def _name_of(
     shard_bytes: int,
 ) -> str:
     """Name a job by all that its output depends on, so that only the same one is gone on with."""
-    inputs = [(file.name, file.path, Source(file.path, None, file.stored).first_version()) for file in found]
+    inputs = [
+        (file.name, absolute(file.path), Source(file.path, None, file.stored).first_version())
+        for file in found
+    ]
     # However they were given.
     columns = list(asked.columns.items() if isinstance(asked.columns, Mapping) else asked.columns or ())
     told = [
@@ -364,7 +372,9 @@ class _Driver:
         files = self.work.files
         one = places_under_way(replace(files, threads=1), ahead=2)
         room, format_ = files.max_bytes, self.work.goal_format
-        return settle_plan(self.work.job, seen, format_, room, lambda plan: one(plan) * team.workers)
+        # Those beyond the cores are other machines' workers, whose memory nobody here knows.
+        at_once = min(team.workers, cores())
+        return settle_plan(self.work.job, seen, format_, room, lambda plan: one(plan) * at_once)
 
     def _padded(self, team: _Team, done: Done) -> tuple[list[Record], list[Record]]:
         """Pad what is not padded yet, and return all records, and those of what was left out."""
@@ -405,8 +415,8 @@ class _Driver:
             names = ", ".join(done[index].name for index in sorted(done)[:_NAMES_SHOWN])
             more = ", ..." if len(done) > _NAMES_SHOWN else ""
             raise type(error)(
-                f"{error} {len(done):,} of {len(self.shards):,} shards are done ({names}{more}): "
-                "--resume goes on with them."
+                f"{error} {len(done):,} of {len(self.shards):,} shards are done ({names}{more}); --resume "
+                "goes on with them, as long as inputs and options stay as they are."
             ) from None
         raise error
 

@@ -16,7 +16,7 @@ from padmask.errors import SpecError
 from padmask.formats.listing import COMPRESSIONS, Listed, format_of, refuse_same_names
 from padmask.formats.parquet import group_sizes
 from padmask.formats.source import Source
-from padmask.formats.storage import shown
+from padmask.formats.storage import is_url, shown
 
 # What the folder itself knows of its files begins so.
 RESERVED = "_padmask"
@@ -71,7 +71,8 @@ def find_shards(
     """
     named = []
     for file in files:
-        source = Source(file.path, None, file.stored)
+        # Workers may stand in other folders.
+        source = Source(absolute(file.path), None, file.stored, label=shown(file.path))
         name = output_name(file.name, source_format, goal_format)
         if name.startswith(RESERVED):
             raise SpecError(
@@ -81,10 +82,18 @@ def find_shards(
         cut = source_format == "parquet" and size > shard_bytes
         named += _pieces(source, name, shard_bytes) if cut else [(source, name, size)]
     refuse_same_names(Listed(source.name, name) for source, name, _ in named)
-    versions = {file.path: Source(file.path, None, file.stored).first_version() for file in files}
     return [
-        Shard(i, source, name, size, versions[source.path]) for i, (source, name, size) in enumerate(named)
+        Shard(i, source, name, size, source.first_version()) for i, (source, name, size) in enumerate(named)
     ]
+
+
+def absolute(path: str) -> str:
+    """Return a path that means the same everywhere on this machine; an address does already.
+
+    >>> absolute("/data/a.jsonl"), absolute("s3://bucket/a.jsonl")
+    ('/data/a.jsonl', 's3://bucket/a.jsonl')
+    """
+    return path if is_url(path) else os.path.abspath(path)
 
 
 def refuse_no_shards(files: Sequence[Listed]) -> None:

@@ -227,11 +227,6 @@ class Staging:
             self.folder.remove(REPLACING)
             self.folder.remove_below(self.name)
 
-    def give_up(self) -> None:
-        """Leave the folder as it was where nothing was begun."""
-        if not any(name.startswith(f"{self.name}/") for name in self.folder.names()):
-            self.folder.remove_if_empty()
-
 
 def _record(data: bytes | None) -> Record | None:
     try:

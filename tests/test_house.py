@@ -71,6 +71,7 @@ DOORS = {
     "shardwork": {"errors", "formats", "rows", "textrows", "plan", "files", "pipeline"}
     | {"shards", "manifest", "staging"},
     "job": {"errors", "spec", "plan", "bounds", "formats", "files", "ledger", "decide", "rows", "progress"}
+    | {"machine"}
     | {"pipeline", "shards", "manifest", "staging", "shardwork"},
     "executors": {"errors", "machine"},
     "sampled": {

@@ -428,7 +428,7 @@ def test_the_first_rows_are_those_of_the_shards_that_can_be_read(four, tmp_path,
 
 def test_who_stops_says_what_is_done(data, tmp_path):
     write(data / "part=1" / "3.jsonl", [{"input_ids": [2**40]}])
-    with pytest.raises(DataError, match=r"3\.jsonl, line 1: .* 4 of 5 shards are done .*: --resume goes on"):
+    with pytest.raises(DataError, match=r"3\.jsonl, line 1: .* 4 of 5 shards are done .*; --resume goes on"):
         pad_dataset(data, tmp_path / "padded", spec=PadSpec(maxlen=4))
 
 
@@ -477,6 +477,16 @@ def test_standard_input_has_no_shards(tmp_path):
 def test_no_input_is_refused(tmp_path):
     with pytest.raises(SpecError, match="There is no input"):
         pad_dataset([], tmp_path / "padded")
+
+
+def test_a_folder_that_was_there_stays_and_one_that_was_not_does_not(tmp_path):
+    source = write(tmp_path / "data" / "a.jsonl", [{"input_ids": [1], "x": 1}, {"input_ids": [1], "x": "y"}])
+    (tmp_path / "there").mkdir()
+    for folder in ("there", "new"):
+        with pytest.raises(DataError):
+            pad_dataset(source, tmp_path / folder, files=FileOptions(output_format="parquet"))
+    assert (tmp_path / "there").is_dir()
+    assert not (tmp_path / "new").exists()
 
 
 # --- Nothing is quadratic ----------------------------------------------------------------

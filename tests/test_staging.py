@@ -210,6 +210,14 @@ def test_nothing_to_go_on_with_is_a_beginning(run):
     assert bytes_in(run.folder) == run.undisturbed()
 
 
+def test_a_run_goes_on_from_another_folder(run, monkeypatch):
+    run.ended_after(4)
+    monkeypatch.chdir(run.data.parent)
+    pad_dataset("data", "padded/", resume=True)
+    told = json.loads((run.folder / MANIFEST).read_text())["shards"]
+    assert [shard["source"] for shard in told[:2]] == [str(run.data / "0.jsonl"), str(run.data / "1.jsonl")]
+
+
 # --- A dataset that is whole -------------------------------------------------------------
 
 

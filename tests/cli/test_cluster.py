@@ -21,6 +21,7 @@ from padmask import executors
 from padmask.errors import PadmaskError
 from padmask.executors import open_cluster
 from padmask.job import pad_dataset
+from padmask.manifest import MANIFEST
 
 pytest.importorskip("distributed", reason="--cluster needs Dask")
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="asks Linux's /proc")
@@ -184,6 +185,20 @@ def test_a_cluster_leaves_the_bytes_that_this_machine_leaves(command, data, want
     assert bytes_in(tmp_path / "padded") == wanted
     # A sentence and a warning of padmask's; nothing of Dask's.
     assert [line.partition(" ")[0] for line in said.splitlines()] == [str(SHARDS * ROWS), "warning:"]
+
+
+def test_a_cluster_that_stands_in_another_folder_finds_what_is_named_from_here(
+    command, data, wanted, nodes, tmp_path, monkeypatch
+):
+    monkeypatch.chdir(data.parent)
+    code, said = end(start(command, Path("data"), tmp_path / "padded", "--cluster", nodes.address))
+    assert code == 0, said
+    shards = json.loads((tmp_path / "padded" / MANIFEST).read_text())["shards"]
+    assert [shard["source"] for shard in shards] == [f"data/{shard:02}.jsonl" for shard in range(SHARDS)]
+    monkeypatch.chdir(tmp_path)
+    code, said = end(start(command, data, Path("again"), "--cluster", nodes.address))
+    assert code == 0, said
+    assert bytes_in(tmp_path / "again") == wanted
 
 
 def test_a_worker_node_that_dies_is_not_missed(command, data, wanted, nodes, tmp_path):
