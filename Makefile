@@ -58,7 +58,7 @@ format: $(VENV)/.core
 	$(BIN)/ruff format .
 
 readme: $(VENV)/.core
-	$(BIN)/python tests/write_readme.py
+	@PATH="$(abspath $(BIN)):$$PATH" $(BIN)/python tests/write_readme.py
 
 bench: $(VENV)/.bench
 	$(BIN)/python tests/bench/bench.py

@@ -118,7 +118,9 @@ class Run:
             take: turns a piece into rows.
         """
         chunks = self.dataset.chunks(wanted, self.files.limit)
-        ahead = ReadAhead(chunks, self.ahead) if self.pool else nullcontext(chunks)
+        # A storage answers late: what comes next is fetched while this is worked on.
+        apart = self.pool is not None or self.dataset.is_stored
+        ahead = ReadAhead(chunks, self.ahead) if apart else nullcontext(chunks)
         with self.dataset.unchanged(), ahead as read:
             yield self._told(phase, ordered_map(self.pool, take, read, self.ahead))
 

@@ -1,25 +1,29 @@
 """Everything `padmask inspect` shows, as data: masks, lengths, plans, health.
 
-One pass over the input, raw or already padded. Knows nothing of terminals.
+One pass over the input, raw or already padded; over the files of a dataset at once. Knows
+nothing of terminals.
 """
 
 from __future__ import annotations
 
 import os
-import random
 from collections.abc import Sequence
+from concurrent.futures import Executor
+from contextlib import closing
 from dataclasses import dataclass, field, replace
+from functools import partial, reduce
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+import pyarrow as pa
 
-from padmask.audited import Row, RowsAt, audited, find_layout, padded_rows, raw_rows
+from padmask.audited import Layout, Row, RowsAt, audited, find_layout, padded_rows, raw_rows
 from padmask.costs import Cost, candidate_costs
 from padmask.decide import Asked, decide
 from padmask.errors import SpecError
 from padmask.formats.dataset import Dataset
-from padmask.formats.source import find_sources
+from padmask.formats.source import Source, find_sources
 from padmask.kernel import pad_batch
 from padmask.plan import LengthStats, make_plan
 from padmask.progress import Progress, ProgressCallback
@@ -27,6 +31,7 @@ from padmask.ragged import Ragged
 from padmask.rows import Job
 from padmask.spec import Columns, MaskSpec, PadSpec, RowPolicy, Side
 from padmask.table import PadColumn
+from padmask.team import Team
 from padmask.verify.audit import Audit, Finding
 
 PERCENTILES = ("90", "95", "99")
@@ -41,13 +46,19 @@ class ShowSpec:
     Args:
         first, last: half-open range of rows, counted from 0.
         sample: show this many rows drawn at random instead.
-        seed: of the draw.
+        seed: of the draw; several numbers are one seed.
     """
 
     first: int = 0
     last: int = 10
     sample: int | None = None
-    seed: int = 0
+    seed: int | tuple[int, ...] = 0
+
+    @property
+    def seeds(self) -> tuple[int, ...]:
+        """The seed as NumPy takes it, which knows no negative numbers."""
+        given = self.seed if isinstance(self.seed, tuple) else (self.seed,)
+        return tuple(number % (1 << 64) for number in given)
 
 
 @dataclass(frozen=True)
@@ -143,6 +154,8 @@ def inspect_file(  # noqa: PLR0913 - a keyword each for what the command takes
     declared: Side | None = None,
     input_format: str | None = None,
     limit: int | None = None,
+    executor: Executor | None = None,
+    workers: int = 1,
     progress: ProgressCallback | None = None,
 ) -> Inspection:
     """Look at a dataset of sequences, raw or already padded.
@@ -165,6 +178,8 @@ def inspect_file(  # noqa: PLR0913 - a keyword each for what the command takes
             most rows.
         input_format: None finds it out.
         limit: look at the first rows only.
+        executor: where the files of a dataset that is not padded are looked at; None is here.
+        workers: how many the executor works on at once.
         progress: called now and then with how far the pass is.
 
     Raises:
@@ -174,37 +189,33 @@ def inspect_file(  # noqa: PLR0913 - a keyword each for what the command takes
     if not inputs or not specs:
         raise SpecError("There is nothing to look at: give at least one input and one PadSpec.")
     spec = specs[0]
-    dataset = Dataset(find_sources([os.fspath(path) for path in inputs]), input_format)
-    try:
+    sources = find_sources([os.fspath(path) for path in inputs])
+    with closing(Dataset(sources, input_format)) as dataset:
         layout = find_layout(dataset, columns, mask_column)
         if layout is not None and declared is not None:
             layout = replace(layout, padding=declared)
         chosen = columns or (list(layout.values) if layout else None)
         job = decide(dataset, Asked(chosen, spec, MaskSpec(column=None), RowPolicy()), keep_others=False)
-        audit = Audit([audited(column, layout) for column in job.columns])
+        looking = _Looking(dataset.format, dataset.schema(), job, layout, limit, show or ShowSpec(last=0))
+        # The side of the padding and its values are those of the first rows: padded files are one piece.
+        apart = len(sources) > 1 and layout is None and limit is None
+        if apart:
+            seen = _glances(looking, sources, executor, workers, progress)
+            if show is not None and show.sample is None:
+                first = replace(looking, limit=show.last)
+                seen = replace(seen, shown=_glance(first, dataset, None).shown)
+        else:
+            seen = _glance(looking, dataset, progress)
         for column in job.columns:
-            audit.add_types(dataset.types_of(column.name))
-        keep = _Keeper(show)
-        stats = LengthStats()
-        source = (
-            raw_rows(dataset, job, limit, audit)
-            if layout is None
-            else padded_rows(dataset, job, limit, audit, layout)
-        )
-        for lengths, rows, consumed in source:
-            keep.take(rows, stats.rows, len(lengths))
-            stats += LengthStats.of(lengths)
-            if progress:
-                progress(Progress("measuring", stats.rows, consumed, dataset.size))
-    finally:
-        dataset.close()
+            seen.audit.add_types(dataset.types_of(column.name))
+    stats = seen.stats
     plans = candidate_costs(
         stats,
         [s.maxlen for s in specs if s.maxlen != "longest"],
         spec.pad_to_multiple_of,
         _token_bytes(job.columns[0]),
     )
-    shown = [_show(row, job, spec, stats) for row in keep.rows()]
+    shown = [_show(row, job, spec, stats) for row in seen.rows(show)]
     return Inspection(
         dataset.name,
         job.columns[0].name,
@@ -212,7 +223,7 @@ def inspect_file(  # noqa: PLR0913 - a keyword each for what the command takes
         stats,
         shown,
         plans,
-        audit.findings(),
+        seen.audit.findings(),
         advise(plans),
     )
 
@@ -222,31 +233,132 @@ def _token_bytes(column: PadColumn) -> int:
     return size * (column.inner or 1)
 
 
+@dataclass(frozen=True)
+class _Looking:
+    """How rows are looked at.
+
+    Args:
+        format: of the input.
+        schema: the columns of the whole dataset.
+        job: what is looked at.
+        layout: of padded input; None of raw input.
+        limit: look at the first rows only.
+        show: which rows to keep.
+    """
+
+    format: str
+    schema: pa.Schema
+    job: Job
+    layout: Layout | None
+    limit: int | None
+    show: ShowSpec
+
+
+@dataclass(frozen=True)
+class _Glance:
+    """What was seen of some rows; glances add up, in the order of the rows.
+
+    Args:
+        stats: rows by length.
+        audit: what the rules found.
+        shown: the rows that were kept, each with the lot that it drew: of all, the lowest are shown.
+    """
+
+    stats: LengthStats
+    audit: Audit
+    shown: Sequence[tuple[float, Row]]
+
+    def __add__(self, later: _Glance) -> _Glance:
+        before = self.stats.rows
+        moved = [(lot, replace(row, number=row.number + before)) for lot, row in later.shown]
+        self.audit.join(later.audit)
+        return _Glance(self.stats + later.stats, self.audit, [*self.shown, *moved])
+
+    def rows(self, show: ShowSpec | None) -> list[Row]:
+        """Return the rows to show, in their order."""
+        if show is None:
+            return []
+        lowest = sorted(self.shown, key=lambda kept: kept[0])[: show.sample]
+        return sorted((row for _, row in lowest), key=lambda row: row.number)
+
+
+def _glances(
+    looking: _Looking,
+    sources: Sequence[Source],
+    executor: Executor | None,
+    workers: int,
+    progress: ProgressCallback | None,
+) -> _Glance:
+    """Look at files apart, on whatever executor, and add up what was seen."""
+    team = Team.of(executor, workers, len(sources), progress)
+    whole, rows, read = sum(source.size or 0 for source in sources), 0, 0
+    found: dict[int, _Glance] = {}
+    if looking.show.sample is None:
+        looking = replace(looking, show=replace(looking.show, last=0))
+    with closing(team.each(partial(_glance_at, looking), list(enumerate(sources)))) as outcomes:
+        for (number, source), seen in outcomes:
+            if isinstance(seen, Exception):
+                raise seen
+            found[number] = seen
+            rows, read = rows + seen.stats.rows, read + (source.size or 0)
+            team.tell("measuring", rows, read, whole)
+    return reduce(_Glance.__add__, (found[number] for number in sorted(found)))
+
+
+def _glance_at(looking: _Looking, numbered: tuple[int, Source]) -> _Glance:
+    """Look at one file of several."""
+    number, source = numbered
+    # Each file draws for itself, so that who looks at it makes no difference.
+    show = replace(looking.show, seed=(*looking.show.seeds, number))
+    with closing(Dataset([source], looking.format, schema=looking.schema)) as dataset:
+        return _glance(replace(looking, show=show), dataset, None)
+
+
+def _glance(looking: _Looking, dataset: Dataset, progress: ProgressCallback | None) -> _Glance:
+    """Look at rows in one pass."""
+    job, layout, limit = looking.job, looking.layout, looking.limit
+    audit = Audit([audited(column, layout) for column in job.columns])
+    keep, stats = _Keeper(looking.show), LengthStats()
+    source = (
+        raw_rows(dataset, job, limit, audit)
+        if layout is None
+        else padded_rows(dataset, job, limit, audit, layout)
+    )
+    for lengths, rows, consumed in source:
+        keep.take(rows, stats.rows, len(lengths))
+        stats += LengthStats.of(lengths)
+        if progress:
+            progress(Progress("measuring", stats.rows, consumed, dataset.size))
+    return _Glance(stats, audit, keep.kept)
+
+
 class _Keeper:
     """Keeps the rows that will be shown, in one pass."""
 
-    def __init__(self, show: ShowSpec | None) -> None:
+    def __init__(self, show: ShowSpec) -> None:
         self._show = show
-        self._random = random.Random(show.seed if show else 0)
-        self._kept: list[Row] = []
+        self._random = np.random.default_rng(show.seeds)
+        self.kept: list[tuple[float, Row]] = []
 
     def take(self, rows: RowsAt, first: int, count: int) -> None:
         show = self._show
-        if show is None:
-            return
         if show.sample is None:
             for number in range(max(show.first, first), min(show.last, first + count)):
-                self._kept.append(rows(number - first, number))
+                self.kept.append((0.0, rows(number - first, number)))
             return
-        for number in range(first, first + count):
-            # Reservoir sampling: every row has the same chance, however many will come.
-            if len(self._kept) < show.sample:
-                self._kept.append(rows(number - first, number))
-            elif (place := self._random.randrange(number + 1)) < show.sample:
-                self._kept[place] = rows(number - first, number)
+        # Every row draws a lot, and the lowest stay: so each has the same chance, however many will come,
+        # and what is kept of several files is what would be kept of one.
+        lots = self._random.random(count)
+        worst = self.kept[-1][0] if len(self.kept) == show.sample else np.inf
+        for place in np.flatnonzero(lots < worst).tolist():
+            self.kept.append((float(lots[place]), rows(place, first + place)))
+            if len(self.kept) >= 2 * show.sample:
+                self._cut(show.sample)
+        self._cut(show.sample)
 
-    def rows(self) -> list[Row]:
-        return sorted(self._kept, key=lambda row: row.number)
+    def _cut(self, count: int) -> None:
+        self.kept.sort(key=lambda kept: kept[0])
+        del self.kept[count:]
 
 
 def _show(row: Row, job: Job, spec: PadSpec, stats: LengthStats) -> ShownRow:

@@ -10,19 +10,18 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from collections.abc import Callable, Generator, Mapping, Sequence
-from concurrent.futures import FIRST_COMPLETED, Executor, Future, wait
+from collections.abc import Mapping, Sequence
+from concurrent.futures import Executor
 from contextlib import ExitStack, closing
 from dataclasses import dataclass, replace
 from functools import partial, reduce
-from itertools import islice
-from typing import Any, TypeVar
+from typing import Any
 
 from padmask import __version__
 from padmask.bounds import room_for
 from padmask.decide import Asked, decide, find_unpadded
 from padmask.errors import OutputError, PadmaskError, SpecError, UnreadableError, WorkerDiedError, size
-from padmask.files import FileOptions, Paths
+from padmask.files import FileOptions, Paths, settle_threads
 from padmask.formats.batch import Wanted
 from padmask.formats.dataset import Dataset
 from padmask.formats.folder import Folder
@@ -35,15 +34,13 @@ from padmask.machine import cores
 from padmask.manifest import Record, total
 from padmask.pipeline import Survey, notes_on, places_under_way, result_of, settle_plan, typed_job
 from padmask.plan import Plan, needs_lengths
-from padmask.progress import Progress, ProgressCallback
+from padmask.progress import ProgressCallback
 from padmask.shards import SHARD_BYTES, Shard, absolute, find_shards, refuse_no_shards
 from padmask.shardwork import ShardWork, measure_shard, pad_shard
 from padmask.spec import Columns, MaskSpec, PadSpec, RowPolicy, listed
 from padmask.staging import Done
+from padmask.team import Team
 
-Result = TypeVar("Result")
-# Tasks that wait for a worker that is done with its own: enough that none stands idle.
-TASKS_A_WORKER = 2
 _NAMES_SHOWN = 3
 
 
@@ -105,9 +102,10 @@ def pad_dataset(  # noqa: PLR0913 - a keyword each for what the command takes
     refuse_among_data(output, {"The rejects": files.rejects})
     with ExitStack() as stack:
         driver = _prepare(paths, output, asked, files, shard_bytes)
-        count = len(driver.shards)
-        # What one shard takes is less than what it takes to start a process.
-        team = _Team(executor if count > 1 else None, max(1, min(workers, count)), progress)
+        team = Team.of(executor, workers, len(driver.shards), progress)
+        if team.executor is not None:
+            # The others have the other cores.
+            driver = replace(driver, work=replace(driver.work, files=replace(driver.work.files, threads=1)))
         new = output.url is None and not os.path.isdir(output.path)
         output.make()
         stack.enter_context(output.locked())
@@ -134,11 +132,11 @@ def _prepare(
     format_ = files.output_format or dataset.format
     readable = [file for file in found if file.path not in faults]
     shards = find_shards(readable, dataset.format, format_, shard_bytes)
-    _refuse_own_input(output, shards)
+    refuse_own_files(output, shards)
     job = decide(dataset, asked, keep_others=format_ != "npz")
     job = replace(job, fixed_size=files.fixed_size_list)
     name = _name_of(found, faults, asked, files, format_, shard_bytes)
-    folder = absolute(output.path)
+    files, folder = settle_threads(files, dataset.format, format_), absolute(output.path)
     work = ShardWork(dataset.format, format_, dataset.schema(), job, files, folder, name)
     left_out = [
         Record(len(shards) + i, "", shown(path), fault=fault)
@@ -176,14 +174,23 @@ def refuse_among_data(folder: Folder, goals: Mapping[str, str | None]) -> None:
             )
 
 
-def _refuse_own_input(folder: Folder, shards: Sequence[Shard]) -> None:
-    """Refuse to replace inputs: a run that ends in the middle would have lost what it began with."""
+def refuse_own_files(output: Folder, shards: Sequence[Shard]) -> None:
+    """Refuse to put a shard in the place of a file that is read: nobody named that file as an output.
+
+    Raises:
+        OutputError: a shard would replace an input.
+    """
+    inputs = {_true_path(shard.source.path) for shard in shards}
     for shard in shards:
-        goal, path = folder.path_of(shard.name), shard.source.path
-        if goal == path or (folder.url is None and os.path.realpath(goal) == os.path.realpath(path)):
+        if _true_path(output.path_of(shard.name)) in inputs:
             raise OutputError(
-                f"The output {shown(goal)!r} would replace its own input. Choose another folder."
+                f"The output folder {str(output)!r} is where the input {shard.source.name!r} lies, which "
+                "would be replaced. Choose another folder."
             )
+
+
+def _true_path(path: str) -> str:
+    return path if is_url(path) else os.path.realpath(path)
 
 
 def _name_of(
@@ -235,55 +242,6 @@ def _limited(work: ShardWork, shards: Sequence[Shard], limit: int | None) -> lis
 
 
 @dataclass(frozen=True)
-class _Team:
-    """Who works on shards, and who is told how far they are.
-
-    Args:
-        executor: where the work is done; None is here, one shard after the other.
-        workers: how many the executor works on at once.
-        progress: who is told.
-    """
-
-    executor: Executor | None
-    workers: int
-    progress: ProgressCallback | None
-
-    def each(
-        self, function: Callable[[Shard], Result], shards: Sequence[Shard]
-    ) -> Generator[tuple[Shard, Result | Exception]]:
-        """Give what a function makes of each shard, or what it raised, as they are done."""
-        if self.executor is None:
-            for shard in shards:
-                yield shard, _outcome(partial(function, shard))
-            return
-        waiting = iter(shards)
-        under_way: dict[Future[Result], Shard] = {}
-        try:
-            while True:
-                for shard in islice(waiting, self.workers * TASKS_A_WORKER - len(under_way)):
-                    under_way[self.executor.submit(function, shard)] = shard
-                if not under_way:
-                    return
-                for future in wait(under_way, return_when=FIRST_COMPLETED).done:
-                    yield under_way.pop(future), _outcome(future.result)
-        finally:
-            for future in under_way:
-                future.cancel()
-
-    def tell(self, phase: str, rows: int, done: int, whole: int) -> None:
-        """Say how far the work is, in rows and bytes."""
-        if self.progress is not None:
-            self.progress(Progress(phase, rows, done, whole))
-
-
-def _outcome(work: Callable[[], Result]) -> Result | Exception:
-    try:
-        return work()
-    except Exception as error:  # noqa: BLE001 - whatever was raised, the job says of which shard
-        return error
-
-
-@dataclass(frozen=True)
 class _Driver:
     """A job that is decided.
 
@@ -302,7 +260,7 @@ class _Driver:
     unpadded: dict[str, str]
     notes: tuple[str, ...]
 
-    def run(self, team: _Team, resume: bool) -> tuple[Plan, list[Record]]:
+    def run(self, team: Team, resume: bool) -> tuple[Plan, list[Record]]:
         """Measure, pad and commit."""
         staging, rejects = self.work.staging, self.work.files.rejects
         done = staging.prepare((shard.name for shard in self.shards), resume)
@@ -348,7 +306,7 @@ class _Driver:
             room += sum(record.size for record in done.records)
         return replace(self, work=replace(self.work, files=replace(self.work.files, max_bytes=room)))
 
-    def _measured(self, team: _Team) -> Done:
+    def _measured(self, team: Team) -> Done:
         """Find the length and the types; shards that cannot be read are left out, where that is asked for."""
         job, found, left_out = self.work.job, dict[int, Survey](), list[Record]()
         if needs_lengths(job.spec) or self.typed:
@@ -368,15 +326,15 @@ class _Driver:
         types = typed_job(job, seen_all).wanted.others if self.typed else None
         return Done(plan=plan, types=types, left_out=left_out)
 
-    def _settled(self, team: _Team, seen: Survey | None) -> Plan:
+    def _settled(self, team: Team, seen: Survey | None) -> Plan:
         files = self.work.files
-        one = places_under_way(replace(files, threads=1), ahead=2)
+        one = places_under_way(files, ahead=2 * (files.threads or cores()))
         room, format_ = files.max_bytes, self.work.goal_format
         # Those beyond the cores are other machines' workers, whose memory nobody here knows.
         at_once = min(team.workers, cores())
         return settle_plan(self.work.job, seen, format_, room, lambda plan: one(plan) * at_once)
 
-    def _padded(self, team: _Team, done: Done) -> tuple[list[Record], list[Record]]:
+    def _padded(self, team: Team, done: Done) -> tuple[list[Record], list[Record]]:
         """Pad what is not padded yet, and return all records, and those of what was left out."""
         work, plan = self.work, done.plan
         assert plan is not None

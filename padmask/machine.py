@@ -27,9 +27,15 @@ def free_memory() -> int | None:
 
 
 def free_disk(path: str) -> int | None:
-    """Return the bytes that may be written where a file is or will be; None if unknown."""
+    """Return the bytes that may be written where a file is or will be; None if unknown.
+
+    Folders on the way to it may not be there yet.
+    """
+    folder = os.path.dirname(os.path.realpath(path))
+    while not os.path.exists(folder) and folder != os.path.dirname(folder):
+        folder = os.path.dirname(folder)
     try:
-        return shutil.disk_usage(os.path.dirname(os.path.realpath(path))).free
+        return shutil.disk_usage(folder).free
     except OSError:
         return None
 

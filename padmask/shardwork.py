@@ -6,6 +6,7 @@ died. Knows nothing of who runs it.
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import dataclass, replace
 
@@ -13,7 +14,7 @@ import pyarrow as pa
 
 from padmask import __version__
 from padmask.errors import DataError, PadmaskError
-from padmask.files import FileOptions
+from padmask.files import FileOptions, open_pool
 from padmask.formats.dataset import Dataset
 from padmask.formats.folder import Folder
 from padmask.manifest import Record
@@ -57,8 +58,8 @@ class ShardWork:
 def measure_shard(work: ShardWork, shard: Shard, typed: bool) -> Survey:
     """Return what a shard's rows tell of the length and, where they must be found, the types."""
     _refuse_other_version(work)
-    with closing(_dataset(work, shard)) as dataset:
-        return survey(_run(work, shard, dataset), typed)
+    with closing(_dataset(work, shard)) as dataset, open_pool(work.files) as pool:
+        return survey(_run(work, shard, dataset, pool), typed)
 
 
 def pad_shard(work: ShardWork, shard: Shard, plan: Plan) -> Record:
@@ -68,8 +69,8 @@ def pad_shard(work: ShardWork, shard: Shard, plan: Plan) -> Record:
     record = Record(shard.index, shard.name, shard.place)
     name, sums = staging.shard_file(record), []
     staging.folder.make_parent(name)
-    with closing(_dataset(work, shard)) as dataset:
-        run = _run(work, shard, dataset)
+    with closing(_dataset(work, shard)) as dataset, open_pool(work.files) as pool:
+        run = _run(work, shard, dataset, pool)
         if run.files.rejects is not None:
             rejects = staging.folder.path_of(staging.file(shard.index, ".rejects.jsonl"))
             run = replace(run, files=replace(run.files, rejects=rejects))
@@ -93,11 +94,10 @@ def _dataset(work: ShardWork, shard: Shard) -> Dataset:
     return Dataset([shard.source], work.source_format, work.files.batch_rows, work.schema)
 
 
-def _run(work: ShardWork, shard: Shard, dataset: Dataset) -> PadRun:
-    """Return a run over a shard, in one thread: other workers have the other cores."""
-    files = replace(work.files, threads=1, limit=shard.limit)
+def _run(work: ShardWork, shard: Shard, dataset: Dataset, pool: ThreadPoolExecutor | None) -> PadRun:
+    files = replace(work.files, limit=shard.limit)
     as_text = work.source_format == work.goal_format == "jsonl" and takes_text(work.job)
-    return PadRun(dataset, files, None, None, files.max_bytes, work.job, as_text)
+    return PadRun(dataset, files, pool, None, files.max_bytes, work.job, as_text)
 
 
 def _refuse_other_version(work: ShardWork) -> None:

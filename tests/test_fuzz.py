@@ -14,10 +14,12 @@ from random import Random
 
 import pyarrow as pa
 import pytest
-from fuzz import cases, expected, seeds
+from fuzz import cases, expected, seeds, unpadded
 from fuzz.contract import Case, Outcome, judged
 from fuzz.mutate import ODD, mutate
+from fuzz.padded_seeds import padded_files
 from fuzz.run import guarded
+from fuzz.wire import case_of_line, line_of_case
 from fuzz.worker import Answer, Worker
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -65,6 +67,19 @@ def test_files_that_were_changed(worker: Worker, kind: str, draw: Random) -> Non
 @given(draw=draws)
 def test_files_that_were_not_changed(worker: Worker, kind: str, draw: Random) -> None:
     check(worker, cases.case_of(draw.choice(cases.seeds_of(kind)), cases.asked(draw, kind)))
+
+
+@few
+@given(draw=draws)
+def test_padded_files_that_were_changed(worker: Worker, draw: Random) -> None:
+    check(worker, cases.unpad_case(draw, cases.seeds_of("unpad")))
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@fewer
+@given(draw=draws)
+def test_padded_files_that_were_not_changed(worker: Worker, kind: str, draw: Random) -> None:
+    check(worker, cases.unpad_case_of(draw, draw.choice(padded_files(kind)), kind))
 
 
 values = st.recursive(
@@ -130,7 +145,7 @@ def test_an_extreme_line(worker: Worker, line: bytes, output: str) -> None:
 
 
 def test_a_line_of_fifty_megabytes() -> None:
-    ids = b"1,23456," * (50 * 2**20 // 8) + b"7"
+    ids = b"2147483647," * (50 * 2**20 // 11) + b"7"
     with Worker() as worker:
         answer = check(worker, one(GOOD, b'{"input_ids": [%b]}' % ids, maxlen="2"))
     assert answer.outcome is not None
@@ -246,6 +261,60 @@ class TestWhatIsWrongIsSeen:
             pool = cases.seeds_of(kind)
             changed = [mutate(Random(i), pool[0], kind, pool) != pool[0] for i in range(50)]
             assert sum(changed) > 40
+
+
+class TestWhatIsUnpaddedWrongIsSeen:
+    """As above, of what takes the padding away."""
+
+    how = unpadded.Asked("jsonl", "out.jsonl", length=True, sources=("in.jsonl",))
+    source = (
+        b'{"input_ids": [1, 2, 0], "mask": [true, true, false], "kept": 2, "t": "a"}\n'
+        b'{"input_ids": [1, 2, 0], "mask": [true, false, true], "kept": 2}\n'
+    )
+    reject = b'{"source":"in.jsonl","line":2,"reason":"x","row":{}}\n'
+
+    def judge(self, line: bytes, reject: bytes = reject, written: int = 1) -> list[str]:
+        report = {"rows_read": 2, "rows_written": written, "rows_rejected": 2 - written}
+        files = {"out.jsonl": line, "rejects.jsonl": reject, "report.json": json.dumps(report).encode()}
+        return self.how.wrong_rows({"in.jsonl": self.source}, files)
+
+    def test_a_right_row_is_right(self) -> None:
+        assert self.judge(b'{"input_ids":[1,2],"t":"a"}\n') == []
+
+    @pytest.mark.parametrize(
+        "line",
+        [
+            b'{"input_ids":[1,2,0],"t":"a"}\n',
+            b'{"input_ids":[2,0],"t":"a"}\n',
+            b'{"input_ids":[1,2]}\n',
+            b'{"input_ids":[1,2],"t":"a","mask":[true,true]}\n',
+            b'{"input_ids":[1,2],"t":"a","kept":2}\n',
+            b'{"input_ids":[1,true],"t":"a"}\n',
+            b"",
+        ],
+    )
+    def test_a_wrong_one_is_wrong(self, line: bytes) -> None:
+        assert self.judge(line) != []
+
+    def test_a_row_that_contradicts_itself_must_not_be_written(self) -> None:
+        both = b'{"input_ids":[1,2],"t":"a"}\n{"input_ids":[1,0]}\n'
+        assert self.judge(both, reject=b"", written=2) != []
+
+    def test_a_good_row_must_not_be_rejected(self) -> None:
+        assert self.judge(b"", reject=self.reject.replace(b"2", b"1") + self.reject, written=0) != []
+
+    def test_a_refusal_with_exit_code_1_is_judged_too(self) -> None:
+        case = cases.unpad_case_of(Random(1), self.source, "jsonl")
+        assert judged(case, Outcome(1, b"", "Error: no.\n", case.files)) != []
+
+
+def test_a_case_is_the_same_behind_a_line() -> None:
+    draw = Random(7)
+    drawn = [
+        cases.draw(draw, target, cases.seeds_of(target)) for target in (*KINDS, "unpad") for _ in range(20)
+    ]
+    drawn += [cases.option_case(draw) for _ in range(20)]
+    assert [case_of_line(line_of_case(case)) for case in drawn] == drawn
 
 
 def test_a_case_is_the_same_twice() -> None:

@@ -33,7 +33,7 @@ DOORS = {
     "verify": {"errors", "spec", "ragged", "kernel", "flatten", "layers"},
     "audited": {"errors", "spec", "ragged", "kernel", "table", "formats", "rows", "verify"},
     "inspection": {"errors", "spec", "ragged", "plan", "kernel", "table", "costs", "rows"}
-    | {"decide", "formats", "progress", "verify", "audited"},
+    | {"decide", "formats", "progress", "team", "verify", "audited"},
     "table": {"errors", "spec", "ragged", "plan", "kernel"},
     "sequences": {"errors", "spec", "ragged", "flatten", "plan", "kernel", "table"},
     "streams": set(),
@@ -71,8 +71,8 @@ DOORS = {
     "shardwork": {"errors", "formats", "rows", "textrows", "plan", "files", "pipeline"}
     | {"shards", "manifest", "staging"},
     "job": {"errors", "spec", "plan", "bounds", "formats", "files", "ledger", "decide", "rows", "progress"}
-    | {"machine"}
-    | {"pipeline", "shards", "manifest", "staging", "shardwork"},
+    | {"pipeline", "shards", "manifest", "staging", "shardwork", "team", "machine"},
+    "team": {"progress"},
     "executors": {"errors", "machine"},
     "sampled": {
         "errors",

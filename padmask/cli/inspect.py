@@ -9,13 +9,16 @@ import click
 
 from padmask.cli.config import ConfiguredCommand
 from padmask.cli.options import (
+    cluster_option,
     declared_side,
     help_without_input,
     input_options,
     mask_column_option,
+    open_executor,
     open_progress,
     quiet_options,
     spec_of,
+    workers_option,
 )
 from padmask.errors import SpecError
 
@@ -56,6 +59,8 @@ EXPORTS = (".svg", ".html", ".txt")
     metavar="FILE",
     help="Also write what is shown to a file: .svg, .html or .txt.",
 )
+@workers_option
+@cluster_option
 @quiet_options
 @click.pass_context
 def command(ctx: click.Context, /, **given: Any) -> None:
@@ -70,6 +75,7 @@ def command(ctx: click.Context, /, **given: Any) -> None:
       padmask inspect padded.parquet -n 20 -c labels
       padmask inspect train.parquet --maxlen 128,256,p95 --json | jq .plans
       padmask inspect train.parquet --export masks.svg
+      padmask inspect s3://bucket/train/ --no-masks
     """
     help_without_input(ctx, given)
     if given["export"] and not given["export"].endswith(EXPORTS):
@@ -94,7 +100,7 @@ def _look(given: dict[str, Any]) -> Any:
     specs = [spec_of(given, maxlen.strip()) for maxlen in given["maxlen"].split(",")]
     first, last = _range(given["rows"]) if given["rows"] else (0, given["count"])
     show = ShowSpec(first=first, last=last, sample=given["sample"], seed=given["seed"])
-    with open_progress(given) as progress:
+    with open_progress(given) as progress, open_executor(given) as (executor, workers):
         return inspect_file(
             given["inputs"] or ["-"],
             columns=given["columns"],
@@ -104,6 +110,8 @@ def _look(given: dict[str, Any]) -> Any:
             declared=given["declared"],
             input_format=given["input_format"],
             limit=given["limit"],
+            executor=executor,
+            workers=workers,
             progress=progress,
         )
 

@@ -117,6 +117,11 @@ class Dataset:
         return first if len(self._sources) == 1 else f"{first} and {len(self._sources) - 1} more"
 
     @property
+    def is_stored(self) -> bool:
+        """Whether an input lies in a storage."""
+        return any(source.url is not None for source in self._sources)
+
+    @property
     def size(self) -> int | None:
         """Bytes of all inputs on disk; None where a pipe is among them."""
         sizes = [source.size for source in self._sources]

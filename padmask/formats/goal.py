@@ -17,7 +17,7 @@ from typing import Any, BinaryIO, cast
 
 from padmask.errors import OutputError, what_to_do
 from padmask.formats.listing import compression_of
-from padmask.formats.storage import Url, is_url, locate, parse_url, plain_path, upload
+from padmask.formats.storage import Url, is_url, locate, parse_url, plain_path, shown, upload
 from padmask.streams import stdout_bytes
 
 
@@ -48,13 +48,21 @@ def refuse_inside(goal: str, inputs: Sequence[str]) -> None:
         OutputError: the output lies in one of the inputs.
     """
     for folder in inputs:
-        if goal != "-" and folder != "-" and os.path.isdir(folder):
-            inside = os.path.commonpath([os.path.realpath(folder), os.path.realpath(goal)])
-            if inside == os.path.realpath(folder):
-                raise OutputError(
-                    f"The output {goal!r} lies in the input folder {folder!r}, and would be read as data the "
-                    "next time. Choose another place."
-                )
+        if goal != "-" and folder != "-" and _lies_in(goal, folder):
+            raise OutputError(
+                f"The output {shown(goal)!r} lies in the input folder {shown(folder)!r}, and would be read "
+                "as data the next time. Choose another place."
+            )
+
+
+def _lies_in(goal: str, folder: str) -> bool:
+    if is_url(folder) and is_url(goal):
+        one, other = parse_url(folder), parse_url(goal)
+        same = (one.scheme, one.authority) == (other.scheme, other.authority)
+        return same and other.path.startswith(f"{one.path.rstrip('/')}/".lstrip("/")) and one != other
+    if is_url(folder) or is_url(goal) or not os.path.isdir(folder):
+        return False
+    return os.path.commonpath([os.path.realpath(folder), os.path.realpath(goal)]) == os.path.realpath(folder)
 
 
 def refuse_own_input(goals: Iterable[str | None], is_input: Callable[[os.stat_result], bool]) -> None:

@@ -27,6 +27,16 @@ _SAID = {"bool": "a bool", "int": "an int", "float": "a float", "string": "a str
 _ARROW = {"bool": pa.bool_(), "float": pa.float64(), "string": pa.string()}
 
 
+def _short(number: int) -> str:
+    """Write an integer for people, who need not see all of a thousand digits.
+
+    >>> _short(-12), _short(10**400)
+    ('-12', '10000000000000000000... (401 digits)')
+    """
+    text = str(number)
+    return text if len(text) <= 40 else f"{text[:20]}... ({len(text.lstrip('-'))} digits)"
+
+
 @dataclass
 class JsonType:
     """The type of the values seen so far at one place in the rows.
@@ -117,8 +127,8 @@ class JsonType:
                 value = self.low if self.low in integers else self.high
                 place = places[list(values).index(value)]
             raise DataError(
-                f"{place}, field {self.path!r}: {value} needs more than the 64 bits that hold the others. "
-                "Write it as a string, or write JSON Lines."
+                f"{place}, field {self.path!r}: {_short(value)} needs more than the 64 bits that hold the "
+                "others. Write it as a string, or write JSON Lines."
             )
 
     def _refuse_rounding(self, values: Sequence[Any], places: Sequence[str]) -> None:
@@ -133,8 +143,8 @@ class JsonType:
         highest, lowest = (self.high, self.high_place), (self.low, self.low_place)
         value, place = next(large, highest if self.high > 2**53 else lowest)
         raise DataError(
-            f"{place}, field {self.path!r}: the int {value} among floats, which no double holds exactly. "
-            "Write it as a string, or write JSON Lines."
+            f"{place}, field {self.path!r}: the int {_short(value)} among floats, which no double holds "
+            "exactly. Write it as a string, or write JSON Lines."
         )
 
     def _observe_lists(self, values: Sequence[Any], places: Sequence[str]) -> None:

@@ -105,6 +105,17 @@ def holes_in(mask: Mask) -> Flags:
     return holes
 
 
+def _reaching(used: Flags | None, highest: int) -> Flags:
+    """Return flags of the ids that are used which reach to this one; none is used beyond."""
+    known = np.zeros(0, dtype=bool) if used is None else used
+    if highest < len(known):
+        return known
+    # Doubled, so that ids that grow do not have them copied each time.
+    longer = np.zeros(1 << int(highest).bit_length(), dtype=bool)
+    longer[: len(known)] = known
+    return longer
+
+
 class Audit:
     """Applies the rules to batches and adds up what they find.
 
@@ -130,6 +141,27 @@ class Audit:
     def pad_value(self, name: str) -> Any:
         """Return what stands in the padded places of a column whose pad value nobody told."""
         return self._pads.get(name)
+
+    def join(self, later: Audit) -> None:
+        """Take in what was found in later rows that are not padded yet.
+
+        >>> audits = [Audit([AuditColumn("ids", value=0)]) for _ in range(2)]
+        >>> for number, audit in enumerate(audits):
+        ...     audit.add_raw({"ids": Ragged(np.array([number]), np.array([0]), np.array([1]))}, "pre", str)
+        >>> audits[0].join(audits[1])
+        >>> audits[0].id_range("ids"), [found.count for found in audits[0].findings()]
+        ((0, 1), [1, 2])
+        """
+        for name, found in later._found.items():
+            finding = self._found.setdefault(name, Finding(RULES[name], detail=found.detail))
+            finding.count += found.count
+            finding.examples += found.examples[: EXAMPLES - len(finding.examples)]
+        for name, (low, high) in later._range.items():
+            least, most = self._range.get(name, (low, high))
+            self._range[name] = min(low, least), max(high, most)
+        for name, used in later._used.items():
+            self._used[name] = own = _reaching(self._used.get(name), len(used) - 1)
+            own[: len(used)] |= used
 
     def findings(self) -> list[Finding]:
         """Return what was found, errors first, in the order of the rules."""
@@ -228,12 +260,12 @@ class Audit:
         self._note("pad-value-in-tokens", seen[rows.starts + rows.lengths] > seen[rows.starts], place)
         if rows.values.dtype.kind in "iu" and rows.values.ndim == 1:
             ids = rows.values[(rows.values >= 0) & (rows.values < LARGEST_ID)]
-            used = self._used.setdefault(column.name, np.zeros(LARGEST_ID, dtype=bool))
+            self._used[column.name] = used = _reaching(self._used.get(column.name), ids.max(initial=-1))
             used[ids] = True
 
     def _free_ids(self) -> str:
         """Name the smallest id that no real token has, per column."""
-        free = [f"{name}={int(np.argmin(used))}" for name, used in self._used.items()]
+        free = [f"{name}={int(np.argmin(_reaching(used, len(used))))}" for name, used in self._used.items()]
         remedy = f"; pad with an id that no token has, such as -c {free[0]}" if free else ""
         return RULES["pad-value-in-tokens"].means + remedy
 

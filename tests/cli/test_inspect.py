@@ -210,6 +210,59 @@ def test_every_row_has_the_same_chance_to_be_drawn(tmp_path, inspect):
     assert counts.max() < 60
 
 
+@pytest.fixture
+def shards(tmp_path):
+    """The rows of one file, and the same in several, one of them without a row."""
+    rows = [{"input_ids": list(range(number % 7))} for number in range(200)]
+    lines = [json.dumps(row) + "\n" for row in rows]
+    (tmp_path / "whole.jsonl").write_text("".join(lines))
+    (tmp_path / "data").mkdir()
+    for name, first, last in (("a", 0, 3), ("b", 3, 3), ("c", 3, 120), ("d", 120, 200)):
+        (tmp_path / "data" / f"{name}.jsonl").write_text("".join(lines[first:last]))
+    return tmp_path
+
+
+@pytest.mark.parametrize("shown", [("-n", "5"), ("--rows", "2:9"), ("--no-masks",)], ids=" ".join)
+def test_the_files_of_a_dataset_are_seen_as_one_file_would_be(shards, inspect, shown):
+    whole = inspect(str(shards / "whole.jsonl"), *shown)
+    apart = inspect(str(shards / "data"), *shown)
+    for found in (whole, apart):
+        # Where the rows stand is said of each file.
+        for finding in found["health"]:
+            finding["examples"] = len(finding["examples"])
+    assert apart == whole
+
+
+@pytest.mark.parametrize("shown", [("-n", "5"), ("--sample", "9", "--seed", "-3")], ids=" ".join)
+def test_who_looks_at_the_files_makes_no_difference(shards, inspect, shown):
+    seen = [inspect(str(shards / "data"), *shown, "--workers", workers) for workers in ("1", "2")]
+    assert seen[0] == seen[1]
+    rows = [mask["row"] for mask in seen[0]["masks"]]
+    assert rows == sorted(set(rows))
+    assert [mask["length"] for mask in seen[0]["masks"]] == [row % 7 for row in rows]
+
+
+def test_every_row_of_every_file_has_the_same_chance_to_be_drawn(shards, inspect):
+    drawn = [
+        mask["row"]
+        for seed in range(60)
+        for mask in inspect(str(shards / "data"), "--sample", "20", "--seed", f"{seed}", "--workers", "1")[
+            "masks"
+        ]
+    ]
+    # 1,200 draws among 200 rows; the first file has three of them, the third 117.
+    counts = np.bincount(drawn, minlength=200)
+    assert len(drawn) == 1200
+    assert 4 <= counts[:3].sum() <= 36
+    assert 640 <= counts[3:120].sum() <= 764
+
+
+def test_a_file_that_cannot_be_looked_at_is_named(shards, capfd):
+    (shards / "data" / "c.jsonl").write_text('{"input_ids": [1]}\n{"input_ids": 5}\n')
+    assert run(["inspect", str(shards / "data"), "--workers", "2"]) == 2
+    assert "c.jsonl, line 2: " in capfd.readouterr().err
+
+
 def test_parts_can_be_left_out(raw, inspect):
     assert "plans" not in inspect(raw, "--no-plans")
     assert "masks" not in inspect(raw, "--no-masks")

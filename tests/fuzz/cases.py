@@ -7,16 +7,19 @@ from dataclasses import replace
 from functools import cache
 from random import Random
 
-from fuzz import seeds
+from fuzz import seeds, unpadded
 from fuzz.contract import Case
 from fuzz.expected import Asked
 from fuzz.mutate import ODD, mutate
+from fuzz.padded_seeds import padded_files
 
 SUFFIXES = {"jsonl": ".jsonl", "parquet": ".parquet", "arrow": ".arrow"}
 
 
 @cache
 def seeds_of(kind: str) -> list[bytes]:
+    if kind == "unpad":
+        return [data for name in SUFFIXES for data in padded_files(name)]
     return {"jsonl": seeds.json_lines, "parquet": seeds.parquet_files, "arrow": seeds.arrow_files}[kind]()
 
 
@@ -61,6 +64,50 @@ def file_case(random: Random, kind: str, pool: list[bytes]) -> Case:
     return case_of(data, how, random.choice(pool) if not how.compressed and random.random() < 0.1 else None)
 
 
+def unpadding(random: Random, kind: str, masked: bool) -> unpadded.Asked:
+    """Draw how a padded file is unpadded; by lengths alone only where no mask is there to be found."""
+    pick = random.choice
+    told = pick(["mask", "mask", "both"] if masked else ["length", "length", "mask"])
+    return unpadded.Asked(
+        kind=kind,
+        output=pick(["out.jsonl", "out.jsonl", "out.parquet", "out.arrow"]),
+        mask=told != "length",
+        length=told != "mask",
+        padding=pick(["post", "pre"]) if told == "length" else None,
+        keep_mask=random.random() < 0.2,
+        on_error=pick(["skip", "skip", "fail"]),
+        threads=pick([1, 1, 1, 2]),
+    )
+
+
+def unpad_case(random: Random, pool: list[bytes]) -> Case:
+    """Draw a padded file, mostly a changed one, and how it is unpadded."""
+    data = random.choice(pool)
+    alike = [other for other in pool if kind_of(other) == kind_of(data)]
+    more = random.choice(alike) if random.random() < 0.1 else None
+    if random.random() > 0.1:
+        data = mutate(random, data, kind_of(data), alike)
+    return unpad_case_of(random, data, kind_of(alike[0]), more)
+
+
+def unpad_case_of(random: Random, data: bytes, kind: str, more: bytes | None = None) -> Case:
+    """Return the run that unpads a file, or two of them as one dataset."""
+    source = f"in{SUFFIXES[kind]}"
+    files = {source: data} if more is None else {source: data, f"more-{source}": more}
+    masked = any(b"mask" in data for data in files.values())
+    how = replace(unpadding(random, kind, masked), sources=tuple(files))
+    if random.random() < 0.15 or any(b"padmask" in data for data in files.values()):
+        # What is padded, and what says so, is found out: by changed metadata perhaps.
+        return Case(files, ("unpad", *files, "-o", how.output, "--on-error", how.on_error), source)
+    return Case(files, how.args(), source, how)
+
+
+def kind_of(data: bytes) -> str:
+    """Return the format that a file's first bytes show."""
+    known = {b"PAR1": "parquet", b"ARRO": "arrow", b"\xff\xff\xff\xff": "arrow"}
+    return known.get(data[:4], "jsonl")
+
+
 @cache
 def option_files() -> dict[str, bytes]:
     """Return what stands in the folder that options are tried in."""
@@ -79,6 +126,8 @@ def option_files() -> dict[str, bytes]:
         "in.parquet": seeds_of("parquet")[0],
         "wide.parquet": max(seeds_of("parquet"), key=len),
         "in.arrow": seeds_of("arrow")[0],
+        "padded.jsonl": padded_files("jsonl")[0],
+        "padded.parquet": padded_files("parquet")[-2],
         "data/a.jsonl": lines,
         "data/b.jsonl": mixed,
         "data/_c.jsonl": b"{",
@@ -256,6 +305,11 @@ OPTIONS: dict[str, list[str] | None] = {
     "--batch-size": _NUMBERS,
     "--vocab-size": _NUMBERS,
     "--max-bytes": ["0", "1", "50", "1KB", "10MiB", "x", "-1", "1e9", "", "9" * 30 + "GB"],
+    "--keep-mask": None,
+    "--workers": ["1", "2", "0", "x"],
+    "--resume": None,
+    "--shard-bytes": ["1", "0", "1MB", "x"],
+    "--cluster": [""],
     "--unknown": None,
     "--": None,
     "-x": None,
@@ -272,6 +326,7 @@ _OWN = {
         "--value",
         "--dtype",
     ],
+    "unpad": ["-o", "-c", "--mask-column", "--length-column", "--padding", "--keep-mask", "--on-error"],
     "inspect": ["-n", "--rows", "--sample", "--style", "--maxlen", "--json", "--export", "--no-plans", "-c"],
     "verify": ["--no-model", "--strict", "--allow", "--json", "--report", "--maxlen", "-c", "--limit"],
 }
@@ -293,7 +348,7 @@ _CONFIGS = [
 
 def option_case(random: Random) -> Case:
     """Draw a command line, and now and then a file of defaults."""
-    command = random.choice(["pad", "pad", "pad", "inspect", "verify"])
+    command = random.choice(["pad", "pad", "pad", "unpad", "inspect", "verify"])
     args = [command, *_inputs(random)]
     for _ in range(random.choice([0, 1, 1, 2, 2, 3, 4, 6])):
         option = random.choice(_OWN[command]) if random.random() < 0.6 else random.choice(list(OPTIONS))
@@ -328,4 +383,6 @@ def _value(random: Random, values: list[str]) -> str:
 
 def draw(random: Random, target: str, pool: list[bytes]) -> Case:
     """Draw a case of a target."""
+    if target == "unpad":
+        return unpad_case(random, pool)
     return option_case(random) if target == "options" else file_case(random, target, pool)

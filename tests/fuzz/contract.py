@@ -11,8 +11,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-
-from fuzz import expected
+from typing import Protocol
 
 # What to do, in whatever words.
 REMEDY = re.compile(
@@ -30,6 +29,13 @@ INNARDS = re.compile(
 LONGEST_MESSAGE = 1200
 
 
+class Asked(Protocol):
+    """What the rows of a file must become."""
+
+    def wrong_rows(self, given: Mapping[str, bytes], files: Mapping[str, bytes]) -> list[str]:
+        """Say which rows are not what they must be."""
+
+
 @dataclass(frozen=True)
 class Case:
     """A run of the command.
@@ -44,7 +50,7 @@ class Case:
     files: Mapping[str, bytes]
     args: tuple[str, ...]
     source: str | None = None
-    asked: expected.Asked | None = None
+    asked: Asked | None = None
 
 
 @dataclass(frozen=True)
@@ -121,12 +127,13 @@ def judged(case: Case, outcome: Outcome) -> list[str]:
     if outcome.code not in (0, 1, 2):
         return [f"exit code {outcome.code}"]
     found = _litter(outcome)
-    if outcome.code == 2:
+    refused = outcome.code == 2 or (outcome.code == 1 and case.args[0] == "unpad")
+    if refused:
         return found + _complaint(case, outcome)
     if INNARDS.search(outcome.said):
         found.append(f"innards: {outcome.said[:200]}")
     if outcome.code == 0 and case.asked is not None:
-        found += expected.wrong_rows(case.files, case.asked, outcome.files)
+        found += case.asked.wrong_rows(case.files, outcome.files)
     return found
 
 

@@ -15,7 +15,7 @@ import zlib
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 import oracle
 import pyarrow as pa
@@ -56,12 +56,18 @@ class Asked:
         args += ["--batch-rows", str(self.batch_rows)] if self.batch_rows else []
         return tuple(args)
 
+    def wrong_rows(self, given: Mapping[str, bytes], files: Mapping[str, bytes]) -> list[str]:
+        """Say which rows are not what they must be."""
+        return wrong_rows(given, self, files)
+
 
 def wrong_rows(given: Mapping[str, bytes], asked: Asked, files: Mapping[str, bytes]) -> list[str]:
     """Say which rows are not what they must be."""
     report = json.loads(files["report.json"])
-    rejects = [json.loads(line, parse_int=_integer) for line in files["rejects.jsonl"].split(b"\n") if line]
-    read = _rows_of(given, asked)
+    rejects = [
+        json.loads(line, parse_int=parse_integer) for line in files["rejects.jsonl"].split(b"\n") if line
+    ]
+    read = rows_of(given, asked)
     written = output_rows(asked.output, files[asked.output])
     if read is None:
         return ["another reader cannot read what was taken"]
@@ -86,7 +92,23 @@ def wrong_rows(given: Mapping[str, bytes], asked: Asked, files: Mapping[str, byt
     return found
 
 
-def _rows_of(given: Mapping[str, bytes], asked: Asked) -> list[tuple[tuple[str, int], Any]] | None:
+class Reading(Protocol):
+    """How files are read."""
+
+    @property
+    def kind(self) -> str: ...
+
+    @property
+    def output(self) -> str: ...
+
+    @property
+    def compressed(self) -> bool: ...
+
+    @property
+    def sources(self) -> tuple[str, ...]: ...
+
+
+def rows_of(given: Mapping[str, bytes], asked: Reading) -> list[tuple[tuple[str, int], Any]] | None:
     """Return the rows of all inputs with their places; None where another reader cannot read them."""
     all_rows = []
     for name in asked.sources:
@@ -163,7 +185,7 @@ def _single(number: float) -> float:
         return number
 
 
-def _integer(text: str) -> Any:
+def parse_integer(text: str) -> Any:
     return int(text) if len(text) < 4000 else UNKNOWN
 
 
@@ -171,7 +193,7 @@ def _constant(text: str) -> Any:
     raise ValueError(f"{text} is no JSON")
 
 
-def _json_rows(data: bytes, asked: Asked) -> list[tuple[int, Any]] | None:
+def _json_rows(data: bytes, asked: Reading) -> list[tuple[int, Any]] | None:
     if asked.compressed or data.startswith(b"\x1f\x8b"):
         try:
             data = gzip.decompress(data)
@@ -186,7 +208,7 @@ def _json_rows(data: bytes, asked: Asked) -> list[tuple[int, Any]] | None:
 
 def _json_row(line: bytes) -> Any:
     try:
-        row = json.loads(line.decode(), parse_int=_integer, parse_constant=_constant)
+        row = json.loads(line.decode(), parse_int=parse_integer, parse_constant=_constant)
     except RecursionError:
         return UNKNOWN
     except ValueError:
@@ -194,7 +216,7 @@ def _json_row(line: bytes) -> Any:
     return row if isinstance(row, dict) else {}
 
 
-def _table_rows(data: bytes, asked: Asked) -> list[tuple[int, Any]] | None:
+def _table_rows(data: bytes, asked: Reading) -> list[tuple[int, Any]] | None:
     try:
         table = read_table(asked.kind, data)
     except Exception:  # noqa: BLE001 - whatever it is, it cannot be read
@@ -246,7 +268,7 @@ def output_rows(name: str, data: bytes) -> list[dict[str, Any]]:
     """Return the rows of what was written."""
     if name.endswith(".jsonl"):
         lines = data.decode().split("\n")
-        return [json.loads(line, parse_int=_integer) for line in lines if line]
+        return [json.loads(line, parse_int=parse_integer) for line in lines if line]
     table = read_table("parquet" if name.endswith(".parquet") else "arrow", data)
     columns = _columns(table)
     return [{name: values[i] for name, values in columns.items()} for i in range(table.num_rows)]

@@ -2,9 +2,10 @@
 
     python tests/fuzz/run.py TARGET --minutes N --seed S
 
-TARGET is jsonl, parquet, arrow, options, or all. Each case runs in a process that may die of it.
+TARGET is jsonl, parquet, arrow, unpad, options, or all. Each case runs in a process that may die of it.
 Files that showed a new answer are changed further; with atheris installed, --guided lets the
-branches that were taken choose (jsonl and options). Cases that break the contract are kept in a folder.
+branches that were taken choose: those of Python, for what is inside Arrow's readers is native.
+Cases that break the contract are kept in a folder.
 """
 
 from __future__ import annotations
@@ -12,7 +13,6 @@ from __future__ import annotations
 import argparse
 import hashlib
 import os
-import pickle
 import re
 import shlex
 import subprocess
@@ -30,9 +30,10 @@ if __name__ == "__main__":
 
 from fuzz.cases import draw, seeds_of  # noqa: E402
 from fuzz.contract import Case, Outcome, fill, judged  # noqa: E402
+from fuzz.wire import line_of_case  # noqa: E402
 from fuzz.worker import Answer, Worker, scratch  # noqa: E402
 
-TARGETS = ("jsonl", "parquet", "arrow", "options")
+TARGETS = ("jsonl", "parquet", "arrow", "unpad", "options")
 MOST_KEPT = 3000
 GUARDED_SECONDS = 60
 
@@ -65,11 +66,12 @@ def normal(said: str) -> str:
 
 def save(case: Case, problem: str, keep: Path) -> None:
     """Keep a case as a folder: its files, its command line and what is wrong."""
-    name = hashlib.sha256(pickle.dumps(case)).hexdigest()[:12]
+    line = line_of_case(case)
+    name = hashlib.sha256(line).hexdigest()[:12]
     folder = keep / name
     folder.mkdir(parents=True, exist_ok=True)
     fill(folder, case.files)
-    (folder / "case.pickle").write_bytes(pickle.dumps(case))
+    (folder / "case.json").write_bytes(line)
     (folder / "case.txt").write_text(f"padmask {shlex.join(case.args)}\n{problem}\n", errors="replace")
 
 
@@ -131,22 +133,30 @@ def guided_run(target: str, seconds: float, seed: int, tally: Tally) -> None:
         import padmask.cli
         import padmask.cli.inspect
         import padmask.cli.pad
+        import padmask.cli.unpad
         import padmask.cli.verify
+        import padmask.formats.arrow
         import padmask.formats.jsonl
+        import padmask.formats.parquet
         import padmask.pipeline
-        import padmask.render  # noqa: F401
+        import padmask.render
+        import padmask.unpadding  # noqa: F401
 
-    from fuzz.cases import asked, case_of, option_case
+    from fuzz.cases import asked, case_of, kind_of, option_case, unpad_case_of
     from fuzz.contract import problems
     from fuzz.mutate import mutate
 
     folder = Path(tempfile.mkdtemp(dir=scratch()))
-    pool = seeds_of("jsonl")
+    pool = [b""] * 8 if target == "options" else seeds_of(target)
     start = time.monotonic()
 
     def case_from(data: bytes) -> Case:
         random = Random(int.from_bytes(data[:4], "little"))
-        return option_case(random) if target == "options" else case_of(data[4:], asked(random, "jsonl"))
+        if target == "options":
+            return option_case(random)
+        if target == "unpad":
+            return unpad_case_of(random, data[4:], kind_of(data[4:]))
+        return case_of(data[4:], asked(random, target))
 
     def one(data: bytes) -> None:
         case = case_from(data)
@@ -162,10 +172,12 @@ def guided_run(target: str, seconds: float, seed: int, tally: Tally) -> None:
         if random.random() < 0.3:
             return bytes(atheris.Mutate(data, most))
         head = data[:4] if random.random() < 0.6 else random.randbytes(4)
-        return (head + mutate(random, data[4:], "jsonl", pool))[:most]
+        kind = kind_of(data[4:]) if target == "unpad" else target
+        alike = [other for other in pool if target != "unpad" or kind_of(other) == kind]
+        return (head + mutate(random, data[4:], kind, alike))[:most]
 
     corpus = Path(tempfile.mkdtemp(dir=scratch()))
-    for i, data in enumerate(pool if target == "jsonl" else [b""] * 8):
+    for i, data in enumerate(pool):
         (corpus / str(i)).write_bytes(i.to_bytes(4, "little") + data)
     arguments = [
         sys.argv[0],
@@ -175,7 +187,7 @@ def guided_run(target: str, seconds: float, seed: int, tally: Tally) -> None:
         "-timeout=60",
         "-rss_limit_mb=6000",
     ]
-    if target == "jsonl":
+    if target != "options":
         atheris.Setup([*arguments, "-verbosity=0"], one, custom_mutator=change)
     else:
         atheris.Setup([*arguments, "-verbosity=0"], one)
@@ -206,7 +218,7 @@ def main() -> int:
     failed = False
     for target in TARGETS if given.target == "all" else (given.target,):
         tally = Tally(given.keep.resolve() / target)
-        if given.guided and target in ("jsonl", "options"):
+        if given.guided:
             guided_run(target, 60 * given.minutes, given.seed, tally)
         start = time.monotonic()
         random_run(target, start + 60 * given.minutes, Random(given.seed), tally)

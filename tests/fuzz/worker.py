@@ -1,11 +1,10 @@
 """Cases in a process of their own, which native code may bring down.
 
-`python tests/fuzz/worker.py` reads pickled cases from stdin and answers on stdout.
+`python tests/fuzz/worker.py` reads cases from stdin, a line of JSON each, and answers on stdout.
 """
 
 from __future__ import annotations
 
-import pickle
 import select
 import signal
 import subprocess
@@ -19,6 +18,7 @@ if __name__ == "__main__":
     sys.path[:0] = [str(Path(__file__).parents[1]), str(Path(__file__).parents[2])]
 
 from fuzz.contract import Case, Outcome, problems
+from fuzz.wire import case_of_line, line_of_case, line_of_outcome, outcome_of_line
 
 SECONDS = 30
 MEMORY = 6 << 30
@@ -56,19 +56,19 @@ class Worker:
         stdin, stdout = self._process.stdin, self._process.stdout
         assert stdin is not None
         assert stdout is not None
-        pickle.dump(case, stdin)
+        stdin.write(line_of_case(case))
         stdin.flush()
         if not select.select([stdout], [], [], self._seconds)[0]:
             self._end()
             return Answer(None, (f"more than {self._seconds} seconds",), "SLOW")
-        try:
-            outcome, found = pickle.load(stdout)
-        except EOFError:
+        line = stdout.readline()
+        if not line.endswith(b"\n"):
             code = self._process.wait()
             self._end()
             if code >= 0:
                 return Answer(None, ("the fuzzer itself broke down",), "BROKEN")
             return Answer(None, (), signal.Signals(-code).name)
+        outcome, found = outcome_of_line(line)
         return Answer(outcome, tuple(found))
 
     def _end(self) -> None:
@@ -84,12 +84,8 @@ def _serve(reading: Any, writing: Any) -> None:
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     resource.setrlimit(resource.RLIMIT_AS, (MEMORY, MEMORY))
     with tempfile.TemporaryDirectory(dir=scratch()) as folder:
-        while True:
-            try:
-                case = pickle.load(reading)
-            except EOFError:
-                return
-            pickle.dump(problems(case, Path(folder)), writing)
+        for line in reading:
+            writing.write(line_of_outcome(*problems(case_of_line(line), Path(folder))))
             writing.flush()
 
 

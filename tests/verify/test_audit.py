@@ -127,3 +127,21 @@ def test_every_rule_has_a_test_here():
         "cudnn-fallback",
     }
     assert tested == set(RULES)
+
+
+@pytest.mark.parametrize("cut", [0, 1, 3, 4])
+def test_an_audit_in_two_parts_finds_what_one_finds(cut):
+    rows = [[0, 5], [], [7, 300], [2**21]]
+    labels = [[1, 2], [], [-100, 4], [0]]
+    columns = [AuditColumn("ids", value=0), AuditColumn("labels", value=0, label=True)]
+
+    def audit(first: int, last: int) -> Audit:
+        new = Audit(columns)
+        ragged = {"ids": flatten(rows[first:last]), "labels": flatten(labels[first:last])}
+        new.add_raw(ragged, "post", lambda row: f"row {first + row}")
+        return new
+
+    whole, joined = audit(0, 4), audit(0, cut)
+    joined.join(audit(cut, 4))
+    assert [vars(f) for f in joined.findings()] == [vars(f) for f in whole.findings()]
+    assert [joined.id_range(c.name) for c in columns] == [whole.id_range(c.name) for c in columns]

@@ -1,0 +1,115 @@
+"""Which rows `unpad` must write, worked out from the README with lists alone.
+
+A row is good where its mask is one run of real places at its start or end, as long as its tokens,
+and says the same as its length; what is written is the run.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from fuzz.expected import UNKNOWN, output_rows, parse_integer, rows_of, same
+
+
+@dataclass(frozen=True)
+class Asked:
+    """How a padded file is unpadded; the column is always `input_ids`, the mask `mask`, the length `kept`."""
+
+    kind: str
+    output: str
+    mask: bool = True
+    length: bool = False
+    padding: str | None = None
+    keep_mask: bool = False
+    on_error: str = "skip"
+    threads: int = 1
+    compressed: bool = False
+    sources: tuple[str, ...] = ()
+
+    def args(self) -> tuple[str, ...]:
+        """Return the command line that asks for this."""
+        args = ["unpad", *self.sources, "-o", self.output, "-c", "input_ids", "--input-format", self.kind]
+        args += ["--mask-column", "mask"] if self.mask else []
+        args += ["--length-column", "kept"] if self.length else []
+        args += ["--padding", self.padding] if self.padding else []
+        args += ["--keep-mask"] if self.keep_mask else []
+        args += ["--on-error", self.on_error, "--threads", str(self.threads)]
+        args += ["--rejects", "rejects.jsonl", "--report", "report.json"]
+        return tuple(args)
+
+    def wrong_rows(self, given: Mapping[str, bytes], files: Mapping[str, bytes]) -> list[str]:
+        """Say which rows are not what they must be."""
+        report = json.loads(files["report.json"])
+        lines = files["rejects.jsonl"].split(b"\n")
+        rejects = [json.loads(line, parse_int=parse_integer) for line in lines if line]
+        read, written = rows_of(given, self), output_rows(self.output, files[self.output])
+        if read is None:
+            return ["another reader cannot read what was taken"]
+        out = {(reject["source"], reject.get("line", reject.get("row_number"))) for reject in rejects}
+        kept = [row for number, row in read if number not in out]
+        counts = [report[f"rows_{name}"] for name in ("read", "written", "rejected")]
+        if counts != [len(read), len(written), len(out)] or len(out) != len(rejects):
+            return [f"counts {counts}, but {len(read)} rows in, {len(written)} out, {len(rejects)} rejects"]
+        if len(kept) != len(written):
+            return [f"{len(kept)} rows should have been written, {len(written)} were"]
+        found = [
+            f"row {number}: {wrong}"
+            for number, (row, new) in enumerate(zip(kept, written, strict=True))
+            for wrong in self._wrong_row(row, new)
+        ]
+        if self._are_of_one_kind(row for _, row in read):
+            good = (place for place, row in read if place in out and self._is_plainly_good(row))
+            found += [f"{place}: rejected, and good" for place in good]
+        return found[:4]
+
+    def _wrong_row(self, row: Any, new: dict[str, Any]) -> list[str]:
+        if row is UNKNOWN or UNKNOWN in (row.get("input_ids"), row.get("mask"), row.get("kept")):
+            return []
+        run = self._run(row)
+        if run is None:
+            return [f"{row!r:.120} was unpadded"]
+        wanted = row | {"input_ids": row["input_ids"][run]}
+        for name, told in (("mask", self.mask), ("kept", self.length)):
+            if told and not self.keep_mask:
+                wanted.pop(name, None)
+        if self.mask and self.keep_mask:
+            wanted["mask"] = row["mask"][run]
+        return [
+            f"field {name!r}: {wanted.get(name)!r:.80} became {new.get(name)!r:.80}"
+            for name in sorted({*wanted, *new})
+            if not same(wanted.get(name), new.get(name))
+        ]
+
+    def _run(self, row: dict[str, Any]) -> slice | None:
+        """Return where the real tokens are; None of a row that contradicts itself."""
+        tokens, mask, kept = row.get("input_ids"), row.get("mask"), row.get("kept")
+        if not isinstance(tokens, list):
+            return None
+        if self.length and (type(kept) is not int or not 0 <= kept <= len(tokens)):
+            return None
+        if not self.mask:
+            return slice(0, kept) if self.padding == "post" else slice(len(tokens) - kept, len(tokens))
+        if not isinstance(mask, list) or len(mask) != len(tokens):
+            return None
+        if any(type(place) not in (bool, int) or place not in (0, 1) for place in mask):
+            return None
+        real = sum(mask)
+        if self.length and kept != real:
+            return None
+        for run in (slice(0, real), slice(len(mask) - real, len(mask))):
+            if all(mask[run]):
+                return run
+        return None
+
+    def _is_plainly_good(self, row: Any) -> bool:
+        if row is UNKNOWN or UNKNOWN in row.values() or self._run(row) is None:
+            return False
+        return all(type(token) is int and abs(token) < 2**31 for token in row["input_ids"])
+
+    def _are_of_one_kind(self, rows: Iterable[Any]) -> bool:
+        """Masks of bools beside masks of numbers are a mixture that may be refused."""
+        masks = [row.get("mask") for row in rows if row is not UNKNOWN]
+        return len({type(place) for mask in masks if isinstance(mask, list) for place in mask}) < 2
