@@ -233,7 +233,7 @@ def _limited(work: ShardWork, shards: Sequence[Shard], limit: int | None) -> lis
             break
         kept.append(replace(shard, limit=limit))
         try:
-            limit -= measure_shard(work, kept[-1], typed=False).lengths.rows
+            limit -= measure_shard(work, kept[-1], typed=False).rows
         except UnreadableError:
             # It is left out later, and the shards after it have the rows.
             if work.job.policy.on_error != "skip":
@@ -318,7 +318,7 @@ class _Driver:
                         left_out.append(self._left_out(shard, seen, {}))
                         continue
                     found[shard.index] = seen
-                    read, rows = read + shard.size, rows + seen.lengths.rows
+                    read, rows = read + shard.size, rows + seen.rows
                     team.tell("measuring", rows, read, whole)
             _refuse_nothing(found, left_out)
         seen_all = reduce(Survey.__add__, (found[index] for index in sorted(found))) if found else None

@@ -302,7 +302,7 @@ def ended_at(monkeypatch: pytest.MonkeyPatch, run: Run, method: str, call: int) 
 
 
 # Each is a moment at which the folder is between two datasets.
-MOMENTS = [("move", 0), ("move", 2), ("move", 3), ("remove", 0), ("remove", 1), ("remove", 2), ("sync", 0)]
+MOMENTS = [("remove", 0), ("move", 0), ("move", 2), ("remove", 2), ("sync", 0)]
 
 
 @pytest.mark.parametrize(("method", "call"), MOMENTS)
