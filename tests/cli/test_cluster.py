@@ -279,20 +279,9 @@ def test_a_worker_of_another_padmask_is_refused(here, data, empty, tmp_path):
     assert not (tmp_path / "padded").exists()
 
 
-@pytest.mark.parametrize(
-    "address",
-    [
-        "tcp://127.0.0.1:1",
-        "127.0.0.1:1",
-        "tcp://127.0.0.1",
-        "nonsense",
-        "tcp://127.0.0.1:x",
-        "ftp://a:1",
-        "tcp://",
-    ],
-)
+@pytest.mark.parametrize("address", ["tcp://127.0.0.1:1", "nonsense", "tcp://127.0.0.1:x", "ftp://a:1"])
 def test_a_wrong_address_is_a_sentence(here, data, tmp_path, monkeypatch, address):
-    monkeypatch.setattr(executors, "CONNECT_SECONDS", 0.5)
+    monkeypatch.setattr(executors, "CONNECT_SECONDS", 0.2)
     done = here("pad", data, "-o", "padded/", "--cluster", address)
     assert (done.returncode, is_sentence(done.stderr)) == (2, True), done.stderr
     assert f"No Dask scheduler answers at {address!r}" in done.stderr

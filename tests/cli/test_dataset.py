@@ -268,12 +268,9 @@ def test_a_shard_that_kills_all_its_workers_can_be_left_out(place, tmp_path):
     assert place.names() == set(place.wanted) - {"half=0/2.jsonl"}
 
 
-def test_a_corrupt_shard_is_named_or_left_out(place, tmp_path):
+def test_a_corrupt_shard_that_is_left_out_is_told_of(place, tmp_path):
     place.data = shutil.copytree(place.data, tmp_path / "data")
     (place.data / "half=0" / "2.jsonl.gz").write_bytes(b"\x1f\x8b\x08\x00 no gzip")
-    code, said = place.run("--workers", "2", "--maxlen", "8")
-    assert (code, is_sentence(said), "2.jsonl.gz" in said) == (2, True, True), said
-    assert not place.is_whole()
     code, said = place.run("--workers", "2", "--maxlen", "8", "--on-error", "skip")
     assert (code, f"({SHARDS} shards)" in said, "left out: " in said) == (0, True, True), said
 
