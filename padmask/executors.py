@@ -5,15 +5,18 @@ Knows nothing of shards or padding: a task is a function and its arguments.
 
 from __future__ import annotations
 
+import logging
 import os
+import pickle
 import signal
+import warnings
 from collections.abc import Callable, Iterator
-from concurrent.futures import Executor, Future, ThreadPoolExecutor
+from concurrent.futures import Executor, Future, InvalidStateError, ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager, suppress
 from multiprocessing import get_context
 from multiprocessing.connection import Connection
-from pickle import PicklingError
-from threading import Lock, local
+from threading import Event, Lock, Thread, local
+from time import monotonic
 from typing import Any
 
 from padmask import __version__
@@ -25,10 +28,30 @@ TRIES = 3
 LOCAL = "local"
 # A scheduler that does not answer within this is not there.
 CONNECT_SECONDS = 10
+# Workers may come back, as where a cluster grows and shrinks; for so long they are waited for.
+ABSENT_SECONDS = 60.0
 _DIED = (
-    f"{TRIES} workers have died of it, killed by its size or by a corrupt file. Check that another tool can "
-    "read it, or choose a smaller --maxlen."
+    "every worker that tried it has died, of its size or of a corrupt file. Check that another tool can read "
+    "it, or choose a smaller --maxlen."
 )
+_NOT_STARTED = (
+    "Worker processes end before they begin. In a script, call this below if __name__ == '__main__'; else "
+    "make sure that there is memory for them, or ask for fewer."
+)
+_LOST = "The connection to the cluster was lost. Check that its scheduler runs, and run this again."
+_ABSENT = "The cluster has lost all its workers. Start some with dask worker ADDRESS, and run this again."
+
+
+class _DiedError(Exception):
+    """A worker's process has ended.
+
+    Args:
+        begun: whether it had begun to work.
+    """
+
+    def __init__(self, begun: bool) -> None:
+        super().__init__(begun)
+        self.begun = begun
 
 
 class Processes(Executor):
@@ -54,14 +77,16 @@ class Processes(Executor):
         return self._threads.submit(self._run, function, args, more)
 
     def _run(self, function: Callable[..., Any], args: Any, more: Any) -> Any:
+        begun = False
         for _ in range(TRIES):
             worker = self._worker()
             try:
                 return worker.run(function, args, more)
-            except (EOFError, OSError):
+            except _DiedError as died:
+                begun = begun or died.begun
                 worker.kill()
                 self._own.worker = None
-        raise WorkerDiedError(_DIED)
+        raise WorkerDiedError(_DIED) if begun else PadmaskError(_NOT_STARTED)
 
     def _worker(self) -> _Worker:
         """Return this thread's own worker."""
@@ -93,11 +118,19 @@ class _Worker:
         self._pipe, theirs = context.Pipe()
         self._process = context.Process(target=_serve, args=(theirs, os.getpid()), daemon=True)
         self._process.start()
+        self._begun = False
         theirs.close()
 
     def run(self, function: Callable[..., Any], args: Any, more: Any) -> Any:
-        self._pipe.send((function, args, more))
-        done, result = self._pipe.recv()
+        task = pickle.dumps((function, args, more))
+        try:
+            self._begun = self._begun or bool(self._pipe.recv_bytes())
+            self._pipe.send_bytes(task)
+            answer = self._pipe.recv_bytes()
+        except (EOFError, OSError):
+            raise _DiedError(self._begun) from None
+        # Not in there: what a task raises may be an OSError too.
+        done, result = pickle.loads(answer)
         if not done:
             raise result
         return result
@@ -115,16 +148,27 @@ def _serve(pipe: Connection, parent: int) -> None:
     die_with(parent)
     _keep_to_one_core()
     with suppress(EOFError, OSError):
+        pipe.send_bytes(b"begun")
         while True:
-            function, args, more = pipe.recv()
-            try:
-                answer = True, function(*args, **more)
-            except Exception as error:  # noqa: BLE001 - whatever it is, the one who asked is told
-                answer = False, error
-            try:
-                pipe.send(answer)
-            except (TypeError, AttributeError, PicklingError):
-                pipe.send((False, RuntimeError(repr(answer[1]))))
+            pipe.send_bytes(_answer(pipe.recv_bytes()))
+
+
+def _answer(task: bytes) -> bytes:
+    """Run a task and return whether it was done, and its result or what it raised."""
+    try:
+        function, args, more = pickle.loads(task)
+        return pickle.dumps((True, function(*args, **more)))
+    except Exception as error:  # noqa: BLE001 - whatever it is, the one who asked is told
+        return pickle.dumps((False, _portable(error)))
+
+
+def _portable(error: Exception) -> Exception:
+    """Return an error as it will arrive elsewhere; what it says, where it would not."""
+    try:
+        pickle.loads(pickle.dumps(error))
+    except Exception:  # noqa: BLE001 - errors may be made of anything
+        return RuntimeError(f"{type(error).__name__}: {error}")
+    return error
 
 
 def _keep_to_one_core() -> None:
@@ -134,42 +178,83 @@ def _keep_to_one_core() -> None:
     pa.set_cpu_count(1)
 
 
+def _on_one_core(function: Callable[..., Any], args: Any, more: Any) -> Any:
+    _keep_to_one_core()
+    return function(*args, **more)
+
+
 class Cluster(Executor):
     """A Dask cluster, with errors that say what happened."""
 
     def __init__(self, client: Any) -> None:
         self._client = client
-        self._executor = client.get_executor(pure=False)
+        # What is under way, by what is told of it: Dask drops a task of which nobody holds a future.
+        self._waiting: dict[Future[Any], Any] = {}
+        self._ended = Event()
+        Thread(target=self._watch, name="padmask-cluster", daemon=True).start()
 
     def submit(self, function: Callable[..., Any], /, *args: Any, **more: Any) -> Future[Any]:
         """Have the cluster run a function; Dask gives it to another worker where one dies."""
         told: Future[Any] = Future()
         told.set_running_or_notify_cancel()
-        self._executor.submit(function, *args, **more).add_done_callback(lambda done: _tell(told, done))
+        # Not by Dask's own executor: where a result cannot be fetched, that never says so.
+        self._waiting[told] = self._client.submit(_on_one_core, function, args, more, pure=False)
+        self._waiting[told].add_done_callback(lambda done: _tell(told, done))
+        told.add_done_callback(self._waiting.pop)
         return told
+
+    def _watch(self) -> None:
+        """Give up where all workers have gone and none comes: Dask would wait for ever."""
+        seen = monotonic()
+        while not self._ended.wait(ABSENT_SECONDS / 10):
+            try:
+                found = bool(self._client.nthreads())
+            except Exception:  # noqa: BLE001 - of a lost scheduler the tasks tell
+                continue
+            seen = monotonic() if found else seen
+            if monotonic() - seen > ABSENT_SECONDS:
+                for told in list(self._waiting):
+                    with suppress(InvalidStateError):
+                        told.set_exception(PadmaskError(_ABSENT))
 
     def shutdown(self, wait: bool = True, *, cancel_futures: bool = True) -> None:
         """Let go of what is not done yet."""
-        self._executor.shutdown(wait=False)
+        self._ended.set()
+        with suppress(Exception):
+            self._client.cancel(list(self._waiting.values()))
 
 
-def _tell(told: Future[Any], done: Future[Any]) -> None:
+def _tell(told: Future[Any], done: Any) -> None:
     """Pass an outcome on, with what Dask raises of its own as a sentence."""
-    if done.cancelled():
-        told.set_exception(PadmaskError(_LOST))
-        return
-    error = done.exception()
-    if error is None:
-        told.set_result(done.result())
-    elif type(error).__name__ == "KilledWorker":
-        told.set_exception(WorkerDiedError(_DIED))
-    elif type(error).__module__.startswith("distributed."):
-        told.set_exception(PadmaskError(_LOST))
-    else:
-        told.set_exception(error)
+    with suppress(InvalidStateError):
+        try:
+            told.set_result(done.result())
+        except BaseException as error:  # noqa: BLE001 - asyncio's, of what was cancelled, is no Exception
+            told.set_exception(_sentence_of(error))
 
 
-_LOST = "The connection to the cluster was lost. Check that its scheduler runs, and go on with --resume."
+def _sentence_of(error: BaseException) -> BaseException:
+    if type(error).__name__ == "KilledWorker":
+        return WorkerDiedError(_DIED)
+    ours = isinstance(error, Exception) and not type(error).__module__.startswith("distributed.")
+    return error if ours else PadmaskError(_LOST)
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Keep what Dask logs and warns of to itself: what matters of it is raised."""
+    known = logging.root.manager.loggerDict
+    names = ["asyncio", *(name for name in known if name.startswith(("distributed", "tornado")))]
+    levels = {logger: logger.level for logger in map(logging.getLogger, names) if logger.level}
+    for logger in levels:
+        logger.setLevel(logging.CRITICAL + 1)
+    try:
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", module="distributed")
+            yield
+    finally:
+        for logger, level in levels.items():
+            logger.setLevel(level)
 
 
 @contextmanager
@@ -191,6 +276,7 @@ def open_cluster(address: str) -> Iterator[tuple[Executor, int]]:
             "--cluster needs Dask. Install it with: pip install 'padmask[dask]'"
         ) from None
     with ExitStack() as stack:
+        stack.enter_context(_quiet())
         scheduler: Any = address
         if address == LOCAL:
             # An address for the dashboard too: None, or none at all, would open a port to everybody.

@@ -10,11 +10,12 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import Executor
 from contextlib import ExitStack, closing
 from dataclasses import dataclass, replace
 from functools import partial, reduce
+from typing import Any
 
 from padmask import __version__
 from padmask.bounds import room_for
@@ -25,7 +26,7 @@ from padmask.formats.batch import Wanted
 from padmask.formats.dataset import Dataset
 from padmask.formats.folder import Folder
 from padmask.formats.goal import refuse_inside
-from padmask.formats.listing import Listed, list_inputs
+from padmask.formats.listing import Listed, is_data, list_inputs
 from padmask.formats.source import Source
 from padmask.formats.storage import is_url, plain_path, shown
 from padmask.ledger import PadResult
@@ -34,7 +35,7 @@ from padmask.manifest import Record, total
 from padmask.pipeline import Survey, notes_on, places_under_way, result_of, settle_plan, typed_job
 from padmask.plan import Plan, needs_lengths
 from padmask.progress import ProgressCallback
-from padmask.shards import SHARD_BYTES, Shard, find_shards
+from padmask.shards import SHARD_BYTES, Shard, absolute, find_shards, refuse_no_shards
 from padmask.shardwork import ShardWork, measure_shard, pad_shard
 from padmask.spec import Columns, MaskSpec, PadSpec, RowPolicy, listed
 from padmask.staging import Done
@@ -98,15 +99,19 @@ def pad_dataset(  # noqa: PLR0913 - a keyword each for what the command takes
     paths = [os.fspath(path) for path in ([inputs] if isinstance(inputs, (str, os.PathLike)) else inputs)]
     output = Folder(plain_path(os.fspath(folder)))
     refuse_inside(output.path, paths)
+    refuse_among_data(output, {"The rejects": files.rejects})
     with ExitStack() as stack:
         driver = _prepare(paths, output, asked, files, shard_bytes)
         team = Team.of(executor, workers, len(driver.shards), progress)
         if team.executor is not None:
             # The others have the other cores.
             driver = replace(driver, work=replace(driver.work, files=replace(driver.work.files, threads=1)))
+        new = output.url is None and not os.path.isdir(output.path)
         output.make()
         stack.enter_context(output.locked())
-        stack.callback(driver.work.staging.give_up)
+        if new:
+            # Where nothing was begun, nothing stays.
+            stack.callback(output.remove_if_empty)
         plan, records = driver.run(team, resume)
     result = result_of(total(records), plan, driver.work.job, driver.unpadded, driver.notes)
     faults = tuple(record.fault for record in records if record.fault)
@@ -120,6 +125,7 @@ def _prepare(
     if not paths:
         raise SpecError("There is no input: name a file or a folder.")
     found = list_inputs(paths)
+    refuse_no_shards(found)
     sources = [Source(file.path, None, file.stored) for file in found]
     dataset = Dataset(sources, files.input_format, files.batch_rows)
     faults = dataset.leave_unreadable() if asked.policy.on_error == "skip" else {}
@@ -129,11 +135,9 @@ def _prepare(
     refuse_own_files(output, shards)
     job = decide(dataset, asked, keep_others=format_ != "npz")
     job = replace(job, fixed_size=files.fixed_size_list)
-    name = _name_of(found, asked, files, format_, shard_bytes)
-    files = settle_threads(files, dataset.format, format_)
-    files = replace(files, max_bytes=room_for(output.path_of("_"), files.max_bytes))
-    schema = dataset.schema()
-    work = ShardWork(dataset.format, format_, schema, job, files, output.path, name)
+    name = _name_of(found, faults, asked, files, format_, shard_bytes)
+    files, folder = settle_threads(files, dataset.format, format_), absolute(output.path)
+    work = ShardWork(dataset.format, format_, dataset.schema(), job, files, folder, name)
     left_out = [
         Record(len(shards) + i, "", shown(path), fault=fault)
         for i, (path, fault) in enumerate(faults.items())
@@ -146,6 +150,28 @@ def _prepare(
         unpadded=find_unpadded(dataset, job, asked.columns),
         notes=notes_on(dataset, job, format_),
     )
+
+
+def refuse_among_data(folder: Folder, goals: Mapping[str, str | None]) -> None:
+    """Refuse what else is written if it would lie among the data of the folder, as data.
+
+    Args:
+        folder: of the data.
+        goals: paths by what goes there; None is nothing.
+
+    Raises:
+        OutputError: it would.
+    """
+    for what, goal in goals.items():
+        if goal is None or goal == "-" or is_url(goal) != (folder.url is not None):
+            continue
+        path, base = (goal, folder.path) if folder.url else map(os.path.realpath, (goal, folder.path))
+        inside = path.startswith(f"{base.rstrip('/')}/")
+        if inside and is_data(os.path.relpath(path, base)):
+            raise OutputError(
+                f"{what} would lie in the output folder as {shown(goal)!r}, and be read as data. Choose "
+                "another place, or a name that begins with _."
+            )
 
 
 def refuse_own_files(output: Folder, shards: Sequence[Shard]) -> None:
@@ -168,14 +194,25 @@ def _true_path(path: str) -> str:
 
 
 def _name_of(
-    found: Sequence[Listed], asked: Asked, files: FileOptions, format_: str, shard_bytes: int
+    found: Sequence[Listed],
+    faults: Mapping[str, str],
+    asked: Asked,
+    files: FileOptions,
+    format_: str,
+    shard_bytes: int,
 ) -> str:
     """Name a job by all that its output depends on, so that only the same one is gone on with."""
-    inputs = [(file.name, file.path, Source(file.path, None, file.stored).first_version()) for file in found]
+    inputs = [
+        (file.name, absolute(file.path), Source(file.path, None, file.stored).first_version())
+        for file in found
+    ]
+    # However they were given.
+    columns = list(asked.columns.items() if isinstance(asked.columns, Mapping) else asked.columns or ())
     told = [
         __version__,
         inputs,
-        repr(asked),
+        sorted(faults),
+        repr((columns, asked.spec, asked.mask, asked.policy)),
         format_,
         files.input_format,
         files.limit,
@@ -194,9 +231,13 @@ def _limited(work: ShardWork, shards: Sequence[Shard], limit: int | None) -> lis
     for shard in shards:
         if limit <= 0 and kept:
             break
-        rows = measure_shard(work, replace(shard, limit=limit), typed=False).lengths.rows
         kept.append(replace(shard, limit=limit))
-        limit -= rows
+        try:
+            limit -= measure_shard(work, kept[-1], typed=False).rows
+        except UnreadableError:
+            # It is left out later, and the shards after it have the rows.
+            if work.job.policy.on_error != "skip":
+                raise
     return kept
 
 
@@ -221,74 +262,102 @@ class _Driver:
 
     def run(self, team: Team, resume: bool) -> tuple[Plan, list[Record]]:
         """Measure, pad and commit."""
-        staging = self.work.staging
+        staging, rejects = self.work.staging, self.work.files.rejects
         done = staging.prepare((shard.name for shard in self.shards), resume)
-        left_out = list(self.left_out)
-        if done.plan is None:
-            shards, done = self._measured(team, left_out)
+        if done.committed and self._is_whole(done):
             assert done.plan is not None
-            staging.keep_plan(done.plan, done.types)
-        else:
-            shards = list(self.shards)
-        work = self.work
-        if done.types is not None:
-            work = replace(work, job=replace(work.job, wanted=Wanted(work.job.wanted.sequences, done.types)))
-        records = self._padded(team, partial(pad_shard, work, plan=done.plan), shards, done.records, left_out)
-        if self.work.files.rejects is not None:
-            staging.join_rejects(records, self.work.files.rejects)
-        staging.commit(done.plan, [*records, *left_out])
-        return done.plan, [*records, *left_out]
+            if rejects is not None and not os.path.isfile(rejects):
+                staging.join_rejects((), rejects)
+            staging.clear()
+            return done.plan, self._all(done.records, done.left_out)
+        if done.committed and (self.typed or rejects is not None):
+            # What is missing cannot be made alone: the types and the other shards' rejects are gone.
+            done = Done()
+        driver = self._with_room(done)
+        if done.plan is None:
+            done = driver._measured(team)
+            staging.keep_plan(done)
+        assert done.plan is not None
+        records, left_out = driver._padded(team, done)
+        if rejects is not None:
+            staging.join_rejects(records, rejects)
+        whole = self._all(records, left_out)
+        staging.commit(done.plan, whole)
+        return done.plan, whole
 
-    def _measured(self, team: Team, left_out: list[Record]) -> tuple[list[Shard], Done]:
+    def _is_whole(self, done: Done) -> bool:
+        """Tell whether a dataset that was committed, and the rejects beside it, are all there."""
+        known = {record.index for record in self._all(done.records, done.left_out)}
+        ledger, rejects = total(done.records), self.work.files.rejects
+        refused = ledger.rows_dropped + ledger.rows_rejected
+        kept = rejects is None or not refused or os.path.isfile(rejects)
+        return kept and all(shard.index in known for shard in self.shards)
+
+    def _all(self, records: Sequence[Record], left_out: Sequence[Record]) -> list[Record]:
+        """Return the records of all shards and of the files that are none, in order."""
+        by_index = {record.index: record for record in (*records, *left_out, *self.left_out)}
+        return [by_index[index] for index in sorted(by_index)]
+
+    def _with_room(self, done: Done) -> _Driver:
+        """Return the same with the bytes that the output may take, and what is done already takes."""
+        asked, output = self.work.files.max_bytes, Folder(self.work.folder)
+        room = room_for(output.path_of("_"), asked)
+        if room is not None and asked is None:
+            room += sum(record.size for record in done.records)
+        return replace(self, work=replace(self.work, files=replace(self.work.files, max_bytes=room)))
+
+    def _measured(self, team: Team) -> Done:
         """Find the length and the types; shards that cannot be read are left out, where that is asked for."""
-        job, found = self.work.job, dict[int, Survey]()
-        shards = list(self.shards)
+        job, found, left_out = self.work.job, dict[int, Survey](), list[Record]()
         if needs_lengths(job.spec) or self.typed:
-            whole, read, rows = sum(shard.size for shard in shards), 0, 0
+            whole, read, rows = sum(shard.size for shard in self.shards), 0, 0
             measure = partial(measure_shard, self.work, typed=self.typed)
-            with closing(team.each(measure, shards)) as outcomes:
+            with closing(team.each(measure, self.shards)) as outcomes:
                 for shard, seen in outcomes:
                     if isinstance(seen, Exception):
                         left_out.append(self._left_out(shard, seen, {}))
                         continue
                     found[shard.index] = seen
-                    read, rows = read + shard.size, rows + seen.lengths.rows
+                    read, rows = read + shard.size, rows + seen.rows
                     team.tell("measuring", rows, read, whole)
-            shards = [shard for shard in shards if shard.index in found]
+            _refuse_nothing(found, left_out)
         seen_all = reduce(Survey.__add__, (found[index] for index in sorted(found))) if found else None
         plan = self._settled(team, seen_all)
         types = typed_job(job, seen_all).wanted.others if self.typed else None
-        return shards, Done(plan=plan, types=types)
+        return Done(plan=plan, types=types, left_out=left_out)
 
     def _settled(self, team: Team, seen: Survey | None) -> Plan:
         files = self.work.files
         one = places_under_way(files, ahead=2 * (files.threads or cores()))
         room, format_ = files.max_bytes, self.work.goal_format
-        return settle_plan(self.work.job, seen, format_, room, lambda plan: one(plan) * team.workers)
+        # Those beyond the cores are other machines' workers, whose memory nobody here knows.
+        at_once = min(team.workers, cores())
+        return settle_plan(self.work.job, seen, format_, room, lambda plan: one(plan) * at_once)
 
-    def _padded(
-        self,
-        team: Team,
-        pad: Callable[[Shard], Record],
-        shards: Sequence[Shard],
-        done: Sequence[Record],
-        left_out: list[Record],
-    ) -> list[Record]:
-        """Pad what is not padded yet, and return all records."""
-        records = {record.index: record for record in done}
-        waiting = [shard for shard in shards if shard.index not in records]
-        whole = sum(shard.size for shard in shards)
+    def _padded(self, team: Team, done: Done) -> tuple[list[Record], list[Record]]:
+        """Pad what is not padded yet, and return all records, and those of what was left out."""
+        work, plan = self.work, done.plan
+        assert plan is not None
+        if done.types is not None:
+            work = replace(work, job=replace(work.job, wanted=Wanted(work.job.wanted.sequences, done.types)))
+        records, left_out = {record.index: record for record in done.records}, list(done.left_out)
+        known = records.keys() | {record.index for record in left_out}
+        waiting = [shard for shard in self.shards if shard.index not in known]
+        whole = sum(shard.size for shard in self.shards)
         read = whole - sum(shard.size for shard in waiting)
-        with closing(team.each(pad, waiting)) as outcomes:
+        rows = sum(record.ledger.rows_read for record in done.records)
+        written = sum(record.size for record in done.records)
+        with closing(team.each(partial(pad_shard, work, plan=plan), waiting)) as outcomes:
             for shard, record in outcomes:
                 if isinstance(record, Exception):
                     left_out.append(self._left_out(shard, record, records))
                     continue
                 records[shard.index] = record
-                read += shard.size
-                team.tell("padding", total(list(records.values())).rows_read, read, whole)
-                self._refuse_large(records)
-        return [records[index] for index in sorted(records)]
+                read, rows, written = read + shard.size, rows + record.ledger.rows_read, written + record.size
+                team.tell("padding", rows, read, whole)
+                self._refuse_large(written)
+        _refuse_nothing(records, left_out)
+        return [records[index] for index in sorted(records)], left_out
 
     def _left_out(self, shard: Shard, error: Exception, done: Mapping[int, Record]) -> Record:
         """Return the record of a shard that cannot be read, where such are left out.
@@ -304,16 +373,25 @@ class _Driver:
             names = ", ".join(done[index].name for index in sorted(done)[:_NAMES_SHOWN])
             more = ", ..." if len(done) > _NAMES_SHOWN else ""
             raise type(error)(
-                f"{error} {len(done):,} of {len(self.shards):,} shards are done ({names}{more}): "
-                "--resume goes on with them."
+                f"{error} {len(done):,} of {len(self.shards):,} shards are done ({names}{more}); --resume "
+                "goes on with them, as long as inputs and options stay as they are."
             ) from None
         raise error
 
-    def _refuse_large(self, records: dict[int, Record]) -> None:
+    def _refuse_large(self, written: int) -> None:
         room = self.work.files.max_bytes
-        written = sum(record.size for record in records.values())
         if room is not None and written > room:
             raise OutputError(
-                f"The output {self.work.folder!r} takes more than the {size(room)} that may be written. "
-                "Write less, as with a smaller --maxlen or --limit, or allow more with --max-bytes."
+                f"The output {shown(self.work.folder)!r} takes more than the {size(room)} that may be "
+                "written. Write less, as with a smaller --maxlen or --limit, or allow more with --max-bytes."
             )
+
+
+def _refuse_nothing(done: Mapping[int, Any], left_out: Sequence[Record]) -> None:
+    """Refuse a dataset of which nothing can be read, as one file that cannot be read is refused.
+
+    Raises:
+        UnreadableError: no shard is left.
+    """
+    if not done and left_out:
+        raise UnreadableError(min(left_out, key=lambda record: record.index).fault)

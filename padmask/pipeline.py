@@ -149,35 +149,39 @@ class Survey:
         longest: the longest row's length, -1 where there is none.
         place: where it stands, for people.
         types: of JSON Lines' fields; None where they are not asked for.
+        rows: that were read, those among them that will not be written.
     """
 
     lengths: LengthStats
     longest: int = -1
     place: str = ""
     types: TypeSurvey | None = None
+    rows: int = 0
 
     def __add__(self, later: Survey) -> Survey:
         if self.types is not None and later.types is not None:
             self.types.join(later.types)
         first = self if self.longest >= later.longest else later
-        return Survey(self.lengths + later.lengths, first.longest, first.place, self.types)
+        lengths, rows = self.lengths + later.lengths, self.rows + later.rows
+        return Survey(lengths, first.longest, first.place, self.types, rows)
 
 
 def survey(run: PadRun, typed: bool) -> Survey:
     """Read everything once, for the lengths and, where they must be found, the types."""
     lengths, types = LengthStats(), TypeSurvey() if typed else None
-    longest, place = -1, ""
+    longest, place, read = -1, "", 0
     sequences = run.job.wanted.sequences.names
     with run.rows("measuring") as all_rows:
         for rows in all_rows:
             here = rows.lengths
             lengths += LengthStats.of(here)
+            read += rows.ledger.rows_read
             if here.max(initial=-1) > longest:
                 longest, place = int(here.max()), rows.place(int(here.argmax()))
             if types is not None:
                 assert isinstance(rows, Rows)
                 survey_types(types, rows.batch, sequences, without=run.job.mask.names)
-    return Survey(lengths, longest, place, types)
+    return Survey(lengths, longest, place, types, read)
 
 
 def typed_job(job: Job, seen: Survey | None) -> Job:

@@ -7,6 +7,7 @@ of padding.
 from __future__ import annotations
 
 import os
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
@@ -15,7 +16,10 @@ from padmask.errors import SpecError
 from padmask.formats.listing import COMPRESSIONS, Listed, format_of, refuse_same_names
 from padmask.formats.parquet import group_sizes
 from padmask.formats.source import Source
+from padmask.formats.storage import is_url, shown
 
+# What the folder itself knows of its files begins so.
+RESERVED = "_padmask"
 # Parquet files larger than this are cut between row groups, so that several workers share them.
 SHARD_BYTES = 256 << 20
 SUFFIX_OF = {"jsonl": ".jsonl", "parquet": ".parquet", "arrow": ".arrow", "npz": ".npz"}
@@ -30,6 +34,7 @@ class Shard:
         source: the file, and of a large one the row groups.
         name: of the file in the output folder.
         size: of the piece, in bytes, as far as is known.
+        version: of the file, when it was listed.
         limit: rows of it that are read; None reads all.
     """
 
@@ -37,6 +42,7 @@ class Shard:
     source: Source
     name: str
     size: int
+    version: tuple[int, ...] | None = None
     limit: int | None = None
 
     @property
@@ -61,21 +67,51 @@ def find_shards(
         shard_bytes: size beyond which a Parquet file is cut between its row groups.
 
     Raises:
-        SpecError: standard input, which is one stream; or two files would get one name.
+        SpecError: two files would get one name, or one that of the manifest.
     """
     named = []
+    for file in files:
+        # Workers may stand in other folders.
+        source = Source(absolute(file.path), None, file.stored, label=shown(file.path))
+        name = output_name(file.name, source_format, goal_format)
+        if name.startswith(RESERVED):
+            raise SpecError(
+                f"The name {name!r} is padmask's own in an output folder: rename {source.name!r}."
+            )
+        size = source.size or 0
+        cut = source_format == "parquet" and size > shard_bytes
+        named += _pieces(source, name, shard_bytes) if cut else [(source, name, size)]
+    refuse_same_names(Listed(source.name, name) for source, name, _ in named)
+    return [
+        Shard(i, source, name, size, source.first_version()) for i, (source, name, size) in enumerate(named)
+    ]
+
+
+def absolute(path: str) -> str:
+    """Return a path that means the same everywhere on this machine; an address does already.
+
+    >>> absolute("/data/a.jsonl"), absolute("s3://bucket/a.jsonl")
+    ('/data/a.jsonl', 's3://bucket/a.jsonl')
+    """
+    return path if is_url(path) else os.path.abspath(path)
+
+
+def refuse_no_shards(files: Sequence[Listed]) -> None:
+    """Refuse what cannot be padded file by file, before any is opened.
+
+    Raises:
+        SpecError: standard input, which is one stream; or a file named twice, whose rows would be counted
+            twice and be there once.
+    """
     for file in files:
         source = Source(file.path, None, file.stored)
         if source.is_pipe:
             raise SpecError(
                 f"{source.name} is a stream, which has no shards. Name an output file, or input files."
             )
-        name = output_name(file.name, source_format, goal_format)
-        size = source.size or 0
-        cut = source_format == "parquet" and size > shard_bytes
-        named += _pieces(source, name, shard_bytes) if cut else [(source, name, size)]
-    refuse_same_names(Listed(source.name, name) for source, name, _ in named)
-    return [Shard(i, source, name, size) for i, (source, name, size) in enumerate(named)]
+    path, times = Counter(file.path for file in files).most_common(1)[0] if files else ("", 0)
+    if times > 1:
+        raise SpecError(f"{shown(path)!r} is named {times} times, and one file comes of it. Name it once.")
 
 
 def output_name(name: str, source_format: str, goal_format: str) -> str:

@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 import pyarrow as pa
 
 from padmask import __version__
-from padmask.errors import PadmaskError
+from padmask.errors import DataError, PadmaskError
 from padmask.files import FileOptions, open_pool
 from padmask.formats.dataset import Dataset
 from padmask.formats.folder import Folder
@@ -83,6 +83,14 @@ def pad_shard(work: ShardWork, shard: Shard, plan: Plan) -> Record:
 
 
 def _dataset(work: ShardWork, shard: Shard) -> Dataset:
+    """Open a shard, if it is what it was when all was decided: later the dataset itself looks after it."""
+    now = shard.source.first_version()
+    # Without the device, whose number each machine has its own of.
+    if now is not None and shard.version is not None and now[1:] != shard.version[1:]:
+        raise DataError(
+            f"{shard.source.name} was changed while it was read. Make sure that nothing else writes to it, "
+            "and run this again."
+        )
     return Dataset([shard.source], work.source_format, work.files.batch_rows, work.schema)
 
 

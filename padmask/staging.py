@@ -13,6 +13,7 @@ import json
 import os
 from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -21,12 +22,14 @@ import pyarrow as pa
 
 from padmask.errors import OutputError
 from padmask.formats.folder import Folder
-from padmask.formats.goal import open_goal
+from padmask.formats.goal import Beside
 from padmask.formats.listing import is_data
 from padmask.manifest import MANIFEST, Manifest, Record
 from padmask.plan import Plan
 
 PREFIX = "_padmask-"
+# Names of the files that the folder may hold while one dataset takes another's place.
+REPLACING = "_padmask.replacing"
 # Files moved at once: a storage answers each move late.
 MOVES_AT_ONCE = 16
 _READ_BYTES = 1 << 20
@@ -52,11 +55,16 @@ class Done:
         records: of the shards whose files are there.
         plan: the length that it found; None where it found none.
         types: of the columns, where JSON Lines become typed and it has found them.
+        left_out: records of the shards that the length was found without.
+        committed: whether it has come to its end: of what it found, and the rows it refused, only
+            that is known which the manifest says.
     """
 
     records: Sequence[Record] = ()
     plan: Plan | None = None
     types: pa.Schema | None = None
+    left_out: Sequence[Record] = ()
+    committed: bool = False
 
 
 @dataclass(frozen=True)
@@ -94,7 +102,7 @@ class Staging:
                 is another one.
         """
         there, old = self.folder.names(), self._manifest()
-        self._refuse_strangers(there, set(names) | {record.name for record in (old.records if old else ())})
+        self._refuse_strangers(there, set(names) | self._ours(old))
         staged = {name.split("/")[0] for name in there if name.startswith(PREFIX)}
         whole = old is not None and old.job == self.job
         if resume and staged and not whole and self.name not in staged:
@@ -108,11 +116,20 @@ class Staging:
             return Done()
         if whole:
             assert old is not None
-            return Done(self._proven(old.records, there), old.plan)
+            left_out = [record for record in old.records if record.fault]
+            return Done(self._proven(old.records, there), old.plan, left_out=left_out, committed=True)
         return replace(self._kept_plan(), records=self._proven(self._kept(there), there))
 
     def _manifest(self) -> Manifest | None:
         return Manifest.of_bytes(self.folder.read(MANIFEST))
+
+    def _ours(self, old: Manifest | None) -> set[str]:
+        """Return the names of the files that runs before this one have put into the folder."""
+        try:
+            kept = set(json.loads(self.folder.read(REPLACING) or b"[]"))
+        except (ValueError, TypeError):
+            kept = set()
+        return kept | {record.name for record in (old.records if old else ()) if record.name}
 
     def _refuse_strangers(self, there: Iterable[str], names: set[str]) -> None:
         strangers = [name for name in there if is_data(name) and name not in names]
@@ -152,10 +169,12 @@ class Staging:
 
     # --- On the way --------------------------------------------------------------------------
 
-    def keep_plan(self, plan: Plan, types: pa.Schema | None) -> None:
+    def keep_plan(self, found: Done) -> None:
         """Keep what was found about all shards, so that it need not be found again."""
-        kept = None if types is None else base64.b64encode(types.serialize()).decode()
-        told = {"plan": asdict(plan), "types": kept}
+        assert found.plan is not None
+        types = None if found.types is None else base64.b64encode(found.types.serialize()).decode()
+        left_out = [record.as_dict() for record in found.left_out]
+        told = {"plan": asdict(found.plan), "types": types, "left_out": left_out}
         self.folder.write(f"{self.name}/plan", json.dumps(told).encode())
 
     def _kept_plan(self) -> Done:
@@ -163,7 +182,8 @@ class Staging:
             told: dict[str, Any] = json.loads(self.folder.read(f"{self.name}/plan") or b"")
             types = told["types"]
             schema = None if types is None else pa.ipc.read_schema(pa.py_buffer(base64.b64decode(types)))
-            return Done(plan=Plan(**told["plan"]), types=schema)
+            left_out = [Record.of(record) for record in told["left_out"]]
+            return Done(plan=Plan(**told["plan"]), types=schema, left_out=left_out)
         except (ValueError, KeyError, TypeError, pa.ArrowException):
             return Done()
 
@@ -175,7 +195,7 @@ class Staging:
 
     def join_rejects(self, records: Sequence[Record], goal: str) -> None:
         """Put the rejects of all shards into one file, in the order of the rows."""
-        with open_goal(goal) as stream:
+        with Beside(goal) as stream:
             for record in sorted(records, key=lambda record: record.index):
                 stream.write(self.folder.read(self.file(record.index, ".rejects.jsonl")) or b"")
 
@@ -186,9 +206,11 @@ class Staging:
             OutputError: a file cannot be moved.
         """
         whole = [record for record in records if not record.fault]
-        there = self.folder.names()
-        old = self._manifest()
-        stale = {record.name for record in (old.records if old else ())} - {record.name for record in whole}
+        there, new = self.folder.names(), {record.name for record in whole}
+        ours = self._ours(self._manifest())
+        stale = ours - new
+        # Whoever finds the folder between two datasets must know which files are of the one and the other.
+        self.folder.write(REPLACING, json.dumps(sorted(ours | new)).encode())
         # From here on the folder is no whole dataset, until it is the new one.
         self.folder.remove(MANIFEST)
         waiting = [record for record in whole if self.shard_file(record) in there]
@@ -197,12 +219,13 @@ class Staging:
             list(pool.map(self.folder.remove, stale & set(there)))
         self.folder.sync(record.name for record in whole)
         self.folder.write(MANIFEST, Manifest(self.job, plan, records).to_bytes())
-        self.folder.remove_below(self.name)
+        self.clear()
 
-    def give_up(self) -> None:
-        """Leave the folder as it was where nothing was begun."""
-        if not any(name.startswith(f"{self.name}/") for name in self.folder.names()):
-            self.folder.remove_if_empty()
+    def clear(self) -> None:
+        """Take away what was needed on the way; where it cannot be, the dataset is whole all the same."""
+        with suppress(OutputError):
+            self.folder.remove(REPLACING)
+            self.folder.remove_below(self.name)
 
 
 def _record(data: bytes | None) -> Record | None:

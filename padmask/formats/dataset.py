@@ -108,6 +108,7 @@ class Dataset:
         self._schema = schema
         # One input whose columns are those of the dataset needs none of them added or cast.
         self._alone = len(sources) == 1 and schema is None
+        self._leaves_out = False
 
     @property
     def name(self) -> str:
@@ -189,6 +190,8 @@ class Dataset:
     def leave_unreadable(self) -> dict[str, str]:
         """Leave out the inputs whose columns cannot be read, and return why, by their paths.
 
+        Those whose rows cannot be read are passed over where rows are only looked at.
+
         Raises:
             UnreadableError: none can be read.
         """
@@ -196,6 +199,7 @@ class Dataset:
             faults = list(pool.map(_fault_of, self._readers))
         if all(faults):
             raise UnreadableError(faults[0])
+        self._leaves_out = True
         whole = [not fault for fault in faults]
         left = {s.path: fault for s, fault in zip(self._sources, faults, strict=True) if fault}
         self._sources = list(compress(self._sources, whole))
@@ -253,7 +257,13 @@ class Dataset:
 
     def look(self, wanted: Wanted) -> Iterator[Batch]:
         """Give the rows from the start, without using up what can be read once only."""
-        return (self._align(batch, wanted) for reader in self._readers for batch in reader.look(wanted))
+        for reader in self._readers:
+            try:
+                for batch in reader.look(wanted):
+                    yield self._align(batch, wanted)
+            except UnreadableError:
+                if not self._leaves_out:
+                    raise
 
     def head(self, wanted: Wanted) -> Batch | None:
         """Return some of the first rows, at most `HEAD_ROWS`; None where there are none."""

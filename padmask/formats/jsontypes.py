@@ -50,16 +50,21 @@ class JsonType:
         path: where in a row the values stand, for people.
         depth: how deep that is.
         kind: what they are; None while all were null.
-        place: of the first that was not null.
-        low, high: of the integers.
+        first: what the first that was not null is.
+        place: where it stands.
+        low, high: of the integers, and of 0.
+        low_place, high_place: where they stand.
     """
 
     path: str
     depth: int = 0
     kind: str | None = None
+    first: str = ""
     place: str = ""
     low: int = 0
     high: int = 0
+    low_place: str = ""
+    high_place: str = ""
     item: JsonType | None = None
     fields: dict[str, JsonType] = field(default_factory=dict)
 
@@ -93,7 +98,7 @@ class JsonType:
             if kind is None or kind == self.kind:
                 continue
             if self.kind is None:
-                self.kind, self.place = kind, place
+                self.kind, self.first, self.place = kind, kind, place
             elif {kind, self.kind} == {"int", "float"}:
                 self.kind = "float"
             else:
@@ -101,7 +106,11 @@ class JsonType:
 
     def _observe_integers(self, values: Sequence[Any], places: Sequence[str]) -> None:
         integers = [value for value in values if type(value) is int]
-        self.low, self.high = min([self.low, *integers]), max([self.high, *integers])
+        low, high = min(integers, default=0), max(integers, default=0)
+        if low < self.low:
+            self.low, self.low_place = low, _place_of(low, values, places)
+        if high > self.high:
+            self.high, self.high_place = high, _place_of(high, values, places)
         if self.kind == "float":
             self._refuse_rounding(values, places)
             return
@@ -131,7 +140,8 @@ class JsonType:
             for value, place in zip(values, places, strict=True)
             if type(value) is int and abs(value) > 2**53
         )
-        value, place = next(large, (max(self.high, -self.low, key=abs), self.place))
+        highest, lowest = (self.high, self.high_place), (self.low, self.low_place)
+        value, place = next(large, highest if self.high > 2**53 else lowest)
         raise DataError(
             f"{place}, field {self.path!r}: the int {_short(value)} among floats, which no double holds "
             "exactly. Write it as a string, or write JSON Lines."
@@ -165,13 +175,12 @@ class JsonType:
         if later.kind is None:
             return
         if self.kind is None:
-            self.kind, self.place = later.kind, later.place
+            self.kind, self.first, self.place = later.kind, later.first, later.place
         elif self.kind != later.kind:
             if {self.kind, later.kind} != {"int", "float"}:
-                raise DataError(self._mixture(later.kind, later.place))
+                raise DataError(self._mixture(later.first, later.place))
             self.kind = "float"
-        # Its bounds, as of values that stand where the first one does.
-        self._observe_integers([later.low, later.high], [later.place] * 2)
+        self._observe_integers([later.low, later.high], [later.low_place, later.high_place])
         if later.item is not None:
             self.item = self.item or JsonType(later.item.path, later.item.depth)
             self.item.join(later.item)
@@ -179,9 +188,8 @@ class JsonType:
             self.fields.setdefault(name, JsonType(child.path, child.depth)).join(child)
 
     def _mixture(self, kind: str, place: str) -> str:
-        own = _SAID[self.kind or kind]
         return (
-            f"{place}, field {self.path!r}: {_SAID[kind]} where {self.place} has {own}. "
+            f"{place}, field {self.path!r}: {_SAID[kind]} where {self.place} has {_SAID[self.first]}. "
             "A column has one type: mend the rows, or write JSON Lines, which needs none."
         )
 
@@ -197,6 +205,11 @@ class JsonType:
         if self.kind == "object":
             return pa.struct([(name, child.arrow()) for name, child in self.fields.items()])
         return _ARROW[self.kind]
+
+
+def _place_of(number: int, values: Sequence[Any], places: Sequence[str]) -> str:
+    """Return where an integer stands among values, of which a float may be as large."""
+    return next(p for v, p in zip(values, places, strict=True) if type(v) is int and v == number)
 
 
 class TypeSurvey:

@@ -49,18 +49,20 @@ class Source:
         spool_folder: where a pipe is copied to if it must be read again.
         stored: what a storage knows of the file, where it was asked already.
         groups: the first of the row groups that are read and the one after the last; None reads all.
+        label: what people call it, where that is not the path.
     """
 
     path: str
     spool_folder: str | None = None
     stored: Stored | None = None
     groups: tuple[int, int] | None = None
+    label: str | None = None
     _pipe: BinaryIO | None = field(default=None, repr=False)
     _spool: BinaryIO | None = field(default=None, repr=False)
 
     @property
     def name(self) -> str:
-        return "stdin" if self.path == "-" else shown(self.path)
+        return "stdin" if self.path == "-" else self.label or shown(self.path)
 
     @property
     def url(self) -> Url | None:

@@ -1,0 +1,352 @@
+"""`padmask pad --cluster`: a scheduler and workers as processes of their own, and what befalls them."""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import re
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+
+import pytest
+from processes import SECONDS, children, faulty, is_alive, wait_until
+
+from padmask import executors
+from padmask.errors import PadmaskError
+from padmask.executors import open_cluster
+from padmask.job import pad_dataset
+from padmask.manifest import MANIFEST
+
+pytest.importorskip("distributed", reason="--cluster needs Dask")
+pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="asks Linux's /proc")
+
+SHARDS, ROWS = 6, 20
+# So long a worker takes for a shard, that a test may find it at work.
+SLOW = "time.sleep(0.1)"
+HERE = ("--host", "127.0.0.1")
+
+
+def bytes_in(folder: Path) -> dict[str, bytes]:
+    return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+def records_in(folder: Path) -> list[Path]:
+    return list(folder.glob("_padmask-*/*.record"))
+
+
+def seen_in(folder: Path) -> set[str]:
+    """Return the names that readers of the folder do not pass over."""
+    return (
+        {name for name in bytes_in(folder) if not name.startswith("_padmask-")} if folder.exists() else set()
+    )
+
+
+def is_sentence(said: str) -> bool:
+    return re.fullmatch(r"Error: [^\n]+[.?!]\n", said) is not None
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder, draw = tmp_path_factory.mktemp("dataset") / "data", random.Random(0)
+    folder.mkdir()
+    for shard in range(SHARDS):
+        rows = [{"id": i, "input_ids": [draw.randrange(9)] * draw.randrange(20)} for i in range(ROWS)]
+        (folder / f"{shard:02}.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    return folder
+
+
+@pytest.fixture(scope="module")
+def wanted(data: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, bytes]:
+    """What a run on this machine leaves."""
+    folder = tmp_path_factory.mktemp("wanted")
+    pad_dataset(data, folder)
+    return bytes_in(folder)
+
+
+# --- Clusters ----------------------------------------------------------------------------
+
+
+@contextmanager
+def started(command: str, *args: str, cwd: Path, env: Mapping[str, str]) -> Iterator[subprocess.Popen[bytes]]:
+    """Run a part of a cluster while the block lasts."""
+    with (cwd / "cluster.log").open("ab") as log:
+        process = subprocess.Popen(
+            [sys.executable, "-m", f"distributed.cli.{command}", *args, *HERE, "--no-dashboard"],
+            cwd=cwd,
+            env=env,
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=log,
+        )
+    try:
+        yield process
+    finally:
+        process.kill()
+        process.wait()
+
+
+class Nodes:
+    """A scheduler, and workers that come and go.
+
+    Args:
+        folder: where they keep what is theirs.
+        env: of the workers.
+    """
+
+    def __init__(self, folder: Path, env: Mapping[str, str]) -> None:
+        self._folder, self._env, self._stack = folder, env, ExitStack()
+        self.workers: list[subprocess.Popen[bytes]] = []
+
+    def __enter__(self) -> Nodes:
+        told = self._folder / "scheduler.json"
+        scheduler = started(
+            "dask_scheduler", "--port", "0", "--scheduler-file", str(told), cwd=self._folder, env=os.environ
+        )
+        self.scheduler = self._stack.enter_context(scheduler)
+        self.address = wait_until(
+            lambda: told.exists() and told.read_text() and json.loads(told.read_text())
+        )["address"]
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stack.close()
+
+    def add_worker(self, env: Mapping[str, str] | None = None) -> None:
+        """Start a worker that nobody starts anew when it dies, and wait until it is there."""
+        log, lines = self._folder / "cluster.log", "Registered to"
+        before = log.read_text().count(lines)
+        worker = started(
+            "dask_worker",
+            self.address,
+            "--no-nanny",
+            "--nthreads",
+            "1",
+            cwd=self._folder,
+            env=env or self._env,
+        )
+        self.workers.append(self._stack.enter_context(worker))
+        wait_until(lambda: log.read_text().count(lines) > before)
+
+    def kill(self, number: int) -> None:
+        self.workers[number].kill()
+        self.workers.pop(number).wait()
+
+
+@pytest.fixture(scope="module")
+def nodes(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Nodes]:
+    """Two slow workers."""
+    folder = tmp_path_factory.mktemp("nodes")
+    with Nodes(folder, faulty(folder / "fault", SLOW)) as nodes:
+        nodes.add_worker()
+        nodes.add_worker()
+        yield nodes
+
+
+@pytest.fixture
+def empty(tmp_path: Path) -> Iterator[Nodes]:
+    """A scheduler without workers."""
+    with Nodes(tmp_path, faulty(tmp_path / "fault", SLOW)) as nodes:
+        yield nodes
+
+
+def start(
+    command: list[str], data: Path, folder: Path, *args: str, env: Mapping[str, str] = os.environ
+) -> subprocess.Popen[str]:
+    return subprocess.Popen(
+        [*command, "pad", str(data), "-o", f"{folder}/", *args],
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env=dict(env),
+    )
+
+
+def end(process: subprocess.Popen[str]) -> tuple[int, str]:
+    """Return the exit code of a run and what it said."""
+    with process:
+        out, said = process.communicate(timeout=SECONDS)
+    assert out == ""
+    return process.returncode, said
+
+
+# --- The same, wherever ------------------------------------------------------------------
+
+
+def test_a_cluster_leaves_the_bytes_that_this_machine_leaves(command, data, wanted, nodes, tmp_path):
+    code, said = end(start(command, data, tmp_path / "padded", "--cluster", nodes.address))
+    assert code == 0, said
+    assert bytes_in(tmp_path / "padded") == wanted
+    # A sentence and a warning of padmask's; nothing of Dask's.
+    assert [line.partition(" ")[0] for line in said.splitlines()] == [str(SHARDS * ROWS), "warning:"]
+
+
+def test_a_cluster_that_stands_in_another_folder_finds_what_is_named_from_here(
+    command, data, wanted, nodes, tmp_path, monkeypatch
+):
+    monkeypatch.chdir(data.parent)
+    code, said = end(start(command, Path("data"), tmp_path / "padded", "--cluster", nodes.address))
+    assert code == 0, said
+    shards = json.loads((tmp_path / "padded" / MANIFEST).read_text())["shards"]
+    assert [shard["source"] for shard in shards] == [f"data/{shard:02}.jsonl" for shard in range(SHARDS)]
+    monkeypatch.chdir(tmp_path)
+    code, said = end(start(command, data, Path("again"), "--cluster", nodes.address))
+    assert code == 0, said
+    assert bytes_in(tmp_path / "again") == wanted
+
+
+def test_a_worker_node_that_dies_is_not_missed(command, data, wanted, nodes, tmp_path):
+    process = start(command, data, tmp_path / "padded", "--cluster", nodes.address)
+    wait_until(lambda: records_in(tmp_path / "padded"))
+    nodes.kill(0)
+    code, said = end(process)
+    nodes.add_worker()
+    assert code == 0, said
+    assert bytes_in(tmp_path / "padded") == wanted
+    assert len(said.splitlines()) == 2
+
+
+def test_a_driver_that_is_ended_leaves_a_cluster_for_the_next(command, data, wanted, nodes, tmp_path):
+    process = start(command, data, tmp_path / "padded", "--cluster", nodes.address)
+    wait_until(lambda: records_in(tmp_path / "padded"))
+    process.send_signal(signal.SIGINT)
+    began = time.monotonic()
+    code, said = end(process)
+    assert (code, said.strip()) == (130, "")
+    assert time.monotonic() - began < 3
+    assert not seen_in(tmp_path / "padded")
+    code, said = end(start(command, data, tmp_path / "padded", "--cluster", nodes.address, "--resume"))
+    assert code == 0, said
+    assert bytes_in(tmp_path / "padded") == wanted
+
+
+# --- Clusters that fail ------------------------------------------------------------------
+
+
+def test_a_scheduler_that_dies_is_a_sentence_and_the_run_goes_on_without(
+    command, data, wanted, empty, tmp_path
+):
+    empty.add_worker()
+    process = start(command, data, tmp_path / "padded", "--cluster", empty.address)
+    # The scheduler has told of the first ones by then.
+    wait_until(lambda: len(records_in(tmp_path / "padded")) >= 3)
+    empty.scheduler.kill()
+    began = time.monotonic()
+    code, said = end(process)
+    assert time.monotonic() - began < 15
+    assert (code, is_sentence(said)) == (2, True), said
+    assert "The connection to the cluster was lost" in said
+    assert "shards are done" in said
+    assert not seen_in(tmp_path / "padded")
+    code, said = end(start(command, data, tmp_path / "padded", "--resume"))
+    assert code == 0, said
+    assert bytes_in(tmp_path / "padded") == wanted
+
+
+def test_where_all_workers_have_gone_nobody_waits_for_ever(data, empty, tmp_path, monkeypatch):
+    monkeypatch.setattr(executors, "ABSENT_SECONDS", 1.0)
+    empty.add_worker()
+    with open_cluster(empty.address) as (executor, workers):
+        assert workers == 1
+
+        def tell(progress: object) -> None:
+            if empty.workers:
+                empty.kill(0)
+
+        with pytest.raises(PadmaskError, match="lost all its workers"):
+            pad_dataset(data, tmp_path / "padded", executor=executor, workers=1, progress=tell)
+    assert not seen_in(tmp_path / "padded")
+
+
+def test_a_cluster_without_workers_is_a_sentence(here, data, empty, tmp_path):
+    done = here("pad", data, "-o", "padded/", "--cluster", empty.address)
+    assert (done.returncode, is_sentence(done.stderr)) == (2, True), done.stderr
+    assert "The cluster has no workers" in done.stderr
+    assert not (tmp_path / "padded").exists()
+
+
+def test_a_worker_of_another_padmask_is_refused(here, data, empty, tmp_path):
+    empty.add_worker(faulty(tmp_path / "other", first='import padmask; padmask.__version__ = "0.0.7"'))
+    done = here("pad", data, "-o", "padded/", "--cluster", empty.address)
+    assert (done.returncode, is_sentence(done.stderr)) == (2, True), done.stderr
+    assert "has padmask 0.0.7, and this is " in done.stderr
+    assert not (tmp_path / "padded").exists()
+
+
+@pytest.mark.parametrize("address", ["tcp://127.0.0.1:1", "nonsense", "tcp://127.0.0.1:x", "ftp://a:1"])
+def test_a_wrong_address_is_a_sentence(here, data, tmp_path, monkeypatch, address):
+    monkeypatch.setattr(executors, "CONNECT_SECONDS", 0.2)
+    done = here("pad", data, "-o", "padded/", "--cluster", address)
+    assert (done.returncode, is_sentence(done.stderr)) == (2, True), done.stderr
+    assert f"No Dask scheduler answers at {address!r}" in done.stderr
+    assert not (tmp_path / "padded").exists()
+
+
+# --- A cluster of this machine -----------------------------------------------------------
+
+
+def listening() -> dict[str, str]:
+    """Return the addresses at which something listens, by the numbers of their sockets."""
+    found = {}
+    for name in ("tcp", "tcp6"):
+        for line in Path(f"/proc/net/{name}").read_text().splitlines()[1:]:
+            _, address, _, state, *rest = line.split()
+            if state == "0A":
+                found[rest[5]] = address.partition(":")[0]
+    return found
+
+
+def sockets_of(pid: int) -> set[str]:
+    found = set()
+    try:
+        for link in Path(f"/proc/{pid}/fd").iterdir():
+            number = re.fullmatch(r"socket:\[(\d+)\]", os.readlink(link))
+            found |= {number[1]} if number else set()
+    except OSError:
+        pass  # It has ended.
+    return found
+
+
+LOOPBACK = {"0100007F", "00000000000000000000000001000000"}
+
+
+def watched(process: subprocess.Popen[str], folder: Path) -> tuple[set[int], set[str]]:
+    """Return the processes of a run, and the addresses they listen at, until it is padding."""
+    family, seen = set[int](), set[str]()
+    while process.poll() is None and not records_in(folder):
+        family |= {process.pid, *children(process.pid)}
+        found = listening()
+        seen |= {found[number] for pid in family for number in sockets_of(pid) if number in found}
+        time.sleep(0.02)
+    return family, seen
+
+
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGINT])
+def test_a_cluster_of_this_machine_listens_to_it_alone_and_ends_with_the_run(command, data, tmp_path, number):
+    env = faulty(tmp_path / "fault", SLOW)
+    process = start(command, data, tmp_path / "padded", "--cluster", "local", env=env)
+    family, seen = watched(process, tmp_path / "padded")
+    process.send_signal(number)
+    code, said = end(process)
+    assert (code, said.strip()) == ({signal.SIGKILL: -9, signal.SIGINT: 130}[number], "")
+    assert len(family) >= 3
+    assert seen
+    assert seen <= LOOPBACK
+    wait_until(lambda: not any(map(is_alive, family)))
+    assert not seen_in(tmp_path / "padded")
+
+
+def test_a_shard_that_kills_its_workers_is_named(command, data, wanted, tmp_path):
+    env = faulty(tmp_path / "fault", "if shard.index == 2: os.kill(os.getpid(), signal.SIGKILL)")
+    code, said = end(start(command, data, tmp_path / "padded", "--cluster", "local", env=env))
+    assert (code, is_sentence(said)) == (2, True), said
+    assert "02.jsonl: every worker that tried it has died" in said
+    assert not seen_in(tmp_path / "padded")
+    pad_dataset(data, tmp_path / "padded", resume=True)
+    assert bytes_in(tmp_path / "padded") == wanted

@@ -1,0 +1,432 @@
+"""`padmask pad data/ -o padded/` as people meet it, and what befalls its processes and disks.
+
+Whatever happens, either all is there, byte for byte what an undisturbed run leaves, or the folder
+has nothing that a reader would take for data, and one sentence says why.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+from processes import SECONDS, children, faulty, is_alive, wait_until, workers_of
+
+from padmask import PadSpec
+from padmask.job import pad_dataset
+from padmask.manifest import MANIFEST
+
+linux = pytest.mark.skipif(sys.platform != "linux", reason="asks Linux's /proc")
+
+SHARDS, ROWS = 6, 50
+# Moments at which a run is hit, for each signal.
+MOMENTS = int(os.environ.get("PADMASK_MOMENTS", "2"))
+# So long a worker takes for a shard, that a test may find it at work.
+SLOW = "time.sleep(0.05)"
+KILLS = "if shard.index == 2: os.kill(os.getpid(), signal.SIGKILL)"
+
+
+def bytes_in(folder: Path) -> dict[str, bytes]:
+    return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A dataset of eight shards in two folders."""
+    folder, draw = tmp_path_factory.mktemp("dataset") / "data", random.Random(0)
+    for shard in range(SHARDS):
+        path = folder / f"half={shard // 3}" / f"{shard}.jsonl"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        rows = [
+            {"id": i, "input_ids": [draw.randrange(9) for _ in range(draw.randrange(20))]}
+            for i in range(ROWS)
+        ]
+        path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    return folder
+
+
+@pytest.fixture(scope="module")
+def wanted(data: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, bytes]:
+    """What an undisturbed run leaves."""
+    folder = tmp_path_factory.mktemp("wanted")
+    pad_dataset(data, folder)
+    return bytes_in(folder)
+
+
+@dataclass
+class Place:
+    """Where a run meets its fault.
+
+    Args:
+        command: what starts padmask.
+        data: its input.
+        folder: its output.
+        wanted: what is to be in it at the end.
+        env: of the run.
+    """
+
+    command: list[str]
+    data: Path
+    folder: Path
+    wanted: dict[str, bytes]
+    env: Mapping[str, str]
+
+    def start(self, *args: str, env: Mapping[str, str] | None = None) -> subprocess.Popen[str]:
+        return subprocess.Popen(
+            [*self.command, "pad", str(self.data), "-o", f"{self.folder}/", *args],
+            env=self.env if env is None else env,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            # As a terminal does it: Ctrl-C goes to the whole group.
+            start_new_session=True,
+            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
+        )
+
+    def run(self, *args: str, env: Mapping[str, str] | None = None) -> tuple[int, str]:
+        """Run to the end and return the exit code and what was said."""
+        with self.start(*args, env=env) as process:
+            out, said = process.communicate(timeout=SECONDS)
+        assert out == ""
+        return process.returncode, said
+
+    def names(self) -> set[str]:
+        return set(bytes_in(self.folder)) if self.folder.exists() else set()
+
+    def staged(self, ending: str = ".record") -> list[Path]:
+        return sorted(self.folder.glob(f"_padmask-*/*{ending}"))
+
+    def is_whole(self) -> bool:
+        """Check that the folder holds all, or nothing that a reader would take for data."""
+        if MANIFEST in self.names():
+            assert {
+                name: data for name, data in bytes_in(self.folder).items() if name in self.wanted
+            } == self.wanted
+            assert not [name for name in self.names() - set(self.wanted) if not name.startswith("_padmask")]
+            return True
+        moved = [name for name in self.names() if not name.startswith("_padmask")]
+        # While they get their names, and only then, there may be some that have them.
+        assert not moved or "_padmask.replacing" in self.names()
+        return False
+
+    def goes_on(self) -> int:
+        """Go on after a run that ended, and return how many shards of it were used."""
+        done = {path.stem: path.with_suffix(".jsonl") for path in self.staged()}
+        stamps = {f"{int(stem)}.jsonl": path.stat().st_ino for stem, path in done.items() if path.exists()}
+        pad_dataset(self.data, self.folder, resume=True)
+        assert bytes_in(self.folder) == self.wanted
+        now = {path.name: path.stat().st_ino for path in self.folder.rglob("*.jsonl")}
+        assert {name: now[name] for name in stamps} == stamps
+        return len(stamps)
+
+
+@pytest.fixture
+def place(command: list[str], data: Path, wanted: dict[str, bytes], tmp_path: Path) -> Place:
+    """A run of two slow workers."""
+    return Place(command, data, tmp_path / "padded", wanted, faulty(tmp_path / "fault", SLOW, "pass"))
+
+
+def is_sentence(said: str) -> bool:
+    return re.fullmatch(r"Error: [^\n]+[.?!]\n", said) is not None
+
+
+# --- What is asked for -------------------------------------------------------------------
+
+
+def test_a_folder_in_is_a_folder_out(padmask, data, wanted, tmp_path):
+    done = padmask("pad", data, "-o", "padded/", "--report", "report.json")
+    assert (done.returncode, done.stdout) == (0, "")
+    assert done.stderr.startswith(
+        f"{SHARDS * ROWS} rows -> padded/ ({SHARDS} shards): maxlen 19 (found: longest)"
+    )
+    assert bytes_in(tmp_path / "padded") == wanted
+    report = json.loads((tmp_path / "report.json").read_text())
+    assert (report["shards"], report["rows_read"], report["faults"]) == (SHARDS, SHARDS * ROWS, [])
+
+
+def test_a_pattern_and_a_list_are_one_dataset_too(here, data, wanted, tmp_path):
+    (tmp_path / "padded").mkdir()
+    assert here("pad", f"{data}/half=*/*.jsonl", "-o", "padded", "--workers", "1").returncode == 0
+    assert {name: bytes for name, bytes in bytes_in(tmp_path / "padded").items() if name != MANIFEST} == {
+        name: bytes for name, bytes in wanted.items() if name != MANIFEST
+    }
+    done = here("pad", data / "half=0/0.jsonl", data / "half=1/5.jsonl", "-o", "two/", "--workers", "1")
+    assert "(2 shards)" in done.stderr
+    assert set(bytes_in(tmp_path / "two")) == {MANIFEST, "0.jsonl", "5.jsonl"}
+
+
+@pytest.mark.parametrize(
+    "option", [("--workers", "2"), ("--cluster", "local"), ("--resume",), ("--shard-bytes", "1MB")]
+)
+def test_what_is_for_folders_is_refused_for_a_file(here, data, option):
+    done = here("pad", data, "-o", "padded.jsonl", *option)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr.startswith(f"Error: {option[0]} is for output folders")
+
+
+def test_two_ways_of_sharing_the_work_are_refused(here, data, tmp_path):
+    done = here("pad", data, "-o", "padded/", "--workers", "2", "--cluster", "local")
+    assert (done.returncode, done.stderr.startswith("Error: --cluster and --workers")) == (2, True)
+    assert not (tmp_path / "padded").exists()
+
+
+def test_a_report_among_the_data_is_refused(here, data, tmp_path):
+    (tmp_path / "padded").mkdir()
+    done = here("pad", data, "-o", "padded/", "--report", "padded/report.json")
+    assert (done.returncode, "The report would lie in the output folder" in done.stderr) == (2, True)
+    assert (
+        here("pad", data, "-o", "padded/", "--workers", "1", "--report", "padded/_report.json").returncode
+        == 0
+    )
+
+
+def test_a_file_where_the_folder_should_be_is_a_sentence(here, data, tmp_path):
+    (tmp_path / "padded").write_text("mine")
+    done = here("pad", data, "-o", "padded/")
+    assert (done.returncode, is_sentence(done.stderr)) == (2, True)
+    assert (tmp_path / "padded").read_text() == "mine"
+
+
+def test_a_folder_with_other_data_is_refused(here, data, tmp_path):
+    (tmp_path / "padded").mkdir()
+    (tmp_path / "padded" / "mine.parquet").write_text("mine")
+    done = here("pad", data, "-o", "padded/")
+    assert (done.returncode, "stand beside the new: mine.parquet" in done.stderr) == (2, True)
+    assert bytes_in(tmp_path / "padded") == {"mine.parquet": b"mine"}
+
+
+# --- Workers -----------------------------------------------------------------------------
+
+
+@linux
+@pytest.mark.parametrize(("shards", "most"), [(1, 0), (3, 2)])
+def test_as_many_processes_as_are_of_use(place, tmp_path, shards, most):
+    started = tmp_path / "started"
+    env = faulty(
+        tmp_path / "fault", first=f"open({str(started)!r}, 'a').write('%d ' % shardwork.pa.cpu_count())"
+    )
+    place.data = tmp_path / "data"
+    place.data.mkdir()
+    for shard in range(shards):
+        (place.data / f"{shard}.jsonl").write_text('{"input_ids": [1]}\n')
+    assert place.run("--workers", "2", env=env)[0] == 0
+    assert len(started.read_text().split() if started.exists() else []) <= most
+    assert started.exists() == (shards > 1)
+
+
+@linux
+def test_a_worker_that_is_killed_is_not_missed(place):
+    killed: set[int] = set()
+    with place.start("--workers", "2") as process:
+        for _ in range(2):
+            # Not before it has work, and one that was not killed yet.
+            done = len(place.staged())
+            wait_until(lambda done=done: len(place.staged()) > done or process.poll() is not None)
+            for pid in sorted(workers_of(process.pid) - killed)[:1]:
+                os.kill(pid, signal.SIGKILL)
+                killed.add(pid)
+        _, said = process.communicate(timeout=SECONDS)
+    assert (process.returncode, len(killed)) == (0, 2), said
+    assert said.startswith(f"{SHARDS * ROWS} rows -> ")
+    assert bytes_in(place.folder) == place.wanted
+
+
+def test_a_shard_that_kills_all_its_workers_is_named(place, tmp_path):
+    env = faulty(tmp_path / "fault", KILLS)
+    code, said = place.run("--workers", "2", env=env)
+    assert (code, is_sentence(said)) == (2, True), said
+    assert "half=0/2.jsonl: every worker that tried it has died" in said
+    assert "shards are done" in said
+    assert not place.is_whole()
+    done = len(place.staged())
+    assert place.goes_on() == done
+
+
+def test_a_shard_that_kills_all_its_workers_can_be_left_out(place, tmp_path):
+    env = faulty(tmp_path / "fault", measuring=KILLS)
+    report = tmp_path / "report.json"
+    code, said = place.run("--workers", "2", "--on-error", "skip", "--report", str(report), env=env)
+    assert code == 0, said
+    assert f"({SHARDS - 1} shards)" in said
+    [line] = [line for line in said.splitlines() if line.startswith("left out: ")]
+    assert "2.jsonl: every worker that tried it has died" in line
+    assert json.loads(report.read_text())["faults"] == [line.removeprefix("left out: ")]
+    shards = json.loads((place.folder / MANIFEST).read_text())["shards"]
+    assert [shard["index"] for shard in shards if shard["fault"]] == [2]
+    assert place.names() == set(place.wanted) - {"half=0/2.jsonl"}
+
+
+def test_a_corrupt_shard_that_is_left_out_is_told_of(place, tmp_path):
+    place.data = shutil.copytree(place.data, tmp_path / "data")
+    (place.data / "half=0" / "2.jsonl.gz").write_bytes(b"\x1f\x8b\x08\x00 no gzip")
+    code, said = place.run("--workers", "2", "--maxlen", "8", "--on-error", "skip")
+    assert (code, f"({SHARDS} shards)" in said, "left out: " in said) == (0, True, True), said
+
+
+# --- The end of the driver ---------------------------------------------------------------
+
+
+def hit(
+    place: Place, number: signal.Signals, after: float, *, group: bool
+) -> tuple[int, str, float, set[int]]:
+    """Run and send a signal after so many seconds; return also how long the end took, and the family."""
+    with place.start("--workers", "2") as process:
+        wait_until(lambda: children(process.pid))
+        time.sleep(after)
+        family = children(process.pid)
+        began = time.monotonic()
+        (os.killpg if group else os.kill)(process.pid, number)
+        _, said = process.communicate(timeout=SECONDS)
+        took = time.monotonic() - began
+    return process.returncode, said, took, family
+
+
+CODES = {signal.SIGINT: 130, signal.SIGTERM: 143, signal.SIGKILL: -signal.SIGKILL}
+
+
+@linux
+@pytest.mark.parametrize("number", CODES, ids=lambda number: number.name)
+@pytest.mark.parametrize("moment", range(MOMENTS))
+def test_a_run_that_is_ended_at_any_moment_goes_on(place, number, moment):
+    draw = random.Random(f"{number} {moment}")
+    # A terminal's Ctrl-C reaches all processes at once, and what kill sends only one.
+    group = number == signal.SIGINT and moment % 2 == 0
+    code, said, took, family = hit(place, number, draw.uniform(0, 1.0), group=group)
+    assert code in (CODES[number], 0), said
+    assert took < 2
+    assert "Traceback" not in said
+    wait_until(lambda: not any(map(is_alive, family)))
+    assert place.is_whole() == (code == 0)
+    place.goes_on()
+
+
+@linux
+def test_what_was_done_is_not_done_again(place, tmp_path):
+    with place.start("--workers", "2") as process:
+        wait_until(lambda: len(place.staged()) >= 3)
+        process.kill()
+        process.communicate(timeout=SECONDS)
+    assert not place.is_whole()
+    done, again = len(place.staged()), tmp_path / "again"
+    env = faulty(tmp_path / "fault", f"open({str(again)!r}, 'a').write('%d ' % shard.index)", KILLS)
+    code, said = place.run("--resume", "--workers", "2", env=env)
+    assert (code, len(again.read_text().split())) == (0, SHARDS - done), said
+    assert bytes_in(place.folder) == place.wanted
+
+
+# At the so-manieth file that gets its name.
+DIES_AT = """
+import os, signal
+import padmask.formats.folder as folder
+plain, calls = folder.Folder.move, iter(range(100))
+def move(*args):
+    if next(calls) == {}:
+        os.kill(os.getpid(), signal.SIGKILL)
+    plain(*args)
+folder.Folder.move = move
+from padmask.__main__ import main
+main()
+"""
+
+
+@pytest.mark.parametrize("move", [0, 3, SHARDS - 1])
+def test_a_kill_while_files_get_their_names_is_gone_on_from(place, move):
+    place.command = [sys.executable, "-c", DIES_AT.format(move)]
+    code, said = place.run("--workers", "1", env=os.environ)
+    assert (code, "killed" in said) == (137, True), said
+    assert not place.is_whole()
+    place.goes_on()
+
+
+@linux
+def test_of_two_runs_into_one_folder_one_is_refused(place, tmp_path):
+    go = tmp_path / "go"
+    waits = f"while shard.index == 5 and not os.path.exists({str(go)!r}): time.sleep(0.01)"
+    with place.start("--workers", "2", env=faulty(tmp_path / "fault", waits)) as process:
+        wait_until(place.staged)
+        for more in ((), ("--resume",)):
+            code, said = place.run(*more, env=os.environ)
+            assert (code, is_sentence(said)) == (2, True), said
+            assert "Another run is writing into" in said
+        go.touch()
+        _, said = process.communicate(timeout=SECONDS)
+    assert process.returncode == 0, said
+    assert bytes_in(place.folder) == place.wanted
+
+
+@linux
+def test_an_input_that_changes_while_it_is_read_is_refused(place, tmp_path):
+    place.data = shutil.copytree(place.data, tmp_path / "data")
+    with place.start("--workers", "2") as process:
+        wait_until(place.staged)
+        with (place.data / "half=1" / "5.jsonl").open("a") as file:
+            file.write('{"input_ids": [1]}\n')
+        _, said = process.communicate(timeout=SECONDS)
+    assert (process.returncode, is_sentence(said)) == (2, True), said
+    assert "5.jsonl was changed while it was read" in said
+    assert not place.is_whole()
+
+
+# --- Full disks --------------------------------------------------------------------------
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Callable[[str], None]]:
+    """A file system of 48 KiB where the output goes, and what makes another size of it."""
+    folder = tmp_path / "padded"
+    folder.mkdir()
+    mounting = ["mount", "-t", "tmpfs", "-o", "size=48k", "padmask-test", str(folder)]
+    if not shutil.which("mount") or subprocess.run(mounting, capture_output=True, check=False).returncode:
+        pytest.skip("mounting is not permitted here")
+    yield lambda size: subprocess.run(["mount", "-o", f"remount,size={size}", str(folder)], check=True)
+    subprocess.run(["umount", "-l", str(folder)], check=True)
+
+
+def test_a_full_disk_ends_the_run_and_a_larger_one_lets_it_go_on(place, small_disk):
+    # The length is found without a look at the disk, and each shard for itself would fit.
+    code, said = place.run("--workers", "2", "--max-bytes", "1GB")
+    assert (code, is_sentence(said)) == (2, True), said
+    assert "No space left on device" in said
+    assert "shards are done" in said
+    assert not place.is_whole()
+    small_disk("4m")
+    assert place.goes_on() >= 2
+
+
+def test_a_disk_that_is_seen_to_be_too_small_is_refused_at_once(place, small_disk):
+    code, said = place.run("--workers", "2")
+    assert (code, is_sentence(said)) == (2, True), said
+    assert "rows 19 places" in said
+    assert place.names() == set()
+
+
+def test_a_worker_that_may_write_no_such_file_is_a_sentence(place, padmask, data):
+    done = padmask(
+        "pad", data, "-o", place.folder, "--workers", "2", before=f"mkdir {place.folder}; ulimit -f 4"
+    )
+    assert (done.returncode, is_sentence(done.stderr)) == (2, True), done.stderr
+    assert "File too large" in done.stderr
+    assert not place.is_whole()
+
+
+# --- Python ------------------------------------------------------------------------------
+
+
+def test_a_progress_that_raises_ends_the_run(data, tmp_path):
+    def tell(_: Any) -> None:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        pad_dataset(data, tmp_path / "padded", spec=PadSpec(maxlen=4), progress=tell)

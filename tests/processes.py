@@ -1,0 +1,86 @@
+"""Processes as Linux shows them, and faults that only those meet that a test starts."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+SECONDS = 30
+
+
+def wait_until(true: Callable[[], Any]) -> Any:
+    """Wait for something that comes soon, and return it."""
+    end = time.monotonic() + SECONDS
+    while not (found := true()):
+        assert time.monotonic() < end, "nothing happened"
+        time.sleep(0.005)
+    return found
+
+
+def is_alive(pid: int) -> bool:
+    """Tell whether a process runs; one that nobody has buried yet does not."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] not in "ZX"
+    except (FileNotFoundError, ProcessLookupError):
+        return False
+
+
+def children(pid: int) -> set[int]:
+    """Return the processes that a process has started, and those that these have."""
+    own: set[int] = set()
+    try:
+        for task in Path(f"/proc/{pid}/task").iterdir():
+            own |= {int(child) for child in (task / "children").read_text().split()}
+    except (FileNotFoundError, ProcessLookupError):
+        return set()
+    return own.union(*map(children, own))
+
+
+def workers_of(pid: int) -> set[int]:
+    """Return those that work: Python has one of its own that looks after shared memory."""
+    return {child for child in children(pid) if is_alive(child) and b"spawn_main" in command_of(child)}
+
+
+def command_of(pid: int) -> bytes:
+    try:
+        return Path(f"/proc/{pid}/cmdline").read_bytes()
+    except (FileNotFoundError, ProcessLookupError):
+        return b""
+
+
+# Python imports this on its own from a folder that it is told of; only workers go on.
+_FAULT = """
+import sys
+if any(name in " ".join(sys.orig_argv) for name in ("spawn_main", "dask_worker")):
+    import os, signal, time
+    import padmask.shardwork as shardwork
+    pad, measure = shardwork.pad_shard, shardwork.measure_shard
+    def pad_shard(work, shard, plan):
+        {padding}
+        return pad(work, shard, plan)
+    def measure_shard(work, shard, typed):
+        {measuring}
+        return measure(work, shard, typed)
+    shardwork.pad_shard, shardwork.measure_shard = pad_shard, measure_shard
+    {first}
+"""
+
+
+def faulty(
+    folder: Path, padding: str = "pass", measuring: str = "pass", first: str = "pass"
+) -> dict[str, str]:
+    """Return the environment of a run whose workers have a fault.
+
+    Args:
+        folder: where it is written down.
+        padding, measuring: Python, run before a worker pads or measures a `shard`.
+        first: run when a worker starts.
+    """
+    folder.mkdir(exist_ok=True)
+    code = _FAULT.format(padding=padding, measuring=measuring, first=first)
+    (folder / "sitecustomize.py").write_text(code)
+    path = os.pathsep.join(filter(None, (str(folder), os.environ.get("PYTHONPATH"))))
+    return os.environ | {"PYTHONPATH": path}

@@ -1,0 +1,59 @@
+"""What a folder says of itself comes back as it was said, or not at all."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+
+import pytest
+
+from padmask import __version__
+from padmask.ledger import Ledger
+from padmask.manifest import Manifest, Record, total
+from padmask.plan import Plan
+
+RECORDS = [
+    Record(0, "a.jsonl", "in/a.jsonl", Ledger(rows_read=3, rows_written=2, rows_dropped=1), 70, "ab"),
+    Record(1, "", "in/b.jsonl", fault="in/b.jsonl: no such thing."),
+    Record(2, "\udcff.jsonl", "in/\udcff.jsonl", Ledger(rows_read=2, rows_written=2), 50, "cd"),
+]
+MANIFEST = Manifest("job", Plan(8, "p95", 7), RECORDS)
+
+
+def test_a_manifest_comes_back_whatever_the_order_of_its_shards():
+    for records in (RECORDS, RECORDS[::-1]):
+        told = replace(MANIFEST, records=records).to_bytes()
+        assert told == MANIFEST.to_bytes()
+        assert Manifest.of_bytes(told) == MANIFEST
+
+
+def test_a_manifest_says_for_people_what_is_there():
+    told = json.loads(MANIFEST.to_bytes())
+    assert (told["padmask"], told["plan"]["maxlen"]) == (__version__, 8)
+    assert told["total"] == total(RECORDS).as_dict()
+    assert [(shard["name"], bool(shard["fault"])) for shard in told["shards"]] == [
+        ("a.jsonl", False),
+        ("", True),
+        ("\udcff.jsonl", False),
+    ]
+    assert told["total"]["rows_read"] == 5
+
+
+def test_what_a_manifest_does_not_know_is_nothing():
+    assert total([]) == Ledger()
+
+
+@pytest.mark.parametrize(
+    "data",
+    [None, b"", b"{", b"[]", b"7", b'{"shards": []}', b"\xff", MANIFEST.to_bytes()[:-20]],
+    ids=["none", "empty", "cut", "list", "number", "no job", "no text", "cut late"],
+)
+def test_what_is_no_manifest_is_none(data):
+    assert Manifest.of_bytes(data) is None
+
+
+@pytest.mark.parametrize("name", ["ledger", "sha256", "index"])
+def test_a_record_without_a_field_is_none(name):
+    told = json.loads(MANIFEST.to_bytes())
+    del told["shards"][0][name]
+    assert Manifest.of_bytes(json.dumps(told).encode()) is None

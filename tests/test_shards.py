@@ -1,0 +1,176 @@
+"""Which piece of the input becomes which file, and that pieces surveyed apart are surveyed alike."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from padmask.errors import DataError, SpecError
+from padmask.formats.jsontypes import TypeSurvey
+from padmask.formats.listing import list_inputs
+from padmask.shards import find_shards, output_name, refuse_no_shards
+
+
+def shards_of(*inputs: Path, goal: str = "parquet", shard_bytes: int = 1 << 20) -> list[tuple[str, Any]]:
+    """Return the names of the output's files, and the row groups that each is made of."""
+    files = list_inputs([str(path) for path in inputs])
+    refuse_no_shards(files)
+    shards = find_shards(files, "parquet", goal, shard_bytes)
+    assert [shard.index for shard in shards] == list(range(len(shards)))
+    return [(shard.name, shard.source.groups) for shard in shards]
+
+
+def write_groups(path: Path, groups: int, rows: int = 50) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    table = pa.table({"id": range(groups * rows), "input_ids": [[i, i + 1] for i in range(groups * rows)]})
+    pq.write_table(table, path, row_group_size=rows, compression="none")
+    return path
+
+
+# --- Names and cuts ----------------------------------------------------------------------
+
+
+def test_each_file_becomes_one_of_its_name_and_folder(tmp_path):
+    for name in ("year=2023/b.parquet", "year=2023/a.pq", "a.parquet", "_old/c.parquet", ".d.parquet"):
+        write_groups(tmp_path / name, 1)
+
+    assert shards_of(tmp_path) == [
+        ("a.parquet", None),
+        ("year=2023/a.pq", None),
+        ("year=2023/b.parquet", None),
+    ]
+    assert shards_of(tmp_path, goal="jsonl")[1:] == [
+        ("year=2023/a.jsonl", None),
+        ("year=2023/b.jsonl", None),
+    ]
+
+
+def test_a_large_parquet_file_is_cut_between_row_groups(tmp_path):
+    path = write_groups(tmp_path / "large.parquet", 10)
+    group = sum(pq.read_metadata(path).row_group(0).column(i).total_compressed_size for i in range(2))
+
+    assert shards_of(path) == [("large.parquet", None)]
+    assert shards_of(path, shard_bytes=4 * group) == [
+        ("large-00000-of-00003.parquet", (0, 4)),
+        ("large-00001-of-00003.parquet", (4, 8)),
+        ("large-00002-of-00003.parquet", (8, 10)),
+    ]
+    assert [groups for _, groups in shards_of(path, shard_bytes=1)] == [(i, i + 1) for i in range(10)]
+
+
+def test_a_large_file_of_one_row_group_stays_whole(tmp_path):
+    path = write_groups(tmp_path / "large.parquet", 1)
+    assert shards_of(path, shard_bytes=1) == [("large.parquet", None)]
+
+
+def test_a_large_file_without_a_row_stays_whole(tmp_path):
+    path = write_groups(tmp_path / "large.parquet", 0)
+    assert shards_of(path, shard_bytes=1) == [("large.parquet", None)]
+
+
+@pytest.mark.parametrize(
+    "names",
+    [("a/x.parquet", "b/x.parquet"), ("a/x.parquet", "a/x.pq"), ("a/x.parquet", "a/x.parquet")],
+    ids=["two folders", "two suffixes", "one file twice"],
+)
+def test_two_files_never_become_one(tmp_path, names):
+    paths = [write_groups(tmp_path / name, 1) for name in names]
+    with pytest.raises(SpecError, match=r"Name it once|would both become"):
+        shards_of(*paths, goal="jsonl")
+
+
+def test_no_file_takes_the_name_of_the_manifest(tmp_path):
+    path = write_groups(tmp_path / "_padmask.json", 1)
+    with pytest.raises(SpecError, match="padmask's own"):
+        shards_of(path, goal="jsonl")
+
+
+def test_an_output_that_is_compressed_is_of_an_input_that_is():
+    assert output_name("a.jsonl.zst", "jsonl", "jsonl") == "a.jsonl.zst"
+    assert output_name("a.json", "jsonl", "arrow") == "a.arrow"
+    assert output_name("a.log.gz", "jsonl", "parquet") == "a.log.parquet"
+
+
+# --- Types, piece by piece ---------------------------------------------------------------
+
+numbers = st.one_of(
+    st.integers(-3, 3), st.sampled_from([2**53 + 1, 2**63, -(2**63), 2**64, -1]), st.floats(0, 1)
+)
+scalars = st.one_of(st.none(), numbers, numbers, st.just("x"), st.booleans())
+values = st.one_of(
+    numbers, scalars, st.lists(scalars, max_size=2), st.dictionaries(st.sampled_from("ab"), scalars)
+)
+pieces = st.lists(st.lists(values, max_size=3), min_size=1, max_size=4)
+
+
+def surveyed(*lists: list[Any], first: int = 1) -> TypeSurvey:
+    survey, line = TypeSurvey(), first
+    for found in lists:
+        if found:
+            survey.add("x", found, [f"line {line + i}" for i in range(len(found))])
+        line += len(found)
+    return survey
+
+
+def of_all(lists: list[list[Any]]) -> pa.Schema | str:
+    return schema_or_error(lambda: surveyed(*lists))
+
+
+def of_pieces(lists: list[list[Any]]) -> pa.Schema | str:
+    def join() -> TypeSurvey:
+        whole, line = TypeSurvey(), 1
+        for found in lists:
+            whole.join(surveyed(found, first=line))
+            line += len(found)
+        return whole
+
+    return schema_or_error(join)
+
+
+def schema_or_error(survey) -> pa.Schema | str:
+    try:
+        return survey().schema()
+    except DataError as error:
+        return str(error)
+
+
+@settings(max_examples=150, deadline=None)
+@given(pieces)
+def test_types_of_pieces_join_to_the_types_of_all(lists):
+    whole, joined = of_all(lists), of_pieces(lists)
+    if isinstance(whole, pa.Schema):
+        assert joined == whole, (joined, whole)
+    else:
+        # The first trouble of a piece may come before the first trouble of all, and either is told.
+        assert isinstance(joined, str)
+        line = int(joined.partition(",")[0].removeprefix("line "))
+        flat = [value for found in lists for value in found]
+        assert 1 <= line <= len(flat)
+
+
+@pytest.mark.parametrize(
+    ("first", "later", "said"),
+    [
+        ([1], ["x"], "line 2, field 'x': a string where line 1 has an int"),
+        # What is at the place is named, not what it became with others.
+        ([1, 0.5], ["x"], "line 3, field 'x': a string where line 1 has an int"),
+        (["x"], [1, 0.5], "line 2, field 'x': an int where line 1 has a string"),
+        ([1, 2**53 + 1], [0.5], "line 2, field 'x': the int 9007199254740993 among floats"),
+        ([0.5], [1, 2**53 + 1], "line 3, field 'x': the int 9007199254740993 among floats"),
+        ([1, -1], [1, 2**63], "line 4, field 'x': 9223372036854775808 needs more than the 64 bits"),
+        ([1, 2**63], [1, -1], "line 4, field 'x': -1 needs more than the 64 bits"),
+        ([1, -(2**53) - 1], [0.5], "line 2, field 'x': the int -9007199254740993 among floats"),
+        ([[], [1]], [[], ["x"]], "line 4, field 'x[]': a string where line 2 has an int"),
+        ([{"a": 1}], [{"b": 1}, {"a": "x"}], "line 3, field 'x.a': a string where line 1 has an int"),
+    ],
+)
+def test_types_that_do_not_join_are_told_of_with_their_lines(first, later, said):
+    for found in (of_pieces([first, later]), of_all([first, later])):
+        assert isinstance(found, str)
+        assert found.startswith(said)

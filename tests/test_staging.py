@@ -1,0 +1,439 @@
+"""A dataset comes into its folder whole, and a run that ended before goes on where it was."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+import padmask.bounds
+from padmask import PadSpec, RowPolicy
+from padmask.errors import OutputError, UnreadableError
+from padmask.files import FileOptions
+from padmask.formats.folder import Folder
+from padmask.job import pad_dataset
+from padmask.ledger import PadResult
+from padmask.manifest import MANIFEST
+from padmask.staging import REPLACING
+
+SHARDS = 6
+
+
+class EndedError(Exception):
+    """A run ends here, as if it were killed."""
+
+
+@dataclass
+class Run:
+    """A dataset, how it is padded, and where to.
+
+    Args:
+        data: the inputs.
+        folder: the output.
+        asked: keywords of `pad_dataset`.
+    """
+
+    data: Path
+    folder: Path
+    asked: dict[str, Any] = field(default_factory=dict)
+
+    def __call__(self, resume: bool = False, end_after: int | None = None, **more: Any) -> PadResult:
+        """Pad; the run ends when so many shards are padded."""
+        self.told = Counter[str]()
+
+        def tell(progress: Any) -> None:
+            self.told[progress.phase] += 1
+            if self.told["padding"] == end_after:
+                raise EndedError
+
+        return pad_dataset(self.data, self.folder, resume=resume, progress=tell, **self.asked | more)
+
+    def ended_after(self, shards: int, **more: Any) -> None:
+        with pytest.raises(EndedError):
+            self(end_after=shards, **more)
+        assert not self.seen()
+
+    def undisturbed(self) -> dict[str, bytes]:
+        """Return what a run leaves that nothing happens to."""
+        other = Run(self.data, self.folder.with_name("undisturbed"), self.asked)
+        shutil.rmtree(other.folder, ignore_errors=True)
+        other()
+        return bytes_in(other.folder)
+
+    def seen(self) -> set[str]:
+        """Return the names that readers of the folder do not pass over."""
+        return {name for name in bytes_in(self.folder) if not name.startswith("_padmask-")}
+
+    def staged(self, ending: str) -> Path:
+        [path] = self.folder.glob(f"_padmask-*/{ending}")
+        return path
+
+
+def bytes_in(folder: Path) -> dict[str, bytes]:
+    return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+def stamps(folder: Path) -> dict[str, tuple[int, int]]:
+    """Return what changes when a file is written anew."""
+    found = {path.name: path.stat() for path in folder.rglob("*.*") if path.name != MANIFEST}
+    return {name: (stat.st_ino, stat.st_mtime_ns) for name, stat in found.items() if stat.st_size}
+
+
+@pytest.fixture
+def run(tmp_path: Path) -> Run:
+    """Six shards of JSON Lines, of which some rows are empty; the longest row is in the last."""
+    data = tmp_path / "data"
+    data.mkdir()
+    for shard in range(SHARDS):
+        rows = [{"extra": [None, 1, 0.5][shard % 3], "input_ids": [7] * (shard + i)} for i in range(2)]
+        (data / f"{shard}.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    return Run(data, tmp_path / "padded")
+
+
+def typed(tmp_path: Path) -> dict[str, Any]:
+    """Ask for types, and for the rows that are left out."""
+    files = FileOptions(output_format="parquet", rejects=str(tmp_path / "rejects.jsonl"))
+    return {"files": files, "policy": RowPolicy(empty_rows="drop", on_error="skip")}
+
+
+# --- A run that ended --------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("after", [1, SHARDS - 1, SHARDS])
+@pytest.mark.parametrize("asks", ["plain", "typed"])
+def test_a_run_goes_on_with_what_is_not_done(run, tmp_path, after, asks):
+    if asks == "typed":
+        run.asked = typed(tmp_path)
+    wanted = run.undisturbed()
+    rejects = (tmp_path / "rejects.jsonl").read_bytes() if asks == "typed" else b""
+    (tmp_path / "rejects.jsonl").unlink(missing_ok=True)
+    run.ended_after(after)
+    before = stamps(run.folder)
+
+    result = run(resume=True)
+    assert run.told == Counter({"padding": SHARDS - after} if after < SHARDS else {})
+    assert bytes_in(run.folder) == wanted
+    assert (result.shards, result.ledger.rows_read) == (SHARDS, 2 * SHARDS)
+    assert set(stamps(run.folder).values()) >= {
+        stamp
+        for name, stamp in before.items()
+        if name.endswith((".jsonl", ".parquet")) and "rejects" not in name
+    }
+    if asks == "typed":
+        assert (tmp_path / "rejects.jsonl").read_bytes() == rejects != b""
+
+
+def test_without_resume_all_is_done_anew(run):
+    run.ended_after(4)
+    run()
+    assert run.told == {"measuring": SHARDS, "padding": SHARDS}
+    assert bytes_in(run.folder) == run.undisturbed()
+
+
+def spoil(path: Path) -> None:
+    """Change a byte, and neither the size nor the time."""
+    stamp, data = path.stat(), bytearray(path.read_bytes())
+    data[-3] ^= 1
+    path.write_bytes(data)
+    os.utime(path, ns=(stamp.st_atime_ns, stamp.st_mtime_ns))
+
+
+def cut(path: Path) -> None:
+    path.write_bytes(path.read_bytes()[:-3])
+
+
+SPOILED = {
+    "a byte of a shard": ("000002.jsonl", spoil, 3),
+    "the end of a shard": ("000002.jsonl", cut, 3),
+    "a shard": ("000002.jsonl", Path.unlink, 3),
+    "a record": ("000002.record", Path.unlink, 3),
+    "the end of a record": ("000002.record", cut, 3),
+    "the plan": ("plan", Path.unlink, SHARDS),
+    "the end of the plan": ("plan", cut, SHARDS),
+}
+
+
+@pytest.mark.parametrize(("name", "fault", "again"), SPOILED.values(), ids=SPOILED)
+def test_what_is_not_as_it_was_is_done_again(run, name, fault, again):
+    run.ended_after(4)
+    fault(run.staged(name))
+    run(resume=True)
+    assert run.told["padding"] == again
+    assert bytes_in(run.folder) == run.undisturbed()
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        {"spec": PadSpec(maxlen=3)},
+        {"policy": RowPolicy(empty_rows="drop")},
+        {"files": FileOptions(output_format="arrow")},
+        {"files": FileOptions(limit=3)},
+        {"shard_bytes": 7},
+    ],
+    ids=["length", "policy", "format", "limit", "cut"],
+)
+def test_another_run_is_not_gone_on_with(run, other):
+    run.ended_after(2)
+    before = bytes_in(run.folder)
+    with pytest.raises(OutputError, match="had other options or inputs"):
+        run(resume=True, **other)
+    assert bytes_in(run.folder) == before
+    run(**other)
+    assert not [name for name in bytes_in(run.folder) if name.startswith("_padmask-")]
+
+
+def test_a_run_over_other_inputs_is_not_gone_on_with(run):
+    run.ended_after(2)
+    (run.data / "2.jsonl").write_text('{"input_ids": [1]}\n')
+    with pytest.raises(OutputError, match="had other options or inputs"):
+        run(resume=True)
+
+
+def test_other_ways_of_doing_the_same_are_gone_on_with(run):
+    run.ended_after(2)
+    run(resume=True, files=FileOptions(batch_rows=1, threads=2, max_bytes=1 << 20))
+    assert run.told["padding"] == SHARDS - 2
+
+
+def test_nothing_to_go_on_with_is_a_beginning(run):
+    run(resume=True)
+    assert bytes_in(run.folder) == run.undisturbed()
+
+
+def test_a_run_goes_on_from_another_folder(run, monkeypatch):
+    run.ended_after(4)
+    monkeypatch.chdir(run.data.parent)
+    pad_dataset("data", "padded/", resume=True)
+    told = json.loads((run.folder / MANIFEST).read_text())["shards"]
+    assert [shard["source"] for shard in told[:2]] == [str(run.data / "0.jsonl"), str(run.data / "1.jsonl")]
+
+
+# --- A dataset that is whole -------------------------------------------------------------
+
+
+@pytest.mark.parametrize("asks", ["plain", "typed"])
+def test_a_whole_dataset_is_left_as_it_is(run, tmp_path, asks):
+    if asks == "typed":
+        run.asked = typed(tmp_path)
+    first = run()
+    before, kept = stamps(run.folder), bytes_in(tmp_path)
+    assert run(resume=True) == first
+    assert not run.told
+    assert stamps(run.folder) == before
+    assert bytes_in(tmp_path) == kept
+
+
+@pytest.mark.parametrize("fault", [spoil, cut, Path.unlink])
+@pytest.mark.parametrize("asks", ["plain", "typed"])
+def test_what_a_whole_dataset_lacks_is_made_again(run, tmp_path, fault, asks):
+    if asks == "typed":
+        run.asked = typed(tmp_path)
+    run()
+    kept = bytes_in(tmp_path)
+    fault(run.folder / ("2.parquet" if asks == "typed" else "2.jsonl"))
+    run(resume=True)
+    assert bytes_in(tmp_path) == kept
+
+
+def test_rejects_that_are_gone_are_made_again(run, tmp_path):
+    run.asked = typed(tmp_path)
+    run()
+    kept = bytes_in(tmp_path)
+    (tmp_path / "rejects.jsonl").unlink()
+    run(resume=True)
+    assert bytes_in(tmp_path) == kept
+
+
+# --- One dataset in the place of another -------------------------------------------------
+
+
+def fewer(run: Run) -> None:
+    """Take two inputs away."""
+    for shard in (1, 4):
+        (run.data / f"{shard}.jsonl").unlink()
+
+
+def test_a_new_dataset_takes_the_place_of_the_old_one(run):
+    run()
+    (run.folder / "README.md").write_text("mine")
+    fewer(run)
+    run()
+    (run.folder / "README.md").unlink()
+    assert bytes_in(run.folder) == run.undisturbed()
+
+
+def test_until_it_is_whole_the_old_dataset_stands(run):
+    run()
+    old = bytes_in(run.folder)
+    fewer(run)
+    with pytest.raises(EndedError):
+        run(end_after=3)
+    assert {name: data for name, data in bytes_in(run.folder).items() if name in run.seen()} == old
+    run(resume=True)
+    assert run.told["padding"] == SHARDS - 2 - 3
+    assert bytes_in(run.folder) == run.undisturbed()
+
+
+def ended_at(monkeypatch: pytest.MonkeyPatch, run: Run, method: str, call: int) -> None:
+    """Let a run end at the so-manieth time that its folder is asked for this, before that is done."""
+    with monkeypatch.context() as patch:
+        plain, calls = getattr(Folder, method), iter(range(1000))
+
+        def fail(*args: Any) -> Any:
+            if next(calls) == call:
+                raise EndedError
+            return plain(*args)
+
+        patch.setattr(Folder, method, fail)
+        # One after the other, so that it is known what is done.
+        patch.setattr("padmask.staging.MOVES_AT_ONCE", 1)
+        with pytest.raises(EndedError):
+            run()
+
+
+# Each is a moment at which the folder is between two datasets.
+MOMENTS = [("remove", 0), ("move", 0), ("move", 2), ("remove", 2), ("sync", 0)]
+
+
+@pytest.mark.parametrize(("method", "call"), MOMENTS)
+@pytest.mark.parametrize("then", ["go on", "begin anew", "begin another"])
+def test_a_run_that_ended_while_files_got_their_names_goes_on(run, monkeypatch, method, call, then):
+    run()
+    fewer(run)
+    ended_at(monkeypatch, run, method, call)
+    # The old one stands with its manifest, or none does.
+    assert (MANIFEST in run.seen()) == ((method, call) == ("remove", 0))
+
+    if then == "begin another":
+        run.asked = {"files": FileOptions(output_format="arrow")}
+    run(resume=then == "go on")
+    if then == "go on":
+        assert not run.told
+    assert bytes_in(run.folder) == run.undisturbed()
+
+
+def test_a_run_that_ended_when_all_was_there_has_only_to_clear_up(run, monkeypatch):
+    ended_at(monkeypatch, run, "remove_below", 0)
+    assert {MANIFEST, "0.jsonl"} <= run.seen()
+    run(resume=True)
+    assert not run.told
+    assert bytes_in(run.folder) == run.undisturbed()
+    assert REPLACING not in run.seen()
+
+
+# --- What could not be read --------------------------------------------------------------
+
+
+def corrupt(path: Path, column: int) -> None:
+    """Spoil a column of a Parquet file; the footer is as it was."""
+    chunk = pq.read_metadata(path).row_group(0).column(column)
+    data = bytearray(path.read_bytes())
+    start = chunk.dictionary_page_offset or chunk.data_page_offset
+    data[start : start + chunk.total_compressed_size] = b"\xff" * chunk.total_compressed_size
+    path.write_bytes(data)
+
+
+@pytest.fixture
+def parquet(tmp_path: Path) -> Run:
+    """Four Parquet shards, of which the second and the last cannot be read to their ends."""
+    (tmp_path / "data").mkdir()
+    for shard in range(4):
+        table = pa.table({"id": [1, 2], "input_ids": [[shard], [7] * shard]})
+        pq.write_table(table, tmp_path / "data" / f"{shard}.parquet")
+    # Of the one no length can be found, the other shows only when all columns are read.
+    corrupt(tmp_path / "data" / "1.parquet", 1)
+    corrupt(tmp_path / "data" / "3.parquet", 0)
+    return Run(tmp_path / "data", tmp_path / "padded", {"policy": RowPolicy(on_error="skip")})
+
+
+@pytest.mark.parametrize("after", [1, 2])
+def test_what_was_left_out_is_left_out_when_the_run_goes_on(parquet, after):
+    wanted = parquet.undisturbed()
+    parquet.ended_after(after)
+    result = parquet(resume=True)
+    assert [fault.partition(":")[0][-9:] for fault in result.faults] == ["1.parquet", "3.parquet"]
+    assert bytes_in(parquet.folder) == wanted
+    assert parquet(resume=True) == result
+    assert not parquet.told
+
+
+def test_a_file_that_could_not_be_opened_and_now_can_makes_it_another_run(run, monkeypatch):
+    """Its shard would have the number of the next one's."""
+    bad = run.data / "1.jsonl"
+    good = bad.read_bytes()
+    run.asked = {"policy": RowPolicy(on_error="skip"), "files": FileOptions(input_format="arrow")}
+    for path in run.data.iterdir():
+        with pa.OSFile(str(path), "wb") as sink:
+            table = pa.table({"input_ids": [[int(path.stem)]]})
+            with pa.ipc.new_file(sink, table.schema) as writer:
+                writer.write_table(table)
+    whole, stamp = bad.read_bytes(), bad.stat()
+    bad.write_bytes(whole[:-10] + b"x" * 10)
+    os.utime(bad, ns=(stamp.st_atime_ns, stamp.st_mtime_ns))
+    run.ended_after(3)
+    bad.write_bytes(whole)
+    os.utime(bad, ns=(stamp.st_atime_ns, stamp.st_mtime_ns))
+    assert good != whole
+    with pytest.raises(OutputError, match="had other options or inputs"):
+        run(resume=True)
+
+
+# --- Locks and room ----------------------------------------------------------------------
+
+
+@pytest.mark.skipif(os.name != "posix", reason="locks are POSIX's")
+def test_of_two_runs_into_one_folder_one_is_refused(run):
+    run.folder.mkdir()
+    with Folder(str(run.folder)).locked(), pytest.raises(OutputError, match="Another run is writing into"):
+        run()
+    run()
+    assert bytes_in(run.folder) == run.undisturbed()
+
+
+def disk_of(capacity: int, run: Run) -> Callable[[str], int]:
+    return lambda _: capacity - sum(map(len, bytes_in(run.folder).values()))
+
+
+@pytest.mark.parametrize("resume", [True, False])
+def test_what_is_done_already_does_not_count_against_the_room(run, monkeypatch, resume):
+    run()
+    takes = sum(path.stat().st_size for path in run.folder.glob("*.jsonl"))
+    shutil.rmtree(run.folder)
+    monkeypatch.setattr(padmask.bounds, "free_disk", disk_of(2 * takes + 20_000, run))
+    run.ended_after(SHARDS - 1)
+    monkeypatch.setattr(padmask.bounds, "free_disk", disk_of(int(1.3 * takes) + 2_500, run))
+    run(resume=resume)
+
+
+def test_an_output_without_room_is_refused_and_the_folder_with_it(run, monkeypatch):
+    monkeypatch.setattr(padmask.bounds, "free_disk", lambda _: 100)
+    with pytest.raises(OutputError, match=r"more than the 90 B|may be written"):
+        run(spec=PadSpec(maxlen=3))
+    assert not run.seen()
+
+
+def test_more_than_may_be_written_is_refused_before_a_row_is_padded(run):
+    from padmask.errors import SpecError
+
+    with pytest.raises(SpecError, match="would give all 12 rows 6 places"):
+        run(files=FileOptions(max_bytes=100))
+    assert not run.folder.exists()
+    assert run.told == {"measuring": SHARDS}
+
+
+def test_nothing_but_a_manifest_says_that_all_is_there(parquet):
+    """A run that reads nothing leaves no manifest."""
+    parquet.asked = {}
+    with pytest.raises(UnreadableError, match=r"1\.parquet"):
+        parquet()
+    assert not parquet.folder.exists() or not parquet.seen()
