@@ -1030,9 +1030,12 @@ class TestAnOutput:
     def test_cannot_be_in_a_file(self, refuses: Run, good: str) -> None:
         refuses("pad", good, "-o", f"{good}/out.jsonl", says=[f"'{good}/out.jsonl'", f"'{good}'"])
 
-    def test_cannot_be_a_folder(self, refuses: Run, tmp_path: Path, good: str) -> None:
-        (tmp_path / "out.jsonl").mkdir()
-        refuses("pad", good, "-o", "out.jsonl", says=["'out.jsonl'", "folder"])
+    @pytest.mark.parametrize("option", ["--rejects", "--report"])
+    def test_of_another_kind_cannot_be_a_folder(
+        self, refuses: Run, tmp_path: Path, good: str, option: str
+    ) -> None:
+        (tmp_path / "else.jsonl").mkdir()
+        refuses("pad", good, "-o", "out.jsonl", option, "else.jsonl", says=["'else.jsonl'", "folder"])
 
     def test_needs_a_name_that_says_its_format(self, refuses: Run, good: str) -> None:
         refuses("pad", good, "-o", "out.txt", says=["'out.txt'", ".parquet", "--output-format"])
