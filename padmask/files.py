@@ -30,7 +30,7 @@ from padmask.formats.goal import (
     refuse_same_file,
 )
 from padmask.formats.source import find_sources
-from padmask.formats.storage import is_url, plain_path
+from padmask.formats.storage import is_url, plain_path, shown
 from padmask.ledger import Ledger
 from padmask.progress import Progress, ProgressCallback
 from padmask.rows import Refused
@@ -227,7 +227,7 @@ def open_outlet(
     """
     with ExitStack() as stack:
         # Arrow files end in a footer that points back: a pipe gets the streaming format.
-        raw = cast(BinaryIO, Bounded(stack.enter_context(open_goal(goal, sealed)), run.room, goal))
+        raw = cast(BinaryIO, Bounded(stack.enter_context(open_goal(goal, sealed)), run.room, shown(goal)))
         stream = stack.enter_context(compressed(raw, goal))
         rejects = None if run.files.rejects is None else stack.enter_context(Beside(run.files.rejects))
         writer = open_writer(

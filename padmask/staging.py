@@ -23,11 +23,10 @@ import pyarrow as pa
 from padmask.errors import OutputError
 from padmask.formats.folder import Folder
 from padmask.formats.goal import Beside
-from padmask.formats.listing import is_data
+from padmask.formats.listing import UNFINISHED, is_data
 from padmask.manifest import MANIFEST, Manifest, Record
 from padmask.plan import Plan
 
-PREFIX = "_padmask-"
 # Names of the files that the folder may hold while one dataset takes another's place.
 REPLACING = "_padmask.replacing"
 # Files moved at once: a storage answers each move late.
@@ -82,7 +81,7 @@ class Staging:
     @property
     def name(self) -> str:
         """The name in the folder below which everything waits."""
-        return PREFIX + self.job
+        return UNFINISHED + self.job
 
     def file(self, index: int, suffix: str) -> str:
         """Return the name in the folder of what waits for a shard."""
@@ -103,7 +102,7 @@ class Staging:
         """
         there, old = self.folder.names(), self._manifest()
         self._refuse_strangers(there, set(names) | self._ours(old))
-        staged = {name.split("/")[0] for name in there if name.startswith(PREFIX)}
+        staged = {name.split("/")[0] for name in there if name.startswith(UNFINISHED)}
         whole = old is not None and old.job == self.job
         if resume and staged and not whole and self.name not in staged:
             raise OutputError(

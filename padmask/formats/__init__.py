@@ -9,6 +9,7 @@ from padmask.formats.batch import Layout, Reader, Writer
 from padmask.formats.goal import is_written_in_place
 from padmask.formats.listing import COMPRESSIONS, format_of
 from padmask.formats.source import Source
+from padmask.formats.storage import shown
 
 
 def input_format(source: Source, asked: str | None) -> str:
@@ -32,7 +33,7 @@ def output_format(path: str, asked: str | None) -> str:
     named = None if path == "-" else format_of(path)
     if named and asked and named != asked:
         raise SpecError(
-            f"The output {path!r} is named as {named}, and --output-format asks for {asked}: "
+            f"The output {shown(path)!r} is named as {named}, and --output-format asks for {asked}: "
             "drop one of the two."
         )
     if named or asked:
@@ -40,8 +41,8 @@ def output_format(path: str, asked: str | None) -> str:
     if path == "-" or is_written_in_place(path):
         return "jsonl"
     raise SpecError(
-        f"The output {path!r} has no suffix that names a format. End it in .jsonl, .parquet, .arrow or .npz, "
-        "or say --output-format."
+        f"The output {shown(path)!r} has no suffix that names a format. End it in .jsonl, .parquet, .arrow "
+        "or .npz, in / for a folder, or say --output-format."
     )
 
 

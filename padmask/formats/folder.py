@@ -34,9 +34,10 @@ def names_a_folder(path: str) -> bool:
     >>> names_a_folder("padded/"), names_a_folder("padded.parquet"), names_a_folder("-")
     (True, False, False)
     """
-    if path.endswith("/"):
-        return True
-    return is_folder(parse_url(path)) if is_url(path) else os.path.isdir(plain_path(path))
+    if is_url(path) and plain_path(path) == path:
+        url = parse_url(path)
+        return url.path.endswith("/") or not url.path or is_folder(url)
+    return path.endswith("/") or os.path.isdir(plain_path(path))
 
 
 @dataclass(frozen=True)

@@ -37,7 +37,7 @@ def refuse_same_file(goals: Mapping[str, str | None]) -> None:
         other = seen.setdefault(os.path.realpath(path), what)
         if other != what:
             raise OutputError(
-                f"{other.capitalize()} and {what} cannot both go to {path!r}. Choose two names."
+                f"{other.capitalize()} and {what} cannot both go to {shown(path)!r}. Choose two names."
             )
 
 

@@ -14,7 +14,7 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 
 from padmask.errors import DataError, SpecError
-from padmask.formats.storage import Stored, Url, files_below, is_url, look_up, parse_url, plain_path
+from padmask.formats.storage import Stored, Url, files_below, is_url, look_up, parse_url, plain_path, shown
 
 COMPRESSIONS = {".gz": "gzip", ".zst": "zstd"}
 SUFFIXES = {
@@ -28,6 +28,8 @@ SUFFIXES = {
     ".ipc": "arrow",
     ".npz": "npz",
 }
+# What begins so in an output folder waits for the end of the run.
+UNFINISHED = "_padmask-"
 _PATTERN = re.compile(r"[*?[]")
 
 
@@ -91,7 +93,8 @@ def _files_of(path: str) -> list[Listed]:
     if path == "-":
         return [Listed(path, "stdin")]
     if os.path.isdir(path):
-        return [Listed(file, os.path.relpath(file, path)) for file in _or_none(_data_files(path), path)]
+        files = _or_none(_data_files(path), path, os.listdir(path))
+        return [Listed(file, os.path.relpath(file, path)) for file in files]
     if _PATTERN.search(path) and not os.path.lexists(path):
         return _matching(path)
     return [Listed(path, os.path.basename(path))]
@@ -116,7 +119,12 @@ def is_data(name: str) -> bool:
     return not hidden and format_of(name) not in (None, "npz")
 
 
-def _or_none(files: list[str], folder: str) -> list[str]:
+def _or_none(files: list[str], folder: str, there: Iterable[str]) -> list[str]:
+    if not files and any(name.startswith(UNFINISHED) for name in there):
+        raise DataError(
+            f"The folder {folder!r} holds the beginning of a run that did not come to its end. Run that again "
+            "with --resume."
+        )
     if not files:
         raise DataError(
             f"The folder {folder!r} holds no data files: check that they end in .jsonl (or .jsonl.gz, "
@@ -174,9 +182,10 @@ def _addressed(url: Url) -> list[Listed]:
     if known is not None:
         return [Listed(url.text, url.path.rpartition("/")[2], known)]
     found = _listed(url, is_data)
-    if not found and not files_below(url):
+    there = {} if found else files_below(url)
+    if not found and not there:
         raise DataError(f"There is no file {str(url)!r}. Check the address.")
-    _or_none([file.path for file in found], str(url))
+    _or_none([file.path for file in found], str(url), there)
     return found
 
 
@@ -212,6 +221,6 @@ def refuse_same_names(files: Iterable[Listed]) -> None:
         other = seen.setdefault(file.name, file.path)
         if other != file.path:
             raise SpecError(
-                f"{other!r} and {file.path!r} would both become {file.name!r} in the output folder. Pad them "
-                "apart, or name the folder that holds both."
+                f"{shown(other)!r} and {shown(file.path)!r} would both become {file.name!r} in the output "
+                "folder. Pad them apart, or name the folder that holds both."
             )
