@@ -122,8 +122,8 @@ def is_data(name: str) -> bool:
 def _or_none(files: list[str], folder: str, there: Iterable[str]) -> list[str]:
     if not files and any(name.startswith(UNFINISHED) for name in there):
         raise DataError(
-            f"The folder {folder!r} holds the beginning of a run that did not come to its end. Run that again "
-            "with --resume."
+            f"The folder {folder!r} holds the beginning of a run that did not come to its end. Run that "
+            "again with --resume."
         )
     if not files:
         raise DataError(
