@@ -128,6 +128,8 @@ class _Reader:
         if type_ in (_LIST, _SET):
             size, items = divmod(self._byte(), 16)
             size = self._varint() if size == 15 else size
+            if size > len(self._data):
+                raise AssertionError("a list has more items than the footer has bytes")
             return items, [self._value(items) for _ in range(size)]
         if type_ == _DOUBLE:
             return self._bytes(8)
