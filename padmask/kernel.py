@@ -213,7 +213,9 @@ def _choose(tokens: npt.NDArray[Any], mask: Mask, value: npt.NDArray[Any], out: 
     """Put the tokens where the mask is True, and the pad value elsewhere; that both fit is known."""
     if out.dtype.kind not in "iu":
         out[...] = value
-        np.copyto(out, tokens, where=mask, casting="unsafe")
+        # A NaN that signals is one all the same.
+        with np.errstate(invalid="ignore"):
+            np.copyto(out, tokens, where=mask, casting="unsafe")
         return
     # (token - value) * mask + value: integers wrap around, so it is exact, and takes half the time.
     # Beside a row's own tokens may stand those of a row that was refused, which are no such integers.

@@ -289,7 +289,8 @@ def _misfits(values: npt.NDArray[Any], target: np.dtype[Any]) -> Flags | None:
         with np.errstate(invalid="ignore"):
             flagged = values.astype(target).astype(object) != values.astype(object)
     else:
-        with np.errstate(over="ignore"):
+        # A NaN that signals is one all the same.
+        with np.errstate(over="ignore", invalid="ignore"):
             flagged = np.isinf(values.astype(target)) & np.isfinite(values)
     return flagged if flagged.any() else None
 

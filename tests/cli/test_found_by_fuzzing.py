@@ -358,3 +358,37 @@ def test_the_last_words_of_native_code_are_kept_from_people(then: str, code: int
     assert "of Python" in done.stderr
     assert "of native code" not in done.stderr
     assert ("'in.parquet' crashed" in done.stderr) is (code == 2)
+
+
+def test_a_signalling_nan_is_a_nan(here: Run, tmp_path: Path) -> None:
+    # Its cast to float32 raises the processor's flag, of which NumPy warned on stderr.
+    numbers = np.array([1.5, 0.0]).view(np.uint64)
+    numbers[1] = 0x7FF0000000000001
+    rows = pa.ListArray.from_arrays(pa.array([0, 2], pa.int32()), pa.array(numbers.view(np.float64)))
+    source = write(tmp_path / "in.arrow", input_ids=rows)
+    done = here("pad", source, "-o", "out.arrow", "-c", "input_ids:float32", "--quiet")
+    assert (done.returncode, done.stderr) == (0, "")
+    [[first, second]] = pa.ipc.open_file(tmp_path / "out.arrow").read_all()["input_ids"].to_pylist()
+    assert (first, np.isnan(second)) == (1.5, True)
+
+
+@pytest.mark.parametrize("suffix", ["parquet", "arrow"])
+def test_a_padded_column_of_nothing_but_nulls_is_refused_row_by_row(
+    here: Run, tmp_path: Path, suffix: str
+) -> None:
+    source = write(tmp_path / f"in.{suffix}", input_ids=pa.nulls(2), mask=pa.array([[True], [False]]))
+    done = here("unpad", source, "-o", "out.jsonl", *REJECTS)
+    assert (done.returncode, "2 rows rejected" in done.stderr) == (0, True)
+    assert (tmp_path / "rejects.jsonl").read_bytes().count(b"\n") == 2
+
+
+def test_long_names_and_numbers_are_not_said_in_full(here: Run, tmp_path: Path) -> None:
+    name, number = "x" * 500, "9" * 400
+    (tmp_path / "in.jsonl").write_text(f'{{"{name}": [1], "b": [2], "n": [{number}]}}\n')
+    for args in (
+        ["pad", "in.jsonl"],
+        ["unpad", "in.jsonl"],
+        ["pad", "in.jsonl", "-c", "b", "-o", "o.parquet"],
+    ):
+        done = here(*args)
+        assert (done.returncode, len(done.stderr) < 400) == (2, True), done.stderr
