@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from padmask.files import FileOptions as FileOptions
     from padmask.inspection import ShowSpec as ShowSpec
     from padmask.inspection import inspect_file as inspect_file
-    from padmask.job import pad_dataset as pad_dataset
+    from padmask.jobs.driver import pad_dataset as pad_dataset
     from padmask.kernel import Padded as Padded
     from padmask.kernel import sequence_mask as sequence_mask
     from padmask.ledger import Ledger as Ledger
@@ -36,8 +36,8 @@ if TYPE_CHECKING:
     from padmask.spec import RowPolicy as RowPolicy
     from padmask.spec import UnpadSpec as UnpadSpec
     from padmask.table import pad_table as pad_table
-    from padmask.unpadded import unpad_table as unpad_table
-    from padmask.unpadding import unpad_file as unpad_file
+    from padmask.unpadding.files import unpad_file as unpad_file
+    from padmask.unpadding.tables import unpad_table as unpad_table
     from padmask.verification import ModelProof as ModelProof
     from padmask.verification import ProofSpec as ProofSpec
     from padmask.verification import verify_file as verify_file
@@ -59,7 +59,7 @@ _ROOMS = {
     "Padded": "kernel",
     "sequence_mask": "kernel",
     "pad_file": "pipeline",
-    "pad_dataset": "job",
+    "pad_dataset": "jobs.driver",
     "pad": "sequences",
     "pad_sequences": "sequences",
     "Column": "spec",
@@ -68,8 +68,8 @@ _ROOMS = {
     "RowPolicy": "spec",
     "UnpadSpec": "spec",
     "pad_table": "table",
-    "unpad_table": "unpadded",
-    "unpad_file": "unpadding",
+    "unpad_table": "unpadding.tables",
+    "unpad_file": "unpadding.files",
     "ModelProof": "verification",
     "ProofSpec": "verification",
     "RuleSpec": "sampled",

@@ -24,6 +24,7 @@ from padmask.decide import Asked, decide
 from padmask.errors import SpecError
 from padmask.formats.dataset import Dataset
 from padmask.formats.source import Source, find_sources
+from padmask.jobs.team import Team
 from padmask.kernel import pad_batch
 from padmask.plan import LengthStats, make_plan
 from padmask.progress import Progress, ProgressCallback
@@ -31,7 +32,6 @@ from padmask.ragged import Ragged
 from padmask.rows import Job
 from padmask.spec import Columns, MaskSpec, PadSpec, RowPolicy, Side
 from padmask.table import PadColumn
-from padmask.team import Team
 from padmask.verify.audit import Audit, Finding
 
 PERCENTILES = ("90", "95", "99")

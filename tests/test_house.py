@@ -33,7 +33,7 @@ DOORS = {
     "verify": {"errors", "spec", "ragged", "kernel", "flatten", "layers"},
     "audited": {"errors", "spec", "ragged", "kernel", "table", "formats", "rows", "verify"},
     "inspection": {"errors", "spec", "ragged", "plan", "kernel", "table", "costs", "rows"}
-    | {"decide", "formats", "progress", "team", "verify", "audited"},
+    | {"decide", "formats", "progress", "jobs", "verify", "audited"},
     "table": {"errors", "spec", "ragged", "plan", "kernel"},
     "sequences": {"errors", "spec", "ragged", "flatten", "plan", "kernel", "table"},
     "streams": set(),
@@ -43,13 +43,8 @@ DOORS = {
     "bounds": {"errors", "spec", "plan", "table", "machine"},
     "textrows": {"spec", "ragged", "plan", "kernel", "table", "ledger", "formats", "rows"},
     "decide": {"errors", "spec", "ragged", "table", "formats", "rows"},
-    "claims": {"errors", "spec", "ragged", "table"},
-    "unpadded": {"errors", "spec", "ragged", "kernel", "table", "claims"},
-    "masktexts": {"errors", "kernel", "formats", "unpadded"},
-    "cuts": {"errors", "kernel", "ledger", "formats", "rows", "claims", "unpadded", "masktexts"},
-    "textcuts": {"errors", "formats", "textrows", "claims", "unpadded", "masktexts", "cuts"},
-    "unpadding": {"errors", "spec", "ragged", "table", "ledger", "formats", "decide", "files", "progress"}
-    | {"bounds", "claims", "unpadded", "masktexts", "cuts", "textcuts"},
+    "unpadding": {"errors", "spec", "ragged", "kernel", "table", "ledger", "formats", "rows", "textrows"}
+    | {"decide", "files", "progress", "bounds"},
     "files": {"errors", "ledger", "flow", "formats", "rows", "progress", "bounds"},
     "pipeline": {
         "bounds",
@@ -65,15 +60,8 @@ DOORS = {
         "decide",
         "progress",
     },
-    "shards": {"errors", "formats"},
-    "manifest": {"plan", "ledger"},
-    "staging": {"errors", "formats", "plan", "manifest"},
-    "shardwork": {"errors", "formats", "rows", "textrows", "plan", "files", "pipeline"}
-    | {"shards", "manifest", "staging"},
-    "job": {"errors", "spec", "plan", "bounds", "formats", "files", "ledger", "decide", "rows", "progress"}
-    | {"pipeline", "shards", "manifest", "staging", "shardwork", "team", "machine"},
-    "team": {"progress"},
-    "executors": {"errors", "machine"},
+    "jobs": {"errors", "spec", "plan", "bounds", "formats", "files", "ledger", "machine", "decide", "rows"}
+    | {"textrows", "pipeline", "progress"},
     "sampled": {
         "errors",
         "spec",
@@ -90,8 +78,7 @@ DOORS = {
     "render": {"errors", "ledger", "progress", "costs", "inspection", "verify"},
     "cli": {
         "errors",
-        "executors",
-        "job",
+        "jobs",
         "machine",
         "spec",
         "files",

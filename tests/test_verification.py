@@ -16,6 +16,7 @@ from padmask import MaskSpec, PadSpec, SpecError, pad_file
 from padmask.decide import Asked
 from padmask.flatten import flatten
 from padmask.formats.dataset import Dataset
+from padmask.formats.source import find_sources
 from padmask.rows import RowPolicy
 from padmask.sampled import Looking, RuleSpec, look
 from padmask.verification import ProofSpec, verify_file
@@ -180,7 +181,7 @@ def test_the_sample_is_bounded_in_rows_and_in_places(tmp_path):
 
 
 def sampled(file, count, seed=0) -> list[list[int]]:
-    dataset = Dataset([str(file)], None)
+    dataset = Dataset(find_sources([str(file)]), None)
     asked = Asked(None, PadSpec(), MaskSpec(column=None), RowPolicy())
     try:
         data = look(dataset, Looking(asked, RuleSpec()), count, seed)

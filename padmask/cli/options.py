@@ -216,12 +216,12 @@ def open_executor(given: dict[str, Any]) -> Iterator[tuple[Any, int]]:
         raise SpecError("--cluster and --workers are two ways of doing the same: give one of them.")
     workers = given["workers"] or cores()
     if given["cluster"]:
-        from padmask.executors import open_cluster
+        from padmask.jobs.executors import open_cluster
 
         with open_cluster(given["cluster"]) as cluster:
             yield cluster
     elif workers > 1:
-        from padmask.executors import Processes
+        from padmask.jobs.executors import Processes
 
         with Processes(workers) as executor:
             yield executor, workers

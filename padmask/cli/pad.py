@@ -191,7 +191,7 @@ def _pad_file(given: dict[str, Any], asked: dict[str, Any]) -> Any:
 def _pad_shards(given: dict[str, Any], asked: dict[str, Any]) -> Any:
     from padmask.formats.folder import Folder
     from padmask.formats.storage import plain_path
-    from padmask.job import pad_dataset, refuse_among_data
+    from padmask.jobs.driver import pad_dataset, refuse_among_data
 
     report = given["report"] and given["report"].removeprefix("json:")
     refuse_among_data(Folder(plain_path(given["output"])), {"The report": report})

@@ -119,7 +119,7 @@ def _unpad(given: dict[str, Any]) -> Any:
     )
     names = ("input_format", "output_format", "limit", "rejects", "threads", "max_bytes")
     from padmask.files import FileOptions
-    from padmask.unpadding import unpad_file
+    from padmask.unpadding.files import unpad_file
 
     files = FileOptions(**{name: given[name] for name in names})
     with open_progress(given) as progress:

@@ -17,11 +17,11 @@ from pathlib import Path
 import pytest
 from processes import SECONDS, children, faulty, is_alive, wait_until
 
-from padmask import executors
 from padmask.errors import PadmaskError
-from padmask.executors import open_cluster
-from padmask.job import pad_dataset
-from padmask.manifest import MANIFEST
+from padmask.jobs import executors as executors
+from padmask.jobs.driver import pad_dataset
+from padmask.jobs.executors import open_cluster
+from padmask.jobs.manifest import MANIFEST
 
 pytest.importorskip("distributed", reason="--cluster needs Dask")
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="asks Linux's /proc")

@@ -24,8 +24,8 @@ import pytest
 from processes import SECONDS, children, faulty, is_alive, wait_until, workers_of
 
 from padmask import PadSpec
-from padmask.job import pad_dataset
-from padmask.manifest import MANIFEST
+from padmask.jobs.driver import pad_dataset
+from padmask.jobs.manifest import MANIFEST
 
 linux = pytest.mark.skipif(sys.platform != "linux", reason="asks Linux's /proc")
 

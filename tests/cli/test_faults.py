@@ -184,7 +184,7 @@ FORKS = """
 import json, os, resource, sys, traceback
 import pyarrow.parquet
 import padmask.__main__, padmask.cli.guard, padmask.cli.pad, padmask.cli.unpad, padmask.render
-import padmask.pipeline, padmask.unpadding
+import padmask.pipeline, padmask.unpadding.files
 import padmask.formats.arrow, padmask.formats.jsonl, padmask.formats.npz, padmask.formats.parquet
 
 def opened(job):
@@ -279,14 +279,14 @@ def pads(
 
 # At the moment when the first row is about to be written; what went before is another pass, or a look.
 BETWEEN = """
-import padmask.pipeline, padmask.unpadding
+import padmask.pipeline, padmask.unpadding.files
 def first(plain):
     def faulty(*args):
         fault()
         return plain(*args)
     return faulty
 padmask.pipeline.make_plan = first(padmask.pipeline.make_plan)
-padmask.unpadding._unpad_all = first(padmask.unpadding._unpad_all)
+padmask.unpadding.files._unpad_all = first(padmask.unpadding.files._unpad_all)
 """
 
 
@@ -1022,9 +1022,9 @@ DEATHS = {
     "the thread that reads": ("parquet", "padmask.formats.dataset", "replace"),
 }
 UNPAD_DEATHS = {
-    "a worker that reads masks": ("jsonl", "padmask.masktexts", "read_mask"),
-    "a worker that cuts text": ("jsonl", "padmask.textcuts", "set_apart"),
-    "a worker that cuts": ("parquet", "padmask.unpadding", "cut_columns"),
+    "a worker that reads masks": ("jsonl", "padmask.unpadding.masktexts", "read_mask"),
+    "a worker that cuts text": ("jsonl", "padmask.unpadding.textcuts", "set_apart"),
+    "a worker that cuts": ("parquet", "padmask.unpadding.files", "cut_columns"),
 }
 ERRORS = {
     "RuntimeError('a fault')": "padmask failed where it should not",

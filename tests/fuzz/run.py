@@ -140,7 +140,7 @@ def guided_run(target: str, seconds: float, seed: int, tally: Tally) -> None:
         import padmask.formats.parquet
         import padmask.pipeline
         import padmask.render
-        import padmask.unpadding  # noqa: F401
+        import padmask.unpadding.files  # noqa: F401
 
     from fuzz.cases import asked, case_of, kind_of, option_case, unpad_case_of
     from fuzz.contract import problems

@@ -14,8 +14,6 @@ from typing import Any
 import pyarrow as pa
 
 from padmask.bounds import room_for
-from padmask.claims import Unpadding, choose_unpadding, needs_no_metadata
-from padmask.cuts import Cuts, OnError, find_cuts
 from padmask.decide import column_flags, find_alike, schema_of_nothing
 from padmask.errors import DataError, PadmaskError, SpecError
 from padmask.files import (
@@ -33,13 +31,15 @@ from padmask.formats import output_format
 from padmask.formats.batch import Chunk, Layout, Wanted, Writer
 from padmask.formats.dataset import Dataset, survey_types
 from padmask.ledger import Ledger, UnpadResult
-from padmask.masktexts import MaskTexts
 from padmask.progress import ProgressCallback
 from padmask.ragged import count_places, is_mask, is_sequence
 from padmask.spec import Columns, UnpadSpec, listed, one_of
 from padmask.table import METADATA_KEY, read_description
-from padmask.textcuts import TextCutter
-from padmask.unpadded import cut_columns, unpadded_schema
+from padmask.unpadding.claims import Unpadding, choose_unpadding, needs_no_metadata
+from padmask.unpadding.cuts import Cuts, OnError, find_cuts
+from padmask.unpadding.masktexts import MaskTexts
+from padmask.unpadding.tables import cut_columns, unpadded_schema
+from padmask.unpadding.textcuts import TextCutter
 
 
 def unpad_file(

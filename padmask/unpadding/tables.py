@@ -13,12 +13,12 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from padmask.claims import Unpadding, choose_unpadding
 from padmask.errors import Fault, RowError, SpecError
 from padmask.kernel import Windows
 from padmask.ragged import Ragged, count_places, cut_lists
 from padmask.spec import Columns, UnpadSpec
 from padmask.table import kept_metadata, replace_columns
+from padmask.unpadding.claims import Unpadding, choose_unpadding
 
 Positions = npt.NDArray[np.int64]
 

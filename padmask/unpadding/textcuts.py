@@ -12,15 +12,15 @@ import msgspec
 import numpy as np
 import numpy.typing as npt
 
-from padmask.claims import Unpadding
-from padmask.cuts import Cuts, OnError, lengths_of, set_apart
 from padmask.errors import Fault
 from padmask.formats.batch import Batch
 from padmask.formats.jsonl import write_objects
 from padmask.formats.jsontokens import read_items
-from padmask.masktexts import MaskTexts
 from padmask.textrows import IdTexts, read_ids
-from padmask.unpadded import name_column, settle
+from padmask.unpadding.claims import Unpadding
+from padmask.unpadding.cuts import Cuts, OnError, lengths_of, set_apart
+from padmask.unpadding.masktexts import MaskTexts
+from padmask.unpadding.tables import name_column, settle
 
 Positions = npt.NDArray[np.int64]
 Items = list[list[msgspec.Raw]]

@@ -21,9 +21,9 @@ from hypothesis import strategies as st
 
 from padmask import MaskSpec, PadmaskError, PadSpec, RowPolicy, pad_file
 from padmask.errors import DataError, OutputError, SpecError, UnreadableError
-from padmask.executors import Processes
 from padmask.files import FileOptions
-from padmask.job import pad_dataset
+from padmask.jobs.driver import pad_dataset
+from padmask.jobs.executors import Processes
 from padmask.ledger import Ledger, PadResult
 
 MANIFEST = "_padmask.json"
@@ -223,7 +223,7 @@ def processes(workers: int) -> Iterator[tuple[Executor, int]]:
 
 @contextmanager
 def dask() -> Iterator[tuple[Executor, int]]:
-    from padmask.executors import open_cluster
+    from padmask.jobs.executors import open_cluster
 
     with open_cluster("local") as (executor, workers):
         yield executor, workers

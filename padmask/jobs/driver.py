@@ -29,17 +29,17 @@ from padmask.formats.goal import refuse_inside
 from padmask.formats.listing import Listed, is_data, list_inputs
 from padmask.formats.source import Source
 from padmask.formats.storage import is_url, plain_path, shown
+from padmask.jobs.manifest import Record, total
+from padmask.jobs.shards import SHARD_BYTES, Shard, absolute, find_shards, refuse_no_shards
+from padmask.jobs.staging import Done
+from padmask.jobs.team import Team
+from padmask.jobs.work import ShardWork, measure_shard, pad_shard
 from padmask.ledger import PadResult
 from padmask.machine import cores
-from padmask.manifest import Record, total
 from padmask.pipeline import Survey, notes_on, places_under_way, result_of, settle_plan, typed_job
 from padmask.plan import Plan, needs_lengths
 from padmask.progress import ProgressCallback
-from padmask.shards import SHARD_BYTES, Shard, absolute, find_shards, refuse_no_shards
-from padmask.shardwork import ShardWork, measure_shard, pad_shard
 from padmask.spec import Columns, MaskSpec, PadSpec, RowPolicy, listed
-from padmask.staging import Done
-from padmask.team import Team
 
 _NAMES_SHOWN = 3
 

@@ -24,7 +24,7 @@ from padmask.errors import OutputError
 from padmask.formats.folder import Folder
 from padmask.formats.goal import Beside
 from padmask.formats.listing import UNFINISHED, is_data
-from padmask.manifest import MANIFEST, Manifest, Record
+from padmask.jobs.manifest import MANIFEST, Manifest, Record
 from padmask.plan import Plan
 
 # Names of the files that the folder may hold while one dataset takes another's place.

@@ -15,7 +15,7 @@ from padmask.errors import Fault
 from padmask.formats.jsonl import Object
 from padmask.formats.jsontokens import read_sequences
 from padmask.kernel import Windows
-from padmask.unpadded import name_column, read_mask
+from padmask.unpadding.tables import name_column, read_mask
 
 # Text of masks that is kept, in bytes.
 MEMO_BYTES = 1 << 22

@@ -20,10 +20,10 @@ from padmask import PadSpec, RowPolicy
 from padmask.errors import OutputError, UnreadableError
 from padmask.files import FileOptions
 from padmask.formats.folder import Folder
-from padmask.job import pad_dataset
+from padmask.jobs.driver import pad_dataset
+from padmask.jobs.manifest import MANIFEST
+from padmask.jobs.staging import REPLACING
 from padmask.ledger import PadResult
-from padmask.manifest import MANIFEST
-from padmask.staging import REPLACING
 
 SHARDS = 6
 
@@ -296,7 +296,7 @@ def ended_at(monkeypatch: pytest.MonkeyPatch, run: Run, method: str, call: int) 
 
         patch.setattr(Folder, method, fail)
         # One after the other, so that it is known what is done.
-        patch.setattr("padmask.staging.MOVES_AT_ONCE", 1)
+        patch.setattr("padmask.jobs.staging.MOVES_AT_ONCE", 1)
         with pytest.raises(EndedError):
             run()
 

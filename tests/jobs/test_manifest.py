@@ -8,8 +8,8 @@ from dataclasses import replace
 import pytest
 
 from padmask import __version__
+from padmask.jobs.manifest import Manifest, Record, total
 from padmask.ledger import Ledger
-from padmask.manifest import Manifest, Record, total
 from padmask.plan import Plan
 
 RECORDS = [

@@ -17,12 +17,12 @@ from padmask.errors import DataError, PadmaskError
 from padmask.files import FileOptions, open_pool
 from padmask.formats.dataset import Dataset
 from padmask.formats.folder import Folder
-from padmask.manifest import Record
+from padmask.jobs.manifest import Record
+from padmask.jobs.shards import Shard
+from padmask.jobs.staging import Staging, digest
 from padmask.pipeline import PadRun, Survey, pad_all, survey
 from padmask.plan import Plan
 from padmask.rows import Job
-from padmask.shards import Shard
-from padmask.staging import Staging, digest
 from padmask.textrows import takes_text
 
 

@@ -13,15 +13,15 @@ from typing import Any, Literal
 import numpy as np
 import numpy.typing as npt
 
-from padmask.claims import Unpadding
 from padmask.errors import Fault, RowError
 from padmask.formats.batch import Batch
 from padmask.formats.jsonl import values_of
 from padmask.kernel import Windows
 from padmask.ledger import Ledger
-from padmask.masktexts import MaskTexts
 from padmask.rows import Refused
-from padmask.unpadded import read_windows
+from padmask.unpadding.claims import Unpadding
+from padmask.unpadding.masktexts import MaskTexts
+from padmask.unpadding.tables import read_windows
 
 OnError = Literal["fail", "skip"]
 

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from padmask.errors import DataError, SpecError
 from padmask.formats.jsontypes import TypeSurvey
 from padmask.formats.listing import list_inputs
-from padmask.shards import find_shards, output_name, refuse_no_shards
+from padmask.jobs.shards import find_shards, output_name, refuse_no_shards
 
 
 def shards_of(*inputs: Path, goal: str = "parquet", shard_bytes: int = 1 << 20) -> list[tuple[str, Any]]:
