@@ -14,8 +14,7 @@ from collections.abc import Mapping, Sequence
 from concurrent.futures import Executor
 from contextlib import ExitStack, closing
 from dataclasses import dataclass, replace
-from functools import partial, reduce
-from typing import Any
+from functools import partial
 
 from padmask import __version__
 from padmask.bounds import room_for
@@ -308,7 +307,7 @@ class _Driver:
 
     def _measured(self, team: Team) -> Done:
         """Find the length and the types; shards that cannot be read are left out, where that is asked for."""
-        job, found, left_out = self.work.job, dict[int, Survey](), list[Record]()
+        job, found, left_out = self.work.job, AddedUp(), list[Record]()
         if needs_lengths(job.spec) or self.typed:
             whole, read, rows = sum(shard.size for shard in self.shards), 0, 0
             measure = partial(measure_shard, self.work, typed=self.typed)
@@ -316,14 +315,14 @@ class _Driver:
                 for shard, seen in outcomes:
                     if isinstance(seen, Exception):
                         left_out.append(self._left_out(shard, seen, {}))
+                        found.add(shard.index, None)
                         continue
-                    found[shard.index] = seen
+                    found.add(shard.index, seen)
                     read, rows = read + shard.size, rows + seen.rows
                     team.tell("measuring", rows, read, whole)
-            _refuse_nothing(found, left_out)
-        seen_all = reduce(Survey.__add__, (found[index] for index in sorted(found))) if found else None
-        plan = self._settled(team, seen_all)
-        types = typed_job(job, seen_all).wanted.others if self.typed else None
+            _refuse_nothing(found.whole is not None, left_out)
+        plan = self._settled(team, found.whole)
+        types = typed_job(job, found.whole).wanted.others if self.typed else None
         return Done(plan=plan, types=types, left_out=left_out)
 
     def _settled(self, team: Team, seen: Survey | None) -> Plan:
@@ -356,7 +355,7 @@ class _Driver:
                 read, rows, written = read + shard.size, rows + record.ledger.rows_read, written + record.size
                 team.tell("padding", rows, read, whole)
                 self._refuse_large(written)
-        _refuse_nothing(records, left_out)
+        _refuse_nothing(bool(records), left_out)
         return [records[index] for index in sorted(records)], left_out
 
     def _left_out(self, shard: Shard, error: Exception, done: Mapping[int, Record]) -> Record:
@@ -387,11 +386,29 @@ class _Driver:
             )
 
 
-def _refuse_nothing(done: Mapping[int, Any], left_out: Sequence[Record]) -> None:
+class AddedUp:
+    """Surveys added up in the order of the shards, as they come: held at once, many take gigabytes."""
+
+    def __init__(self) -> None:
+        self.whole: Survey | None = None
+        self._early: dict[int, Survey | None] = {}
+        self._next = 0
+
+    def add(self, index: int, seen: Survey | None) -> None:
+        """Take in what a shard told, or None of one that is left out; it waits for those before it."""
+        self._early[index] = seen
+        while self._next in self._early:
+            seen = self._early.pop(self._next)
+            self._next += 1
+            if seen is not None:
+                self.whole = seen if self.whole is None else self.whole + seen
+
+
+def _refuse_nothing(found: bool, left_out: Sequence[Record]) -> None:
     """Refuse a dataset of which nothing can be read, as one file that cannot be read is refused.
 
     Raises:
         UnreadableError: no shard is left.
     """
-    if not done and left_out:
+    if not found and left_out:
         raise UnreadableError(min(left_out, key=lambda record: record.index).fault)
