@@ -60,7 +60,6 @@ def test_spark_pads_as_padmask_does(monkeypatch: pytest.MonkeyPatch) -> None:
         known: dict[str, Any] = {}
         exec(recipe("spark"), known)
         rows = [tuple(row.values()) for row in TABLE.to_pylist()]
-        # More partitions than rows in places: some batches are empty.
         frame = spark.createDataFrame(rows, "id long, input_ids array<int>, scores array<double>")
         padded = known["pad_dataframe"](frame.repartition(3), COLUMNS, MAXLEN).toArrow()
         assert padded.sort_by("id").to_pylist() == wanted()
