@@ -46,7 +46,7 @@ demo: $(VENV)/.verify
 	@PATH="$(abspath $(BIN)):$$PATH" sh sample_data/demo.sh
 
 test: $(VENV)/.verify
-	$(BIN)/python -m pytest -q
+	$(BIN)/python -m pytest -q -n auto --dist loadfile
 
 lint: $(VENV)/.core
 	$(BIN)/ruff check .

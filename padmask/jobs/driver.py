@@ -14,8 +14,7 @@ from collections.abc import Mapping, Sequence
 from concurrent.futures import Executor
 from contextlib import ExitStack, closing
 from dataclasses import dataclass, replace
-from functools import partial, reduce
-from typing import Any
+from functools import partial
 
 from padmask import __version__
 from padmask.bounds import room_for
@@ -41,6 +40,7 @@ from padmask.plan import Plan, needs_lengths
 from padmask.progress import ProgressCallback
 from padmask.spec import Columns, MaskSpec, PadSpec, RowPolicy, listed
 
+GONE = "files of the dataset that stood in the folder before, and that the new one has not, were taken away: {:,}"
 _NAMES_SHOWN = 3
 
 
@@ -112,8 +112,9 @@ def pad_dataset(  # noqa: PLR0913 - a keyword each for what the command takes
         if new:
             # Where nothing was begun, nothing stays.
             stack.callback(output.remove_if_empty)
-        plan, records = driver.run(team, resume)
-    result = result_of(total(records), plan, driver.work.job, driver.unpadded, driver.notes)
+        plan, records, gone = driver.run(team, resume)
+    notes = (*driver.notes, GONE.format(gone)) if gone else driver.notes
+    result = result_of(total(records), plan, driver.work.job, driver.unpadded, notes)
     faults = tuple(record.fault for record in records if record.fault)
     return replace(result, shards=len(records) - len(faults), faults=faults)
 
@@ -260,8 +261,8 @@ class _Driver:
     unpadded: dict[str, str]
     notes: tuple[str, ...]
 
-    def run(self, team: Team, resume: bool) -> tuple[Plan, list[Record]]:
-        """Measure, pad and commit."""
+    def run(self, team: Team, resume: bool) -> tuple[Plan, list[Record], int]:
+        """Measure, pad and commit; returns too how many files of an older dataset are gone."""
         staging, rejects = self.work.staging, self.work.files.rejects
         done = staging.prepare((shard.name for shard in self.shards), resume)
         if done.committed and self._is_whole(done):
@@ -269,7 +270,7 @@ class _Driver:
             if rejects is not None and not os.path.isfile(rejects):
                 staging.join_rejects((), rejects)
             staging.clear()
-            return done.plan, self._all(done.records, done.left_out)
+            return done.plan, self._all(done.records, done.left_out), 0
         if done.committed and (self.typed or rejects is not None):
             # What is missing cannot be made alone: the types and the other shards' rejects are gone.
             done = Done()
@@ -282,8 +283,7 @@ class _Driver:
         if rejects is not None:
             staging.join_rejects(records, rejects)
         whole = self._all(records, left_out)
-        staging.commit(done.plan, whole)
-        return done.plan, whole
+        return done.plan, whole, staging.commit(done.plan, whole)
 
     def _is_whole(self, done: Done) -> bool:
         """Tell whether a dataset that was committed, and the rejects beside it, are all there."""
@@ -308,7 +308,7 @@ class _Driver:
 
     def _measured(self, team: Team) -> Done:
         """Find the length and the types; shards that cannot be read are left out, where that is asked for."""
-        job, found, left_out = self.work.job, dict[int, Survey](), list[Record]()
+        job, found, left_out = self.work.job, AddedUp(), list[Record]()
         if needs_lengths(job.spec) or self.typed:
             whole, read, rows = sum(shard.size for shard in self.shards), 0, 0
             measure = partial(measure_shard, self.work, typed=self.typed)
@@ -316,14 +316,14 @@ class _Driver:
                 for shard, seen in outcomes:
                     if isinstance(seen, Exception):
                         left_out.append(self._left_out(shard, seen, {}))
+                        found.add(shard.index, None)
                         continue
-                    found[shard.index] = seen
+                    found.add(shard.index, seen)
                     read, rows = read + shard.size, rows + seen.rows
                     team.tell("measuring", rows, read, whole)
-            _refuse_nothing(found, left_out)
-        seen_all = reduce(Survey.__add__, (found[index] for index in sorted(found))) if found else None
-        plan = self._settled(team, seen_all)
-        types = typed_job(job, seen_all).wanted.others if self.typed else None
+            _refuse_nothing(found.whole is not None, left_out)
+        plan = self._settled(team, found.whole)
+        types = typed_job(job, found.whole).wanted.others if self.typed else None
         return Done(plan=plan, types=types, left_out=left_out)
 
     def _settled(self, team: Team, seen: Survey | None) -> Plan:
@@ -356,7 +356,7 @@ class _Driver:
                 read, rows, written = read + shard.size, rows + record.ledger.rows_read, written + record.size
                 team.tell("padding", rows, read, whole)
                 self._refuse_large(written)
-        _refuse_nothing(records, left_out)
+        _refuse_nothing(bool(records), left_out)
         return [records[index] for index in sorted(records)], left_out
 
     def _left_out(self, shard: Shard, error: Exception, done: Mapping[int, Record]) -> Record:
@@ -387,11 +387,29 @@ class _Driver:
             )
 
 
-def _refuse_nothing(done: Mapping[int, Any], left_out: Sequence[Record]) -> None:
+class AddedUp:
+    """Surveys added up in the order of the shards, as they come: held at once, many take gigabytes."""
+
+    def __init__(self) -> None:
+        self.whole: Survey | None = None
+        self._early: dict[int, Survey | None] = {}
+        self._next = 0
+
+    def add(self, index: int, seen: Survey | None) -> None:
+        """Take in what a shard told, or None of one that is left out; it waits for those before it."""
+        self._early[index] = seen
+        while self._next in self._early:
+            seen = self._early.pop(self._next)
+            self._next += 1
+            if seen is not None:
+                self.whole = seen if self.whole is None else self.whole + seen
+
+
+def _refuse_nothing(found: bool, left_out: Sequence[Record]) -> None:
     """Refuse a dataset of which nothing can be read, as one file that cannot be read is refused.
 
     Raises:
         UnreadableError: no shard is left.
     """
-    if not done and left_out:
+    if not found and left_out:
         raise UnreadableError(min(left_out, key=lambda record: record.index).fault)

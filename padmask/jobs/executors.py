@@ -291,6 +291,12 @@ def open_cluster(address: str) -> Iterator[tuple[Executor, int]]:
             )
         try:
             client = stack.enter_context(Client(scheduler, timeout=CONNECT_SECONDS, set_as_default=False))
+        except TypeError:
+            # What Dask raises where it is asked for TLS and knows no certificates.
+            raise SpecError(
+                f"Dask knows no certificates for {address!r}. Name them in its configuration, as in "
+                "DASK_DISTRIBUTED__COMM__TLS__CA_FILE, __CLIENT__CERT and __CLIENT__KEY."
+            ) from None
         except (OSError, ValueError) as error:
             said = (str(error).splitlines() or [type(error).__name__])[0].rstrip(".")
             raise SpecError(

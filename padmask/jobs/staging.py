@@ -198,8 +198,11 @@ class Staging:
             for record in sorted(records, key=lambda record: record.index):
                 stream.write(self.folder.read(self.file(record.index, ".rejects.jsonl")) or b"")
 
-    def commit(self, plan: Plan, records: Sequence[Record]) -> None:
+    def commit(self, plan: Plan, records: Sequence[Record]) -> int:
         """Give all shards their names, and write the manifest when they have them.
+
+        Returns:
+            How many files of a dataset that stood there before are gone, and have none in their place.
 
         Raises:
             OutputError: a file cannot be moved.
@@ -219,6 +222,7 @@ class Staging:
         self.folder.sync(record.name for record in whole)
         self.folder.write(MANIFEST, Manifest(self.job, plan, records).to_bytes())
         self.clear()
+        return len(stale & set(there))
 
     def clear(self) -> None:
         """Take away what was needed on the way; where it cannot be, the dataset is whole all the same."""

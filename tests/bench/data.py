@@ -71,7 +71,11 @@ BLOCKS = {"generated": generated_blocks, "real": real_blocks}
 
 def write(path: str, data: str, rows: int) -> int:
     """Write a file in the format of its suffix, and return how many tokens it holds."""
-    blocks = BLOCKS[data](rows)
+    return write_blocks(path, BLOCKS[data](rows))
+
+
+def write_blocks(path: str, blocks: Iterator[dict[str, Any]]) -> int:
+    """Write blocks of rows, and return how many tokens they hold."""
     return _write_jsonl(path, blocks) if path.endswith(".jsonl") else _write_parquet(path, blocks)
 
 

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from statistics import median
 
 # Installed packages come with their bytecode, and padmask run from its sources shall have it too.
-_ENVIRONMENT = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
+ENVIRONMENT = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
 
 
 @dataclass(frozen=True)
@@ -49,7 +49,7 @@ def run(command: Sequence[str]) -> Cost:
         RuntimeError: it failed; the message is what it said.
     """
     begin = time.perf_counter()
-    process = subprocess.Popen(command, env=_ENVIRONMENT, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
+    process = subprocess.Popen(command, env=ENVIRONMENT, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
     assert process.stderr is not None
     said = process.stderr.read()
     _, status, usage = os.wait4(process.pid, 0)

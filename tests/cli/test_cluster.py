@@ -17,8 +17,8 @@ from pathlib import Path
 import pytest
 from processes import SECONDS, children, faulty, is_alive, wait_until
 
-from padmask.errors import PadmaskError
-from padmask.jobs import executors as executors
+from padmask.errors import PadmaskError, SpecError
+from padmask.jobs import executors
 from padmask.jobs.driver import pad_dataset
 from padmask.jobs.executors import open_cluster
 from padmask.jobs.manifest import MANIFEST
@@ -350,3 +350,9 @@ def test_a_shard_that_kills_its_workers_is_named(command, data, wanted, tmp_path
     assert not seen_in(tmp_path / "padded")
     pad_dataset(data, tmp_path / "padded", resume=True)
     assert bytes_in(tmp_path / "padded") == wanted
+
+
+def test_tls_without_certificates_is_refused_with_a_sentence():
+    # Dask looks for certificates before it connects: nothing listens there.
+    with pytest.raises(SpecError, match="Dask knows no certificates"), open_cluster("tls://127.0.0.1:1"):
+        pass

@@ -6,6 +6,7 @@ import gzip
 import json
 import sys
 import tempfile
+import tracemalloc
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Executor, ThreadPoolExecutor
 from contextlib import contextmanager
@@ -22,9 +23,11 @@ from hypothesis import strategies as st
 from padmask import MaskSpec, PadmaskError, PadSpec, RowPolicy, pad_file
 from padmask.errors import DataError, OutputError, SpecError, UnreadableError
 from padmask.files import FileOptions
-from padmask.jobs.driver import pad_dataset
+from padmask.jobs.driver import AddedUp, pad_dataset
 from padmask.jobs.executors import Processes
 from padmask.ledger import Ledger, PadResult
+from padmask.pipeline import Survey
+from padmask.plan import LengthStats
 
 MANIFEST = "_padmask.json"
 FORMATS = ["jsonl", "parquet", "arrow"]
@@ -525,3 +528,23 @@ def calls_for(shards: int) -> int:
 def test_a_shard_costs_the_same_among_many():
     few, more, many = (calls_for(shards) for shards in (10, 20, 60))
     assert (many - more) / 40 <= 1.02 * (more - few) / 10
+
+
+# --- What many shards tell is not held at once -------------------------------------------
+
+
+def test_the_lengths_of_many_shards_take_the_memory_of_few():
+    # A shard's take 40 KiB and more here, a thousand of them as many MiB.
+    found = AddedUp()
+    tracemalloc.start()
+    try:
+        for index in range(1000):
+            lengths = LengthStats(dict.fromkeys(range(1000), 1 + index))
+            found.add(index ^ 1, Survey(lengths, 999, str(index ^ 1), rows=1))
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert found.whole is not None
+    assert (found.whole.rows, found.whole.place) == (1000, "0")
+    assert found.whole.lengths.percentile("50") == 499
+    assert peak < 2 << 20
