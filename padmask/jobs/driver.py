@@ -40,7 +40,7 @@ from padmask.plan import Plan, needs_lengths
 from padmask.progress import ProgressCallback
 from padmask.spec import Columns, MaskSpec, PadSpec, RowPolicy, listed
 
-GONE = "files of the dataset that stood in the folder before, and that the new one has not, were taken away: {:,}"
+GONE = "files of the dataset that stood in the folder before, and have none in their place, are gone: {:,}"
 _NAMES_SHOWN = 3
 
 

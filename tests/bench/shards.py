@@ -230,7 +230,6 @@ class Nobody(Executor):
     def submit(self, function: Callable[..., Any], /, *args: Any, **more: Any) -> Future[Any]:
         from padmask.jobs.manifest import Record
         from padmask.jobs.work import pad_shard
-
         from padmask.pipeline import Survey
 
         told: Future[Any] = Future()
