@@ -147,10 +147,11 @@ class Bounded:
         stream: to write to.
         room: bytes; None for any number.
         goal: name of the output, for people.
+        less: options that make the output smaller, for people.
     """
 
-    def __init__(self, stream: BinaryIO, room: int | None, goal: str) -> None:
-        self._stream, self._room, self._goal = stream, room, goal
+    def __init__(self, stream: BinaryIO, room: int | None, goal: str, less: str) -> None:
+        self._stream, self._room, self._goal, self._less = stream, room, goal, less
         self._written = 0
 
     def write(self, data: Any) -> int:
@@ -159,7 +160,7 @@ class Bounded:
             name = "stdout" if self._goal == "-" else repr(self._goal)
             raise OutputError(
                 f"The output {name} would take more than the {size(self._room)} that may be written. "
-                "Write less, as with a smaller --maxlen or --limit, or allow more with --max-bytes."
+                f"Write less, as with a smaller {self._less}, or allow more with --max-bytes."
             )
         return self._stream.write(data)
 

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, ExitStack, closing, contextmanager, nullcontext
 from dataclasses import dataclass, replace
-from typing import Any, BinaryIO, Protocol, TypeVar, cast
+from typing import Any, BinaryIO, ClassVar, Protocol, TypeVar, cast
 
 from padmask.bounds import Bounded
 from padmask.errors import SpecError
@@ -91,6 +91,9 @@ Item = TypeVar("Item", bound=Taken)
 @dataclass(frozen=True)
 class Run:
     """A dataset, what it is worked on with, and the bytes that the output may take."""
+
+    # Options that make the output smaller, for people.
+    less: ClassVar[str] = "--maxlen or --limit"
 
     dataset: Dataset
     files: FileOptions
@@ -227,7 +230,9 @@ def open_outlet(
     """
     with ExitStack() as stack:
         # Arrow files end in a footer that points back: a pipe gets the streaming format.
-        raw = cast(BinaryIO, Bounded(stack.enter_context(open_goal(goal, sealed)), run.room, shown(goal)))
+        raw = cast(
+            BinaryIO, Bounded(stack.enter_context(open_goal(goal, sealed)), run.room, shown(goal), run.less)
+        )
         stream = stack.enter_context(compressed(raw, goal))
         rejects = None if run.files.rejects is None else stack.enter_context(Beside(run.files.rejects))
         writer = open_writer(

@@ -10,12 +10,12 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
+import msgspec
 import numpy as np
 import numpy.typing as npt
 
 from padmask.errors import Fault, RowError
 from padmask.formats.batch import Batch
-from padmask.formats.jsonl import values_of
 from padmask.kernel import Windows
 from padmask.ledger import Ledger
 from padmask.rows import Refused
@@ -23,6 +23,7 @@ from padmask.unpadding.claims import Unpadding
 from padmask.unpadding.masktexts import MaskTexts
 from padmask.unpadding.tables import read_windows
 
+_read_value = msgspec.json.Decoder().decode
 OnError = Literal["fail", "skip"]
 
 
@@ -72,9 +73,19 @@ def lengths_of(batch: Batch, job: Unpadding) -> Sequence[Any] | None:
     if job.length is None:
         return None
     if batch.objects is not None:
-        return values_of(batch.objects, job.length, batch.place)
+        return [_json_length(row.get(job.length)) for row in batch.objects]
     values: list[Any] = batch.columns.column(job.length).to_pylist()
     return values
+
+
+def _json_length(text: msgspec.Raw | None) -> Any:
+    """Return what stands for a length; the beginning of its text where that is beyond what can be read."""
+    if text is None:
+        return None
+    try:
+        return _read_value(text)
+    except (msgspec.DecodeError, RecursionError):
+        return bytes(text)[:40].decode("utf-8", "replace")
 
 
 def set_apart(

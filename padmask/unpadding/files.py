@@ -9,7 +9,7 @@ import os
 from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, ClassVar
 
 import pyarrow as pa
 
@@ -171,6 +171,8 @@ def _mask_type(schema: pa.Schema, name: str) -> pa.DataType:
 @dataclass(frozen=True)
 class _Run(Run):
     """A run that unpads: what is padded and what says so, what is read, and what becomes of bad rows."""
+
+    less: ClassVar[str] = "--limit"
 
     job: Unpadding
     wanted: Wanted

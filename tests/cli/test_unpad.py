@@ -192,6 +192,7 @@ def test_a_row_that_contradicts_itself_ends_with_code_1(refuses, line, says):
         ("null", "'n': null is no length"),
         ("2.5", "'n': 2.5 is no length"),
         ("true", "'n': True is no length"),
+        ("1e999", "'n': '1e999' is no length"),
     ],
 )
 def test_a_length_beyond_its_places_ends_with_code_1(refuses, length, says):
@@ -272,3 +273,23 @@ def test_unpad_says_what_to_do_where_pad_finds_padding(here, raw):
     assert here("pad", raw, "-o", "padded.jsonl").returncode == 0
     again = here("pad", "padded.jsonl")
     assert (again.returncode, "take it away first, with padmask unpad" in again.stderr) == (2, True)
+
+
+@pytest.mark.parametrize("suffix", ["jsonl", "parquet"])
+def test_a_length_that_nobody_can_read_is_one_bad_row(here, tmp_path, suffix):
+    lines = ['{"input_ids": [5, 0], "n": 1}', '{"input_ids": [5, 0], "n": 1e999}']
+    (tmp_path / "in.jsonl").write_text("".join(line + "\n" for line in lines))
+    args = ("--length-column", "n", "--padding", "post", "--on-error", "skip", "--rejects", "bad.jsonl")
+    assert here("unpad", "in.jsonl", "-o", f"out.{suffix}", *args).returncode == 0
+    (reject,) = (tmp_path / "bad.jsonl").read_text().splitlines()
+    assert json.loads(reject)["line"] == 2
+
+
+def test_an_output_that_is_too_large_is_not_made_smaller_by_options_of_pad(here, tmp_path, raw):
+    assert here("pad", raw, "-o", "padded.parquet").returncode == 0
+    result = here("unpad", "padded.parquet", "-o", "out.jsonl", "--max-bytes", "20")
+    assert (result.returncode, "--maxlen" in result.stderr, "a smaller --limit" in result.stderr) == (
+        2,
+        False,
+        True,
+    )

@@ -20,7 +20,7 @@ import sys
 import tempfile
 import time
 from collections import Counter
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from random import Random
 
@@ -95,7 +95,8 @@ def guarded(case: Case) -> tuple[str, ...]:
             return (f"more than {GUARDED_SECONDS} seconds",)
         files = {str(p.relative_to(folder)): p.read_bytes() for p in folder.rglob("*") if p.is_file()}
         said = done.stderr.decode("utf-8", "replace")
-        return tuple(judged(case, Outcome(done.returncode, done.stdout, said, files)))
+        # The rows are not read again here: another reader may be what the process died of.
+        return tuple(judged(replace(case, asked=None), Outcome(done.returncode, done.stdout, said, files)))
 
 
 def random_run(target: str, end: float, random: Random, tally: Tally) -> None:
