@@ -79,8 +79,11 @@ def command(ctx: click.Context, /, **given: Any) -> None:
     """
     help_without_input(ctx, given)
     if given["export"] and not given["export"].endswith(EXPORTS):
+        from padmask.formats import storage
+
         raise SpecError(
-            f"Cannot tell how to export to {given['export']!r}. Choose a name in {', '.join(EXPORTS)}."
+            f"Cannot tell how to export to {storage.shown(given['export'])!r}. Choose a name in "
+            f"{', '.join(EXPORTS)}."
         )
     given["declared"] = declared_side(ctx, given)
     seen = _look(given)

@@ -170,6 +170,10 @@ def _check_usage(given: dict[str, Any]) -> None:
         raise click.UsageError(
             "There is nothing to verify: name a file, - for stdin, or a model with --model or --predict."
         )
+    if given["model"] is not None and "://" in given["model"]:
+        from padmask.formats.storage import shown
+
+        raise SpecError(f"{shown(given['model'])!r}: models are read from this machine. Copy it here first.")
     if given["model"] is not None and given["predict"] is not None:
         raise click.UsageError("--model and --predict are two subjects: verify one at a time.")
     if given["has_model"] and given["no_model"]:
@@ -278,13 +282,14 @@ def _form(text: str) -> tuple[str, str]:
 def _check_streams(wanted: list[tuple[str, str]], given: dict[str, Any]) -> None:
     """Refuse two things in one place, and reports in place of what is read."""
     from padmask.formats.goal import refuse_inside, refuse_same_file
+    from padmask.formats.storage import shown
 
     files = [(form, path) for form, path in wanted if path != "-"]
     if len({path for _, path in files}) < len(files):
         raise SpecError("Two reports cannot go to one file: give each its own.")
-    read = {f"the input {path}": path for path in given["inputs"]} | {"the model": given["model"]}
+    read = {f"the input {shown(path)}": path for path in given["inputs"]} | {"the model": given["model"]}
     read |= {"the custom objects": given["custom_objects"]}
-    refuse_same_file(read | {f"the {form} report {path}": path for form, path in files})
+    refuse_same_file(read | {f"the {form} report {shown(path)}": path for form, path in files})
     for _, path in files:
         refuse_inside(path, given["inputs"])
     to_stdout = sum(path == "-" for _, path in wanted) + given["as_json"]

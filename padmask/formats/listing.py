@@ -172,15 +172,16 @@ def _matched(files: list[Listed], pattern: str) -> list[Listed]:
 
 def _addressed(url: Url) -> list[Listed]:
     """Return the files that an address in a storage stands for."""
+    # A name may hold what would be a pattern.
+    known = None if url.path.endswith("/") or not url.path else look_up(url)
+    if known is not None:
+        return [Listed(url.text, url.path.rpartition("/")[2], known)]
     if _PATTERN.search(url.path):
         base = Url(url.scheme, url.authority, fixed_part(url.path), url.query)
         wanted = url.path.removeprefix(base.path).strip("/").split("/")
         return _matched(
             _listed(base, lambda name: not _is_hidden(name) and matches(name.split("/"), wanted)), str(url)
         )
-    known = None if url.path.endswith("/") or not url.path else look_up(url)
-    if known is not None:
-        return [Listed(url.text, url.path.rpartition("/")[2], known)]
     found = _listed(url, is_data)
     there = {} if found else files_below(url)
     if not found and not there:

@@ -16,12 +16,16 @@ from typing import Any
 from padmask.errors import MissingExtraError, OutputError, PadmaskError, SpecError, UnreadableError
 
 _URL = re.compile(r"(?P<scheme>[a-zA-Z][a-zA-Z0-9+.-]+)://(?P<authority>[^/]*)/*(?P<path>.*)", re.DOTALL)
-# A question mark is a query's only where a name and a value follow: it may be a pattern's too.
-_QUERY = re.compile(r"\?(?=[A-Za-z_]+=)")
+# A question mark is a query's only where a name and a value follow: it may be a pattern's too. One of a
+# file's own name has this before it, which no command line and no name can hold.
+_OWN = "\0"
+_QUERY = re.compile(r"(?<!\0)\?(?=[A-Za-z_]+=)")
 # Those that Arrow has filesystems of its own for.
 NATIVE = ("s3", "gs", "gcs", "abfs", "abfss")
 # Bytes asked for at once: an object store answers each request late, however small it is.
 BLOCK_BYTES = 8 << 20
+# How long a storage is asked again that does not answer, where Arrow lets that be said.
+PATIENCE_SECONDS = 15
 
 
 @dataclass(frozen=True)
@@ -51,7 +55,8 @@ class Url:
     @property
     def text(self) -> str:
         """The whole address, with its secrets, which `parse_url` reads."""
-        return f"{self.scheme}://{self.authority}/{self.path}" + (f"?{self.query}" if self.query else "")
+        path = _QUERY.sub(f"{_OWN}?", self.path)
+        return f"{self.scheme}://{self.authority}/{path}" + (f"?{self.query}" if self.query else "")
 
     def child(self, name: str) -> Url:
         """Return the address of something below this one."""
@@ -70,14 +75,23 @@ def is_url(path: str) -> bool:
 def parse_url(text: str) -> Url:
     """Take an address apart.
 
+    >>> name = Url("s3", "bucket", "a?x=1.jsonl")
+    >>> parse_url(name.text) == name
+    True
+
     Raises:
-        SpecError: it is none.
+        SpecError: it is none, or its credentials end in the middle.
     """
     found = _URL.match(text)
     if found is None:
         raise SpecError(f"{text!r} is no address. Write it as s3://bucket/path.")
+    scheme, authority = found["scheme"].lower(), found["authority"]
+    _, colon, port = authority.partition(":")
+    if colon and "@" not in authority and "@" in found["path"] and (scheme in NATIVE or not port.isdigit()):
+        # Not shown: half of it is a secret.
+        raise SpecError(f"The {scheme}:// address has a / in its credentials: write it there as %2F.")
     path, *query = _QUERY.split(found["path"], maxsplit=1)
-    return Url(found["scheme"].lower(), found["authority"], path, *query)
+    return Url(scheme, authority, path.replace(_OWN, ""), *query)
 
 
 def plain_path(path: str) -> str:
@@ -95,7 +109,7 @@ def plain_path(path: str) -> str:
 
     url = parse_url(path)
     if url.authority not in ("", "localhost"):
-        raise SpecError(f"{path!r} is a file of another machine. Write file:/// and the path on this one.")
+        raise SpecError(f"{str(url)!r} is on another machine. Write file:/// and the path on this one.")
     return "/" + unquote(url.path)
 
 
@@ -115,6 +129,9 @@ def _filesystem(scheme: str, authority: str, query: str) -> tuple[Any, str]:
 
     root = f"{scheme}://{authority}"
     if scheme in NATIVE:
+        if scheme in ("gs", "gcs") and "retry_limit_seconds=" not in query:
+            # Arrow would try for a quarter of an hour, in which no signal reaches Python.
+            query = "&".join(filter(None, [query, f"retry_limit_seconds={PATIENCE_SECONDS}"]))
         filesystem, base = fs.FileSystem.from_uri(f"{root}/" + (f"?{query}" if query else ""))
         return filesystem, base.rstrip("/")
     try:
@@ -151,13 +168,15 @@ def locate(url: Url) -> tuple[Any, str]:
 @contextmanager
 def _said_of(url: Url, kind: type[PadmaskError], verb: str) -> Iterator[None]:
     """Turn a storage's own errors into one sentence about an address."""
+    from pyarrow import ArrowException
+
     try:
         yield
     except PadmaskError:
         raise
     except FileNotFoundError:
         raise kind(f"There is no file {str(url)!r}. Check the address.") from None
-    except (OSError, ValueError, NotImplementedError) as error:
+    except (OSError, ValueError, NotImplementedError, ArrowException) as error:
         raise kind(f"Cannot {verb} {str(url)!r}: {_in_short(error)}. {_REMEDY}") from None
 
 

@@ -277,7 +277,7 @@ def test_secrets_in_an_address_are_never_shown(bucket: Bucket, here: Here, tmp_p
         (["rows.jsonl", "-o", "s3://test-nowhere/out/"], "Check address and bucket"),
         (["foo://x/a.jsonl"], "There is no storage foo://"),
         (["hf://datasets/x/y.jsonl"], "hf:// needs another package"),
-        (["file://elsewhere/a.jsonl"], "a file of another machine"),
+        (["file://elsewhere/a.jsonl"], "is on another machine"),
     ],
     ids=lambda value: value if isinstance(value, str) else " ".join(value),
 )
@@ -288,6 +288,60 @@ def test_what_cannot_be_reached_is_a_sentence(
     assert done.returncode == 2
     assert says in done.stderr
     assert done.stderr.count("\n") == 1
+
+
+@pytest.mark.parametrize("name", ["a?x=1.jsonl", "a?region=x.jsonl", "a[1].jsonl", "b*.jsonl", "c?.jsonl"])
+def test_names_may_look_like_queries_and_patterns(bucket: Bucket, local: Path, here: Here, name: str) -> None:
+    # Beside each stands what it would be taken for.
+    for other in ("a", "a1.jsonl", "bb.jsonl", "cc.jsonl"):
+        bucket.write(f"in/{other}", LINES + LINES)
+    url = bucket.write(f"in/{name}", LINES)
+    if "=" not in name:
+        assert here("pad", url, "-o", "out.jsonl", "--quiet").returncode == 0
+        assert (local / "out.jsonl").read_bytes().count(b"\n") == len(ROWS)
+    done = here("pad", bucket.url("in/"), "-o", bucket.url("out/"), "--quiet")
+    assert done.returncode == 0, done.stderr
+    assert bucket.read(f"out/{name}").count(b"\n") == len(ROWS)
+
+
+@pytest.mark.parametrize(
+    "args",
+    [
+        ["pad", "s3://AK:hunt/er2@test-data/a.jsonl"],
+        ["pad", "rows.jsonl", "-o", "s3://AK:1/er2@test-data/a.jsonl"],
+        ["pad", "file://u:er2@host/x.jsonl"],
+        ["inspect", "rows.jsonl", "--export", "s3://k:er2@test-data/q.bad"],
+        ["verify", "--model", "s3://k:er2@test-data/m.keras"],
+        [
+            "verify",
+            "s3://k:er2@test-data/a.jsonl",
+            "--no-model",
+            "--report",
+            "json:s3://k:er2@test-data/a.jsonl",
+        ],
+    ],
+    ids=" ".join,
+)
+def test_secrets_are_not_shown_in_refusals(store: None, local: Path, here: Here, args: list[str]) -> None:
+    done = here(*args)
+    assert done.returncode == 2
+    assert "er2" not in done.stdout + done.stderr
+    assert done.stderr.count("Error: ") == 1
+
+
+def test_a_store_without_credentials_is_a_sentence(local: Path, here: Here) -> None:
+    done = here("pad", "abfs://c@nobody.dfs.core.windows.net.invalid/b.jsonl")
+    assert done.returncode == 2
+    assert "should not" not in done.stderr
+    assert done.stderr.count("\n") == 1
+
+
+def test_a_store_of_google_that_does_not_answer_is_a_sentence_soon(local: Path, command: list[str]) -> None:
+    # On a port of this machine that nobody has.
+    url = "gs://anonymous@bucket/a.jsonl?endpoint_override=127.0.0.1:9&scheme=http"
+    done = subprocess.run([*command, "pad", url], capture_output=True, text=True, timeout=50, check=False)
+    assert done.returncode == 2
+    assert done.stderr.startswith("Error: Cannot read 'gs://bucket/a.jsonl': ")
 
 
 def test_a_store_that_does_not_answer_is_a_sentence_soon(
