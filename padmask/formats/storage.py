@@ -162,7 +162,8 @@ def locate(url: Url) -> tuple[Any, str]:
     """
     with _said_of(url, SpecError, "reach"):
         filesystem, base = _filesystem(url.scheme, url.authority, url.query)
-    return filesystem, f"{base}/{url.path}" if url.path else base
+    # Of abfs://account/container/... all that there is stands in the path.
+    return filesystem, "/".join(filter(None, [base, url.path]))
 
 
 @contextmanager
