@@ -514,7 +514,7 @@ def read_description(metadata: Mapping[bytes, bytes] | None) -> Described | None
         meta = json.loads(said)
         values = {name: column["value"] for name, column in meta["columns"].items()}
         found = Described(values, meta["mask_column"], meta["length_column"], meta["padding"])
-    except (ValueError, KeyError, TypeError, AttributeError):
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
         found = None
     if found is None or not (
         isinstance(found.mask, str | None)

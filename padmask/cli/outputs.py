@@ -10,7 +10,7 @@ from typing import Any
 
 import click
 
-from padmask.errors import SpecError
+from padmask.errors import OutputError, SpecError
 
 
 def write_and_tell(
@@ -24,11 +24,17 @@ def write_and_tell(
         summary: says that in lines.
     """
     _check_streams(given)
-    # Opened first: a run whose report cannot be written should not begin.
-    with _open_report(given["report"]) as report:
-        result = work(given)
-        if report:
-            report.write(_report_of(result, given))
+    result = None
+    try:
+        # Opened first: a run whose report cannot be written should not begin.
+        with _open_report(given["report"]) as report:
+            result = work(given)
+            if report:
+                report.write(_report_of(result, given))
+    except OutputError as error:
+        if result is None:
+            raise
+        raise OutputError(f"{error} Only the report is missing: the output is done.") from None
     if not given["quiet"]:
         # The work is done: a stderr that cannot take the summary does not undo it.
         with suppress(OSError):

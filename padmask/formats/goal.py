@@ -121,11 +121,11 @@ def open_goal(path: str, sealed: Callable[[int], None] | None = None) -> Iterato
     Raises:
         OutputError: the folder does not exist or may not be written, or the disk is full.
     """
+    path = plain_path(path)
     if is_url(path):
         with _uploaded(parse_url(path), sealed) as stream:
             yield stream
         return
-    path = plain_path(path)
     if path == "-":
         if sys.stdout is None:
             raise OutputError("stdout is closed: name an output file with -o.")

@@ -5,15 +5,13 @@ Knows names only; opens nothing.
 
 from __future__ import annotations
 
-import glob
 import os
 import re
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
-from pathlib import Path
 
-from padmask.errors import DataError, SpecError
+from padmask.errors import DataError, SpecError, UnreadableError, what_to_do
 from padmask.formats.storage import Stored, Url, files_below, is_url, look_up, parse_url, plain_path, shown
 
 COMPRESSIONS = {".gz": "gzip", ".zst": "zstd"}
@@ -30,6 +28,8 @@ SUFFIXES = {
 }
 # What begins so in an output folder waits for the end of the run.
 UNFINISHED = "_padmask-"
+# Where the first of these stands without the second, some of the shards have their names and some have not.
+REPLACING, MANIFEST = "_padmask.replacing", "_padmask.json"
 _PATTERN = re.compile(r"[*?[]")
 
 
@@ -93,7 +93,9 @@ def _files_of(path: str) -> list[Listed]:
     if path == "-":
         return [Listed(path, "stdin")]
     if os.path.isdir(path):
-        files = _or_none(_data_files(path), path, os.listdir(path))
+        files, there = _data_files(path), os.listdir(path)
+        _refuse_half_named(path, there)
+        _or_none(files, path, there)
         return [Listed(file, os.path.relpath(file, path)) for file in files]
     if _PATTERN.search(path) and not os.path.lexists(path):
         return _matching(path)
@@ -102,11 +104,60 @@ def _files_of(path: str) -> list[Listed]:
 
 def _data_files(folder: str) -> list[str]:
     """Return the data files below a folder; names that start with `.` or `_` are no data."""
-    found = []
-    for root, folders, files in os.walk(folder):
-        folders[:] = sorted(name for name in folders if name[0] not in "._")
-        found += [str(Path(root, name)) for name in sorted(files) if is_data(name)]
-    return found
+    return [path for path in _below(folder) if is_data(os.path.basename(path))]
+
+
+def _below(folder: str, above: frozenset[tuple[int, int]] = frozenset()) -> Iterator[str]:
+    """Give the files below a folder, links followed, its own first and then those of its folders.
+
+    Args:
+        folder: the folder.
+        above: the folders that it lies in: a link back to one of them holds nothing new.
+    """
+    here, entries = _entries(folder)
+    if here in above:
+        return
+    for entry in entries:
+        if not entry.is_dir():
+            yield entry.path
+    for entry in entries:
+        if entry.is_dir():
+            yield from _below(entry.path, above | {here})
+
+
+def _entries(folder: str) -> tuple[tuple[int, int], list[os.DirEntry[str]]]:
+    """Return what a folder is, and what lies in it that is not hidden, in order of name.
+
+    Raises:
+        UnreadableError: it cannot be read: whatever it holds would be missing.
+    """
+    try:
+        known = os.stat(folder or ".")
+        with os.scandir(folder or ".") as found:
+            entries = sorted((e for e in found if e.name[0] not in "._"), key=lambda entry: entry.name)
+    except OSError as error:
+        raise UnreadableError(f"Cannot read {folder!r}: {error.strerror}. {what_to_do(error)}") from None
+    return (known.st_dev, known.st_ino), entries
+
+
+def _expand(
+    folder: str, pattern: Sequence[str], above: frozenset[tuple[int, int]] = frozenset()
+) -> Iterator[str]:
+    """Give what below a folder matches a pattern, in parts; links are followed as in `_below`."""
+    here, entries = _entries(folder)
+    if here in above:
+        return
+    part, *rest = pattern
+    anywhere = part == "**"
+    if anywhere and rest:
+        yield from _expand(folder, rest, above)
+    for entry in entries:
+        path = os.path.join(folder, entry.name)
+        matched = anywhere or fnmatchcase(entry.name, part)
+        if matched and (rest or anywhere) and entry.is_dir():
+            yield from _expand(path, pattern if anywhere else rest, above | {here})
+        elif matched and not rest:
+            yield path
 
 
 def is_data(name: str) -> bool:
@@ -117,6 +168,16 @@ def is_data(name: str) -> bool:
     """
     hidden = any(part[0] in "._" for part in name.split("/") if part)
     return not hidden and format_of(name) not in (None, "npz")
+
+
+def _refuse_half_named(folder: str, there: Iterable[str]) -> None:
+    """Refuse a folder that a run was writing when it was killed while its shards got their names."""
+    names = set(there)
+    if REPLACING in names and MANIFEST not in names:
+        raise DataError(
+            f"The folder {folder!r} holds a part of a run's output only: the run ended while it named its "
+            "files. Run that again with --resume."
+        )
 
 
 def _or_none(files: list[str], folder: str, there: Iterable[str]) -> list[str]:
@@ -148,14 +209,11 @@ def _matching(pattern: str) -> list[Listed]:
     """Return the files, and the data files below the folders, that a pattern of this machine matches."""
     base = fixed_part(pattern)
     found: dict[str, None] = {}
-    for path in sorted(glob.glob(pattern, recursive=True)):
-        if os.path.isdir(path):
-            # A folder is there already by its files, where the pattern matches them too.
-            found |= dict.fromkeys(_data_files(path))
-        elif not os.path.basename(path).startswith("_"):
-            found[path] = None
-    named = [Listed(path, os.path.relpath(path, base or ".")) for path in found]
-    return _matched([file for file in named if not _is_hidden(file.name)], pattern)
+    parts = [part for part in pattern.removeprefix(base).split("/") if part]
+    for path in sorted(_expand(base, parts)) if os.path.isdir(base or ".") else ():
+        # A folder is there already by its files, where the pattern matches them too.
+        found |= dict.fromkeys(_data_files(path) if os.path.isdir(path) else [path])
+    return _matched([Listed(path, os.path.relpath(path, base or ".")) for path in found], pattern)
 
 
 def _is_hidden(name: str) -> bool:
@@ -183,6 +241,7 @@ def _addressed(url: Url) -> list[Listed]:
             _listed(base, lambda name: not _is_hidden(name) and matches(name.split("/"), wanted)), str(url)
         )
     found = _listed(url, is_data)
+    _refuse_half_named(str(url), [name for name in (REPLACING, MANIFEST) if look_up(url.child(name))])
     there = {} if found else files_below(url)
     if not found and not there:
         raise DataError(f"There is no file {str(url)!r}. Check the address.")

@@ -8,6 +8,7 @@ from __future__ import annotations
 import logging
 import os
 import pickle
+import re
 import signal
 import warnings
 from collections.abc import Callable, Iterator
@@ -299,6 +300,9 @@ def open_cluster(address: str) -> Iterator[tuple[Executor, int]]:
             ) from None
         except (OSError, ValueError) as error:
             said = (str(error).splitlines() or [type(error).__name__])[0].rstrip(".")
+            # What stands before an @ may be a secret, though Dask knows of none.
+            if "@" in address:
+                address, said = re.sub(r"//.*@", "//", address), "it is no address of Dask's"
             raise SpecError(
                 f"No Dask scheduler answers at {address!r}: {said}. Check the address, such as "
                 "tcp://scheduler:8786, and that it runs."

@@ -16,8 +16,6 @@ from padmask import __version__
 from padmask.ledger import Ledger
 from padmask.plan import Plan
 
-MANIFEST = "_padmask.json"
-
 
 @dataclass(frozen=True)
 class Record:

@@ -23,12 +23,11 @@ import pyarrow as pa
 from padmask.errors import OutputError
 from padmask.formats.folder import Folder
 from padmask.formats.goal import Beside
-from padmask.formats.listing import UNFINISHED, is_data
-from padmask.jobs.manifest import MANIFEST, Manifest, Record
+from padmask.formats.listing import MANIFEST, REPLACING, UNFINISHED, is_data
+from padmask.jobs.manifest import Manifest, Record
+from padmask.machine import uninterrupted
 from padmask.plan import Plan
 
-# Names of the files that the folder may hold while one dataset takes another's place.
-REPLACING = "_padmask.replacing"
 # Files moved at once: a storage answers each move late.
 MOVES_AT_ONCE = 16
 _READ_BYTES = 1 << 20
@@ -211,17 +210,19 @@ class Staging:
         there, new = self.folder.names(), {record.name for record in whole}
         ours = self._ours(self._manifest())
         stale = ours - new
-        # Whoever finds the folder between two datasets must know which files are of the one and the other.
-        self.folder.write(REPLACING, json.dumps(sorted(ours | new)).encode())
-        # From here on the folder is no whole dataset, until it is the new one.
-        self.folder.remove(MANIFEST)
-        waiting = [record for record in whole if self.shard_file(record) in there]
-        with ThreadPoolExecutor(MOVES_AT_ONCE, "padmask-commit") as pool:
-            list(pool.map(lambda record: self.folder.move(self.shard_file(record), record.name), waiting))
-            list(pool.map(self.folder.remove, stale & set(there)))
-        self.folder.sync(record.name for record in whole)
-        self.folder.write(MANIFEST, Manifest(self.job, plan, records).to_bytes())
-        self.clear()
+        # Not halfway: a part of the dataset would look like one.
+        with uninterrupted():
+            # Whoever finds the folder between two datasets must know which files are of which.
+            self.folder.write(REPLACING, json.dumps(sorted(ours | new)).encode())
+            # From here on the folder is no whole dataset, until it is the new one.
+            self.folder.remove(MANIFEST)
+            waiting = [record for record in whole if self.shard_file(record) in there]
+            with ThreadPoolExecutor(MOVES_AT_ONCE, "padmask-commit") as pool:
+                list(pool.map(lambda record: self.folder.move(self.shard_file(record), record.name), waiting))
+                list(pool.map(self.folder.remove, stale & set(there)))
+            self.folder.sync(record.name for record in whole)
+            self.folder.write(MANIFEST, Manifest(self.job, plan, records).to_bytes())
+            self.clear()
         return len(stale & set(there))
 
     def clear(self) -> None:

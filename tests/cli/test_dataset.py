@@ -24,8 +24,8 @@ import pytest
 from processes import SECONDS, children, faulty, is_alive, wait_until, workers_of
 
 from padmask import PadSpec
+from padmask.formats.listing import MANIFEST
 from padmask.jobs.driver import pad_dataset
-from padmask.jobs.manifest import MANIFEST
 
 linux = pytest.mark.skipif(sys.platform != "linux", reason="asks Linux's /proc")
 
@@ -430,3 +430,28 @@ def test_a_progress_that_raises_ends_the_run(data, tmp_path):
 
     with pytest.raises(KeyboardInterrupt):
         pad_dataset(data, tmp_path / "padded", spec=PadSpec(maxlen=4), progress=tell)
+
+
+@linux
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM], ids=lambda number: number.name)
+def test_a_signal_while_shards_get_their_names_waits_until_all_have_them(
+    command: list[str], tmp_path: Path, number: signal.Signals
+) -> None:
+    # Otherwise some would be there and some not, and look like a dataset.
+    count, folder = 400, tmp_path / "out"
+    (tmp_path / "data").mkdir()
+    for shard in range(count):
+        (tmp_path / "data" / f"{shard:03}.jsonl").write_text('{"input_ids":[1]}\n')
+    args = ["pad", "data/", "-o", "out/", "--maxlen", "1", "--workers", "1", "--quiet"]
+    with subprocess.Popen(
+        [*command, *args],
+        cwd=tmp_path,
+        stderr=subprocess.PIPE,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
+    ) as process:
+        wait_until(lambda: any(folder.glob("*.jsonl")) or process.poll() is not None)
+        process.send_signal(number)
+        process.wait(timeout=SECONDS)
+    assert process.returncode in (0, 128 + number)
+    assert len(list(folder.glob("*.jsonl"))) == count
+    assert (folder / MANIFEST).exists()

@@ -20,9 +20,8 @@ from padmask import PadSpec, RowPolicy
 from padmask.errors import OutputError, UnreadableError
 from padmask.files import FileOptions
 from padmask.formats.folder import Folder
+from padmask.formats.listing import MANIFEST, REPLACING
 from padmask.jobs.driver import pad_dataset
-from padmask.jobs.manifest import MANIFEST
-from padmask.jobs.staging import REPLACING
 from padmask.ledger import PadResult
 
 SHARDS = 6
