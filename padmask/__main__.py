@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import signal
 import sys
+import threading
 from contextlib import suppress
 from typing import NoReturn
 
@@ -26,10 +27,7 @@ class _TerminatedError(BaseException):
 def main() -> NoReturn:
     """Run the command line and end the process with its exit code."""
     try:
-        for number in _SIGNALS:
-            # What is ignored from the start, as under nohup, stays so.
-            if signal.getsignal(number) is not signal.SIG_IGN:
-                signal.signal(number, _stop)
+        take_signals()
         _fill_closed_streams()
         # NumPy would start a thread a core for linear algebra that nobody does here: a quarter of
         # the start-up of a small run.
@@ -54,6 +52,15 @@ def main() -> NoReturn:
     os._exit(code)
 
 
+def take_signals() -> None:
+    """Let signals that end the process raise, wherever it is."""
+    for number in _SIGNALS:
+        # What is ignored from the start, as under nohup, stays so.
+        if signal.getsignal(number) is not signal.SIG_IGN:
+            signal.signal(number, _stop)
+    sys.unraisablehook = _stop_again
+
+
 def _fill_closed_streams() -> None:
     """Let nothing else have the numbers of streams that are closed: native code writes to them unasked."""
     for descriptor in range(3):
@@ -70,6 +77,18 @@ def _stop(number: int, _: object) -> NoReturn:
     if number == signal.SIGINT:
         raise KeyboardInterrupt
     raise _TerminatedError(number)
+
+
+def _stop_again(lost: sys.UnraisableHookArgs) -> None:
+    """Ask again where the signal came while an object was taken down, whose errors Python drops."""
+    stopped = lost.exc_value
+    if not isinstance(stopped, (KeyboardInterrupt, _TerminatedError)):
+        sys.__unraisablehook__(lost)
+        return
+    number = stopped.signal if isinstance(stopped, _TerminatedError) else signal.SIGINT
+    signal.signal(number, _stop)
+    # Not here, where what is raised is dropped too.
+    threading.Timer(0.001, os.kill, (os.getpid(), number)).start()
 
 
 if __name__ == "__main__":

@@ -1,0 +1,38 @@
+"""A signal ends the process, whatever it is doing."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import pytest
+
+pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="sends POSIX's signals")
+
+TAKEN_DOWN = """
+import os, signal, time
+from padmask.__main__ import take_signals
+
+class Object:
+    def __del__(self):
+        os.kill(os.getpid(), signal.{name})
+        sum(range(1000))
+
+take_signals()
+Object()
+time.sleep({seconds})
+"""
+
+
+@pytest.mark.parametrize(
+    ("name", "raised"),
+    [("SIGINT", "KeyboardInterrupt"), ("SIGTERM", "padmask.__main__._TerminatedError: 15")],
+)
+def test_a_signal_while_an_object_is_taken_down_is_not_lost(name, raised):
+    # Python drops what is raised there, and says so.
+    program = TAKEN_DOWN.format(name=name, seconds=60)
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, timeout=30, check=False
+    )
+    assert done.stderr.splitlines()[-1] == raised
+    assert "ignored" not in done.stderr
