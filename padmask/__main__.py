@@ -42,6 +42,9 @@ def main() -> NoReturn:
     except KeyboardInterrupt:
         code = 128 + signal.SIGINT
     except _TerminatedError as terminated:
+        from padmask.cli import say_stopped
+
+        say_stopped(terminated)
         code = 128 + terminated.signal
     for stream in (sys.stdout, sys.stderr):
         with suppress(OSError, ValueError):

@@ -7,6 +7,7 @@ and line or row) is added once, by the room that knows it.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 
@@ -86,6 +87,15 @@ def size(number: int) -> str:
             return f"{amount:,.0f} {unit}" if unit == "B" else f"{amount:,.1f} {unit}"
         amount /= 1024
     return f"{amount:,.1f} TiB"
+
+
+def few(names: Sequence[str]) -> str:
+    """Return the first of some names, as text.
+
+    >>> few(["a", "b"]), few(["a", "b", "c", "d", "e"])
+    ('a, b', 'a, b, c and 2 more')
+    """
+    return ", ".join(names[:3]) + (f" and {len(names) - 3:,} more" if len(names) > 3 else "")
 
 
 def did_you_mean(name: str, known: list[str]) -> str:

@@ -84,6 +84,7 @@ class PadResult:
             are, with the command line's flags that would pad them too.
         notes: sentences about what else the user should know.
         shards: files of the output, where it is a folder.
+        resumed: those of them that an earlier run had done.
         faults: of files that could not be read and were left out, as asked.
     """
 
@@ -96,6 +97,7 @@ class PadResult:
     unpadded: dict[str, str]
     notes: tuple[str, ...] = ()
     shards: int = 0
+    resumed: int = 0
     faults: tuple[str, ...] = ()
 
     def as_dict(self) -> dict[str, Any]:

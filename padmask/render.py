@@ -65,7 +65,8 @@ def summary(result: PadResult, goal: str, rejects: str | None = None) -> list[st
         found = f"{result.maxlen_found} is {result.maxlen_exact:,}, rounded up"
     where = "stdout" if goal == "-" else goal
     if result.shards:
-        where += f" ({count(result.shards, 'shard')})"
+        before = f", {result.resumed:,} of them done before" if result.resumed else ""
+        where += f" ({count(result.shards, 'shard')}{before})"
     lines = [
         f"{count(ledger.rows_written, 'row')} -> {where}: "
         f"maxlen {result.maxlen} ({found}), padding {result.padding}, "
@@ -74,8 +75,10 @@ def summary(result: PadResult, goal: str, rejects: str | None = None) -> list[st
     if ledger.rows_truncated or ledger.tokens_lost:
         lost = ledger.tokens_lost / ledger.tokens_read if ledger.tokens_read else 0.0
         labels = f", {count(ledger.labels_lost, 'label')} among them" if ledger.labels_lost else ""
+        cut = f"{count(ledger.rows_truncated, 'row')} cut; " if ledger.rows_truncated else ""
+        whole = "" if ledger.rows_truncated else " with the rows that were dropped"
         lines.append(
-            f"{count(ledger.rows_truncated, 'row')} cut; {count(ledger.tokens_lost, 'token')} lost "
+            f"{cut}{count(ledger.tokens_lost, 'token')} lost{whole} "
             f"({share(lost)} of {ledger.tokens_read:,}){labels}"
         )
     left_out = [f"left out: {fault}" for fault in result.faults]

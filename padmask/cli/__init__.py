@@ -126,7 +126,8 @@ def _told(work: Callable[[], int]) -> int:
         with suppress(OSError):
             error.show()
         return 2
-    except (KeyboardInterrupt, click.Abort):
+    except (KeyboardInterrupt, click.Abort) as stopped:
+        say_stopped(stopped.__cause__ or stopped)
         return 130
     except _ReaderGoneError:
         # The reader has seen enough, as in `| head`: that is no error. What Python would
@@ -135,6 +136,13 @@ def _told(work: Callable[[], int]) -> int:
         return 0
     except Exception as error:  # noqa: BLE001 - whatever it is, people get a sentence
         return _say(_sentence(error), 1 if isinstance(error, RowError) else 2)
+
+
+def say_stopped(stopped: BaseException) -> None:
+    """Say what is done by the time of a Ctrl-C or its like, where that is of use."""
+    for note in getattr(stopped, "__notes__", ()):
+        with suppress(OSError):
+            click.echo(f"Stopped: {note}", err=True)
 
 
 def _sentence(error: Exception) -> str:

@@ -114,9 +114,17 @@ def input_options(command: Command) -> Command:
 
 
 class Size(click.ParamType[int]):
-    """A number of bytes, with or without a unit: 1000, 10GB, 500MiB."""
+    """A number of bytes, with or without a unit: 1000, 10GB, 500MiB.
+
+    Args:
+        min: the least that it may be.
+    """
 
     name = "SIZE"
+
+    def __init__(self, min: int = 0) -> None:
+        self.min = min
+
     _units: ClassVar = {"": 1, "b": 1} | {
         f"{prefix}{end}": base ** (power + 1)
         for power, prefix in enumerate("kmgt")
@@ -127,7 +135,10 @@ class Size(click.ParamType[int]):
         found = re.fullmatch(r"(\d+(?:\.\d+)?) *([a-z]*)", str(value).strip().lower())
         if not found or found[2] not in self._units:
             self.fail(f"{value!r} is no size. Write it as 500MB, 10GiB or a number of bytes.", param, ctx)
-        return int(float(found[1]) * self._units[found[2]])
+        number = int(float(found[1]) * self._units[found[2]])
+        if number < self.min:
+            self.fail(f"{value!r} is less than {self.min}.", param, ctx)
+        return number
 
 
 max_bytes_option = click.option(

@@ -109,8 +109,13 @@ from padmask.spec import MASK_DTYPES, MaskSpec, RowPolicy
     help="Go on with a run into the folder that ended before it was done.",
 )
 @click.option(
+    "--delete/--no-delete",
+    default=False,
+    help="Delete files of a dataset that stood in the folder before and have none in their place.",
+)
+@click.option(
     "--shard-bytes",
-    type=Size(),
+    type=Size(min=1),
     default=None,
     help="Cut larger Parquet files between row groups, each piece with a file of its own in the folder.  "
     "[default: 256MiB]",
@@ -177,7 +182,7 @@ def _pad(given: dict[str, Any]) -> Any:
 
 
 def _pad_file(given: dict[str, Any], asked: dict[str, Any]) -> Any:
-    for name in ("workers", "cluster", "resume", "shard_bytes"):
+    for name in ("workers", "cluster", "resume", "delete", "shard_bytes"):
         if given[name]:
             raise SpecError(
                 f"--{name.replace('_', '-')} is for output folders, with a file for each of the input. "
@@ -204,5 +209,6 @@ def _pad_shards(given: dict[str, Any], asked: dict[str, Any]) -> Any:
             executor=executor,
             workers=workers,
             resume=given["resume"],
+            delete=given["delete"],
             **asked,
         )

@@ -7,27 +7,25 @@ processes or clusters.
 
 from __future__ import annotations
 
-import hashlib
-import json
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import Executor
-from contextlib import ExitStack, closing
+from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass, replace
 from functools import partial
 
-from padmask import __version__
 from padmask.bounds import room_for
 from padmask.decide import Asked, decide, find_unpadded
-from padmask.errors import OutputError, PadmaskError, SpecError, UnreadableError, WorkerDiedError, size
+from padmask.errors import OutputError, PadmaskError, SpecError, UnreadableError, WorkerDiedError, few, size
 from padmask.files import FileOptions, Paths, settle_threads
 from padmask.formats.batch import Wanted
 from padmask.formats.dataset import Dataset
 from padmask.formats.folder import Folder
 from padmask.formats.goal import refuse_inside
-from padmask.formats.listing import Listed, is_data, list_inputs
+from padmask.formats.listing import is_data, list_inputs
 from padmask.formats.source import Source
 from padmask.formats.storage import is_url, plain_path, shown
+from padmask.jobs.identity import Identity, identify
 from padmask.jobs.manifest import Record, total
 from padmask.jobs.shards import SHARD_BYTES, Shard, absolute, find_shards, refuse_no_shards
 from padmask.jobs.staging import Done
@@ -41,7 +39,6 @@ from padmask.progress import ProgressCallback
 from padmask.spec import Columns, MaskSpec, PadSpec, RowPolicy, listed
 
 GONE = "files of the dataset that stood in the folder before, and have none in their place, are gone: {:,}"
-_NAMES_SHOWN = 3
 
 
 def pad_dataset(  # noqa: PLR0913 - a keyword each for what the command takes
@@ -56,6 +53,7 @@ def pad_dataset(  # noqa: PLR0913 - a keyword each for what the command takes
     executor: Executor | None = None,
     workers: int = 1,
     resume: bool = False,
+    delete: bool = False,
     shard_bytes: int = SHARD_BYTES,
     progress: ProgressCallback | None = None,
 ) -> PadResult:
@@ -83,6 +81,7 @@ def pad_dataset(  # noqa: PLR0913 - a keyword each for what the command takes
             a single one always is.
         workers: how many the executor works on at once.
         resume: go on with a run of the same inputs and options that ended before it was done.
+        delete: delete files of a dataset that stood in the folder before and have none in their place.
         shard_bytes: size beyond which a Parquet file is cut between its row groups.
         progress: called when a shard is done.
 
@@ -92,7 +91,7 @@ def pad_dataset(  # noqa: PLR0913 - a keyword each for what the command takes
     Raises:
         SpecError: what was asked for cannot be.
         DataError: a shard cannot be read or padded; those that are done are kept for `resume`.
-        OutputError: the folder cannot be written, or holds other data.
+        OutputError: the folder cannot be written, or holds other data, or files that would be lost.
     """
     asked = Asked(listed(columns), spec or PadSpec(), mask or MaskSpec(), policy or RowPolicy())
     files = files or FileOptions()
@@ -112,11 +111,11 @@ def pad_dataset(  # noqa: PLR0913 - a keyword each for what the command takes
         if new:
             # Where nothing was begun, nothing stays.
             stack.callback(output.remove_if_empty)
-        plan, records, gone = driver.run(team, resume)
-    notes = (*driver.notes, GONE.format(gone)) if gone else driver.notes
-    result = result_of(total(records), plan, driver.work.job, driver.unpadded, notes)
-    faults = tuple(record.fault for record in records if record.fault)
-    return replace(result, shards=len(records) - len(faults), faults=faults)
+        ended = driver.run(team, resume=resume, delete=delete)
+    notes = (*driver.notes, GONE.format(ended.gone)) if ended.gone else driver.notes
+    result = result_of(total(ended.records), ended.plan, driver.work.job, driver.unpadded, notes)
+    faults = tuple(record.fault for record in ended.records if record.fault)
+    return replace(result, shards=len(ended.records) - len(faults), resumed=ended.resumed, faults=faults)
 
 
 def _prepare(
@@ -136,14 +135,15 @@ def _prepare(
     refuse_own_files(output, shards)
     job = decide(dataset, asked, keep_others=format_ != "npz")
     job = replace(job, fixed_size=files.fixed_size_list)
-    name = _name_of(found, faults, asked, files, format_, shard_bytes)
+    identity = identify(found, faults, asked, files, format_, shard_bytes)
     files, folder = settle_threads(files, dataset.format, format_), absolute(output.path)
-    work = ShardWork(dataset.format, format_, dataset.schema(), job, files, folder, name)
+    work = ShardWork(dataset.format, format_, dataset.schema(), job, files, folder, identity.name)
     left_out = [
         Record(len(shards) + i, "", shown(path), fault=fault)
         for i, (path, fault) in enumerate(faults.items())
     ]
     return _Driver(
+        identity,
         work,
         _limited(work, shards, files.limit),
         left_out,
@@ -194,36 +194,6 @@ def _true_path(path: str) -> str:
     return path if is_url(path) else os.path.realpath(path)
 
 
-def _name_of(
-    found: Sequence[Listed],
-    faults: Mapping[str, str],
-    asked: Asked,
-    files: FileOptions,
-    format_: str,
-    shard_bytes: int,
-) -> str:
-    """Name a job by all that its output depends on, so that only the same one is gone on with."""
-    inputs = [
-        (file.name, absolute(file.path), Source(file.path, None, file.stored).first_version())
-        for file in found
-    ]
-    # However they were given.
-    columns = list(asked.columns.items() if isinstance(asked.columns, Mapping) else asked.columns or ())
-    told = [
-        __version__,
-        inputs,
-        sorted(faults),
-        repr((columns, asked.spec, asked.mask, asked.policy)),
-        format_,
-        files.input_format,
-        files.limit,
-        files.fixed_size_list,
-        files.rejects is not None,
-        shard_bytes,
-    ]
-    return hashlib.sha256(json.dumps(told).encode()).hexdigest()[:16]
-
-
 def _limited(work: ShardWork, shards: Sequence[Shard], limit: int | None) -> list[Shard]:
     """Return the shards that hold the first rows, and of the last one how many."""
     if limit is None:
@@ -243,10 +213,28 @@ def _limited(work: ShardWork, shards: Sequence[Shard], limit: int | None) -> lis
 
 
 @dataclass(frozen=True)
+class _Ended:
+    """A job that has come to its end.
+
+    Args:
+        plan: the length of all rows.
+        records: of all shards, and of the files that are none.
+        resumed: how many shards an earlier run had done.
+        gone: how many files of an older dataset are gone.
+    """
+
+    plan: Plan
+    records: Sequence[Record]
+    resumed: int
+    gone: int = 0
+
+
+@dataclass(frozen=True)
 class _Driver:
     """A job that is decided.
 
     Args:
+        identity: what it is known by.
         work: what workers must know.
         shards: to pad.
         left_out: records of what cannot be read.
@@ -254,6 +242,7 @@ class _Driver:
         unpadded, notes: for the result.
     """
 
+    identity: Identity
     work: ShardWork
     shards: Sequence[Shard]
     left_out: Sequence[Record]
@@ -261,29 +250,30 @@ class _Driver:
     unpadded: dict[str, str]
     notes: tuple[str, ...]
 
-    def run(self, team: Team, resume: bool) -> tuple[Plan, list[Record], int]:
-        """Measure, pad and commit; returns too how many files of an older dataset are gone."""
+    def run(self, team: Team, *, resume: bool, delete: bool) -> _Ended:
+        """Measure, pad and commit."""
         staging, rejects = self.work.staging, self.work.files.rejects
-        done = staging.prepare((shard.name for shard in self.shards), resume)
+        names = (shard.name for shard in self.shards)
+        done = staging.prepare(self.identity, names, resume=resume, delete=delete)
         if done.committed and self._is_whole(done):
             assert done.plan is not None
             if rejects is not None and not os.path.isfile(rejects):
                 staging.join_rejects((), rejects)
             staging.clear()
-            return done.plan, self._all(done.records, done.left_out), 0
+            return _Ended(done.plan, self._all(done.records, done.left_out), len(done.records))
         if done.committed and (self.typed or rejects is not None):
             # What is missing cannot be made alone: the types and the other shards' rejects are gone.
             done = Done()
         driver = self._with_room(done)
         if done.plan is None:
             done = driver._measured(team)
-            staging.keep_plan(done)
+            staging.keep_plan(done, self.identity)
         assert done.plan is not None
         records, left_out = driver._padded(team, done)
         if rejects is not None:
             staging.join_rejects(records, rejects)
         whole = self._all(records, left_out)
-        return done.plan, whole, staging.commit(done.plan, whole)
+        return _Ended(done.plan, whole, len(done.records), staging.commit(done.plan, whole))
 
     def _is_whole(self, done: Done) -> bool:
         """Tell whether a dataset that was committed, and the rejects beside it, are all there."""
@@ -347,7 +337,10 @@ class _Driver:
         read = whole - sum(shard.size for shard in waiting)
         rows = sum(record.ledger.rows_read for record in done.records)
         written = sum(record.size for record in done.records)
-        with closing(team.each(partial(pad_shard, work, plan=plan), waiting)) as outcomes:
+        with (
+            self._told_of(records),
+            closing(team.each(partial(pad_shard, work, plan=plan), waiting)) as outcomes,
+        ):
             for shard, record in outcomes:
                 if isinstance(record, Exception):
                     left_out.append(self._left_out(shard, record, records))
@@ -370,13 +363,27 @@ class _Driver:
         if isinstance(error, UnreadableError) and self.work.job.policy.on_error == "skip":
             return Record(shard.index, "", shard.place, fault=str(error))
         if isinstance(error, PadmaskError) and done:
-            names = ", ".join(done[index].name for index in sorted(done)[:_NAMES_SHOWN])
-            more = ", ..." if len(done) > _NAMES_SHOWN else ""
-            raise type(error)(
-                f"{error} {len(done):,} of {len(self.shards):,} shards are done ({names}{more}); --resume "
-                "goes on with them, as long as inputs and options stay as they are."
-            ) from None
+            raise type(error)(f"{error} {self._said_of(done)}") from None
         raise error
+
+    @contextmanager
+    def _told_of(self, done: Mapping[int, Record]) -> Iterator[None]:
+        """Add to a Ctrl-C and its like what is done by then."""
+        try:
+            yield
+        except Exception:
+            raise
+        except BaseException as stopped:
+            if done:
+                stopped.add_note(self._said_of(done))
+            raise
+
+    def _said_of(self, done: Mapping[int, Record]) -> str:
+        names = few([done[index].name for index in sorted(done)])
+        return (
+            f"{len(done):,} of {len(self.shards):,} shards are done ({names}); --resume goes on with them, "
+            "as long as inputs and options stay as they are."
+        )
 
     def _refuse_large(self, written: int) -> None:
         room = self.work.files.max_bytes

@@ -20,10 +20,11 @@ from typing import Any
 
 import pyarrow as pa
 
-from padmask.errors import OutputError
+from padmask.errors import OutputError, few
 from padmask.formats.folder import Folder
 from padmask.formats.goal import Beside
 from padmask.formats.listing import MANIFEST, REPLACING, UNFINISHED, is_data
+from padmask.jobs.identity import Identity
 from padmask.jobs.manifest import Manifest, Record
 from padmask.machine import uninterrupted
 from padmask.plan import Plan
@@ -32,8 +33,7 @@ from padmask.plan import Plan
 MOVES_AT_ONCE = 16
 _READ_BYTES = 1 << 20
 # No suffix that data have.
-_RECORD = ".record"
-_NAMES_SHOWN = 3
+_RECORD, _PLAN = ".record", "plan"
 
 
 def digest(descriptor: int) -> tuple[str, int]:
@@ -92,21 +92,29 @@ class Staging:
 
     # --- What is done already --------------------------------------------------------------
 
-    def prepare(self, names: Iterable[str], resume: bool) -> Done:
+    def prepare(self, identity: Identity, names: Iterable[str], *, resume: bool, delete: bool) -> Done:
         """Make the folder ready for files of these names, and return what is done already.
 
+        Args:
+            identity: of the job.
+            names: of its files.
+            resume: whether to go on with a run that ended before it was done.
+            delete: whether files of an older dataset may go that have none in their place.
+
         Raises:
-            OutputError: the folder holds data that would stand beside the new, or the run to go on with
-                is another one.
+            OutputError: the folder holds data that would stand beside the new or be lost, or the run to
+                go on with is another one.
         """
         there, old = self.folder.names(), self._manifest()
-        self._refuse_strangers(there, set(names) | self._ours(old))
+        self._refuse_strangers(there, self._ours(old))
+        if not delete:
+            self._refuse_loss(self._ours(old) & there.keys() - set(names))
         staged = {name.split("/")[0] for name in there if name.startswith(UNFINISHED)}
         whole = old is not None and old.job == self.job
         if resume and staged and not whole and self.name not in staged:
             raise OutputError(
-                f"The run whose beginning {str(self.folder)!r} holds had other options or inputs, or was of "
-                "another padmask. Run that one again, or begin anew without --resume."
+                f"The run whose beginning {str(self.folder)!r} holds was another one"
+                f"{self._unlike(identity, min(staged))}. Run that one again, or begin anew without --resume."
             )
         for name in staged - ({self.name} if resume else set()):
             self.folder.remove_below(name)
@@ -117,6 +125,15 @@ class Staging:
             left_out = [record for record in old.records if record.fault]
             return Done(self._proven(old.records, there), old.plan, left_out=left_out, committed=True)
         return replace(self._kept_plan(), records=self._proven(self._kept(there), there))
+
+    def _unlike(self, identity: Identity, other: str) -> str:
+        """Say in what a job differs from the one that has begun, where that is known."""
+        try:
+            told = json.loads(self.folder.read(f"{other}/{_PLAN}") or b"")
+            differences = identity.unlike(Identity.of(told["job"]))
+        except (ValueError, KeyError, TypeError):
+            differences = []
+        return f": {'; '.join(differences)}" if differences else ""
 
     def _manifest(self) -> Manifest | None:
         return Manifest.of_bytes(self.folder.read(MANIFEST))
@@ -129,13 +146,19 @@ class Staging:
             kept = set()
         return kept | {record.name for record in (old.records if old else ()) if record.name}
 
-    def _refuse_strangers(self, there: Iterable[str], names: set[str]) -> None:
-        strangers = [name for name in there if is_data(name) and name not in names]
+    def _refuse_strangers(self, there: Iterable[str], ours: set[str]) -> None:
+        strangers = [name for name in there if is_data(name) and name not in ours]
         if strangers:
-            shown = ", ".join(strangers[:_NAMES_SHOWN]) + (" ..." if len(strangers) > _NAMES_SHOWN else "")
             raise OutputError(
-                f"The folder {str(self.folder)!r} holds data that would stand beside the new: {shown}. "
-                "Choose another folder, or empty this one."
+                f"The folder {str(self.folder)!r} holds data that padmask did not put there: "
+                f"{few(strangers)}. Choose another folder, or empty this one."
+            )
+
+    def _refuse_loss(self, lost: set[str]) -> None:
+        if lost:
+            raise OutputError(
+                f"The folder {str(self.folder)!r} holds another dataset, and nothing in this one would take "
+                f"the place of {few(sorted(lost))}. Choose another folder, or delete them with --delete."
             )
 
     def _kept(self, there: Iterable[str]) -> list[Record]:
@@ -167,17 +190,17 @@ class Staging:
 
     # --- On the way --------------------------------------------------------------------------
 
-    def keep_plan(self, found: Done) -> None:
-        """Keep what was found about all shards, so that it need not be found again."""
+    def keep_plan(self, found: Done, identity: Identity) -> None:
+        """Keep what was found about all shards, so that it need not be found again, and for which job."""
         assert found.plan is not None
         types = None if found.types is None else base64.b64encode(found.types.serialize()).decode()
         left_out = [record.as_dict() for record in found.left_out]
-        told = {"plan": asdict(found.plan), "types": types, "left_out": left_out}
-        self.folder.write(f"{self.name}/plan", json.dumps(told).encode())
+        told = {"plan": asdict(found.plan), "types": types, "left_out": left_out, "job": identity.as_dict()}
+        self.folder.write(f"{self.name}/{_PLAN}", json.dumps(told).encode())
 
     def _kept_plan(self) -> Done:
         try:
-            told: dict[str, Any] = json.loads(self.folder.read(f"{self.name}/plan") or b"")
+            told: dict[str, Any] = json.loads(self.folder.read(f"{self.name}/{_PLAN}") or b"")
             types = told["types"]
             schema = None if types is None else pa.ipc.read_schema(pa.py_buffer(base64.b64decode(types)))
             left_out = [Record.of(record) for record in told["left_out"]]

@@ -203,7 +203,7 @@ def test_a_folder_with_other_data_is_refused(here, data, tmp_path):
     (tmp_path / "padded").mkdir()
     (tmp_path / "padded" / "mine.parquet").write_text("mine")
     done = here("pad", data, "-o", "padded/")
-    assert (done.returncode, "stand beside the new: mine.parquet" in done.stderr) == (2, True)
+    assert (done.returncode, "did not put there: mine.parquet" in done.stderr) == (2, True)
     assert bytes_in(tmp_path / "padded") == {"mine.parquet": b"mine"}
 
 
@@ -310,6 +310,21 @@ def test_a_run_that_is_ended_at_any_moment_goes_on(place, number, moment):
     wait_until(lambda: not any(map(is_alive, family)))
     assert place.is_whole() == (code == 0)
     place.goes_on()
+
+
+@linux
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM], ids=lambda number: number.name)
+@pytest.mark.parametrize("workers", ["1", "2"])
+def test_a_run_that_is_ended_says_what_is_done(place, number, workers):
+    with place.start("--workers", workers) as process:
+        # The last record may be of a shard that the one who is asked does not know of yet.
+        wait_until(lambda: len(place.staged()) >= 4)
+        process.send_signal(number)
+        _, said = process.communicate(timeout=SECONDS)
+    assert process.returncode == CODES[number]
+    assert re.search(
+        rf"^Stopped: \d+ of {SHARDS} shards are done \(.*\); --resume goes on with them", said, re.M
+    )
 
 
 @linux

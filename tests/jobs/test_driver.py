@@ -452,7 +452,7 @@ def test_a_folder_with_other_data_is_refused_and_left(data, tmp_path):
     write(tmp_path / "padded" / "mine.jsonl", [{"input_ids": [1]}])
     (tmp_path / "padded" / "README.md").write_text("no data")
     before = bytes_in(tmp_path / "padded")
-    with pytest.raises(OutputError, match=r"holds data that would stand beside the new: mine\.jsonl"):
+    with pytest.raises(OutputError, match=r"holds data that padmask did not put there: mine\.jsonl"):
         pad_dataset(data, tmp_path / "padded")
     assert bytes_in(tmp_path / "padded") == before
 

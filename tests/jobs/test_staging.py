@@ -7,7 +7,7 @@ import os
 import shutil
 from collections import Counter
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -121,7 +121,7 @@ def test_a_run_goes_on_with_what_is_not_done(run, tmp_path, after, asks):
     result = run(resume=True)
     assert run.told == Counter({"padding": SHARDS - after} if after < SHARDS else {})
     assert bytes_in(run.folder) == wanted
-    assert (result.shards, result.ledger.rows_read) == (SHARDS, 2 * SHARDS)
+    assert (result.shards, result.resumed, result.ledger.rows_read) == (SHARDS, after, 2 * SHARDS)
     assert set(stamps(run.folder).values()) >= {
         stamp
         for name, stamp in before.items()
@@ -173,18 +173,19 @@ def test_what_is_not_as_it_was_is_done_again(run, name, fault, again):
 @pytest.mark.parametrize(
     "other",
     [
-        {"spec": PadSpec(maxlen=3)},
-        {"policy": RowPolicy(empty_rows="drop")},
-        {"files": FileOptions(output_format="arrow")},
-        {"files": FileOptions(limit=3)},
-        {"shard_bytes": 7},
+        {"maxlen was longest and is 3": {"spec": PadSpec(maxlen=3)}},
+        {"empty_rows was keep and is drop": {"policy": RowPolicy(empty_rows="drop")}},
+        {"output format was jsonl and is arrow": {"files": FileOptions(output_format="arrow")}},
+        {"limit was None and is 3": {"files": FileOptions(limit=3)}},
+        {"shard bytes was 268435456 and is 7": {"shard_bytes": 7}},
     ],
     ids=["length", "policy", "format", "limit", "cut"],
 )
 def test_another_run_is_not_gone_on_with(run, other):
     run.ended_after(2)
     before = bytes_in(run.folder)
-    with pytest.raises(OutputError, match="had other options or inputs"):
+    [(difference, other)] = other.items()
+    with pytest.raises(OutputError, match=f"holds was another one: {difference}[.] Run that one again"):
         run(resume=True, **other)
     assert bytes_in(run.folder) == before
     run(**other)
@@ -194,8 +195,19 @@ def test_another_run_is_not_gone_on_with(run, other):
 def test_a_run_over_other_inputs_is_not_gone_on_with(run):
     run.ended_after(2)
     (run.data / "2.jsonl").write_text('{"input_ids": [1]}\n')
-    with pytest.raises(OutputError, match="had other options or inputs"):
+    (run.data / "3.jsonl").rename(run.data / "7.jsonl")
+    with pytest.raises(OutputError) as refused:
         run(resume=True)
+    two, three, seven = (run.data / f"{shard}.jsonl" for shard in (2, 3, 7))
+    differences = f"{two} is not as it was; {three} was an input; {seven} was no input"
+    assert f"holds was another one: {differences}. Run that one again" in str(refused.value)
+
+
+def test_another_run_of_which_nothing_is_known_is_not_gone_on_with(run):
+    run.ended_after(2)
+    run.staged("plan").write_text("{}")
+    with pytest.raises(OutputError, match=r"holds was another one\. Run that one again"):
+        run(resume=True, shard_bytes=7)
 
 
 def test_other_ways_of_doing_the_same_are_gone_on_with(run):
@@ -226,7 +238,7 @@ def test_a_whole_dataset_is_left_as_it_is(run, tmp_path, asks):
         run.asked = typed(tmp_path)
     first = run()
     before, kept = stamps(run.folder), bytes_in(tmp_path)
-    assert run(resume=True) == first
+    assert run(resume=True) == replace(first, resumed=SHARDS)
     assert not run.told
     assert stamps(run.folder) == before
     assert bytes_in(tmp_path) == kept
@@ -266,9 +278,29 @@ def test_a_new_dataset_takes_the_place_of_the_old_one(run):
     run()
     (run.folder / "README.md").write_text("mine")
     fewer(run)
-    run()
+    result = run(delete=True)
+    assert any("have none in their place, are gone: 2" in note for note in result.notes)
     (run.folder / "README.md").unlink()
     assert bytes_in(run.folder) == run.undisturbed()
+
+
+@pytest.mark.parametrize("resume", [True, False])
+def test_nothing_is_deleted_unasked(run, resume):
+    run()
+    old = bytes_in(run.folder)
+    fewer(run)
+    with pytest.raises(OutputError, match=r"take the place of 1\.jsonl, 4\.jsonl\. .* with --delete"):
+        run(resume=resume)
+    assert bytes_in(run.folder) == old
+
+
+@pytest.mark.parametrize("name", ["2.jsonl", "mine.jsonl"])
+def test_a_file_that_padmask_did_not_put_there_is_left(run, name):
+    run.folder.mkdir()
+    (run.folder / name).write_text("mine")
+    with pytest.raises(OutputError, match=f"did not put there: {name}"):
+        run(delete=True)
+    assert bytes_in(run.folder) == {name: b"mine"}
 
 
 def test_until_it_is_whole_the_old_dataset_stands(run):
@@ -276,9 +308,9 @@ def test_until_it_is_whole_the_old_dataset_stands(run):
     old = bytes_in(run.folder)
     fewer(run)
     with pytest.raises(EndedError):
-        run(end_after=3)
+        run(end_after=3, delete=True)
     assert {name: data for name, data in bytes_in(run.folder).items() if name in run.seen()} == old
-    run(resume=True)
+    run(resume=True, delete=True)
     assert run.told["padding"] == SHARDS - 2 - 3
     assert bytes_in(run.folder) == run.undisturbed()
 
@@ -297,7 +329,7 @@ def ended_at(monkeypatch: pytest.MonkeyPatch, run: Run, method: str, call: int) 
         # One after the other, so that it is known what is done.
         patch.setattr("padmask.jobs.staging.MOVES_AT_ONCE", 1)
         with pytest.raises(EndedError):
-            run()
+            run(delete=True)
 
 
 # Each is a moment at which the folder is between two datasets.
@@ -315,7 +347,7 @@ def test_a_run_that_ended_while_files_got_their_names_goes_on(run, monkeypatch, 
 
     if then == "begin another":
         run.asked = {"files": FileOptions(output_format="arrow")}
-    run(resume=then == "go on")
+    run(resume=then == "go on", delete=True)
     if then == "go on":
         assert not run.told
     assert bytes_in(run.folder) == run.undisturbed()
@@ -362,7 +394,8 @@ def test_what_was_left_out_is_left_out_when_the_run_goes_on(parquet, after):
     result = parquet(resume=True)
     assert [fault.partition(":")[0][-9:] for fault in result.faults] == ["1.parquet", "3.parquet"]
     assert bytes_in(parquet.folder) == wanted
-    assert parquet(resume=True) == result
+    assert result.resumed == after
+    assert parquet(resume=True) == replace(result, resumed=2)
     assert not parquet.told
 
 
@@ -383,7 +416,7 @@ def test_a_file_that_could_not_be_opened_and_now_can_makes_it_another_run(run, m
     bad.write_bytes(whole)
     os.utime(bad, ns=(stamp.st_atime_ns, stamp.st_mtime_ns))
     assert good != whole
-    with pytest.raises(OutputError, match="had other options or inputs"):
+    with pytest.raises(OutputError, match=r"another one: .*1\.jsonl is not as it was\. Run"):
         run(resume=True)
 
 
@@ -410,7 +443,8 @@ def test_what_is_done_already_does_not_count_against_the_room(run, monkeypatch, 
     shutil.rmtree(run.folder)
     monkeypatch.setattr(padmask.bounds, "free_disk", disk_of(2 * takes + 20_000, run))
     run.ended_after(SHARDS - 1)
-    monkeypatch.setattr(padmask.bounds, "free_disk", disk_of(int(1.3 * takes) + 2_500, run))
+    used = sum(map(len, bytes_in(run.folder).values()))
+    monkeypatch.setattr(padmask.bounds, "free_disk", disk_of(used + takes // 2, run))
     run(resume=resume)
 
 
