@@ -89,6 +89,17 @@ def size(number: int) -> str:
     return f"{amount:,.1f} TiB"
 
 
+def share(fraction: float) -> str:
+    """Write a fraction as a percentage that never rounds something to nothing.
+
+    >>> share(0.25), share(0.0001), share(0.0)
+    ('25.0%', '<0.1%', '0%')
+    """
+    if fraction == 0:
+        return "0%"
+    return f"{fraction:.1%}" if fraction >= 0.001 else "<0.1%"
+
+
 def few(names: Sequence[str]) -> str:
     """Return the first of some names, as text.
 

@@ -21,7 +21,7 @@ import pyarrow as pa
 from padmask.audited import Layout, Row, RowsAt, audited, find_layout, padded_rows, raw_rows
 from padmask.costs import Cost, candidate_costs
 from padmask.decide import Asked, decide
-from padmask.errors import SpecError
+from padmask.errors import SpecError, share
 from padmask.formats.dataset import Dataset
 from padmask.formats.source import Source, find_sources
 from padmask.jobs.team import Team
@@ -37,6 +37,8 @@ from padmask.verify.audit import Audit, Finding
 PERCENTILES = ("90", "95", "99")
 # Share of padding below which nobody needs to think about it.
 LITTLE_PADDING = 0.15
+# How much larger the rectangle of the longest row must be for anybody to give tokens up.
+WORTH_CUTTING = 1.1
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -396,9 +398,9 @@ def advise(plans: Sequence[Cost]) -> str:
     lossless = (
         f"{chosen.name} loses nothing and leaves {chosen.padding_share:.0%} padding in {chosen.shapes} shapes"
     )
-    if cut.edges == longest.edges:
+    if longest.places < WORTH_CUTTING * cut.places:
         return f"Long rows are no rarity here, so cutting does not pay; {lossless}."
     return (
         f"p99 (maxlen {cut.edges[0]}) is {longest.places / cut.places:.1f} times smaller than the longest "
-        f"row ({longest.edges[0]}) and loses {cut.lost_share:.1%} of the tokens; {lossless}."
+        f"row ({longest.edges[0]}) and loses {share(cut.lost_share)} of the tokens; {lossless}."
     )

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from padmask.errors import size
+from padmask.errors import share, size
 from padmask.ledger import Ledger, PadResult, UnpadResult
 
 if TYPE_CHECKING:
@@ -35,17 +35,6 @@ SHADES = {True: "·░▒▓█", False: ".-+*#"}
 # Below this width a table's heads would be cut.
 NARROW = 56
 BAR = {True: "█", False: "#"}
-
-
-def share(fraction: float) -> str:
-    """Write a fraction as a percentage that never rounds something to nothing.
-
-    >>> share(0.25), share(0.0001), share(0.0)
-    ('25.0%', '<0.1%', '0%')
-    """
-    if fraction == 0:
-        return "0%"
-    return f"{fraction:.1%}" if fraction >= 0.001 else "<0.1%"
 
 
 def count(number: int, noun: str) -> str:
@@ -219,7 +208,7 @@ def show_inspection(
         _print_lengths(seen, console)
     if plans and seen.plans:
         console.print()
-        console.print(_plan_table(seen.plans))
+        _print_plans(seen.plans, console)
     console.print()
     _print_health(seen, console)
     console.print(f"[bold]Advice:[/bold] {_plain(seen.advice)}")
@@ -348,31 +337,58 @@ def _print_histogram(seen: Inspection, console: Console) -> None:
     console.print(bars)
 
 
-def _plan_table(plans: Any) -> RenderableType:
+# What a narrow terminal does without, first to last; a number that is cut would be another one.
+DISPENSABLE = ("shapes", "rows cut", "size", "tokens lost", "padding")
+
+
+def _print_plans(plans: Sequence[Cost], console: Console) -> None:
+    """Print as many columns as there is room for, and say what is missing."""
+    left_out: list[str] = []
+    # rich holds no table to be wider than the console.
+    endless = console.options.update(max_width=10_000)
+    for name in DISPENSABLE:
+        if console.measure(_plan_table(plans, left_out), options=endless).minimum <= console.width:
+            break
+        left_out.append(name)
+    console.print(_plan_table(plans, left_out))
+    if left_out:
+        console.print(f"left out for want of room: {', '.join(left_out)} (--json has all)", style="dim")
+
+
+def _plan_table(plans: Sequence[Cost], left_out: Sequence[str]) -> RenderableType:
     from rich import box
     from rich.table import Table
 
     table = Table(title="Plans", title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False)
-    table.add_column("plan", no_wrap=True)
-    table.add_column("maxlen", overflow="fold")
-    for name in ("padding", "rows cut", "tokens lost", "size", "shapes"):
-        table.add_column(name, justify="right")
-    for plan in plans:
-        table.add_row(*_plan_cells(plan))
+    rows = [_plan_cells(plan) for plan in plans]
+    for name in rows[0]:
+        if name in left_out:
+            continue
+        # Edges may stand in lines of their own; nothing else may be cut.
+        folds = name == "maxlen"
+        parts = [part for cells in rows for part in (cells[name].split() if folds else [cells[name]])]
+        table.add_column(
+            name,
+            justify="left" if folds or name == "plan" else "right",
+            min_width=max(map(len, [name, *parts])),
+            no_wrap=not folds,
+        )
+    for cells in rows:
+        table.add_row(*(cell for name, cell in cells.items() if name not in left_out))
     return table
 
 
-def _plan_cells(plan: Cost) -> list[str]:
+def _plan_cells(plan: Cost) -> dict[str, str]:
     lost = f"{plan.tokens_lost:,} ({share(plan.lost_share)})" if plan.tokens_lost else "0"
-    return [
-        plan.name,
-        " ".join(map(str, plan.edges)),
-        share(plan.padding_share),
-        f"{plan.rows_cut:,}",
-        lost,
-        size(plan.bytes),
-        str(plan.shapes),
-    ]
+    return {
+        "plan": plan.name,
+        "maxlen": " ".join(map(str, plan.edges)),
+        "padding": share(plan.padding_share),
+        "rows cut": f"{plan.rows_cut:,}",
+        "tokens lost": lost,
+        "size": size(plan.bytes),
+        "shapes": str(plan.shapes),
+    }
 
 
 def _print_health(seen: Inspection, console: Console) -> None:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import gc
 import os
+import re
 import sys
 from collections.abc import Callable
 from contextlib import suppress
@@ -148,7 +149,8 @@ def say_stopped(stopped: BaseException) -> None:
 def _sentence(error: Exception) -> str:
     """Return what a person is told of an error."""
     if isinstance(error, PadmaskError):
-        return str(error)
+        # Arguments stand between backticks, and are options here.
+        return re.sub(r"`(\w+)`", lambda found: f"--{found[1].replace('_', '-')}", str(error))
     if isinstance(error, OSError):
         place = f"{error.filename}: " if error.filename else ""
         return f"{place}{error.strerror or error}. {what_to_do(error)}"

@@ -5,6 +5,7 @@ The nearest file counts alone, as with ruff: nothing is merged.
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +33,35 @@ class ConfiguredCommand(click.Command):
         except OverflowError:
             # TOML has an infinity, and click asks for an integer in vain.
             raise SpecError(f"{file}: [tool.padmask] has an infinity for a whole number. Mend it.") from None
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Run the command; where it refuses what nobody typed, it says where that stands."""
+        try:
+            return super().invoke(ctx)
+        except SpecError as error:
+            given = _configured(ctx, str(error))
+            if not given:
+                raise
+            verb = "is" if len(given) == 1 else "are"
+            raise SpecError(
+                f"{error} {' and '.join(given)} {verb} set in {find_project(Path.cwd())}."
+            ) from None
+
+
+def _configured(ctx: click.Context, said: str) -> list[str]:
+    """Return the options that a pyproject.toml sets, if a message speaks of them or of their values."""
+    found = []
+    for parameter in ctx.command.params:
+        name = parameter.name or ""
+        if ctx.get_parameter_source(name) is not click.core.ParameterSource.DEFAULT_MAP:
+            continue
+        value = ctx.params[name]
+        values = value if isinstance(value, (list, tuple)) else [value]
+        # Of NAME[:DTYPE][=VALUE] a message has the name.
+        words = [name, *(re.split("[:=]", str(value))[0] for value in values)]
+        if any(re.search(rf"[`'\" ]{re.escape(word)}[`'\" ,.;]", said) for word in words):
+            found.append(parameter.opts[-1])
+    return found
 
 
 def find_project(folder: Path) -> Path | None:

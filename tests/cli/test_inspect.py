@@ -308,6 +308,30 @@ def test_fits_the_terminal(raw, columns, env):
     assert "█" not in grid[1]
 
 
+TITLES = {"rows_cut": "rows cut", "tokens_lost": "tokens lost", "shapes": "shapes"}
+
+
+@pytest.mark.parametrize("columns", [20, 30, 40, 50, 60, 70, 78])
+def test_a_narrow_terminal_shows_fewer_numbers_and_each_of_them_whole(capfd, monkeypatch, columns):
+    rows = [[7] * (1 + i * i % 613) for i in range(1500)]
+    Path("long.jsonl").write_text("".join(f'{{"input_ids": {row}}}\n' for row in rows))
+    monkeypatch.setenv("COLUMNS", str(columns))
+    assert run(["inspect", "long.jsonl", "--no-masks", "--json"]) == 0
+    plans = json.loads(capfd.readouterr().out)["plans"]
+    assert run(["inspect", "long.jsonl", "--no-masks"]) == 0
+    shown = capfd.readouterr().out.partition("Plans")[2].partition("Health")[0]
+
+    assert max(map(len, shown.splitlines())) <= columns
+    table, _, left_out = shown.partition("left out")
+    cells = table.split()
+    for plan in plans:
+        numbers = [plan["name"], *map(str, plan.get("edges") or [plan["maxlen"]])]
+        numbers += [
+            f"{plan[name]:,}" for name, title in TITLES.items() if title not in " ".join(left_out.split())
+        ]
+        assert set(numbers) <= set(cells)
+
+
 def test_a_terminal_that_has_only_ascii_gets_ascii(raw):
     shown = real_process(raw, PYTHONIOENCODING="ascii", PYTHONUTF8="0").stdout
     assert shown.isascii()

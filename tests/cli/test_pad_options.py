@@ -1450,6 +1450,40 @@ def test_a_mistake_in_pyproject_is_a_sentence_that_names_the_file(pad: Pad, text
     assert_refused(pad(write("in.jsonl", ROWS)), "pyproject.toml", said)
 
 
+@pytest.mark.parametrize(
+    ("setting", "options", "said"),
+    [
+        (
+            'column = "labels=-100"',
+            (),
+            "column 'labels'. Choose one of 'input_ids', 'id'. --column is set in ",
+        ),
+        ("maxlen = 3", ("--pad-to-multiple-of", "2"), "one of the two out. --maxlen is set in "),
+    ],
+)
+def test_what_is_refused_though_nobody_typed_it_is_said_to_be_set_there(
+    pad: Pad, setting: str, options: tuple[str, ...], said: str
+) -> None:
+    configure(f"[tool.padmask]\n{setting}\n")
+
+    assert_refused(pad(write("in.jsonl", ROWS), *options), said, "pyproject.toml")
+
+
+def test_what_was_typed_is_not_said_to_be_set(pad: Pad) -> None:
+    configure('[tool.padmask]\ncolumn = "input_ids"\nmaxlen = 3\n')
+
+    ran = pad(write("in.jsonl", ROWS), "-c", "labels")
+    assert_refused(ran, "no column 'labels'")
+    assert "pyproject" not in ran.err
+
+
+def test_arguments_are_named_as_options(pad: Pad) -> None:
+    options = ("--maxlen", "3", "--pad-to-multiple-of", "2")
+    assert_refused(
+        pad(write("in.jsonl", ROWS), *options), "--maxlen 3 is no multiple of --pad-to-multiple-of 2"
+    )
+
+
 # shell completion
 
 
