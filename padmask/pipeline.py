@@ -8,13 +8,14 @@ a callback, and what happened is a `PadResult`.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, ExitStack
 from dataclasses import dataclass, replace
 from typing import Any
 
 from padmask.bounds import refuse_large_output, refuse_large_pieces, room_for, widths_of
 from padmask.decide import Asked, decide, find_unpadded, padded_already
+from padmask.errors import few
 from padmask.files import (
     GROUP_PLACES,
     FileOptions,
@@ -31,6 +32,7 @@ from padmask.formats import output_format
 from padmask.formats.batch import Chunk, Layout, Wanted
 from padmask.formats.dataset import Dataset, survey_types
 from padmask.formats.jsontypes import TypeSurvey
+from padmask.formats.listing import passed_over
 from padmask.ledger import Ledger, PadResult
 from padmask.plan import LengthStats, Plan, make_plan, needs_lengths
 from padmask.progress import ProgressCallback
@@ -46,6 +48,7 @@ PADDED_ALREADY = (
     "the input looks padded already: its padding counts as real tokens here, and the mask will not show it; "
     "padmask unpad takes it away"
 )
+NOT_READ = "not read, since padmask knows no format of such a name: {}"
 
 
 def pad_file(
@@ -105,7 +108,7 @@ def pad_file(
         pool, room = stack.enter_context(open_pool(files)), room_for(goal, files.max_bytes)
         run = PadRun(dataset, files, pool, progress, room, job, as_text)
         unpadded = find_unpadded(dataset, job, columns)
-        notes = notes_on(dataset, job, format_)
+        notes = notes_on(paths, dataset, job, format_)
         seen = survey(run, typed) if needs_lengths(spec) or typed else None
         plan = settle_plan(job, seen, format_, room, places_under_way(files, run.ahead))
         ledger = pad_all(replace(run, job=typed_job(job, seen)), plan, goal, format_)
@@ -306,10 +309,14 @@ def _layout(job: Job, plan: Plan, format_: str) -> Layout:
     return Layout(schema, shapes, max(1, GROUP_PLACES // max(1, plan.maxlen)))
 
 
-def notes_on(dataset: Dataset, job: Job, format_: str) -> tuple[str, ...]:
+def notes_on(paths: Sequence[str], dataset: Dataset, job: Job, format_: str) -> tuple[str, ...]:
     """Return sentences about what the user should know of the data before they are padded."""
-    notes = (PADDED_ALREADY,) if padded_already(dataset, job) else ()
-    return (*notes, *_left_out(dataset, job)) if format_ == "npz" else notes
+    left = passed_over(paths)
+    return (
+        *([PADDED_ALREADY] if padded_already(dataset, job) else ()),
+        *([NOT_READ.format(few(left))] if left else ()),
+        *(_left_out(dataset, job) if format_ == "npz" else ()),
+    )
 
 
 def _left_out(dataset: Dataset, job: Job) -> tuple[str, ...]:

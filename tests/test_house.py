@@ -47,6 +47,7 @@ DOORS = {
     | {"decide", "files", "progress", "bounds"},
     "files": {"errors", "ledger", "flow", "formats", "rows", "progress", "bounds"},
     "pipeline": {
+        "errors",
         "bounds",
         "spec",
         "plan",

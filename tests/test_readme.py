@@ -5,9 +5,13 @@ from __future__ import annotations
 import doctest
 import re
 import shlex
+import subprocess
+import sys
 from pathlib import Path
 
 import click
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from padmask.cli import COMMANDS, cli, run
@@ -73,6 +77,22 @@ def test_the_picture_of_inspect_is_what_it_prints(tmp_path, monkeypatch, capfd):
 def test_python_in_the_readme_runs():
     failed, tried = doctest.testfile(str(README), module_relative=False)
     assert (failed, tried > 3) == (0, True)
+
+
+def test_the_program_in_the_readme_runs(tmp_path):
+    [program] = [block for _, block in BLOCKS if "padmask.pad_dataset(" in block]
+    (tmp_path / "program.py").write_text(program)
+    (tmp_path / "data").mkdir()
+    table = pa.table({"input_ids": [[1, 2], [3]], "labels": [[1, 2], [3]]})
+    for name in ("train.parquet", "data/a.parquet", "data/b.parquet"):
+        pq.write_table(table, tmp_path / name)
+    done = subprocess.run(
+        [sys.executable, "program.py"], cwd=tmp_path, capture_output=True, text=True, check=False
+    )
+    assert (done.returncode, done.stdout, done.stderr) == (0, "2 2 0\n", "")
+    padded = pq.read_table(tmp_path / "padded.parquet")
+    assert padded["labels"].to_pylist() == [[1, 2], [3, -100]]
+    assert sorted(path.name for path in (tmp_path / "padded").glob("*.parquet")) == ["a.parquet", "b.parquet"]
 
 
 def test_the_first_example_prints_what_it_shows(tmp_path, monkeypatch, capfd):

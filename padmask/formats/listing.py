@@ -12,7 +12,17 @@ from dataclasses import dataclass
 from fnmatch import fnmatchcase
 
 from padmask.errors import DataError, SpecError, UnreadableError, what_to_do
-from padmask.formats.storage import Stored, Url, files_below, is_url, look_up, parse_url, plain_path, shown
+from padmask.formats.storage import (
+    Stored,
+    Url,
+    files_below,
+    is_folder,
+    is_url,
+    look_up,
+    parse_url,
+    plain_path,
+    shown,
+)
 
 COMPRESSIONS = {".gz": "gzip", ".zst": "zstd"}
 SUFFIXES = {
@@ -85,6 +95,21 @@ def list_inputs(inputs: Sequence[str]) -> list[Listed]:
     if sum(file.path == "-" for file in found) > 1:
         raise SpecError("Standard input can be read once only: give - one time.")
     return found
+
+
+def passed_over(inputs: Sequence[str]) -> list[str]:
+    """Return the files in the folders among inputs that are left, for their names are not those of data.
+
+    Those that begin with `.` or `_` are not among them: whoever names them so wants them left.
+    """
+    left: list[str] = []
+    for path in map(plain_path, inputs):
+        if is_url(path):
+            url = parse_url(path)
+            left += (name for name in files_below(url) if not _is_hidden(name)) if is_folder(url) else ()
+        elif os.path.isdir(path):
+            left += (os.path.relpath(file, path) for file in _below(path))
+    return [name for name in left if not is_data(name)]
 
 
 def _files_of(path: str) -> list[Listed]:

@@ -149,7 +149,7 @@ def _prepare(
         left_out,
         typed=dataset.format == "jsonl" and format_ in ("parquet", "arrow"),
         unpadded=find_unpadded(dataset, job, asked.columns),
-        notes=notes_on(dataset, job, format_),
+        notes=notes_on(paths, dataset, job, format_),
     )
 
 

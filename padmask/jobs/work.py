@@ -13,10 +13,11 @@ from dataclasses import dataclass, replace
 import pyarrow as pa
 
 from padmask import __version__
-from padmask.errors import DataError, PadmaskError
+from padmask.errors import DataError, OutputError, PadmaskError
 from padmask.files import FileOptions, open_pool
 from padmask.formats.dataset import Dataset
 from padmask.formats.folder import Folder
+from padmask.formats.storage import shown
 from padmask.jobs.manifest import Record
 from padmask.jobs.shards import Shard
 from padmask.jobs.staging import Staging, digest
@@ -75,7 +76,12 @@ def pad_shard(work: ShardWork, shard: Shard, plan: Plan) -> Record:
             rejects = staging.folder.path_of(staging.file(shard.index, ".rejects.jsonl"))
             run = replace(run, files=replace(run.files, rejects=rejects))
         goal = staging.folder.path_of(name)
-        ledger = pad_all(run, plan, goal, work.goal_format, lambda file: sums.append(digest(file)))
+        try:
+            ledger = pad_all(run, plan, goal, work.goal_format, lambda file: sums.append(digest(file)))
+        except OutputError as error:
+            # Nobody has asked for the file that it waits in.
+            named = str(error).replace(shown(goal), shown(staging.folder.path_of(shard.name)))
+            raise type(error)(named) from None
     [(sha256, size)] = sums
     record = replace(record, ledger=ledger, size=size, sha256=sha256)
     staging.keep(record)

@@ -131,6 +131,7 @@ def test_folders_and_patterns_mean_the_same_in_a_store(
         # A store has no folders that a pattern could stand for.
         done = here("pad", bucket.url(f"data/{input_}"), "-o", bucket.url("out/"))
         assert done.returncode == 0, done.stderr
+        assert ("format of such a name: readme.txt" in done.stderr) == (input_ == "")
     assert here("pad", f"data/{input_}", "-o", "out/").returncode == 0
     made = sorted(str(path.relative_to(local / "out")) for path in (local / "out").rglob("*.jsonl"))
     assert made == sorted(names[:3])
@@ -190,7 +191,7 @@ class TestADataset:
 
     def test_takes_the_place_of_another(self, bucket: Bucket, here: Here, data: str) -> None:
         for inputs in ([data], [bucket.url("data/[13].jsonl")]):
-            assert here("pad", *inputs, "-o", bucket.url("out/"), "--quiet").returncode == 0
+            assert here("pad", *inputs, "-o", bucket.url("out/"), "--quiet", "--delete").returncode == 0
         assert bucket.names("out") == ["out/1.jsonl", "out/3.jsonl", "out/_padmask.json"]
 
     def test_stays_out_of_what_is_not_its_own(self, bucket: Bucket, here: Here, data: str) -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from padmask.errors import DataError, UnreadableError
-from padmask.formats.listing import MANIFEST, REPLACING, list_inputs
+from padmask.formats.listing import MANIFEST, REPLACING, list_inputs, passed_over
 
 WAYS = ["", "**", "**/*.jsonl"]
 ways = pytest.mark.parametrize("way", WAYS)
@@ -78,6 +78,14 @@ def test_a_folder_that_cannot_be_read_is_named(data: Path, way: str, monkeypatch
 def test_so_it_is_for_those_who_are_not_root(locked: Path, way: str) -> None:
     with pytest.raises(UnreadableError, match="Permission denied"):
         names(locked, way)
+
+
+def test_what_has_no_name_of_data_is_told(data: Path) -> None:
+    for name in ("README.md", "in/b.jsonl.bz2", "in/x.npz", ".hidden", "_x/y.txt"):
+        (data / name).write_text("")
+    assert passed_over([str(data)]) == ["README.md", "in/b.jsonl.bz2", "in/x.npz"]
+    # Whoever writes a pattern or a name has chosen.
+    assert passed_over([f"{data}/*", f"{data}/README.md", "-"]) == []
 
 
 @pytest.mark.parametrize(
