@@ -120,7 +120,7 @@ class TestALimit:
 
     def test_of_a_multiple_may_not(self, refused: Run, tmp_path: Path) -> None:
         name = write(tmp_path / "in.parquet", input_ids=IDS)
-        refused("inspect", name, "--pad-to-multiple-of", "9" * 20, says=["pad_to_multiple_of", "2**53"])
+        refused("inspect", name, "--pad-to-multiple-of", "9" * 20, says=["--pad-to-multiple-of", "2**53"])
 
 
 class TestAFileWithoutTheColumn:
