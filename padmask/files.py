@@ -149,6 +149,8 @@ def check_paths(
     if not paths:
         raise SpecError("There is no input: name a file, or - for standard input.")
     goal = plain_path(os.fspath(output))
+    if goal.endswith("/") or os.path.isdir(goal):
+        raise SpecError(f"{shown(goal)!r} is a folder, and what is written is one file: name it.")
     refuse_same_file({"the output": goal, "the rejects": rejects})
     refuse_inside(goal, paths)
     return paths, goal

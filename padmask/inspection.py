@@ -157,7 +157,7 @@ def inspect_file(  # noqa: PLR0913 - a keyword each for what the command takes
     input_format: str | None = None,
     limit: int | None = None,
     executor: Executor | None = None,
-    workers: int = 1,
+    workers: int | None = None,
     progress: ProgressCallback | None = None,
 ) -> Inspection:
     """Look at a dataset of sequences, raw or already padded.
@@ -181,7 +181,7 @@ def inspect_file(  # noqa: PLR0913 - a keyword each for what the command takes
         input_format: None finds it out.
         limit: look at the first rows only.
         executor: where the files of a dataset that is not padded are looked at; None is here.
-        workers: how many the executor works on at once.
+        workers: how many the executor works on at once; None is its own `workers`, else the cores.
         progress: called now and then with how far the pass is.
 
     Raises:
@@ -288,7 +288,7 @@ def _glances(
     looking: _Looking,
     sources: Sequence[Source],
     executor: Executor | None,
-    workers: int,
+    workers: int | None,
     progress: ProgressCallback | None,
 ) -> _Glance:
     """Look at files apart, on whatever executor, and add up what was seen."""

@@ -17,6 +17,7 @@ from padmask.cli.options import (
     open_executor,
     open_progress,
     quiet_options,
+    settle_workers,
     spec_of,
     workers_option,
 )
@@ -85,6 +86,7 @@ def command(ctx: click.Context, /, **given: Any) -> None:
             f"Cannot tell how to export to {storage.shown(given['export'])!r}. Choose a name in "
             f"{', '.join(EXPORTS)}."
         )
+    settle_workers(ctx, given)
     given["declared"] = declared_side(ctx, given)
     seen = _look(given)
     if given["as_json"]:
@@ -103,7 +105,7 @@ def _look(given: dict[str, Any]) -> Any:
     specs = [spec_of(given, maxlen.strip()) for maxlen in given["maxlen"].split(",")]
     first, last = _range(given["rows"]) if given["rows"] else (0, given["count"])
     show = ShowSpec(first=first, last=last, sample=given["sample"], seed=given["seed"])
-    with open_progress(given) as progress, open_executor(given) as (executor, workers):
+    with open_progress(given) as progress, open_executor(given) as executor:
         return inspect_file(
             given["inputs"] or ["-"],
             columns=given["columns"],
@@ -114,7 +116,6 @@ def _look(given: dict[str, Any]) -> Any:
             input_format=given["input_format"],
             limit=given["limit"],
             executor=executor,
-            workers=workers,
             progress=progress,
         )
 

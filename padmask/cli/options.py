@@ -161,7 +161,8 @@ cluster_option = click.option(
     "--cluster",
     default=None,
     metavar="ADDRESS",
-    help="Dask scheduler whose workers do it instead, such as tcp://host:8786; local starts one here.",
+    help="Dask scheduler whose workers do it instead, such as tcp://host:8786; local starts one here, with "
+    "--workers N.",
 )
 
 mask_column_option = click.option(
@@ -180,8 +181,19 @@ def help_without_input(ctx: click.Context, given: dict[str, Any]) -> None:
 
 def declared_side(ctx: click.Context, given: dict[str, Any]) -> Any:
     """Return the side that was typed for the padding of padded input; a default declares nothing."""
-    source = ctx.get_parameter_source("padding")
-    return given["padding"] if source is click.core.ParameterSource.COMMANDLINE else None
+    return given["padding"] if is_typed(ctx, "padding") else None
+
+
+def is_typed(ctx: click.Context, name: str) -> bool:
+    """Tell whether a parameter was typed, and is no default, of padmask's or of a project."""
+    return ctx.get_parameter_source(name) is click.core.ParameterSource.COMMANDLINE
+
+
+def settle_workers(ctx: click.Context, given: dict[str, Any]) -> None:
+    """Let workers or a cluster that were typed win over the other, where a project's defaults name it."""
+    for name, other in (("cluster", "workers"), ("workers", "cluster")):
+        if is_typed(ctx, name) and not is_typed(ctx, other):
+            given[other] = None
 
 
 def quiet_options(command: Command) -> Command:
@@ -219,22 +231,25 @@ def open_progress(given: dict[str, Any]) -> Any:
 
 
 @contextmanager
-def open_executor(given: dict[str, Any]) -> Iterator[tuple[Any, int]]:
-    """Give who works on shards, and how many at once; nobody else where one is enough."""
+def open_executor(given: dict[str, Any]) -> Iterator[Any]:
+    """Give who works on shards; nobody else where one is enough."""
     from padmask.machine import cores
 
-    if given["cluster"] and given["workers"]:
-        raise SpecError("--cluster and --workers are two ways of doing the same: give one of them.")
     workers = given["workers"] or cores()
     if given["cluster"]:
-        from padmask.jobs.executors import open_cluster
+        from padmask.jobs.executors import LOCAL, open_cluster
 
-        with open_cluster(given["cluster"]) as cluster:
+        if given["workers"] and given["cluster"] != LOCAL:
+            raise SpecError(
+                "A cluster has its own workers: give --cluster or --workers. Only of --cluster local, which "
+                "starts here, --workers says how many."
+            )
+        with open_cluster(given["cluster"], workers) as cluster:
             yield cluster
     elif workers > 1:
         from padmask.jobs.executors import Processes
 
         with Processes(workers) as executor:
-            yield executor, workers
+            yield executor
     else:
-        yield None, 1
+        yield None

@@ -12,12 +12,14 @@ from padmask.cli.options import (
     cluster_option,
     help_without_input,
     input_options,
+    is_typed,
     max_bytes_option,
     open_executor,
     open_progress,
     quiet_options,
     rejects_option,
     report_option,
+    settle_workers,
     spec_of,
     threads_option,
     workers_option,
@@ -25,6 +27,8 @@ from padmask.cli.options import (
 from padmask.cli.outputs import write_and_tell
 from padmask.errors import SpecError
 from padmask.spec import MASK_DTYPES, MaskSpec, RowPolicy
+
+FOR_FOLDERS = ("workers", "cluster", "resume", "delete", "shard_bytes")
 
 
 @click.command("pad", cls=ConfiguredCommand)
@@ -138,7 +142,24 @@ def command(ctx: click.Context, /, **given: Any) -> None:
       padmask pad s3://bucket/train/ -o s3://bucket/padded/ --cluster tcp://scheduler:8786
     """
     help_without_input(ctx, given)
+    settle_workers(ctx, given)
+    # A project's defaults for folders are no fault of a single file.
+    given["for_folders"] = [name for name in FOR_FOLDERS if given[name] and is_typed(ctx, name)]
+    _refuse_report_among_data(given)
     write_and_tell(given, _pad, lambda result: _summary(result, given))
+
+
+def _refuse_report_among_data(given: dict[str, Any]) -> None:
+    """Refuse a report that readers of the output folder would take for data, before it is opened."""
+    if not given["report"]:
+        return
+    from padmask.formats.folder import Folder, names_a_folder
+    from padmask.formats.storage import plain_path
+    from padmask.jobs.driver import refuse_among_data
+
+    if names_a_folder(given["output"]):
+        report = given["report"].removeprefix("json:")
+        refuse_among_data(Folder(plain_path(given["output"])), {"The report": report})
 
 
 def _summary(result: Any, given: dict[str, Any]) -> list[str]:
@@ -182,32 +203,27 @@ def _pad(given: dict[str, Any]) -> Any:
 
 
 def _pad_file(given: dict[str, Any], asked: dict[str, Any]) -> Any:
-    for name in ("workers", "cluster", "resume", "delete", "shard_bytes"):
-        if given[name]:
-            raise SpecError(
-                f"--{name.replace('_', '-')} is for output folders, with a file for each of the input. "
-                "Name one, such as -o padded/."
-            )
+    if given["for_folders"]:
+        option = given["for_folders"][0].replace("_", "-")
+        raise SpecError(
+            f"--{option} is for output folders, with a file for each of the input. "
+            "Name one, such as -o padded/."
+        )
     from padmask.pipeline import pad_file
 
     return pad_file(given["inputs"] or ["-"], given["output"], **asked)
 
 
 def _pad_shards(given: dict[str, Any], asked: dict[str, Any]) -> Any:
-    from padmask.formats.folder import Folder
-    from padmask.formats.storage import plain_path
-    from padmask.jobs.driver import pad_dataset, refuse_among_data
+    from padmask.jobs.driver import pad_dataset
 
-    report = given["report"] and given["report"].removeprefix("json:")
-    refuse_among_data(Folder(plain_path(given["output"])), {"The report": report})
     if given["shard_bytes"]:
         asked["shard_bytes"] = given["shard_bytes"]
-    with open_executor(given) as (executor, workers):
+    with open_executor(given) as executor:
         return pad_dataset(
             given["inputs"] or ["-"],
             given["output"],
             executor=executor,
-            workers=workers,
             resume=given["resume"],
             delete=given["delete"],
             **asked,

@@ -42,7 +42,7 @@ def output_format(path: str, asked: str | None) -> str:
         return "jsonl"
     raise SpecError(
         f"The output {shown(path)!r} has no suffix that names a format. End it in .jsonl, .parquet, .arrow "
-        "or .npz, or say --output-format."
+        "or .npz, or say --output-format; a folder's ends in /."
     )
 
 

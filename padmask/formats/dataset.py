@@ -101,7 +101,7 @@ class Dataset:
             odd = next(i for i, name in enumerate(formats) if name != formats[0])
             raise SpecError(
                 f"{self._sources[0].name} is {formats[0]} and {self._sources[odd].name} is {formats[odd]}: "
-                "one dataset has one format. Pad them apart, or say --input-format."
+                "one dataset has one format. Give each format to a run of its own."
             )
         self.format = formats[0]
         self._readers: list[Reader] = [open_reader(self.format, s, batch_rows) for s in self._sources]

@@ -76,9 +76,12 @@ class Folder:
         Raises:
             OutputError: it cannot be made.
         """
-        if self.url is None:
-            with _said_of(self.path):
-                os.makedirs(self.path, exist_ok=True)
+        if self.url is not None:
+            return
+        if os.path.lexists(self.path) and not os.path.isdir(self.path):
+            raise OutputError(f"{self.path!r} is a file, and no folder. Choose another name.")
+        with _said_of(self.path):
+            os.makedirs(self.path, exist_ok=True)
 
     @contextmanager
     def locked(self) -> Iterator[None]:

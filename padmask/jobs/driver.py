@@ -22,13 +22,13 @@ from padmask.formats.batch import Wanted
 from padmask.formats.dataset import Dataset
 from padmask.formats.folder import Folder
 from padmask.formats.goal import refuse_inside
-from padmask.formats.listing import is_data, list_inputs
+from padmask.formats.listing import Listed, is_data, list_inputs
 from padmask.formats.source import Source
 from padmask.formats.storage import is_url, plain_path, shown
-from padmask.jobs.identity import Identity, identify
+from padmask.jobs.identity import LEFT_OUT, Identity, identify
 from padmask.jobs.manifest import Record, total
 from padmask.jobs.shards import SHARD_BYTES, Shard, absolute, find_shards, refuse_no_shards
-from padmask.jobs.staging import Done
+from padmask.jobs.staging import Done, Wish
 from padmask.jobs.team import Team
 from padmask.jobs.work import ShardWork, measure_shard, pad_shard
 from padmask.ledger import PadResult
@@ -39,6 +39,8 @@ from padmask.progress import ProgressCallback
 from padmask.spec import Columns, MaskSpec, PadSpec, RowPolicy, listed
 
 GONE = "files of the dataset that stood in the folder before, and have none in their place, are gone: {:,}"
+
+FORGONE = "shards that a run which was stopped had done, and that were done anew: {:,}; --resume keeps them"
 
 
 def pad_dataset(  # noqa: PLR0913 - a keyword each for what the command takes
@@ -51,7 +53,7 @@ def pad_dataset(  # noqa: PLR0913 - a keyword each for what the command takes
     policy: RowPolicy | None = None,
     files: FileOptions | None = None,
     executor: Executor | None = None,
-    workers: int = 1,
+    workers: int | None = None,
     resume: bool = False,
     delete: bool = False,
     shard_bytes: int = SHARD_BYTES,
@@ -79,7 +81,7 @@ def pad_dataset(  # noqa: PLR0913 - a keyword each for what the command takes
             `policy.on_error="skip"`, shards that cannot be read are left out too, and told of.
         executor: where shards are worked on: threads, processes or a cluster; None is here, one by one, as
             a single one always is.
-        workers: how many the executor works on at once.
+        workers: how many the executor works on at once; None is its own `workers`, else the cores.
         resume: go on with a run of the same inputs and options that ended before it was done.
         delete: delete files of a dataset that stood in the folder before and have none in their place.
         shard_bytes: size beyond which a Parquet file is cut between its row groups.
@@ -112,9 +114,11 @@ def pad_dataset(  # noqa: PLR0913 - a keyword each for what the command takes
             # Where nothing was begun, nothing stays.
             stack.callback(output.remove_if_empty)
         ended = driver.run(team, resume=resume, delete=delete)
-    notes = (*driver.notes, GONE.format(ended.gone)) if ended.gone else driver.notes
-    result = result_of(total(ended.records), ended.plan, driver.work.job, driver.unpadded, notes)
-    faults = tuple(record.fault for record in ended.records if record.fault)
+    notes = [*driver.notes]
+    notes += [GONE.format(ended.gone)] if ended.gone else []
+    notes += [FORGONE.format(ended.forgone)] if ended.forgone else []
+    result = result_of(total(ended.records), ended.plan, driver.work.job, driver.unpadded, tuple(notes))
+    faults = tuple(sorted(record.fault for record in ended.records if record.fault))
     return replace(result, shards=len(ended.records) - len(faults), resumed=ended.resumed, faults=faults)
 
 
@@ -126,6 +130,19 @@ def _prepare(
         raise SpecError("There is no input: name a file or a folder.")
     found = list_inputs(paths)
     refuse_no_shards(found)
+    with _told_of_skip(len(found) > 1 and asked.policy.on_error == "fail"):
+        return _decided(found, paths, output, asked, files, shard_bytes)
+
+
+def _decided(
+    found: Sequence[Listed],
+    paths: Sequence[str],
+    output: Folder,
+    asked: Asked,
+    files: FileOptions,
+    shard_bytes: int,
+) -> _Driver:
+    """Decide for files that are known."""
     sources = [Source(file.path, None, file.stored) for file in found]
     dataset = Dataset(sources, files.input_format, files.batch_rows)
     faults = dataset.leave_unreadable() if asked.policy.on_error == "skip" else {}
@@ -135,11 +152,14 @@ def _prepare(
     refuse_own_files(output, shards)
     job = decide(dataset, asked, keep_others=format_ != "npz")
     job = replace(job, fixed_size=files.fixed_size_list)
-    identity = identify(found, faults, asked, files, format_, shard_bytes)
+    typed = dataset.format == "jsonl" and format_ in ("parquet", "arrow")
+    measured = needs_lengths(asked.spec) or typed
+    schema = dataset.schema()
+    identity = identify(shards, faults, schema, asked, files, format_, shard_bytes, measured=measured)
     files, folder = settle_threads(files, dataset.format, format_), absolute(output.path)
-    work = ShardWork(dataset.format, format_, dataset.schema(), job, files, folder, identity.name)
+    work = ShardWork(dataset.format, format_, schema, job, files, folder, identity.name)
     left_out = [
-        Record(len(shards) + i, "", shown(path), fault=fault)
+        Record(len(shards) + i, "", shown(path), version=LEFT_OUT, fault=fault)
         for i, (path, fault) in enumerate(faults.items())
     ]
     return _Driver(
@@ -147,10 +167,21 @@ def _prepare(
         work,
         _limited(work, shards, files.limit),
         left_out,
-        typed=dataset.format == "jsonl" and format_ in ("parquet", "arrow"),
+        typed=typed,
         unpadded=find_unpadded(dataset, job, asked.columns),
         notes=notes_on(paths, dataset, job, format_),
     )
+
+
+@contextmanager
+def _told_of_skip(is_of_use: bool) -> Iterator[None]:
+    """Say of a file that cannot be read how to go on without it."""
+    try:
+        yield
+    except UnreadableError as error:
+        if not is_of_use:
+            raise
+        raise type(error)(f"{error} --on-error skip leaves such files out.") from None
 
 
 def refuse_among_data(folder: Folder, goals: Mapping[str, str | None]) -> None:
@@ -221,12 +252,14 @@ class _Ended:
         records: of all shards, and of the files that are none.
         resumed: how many shards an earlier run had done.
         gone: how many files of an older dataset are gone.
+        forgone: how many shards an earlier run had done and this one did again.
     """
 
     plan: Plan
     records: Sequence[Record]
     resumed: int
     gone: int = 0
+    forgone: int = 0
 
 
 @dataclass(frozen=True)
@@ -253,8 +286,9 @@ class _Driver:
     def run(self, team: Team, *, resume: bool, delete: bool) -> _Ended:
         """Measure, pad and commit."""
         staging, rejects = self.work.staging, self.work.files.rejects
-        names = (shard.name for shard in self.shards)
-        done = staging.prepare(self.identity, names, resume=resume, delete=delete)
+        skip = self.work.job.policy.on_error == "skip"
+        asked = Wish(resume=resume, delete=delete, rejects=rejects is not None, skip=skip)
+        done = staging.prepare(self.identity, self.shards, asked)
         if done.committed and self._is_whole(done):
             assert done.plan is not None
             if rejects is not None and not os.path.isfile(rejects):
@@ -266,14 +300,15 @@ class _Driver:
             done = Done()
         driver = self._with_room(done)
         if done.plan is None:
-            done = driver._measured(team)
+            done = replace(driver._measured(team), forgone=done.forgone)
             staging.keep_plan(done, self.identity)
         assert done.plan is not None
         records, left_out = driver._padded(team, done)
         if rejects is not None:
             staging.join_rejects(records, rejects)
         whole = self._all(records, left_out)
-        return _Ended(done.plan, whole, len(done.records), staging.commit(done.plan, whole))
+        gone = staging.commit(self.identity, done.plan, whole)
+        return _Ended(done.plan, whole, len(done.records), gone, done.forgone)
 
     def _is_whole(self, done: Done) -> bool:
         """Tell whether a dataset that was committed, and the rejects beside it, are all there."""
@@ -302,7 +337,7 @@ class _Driver:
         if needs_lengths(job.spec) or self.typed:
             whole, read, rows = sum(shard.size for shard in self.shards), 0, 0
             measure = partial(measure_shard, self.work, typed=self.typed)
-            with closing(team.each(measure, self.shards)) as outcomes:
+            with self._told_of({}), closing(team.each(measure, self.shards)) as outcomes:
                 for shard, seen in outcomes:
                     if isinstance(seen, Exception):
                         left_out.append(self._left_out(shard, seen, {}))
@@ -361,10 +396,11 @@ class _Driver:
         if isinstance(error, WorkerDiedError):
             error = WorkerDiedError(f"{shard.place}: {error}")
         if isinstance(error, UnreadableError) and self.work.job.policy.on_error == "skip":
-            return Record(shard.index, "", shard.place, fault=str(error))
-        if isinstance(error, PadmaskError) and done:
-            raise type(error)(f"{error} {self._said_of(done)}") from None
-        raise error
+            return Record(shard.index, "", shard.place, version=shard.stamp, fault=str(error))
+        with _told_of_skip(len(self.shards) > 1):
+            if isinstance(error, PadmaskError) and done:
+                raise type(error)(f"{error} {self._said_of(done)}") from None
+            raise error
 
     @contextmanager
     def _told_of(self, done: Mapping[int, Record]) -> Iterator[None]:
@@ -374,15 +410,17 @@ class _Driver:
         except Exception:
             raise
         except BaseException as stopped:
-            if done:
-                stopped.add_note(self._said_of(done))
+            stopped.add_note(self._said_of(done) if done else f"0 of {len(self.shards):,} shards are done.")
             raise
 
     def _said_of(self, done: Mapping[int, Record]) -> str:
         names = few([done[index].name for index in sorted(done)])
+        unless = (
+            ", unless an input changes: what was found in all must hold" if self.identity.measured else ""
+        )
         return (
-            f"{len(done):,} of {len(self.shards):,} shards are done ({names}); --resume goes on with them, "
-            "as long as inputs and options stay as they are."
+            f"{len(done):,} of {len(self.shards):,} shards are done ({names}); --resume goes on with "
+            f"them{unless}."
         )
 
     def _refuse_large(self, written: int) -> None:

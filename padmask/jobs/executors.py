@@ -67,6 +67,7 @@ class Processes(Executor):
     """
 
     def __init__(self, workers: int) -> None:
+        self.workers = workers
         self._threads = ThreadPoolExecutor(workers, "padmask-worker")
         self._own = local()
         self._lock = Lock()
@@ -189,6 +190,7 @@ class Cluster(Executor):
 
     def __init__(self, client: Any) -> None:
         self._client = client
+        self.workers = sum(client.nthreads().values())
         # What is under way, by what is told of it: Dask drops a task of which nobody holds a future.
         self._waiting: dict[Future[Any], Any] = {}
         self._ended = Event()
@@ -259,12 +261,13 @@ def _quiet() -> Iterator[None]:
 
 
 @contextmanager
-def open_cluster(address: str) -> Iterator[tuple[Executor, int]]:
-    """Give a Dask cluster as an executor, and how many tasks it works on at once.
+def open_cluster(address: str, workers: int | None = None) -> Iterator[Executor]:
+    """Give a Dask cluster as an executor.
 
     Args:
-        address: of its scheduler, such as `tcp://scheduler:8786`; `local` starts a cluster of this
-            machine's cores, which listens to this machine alone.
+        address: of its scheduler, such as `tcp://scheduler:8786`; `local` starts one on this machine,
+            which listens to this machine alone.
+        workers: of the one that is started; None is one a core.
 
     Raises:
         MissingExtraError: Dask is not installed.
@@ -283,7 +286,7 @@ def open_cluster(address: str) -> Iterator[tuple[Executor, int]]:
             # An address for the dashboard too: None, or none at all, would open a port to everybody.
             scheduler = stack.enter_context(
                 LocalCluster(
-                    n_workers=cores(),
+                    n_workers=workers or cores(),
                     threads_per_worker=1,
                     host="127.0.0.1",
                     dashboard_address="127.0.0.1:0",
@@ -308,8 +311,7 @@ def open_cluster(address: str) -> Iterator[tuple[Executor, int]]:
                 "tcp://scheduler:8786, and that it runs."
             ) from None
         _refuse_other_versions(client)
-        executor = stack.enter_context(Cluster(client))
-        yield executor, sum(client.nthreads().values())
+        yield stack.enter_context(Cluster(client))
 
 
 def _refuse_other_versions(client: Any) -> None:

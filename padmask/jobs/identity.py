@@ -7,18 +7,20 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
-from typing import Any
+
+import pyarrow as pa
 
 from padmask import __version__
 from padmask.decide import Asked
 from padmask.errors import few
 from padmask.files import FileOptions
-from padmask.formats.listing import Listed
-from padmask.formats.source import Source
 from padmask.formats.storage import shown
-from padmask.jobs.shards import absolute
+from padmask.jobs.shards import Shard, absolute
+
+# What stands for a file that cannot be read.
+LEFT_OUT = "left out"
 
 
 @dataclass(frozen=True)
@@ -34,14 +36,17 @@ class Identity:
     /data/c.jsonl was no input
 
     Args:
-        name: of the job: the same for the same options and inputs.
+        name: of the job: the same for the same options and names of inputs. Where it is, a shard whose
+            input is as it was is the same.
         options: what was asked for, in words.
-        inputs: versions of the files by their paths, as people may see them.
+        inputs: what changes with each input, by their paths, as people may see them.
+        measured: whether something was found in all inputs, so that none of them may have changed.
     """
 
     name: str
     options: Mapping[str, str]
     inputs: Mapping[str, str]
+    measured: bool = False
 
     def unlike(self, old: Identity) -> list[str]:
         """Say in what this job differs from an older one."""
@@ -62,56 +67,53 @@ class Identity:
             if paths
         ]
 
-    def as_dict(self) -> dict[str, Any]:
-        """Return the same, ready for JSON."""
-        return asdict(self)
-
-    @classmethod
-    def of(cls, known: Mapping[str, Any]) -> Identity:
-        """Return the job that a dictionary of JSON's tells of."""
-        return cls(str(known["name"]), dict(known["options"]), dict(known["inputs"]))
-
 
 def identify(
-    found: Sequence[Listed],
-    faults: Mapping[str, str],
+    shards: Sequence[Shard],
+    faults: Iterable[str],
+    schema: pa.Schema,
     asked: Asked,
     files: FileOptions,
     goal_format: str,
     shard_bytes: int,
+    *,
+    measured: bool,
 ) -> Identity:
     """Return what a job is known by.
 
+    What becomes of bad rows is no part of it: a shard that has none is the same whatever was asked for.
+
     Args:
-        found: the files of the dataset.
-        faults: those of them that cannot be read and are left out, by their paths.
+        shards: of the dataset.
+        faults: paths of the files that cannot be read and are left out.
+        schema: of the whole dataset.
         asked: what the user asks for.
         files: formats and limits.
         goal_format: of the output.
         shard_bytes: size beyond which files are cut.
+        measured: whether something must be found in all inputs.
     """
     # However they were given.
     columns = list(asked.columns.items() if isinstance(asked.columns, Mapping) else asked.columns or ())
+    policy = asdict(asked.policy)
+    del policy["on_error"]
     options = {
         "padmask": __version__,
         "columns": columns,
         **asdict(asked.spec),
         **{f"mask's {name}": value for name, value in asdict(asked.mask).items()},
-        **asdict(asked.policy),
+        **policy,
         "output format": goal_format,
         "input format": files.input_format,
         "limit": files.limit,
         "fixed-size lists": files.fixed_size_list,
-        "rejects": files.rejects is not None,
         "shard bytes": shard_bytes,
     }
     told = {name: value if isinstance(value, str) else repr(value) for name, value in options.items()}
-    versions = [
-        (file.name, absolute(file.path), Source(file.path, None, file.stored).first_version())
-        for file in found
-    ]
+    left_out = sorted(absolute(path) for path in faults)
     # By whole addresses, of which people must not see all.
-    name = hashlib.sha256(json.dumps([told, versions, sorted(faults)]).encode()).hexdigest()[:16]
-    inputs = {shown(path): str(version) for _, path, version in versions}
-    inputs |= {shown(absolute(path)): "left out" for path in faults}
-    return Identity(name, told, inputs)
+    named = [(shard.name, shard.source.path, shard.source.groups) for shard in shards]
+    whole = json.dumps([told, named, left_out, schema.serialize().to_pybytes().hex()])
+    name = hashlib.sha256(whole.encode()).hexdigest()[:16]
+    inputs = {shard.address: shard.stamp for shard in shards} | {shown(path): LEFT_OUT for path in left_out}
+    return Identity(name, told, inputs, measured)

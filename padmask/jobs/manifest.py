@@ -13,6 +13,7 @@ from functools import reduce
 from typing import Any
 
 from padmask import __version__
+from padmask.jobs.identity import Identity
 from padmask.ledger import Ledger
 from padmask.plan import Plan
 
@@ -32,6 +33,7 @@ class Record:
         ledger: of its rows.
         size: of its file, in bytes.
         sha256: of its file.
+        version: what changes with its input.
         fault: why it was left out; empty where it was not. Then there is no file.
     """
 
@@ -41,6 +43,7 @@ class Record:
     ledger: Ledger = field(default_factory=Ledger)
     size: int = 0
     sha256: str = ""
+    version: str = ""
     fault: str = ""
 
     def as_dict(self) -> dict[str, Any]:
@@ -64,12 +67,12 @@ class Manifest:
     """A dataset that is whole.
 
     Args:
-        job: what names the job that made it: its inputs and options.
+        identity: what the job that made it is known by.
         plan: the length of all rows.
         records: of all shards.
     """
 
-    job: str
+    identity: Identity
     plan: Plan
     records: Sequence[Record]
 
@@ -77,7 +80,8 @@ class Manifest:
         """Return what stands in the file; the same job gives the same bytes, whoever worked on it."""
         told = {
             "padmask": __version__,
-            "job": self.job,
+            "job": self.identity.name,
+            "options": self.identity.options,
             "plan": asdict(self.plan),
             "total": total(self.records).as_dict(),
             "shards": [record.as_dict() for record in sorted(self.records, key=lambda record: record.index)],
@@ -90,6 +94,8 @@ class Manifest:
         try:
             told = json.loads(data or b"")
             records = [Record.of(record) for record in told["shards"]]
-            return cls(str(told["job"]), Plan(**told["plan"]), records)
+            inputs = {record.source: record.version for record in records}
+            identity = Identity(str(told["job"]), dict(told["options"]), inputs)
+            return cls(identity, Plan(**told["plan"]), records)
         except (ValueError, KeyError, TypeError):
             return None

@@ -48,10 +48,24 @@ class Shard:
     @property
     def place(self) -> str:
         """Say where the piece stands."""
+        return self._piece_of(self.source.name)
+
+    @property
+    def address(self) -> str:
+        """Say the same wherever one stands, and no secret."""
+        return self._piece_of(shown(self.source.path))
+
+    @property
+    def stamp(self) -> str:
+        """Say what changes when other rows come from it, on whatever machine."""
+        # Without the device, whose number each machine has its own of.
+        return " ".join(map(str, (*(self.version or ())[1:], *(() if self.limit is None else (self.limit,)))))
+
+    def _piece_of(self, name: str) -> str:
         if self.source.groups is None:
-            return self.source.name
+            return name
         first, end = self.source.groups
-        return f"{self.source.name}, row groups {first} to {end - 1}"
+        return f"{name}, row groups {first} to {end - 1}"
 
 
 def find_shards(

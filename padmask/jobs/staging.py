@@ -26,6 +26,7 @@ from padmask.formats.goal import Beside
 from padmask.formats.listing import MANIFEST, REPLACING, UNFINISHED, is_data
 from padmask.jobs.identity import Identity
 from padmask.jobs.manifest import Manifest, Record
+from padmask.jobs.shards import Shard
 from padmask.machine import uninterrupted
 from padmask.plan import Plan
 
@@ -34,6 +35,8 @@ MOVES_AT_ONCE = 16
 _READ_BYTES = 1 << 20
 # No suffix that data have.
 _RECORD, _PLAN = ".record", "plan"
+# What a shard's rejects wait in, behind its number.
+REJECTS = ".rejects.jsonl"
 
 
 def digest(descriptor: int) -> tuple[str, int]:
@@ -56,6 +59,7 @@ class Done:
         left_out: records of the shards that the length was found without.
         committed: whether it has come to its end: of what it found, and the rows it refused, only
             that is known which the manifest says.
+        forgone: how many shards it had done that are not gone on with, since nobody asked for it.
     """
 
     records: Sequence[Record] = ()
@@ -63,6 +67,24 @@ class Done:
     types: pa.Schema | None = None
     left_out: Sequence[Record] = ()
     committed: bool = False
+    forgone: int = 0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Wish:
+    """What is to become of that which is in the folder already.
+
+    Args:
+        resume: whether to go on with a run that ended before it was done.
+        delete: whether files of an older dataset may go that have none in their place.
+        rejects: whether the rows that are not written are to be kept.
+        skip: whether to go on without rows and files that cannot be read.
+    """
+
+    resume: bool
+    delete: bool
+    rejects: bool
+    skip: bool
 
 
 @dataclass(frozen=True)
@@ -92,14 +114,8 @@ class Staging:
 
     # --- What is done already --------------------------------------------------------------
 
-    def prepare(self, identity: Identity, names: Iterable[str], *, resume: bool, delete: bool) -> Done:
-        """Make the folder ready for files of these names, and return what is done already.
-
-        Args:
-            identity: of the job.
-            names: of its files.
-            resume: whether to go on with a run that ended before it was done.
-            delete: whether files of an older dataset may go that have none in their place.
+    def prepare(self, identity: Identity, shards: Sequence[Shard], wish: Wish) -> Done:
+        """Make the folder ready for shards, and return what is done already.
 
         Raises:
             OutputError: the folder holds data that would stand beside the new or be lost, or the run to
@@ -107,33 +123,59 @@ class Staging:
         """
         there, old = self.folder.names(), self._manifest()
         self._refuse_strangers(there, self._ours(old))
-        if not delete:
-            self._refuse_loss(self._ours(old) & there.keys() - set(names))
+        if not wish.delete:
+            self._refuse_loss(self._ours(old) & there.keys() - {shard.name for shard in shards})
         staged = {name.split("/")[0] for name in there if name.startswith(UNFINISHED)}
-        whole = old is not None and old.job == self.job
-        if resume and staged and not whole and self.name not in staged:
-            raise OutputError(
-                f"The run whose beginning {str(self.folder)!r} holds was another one"
-                f"{self._unlike(identity, min(staged))}. Run that one again, or begin anew without --resume."
-            )
-        for name in staged - ({self.name} if resume else set()):
+        if wish.resume:
+            done = self._done(identity, shards, wish, there, old, staged)
+        else:
+            begun = (name.startswith(self.name) and name.endswith(_RECORD) for name in there)
+            done = Done(forgone=sum(begun))
+        for name in staged - ({self.name} if wish.resume else set()):
             self.folder.remove_below(name)
-        if not resume:
-            return Done()
-        if whole:
-            assert old is not None
-            left_out = [record for record in old.records if record.fault]
-            return Done(self._proven(old.records, there), old.plan, left_out=left_out, committed=True)
-        return replace(self._kept_plan(), records=self._proven(self._kept(there), there))
+        return done
 
-    def _unlike(self, identity: Identity, other: str) -> str:
-        """Say in what a job differs from the one that has begun, where that is known."""
-        try:
-            told = json.loads(self.folder.read(f"{other}/{_PLAN}") or b"")
-            differences = identity.unlike(Identity.of(told["job"]))
-        except (ValueError, KeyError, TypeError):
-            differences = []
-        return f": {'; '.join(differences)}" if differences else ""
+    def _done(
+        self,
+        identity: Identity,
+        shards: Sequence[Shard],
+        wish: Wish,
+        there: Mapping[str, int],
+        old: Manifest | None,
+        staged: set[str],
+    ) -> Done:
+        """Return what an earlier run of the same job has done; another one is refused."""
+        if old is not None and old.identity.name == self.job:
+            left_out = [record for record in old.records if record.fault] if wish.skip else []
+            changed = {shard.stamp for shard in shards} - {record.version for record in old.records}
+            if identity.measured and changed:
+                return Done()
+            return Done(
+                self._proven(old.records, shards, wish, there), old.plan, left_out=left_out, committed=True
+            )
+        if self.name in staged:
+            kept, begun = self._kept_plan()
+            if begun is not None and identity.measured and begun.inputs != identity.inputs:
+                raise self._another(identity, begun)
+            if kept.left_out and not wish.skip:
+                kept = Done()
+            records = self._proven(self._kept(there), shards, wish, there)
+            if wish.rejects:
+                records = [record for record in records if self._has_rejects(record, there)]
+            return replace(kept, records=records)
+        if staged:
+            raise self._another(identity, self._begun(min(staged)))
+        if old is not None:
+            raise self._another(identity, old.identity)
+        return Done()
+
+    def _another(self, identity: Identity, old: Identity | None) -> OutputError:
+        differences = identity.unlike(old) if old else []
+        said = f": {'; '.join(differences)}" if differences else ""
+        return OutputError(
+            f"The run whose output {str(self.folder)!r} holds was another one{said}. Run that one again, or "
+            "begin anew without --resume."
+        )
 
     def _manifest(self) -> Manifest | None:
         return Manifest.of_bytes(self.folder.read(MANIFEST))
@@ -151,14 +193,14 @@ class Staging:
         if strangers:
             raise OutputError(
                 f"The folder {str(self.folder)!r} holds data that padmask did not put there: "
-                f"{few(strangers)}. Choose another folder, or empty this one."
+                f"{few(strangers)}. Choose another folder, or move them away."
             )
 
     def _refuse_loss(self, lost: set[str]) -> None:
         if lost:
             raise OutputError(
-                f"The folder {str(self.folder)!r} holds another dataset, and nothing in this one would take "
-                f"the place of {few(sorted(lost))}. Choose another folder, or delete them with --delete."
+                f"The folder {str(self.folder)!r} holds files of an earlier run in whose place nothing would "
+                f"come: {few(sorted(lost))}. Choose another folder, or delete them with --delete."
             )
 
     def _kept(self, there: Iterable[str]) -> list[Record]:
@@ -167,9 +209,22 @@ class Staging:
         found = (_record(self.folder.read(name)) for name in names)
         return [record for record in found if record is not None]
 
-    def _proven(self, records: Sequence[Record], there: Mapping[str, int]) -> list[Record]:
-        """Return the records whose files are there, as they were written."""
-        return [record for record in records if not record.fault and self._is_there(record, there)]
+    def _proven(
+        self, records: Sequence[Record], shards: Sequence[Shard], wish: Wish, there: Mapping[str, int]
+    ) -> list[Record]:
+        """Return the records whose files are there, as they were written and as they would be now."""
+        wanted = {(shard.index, shard.name, shard.stamp) for shard in shards}
+        return [
+            record
+            for record in records
+            if (record.index, record.name, record.version) in wanted
+            and (wish.skip or not record.ledger.rows_rejected)
+            and self._is_there(record, there)
+        ]
+
+    def _has_rejects(self, record: Record, there: Mapping[str, int]) -> bool:
+        refused = record.ledger.rows_dropped + record.ledger.rows_rejected
+        return not refused or self.file(record.index, REJECTS) in there
 
     def _is_there(self, record: Record, there: Mapping[str, int]) -> bool:
         # A run that ended while it named its shards has some under their own names already.
@@ -195,18 +250,24 @@ class Staging:
         assert found.plan is not None
         types = None if found.types is None else base64.b64encode(found.types.serialize()).decode()
         left_out = [record.as_dict() for record in found.left_out]
-        told = {"plan": asdict(found.plan), "types": types, "left_out": left_out, "job": identity.as_dict()}
+        told = {"plan": asdict(found.plan), "types": types, "left_out": left_out, "job": asdict(identity)}
         self.folder.write(f"{self.name}/{_PLAN}", json.dumps(told).encode())
 
-    def _kept_plan(self) -> Done:
+    def _kept_plan(self) -> tuple[Done, Identity | None]:
+        """Return what was found, and for which job."""
         try:
             told: dict[str, Any] = json.loads(self.folder.read(f"{self.name}/{_PLAN}") or b"")
             types = told["types"]
             schema = None if types is None else pa.ipc.read_schema(pa.py_buffer(base64.b64decode(types)))
             left_out = [Record.of(record) for record in told["left_out"]]
-            return Done(plan=Plan(**told["plan"]), types=schema, left_out=left_out)
+            found = Done(plan=Plan(**told["plan"]), types=schema, left_out=left_out)
+            return found, Identity(**told["job"])
         except (ValueError, KeyError, TypeError, pa.ArrowException):
-            return Done()
+            return Done(), None
+
+    def _begun(self, name: str) -> Identity | None:
+        """Return the job of which the beginning waits below a name."""
+        return replace(self, job=name.removeprefix(UNFINISHED))._kept_plan()[1]
 
     def keep(self, record: Record) -> None:
         """Keep the record of a shard whose file is there."""
@@ -218,9 +279,9 @@ class Staging:
         """Put the rejects of all shards into one file, in the order of the rows."""
         with Beside(goal) as stream:
             for record in sorted(records, key=lambda record: record.index):
-                stream.write(self.folder.read(self.file(record.index, ".rejects.jsonl")) or b"")
+                stream.write(self.folder.read(self.file(record.index, REJECTS)) or b"")
 
-    def commit(self, plan: Plan, records: Sequence[Record]) -> int:
+    def commit(self, identity: Identity, plan: Plan, records: Sequence[Record]) -> int:
         """Give all shards their names, and write the manifest when they have them.
 
         Returns:
@@ -244,7 +305,7 @@ class Staging:
                 list(pool.map(lambda record: self.folder.move(self.shard_file(record), record.name), waiting))
                 list(pool.map(self.folder.remove, stale & set(there)))
             self.folder.sync(record.name for record in whole)
-            self.folder.write(MANIFEST, Manifest(self.job, plan, records).to_bytes())
+            self.folder.write(MANIFEST, Manifest(identity, plan, records).to_bytes())
             self.clear()
         return len(stale & set(there))
 

@@ -12,6 +12,7 @@ from functools import partial
 from itertools import islice
 from typing import TypeVar
 
+from padmask.machine import cores
 from padmask.progress import Progress, ProgressCallback
 
 Piece = TypeVar("Piece")
@@ -36,9 +37,16 @@ class Team:
 
     @classmethod
     def of(
-        cls, executor: Executor | None, workers: int, pieces: int, progress: ProgressCallback | None
+        cls, executor: Executor | None, workers: int | None, pieces: int, progress: ProgressCallback | None
     ) -> Team:
-        """Return those who are needed: what one piece takes is less than it takes to start a process."""
+        """Return those who are needed: what one piece takes is less than it takes to start a process.
+
+        Args:
+            executor, progress: as in the team.
+            workers: how many the executor works on at once; None is what it says itself, else the cores.
+            pieces: how many there are.
+        """
+        workers = workers or getattr(executor, "workers", None) or cores()
         return cls(executor if pieces > 1 else None, max(1, min(workers, pieces)), progress)
 
     def each(

@@ -20,7 +20,7 @@ from padmask.formats.folder import Folder
 from padmask.formats.storage import shown
 from padmask.jobs.manifest import Record
 from padmask.jobs.shards import Shard
-from padmask.jobs.staging import Staging, digest
+from padmask.jobs.staging import REJECTS, Staging, digest
 from padmask.pipeline import PadRun, Survey, pad_all, survey
 from padmask.plan import Plan
 from padmask.rows import Job
@@ -67,13 +67,13 @@ def pad_shard(work: ShardWork, shard: Shard, plan: Plan) -> Record:
     """Pad a shard into its place in the staging folder, and return the record that is kept beside it."""
     _refuse_other_version(work)
     staging = work.staging
-    record = Record(shard.index, shard.name, shard.place)
+    record = Record(shard.index, shard.name, shard.place, version=shard.stamp)
     name, sums = staging.shard_file(record), []
     staging.folder.make_parent(name)
     with closing(_dataset(work, shard)) as dataset, open_pool(work.files) as pool:
         run = _run(work, shard, dataset, pool)
         if run.files.rejects is not None:
-            rejects = staging.folder.path_of(staging.file(shard.index, ".rejects.jsonl"))
+            rejects = staging.folder.path_of(staging.file(shard.index, REJECTS))
             run = replace(run, files=replace(run.files, rejects=rejects))
         goal = staging.folder.path_of(name)
         try:

@@ -221,15 +221,15 @@ def threads() -> Iterator[tuple[Executor, int]]:
 @contextmanager
 def processes(workers: int) -> Iterator[tuple[Executor, int]]:
     with Processes(workers) as executor:
-        yield executor, workers
+        yield executor, executor.workers
 
 
 @contextmanager
 def dask() -> Iterator[tuple[Executor, int]]:
     from padmask.jobs.executors import open_cluster
 
-    with open_cluster("local") as (executor, workers):
-        yield executor, workers
+    with open_cluster("local", 2) as executor:
+        yield executor, executor.workers
 
 
 TEAMS = [nobody, threads, lambda: processes(1), lambda: processes(3), dask]

@@ -183,8 +183,8 @@ pytest.importorskip("distributed", reason="--cluster needs Dask")
 
 @pytest.fixture(scope="module")
 def cluster() -> Iterator[Any]:
-    with open_cluster("local") as (executor, workers):
-        assert workers >= 1
+    with open_cluster("local", 2) as executor:
+        assert executor.workers == 2
         yield executor
 
 

@@ -8,16 +8,18 @@ from dataclasses import replace
 import pytest
 
 from padmask import __version__
+from padmask.jobs.identity import Identity
 from padmask.jobs.manifest import Manifest, Record, total
 from padmask.ledger import Ledger
 from padmask.plan import Plan
 
 RECORDS = [
-    Record(0, "a.jsonl", "in/a.jsonl", Ledger(rows_read=3, rows_written=2, rows_dropped=1), 70, "ab"),
-    Record(1, "", "in/b.jsonl", fault="in/b.jsonl: no such thing."),
-    Record(2, "\udcff.jsonl", "in/\udcff.jsonl", Ledger(rows_read=2, rows_written=2), 50, "cd"),
+    Record(0, "a.jsonl", "in/a.jsonl", Ledger(rows_read=3, rows_written=2, rows_dropped=1), 70, "ab", "9 8"),
+    Record(1, "", "in/b.jsonl", version="left out", fault="in/b.jsonl: no such thing."),
+    Record(2, "\udcff.jsonl", "in/\udcff.jsonl", Ledger(rows_read=2, rows_written=2), 50, "cd", "7 8"),
 ]
-MANIFEST = Manifest("job", Plan(8, "p95", 7), RECORDS)
+INPUTS = {record.source: record.version for record in RECORDS}
+MANIFEST = Manifest(Identity("job", {"maxlen": "p95"}, INPUTS), Plan(8, "p95", 7), RECORDS)
 
 
 def test_a_manifest_comes_back_whatever_the_order_of_its_shards():
@@ -30,6 +32,7 @@ def test_a_manifest_comes_back_whatever_the_order_of_its_shards():
 def test_a_manifest_says_for_people_what_is_there():
     told = json.loads(MANIFEST.to_bytes())
     assert (told["padmask"], told["plan"]["maxlen"]) == (__version__, 8)
+    assert told["options"] == {"maxlen": "p95"}
     assert told["total"] == total(RECORDS).as_dict()
     assert [(shard["name"], bool(shard["fault"])) for shard in told["shards"]] == [
         ("a.jsonl", False),

@@ -17,7 +17,7 @@ import pytest
 
 import padmask.bounds
 from padmask import PadSpec, RowPolicy
-from padmask.errors import OutputError, UnreadableError
+from padmask.errors import DataError, OutputError, UnreadableError
 from padmask.files import FileOptions
 from padmask.formats.folder import Folder
 from padmask.formats.listing import MANIFEST, REPLACING
@@ -216,6 +216,90 @@ def test_other_ways_of_doing_the_same_are_gone_on_with(run):
     assert run.told["padding"] == SHARDS - 2
 
 
+# --- What people do about a bad row ------------------------------------------------------
+
+BAD = '{"input_ids": [1, null]}\n'
+GIVEN = {"spec": PadSpec(maxlen=4)}
+SKIP = {"policy": RowPolicy(on_error="skip")}
+
+
+@pytest.fixture
+def spoiled(run: Run) -> Run:
+    """The fourth shard has a bad row at its end."""
+    run.asked = dict(GIVEN)
+    with (run.data / "3.jsonl").open("a") as file:
+        file.write(BAD)
+    with pytest.raises(
+        DataError, match=r"3\.jsonl, line 3.* 3 of 6 shards are done .*; --resume goes on with them\.$"
+    ):
+        run()
+    return run
+
+
+def test_a_run_goes_on_without_bad_rows(spoiled, tmp_path):
+    files = {"files": FileOptions(rejects=str(tmp_path / "rejects.jsonl"))}
+    result = spoiled(resume=True, **SKIP, **files)
+    assert (spoiled.told["padding"], result.resumed, result.ledger.rows_rejected) == (SHARDS - 3, 3, 1)
+    spoiled.asked |= SKIP | files
+    assert bytes_in(spoiled.folder) == spoiled.undisturbed()
+    assert len((tmp_path / "rejects.jsonl").read_text().splitlines()) == 1
+
+
+def test_a_run_goes_on_when_the_row_is_mended(spoiled):
+    bad = spoiled.data / "3.jsonl"
+    bad.write_text(bad.read_text().replace("null", "2"))
+    spoiled(resume=True)
+    assert spoiled.told["padding"] == SHARDS - 3
+    assert bytes_in(spoiled.folder) == spoiled.undisturbed()
+
+
+def test_a_shard_whose_input_has_changed_is_done_again(run):
+    run.asked = dict(GIVEN)
+    run.ended_after(4)
+    (run.data / "1.jsonl").write_text('{"input_ids": [1]}\n')
+    run(resume=True)
+    assert run.told["padding"] == SHARDS - 3
+    assert bytes_in(run.folder) == run.undisturbed()
+    (run.data / "5.jsonl").write_text('{"input_ids": [5]}\n')
+    run(resume=True)
+    assert run.told["padding"] == 1
+    assert bytes_in(run.folder) == run.undisturbed()
+
+
+def test_who_goes_on_with_bad_rows_left_out_and_wants_them_no_more_is_told(spoiled):
+    with pytest.raises(EndedError):
+        spoiled(resume=True, end_after=2, **SKIP)
+    with pytest.raises(DataError, match=r"3\.jsonl, line 3"):
+        spoiled(resume=True)
+    spoiled(**SKIP)
+    with pytest.raises(DataError, match=r"3\.jsonl, line 3"):
+        spoiled(resume=True)
+
+
+def test_rejects_that_were_not_kept_are_looked_for_again(run, tmp_path):
+    run.asked = GIVEN | {"policy": RowPolicy(empty_rows="drop")}
+    run.ended_after(4)
+    rejects = tmp_path / "rejects.jsonl"
+    run(resume=True, files=FileOptions(rejects=str(rejects)))
+    # Only the first has empty rows.
+    assert run.told["padding"] == SHARDS - 3
+    assert rejects.read_text().count("\n") == 1
+
+
+def test_what_is_not_gone_on_with_is_told(run):
+    run.ended_after(4)
+    assert any("were done anew: 4; --resume" in note for note in run().notes)
+    assert run().notes == ()
+
+
+def test_another_dataset_that_is_whole_is_nothing_to_go_on_with(run):
+    run()
+    before = bytes_in(run.folder)
+    with pytest.raises(OutputError, match="was another one: maxlen was longest and is 4"):
+        run(resume=True, **GIVEN)
+    assert bytes_in(run.folder) == before
+
+
 def test_nothing_to_go_on_with_is_a_beginning(run):
     run(resume=True)
     assert bytes_in(run.folder) == run.undisturbed()
@@ -289,7 +373,7 @@ def test_nothing_is_deleted_unasked(run, resume):
     run()
     old = bytes_in(run.folder)
     fewer(run)
-    with pytest.raises(OutputError, match=r"take the place of 1\.jsonl, 4\.jsonl\. .* with --delete"):
+    with pytest.raises(OutputError, match=r"nothing would come: 1\.jsonl, 4\.jsonl\. .* with --delete"):
         run(resume=resume)
     assert bytes_in(run.folder) == old
 
