@@ -21,6 +21,7 @@ from padmask.errors import SpecError, did_you_mean
 from padmask.flatten import flatten
 from padmask.formats.dataset import Dataset
 from padmask.formats.source import find_sources
+from padmask.jobs.manifest import refuse_changed
 from padmask.progress import ProgressCallback
 from padmask.sampled import Data, Looking, RuleSpec, look
 from padmask.spec import Columns, MaskSpec, PadSpec, RowPolicy, Side
@@ -134,6 +135,8 @@ def verify_file(  # noqa: PLR0913 - a keyword each for what the command takes
         limit=limit,
         progress=progress,
     )
+    if limit is None:
+        refuse_changed(paths)
     if isinstance(proof, ModelProof):
         return _prove_model(paths, input_format, looking, proof)
     dataset = Dataset(find_sources(paths), input_format)

@@ -75,7 +75,8 @@ DOORS = {
         "verify",
         "audited",
     },
-    "verification": {"errors", "spec", "flatten", "decide", "formats", "progress", "verify", "sampled"},
+    "verification": {"errors", "spec", "flatten", "decide", "formats", "jobs", "progress", "verify"}
+    | {"sampled"},
     "render": {"errors", "ledger", "progress", "costs", "inspection", "verify"},
     "cli": {
         "errors",

@@ -1,17 +1,17 @@
 """Which files inputs stand for: folders, patterns and addresses, and each file's name in the dataset.
 
-Knows names only; opens nothing.
+Knows names, and what a folder that padmask wrote says that it holds; opens nothing else.
 """
 
 from __future__ import annotations
 
+import json
 import os
 import re
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from fnmatch import fnmatchcase
 
-from padmask.errors import DataError, SpecError, UnreadableError, what_to_do
+from padmask.errors import DataError, SpecError, UnreadableError, few
 from padmask.formats.storage import (
     Stored,
     Url,
@@ -19,10 +19,12 @@ from padmask.formats.storage import (
     is_folder,
     is_url,
     look_up,
+    open_anywhere,
     parse_url,
     plain_path,
     shown,
 )
+from padmask.formats.walk import expand, files_in, fixed_part, is_pattern, matches
 
 COMPRESSIONS = {".gz": "gzip", ".zst": "zstd"}
 SUFFIXES = {
@@ -40,7 +42,7 @@ SUFFIXES = {
 UNFINISHED = "_padmask-"
 # Where the first of these stands without the second, some of the shards have their names and some have not.
 REPLACING, MANIFEST = "_padmask.replacing", "_padmask.json"
-_PATTERN = re.compile(r"[*?[]")
+_KEY = re.compile(r"[^\W_]\w*=[^=]*")
 
 
 @dataclass(frozen=True)
@@ -49,7 +51,8 @@ class Listed:
 
     Args:
         path: to open it by; `-` is standard input.
-        name: in the dataset: what follows the folder that was named, or the fixed part of a pattern.
+        name: in the dataset: what follows the folder that was named, or the fixed part of a pattern; and
+            before it the folders named as `key=value` in which that lies, for those are data too.
         stored: what its storage knows of it; None on this machine, and where nobody has asked.
     """
 
@@ -98,18 +101,28 @@ def list_inputs(inputs: Sequence[str]) -> list[Listed]:
 
 
 def passed_over(inputs: Sequence[str]) -> list[str]:
-    """Return the files in the folders among inputs that are left, for their names are not those of data.
+    """Return the files of folders and patterns that are left, for their names are not those of data.
 
     Those that begin with `.` or `_` are not among them: whoever names them so wants them left.
     """
-    left: list[str] = []
-    for path in map(plain_path, inputs):
-        if is_url(path):
-            url = parse_url(path)
-            left += (name for name in files_below(url) if not _is_hidden(name)) if is_folder(url) else ()
-        elif os.path.isdir(path):
-            left += (os.path.relpath(file, path) for file in _below(path))
-    return [name for name in left if not is_data(name)]
+    return [name for path in map(plain_path, inputs) for name in _passed_over(path)]
+
+
+def _passed_over(path: str) -> list[str]:
+    if is_url(path):
+        url = parse_url(path)
+        if is_pattern(url.path) and look_up(url) is None:
+            base, wanted = _split(url)
+            there = [name for name in files_below(base) if matches(name.split("/"), wanted)]
+            return [name for name in there if not _is_hidden(name) and not _is_meant(name, url.path)]
+        there = list(files_below(url)) if is_folder(url) else []
+        return [name for name in there if not _is_hidden(name) and not is_data(name)]
+    if os.path.isdir(path):
+        return [os.path.relpath(file, path) for file in files_in(path) if not is_data(os.path.basename(file))]
+    if is_pattern(path) and not os.path.lexists(path):
+        start = fixed_part(path) or "."
+        return [os.path.relpath(file, start) for file, meant in _matches_of(path) if not meant]
+    return []
 
 
 def _files_of(path: str) -> list[Listed]:
@@ -118,71 +131,47 @@ def _files_of(path: str) -> list[Listed]:
     if path == "-":
         return [Listed(path, "stdin")]
     if os.path.isdir(path):
-        files, there = _data_files(path), os.listdir(path)
+        found, there = _data_files(path), os.listdir(path)
         _refuse_half_named(path, there)
-        _or_none(files, path, there)
-        return [Listed(file, os.path.relpath(file, path)) for file in files]
-    if _PATTERN.search(path) and not os.path.lexists(path):
+        files = [Listed(file, keys_in(path) + os.path.relpath(file, path)) for file in found]
+        if MANIFEST in there:
+            sizes = {os.path.relpath(file, path): os.stat(file).st_size for file in found}
+            _refuse_incomplete(path, _written_by(os.path.join(path, MANIFEST)), sizes)
+        return _or_none(files, path, there)
+    if is_pattern(path) and not os.path.lexists(path):
         return _matching(path)
-    return [Listed(path, os.path.basename(path))]
+    return [Listed(path, keys_in(os.path.dirname(path)) + os.path.basename(path))]
+
+
+def keys_in(folder: str) -> str:
+    """Return the folders at the end of a path that are keys of the data, with a slash behind each.
+
+    >>> keys_in("/data/year=2024/month=1"), keys_in("run=3/data"), keys_in("/data")
+    ('year=2024/month=1/', '', '')
+    """
+    keys: list[str] = []
+    for part in reversed([part for part in folder.split("/") if part]):
+        if not _KEY.fullmatch(part):
+            break
+        keys.insert(0, f"{part}/")
+    return "".join(keys)
 
 
 def _data_files(folder: str) -> list[str]:
     """Return the data files below a folder; names that start with `.` or `_` are no data."""
-    return [path for path in _below(folder) if is_data(os.path.basename(path))]
+    return [_refused_if_none(path) for path in files_in(folder) if is_data(os.path.basename(path))]
 
 
-def _below(folder: str, above: frozenset[tuple[int, int]] = frozenset()) -> Iterator[str]:
-    """Give the files below a folder, links followed, its own first and then those of its folders.
-
-    Args:
-        folder: the folder.
-        above: the folders that it lies in: a link back to one of them holds nothing new.
-    """
-    here, entries = _entries(folder)
-    if here in above:
-        return
-    for entry in entries:
-        if not entry.is_dir():
-            yield entry.path
-    for entry in entries:
-        if entry.is_dir():
-            yield from _below(entry.path, above | {here})
-
-
-def _entries(folder: str) -> tuple[tuple[int, int], list[os.DirEntry[str]]]:
-    """Return what a folder is, and what lies in it that is not hidden, in order of name.
+def _refused_if_none(path: str) -> str:
+    """Return a path that was found, once it is sure that it is that of a file.
 
     Raises:
-        UnreadableError: it cannot be read: whatever it holds would be missing.
+        UnreadableError: it is a pipe or a device, which would be waited for, or a link to nothing.
     """
-    try:
-        known = os.stat(folder or ".")
-        with os.scandir(folder or ".") as found:
-            entries = sorted((e for e in found if e.name[0] not in "._"), key=lambda entry: entry.name)
-    except OSError as error:
-        raise UnreadableError(f"Cannot read {folder!r}: {error.strerror}. {what_to_do(error)}") from None
-    return (known.st_dev, known.st_ino), entries
-
-
-def _expand(
-    folder: str, pattern: Sequence[str], above: frozenset[tuple[int, int]] = frozenset()
-) -> Iterator[str]:
-    """Give what below a folder matches a pattern, in parts; links are followed as in `_below`."""
-    here, entries = _entries(folder)
-    if here in above:
-        return
-    part, *rest = pattern
-    anywhere = part == "**"
-    if anywhere and rest:
-        yield from _expand(folder, rest, above)
-    for entry in entries:
-        path = os.path.join(folder, entry.name)
-        matched = anywhere or fnmatchcase(entry.name, part)
-        if matched and (rest or anywhere) and entry.is_dir():
-            yield from _expand(path, pattern if anywhere else rest, above | {here})
-        elif matched and not rest:
-            yield path
+    if not os.path.isfile(path):
+        what = "a pipe or a device" if os.path.exists(path) else "a link to nothing"
+        raise UnreadableError(f"{path!r} is {what}, and no file. Take it away, or name the others.")
+    return path
 
 
 def is_data(name: str) -> bool:
@@ -205,7 +194,38 @@ def _refuse_half_named(folder: str, there: Iterable[str]) -> None:
         )
 
 
-def _or_none(files: list[str], folder: str, there: Iterable[str]) -> list[str]:
+def _written_by(manifest: str) -> dict[str, int]:
+    """Return the sizes of the shards that a manifest tells of, by their names; of one that is none, none."""
+    try:
+        if is_url(manifest):
+            with open_anywhere(parse_url(manifest)) as file:
+                told = json.loads(file.read())
+        else:
+            with open(manifest, "rb") as stream:
+                told = json.loads(stream.read())
+        # What was left out has no name.
+        return {str(shard["name"]): int(shard["size"]) for shard in told["shards"] if shard["name"]}
+    except (OSError, ValueError, KeyError, TypeError, RecursionError):
+        return {}
+
+
+def _refuse_incomplete(folder: str, written: Mapping[str, int], sizes: Mapping[str, int]) -> None:
+    """Refuse a folder that is not whole any more, whose rows would be missing in silence."""
+    wrong = {
+        "lacks": [name for name in written if name not in sizes],
+        "has with another size": [
+            name for name in written if sizes.get(name, written[name]) != written[name]
+        ],
+    }
+    for what, names in wrong.items():
+        if names:
+            raise DataError(
+                f"The folder {folder!r} {what} what its {MANIFEST} tells of: {few(names)}. Make it anew, "
+                "or name its files with a pattern, such as '*', to take what is there."
+            )
+
+
+def _or_none(files: list[Listed], folder: str, there: Iterable[str]) -> list[Listed]:
     if not files and any(name.startswith(UNFINISHED) for name in there):
         raise DataError(
             f"The folder {folder!r} holds the beginning of a run that did not come to its end. Run that "
@@ -219,26 +239,36 @@ def _or_none(files: list[str], folder: str, there: Iterable[str]) -> list[str]:
     return files
 
 
-def fixed_part(pattern: str) -> str:
-    """Return the folder that a pattern begins with.
-
-    >>> fixed_part("data/year=*/*.parquet"), fixed_part("*.jsonl")
-    ('data', '')
-    """
-    parts = pattern.split("/")
-    first = next(i for i, part in enumerate(parts) if _PATTERN.search(part))
-    return "/".join(parts[:first]) or ("/" if pattern.startswith("/") else "")
-
-
 def _matching(pattern: str) -> list[Listed]:
     """Return the files, and the data files below the folders, that a pattern of this machine matches."""
     base = fixed_part(pattern)
-    found: dict[str, None] = {}
+    found = dict.fromkeys(_refused_if_none(path) for path, meant in _matches_of(pattern) if meant)
+    keys = keys_in(base)
+    return _matched([Listed(path, keys + os.path.relpath(path, base or ".")) for path in found], pattern)
+
+
+def _matches_of(pattern: str) -> Iterator[tuple[str, bool]]:
+    """Give the files that a pattern matches, or whose folder it does, and whether they are meant as data."""
+    base = fixed_part(pattern)
     parts = [part for part in pattern.removeprefix(base).split("/") if part]
-    for path in sorted(_expand(base, parts)) if os.path.isdir(base or ".") else ():
+    for path in sorted(expand(base, parts)) if os.path.isdir(base or ".") else ():
         # A folder is there already by its files, where the pattern matches them too.
-        found |= dict.fromkeys(_data_files(path) if os.path.isdir(path) else [path])
-    return _matched([Listed(path, os.path.relpath(path, base or ".")) for path in found], pattern)
+        if os.path.isdir(path):
+            yield from ((file, is_data(os.path.basename(file))) for file in files_in(path))
+        else:
+            yield path, _is_meant(path, pattern)
+
+
+def _is_meant(path: str, pattern: str) -> bool:
+    """Tell whether who wrote a pattern wants a file that it matches: by its suffix, if not by the pattern's.
+
+    >>> [_is_meant(path, "data/*") for path in ("data/a.jsonl", "data/part-0", "data/README.md")]
+    [True, True, False]
+    >>> _is_meant("data/a.txt", "data/*.txt")
+    True
+    """
+    suffix, named = os.path.splitext(path)[1], os.path.splitext(pattern)[1]
+    return is_data(os.path.basename(path)) or not suffix or (bool(named) and not is_pattern(named))
 
 
 def _is_hidden(name: str) -> bool:
@@ -258,41 +288,45 @@ def _addressed(url: Url) -> list[Listed]:
     # A name may hold what would be a pattern.
     known = None if url.path.endswith("/") or not url.path else look_up(url)
     if known is not None:
-        return [Listed(url.text, url.path.rpartition("/")[2], known)]
-    if _PATTERN.search(url.path):
-        base = Url(url.scheme, url.authority, fixed_part(url.path), url.query)
-        wanted = url.path.removeprefix(base.path).strip("/").split("/")
+        folder, _, name = url.path.rpartition("/")
+        return [Listed(url.text, keys_in(folder) + name, known)]
+    if is_pattern(url.path):
+        base, wanted = _split(url)
         return _matched(
-            _listed(base, lambda name: not _is_hidden(name) and matches(name.split("/"), wanted)), str(url)
+            _listed(
+                base,
+                lambda name: (
+                    not _is_hidden(name) and matches(name.split("/"), wanted) and _is_meant(name, url.path)
+                ),
+            ),
+            str(url),
         )
     found = _listed(url, is_data)
-    _refuse_half_named(str(url), [name for name in (REPLACING, MANIFEST) if look_up(url.child(name))])
+    marks = [name for name in (REPLACING, MANIFEST) if look_up(url.child(name))]
+    _refuse_half_named(str(url), marks)
+    if MANIFEST in marks:
+        keys = keys_in(url.path)
+        sizes = {file.name.removeprefix(keys): file.stored.size for file in found if file.stored}
+        _refuse_incomplete(str(url), _written_by(url.child(MANIFEST).text), sizes)
     there = {} if found else files_below(url)
     if not found and not there:
         raise DataError(f"There is no file {str(url)!r}. Check the address.")
-    _or_none([file.path for file in found], str(url), there)
-    return found
+    return _or_none(found, str(url), there)
+
+
+def _split(pattern: Url) -> tuple[Url, list[str]]:
+    """Return the folder that a pattern of a storage begins with, and the parts of the rest."""
+    base = Url(pattern.scheme, pattern.authority, fixed_part(pattern.path), pattern.query)
+    return base, pattern.path.removeprefix(base.path).strip("/").split("/")
 
 
 def _listed(base: Url, wanted: Callable[[str], bool]) -> list[Listed]:
+    keys = keys_in(base.path)
     return [
-        Listed(base.child(name).text, name, stored)
+        Listed(base.child(name).text, keys + name, stored)
         for name, stored in files_below(base).items()
         if wanted(name)
     ]
-
-
-def matches(parts: Sequence[str], pattern: Sequence[str]) -> bool:
-    """Tell whether a path matches a pattern, both in parts; `**` stands for any number of folders.
-
-    >>> matches(["a", "b", "c.jsonl"], ["**", "*.jsonl"]), matches(["a", "c.jsonl"], ["*.jsonl"])
-    (True, False)
-    """
-    if not pattern:
-        return not parts
-    if pattern[0] == "**":
-        return any(matches(parts[i:], pattern[1:]) for i in range(len(parts) + 1))
-    return bool(parts) and fnmatchcase(parts[0], pattern[0]) and matches(parts[1:], pattern[1:])
 
 
 def refuse_same_names(files: Iterable[Listed]) -> None:

@@ -304,10 +304,11 @@ class _Driver:
             staging.keep_plan(done, self.identity)
         assert done.plan is not None
         records, left_out = driver._padded(team, done)
-        if rejects is not None:
-            staging.join_rejects(records, rejects)
         whole = self._all(records, left_out)
-        gone = staging.commit(self.identity, done.plan, whole)
+        with self._told_of({record.index: record for record in records}):
+            if rejects is not None:
+                staging.join_rejects(records, rejects)
+            gone = staging.commit(self.identity, done.plan, whole)
         return _Ended(done.plan, whole, len(done.records), gone, done.forgone)
 
     def _is_whole(self, done: Done) -> bool:

@@ -6,16 +6,42 @@ shards are made.
 
 from __future__ import annotations
 
+import hashlib
 import json
-from collections.abc import Mapping, Sequence
+import os
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields
 from functools import reduce
 from typing import Any
 
 from padmask import __version__
+from padmask.errors import DataError
+from padmask.formats.folder import Folder
+from padmask.formats.listing import MANIFEST
+from padmask.formats.storage import is_url
 from padmask.jobs.identity import Identity
 from padmask.ledger import Ledger
 from padmask.plan import Plan
+
+_READ_BYTES = 1 << 20
+
+
+def digest(descriptor: int) -> tuple[str, int]:
+    """Return the SHA-256 of an open file and its size in bytes."""
+    found, place = hashlib.sha256(), 0
+    while block := os.pread(descriptor, _READ_BYTES, place):
+        found.update(block)
+        place += len(block)
+    return found.hexdigest(), place
+
+
+def digest_of(path: str) -> tuple[str, int]:
+    """Return the SHA-256 of a file of this machine and its size in bytes."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        return digest(descriptor)
+    finally:
+        os.close(descriptor)
 
 
 @dataclass(frozen=True)
@@ -99,3 +125,28 @@ class Manifest:
             return cls(identity, Plan(**told["plan"]), records)
         except (ValueError, KeyError, TypeError):
             return None
+
+
+def refuse_changed(paths: Iterable[str]) -> None:
+    """Refuse folders of this machine of which a shard is not as padmask wrote it.
+
+    That none is missing is seen when they are listed; this reads all bytes.
+
+    Raises:
+        DataError: a shard's checksum is not that of the manifest.
+    """
+    for folder in paths:
+        if is_url(folder) or not os.path.isdir(folder):
+            continue
+        output = Folder(folder)
+        known, there = Manifest.of_bytes(output.read(MANIFEST)), output.names()
+        for record in known.records if known else ():
+            # What is not there has been told of, and no name leads out of the folder.
+            if record.name in there and digest_of(output.path_of(record.name)) != (
+                record.sha256,
+                record.size,
+            ):
+                raise DataError(
+                    f"{output.path_of(record.name)!r} is not as it was written: its SHA-256 is not that of "
+                    f"{MANIFEST}. Make it anew, or name the files with a pattern to take what is there."
+                )

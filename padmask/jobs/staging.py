@@ -8,9 +8,7 @@ nothing of rows.
 from __future__ import annotations
 
 import base64
-import hashlib
 import json
-import os
 from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
@@ -25,27 +23,17 @@ from padmask.formats.folder import Folder
 from padmask.formats.goal import Beside
 from padmask.formats.listing import MANIFEST, REPLACING, UNFINISHED, is_data
 from padmask.jobs.identity import Identity
-from padmask.jobs.manifest import Manifest, Record
+from padmask.jobs.manifest import Manifest, Record, digest_of
 from padmask.jobs.shards import Shard
 from padmask.machine import uninterrupted
 from padmask.plan import Plan
 
 # Files moved at once: a storage answers each move late.
 MOVES_AT_ONCE = 16
-_READ_BYTES = 1 << 20
 # No suffix that data have.
 _RECORD, _PLAN = ".record", "plan"
 # What a shard's rejects wait in, behind its number.
 REJECTS = ".rejects.jsonl"
-
-
-def digest(descriptor: int) -> tuple[str, int]:
-    """Return the SHA-256 of an open file and its size in bytes."""
-    found, place = hashlib.sha256(), 0
-    while block := os.pread(descriptor, _READ_BYTES, place):
-        found.update(block)
-        place += len(block)
-    return found.hexdigest(), place
 
 
 @dataclass(frozen=True)
@@ -237,11 +225,7 @@ class Staging:
         """Compare the file with its checksum; one in a storage is not fetched for that."""
         if self.folder.url is not None:
             return True
-        descriptor = os.open(self.folder.path_of(name), os.O_RDONLY)
-        try:
-            return digest(descriptor) == (record.sha256, record.size)
-        finally:
-            os.close(descriptor)
+        return digest_of(self.folder.path_of(name)) == (record.sha256, record.size)
 
     # --- On the way --------------------------------------------------------------------------
 

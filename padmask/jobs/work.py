@@ -18,9 +18,9 @@ from padmask.files import FileOptions, open_pool
 from padmask.formats.dataset import Dataset
 from padmask.formats.folder import Folder
 from padmask.formats.storage import shown
-from padmask.jobs.manifest import Record
+from padmask.jobs.manifest import Record, digest
 from padmask.jobs.shards import Shard
-from padmask.jobs.staging import REJECTS, Staging, digest
+from padmask.jobs.staging import REJECTS, Staging
 from padmask.pipeline import PadRun, Survey, pad_all, survey
 from padmask.plan import Plan
 from padmask.rows import Job

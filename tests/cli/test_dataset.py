@@ -164,7 +164,7 @@ def test_a_pattern_and_a_list_are_one_dataset_too(here, data, wanted, tmp_path):
     }
     done = here("pad", data / "half=0/0.jsonl", data / "half=1/5.jsonl", "-o", "two/", "--workers", "1")
     assert "(2 shards)" in done.stderr
-    assert set(bytes_in(tmp_path / "two")) == {MANIFEST, "0.jsonl", "5.jsonl"}
+    assert set(bytes_in(tmp_path / "two")) == {MANIFEST, "half=0/0.jsonl", "half=1/5.jsonl"}
 
 
 @pytest.mark.parametrize(
@@ -324,7 +324,8 @@ def test_a_run_that_is_ended_at_any_moment_goes_on(place, number, moment):
     assert took < 2
     assert "Traceback" not in said
     wait_until(lambda: not any(map(is_alive, family)))
-    assert place.is_whole() == (code == 0)
+    # Who is ended after the last shard has its name may say so of a dataset that is whole.
+    assert place.is_whole() or code != 0
     place.goes_on()
 
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import os
+import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -23,8 +25,8 @@ def data(tmp_path: Path) -> Path:
     return tmp_path / "data"
 
 
-def names(data: Path, way: str = "") -> list[str]:
-    return [file.name for file in list_inputs([f"{data}/{way}"])]
+def names(data: Path, way: str | None = None) -> list[str]:
+    return [file.name for file in list_inputs([str(data) if way is None else f"{data}/{way}"])]
 
 
 @ways
@@ -47,6 +49,50 @@ def test_links_back_are_no_new_files(data: Path, way: str) -> None:
     (data / "loop").symlink_to(".")
     (data / "in" / "up").symlink_to(data)
     assert names(data, way) == before
+
+
+@ways
+def test_a_folder_that_is_there_twice_is_refused(data: Path, way: str) -> None:
+    (data / "latest").symlink_to("in")
+    with pytest.raises(UnreadableError, match="are one folder, whose rows would be there twice"):
+        names(data, way)
+    assert names(data, "in/*") == ["b.jsonl", "deep/c.jsonl"]
+
+
+@ways
+def test_many_links_take_no_time(data: Path, way: str) -> None:
+    folders = [data / f"f{number:02}" for number in range(30)]
+    for folder, below in zip(folders, [*folders[1:], None], strict=True):
+        folder.mkdir()
+        for name in ("x", "y"):
+            if below:
+                (folder / name).symlink_to(below)
+    with pytest.raises(UnreadableError, match="are one folder"):
+        names(data, way)
+
+
+def test_folders_may_be_deep(data: Path) -> None:
+    # Deeper than Python calls itself, which goes for pytest's tidying up too.
+    deep = str(data)
+    for _ in range(1200):
+        deep += "/d"
+        os.mkdir(deep)
+    try:
+        Path(deep, "z.jsonl").write_text("{}")
+        assert [name for name in names(data) if name.startswith("d/")] == ["d/" * 1200 + "z.jsonl"]
+    finally:
+        subprocess.run(["rm", "-rf", data / "d"], check=True)
+
+
+@ways
+def test_what_is_no_file_is_refused(data: Path, way: str) -> None:
+    os.mkfifo(data / "in" / "pipe.jsonl")
+    with pytest.raises(UnreadableError, match=r"pipe\.jsonl' is a pipe or a device"):
+        names(data, way)
+    (data / "in" / "pipe.jsonl").unlink()
+    (data / "in" / "link.jsonl").symlink_to("nowhere")
+    with pytest.raises(UnreadableError, match=r"link\.jsonl' is a link to nothing"):
+        names(data, way)
 
 
 @pytest.fixture
@@ -84,8 +130,16 @@ def test_what_has_no_name_of_data_is_told(data: Path) -> None:
     for name in ("README.md", "in/b.jsonl.bz2", "in/x.npz", ".hidden", "_x/y.txt"):
         (data / name).write_text("")
     assert passed_over([str(data)]) == ["README.md", "in/b.jsonl.bz2", "in/x.npz"]
-    # Whoever writes a pattern or a name has chosen.
-    assert passed_over([f"{data}/*", f"{data}/README.md", "-"]) == []
+    assert passed_over([f"{data}/*"]) == ["README.md", "in/b.jsonl.bz2", "in/x.npz"]
+    # Whoever writes a suffix or a name has chosen.
+    assert passed_over([f"{data}/*.md", f"{data}/README.md", "-"]) == []
+
+
+def test_a_pattern_takes_what_has_no_suffix_or_its_own(data: Path) -> None:
+    for name in ("README.md", "part-0", "x.txt"):
+        (data / name).write_text("")
+    assert [name for name in names(data, "*") if "/" not in name] == ["a.jsonl", "part-0"]
+    assert names(data, "*.txt") == ["x.txt"]
 
 
 @pytest.mark.parametrize(
@@ -96,11 +150,21 @@ def test_what_has_no_name_of_data_is_told(data: Path) -> None:
         ("in/**/c*", ["deep/c.jsonl"]),
         ("i[mn]", ["in/b.jsonl", "in/deep/c.jsonl"]),
         ("**/deep/*", ["in/deep/c.jsonl"]),
+        ("*", ["a.jsonl", "in/b.jsonl", "in/deep/c.jsonl"]),
         ("?.jsonl", ["a.jsonl"]),
     ],
 )
 def test_patterns(data: Path, pattern: str, found: list[str]) -> None:
     assert names(data, pattern) == found
+
+
+@pytest.mark.parametrize("way", ["", "/", "/*.jsonl", "/a.jsonl"])
+def test_keys_that_are_folders_stay(tmp_path: Path, way: str) -> None:
+    deep = tmp_path / "run=1" / "data" / "year=2024" / "month=1"
+    deep.mkdir(parents=True)
+    (deep / "a.jsonl").write_text("{}")
+    assert names(Path(f"{deep}{way}")) == ["year=2024/month=1/a.jsonl"]
+    assert names(deep.parent.parent) == ["year=2024/month=1/a.jsonl"]
 
 
 def test_a_pattern_without_a_file_is_an_error(data: Path) -> None:
@@ -115,3 +179,30 @@ def test_a_folder_half_of_whose_files_have_their_names_is_refused(data: Path) ->
         names(data)
     (data / MANIFEST).write_text("{}")
     assert names(data)
+
+
+def written(data: Path, **sizes: int) -> None:
+    """Say that padmask wrote these."""
+    shards = [{"name": f"{name}.jsonl", "size": size} for name, size in sizes.items()]
+    (data / MANIFEST).write_text(json.dumps({"shards": [*shards, {"name": "", "size": 0}]}))
+
+
+def test_a_folder_that_lacks_what_was_written_is_refused(data: Path) -> None:
+    written(data, **{"a": 2, "in/b": 2})
+    assert len(names(data)) == 3
+    written(data, a=2, gone=2)
+    with pytest.raises(DataError, match=r"lacks what its _padmask\.json tells of: gone\.jsonl\. "):
+        names(data)
+    written(data, a=3)
+    with pytest.raises(DataError, match=r"has with another size .*: a\.jsonl\. "):
+        names(data)
+    # As is said there.
+    assert names(data, "*") == ["a.jsonl", "in/b.jsonl", "in/deep/c.jsonl"]
+
+
+@pytest.mark.parametrize(
+    "told", ["", "[]", '{"shards": 1}', '{"shards": [{"name": "a.jsonl"}]}', "[" * 100_000], ids=len
+)
+def test_a_file_of_that_name_that_says_something_else_says_nothing(data: Path, told: str) -> None:
+    (data / MANIFEST).write_text(told)
+    assert len(names(data)) == 3
