@@ -26,6 +26,7 @@ from padmask.formats.goal import (
     is_written_in_place,
     open_goal,
     refuse_inside,
+    refuse_over_inputs,
     refuse_own_input,
     refuse_same_file,
 )
@@ -153,6 +154,7 @@ def check_paths(
         raise SpecError(f"{shown(goal)!r} is a folder, and what is written is one file: name it.")
     refuse_same_file({"the output": goal, "the rejects": rejects})
     refuse_inside(goal, paths)
+    refuse_over_inputs({"The rejects": rejects}, paths)
     return paths, goal
 
 
@@ -165,7 +167,9 @@ def open_dataset(paths: Sequence[str], goal: str, files: FileOptions) -> Iterato
         SpecError: inputs of different formats.
         OutputError: an output is an input that stands open.
     """
-    dataset = Dataset(find_sources(paths, _spool_folder(goal)), files.input_format, files.batch_rows)
+    sources = find_sources(paths, _spool_folder(goal))
+    refuse_over_inputs({"The rejects": files.rejects}, (source.path for source in sources))
+    dataset = Dataset(sources, files.input_format, files.batch_rows)
     with closing(dataset):
         refuse_own_input([goal, files.rejects], dataset.is_input)
         yield dataset

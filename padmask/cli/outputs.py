@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 from collections.abc import Callable, Iterable
 from contextlib import nullcontext, suppress
@@ -48,6 +49,13 @@ def _check_streams(given: dict[str, Any]) -> None:
 
     report = given["report"] and given["report"].removeprefix("json:")
     refuse_same_file({"the output": given["output"], "the rejects": given["rejects"], "the report": report})
+    if report and given["inputs"]:
+        from padmask.formats.goal import refuse_over_inputs
+        from padmask.formats.listing import list_inputs
+
+        refuse_over_inputs({"The report": report}, given["inputs"])
+        if os.path.isfile(report):
+            refuse_over_inputs({"The report": report}, (file.path for file in list_inputs(given["inputs"])))
     taken = [name for name in ("output", "rejects", "report") if given[name] in ("-", "json:-")]
     if len(taken) > 1:
         raise SpecError(

@@ -5,9 +5,11 @@ Knows nothing of what the files hold.
 
 from __future__ import annotations
 
+import errno
 import os
 import shutil
-from collections.abc import Iterator
+import stat
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 
@@ -26,6 +28,8 @@ from padmask.formats.storage import (
     plain_path,
     shown,
 )
+
+BLOCK_BYTES = 1 << 20
 
 
 def names_a_folder(path: str) -> bool:
@@ -119,7 +123,7 @@ class Folder:
             found = files_below(url.child(below) if below else url)
             return {prefix + name: stored.size for name, stored in found.items()}
         sizes = {}
-        for root, _, files in os.walk(os.path.join(self.path, below)):
+        for root, _, files in os.walk(os.path.join(self.path, below), onerror=_refuse_unreadable):
             for file in files:
                 path = os.path.join(root, file)
                 sizes[os.path.relpath(path, self.path)] = os.lstat(path).st_size
@@ -127,19 +131,69 @@ class Folder:
 
     def read(self, name: str) -> bytes | None:
         """Return what a file holds; None where there is none."""
-        url = self.url
         try:
-            if url is not None:
-                with open_anywhere(url.child(name)) as file:
-                    return bytes(file.read())
-            with open(self.path_of(name), "rb") as stream:
-                return stream.read()
+            return b"".join(self.blocks(name))
         except (OSError, ValueError):
             return None
+
+    def blocks(self, name: str) -> Iterator[bytes]:
+        """Give what a file holds, in pieces; a link is not followed, nor a pipe waited for.
+
+        Raises:
+            FileNotFoundError: there is no such file.
+            UnreadableError: the storage does not give it.
+        """
+        url = self.url
+        if url is not None:
+            with open_anywhere(url.child(name)) as file:
+                while block := file.read(BLOCK_BYTES):
+                    yield bytes(block)
+            return
+        if not self.is_plain(name):
+            raise FileNotFoundError(errno.ENOENT, "No such file", self.path_of(name))
+        with open(self.path_of(name), "rb") as stream:
+            while block := stream.read(BLOCK_BYTES):
+                yield block
+
+    def is_plain(self, name: str) -> bool:
+        """Tell whether there is a file, and no link, pipe or device."""
+        try:
+            return self.url is not None or stat.S_ISREG(os.lstat(self.path_of(name)).st_mode)
+        except OSError:
+            return False
+
+    def refuse_unfit(self, names: Collection[str]) -> None:
+        """Refuse names that files of the folder cannot get, before there is work in them.
+
+        Raises:
+            OutputError: one is too long, a folder, below a file or a link, or where nobody may write.
+        """
+        folders = {folder for name in names for folder in _folders_of(name)}
+        for name in sorted(folders & set(names)):
+            raise OutputError(f"{name!r} would be a file and a folder in {str(self)!r}: pad them apart.")
+        if self.url is not None:
+            return
+        longest = os.pathconf(self.path, "PC_NAME_MAX") if hasattr(os, "pathconf") else 255
+        for name in names:
+            path = self.path_of(name)
+            if any(len(os.fsencode(part)) > longest for part in name.split("/")):
+                raise OutputError(f"Cannot write {path!r}: File name too long. Choose a shorter one.")
+            if os.path.isdir(path):
+                raise OutputError(f"{path!r} is a folder, and a file would come there. Move it away.")
+        for path in map(self.path_of, sorted(folders)):
+            if os.path.islink(path):
+                raise OutputError(f"{path!r} is a link: what lies behind it is not touched. Take it away.")
+            if os.path.lexists(path) and not os.path.isdir(path):
+                raise OutputError(f"{path!r} is a file, and a folder would come there. Move it away.")
+            if os.path.isdir(path) and not os.access(path, os.W_OK | os.X_OK):
+                raise OutputError(f"Nobody may write into {path!r}. Check its permissions.")
 
     def write(self, name: str, data: bytes) -> None:
         """Write a small file, which is there whole or not at all."""
         self.make_parent(name)
+        if os.path.lexists(self.path_of(name)) and not self.is_plain(name):
+            # What a link points to, or who waits at a pipe, is none of the folder's.
+            self.remove(name)
         with open_goal(self.path_of(name)) as stream:
             stream.write(data)
 
@@ -194,6 +248,22 @@ class Folder:
                     os.fsync(descriptor)
                 finally:
                     os.close(descriptor)
+
+
+def _folders_of(name: str) -> list[str]:
+    """Return the folders that a file lies in, as names in the folder.
+
+    >>> _folders_of("a/b/c.jsonl")
+    ['a', 'a/b']
+    """
+    parts = name.split("/")[:-1]
+    return ["/".join(parts[: end + 1]) for end in range(len(parts))]
+
+
+def _refuse_unreadable(error: OSError) -> None:
+    if isinstance(error, FileNotFoundError):
+        return
+    raise OutputError(f"Cannot read {error.filename!r}: {error.strerror}. {what_to_do(error)}")
 
 
 @contextmanager

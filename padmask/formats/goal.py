@@ -16,7 +16,7 @@ from contextlib import AbstractContextManager, ExitStack, contextmanager, suppre
 from typing import Any, BinaryIO, cast
 
 from padmask.errors import OutputError, what_to_do
-from padmask.formats.listing import compression_of
+from padmask.formats.listing import compression_of, is_data
 from padmask.formats.storage import Url, is_url, locate, parse_url, plain_path, shown, upload
 from padmask.streams import stdout_bytes
 
@@ -63,6 +63,46 @@ def _lies_in(goal: str, folder: str) -> bool:
     if is_url(folder) or is_url(goal) or not os.path.isdir(folder):
         return False
     return os.path.commonpath([os.path.realpath(folder), os.path.realpath(goal)]) == os.path.realpath(folder)
+
+
+def refuse_nowhere(goal: str | None) -> None:
+    """Refuse a file whose folder is not there, where it is written at the end only.
+
+    Raises:
+        OutputError: there is no such folder.
+    """
+    folder = None if goal in (None, "-") or is_url(goal) else os.path.dirname(plain_path(goal)) or "."
+    if folder is not None and not os.path.isdir(folder):
+        raise OutputError(
+            f"Cannot write {goal!r}: the folder {folder!r} does not exist. Create it first, with mkdir -p."
+        )
+
+
+def refuse_over_inputs(goals: Mapping[str, str | None], inputs: Iterable[str]) -> None:
+    """Refuse what is written beside an output if it would replace an input, or lie among them as data.
+
+    Args:
+        goals: paths by what goes there; None and `-` are no files.
+        inputs: files and folders.
+
+    Raises:
+        OutputError: it would.
+    """
+    named = {what: plain_path(goal) for what, goal in goals.items() if goal not in (None, "", "-")}
+    for path in map(plain_path, inputs) if named else ():
+        for what, goal in named.items():
+            same = goal == path if is_url(path) or is_url(goal) else _is_same(goal, path)
+            if same and path != "-" and not os.path.isdir(path):
+                raise OutputError(f"{what} would replace the input {shown(path)!r}. Choose another name.")
+            if _lies_in(goal, path) and is_data(os.path.basename(goal)):
+                raise OutputError(
+                    f"{what} would lie in the input folder as {shown(goal)!r}, and be read as data the next "
+                    "time. Choose another place."
+                )
+
+
+def _is_same(one: str, other: str) -> bool:
+    return os.path.isfile(one) and os.path.isfile(other) and os.path.samefile(one, other)
 
 
 def refuse_own_input(goals: Iterable[str | None], is_input: Callable[[os.stat_result], bool]) -> None:

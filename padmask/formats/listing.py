@@ -200,9 +200,11 @@ def _written_by(manifest: str) -> dict[str, int]:
         if is_url(manifest):
             with open_anywhere(parse_url(manifest)) as file:
                 told = json.loads(file.read())
-        else:
+        elif os.path.isfile(manifest):
             with open(manifest, "rb") as stream:
                 told = json.loads(stream.read())
+        else:
+            return {}
         # What was left out has no name.
         return {str(shard["name"]): int(shard["size"]) for shard in told["shards"] if shard["name"]}
     except (OSError, ValueError, KeyError, TypeError, RecursionError):

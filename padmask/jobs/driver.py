@@ -21,20 +21,20 @@ from padmask.files import FileOptions, Paths, settle_threads
 from padmask.formats.batch import Wanted
 from padmask.formats.dataset import Dataset
 from padmask.formats.folder import Folder
-from padmask.formats.goal import refuse_inside
+from padmask.formats.goal import refuse_inside, refuse_nowhere, refuse_over_inputs
 from padmask.formats.listing import Listed, is_data, list_inputs
 from padmask.formats.source import Source
 from padmask.formats.storage import is_url, plain_path, shown
 from padmask.jobs.identity import LEFT_OUT, Identity, identify
 from padmask.jobs.manifest import Record, total
-from padmask.jobs.shards import SHARD_BYTES, Shard, absolute, find_shards, refuse_no_shards
+from padmask.jobs.shards import RESERVED, SHARD_BYTES, Shard, absolute, find_shards, refuse_no_shards
 from padmask.jobs.staging import Done, Wish
 from padmask.jobs.team import Team
 from padmask.jobs.work import ShardWork, measure_shard, pad_shard
 from padmask.ledger import PadResult
 from padmask.machine import cores
 from padmask.pipeline import Survey, notes_on, places_under_way, result_of, settle_plan, typed_job
-from padmask.plan import Plan, needs_lengths
+from padmask.plan import Plan, make_plan, needs_lengths
 from padmask.progress import ProgressCallback
 from padmask.spec import Columns, MaskSpec, PadSpec, RowPolicy, listed
 
@@ -101,6 +101,8 @@ def pad_dataset(  # noqa: PLR0913 - a keyword each for what the command takes
     output = Folder(plain_path(os.fspath(folder)))
     refuse_inside(output.path, paths)
     refuse_among_data(output, {"The rejects": files.rejects})
+    refuse_over_inputs({"The rejects": files.rejects}, paths)
+    refuse_nowhere(files.rejects)
     with ExitStack() as stack:
         driver = _prepare(paths, output, asked, files, shard_bytes)
         team = Team.of(executor, workers, len(driver.shards), progress)
@@ -130,6 +132,7 @@ def _prepare(
         raise SpecError("There is no input: name a file or a folder.")
     found = list_inputs(paths)
     refuse_no_shards(found)
+    refuse_over_inputs({"The rejects": files.rejects}, (file.path for file in found))
     with _told_of_skip(len(found) > 1 and asked.policy.on_error == "fail"):
         return _decided(found, paths, output, asked, files, shard_bytes)
 
@@ -199,25 +202,33 @@ def refuse_among_data(folder: Folder, goals: Mapping[str, str | None]) -> None:
             continue
         path, base = (goal, folder.path) if folder.url else map(os.path.realpath, (goal, folder.path))
         inside = path.startswith(f"{base.rstrip('/')}/")
-        if inside and is_data(os.path.relpath(path, base)):
+        name = os.path.relpath(path, base)
+        if inside and is_data(name):
             raise OutputError(
                 f"{what} would lie in the output folder as {shown(goal)!r}, and be read as data. Choose "
                 "another place, or a name that begins with _."
             )
+        if inside and name.startswith(RESERVED):
+            raise OutputError(
+                f"{what} would lie in the output folder as {shown(goal)!r}, and such names are padmask's own "
+                "there. Choose another."
+            )
 
 
 def refuse_own_files(output: Folder, shards: Sequence[Shard]) -> None:
-    """Refuse to put a shard in the place of a file that is read: nobody named that file as an output.
+    """Refuse an output folder that inputs lie in: nobody named those as an output.
 
     Raises:
-        OutputError: a shard would replace an input.
+        OutputError: an input lies in it.
     """
-    inputs = {_true_path(shard.source.path) for shard in shards}
+    base, names = _true_path(output.path).rstrip("/") + "/", {shard.name for shard in shards}
     for shard in shards:
-        if _true_path(output.path_of(shard.name)) in inputs:
+        path = _true_path(shard.source.path)
+        name = path.removeprefix(base)
+        if name != path and (name in names or is_data(name)):
             raise OutputError(
-                f"The output folder {str(output)!r} is where the input {shard.source.name!r} lies, which "
-                "would be replaced. Choose another folder."
+                f"The input {shard.source.name!r} lies in the output folder {str(output)!r}, and would be "
+                "replaced there, or be read as a part of the output. Choose another folder."
             )
 
 
@@ -289,6 +300,9 @@ class _Driver:
         skip = self.work.job.policy.on_error == "skip"
         asked = Wish(resume=resume, delete=delete, rejects=rejects is not None, skip=skip)
         done = staging.prepare(self.identity, self.shards, asked)
+        if done.plan is not None and not needs_lengths(self.work.job.spec):
+            # What is known is not asked of a file.
+            done = replace(done, plan=make_plan(self.work.job.spec))
         if done.committed and self._is_whole(done):
             assert done.plan is not None
             if rejects is not None and not os.path.isfile(rejects):

@@ -78,9 +78,38 @@ class Record:
 
     @classmethod
     def of(cls, known: Mapping[str, Any]) -> Record:
-        """Return the record that a dictionary of JSON's holds."""
+        """Return the record that a dictionary of JSON's holds.
+
+        Raises:
+            ValueError, KeyError, TypeError: it holds none.
+        """
         own = {name: known[name] for name in (one.name for one in fields(cls))}
-        return cls(**own | {"ledger": Ledger(**known["ledger"])})
+        record = cls(**own | {"ledger": Ledger(**known["ledger"])})
+        texts = (record.name, record.source, record.sha256, record.version, record.fault)
+        counts = (record.index, record.size, *asdict(record.ledger).values())
+        if not (all(map(_is_text, texts)) and all(map(_is_count, counts)) and record.ledger.balanced):
+            raise ValueError("no record")
+        return record
+
+
+def _is_text(value: object) -> bool:
+    return isinstance(value, str)
+
+
+def _is_count(value: object) -> bool:
+    return type(value) is int and 0 <= value < 1 << 63
+
+
+def plan_of(known: Mapping[str, Any]) -> Plan:
+    """Return the plan that a dictionary of JSON's holds.
+
+    Raises:
+        ValueError, KeyError, TypeError: it holds none.
+    """
+    plan = Plan(**known)
+    if not (_is_text(plan.found) and _is_count(plan.maxlen) and _is_count(plan.exact)):
+        raise ValueError("no plan")
+    return plan
 
 
 def total(records: Sequence[Record]) -> Ledger:
@@ -122,8 +151,8 @@ class Manifest:
             records = [Record.of(record) for record in told["shards"]]
             inputs = {record.source: record.version for record in records}
             identity = Identity(str(told["job"]), dict(told["options"]), inputs)
-            return cls(identity, Plan(**told["plan"]), records)
-        except (ValueError, KeyError, TypeError):
+            return cls(identity, plan_of(told["plan"]), records)
+        except (ValueError, KeyError, TypeError, RecursionError):
             return None
 
 
@@ -142,10 +171,9 @@ def refuse_changed(paths: Iterable[str]) -> None:
         known, there = Manifest.of_bytes(output.read(MANIFEST)), output.names()
         for record in known.records if known else ():
             # What is not there has been told of, and no name leads out of the folder.
-            if record.name in there and digest_of(output.path_of(record.name)) != (
-                record.sha256,
-                record.size,
-            ):
+            if record.name not in there or not output.is_plain(record.name):
+                continue
+            if digest_of(output.path_of(record.name)) != (record.sha256, record.size):
                 raise DataError(
                     f"{output.path_of(record.name)!r} is not as it was written: its SHA-256 is not that of "
                     f"{MANIFEST}. Make it anew, or name the files with a pattern to take what is there."

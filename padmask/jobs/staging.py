@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import base64
 import json
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
@@ -23,7 +24,7 @@ from padmask.formats.folder import Folder
 from padmask.formats.goal import Beside
 from padmask.formats.listing import MANIFEST, REPLACING, UNFINISHED, is_data
 from padmask.jobs.identity import Identity
-from padmask.jobs.manifest import Manifest, Record, digest_of
+from padmask.jobs.manifest import Manifest, Record, digest_of, plan_of
 from padmask.jobs.shards import Shard
 from padmask.machine import uninterrupted
 from padmask.plan import Plan
@@ -32,6 +33,7 @@ from padmask.plan import Plan
 MOVES_AT_ONCE = 16
 # No suffix that data have.
 _RECORD, _PLAN = ".record", "plan"
+_STAGED = re.compile(rf"{UNFINISHED}[0-9a-f]{{16}}/")
 # What a shard's rejects wait in, behind its number.
 REJECTS = ".rejects.jsonl"
 
@@ -109,12 +111,19 @@ class Staging:
             OutputError: the folder holds data that would stand beside the new or be lost, or the run to
                 go on with is another one.
         """
+        names = {shard.name for shard in shards}
+        self.folder.refuse_unfit(names | {self.file(0, _RECORD)})
         there, old = self.folder.names(), self._manifest()
-        self._refuse_strangers(there, self._ours(old))
+        self._refuse_strangers(there, names, self._ours(old))
         if not wish.delete:
-            self._refuse_loss(self._ours(old) & there.keys() - {shard.name for shard in shards})
-        staged = {name.split("/")[0] for name in there if name.startswith(UNFINISHED)}
+            self._refuse_loss(self._ours(old) & there.keys() - names)
+        # What only begins like them is somebody else's.
+        staged = {name.split("/")[0] for name in there if _STAGED.match(name)}
         if wish.resume:
+            for name in [name for name in there if name.startswith(f"{self.name}/")]:
+                if not self.folder.is_plain(name):
+                    self.folder.remove(name)
+                    del there[name]
             done = self._done(identity, shards, wish, there, old, staged)
         else:
             begun = (name.startswith(self.name) and name.endswith(_RECORD) for name in there)
@@ -171,13 +180,15 @@ class Staging:
     def _ours(self, old: Manifest | None) -> set[str]:
         """Return the names of the files that runs before this one have put into the folder."""
         try:
-            kept = set(json.loads(self.folder.read(REPLACING) or b"[]"))
-        except (ValueError, TypeError):
+            told = json.loads(self.folder.read(REPLACING) or b"[]")
+            kept = {name for name in told if isinstance(name, str)}
+        except (ValueError, TypeError, RecursionError):
             kept = set()
         return kept | {record.name for record in (old.records if old else ()) if record.name}
 
-    def _refuse_strangers(self, there: Iterable[str], ours: set[str]) -> None:
-        strangers = [name for name in there if is_data(name) and name not in ours]
+    def _refuse_strangers(self, there: Iterable[str], names: set[str], ours: set[str]) -> None:
+        """Refuse what would be replaced, or stand beside the new as data, and is not padmask's."""
+        strangers = [name for name in there if name not in ours and (name in names or is_data(name))]
         if strangers:
             raise OutputError(
                 f"The folder {str(self.folder)!r} holds data that padmask did not put there: "
@@ -211,13 +222,15 @@ class Staging:
         ]
 
     def _has_rejects(self, record: Record, there: Mapping[str, int]) -> bool:
-        refused = record.ledger.rows_dropped + record.ledger.rows_rejected
-        return not refused or self.file(record.index, REJECTS) in there
+        if not _refused(record):
+            return True
+        name = self.file(record.index, REJECTS)
+        return name in there and _lines(self.folder.blocks(name)) == _refused(record)
 
     def _is_there(self, record: Record, there: Mapping[str, int]) -> bool:
         # A run that ended while it named its shards has some under their own names already.
         for name in (self.shard_file(record), record.name):
-            if there.get(name) == record.size and self._is_whole(name, record):
+            if there.get(name) == record.size and self.folder.is_plain(name) and self._is_whole(name, record):
                 return True
         return False
 
@@ -244,9 +257,9 @@ class Staging:
             types = told["types"]
             schema = None if types is None else pa.ipc.read_schema(pa.py_buffer(base64.b64decode(types)))
             left_out = [Record.of(record) for record in told["left_out"]]
-            found = Done(plan=Plan(**told["plan"]), types=schema, left_out=left_out)
+            found = Done(plan=plan_of(told["plan"]), types=schema, left_out=left_out)
             return found, Identity(**told["job"])
-        except (ValueError, KeyError, TypeError, pa.ArrowException):
+        except (ValueError, KeyError, TypeError, RecursionError, pa.ArrowException):
             return Done(), None
 
     def _begun(self, name: str) -> Identity | None:
@@ -263,7 +276,15 @@ class Staging:
         """Put the rejects of all shards into one file, in the order of the rows."""
         with Beside(goal) as stream:
             for record in sorted(records, key=lambda record: record.index):
-                stream.write(self.folder.read(self.file(record.index, REJECTS)) or b"")
+                if not _refused(record):
+                    continue
+                rows = 0
+                with suppress(FileNotFoundError):
+                    for block in self.folder.blocks(self.file(record.index, REJECTS)):
+                        rows += block.count(b"\n")
+                        stream.write(block)
+                if rows != _refused(record):
+                    raise self._gone(f"the rejects of {record.name}")
 
     def commit(self, identity: Identity, plan: Plan, records: Sequence[Record]) -> int:
         """Give all shards their names, and write the manifest when they have them.
@@ -277,6 +298,13 @@ class Staging:
         whole = [record for record in records if not record.fault]
         there, new = self.folder.names(), {record.name for record in whole}
         ours = self._ours(self._manifest())
+        # Much may have happened since the beginning.
+        self._refuse_strangers(there, new, ours)
+        for record in whole:
+            # One that is not moved any more was so by a run that ended while it did that.
+            stands = there.get(record.name) if record.name in ours else None
+            if there.get(self.shard_file(record), stands) != record.size:
+                raise self._gone(record.name)
         stale = ours - new
         # Not halfway: a part of the dataset would look like one.
         with uninterrupted():
@@ -293,6 +321,12 @@ class Staging:
             self.clear()
         return len(stale & set(there))
 
+    def _gone(self, what: str) -> OutputError:
+        return OutputError(
+            f"While this ran, something took {what} away from {str(self.folder)!r}. Make sure that "
+            "nothing else writes there, and run this again with --resume."
+        )
+
     def clear(self) -> None:
         """Take away what was needed on the way; where it cannot be, the dataset is whole all the same."""
         with suppress(OutputError):
@@ -300,8 +334,17 @@ class Staging:
             self.folder.remove_below(self.name)
 
 
+def _refused(record: Record) -> int:
+    """Return how many rows were read and are not in the shard."""
+    return record.ledger.rows_dropped + record.ledger.rows_rejected
+
+
+def _lines(blocks: Iterable[bytes]) -> int:
+    return sum(block.count(b"\n") for block in blocks)
+
+
 def _record(data: bytes | None) -> Record | None:
     try:
         return Record.of(json.loads(data or b""))
-    except (ValueError, KeyError, TypeError):
+    except (ValueError, KeyError, TypeError, RecursionError):
         return None
