@@ -106,11 +106,13 @@ def padded_rows(
         mask, faults = Ragged.from_mask(batch.columns.column(layout.mask))
         if width is None and len(batch):
             width = int(values[first].lengths[0])
-        good = mask.lengths == width
-        good[[fault.row for fault in faults]] = False
+        fits = mask.lengths == values[first].lengths
+        fits[[fault.row for fault in faults]] = False
         for ragged in values.values():
-            good &= ragged.lengths == width
-        audit.add_misshapen(~good, batch.place)
+            fits &= ragged.lengths == values[first].lengths
+        good = fits & (mask.lengths == width)
+        audit.add_misshapen(~fits, batch.place)
+        audit.add_unequal(fits & ~good, width or 0, batch.place)
         picked = np.flatnonzero(good)
         masks = _rectangle(mask, picked, width or 0).astype(bool)
         rectangles = {name: _rectangle(ragged, picked, width or 0) for name, ragged in values.items()}

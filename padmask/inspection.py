@@ -209,7 +209,7 @@ def inspect_file(  # noqa: PLR0913 - a keyword each for what the command takes
         else:
             seen = _glance(looking, dataset, progress)
         for column in job.columns:
-            seen.audit.add_types(dataset.types_of(column.name))
+            seen.audit.add_types(column.name, dataset.types_of(column.name))
     stats = seen.stats
     plans = candidate_costs(
         stats,

@@ -404,7 +404,7 @@ def _print_findings(findings: Sequence[Finding], console: Console) -> None:
         colour = {"error": "red", "warning": "yellow"}.get(finding.rule.severity, "dim")
         console.print(
             f"  [{colour}]{finding.rule.severity}[/{colour}] {finding.rule.name}: "
-            f"{count(finding.count, 'row')}, first {_plain(', '.join(finding.examples[:3]))}. "
+            f"{count(finding.count, finding.rule.breaker)}, first {_plain(', '.join(finding.examples[:3]))}. "
             f"{_plain(finding.detail)}"
         )
 

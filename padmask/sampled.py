@@ -123,7 +123,7 @@ def look(
     job = decide(dataset, replace(asked, columns=chosen), keep_others=False)
     audit = Audit([audited(column, layout) for column in job.columns])
     for column in job.columns:
-        audit.add_types(dataset.types_of(column.name))
+        audit.add_types(column.name, dataset.types_of(column.name))
     maxlen = None if layout else _maxlen(dataset, job, limit)
     source = (
         raw_rows(dataset, job, limit, audit, maxlen)

@@ -277,8 +277,10 @@ def _look_up(url: Url) -> Stored:
 def unreadable(path: str, error: OSError) -> DataError:
     """Return the error for an input that cannot be opened."""
     if isinstance(error, FileNotFoundError):
-        return UnreadableError(f"There is no file {path!r}. Check the name, or use - for standard input.")
-    return UnreadableError(f"Cannot read {path!r}: {error.strerror}. {what_to_do(error)}")
+        return UnreadableError(
+            f"There is no file {shown(path)!r}. Check the name, or use - for standard input."
+        )
+    return UnreadableError(f"Cannot read {shown(path)!r}: {error.strerror}. {what_to_do(error)}")
 
 
 def find_sources(inputs: Sequence[str], spool_folder: str | None = None) -> list[Source]:

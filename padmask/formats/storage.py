@@ -19,7 +19,9 @@ _URL = re.compile(r"(?P<scheme>[a-zA-Z][a-zA-Z0-9+.-]+)://(?P<authority>[^/]*)/*
 # A question mark is a query's only where a name and a value follow: it may be a pattern's too. One of a
 # file's own name has this before it, which no command line and no name can hold.
 _OWN = "\0"
-_QUERY = re.compile(r"(?<!\0)\?(?=[A-Za-z_]+=)")
+_QUERY = re.compile(r"(?<!\0)\?(?=[A-Za-z_][\w.-]*=)")
+# A slash too few makes a path of an address, which holds its secrets all the same.
+_TYPO = re.compile(r"(?P<scheme>[a-zA-Z][a-zA-Z0-9+.-]+:/+)[^/@]*:[^/@]*@")
 # Those that Arrow has filesystems of its own for.
 NATIVE = ("s3", "gs", "gcs", "abfs", "abfss")
 # Bytes asked for at once: an object store answers each request late, however small it is.
@@ -116,10 +118,10 @@ def plain_path(path: str) -> str:
 def shown(path: str) -> str:
     """Return a path as people should see it: an address without its secrets.
 
-    >>> shown("s3://key:secret@bucket/a?region=x"), shown("a.jsonl")
-    ('s3://bucket/a', 'a.jsonl')
+    >>> shown("s3://key:secret@bucket/a?region=x"), shown("a.jsonl"), shown("s3:/key:secret@bucket/a")
+    ('s3://bucket/a', 'a.jsonl', 's3:/bucket/a')
     """
-    return str(parse_url(path)) if is_url(path) else path
+    return str(parse_url(path)) if is_url(path) else _TYPO.sub(r"\g<scheme>", path)
 
 
 @lru_cache(maxsize=64)
@@ -162,8 +164,10 @@ def locate(url: Url) -> tuple[Any, str]:
     """
     with _said_of(url, SpecError, "reach"):
         filesystem, base = _filesystem(url.scheme, url.authority, url.query)
+    # What is signed is signed with its query, which is no option of the filesystem there.
+    query = f"?{url.query}" if url.query and url.scheme in ("http", "https") else ""
     # Of abfs://account/container/... all that there is stands in the path.
-    return filesystem, "/".join(filter(None, [base, url.path]))
+    return filesystem, "/".join(filter(None, [base, url.path])) + query
 
 
 @contextmanager

@@ -303,9 +303,10 @@ def open_cluster(address: str, workers: int | None = None) -> Iterator[Executor]
             ) from None
         except (OSError, ValueError) as error:
             said = (str(error).splitlines() or [type(error).__name__])[0].rstrip(".")
-            # What stands before an @ may be a secret, though Dask knows of none.
-            if "@" in address:
-                address, said = re.sub(r"//.*@", "//", address), "it is no address of Dask's"
+            # What stands before an @, or behind a ?, may be a secret, though Dask knows of none.
+            plain = re.sub(r"^(\w+://)?.*@|[?#].*", r"\1", address, flags=re.DOTALL)
+            if plain != address:
+                address, said = plain, "it is no address of Dask's"
             raise SpecError(
                 f"No Dask scheduler answers at {address!r}: {said}. Check the address, such as "
                 "tcp://scheduler:8786, and that it runs."

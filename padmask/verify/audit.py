@@ -28,17 +28,19 @@ Places = Callable[[int], str]
 
 @dataclass(frozen=True)
 class Rule:
-    """What a rule is called, how grave it is, and what it means for a model."""
+    """What a rule is called, how grave it is, what it means for a model, and what breaks it."""
 
     name: str
     severity: str
     means: str
+    breaker: str = "row"
 
 
 RULES = {
     rule.name: rule
     for rule in (
         Rule("mask-shape", "error", "no mask of these ids: not only 0 and 1, or not as long"),
+        Rule("rows-unequal", "error", "padded rows of more than one length make no rectangle"),
         Rule("mask-not-contiguous", "error", "the mask has a hole: padding stands among real tokens"),
         Rule("mask-wrong-side", "error", "the padding is on the other side than in the rest"),
         Rule("mask-length", "error", "the mask and the length column disagree"),
@@ -46,7 +48,7 @@ RULES = {
         Rule("pad-value-in-tokens", "warning", "mask_zero=True, or Masking, would mask real tokens"),
         Rule("row-fully-masked", "warning", "no real token: NaN in pooling and attention layers"),
         Rule("cudnn-fallback", "warning", "cuDNN's LSTM and GRU kernels need right-padded rows with a token"),
-        Rule("mixed-dtypes", "warning", "the files hold this column in different types"),
+        Rule("mixed-dtypes", "warning", "the files hold this column in different types", "file"),
         Rule("labels-on-padding", "warning", "labels on padding are not -100, so a loss counts them"),
     )
 }
@@ -58,7 +60,7 @@ class Finding:
 
     Args:
         rule: which.
-        count: of rows.
+        count: of rows, or what else breaks the rule.
         examples: where the first of them stand.
         detail: what exactly, and what to do.
     """
@@ -215,19 +217,27 @@ class Audit:
         self._note("row-fully-masked", kept == 0, place)
         self._note("cudnn-fallback", (kept == 0) | holes | ~mask[:, 0], place)
 
-    def add_types(self, types: Mapping[str, str]) -> None:
+    def add_types(self, column: str, types: Mapping[str, str]) -> None:
         """Note inputs that hold a column in another type than the first one does.
 
         Args:
+            column: its name.
             types: by the name of the input.
         """
         first = next(iter(types.values()), None)
         others = [f"{name} ({type_})" for name, type_ in types.items() if type_ != first]
-        self._note("mixed-dtypes", np.ones(len(others), dtype=bool), others.__getitem__)
+        detail = f"the files hold {column!r} in different types; the first has {first}"
+        self._note("mixed-dtypes", np.ones(len(others), dtype=bool), others.__getitem__, detail)
 
     def add_misshapen(self, bad: Flags, place: Places) -> None:
         """Note rows whose mask does not go with their ids."""
         self._note("mask-shape", bad, place)
+
+    def add_unequal(self, bad: Flags, width: int, place: Places) -> None:
+        """Note rows that have more or fewer places than the first one."""
+        means = RULES["rows-unequal"].means
+        detail = f"not {width:,} places, as the first row has: {means}"
+        self._note("rows-unequal", bad, place, detail)
 
     def _padded_column(
         self, column: AuditColumn, values: npt.NDArray[Any], mask: Mask, place: Places
@@ -269,11 +279,11 @@ class Audit:
         remedy = f"; pad with an id that no token has, such as -c {free[0]}" if free else ""
         return RULES["pad-value-in-tokens"].means + remedy
 
-    def _note(self, name: str, bad: Flags, place: Places) -> None:
+    def _note(self, name: str, bad: Flags, place: Places, detail: str = "") -> None:
         count = int(bad.sum())
         if not count:
             return
-        finding = self._found.setdefault(name, Finding(RULES[name], detail=RULES[name].means))
+        finding = self._found.setdefault(name, Finding(RULES[name], detail=detail or RULES[name].means))
         finding.count += count
         room = EXAMPLES - len(finding.examples)
         finding.examples += [place(row) for row in np.flatnonzero(bad)[:room].tolist()]

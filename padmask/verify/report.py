@@ -219,8 +219,8 @@ def to_json(report: Report) -> str:
 def finding_message(finding: Finding) -> str:
     """Say in a sentence what a rule found, and where."""
     first = f", first {', '.join(finding.examples[:3])}" if finding.examples else ""
-    rows = "row" if finding.count == 1 else "rows"
-    return f"{finding.rule.name}: {finding.count:,} {rows}{first}. {finding.detail or finding.rule.means}"
+    broken = finding.rule.breaker + ("" if finding.count == 1 else "s")
+    return f"{finding.rule.name}: {finding.count:,} {broken}{first}. {finding.detail or finding.rule.means}"
 
 
 def check_message(subject: SubjectReport, check: Check) -> str:

@@ -362,3 +362,12 @@ def test_tls_without_certificates_is_refused_with_a_sentence():
     # Dask looks for certificates before it connects: nothing listens there.
     with pytest.raises(SpecError, match="Dask knows no certificates"), open_cluster("tls://127.0.0.1:1"):
         pass
+
+
+@pytest.mark.parametrize(
+    "address", ["tls://u:er2@127.0.0.1:1", "u:er2@127.0.0.1:1", "ws://127.0.0.1:1/?token=er2", "er2@x"]
+)
+def test_secrets_in_an_address_are_not_shown(here, data, address):
+    done = here("pad", data, "-o", "padded/", "--cluster", address)
+    assert (done.returncode, done.stderr.count("\n")) == (2, 1)
+    assert "er2" not in done.stderr

@@ -145,6 +145,7 @@ BROKEN = {
     "mask-not-contiguous": {"mask": [[True, False, True], [True, True, True]], "ids": [[1, 0, 2], [3, 4, 5]]},
     "mask-wrong-side": {"mask": [[True, True, False], [False, True, True]], "ids": [[1, 2, 0], [0, 4, 5]]},
     "mask-shape": {"mask": [[True, True], [True, True, True]]},
+    "rows-unequal": {"mask": [[True, True], [True, True, True]], "ids": [[1, 2], [3, 4, 5]]},
     "padding-not-pad-value": {"ids": [[1, 2, 9], [3, 4, 5]]},
     "pad-value-in-tokens": {"ids": [[0, 2, 0], [3, 4, 5]]},
     "row-fully-masked": {"mask": [[False, False, False], [True, True, True]], "ids": [[0, 0, 0], [3, 4, 5]]},

@@ -312,6 +312,8 @@ def test_names_may_look_like_queries_and_patterns(bucket: Bucket, local: Path, h
         ["pad", "s3://AK:hunt/er2@test-data/a.jsonl"],
         ["pad", "rows.jsonl", "-o", "s3://AK:1/er2@test-data/a.jsonl"],
         ["pad", "file://u:er2@host/x.jsonl"],
+        ["pad", "s3:/k:er2@test-data/x.jsonl"],
+        ["pad", "s3://test-data/x.jsonl?X-Amz-Signature=er2"],
         ["inspect", "rows.jsonl", "--export", "s3://k:er2@test-data/q.bad"],
         ["verify", "--model", "s3://k:er2@test-data/m.keras"],
         [

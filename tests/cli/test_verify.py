@@ -79,6 +79,7 @@ def write_two_types(folder):
 GOOD = {"input_ids": [5, 6, 0], "mask": [1, 1, 0]}
 BROKEN = {
     "mask-shape": lines(GOOD, {"input_ids": [5, 6, 0], "mask": [1, 2, 0]}),
+    "rows-unequal": lines(GOOD, {"input_ids": [5, 6], "mask": [1, 1]}),
     "mask-not-contiguous": lines(GOOD, {"input_ids": [5, 0, 6], "mask": [1, 0, 1]}),
     "mask-wrong-side": lines(GOOD, GOOD, {"input_ids": [0, 5, 6], "mask": [0, 1, 1]}),
     "mask-length": write_wrong_lengths,
