@@ -170,8 +170,8 @@ def _rectangle(ragged: Ragged, picked: npt.NDArray[np.int64], width: int) -> npt
 def _lengths(batch: Batch, name: str) -> npt.NDArray[np.int64]:
     if batch.objects is not None:
         return np.array([-1 if n is None else n for n in values_of(batch.objects, name, batch.place)])
-    values = to_numpy(batch.columns.column(name).fill_null(-1))
-    return np.asarray(values, dtype=np.int64)
+    # One beyond 2**63 is none that a mask could have, whatever becomes of it.
+    return np.asarray(to_numpy(batch.columns.column(name).cast(pa.int64(), safe=False).fill_null(-1)))
 
 
 def side_of(masks: npt.NDArray[np.bool_]) -> Side | None:
@@ -195,6 +195,7 @@ def find_layout(dataset: Dataset, columns: Columns, mask_column: str | None) -> 
             # These columns passed through as they were: their rows are raw.
             return None
         if said.mask is not None and said.mask in schema.names:
+            _refuse_no_mask(dataset, said.mask)
             return Layout(dict(said.values), said.mask, said.padding, _length(said.length, schema))
     _refuse_mixture(dataset, mask_column)
     name = mask_column or next((name for name in MASK_NAMES if name in schema.names), None)
@@ -204,16 +205,22 @@ def find_layout(dataset: Dataset, columns: Columns, mask_column: str | None) -> 
         raise SpecError(
             f"{dataset.name}: there is no mask column {name!r}. Choose one of {named(schema.names)}."
         )
-    type_ = schema.field(name).type
-    if mask_column is None and not is_mask(type_):
+    if mask_column is None and schema.names.count(name) == 1 and not is_mask(schema.field(name).type):
         return None
     if mask_column is None and name != "mask" and not _equally_long(dataset, name):
         return None
-    if not is_mask(type_):
+    _refuse_no_mask(dataset, name)
+    return Layout({}, name, None, None)
+
+
+def _refuse_no_mask(dataset: Dataset, name: str) -> None:
+    schema = dataset.schema()
+    if (times := schema.names.count(name)) > 1:
+        raise SpecError(f"{dataset.name}: {times} columns are named {name!r}. Rename all but one.")
+    if not is_mask(type_ := schema.field(name).type):
         raise SpecError(
             f"{dataset.name}: column {name!r} of type {type_} is no mask. Choose a list of bools."
         )
-    return Layout({}, name, None, None)
 
 
 def _refuse_mixture(dataset: Dataset, mask_column: str | None) -> None:

@@ -100,6 +100,15 @@ def share(fraction: float) -> str:
     return f"{fraction:.1%}" if fraction >= 0.001 else "<0.1%"
 
 
+def printable(text: str) -> str:
+    """Return text in which nothing moves a terminal's cursor or colours: names may hold anything.
+
+    >>> printable("a\\nb\\x1b[31m.jsonl"), printable("é 日.jsonl")
+    ('a\\\\nb\\\\x1b[31m.jsonl', 'é 日.jsonl')
+    """
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
+
+
 def few(names: Sequence[str]) -> str:
     """Return the first of some names, as text.
 

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from padmask.errors import share, size
+from padmask.errors import printable, share, size
 from padmask.ledger import Ledger, PadResult, UnpadResult
 
 if TYPE_CHECKING:
@@ -215,10 +215,10 @@ def show_inspection(
 
 
 def _plain(text: str) -> str:
-    """Keep rich from reading brackets in people's own words as its markup."""
+    """Keep rich from reading brackets in people's own words as its markup, and terminals from the rest."""
     from rich.markup import escape
 
-    return escape(text)
+    return escape(printable(text))
 
 
 def _masks(shown: list[ShownRow] | Any, style: str, console: Console) -> list[RenderableType]:

@@ -520,6 +520,8 @@ def read_description(metadata: Mapping[bytes, bytes] | None) -> Described | None
         isinstance(found.mask, str | None)
         and isinstance(found.length, str | None)
         and found.padding in ("post", "pre")
+        and found.values
+        and all(isinstance(value, str | int | float | None) for value in found.values.values())
     ):
         raise DataError("the padmask metadata cannot be read")
     return found

@@ -21,7 +21,7 @@ from typing import Any
 import click
 
 from padmask import __version__
-from padmask.errors import PadmaskError, RowError, did_you_mean, what_to_do
+from padmask.errors import PadmaskError, RowError, did_you_mean, printable, what_to_do
 from padmask.streams import make_stdout_whole
 
 COMMANDS = {
@@ -143,7 +143,7 @@ def say_stopped(stopped: BaseException) -> None:
     """Say what is done by the time of a Ctrl-C or its like, where that is of use."""
     for note in getattr(stopped, "__notes__", ()):
         with suppress(OSError):
-            click.echo(f"Stopped: {note}", err=True)
+            click.echo(f"Stopped: {printable(note)}", err=True)
 
 
 def _sentence(error: Exception) -> str:
@@ -179,5 +179,5 @@ def _unforeseen(error: Exception) -> str:
 
 def _say(sentence: str, code: int = 2) -> int:
     with suppress(OSError):
-        click.echo(f"Error: {sentence}", err=True)
+        click.echo(f"Error: {printable(sentence)}", err=True)
     return code

@@ -30,9 +30,6 @@ class ConfiguredCommand(click.Command):
             if source is click.core.ParameterSource.DEFAULT_MAP:
                 raise SpecError(f"{file}: [tool.padmask]: {error.format_message()}") from None
             raise
-        except OverflowError:
-            # TOML has an infinity, and click asks for an integer in vain.
-            raise SpecError(f"{file}: [tool.padmask] has an infinity for a whole number. Mend it.") from None
 
     def invoke(self, ctx: click.Context) -> Any:
         """Run the command; where it refuses what nobody typed, it says where that stands."""
@@ -101,17 +98,40 @@ def defaults(command: click.Command, file: Path) -> dict[str, Any]:
     for key, value in (shared | own).items():
         name = key.replace("_", "-")
         if name in switched_off:
+            _check(file, key, value, ("true or false", (bool,)))
             found[switched_off[name]] = not value
         elif name in parameters:
             parameter = parameters[name]
-            one_of_many = parameter.multiple and not isinstance(value, list)
-            found[parameter.name or ""] = [value] if one_of_many else value
+            values = value if parameter.multiple and isinstance(value, list) else [value]
+            for one in values:
+                _check(file, key, one, _kind_of(parameter))
+            found[parameter.name or ""] = values if parameter.multiple else value
         elif key in own or name not in _all_options():
             raise SpecError(
                 f"{file}: [tool.padmask] sets {key!r:.60}, which is no option of padmask {command.name}."
                 f"{did_you_mean(name, list(parameters))}"
             )
     return found
+
+
+def _kind_of(parameter: click.Option) -> tuple[str, tuple[type, ...]]:
+    """Return what a parameter may be set to, in words and in types."""
+    if parameter.is_flag:
+        return "true or false", (bool,)
+    if isinstance(parameter.type, click.types.IntParamType):
+        return "a whole number", (int,)
+    if isinstance(parameter.type, click.Path):
+        return "a text", (str,)
+    return "a text or a number", (str, int, float)
+
+
+def _check(file: Path, key: str, value: Any, kind: tuple[str, tuple[type, ...]]) -> None:
+    words, types = kind
+    # Of Python's whole numbers two are true and false, and no name holds a NUL.
+    if type(value) not in types or (isinstance(value, str) and "\0" in value):
+        raise SpecError(
+            f"{file}: [tool.padmask] sets {key!r:.60} to {value!r:.60}: it must be {words}. Mend it."
+        )
 
 
 def _table(file: Path, text: bytes) -> dict[str, Any]:

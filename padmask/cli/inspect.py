@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from typing import Any
 
 import click
@@ -121,10 +122,11 @@ def _look(given: dict[str, Any]) -> Any:
 
 
 def _range(text: str) -> tuple[int, int]:
-    first, colon, last = text.partition(":")
-    if colon and first.isdigit() and last.isdigit() and int(first) <= int(last):
+    first, _, last = text.partition(":")
+    # Digits of other scripts are digits too.
+    if re.fullmatch("[0-9]{1,18}:[0-9]{1,18}", text) and int(first) <= int(last):
         return int(first), int(last)
-    raise SpecError(f"--rows takes A:B, two whole numbers such as 5:15. Received: {text!r}. Give both.")
+    raise SpecError(f"--rows takes A:B, two whole numbers such as 5:15. Received: {text!r:.60}. Give both.")
 
 
 def _show(seen: Any, given: dict[str, Any]) -> None:

@@ -135,10 +135,11 @@ class Size(click.ParamType[int]):
         found = re.fullmatch(r"(\d+(?:\.\d+)?) *([a-z]*)", str(value).strip().lower())
         if not found or found[2] not in self._units:
             self.fail(f"{value!r} is no size. Write it as 500MB, 10GiB or a number of bytes.", param, ctx)
-        number = int(float(found[1]) * self._units[found[2]])
-        if number < self.min:
+        amount = float(found[1]) * self._units[found[2]]
+        if amount < self.min:
             self.fail(f"{value!r} is less than {self.min}.", param, ctx)
-        return number
+        # More than any disk holds is as much as there may be.
+        return int(min(amount, 1 << 62))
 
 
 max_bytes_option = click.option(

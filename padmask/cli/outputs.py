@@ -11,7 +11,7 @@ from typing import Any
 
 import click
 
-from padmask.errors import OutputError, SpecError
+from padmask.errors import OutputError, SpecError, printable
 
 
 def write_and_tell(
@@ -40,7 +40,7 @@ def write_and_tell(
         # The work is done: a stderr that cannot take the summary does not undo it.
         with suppress(OSError):
             for line in summary(result):
-                click.echo(line, err=True)
+                click.echo(printable(line), err=True)
 
 
 def _check_streams(given: dict[str, Any]) -> None:

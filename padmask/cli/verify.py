@@ -315,4 +315,4 @@ def _write(form: str, stream: Any, report: Any) -> None:
     if stream is None:
         click.echo(text, nl=False)
     else:
-        stream.write(text.encode())
+        stream.write(text.encode(errors="backslashreplace"))

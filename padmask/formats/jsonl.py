@@ -516,7 +516,9 @@ def reject_line(batch: Batch, row: int, reason: str) -> bytes:
     The row stands under `row` where it is JSON, else under `text`, or `bytes` where it is not UTF-8.
     """
     unit = "line" if batch.unit == "line" else "row_number"
-    out: dict[str, Any] = {"source": batch.source, unit: int(batch.numbers[row]), "reason": reason}
+    # Names of files need not be Unicode.
+    source, reason = (text.encode(errors="backslashreplace").decode() for text in (batch.source, reason))
+    out: dict[str, Any] = {"source": source, unit: int(batch.numbers[row]), "reason": reason}
     if batch.lines is None:
         record = batch.columns.slice(row, 1)
         out["row"] = {

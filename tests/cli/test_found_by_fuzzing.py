@@ -392,3 +392,117 @@ def test_long_names_and_numbers_are_not_said_in_full(here: Run, tmp_path: Path) 
     ):
         done = here(*args)
         assert (done.returncode, len(done.stderr) < 400) == (2, True), done.stderr
+
+
+# --- What an attacker found ---------------------------------------------------------------
+
+PADDED = {"input_ids": [[1, 2, 0], [3, 0, 0]], "mask": [[True, True, False], [True, False, False]]}
+SAID = {
+    "columns": {"input_ids": {"value": 0, "dtype": "int32"}},
+    "mask_column": "mask",
+    "length_column": None,
+    "padding": "post",
+}
+
+
+def write_said(path: Path, table: pa.Table, **said: Any) -> str:
+    """Write a table with what it says of its padding."""
+    pq.write_table(table.replace_schema_metadata({"padmask": json.dumps(SAID | said)}), path)
+    return path.name
+
+
+@pytest.mark.parametrize("columns", [{}, {"input_ids": {"value": [1]}}, {"input_ids": {"value": {}}}, [], 5])
+@pytest.mark.parametrize("command", ["unpad", "inspect", "verify"])
+def test_metadata_that_tell_of_no_padding_are_refused(
+    refused: Run, tmp_path: Path, command: str, columns: Any
+) -> None:
+    name = write_said(tmp_path / "in.parquet", pa.table(PADDED), columns=columns)
+    more = ["--no-model"] if command == "verify" else []
+    refused(command, name, *more, says=["in.parquet", "padmask metadata cannot be read"])
+
+
+@pytest.mark.parametrize("mask", [["a", "b"], [{"a": 1}, {"a": 2}], [[["a"]], [["b"]]], [1, 2]], ids=repr)
+@pytest.mark.parametrize("command", ["unpad", "inspect", "verify"])
+def test_a_mask_of_another_type_is_refused(refused: Run, tmp_path: Path, command: str, mask: Any) -> None:
+    name = write_said(tmp_path / "in.parquet", pa.table(PADDED | {"mask": mask}))
+    more = ["--no-model"] if command == "verify" else []
+    refused(command, name, *more, says=["in.parquet", "'mask' of type ", "is no mask"])
+
+
+@pytest.mark.parametrize("command", ["unpad", "inspect", "verify"])
+def test_two_masks_of_one_name_are_refused(refused: Run, tmp_path: Path, command: str) -> None:
+    columns = [pa.array(PADDED[name]) for name in ("input_ids", "mask", "mask")]
+    table = pa.Table.from_arrays(columns, ["input_ids", "mask", "mask"])
+    more = ["--no-model"] if command == "verify" else []
+    refused(
+        command, write_said(tmp_path / "in.parquet", table), *more, says=["in.parquet", "2 columns", "'mask'"]
+    )
+
+
+def test_a_length_beyond_all_places_is_a_broken_rule(here: Run, tmp_path: Path) -> None:
+    table = pa.table(PADDED | {"length": pa.array([2, 2**64 - 1], pa.uint64())})
+    name = write_said(tmp_path / "in.parquet", table, length_column="length")
+    done = here("verify", name, "--no-model")
+    assert (done.returncode, "mask-length: 1 row, first in.parquet, row 1" in done.stdout) == (1, True)
+
+
+def test_names_that_are_no_unicode_are_told_of(here: Run, tmp_path: Path) -> None:
+    name = "\udcff.jsonl"
+    (tmp_path / name).write_text('{"input_ids":null}\n{"input_ids":[1]}\n')
+    for output in ("out.jsonl", "out/"):
+        done = here("pad", name, "-o", output, *REJECTS, "--report", "report.json", "--workers", "1")
+        if output == "out.jsonl":
+            done = here("pad", name, "-o", output, *REJECTS, "--report", "report.json")
+        assert (done.returncode, "1 row rejected" in done.stderr) == (0, True), done.stderr
+        assert json.loads((tmp_path / "rejects.jsonl").read_text())["source"] == "\\udcff.jsonl"
+    done = here("verify", name, "--no-model", "--report", "junit:out.xml")
+    assert (done.returncode, done.stderr.count("\n")) == (2, 1)
+
+
+def test_names_cannot_move_the_cursor_of_a_terminal(here: Run, tmp_path: Path) -> None:
+    name = "a\n\x1b]0;mine\x07.jsonl"
+    (tmp_path / name).write_text("{\n")
+    done = here("pad", name)
+    assert done.stderr.startswith("Error: a\\n\\x1b]0;mine\\x07.jsonl, line 1: ")
+    (tmp_path / name).write_text('{"input_ids":[1]}\n')
+    seen = here("inspect", name)
+    assert seen.stdout.startswith("a\\n\\x1b]0;mine\\x07.jsonl: 1 row")
+
+
+@pytest.mark.parametrize(
+    "rows", ["\u00b2:\u00b3", "0:" + "9" * 5000, "1", "a:b", "3:2", ":", "-1:2"], ids=len
+)
+def test_rows_that_are_no_range_are_refused(refused: Run, tmp_path: Path, rows: str) -> None:
+    name = write(tmp_path / "in.parquet", input_ids=IDS)
+    refused("inspect", name, "--rows", rows, says=["--rows takes A:B", "5:15"])
+
+
+@pytest.mark.parametrize("option", ["--shard-bytes", "--max-bytes"])
+def test_a_size_may_be_larger_than_any_disk(here: Run, tmp_path: Path, option: str) -> None:
+    name = write(tmp_path / "in.parquet", input_ids=IDS)
+    done = here("pad", name, "-o", "out/", option, "9" * 400)
+    assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.parametrize(
+    ("setting", "words"),
+    [
+        ('rejects = "a\\u0000b"', "must be a text"),
+        ("report = true", "must be a text"),
+        ("output = []", "must be a text"),
+        ("resume = []", "must be true or false"),
+        ("delete = 2", "must be true or false"),
+        ("delete = 2024-01-01", "must be true or false"),
+        ('no-delete = "x"', "must be true or false"),
+        ("workers = []", "must be a whole number"),
+        ("workers = 1.5", "must be a whole number"),
+        ("limit = inf", "must be a whole number"),
+        ("column = [true]", "must be a text or a number"),
+    ],
+)
+def test_a_setting_of_the_wrong_kind_is_refused(
+    refused: Run, tmp_path: Path, setting: str, words: str
+) -> None:
+    (tmp_path / "pyproject.toml").write_text(f"[tool.padmask.pad]\n{setting}\n")
+    name = write(tmp_path / "in.parquet", input_ids=IDS)
+    refused("pad", name, says=["pyproject.toml", setting.split(" ")[0], words])
