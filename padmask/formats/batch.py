@@ -18,6 +18,8 @@ from padmask.ragged import to_arrow, to_numpy
 
 # A reader looks at this many rows before it says which columns there are.
 HEAD_ROWS = 1000
+# Or fewer, where rows are this large together: they are held at once.
+HEAD_BYTES = 16 << 20
 
 
 @dataclass(frozen=True)

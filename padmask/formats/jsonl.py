@@ -11,7 +11,6 @@ import math
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
-from itertools import islice
 from typing import Any, BinaryIO
 
 import msgspec
@@ -22,7 +21,7 @@ import pyarrow as pa
 import pyarrow.types as pat
 
 from padmask.errors import DataError, Fault, SpecError, UnreadableError, size
-from padmask.formats.batch import HEAD_ROWS, Batch, Chunk, Layout, Wanted, rectangle
+from padmask.formats.batch import HEAD_BYTES, HEAD_ROWS, Batch, Chunk, Layout, Wanted, rectangle
 from padmask.formats.jsontokens import read_sequences
 from padmask.formats.listing import COMPRESSIONS, compression_of
 from padmask.formats.source import Source
@@ -66,13 +65,14 @@ class JsonlReader:
         return self._head
 
     def _head_objects(self) -> list[Object]:
-        rows = (
-            row
-            for chunk in self._peek()
-            for row, fault in _objects(_lines(chunk.data, chunk.first)[0])
-            if fault is None
-        )
-        return list(islice(rows, HEAD_ROWS))
+        rows: list[Object] = []
+        seen = 0
+        for chunk in self._peek():
+            rows += (row for row, fault in _objects(_lines(chunk.data, chunk.first)[0]) if fault is None)
+            seen += len(chunk.data)
+            if len(rows) >= HEAD_ROWS or seen >= HEAD_BYTES:
+                break
+        return rows[:HEAD_ROWS]
 
     def _peek(self) -> Iterator[Chunk]:
         """Give the chunks from the start; those of a pipe are held for `chunks` to give again."""

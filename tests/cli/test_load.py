@@ -10,6 +10,7 @@ import json
 import os
 import resource
 import subprocess
+import sys
 import threading
 import time
 from pathlib import Path
@@ -191,3 +192,23 @@ def test_a_long_line_through_a_pipe_with_a_limit_takes_no_time_squared(
     pieces = [line[i : i + 4096] for i in range(0, len(line), 4096)]
     fed(command, pieces, "--limit", "1", "-o", str(out), "--quiet")
     assert out.stat().st_size > 0
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="others count memory in other units")
+@pytest.mark.parametrize(("goal", "mebibytes"), [("out.jsonl", 200), ("out/", 200), ("out.parquet", 800)])
+def test_long_rows_take_memory_for_a_few_of_them(
+    command: list[str], tmp_path: Path, goal: str, mebibytes: int
+) -> None:
+    # 700 MiB, which were all held at once: to see which columns there are, and in one row group.
+    row = json.dumps({"text": "x" * (1 << 20), "input_ids": [1, 2, 3]}).encode() + b"\n"
+    (tmp_path / "data").mkdir()
+    with open(tmp_path / "data" / "in.jsonl", "wb") as file:
+        for _ in range(700):
+            file.write(row)
+    args = [*command, "pad", "data/in.jsonl", "-o", goal, "--maxlen", "2", "--quiet", "--threads", "1"]
+    process = subprocess.Popen(args, cwd=tmp_path)
+    _, status, usage = os.wait4(process.pid, 0)
+    process.returncode = os.waitstatus_to_exitcode(status)
+    assert process.returncode == 0
+    # Of the process that reads and writes too, which the first one has waited for.
+    assert usage.ru_maxrss < mebibytes << 10
