@@ -155,7 +155,7 @@ def _refuse_report_among_data(given: dict[str, Any]) -> None:
         return
     from padmask.formats.folder import Folder, names_a_folder
     from padmask.formats.storage import plain_path
-    from padmask.jobs.driver import refuse_among_data
+    from padmask.jobs.refusals import refuse_among_data
 
     if names_a_folder(given["output"]):
         report = given["report"].removeprefix("json:")

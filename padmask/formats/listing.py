@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 import os
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from padmask.errors import DataError, SpecError, UnreadableError, few
@@ -294,26 +294,24 @@ def _addressed(url: Url) -> list[Listed]:
         return [Listed(url.text, keys_in(folder) + name, known)]
     if is_pattern(url.path):
         base, wanted = _split(url)
+        there = files_below(base)
         return _matched(
-            _listed(
-                base,
-                lambda name: (
-                    not _is_hidden(name) and matches(name.split("/"), wanted) and _is_meant(name, url.path)
-                ),
-            ),
-            str(url),
+            _listed(base, there, (name for name in there if _is_wanted(name, wanted, url.path))), str(url)
         )
-    found = _listed(url, is_data)
-    marks = [name for name in (REPLACING, MANIFEST) if look_up(url.child(name))]
-    _refuse_half_named(str(url), marks)
-    if MANIFEST in marks:
-        keys = keys_in(url.path)
-        sizes = {file.name.removeprefix(keys): file.stored.size for file in found if file.stored}
-        _refuse_incomplete(str(url), _written_by(url.child(MANIFEST).text), sizes)
-    there = {} if found else files_below(url)
-    if not found and not there:
+    # One request for a thousand names: whatever is asked of the folder is asked of these.
+    there = files_below(url)
+    if not there:
         raise DataError(f"There is no file {str(url)!r}. Check the address.")
-    return _or_none(found, str(url), there)
+    _refuse_half_named(str(url), there)
+    found = [name for name in there if is_data(name)]
+    if MANIFEST in there:
+        sizes = {name: there[name].size for name in found}
+        _refuse_incomplete(str(url), _written_by(url.child(MANIFEST).text), sizes)
+    return _or_none(_listed(url, there, found), str(url), there)
+
+
+def _is_wanted(name: str, wanted: Sequence[str], pattern: str) -> bool:
+    return not _is_hidden(name) and matches(name.split("/"), wanted) and _is_meant(name, pattern)
 
 
 def _split(pattern: Url) -> tuple[Url, list[str]]:
@@ -322,13 +320,9 @@ def _split(pattern: Url) -> tuple[Url, list[str]]:
     return base, pattern.path.removeprefix(base.path).strip("/").split("/")
 
 
-def _listed(base: Url, wanted: Callable[[str], bool]) -> list[Listed]:
+def _listed(base: Url, there: Mapping[str, Stored], names: Iterable[str]) -> list[Listed]:
     keys = keys_in(base.path)
-    return [
-        Listed(base.child(name).text, keys + name, stored)
-        for name, stored in files_below(base).items()
-        if wanted(name)
-    ]
+    return [Listed(base.child(name).text, keys + name, there[name]) for name in names]
 
 
 def refuse_same_names(files: Iterable[Listed]) -> None:

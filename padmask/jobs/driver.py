@@ -22,12 +22,13 @@ from padmask.formats.batch import Wanted
 from padmask.formats.dataset import Dataset
 from padmask.formats.folder import Folder
 from padmask.formats.goal import refuse_inside, refuse_nowhere, refuse_over_inputs
-from padmask.formats.listing import Listed, is_data, list_inputs
+from padmask.formats.listing import Listed, list_inputs
 from padmask.formats.source import Source
-from padmask.formats.storage import is_url, plain_path, shown
+from padmask.formats.storage import plain_path, shown
 from padmask.jobs.identity import LEFT_OUT, Identity, identify
 from padmask.jobs.manifest import Record, total
-from padmask.jobs.shards import RESERVED, SHARD_BYTES, Shard, absolute, find_shards, refuse_no_shards
+from padmask.jobs.refusals import refuse_among_data, refuse_own_files
+from padmask.jobs.shards import SHARD_BYTES, Shard, absolute, find_shards, refuse_no_shards
 from padmask.jobs.staging import Done, Wish
 from padmask.jobs.team import Team
 from padmask.jobs.work import ShardWork, measure_shard, pad_shard
@@ -185,55 +186,6 @@ def _told_of_skip(is_of_use: bool) -> Iterator[None]:
         if not is_of_use:
             raise
         raise type(error)(f"{error} --on-error skip leaves such files out.") from None
-
-
-def refuse_among_data(folder: Folder, goals: Mapping[str, str | None]) -> None:
-    """Refuse what else is written if it would lie among the data of the folder, as data.
-
-    Args:
-        folder: of the data.
-        goals: paths by what goes there; None is nothing.
-
-    Raises:
-        OutputError: it would.
-    """
-    for what, goal in goals.items():
-        if goal is None or goal == "-" or is_url(goal) != (folder.url is not None):
-            continue
-        path, base = (goal, folder.path) if folder.url else map(os.path.realpath, (goal, folder.path))
-        inside = path.startswith(f"{base.rstrip('/')}/")
-        name = os.path.relpath(path, base)
-        if inside and is_data(name):
-            raise OutputError(
-                f"{what} would lie in the output folder as {shown(goal)!r}, and be read as data. Choose "
-                "another place, or a name that begins with _."
-            )
-        if inside and name.startswith(RESERVED):
-            raise OutputError(
-                f"{what} would lie in the output folder as {shown(goal)!r}, and such names are padmask's own "
-                "there. Choose another."
-            )
-
-
-def refuse_own_files(output: Folder, shards: Sequence[Shard]) -> None:
-    """Refuse an output folder that inputs lie in: nobody named those as an output.
-
-    Raises:
-        OutputError: an input lies in it.
-    """
-    base, names = _true_path(output.path).rstrip("/") + "/", {shard.name for shard in shards}
-    for shard in shards:
-        path = _true_path(shard.source.path)
-        name = path.removeprefix(base)
-        if name != path and (name in names or is_data(name)):
-            raise OutputError(
-                f"The input {shard.source.name!r} lies in the output folder {str(output)!r}, and would be "
-                "replaced there, or be read as a part of the output. Choose another folder."
-            )
-
-
-def _true_path(path: str) -> str:
-    return path if is_url(path) else os.path.realpath(path)
 
 
 def _limited(work: ShardWork, shards: Sequence[Shard], limit: int | None) -> list[Shard]:
@@ -430,9 +382,7 @@ class _Driver:
 
     def _said_of(self, done: Mapping[int, Record]) -> str:
         names = few([done[index].name for index in sorted(done)])
-        unless = (
-            ", unless an input changes: what was found in all must hold" if self.identity.measured else ""
-        )
+        unless = ", as long as no input changes" if self.identity.measured else ""
         return (
             f"{len(done):,} of {len(self.shards):,} shards are done ({names}); --resume goes on with "
             f"them{unless}."

@@ -114,9 +114,10 @@ class Staging:
         names = {shard.name for shard in shards}
         self.folder.refuse_unfit(names | {self.file(0, _RECORD)})
         there, old = self.folder.names(), self._manifest()
-        self._refuse_strangers(there, names, self._ours(old))
+        ours = self._ours(old)
+        self._refuse_strangers(there, names, ours)
         if not wish.delete:
-            self._refuse_loss(self._ours(old) & there.keys() - names)
+            self._refuse_loss(ours & there.keys() - names)
         # What only begins like them is somebody else's.
         staged = {name.split("/")[0] for name in there if _STAGED.match(name)}
         if wish.resume:
