@@ -26,7 +26,7 @@ from padmask.formats.listing import Listed, list_inputs
 from padmask.formats.source import Source
 from padmask.formats.storage import plain_path, shown
 from padmask.jobs.identity import LEFT_OUT, Identity, identify
-from padmask.jobs.manifest import Record, total
+from padmask.jobs.manifest import Record, digest_of, total
 from padmask.jobs.refusals import refuse_among_data, refuse_own_files
 from padmask.jobs.shards import SHARD_BYTES, Shard, absolute, find_shards, refuse_no_shards
 from padmask.jobs.staging import Done, Wish
@@ -159,11 +159,11 @@ def _decided(
     typed = dataset.format == "jsonl" and format_ in ("parquet", "arrow")
     measured = needs_lengths(asked.spec) or typed
     schema = dataset.schema()
-    identity = identify(shards, faults, schema, asked, files, format_, shard_bytes, measured=measured)
+    identity = identify(shards, faults, (schema, job), asked, files, format_, shard_bytes, measured=measured)
     files, folder = settle_threads(files, dataset.format, format_), absolute(output.path)
     work = ShardWork(dataset.format, format_, schema, job, files, folder, identity.name)
     left_out = [
-        Record(len(shards) + i, "", shown(path), version=LEFT_OUT, fault=fault)
+        Record(len(shards) + i, "", shown(absolute(path)), version=LEFT_OUT, fault=fault)
         for i, (path, fault) in enumerate(faults.items())
     ]
     return _Driver(
@@ -274,7 +274,7 @@ class _Driver:
         with self._told_of({record.index: record for record in records}):
             if rejects is not None:
                 staging.join_rejects(records, rejects)
-            gone = staging.commit(self.identity, done.plan, whole)
+            gone = staging.commit(self.identity, done.plan, whole, _digest_of_file(rejects))
         return _Ended(done.plan, whole, len(done.records), gone, done.forgone)
 
     def _is_whole(self, done: Done) -> bool:
@@ -282,7 +282,7 @@ class _Driver:
         known = {record.index for record in self._all(done.records, done.left_out)}
         ledger, rejects = total(done.records), self.work.files.rejects
         refused = ledger.rows_dropped + ledger.rows_rejected
-        kept = rejects is None or not refused or os.path.isfile(rejects)
+        kept = rejects is None or not refused or _digest_of_file(rejects) == done.rejects != ""
         return kept and all(shard.index in known for shard in self.shards)
 
     def _all(self, records: Sequence[Record], left_out: Sequence[Record]) -> list[Record]:
@@ -363,7 +363,7 @@ class _Driver:
         if isinstance(error, WorkerDiedError):
             error = WorkerDiedError(f"{shard.place}: {error}")
         if isinstance(error, UnreadableError) and self.work.job.policy.on_error == "skip":
-            return Record(shard.index, "", shard.place, version=shard.stamp, fault=str(error))
+            return Record(shard.index, "", shard.address, version=shard.stamp, fault=str(error))
         with _told_of_skip(len(self.shards) > 1):
             if isinstance(error, PadmaskError) and done:
                 raise type(error)(f"{error} {self._said_of(done)}") from None
@@ -395,6 +395,11 @@ class _Driver:
                 f"The output {shown(self.work.folder)!r} takes more than the {size(room)} that may be "
                 "written. Write less, as with a smaller --maxlen or --limit, or allow more with --max-bytes."
             )
+
+
+def _digest_of_file(path: str | None) -> str:
+    """Return the SHA-256 of a file of this machine; nothing where there is none."""
+    return digest_of(path)[0] if path is not None and os.path.isfile(path) else ""
 
 
 class AddedUp:

@@ -18,6 +18,7 @@ from padmask.errors import few
 from padmask.files import FileOptions
 from padmask.formats.storage import shown
 from padmask.jobs.shards import Shard, absolute
+from padmask.rows import Job
 
 # What stands for a file that cannot be read.
 LEFT_OUT = "left out"
@@ -71,7 +72,7 @@ class Identity:
 def identify(
     shards: Sequence[Shard],
     faults: Iterable[str],
-    schema: pa.Schema,
+    found: tuple[pa.Schema, Job],
     asked: Asked,
     files: FileOptions,
     goal_format: str,
@@ -86,7 +87,7 @@ def identify(
     Args:
         shards: of the dataset.
         faults: paths of the files that cannot be read and are left out.
-        schema: of the whole dataset.
+        found: the columns of the whole dataset, and what was decided about them.
         asked: what the user asks for.
         files: formats and limits.
         goal_format: of the output.
@@ -113,7 +114,9 @@ def identify(
     left_out = sorted(absolute(path) for path in faults)
     # By whole addresses, of which people must not see all.
     named = [(shard.name, shard.source.path, shard.source.groups) for shard in shards]
-    whole = json.dumps([told, named, left_out, schema.serialize().to_pybytes().hex()])
+    schema, job = found
+    wanted = [columns.serialize().to_pybytes().hex() for columns in (schema, job.wanted.sequences)]
+    whole = json.dumps([told, named, left_out, wanted, repr(job.columns)])
     name = hashlib.sha256(whole.encode()).hexdigest()[:16]
     inputs = {shard.address: shard.stamp for shard in shards} | {shown(path): LEFT_OUT for path in left_out}
     return Identity(name, told, inputs, measured)

@@ -125,11 +125,13 @@ class Manifest:
         identity: what the job that made it is known by.
         plan: the length of all rows.
         records: of all shards.
+        rejects: the checksum of the rows that are not written, where they were kept in a file.
     """
 
     identity: Identity
     plan: Plan
     records: Sequence[Record]
+    rejects: str = ""
 
     def to_bytes(self) -> bytes:
         """Return what stands in the file; the same job gives the same bytes, whoever worked on it."""
@@ -139,6 +141,7 @@ class Manifest:
             "options": self.identity.options,
             "plan": asdict(self.plan),
             "total": total(self.records).as_dict(),
+            "rejects": self.rejects,
             "shards": [record.as_dict() for record in sorted(self.records, key=lambda record: record.index)],
         }
         return json.dumps(told, indent=1).encode() + b"\n"
@@ -151,7 +154,7 @@ class Manifest:
             records = [Record.of(record) for record in told["shards"]]
             inputs = {record.source: record.version for record in records}
             identity = Identity(str(told["job"]), dict(told["options"]), inputs)
-            return cls(identity, plan_of(told["plan"]), records)
+            return cls(identity, plan_of(told["plan"]), records, str(told["rejects"]))
         except (ValueError, KeyError, TypeError, RecursionError):
             return None
 

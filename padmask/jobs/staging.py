@@ -50,6 +50,7 @@ class Done:
         committed: whether it has come to its end: of what it found, and the rows it refused, only
             that is known which the manifest says.
         forgone: how many shards it had done that are not gone on with, since nobody asked for it.
+        rejects: the checksum of the rows that it refused, where they were kept in a file of this machine.
     """
 
     records: Sequence[Record] = ()
@@ -58,6 +59,7 @@ class Done:
     left_out: Sequence[Record] = ()
     committed: bool = False
     forgone: int = 0
+    rejects: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -112,7 +114,7 @@ class Staging:
                 go on with is another one.
         """
         names = {shard.name for shard in shards}
-        self.folder.refuse_unfit(names | {self.file(0, _RECORD)})
+        self.folder.refuse_unfit(names | {MANIFEST, REPLACING, self.file(0, _RECORD)})
         there, old = self.folder.names(), self._manifest()
         ours = self._ours(old)
         self._refuse_strangers(there, names, ours)
@@ -121,10 +123,6 @@ class Staging:
         # What only begins like them is somebody else's.
         staged = {name.split("/")[0] for name in there if _STAGED.match(name)}
         if wish.resume:
-            for name in [name for name in there if name.startswith(f"{self.name}/")]:
-                if not self.folder.is_plain(name):
-                    self.folder.remove(name)
-                    del there[name]
             done = self._done(identity, shards, wish, there, old, staged)
         else:
             begun = (name.startswith(self.name) and name.endswith(_RECORD) for name in there)
@@ -138,34 +136,75 @@ class Staging:
         identity: Identity,
         shards: Sequence[Shard],
         wish: Wish,
-        there: Mapping[str, int],
+        there: dict[str, int],
         old: Manifest | None,
         staged: set[str],
     ) -> Done:
-        """Return what an earlier run of the same job has done; another one is refused."""
-        if old is not None and old.identity.name == self.job:
-            left_out = [record for record in old.records if record.fault] if wish.skip else []
-            changed = {shard.stamp for shard in shards} - {record.version for record in old.records}
-            if identity.measured and changed:
-                return Done()
-            return Done(
-                self._proven(old.records, shards, wish, there), old.plan, left_out=left_out, committed=True
+        """Return what earlier runs of the same job have done; another one is refused."""
+        whole = old if old is not None and old.identity.name == self.job else None
+        begun, unlike = self._begun_here(identity, shards, wish, there)
+        if whole is None and self.name not in staged:
+            if staged:
+                raise self._another(identity, self._kept_plan(min(staged))[1])
+            if old is not None:
+                raise self._another(identity, old.identity)
+            return Done()
+        if whole is None and unlike is not None:
+            raise self._another(identity, unlike)
+        kept = Done() if whole is None else self._kept_in(whole, identity, shards, wish, there)
+        # The later run is gone on with. What an earlier one has done holds beside it, where no shard
+        # depends on another.
+        told = {record.index for record in (*kept.records, *kept.left_out)}
+        lacks = {shard.index for shard in shards} - told
+        done = begun if begun.plan is not None and (lacks or not kept.committed) else kept
+        if done is begun and not identity.measured and not wish.rejects:
+            known = {record.index for record in begun.records}
+            done = replace(
+                begun, records=[*begun.records, *(r for r in kept.records if r.index not in known)]
             )
-        if self.name in staged:
-            kept, begun = self._kept_plan()
-            if begun is not None and identity.measured and begun.inputs != identity.inputs:
-                raise self._another(identity, begun)
-            if kept.left_out and not wish.skip:
-                kept = Done()
-            records = self._proven(self._kept(there), shards, wish, there)
-            if wish.rejects:
-                records = [record for record in records if self._has_rejects(record, there)]
-            return replace(kept, records=records)
-        if staged:
-            raise self._another(identity, self._begun(min(staged)))
-        if old is not None:
-            raise self._another(identity, old.identity)
-        return Done()
+        self._clean(there, begun.records if done is not kept else (), keep_plan=done is not kept)
+        return done
+
+    def _begun_here(
+        self, identity: Identity, shards: Sequence[Shard], wish: Wish, there: dict[str, int]
+    ) -> tuple[Done, Identity | None]:
+        """Return what waits of this job, and the job of which what waits is, where that is another one."""
+        kept, known = self._kept_plan(self.name)
+        if kept.plan is None or known is None or (kept.left_out and not wish.skip):
+            return Done(), None
+        if identity.measured and known.inputs != identity.inputs:
+            return Done(), known
+        records = self._as_now(self._kept(there), shards, wish)
+        records = [record for record in records if self._waits_or_stands(record, there)]
+        if wish.rejects:
+            records = [record for record in records if self._has_rejects(record, there)]
+        return replace(kept, records=records), None
+
+    def _kept_in(
+        self, whole: Manifest, identity: Identity, shards: Sequence[Shard], wish: Wish, there: dict[str, int]
+    ) -> Done:
+        """Return what holds still of a dataset that is whole."""
+        now = {shard.index: shard.stamp for shard in shards}
+        left_out = [record for record in whole.records if record.fault and record.index in now]
+        left_out = [one for one in left_out if wish.skip and one.version == now[one.index]]
+        known = {record.index: record.version for record in whole.records if record.index in now}
+        every = len(left_out) == sum(bool(record.fault) for record in whole.records if record.index in now)
+        if identity.measured and not (every and known == now):
+            return Done()
+        records = self._as_now(whole.records, shards, wish)
+        records = [record for record in records if self._stands(record, there)]
+        return Done(records, whole.plan, left_out=left_out, committed=True, rejects=whole.rejects)
+
+    def _clean(self, there: dict[str, int], records: Sequence[Record], *, keep_plan: bool) -> None:
+        """Take away what waits of shards that are not done: it would be taken for the new."""
+        done = {record.index for record in records}
+        for name in [name for name in there if name.startswith(f"{self.name}/")]:
+            index = name.removeprefix(f"{self.name}/").partition(".")[0]
+            known = index.isdecimal() and int(index) in done
+            plan = keep_plan and name == f"{self.name}/{_PLAN}"
+            if not self.folder.is_plain(name) or not (known or plan):
+                self.folder.remove(name)
+                del there[name]
 
     def _another(self, identity: Identity, old: Identity | None) -> OutputError:
         differences = identity.unlike(old) if old else []
@@ -209,34 +248,45 @@ class Staging:
         found = (_record(self.folder.read(name)) for name in names)
         return [record for record in found if record is not None]
 
-    def _proven(
-        self, records: Sequence[Record], shards: Sequence[Shard], wish: Wish, there: Mapping[str, int]
-    ) -> list[Record]:
-        """Return the records whose files are there, as they were written and as they would be now."""
+    def _as_now(self, records: Iterable[Record], shards: Sequence[Shard], wish: Wish) -> list[Record]:
+        """Return the records of shards that would be made alike now."""
         wanted = {(shard.index, shard.name, shard.stamp) for shard in shards}
         return [
             record
             for record in records
             if (record.index, record.name, record.version) in wanted
             and (wish.skip or not record.ledger.rows_rejected)
-            and self._is_there(record, there)
         ]
 
     def _has_rejects(self, record: Record, there: Mapping[str, int]) -> bool:
         if not _refused(record):
             return True
         name = self.file(record.index, REJECTS)
-        return name in there and _lines(self.folder.blocks(name)) == _refused(record)
+        return (
+            self.folder.is_plain(name)
+            and name in there
+            and _lines(self.folder.blocks(name)) == _refused(record)
+        )
 
-    def _is_there(self, record: Record, there: Mapping[str, int]) -> bool:
-        # A run that ended while it named its shards has some under their own names already.
-        for name in (self.shard_file(record), record.name):
-            if there.get(name) == record.size and self.folder.is_plain(name) and self._is_whole(name, record):
-                return True
-        return False
+    def _stands(self, record: Record, there: Mapping[str, int]) -> bool:
+        """Tell whether a shard has its name."""
+        return self._is_whole(record.name, record, there)
 
-    def _is_whole(self, name: str, record: Record) -> bool:
-        """Compare the file with its checksum; one in a storage is not fetched for that."""
+    def _waits_or_stands(self, record: Record, there: dict[str, int]) -> bool:
+        """Tell whether a shard waits, or has its name already, by a run that ended while it named them."""
+        name = self.shard_file(record)
+        if self._is_whole(name, record, there):
+            return True
+        if name in there:
+            # It would be taken for the one that is there.
+            self.folder.remove(name)
+            del there[name]
+        return self._stands(record, there)
+
+    def _is_whole(self, name: str, record: Record, there: Mapping[str, int]) -> bool:
+        """Compare a file with its record; the checksum of one in a storage is not asked for."""
+        if there.get(name) != record.size or not self.folder.is_plain(name):
+            return False
         if self.folder.url is not None:
             return True
         return digest_of(self.folder.path_of(name)) == (record.sha256, record.size)
@@ -251,10 +301,10 @@ class Staging:
         told = {"plan": asdict(found.plan), "types": types, "left_out": left_out, "job": asdict(identity)}
         self.folder.write(f"{self.name}/{_PLAN}", json.dumps(told).encode())
 
-    def _kept_plan(self) -> tuple[Done, Identity | None]:
-        """Return what was found, and for which job."""
+    def _kept_plan(self, name: str) -> tuple[Done, Identity | None]:
+        """Return what was found, and for which job, by a run of which the beginning waits below a name."""
         try:
-            told: dict[str, Any] = json.loads(self.folder.read(f"{self.name}/{_PLAN}") or b"")
+            told: dict[str, Any] = json.loads(self.folder.read(f"{name}/{_PLAN}") or b"")
             types = told["types"]
             schema = None if types is None else pa.ipc.read_schema(pa.py_buffer(base64.b64decode(types)))
             left_out = [Record.of(record) for record in told["left_out"]]
@@ -262,10 +312,6 @@ class Staging:
             return found, Identity(**told["job"])
         except (ValueError, KeyError, TypeError, RecursionError, pa.ArrowException):
             return Done(), None
-
-    def _begun(self, name: str) -> Identity | None:
-        """Return the job of which the beginning waits below a name."""
-        return replace(self, job=name.removeprefix(UNFINISHED))._kept_plan()[1]
 
     def keep(self, record: Record) -> None:
         """Keep the record of a shard whose file is there."""
@@ -287,8 +333,14 @@ class Staging:
                 if rows != _refused(record):
                     raise self._gone(f"the rejects of {record.name}")
 
-    def commit(self, identity: Identity, plan: Plan, records: Sequence[Record]) -> int:
+    def commit(self, identity: Identity, plan: Plan, records: Sequence[Record], rejects: str) -> int:
         """Give all shards their names, and write the manifest when they have them.
+
+        Args:
+            identity: of the job.
+            plan: the length of all rows.
+            records: of all shards.
+            rejects: the checksum of the rows that are not written, where it is known.
 
         Returns:
             How many files of a dataset that stood there before are gone, and have none in their place.
@@ -318,7 +370,7 @@ class Staging:
                 list(pool.map(lambda record: self.folder.move(self.shard_file(record), record.name), waiting))
                 list(pool.map(self.folder.remove, stale & set(there)))
             self.folder.sync(record.name for record in whole)
-            self.folder.write(MANIFEST, Manifest(identity, plan, records).to_bytes())
+            self.folder.write(MANIFEST, Manifest(identity, plan, records, rejects).to_bytes())
             self.clear()
         return len(stale & set(there))
 

@@ -67,7 +67,7 @@ def pad_shard(work: ShardWork, shard: Shard, plan: Plan) -> Record:
     """Pad a shard into its place in the staging folder, and return the record that is kept beside it."""
     _refuse_other_version(work)
     staging = work.staging
-    record = Record(shard.index, shard.name, shard.place, version=shard.stamp)
+    record = Record(shard.index, shard.name, shard.address, version=shard.stamp)
     name, sums = staging.shard_file(record), []
     staging.folder.make_parent(name)
     with closing(_dataset(work, shard)) as dataset, open_pool(work.files) as pool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 import os
 import shutil
@@ -502,6 +503,140 @@ def test_a_file_that_could_not_be_opened_and_now_can_makes_it_another_run(run, m
     assert good != whole
     with pytest.raises(OutputError, match=r"another one: .*1\.jsonl is not as it was\. Run"):
         run(resume=True)
+
+
+# --- Inputs that change between runs ------------------------------------------------------
+
+
+def rows(run: Run, shard: int, *lines: str) -> Path:
+    path = run.data / f"{shard}.jsonl"
+    path.write_text("".join(f'{{"input_ids": {line}}}\n' for line in lines))
+    return path
+
+
+def restored(path: Path, data: bytes, stat: os.stat_result) -> None:
+    """Give a file a content, and the time that it had."""
+    path.write_bytes(data)
+    os.utime(path, ns=(stat.st_atime_ns, stat.st_mtime_ns))
+
+
+@pytest.fixture
+def zipped(run: Run) -> tuple[Run, Path, bytes]:
+    """The second input is compressed, and cut off; returns also what it was before."""
+    plain = run.data / "1.jsonl"
+    path = run.data / "1.jsonl.gz"
+    long = b'{"input_ids": [%s]}\n' % b",".join([b"1"] * 40)
+    whole = gzip.compress(b"".join(b'{"input_ids": [%d]}\n' % row for row in range(60_000)) + long, mtime=0)
+    path.write_bytes(whole[:-100])
+    plain.unlink()
+    return run, path, whole
+
+
+def test_a_file_that_was_left_out_is_taken_in_once_it_is_mended(zipped):
+    run, path, whole = zipped
+    run.asked = GIVEN | SKIP
+    assert len(run().faults) == 1
+    path.write_bytes(whole)
+    result = run(resume=True)
+    assert (result.faults, result.ledger.rows_read) == ((), 60_001 + 2 * (SHARDS - 1))
+    assert bytes_in(run.folder) == run.undisturbed()
+
+
+def test_a_length_that_was_found_without_a_file_is_not_kept_with_it(zipped):
+    # What was read once and not again, as where a worker dies of too little memory, has not changed.
+    run, path, whole = zipped
+    path.write_bytes(whole[:-8] + b"\0" * 8)
+    stat = path.stat()
+    assert len(run(**SKIP).faults) == 1
+    restored(path, whole, stat)
+    result = run(resume=True)
+    assert (result.maxlen, result.faults) == (40, ())
+
+
+def test_a_shard_that_waits_of_an_input_that_is_back_is_not_taken(run, tmp_path):
+    run.asked = dict(GIVEN)
+    path = run.data / "0.jsonl"
+    rows(run, 0, "[1,1]")
+    old, stat = path.read_bytes(), path.stat()
+    run()
+    moved = path.rename(tmp_path / "old.jsonl")
+    rows(run, 0, "[9,9]")
+    rows(run, 1, "[2,null]")
+    with pytest.raises(DataError):
+        run()
+    path.unlink()
+    moved.rename(path)
+    assert (path.read_bytes(), path.stat().st_mtime_ns) == (old, stat.st_mtime_ns)
+    rows(run, 1, "[2,3]")
+    run(resume=True)
+    assert bytes_in(run.folder) == run.undisturbed()
+
+
+def test_a_type_that_a_mended_row_changes_makes_another_run(run):
+    run.asked = dict(GIVEN)
+    for shard, line in enumerate(["[]", "[1,null]", "[3,4]"]):
+        rows(run, shard, line)
+    for shard in range(3, SHARDS):
+        (run.data / f"{shard}.jsonl").unlink()
+    with pytest.raises(DataError):
+        run()
+    rows(run, 1, "[1.5,2]")
+    with pytest.raises(OutputError, match="was another one"):
+        run(resume=True)
+    run()
+    assert bytes_in(run.folder) == run.undisturbed()
+
+
+def test_inputs_that_become_one_are_other_inputs(run):
+    rows(run, 0, "[1,1]")
+    rows(run, 1, "[2,2,3,4,5,6,7,8,9]")
+    run()
+    (run.data / "1.jsonl").unlink()
+    (run.data / "1.jsonl").symlink_to(run.data / "0.jsonl")
+    run(resume=True)
+    assert bytes_in(run.folder) == run.undisturbed()
+
+
+def test_a_file_that_is_no_rejects_is_not_taken_for_them(run, tmp_path):
+    rejects = tmp_path / "rejects.jsonl"
+    rows(run, 0, "[1,null]", "[2]")
+    run.asked = GIVEN | SKIP
+    run()
+    rejects.write_text("something else")
+    run(resume=True, files=FileOptions(rejects=str(rejects)))
+    assert json.loads(rejects.read_text())["row"] == {"input_ids": [1, None]}
+    assert run(resume=True, files=FileOptions(rejects=str(rejects))).resumed == SHARDS
+
+
+def test_rejects_are_those_of_the_input_as_it_is(run, tmp_path):
+    files = {"files": FileOptions(rejects=str(tmp_path / "rejects.jsonl"))}
+    run.asked = GIVEN | {"policy": RowPolicy(on_error="skip", overlong="error")}
+    rows(run, 0, "[1,null]", "[2,2]")
+    rows(run, 1, "[2,2,3,4,5]")
+    for shard in range(2, SHARDS):
+        (run.data / f"{shard}.jsonl").unlink()
+    with pytest.raises(DataError):
+        run(**files)
+    rows(run, 0, '[5,"x"]', "[2,2]")
+    with pytest.raises(DataError):
+        run(resume=True)
+    rows(run, 1, "[2,2,3]")
+    run(resume=True, **files)
+    assert json.loads((tmp_path / "rejects.jsonl").read_text())["row"] == {"input_ids": [5, "x"]}
+
+
+def test_a_run_over_a_whole_dataset_is_gone_on_with_beside_it(run):
+    run.asked = dict(GIVEN)
+    run()
+    rows(run, 3, "[1]")
+    rows(run, 4, "[1,null]")
+    with pytest.raises(DataError):
+        run()
+    rows(run, 4, "[1,2]")
+    result = run(resume=True)
+    # All but the last two are as in either run.
+    assert result.resumed >= SHARDS - 1
+    assert bytes_in(run.folder) == run.undisturbed()
 
 
 # --- Locks and room ----------------------------------------------------------------------
