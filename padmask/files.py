@@ -68,6 +68,8 @@ class FileOptions:
     max_bytes: int | None = None
 
     def __post_init__(self) -> None:
+        if self.rejects == "":
+            raise SpecError("The rejects have no name. Give one, such as rejects.jsonl.")
         for name in ("limit", "batch_rows", "threads", "max_bytes"):
             number = getattr(self, name)
             if number is not None and number < (0 if name == "limit" else 1):

@@ -200,7 +200,9 @@ def inspect_file(  # noqa: PLR0913 - a keyword each for what the command takes
         job = decide(dataset, Asked(chosen, spec, MaskSpec(column=None), RowPolicy()), keep_others=False)
         looking = _Looking(dataset.format, dataset.schema(), job, layout, limit, show or ShowSpec(last=0))
         # The side of the padding and its values are those of the first rows: padded files are one piece.
-        apart = len(sources) > 1 and layout is None and limit is None
+        # What comes once comes to this process.
+        once = any(source.is_pipe for source in sources)
+        apart = len(sources) > 1 and layout is None and limit is None and not once
         if apart:
             seen = _glances(looking, sources, executor, workers, progress)
             if show is not None and show.sample is None:

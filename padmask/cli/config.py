@@ -20,7 +20,12 @@ class ConfiguredCommand(click.Command):
     def make_context(
         self, info_name: str | None, args: list[str], parent: click.Context | None = None, **extra: Any
     ) -> click.Context:
-        file = find_project(Path.cwd())
+        try:
+            file = find_project(Path.cwd())
+        except FileNotFoundError:
+            raise SpecError(
+                "The folder that you stand in is not there any more. Go to another one."
+            ) from None
         extra.setdefault("default_map", defaults(self, file) if file else {})
         try:
             return super().make_context(info_name, args, parent, **extra)

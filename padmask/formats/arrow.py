@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any, BinaryIO
@@ -252,6 +252,7 @@ class Regrouped:
     def __init__(self, layout: Layout) -> None:
         self._schema, self._rows = layout.schema, layout.group_rows
         self._texts = [i for i, field in enumerate(self._schema) if _is_text(field.type)]
+        self._views = [i for i, field in enumerate(self._schema) if _is_view(field.type)]
         self._held: list[pa.RecordBatch] = []
         self._count = self._bytes = 0
 
@@ -263,7 +264,7 @@ class Regrouped:
         ]
         rest = pa.RecordBatch.from_arrays(columns, schema=self._schema)
         while rows := self._room(rest):
-            yield pa.Table.from_batches([*self._held, rest.slice(0, rows)], schema=self._schema)
+            yield self._whole([*self._held, rest.slice(0, rows)])
             rest = rest.slice(rows)
             self._held, self._count, self._bytes = [], 0, 0
         self._held.append(rest)
@@ -272,8 +273,17 @@ class Regrouped:
 
     def rest(self) -> Iterator[pa.Table]:
         if self._count:
-            yield pa.Table.from_batches(self._held, schema=self._schema)
+            yield self._whole(self._held)
             self._held, self._count, self._bytes = [], 0, 0
+
+    def _whole(self, batches: Sequence[pa.RecordBatch]) -> pa.Table:
+        """Return a group, in which no text is that only other groups point to."""
+        table = pa.Table.from_batches(batches, schema=self._schema)
+        for i in self._views:
+            field = self._schema.field(i)
+            plain = table.column(i).cast(_plain(field.type)).combine_chunks()
+            table = table.set_column(i, field, plain.cast(field.type))
+        return table
 
     def _room(self, batch: pa.RecordBatch) -> int:
         """Return how many rows make the group whole; 0 where all of them do not."""
@@ -284,8 +294,9 @@ class Regrouped:
     def _sizes(self, batch: pa.RecordBatch) -> npt.NDArray[np.int64]:
         """Return the bytes of text in each row."""
         sizes = np.zeros(batch.num_rows, dtype=np.int64)
-        for i in self._texts:
-            sizes += np.diff(_offsets(batch.column(i)))
+        for i in (*self._texts, *self._views):
+            column = batch.column(i)
+            sizes += np.diff(_offsets(column.cast(_plain(column.type)) if i in self._views else column))
         return sizes
 
 
@@ -296,6 +307,14 @@ def _offsets(texts: pa.Array) -> npt.NDArray[np.int64]:
     large = pat.is_large_string(texts.type) or pat.is_large_binary(texts.type)
     offsets = np.frombuffer(texts.buffers()[1], dtype=np.int64 if large else np.int32)
     return offsets[texts.offset : texts.offset + len(texts) + 1].astype(np.int64)
+
+
+def _is_view(type_: pa.DataType) -> bool:
+    return bool(pat.is_string_view(type_) or pat.is_binary_view(type_))
+
+
+def _plain(view: pa.DataType) -> pa.DataType:
+    return pa.large_string() if pat.is_string_view(view) else pa.large_binary()
 
 
 def _is_text(type_: pa.DataType) -> bool:

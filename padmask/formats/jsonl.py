@@ -70,7 +70,8 @@ class JsonlReader:
         for chunk in self._peek():
             rows += (row for row, fault in _objects(_lines(chunk.data, chunk.first)[0]) if fault is None)
             seen += len(chunk.data)
-            if len(rows) >= HEAD_ROWS or seen >= HEAD_BYTES:
+            # However much is bad before it, one good row is waited for.
+            if len(rows) >= HEAD_ROWS or (rows and seen >= HEAD_BYTES):
                 break
         return rows[:HEAD_ROWS]
 

@@ -131,13 +131,8 @@ def _files_of(path: str) -> list[Listed]:
     if path == "-":
         return [Listed(path, "stdin")]
     if os.path.isdir(path):
-        found, there = _data_files(path), os.listdir(path)
-        _refuse_half_named(path, there)
-        files = [Listed(file, keys_in(path) + os.path.relpath(file, path)) for file in found]
-        if MANIFEST in there:
-            sizes = {os.path.relpath(file, path): os.stat(file).st_size for file in found}
-            _refuse_incomplete(path, _written_by(os.path.join(path, MANIFEST)), sizes)
-        return _or_none(files, path, there)
+        files = [Listed(file, keys_in(path) + os.path.relpath(file, path)) for file in _data_files(path)]
+        return _or_none(files, path, os.listdir(path))
     if is_pattern(path) and not os.path.lexists(path):
         return _matching(path)
     return [Listed(path, keys_in(os.path.dirname(path)) + os.path.basename(path))]
@@ -158,8 +153,29 @@ def keys_in(folder: str) -> str:
 
 
 def _data_files(folder: str) -> list[str]:
-    """Return the data files below a folder; names that start with `.` or `_` are no data."""
-    return [_refused_if_none(path) for path in files_in(folder) if is_data(os.path.basename(path))]
+    """Return the data files below a folder; names that start with `.` or `_` are no data.
+
+    Raises:
+        DataError: a run of padmask's wrote into it, or a folder in it, and it is not whole.
+        UnreadableError: a folder cannot be read, or what is named as a file is none.
+    """
+    gone_through: list[str] = []
+    found = [path for path in files_in(folder, gone_through) if is_data(os.path.basename(path))]
+    for one in gone_through:
+        _refuse_half_named(one, [name for name in (REPLACING, MANIFEST) if os.path.lexists(_join(one, name))])
+        written = _written_by(_join(one, MANIFEST))
+        sizes = {name: _size(_join(one, name)) for name in written}
+        _refuse_incomplete(one, written, {name: size for name, size in sizes.items() if size is not None})
+    return [_refused_if_none(path) for path in found]
+
+
+def _join(folder: str, name: str) -> str:
+    return os.path.join(folder, name)
+
+
+def _size(path: str) -> int | None:
+    """Return the size of a file; None where there is none."""
+    return os.stat(path).st_size if os.path.isfile(path) else None
 
 
 def _refused_if_none(path: str) -> str:
@@ -256,7 +272,8 @@ def _matches_of(pattern: str) -> Iterator[tuple[str, bool]]:
     for path in sorted(expand(base, parts)) if os.path.isdir(base or ".") else ():
         # A folder is there already by its files, where the pattern matches them too.
         if os.path.isdir(path):
-            yield from ((file, is_data(os.path.basename(file))) for file in files_in(path))
+            yield from ((file, True) for file in _data_files(path))
+            yield from ((file, False) for file in files_in(path) if not is_data(os.path.basename(file)))
         else:
             yield path, _is_meant(path, pattern)
 
@@ -302,11 +319,14 @@ def _addressed(url: Url) -> list[Listed]:
     there = files_below(url)
     if not there:
         raise DataError(f"There is no file {str(url)!r}. Check the address.")
-    _refuse_half_named(str(url), there)
     found = [name for name in there if is_data(name)]
-    if MANIFEST in there:
-        sizes = {name: there[name].size for name in found}
-        _refuse_incomplete(str(url), _written_by(url.child(MANIFEST).text), sizes)
+    for folder in sorted({name.rpartition("/")[0] for name in there if name.endswith((MANIFEST, REPLACING))}):
+        inside = f"{folder}/" if folder else ""
+        sizes = {name.removeprefix(inside): there[name].size for name in there if name.startswith(inside)}
+        one = url.child(folder) if folder else url
+        _refuse_half_named(str(one), sizes)
+        if MANIFEST in sizes:
+            _refuse_incomplete(str(one), _written_by(one.child(MANIFEST).text), sizes)
     return _or_none(_listed(url, there, found), str(url), there)
 
 

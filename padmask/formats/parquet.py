@@ -38,6 +38,8 @@ BATCH_ROWS = (64, 1 << 16)
 BUFFER_BYTES = 1 << 20
 # Row groups that are encoded while more rows are padded: each costs its own memory.
 GROUPS_UNDER_WAY = 1
+# Rows at a time that Arrow counts.
+MOST_ROWS = (1 << 31) - 1
 
 
 class ParquetReader:
@@ -79,7 +81,7 @@ class ParquetReader:
             first = _rows_of(file, 0, begin)
             total, size = first + _rows_of(file, begin, end), self._source.size or 0
             with arrow_errors(self._source, "Parquet file"):
-                rows = batch_rows or _rows_at_a_time(file)
+                rows = min(batch_rows or _rows_at_a_time(file), MOST_ROWS)
             names = None if wanted.others is not None else wanted.sequences.names
             with arrow_errors(self._source, "Parquet file"):
                 batches = self._iterate(file, range(begin, end), rows, names)

@@ -35,8 +35,12 @@ def fixed_part(pattern: str) -> str:
     return "/".join(parts[:first]) or ("/" if pattern.startswith("/") else "")
 
 
-def files_in(folder: str) -> Iterator[str]:
+def files_in(folder: str, gone_through: list[str] | None = None) -> Iterator[str]:
     """Give the files below a folder, links followed, its own first and then those of its folders.
+
+    Args:
+        folder: the folder.
+        gone_through: takes in the folders, this one among them.
 
     Raises:
         UnreadableError: a folder cannot be read, or is there twice.
@@ -45,6 +49,8 @@ def files_in(folder: str) -> Iterator[str]:
     while waiting:
         folder, above = waiting.pop()
         here, entries = walked.entries(folder, above)
+        if gone_through is not None:
+            gone_through.append(folder)
         yield from (entry.path for entry in entries if not entry.is_dir())
         waiting += ((entry.path, (*above, here)) for entry in reversed(entries) if entry.is_dir())
 

@@ -212,8 +212,8 @@ class Audit:
         self._note("mask-wrong-side", ~holes & (kept > 0) & ~edge, place)
         if lengths is not None:
             self._note("mask-length", lengths != kept, place)
-        for column in self._columns:
-            self._padded_column(column, values[column.name], mask, place)
+        wrong = [self._padded_column(column, values[column.name], mask, place) for column in self._columns]
+        self._note("padding-not-pad-value", np.any(wrong, axis=0), place)
         self._note("row-fully-masked", kept == 0, place)
         self._note("cudnn-fallback", (kept == 0) | holes | ~mask[:, 0], place)
 
@@ -241,19 +241,21 @@ class Audit:
 
     def _padded_column(
         self, column: AuditColumn, values: npt.NDArray[Any], mask: Mask, place: Places
-    ) -> None:
+    ) -> Flags:
+        """Audit a column of rows, and return which of them hold something else in padded places."""
         if column.value is None and not mask.all():
-            # Nobody told the pad value: the first one counts, and all others must be like it.
-            first = values[~mask].reshape(-1)[0]
-            column = replace(column, value=self._pads.setdefault(column.name, first.item()))
+            # Nobody told the pad value: what most of the first places hold, for a mask may err.
+            found, counts = np.unique(values[~mask].reshape(-1), return_counts=True)
+            column = replace(column, value=self._pads.setdefault(column.name, found[counts.argmax()].item()))
         kept = mask.sum(axis=1)
         self._tokens(column, Ragged(values[mask], np.cumsum(kept) - kept, kept), place)
-        if column.value is not None:
-            wrong = (values != column.value).reshape(*mask.shape, -1).any(axis=2) & ~mask
-            self._note("padding-not-pad-value", wrong.any(axis=1), place)
         if column.label:
-            wrong = (values != IGNORED_LABEL).reshape(*mask.shape, -1).any(axis=2) & ~mask
-            self._note("labels-on-padding", wrong.any(axis=1), place)
+            unlike = (values != IGNORED_LABEL).reshape(*mask.shape, -1).any(axis=2) & ~mask
+            self._note("labels-on-padding", unlike.any(axis=1), place)
+        if column.value is None:
+            return np.zeros(len(mask), dtype=bool)
+        wrong: Flags = ((values != column.value).reshape(*mask.shape, -1).any(axis=2) & ~mask).any(axis=1)
+        return wrong
 
     def _tokens(self, column: AuditColumn, rows: Ragged, place: Places) -> None:
         """Look for the pad value among real tokens; labels may well be 0."""

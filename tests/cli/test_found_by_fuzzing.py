@@ -506,3 +506,57 @@ def test_a_setting_of_the_wrong_kind_is_refused(
     (tmp_path / "pyproject.toml").write_text(f"[tool.padmask.pad]\n{setting}\n")
     name = write(tmp_path / "in.parquet", input_ids=IDS)
     refused("pad", name, says=["pyproject.toml", setting.split(" ")[0], words])
+
+
+def test_rejects_without_a_name_are_refused(refused: Run, tmp_path: Path) -> None:
+    name = write(tmp_path / "in.parquet", input_ids=IDS)
+    refused("pad", name, "--rejects", "", says=["The rejects have no name"])
+
+
+def test_good_rows_behind_many_bad_ones_are_found(here: Run, tmp_path: Path) -> None:
+    with (tmp_path / "in.jsonl").open("w") as file:
+        for _ in range(18):
+            file.write("{" + "x" * (1 << 20) + "\n")
+        file.write('{"tokens":[1.5,2]}\n' * 5)
+    done = here("pad", "in.jsonl", "-o", "out.jsonl", "--on-error", "skip")
+    assert (done.returncode, done.stderr.startswith("5 rows -> ")) == (0, True), done.stderr
+
+
+def test_one_bad_mask_is_one_bad_row(here: Run, tmp_path: Path) -> None:
+    rows = [([9, 8, 0], [0, 1, 0]), ([5, 0, 0], [1, 0, 0]), ([5, 6, 0], [1, 1, 0])]
+    columns = {"input_ids": [ids for ids, _ in rows], "mask": [mask for _, mask in rows]}
+    name = write(tmp_path / "in.parquet", **columns, labels=columns["input_ids"])
+    for columns_asked in (["-c", "input_ids"], ["-c", "input_ids", "-c", "labels"]):
+        done = here("verify", name, "--no-model", "--json", *columns_asked)
+        found = {finding["rule"]: finding for finding in json.loads(done.stdout)["data"]}
+        assert found["padding-not-pad-value"]["count"] == 1
+        assert found["padding-not-pad-value"]["examples"] == ["in.parquet, row 0"]
+
+
+def test_standard_input_is_inspected_beside_a_file(tmp_path: Path, command: list[str]) -> None:
+    (tmp_path / "a.jsonl").write_text('{"input_ids":[1]}\n')
+    done = subprocess.run(
+        [*command, "inspect", "-", "a.jsonl", "--json", "--workers", "2"],
+        input='{"input_ids":[2,3]}\n',
+        capture_output=True,
+        text=True,
+        cwd=tmp_path,
+        check=False,
+    )
+    assert (done.returncode, json.loads(done.stdout)["tokens"]) == (0, 3)
+
+
+@pytest.mark.parametrize("suffix", [".parquet", ".arrow"])
+def test_as_many_rows_at_a_time_as_nobody_counts(here: Run, tmp_path: Path, suffix: str) -> None:
+    name = write(tmp_path / f"in{suffix}", input_ids=IDS)
+    assert here("pad", name, "--batch-rows", "9" * 20, "--maxlen", "0").returncode == 0
+    assert "Choose a smaller --maxlen" in here("pad", name, "--batch-rows", "9" * 20).stderr
+
+
+def test_a_folder_that_is_gone_is_said_to_be(command: list[str], tmp_path: Path) -> None:
+    (tmp_path / "gone").mkdir()
+    program = f"rmdir ../gone; exec {' '.join(command)} pad {write(tmp_path / 'in.parquet', input_ids=IDS)}"
+    done = subprocess.run(
+        ["sh", "-c", program], cwd=tmp_path / "gone", capture_output=True, text=True, check=False
+    )
+    assert (done.returncode, "The folder that you stand in is not there any more" in done.stderr) == (2, True)

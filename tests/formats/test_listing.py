@@ -200,6 +200,25 @@ def test_a_folder_that_lacks_what_was_written_is_refused(data: Path) -> None:
     assert names(data, "*") == ["a.jsonl", "in/b.jsonl", "in/deep/c.jsonl"]
 
 
+def test_a_folder_below_that_is_not_whole_is_refused_too(data: Path) -> None:
+    written(data / "in", gone=2)
+    for way in (None, "i*"):
+        with pytest.raises(DataError, match=r"in' lacks what its _padmask\.json tells of: gone\.jsonl"):
+            names(data, way)
+    (data / "in" / MANIFEST).rename(data / "in" / REPLACING)
+    for way in (None, "i*"):
+        with pytest.raises(DataError, match="a part of a run's output only"):
+            names(data, way)
+
+
+def test_what_was_written_may_be_empty_hidden_or_no_data(data: Path) -> None:
+    for name in ("e.jsonl", "_h.jsonl", "z.npz"):
+        (data / name).write_text("")
+    shards = [{"name": name, "size": 0} for name in ("e.jsonl", "_h.jsonl", "z.npz")]
+    (data / MANIFEST).write_text(json.dumps({"shards": shards}))
+    assert "e.jsonl" in names(data)
+
+
 @pytest.mark.parametrize(
     "told", ["", "[]", '{"shards": 1}', '{"shards": [{"name": "a.jsonl"}]}', "[" * 100_000], ids=len
 )

@@ -293,11 +293,15 @@ def test_what_is_not_gone_on_with_is_told(run):
     assert run().notes == ()
 
 
-def test_another_dataset_that_is_whole_is_nothing_to_go_on_with(run):
+def test_another_dataset_that_is_whole_is_nothing_to_go_on_with(run, monkeypatch):
     run()
     before = bytes_in(run.folder)
     with pytest.raises(OutputError, match="was another one: maxlen was longest and is 4"):
         run(resume=True, **GIVEN)
+    # No more than that differs, from wherever the inputs are named.
+    monkeypatch.chdir(run.data.parent)
+    with pytest.raises(OutputError, match=r"one: maxlen was longest and is 4\. Run"):
+        pad_dataset("data", run.folder, resume=True, **GIVEN)
     assert bytes_in(run.folder) == before
 
 
