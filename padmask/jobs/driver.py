@@ -41,6 +41,7 @@ from padmask.spec import Columns, MaskSpec, PadSpec, RowPolicy, listed
 
 GONE = "files of the dataset that stood in the folder before, and have none in their place, are gone: {:,}"
 
+OTHERS = "took the place of shards that were made of other inputs: {}"
 FORGONE = "shards that a run which was stopped had done, and that were done anew: {:,}; --resume keeps them"
 
 
@@ -119,7 +120,8 @@ def pad_dataset(  # noqa: PLR0913 - a keyword each for what the command takes
         ended = driver.run(team, resume=resume, delete=delete)
     notes = [*driver.notes]
     notes += [GONE.format(ended.gone)] if ended.gone else []
-    notes += [FORGONE.format(ended.forgone)] if ended.forgone else []
+    notes += [FORGONE.format(ended.before.forgone)] if ended.before.forgone else []
+    notes += [OTHERS.format(few(ended.before.others))] if ended.before.others else []
     result = result_of(total(ended.records), ended.plan, driver.work.job, driver.unpadded, tuple(notes))
     faults = tuple(sorted(record.fault for record in ended.records if record.fault))
     return replace(result, shards=len(ended.records) - len(faults), resumed=ended.resumed, faults=faults)
@@ -214,15 +216,15 @@ class _Ended:
         plan: the length of all rows.
         records: of all shards, and of the files that are none.
         resumed: how many shards an earlier run had done.
+        before: what was there when it began.
         gone: how many files of an older dataset are gone.
-        forgone: how many shards an earlier run had done and this one did again.
     """
 
     plan: Plan
     records: Sequence[Record]
     resumed: int
+    before: Done
     gone: int = 0
-    forgone: int = 0
 
 
 @dataclass(frozen=True)
@@ -251,7 +253,7 @@ class _Driver:
         staging, rejects = self.work.staging, self.work.files.rejects
         skip = self.work.job.policy.on_error == "skip"
         asked = Wish(resume=resume, delete=delete, rejects=rejects is not None, skip=skip)
-        done = staging.prepare(self.identity, self.shards, asked)
+        before = done = staging.prepare(self.identity, self.shards, asked)
         if done.plan is not None and not needs_lengths(self.work.job.spec):
             # What is known is not asked of a file.
             done = replace(done, plan=make_plan(self.work.job.spec))
@@ -260,13 +262,13 @@ class _Driver:
             if rejects is not None and not os.path.isfile(rejects):
                 staging.join_rejects((), rejects)
             staging.clear()
-            return _Ended(done.plan, self._all(done.records, done.left_out), len(done.records))
+            return _Ended(done.plan, self._all(done.records, done.left_out), len(done.records), before)
         if done.committed and (self.typed or rejects is not None):
             # What is missing cannot be made alone: the types and the other shards' rejects are gone.
             done = Done()
         driver = self._with_room(done)
         if done.plan is None:
-            done = replace(driver._measured(team), forgone=done.forgone)
+            done = driver._measured(team)
             staging.keep_plan(done, self.identity)
         assert done.plan is not None
         records, left_out = driver._padded(team, done)
@@ -275,7 +277,7 @@ class _Driver:
             if rejects is not None:
                 staging.join_rejects(records, rejects)
             gone = staging.commit(self.identity, done.plan, whole, _digest_of_file(rejects))
-        return _Ended(done.plan, whole, len(done.records), gone, done.forgone)
+        return _Ended(done.plan, whole, len(done.records), before, gone)
 
     def _is_whole(self, done: Done) -> bool:
         """Tell whether a dataset that was committed, and the rejects beside it, are all there."""

@@ -51,6 +51,7 @@ class Done:
             that is known which the manifest says.
         forgone: how many shards it had done that are not gone on with, since nobody asked for it.
         rejects: the checksum of the rows that it refused, where they were kept in a file of this machine.
+        others: inputs of shards in whose place those of other inputs come.
     """
 
     records: Sequence[Record] = ()
@@ -60,6 +61,7 @@ class Done:
     committed: bool = False
     forgone: int = 0
     rejects: str = ""
+    others: Sequence[str] = ()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -129,7 +131,7 @@ class Staging:
             done = Done(forgone=sum(begun))
         for name in staged - ({self.name} if wish.resume else set()):
             self.folder.remove_below(name)
-        return done
+        return replace(done, others=_others(old, shards))
 
     def _done(
         self,
@@ -385,6 +387,13 @@ class Staging:
         with suppress(OutputError):
             self.folder.remove(REPLACING)
             self.folder.remove_below(self.name)
+
+
+def _others(old: Manifest | None, shards: Sequence[Shard]) -> list[str]:
+    """Return the inputs of a dataset that is there in whose place other inputs' shards come."""
+    now = {shard.name: shard.address for shard in shards}
+    records = old.records if old else ()
+    return [record.source for record in records if now.get(record.name, record.source) != record.source]
 
 
 def _refused(record: Record) -> int:

@@ -287,6 +287,13 @@ def test_rejects_that_were_not_kept_are_looked_for_again(run, tmp_path):
     assert rejects.read_text().count("\n") == 1
 
 
+def test_that_another_corpus_had_these_names_is_told(run, tmp_path):
+    assert run().notes == ()
+    assert run(spec=PadSpec(maxlen=2)).notes == ()
+    other = Run(run.data.rename(tmp_path / "other"), run.folder)
+    assert any("made of other inputs: " in note and "data/0.jsonl" in note for note in other().notes)
+
+
 def test_what_is_not_gone_on_with_is_told(run):
     run.ended_after(4)
     assert any("were done anew: 4; --resume" in note for note in run().notes)
