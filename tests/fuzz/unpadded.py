@@ -118,9 +118,17 @@ class Asked:
     def _is_plainly_good(self, row: Any) -> bool:
         if row is UNKNOWN or UNKNOWN in row.values() or self._run(row) is None:
             return False
+        try:
+            # A line with half a surrogate pair is none.
+            json.dumps(row, ensure_ascii=False, default=str).encode()
+        except UnicodeEncodeError:
+            return False
         return all(type(token) is int and abs(token) < 2**31 for token in row["input_ids"])
 
     def _are_of_one_kind(self, rows: Iterable[Any]) -> bool:
-        """Masks of bools beside masks of numbers are a mixture that may be refused."""
-        masks = [row.get("mask") for row in rows if row is not UNKNOWN]
-        return len({type(place) for mask in masks if isinstance(mask, list) for place in mask}) < 2
+        """Masks, or tokens, of bools beside those of numbers are a mixture that may be refused."""
+        known = [row for row in rows if row is not UNKNOWN]
+        return all(
+            len({type(place) for row in known if isinstance(row.get(name), list) for place in row[name]}) < 2
+            for name in ("mask", "input_ids")
+        )
