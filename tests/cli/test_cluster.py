@@ -194,7 +194,9 @@ def test_a_cluster_that_stands_in_another_folder_finds_what_is_named_from_here(
     code, said = end(start(command, Path("data"), tmp_path / "padded", "--cluster", nodes.address))
     assert code == 0, said
     shards = json.loads((tmp_path / "padded" / MANIFEST).read_text())["shards"]
-    assert [shard["source"] for shard in shards] == [f"data/{shard:02}.jsonl" for shard in range(SHARDS)]
+    assert [shard["source"] for shard in shards] == [
+        str(data / f"{shard:02}.jsonl") for shard in range(SHARDS)
+    ]
     monkeypatch.chdir(tmp_path)
     code, said = end(start(command, data, Path("again"), "--cluster", nodes.address))
     assert code == 0, said
