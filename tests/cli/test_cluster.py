@@ -171,7 +171,8 @@ def start(
 def end(process: subprocess.Popen[str]) -> tuple[int, str]:
     """Return the exit code of a run and what it said."""
     with process:
-        out, said = process.communicate(timeout=SECONDS)
+        # Dask may try for half a minute to reach a worker that is dead.
+        out, said = process.communicate(timeout=4 * SECONDS)
     assert out == ""
     return process.returncode, said
 
