@@ -62,11 +62,11 @@ def check_batch(batch: pa.RecordBatch) -> None:
 
 
 def checked_schema(schema: pa.Schema) -> pa.Schema:
-    """Return a schema whose names can be read, and whose types have arrays."""
+    """Return a schema whose names can be read, and whose types have arrays that can be."""
     _ = schema.names
     for field in schema:
         try:
-            pa.nulls(0, field.type)
+            pa.nulls(0, field.type).validate(full=True)
         except KeyError:
             raise pa.ArrowNotImplementedError(
                 f"column {field.name!r} is of type {field.type}, for which there are no arrays"

@@ -560,3 +560,14 @@ def test_a_folder_that_is_gone_is_said_to_be(command: list[str], tmp_path: Path)
         ["sh", "-c", program], cwd=tmp_path / "gone", capture_output=True, text=True, check=False
     )
     assert (done.returncode, "The folder that you stand in is not there any more" in done.stderr) == (2, True)
+
+
+@pytest.mark.parametrize("command", ["pad", "inspect"])
+def test_a_list_of_a_negative_size_is_no_type(refused: Run, tmp_path: Path, command: str) -> None:
+    schema = pa.schema({"input_ids": pa.list_(pa.list_(pa.int32(), 0x1234))})
+    with pa.ipc.new_stream(tmp_path / "in.arrow", schema):
+        pass
+    data = (tmp_path / "in.arrow").read_bytes()
+    assert data.count(b"\x34\x12\x00\x00") == 1
+    (tmp_path / "in.arrow").write_bytes(data.replace(b"\x34\x12\x00\x00", b"\xff\xff\xff\xff"))
+    refused(command, "in.arrow", says=["in.arrow: not a readable Arrow file: ", "negative list size"])
