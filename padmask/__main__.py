@@ -10,6 +10,7 @@ import os
 import signal
 import sys
 import threading
+import time
 from contextlib import suppress
 from typing import NoReturn
 
@@ -74,12 +75,21 @@ def _fill_closed_streams() -> None:
             os.open(os.devnull, os.O_RDWR)
 
 
-def _stop(number: int, _: object) -> NoReturn:
+def _stop(number: int, _: object) -> None:
+    if _Lost.being_told:
+        # What is raised now would be lost too: it comes again.
+        return
     # Once is enough: a second one would end the tidying up.
     signal.signal(number, signal.SIG_IGN)
     if number == signal.SIGINT:
         raise KeyboardInterrupt
     raise _TerminatedError(number)
+
+
+class _Lost:
+    """Whether Python is telling of a signal that it has dropped."""
+
+    being_told = False
 
 
 def _stop_again(lost: sys.UnraisableHookArgs) -> None:
@@ -89,9 +99,19 @@ def _stop_again(lost: sys.UnraisableHookArgs) -> None:
         sys.__unraisablehook__(lost)
         return
     number = stopped.signal if isinstance(stopped, _TerminatedError) else signal.SIGINT
+    _Lost.being_told = True
     signal.signal(number, _stop)
-    # Not here, where what is raised is dropped too.
-    threading.Timer(0.001, os.kill, (os.getpid(), number)).start()
+    threading.Thread(target=_ask_until_taken, args=(number,), daemon=True).start()
+    # Last: from here on, Python looks for signals only where this has ended.
+    _Lost.being_told = False
+
+
+def _ask_until_taken(number: int) -> None:
+    while True:
+        time.sleep(0.01)
+        if signal.getsignal(number) is not _stop:
+            return
+        os.kill(os.getpid(), number)
 
 
 if __name__ == "__main__":
