@@ -313,7 +313,8 @@ TITLES = {"rows_cut": "rows cut", "tokens_lost": "tokens lost", "shapes": "shape
 
 
 @pytest.mark.parametrize("columns", [20, 30, 40, 50, 60, 70, 78])
-def test_a_narrow_terminal_shows_fewer_numbers_and_each_of_them_whole(capfd, monkeypatch, columns):
+def test_a_narrow_terminal_shows_fewer_numbers_and_each_of_them_whole(capfd, tmp_path, monkeypatch, columns):
+    monkeypatch.chdir(tmp_path)
     rows = [[7] * (1 + i * i % 613) for i in range(1500)]
     Path("long.jsonl").write_text("".join(f'{{"input_ids": {row}}}\n' for row in rows))
     monkeypatch.setenv("COLUMNS", str(columns))
