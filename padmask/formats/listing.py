@@ -153,24 +153,26 @@ def keys_in(folder: str) -> str:
 
 
 def _data_files(folder: str) -> list[str]:
-    """Return the data files below a folder; names that start with `.` or `_` are no data.
+    """Return the data files below a folder; names that start with `.` or `_` are no data."""
+    return [_refused_if_none(path) for path in _whole_files(folder) if is_data(os.path.basename(path))]
+
+
+def _whole_files(folder: str) -> list[str]:
+    """Return the files below a folder, once it is sure that none is missing that padmask put there.
 
     Raises:
         DataError: a run of padmask's wrote into it, or a folder in it, and it is not whole.
-        UnreadableError: a folder cannot be read, or what is named as a file is none.
+        UnreadableError: a folder cannot be read, or is there twice.
     """
     gone_through: list[str] = []
-    found = [path for path in files_in(folder, gone_through) if is_data(os.path.basename(path))]
+    found = list(files_in(folder, gone_through))
     for one in gone_through:
-        _refuse_half_named(one, [name for name in (REPLACING, MANIFEST) if os.path.lexists(_join(one, name))])
-        written = _written_by(_join(one, MANIFEST))
-        sizes = {name: _size(_join(one, name)) for name in written}
+        marks = {name: os.path.join(one, name) for name in (REPLACING, MANIFEST)}
+        _refuse_half_named(one, [name for name, path in marks.items() if os.path.lexists(path)])
+        written = _written_by(marks[MANIFEST])
+        sizes = {name: _size(os.path.join(one, name)) for name in written}
         _refuse_incomplete(one, written, {name: size for name, size in sizes.items() if size is not None})
-    return [_refused_if_none(path) for path in found]
-
-
-def _join(folder: str, name: str) -> str:
-    return os.path.join(folder, name)
+    return found
 
 
 def _size(path: str) -> int | None:
@@ -272,8 +274,7 @@ def _matches_of(pattern: str) -> Iterator[tuple[str, bool]]:
     for path in sorted(expand(base, parts)) if os.path.isdir(base or ".") else ():
         # A folder is there already by its files, where the pattern matches them too.
         if os.path.isdir(path):
-            yield from ((file, True) for file in _data_files(path))
-            yield from ((file, False) for file in files_in(path) if not is_data(os.path.basename(file)))
+            yield from ((file, is_data(os.path.basename(file))) for file in _whole_files(path))
         else:
             yield path, _is_meant(path, pattern)
 
