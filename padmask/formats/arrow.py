@@ -263,13 +263,14 @@ class Regrouped:
             for column, field in zip(batch.columns, self._schema, strict=True)
         ]
         rest = pa.RecordBatch.from_arrays(columns, schema=self._schema)
-        while rows := self._room(rest):
+        sizes = self._sizes(rest)
+        while rows := self._room(sizes):
             yield self._whole([*self._held, rest.slice(0, rows)])
-            rest = rest.slice(rows)
+            rest, sizes = rest.slice(rows), sizes[rows:]
             self._held, self._count, self._bytes = [], 0, 0
         self._held.append(rest)
         self._count += rest.num_rows
-        self._bytes += int(self._sizes(rest).sum())
+        self._bytes += int(sizes.sum())
 
     def rest(self) -> Iterator[pa.Table]:
         if self._count:
@@ -285,11 +286,11 @@ class Regrouped:
             table = table.set_column(i, field, plain.cast(field.type))
         return table
 
-    def _room(self, batch: pa.RecordBatch) -> int:
-        """Return how many rows make the group whole; 0 where all of them do not."""
-        full = np.flatnonzero(self._bytes + np.cumsum(self._sizes(batch)) >= GROUP_BYTES)
-        rows = min(self._rows - self._count, int(full[0]) + 1 if len(full) else batch.num_rows + 1)
-        return rows if rows <= batch.num_rows else 0
+    def _room(self, sizes: npt.NDArray[np.int64]) -> int:
+        """Return how many rows of these sizes make the group whole; 0 where all of them do not."""
+        full = np.flatnonzero(self._bytes + np.cumsum(sizes) >= GROUP_BYTES)
+        rows = min(self._rows - self._count, int(full[0]) + 1 if len(full) else len(sizes) + 1)
+        return rows if rows <= len(sizes) else 0
 
     def _sizes(self, batch: pa.RecordBatch) -> npt.NDArray[np.int64]:
         """Return the bytes of text in each row."""
