@@ -9,10 +9,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import ClassVar
 
 
 class PadmaskError(ValueError):
     """Base of every error that padmask raises on purpose."""
+
+    # Whether the data or the model is at fault (exit code 1), and not the request or the machine (2).
+    blames_input: ClassVar[bool] = False
 
 
 class SpecError(PadmaskError):
@@ -22,9 +26,39 @@ class SpecError(PadmaskError):
 class DataError(PadmaskError):
     """What was read cannot be padded, or cannot be read at all."""
 
+    blames_input = True
+
+
+class ChangedError(DataError):
+    """An input changed while padmask read the input: something else writes to the file."""
+
+    blames_input = False
+
+
+class PaddedError(DataError, SpecError):
+    """The input is padded already, or one part of the input is padded in another way than the rest."""
+
+
+class ModelError(SpecError):
+    """The model or the function cannot be run on the rows, or returns no usable output."""
+
+    blames_input = True
+
 
 class UnreadableError(DataError):
     """A file cannot be read, or not to its end; others beside it may be whole."""
+
+
+class AccessError(UnreadableError):
+    """A file is missing, or the system or the storage does not let padmask read the file."""
+
+    blames_input = False
+
+
+class UnsupportedError(UnreadableError):
+    """A file has a format or a column type that padmask does not read."""
+
+    blames_input = False
 
 
 class WorkerDiedError(UnreadableError):

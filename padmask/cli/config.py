@@ -45,7 +45,7 @@ class ConfiguredCommand(click.Command):
             if not given:
                 raise
             verb = "is" if len(given) == 1 else "are"
-            raise SpecError(
+            raise type(error)(
                 f"{error} {' and '.join(given)} {verb} set in {find_project(Path.cwd())}."
             ) from None
 

@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Any
 
-from padmask.errors import MissingExtraError, OutputError, PadmaskError, SpecError, UnreadableError
+from padmask.errors import AccessError, MissingExtraError, OutputError, PadmaskError, SpecError
 
 _URL = re.compile(r"(?P<scheme>[a-zA-Z][a-zA-Z0-9+.-]+)://(?P<authority>[^/]*)/*(?P<path>.*)", re.DOTALL)
 # A question mark is a query's only where a name and a value follow: it may be a pattern's too. One of a
@@ -199,9 +199,9 @@ def reading(url: Url) -> Iterator[None]:
     """Name the address in errors of reading.
 
     Raises:
-        UnreadableError: it cannot be read.
+        AccessError: it cannot be read.
     """
-    with _said_of(url, UnreadableError, "read"):
+    with _said_of(url, AccessError, "read"):
         yield
 
 
