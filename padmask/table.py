@@ -20,7 +20,7 @@ from padmask import __version__
 from padmask.errors import DataError, Fault, OutputError, PaddedError, SpecError
 from padmask.kernel import Padded, pad_batch
 from padmask.plan import LengthStats, Plan, make_plan, needs_lengths
-from padmask.ragged import Kind, Ragged, find_misfits, is_sequence, kind_of, to_arrow, vector_size
+from padmask.ragged import Kind, Ragged, find_misfits, is_mask, is_sequence, kind_of, to_arrow, vector_size
 from padmask.spec import (
     DEFAULT_DTYPE,
     FLOAT_DTYPES,
@@ -99,7 +99,7 @@ def pad_table(
     if not isinstance(table, pa.Table):
         raise SpecError(f"`table` must be a pyarrow.Table. Received: {type(table).__name__}.")
     chosen = choose_columns(table.schema, columns, spec)
-    check_names(table.schema.names, chosen, mask)
+    check_names(table.schema, chosen, mask)
     # Vectors must agree over the whole table, not only inside a chunk.
     batches = table.to_batches()
     chosen = settle_vectors(chosen, batches)
@@ -251,13 +251,13 @@ def _read_number(text: str) -> int | float | None:
     return None
 
 
-def check_names(names: Sequence[str], columns: Sequence[PadColumn], mask: MaskSpec) -> None:
+def check_names(schema: pa.Schema, columns: Sequence[PadColumn], mask: MaskSpec) -> None:
     """Refuse to write over a column that the input already has.
 
     Raises:
         SpecError: the mask's or the length's name is taken, and `mask.overwrite` is not set, or it
             is that of a column to pad.
-        PaddedError: a mask has the mask's name.
+        PaddedError: a mask has the mask's name already.
     """
     for name in mask.names:
         if name in [column.name for column in columns]:
@@ -265,10 +265,11 @@ def check_names(names: Sequence[str], columns: Sequence[PadColumn], mask: MaskSp
                 f"Column {name!r} is to be padded and cannot be the mask or the length too: choose another "
                 "name with --mask-column or --length-column."
             )
-        if name in names and not mask.overwrite:
-            # A mask under a usual name shows padded input; any other name was chosen.
-            kind = PaddedError if name == mask.column and name in MASK_NAMES else SpecError
-            raise kind(
+        if name in schema.names and not mask.overwrite:
+            # A mask under a usual name shows padded input; other names and values only stand in the way.
+            usual = name == mask.column and name in MASK_NAMES
+            padded = usual and is_mask(schema.field(schema.get_all_field_indices(name)[0]).type)
+            raise (PaddedError if padded else SpecError)(
                 f"The input already has a column {name!r}. If it is padded already, its padding would count "
                 "as real tokens: take it away first, with padmask unpad. If not, choose another name with "
                 "--mask-column or --length-column, or replace the column with --overwrite-mask."

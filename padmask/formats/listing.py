@@ -162,8 +162,7 @@ def _whole_files(folder: str) -> list[str]:
 
     Raises:
         DataError: a run of padmask's wrote into it, or a folder in it, and it is not whole.
-        AccessError: a folder cannot be read.
-        SpecError: a folder is there twice.
+        AccessError: a folder cannot be read, or is there twice.
     """
     gone_through: list[str] = []
     found = list(files_in(folder, gone_through))
