@@ -27,6 +27,9 @@ class _TerminatedError(BaseException):
 
 def main() -> NoReturn:
     """Run the command line and end the process with its exit code."""
+    if os.name != "posix":
+        print("Error: padmask runs on Linux and macOS. On Windows, run it in WSL.", file=sys.stderr)
+        sys.exit(2)
     try:
         take_signals()
         _fill_closed_streams()

@@ -12,7 +12,17 @@ from dataclasses import dataclass
 
 
 class PadmaskError(ValueError):
-    """Base of every error that padmask raises on purpose."""
+    """Base of every error that padmask raises on purpose.
+
+    Args:
+        message: what is wrong, where, and what to do.
+        arguments: names of arguments that stand between backticks in the message. The command line shows
+            them as its options, and nothing else between backticks.
+    """
+
+    def __init__(self, message: str = "", *, arguments: Sequence[str] = ()) -> None:
+        super().__init__(message)
+        self.arguments = tuple(arguments)
 
 
 class SpecError(PadmaskError):

@@ -74,7 +74,8 @@ class FileOptions:
             number = getattr(self, name)
             if number is not None and number < (0 if name == "limit" else 1):
                 raise SpecError(
-                    f"`{name}` must be at least {0 if name == 'limit' else 1}. Received: {number!r}."
+                    f"`{name}` must be at least {0 if name == 'limit' else 1}. Received: {number!r}.",
+                    arguments=[name],
                 )
 
 
@@ -223,6 +224,10 @@ class Outlet:
             self.rejects.write(reject_line(one.batch, one.row, one.reason))
 
 
+def _name_of(goal: str) -> str:
+    return "stdout" if goal == "-" else shown(goal)
+
+
 @contextmanager
 def open_outlet(
     run: Run, goal: str, format_: str, layout: Layout, sealed: Callable[[int], None] | None = None
@@ -246,7 +251,7 @@ def open_outlet(
         writer = open_writer(
             format_,
             stream,
-            layout,
+            replace(layout, name=_name_of(goal)),
             as_stream=goal == "-",
             threads=run.threads,
             folder=_spool_folder(goal),

@@ -92,6 +92,8 @@ class Inspection:
         shown: the rows that were asked for.
         plans: the costs of candidate plans.
         health: what the audit found.
+        advice: what the numbers speak for, in a sentence.
+        notes: sentences about what else the user should know.
     """
 
     name: str
@@ -102,6 +104,7 @@ class Inspection:
     plans: Sequence[Cost]
     health: Sequence[Finding]
     advice: str = field(default="")
+    notes: Sequence[str] = ()
 
     def lengths(self) -> dict[str, int | float]:
         """Return the lengths' statistics, in tokens."""
@@ -143,6 +146,7 @@ class Inspection:
             "plans": [cost.as_dict() for cost in self.plans],
             "health": [finding.as_dict() for finding in self.health],
             "advice": self.advice,
+            "notes": list(self.notes),
         }
 
 
@@ -212,6 +216,7 @@ def inspect_file(  # noqa: PLR0913 - a keyword each for what the command takes
             seen = _glance(looking, dataset, progress)
         for column in job.columns:
             seen.audit.add_types(column.name, dataset.types_of(column.name))
+        notes = dataset.warnings()
     stats = seen.stats
     plans = candidate_costs(
         stats,
@@ -229,6 +234,7 @@ def inspect_file(  # noqa: PLR0913 - a keyword each for what the command takes
         plans,
         seen.audit.findings(),
         advise(plans),
+        notes,
     )
 
 

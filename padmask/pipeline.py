@@ -315,6 +315,7 @@ def notes_on(paths: Sequence[str], dataset: Dataset, job: Job, format_: str) -> 
     return (
         *([PADDED_ALREADY] if padded_already(dataset, job) else ()),
         *([NOT_READ.format(few(left))] if left else ()),
+        *dataset.warnings(),
         *(_left_out(dataset, job) if format_ == "npz" else ()),
     )
 

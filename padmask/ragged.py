@@ -224,12 +224,24 @@ def to_numpy(array: pa.Array) -> npt.NDArray[Any]:
         values: npt.NDArray[Any] = array.to_numpy(zero_copy_only=False)
         return values
     if len(array) == 0:
-        return np.empty(0, dtype=type_.to_pandas_dtype())
+        return np.empty(0, dtype=numpy_dtype(type_))
     if numbers:
         return np.from_dlpack(array)
     end = array.offset + len(array)
     bits = np.unpackbits(np.frombuffer(array.buffers()[1], np.uint8), count=end, bitorder="little")
     return bits[array.offset :].view(bool)
+
+
+def numpy_dtype(type_: pa.DataType) -> np.dtype[Any]:
+    """Return the dtype of an Arrow type of bools or numbers; pyarrow's own function may ask for pandas.
+
+    >>> numpy_dtype(pa.uint16()), numpy_dtype(pa.float64()), numpy_dtype(pa.bool_())
+    (dtype('uint16'), dtype('float64'), dtype('bool'))
+    """
+    if pat.is_boolean(type_):
+        return np.dtype(bool)
+    kind = "float" if pat.is_floating(type_) else "uint" if pat.is_unsigned_integer(type_) else "int"
+    return np.dtype(f"{kind}{type_.bit_width}")
 
 
 def find_misfits(ragged: Ragged, dtype: str) -> list[Fault]:

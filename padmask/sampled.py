@@ -72,6 +72,7 @@ class Data:
         maxlen: places in a padded row.
         numbers: the sample's rows, by their places in the whole input.
         padded: whether they were padded already.
+        notes: sentences about what else the user should know.
     """
 
     name: str
@@ -85,6 +86,7 @@ class Data:
     maxlen: int
     numbers: Sequence[int] = ()
     padded: bool = False
+    notes: Sequence[str] = ()
 
 
 @dataclass(frozen=True)
@@ -152,6 +154,7 @@ def look(
         longest if maxlen is None else maxlen,
         [row.number for row in kept],
         layout is not None,
+        dataset.warnings(),
     )
 
 

@@ -27,7 +27,9 @@ _PERCENTILE = re.compile(r"p(\d{1,3}(?:\.\d{1,6})?)")
 def one_of(name: str, value: object, choices: Collection[str]) -> None:
     """Refuse a `value` of the argument `name` that is none of `choices`."""
     if value not in choices:
-        raise SpecError(f"`{name}` must be one of {', '.join(choices)}. Received: {value!r}.")
+        raise SpecError(
+            f"`{name}` must be one of {', '.join(choices)}. Received: {value!r}.", arguments=[name]
+        )
 
 
 def percentile_of(maxlen: int | str) -> str | None:
@@ -96,24 +98,28 @@ class PadSpec:
         if multiple is not None and not (_is_integer(multiple) and 1 <= multiple < 2**53):
             raise SpecError(
                 "`pad_to_multiple_of` must be a whole number of at least 1, and less than 2**53. "
-                f"Received: {multiple!r}."
+                f"Received: {multiple!r}.",
+                arguments=["pad_to_multiple_of"],
             )
         if isinstance(self.maxlen, str):
             percentile = percentile_of(self.maxlen)
             if self.maxlen != "longest" and not (percentile and 0 < float(percentile) <= 100):
                 raise SpecError(
                     "`maxlen` must be a whole number, 'longest', or a percentile from 'p1' to 'p100' "
-                    f"such as 'p95'. Received: {self.maxlen!r}."
+                    f"such as 'p95'. Received: {self.maxlen!r}.",
+                    arguments=["maxlen"],
                 )
         elif not _is_integer(self.maxlen) or self.maxlen < 0:
             raise SpecError(
                 "`maxlen` must be a whole number of at least 0, 'longest', or a percentile. "
-                f"Received: {self.maxlen!r}."
+                f"Received: {self.maxlen!r}.",
+                arguments=["maxlen"],
             )
         elif multiple and self.maxlen % multiple:
             raise SpecError(
                 f"`maxlen` {self.maxlen} is no multiple of `pad_to_multiple_of` {multiple}. "
-                f"Use {-(-self.maxlen // multiple) * multiple}, or leave one of the two out."
+                f"Use {-(-self.maxlen // multiple) * multiple}, or leave one of the two out.",
+                arguments=["maxlen", "pad_to_multiple_of"],
             )
 
 
@@ -198,9 +204,20 @@ def named(names: Collection[str]) -> str:
     return f"{few}, ..." if len(names) > 20 else few or "none"
 
 
+def columns_there(names: Collection[str]) -> str:
+    """Return a sentence that lists the columns of an input.
+
+    >>> columns_there(["ids"]), columns_there([])
+    ("The columns are: 'ids'.", 'The input has no columns: check that it has rows.')
+    """
+    return (
+        f"The columns are: {named(names)}." if names else "The input has no columns: check that it has rows."
+    )
+
+
 def unknown_column(name: str, known: Collection[str]) -> SpecError:
     """Return the error for a column that is not there, with the nearest name and the list."""
-    there = f"Choose one of {named(known)}." if known else "There are no columns: check the input."
+    there = f"Choose one of {named(known)}." if known else columns_there(known)
     return SpecError(f"There is no column {name!r:.80}.{did_you_mean(name, list(known))} {there}")
 
 

@@ -29,6 +29,7 @@ from padmask.spec import (
     MaskSpec,
     PadSpec,
     Side,
+    columns_there,
     listed,
     named,
     parse_column,
@@ -169,7 +170,7 @@ def default_column(schema: pa.Schema) -> str:
             f"Which column holds the tokens? There are {len(lists)} list columns: "
             f"{named(lists)}. Say so with -c, such as -c {lists[0]:.40}."
         )
-    raise SpecError(f"There is no list column of tokens. The columns are: {named(schema.names)}.")
+    raise SpecError(f"There is no list column of tokens. {columns_there(schema.names)}")
 
 
 def _resolve(column: Column, schema: pa.Schema, spec: PadSpec) -> PadColumn:

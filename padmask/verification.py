@@ -144,7 +144,7 @@ def verify_file(  # noqa: PLR0913 - a keyword each for what the command takes
         if proof is None:
             data = look(dataset, looking)
             said = {**environment(), "data": data.name, "rows": data.rows}
-            return Report(data.findings, (), said, proof=False)
+            return Report(data.findings, (), said, proof=False, notes=data.notes)
         return _prove(look(dataset, looking, proof.sample, proof.reference.seed), proof)
     finally:
         dataset.close()
@@ -170,11 +170,11 @@ def _prove(data: Data, proof: ProofSpec) -> Report:
         "seed": proof.reference.seed,
     }
     if not rows:
-        return Report(data.findings, (), said | NOTHING)
+        return Report(data.findings, (), said | NOTHING, notes=data.notes)
     kind = rows[0].dtype.kind
     reference, sample = _as_reference(data, column, proof.reference, kind)
     subjects, seen = prove_references(engine, reference, sample, rows[0].shape[1:] if kind == "f" else None)
-    return Report(data.findings, subjects, said | seen)
+    return Report(data.findings, subjects, said | seen, notes=data.notes)
 
 
 def _token_column(data: Data) -> str:
@@ -363,7 +363,8 @@ def _with_data(report: Report, looks: Mapping[str, tuple[Data, str]]) -> Report:
     }
     columns = {name: column for name, (_, column) in looks.items()}
     said = {"data": first.name, "rows": first.rows, "columns": columns}
-    return Report(list(told.values()), report.subjects, {**report.environment, **said})
+    notes = dict.fromkeys(note for data, _ in looks.values() for note in data.notes)
+    return Report(list(told.values()), report.subjects, {**report.environment, **said}, notes=list(notes))
 
 
 def _nothing_to_prove(looks: Mapping[str, tuple[Data, str]]) -> Report:

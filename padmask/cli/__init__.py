@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import gc
 import os
-import re
 import sys
 from collections.abc import Callable
 from contextlib import suppress
@@ -149,8 +148,10 @@ def say_stopped(stopped: BaseException) -> None:
 def _sentence(error: Exception) -> str:
     """Return what a person is told of an error."""
     if isinstance(error, PadmaskError):
-        # Arguments stand between backticks, and are options here.
-        return re.sub(r"`(\w+)`", lambda found: f"--{found[1].replace('_', '-')}", str(error))
+        said = str(error)
+        for name in error.arguments:
+            said = said.replace(f"`{name}`", f"--{name.replace('_', '-')}")
+        return said
     if isinstance(error, OSError):
         place = f"{error.filename}: " if error.filename else ""
         return f"{place}{error.strerror or error}. {what_to_do(error)}"

@@ -46,7 +46,8 @@ class ConfiguredCommand(click.Command):
                 raise
             verb = "is" if len(given) == 1 else "are"
             raise SpecError(
-                f"{error} {' and '.join(given)} {verb} set in {find_project(Path.cwd())}."
+                f"{error} {' and '.join(given)} {verb} set in {find_project(Path.cwd())}.",
+                arguments=error.arguments,
             ) from None
 
 

@@ -14,6 +14,7 @@ from padmask.cli.options import (
     declared_side,
     help_without_input,
     input_options,
+    is_typed,
     mask_column_option,
     open_executor,
     open_progress,
@@ -87,6 +88,7 @@ def command(ctx: click.Context, /, **given: Any) -> None:
             f"Cannot tell how to export to {storage.shown(given['export'])!r}. Choose a name in "
             f"{', '.join(EXPORTS)}."
         )
+    _choose_rows(ctx, given)
     settle_workers(ctx, given)
     given["declared"] = declared_side(ctx, given)
     seen = _look(given)
@@ -98,6 +100,15 @@ def command(ctx: click.Context, /, **given: Any) -> None:
         click.echo(json.dumps(shown))
     if given["export"] or not given["as_json"]:
         _show(seen, given)
+
+
+def _choose_rows(ctx: click.Context, given: dict[str, Any]) -> None:
+    """Refuse two choices of rows; what was typed wins over what a project sets."""
+    if not given["rows"] or not given["sample"]:
+        return
+    if is_typed(ctx, "rows") == is_typed(ctx, "sample"):
+        raise click.UsageError("--rows and --sample both choose the rows to show: give one of them.")
+    given["sample" if is_typed(ctx, "rows") else "rows"] = None
 
 
 def _look(given: dict[str, Any]) -> Any:

@@ -113,7 +113,7 @@ def input_options(command: Command) -> Command:
     return command
 
 
-class Size(click.ParamType[int]):
+class Size(click.ParamType):  # type: ignore[type-arg]  # before click 8.4 it takes no type
     """A number of bytes, with or without a unit: 1000, 10GB, 500MiB.
 
     Args:

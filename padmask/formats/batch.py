@@ -140,6 +140,9 @@ class Reader(Protocol):
     def cut(self, chunk: Chunk, rows: int) -> tuple[Chunk, int]:
         """Return the chunk with at most its first `rows` rows, and how many it has then."""
 
+    def warnings(self) -> list[str]:
+        """Return what a user should know of an input that can be read all the same."""
+
 
 @dataclass(frozen=True)
 class Layout:
@@ -151,6 +154,7 @@ class Layout:
         group_rows: rows in a row group or record batch, whatever the batches that arrive.
         copies: names under which a column of that shape is written once more, and the column (npz).
         ragged: the columns of sequences in which every row has its own length.
+        name: of the output, for people.
     """
 
     schema: pa.Schema
@@ -158,6 +162,7 @@ class Layout:
     group_rows: int
     copies: Mapping[str, str] = field(default_factory=dict)
     ragged: Collection[str] = ()
+    name: str = "The output"
 
 
 class Writer(Protocol):

@@ -187,6 +187,10 @@ class Dataset:
                 self._schema = self._unified()
         return self._schema
 
+    def warnings(self) -> list[str]:
+        """Return what a user should know of the inputs, though they can be read."""
+        return [warning for reader in self._readers for warning in reader.warnings()]
+
     def leave_unreadable(self) -> dict[str, str]:
         """Leave out the inputs whose columns cannot be read, and return why, by their paths.
 

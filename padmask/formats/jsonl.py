@@ -175,6 +175,10 @@ class JsonlReader:
         last = int(numbers[rows - 1]) - chunk.first + 1 if rows else 0
         return replace(chunk, data=b"\n".join(chunk.data.split(b"\n", last)[:last])), rows
 
+    def warnings(self) -> list[str]:
+        """Nothing: what is wrong with such a file is an error."""
+        return []
+
 
 def complete(batch: Batch, others: pa.Schema) -> Batch:
     """Return a batch of JSON rows with all its fields as columns, in the order of `others`.

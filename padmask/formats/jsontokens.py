@@ -17,7 +17,7 @@ import pyarrow as pa
 import pyarrow.types as pat
 
 from padmask.errors import Fault
-from padmask.ragged import to_arrow
+from padmask.ragged import numpy_dtype, to_arrow
 
 _BLANK = b" \t\r\n"
 _read_value = msgspec.json.Decoder().decode
@@ -79,7 +79,7 @@ def _numbers(text: bytes, type_: pa.DataType) -> npt.NDArray[Any] | None:
         # NumPy gives the nearest limit for a number beyond it: such a one is looked at again.
         limits = np.iinfo(np.int64)
         return None if numbers.min() == limits.min or numbers.max() == limits.max else numbers
-    target = type_.to_pandas_dtype()
+    target = numpy_dtype(type_)
     largest, exact = np.finfo(target).max, 1 << (np.finfo(target).nmant + 1)
     # Infinite where a number is beyond what a float holds; and a large whole number may be an
     # integer, which must be held exactly or not at all.
@@ -192,14 +192,14 @@ def _check_number(token: Any, type_: pa.DataType, where: str) -> None:
 
 def _check_float(token: int | float, type_: pa.DataType, where: str) -> None:
     """Floats may be rounded but not overflow; an integer must be held exactly."""
-    target = type_.to_pandas_dtype()
+    target = numpy_dtype(type_)
     try:
         with np.errstate(over="ignore"):
-            held = target(token)
+            held = target.type(token)
     except OverflowError:
-        held = target("inf")
+        held = target.type("inf")
     if np.isinf(held) or (isinstance(token, int) and int(held) != token):
-        raise ValueError(f"{where}{token} does not fit {np.dtype(target).name}; ask for float64 or int64")
+        raise ValueError(f"{where}{token} does not fit {target.name}; ask for float64 or int64")
 
 
 def _said(value: Any) -> str:

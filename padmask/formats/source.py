@@ -154,6 +154,12 @@ class Source:
 
     def first_bytes(self) -> bytes:
         """Return the first bytes without using them up."""
+        try:
+            return self._first_bytes()
+        except OSError as error:
+            raise unreadable(self.path, error) from None
+
+    def _first_bytes(self) -> bytes:
         if self.is_pipe and self._spool is None:
             raw = self._pipe or self.open()
             start = raw.read(8)

@@ -13,7 +13,7 @@ import pyarrow as pa
 
 from padmask.errors import DataError, SpecError
 from padmask.ragged import is_mask, is_sequence
-from padmask.spec import Columns, Side, UnpadSpec, named, unknown_column
+from padmask.spec import Columns, Side, UnpadSpec, columns_there, unknown_column
 from padmask.table import MASK_NAMES, Described, default_column, name_columns, read_description
 
 
@@ -58,7 +58,7 @@ def choose_unpadding(schema: pa.Schema, columns: Columns, spec: UnpadSpec) -> Un
     if mask is None and length is None:
         raise SpecError(
             "Nothing says which places are padding: name the mask with --mask-column, or the column of the "
-            f"rows' lengths with --length-column. The columns are: {named(schema.names)}."
+            f"rows' lengths with --length-column. {columns_there(schema.names)}"
         )
     padding = spec.padding or (said.padding if said else None)
     if mask is None and padding is None:
@@ -101,7 +101,7 @@ def _find_columns(schema: pa.Schema, columns: Columns, said: Described | None, m
         if name not in schema.names:
             raise SpecError(
                 f"The padmask metadata name a padded column {name!r} that is not there: say with -c which "
-                f"columns are padded. The columns are: {named(schema.names)}."
+                f"columns are padded. {columns_there(schema.names)}"
             )
     return list(said.values)
 

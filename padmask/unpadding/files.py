@@ -103,8 +103,9 @@ def unpad_file(
         masks = _mask_texts(dataset, job)
         run = _Run(dataset, files, pool, progress, room, job, wanted, masks, on_error)
         still_padded = _find_still_padded(run, columns)
+        notes = tuple(dataset.warnings())
         ledger = _unpad_all(_survey(run) if typed else run, goal, format_)
-    return UnpadResult(ledger, job.columns, job.mask, job.length, still_padded)
+    return UnpadResult(ledger, job.columns, job.mask, job.length, still_padded, notes)
 
 
 def _decide(dataset: Dataset, columns: Columns, spec: UnpadSpec) -> Unpadding:
