@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -18,6 +19,12 @@ def wait_until(true: Callable[[], Any]) -> Any:
         assert time.monotonic() < end, "nothing happened"
         time.sleep(0.005)
     return found
+
+
+def default_signals() -> None:
+    """Let signals end a child, also under nohup or in the background of a shell (a `preexec_fn`)."""
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, signal.SIG_DFL)
 
 
 def is_alive(pid: int) -> bool:
