@@ -47,8 +47,8 @@ def children(pid: int) -> set[int]:
 
 
 def workers_of(pid: int) -> set[int]:
-    """Return those that work: Python has one of its own that looks after shared memory."""
-    return {child for child in children(pid) if is_alive(child) and b"spawn_main" in command_of(child)}
+    """Return the worker processes that a process has started."""
+    return {child for child in children(pid) if is_alive(child) and b"serve_tasks" in command_of(child)}
 
 
 def command_of(pid: int) -> bytes:
@@ -61,7 +61,7 @@ def command_of(pid: int) -> bytes:
 # Python imports this on its own from a folder that it is told of; only workers go on.
 _FAULT = """
 import sys
-if any(name in " ".join(sys.orig_argv) for name in ("spawn_main", "dask_worker")):
+if any(name in " ".join(sys.orig_argv) for name in ("serve_tasks", "spawn_main", "dask_worker")):
     import os, signal, time
     import padmask.jobs.work as shardwork
     pad, measure = shardwork.pad_shard, shardwork.measure_shard

@@ -9,12 +9,11 @@ import logging
 import os
 import pickle
 import re
-import signal
-import warnings
+import subprocess
 from collections.abc import Callable, Iterator
 from concurrent.futures import Executor, Future, InvalidStateError, ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager, suppress
-from multiprocessing import get_context
+from multiprocessing import Pipe, spawn
 from multiprocessing.connection import Connection
 from threading import Event, Lock, Thread, local
 from time import monotonic
@@ -41,6 +40,21 @@ _NOT_STARTED = (
 )
 _LOST = "The connection to the cluster was lost. Check that its scheduler runs, and run this again."
 _ABSENT = "The cluster has lost all its workers. Start some with dask worker ADDRESS, and run this again."
+# What a worker runs. Python starts with a safe path, so that nothing is imported from the current
+# folder, and then takes over the path and the main module of the process that asked. Whoever
+# started it without a guard is refused as multiprocessing refuses it.
+_START = """
+import signal, sys
+signal.signal(signal.SIGINT, signal.SIG_IGN)
+from multiprocessing import current_process, spawn
+from multiprocessing.connection import Connection
+pipe, parent = Connection(int(sys.argv[1])), int(sys.argv[2])
+current_process()._inheriting = True
+spawn.prepare(pipe.recv())
+del current_process()._inheriting
+from padmask.jobs.executors import serve_tasks
+serve_tasks(pipe, parent)
+"""
 
 
 class _DiedError(Exception):
@@ -115,13 +129,18 @@ class _Worker:
     """A process, and the pipe that its tasks and their results go through."""
 
     def __init__(self) -> None:
-        # Not forked: threads of this process may hold locks that nobody would give back.
-        context = get_context("spawn")
-        self._pipe, theirs = context.Pipe()
-        self._process = context.Process(target=_serve, args=(theirs, os.getpid()), daemon=True)
-        self._process.start()
+        told = _told_to_worker()
+        self._pipe, theirs = Pipe()
+        # Not forked: threads of this process may hold locks that nobody would give back. Not by
+        # multiprocessing: its children look for modules in the current folder first.
+        with theirs:
+            self._process = subprocess.Popen(
+                _command(theirs.fileno()), stdin=subprocess.DEVNULL, pass_fds=[theirs.fileno()]
+            )
         self._begun = False
-        theirs.close()
+        # One that is dead already is found out when it gets its first task.
+        with suppress(OSError):
+            self._pipe.send(told)
 
     def run(self, function: Callable[..., Any], args: Any, more: Any) -> Any:
         task = pickle.dumps((function, args, more))
@@ -139,14 +158,33 @@ class _Worker:
 
     def kill(self) -> None:
         self._process.kill()
-        self._process.join()
+        self._process.wait()
 
 
-def _serve(pipe: Connection, parent: int) -> None:
-    """Run tasks until nobody gives any more."""
-    # Ctrl-C goes to all processes of a terminal: it is the parent's to end these.
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    # Nobody would take the result.
+def _command(descriptor: int) -> list[str]:
+    """Return the command that starts a worker, with the options that this Python was started with."""
+    options: list[str] = subprocess._args_from_interpreter_flags()  # type: ignore[attr-defined]
+    return [
+        os.fsdecode(spawn.get_executable()),
+        *options,
+        "-P",
+        "-c",
+        _START,
+        str(descriptor),
+        str(os.getpid()),
+    ]
+
+
+def _told_to_worker() -> dict[str, Any]:
+    """Return what a worker needs to import what this process can import, its main module included."""
+    told = spawn.get_preparation_data("padmask-worker")
+    # A plain copy: multiprocessing lets only processes of its own have the original.
+    return told | {"authkey": bytes(told["authkey"])}
+
+
+def serve_tasks(pipe: Connection, parent: int) -> None:
+    """Run tasks until the pipe brings no more."""
+    # The result of an orphan would reach no process.
     die_with(parent)
     _keep_to_one_core()
     with suppress(EOFError, OSError):
@@ -245,16 +283,14 @@ def _sentence_of(error: BaseException) -> BaseException:
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """Keep what Dask logs and warns of to itself: what matters of it is raised."""
+    """Keep what Dask logs to itself: what matters of it is raised."""
     known = logging.root.manager.loggerDict
     names = ["asyncio", *(name for name in known if name.startswith(("distributed", "tornado")))]
     levels = {logger: logger.level for logger in map(logging.getLogger, names) if logger.level}
     for logger in levels:
         logger.setLevel(logging.CRITICAL + 1)
     try:
-        with warnings.catch_warnings():
-            warnings.filterwarnings("ignore", module="distributed")
-            yield
+        yield
     finally:
         for logger, level in levels.items():
             logger.setLevel(level)
