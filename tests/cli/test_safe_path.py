@@ -156,6 +156,23 @@ def test_nothing_by_models(place: Place) -> None:
     check(place, "script", SLOW["models"])
 
 
+def test_nothing_by_a_function(place: Place, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    site = tmp_path / "site"
+    site.mkdir()
+    (site / "serve.py").write_text("def f(ids, mask):\n    import colorsys, numpy\n    return ids * mask\n")
+    paths = filter(None, [str(site), os.environ.get("PYTHONPATH")])
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join(paths))
+    padmask = place.launcher("script")
+    place.run([*padmask, "pad", "0.jsonl", "-o", "padded.parquet"], place.data)
+    command = [*padmask, "verify", "../data/padded.parquet", "--predict", "serve:f"]
+    names = place.names(command, place.here)
+    assert {"colorsys", "numpy"} <= names
+    # What is not installed may be found in the current folder: --predict makes it a folder of code.
+    place.lay_traps({name for name in names if name in sys.stdlib_module_names or find_spec(name)})
+    place.run(command, place.here)
+    assert place.sprung() == []
+
+
 TRAIN = """
 import tasks
 from padmask.jobs.executors import Processes
