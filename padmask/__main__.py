@@ -16,12 +16,10 @@ def _leave_out_current_folder() -> None:
         here = os.getcwd()
     except OSError:
         return  # The folder is gone, and its modules with it.
-    if sys.flags.safe_path or sys.path[0] not in ("", here):
-        return
-    del sys.path[0]
-    if os.path.dirname(os.path.dirname(os.path.abspath(__file__))) == here:
-        # padmask itself comes from here, and its worker processes look for it too.
-        sys.path.append(here)
+    # A checkout of padmask is a folder of code, where its worker processes look for it too.
+    is_checkout = os.path.dirname(os.path.dirname(os.path.abspath(__file__))) == here
+    if not sys.flags.safe_path and not is_checkout and sys.path[0] in ("", here):
+        del sys.path[0]
 
 
 if __name__ == "__main__":
