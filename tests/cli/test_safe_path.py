@@ -108,7 +108,6 @@ def place(tmp_path: Path) -> Place:
 
 COMMANDS = {
     "pad": "pad ../data/0.jsonl -o ../out/a.parquet",
-    "pad npz": "pad ../data/0.jsonl -o ../out/a.npz",
     "unpad": "unpad ../data/padded.parquet -o ../out/b.jsonl",
     "inspect": "inspect ../data/0.jsonl --json",
     "no model": "verify ../data/padded.parquet --no-model",
