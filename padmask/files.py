@@ -33,6 +33,7 @@ from padmask.formats.goal import (
 from padmask.formats.source import find_sources
 from padmask.formats.storage import is_url, plain_path, shown
 from padmask.ledger import Ledger
+from padmask.machine import cores
 from padmask.progress import Progress, ProgressCallback
 from padmask.rows import Refused
 
@@ -108,7 +109,7 @@ class Run:
     @property
     def threads(self) -> int:
         """How many pieces are worked on at once."""
-        return self.files.threads or os.cpu_count() or 1
+        return self.files.threads or cores()
 
     @property
     def ahead(self) -> int:
@@ -201,7 +202,7 @@ def settle_threads(files: FileOptions, source: str, goal: str) -> FileOptions:
 
 def open_pool(files: FileOptions) -> AbstractContextManager[ThreadPoolExecutor | None]:
     """Return the threads that batches are worked on with; none where one is enough."""
-    threads = files.threads or os.cpu_count() or 1
+    threads = files.threads or cores()
     return ThreadPoolExecutor(threads, "padmask") if threads > 1 else nullcontext()
 
 

@@ -21,7 +21,7 @@ import pyarrow as pa
 from padmask.audited import Layout, Row, RowsAt, audited, find_layout, padded_rows, raw_rows
 from padmask.costs import Cost, candidate_costs
 from padmask.decide import Asked, decide
-from padmask.errors import SpecError, share
+from padmask.errors import SpecError, WorkerDiedError, share
 from padmask.formats.dataset import Dataset
 from padmask.formats.source import Source, find_sources
 from padmask.jobs.team import Team
@@ -307,6 +307,8 @@ def _glances(
         looking = replace(looking, show=replace(looking.show, last=0))
     with closing(team.each(partial(_glance_at, looking), list(enumerate(sources)))) as outcomes:
         for (number, source), seen in outcomes:
+            if isinstance(seen, WorkerDiedError):
+                raise WorkerDiedError(f"{source.name}: {seen}")
             if isinstance(seen, Exception):
                 raise seen
             found[number] = seen

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import re
 import sys
+import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
 from typing import Any, ClassVar, TypeVar
@@ -231,6 +233,15 @@ def open_progress(given: dict[str, Any]) -> Any:
     return progress_bar()
 
 
+def _settle_for_dask(*, starts_here: bool) -> None:
+    """Set what Dask takes from the process alone, which only a command line may change."""
+    if starts_here:
+        # By multiprocessing, whose children would look for modules in the current folder first.
+        os.environ["PYTHONSAFEPATH"] = "1"
+    # What matters of its warnings is raised.
+    warnings.filterwarnings("ignore", module="distributed")
+
+
 @contextmanager
 def open_executor(given: dict[str, Any]) -> Iterator[Any]:
     """Give who works on shards; nobody else where one is enough."""
@@ -245,6 +256,7 @@ def open_executor(given: dict[str, Any]) -> Iterator[Any]:
                 "A cluster has its own workers: give --cluster or --workers. Only of --cluster local, which "
                 "starts here, --workers says how many."
             )
+        _settle_for_dask(starts_here=given["cluster"] == LOCAL)
         with open_cluster(given["cluster"], workers) as cluster:
             yield cluster
     elif workers > 1:

@@ -18,6 +18,7 @@ from typing import Any, BinaryIO, cast
 from padmask.errors import OutputError, what_to_do
 from padmask.formats.listing import compression_of, is_data
 from padmask.formats.storage import Url, is_url, locate, parse_url, plain_path, shown, upload
+from padmask.machine import umask
 from padmask.streams import stdout_bytes
 
 
@@ -224,7 +225,7 @@ def _replaced(path: str, mode: int, sealed: Callable[[int], None] | None) -> Ite
             os.fsync(descriptor)
             if sealed is not None:
                 sealed(descriptor)
-            os.fchmod(descriptor, stat.S_IMODE(mode) if mode else 0o666 & ~_umask())
+            os.fchmod(descriptor, stat.S_IMODE(mode) if mode else 0o666 & ~umask(os.path.dirname(goal)))
             if temporary is None:
                 temporary = _name_beside(goal)
                 _name(descriptor, temporary)
@@ -308,13 +309,6 @@ def _name_beside(goal: str) -> str:
     folder, name = os.path.split(goal)
     # A name may be as long as names may be, so only its beginning goes in.
     return os.path.join(folder, f".{name[:64]}.{os.urandom(8).hex()}.tmp")
-
-
-def _umask() -> int:
-    """Read the process's umask, which can only be read by setting it."""
-    umask = os.umask(0o077)
-    os.umask(umask)
-    return umask
 
 
 def _sync_folder(folder: str) -> None:

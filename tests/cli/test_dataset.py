@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from processes import SECONDS, children, faulty, is_alive, wait_until, workers_of
+from processes import SECONDS, children, default_signals, faulty, is_alive, wait_until, workers_of
 
 from padmask import PadSpec
 from padmask.formats.listing import MANIFEST
@@ -92,7 +92,7 @@ class Place:
             text=True,
             # As a terminal does it: Ctrl-C goes to the whole group.
             start_new_session=True,
-            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
+            preexec_fn=default_signals,
         )
 
     def run(self, *args: str, env: Mapping[str, str] | None = None) -> tuple[int, str]:
@@ -479,7 +479,7 @@ def test_a_signal_while_shards_get_their_names_waits_until_all_have_them(
         [*command, *args],
         cwd=tmp_path,
         stderr=subprocess.PIPE,
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
+        preexec_fn=default_signals,
     ) as process:
         wait_until(lambda: any(folder.glob("*.jsonl")) or process.poll() is not None)
         process.send_signal(number)
