@@ -7,12 +7,35 @@ and line or row) is added once, by the room that knows it.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from typing import Self
 
 
 class PadmaskError(ValueError):
-    """Base of every error that padmask raises on purpose."""
+    """Base of every error that padmask raises on purpose.
+
+    >>> error = SpecError("`maxlen` 3 is odd.", options=["maxlen"])
+    >>> error.reworded(f"{error} Choose 4."), error.reworded("").options
+    (SpecError('`maxlen` 3 is odd. Choose 4.'), ('maxlen',))
+
+    Args:
+        message: sentences for people.
+        options: the options that the error is about, as the command line's parameters are named; a remedy
+            that the message only suggests is not among them.
+    """
+
+    options: tuple[str, ...] = ()
+
+    def __init__(self, message: str = "", *, options: Iterable[str] = ()) -> None:
+        super().__init__(message)
+        self.options = tuple(options)
+
+    def reworded(self, message: str) -> Self:
+        """Return the same error, about the same options, with another message."""
+        new = type(self)(message)
+        new.__dict__.update(self.__dict__)
+        return new
 
 
 class SpecError(PadmaskError):

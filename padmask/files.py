@@ -74,7 +74,8 @@ class FileOptions:
             number = getattr(self, name)
             if number is not None and number < (0 if name == "limit" else 1):
                 raise SpecError(
-                    f"`{name}` must be at least {0 if name == 'limit' else 1}. Received: {number!r}."
+                    f"`{name}` must be at least {0 if name == 'limit' else 1}. Received: {number!r}.",
+                    options=[name],
                 )
 
 

@@ -24,10 +24,12 @@ DEFAULT_DTYPE = "int32"
 _PERCENTILE = re.compile(r"p(\d{1,3}(?:\.\d{1,6})?)")
 
 
-def one_of(name: str, value: object, choices: Collection[str]) -> None:
-    """Refuse a `value` of the argument `name` that is none of `choices`."""
+def one_of(name: str, value: object, choices: Collection[str], option: str | None = None) -> None:
+    """Refuse a `value` of the argument `name`, which `option` gives, that is none of `choices`."""
     if value not in choices:
-        raise SpecError(f"`{name}` must be one of {', '.join(choices)}. Received: {value!r}.")
+        raise SpecError(
+            f"`{name}` must be one of {', '.join(choices)}. Received: {value!r}.", options=[option or name]
+        )
 
 
 def percentile_of(maxlen: int | str) -> str | None:
@@ -96,24 +98,28 @@ class PadSpec:
         if multiple is not None and not (_is_integer(multiple) and 1 <= multiple < 2**53):
             raise SpecError(
                 "`pad_to_multiple_of` must be a whole number of at least 1, and less than 2**53. "
-                f"Received: {multiple!r}."
+                f"Received: {multiple!r}.",
+                options=["pad_to_multiple_of"],
             )
         if isinstance(self.maxlen, str):
             percentile = percentile_of(self.maxlen)
             if self.maxlen != "longest" and not (percentile and 0 < float(percentile) <= 100):
                 raise SpecError(
                     "`maxlen` must be a whole number, 'longest', or a percentile from 'p1' to 'p100' "
-                    f"such as 'p95'. Received: {self.maxlen!r}."
+                    f"such as 'p95'. Received: {self.maxlen!r}.",
+                    options=["maxlen"],
                 )
         elif not _is_integer(self.maxlen) or self.maxlen < 0:
             raise SpecError(
                 "`maxlen` must be a whole number of at least 0, 'longest', or a percentile. "
-                f"Received: {self.maxlen!r}."
+                f"Received: {self.maxlen!r}.",
+                options=["maxlen"],
             )
         elif multiple and self.maxlen % multiple:
             raise SpecError(
                 f"`maxlen` {self.maxlen} is no multiple of `pad_to_multiple_of` {multiple}. "
-                f"Use {-(-self.maxlen // multiple) * multiple}, or leave one of the two out."
+                f"Use {-(-self.maxlen // multiple) * multiple}, or leave one of the two out.",
+                options=["maxlen", "pad_to_multiple_of"],
             )
 
 
@@ -135,7 +141,7 @@ class Column:
 
     def __post_init__(self) -> None:
         if self.dtype is not None:
-            one_of(f"dtype of column {self.name!r}", self.dtype, DTYPES)
+            one_of(f"dtype of column {self.name!r}", self.dtype, DTYPES, "columns")
 
 
 # How columns are asked for: by names, short forms, `Column`s, or with their pad values.
@@ -198,10 +204,12 @@ def named(names: Collection[str]) -> str:
     return f"{few}, ..." if len(names) > 20 else few or "none"
 
 
-def unknown_column(name: str, known: Collection[str]) -> SpecError:
-    """Return the error for a column that is not there, with the nearest name and the list."""
+def unknown_column(name: str, known: Collection[str], option: str = "columns") -> SpecError:
+    """Return the error for a column that is not there but `option` names, with the nearest name."""
     there = f"Choose one of {named(known)}." if known else "There are no columns: check the input."
-    return SpecError(f"There is no column {name!r:.80}.{did_you_mean(name, list(known))} {there}")
+    return SpecError(
+        f"There is no column {name!r:.80}.{did_you_mean(name, list(known))} {there}", options=[option]
+    )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -224,18 +232,29 @@ class MaskSpec:
     overwrite: bool = False
 
     def __post_init__(self) -> None:
-        one_of("mask dtype", self.dtype, MASK_DTYPES)
+        one_of("mask dtype", self.dtype, MASK_DTYPES, "mask_dtype")
         if self.column == "" or self.length_column == "":
-            raise SpecError("A column's name cannot be empty: choose one.")
+            raise SpecError(
+                "A column's name cannot be empty: choose one.", options=["mask_column", "length_column"]
+            )
         if self.column is not None and self.column == self.length_column:
             raise SpecError(
-                f"The mask and the length cannot share the column {self.column!r}: give them two names."
+                f"The mask and the length cannot share the column {self.column!r}: give them two names.",
+                options=["mask_column", "length_column"],
             )
 
     @property
     def names(self) -> tuple[str, ...]:
         """The names of the columns that are added."""
         return tuple(name for name in (self.column, self.length_column) if name is not None)
+
+    def option_for(self, name: str) -> str:
+        """Return the option that gives the name of an added column.
+
+        >>> MaskSpec(length_column="n").option_for("n")
+        'length_column'
+        """
+        return "mask_column" if name == self.column else "length_column"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -266,7 +285,8 @@ class UnpadSpec:
             one_of("padding", self.padding, ("post", "pre"))
         if self.mask_column is not None and self.mask_column == self.length_column:
             raise SpecError(
-                f"Column {self.mask_column!r} cannot be both the mask and the length: name it once."
+                f"Column {self.mask_column!r} cannot be both the mask and the length: name it once.",
+                options=["mask_column", "length_column"],
             )
 
 

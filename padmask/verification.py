@@ -187,7 +187,8 @@ def _as_reference(data: Data, column: str, spec: ReferenceSpec, kind: str) -> tu
     if kind not in "iuf":
         raise SpecError(
             f"{data.name}: column {column!r} holds strings, and models take ids or features. "
-            "Name a column of ids with -c, or check the data alone with --no-model."
+            "Name a column of ids with -c, or check the data alone with --no-model.",
+            options=["columns"],
         )
     if kind == "f":
         flat = flatten([np.asarray(row, dtype="float32") for row in rows])
@@ -209,10 +210,14 @@ def _as_reference(data: Data, column: str, spec: ReferenceSpec, kind: str) -> tu
     if vocab < needed:
         raise SpecError(
             f"--vocab-size {vocab} is too small: {data.name} has the token {high}. "
-            f"Give at least {needed}, or leave it out."
+            f"Give at least {needed}, or leave it out.",
+            options=["vocab_size"],
         )
     if spec.vocab_size and vocab > LARGEST_VOCABULARY:
-        raise SpecError(f"--vocab-size {vocab:,} is beyond a reference model. Leave it out, or give less.")
+        raise SpecError(
+            f"--vocab-size {vocab:,} is beyond a reference model. Leave it out, or give less.",
+            options=["vocab_size"],
+        )
     if vocab > LARGEST_VOCABULARY:
         raise SpecError(
             f"{data.name}: column {column!r} holds the token {high}; an Embedding of {vocab:,} rows is "
@@ -293,7 +298,8 @@ def _check_names(given: Mapping[str, str], known: Sequence[str]) -> None:
         if name not in known:
             raise SpecError(
                 f"--input {name}=...: the model has no such input of tokens or features."
-                f"{did_you_mean(name, list(known))} Choose one of {', '.join(known)}."
+                f"{did_you_mean(name, list(known))} Choose one of {', '.join(known)}.",
+                options=["model_inputs"],
             )
 
 
@@ -347,7 +353,8 @@ def _columns_for(
         return mine or [name]
     raise SpecError(
         f"{dataset.name}: there is no column {name!r} for the model's input of that name. "
-        f"Say which it is with --input {name}=COLUMN."
+        f"Say which it is with --input {name}=COLUMN.",
+        options=["model_inputs"],
     )
 
 

@@ -187,7 +187,7 @@ def _told_of_skip(is_of_use: bool) -> Iterator[None]:
     except UnreadableError as error:
         if not is_of_use:
             raise
-        raise type(error)(f"{error} --on-error skip leaves such files out.") from None
+        raise error.reworded(f"{error} --on-error skip leaves such files out.") from None
 
 
 def _limited(work: ShardWork, shards: Sequence[Shard], limit: int | None) -> list[Shard]:
@@ -368,7 +368,7 @@ class _Driver:
             return Record(shard.index, "", shard.address, version=shard.stamp, fault=str(error))
         with _told_of_skip(len(self.shards) > 1):
             if isinstance(error, PadmaskError) and done:
-                raise type(error)(f"{error} {self._said_of(done)}") from None
+                raise error.reworded(f"{error} {self._said_of(done)}") from None
             raise error
 
     @contextmanager
