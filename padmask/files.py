@@ -30,7 +30,8 @@ from padmask.formats.goal import (
     refuse_own_input,
     refuse_same_file,
 )
-from padmask.formats.source import find_sources
+from padmask.formats.listing import find_inputs
+from padmask.formats.source import sources_of
 from padmask.formats.storage import is_url, plain_path, shown
 from padmask.ledger import Ledger
 from padmask.progress import Progress, ProgressCallback
@@ -170,9 +171,10 @@ def open_dataset(paths: Sequence[str], goal: str, files: FileOptions) -> Iterato
         SpecError: inputs of different formats.
         OutputError: an output is an input that stands open.
     """
-    sources = find_sources(paths, _spool_folder(goal))
+    found = find_inputs(paths)
+    sources = sources_of(found.files, _spool_folder(goal))
     refuse_over_inputs({"The rejects": files.rejects}, (source.path for source in sources))
-    dataset = Dataset(sources, files.input_format, files.batch_rows)
+    dataset = Dataset(sources, files.input_format, files.batch_rows, passed_over=found.passed_over)
     with closing(dataset):
         refuse_own_input([goal, files.rejects], dataset.is_input)
         yield dataset

@@ -22,8 +22,8 @@ from padmask.formats.batch import Wanted
 from padmask.formats.dataset import Dataset
 from padmask.formats.folder import Folder
 from padmask.formats.goal import refuse_inside, refuse_nowhere, refuse_over_inputs
-from padmask.formats.listing import Listed, list_inputs
-from padmask.formats.source import Source
+from padmask.formats.listing import Found, find_inputs
+from padmask.formats.source import sources_of
 from padmask.formats.storage import plain_path, shown
 from padmask.jobs.identity import LEFT_OUT, Identity, identify
 from padmask.jobs.manifest import Record, digest_of, total
@@ -133,27 +133,26 @@ def _prepare(
     """Decide everything that does not take a pass over the rows."""
     if not paths:
         raise SpecError("There is no input: name a file or a folder.")
-    found = list_inputs(paths)
-    refuse_no_shards(found)
-    refuse_over_inputs({"The rejects": files.rejects}, (file.path for file in found))
-    with _told_of_skip(len(found) > 1 and asked.policy.on_error == "fail"):
-        return _decided(found, paths, output, asked, files, shard_bytes)
+    found = find_inputs(paths)
+    refuse_no_shards(found.files)
+    refuse_over_inputs({"The rejects": files.rejects}, (file.path for file in found.files))
+    with _told_of_skip(len(found.files) > 1 and asked.policy.on_error == "fail"):
+        return _decided(found, output, asked, files, shard_bytes)
 
 
 def _decided(
-    found: Sequence[Listed],
-    paths: Sequence[str],
+    found: Found,
     output: Folder,
     asked: Asked,
     files: FileOptions,
     shard_bytes: int,
 ) -> _Driver:
     """Decide for files that are known."""
-    sources = [Source(file.path, None, file.stored) for file in found]
-    dataset = Dataset(sources, files.input_format, files.batch_rows)
+    sources = sources_of(found.files)
+    dataset = Dataset(sources, files.input_format, files.batch_rows, passed_over=found.passed_over)
     faults = dataset.leave_unreadable() if asked.policy.on_error == "skip" else {}
     format_ = files.output_format or dataset.format
-    readable = [file for file in found if file.path not in faults]
+    readable = [file for file in found.files if file.path not in faults]
     shards = find_shards(readable, dataset.format, format_, shard_bytes)
     refuse_own_files(output, shards)
     job = decide(dataset, asked, keep_others=format_ != "npz")
@@ -175,7 +174,7 @@ def _decided(
         left_out,
         typed=typed,
         unpadded=find_unpadded(dataset, job, asked.columns),
-        notes=notes_on(paths, dataset, job, format_),
+        notes=notes_on(dataset, job, format_),
     )
 
 
