@@ -7,6 +7,7 @@ and line or row) is added once, by the room that knows it.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Self
@@ -130,6 +131,22 @@ def printable(text: str) -> str:
     ('a\\\\nb\\\\x1b[31m.jsonl', 'é 日.jsonl')
     """
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
+
+
+# A user:password@ with or without a scheme before it, but not in a name below a folder; and a token@ alone.
+_CREDENTIALS = re.compile(r"""(?<![^\s'"(=:/])(?<![^:/]/)[^\s/'":@]+:(?!//)[^\s'"@]+@|(?<=://)[^\s/'"@]+@""")
+_SIGNED = re.compile(r"""(://[^\s'"?]*)\?[A-Za-z_][\w.-]*=[^\s'"]*""")
+
+
+def redacted(text: str) -> str:
+    """Return a message without credentials: what others say of an address may have them.
+
+    >>> redacted("no 's3://key:sec/ret@b/x?sig=a', nor https://token@host/x, nor key:secret@b/x")
+    "no 's3://***@b/x', nor https://***@host/x, nor ***@b/x"
+    >>> redacted("./12:30@b.jsonl, line 3: 'a@b'"), redacted("https://host/a@b")
+    ("./12:30@b.jsonl, line 3: 'a@b'", 'https://host/a@b')
+    """
+    return _CREDENTIALS.sub("***@", _SIGNED.sub(r"\1", text))
 
 
 def few(names: Sequence[str]) -> str:

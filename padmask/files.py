@@ -32,7 +32,7 @@ from padmask.formats.goal import (
 )
 from padmask.formats.listing import find_inputs
 from padmask.formats.source import sources_of
-from padmask.formats.storage import is_url, plain_path, shown
+from padmask.formats.storage import checked_path, checked_paths, is_url, refuse_mistyped, shown
 from padmask.ledger import Ledger
 from padmask.progress import Progress, ProgressCallback
 from padmask.rows import Refused
@@ -150,10 +150,12 @@ def check_paths(
         SpecError: there is no input.
         OutputError: an output is another one, or lies in an input folder.
     """
-    paths = [os.fspath(path) for path in ([inputs] if isinstance(inputs, (str, os.PathLike)) else inputs)]
+    paths = checked_paths(inputs)
     if not paths:
         raise SpecError("There is no input: name a file, or - for standard input.")
-    goal = plain_path(os.fspath(output))
+    goal = checked_path(os.fspath(output))
+    if rejects is not None:
+        refuse_mistyped(rejects)
     if goal.endswith("/") or os.path.isdir(goal):
         raise SpecError(f"{shown(goal)!r} is a folder, and what is written is one file: name it.")
     refuse_same_file({"the output": goal, "the rejects": rejects})

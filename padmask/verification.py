@@ -21,6 +21,7 @@ from padmask.errors import SpecError, did_you_mean
 from padmask.flatten import flatten
 from padmask.formats.dataset import Dataset
 from padmask.formats.source import find_sources
+from padmask.formats.storage import checked_paths, is_url, refuse_mistyped, shown
 from padmask.jobs.manifest import refuse_changed
 from padmask.progress import ProgressCallback
 from padmask.sampled import Data, Looking, RuleSpec, look
@@ -85,6 +86,16 @@ class ModelProof:
     def __post_init__(self) -> None:
         if (self.model is None) == (self.predict is None):
             raise SpecError("Give one of a model and a function to predict with.")
+        for path in (self.model, self.custom_objects):
+            _refuse_address(path or "")
+
+
+def _refuse_address(path: str) -> None:
+    refuse_mistyped(path)
+    if is_url(path):
+        raise SpecError(
+            f"{shown(path)!r}: models and their code are read from this machine. Copy the file here first."
+        )
 
 
 def verify_file(  # noqa: PLR0913 - a keyword each for what the command takes
@@ -126,7 +137,7 @@ def verify_file(  # noqa: PLR0913 - a keyword each for what the command takes
         SpecError, DataError: as `pad_file`.
         MissingExtraError: a proof needs packages that are not installed.
     """
-    paths = [os.fspath(path) for path in ([inputs] if isinstance(inputs, (str, os.PathLike)) else inputs)]
+    paths = checked_paths(inputs)
     looking = Looking(
         Asked(columns, spec or PadSpec(), MaskSpec(column=None), RowPolicy()),
         rules or RuleSpec(),

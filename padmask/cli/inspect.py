@@ -10,6 +10,7 @@ import click
 
 from padmask.cli.config import WRITES, ConfiguredCommand, command_line_only, setting
 from padmask.cli.options import (
+    PathOrAddress,
     cluster_option,
     declared_side,
     help_without_input,
@@ -57,7 +58,7 @@ EXPORTS = (".svg", ".html", ".txt")
 @command_line_only(
     "--export",
     because=WRITES,
-    type=click.Path(),
+    type=PathOrAddress(),
     default=None,
     metavar="FILE",
     help="Also write what is shown to a file: .svg, .html or .txt.",

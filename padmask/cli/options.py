@@ -16,7 +16,32 @@ from padmask.spec import DTYPES, PadSpec, parse_maxlen
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
-inputs_argument = click.argument("inputs", nargs=-1, type=click.Path(), metavar="[INPUT]...")
+
+class PathOrAddress(click.Path):
+    """A path of this machine, or an address in a storage; `file://` becomes the path that it stands for.
+
+    Args:
+        forms: words that may stand before a path, with a colon between.
+    """
+
+    def __init__(self, *forms: str) -> None:
+        super().__init__()
+        self._forms = forms
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        form = next((f"{form}:" for form in self._forms if value.startswith(f"{form}:")), "")
+        path = value.removeprefix(form)
+        # No address is without a colon, and help must not load what knows of them.
+        return form + _checked(path) if ":" in path or "@" in path else super().convert(value, param, ctx)
+
+
+def _checked(path: str) -> str:
+    from padmask.formats.storage import checked_path
+
+    return checked_path(path)
+
+
+inputs_argument = click.argument("inputs", nargs=-1, type=PathOrAddress(), metavar="[INPUT]...")
 input_format_option = setting(
     "--input-format",
     type=click.Choice(["jsonl", "parquet", "arrow"]),
@@ -34,7 +59,7 @@ limit_option = command_line_only(
 rejects_option = command_line_only(
     "--rejects",
     because=WRITES,
-    type=click.Path(),
+    type=PathOrAddress(),
     default=None,
     metavar="FILE",
     help="Receives every row that is not written, whole, with the reason, as JSON Lines.",
@@ -42,7 +67,7 @@ rejects_option = command_line_only(
 report_option = command_line_only(
     "--report",
     because=WRITES,
-    type=click.Path(),
+    type=PathOrAddress("json"),
     default=None,
     metavar="FILE",
     help="Receives the counts as JSON; json:FILE says the same.",

@@ -8,6 +8,7 @@ import click
 
 from padmask.cli.config import PASSES_BAD_ROWS, WRITES, ConfiguredCommand, command_line_only, setting
 from padmask.cli.options import (
+    PathOrAddress,
     Size,
     cluster_option,
     help_without_input,
@@ -38,7 +39,7 @@ FOR_FOLDERS = ("workers", "cluster", "resume", "delete", "shard_bytes")
     "--output",
     because=WRITES,
     default="-",
-    type=click.Path(),
+    type=PathOrAddress(),
     metavar="PATH",
     help="Where to; - is stdout. The format goes by the suffix: .jsonl, .parquet, .arrow, .npz, and .gz or "
     ".zst after .jsonl. A folder, or a name that ends in /, gets a file for each of the input.  [default: -]",

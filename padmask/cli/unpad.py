@@ -8,6 +8,7 @@ import click
 
 from padmask.cli.config import PASSES_BAD_ROWS, WRITES, ConfiguredCommand, command_line_only, setting
 from padmask.cli.options import (
+    PathOrAddress,
     help_without_input,
     input_format_option,
     inputs_argument,
@@ -61,7 +62,7 @@ from padmask.spec import UnpadSpec
     "--output",
     because=WRITES,
     default="-",
-    type=click.Path(),
+    type=PathOrAddress(),
     metavar="PATH",
     help="Where to; - is stdout. The format goes by the suffix: .jsonl, .parquet, .arrow, and .gz or .zst "
     "after .jsonl.  [default: -]",

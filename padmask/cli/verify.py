@@ -10,6 +10,7 @@ import click
 
 from padmask.cli.config import RUNS_CODE, WEAKENS_PROOF, WRITES, ConfiguredCommand, command_line_only, setting
 from padmask.cli.options import (
+    PathOrAddress,
     declared_side,
     input_options,
     mask_column_option,
@@ -30,7 +31,7 @@ USER_BATCH = 64
 @command_line_only(
     "--model",
     because=RUNS_CODE,
-    type=click.Path(),
+    type=PathOrAddress(),
     default=None,
     metavar="FILE.keras",
     help="Prove this saved Keras model instead of the reference models; without INPUT, on random rows.",
@@ -53,7 +54,7 @@ USER_BATCH = 64
 @command_line_only(
     "--custom-objects",
     because=RUNS_CODE,
-    type=click.Path(),
+    type=PathOrAddress(),
     default=None,
     metavar="FILE.py",
     help="Python file with the classes that the model needs; it is run.",
@@ -131,6 +132,7 @@ USER_BATCH = 64
 @command_line_only(
     "--report",
     "reports",
+    type=PathOrAddress("json", "junit"),
     because=WRITES,
     multiple=True,
     metavar="[json:|junit:]FILE|github",
@@ -184,10 +186,6 @@ def _check_usage(ctx: click.Context, given: dict[str, Any]) -> None:
         raise click.UsageError(
             "There is nothing to verify: name a file, - for stdin, or a model with --model or --predict."
         )
-    if given["model"] is not None and "://" in given["model"]:
-        from padmask.formats.storage import shown
-
-        raise SpecError(f"{shown(given['model'])!r}: models are read from this machine. Copy it here first.")
     if given["model"] is not None and given["predict"] is not None:
         raise click.UsageError("--model and --predict are two subjects: verify one at a time.")
     if given["has_model"] and given["no_model"]:

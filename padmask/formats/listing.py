@@ -15,12 +15,12 @@ from padmask.errors import DataError, SpecError, UnreadableError, few
 from padmask.formats.storage import (
     Stored,
     Url,
+    checked_path,
     files_below,
     is_url,
     look_up,
     open_anywhere,
     parse_url,
-    plain_path,
     shown,
 )
 from padmask.formats.walk import expand, files_in, fixed_part, is_pattern, matches
@@ -107,7 +107,7 @@ def find_inputs(inputs: Sequence[str]) -> Found:
         DataError: a folder without data files, a pattern that nothing matches.
         SpecError: standard input named twice.
     """
-    found = [_found_at(plain_path(path)) for path in inputs]
+    found = [_found_at(checked_path(path)) for path in inputs]
     files = [file for one in found for file in one.files]
     if sum(file.path == "-" for file in files) > 1:
         raise SpecError("Standard input can be read once only: give - one time.")

@@ -24,7 +24,7 @@ from padmask.formats.folder import Folder
 from padmask.formats.goal import refuse_inside, refuse_nowhere, refuse_over_inputs
 from padmask.formats.listing import Found, find_inputs
 from padmask.formats.source import sources_of
-from padmask.formats.storage import plain_path, shown
+from padmask.formats.storage import checked_path, checked_paths, refuse_mistyped, shown
 from padmask.jobs.identity import LEFT_OUT, Identity, identify
 from padmask.jobs.manifest import Record, digest_of, total
 from padmask.jobs.refusals import refuse_among_data, refuse_own_files
@@ -99,8 +99,10 @@ def pad_dataset(  # noqa: PLR0913 - a keyword each for what the command takes
     """
     asked = Asked(listed(columns), spec or PadSpec(), mask or MaskSpec(), policy or RowPolicy())
     files = files or FileOptions()
-    paths = [os.fspath(path) for path in ([inputs] if isinstance(inputs, (str, os.PathLike)) else inputs)]
-    output = Folder(plain_path(os.fspath(folder)))
+    paths = checked_paths(inputs)
+    output = Folder(checked_path(os.fspath(folder)))
+    if files.rejects is not None:
+        refuse_mistyped(files.rejects)
     refuse_inside(output.path, paths)
     refuse_among_data(output, {"The rejects": files.rejects})
     refuse_over_inputs({"The rejects": files.rejects}, paths)
