@@ -88,7 +88,8 @@ def padded_rows(
     if layout.mask in (column.name for column in job.columns):
         raise SpecError(
             f"{dataset.name}: column {layout.mask!r} cannot be the sequence and its mask at once. "
-            "Choose another with -c or --mask-column."
+            "Choose another with -c or --mask-column.",
+            options=["columns", "mask_column"],
         )
     typed = dataset.format != "jsonl"
     fields = [*job.wanted.sequences, dataset.schema().field(layout.mask)]
@@ -203,7 +204,8 @@ def find_layout(dataset: Dataset, columns: Columns, mask_column: str | None) -> 
         return None
     if name not in schema.names:
         raise SpecError(
-            f"{dataset.name}: there is no mask column {name!r}. Choose one of {named(schema.names)}."
+            f"{dataset.name}: there is no mask column {name!r}. Choose one of {named(schema.names)}.",
+            options=["mask_column"],
         )
     if mask_column is None and schema.names.count(name) == 1 and not is_mask(schema.field(name).type):
         return None
@@ -216,10 +218,14 @@ def find_layout(dataset: Dataset, columns: Columns, mask_column: str | None) -> 
 def _refuse_no_mask(dataset: Dataset, name: str) -> None:
     schema = dataset.schema()
     if (times := schema.names.count(name)) > 1:
-        raise SpecError(f"{dataset.name}: {times} columns are named {name!r}. Rename all but one.")
+        raise SpecError(
+            f"{dataset.name}: {times} columns are named {name!r}. Rename all but one.",
+            options=["mask_column"],
+        )
     if not is_mask(type_ := schema.field(name).type):
         raise SpecError(
-            f"{dataset.name}: column {name!r} of type {type_} is no mask. Choose a list of bools."
+            f"{dataset.name}: column {name!r} of type {type_} is no mask. Choose a list of bools.",
+            options=["mask_column"],
         )
 
 
@@ -232,7 +238,8 @@ def _refuse_mixture(dataset: Dataset, mask_column: str | None) -> None:
             raw = next(source for source, has in there.items() if not has)
             raise SpecError(
                 f"{padded} has a mask column {name!r} and {raw} has none: one dataset is raw or padded. "
-                "Look at them apart."
+                "Look at them apart.",
+                options=["mask_column"],
             )
 
 

@@ -58,7 +58,7 @@ def decide(dataset: Dataset, asked: Asked, *, keep_others: bool) -> Job:
         chosen = choose_columns(schema, asked.columns, asked.spec)
         check_names(schema.names, chosen, asked.mask)
     except SpecError as error:
-        raise SpecError(f"{dataset.name}: {error}") from None
+        raise error.reworded(f"{dataset.name}: {error}") from None
     fields = [_as_asked(schema.field(column.name), column, dataset.format) for column in chosen]
     wanted = Wanted(pa.schema(fields), schema if keep_others and dataset.format != "jsonl" else None)
     chosen = settle_vectors(chosen, (batch.columns for batch in dataset.look(Wanted(wanted.sequences))))

@@ -30,8 +30,9 @@ from padmask.formats.goal import (
     refuse_own_input,
     refuse_same_file,
 )
-from padmask.formats.source import find_sources
-from padmask.formats.storage import is_url, plain_path, shown
+from padmask.formats.listing import find_inputs
+from padmask.formats.source import sources_of
+from padmask.formats.storage import checked_path, checked_paths, is_url, refuse_mistyped, shown
 from padmask.ledger import Ledger
 from padmask.machine import cores
 from padmask.progress import Progress, ProgressCallback
@@ -76,7 +77,7 @@ class FileOptions:
             if number is not None and number < (0 if name == "limit" else 1):
                 raise SpecError(
                     f"`{name}` must be at least {0 if name == 'limit' else 1}. Received: {number!r}.",
-                    arguments=[name],
+                    options=[name],
                 )
 
 
@@ -150,10 +151,12 @@ def check_paths(
         SpecError: there is no input.
         OutputError: an output is another one, or lies in an input folder.
     """
-    paths = [os.fspath(path) for path in ([inputs] if isinstance(inputs, (str, os.PathLike)) else inputs)]
+    paths = checked_paths(inputs)
     if not paths:
         raise SpecError("There is no input: name a file, or - for standard input.")
-    goal = plain_path(os.fspath(output))
+    goal = checked_path(os.fspath(output))
+    if rejects is not None:
+        refuse_mistyped(rejects)
     if goal.endswith("/") or os.path.isdir(goal):
         raise SpecError(f"{shown(goal)!r} is a folder, and what is written is one file: name it.")
     refuse_same_file({"the output": goal, "the rejects": rejects})
@@ -171,9 +174,10 @@ def open_dataset(paths: Sequence[str], goal: str, files: FileOptions) -> Iterato
         SpecError: inputs of different formats.
         OutputError: an output is an input that stands open.
     """
-    sources = find_sources(paths, _spool_folder(goal))
+    found = find_inputs(paths)
+    sources = sources_of(found.files, _spool_folder(goal))
     refuse_over_inputs({"The rejects": files.rejects}, (source.path for source in sources))
-    dataset = Dataset(sources, files.input_format, files.batch_rows)
+    dataset = Dataset(sources, files.input_format, files.batch_rows, passed_over=found.passed_over)
     with closing(dataset):
         refuse_own_input([goal, files.rejects], dataset.is_input)
         yield dataset

@@ -24,6 +24,7 @@ from padmask.decide import Asked, decide
 from padmask.errors import SpecError, WorkerDiedError, share
 from padmask.formats.dataset import Dataset
 from padmask.formats.source import Source, find_sources
+from padmask.formats.storage import checked_paths
 from padmask.jobs.team import Team
 from padmask.kernel import pad_batch
 from padmask.plan import LengthStats, make_plan
@@ -191,11 +192,11 @@ def inspect_file(  # noqa: PLR0913 - a keyword each for what the command takes
     Raises:
         SpecError, DataError: as `pad_file`.
     """
-    inputs = [inputs] if isinstance(inputs, (str, os.PathLike)) else list(inputs)
+    inputs = checked_paths(inputs)
     if not inputs or not specs:
         raise SpecError("There is nothing to look at: give at least one input and one PadSpec.")
     spec = specs[0]
-    sources = find_sources([os.fspath(path) for path in inputs])
+    sources = find_sources(inputs)
     with closing(Dataset(sources, input_format)) as dataset:
         layout = find_layout(dataset, columns, mask_column)
         if layout is not None and declared is not None:

@@ -136,7 +136,9 @@ def sequence_mask(lengths: npt.ArrayLike, maxlen: int | None = None, padding: Si
     if maxlen is None:
         maxlen = int(kept.max(initial=0))
     if not hasattr(maxlen, "__index__") or maxlen < 0:
-        raise SpecError(f"`maxlen` must be a whole number of at least 0. Received: {maxlen!r}.")
+        raise SpecError(
+            f"`maxlen` must be a whole number of at least 0. Received: {maxlen!r}.", options=["maxlen"]
+        )
     one_of("padding", padding, ("post", "pre"))
     return _make_mask(np.minimum(kept, maxlen).astype(np.int64), maxlen, padding)
 

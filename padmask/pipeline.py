@@ -8,7 +8,7 @@ a callback, and what happened is a `PadResult`.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, ExitStack
 from dataclasses import dataclass, replace
 from typing import Any
@@ -32,7 +32,6 @@ from padmask.formats import output_format
 from padmask.formats.batch import Chunk, Layout, Wanted
 from padmask.formats.dataset import Dataset, survey_types
 from padmask.formats.jsontypes import TypeSurvey
-from padmask.formats.listing import passed_over
 from padmask.ledger import Ledger, PadResult
 from padmask.plan import LengthStats, Plan, make_plan, needs_lengths
 from padmask.progress import ProgressCallback
@@ -108,7 +107,7 @@ def pad_file(
         pool, room = stack.enter_context(open_pool(files)), room_for(goal, files.max_bytes)
         run = PadRun(dataset, files, pool, progress, room, job, as_text)
         unpadded = find_unpadded(dataset, job, columns)
-        notes = notes_on(paths, dataset, job, format_)
+        notes = notes_on(dataset, job, format_)
         seen = survey(run, typed) if needs_lengths(spec) or typed else None
         plan = settle_plan(job, seen, format_, room, places_under_way(files, run.ahead))
         ledger = pad_all(replace(run, job=typed_job(job, seen)), plan, goal, format_)
@@ -309,9 +308,9 @@ def _layout(job: Job, plan: Plan, format_: str) -> Layout:
     return Layout(schema, shapes, max(1, GROUP_PLACES // max(1, plan.maxlen)))
 
 
-def notes_on(paths: Sequence[str], dataset: Dataset, job: Job, format_: str) -> tuple[str, ...]:
+def notes_on(dataset: Dataset, job: Job, format_: str) -> tuple[str, ...]:
     """Return sentences about what the user should know of the data before they are padded."""
-    left = passed_over(paths)
+    left = dataset.passed_over
     return (
         *([PADDED_ALREADY] if padded_already(dataset, job) else ()),
         *([NOT_READ.format(few(left))] if left else ()),

@@ -115,7 +115,8 @@ def take_in(batch: Batch, job: Job, consumed: int = 0) -> Rows:
     if job.policy.empty_rows == "error" and empty.any():
         raise DataError(
             f"{rows.batch.place(int(np.argmax(empty)))}: the row has no tokens, and "
-            "--empty-rows error refuses such."
+            "--empty-rows error refuses such.",
+            options=["empty_rows"],
         )
     return _drop(rows, empty, "no tokens") if job.policy.empty_rows == "drop" else rows
 
@@ -129,7 +130,8 @@ def _check_fields(batch: Batch, mask: MaskSpec) -> None:
             if name in fields:
                 raise SpecError(
                     f"{batch.place(row)}: the row already has a field {name!r}. Choose another name for the "
-                    "new one with --mask-column or --length-column, or replace it with --overwrite-mask."
+                    "new one with --mask-column or --length-column, or replace it with --overwrite-mask.",
+                    options=[mask.option_for(name)],
                 )
 
 
@@ -165,7 +167,8 @@ def fit(rows: Rows, plan: Plan, policy: RowPolicy) -> Rows:
         row = int(np.argmax(overlong))
         raise DataError(
             f"{rows.batch.place(row)}: {rows.lengths[row]} tokens are more than maxlen {plan.maxlen}, and "
-            "--overlong error refuses such. Choose a larger --maxlen, or --overlong truncate or drop."
+            "--overlong error refuses such. Choose a larger --maxlen, or --overlong truncate or drop.",
+            options=["maxlen", "overlong"],
         )
     return _drop(rows, overlong, f"longer than maxlen {plan.maxlen}")
 

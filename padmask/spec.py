@@ -24,11 +24,11 @@ DEFAULT_DTYPE = "int32"
 _PERCENTILE = re.compile(r"p(\d{1,3}(?:\.\d{1,6})?)")
 
 
-def one_of(name: str, value: object, choices: Collection[str]) -> None:
-    """Refuse a `value` of the argument `name` that is none of `choices`."""
+def one_of(name: str, value: object, choices: Collection[str], option: str | None = None) -> None:
+    """Refuse a `value` of the argument `name`, which `option` gives, that is none of `choices`."""
     if value not in choices:
         raise SpecError(
-            f"`{name}` must be one of {', '.join(choices)}. Received: {value!r}.", arguments=[name]
+            f"`{name}` must be one of {', '.join(choices)}. Received: {value!r}.", options=[option or name]
         )
 
 
@@ -99,7 +99,7 @@ class PadSpec:
             raise SpecError(
                 "`pad_to_multiple_of` must be a whole number of at least 1, and less than 2**53. "
                 f"Received: {multiple!r}.",
-                arguments=["pad_to_multiple_of"],
+                options=["pad_to_multiple_of"],
             )
         if isinstance(self.maxlen, str):
             percentile = percentile_of(self.maxlen)
@@ -107,19 +107,19 @@ class PadSpec:
                 raise SpecError(
                     "`maxlen` must be a whole number, 'longest', or a percentile from 'p1' to 'p100' "
                     f"such as 'p95'. Received: {self.maxlen!r}.",
-                    arguments=["maxlen"],
+                    options=["maxlen"],
                 )
         elif not _is_integer(self.maxlen) or self.maxlen < 0:
             raise SpecError(
                 "`maxlen` must be a whole number of at least 0, 'longest', or a percentile. "
                 f"Received: {self.maxlen!r}.",
-                arguments=["maxlen"],
+                options=["maxlen"],
             )
         elif multiple and self.maxlen % multiple:
             raise SpecError(
                 f"`maxlen` {self.maxlen} is no multiple of `pad_to_multiple_of` {multiple}. "
                 f"Use {-(-self.maxlen // multiple) * multiple}, or leave one of the two out.",
-                arguments=["maxlen", "pad_to_multiple_of"],
+                options=["maxlen", "pad_to_multiple_of"],
             )
 
 
@@ -141,7 +141,7 @@ class Column:
 
     def __post_init__(self) -> None:
         if self.dtype is not None:
-            one_of(f"dtype of column {self.name!r}", self.dtype, DTYPES)
+            one_of(f"dtype of column {self.name!r}", self.dtype, DTYPES, "columns")
 
 
 # How columns are asked for: by names, short forms, `Column`s, or with their pad values.
@@ -215,10 +215,12 @@ def columns_there(names: Collection[str]) -> str:
     )
 
 
-def unknown_column(name: str, known: Collection[str]) -> SpecError:
-    """Return the error for a column that is not there, with the nearest name and the list."""
+def unknown_column(name: str, known: Collection[str], option: str = "columns") -> SpecError:
+    """Return the error for a column that is not there but `option` names, with the nearest name."""
     there = f"Choose one of {named(known)}." if known else columns_there(known)
-    return SpecError(f"There is no column {name!r:.80}.{did_you_mean(name, list(known))} {there}")
+    return SpecError(
+        f"There is no column {name!r:.80}.{did_you_mean(name, list(known))} {there}", options=[option]
+    )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -241,18 +243,29 @@ class MaskSpec:
     overwrite: bool = False
 
     def __post_init__(self) -> None:
-        one_of("mask dtype", self.dtype, MASK_DTYPES)
+        one_of("mask dtype", self.dtype, MASK_DTYPES, "mask_dtype")
         if self.column == "" or self.length_column == "":
-            raise SpecError("A column's name cannot be empty: choose one.")
+            raise SpecError(
+                "A column's name cannot be empty: choose one.", options=["mask_column", "length_column"]
+            )
         if self.column is not None and self.column == self.length_column:
             raise SpecError(
-                f"The mask and the length cannot share the column {self.column!r}: give them two names."
+                f"The mask and the length cannot share the column {self.column!r}: give them two names.",
+                options=["mask_column", "length_column"],
             )
 
     @property
     def names(self) -> tuple[str, ...]:
         """The names of the columns that are added."""
         return tuple(name for name in (self.column, self.length_column) if name is not None)
+
+    def option_for(self, name: str) -> str:
+        """Return the option that gives the name of an added column.
+
+        >>> MaskSpec(length_column="n").option_for("n")
+        'length_column'
+        """
+        return "mask_column" if name == self.column else "length_column"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -283,7 +296,8 @@ class UnpadSpec:
             one_of("padding", self.padding, ("post", "pre"))
         if self.mask_column is not None and self.mask_column == self.length_column:
             raise SpecError(
-                f"Column {self.mask_column!r} cannot be both the mask and the length: name it once."
+                f"Column {self.mask_column!r} cannot be both the mask and the length: name it once.",
+                options=["mask_column", "length_column"],
             )
 
 

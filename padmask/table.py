@@ -153,7 +153,7 @@ def name_columns(schema: pa.Schema, asked: Columns) -> list[Column]:
         if name not in schema.names:
             raise unknown_column(name, schema.names)
         if names.count(name) > 1:
-            raise SpecError(f"Column {name!r} is asked for twice: give it once.")
+            raise SpecError(f"Column {name!r} is asked for twice: give it once.", options=["columns"])
     return given
 
 
@@ -178,13 +178,15 @@ def _resolve(column: Column, schema: pa.Schema, spec: PadSpec) -> PadColumn:
     if len(places) > 1:
         raise SpecError(
             f"There are {len(places)} columns named {column.name!r}: rename all but "
-            "one, nobody can tell them apart."
+            "one, nobody can tell them apart.",
+            options=["columns"],
         )
     try:
         kind = kind_of(schema.field(places[0]).type)
     except SpecError as error:
         raise SpecError(
-            f"Column {column.name!r} cannot be padded: {error}. Choose a list column with -c."
+            f"Column {column.name!r} cannot be padded: {error}. Choose a list column with -c.",
+            options=["columns"],
         ) from None
     natural = {"int": "int32", "float": "float32", "string": "string"}[kind]
     by_type = spec.dtype == DEFAULT_DTYPE and not spec.dtype_for_all
@@ -192,20 +194,21 @@ def _resolve(column: Column, schema: pa.Schema, spec: PadSpec) -> PadColumn:
     if (kind == "string") != (dtype == "string"):
         raise SpecError(
             f"Column {column.name!r} holds {kind}s, which cannot become {dtype}: ask for {natural}, such as "
-            f"-c {column.name}:{natural}."
+            f"-c {column.name}:{natural}.",
+            options=["columns" if column.dtype else "dtype"],
         )
-    value = spec.value if column.value is None else column.value
+    value, option = (spec.value, "value") if column.value is None else (column.value, "columns")
     return PadColumn(
         column.name,
         kind,
         dtype,
-        fill_value(value, dtype, f"Column {column.name!r}"),
+        fill_value(value, dtype, f"Column {column.name!r}", option),
         vector_size(schema.field(places[0]).type),
     )
 
 
-def fill_value(value: Any, dtype: str, where: str) -> int | float | str:
-    """Return the pad value as `dtype` holds it; text, as typed on a command line, is read.
+def fill_value(value: Any, dtype: str, where: str, option: str = "value") -> int | float | str:
+    """Return the pad value, which `option` gives, as `dtype` holds it; text, as typed, is read.
 
     >>> fill_value("-100", "int32", "Column 'labels'"), fill_value(0, "string", "Column 'tokens'")
     (-100, '')
@@ -221,24 +224,29 @@ def fill_value(value: Any, dtype: str, where: str) -> int | float | str:
         number = _read_number(number)
     if isinstance(number, (int, float)) and not isinstance(number, bool):
         if dtype in FLOAT_DTYPES:
-            return _fill_float(number, value, dtype, where)
+            return _fill_float(number, value, dtype, where, option)
         limits = np.iinfo(dtype)
         if number == number and abs(number) < 2**63 and number == int(number):
             if limits.min <= number <= limits.max:
                 return int(number)
             raise SpecError(
                 f"{where}: the pad value {value} does not fit {dtype}, which goes from {limits.min} to "
-                f"{limits.max}. Choose another value, or a wider dtype such as int64."
+                f"{limits.max}. Choose another value, or a wider dtype such as int64.",
+                options=[option],
             )
-    raise SpecError(f"{where}: the pad value {value!r} is no {dtype}. Choose one that is, or another dtype.")
+    raise SpecError(
+        f"{where}: the pad value {value!r} is no {dtype}. Choose one that is, or another dtype.",
+        options=[option],
+    )
 
 
-def _fill_float(number: int | float, value: Any, dtype: str, where: str) -> float:
+def _fill_float(number: int | float, value: Any, dtype: str, where: str, option: str) -> float:
     largest = float(np.finfo(dtype).max)
     if abs(number) > largest and abs(number) != float("inf"):
         raise SpecError(
             f"{where}: the pad value {value} does not fit {dtype}, which goes up to {largest:.4g}. "
-            "Choose another value, or float64."
+            "Choose another value, or float64.",
+            options=[option],
         )
     return float(number)
 
@@ -263,13 +271,15 @@ def check_names(names: Sequence[str], columns: Sequence[PadColumn], mask: MaskSp
         if name in [column.name for column in columns]:
             raise SpecError(
                 f"Column {name!r} is to be padded and cannot be the mask or the length too: choose another "
-                "name with --mask-column or --length-column."
+                "name with --mask-column or --length-column.",
+                options=[mask.option_for(name)],
             )
         if name in names and not mask.overwrite:
             raise SpecError(
                 f"The input already has a column {name!r}. If it is padded already, its padding would count "
                 "as real tokens: take it away first, with padmask unpad. If not, choose another name with "
-                "--mask-column or --length-column, or replace the column with --overwrite-mask."
+                "--mask-column or --length-column, or replace the column with --overwrite-mask.",
+                options=[mask.option_for(name)],
             )
 
 

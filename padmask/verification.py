@@ -21,6 +21,7 @@ from padmask.errors import SpecError, did_you_mean
 from padmask.flatten import flatten
 from padmask.formats.dataset import Dataset
 from padmask.formats.source import find_sources
+from padmask.formats.storage import checked_paths, is_url, refuse_mistyped, shown
 from padmask.jobs.manifest import refuse_changed
 from padmask.progress import ProgressCallback
 from padmask.sampled import Data, Looking, RuleSpec, look
@@ -85,6 +86,16 @@ class ModelProof:
     def __post_init__(self) -> None:
         if (self.model is None) == (self.predict is None):
             raise SpecError("Give one of a model and a function to predict with.")
+        for path in (self.model, self.custom_objects):
+            _refuse_address(path or "")
+
+
+def _refuse_address(path: str) -> None:
+    refuse_mistyped(path)
+    if is_url(path):
+        raise SpecError(
+            f"{shown(path)!r}: models and their code are read from this machine. Copy the file here first."
+        )
 
 
 def verify_file(  # noqa: PLR0913 - a keyword each for what the command takes
@@ -126,7 +137,7 @@ def verify_file(  # noqa: PLR0913 - a keyword each for what the command takes
         SpecError, DataError: as `pad_file`.
         MissingExtraError: a proof needs packages that are not installed.
     """
-    paths = [os.fspath(path) for path in ([inputs] if isinstance(inputs, (str, os.PathLike)) else inputs)]
+    paths = checked_paths(inputs)
     looking = Looking(
         Asked(columns, spec or PadSpec(), MaskSpec(column=None), RowPolicy()),
         rules or RuleSpec(),
@@ -187,7 +198,8 @@ def _as_reference(data: Data, column: str, spec: ReferenceSpec, kind: str) -> tu
     if kind not in "iuf":
         raise SpecError(
             f"{data.name}: column {column!r} holds strings, and models take ids or features. "
-            "Name a column of ids with -c, or check the data alone with --no-model."
+            "Name a column of ids with -c, or check the data alone with --no-model.",
+            options=["columns"],
         )
     if kind == "f":
         flat = flatten([np.asarray(row, dtype="float32") for row in rows])
@@ -209,10 +221,14 @@ def _as_reference(data: Data, column: str, spec: ReferenceSpec, kind: str) -> tu
     if vocab < needed:
         raise SpecError(
             f"--vocab-size {vocab} is too small: {data.name} has the token {high}. "
-            f"Give at least {needed}, or leave it out."
+            f"Give at least {needed}, or leave it out.",
+            options=["vocab_size"],
         )
     if spec.vocab_size and vocab > LARGEST_VOCABULARY:
-        raise SpecError(f"--vocab-size {vocab:,} is beyond a reference model. Leave it out, or give less.")
+        raise SpecError(
+            f"--vocab-size {vocab:,} is beyond a reference model. Leave it out, or give less.",
+            options=["vocab_size"],
+        )
     if vocab > LARGEST_VOCABULARY:
         raise SpecError(
             f"{data.name}: column {column!r} holds the token {high}; an Embedding of {vocab:,} rows is "
@@ -293,7 +309,8 @@ def _check_names(given: Mapping[str, str], known: Sequence[str]) -> None:
         if name not in known:
             raise SpecError(
                 f"--input {name}=...: the model has no such input of tokens or features."
-                f"{did_you_mean(name, list(known))} Choose one of {', '.join(known)}."
+                f"{did_you_mean(name, list(known))} Choose one of {', '.join(known)}.",
+                options=["model_inputs"],
             )
 
 
@@ -347,7 +364,8 @@ def _columns_for(
         return mine or [name]
     raise SpecError(
         f"{dataset.name}: there is no column {name!r} for the model's input of that name. "
-        f"Say which it is with --input {name}=COLUMN."
+        f"Say which it is with --input {name}=COLUMN.",
+        options=["model_inputs"],
     )
 
 

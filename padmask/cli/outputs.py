@@ -35,7 +35,7 @@ def write_and_tell(
     except OutputError as error:
         if result is None:
             raise
-        raise OutputError(f"{error} Only the report is missing: the output is done.") from None
+        raise error.reworded(f"{error} Only the report is missing: the output is done.") from None
     if not given["quiet"]:
         # The work is done: a stderr that cannot take the summary does not undo it.
         with suppress(OSError):
@@ -64,7 +64,8 @@ def _check_streams(given: dict[str, Any]) -> None:
     binary = given["output_format"] not in (None, "jsonl")
     if given["output"] == "-" and binary and sys.stdout is not None and sys.stdout.isatty():
         raise SpecError(
-            f"{given['output_format']} is no text for a terminal: redirect stdout, or name a file with -o."
+            f"{given['output_format']} is no text for a terminal: redirect stdout, or name a file with -o.",
+            options=["output_format"],
         )
 
 

@@ -34,7 +34,8 @@ def output_format(path: str, asked: str | None) -> str:
     if named and asked and named != asked:
         raise SpecError(
             f"The output {shown(path)!r} is named as {named}, and --output-format asks for {asked}: "
-            "drop one of the two."
+            "drop one of the two.",
+            options=["output_format"],
         )
     if named or asked:
         return named or asked or ""

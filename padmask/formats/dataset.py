@@ -81,6 +81,7 @@ class Dataset:
         format_: of all inputs; None finds it out.
         batch_rows: rows read at a time, where the format allows to choose.
         schema: the columns of the larger dataset that these are a part of; None where they are all.
+        passed_over: files beside the inputs that are not read, for people.
 
     Raises:
         DataError: an input cannot be read, or the inputs' columns do not go together.
@@ -93,7 +94,9 @@ class Dataset:
         format_: str | None = None,
         batch_rows: int | None = None,
         schema: pa.Schema | None = None,
+        passed_over: Sequence[str] = (),
     ) -> None:
+        self.passed_over = passed_over
         self._sources = sources
         self._found = [source.first_version() for source in self._sources]
         formats = [input_format(source, format_) for source in self._sources]

@@ -12,12 +12,12 @@ import shutil
 import stat
 import sys
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import IO, Any, BinaryIO, cast
 
 from padmask.errors import DataError, UnreadableError, what_to_do
-from padmask.formats.listing import list_inputs
+from padmask.formats.listing import Listed, list_inputs
 from padmask.formats.storage import (
     Stored,
     Url,
@@ -296,4 +296,9 @@ def find_sources(inputs: Sequence[str], spool_folder: str | None = None) -> list
         DataError: a folder without data files, a pattern that nothing matches.
         SpecError: standard input named twice.
     """
-    return [Source(file.path, spool_folder, file.stored) for file in list_inputs(inputs)]
+    return sources_of(list_inputs(inputs), spool_folder)
+
+
+def sources_of(files: Iterable[Listed], spool_folder: str | None = None) -> list[Source]:
+    """Turn files that were found into sources."""
+    return [Source(file.path, spool_folder, file.stored) for file in files]

@@ -81,7 +81,7 @@ def pad_shard(work: ShardWork, shard: Shard, plan: Plan) -> Record:
         except OutputError as error:
             # Nobody has asked for the file that it waits in.
             named = str(error).replace(shown(goal), shown(staging.folder.path_of(shard.name)))
-            raise type(error)(named) from None
+            raise error.reworded(named) from None
     [(sha256, size)] = sums
     record = replace(record, ledger=ledger, size=size, sha256=sha256)
     staging.keep(record)

@@ -89,7 +89,8 @@ def unpad_file(
     if format_ == "npz" or files.fixed_size_list:
         raise SpecError(
             f"{'npz' if format_ == 'npz' else 'A fixed-size list'} holds rows of one length, which unpadded "
-            "rows have not. Write JSON Lines, Parquet or Arrow, with plain lists."
+            "rows have not. Write JSON Lines, Parquet or Arrow, with plain lists.",
+            options=["output_format"],
         )
     with ExitStack() as stack:
         dataset = stack.enter_context(open_dataset(paths, goal, files))
@@ -123,7 +124,7 @@ def _decide(dataset: Dataset, columns: Columns, spec: UnpadSpec) -> Unpadding:
     try:
         return choose_unpadding(schema, columns, spec)
     except PadmaskError as error:
-        raise type(error)(f"{dataset.name}: {error}") from None
+        raise error.reworded(f"{dataset.name}: {error}") from None
 
 
 def _find_disagreement(dataset: Dataset) -> tuple[str, str] | None:

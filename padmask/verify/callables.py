@@ -118,7 +118,7 @@ def prove_function(function: Callable[[Array, Array], Any], spec: ModelSpec, sam
     try:
         return prove(subject, control, sample, twin=False, far=True, empty=spec.empty_rows).report
     except CannotRunError as error:
-        raise SpecError(f"{spec.name}: {error}") from None
+        raise SpecError(f"{spec.name}: {error}", options=error.options) from None
 
 
 def _outputs(function: Callable[[Array, Array], Any], ids: Array, mask: Array) -> dict[str, Array]:

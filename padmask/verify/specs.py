@@ -57,7 +57,7 @@ class ReferenceSpec:
         sizes = {"embedding_dim": self.embedding_dim, "units": self.units, "batch_size": self.batch_size}
         for name, size in sizes.items():
             if size < 1:
-                raise SpecError(f"`{name}` must be at least 1. Received: {size!r}.")
+                raise SpecError(f"`{name}` must be at least 1. Received: {size!r}.", options=[name])
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -182,7 +182,7 @@ def test_two_ways_of_sharing_the_work_are_refused(here, data, tmp_path):
     assert not (tmp_path / "padded").exists()
 
 
-DEFAULTS = ["workers = 2", 'cluster = "tcp://127.0.0.1:1"', "resume = true", 'shard-bytes = "1MB"']
+DEFAULTS = ["workers = 2", 'shard-bytes = "1MB"']
 
 
 @pytest.mark.parametrize("default", DEFAULTS)
@@ -192,10 +192,10 @@ def test_defaults_of_a_project_for_folders_are_no_fault_of_a_file(here, data, tm
     assert here("pad", data / "half=0/0.jsonl").stdout
 
 
-def test_workers_that_are_typed_take_the_place_of_a_cluster_by_default(here, data, tmp_path):
-    (tmp_path / "pyproject.toml").write_text('[tool.padmask]\ncluster = "tcp://127.0.0.1:1"\n')
-    assert here("pad", data, "-o", "padded/", "--workers", "1").returncode == 0
-    assert here("inspect", data, "--workers", "1").returncode == 0
+def test_a_cluster_wins_over_set_workers(here, data, tmp_path):
+    (tmp_path / "pyproject.toml").write_text("[tool.padmask]\nworkers = 2\n")
+    done = here("pad", data, "-o", "padded/", "--cluster", "tcp://127.0.0.1:1")
+    assert (done.returncode, "No Dask scheduler answers" in done.stderr) == (2, True)
 
 
 def test_a_report_among_the_data_is_refused(here, data, tmp_path):

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from padmask.errors import DataError, UnreadableError
-from padmask.formats.listing import MANIFEST, REPLACING, list_inputs, passed_over
+from padmask.formats.listing import MANIFEST, REPLACING, find_inputs, list_inputs
 
 WAYS = ["", "**", "**/*.jsonl"]
 ways = pytest.mark.parametrize("way", WAYS)
@@ -129,10 +129,10 @@ def test_so_it_is_for_those_who_are_not_root(locked: Path, way: str) -> None:
 def test_what_has_no_name_of_data_is_told(data: Path) -> None:
     for name in ("README.md", "in/b.jsonl.bz2", "in/x.npz", ".hidden", "_x/y.txt"):
         (data / name).write_text("")
-    assert passed_over([str(data)]) == ["README.md", "in/b.jsonl.bz2", "in/x.npz"]
-    assert passed_over([f"{data}/*"]) == ["README.md", "in/b.jsonl.bz2", "in/x.npz"]
+    assert find_inputs([str(data)]).passed_over == ["README.md", "in/b.jsonl.bz2", "in/x.npz"]
+    assert find_inputs([f"{data}/*"]).passed_over == ["README.md", "in/b.jsonl.bz2", "in/x.npz"]
     # Whoever writes a suffix or a name has chosen.
-    assert passed_over([f"{data}/*.md", f"{data}/README.md", "-"]) == []
+    assert find_inputs([f"{data}/*.md", f"{data}/README.md", "-"]).passed_over == []
 
 
 def test_a_pattern_takes_what_has_no_suffix_or_its_own(data: Path) -> None:
