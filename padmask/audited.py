@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from padmask.errors import DataError, SpecError
+from padmask.errors import DataError, PaddedError, SpecError
 from padmask.formats.batch import Batch, Wanted
 from padmask.formats.dataset import Dataset
 from padmask.formats.jsonl import values_of
@@ -236,7 +236,7 @@ def _refuse_mixture(dataset: Dataset, mask_column: str | None) -> None:
         if len(set(there.values())) > 1:
             padded = next(source for source, has in there.items() if has)
             raw = next(source for source, has in there.items() if not has)
-            raise SpecError(
+            raise PaddedError(
                 f"{padded} has a mask column {name!r} and {raw} has none: one dataset is raw or padded. "
                 "Look at them apart.",
                 options=["mask_column"],

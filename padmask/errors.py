@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Self
+from typing import ClassVar, Self
 
 
 class PadmaskError(ValueError):
@@ -38,6 +38,9 @@ class PadmaskError(ValueError):
         new.__dict__.update(self.__dict__)
         return new
 
+    # Whether the data or the model is at fault (exit code 1), and not the request or the machine (2).
+    blames_input: ClassVar[bool] = False
+
 
 class SpecError(PadmaskError):
     """What was asked for cannot be: a bad option, an unknown column, a value that does not fit."""
@@ -46,9 +49,39 @@ class SpecError(PadmaskError):
 class DataError(PadmaskError):
     """What was read cannot be padded, or cannot be read at all."""
 
+    blames_input = True
+
+
+class ChangedError(DataError):
+    """An input changed while padmask read the input: something else writes to the file."""
+
+    blames_input = False
+
+
+class PaddedError(DataError, SpecError):
+    """The input is padded already, or one part of the input is padded in another way than the rest."""
+
+
+class ModelError(SpecError):
+    """The model or the function cannot be run on the rows, or returns no usable output."""
+
+    blames_input = True
+
 
 class UnreadableError(DataError):
     """A file cannot be read, or not to its end; others beside it may be whole."""
+
+
+class AccessError(UnreadableError):
+    """A file is missing, or the system or the storage does not let padmask read the file."""
+
+    blames_input = False
+
+
+class UnsupportedError(UnreadableError):
+    """A file has a format or a column type that padmask does not read."""
+
+    blames_input = False
 
 
 class WorkerDiedError(UnreadableError):

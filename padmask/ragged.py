@@ -16,7 +16,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.types as pat
 
-from padmask.errors import DataError, Fault, SpecError
+from padmask.errors import Fault, OutputError, SpecError
 
 Kind = Literal["int", "float", "string"]
 Flags = npt.NDArray[np.bool_]
@@ -180,7 +180,7 @@ def cut_lists(array: pa.Array, firsts: Positions, lengths: Positions) -> pa.Arra
     starts, _, tokens = _windows(plain(array))
     offsets = np.concatenate([[0], np.cumsum(lengths)])
     if offsets[-1] >= 2**31:
-        raise DataError(
+        raise OutputError(
             f"{offsets[-1]} tokens in one piece are more than a list column holds: pass fewer rows at a time."
         )
     places = np.repeat(starts + firsts - offsets[:-1], lengths) + np.arange(offsets[-1])

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from padmask.errors import DataError, SpecError
+from padmask.errors import DataError, PaddedError
 from padmask.formats.batch import Batch, Wanted
 from padmask.kernel import kept_windows
 from padmask.ledger import Ledger
@@ -90,7 +90,7 @@ def take_in(batch: Batch, job: Job, consumed: int = 0) -> Rows:
     Raises:
         DataError: a row that cannot be padded, unless the policy is to skip it; an empty row
             where the policy is to refuse them.
-        SpecError: a row has a field of the mask's name already.
+        PaddedError: a row has a field of the mask's name already.
     """
     _check_fields(batch, job.mask)
     ragged, found = read_rows(batch.columns, job.columns)
@@ -128,7 +128,7 @@ def _check_fields(batch: Batch, mask: MaskSpec) -> None:
     for name in mask.names:
         for row, fields in enumerate(batch.objects):
             if name in fields:
-                raise SpecError(
+                raise PaddedError(
                     f"{batch.place(row)}: the row already has a field {name!r}. Choose another name for the "
                     "new one with --mask-column or --length-column, or replace it with --overwrite-mask.",
                     options=[mask.option_for(name)],

@@ -17,7 +17,7 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from padmask import __version__
-from padmask.errors import DataError, Fault, SpecError
+from padmask.errors import DataError, Fault, OutputError, PaddedError, SpecError
 from padmask.kernel import Padded, pad_batch
 from padmask.plan import LengthStats, Plan, make_plan, needs_lengths
 from padmask.ragged import Kind, Ragged, find_misfits, is_sequence, kind_of, to_arrow, vector_size
@@ -266,6 +266,7 @@ def check_names(names: Sequence[str], columns: Sequence[PadColumn], mask: MaskSp
     Raises:
         SpecError: the mask's or the length's name is taken, and `mask.overwrite` is not set, or it
             is that of a column to pad.
+        PaddedError: a mask has the mask's name.
     """
     for name in mask.names:
         if name in [column.name for column in columns]:
@@ -275,7 +276,9 @@ def check_names(names: Sequence[str], columns: Sequence[PadColumn], mask: MaskSp
                 options=[mask.option_for(name)],
             )
         if name in names and not mask.overwrite:
-            raise SpecError(
+            # A mask under a usual name shows padded input; any other name was chosen.
+            kind = PaddedError if name == mask.column and name in MASK_NAMES else SpecError
+            raise kind(
                 f"The input already has a column {name!r}. If it is padded already, its padding would count "
                 "as real tokens: take it away first, with padmask unpad. If not, choose another name with "
                 "--mask-column or --length-column, or replace the column with --overwrite-mask.",
@@ -431,7 +434,7 @@ def _nest(array: pa.Array, shape: tuple[int, ...], fixed_size: bool) -> pa.Array
             array = pa.FixedSizeListArray.from_arrays(array, type=pa.list_(array.type, size))
             continue
         if count * size >= 2**31:
-            raise DataError(
+            raise OutputError(
                 f"{count} rows of {size} places in one piece are more than a list column holds: "
                 "choose a smaller maxlen, such as p99, or pass fewer rows at a time."
             )

@@ -17,7 +17,7 @@ import numpy as np
 import numpy.typing as npt
 
 from padmask.decide import Asked
-from padmask.errors import SpecError, did_you_mean
+from padmask.errors import DataError, SpecError, did_you_mean
 from padmask.flatten import flatten
 from padmask.formats.dataset import Dataset
 from padmask.formats.source import find_sources
@@ -206,7 +206,7 @@ def _as_reference(data: Data, column: str, spec: ReferenceSpec, kind: str) -> tu
         return spec, _with_short_rows(Sample({"features": Input(flat, 0, "float32")}, data.padding))
     low, high = data.ids[column]
     if low < 0:
-        raise SpecError(
+        raise DataError(
             f"{data.name}: column {column!r} holds the token {low}, and no Embedding has a row for it. "
             "Mend the ids, or check the data alone with --no-model."
         )

@@ -1,7 +1,7 @@
 """The command line: parse, call one function, render, exit code. No arithmetic here.
 
-Exit codes: 0 done or verified; 1 the answer is no, or a row cannot be unpadded; 2 could not
-answer; 130 Ctrl-C.
+Exit codes, the same for all commands: 0 done or proven; 1 the data or the model is at fault; 2 could
+not run; 130 Ctrl-C, 143 SIGTERM. The class of an error decides between 1 and 2.
 A command's module is imported when the command is called, so that `--version` and
 `--help` cost click alone.
 """
@@ -20,7 +20,7 @@ from typing import Any
 import click
 
 from padmask import __version__
-from padmask.errors import PadmaskError, RowError, did_you_mean, printable, redacted, what_to_do
+from padmask.errors import PadmaskError, did_you_mean, printable, redacted, what_to_do
 from padmask.streams import make_stdout_whole
 
 COMMANDS = {
@@ -95,7 +95,7 @@ def _reads_data(args: list[str]) -> bool:
 def _guarded(args: list[str]) -> int:
     from padmask.cli.guard import guarded
 
-    outputs = ("-o", "--output", "--rejects", "--report", "--json", "--junit")
+    outputs = ("-o", "--output", "--rejects", "--report", "--export")
     given = pairwise(args)
     inputs = [arg for option, arg in given if option not in outputs and os.path.exists(arg)]
     # TensorFlow reserves far more address space than it uses, and models may say what they like.
@@ -135,7 +135,12 @@ def _told(work: Callable[[], int]) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
         return 0
     except Exception as error:  # noqa: BLE001 - whatever it is, people get a sentence
-        return _say(_sentence(error), 1 if isinstance(error, RowError) else 2)
+        return _say(_sentence(error), _exit_code(error))
+
+
+def _exit_code(error: Exception) -> int:
+    """Return the exit code of an error: 1 where the data or the model is at fault, else 2."""
+    return 1 if isinstance(error, PadmaskError) and error.blames_input else 2
 
 
 def _without_secrets(error: click.ClickException) -> click.ClickException:

@@ -18,6 +18,8 @@ from padmask.machine import die_with, free_memory
 
 # What native code dies of, as against what a person or the kernel sends.
 CRASHES = (signal.SIGSEGV, signal.SIGABRT, signal.SIGBUS, signal.SIGFPE, signal.SIGILL)
+# The exit code where the data are at fault.
+CORRUPT_INPUT = 1
 # Virtual memory that a run may take beyond what is free: threads and allocators reserve more than
 # they use.
 RESERVED_BYTES = 8 << 30
@@ -94,10 +96,11 @@ def _said_of_death(number: int, say: Callable[[str], int], inputs: Sequence[str]
     what = f"{inputs[0]!r}" if len(inputs) == 1 else "one of the inputs" if inputs else "stdin"
     if number in CRASHES:
         name = signal.Signals(number).name
-        return say(
+        say(
             f"Reading {what} crashed ({name}): the file is most likely corrupt. Nothing was written. "
             "Check that it is whole and that another tool can read it."
         )
+        return CORRUPT_INPUT
     if number == signal.SIGKILL:
         say("The run was killed, most likely because memory ran out. Choose a smaller --maxlen, such as p99.")
     return 128 + number

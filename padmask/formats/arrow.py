@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import re
 import struct
 from collections.abc import Iterator, Sequence
@@ -14,7 +15,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.types as pat
 
-from padmask.errors import OutputError, UnreadableError
+from padmask.errors import AccessError, OutputError, UnreadableError, UnsupportedError
 from padmask.formats.batch import Batch, Chunk, Layout, Wanted, take
 from padmask.formats.goal import Lent
 from padmask.formats.source import Source
@@ -41,9 +42,17 @@ def arrow_errors(source: Source, what: str) -> Iterator[None]:
     except (pa.ArrowException, OSError, EOFError, UnicodeDecodeError) as error:
         if isinstance(error, BrokenPipeError):
             raise
-        raise UnreadableError(
+        raise _kind_of(error)(
             f"{source.name}: not a readable {what}: {said_by(error)}. Is the file whole?"
         ) from None
+
+
+def _kind_of(error: Exception) -> type[UnreadableError]:
+    """Return whose fault an error of reading is: the system's, padmask's own limits, or the file's."""
+    # Arrow gives an OSError without a number, or seeks to a place that is none, where the file is corrupt.
+    if isinstance(error, OSError) and error.errno not in (None, errno.EINVAL):
+        return AccessError
+    return UnsupportedError if isinstance(error, pa.ArrowNotImplementedError) else UnreadableError
 
 
 def said_by(error: Exception) -> str:

@@ -12,7 +12,7 @@ from itertools import compress, islice
 import numpy as np
 import pyarrow as pa
 
-from padmask.errors import DataError, Fault, SpecError, UnreadableError
+from padmask.errors import ChangedError, DataError, Fault, SpecError, UnreadableError
 from padmask.formats import input_format, open_reader
 from padmask.formats.batch import HEAD_ROWS, Batch, Chunk, Reader, Wanted, take
 from padmask.formats.jsonl import complete, first_type, values_of
@@ -64,13 +64,13 @@ def _can_be(column: pa.Array, row: int, type_: pa.DataType) -> bool:
     return True
 
 
-def _fault_of(reader: Reader) -> str:
-    """Say why an input's columns cannot be read; nothing where they can."""
+def _fault_of(reader: Reader) -> UnreadableError | None:
+    """Return why an input's columns cannot be read; None where they can."""
     try:
         reader.schema()
     except UnreadableError as error:
-        return str(error)
-    return ""
+        return error
+    return None
 
 
 class Dataset:
@@ -155,7 +155,7 @@ class Dataset:
         Rows would be missing, or two passes would have seen different ones.
 
         Raises:
-            DataError: an input was written, replaced or removed; the block's own error may come of that.
+            ChangedError: an input was written, replaced or removed; the block's own error may come of that.
         """
         try:
             yield
@@ -175,7 +175,7 @@ class Dataset:
             except DataError:
                 now = None
             if now != found:
-                raise DataError(
+                raise ChangedError(
                     f"{source.name} was {'changed' if now else 'removed'} while it was read. Make sure that "
                     "nothing else writes to it, and run this again."
                 )
@@ -204,11 +204,11 @@ class Dataset:
         """
         with ThreadPoolExecutor(SCHEMAS_AT_ONCE, "padmask-schema") as pool:
             faults = list(pool.map(_fault_of, self._readers))
-        if all(faults):
-            raise UnreadableError(faults[0])
+        if faults[0] is not None and None not in faults:
+            raise faults[0]
         self._leaves_out = True
-        whole = [not fault for fault in faults]
-        left = {s.path: fault for s, fault in zip(self._sources, faults, strict=True) if fault}
+        whole = [fault is None for fault in faults]
+        left = {s.path: str(fault) for s, fault in zip(self._sources, faults, strict=True) if fault}
         self._sources = list(compress(self._sources, whole))
         self._found = list(compress(self._found, whole))
         self._readers = list(compress(self._readers, whole))

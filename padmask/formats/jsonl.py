@@ -20,7 +20,16 @@ import orjson
 import pyarrow as pa
 import pyarrow.types as pat
 
-from padmask.errors import DataError, Fault, SpecError, UnreadableError, size
+from padmask.errors import (
+    AccessError,
+    DataError,
+    Fault,
+    OutputError,
+    PadmaskError,
+    SpecError,
+    UnreadableError,
+    size,
+)
 from padmask.formats.batch import HEAD_BYTES, HEAD_ROWS, Batch, Chunk, Layout, Wanted, rectangle
 from padmask.formats.jsontokens import read_sequences
 from padmask.formats.listing import COMPRESSIONS, compression_of
@@ -106,7 +115,7 @@ class JsonlReader:
             # Of a pipe, what there is: waiting for a full block would hold up who writes slowly.
             waits = codec is not None or not self._source.once
             read: Callable[[int], bytes] = getattr(stream, "read" if waits else "read1")
-            while block := self._read(read, first):
+            while block := self._read(read, first, codec):
                 if not started:
                     block, started = block.removeprefix(b"\xef\xbb\xbf"), True
                 end = block.rfind(b"\n") + 1
@@ -134,11 +143,13 @@ class JsonlReader:
                 f"{size(free)} of free memory. Is this JSON Lines, with an object a line?"
             )
 
-    def _read(self, read: Callable[[int], bytes], line: int) -> bytes:
+    def _read(self, read: Callable[[int], bytes], line: int, codec: str | None) -> bytes:
         try:
             return read(CHUNK_BYTES)
         except (OSError, EOFError) as error:
-            raise UnreadableError(
+            # What takes compressed bytes apart has no error number of the system's.
+            system = isinstance(error, OSError) and (error.errno or codec is None)
+            raise (AccessError if system else UnreadableError)(
                 f"{self._source.name}: cannot be read on from line {line}: {error}. Is the file whole?"
             ) from None
 
@@ -439,18 +450,20 @@ def write_objects(rows: Sequence[Mapping[str, Any]]) -> bytes:
     """Return objects as lines; text that was read from JSON is written as it is.
 
     Raises:
-        DataError: a value of a type that JSON does not have.
+        OutputError: a value of a type that JSON does not have.
     """
     try:
         return _write_rows(rows)
     except TypeError as error:
-        raise DataError(f"A column holds what JSON cannot say: {error}. Write Parquet or Arrow.") from None
+        raise OutputError(f"A column holds what JSON cannot say: {error}. Write Parquet or Arrow.") from None
 
 
-def _no_json(name: str, batch: Batch, column: pa.Array) -> DataError:
+def _no_json(name: str, batch: Batch, column: pa.Array) -> PadmaskError:
     row = next((row for row in range(len(column)) if not _is_sayable(column.slice(row, 1))), 0)
-    what = "NaN or infinity" if _has_nonfinite(column.slice(row, 1)) else f"a {column.type}"
-    return DataError(
+    nonfinite = _has_nonfinite(column.slice(row, 1))
+    what = "NaN or infinity" if nonfinite else f"a {column.type}"
+    # A value is the data's fault, a type the format's.
+    return (DataError if nonfinite else OutputError)(
         f"{batch.place(row)}: column {name!r} holds {what}, which JSON cannot say. "
         "Write Parquet or Arrow, or mend the data."
     )

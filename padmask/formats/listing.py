@@ -11,7 +11,7 @@ import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from padmask.errors import DataError, SpecError, UnreadableError, few
+from padmask.errors import AccessError, DataError, SpecError, few
 from padmask.formats.storage import (
     Stored,
     Url,
@@ -104,7 +104,7 @@ def find_inputs(inputs: Sequence[str]) -> Found:
     """Return what inputs stand for, in the order given, of folders and patterns in that of names.
 
     Raises:
-        DataError: a folder without data files, a pattern that nothing matches.
+        AccessError: a folder without data files, a pattern that nothing matches.
         SpecError: standard input named twice.
     """
     found = [_found_at(checked_path(path)) for path in inputs]
@@ -160,7 +160,8 @@ def _whole_files(folder: str) -> list[str]:
 
     Raises:
         DataError: a run of padmask's wrote into it, or a folder in it, and it is not whole.
-        UnreadableError: a folder cannot be read, or is there twice.
+        AccessError: a folder cannot be read.
+        SpecError: a folder is there twice.
     """
     gone_through: list[str] = []
     found = list(files_in(folder, gone_through))
@@ -182,11 +183,11 @@ def _refused_if_none(path: str) -> str:
     """Return a path that was found, once it is sure that it is that of a file.
 
     Raises:
-        UnreadableError: it is a pipe or a device, which would be waited for, or a link to nothing.
+        AccessError: it is a pipe or a device, which would be waited for, or a link to nothing.
     """
     if not os.path.isfile(path):
         what = "a pipe or a device" if os.path.exists(path) else "a link to nothing"
-        raise UnreadableError(f"{path!r} is {what}, and no file. Take it away, or name the others.")
+        raise AccessError(f"{path!r} is {what}, and no file. Take it away, or name the others.")
     return path
 
 
@@ -250,7 +251,7 @@ def _or_none(files: list[Listed], folder: str, there: Iterable[str]) -> list[Lis
             "again with --resume."
         )
     if not files:
-        raise DataError(
+        raise AccessError(
             f"The folder {folder!r} holds no data files: check that they end in .jsonl (or .jsonl.gz, "
             ".jsonl.zst), .parquet or .arrow and begin with neither . nor _."
         )
@@ -298,7 +299,7 @@ def _is_hidden(name: str) -> bool:
 
 def _matched(files: list[Listed], pattern: str) -> list[Listed]:
     if not files:
-        raise DataError(
+        raise AccessError(
             f"No file matches {pattern!r}. Check the pattern; names that start with . or _ are left."
         )
     return files
@@ -316,7 +317,7 @@ def _addressed(url: Url) -> Found:
     # One request for a thousand names: whatever is asked of the folder is asked of these.
     there = files_below(url)
     if not there:
-        raise DataError(f"There is no file {str(url)!r}. Check the address.")
+        raise AccessError(f"There is no file {str(url)!r}. Check the address.")
     for folder in sorted({name.rpartition("/")[0] for name in there if name.endswith((MANIFEST, REPLACING))}):
         inside = f"{folder}/" if folder else ""
         sizes = {name.removeprefix(inside): there[name].size for name in there if name.startswith(inside)}

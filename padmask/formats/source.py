@@ -16,7 +16,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import IO, Any, BinaryIO, cast
 
-from padmask.errors import DataError, UnreadableError, what_to_do
+from padmask.errors import AccessError, what_to_do
 from padmask.formats.listing import Listed, list_inputs
 from padmask.formats.storage import (
     Stored,
@@ -126,7 +126,7 @@ class Source:
             return cast(BinaryIO, _Kept(self._spool))
         if self._pipe is None and self.path == "-":
             if sys.stdin is None:
-                raise DataError("stdin is closed: name an input file.")
+                raise AccessError("stdin is closed: name an input file.")
             self._pipe = sys.stdin.buffer
         if self._pipe is not None:
             return cast(BinaryIO, _Kept(self._pipe))
@@ -190,7 +190,7 @@ class Source:
             spool.flush()
         except OSError as error:
             folder = self.spool_folder or tempfile.gettempdir()
-            raise DataError(
+            raise AccessError(
                 f"{self.name} cannot be copied to a temporary file in {folder!r}: {error.strerror}. "
                 f"{what_to_do(error)}"
             ) from None
@@ -276,24 +276,22 @@ class _Prefixed(io.BufferedIOBase):
 def _look_up(url: Url) -> Stored:
     found = look_up(url)
     if found is None:
-        raise UnreadableError(f"There is no file {str(url)!r}. Check the address.")
+        raise AccessError(f"There is no file {str(url)!r}. Check the address.")
     return found
 
 
-def unreadable(path: str, error: OSError) -> DataError:
+def unreadable(path: str, error: OSError) -> AccessError:
     """Return the error for an input that cannot be opened."""
     if isinstance(error, FileNotFoundError):
-        return UnreadableError(
-            f"There is no file {shown(path)!r}. Check the name, or use - for standard input."
-        )
-    return UnreadableError(f"Cannot read {shown(path)!r}: {error.strerror}. {what_to_do(error)}")
+        return AccessError(f"There is no file {shown(path)!r}. Check the name, or use - for standard input.")
+    return AccessError(f"Cannot read {shown(path)!r}: {error.strerror}. {what_to_do(error)}")
 
 
 def find_sources(inputs: Sequence[str], spool_folder: str | None = None) -> list[Source]:
     """Turn paths into sources, folders into the data files in them, in order of name.
 
     Raises:
-        DataError: a folder without data files, a pattern that nothing matches.
+        AccessError: a folder without data files, a pattern that nothing matches.
         SpecError: standard input named twice.
     """
     return sources_of(list_inputs(inputs), spool_folder)

@@ -15,11 +15,11 @@ from functools import lru_cache
 from typing import Any
 
 from padmask.errors import (
+    AccessError,
     MissingExtraError,
     OutputError,
     PadmaskError,
     SpecError,
-    UnreadableError,
     redacted,
 )
 
@@ -279,9 +279,9 @@ def reading(url: Url) -> Iterator[None]:
     """Name the address in errors of reading.
 
     Raises:
-        UnreadableError: it cannot be read.
+        AccessError: it cannot be read.
     """
-    with _said_of(url, UnreadableError, "read"):
+    with _said_of(url, AccessError, "read"):
         yield
 
 

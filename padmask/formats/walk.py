@@ -10,7 +10,7 @@ import re
 from collections.abc import Iterator, Sequence
 from fnmatch import fnmatchcase
 
-from padmask.errors import UnreadableError, what_to_do
+from padmask.errors import AccessError, SpecError, what_to_do
 
 _PATTERN = re.compile(r"[*?[]")
 
@@ -110,10 +110,10 @@ class _Walked:
             with os.scandir(folder or ".") as found:
                 entries = sorted((e for e in found if e.name[0] not in "._"), key=lambda entry: entry.name)
         except OSError as error:
-            raise UnreadableError(f"Cannot read {folder!r}: {error.strerror}. {what_to_do(error)}") from None
+            raise AccessError(f"Cannot read {folder!r}: {error.strerror}. {what_to_do(error)}") from None
         other = self._paths.setdefault((here, tuple(asked)), folder)
         if other != folder:
-            raise UnreadableError(
+            raise SpecError(
                 f"{other!r} and {folder!r} are one folder, whose rows would be there twice. Take the link "
                 "away, or name what you mean."
             )

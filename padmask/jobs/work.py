@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 import pyarrow as pa
 
 from padmask import __version__
-from padmask.errors import DataError, OutputError, PadmaskError
+from padmask.errors import ChangedError, OutputError, PadmaskError
 from padmask.files import FileOptions, open_pool
 from padmask.formats.dataset import Dataset
 from padmask.formats.folder import Folder
@@ -93,7 +93,7 @@ def _dataset(work: ShardWork, shard: Shard) -> Dataset:
     now = shard.source.first_version()
     # Without the device, whose number each machine has its own of.
     if now is not None and shard.version is not None and now[1:] != shard.version[1:]:
-        raise DataError(
+        raise ChangedError(
             f"{shard.source.name} was changed while it was read. Make sure that nothing else writes to it, "
             "and run this again."
         )

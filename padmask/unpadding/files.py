@@ -15,7 +15,7 @@ import pyarrow as pa
 
 from padmask.bounds import room_for
 from padmask.decide import column_flags, find_alike, schema_of_nothing
-from padmask.errors import DataError, PadmaskError, SpecError
+from padmask.errors import DataError, PaddedError, PadmaskError, SpecError
 from padmask.files import (
     GROUP_PLACES,
     FileOptions,
@@ -116,7 +116,7 @@ def _decide(dataset: Dataset, columns: Columns, spec: UnpadSpec) -> Unpadding:
         return Unpadding(tuple(schema_of_nothing(columns).names), None, None, "post", ())
     if differing := _find_disagreement(dataset):
         if not needs_no_metadata(columns, spec):
-            raise SpecError(
+            raise PaddedError(
                 f"{differing[0]} and {differing[1]} do not say the same of their padding: unpad them apart, "
                 "or name the columns with -c and the mask with --mask-column for all."
             )

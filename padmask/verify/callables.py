@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from padmask.errors import SpecError
+from padmask.errors import ModelError, SpecError
 from padmask.verify.checks import CannotRunError, Subject
 from padmask.verify.judging import Array
 from padmask.verify.places import Outputs, stacked
@@ -75,7 +75,7 @@ def prove_function(function: Callable[[Array, Array], Any], spec: ModelSpec, sam
         sample: rows of one input.
 
     Raises:
-        SpecError: it cannot be run on such rows.
+        ModelError: it cannot be run on such rows.
     """
 
     names: list[str] = []
@@ -89,7 +89,7 @@ def prove_function(function: Callable[[Array, Array], Any], spec: ModelSpec, sam
         ]
         names[:] = names or list(pieces[0])
         if any(list(piece) != names for piece in pieces):
-            raise SpecError(f"The function must always return the same outputs. At first they were {names}.")
+            raise ModelError(f"The function must always return the same outputs. At first they were {names}.")
         return stacked(pieces)
 
     def other(batch: Batch) -> Outputs:
@@ -118,7 +118,7 @@ def prove_function(function: Callable[[Array, Array], Any], spec: ModelSpec, sam
     try:
         return prove(subject, control, sample, twin=False, far=True, empty=spec.empty_rows).report
     except CannotRunError as error:
-        raise SpecError(f"{spec.name}: {error}", options=error.options) from None
+        raise ModelError(f"{spec.name}: {error}", options=error.options) from None
 
 
 def _outputs(function: Callable[[Array, Array], Any], ids: Array, mask: Array) -> dict[str, Array]:
@@ -135,15 +135,15 @@ def _outputs(function: Callable[[Array, Array], Any], ids: Array, mask: Array) -
         else:
             named = {"output": _array(said)}
     except Exception as error:  # noqa: BLE001 - tensors of other libraries may refuse in their own ways
-        raise SpecError(
+        raise ModelError(
             f"What the function returns is no array: {type(error).__name__}: {_first_line(error)}. "
             "Return NumPy arrays."
         ) from None
     if not named:
-        raise SpecError("The function returns nothing. It must return an array, or a dict of arrays.")
+        raise ModelError("The function returns nothing. It must return an array, or a dict of arrays.")
     for name, output in named.items():
         if output.ndim == 0 or len(output) != len(ids) or output.dtype.kind not in "biufc":
-            raise SpecError(
+            raise ModelError(
                 f"{name} is an array of shape {output.shape} and type {output.dtype} for {len(ids)} rows. "
                 "The function must return numbers, with the rows first."
             )

@@ -45,6 +45,8 @@ EMPTY_PLACES = (4, 7, 21)
 class CannotRunError(PadmaskError):
     """A model does not take the batch that it was given."""
 
+    blames_input = True
+
 
 @dataclass(frozen=True)
 class Subject:

@@ -16,7 +16,7 @@ from typing import Any
 import keras
 
 import padmask.layers  # noqa: F401 - models saved with them can be loaded
-from padmask.errors import DataError, SpecError
+from padmask.errors import AccessError, DataError, SpecError, UnsupportedError
 
 # Of a row that carries all inputs along.
 SHORTEST_SAID = 300
@@ -32,10 +32,12 @@ def load(path: str, custom_objects: str | None = None, *, unsafe: bool = False) 
 
     Raises:
         SpecError: the file holds code, and `unsafe` was not asked for.
-        DataError: it cannot be loaded.
+        DataError: it is corrupt.
+        AccessError: it is not there.
+        UnsupportedError: it needs classes that Keras does not know.
     """
     if not Path(path).is_file():
-        raise DataError(f"{path}: there is no such file. Check the path of --model.")
+        raise AccessError(f"{path}: there is no such file. Check the path of --model.")
     if path.endswith(".keras") and not zipfile.is_zipfile(path):
         raise DataError(f"{path} is no .keras file, or not a whole one. Save it again with model.save.")
     known = _classes(custom_objects) if custom_objects else {}
@@ -53,17 +55,19 @@ def load(path: str, custom_objects: str | None = None, *, unsafe: bool = False) 
         unknown = re.search(r"Could not locate \w+ '(\w+)'|Unknown \w+: '?(\w+)", said)
         if unknown:
             name = unknown[1] or unknown[2]
-            raise DataError(
+            raise UnsupportedError(
                 f"{path}: it needs {name!r}, which Keras does not know. Give the Python file that defines it "
                 "with --custom-objects FILE.py."
             ) from None
-        raise DataError(f"{path}: Keras cannot load it: {short(said)} {_how_to_load(said)}") from None
-
-
-def _how_to_load(said: str) -> str:
-    if "custom" in said.lower() or "Could not locate" in said or "Unknown layer" in said:
-        return "Give the classes that it needs with --custom-objects FILE.py."
-    return "Check that it is a model saved by model.save('....keras')."
+        if "custom" in said.lower() or "Could not locate" in said or "Unknown layer" in said:
+            raise UnsupportedError(
+                f"{path}: Keras cannot load it: {short(said)} Give the classes that it needs with "
+                "--custom-objects FILE.py."
+            ) from None
+        raise DataError(
+            f"{path}: Keras cannot load it: {short(said)} Check that it is a model saved by "
+            "model.save('....keras')."
+        ) from None
 
 
 # Colours, and what Keras and TensorFlow add to a message for their own developers.

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from padmask.errors import SpecError
+from padmask.errors import ModelError, SpecError
 from padmask.verify.checks import ROWS_ALONE, CannotRunError
 from padmask.verify.drawn import draw_sample, take_sample
 from padmask.verify.loaded import UserModel
@@ -69,7 +69,7 @@ def _prove(user: UserModel, spec: ModelSpec, rows: Rows | None) -> tuple[Subject
             empty=spec.empty_rows,
         )
     except CannotRunError as error:
-        raise SpecError(f"{spec.name}: {error}", options=error.options) from None
+        raise ModelError(f"{spec.name}: {error}", options=error.options) from None
     report = proof.report
     if shapes.verdict == "fails" and all(
         check.verdict != "fails" for check in report.checks if check is not shapes
@@ -170,12 +170,12 @@ def _check_tokens(slot: Slot, rows: Sequence[npt.NDArray[Any]]) -> None:
                 options=["columns"],
             )
         if row.min() < 0:
-            raise SpecError(
+            raise ModelError(
                 f"The data have the id {row.min()}, for which no embedding has a row. Mend the ids."
             )
     largest = max((int(row.max()) for row in rows), default=0)
     if slot.exact and slot.vocab is not None and largest >= slot.vocab:
-        raise SpecError(
+        raise ModelError(
             f"The data have the id {largest}, and the embedding of input {slot.name!r} has rows for "
             f"{slot.vocab} ids only, up to {slot.vocab - 1}. Give the data that the model was made for."
         )

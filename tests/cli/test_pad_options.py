@@ -155,9 +155,9 @@ def unzstd(data: bytes) -> bytes:
     return whole
 
 
-def assert_refused(ran: Ran, *said: str) -> None:
-    """Exit 2, nothing on stdout, and a sentence that holds these words."""
-    assert ran.code == 2
+def assert_refused(ran: Ran, *said: str, code: int = 1) -> None:
+    """Nothing on stdout, and a sentence with these words; exit 1 where the data are at fault, else 2."""
+    assert ran.code == code
     assert ran.out == b""
     assert "Error: " in ran.err
     assert "Traceback" not in ran.err
@@ -213,7 +213,7 @@ def test_stdin_may_stand_among_files() -> None:
 
 
 def test_stdin_twice_is_refused(pad: Pad) -> None:
-    assert_refused(pad("-", "-"), "once")
+    assert_refused(pad("-", "-"), "once", code=2)
 
 
 def test_files_without_a_column_that_others_have_give_nulls(pad: Pad) -> None:
@@ -227,7 +227,7 @@ def test_files_of_two_formats_are_refused_by_name(pad: Pad) -> None:
     write("a.parquet", ROWS)
     write("b.jsonl", ROWS)
 
-    assert_refused(pad("a.parquet", "b.jsonl"), "a.parquet is parquet", "b.jsonl is jsonl")
+    assert_refused(pad("a.parquet", "b.jsonl"), "a.parquet is parquet", "b.jsonl is jsonl", code=2)
 
 
 def test_a_folder_means_the_data_files_in_it_in_order_of_name(pad: Pad) -> None:
@@ -257,11 +257,11 @@ def test_a_hidden_file_given_by_name_is_read(pad: Pad) -> None:
 def test_a_folder_without_data_is_refused(pad: Pad) -> None:
     Path("empty").mkdir()
 
-    assert_refused(pad("empty"), "empty")
+    assert_refused(pad("empty"), "empty", code=2)
 
 
 def test_a_file_that_is_not_there_is_refused_by_name(pad: Pad) -> None:
-    assert_refused(pad("nowhere.jsonl"), "nowhere.jsonl")
+    assert_refused(pad("nowhere.jsonl"), "nowhere.jsonl", code=2)
 
 
 def test_a_named_pipe_is_read_even_where_the_length_must_be_found() -> None:
@@ -306,7 +306,7 @@ def test_output_format_names_what_no_suffix_does(pad: Pad) -> None:
 
     assert pad("in.jsonl", "-o", "out", "--output-format", "parquet").code == 0
     assert pq.read_table("out").num_rows == 2
-    assert_refused(pad("in.jsonl", "-o", "nameless"), "--output-format")
+    assert_refused(pad("in.jsonl", "-o", "nameless"), "--output-format", code=2)
 
 
 @pytest.mark.parametrize("suffix", ["jsonl", "ndjson", "json", "parquet", "pq", "arrow", "feather", "ipc"])
@@ -442,7 +442,7 @@ def test_npz_has_its_shapes_even_where_there_is_nothing(pad: Pad, maxlen: str, r
 def test_npz_is_no_input(pad: Pad) -> None:
     np.savez("in.npz", input_ids=np.zeros((1, 2)))
 
-    assert_refused(pad("in.npz"), "npz")
+    assert_refused(pad("in.npz"), "npz", code=2)
 
 
 @pytest.mark.parametrize(("suffix", "pack"), [(".gz", gzip.compress), (".zst", zstd)], ids=["gz", "zst"])
@@ -558,16 +558,18 @@ def test_several_candidates_are_an_error_that_lists_them(pad: Pad, format_: str)
 
     ran = pad(f"in.{format_}")
 
-    assert_refused(ran, "'left'", "'right'", "-c")
+    assert_refused(ran, "'left'", "'right'", "-c", code=2)
     assert "'id'" not in ran.err
 
 
 def test_no_list_column_is_an_error_that_lists_what_there_is(pad: Pad) -> None:
-    assert_refused(pad(write("in.jsonl", [{"text": "hello", "id": 5}])), "'text'", "'id'")
+    assert_refused(pad(write("in.jsonl", [{"text": "hello", "id": 5}])), "'text'", "'id'", code=2)
 
 
 def test_a_misspelt_column_is_refused_with_the_nearest_name(pad: Pad) -> None:
-    assert_refused(pad(write("in.jsonl", ROWS), "-c", "input_id"), "'input_id'", "Did you mean 'input_ids'?")
+    assert_refused(
+        pad(write("in.jsonl", ROWS), "-c", "input_id"), "'input_id'", "Did you mean 'input_ids'?", code=2
+    )
 
 
 def test_columns_that_disagree_in_length_are_refused_by_name_and_row(pad: Pad) -> None:
@@ -577,11 +579,11 @@ def test_columns_that_disagree_in_length_are_refused_by_name_and_row(pad: Pad) -
 
 
 def test_a_column_asked_for_twice_is_refused(pad: Pad) -> None:
-    assert_refused(pad(write("in.jsonl", LABELLED), "-c", "labels", "-c", "labels=-100"), "'labels'")
+    assert_refused(pad(write("in.jsonl", LABELLED), "-c", "labels", "-c", "labels=-100"), "'labels'", code=2)
 
 
 def test_an_unknown_dtype_is_refused_with_the_known_ones(pad: Pad) -> None:
-    assert_refused(pad(write("in.jsonl", ROWS), "-c", "input_ids:int128"), "int128", "int64")
+    assert_refused(pad(write("in.jsonl", ROWS), "-c", "input_ids:int128"), "int128", "int64", code=2)
 
 
 @pytest.mark.parametrize("format_", ["jsonl", "parquet", "arrow"])
@@ -645,7 +647,7 @@ def test_a_length_is_found_over_all_inputs(pad: Pad) -> None:
 
 @pytest.mark.parametrize("asked", ["-1", "4.5", "p0", "p101", "p", "95p", "1_000", "long", ""])
 def test_a_maxlen_that_is_none_is_refused(pad: Pad, asked: str) -> None:
-    assert_refused(pad(write("in.jsonl", ROWS), f"--maxlen={asked}"))
+    assert_refused(pad(write("in.jsonl", ROWS), f"--maxlen={asked}"), code=2)
 
 
 @pytest.mark.parametrize(
@@ -668,7 +670,7 @@ def test_a_found_length_that_is_a_multiple_already_stays(pad: Pad) -> None:
 def test_a_given_length_that_is_no_multiple_is_refused(pad: Pad) -> None:
     write("in.jsonl", ROWS)
 
-    assert_refused(pad("in.jsonl", "--maxlen", "10", "--pad-to-multiple-of", "8"), "10", "8")
+    assert_refused(pad("in.jsonl", "--maxlen", "10", "--pad-to-multiple-of", "8"), "10", "8", code=2)
     assert len(pad("in.jsonl", "--maxlen", "16", "--pad-to-multiple-of", "8").column("mask")[0]) == 16
 
 
@@ -749,7 +751,7 @@ def test_strings_pad_with_the_empty_string_unless_told_otherwise(
 def test_a_pad_value_that_does_not_fit_its_dtype_is_refused(pad: Pad, dtype: str, value: str) -> None:
     ran = pad(write("in.jsonl", ROWS), "--dtype", dtype, "--value", value, "-o", "out.parquet")
 
-    assert_refused(ran, "input_ids", value)
+    assert_refused(ran, "input_ids", value, code=2)
     assert not Path("out.parquet").exists()
 
 
@@ -838,8 +840,8 @@ def test_a_token_that_does_not_fit_is_refused_with_its_place(
 
 
 def test_strings_cannot_become_numbers_nor_numbers_strings(pad: Pad) -> None:
-    assert_refused(pad(write("in.jsonl", [{"tokens": ["a"]}]), "--dtype", "int64"), "'tokens'")
-    assert_refused(pad(write("in.jsonl", ROWS), "--dtype", "string"), "'input_ids'")
+    assert_refused(pad(write("in.jsonl", [{"tokens": ["a"]}]), "--dtype", "int64"), "'tokens'", code=2)
+    assert_refused(pad(write("in.jsonl", ROWS), "--dtype", "string"), "'input_ids'", code=2)
 
 
 # --limit
@@ -879,14 +881,14 @@ def test_a_mask_column_that_is_there_already_is_refused(pad: Pad, format_: str, 
 
     ran = pad(f"in.{format_}", "-o", output)
 
-    assert_refused(ran, "'mask'", "--overwrite-mask")
+    assert_refused(ran, "'mask'", "--overwrite-mask", code=2)
     assert not Path(output).exists()
 
 
 def test_a_mask_that_only_a_later_line_has_is_refused_too(pad: Pad) -> None:
     rows = [{"input_ids": [1]}] * 2000 + [{"input_ids": [1], "mask": [1]}]
 
-    assert_refused(pad(write("in.jsonl", rows), "-o", "out.jsonl"), "line 2001", "'mask'")
+    assert_refused(pad(write("in.jsonl", rows), "-o", "out.jsonl"), "line 2001", "'mask'", code=2)
 
 
 @pytest.mark.parametrize("format_", ["jsonl", "parquet", "arrow"])
@@ -903,7 +905,7 @@ def test_overwrite_mask_replaces_it(pad: Pad, format_: str, output: str) -> None
 def test_overwrite_mask_never_replaces_the_column_to_pad(pad: Pad, option: str) -> None:
     ran = pad(write("in.jsonl", ROWS), option, "input_ids", "--overwrite-mask")
 
-    assert_refused(ran, "'input_ids'")
+    assert_refused(ran, "'input_ids'", code=2)
 
 
 def test_mask_column_names_the_mask(pad: Pad) -> None:
@@ -953,8 +955,8 @@ def test_length_column_is_the_kept_length_and_off_by_default(pad: Pad, output: s
 def test_the_length_column_may_not_take_a_name_that_is_there(pad: Pad) -> None:
     write("in.jsonl", ROWS)
 
-    assert_refused(pad("in.jsonl", "--length-column", "id"), "'id'")
-    assert_refused(pad("in.jsonl", "--length-column", "mask"), "'mask'")
+    assert_refused(pad("in.jsonl", "--length-column", "id"), "'id'", code=2)
+    assert_refused(pad("in.jsonl", "--length-column", "mask"), "'mask'", code=2)
 
 
 # --overlong, --empty-rows, --on-error, --rejects
@@ -1139,12 +1141,12 @@ def test_two_outputs_may_not_be_one_file(pad: Pad, option: str) -> None:
     """Else the one that is finished last is all that is left."""
     ran = pad(write("in.jsonl", ROWS), "-o", "out.jsonl", option, "out.jsonl")
 
-    assert_refused(ran, "out.jsonl")
+    assert_refused(ran, "out.jsonl", code=2)
 
 
 @pytest.mark.parametrize("option", ["--rejects", "--report"])
 def test_two_outputs_may_not_both_be_stdout(pad: Pad, option: str) -> None:
-    assert_refused(pad(write("in.jsonl", ROWS), option, "-"), option, "stdout")
+    assert_refused(pad(write("in.jsonl", ROWS), option, "-"), option, "stdout", code=2)
 
 
 # --report
@@ -1282,7 +1284,7 @@ def test_tuning_never_changes_what_becomes_of_json_lines(pad: Pad, suffix: str) 
 
 @pytest.mark.parametrize("option", ["--batch-rows", "--threads"])
 def test_tuning_takes_whole_numbers_from_one(pad: Pad, option: str) -> None:
-    assert_refused(pad(write("in.jsonl", ROWS), option, "0"), option)
+    assert_refused(pad(write("in.jsonl", ROWS), option, "0"), option, code=2)
 
 
 def test_more_batches_than_rows_and_more_threads_than_batches_are_fine(pad: Pad) -> None:
@@ -1309,7 +1311,7 @@ def test_quiet_says_nothing_but_errors(pad: Pad) -> None:
     write("in.jsonl", LABELLED)
 
     assert pad("in.jsonl", "--quiet", "--padding", "pre", "--maxlen", "1").err == ""
-    assert_refused(pad("in.jsonl", "--quiet", "-c", "nothing"), "'nothing'")
+    assert_refused(pad("in.jsonl", "--quiet", "-c", "nothing"), "'nothing'", code=2)
 
 
 ETA = re.compile(r"\d:\d\d:\d\d|-:--:--")
@@ -1450,7 +1452,7 @@ def test_a_project_that_says_nothing_of_padmask_changes_nothing(pad: Pad) -> Non
 def test_a_mistake_in_pyproject_is_a_sentence_that_names_the_file(pad: Pad, text: str, said: str) -> None:
     configure(text)
 
-    assert_refused(pad(write("in.jsonl", ROWS)), "pyproject.toml", said)
+    assert_refused(pad(write("in.jsonl", ROWS)), "pyproject.toml", said, code=2)
 
 
 @pytest.mark.parametrize(
@@ -1469,21 +1471,23 @@ def test_what_is_refused_though_nobody_typed_it_is_said_to_be_set_there(
 ) -> None:
     configure(f"[tool.padmask]\n{setting}\n")
 
-    assert_refused(pad(write("in.jsonl", ROWS), *options), said, "pyproject.toml")
+    assert_refused(pad(write("in.jsonl", ROWS), *options), said, "pyproject.toml", code=2)
 
 
 def test_what_was_typed_is_not_said_to_be_set(pad: Pad) -> None:
     configure('[tool.padmask]\ncolumn = "input_ids"\nmaxlen = 3\n')
 
     ran = pad(write("in.jsonl", ROWS), "-c", "labels")
-    assert_refused(ran, "no column 'labels'")
+    assert_refused(ran, "no column 'labels'", code=2)
     assert "pyproject" not in ran.err
 
 
 def test_arguments_are_named_as_options(pad: Pad) -> None:
     options = ("--maxlen", "3", "--pad-to-multiple-of", "2")
     assert_refused(
-        pad(write("in.jsonl", ROWS), *options), "--maxlen 3 is no multiple of --pad-to-multiple-of 2"
+        pad(write("in.jsonl", ROWS), *options),
+        "--maxlen 3 is no multiple of --pad-to-multiple-of 2",
+        code=2,
     )
 
 
@@ -1666,7 +1670,7 @@ def test_vectors_may_come_late(pad: Pad, format_: str, suffix: str) -> None:
 
 
 def test_an_unknown_option_is_refused_with_the_nearest(pad: Pad) -> None:
-    assert_refused(pad(write("in.jsonl", ROWS), "--max-len", "2"), "--maxlen")
+    assert_refused(pad(write("in.jsonl", ROWS), "--max-len", "2"), "--maxlen", code=2)
 
 
 def test_a_reader_that_closes_the_pipe_is_no_error() -> None:
@@ -1692,4 +1696,4 @@ def test_a_size_is_a_number_with_or_without_a_unit(text: str, size: int) -> None
 
 @pytest.mark.parametrize("text", ["lots", "-1", "1 XB", "", "0x10"])
 def test_a_size_that_is_none_is_refused_with_examples(pad: Pad, text: str) -> None:
-    assert_refused(pad(write("in.jsonl", ROWS), "--max-bytes", text), "500MB")
+    assert_refused(pad(write("in.jsonl", ROWS), "--max-bytes", text), "500MB", code=2)

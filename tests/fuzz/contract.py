@@ -127,7 +127,10 @@ def judged(case: Case, outcome: Outcome) -> list[str]:
     if outcome.code not in (0, 1, 2):
         return [f"exit code {outcome.code}"]
     found = _litter(outcome)
-    refused = outcome.code == 2 or (outcome.code == 1 and case.args[0] == "unpad")
+    # What verify finds is a report, and no complaint.
+    refused = outcome.code == 2 or (
+        outcome.code == 1 and (case.args[0] != "verify" or "Error: " in outcome.said)
+    )
     if refused:
         return found + _complaint(case, outcome)
     if INNARDS.search(outcome.said):
