@@ -19,18 +19,15 @@ from padmask.errors import SpecError
 from padmask.flow import ReadAhead, ordered_map
 from padmask.formats import open_writer
 from padmask.formats.batch import Chunk, Layout, Wanted, Writer
+from padmask.formats.conflicts import refuse_inside, refuse_own_input, refuse_replaced, refuse_shared_place
 from padmask.formats.dataset import Dataset
 from padmask.formats.goal import (
     Beside,
     compressed,
-    is_written_in_place,
     open_goal,
-    refuse_inside,
-    refuse_over_inputs,
-    refuse_own_input,
-    refuse_same_file,
 )
 from padmask.formats.listing import find_inputs
+from padmask.formats.output_places import descriptor_of, is_written_in_place
 from padmask.formats.source import sources_of
 from padmask.formats.storage import checked_path, checked_paths, is_url, refuse_mistyped, shown
 from padmask.ledger import Ledger
@@ -159,9 +156,11 @@ def check_paths(
         refuse_mistyped(rejects)
     if goal.endswith("/") or os.path.isdir(goal):
         raise SpecError(f"{shown(goal)!r} is a folder, and what is written is one file: name it.")
-    refuse_same_file({"the output": goal, "the rejects": rejects})
-    refuse_inside(goal, paths)
-    refuse_over_inputs({"The rejects": rejects}, paths)
+    if descriptor_of(goal) == 1:
+        goal = "-"
+    outputs = {"the output": goal, "the rejects": rejects}
+    refuse_shared_place(outputs)
+    refuse_inside(outputs, paths)
     return paths, goal
 
 
@@ -176,7 +175,8 @@ def open_dataset(paths: Sequence[str], goal: str, files: FileOptions) -> Iterato
     """
     found = find_inputs(paths)
     sources = sources_of(found.files, _spool_folder(goal))
-    refuse_over_inputs({"The rejects": files.rejects}, (source.path for source in sources))
+    outputs = {"the output": goal, "the rejects": files.rejects}
+    refuse_replaced(outputs, [source.path for source in sources], replaceable="the output")
     dataset = Dataset(sources, files.input_format, files.batch_rows, passed_over=found.passed_over)
     with closing(dataset):
         refuse_own_input([goal, files.rejects], dataset.is_input)

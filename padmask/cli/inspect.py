@@ -83,13 +83,7 @@ def command(ctx: click.Context, /, **given: Any) -> None:
       padmask inspect s3://bucket/train/ --no-masks
     """
     help_without_input(ctx, given)
-    if given["export"] and not given["export"].endswith(EXPORTS):
-        from padmask.formats import storage
-
-        raise SpecError(
-            f"Cannot tell how to export to {storage.shown(given['export'])!r}. Choose a name in "
-            f"{', '.join(EXPORTS)}."
-        )
+    _check_export(given)
     _choose_rows(ctx, given)
     settle_workers(ctx, given)
     given["declared"] = declared_side(ctx, given)
@@ -102,6 +96,20 @@ def command(ctx: click.Context, /, **given: Any) -> None:
         click.echo(json.dumps(shown))
     if given["export"] or not given["as_json"]:
         _show(seen, given)
+
+
+def _check_export(given: dict[str, Any]) -> None:
+    """Refuse an export of an unknown form, or in place of an input."""
+    if not given["export"]:
+        return
+    from padmask.formats.conflicts import refuse_conflicts
+    from padmask.formats.storage import shown
+
+    if not given["export"].endswith(EXPORTS):
+        raise SpecError(
+            f"Cannot tell how to export to {shown(given['export'])!r}. Choose a name in {', '.join(EXPORTS)}."
+        )
+    refuse_conflicts({"the export": given["export"]}, given["inputs"])
 
 
 def _choose_rows(ctx: click.Context, given: dict[str, Any]) -> None:

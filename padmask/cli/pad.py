@@ -159,13 +159,13 @@ def _refuse_report_among_data(given: dict[str, Any]) -> None:
     """Refuse a report that readers of the output folder would take for data, before it is opened."""
     if not given["report"]:
         return
+    from padmask.formats.conflicts import refuse_among_data
     from padmask.formats.folder import Folder, names_a_folder
     from padmask.formats.storage import plain_path
-    from padmask.jobs.refusals import refuse_among_data
 
     if names_a_folder(given["output"]):
         report = given["report"].removeprefix("json:")
-        refuse_among_data(Folder(plain_path(given["output"])), {"The report": report})
+        refuse_among_data(Folder(plain_path(given["output"])), {"the report": report})
 
 
 def _summary(result: Any, given: dict[str, Any]) -> list[str]:

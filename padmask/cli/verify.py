@@ -160,12 +160,16 @@ def command(ctx: click.Context, /, **given: Any) -> int:
     given["has_model"] = given["model"] is not None or given["predict"] is not None
     _check_usage(ctx, given)
     given["declared"] = declared_side(ctx, given)
+    from padmask.formats.conflicts import loaded_files, refuse_replaced
+
     wanted = [_form(text) for text in given["reports"]]
     _check_streams(wanted, given)
     with ExitStack() as stack:
         # Opened first: a run whose report cannot be written should not begin.
         streams = [(form, _open(stack, path)) for form, path in wanted]
         report = _verify(given)
+        # What was imported on the way was read too.
+        refuse_replaced(_report_files(wanted), loaded_files())
         for form, stream in streams:
             if stream is not None:
                 _write(form, stream, report)
@@ -293,28 +297,36 @@ def _form(text: str) -> tuple[str, str]:
         form, path = "json", text
     if not path:
         raise SpecError(f"--report {text} names no file. Give one, as in {form}:verify.{form}.")
-    return form, path
+    from padmask.formats.output_places import descriptor_of
+
+    return form, "-" if descriptor_of(path) == 1 else path
 
 
 def _check_streams(wanted: list[tuple[str, str]], given: dict[str, Any]) -> None:
     """Refuse two things in one place, and reports in place of what is read."""
-    from padmask.formats.goal import refuse_inside, refuse_same_file
-    from padmask.formats.storage import shown
+    from padmask.formats.conflicts import module_files, refuse_conflicts, refuse_replaced
 
-    files = [(form, path) for form, path in wanted if path != "-"]
-    if len({path for _, path in files}) < len(files):
+    reports = _report_files(wanted)
+    if len(set(reports.values())) < sum(path != "-" for _, path in wanted):
         raise SpecError("Two reports cannot go to one file: give each its own.")
-    read = {f"the input {shown(path)}": path for path in given["inputs"]} | {"the model": given["model"]}
-    read |= {"the custom objects": given["custom_objects"]}
-    refuse_same_file(read | {f"the {form} report {shown(path)}": path for form, path in files})
-    for _, path in files:
-        refuse_inside(path, given["inputs"])
+    refuse_conflicts(reports, given["inputs"])
+    code = [path for path in (given["model"], given["custom_objects"]) if path]
+    module = (given["predict"] or "").partition(":")[0]
+    refuse_replaced(reports, code + (module_files(module) if module else []))
     to_stdout = sum(path == "-" for _, path in wanted) + given["as_json"]
     if to_stdout > 1:
         raise SpecError("Two reports cannot both go to stdout: name a file for one of them.")
     if any(path == "-" and form != "github" for form, path in wanted):
         # Whoever reads the report wants nothing else beside it.
         given["quiet"] = True
+
+
+def _report_files(wanted: list[tuple[str, str]]) -> dict[str, str | None]:
+    """Return the paths of the reports that go to files, by what they are."""
+    files = [(form, path) for form, path in wanted if path != "-"]
+    return {
+        f"the {form} report {number}".removesuffix(" 1"): path for number, (form, path) in enumerate(files, 1)
+    }
 
 
 def _open(stack: ExitStack, path: str) -> Any:

@@ -6,8 +6,8 @@ from typing import BinaryIO
 
 from padmask.errors import SpecError
 from padmask.formats.batch import Layout, Reader, Writer
-from padmask.formats.goal import is_written_in_place
 from padmask.formats.listing import COMPRESSIONS, format_of
+from padmask.formats.output_places import is_written_in_place
 from padmask.formats.source import Source
 from padmask.formats.storage import shown
 

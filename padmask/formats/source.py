@@ -182,11 +182,13 @@ class Source:
         # Anonymous and private: nobody else can open it, and it goes when it is closed.
         spool = tempfile.TemporaryFile(prefix="padmask-", dir=self.spool_folder)  # noqa: SIM115
         try:
+            # Before it is opened: a named pipe can be opened once only.
+            whole = lines is None or self.sniff() != "jsonl"
             with self.open() as stream:
-                if lines is None or self.sniff() != "jsonl":
+                if whole or lines is None:
                     shutil.copyfileobj(stream, spool, _COPY_BYTES)
                 else:
-                    _copy_lines(self.open(), spool, lines)
+                    _copy_lines(stream, spool, lines)
             spool.flush()
         except OSError as error:
             folder = self.spool_folder or tempfile.gettempdir()

@@ -19,16 +19,15 @@ from padmask.decide import Asked, decide, find_unpadded
 from padmask.errors import OutputError, PadmaskError, SpecError, UnreadableError, WorkerDiedError, few, size
 from padmask.files import FileOptions, Paths, settle_threads
 from padmask.formats.batch import Wanted
+from padmask.formats.conflicts import refuse_among_data, refuse_inside, refuse_nowhere, refuse_replaced
 from padmask.formats.dataset import Dataset
 from padmask.formats.folder import Folder
-from padmask.formats.goal import refuse_inside, refuse_nowhere, refuse_over_inputs
 from padmask.formats.listing import Found, find_inputs
 from padmask.formats.source import sources_of
 from padmask.formats.storage import checked_path, checked_paths, refuse_mistyped, shown
 from padmask.jobs.identity import LEFT_OUT, Identity, identify
 from padmask.jobs.manifest import Record, digest_of, total
-from padmask.jobs.refusals import refuse_among_data, refuse_own_files
-from padmask.jobs.shards import SHARD_BYTES, Shard, absolute, find_shards, refuse_no_shards
+from padmask.jobs.shards import SHARD_BYTES, Shard, absolute, find_shards, refuse_no_shards, refuse_own_files
 from padmask.jobs.staging import Done, Wish
 from padmask.jobs.team import Team
 from padmask.jobs.work import ShardWork, measure_shard, pad_shard
@@ -103,9 +102,8 @@ def pad_dataset(  # noqa: PLR0913 - a keyword each for what the command takes
     output = Folder(checked_path(os.fspath(folder)))
     if files.rejects is not None:
         refuse_mistyped(files.rejects)
-    refuse_inside(output.path, paths)
-    refuse_among_data(output, {"The rejects": files.rejects})
-    refuse_over_inputs({"The rejects": files.rejects}, paths)
+    refuse_inside({"the output": output.path, "the rejects": files.rejects}, paths)
+    refuse_among_data(output, {"the rejects": files.rejects})
     refuse_nowhere(files.rejects)
     with ExitStack() as stack:
         driver = _prepare(paths, output, asked, files, shard_bytes)
@@ -137,7 +135,7 @@ def _prepare(
         raise SpecError("There is no input: name a file or a folder.")
     found = find_inputs(paths)
     refuse_no_shards(found.files)
-    refuse_over_inputs({"The rejects": files.rejects}, (file.path for file in found.files))
+    refuse_replaced({"the rejects": files.rejects}, [file.path for file in found.files])
     with _told_of_skip(len(found.files) > 1 and asked.policy.on_error == "fail"):
         return _decided(found, output, asked, files, shard_bytes)
 

@@ -12,14 +12,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
 
-from padmask.errors import SpecError
-from padmask.formats.listing import COMPRESSIONS, Listed, format_of, refuse_same_names
+from padmask.errors import OutputError, SpecError
+from padmask.formats.conflicts import RESERVED
+from padmask.formats.folder import Folder
+from padmask.formats.listing import COMPRESSIONS, Listed, format_of, is_data, refuse_same_names
 from padmask.formats.parquet import group_sizes
 from padmask.formats.source import Source
 from padmask.formats.storage import is_url, shown
 
-# What the folder itself knows of its files begins so.
-RESERVED = "_padmask"
 # Parquet files larger than this are cut between row groups, so that several workers share them.
 SHARD_BYTES = 256 << 20
 SUFFIX_OF = {"jsonl": ".jsonl", "parquet": ".parquet", "arrow": ".arrow", "npz": ".npz"}
@@ -166,3 +166,24 @@ def _pieces(source: Source, name: str, shard_bytes: int) -> list[tuple[Source, s
         )
         for number, (first, end) in enumerate(pairwise(bounds))
     ]
+
+
+def refuse_own_files(output: Folder, shards: Sequence[Shard]) -> None:
+    """Refuse an output folder that inputs lie in: nobody named those as an output.
+
+    Raises:
+        OutputError: an input lies in it.
+    """
+    base, names = _true_path(output.path).rstrip("/") + "/", {shard.name for shard in shards}
+    for shard in shards:
+        path = _true_path(shard.source.path)
+        name = path.removeprefix(base)
+        if name != path and (name in names or is_data(name)):
+            raise OutputError(
+                f"The input {shard.source.name!r} lies in the output folder {str(output)!r}, and would be "
+                "replaced there, or be read as a part of the output. Choose another folder."
+            )
+
+
+def _true_path(path: str) -> str:
+    return path if is_url(path) else os.path.realpath(path)

@@ -1146,7 +1146,7 @@ def test_two_outputs_may_not_be_one_file(pad: Pad, option: str) -> None:
 
 @pytest.mark.parametrize("option", ["--rejects", "--report"])
 def test_two_outputs_may_not_both_be_stdout(pad: Pad, option: str) -> None:
-    assert_refused(pad(write("in.jsonl", ROWS), option, "-"), option, "stdout", code=2)
+    assert_refused(pad(write("in.jsonl", ROWS), option, "-"), option[2:], "both go to stdout", code=2)
 
 
 # --report
