@@ -39,8 +39,6 @@ from padmask.spec import (
 METADATA_KEY = b"padmask"
 # What masks are called where nobody says.
 MASK_NAMES = ("mask", "attention_mask")
-# What masks are called where nobody says.
-MASK_NAMES = ("mask", "attention_mask")
 
 # Metadata that describes the input's types, and is a lie or a hard error once they change.
 STALE_METADATA = (b"huggingface",)
