@@ -328,11 +328,12 @@ def _glance(looking: _Looking, dataset: Dataset, progress: ProgressCallback | No
         if layout is None
         else padded_rows(dataset, job, limit, audit, layout)
     )
-    for lengths, rows, consumed in source:
-        keep.take(rows, stats.rows, len(lengths))
-        stats += LengthStats.of(lengths)
-        if progress:
-            progress(Progress("measuring", stats.rows, consumed, dataset.size))
+    with dataset.unchanged():
+        for lengths, rows, consumed in source:
+            keep.take(rows, stats.rows, len(lengths))
+            stats += LengthStats.of(lengths)
+            if progress:
+                progress(Progress("measuring", stats.rows, consumed, dataset.size))
     return _Glance(stats, audit, keep.kept)
 
 

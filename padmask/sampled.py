@@ -132,12 +132,13 @@ def look(
     )
     keep = _Keeper(sample, seed) if numbers is None else _Chosen(numbers)
     rows = longest = 0
-    for lengths, row_at, consumed in source:
-        keep.take(lengths, row_at, rows)
-        rows += len(lengths)
-        longest = max(longest, int(lengths.max(initial=0)))
-        if looking.progress:
-            looking.progress(Progress("auditing", rows, consumed, dataset.size))
+    with dataset.unchanged():
+        for lengths, row_at, consumed in source:
+            keep.take(lengths, row_at, rows)
+            rows += len(lengths)
+            longest = max(longest, int(lengths.max(initial=0)))
+            if looking.progress:
+                looking.progress(Progress("auditing", rows, consumed, dataset.size))
     kept = keep.rows()
     names = [column.name for column in job.columns]
     return Data(

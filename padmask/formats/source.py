@@ -101,11 +101,18 @@ class Source:
         if url is not None:
             return _look_up(url).version
         file = self.status()
-        return None if file is None else (file.st_dev, file.st_ino, file.st_size, file.st_mtime_ns)
+        if file is None:
+            return None
+        # A program can write in place and set the modification time back, but not the change time.
+        return file.st_dev, file.st_ino, file.st_size, file.st_mtime_ns, file.st_ctime_ns
 
     def first_version(self) -> tuple[int, ...] | None:
         """Return the version as of when the file was listed, where that is known."""
         return self.version() if self.stored is None else self.stored.version
+
+    def shared_version(self, version: tuple[int, ...]) -> tuple[int, ...]:
+        """Return the part of a version that is the same on every machine: each numbers its devices itself."""
+        return version if is_url(self.path) else version[1:]
 
     def status(self) -> os.stat_result | None:
         """Return what the system knows of the file; None for what is no plain file of this machine."""

@@ -58,8 +58,8 @@ class Shard:
     @property
     def stamp(self) -> str:
         """Say what changes when other rows come from it, on whatever machine."""
-        # Without the device, whose number each machine has its own of.
-        return " ".join(map(str, (*(self.version or ())[1:], *(() if self.limit is None else (self.limit,)))))
+        version = () if self.version is None else self.source.shared_version(self.version)
+        return " ".join(map(str, (*version, *(() if self.limit is None else (self.limit,)))))
 
     def _piece_of(self, name: str) -> str:
         if self.source.groups is None:
