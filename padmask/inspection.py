@@ -322,6 +322,7 @@ def _glance(looking: _Looking, dataset: Dataset, progress: ProgressCallback | No
     """Look at rows in one pass."""
     job, layout, limit = looking.job, looking.layout, looking.limit
     audit = Audit([audited(column, layout) for column in job.columns])
+    audit.add_sides(layout.sides if layout else {})
     keep, stats = _Keeper(looking.show), LengthStats()
     source = (
         raw_rows(dataset, job, limit, audit)
