@@ -227,9 +227,19 @@ def inspect_file(  # noqa: PLR0913 - a keyword each for what the command takes
         stats,
         shown,
         plans,
-        seen.audit.findings(),
+        _health(seen.audit, dataset),
         advise(plans),
     )
+
+
+def _health(audit: Audit, dataset: Dataset) -> list[Finding]:
+    """Return what the rules found. A file that does not belong to its folder is an error to verify alone."""
+    audit.add_strangers(dataset.strangers)
+    found = audit.findings()
+    return [
+        replace(one, rule=replace(one.rule, severity="warning")) if one.rule.name == "stranger-file" else one
+        for one in found
+    ]
 
 
 def _token_bytes(column: PadColumn) -> int:

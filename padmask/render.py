@@ -82,7 +82,7 @@ def unpad_summary(result: UnpadResult, goal: str, rejects: str | None = None) ->
         f"{count(ledger.tokens_kept, 'token')}; {share(ledger.padding_share)} of "
         f"{count(ledger.places, 'place')} were padding"
     )
-    notes = _few_rows(ledger)
+    notes = [*result.notes, *_few_rows(ledger)]
     if result.still_padded:
         names = ", ".join(map(repr, result.still_padded))
         flags = next(iter(result.still_padded.values()))

@@ -124,6 +124,7 @@ def look(
     audit = Audit([audited(column, layout) for column in job.columns])
     for column in job.columns:
         audit.add_types(column.name, dataset.types_of(column.name))
+    audit.add_strangers(dataset.strangers)
     audit.add_sides(layout.sides if layout else {})
     maxlen = None if layout else _maxlen(dataset, job, limit)
     source = (

@@ -11,7 +11,11 @@ from typing import Any
 
 import click
 
-from padmask.errors import SpecError, did_you_mean
+from padmask.errors import SpecError, did_you_mean, size
+from padmask.machine import read_small
+
+# Settings take a few kilobytes, and reading TOML takes a second for a few megabytes.
+MOST_BYTES = 1 << 20
 
 
 class ConfiguredCommand(click.Command):
@@ -80,7 +84,7 @@ def defaults(command: click.Command, file: Path) -> dict[str, Any]:
     Raises:
         SpecError: the file is no TOML, or a key is no option.
     """
-    text = file.read_bytes()
+    text = _text_of(file)
     if b"padmask" not in text:
         # Most projects say nothing of padmask, and their files need not even be TOML.
         return {}
@@ -117,6 +121,16 @@ def defaults(command: click.Command, file: Path) -> dict[str, Any]:
                 f"{did_you_mean(name, list(parameters))}"
             )
     return found
+
+
+def _text_of(file: Path) -> bytes:
+    text = read_small(str(file), MOST_BYTES)
+    if text is None:
+        raise SpecError(
+            f"{file}: larger than {size(MOST_BYTES)}, the most that padmask reads of settings. Make the file "
+            "smaller, or run padmask in another folder."
+        )
+    return text
 
 
 def _kind_of(parameter: click.Option) -> tuple[str, tuple[type, ...]]:

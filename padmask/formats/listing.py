@@ -5,13 +5,14 @@ Knows names, and what a folder that padmask wrote says that it holds; opens noth
 
 from __future__ import annotations
 
-import json
 import os
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, replace
 
 from padmask.errors import DataError, SpecError, UnreadableError, few
+from padmask.formats.manifest import sizes_in
 from padmask.formats.storage import (
     Stored,
     Url,
@@ -19,11 +20,11 @@ from padmask.formats.storage import (
     is_folder,
     is_url,
     look_up,
-    open_anywhere,
     parse_url,
     plain_path,
     shown,
 )
+from padmask.formats.strangers import find_strangers
 from padmask.formats.walk import expand, files_in, fixed_part, is_pattern, matches
 
 COMPRESSIONS = {".gz": "gzip", ".zst": "zstd"}
@@ -54,11 +55,13 @@ class Listed:
         name: in the dataset: what follows the folder that was named, or the fixed part of a pattern; and
             before it the folders named as `key=value` in which that lies, for those are data too.
         stored: what its storage knows of it; None on this machine, and where nobody has asked.
+        stranger: whether it is in a folder that padmask wrote, whose manifest does not list it.
     """
 
     path: str
     name: str
     stored: Stored | None = None
+    stranger: bool = False
 
 
 def format_of(path: str) -> str | None:
@@ -97,7 +100,18 @@ def list_inputs(inputs: Sequence[str]) -> list[Listed]:
     found = [file for path in inputs for file in _files_of(plain_path(path))]
     if sum(file.path == "-" for file in found) > 1:
         raise SpecError("Standard input can be read once only: give - one time.")
-    return found
+    return _with_strangers(found, [plain_path(path) for path in inputs])
+
+
+def _with_strangers(files: Sequence[Listed], inputs: Sequence[str]) -> list[Listed]:
+    """Mark the files of this machine that the manifest of a folder they are in does not list."""
+    here = [path for path in inputs if not is_url(path) and path != "-"]
+    folders = [path for path in here if os.path.isdir(path)]
+    patterns = [path for path in here if is_pattern(path) and not os.path.lexists(path)]
+    whole = [*folders, *(fixed_part(pattern) or "." for pattern in patterns)]
+    paths = [file.path for file in files if not is_url(file.path) and file.path != "-"]
+    strangers = find_strangers(paths, whole, MANIFEST)
+    return [replace(file, stranger=True) if file.path in strangers else file for file in files]
 
 
 def passed_over(inputs: Sequence[str]) -> list[str]:
@@ -161,15 +175,17 @@ def _whole_files(folder: str) -> list[str]:
     """Return the files below a folder, once it is sure that none is missing that padmask put there.
 
     Raises:
-        DataError: a run of padmask's wrote into it, or a folder in it, and it is not whole.
+        DataError: a run of padmask's wrote into it, or a folder in it, and it is not whole, or its manifest
+            cannot be believed.
         UnreadableError: a folder cannot be read, or is there twice.
     """
     gone_through: list[str] = []
     found = list(files_in(folder, gone_through))
     for one in gone_through:
         marks = {name: os.path.join(one, name) for name in (REPLACING, MANIFEST)}
-        _refuse_half_named(one, [name for name, path in marks.items() if os.path.lexists(path)])
-        written = _written_by(marks[MANIFEST])
+        there = [name for name, path in marks.items() if os.path.lexists(path)]
+        _refuse_half_named(one, there)
+        written = sizes_in(marks[MANIFEST]) if MANIFEST in there else {}
         sizes = {name: _size(os.path.join(one, name)) for name in written}
         _refuse_incomplete(one, written, {name: size for name, size in sizes.items() if size is not None})
     return found
@@ -210,23 +226,6 @@ def _refuse_half_named(folder: str, there: Iterable[str]) -> None:
             f"The folder {folder!r} holds a part of a run's output only: the run ended while it named its "
             "files. Run that again with --resume."
         )
-
-
-def _written_by(manifest: str) -> dict[str, int]:
-    """Return the sizes of the shards that a manifest tells of, by their names; of one that is none, none."""
-    try:
-        if is_url(manifest):
-            with open_anywhere(parse_url(manifest)) as file:
-                told = json.loads(file.read())
-        elif os.path.isfile(manifest):
-            with open(manifest, "rb") as stream:
-                told = json.loads(stream.read())
-        else:
-            return {}
-        # What was left out has no name.
-        return {str(shard["name"]): int(shard["size"]) for shard in told["shards"] if shard["name"]}
-    except (OSError, ValueError, KeyError, TypeError, RecursionError):
-        return {}
 
 
 def _refuse_incomplete(folder: str, written: Mapping[str, int], sizes: Mapping[str, int]) -> None:
@@ -313,22 +312,40 @@ def _addressed(url: Url) -> list[Listed]:
     if is_pattern(url.path):
         base, wanted = _split(url)
         there = files_below(base)
-        return _matched(
-            _listed(base, there, (name for name in there if _is_wanted(name, wanted, url.path))), str(url)
-        )
+        matched = [name for name in there if _is_wanted(name, wanted, url.path)]
+        return _matched(_listed(base, there, matched, _stored_strangers(base, there, matched)), str(url))
     # One request for a thousand names: whatever is asked of the folder is asked of these.
     there = files_below(url)
     if not there:
         raise DataError(f"There is no file {str(url)!r}. Check the address.")
-    found = [name for name in there if is_data(name)]
+    found, strangers = [name for name in there if is_data(name)], set[str]()
     for folder in sorted({name.rpartition("/")[0] for name in there if name.endswith((MANIFEST, REPLACING))}):
         inside = f"{folder}/" if folder else ""
         sizes = {name.removeprefix(inside): there[name].size for name in there if name.startswith(inside)}
         one = url.child(folder) if folder else url
         _refuse_half_named(str(one), sizes)
         if MANIFEST in sizes:
-            _refuse_incomplete(str(one), _written_by(one.child(MANIFEST).text), sizes)
-    return _or_none(_listed(url, there, found), str(url), there)
+            written = sizes_in(one.child(MANIFEST).text)
+            _refuse_incomplete(str(one), written, sizes)
+            strangers |= _unlisted(found, inside, written)
+    return _or_none(_listed(url, there, found, strangers), str(url), there)
+
+
+def _stored_strangers(base: Url, there: Iterable[str], matched: Sequence[str]) -> set[str]:
+    """Return the files of a storage that a pattern matches and the manifest above them does not list."""
+    strangers: set[str] = set()
+    for manifest in [name for name in there if name.rpartition("/")[2] == MANIFEST]:
+        inside = manifest.removesuffix(MANIFEST)
+        # A pattern takes what is there, whatever a manifest says that cannot be believed.
+        if any(name.startswith(inside) for name in matched):
+            with suppress(DataError):
+                strangers |= _unlisted(matched, inside, sizes_in(base.child(manifest).text))
+    return strangers
+
+
+def _unlisted(names: Iterable[str], inside: str, listed: Collection[str]) -> set[str]:
+    """Return the names that begin with a folder, and of which the rest is not listed."""
+    return {name for name in names if name.startswith(inside) and name.removeprefix(inside) not in listed}
 
 
 def _is_wanted(name: str, wanted: Sequence[str], pattern: str) -> bool:
@@ -341,9 +358,11 @@ def _split(pattern: Url) -> tuple[Url, list[str]]:
     return base, pattern.path.removeprefix(base.path).strip("/").split("/")
 
 
-def _listed(base: Url, there: Mapping[str, Stored], names: Iterable[str]) -> list[Listed]:
+def _listed(
+    base: Url, there: Mapping[str, Stored], names: Iterable[str], strangers: Collection[str]
+) -> list[Listed]:
     keys = keys_in(base.path)
-    return [Listed(base.child(name).text, keys + name, there[name]) for name in names]
+    return [Listed(base.child(name).text, keys + name, there[name], name in strangers) for name in names]
 
 
 def refuse_same_names(files: Iterable[Listed]) -> None:

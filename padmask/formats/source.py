@@ -12,12 +12,12 @@ import shutil
 import stat
 import sys
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import IO, Any, BinaryIO, cast
 
 from padmask.errors import DataError, UnreadableError, what_to_do
-from padmask.formats.listing import list_inputs
+from padmask.formats.listing import Listed, list_inputs
 from padmask.formats.storage import (
     Stored,
     Url,
@@ -50,6 +50,7 @@ class Source:
         stored: what a storage knows of the file, where it was asked already.
         groups: the first of the row groups that are read and the one after the last; None reads all.
         label: what people call it, where that is not the path.
+        stranger: whether it is in a folder that padmask wrote, whose manifest does not list it.
     """
 
     path: str
@@ -57,6 +58,7 @@ class Source:
     stored: Stored | None = None
     groups: tuple[int, int] | None = None
     label: str | None = None
+    stranger: bool = False
     _pipe: BinaryIO | None = field(default=None, repr=False)
     _spool: BinaryIO | None = field(default=None, repr=False)
 
@@ -297,4 +299,9 @@ def find_sources(inputs: Sequence[str], spool_folder: str | None = None) -> list
         DataError: a folder without data files, a pattern that nothing matches.
         SpecError: standard input named twice.
     """
-    return [Source(file.path, spool_folder, file.stored) for file in list_inputs(inputs)]
+    return sources_of(list_inputs(inputs), spool_folder)
+
+
+def sources_of(files: Iterable[Listed], spool_folder: str | None = None) -> list[Source]:
+    """Turn files that were found into sources."""
+    return [Source(file.path, spool_folder, file.stored, stranger=file.stranger) for file in files]

@@ -23,11 +23,11 @@ from padmask.formats.dataset import Dataset
 from padmask.formats.folder import Folder
 from padmask.formats.goal import refuse_inside, refuse_nowhere, refuse_over_inputs
 from padmask.formats.listing import Listed, list_inputs
-from padmask.formats.source import Source
+from padmask.formats.source import sources_of
 from padmask.formats.storage import plain_path, shown
 from padmask.jobs.identity import LEFT_OUT, Identity, identify
 from padmask.jobs.manifest import Record, digest_of, total
-from padmask.jobs.refusals import refuse_among_data, refuse_own_files
+from padmask.jobs.refusals import refuse_among_data, refuse_own_files, refuse_too_many
 from padmask.jobs.shards import SHARD_BYTES, Shard, absolute, find_shards, refuse_no_shards
 from padmask.jobs.staging import Done, Wish
 from padmask.jobs.team import Team
@@ -149,13 +149,14 @@ def _decided(
     shard_bytes: int,
 ) -> _Driver:
     """Decide for files that are known."""
-    sources = [Source(file.path, None, file.stored) for file in found]
+    sources = sources_of(found)
     dataset = Dataset(sources, files.input_format, files.batch_rows)
     faults = dataset.leave_unreadable() if asked.policy.on_error == "skip" else {}
     format_ = files.output_format or dataset.format
     readable = [file for file in found if file.path not in faults]
     shards = find_shards(readable, dataset.format, format_, shard_bytes)
     refuse_own_files(output, shards)
+    refuse_too_many(shards)
     job = decide(dataset, asked, keep_others=format_ != "npz")
     job = replace(job, fixed_size=files.fixed_size_list)
     typed = dataset.format == "jsonl" and format_ in ("parquet", "arrow")

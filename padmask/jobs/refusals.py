@@ -5,14 +5,19 @@ Knows paths; opens nothing.
 
 from __future__ import annotations
 
+import json
 import os
 from collections.abc import Mapping, Sequence
 
-from padmask.errors import OutputError
+from padmask.errors import OutputError, SpecError, size
 from padmask.formats.folder import Folder
-from padmask.formats.listing import is_data
+from padmask.formats.listing import MANIFEST, is_data
+from padmask.formats.manifest import MOST_BYTES
 from padmask.formats.storage import is_url, shown
 from padmask.jobs.shards import RESERVED, Shard
+
+# Bytes of a shard in the manifest, with counts of any size, besides its names and its version.
+RECORD_BYTES = 900
 
 
 def refuse_among_data(folder: Folder, goals: Mapping[str, str | None]) -> None:
@@ -58,6 +63,20 @@ def refuse_own_files(output: Folder, shards: Sequence[Shard]) -> None:
                 f"The input {shard.source.name!r} lies in the output folder {str(output)!r}, and would be "
                 "replaced there, or be read as a part of the output. Choose another folder."
             )
+
+
+def refuse_too_many(shards: Sequence[Shard]) -> None:
+    """Refuse a dataset whose manifest would be larger than what is read of one.
+
+    Raises:
+        SpecError: there are too many shards.
+    """
+    texts = (json.dumps([shard.name, shard.address, shard.stamp]) for shard in shards)
+    if sum(RECORD_BYTES + len(text) for text in texts) > MOST_BYTES:
+        raise SpecError(
+            f"{len(shards):,} shards are more than one dataset can have: its {MANIFEST} would be larger than "
+            f"{size(MOST_BYTES)}. Join small files first, or pad the folders apart."
+        )
 
 
 def _true_path(path: str) -> str:

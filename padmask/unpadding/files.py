@@ -26,6 +26,7 @@ from padmask.files import (
     open_outlet,
     open_pool,
     settle_threads,
+    stranger_notes,
 )
 from padmask.formats import output_format
 from padmask.formats.batch import Chunk, Layout, Wanted, Writer
@@ -102,9 +103,10 @@ def unpad_file(
         pool, room = stack.enter_context(open_pool(files)), room_for(goal, files.max_bytes)
         masks = _mask_texts(dataset, job)
         run = _Run(dataset, files, pool, progress, room, job, wanted, masks, on_error)
+        notes = stranger_notes(dataset)
         still_padded = _find_still_padded(run, columns)
         ledger = _unpad_all(_survey(run) if typed else run, goal, format_)
-    return UnpadResult(ledger, job.columns, job.mask, job.length, still_padded)
+    return UnpadResult(ledger, job.columns, job.mask, job.length, still_padded, notes)
 
 
 def _decide(dataset: Dataset, columns: Columns, spec: UnpadSpec) -> Unpadding:

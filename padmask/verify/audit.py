@@ -50,6 +50,7 @@ RULES = {
         Rule("pad-value-in-tokens", "warning", "mask_zero=True, or Masking, would mask real tokens"),
         Rule("row-fully-masked", "warning", "no real token: NaN in pooling and attention layers"),
         Rule("cudnn-fallback", "warning", "cuDNN's LSTM and GRU kernels need right-padded rows with a token"),
+        Rule("stranger-file", "error", "the _padmask.json of the folder does not list the file", "file"),
         Rule("mixed-dtypes", "warning", "the files hold this column in different types", "file"),
         Rule("labels-on-padding", "warning", "labels on padding are not -100, so a loss counts them"),
     )
@@ -241,6 +242,14 @@ class Audit:
         others = [f"{name} ({side})" for name, side in sides.items() if side != first]
         detail = f"{RULES['mixed-sides'].means}; the first file has {first}. Pad all files with one --padding"
         self._note("mixed-sides", np.ones(len(others), dtype=bool), others.__getitem__, detail)
+
+    def add_strangers(self, names: Sequence[str]) -> None:
+        """Note files that the manifest of their folder does not list."""
+        detail = (
+            f"{RULES['stranger-file'].means}: a copy of a shard gives its rows twice. Move the file away, or "
+            "pad the dataset again"
+        )
+        self._note("stranger-file", np.ones(len(names), dtype=bool), names.__getitem__, detail)
 
     def add_impossible(self, bad: Flags, place: Places) -> None:
         """Note rows whose length column holds a number that is not the length of any part of the row."""
