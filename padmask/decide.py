@@ -164,7 +164,7 @@ def padded_already(dataset: Dataset, job: Job) -> bool:
     Its metadata say so, or a mask column that is replaced or left has padding in its first rows.
     """
     schema = dataset.schema()
-    if METADATA_KEY in (schema.metadata or {}):
+    if any(said is not None for said in dataset.metadata_of(METADATA_KEY).values()):
         return True
     masks = [
         field for field in schema if field.name in {*job.mask.names, *MASK_NAMES} and is_mask(field.type)

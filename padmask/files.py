@@ -15,7 +15,7 @@ from dataclasses import dataclass, replace
 from typing import Any, BinaryIO, ClassVar, Protocol, TypeVar, cast
 
 from padmask.bounds import Bounded
-from padmask.errors import SpecError
+from padmask.errors import SpecError, few
 from padmask.flow import ReadAhead, ordered_map
 from padmask.formats import open_writer
 from padmask.formats.batch import Chunk, Layout, Wanted, Writer
@@ -37,6 +37,10 @@ from padmask.rows import Refused
 
 Paths = str | os.PathLike[str] | Sequence[str | os.PathLike[str]]
 
+NOT_LISTED = (
+    "read, though the _padmask.json of the folder does not list it: {}; a copy of a shard gives its rows "
+    "twice: move such files away, or pad the dataset again"
+)
 # Places in a row group or record batch of the output.
 GROUP_PLACES = 1 << 22
 
@@ -181,6 +185,11 @@ def open_dataset(paths: Sequence[str], goal: str, files: FileOptions) -> Iterato
     with closing(dataset):
         refuse_own_input([goal, files.rejects], dataset.is_input)
         yield dataset
+
+
+def stranger_notes(dataset: Dataset) -> tuple[str, ...]:
+    """Return a sentence about the files that the manifest of their folder does not list, if there are any."""
+    return (NOT_LISTED.format(few(dataset.strangers)),) if dataset.strangers else ()
 
 
 def _spool_folder(goal: str) -> str:

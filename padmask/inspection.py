@@ -233,10 +233,20 @@ def inspect_file(  # noqa: PLR0913 - a keyword each for what the command takes
         stats,
         shown,
         plans,
-        seen.audit.findings(),
+        _health(seen.audit, dataset),
         advise(plans),
         notes,
     )
+
+
+def _health(audit: Audit, dataset: Dataset) -> list[Finding]:
+    """Return what the rules found. A file that does not belong to its folder is an error to verify alone."""
+    audit.add_strangers(dataset.strangers)
+    found = audit.findings()
+    return [
+        replace(one, rule=replace(one.rule, severity="warning")) if one.rule.name == "stranger-file" else one
+        for one in found
+    ]
 
 
 def _token_bytes(column: PadColumn) -> int:
@@ -331,17 +341,19 @@ def _glance(looking: _Looking, dataset: Dataset, progress: ProgressCallback | No
     """Look at rows in one pass."""
     job, layout, limit = looking.job, looking.layout, looking.limit
     audit = Audit([audited(column, layout) for column in job.columns])
+    audit.add_sides(layout.sides if layout else {})
     keep, stats = _Keeper(looking.show), LengthStats()
     source = (
         raw_rows(dataset, job, limit, audit)
         if layout is None
         else padded_rows(dataset, job, limit, audit, layout)
     )
-    for lengths, rows, consumed in source:
-        keep.take(rows, stats.rows, len(lengths))
-        stats += LengthStats.of(lengths)
-        if progress:
-            progress(Progress("measuring", stats.rows, consumed, dataset.size))
+    with dataset.unchanged():
+        for lengths, rows, consumed in source:
+            keep.take(rows, stats.rows, len(lengths))
+            stats += LengthStats.of(lengths)
+            if progress:
+                progress(Progress("measuring", stats.rows, consumed, dataset.size))
     return _Glance(stats, audit, keep.kept)
 
 

@@ -43,6 +43,16 @@ def free_disk(path: str) -> int | None:
         return None
 
 
+def read_small(path: str, most: int) -> bytes | None:
+    """Return what a file holds; None where it holds more than `most` bytes."""
+    with open(path, "rb") as file:
+        # A file can grow, or not know its size, so that what is read is counted too.
+        if os.fstat(file.fileno()).st_size > most:
+            return None
+        data = file.read(most + 1)
+    return None if len(data) > most else data
+
+
 def die_with(parent: int) -> None:
     """Let this process end with its parent, however that ends, where the system can.
 

@@ -26,6 +26,7 @@ from padmask.files import (
     open_outlet,
     open_pool,
     settle_threads,
+    stranger_notes,
 )
 from padmask.flow import ordered_map
 from padmask.formats import output_format
@@ -315,6 +316,7 @@ def notes_on(dataset: Dataset, job: Job, format_: str) -> tuple[str, ...]:
         *([PADDED_ALREADY] if padded_already(dataset, job) else ()),
         *([NOT_READ.format(few(left))] if left else ()),
         *dataset.warnings(),
+        *stranger_notes(dataset),
         *(_left_out(dataset, job) if format_ == "npz" else ()),
     )
 

@@ -126,6 +126,8 @@ def look(
     audit = Audit([audited(column, layout) for column in job.columns])
     for column in job.columns:
         audit.add_types(column.name, dataset.types_of(column.name))
+    audit.add_strangers(dataset.strangers)
+    audit.add_sides(layout.sides if layout else {})
     maxlen = None if layout else _maxlen(dataset, job, limit)
     source = (
         raw_rows(dataset, job, limit, audit, maxlen)
@@ -134,12 +136,13 @@ def look(
     )
     keep = _Keeper(sample, seed) if numbers is None else _Chosen(numbers)
     rows = longest = 0
-    for lengths, row_at, consumed in source:
-        keep.take(lengths, row_at, rows)
-        rows += len(lengths)
-        longest = max(longest, int(lengths.max(initial=0)))
-        if looking.progress:
-            looking.progress(Progress("auditing", rows, consumed, dataset.size))
+    with dataset.unchanged():
+        for lengths, row_at, consumed in source:
+            keep.take(lengths, row_at, rows)
+            rows += len(lengths)
+            longest = max(longest, int(lengths.max(initial=0)))
+            if looking.progress:
+                looking.progress(Progress("auditing", rows, consumed, dataset.size))
     kept = keep.rows()
     names = [column.name for column in job.columns]
     return Data(

@@ -14,7 +14,11 @@ from typing import Any, TypeVar
 
 import click
 
-from padmask.errors import PadmaskError, SpecError, did_you_mean, printable
+from padmask.errors import PadmaskError, SpecError, did_you_mean, printable, size
+from padmask.machine import read_small
+
+# Settings take a few kilobytes, and reading TOML takes a second for a few megabytes.
+MOST_BYTES = 1 << 20
 
 # Why only the command line gives some options. A model file and a module run code when they are
 # loaded; the author of the data must not choose the checks, nor the rows that are checked.
@@ -149,7 +153,7 @@ def defaults(command: click.Command, file: Path) -> dict[str, Any]:
     Raises:
         SpecError: the file is not TOML, a key is not an option, or only the command line may give it.
     """
-    text = file.read_bytes()
+    text = _text_of(file)
     if b"padmask" not in text:
         # Most projects say nothing of padmask, and their files need not even be TOML.
         return {}
@@ -225,6 +229,16 @@ def _command_line_only(command: click.Command) -> dict[str, str]:
         for option in (*parameter.opts, *parameter.secondary_opts)
         if option.startswith("--")
     }
+
+
+def _text_of(file: Path) -> bytes:
+    text = read_small(str(file), MOST_BYTES)
+    if text is None:
+        raise SpecError(
+            f"{file}: larger than {size(MOST_BYTES)}, the most that padmask reads of settings. Make the file "
+            "smaller, or run padmask in another folder."
+        )
+    return text
 
 
 def _kind_of(parameter: click.Option) -> tuple[str, tuple[type, ...]]:

@@ -120,6 +120,11 @@ class Dataset:
         return first if len(self._sources) == 1 else f"{first} and {len(self._sources) - 1} more"
 
     @property
+    def strangers(self) -> list[str]:
+        """Names of the inputs that a manifest of padmask's above them does not list."""
+        return [source.name for source in self._sources if source.stranger]
+
+    @property
     def is_stored(self) -> bool:
         """Whether an input lies in a storage."""
         return any(source.url is not None for source in self._sources)

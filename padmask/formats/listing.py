@@ -5,13 +5,14 @@ Knows names, and what a folder that padmask wrote says that it holds; opens noth
 
 from __future__ import annotations
 
-import json
 import os
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, replace
 
 from padmask.errors import AccessError, DataError, SpecError, few
+from padmask.formats.manifest import sizes_in
 from padmask.formats.storage import (
     Stored,
     Url,
@@ -19,10 +20,10 @@ from padmask.formats.storage import (
     files_below,
     is_url,
     look_up,
-    open_anywhere,
     parse_url,
     shown,
 )
+from padmask.formats.strangers import find_strangers
 from padmask.formats.walk import expand, files_in, fixed_part, is_pattern, matches
 
 COMPRESSIONS = {".gz": "gzip", ".zst": "zstd"}
@@ -53,11 +54,13 @@ class Listed:
         name: in the dataset: what follows the folder that was named, or the fixed part of a pattern; and
             before it the folders named as `key=value` in which that lies, for those are data too.
         stored: what its storage knows of it; None on this machine, and where nobody has asked.
+        stranger: whether it is in a folder that padmask wrote, whose manifest does not list it.
     """
 
     path: str
     name: str
     stored: Stored | None = None
+    stranger: bool = False
 
 
 def format_of(path: str) -> str | None:
@@ -111,7 +114,19 @@ def find_inputs(inputs: Sequence[str]) -> Found:
     files = [file for one in found for file in one.files]
     if sum(file.path == "-" for file in files) > 1:
         raise SpecError("Standard input can be read once only: give - one time.")
-    return Found(files, [name for one in found for name in one.passed_over])
+    marked = _with_strangers(files, [checked_path(path) for path in inputs])
+    return Found(marked, [name for one in found for name in one.passed_over])
+
+
+def _with_strangers(files: Sequence[Listed], inputs: Sequence[str]) -> list[Listed]:
+    """Mark the files of this machine that the manifest of a folder they are in does not list."""
+    here = [path for path in inputs if not is_url(path) and path != "-"]
+    folders = [path for path in here if os.path.isdir(path)]
+    patterns = [path for path in here if is_pattern(path) and not os.path.lexists(path)]
+    whole = [*folders, *(fixed_part(pattern) or "." for pattern in patterns)]
+    paths = [file.path for file in files if not is_url(file.path) and file.path != "-"]
+    strangers = find_strangers(paths, whole, MANIFEST)
+    return [replace(file, stranger=True) if file.path in strangers else file for file in files]
 
 
 def list_inputs(inputs: Sequence[str]) -> Sequence[Listed]:
@@ -159,16 +174,18 @@ def _whole_files(folder: str) -> list[str]:
     """Return the files below a folder, once it is sure that none is missing that padmask put there.
 
     Raises:
-        DataError: a run of padmask's wrote into it, or a folder in it, and it is not whole.
-        AccessError: a folder cannot be read.
-        SpecError: a folder is there twice.
+    marked = _with_strangers(files, [checked_path(path) for path in inputs])
+    return Found(marked, [name for one in found for name in one.passed_over])
+            cannot be believed.
+        UnreadableError: a folder cannot be read, or is there twice.
     """
     gone_through: list[str] = []
     found = list(files_in(folder, gone_through))
     for one in gone_through:
         marks = {name: os.path.join(one, name) for name in (REPLACING, MANIFEST)}
-        _refuse_half_named(one, [name for name, path in marks.items() if os.path.lexists(path)])
-        written = _written_by(marks[MANIFEST])
+        there = [name for name, path in marks.items() if os.path.lexists(path)]
+        _refuse_half_named(one, there)
+        written = sizes_in(marks[MANIFEST]) if MANIFEST in there else {}
         sizes = {name: _size(os.path.join(one, name)) for name in written}
         _refuse_incomplete(one, written, {name: size for name, size in sizes.items() if size is not None})
     return found
@@ -209,23 +226,6 @@ def _refuse_half_named(folder: str, there: Iterable[str]) -> None:
             f"The folder {folder!r} holds a part of a run's output only: the run ended while it named its "
             "files. Run that again with --resume."
         )
-
-
-def _written_by(manifest: str) -> dict[str, int]:
-    """Return the sizes of the shards that a manifest tells of, by their names; of one that is none, none."""
-    try:
-        if is_url(manifest):
-            with open_anywhere(parse_url(manifest)) as file:
-                told = json.loads(file.read())
-        elif os.path.isfile(manifest):
-            with open(manifest, "rb") as stream:
-                told = json.loads(stream.read())
-        else:
-            return {}
-        # What was left out has no name.
-        return {str(shard["name"]): int(shard["size"]) for shard in told["shards"] if shard["name"]}
-    except (OSError, ValueError, KeyError, TypeError, RecursionError):
-        return {}
 
 
 def _refuse_incomplete(folder: str, written: Mapping[str, int], sizes: Mapping[str, int]) -> None:
@@ -318,16 +318,18 @@ def _addressed(url: Url) -> Found:
     there = files_below(url)
     if not there:
         raise AccessError(f"There is no file {str(url)!r}. Check the address.")
+    found, strangers = [name for name in there if is_data(name)], set[str]()
     for folder in sorted({name.rpartition("/")[0] for name in there if name.endswith((MANIFEST, REPLACING))}):
         inside = f"{folder}/" if folder else ""
         sizes = {name.removeprefix(inside): there[name].size for name in there if name.startswith(inside)}
         one = url.child(folder) if folder else url
         _refuse_half_named(str(one), sizes)
         if MANIFEST in sizes:
-            _refuse_incomplete(str(one), _written_by(one.child(MANIFEST).text), sizes)
-    found = [name for name in there if is_data(name)]
+            written = sizes_in(one.child(MANIFEST).text)
+            _refuse_incomplete(str(one), written, sizes)
+            strangers |= _unlisted(found, inside, written)
     left = [name for name in there if not _is_hidden(name) and not is_data(name)]
-    return Found(_or_none(_listed(url, there, found), str(url), there), left)
+    return Found(_or_none(_listed(url, there, found, strangers), str(url), there), left)
 
 
 def _matching_address(pattern: Url) -> Found:
@@ -336,7 +338,25 @@ def _matching_address(pattern: Url) -> Found:
     matched = [name for name in there if not _is_hidden(name) and matches(name.split("/"), wanted)]
     found = [name for name in matched if _is_meant(name, pattern.path)]
     left = [name for name in matched if not _is_meant(name, pattern.path)]
-    return Found(_matched(_listed(base, there, found), str(pattern)), left)
+    listed = _listed(base, there, found, _stored_strangers(base, there, found))
+    return Found(_matched(listed, str(pattern)), left)
+
+
+def _stored_strangers(base: Url, there: Iterable[str], matched: Sequence[str]) -> set[str]:
+    """Return the files of a storage that a pattern matches and the manifest above them does not list."""
+    strangers: set[str] = set()
+    for manifest in [name for name in there if name.rpartition("/")[2] == MANIFEST]:
+        inside = manifest.removesuffix(MANIFEST)
+        # A pattern takes what is there, whatever a manifest says that cannot be believed.
+        if any(name.startswith(inside) for name in matched):
+            with suppress(DataError):
+                strangers |= _unlisted(matched, inside, sizes_in(base.child(manifest).text))
+    return strangers
+
+
+def _unlisted(names: Iterable[str], inside: str, listed: Collection[str]) -> set[str]:
+    """Return the names that begin with a folder, and of which the rest is not listed."""
+    return {name for name in names if name.startswith(inside) and name.removeprefix(inside) not in listed}
 
 
 def _split(pattern: Url) -> tuple[Url, list[str]]:
@@ -345,9 +365,11 @@ def _split(pattern: Url) -> tuple[Url, list[str]]:
     return base, pattern.path.removeprefix(base.path).strip("/").split("/")
 
 
-def _listed(base: Url, there: Mapping[str, Stored], names: Iterable[str]) -> list[Listed]:
+def _listed(
+    base: Url, there: Mapping[str, Stored], names: Iterable[str], strangers: Collection[str]
+) -> list[Listed]:
     keys = keys_in(base.path)
-    return [Listed(base.child(name).text, keys + name, there[name]) for name in names]
+    return [Listed(base.child(name).text, keys + name, there[name], name in strangers) for name in names]
 
 
 def refuse_same_names(files: Iterable[Listed]) -> None:

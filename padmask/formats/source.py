@@ -50,6 +50,7 @@ class Source:
         stored: what a storage knows of the file, where it was asked already.
         groups: the first of the row groups that are read and the one after the last; None reads all.
         label: what people call it, where that is not the path.
+        stranger: whether it is in a folder that padmask wrote, whose manifest does not list it.
     """
 
     path: str
@@ -57,6 +58,7 @@ class Source:
     stored: Stored | None = None
     groups: tuple[int, int] | None = None
     label: str | None = None
+    stranger: bool = False
     _pipe: BinaryIO | None = field(default=None, repr=False)
     _spool: BinaryIO | None = field(default=None, repr=False)
 
@@ -101,11 +103,18 @@ class Source:
         if url is not None:
             return _look_up(url).version
         file = self.status()
-        return None if file is None else (file.st_dev, file.st_ino, file.st_size, file.st_mtime_ns)
+        if file is None:
+            return None
+        # A program can write in place and set the modification time back, but not the change time.
+        return file.st_dev, file.st_ino, file.st_size, file.st_mtime_ns, file.st_ctime_ns
 
     def first_version(self) -> tuple[int, ...] | None:
         """Return the version as of when the file was listed, where that is known."""
         return self.version() if self.stored is None else self.stored.version
+
+    def shared_version(self, version: tuple[int, ...]) -> tuple[int, ...]:
+        """Return the part of a version that is the same on every machine: each numbers its devices itself."""
+        return version if is_url(self.path) else version[1:]
 
     def status(self) -> os.stat_result | None:
         """Return what the system knows of the file; None for what is no plain file of this machine."""
@@ -301,4 +310,4 @@ def find_sources(inputs: Sequence[str], spool_folder: str | None = None) -> list
 
 def sources_of(files: Iterable[Listed], spool_folder: str | None = None) -> list[Source]:
     """Turn files that were found into sources."""
-    return [Source(file.path, spool_folder, file.stored) for file in files]
+    return [Source(file.path, spool_folder, file.stored, stranger=file.stranger) for file in files]

@@ -358,6 +358,13 @@ def open_anywhere(url: Url) -> Any:
         return filesystem.open_input_file(path)
 
 
+def read_at_most(url: Url, most: int) -> bytes | None:
+    """Return what a file holds; None where it holds more than `most` bytes."""
+    with reading(url), open_anywhere(url) as file:
+        data = bytes(file.read(most + 1))
+    return None if len(data) > most else data
+
+
 def upload(file: str, url: Url) -> None:
     """Copy a file of this machine to an address, where it appears when all of it is there.
 

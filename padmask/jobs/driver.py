@@ -27,7 +27,15 @@ from padmask.formats.source import sources_of
 from padmask.formats.storage import checked_path, checked_paths, refuse_mistyped, shown
 from padmask.jobs.identity import LEFT_OUT, Identity, identify
 from padmask.jobs.manifest import Record, digest_of, total
-from padmask.jobs.shards import SHARD_BYTES, Shard, absolute, find_shards, refuse_no_shards, refuse_own_files
+from padmask.jobs.shards import (
+    SHARD_BYTES,
+    Shard,
+    absolute,
+    find_shards,
+    refuse_no_shards,
+    refuse_own_files,
+    refuse_too_many,
+)
 from padmask.jobs.staging import Done, Wish
 from padmask.jobs.team import Team
 from padmask.jobs.work import ShardWork, measure_shard, pad_shard
@@ -155,6 +163,7 @@ def _decided(
     readable = [file for file in found.files if file.path not in faults]
     shards = find_shards(readable, dataset.format, format_, shard_bytes)
     refuse_own_files(output, shards)
+    refuse_too_many(shards)
     job = decide(dataset, asked, keep_others=format_ != "npz")
     job = replace(job, fixed_size=files.fixed_size_list)
     typed = dataset.format == "jsonl" and format_ in ("parquet", "arrow")

@@ -26,6 +26,7 @@ from padmask.files import (
     open_outlet,
     open_pool,
     settle_threads,
+    stranger_notes,
 )
 from padmask.formats import output_format
 from padmask.formats.batch import Chunk, Layout, Wanted, Writer
@@ -104,7 +105,7 @@ def unpad_file(
         masks = _mask_texts(dataset, job)
         run = _Run(dataset, files, pool, progress, room, job, wanted, masks, on_error)
         still_padded = _find_still_padded(run, columns)
-        notes = tuple(dataset.warnings())
+        notes = (*dataset.warnings(), *stranger_notes(dataset))
         ledger = _unpad_all(_survey(run) if typed else run, goal, format_)
     return UnpadResult(ledger, job.columns, job.mask, job.length, still_padded, notes)
 
