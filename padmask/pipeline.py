@@ -29,7 +29,7 @@ from padmask.files import (
 )
 from padmask.flow import ordered_map
 from padmask.formats import output_format
-from padmask.formats.batch import Chunk, Layout, Wanted
+from padmask.formats.batch import Chunk, Layout
 from padmask.formats.dataset import Dataset, survey_types
 from padmask.formats.jsontypes import TypeSurvey
 from padmask.formats.listing import passed_over
@@ -191,7 +191,7 @@ def typed_job(job: Job, seen: Survey | None) -> Job:
     """Return the job with the types that a survey found, if it looked for them."""
     if seen is None or seen.types is None:
         return job
-    return replace(job, wanted=Wanted(job.wanted.sequences, seen.types.schema()))
+    return replace(job, wanted=replace(job.wanted, others=seen.types.schema()))
 
 
 def settle_plan(
