@@ -162,11 +162,13 @@ class Survey:
     rows: int = 0
 
     def __add__(self, later: Survey) -> Survey:
-        if self.types is not None and later.types is not None:
-            self.types.join(later.types)
+        types = self.types
+        if types is not None and later.types is not None:
+            types = types.copy()
+            types.join(later.types)
         first = self if self.longest >= later.longest else later
         lengths, rows = self.lengths + later.lengths, self.rows + later.rows
-        return Survey(lengths, first.longest, first.place, self.types, rows)
+        return Survey(lengths, first.longest, first.place, types, rows)
 
 
 def survey(run: PadRun, typed: bool) -> Survey:
