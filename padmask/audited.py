@@ -7,7 +7,7 @@ read: from padmask's own metadata, else from a mask column; it is never guessed 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -19,9 +19,9 @@ from padmask.formats.batch import Batch, Wanted
 from padmask.formats.dataset import Dataset
 from padmask.formats.jsonl import values_of
 from padmask.kernel import kept_windows
-from padmask.ragged import Ragged, is_mask, to_numpy
+from padmask.ragged import Ragged, find_misfits, is_mask, to_numpy
 from padmask.rows import Job, is_label, take_in
-from padmask.spec import Columns, Side, named
+from padmask.spec import FLOAT_DTYPES, Columns, Side, named
 from padmask.table import (
     MASK_NAMES,
     METADATA_KEY,
@@ -87,7 +87,8 @@ def raw_rows(
     """
     for chunk in dataset.chunks(job.wanted, limit):
         rows = take_in(dataset.decode(chunk, job.wanted), job, chunk.consumed)
-        ragged = {name: _cut(column, maxlen, job.spec.truncating) for name, column in rows.ragged.items()}
+        columns = {column.name: _as_asked(rows.ragged[column.name], column) for column in job.columns}
+        ragged = {name: _cut(column, maxlen, job.spec.truncating) for name, column in columns.items()}
         audit.add_raw(ragged, job.spec.padding, rows.batch.place)
 
         def row_at(place: int, number: int, ragged: Mapping[str, Ragged] = ragged) -> Row:
@@ -108,7 +109,10 @@ def padded_rows(
         )
     typed = dataset.format != "jsonl"
     names = [name for name in layout.names if typed or name == layout.mask]
-    wanted = Wanted(pa.schema([*job.wanted.sequences, *(dataset.schema().field(name) for name in names)]))
+    wanted = Wanted(
+        pa.schema([*job.wanted.sequences, *(dataset.schema().field(name) for name in names)]),
+        whole=job.wanted.whole,
+    )
     padding, width = layout.padding, None
     first = job.columns[0].name
     for chunk in dataset.chunks(wanted, limit):
@@ -162,6 +166,16 @@ def _cut(rows: Ragged, maxlen: int | None, truncating: Side) -> Ragged:
     return rows if maxlen is None else Ragged(rows.values, *kept_windows(rows, maxlen, truncating))
 
 
+def _as_asked(rows: Ragged, column: PadColumn) -> Ragged:
+    """Return rows of ints where ints were asked for, and of floats where floats were, as when padded."""
+    kinds = "f" if column.dtype in FLOAT_DTYPES else "iu"
+    if rows.values.dtype.kind in kinds or column.dtype == "string":
+        return rows
+    # Beside a row's own tokens may stand those of a row that was refused, which are no such integers.
+    with np.errstate(invalid="ignore"):
+        return replace(rows, values=rows.values.astype(column.dtype))
+
+
 def _values_at(columns: Mapping[str, Ragged], place: int) -> dict[str, npt.NDArray[Any]]:
     """Return a row's values by column, apart from the batch, which may then be forgotten."""
     return {
@@ -176,7 +190,10 @@ def _column(batch: Batch, column: PadColumn) -> Ragged:
         raise DataError(
             f"{batch.place(faults[0].row)}: column {column.name!r}: {faults[0].reason}. Mend the row."
         )
-    return ragged
+    asked = _as_asked(ragged, column)
+    if asked is not ragged and (faults := find_misfits(ragged, column.dtype)):
+        raise DataError(f"{batch.place(faults[0].row)}: column {column.name!r}: {faults[0].reason}.")
+    return asked
 
 
 def _read_mask(

@@ -292,8 +292,9 @@ class _Glance:
     def __add__(self, later: _Glance) -> _Glance:
         before = self.stats.rows
         moved = [(lot, replace(row, number=row.number + before)) for lot, row in later.shown]
-        self.audit.join(later.audit)
-        return _Glance(self.stats + later.stats, self.audit, [*self.shown, *moved])
+        audit = self.audit.copy()
+        audit.join(later.audit)
+        return _Glance(self.stats + later.stats, audit, [*self.shown, *moved])
 
     def rows(self, show: ShowSpec | None) -> list[Row]:
         """Return the rows to show, in their order."""

@@ -30,7 +30,7 @@ from padmask.files import (
 )
 from padmask.flow import ordered_map
 from padmask.formats import output_format
-from padmask.formats.batch import Chunk, Layout, Wanted
+from padmask.formats.batch import Chunk, Layout
 from padmask.formats.dataset import Dataset, survey_types
 from padmask.formats.jsontypes import TypeSurvey
 from padmask.ledger import Ledger, PadResult
@@ -162,11 +162,13 @@ class Survey:
     rows: int = 0
 
     def __add__(self, later: Survey) -> Survey:
-        if self.types is not None and later.types is not None:
-            self.types.join(later.types)
+        types = self.types
+        if types is not None and later.types is not None:
+            types = types.copy()
+            types.join(later.types)
         first = self if self.longest >= later.longest else later
         lengths, rows = self.lengths + later.lengths, self.rows + later.rows
-        return Survey(lengths, first.longest, first.place, self.types, rows)
+        return Survey(lengths, first.longest, first.place, types, rows)
 
 
 def survey(run: PadRun, typed: bool) -> Survey:
@@ -191,7 +193,7 @@ def typed_job(job: Job, seen: Survey | None) -> Job:
     """Return the job with the types that a survey found, if it looked for them."""
     if seen is None or seen.types is None:
         return job
-    return replace(job, wanted=Wanted(job.wanted.sequences, seen.types.schema()))
+    return replace(job, wanted=replace(job.wanted, others=seen.types.schema()))
 
 
 def settle_plan(

@@ -34,7 +34,8 @@ class Ragged:
         values: shape (tokens, ...), the tokens of all rows; inner feature axes follow.
         starts: int64, shape (rows,), where each row starts in `values`.
         lengths: int64, shape (rows,), in tokens.
-        first: the first token, of rows of Python numbers: ints and floats look alike once joined.
+        first: a token of the first row of Python numbers, a float if it holds one: ints and floats look
+            alike once joined.
     """
 
     values: npt.NDArray[Any]
@@ -44,7 +45,7 @@ class Ragged:
 
     @property
     def kind(self) -> str:
-        """NumPy's letter for what the first token is, where rows of Python numbers mix, else for all."""
+        """NumPy's letter for what the first row holds, where rows of Python numbers mix, else for all."""
         return self.values.dtype.kind if self.first is None else np.asarray(self.first).dtype.kind
 
     def select(self, rows: Flags | slice) -> Ragged:
@@ -351,6 +352,17 @@ def is_sequence(type_: pa.DataType) -> bool:
     except SpecError:
         return False
     return not pa.types.is_null(storage(type_))
+
+
+def holds_nothing(type_: pa.DataType) -> bool:
+    """Tell whether a sequence type has no type of token: all its rows are null, empty or of nulls.
+
+    >>> holds_nothing(pa.list_(pa.null())), holds_nothing(pa.list_(pa.int32()))
+    (True, False)
+    """
+    while _is_list(type_):
+        type_ = storage(type_).value_type
+    return bool(pat.is_null(storage(type_)))
 
 
 def is_vectors(type_: pa.DataType) -> bool:

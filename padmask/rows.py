@@ -19,7 +19,7 @@ from padmask.kernel import kept_windows
 from padmask.ledger import Ledger
 from padmask.plan import Plan
 from padmask.ragged import Ragged
-from padmask.spec import MaskSpec, PadSpec, RowPolicy
+from padmask.spec import INTEGER_DTYPES, MaskSpec, PadSpec, RowPolicy
 from padmask.table import PadColumn, pad_rows, read_rows, row_lengths
 
 Flags = npt.NDArray[np.bool_]
@@ -208,8 +208,8 @@ def written(lengths: npt.NDArray[np.int64], plan: Plan, labels_lost: int) -> Led
 
 
 def is_label(column: PadColumn) -> bool:
-    """Tell whether a column holds labels, by its name or its pad value."""
-    return column.kind == "int" and (column.name in LABEL_NAMES or column.value == IGNORED_LABEL)
+    """Tell whether a column holds labels, by its name or its pad value, and integers once it is padded."""
+    return column.dtype in INTEGER_DTYPES and (column.name in LABEL_NAMES or column.value == IGNORED_LABEL)
 
 
 def _labels_lost(rows: Rows, column: PadColumn, job: Job, plan: Plan) -> int:

@@ -20,7 +20,16 @@ from padmask import __version__
 from padmask.errors import DataError, Fault, OutputError, PaddedError, SpecError
 from padmask.kernel import Padded, pad_batch
 from padmask.plan import LengthStats, Plan, make_plan, needs_lengths
-from padmask.ragged import Kind, Ragged, find_misfits, is_sequence, kind_of, to_arrow, vector_size
+from padmask.ragged import (
+    Kind,
+    Ragged,
+    find_misfits,
+    holds_nothing,
+    is_sequence,
+    kind_of,
+    to_arrow,
+    vector_size,
+)
 from padmask.spec import (
     DEFAULT_DTYPE,
     FLOAT_DTYPES,
@@ -186,9 +195,11 @@ def _resolve(column: Column, schema: pa.Schema, spec: PadSpec) -> PadColumn:
             f"Column {column.name!r} cannot be padded: {error}. Choose a list column with -c.",
             options=["columns"],
         ) from None
+    asked = asked_dtype(column, spec)
+    if asked is not None and holds_nothing(schema.field(places[0]).type):
+        kind = kind_of_dtype(asked)
     natural = {"int": "int32", "float": "float32", "string": "string"}[kind]
-    by_type = spec.dtype == DEFAULT_DTYPE and not spec.dtype_for_all
-    dtype = column.dtype or (natural if by_type else spec.dtype)
+    dtype = asked or natural
     if (kind == "string") != (dtype == "string"):
         raise SpecError(
             f"Column {column.name!r} holds {kind}s, which cannot become {dtype}: ask for {natural}, such as "
@@ -203,6 +214,26 @@ def _resolve(column: Column, schema: pa.Schema, spec: PadSpec) -> PadColumn:
         fill_value(value, dtype, f"Column {column.name!r}", option),
         vector_size(schema.field(places[0]).type),
     )
+
+
+def asked_dtype(column: Column | None, spec: PadSpec) -> str | None:
+    """Return the dtype that was asked for, of a column or of all; None where the tokens tell.
+
+    >>> asked_dtype(Column("x"), PadSpec()), asked_dtype(Column("x"), PadSpec(dtype="int64"))
+    (None, 'int64')
+    """
+    given = spec.dtype != DEFAULT_DTYPE or spec.dtype_for_all
+    own = None if column is None else column.dtype
+    return own or (spec.dtype if given else None)
+
+
+def kind_of_dtype(dtype: str) -> Kind:
+    """Return the kind of token that becomes a dtype.
+
+    >>> kind_of_dtype("uint16"), kind_of_dtype("float64")
+    ('int', 'float')
+    """
+    return "string" if dtype == "string" else "float" if dtype in FLOAT_DTYPES else "int"
 
 
 def fill_value(value: Any, dtype: str, where: str, option: str = "value") -> int | float | str:

@@ -106,10 +106,13 @@ class Wanted:
         sequences: the columns to pad, with their list types as the reader's schema has them.
         others: all columns in their order, with the types of those that are no sequences; None to
             leave the others out, or, for JSON Lines, to leave them as the text they are.
+        whole: the columns of ints in which JSON Lines may write a whole one as a float, such as 1.0:
+            ints were asked for there.
     """
 
     sequences: pa.Schema
     others: pa.Schema | None = None
+    whole: Collection[str] = ()
 
     @property
     def schema(self) -> pa.Schema:

@@ -18,7 +18,6 @@ from padmask.bounds import room_for
 from padmask.decide import Asked, decide, find_unpadded
 from padmask.errors import OutputError, PadmaskError, SpecError, UnreadableError, WorkerDiedError, few, size
 from padmask.files import FileOptions, Paths, settle_threads
-from padmask.formats.batch import Wanted
 from padmask.formats.conflicts import refuse_among_data, refuse_inside, refuse_nowhere, refuse_replaced
 from padmask.formats.dataset import Dataset
 from padmask.formats.folder import Folder
@@ -341,7 +340,7 @@ class _Driver:
         work, plan = self.work, done.plan
         assert plan is not None
         if done.types is not None:
-            work = replace(work, job=replace(work.job, wanted=Wanted(work.job.wanted.sequences, done.types)))
+            work = replace(work, job=replace(work.job, wanted=replace(work.job.wanted, others=done.types)))
         records, left_out = {record.index: record for record in done.records}, list(done.left_out)
         known = records.keys() | {record.index for record in left_out}
         waiting = [shard for shard in self.shards if shard.index not in known]

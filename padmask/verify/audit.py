@@ -168,6 +168,16 @@ class Audit:
             self._used[name] = own = _reaching(self._used.get(name), len(used) - 1)
             own[: len(used)] |= used
 
+    def copy(self) -> Audit:
+        """Return the same, to be changed apart."""
+        same = Audit(self._columns)
+        same._found = {
+            name: replace(found, examples=list(found.examples)) for name, found in self._found.items()
+        }
+        same._used = {name: used.copy() for name, used in self._used.items()}
+        same._range, same._pads = dict(self._range), dict(self._pads)
+        return same
+
     def findings(self) -> list[Finding]:
         """Return what was found, errors first, in the order of the rules."""
         for finding in self._found.values():

@@ -343,5 +343,5 @@ def test_large_settings(here: Run, out: Path, tmp_path: Path, verb: str) -> None
     assert done.returncode == 2
     assert "pyproject.toml: larger than 1.0 MiB, the most that padmask reads of settings" in done.stderr
     # Settings of the usual size are read.
-    (tmp_path / "pyproject.toml").write_text("[tool.padmask]\nlimit = 1\n" + "#" * 500_000)
+    (tmp_path / "pyproject.toml").write_text("[tool.padmask]\nthreads = 1\n" + "#" * 500_000)
     assert start(here, verb, "out").returncode == 0
