@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import pytest
-from padmask.jobs.refusals import refuse_too_many
 
 from padmask.errors import SpecError
 from padmask.formats.source import Source
-from padmask.jobs.shards import Shard
+from padmask.jobs.shards import Shard, refuse_too_many
 
 
 def test_too_many_shards() -> None:
