@@ -59,7 +59,7 @@ def decide(dataset: Dataset, asked: Asked, *, keep_others: bool) -> Job:
     try:
         schema = _known_schema(dataset, asked)
         chosen = choose_columns(schema, asked.columns, asked.spec)
-        check_names(schema.names, chosen, asked.mask)
+        check_names(schema, chosen, asked.mask)
     except SpecError as error:
         raise error.reworded(f"{dataset.name}: {error}") from None
     fields = [_as_asked(schema.field(column.name), column, dataset.format) for column in chosen]

@@ -73,7 +73,7 @@ class UnreadableError(DataError):
 
 
 class AccessError(UnreadableError):
-    """A file is missing, or the system or the storage does not let padmask read the file."""
+    """A file or a folder is missing, is there twice, or may not be read."""
 
     blames_input = False
 

@@ -13,6 +13,8 @@ from contextlib import AbstractContextManager, ExitStack
 from dataclasses import dataclass, replace
 from typing import Any
 
+import pyarrow as pa
+
 from padmask.bounds import refuse_large_output, refuse_large_pieces, room_for, widths_of
 from padmask.decide import Asked, decide, find_unpadded, padded_already
 from padmask.errors import few
@@ -252,7 +254,7 @@ def pad_all(
         # An npz archive always holds the lengths under this name, and under another if asked.
         copies = {name: "length" for name in [job.mask.length_column] if name not in (None, "length")}
         job = replace(job, mask=replace(job.mask, length_column="length"))
-        check_names([], job.columns, job.mask)
+        check_names(pa.schema([]), job.columns, job.mask)
     layout = replace(_layout(job, plan, format_), copies=copies)
     step = _rows_at_a_time(plan, run.files)
     ledger = Ledger()

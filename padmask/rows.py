@@ -13,14 +13,14 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from padmask.errors import DataError, PaddedError
+from padmask.errors import DataError, PaddedError, SpecError
 from padmask.formats.batch import Batch, Wanted
 from padmask.kernel import kept_windows
 from padmask.ledger import Ledger
 from padmask.plan import Plan
 from padmask.ragged import Ragged
 from padmask.spec import INTEGER_DTYPES, MaskSpec, PadSpec, RowPolicy
-from padmask.table import PadColumn, pad_rows, read_rows, row_lengths
+from padmask.table import MASK_NAMES, PadColumn, pad_rows, read_rows, row_lengths
 
 Flags = npt.NDArray[np.bool_]
 
@@ -90,7 +90,7 @@ def take_in(batch: Batch, job: Job, consumed: int = 0) -> Rows:
     Raises:
         DataError: a row that cannot be padded, unless the policy is to skip it; an empty row
             where the policy is to refuse them.
-        PaddedError: a row has a field of the mask's name already.
+        SpecError: a row has a field of the mask's name already; PaddedError where that is a mask.
     """
     _check_fields(batch, job.mask)
     ragged, found = read_rows(batch.columns, job.columns)
@@ -128,7 +128,8 @@ def _check_fields(batch: Batch, mask: MaskSpec) -> None:
     for name in mask.names:
         for row, fields in enumerate(batch.objects):
             if name in fields:
-                raise PaddedError(
+                padded = name == mask.column and name in MASK_NAMES and bytes(fields[name])[:1] == b"["
+                raise (PaddedError if padded else SpecError)(
                     f"{batch.place(row)}: the row already has a field {name!r}. Choose another name for the "
                     "new one with --mask-column or --length-column, or replace it with --overwrite-mask.",
                     options=[mask.option_for(name)],

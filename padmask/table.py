@@ -25,6 +25,7 @@ from padmask.ragged import (
     Ragged,
     find_misfits,
     holds_nothing,
+    is_mask,
     is_sequence,
     kind_of,
     to_arrow,
@@ -107,7 +108,7 @@ def pad_table(
     if not isinstance(table, pa.Table):
         raise SpecError(f"`table` must be a pyarrow.Table. Received: {type(table).__name__}.")
     chosen = choose_columns(table.schema, columns, spec)
-    check_names(table.schema.names, chosen, mask)
+    check_names(table.schema, chosen, mask)
     # Vectors must agree over the whole table, not only inside a chunk.
     batches = table.to_batches()
     chosen = settle_vectors(chosen, batches)
@@ -289,13 +290,13 @@ def _read_number(text: str) -> int | float | None:
     return None
 
 
-def check_names(names: Sequence[str], columns: Sequence[PadColumn], mask: MaskSpec) -> None:
+def check_names(schema: pa.Schema, columns: Sequence[PadColumn], mask: MaskSpec) -> None:
     """Refuse to write over a column that the input already has.
 
     Raises:
         SpecError: the mask's or the length's name is taken, and `mask.overwrite` is not set, or it
             is that of a column to pad.
-        PaddedError: a mask has the mask's name.
+        PaddedError: a mask has the mask's name already.
     """
     for name in mask.names:
         if name in [column.name for column in columns]:
@@ -304,10 +305,11 @@ def check_names(names: Sequence[str], columns: Sequence[PadColumn], mask: MaskSp
                 "name with --mask-column or --length-column.",
                 options=[mask.option_for(name)],
             )
-        if name in names and not mask.overwrite:
-            # A mask under a usual name shows padded input; any other name was chosen.
-            kind = PaddedError if name == mask.column and name in MASK_NAMES else SpecError
-            raise kind(
+        if name in schema.names and not mask.overwrite:
+            # A mask under a usual name shows padded input; other names and values only stand in the way.
+            usual = name == mask.column and name in MASK_NAMES
+            padded = usual and is_mask(schema.field(schema.get_all_field_indices(name)[0]).type)
+            raise (PaddedError if padded else SpecError)(
                 f"The input already has a column {name!r}. If it is padded already, its padding would count "
                 "as real tokens: take it away first, with padmask unpad. If not, choose another name with "
                 "--mask-column or --length-column, or replace the column with --overwrite-mask.",

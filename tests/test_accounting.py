@@ -218,7 +218,7 @@ def check(parts: list[list[Any]], policy: Policy, source: str, goal: str) -> Non
         expected = fates_of(rows, policy)
         if expected.fates is None:
             event("refused")
-            assert code == 2, said.getvalue()
+            assert code == 1, said.getvalue()
             assert not any(path.exists() for path in paths.values())
             return
         assert code == 0, said.getvalue()

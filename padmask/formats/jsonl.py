@@ -25,7 +25,6 @@ from padmask.errors import (
     DataError,
     Fault,
     OutputError,
-    PadmaskError,
     SpecError,
     UnreadableError,
     size,
@@ -456,12 +455,10 @@ def write_objects(rows: Sequence[Mapping[str, Any]]) -> bytes:
         raise OutputError(f"A column holds what JSON cannot say: {error}. Write Parquet or Arrow.") from None
 
 
-def _no_json(name: str, batch: Batch, column: pa.Array) -> PadmaskError:
+def _no_json(name: str, batch: Batch, column: pa.Array) -> OutputError:
     row = next((row for row in range(len(column)) if not _is_sayable(column.slice(row, 1))), 0)
-    nonfinite = _has_nonfinite(column.slice(row, 1))
-    what = "NaN or infinity" if nonfinite else f"a {column.type}"
-    # A value is the data's fault, a type the format's.
-    return (DataError if nonfinite else OutputError)(
+    what = "NaN or infinity" if _has_nonfinite(column.slice(row, 1)) else f"a {column.type}"
+    return OutputError(
         f"{batch.place(row)}: column {name!r} holds {what}, which JSON cannot say. "
         "Write Parquet or Arrow, or mend the data."
     )

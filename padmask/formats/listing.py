@@ -174,10 +174,9 @@ def _whole_files(folder: str) -> list[str]:
     """Return the files below a folder, once it is sure that none is missing that padmask put there.
 
     Raises:
-    marked = _with_strangers(files, [checked_path(path) for path in inputs])
-    return Found(marked, [name for one in found for name in one.passed_over])
+        DataError: a run of padmask's wrote into it, or a folder in it, and it is not whole, or its manifest
             cannot be believed.
-        UnreadableError: a folder cannot be read, or is there twice.
+        AccessError: a folder cannot be read, or is there twice.
     """
     gone_through: list[str] = []
     found = list(files_in(folder, gone_through))

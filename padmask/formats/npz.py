@@ -18,7 +18,7 @@ from typing import IO, Any, BinaryIO
 import numpy as np
 import numpy.typing as npt
 
-from padmask.errors import DataError, OutputError
+from padmask.errors import OutputError
 from padmask.formats.batch import Batch, Layout, empty_batch, rectangle
 
 _COPY_BYTES = 1 << 20
@@ -55,7 +55,7 @@ class _Member:
 def _text(array: npt.NDArray[Any]) -> npt.NDArray[Any]:
     """Return strings as fixed-width text, which cannot tell NULs at the end from its own."""
     if any(text.endswith("\0") for text in array.reshape(-1)):
-        raise DataError(
+        raise OutputError(
             "A string ends with NUL, which NumPy's text cannot hold. Write Parquet or JSON Lines."
         )
     return array.astype(str)

@@ -10,7 +10,7 @@ import re
 from collections.abc import Iterator, Sequence
 from fnmatch import fnmatchcase
 
-from padmask.errors import AccessError, SpecError, what_to_do
+from padmask.errors import AccessError, what_to_do
 
 _PATTERN = re.compile(r"[*?[]")
 
@@ -43,7 +43,7 @@ def files_in(folder: str, gone_through: list[str] | None = None) -> Iterator[str
         gone_through: takes in the folders, this one among them.
 
     Raises:
-        UnreadableError: a folder cannot be read, or is there twice.
+        AccessError: a folder cannot be read, or is there twice.
     """
     walked, waiting = _Walked(), [(folder, _ABOVE)]
     while waiting:
@@ -59,7 +59,7 @@ def expand(folder: str, pattern: Sequence[str]) -> Iterator[str]:
     """Give what below a folder matches a pattern, in parts: files, and folders where it ends at them.
 
     Raises:
-        UnreadableError: a folder cannot be read, or is there twice.
+        AccessError: a folder cannot be read, or is there twice.
     """
     walked = _Walked()
     waiting: list[tuple[str, Sequence[str], tuple[_Known, ...]]] = [(folder, pattern, _ABOVE)]
@@ -99,7 +99,7 @@ class _Walked:
             asked: what is looked for in it, which may be more than one thing.
 
         Raises:
-            UnreadableError: it cannot be read, so that what it holds would be missing; or it was gone through
+            AccessError: it cannot be read, so that what it holds would be missing; or it was gone through
                 by another path, so that what it holds would be there twice.
         """
         try:
@@ -113,7 +113,7 @@ class _Walked:
             raise AccessError(f"Cannot read {folder!r}: {error.strerror}. {what_to_do(error)}") from None
         other = self._paths.setdefault((here, tuple(asked)), folder)
         if other != folder:
-            raise SpecError(
+            raise AccessError(
                 f"{other!r} and {folder!r} are one folder, whose rows would be there twice. Take the link "
                 "away, or name what you mean."
             )
