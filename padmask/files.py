@@ -34,6 +34,7 @@ from padmask.ledger import Ledger
 from padmask.machine import cores
 from padmask.progress import Progress, ProgressCallback
 from padmask.rows import Refused
+from padmask.spec import INPUT_FORMATS, OUTPUT_FORMATS, at_least, choice, flag, optional, path, settle
 
 Paths = str | os.PathLike[str] | Sequence[str | os.PathLike[str]]
 
@@ -73,13 +74,17 @@ class FileOptions:
     def __post_init__(self) -> None:
         if self.rejects == "":
             raise SpecError("The rejects have no name. Give one, such as rejects.jsonl.")
-        for name in ("limit", "batch_rows", "threads", "max_bytes"):
-            number = getattr(self, name)
-            if number is not None and number < (0 if name == "limit" else 1):
-                raise SpecError(
-                    f"`{name}` must be at least {0 if name == 'limit' else 1}. Received: {number!r}.",
-                    options=[name],
-                )
+        settle(
+            self,
+            input_format=optional(choice(INPUT_FORMATS)),
+            output_format=optional(choice(OUTPUT_FORMATS)),
+            limit=optional(at_least(0)),
+            rejects=optional(path),
+            fixed_size_list=flag,
+            batch_rows=optional(at_least(1)),
+            threads=optional(at_least(1)),
+            max_bytes=optional(at_least(1)),
+        )
 
 
 class Taken(Protocol):

@@ -31,7 +31,21 @@ from padmask.plan import LengthStats, make_plan
 from padmask.progress import Progress, ProgressCallback
 from padmask.ragged import Ragged
 from padmask.rows import Job
-from padmask.spec import Columns, MaskSpec, PadSpec, RowPolicy, Side
+from padmask.spec import (
+    INPUT_FORMATS,
+    Columns,
+    MaskSpec,
+    PadSpec,
+    RowPolicy,
+    Side,
+    at_least,
+    choice,
+    instance,
+    listed,
+    optional,
+    settle,
+    whole,
+)
 from padmask.table import PadColumn
 from padmask.verify.audit import Audit, Finding
 
@@ -57,11 +71,21 @@ class ShowSpec:
     sample: int | None = None
     seed: int | tuple[int, ...] = 0
 
+    def __post_init__(self) -> None:
+        settle(self, first=at_least(0), last=at_least(0), sample=optional(at_least(1)), seed=_check_seed)
+
     @property
     def seeds(self) -> tuple[int, ...]:
         """The seed as NumPy takes it, which knows no negative numbers."""
         given = self.seed if isinstance(self.seed, tuple) else (self.seed,)
         return tuple(number % (1 << 64) for number in given)
+
+
+def _check_seed(name: str, value: Any) -> int | tuple[int, ...]:
+    """Check a seed, which may be a negative number."""
+    if isinstance(value, tuple):
+        return tuple(whole(name, number) for number in value)
+    return whole(name, value)
 
 
 @dataclass(frozen=True)
@@ -193,6 +217,12 @@ def inspect_file(  # noqa: PLR0913 - a keyword each for what the command takes
         SpecError, DataError: as `pad_file`.
     """
     inputs = checked_paths(inputs)
+    columns, limit = listed(columns), optional(at_least(0))("limit", limit)
+    workers = optional(at_least(1))("workers", workers)
+    show = optional(instance(ShowSpec))("show", show)
+    declared = optional(choice(("post", "pre")))("declared", declared)
+    input_format = optional(choice(INPUT_FORMATS))("input_format", input_format)
+    specs = [instance(PadSpec)("specs", spec) for spec in ([specs] if isinstance(specs, PadSpec) else specs)]
     if not inputs or not specs:
         raise SpecError("There is nothing to look at: give at least one input and one PadSpec.")
     spec = specs[0]

@@ -39,7 +39,7 @@ from padmask.ledger import Ledger, PadResult
 from padmask.plan import LengthStats, Plan, make_plan, needs_lengths
 from padmask.progress import ProgressCallback
 from padmask.rows import Job, Rows, fit, pad_piece, split, take_in
-from padmask.spec import Columns, MaskSpec, PadSpec, RowPolicy, listed
+from padmask.spec import Columns, MaskSpec, PadSpec, RowPolicy, given, listed
 from padmask.table import check_names, padded_schema
 from padmask.textrows import TextPadder, TextRows, read_text_rows, takes_text
 
@@ -93,7 +93,8 @@ def pad_file(
         DataError: the input cannot be read or padded.
         OutputError: the output cannot be written.
     """
-    spec, files = spec or PadSpec(), files or FileOptions()
+    spec, files = given("spec", spec, PadSpec), given("files", files, FileOptions)
+    mask, policy = given("mask", mask, MaskSpec), given("policy", policy, RowPolicy)
     columns = listed(columns)
     paths, goal = check_paths(inputs, output, files.rejects)
     format_ = output_format(goal, files.output_format)
@@ -102,7 +103,7 @@ def pad_file(
         typed = dataset.format == "jsonl" and format_ in ("parquet", "arrow")
         if needs_lengths(spec) or typed:
             dataset.spool(files.limit)
-        asked = Asked(columns, spec, mask or MaskSpec(), policy or RowPolicy())
+        asked = Asked(columns, spec, mask, policy)
         job = decide(dataset, asked, keep_others=format_ != "npz")
         job = replace(job, fixed_size=files.fixed_size_list)
         files = settle_threads(files, dataset.format, format_)

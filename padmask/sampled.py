@@ -19,7 +19,7 @@ from padmask.formats.dataset import Dataset
 from padmask.plan import LengthStats, make_plan, needs_lengths
 from padmask.progress import Progress, ProgressCallback
 from padmask.rows import Job, is_label, take_in
-from padmask.spec import Side
+from padmask.spec import Side, flag, settle, texts
 from padmask.table import PadColumn
 from padmask.verify.audit import RULES, Audit, Finding
 
@@ -37,6 +37,7 @@ class RuleSpec:
     allow: Collection[str] = ()
 
     def __post_init__(self) -> None:
+        settle(self, strict=flag, allow=texts)
         for name in self.allow:
             if name not in RULES:
                 raise SpecError(

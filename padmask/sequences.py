@@ -17,7 +17,7 @@ from padmask.flatten import flatten, flatten_objects, refuse_bools
 from padmask.kernel import Padded, pad_batch
 from padmask.plan import LengthStats, make_plan, needs_lengths
 from padmask.ragged import Kind, Ragged, find_misfits
-from padmask.spec import DEFAULT_DTYPE, PadSpec, Side, one_of
+from padmask.spec import DEFAULT_DTYPE, PadSpec, Side, at_least, given, one_of, optional
 from padmask.table import asked_dtype, fill_value, kind_of_dtype
 
 # Below this many values a second thread costs more than it gives.
@@ -53,11 +53,8 @@ def pad(sequences: Any, spec: PadSpec | None = None, *, threads: int = 2) -> Pad
     After Keras's guide "Understanding masking & padding"; the mask is what its `compute_mask` makes,
     but from lengths, so that a real token may equal the pad value.
     """
-    spec = PadSpec() if spec is None else spec
-    if not isinstance(spec, PadSpec):
-        raise SpecError(f"`spec` must be a PadSpec, such as PadSpec(maxlen=4). Received: {spec!r}.")
-    if threads < 1:
-        raise SpecError(f"`threads` must be at least 1. Received: {threads!r}.")
+    spec = given("spec", spec, PadSpec)
+    threads = at_least(1)("threads", threads)
     asked = asked_dtype(None, spec)
     ragged = _read(sequences, None if asked is None else kind_of_dtype(asked))
     dtype = asked or _dtype(ragged)
@@ -152,14 +149,16 @@ def pad_sequences(
     one_of("truncating", truncating, ("pre", "post"))
     if not hasattr(sequences, "__len__"):
         raise DataError("`sequences` must have a length: make a list of it first.")
-    if maxlen is not None and maxlen < 0:
-        raise SpecError(f"`maxlen` must be at least 0. Received: {maxlen!r}.")
-    target = np.dtype(dtype)
+    maxlen = optional(at_least(0, bits=63))("maxlen", maxlen)
+    try:
+        target = np.dtype(dtype)
+    except (TypeError, ValueError):
+        raise SpecError(f"`dtype` must be a NumPy dtype. Received: {dtype!r:.80}.") from None
     _check_value(value, target)
     rows = _rows(sequences)
     kind: Kind | None = "int" if target.kind in "iu" else None
     ragged = flatten_objects(rows) if target.kind == "O" else _convert(flatten(rows, kind), target)
-    places = int(ragged.lengths.max(initial=0)) if maxlen is None else int(maxlen)
+    places = int(ragged.lengths.max(initial=0)) if maxlen is None else maxlen
     return pad_batch(
         ragged,
         places,

@@ -40,6 +40,7 @@ from padmask.spec import (
     PadSpec,
     Side,
     columns_there,
+    given,
     listed,
     named,
     parse_column,
@@ -104,7 +105,7 @@ def pad_table(
         SpecError: no such column, or one that cannot be padded as asked.
         DataError: a row that cannot be padded: null, unequal lengths, a value that does not fit.
     """
-    spec, mask = spec or PadSpec(), mask or MaskSpec()
+    spec, mask = given("spec", spec, PadSpec), given("mask", mask, MaskSpec)
     if not isinstance(table, pa.Table):
         raise SpecError(f"`table` must be a pyarrow.Table. Received: {type(table).__name__}.")
     chosen = choose_columns(table.schema, columns, spec)
@@ -150,19 +151,19 @@ def name_columns(schema: pa.Schema, asked: Columns) -> list[Column]:
     Raises:
         SpecError: a column is not there, or asked for twice.
     """
+    asked = listed(asked)
     if isinstance(asked, Mapping):
         asked = [Column(name, value=value) for name, value in asked.items()]
-    given = [
-        parse_column(column, schema.names) if isinstance(column, str) else column
-        for column in listed(asked) or ()
+    columns = [
+        parse_column(column, schema.names) if isinstance(column, str) else column for column in asked or ()
     ] or [Column(default_column(schema))]
-    names = [column.name for column in given]
+    names = [column.name for column in columns]
     for name in names:
         if name not in schema.names:
             raise unknown_column(name, schema.names)
         if names.count(name) > 1:
             raise SpecError(f"Column {name!r} is asked for twice: give it once.", options=["columns"])
-    return given
+    return columns
 
 
 def default_column(schema: pa.Schema) -> str:
@@ -247,8 +248,7 @@ def fill_value(value: Any, dtype: str, where: str, option: str = "value") -> int
         SpecError: the value does not fit.
     """
     if dtype == "string":
-        # 0 is the default of every dtype, and the zero of strings is the empty one.
-        return value if isinstance(value, str) else "" if value == 0 else str(value)
+        return _fill_string(value, where, option)
     number = value.item() if isinstance(value, np.generic) else value
     if isinstance(number, str):
         number = _read_number(number)
@@ -268,6 +268,17 @@ def fill_value(value: Any, dtype: str, where: str, option: str = "value") -> int
         f"{where}: the pad value {value!r} is no {dtype}. Choose one that is, or another dtype.",
         options=[option],
     )
+
+
+def _fill_string(value: Any, where: str, option: str) -> str:
+    if isinstance(value, str):
+        return str(value)
+    if not isinstance(value, (int, float, np.integer, np.floating)) or isinstance(value, bool):
+        raise SpecError(
+            f"{where}: the pad value {value!r:.80} is no string. Choose one that is.", options=[option]
+        )
+    # 0 is the default of every dtype, and the zero of strings is the empty one.
+    return "" if value == 0 else str(value)
 
 
 def _fill_float(number: int | float, value: Any, dtype: str, where: str, option: str) -> float:

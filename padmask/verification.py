@@ -25,11 +25,28 @@ from padmask.formats.storage import checked_paths, is_url, refuse_mistyped, show
 from padmask.jobs.manifest import refuse_changed
 from padmask.progress import ProgressCallback
 from padmask.sampled import Data, Looking, RuleSpec, look
-from padmask.spec import Columns, MaskSpec, PadSpec, RowPolicy, Side
+from padmask.spec import (
+    INPUT_FORMATS,
+    Columns,
+    MaskSpec,
+    PadSpec,
+    RowPolicy,
+    Side,
+    at_least,
+    choice,
+    flag,
+    given,
+    instance,
+    listed,
+    optional,
+    path,
+    settle,
+    text,
+)
 from padmask.verify.api import environment, report_on_function, report_on_model
 from padmask.verify.report import Report
 from padmask.verify.sample import Input, Sample
-from padmask.verify.specs import ModelSpec, ReferenceSpec
+from padmask.verify.specs import BACKENDS, DEVICES, ModelSpec, ReferenceSpec
 
 # Places a row of the sample may have: longer ones prove nothing more, and take longer.
 STEPS = 64
@@ -58,6 +75,21 @@ class ProofSpec:
     device: str = "auto"
     sample: int = SAMPLE_ROWS
 
+    def __post_init__(self) -> None:
+        settle(
+            self,
+            reference=instance(ReferenceSpec),
+            backend=optional(choice(BACKENDS)),
+            device=choice(DEVICES),
+            sample=at_least(1),
+        )
+
+
+def _check_inputs(name: str, value: Any) -> dict[str, str]:
+    if not isinstance(value, Mapping):
+        raise SpecError(f"`{name}` must map the model's inputs to columns. Received: {value!r:.80}.")
+    return {text(name, key): text(name, column) for key, column in value.items()}
+
 
 @dataclass(frozen=True, kw_only=True)
 class ModelProof:
@@ -84,10 +116,22 @@ class ModelProof:
     sample: int = SAMPLE_ROWS
 
     def __post_init__(self) -> None:
+        settle(
+            self,
+            spec=instance(ModelSpec),
+            model=optional(path),
+            predict=optional(text),
+            inputs=_check_inputs,
+            custom_objects=optional(path),
+            allow_unsafe=flag,
+            backend=optional(choice(BACKENDS)),
+            device=choice(DEVICES),
+            sample=at_least(1),
+        )
         if (self.model is None) == (self.predict is None):
             raise SpecError("Give one of a model and a function to predict with.")
-        for path in (self.model, self.custom_objects):
-            _refuse_address(path or "")
+        for named_path in (self.model, self.custom_objects):
+            _refuse_address(named_path or "")
 
 
 def _refuse_address(path: str) -> None:
@@ -138,9 +182,14 @@ def verify_file(  # noqa: PLR0913 - a keyword each for what the command takes
         MissingExtraError: a proof needs packages that are not installed.
     """
     paths = checked_paths(inputs)
+    limit = optional(at_least(0))("limit", limit)
+    declared = optional(choice(("post", "pre")))("declared", declared)
+    input_format = optional(choice(INPUT_FORMATS))("input_format", input_format)
+    if not isinstance(proof, ProofSpec | ModelProof | None):
+        raise SpecError(f"`proof` must be a ProofSpec or a ModelProof. Received: {proof!r:.80}.")
     looking = Looking(
-        Asked(columns, spec or PadSpec(), MaskSpec(column=None), RowPolicy()),
-        rules or RuleSpec(),
+        Asked(listed(columns), given("spec", spec, PadSpec), MaskSpec(column=None), RowPolicy()),
+        given("rules", rules, RuleSpec),
         mask_column=mask_column,
         declared=declared,
         limit=limit,

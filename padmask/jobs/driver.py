@@ -43,7 +43,7 @@ from padmask.machine import cores
 from padmask.pipeline import Survey, notes_on, places_under_way, result_of, settle_plan, typed_job
 from padmask.plan import Plan, make_plan, needs_lengths
 from padmask.progress import ProgressCallback
-from padmask.spec import Columns, MaskSpec, PadSpec, RowPolicy, listed
+from padmask.spec import Columns, MaskSpec, PadSpec, RowPolicy, at_least, flag, given, listed, optional
 
 GONE = "files of the dataset that stood in the folder before, and have none in their place, are gone: {:,}"
 
@@ -103,8 +103,16 @@ def pad_dataset(  # noqa: PLR0913 - a keyword each for what the command takes
         DataError: a shard cannot be read or padded; those that are done are kept for `resume`.
         OutputError: the folder cannot be written, or holds other data, or files that would be lost.
     """
-    asked = Asked(listed(columns), spec or PadSpec(), mask or MaskSpec(), policy or RowPolicy())
-    files = files or FileOptions()
+    asked = Asked(
+        listed(columns),
+        given("spec", spec, PadSpec),
+        given("mask", mask, MaskSpec),
+        given("policy", policy, RowPolicy),
+    )
+    files = given("files", files, FileOptions)
+    workers = optional(at_least(1))("workers", workers)
+    resume, delete = flag("resume", resume), flag("delete", delete)
+    shard_bytes = at_least(1)("shard_bytes", shard_bytes)
     paths = checked_paths(inputs)
     output = Folder(checked_path(os.fspath(folder)))
     if files.rejects is not None:

@@ -27,6 +27,7 @@ from uuid import uuid4
 from padmask import __version__
 from padmask.errors import MissingExtraError, PadmaskError, SpecError, WorkerDiedError
 from padmask.machine import cores, die_with
+from padmask.spec import at_least
 
 # Workers that may die of one task before it is to blame.
 TRIES = 3
@@ -92,8 +93,8 @@ class Processes(Executor):
     """
 
     def __init__(self, workers: int) -> None:
-        self.workers = workers
-        self._threads = ThreadPoolExecutor(workers, "padmask-worker")
+        self.workers = at_least(1)("workers", workers)
+        self._threads = ThreadPoolExecutor(self.workers, "padmask-worker")
         self._own = local()
         self._lock = Lock()
         self._all: list[_Worker] = []

@@ -34,7 +34,7 @@ from padmask.formats.dataset import Dataset, survey_types
 from padmask.ledger import Ledger, UnpadResult
 from padmask.progress import ProgressCallback
 from padmask.ragged import count_places, is_mask, is_sequence
-from padmask.spec import Columns, PadSpec, UnpadSpec, listed, one_of
+from padmask.spec import Columns, PadSpec, UnpadSpec, given, listed, one_of
 from padmask.table import METADATA_KEY, name_columns, read_description
 from padmask.unpadding.claims import Unpadding, choose_unpadding, needs_no_metadata
 from padmask.unpadding.cuts import Cuts, OnError, find_cuts
@@ -82,7 +82,7 @@ def unpad_file(
         DataError: the input cannot be read.
         OutputError: the output cannot be written.
     """
-    spec, files = spec or UnpadSpec(), files or FileOptions()
+    spec, files = given("spec", spec, UnpadSpec), given("files", files, FileOptions)
     one_of("on_error", on_error, ("fail", "skip"))
     columns = listed(columns)
     paths, goal = check_paths(inputs, output, files.rejects)
