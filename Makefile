@@ -1,5 +1,6 @@
 # make demo   from nothing: a virtual environment, padmask with everything, and a look at sample_data
 # make test   the same start, then the tests
+# make lowest the smoke tests with the lowest versions of what padmask needs
 # make lint   style and types;  make format mends the style
 # make readme writes the commands' help into the README
 # make bench  padmask beside what people use instead
@@ -14,10 +15,10 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint format readme bench soak fuzz clean
+.PHONY: help demo test lowest lint format readme bench soak fuzz clean
 
 help:
-	@sed -n 's/^# //p' $(MAKEFILE_LIST) | head -6
+	@sed -n 's/^# //p' $(MAKEFILE_LIST) | head -7
 
 $(BIN)/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
@@ -48,6 +49,9 @@ demo: $(VENV)/.verify
 test: $(VENV)/.verify
 	$(BIN)/python -m pytest -q -n auto --dist loadfile
 
+lowest: $(BIN)/python
+	$(BIN)/python tests/lowest.py $(VENV)-lowest
+
 lint: $(VENV)/.core
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
@@ -72,4 +76,4 @@ fuzz: $(VENV)/.core
 	$(BIN)/python tests/fuzz/run.py all --minutes $(MINUTES)
 
 clean:
-	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis dist
+	rm -rf $(VENV) $(VENV)-lowest .pytest_cache .mypy_cache .ruff_cache .hypothesis dist

@@ -5,11 +5,16 @@ neither TensorFlow nor rich nor click, and not even NumPy.
 """
 
 from importlib import import_module
-from typing import TYPE_CHECKING, Any
+
+# Not typing's: where `python -m padmask` runs this, modules are still looked for in the current folder
+# first, and only what Python has loaded by now is safe to import.
+TYPE_CHECKING = False
 
 __version__ = "0.1.0"
 
 if TYPE_CHECKING:
+    from typing import Any
+
     from padmask.errors import DataError as DataError
     from padmask.errors import MissingExtraError as MissingExtraError
     from padmask.errors import OutputError as OutputError
@@ -79,7 +84,7 @@ _ROOMS = {
 __all__ = ["__version__", *_ROOMS]
 
 
-def __getattr__(name: str) -> Any:
+def __getattr__(name: str) -> "Any":
     if name not in _ROOMS:
         raise AttributeError(f"module 'padmask' has no attribute {name!r}")
     return getattr(import_module(f"padmask.{_ROOMS[name]}"), name)

@@ -4,11 +4,28 @@ The signals are taken first, and everything else is imported after: a Ctrl-C tha
 meanwhile ends without a traceback too.
 """
 
-from __future__ import annotations
+# ruff: noqa: E402 - not even the standard library is imported before the path is safe.
 
 import os
-import signal
 import sys
+
+
+def _leave_out_current_folder() -> None:
+    """Take the folder away that `python -m` looks for modules in first: data may lie in it, not code."""
+    try:
+        here = os.getcwd()
+    except OSError:
+        return  # The folder is gone, and its modules with it.
+    # A checkout of padmask is a folder of code, where its worker processes look for it too.
+    is_checkout = os.path.dirname(os.path.dirname(os.path.abspath(__file__))) == here
+    if not sys.flags.safe_path and not is_checkout and sys.path[0] in ("", here):
+        del sys.path[0]
+
+
+if __name__ == "__main__":
+    _leave_out_current_folder()
+
+import signal
 import threading
 import time
 from contextlib import suppress
@@ -27,6 +44,9 @@ class _TerminatedError(BaseException):
 
 def main() -> NoReturn:
     """Run the command line and end the process with its exit code."""
+    if os.name != "posix":
+        print("Error: padmask runs on Linux and macOS. On Windows, run it in WSL.", file=sys.stderr)
+        sys.exit(2)
     try:
         take_signals()
         _fill_closed_streams()
@@ -92,7 +112,7 @@ class _Lost:
     being_told = False
 
 
-def _stop_again(lost: sys.UnraisableHookArgs) -> None:
+def _stop_again(lost: "sys.UnraisableHookArgs") -> None:
     """Ask again where the signal came while an object was taken down, whose errors Python drops."""
     stopped = lost.exc_value
     if not isinstance(stopped, (KeyboardInterrupt, _TerminatedError)):

@@ -6,8 +6,8 @@ read: from padmask's own metadata, else from a mask column; it is never guessed 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -19,10 +19,18 @@ from padmask.formats.batch import Batch, Wanted
 from padmask.formats.dataset import Dataset
 from padmask.formats.jsonl import values_of
 from padmask.kernel import kept_windows
-from padmask.ragged import Ragged, is_mask, to_numpy
+from padmask.ragged import Ragged, find_misfits, is_mask, to_numpy
 from padmask.rows import Job, is_label, take_in
-from padmask.spec import Columns, Side, named
-from padmask.table import MASK_NAMES, PadColumn, name_columns, read_description, row_lengths
+from padmask.spec import FLOAT_DTYPES, Columns, Side, named
+from padmask.table import (
+    MASK_NAMES,
+    METADATA_KEY,
+    Described,
+    PadColumn,
+    name_columns,
+    read_description,
+    row_lengths,
+)
 from padmask.verify.audit import Audit, AuditColumn
 
 
@@ -47,15 +55,22 @@ class Layout:
 
     Args:
         values: pad values by column, where the metadata say so.
-        mask: name of the mask column.
+        mask: name of the mask column; None where the lengths and the side say it.
         padding: the declared side; None where nobody declared one.
         length: name of the length column, where there is one.
+        sides: the side that the metadata of each file name, by the file's name.
     """
 
-    values: dict[str, Any]
-    mask: str
+    values: Mapping[str, Any]
+    mask: str | None
     padding: Side | None
     length: str | None
+    sides: Mapping[str, Side] = field(default_factory=dict)
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Return the columns that say what is padding, the mask first."""
+        return tuple(name for name in (self.mask, self.length) if name is not None)
 
 
 # Gives a row of a batch by its place in it, with its number in the whole input.
@@ -72,7 +87,8 @@ def raw_rows(
     """
     for chunk in dataset.chunks(job.wanted, limit):
         rows = take_in(dataset.decode(chunk, job.wanted), job, chunk.consumed)
-        ragged = {name: _cut(column, maxlen, job.spec.truncating) for name, column in rows.ragged.items()}
+        columns = {column.name: _as_asked(rows.ragged[column.name], column) for column in job.columns}
+        ragged = {name: _cut(column, maxlen, job.spec.truncating) for name, column in columns.items()}
         audit.add_raw(ragged, job.spec.padding, rows.batch.place)
 
         def row_at(place: int, number: int, ragged: Mapping[str, Ragged] = ragged) -> Row:
@@ -85,16 +101,18 @@ def padded_rows(
     dataset: Dataset, job: Job, limit: int | None, audit: Audit, layout: Layout
 ) -> Iterator[tuple[npt.NDArray[np.int64], RowsAt, int]]:
     """Read padded rows with their mask and audit them; yields as `raw_rows`."""
-    if layout.mask in (column.name for column in job.columns):
+    if layout.mask in [column.name for column in job.columns]:
         raise SpecError(
             f"{dataset.name}: column {layout.mask!r} cannot be the sequence and its mask at once. "
-            "Choose another with -c or --mask-column."
+            "Choose another with -c or --mask-column.",
+            options=["columns", "mask_column"],
         )
     typed = dataset.format != "jsonl"
-    fields = [*job.wanted.sequences, dataset.schema().field(layout.mask)]
-    if typed and layout.length:
-        fields.append(dataset.schema().field(layout.length))
-    wanted = Wanted(pa.schema(fields))
+    names = [name for name in layout.names if typed or name == layout.mask]
+    wanted = Wanted(
+        pa.schema([*job.wanted.sequences, *(dataset.schema().field(name) for name in names)]),
+        whole=job.wanted.whole,
+    )
     padding, width = layout.padding, None
     first = job.columns[0].name
     for chunk in dataset.chunks(wanted, limit):
@@ -103,15 +121,19 @@ def padded_rows(
             fault = batch.faults[0]
             raise DataError(f"{batch.place(fault.row)}: {fault.reason}. Mend the row.")
         values = {column.name: _column(batch, column) for column in job.columns}
-        mask, faults = Ragged.from_mask(batch.columns.column(layout.mask))
+        places = values[first].lengths
+        said = None if layout.length is None else _lengths(batch, layout.length)
+        mask, fits = _read_mask(batch, layout, places, said)
         if width is None and len(batch):
-            width = int(values[first].lengths[0])
-        fits = mask.lengths == values[first].lengths
-        fits[[fault.row for fault in faults]] = False
+            width = int(places[0])
         for ragged in values.values():
-            fits &= ragged.lengths == values[first].lengths
-        good = fits & (mask.lengths == width)
+            fits &= ragged.lengths == places
         audit.add_misshapen(~fits, batch.place)
+        if layout.mask is None and said is not None:
+            possible = _possible(said, places)
+            audit.add_impossible(~possible, batch.place)
+            fits &= possible
+        good = fits & (places == width)
         audit.add_unequal(fits & ~good, width or 0, batch.place)
         picked = np.flatnonzero(good)
         masks = _rectangle(mask, picked, width or 0).astype(bool)
@@ -123,7 +145,7 @@ def padded_rows(
                 masks,
                 padding or "post",
                 lambda row, batch=batch, picked=picked: batch.place(int(picked[row])),  # type: ignore[misc]
-                None if layout.length is None else _lengths(batch, layout.length)[picked],
+                None if said is None else said[picked],
             )
         lengths = np.zeros(len(batch), dtype=np.int64)
         lengths[picked] = masks.sum(axis=1)
@@ -144,6 +166,16 @@ def _cut(rows: Ragged, maxlen: int | None, truncating: Side) -> Ragged:
     return rows if maxlen is None else Ragged(rows.values, *kept_windows(rows, maxlen, truncating))
 
 
+def _as_asked(rows: Ragged, column: PadColumn) -> Ragged:
+    """Return rows of ints where ints were asked for, and of floats where floats were, as when padded."""
+    kinds = "f" if column.dtype in FLOAT_DTYPES else "iu"
+    if rows.values.dtype.kind in kinds or column.dtype == "string":
+        return rows
+    # Beside a row's own tokens may stand those of a row that was refused, which are no such integers.
+    with np.errstate(invalid="ignore"):
+        return replace(rows, values=rows.values.astype(column.dtype))
+
+
 def _values_at(columns: Mapping[str, Ragged], place: int) -> dict[str, npt.NDArray[Any]]:
     """Return a row's values by column, apart from the batch, which may then be forgotten."""
     return {
@@ -158,7 +190,43 @@ def _column(batch: Batch, column: PadColumn) -> Ragged:
         raise DataError(
             f"{batch.place(faults[0].row)}: column {column.name!r}: {faults[0].reason}. Mend the row."
         )
-    return ragged
+    asked = _as_asked(ragged, column)
+    if asked is not ragged and (faults := find_misfits(ragged, column.dtype)):
+        raise DataError(f"{batch.place(faults[0].row)}: column {column.name!r}: {faults[0].reason}.")
+    return asked
+
+
+def _read_mask(
+    batch: Batch, layout: Layout, places: npt.NDArray[np.int64], said: npt.NDArray[np.int64] | None
+) -> tuple[Ragged, npt.NDArray[np.bool_]]:
+    """Return the mask of each row, and which rows have one that goes with their places.
+
+    Args:
+        batch: the rows.
+        layout: says where the mask is.
+        places: of each row.
+        said: the lengths in the length column, where there is one.
+    """
+    if layout.mask is not None:
+        mask, faults = Ragged.from_mask(batch.columns.column(layout.mask))
+        fits = mask.lengths == places
+        fits[[fault.row for fault in faults]] = False
+        return mask, fits
+    assert said is not None
+    # A file is read by the side that its own metadata name, whatever the other files say.
+    side = layout.sides.get(batch.source, layout.padding or "post")
+    kept = np.where(_possible(said, places), said, 0)
+    starts = np.cumsum(places) - places
+    at = np.arange(int(places.sum())) - np.repeat(starts, places)
+    first = np.repeat(places - kept if side == "pre" else np.zeros_like(kept), places)
+    end = np.repeat(places if side == "pre" else kept, places)
+    return Ragged((at >= first) & (at < end), starts, places), np.ones(len(places), dtype=bool)
+
+
+def _possible(said: npt.NDArray[np.int64], places: npt.NDArray[np.int64]) -> npt.NDArray[np.bool_]:
+    """Tell which lengths a row of so many places can have; a null length is read as -1."""
+    possible: npt.NDArray[np.bool_] = (said >= 0) & (said <= places)
+    return possible
 
 
 def _rectangle(ragged: Ragged, picked: npt.NDArray[np.int64], width: int) -> npt.NDArray[Any]:
@@ -185,25 +253,23 @@ def side_of(masks: npt.NDArray[np.bool_]) -> Side | None:
 def find_layout(dataset: Dataset, columns: Columns, mask_column: str | None) -> Layout | None:
     """Find out how the input says what is padding; None where it is raw."""
     schema = dataset.schema()
-    try:
-        said = None if mask_column else read_description(schema.metadata)
-    except DataError as error:
-        raise DataError(f"{dataset.name}: {error}. Give --mask-column to do without.") from None
-    if said is not None:
+    said = {} if mask_column else _descriptions(dataset)
+    if said:
+        first = next(iter(said.values()))
         asked = [column.name for column in name_columns(schema, columns)] if columns else []
-        if not set(asked) <= set(said.values):
+        if not set(asked) <= set(first.values):
             # These columns passed through as they were: their rows are raw.
             return None
-        if said.mask is not None and said.mask in schema.names:
-            _refuse_no_mask(dataset, said.mask)
-            return Layout(dict(said.values), said.mask, said.padding, _length(said.length, schema))
+        if (layout := _described_layout(dataset, said, first)) is not None:
+            return layout
     _refuse_mixture(dataset, mask_column)
     name = mask_column or next((name for name in MASK_NAMES if name in schema.names), None)
     if name is None:
         return None
     if name not in schema.names:
         raise SpecError(
-            f"{dataset.name}: there is no mask column {name!r}. Choose one of {named(schema.names)}."
+            f"{dataset.name}: there is no mask column {name!r}. Choose one of {named(schema.names)}.",
+            options=["mask_column"],
         )
     if mask_column is None and schema.names.count(name) == 1 and not is_mask(schema.field(name).type):
         return None
@@ -213,13 +279,89 @@ def find_layout(dataset: Dataset, columns: Columns, mask_column: str | None) -> 
     return Layout({}, name, None, None)
 
 
-def _refuse_no_mask(dataset: Dataset, name: str) -> None:
+def _descriptions(dataset: Dataset) -> dict[str, Described]:
+    """Return what the metadata of each file that padmask padded say, by the file's name."""
+    found = {}
+    for name, metadata in dataset.metadata_of(METADATA_KEY).items():
+        try:
+            said = None if metadata is None else read_description({METADATA_KEY: metadata})
+        except DataError as error:
+            raise DataError(f"{name}: {error}. Give --mask-column to do without.") from None
+        if said is not None:
+            found[name] = said
+    return found
+
+
+def _described_layout(dataset: Dataset, said: Mapping[str, Described], first: Described) -> Layout | None:
+    """Return the layout that metadata name; None where the columns that they name are in no file.
+
+    Raises:
+        SpecError: the files are not padded in the same way, or some of them are raw.
+    """
+    columns = dataset.columns_of()
+    ways = {name: _way(said.get(name), names, first.mask) for name, names in columns.items()}
+    way = next((way for way in ways.values() if way is not None), None)
+    if way is None:
+        return None
+    padded = next(name for name, found in ways.items() if found == way)
+    for name, found in ways.items():
+        if found is None:
+            raise SpecError(
+                f"{padded} is padded, as its column {way[1]!r} says, and nothing says so of {name}: one "
+                "dataset is raw or padded. Look at them apart."
+            )
+        if found != way:
+            raise SpecError(
+                f"{padded} and {name} do not say the same of their padding: the one has {' '.join(way)}, "
+                f"the other {' '.join(found)}. Look at them apart."
+            )
+    sides = {name: one.padding for name, one in said.items()}
+    schema = dataset.schema()
+    if way[0] == "mask":
+        _refuse_no_mask(dataset, way[1])
+        return Layout(dict(first.values), way[1], first.padding, _length(first.length, schema), sides)
+    _refuse_no_lengths(dataset, way[1])
+    return Layout(dict(first.values), None, first.padding, way[1], sides)
+
+
+def _way(said: Described | None, names: Sequence[str], mask: str | None) -> tuple[str, str] | None:
+    """Return what says which places of a file are padding: its mask, else its lengths; None for nothing.
+
+    Args:
+        said: by the file's own metadata.
+        names: of the columns that are in the file.
+        mask: the name of the mask in other files of the dataset.
+    """
+    if said is None:
+        return ("mask", mask) if mask in names and mask is not None else None
+    if said.mask is not None and said.mask in names:
+        return "mask", said.mask
+    return ("length", said.length) if said.length is not None and said.length in names else None
+
+
+def _refuse_no_lengths(dataset: Dataset, name: str) -> None:
     schema = dataset.schema()
     if (times := schema.names.count(name)) > 1:
         raise SpecError(f"{dataset.name}: {times} columns are named {name!r}. Rename all but one.")
+    type_ = schema.field(name).type
+    if not (pa.types.is_integer(type_) or pa.types.is_null(type_)):
+        raise SpecError(
+            f"{dataset.name}: the metadata name {name!r} as the column of lengths, but column {name!r} of "
+            f"type {type_} holds none. Write whole numbers there, or give --mask-column."
+        )
+
+
+def _refuse_no_mask(dataset: Dataset, name: str) -> None:
+    schema = dataset.schema()
+    if (times := schema.names.count(name)) > 1:
+        raise SpecError(
+            f"{dataset.name}: {times} columns are named {name!r}. Rename all but one.",
+            options=["mask_column"],
+        )
     if not is_mask(type_ := schema.field(name).type):
         raise SpecError(
-            f"{dataset.name}: column {name!r} of type {type_} is no mask. Choose a list of bools."
+            f"{dataset.name}: column {name!r} of type {type_} is no mask. Choose a list of bools.",
+            options=["mask_column"],
         )
 
 
@@ -232,7 +374,8 @@ def _refuse_mixture(dataset: Dataset, mask_column: str | None) -> None:
             raw = next(source for source, has in there.items() if not has)
             raise PaddedError(
                 f"{padded} has a mask column {name!r} and {raw} has none: one dataset is raw or padded. "
-                "Look at them apart."
+                "Look at them apart.",
+                options=["mask_column"],
             )
 
 

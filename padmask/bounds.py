@@ -109,7 +109,8 @@ def refuse_large_output(
     blamed = f"{longest}: {lengths.longest:,} tokens" if plan.found == "longest" else f"maxlen {plan.found}"
     raise SpecError(
         f"{blamed} would give all {lengths.rows:,} rows {plan.maxlen:,} places: {size(total)} before "
-        f"compression, where {size(room)} may be written. {_ways_out(lengths, spec, widths, room)}"
+        f"compression, where {size(room)} may be written. {_ways_out(lengths, spec, widths, room)}",
+        options=["maxlen", "pad_to_multiple_of"],
     )
 
 
@@ -136,7 +137,8 @@ def refuse_large_pieces(plan: Plan, widths: Widths, places: int) -> None:
     if free is not None and needed > free:
         raise SpecError(
             f"maxlen {plan.maxlen:,} needs {size(needed)} of memory for the rows that are worked on at once, "
-            f"and {size(free)} are free. Choose a smaller --maxlen."
+            f"and {size(free)} are free. Choose a smaller --maxlen.",
+            options=["maxlen", "pad_to_multiple_of", "batch_rows", "threads"],
         )
 
 

@@ -9,7 +9,7 @@ import re
 import shlex
 from collections import Counter
 from collections.abc import Collection, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -18,15 +18,18 @@ import pyarrow as pa
 from padmask.errors import SpecError
 from padmask.formats.batch import Batch, Wanted
 from padmask.formats.dataset import Dataset
-from padmask.ragged import Ragged, is_mask, is_sequence
+from padmask.formats.jsonkinds import list_of
+from padmask.ragged import Kind, Ragged, is_mask, is_sequence
 from padmask.rows import IGNORED_LABEL, LABEL_NAMES, Job
-from padmask.spec import FLOAT_DTYPES, Columns, MaskSpec, PadSpec, RowPolicy
+from padmask.spec import FLOAT_DTYPES, Column, Columns, MaskSpec, PadSpec, RowPolicy
 from padmask.table import (
     MASK_NAMES,
     METADATA_KEY,
     PadColumn,
+    asked_dtype,
     check_names,
     choose_columns,
+    kind_of_dtype,
     name_columns,
     settle_vectors,
 )
@@ -54,34 +57,50 @@ def decide(dataset: Dataset, asked: Asked, *, keep_others: bool) -> Job:
         SpecError: what was asked for does not go with the data.
     """
     try:
-        schema = _known_schema(dataset, asked.columns)
+        schema = _known_schema(dataset, asked)
         chosen = choose_columns(schema, asked.columns, asked.spec)
         check_names(schema, chosen, asked.mask)
     except SpecError as error:
-        raise type(error)(f"{dataset.name}: {error}") from None
+        raise error.reworded(f"{dataset.name}: {error}") from None
     fields = [_as_asked(schema.field(column.name), column, dataset.format) for column in chosen]
-    wanted = Wanted(pa.schema(fields), schema if keep_others and dataset.format != "jsonl" else None)
-    chosen = settle_vectors(chosen, (batch.columns for batch in dataset.look(Wanted(wanted.sequences))))
+    wanted = Wanted(
+        pa.schema(fields),
+        schema if keep_others and dataset.format != "jsonl" else None,
+        tuple(token_kinds(name_columns(schema, asked.columns), asked.spec)),
+    )
+    chosen = settle_vectors(chosen, (batch.columns for batch in dataset.look(replace(wanted, others=None))))
     return Job(chosen, asked.spec, asked.mask, asked.policy, wanted)
 
 
-def _known_schema(dataset: Dataset, asked: Columns) -> pa.Schema:
+def _known_schema(dataset: Dataset, asked: Asked) -> pa.Schema:
     """Return the columns there are, with the types of those that will be padded."""
     schema = dataset.schema()
     if dataset.format != "jsonl":
         return schema
     if not schema.names:
-        return schema_of_nothing(asked)
-    names = [column.name for column in name_columns(schema, asked)]
-    sequences = {field.name: field for field in dataset.sequence_types(names)}
+        return schema_of_nothing(asked.columns, asked.spec)
+    columns = name_columns(schema, asked.columns)
+    kinds = token_kinds(columns, asked.spec)
+    sequences = {field.name: field for field in dataset.sequence_types([c.name for c in columns], kinds)}
     return pa.schema([sequences.get(field.name, field) for field in schema])
 
 
-def schema_of_nothing(asked: Columns) -> pa.Schema:
+def token_kinds(columns: Iterable[Column], spec: PadSpec) -> dict[str, Kind]:
+    """Return what the tokens of columns shall be, of those whose dtype was asked for.
+
+    >>> token_kinds([Column("ids"), Column("features", "float64")], PadSpec())
+    {'features': 'float'}
+    """
+    dtypes = {column.name: asked_dtype(column, spec) for column in columns}
+    return {name: kind_of_dtype(dtype) for name, dtype in dtypes.items() if dtype is not None}
+
+
+def schema_of_nothing(asked: Columns, spec: PadSpec) -> pa.Schema:
     """JSON Lines without a row have no columns; those asked for get no tokens, which is no error."""
     short = [column if isinstance(column, str) else column.name for column in asked or ()] or ["input_ids"]
     names = [re.split("[:=]", name, maxsplit=1)[0] or name for name in short]
-    return pa.schema([(name, pa.list_(pa.int64())) for name in dict.fromkeys(names)])
+    kinds = token_kinds(name_columns(pa.schema([(name, pa.null()) for name in names]), asked), spec)
+    return pa.schema([(name, list_of(kinds.get(name, "int"))) for name in dict.fromkeys(names)])
 
 
 def _as_asked(field: pa.Field, column: PadColumn, format_: str) -> pa.Field:
@@ -145,7 +164,8 @@ def find_alike(dataset: Dataset, first: pa.Field, taken: Collection[str]) -> lis
         # Of lists of nothing but nulls, so far, nobody knows what they hold.
         and "null" not in str(field.type.value_type)
     ]
-    head = dataset.head(Wanted(pa.schema([first, *others]))) if others else None
+    wanted = Wanted(pa.schema([first, *others]), whole=[first.name, *(field.name for field in others)])
+    head = dataset.head(wanted) if others else None
     if head is None:
         return []
     lengths = _known_lengths(head, first.name)
@@ -164,7 +184,7 @@ def padded_already(dataset: Dataset, job: Job) -> bool:
     Its metadata say so, or a mask column that is replaced or left has padding in its first rows.
     """
     schema = dataset.schema()
-    if METADATA_KEY in (schema.metadata or {}):
+    if any(said is not None for said in dataset.metadata_of(METADATA_KEY).values()):
         return True
     masks = [
         field for field in schema if field.name in {*job.mask.names, *MASK_NAMES} and is_mask(field.type)

@@ -7,13 +7,36 @@ and line or row) is added once, by the room that knows it.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import re
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import ClassVar, Self
 
 
 class PadmaskError(ValueError):
-    """Base of every error that padmask raises on purpose."""
+    """Base of every error that padmask raises on purpose.
+
+    >>> error = SpecError("`maxlen` 3 is odd.", options=["maxlen"])
+    >>> error.reworded(f"{error} Choose 4."), error.reworded("").options
+    (SpecError('`maxlen` 3 is odd. Choose 4.'), ('maxlen',))
+
+    Args:
+        message: sentences for people.
+        options: the options that the error is about, as the command line's parameters are named; a remedy
+            that the message only suggests is not among them.
+    """
+
+    options: tuple[str, ...] = ()
+
+    def __init__(self, message: str = "", *, options: Iterable[str] = ()) -> None:
+        super().__init__(message)
+        self.options = tuple(options)
+
+    def reworded(self, message: str) -> Self:
+        """Return the same error, about the same options, with another message."""
+        new = type(self)(message)
+        new.__dict__.update(self.__dict__)
+        return new
 
     # Whether the data or the model is at fault (exit code 1), and not the request or the machine (2).
     blames_input: ClassVar[bool] = False
@@ -141,6 +164,22 @@ def printable(text: str) -> str:
     ('a\\\\nb\\\\x1b[31m.jsonl', 'é 日.jsonl')
     """
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
+
+
+# A user:password@ with or without a scheme before it, but not in a name below a folder; and a token@ alone.
+_CREDENTIALS = re.compile(r"""(?<![^\s'"(=:/])(?<![^:/]/)[^\s/'":@]+:(?!//)[^\s'"@]+@|(?<=://)[^\s/'"@]+@""")
+_SIGNED = re.compile(r"""(://[^\s'"?]*)\?[A-Za-z_][\w.-]*=[^\s'"]*""")
+
+
+def redacted(text: str) -> str:
+    """Return a message without credentials: what others say of an address may have them.
+
+    >>> redacted("no 's3://key:sec/ret@b/x?sig=a', nor https://token@host/x, nor key:secret@b/x")
+    "no 's3://***@b/x', nor https://***@host/x, nor ***@b/x"
+    >>> redacted("./12:30@b.jsonl, line 3: 'a@b'"), redacted("https://host/a@b")
+    ("./12:30@b.jsonl, line 3: 'a@b'", 'https://host/a@b')
+    """
+    return _CREDENTIALS.sub("***@", _SIGNED.sub(r"\1", text))
 
 
 def few(names: Sequence[str]) -> str:

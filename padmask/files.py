@@ -15,29 +15,33 @@ from dataclasses import dataclass, replace
 from typing import Any, BinaryIO, ClassVar, Protocol, TypeVar, cast
 
 from padmask.bounds import Bounded
-from padmask.errors import SpecError
+from padmask.errors import SpecError, few
 from padmask.flow import ReadAhead, ordered_map
 from padmask.formats import open_writer
 from padmask.formats.batch import Chunk, Layout, Wanted, Writer
+from padmask.formats.conflicts import refuse_inside, refuse_own_input, refuse_replaced, refuse_shared_place
 from padmask.formats.dataset import Dataset
 from padmask.formats.goal import (
     Beside,
     compressed,
-    is_written_in_place,
     open_goal,
-    refuse_inside,
-    refuse_over_inputs,
-    refuse_own_input,
-    refuse_same_file,
 )
-from padmask.formats.source import find_sources
-from padmask.formats.storage import is_url, plain_path, shown
+from padmask.formats.listing import find_inputs
+from padmask.formats.output_places import descriptor_of, is_written_in_place
+from padmask.formats.source import sources_of
+from padmask.formats.storage import checked_path, checked_paths, is_url, refuse_mistyped, shown
 from padmask.ledger import Ledger
+from padmask.machine import cores
 from padmask.progress import Progress, ProgressCallback
 from padmask.rows import Refused
+from padmask.spec import INPUT_FORMATS, OUTPUT_FORMATS, at_least, choice, flag, optional, path, settle
 
 Paths = str | os.PathLike[str] | Sequence[str | os.PathLike[str]]
 
+NOT_LISTED = (
+    "read, though the _padmask.json of the folder does not list it: {}; a copy of a shard gives its rows "
+    "twice: move such files away, or pad the dataset again"
+)
 # Places in a row group or record batch of the output.
 GROUP_PLACES = 1 << 22
 
@@ -70,12 +74,17 @@ class FileOptions:
     def __post_init__(self) -> None:
         if self.rejects == "":
             raise SpecError("The rejects have no name. Give one, such as rejects.jsonl.")
-        for name in ("limit", "batch_rows", "threads", "max_bytes"):
-            number = getattr(self, name)
-            if number is not None and number < (0 if name == "limit" else 1):
-                raise SpecError(
-                    f"`{name}` must be at least {0 if name == 'limit' else 1}. Received: {number!r}."
-                )
+        settle(
+            self,
+            input_format=optional(choice(INPUT_FORMATS)),
+            output_format=optional(choice(OUTPUT_FORMATS)),
+            limit=optional(at_least(0)),
+            rejects=optional(path),
+            fixed_size_list=flag,
+            batch_rows=optional(at_least(1)),
+            threads=optional(at_least(1)),
+            max_bytes=optional(at_least(1)),
+        )
 
 
 class Taken(Protocol):
@@ -107,7 +116,7 @@ class Run:
     @property
     def threads(self) -> int:
         """How many pieces are worked on at once."""
-        return self.files.threads or os.cpu_count() or 1
+        return self.files.threads or cores()
 
     @property
     def ahead(self) -> int:
@@ -148,15 +157,19 @@ def check_paths(
         SpecError: there is no input.
         OutputError: an output is another one, or lies in an input folder.
     """
-    paths = [os.fspath(path) for path in ([inputs] if isinstance(inputs, (str, os.PathLike)) else inputs)]
+    paths = checked_paths(inputs)
     if not paths:
         raise SpecError("There is no input: name a file, or - for standard input.")
-    goal = plain_path(os.fspath(output))
+    goal = checked_path(os.fspath(output))
+    if rejects is not None:
+        refuse_mistyped(rejects)
     if goal.endswith("/") or os.path.isdir(goal):
         raise SpecError(f"{shown(goal)!r} is a folder, and what is written is one file: name it.")
-    refuse_same_file({"the output": goal, "the rejects": rejects})
-    refuse_inside(goal, paths)
-    refuse_over_inputs({"The rejects": rejects}, paths)
+    if descriptor_of(goal) == 1:
+        goal = "-"
+    outputs = {"the output": goal, "the rejects": rejects}
+    refuse_shared_place(outputs)
+    refuse_inside(outputs, paths)
     return paths, goal
 
 
@@ -169,12 +182,19 @@ def open_dataset(paths: Sequence[str], goal: str, files: FileOptions) -> Iterato
         SpecError: inputs of different formats.
         OutputError: an output is an input that stands open.
     """
-    sources = find_sources(paths, _spool_folder(goal))
-    refuse_over_inputs({"The rejects": files.rejects}, (source.path for source in sources))
-    dataset = Dataset(sources, files.input_format, files.batch_rows)
+    found = find_inputs(paths)
+    sources = sources_of(found.files, _spool_folder(goal))
+    outputs = {"the output": goal, "the rejects": files.rejects}
+    refuse_replaced(outputs, [source.path for source in sources], replaceable="the output")
+    dataset = Dataset(sources, files.input_format, files.batch_rows, passed_over=found.passed_over)
     with closing(dataset):
         refuse_own_input([goal, files.rejects], dataset.is_input)
         yield dataset
+
+
+def stranger_notes(dataset: Dataset) -> tuple[str, ...]:
+    """Return a sentence about the files that the manifest of their folder does not list, if there are any."""
+    return (NOT_LISTED.format(few(dataset.strangers)),) if dataset.strangers else ()
 
 
 def _spool_folder(goal: str) -> str:
@@ -200,7 +220,7 @@ def settle_threads(files: FileOptions, source: str, goal: str) -> FileOptions:
 
 def open_pool(files: FileOptions) -> AbstractContextManager[ThreadPoolExecutor | None]:
     """Return the threads that batches are worked on with; none where one is enough."""
-    threads = files.threads or os.cpu_count() or 1
+    threads = files.threads or cores()
     return ThreadPoolExecutor(threads, "padmask") if threads > 1 else nullcontext()
 
 
@@ -221,6 +241,10 @@ class Outlet:
         # Bad rows were set aside before overlong ones: back in the order of the input.
         for one in sorted(refused, key=lambda one: int(one.batch.numbers[one.row])):
             self.rejects.write(reject_line(one.batch, one.row, one.reason))
+
+
+def _name_of(goal: str) -> str:
+    return "stdout" if goal == "-" else shown(goal)
 
 
 @contextmanager
@@ -246,7 +270,7 @@ def open_outlet(
         writer = open_writer(
             format_,
             stream,
-            layout,
+            replace(layout, name=_name_of(goal)),
             as_stream=goal == "-",
             threads=run.threads,
             folder=_spool_folder(goal),

@@ -6,6 +6,7 @@ The only room that looks at Python sequences, where anything may stand beside an
 from __future__ import annotations
 
 from array import array
+from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from itertools import chain
@@ -16,11 +17,15 @@ import numpy as np
 import numpy.typing as npt
 
 from padmask.errors import DataError
-from padmask.ragged import Positions, Ragged
+from padmask.ragged import Kind, Positions, Ragged
 
 
-def flatten(sequences: Sequence[Any]) -> Ragged:
+def flatten(sequences: Sequence[Any], kind: Kind | None = None) -> Ragged:
     """Flatten Python sequences or NumPy arrays of numbers, strings or vectors.
+
+    Args:
+        sequences: the rows.
+        kind: what the tokens shall be, so that a row of others is named even where it is the first one.
 
     Raises:
         DataError: a row is no sequence, or its tokens are of different kinds.
@@ -30,18 +35,50 @@ def flatten(sequences: Sequence[Any]) -> Ragged:
     total = int(lengths.sum())
     if total == 0:
         return Ragged(np.empty(0, np.int64), starts, lengths)
+    try:
+        values, first = _values(sequences, total, kind)
+    except DataError:
+        _refuse_first(sequences, kind)
+        raise
+    return Ragged(values, starts, lengths, first)
+
+
+def _values(sequences: Sequence[Any], total: int, kind: Kind | None) -> tuple[npt.NDArray[Any], Any]:
+    """Join the tokens of all rows; with the token that tells ints from floats, where numbers may mix."""
     if set(map(type, sequences)) == {np.ndarray} or all(isinstance(row, np.ndarray) for row in sequences):
-        return Ragged(_concatenate(sequences), starts, lengths)
-    first = next(row for row in sequences if len(row))[0]
-    if isinstance(first, str):
+        return _concatenate(sequences), None
+    row = next(row for row in sequences if len(row))
+    if isinstance(row[0], str):
         values = _objects(sequences, total)
         if not set(map(type, values)) <= {str, np.str_}:
             _refuse(sequences, str, "strings")
-    elif isinstance(first, Iterable):
-        values = _stack(sequences)
-    else:
-        return Ragged(_flat_numbers(sequences, total), starts, lengths, first)
-    return Ragged(values, starts, lengths)
+        return values, None
+    if isinstance(row[0], Iterable):
+        return _stack(sequences, kind), None
+    # One float makes floats of the first row, wherever in it that stands.
+    floats = (token for token in row if isinstance(token, (float, np.floating)))
+    return _flat_numbers(sequences, total, kind), next(floats, row[0])
+
+
+def _refuse_first(sequences: Sequence[Any], kind: Kind | None) -> None:
+    """Refuse the first row where what it holds is not what was asked for, or not what most rows hold."""
+    rows = [(i, _kind_of(row[0])) for i, row in enumerate(sequences) if len(row)]
+    counts = Counter(held for _, held in rows if kind is None or (held == "strings") == (kind == "string"))
+    # On a tie plain tokens come before vectors.
+    most = max(counts, key=lambda held: (counts[held], held != "vectors"), default=None)
+    number, held = rows[0]
+    if most is not None and held != most:
+        token = sequences[number][0]
+        raise DataError(
+            f"Row {number}, position 0: a {type(token).__name__} among {most}. "
+            f"Fix the row or leave it out. Received: {token!r}."
+        )
+
+
+def _kind_of(token: Any) -> str:
+    if isinstance(token, str):
+        return "strings"
+    return "vectors" if isinstance(token, Iterable) else "numbers"
 
 
 def flatten_objects(sequences: Sequence[Any]) -> Ragged:
@@ -55,13 +92,13 @@ def flatten_objects(sequences: Sequence[Any]) -> Ragged:
     return Ragged(_objects(sequences, total), np.cumsum(lengths) - lengths, lengths)
 
 
-def _stack(sequences: Sequence[Any]) -> npt.NDArray[Any]:
+def _stack(sequences: Sequence[Any], kind: Kind | None = None) -> npt.NDArray[Any]:
     """Make an array of shape (tokens, F, ...) of rows of equally long vectors."""
     tokens = list(chain.from_iterable(sequences))
     try:
-        vectors = flatten(tokens)
+        vectors = flatten(tokens, kind)
     except DataError as error:
-        row, position = _find(sequences, lambda token: not _is_vector(token))
+        row, position = _find(sequences, lambda token: not _go_together(tokens[0], token, kind))
         raise DataError(
             f"Row {row}, position {position}: no vector of numbers like the first one. "
             f"Received: {sequences[row][position]!r}."
@@ -97,9 +134,9 @@ def _sized(row: Any) -> bool:
         return False
 
 
-def _is_vector(token: Any) -> bool:
+def _go_together(first: Any, token: Any, kind: Kind | None) -> bool:
     try:
-        flatten([token])
+        flatten([first, token], kind)
     except DataError:
         return False
     return True
@@ -137,7 +174,7 @@ def _concatenate(sequences: Sequence[npt.NDArray[Any]]) -> npt.NDArray[Any]:
     return flat.reshape(-1, *inner)
 
 
-def _flat_numbers(sequences: Sequence[Any], total: int) -> npt.NDArray[Any]:
+def _flat_numbers(sequences: Sequence[Any], total: int, kind: Kind | None) -> npt.NDArray[Any]:
     """Join rows of Python numbers: integers where all are such, else float64."""
     if set(map(type, sequences)) == {list}:
         # Half as wide first, which ids nearly always fit: half the memory to go through again.
@@ -163,10 +200,10 @@ def _flat_numbers(sequences: Sequence[Any], total: int) -> npt.NDArray[Any]:
             return np.fromiter(flat, dtype=np.float64, count=total)
     except (TypeError, ValueError, OverflowError):
         pass
-    return _slow_numbers(sequences, total)
+    return _slow_numbers(sequences, kind)
 
 
-def _slow_numbers(sequences: Sequence[Any], total: int) -> npt.NDArray[Any]:
+def _slow_numbers(sequences: Sequence[Any], kind: Kind | None) -> npt.NDArray[Any]:
     """The careful way: any mixture of numbers, or a sentence about the first that is none."""
     numbers = (int, float, np.integer, np.floating, np.bool_)
     _refuse_others(sequences, numbers)
@@ -178,10 +215,34 @@ def _slow_numbers(sequences: Sequence[Any], total: int) -> npt.NDArray[Any]:
                 return np.array([int(token) for token in tokens], dtype=dtype)
         row, position = _find(sequences, lambda token: not -(2**63) <= int(token) < 2**63)
         raise DataError(
-            f"Row {row}, position {position}: {sequences[row][position]} does not fit int64, and no dtype "
-            "here holds it."
+            f"Row {row}, position {position}: {_shown(sequences[row][position])} does not fit int64, and no "
+            "dtype here holds it."
+        )
+    # Where floats are asked for they may be rounded.
+    changes = _changes_as_float if kind == "int" else _is_beyond_floats
+    if any(map(changes, tokens)):
+        row, position = _find(sequences, changes)
+        raise DataError(
+            f"Row {row}, position {position}: {_shown(sequences[row][position])} stands among "
+            "floats, and no float64 holds it. Write all tokens of the rows as ints."
         )
     return np.array([float(token) for token in tokens], dtype=np.float64)
+
+
+def _is_beyond_floats(token: Any) -> bool:
+    return isinstance(token, int) and abs(token) >= 2**1023
+
+
+def _changes_as_float(token: Any) -> bool:
+    if not isinstance(token, (int, np.integer)):
+        return False
+    # Not NumPy's comparison, which would compare as floats.
+    return _is_beyond_floats(token) or int(float(token)) != int(token)
+
+
+def _shown(number: Any) -> str:
+    """Write an int, of which Python writes at most some thousand digits."""
+    return str(number) if int(number).bit_length() <= 128 else f"an int of {int(number).bit_length()} bits"
 
 
 def refuse_bools(sequences: Sequence[Any], values: npt.NDArray[Any]) -> None:

@@ -21,16 +21,31 @@ import pyarrow as pa
 from padmask.audited import Layout, Row, RowsAt, audited, find_layout, padded_rows, raw_rows
 from padmask.costs import Cost, candidate_costs
 from padmask.decide import Asked, decide
-from padmask.errors import SpecError, share
+from padmask.errors import SpecError, WorkerDiedError, share
 from padmask.formats.dataset import Dataset
 from padmask.formats.source import Source, find_sources
+from padmask.formats.storage import checked_paths
 from padmask.jobs.team import Team
 from padmask.kernel import pad_batch
 from padmask.plan import LengthStats, make_plan
 from padmask.progress import Progress, ProgressCallback
 from padmask.ragged import Ragged
 from padmask.rows import Job
-from padmask.spec import Columns, MaskSpec, PadSpec, RowPolicy, Side
+from padmask.spec import (
+    INPUT_FORMATS,
+    Columns,
+    MaskSpec,
+    PadSpec,
+    RowPolicy,
+    Side,
+    at_least,
+    choice,
+    instance,
+    listed,
+    optional,
+    settle,
+    whole,
+)
 from padmask.table import PadColumn
 from padmask.verify.audit import Audit, Finding
 
@@ -56,11 +71,21 @@ class ShowSpec:
     sample: int | None = None
     seed: int | tuple[int, ...] = 0
 
+    def __post_init__(self) -> None:
+        settle(self, first=at_least(0), last=at_least(0), sample=optional(at_least(1)), seed=_check_seed)
+
     @property
     def seeds(self) -> tuple[int, ...]:
         """The seed as NumPy takes it, which knows no negative numbers."""
         given = self.seed if isinstance(self.seed, tuple) else (self.seed,)
         return tuple(number % (1 << 64) for number in given)
+
+
+def _check_seed(name: str, value: Any) -> int | tuple[int, ...]:
+    """Check a seed, which may be a negative number."""
+    if isinstance(value, tuple):
+        return tuple(whole(name, number) for number in value)
+    return whole(name, value)
 
 
 @dataclass(frozen=True)
@@ -92,6 +117,8 @@ class Inspection:
         shown: the rows that were asked for.
         plans: the costs of candidate plans.
         health: what the audit found.
+        advice: what the numbers speak for, in a sentence.
+        notes: sentences about what else the user should know.
     """
 
     name: str
@@ -102,6 +129,7 @@ class Inspection:
     plans: Sequence[Cost]
     health: Sequence[Finding]
     advice: str = field(default="")
+    notes: Sequence[str] = ()
 
     def lengths(self) -> dict[str, int | float]:
         """Return the lengths' statistics, in tokens."""
@@ -143,6 +171,7 @@ class Inspection:
             "plans": [cost.as_dict() for cost in self.plans],
             "health": [finding.as_dict() for finding in self.health],
             "advice": self.advice,
+            "notes": list(self.notes),
         }
 
 
@@ -187,11 +216,17 @@ def inspect_file(  # noqa: PLR0913 - a keyword each for what the command takes
     Raises:
         SpecError, DataError: as `pad_file`.
     """
-    inputs = [inputs] if isinstance(inputs, (str, os.PathLike)) else list(inputs)
+    inputs = checked_paths(inputs)
+    columns, limit = listed(columns), optional(at_least(0))("limit", limit)
+    workers = optional(at_least(1))("workers", workers)
+    show = optional(instance(ShowSpec))("show", show)
+    declared = optional(choice(("post", "pre")))("declared", declared)
+    input_format = optional(choice(INPUT_FORMATS))("input_format", input_format)
+    specs = [instance(PadSpec)("specs", spec) for spec in ([specs] if isinstance(specs, PadSpec) else specs)]
     if not inputs or not specs:
         raise SpecError("There is nothing to look at: give at least one input and one PadSpec.")
     spec = specs[0]
-    sources = find_sources([os.fspath(path) for path in inputs])
+    sources = find_sources(inputs)
     with closing(Dataset(sources, input_format)) as dataset:
         layout = find_layout(dataset, columns, mask_column)
         if layout is not None and declared is not None:
@@ -212,6 +247,7 @@ def inspect_file(  # noqa: PLR0913 - a keyword each for what the command takes
             seen = _glance(looking, dataset, progress)
         for column in job.columns:
             seen.audit.add_types(column.name, dataset.types_of(column.name))
+        notes = dataset.warnings()
     stats = seen.stats
     plans = candidate_costs(
         stats,
@@ -227,9 +263,20 @@ def inspect_file(  # noqa: PLR0913 - a keyword each for what the command takes
         stats,
         shown,
         plans,
-        seen.audit.findings(),
+        _health(seen.audit, dataset),
         advise(plans),
+        notes,
     )
+
+
+def _health(audit: Audit, dataset: Dataset) -> list[Finding]:
+    """Return what the rules found. A file that does not belong to its folder is an error to verify alone."""
+    audit.add_strangers(dataset.strangers)
+    found = audit.findings()
+    return [
+        replace(one, rule=replace(one.rule, severity="warning")) if one.rule.name == "stranger-file" else one
+        for one in found
+    ]
 
 
 def _token_bytes(column: PadColumn) -> int:
@@ -275,8 +322,9 @@ class _Glance:
     def __add__(self, later: _Glance) -> _Glance:
         before = self.stats.rows
         moved = [(lot, replace(row, number=row.number + before)) for lot, row in later.shown]
-        self.audit.join(later.audit)
-        return _Glance(self.stats + later.stats, self.audit, [*self.shown, *moved])
+        audit = self.audit.copy()
+        audit.join(later.audit)
+        return _Glance(self.stats + later.stats, audit, [*self.shown, *moved])
 
     def rows(self, show: ShowSpec | None) -> list[Row]:
         """Return the rows to show, in their order."""
@@ -301,6 +349,8 @@ def _glances(
         looking = replace(looking, show=replace(looking.show, last=0))
     with closing(team.each(partial(_glance_at, looking), list(enumerate(sources)))) as outcomes:
         for (number, source), seen in outcomes:
+            if isinstance(seen, WorkerDiedError):
+                raise WorkerDiedError(f"{source.name}: {seen}")
             if isinstance(seen, Exception):
                 raise seen
             found[number] = seen
@@ -322,17 +372,19 @@ def _glance(looking: _Looking, dataset: Dataset, progress: ProgressCallback | No
     """Look at rows in one pass."""
     job, layout, limit = looking.job, looking.layout, looking.limit
     audit = Audit([audited(column, layout) for column in job.columns])
+    audit.add_sides(layout.sides if layout else {})
     keep, stats = _Keeper(looking.show), LengthStats()
     source = (
         raw_rows(dataset, job, limit, audit)
         if layout is None
         else padded_rows(dataset, job, limit, audit, layout)
     )
-    for lengths, rows, consumed in source:
-        keep.take(rows, stats.rows, len(lengths))
-        stats += LengthStats.of(lengths)
-        if progress:
-            progress(Progress("measuring", stats.rows, consumed, dataset.size))
+    with dataset.unchanged():
+        for lengths, rows, consumed in source:
+            keep.take(rows, stats.rows, len(lengths))
+            stats += LengthStats.of(lengths)
+            if progress:
+                progress(Progress("measuring", stats.rows, consumed, dataset.size))
     return _Glance(stats, audit, keep.kept)
 
 

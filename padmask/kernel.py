@@ -16,7 +16,7 @@ from numpy.lib.stride_tricks import sliding_window_view
 
 from padmask.errors import Fault, SpecError
 from padmask.ragged import Ragged
-from padmask.spec import Side, one_of
+from padmask.spec import Side, at_least, one_of
 
 Mask = npt.NDArray[np.bool_]
 
@@ -128,15 +128,15 @@ def sequence_mask(lengths: npt.ArrayLike, maxlen: int | None = None, padding: Si
 
     `tf.sequence_mask` with a choice of side.
     """
-    kept = np.asarray(lengths)
+    try:
+        kept = np.asarray(lengths)
+    except ValueError:
+        kept = np.zeros((1, 1))
     if kept.size == 0:
         kept = kept.astype(np.int64)
     if kept.ndim != 1 or kept.dtype.kind not in "iu" or (kept < 0).any():
         raise SpecError(f"`lengths` must be a row of whole numbers of at least 0. Received: {lengths!r}.")
-    if maxlen is None:
-        maxlen = int(kept.max(initial=0))
-    if not hasattr(maxlen, "__index__") or maxlen < 0:
-        raise SpecError(f"`maxlen` must be a whole number of at least 0. Received: {maxlen!r}.")
+    maxlen = int(kept.max(initial=0)) if maxlen is None else at_least(0, bits=63)("maxlen", maxlen)
     one_of("padding", padding, ("post", "pre"))
     return _make_mask(np.minimum(kept, maxlen).astype(np.int64), maxlen, padding)
 

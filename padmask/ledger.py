@@ -118,6 +118,7 @@ class UnpadResult:
         length_column: of the rows' lengths, where there is one.
         still_padded: columns that have as many places as these in every row but were left as they are,
             with the command line's flags that would unpad them too.
+        notes: sentences about what else the user should know.
     """
 
     ledger: Ledger
@@ -125,6 +126,7 @@ class UnpadResult:
     mask_column: str | None
     length_column: str | None
     still_padded: dict[str, str]
+    notes: tuple[str, ...] = ()
 
     def as_dict(self) -> dict[str, Any]:
         """Return the report that `--report` writes."""

@@ -43,6 +43,16 @@ def free_disk(path: str) -> int | None:
         return None
 
 
+def read_small(path: str, most: int) -> bytes | None:
+    """Return what a file holds; None where it holds more than `most` bytes."""
+    with open(path, "rb") as file:
+        # A file can grow, or not know its size, so that what is read is counted too.
+        if os.fstat(file.fileno()).st_size > most:
+            return None
+        data = file.read(most + 1)
+    return None if len(data) > most else data
+
+
 def die_with(parent: int) -> None:
     """Let this process end with its parent, however that ends, where the system can.
 
@@ -60,7 +70,30 @@ def die_with(parent: int) -> None:
 
 def cores() -> int:
     """Return how many cores this process may use."""
+    count = getattr(os, "process_cpu_count", None)  # Python 3.13: honours PYTHON_CPU_COUNT too
+    if count is not None:
+        return int(count() or 1)
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def umask(folder: str) -> int:
+    """Return the process's umask without a change of it, which other threads would create files under.
+
+    Args:
+        folder: an existing folder for a file of a moment, on systems that do not show the umask.
+    """
+    try:
+        with open("/proc/self/status", "rb") as status:
+            return next(int(line.split()[1], 8) for line in status if line.startswith(b"Umask:"))
+    except (OSError, StopIteration):
+        pass
+    probe = os.path.join(folder, f".padmask-{os.urandom(8).hex()}.tmp")
+    descriptor = os.open(probe, os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_CLOEXEC, 0o666)
+    try:
+        return 0o666 & ~os.fstat(descriptor).st_mode
+    finally:
+        os.close(descriptor)
+        os.unlink(probe)
 
 
 @contextmanager

@@ -8,7 +8,7 @@ a callback, and what happened is a `PadResult`.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, ExitStack
 from dataclasses import dataclass, replace
 from typing import Any
@@ -28,18 +28,18 @@ from padmask.files import (
     open_outlet,
     open_pool,
     settle_threads,
+    stranger_notes,
 )
 from padmask.flow import ordered_map
 from padmask.formats import output_format
-from padmask.formats.batch import Chunk, Layout, Wanted
+from padmask.formats.batch import Chunk, Layout
 from padmask.formats.dataset import Dataset, survey_types
 from padmask.formats.jsontypes import TypeSurvey
-from padmask.formats.listing import passed_over
 from padmask.ledger import Ledger, PadResult
 from padmask.plan import LengthStats, Plan, make_plan, needs_lengths
 from padmask.progress import ProgressCallback
 from padmask.rows import Job, Rows, fit, pad_piece, split, take_in
-from padmask.spec import Columns, MaskSpec, PadSpec, RowPolicy, listed
+from padmask.spec import Columns, MaskSpec, PadSpec, RowPolicy, given, listed
 from padmask.table import check_names, padded_schema
 from padmask.textrows import TextPadder, TextRows, read_text_rows, takes_text
 
@@ -93,7 +93,8 @@ def pad_file(
         DataError: the input cannot be read or padded.
         OutputError: the output cannot be written.
     """
-    spec, files = spec or PadSpec(), files or FileOptions()
+    spec, files = given("spec", spec, PadSpec), given("files", files, FileOptions)
+    mask, policy = given("mask", mask, MaskSpec), given("policy", policy, RowPolicy)
     columns = listed(columns)
     paths, goal = check_paths(inputs, output, files.rejects)
     format_ = output_format(goal, files.output_format)
@@ -102,7 +103,7 @@ def pad_file(
         typed = dataset.format == "jsonl" and format_ in ("parquet", "arrow")
         if needs_lengths(spec) or typed:
             dataset.spool(files.limit)
-        asked = Asked(columns, spec, mask or MaskSpec(), policy or RowPolicy())
+        asked = Asked(columns, spec, mask, policy)
         job = decide(dataset, asked, keep_others=format_ != "npz")
         job = replace(job, fixed_size=files.fixed_size_list)
         files = settle_threads(files, dataset.format, format_)
@@ -110,7 +111,7 @@ def pad_file(
         pool, room = stack.enter_context(open_pool(files)), room_for(goal, files.max_bytes)
         run = PadRun(dataset, files, pool, progress, room, job, as_text)
         unpadded = find_unpadded(dataset, job, columns)
-        notes = notes_on(paths, dataset, job, format_)
+        notes = notes_on(dataset, job, format_)
         seen = survey(run, typed) if needs_lengths(spec) or typed else None
         plan = settle_plan(job, seen, format_, room, places_under_way(files, run.ahead))
         ledger = pad_all(replace(run, job=typed_job(job, seen)), plan, goal, format_)
@@ -164,11 +165,13 @@ class Survey:
     rows: int = 0
 
     def __add__(self, later: Survey) -> Survey:
-        if self.types is not None and later.types is not None:
-            self.types.join(later.types)
+        types = self.types
+        if types is not None and later.types is not None:
+            types = types.copy()
+            types.join(later.types)
         first = self if self.longest >= later.longest else later
         lengths, rows = self.lengths + later.lengths, self.rows + later.rows
-        return Survey(lengths, first.longest, first.place, self.types, rows)
+        return Survey(lengths, first.longest, first.place, types, rows)
 
 
 def survey(run: PadRun, typed: bool) -> Survey:
@@ -193,7 +196,7 @@ def typed_job(job: Job, seen: Survey | None) -> Job:
     """Return the job with the types that a survey found, if it looked for them."""
     if seen is None or seen.types is None:
         return job
-    return replace(job, wanted=Wanted(job.wanted.sequences, seen.types.schema()))
+    return replace(job, wanted=replace(job.wanted, others=seen.types.schema()))
 
 
 def settle_plan(
@@ -311,12 +314,14 @@ def _layout(job: Job, plan: Plan, format_: str) -> Layout:
     return Layout(schema, shapes, max(1, GROUP_PLACES // max(1, plan.maxlen)))
 
 
-def notes_on(paths: Sequence[str], dataset: Dataset, job: Job, format_: str) -> tuple[str, ...]:
+def notes_on(dataset: Dataset, job: Job, format_: str) -> tuple[str, ...]:
     """Return sentences about what the user should know of the data before they are padded."""
-    left = passed_over(paths)
+    left = dataset.passed_over
     return (
         *([PADDED_ALREADY] if padded_already(dataset, job) else ()),
         *([NOT_READ.format(few(left))] if left else ()),
+        *dataset.warnings(),
+        *stranger_notes(dataset),
         *(_left_out(dataset, job) if format_ == "npz" else ()),
     )
 

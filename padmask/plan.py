@@ -104,7 +104,9 @@ def make_plan(spec: PadSpec, lengths: LengthStats | None = None) -> Plan:
     if not isinstance(spec.maxlen, str):
         return Plan(int(spec.maxlen), "given", int(spec.maxlen))
     if lengths is None:
-        raise SpecError(f"maxlen {spec.maxlen!r} must be found from lengths, and there are none.")
+        raise SpecError(
+            f"maxlen {spec.maxlen!r} must be found from lengths, and there are none.", options=["maxlen"]
+        )
     percent = percentile_of(spec.maxlen)
     maxlen = lengths.longest if percent is None else lengths.percentile(percent)
     multiple = spec.pad_to_multiple_of or 1

@@ -34,7 +34,8 @@ class Ragged:
         values: shape (tokens, ...), the tokens of all rows; inner feature axes follow.
         starts: int64, shape (rows,), where each row starts in `values`.
         lengths: int64, shape (rows,), in tokens.
-        first: the first token, of rows of Python numbers: ints and floats look alike once joined.
+        first: a token of the first row of Python numbers, a float if it holds one: ints and floats look
+            alike once joined.
     """
 
     values: npt.NDArray[Any]
@@ -44,7 +45,7 @@ class Ragged:
 
     @property
     def kind(self) -> str:
-        """NumPy's letter for what the first token is, where rows of Python numbers mix, else for all."""
+        """NumPy's letter for what the first row holds, where rows of Python numbers mix, else for all."""
         return self.values.dtype.kind if self.first is None else np.asarray(self.first).dtype.kind
 
     def select(self, rows: Flags | slice) -> Ragged:
@@ -224,12 +225,24 @@ def to_numpy(array: pa.Array) -> npt.NDArray[Any]:
         values: npt.NDArray[Any] = array.to_numpy(zero_copy_only=False)
         return values
     if len(array) == 0:
-        return np.empty(0, dtype=type_.to_pandas_dtype())
+        return np.empty(0, dtype=numpy_dtype(type_))
     if numbers:
         return np.from_dlpack(array)
     end = array.offset + len(array)
     bits = np.unpackbits(np.frombuffer(array.buffers()[1], np.uint8), count=end, bitorder="little")
     return bits[array.offset :].view(bool)
+
+
+def numpy_dtype(type_: pa.DataType) -> np.dtype[Any]:
+    """Return the dtype of an Arrow type of bools or numbers; pyarrow's own function may ask for pandas.
+
+    >>> numpy_dtype(pa.uint16()), numpy_dtype(pa.float64()), numpy_dtype(pa.bool_())
+    (dtype('uint16'), dtype('float64'), dtype('bool'))
+    """
+    if pat.is_boolean(type_):
+        return np.dtype(bool)
+    kind = "float" if pat.is_floating(type_) else "uint" if pat.is_unsigned_integer(type_) else "int"
+    return np.dtype(f"{kind}{type_.bit_width}")
 
 
 def find_misfits(ragged: Ragged, dtype: str) -> list[Fault]:
@@ -339,6 +352,17 @@ def is_sequence(type_: pa.DataType) -> bool:
     except SpecError:
         return False
     return not pa.types.is_null(storage(type_))
+
+
+def holds_nothing(type_: pa.DataType) -> bool:
+    """Tell whether a sequence type has no type of token: all its rows are null, empty or of nulls.
+
+    >>> holds_nothing(pa.list_(pa.null())), holds_nothing(pa.list_(pa.int32()))
+    (True, False)
+    """
+    while _is_list(type_):
+        type_ = storage(type_).value_type
+    return bool(pat.is_null(storage(type_)))
 
 
 def is_vectors(type_: pa.DataType) -> bool:

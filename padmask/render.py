@@ -82,7 +82,7 @@ def unpad_summary(result: UnpadResult, goal: str, rejects: str | None = None) ->
         f"{count(ledger.tokens_kept, 'token')}; {share(ledger.padding_share)} of "
         f"{count(ledger.places, 'place')} were padding"
     )
-    notes = _few_rows(ledger)
+    notes = [*result.notes, *_few_rows(ledger)]
     if result.still_padded:
         names = ", ".join(map(repr, result.still_padded))
         flags = next(iter(result.still_padded.values()))
@@ -210,8 +210,14 @@ def show_inspection(
         console.print()
         _print_plans(seen.plans, console)
     console.print()
+    _print_notes(seen.notes, console)
     _print_health(seen, console)
     console.print(f"[bold]Advice:[/bold] {_plain(seen.advice)}")
+
+
+def _print_notes(notes: Sequence[str], console: Console) -> None:
+    for note in notes:
+        console.print(f"[yellow]warning:[/yellow] {_plain(note)}")
 
 
 def _plain(text: str) -> str:
@@ -420,6 +426,7 @@ def show_report(report: Report, console: Console) -> None:
     colour = VERDICT_COLOURS.get(verdict, "yellow")
     console.print(f"[bold {colour}]{verdict}[/bold {colour}]: {ANSWERS[verdict]}")
     console.print(_plain(_what_was_run(seen)), style="dim")
+    _print_notes(report.notes, console)
     if report.data:
         console.print("[bold]Data[/bold]")
         _print_findings(report.data, console)

@@ -19,7 +19,7 @@ from padmask.kernel import kept_windows
 from padmask.ledger import Ledger
 from padmask.plan import Plan
 from padmask.ragged import Ragged
-from padmask.spec import MaskSpec, PadSpec, RowPolicy
+from padmask.spec import INTEGER_DTYPES, MaskSpec, PadSpec, RowPolicy
 from padmask.table import MASK_NAMES, PadColumn, pad_rows, read_rows, row_lengths
 
 Flags = npt.NDArray[np.bool_]
@@ -115,7 +115,8 @@ def take_in(batch: Batch, job: Job, consumed: int = 0) -> Rows:
     if job.policy.empty_rows == "error" and empty.any():
         raise DataError(
             f"{rows.batch.place(int(np.argmax(empty)))}: the row has no tokens, and "
-            "--empty-rows error refuses such."
+            "--empty-rows error refuses such.",
+            options=["empty_rows"],
         )
     return _drop(rows, empty, "no tokens") if job.policy.empty_rows == "drop" else rows
 
@@ -130,7 +131,8 @@ def _check_fields(batch: Batch, mask: MaskSpec) -> None:
                 padded = name == mask.column and name in MASK_NAMES and bytes(fields[name])[:1] == b"["
                 raise (PaddedError if padded else SpecError)(
                     f"{batch.place(row)}: the row already has a field {name!r}. Choose another name for the "
-                    "new one with --mask-column or --length-column, or replace it with --overwrite-mask."
+                    "new one with --mask-column or --length-column, or replace it with --overwrite-mask.",
+                    options=[mask.option_for(name)],
                 )
 
 
@@ -166,7 +168,8 @@ def fit(rows: Rows, plan: Plan, policy: RowPolicy) -> Rows:
         row = int(np.argmax(overlong))
         raise DataError(
             f"{rows.batch.place(row)}: {rows.lengths[row]} tokens are more than maxlen {plan.maxlen}, and "
-            "--overlong error refuses such. Choose a larger --maxlen, or --overlong truncate or drop."
+            "--overlong error refuses such. Choose a larger --maxlen, or --overlong truncate or drop.",
+            options=["maxlen", "overlong"],
         )
     return _drop(rows, overlong, f"longer than maxlen {plan.maxlen}")
 
@@ -206,8 +209,8 @@ def written(lengths: npt.NDArray[np.int64], plan: Plan, labels_lost: int) -> Led
 
 
 def is_label(column: PadColumn) -> bool:
-    """Tell whether a column holds labels, by its name or its pad value."""
-    return column.kind == "int" and (column.name in LABEL_NAMES or column.value == IGNORED_LABEL)
+    """Tell whether a column holds labels, by its name or its pad value, and integers once it is padded."""
+    return column.dtype in INTEGER_DTYPES and (column.name in LABEL_NAMES or column.value == IGNORED_LABEL)
 
 
 def _labels_lost(rows: Rows, column: PadColumn, job: Job, plan: Plan) -> int:

@@ -19,7 +19,7 @@ from padmask.formats.dataset import Dataset
 from padmask.plan import LengthStats, make_plan, needs_lengths
 from padmask.progress import Progress, ProgressCallback
 from padmask.rows import Job, is_label, take_in
-from padmask.spec import Side
+from padmask.spec import Side, flag, settle, texts
 from padmask.table import PadColumn
 from padmask.verify.audit import RULES, Audit, Finding
 
@@ -37,6 +37,7 @@ class RuleSpec:
     allow: Collection[str] = ()
 
     def __post_init__(self) -> None:
+        settle(self, strict=flag, allow=texts)
         for name in self.allow:
             if name not in RULES:
                 raise SpecError(
@@ -72,6 +73,7 @@ class Data:
         maxlen: places in a padded row.
         numbers: the sample's rows, by their places in the whole input.
         padded: whether they were padded already.
+        notes: sentences about what else the user should know.
     """
 
     name: str
@@ -85,6 +87,7 @@ class Data:
     maxlen: int
     numbers: Sequence[int] = ()
     padded: bool = False
+    notes: Sequence[str] = ()
 
 
 @dataclass(frozen=True)
@@ -124,6 +127,8 @@ def look(
     audit = Audit([audited(column, layout) for column in job.columns])
     for column in job.columns:
         audit.add_types(column.name, dataset.types_of(column.name))
+    audit.add_strangers(dataset.strangers)
+    audit.add_sides(layout.sides if layout else {})
     maxlen = None if layout else _maxlen(dataset, job, limit)
     source = (
         raw_rows(dataset, job, limit, audit, maxlen)
@@ -132,12 +137,13 @@ def look(
     )
     keep = _Keeper(sample, seed) if numbers is None else _Chosen(numbers)
     rows = longest = 0
-    for lengths, row_at, consumed in source:
-        keep.take(lengths, row_at, rows)
-        rows += len(lengths)
-        longest = max(longest, int(lengths.max(initial=0)))
-        if looking.progress:
-            looking.progress(Progress("auditing", rows, consumed, dataset.size))
+    with dataset.unchanged():
+        for lengths, row_at, consumed in source:
+            keep.take(lengths, row_at, rows)
+            rows += len(lengths)
+            longest = max(longest, int(lengths.max(initial=0)))
+            if looking.progress:
+                looking.progress(Progress("auditing", rows, consumed, dataset.size))
     kept = keep.rows()
     names = [column.name for column in job.columns]
     return Data(
@@ -152,6 +158,7 @@ def look(
         longest if maxlen is None else maxlen,
         [row.number for row in kept],
         layout is not None,
+        dataset.warnings(),
     )
 
 

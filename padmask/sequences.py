@@ -16,9 +16,9 @@ from padmask.errors import DataError, Fault, SpecError
 from padmask.flatten import flatten, flatten_objects, refuse_bools
 from padmask.kernel import Padded, pad_batch
 from padmask.plan import LengthStats, make_plan, needs_lengths
-from padmask.ragged import Ragged, find_misfits
-from padmask.spec import DEFAULT_DTYPE, PadSpec, Side, one_of
-from padmask.table import fill_value
+from padmask.ragged import Kind, Ragged, find_misfits
+from padmask.spec import DEFAULT_DTYPE, PadSpec, Side, at_least, given, one_of, optional
+from padmask.table import asked_dtype, fill_value, kind_of_dtype
 
 # Below this many values a second thread costs more than it gives.
 VALUES_FOR_TWO_THREADS = 1 << 20
@@ -43,8 +43,8 @@ def pad(sequences: Any, spec: PadSpec | None = None, *, threads: int = 2) -> Pad
     Returns:
         `values` of shape (rows, maxlen, ...), `mask` of shape (rows, maxlen), bool, True at real
         tokens, and `lengths` of shape (rows,), the tokens kept. The dtype of the values is that of the
-        spec; under the default, rows that begin with a float become float32, and strings stay
-        strings (dtype object).
+        spec; under the default, floats become float32, and strings stay strings (dtype object). The first
+        row with a token tells ints from floats: one float in it, anywhere, makes floats.
 
     Raises:
         SpecError: the pad value does not fit the dtype.
@@ -53,13 +53,11 @@ def pad(sequences: Any, spec: PadSpec | None = None, *, threads: int = 2) -> Pad
     After Keras's guide "Understanding masking & padding"; the mask is what its `compute_mask` makes,
     but from lengths, so that a real token may equal the pad value.
     """
-    spec = PadSpec() if spec is None else spec
-    if not isinstance(spec, PadSpec):
-        raise SpecError(f"`spec` must be a PadSpec, such as PadSpec(maxlen=4). Received: {spec!r}.")
-    if threads < 1:
-        raise SpecError(f"`threads` must be at least 1. Received: {threads!r}.")
-    ragged = _read(sequences)
-    dtype = _dtype(ragged, spec)
+    spec = given("spec", spec, PadSpec)
+    threads = at_least(1)("threads", threads)
+    asked = asked_dtype(None, spec)
+    ragged = _read(sequences, None if asked is None else kind_of_dtype(asked))
+    dtype = asked or _dtype(ragged)
     value = fill_value(spec.value, dtype, "PadSpec")
     _raise_first(find_misfits(ragged, dtype))
     plan = make_plan(spec, LengthStats.of(ragged.lengths) if needs_lengths(spec) else None)
@@ -74,14 +72,14 @@ def pad(sequences: Any, spec: PadSpec | None = None, *, threads: int = 2) -> Pad
     )
 
 
-def _dtype(ragged: Ragged, spec: PadSpec) -> str:
-    """Return the asked dtype, or the one that goes with the kind of the first token, as in tables."""
-    if spec.dtype != DEFAULT_DTYPE or spec.dtype_for_all or ragged.values.size == 0:
-        return spec.dtype
-    return {"f": "float32", "O": "string"}.get(ragged.kind, spec.dtype)
+def _dtype(ragged: Ragged) -> str:
+    """Return the dtype that goes with the tokens, as in tables."""
+    if ragged.values.size == 0:
+        return DEFAULT_DTYPE
+    return {"f": "float32", "O": "string"}.get(ragged.kind, DEFAULT_DTYPE)
 
 
-def _read(sequences: Any) -> Ragged:
+def _read(sequences: Any, kind: Kind | None) -> Ragged:
     if isinstance(sequences, (pa.Array, pa.ChunkedArray)):
         try:
             ragged, faults = Ragged.from_arrow(sequences)
@@ -90,7 +88,7 @@ def _read(sequences: Any) -> Ragged:
         _raise_first(faults)
         return ragged
     rows = _rows(sequences)
-    ragged = flatten(rows)
+    ragged = flatten(rows, kind)
     refuse_bools(rows, ragged.values)
     return ragged
 
@@ -151,13 +149,16 @@ def pad_sequences(
     one_of("truncating", truncating, ("pre", "post"))
     if not hasattr(sequences, "__len__"):
         raise DataError("`sequences` must have a length: make a list of it first.")
-    if maxlen is not None and maxlen < 0:
-        raise SpecError(f"`maxlen` must be at least 0. Received: {maxlen!r}.")
-    target = np.dtype(dtype)
+    maxlen = optional(at_least(0, bits=63))("maxlen", maxlen)
+    try:
+        target = np.dtype(dtype)
+    except (TypeError, ValueError):
+        raise SpecError(f"`dtype` must be a NumPy dtype. Received: {dtype!r:.80}.") from None
     _check_value(value, target)
     rows = _rows(sequences)
-    ragged = flatten_objects(rows) if target.kind == "O" else _convert(flatten(rows), target)
-    places = int(ragged.lengths.max(initial=0)) if maxlen is None else int(maxlen)
+    kind: Kind | None = "int" if target.kind in "iu" else None
+    ragged = flatten_objects(rows) if target.kind == "O" else _convert(flatten(rows, kind), target)
+    places = int(ragged.lengths.max(initial=0)) if maxlen is None else maxlen
     return pad_batch(
         ragged,
         places,

@@ -6,28 +6,152 @@ The words are Keras's (`maxlen`, `padding`, `truncating`, `value`).
 
 from __future__ import annotations
 
+import operator
+import os
 import re
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
 from padmask.errors import SpecError, did_you_mean
 
 Side = Literal["pre", "post"]
+Thing = TypeVar("Thing")
+# Takes the name of an argument and its value, and returns the value in its plain type.
+Check = Callable[[str, Any], Any]
 
 INTEGER_DTYPES = ("int32", "int64", "int16", "uint16")
 FLOAT_DTYPES = ("float32", "float64")
 DTYPES = (*INTEGER_DTYPES, *FLOAT_DTYPES, "string")
 MASK_DTYPES = ("bool", "int8", "int32", "int64")
 DEFAULT_DTYPE = "int32"
+INPUT_FORMATS = ("jsonl", "parquet", "arrow")
+OUTPUT_FORMATS = (*INPUT_FORMATS, "npz")
 
 _PERCENTILE = re.compile(r"p(\d{1,3}(?:\.\d{1,6})?)")
 
 
-def one_of(name: str, value: object, choices: Collection[str]) -> None:
-    """Refuse a `value` of the argument `name` that is none of `choices`."""
-    if value not in choices:
-        raise SpecError(f"`{name}` must be one of {', '.join(choices)}. Received: {value!r}.")
+def one_of(name: str, value: object, choices: Collection[str], option: str | None = None) -> None:
+    """Refuse a `value` of the argument `name`, which `option` gives, that is none of `choices`."""
+    if not isinstance(value, str) or value not in choices:
+        raise SpecError(
+            f"`{name}` must be one of {', '.join(choices)}. Received: {value!r}.", options=[option or name]
+        )
+
+
+def at_least(least: int, bits: int | None = None) -> Check:
+    """Return the check of whole numbers of at least `least`, of any type but bool.
+
+    >>> at_least(0)("limit", 3)
+    3
+    """
+
+    def check(name: str, number: Any) -> int:
+        found = _whole(number)
+        if found is None or found < least or (bits is not None and found >> bits):
+            limits = f"at least {least}" + (f", and less than 2**{bits}" if bits is not None else "")
+            raise SpecError(
+                f"`{name}` must be a whole number of {limits}. Received: {number!r:.80}.", options=[name]
+            )
+        return found
+
+    return check
+
+
+def whole(name: str, number: Any) -> int:
+    """Check that an argument is a whole number, of any type but bool."""
+    found = _whole(number)
+    if found is None:
+        raise SpecError(f"`{name}` must be a whole number. Received: {number!r:.80}.", options=[name])
+    return found
+
+
+def _whole(number: Any) -> int | None:
+    """Return a whole number as an int; None of anything else, bools among it."""
+    if type(number).__name__ in ("bool", "bool_"):
+        return None
+    try:
+        return operator.index(number)
+    except (TypeError, ValueError):
+        return None
+
+
+def flag(name: str, value: Any) -> bool:
+    """Check that an argument is True or False."""
+    if type(value).__name__ not in ("bool", "bool_"):
+        raise SpecError(f"`{name}` must be True or False. Received: {value!r:.80}.", options=[name])
+    return bool(value)
+
+
+def text(name: str, value: Any) -> str:
+    """Check that an argument is a text."""
+    if not isinstance(value, str):
+        raise SpecError(f"`{name}` must be a text. Received: {value!r:.80}.", options=[name])
+    return value
+
+
+def texts(name: str, value: Any) -> tuple[str, ...]:
+    """Check that an argument is a collection of texts, and not one text."""
+    if isinstance(value, (str, bytes)) or not isinstance(value, Iterable):
+        raise SpecError(f"`{name}` must be a list of texts. Received: {value!r:.80}.", options=[name])
+    return tuple(text(name, one) for one in value)
+
+
+def path(name: str, value: Any) -> str:
+    """Check that an argument is a path, and return it as text."""
+    found = os.fspath(value) if isinstance(value, os.PathLike) else value
+    if not isinstance(found, str):
+        raise SpecError(f"`{name}` must be a path. Received: {value!r:.80}.", options=[name])
+    return found
+
+
+def choice(choices: Collection[str]) -> Check:
+    """Return the check of texts that must be one of `choices`."""
+
+    def check(name: str, value: Any) -> Any:
+        one_of(name, value, choices)
+        return value
+
+    return check
+
+
+def instance(kind: type[Thing]) -> Check:
+    """Return the check of objects of one class."""
+
+    def check(name: str, value: Any) -> Thing:
+        if not isinstance(value, kind):
+            raise SpecError(f"`{name}` must be a {kind.__name__}. Received: {value!r:.80}.", options=[name])
+        return value
+
+    return check
+
+
+def optional(check: Check) -> Check:
+    """Return a check that takes None too.
+
+    >>> optional(at_least(1))("threads", None)
+    """
+    return lambda name, value: None if value is None else check(name, value)
+
+
+def settle(spec: object, /, **checks: Check) -> None:
+    """Check the fields of a frozen dataclass, and set them in their plain types.
+
+    Raises:
+        SpecError: a field is not what it must be.
+    """
+    for name, check in checks.items():
+        object.__setattr__(spec, name, check(name, getattr(spec, name)))
+
+
+def given(name: str, value: Thing | None, kind: type[Thing]) -> Thing:
+    """Return an argument, or what it is by default, where None is given.
+
+    >>> given("spec", None, PadSpec).maxlen
+    'longest'
+    """
+    found: Thing = kind() if value is None else instance(kind)(name, value)
+    return found
 
 
 def percentile_of(maxlen: int | str) -> str | None:
@@ -89,36 +213,38 @@ class PadSpec:
     dtype_for_all: bool = False
 
     def __post_init__(self) -> None:
-        one_of("padding", self.padding, ("post", "pre"))
-        one_of("truncating", self.truncating, ("post", "pre"))
-        one_of("dtype", self.dtype, DTYPES)
+        settle(
+            self,
+            padding=choice(("post", "pre")),
+            truncating=choice(("post", "pre")),
+            dtype=choice(DTYPES),
+            pad_to_multiple_of=optional(at_least(1, bits=53)),
+            dtype_for_all=flag,
+        )
         multiple = self.pad_to_multiple_of
-        if multiple is not None and not (_is_integer(multiple) and 1 <= multiple < 2**53):
-            raise SpecError(
-                "`pad_to_multiple_of` must be a whole number of at least 1, and less than 2**53. "
-                f"Received: {multiple!r}."
-            )
         if isinstance(self.maxlen, str):
             percentile = percentile_of(self.maxlen)
             if self.maxlen != "longest" and not (percentile and 0 < float(percentile) <= 100):
                 raise SpecError(
                     "`maxlen` must be a whole number, 'longest', or a percentile from 'p1' to 'p100' "
-                    f"such as 'p95'. Received: {self.maxlen!r}."
+                    f"such as 'p95'. Received: {self.maxlen!r}.",
+                    options=["maxlen"],
                 )
-        elif not _is_integer(self.maxlen) or self.maxlen < 0:
+            return
+        maxlen = _whole(self.maxlen)
+        if maxlen is None or maxlen < 0:
             raise SpecError(
                 "`maxlen` must be a whole number of at least 0, 'longest', or a percentile. "
-                f"Received: {self.maxlen!r}."
+                f"Received: {self.maxlen!r:.80}.",
+                options=["maxlen"],
             )
-        elif multiple and self.maxlen % multiple:
+        object.__setattr__(self, "maxlen", maxlen)
+        if multiple and maxlen % multiple:
             raise SpecError(
-                f"`maxlen` {self.maxlen} is no multiple of `pad_to_multiple_of` {multiple}. "
-                f"Use {-(-self.maxlen // multiple) * multiple}, or leave one of the two out."
+                f"`maxlen` {maxlen} is no multiple of `pad_to_multiple_of` {multiple}. "
+                f"Use {-(-maxlen // multiple) * multiple}, or leave one of the two out.",
+                options=["maxlen", "pad_to_multiple_of"],
             )
-
-
-def _is_integer(number: object) -> bool:
-    return hasattr(number, "__index__") and not isinstance(number, bool)
 
 
 @dataclass(frozen=True)
@@ -134,8 +260,9 @@ class Column:
     value: Any = None
 
     def __post_init__(self) -> None:
+        settle(self, name=text)
         if self.dtype is not None:
-            one_of(f"dtype of column {self.name!r}", self.dtype, DTYPES)
+            one_of(f"dtype of column {self.name!r}", self.dtype, DTYPES, "columns")
 
 
 # How columns are asked for: by names, short forms, `Column`s, or with their pad values.
@@ -149,8 +276,22 @@ def listed(columns: Columns) -> Columns:
     (['labels'], ['ids', 'labels'], {'ids': 0}, None)
     """
     if columns is None or isinstance(columns, Mapping):
+        _check_columns(columns or (), str)
         return columns
-    return [columns] if isinstance(columns, (str, Column)) else list(columns)
+    if isinstance(columns, (str, Column)):
+        return [columns]
+    try:
+        names = list(columns)
+    except TypeError:
+        names = [columns]  # type: ignore[list-item]
+    _check_columns(names, (str, Column))
+    return names
+
+
+def _check_columns(names: Iterable[Any], kinds: type | tuple[type, ...]) -> None:
+    for name in names:
+        if not isinstance(name, kinds):
+            raise SpecError(f"`columns` must be names, or Columns. Received: {name!r:.80}.")
 
 
 def parse_column(text: str, known: Collection[str]) -> Column:
@@ -198,10 +339,23 @@ def named(names: Collection[str]) -> str:
     return f"{few}, ..." if len(names) > 20 else few or "none"
 
 
-def unknown_column(name: str, known: Collection[str]) -> SpecError:
-    """Return the error for a column that is not there, with the nearest name and the list."""
-    there = f"Choose one of {named(known)}." if known else "There are no columns: check the input."
-    return SpecError(f"There is no column {name!r:.80}.{did_you_mean(name, list(known))} {there}")
+def columns_there(names: Collection[str]) -> str:
+    """Return a sentence that lists the columns of an input.
+
+    >>> columns_there(["ids"]), columns_there([])
+    ("The columns are: 'ids'.", 'The input has no columns: check that it has rows.')
+    """
+    return (
+        f"The columns are: {named(names)}." if names else "The input has no columns: check that it has rows."
+    )
+
+
+def unknown_column(name: str, known: Collection[str], option: str = "columns") -> SpecError:
+    """Return the error for a column that is not there but `option` names, with the nearest name."""
+    there = f"Choose one of {named(known)}." if known else columns_there(known)
+    return SpecError(
+        f"There is no column {name!r:.80}.{did_you_mean(name, list(known))} {there}", options=[option]
+    )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -224,18 +378,30 @@ class MaskSpec:
     overwrite: bool = False
 
     def __post_init__(self) -> None:
-        one_of("mask dtype", self.dtype, MASK_DTYPES)
+        one_of("mask dtype", self.dtype, MASK_DTYPES, "mask_dtype")
+        settle(self, column=optional(text), length_column=optional(text), overwrite=flag)
         if self.column == "" or self.length_column == "":
-            raise SpecError("A column's name cannot be empty: choose one.")
+            raise SpecError(
+                "A column's name cannot be empty: choose one.", options=["mask_column", "length_column"]
+            )
         if self.column is not None and self.column == self.length_column:
             raise SpecError(
-                f"The mask and the length cannot share the column {self.column!r}: give them two names."
+                f"The mask and the length cannot share the column {self.column!r}: give them two names.",
+                options=["mask_column", "length_column"],
             )
 
     @property
     def names(self) -> tuple[str, ...]:
         """The names of the columns that are added."""
         return tuple(name for name in (self.column, self.length_column) if name is not None)
+
+    def option_for(self, name: str) -> str:
+        """Return the option that gives the name of an added column.
+
+        >>> MaskSpec(length_column="n").option_for("n")
+        'length_column'
+        """
+        return "mask_column" if name == self.column else "length_column"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -262,11 +428,17 @@ class UnpadSpec:
     keep_mask: bool = False
 
     def __post_init__(self) -> None:
-        if self.padding is not None:
-            one_of("padding", self.padding, ("post", "pre"))
+        settle(
+            self,
+            mask_column=optional(text),
+            length_column=optional(text),
+            padding=optional(choice(("post", "pre"))),
+            keep_mask=flag,
+        )
         if self.mask_column is not None and self.mask_column == self.length_column:
             raise SpecError(
-                f"Column {self.mask_column!r} cannot be both the mask and the length: name it once."
+                f"Column {self.mask_column!r} cannot be both the mask and the length: name it once.",
+                options=["mask_column", "length_column"],
             )
 
 

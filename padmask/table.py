@@ -20,7 +20,17 @@ from padmask import __version__
 from padmask.errors import DataError, Fault, OutputError, PaddedError, SpecError
 from padmask.kernel import Padded, pad_batch
 from padmask.plan import LengthStats, Plan, make_plan, needs_lengths
-from padmask.ragged import Kind, Ragged, find_misfits, is_mask, is_sequence, kind_of, to_arrow, vector_size
+from padmask.ragged import (
+    Kind,
+    Ragged,
+    find_misfits,
+    holds_nothing,
+    is_mask,
+    is_sequence,
+    kind_of,
+    to_arrow,
+    vector_size,
+)
 from padmask.spec import (
     DEFAULT_DTYPE,
     FLOAT_DTYPES,
@@ -29,6 +39,8 @@ from padmask.spec import (
     MaskSpec,
     PadSpec,
     Side,
+    columns_there,
+    given,
     listed,
     named,
     parse_column,
@@ -36,8 +48,6 @@ from padmask.spec import (
 )
 
 METADATA_KEY = b"padmask"
-# What masks are called where nobody says.
-MASK_NAMES = ("mask", "attention_mask")
 # What masks are called where nobody says.
 MASK_NAMES = ("mask", "attention_mask")
 
@@ -95,7 +105,7 @@ def pad_table(
         SpecError: no such column, or one that cannot be padded as asked.
         DataError: a row that cannot be padded: null, unequal lengths, a value that does not fit.
     """
-    spec, mask = spec or PadSpec(), mask or MaskSpec()
+    spec, mask = given("spec", spec, PadSpec), given("mask", mask, MaskSpec)
     if not isinstance(table, pa.Table):
         raise SpecError(f"`table` must be a pyarrow.Table. Received: {type(table).__name__}.")
     chosen = choose_columns(table.schema, columns, spec)
@@ -141,19 +151,19 @@ def name_columns(schema: pa.Schema, asked: Columns) -> list[Column]:
     Raises:
         SpecError: a column is not there, or asked for twice.
     """
+    asked = listed(asked)
     if isinstance(asked, Mapping):
         asked = [Column(name, value=value) for name, value in asked.items()]
-    given = [
-        parse_column(column, schema.names) if isinstance(column, str) else column
-        for column in listed(asked) or ()
+    columns = [
+        parse_column(column, schema.names) if isinstance(column, str) else column for column in asked or ()
     ] or [Column(default_column(schema))]
-    names = [column.name for column in given]
+    names = [column.name for column in columns]
     for name in names:
         if name not in schema.names:
             raise unknown_column(name, schema.names)
         if names.count(name) > 1:
-            raise SpecError(f"Column {name!r} is asked for twice: give it once.")
-    return given
+            raise SpecError(f"Column {name!r} is asked for twice: give it once.", options=["columns"])
+    return columns
 
 
 def default_column(schema: pa.Schema) -> str:
@@ -169,7 +179,7 @@ def default_column(schema: pa.Schema) -> str:
             f"Which column holds the tokens? There are {len(lists)} list columns: "
             f"{named(lists)}. Say so with -c, such as -c {lists[0]:.40}."
         )
-    raise SpecError(f"There is no list column of tokens. The columns are: {named(schema.names)}.")
+    raise SpecError(f"There is no list column of tokens. {columns_there(schema.names)}")
 
 
 def _resolve(column: Column, schema: pa.Schema, spec: PadSpec) -> PadColumn:
@@ -177,34 +187,59 @@ def _resolve(column: Column, schema: pa.Schema, spec: PadSpec) -> PadColumn:
     if len(places) > 1:
         raise SpecError(
             f"There are {len(places)} columns named {column.name!r}: rename all but "
-            "one, nobody can tell them apart."
+            "one, nobody can tell them apart.",
+            options=["columns"],
         )
     try:
         kind = kind_of(schema.field(places[0]).type)
     except SpecError as error:
         raise SpecError(
-            f"Column {column.name!r} cannot be padded: {error}. Choose a list column with -c."
+            f"Column {column.name!r} cannot be padded: {error}. Choose a list column with -c.",
+            options=["columns"],
         ) from None
+    asked = asked_dtype(column, spec)
+    if asked is not None and holds_nothing(schema.field(places[0]).type):
+        kind = kind_of_dtype(asked)
     natural = {"int": "int32", "float": "float32", "string": "string"}[kind]
-    by_type = spec.dtype == DEFAULT_DTYPE and not spec.dtype_for_all
-    dtype = column.dtype or (natural if by_type else spec.dtype)
+    dtype = asked or natural
     if (kind == "string") != (dtype == "string"):
         raise SpecError(
             f"Column {column.name!r} holds {kind}s, which cannot become {dtype}: ask for {natural}, such as "
-            f"-c {column.name}:{natural}."
+            f"-c {column.name}:{natural}.",
+            options=["columns" if column.dtype else "dtype"],
         )
-    value = spec.value if column.value is None else column.value
+    value, option = (spec.value, "value") if column.value is None else (column.value, "columns")
     return PadColumn(
         column.name,
         kind,
         dtype,
-        fill_value(value, dtype, f"Column {column.name!r}"),
+        fill_value(value, dtype, f"Column {column.name!r}", option),
         vector_size(schema.field(places[0]).type),
     )
 
 
-def fill_value(value: Any, dtype: str, where: str) -> int | float | str:
-    """Return the pad value as `dtype` holds it; text, as typed on a command line, is read.
+def asked_dtype(column: Column | None, spec: PadSpec) -> str | None:
+    """Return the dtype that was asked for, of a column or of all; None where the tokens tell.
+
+    >>> asked_dtype(Column("x"), PadSpec()), asked_dtype(Column("x"), PadSpec(dtype="int64"))
+    (None, 'int64')
+    """
+    given = spec.dtype != DEFAULT_DTYPE or spec.dtype_for_all
+    own = None if column is None else column.dtype
+    return own or (spec.dtype if given else None)
+
+
+def kind_of_dtype(dtype: str) -> Kind:
+    """Return the kind of token that becomes a dtype.
+
+    >>> kind_of_dtype("uint16"), kind_of_dtype("float64")
+    ('int', 'float')
+    """
+    return "string" if dtype == "string" else "float" if dtype in FLOAT_DTYPES else "int"
+
+
+def fill_value(value: Any, dtype: str, where: str, option: str = "value") -> int | float | str:
+    """Return the pad value, which `option` gives, as `dtype` holds it; text, as typed, is read.
 
     >>> fill_value("-100", "int32", "Column 'labels'"), fill_value(0, "string", "Column 'tokens'")
     (-100, '')
@@ -213,31 +248,46 @@ def fill_value(value: Any, dtype: str, where: str) -> int | float | str:
         SpecError: the value does not fit.
     """
     if dtype == "string":
-        # 0 is the default of every dtype, and the zero of strings is the empty one.
-        return value if isinstance(value, str) else "" if value == 0 else str(value)
+        return _fill_string(value, where, option)
     number = value.item() if isinstance(value, np.generic) else value
     if isinstance(number, str):
         number = _read_number(number)
     if isinstance(number, (int, float)) and not isinstance(number, bool):
         if dtype in FLOAT_DTYPES:
-            return _fill_float(number, value, dtype, where)
+            return _fill_float(number, value, dtype, where, option)
         limits = np.iinfo(dtype)
         if number == number and abs(number) < 2**63 and number == int(number):
             if limits.min <= number <= limits.max:
                 return int(number)
             raise SpecError(
                 f"{where}: the pad value {value} does not fit {dtype}, which goes from {limits.min} to "
-                f"{limits.max}. Choose another value, or a wider dtype such as int64."
+                f"{limits.max}. Choose another value, or a wider dtype such as int64.",
+                options=[option],
             )
-    raise SpecError(f"{where}: the pad value {value!r} is no {dtype}. Choose one that is, or another dtype.")
+    raise SpecError(
+        f"{where}: the pad value {value!r} is no {dtype}. Choose one that is, or another dtype.",
+        options=[option],
+    )
 
 
-def _fill_float(number: int | float, value: Any, dtype: str, where: str) -> float:
+def _fill_string(value: Any, where: str, option: str) -> str:
+    if isinstance(value, str):
+        return str(value)
+    if not isinstance(value, (int, float, np.integer, np.floating)) or isinstance(value, bool):
+        raise SpecError(
+            f"{where}: the pad value {value!r:.80} is no string. Choose one that is.", options=[option]
+        )
+    # 0 is the default of every dtype, and the zero of strings is the empty one.
+    return "" if value == 0 else str(value)
+
+
+def _fill_float(number: int | float, value: Any, dtype: str, where: str, option: str) -> float:
     largest = float(np.finfo(dtype).max)
     if abs(number) > largest and abs(number) != float("inf"):
         raise SpecError(
             f"{where}: the pad value {value} does not fit {dtype}, which goes up to {largest:.4g}. "
-            "Choose another value, or float64."
+            "Choose another value, or float64.",
+            options=[option],
         )
     return float(number)
 
@@ -263,7 +313,8 @@ def check_names(schema: pa.Schema, columns: Sequence[PadColumn], mask: MaskSpec)
         if name in [column.name for column in columns]:
             raise SpecError(
                 f"Column {name!r} is to be padded and cannot be the mask or the length too: choose another "
-                "name with --mask-column or --length-column."
+                "name with --mask-column or --length-column.",
+                options=[mask.option_for(name)],
             )
         if name in schema.names and not mask.overwrite:
             # A mask under a usual name shows padded input; other names and values only stand in the way.
@@ -272,7 +323,8 @@ def check_names(schema: pa.Schema, columns: Sequence[PadColumn], mask: MaskSpec)
             raise (PaddedError if padded else SpecError)(
                 f"The input already has a column {name!r}. If it is padded already, its padding would count "
                 "as real tokens: take it away first, with padmask unpad. If not, choose another name with "
-                "--mask-column or --length-column, or replace the column with --overwrite-mask."
+                "--mask-column or --length-column, or replace the column with --overwrite-mask.",
+                options=[mask.option_for(name)],
             )
 
 

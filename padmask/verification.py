@@ -21,14 +21,32 @@ from padmask.errors import DataError, SpecError, did_you_mean
 from padmask.flatten import flatten
 from padmask.formats.dataset import Dataset
 from padmask.formats.source import find_sources
+from padmask.formats.storage import checked_paths, is_url, refuse_mistyped, shown
 from padmask.jobs.manifest import refuse_changed
 from padmask.progress import ProgressCallback
 from padmask.sampled import Data, Looking, RuleSpec, look
-from padmask.spec import Columns, MaskSpec, PadSpec, RowPolicy, Side
+from padmask.spec import (
+    INPUT_FORMATS,
+    Columns,
+    MaskSpec,
+    PadSpec,
+    RowPolicy,
+    Side,
+    at_least,
+    choice,
+    flag,
+    given,
+    instance,
+    listed,
+    optional,
+    path,
+    settle,
+    text,
+)
 from padmask.verify.api import environment, report_on_function, report_on_model
 from padmask.verify.report import Report
 from padmask.verify.sample import Input, Sample
-from padmask.verify.specs import ModelSpec, ReferenceSpec
+from padmask.verify.specs import BACKENDS, DEVICES, ModelSpec, ReferenceSpec
 
 # Places a row of the sample may have: longer ones prove nothing more, and take longer.
 STEPS = 64
@@ -57,6 +75,21 @@ class ProofSpec:
     device: str = "auto"
     sample: int = SAMPLE_ROWS
 
+    def __post_init__(self) -> None:
+        settle(
+            self,
+            reference=instance(ReferenceSpec),
+            backend=optional(choice(BACKENDS)),
+            device=choice(DEVICES),
+            sample=at_least(1),
+        )
+
+
+def _check_inputs(name: str, value: Any) -> dict[str, str]:
+    if not isinstance(value, Mapping):
+        raise SpecError(f"`{name}` must map the model's inputs to columns. Received: {value!r:.80}.")
+    return {text(name, key): text(name, column) for key, column in value.items()}
+
 
 @dataclass(frozen=True, kw_only=True)
 class ModelProof:
@@ -83,8 +116,30 @@ class ModelProof:
     sample: int = SAMPLE_ROWS
 
     def __post_init__(self) -> None:
+        settle(
+            self,
+            spec=instance(ModelSpec),
+            model=optional(path),
+            predict=optional(text),
+            inputs=_check_inputs,
+            custom_objects=optional(path),
+            allow_unsafe=flag,
+            backend=optional(choice(BACKENDS)),
+            device=choice(DEVICES),
+            sample=at_least(1),
+        )
         if (self.model is None) == (self.predict is None):
             raise SpecError("Give one of a model and a function to predict with.")
+        for named_path in (self.model, self.custom_objects):
+            _refuse_address(named_path or "")
+
+
+def _refuse_address(path: str) -> None:
+    refuse_mistyped(path)
+    if is_url(path):
+        raise SpecError(
+            f"{shown(path)!r}: models and their code are read from this machine. Copy the file here first."
+        )
 
 
 def verify_file(  # noqa: PLR0913 - a keyword each for what the command takes
@@ -126,10 +181,15 @@ def verify_file(  # noqa: PLR0913 - a keyword each for what the command takes
         SpecError, DataError: as `pad_file`.
         MissingExtraError: a proof needs packages that are not installed.
     """
-    paths = [os.fspath(path) for path in ([inputs] if isinstance(inputs, (str, os.PathLike)) else inputs)]
+    paths = checked_paths(inputs)
+    limit = optional(at_least(0))("limit", limit)
+    declared = optional(choice(("post", "pre")))("declared", declared)
+    input_format = optional(choice(INPUT_FORMATS))("input_format", input_format)
+    if not isinstance(proof, ProofSpec | ModelProof | None):
+        raise SpecError(f"`proof` must be a ProofSpec or a ModelProof. Received: {proof!r:.80}.")
     looking = Looking(
-        Asked(columns, spec or PadSpec(), MaskSpec(column=None), RowPolicy()),
-        rules or RuleSpec(),
+        Asked(listed(columns), given("spec", spec, PadSpec), MaskSpec(column=None), RowPolicy()),
+        given("rules", rules, RuleSpec),
         mask_column=mask_column,
         declared=declared,
         limit=limit,
@@ -144,7 +204,7 @@ def verify_file(  # noqa: PLR0913 - a keyword each for what the command takes
         if proof is None:
             data = look(dataset, looking)
             said = {**environment(), "data": data.name, "rows": data.rows}
-            return Report(data.findings, (), said, proof=False)
+            return Report(data.findings, (), said, proof=False, notes=data.notes)
         return _prove(look(dataset, looking, proof.sample, proof.reference.seed), proof)
     finally:
         dataset.close()
@@ -170,11 +230,11 @@ def _prove(data: Data, proof: ProofSpec) -> Report:
         "seed": proof.reference.seed,
     }
     if not rows:
-        return Report(data.findings, (), said | NOTHING)
+        return Report(data.findings, (), said | NOTHING, notes=data.notes)
     kind = rows[0].dtype.kind
     reference, sample = _as_reference(data, column, proof.reference, kind)
     subjects, seen = prove_references(engine, reference, sample, rows[0].shape[1:] if kind == "f" else None)
-    return Report(data.findings, subjects, said | seen)
+    return Report(data.findings, subjects, said | seen, notes=data.notes)
 
 
 def _token_column(data: Data) -> str:
@@ -187,7 +247,8 @@ def _as_reference(data: Data, column: str, spec: ReferenceSpec, kind: str) -> tu
     if kind not in "iuf":
         raise SpecError(
             f"{data.name}: column {column!r} holds strings, and models take ids or features. "
-            "Name a column of ids with -c, or check the data alone with --no-model."
+            "Name a column of ids with -c, or check the data alone with --no-model.",
+            options=["columns"],
         )
     if kind == "f":
         flat = flatten([np.asarray(row, dtype="float32") for row in rows])
@@ -209,10 +270,14 @@ def _as_reference(data: Data, column: str, spec: ReferenceSpec, kind: str) -> tu
     if vocab < needed:
         raise SpecError(
             f"--vocab-size {vocab} is too small: {data.name} has the token {high}. "
-            f"Give at least {needed}, or leave it out."
+            f"Give at least {needed}, or leave it out.",
+            options=["vocab_size"],
         )
     if spec.vocab_size and vocab > LARGEST_VOCABULARY:
-        raise SpecError(f"--vocab-size {vocab:,} is beyond a reference model. Leave it out, or give less.")
+        raise SpecError(
+            f"--vocab-size {vocab:,} is beyond a reference model. Leave it out, or give less.",
+            options=["vocab_size"],
+        )
     if vocab > LARGEST_VOCABULARY:
         raise SpecError(
             f"{data.name}: column {column!r} holds the token {high}; an Embedding of {vocab:,} rows is "
@@ -293,7 +358,8 @@ def _check_names(given: Mapping[str, str], known: Sequence[str]) -> None:
         if name not in known:
             raise SpecError(
                 f"--input {name}=...: the model has no such input of tokens or features."
-                f"{did_you_mean(name, list(known))} Choose one of {', '.join(known)}."
+                f"{did_you_mean(name, list(known))} Choose one of {', '.join(known)}.",
+                options=["model_inputs"],
             )
 
 
@@ -347,7 +413,8 @@ def _columns_for(
         return mine or [name]
     raise SpecError(
         f"{dataset.name}: there is no column {name!r} for the model's input of that name. "
-        f"Say which it is with --input {name}=COLUMN."
+        f"Say which it is with --input {name}=COLUMN.",
+        options=["model_inputs"],
     )
 
 
@@ -363,7 +430,8 @@ def _with_data(report: Report, looks: Mapping[str, tuple[Data, str]]) -> Report:
     }
     columns = {name: column for name, (_, column) in looks.items()}
     said = {"data": first.name, "rows": first.rows, "columns": columns}
-    return Report(list(told.values()), report.subjects, {**report.environment, **said})
+    notes = dict.fromkeys(note for data, _ in looks.values() for note in data.notes)
+    return Report(list(told.values()), report.subjects, {**report.environment, **said}, notes=list(notes))
 
 
 def _nothing_to_prove(looks: Mapping[str, tuple[Data, str]]) -> Report:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -18,6 +19,12 @@ def wait_until(true: Callable[[], Any]) -> Any:
         assert time.monotonic() < end, "nothing happened"
         time.sleep(0.005)
     return found
+
+
+def default_signals() -> None:
+    """Let signals end a child, also under nohup or in the background of a shell (a `preexec_fn`)."""
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, signal.SIG_DFL)
 
 
 def is_alive(pid: int) -> bool:
@@ -40,8 +47,8 @@ def children(pid: int) -> set[int]:
 
 
 def workers_of(pid: int) -> set[int]:
-    """Return those that work: Python has one of its own that looks after shared memory."""
-    return {child for child in children(pid) if is_alive(child) and b"spawn_main" in command_of(child)}
+    """Return the worker processes that a process has started."""
+    return {child for child in children(pid) if is_alive(child) and b"serve_tasks" in command_of(child)}
 
 
 def command_of(pid: int) -> bytes:
@@ -54,7 +61,7 @@ def command_of(pid: int) -> bytes:
 # Python imports this on its own from a folder that it is told of; only workers go on.
 _FAULT = """
 import sys
-if any(name in " ".join(sys.orig_argv) for name in ("spawn_main", "dask_worker")):
+if any(name in " ".join(sys.orig_argv) for name in ("serve_tasks", "spawn_main", "dask_worker")):
     import os, signal, time
     import padmask.jobs.work as shardwork
     pad, measure = shardwork.pad_shard, shardwork.measure_shard

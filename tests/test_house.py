@@ -45,7 +45,7 @@ DOORS = {
     "decide": {"errors", "spec", "ragged", "table", "formats", "rows"},
     "unpadding": {"errors", "spec", "ragged", "kernel", "table", "ledger", "formats", "rows", "textrows"}
     | {"decide", "files", "progress", "bounds"},
-    "files": {"errors", "ledger", "flow", "formats", "rows", "progress", "bounds"},
+    "files": {"errors", "spec", "ledger", "flow", "formats", "rows", "progress", "bounds", "machine"},
     "pipeline": {
         "errors",
         "bounds",

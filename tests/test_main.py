@@ -6,6 +6,7 @@ import subprocess
 import sys
 
 import pytest
+from processes import default_signals
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="sends POSIX's signals")
 
@@ -32,7 +33,12 @@ def test_a_signal_while_an_object_is_taken_down_is_not_lost(name, raised):
     # Python drops what is raised there, and says so.
     program = TAKEN_DOWN.format(name=name, seconds=60)
     done = subprocess.run(
-        [sys.executable, "-c", program], capture_output=True, text=True, timeout=30, check=False
+        [sys.executable, "-c", program],
+        capture_output=True,
+        text=True,
+        timeout=30,
+        check=False,
+        preexec_fn=default_signals,
     )
     assert done.stderr.splitlines()[-1] == raised
     assert "ignored" not in done.stderr

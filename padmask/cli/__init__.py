@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import gc
 import os
-import re
 import sys
 from collections.abc import Callable
 from contextlib import suppress
@@ -21,7 +20,7 @@ from typing import Any
 import click
 
 from padmask import __version__
-from padmask.errors import PadmaskError, did_you_mean, printable, what_to_do
+from padmask.errors import PadmaskError, did_you_mean, printable, redacted, what_to_do
 from padmask.streams import make_stdout_whole
 
 COMMANDS = {
@@ -125,7 +124,7 @@ def _told(work: Callable[[], int]) -> int:
         return exit_.exit_code
     except click.ClickException as error:
         with suppress(OSError):
-            error.show()
+            _without_secrets(error).show()
         return 2
     except (KeyboardInterrupt, click.Abort) as stopped:
         say_stopped(stopped.__cause__ or stopped)
@@ -144,18 +143,28 @@ def _exit_code(error: Exception) -> int:
     return 1 if isinstance(error, PadmaskError) and error.blames_input else 2
 
 
+def _without_secrets(error: click.ClickException) -> click.ClickException:
+    """Return a usage error that may show what was typed, such as an address in place of a command."""
+    said = error.format_message()
+    if (plain := redacted(said)) == said:
+        return error
+    return click.UsageError(plain, getattr(error, "ctx", None))
+
+
 def say_stopped(stopped: BaseException) -> None:
     """Say what is done by the time of a Ctrl-C or its like, where that is of use."""
     for note in getattr(stopped, "__notes__", ()):
         with suppress(OSError):
-            click.echo(f"Stopped: {printable(note)}", err=True)
+            click.echo(f"Stopped: {printable(redacted(note))}", err=True)
 
 
 def _sentence(error: Exception) -> str:
     """Return what a person is told of an error."""
     if isinstance(error, PadmaskError):
-        # Arguments stand between backticks, and are options here.
-        return re.sub(r"`(\w+)`", lambda found: f"--{found[1].replace('_', '-')}", str(error))
+        said = str(error)
+        for name in error.options:
+            said = said.replace(f"`{name}`", f"--{name.replace('_', '-')}")
+        return said
     if isinstance(error, OSError):
         place = f"{error.filename}: " if error.filename else ""
         return f"{place}{error.strerror or error}. {what_to_do(error)}"
@@ -184,5 +193,5 @@ def _unforeseen(error: Exception) -> str:
 
 def _say(sentence: str, code: int = 2) -> int:
     with suppress(OSError):
-        click.echo(f"Error: {printable(sentence)}", err=True)
+        click.echo(f"Error: {printable(redacted(sentence))}", err=True)
     return code

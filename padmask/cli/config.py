@@ -1,17 +1,67 @@
 """Defaults from `[tool.padmask]` in the nearest pyproject.toml; the command line wins.
 
-The nearest file counts alone, as with ruff: nothing is merged.
+The nearest file counts alone, as with ruff: nothing is merged. The file may come with data from
+somebody else, so it decides only how data are shaped and shown. Each option is declared with
+`setting` or with `command_line_only`; an option declared in another way is refused in a file.
 """
 
 from __future__ import annotations
 
-import re
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import click
 
-from padmask.errors import SpecError, did_you_mean
+from padmask.errors import PadmaskError, SpecError, did_you_mean, printable, size
+from padmask.machine import read_small
+
+# Settings take a few kilobytes, and reading TOML takes a second for a few megabytes.
+MOST_BYTES = 1 << 20
+
+# Why only the command line gives some options. A model file and a module run code when they are
+# loaded; the author of the data must not choose the checks, nor the rows that are checked.
+RUNS_CODE = "may run code"
+WRITES = "names a file to write"
+WEAKENS_PROOF = "decides how much verify proves"
+PASSES_BAD_ROWS = "lets a run pass with bad rows"
+READS_A_PART = "leaves the rest of the data unread"
+
+# Where a context keeps the path of the pyproject.toml that its defaults come from.
+_PROJECT = f"{__name__}.project"
+Declared = TypeVar("Declared", bound=Callable[..., Any])
+
+
+class Setting(click.Option):
+    """An option whose default a pyproject.toml may give."""
+
+
+class CommandLineOnly(click.Option):
+    """An option that a pyproject.toml must not set.
+
+    Args:
+        because: the reason, as the end of a sentence that begins with the option.
+    """
+
+    def __init__(self, *args: Any, because: str, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.because = because
+
+
+def setting(*names: str, **attributes: Any) -> Callable[[Declared], Declared]:
+    """Declare an option that says how data are shaped or shown; a pyproject.toml may set its default."""
+    return click.option(*names, cls=Setting, **attributes)
+
+
+def command_line_only(*names: str, because: str, **attributes: Any) -> Callable[[Declared], Declared]:
+    """Declare an option that runs code, names a file to write, deletes, or loosens a check.
+
+    Args:
+        names: as for `click.option`, and so are the `attributes`.
+        because: what the option does that a file must not decide, as in "which deletes files".
+    """
+    return click.option(*names, cls=CommandLineOnly, because=because, **attributes)
 
 
 class ConfiguredCommand(click.Command):
@@ -28,7 +78,9 @@ class ConfiguredCommand(click.Command):
             ) from None
         extra.setdefault("default_map", defaults(self, file) if file else {})
         try:
-            return super().make_context(info_name, args, parent, **extra)
+            context = super().make_context(info_name, args, parent, **extra)
+            context.meta[_PROJECT] = file
+            return context
         except click.BadParameter as error:
             name = error.param.name if error.param else None
             source = error.ctx.get_parameter_source(name) if error.ctx and name else None
@@ -37,33 +89,54 @@ class ConfiguredCommand(click.Command):
             raise
 
     def invoke(self, ctx: click.Context) -> Any:
-        """Run the command; where it refuses what nobody typed, it says where that stands."""
+        """Run the command, and name the pyproject.toml that its settings or a refused setting come from."""
         try:
-            return super().invoke(ctx)
-        except SpecError as error:
-            given = _configured(ctx, str(error))
+            result = super().invoke(ctx)
+        except PadmaskError as error:
+            given = _from_project(ctx, error.options)
             if not given:
                 raise
-            verb = "is" if len(given) == 1 else "are"
-            raise type(error)(
-                f"{error} {' and '.join(given)} {verb} set in {find_project(Path.cwd())}."
-            ) from None
+            raise error.reworded(f"{error} {_set_in(ctx, given)}.") from None
+        except click.BadOptionUsage as error:
+            given = _from_project(ctx, [error.option_name])
+            if not given:
+                raise
+            said = f"{error.message} {_set_in(ctx, given)}."
+            raise click.BadOptionUsage(error.option_name, said, error.ctx) from None
+        changed = _changed(ctx)
+        if changed and not ctx.params["quiet"]:
+            # The work is done: a stderr that is closed does not undo it.
+            with suppress(OSError):
+                click.echo(printable(f"settings: {_set_in(ctx, changed)}"), err=True)
+        return result
 
 
-def _configured(ctx: click.Context, said: str) -> list[str]:
-    """Return the options that a pyproject.toml sets, if a message speaks of them or of their values."""
-    found = []
-    for parameter in ctx.command.params:
-        name = parameter.name or ""
-        if ctx.get_parameter_source(name) is not click.core.ParameterSource.DEFAULT_MAP:
-            continue
-        value = ctx.params[name]
-        values = value if isinstance(value, (list, tuple)) else [value]
-        # Of NAME[:DTYPE][=VALUE] a message has the name.
-        words = [name, *(re.split("[:=]", str(value))[0] for value in values)]
-        if any(re.search(rf"[`'\" ]{re.escape(word)}[`'\" ,.;]", said) for word in words):
-            found.append(parameter.opts[-1])
-    return found
+def _from_project(ctx: click.Context, names: Iterable[str]) -> list[click.Parameter]:
+    """Return the parameters among `names` whose values come from a pyproject.toml."""
+    wanted = set(names)
+    return [
+        parameter
+        for parameter in ctx.command.params
+        if parameter.name in wanted
+        and ctx.get_parameter_source(parameter.name) is click.core.ParameterSource.DEFAULT_MAP
+    ]
+
+
+def _changed(ctx: click.Context) -> list[click.Parameter]:
+    """Return the parameters to which a pyproject.toml gives a value other than the usual one."""
+    found = _from_project(ctx, ctx.params)
+    if not found:
+        return []
+    usual = click.Command.make_context(ctx.command, ctx.info_name, [], default_map={}).params
+    return [one for one in found if ctx.params[one.name or ""] != usual[one.name or ""]]
+
+
+def _set_in(ctx: click.Context, parameters: Sequence[click.Parameter]) -> str:
+    """Return a sentence that names options, and the pyproject.toml that sets them."""
+    verb = "is" if len(parameters) == 1 else "are"
+    *names, last = (parameter.opts[-1] for parameter in parameters)
+    named = f"{', '.join(names)} and {last}" if names else last
+    return f"{named} {verb} set in {ctx.meta[_PROJECT]}"
 
 
 def find_project(folder: Path) -> Path | None:
@@ -78,25 +151,17 @@ def defaults(command: click.Command, file: Path) -> dict[str, Any]:
     `[tool.padmask.COMMAND]` for one.
 
     Raises:
-        SpecError: the file is no TOML, or a key is no option.
+        SpecError: the file is not TOML, a key is not an option, or only the command line may give it.
     """
-    text = file.read_bytes()
+    text = _text_of(file)
     if b"padmask" not in text:
         # Most projects say nothing of padmask, and their files need not even be TOML.
         return {}
     table = _table(file, text)
-    from padmask.cli import COMMANDS
-
-    own = table.get(command.name or "", {})
-    for name, value in table.items():
-        if isinstance(value, dict) and name not in COMMANDS:
-            raise SpecError(
-                f"{file}: [tool.padmask.{name}] is for no command.{did_you_mean(name, list(COMMANDS))} "
-                f"Choose one of {', '.join(COMMANDS)}."
-            )
-    if not isinstance(own, dict):
-        raise SpecError(f"{file}: [tool.padmask] {command.name} must be a table of options.")
+    tables = _tables_of_commands(file, table)
     shared = {key: value for key, value in table.items() if not isinstance(value, dict)}
+    _refuse_command_line_only(file, shared, tables)
+    own = tables.get(command.name or "", {})
     parameters = _options(command)
     switched_off = _switched_off(command)
     found: dict[str, Any] = {}
@@ -119,14 +184,69 @@ def defaults(command: click.Command, file: Path) -> dict[str, Any]:
     return found
 
 
+def _tables_of_commands(file: Path, table: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
+    """Return what `[tool.padmask.COMMAND]` holds for each command."""
+    from padmask.cli import COMMANDS
+
+    for name, value in table.items():
+        if isinstance(value, dict) and name not in COMMANDS:
+            raise SpecError(
+                f"{file}: [tool.padmask.{name}] is for no command.{did_you_mean(name, list(COMMANDS))} "
+                f"Choose one of {', '.join(COMMANDS)}."
+            )
+        if not isinstance(value, dict) and name in COMMANDS:
+            raise SpecError(f"{file}: [tool.padmask] {name} must be a table of options.")
+    return {name: table.get(name, {}) for name in COMMANDS}
+
+
+def _refuse_command_line_only(
+    file: Path, shared: Mapping[str, Any], tables: Mapping[str, Mapping[str, Any]]
+) -> None:
+    """Refuse keys that only the command line may give, also those of the commands that do not run now.
+
+    Raises:
+        SpecError: there is one.
+    """
+    for command in _all_commands():
+        own = tables.get(command.name or "", {})
+        reasons = _command_line_only(command)
+        for keys, where in ((shared, "tool.padmask"), (own, f"tool.padmask.{command.name}")):
+            for key in keys:
+                name = key.replace("_", "-")
+                if name in reasons:
+                    raise SpecError(
+                        f"{file}: [{where}] sets {key!r:.60}, but --{name} {reasons[name]}, so only the "
+                        "command line may give it. Remove it from the file."
+                    )
+
+
+def _command_line_only(command: click.Command) -> dict[str, str]:
+    """Return the reasons why a file must not set options, by the options' names without dashes."""
+    return {
+        option.removeprefix("--"): getattr(parameter, "because", "is not a setting")
+        for parameter in command.params
+        if isinstance(parameter, click.Option) and not isinstance(parameter, Setting)
+        for option in (*parameter.opts, *parameter.secondary_opts)
+        if option.startswith("--")
+    }
+
+
+def _text_of(file: Path) -> bytes:
+    text = read_small(str(file), MOST_BYTES)
+    if text is None:
+        raise SpecError(
+            f"{file}: larger than {size(MOST_BYTES)}, the most that padmask reads of settings. Make the file "
+            "smaller, or run padmask in another folder."
+        )
+    return text
+
+
 def _kind_of(parameter: click.Option) -> tuple[str, tuple[type, ...]]:
     """Return what a parameter may be set to, in words and in types."""
     if parameter.is_flag:
         return "true or false", (bool,)
     if isinstance(parameter.type, click.types.IntParamType):
         return "a whole number", (int,)
-    if isinstance(parameter.type, click.Path):
-        return "a text", (str,)
     return "a text or a number", (str, int, float)
 
 
@@ -176,12 +296,14 @@ def _switched_off(command: click.Command) -> dict[str, str]:
     }
 
 
-def _all_options() -> set[str]:
-    """Return the long options of all commands: a key may be meant for another one."""
+def _all_commands() -> list[click.Command]:
     from padmask.cli import cli
 
     context = click.Context(cli)
-    commands = [cli.get_command(context, name) for name in cli.list_commands(context)]
-    return {
-        option for command in commands if command for option in [*_options(command), *_switched_off(command)]
-    }
+    found = (cli.get_command(context, name) for name in cli.list_commands(context))
+    return [command for command in found if command]
+
+
+def _all_options() -> set[str]:
+    """Return the long options of all commands: a key may be meant for another one."""
+    return {option for one in _all_commands() for option in (*_options(one), *_switched_off(one))}

@@ -8,12 +8,14 @@ from typing import Any
 
 import click
 
-from padmask.cli.config import ConfiguredCommand
+from padmask.cli.config import WRITES, ConfiguredCommand, command_line_only, setting
 from padmask.cli.options import (
+    PathOrAddress,
     cluster_option,
     declared_side,
     help_without_input,
     input_options,
+    is_typed,
     mask_column_option,
     open_executor,
     open_progress,
@@ -29,7 +31,7 @@ EXPORTS = (".svg", ".html", ".txt")
 
 @click.command("inspect", cls=ConfiguredCommand)
 @input_options
-@click.option(
+@setting(
     "-n",
     "--count",
     type=click.IntRange(min=0),
@@ -38,12 +40,12 @@ EXPORTS = (".svg", ".html", ".txt")
     metavar="N",
     help="How many rows to show.",
 )
-@click.option("--rows", default=None, metavar="A:B", help="Show rows A up to B, counted from 0, instead.")
-@click.option(
+@setting("--rows", default=None, metavar="A:B", help="Show rows A up to B, counted from 0, instead.")
+@setting(
     "--sample", type=click.IntRange(min=1), default=None, metavar="N", help="Show N rows drawn at random."
 )
-@click.option("--seed", type=int, default=0, show_default=True, help="Of the draw.")
-@click.option(
+@setting("--seed", type=int, default=0, show_default=True, help="Of the draw.")
+@setting(
     "--style",
     type=click.Choice(["grid", "tokens", "bool", "int"]),
     default="grid",
@@ -51,12 +53,13 @@ EXPORTS = (".svg", ".html", ".txt")
     help="How rows are shown: a picture; the ids with padding in brackets; True and False; 1 and 0.",
 )
 @mask_column_option
-@click.option("--masks/--no-masks", default=True, help="Show rows.  [default: on]")
-@click.option("--plans/--no-plans", default=True, help="Show what plans cost.  [default: on]")
-@click.option("--json", "as_json", is_flag=True, help="Print everything as one JSON object.")
-@click.option(
+@setting("--masks/--no-masks", default=True, help="Show rows.  [default: on]")
+@setting("--plans/--no-plans", default=True, help="Show what plans cost.  [default: on]")
+@setting("--json", "as_json", is_flag=True, help="Print everything as one JSON object.")
+@command_line_only(
     "--export",
-    type=click.Path(),
+    because=WRITES,
+    type=PathOrAddress(),
     default=None,
     metavar="FILE",
     help="Also write what is shown to a file: .svg, .html or .txt.",
@@ -80,13 +83,8 @@ def command(ctx: click.Context, /, **given: Any) -> None:
       padmask inspect s3://bucket/train/ --no-masks
     """
     help_without_input(ctx, given)
-    if given["export"] and not given["export"].endswith(EXPORTS):
-        from padmask.formats import storage
-
-        raise SpecError(
-            f"Cannot tell how to export to {storage.shown(given['export'])!r}. Choose a name in "
-            f"{', '.join(EXPORTS)}."
-        )
+    _check_export(given)
+    _choose_rows(ctx, given)
     settle_workers(ctx, given)
     given["declared"] = declared_side(ctx, given)
     seen = _look(given)
@@ -98,6 +96,29 @@ def command(ctx: click.Context, /, **given: Any) -> None:
         click.echo(json.dumps(shown))
     if given["export"] or not given["as_json"]:
         _show(seen, given)
+
+
+def _check_export(given: dict[str, Any]) -> None:
+    """Refuse an export of an unknown form, or in place of an input."""
+    if not given["export"]:
+        return
+    from padmask.formats.conflicts import refuse_conflicts
+    from padmask.formats.storage import shown
+
+    if not given["export"].endswith(EXPORTS):
+        raise SpecError(
+            f"Cannot tell how to export to {shown(given['export'])!r}. Choose a name in {', '.join(EXPORTS)}."
+        )
+    refuse_conflicts({"the export": given["export"]}, given["inputs"])
+
+
+def _choose_rows(ctx: click.Context, given: dict[str, Any]) -> None:
+    """Refuse two choices of rows; what was typed wins over what a project sets."""
+    if not given["rows"] or not given["sample"]:
+        return
+    if is_typed(ctx, "rows") == is_typed(ctx, "sample"):
+        raise click.UsageError("--rows and --sample both choose the rows to show: give one of them.")
+    given["sample" if is_typed(ctx, "rows") else "rows"] = None
 
 
 def _look(given: dict[str, Any]) -> Any:
@@ -126,7 +147,10 @@ def _range(text: str) -> tuple[int, int]:
     # Digits of other scripts are digits too.
     if re.fullmatch("[0-9]{1,18}:[0-9]{1,18}", text) and int(first) <= int(last):
         return int(first), int(last)
-    raise SpecError(f"--rows takes A:B, two whole numbers such as 5:15. Received: {text!r:.60}. Give both.")
+    raise SpecError(
+        f"--rows takes A:B, two whole numbers such as 5:15. Received: {text!r:.60}. Give both.",
+        options=["rows"],
+    )
 
 
 def _show(seen: Any, given: dict[str, Any]) -> None:

@@ -2,44 +2,79 @@
 
 from __future__ import annotations
 
+import os
 import re
 import sys
+import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
 from typing import Any, ClassVar, TypeVar
 
 import click
 
+from padmask.cli.config import READS_A_PART, WRITES, command_line_only, setting
 from padmask.errors import SpecError
 from padmask.spec import DTYPES, PadSpec, parse_maxlen
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
-inputs_argument = click.argument("inputs", nargs=-1, type=click.Path(), metavar="[INPUT]...")
-input_format_option = click.option(
+
+class PathOrAddress(click.Path):
+    """A path of this machine, or an address in a storage; `file://` becomes the path that it stands for.
+
+    Args:
+        forms: words that may stand before a path, with a colon between.
+    """
+
+    def __init__(self, *forms: str) -> None:
+        super().__init__()
+        self._forms = forms
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        form = next((f"{form}:" for form in self._forms if value.startswith(f"{form}:")), "")
+        path = value.removeprefix(form)
+        # No address is without a colon, and help must not load what knows of them.
+        return form + _checked(path) if ":" in path or "@" in path else super().convert(value, param, ctx)
+
+
+def _checked(path: str) -> str:
+    from padmask.formats.storage import checked_path
+
+    return checked_path(path)
+
+
+inputs_argument = click.argument("inputs", nargs=-1, type=PathOrAddress(), metavar="[INPUT]...")
+input_format_option = setting(
     "--input-format",
     type=click.Choice(["jsonl", "parquet", "arrow"]),
     default=None,
     help="Format of the input.  [default: by suffix, else by the first bytes]",
 )
-limit_option = click.option(
-    "--limit", type=click.IntRange(min=0), default=None, metavar="N", help="Only the first N rows."
+limit_option = command_line_only(
+    "--limit",
+    because=READS_A_PART,
+    type=click.IntRange(min=0),
+    default=None,
+    metavar="N",
+    help="Only the first N rows.",
 )
-rejects_option = click.option(
+rejects_option = command_line_only(
     "--rejects",
-    type=click.Path(),
+    because=WRITES,
+    type=PathOrAddress(),
     default=None,
     metavar="FILE",
     help="Receives every row that is not written, whole, with the reason, as JSON Lines.",
 )
-report_option = click.option(
+report_option = command_line_only(
     "--report",
-    type=click.Path(),
+    because=WRITES,
+    type=PathOrAddress("json"),
     default=None,
     metavar="FILE",
     help="Receives the counts as JSON; json:FILE says the same.",
 )
-threads_option = click.option(
+threads_option = setting(
     "--threads",
     type=click.IntRange(min=1),
     default=None,
@@ -54,7 +89,7 @@ def input_options(command: Command) -> Command:
     for option in reversed(
         (
             inputs_argument,
-            click.option(
+            setting(
                 "-c",
                 "--column",
                 "columns",
@@ -63,7 +98,7 @@ def input_options(command: Command) -> Command:
                 help="A sequence column to pad, its dtype and pad value; repeatable, cut at the same places. "
                 "Default: input_ids, else tokens, else the only list column.",
             ),
-            click.option(
+            setting(
                 "--maxlen",
                 default="longest",
                 show_default=True,
@@ -71,7 +106,7 @@ def input_options(command: Command) -> Command:
                 help="Places in every row: a number, the longest row, or a percentile of the lengths such as "
                 "p95 or p99.9.",
             ),
-            click.option(
+            setting(
                 "--padding",
                 type=click.Choice(["post", "pre"]),
                 default="post",
@@ -79,26 +114,26 @@ def input_options(command: Command) -> Command:
                 help="Side of the padding. Keras's pad_sequences defaults to pre; its masking guide advises "
                 "post, which cuDNN's RNN kernels need.",
             ),
-            click.option(
+            setting(
                 "--truncating",
                 type=click.Choice(["post", "pre"]),
                 default="post",
                 show_default=True,
                 help="Side at which longer rows are cut.",
             ),
-            click.option(
+            setting(
                 "--value",
                 default=None,
                 metavar="V",
                 help="Pad value of columns without their own.  [default: 0, or '' for strings]",
             ),
-            click.option(
+            setting(
                 "--dtype",
                 type=click.Choice(DTYPES),
                 default=None,
                 help="Of columns without their own.  [default: int32; float columns float32, strings string]",
             ),
-            click.option(
+            setting(
                 "--pad-to-multiple-of",
                 type=click.IntRange(min=1),
                 default=None,
@@ -113,7 +148,7 @@ def input_options(command: Command) -> Command:
     return command
 
 
-class Size(click.ParamType[int]):
+class Size(click.ParamType):  # type: ignore[type-arg]  # before click 8.4 it takes no type
     """A number of bytes, with or without a unit: 1000, 10GB, 500MiB.
 
     Args:
@@ -142,15 +177,16 @@ class Size(click.ParamType[int]):
         return int(min(amount, 1 << 62))
 
 
-max_bytes_option = click.option(
+max_bytes_option = command_line_only(
     "--max-bytes",
+    because="raises the limit on what may be written",
     type=Size(),
     default=None,
     help="Refuse an output that would take more, such as 10GB or 500MiB; pipes are stopped there.  "
     "[default: 90% of the disk's free space; for pipes none]",
 )
 
-workers_option = click.option(
+workers_option = setting(
     "--workers",
     type=click.IntRange(min=1),
     default=None,
@@ -158,15 +194,16 @@ workers_option = click.option(
     help="Processes that work on the shards of a dataset; the result does not depend on it.  "
     "[default: the cores; 1 for a single shard]",
 )
-cluster_option = click.option(
+cluster_option = command_line_only(
     "--cluster",
+    because="sends data and work to other machines",
     default=None,
     metavar="ADDRESS",
     help="Dask scheduler whose workers do it instead, such as tcp://host:8786; local starts one here, with "
     "--workers N.",
 )
 
-mask_column_option = click.option(
+mask_column_option = setting(
     "--mask-column",
     default=None,
     metavar="NAME",
@@ -191,20 +228,22 @@ def is_typed(ctx: click.Context, name: str) -> bool:
 
 
 def settle_workers(ctx: click.Context, given: dict[str, Any]) -> None:
-    """Let workers or a cluster that were typed win over the other, where a project's defaults name it."""
-    for name, other in (("cluster", "workers"), ("workers", "cluster")):
-        if is_typed(ctx, name) and not is_typed(ctx, other):
-            given[other] = None
+    """Let a cluster win over the workers that a project's defaults name."""
+    if given["cluster"] and not is_typed(ctx, "workers"):
+        given["workers"] = None
 
 
 def quiet_options(command: Command) -> Command:
     """Add what says how much is told on the way."""
-    command = click.option(
+    command = setting(
         "--progress/--no-progress", default=True, help="Progress on a terminal's stderr.  [default: on]"
     )(command)
-    return click.option("--quiet/--no-quiet", default=False, help="No summary, no warnings, no progress.")(
-        command
-    )
+    return command_line_only(
+        "--quiet/--no-quiet",
+        because="hides the summary and the warnings",
+        default=False,
+        help="No summary, no warnings, no progress.",
+    )(command)
 
 
 def spec_of(given: dict[str, Any], maxlen: str) -> PadSpec:
@@ -231,6 +270,15 @@ def open_progress(given: dict[str, Any]) -> Any:
     return progress_bar()
 
 
+def _settle_for_dask(*, starts_here: bool) -> None:
+    """Set what Dask takes from the process alone, which only a command line may change."""
+    if starts_here:
+        # By multiprocessing, whose children would look for modules in the current folder first.
+        os.environ["PYTHONSAFEPATH"] = "1"
+    # What matters of its warnings is raised.
+    warnings.filterwarnings("ignore", module="distributed")
+
+
 @contextmanager
 def open_executor(given: dict[str, Any]) -> Iterator[Any]:
     """Give who works on shards; nobody else where one is enough."""
@@ -243,8 +291,10 @@ def open_executor(given: dict[str, Any]) -> Iterator[Any]:
         if given["workers"] and given["cluster"] != LOCAL:
             raise SpecError(
                 "A cluster has its own workers: give --cluster or --workers. Only of --cluster local, which "
-                "starts here, --workers says how many."
+                "starts here, --workers says how many.",
+                options=["cluster", "workers"],
             )
+        _settle_for_dask(starts_here=given["cluster"] == LOCAL)
         with open_cluster(given["cluster"], workers) as cluster:
             yield cluster
     elif workers > 1:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import sys
 from collections.abc import Callable, Iterable
 from contextlib import nullcontext, suppress
@@ -35,7 +34,7 @@ def write_and_tell(
     except OutputError as error:
         if result is None:
             raise
-        raise OutputError(f"{error} Only the report is missing: the output is done.") from None
+        raise error.reworded(f"{error} Only the report is missing: the output is done.") from None
     if not given["quiet"]:
         # The work is done: a stderr that cannot take the summary does not undo it.
         with suppress(OSError):
@@ -45,26 +44,18 @@ def write_and_tell(
 
 def _check_streams(given: dict[str, Any]) -> None:
     """Refuse two things in one place, and bytes that would garble a terminal."""
-    from padmask.formats.goal import refuse_same_file
+    from padmask.formats.conflicts import refuse_conflicts, refuse_shared_place
 
     report = given["report"] and given["report"].removeprefix("json:")
-    refuse_same_file({"the output": given["output"], "the rejects": given["rejects"], "the report": report})
-    if report and given["inputs"]:
-        from padmask.formats.goal import refuse_over_inputs
-        from padmask.formats.listing import list_inputs
-
-        refuse_over_inputs({"The report": report}, given["inputs"])
-        if os.path.isfile(report):
-            refuse_over_inputs({"The report": report}, (file.path for file in list_inputs(given["inputs"])))
-    taken = [name for name in ("output", "rejects", "report") if given[name] in ("-", "json:-")]
-    if len(taken) > 1:
-        raise SpecError(
-            f"--{taken[0]} and --{taken[1]} cannot both go to stdout: name a file for one of them."
-        )
+    refuse_shared_place(
+        {"the output": given["output"], "the rejects": given["rejects"], "the report": report}
+    )
+    refuse_conflicts({"the report": report}, given["inputs"])
     binary = given["output_format"] not in (None, "jsonl")
     if given["output"] == "-" and binary and sys.stdout is not None and sys.stdout.isatty():
         raise SpecError(
-            f"{given['output_format']} is no text for a terminal: redirect stdout, or name a file with -o."
+            f"{given['output_format']} is no text for a terminal: redirect stdout, or name a file with -o.",
+            options=["output_format"],
         )
 
 

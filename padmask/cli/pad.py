@@ -6,8 +6,9 @@ from typing import Any
 
 import click
 
-from padmask.cli.config import ConfiguredCommand
+from padmask.cli.config import PASSES_BAD_ROWS, WRITES, ConfiguredCommand, command_line_only, setting
 from padmask.cli.options import (
+    PathOrAddress,
     Size,
     cluster_option,
     help_without_input,
@@ -33,58 +34,61 @@ FOR_FOLDERS = ("workers", "cluster", "resume", "delete", "shard_bytes")
 
 @click.command("pad", cls=ConfiguredCommand)
 @input_options
-@click.option(
+@command_line_only(
     "-o",
     "--output",
+    because=WRITES,
     default="-",
-    type=click.Path(),
+    type=PathOrAddress(),
     metavar="PATH",
     help="Where to; - is stdout. The format goes by the suffix: .jsonl, .parquet, .arrow, .npz, and .gz or "
     ".zst after .jsonl. A folder, or a name that ends in /, gets a file for each of the input.  [default: -]",
 )
-@click.option(
+@setting(
     "--output-format",
     type=click.Choice(["jsonl", "parquet", "arrow", "npz"]),
     default=None,
     help="Format of the output where no suffix names it.  [default: jsonl; in a folder that of the input]",
 )
-@click.option(
+@setting(
     "--mask-column",
     default="mask",
     show_default=True,
     metavar="NAME",
     help="Name of the mask. Hugging Face users want --mask-column attention_mask --mask-dtype int64.",
 )
-@click.option(
+@setting(
     "--mask-dtype",
     type=click.Choice(MASK_DTYPES),
     default="bool",
     show_default=True,
     help="True or 1 is a real token.",
 )
-@click.option("--no-mask/--mask", default=False, help="Write no mask.")
-@click.option(
+@setting("--no-mask/--mask", default=False, help="Write no mask.")
+@command_line_only(
     "--overwrite-mask/--no-overwrite-mask",
+    because="replaces a column of the data",
     default=False,
     help="Replace a column that has the mask's name already.",
 )
-@click.option("--length-column", default=None, metavar="NAME", help="Add the kept length of each row.")
-@click.option(
+@setting("--length-column", default=None, metavar="NAME", help="Add the kept length of each row.")
+@setting(
     "--overlong",
     type=click.Choice(["truncate", "drop", "error"]),
     default="truncate",
     show_default=True,
     help="What becomes of rows longer than maxlen.",
 )
-@click.option(
+@setting(
     "--empty-rows",
     type=click.Choice(["keep", "drop", "error"]),
     default="keep",
     show_default=True,
     help="What becomes of rows without a token; a kept one is fully masked.",
 )
-@click.option(
+@command_line_only(
     "--on-error",
+    because=PASSES_BAD_ROWS,
     type=click.Choice(["fail", "skip"]),
     default="fail",
     show_default=True,
@@ -92,12 +96,12 @@ FOR_FOLDERS = ("workers", "cluster", "resume", "delete", "shard_bytes")
 )
 @rejects_option
 @report_option
-@click.option(
+@setting(
     "--fixed-size-list/--no-fixed-size-list",
     default=False,
     help="Write fixed-size lists, which not every reader takes.",
 )
-@click.option(
+@setting(
     "--batch-rows",
     type=click.IntRange(min=1),
     default=None,
@@ -107,17 +111,19 @@ FOR_FOLDERS = ("workers", "cluster", "resume", "delete", "shard_bytes")
 @threads_option
 @workers_option
 @cluster_option
-@click.option(
+@command_line_only(
     "--resume/--no-resume",
+    because="takes files in the output folder for finished work",
     default=False,
     help="Go on with a run into the folder that ended before it was done.",
 )
-@click.option(
+@command_line_only(
     "--delete/--no-delete",
+    because="deletes files",
     default=False,
     help="Delete files of a dataset that stood in the folder before and have none in their place.",
 )
-@click.option(
+@setting(
     "--shard-bytes",
     type=Size(min=1),
     default=None,
@@ -153,13 +159,13 @@ def _refuse_report_among_data(given: dict[str, Any]) -> None:
     """Refuse a report that readers of the output folder would take for data, before it is opened."""
     if not given["report"]:
         return
+    from padmask.formats.conflicts import refuse_among_data
     from padmask.formats.folder import Folder, names_a_folder
     from padmask.formats.storage import plain_path
-    from padmask.jobs.refusals import refuse_among_data
 
     if names_a_folder(given["output"]):
         report = given["report"].removeprefix("json:")
-        refuse_among_data(Folder(plain_path(given["output"])), {"The report": report})
+        refuse_among_data(Folder(plain_path(given["output"])), {"the report": report})
 
 
 def _summary(result: Any, given: dict[str, Any]) -> list[str]:

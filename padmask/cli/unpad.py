@@ -6,8 +6,9 @@ from typing import Any
 
 import click
 
-from padmask.cli.config import ConfiguredCommand
+from padmask.cli.config import PASSES_BAD_ROWS, WRITES, ConfiguredCommand, command_line_only, setting
 from padmask.cli.options import (
+    PathOrAddress,
     help_without_input,
     input_format_option,
     inputs_argument,
@@ -26,7 +27,7 @@ from padmask.spec import UnpadSpec
 
 @click.command("unpad", cls=ConfiguredCommand)
 @inputs_argument
-@click.option(
+@setting(
     "-c",
     "--column",
     "columns",
@@ -36,43 +37,45 @@ from padmask.spec import UnpadSpec
     "that the file says, else input_ids, else tokens, else the only list column.",
 )
 @mask_column_option
-@click.option(
+@setting(
     "--length-column",
     default=None,
     metavar="NAME",
     help="Lengths of the rows, where there is no mask; beside one they must say the same.  [default: what "
     "the file says]",
 )
-@click.option(
+@setting(
     "--padding",
     type=click.Choice(["post", "pre"]),
     default=None,
     help="Side of the padding, for lengths without a mask.  [default: what the file says]",
 )
-@click.option(
+@setting(
     "--keep-mask/--no-keep-mask",
     default=False,
     help="Keep the mask, which is then all true and as long as its row, and the lengths.",
 )
 @input_format_option
 @limit_option
-@click.option(
+@command_line_only(
     "-o",
     "--output",
+    because=WRITES,
     default="-",
-    type=click.Path(),
+    type=PathOrAddress(),
     metavar="PATH",
     help="Where to; - is stdout. The format goes by the suffix: .jsonl, .parquet, .arrow, and .gz or .zst "
     "after .jsonl.  [default: -]",
 )
-@click.option(
+@setting(
     "--output-format",
     type=click.Choice(["jsonl", "parquet", "arrow"]),
     default=None,
     help="Format of the output where no suffix names it.  [default: jsonl]",
 )
-@click.option(
+@command_line_only(
     "--on-error",
+    because=PASSES_BAD_ROWS,
     type=click.Choice(["fail", "skip"]),
     default="fail",
     show_default=True,

@@ -8,8 +8,9 @@ from typing import Any
 
 import click
 
-from padmask.cli.config import ConfiguredCommand
+from padmask.cli.config import RUNS_CODE, WEAKENS_PROOF, WRITES, ConfiguredCommand, command_line_only, setting
 from padmask.cli.options import (
+    PathOrAddress,
     declared_side,
     input_options,
     mask_column_option,
@@ -27,102 +28,117 @@ USER_BATCH = 64
 @click.command("verify", cls=ConfiguredCommand)
 @input_options
 @mask_column_option
-@click.option(
+@command_line_only(
     "--model",
-    type=click.Path(),
+    because=RUNS_CODE,
+    type=PathOrAddress(),
     default=None,
     metavar="FILE.keras",
     help="Prove this saved Keras model instead of the reference models; without INPUT, on random rows.",
 )
-@click.option(
+@command_line_only(
     "--predict",
+    because=RUNS_CODE,
     default=None,
     metavar="MODULE:FUNCTION",
     help="Prove this function of (ids, mask), two NumPy arrays, which returns an array or a dict of them. "
     "Its module is imported, from the current folder too: that runs its code.",
 )
-@click.option(
+@setting(
     "--input",
     "model_inputs",
     multiple=True,
     metavar="NAME=COLUMN",
     help="The column for an input of the model; repeatable.  [default: the one of its name]",
 )
-@click.option(
+@command_line_only(
     "--custom-objects",
-    type=click.Path(),
+    because=RUNS_CODE,
+    type=PathOrAddress(),
     default=None,
     metavar="FILE.py",
     help="Python file with the classes that the model needs; it is run.",
 )
-@click.option(
+@command_line_only(
     "--allow-unsafe-model",
+    because=RUNS_CODE,
     is_flag=True,
     help="Run Python code from within the model's file, such as a Lambda's: only if you trust it.",
 )
-@click.option(
-    "--explain", is_flag=True, help="Tell of each layer whether it had a mask, and how far it strays."
+@setting("--explain", is_flag=True, help="Tell of each layer whether it had a mask, and how far it strays.")
+@command_line_only(
+    "--no-model/--models",
+    because=WEAKENS_PROOF,
+    default=False,
+    help="Check the data alone; needs no TensorFlow.",
 )
-@click.option("--no-model/--models", default=False, help="Check the data alone; needs no TensorFlow.")
-@click.option("--strict/--no-strict", default=False, help="Warnings are errors.")
-@click.option("--allow", multiple=True, metavar="RULE", help="A rule that the data may break; repeatable.")
-@click.option(
+@setting("--strict/--no-strict", default=False, help="Warnings are errors.")
+@command_line_only(
+    "--allow",
+    because=WEAKENS_PROOF,
+    multiple=True,
+    metavar="RULE",
+    help="A rule that the data may break; repeatable.",
+)
+@command_line_only(
     "--route",
     "routes",
+    because=WEAKENS_PROOF,
     multiple=True,
     type=click.Choice(list(ROUTES)),
     help="A way by which the mask reaches the LSTM; repeatable.  [default: all]",
 )
-@click.option(
+@setting(
     "--device",
     type=click.Choice(DEVICES),
     default="auto",
     show_default=True,
     help="Where models run; gpu is an error where there is none.",
 )
-@click.option(
+@setting(
     "--backend",
     type=click.Choice(BACKENDS),
     default=None,
     help="What Keras runs on.  [default: KERAS_BACKEND, else tensorflow]",
 )
-@click.option(
-    "--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Of weights and draws."
-)
-@click.option(
+@setting("--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Of weights and draws.")
+@command_line_only(
     "--sample",
+    because=WEAKENS_PROOF,
     type=click.IntRange(min=1),
     default=256,
     show_default=True,
     metavar="N",
     help="Rows the proof is made on: the shortest, the longest, and others drawn at random.",
 )
-@click.option(
+@setting(
     "--batch-size",
     type=click.IntRange(min=1),
     default=None,
     metavar="N",
     help="Rows a model sees at once.  [default: 512, of somebody's own model 64]",
 )
-@click.option(
+@setting(
     "--vocab-size",
     type=click.IntRange(min=1),
     default=None,
     metavar="N",
     help="Ids there are, 0 among them.  [default: found from the data]",
 )
-@click.option(
+@setting(
     "--embedding-dim", type=click.IntRange(min=1), default=16, show_default=True, help="Of reference models."
 )
-@click.option("--units", type=click.IntRange(min=1), default=32, show_default=True, help="Of their LSTM.")
-@click.option(
+@setting("--units", type=click.IntRange(min=1), default=32, show_default=True, help="Of their LSTM.")
+@command_line_only(
     "--report",
     "reports",
+    type=PathOrAddress("json", "junit"),
+    because=WRITES,
     multiple=True,
     metavar="[json:|junit:]FILE|github",
     help="Also write a report: JSON, JUnit XML, or annotations for GitHub Actions on stdout; repeatable.",
 )
-@click.option("--json", "as_json", is_flag=True, help="Print the report as one JSON object.")
+@setting("--json", "as_json", is_flag=True, help="Print the report as one JSON object.")
 @quiet_options
 @click.pass_context
 def command(ctx: click.Context, /, **given: Any) -> int:
@@ -142,14 +158,18 @@ def command(ctx: click.Context, /, **given: Any) -> int:
       padmask verify tokens.jsonl --predict mypackage.serve:predict
     """
     given["has_model"] = given["model"] is not None or given["predict"] is not None
-    _check_usage(given)
+    _check_usage(ctx, given)
     given["declared"] = declared_side(ctx, given)
+    from padmask.formats.conflicts import loaded_files, refuse_replaced
+
     wanted = [_form(text) for text in given["reports"]]
     _check_streams(wanted, given)
     with ExitStack() as stack:
         # Opened first: a run whose report cannot be written should not begin.
         streams = [(form, _open(stack, path)) for form, path in wanted]
         report = _verify(given)
+        # What was imported on the way was read too.
+        refuse_replaced(_report_files(wanted), loaded_files())
         for form, stream in streams:
             if stream is not None:
                 _write(form, stream, report)
@@ -165,15 +185,11 @@ def command(ctx: click.Context, /, **given: Any) -> int:
     return 0 if report.ok else 1
 
 
-def _check_usage(given: dict[str, Any]) -> None:
+def _check_usage(ctx: click.Context, given: dict[str, Any]) -> None:
     if not given["inputs"] and not given["has_model"]:
         raise click.UsageError(
             "There is nothing to verify: name a file, - for stdin, or a model with --model or --predict."
         )
-    if given["model"] is not None and "://" in given["model"]:
-        from padmask.formats.storage import shown
-
-        raise SpecError(f"{shown(given['model'])!r}: models are read from this machine. Copy it here first.")
     if given["model"] is not None and given["predict"] is not None:
         raise click.UsageError("--model and --predict are two subjects: verify one at a time.")
     if given["has_model"] and given["no_model"]:
@@ -183,7 +199,7 @@ def _check_usage(given: dict[str, Any]) -> None:
     for name in ("model_inputs", "custom_objects", "allow_unsafe_model", "explain"):
         if given[name] and given["model"] is None:
             option = "--input" if name == "model_inputs" else "--" + name.replace("_", "-")
-            raise click.UsageError(f"{option} goes with --model.")
+            raise click.BadOptionUsage(name, f"{option} goes with --model.", ctx)
 
 
 def _verify(given: dict[str, Any]) -> Any:
@@ -249,13 +265,18 @@ def _number(text: str) -> int | float:
     for read in (int, float):
         with suppress(ValueError):
             return read(text)
-    raise SpecError(f"--value {text!r} is no number, which is what a model is padded with. Give one.")
+    raise SpecError(
+        f"--value {text!r} is no number, which is what a model is padded with. Give one.", options=["value"]
+    )
 
 
 def _named_column(text: str) -> tuple[str, str]:
     name, equals, column = text.partition("=")
     if not name or not equals or not column:
-        raise SpecError(f"--input takes NAME=COLUMN, as in --input tokens=input_ids, not {text!r}.")
+        raise SpecError(
+            f"--input takes NAME=COLUMN, as in --input tokens=input_ids, not {text!r}.",
+            options=["model_inputs"],
+        )
     return name, column
 
 
@@ -276,28 +297,36 @@ def _form(text: str) -> tuple[str, str]:
         form, path = "json", text
     if not path:
         raise SpecError(f"--report {text} names no file. Give one, as in {form}:verify.{form}.")
-    return form, path
+    from padmask.formats.output_places import descriptor_of
+
+    return form, "-" if descriptor_of(path) == 1 else path
 
 
 def _check_streams(wanted: list[tuple[str, str]], given: dict[str, Any]) -> None:
     """Refuse two things in one place, and reports in place of what is read."""
-    from padmask.formats.goal import refuse_inside, refuse_same_file
-    from padmask.formats.storage import shown
+    from padmask.formats.conflicts import module_files, refuse_conflicts, refuse_replaced
 
-    files = [(form, path) for form, path in wanted if path != "-"]
-    if len({path for _, path in files}) < len(files):
+    reports = _report_files(wanted)
+    if len(set(reports.values())) < sum(path != "-" for _, path in wanted):
         raise SpecError("Two reports cannot go to one file: give each its own.")
-    read = {f"the input {shown(path)}": path for path in given["inputs"]} | {"the model": given["model"]}
-    read |= {"the custom objects": given["custom_objects"]}
-    refuse_same_file(read | {f"the {form} report {shown(path)}": path for form, path in files})
-    for _, path in files:
-        refuse_inside(path, given["inputs"])
+    refuse_conflicts(reports, given["inputs"])
+    code = [path for path in (given["model"], given["custom_objects"]) if path]
+    module = (given["predict"] or "").partition(":")[0]
+    refuse_replaced(reports, code + (module_files(module) if module else []))
     to_stdout = sum(path == "-" for _, path in wanted) + given["as_json"]
     if to_stdout > 1:
         raise SpecError("Two reports cannot both go to stdout: name a file for one of them.")
     if any(path == "-" and form != "github" for form, path in wanted):
         # Whoever reads the report wants nothing else beside it.
         given["quiet"] = True
+
+
+def _report_files(wanted: list[tuple[str, str]]) -> dict[str, str | None]:
+    """Return the paths of the reports that go to files, by what they are."""
+    files = [(form, path) for form, path in wanted if path != "-"]
+    return {
+        f"the {form} report {number}".removesuffix(" 1"): path for number, (form, path) in enumerate(files, 1)
+    }
 
 
 def _open(stack: ExitStack, path: str) -> Any:

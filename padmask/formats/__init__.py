@@ -6,8 +6,8 @@ from typing import BinaryIO
 
 from padmask.errors import SpecError
 from padmask.formats.batch import Layout, Reader, Writer
-from padmask.formats.goal import is_written_in_place
 from padmask.formats.listing import COMPRESSIONS, format_of
+from padmask.formats.output_places import is_written_in_place
 from padmask.formats.source import Source
 from padmask.formats.storage import shown
 
@@ -34,7 +34,8 @@ def output_format(path: str, asked: str | None) -> str:
     if named and asked and named != asked:
         raise SpecError(
             f"The output {shown(path)!r} is named as {named}, and --output-format asks for {asked}: "
-            "drop one of the two."
+            "drop one of the two.",
+            options=["output_format"],
         )
     if named or asked:
         return named or asked or ""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import re
+import struct
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
@@ -25,6 +26,10 @@ SLICE_VALUES = 1 << 20
 # Text that a group of rows may hold: several of them are in memory at once.
 GROUP_BYTES = 128 << 20
 
+# The last bytes of a stream: a continuation mark and no length. Before Arrow 0.15, which wrote no such marks,
+# zeros alone.
+END_MARK = b"\xff\xff\xff\xff\0\0\0\0"
+UNMARKED = "{}: the Arrow stream ends without its end mark, so rows may be missing"
 MOST_SAID = 300
 _STATUS = re.compile(r"\b(Invalid|IOError|Serialization error|Not ?implemented|NotImplemented|Type error): ")
 
@@ -83,8 +88,38 @@ def checked_schema(schema: pa.Schema) -> pa.Schema:
     return schema
 
 
+def file_bounds(raw: Any, batches: int) -> tuple[int, int]:
+    """Return where the last message of an IPC file ends, as its footer says, and where the footer begins.
+
+    The footer is a flatbuffer, of which pyarrow does not show the blocks:
+    https://arrow.apache.org/docs/format/Columnar.html#ipc-file-format.
+
+    Args:
+        raw: the file.
+        batches: how many record batches it has.
+    """
+    size = raw.size()
+    raw.seek(size - 10)
+    footer = size - 10 - int.from_bytes(raw.read(4), "little")
+    if batches == 0:
+        # Only the schema, behind the magic bytes: a continuation mark, a length, and so many bytes.
+        raw.seek(12)
+        return 16 + int.from_bytes(raw.read(4), "little"), footer
+    raw.seek(footer)
+    data = bytes(raw.read(size - 10 - footer))
+    table = int.from_bytes(data[:4], "little")
+    vtable = table - int.from_bytes(data[table : table + 4], "little", signed=True)
+    blocks = table + int.from_bytes(data[vtable + 10 : vtable + 12], "little")
+    vector = blocks + int.from_bytes(data[blocks : blocks + 4], "little")
+    ends = [
+        offset + length + body
+        for offset, length, body in struct.iter_unpack("<qi4xq", data[vector + 4 :][: 24 * batches])
+    ]
+    return max(ends), footer
+
+
 class ArrowReader:
-    """Reads one IPC file or stream."""
+    """Reads one IPC file, or streams that follow one another, as the members of a gzip file do."""
 
     def __init__(self, source: Source) -> None:
         self._source = source
@@ -119,10 +154,22 @@ class ArrowReader:
                     first += data.num_rows
 
     def _batches(self, raw: Any) -> Iterator[pa.RecordBatch]:
+        first = self.schema()
         with arrow_errors(self._source, "Arrow file"):
             reader = self._open(raw)
-            whole = isinstance(reader, pa.RecordBatchFileReader)
-            batches = map(reader.get_batch, range(reader.num_record_batches)) if whole else iter(reader)
+            if self._is_file:
+                self._refuse_other_bytes(raw, reader.num_record_batches)
+        if self._is_file:
+            yield from self._checked(map(reader.get_batch, range(reader.num_record_batches)))
+            return
+        while True:
+            yield from self._checked(iter(reader))
+            begin = raw.tell()
+            if begin >= raw.size():
+                return
+            reader = self._next_stream(raw, begin, first)
+
+    def _checked(self, batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
         while True:
             with arrow_errors(self._source, "Arrow file"):
                 batch = next(batches, None)
@@ -130,6 +177,50 @@ class ArrowReader:
                     return
                 check_batch(batch)
             yield batch
+
+    def _next_stream(self, raw: Any, begin: int, first: pa.Schema) -> Any:
+        """Open the stream that follows another one in the same bytes.
+
+        Raises:
+            UnreadableError: the bytes are no stream, or its columns differ from those of the first one.
+        """
+        try:
+            reader = pa.ipc.open_stream(raw)
+        except (pa.ArrowException, OSError):
+            raise UnreadableError(
+                f"{self._source.name}: the bytes from {begin} on are not an Arrow stream. Is the file whole?"
+            ) from None
+        if not reader.schema.equals(first):
+            raise UnreadableError(
+                f"{self._source.name}: the Arrow stream at byte {begin} has other columns than the first "
+                "stream. Give each stream a file of its own."
+            )
+        return reader
+
+    def _refuse_other_bytes(self, raw: Any, batches: int) -> None:
+        """Refuse a file with bytes that its footer does not know, such as another file before it.
+
+        Raises:
+            UnreadableError: there are such bytes, whose rows would be missing.
+        """
+        end, footer = file_bounds(raw, batches)
+        raw.seek(0)
+        # An end mark, and zeros up to a multiple of 64 bytes.
+        if not 0 <= footer - end <= len(END_MARK) + 64:
+            raise UnreadableError(
+                f"{self._source.name}: the footer does not match the {footer - end:,} bytes before it. Are "
+                "these several Arrow files in one? Give each a file of its own."
+            )
+
+    def warnings(self) -> list[str]:
+        """Return what a user should know of an input that can be read all the same."""
+        if self._is_file:
+            return []
+        with self._source.open_arrow() as raw, arrow_errors(self._source, "Arrow file"):
+            new = bytes(raw.read(4)) == END_MARK[:4]
+            raw.seek(max(0, raw.size() - len(END_MARK)))
+            marked = bytes(raw.read(len(END_MARK))).endswith(END_MARK if new else END_MARK[4:])
+        return [] if marked else [UNMARKED.format(self._source.name)]
 
     def decode(self, chunk: Chunk, wanted: Wanted) -> Batch:
         return select_columns(chunk, wanted)
@@ -184,7 +275,7 @@ class ArrowWriter:
         self._lent = Lent(stream)
         options = pa.ipc.IpcWriteOptions(emit_dictionary_deltas=True)
         self._sink = new(pa.PythonFile(self._lent, mode="w"), layout.schema, options=options)
-        self._dictionaries = _Dictionaries()
+        self._dictionaries, self._name = _Dictionaries(), layout.name
         self._groups = Regrouped(layout)
 
     def encode(self, batch: Batch) -> pa.RecordBatch:
@@ -209,7 +300,8 @@ class ArrowWriter:
                 self._sink.write_batch(self._dictionaries.unify(batch))
         except pa.ArrowException as error:
             raise OutputError(
-                f"Arrow cannot hold these columns: {str(error).rstrip('.')}. Write Parquet or JSON Lines."
+                f"{self._name}: Arrow cannot hold these columns: {str(error).rstrip('.')}. "
+                "Write Parquet or JSON Lines."
             ) from None
 
 

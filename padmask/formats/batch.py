@@ -106,10 +106,13 @@ class Wanted:
         sequences: the columns to pad, with their list types as the reader's schema has them.
         others: all columns in their order, with the types of those that are no sequences; None to
             leave the others out, or, for JSON Lines, to leave them as the text they are.
+        whole: the columns of ints in which JSON Lines may write a whole one as a float, such as 1.0:
+            ints were asked for there.
     """
 
     sequences: pa.Schema
     others: pa.Schema | None = None
+    whole: Collection[str] = ()
 
     @property
     def schema(self) -> pa.Schema:
@@ -140,6 +143,9 @@ class Reader(Protocol):
     def cut(self, chunk: Chunk, rows: int) -> tuple[Chunk, int]:
         """Return the chunk with at most its first `rows` rows, and how many it has then."""
 
+    def warnings(self) -> list[str]:
+        """Return what a user should know of an input that can be read all the same."""
+
 
 @dataclass(frozen=True)
 class Layout:
@@ -151,6 +157,7 @@ class Layout:
         group_rows: rows in a row group or record batch, whatever the batches that arrive.
         copies: names under which a column of that shape is written once more, and the column (npz).
         ragged: the columns of sequences in which every row has its own length.
+        name: of the output, for people.
     """
 
     schema: pa.Schema
@@ -158,6 +165,7 @@ class Layout:
     group_rows: int
     copies: Mapping[str, str] = field(default_factory=dict)
     ragged: Collection[str] = ()
+    name: str = "The output"
 
 
 class Writer(Protocol):

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import replace
 from itertools import compress, islice
+from typing import cast
 
 import numpy as np
 import pyarrow as pa
@@ -15,10 +16,11 @@ import pyarrow as pa
 from padmask.errors import ChangedError, DataError, Fault, SpecError, UnreadableError
 from padmask.formats import input_format, open_reader
 from padmask.formats.batch import HEAD_ROWS, Batch, Chunk, Reader, Wanted, take
-from padmask.formats.jsonl import complete, first_type, values_of
+from padmask.formats.jsonkinds import list_of
+from padmask.formats.jsonl import JsonlReader, complete, first_type, values_of
 from padmask.formats.jsontypes import TypeSurvey
 from padmask.formats.source import Source
-from padmask.ragged import is_sequence
+from padmask.ragged import Kind
 
 # Chunks in which a field without a token so far is looked for one: a pipe that brings none
 # must not be read, and held, without end.
@@ -35,11 +37,6 @@ def survey_types(types: TypeSurvey, batch: Batch, sequences: Sequence[str], with
     for name in dict.fromkeys(name for row in batch.objects for name in row):
         if name not in without:
             types.add(name, [] if name in sequences else values_of(batch.objects, name, batch.place), places)
-
-
-def _tells_nothing(type_: pa.DataType) -> bool:
-    """Whether a JSON Lines field's first rows leave open what its tokens are."""
-    return not is_sequence(type_) or bool(pa.types.is_null(type_.value_type))
 
 
 def _cast(batch: Batch, field: pa.Field) -> pa.Array:
@@ -81,6 +78,7 @@ class Dataset:
         format_: of all inputs; None finds it out.
         batch_rows: rows read at a time, where the format allows to choose.
         schema: the columns of the larger dataset that these are a part of; None where they are all.
+        passed_over: files beside the inputs that are not read, for people.
 
     Raises:
         DataError: an input cannot be read, or the inputs' columns do not go together.
@@ -93,7 +91,9 @@ class Dataset:
         format_: str | None = None,
         batch_rows: int | None = None,
         schema: pa.Schema | None = None,
+        passed_over: Sequence[str] = (),
     ) -> None:
+        self.passed_over = passed_over
         self._sources = sources
         self._found = [source.first_version() for source in self._sources]
         formats = [input_format(source, format_) for source in self._sources]
@@ -115,6 +115,11 @@ class Dataset:
         """The inputs, for people."""
         first = self._sources[0].name
         return first if len(self._sources) == 1 else f"{first} and {len(self._sources) - 1} more"
+
+    @property
+    def strangers(self) -> list[str]:
+        """Names of the inputs that a manifest of padmask's above them does not list."""
+        return [source.name for source in self._sources if source.stranger]
 
     @property
     def is_stored(self) -> bool:
@@ -186,6 +191,10 @@ class Dataset:
             else:
                 self._schema = self._unified()
         return self._schema
+
+    def warnings(self) -> list[str]:
+        """Return what a user should know of the inputs, though they can be read."""
+        return [warning for reader in self._readers for warning in reader.warnings()]
 
     def leave_unreadable(self) -> dict[str, str]:
         """Leave out the inputs whose columns cannot be read, and return why, by their paths.
@@ -270,21 +279,32 @@ class Dataset:
         first = next((batch for batch in self.look(wanted) if len(batch)), None)
         return None if first is None else first.slice(0, min(len(first), HEAD_ROWS))
 
-    def sequence_types(self, names: Sequence[str]) -> pa.Schema:
-        """Return the list types of these columns; in JSON Lines the first token tells, however late."""
-        fields = {name: self.schema().field(name) for name in names}
-        unknown = {name for name, field in fields.items() if _tells_nothing(field.type)}
-        if self.format == "jsonl" and unknown:
-            for batch in islice(self.look(Wanted(pa.schema([]))), TOKEN_CHUNKS):
-                assert batch.objects is not None
-                for name in sorted(unknown):
-                    if (found := first_type(batch.objects, name)) is not None:
-                        fields[name] = pa.field(name, found)
-                        unknown.discard(name)
-                if not unknown:
-                    break
-            fields |= {name: pa.field(name, pa.list_(pa.int64())) for name in unknown}
-        return pa.schema(fields.values())
+    def sequence_types(self, names: Sequence[str], kinds: Mapping[str, Kind] | None = None) -> pa.Schema:
+        """Return the list types of these columns; in JSON Lines their tokens tell, however late they come.
+
+        Args:
+            names: of the columns.
+            kinds: what the tokens of columns shall be, where that was asked for.
+        """
+        if self.format != "jsonl":
+            return pa.schema([self.schema().field(name) for name in names])
+        asked, head = kinds or {}, self._first_with_rows()
+        types = {name: head.sequence_type(name, asked.get(name)) for name in names}
+        unknown = {name for name, type_ in types.items() if type_ is None}
+        for batch in islice(self.look(Wanted(pa.schema([]))), TOKEN_CHUNKS if unknown else 0):
+            assert batch.objects is not None
+            for name in sorted(unknown):
+                types[name] = first_type(batch.objects, name, asked.get(name))
+            unknown = {name for name, type_ in types.items() if type_ is None}
+            if not unknown:
+                break
+        without = {name: list_of(asked.get(name, "int")) for name in unknown}
+        return pa.schema({**types, **without}.items())
+
+    def _first_with_rows(self) -> JsonlReader:
+        """Return the reader whose rows told the columns of JSON Lines."""
+        readers = cast(list[JsonlReader], self._readers)
+        return next((reader for reader in readers if reader.schema().names), readers[0])
 
     def chunks(self, wanted: Wanted, limit: int | None = None) -> Iterator[Chunk]:
         """Cut all inputs, or their first `limit` rows, into pieces, in order."""

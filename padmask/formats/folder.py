@@ -13,8 +13,9 @@ from collections.abc import Collection, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 
-from padmask.errors import OutputError, what_to_do
+from padmask.errors import OutputError, size, what_to_do
 from padmask.formats.goal import open_goal
+from padmask.formats.manifest import MOST_BYTES
 from padmask.formats.storage import (
     Url,
     delete,
@@ -129,12 +130,27 @@ class Folder:
                 sizes[os.path.relpath(path, self.path)] = os.lstat(path).st_size
         return dict(sorted(sizes.items()))
 
-    def read(self, name: str) -> bytes | None:
-        """Return what a file holds; None where there is none."""
+    def read(self, name: str, most: int = MOST_BYTES) -> bytes | None:
+        """Return what a small file holds; None where there is none.
+
+        Raises:
+            OutputError: it holds more than `most` bytes, so that padmask has not written it.
+        """
+        held = bytearray()
         try:
-            return b"".join(self.blocks(name))
+            whole = 0 if self.url is not None else os.lstat(self.path_of(name)).st_size
+            for block in self.blocks(name) if whole <= most else ():
+                held += block
+                if len(held) > most:
+                    break
         except (OSError, ValueError):
             return None
+        if max(whole, len(held)) > most:
+            raise OutputError(
+                f"{shown(self.path_of(name))!r} is larger than {size(most)}, the most that padmask reads of "
+                "it. Move it away, or choose another folder."
+            )
+        return bytes(held)
 
     def blocks(self, name: str) -> Iterator[bytes]:
         """Give what a file holds, in pieces; a link is not followed, nor a pipe waited for.

@@ -11,141 +11,16 @@ import os
 import stat
 import sys
 import tempfile
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
 from typing import Any, BinaryIO, cast
 
 from padmask.errors import OutputError, what_to_do
-from padmask.formats.listing import compression_of, is_data
-from padmask.formats.storage import Url, is_url, locate, parse_url, plain_path, shown, upload
+from padmask.formats.listing import compression_of
+from padmask.formats.output_places import descriptor_of, is_written_in_place, mode_of
+from padmask.formats.storage import Url, is_url, locate, parse_url, plain_path, upload
+from padmask.machine import umask
 from padmask.streams import stdout_bytes
-
-
-def refuse_same_file(goals: Mapping[str, str | None]) -> None:
-    """Refuse two outputs of one name: the one that is finished last would be all that is left.
-
-    Args:
-        goals: paths by what goes there; None and `-` are no files.
-
-    Raises:
-        OutputError: two of them are the same file.
-    """
-    seen: dict[str, str] = {}
-    for what, path in goals.items():
-        if path is None or path == "-" or (os.path.exists(path) and not os.path.isfile(path)):
-            continue
-        other = seen.setdefault(os.path.realpath(path), what)
-        if other != what:
-            raise OutputError(
-                f"{other.capitalize()} and {what} cannot both go to {shown(path)!r}. Choose two names."
-            )
-
-
-def refuse_inside(goal: str, inputs: Sequence[str]) -> None:
-    """Refuse an output in an input folder: the next run would read it as data.
-
-    Raises:
-        OutputError: the output lies in one of the inputs.
-    """
-    for folder in inputs:
-        if goal != "-" and folder != "-" and _lies_in(goal, folder):
-            raise OutputError(
-                f"The output {shown(goal)!r} lies in the input folder {shown(folder)!r}, and would be read "
-                "as data the next time. Choose another place."
-            )
-
-
-def _lies_in(goal: str, folder: str) -> bool:
-    if is_url(folder) and is_url(goal):
-        one, other = parse_url(folder), parse_url(goal)
-        same = (one.scheme, one.authority) == (other.scheme, other.authority)
-        return same and other.path.startswith(f"{one.path.rstrip('/')}/".lstrip("/")) and one != other
-    if is_url(folder) or is_url(goal) or not os.path.isdir(folder):
-        return False
-    return os.path.commonpath([os.path.realpath(folder), os.path.realpath(goal)]) == os.path.realpath(folder)
-
-
-def refuse_nowhere(goal: str | None) -> None:
-    """Refuse a file whose folder is not there, where it is written at the end only.
-
-    Raises:
-        OutputError: there is no such folder.
-    """
-    folder = None if goal in (None, "-") or is_url(goal) else os.path.dirname(plain_path(goal)) or "."
-    if folder is not None and not os.path.isdir(folder):
-        raise OutputError(
-            f"Cannot write {goal!r}: the folder {folder!r} does not exist. Create it first, with mkdir -p."
-        )
-
-
-def refuse_over_inputs(goals: Mapping[str, str | None], inputs: Iterable[str]) -> None:
-    """Refuse what is written beside an output if it would replace an input, or lie among them as data.
-
-    Args:
-        goals: paths by what goes there; None and `-` are no files.
-        inputs: files and folders.
-
-    Raises:
-        OutputError: it would.
-    """
-    named = {what: plain_path(goal) for what, goal in goals.items() if goal not in (None, "", "-")}
-    for path in map(plain_path, inputs) if named else ():
-        for what, goal in named.items():
-            same = goal == path if is_url(path) or is_url(goal) else _is_same(goal, path)
-            if same and path != "-" and not os.path.isdir(path):
-                raise OutputError(f"{what} would replace the input {shown(path)!r}. Choose another name.")
-            if _lies_in(goal, path) and is_data(os.path.basename(goal)):
-                raise OutputError(
-                    f"{what} would lie in the input folder as {shown(goal)!r}, and be read as data the next "
-                    "time. Choose another place."
-                )
-
-
-def _is_same(one: str, other: str) -> bool:
-    return os.path.isfile(one) and os.path.isfile(other) and os.path.samefile(one, other)
-
-
-def refuse_own_input(goals: Iterable[str | None], is_input: Callable[[os.stat_result], bool]) -> None:
-    """Refuse to write into an open file that is read too, as with `>>`: that has no end.
-
-    Args:
-        goals: paths; None is nothing.
-        is_input: tells whether a file is read.
-
-    Raises:
-        OutputError: what stands open at a goal is an input.
-    """
-    for goal in goals:
-        if goal is not None and (file := _open_file(goal)) and is_input(file):
-            name = "stdout" if goal == "-" else repr(goal)
-            raise OutputError(
-                f"{name} is a file that is read too, and would be written while it is read. Name the file "
-                "with -o: then it is replaced at the end."
-            )
-
-
-def _open_file(goal: str) -> os.stat_result | None:
-    """Return the file that stands open at a goal and would be written in place; None where none does."""
-    try:
-        if goal == "-":
-            status = os.fstat(sys.stdout.fileno())
-        elif is_written_in_place(goal):
-            status = os.stat(goal)
-        else:
-            return None
-    except (OSError, ValueError, AttributeError):
-        return None
-    return status if stat.S_ISREG(status.st_mode) else None
-
-
-def is_written_in_place(path: str) -> bool:
-    """Tell whether there is a pipe or a device, or a file that somebody else holds open.
-
-    >>> is_written_in_place("/dev/stdout"), is_written_in_place("out.jsonl")
-    (True, False)
-    """
-    mode = _mode(path)
-    return mode != 0 and (not stat.S_ISREG(mode) or path.startswith(("/dev/", "/proc/")))
 
 
 @contextmanager
@@ -174,9 +49,15 @@ def open_goal(path: str, sealed: Callable[[int], None] | None = None) -> Iterato
             yield stream
             stream.flush()
         return
-    mode = _mode(path)
+    mode = mode_of(path)
     if stat.S_ISDIR(mode):
         raise OutputError(f"{path!r} is a folder. Name a file in it.")
+    descriptor = descriptor_of(path)
+    if descriptor is not None:
+        # Not opened again: that would begin at the start of a file that others write to.
+        with _said_of(path), os.fdopen(os.dup(descriptor), "wb") as stream:
+            yield stream
+        return
     if is_written_in_place(path):
         with _said_of(path), open(path, "wb") as stream:
             yield stream
@@ -224,7 +105,7 @@ def _replaced(path: str, mode: int, sealed: Callable[[int], None] | None) -> Ite
             os.fsync(descriptor)
             if sealed is not None:
                 sealed(descriptor)
-            os.fchmod(descriptor, stat.S_IMODE(mode) if mode else 0o666 & ~_umask())
+            os.fchmod(descriptor, stat.S_IMODE(mode) if mode else 0o666 & ~umask(os.path.dirname(goal)))
             if temporary is None:
                 temporary = _name_beside(goal)
                 _name(descriptor, temporary)
@@ -238,14 +119,6 @@ def _replaced(path: str, mode: int, sealed: Callable[[int], None] | None) -> Ite
                 os.unlink(temporary)
         raise
     _sync_folder(os.path.dirname(goal))
-
-
-def _mode(goal: str) -> int:
-    """Return the mode of what stands at the goal, 0 where nothing does."""
-    try:
-        return os.stat(goal).st_mode
-    except OSError:
-        return 0
 
 
 def _create_beside(goal: str, path: str) -> tuple[int, str | None]:
@@ -308,13 +181,6 @@ def _name_beside(goal: str) -> str:
     folder, name = os.path.split(goal)
     # A name may be as long as names may be, so only its beginning goes in.
     return os.path.join(folder, f".{name[:64]}.{os.urandom(8).hex()}.tmp")
-
-
-def _umask() -> int:
-    """Read the process's umask, which can only be read by setting it."""
-    umask = os.umask(0o077)
-    os.umask(umask)
-    return umask
 
 
 def _sync_folder(folder: str) -> None:

@@ -30,11 +30,12 @@ from padmask.errors import (
     size,
 )
 from padmask.formats.batch import HEAD_BYTES, HEAD_ROWS, Batch, Chunk, Layout, Wanted, rectangle
+from padmask.formats.jsonkinds import TokenKinds, value_type
 from padmask.formats.jsontokens import read_sequences
 from padmask.formats.listing import COMPRESSIONS, compression_of
 from padmask.formats.source import Source
 from padmask.machine import free_memory
-from padmask.ragged import Ragged, is_sequence, plain, storage, to_numpy
+from padmask.ragged import Kind, Ragged, is_sequence, plain, storage, to_numpy
 
 # Bytes of lines worked on at a time: enough to keep per-chunk costs small, little enough
 # for the rows of a chunk to stay in the cache.
@@ -59,18 +60,35 @@ class JsonlReader:
     def __init__(self, source: Source) -> None:
         self._source = source
         self._head: pa.Schema | None = None
+        self._kinds: dict[str, TokenKinds] = {}
         self._held: list[Chunk] = []
         self._rest: Iterator[Chunk] | None = None
 
     def schema(self) -> pa.Schema:
-        """Return the types of the first rows' fields; a list's kind is that of its first token."""
+        """Return the types of the first rows' fields; what most rows of a list field hold is its type."""
         if self._head is None:
             fields: dict[str, list[Any]] = {}
             for row in self._head_objects():
                 for name, raw in row.items():
                     fields.setdefault(name, []).append(_value_or_none(raw))
-            self._head = pa.schema([(name, _head_type(values)) for name, values in fields.items()])
+            self._kinds = {
+                name: TokenKinds(value for value in values if isinstance(value, list))
+                for name, values in fields.items()
+            }
+            self._head = pa.schema(
+                [(name, _head_type(values, self._kinds[name])) for name, values in fields.items()]
+            )
         return self._head
+
+    def sequence_type(self, name: str, kind: Kind | None) -> pa.DataType | None:
+        """Return the list type of a field's tokens as far as the first rows show them; else None.
+
+        Args:
+            name: of the field.
+            kind: what the tokens shall be; None goes by the rows.
+        """
+        self.schema()
+        return self._kinds[name].sequence(kind) if name in self._kinds else None
 
     def _head_objects(self) -> list[Object]:
         rows: list[Object] = []
@@ -163,7 +181,7 @@ class JsonlReader:
         arrays: dict[str, pa.Array] = {}
         bad = {fault.row for fault in faults}
         for name, type_ in zip(wanted.sequences.names, wanted.sequences.types, strict=True):
-            array, found = read_sequences([row.get(name) for row in objects], type_)
+            array, found = read_sequences([row.get(name) for row in objects], type_, name in wanted.whole)
             faults += [Fault(f.row, f"column {name!r}: {f.reason}") for f in found if f.row not in bad]
             bad.update(fault.row for fault in found)
             arrays[name] = array
@@ -184,6 +202,10 @@ class JsonlReader:
         # Blank lines stay, so that the numbers stay right.
         last = int(numbers[rows - 1]) - chunk.first + 1 if rows else 0
         return replace(chunk, data=b"\n".join(chunk.data.split(b"\n", last)[:last])), rows
+
+    def warnings(self) -> list[str]:
+        """Nothing: what is wrong with such a file is an error."""
+        return []
 
 
 def complete(batch: Batch, others: pa.Schema) -> Batch:
@@ -284,23 +306,16 @@ def _what_is_wrong(line: bytes, error: Exception) -> str:
     return f"the line is no JSON object: {str(error).removeprefix('JSON is malformed: ')}"
 
 
-def first_type(objects: Sequence[Object], name: str) -> pa.DataType | None:
-    """Return the list type that a field's first token shows; None where there is no token."""
-    for row in objects:
-        value = _value_or_none(row.get(name, b"null"))
-        found = _sequence_type([value]) if isinstance(value, list) else None
-        if found is not None and is_sequence(found):
-            return found
-    return None
+def first_type(objects: Sequence[Object], name: str, kind: Kind | None = None) -> pa.DataType | None:
+    """Return the list type that a field's rows show; None where they hold no token.
 
-
-def _sequence_type(rows: Sequence[list[Any]]) -> pa.DataType | None:
-    """Return the list type that the first token shows, of vectors the first that is not empty."""
-    token = next((row[0] for row in rows if row), None)
-    if isinstance(token, list):
-        full = (vector for row in rows for vector in row if isinstance(vector, list) and vector)
-        return pa.list_(_token_type(next(full, token)))
-    return None if token is None else pa.list_(_token_type(token))
+    Args:
+        objects: the rows.
+        name: of the field.
+        kind: what the tokens shall be; None goes by the rows.
+    """
+    values = (_value_or_none(row.get(name, b"null")) for row in objects)
+    return TokenKinds(value for value in values if isinstance(value, list)).sequence(kind)
 
 
 def _value_or_none(text: Any) -> Any:
@@ -328,25 +343,12 @@ def values_of(objects: Sequence[Object], name: str, place: Callable[[int], str])
     return values
 
 
-def _head_type(values: list[Any]) -> pa.DataType:
-    """Return a type for a field by its first value that tells: enough to choose columns by."""
-    lists = [value for value in values if isinstance(value, list)]
-    if lists:
-        return _sequence_type(lists) or pa.list_(pa.null())
+def _head_type(values: list[Any], kinds: TokenKinds) -> pa.DataType:
+    """Return a type for a field by its rows or its first value: enough to choose columns by."""
+    if any(isinstance(value, list) for value in values):
+        return kinds.list_type() or pa.list_(pa.null())
     first = next((value for value in values if value is not None), None)
-    return pa.null() if first is None else _token_type(first)
-
-
-def _token_type(token: Any) -> pa.DataType:
-    if isinstance(token, list):
-        return pa.list_(_token_type(next(iter(token), 0)))
-    if isinstance(token, dict):
-        return pa.struct([])
-    if isinstance(token, bool):
-        return pa.bool_()
-    if isinstance(token, float):
-        return pa.float64()
-    return pa.string() if isinstance(token, str) else pa.int64()
+    return pa.null() if first is None else value_type(first)
 
 
 class JsonlWriter:

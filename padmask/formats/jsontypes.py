@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import chain
 from typing import Any
 
@@ -187,6 +187,11 @@ class JsonType:
         for name, child in later.fields.items():
             self.fields.setdefault(name, JsonType(child.path, child.depth)).join(child)
 
+    def copy(self) -> JsonType:
+        """Return the same, to be changed apart."""
+        fields = {name: child.copy() for name, child in self.fields.items()}
+        return replace(self, item=self.item and self.item.copy(), fields=fields)
+
     def _mixture(self, kind: str, place: str) -> str:
         return (
             f"{place}, field {self.path!r}: {_SAID[kind]} where {self.place} has {_SAID[self.first]}. "
@@ -230,6 +235,12 @@ class TypeSurvey:
         """
         for name, seen in later._types.items():
             self._types.setdefault(name, JsonType(name)).join(seen)
+
+    def copy(self) -> TypeSurvey:
+        """Return the same, to be changed apart."""
+        same = TypeSurvey()
+        same._types = {name: seen.copy() for name, seen in self._types.items()}
+        return same
 
     def schema(self) -> pa.Schema:
         return pa.schema([(name, seen.arrow()) for name, seen in self._types.items()])

@@ -5,25 +5,25 @@ Knows names, and what a folder that padmask wrote says that it holds; opens noth
 
 from __future__ import annotations
 
-import json
 import os
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, replace
 
 from padmask.errors import AccessError, DataError, SpecError, few
+from padmask.formats.manifest import sizes_in
 from padmask.formats.storage import (
     Stored,
     Url,
+    checked_path,
     files_below,
-    is_folder,
     is_url,
     look_up,
-    open_anywhere,
     parse_url,
-    plain_path,
     shown,
 )
+from padmask.formats.strangers import find_strangers
 from padmask.formats.walk import expand, files_in, fixed_part, is_pattern, matches
 
 COMPRESSIONS = {".gz": "gzip", ".zst": "zstd"}
@@ -54,11 +54,13 @@ class Listed:
         name: in the dataset: what follows the folder that was named, or the fixed part of a pattern; and
             before it the folders named as `key=value` in which that lies, for those are data too.
         stored: what its storage knows of it; None on this machine, and where nobody has asked.
+        stranger: whether it is in a folder that padmask wrote, whose manifest does not list it.
     """
 
     path: str
     name: str
     stored: Stored | None = None
+    stranger: bool = False
 
 
 def format_of(path: str) -> str | None:
@@ -87,55 +89,61 @@ def _without_query(path: str) -> str:
     return parse_url(path).path if is_url(path) else path
 
 
-def list_inputs(inputs: Sequence[str]) -> list[Listed]:
-    """Return the files that inputs stand for, in the order given, of folders and patterns in that of names.
+@dataclass(frozen=True)
+class Found:
+    """What inputs stand for.
+
+    Args:
+        files: those of the dataset.
+        passed_over: files of folders and patterns that are left, for their names are not those of data. Names
+            that begin with `.` or `_` are not among them: they are hidden on purpose.
+    """
+
+    files: Sequence[Listed] = ()
+    passed_over: Sequence[str] = ()
+
+
+def find_inputs(inputs: Sequence[str]) -> Found:
+    """Return what inputs stand for, in the order given, of folders and patterns in that of names.
 
     Raises:
         AccessError: a folder without data files, a pattern that nothing matches.
         SpecError: standard input named twice.
     """
-    found = [file for path in inputs for file in _files_of(plain_path(path))]
-    if sum(file.path == "-" for file in found) > 1:
+    found = [_found_at(checked_path(path)) for path in inputs]
+    files = [file for one in found for file in one.files]
+    if sum(file.path == "-" for file in files) > 1:
         raise SpecError("Standard input can be read once only: give - one time.")
-    return found
+    marked = _with_strangers(files, [checked_path(path) for path in inputs])
+    return Found(marked, [name for one in found for name in one.passed_over])
 
 
-def passed_over(inputs: Sequence[str]) -> list[str]:
-    """Return the files of folders and patterns that are left, for their names are not those of data.
-
-    Those that begin with `.` or `_` are not among them: whoever names them so wants them left.
-    """
-    return [name for path in map(plain_path, inputs) for name in _passed_over(path)]
-
-
-def _passed_over(path: str) -> list[str]:
-    if is_url(path):
-        url = parse_url(path)
-        if is_pattern(url.path) and look_up(url) is None:
-            base, wanted = _split(url)
-            there = [name for name in files_below(base) if matches(name.split("/"), wanted)]
-            return [name for name in there if not _is_hidden(name) and not _is_meant(name, url.path)]
-        there = list(files_below(url)) if is_folder(url) else []
-        return [name for name in there if not _is_hidden(name) and not is_data(name)]
-    if os.path.isdir(path):
-        return [os.path.relpath(file, path) for file in files_in(path) if not is_data(os.path.basename(file))]
-    if is_pattern(path) and not os.path.lexists(path):
-        start = fixed_part(path) or "."
-        return [os.path.relpath(file, start) for file, meant in _matches_of(path) if not meant]
-    return []
+def _with_strangers(files: Sequence[Listed], inputs: Sequence[str]) -> list[Listed]:
+    """Mark the files of this machine that the manifest of a folder they are in does not list."""
+    here = [path for path in inputs if not is_url(path) and path != "-"]
+    folders = [path for path in here if os.path.isdir(path)]
+    patterns = [path for path in here if is_pattern(path) and not os.path.lexists(path)]
+    whole = [*folders, *(fixed_part(pattern) or "." for pattern in patterns)]
+    paths = [file.path for file in files if not is_url(file.path) and file.path != "-"]
+    strangers = find_strangers(paths, whole, MANIFEST)
+    return [replace(file, stranger=True) if file.path in strangers else file for file in files]
 
 
-def _files_of(path: str) -> list[Listed]:
+def list_inputs(inputs: Sequence[str]) -> Sequence[Listed]:
+    """Return the files that inputs stand for, as `find_inputs`."""
+    return find_inputs(inputs).files
+
+
+def _found_at(path: str) -> Found:
     if is_url(path):
         return _addressed(parse_url(path))
     if path == "-":
-        return [Listed(path, "stdin")]
+        return Found([Listed(path, "stdin")])
     if os.path.isdir(path):
-        files = [Listed(file, keys_in(path) + os.path.relpath(file, path)) for file in _data_files(path)]
-        return _or_none(files, path, os.listdir(path))
+        return _in_folder(path)
     if is_pattern(path) and not os.path.lexists(path):
         return _matching(path)
-    return [Listed(path, keys_in(os.path.dirname(path)) + os.path.basename(path))]
+    return Found([Listed(path, keys_in(os.path.dirname(path)) + os.path.basename(path))])
 
 
 def keys_in(folder: str) -> str:
@@ -152,24 +160,31 @@ def keys_in(folder: str) -> str:
     return "".join(keys)
 
 
-def _data_files(folder: str) -> list[str]:
-    """Return the data files below a folder; names that start with `.` or `_` are no data."""
-    return [_refused_if_none(path) for path in _whole_files(folder) if is_data(os.path.basename(path))]
+def _in_folder(folder: str) -> Found:
+    """Return the data files below a folder, and the others; names that start with `.` or `_` are neither."""
+    found = {path: is_data(os.path.basename(path)) for path in _whole_files(folder)}
+    names = {path: os.path.relpath(path, folder) for path in found}
+    keys = keys_in(folder)
+    files = [Listed(_refused_if_none(path), keys + names[path]) for path in found if found[path]]
+    left = [names[path] for path in found if not found[path]]
+    return Found(_or_none(files, folder, os.listdir(folder)), left)
 
 
 def _whole_files(folder: str) -> list[str]:
     """Return the files below a folder, once it is sure that none is missing that padmask put there.
 
     Raises:
-        DataError: a run of padmask's wrote into it, or a folder in it, and it is not whole.
+        DataError: a run of padmask's wrote into it, or a folder in it, and it is not whole, or its manifest
+            cannot be believed.
         AccessError: a folder cannot be read, or is there twice.
     """
     gone_through: list[str] = []
     found = list(files_in(folder, gone_through))
     for one in gone_through:
         marks = {name: os.path.join(one, name) for name in (REPLACING, MANIFEST)}
-        _refuse_half_named(one, [name for name, path in marks.items() if os.path.lexists(path)])
-        written = _written_by(marks[MANIFEST])
+        there = [name for name, path in marks.items() if os.path.lexists(path)]
+        _refuse_half_named(one, there)
+        written = sizes_in(marks[MANIFEST]) if MANIFEST in there else {}
         sizes = {name: _size(os.path.join(one, name)) for name in written}
         _refuse_incomplete(one, written, {name: size for name, size in sizes.items() if size is not None})
     return found
@@ -212,23 +227,6 @@ def _refuse_half_named(folder: str, there: Iterable[str]) -> None:
         )
 
 
-def _written_by(manifest: str) -> dict[str, int]:
-    """Return the sizes of the shards that a manifest tells of, by their names; of one that is none, none."""
-    try:
-        if is_url(manifest):
-            with open_anywhere(parse_url(manifest)) as file:
-                told = json.loads(file.read())
-        elif os.path.isfile(manifest):
-            with open(manifest, "rb") as stream:
-                told = json.loads(stream.read())
-        else:
-            return {}
-        # What was left out has no name.
-        return {str(shard["name"]): int(shard["size"]) for shard in told["shards"] if shard["name"]}
-    except (OSError, ValueError, KeyError, TypeError, RecursionError):
-        return {}
-
-
 def _refuse_incomplete(folder: str, written: Mapping[str, int], sizes: Mapping[str, int]) -> None:
     """Refuse a folder that is not whole any more, whose rows would be missing in silence."""
     wrong = {
@@ -259,12 +257,15 @@ def _or_none(files: list[Listed], folder: str, there: Iterable[str]) -> list[Lis
     return files
 
 
-def _matching(pattern: str) -> list[Listed]:
+def _matching(pattern: str) -> Found:
     """Return the files, and the data files below the folders, that a pattern of this machine matches."""
     base = fixed_part(pattern)
-    found = dict.fromkeys(_refused_if_none(path) for path, meant in _matches_of(pattern) if meant)
-    keys = keys_in(base)
-    return _matched([Listed(path, keys + os.path.relpath(path, base or ".")) for path in found], pattern)
+    matched = list(_matches_of(pattern))
+    found = dict.fromkeys(_refused_if_none(path) for path, meant in matched if meant)
+    keys, start = keys_in(base), base or "."
+    files = [Listed(path, keys + os.path.relpath(path, start)) for path in found]
+    left = [os.path.relpath(path, start) for path, meant in matched if not meant]
+    return Found(_matched(files, pattern), left)
 
 
 def _matches_of(pattern: str) -> Iterator[tuple[str, bool]]:
@@ -303,36 +304,58 @@ def _matched(files: list[Listed], pattern: str) -> list[Listed]:
     return files
 
 
-def _addressed(url: Url) -> list[Listed]:
+def _addressed(url: Url) -> Found:
     """Return the files that an address in a storage stands for."""
     # A name may hold what would be a pattern.
     known = None if url.path.endswith("/") or not url.path else look_up(url)
     if known is not None:
         folder, _, name = url.path.rpartition("/")
-        return [Listed(url.text, keys_in(folder) + name, known)]
+        return Found([Listed(url.text, keys_in(folder) + name, known)])
     if is_pattern(url.path):
-        base, wanted = _split(url)
-        there = files_below(base)
-        return _matched(
-            _listed(base, there, (name for name in there if _is_wanted(name, wanted, url.path))), str(url)
-        )
+        return _matching_address(url)
     # One request for a thousand names: whatever is asked of the folder is asked of these.
     there = files_below(url)
     if not there:
         raise AccessError(f"There is no file {str(url)!r}. Check the address.")
-    found = [name for name in there if is_data(name)]
+    found, strangers = [name for name in there if is_data(name)], set[str]()
     for folder in sorted({name.rpartition("/")[0] for name in there if name.endswith((MANIFEST, REPLACING))}):
         inside = f"{folder}/" if folder else ""
         sizes = {name.removeprefix(inside): there[name].size for name in there if name.startswith(inside)}
         one = url.child(folder) if folder else url
         _refuse_half_named(str(one), sizes)
         if MANIFEST in sizes:
-            _refuse_incomplete(str(one), _written_by(one.child(MANIFEST).text), sizes)
-    return _or_none(_listed(url, there, found), str(url), there)
+            written = sizes_in(one.child(MANIFEST).text)
+            _refuse_incomplete(str(one), written, sizes)
+            strangers |= _unlisted(found, inside, written)
+    left = [name for name in there if not _is_hidden(name) and not is_data(name)]
+    return Found(_or_none(_listed(url, there, found, strangers), str(url), there), left)
 
 
-def _is_wanted(name: str, wanted: Sequence[str], pattern: str) -> bool:
-    return not _is_hidden(name) and matches(name.split("/"), wanted) and _is_meant(name, pattern)
+def _matching_address(pattern: Url) -> Found:
+    base, wanted = _split(pattern)
+    there = files_below(base)
+    matched = [name for name in there if not _is_hidden(name) and matches(name.split("/"), wanted)]
+    found = [name for name in matched if _is_meant(name, pattern.path)]
+    left = [name for name in matched if not _is_meant(name, pattern.path)]
+    listed = _listed(base, there, found, _stored_strangers(base, there, found))
+    return Found(_matched(listed, str(pattern)), left)
+
+
+def _stored_strangers(base: Url, there: Iterable[str], matched: Sequence[str]) -> set[str]:
+    """Return the files of a storage that a pattern matches and the manifest above them does not list."""
+    strangers: set[str] = set()
+    for manifest in [name for name in there if name.rpartition("/")[2] == MANIFEST]:
+        inside = manifest.removesuffix(MANIFEST)
+        # A pattern takes what is there, whatever a manifest says that cannot be believed.
+        if any(name.startswith(inside) for name in matched):
+            with suppress(DataError):
+                strangers |= _unlisted(matched, inside, sizes_in(base.child(manifest).text))
+    return strangers
+
+
+def _unlisted(names: Iterable[str], inside: str, listed: Collection[str]) -> set[str]:
+    """Return the names that begin with a folder, and of which the rest is not listed."""
+    return {name for name in names if name.startswith(inside) and name.removeprefix(inside) not in listed}
 
 
 def _split(pattern: Url) -> tuple[Url, list[str]]:
@@ -341,9 +364,11 @@ def _split(pattern: Url) -> tuple[Url, list[str]]:
     return base, pattern.path.removeprefix(base.path).strip("/").split("/")
 
 
-def _listed(base: Url, there: Mapping[str, Stored], names: Iterable[str]) -> list[Listed]:
+def _listed(
+    base: Url, there: Mapping[str, Stored], names: Iterable[str], strangers: Collection[str]
+) -> list[Listed]:
     keys = keys_in(base.path)
-    return [Listed(base.child(name).text, keys + name, there[name]) for name in names]
+    return [Listed(base.child(name).text, keys + name, there[name], name in strangers) for name in names]
 
 
 def refuse_same_names(files: Iterable[Listed]) -> None:

@@ -7,9 +7,11 @@ fixed-width text.
 
 from __future__ import annotations
 
+import re
 import shutil
 import tempfile
 import zipfile
+from collections.abc import Collection
 from dataclasses import dataclass, field
 from typing import IO, Any, BinaryIO
 
@@ -59,12 +61,39 @@ def _text(array: npt.NDArray[Any]) -> npt.NDArray[Any]:
     return array.astype(str)
 
 
+def refuse_unsafe_names(names: Collection[str], output: str) -> None:
+    """Refuse names of arrays that an archive's reader would misplace or confuse.
+
+    >>> refuse_unsafe_names(["../ids"], "out.npz")
+    Traceback (most recent call last):
+        ...
+    padmask.errors.OutputError: out.npz: npz cannot hold a column named '../ids': ...
+
+    Raises:
+        OutputError: a name leads out of the folder that an archive is extracted to, cannot be a file's
+            name, or is that of another array's file.
+    """
+    for name in names:
+        parts = name.split("/")
+        leads_out = name.startswith("/") or any(part in ("", ".", "..") for part in parts)
+        if leads_out or "\\" in name or not name.isprintable() or re.match("[A-Za-z]:", name):
+            why = "an archive's file of that name would not lie in the folder that it is extracted to"
+        elif name.endswith(".npy") and name.removesuffix(".npy") in names:
+            why = f"numpy.load would not tell it from {name.removesuffix('.npy')!r}"
+        else:
+            continue
+        raise OutputError(
+            f"{output}: npz cannot hold a column named {name!r}: {why}. Rename the column, or write Parquet."
+        )
+
+
 class NpzWriter:
     """Writes an uncompressed npz archive, as `numpy.savez` does."""
 
     def __init__(self, stream: BinaryIO, layout: Layout, folder: str) -> None:
         self._stream = stream
         self._layout = layout
+        refuse_unsafe_names([*layout.shapes, *layout.copies], layout.name)
         # Private, without a name, gone when closed: an archive's arrays come one after the other.
         self._members = {
             name: _Member(tempfile.TemporaryFile(prefix="padmask-", dir=folder))  # noqa: SIM115

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any, BinaryIO
 
@@ -38,6 +38,8 @@ BATCH_ROWS = (64, 1 << 16)
 BUFFER_BYTES = 1 << 20
 # Row groups that are encoded while more rows are padded: each costs its own memory.
 GROUPS_UNDER_WAY = 1
+# Where Arrow keeps its own schema, metadata and all.
+ARROW_SCHEMA = b"ARROW:schema"
 # Rows at a time that Arrow counts.
 MOST_ROWS = (1 << 31) - 1
 
@@ -53,7 +55,8 @@ class ParquetReader:
     def schema(self) -> pa.Schema:
         if self._schema is None:
             with self._source.open_arrow() as raw, arrow_errors(self._source, "Parquet file"):
-                self._schema = checked_schema(self._open(raw).schema_arrow)
+                file = self._open(raw)
+                self._schema = with_file_metadata(checked_schema(file.schema_arrow), file.metadata.metadata)
         return self._schema
 
     def _open(self, raw: Any) -> Any:
@@ -113,6 +116,22 @@ class ParquetReader:
     def cut(self, chunk: Chunk, rows: int) -> tuple[Chunk, int]:
         return cut_batch(chunk, rows)
 
+    def warnings(self) -> list[str]:
+        """Nothing: what is wrong with such a file is an error."""
+        return []
+
+
+def with_file_metadata(schema: pa.Schema, found: Mapping[bytes, bytes] | None) -> pa.Schema:
+    """Return a schema with the file's key-value metadata that Arrow's copy of the schema does not hold.
+
+    Args:
+        schema: as Arrow reads it.
+        found: all key-value metadata of the file.
+    """
+    own = schema.metadata or {}
+    more = {key: value for key, value in (found or {}).items() if key != ARROW_SCHEMA and key not in own}
+    return schema.with_metadata({**own, **more}) if more else schema
+
 
 def _rows_of(file: pq.ParquetFile, begin: int, end: int) -> int:
     """Return the rows of a run of row groups, as the footer counts them."""
@@ -164,7 +183,8 @@ class ParquetWriter:
         self._written: list[Struct] = []
         self._place = 0
         # No rows make no row group: one of zero rows breaks Hugging Face datasets.
-        self._template, _ = read_footer(_template(layout.schema))
+        self._name = layout.name
+        self._template, _ = read_footer(_template(layout.schema, self._name))
         self._put(MAGIC)
 
     def encode(self, batch: Batch) -> pa.RecordBatch:
@@ -189,7 +209,7 @@ class ParquetWriter:
         if len(self._under_way) == GROUPS_UNDER_WAY:
             self._write(self._under_way.popleft())
         columns = zip(self._schema, table.columns, strict=True)
-        self._under_way.append([self._pool.submit(_encode, *column) for column in columns])
+        self._under_way.append([self._pool.submit(_encode, *column, self._name) for column in columns])
 
     def _write(self, group: list[Future[Encoded]]) -> None:
         columns = [future.result() for future in group]
@@ -202,30 +222,31 @@ class ParquetWriter:
         self._place += len(data)
 
 
-def _encode(field: pa.Field, column: pa.ChunkedArray) -> Encoded:
+def _encode(field: pa.Field, column: pa.ChunkedArray, name: str) -> Encoded:
     """Encode one column of a row group."""
     # In one piece: pages would else be cut where batches happened to end.
     schema = pa.schema([field])
-    return take_apart(_encoded(schema, pa.Table.from_arrays([column], schema=schema).combine_chunks()))
+    table = pa.Table.from_arrays([column], schema=schema).combine_chunks()
+    return take_apart(_encoded(schema, table, name))
 
 
-def _template(schema: pa.Schema) -> memoryview:
+def _template(schema: pa.Schema, name: str) -> memoryview:
     """Return a file without rows, or say which column there is no such file for."""
     try:
-        return _encoded(schema, None)
+        return _encoded(schema, None, name)
     except OutputError:
         for field in schema:
             try:
-                _encoded(pa.schema([field]), None)
+                _encoded(pa.schema([field]), None, name)
             except OutputError:
                 raise OutputError(
-                    f"Parquet cannot hold column {field.name!r} of type {field.type}. "
+                    f"{name}: Parquet cannot hold column {field.name!r} of type {field.type}. "
                     "Write Arrow or JSON Lines."
                 ) from None
         raise
 
 
-def _encoded(schema: pa.Schema, table: pa.Table | None) -> memoryview:
+def _encoded(schema: pa.Schema, table: pa.Table | None, name: str) -> memoryview:
     """Return a Parquet file of one row group, or of none."""
     sink = pa.BufferOutputStream()
     try:
@@ -233,13 +254,13 @@ def _encoded(schema: pa.Schema, table: pa.Table | None) -> memoryview:
             if table is not None:
                 writer.write_table(table, row_group_size=table.num_rows)
     except (pa.ArrowException, OSError) as error:
-        raise _cannot_hold(error) from None
+        raise _cannot_hold(error, name) from None
     return memoryview(sink.getvalue())
 
 
-def _cannot_hold(error: Exception) -> OutputError:
+def _cannot_hold(error: Exception, name: str) -> OutputError:
     said = str(error).rstrip(".")
-    return OutputError(f"Parquet cannot hold these columns: {said}. Write Arrow or JSON Lines.")
+    return OutputError(f"{name}: Parquet cannot hold these columns: {said}. Write Arrow or JSON Lines.")
 
 
 def group_sizes(source: Source) -> list[int]:

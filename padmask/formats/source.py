@@ -12,12 +12,12 @@ import shutil
 import stat
 import sys
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import IO, Any, BinaryIO, cast
 
 from padmask.errors import AccessError, what_to_do
-from padmask.formats.listing import list_inputs
+from padmask.formats.listing import Listed, list_inputs
 from padmask.formats.storage import (
     Stored,
     Url,
@@ -50,6 +50,7 @@ class Source:
         stored: what a storage knows of the file, where it was asked already.
         groups: the first of the row groups that are read and the one after the last; None reads all.
         label: what people call it, where that is not the path.
+        stranger: whether it is in a folder that padmask wrote, whose manifest does not list it.
     """
 
     path: str
@@ -57,6 +58,7 @@ class Source:
     stored: Stored | None = None
     groups: tuple[int, int] | None = None
     label: str | None = None
+    stranger: bool = False
     _pipe: BinaryIO | None = field(default=None, repr=False)
     _spool: BinaryIO | None = field(default=None, repr=False)
 
@@ -101,11 +103,18 @@ class Source:
         if url is not None:
             return _look_up(url).version
         file = self.status()
-        return None if file is None else (file.st_dev, file.st_ino, file.st_size, file.st_mtime_ns)
+        if file is None:
+            return None
+        # A program can write in place and set the modification time back, but not the change time.
+        return file.st_dev, file.st_ino, file.st_size, file.st_mtime_ns, file.st_ctime_ns
 
     def first_version(self) -> tuple[int, ...] | None:
         """Return the version as of when the file was listed, where that is known."""
         return self.version() if self.stored is None else self.stored.version
+
+    def shared_version(self, version: tuple[int, ...]) -> tuple[int, ...]:
+        """Return the part of a version that is the same on every machine: each numbers its devices itself."""
+        return version if is_url(self.path) else version[1:]
 
     def status(self) -> os.stat_result | None:
         """Return what the system knows of the file; None for what is no plain file of this machine."""
@@ -154,6 +163,12 @@ class Source:
 
     def first_bytes(self) -> bytes:
         """Return the first bytes without using them up."""
+        try:
+            return self._first_bytes()
+        except OSError as error:
+            raise unreadable(self.path, error) from None
+
+    def _first_bytes(self) -> bytes:
         if self.is_pipe and self._spool is None:
             raw = self._pipe or self.open()
             start = raw.read(8)
@@ -176,11 +191,13 @@ class Source:
         # Anonymous and private: nobody else can open it, and it goes when it is closed.
         spool = tempfile.TemporaryFile(prefix="padmask-", dir=self.spool_folder)  # noqa: SIM115
         try:
+            # Before it is opened: a named pipe can be opened once only.
+            whole = lines is None or self.sniff() != "jsonl"
             with self.open() as stream:
-                if lines is None or self.sniff() != "jsonl":
+                if whole or lines is None:
                     shutil.copyfileobj(stream, spool, _COPY_BYTES)
                 else:
-                    _copy_lines(self.open(), spool, lines)
+                    _copy_lines(stream, spool, lines)
             spool.flush()
         except OSError as error:
             folder = self.spool_folder or tempfile.gettempdir()
@@ -288,4 +305,9 @@ def find_sources(inputs: Sequence[str], spool_folder: str | None = None) -> list
         AccessError: a folder without data files, a pattern that nothing matches.
         SpecError: standard input named twice.
     """
-    return [Source(file.path, spool_folder, file.stored) for file in list_inputs(inputs)]
+    return sources_of(list_inputs(inputs), spool_folder)
+
+
+def sources_of(files: Iterable[Listed], spool_folder: str | None = None) -> list[Source]:
+    """Turn files that were found into sources."""
+    return [Source(file.path, spool_folder, file.stored, stranger=file.stranger) for file in files]

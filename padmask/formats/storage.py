@@ -6,24 +6,50 @@ that is installed. Knows nothing of formats or rows.
 
 from __future__ import annotations
 
+import os
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Any
 
-from padmask.errors import AccessError, MissingExtraError, OutputError, PadmaskError, SpecError
+from padmask.errors import (
+    AccessError,
+    MissingExtraError,
+    OutputError,
+    PadmaskError,
+    SpecError,
+    redacted,
+)
 
 _URL = re.compile(r"(?P<scheme>[a-zA-Z][a-zA-Z0-9+.-]+)://(?P<authority>[^/]*)/*(?P<path>.*)", re.DOTALL)
 # A question mark is a query's only where a name and a value follow: it may be a pattern's too. One of a
 # file's own name has this before it, which no command line and no name can hold.
 _OWN = "\0"
 _QUERY = re.compile(r"(?<!\0)\?(?=[A-Za-z_][\w.-]*=)")
-# A slash too few makes a path of an address, which holds its secrets all the same.
-_TYPO = re.compile(r"(?P<scheme>[a-zA-Z][a-zA-Z0-9+.-]+:/+)[^/@]*:[^/@]*@")
 # Those that Arrow has filesystems of its own for.
 NATIVE = ("s3", "gs", "gcs", "abfs", "abfss")
+# Those of this machine, by the names that fsspec has for them.
+LOCAL = ("file", "local")
+# Others that fsspec or other tools know, as a part of a regular expression.
+_OTHERS = "s3[an]|az|adl|wasbs?|oci|oss|hf|https?|ftp|sftp|ssh|smb|hdfs|webhdfs|memory|github|gdrive|dbfs"
+_KNOWN = "|".join((*NATIVE, *LOCAL, _OTHERS))
+# What begins like an address and is none. It may hold secrets all the same.
+_MISTYPED = re.compile(
+    rf"""
+    (?:{_KNOWN}):               # s3:bucket/x, s3:/bucket/x, s3::s3://bucket/x
+    | [a-z][a-z0-9+.-]+:/       # other:/bucket/x
+    | .*://                     # "s3://bucket/x" with a quote or a space before it, or one address in another
+    | (?:{_KNOWN});?/+[^@]*:[^@]*@  # s3//key:secret@bucket/x
+    | [^/.@:][^/@:]*:[^@]*@     # key:secret@bucket/x
+    """,
+    re.VERBOSE | re.IGNORECASE | re.DOTALL,
+)
+# All that stands before the last @, but for the scheme.
+_SECRETS = re.compile(
+    rf"(?P<scheme>(?:(?:{_KNOWN}):+/*|[a-z][a-z0-9+.-]*:+/+)*).*@", re.IGNORECASE | re.DOTALL
+)
 # Bytes asked for at once: an object store answers each request late, however small it is.
 BLOCK_BYTES = 8 << 20
 # How long a storage is asked again that does not answer, where Arrow lets that be said.
@@ -97,16 +123,22 @@ def parse_url(text: str) -> Url:
 
 
 def plain_path(path: str) -> str:
-    """Return the path of this machine that a `file://` address stands for; all else as it is.
+    """Return the path of this machine that a `file://` or `local://` address stands for; all else as it is.
 
     >>> plain_path("file:///tmp/a%20b.jsonl"), plain_path("s3://bucket/a"), plain_path("a.jsonl")
     ('/tmp/a b.jsonl', 's3://bucket/a', 'a.jsonl')
+    >>> plain_path("local:///tmp/a%20b.jsonl")
+    '/tmp/a%20b.jsonl'
 
     Raises:
         SpecError: the address is another machine's.
     """
-    if not path.lower().startswith("file://"):
+    scheme, slashes, rest = path.partition("://")
+    if not slashes or scheme.lower() not in LOCAL:
         return path
+    if scheme.lower() == "local":
+        # fsspec takes the rest as the path, relative ones too.
+        return rest or "."
     from urllib.parse import unquote
 
     url = parse_url(path)
@@ -121,7 +153,53 @@ def shown(path: str) -> str:
     >>> shown("s3://key:secret@bucket/a?region=x"), shown("a.jsonl"), shown("s3:/key:secret@bucket/a")
     ('s3://bucket/a', 'a.jsonl', 's3:/bucket/a')
     """
-    return str(parse_url(path)) if is_url(path) else _TYPO.sub(r"\g<scheme>", path)
+    if not is_mistyped(path):
+        return str(parse_url(path)) if is_url(path) else path
+    return _SECRETS.sub(r"\g<scheme>", _QUERY.split(path, maxsplit=1)[0])
+
+
+def is_mistyped(path: str) -> bool:
+    """Tell whether a path looks like an address, and cannot be read as one.
+
+    >>> [is_mistyped(path) for path in ("s3:/k:s@b/x", "s3::s3://b/x", "s3:b", "k:s@b/x", "s3:///k:s@b/x")]
+    [True, True, True, True, True]
+    >>> [is_mistyped(path) for path in ("s3://b/x", "a.jsonl", "./s3:b", "C:/x", "12:30.jsonl", "-")]
+    [False, False, False, False, False, False]
+    """
+    if not is_url(path):
+        return _MISTYPED.match(path) is not None
+    url = _URL.match(path)
+    # Without a bucket, credentials would be the first part of the path.
+    return url is not None and not url["authority"] and re.match("[^/]*:[^@]*@", url["path"]) is not None
+
+
+def refuse_mistyped(path: str) -> None:
+    """Refuse a path that looks like an address with a mistake: it would be read or made as a local folder.
+
+    Raises:
+        SpecError: it does.
+    """
+    if is_mistyped(path):
+        raise SpecError(
+            f"{shown(path)!r} looks like an address with a mistake. Write SCHEME://BUCKET/PATH, as in "
+            "s3://bucket/data/. If it is a path of this machine, begin it with ./ or /."
+        )
+
+
+def checked_path(path: str) -> str:
+    """Return a path that somebody gave as `plain_path` does.
+
+    Raises:
+        SpecError: it looks like an address with a mistake, or it is another machine's.
+    """
+    refuse_mistyped(path)
+    return plain_path(path)
+
+
+def checked_paths(paths: str | os.PathLike[str] | Iterable[str | os.PathLike[str]]) -> list[str]:
+    """Return one path or several that somebody gave, each as `checked_path` does."""
+    several = [paths] if isinstance(paths, (str, os.PathLike)) else paths
+    return [checked_path(os.fspath(path)) for path in several]
 
 
 @lru_cache(maxsize=64)
@@ -152,7 +230,7 @@ def _filesystem(scheme: str, authority: str, query: str) -> tuple[Any, str]:
         raise SpecError(
             f"There is no storage {scheme}://: {str(error).rstrip('.')}. Choose s3://, gs://, abfs:// or file://."
         ) from None
-    return fs.PyFileSystem(fs.FSSpecHandler(found)), base.rstrip("/")
+    return fs.PyFileSystem(fs.FSSpecHandler(found)), base.rstrip("/") or base[:1]
 
 
 def locate(url: Url) -> tuple[Any, str]:
@@ -166,8 +244,10 @@ def locate(url: Url) -> tuple[Any, str]:
         filesystem, base = _filesystem(url.scheme, url.authority, url.query)
     # What is signed is signed with its query, which is no option of the filesystem there.
     query = f"?{url.query}" if url.query and url.scheme in ("http", "https") else ""
-    # Of abfs://account/container/... all that there is stands in the path.
-    return filesystem, "/".join(filter(None, [base, url.path])) + query
+    # Of abfs://account/container/... all that there is stands in the path. Where paths begin with a
+    # slash, as on the machine behind sftp://, they must keep it: they would be relative ones.
+    joined = base + "/" * (base not in ("", "/") and bool(url.path)) + url.path
+    return filesystem, joined + query
 
 
 @contextmanager
@@ -191,7 +271,7 @@ _REMEDY = "Check address and bucket, and the credentials, region and endpoint in
 def _in_short(error: Exception) -> str:
     """Return what a storage said, without its request's number and its own words of advice."""
     said = (str(error).splitlines() or [""])[0] or type(error).__name__
-    return re.split(r" \(Request ID|; Details|\. Detail:", said)[0].rstrip(". ")[:300]
+    return redacted(re.split(r" \(Request ID|; Details|\. Detail:", said)[0].rstrip(". ")[:300])
 
 
 @contextmanager
@@ -278,6 +358,13 @@ def open_anywhere(url: Url) -> Any:
         return filesystem.open_input_file(path)
 
 
+def read_at_most(url: Url, most: int) -> bytes | None:
+    """Return what a file holds; None where it holds more than `most` bytes."""
+    with reading(url), open_anywhere(url) as file:
+        data = bytes(file.read(most + 1))
+    return None if len(data) > most else data
+
+
 def upload(file: str, url: Url) -> None:
     """Copy a file of this machine to an address, where it appears when all of it is there.
 
@@ -292,7 +379,7 @@ def upload(file: str, url: Url) -> None:
 
     filesystem, path = locate(url)
     with writing(url):
-        if isinstance(filesystem, fs.PyFileSystem):
+        if isinstance(filesystem, fs.PyFileSystem) and path.rpartition("/")[0]:
             # Stores of objects have no folders; of what lies behind fsspec nobody knows.
             filesystem.create_dir(path.rpartition("/")[0], recursive=True)
         fs.copy_files(

@@ -18,17 +18,23 @@ from padmask.bounds import room_for
 from padmask.decide import Asked, decide, find_unpadded
 from padmask.errors import OutputError, PadmaskError, SpecError, UnreadableError, WorkerDiedError, few, size
 from padmask.files import FileOptions, Paths, settle_threads
-from padmask.formats.batch import Wanted
+from padmask.formats.conflicts import refuse_among_data, refuse_inside, refuse_nowhere, refuse_replaced
 from padmask.formats.dataset import Dataset
 from padmask.formats.folder import Folder
-from padmask.formats.goal import refuse_inside, refuse_nowhere, refuse_over_inputs
-from padmask.formats.listing import Listed, list_inputs
-from padmask.formats.source import Source
-from padmask.formats.storage import plain_path, shown
+from padmask.formats.listing import Found, find_inputs
+from padmask.formats.source import sources_of
+from padmask.formats.storage import checked_path, checked_paths, refuse_mistyped, shown
 from padmask.jobs.identity import LEFT_OUT, Identity, identify
 from padmask.jobs.manifest import Record, digest_of, total
-from padmask.jobs.refusals import refuse_among_data, refuse_own_files
-from padmask.jobs.shards import SHARD_BYTES, Shard, absolute, find_shards, refuse_no_shards
+from padmask.jobs.shards import (
+    SHARD_BYTES,
+    Shard,
+    absolute,
+    find_shards,
+    refuse_no_shards,
+    refuse_own_files,
+    refuse_too_many,
+)
 from padmask.jobs.staging import Done, Wish
 from padmask.jobs.team import Team
 from padmask.jobs.work import ShardWork, measure_shard, pad_shard
@@ -37,7 +43,7 @@ from padmask.machine import cores
 from padmask.pipeline import Survey, notes_on, places_under_way, result_of, settle_plan, typed_job
 from padmask.plan import Plan, make_plan, needs_lengths
 from padmask.progress import ProgressCallback
-from padmask.spec import Columns, MaskSpec, PadSpec, RowPolicy, listed
+from padmask.spec import Columns, MaskSpec, PadSpec, RowPolicy, at_least, flag, given, listed, optional
 
 GONE = "files of the dataset that stood in the folder before, and have none in their place, are gone: {:,}"
 
@@ -97,13 +103,22 @@ def pad_dataset(  # noqa: PLR0913 - a keyword each for what the command takes
         DataError: a shard cannot be read or padded; those that are done are kept for `resume`.
         OutputError: the folder cannot be written, or holds other data, or files that would be lost.
     """
-    asked = Asked(listed(columns), spec or PadSpec(), mask or MaskSpec(), policy or RowPolicy())
-    files = files or FileOptions()
-    paths = [os.fspath(path) for path in ([inputs] if isinstance(inputs, (str, os.PathLike)) else inputs)]
-    output = Folder(plain_path(os.fspath(folder)))
-    refuse_inside(output.path, paths)
-    refuse_among_data(output, {"The rejects": files.rejects})
-    refuse_over_inputs({"The rejects": files.rejects}, paths)
+    asked = Asked(
+        listed(columns),
+        given("spec", spec, PadSpec),
+        given("mask", mask, MaskSpec),
+        given("policy", policy, RowPolicy),
+    )
+    files = given("files", files, FileOptions)
+    workers = optional(at_least(1))("workers", workers)
+    resume, delete = flag("resume", resume), flag("delete", delete)
+    shard_bytes = at_least(1)("shard_bytes", shard_bytes)
+    paths = checked_paths(inputs)
+    output = Folder(checked_path(os.fspath(folder)))
+    if files.rejects is not None:
+        refuse_mistyped(files.rejects)
+    refuse_inside({"the output": output.path, "the rejects": files.rejects}, paths)
+    refuse_among_data(output, {"the rejects": files.rejects})
     refuse_nowhere(files.rejects)
     with ExitStack() as stack:
         driver = _prepare(paths, output, asked, files, shard_bytes)
@@ -133,29 +148,29 @@ def _prepare(
     """Decide everything that does not take a pass over the rows."""
     if not paths:
         raise SpecError("There is no input: name a file or a folder.")
-    found = list_inputs(paths)
-    refuse_no_shards(found)
-    refuse_over_inputs({"The rejects": files.rejects}, (file.path for file in found))
-    with _told_of_skip(len(found) > 1 and asked.policy.on_error == "fail"):
-        return _decided(found, paths, output, asked, files, shard_bytes)
+    found = find_inputs(paths)
+    refuse_no_shards(found.files)
+    refuse_replaced({"the rejects": files.rejects}, [file.path for file in found.files])
+    with _told_of_skip(len(found.files) > 1 and asked.policy.on_error == "fail"):
+        return _decided(found, output, asked, files, shard_bytes)
 
 
 def _decided(
-    found: Sequence[Listed],
-    paths: Sequence[str],
+    found: Found,
     output: Folder,
     asked: Asked,
     files: FileOptions,
     shard_bytes: int,
 ) -> _Driver:
     """Decide for files that are known."""
-    sources = [Source(file.path, None, file.stored) for file in found]
-    dataset = Dataset(sources, files.input_format, files.batch_rows)
+    sources = sources_of(found.files)
+    dataset = Dataset(sources, files.input_format, files.batch_rows, passed_over=found.passed_over)
     faults = dataset.leave_unreadable() if asked.policy.on_error == "skip" else {}
     format_ = files.output_format or dataset.format
-    readable = [file for file in found if file.path not in faults]
+    readable = [file for file in found.files if file.path not in faults]
     shards = find_shards(readable, dataset.format, format_, shard_bytes)
     refuse_own_files(output, shards)
+    refuse_too_many(shards)
     job = decide(dataset, asked, keep_others=format_ != "npz")
     job = replace(job, fixed_size=files.fixed_size_list)
     typed = dataset.format == "jsonl" and format_ in ("parquet", "arrow")
@@ -175,7 +190,7 @@ def _decided(
         left_out,
         typed=typed,
         unpadded=find_unpadded(dataset, job, asked.columns),
-        notes=notes_on(paths, dataset, job, format_),
+        notes=notes_on(dataset, job, format_),
     )
 
 
@@ -187,7 +202,7 @@ def _told_of_skip(is_of_use: bool) -> Iterator[None]:
     except UnreadableError as error:
         if not is_of_use:
             raise
-        raise type(error)(f"{error} --on-error skip leaves such files out.") from None
+        raise error.reworded(f"{error} --on-error skip leaves such files out.") from None
 
 
 def _limited(work: ShardWork, shards: Sequence[Shard], limit: int | None) -> list[Shard]:
@@ -333,7 +348,7 @@ class _Driver:
         work, plan = self.work, done.plan
         assert plan is not None
         if done.types is not None:
-            work = replace(work, job=replace(work.job, wanted=Wanted(work.job.wanted.sequences, done.types)))
+            work = replace(work, job=replace(work.job, wanted=replace(work.job.wanted, others=done.types)))
         records, left_out = {record.index: record for record in done.records}, list(done.left_out)
         known = records.keys() | {record.index for record in left_out}
         waiting = [shard for shard in self.shards if shard.index not in known]
@@ -368,7 +383,7 @@ class _Driver:
             return Record(shard.index, "", shard.address, version=shard.stamp, fault=str(error))
         with _told_of_skip(len(self.shards) > 1):
             if isinstance(error, PadmaskError) and done:
-                raise type(error)(f"{error} {self._said_of(done)}") from None
+                raise error.reworded(f"{error} {self._said_of(done)}") from None
             raise error
 
     @contextmanager

@@ -9,20 +9,25 @@ import logging
 import os
 import pickle
 import re
-import signal
-import warnings
+import subprocess
+from collections import deque
 from collections.abc import Callable, Iterator
 from concurrent.futures import Executor, Future, InvalidStateError, ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager, suppress
-from multiprocessing import get_context
+from dataclasses import dataclass
+from functools import partial
+from itertools import count
+from multiprocessing import Pipe, spawn
 from multiprocessing.connection import Connection
 from threading import Event, Lock, Thread, local
 from time import monotonic
 from typing import Any
+from uuid import uuid4
 
 from padmask import __version__
 from padmask.errors import MissingExtraError, PadmaskError, SpecError, WorkerDiedError
 from padmask.machine import cores, die_with
+from padmask.spec import at_least
 
 # Workers that may die of one task before it is to blame.
 TRIES = 3
@@ -31,6 +36,10 @@ LOCAL = "local"
 CONNECT_SECONDS = 10
 # Workers may come back, as where a cluster grows and shrinks; for so long they are waited for.
 ABSENT_SECONDS = 60.0
+# Times that a task is run again, as the only such task, before it is to blame for workers that died.
+ALONE = 2
+# Where Dask's scheduler keeps which worker has begun which task.
+_BEGUN = "padmask-begun"
 _DIED = (
     "every worker that tried it has died, of its size or of a corrupt file. Check that another tool can read "
     "it, or choose a smaller --maxlen."
@@ -41,6 +50,23 @@ _NOT_STARTED = (
 )
 _LOST = "The connection to the cluster was lost. Check that its scheduler runs, and run this again."
 _ABSENT = "The cluster has lost all its workers. Start some with dask worker ADDRESS, and run this again."
+# What a worker runs. Python starts with a safe path, so that nothing is imported from the current
+# folder, and then takes over the path and the main module of the process that asked. Whoever
+# started it without a guard is refused as multiprocessing refuses it.
+_START = """
+import signal, sys
+signal.signal(signal.SIGINT, signal.SIG_IGN)
+from multiprocessing import current_process, spawn
+from multiprocessing.connection import Connection
+pipe, parent = Connection(int(sys.argv[1])), int(sys.argv[2])
+current_process()._inheriting = True
+spawn.prepare(pipe.recv())
+del current_process()._inheriting
+from padmask.jobs.executors import serve_tasks
+serve_tasks(pipe, parent)
+"""
+
+Call = tuple[Callable[..., Any], tuple[Any, ...], dict[str, Any]]
 
 
 class _DiedError(Exception):
@@ -67,8 +93,8 @@ class Processes(Executor):
     """
 
     def __init__(self, workers: int) -> None:
-        self.workers = workers
-        self._threads = ThreadPoolExecutor(workers, "padmask-worker")
+        self.workers = at_least(1)("workers", workers)
+        self._threads = ThreadPoolExecutor(self.workers, "padmask-worker")
         self._own = local()
         self._lock = Lock()
         self._all: list[_Worker] = []
@@ -115,13 +141,18 @@ class _Worker:
     """A process, and the pipe that its tasks and their results go through."""
 
     def __init__(self) -> None:
-        # Not forked: threads of this process may hold locks that nobody would give back.
-        context = get_context("spawn")
-        self._pipe, theirs = context.Pipe()
-        self._process = context.Process(target=_serve, args=(theirs, os.getpid()), daemon=True)
-        self._process.start()
+        told = _told_to_worker()
+        self._pipe, theirs = Pipe()
+        # Not forked: threads of this process may hold locks that nobody would give back. Not by
+        # multiprocessing: its children look for modules in the current folder first.
+        with theirs:
+            self._process = subprocess.Popen(
+                _command(theirs.fileno()), stdin=subprocess.DEVNULL, pass_fds=[theirs.fileno()]
+            )
         self._begun = False
-        theirs.close()
+        # One that is dead already is found out when it gets its first task.
+        with suppress(OSError):
+            self._pipe.send(told)
 
     def run(self, function: Callable[..., Any], args: Any, more: Any) -> Any:
         task = pickle.dumps((function, args, more))
@@ -139,14 +170,33 @@ class _Worker:
 
     def kill(self) -> None:
         self._process.kill()
-        self._process.join()
+        self._process.wait()
 
 
-def _serve(pipe: Connection, parent: int) -> None:
-    """Run tasks until nobody gives any more."""
-    # Ctrl-C goes to all processes of a terminal: it is the parent's to end these.
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    # Nobody would take the result.
+def _command(descriptor: int) -> list[str]:
+    """Return the command that starts a worker, with the options that this Python was started with."""
+    options: list[str] = subprocess._args_from_interpreter_flags()  # type: ignore[attr-defined]
+    return [
+        os.fsdecode(spawn.get_executable()),
+        *options,
+        "-P",
+        "-c",
+        _START,
+        str(descriptor),
+        str(os.getpid()),
+    ]
+
+
+def _told_to_worker() -> dict[str, Any]:
+    """Return what a worker needs to import what this process can import, its main module included."""
+    told = spawn.get_preparation_data("padmask-worker")
+    # A plain copy: multiprocessing lets only processes of its own have the original.
+    return told | {"authkey": bytes(told["authkey"])}
+
+
+def serve_tasks(pipe: Connection, parent: int) -> None:
+    """Run tasks until the pipe brings no more."""
+    # The result of an orphan would reach no process.
     die_with(parent)
     _keep_to_one_core()
     with suppress(EOFError, OSError):
@@ -180,9 +230,34 @@ def _keep_to_one_core() -> None:
     pa.set_cpu_count(1)
 
 
-def _on_one_core(function: Callable[..., Any], args: Any, more: Any) -> Any:
+def _begun_on_one_core(run: str, number: int, call: Call) -> Any:
+    """Run a task of a run, once the scheduler knows which worker has begun it."""
+    from distributed import get_worker
+    from distributed.utils import sync
+
     _keep_to_one_core()
+    worker = get_worker()
+    with suppress(Exception):
+        sync(worker.loop, worker.scheduler.log_event, topic=_BEGUN, msg=(run, number, worker.id))
+    function, args, more = call
     return function(*args, **more)
+
+
+@dataclass(eq=False)
+class _Task:
+    """What a cluster was asked to run.
+
+    Args:
+        number: in the run.
+        call: the function and its arguments.
+        told: the future of whoever asked.
+        alone: how often the task was run again after its workers had died, as the only such task.
+    """
+
+    number: int
+    call: Call
+    told: Future[Any]
+    alone: int = 0
 
 
 class Cluster(Executor):
@@ -191,8 +266,12 @@ class Cluster(Executor):
     def __init__(self, client: Any) -> None:
         self._client = client
         self.workers = sum(client.nthreads().values())
+        self._run, self._numbers = uuid4().hex, count()
         # What is under way, by what is told of it: Dask drops a task of which nobody holds a future.
         self._waiting: dict[Future[Any], Any] = {}
+        # Tasks whose workers died, perhaps of others: run again one after the other.
+        self._suspects: deque[_Task] = deque()
+        self._lock = Lock()
         self._ended = Event()
         Thread(target=self._watch, name="padmask-cluster", daemon=True).start()
 
@@ -200,11 +279,76 @@ class Cluster(Executor):
         """Have the cluster run a function; Dask gives it to another worker where one dies."""
         told: Future[Any] = Future()
         told.set_running_or_notify_cancel()
-        # Not by Dask's own executor: where a result cannot be fetched, that never says so.
-        self._waiting[told] = self._client.submit(_on_one_core, function, args, more, pure=False)
-        self._waiting[told].add_done_callback(lambda done: _tell(told, done))
-        told.add_done_callback(self._waiting.pop)
+        self._send(_Task(next(self._numbers), (function, args, more), told))
+        told.add_done_callback(lambda done: self._waiting.pop(done, None))
         return told
+
+    def _send(self, task: _Task) -> None:
+        # Not by Dask's own executor: where a result cannot be fetched, that never says so.
+        try:
+            sent = self._client.submit(_begun_on_one_core, self._run, task.number, task.call, pure=False)
+        except Exception as error:  # noqa: BLE001 - whatever it is, the one who asked is told
+            with suppress(InvalidStateError):
+                task.told.set_exception(_sentence_of(error))
+            if task.alone:
+                self._send_next_suspect(task)
+            return
+        self._waiting[task.told] = sent
+        sent.add_done_callback(partial(self._take, task))
+
+    def _take(self, task: _Task, done: Any) -> None:
+        """Pass an outcome on, or run the task again where its workers may have died of another one."""
+        ran_alone = task.alone > 0
+        try:
+            self._take_outcome(task, done)
+        finally:
+            if ran_alone:
+                self._send_next_suspect(task)
+
+    def _take_outcome(self, task: _Task, done: Any) -> None:
+        """Pass an outcome on, with what Dask raises of its own as a sentence."""
+        with suppress(InvalidStateError):
+            try:
+                task.told.set_result(done.result())
+            except BaseException as error:  # noqa: BLE001 - asyncio's, of what was cancelled, is no Exception
+                if type(error).__name__ == "KilledWorker" and not self._is_to_blame(task, error):
+                    self._run_alone(task)
+                else:
+                    task.told.set_exception(_sentence_of(error))
+
+    def _is_to_blame(self, task: _Task, error: Any) -> bool:
+        """Tell whether the workers have died of this task: Dask blames all that were given to them."""
+        if task.alone == ALONE or task.told.done() or self._ended.is_set():
+            return True
+        begun: dict[int, set[str]] = {}
+        try:
+            events = self._client.get_events(_BEGUN)
+        except Exception:  # noqa: BLE001 - a scheduler that does not answer knows no better
+            return True
+        for _, (run, number, worker) in events:
+            if run == self._run:
+                begun.setdefault(number, set()).add(worker)
+        own = begun.pop(task.number, set())
+        beside = any(own <= workers for workers in begun.values())
+        return len(own) > error.allowed_failures and not beside
+
+    def _run_alone(self, task: _Task) -> None:
+        """Run a task again, when no other one runs again."""
+        with self._lock:
+            self._suspects.append(task)
+            waits = len(self._suspects) > 1
+        if not waits:
+            task.alone += 1
+            self._send(task)
+
+    def _send_next_suspect(self, task: _Task) -> None:
+        """Run the next task again, now that one has ended."""
+        with self._lock:
+            self._suspects.remove(task)
+            following = self._suspects[0] if self._suspects else None
+        if following is not None:
+            following.alone += 1
+            self._send(following)
 
     def _watch(self) -> None:
         """Give up where all workers have gone and none comes: Dask would wait for ever."""
@@ -227,15 +371,6 @@ class Cluster(Executor):
             self._client.cancel(list(self._waiting.values()))
 
 
-def _tell(told: Future[Any], done: Any) -> None:
-    """Pass an outcome on, with what Dask raises of its own as a sentence."""
-    with suppress(InvalidStateError):
-        try:
-            told.set_result(done.result())
-        except BaseException as error:  # noqa: BLE001 - asyncio's, of what was cancelled, is no Exception
-            told.set_exception(_sentence_of(error))
-
-
 def _sentence_of(error: BaseException) -> BaseException:
     if type(error).__name__ == "KilledWorker":
         return WorkerDiedError(_DIED)
@@ -245,16 +380,14 @@ def _sentence_of(error: BaseException) -> BaseException:
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """Keep what Dask logs and warns of to itself: what matters of it is raised."""
+    """Keep what Dask logs to itself: what matters of it is raised."""
     known = logging.root.manager.loggerDict
     names = ["asyncio", *(name for name in known if name.startswith(("distributed", "tornado")))]
     levels = {logger: logger.level for logger in map(logging.getLogger, names) if logger.level}
     for logger in levels:
         logger.setLevel(logging.CRITICAL + 1)
     try:
-        with warnings.catch_warnings():
-            warnings.filterwarnings("ignore", module="distributed")
-            yield
+        yield
     finally:
         for logger, level in levels.items():
             logger.setLevel(level)

@@ -14,10 +14,13 @@ from dataclasses import asdict, dataclass, field, fields
 from functools import reduce
 from typing import Any
 
+from msgspec.structs import asdict as asdict_of
+
 from padmask import __version__
 from padmask.errors import DataError
 from padmask.formats.folder import Folder
 from padmask.formats.listing import MANIFEST
+from padmask.formats.manifest import parse, read
 from padmask.formats.storage import is_url
 from padmask.jobs.identity import Identity
 from padmask.ledger import Ledger
@@ -148,15 +151,27 @@ class Manifest:
 
     @classmethod
     def of_bytes(cls, data: bytes | None) -> Manifest | None:
-        """Return the manifest that a file holds; None where there is none that can be read."""
+        """Return the manifest that a file holds; None where there is none that can be believed."""
         try:
-            told = json.loads(data or b"")
-            records = [Record.of(record) for record in told["shards"]]
-            inputs = {record.source: record.version for record in records}
-            identity = Identity(str(told["job"]), dict(told["options"]), inputs)
-            return cls(identity, plan_of(told["plan"]), records, str(told["rejects"]))
-        except (ValueError, KeyError, TypeError, RecursionError):
+            said = parse(data or b"")
+        except ValueError:
             return None
+        records = [
+            Record(
+                one.index,
+                one.name,
+                one.source,
+                Ledger(**asdict_of(one.ledger)),
+                one.size,
+                one.sha256,
+                one.version,
+                one.fault,
+            )
+            for one in said.shards
+        ]
+        inputs = {record.source: record.version for record in records}
+        plan = Plan(said.plan.maxlen, said.plan.found, said.plan.exact)
+        return cls(Identity(said.job, said.options, inputs), plan, records, said.rejects)
 
 
 def refuse_changed(paths: Iterable[str]) -> None:
@@ -165,19 +180,19 @@ def refuse_changed(paths: Iterable[str]) -> None:
     That none is missing is seen when they are listed; this reads all bytes.
 
     Raises:
-        DataError: a shard's checksum is not that of the manifest.
+        DataError: a shard's checksum is not that of the manifest, or the manifest cannot be believed.
     """
     for folder in paths:
         if is_url(folder) or not os.path.isdir(folder):
             continue
         output = Folder(folder)
-        known, there = Manifest.of_bytes(output.read(MANIFEST)), output.names()
-        for record in known.records if known else ():
-            # What is not there has been told of, and no name leads out of the folder.
-            if record.name not in there or not output.is_plain(record.name):
+        there, manifest = output.names(), output.path_of(MANIFEST)
+        for shard in read(manifest).shards if os.path.lexists(manifest) else ():
+            # What is missing is refused where the folder is listed.
+            if shard.name not in there or not output.is_plain(shard.name):
                 continue
-            if digest_of(output.path_of(record.name)) != (record.sha256, record.size):
+            if digest_of(output.path_of(shard.name)) != (shard.sha256, shard.size):
                 raise DataError(
-                    f"{output.path_of(record.name)!r} is not as it was written: its SHA-256 is not that of "
-                    f"{MANIFEST}. Make it anew, or name the files with a pattern to take what is there."
+                    f"{output.path_of(shard.name)!r} is not as it was written: its SHA-256 is not that of "
+                    f"{MANIFEST}. Pad the data again, or name the files with a pattern to take what is there."
                 )

@@ -6,20 +6,24 @@ of padding.
 
 from __future__ import annotations
 
+import json
 import os
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
 
-from padmask.errors import SpecError
-from padmask.formats.listing import COMPRESSIONS, Listed, format_of, refuse_same_names
+from padmask.errors import OutputError, SpecError, size
+from padmask.formats.conflicts import RESERVED
+from padmask.formats.folder import Folder
+from padmask.formats.listing import COMPRESSIONS, MANIFEST, Listed, format_of, is_data, refuse_same_names
+from padmask.formats.manifest import MOST_BYTES
 from padmask.formats.parquet import group_sizes
 from padmask.formats.source import Source
 from padmask.formats.storage import is_url, shown
 
-# What the folder itself knows of its files begins so.
-RESERVED = "_padmask"
+# Bytes of a shard in the manifest, with counts of any size, besides its names and its version.
+RECORD_BYTES = 900
 # Parquet files larger than this are cut between row groups, so that several workers share them.
 SHARD_BYTES = 256 << 20
 SUFFIX_OF = {"jsonl": ".jsonl", "parquet": ".parquet", "arrow": ".arrow", "npz": ".npz"}
@@ -58,8 +62,8 @@ class Shard:
     @property
     def stamp(self) -> str:
         """Say what changes when other rows come from it, on whatever machine."""
-        # Without the device, whose number each machine has its own of.
-        return " ".join(map(str, (*(self.version or ())[1:], *(() if self.limit is None else (self.limit,)))))
+        version = () if self.version is None else self.source.shared_version(self.version)
+        return " ".join(map(str, (*version, *(() if self.limit is None else (self.limit,)))))
 
     def _piece_of(self, name: str) -> str:
         if self.source.groups is None:
@@ -148,8 +152,8 @@ def _pieces(source: Source, name: str, shard_bytes: int) -> list[tuple[Source, s
     """Cut a Parquet file between row groups into pieces of about this many bytes."""
     sizes = group_sizes(source)
     bounds, held = [0], 0
-    for group, size in enumerate(sizes, 1):
-        held += size
+    for group, bytes_ in enumerate(sizes, 1):
+        held += bytes_
         if held >= shard_bytes and group < len(sizes):
             bounds.append(group)
             held = 0
@@ -166,3 +170,38 @@ def _pieces(source: Source, name: str, shard_bytes: int) -> list[tuple[Source, s
         )
         for number, (first, end) in enumerate(pairwise(bounds))
     ]
+
+
+def refuse_own_files(output: Folder, shards: Sequence[Shard]) -> None:
+    """Refuse an output folder that inputs lie in: nobody named those as an output.
+
+    Raises:
+        OutputError: an input lies in it.
+    """
+    base, names = _true_path(output.path).rstrip("/") + "/", {shard.name for shard in shards}
+    for shard in shards:
+        path = _true_path(shard.source.path)
+        name = path.removeprefix(base)
+        if name != path and (name in names or is_data(name)):
+            raise OutputError(
+                f"The input {shard.source.name!r} lies in the output folder {str(output)!r}, and would be "
+                "replaced there, or be read as a part of the output. Choose another folder."
+            )
+
+
+def _true_path(path: str) -> str:
+    return path if is_url(path) else os.path.realpath(path)
+
+
+def refuse_too_many(shards: Sequence[Shard]) -> None:
+    """Refuse a dataset whose manifest would be larger than what is read of one.
+
+    Raises:
+        SpecError: there are too many shards.
+    """
+    texts = (json.dumps([shard.name, shard.address, shard.stamp]) for shard in shards)
+    if sum(RECORD_BYTES + len(text) for text in texts) > MOST_BYTES:
+        raise SpecError(
+            f"{len(shards):,} shards are more than one dataset can have: its {MANIFEST} would be larger than "
+            f"{size(MOST_BYTES)}. Join small files first, or pad the folders apart."
+        )

@@ -33,6 +33,8 @@ from padmask.plan import Plan
 MOVES_AT_ONCE = 16
 # No suffix that data have.
 _RECORD, _PLAN = ".record", "plan"
+# A record takes about 600 bytes, and the message of a file that was left out.
+RECORD_BYTES = 1 << 20
 _STAGED = re.compile(rf"{UNFINISHED}[0-9a-f]{{16}}/")
 # What a shard's rejects wait in, behind its number.
 REJECTS = ".rejects.jsonl"
@@ -221,8 +223,9 @@ class Staging:
 
     def _ours(self, old: Manifest | None) -> set[str]:
         """Return the names of the files that runs before this one have put into the folder."""
+        data = self.folder.read(REPLACING)
         try:
-            told = json.loads(self.folder.read(REPLACING) or b"[]")
+            told = json.loads(data or b"[]")
             kept = {name for name in told if isinstance(name, str)}
         except (ValueError, TypeError, RecursionError):
             kept = set()
@@ -247,7 +250,7 @@ class Staging:
     def _kept(self, there: Iterable[str]) -> list[Record]:
         """Return the records that wait beside their shards."""
         names = [name for name in there if name.startswith(f"{self.name}/") and name.endswith(_RECORD)]
-        found = (_record(self.folder.read(name)) for name in names)
+        found = (_record(self.folder.read(name, RECORD_BYTES)) for name in names)
         return [record for record in found if record is not None]
 
     def _as_now(self, records: Iterable[Record], shards: Sequence[Shard], wish: Wish) -> list[Record]:
@@ -305,8 +308,9 @@ class Staging:
 
     def _kept_plan(self, name: str) -> tuple[Done, Identity | None]:
         """Return what was found, and for which job, by a run of which the beginning waits below a name."""
+        data = self.folder.read(f"{name}/{_PLAN}")
         try:
-            told: dict[str, Any] = json.loads(self.folder.read(f"{name}/{_PLAN}") or b"")
+            told: dict[str, Any] = json.loads(data or b"")
             types = told["types"]
             schema = None if types is None else pa.ipc.read_schema(pa.py_buffer(base64.b64decode(types)))
             left_out = [Record.of(record) for record in told["left_out"]]

@@ -81,7 +81,7 @@ def pad_shard(work: ShardWork, shard: Shard, plan: Plan) -> Record:
         except OutputError as error:
             # Nobody has asked for the file that it waits in.
             named = str(error).replace(shown(goal), shown(staging.folder.path_of(shard.name)))
-            raise type(error)(named) from None
+            raise error.reworded(named) from None
     [(sha256, size)] = sums
     record = replace(record, ledger=ledger, size=size, sha256=sha256)
     staging.keep(record)
@@ -90,9 +90,8 @@ def pad_shard(work: ShardWork, shard: Shard, plan: Plan) -> Record:
 
 def _dataset(work: ShardWork, shard: Shard) -> Dataset:
     """Open a shard, if it is what it was when all was decided: later the dataset itself looks after it."""
-    now = shard.source.first_version()
-    # Without the device, whose number each machine has its own of.
-    if now is not None and shard.version is not None and now[1:] != shard.version[1:]:
+    now, before, shared = shard.source.first_version(), shard.version, shard.source.shared_version
+    if now is not None and before is not None and shared(now) != shared(before):
         raise ChangedError(
             f"{shard.source.name} was changed while it was read. Make sure that nothing else writes to it, "
             "and run this again."

@@ -13,7 +13,7 @@ import pyarrow as pa
 
 from padmask.errors import DataError, SpecError
 from padmask.ragged import is_mask, is_sequence
-from padmask.spec import Columns, Side, UnpadSpec, named, unknown_column
+from padmask.spec import Columns, Side, UnpadSpec, columns_there, unknown_column
 from padmask.table import MASK_NAMES, Described, default_column, name_columns, read_description
 
 
@@ -58,7 +58,7 @@ def choose_unpadding(schema: pa.Schema, columns: Columns, spec: UnpadSpec) -> Un
     if mask is None and length is None:
         raise SpecError(
             "Nothing says which places are padding: name the mask with --mask-column, or the column of the "
-            f"rows' lengths with --length-column. The columns are: {named(schema.names)}."
+            f"rows' lengths with --length-column. {columns_there(schema.names)}"
         )
     padding = spec.padding or (said.padding if said else None)
     if mask is None and padding is None:
@@ -101,7 +101,8 @@ def _find_columns(schema: pa.Schema, columns: Columns, said: Described | None, m
         if name not in schema.names:
             raise SpecError(
                 f"The padmask metadata name a padded column {name!r} that is not there: say with -c which "
-                f"columns are padded. The columns are: {named(schema.names)}."
+                f"columns are padded. {columns_there(schema.names)}",
+                options=["columns"],
             )
     return list(said.values)
 
@@ -129,28 +130,33 @@ def _check_types(schema: pa.Schema, columns: Sequence[str], mask: str | None, le
         if not is_sequence(type_) and not _may_be_mask(type_):
             raise SpecError(
                 f"Column {name!r} cannot be unpadded: a column of type {type_} holds no sequences of tokens. "
-                "Choose a list column with -c."
+                "Choose a list column with -c.",
+                options=["columns"],
             )
-    if mask is not None and not _may_be_mask(_type_of(schema, mask)):
+    if mask is not None and not _may_be_mask(_type_of(schema, mask, "mask_column")):
         raise SpecError(
             f"Column {mask!r} of type {_type_of(schema, mask)} is no mask. Choose a list of bools, or of 0 "
-            "and 1, with --mask-column."
+            "and 1, with --mask-column.",
+            options=["mask_column"],
         )
-    if length is not None and not _may_be_lengths(_type_of(schema, length)):
+    if length is not None and not _may_be_lengths(_type_of(schema, length, "length_column")):
         raise SpecError(
             f"Column {length!r} of type {_type_of(schema, length)} holds no lengths. Choose a column of "
-            "whole numbers with --length-column."
+            "whole numbers with --length-column.",
+            options=["length_column"],
         )
 
 
-def _type_of(schema: pa.Schema, name: str) -> pa.DataType:
-    """Return the type of a column that is there, and there once."""
+def _type_of(schema: pa.Schema, name: str, option: str = "columns") -> pa.DataType:
+    """Return the type of a column that is there, and there once; `option` names it."""
     places = schema.get_all_field_indices(name)
     if not places:
-        raise unknown_column(name, schema.names)
+        raise unknown_column(name, schema.names, option)
     if len(places) > 1:
         raise SpecError(
-            f"There are {len(places)} columns named {name!r}: rename all but one, nobody can tell them apart."
+            f"There are {len(places)} columns named {name!r}: rename all but "
+            "one, nobody can tell them apart.",
+            options=[option],
         )
     return schema.field(places[0]).type
 

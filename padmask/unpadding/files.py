@@ -14,7 +14,7 @@ from typing import Any, ClassVar
 import pyarrow as pa
 
 from padmask.bounds import room_for
-from padmask.decide import column_flags, find_alike, schema_of_nothing
+from padmask.decide import column_flags, find_alike, schema_of_nothing, token_kinds
 from padmask.errors import DataError, PaddedError, PadmaskError, SpecError
 from padmask.files import (
     GROUP_PLACES,
@@ -26,6 +26,7 @@ from padmask.files import (
     open_outlet,
     open_pool,
     settle_threads,
+    stranger_notes,
 )
 from padmask.formats import output_format
 from padmask.formats.batch import Chunk, Layout, Wanted, Writer
@@ -33,8 +34,8 @@ from padmask.formats.dataset import Dataset, survey_types
 from padmask.ledger import Ledger, UnpadResult
 from padmask.progress import ProgressCallback
 from padmask.ragged import count_places, is_mask, is_sequence
-from padmask.spec import Columns, UnpadSpec, listed, one_of
-from padmask.table import METADATA_KEY, read_description
+from padmask.spec import Columns, PadSpec, UnpadSpec, given, listed, one_of
+from padmask.table import METADATA_KEY, name_columns, read_description
 from padmask.unpadding.claims import Unpadding, choose_unpadding, needs_no_metadata
 from padmask.unpadding.cuts import Cuts, OnError, find_cuts
 from padmask.unpadding.masktexts import MaskTexts
@@ -81,7 +82,7 @@ def unpad_file(
         DataError: the input cannot be read.
         OutputError: the output cannot be written.
     """
-    spec, files = spec or UnpadSpec(), files or FileOptions()
+    spec, files = given("spec", spec, UnpadSpec), given("files", files, FileOptions)
     one_of("on_error", on_error, ("fail", "skip"))
     columns = listed(columns)
     paths, goal = check_paths(inputs, output, files.rejects)
@@ -89,7 +90,8 @@ def unpad_file(
     if format_ == "npz" or files.fixed_size_list:
         raise SpecError(
             f"{'npz' if format_ == 'npz' else 'A fixed-size list'} holds rows of one length, which unpadded "
-            "rows have not. Write JSON Lines, Parquet or Arrow, with plain lists."
+            "rows have not. Write JSON Lines, Parquet or Arrow, with plain lists.",
+            options=["output_format"],
         )
     with ExitStack() as stack:
         dataset = stack.enter_context(open_dataset(paths, goal, files))
@@ -103,15 +105,16 @@ def unpad_file(
         masks = _mask_texts(dataset, job)
         run = _Run(dataset, files, pool, progress, room, job, wanted, masks, on_error)
         still_padded = _find_still_padded(run, columns)
+        notes = (*dataset.warnings(), *stranger_notes(dataset))
         ledger = _unpad_all(_survey(run) if typed else run, goal, format_)
-    return UnpadResult(ledger, job.columns, job.mask, job.length, still_padded)
+    return UnpadResult(ledger, job.columns, job.mask, job.length, still_padded, notes)
 
 
 def _decide(dataset: Dataset, columns: Columns, spec: UnpadSpec) -> Unpadding:
     """Resolve what was asked for against the columns there are and what their metadata say."""
     schema = dataset.schema()
     if dataset.format == "jsonl" and not schema.names:
-        return Unpadding(tuple(schema_of_nothing(columns).names), None, None, "post", ())
+        return Unpadding(tuple(schema_of_nothing(columns, PadSpec()).names), None, None, "post", ())
     if differing := _find_disagreement(dataset):
         if not needs_no_metadata(columns, spec):
             raise PaddedError(
@@ -122,7 +125,7 @@ def _decide(dataset: Dataset, columns: Columns, spec: UnpadSpec) -> Unpadding:
     try:
         return choose_unpadding(schema, columns, spec)
     except PadmaskError as error:
-        raise type(error)(f"{dataset.name}: {error}") from None
+        raise error.reworded(f"{dataset.name}: {error}") from None
 
 
 def _find_disagreement(dataset: Dataset) -> tuple[str, str] | None:
@@ -148,12 +151,13 @@ def _wanted(dataset: Dataset, job: Unpadding, columns: Columns) -> Wanted:
     if dataset.format != "jsonl":
         return Wanted(pa.schema([schema.field(name) for name in job.names]), schema)
     if not schema.names:
-        return Wanted(schema_of_nothing(columns))
+        return Wanted(schema_of_nothing(columns, PadSpec()))
     masks = {name for name in job.columns if name == job.mask or not is_sequence(schema.field(name).type)}
-    tokens = dataset.sequence_types([name for name in job.columns if name not in masks])
+    kinds = token_kinds(name_columns(schema, columns), PadSpec()) if columns else {}
+    tokens = dataset.sequence_types([name for name in job.columns if name not in masks], kinds)
     fields = {field.name: field for field in tokens}
     fields |= {name: pa.field(name, _mask_type(schema, name)) for name in masks}
-    return Wanted(pa.schema([fields[name] for name in job.columns]))
+    return Wanted(pa.schema([fields[name] for name in job.columns]), whole=tuple(kinds))
 
 
 def _mask_texts(dataset: Dataset, job: Unpadding) -> MaskTexts | None:
@@ -209,7 +213,7 @@ def _survey(run: _Run) -> _Run:
     with run.taken("measuring", run.wanted, run.find) as all_cuts:
         for cuts in all_cuts:
             survey_types(types, cuts.batch, sequences.names, without=run.job.dropped)
-    return replace(run, wanted=Wanted(sequences, types.schema()))
+    return replace(run, wanted=replace(run.wanted, others=types.schema()))
 
 
 def _unpad_all(run: _Run, goal: str, format_: str) -> Ledger:

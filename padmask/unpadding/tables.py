@@ -16,7 +16,7 @@ import pyarrow as pa
 from padmask.errors import Fault, RowError, SpecError
 from padmask.kernel import Windows
 from padmask.ragged import Ragged, count_places, cut_lists
-from padmask.spec import Columns, UnpadSpec
+from padmask.spec import Columns, UnpadSpec, given
 from padmask.table import kept_metadata, replace_columns
 from padmask.unpadding.claims import Unpadding, choose_unpadding
 
@@ -48,7 +48,7 @@ def unpad_table(table: pa.Table, columns: Columns = None, spec: UnpadSpec | None
     """
     if not isinstance(table, pa.Table):
         raise SpecError(f"`table` must be a pyarrow.Table. Received: {type(table).__name__}.")
-    job = choose_unpadding(table.schema, columns, spec or UnpadSpec())
+    job = choose_unpadding(table.schema, columns, given("spec", spec, UnpadSpec))
     schema = unpadded_schema(table.schema, job)
     cut: list[pa.RecordBatch] = []
     first = 0

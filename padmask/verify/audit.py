@@ -44,10 +44,13 @@ RULES = {
         Rule("mask-not-contiguous", "error", "the mask has a hole: padding stands among real tokens"),
         Rule("mask-wrong-side", "error", "the padding is on the other side than in the rest"),
         Rule("mask-length", "error", "the mask and the length column disagree"),
+        Rule("length-range", "error", "the length is null, negative, or larger than the row"),
+        Rule("mixed-sides", "error", "some files are padded at the end and some at the start", "file"),
         Rule("padding-not-pad-value", "error", "a padded place does not hold the pad value"),
         Rule("pad-value-in-tokens", "warning", "mask_zero=True, or Masking, would mask real tokens"),
         Rule("row-fully-masked", "warning", "no real token: NaN in pooling and attention layers"),
         Rule("cudnn-fallback", "warning", "cuDNN's LSTM and GRU kernels need right-padded rows with a token"),
+        Rule("stranger-file", "error", "the _padmask.json of the folder does not list the file", "file"),
         Rule("mixed-dtypes", "warning", "the files hold this column in different types", "file"),
         Rule("labels-on-padding", "warning", "labels on padding are not -100, so a loss counts them"),
     )
@@ -165,6 +168,16 @@ class Audit:
             self._used[name] = own = _reaching(self._used.get(name), len(used) - 1)
             own[: len(used)] |= used
 
+    def copy(self) -> Audit:
+        """Return the same, to be changed apart."""
+        same = Audit(self._columns)
+        same._found = {
+            name: replace(found, examples=list(found.examples)) for name, found in self._found.items()
+        }
+        same._used = {name: used.copy() for name, used in self._used.items()}
+        same._range, same._pads = dict(self._range), dict(self._pads)
+        return same
+
     def findings(self) -> list[Finding]:
         """Return what was found, errors first, in the order of the rules."""
         for finding in self._found.values():
@@ -228,6 +241,29 @@ class Audit:
         others = [f"{name} ({type_})" for name, type_ in types.items() if type_ != first]
         detail = f"the files hold {column!r} in different types; the first has {first}"
         self._note("mixed-dtypes", np.ones(len(others), dtype=bool), others.__getitem__, detail)
+
+    def add_sides(self, sides: Mapping[str, Side]) -> None:
+        """Note files that are padded on another side than the first one.
+
+        Args:
+            sides: by the name of the file.
+        """
+        first = next(iter(sides.values()), None)
+        others = [f"{name} ({side})" for name, side in sides.items() if side != first]
+        detail = f"{RULES['mixed-sides'].means}; the first file has {first}. Pad all files with one --padding"
+        self._note("mixed-sides", np.ones(len(others), dtype=bool), others.__getitem__, detail)
+
+    def add_strangers(self, names: Sequence[str]) -> None:
+        """Note files that the manifest of their folder does not list."""
+        detail = (
+            f"{RULES['stranger-file'].means}: a copy of a shard gives its rows twice. Move the file away, or "
+            "pad the dataset again"
+        )
+        self._note("stranger-file", np.ones(len(names), dtype=bool), names.__getitem__, detail)
+
+    def add_impossible(self, bad: Flags, place: Places) -> None:
+        """Note rows whose length column holds a number that is not the length of any part of the row."""
+        self._note("length-range", bad, place)
 
     def add_misshapen(self, bad: Flags, place: Places) -> None:
         """Note rows whose mask does not go with their ids."""

@@ -77,7 +77,10 @@ def start(backend: str | None = None, device: str = "auto") -> Engine:
     if running is not None:
         chosen = running.backend.backend()
         if backend not in (None, chosen):
-            raise SpecError(f"Keras already runs on {chosen} here. Start a new process for {backend}.")
+            raise SpecError(
+                f"Keras already runs on {chosen} here. Start a new process for {backend}.",
+                options=["backend"],
+            )
     else:
         chosen = backend or os.environ.get("KERAS_BACKEND") or "tensorflow"
         _find(chosen)
@@ -93,7 +96,8 @@ def start(backend: str | None = None, device: str = "auto") -> Engine:
     if device == "gpu" and not seen:
         raise SpecError(
             f"There is no usable GPU: {chosen} {_version(chosen)} sees none{_why_none(chosen)}. "
-            "Use --device cpu, or mend the driver or the installation."
+            "Use --device cpu, or mend the driver or the installation.",
+            options=["device", "backend"],
         )
     found = "cpu" if device == "cpu" or not seen else "gpu"
     if found == "cpu" and chosen == "tensorflow":
@@ -114,7 +118,8 @@ def _find(backend: str) -> None:
             )
         raise MissingExtraError(
             f"--backend {backend} needs {' and '.join(missing)}, not installed here. Install with: "
-            f"pip install keras {backend}"
+            f"pip install keras {backend}",
+            options=["backend"],
         )
 
 

@@ -10,6 +10,7 @@ import os
 import sys
 from collections.abc import Callable, Mapping
 from dataclasses import replace
+from importlib.machinery import PathFinder
 from typing import Any
 
 import numpy as np
@@ -37,8 +38,7 @@ def find_function(text: str) -> Callable[[Array, Array], Any]:
         raise SpecError(
             f"--predict takes module:function, as in mypackage.serve:predict. Received: {text!r}."
         )
-    if os.getcwd() not in sys.path:
-        sys.path.insert(0, os.getcwd())
+    _add_current_folder(module)
     try:
         found = importlib.import_module(module)
     except (Exception, SystemExit) as error:  # noqa: BLE001 - the module is the user's, and may raise anything
@@ -52,6 +52,18 @@ def find_function(text: str) -> Callable[[Array, Array], Any]:
         raise SpecError(f"--predict {text}: {module} has no function {name!r}. Check the name.")
     function: Callable[[Array, Array], Any] = found
     return function
+
+
+def _add_current_folder(module: str) -> None:
+    """Let a module be imported from the current folder too.
+
+    The folder comes first only where it holds the module: else the folder holds data, and nothing in
+    it may take the place of a module that is installed.
+    """
+    here = os.getcwd()
+    if here not in sys.path:
+        holds_it = PathFinder.find_spec(module.partition(".")[0], [here]) is not None
+        sys.path.insert(0 if holds_it else len(sys.path), here)
 
 
 def prove_function(function: Callable[[Array, Array], Any], spec: ModelSpec, sample: Sample) -> SubjectReport:
@@ -106,7 +118,7 @@ def prove_function(function: Callable[[Array, Array], Any], spec: ModelSpec, sam
     try:
         return prove(subject, control, sample, twin=False, far=True, empty=spec.empty_rows).report
     except CannotRunError as error:
-        raise ModelError(f"{spec.name}: {error}") from None
+        raise ModelError(f"{spec.name}: {error}", options=error.options) from None
 
 
 def _outputs(function: Callable[[Array, Array], Any], ids: Array, mask: Array) -> dict[str, Array]:

@@ -127,11 +127,15 @@ def _pool(slot: Slot, value: Any, vocab_size: int | None, random: np.random.Gene
     if not sizes:
         raise SpecError(
             f"Nobody says how many ids there are for the input {slot.name!r}. Say it with --vocab-size "
-            "(vocab_size), or give data."
+            "(vocab_size), or give data.",
+            options=["vocab_size"],
         )
     ids = np.setdiff1d(np.arange(min(sizes)), [int(value)])
     # 0 is what Embedding(mask_zero=True) takes for padding, whatever the pad id is.
     ids = ids[ids != 0] if len(ids) > 1 else ids
     if not len(ids):
-        raise SpecError(f"With {min(sizes)} ids there is none beside the pad id. Give a larger --vocab-size.")
+        raise SpecError(
+            f"With {min(sizes)} ids there is none beside the pad id. Give a larger --vocab-size.",
+            options=["vocab_size"],
+        )
     return random.choice(ids, (512, *inner)) if inner else ids

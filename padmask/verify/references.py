@@ -44,7 +44,8 @@ def prove_references(
     if not routes:
         raise SpecError(
             f"These are floats, which only the route {FLOAT_ROUTES[0]} takes. "
-            f"Choose --route {FLOAT_ROUTES[0]}, or name a column of ids with -c."
+            f"Choose --route {FLOAT_ROUTES[0]}, or name a column of ids with -c.",
+            options=["columns"],
         )
     size = None if features is None else (int(features[0]) if features else 1)
     reference = Reference(engine, spec, spec.vocab_size or 1, size, _use_cudnn(sample))

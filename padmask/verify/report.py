@@ -116,12 +116,15 @@ class Report:
         data: what the rules found.
         subjects: the verdict on each model.
         environment: versions, device, and what was run.
+        proof: whether models were to be proven too.
+        notes: sentences about the inputs that are no findings.
     """
 
     data: Sequence[Finding] = ()
     subjects: Sequence[SubjectReport] = ()
     environment: Mapping[str, Any] = field(default_factory=dict)
     proof: bool = True
+    notes: Sequence[str] = ()
 
     @property
     def verdict(self) -> Verdict:
@@ -148,6 +151,7 @@ class Report:
             "data": [finding.as_dict() for finding in self.data],
             "subjects": [_subject(subject) for subject in self.subjects],
             "environment": {name: _speakable(value) for name, value in self.environment.items()},
+            "notes": list(self.notes),
         }
 
 

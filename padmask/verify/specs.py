@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from padmask.errors import SpecError, did_you_mean
-from padmask.spec import Side
+from padmask.spec import Side, at_least, choice, flag, optional, settle, text, texts
 
 ROUTES = {
     "embedding": "Embedding(mask_zero=True) in a Sequential model",
@@ -48,16 +48,21 @@ class ReferenceSpec:
     batch_size: int = 512
 
     def __post_init__(self) -> None:
+        settle(self, routes=texts)
         for route in self.routes:
             if route not in ROUTES:
                 raise SpecError(
                     f"There is no route {route!r}.{did_you_mean(route, list(ROUTES))} "
                     f"Choose one of {', '.join(ROUTES)}."
                 )
-        sizes = {"embedding_dim": self.embedding_dim, "units": self.units, "batch_size": self.batch_size}
-        for name, size in sizes.items():
-            if size < 1:
-                raise SpecError(f"`{name}` must be at least 1. Received: {size!r}.")
+        settle(
+            self,
+            embedding_dim=at_least(1),
+            units=at_least(1),
+            vocab_size=optional(at_least(1)),
+            seed=at_least(0),
+            batch_size=at_least(1),
+        )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -83,3 +88,15 @@ class ModelSpec:
     empty_rows: bool = True
     explain: bool = False
     batch_size: int = 32
+
+    def __post_init__(self) -> None:
+        settle(
+            self,
+            name=text,
+            padding=choice(("post", "pre")),
+            vocab_size=optional(at_least(1)),
+            seed=at_least(0),
+            empty_rows=flag,
+            explain=flag,
+            batch_size=at_least(1),
+        )

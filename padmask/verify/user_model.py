@@ -69,7 +69,7 @@ def _prove(user: UserModel, spec: ModelSpec, rows: Rows | None) -> tuple[Subject
             empty=spec.empty_rows,
         )
     except CannotRunError as error:
-        raise ModelError(f"{spec.name}: {error}") from None
+        raise ModelError(f"{spec.name}: {error}", options=error.options) from None
     report = proof.report
     if shapes.verdict == "fails" and all(
         check.verdict != "fails" for check in report.checks if check is not shapes
@@ -150,17 +150,24 @@ def _check_shape(slot: Slot, row: npt.NDArray[Any] | None) -> None:
         return
     steps = f"vectors of {wanted[-1]} numbers" if wanted else "one number a step"
     have = f"vectors of {row.shape[-1]}" if row.ndim > 1 else "one number a step"
-    raise SpecError(f"The input {slot.name!r} takes {steps}, and the data have {have}. Choose with -c.")
+    raise SpecError(
+        f"The input {slot.name!r} takes {steps}, and the data have {have}. Choose with -c.",
+        options=["columns"],
+    )
 
 
 def _check_tokens(slot: Slot, rows: Sequence[npt.NDArray[Any]]) -> None:
     """Refuse what Keras would round, wrap, or complain of at length."""
     for row in rows:
         if row.dtype.kind not in "iuf":
-            raise SpecError(f"The input {slot.name!r} takes ids, and the data hold strings. Choose with -c.")
+            raise SpecError(
+                f"The input {slot.name!r} takes ids, and the data hold strings. Choose with -c.",
+                options=["columns"],
+            )
         if (row != np.floor(row)).any():
             raise SpecError(
-                f"The input {slot.name!r} takes ids, and the data hold fractions. Choose with -c."
+                f"The input {slot.name!r} takes ids, and the data hold fractions. Choose with -c.",
+                options=["columns"],
             )
         if row.min() < 0:
             raise ModelError(

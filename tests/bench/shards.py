@@ -94,7 +94,9 @@ def run(command: Sequence[str]) -> Usage:
         process = subprocess.Popen(command, env=ENVIRONMENT, stdout=subprocess.DEVNULL, stderr=said)
         while True:
             for pid in _family(process.pid):
-                seen = workers if b"spawn_main" in _read(pid, "cmdline") else drivers
+                command_line = _read(pid, "cmdline")
+                works = b"serve_tasks" in command_line or b"spawn_main" in command_line
+                seen = workers if works else drivers
                 seen[pid] = max(seen.get(pid, 0), _peak(pid))
             ended, status, usage = os.wait4(process.pid, os.WNOHANG)
             if ended:

@@ -15,7 +15,7 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import pytest
-from processes import SECONDS, children, faulty, is_alive, wait_until
+from processes import SECONDS, children, default_signals, faulty, is_alive, wait_until
 
 from padmask.errors import PadmaskError, SpecError
 from padmask.formats.listing import MANIFEST
@@ -165,6 +165,7 @@ def start(
         stderr=subprocess.PIPE,
         text=True,
         env=dict(env),
+        preexec_fn=default_signals,
     )
 
 

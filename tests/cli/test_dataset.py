@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from processes import SECONDS, children, faulty, is_alive, wait_until, workers_of
+from processes import SECONDS, children, default_signals, faulty, is_alive, wait_until, workers_of
 
 from padmask import PadSpec
 from padmask.formats.listing import MANIFEST
@@ -92,7 +92,7 @@ class Place:
             text=True,
             # As a terminal does it: Ctrl-C goes to the whole group.
             start_new_session=True,
-            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
+            preexec_fn=default_signals,
         )
 
     def run(self, *args: str, env: Mapping[str, str] | None = None) -> tuple[int, str]:
@@ -182,7 +182,7 @@ def test_two_ways_of_sharing_the_work_are_refused(here, data, tmp_path):
     assert not (tmp_path / "padded").exists()
 
 
-DEFAULTS = ["workers = 2", 'cluster = "tcp://127.0.0.1:1"', "resume = true", 'shard-bytes = "1MB"']
+DEFAULTS = ["workers = 2", 'shard-bytes = "1MB"']
 
 
 @pytest.mark.parametrize("default", DEFAULTS)
@@ -192,16 +192,16 @@ def test_defaults_of_a_project_for_folders_are_no_fault_of_a_file(here, data, tm
     assert here("pad", data / "half=0/0.jsonl").stdout
 
 
-def test_workers_that_are_typed_take_the_place_of_a_cluster_by_default(here, data, tmp_path):
-    (tmp_path / "pyproject.toml").write_text('[tool.padmask]\ncluster = "tcp://127.0.0.1:1"\n')
-    assert here("pad", data, "-o", "padded/", "--workers", "1").returncode == 0
-    assert here("inspect", data, "--workers", "1").returncode == 0
+def test_a_cluster_wins_over_set_workers(here, data, tmp_path):
+    (tmp_path / "pyproject.toml").write_text("[tool.padmask]\nworkers = 2\n")
+    done = here("pad", data, "-o", "padded/", "--cluster", "tcp://127.0.0.1:1")
+    assert (done.returncode, "No Dask scheduler answers" in done.stderr) == (2, True)
 
 
 def test_a_report_among_the_data_is_refused(here, data, tmp_path):
     (tmp_path / "padded").mkdir()
     done = here("pad", data, "-o", "padded/", "--report", "padded/report.json")
-    assert (done.returncode, "The report would lie in the output folder" in done.stderr) == (2, True)
+    assert (done.returncode, "lies in the output folder" in done.stderr) == (2, True)
     assert (
         here("pad", data, "-o", "padded/", "--workers", "1", "--report", "padded/_report.json").returncode
         == 0
@@ -479,7 +479,7 @@ def test_a_signal_while_shards_get_their_names_waits_until_all_have_them(
         [*command, *args],
         cwd=tmp_path,
         stderr=subprocess.PIPE,
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
+        preexec_fn=default_signals,
     ) as process:
         wait_until(lambda: any(folder.glob("*.jsonl")) or process.poll() is not None)
         process.send_signal(number)

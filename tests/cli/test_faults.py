@@ -28,6 +28,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from processes import default_signals
 
 import padmask
 
@@ -321,8 +322,7 @@ def hit(
         cwd=cwd,
         stdout=subprocess.DEVNULL,
         stderr=subprocess.PIPE,
-        # Where Ctrl-C is ignored, as for a shell's background jobs, children inherit that.
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
+        preexec_fn=default_signals,
     ) as process:
         wait_until(lambda: takes_signals(process.pid))
         began = time.monotonic()

@@ -333,7 +333,7 @@ def test_an_output_that_cannot_be_named_leaves_no_other(refused: Run, tmp_path: 
     [
         ("tool = 'padmask'", []),
         (f"tool.padmask.x = {'[' * 3000}", ["nested too deeply"]),
-        ("tool.padmask.limit = inf", ["must be a whole number"]),
+        ("tool.padmask.threads = inf", ["must be a whole number"]),
         ("tool.padmask.limit = [", ["TOML", "Mend it"]),
         (f"tool.padmask.{'x' * 5000} = 1", ["no option"]),
     ],
@@ -504,16 +504,16 @@ def test_a_size_may_be_larger_than_any_disk(here: Run, tmp_path: Path, option: s
 @pytest.mark.parametrize(
     ("setting", "words"),
     [
-        ('rejects = "a\\u0000b"', "must be a text"),
-        ("report = true", "must be a text"),
-        ("output = []", "must be a text"),
-        ("resume = []", "must be true or false"),
-        ("delete = 2", "must be true or false"),
-        ("delete = 2024-01-01", "must be true or false"),
-        ('no-delete = "x"', "must be true or false"),
+        ('length-column = "a\\u0000b"', "must be a text"),
+        ("mask-column = true", "must be a text"),
+        ("output-format = []", "must be a text"),
+        ("fixed-size-list = []", "must be true or false"),
+        ("no-mask = 2", "must be true or false"),
+        ("no-mask = 2024-01-01", "must be true or false"),
+        ('mask = "x"', "must be true or false"),
         ("workers = []", "must be a whole number"),
         ("workers = 1.5", "must be a whole number"),
-        ("limit = inf", "must be a whole number"),
+        ("threads = inf", "must be a whole number"),
         ("column = [true]", "must be a text or a number"),
     ],
 )

@@ -8,6 +8,7 @@ import time
 from pathlib import Path
 
 import pytest
+from processes import default_signals
 
 pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="runs are guarded where processes can fork")
 
@@ -92,7 +93,7 @@ def test_a_signal_that_comes_twice_is_taken_once(tmp_path, command):
         stderr=subprocess.PIPE,
         cwd=tmp_path,
         start_new_session=True,
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
+        preexec_fn=default_signals,
     ) as process:
         process.stdin.write(b'{"input_ids": [1, 2, 3]}\n' * 50_000)
         process.stdin.flush()

@@ -20,6 +20,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from processes import default_signals
 
 Completed = subprocess.CompletedProcess[str]
 Run = Callable[..., Completed]
@@ -42,7 +43,6 @@ REMEDY = re.compile(
 
 as_root = os.geteuid() == 0
 no_full_device = not Path("/dev/full").exists()
-ctrl_c_ignored = signal.getsignal(signal.SIGINT) is signal.SIG_IGN
 
 
 # --- How a refusal reads -----------------------------------------------------------------
@@ -1268,12 +1268,7 @@ def test_an_error_ends_an_endless_pipe(command: list[str]) -> None:
 
 
 STOPS = [
-    pytest.param(
-        signal.SIGINT,
-        {130},
-        id="Ctrl-C",
-        marks=pytest.mark.skipif(ctrl_c_ignored, reason="Ctrl-C is ignored here, and children inherit that"),
-    ),
+    pytest.param(signal.SIGINT, {130}, id="Ctrl-C"),
     pytest.param(signal.SIGTERM, {143}, id="kill"),
     pytest.param(signal.SIGHUP, {129, -signal.SIGHUP}, id="a closed terminal"),
 ]
@@ -1288,6 +1283,7 @@ def test_a_stopped_run_leaves_nothing(
         stdin=subprocess.PIPE,
         stderr=subprocess.PIPE,
         cwd=tmp_path,
+        preexec_fn=default_signals,
     ) as process:
         # A pipe holds far less than this: once it is written, padmask is in the midst of its work,
         # and soon waits for more.

@@ -156,7 +156,7 @@ def unzstd(data: bytes) -> bytes:
 
 
 def assert_refused(ran: Ran, *said: str, code: int = 1) -> None:
-    """Nothing on stdout, and a sentence that holds these words; exit 1 where data are at fault, else 2."""
+    """Nothing on stdout, and a sentence with these words; exit 1 where the data are at fault, else 2."""
     assert ran.code == code
     assert ran.out == b""
     assert "Error: " in ran.err
@@ -1146,7 +1146,7 @@ def test_two_outputs_may_not_be_one_file(pad: Pad, option: str) -> None:
 
 @pytest.mark.parametrize("option", ["--rejects", "--report"])
 def test_two_outputs_may_not_both_be_stdout(pad: Pad, option: str) -> None:
-    assert_refused(pad(write("in.jsonl", ROWS), option, "-"), option, "stdout", code=2)
+    assert_refused(pad(write("in.jsonl", ROWS), option, "-"), option[2:], "both go to stdout", code=2)
 
 
 # --report
@@ -1393,22 +1393,25 @@ def test_defaults_come_from_pyproject_and_the_command_line_wins(pad: Pad) -> Non
         ('dtype = "int64"', ("--dtype", "int64")),
         ("pad-to-multiple-of = 8", ("--pad-to-multiple-of", "8")),
         ("pad_to_multiple_of = 8", ("--pad-to-multiple-of", "8")),
-        ("limit = 1", ("--limit", "1")),
         ('maxlen = "p50"', ("--maxlen", "p50")),
         ('length-column = "n"', ("--length-column", "n")),
         ('output-format = "arrow"', ("--output-format", "arrow")),
-        ("quiet = true", ("--quiet",)),
         ("progress = false", ("--no-progress",)),
     ],
 )
-def test_any_option_may_be_set(pad: Pad, setting: str, options: tuple[str, ...]) -> None:
+def test_a_setting_is_like_its_option(pad: Pad, setting: str, options: tuple[str, ...]) -> None:
     write("in.jsonl", LABELLED)
     asked = pad("in.jsonl", *options)
     assert asked.code == 0
 
     configure(f"[tool.padmask]\n{setting}\n")
 
-    assert pad("in.jsonl") == asked
+    ran = pad("in.jsonl")
+    assert (ran.code, ran.out) == (0, asked.out)
+    said, settings = ran.err.splitlines()[:-1], ran.err.splitlines()[-1]
+    assert said == asked.err.splitlines()
+    assert settings.startswith("settings: --")
+    assert settings.endswith(f"set in {Path.cwd()}/pyproject.toml")
 
 
 def test_columns_on_the_command_line_take_the_place_of_those_in_pyproject(pad: Pad) -> None:

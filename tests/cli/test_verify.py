@@ -15,7 +15,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from padmask import MaskSpec, PadSpec, pad_file
+from padmask import MaskSpec, PadSpec, pad_dataset, pad_file
 from padmask.verify.audit import RULES
 
 RAW = '{"input_ids": [5, 6, 7]}\n{"input_ids": [8]}\n{"input_ids": [9, 9, 2, 9, 4]}\n'
@@ -76,6 +76,31 @@ def write_two_types(folder):
     return ["a.parquet", "b.parquet"]
 
 
+def write_impossible_length(folder):
+    (folder / "raw.jsonl").write_text('{"input_ids": [5, 6]}\n{"input_ids": [7]}\n')
+    pad_file(folder / "raw.jsonl", folder / "in.parquet", mask=MaskSpec(column=None, length_column="length"))
+    table = pq.read_table(folder / "in.parquet")
+    place = table.schema.get_field_index("length")
+    wrong = pa.array([2, 3], table.schema.field(place).type)
+    pq.write_table(table.set_column(place, table.schema.field(place), wrong), folder / "in.parquet")
+    return ["in.parquet"]
+
+
+def write_two_sides(folder):
+    # Rows of one length, so that no place breaks another rule.
+    (folder / "raw.jsonl").write_text('{"input_ids": [5, 6]}\n')
+    for side in ("post", "pre"):
+        pad_file(folder / "raw.jsonl", folder / f"{side}.parquet", spec=PadSpec(padding=side))
+    return ["post.parquet", "pre.parquet"]
+
+
+def write_stranger(folder):
+    (folder / "raw.jsonl").write_text('{"input_ids": [5, 6]}\n')
+    pad_dataset(folder / "raw.jsonl", folder / "padded")
+    (folder / "padded" / "copy.jsonl").write_bytes((folder / "padded" / "raw.jsonl").read_bytes())
+    return ["padded"]
+
+
 GOOD = {"input_ids": [5, 6, 0], "mask": [1, 1, 0]}
 BROKEN = {
     "mask-shape": lines(GOOD, {"input_ids": [5, 6, 0], "mask": [1, 2, 0]}),
@@ -90,6 +115,9 @@ BROKEN = {
     "row-fully-masked": lines({"input_ids": [5, 6]}, {"input_ids": []}),
     "cudnn-fallback": lambda folder: [*lines({"input_ids": [5, 6]})(folder), "--padding", "pre"],
     "mixed-dtypes": write_two_types,
+    "length-range": write_impossible_length,
+    "mixed-sides": write_two_sides,
+    "stranger-file": write_stranger,
     "labels-on-padding": lambda folder: (
         [*lines({**GOOD, "labels": [1, 1, 0]})(folder), "-c", "input_ids", "-c", "labels"]
     ),

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import subprocess
 from collections.abc import Iterator
@@ -11,7 +10,10 @@ from pathlib import Path
 import pytest
 
 from padmask.errors import DataError, UnreadableError
-from padmask.formats.listing import MANIFEST, REPLACING, list_inputs, passed_over
+from padmask.formats.listing import MANIFEST, REPLACING, find_inputs, list_inputs
+from padmask.jobs.identity import Identity
+from padmask.jobs.manifest import Manifest, Record
+from padmask.plan import Plan
 
 WAYS = ["", "**", "**/*.jsonl"]
 ways = pytest.mark.parametrize("way", WAYS)
@@ -129,10 +131,10 @@ def test_so_it_is_for_those_who_are_not_root(locked: Path, way: str) -> None:
 def test_what_has_no_name_of_data_is_told(data: Path) -> None:
     for name in ("README.md", "in/b.jsonl.bz2", "in/x.npz", ".hidden", "_x/y.txt"):
         (data / name).write_text("")
-    assert passed_over([str(data)]) == ["README.md", "in/b.jsonl.bz2", "in/x.npz"]
-    assert passed_over([f"{data}/*"]) == ["README.md", "in/b.jsonl.bz2", "in/x.npz"]
+    assert find_inputs([str(data)]).passed_over == ["README.md", "in/b.jsonl.bz2", "in/x.npz"]
+    assert find_inputs([f"{data}/*"]).passed_over == ["README.md", "in/b.jsonl.bz2", "in/x.npz"]
     # Whoever writes a suffix or a name has chosen.
-    assert passed_over([f"{data}/*.md", f"{data}/README.md", "-"]) == []
+    assert find_inputs([f"{data}/*.md", f"{data}/README.md", "-"]).passed_over == []
 
 
 def test_a_pattern_takes_what_has_no_suffix_or_its_own(data: Path) -> None:
@@ -177,14 +179,20 @@ def test_a_folder_half_of_whose_files_have_their_names_is_refused(data: Path) ->
     (data / REPLACING).write_text("[]")
     with pytest.raises(DataError, match="--resume"):
         names(data)
-    (data / MANIFEST).write_text("{}")
+    written(data)
     assert names(data)
 
 
 def written(data: Path, **sizes: int) -> None:
     """Say that padmask wrote these."""
-    shards = [{"name": f"{name}.jsonl", "size": size} for name, size in sizes.items()]
-    (data / MANIFEST).write_text(json.dumps({"shards": [*shards, {"name": "", "size": 0}]}))
+    record(data, {f"{name}.jsonl": size for name, size in sizes.items()})
+
+
+def record(data: Path, sizes: dict[str, int]) -> None:
+    records = [Record(i, name, name, size=size) for i, (name, size) in enumerate(sizes.items())]
+    left_out = Record(len(records), "", "x.jsonl", fault="x.jsonl cannot be read.")
+    manifest = Manifest(Identity("job", {}, {}), Plan(3, "given", 3), [*records, left_out])
+    (data / MANIFEST).write_bytes(manifest.to_bytes())
 
 
 def test_a_folder_that_lacks_what_was_written_is_refused(data: Path) -> None:
@@ -214,14 +222,16 @@ def test_a_folder_below_that_is_not_whole_is_refused_too(data: Path) -> None:
 def test_what_was_written_may_be_empty_hidden_or_no_data(data: Path) -> None:
     for name in ("e.jsonl", "_h.jsonl", "z.npz"):
         (data / name).write_text("")
-    shards = [{"name": name, "size": 0} for name in ("e.jsonl", "_h.jsonl", "z.npz")]
-    (data / MANIFEST).write_text(json.dumps({"shards": shards}))
+    record(data, dict.fromkeys(("e.jsonl", "_h.jsonl", "z.npz"), 0))
     assert "e.jsonl" in names(data)
 
 
 @pytest.mark.parametrize(
     "told", ["", "[]", '{"shards": 1}', '{"shards": [{"name": "a.jsonl"}]}', "[" * 100_000], ids=len
 )
-def test_a_file_of_that_name_that_says_something_else_says_nothing(data: Path, told: str) -> None:
+def test_a_file_of_that_name_that_says_something_else_is_refused(data: Path, told: str) -> None:
     (data / MANIFEST).write_text(told)
-    assert len(names(data)) == 3
+    with pytest.raises(DataError, match="is not a manifest"):
+        names(data)
+    # As is said there.
+    assert len(names(data, "*")) == 3

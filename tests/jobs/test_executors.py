@@ -15,7 +15,7 @@ from typing import Any
 
 import pyarrow as pa
 import pytest
-from processes import SECONDS, children, is_alive, wait_until, workers_of
+from processes import SECONDS, children, default_signals, is_alive, wait_until, workers_of
 
 from padmask.errors import DataError, PadmaskError, WorkerDiedError
 from padmask.jobs.executors import Processes, open_cluster
@@ -169,7 +169,7 @@ if __name__ == "__main__":
         workers.submit(exec, {WAITS.format(str(begun))!r}, {{}})
 """
     (tmp_path / "script.py").write_text(text)
-    with subprocess.Popen([sys.executable, "script.py"], cwd=tmp_path) as process:
+    with subprocess.Popen([sys.executable, "script.py"], cwd=tmp_path, preexec_fn=default_signals) as process:
         wait_until(lambda: len(pids_in(begun)) == 2)
         family = children(process.pid)
         process.send_signal(number)

@@ -14,9 +14,9 @@ from padmask.ledger import Ledger
 from padmask.plan import Plan
 
 RECORDS = [
-    Record(0, "a.jsonl", "in/a.jsonl", Ledger(rows_read=3, rows_written=2, rows_dropped=1), 70, "ab", "9 8"),
+    Record(0, "a.jsonl", "in/a.jsonl", Ledger(3, 2, 1, places=16), 70, "ab", "9 8"),
     Record(1, "", "in/b.jsonl", version="left out", fault="in/b.jsonl: no such thing."),
-    Record(2, "\udcff.jsonl", "in/\udcff.jsonl", Ledger(rows_read=2, rows_written=2), 50, "cd", "7 8"),
+    Record(2, "\udcff.jsonl", "in/\udcff.jsonl", Ledger(2, 2, places=16), 50, "cd", "7 8"),
 ]
 INPUTS = {record.source: record.version for record in RECORDS}
 MANIFEST = Manifest(Identity("job", {"maxlen": "p95"}, INPUTS), Plan(8, "p95", 7), RECORDS)

@@ -89,6 +89,24 @@ def test_inputs_of_different_types():
     assert audit.findings()[0].detail == "the files hold 'ids' in different types; the first has int32"
 
 
+def test_files_on_two_sides():
+    audit = Audit([AuditColumn("ids", value=0)])
+    audit.add_sides({"a": "post", "b": "pre", "c": "post"})
+    assert found(audit) == {"mixed-sides": (1, ["b (pre)"])}
+
+
+def test_lengths_that_cannot_be():
+    audit = Audit([AuditColumn("ids", value=0)])
+    audit.add_impossible(np.array([False, True]), "row {}".format)
+    assert found(audit) == {"length-range": (1, ["row 1"])}
+
+
+def test_files_that_are_not_listed():
+    audit = Audit([AuditColumn("ids", value=0)])
+    audit.add_strangers(["a copy.jsonl"])
+    assert found(audit) == {"stranger-file": (1, ["a copy.jsonl"])}
+
+
 def test_rows_of_more_than_one_length():
     audit = Audit([AuditColumn("ids", value=0)])
     audit.add_unequal(np.array([False, True]), 3, "row {}".format)
@@ -133,6 +151,9 @@ def test_every_rule_has_a_test_here():
         "mask-shape",
         "rows-unequal",
         "mixed-dtypes",
+        "mixed-sides",
+        "length-range",
+        "stranger-file",
         "cudnn-fallback",
     }
     assert tested == set(RULES)

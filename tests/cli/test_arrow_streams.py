@@ -1,0 +1,134 @@
+"""Arrow streams that follow one another, as `cat a.arrows b.arrows` makes them."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from subprocess import CompletedProcess
+from typing import Any
+
+import pyarrow as pa
+import pytest
+
+Run = Callable[..., CompletedProcess[str]]
+END_MARK_BYTES = 8
+
+
+def stream(*rows: Sequence[int], **more: Any) -> bytes:
+    """Return an IPC stream with these rows, a batch each."""
+    return written(pa.ipc.new_stream, rows, more)
+
+
+def file(*rows: Sequence[int], **more: Any) -> bytes:
+    """Return an IPC file with these rows, a batch each."""
+    return written(pa.ipc.new_file, rows, more)
+
+
+def written(open_writer: Any, rows: Sequence[Sequence[int]], more: dict[str, Any]) -> bytes:
+    fields = {"input_ids": pa.list_(pa.int32())} | {name: pa.int64() for name in more}
+    sink = pa.BufferOutputStream()
+    with open_writer(sink, pa.schema(fields)) as writer:
+        for row in rows:
+            columns = {"input_ids": [list(row)]} | {name: [value] for name, value in more.items()}
+            writer.write_batch(pa.record_batch(columns, schema=pa.schema(fields)))
+    return bytes(sink.getvalue())
+
+
+def ids(done: CompletedProcess[str]) -> list[list[int]]:
+    assert done.returncode == 0, done.stderr
+    return [json.loads(line)["input_ids"] for line in done.stdout.splitlines()]
+
+
+@pytest.fixture
+def two_streams(tmp_path: Path) -> Path:
+    path = tmp_path / "two.arrow"
+    path.write_bytes(stream([1, 2], [3]) + stream([4, 5, 6]))
+    return path
+
+
+@pytest.mark.parametrize("maxlen", ["2", "longest"])
+def test_pad_reads_every_stream(here: Run, two_streams: Path, maxlen: str) -> None:
+    found = ids(here("pad", two_streams, "--maxlen", maxlen))
+    assert [row[0] for row in found] == [1, 3, 4]
+
+
+def test_pad_reads_every_stream_of_a_pipe(padmask: Run, two_streams: Path) -> None:
+    done = padmask("pad", "-", "--maxlen", "2", stdin=two_streams.read_bytes())
+    assert ids(done) == [[1, 2], [3, 0], [4, 5]]
+
+
+def test_pad_reads_every_stream_of_a_folder(here: Run, two_streams: Path) -> None:
+    two_streams.with_name("z.arrow").write_bytes(stream([7]))
+    found = ids(here("pad", two_streams.parent, "--maxlen", "1"))
+    assert found == [[1], [3], [4], [7]]
+
+
+def test_limit_counts_over_streams(here: Run, two_streams: Path) -> None:
+    assert ids(here("pad", two_streams, "--maxlen", "1", "--limit", "3")) == [[1], [3], [4]]
+    assert ids(here("pad", two_streams, "--maxlen", "1", "--limit", "1")) == [[1]]
+
+
+def test_inspect_and_verify_read_every_stream(here: Run, two_streams: Path) -> None:
+    assert json.loads(here("inspect", two_streams, "--json").stdout)["rows"] == 3
+    report = json.loads(here("verify", two_streams, "--no-model", "--json").stdout)
+    assert report["environment"]["rows"] == 3
+
+
+def test_unpad_reads_every_stream(here: Run, tmp_path: Path) -> None:
+    schema = pa.schema({"input_ids": pa.list_(pa.int32()), "mask": pa.list_(pa.bool_())})
+    batch = pa.record_batch({"input_ids": [[1, 0]], "mask": [[True, False]]}, schema=schema)
+    sink = pa.BufferOutputStream()
+    with pa.ipc.new_stream(sink, schema) as writer:
+        writer.write_batch(batch)
+    (tmp_path / "a.arrow").write_bytes(bytes(sink.getvalue()) * 3)
+    assert ids(here("unpad", tmp_path / "a.arrow")) == [[1]] * 3
+
+
+def test_other_columns_are_refused(here: Run, tmp_path: Path) -> None:
+    (tmp_path / "a.arrow").write_bytes(stream([1]) + stream([2], n=3))
+    done = here("pad", tmp_path / "a.arrow", "--maxlen", "1")
+    assert done.returncode != 0
+    assert "a.arrow" in done.stderr
+    assert "other columns" in done.stderr
+
+
+@pytest.mark.parametrize(
+    "rest", [b"garbage!" * 4, b"\0", b'{"input_ids": [1]}\n'], ids=["text", "nul", "json"]
+)
+def test_other_bytes_are_refused(here: Run, tmp_path: Path, rest: bytes) -> None:
+    whole = stream([1], [2])
+    (tmp_path / "a.arrow").write_bytes(whole + rest)
+    done = here("pad", tmp_path / "a.arrow", "--maxlen", "1")
+    assert done.returncode != 0
+    assert f"the bytes from {len(whole)} on are not an Arrow stream" in done.stderr
+
+
+@pytest.mark.parametrize("command", [("pad", "--maxlen", "1"), ("inspect",), ("verify", "--no-model")])
+def test_missing_end_mark_is_a_warning(here: Run, tmp_path: Path, command: tuple[str, ...]) -> None:
+    verb, *options = command
+    (tmp_path / "cut.arrow").write_bytes(stream([1], [2])[:-END_MARK_BYTES])
+    done = here(verb, tmp_path / "cut.arrow", *options)
+    assert done.returncode == 0
+    assert "ends without its end mark" in " ".join((done.stdout + done.stderr).split())
+
+
+def test_whole_stream_gets_no_warning(here: Run, two_streams: Path) -> None:
+    assert "end mark" not in here("pad", two_streams, "-o", "out.jsonl", "--maxlen", "1").stderr
+
+
+@pytest.mark.parametrize("second", [file([9]), file()], ids=["rows", "no rows"])
+@pytest.mark.parametrize("first", [file([1], [2]), stream([1])], ids=["file", "stream"])
+def test_files_in_one_are_refused(here: Run, tmp_path: Path, first: bytes, second: bytes) -> None:
+    (tmp_path / "a.arrow").write_bytes(first + second)
+    done = here("pad", tmp_path / "a.arrow", "--maxlen", "1")
+    assert done.returncode != 0
+    assert "a.arrow" in done.stderr
+
+
+@pytest.mark.parametrize("rows", [[], [[1]], [[1], [2, 3], []]], ids=["none", "one", "three"])
+def test_file_of_any_rows_is_read(here: Run, tmp_path: Path, rows: list[list[int]]) -> None:
+    (tmp_path / "a.arrow").write_bytes(file(*rows))
+    assert [row[:1] for row in ids(here("pad", tmp_path / "a.arrow", "--maxlen", "1"))] == [
+        row[:1] or [0] for row in rows
+    ]

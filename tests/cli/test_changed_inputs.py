@@ -1,0 +1,108 @@
+"""Inputs that are written in place, with their size and modification time kept."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+Completed = subprocess.CompletedProcess[str]
+
+
+def write(path: Path, token: int, rows: int = 2) -> Path:
+    path.parent.mkdir(exist_ok=True)
+    path.write_text(f'{{"input_ids": [{token}]}}\n' * rows)
+    return path
+
+
+def tokens_of(path: Path) -> list[int]:
+    return [json.loads(line)["input_ids"][0] for line in path.read_text().splitlines()]
+
+
+def rewrite(path: Path, token: int) -> None:
+    """Put another token into every row, and leave the size and the modification time as they are."""
+    before = path.stat()
+    with path.open("r+b") as file:
+        whole = file.read()
+        file.seek(0)
+        file.write(whole.replace(b"[1]", b"[%d]" % token))
+    os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))
+    after = path.stat()
+    kept = ("st_ino", "st_size", "st_mtime_ns")
+    assert [getattr(before, name) for name in kept] == [getattr(after, name) for name in kept]
+
+
+def rewrite_while_it_runs(args: list[str], path: Path, cwd: Path) -> subprocess.CompletedProcess[bytes]:
+    """Run a command that stops at a full pipe halfway through its input, and rewrite the input then."""
+    with subprocess.Popen(args, cwd=cwd, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+        assert process.stdout is not None
+        first = process.stdout.read(1)
+        time.sleep(0.05)
+        rewrite(path, 2)
+        out, said = process.communicate(timeout=60)
+    return subprocess.CompletedProcess(args, process.returncode, first + out, said)
+
+
+@pytest.mark.parametrize(
+    "verb", [["pad", "--maxlen", "2"], ["pad"], ["unpad"]], ids=["given", "found", "unpad"]
+)
+def test_rewrite_is_refused(command: list[str], tmp_path: Path, verb: list[str]) -> None:
+    row = {"input_ids": [1], "mask": [True]} if verb == ["unpad"] else {"input_ids": [1]}
+    path = tmp_path / "in.jsonl"
+    path.write_text((json.dumps(row) + "\n") * 400_000)
+    done = rewrite_while_it_runs([*command, *verb, str(path), "--quiet"], path, tmp_path)
+    assert done.returncode not in (0, -13)
+    assert "in.jsonl was changed while it was read" in done.stderr.decode()
+
+
+@pytest.mark.parametrize("length", ["2", "longest"])
+def test_resume_sees_a_rewrite(padmask: Callable[..., Completed], tmp_path: Path, length: str) -> None:
+    first = write(tmp_path / "in" / "a.jsonl", 1)
+    write(tmp_path / "in" / "b.jsonl", 1)
+    args = ["pad", "in", "-o", "out/", "--maxlen", length, "--resume"]
+    assert padmask(*args).returncode == 0
+    rewrite(first, 2)
+    done = padmask(*args)
+    assert done.returncode == 0
+    assert tokens_of(tmp_path / "out" / "a.jsonl") == [2, 2]
+    # A length that was found in all inputs is found again where one of them is another one.
+    assert ("1 of them done before" in done.stderr) == (length == "2")
+
+
+def test_resume_after_a_stop(padmask: Callable[..., Completed], tmp_path: Path) -> None:
+    first = write(tmp_path / "in" / "a.jsonl", 1)
+    bad = write(tmp_path / "in" / "b.jsonl", 1)
+    bad.write_text("{\n")
+    args = ["pad", "in", "-o", "out/", "--maxlen", "2", "--resume", "--workers", "1"]
+    stopped = padmask(*args)
+    assert stopped.returncode
+    assert "1 of 2 shards" in stopped.stderr
+    rewrite(first, 2)
+    write(bad, 1)
+    done = padmask(*args)
+    assert done.returncode == 0
+    assert tokens_of(tmp_path / "out" / "a.jsonl") == [2, 2]
+
+
+@pytest.mark.parametrize(
+    "verb", [["inspect"], ["verify", "--no-model"], ["pad"], ["unpad"]], ids=lambda v: v[0]
+)
+def test_readers_see_a_rewrite(command: list[str], tmp_path: Path, verb: list[str]) -> None:
+    path, pipe, row = tmp_path / "in.jsonl", tmp_path / "pipe.jsonl", '{"input_ids": [1], "mask": [true]}\n'
+    path.write_text(row * 2)
+    os.mkfifo(pipe)
+    options = ["--overwrite-mask", "--maxlen", "2"] if verb == ["pad"] else []
+    args = [*command, *verb, *options, str(path), str(pipe)]
+    with subprocess.Popen(args, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        # The pipe opens when the file before it has been read.
+        with pipe.open("w") as stream:
+            rewrite(path, 2)
+            stream.write(row)
+        _, said = process.communicate(timeout=60)
+    assert process.returncode not in (0, None)
+    assert "in.jsonl was changed while it was read" in said

@@ -1,0 +1,195 @@
+"""No output replaces an input, another output, or what a standard stream was redirected to."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from subprocess import CompletedProcess
+
+import pytest
+
+Run = Callable[..., CompletedProcess[str]]
+
+GOOD = '{"input_ids": [1, 2]}\n{"input_ids": [3]}\n'
+BAD = '{"input_ids": [1, 2]}\n{"input_ids": "no"}\n{"input_ids": [3]}\n'
+PADDED = '{"input_ids": [1, 0], "mask": [true, false]}\n{"input_ids": [1, 0], "mask": [true]}\n'
+STDOUT_NAMES = ["/dev/stdout", "/proc/self/fd/1", "/dev/fd/1", "link"]
+
+
+@pytest.fixture
+def rows(tmp_path: Path) -> Path:
+    path = tmp_path / "in.jsonl"
+    path.write_text(GOOD)
+    return path
+
+
+@pytest.fixture
+def shell(tmp_path: Path) -> Callable[[str], CompletedProcess[str]]:
+    """Run a shell line in which `padmask` is this padmask."""
+
+    def run(line: str) -> CompletedProcess[str]:
+        code = f'padmask() {{ "{sys.executable}" -m padmask "$@"; }}; {line}'
+        return subprocess.run(
+            ["sh", "-c", code], cwd=tmp_path, capture_output=True, text=True, timeout=60, check=False
+        )
+
+    (tmp_path / "link").symlink_to("/dev/stdout")
+    return run
+
+
+@pytest.mark.parametrize("name", STDOUT_NAMES)
+@pytest.mark.parametrize("option", ["--rejects", "--report"])
+@pytest.mark.parametrize(("verb", "data"), [("pad", BAD), ("unpad", PADDED)])
+def test_second_writer_on_stdout_is_refused(
+    shell: Run, tmp_path: Path, verb: str, data: str, option: str, name: str
+) -> None:
+    (tmp_path / "in.jsonl").write_text(data)
+    (tmp_path / "log").write_text("kept\n")
+    done = shell(f"padmask {verb} in.jsonl --on-error skip {option} {name} >> log")
+    assert done.returncode == 2
+    assert "cannot both go to stdout" in done.stderr
+    assert (tmp_path / "log").read_text() == "kept\n"
+
+
+@pytest.mark.parametrize("name", STDOUT_NAMES)
+def test_output_named_as_stdout_is_appended(shell: Run, tmp_path: Path, rows: Path, name: str) -> None:
+    (tmp_path / "log").write_text("kept\n")
+    done = shell(f"padmask pad {rows.name} -o {name} --output-format jsonl --quiet >> log")
+    assert done.returncode == 0, done.stderr
+    kept, *lines = (tmp_path / "log").read_text().splitlines()
+    assert kept == "kept"
+    assert [json.loads(line)["input_ids"] for line in lines] == [[1, 2], [3, 0]]
+
+
+@pytest.mark.parametrize("name", ["/dev/fd/3", "/proc/self/fd/3"])
+def test_open_descriptor_is_appended(shell: Run, tmp_path: Path, name: str) -> None:
+    (tmp_path / "in.jsonl").write_text(BAD)
+    (tmp_path / "log").write_text("kept\n")
+    done = shell(f"padmask pad in.jsonl --on-error skip -o out.jsonl --rejects {name} 3>> log")
+    assert done.returncode == 0, done.stderr
+    kept, line = (tmp_path / "log").read_text().splitlines()
+    assert (kept, json.loads(line)["line"]) == ("kept", 2)
+
+
+def test_two_names_of_one_file_are_refused(here: Run, tmp_path: Path) -> None:
+    (tmp_path / "in.jsonl").write_text(BAD)
+    (tmp_path / "one").write_text("kept")
+    os.link(tmp_path / "one", tmp_path / "two")
+    done = here(
+        "pad", "in.jsonl", "--on-error", "skip", "-o", "out.jsonl", "--rejects", "one", "--report", "two"
+    )
+    assert done.returncode == 2
+    assert (tmp_path / "one").read_text() == "kept"
+
+
+def test_dev_null_takes_everything(here: Run, rows: Path) -> None:
+    done = here("pad", rows, "-o", "/dev/null", "--output-format", "jsonl", "--rejects", "/dev/null")
+    assert done.returncode == 0, done.stderr
+
+
+def inputs_named(folder: Path) -> dict[str, str]:
+    """Name the input `d/a.jsonl` in every way, by the way that an output names it."""
+    (folder / "d").mkdir()
+    for name in "ab":
+        (folder / "d" / f"{name}.jsonl").write_text(GOOD)
+    os.link(folder / "d" / "a.jsonl", folder / "hard.jsonl")
+    (folder / "soft.jsonl").symlink_to("d/a.jsonl")
+    (folder / "other").symlink_to("d")
+    return {"file": "d/a.jsonl", "pattern": "d/*.jsonl", "folder": "d", "linked folder": "other"}
+
+
+OUTPUT_NAMES = ["d/a.jsonl", "./d/../d/a.jsonl", "hard.jsonl", "soft.jsonl", "other/a.jsonl"]
+WRITES = {
+    "pad --rejects": ["pad", "{}", "-o", "out.jsonl", "--rejects", "{out}"],
+    "pad --report": ["pad", "{}", "-o", "out.jsonl", "--report", "{out}"],
+    "pad --report json:": ["pad", "{}", "-o", "out.jsonl", "--report", "json:{out}"],
+    "pad to a folder --rejects": ["pad", "{}", "-o", "padded/", "--rejects", "{out}"],
+    "unpad --rejects": ["unpad", "{}", "-o", "out.jsonl", "--rejects", "{out}"],
+    "unpad --report": ["unpad", "{}", "-o", "out.jsonl", "--report", "{out}"],
+    "verify --report": ["verify", "{}", "--no-model", "--report", "json:{out}"],
+    "verify --report junit:": ["verify", "{}", "--no-model", "--report", "junit:{out}"],
+}
+
+
+@pytest.mark.parametrize("output", OUTPUT_NAMES)
+@pytest.mark.parametrize("named", ["file", "pattern", "folder", "linked folder"])
+@pytest.mark.parametrize("command", WRITES)
+def test_nothing_replaces_an_input(here: Run, tmp_path: Path, command: str, named: str, output: str) -> None:
+    source = inputs_named(tmp_path)[named]
+    done = here(*(word.format(source, out=output) for word in WRITES[command]))
+    assert done.returncode == 2, done.stderr
+    assert (tmp_path / "d" / "a.jsonl").read_text() == GOOD
+    assert not (tmp_path / "out.jsonl").exists()
+
+
+@pytest.mark.parametrize("named", ["pattern", "folder", "linked folder"])
+@pytest.mark.parametrize("output", OUTPUT_NAMES)
+@pytest.mark.parametrize("verb", ["pad", "unpad"])
+def test_output_replaces_none_of_several(
+    here: Run, tmp_path: Path, verb: str, named: str, output: str
+) -> None:
+    source = inputs_named(tmp_path)[named]
+    done = here(verb, source, "-o", output)
+    assert done.returncode == 2, done.stderr
+    assert (tmp_path / "d" / "a.jsonl").read_text() == GOOD
+
+
+@pytest.mark.parametrize("output", ["in.jsonl", "./in.jsonl"])
+def test_output_may_replace_the_only_input(here: Run, rows: Path, output: str) -> None:
+    assert here("pad", "in.jsonl", "-o", output).returncode == 0
+    assert [json.loads(line)["input_ids"] for line in rows.read_text().splitlines()] == [[1, 2], [3, 0]]
+
+
+@pytest.mark.parametrize("name", ["masks.txt", "./masks.txt", "hard.txt"])
+def test_export_does_not_replace_the_input(here: Run, tmp_path: Path, name: str) -> None:
+    (tmp_path / "masks.txt").write_text(GOOD)
+    os.link(tmp_path / "masks.txt", tmp_path / "hard.txt")
+    done = here("inspect", "masks.txt", "--input-format", "jsonl", "--export", name)
+    assert done.returncode == 2
+    assert (tmp_path / "masks.txt").read_text() == GOOD
+
+
+@pytest.mark.parametrize("name", ["serve.py", "./serve.py", "hard.py"])
+def test_report_does_not_replace_a_module(padmask: Run, tmp_path: Path, rows: Path, name: str) -> None:
+    code = "def f(ids, mask):\n    return ids * mask\n"
+    (tmp_path / "serve.py").write_text(code)
+    os.link(tmp_path / "serve.py", tmp_path / "hard.py")
+    done = padmask("verify", rows, "--predict", "serve:f", "--report", f"json:{name}")
+    assert done.returncode == 2
+    assert (tmp_path / "serve.py").read_text() == code
+
+
+def test_report_does_not_replace_what_a_module_imports(padmask: Run, tmp_path: Path, rows: Path) -> None:
+    (tmp_path / "helper.py").write_text("X = 1\n")
+    (tmp_path / "serve.py").write_text("import helper\n\ndef f(ids, mask):\n    return ids * mask\n")
+    done = padmask("verify", rows, "--predict", "serve:f", "--report", "json:helper.py")
+    assert done.returncode == 2
+    assert (tmp_path / "helper.py").read_text() == "X = 1\n"
+
+
+@pytest.mark.parametrize("option", ["--model", "--custom-objects"])
+def test_report_does_not_replace_a_model(here: Run, tmp_path: Path, rows: Path, option: str) -> None:
+    (tmp_path / "m").write_text("kept")
+    model = ["--model", "m"] if option == "--model" else ["--model", "x.keras", option, "m"]
+    done = here("verify", rows, *model, "--report", "json:m")
+    assert done.returncode == 2
+    assert "would replace the input 'm'" in done.stderr
+    assert (tmp_path / "m").read_text() == "kept"
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="needs named pipes")
+@pytest.mark.parametrize("options", [["--maxlen", "longest"], ["--maxlen", "2", "--limit", "1"], []])
+def test_named_pipe_is_opened_once(padmask: Run, tmp_path: Path, options: list[str]) -> None:
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    writer = subprocess.Popen(["sh", "-c", f"printf '%s' '{GOOD}' > {pipe}"])
+    try:
+        done = padmask("pad", pipe, "-o", "out.parquet", "--limit", "2", *options)
+        assert done.returncode == 0, done.stderr
+    finally:
+        writer.kill()
+        writer.wait()

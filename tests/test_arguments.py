@@ -1,0 +1,266 @@
+"""Arguments of the wrong type or range: a SpecError that names the argument, before anything is done."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pytest
+
+import padmask
+from padmask import (
+    Column,
+    FileOptions,
+    MaskSpec,
+    ModelProof,
+    PadSpec,
+    ProofSpec,
+    RowPolicy,
+    RuleSpec,
+    ShowSpec,
+    SpecError,
+    UnpadSpec,
+)
+from padmask.jobs.executors import Processes
+from padmask.verify.specs import ModelSpec, ReferenceSpec
+
+# What is no whole number, whoever takes one.
+NO_NUMBERS: list[Any] = ["3", 1.5, 2.0, True, False, np.True_, np.float32(1), [1], np.array([1, 2]), b"1", 1j]
+NO_FLAGS: list[Any] = [0, 1, "yes", None, [], 0.0]
+NO_TEXTS: list[Any] = [5, b"name", ["name"], True, 1.5]
+
+
+def proof(**given: Any) -> Any:
+    return ModelProof(**{"spec": ModelSpec(), "model": "m.keras"} | given)
+
+
+AT_LEAST_0: list[tuple[Callable[..., Any], str]] = [
+    (PadSpec, "maxlen"),
+    (FileOptions, "limit"),
+    (ShowSpec, "first"),
+    (ShowSpec, "last"),
+    (ReferenceSpec, "seed"),
+    (ModelSpec, "seed"),
+]
+AT_LEAST_1: list[tuple[Callable[..., Any], str]] = [
+    (PadSpec, "pad_to_multiple_of"),
+    (FileOptions, "batch_rows"),
+    (FileOptions, "threads"),
+    (FileOptions, "max_bytes"),
+    (ShowSpec, "sample"),
+    (ProofSpec, "sample"),
+    (proof, "sample"),
+    (ReferenceSpec, "embedding_dim"),
+    (ReferenceSpec, "units"),
+    (ReferenceSpec, "vocab_size"),
+    (ReferenceSpec, "batch_size"),
+    (ModelSpec, "vocab_size"),
+    (ModelSpec, "batch_size"),
+]
+
+
+def _id(value: Any) -> str:
+    return f"{getattr(value, '__name__', value)}"
+
+
+@pytest.mark.parametrize(("make", "name"), [*AT_LEAST_0, *AT_LEAST_1, (ShowSpec, "seed")], ids=_id)
+def test_numbers_of_the_wrong_type(make, name):
+    for value in NO_NUMBERS:
+        if not (name == "maxlen" and isinstance(value, str)):
+            with pytest.raises(SpecError, match=f"`{name}` must be a whole number"):
+                make(**{name: value})
+
+
+@pytest.mark.parametrize(("make", "name"), [*AT_LEAST_0, *AT_LEAST_1], ids=_id)
+def test_numbers_out_of_range(make, name):
+    least = 0 if (make, name) in AT_LEAST_0 else 1
+    for value in (least - 1, -5):
+        with pytest.raises(SpecError, match=f"`{name}` must be a whole number of at least {least}"):
+            make(**{name: value})
+    assert getattr(make(**{name: least}), name) == least
+
+
+@pytest.mark.parametrize(("make", "name"), [*AT_LEAST_0, *AT_LEAST_1], ids=_id)
+def test_numbers_of_numpy_become_ints(make, name):
+    assert type(getattr(make(**{name: np.int64(4)}), name)) is int
+
+
+@pytest.mark.parametrize(
+    ("make", "name"),
+    [
+        (PadSpec, "dtype_for_all"),
+        (MaskSpec, "overwrite"),
+        (UnpadSpec, "keep_mask"),
+        (FileOptions, "fixed_size_list"),
+        (RuleSpec, "strict"),
+        (proof, "allow_unsafe"),
+        (ModelSpec, "empty_rows"),
+        (ModelSpec, "explain"),
+    ],
+    ids=_id,
+)
+def test_flags_of_the_wrong_type(make, name):
+    for value in NO_FLAGS:
+        with pytest.raises(SpecError, match=f"`{name}` must be True or False"):
+            make(**{name: value})
+    assert getattr(make(**{name: np.True_}), name) is True
+
+
+@pytest.mark.parametrize(
+    ("make", "name"),
+    [
+        (PadSpec, "maxlen"),
+        (PadSpec, "padding"),
+        (PadSpec, "truncating"),
+        (PadSpec, "dtype"),
+        (Column, "name"),
+        (lambda **given: Column("x", **given), "dtype"),
+        (MaskSpec, "column"),
+        (MaskSpec, "dtype"),
+        (MaskSpec, "length_column"),
+        (UnpadSpec, "mask_column"),
+        (UnpadSpec, "length_column"),
+        (UnpadSpec, "padding"),
+        (RowPolicy, "overlong"),
+        (RowPolicy, "empty_rows"),
+        (RowPolicy, "on_error"),
+        (FileOptions, "input_format"),
+        (FileOptions, "output_format"),
+        (FileOptions, "rejects"),
+        (ProofSpec, "backend"),
+        (ProofSpec, "device"),
+        (proof, "model"),
+        (proof, "custom_objects"),
+        (ModelSpec, "name"),
+        (ModelSpec, "padding"),
+    ],
+    ids=_id,
+)
+def test_texts_of_the_wrong_type(make, name):
+    # A length may be a number.
+    for value in [b"name", ["name"], True, 1.5] if name == "maxlen" else NO_TEXTS:
+        with pytest.raises(SpecError, match=f"{name}"):
+            make(**{name: value})
+
+
+@pytest.mark.parametrize(
+    ("make", "given"),
+    [
+        (FileOptions, {"input_format": "csv"}),
+        (FileOptions, {"output_format": "csv"}),
+        (ProofSpec, {"backend": "mxnet"}),
+        (ProofSpec, {"device": "tpu"}),
+        (ProofSpec, {"reference": 5}),
+        (proof, {"spec": None}),
+        (proof, {"inputs": ["a"]}),
+        (proof, {"inputs": {"a": 5}}),
+        (RuleSpec, {"allow": "row-fully-masked"}),
+        (RuleSpec, {"allow": 5}),
+        (RuleSpec, {"allow": [5]}),
+        (ReferenceSpec, {"routes": (5,)}),
+    ],
+    ids=_id,
+)
+def test_other_fields(make, given):
+    with pytest.raises(SpecError):
+        make(**given)
+
+
+TABLE = pa.table({"x": [[1, 2], [3]]})
+
+
+@pytest.fixture
+def source(tmp_path: Path) -> Path:
+    (tmp_path / "in.jsonl").write_text('{"x":[1,2]}\n')
+    return tmp_path / "in.jsonl"
+
+
+CALLS: list[tuple[str, Callable[[Path, Any], Any]]] = [
+    ("threads", lambda _, value: padmask.pad([[1]], threads=value)),
+    ("maxlen", lambda _, value: padmask.pad_sequences([[1]], maxlen=value)),
+    ("maxlen", lambda _, value: padmask.sequence_mask([1], maxlen=value)),
+    ("limit", lambda source, value: padmask.inspect_file(source, limit=value)),
+    ("workers", lambda source, value: padmask.inspect_file(source, workers=value)),
+    ("limit", lambda source, value: padmask.verify_file(source, limit=value)),
+    ("workers", lambda source, value: padmask.pad_dataset(source, source.parent / "o", workers=value)),
+    (
+        "shard_bytes",
+        lambda source, value: padmask.pad_dataset(source, source.parent / "o", shard_bytes=value),
+    ),
+    ("workers", lambda _, value: Processes(value)),
+]
+
+
+@pytest.mark.parametrize(("name", "call"), CALLS, ids=[f"{i}-{name}" for i, (name, _) in enumerate(CALLS)])
+def test_numbers_of_functions(source, name, call):
+    for value in [*NO_NUMBERS, -1]:
+        with pytest.raises(SpecError, match=f"`{name}` must be a whole number"):
+            call(source, value)
+    assert [path.name for path in source.parent.iterdir()] == ["in.jsonl"]
+
+
+OBJECTS: dict[str, Callable[[Path, Any], Any]] = {
+    "pad spec": lambda _, value: padmask.pad([[1]], value),
+    "pad_table spec": lambda _, value: padmask.pad_table(TABLE, spec=value),
+    "pad_table mask": lambda _, value: padmask.pad_table(TABLE, mask=value),
+    "unpad_table spec": lambda _, value: padmask.unpad_table(padmask.pad_table(TABLE), spec=value),
+    "pad_file spec": lambda source, value: padmask.pad_file(source, source.parent / "o.jsonl", spec=value),
+    "pad_file mask": lambda source, value: padmask.pad_file(source, source.parent / "o.jsonl", mask=value),
+    "pad_file policy": lambda source, value: padmask.pad_file(
+        source, source.parent / "o.jsonl", policy=value
+    ),
+    "pad_file files": lambda source, value: padmask.pad_file(source, source.parent / "o.jsonl", files=value),
+    "unpad_file spec": lambda source, value: padmask.unpad_file(
+        source, source.parent / "o.jsonl", spec=value
+    ),
+    "unpad_file files": lambda source, value: padmask.unpad_file(
+        source, source.parent / "o.jsonl", files=value
+    ),
+    "pad_dataset spec": lambda source, value: padmask.pad_dataset(source, source.parent / "o", spec=value),
+    "pad_dataset files": lambda source, value: padmask.pad_dataset(source, source.parent / "o", files=value),
+    "pad_dataset resume": lambda source, value: padmask.pad_dataset(
+        source, source.parent / "o", resume=value
+    ),
+    "inspect_file show": lambda source, value: padmask.inspect_file(source, show=value),
+    "inspect_file specs": lambda source, value: padmask.inspect_file(source, specs=[value]),
+    "verify_file spec": lambda source, value: padmask.verify_file(source, spec=value),
+    "verify_file rules": lambda source, value: padmask.verify_file(source, rules=value),
+    "verify_file proof": lambda source, value: padmask.verify_file(source, proof=value),
+    "columns of a table": lambda _, value: padmask.pad_table(TABLE, value),
+    "one column": lambda _, value: padmask.pad_table(TABLE, [value]),
+    "columns of a file": lambda source, value: padmask.inspect_file(source, columns=value),
+}
+
+
+@pytest.mark.parametrize("call", OBJECTS.values(), ids=OBJECTS)
+def test_objects_of_the_wrong_type(source, call):
+    for value in (5, 1.5, {1: 2}):
+        with pytest.raises(SpecError):
+            call(source, value)
+
+
+@pytest.mark.parametrize("value", [None, True, [1], b"x", np.array([1, 2])], ids=_id)
+@pytest.mark.parametrize("dtype", ["int32", "float32", "string"])
+def test_pad_values_of_the_wrong_type(value, dtype):
+    rows = [["a"]] if dtype == "string" else [[1]]
+    with pytest.raises(SpecError, match="the pad value"):
+        padmask.pad(rows, PadSpec(value=value, dtype=dtype, dtype_for_all=True))
+
+
+def test_a_multiple_of_numpy():
+    padded = padmask.pad_table(TABLE, spec=PadSpec(pad_to_multiple_of=np.int64(4)))
+    assert padded["x"].to_pylist() == [[1, 2, 0, 0], [3, 0, 0, 0]]
+
+
+def test_lengths_that_are_no_row():
+    for lengths in ([[1], [2, 3]], [[1]], [True], [1.0], "ab", None):
+        with pytest.raises(SpecError, match="`lengths`"):
+            padmask.sequence_mask(lengths)
+
+
+def test_a_dtype_that_is_none():
+    with pytest.raises(SpecError, match="`dtype`"):
+        padmask.pad_sequences([[1]], dtype="int33")
