@@ -83,7 +83,7 @@ def command(ctx: click.Context, /, **given: Any) -> None:
       padmask inspect s3://bucket/train/ --no-masks
     """
     help_without_input(ctx, given)
-    _check_export(given)
+    _check_outputs(given)
     _choose_rows(ctx, given)
     settle_workers(ctx, given)
     given["declared"] = declared_side(ctx, given)
@@ -98,18 +98,17 @@ def command(ctx: click.Context, /, **given: Any) -> None:
         _show(seen, given)
 
 
-def _check_export(given: dict[str, Any]) -> None:
-    """Refuse an export of an unknown form, or in place of an input."""
-    if not given["export"]:
-        return
+def _check_outputs(given: dict[str, Any]) -> None:
+    """Refuse an export of an unknown form, and outputs in place of an input or of each other."""
     from padmask.formats.conflicts import refuse_conflicts
     from padmask.formats.storage import shown
 
-    if not given["export"].endswith(EXPORTS):
+    if given["export"] and not given["export"].endswith(EXPORTS):
         raise SpecError(
             f"Cannot tell how to export to {shown(given['export'])!r}. Choose a name in {', '.join(EXPORTS)}."
         )
-    refuse_conflicts({"the export": given["export"]}, given["inputs"])
+    outputs = {"the printed report": "-", "the export": given["export"] or None}
+    refuse_conflicts(outputs, given["inputs"] or ["-"])
 
 
 def _choose_rows(ctx: click.Context, given: dict[str, Any]) -> None:

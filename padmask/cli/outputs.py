@@ -50,7 +50,7 @@ def _check_streams(given: dict[str, Any]) -> None:
     refuse_shared_place(
         {"the output": given["output"], "the rejects": given["rejects"], "the report": report}
     )
-    refuse_conflicts({"the report": report}, given["inputs"])
+    refuse_conflicts({"the report": report}, given["inputs"] or ["-"])
     binary = given["output_format"] not in (None, "jsonl")
     if given["output"] == "-" and binary and sys.stdout is not None and sys.stdout.isatty():
         raise SpecError(

@@ -309,7 +309,6 @@ def _check_streams(wanted: list[tuple[str, str]], given: dict[str, Any]) -> None
     reports = _report_files(wanted)
     if len(set(reports.values())) < sum(path != "-" for _, path in wanted):
         raise SpecError("Two reports cannot go to one file: give each its own.")
-    refuse_conflicts(reports, given["inputs"])
     code = [path for path in (given["model"], given["custom_objects"]) if path]
     module = (given["predict"] or "").partition(":")[0]
     refuse_replaced(reports, code + (module_files(module) if module else []))
@@ -319,6 +318,8 @@ def _check_streams(wanted: list[tuple[str, str]], given: dict[str, Any]) -> None
     if any(path == "-" and form != "github" for form, path in wanted):
         # Whoever reads the report wants nothing else beside it.
         given["quiet"] = True
+    prints = to_stdout or not given["quiet"]
+    refuse_conflicts(({"the printed report": "-"} if prints else {}) | reports, given["inputs"])
 
 
 def _report_files(wanted: list[tuple[str, str]]) -> dict[str, str | None]:

@@ -28,21 +28,39 @@ def place_of(path: str) -> Place | None:
     >>> place_of("/dev/null"), place_of("a.jsonl") == place_of("./a.jsonl"), place_of("a") == place_of("b")
     (None, True, False)
     """
+    # Devices: /dev/null takes everything, and a terminal shows everything.
+    return _place(path, stdio=1, harmless=(stat.S_ISCHR,))
+
+
+def _place_of_input(path: str) -> Place | None:
+    """Return what an input names; None where reading and writing do not meet: a socket has two directions."""
+    return _place(path, stdio=0, harmless=(stat.S_ISCHR, stat.S_ISSOCK))
+
+
+def _place(path: str, stdio: int, harmless: Iterable[Callable[[int], bool]]) -> Place | None:
     if is_url(path) and plain_path(path) == path:
         return ("url", str(parse_url(path)))
+    found = _status(path, stdio)
+    if found is None:
+        return ("stdio", stdio) if path == "-" else ("new", os.path.realpath(plain_path(path)))
+    if any(of_kind(found.st_mode) for of_kind in harmless):
+        return None
+    return ("file", found.st_dev, found.st_ino)
+
+
+def _status(path: str, stdio: int) -> os.stat_result | None:
+    """Return what the system knows of a file; None where there is none. `-` is the descriptor `stdio`."""
     path = plain_path(path)
     try:
-        descriptor = 1 if path == "-" else descriptor_of(path)
-        found = os.stat(path) if descriptor is None else os.fstat(_real(descriptor))
+        descriptor = stdio if path == "-" else descriptor_of(path)
+        return os.stat(path) if descriptor is None else os.fstat(_real(descriptor))
     except (OSError, ValueError, AttributeError):
-        return ("new", os.path.realpath(path))
-    # Devices: /dev/null takes everything, and a terminal shows everything.
-    return None if stat.S_ISCHR(found.st_mode) else ("file", found.st_dev, found.st_ino)
+        return None
 
 
 def _real(descriptor: int) -> int:
-    """Return the descriptor of Python's stdout, which may be another one than 1."""
-    return sys.stdout.fileno() if descriptor == 1 else descriptor
+    """Return the descriptor of Python's stdin or stdout, which may be another one than 0 or 1."""
+    return {0: sys.stdin, 1: sys.stdout}[descriptor].fileno() if descriptor in (0, 1) else descriptor
 
 
 def refuse_conflicts(
@@ -68,7 +86,10 @@ def refuse_conflicts(
 
 
 def _may_be_an_input(path: str) -> bool:
-    return is_url(path) or os.path.isfile(plain_path(path))
+    if is_url(path) and plain_path(path) == path:
+        return True
+    found = _status(path, stdio=1)
+    return found is not None and stat.S_ISREG(found.st_mode)
 
 
 def refuse_shared_place(outputs: Mapping[str, str | None]) -> None:
@@ -110,13 +131,17 @@ def refuse_replaced(
         if path is not None and place_of(path) is not None
     }
     for file in files if named else ():
-        what = named.get(place_of(file)) if file != "-" else None
+        place = _place_of_input(file)
+        what = None if place is None else named.get(place)
         if what is None or (what == replaceable and len(files) == 1):
             continue
+        path, name = outputs[what] or "", "on stdin" if file == "-" else repr(shown(file))
+        if path == "-" or is_written_in_place(path):
+            raise OutputError(
+                f"{what.capitalize()} would be written into the input {name}. Choose another file."
+            )
         beside = ", one of several inputs" if what == replaceable else ""
-        raise OutputError(
-            f"{what.capitalize()} would replace the input {shown(file)!r}{beside}. Choose another name."
-        )
+        raise OutputError(f"{what.capitalize()} would replace the input {name}{beside}. Choose another name.")
 
 
 def refuse_inside(outputs: Mapping[str, str | None], inputs: Sequence[str]) -> None:

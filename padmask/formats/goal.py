@@ -59,7 +59,8 @@ def open_goal(path: str, sealed: Callable[[int], None] | None = None) -> Iterato
             yield stream
         return
     if is_written_in_place(path):
-        with _said_of(path), open(path, "wb") as stream:
+        # A file that another process holds open keeps what it has.
+        with _said_of(path), open(path, "ab" if stat.S_ISREG(mode) else "wb") as stream:
             yield stream
         return
     with _said_of(path), _replaced(path, mode, sealed) as stream:

@@ -17,15 +17,21 @@ def descriptor_of(path: str) -> int | None:
     >>> descriptor_of("/dev/stdout"), descriptor_of("/dev/fd/2"), descriptor_of("/tmp/a"), descriptor_of("1")
     (1, 2, None, None)
     """
+    process, descriptor = _open_file_of(path)
+    return descriptor if process in (None, str(os.getpid())) else None
+
+
+def _open_file_of(path: str) -> tuple[str | None, int | None]:
+    """Return the process and the descriptor that a path names; no process is this one."""
     for _ in range(MOST_LINKS):
         folder, name = os.path.split(path)
         found = _DESCRIPTOR_FOLDER.fullmatch(os.path.realpath(folder))
         if found and name.isdecimal():
-            return int(name) if found[1] in (None, str(os.getpid())) else None
+            return found[1], int(name)
         if not os.path.islink(path):
-            return None
+            break
         path = os.path.join(folder, os.readlink(path))
-    return None
+    return None, None
 
 
 def mode_of(path: str) -> int:
@@ -43,5 +49,4 @@ def is_written_in_place(path: str) -> bool:
     (True, False)
     """
     mode = mode_of(path)
-    in_process = path.startswith(("/dev/", "/proc/"))
-    return descriptor_of(path) is not None or (mode != 0 and (not stat.S_ISREG(mode) or in_process))
+    return _open_file_of(path)[1] is not None or (mode != 0 and not stat.S_ISREG(mode))

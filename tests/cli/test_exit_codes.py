@@ -1,0 +1,164 @@
+"""Exit codes, the same for all commands: 1 where the data or the model is at fault, 2 where nothing ran."""
+
+from __future__ import annotations
+
+import gzip
+import pickle
+from collections.abc import Callable
+from pathlib import Path
+from subprocess import CompletedProcess
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+import padmask
+from padmask import errors
+
+Run = Callable[..., CompletedProcess[str]]
+
+ROWS = '{"input_ids": [1, 2]}\n{"input_ids": [3]}\n'
+PADDED = '{"input_ids": [1, 0], "mask": [true, false]}\n'
+COMMANDS = {
+    "pad": ["pad", "-o", "out.jsonl"],
+    "unpad": ["unpad", "-o", "out.jsonl"],
+    "inspect": ["inspect"],
+    "verify": ["verify", "--no-model"],
+}
+TO_A_FOLDER = ["pad", "-o", "out/", "--workers", "2"]
+
+
+def _truncated_parquet(folder: Path) -> str:
+    pq.write_table(pa.table({"input_ids": [[1, 2]], "mask": [[True, False]]}), folder / "in.parquet")
+    data = (folder / "in.parquet").read_bytes()
+    (folder / "in.parquet").write_bytes(data[: len(data) // 2])
+    return "in.parquet"
+
+
+def _truncated_gzip(folder: Path) -> str:
+    data = gzip.compress((ROWS + PADDED).encode() * 1000)
+    (folder / "in.jsonl.gz").write_bytes(data[: len(data) - 12])
+    return "in.jsonl.gz"
+
+
+def _bad_row(folder: Path) -> str:
+    (folder / "in.jsonl").write_text(PADDED + '{"input_ids": "no", "mask": [true]}\n')
+    return "in.jsonl"
+
+
+def _incomplete_folder(folder: Path) -> str:
+    (folder / "in").mkdir()
+    (folder / "in" / "a.jsonl").write_text(PADDED)
+    (folder / "in" / "_padmask.replacing").write_text("[]")
+    return "in"
+
+
+def _nothing(folder: Path) -> str:
+    return "nowhere.jsonl"
+
+
+def _empty_folder(folder: Path) -> str:
+    (folder / "in").mkdir()
+    return "in"
+
+
+def _no_match(folder: Path) -> str:
+    return "in*.jsonl"
+
+
+def _npz(folder: Path) -> str:
+    (folder / "in.npz").write_bytes(b"PK")
+    return "in.npz"
+
+
+def _column_of_text(folder: Path) -> str:
+    pq.write_table(pa.table({"input_ids": ["a"], "mask": [[True]]}), folder / "in.parquet")
+    return "in.parquet"
+
+
+@pytest.mark.parametrize("command", COMMANDS.values(), ids=COMMANDS)
+@pytest.mark.parametrize("made", [_truncated_parquet, _truncated_gzip, _bad_row, _incomplete_folder])
+def test_data_at_fault_is_1(
+    here: Run, tmp_path: Path, command: list[str], made: Callable[[Path], str]
+) -> None:
+    name, more = made(tmp_path), ["--allow", "mask-shape"] if command[0] == "verify" else []
+    done = here(*command, name, *more)
+    assert (done.returncode, done.stderr[:7]) == (1, "Error: "), done
+
+
+@pytest.mark.parametrize("command", COMMANDS.values(), ids=COMMANDS)
+@pytest.mark.parametrize("made", [_nothing, _empty_folder, _no_match, _npz, _column_of_text])
+def test_what_cannot_run_is_2(
+    here: Run, tmp_path: Path, command: list[str], made: Callable[[Path], str]
+) -> None:
+    done = here(*command, "-c", "input_ids", made(tmp_path))
+    assert (done.returncode, done.stderr[:7]) == (2, "Error: "), done
+
+
+@pytest.mark.parametrize("command", COMMANDS.values(), ids=COMMANDS)
+def test_a_missing_column_is_2(here: Run, tmp_path: Path, command: list[str]) -> None:
+    (tmp_path / "in.jsonl").write_text(PADDED)
+    assert here(*command, "in.jsonl", "-c", "nothing").returncode == 2
+
+
+@pytest.mark.parametrize(
+    ("rows", "options"),
+    [
+        (ROWS, ["--maxlen", "1", "--overlong", "error"]),
+        ('{"input_ids": []}\n', ["--empty-rows", "error"]),
+        ('{"input_ids": [1], "labels": [1, 2]}\n', ["-c", "input_ids", "-c", "labels"]),
+        (PADDED, []),
+    ],
+    ids=["overlong", "empty", "unequal", "padded"],
+)
+def test_rows_that_pad_refuses_are_1(here: Run, tmp_path: Path, rows: str, options: list[str]) -> None:
+    (tmp_path / "in.jsonl").write_text(rows)
+    assert here("pad", "in.jsonl", "-o", "out.jsonl", *options).returncode == 1
+
+
+def test_a_taken_mask_name_is_2(here: Run, tmp_path: Path) -> None:
+    (tmp_path / "in.jsonl").write_text('{"input_ids": [1], "id": 7}\n')
+    assert here("pad", "in.jsonl", "--mask-column", "id").returncode == 2
+
+
+def test_what_a_format_cannot_hold_is_2(here: Run, tmp_path: Path) -> None:
+    pq.write_table(pa.table({"input_ids": [[1]], "x": [float("nan")]}), tmp_path / "in.parquet")
+    assert here("pad", "in.parquet", "-o", "out.jsonl").returncode == 2
+    assert here("pad", "in.parquet", "-o", "out.arrow").returncode == 0
+
+
+@pytest.mark.parametrize(
+    ("second", "code"),
+    [('{"input_ids": 5}\n', 1), ('{"other": [1]}\n', 1), ("", 0)],
+    ids=["bad", "key", "none"],
+)
+def test_workers_give_the_same_code(padmask: Run, tmp_path: Path, second: str, code: int) -> None:
+    (tmp_path / "in").mkdir()
+    (tmp_path / "in" / "a.jsonl").write_text(ROWS)
+    (tmp_path / "in" / "b.jsonl").write_text(second)
+    assert padmask(*TO_A_FOLDER, "in").returncode == code
+    assert padmask("pad", "in", "-o", "out.jsonl").returncode == code
+
+
+def test_a_full_disk_is_2(padmask: Run, tmp_path: Path) -> None:
+    (tmp_path / "in.jsonl").write_text(ROWS * 5000)
+    done = padmask("pad", "in.jsonl", "-o", "/dev/full", "--output-format", "jsonl")
+    assert (done.returncode, "No space left" in done.stderr) == (2, True), done.stderr
+
+
+def test_errors_keep_their_blame_when_sent() -> None:
+    found = [kind for kind in vars(errors).values() if isinstance(kind, type)]
+    kinds = [kind for kind in found if issubclass(kind, errors.PadmaskError)]
+    assert {kind.blames_input for kind in kinds} == {True, False}
+    for kind in kinds:
+        sent = pickle.loads(pickle.dumps(kind("said")))
+        assert (type(sent), str(sent), sent.blames_input) == (kind, "said", kind.blames_input)
+
+
+def test_a_library_call_names_whose_fault(tmp_path: Path) -> None:
+    with pytest.raises(padmask.DataError) as missing:
+        padmask.pad_file(tmp_path / "nowhere.jsonl", tmp_path / "out.jsonl")
+    (tmp_path / "in.jsonl").write_text('{"input_ids": "no"}\n')
+    with pytest.raises(padmask.DataError) as bad:
+        padmask.pad_file(tmp_path / "in.jsonl", tmp_path / "out.jsonl")
+    assert (missing.value.blames_input, bad.value.blames_input) == (False, True)
