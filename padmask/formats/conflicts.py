@@ -137,8 +137,10 @@ def refuse_replaced(
             continue
         path, name = outputs[what] or "", "on stdin" if file == "-" else repr(shown(file))
         if path == "-" or is_written_in_place(path):
+            where = "stdout" if path == "-" else repr(path)
             raise OutputError(
-                f"{what.capitalize()} would be written into the input {name}. Choose another file."
+                f"{what.capitalize()} would be written into the input {name}: {where} is a file that is read "
+                "too. Choose another file."
             )
         beside = ", one of several inputs" if what == replaceable else ""
         raise OutputError(f"{what.capitalize()} would replace the input {name}{beside}. Choose another name.")

@@ -34,7 +34,7 @@ def load(path: str, custom_objects: str | None = None, *, unsafe: bool = False) 
         SpecError: the file holds code, and `unsafe` was not asked for.
         DataError: it is corrupt.
         AccessError: it is not there.
-        UnsupportedError: it needs classes that Keras does not know.
+        UnsupportedError: it needs classes, or has a format, that Keras does not know.
     """
     if not Path(path).is_file():
         raise AccessError(f"{path}: there is no such file. Check the path of --model.")
@@ -64,7 +64,8 @@ def load(path: str, custom_objects: str | None = None, *, unsafe: bool = False) 
                 f"{path}: Keras cannot load it: {short(said)} Give the classes that it needs with "
                 "--custom-objects FILE.py."
             ) from None
-        raise DataError(
+        known_format = path.endswith((".keras", ".h5", ".hdf5"))
+        raise (DataError if known_format else UnsupportedError)(
             f"{path}: Keras cannot load it: {short(said)} Check that it is a model saved by "
             "model.save('....keras')."
         ) from None

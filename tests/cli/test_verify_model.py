@@ -68,9 +68,9 @@ def verdicts_of(subject):
     return {check["name"]: check["verdict"] for check in subject["checks"]}
 
 
-def refused(done, *words):
-    """Check that a run ended with a sentence that has these words."""
-    assert (done.returncode, done.stdout) == (2, ""), done.stdout + done.stderr
+def refused(done, *words, code=2):
+    """Check that a run ended with a sentence that has these words; 1 is for data or a model at fault."""
+    assert (done.returncode, done.stdout) == (code, ""), done.stdout + done.stderr
     for word in words:
         assert word in done.stderr.replace("\n", " ")
     assert "Traceback" not in done.stderr
@@ -302,7 +302,7 @@ def test_the_column_of_the_inputs_name_is_taken_before_others(here, saved, tmp_p
     data = write_rows(tmp_path / "in.jsonl", rows)
     report, _ = answer_of(here("verify", data, "--model", saved("sound"), "--json"), 0)
     assert report["environment"]["columns"] == {"input_ids": "input_ids"}
-    refused(here("verify", data, "--model", saved("sound"), "-c", "tokens"), "the id 99")
+    refused(here("verify", data, "--model", saved("sound"), "-c", "tokens"), "the id 99", code=1)
 
 
 @with_models
@@ -351,7 +351,8 @@ def test_the_number_of_ids(here, saved):
 @with_models
 def test_ids_beyond_the_embedding_are_a_sentence(here, saved, tmp_path):
     data = write_rows(tmp_path / "in.jsonl", [{"input_ids": [5, 6, 37]}, {"input_ids": [1]}])
-    refused(here("verify", data, "--model", saved("sound")), "the id 37", "'input_ids'", "20 ids only")
+    done = here("verify", data, "--model", saved("sound"))
+    refused(done, "the id 37", "'input_ids'", "20 ids only", code=1)
 
 
 @with_models
@@ -453,7 +454,8 @@ def test_a_file_that_is_no_model_is_a_sentence(here, tmp_path, name, content):
     if content is not None:
         (tmp_path / name).write_bytes(content)
     done = here("verify", "--model", name)
-    refused(done, name, "there is no such file" if content is None else ".keras")
+    code = 2 if name in ("missing.keras", "model.txt") else 1
+    refused(done, name, "there is no such file" if content is None else ".keras", code=code)
     assert done.stderr.count("\n") == 1
 
 
@@ -640,7 +642,7 @@ def test_a_function_of_features(here, serve, tmp_path):
 def test_a_function_of_one_length_is_judged_by_content(here, serve, tmp_path):
     data = write_rows(tmp_path / "in.jsonl", [{"input_ids": [3, 4, 5]}, {"input_ids": [6]}])
     given = ("verify", data, "--predict", f"{serve()}:four_places")
-    refused(here(*given), "four places, please")
+    refused(here(*given), "four places, please", code=1)
     _, subject = answer_of(here(*given, "--maxlen", "4", "--json"), 0)
     assert verdicts_of(subject)["row-alone"] == "skipped"
     assert verdicts_of(subject)["other-content"] == "holds"
@@ -651,7 +653,8 @@ def test_a_function_without_a_number_of_ids_is_a_sentence(here, serve):
 
 
 def test_a_function_that_raises_is_a_sentence(here, serve, raw):
-    refused(here("verify", raw, "--predict", f"{serve()}:raising"), "it raised KeyError: 'no such model'")
+    done = here("verify", raw, "--predict", f"{serve()}:raising")
+    refused(done, "it raised KeyError: 'no such model'", code=1)
 
 
 @pytest.mark.parametrize(
