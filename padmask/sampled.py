@@ -119,6 +119,9 @@ def look(
         numbers: the rows to keep, where another column has picked them.
     """
     asked, limit = looking.asked, looking.limit
+    if needs_lengths(asked.spec) and asked.spec.maxlen != "longest":
+        # Before anything is looked at: what was taken from a pipe already would not be copied.
+        dataset.spool(limit)
     layout = find_layout(dataset, asked.columns, looking.mask_column)
     if layout is not None and looking.declared is not None:
         layout = replace(layout, padding=looking.declared)
@@ -168,7 +171,6 @@ def _maxlen(dataset: Dataset, job: Job, limit: int | None) -> int | None:
         return make_plan(job.spec).maxlen
     if job.spec.maxlen == "longest":
         return None
-    dataset.spool(limit)
     stats = LengthStats()
     for chunk in dataset.chunks(job.wanted, limit):
         stats += LengthStats.of(take_in(dataset.decode(chunk, job.wanted), job).lengths)

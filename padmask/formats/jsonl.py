@@ -10,7 +10,9 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import replace
+from itertools import chain
 from typing import Any, BinaryIO
 
 import msgspec
@@ -30,6 +32,8 @@ from padmask.errors import (
     size,
 )
 from padmask.formats.batch import HEAD_BYTES, HEAD_ROWS, Batch, Chunk, Layout, Wanted, rectangle
+from padmask.formats.blanklines import BLANK, blank_lines, filled_lines, is_blank
+from padmask.formats.held import Held
 from padmask.formats.jsonkinds import TokenKinds, value_type
 from padmask.formats.jsontokens import read_sequences
 from padmask.formats.listing import COMPRESSIONS, compression_of
@@ -45,7 +49,11 @@ CHUNK_BYTES = 1 << 18
 LONG_LINE_PARTS = 256
 LINE_COPIES = 16
 
-_BLANK = b" \t\r\n"
+# Where lines are shorter than this on average, in bytes, most of them may be blank.
+SHORT_LINE = 16
+# A first row on a line like this: the blank lines before it are not read once more to find it.
+FAR = 100_000
+
 _read_object = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
 _read_value = msgspec.json.Decoder().decode
 _write_rows = msgspec.json.Encoder().encode_lines
@@ -61,8 +69,9 @@ class JsonlReader:
         self._source = source
         self._head: pa.Schema | None = None
         self._kinds: dict[str, TokenKinds] = {}
-        self._held: list[Chunk] = []
+        self._held = Held(source.spool_folder)
         self._rest: Iterator[Chunk] | None = None
+        self._empty = False
 
     def schema(self) -> pa.Schema:
         """Return the types of the first rows' fields; what most rows of a list field hold is its type."""
@@ -94,7 +103,7 @@ class JsonlReader:
         rows: list[Object] = []
         seen = 0
         for chunk in self._peek():
-            rows += (row for row, fault in _objects(_lines(chunk.data, chunk.first)[0]) if fault is None)
+            rows += _good_objects(chunk.data, _lines(chunk.data, chunk.first)[0])
             seen += len(chunk.data)
             # However much is bad before it, one good row is waited for.
             if len(rows) >= HEAD_ROWS or (rows and seen >= HEAD_BYTES):
@@ -102,14 +111,21 @@ class JsonlReader:
         return rows[:HEAD_ROWS]
 
     def _peek(self) -> Iterator[Chunk]:
-        """Give the chunks from the start; those of a pipe are held for `chunks` to give again."""
-        if not self._source.once:
-            yield from self._cut()
-            return
+        """Give the chunks from the start; what cannot be read again, or not soon, is held for `chunks`."""
+        if self._rest is None and not self._source.once:
+            rest = self._cut()
+            first = next(rest, None)
+            self._empty = first is None
+            if first is None or first.first < FAR:
+                yield from (first,) if first else ()
+                yield from rest
+                return
+            self._rest = rest
+            self._held.add(first)
         self._rest = self._rest or self._cut()
-        yield from list(self._held)
+        yield from self._held
         for chunk in self._rest:
-            self._held.append(chunk)
+            self._held.add(chunk)
             yield chunk
 
     def look(self, wanted: Wanted) -> Iterator[Batch]:
@@ -119,16 +135,33 @@ class JsonlReader:
         """Give the input in pieces of whole lines; a pipe's once only."""
         if self._rest is None:
             yield from self._cut()
-            return
-        while self._held:
-            yield self._held.pop(0)
-        yield from self._rest
+        elif self._source.once:
+            yield from self._held.take()
+            yield from self._rest
+        else:
+            yield from self._far_chunks(self._rest)
+
+    def _far_chunks(self, rest: Iterator[Chunk]) -> Iterator[Chunk]:
+        """Give the chunks of a file whose first row comes late, and hold them again where they are few."""
+        self._rest, before = None, self._held
+        self._held = kept = Held(self._source.spool_folder)
+        for chunk in chain(before.take(), rest):
+            if not kept.is_full:
+                kept.add(chunk)
+            yield chunk
+        if kept.is_full:
+            kept.close()
+        else:
+            self._rest = iter(())
 
     def _cut(self) -> Iterator[Chunk]:
+        if self._empty:
+            return
         codec = self._codec()
         with self._source.open() as raw:
             stream: Any = pa.CompressedInputStream(pa.PythonFile(raw, mode="r"), codec) if codec else raw
-            first, parts, started = 1, [], False
+            parts: list[bytes] = []
+            first, started = 1, False
             # Of a pipe, what there is: waiting for a full block would hold up who writes slowly.
             waits = codec is not None or not self._source.once
             read: Callable[[int], bytes] = getattr(stream, "read" if waits else "read1")
@@ -138,13 +171,18 @@ class JsonlReader:
                 end = block.rfind(b"\n") + 1
                 if not end:
                     # A long line: its parts are joined once, when its end is there.
-                    parts.append(block)
-                    self._refuse_endless(len(parts), first)
+                    if any(parts) or not is_blank(block):
+                        parts.append(block)
+                        self._refuse_endless(len(parts), first)
                     continue
                 data = b"".join([*parts, block[:end]])
                 parts = [block[end:]]
-                yield Chunk(self._source.name, first, data, _tell(raw))
-                first += data.count(b"\n")
+                blank, end = blank_lines(data)
+                first += blank
+                data = data[end:]
+                if data:
+                    yield Chunk(self._source.name, first, data, _tell(raw))
+                    first += data.count(b"\n")
             if any(parts):
                 yield Chunk(self._source.name, first, b"".join(parts), _tell(raw))
 
@@ -234,9 +272,13 @@ def _tell(raw: BinaryIO) -> int:
 
 def _lines(data: bytes, first: int) -> tuple[list[bytes], npt.NDArray[np.int64]]:
     """Split into lines and their numbers, without the blank ones."""
+    if data.count(b"\n") * SHORT_LINE > len(data):
+        filled, starts, ends = filled_lines(data)
+        places = zip(starts.tolist(), ends.tolist(), strict=True)
+        return [data[start:end] for start, end in places], filled + first
     lines = data.split(b"\n")
     numbers = np.arange(first, first + len(lines))
-    kept = [i for i, line in enumerate(lines) if line and (line[0] > 32 or line.strip(_BLANK))]
+    kept = [i for i, line in enumerate(lines) if line and (line[0] > 32 or line.strip(BLANK))]
     if len(kept) < len(lines):
         lines = [lines[i] for i in kept]
         numbers = numbers[kept]
@@ -277,6 +319,18 @@ def _parse(data: bytes, lines: list[bytes]) -> tuple[list[Object], list[Fault]]:
         if fault is not None:
             faults.append(Fault(i, fault))
     return objects, faults
+
+
+def _good_objects(data: bytes, lines: list[bytes]) -> list[Object]:
+    """Read each line's object, but for lines that are none."""
+    found = _all_objects(data, lines)
+    if found is None:
+        found = []
+        for line in lines:
+            with suppress(ValueError, RecursionError):
+                line.decode()
+                found.append(_read_object(line))
+    return found
 
 
 def _objects(lines: list[bytes]) -> Iterator[tuple[Object, str | None]]:
@@ -543,7 +597,7 @@ def reject_line(batch: Batch, row: int, reason: str) -> bytes:
         try:
             _read_object(line)
             line.decode()
-            out["row"] = msgspec.Raw(line.strip(_BLANK))
+            out["row"] = msgspec.Raw(line.strip(BLANK))
         except (ValueError, RecursionError):
             try:
                 out["text"] = line.decode()

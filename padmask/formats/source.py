@@ -17,6 +17,7 @@ from dataclasses import dataclass, field
 from typing import IO, Any, BinaryIO, cast
 
 from padmask.errors import AccessError, what_to_do
+from padmask.formats.blanklines import filled_lines, is_blank
 from padmask.formats.listing import Listed, list_inputs
 from padmask.formats.storage import (
     Stored,
@@ -220,16 +221,24 @@ class Source:
 
 def _copy_lines(stream: BinaryIO, spool: IO[bytes], lines: int) -> None:
     """Copy this many lines that are not blank; an endless pipe ends there."""
-    filled = False
+    begun = False
     while lines > 0 and (block := stream.read1(_COPY_BYTES)):  # type: ignore[attr-defined]
-        for part in block.splitlines(keepends=True):
-            spool.write(part)
-            filled = filled or bool(part.strip())
-            if part.endswith(b"\n"):
-                lines -= filled
-                filled = False
-            if lines == 0:
-                return
+        if is_blank(block) and not begun:
+            spool.write(block)
+            continue
+        filled, _, found = filled_lines(block)
+        ends: list[int] = found.tolist()
+        if begun and (not ends or filled[0] > 0):
+            # The first line here is the rest of one that is not blank.
+            ends.insert(0, first if (first := block.find(b"\n")) >= 0 else len(block))
+        # One that has no end yet is counted where it ends.
+        begun = bool(ends) and ends[-1] == len(block)
+        whole = ends[:-1] if begun else ends
+        if len(whole) >= lines:
+            spool.write(block[: whole[lines - 1] + 1])
+            return
+        spool.write(block)
+        lines -= len(whole)
 
 
 class _Kept(io.BufferedIOBase):

@@ -1,0 +1,157 @@
+"""What stands before the first good row: passed over in bulk, with the memory of a few pieces."""
+
+from __future__ import annotations
+
+import gzip
+import json
+import os
+import subprocess
+from collections.abc import Iterable
+
+import pytest
+
+MIB = 1 << 20
+ROW = b'{"x":[1,2]}\n'
+BLANKS = {"newlines": b"\n", "crlf": b"\r\n", "spaces": b"  \t  \n"}
+
+
+def piped(command: list[str], parts: Iterable[bytes]) -> tuple[bytes, float, float]:
+    """Run a command on what comes through a pipe; with its processor seconds and its MiB at most."""
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
+        assert process.stdin is not None and process.stdout is not None
+        for part in parts:
+            process.stdin.write(part)
+        process.stdin.close()
+        output = process.stdout.read()
+        _, status, used = os.wait4(process.pid, 0)
+        process.returncode = os.waitstatus_to_exitcode(status)
+    assert process.returncode == 0
+    return output, used.ru_utime + used.ru_stime, used.ru_maxrss / 1024
+
+
+@pytest.mark.parametrize("blank", BLANKS.values(), ids=BLANKS)
+@pytest.mark.parametrize("options", [("--maxlen", "2"), ()], ids=["one pass", "two passes"])
+def test_a_pipe_of_blank_lines(command, blank, options):
+    mebibyte = blank * (MIB // len(blank))
+
+    output, seconds, mebibytes = piped(
+        [*command, "pad", "-", "--quiet", *options], [*[mebibyte] * 128, ROW * 2]
+    )
+
+    assert output.count(b"\n") == 2
+    assert mebibytes < 150
+    # A step of Python for each line took 15 seconds, and more.
+    assert seconds < 5
+
+
+@pytest.mark.parametrize("name", ["in.jsonl.gz", "in.jsonl"])
+@pytest.mark.parametrize("rows", [2, 0])
+def test_a_file_of_blank_lines(command, tmp_path, name, rows):
+    with (gzip.open if name.endswith("gz") else open)(tmp_path / name, "wb") as file:
+        for _ in range(128):
+            file.write(b"\n" * MIB)
+        file.write(ROW * rows)
+
+    output, seconds, mebibytes = piped([*command, "pad", str(tmp_path / name), "--quiet"], [])
+
+    assert output.count(b"\n") == rows
+    assert mebibytes < 150
+    assert seconds < 5
+
+
+def test_a_pipe_of_bad_lines(command):
+    line = b"x" * 200_000 + b"\n"
+
+    output, _, mebibytes = piped(
+        [*command, "pad", "-", "--maxlen", "2", "--on-error", "skip", "--quiet"], [*[line] * 1000, ROW]
+    )
+
+    assert output.count(b"\n") == 1
+    assert mebibytes < 170
+
+
+def test_bad_lines_are_all_told(padmask, tmp_path):
+    # More than is held in memory, and it comes out in its order.
+    lines = [f"bad {i} ".encode() + b"x" * 100_000 for i in range(500)]
+
+    ran = padmask(
+        *("pad", "-", "--maxlen", "2", "--on-error", "skip", "--rejects", "r.jsonl"),
+        stdin=b"\n".join([*lines, ROW]),
+    )
+
+    rejects = [json.loads(line) for line in (tmp_path / "r.jsonl").read_text().splitlines()]
+    assert [reject["line"] for reject in rejects] == [*range(1, 501)]
+    assert json.loads(ran.stdout)["x"] == [1, 2]
+
+
+@pytest.mark.parametrize("blank", BLANKS.values(), ids=BLANKS)
+@pytest.mark.parametrize("suffix", ["jsonl", "jsonl.gz", "-"])
+@pytest.mark.parametrize("options", [("--maxlen", "2"), ()], ids=["one pass", "two passes"])
+def test_lines_are_counted_with_blanks(padmask, tmp_path, blank, suffix, options):
+    count = 300_000
+    data = (
+        blank * count
+        + b'  {"x":[1]}\n'
+        + blank * 3
+        + b"\n \n"
+        + b'{"x":[2]}\nbad\n'
+        + blank * count
+        + b"worse"
+    )
+    source = "-"
+    if suffix != "-":
+        source = f"in.{suffix}"
+        (tmp_path / source).write_bytes(gzip.compress(data) if suffix.endswith("gz") else data)
+
+    ran = padmask(
+        *("pad", source, "--on-error", "skip", "--rejects", "r.jsonl", *options),
+        stdin=data if source == "-" else b"",
+    )
+
+    assert len(ran.stdout.splitlines()) == 2
+    rejects = [json.loads(line) for line in (tmp_path / "r.jsonl").read_text().splitlines()]
+    assert [reject["line"] for reject in rejects] == [count + 8, 2 * count + 9]
+
+
+@pytest.mark.parametrize("command_", ["inspect", "verify", "unpad"])
+def test_other_commands_pass_over_blanks(padmask, tmp_path, command_):
+    (tmp_path / "in.jsonl.gz").write_bytes(
+        gzip.compress(b"\n" * 2 * MIB + b'{"x":[1,0],"mask":[1,0]}\n' * 3 + b"\n" * MIB)
+    )
+    options = {"inspect": ("-c", "x", "--json"), "verify": ("-c", "x", "--no-model"), "unpad": ()}[command_]
+
+    ran = padmask(command_, "in.jsonl.gz", *options)
+
+    assert ran.returncode == 0
+    if command_ == "inspect":
+        assert json.loads(ran.stdout)["rows"] == 3
+    elif command_ == "verify":
+        assert "3 rows" in ran.stdout
+    else:
+        assert ran.stdout == '{"x":[1]}\n' * 3
+
+
+@pytest.mark.parametrize("limit", [1, 2, 3, 4])
+def test_limit_counts_rows_alone(padmask, limit):
+    rows = [b'{"x":[%d]}' % i for i in range(4)]
+    data = b"\n" * 70_000 + b"\n \n\t\r\n".join(rows) + b"\n" * 70_000
+
+    ran = padmask("pad", "-", "--limit", str(limit), stdin=data)
+
+    assert [json.loads(line)["x"] for line in ran.stdout.splitlines()] == [[i] for i in range(limit)]
+
+
+def test_blanks_that_are_none(padmask):
+    # To Python these bytes are blank too; to JSON they are wrong.
+    ran = padmask("pad", "-", stdin=b"\n\v\n" + ROW)
+
+    assert ran.returncode != 0
+    assert "line 2" in ran.stderr
+
+
+@pytest.mark.parametrize("rows", [3, 60_000])
+def test_a_percentile_of_a_pipe(padmask, rows):
+    ran = padmask("verify", "-", "--no-model", "--maxlen", "p95", stdin=ROW * rows)
+
+    assert ran.returncode == 0
+    assert f"{rows:,} rows" in ran.stdout
