@@ -124,7 +124,7 @@ def sequence_mask(lengths: npt.ArrayLike, maxlen: int | None = None, padding: Si
         bool, shape (rows, maxlen), True at real tokens.
 
     Raises:
-        SpecError: lengths or maxlen that are no whole numbers of at least 0.
+        SpecError: lengths or maxlen that are no whole numbers of at least 0, or too large a mask.
 
     `tf.sequence_mask` with a choice of side.
     """
@@ -144,13 +144,24 @@ def sequence_mask(lengths: npt.ArrayLike, maxlen: int | None = None, padding: Si
 def _make_mask(kept: npt.NDArray[np.int64], maxlen: int, padding: Side, out: Mask | None = None) -> Mask:
     # Narrow numbers: more of them are compared at once.
     lane = np.int16 if maxlen < 1 << 15 else np.int64
+    mask = _empty((len(kept), maxlen), bool) if out is None else out
     places = np.arange(maxlen, dtype=lane)
-    mask = np.empty((len(kept), maxlen), dtype=bool) if out is None else out
     if padding == "post":
         np.less(places, kept.astype(lane)[:, None], out=mask)
     else:
         np.greater_equal(places, (maxlen - kept).astype(lane)[:, None], out=mask)
     return mask
+
+
+def _empty(shape: tuple[int, ...], dtype: npt.DTypeLike) -> npt.NDArray[Any]:
+    """Return an array to be filled, or refuse a length that makes too large a one."""
+    try:
+        return np.empty(shape, dtype=dtype)
+    except (ValueError, OverflowError, MemoryError):
+        raise SpecError(
+            f"`maxlen` {shape[1]} needs more memory for {shape[0]} rows than can be had. Choose a smaller "
+            "length, or pass fewer rows at a time."
+        ) from None
 
 
 def pad_batch(
@@ -184,11 +195,11 @@ def pad_batch(
     rows, inner = len(ragged.lengths), ragged.values.shape[1:]
     begins, kept = kept_windows(ragged, maxlen, truncating)
     width = maxlen * int(np.prod(inner, dtype=np.int64))
-    values = np.empty((rows, maxlen, *inner), dtype=dtype)
+    values = _empty((rows, maxlen, *inner), dtype)
     if values.size == 0:
         # No places, or vectors of no values: there is nothing to gather.
         return Padded(values, _make_mask(kept, maxlen, padding), kept)
-    mask = np.empty((rows, maxlen), dtype=bool)
+    mask = _empty((rows, maxlen), bool)
     step = max(1, BLOCK_VALUES // width)
     filling = np.asarray(value, dtype=values.dtype)
 

@@ -232,7 +232,7 @@ class PadSpec:
                 )
             return
         maxlen = _whole(self.maxlen)
-        if maxlen is None or maxlen < 0:
+        if maxlen is None or maxlen < 0 or maxlen >> 63:
             raise SpecError(
                 "`maxlen` must be a whole number of at least 0, 'longest', or a percentile. "
                 f"Received: {self.maxlen!r:.80}.",

@@ -27,7 +27,7 @@ from padmask import (
 from padmask.jobs.executors import Processes
 from padmask.verify.specs import ModelSpec, ReferenceSpec
 
-# What is no whole number, whoever takes one.
+# Values that no argument takes for a whole number.
 NO_NUMBERS: list[Any] = ["3", 1.5, 2.0, True, False, np.True_, np.float32(1), [1], np.array([1, 2]), b"1", 1j]
 NO_FLAGS: list[Any] = [0, 1, "yes", None, [], 0.0]
 NO_TEXTS: list[Any] = [5, b"name", ["name"], True, 1.5]
@@ -84,7 +84,7 @@ def test_numbers_out_of_range(make, name):
 
 
 @pytest.mark.parametrize(("make", "name"), [*AT_LEAST_0, *AT_LEAST_1], ids=_id)
-def test_numbers_of_numpy_become_ints(make, name):
+def test_numpy_numbers_become_ints(make, name):
     assert type(getattr(make(**{name: np.int64(4)}), name)) is int
 
 
@@ -244,7 +244,7 @@ def test_objects_of_the_wrong_type(source, call):
 
 @pytest.mark.parametrize("value", [None, True, [1], b"x", np.array([1, 2])], ids=_id)
 @pytest.mark.parametrize("dtype", ["int32", "float32", "string"])
-def test_pad_values_of_the_wrong_type(value, dtype):
+def test_pad_values_of_wrong_types(value, dtype):
     rows = [["a"]] if dtype == "string" else [[1]]
     with pytest.raises(SpecError, match="the pad value"):
         padmask.pad(rows, PadSpec(value=value, dtype=dtype, dtype_for_all=True))
@@ -255,12 +255,23 @@ def test_a_multiple_of_numpy():
     assert padded["x"].to_pylist() == [[1, 2, 0, 0], [3, 0, 0, 0]]
 
 
-def test_lengths_that_are_no_row():
+def test_bad_lengths():
     for lengths in ([[1], [2, 3]], [[1]], [True], [1.0], "ab", None):
         with pytest.raises(SpecError, match="`lengths`"):
             padmask.sequence_mask(lengths)
 
 
-def test_a_dtype_that_is_none():
+def test_unknown_dtype():
     with pytest.raises(SpecError, match="`dtype`"):
         padmask.pad_sequences([[1]], dtype="int33")
+
+
+@pytest.mark.parametrize("maxlen", [2**70, 2**63, 2**62, 10**15])
+def test_lengths_beyond_memory(maxlen):
+    for call in (
+        lambda: padmask.pad([[1]], PadSpec(maxlen=maxlen)),
+        lambda: padmask.pad_sequences([[1]], maxlen=maxlen),
+        lambda: padmask.sequence_mask([1], maxlen=maxlen),
+    ):
+        with pytest.raises(SpecError, match="`maxlen`"):
+            call()

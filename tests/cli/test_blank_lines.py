@@ -70,7 +70,7 @@ def test_a_pipe_of_bad_lines(command):
     assert mebibytes < 170
 
 
-def test_bad_lines_are_all_told(padmask, tmp_path):
+def test_bad_lines_are_reported(padmask, tmp_path):
     # More than is held in memory, and it comes out in its order.
     lines = [f"bad {i} ".encode() + b"x" * 100_000 for i in range(500)]
 
@@ -87,7 +87,7 @@ def test_bad_lines_are_all_told(padmask, tmp_path):
 @pytest.mark.parametrize("blank", BLANKS.values(), ids=BLANKS)
 @pytest.mark.parametrize("suffix", ["jsonl", "jsonl.gz", "-"])
 @pytest.mark.parametrize("options", [("--maxlen", "2"), ()], ids=["one pass", "two passes"])
-def test_lines_are_counted_with_blanks(padmask, tmp_path, blank, suffix, options):
+def test_line_numbers_count_blanks(padmask, tmp_path, blank, suffix, options):
     count = 300_000
     data = (
         blank * count
@@ -114,7 +114,7 @@ def test_lines_are_counted_with_blanks(padmask, tmp_path, blank, suffix, options
 
 
 @pytest.mark.parametrize("command_", ["inspect", "verify", "unpad"])
-def test_other_commands_pass_over_blanks(padmask, tmp_path, command_):
+def test_other_commands(padmask, tmp_path, command_):
     (tmp_path / "in.jsonl.gz").write_bytes(
         gzip.compress(b"\n" * 2 * MIB + b'{"x":[1,0],"mask":[1,0]}\n' * 3 + b"\n" * MIB)
     )
@@ -141,7 +141,7 @@ def test_limit_counts_rows_alone(padmask, limit):
     assert [json.loads(line)["x"] for line in ran.stdout.splitlines()] == [[i] for i in range(limit)]
 
 
-def test_blanks_that_are_none(padmask):
+def test_vertical_tabs_are_bad(padmask):
     # To Python these bytes are blank too; to JSON they are wrong.
     ran = padmask("pad", "-", stdin=b"\n\v\n" + ROW)
 

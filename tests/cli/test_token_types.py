@@ -102,7 +102,7 @@ def test_typed_floats_as_ints(here, tmp_path, suffix, bad):
 
 
 @pytest.mark.parametrize("asked", ["string", "float64", "int64"])
-def test_lists_of_nothing_take_a_dtype(asked):
+def test_null_lists_take_a_dtype(asked):
     table = pa.table({"x": pa.array([[], []], type=pa.list_(pa.null()))})
 
     padded = padmask.pad_table(table, [f"x:{asked}"], PadSpec(maxlen=1))
@@ -119,7 +119,7 @@ def test_no_token_takes_a_dtype(run, rows):
     assert written(ran.stdout) == [[""]] * rows.count("[]")
 
 
-def test_strings_for_ints_are_refused(run):
+def test_strings_are_no_ints(run):
     ran = run("pad", "-c", "x:int32", stdin=lines('["a"]', '["b"]'))
 
     assert ran.returncode == 2
@@ -167,7 +167,7 @@ def test_whole_floats_may_be_ints(run):
     assert "line 2" in ran.stderr
 
 
-def test_a_fraction_among_ints_is_bad(run):
+def test_fraction_among_ints(run):
     ran = run("pad", stdin=lines("[1]", "[2,1.5]"))
 
     assert ran.returncode != 0
@@ -186,13 +186,13 @@ def test_a_fraction_among_ints_is_bad(run):
     ],
     ids=str,
 )
-def test_python_rows_blame_the_bad_row(rows, spec):
+def test_python_bad_row_is_named(rows, spec):
     with pytest.raises(padmask.DataError, match="Row 0"):
         padmask.pad(rows, spec)
 
 
 @pytest.mark.parametrize("row", [[[[1]], [["a"]]], [[1.5], [10**5000]], [[10**5000]]], ids=range(3))
-def test_odd_python_rows_are_refused(row):
+def test_odd_python_rows(row):
     with pytest.raises(padmask.DataError):
         padmask.pad(row)
 
@@ -262,7 +262,7 @@ def test_verify_takes_ids_as_asked(tmp_path: Path, suffix):
     assert "x=2" in finding.detail
 
 
-def test_inspect_reads_the_good_rows(here, tmp_path):
+def test_inspect_reads_good_rows(here, tmp_path):
     (tmp_path / "in.jsonl").write_text(lines("[2,1.0]", "[3]"))
 
     ran = here("inspect", "in.jsonl", "-c", "x:int32", "--json")

@@ -36,7 +36,7 @@ def test_surveys_stay_as_they_are():
     assert types_of(sums[0]) == types_of(sums[1]) != before[0]
 
 
-def test_nested_surveys_stay_as_they_are():
+def test_nested_surveys_stay():
     left, right = survey({"a": [1]}), survey({"a": [0.5], "b": "text"})
     before = types_of(left)
 
