@@ -112,11 +112,11 @@ class Fault:
     reason: str
 
 
-def what_to_do(error: OSError) -> str:
+def os_error_remedy(error: OSError) -> str:
     """Return a sentence of advice for an error of the operating system.
 
     >>> import errno
-    >>> what_to_do(OSError(errno.ENOSPC, "No space left on device"))
+    >>> os_error_remedy(OSError(errno.ENOSPC, "No space left on device"))
     'Free some space, or choose another place.'
     """
     import errno
@@ -168,6 +168,7 @@ def printable(text: str) -> str:
 
 # A user:password@ with or without a scheme before it, but not in a name below a folder; and a token@ alone.
 _CREDENTIALS = re.compile(r"""(?<![^\s'"(=:/])(?<![^:/]/)[^\s/'":@]+:(?!//)[^\s'"@]+@|(?<=://)[^\s/'"@]+@""")
+
 _SIGNED = re.compile(r"""(://[^\s'"?]*)\?[A-Za-z_][\w.-]*=[^\s'"]*""")
 
 
@@ -182,10 +183,10 @@ def redacted(text: str) -> str:
     return _CREDENTIALS.sub("***@", _SIGNED.sub(r"\1", text))
 
 
-def few(names: Sequence[str]) -> str:
+def join_few(names: Sequence[str]) -> str:
     """Return the first of some names, as text.
 
-    >>> few(["a", "b"]), few(["a", "b", "c", "d", "e"])
+    >>> join_few(["a", "b"]), join_few(["a", "b", "c", "d", "e"])
     ('a, b', 'a, b, c and 2 more')
     """
     return ", ".join(names[:3]) + (f" and {len(names) - 3:,} more" if len(names) > 3 else "")

@@ -63,7 +63,7 @@ _FAULT = """
 import sys
 if any(name in " ".join(sys.orig_argv) for name in ("serve_tasks", "spawn_main", "dask_worker")):
     import os, signal, time
-    import padmask.jobs.work as shardwork
+    import padmask.shards.worker as shardwork
     pad, measure = shardwork.pad_shard, shardwork.measure_shard
     def pad_shard(work, shard, plan):
         {padding}

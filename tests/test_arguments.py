@@ -24,8 +24,8 @@ from padmask import (
     SpecError,
     UnpadSpec,
 )
-from padmask.jobs.executors import Processes
-from padmask.verify.specs import ModelSpec, ReferenceSpec
+from padmask.shards.processes import Processes
+from padmask.spec.verify import ModelSpec, ReferenceSpec
 
 # Values that no argument takes for a whole number.
 NO_NUMBERS: list[Any] = ["3", 1.5, 2.0, True, False, np.True_, np.float32(1), [1], np.array([1, 2]), b"1", 1j]

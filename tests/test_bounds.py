@@ -1,4 +1,4 @@
-"""What padding will take: predicted before, and stopped where it cannot be."""
+"""What padding will take: predict_bytes before, and stopped where it cannot be."""
 
 import gzip
 import json
@@ -7,13 +7,13 @@ import os
 import pytest
 
 import padmask
-from padmask import bounds
-from padmask.bounds import predicted, room_for, widths_of
+from padmask.core.columns import PadColumn
+from padmask.core.plan import LengthStats, Plan
 from padmask.errors import OutputError, PadmaskError, SpecError
-from padmask.formats import jsonl
-from padmask.plan import LengthStats, Plan
-from padmask.spec import Column, MaskSpec, PadSpec
-from padmask.table import PadColumn
+from padmask.formats.jsonl import reader as jsonl
+from padmask.spec.pad import Column, MaskSpec, PadSpec
+from padmask.stream import capacity as bounds
+from padmask.stream.capacity import available_bytes, bytes_per_place, predict_bytes
 
 BOMB = [3] * 300 + [2000] + [5] * 300
 
@@ -72,7 +72,9 @@ def test_the_prediction_is_what_is_written(bomb, tmp_path, suffix, columns, mask
 
     column = columns[0] if isinstance(columns[0], Column) else Column(columns[0])
     chosen = PadColumn("input_ids", "int", column.dtype or "int32", column.value or 0)
-    told = predicted(LengthStats.of(BOMB), Plan(2000, "longest", 2000), widths_of([chosen], mask, suffix))
+    told = predict_bytes(
+        LengthStats.of(BOMB), Plan(2000, "longest", 2000), bytes_per_place([chosen], mask, suffix)
+    )
     # But for the other fields, names and offsets.
     assert told == pytest.approx(goal.stat().st_size, rel=0.02)
 
@@ -98,10 +100,10 @@ def test_an_output_of_unknown_size_is_stopped_on_the_way(bomb, tmp_path, suffix)
 
 def test_without_a_limit_most_of_the_disk_may_be_taken_and_of_a_pipe_anything(tmp_path, monkeypatch):
     monkeypatch.setattr(bounds, "free_disk", lambda path: 1000)
-    assert room_for(str(tmp_path / "x"), None) == 900
-    assert room_for(str(tmp_path / "x"), 5) == 5
-    assert room_for("-", None) is None
-    assert room_for("/dev/null", None) is None
+    assert available_bytes(str(tmp_path / "x"), None) == 900
+    assert available_bytes(str(tmp_path / "x"), 5) == 5
+    assert available_bytes("-", None) is None
+    assert available_bytes("/dev/null", None) is None
 
 
 def test_a_disk_that_is_too_small_is_seen_before_anything_is_written(bomb, tmp_path, monkeypatch):

@@ -15,9 +15,9 @@ import pyarrow as pa
 import pytest
 
 import padmask
-from padmask.kernel import BLOCK_VALUES, pad_batch
-from padmask.ragged import Ragged
-from padmask.spec import PadSpec
+from padmask.core.kernel import BLOCK_VALUES, pad_batch
+from padmask.core.ragged import Ragged
+from padmask.spec.pad import PadSpec
 
 
 def write_rows(path: Path, rows: int, tokens: int) -> Path:

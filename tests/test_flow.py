@@ -8,7 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from padmask.flow import ReadAhead, ordered_map
+from padmask.stream.overlap import ReadAhead, ordered_map
 
 
 def test_results_keep_the_order_of_the_items():

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 import padmask
-from padmask.spec import MaskSpec, PadSpec
+from padmask.spec.pad import MaskSpec, PadSpec
 
 HOUSE = Path(padmask.__file__).parent
 
@@ -169,7 +169,7 @@ def test_importing_padmask_loads_nothing_heavy():
 
 def test_asking_for_the_version_costs_click_alone():
     loaded = _loaded("from padmask.cli import run", "run(['--version'])")
-    assert not loaded & {"numpy", "pyarrow", "rich", "msgspec", "orjson", "tensorflow", "padmask.spec"}
+    assert not loaded & {"numpy", "pyarrow", "rich", "msgspec", "orjson", "tensorflow", "padmask.spec.pad"}
 
 
 @pytest.mark.parametrize("command", ["pad", "unpad", "inspect", "verify"])
@@ -182,7 +182,7 @@ def test_padding_json_lines_loads_only_what_it_needs(tmp_path):
     rows = tmp_path / "rows.jsonl"
     rows.write_text('{"input_ids": [1, 2]}\n' * 10)
     loaded = _loaded("from padmask.cli import run", f"run(['pad', {str(rows)!r}, '--quiet'])")
-    assert "padmask.formats.jsonl" in loaded
+    assert "padmask.formats.jsonl.reader" in loaded
     heavy = {"tensorflow", "keras", "rich", "pyarrow.parquet", "pyarrow.dataset", "pyarrow.compute", "pandas"}
     assert not loaded & heavy
 

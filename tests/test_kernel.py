@@ -8,10 +8,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from oracle import pad_lists
 
-from padmask import PadmaskError, kernel
-from padmask.flatten import flatten
-from padmask.kernel import pad_batch, sequence_mask
-from padmask.ragged import Ragged
+from padmask import PadmaskError
+from padmask.core import kernel
+from padmask.core.kernel import pad_batch, sequence_mask
+from padmask.core.python_rows import flatten
+from padmask.core.ragged import Ragged
 
 ROWS = st.lists(st.lists(st.integers(-(2**31), 2**31 - 1), max_size=12), max_size=12)
 SIDES = st.sampled_from(["pre", "post"])

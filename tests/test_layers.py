@@ -14,12 +14,7 @@ tensorflow = pytest.importorskip(
 keras = pytest.importorskip("keras", reason="Keras is not installed: pip install 'padmask[verify]'")
 
 from padmask import PadmaskError  # noqa: E402  (after the skips, as all that needs Keras)
-from padmask.layers import (  # noqa: E402
-    CustomEmbedding,
-    MaskedActivation,
-    TemporalSoftmax,
-    TemporalSplit,
-)
+from padmask.layers import CustomEmbedding, MaskedActivation, TemporalSoftmax, TemporalSplit  # noqa: E402
 
 pytestmark = [
     pytest.mark.tf,

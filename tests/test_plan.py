@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from oracle import nearest_rank
 
 from padmask import PadSpec
-from padmask.plan import LengthStats, make_plan, needs_lengths
+from padmask.core.plan import LengthStats, make_plan, needs_lengths
 
 LENGTHS = st.lists(st.integers(0, 50), min_size=1, max_size=60)
 

@@ -9,8 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from padmask import PadmaskError
-from padmask.flatten import flatten
-from padmask.ragged import Ragged, find_misfits, kind_of
+from padmask.core.arrow_lists import kind_of
+from padmask.core.python_rows import flatten
+from padmask.core.ragged import Ragged, find_misfits
 
 ROWS = [[1, 2, 3], [], [4], [5, 6]]
 LIST = pa.list_(pa.int64())

@@ -12,7 +12,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from oracle import pad_lists
 
-from padmask import PadmaskError, PadSpec, pad, pad_sequences, sequences
+from padmask import PadmaskError, PadSpec, pad, pad_sequences
+from padmask.core import arrays as sequences
 
 ROWS = [[711, 632, 71], [73, 8, 3215, 55, 927], [], [0]]
 

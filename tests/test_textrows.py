@@ -7,11 +7,12 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from padmask import pipeline
 from padmask.errors import PadmaskError
-from padmask.pipeline import FileOptions, pad_file
-from padmask.spec import Column, MaskSpec, PadSpec, RowPolicy
-from padmask.textrows import read_ids
+from padmask.spec.files import FileOptions
+from padmask.spec.pad import Column, MaskSpec, PadSpec, RowPolicy
+from padmask.stream import pad as pipeline
+from padmask.stream.json_text import read_ids
+from padmask.stream.pad import pad_file
 
 EDGES = [0, 1, -1, 999_999_999, 10**9, 2**31 - 1, 2**31, -(2**31), 2**63 - 1, 2**63, 9999, 32767, -100, 65535]
 ids = st.lists(st.sampled_from(EDGES) | st.integers(0, 40_000), max_size=7)

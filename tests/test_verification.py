@@ -13,15 +13,15 @@ import pyarrow.parquet as pq
 import pytest
 
 from padmask import MaskSpec, PadSpec, SpecError, pad_file
-from padmask.decide import Asked
-from padmask.flatten import flatten
+from padmask.core.python_rows import flatten
 from padmask.formats.dataset import Dataset
-from padmask.formats.source import find_sources
-from padmask.rows import RowPolicy
-from padmask.sampled import Looking, RuleSpec, look
-from padmask.verification import ProofSpec, verify_file
-from padmask.verify.sample import Input, Sample
-from padmask.verify.specs import FLOAT_ROUTES, ROUTES, ReferenceSpec
+from padmask.spec.pad import RowPolicy
+from padmask.spec.verify import FLOAT_ROUTES, ROUTES, ReferenceSpec
+from padmask.storage.source import find_sources
+from padmask.stream.job import PadRequest
+from padmask.verify.data.look import AuditRequest, RuleSpec, audit_and_sample
+from padmask.verify.proof.sample import Input, Sample
+from padmask.verify.verify_file import ProofSpec, verify_file
 
 ROWS = [[5, 6, 7], [8], [9, 9, 2, 9, 4, 9, 9, 3], [3, 1], [6, 6, 1, 2, 4]]
 POOLED = [route for route in ROUTES if route != "temporal-softmax"]
@@ -182,9 +182,9 @@ def test_the_sample_is_bounded_in_rows_and_in_places(tmp_path):
 
 def sampled(file, count, seed=0) -> list[list[int]]:
     dataset = Dataset(find_sources([str(file)]), None)
-    asked = Asked(None, PadSpec(), MaskSpec(column=None), RowPolicy())
+    asked = PadRequest(None, PadSpec(), MaskSpec(column=None), RowPolicy())
     try:
-        data = look(dataset, Looking(asked, RuleSpec()), count, seed)
+        data = audit_and_sample(dataset, AuditRequest(asked, RuleSpec()), count, seed)
     finally:
         dataset.close()
     return [row.tolist() for row in data.sample["input_ids"]]
@@ -349,7 +349,7 @@ def test_several_files_are_one_dataset(tmp_path):
 
 def lose_the_mask(monkeypatch, *routes):
     """Let routes build their models without the mask."""
-    from padmask.verify import models
+    from padmask.verify.keras import reference_models as models
 
     for name in routes:
         route = models.ROUTES[name]
@@ -394,7 +394,7 @@ def test_a_leak_outweighs_bad_data(tmp_path, monkeypatch):
 
 @with_models
 def test_a_twin_that_keeps_the_mask_proves_nothing(raw, monkeypatch):
-    from padmask.verify import models
+    from padmask.verify.keras import reference_models as models
 
     route = models.ROUTES["embedding"]
     always = replace(route, head=lambda masked, table: route.head(True, table))
@@ -408,7 +408,7 @@ def test_a_twin_that_keeps_the_mask_proves_nothing(raw, monkeypatch):
 @with_models
 def test_routes_that_compute_something_else_do_not_agree(raw, monkeypatch):
     from padmask import layers
-    from padmask.verify import models
+    from padmask.verify.keras import reference_models as models
 
     route = models.ROUTES["masked-activation"]
 
@@ -446,11 +446,11 @@ def two_kernels(apart: float) -> SimpleNamespace:
 @with_models
 @pytest.mark.parametrize(("apart", "verdict"), [(0.0, "holds"), (1e-5, "holds"), (0.01, "fails")])
 def test_kernels_are_compared_at_real_places(apart, verdict):
-    from padmask.verify.backend import start
-    from padmask.verify.kernels import compare_kernels
+    from padmask.verify.keras.backend import start_backend
+    from padmask.verify.keras.cudnn import compare_kernels
 
     sample = Sample({"ids": Input(flatten(ROWS))})
-    [check], said = compare_kernels(start(device="cpu"), two_kernels(apart), sample)
+    [check], said = compare_kernels(start_backend(device="cpu"), two_kernels(apart), sample)
     assert (check.name, check.verdict) == ("kernels-agree", verdict)
     assert check.max_abs_diff == pytest.approx(apart, abs=1e-6)
     assert set(said["cudnn"]) == {"left_padding", "fully_masked_row"}
@@ -458,9 +458,9 @@ def test_kernels_are_compared_at_real_places(apart, verdict):
 
 @with_models
 def test_kernels_are_not_compared_on_rows_that_cudnn_does_not_take():
-    from padmask.verify.backend import start
-    from padmask.verify.kernels import compare_kernels
+    from padmask.verify.keras.backend import start_backend
+    from padmask.verify.keras.cudnn import compare_kernels
 
     sample = Sample({"ids": Input(flatten([[5, 0, 6], [7]]))})
-    [check], said = compare_kernels(start(device="cpu"), two_kernels(1.0), sample)
+    [check], said = compare_kernels(start_backend(device="cpu"), two_kernels(1.0), sample)
     assert (check.verdict, said["kernel"]) == ("skipped", "generic")

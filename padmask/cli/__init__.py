@@ -19,9 +19,9 @@ from typing import Any
 
 import click
 
-from padmask import __version__
-from padmask.errors import PadmaskError, did_you_mean, printable, redacted, what_to_do
-from padmask.streams import make_stdout_whole
+from padmask._version import __version__
+from padmask.errors import PadmaskError, did_you_mean, os_error_remedy, printable, redacted
+from padmask.storage.stdout import replace_unbuffered_stdout
 
 COMMANDS = {
     "pad": "Pad or cut sequences to one length, with masks.",
@@ -79,7 +79,7 @@ def cli() -> None:
 
 def start(args: list[str]) -> int:
     """Run the command line, in a process of its own where it reads data, and return its exit code."""
-    make_stdout_whole()
+    replace_unbuffered_stdout()
     # TensorFlow's import makes a quarter of a million objects that stay. Python would look through
     # all of them five times for garbage, of which there is none: half a second of a proof.
     gc.set_threshold(100_000)
@@ -167,7 +167,7 @@ def _sentence(error: Exception) -> str:
         return said
     if isinstance(error, OSError):
         place = f"{error.filename}: " if error.filename else ""
-        return f"{place}{error.strerror or error}. {what_to_do(error)}"
+        return f"{place}{error.strerror or error}. {os_error_remedy(error)}"
     if isinstance(error, MemoryError):
         return "Not enough memory. Choose a smaller --maxlen, such as p99, or fewer --batch-rows."
     if sys.flags.dev_mode:

@@ -15,7 +15,7 @@ from typing import Any, TypeVar
 import click
 
 from padmask.errors import PadmaskError, SpecError, did_you_mean, printable, size
-from padmask.machine import read_small
+from padmask.storage.system import read_small
 
 # Settings take a few kilobytes, and reading TOML takes a second for a few megabytes.
 MOST_BYTES = 1 << 20

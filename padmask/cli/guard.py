@@ -14,7 +14,7 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from types import FrameType
 
-from padmask.machine import die_with, free_memory
+from padmask.storage.system import die_with, free_memory
 
 # What native code dies of, as against what a person or the kernel sends.
 CRASHES = (signal.SIGSEGV, signal.SIGABRT, signal.SIGBUS, signal.SIGFPE, signal.SIGILL)

@@ -50,7 +50,7 @@ EXPORTS = (".svg", ".html", ".txt")
     type=click.Choice(["grid", "tokens", "bool", "int"]),
     default="grid",
     show_default=True,
-    help="How rows are shown: a picture; the ids with padding in brackets; True and False; 1 and 0.",
+    help="How rows are display_path: a picture; the ids with padding in brackets; True and False; 1 and 0.",
 )
 @mask_column_option
 @setting("--masks/--no-masks", default=True, help="Show rows.  [default: on]")
@@ -62,7 +62,7 @@ EXPORTS = (".svg", ".html", ".txt")
     type=PathOrAddress(),
     default=None,
     metavar="FILE",
-    help="Also write what is shown to a file: .svg, .html or .txt.",
+    help="Also write what is display_path to a file: .svg, .html or .txt.",
 )
 @workers_option
 @cluster_option
@@ -71,7 +71,7 @@ EXPORTS = (".svg", ".html", ".txt")
 def command(ctx: click.Context, /, **given: Any) -> None:
     """See masks, lengths, and what padding will cost.
 
-    Reads what pad reads, raw or already padded. --maxlen takes a list: masks are shown
+    Reads what pad reads, raw or already padded. --maxlen takes a list: masks are display_path
     for the first, and each is a plan.
 
     \b
@@ -89,23 +89,23 @@ def command(ctx: click.Context, /, **given: Any) -> None:
     given["declared"] = declared_side(ctx, given)
     seen = _look(given)
     if given["as_json"]:
-        shown = seen.as_dict()
+        display_path = seen.as_dict()
         for name in ("masks", "plans"):
             if not given[name]:
-                del shown[name]
-        click.echo(json.dumps(shown))
+                del display_path[name]
+        click.echo(json.dumps(display_path))
     if given["export"] or not given["as_json"]:
         _show(seen, given)
 
 
 def _check_outputs(given: dict[str, Any]) -> None:
     """Refuse an export of an unknown form, and outputs in place of an input or of each other."""
-    from padmask.formats.conflicts import refuse_conflicts
-    from padmask.formats.storage import shown
+    from padmask.storage.conflicts import refuse_conflicts
+    from padmask.storage.urls import display_path
 
     if given["export"] and not given["export"].endswith(EXPORTS):
         raise SpecError(
-            f"Cannot tell how to export to {shown(given['export'])!r}. Choose a name in {', '.join(EXPORTS)}."
+            f"Cannot tell how to export to {display_path(given['export'])!r}. Choose a name in {', '.join(EXPORTS)}."
         )
     outputs = {"the printed report": "-", "the export": given["export"] or None}
     refuse_conflicts(outputs, given["inputs"] or ["-"])
@@ -121,7 +121,8 @@ def _choose_rows(ctx: click.Context, given: dict[str, Any]) -> None:
 
 
 def _look(given: dict[str, Any]) -> Any:
-    from padmask.inspection import ShowSpec, inspect_file
+    from padmask.inspect.inspect_file import inspect_file
+    from padmask.spec.show import ShowSpec
 
     specs = [spec_of(given, maxlen.strip()) for maxlen in given["maxlen"].split(",")]
     first, last = _range(given["rows"]) if given["rows"] else (0, given["count"])
@@ -153,14 +154,15 @@ def _range(text: str) -> tuple[int, int]:
 
 
 def _show(seen: Any, given: dict[str, Any]) -> None:
-    from padmask import render
-    from padmask.formats.goal import open_goal
+    from padmask.render.console import export, make_console, recording_console
+    from padmask.render.inspection import show_inspection
+    from padmask.storage.output import open_output
 
     options = {"style": given["style"], "masks": given["masks"], "plans": given["plans"]}
     if not given["as_json"]:
-        render.show_inspection(seen, render.make_console(), **options)
+        show_inspection(seen, make_console(), **options)
     if given["export"]:
-        console = render.recording_console()
-        render.show_inspection(seen, console, **options)
-        with open_goal(given["export"]) as stream:
-            stream.write(render.export(console, given["export"]))
+        console = recording_console()
+        show_inspection(seen, console, **options)
+        with open_output(given["export"]) as stream:
+            stream.write(export(console, given["export"]))

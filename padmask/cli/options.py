@@ -14,7 +14,7 @@ import click
 
 from padmask.cli.config import READS_A_PART, WRITES, command_line_only, setting
 from padmask.errors import SpecError
-from padmask.spec import DTYPES, PadSpec, parse_maxlen
+from padmask.spec.pad import DTYPES, PadSpec, parse_maxlen
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
@@ -38,7 +38,7 @@ class PathOrAddress(click.Path):
 
 
 def _checked(path: str) -> str:
-    from padmask.formats.storage import checked_path
+    from padmask.storage.urls import checked_path
 
     return checked_path(path)
 
@@ -265,7 +265,7 @@ def open_progress(given: dict[str, Any]) -> Any:
     quiet = given["quiet"] or not given["progress"] or data_too
     if quiet or sys.stderr is None or not sys.stderr.isatty():
         return nullcontext()
-    from padmask.render import progress_bar
+    from padmask.render.console import progress_bar
 
     return progress_bar()
 
@@ -282,11 +282,11 @@ def _settle_for_dask(*, starts_here: bool) -> None:
 @contextmanager
 def open_executor(given: dict[str, Any]) -> Iterator[Any]:
     """Give who works on shards; nobody else where one is enough."""
-    from padmask.machine import cores
+    from padmask.storage.system import cores
 
     workers = given["workers"] or cores()
     if given["cluster"]:
-        from padmask.jobs.executors import LOCAL, open_cluster
+        from padmask.shards.dask import LOCAL, open_cluster
 
         if given["workers"] and given["cluster"] != LOCAL:
             raise SpecError(
@@ -298,7 +298,7 @@ def open_executor(given: dict[str, Any]) -> Iterator[Any]:
         with open_cluster(given["cluster"], workers) as cluster:
             yield cluster
     elif workers > 1:
-        from padmask.jobs.executors import Processes
+        from padmask.shards.processes import Processes
 
         with Processes(workers) as executor:
             yield executor

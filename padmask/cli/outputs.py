@@ -44,7 +44,7 @@ def write_and_tell(
 
 def _check_streams(given: dict[str, Any]) -> None:
     """Refuse two things in one place, and bytes that would garble a terminal."""
-    from padmask.formats.conflicts import refuse_conflicts, refuse_shared_place
+    from padmask.storage.conflicts import refuse_conflicts, refuse_shared_place
 
     report = given["report"] and given["report"].removeprefix("json:")
     refuse_shared_place(
@@ -65,16 +65,16 @@ def _open_report(path: str | None) -> Any:
         raise SpecError("--report json: names no file. Give one, as in json:report.json.")
     if not path:
         return nullcontext()
-    from padmask.formats.goal import open_goal
+    from padmask.storage.output import open_output
 
-    return open_goal(path.removeprefix("json:"))
+    return open_output(path.removeprefix("json:"))
 
 
 def _report_of(result: Any, given: dict[str, Any]) -> bytes:
     """Return what a run did, as JSON."""
-    from padmask import __version__
-    from padmask.formats.storage import shown
+    from padmask._version import __version__
+    from padmask.storage.urls import display_path
 
-    inputs = [shown(path) for path in given["inputs"] or ["-"]]
-    report = {"version": __version__, "inputs": inputs, "output": shown(given["output"])}
+    inputs = [display_path(path) for path in given["inputs"] or ["-"]]
+    report = {"version": __version__, "inputs": inputs, "output": display_path(given["output"])}
     return json.dumps(report | result.as_dict(), indent=2).encode() + b"\n"

@@ -27,7 +27,7 @@ from padmask.cli.options import (
 )
 from padmask.cli.outputs import write_and_tell
 from padmask.errors import SpecError
-from padmask.spec import MASK_DTYPES, MaskSpec, RowPolicy
+from padmask.spec.pad import MASK_DTYPES, MaskSpec, RowPolicy
 
 FOR_FOLDERS = ("workers", "cluster", "resume", "delete", "shard_bytes")
 
@@ -159,20 +159,20 @@ def _refuse_report_among_data(given: dict[str, Any]) -> None:
     """Refuse a report that readers of the output folder would take for data, before it is opened."""
     if not given["report"]:
         return
-    from padmask.formats.conflicts import refuse_among_data
-    from padmask.formats.folder import Folder, names_a_folder
-    from padmask.formats.storage import plain_path
+    from padmask.storage.conflicts import refuse_among_data
+    from padmask.storage.folder import OutputFolder, names_a_folder
+    from padmask.storage.urls import local_path
 
     if names_a_folder(given["output"]):
         report = given["report"].removeprefix("json:")
-        refuse_among_data(Folder(plain_path(given["output"])), {"the report": report})
+        refuse_among_data(OutputFolder(local_path(given["output"])), {"the report": report})
 
 
 def _summary(result: Any, given: dict[str, Any]) -> list[str]:
-    from padmask.formats.storage import shown
-    from padmask.render import summary
+    from padmask.render.summary import summary
+    from padmask.storage.urls import display_path
 
-    return summary(result, shown(given["output"]), given["rejects"] and shown(given["rejects"]))
+    return summary(result, display_path(given["output"]), given["rejects"] and display_path(given["rejects"]))
 
 
 def _pad(given: dict[str, Any]) -> Any:
@@ -193,8 +193,8 @@ def _pad(given: dict[str, Any]) -> Any:
         "threads",
         "max_bytes",
     )
-    from padmask.files import FileOptions
-    from padmask.formats.folder import names_a_folder
+    from padmask.spec.files import FileOptions
+    from padmask.storage.folder import names_a_folder
 
     asked = {
         "columns": given["columns"],
@@ -215,13 +215,13 @@ def _pad_file(given: dict[str, Any], asked: dict[str, Any]) -> Any:
             f"--{option} is for output folders, with a file for each of the input. "
             "Name one, such as -o padded/."
         )
-    from padmask.pipeline import pad_file
+    from padmask.stream.pad import pad_file
 
     return pad_file(given["inputs"] or ["-"], given["output"], **asked)
 
 
 def _pad_shards(given: dict[str, Any], asked: dict[str, Any]) -> Any:
-    from padmask.jobs.driver import pad_dataset
+    from padmask.shards.pad_dataset import pad_dataset
 
     if given["shard_bytes"]:
         asked["shard_bytes"] = given["shard_bytes"]

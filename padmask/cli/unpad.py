@@ -22,7 +22,7 @@ from padmask.cli.options import (
     threads_option,
 )
 from padmask.cli.outputs import write_and_tell
-from padmask.spec import UnpadSpec
+from padmask.spec.unpad import UnpadSpec
 
 
 @click.command("unpad", cls=ConfiguredCommand)
@@ -107,10 +107,12 @@ def command(ctx: click.Context, /, **given: Any) -> None:
 
 
 def _summary(result: Any, given: dict[str, Any]) -> list[str]:
-    from padmask.formats.storage import shown
-    from padmask.render import unpad_summary
+    from padmask.render.summary import unpad_summary
+    from padmask.storage.urls import display_path
 
-    return unpad_summary(result, shown(given["output"]), given["rejects"] and shown(given["rejects"]))
+    return unpad_summary(
+        result, display_path(given["output"]), given["rejects"] and display_path(given["rejects"])
+    )
 
 
 def _unpad(given: dict[str, Any]) -> Any:
@@ -121,8 +123,8 @@ def _unpad(given: dict[str, Any]) -> Any:
         keep_mask=given["keep_mask"],
     )
     names = ("input_format", "output_format", "limit", "rejects", "threads", "max_bytes")
-    from padmask.files import FileOptions
-    from padmask.unpadding.files import unpad_file
+    from padmask.spec.files import FileOptions
+    from padmask.stream.unpad import unpad_file
 
     files = FileOptions(**{name: given[name] for name in names})
     with open_progress(given) as progress:

@@ -19,7 +19,7 @@ from padmask.cli.options import (
     spec_of,
 )
 from padmask.errors import SpecError, did_you_mean
-from padmask.verify.specs import BACKENDS, DEVICES, ROUTES
+from padmask.spec.verify import BACKENDS, DEVICES, ROUTES
 
 # Rows that somebody's own model sees at once: it may be large.
 USER_BATCH = 64
@@ -160,7 +160,7 @@ def command(ctx: click.Context, /, **given: Any) -> int:
     given["has_model"] = given["model"] is not None or given["predict"] is not None
     _check_usage(ctx, given)
     given["declared"] = declared_side(ctx, given)
-    from padmask.formats.conflicts import loaded_files, refuse_replaced
+    from padmask.storage.conflicts import loaded_files, refuse_replaced
 
     wanted = [_form(text) for text in given["reports"]]
     _check_streams(wanted, given)
@@ -174,9 +174,10 @@ def command(ctx: click.Context, /, **given: Any) -> int:
             if stream is not None:
                 _write(form, stream, report)
     if not given["as_json"] and not given["quiet"]:
-        from padmask import render
+        from padmask.render.console import make_console
+        from padmask.render.report import show_report
 
-        render.show_report(report, render.make_console())
+        show_report(report, make_console())
     for form, stream in streams:
         if stream is None:
             _write(form, None, report)
@@ -203,8 +204,8 @@ def _check_usage(ctx: click.Context, given: dict[str, Any]) -> None:
 
 
 def _verify(given: dict[str, Any]) -> Any:
-    from padmask.sampled import RuleSpec
-    from padmask.verification import verify_file
+    from padmask.verify.data.look import RuleSpec
+    from padmask.verify.verify_file import verify_file
 
     # What people's own code prints must not get between the lines of a report.
     with open_progress(given) as progress, redirect_stdout(sys.stderr):
@@ -223,8 +224,8 @@ def _verify(given: dict[str, Any]) -> Any:
 
 
 def _reference_proof(given: dict[str, Any]) -> Any:
-    from padmask.verification import ProofSpec
-    from padmask.verify.specs import ReferenceSpec
+    from padmask.spec.verify import ReferenceSpec
+    from padmask.verify.verify_file import ProofSpec
 
     names = ("embedding_dim", "units", "vocab_size", "seed", "batch_size")
     asked = {name: given[name] for name in names if given[name] is not None}
@@ -237,8 +238,8 @@ def _reference_proof(given: dict[str, Any]) -> Any:
 
 
 def _model_proof(given: dict[str, Any]) -> Any:
-    from padmask.verification import ModelProof
-    from padmask.verify.specs import ModelSpec
+    from padmask.spec.verify import ModelSpec
+    from padmask.verify.verify_file import ModelProof
 
     spec = ModelSpec(
         padding=given["padding"],
@@ -297,14 +298,14 @@ def _form(text: str) -> tuple[str, str]:
         form, path = "json", text
     if not path:
         raise SpecError(f"--report {text} names no file. Give one, as in {form}:verify.{form}.")
-    from padmask.formats.output_places import descriptor_of
+    from padmask.storage.output_places import descriptor_of
 
     return form, "-" if descriptor_of(path) == 1 else path
 
 
 def _check_streams(wanted: list[tuple[str, str]], given: dict[str, Any]) -> None:
     """Refuse two things in one place, and reports in place of what is read."""
-    from padmask.formats.conflicts import module_files, refuse_conflicts, refuse_replaced
+    from padmask.storage.conflicts import module_files, refuse_conflicts, refuse_replaced
 
     reports = _report_files(wanted)
     if len(set(reports.values())) < sum(path != "-" for _, path in wanted):
@@ -333,13 +334,13 @@ def _report_files(wanted: list[tuple[str, str]]) -> dict[str, str | None]:
 def _open(stack: ExitStack, path: str) -> Any:
     if path == "-":
         return None
-    from padmask.formats.goal import open_goal
+    from padmask.storage.output import open_output
 
-    return stack.enter_context(open_goal(path))
+    return stack.enter_context(open_output(path))
 
 
 def _write(form: str, stream: Any, report: Any) -> None:
-    from padmask.verify import report as forms
+    from padmask.verify import report_formats as forms
 
     text = {"json": forms.to_json, "junit": forms.to_junit, "github": forms.to_annotations}[form](report)
     if stream is None:

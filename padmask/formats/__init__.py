@@ -1,15 +1,15 @@
-"""Formats: one file each, reader and writer together, and the tables that pick one."""
+"""The registry of formats: the reader and the writer of each."""
 
 from __future__ import annotations
 
 from typing import BinaryIO
 
 from padmask.errors import SpecError
-from padmask.formats.batch import Layout, Reader, Writer
-from padmask.formats.listing import COMPRESSIONS, format_of
-from padmask.formats.output_places import is_written_in_place
-from padmask.formats.source import Source
-from padmask.formats.storage import shown
+from padmask.formats.contract import Layout, Reader, Writer
+from padmask.storage.names import COMPRESSIONS, format_of
+from padmask.storage.output_places import is_written_in_place
+from padmask.storage.source import Source
+from padmask.storage.urls import display_path
 
 
 def input_format(source: Source, asked: str | None) -> str:
@@ -33,7 +33,7 @@ def output_format(path: str, asked: str | None) -> str:
     named = None if path == "-" else format_of(path)
     if named and asked and named != asked:
         raise SpecError(
-            f"The output {shown(path)!r} is named as {named}, and --output-format asks for {asked}: "
+            f"The output {display_path(path)!r} is named as {named}, and --output-format asks for {asked}: "
             "drop one of the two.",
             options=["output_format"],
         )
@@ -42,7 +42,7 @@ def output_format(path: str, asked: str | None) -> str:
     if path == "-" or is_written_in_place(path):
         return "jsonl"
     raise SpecError(
-        f"The output {shown(path)!r} has no suffix that names a format. End it in .jsonl, .parquet, .arrow "
+        f"The output {display_path(path)!r} has no suffix that names a format. End it in .jsonl, .parquet, .arrow "
         "or .npz, or say --output-format; a folder's ends in /."
     )
 
@@ -50,7 +50,7 @@ def output_format(path: str, asked: str | None) -> str:
 def open_reader(format_: str, source: Source, batch_rows: int | None) -> Reader:
     """Return the reader of a format for a source."""
     if format_ == "jsonl":
-        from padmask.formats.jsonl import JsonlReader
+        from padmask.formats.jsonl.reader import JsonlReader
 
         return JsonlReader(source)
     if format_ == "arrow":
@@ -76,7 +76,7 @@ def open_writer(
         folder: where temporary files go, where the format needs such.
     """
     if format_ == "jsonl":
-        from padmask.formats.jsonl import JsonlWriter
+        from padmask.formats.jsonl.writer import JsonlWriter
 
         return JsonlWriter(stream, layout)
     if format_ == "arrow":

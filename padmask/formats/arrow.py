@@ -1,4 +1,4 @@
-"""Arrow IPC: files, and streams on standard input and output."""
+"""Read and write Arrow IPC: files, and streams."""
 
 from __future__ import annotations
 
@@ -15,22 +15,26 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.types as pat
 
+from padmask.core.arrow_lists import count_shared
 from padmask.errors import AccessError, OutputError, UnreadableError, UnsupportedError
-from padmask.formats.batch import Batch, Chunk, Layout, Wanted, take
-from padmask.formats.goal import Lent
-from padmask.formats.source import Source
-from padmask.ragged import count_shared
+from padmask.formats.contract import Batch, Chunk, Layout, Wanted, take_rows
+from padmask.storage.output import BorrowedStream
+from padmask.storage.source import Source
 
 # Rows of a batch are looked at in slices of about this many values, whatever its size.
 SLICE_VALUES = 1 << 20
+
 # Text that a group of rows may hold: several of them are in memory at once.
 GROUP_BYTES = 128 << 20
 
 # The last bytes of a stream: a continuation mark and no length. Before Arrow 0.15, which wrote no such marks,
 # zeros alone.
 END_MARK = b"\xff\xff\xff\xff\0\0\0\0"
+
 UNMARKED = "{}: the Arrow stream ends without its end mark, so rows may be missing"
+
 MOST_SAID = 300
+
 _STATUS = re.compile(r"\b(Invalid|IOError|Serialization error|Not ?implemented|NotImplemented|Type error): ")
 
 
@@ -43,7 +47,7 @@ def arrow_errors(source: Source, what: str) -> Iterator[None]:
         if isinstance(error, BrokenPipeError):
             raise
         raise _kind_of(error)(
-            f"{source.name}: not a readable {what}: {said_by(error)}. Is the file whole?"
+            f"{source.name}: not a readable {what}: {short_arrow_error(error)}. Is the file whole?"
         ) from None
 
 
@@ -55,10 +59,10 @@ def _kind_of(error: Exception) -> type[UnreadableError]:
     return UnsupportedError if isinstance(error, pa.ArrowNotImplementedError) else UnreadableError
 
 
-def said_by(error: Exception) -> str:
+def short_arrow_error(error: Exception) -> str:
     """Return an error of Arrow's in a few words, without its places in Arrow's own source.
 
-    >>> said_by(pa.ArrowInvalid("In chunk 0: Invalid: Offsets are broken.\\nlib.cc:12  _s.Validate()"))
+    >>> short_arrow_error(pa.ArrowInvalid("In chunk 0: Invalid: Offsets are broken.\\nlib.cc:12  _s.Validate()"))
     'In chunk 0: Offsets are broken'
     """
     first = (str(error).splitlines() or [type(error).__name__])[0]
@@ -272,11 +276,11 @@ class ArrowWriter:
 
     def __init__(self, stream: BinaryIO, layout: Layout, *, as_stream: bool) -> None:
         new = pa.ipc.new_stream if as_stream else pa.ipc.new_file
-        self._lent = Lent(stream)
+        self._lent = BorrowedStream(stream)
         options = pa.ipc.IpcWriteOptions(emit_dictionary_deltas=True)
         self._sink = new(pa.PythonFile(self._lent, mode="w"), layout.schema, options=options)
         self._dictionaries, self._name = _Dictionaries(), layout.name
-        self._groups = Regrouped(layout)
+        self._groups = RowGroups(layout)
 
     def encode(self, batch: Batch) -> pa.RecordBatch:
         return batch.columns
@@ -314,7 +318,7 @@ def _copied(table: pa.Table) -> pa.Table:
     """
     columns = [pa.concat_arrays([*column.chunks, pa.nulls(0, column.type)]) for column in table.columns]
     rows = np.arange(table.num_rows)
-    clean = [take(column, rows) if column.null_count else column for column in columns]
+    clean = [take_rows(column, rows) if column.null_count else column for column in columns]
     return pa.Table.from_arrays(clean, schema=table.schema)
 
 
@@ -343,7 +347,7 @@ class _Dictionaries:
         return pa.DictionaryArray.from_arrays(indices, known)
 
 
-class Regrouped:
+class RowGroups:
     """Cuts batches of any size into groups of a fixed number of rows, fewer where their text is long.
 
     So the output's row groups depend on the data and the plan, and not on how many rows

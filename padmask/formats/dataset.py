@@ -1,4 +1,4 @@
-"""Several inputs, read one after another as one dataset."""
+"""`Dataset`: several inputs of one format, read one after another."""
 
 from __future__ import annotations
 
@@ -13,20 +13,22 @@ from typing import cast
 import numpy as np
 import pyarrow as pa
 
+from padmask.core.arrow_lists import Kind
 from padmask.errors import ChangedError, DataError, Fault, SpecError, UnreadableError
 from padmask.formats import input_format, open_reader
-from padmask.formats.batch import HEAD_ROWS, Batch, Chunk, Reader, Wanted, take
-from padmask.formats.jsonkinds import list_of
-from padmask.formats.jsonl import JsonlReader, complete, first_type, values_of
-from padmask.formats.jsontypes import TypeSurvey
-from padmask.formats.source import Source
-from padmask.ragged import Kind
+from padmask.formats.contract import HEAD_ROWS, Batch, Chunk, Reader, Wanted, take_rows
+from padmask.formats.jsonl.kinds import list_of
+from padmask.formats.jsonl.reader import JsonlReader, add_other_columns, field_values, first_list_type
+from padmask.formats.jsonl.types import TypeSurvey
+from padmask.storage.source import Source
 
 # Chunks in which a field without a token so far is looked for one: a pipe that brings none
 # must not be read, and held, without end.
 TOKEN_CHUNKS = 256
+
 # From so many inputs on, so many of them are asked for their columns at once.
 MANY_INPUTS = 8
+
 SCHEMAS_AT_ONCE = 16
 
 
@@ -36,7 +38,9 @@ def survey_types(types: TypeSurvey, batch: Batch, sequences: Sequence[str], with
     places = [batch.place(row) for row in range(len(batch))]
     for name in dict.fromkeys(name for row in batch.objects for name in row):
         if name not in without:
-            types.add(name, [] if name in sequences else values_of(batch.objects, name, batch.place), places)
+            types.add(
+                name, [] if name in sequences else field_values(batch.objects, name, batch.place), places
+            )
 
 
 def _cast(batch: Batch, field: pa.Field) -> pa.Array:
@@ -55,7 +59,7 @@ def _cast(batch: Batch, field: pa.Field) -> pa.Array:
 def _can_be(column: pa.Array, row: int, type_: pa.DataType) -> bool:
     try:
         # Not of a slice: the values beside it would be cast too.
-        take(column, np.array([row])).cast(type_)
+        take_rows(column, np.array([row])).cast(type_)
     except pa.ArrowException:
         return False
     return True
@@ -294,7 +298,7 @@ class Dataset:
         for batch in islice(self.look(Wanted(pa.schema([]))), TOKEN_CHUNKS if unknown else 0):
             assert batch.objects is not None
             for name in sorted(unknown):
-                types[name] = first_type(batch.objects, name, asked.get(name))
+                types[name] = first_list_type(batch.objects, name, asked.get(name))
             unknown = {name for name, type_ in types.items() if type_ is None}
             if not unknown:
                 break
@@ -327,7 +331,7 @@ class Dataset:
         """Return a batch with all the columns that are wanted, where decoding left some out."""
         if self.format != "jsonl" or wanted.others is None:
             return batch
-        return complete(batch, wanted.others)
+        return add_other_columns(batch, wanted.others)
 
     def _align(self, batch: Batch, wanted: Wanted) -> Batch:
         """Give a batch the columns of the whole dataset, null where its own input has none."""

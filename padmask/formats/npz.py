@@ -1,8 +1,7 @@
-"""NumPy's npz, output only: the padded columns, the mask and the lengths as plain arrays.
+"""Write NumPy's npz: padded columns, mask and lengths as plain arrays.
 
-Each array is written to a temporary file as its rows arrive and put into the archive at
-the end, since an archive takes one member at a time. No pickle: strings become
-fixed-width text.
+Each array goes to a temporary file as its rows arrive, and into the archive at the end, since an archive
+takes one member at a time. No pickle: strings become fixed-width text.
 """
 
 from __future__ import annotations
@@ -19,7 +18,7 @@ import numpy as np
 import numpy.typing as npt
 
 from padmask.errors import OutputError
-from padmask.formats.batch import Batch, Layout, empty_batch, rectangle
+from padmask.formats.contract import Batch, Layout, empty_batch, rows_as_array
 
 _COPY_BYTES = 1 << 20
 
@@ -104,7 +103,8 @@ class NpzWriter:
 
     def encode(self, batch: Batch) -> dict[str, npt.NDArray[Any]]:
         arrays = {
-            name: rectangle(batch.columns.column(name), shape) for name, shape in self._layout.shapes.items()
+            name: rows_as_array(batch.columns.column(name), shape)
+            for name, shape in self._layout.shapes.items()
         }
         arrays |= {copy: arrays[name] for copy, name in self._layout.copies.items()}
         return {name: _text(array) if array.dtype == object else array for name, array in arrays.items()}

@@ -1,4 +1,4 @@
-"""Parquet."""
+"""Read and write Parquet."""
 
 from __future__ import annotations
 
@@ -12,34 +12,39 @@ import pyarrow.parquet as pq
 
 from padmask.errors import OutputError, UnreadableError
 from padmask.formats.arrow import (
-    Regrouped,
+    RowGroups,
     arrow_errors,
     check_batch,
     checked_schema,
     cut_batch,
     select_columns,
 )
-from padmask.formats.batch import HEAD_ROWS, Batch, Chunk, Layout, Wanted
-from padmask.formats.footers import (
+from padmask.formats.contract import HEAD_ROWS, Batch, Chunk, Layout, Wanted
+from padmask.formats.parquet_footer import (
     MAGIC,
     Encoded,
     Struct,
     join_group,
     read_footer,
-    take_apart,
+    split_file,
     write_footer,
 )
-from padmask.formats.source import Source
+from padmask.storage.source import Source
 
 # Values read at a time, and the bounds of the rows that hold them.
 BATCH_VALUES = 1 << 19
+
 BATCH_ROWS = (64, 1 << 16)
+
 # Without it a whole row group's bytes would be held at once.
 BUFFER_BYTES = 1 << 20
+
 # Row groups that are encoded while more rows are padded: each costs its own memory.
 GROUPS_UNDER_WAY = 1
+
 # Where Arrow keeps its own schema, metadata and all.
 ARROW_SCHEMA = b"ARROW:schema"
+
 # Rows at a time that Arrow counts.
 MOST_ROWS = (1 << 31) - 1
 
@@ -177,7 +182,7 @@ class ParquetWriter:
     def __init__(self, stream: BinaryIO, layout: Layout, threads: int) -> None:
         self._stream = stream
         self._schema = layout.schema
-        self._groups = Regrouped(layout)
+        self._groups = RowGroups(layout)
         self._pool = ThreadPoolExecutor(threads, "padmask-parquet")
         self._under_way: deque[list[Future[Encoded]]] = deque()
         self._written: list[Struct] = []
@@ -227,7 +232,7 @@ def _encode(field: pa.Field, column: pa.ChunkedArray, name: str) -> Encoded:
     # In one piece: pages would else be cut where batches happened to end.
     schema = pa.schema([field])
     table = pa.Table.from_arrays([column], schema=schema).combine_chunks()
-    return take_apart(_encoded(schema, table, name))
+    return split_file(_encoded(schema, table, name))
 
 
 def _template(schema: pa.Schema, name: str) -> memoryview:

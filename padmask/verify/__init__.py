@@ -11,15 +11,15 @@ if TYPE_CHECKING:
     from padmask.verify.api import verify_model as verify_model
     from padmask.verify.report import Report as Report
 
-_ROOMS = {"assert_ignores_padding": "api", "verify_model": "api", "Report": "report"}
+_MODULES = {"assert_ignores_padding": "api", "verify_model": "api", "Report": "report"}
 
 __all__ = ["Report", "assert_ignores_padding", "verify_model"]
 
 
 def __getattr__(name: str) -> Any:
-    if name not in _ROOMS:
+    if name not in _MODULES:
         raise AttributeError(f"module 'padmask.verify' has no attribute {name!r}")
-    return getattr(import_module(f"padmask.verify.{_ROOMS[name]}"), name)
+    return getattr(import_module(f"padmask.verify.{_MODULES[name]}"), name)
 
 
 def __dir__() -> list[str]:

@@ -1,4 +1,4 @@
-"""Proofs for people's own test suites: a model or a function, and rows if there are any."""
+"""Proofs for test suites: `verify_model` and `assert_ignores_padding`."""
 
 from __future__ import annotations
 
@@ -8,21 +8,19 @@ from dataclasses import replace
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
+from padmask.core.kernel import Padded
 from padmask.errors import SpecError
-from padmask.kernel import Padded
-from padmask.spec import Side, one_of
-from padmask.verify.audit import holes_in
-from padmask.verify.backend import Engine, start
-from padmask.verify.callables import IDS, prove_function
-from padmask.verify.drawn import draw_sample, take_sample
+from padmask.spec.checks import one_of
+from padmask.spec.pad import Side
+from padmask.spec.verify import ModelSpec
+from padmask.verify.data.rules import holes_in
+from padmask.verify.keras.backend import Engine, start_backend
+from padmask.verify.proof.function import IDS, prove_function
+from padmask.verify.proof.random_rows import draw_random_rows, take_sample
+from padmask.verify.proof.sample import ModelInput, SampleRows
+from padmask.verify.proof.tolerance import Array
 from padmask.verify.report import Report, blame, check_sentence
-from padmask.verify.sample import Slot
-from padmask.verify.specs import ModelSpec
-
-Array = npt.NDArray[Any]
-Rows = Mapping[str, Sequence[Array]]
 
 
 def verify_model(
@@ -82,7 +80,7 @@ def verify_model(
         explain=explain,
     )
     if hasattr(model, "_flatten_layers"):
-        return report_on_model(model, spec, rows, start())
+        return report_on_model(model, spec, rows, start_backend())
     return report_on_function(model, spec, rows)
 
 
@@ -108,10 +106,10 @@ def assert_ignores_padding(model: Any, ids: Any = None, mask: Any = None, **opti
     raise AssertionError(f"{said}\n{blame(subject).strip()}".rstrip())
 
 
-def report_on_model(model: Any, spec: ModelSpec, rows: Rows | None, engine: Engine) -> Report:
+def report_on_model(model: Any, spec: ModelSpec, rows: SampleRows | None, engine: Engine) -> Report:
     """Prove a Keras model, and say on what."""
-    from padmask.verify.loaded import UserModel
-    from padmask.verify.user_model import prove_model
+    from padmask.verify.keras.prove_model import prove_model
+    from padmask.verify.keras.user_model import UserModel
 
     user = UserModel(model, engine, spec.batch_size)
     if rows is not None and set(rows) == {IDS} and IDS not in [slot.name for slot in user.slots]:
@@ -125,7 +123,10 @@ def report_on_model(model: Any, spec: ModelSpec, rows: Rows | None, engine: Engi
 
 
 def report_on_function(
-    function: Callable[[Array, Array], Any], spec: ModelSpec, rows: Rows | None, places: int | None = None
+    function: Callable[[Array, Array], Any],
+    spec: ModelSpec,
+    rows: SampleRows | None,
+    places: int | None = None,
 ) -> Report:
     """Prove a function, and say on what.
 
@@ -137,8 +138,8 @@ def report_on_function(
     """
     value = 0 if spec.value is None else spec.value
     if rows is None:
-        slot = Slot(IDS, shape=(places,))
-        sample = draw_sample(
+        slot = ModelInput(IDS, shape=(places,))
+        sample = draw_random_rows(
             [slot], padding=spec.padding, value=value, vocab_size=spec.vocab_size, seed=spec.seed
         )
     else:
@@ -148,7 +149,7 @@ def report_on_function(
         flat = np.concatenate([np.asarray(row).reshape(-1) for row in given])
         large = flat.dtype.kind in "iu" and flat.size and int(flat.max()) > np.iinfo("int32").max
         dtype = "float32" if flat.dtype.kind == "f" else "int64" if large else "int32"
-        slot = Slot(IDS, shape=(places,), dtype=dtype)
+        slot = ModelInput(IDS, shape=(places,), dtype=dtype)
         sample = take_sample([slot], {IDS: given}, padding=spec.padding, values={IDS: value}, seed=spec.seed)
     subject = prove_function(function, replace(spec, value=value), sample)
     seen = {
@@ -163,12 +164,12 @@ def report_on_function(
 
 def environment() -> dict[str, Any]:
     """Return what every report says of where it was made."""
-    from padmask import __version__
+    from padmask._version import __version__
 
     return {"padmask": __version__, "python": platform.python_version(), "numpy": np.__version__}
 
 
-def _real_rows(ids: Any, mask: Any, padding: Side | None) -> tuple[Rows, Side]:
+def _real_rows(ids: Any, mask: Any, padding: Side | None) -> tuple[SampleRows, Side]:
     """Take the padding off: the proof puts it on again, in as many ways as it needs."""
     given = dict(ids) if isinstance(ids, Mapping) else {IDS: ids}
     masks = dict(mask) if isinstance(mask, Mapping) else {}

@@ -230,14 +230,14 @@ class Nobody(Executor):
     """Workers that leave a file of one byte, and answer as true ones would."""
 
     def submit(self, function: Callable[..., Any], /, *args: Any, **more: Any) -> Future[Any]:
-        from padmask.jobs.manifest import Record
-        from padmask.jobs.work import pad_shard
-        from padmask.pipeline import Survey
+        from padmask.shards.manifest import ShardRecord
+        from padmask.shards.worker import pad_shard
+        from padmask.stream.passes import Survey
 
         told: Future[Any] = Future()
         shard = args[0]
         if function.func is pad_shard:
-            record = Record(
+            record = ShardRecord(
                 shard.index, shard.name, shard.place, size=1, sha256="0" * 64, version=shard.stamp
             )
             staging = function.args[0].staging
@@ -255,7 +255,7 @@ def _lengths() -> bytes:
     import numpy as np
     from data import lengths_of
 
-    from padmask.plan import LengthStats
+    from padmask.core.plan import LengthStats
 
     return pickle.dumps(LengthStats.of(lengths_of(np.random.default_rng(0), 10_000)))
 

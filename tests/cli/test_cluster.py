@@ -18,10 +18,10 @@ import pytest
 from processes import SECONDS, children, default_signals, faulty, is_alive, wait_until
 
 from padmask.errors import PadmaskError, SpecError
-from padmask.formats.listing import MANIFEST
-from padmask.jobs import executors
-from padmask.jobs.driver import pad_dataset
-from padmask.jobs.executors import open_cluster
+from padmask.shards import processes as executors
+from padmask.shards.dask import open_cluster
+from padmask.shards.pad_dataset import pad_dataset
+from padmask.storage.names import MANIFEST
 
 pytest.importorskip("distributed", reason="--cluster needs Dask")
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="asks Linux's /proc")

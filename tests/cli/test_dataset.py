@@ -24,8 +24,8 @@ import pytest
 from processes import SECONDS, children, default_signals, faulty, is_alive, wait_until, workers_of
 
 from padmask import PadSpec
-from padmask.formats.listing import MANIFEST
-from padmask.jobs.driver import pad_dataset
+from padmask.shards.pad_dataset import pad_dataset
+from padmask.storage.names import MANIFEST
 
 linux = pytest.mark.skipif(sys.platform != "linux", reason="asks Linux's /proc")
 
@@ -361,7 +361,7 @@ def test_what_was_done_is_not_done_again(place, tmp_path):
 # At the so-manieth file that gets its name.
 DIES_AT = """
 import os, signal
-import padmask.formats.folder as folder
+import padmask.storage.folder as folder
 plain, calls = folder.Folder.move, iter(range(100))
 def move(*args):
     if next(calls) == {}:

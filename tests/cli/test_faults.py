@@ -184,9 +184,9 @@ def started(fault: str, *args: str | Path, cwd: Path) -> subprocess.CompletedPro
 FORKS = """
 import json, os, resource, sys, traceback
 import pyarrow.parquet
-import padmask.__main__, padmask.cli.guard, padmask.cli.pad, padmask.cli.unpad, padmask.render
-import padmask.pipeline, padmask.unpadding.files
-import padmask.formats.arrow, padmask.formats.jsonl, padmask.formats.npz, padmask.formats.parquet
+import padmask.__main__, padmask.cli.guard, padmask.cli.pad, padmask.cli.unpad, padmask.render.report
+import padmask.stream.pad, padmask.stream.unpad
+import padmask.formats.arrow, padmask.formats.jsonl.reader, padmask.formats.npz, padmask.formats.parquet
 
 def opened(job):
     stdin = os.open(job["stdin"] or os.devnull, os.O_RDONLY)
@@ -280,14 +280,14 @@ def pads(
 
 # At the moment when the first row is about to be written; what went before is another pass, or a look.
 BETWEEN = """
-import padmask.pipeline, padmask.unpadding.files
+import padmask.stream.pad, padmask.stream.unpad
 def first(plain):
     def faulty(*args):
         fault()
         return plain(*args)
     return faulty
-padmask.pipeline.make_plan = first(padmask.pipeline.make_plan)
-padmask.unpadding.files._unpad_all = first(padmask.unpadding.files._unpad_all)
+padmask.stream.pad.make_plan = first(padmask.stream.pad.make_plan)
+padmask.stream.unpad._unpad_all = first(padmask.stream.unpad._unpad_all)
 """
 
 
@@ -714,7 +714,7 @@ def test_a_typed_input_that_changes_at_the_last_moment_is_refused(
     shutil.copyfile(source[suffix], path)
     fault = f"""
 import os
-import padmask.files as files
+import padmask.stream.run as files
 class Late(files.ReadAhead):
     def __exit__(self, *args):
         os.utime({str(path)!r}, ns=(1, 1))
@@ -922,7 +922,7 @@ import os
 os.close(2)
 import sys
 sys.stderr = None
-import padmask.pipeline as pipeline
+import padmask.stream.pad as pipeline
 plain = pipeline.make_plan
 def faulty(*args):
     os.write(2, b"noise")
@@ -1015,16 +1015,16 @@ def faulty(*args, **more):
 module.{name} = faulty
 """
 DEATHS = {
-    "a worker that reads": ("jsonl", "padmask.formats.jsonl", "_lines"),
+    "a worker that reads": ("jsonl", "padmask.formats.jsonl.reader", "_lines"),
     "a worker that reads Parquet": ("parquet", "padmask.formats.parquet", "select_columns"),
-    "a worker that pads": ("parquet", "padmask.pipeline", "pad_piece"),
+    "a worker that pads": ("parquet", "padmask.stream.pad", "pad_prepared_rows"),
     "a worker that encodes Parquet": ("parquet", "padmask.formats.parquet", "_encode"),
     "the thread that reads": ("parquet", "padmask.formats.dataset", "replace"),
 }
 UNPAD_DEATHS = {
-    "a worker that reads masks": ("jsonl", "padmask.unpadding.masktexts", "read_mask"),
-    "a worker that cuts text": ("jsonl", "padmask.unpadding.textcuts", "set_apart"),
-    "a worker that cuts": ("parquet", "padmask.unpadding.files", "cut_columns"),
+    "a worker that reads masks": ("jsonl", "padmask.stream.json_masks", "read_mask"),
+    "a worker that cuts text": ("jsonl", "padmask.stream.json_text_unpad", "split_bad_rows"),
+    "a worker that cuts": ("parquet", "padmask.stream.unpad", "cut_columns"),
 }
 ERRORS = {
     "RuntimeError('a fault')": "padmask failed where it should not",

@@ -14,9 +14,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from padmask.formats.footers import MAGIC, _write_struct, read_footer
-from padmask.kernel import pad_batch
-from padmask.ragged import Ragged
+from padmask.core.kernel import pad_batch
+from padmask.core.ragged import Ragged
+from padmask.formats.parquet_footer import MAGIC, _write_struct, read_footer
 
 Run = Callable[..., "subprocess.CompletedProcess[str]"]
 

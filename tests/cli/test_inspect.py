@@ -95,7 +95,7 @@ def test_plans_say_what_padding_then_does(tmp_path_factory, lengths, maxlen):
     file = tmp_path_factory.mktemp("plans") / "in.parquet"
     rows = [[1] * length for length in lengths]
     pq.write_table(pa.table({"ids": pa.array(rows, pa.list_(pa.int32()))}), file)
-    from padmask.inspection import inspect_file
+    from padmask.inspect.inspect_file import inspect_file
 
     plans = {cost.name: cost for cost in inspect_file([str(file)], specs=[PadSpec(maxlen=maxlen)]).plans}
     padded = pad(rows, PadSpec(maxlen=maxlen))

@@ -174,7 +174,7 @@ def test_nothing_by_a_function(place: Place, tmp_path: Path, monkeypatch: pytest
 
 TRAIN = """
 import tasks
-from padmask.jobs.executors import Processes
+from padmask.shards.processes import Processes
 
 def triple(number):
     return 3 * number

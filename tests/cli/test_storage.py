@@ -22,7 +22,8 @@ import pytest
 from storages import Bucket, environment, object_store, wait_until
 
 import padmask
-from padmask.formats.storage import locate, parse_url, reading
+from padmask.storage.remote import locate, read_errors
+from padmask.storage.urls import parse_url
 
 pytest.importorskip("moto")
 
@@ -235,7 +236,7 @@ def test_an_object_that_changes_while_it_is_read_is_refused(
     bucket: Bucket, here: Here, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     url = bucket.write("rows.jsonl", LINES)
-    import padmask.pipeline as pipeline
+    import padmask.stream.pad as pipeline
 
     plain = pipeline.make_plan
 
@@ -338,7 +339,7 @@ def test_whatever_arrow_raises_of_a_store_is_a_sentence() -> None:
     url = parse_url("abfs://c@nobody.dfs.core.windows.net/b.jsonl")
     with (
         pytest.raises(padmask.UnreadableError, match=r"Cannot read 'abfs://nobody.*no credentials"),
-        reading(url),
+        read_errors(url),
     ):
         raise pa.ArrowException("no credentials")
 

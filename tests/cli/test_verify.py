@@ -16,7 +16,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from padmask import MaskSpec, PadSpec, pad_dataset, pad_file
-from padmask.verify.audit import RULES
+from padmask.verify.data.rules import RULES
 
 RAW = '{"input_ids": [5, 6, 7]}\n{"input_ids": [8]}\n{"input_ids": [9, 9, 2, 9, 4]}\n'
 SCHEMA = Path(__file__).parent.parent / "verify" / "junit-10.xsd"
@@ -40,7 +40,7 @@ def raw(tmp_path):
 @pytest.fixture
 def leaky(raw, monkeypatch):
     """Rows, and a route that loses its mask."""
-    from padmask.verify import models
+    from padmask.verify.keras import reference_models as models
 
     route = models.ROUTES["embedding"]
     without = replace(route, head=lambda masked, table: route.head(False, table))

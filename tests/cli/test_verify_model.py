@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from padmask import PadSpec, pad_file
-from padmask.verify.specs import ROUTES
+from padmask.spec.verify import ROUTES
 
 try:
     import keras

@@ -4,10 +4,10 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
+from padmask.core.arrow_lists import count_places, count_shared
 from padmask.formats.arrow import SLICE_VALUES, ArrowReader
-from padmask.formats.batch import Wanted
-from padmask.formats.source import Source
-from padmask.ragged import count_places, count_shared
+from padmask.formats.contract import Wanted
+from padmask.storage.source import Source
 
 ROWS, TOKENS = 300, 50_000
 ROW = pa.array(np.arange(TOKENS, dtype=np.int32))

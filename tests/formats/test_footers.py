@@ -7,9 +7,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from padmask.formats.batch import Batch, Layout
-from padmask.formats.footers import MAGIC, read_footer, write_footer
+from padmask.formats.contract import Batch, Layout
 from padmask.formats.parquet import ParquetWriter
+from padmask.formats.parquet_footer import MAGIC, read_footer, write_footer
 
 ROWS = 250
 GROUP = 100

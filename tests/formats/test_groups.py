@@ -8,8 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from padmask.formats import arrow
-from padmask.formats.arrow import Regrouped
-from padmask.formats.batch import Layout
+from padmask.formats.arrow import RowGroups
+from padmask.formats.contract import Layout
 
 TEXTS = st.lists(st.one_of(st.none(), st.text(max_size=9)), max_size=30)
 TYPES = [pa.string(), pa.large_string(), pa.string_view()]
@@ -17,7 +17,7 @@ TYPES = [pa.string(), pa.large_string(), pa.string_view()]
 
 def groups_of(table: pa.Table, cuts: list[int], rows: int) -> list[pa.Table]:
     """Return the groups of a table that comes in pieces."""
-    regrouped, groups = Regrouped(Layout(table.schema, {}, rows)), []
+    regrouped, groups = RowGroups(Layout(table.schema, {}, rows)), []
     for first, last in zip([0, *cuts], [*cuts, len(table)], strict=True):
         for batch in table.slice(first, max(0, last - first)).combine_chunks().to_batches():
             groups += regrouped.add(batch)

@@ -9,11 +9,12 @@ from pathlib import Path
 
 import pytest
 
+from padmask.core.plan import Plan
 from padmask.errors import DataError, UnreadableError
-from padmask.formats.listing import MANIFEST, REPLACING, find_inputs, list_inputs
-from padmask.jobs.identity import Identity
-from padmask.jobs.manifest import Manifest, Record
-from padmask.plan import Plan
+from padmask.shards.fingerprint import Fingerprint
+from padmask.shards.manifest import Manifest, ShardRecord
+from padmask.storage.inputs import find_inputs, list_inputs
+from padmask.storage.names import MANIFEST, REPLACING
 
 WAYS = ["", "**", "**/*.jsonl"]
 ways = pytest.mark.parametrize("way", WAYS)
@@ -189,9 +190,9 @@ def written(data: Path, **sizes: int) -> None:
 
 
 def record(data: Path, sizes: dict[str, int]) -> None:
-    records = [Record(i, name, name, size=size) for i, (name, size) in enumerate(sizes.items())]
-    left_out = Record(len(records), "", "x.jsonl", fault="x.jsonl cannot be read.")
-    manifest = Manifest(Identity("job", {}, {}), Plan(3, "given", 3), [*records, left_out])
+    records = [ShardRecord(i, name, name, size=size) for i, (name, size) in enumerate(sizes.items())]
+    left_out = ShardRecord(len(records), "", "x.jsonl", fault="x.jsonl cannot be read.")
+    manifest = Manifest(Fingerprint("job", {}, {}), Plan(3, "given", 3), [*records, left_out])
     (data / MANIFEST).write_bytes(manifest.to_bytes())
 
 

@@ -21,7 +21,7 @@ from hypothesis import assume, example, given, settings
 from hypothesis import strategies as st
 
 from padmask import MaskSpec, PadmaskError, PadSpec, RowPolicy, pad_file
-from padmask.pipeline import FileOptions
+from padmask.spec.files import FileOptions
 
 FORMATS = ["jsonl", "parquet", "arrow"]
 

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from padmask.formats.walk import expand, matches
+from padmask.storage.glob import expand, matches
 
 NAMES = ["a.x", "b.x", "in/a.x", "in/b.y", "in/deep/a.x", "other/a.x"]
 PARTS = ["*", "**", "*.x", "a.*", "in", "?n", "[ab].x", "deep", "*e*"]

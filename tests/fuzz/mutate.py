@@ -209,7 +209,7 @@ def lines(random: Random, data: bytes) -> bytes:
 
 def footer(random: Random, data: bytes) -> bytes:
     """Change values in a Parquet footer, and write it so that it can be read."""
-    from padmask.formats.footers import MAGIC, _write_struct, read_footer
+    from padmask.formats.parquet_footer import MAGIC, _write_struct, read_footer
 
     try:
         fields, start = read_footer(memoryview(data))
@@ -261,7 +261,7 @@ def _changed_list(random: Random, items: list[object]) -> list[object]:
 
 def pages(random: Random, data: bytes) -> bytes:
     """Change bytes of a page's header, which stands where its column begins."""
-    from padmask.formats.footers import read_footer
+    from padmask.formats.parquet_footer import read_footer
 
     try:
         groups = read_footer(memoryview(data))[0][4][1][1]

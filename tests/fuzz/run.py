@@ -137,11 +137,11 @@ def guided_run(target: str, seconds: float, seed: int, tally: Tally) -> None:
         import padmask.cli.unpad
         import padmask.cli.verify
         import padmask.formats.arrow
-        import padmask.formats.jsonl
+        import padmask.formats.jsonl.reader
         import padmask.formats.parquet
-        import padmask.pipeline
-        import padmask.render
-        import padmask.unpadding.files  # noqa: F401
+        import padmask.render.report
+        import padmask.stream.pad
+        import padmask.stream.unpad  # noqa: F401
 
     from fuzz.cases import asked, case_of, kind_of, option_case, unpad_case_of
     from fuzz.contract import problems

@@ -13,7 +13,7 @@ from typing import Any
 
 from fuzz.expected import UNKNOWN, output_rows, parse_integer, read_table, rows_of, same
 
-from padmask.table import METADATA_KEY
+from padmask.core.metadata import METADATA_KEY
 
 
 @dataclass(frozen=True)

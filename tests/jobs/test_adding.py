@@ -7,12 +7,12 @@ from typing import Any
 
 import numpy as np
 
-from padmask.formats.jsontypes import TypeSurvey
-from padmask.inspection import _Glance
-from padmask.pipeline import Survey
-from padmask.plan import LengthStats
-from padmask.ragged import Ragged
-from padmask.verify.audit import Audit, AuditColumn
+from padmask.core.plan import LengthStats
+from padmask.core.ragged import Ragged
+from padmask.formats.jsonl.types import TypeSurvey
+from padmask.inspect.inspect_file import _Seen
+from padmask.stream.passes import Survey
+from padmask.verify.data.rules import Audit, AuditColumn
 
 
 def survey(*values: Any) -> Survey:
@@ -44,13 +44,13 @@ def test_nested_surveys_stay():
     assert types_of(left) == before
 
 
-def glance(*ids: int) -> _Glance:
+def glance(*ids: int) -> _Seen:
     audit = Audit([AuditColumn("x", value=0)])
     audit.add_raw({"x": Ragged(np.array(ids), np.array([0]), np.array([len(ids)]))}, "post", "row {}".format)
-    return _Glance(LengthStats.of([len(ids)]), audit, [])
+    return _Seen(LengthStats.of([len(ids)]), audit, [])
 
 
-def found(seen: _Glance) -> Any:
+def found(seen: _Seen) -> Any:
     return [finding.as_dict() for finding in seen.audit.findings()], seen.audit.id_range("x")
 
 

@@ -21,13 +21,13 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from padmask import MaskSpec, PadmaskError, PadSpec, RowPolicy, pad_file
+from padmask.core.plan import LengthStats
 from padmask.errors import DataError, OutputError, SpecError, UnreadableError
-from padmask.files import FileOptions
-from padmask.jobs.driver import AddedUp, pad_dataset
-from padmask.jobs.executors import Processes
-from padmask.ledger import Ledger, PadResult
-from padmask.pipeline import Survey
-from padmask.plan import LengthStats
+from padmask.shards.pad_dataset import SurveySum, pad_dataset
+from padmask.shards.processes import Processes
+from padmask.spec.files import FileOptions
+from padmask.stream.ledger import Ledger, PadResult
+from padmask.stream.passes import Survey
 
 MANIFEST = "_padmask.json"
 FORMATS = ["jsonl", "parquet", "arrow"]
@@ -226,7 +226,7 @@ def processes(workers: int) -> Iterator[tuple[Executor, int]]:
 
 @contextmanager
 def dask() -> Iterator[tuple[Executor, int]]:
-    from padmask.jobs.executors import open_cluster
+    from padmask.shards.dask import open_cluster
 
     with open_cluster("local", 2) as executor:
         yield executor, executor.workers
@@ -535,7 +535,7 @@ def test_a_shard_costs_the_same_among_many():
 
 def test_the_lengths_of_many_shards_take_the_memory_of_few():
     # A shard's take 40 KiB and more here, a thousand of them as many MiB.
-    found = AddedUp()
+    found = SurveySum()
     tracemalloc.start()
     try:
         for index in range(1000):

@@ -18,7 +18,8 @@ import pytest
 from processes import SECONDS, children, default_signals, is_alive, wait_until, workers_of
 
 from padmask.errors import DataError, PadmaskError, WorkerDiedError
-from padmask.jobs.executors import Processes, open_cluster
+from padmask.shards.dask import open_cluster
+from padmask.shards.processes import Processes
 
 pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="asks POSIX for its processes")
 
@@ -130,7 +131,7 @@ def test_the_end_does_not_wait_for_what_is_under_way(tmp_path):
 
 SCRIPT = """
 import sys
-from padmask.jobs.executors import Processes
+from padmask.shards.processes import Processes
 {guard}
     with Processes(2) as workers:
         print(workers.submit(abs, -3).result())
@@ -162,7 +163,7 @@ def test_a_script_without_a_guard_is_told_of_it(tmp_path):
 def test_no_worker_outlives_the_one_who_asked(tmp_path, number):
     begun = tmp_path / "begun"
     text = f"""
-from padmask.jobs.executors import Processes
+from padmask.shards.processes import Processes
 if __name__ == "__main__":
     workers = Processes(2)
     for _ in range(4):

@@ -13,9 +13,9 @@ import pytest
 
 from padmask import PadSpec, RowPolicy
 from padmask.errors import DataError, OutputError
-from padmask.files import FileOptions
-from padmask.jobs.driver import pad_dataset
-from padmask.ledger import PadResult
+from padmask.shards.pad_dataset import pad_dataset
+from padmask.spec.files import FileOptions
+from padmask.stream.ledger import PadResult
 
 pytestmark = pytest.mark.skipif(os.name != "posix", reason="makes links and pipes")
 

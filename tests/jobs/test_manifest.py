@@ -8,18 +8,18 @@ from dataclasses import replace
 import pytest
 
 from padmask import __version__
-from padmask.jobs.identity import Identity
-from padmask.jobs.manifest import Manifest, Record, total
-from padmask.ledger import Ledger
-from padmask.plan import Plan
+from padmask.core.plan import Plan
+from padmask.shards.fingerprint import Fingerprint
+from padmask.shards.manifest import Manifest, ShardRecord, total_ledger
+from padmask.stream.ledger import Ledger
 
 RECORDS = [
-    Record(0, "a.jsonl", "in/a.jsonl", Ledger(3, 2, 1, places=16), 70, "ab", "9 8"),
-    Record(1, "", "in/b.jsonl", version="left out", fault="in/b.jsonl: no such thing."),
-    Record(2, "\udcff.jsonl", "in/\udcff.jsonl", Ledger(2, 2, places=16), 50, "cd", "7 8"),
+    ShardRecord(0, "a.jsonl", "in/a.jsonl", Ledger(3, 2, 1, places=16), 70, "ab", "9 8"),
+    ShardRecord(1, "", "in/b.jsonl", version="left out", fault="in/b.jsonl: no such thing."),
+    ShardRecord(2, "\udcff.jsonl", "in/\udcff.jsonl", Ledger(2, 2, places=16), 50, "cd", "7 8"),
 ]
 INPUTS = {record.source: record.version for record in RECORDS}
-MANIFEST = Manifest(Identity("job", {"maxlen": "p95"}, INPUTS), Plan(8, "p95", 7), RECORDS)
+MANIFEST = Manifest(Fingerprint("job", {"maxlen": "p95"}, INPUTS), Plan(8, "p95", 7), RECORDS)
 
 
 def test_a_manifest_comes_back_whatever_the_order_of_its_shards():
@@ -33,7 +33,7 @@ def test_a_manifest_says_for_people_what_is_there():
     told = json.loads(MANIFEST.to_bytes())
     assert (told["padmask"], told["plan"]["maxlen"]) == (__version__, 8)
     assert told["options"] == {"maxlen": "p95"}
-    assert told["total"] == total(RECORDS).as_dict()
+    assert told["total"] == total_ledger(RECORDS).as_dict()
     assert [(shard["name"], bool(shard["fault"])) for shard in told["shards"]] == [
         ("a.jsonl", False),
         ("", True),
@@ -43,7 +43,7 @@ def test_a_manifest_says_for_people_what_is_there():
 
 
 def test_what_a_manifest_does_not_know_is_nothing():
-    assert total([]) == Ledger()
+    assert total_ledger([]) == Ledger()
 
 
 @pytest.mark.parametrize(

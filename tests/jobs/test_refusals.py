@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from padmask.errors import SpecError
-from padmask.formats.source import Source
-from padmask.jobs.shards import Shard, refuse_too_many
+from padmask.shards.split import Shard, refuse_too_many
+from padmask.storage.source import Source
 
 
 def test_too_many_shards() -> None:

@@ -12,9 +12,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from padmask.errors import DataError, SpecError
-from padmask.formats.jsontypes import TypeSurvey
-from padmask.formats.listing import list_inputs
-from padmask.jobs.shards import find_shards, output_name, refuse_no_shards
+from padmask.formats.jsonl.types import TypeSurvey
+from padmask.shards.split import find_shards, output_name, refuse_no_shards
+from padmask.storage.inputs import list_inputs
 
 
 def shards_of(*inputs: Path, goal: str = "parquet", shard_bytes: int = 1 << 20) -> list[tuple[str, Any]]:

@@ -16,14 +16,14 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-import padmask.bounds
+import padmask.stream.capacity
 from padmask import PadSpec, RowPolicy
 from padmask.errors import DataError, OutputError, UnreadableError
-from padmask.files import FileOptions
-from padmask.formats.folder import Folder
-from padmask.formats.listing import MANIFEST, REPLACING
-from padmask.jobs.driver import pad_dataset
-from padmask.ledger import PadResult
+from padmask.shards.pad_dataset import pad_dataset
+from padmask.spec.files import FileOptions
+from padmask.storage.folder import OutputFolder
+from padmask.storage.names import MANIFEST, REPLACING
+from padmask.stream.ledger import PadResult
 
 SHARDS = 6
 
@@ -414,16 +414,16 @@ def test_until_it_is_whole_the_old_dataset_stands(run):
 def ended_at(monkeypatch: pytest.MonkeyPatch, run: Run, method: str, call: int) -> None:
     """Let a run end at the so-manieth time that its folder is asked for this, before that is done."""
     with monkeypatch.context() as patch:
-        plain, calls = getattr(Folder, method), iter(range(1000))
+        plain, calls = getattr(OutputFolder, method), iter(range(1000))
 
         def fail(*args: Any) -> Any:
             if next(calls) == call:
                 raise EndedError
             return plain(*args)
 
-        patch.setattr(Folder, method, fail)
+        patch.setattr(OutputFolder, method, fail)
         # One after the other, so that it is known what is done.
-        patch.setattr("padmask.jobs.staging.MOVES_AT_ONCE", 1)
+        patch.setattr("padmask.shards.staging.MOVES_AT_ONCE", 1)
         with pytest.raises(EndedError):
             run(delete=True)
 
@@ -656,7 +656,10 @@ def test_a_run_over_a_whole_dataset_is_gone_on_with_beside_it(run):
 @pytest.mark.skipif(os.name != "posix", reason="locks are POSIX's")
 def test_of_two_runs_into_one_folder_one_is_refused(run):
     run.folder.mkdir()
-    with Folder(str(run.folder)).locked(), pytest.raises(OutputError, match="Another run is writing into"):
+    with (
+        OutputFolder(str(run.folder)).locked(),
+        pytest.raises(OutputError, match="Another run is writing into"),
+    ):
         run()
     run()
     assert bytes_in(run.folder) == run.undisturbed()
@@ -671,15 +674,15 @@ def test_what_is_done_already_does_not_count_against_the_room(run, monkeypatch, 
     run()
     takes = sum(path.stat().st_size for path in run.folder.glob("*.jsonl"))
     shutil.rmtree(run.folder)
-    monkeypatch.setattr(padmask.bounds, "free_disk", disk_of(2 * takes + 20_000, run))
+    monkeypatch.setattr(padmask.stream.capacity, "free_disk", disk_of(2 * takes + 20_000, run))
     run.ended_after(SHARDS - 1)
     used = sum(map(len, bytes_in(run.folder).values()))
-    monkeypatch.setattr(padmask.bounds, "free_disk", disk_of(used + takes // 2, run))
+    monkeypatch.setattr(padmask.stream.capacity, "free_disk", disk_of(used + takes // 2, run))
     run(resume=resume)
 
 
 def test_an_output_without_room_is_refused_and_the_folder_with_it(run, monkeypatch):
-    monkeypatch.setattr(padmask.bounds, "free_disk", lambda _: 100)
+    monkeypatch.setattr(padmask.stream.capacity, "free_disk", lambda _: 100)
     with pytest.raises(OutputError, match=r"more than the 90 B|may be written"):
         run(spec=PadSpec(maxlen=3))
     assert not run.seen()

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from padmask.flatten import flatten
-from padmask.verify.audit import RULES, Audit, AuditColumn
+from padmask.core.python_rows import flatten
+from padmask.verify.data.rules import RULES, Audit, AuditColumn
 
 MASK = np.array([[True, True, False], [True, True, True], [True, False, False]])
 IDS = np.where(MASK, 7, 0)

@@ -11,13 +11,13 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from padmask.flatten import flatten
-from padmask.verify.checks import CannotRunError, Subject, prepare
-from padmask.verify.judging import Check, Deviation, Judged, judge, worst
-from padmask.verify.proof import prove
-from padmask.verify.remembering import remembering
+from padmask.core.python_rows import flatten
+from padmask.verify.proof.cached_predict import cache_predictions
+from padmask.verify.proof.checks import CannotRunError, Subject, prepare
+from padmask.verify.proof.prove import prove
+from padmask.verify.proof.sample import Input, Sample
+from padmask.verify.proof.tolerance import Check, ComparedDeviation, Deviation, compare_deviation, worst
 from padmask.verify.report import SubjectReport
-from padmask.verify.sample import Input, Sample
 
 VOCAB = 30
 TABLE = np.random.default_rng(0).standard_normal((VOCAB, 3))
@@ -515,9 +515,9 @@ def test_a_model_that_never_says_the_same_twice_is_no_leak():
 def test_whether_a_model_repeats_itself_is_not_asked_of_what_is_remembered():
     random = np.random.default_rng(0)
     fickle = subject_of(lambda ids, mask: masked_mean(ids, mask) * random.binomial(1, 0.5, (len(ids), 3)))
-    assert proven(replace(fickle, predict=remembering(fickle.predict), anew=fickle.predict)).verdict == (
-        "inconclusive"
-    )
+    assert proven(
+        replace(fickle, predict=cache_predictions(fickle.predict), anew=fickle.predict)
+    ).verdict == ("inconclusive")
 
 
 def test_half_precision():
@@ -540,9 +540,9 @@ def test_rounding_vanishes_in_double_precision_and_leaks_do_not():
     assert proven(coarse(masked_mean), precise=precise(slightly)).verdict == "leaks"
 
 
-def judged(largest, dtype, precise=None, noise=0.0) -> Judged:
+def judged(largest, dtype, precise=None, noise=0.0) -> ComparedDeviation:
     better = None if precise is None else ({"output": Deviation(precise, 1.0)}, {"output": 0.0})
-    made, _ = judge({"output": Deviation(largest, 1.0)}, {"output": noise}, dtype, better)
+    made, _ = compare_deviation({"output": Deviation(largest, 1.0)}, {"output": noise}, dtype, better)
     return made["output"]
 
 
@@ -579,13 +579,13 @@ def test_what_only_single_precision_breaks_is_broken(largest):
 
 
 def test_the_worst_judgement_is_not_the_largest_deviation():
-    slight, allowed = Judged(1e-3, 1e-5), Judged(1.0, 10.0)
+    slight, allowed = ComparedDeviation(1e-3, 1e-5), ComparedDeviation(1.0, 10.0)
     assert worst([allowed, slight]) == worst([slight, allowed]) == slight
     assert worst([]) is None
 
 
 def test_no_deviation_of_nothing_holds():
-    made, _ = judge({"output": Deviation(0.0, 0.0)}, {}, "float32", None)
+    made, _ = compare_deviation({"output": Deviation(0.0, 0.0)}, {}, "float32", None)
     assert made["output"].holds
 
 
@@ -782,8 +782,8 @@ def test_checks_made_elsewhere_count():
         sample, subject = sample_of(), subject_of(masked_mean)
         return prove(subject, subject_of(mean), sample, twin=True, extra=[extra]).report
 
-    agrees = Check.of("routes-agree", {"output": Judged(0.0, 1e-5)})
-    differs = Check.of("routes-agree", {"output": Judged(1.0, 1e-5, "against another")})
+    agrees = Check.of("routes-agree", {"output": ComparedDeviation(0.0, 1e-5)})
+    differs = Check.of("routes-agree", {"output": ComparedDeviation(1.0, 1e-5, "against another")})
     assert proven_with(agrees).verdict == "ignores"
     assert proven_with(differs).verdict == "leaks"
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from padmask.flatten import flatten
-from padmask.verify.judging import Deviation
-from padmask.verify.places import at_real_places, difference, row_of, scale_of
-from padmask.verify.sample import Input, Sample
+from padmask.core.python_rows import flatten
+from padmask.verify.proof.deviations import at_real_places, difference, row_of, scale_of
+from padmask.verify.proof.sample import Input, Sample
+from padmask.verify.proof.tolerance import Deviation
 
 LENGTHS = [2, 0, 3, 1]
 SAMPLE = Sample({"ids": Input(flatten([[7] * length for length in LENGTHS]))})

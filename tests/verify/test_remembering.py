@@ -7,8 +7,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from padmask.kernel import Padded
-from padmask.verify.remembering import remembering
+from padmask.core.kernel import Padded
+from padmask.verify.proof.cached_predict import cache_predictions
 
 PADDED = Padded(
     np.array([[7, 8], [9, 0]], dtype="int32"), np.array([[True, True], [True, False]]), np.array([2, 1])
@@ -22,7 +22,7 @@ def batch_of(name="ids", **changed):
 def predictions(*batches) -> int:
     """How many times a model is run on these batches, one after the other."""
     seen = []
-    predict = remembering(lambda batch: {"output": np.array([seen.append(batch)])})
+    predict = cache_predictions(lambda batch: {"output": np.array([seen.append(batch)])})
     for batch in batches:
         predict(batch)
     return len(seen)
@@ -34,7 +34,7 @@ def test_a_batch_is_predicted_once():
 
 
 def test_the_same_is_said_again():
-    predict = remembering(lambda batch: {"output": batch["ids"].values * 2})
+    predict = cache_predictions(lambda batch: {"output": batch["ids"].values * 2})
     first, again = predict(batch_of()), predict(batch_of())
     assert first["output"].tolist() == again["output"].tolist() == [[14, 16], [18, 0]]
 

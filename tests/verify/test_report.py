@@ -12,18 +12,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from padmask.verify.audit import RULES, Finding
-from padmask.verify.judging import Check, Judged
-from padmask.verify.report import (
-    Control,
-    LayerReport,
-    OutputReport,
-    Report,
-    SubjectReport,
-    to_annotations,
-    to_json,
-    to_junit,
-)
+from padmask.verify.data.rules import RULES, Finding
+from padmask.verify.proof.tolerance import Check, ComparedDeviation
+from padmask.verify.report import Control, LayerReport, OutputReport, Report, SubjectReport
+from padmask.verify.report_formats import to_annotations, to_json, to_junit
 
 SCHEMA = Path(__file__).with_name("junit-10.xsd")
 
@@ -168,18 +160,18 @@ def test_no_infinity_reaches_json(number):
 
 
 def test_the_largest_deviation_is_there_even_where_it_is_zero():
-    check = Check.of("row-alone", {"output": Judged(0.0, 0.0)})
+    check = Check.of("row-alone", {"output": ComparedDeviation(0.0, 0.0)})
     [subject] = read(Report((), [replace(SOUND, checks=[check])]))["subjects"]
     assert subject["checks"][0]["max_abs_diff"] == 0.0
 
 
 def test_of_many_outputs_the_worst_speaks():
-    near, far = Judged(1e-7, 1e-5, "row of 1"), Judged(0.5, 1e-5, "row of 2")
+    near, far = ComparedDeviation(1e-7, 1e-5, "row of 1"), ComparedDeviation(0.5, 1e-5, "row of 2")
     check = Check.of("row-alone", {"near": near, "far": far})
     assert (check.verdict, check.max_abs_diff, check.tolerance) == ("fails", 0.5, 1e-5)
     assert check.detail == "far: row of 2"
     # One that is large, but within what it may be, does not outshout a small one that is not.
-    small, large = Judged(1e-3, 1e-5, "row of 1"), Judged(1.0, 10.0, "row of 2")
+    small, large = ComparedDeviation(1e-3, 1e-5, "row of 1"), ComparedDeviation(1.0, 10.0, "row of 2")
     assert Check.of("row-alone", {"large": large, "small": small}).max_abs_diff == 1e-3
 
 

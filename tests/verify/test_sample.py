@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from padmask.flatten import flatten
-from padmask.verify.sample import Input, Sample, pick_rows
+from padmask.core.python_rows import flatten
+from padmask.verify.proof.sample import Input, Sample, pick_rows
 
 rows_of_ids = st.lists(st.lists(st.integers(1, 99), min_size=1, max_size=12), min_size=1, max_size=12)
 sides = st.sampled_from(["post", "pre"])

@@ -13,8 +13,8 @@ pytest.importorskip("tensorflow", reason="models need TensorFlow: pip install 'p
 sys.path.insert(0, str(Path(__file__).parent))
 from zoo import VOCAB, ZOO
 
-from padmask.verify.backend import start
-from padmask.verify.specs import ModelSpec
+from padmask.spec.verify import ModelSpec
+from padmask.verify.keras.backend import start_backend
 
 pytestmark = [pytest.mark.tf, pytest.mark.filterwarnings("ignore")]
 
@@ -23,11 +23,11 @@ HERE = Path(__file__).parent
 
 @pytest.fixture(scope="module")
 def judge(tmp_path_factory):
-    """Save an animal, load it as the command does, and prove it on random rows."""
-    engine = start()
-    from padmask.verify.loaded import UserModel
-    from padmask.verify.loading import load
-    from padmask.verify.user_model import prove_model
+    """Save an animal, load_model it as the command does, and prove it on random rows."""
+    engine = start_backend()
+    from padmask.verify.keras.load import load_model
+    from padmask.verify.keras.prove_model import prove_model
+    from padmask.verify.keras.user_model import UserModel
 
     folder = tmp_path_factory.mktemp("zoo")
 
@@ -37,7 +37,7 @@ def judge(tmp_path_factory):
             warnings.simplefilter("ignore")
             animal.build().save(file)
         custom = str(HERE / "zoo.py") if animal.custom else None
-        user = UserModel(load(str(file), custom, unsafe=animal.unsafe), engine)
+        user = UserModel(load_model(str(file), custom, unsafe=animal.unsafe), engine)
         spec = ModelSpec(
             name=animal.name,
             padding=animal.padding,

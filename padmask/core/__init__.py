@@ -1,0 +1,1 @@
+"""Arrays in, arrays out: lengths, plans, masks and padded tables. No files."""

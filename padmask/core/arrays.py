@@ -1,0 +1,225 @@
+"""Pad sequences in memory: `pad`, and `pad_sequences`, the drop-in twin of Keras's.
+
+This module knows no tables and no files.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+
+from padmask.core.arrow_lists import Kind
+from padmask.core.columns import asked_dtype, fill_value, kind_of_dtype
+from padmask.core.kernel import Padded, pad_batch
+from padmask.core.plan import LengthStats, make_plan, needs_lengths
+from padmask.core.python_rows import flatten, flatten_objects, refuse_bools
+from padmask.core.ragged import Ragged, find_misfits
+from padmask.errors import DataError, Fault, SpecError
+from padmask.spec.checks import at_least, one_of, optional, or_default
+from padmask.spec.pad import DEFAULT_DTYPE, PadSpec, Side
+
+# Below this many values a second thread costs more than it gives.
+VALUES_FOR_TWO_THREADS = 1 << 20
+
+
+def pad(sequences: Any, spec: PadSpec | None = None, *, threads: int = 2) -> Padded:
+    """Pad sequences to one length, and say which places are real.
+
+    >>> padded = pad([[711, 632, 71], [73, 8]], PadSpec(maxlen=4))
+    >>> padded.values
+    array([[711, 632,  71,   0],
+           [ 73,   8,   0,   0]], dtype=int32)
+    >>> padded.mask.sum(axis=1) == padded.lengths
+    array([ True,  True])
+
+    Args:
+        sequences: rows of tokens, or of equally long vectors: Python lists, NumPy arrays, an
+            Arrow list array or chunked array of any layout.
+        spec: how to pad; default `PadSpec()`, which pads to the longest row, after the tokens.
+        threads: how many blocks of rows are worked on at once; the result does not depend on it.
+
+    Returns:
+        `values` of shape (rows, maxlen, ...), `mask` of shape (rows, maxlen), bool, True at real
+        tokens, and `lengths` of shape (rows,), the tokens kept. The dtype of the values is that of the
+        spec; under the default, floats become float32, and strings stay strings (dtype object). The first
+        row with a token tells ints from floats: one float in it, anywhere, makes floats.
+
+    Raises:
+        SpecError: the pad value does not fit the dtype.
+        DataError: a row that cannot be padded: a null, an unequal vector, a value that does not fit.
+
+    After Keras's guide "Understanding masking & padding"; the mask is what its `compute_mask` makes,
+    but from lengths, so that a real token may equal the pad value.
+    """
+    spec = or_default("spec", spec, PadSpec)
+    threads = at_least(1)("threads", threads)
+    asked = asked_dtype(None, spec)
+    ragged = _read(sequences, None if asked is None else kind_of_dtype(asked))
+    dtype = asked or _dtype(ragged)
+    value = fill_value(spec.value, dtype, "PadSpec")
+    _raise_first(find_misfits(ragged, dtype))
+    plan = make_plan(spec, LengthStats.of(ragged.lengths) if needs_lengths(spec) else None)
+    return pad_batch(
+        ragged,
+        plan.maxlen,
+        padding=spec.padding,
+        truncating=spec.truncating,
+        value=value,
+        dtype=object if dtype == "string" else dtype,
+        threads=threads if len(ragged.lengths) * plan.maxlen >= VALUES_FOR_TWO_THREADS else 1,
+    )
+
+
+def _dtype(ragged: Ragged) -> str:
+    """Return the dtype that goes with the tokens, as in tables."""
+    if ragged.values.size == 0:
+        return DEFAULT_DTYPE
+    return {"f": "float32", "O": "string"}.get(ragged.kind, DEFAULT_DTYPE)
+
+
+def _read(sequences: Any, kind: Kind | None) -> Ragged:
+    if isinstance(sequences, (pa.Array, pa.ChunkedArray)):
+        try:
+            ragged, faults = Ragged.from_arrow(sequences)
+        except SpecError as error:
+            raise SpecError(f"These sequences cannot be padded: {error}.") from None
+        _raise_first(faults)
+        return ragged
+    rows = _rows(sequences)
+    ragged = flatten(rows, kind)
+    refuse_bools(rows, ragged.values)
+    return ragged
+
+
+def _rows(sequences: Any) -> Sequence[Any]:
+    """Return the rows as a list, so that they can be looked at twice."""
+    if isinstance(sequences, list):
+        return sequences
+    try:
+        return list(sequences)
+    except TypeError:
+        raise DataError(
+            f"`sequences` must be a list of sequences. Received: {type(sequences).__name__}."
+        ) from None
+
+
+def _raise_first(faults: list[Fault]) -> None:
+    if faults:
+        raise DataError(f"Row {faults[0].row}, {faults[0].reason}.")
+
+
+def pad_sequences(
+    sequences: Any,
+    maxlen: int | None = None,
+    dtype: npt.DTypeLike = "int32",
+    padding: Side = "pre",
+    truncating: Side = "pre",
+    value: Any = 0.0,
+) -> npt.NDArray[Any]:
+    """Pad sequences as `keras.utils.pad_sequences` does, with its arguments and defaults.
+
+    >>> pad_sequences([[1], [2, 3], [4, 5, 6]], maxlen=2)
+    array([[0, 1],
+           [2, 3],
+           [5, 6]], dtype=int32)
+
+    The defaults are Keras's own, **pre** and **pre**, where padmask's are post and post.
+
+    Args:
+        sequences: a list of sequences of numbers, strings, or vectors.
+        maxlen: places in every row; None takes the longest row.
+        dtype: any NumPy dtype; `object` or `str` for strings.
+        padding: `"pre"` or `"post"`, the side of the padding.
+        truncating: `"pre"` or `"post"`, the side at which longer rows are cut.
+        value: what stands in padded places; may be a vector for rows of vectors.
+
+    Returns:
+        Array of shape (len(sequences), maxlen, ...) and the given dtype.
+
+    Raises:
+        SpecError: a bad `padding` or `truncating`, a pad value that the dtype cannot hold.
+        DataError: a row that is no sequence, vectors that disagree, a value that does not fit.
+
+    `keras.utils.pad_sequences` of Keras 3.15, but for its accidents: `maxlen=0` and `[]` work, and
+    what Keras would wrap, cut or round to an integer in silence is refused.
+    """
+    one_of("padding", padding, ("pre", "post"))
+    one_of("truncating", truncating, ("pre", "post"))
+    if not hasattr(sequences, "__len__"):
+        raise DataError("`sequences` must have a length: make a list of it first.")
+    maxlen = optional(at_least(0, bits=63))("maxlen", maxlen)
+    try:
+        target = np.dtype(dtype)
+    except (TypeError, ValueError):
+        raise SpecError(f"`dtype` must be a NumPy dtype. Received: {dtype!r:.80}.") from None
+    _check_value(value, target)
+    rows = _rows(sequences)
+    kind: Kind | None = "int" if target.kind in "iu" else None
+    ragged = flatten_objects(rows) if target.kind == "O" else _convert(flatten(rows, kind), target)
+    places = int(ragged.lengths.max(initial=0)) if maxlen is None else maxlen
+    return pad_batch(
+        ragged,
+        places,
+        padding=padding,
+        truncating=truncating,
+        value=value,
+        dtype=target,
+        threads=2 if len(ragged.lengths) * places >= VALUES_FOR_TWO_THREADS else 1,
+    ).values
+
+
+def _check_value(value: Any, target: np.dtype[Any]) -> None:
+    """Refuse a pad value, or a vector of them, that `target` would change."""
+    values = np.asarray(value)
+    if target.kind == "O":
+        return
+    if (values.dtype.kind in "US") != (target.kind in "US"):
+        if values.dtype.kind in "US":
+            raise SpecError(
+                f"`value` {value!r} is a string, which dtype {target} cannot hold. "
+                "Use dtype=object or a string dtype."
+            )
+        values = values.astype(str)
+    if target.kind in "US":
+        if (np.char.str_len(values) > _width(target)).any():
+            raise SpecError(f"`value` {value!r} would be cut by dtype {target}. Use dtype=object.")
+        return
+    flat = values.reshape(-1)
+    one = np.zeros(len(flat), dtype=np.int64)
+    if target.kind in "iu" and find_misfits(Ragged(flat, np.arange(len(flat)), one + 1), target.name):
+        raise SpecError(f"`value` {value!r} does not fit dtype {target}. Choose another value or dtype.")
+
+
+def _width(target: np.dtype[Any]) -> int:
+    return target.itemsize // np.dtype(f"{target.kind}1").itemsize
+
+
+def _convert(ragged: Ragged, target: np.dtype[Any]) -> Ragged:
+    """Return the rows with values that `target` holds, or refuse the first that it does not."""
+    values = ragged.values
+    if target.kind in "US":
+        texts = values.astype(object) if values.dtype.kind == "O" else values.astype(str).astype(object)
+        width = _width(target)
+        cut = np.fromiter((len(text) > width for text in texts.reshape(-1)), bool, texts.size)
+        by_token = np.asarray(cut.reshape(len(texts), -1).any(axis=1)) if len(texts) else cut
+        _raise_first(
+            ragged.blame(by_token, lambda i: f"{texts[i]!r} would be cut by dtype {target}; use dtype=object")
+        )
+        return Ragged(texts, ragged.starts, ragged.lengths)
+    if values.dtype.kind == "O":
+        try:
+            values = values.astype(target)
+        except (ValueError, OverflowError) as error:
+            raise DataError(f"Strings among the tokens do not fit dtype {target}: {error}.") from None
+    if values.dtype.kind == "b":
+        values = values.astype(np.int8)
+    ragged = Ragged(values, ragged.starts, ragged.lengths)
+    # Rounding into floats is Keras's way and no accident; an overflow to infinity is one.
+    if target.kind in "iu" or (target.kind == "f" and (target.itemsize < 4 or values.dtype.kind == "f")):
+        floats = values.astype(np.float64) if target.kind == "f" else values
+        _raise_first(find_misfits(Ragged(floats, ragged.starts, ragged.lengths), target.name))
+    return ragged

@@ -1,0 +1,359 @@
+"""Arrow's list layouts as NumPy arrays, and NumPy arrays as Arrow lists.
+
+The only module that knows Arrow's offsets, slices, views and nulls. It knows no padding.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.types as pat
+
+from padmask.errors import Fault, OutputError, SpecError
+
+Kind = Literal["int", "float", "string"]
+
+Flags = npt.NDArray[np.bool_]
+
+Positions = npt.NDArray[np.int64]
+
+
+def count_places(array: pa.Array) -> tuple[Positions, list[Fault]]:
+    """Return the lengths of the rows of a list column, whatever it holds, and a fault for each null row.
+
+    >>> count_places(pa.array([["a", None], []]))[0].tolist()
+    [2, 0]
+    """
+    rows = as_lists(without_wrappers(array))
+    nulls = null_flags(rows)
+    _, lengths, _ = list_windows(rows)
+    faults = [Fault(int(row), "the row is null") for row in np.flatnonzero(nulls)]
+    return np.where(nulls, 0, lengths), faults
+
+
+def count_shared(array: pa.Array) -> Positions | None:
+    """Return the lengths of rows that may share their values, so that bytes do not tell of them; else None.
+
+    >>> count_shared(pa.DictionaryArray.from_arrays(pa.array([0, 0]), pa.array([["a", "b"]]))).tolist()
+    [2, 2]
+    """
+    if isinstance(array, pa.ExtensionArray):
+        return count_shared(array.storage)
+    if isinstance(array, pa.DictionaryArray) and is_list(array.type):
+        # Where there is nothing to point to, every row is null.
+        lengths = np.append(count_places(array.dictionary)[0], 0)
+        indices = to_numpy(array.indices.fill_null(0)).astype(np.int64)
+        return np.where(null_flags(array.indices), 0, lengths[indices])
+    if pat.is_list_view(array.type) or pat.is_large_list_view(array.type):
+        return count_places(array)[0]
+    return None
+
+
+def cut_lists(array: pa.Array, firsts: Positions, lengths: Positions) -> pa.Array:
+    """Return a list column with a part of each row, as plain lists; what they hold stays as it is.
+
+    >>> cut_lists(pa.array([["a", "b", ""], ["c", "", ""]]), np.array([0, 0]), np.array([2, 1])).to_pylist()
+    [['a', 'b'], ['c']]
+
+    Args:
+        array: without null rows.
+        firsts: int64, shape (rows,), where in its row each part begins.
+        lengths: int64, shape (rows,), in tokens.
+    """
+    if pat.is_null(array.type):
+        # Rows that were all null have been set apart: there is none left.
+        return array.slice(0, 0)
+    starts, _, tokens = list_windows(without_wrappers(array))
+    offsets = np.concatenate([[0], np.cumsum(lengths)])
+    if offsets[-1] >= 2**31:
+        raise OutputError(
+            f"{offsets[-1]} tokens in one piece are more than a list column holds: pass fewer rows at a time."
+        )
+    places = np.repeat(starts + firsts - offsets[:-1], lengths) + np.arange(offsets[-1])
+    return pa.ListArray.from_arrays(to_arrow(offsets.astype(np.int32)), _pick(tokens, places))
+
+
+def _pick(tokens: pa.Array, places: Positions) -> pa.Array:
+    if tokens.null_count == 0 and (pat.is_integer(tokens.type) or pat.is_floating(tokens.type)):
+        # Not with take, which loads all of Arrow's compute functions.
+        return to_arrow(to_numpy(tokens)[places])
+    if pat.is_string_view(tokens.type):
+        tokens = tokens.cast(pa.string())
+    return tokens.take(to_arrow(places))
+
+
+def to_arrow(values: npt.NDArray[Any]) -> pa.Array:
+    """Return numbers as an Arrow array over the same memory.
+
+    Not with `pa.array`, which looks whether they are pandas' and so imports it where it is
+    installed: that would double the time a small file takes. Nor back with `to_numpy`.
+
+    >>> to_arrow(np.array([7, 8], dtype="int32")).type
+    DataType(int32)
+
+    Args:
+        values: shape (n,), of integers or floats.
+    """
+    buffer = pa.py_buffer(np.ascontiguousarray(values))
+    return pa.Array.from_buffers(pa.from_numpy_dtype(values.dtype), len(values), [None, buffer])
+
+
+def to_numpy(array: pa.Array) -> npt.NDArray[Any]:
+    """Return an Arrow array without nulls for NumPy, numbers over the same memory.
+
+    >>> to_numpy(pa.array([True, False, True])[1:])
+    array([False,  True])
+    """
+    type_ = array.type
+    numbers = pat.is_integer(type_) or pat.is_floating(type_)
+    if array.null_count or not (numbers or pat.is_boolean(type_)):
+        values: npt.NDArray[Any] = array.to_numpy(zero_copy_only=False)
+        return values
+    if len(array) == 0:
+        return np.empty(0, dtype=numpy_dtype(type_))
+    if numbers:
+        return np.from_dlpack(array)
+    end = array.offset + len(array)
+    bits = np.unpackbits(np.frombuffer(array.buffers()[1], np.uint8), count=end, bitorder="little")
+    return bits[array.offset :].view(bool)
+
+
+def numpy_dtype(type_: pa.DataType) -> np.dtype[Any]:
+    """Return the dtype of an Arrow type of bools or numbers; pyarrow's own function may ask for pandas.
+
+    >>> numpy_dtype(pa.uint16()), numpy_dtype(pa.float64()), numpy_dtype(pa.bool_())
+    (dtype('uint16'), dtype('float64'), dtype('bool'))
+    """
+    if pat.is_boolean(type_):
+        return np.dtype(bool)
+    kind = "float" if pat.is_floating(type_) else "uint" if pat.is_unsigned_integer(type_) else "int"
+    return np.dtype(f"{kind}{type_.bit_width}")
+
+
+def kind_of(type_: pa.DataType) -> Kind:
+    """Return the kind of token in an Arrow list type, looking through vectors.
+
+    >>> kind_of(pa.list_(pa.list_(pa.float32(), 4)))
+    'float'
+
+    Raises:
+        SpecError: not a list, or a list of something that is no token.
+    """
+    rows = storage_type(type_)
+    if pat.is_null(rows):
+        return "int"
+    if not is_list(rows):
+        raise SpecError(f"a column of type {type_} holds no sequences")
+    token = storage_type(rows.value_type)
+    if is_list(token):
+        token = storage_type(token.value_type)
+    if pat.is_integer(token) or pat.is_null(token):
+        return "int"
+    if pat.is_floating(token):
+        return "float"
+    if pat.is_string(token) or pat.is_large_string(token) or pat.is_string_view(token):
+        return "string"
+    if pat.is_boolean(token):
+        raise SpecError(f"a column of type {type_} holds bools where numbers belong; write 0 and 1 instead")
+    raise SpecError(f"a column of type {type_} holds no integers, floats or strings")
+
+
+def is_sequence(type_: pa.DataType) -> bool:
+    """Tell whether a column of this type can be padded."""
+    try:
+        kind_of(type_)
+    except SpecError:
+        return False
+    return not pa.types.is_null(storage_type(type_))
+
+
+def holds_nothing(type_: pa.DataType) -> bool:
+    """Tell whether a sequence type has no type of token: all its rows are null, empty or of nulls.
+
+    >>> holds_nothing(pa.list_(pa.null())), holds_nothing(pa.list_(pa.int32()))
+    (True, False)
+    """
+    while is_list(type_):
+        type_ = storage_type(type_).value_type
+    return bool(pat.is_null(storage_type(type_)))
+
+
+def is_vectors(type_: pa.DataType) -> bool:
+    """Tell whether a sequence column's tokens are vectors."""
+    rows = storage_type(type_)
+    return is_list(rows) and is_list(rows.value_type)
+
+
+def is_mask(type_: pa.DataType) -> bool:
+    """Tell whether a column of this type may be a mask: a list of bools or of integers."""
+    token = storage_type(type_.value_type) if is_list(type_) else None
+    return token is not None and bool(pat.is_boolean(token) or pat.is_integer(token))
+
+
+def vector_size(type_: pa.DataType) -> int | None:
+    """Return the length of a sequence type's vectors, 0 where only the data tell; None for plain tokens.
+
+    >>> vector_size(pa.list_(pa.list_(pa.float32(), 4))), vector_size(pa.list_(pa.int32()))
+    (4, None)
+    """
+    if not is_vectors(type_):
+        return None
+    vector = storage_type(storage_type(type_).value_type)
+    return int(vector.list_size) if pat.is_fixed_size_list(vector) else 0
+
+
+def storage_type(type_: pa.DataType) -> pa.DataType:
+    """Return the type below extension and dictionary types."""
+    while True:
+        if isinstance(type_, pa.BaseExtensionType):
+            type_ = type_.storage_type
+        elif pat.is_dictionary(type_):
+            type_ = type_.value_type
+        else:
+            return type_
+
+
+def is_list(type_: pa.DataType) -> bool:
+    type_ = storage_type(type_)
+    return bool(
+        pat.is_list(type_)
+        or pat.is_large_list(type_)
+        or pat.is_fixed_size_list(type_)
+        or pat.is_list_view(type_)
+        or pat.is_large_list_view(type_)
+    )
+
+
+def without_wrappers(array: pa.Array | pa.ChunkedArray) -> pa.Array:
+    """Take off chunks, extension types and dictionaries."""
+    if isinstance(array, pa.ChunkedArray):
+        array = array.chunk(0) if array.num_chunks == 1 else pa.concat_arrays(_same(array))
+    while True:
+        if isinstance(array, pa.ExtensionArray):
+            array = array.storage
+        elif isinstance(array, pa.DictionaryArray):
+            array = array.dictionary_decode()
+        else:
+            return array
+
+
+def as_lists(rows: pa.Array) -> pa.Array:
+    """Rows of nothing but nulls have no type of their own."""
+    return rows.cast(pa.list_(pa.null())) if pat.is_null(rows.type) else rows
+
+
+def _same(chunked: pa.ChunkedArray) -> list[pa.Array]:
+    """Chunks that can be joined: dictionaries may differ from chunk to chunk."""
+    if chunked.num_chunks == 0:
+        return [pa.array([], type=storage_type(chunked.type))]
+    return [without_wrappers(chunk) for chunk in chunked.chunks]
+
+
+def null_flags(array: pa.Array) -> Flags:
+    if array.null_count == 0:
+        return np.zeros(len(array), dtype=bool)
+    return to_numpy(array.is_null())
+
+
+def list_windows(rows: pa.Array) -> tuple[Positions, Positions, pa.Array]:
+    """Return starts, lengths and the tokens they point into, cut to what is used."""
+    type_ = rows.type
+    if pat.is_fixed_size_list(type_):
+        # .values does not know of the slice, and .flatten() leaves null rows out.
+        tokens = without_wrappers(
+            rows.values.slice(rows.offset * type_.list_size, len(rows) * type_.list_size)
+        )
+        starts = np.arange(len(rows), dtype=np.int64) * type_.list_size
+        return starts, np.full(len(rows), type_.list_size, dtype=np.int64), tokens
+    offsets = to_numpy(rows.offsets).astype(np.int64)
+    if pat.is_list_view(type_) or pat.is_large_list_view(type_):
+        # Views may overlap, come in any order, and hold anything at null rows.
+        nulls = null_flags(rows)
+        starts = np.where(nulls, 0, offsets)
+        lengths = np.where(nulls, 0, to_numpy(rows.sizes).astype(np.int64))
+        return starts, lengths, without_wrappers(rows.values)
+    first, last = (int(offsets[0]), int(offsets[-1])) if len(offsets) else (0, 0)
+    return offsets[:-1] - first, np.diff(offsets), without_wrappers(rows.values.slice(first, last - first))
+
+
+def token_values(tokens: pa.Array) -> npt.NDArray[Any]:
+    """Return the tokens as they are, zero (or '') where they are null."""
+    if pat.is_null(tokens.type):
+        return np.zeros(len(tokens), dtype=np.int64)
+    if tokens.null_count:
+        # Else NumPy would get floats, and large ids would lose their last digits.
+        zero: Any = "" if tokens.type in (pa.string(), pa.large_string(), pa.string_view()) else 0
+        tokens = tokens.fill_null(pa.scalar(zero).cast(tokens.type))
+    return to_numpy(tokens)
+
+
+def vector_values(
+    tokens: pa.Array, starts: Positions, lengths: Positions, inner: int | None
+) -> tuple[npt.NDArray[Any], Flags]:
+    """Return the vectors as (tokens, F), and a flag for each that is not one of F numbers."""
+    begins, sizes, numbers = list_windows(tokens)
+    if is_list(numbers.type):
+        raise SpecError(f"lists of {tokens.type} are nested deeper than vectors: flatten them first")
+    used = np.flatnonzero(lengths)
+    if inner is None:
+        inner = int(sizes[starts[used[0]]]) if len(used) else 0
+    flat, holes = token_values(numbers), null_flags(numbers)
+    good = (sizes == inner) & ~null_flags(tokens)
+    if good.all() and (begins == np.arange(len(good)) * inner).all():
+        flat, holes = flat[: len(good) * inner], holes[: len(good) * inner]
+        # Fixed-size lists and untouched columns: the vectors already lie side by side.
+        return flat.reshape(len(good), inner), np.asarray(holes.reshape(len(good), inner).any(axis=1))
+    places = begins[good][:, None] + np.arange(inner)
+    values = np.zeros((len(tokens), inner), dtype=flat.dtype)
+    values[good] = flat[places]
+    bad = ~good
+    bad[good] = holes[places].any(axis=1)
+    return values, bad
+
+
+def to_lists(values: npt.NDArray[Any], dtype: str, fixed_size: bool = False) -> pa.Array:
+    """Turn a rectangle into an Arrow list column, each axis after the first a level of lists.
+
+    >>> to_lists(np.array([[1, 2], [3, 0]], dtype="int32"), "int32").type
+    ListType(list<item: int32>)
+
+    Args:
+        values: shape (rows, maxlen, ...).
+        dtype: one of `DTYPES`.
+        fixed_size: make fixed-size lists, which not every reader takes.
+    """
+    flat = values.reshape(-1)
+    array = pa.array(flat, type=pa.string()) if dtype == "string" else to_arrow(flat)
+    return _nest(array, values.shape, fixed_size)
+
+
+def mask_lists(mask: npt.NDArray[np.bool_], dtype: str = "bool", fixed_size: bool = False) -> pa.Array:
+    """Turn a mask of shape (rows, maxlen) into an Arrow list column of bools or of 0 and 1."""
+    flat = mask.reshape(-1)
+    if dtype == "bool":
+        # Arrow's own conversion of bools takes ten times as long as packing the bits.
+        bits = pa.py_buffer(np.packbits(flat, bitorder="little"))
+        array = pa.Array.from_buffers(pa.bool_(), len(flat), [None, bits])
+    else:
+        array = to_arrow(flat.astype(dtype))
+    return _nest(array, mask.shape, fixed_size)
+
+
+def _nest(array: pa.Array, shape: tuple[int, ...], fixed_size: bool) -> pa.Array:
+    for axis in range(len(shape) - 1, 0, -1):
+        count, size = int(np.prod(shape[:axis], dtype=np.int64)), shape[axis]
+        # Arrow cannot make fixed-size lists of nothing.
+        if fixed_size and size:
+            array = pa.FixedSizeListArray.from_arrays(array, type=pa.list_(array.type, size))
+            continue
+        if count * size >= 2**31:
+            raise OutputError(
+                f"{count} rows of {size} places in one piece are more than a list column holds: "
+                "choose a smaller maxlen, such as p99, or pass fewer rows at a time."
+            )
+        offsets = to_arrow(np.arange(count + 1, dtype=np.int32) * size)
+        array = pa.ListArray.from_arrays(offsets, array)
+    return array

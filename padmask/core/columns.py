@@ -1,0 +1,280 @@
+"""Which columns are padded, with which dtype and pad value."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+
+from padmask.core.arrow_lists import Kind, holds_nothing, is_mask, is_sequence, kind_of, vector_size
+from padmask.core.ragged import Ragged
+from padmask.errors import PaddedError, SpecError
+from padmask.spec.pad import (
+    DEFAULT_DTYPE,
+    FLOAT_DTYPES,
+    INTEGER_DTYPES,
+    Column,
+    Columns,
+    MaskSpec,
+    PadSpec,
+    as_list,
+    columns_there,
+    parse_column,
+    quote_names,
+    unknown_column,
+)
+
+IGNORED_LABEL = -100
+
+LABEL_NAMES = ("labels", "label_ids")
+
+
+def is_label(column: PadColumn) -> bool:
+    """Tell whether a column holds labels, by its name or its pad value, and integers once it is padded."""
+    return column.dtype in INTEGER_DTYPES and (column.name in LABEL_NAMES or column.value == IGNORED_LABEL)
+
+
+# What masks are called where nobody says.
+MASK_NAMES = ("mask", "attention_mask")
+
+
+@dataclass(frozen=True)
+class PadColumn:
+    """A column that will be padded, with everything about it decided.
+
+    Args:
+        name: of the column.
+        kind: what its tokens are.
+        dtype: of the padded values, one of `DTYPES`.
+        value: what stands in padded places.
+        inner: length of its vectors, 0 where not yet known; None for plain tokens.
+    """
+
+    name: str
+    kind: Kind
+    dtype: str
+    value: int | float | str
+    inner: int | None = None
+
+    @property
+    def numpy_dtype(self) -> npt.DTypeLike:
+        return object if self.dtype == "string" else self.dtype
+
+
+def choose_columns(schema: pa.Schema, asked: Columns, spec: PadSpec) -> list[PadColumn]:
+    """Resolve the columns to pad against the columns there are.
+
+    >>> choose_columns(pa.schema([("tokens", pa.list_(pa.string()))]), None, PadSpec())
+    [PadColumn(name='tokens', kind='string', dtype='string', value='', inner=None)]
+
+    Raises:
+        SpecError: a column is not there, or twice there, or cannot be padded as asked.
+    """
+    return [_resolve(column, schema, spec) for column in name_columns(schema, asked)]
+
+
+def name_columns(schema: pa.Schema, asked: Columns) -> list[Column]:
+    """Find the columns that are asked for, or the one to pad by default, by name.
+
+    Raises:
+        SpecError: a column is not there, or asked for twice.
+    """
+    asked = as_list(asked)
+    if isinstance(asked, Mapping):
+        asked = [Column(name, value=value) for name, value in asked.items()]
+    columns = [
+        parse_column(column, schema.names) if isinstance(column, str) else column for column in asked or ()
+    ] or [Column(default_column(schema))]
+    names = [column.name for column in columns]
+    for name in names:
+        if name not in schema.names:
+            raise unknown_column(name, schema.names)
+        if names.count(name) > 1:
+            raise SpecError(f"Column {name!r} is asked for twice: give it once.", options=["columns"])
+    return columns
+
+
+def default_column(schema: pa.Schema) -> str:
+    """Return `input_ids`, else `tokens`, else the name of the only list column."""
+    for name in ("input_ids", "tokens"):
+        if name in schema.names:
+            return name
+    lists: list[str] = [field.name for field in schema if is_sequence(field.type)]
+    if len(lists) == 1:
+        return lists[0]
+    if lists:
+        raise SpecError(
+            f"Which column holds the tokens? There are {len(lists)} list columns: "
+            f"{quote_names(lists)}. Say so with -c, such as -c {lists[0]:.40}."
+        )
+    raise SpecError(f"There is no list column of tokens. {columns_there(schema.names)}")
+
+
+def _resolve(column: Column, schema: pa.Schema, spec: PadSpec) -> PadColumn:
+    places = schema.get_all_field_indices(column.name)
+    if len(places) > 1:
+        raise SpecError(
+            f"There are {len(places)} columns named {column.name!r}: rename all but "
+            "one, nobody can tell them apart.",
+            options=["columns"],
+        )
+    try:
+        kind = kind_of(schema.field(places[0]).type)
+    except SpecError as error:
+        raise SpecError(
+            f"Column {column.name!r} cannot be padded: {error}. Choose a list column with -c.",
+            options=["columns"],
+        ) from None
+    asked = asked_dtype(column, spec)
+    if asked is not None and holds_nothing(schema.field(places[0]).type):
+        kind = kind_of_dtype(asked)
+    natural = {"int": "int32", "float": "float32", "string": "string"}[kind]
+    dtype = asked or natural
+    if (kind == "string") != (dtype == "string"):
+        raise SpecError(
+            f"Column {column.name!r} holds {kind}s, which cannot become {dtype}: ask for {natural}, such as "
+            f"-c {column.name}:{natural}.",
+            options=["columns" if column.dtype else "dtype"],
+        )
+    value, option = (spec.value, "value") if column.value is None else (column.value, "columns")
+    return PadColumn(
+        column.name,
+        kind,
+        dtype,
+        fill_value(value, dtype, f"Column {column.name!r}", option),
+        vector_size(schema.field(places[0]).type),
+    )
+
+
+def asked_dtype(column: Column | None, spec: PadSpec) -> str | None:
+    """Return the dtype that was asked for, of a column or of all; None where the tokens tell.
+
+    >>> asked_dtype(Column("x"), PadSpec()), asked_dtype(Column("x"), PadSpec(dtype="int64"))
+    (None, 'int64')
+    """
+    given = spec.dtype != DEFAULT_DTYPE or spec.dtype_for_all
+    own = None if column is None else column.dtype
+    return own or (spec.dtype if given else None)
+
+
+def kind_of_dtype(dtype: str) -> Kind:
+    """Return the kind of token that becomes a dtype.
+
+    >>> kind_of_dtype("uint16"), kind_of_dtype("float64")
+    ('int', 'float')
+    """
+    return "string" if dtype == "string" else "float" if dtype in FLOAT_DTYPES else "int"
+
+
+def fill_value(value: Any, dtype: str, where: str, option: str = "value") -> int | float | str:
+    """Return the pad value, which `option` gives, as `dtype` holds it; text, as typed, is read.
+
+    >>> fill_value("-100", "int32", "Column 'labels'"), fill_value(0, "string", "Column 'tokens'")
+    (-100, '')
+
+    Raises:
+        SpecError: the value does not fit.
+    """
+    if dtype == "string":
+        return _fill_string(value, where, option)
+    number = value.item() if isinstance(value, np.generic) else value
+    if isinstance(number, str):
+        number = _read_number(number)
+    if isinstance(number, (int, float)) and not isinstance(number, bool):
+        if dtype in FLOAT_DTYPES:
+            return _fill_float(number, value, dtype, where, option)
+        limits = np.iinfo(dtype)
+        if number == number and abs(number) < 2**63 and number == int(number):
+            if limits.min <= number <= limits.max:
+                return int(number)
+            raise SpecError(
+                f"{where}: the pad value {value} does not fit {dtype}, which goes from {limits.min} to "
+                f"{limits.max}. Choose another value, or a wider dtype such as int64.",
+                options=[option],
+            )
+    raise SpecError(
+        f"{where}: the pad value {value!r} is no {dtype}. Choose one that is, or another dtype.",
+        options=[option],
+    )
+
+
+def _fill_string(value: Any, where: str, option: str) -> str:
+    if isinstance(value, str):
+        return str(value)
+    if not isinstance(value, (int, float, np.integer, np.floating)) or isinstance(value, bool):
+        raise SpecError(
+            f"{where}: the pad value {value!r:.80} is no string. Choose one that is.", options=[option]
+        )
+    # 0 is the default of every dtype, and the zero of strings is the empty one.
+    return "" if value == 0 else str(value)
+
+
+def _fill_float(number: int | float, value: Any, dtype: str, where: str, option: str) -> float:
+    largest = float(np.finfo(dtype).max)
+    if abs(number) > largest and abs(number) != float("inf"):
+        raise SpecError(
+            f"{where}: the pad value {value} does not fit {dtype}, which goes up to {largest:.4g}. "
+            "Choose another value, or float64.",
+            options=[option],
+        )
+    return float(number)
+
+
+def _read_number(text: str) -> int | float | None:
+    for read in (int, float):
+        try:
+            return read(text)
+        except ValueError:
+            continue
+    return None
+
+
+def check_names(schema: pa.Schema, columns: Sequence[PadColumn], mask: MaskSpec) -> None:
+    """Refuse to write over a column that the input already has.
+
+    Raises:
+        SpecError: the mask's or the length's name is taken, and `mask.overwrite` is not set, or it
+            is that of a column to pad.
+        PaddedError: a mask has the mask's name already.
+    """
+    for name in mask.names:
+        if name in [column.name for column in columns]:
+            raise SpecError(
+                f"Column {name!r} is to be padded and cannot be the mask or the length too: choose another "
+                "name with --mask-column or --length-column.",
+                options=[mask.option_for(name)],
+            )
+        if name in schema.names and not mask.overwrite:
+            # A mask under a usual name shows padded input; other names and values only stand in the way.
+            usual = name == mask.column and name in MASK_NAMES
+            padded = usual and is_mask(schema.field(schema.get_all_field_indices(name)[0]).type)
+            raise (PaddedError if padded else SpecError)(
+                f"The input already has a column {name!r}. If it is padded already, its padding would count "
+                "as real tokens: take it away first, with padmask unpad. If not, choose another name with "
+                "--mask-column or --length-column, or replace the column with --overwrite-mask.",
+                options=[mask.option_for(name)],
+            )
+
+
+def find_vector_sizes(columns: Sequence[PadColumn], batches: Iterable[pa.RecordBatch]) -> list[PadColumn]:
+    """Return the columns with the length of their vectors, which the first vector decides.
+
+    Args:
+        columns: to pad; those of plain tokens come back as they are.
+        batches: of the data, from its start; no more of them are read than needed.
+    """
+    settled = {column.name: column for column in columns}
+    unknown = {column.name for column in columns if column.inner == 0}
+    for batch in batches if unknown else ():
+        for name in sorted(unknown):
+            rows, _ = Ragged.from_arrow(batch.column(name))
+            if rows.lengths.any():
+                settled[name] = replace(settled[name], inner=int(rows.values.shape[1]))
+                unknown.discard(name)
+        if not unknown:
+            break
+    return list(settled.values())

@@ -1,0 +1,204 @@
+"""`pad_table`: Arrow table in, Arrow table out, pure. Pipelines and distributed engines call it.
+
+This module finds the rows that cannot be padded and turns padded arrays into Arrow columns. It knows no files.
+"""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Callable, Collection, Mapping, Sequence
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+
+from padmask.core.arrow_lists import mask_lists, to_arrow, to_lists
+from padmask.core.columns import PadColumn, check_names, choose_columns, find_vector_sizes
+from padmask.core.kernel import Padded, pad_batch
+from padmask.core.metadata import METADATA_KEY, describe, metadata_to_keep
+from padmask.core.plan import LengthStats, Plan, make_plan, needs_lengths
+from padmask.core.ragged import Ragged, find_misfits
+from padmask.errors import DataError, Fault, SpecError
+from padmask.spec.checks import or_default
+from padmask.spec.pad import Columns, MaskSpec, PadSpec
+
+
+def pad_table(
+    table: pa.Table,
+    columns: Columns = None,
+    spec: PadSpec | None = None,
+    mask: MaskSpec | None = None,
+) -> pa.Table:
+    """Pad the sequence columns of a table and add their mask.
+
+    >>> table = pa.table({"input_ids": [[7, 8], [9]], "labels": [[1, 0], [1]]})
+    >>> pad_table(table, columns={"input_ids": 0, "labels": -100}).to_pydict()["labels"]
+    [[1, 0], [1, -100]]
+
+    Args:
+        table: with list columns; all other columns pass through untouched.
+        columns: names, `Column`s, short forms such as `"labels:int64=-100"`, or a mapping of
+            names to pad values. Default: `input_ids`, else `tokens`, else the only list column.
+        spec: how to pad; default `PadSpec()`.
+        mask: which mask to add; default `MaskSpec()`, a bool column `mask`.
+
+    Returns:
+        A table of the same rows. Sequence columns are lists of maxlen values each, the mask is
+        a list of maxlen bools, True at real tokens.
+
+    Raises:
+        SpecError: no such column, or one that cannot be padded as asked.
+        DataError: a row that cannot be padded: null, unequal lengths, a value that does not fit.
+    """
+    spec, mask = or_default("spec", spec, PadSpec), or_default("mask", mask, MaskSpec)
+    if not isinstance(table, pa.Table):
+        raise SpecError(f"`table` must be a pyarrow.Table. Received: {type(table).__name__}.")
+    chosen = choose_columns(table.schema, columns, spec)
+    check_names(table.schema, chosen, mask)
+    # Vectors must agree over the whole table, not only inside a chunk.
+    batches = table.to_batches()
+    chosen = find_vector_sizes(chosen, batches)
+    read: list[dict[str, Ragged]] = []
+    first = 0
+    for batch in batches:
+        rows, faults = read_rows(batch, chosen)
+        if faults:
+            raise DataError(f"Row {first + faults[0].row}, {faults[0].reason}.")
+        read.append(rows)
+        first += batch.num_rows
+    stats = None
+    if needs_lengths(spec):
+        stats = sum((LengthStats.of(row_lengths(rows)) for rows in read), LengthStats())
+    plan = make_plan(spec, stats)
+    padded = [
+        pad_rows(batch, rows, chosen, plan, spec, mask) for batch, rows in zip(batches, read, strict=True)
+    ]
+    schema = padded_schema(table.schema, chosen, plan, spec, mask)
+    batches = [pa.RecordBatch.from_arrays(batch.columns, schema=schema) for batch in padded]
+    return pa.Table.from_batches(batches, schema=schema)
+
+
+def read_rows(batch: pa.RecordBatch, columns: Sequence[PadColumn]) -> tuple[dict[str, Ragged], list[Fault]]:
+    """Flatten the columns, and find the rows that cannot be padded.
+
+    Returns:
+        The rows of each column, and the first fault of each bad row, in order of rows.
+    """
+    rows: dict[str, Ragged] = {}
+    faults: dict[int, Fault] = {}
+    first: str | None = None
+    for column in columns:
+        ragged, found = Ragged.from_arrow(batch.column(column.name), column.inner)
+        for fault in found + find_misfits(ragged, column.dtype):
+            faults.setdefault(fault.row, Fault(fault.row, f"column {column.name!r}: {fault.reason}"))
+        if first is not None:
+            for row in np.flatnonzero(ragged.lengths != rows[first].lengths).tolist():
+                faults.setdefault(row, _unequal(row, first, rows[first], column.name, ragged))
+        rows[column.name] = ragged
+        first = first or column.name
+    return rows, [faults[row] for row in sorted(faults)]
+
+
+def _unequal(row: int, first: str, rows: Ragged, other: str, others: Ragged) -> Fault:
+    return Fault(
+        row,
+        f"column {other!r} has {others.lengths[row]} tokens where {first!r} has {rows.lengths[row]}; columns "
+        "padded together must agree, so mend the row or pad them apart",
+    )
+
+
+def row_lengths(rows: Mapping[str, Ragged]) -> npt.NDArray[np.int64]:
+    """Return the lengths that all columns share, shape (rows,), in tokens."""
+    return next(iter(rows.values())).lengths
+
+
+def pad_rows(
+    batch: pa.RecordBatch,
+    rows: Mapping[str, Ragged],
+    columns: Sequence[PadColumn],
+    plan: Plan,
+    spec: PadSpec,
+    mask: MaskSpec,
+    fixed_size: bool = False,
+) -> pa.RecordBatch:
+    """Return `batch` with its sequence columns padded, and the mask and length columns."""
+    arrays = dict(zip(batch.schema.names, batch.columns, strict=False))
+    padded: Padded | None = None
+    for column in columns:
+        padded = pad_batch(
+            rows[column.name],
+            plan.maxlen,
+            padding=spec.padding,
+            truncating=spec.truncating,
+            value=column.value,
+            dtype=column.numpy_dtype,
+        )
+        arrays[column.name] = to_lists(padded.values, column.dtype, fixed_size)
+    assert padded is not None
+    if mask.column is not None:
+        arrays[mask.column] = mask_lists(padded.mask, mask.dtype, fixed_size)
+    if mask.length_column is not None:
+        arrays[mask.length_column] = to_arrow(padded.lengths.astype(np.int32))
+    return replace_columns(batch, arrays)
+
+
+def replace_columns(
+    batch: pa.RecordBatch, arrays: Mapping[str, pa.Array], without: Collection[str] = ()
+) -> pa.RecordBatch:
+    """Put new arrays in their old places, and the ones of new names at the end; leave some columns out."""
+    schema = batch.schema
+    names = schema.names
+    # By place where a name is there twice, so that neither of the two is lost.
+    twice = {name for name, times in Counter(names).items() if times > 1}
+    out = [
+        (name, column if name in twice else arrays.get(name, column))
+        for name, column in zip(names, batch.columns, strict=True)
+        if name not in without
+    ]
+    out += [(name, array) for name, array in arrays.items() if name not in names]
+    fields = [
+        pa.field(name, array.type, metadata=_field_metadata(schema, name, array)) for name, array in out
+    ]
+    return pa.RecordBatch.from_arrays([array for _, array in out], schema=pa.schema(fields))
+
+
+def _field_metadata(schema: pa.Schema, name: str, array: pa.Array) -> dict[bytes, bytes] | None:
+    place = schema.get_field_index(name)
+    if place >= 0 and schema.field(place).type == array.type:
+        metadata: dict[bytes, bytes] | None = schema.field(place).metadata
+        return metadata
+    return None
+
+
+def padded_schema(
+    schema: pa.Schema,
+    columns: Sequence[PadColumn],
+    plan: Plan,
+    spec: PadSpec,
+    mask: MaskSpec,
+    fixed_size: bool = False,
+) -> pa.Schema:
+    """Return the schema of the padded table, with what `padmask` did in its metadata."""
+    types = _empty_types(schema, columns, plan, spec, mask, fixed_size)
+    description = {METADATA_KEY: json.dumps(describe(columns, plan, spec, mask)).encode()}
+    return types.with_metadata(metadata_to_keep(schema) | description)
+
+
+def _empty_types(
+    schema: pa.Schema,
+    columns: Sequence[PadColumn],
+    plan: Plan,
+    spec: PadSpec,
+    mask: MaskSpec,
+    fixed_size: bool,
+) -> pa.Schema:
+    """Pad no rows at all: the types come out of the same code that makes the columns."""
+    empty = pa.RecordBatch.from_arrays([pa.nulls(0, field.type) for field in schema], schema=schema)
+    inner: Callable[[PadColumn], tuple[int, ...]] = lambda c: () if c.inner is None else (c.inner,)  # noqa: E731
+    none = np.zeros(0, dtype=np.int64)
+    rows = {
+        column.name: Ragged(np.empty((0, *inner(column)), dtype=column.numpy_dtype), none, none)
+        for column in columns
+    }
+    return pad_rows(empty, rows, columns, plan, spec, mask, fixed_size).schema

@@ -1,0 +1,392 @@
+"""Read JSON Lines: one object a line.
+
+Each line becomes the text of its values (msgspec's `Raw`), so that other fields keep every byte.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
+from dataclasses import replace
+from itertools import chain
+from typing import Any, BinaryIO
+
+import msgspec
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+
+from padmask.core.arrow_lists import Kind
+from padmask.errors import AccessError, DataError, Fault, UnreadableError, size
+from padmask.formats.contract import HEAD_BYTES, HEAD_ROWS, Batch, Chunk, Wanted
+from padmask.formats.jsonl.held import Held
+from padmask.formats.jsonl.kinds import TokenKinds, value_type
+from padmask.formats.jsonl.tokens import read_sequences
+from padmask.storage.blank_lines import BLANK, blank_lines, filled_lines, is_blank
+from padmask.storage.names import COMPRESSIONS, compression_of
+from padmask.storage.source import Source
+from padmask.storage.system import free_memory
+
+# Bytes of lines worked on at a time: enough to keep per-chunk costs small, little enough
+# for the rows of a chunk to stay in the cache.
+CHUNK_BYTES = 1 << 18
+
+# How often a long line is looked at, in chunks, and how many times over memory must hold it.
+LONG_LINE_PARTS = 256
+
+LINE_COPIES = 16
+
+# Where lines are shorter than this on average, in bytes, most of them may be blank.
+SHORT_LINE = 16
+
+# A first row on a line like this: the blank lines before it are not read once more to find it.
+FAR = 100_000
+
+read_object = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
+
+_read_value = msgspec.json.Decoder().decode
+
+Object = dict[str, msgspec.Raw]
+
+
+class JsonlReader:
+    """Reads one source of JSON Lines."""
+
+    def __init__(self, source: Source) -> None:
+        self._source = source
+        self._head: pa.Schema | None = None
+        self._kinds: dict[str, TokenKinds] = {}
+        self._held = Held(source.spool_folder)
+        self._rest: Iterator[Chunk] | None = None
+        self._empty = False
+
+    def schema(self) -> pa.Schema:
+        """Return the types of the first rows' fields; what most rows of a list field hold is its type."""
+        if self._head is None:
+            fields: dict[str, list[Any]] = {}
+            for row in self._head_objects():
+                for name, raw in row.items():
+                    fields.setdefault(name, []).append(_value_or_none(raw))
+            self._kinds = {
+                name: TokenKinds(value for value in values if isinstance(value, list))
+                for name, values in fields.items()
+            }
+            self._head = pa.schema(
+                [(name, _head_type(values, self._kinds[name])) for name, values in fields.items()]
+            )
+        return self._head
+
+    def sequence_type(self, name: str, kind: Kind | None) -> pa.DataType | None:
+        """Return the list type of a field's tokens as far as the first rows show them; else None.
+
+        Args:
+            name: of the field.
+            kind: what the tokens shall be; None goes by the rows.
+        """
+        self.schema()
+        return self._kinds[name].sequence(kind) if name in self._kinds else None
+
+    def _head_objects(self) -> list[Object]:
+        rows: list[Object] = []
+        seen = 0
+        for chunk in self._peek():
+            rows += _good_objects(chunk.data, _lines(chunk.data, chunk.first)[0])
+            seen += len(chunk.data)
+            # However much is bad before it, one good row is waited for.
+            if len(rows) >= HEAD_ROWS or (rows and seen >= HEAD_BYTES):
+                break
+        return rows[:HEAD_ROWS]
+
+    def _peek(self) -> Iterator[Chunk]:
+        """Give the chunks from the start; what cannot be read again, or not soon, is held for `chunks`."""
+        if self._rest is None and not self._source.once:
+            rest = self._cut()
+            first = next(rest, None)
+            self._empty = first is None
+            if first is None or first.first < FAR:
+                yield from (first,) if first else ()
+                yield from rest
+                return
+            self._rest = rest
+            self._held.add(first)
+        self._rest = self._rest or self._cut()
+        yield from self._held
+        for chunk in self._rest:
+            self._held.add(chunk)
+            yield chunk
+
+    def look(self, wanted: Wanted) -> Iterator[Batch]:
+        return (self.decode(chunk, wanted) for chunk in self._peek())
+
+    def chunks(self, wanted: Wanted | None = None) -> Iterator[Chunk]:
+        """Give the input in pieces of whole lines; a pipe's once only."""
+        if self._rest is None:
+            yield from self._cut()
+        elif self._source.once:
+            yield from self._held.take()
+            yield from self._rest
+        else:
+            yield from self._far_chunks(self._rest)
+
+    def _far_chunks(self, rest: Iterator[Chunk]) -> Iterator[Chunk]:
+        """Give the chunks of a file whose first row comes late, and hold them again where they are few."""
+        self._rest, before = None, self._held
+        self._held = kept = Held(self._source.spool_folder)
+        for chunk in chain(before.take(), rest):
+            if not kept.is_full:
+                kept.add(chunk)
+            yield chunk
+        if kept.is_full:
+            kept.close()
+        else:
+            self._rest = iter(())
+
+    def _cut(self) -> Iterator[Chunk]:
+        if self._empty:
+            return
+        codec = self._codec()
+        with self._source.open() as raw:
+            stream: Any = pa.CompressedInputStream(pa.PythonFile(raw, mode="r"), codec) if codec else raw
+            parts: list[bytes] = []
+            first, started = 1, False
+            # Of a pipe, what there is: waiting for a full block would hold up who writes slowly.
+            waits = codec is not None or not self._source.once
+            read: Callable[[int], bytes] = getattr(stream, "read" if waits else "read1")
+            while block := self._read(read, first, codec):
+                if not started:
+                    block, started = block.removeprefix(b"\xef\xbb\xbf"), True
+                end = block.rfind(b"\n") + 1
+                if not end:
+                    # A long line: its parts are joined once, when its end is there.
+                    if any(parts) or not is_blank(block):
+                        parts.append(block)
+                        self._refuse_endless(len(parts), first)
+                    continue
+                data = b"".join([*parts, block[:end]])
+                parts = [block[end:]]
+                blank, end = blank_lines(data)
+                first += blank
+                data = data[end:]
+                if data:
+                    yield Chunk(self._source.name, first, data, _tell(raw))
+                    first += data.count(b"\n")
+            if any(parts):
+                yield Chunk(self._source.name, first, b"".join(parts), _tell(raw))
+
+    def _refuse_endless(self, parts: int, line: int) -> None:
+        """Refuse a line that memory cannot hold several times over, as reading it takes."""
+        if parts % LONG_LINE_PARTS:
+            return
+        free = free_memory()
+        length = parts * CHUNK_BYTES
+        if free is not None and length * LINE_COPIES > free:
+            raise UnreadableError(
+                f"{self._source.name}, line {line}: longer than {size(length)}, which does not fit into the "
+                f"{size(free)} of free memory. Is this JSON Lines, with an object a line?"
+            )
+
+    def _read(self, read: Callable[[int], bytes], line: int, codec: str | None) -> bytes:
+        try:
+            return read(CHUNK_BYTES)
+        except (OSError, EOFError) as error:
+            # What takes compressed bytes apart has no error number of the system's.
+            system = isinstance(error, OSError) and (error.errno or codec is None)
+            raise (AccessError if system else UnreadableError)(
+                f"{self._source.name}: cannot be read on from line {line}: {error}. Is the file whole?"
+            ) from None
+
+    def _codec(self) -> str | None:
+        """Return gzip or zstd, told by suffix or first bytes."""
+        found = compression_of(self._source.path) or self._source.sniff()
+        return found if found in COMPRESSIONS.values() else None
+
+    def decode(self, chunk: Chunk, wanted: Wanted) -> Batch:
+        lines, numbers = _lines(chunk.data, chunk.first)
+        objects, faults = _parse(chunk.data, lines)
+        arrays: dict[str, pa.Array] = {}
+        bad = {fault.row for fault in faults}
+        for name, type_ in zip(wanted.sequences.names, wanted.sequences.types, strict=True):
+            array, found = read_sequences([row.get(name) for row in objects], type_, name in wanted.whole)
+            faults += [Fault(f.row, f"column {name!r}: {f.reason}") for f in found if f.row not in bad]
+            bad.update(fault.row for fault in found)
+            arrays[name] = array
+        return Batch(
+            pa.RecordBatch.from_arrays(list(arrays.values()), schema=wanted.sequences),
+            chunk.source,
+            numbers,
+            "line",
+            objects,
+            lines,
+            sorted(faults, key=lambda fault: fault.row),
+        )
+
+    def cut(self, chunk: Chunk, rows: int) -> tuple[Chunk, int]:
+        lines, numbers = _lines(chunk.data, chunk.first)
+        if len(lines) <= rows:
+            return chunk, len(lines)
+        # Blank lines stay, so that the numbers stay right.
+        last = int(numbers[rows - 1]) - chunk.first + 1 if rows else 0
+        return replace(chunk, data=b"\n".join(chunk.data.split(b"\n", last)[:last])), rows
+
+    def warnings(self) -> list[str]:
+        """Nothing: what is wrong with such a file is an error."""
+        return []
+
+
+def add_other_columns(batch: Batch, others: pa.Schema) -> Batch:
+    """Return a batch of JSON rows with all its fields as columns, in the order of `others`.
+
+    Not done in `decode`, since only rows that will be written must go with the types.
+    """
+    assert batch.objects is not None
+    have = dict(zip(batch.columns.schema.names, batch.columns.columns, strict=True))
+    columns = {
+        field.name: have[field.name]
+        if field.name in have
+        else pa.array(field_values(batch.objects, field.name, batch.place), type=field.type)
+        for field in others
+    }
+    columns |= {name: array for name, array in have.items() if name not in columns}
+    return replace(batch, columns=pa.RecordBatch.from_arrays(list(columns.values()), names=list(columns)))
+
+
+def _tell(raw: BinaryIO) -> int:
+    try:
+        return raw.tell()
+    except (OSError, ValueError):
+        return 0
+
+
+def _lines(data: bytes, first: int) -> tuple[list[bytes], npt.NDArray[np.int64]]:
+    """Split into lines and their numbers, without the blank ones."""
+    if data.count(b"\n") * SHORT_LINE > len(data):
+        filled, starts, ends = filled_lines(data)
+        places = zip(starts.tolist(), ends.tolist(), strict=True)
+        return [data[start:end] for start, end in places], filled + first
+    lines = data.split(b"\n")
+    numbers = np.arange(first, first + len(lines))
+    kept = [i for i, line in enumerate(lines) if line and (line[0] > 32 or line.strip(BLANK))]
+    if len(kept) < len(lines):
+        lines = [lines[i] for i in kept]
+        numbers = numbers[kept]
+    return lines, numbers
+
+
+def line_place(chunk: Chunk, row: int) -> str:
+    """Say where a row of a chunk stands."""
+    return f"{chunk.source}, line {_lines(chunk.data, chunk.first)[1][row]}"
+
+
+def read_objects(data: bytes) -> list[Object] | None:
+    """Return the object of each line that is not blank; None where a line is none.
+
+    >>> [bytes(row["a"]) for row in read_objects(b'{"a": 1}\\n\\n{"a": [2]}\\n')]
+    [b'1', b'[2]']
+    """
+    return _all_objects(data, _lines(data, 1)[0])
+
+
+def _all_objects(data: bytes, lines: list[bytes]) -> list[Object] | None:
+    try:
+        # msgspec does not look at the characters of text that it passes on.
+        data.decode()
+        return list(map(read_object, lines))
+    except (ValueError, RecursionError):
+        return None
+
+
+def _parse(data: bytes, lines: list[bytes]) -> tuple[list[Object], list[Fault]]:
+    """Read each line's object; of a line that is none, an empty object and the fault."""
+    all_objects = _all_objects(data, lines)
+    if all_objects is not None:
+        return all_objects, []
+    objects, faults = [], []
+    for i, (row, fault) in enumerate(_objects(lines)):
+        objects.append(row)
+        if fault is not None:
+            faults.append(Fault(i, fault))
+    return objects, faults
+
+
+def _good_objects(data: bytes, lines: list[bytes]) -> list[Object]:
+    """Read each line's object, but for lines that are none."""
+    found = _all_objects(data, lines)
+    if found is None:
+        found = []
+        for line in lines:
+            with suppress(ValueError, RecursionError):
+                line.decode()
+                found.append(read_object(line))
+    return found
+
+
+def _objects(lines: list[bytes]) -> Iterator[tuple[Object, str | None]]:
+    for line in lines:
+        try:
+            line.decode()
+            yield read_object(line), None
+        except (ValueError, RecursionError) as error:
+            yield {}, _what_is_wrong(line, error)
+
+
+def _what_is_wrong(line: bytes, error: Exception) -> str:
+    if isinstance(error, UnicodeDecodeError):
+        return f"not UTF-8 at byte {error.start}; convert the file to UTF-8, with iconv for example"
+    if isinstance(error, RecursionError):
+        return "nested too deeply to be read"
+    if isinstance(error, msgspec.ValidationError):
+        said = str(error).split("got ")[-1].strip("`")
+        hint = (
+            "; if the file is one JSON array, make lines of it with jq -c '.[]'" if line[:1] == b"[" else ""
+        )
+        return f"the line holds a JSON {said} where an object belongs{hint}"
+    if "truncated" in str(error):
+        return (
+            "the line ends in the middle of its JSON (the file may be cut off) or holds half a surrogate pair"
+        )
+    return f"the line is no JSON object: {str(error).removeprefix('JSON is malformed: ')}"
+
+
+def first_list_type(objects: Sequence[Object], name: str, kind: Kind | None = None) -> pa.DataType | None:
+    """Return the list type that a field's rows show; None where they hold no token.
+
+    Args:
+        objects: the rows.
+        name: of the field.
+        kind: what the tokens shall be; None goes by the rows.
+    """
+    values = (_value_or_none(row.get(name, b"null")) for row in objects)
+    return TokenKinds(value for value in values if isinstance(value, list)).sequence(kind)
+
+
+def _value_or_none(text: Any) -> Any:
+    try:
+        return _read_value(text)
+    except (msgspec.DecodeError, RecursionError):
+        return None
+
+
+def field_values(objects: Sequence[Object], name: str, place: Callable[[int], str]) -> list[Any]:
+    """Return one field of all rows as Python values, None where it is missing.
+
+    Raises:
+        DataError: a number or a nesting is beyond what Python reads; `place` says of a row where it is.
+    """
+    texts = [row.get(name, b"null") for row in objects]
+    try:
+        values: list[Any] = _read_value(b"[" + b",".join(texts) + b"]")
+    except (msgspec.DecodeError, RecursionError):
+        row = next(i for i, text in enumerate(texts) if text != b"null" and _value_or_none(text) is None)
+        raise DataError(
+            f"{place(row)}, field {name!r}: a number or a nesting beyond what a column can hold. "
+            "Mend it, or write JSON Lines, which keeps it as it is."
+        ) from None
+    return values
+
+
+def _head_type(values: list[Any], kinds: TokenKinds) -> pa.DataType:
+    """Return a type for a field by its rows or its first value: enough to choose columns by."""
+    if any(isinstance(value, list) for value in values):
+        return kinds.list_type() or pa.list_(pa.null())
+    first = next((value for value in values if value is not None), None)
+    return pa.null() if first is None else value_type(first)

@@ -1,0 +1,241 @@
+"""Turn the text of JSON token lists into Arrow list columns, without one Python object a token."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import msgspec
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.types as pat
+
+from padmask.core.arrow_lists import numpy_dtype, to_arrow, to_numpy
+from padmask.errors import Fault
+
+_BLANK = b" \t\r\n"
+
+_read_value = msgspec.json.Decoder().decode
+
+_read_items = msgspec.json.Decoder(list[msgspec.Raw]).decode
+
+_read_bools = msgspec.json.Decoder(list[list[bool]]).decode
+
+_read_strings = msgspec.json.Decoder(list[list[str]]).decode
+
+
+def read_sequences(
+    raws: list[msgspec.Raw | None], type_: pa.DataType, whole: bool = False
+) -> tuple[pa.Array, list[Fault]]:
+    """Turn the text of token lists into an Arrow list column, null where a row has a fault.
+
+    Args:
+        raws: a JSON value each; None where the key is missing.
+        type_: of the lists.
+        whole: whether an int may be written as a float, such as 1.0.
+    """
+    array = _plain_sequences(raws, type_, whole)
+    return (array, []) if array is not None else _odd_sequences(raws, type_, whole)
+
+
+def _plain_sequences(
+    raws: list[msgspec.Raw | None], type_: pa.DataType, whole: bool = False
+) -> pa.Array | None:
+    """The quick way, for flat lists of numbers or strings; None where anything else is among them."""
+    try:
+        text = b"".join(raws)  # type: ignore[arg-type]
+    except TypeError:
+        return None
+    if pat.is_string(type_.value_type) or pat.is_boolean(type_.value_type):
+        read = _read_strings if pat.is_string(type_.value_type) else _read_bools
+        try:
+            return pa.array(read(b"[" + b",".join(raws) + b"]"), type=type_)  # type: ignore[arg-type]
+        except msgspec.DecodeError:
+            return None
+    if not (pat.is_integer(type_.value_type) or pat.is_floating(type_.value_type)):
+        return None
+    if others := text.translate(None, b"0123456789-,[]" + _BLANK):
+        if others.translate(None, b".eE+"):
+            return None
+        if pat.is_integer(type_.value_type):
+            return _whole_numbers(raws) if whole else None
+    text = text.translate(None, _BLANK)
+    # With one opening bracket a row, and none inside a row, every row is a flat list.
+    if text.count(b"[") != len(raws) or b"[[" in text or b",[" in text:
+        return None
+    rows = text[1:-1].split(b"][") if raws else []
+    lengths = np.fromiter((row.count(b",") + 1 if row else 0 for row in rows), np.int64, len(rows))
+    numbers = _numbers(b",".join(filter(None, rows)), type_.value_type)
+    if numbers is None:
+        return None
+    offsets = np.zeros(len(rows) + 1, dtype=np.int32)
+    np.cumsum(lengths, out=offsets[1:])
+    return pa.ListArray.from_arrays(to_arrow(offsets), to_arrow(numbers))
+
+
+def _whole_numbers(raws: list[msgspec.Raw | None]) -> pa.Array | None:
+    """Read flat lists of numbers of which some are written as floats; None unless all are whole."""
+    floats = _plain_sequences(raws, pa.list_(pa.float64()))
+    if floats is None:
+        return None
+    numbers = to_numpy(floats.values)
+    if (numbers != np.floor(numbers)).any():
+        return None
+    return pa.ListArray.from_arrays(floats.offsets, to_arrow(numbers.astype(np.int64)))
+
+
+def _numbers(text: bytes, type_: pa.DataType) -> npt.NDArray[Any] | None:
+    """Read numbers between commas; None where one does not fit 64 bits."""
+    integers = pat.is_integer(type_)
+    # msgspec has read the text as JSON, so NumPy can read all of it and warns of nothing.
+    numbers = np.fromstring(text, dtype=np.int64 if integers else np.float64, sep=",")
+    if len(numbers) == 0:
+        return numbers
+    if integers:
+        # NumPy gives the nearest limit for a number beyond it: such a one is looked at again.
+        limits = np.iinfo(np.int64)
+        return None if numbers.min() == limits.min or numbers.max() == limits.max else numbers
+    target = numpy_dtype(type_)
+    largest, exact = np.finfo(target).max, 1 << (np.finfo(target).nmant + 1)
+    # Infinite where a number is beyond what a float holds; and a large whole number may be an
+    # integer, which must be held exactly or not at all.
+    suspects = ~(np.abs(numbers) <= largest) | ((np.abs(numbers) >= exact) & (numbers == np.floor(numbers)))
+    return None if suspects.any() else numbers.astype(target)
+
+
+def _odd_sequences(
+    raws: list[msgspec.Raw | None], type_: pa.DataType, whole: bool
+) -> tuple[pa.Array, list[Fault]]:
+    """The careful way: row by row, with a sentence about each row that is no token list."""
+    rows: list[Any] = []
+    faults = []
+    for i, raw in enumerate(raws):
+        try:
+            rows.append(_tokens(raw, type_, whole))
+        except ValueError as error:
+            rows.append(None)
+            faults.append(Fault(i, str(error)))
+    return pa.array(rows, type=type_), faults
+
+
+def read_items(raws: Sequence[msgspec.Raw | None]) -> tuple[list[list[msgspec.Raw]], list[Fault]]:
+    """Take lists apart into the text of what they hold, whatever that is; nothing where a row has a fault.
+
+    >>> rows, faults = read_items([msgspec.Raw(b"[1.50, [2]]"), None])
+    >>> [bytes(item) for item in rows[0]], faults
+    ([b'1.50', b'[2]'], [Fault(row=1, reason='the key is missing')])
+    """
+    rows: list[list[msgspec.Raw]] = []
+    faults = []
+    for i, raw in enumerate(raws):
+        try:
+            rows.append(_read_items(raw))  # type: ignore[arg-type]
+        except (msgspec.DecodeError, RecursionError, TypeError):
+            rows.append([])
+            faults.append(Fault(i, _why_no_list(raw)))
+    return rows, faults
+
+
+def _why_no_list(raw: msgspec.Raw | None) -> str:
+    try:
+        _list(raw)
+    except ValueError as error:
+        return str(error)
+    return "holds a nesting beyond what can be read"
+
+
+def _tokens(raw: msgspec.Raw | None, type_: pa.DataType, whole: bool) -> list[Any]:
+    """Return a row's tokens, or raise a ValueError that says why they are none."""
+    row = _list(raw)
+    for position, token in enumerate(row):
+        _check_token(token, type_.value_type, f"position {position}: ", whole)
+    number = _number_type(type_)
+    if pat.is_floating(number):
+        return _each(float, row)
+    return _each(int, row) if pat.is_integer(number) else row
+
+
+def _list(raw: msgspec.Raw | None) -> list[Any]:
+    """Return a JSON list, or raise a ValueError that says why it is none."""
+    if raw is None:
+        raise ValueError("the key is missing")
+    try:
+        row = _read_value(raw)
+    except (msgspec.DecodeError, RecursionError):
+        raise ValueError("holds a number or a nesting beyond what can be read") from None
+    if row is None:
+        raise ValueError("null where a list of tokens belongs")
+    if not isinstance(row, list):
+        raise ValueError(f"{_said(row)} where a list of tokens belongs")
+    return row
+
+
+def _number_type(type_: pa.DataType) -> pa.DataType:
+    return _number_type(type_.value_type) if pat.is_list(type_) else type_
+
+
+def _each(make: type[int] | type[float], row: list[Any]) -> list[Any]:
+    """Return numbers of one type: Arrow takes no large integer for a float, even where a float holds it."""
+    return [_each(make, token) if isinstance(token, list) else make(token) for token in row]
+
+
+def _check_token(token: Any, type_: pa.DataType, where: str, whole: bool) -> None:
+    if pat.is_list(type_):
+        if not isinstance(token, list):
+            raise ValueError(f"{where}{_said(token)} among vectors")
+        for number in token:
+            _check_token(number, type_.value_type, f"{where}in the vector, ", whole)
+        return
+    if pat.is_string(type_):
+        if not isinstance(token, str):
+            raise ValueError(f"{where}{_said(token)} among strings")
+        return
+    if pat.is_boolean(type_):
+        if not isinstance(token, bool):
+            raise ValueError(f"{where}{_said(token)} among bools")
+        return
+    _check_number(token, type_, where, whole)
+
+
+def _check_number(token: Any, type_: pa.DataType, where: str, whole: bool) -> None:
+    if isinstance(token, bool) or not isinstance(token, (int, float)):
+        raise ValueError(f"{where}{_said(token)} among numbers")
+    if pat.is_integer(type_):
+        if isinstance(token, float) and not (whole and token.is_integer()):
+            raise ValueError(
+                f"{where}{token} is a float among ints; if floats are meant, ask for them with dtype float32"
+            )
+        # Above 2**53 a float no longer tells which integer it was.
+        if not -(2**63) <= token < 2**63 or (isinstance(token, float) and abs(token) > 2**53):
+            raise ValueError(f"{where}{token} does not fit int64, and no dtype here holds it")
+        return
+    _check_float(token, type_, where)
+
+
+def _check_float(token: int | float, type_: pa.DataType, where: str) -> None:
+    """Floats may be rounded but not overflow; an integer must be held exactly."""
+    target = numpy_dtype(type_)
+    try:
+        with np.errstate(over="ignore"):
+            held = target.type(token)
+    except OverflowError:
+        held = target.type("inf")
+    if np.isinf(held) or (isinstance(token, int) and int(held) != token):
+        raise ValueError(f"{where}{token} does not fit {target.name}; ask for float64 or int64")
+
+
+def _said(value: Any) -> str:
+    if value is None:
+        return "null"
+    if isinstance(value, bool):
+        return f"the bool {str(value).lower()}"
+    names = {
+        str: "the string",
+        list: "a nested list",
+        dict: "an object",
+        int: "the number",
+        float: "the number",
+    }
+    shown = "" if isinstance(value, (list, dict)) else f" {value!r:.40}"
+    return names[type(value)] + shown

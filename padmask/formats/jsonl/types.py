@@ -1,0 +1,244 @@
+"""Find the Arrow types of JSON fields over a whole input."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from itertools import chain
+from typing import Any
+
+import pyarrow as pa
+
+from padmask.errors import DataError
+
+# Readers of Parquet and Arrow give up at some depth; nobody means one like this.
+MAX_DEPTH = 64
+
+_KINDS = {bool: "bool", int: "int", float: "float", str: "string", list: "list", dict: "object"}
+
+_SAID = {"bool": "a bool", "int": "an int", "float": "a float", "string": "a string"} | {
+    "list": "a list",
+    "object": "an object",
+}
+
+_ARROW = {"bool": pa.bool_(), "float": pa.float64(), "string": pa.string()}
+
+
+def _short(number: int) -> str:
+    """Write an integer for people, who need not see all of a thousand digits.
+
+    >>> _short(-12), _short(10**400)
+    ('-12', '10000000000000000000... (401 digits)')
+    """
+    text = str(number)
+    return text if len(text) <= 40 else f"{text[:20]}... ({len(text.lstrip('-'))} digits)"
+
+
+@dataclass
+class JsonType:
+    """The type of the values seen so far at one place in the rows.
+
+    >>> seen = JsonType("score")
+    >>> seen.observe([1, None, 2.5], ["line 1", "line 2", "line 3"])
+    >>> seen.arrow()
+    DataType(double)
+
+    Args:
+        path: where in a row the values stand, for people.
+        depth: how deep that is.
+        kind: what they are; None while all were null.
+        first: what the first that was not null is.
+        place: where it stands.
+        low, high: of the integers, and of 0.
+        low_place, high_place: where they stand.
+    """
+
+    path: str
+    depth: int = 0
+    kind: str | None = None
+    first: str = ""
+    place: str = ""
+    low: int = 0
+    high: int = 0
+    low_place: str = ""
+    high_place: str = ""
+    item: JsonType | None = None
+    fields: dict[str, JsonType] = field(default_factory=dict)
+
+    def observe(self, values: Sequence[Any], places: Sequence[str]) -> None:
+        """Take in values and where each of them stands.
+
+        Raises:
+            DataError: they are of types that make no common one.
+        """
+        kinds = {_KINDS[kind] for kind in set(map(type, values)) if kind is not type(None)}
+        if not kinds:
+            return
+        if self.depth > MAX_DEPTH:
+            raise DataError(
+                f"{places[0]}, field {re.split('[.[]', self.path)[0]!r}: nested deeper than {MAX_DEPTH} "
+                "levels. "
+                "Write JSON Lines, which keeps it as it is."
+            )
+        if self.kind is None or kinds != {self.kind}:
+            self._join(values, places)
+        if self.kind in ("int", "float"):
+            self._observe_integers(values, places)
+        elif self.kind == "list":
+            self._observe_lists(values, places)
+        elif self.kind == "object":
+            self._observe_objects(values, places)
+
+    def _join(self, values: Sequence[Any], places: Sequence[str]) -> None:
+        for value, place in zip(values, places, strict=True):
+            kind = None if value is None else _KINDS[type(value)]
+            if kind is None or kind == self.kind:
+                continue
+            if self.kind is None:
+                self.kind, self.first, self.place = kind, kind, place
+            elif {kind, self.kind} == {"int", "float"}:
+                self.kind = "float"
+            else:
+                raise DataError(self._mixture(kind, place))
+
+    def _observe_integers(self, values: Sequence[Any], places: Sequence[str]) -> None:
+        integers = [value for value in values if type(value) is int]
+        low, high = min(integers, default=0), max(integers, default=0)
+        if low < self.low:
+            self.low, self.low_place = low, _place_of(low, values, places)
+        if high > self.high:
+            self.high, self.high_place = high, _place_of(high, values, places)
+        if self.kind == "float":
+            self._refuse_rounding(values, places)
+            return
+        if self.low < -(2**63) or self.high >= 2**64 or (self.low < 0 and self.high >= 2**63):
+            lowest, highest = (-(2**63), 2**63 - 1) if self.low < 0 else (0, 2**64 - 1)
+            beyond = (
+                (value, place)
+                for value, place in zip(values, places, strict=True)
+                if value is not None and not lowest <= value <= highest
+            )
+            # Where neither is out of bounds, a large one and a negative one came in different rows.
+            value, place = next(beyond, (None, ""))
+            if value is None:
+                value = self.low if self.low in integers else self.high
+                place = places[list(values).index(value)]
+            raise DataError(
+                f"{place}, field {self.path!r}: {_short(value)} needs more than the 64 bits that hold the "
+                "others. Write it as a string, or write JSON Lines."
+            )
+
+    def _refuse_rounding(self, values: Sequence[Any], places: Sequence[str]) -> None:
+        """Beyond 2**53 a double no longer tells which integer it was."""
+        if self.low >= -(2**53) and self.high <= 2**53:
+            return
+        large = (
+            (value, place)
+            for value, place in zip(values, places, strict=True)
+            if type(value) is int and abs(value) > 2**53
+        )
+        highest, lowest = (self.high, self.high_place), (self.low, self.low_place)
+        value, place = next(large, highest if self.high > 2**53 else lowest)
+        raise DataError(
+            f"{place}, field {self.path!r}: the int {_short(value)} among floats, which no double holds "
+            "exactly. Write it as a string, or write JSON Lines."
+        )
+
+    def _observe_lists(self, values: Sequence[Any], places: Sequence[str]) -> None:
+        self.item = self.item or JsonType(f"{self.path}[]", self.depth + 1)
+        pairs = [(value, place) for value, place in zip(values, places, strict=True) if value]
+        items = list(chain.from_iterable(value for value, _ in pairs))
+        self.item.observe(items, [place for value, place in pairs for _ in value])
+
+    def _observe_objects(self, values: Sequence[Any], places: Sequence[str]) -> None:
+        for value, place in zip(values, places, strict=True):
+            for name in value or ():
+                child = self.fields.setdefault(name, JsonType(f"{self.path}.{name}", self.depth + 1))
+                child.observe([value[name]], [place])
+
+    def join(self, later: JsonType) -> None:
+        """Take in what was seen of later rows.
+
+        >>> seen, later = JsonType("x"), JsonType("x")
+        >>> seen.observe([1], ["a, line 1"])
+        >>> later.observe([0.5], ["b, line 1"])
+        >>> seen.join(later)
+        >>> seen.arrow()
+        DataType(double)
+
+        Raises:
+            DataError: they are of types that make no common one.
+        """
+        if later.kind is None:
+            return
+        if self.kind is None:
+            self.kind, self.first, self.place = later.kind, later.first, later.place
+        elif self.kind != later.kind:
+            if {self.kind, later.kind} != {"int", "float"}:
+                raise DataError(self._mixture(later.first, later.place))
+            self.kind = "float"
+        self._observe_integers([later.low, later.high], [later.low_place, later.high_place])
+        if later.item is not None:
+            self.item = self.item or JsonType(later.item.path, later.item.depth)
+            self.item.join(later.item)
+        for name, child in later.fields.items():
+            self.fields.setdefault(name, JsonType(child.path, child.depth)).join(child)
+
+    def copy(self) -> JsonType:
+        """Return the same, to be changed apart."""
+        fields = {name: child.copy() for name, child in self.fields.items()}
+        return replace(self, item=self.item and self.item.copy(), fields=fields)
+
+    def _mixture(self, kind: str, place: str) -> str:
+        return (
+            f"{place}, field {self.path!r}: {_SAID[kind]} where {self.place} has {_SAID[self.first]}. "
+            "A column has one type: mend the rows, or write JSON Lines, which needs none."
+        )
+
+    def arrow(self) -> pa.DataType:
+        """Return the Arrow type of all the values seen."""
+        if self.kind is None:
+            return pa.null()
+        if self.kind == "int":
+            return pa.uint64() if self.high >= 2**63 else pa.int64()
+        if self.kind == "list":
+            assert self.item is not None
+            return pa.list_(self.item.arrow())
+        if self.kind == "object":
+            return pa.struct([(name, child.arrow()) for name, child in self.fields.items()])
+        return _ARROW[self.kind]
+
+
+def _place_of(number: int, values: Sequence[Any], places: Sequence[str]) -> str:
+    """Return where an integer stands among values, of which a float may be as large."""
+    return next(p for v, p in zip(values, places, strict=True) if type(v) is int and v == number)
+
+
+class TypeSurvey:
+    """The types of all fields, in the order in which they first appear."""
+
+    def __init__(self) -> None:
+        self._types: dict[str, JsonType] = {}
+
+    def add(self, name: str, values: Sequence[Any], places: Sequence[str]) -> None:
+        """Take in one field of some rows."""
+        self._types.setdefault(name, JsonType(name)).observe(values, places)
+
+    def join(self, later: TypeSurvey) -> None:
+        """Take in the survey of later rows.
+
+        Raises:
+            DataError: a field has types that make no common one.
+        """
+        for name, seen in later._types.items():
+            self._types.setdefault(name, JsonType(name)).join(seen)
+
+    def copy(self) -> TypeSurvey:
+        """Return the same, to be changed apart."""
+        same = TypeSurvey()
+        same._types = {name: seen.copy() for name, seen in self._types.items()}
+        return same
+
+    def schema(self) -> pa.Schema:
+        return pa.schema([(name, seen.arrow()) for name, seen in self._types.items()])

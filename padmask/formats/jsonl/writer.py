@@ -1,0 +1,230 @@
+"""Write JSON Lines, and the lines of rejected rows.
+
+orjson formats NumPy arrays directly; text that was read from JSON is written as it is.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from typing import Any, BinaryIO
+
+import msgspec
+import numpy as np
+import numpy.typing as npt
+import orjson
+import pyarrow as pa
+import pyarrow.types as pat
+
+from padmask.core.arrow_lists import is_sequence, storage_type, to_numpy, without_wrappers
+from padmask.core.ragged import Ragged
+from padmask.errors import OutputError, SpecError
+from padmask.formats.contract import Batch, Layout, rows_as_array
+from padmask.formats.jsonl.reader import read_object
+from padmask.storage.blank_lines import BLANK
+
+_write_rows = msgspec.json.Encoder().encode_lines
+
+_write_value = msgspec.json.Encoder().encode
+
+
+class JsonlWriter:
+    """Writes objects, a row each."""
+
+    def __init__(self, stream: BinaryIO, layout: Layout) -> None:
+        self._stream = stream
+        twice = {name for name, times in Counter(layout.schema.names).items() if times > 1}
+        if twice:
+            raise SpecError(
+                f"There are several columns named {min(twice)!r}, and an object's keys are unique: "
+                "rename all but one."
+            )
+        self._shapes, self._ragged = layout.shapes, layout.ragged
+        self._masks: dict[tuple[int, bytes], bytes] = {}
+
+    def encode(self, batch: Batch) -> bytes:
+        """Return the rows as lines; fields that were read from JSON keep their text."""
+        texts: dict[str, list[Any]] = {}
+        for name, column in zip(batch.columns.schema.names, batch.columns.columns, strict=True):
+            shape = self._shapes.get(name, ())
+            if _has_nonfinite(column):
+                raise _no_json(name, batch, column)
+            try:
+                texts[name] = self._texts(name, column, shape)
+            except (ValueError, OverflowError, pa.ArrowException):
+                raise _no_json(name, batch, column) from None
+        if batch.objects is not None:
+            rows: list[dict[str, Any]] = list(batch.objects)
+            for name, column_texts in texts.items():
+                for row, text in zip(rows, column_texts, strict=True):
+                    row[name] = text
+        else:
+            rows = [dict(zip(texts, values, strict=True)) for values in zip(*texts.values(), strict=True)]
+        return write_objects(rows)
+
+    def append(self, piece: bytes) -> None:
+        self._stream.write(piece)
+
+    def finish(self) -> None:
+        """Nothing comes last in JSON Lines."""
+
+    def abandon(self) -> None:
+        """Nothing is held back that would have to be thrown away."""
+
+    def _lists(self, column: pa.Array, shape: tuple[int, ...]) -> list[Any]:
+        """Return the text of a padded column or a mask, a row each."""
+        values = rows_as_array(column, shape)
+        if values.size == 0 or values.dtype == object:
+            return _plain_values(column)
+        if values.dtype == bool:
+            return self._mask_texts(values)
+        text = orjson.dumps(values, option=orjson.OPT_SERIALIZE_NUMPY)
+        opening, closing = b"[" * (values.ndim - 1), b"]" * (values.ndim - 1)
+        rows = text[values.ndim : -values.ndim].split(closing + b"," + opening)
+        return [msgspec.Raw(opening + row + closing) for row in rows]
+
+    def _texts(self, name: str, column: pa.Array, shape: tuple[int, ...]) -> list[Any]:
+        """Return what stands for a column's values, a row each."""
+        if name in self._ragged:
+            return self._sequences(column)
+        return self._lists(column, shape) if shape else _plain_values(column)
+
+    def _sequences(self, column: pa.Array) -> list[Any]:
+        """Return the text of sequences of any lengths, a row each; floats as short as in padded columns."""
+        if not is_sequence(column.type):
+            return _plain_values(column)
+        rows, faults = Ragged.from_arrow(column)
+        if faults or rows.values.dtype.kind not in "iuf" or rows.values.dtype.itemsize < 4:
+            return _plain_values(column)
+        ends = rows.starts + rows.lengths
+        return [
+            msgspec.Raw(orjson.dumps(rows.values[start:end], option=orjson.OPT_SERIALIZE_NUMPY))
+            for start, end in zip(rows.starts.tolist(), ends.tolist(), strict=True)
+        ]
+
+    def _mask_texts(self, mask: npt.NDArray[np.bool_]) -> list[msgspec.Raw]:
+        """Format each mask once: there are hardly more of them than lengths."""
+        rows, width = mask.shape
+        packed = np.packbits(mask, axis=1)
+        keys, step = packed.tobytes(), packed.shape[1]
+        texts = []
+        for row in range(rows):
+            key = (width, keys[row * step : (row + 1) * step])
+            text = self._masks.get(key)
+            if text is None:
+                if len(self._masks) * width > 1 << 22:
+                    self._masks.clear()
+                text = orjson.dumps(mask[row], option=orjson.OPT_SERIALIZE_NUMPY)
+                self._masks[key] = text
+            texts.append(msgspec.Raw(text))
+        return texts
+
+
+def write_objects(rows: Sequence[Mapping[str, Any]]) -> bytes:
+    """Return objects as lines; text that was read from JSON is written as it is.
+
+    Raises:
+        OutputError: a value of a type that JSON does not have.
+    """
+    try:
+        return _write_rows(rows)
+    except TypeError as error:
+        raise OutputError(f"A column holds what JSON cannot say: {error}. Write Parquet or Arrow.") from None
+
+
+def _no_json(name: str, batch: Batch, column: pa.Array) -> OutputError:
+    row = next((row for row in range(len(column)) if not _fits_json(column.slice(row, 1))), 0)
+    what = "NaN or infinity" if _has_nonfinite(column.slice(row, 1)) else f"a {column.type}"
+    return OutputError(
+        f"{batch.place(row)}: column {name!r} holds {what}, which JSON cannot say. "
+        "Write Parquet or Arrow, or mend the data."
+    )
+
+
+def _fits_json(value: pa.Array) -> bool:
+    """Tell whether an array of one value can be said in JSON: times may be beyond those of Python."""
+    try:
+        return bool(_write_value(_plain_values(value))) and not _has_nonfinite(value)
+    except (TypeError, ValueError, OverflowError, pa.ArrowException):
+        return False
+
+
+def _plain_values(column: pa.Array) -> list[Any]:
+    """Return values that msgspec writes: times finer than Python's become text."""
+    column = without_wrappers(column)
+    sayable = _json_type(column.type)
+    values: list[Any] = (column if sayable.equals(column.type) else column.cast(sayable)).to_pylist()
+    return values
+
+
+def _json_type(type_: pa.DataType) -> pa.DataType:
+    """Return the type with strings in place of times that are finer than Python's."""
+    type_ = storage_type(type_)
+    if getattr(type_, "unit", None) == "ns":
+        return pa.string()
+    if pat.is_struct(type_):
+        return pa.struct([field.with_type(_json_type(field.type)) for field in type_])
+    if pat.is_list(type_) or pat.is_large_list(type_):
+        return pa.list_(type_.value_field.with_type(_json_type(type_.value_type)))
+    if pat.is_fixed_size_list(type_):
+        return pa.list_(type_.value_field.with_type(_json_type(type_.value_type)), type_.list_size)
+    return type_
+
+
+def _holds_floats(type_: pa.DataType) -> bool:
+    """Tell whether there are floats anywhere in a type."""
+    type_ = storage_type(type_)
+    inner = [type_.field(i).type for i in range(type_.num_fields)]
+    return bool(pat.is_floating(type_)) or any(map(_holds_floats, inner))
+
+
+def _has_nonfinite(column: pa.Array) -> bool:
+    """Tell whether there is a NaN or an infinity, which msgspec would write as null."""
+    if not _holds_floats(column.type):
+        return False
+    column = without_wrappers(column)
+    if pat.is_floating(column.type):
+        return not bool(np.isfinite(to_numpy(column.drop_null())).all())
+    if pat.is_struct(column.type):
+        return any(map(_has_nonfinite, column.flatten()))
+    if hasattr(column, "flatten") and not pat.is_map(column.type):
+        return _has_nonfinite(column.flatten())
+    return _nonfinite_within(column.to_pylist())
+
+
+def _nonfinite_within(value: Any) -> bool:
+    """The slow way, for maps, unions and what else Arrow has."""
+    if isinstance(value, float):
+        return not math.isfinite(value)
+    parts = value.values() if isinstance(value, dict) else value if isinstance(value, (list, tuple)) else ()
+    return any(map(_nonfinite_within, parts))
+
+
+def reject_line(batch: Batch, row: int, reason: str) -> bytes:
+    """Return the line that `--rejects` receives for a row: all of it, and why.
+
+    The row stands under `row` where it is JSON, else under `text`, or `bytes` where it is not UTF-8.
+    """
+    unit = "line" if batch.unit == "line" else "row_number"
+    # Names of files need not be Unicode.
+    source, reason = (text.encode(errors="backslashreplace").decode() for text in (batch.source, reason))
+    out: dict[str, Any] = {"source": source, unit: int(batch.numbers[row]), "reason": reason}
+    if batch.lines is None:
+        record = batch.columns.slice(row, 1)
+        out["row"] = {
+            name: _plain_values(column)[0] if _fits_json(column) else column.to_string(skip_new_lines=True)
+            for name, column in zip(record.schema.names, record.columns, strict=True)
+        }
+    else:
+        line = batch.lines[row]
+        try:
+            read_object(line)
+            line.decode()
+            out["row"] = msgspec.Raw(line.strip(BLANK))
+        except (ValueError, RecursionError):
+            try:
+                out["text"] = line.decode()
+            except UnicodeDecodeError:
+                out["bytes"] = list(line)
+    return _write_value(out) + b"\n"

@@ -1,0 +1,1 @@
+"""What `padmask inspect` shows, as data."""

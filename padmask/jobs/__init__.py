@@ -1,1 +1,0 @@
-"""Datasets of many shards: which there are, who works on them, and how they come into a folder whole."""

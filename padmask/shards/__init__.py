@@ -1,0 +1,1 @@
+"""Datasets of many files, padded by processes or a Dask cluster."""

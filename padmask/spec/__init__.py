@@ -1,0 +1,1 @@
+"""What was asked for: frozen options, validated once."""

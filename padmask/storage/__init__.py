@@ -1,0 +1,1 @@
+"""Files, folders, pipes and addresses: bytes and names, no rows."""

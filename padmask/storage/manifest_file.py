@@ -1,0 +1,228 @@
+"""Read the manifest of an output folder, and refuse one that contradicts itself."""
+
+from __future__ import annotations
+
+import json
+import os
+import posixpath
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from functools import lru_cache
+from typing import Annotated, Any
+
+import msgspec
+
+from padmask.errors import DataError, os_error_remedy, size
+from padmask.storage.remote import read_at_most
+from padmask.storage.system import read_small
+from padmask.storage.urls import display_path, is_url, parse_url
+
+# A manifest takes about 600 bytes a shard, so this is room for half a million shards; its text and what
+# Python makes of it then take some 4 GB of memory. The plan and the list of names are smaller.
+MOST_MANIFEST_BYTES = 512 << 20
+
+# The most places that a list column can give to a row.
+MOST_PLACES = 2**31 - 1
+
+Count = Annotated[int, msgspec.Meta(ge=0, le=2**63 - 1)]
+
+
+class ManifestCounts(msgspec.Struct):
+    """What became of the rows of a shard, as in `Ledger`."""
+
+    rows_read: Count
+    rows_written: Count
+    rows_dropped: Count
+    rows_rejected: Count
+    rows_truncated: Count
+    rows_empty: Count
+    tokens_read: Count
+    tokens_kept: Count
+    labels_lost: Count
+    places: Count
+
+
+class ManifestEntry(msgspec.Struct):
+    """A shard; one that was left out has a fault, and no name."""
+
+    index: Count
+    name: str
+    source: str
+    ledger: ManifestCounts
+    size: Count
+    sha256: str
+    version: str
+    fault: str
+
+
+class ManifestLength(msgspec.Struct):
+    """The length of all rows."""
+
+    maxlen: Count
+    found: str
+    exact: Count
+
+
+class ManifestContents(msgspec.Struct):
+    """A whole manifest."""
+
+    job: str
+    options: dict[str, str]
+    plan: ManifestLength
+    total: dict[str, int | float]
+    rejects: str
+    shards: list[ManifestEntry]
+
+
+def parse_manifest(data: bytes) -> ManifestContents:
+    """Return what a manifest says.
+
+    Raises:
+        ValueError: the bytes are not a manifest, or its parts contradict each other; the message is the
+            end of a sentence that begins with the name of the file.
+    """
+    try:
+        contents = msgspec.convert(json.loads(data), ManifestContents)
+    except msgspec.ValidationError as error:
+        raise ValueError(f"is not a manifest: {error}") from None
+    except (ValueError, RecursionError):
+        raise ValueError("is not a manifest: it cannot be read as JSON") from None
+    fault = next(_faults(contents), None)
+    if fault is not None:
+        raise ValueError(fault)
+    return contents
+
+
+def read_manifest(path: str) -> ManifestContents:
+    """Return what the manifest at a path of this machine or an address says.
+
+    Raises:
+        DataError: there is no manifest that can be believed.
+    """
+    data = _bytes_of(path)
+    try:
+        return parse_manifest(data)
+    except ValueError as error:
+        raise DataError(f"{display_path(path)!r} {error}. {_REMEDY}") from None
+
+
+_REMEDY = (
+    "Pad the data again, or name the files with a pattern, such as '*', to read them without their manifest."
+)
+
+
+def sizes_in(path: str) -> Mapping[str, int]:
+    """Return the sizes of the shards that a manifest lists, by their names in its folder.
+
+    Raises:
+        DataError: there is no manifest that can be believed.
+    """
+    if is_url(path):
+        return _sizes(read_manifest(path))
+    try:
+        known = os.stat(path)
+    except OSError as error:
+        raise DataError(f"Cannot read {path!r}: {error.strerror}. {os_error_remedy(error)}") from None
+    version = (known.st_dev, known.st_ino, known.st_size, known.st_mtime_ns, known.st_ctime_ns)
+    return _sizes_once(path, version)
+
+
+@lru_cache(maxsize=8)
+def _sizes_once(path: str, version: tuple[int, ...]) -> Mapping[str, int]:
+    return _sizes(read_manifest(path))
+
+
+def _sizes(contents: ManifestContents) -> Mapping[str, int]:
+    # What was left out has no name.
+    return {shard.name: shard.size for shard in contents.shards if shard.name}
+
+
+def _bytes_of(path: str) -> bytes:
+    if is_url(path):
+        data = read_at_most(parse_url(path), MOST_MANIFEST_BYTES)
+    elif os.path.isfile(path):
+        try:
+            data = read_small(path, MOST_MANIFEST_BYTES)
+        except OSError as error:
+            raise DataError(f"Cannot read {path!r}: {error.strerror}. {os_error_remedy(error)}") from None
+    else:
+        raise DataError(f"{path!r} is not a plain file. {_REMEDY}")
+    if data is None:
+        raise DataError(
+            f"{display_path(path)!r} is larger than {size(MOST_MANIFEST_BYTES)}, the most that padmask reads of a manifest. "
+            f"{_REMEDY}"
+        )
+    return data
+
+
+def _faults(contents: ManifestContents) -> Iterator[str]:
+    """Give what contradicts itself, as ends of sentences."""
+    yield from _faults_of_names(contents)
+    yield from _faults_of_numbers(contents)
+    for shard in contents.shards:
+        if not _adds_up(shard, contents.plan.maxlen):
+            yield f"has counts of the shard {shard.name or shard.source!r} that do not add up"
+    yield from _faults_of_length(contents)
+    yield from _faults_of_total(contents)
+
+
+def _faults_of_names(contents: ManifestContents) -> Iterator[str]:
+    names = Counter(shard.name for shard in contents.shards if shard.name)
+    for name, times in names.items():
+        if times > 1:
+            yield f"lists the shard {name!r} {times} times"
+        if not _is_below(name):
+            yield f"lists {name!r}, which is not the name of a file in its folder"
+    for shard in contents.shards:
+        if bool(shard.name) == bool(shard.fault):
+            yield f"does not say whether shard {shard.index} was written or left out"
+
+
+def _is_below(name: str) -> bool:
+    """Tell whether a name is that of a file below a folder, written in the shortest way."""
+    first = name.split("/")[0]
+    return "\0" not in name and first not in ("", ".", "..") and posixpath.normpath(name) == name
+
+
+def _faults_of_numbers(contents: ManifestContents) -> Iterator[str]:
+    """Give shards that are listed twice or not at all, by their numbers."""
+    numbers = Counter(shard.index for shard in contents.shards)
+    yield from (f"lists shard {number} {times} times" for number, times in numbers.items() if times > 1)
+    # With --limit the files beyond the last row have numbers, but no shards.
+    if contents.options.get("limit", "None") == "None":
+        missing = next((number for number in range(len(numbers)) if number not in numbers), None)
+        if missing is not None:
+            yield f"does not list shard {missing}"
+
+
+def _adds_up(shard: ManifestEntry, maxlen: int) -> bool:
+    rows = shard.ledger
+    return (
+        rows.rows_read == rows.rows_written + rows.rows_dropped + rows.rows_rejected
+        and rows.places == rows.rows_written * maxlen
+        and rows.tokens_kept <= min(rows.tokens_read, rows.places)
+        and max(rows.rows_truncated, rows.rows_empty) <= rows.rows_written
+        and not (shard.fault and rows.rows_read)
+    )
+
+
+def _faults_of_length(contents: ManifestContents) -> Iterator[str]:
+    plan, written = contents.plan, any(shard.ledger.rows_written for shard in contents.shards)
+    if plan.exact > plan.maxlen or (written and plan.maxlen > MOST_PLACES):
+        yield f"has a maxlen of {plan.maxlen}, which no row of the data can have"
+
+
+def _faults_of_total(contents: ManifestContents) -> Iterator[str]:
+    names, ledgers = ManifestCounts.__struct_fields__, [shard.ledger for shard in contents.shards]
+    sums = {name: sum(getattr(ledger, name) for ledger in ledgers) for name in names}
+    sums["tokens_lost"] = sums["tokens_read"] - sums["tokens_kept"]
+    for name, number in sums.items():
+        if (said := contents.total.get(name)) != number:
+            yield f"has a total of {_number(said)} for {name}, where its shards have {number}"
+    padding = 1 - sums["tokens_kept"] / sums["places"] if sums["places"] else 0.0
+    if not abs(contents.total.get("padding_share", -1) - padding) <= 1e-9:
+        yield f"has a padding_share of {_number(contents.total.get('padding_share'))} instead of {padding}"
+
+
+def _number(value: Any) -> str:
+    return "nothing" if value is None else f"{value}"

@@ -1,0 +1,83 @@
+"""What a file name says: its format, its compression, and whether it is data."""
+
+from __future__ import annotations
+
+import os
+import re
+
+from padmask.storage.urls import is_url, parse_url
+
+# What the folder itself knows of its files begins so.
+RESERVED = "_padmask"
+
+COMPRESSIONS = {".gz": "gzip", ".zst": "zstd"}
+
+SUFFIXES = {
+    ".jsonl": "jsonl",
+    ".ndjson": "jsonl",
+    ".json": "jsonl",
+    ".parquet": "parquet",
+    ".pq": "parquet",
+    ".arrow": "arrow",
+    ".feather": "arrow",
+    ".ipc": "arrow",
+    ".npz": "npz",
+}
+
+# What begins so in an output folder waits for the end of the run.
+UNFINISHED = "_padmask-"
+
+# Where the first of these stands without the second, some of the shards have their names and some have not.
+REPLACING, MANIFEST = "_padmask.replacing", "_padmask.json"
+
+_KEY = re.compile(r"[^\W_]\w*=[^=]*")
+
+
+def format_of(path: str) -> str | None:
+    """Return the format that a path's suffix names, looking through `.gz` and `.zst`.
+
+    >>> format_of("a/b.jsonl.gz"), format_of("c.parquet"), format_of("d")
+    ('jsonl', 'parquet', None)
+    """
+    stem, suffix = os.path.splitext(_without_query(path))
+    if suffix.lower() in COMPRESSIONS:
+        found = SUFFIXES.get(os.path.splitext(stem)[1].lower(), "jsonl")
+        return found if found == "jsonl" else None
+    return SUFFIXES.get(suffix.lower())
+
+
+def compression_of(path: str) -> str | None:
+    """Return what a path's suffix says the bytes are compressed with.
+
+    >>> compression_of("a.jsonl.GZ"), compression_of("s3://b/a.zst?region=x"), compression_of("a.jsonl")
+    ('gzip', 'zstd', None)
+    """
+    return COMPRESSIONS.get(os.path.splitext(_without_query(path))[1].lower())
+
+
+def _without_query(path: str) -> str:
+    return parse_url(path).path if is_url(path) else path
+
+
+def hive_keys(folder: str) -> str:
+    """Return the folders at the end of a path that are keys of the data, with a slash behind each.
+
+    >>> hive_keys("/data/year=2024/month=1"), hive_keys("run=3/data"), hive_keys("/data")
+    ('year=2024/month=1/', '', '')
+    """
+    keys: list[str] = []
+    for part in reversed([part for part in folder.split("/") if part]):
+        if not _KEY.fullmatch(part):
+            break
+        keys.insert(0, f"{part}/")
+    return "".join(keys)
+
+
+def is_data(name: str) -> bool:
+    """Tell whether a file found in a folder holds data, by its name from there on.
+
+    >>> is_data("year=2024/a.parquet"), is_data("_padmask/a.parquet"), is_data("README.md")
+    (True, False, False)
+    """
+    hidden = any(part[0] in "._" for part in name.split("/") if part)
+    return not hidden and format_of(name) not in (None, "npz")

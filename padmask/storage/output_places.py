@@ -1,0 +1,53 @@
+"""Where an output goes: to an open descriptor, in place, or beside its target to be renamed."""
+
+from __future__ import annotations
+
+import os
+import re
+import stat
+
+_DESCRIPTOR_FOLDER = re.compile(r"/dev/fd|/proc/(\d+)(?:/task/\d+)?/fd")
+
+# As many links as the system follows.
+MOST_LINKS = 40
+
+
+def descriptor_of(path: str) -> int | None:
+    """Return the descriptor of this process that a path names; None where it names none.
+
+    >>> descriptor_of("/dev/stdout"), descriptor_of("/dev/fd/2"), descriptor_of("/tmp/a"), descriptor_of("1")
+    (1, 2, None, None)
+    """
+    process, descriptor = _open_file_of(path)
+    return descriptor if process in (None, str(os.getpid())) else None
+
+
+def _open_file_of(path: str) -> tuple[str | None, int | None]:
+    """Return the process and the descriptor that a path names; no process is this one."""
+    for _ in range(MOST_LINKS):
+        folder, name = os.path.split(path)
+        found = _DESCRIPTOR_FOLDER.fullmatch(os.path.realpath(folder))
+        if found and name.isdecimal():
+            return found[1], int(name)
+        if not os.path.islink(path):
+            break
+        path = os.path.join(folder, os.readlink(path))
+    return None, None
+
+
+def mode_of(path: str) -> int:
+    """Return the mode of what is at a path; 0 where nothing is."""
+    try:
+        return os.stat(path).st_mode
+    except OSError:
+        return 0
+
+
+def is_written_in_place(path: str) -> bool:
+    """Tell whether a path is a pipe, a device, or an open descriptor: written directly, never replaced.
+
+    >>> is_written_in_place("/dev/stdout"), is_written_in_place("out.jsonl")
+    (True, False)
+    """
+    mode = mode_of(path)
+    return _open_file_of(path)[1] is not None or (mode != 0 and not stat.S_ISREG(mode))

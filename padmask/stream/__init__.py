@@ -1,0 +1,1 @@
+"""Files to files: read, pad or unpad, write."""

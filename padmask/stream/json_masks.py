@@ -1,0 +1,63 @@
+"""Read the masks of JSON Lines, each different text once: padded rows have few different masks."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import msgspec
+import numpy as np
+import pyarrow as pa
+
+from padmask.core.kernel import TokenSpans
+from padmask.core.unpad_table import read_mask, with_column_name
+from padmask.errors import Fault
+from padmask.formats.jsonl.reader import Object
+from padmask.formats.jsonl.tokens import read_sequences
+
+# Text of masks that is kept, in bytes.
+MEMO_BYTES = 1 << 22
+
+
+class MaskTexts:
+    """Reads the masks of JSON rows, each different one once.
+
+    Args:
+        name: of the mask column.
+        type_: its list type.
+    """
+
+    def __init__(self, name: str, type_: pa.DataType) -> None:
+        self._name, self._type = name, type_
+        self._seen: Mapping[bytes, tuple[int, int, int, str | None]] = {}
+
+    def read(self, objects: Sequence[Object]) -> tuple[TokenSpans, list[Fault]]:
+        """Return the real places of each row, and a fault for each that has no mask.
+
+        >>> masks = MaskTexts("mask", pa.list_(pa.bool_()))
+        >>> masks.read([{"mask": msgspec.Raw(b"[false,true,true]")}])[0].firsts.tolist()
+        [1]
+
+        Args:
+            objects: each row's object with the text of its values.
+        """
+        # No JSON value is without text.
+        texts = [bytes(row.get(self._name, b"")) for row in objects]
+        held = len(self._seen) * len(texts[0]) if texts else 0
+        # Not changed but replaced: another thread may be reading it.
+        seen = self._seen if held < MEMO_BYTES else {}
+        new = [text for text in dict.fromkeys(texts) if text not in seen]
+        if new:
+            self._seen = seen = {**seen, **self._read(new)}
+        rows = [seen[text] for text in texts]
+        numbers = np.array([row[:3] for row in rows], dtype=np.int64).reshape(-1, 3)
+        faults = [Fault(i, row[3]) for i, row in enumerate(rows) if row[3] is not None]
+        windows = TokenSpans(numbers[:, 0], numbers[:, 1], numbers[:, 2])
+        return windows, faults
+
+    def _read(self, texts: Sequence[bytes]) -> dict[bytes, tuple[int, int, int, str | None]]:
+        array, unread = read_sequences([msgspec.Raw(text) if text else None for text in texts], self._type)
+        windows, odd = read_mask(array, self._name)
+        unread = with_column_name(self._name, unread)
+        reasons = {fault.row: fault.reason for fault in [*reversed(odd), *unread]}
+        numbers = np.stack([windows.firsts, windows.lengths, windows.places], axis=1).tolist()
+        return {text: (*numbers[i], reasons.get(i)) for i, text in enumerate(texts)}

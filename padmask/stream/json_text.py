@@ -1,0 +1,282 @@
+"""Pad JSON Lines to JSON Lines without parsing numbers: plain ids keep their own text.
+
+Where every token of a chunk is an integer that surely fits its dtype, its text is what would be written again.
+Other chunks are left to `rows`, which finds what is wrong. Both give the same bytes for plain rows; only
+speed differs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from itertools import repeat
+from typing import Any
+
+import msgspec
+import numpy as np
+
+from padmask.core.arrow_lists import Positions
+from padmask.core.columns import IGNORED_LABEL, PadColumn, is_label
+from padmask.core.kernel import kept_windows
+from padmask.core.plan import Plan
+from padmask.core.ragged import Ragged
+from padmask.formats.contract import Chunk
+from padmask.formats.jsonl.reader import line_place, read_objects
+from padmask.formats.jsonl.writer import write_objects
+from padmask.spec.pad import INTEGER_DTYPES
+from padmask.stream.job import Job
+from padmask.stream.ledger import Ledger
+from padmask.stream.rows import RejectedRow, count_written
+
+# Text of masks that is kept, in places.
+MEMO_PLACES = 1 << 20
+
+_BLANK = b" \t\r\n"
+
+_PLAIN = b"0123456789-,[]"
+
+_COMMA, _LAST_DIGIT, _OPEN, _CLOSE = b",9[]"
+
+_IGNORED = str(IGNORED_LABEL).encode()
+
+
+@dataclass(frozen=True)
+class IdTexts:
+    """The text of a column's ids, as rows over one text of lists without blanks.
+
+    Args:
+        text: the lists of all rows, `[7,8][9]`.
+        marks: where brackets and commas stand in `text`; ids lie between them.
+        opens: shape (rows,), which of the marks opens each row.
+        lengths: shape (rows,), in ids.
+    """
+
+    text: bytes
+    marks: Positions
+    opens: Positions
+    lengths: Positions
+
+    def select(self, rows: slice) -> IdTexts:
+        """Return these rows, over the same text."""
+        return replace(self, opens=self.opens[rows], lengths=self.lengths[rows])
+
+    def bounds(self, maxlen: int, truncating: Any) -> tuple[Positions, Positions]:
+        """Return where in the text the kept ids of each row start and end."""
+        begins, kept = kept_windows(Ragged(self.marks, self.opens, self.lengths), maxlen, truncating)
+        return self.between(begins, kept)
+
+    def between(self, begins: Positions, counts: Positions) -> tuple[Positions, Positions]:
+        """Return where in the text so many ids start and end, after the marks that they begin at."""
+        return self.marks[begins] + 1, self.marks[begins + counts]
+
+
+def read_ids(raws: Sequence[msgspec.Raw | None], dtype: str) -> IdTexts | None:
+    """Find the ids in the text of JSON values; None unless all are lists of ids that `dtype` holds.
+
+    >>> ids = read_ids([msgspec.Raw(b"[7, 8]"), msgspec.Raw(b"[]")], "int32")
+    >>> ids.text, ids.lengths.tolist()
+    (b'[7,8][]', [2, 0])
+
+    Args:
+        raws: a valid JSON value each; None where the key is missing.
+        dtype: one of `INTEGER_DTYPES`.
+    """
+    try:
+        text = b"".join(raws)  # type: ignore[arg-type]
+    except TypeError:
+        return None
+    if others := text.translate(None, _PLAIN):
+        if others.translate(None, _BLANK):
+            return None
+        text = text.translate(None, _BLANK)
+    # Minus zero is written as zero.
+    if b"-" in text and (dtype == "uint16" or b"-0" in text):
+        return None
+    letters = np.frombuffer(text, dtype=np.uint8)
+    marks = np.flatnonzero((letters == _COMMA) | (letters > _LAST_DIGIT))
+    kinds = letters[marks]
+    opens, closes = np.flatnonzero(kinds == _OPEN), np.flatnonzero(kinds == _CLOSE)
+    if not (len(opens) == len(closes) == len(raws) and _flat(text, marks, opens, closes)):
+        return None
+    # One digit fewer than the largest number has: such a number fits, whatever it is.
+    if int(np.diff(marks).max()) > len(str(np.iinfo(dtype).max)):
+        return None
+    empty = marks[closes] == marks[opens] + 1
+    return IdTexts(text, marks, opens, np.where(empty, 0, closes - opens))
+
+
+def _flat(text: bytes, marks: Positions, opens: Positions, closes: Positions) -> bool:
+    """Tell whether the brackets, of which there are a pair a row, make a flat list of every row."""
+    starts, stops = marks[opens], marks[closes]
+    return bool(starts[0] == 0 and stops[-1] == len(text) - 1 and np.array_equal(starts[1:], stops[:-1] + 1))
+
+
+@dataclass(frozen=True)
+class TextRows:
+    """Rows that can be padded as text, and an account of them.
+
+    Args:
+        objects: each row's object with the text of its values.
+        ids: the columns to pad, by name.
+        ledger: of the rows that were read to get these.
+        chunk: that they stand in, from its first row on.
+    """
+
+    objects: Sequence[dict[str, Any]]
+    ids: Mapping[str, IdTexts]
+    ledger: Ledger
+    chunk: Chunk
+    refused: Sequence[RejectedRow] = ()
+
+    @property
+    def lengths(self) -> Positions:
+        """Lengths of the rows, shape (rows,), in tokens."""
+        return next(iter(self.ids.values())).lengths
+
+    @property
+    def consumed(self) -> int:
+        """Bytes of the input used up so far, for progress."""
+        return self.chunk.consumed
+
+    def place(self, row: int) -> str:
+        """Say where a row stands."""
+        return line_place(self.chunk, row)
+
+    def split(self, size: int) -> Iterator[TextRows]:
+        """Cut the rows into pieces of at most `size`; the first one carries the account."""
+        for start in range(0, len(self.objects), size):
+            piece = slice(start, start + size)
+            ids = {name: texts.select(piece) for name, texts in self.ids.items()}
+            yield TextRows(self.objects[piece], ids, Ledger() if start else self.ledger, self.chunk)
+
+
+def takes_text(job: Job) -> bool:
+    """Tell whether all columns of a job hold integers and become integers."""
+    return all(
+        column.kind == "int" and column.inner is None and column.dtype in INTEGER_DTYPES
+        for column in job.columns
+    )
+
+
+def read_text_rows(chunk: Chunk, job: Job, longest: int | None = None) -> TextRows | None:
+    """Return the rows of a chunk of JSON Lines; None where one of them is not plain, or not to be written.
+
+    Args:
+        chunk: of lines.
+        job: what to do; `takes_text` tells whether it can be done here.
+        longest: the most tokens that a row may have; None for any number.
+    """
+    objects = read_objects(chunk.data)
+    if not objects:
+        return None
+    ids: dict[str, IdTexts] = {}
+    for column in job.columns:
+        found = read_ids([row.get(column.name) for row in objects], column.dtype)
+        if found is None:
+            return None
+        ids[column.name] = found
+    lengths, *others = (texts.lengths for texts in ids.values())
+    if any(not np.array_equal(lengths, other) for other in others):
+        return None
+    if job.policy.empty_rows != "keep" and not lengths.all():
+        return None
+    if longest is not None and int(lengths.max()) > longest:
+        return None
+    if not job.mask.overwrite and any(_any_has(objects, name) for name in job.mask.names):
+        return None
+    ledger = Ledger(rows_read=len(objects), tokens_read=int(lengths.sum()))
+    return TextRows(objects, ids, ledger, chunk)
+
+
+def _any_has(objects: Sequence[dict[str, Any]], name: str) -> bool:
+    return any(map(dict.__contains__, objects, repeat(name)))
+
+
+class TextPadder:
+    """Pads rows of JSON Lines as text.
+
+    Args:
+        job: what to do.
+        plan: the length.
+    """
+
+    def __init__(self, job: Job, plan: Plan) -> None:
+        self._job, self._plan = job, plan
+        self._post = job.spec.padding == "post"
+        self._masks: dict[int, msgspec.Raw] = {}
+        self._words = (b"true", b"false") if job.mask.dtype == "bool" else (b"1", b"0")
+
+    def encode(self, rows: TextRows) -> tuple[bytes, TextRows]:
+        """Return the padded rows as lines, and the rows with their account."""
+        job, plan = self._job, self._plan
+        for column in job.columns:
+            self._pad(rows, column)
+        kept = np.minimum(rows.lengths, plan.maxlen).tolist()
+        if job.mask.column is not None:
+            for row, length in zip(rows.objects, kept, strict=True):
+                row[job.mask.column] = self._masks.get(length) or self._mask(length)
+        if job.mask.length_column is not None:
+            for row, length in zip(rows.objects, kept, strict=True):
+                row[job.mask.length_column] = length
+        lost = sum(self._labels_lost(rows.ids[column.name], column) for column in job.columns)
+        done = replace(rows, ledger=rows.ledger + count_written(rows.lengths, plan, lost))
+        return write_objects(rows.objects), done
+
+    def _pad(self, rows: TextRows, column: PadColumn) -> None:
+        """Put the padded text of a column into the rows' objects."""
+        name, maxlen, texts = column.name, self._plan.maxlen, rows.ids[column.name]
+        begins, ends = texts.bounds(maxlen, self._job.spec.truncating)
+        kept = np.minimum(texts.lengths, maxlen)
+        value = str(column.value).encode()
+        width = len(value) + 1
+        text, raw = texts.text, msgspec.Raw
+        if self._post:
+            padding = (b"," + value) * maxlen + b"]"
+            # A row without ids has no comma before its padding.
+            skips = np.where(kept == 0, min(1, maxlen), kept * width)
+            for row, begin, end, skip in zip(
+                rows.objects, begins.tolist(), ends.tolist(), skips.tolist(), strict=True
+            ):
+                row[name] = raw(b"[" + text[begin:end] + padding[skip:])
+        else:
+            padding = b"[" + (value + b",") * maxlen
+            stops = np.where(kept == 0, max(1, maxlen * width), 1 + (maxlen - kept) * width)
+            for row, begin, end, stop in zip(
+                rows.objects, begins.tolist(), ends.tolist(), stops.tolist(), strict=True
+            ):
+                row[name] = raw(padding[:stop] + text[begin:end] + b"]")
+
+    def _mask(self, kept: int) -> msgspec.Raw:
+        """Return the text of a row's mask, made once for each length."""
+        maxlen = self._plan.maxlen
+        real, not_real = [self._words[0]] * kept, [self._words[1]] * (maxlen - kept)
+        mask = msgspec.Raw(b"[" + b",".join(real + not_real if self._post else not_real + real) + b"]")
+        if len(self._masks) * maxlen > MEMO_PLACES:
+            self._masks.clear()
+        self._masks[kept] = mask
+        return mask
+
+    def _labels_lost(self, texts: IdTexts, column: PadColumn) -> int:
+        """Count the labels other than -100 that are cut off."""
+        maxlen = self._plan.maxlen
+        if not is_label(column) or not (texts.lengths > maxlen).any():
+            return 0
+        begins, ends = texts.bounds(maxlen, self._job.spec.truncating)
+        all_begins, all_ends = texts.bounds(int(texts.lengths.max()), self._job.spec.truncating)
+        return sum(
+            _labels(texts.text[whole:stop]) - _labels(texts.text[begin:end])
+            for whole, stop, begin, end, length in zip(
+                all_begins.tolist(),
+                all_ends.tolist(),
+                begins.tolist(),
+                ends.tolist(),
+                texts.lengths.tolist(),
+                strict=True,
+            )
+            if length > maxlen
+        )
+
+
+def _labels(ids: bytes) -> int:
+    """Count the ids between commas that are not -100."""
+    return sum(label != _IGNORED for label in ids.split(b",")) if ids else 0

@@ -1,0 +1,259 @@
+"""`pad_file`: read, plan, pad, write, with reading, padding and writing overlapped.
+
+The input is read at most twice: once for lengths and JSON types where they must be found, and once to pad.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from dataclasses import replace
+from typing import Any
+
+import pyarrow as pa
+
+from padmask.core.columns import check_names
+from padmask.core.plan import Plan, make_plan, needs_lengths
+from padmask.core.table import padded_schema
+from padmask.errors import join_few
+from padmask.formats import output_format
+from padmask.formats.contract import Layout
+from padmask.formats.dataset import Dataset
+from padmask.spec.checks import or_default
+from padmask.spec.files import FileOptions
+from padmask.spec.pad import Columns, MaskSpec, PadSpec, RowPolicy, as_list
+from padmask.stream.capacity import available_bytes, bytes_per_place, refuse_large_output, refuse_large_pieces
+from padmask.stream.job import Job, PadRequest, find_unpadded, make_job, padded_already
+from padmask.stream.json_text import TextPadder, TextRows, takes_text
+from padmask.stream.ledger import Ledger, PadResult
+from padmask.stream.overlap import ordered_map
+from padmask.stream.passes import PadRun, Survey, survey, typed_job
+from padmask.stream.progress import ProgressCallback
+from padmask.stream.rows import Rows, apply_overlong, pad_prepared_rows, split_rows
+from padmask.stream.run import (
+    GROUP_PLACES,
+    Paths,
+    check_paths,
+    choose_threads,
+    open_dataset,
+    open_pool,
+    open_sink,
+    stranger_notes,
+)
+
+# Places padded at a time: a batch's ids, mask and their text stay near the processor.
+BATCH_PLACES = 1 << 18
+
+PADDED_ALREADY = (
+    "the input looks padded already: its padding counts as real tokens here, and the mask will not show it; "
+    "padmask unpad takes it away"
+)
+
+NOT_READ = "not read, since padmask knows no format of such a name: {}"
+
+
+def pad_file(
+    inputs: Paths,
+    output: str | os.PathLike[str] = "-",
+    *,
+    columns: Columns = None,
+    spec: PadSpec | None = None,
+    mask: MaskSpec | None = None,
+    policy: RowPolicy | None = None,
+    files: FileOptions | None = None,
+    progress: ProgressCallback | None = None,
+) -> PadResult:
+    """Pad files of sequences into one file: what `padmask pad` calls.
+
+    >>> import tempfile, pathlib
+    >>> folder = pathlib.Path(tempfile.mkdtemp())
+    >>> _ = (folder / "in.jsonl").write_text('{"input_ids": [7, 8]}\\n{"input_ids": [9]}\\n')
+    >>> result = pad_file(folder / "in.jsonl", folder / "out.jsonl", spec=PadSpec(maxlen=2))
+    >>> print((folder / "out.jsonl").read_text(), end="")
+    {"input_ids":[7,8],"mask":[true,true]}
+    {"input_ids":[9,0],"mask":[true,false]}
+
+    Args:
+        inputs: one path or several, read as one dataset; a folder means the data files in it, `-` is
+            standard input.
+        output: a path, or `-` for standard output. It is complete or absent.
+        columns: as in `pad_table`.
+        spec: how to pad; default `PadSpec()`.
+        mask: which mask to add; default `MaskSpec()`.
+        policy: which rows are written; default `RowPolicy()`.
+        files: formats, limits and tuning; default `FileOptions()`.
+        progress: called now and then with how far the run is.
+
+    Returns:
+        The counts of rows and tokens read, written and lost, and how the length was found.
+
+    Raises:
+        SpecError: what was asked for cannot be.
+        DataError: the input cannot be read or padded.
+        OutputError: the output cannot be written.
+    """
+    spec, files = or_default("spec", spec, PadSpec), or_default("files", files, FileOptions)
+    mask, policy = or_default("mask", mask, MaskSpec), or_default("policy", policy, RowPolicy)
+    columns = as_list(columns)
+    paths, goal = check_paths(inputs, output, files.rejects)
+    format_ = output_format(goal, files.output_format)
+    with ExitStack() as stack:
+        dataset = stack.enter_context(open_dataset(paths, goal, files))
+        typed = dataset.format == "jsonl" and format_ in ("parquet", "arrow")
+        if needs_lengths(spec) or typed:
+            dataset.spool(files.limit)
+        asked = PadRequest(columns, spec, mask, policy)
+        job = make_job(dataset, asked, keep_others=format_ != "npz")
+        job = replace(job, fixed_size=files.fixed_size_list)
+        files = choose_threads(files, dataset.format, format_)
+        as_text = dataset.format == format_ == "jsonl" and takes_text(job)
+        pool, room = stack.enter_context(open_pool(files)), available_bytes(goal, files.max_bytes)
+        run = PadRun(dataset, files, pool, progress, room, job, as_text)
+        unpadded = find_unpadded(dataset, job, columns)
+        notes = data_notes(dataset, job, format_)
+        seen = survey(run, typed) if needs_lengths(spec) or typed else None
+        plan = choose_plan(job, seen, format_, room, places_in_memory(files, run.ahead))
+        ledger = pad_rows_to_file(replace(run, job=typed_job(job, seen)), plan, goal, format_)
+    return make_result(ledger, plan, job, unpadded, notes)
+
+
+def choose_plan(
+    job: Job, seen: Survey | None, format_: str, room: int | None, places: Callable[[Plan], int]
+) -> Plan:
+    """Decide the length, and refuse one whose rows find no room on disk or in memory.
+
+    Args:
+        job: what is padded.
+        seen: of all rows; None where the length is given.
+        format_: of the output.
+        room: bytes that the output may take; None for any number.
+        places: how many places are held at once.
+
+    Raises:
+        SpecError: there is no room.
+    """
+    plan = make_plan(job.spec, None if seen is None else seen.lengths)
+    widths = bytes_per_place(job.columns, job.mask, format_)
+    refuse_large_pieces(plan, widths, places(plan))
+    if seen is not None:
+        refuse_large_output(seen.lengths, plan, job.spec, widths, room, seen.place)
+    return plan
+
+
+def _rows_at_a_time(plan: Plan, files: FileOptions) -> int:
+    """Return how many rows are padded as one piece."""
+    return files.batch_rows or max(1, BATCH_PLACES // max(1, plan.maxlen))
+
+
+def places_in_memory(files: FileOptions, ahead: int) -> Callable[[Plan], int]:
+    """Return what tells how many places are held at once, at the least: in pieces, and in a group.
+
+    Args:
+        files: how files are read and written.
+        ahead: how many pieces may be under way at once.
+    """
+    return lambda plan: _rows_at_a_time(plan, files) * plan.maxlen * ahead + max(GROUP_PLACES, plan.maxlen)
+
+
+def pad_rows_to_file(
+    run: PadRun, plan: Plan, goal: str, format_: str, sealed: Callable[[int], None] | None = None
+) -> Ledger:
+    """Pad every row and write it.
+
+    Args:
+        run: over the rows.
+        plan: the length.
+        goal: path or address of the output.
+        format_: of the output.
+        sealed: called with the descriptor of the finished file, before it is at its goal.
+    """
+    job = run.job
+    copies = {}
+    if format_ == "npz":
+        # An npz archive always holds the lengths under this name, and under another if asked.
+        copies = {name: "length" for name in [job.mask.length_column] if name not in (None, "length")}
+        job = replace(job, mask=replace(job.mask, length_column="length"))
+        check_names(pa.schema([]), job.columns, job.mask)
+    layout = replace(_layout(job, plan, format_), copies=copies)
+    step = _rows_at_a_time(plan, run.files)
+    ledger = Ledger()
+    with open_sink(run, goal, format_, layout, sealed) as outlet:
+        texts = TextPadder(job, plan) if run.as_text else None
+
+        def cut(rows: Rows | TextRows) -> Iterator[Rows | TextRows]:
+            return (
+                rows.split(step)
+                if isinstance(rows, TextRows)
+                else split_rows(apply_overlong(rows, plan, job.policy), step)
+            )
+
+        def work(rows: Rows | TextRows) -> tuple[Any, Rows | TextRows]:
+            if isinstance(rows, TextRows):
+                assert texts is not None
+                return texts.encode(rows)
+            padded = pad_prepared_rows(rows, job, plan)
+            return outlet.writer.encode(padded.batch), padded
+
+        longest = None if job.policy.overlong == "truncate" else plan.maxlen
+        with run.rows("padding", longest) as all_rows:
+            pieces = (piece for rows in all_rows for piece in cut(rows))
+            for encoded, done in ordered_map(run.pool, work, pieces, run.ahead):
+                outlet.write(encoded, done.refused)
+                ledger += done.ledger
+    if not ledger.balanced:
+        raise AssertionError(f"padmask lost count of rows, please report it: {ledger}")
+    return ledger
+
+
+def make_result(
+    ledger: Ledger, plan: Plan, job: Job, unpadded: dict[str, str], notes: tuple[str, ...]
+) -> PadResult:
+    """Return what was done, for reports and summaries."""
+    return PadResult(
+        ledger,
+        plan.maxlen,
+        plan.found,
+        plan.exact,
+        job.spec.padding,
+        tuple(column.name for column in job.columns),
+        unpadded,
+        notes,
+    )
+
+
+def _layout(job: Job, plan: Plan, format_: str) -> Layout:
+    schema = padded_schema(job.wanted.schema, job.columns, plan, job.spec, job.mask, job.fixed_size)
+    shapes: dict[str, tuple[int, ...]] = {
+        column.name: (plan.maxlen,) if column.inner is None else (plan.maxlen, column.inner)
+        for column in job.columns
+    }
+    if job.mask.column is not None:
+        shapes[job.mask.column] = (plan.maxlen,)
+    if format_ == "npz" and job.mask.length_column is not None:
+        shapes[job.mask.length_column] = ()
+    return Layout(schema, shapes, max(1, GROUP_PLACES // max(1, plan.maxlen)))
+
+
+def data_notes(dataset: Dataset, job: Job, format_: str) -> tuple[str, ...]:
+    """Return sentences about what the user should know of the data before they are padded."""
+    left = dataset.passed_over
+    return (
+        *([PADDED_ALREADY] if padded_already(dataset, job) else ()),
+        *([NOT_READ.format(join_few(left))] if left else ()),
+        *dataset.warnings(),
+        *stranger_notes(dataset),
+        *(_left_out(dataset, job) if format_ == "npz" else ()),
+    )
+
+
+def _left_out(dataset: Dataset, job: Job) -> tuple[str, ...]:
+    padded = {column.name for column in job.columns}
+    names = [name for name in dataset.schema().names if name not in padded]
+    if not names:
+        return ()
+    verb = "is" if len(names) == 1 else "are"
+    return (
+        f"npz holds only the padded columns: {', '.join(map(repr, names))} {verb} left out. "
+        "Write Parquet to keep everything.",
+    )

@@ -1,0 +1,97 @@
+"""Read all rows once, in order, on threads: for lengths and types, or to pad."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, replace
+
+from padmask.core.plan import LengthStats
+from padmask.formats.contract import Chunk
+from padmask.formats.dataset import survey_types
+from padmask.formats.jsonl.types import TypeSurvey
+from padmask.stream.job import Job
+from padmask.stream.json_text import TextRows, read_text_rows
+from padmask.stream.rows import Rows, prepare_rows
+from padmask.stream.run import Run
+
+
+@dataclass(frozen=True)
+class PadRun(Run):
+    """A run that pads: what to do, too, and whether rows may stay text."""
+
+    job: Job
+    as_text: bool
+
+    def rows(
+        self, phase: str, longest: int | None = None
+    ) -> AbstractContextManager[Iterator[Rows | TextRows]]:
+        """Give all rows in order, taken in on the pool.
+
+        Args:
+            phase: for the progress.
+            longest: a longer row is not taken as text; None takes any.
+        """
+
+        def take(chunk: Chunk) -> Rows | TextRows:
+            text = read_text_rows(chunk, self.job, longest) if self.as_text else None
+            if text is not None:
+                return text
+            wanted = self.job.wanted
+            rows = prepare_rows(self.dataset.decode(chunk, wanted), self.job, chunk.consumed)
+            return replace(rows, batch=self.dataset.complete(rows.batch, wanted))
+
+        return self.taken(phase, self.job.wanted, take)
+
+
+@dataclass(frozen=True)
+class Survey:
+    """What one pass over rows tells of them; surveys add up, in the order of the rows.
+
+    Args:
+        lengths: of the rows.
+        longest: the longest row's length, -1 where there is none.
+        place: where it stands, for people.
+        types: of JSON Lines' fields; None where they are not asked for.
+        rows: that were read, those among them that will not be written.
+    """
+
+    lengths: LengthStats
+    longest: int = -1
+    place: str = ""
+    types: TypeSurvey | None = None
+    rows: int = 0
+
+    def __add__(self, later: Survey) -> Survey:
+        types = self.types
+        if types is not None and later.types is not None:
+            types = types.copy()
+            types.join(later.types)
+        first = self if self.longest >= later.longest else later
+        lengths, rows = self.lengths + later.lengths, self.rows + later.rows
+        return Survey(lengths, first.longest, first.place, types, rows)
+
+
+def survey(run: PadRun, typed: bool) -> Survey:
+    """Read everything once, for the lengths and, where they must be found, the types."""
+    lengths, types = LengthStats(), TypeSurvey() if typed else None
+    longest, place, read = -1, "", 0
+    sequences = run.job.wanted.sequences.names
+    with run.rows("measuring") as all_rows:
+        for rows in all_rows:
+            here = rows.lengths
+            lengths += LengthStats.of(here)
+            read += rows.ledger.rows_read
+            if here.max(initial=-1) > longest:
+                longest, place = int(here.max()), rows.place(int(here.argmax()))
+            if types is not None:
+                assert isinstance(rows, Rows)
+                survey_types(types, rows.batch, sequences, without=run.job.mask.names)
+    return Survey(lengths, longest, place, types, read)
+
+
+def typed_job(job: Job, seen: Survey | None) -> Job:
+    """Return the job with the types that a survey found, if it looked for them."""
+    if seen is None or seen.types is None:
+        return job
+    return replace(job, wanted=replace(job.wanted, others=seen.types.schema()))

@@ -1,0 +1,239 @@
+"""What all commands share that turn files into a file: options, threads, reading ahead, the output.
+
+This module does not know what happens to the rows.
+"""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import AbstractContextManager, ExitStack, closing, contextmanager, nullcontext
+from dataclasses import dataclass, replace
+from typing import Any, BinaryIO, ClassVar, Protocol, TypeVar, cast
+
+from padmask.errors import SpecError, join_few
+from padmask.formats import open_writer
+from padmask.formats.contract import Chunk, Layout, Wanted, Writer
+from padmask.formats.dataset import Dataset
+from padmask.spec.files import FileOptions
+from padmask.storage.conflicts import refuse_inside, refuse_own_input, refuse_replaced, refuse_shared_place
+from padmask.storage.inputs import find_inputs
+from padmask.storage.output import LimitedStream, SideFile, open_compressed, open_output
+from padmask.storage.output_places import descriptor_of, is_written_in_place
+from padmask.storage.source import sources_of
+from padmask.storage.system import cores
+from padmask.storage.urls import checked_path, checked_paths, display_path, is_url, refuse_mistyped
+from padmask.stream.ledger import Ledger
+from padmask.stream.overlap import ReadAhead, ordered_map
+from padmask.stream.progress import Progress, ProgressCallback
+from padmask.stream.rows import RejectedRow
+
+Paths = str | os.PathLike[str] | Sequence[str | os.PathLike[str]]
+
+NOT_LISTED = (
+    "read, though the _padmask.json of the folder does not list it: {}; a copy of a shard gives its rows "
+    "twice: move such files away, or pad the dataset again"
+)
+
+# Places in a row group or record batch of the output.
+GROUP_PLACES = 1 << 22
+
+
+class CountedRows(Protocol):
+    """Rows on their way, with an account of them."""
+
+    @property
+    def ledger(self) -> Ledger: ...
+
+    @property
+    def consumed(self) -> int: ...
+
+
+Counted = TypeVar("Counted", bound=CountedRows)
+
+
+@dataclass(frozen=True)
+class Run:
+    """A dataset, what it is worked on with, and the bytes that the output may take."""
+
+    # Options that make the output smaller, for people.
+    less: ClassVar[str] = "--maxlen or --limit"
+
+    dataset: Dataset
+    files: FileOptions
+    pool: ThreadPoolExecutor | None
+    progress: ProgressCallback | None
+    room: int | None
+
+    @property
+    def threads(self) -> int:
+        """How many pieces are worked on at once."""
+        return self.files.threads or cores()
+
+    @property
+    def ahead(self) -> int:
+        """How many pieces may be under way at once."""
+        return 2 * self.threads
+
+    @contextmanager
+    def taken(
+        self, phase: str, wanted: Wanted, take: Callable[[Chunk], Counted]
+    ) -> Iterator[Iterator[Counted]]:
+        """Give what `take` makes of each piece, in order: read in a thread of their own, taken on the pool.
+
+        Args:
+            phase: for the progress.
+            wanted: which columns are read.
+            take: turns a piece into rows.
+        """
+        chunks = self.dataset.chunks(wanted, self.files.limit)
+        # A storage answers late: what comes next is fetched while this is worked on.
+        apart = self.pool is not None or self.dataset.is_stored
+        ahead = ReadAhead(chunks, self.ahead) if apart else nullcontext(chunks)
+        with self.dataset.unchanged(), ahead as read:
+            yield self._told(phase, ordered_map(self.pool, take, read, self.ahead))
+
+    def _told(self, phase: str, all_rows: Iterable[Counted]) -> Iterator[Counted]:
+        done = 0
+        for rows in all_rows:
+            yield rows
+            done += rows.ledger.rows_read
+            if self.progress:
+                self.progress(Progress(phase, done, rows.consumed, self.dataset.size))
+
+
+def check_paths(
+    inputs: Paths, output: str | os.PathLike[str], rejects: str | None = None
+) -> tuple[list[str], str]:
+    """Return the inputs and the output as text, once it is sure that they go together.
+
+    Raises:
+        SpecError: there is no input.
+        OutputError: an output is another one, or lies in an input folder.
+    """
+    paths = checked_paths(inputs)
+    if not paths:
+        raise SpecError("There is no input: name a file, or - for standard input.")
+    goal = checked_path(os.fspath(output))
+    if rejects is not None:
+        refuse_mistyped(rejects)
+    if goal.endswith("/") or os.path.isdir(goal):
+        raise SpecError(f"{display_path(goal)!r} is a folder, and what is written is one file: name it.")
+    if descriptor_of(goal) == 1:
+        goal = "-"
+    outputs = {"the output": goal, "the rejects": rejects}
+    refuse_shared_place(outputs)
+    refuse_inside(outputs, paths)
+    return paths, goal
+
+
+@contextmanager
+def open_dataset(paths: Sequence[str], goal: str, files: FileOptions) -> Iterator[Dataset]:
+    """Give the inputs as one dataset.
+
+    Raises:
+        DataError: an input cannot be read, or the inputs' columns do not go together.
+        SpecError: inputs of different formats.
+        OutputError: an output is an input that stands open.
+    """
+    found = find_inputs(paths)
+    sources = sources_of(found.files, _spool_folder(goal))
+    outputs = {"the output": goal, "the rejects": files.rejects}
+    refuse_replaced(outputs, [source.path for source in sources], replaceable="the output")
+    dataset = Dataset(sources, files.input_format, files.batch_rows, passed_over=found.passed_over)
+    with closing(dataset):
+        refuse_own_input([goal, files.rejects], dataset.is_input)
+        yield dataset
+
+
+def stranger_notes(dataset: Dataset) -> tuple[str, ...]:
+    """Return a sentence about the files that the manifest of their folder does not list, if there are any."""
+    return (NOT_LISTED.format(join_few(dataset.strangers)),) if dataset.strangers else ()
+
+
+def _spool_folder(goal: str) -> str:
+    """Pipes are spooled beside the output, which has room for them, else in the temporary folder."""
+    elsewhere = goal == "-" or is_url(goal) or is_written_in_place(goal)
+    folder = None if elsewhere else os.path.dirname(os.path.realpath(goal))
+    return (
+        folder if folder and os.path.isdir(folder) and os.access(folder, os.W_OK) else tempfile.gettempdir()
+    )
+
+
+def choose_threads(files: FileOptions, source: str, goal: str) -> FileOptions:
+    """Return the options with one thread between JSON Lines, unless a number was asked for.
+
+    Both ends are Python's work there, one thread at a time: a second one only gets in the way.
+
+    Args:
+        files: what was asked for.
+        source, goal: formats of the input and the output.
+    """
+    return replace(files, threads=1) if files.threads is None and source == goal == "jsonl" else files
+
+
+def open_pool(files: FileOptions) -> AbstractContextManager[ThreadPoolExecutor | None]:
+    """Return the threads that batches are worked on with; none where one is enough."""
+    threads = files.threads or cores()
+    return ThreadPoolExecutor(threads, "padmask") if threads > 1 else nullcontext()
+
+
+@dataclass(frozen=True)
+class RowSink:
+    """Where rows go, and those that are not written."""
+
+    writer: Writer
+    rejects: SideFile | None
+
+    def write(self, encoded: Any, refused: Sequence[RejectedRow]) -> None:
+        """Write a piece that the writer encoded, and the rows that were left out of it."""
+        self.writer.append(encoded)
+        if self.rejects is None or not refused:
+            return
+        from padmask.formats.jsonl.writer import reject_line
+
+        # Bad rows were set aside before overlong ones: back in the order of the input.
+        for one in sorted(refused, key=lambda one: int(one.batch.numbers[one.row])):
+            self.rejects.write(reject_line(one.batch, one.row, one.reason))
+
+
+def _name_of(goal: str) -> str:
+    return "stdout" if goal == "-" else display_path(goal)
+
+
+@contextmanager
+def open_sink(
+    run: Run, goal: str, format_: str, layout: Layout, sealed: Callable[[int], None] | None = None
+) -> Iterator[RowSink]:
+    """Give where rows go; when the block ends well, all files are at their goals.
+
+    Args:
+        run: whose rows they are.
+        goal: path or address of the output.
+        format_: of the output.
+        layout: of its rows.
+        sealed: called with the descriptor of the finished file, before it is at its goal.
+    """
+    with ExitStack() as stack:
+        # Arrow files end in a footer that points back: a pipe gets the streaming format.
+        raw = cast(
+            BinaryIO,
+            LimitedStream(
+                stack.enter_context(open_output(goal, sealed)), run.room, display_path(goal), run.less
+            ),
+        )
+        stream = stack.enter_context(open_compressed(raw, goal))
+        rejects = None if run.files.rejects is None else stack.enter_context(SideFile(run.files.rejects))
+        writer = open_writer(
+            format_,
+            stream,
+            replace(layout, name=_name_of(goal)),
+            as_stream=goal == "-",
+            threads=run.threads,
+            folder=_spool_folder(goal),
+        )
+        stack.push(lambda kind, *_: writer.abandon() if kind else None)
+        yield RowSink(writer, rejects)
+        writer.finish()

@@ -1,0 +1,283 @@
+"""`unpad_file`: read padded rows, cut them to their tokens, write.
+
+The input is read once, and twice from JSON Lines to a typed format, whose types must be found first.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from contextlib import ExitStack
+from dataclasses import dataclass, replace
+from typing import Any, ClassVar
+
+import pyarrow as pa
+
+from padmask.core.arrow_lists import count_places, is_mask, is_sequence
+from padmask.core.columns import name_columns
+from padmask.core.metadata import METADATA_KEY, read_description
+from padmask.core.unpad_table import (
+    UnpadJob,
+    choose_unpad_job,
+    cut_columns,
+    needs_no_metadata,
+    unpadded_schema,
+)
+from padmask.errors import DataError, PaddedError, PadmaskError, SpecError
+from padmask.formats import output_format
+from padmask.formats.contract import Chunk, Layout, Wanted, Writer
+from padmask.formats.dataset import Dataset, survey_types
+from padmask.spec.checks import one_of, or_default
+from padmask.spec.files import FileOptions
+from padmask.spec.pad import Columns, PadSpec, as_list
+from padmask.spec.unpad import UnpadSpec
+from padmask.stream.capacity import available_bytes
+from padmask.stream.job import column_flags, empty_schema, find_same_lengths, token_kinds
+from padmask.stream.json_masks import MaskTexts
+from padmask.stream.json_text_unpad import TextUnpadder
+from padmask.stream.ledger import Ledger, UnpadResult
+from padmask.stream.progress import ProgressCallback
+from padmask.stream.run import (
+    GROUP_PLACES,
+    Paths,
+    Run,
+    check_paths,
+    choose_threads,
+    open_dataset,
+    open_pool,
+    open_sink,
+    stranger_notes,
+)
+from padmask.stream.unpad_rows import OnError, UnpadRows, find_tokens
+
+
+def unpad_file(
+    inputs: Paths,
+    output: str | os.PathLike[str] = "-",
+    *,
+    columns: Columns = None,
+    spec: UnpadSpec | None = None,
+    on_error: OnError = "fail",
+    files: FileOptions | None = None,
+    progress: ProgressCallback | None = None,
+) -> UnpadResult:
+    """Take the padding away from padded files: what `padmask unpad` calls.
+
+    >>> import tempfile, pathlib
+    >>> folder = pathlib.Path(tempfile.mkdtemp())
+    >>> _ = (folder / "in.jsonl").write_text('{"input_ids": [7, 0], "mask": [true, false]}\\n')
+    >>> result = unpad_file(folder / "in.jsonl", folder / "out.jsonl")
+    >>> print((folder / "out.jsonl").read_text(), end="")
+    {"input_ids":[7]}
+
+    Args:
+        inputs: one path or several, read as one dataset; a folder means the data files in it, `-` is
+            standard input.
+        output: a path, or `-` for standard output. It is complete or absent.
+        columns: as in `unpad_table`.
+        spec: what tells padding from tokens; default `UnpadSpec()`.
+        on_error: what becomes of rows whose mask or length is not that of their tokens: `"fail"`, or
+            `"skip"` to go on without them.
+        files: formats, limits and tuning; default `FileOptions()`.
+        progress: called now and then with how far the run is.
+
+    Returns:
+        The counts of rows, tokens and places, and the columns that were unpadded.
+
+    Raises:
+        SpecError: what was asked for cannot be.
+        RowError: a row whose mask or length is not that of its tokens.
+        DataError: the input cannot be read.
+        OutputError: the output cannot be written.
+    """
+    spec, files = or_default("spec", spec, UnpadSpec), or_default("files", files, FileOptions)
+    one_of("on_error", on_error, ("fail", "skip"))
+    columns = as_list(columns)
+    paths, goal = check_paths(inputs, output, files.rejects)
+    format_ = output_format(goal, files.output_format)
+    if format_ == "npz" or files.fixed_size_list:
+        raise SpecError(
+            f"{'npz' if format_ == 'npz' else 'A fixed-size list'} holds rows of one length, which unpadded "
+            "rows have not. Write JSON Lines, Parquet or Arrow, with plain lists.",
+            options=["output_format"],
+        )
+    with ExitStack() as stack:
+        dataset = stack.enter_context(open_dataset(paths, goal, files))
+        typed = dataset.format == "jsonl" and format_ != "jsonl"
+        if typed:
+            dataset.spool(files.limit)
+        job = _decide(dataset, columns, spec)
+        wanted = _wanted(dataset, job, columns)
+        files = choose_threads(files, dataset.format, format_)
+        pool, room = stack.enter_context(open_pool(files)), available_bytes(goal, files.max_bytes)
+        masks = _mask_texts(dataset, job)
+        run = _Run(dataset, files, pool, progress, room, job, wanted, masks, on_error)
+        still_padded = _find_still_padded(run, columns)
+        notes = (*dataset.warnings(), *stranger_notes(dataset))
+        ledger = _unpad_all(_survey(run) if typed else run, goal, format_)
+    return UnpadResult(ledger, job.columns, job.mask, job.length, still_padded, notes)
+
+
+def _decide(dataset: Dataset, columns: Columns, spec: UnpadSpec) -> UnpadJob:
+    """Resolve what was asked for against the columns there are and what their metadata say."""
+    schema = dataset.schema()
+    if dataset.format == "jsonl" and not schema.names:
+        return UnpadJob(tuple(empty_schema(columns, PadSpec()).names), None, None, "post", ())
+    if differing := _find_disagreement(dataset):
+        if not needs_no_metadata(columns, spec):
+            raise PaddedError(
+                f"{differing[0]} and {differing[1]} do not say the same of their padding: unpad them apart, "
+                "or name the columns with -c and the mask with --mask-column for all."
+            )
+        schema = schema.remove_metadata()
+    try:
+        return choose_unpad_job(schema, columns, spec)
+    except PadmaskError as error:
+        raise error.reworded(f"{dataset.name}: {error}") from None
+
+
+def _find_disagreement(dataset: Dataset) -> tuple[str, str] | None:
+    """Return two files that were padded in different ways: the metadata of the first would stand for all."""
+    said = {name: _told_by(found) for name, found in dataset.metadata_of(METADATA_KEY).items()}
+    first = next(iter(said), "")
+    return next(((first, name) for name, told in said.items() if told != said[first]), None)
+
+
+def _told_by(metadata: bytes | None) -> Any:
+    """Return what padding metadata tell, in a form that can be compared."""
+    try:
+        said = read_description(None if metadata is None else {METADATA_KEY: metadata})
+    except DataError:
+        return metadata
+    # Pad values do not matter here, nor does the side where there is a mask.
+    return said and (set(said.values), said.mask, said.length, said.mask is None and said.padding)
+
+
+def _wanted(dataset: Dataset, job: UnpadJob, columns: Columns) -> Wanted:
+    """Return what is read of the data; JSON's other fields stay text until their types are known."""
+    schema = dataset.schema()
+    if dataset.format != "jsonl":
+        return Wanted(pa.schema([schema.field(name) for name in job.names]), schema)
+    if not schema.names:
+        return Wanted(empty_schema(columns, PadSpec()))
+    masks = {name for name in job.columns if name == job.mask or not is_sequence(schema.field(name).type)}
+    kinds = token_kinds(name_columns(schema, columns), PadSpec()) if columns else {}
+    tokens = dataset.sequence_types([name for name in job.columns if name not in masks], kinds)
+    fields = {field.name: field for field in tokens}
+    fields |= {name: pa.field(name, _mask_type(schema, name)) for name in masks}
+    return Wanted(pa.schema([fields[name] for name in job.columns]), whole=tuple(kinds))
+
+
+def _mask_texts(dataset: Dataset, job: UnpadJob) -> MaskTexts | None:
+    if dataset.format != "jsonl" or job.mask is None:
+        return None
+    return MaskTexts(job.mask, _mask_type(dataset.schema(), job.mask))
+
+
+def _mask_type(schema: pa.Schema, name: str) -> pa.DataType:
+    """In JSON nobody knows what a list of rows without a place holds."""
+    type_ = schema.field(name).type
+    return type_ if is_mask(type_) else pa.list_(pa.bool_())
+
+
+@dataclass(frozen=True)
+class _Run(Run):
+    """A run that unpads: what is padded and what says so, what is read, and what becomes of bad rows."""
+
+    less: ClassVar[str] = "--limit"
+
+    job: UnpadJob
+    wanted: Wanted
+    masks: MaskTexts | None
+    on_error: OnError
+
+    def find(self, chunk: Chunk) -> UnpadRows:
+        """Find the tokens of a piece's rows."""
+        batch = self.dataset.decode(chunk, self.wanted)
+        return find_tokens(batch, self.job, self.masks, self.on_error, chunk.consumed)
+
+
+@dataclass(frozen=True)
+class _Piece:
+    """Rows as the writer takes them, with their account."""
+
+    encoded: Any
+    cuts: UnpadRows
+
+    @property
+    def ledger(self) -> Ledger:
+        return self.cuts.ledger
+
+    @property
+    def consumed(self) -> int:
+        return self.cuts.consumed
+
+
+def _survey(run: _Run) -> _Run:
+    """Read JSON Lines once for the types of their fields."""
+    from padmask.formats.jsonl.types import TypeSurvey
+
+    types, sequences = TypeSurvey(), run.wanted.sequences
+    with run.taken("measuring", run.wanted, run.find) as all_cuts:
+        for cuts in all_cuts:
+            survey_types(types, cuts.batch, sequences.names, without=run.job.dropped)
+    return replace(run, wanted=replace(run.wanted, others=types.schema()))
+
+
+def _unpad_all(run: _Run, goal: str, format_: str) -> Ledger:
+    """Cut every row and write it."""
+    job, wanted = run.job, run.wanted
+    schema = unpadded_schema(wanted.schema, job)
+    with run.dataset.unchanged():
+        width = _width(run)
+    layout = Layout(schema, {}, max(1, GROUP_PLACES // width), ragged=job.columns)
+    ledger = Ledger()
+    with open_sink(run, goal, format_, layout) as outlet:
+        as_text = run.dataset.format == format_ == "jsonl"
+        take = _text_taker(run) if as_text else _taker(run, outlet.writer)
+        with run.taken("unpadding", wanted, take) as pieces:
+            for piece in pieces:
+                outlet.write(piece.encoded, piece.cuts.refused)
+                ledger += piece.ledger
+    if not ledger.balanced:
+        raise AssertionError(f"padmask lost count of rows, please report it: {ledger}")
+    return ledger
+
+
+def _taker(run: _Run, writer: Writer) -> Callable[[Chunk], _Piece]:
+    def take(chunk: Chunk) -> _Piece:
+        cuts = run.find(chunk)
+        columns = cut_columns(cuts.batch.columns, cuts.windows, run.job)
+        batch = run.dataset.complete(replace(cuts.batch, columns=columns), run.wanted)
+        return _Piece(writer.encode(batch), cuts)
+
+    return take
+
+
+def _text_taker(run: _Run) -> Callable[[Chunk], _Piece]:
+    job, nothing = run.job, Wanted(pa.schema([]))
+    cutter = TextUnpadder(job, run.masks, run.on_error)
+
+    def take(chunk: Chunk) -> _Piece:
+        return _Piece(*cutter.cut(run.dataset.decode(chunk, nothing), chunk.consumed))
+
+    return take
+
+
+def _width(run: _Run) -> int:
+    """Return the places of the widest of the first rows, at least 1."""
+    first = run.wanted.sequences.field(run.job.columns[0])
+    head = run.dataset.head(Wanted(pa.schema([first])))
+    places = [1] if head is None else count_places(head.columns.column(first.name))[0].tolist()
+    return max(1, *places)
+
+
+def _find_still_padded(run: _Run, columns: Columns) -> dict[str, str]:
+    """Find columns that look as if they were padded too, and the flags that would unpad them."""
+    schema, job = run.dataset.schema(), run.job
+    padded = [run.wanted.sequences.field(name) for name in job.columns if name != job.mask]
+    first = next((field for field in padded if is_sequence(field.type)), None)
+    if first is None or (not columns and METADATA_KEY in (schema.metadata or {})):
+        return {}
+    found = find_same_lengths(run.dataset, first, {*job.columns, *job.dropped})
+    return dict.fromkeys(found, column_flags([*(field.name for field in padded), *found]))

@@ -1,0 +1,122 @@
+"""What happens to each padded row: cut to its tokens or rejected, and counted."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import msgspec
+import numpy as np
+import numpy.typing as npt
+
+from padmask.core.kernel import TokenSpans
+from padmask.core.unpad_table import UnpadJob, read_token_spans
+from padmask.errors import Fault, RowError
+from padmask.formats.contract import Batch
+from padmask.stream.json_masks import MaskTexts
+from padmask.stream.ledger import Ledger
+from padmask.stream.rows import RejectedRow
+
+_read_value = msgspec.json.Decoder().decode
+
+OnError = Literal["fail", "skip"]
+
+
+@dataclass(frozen=True)
+class UnpadRows:
+    """Padded rows that can be cut, and an account of them and of the others.
+
+    Args:
+        rows: int64, which of those that were read these are.
+        batch: the rows.
+        windows: where their real tokens stand.
+        ledger: of the rows that were read to get these.
+        refused: the rows that are not written.
+        consumed: bytes of the input used up so far, for progress.
+    """
+
+    rows: npt.NDArray[np.int64]
+    batch: Batch
+    windows: TokenSpans
+    ledger: Ledger
+    refused: Sequence[RejectedRow] = ()
+    consumed: int = 0
+
+
+def find_tokens(
+    batch: Batch, job: UnpadJob, masks: MaskTexts | None, on_error: OnError, consumed: int = 0
+) -> UnpadRows:
+    """Find the tokens of a batch's rows, and set apart the rows that contradict themselves.
+
+    Args:
+        batch: the rows, with their padded columns.
+        job: what is padded, and what says so.
+        masks: reads the masks of JSON rows.
+        on_error: what becomes of rows that contradict themselves.
+        consumed: bytes of the input used up so far.
+
+    Raises:
+        RowError: such a row, unless they are to be skipped.
+    """
+    mask = None if masks is None or batch.objects is None else masks.read(batch.objects)
+    windows, faults = read_token_spans(batch.columns, lengths_of(batch, job), job, mask)
+    return split_bad_rows(batch, windows, faults, on_error, consumed)
+
+
+def lengths_of(batch: Batch, job: UnpadJob) -> Sequence[Any] | None:
+    """Return what stands in the length column, a row each; None where there is none."""
+    if job.length is None:
+        return None
+    if batch.objects is not None:
+        return [_json_length(row.get(job.length)) for row in batch.objects]
+    values: list[Any] = batch.columns.column(job.length).to_pylist()
+    return values
+
+
+def _json_length(text: msgspec.Raw | None) -> Any:
+    """Return what stands for a length; the beginning of its text where that is beyond what can be read."""
+    if text is None:
+        return None
+    try:
+        return _read_value(text)
+    except (msgspec.DecodeError, RecursionError):
+        return bytes(text)[:40].decode("utf-8", "replace")
+
+
+def split_bad_rows(
+    batch: Batch, windows: TokenSpans, faults: Iterable[Fault], on_error: OnError, consumed: int
+) -> UnpadRows:
+    """Return the rows without faults, with an account of all.
+
+    Args:
+        batch: the rows; those that could not be read have a fault of their own.
+        windows: where their real tokens stand.
+        faults: what else is wrong, once a row.
+        on_error: whether a bad row is the end, or left out.
+        consumed: bytes of the input used up so far.
+
+    Raises:
+        RowError: a bad row that is not to be left out.
+    """
+    reasons = {fault.row: fault.reason for fault in [*faults, *reversed(batch.faults)]}
+    bad = sorted(reasons)
+    if bad and on_error == "fail":
+        raise RowError(
+            f"{batch.place(bad[0])}: {reasons[bad[0]]}. "
+            "Mend it, or let padmask unpad go on without such rows with --on-error skip."
+        )
+    good = np.setdiff1d(np.arange(len(batch)), bad)
+    kept = windows.select(good) if bad else windows
+    tokens = int(kept.lengths.sum())
+    ledger = Ledger(
+        rows_read=len(batch),
+        rows_written=len(good),
+        rows_rejected=len(bad),
+        rows_empty=int((kept.lengths == 0).sum()),
+        tokens_read=tokens,
+        tokens_kept=tokens,
+        places=int(kept.places.sum()),
+    )
+    refused = [RejectedRow(batch, row, reasons[row]) for row in bad]
+    return UnpadRows(good, batch.select(good) if bad else batch, kept, ledger, refused, consumed)

@@ -1,0 +1,1 @@
+"""Rules over data, and the samples that proofs use."""

@@ -1,0 +1,1 @@
+"""Keras models: reference models, loading, running and tracing."""

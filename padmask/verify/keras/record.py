@@ -1,0 +1,144 @@
+"""Record every call of a layer or operation while a Keras model runs: inputs, outputs and masks."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
+from typing import Any
+
+import keras
+import numpy as np
+from keras.src import backend as keras_backend
+from keras.src.ops.operation import Operation
+
+from padmask.verify.proof.tolerance import Array
+
+
+@dataclass(eq=False)
+class Event:
+    """One call of a layer or operation, with everything that came in and went out."""
+
+    operation: Any
+    name: str
+    parent: Event | None
+    inputs: list[tuple[str, Any]]
+    masks_in: list[Array | None]
+    given: dict[str, Any] = field(default_factory=dict)
+    masks_after: list[Array | None] = field(default_factory=list)
+    outputs: list[Any] = field(default_factory=list)
+    masks_out: list[Array | None] = field(default_factory=list)
+    children: list[Event] = field(default_factory=list)
+
+    @property
+    def kind(self) -> str:
+        return type(self.operation).__name__
+
+    @property
+    def opens(self) -> bool:
+        """Whether what happens inside is looked at: in models and people's own layers, not in Keras's."""
+        if isinstance(self.operation, keras.Model):
+            return True
+        return isinstance(self.operation, keras.Layer) and not is_keras(self.operation)
+
+    @property
+    def takes_mask(self) -> bool:
+        with suppress(ValueError, TypeError):
+            return any("mask" in name for name in inspect.signature(self.operation.call).parameters)
+        return False
+
+
+def is_keras(operation: Any) -> bool:
+    return type(operation).__module__.split(".")[0] == "keras"
+
+
+def as_array(tensor: Any) -> Array:
+    if "bfloat16" in str(tensor.dtype):
+        tensor = keras.ops.cast(tensor, "float32")
+    return np.asarray(keras.ops.convert_to_numpy(tensor))
+
+
+def _mask_of(tensor: Any) -> Array | None:
+    mask = keras_backend.get_keras_mask(tensor)
+    return None if mask is None else as_array(mask)
+
+
+def is_real(mask: Any) -> bool:
+    """Whether a mask says of anything that it is padding; one that says so of nothing is none."""
+    return mask is not None and not bool(np.all(as_array(mask) if keras.ops.is_tensor(mask) else mask))
+
+
+class Recorder:
+    """Remembers every call while a model runs."""
+
+    def __init__(self) -> None:
+        self.events: list[Event] = []
+        self._stack: list[Event] = []
+
+    @contextmanager
+    def listening(self) -> Iterator[None]:
+        """Put ears on Keras's layers and operations."""
+        layer_call, operation_call = keras.Layer.__call__, Operation.__call__
+        recorder = self
+
+        def heard_layer(layer: Any, *arguments: Any, **named: Any) -> Any:
+            if not recorder._hears():
+                return layer_call(layer, *arguments, **named)
+            return recorder._record(layer, layer_call, arguments, named)
+
+        def heard_operation(operation: Any, *arguments: Any, **named: Any) -> Any:
+            if isinstance(operation, keras.Layer):
+                # The layer's own ears are on; here it is seen which masks it was really given.
+                if recorder._stack and recorder._stack[-1].operation is operation:
+                    recorder._stack[-1].given = {k: v for k, v in named.items() if "mask" in k}
+                return operation_call(operation, *arguments, **named)
+            if not recorder._hears():
+                return operation_call(operation, *arguments, **named)
+            return recorder._record(operation, operation_call, arguments, named)
+
+        keras.Layer.__call__, Operation.__call__ = heard_layer, heard_operation
+        try:
+            yield
+        finally:
+            keras.Layer.__call__, Operation.__call__ = layer_call, operation_call
+
+    def _hears(self) -> bool:
+        return not self._stack or self._stack[-1].opens
+
+    def _record(self, operation: Any, call: Any, arguments: Any, named: dict[str, Any]) -> Any:
+        parent = self._stack[-1] if self._stack else None
+        # The model's own name is no part of a path.
+        above = f"{parent.name}/" if parent is not None and parent.parent is not None else ""
+        tensors = _tensors(operation, arguments, named)
+        event = Event(
+            operation, above + operation.name, parent, tensors, [_mask_of(tensor) for _, tensor in tensors]
+        )
+        if not isinstance(operation, keras.Layer):
+            event.given = {k: v for k, v in named.items() if "mask" in k}
+        self.events.append(event)
+        if parent is not None:
+            parent.children.append(event)
+        self._stack.append(event)
+        try:
+            outputs = call(operation, *arguments, **named)
+        finally:
+            self._stack.pop()
+        event.masks_after = [_mask_of(tensor) for _, tensor in tensors]
+        event.outputs = [output for output in keras.tree.flatten(outputs) if keras.ops.is_tensor(output)]
+        event.masks_out = [_mask_of(output) for output in event.outputs]
+        return outputs
+
+
+def _tensors(operation: Any, arguments: Any, named: dict[str, Any]) -> list[tuple[str, Any]]:
+    """Return the tensors that a call is given, masks aside, with the names of their arguments."""
+    with suppress(ValueError, TypeError):
+        bound = inspect.signature(operation.call).bind_partial(*arguments, **named)
+        named = dict(bound.arguments)
+        arguments = ()
+    found = []
+    for name, value in [*enumerate(arguments), *named.items()]:
+        if "mask" in str(name):
+            continue
+        found += [(str(name), x) for x in keras.tree.flatten(value) if keras.ops.is_tensor(x)]
+    return found

@@ -1,0 +1,395 @@
+"""Reference models: Embedding, LSTM and Dense, one for each route by which a mask reaches a layer."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import keras
+import numpy as np
+
+from padmask.layers import CustomEmbedding, MaskedActivation, TemporalSoftmax, TemporalSplit
+from padmask.spec.verify import FLOAT_ROUTES, ReferenceSpec
+from padmask.verify.keras.backend import Engine
+from padmask.verify.proof.cached_predict import cache_predictions
+from padmask.verify.proof.checks import CannotRunError, Subject
+from padmask.verify.proof.deviations import Outputs
+from padmask.verify.proof.sample import ModelBatch, Sample
+from padmask.verify.proof.tolerance import Array, Check, ComparedDeviation
+
+CLASSES = 4
+
+OUTPUT = "output"
+
+
+@dataclass(frozen=True)
+class _Weights:
+    """The weights that all routes share.
+
+    The table has no negative number, so that a rectifier on the way changes nothing and the routes
+    can be held against each other.
+    """
+
+    table: Array
+    lstm: list[Array]
+    dense: list[Array]
+    score: list[Array]
+
+    @classmethod
+    def draw(cls, vocab: int, spec: ReferenceSpec) -> _Weights:
+        random = np.random.default_rng(spec.seed)
+        dim, units = spec.embedding_dim, spec.units
+
+        def matrix(*shape: int) -> Array:
+            return np.asarray(random.standard_normal(shape) / np.sqrt(shape[0]), dtype="float32")
+
+        # Keras starts the forget gates open; without biases zeros before a row would leave no trace.
+        bias = matrix(4 * units) + np.repeat(np.array([0, 1, 0, 0], dtype="float32"), units)
+        return cls(
+            np.abs(random.standard_normal((vocab, dim))).astype("float32") / 2,
+            [matrix(dim, 4 * units), matrix(units, 4 * units), bias],
+            [matrix(units, CLASSES), matrix(CLASSES)],
+            [matrix(units, 1), np.zeros(1, dtype="float32")],
+        )
+
+
+class _TracedOnce(keras.layers.LSTM):  # type: ignore[misc]
+    """Keras's LSTM on TensorFlow, traced once for all the models it stands in.
+
+    Its loop is most of what there is to trace in a small model. Called eagerly it is Keras's own.
+    """
+
+    def __init__(self, *arguments: Any, **options: Any) -> None:
+        super().__init__(*arguments, **options)
+        import tensorflow as tf
+
+        # A trace of its own for each kind of call: with a mask, and without one.
+        self._traced = tf.function(self._loop, autograph=False)
+
+    def call(
+        self, sequences: Any, initial_state: Any = None, mask: Any = None, training: bool = False
+    ) -> Any:
+        import tensorflow as tf
+
+        run = self._loop if tf.executing_eagerly() else self._traced
+        return run(sequences, initial_state, mask, training)
+
+    def _loop(self, sequences: Any, initial_state: Any, mask: Any, training: bool) -> Any:
+        return super().call(sequences, initial_state, mask, training)
+
+
+@keras.saving.register_keras_serializable(package="padmask.verify")
+class MaskByArgument(keras.layers.Layer):  # type: ignore[misc]
+    """Computes the mask and hands it to the LSTM as an argument, as the guide's `MyLayer` does."""
+
+    def __init__(self, embedding: Any, lstm: Any, masked: bool, **options: Any) -> None:
+        super().__init__(**options)
+        self.embedding, self.lstm, self.masked = embedding, lstm, masked
+
+    def call(self, inputs: Any) -> Any:
+        # An operation leaves behind the mask that rides on the tensor: the argument alone is left.
+        embedded = keras.ops.multiply(self.embedding(inputs), 1.0)
+        mask = self.embedding.compute_mask(inputs) if self.masked else None
+        return self.lstm(embedded, mask=mask)
+
+    def compute_output_shape(self, input_shape: Any) -> Any:
+        return (input_shape[0], self.lstm.units)
+
+
+@dataclass(frozen=True)
+class _Route:
+    """How a route's model is built.
+
+    Args:
+        head: makes the layers up to the LSTM, the embedding first; takes whether they mask.
+        sequences: whether the model has an output for each step.
+        functional: whether it is built with the Functional API.
+    """
+
+    head: Callable[[bool, Any], list[Any]]
+    sequences: bool = False
+    functional: bool = True
+
+
+def _embedding(masked: bool, table: Any) -> Any:
+    # Its weights are set afterwards: drawing others first would take a while.
+    return keras.layers.Embedding(*table, "zeros", mask_zero=masked, name="embedding")
+
+
+ROUTES: Mapping[str, _Route] = {
+    "embedding": _Route(lambda masked, table: [_embedding(masked, table)], functional=False),
+    "functional": _Route(lambda masked, table: [_embedding(masked, table)]),
+    "masking": _Route(
+        lambda masked, _: [keras.layers.Masking(name="masking") if masked else keras.layers.Identity()]
+    ),
+    "argument": _Route(lambda masked, table: [_embedding(masked, table)]),
+    "temporal-split": _Route(
+        lambda masked, table: [
+            _embedding(masked, table),
+            TemporalSplit(name="temporal_split"),
+            keras.layers.Concatenate(axis=1),
+        ]
+    ),
+    "custom-embedding": _Route(
+        lambda masked, table: [CustomEmbedding(table[0], table[1], masked, name="custom_embedding")]
+    ),
+    "masked-activation": _Route(
+        lambda masked, table: [_embedding(masked, table), MaskedActivation(name="masked_activation")]
+    ),
+    "temporal-softmax": _Route(lambda masked, table: [_embedding(masked, table)], sequences=True),
+}
+
+
+@dataclass(frozen=True)
+class _Tail:
+    """The layers that all models of a kind end in, with their weights."""
+
+    lstm: Any
+    dense: Any
+
+    @classmethod
+    def build(cls, lstm: Any, weights: _Weights) -> _Tail:
+        dim, units = weights.lstm[0].shape[0], lstm.units
+        own = weights.score if lstm.return_sequences else weights.dense
+        dense = keras.layers.Dense(len(own[1]), name="dense")
+        lstm.build((None, None, dim))
+        dense.build((None, None, units) if lstm.return_sequences else (None, units))
+        lstm.set_weights(weights.lstm)
+        dense.set_weights(own)
+        return cls(lstm, dense)
+
+
+def build_route(name: str, weights: _Weights, tail: _Tail, *, masked: bool) -> tuple[Any, Any]:
+    """Build a route's model, or its unmasked twin, in front of the shared layers.
+
+    Returns:
+        The model, and the layer whose output is the embedded input.
+    """
+    route = ROUTES[name]
+    head = route.head(masked, weights.table.shape)
+    floats = name in FLOAT_ROUTES
+    inputs = keras.Input(
+        (None, weights.table.shape[1]) if floats else (None,), dtype="float32" if floats else "int32"
+    )
+    if name == "argument":
+        body: list[Any] = [MaskByArgument(head[0], tail.lstm, masked, name="mask_by_argument")]
+    else:
+        body = [*head, tail.lstm]
+    body.append(tail.dense)
+    if route.sequences:
+        body.append(TemporalSoftmax(name="temporal_softmax"))
+    if route.functional:
+        tensor = inputs
+        for layer in body:
+            tensor = layer(tensor)
+        model = keras.Model(inputs, tensor)
+    else:
+        model = keras.Sequential([inputs, *body])
+    if not floats:
+        head[0].set_weights([weights.table])
+    return model, head[0]
+
+
+class Reference:
+    """The reference models on one engine, ready to be proven.
+
+    Args:
+        engine: Keras, started.
+        spec: sizes, seed, routes.
+        vocab: size of the embedding table: one more than the largest id.
+        features: values of a step where the data are floats; None where they are ids.
+        use_cudnn: as in Keras; False where the rows are such as cuDNN does not take.
+    """
+
+    def __init__(
+        self,
+        engine: Engine,
+        spec: ReferenceSpec,
+        vocab: int,
+        features: int | None = None,
+        use_cudnn: bool | str = "auto",
+    ) -> None:
+        self._engine, self._spec, self._use_cudnn = engine, spec, use_cudnn
+        self._tails: dict[bool, _Tail] = {}
+        if features is not None:
+            spec = replace(spec, embedding_dim=features)
+        self._weights = _Weights.draw(1 if features is not None else vocab, spec)
+        self._is_float = features is not None
+
+    def subjects(self, route: str) -> tuple[Subject, Subject]:
+        """Return a route's model and its unmasked twin as subjects of a proof."""
+        return self._subject(route, masked=True), self._subject(route, masked=False)
+
+    def steps_model(self, *, use_cudnn: bool | str) -> Any:
+        """Return an Embedding and an LSTM that gives an output for each step, on the kernel asked for."""
+        embedding = _embedding(True, self._weights.table.shape)
+        lstm = keras.layers.LSTM(self._spec.units, return_sequences=True, use_cudnn=use_cudnn)
+        model = keras.Sequential([keras.Input((None,), dtype="int32"), embedding, lstm])
+        embedding.set_weights([self._weights.table])
+        lstm.set_weights(self._weights.lstm)
+        return model
+
+    def _tail(self, sequences: bool) -> _Tail:
+        """Return the last layers of all models that have an output for each step, or of all the others."""
+        if sequences not in self._tails:
+            # On a GPU a model is traced whole: which kernel it gets is decided there.
+            on_cpu = (self._engine.backend, self._engine.device) == ("tensorflow", "cpu")
+            lstm = (_TracedOnce if on_cpu else keras.layers.LSTM)(
+                self._spec.units, return_sequences=sequences, use_cudnn=self._use_cudnn, name="lstm"
+            )
+            self._tails[sequences] = _Tail.build(lstm, self._weights)
+        return self._tails[sequences]
+
+    def _subject(self, route: str, *, masked: bool) -> Subject:
+        with self._engine.scope():
+            tail = self._tail(ROUTES[route].sequences)
+            model, first = build_route(route, self._weights, tail, masked=masked)
+        run = compiled(model, self._engine)
+
+        def feed(batch: ModelBatch) -> Array:
+            return self._feed(route, batch)
+
+        def predict(batch: ModelBatch) -> Outputs:
+            return {OUTPUT: in_pieces(run, feed(batch), self._spec.batch_size)}
+
+        def other(batch: ModelBatch) -> Outputs:
+            # What stands in padded places is row 0 of the table: the ids, and so the mask, stay.
+            [table] = first.get_weights()
+            random = np.random.default_rng(self._spec.seed + 1)
+            first.set_weights([np.concatenate([random.standard_normal((1, *table.shape[1:])), table[1:]])])
+            try:
+                return predict(batch)
+            finally:
+                first.set_weights([table])
+
+        return Subject(
+            route,
+            cache_predictions(predict),
+            anew=predict,
+            other=None if route in FLOAT_ROUTES else other,
+            gradient=None
+            if self._engine.backend == "jax"
+            else lambda batch: self._gradient(model, first, feed(batch), batch),
+            reason="the mask comes from the padded content itself",
+        )
+
+    def _feed(self, route: str, batch: ModelBatch) -> Array:
+        [padded] = batch.values()
+        if route not in FLOAT_ROUTES:
+            return padded.values.astype("int32")
+        if self._is_float:
+            values = padded.values.astype("float32")
+            return values if values.ndim == 3 else values[..., None]
+        # The embedded tokens, with zeros where padding stands: what Masking takes for padding.
+        # A token that is id 0 is padding to the routes that find the mask in the ids, so here too.
+        real = (padded.mask & (padded.values != 0))[..., None]
+        return np.where(real, self._weights.table[padded.values], np.float32(0))
+
+    def _gradient(self, model: Any, first: Any, given: Array, batch: ModelBatch) -> Array:
+        """Return the gradients with respect to the embedded inputs, of a random mix of the real outputs."""
+        [padded] = batch.values()
+
+        def mix(output: Any) -> Any:
+            random = np.random.default_rng(self._spec.seed)
+            shares = random.standard_normal(tuple(output.shape)).astype("float32")
+            if len(output.shape) == 3:
+                shares *= padded.mask[..., None]
+            return keras.ops.sum(keras.ops.multiply(output, keras.ops.convert_to_tensor(shares)))
+
+        kept: list[Any] = []
+        call = first.call
+
+        def remembered(*arguments: Any, **named: Any) -> Any:
+            kept.append(call(*arguments, **named))
+            return kept[-1]
+
+        first.call = remembered
+        try:
+            with self._engine.scope():
+                return _differentiate(self._engine.backend, model, given, mix, kept)
+        finally:
+            first.call = call
+
+
+def _differentiate(
+    backend: str, model: Any, given: Array, mix: Callable[[Any], Any], kept: list[Any]
+) -> Array:
+    inputs = keras.ops.convert_to_tensor(given)
+    if backend == "torch":
+        if given.dtype.kind == "f":
+            inputs.requires_grad_(True)
+        output = model(inputs, training=False)
+        kept[-1].retain_grad()
+        mix(output).backward()
+        return np.asarray(kept[-1].grad.detach().cpu().numpy())
+    import tensorflow as tf
+
+    with tf.GradientTape() as tape:
+        if given.dtype.kind == "f":
+            tape.watch(inputs)
+        mixed = mix(model(inputs, training=False))
+    return np.asarray(tape.gradient(mixed, kept[-1]))
+
+
+def compiled(model: Any, engine: Engine) -> Callable[[Array], Array]:
+    """Return a function over one NumPy array that runs the model, traced once for all shapes."""
+    if engine.backend != "tensorflow":
+
+        def eager(given: Array) -> Array:
+            with engine.scope():
+                output = model(given, training=False)
+                return np.asarray(keras.ops.convert_to_numpy(output))
+
+        return eager
+    import tensorflow as tf
+
+    [tensor] = model.inputs
+    signature = [tf.TensorSpec([None, None, *tensor.shape[2:]], tensor.dtype)]
+
+    @tf.function(input_signature=signature, autograph=False)  # type: ignore[untyped-decorator]
+    def graph(given: Any) -> Any:
+        return model(given, training=False)
+
+    def run(given: Array) -> Array:
+        try:
+            with engine.scope():
+                return np.asarray(graph(given))
+        except tf.errors.OpError as error:
+            raise CannotRunError(
+                f"TensorFlow could not run the model: {error.message.splitlines()[0]}"
+            ) from None
+
+    return run
+
+
+def in_pieces(run: Callable[[Array], Array], given: Array, size: int) -> Array:
+    """Run a batch in pieces of at most `size` rows."""
+    pieces = [run(given[first : first + size]) for first in range(0, len(given), size)]
+    return np.concatenate(pieces) if len(pieces) > 1 else pieces[0]
+
+
+def agreement(subjects: Sequence[Subject], sample: Sample) -> dict[str, Check]:
+    """Hold the routes that compute the same function, by different ways of the mask, against each other.
+
+    Returns:
+        A check for each subject, by its name.
+    """
+    name = "routes-agree"
+    batch = sample.padded(4)
+    outputs = {subject.name: subject.predict(batch)[OUTPUT] for subject in subjects}
+    pooled = {route: output for route, output in outputs.items() if output.ndim == 2}
+    found = {route: Check.skipped(name, "no other route computes the same") for route in outputs}
+    if len(pooled) < 2:
+        return found
+    first = next(iter(pooled))
+    scale = float(np.abs(pooled[first]).max(initial=0))
+    for route, output in pooled.items():
+        # The first one is held against all others.
+        against = [other for other in pooled if other != route] if route == first else [first]
+        apart = {other: float(np.abs(output - pooled[other]).max(initial=0)) for other in against}
+        worst = max(apart, key=lambda other: apart[other])
+        found[route] = Check.of(
+            name, {OUTPUT: ComparedDeviation(apart[worst], 1e-5 * scale, f"against {worst}")}
+        )
+    return found

@@ -1,0 +1,1 @@
+"""Checks that prove that outputs ignore padding, in NumPy."""
