@@ -16,6 +16,7 @@ import pytest
 
 import padmask
 from padmask.core.kernel import BLOCK_VALUES, pad_batch
+from padmask.core.plan import plan_pad
 from padmask.core.ragged import Ragged
 from padmask.spec.pad import PadSpec
 
@@ -123,7 +124,9 @@ def test_the_kernel_holds_its_result_and_a_few_blocks(side, dtype):
     ragged = Ragged(tokens, np.cumsum(lengths) - lengths, lengths)
 
     def run() -> object:
-        return pad_batch(ragged, 64, padding=side, truncating=side, value=1, dtype=dtype)
+        return pad_batch(
+            ragged, plan_pad(ragged.lengths, 64, padding=side, truncating=side), value=1, dtype=dtype
+        )
 
     result = 100_000 * 64 * (tokens.itemsize + 1)
     counts = 100_000 * 8 * 4

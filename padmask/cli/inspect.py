@@ -105,7 +105,8 @@ def _check_outputs(given: dict[str, Any]) -> None:
 
     if given["export"] and not given["export"].endswith(EXPORTS):
         raise SpecError(
-            f"Cannot tell how to export to {display_path(given['export'])!r}. Choose a name in {', '.join(EXPORTS)}."
+            f"Cannot tell how to export to {display_path(given['export'])!r}. Choose a name in "
+            f"{', '.join(EXPORTS)}."
         )
     outputs = {"the printed report": "-", "the export": given["export"] or None}
     refuse_conflicts(outputs, given["inputs"] or ["-"])

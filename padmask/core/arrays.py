@@ -15,7 +15,7 @@ import pyarrow as pa
 from padmask.core.arrow_lists import Kind
 from padmask.core.columns import asked_dtype, fill_value, kind_of_dtype
 from padmask.core.kernel import Padded, pad_batch
-from padmask.core.plan import LengthStats, make_plan, needs_lengths
+from padmask.core.plan import LengthStats, make_plan, make_segments, needs_lengths, plan_pad
 from padmask.core.python_rows import flatten, flatten_objects, refuse_bools
 from padmask.core.ragged import Ragged, find_misfits
 from padmask.errors import DataError, Fault, SpecError
@@ -65,9 +65,7 @@ def pad(sequences: Any, spec: PadSpec | None = None, *, threads: int = 2) -> Pad
     plan = make_plan(spec, LengthStats.of(ragged.lengths) if needs_lengths(spec) else None)
     return pad_batch(
         ragged,
-        plan.maxlen,
-        padding=spec.padding,
-        truncating=spec.truncating,
+        make_segments(ragged.lengths, plan, spec),
         value=value,
         dtype=object if dtype == "string" else dtype,
         threads=threads if len(ragged.lengths) * plan.maxlen >= VALUES_FOR_TWO_THREADS else 1,
@@ -163,9 +161,7 @@ def pad_sequences(
     places = int(ragged.lengths.max(initial=0)) if maxlen is None else maxlen
     return pad_batch(
         ragged,
-        places,
-        padding=padding,
-        truncating=truncating,
+        plan_pad(ragged.lengths, places, padding=padding, truncating=truncating),
         value=value,
         dtype=target,
         threads=2 if len(ragged.lengths) * places >= VALUES_FOR_TWO_THREADS else 1,

@@ -12,13 +12,12 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.types as pat
 
+from padmask.core.plan import Positions
 from padmask.errors import Fault, OutputError, SpecError
 
 Kind = Literal["int", "float", "string"]
 
 Flags = npt.NDArray[np.bool_]
-
-Positions = npt.NDArray[np.int64]
 
 
 def count_places(array: pa.Array) -> tuple[Positions, list[Fault]]:

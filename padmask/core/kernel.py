@@ -1,6 +1,7 @@
 """The kernel: segments in, padded values and masks out; and masks read back into segments.
 
-Masks are made here, from lengths, and nowhere else: a real token may equal the pad value. This module knows no
+Masks are made here, from lengths, and nowhere else: a real token may equal the pad value. This module
+knows no
 files and no Arrow.
 """
 
@@ -14,6 +15,7 @@ import numpy as np
 import numpy.typing as npt
 from numpy.lib.stride_tricks import sliding_window_view
 
+from padmask.core.plan import Segments
 from padmask.core.ragged import Ragged
 from padmask.errors import Fault, SpecError
 from padmask.spec.checks import at_least, one_of
@@ -42,55 +44,30 @@ class Padded:
     lengths: npt.NDArray[np.int64]
 
 
-@dataclass(frozen=True)
-class TokenSpans:
-    """Where the real tokens of padded rows stand.
+def read_mask(mask: Ragged) -> tuple[Segments, list[Fault]]:
+    """Find the real tokens of padded rows of any lengths, with the padding before or after the tokens.
+
+    >>> rows = np.array([True, True, False, False, True, True, False, True])
+    >>> segments, faults = read_mask(Ragged(rows, np.array([0, 3, 5]), np.array([3, 2, 3])))
+    >>> segments.starts.tolist(), segments.counts.tolist(), [fault.row for fault in faults]
+    ([0, 1, 0], [2, 1, 2], [2])
 
     Args:
-        firsts: int64, shape (rows,), the padded places before the first real token.
-        lengths: int64, shape (rows,), in real tokens.
-        places: int64, shape (rows,), all that the row has.
+        mask: of bools, or of 0 and 1.
+
+    Returns:
+        The rows without their padding, and a fault for each row whose real places are not one run at its
+        start or its end.
     """
-
-    firsts: npt.NDArray[np.int64]
-    lengths: npt.NDArray[np.int64]
-    places: npt.NDArray[np.int64]
-
-    def select(self, rows: npt.NDArray[np.int64]) -> TokenSpans:
-        """Return these rows, by number."""
-        return TokenSpans(self.firsts[rows], self.lengths[rows], self.places[rows])
-
-    @classmethod
-    def of_mask(cls, mask: Ragged) -> tuple[TokenSpans, list[Fault]]:
-        """Read masks of any lengths, the padding before or after the tokens.
-
-        >>> rows = np.array([True, True, False, False, True, True, False, True])
-        >>> windows, faults = TokenSpans.of_mask(Ragged(rows, np.array([0, 3, 5]), np.array([3, 2, 3])))
-        >>> windows.firsts.tolist(), windows.lengths.tolist(), [fault.row for fault in faults]
-        ([0, 1, 0], [2, 1, 2], [2])
-
-        Args:
-            mask: of bools, or of 0 and 1.
-
-        Returns:
-            The real places, and a fault for each row in which they are not one run at its start or end.
-        """
-        real = mask.values.astype(bool)
-        ends = mask.starts + mask.lengths
-        total = np.concatenate([[0], np.cumsum(real)])
-        kept = np.where(mask.lengths > 0, total[ends] - total[mask.starts], 0)
-        begins_real = _at(real, mask.starts) & (mask.lengths > 0)
-        windows = cls(np.where(begins_real, 0, mask.lengths - kept), kept, mask.lengths)
-        changes = np.concatenate([[0], np.cumsum(real[1:] != real[:-1])])
-        broken = (mask.lengths > 0) & (_at(changes, ends - 1) - _at(changes, mask.starts) > 1)
-        return windows, [_second_change(mask, row) for row in np.flatnonzero(broken).tolist()]
-
-    @classmethod
-    def of_lengths(
-        cls, lengths: npt.NDArray[np.int64], places: npt.NDArray[np.int64], padding: Side
-    ) -> TokenSpans:
-        """Return where so many tokens stand in so many places."""
-        return cls(np.zeros_like(lengths) if padding == "post" else places - lengths, lengths, places)
+    real = mask.values.astype(bool)
+    ends = mask.starts + mask.lengths
+    total = np.concatenate([[0], np.cumsum(real)])
+    kept = np.where(mask.lengths > 0, total[ends] - total[mask.starts], 0)
+    begins_real = _at(real, mask.starts) & (mask.lengths > 0)
+    segments = Segments(mask.lengths, np.where(begins_real, 0, mask.lengths - kept), kept, None)
+    changes = np.concatenate([[0], np.cumsum(real[1:] != real[:-1])])
+    broken = (mask.lengths > 0) & (_at(changes, ends - 1) - _at(changes, mask.starts) > 1)
+    return segments, [_second_change(mask, row) for row in np.flatnonzero(broken).tolist()]
 
 
 def _at(flat: npt.NDArray[Any], places: npt.NDArray[np.int64]) -> npt.NDArray[Any]:
@@ -154,38 +131,31 @@ def _make_mask(kept: npt.NDArray[np.int64], maxlen: int, padding: Side, out: Mas
     return mask
 
 
-def _empty(shape: tuple[int, ...], dtype: npt.DTypeLike) -> npt.NDArray[Any]:
-    """Return an array to be filled, or refuse a length that makes too large a one."""
-    try:
-        return np.empty(shape, dtype=dtype)
-    except (ValueError, OverflowError, MemoryError):
-        raise SpecError(
-            f"`maxlen` {shape[1]} needs more memory for {shape[0]} rows than can be had. Choose a smaller "
-            "length, or pass fewer rows at a time."
-        ) from None
+def make_mask(segments: Segments) -> Mask:
+    """Make the mask of padded rows: bool, shape (rows, maxlen), True at real tokens."""
+    maxlen = segments.maxlen or 0
+    if segments.is_plain:
+        return _make_mask(segments.counts, maxlen, segments.padding)
+    mask = np.zeros((len(segments.row_lengths), maxlen), dtype=bool)
+    mask.reshape(-1)[_runs(_first_flat_places(segments), segments.lengths)] = True
+    return mask
 
 
 def pad_batch(
-    ragged: Ragged,
-    maxlen: int,
-    *,
-    padding: Side,
-    truncating: Side,
-    value: Any,
-    dtype: npt.DTypeLike,
-    threads: int = 1,
+    ragged: Ragged, segments: Segments, *, value: Any, dtype: npt.DTypeLike, threads: int = 1
 ) -> Padded:
-    """Pad and cut every row to `maxlen` places.
+    """Put the tokens of rows where their segments say, and the pad value everywhere else.
 
-    A row's kept part is a window of `maxlen` places over the flat values that starts (post)
-    or ends (pre) at a known place, so a block of rows is one gather of windows, in which
-    the pad value then takes the places where the mask is False.
+    >>> from padmask.core.plan import plan_pad
+    >>> rows = Ragged(np.array([7, 8, 9]), np.array([0, 2]), np.array([2, 1]))
+    >>> segments = plan_pad(rows.lengths, 2, padding="post", truncating="post")
+    >>> pad_batch(rows, segments, value=0, dtype="int32").values
+    array([[7, 8],
+           [9, 0]], dtype=int32)
 
     Args:
-        ragged: the rows; their values must fit `dtype`.
-        maxlen: places in every row.
-        padding: the side of the padding.
-        truncating: the side at which longer rows are cut.
+        ragged: the source rows; their values must fit `dtype`.
+        segments: from a planner, for rows of these lengths.
         value: what stands in padded places; broadcasts over inner feature axes.
         dtype: of the result.
         threads: how many blocks are worked on at once.
@@ -193,8 +163,63 @@ def pad_batch(
     Returns:
         Padded values of shape (rows, maxlen, ...), their mask and the kept lengths.
     """
+    # One piece a row is a window over the flat values, which costs less to gather than single tokens.
+    pad = _pad_windows if segments.is_plain else _pad_pieces
+    return pad(ragged, segments, value, np.dtype(dtype), threads)
+
+
+def keep_pieces(ragged: Ragged, segments: Segments) -> Ragged:
+    """Return the piece of each row that a plain table keeps, over the same values."""
+    return Ragged(ragged.values, ragged.starts + segments.starts, segments.counts)
+
+
+def _pad_pieces(ragged: Ragged, segments: Segments, value: Any, dtype: np.dtype[Any], threads: int) -> Padded:
+    """Pad rows of any pieces, token by token."""
+    mask, inner = make_mask(segments), ragged.values.shape[1:]
+    values = np.empty((*mask.shape, *inner), dtype=dtype)
+    values[...] = np.asarray(value, dtype=dtype)
+    sources = np.arange(len(segments.counts)) if segments.sources is None else segments.sources
+    before = np.cumsum(segments.counts) - segments.counts
+    if segments.sequences is None:
+        targets = _first_flat_places(segments)
+    else:
+        # The pieces of a sequence stand side by side, in their order.
+        _, first_pieces = np.unique(segments.sequences, return_index=True)
+        targets = (_first_flat_places(segments) - before[first_pieces])[segments.sequences] + before
+    tokens = ragged.values[_runs(ragged.starts[sources] + segments.starts, segments.counts)]
+    with np.errstate(invalid="ignore"):
+        values.reshape(-1, *inner)[_runs(targets, segments.counts)] = tokens.astype(dtype, casting="unsafe")
+    return Padded(values, mask, segments.row_lengths)
+
+
+def _first_flat_places(segments: Segments) -> npt.NDArray[np.int64]:
+    """Return the first place of each sequence, counted over all places of all rows."""
+    rows = np.arange(len(segments.lengths)) if segments.rows is None else segments.rows
+    return rows * (segments.maxlen or 0) + segments.first_places
+
+
+def _runs(firsts: npt.NDArray[np.int64], counts: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
+    """Return the numbers of all runs, one after another.
+
+    >>> _runs(np.array([5, 0]), np.array([2, 3])).tolist()
+    [5, 6, 0, 1, 2]
+    """
+    ends = np.cumsum(counts)
+    return np.repeat(firsts - (ends - counts), counts) + np.arange(ends[-1] if len(ends) else 0)
+
+
+def _pad_windows(
+    ragged: Ragged, segments: Segments, value: Any, dtype: np.dtype[Any], threads: int
+) -> Padded:
+    """Pad rows of one piece each.
+
+    A row's piece is a window of `maxlen` places over the flat values that starts (post) or ends (pre) at a
+    known place. So a block of rows is one gather of windows, in which the pad value then takes the places
+    where the mask is False.
+    """
+    maxlen, padding = segments.maxlen or 0, segments.padding
     rows, inner = len(ragged.lengths), ragged.values.shape[1:]
-    begins, kept = kept_windows(ragged, maxlen, truncating)
+    begins, kept = ragged.starts + segments.starts, segments.counts
     width = maxlen * int(np.prod(inner, dtype=np.int64))
     values = _empty((rows, maxlen, *inner), dtype)
     if values.size == 0:
@@ -238,14 +263,6 @@ def _choose(tokens: npt.NDArray[Any], mask: Mask, value: npt.NDArray[Any], out: 
             np.add(out, value, out=out)
         else:
             np.multiply(tokens, mask, out=out, dtype=out.dtype, casting="unsafe")
-
-
-def kept_windows(
-    ragged: Ragged, maxlen: int, truncating: Side
-) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
-    """Return where each row's kept part begins in the flat values, and its length."""
-    kept = np.minimum(ragged.lengths, maxlen)
-    return ragged.starts + (ragged.lengths - kept if truncating == "pre" else 0), kept
 
 
 def _gather(

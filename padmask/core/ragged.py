@@ -12,7 +12,6 @@ import pyarrow as pa
 
 from padmask.core.arrow_lists import (
     Flags,
-    Positions,
     as_lists,
     is_list,
     kind_of,
@@ -22,6 +21,7 @@ from padmask.core.arrow_lists import (
     vector_values,
     without_wrappers,
 )
+from padmask.core.plan import Positions
 from padmask.errors import Fault
 
 

@@ -1,6 +1,7 @@
 """`pad_table`: Arrow table in, Arrow table out, pure. Pipelines and distributed engines call it.
 
-This module finds the rows that cannot be padded and turns padded arrays into Arrow columns. It knows no files.
+This module finds the rows that cannot be padded and turns padded arrays into Arrow columns. It knows no
+files.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from padmask.core.arrow_lists import mask_lists, to_arrow, to_lists
 from padmask.core.columns import PadColumn, check_names, choose_columns, find_vector_sizes
 from padmask.core.kernel import Padded, pad_batch
 from padmask.core.metadata import METADATA_KEY, describe, metadata_to_keep
-from padmask.core.plan import LengthStats, Plan, make_plan, needs_lengths
+from padmask.core.plan import LengthStats, Plan, Segments, make_plan, make_segments, needs_lengths
 from padmask.core.ragged import Ragged, find_misfits
 from padmask.errors import DataError, Fault, SpecError
 from padmask.spec.checks import or_default
@@ -72,7 +73,8 @@ def pad_table(
         stats = sum((LengthStats.of(row_lengths(rows)) for rows in read), LengthStats())
     plan = make_plan(spec, stats)
     padded = [
-        pad_rows(batch, rows, chosen, plan, spec, mask) for batch, rows in zip(batches, read, strict=True)
+        pad_rows(batch, rows, chosen, make_segments(row_lengths(rows), plan, spec), mask)
+        for batch, rows in zip(batches, read, strict=True)
     ]
     schema = padded_schema(table.schema, chosen, plan, spec, mask)
     batches = [pa.RecordBatch.from_arrays(batch.columns, schema=schema) for batch in padded]
@@ -117,23 +119,24 @@ def pad_rows(
     batch: pa.RecordBatch,
     rows: Mapping[str, Ragged],
     columns: Sequence[PadColumn],
-    plan: Plan,
-    spec: PadSpec,
+    segments: Segments,
     mask: MaskSpec,
     fixed_size: bool = False,
 ) -> pa.RecordBatch:
-    """Return `batch` with its sequence columns padded, and the mask and length columns."""
+    """Return rows with their sequence columns padded, and the mask and length columns.
+
+    Args:
+        batch: all columns of the output rows.
+        rows: the source rows of each sequence column.
+        columns: to pad.
+        segments: where the tokens go, the same for all columns.
+        mask: which columns to add.
+        fixed_size: write fixed-size lists.
+    """
     arrays = dict(zip(batch.schema.names, batch.columns, strict=False))
     padded: Padded | None = None
     for column in columns:
-        padded = pad_batch(
-            rows[column.name],
-            plan.maxlen,
-            padding=spec.padding,
-            truncating=spec.truncating,
-            value=column.value,
-            dtype=column.numpy_dtype,
-        )
+        padded = pad_batch(rows[column.name], segments, value=column.value, dtype=column.numpy_dtype)
         arrays[column.name] = to_lists(padded.values, column.dtype, fixed_size)
     assert padded is not None
     if mask.column is not None:
@@ -201,4 +204,4 @@ def _empty_types(
         column.name: Ragged(np.empty((0, *inner(column)), dtype=column.numpy_dtype), none, none)
         for column in columns
     }
-    return pad_rows(empty, rows, columns, plan, spec, mask, fixed_size).schema
+    return pad_rows(empty, rows, columns, make_segments(none, plan, spec), mask, fixed_size).schema

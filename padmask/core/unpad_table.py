@@ -13,10 +13,11 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from padmask.core.arrow_lists import Positions, count_places, cut_lists, is_mask, is_sequence
+from padmask.core.arrow_lists import count_places, cut_lists, is_mask, is_sequence
 from padmask.core.columns import MASK_NAMES, default_column, name_columns
-from padmask.core.kernel import TokenSpans
+from padmask.core.kernel import read_mask
 from padmask.core.metadata import Described, metadata_to_keep, read_description
+from padmask.core.plan import Positions, Segments, plan_unpad
 from padmask.core.ragged import Ragged
 from padmask.core.table import replace_columns
 from padmask.errors import DataError, Fault, RowError, SpecError
@@ -209,21 +210,21 @@ def unpad_table(table: pa.Table, columns: Columns = None, spec: UnpadSpec | None
     first = 0
     for batch in table.to_batches():
         lengths = None if job.length is None else batch.column(job.length).to_pylist()
-        windows, faults = read_token_spans(batch, lengths, job)
+        segments, faults = find_segments(batch, lengths, job)
         if faults:
             raise RowError(f"Row {first + faults[0].row}, {faults[0].reason}.")
-        columns_cut = cut_columns(batch, windows, job).columns
+        columns_cut = cut_columns(batch, segments, job).columns
         cut.append(pa.RecordBatch.from_arrays(columns_cut, schema=schema))
         first += batch.num_rows
     return pa.Table.from_batches(cut, schema=schema)
 
 
-def read_token_spans(
+def find_segments(
     batch: pa.RecordBatch,
     lengths: Sequence[Any] | None,
     job: UnpadJob,
-    mask: tuple[TokenSpans, list[Fault]] | None = None,
-) -> tuple[TokenSpans, list[Fault]]:
+    mask: tuple[Segments, list[Fault]] | None = None,
+) -> tuple[Segments, list[Fault]]:
     """Find the real tokens of each row, and the rows that contradict themselves.
 
     Args:
@@ -238,16 +239,16 @@ def read_token_spans(
         places[name], nulls = count_places(batch.column(name))
         found += with_column_name(name, nulls)
     if mask is None and job.mask is not None:
-        mask = read_mask(batch.column(job.mask), job.mask)
-    windows, faults = mask or (None, [])
-    return compare_lengths(places, windows, lengths, [*found, *faults], job)
+        mask = read_mask_column(batch.column(job.mask), job.mask)
+    segments, faults = mask or (None, [])
+    return compare_lengths(places, segments, lengths, [*found, *faults], job)
 
 
-def read_mask(column: pa.Array, name: str) -> tuple[TokenSpans, list[Fault]]:
+def read_mask_column(column: pa.Array, name: str) -> tuple[Segments, list[Fault]]:
     """Return the real places that a mask column tells of, and a fault for each row that has no mask."""
     rows, odd = Ragged.from_mask(column)
-    windows, broken = TokenSpans.of_mask(rows)
-    return windows, with_column_name(name, odd + broken)
+    segments, broken = read_mask(rows)
+    return segments, with_column_name(name, odd + broken)
 
 
 def with_column_name(name: str, faults: Iterable[Fault]) -> list[Fault]:
@@ -257,11 +258,11 @@ def with_column_name(name: str, faults: Iterable[Fault]) -> list[Fault]:
 
 def compare_lengths(
     places: Mapping[str, Positions],
-    mask: TokenSpans | None,
+    mask: Segments | None,
     lengths: Sequence[Any] | None,
     found: Iterable[Fault],
     job: UnpadJob,
-) -> tuple[TokenSpans, list[Fault]]:
+) -> tuple[Segments, list[Fault]]:
     """Hold the mask, the lengths and the places of each row against each other.
 
     Args:
@@ -276,8 +277,8 @@ def compare_lengths(
     """
     first, widths = next(iter(places.items()))
     known, odd = _read_lengths(lengths, job.length) if lengths is not None else (widths, [])
-    windows = mask or TokenSpans.of_lengths(known, widths, job.padding)
-    faults = [*found, *odd, *_unequal(places, windows, job.mask or first)]
+    segments = mask or plan_unpad(known, widths, job.padding)
+    faults = [*found, *odd, *_unequal(places, segments, job.mask or first)]
     if mask is None and lengths is None:
         faults += [Fault(row, "the row has neither a mask nor a length") for row in range(len(widths))]
     elif mask is None:
@@ -290,19 +291,22 @@ def compare_lengths(
             Fault(
                 row,
                 f"column {job.length!r} says {known[row]} tokens, and the mask {job.mask!r} has "
-                f"{windows.lengths[row]}",
+                f"{segments.counts[row]}",
             )
-            for row in np.flatnonzero(known != windows.lengths).tolist()
+            for row in np.flatnonzero(known != segments.counts).tolist()
         ]
     by_row = {fault.row: fault for fault in reversed(faults)}
-    return windows, [by_row[row] for row in sorted(by_row)]
+    return segments, [by_row[row] for row in sorted(by_row)]
 
 
-def _unequal(places: Mapping[str, Positions], windows: TokenSpans, first: str) -> list[Fault]:
+def _unequal(places: Mapping[str, Positions], segments: Segments, first: str) -> list[Fault]:
     return [
-        Fault(row, f"column {name!r} has {counts[row]} places where {first!r} has {windows.places[row]}")
+        Fault(
+            row,
+            f"column {name!r} has {counts[row]} places where {first!r} has {segments.source_lengths[row]}",
+        )
         for name, counts in places.items()
-        for row in np.flatnonzero(counts != windows.places).tolist()
+        for row in np.flatnonzero(counts != segments.source_lengths).tolist()
     ]
 
 
@@ -318,9 +322,9 @@ def _read_lengths(values: Sequence[Any], name: str | None) -> tuple[Positions, l
     return np.array(lengths, dtype=np.int64), faults
 
 
-def cut_columns(batch: pa.RecordBatch, windows: TokenSpans, job: UnpadJob) -> pa.RecordBatch:
+def cut_columns(batch: pa.RecordBatch, segments: Segments, job: UnpadJob) -> pa.RecordBatch:
     """Return rows without faults with their padded columns cut, and without what told the padding."""
-    arrays = {name: cut_lists(batch.column(name), windows.firsts, windows.lengths) for name in job.columns}
+    arrays = {name: cut_lists(batch.column(name), segments.starts, segments.counts) for name in job.columns}
     return replace_columns(batch, arrays, without=job.dropped)
 
 
@@ -329,5 +333,5 @@ def unpadded_schema(schema: pa.Schema, job: UnpadJob) -> pa.Schema:
     empty = pa.RecordBatch.from_arrays([pa.nulls(0, field.type) for field in schema], schema=schema)
     none = np.zeros(0, dtype=np.int64)
     # No rows at all are cut: the types come out of the same code that makes the columns.
-    types = cut_columns(empty, TokenSpans(none, none, none), job).schema
+    types = cut_columns(empty, plan_unpad(none, none, job.padding), job).schema
     return types.with_metadata(metadata_to_keep(schema))

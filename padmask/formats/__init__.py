@@ -42,7 +42,8 @@ def output_format(path: str, asked: str | None) -> str:
     if path == "-" or is_written_in_place(path):
         return "jsonl"
     raise SpecError(
-        f"The output {display_path(path)!r} has no suffix that names a format. End it in .jsonl, .parquet, .arrow "
+        f"The output {display_path(path)!r} has no suffix that names a format. End it in .jsonl, "
+        ".parquet, .arrow "
         "or .npz, or say --output-format; a folder's ends in /."
     )
 

@@ -19,7 +19,7 @@ import pyarrow as pa
 
 from padmask.core.columns import PadColumn
 from padmask.core.kernel import pad_batch
-from padmask.core.plan import LengthStats, make_plan
+from padmask.core.plan import LengthStats, make_plan, make_segments
 from padmask.core.ragged import Ragged
 from padmask.errors import SpecError, WorkerDiedError, share
 from padmask.formats.dataset import Dataset
@@ -399,14 +399,8 @@ def _show(row: Row, job: Job, spec: PadSpec, stats: LengthStats) -> ShownRow:
     if row.mask is not None:
         return ShownRow(row.number, int(row.mask.sum()), values, row.mask)
     one = Ragged(values, np.array([0]), np.array([len(values)]))
-    padded = pad_batch(
-        one,
-        make_plan(spec, stats).maxlen,
-        padding=spec.padding,
-        truncating=spec.truncating,
-        value=column.value,
-        dtype=column.numpy_dtype,
-    )
+    segments = make_segments(one.lengths, make_plan(spec, stats), spec)
+    padded = pad_batch(one, segments, value=column.value, dtype=column.numpy_dtype)
     return ShownRow(row.number, int(padded.lengths[0]), padded.values[0], padded.mask[0])
 
 

@@ -101,7 +101,8 @@ def print_findings(findings: Sequence[Finding], console: Console) -> None:
         colour = {"error": "red", "warning": "yellow"}.get(finding.rule.severity, "dim")
         console.print(
             f"  [{colour}]{finding.rule.severity}[/{colour}] {finding.rule.name}: "
-            f"{count(finding.count, finding.rule.breaker)}, first {printable_line(', '.join(finding.examples[:3]))}. "
+            f"{count(finding.count, finding.rule.breaker)}, first "
+            f"{printable_line(', '.join(finding.examples[:3]))}. "
             f"{printable_line(finding.detail)}"
         )
 

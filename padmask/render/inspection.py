@@ -36,7 +36,8 @@ def show_inspection(
     stats = seen.stats
     state = "padded" if seen.padded else "raw"
     console.print(
-        f"[bold]{printable_line(seen.name)}[/bold]: {count(stats.rows, 'row')}, {count(stats.tokens, 'token')} "
+        f"[bold]{printable_line(seen.name)}[/bold]: {count(stats.rows, 'row')}, "
+        f"{count(stats.tokens, 'token')} "
         f"in {printable_line(repr(seen.column))} ({state})"
     )
     if masks and seen.shown:

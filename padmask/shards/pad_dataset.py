@@ -1,6 +1,7 @@
 """`pad_dataset`: pad every shard of a dataset into a folder, on any executor.
 
-The driver decides, has the shards measured where a length or types must be found, has them padded, and commits.
+The driver decides, has the shards measured where a length or types must be found, has them padded, and
+commits.
 Rows never pass through the driver: workers read and write them, and return counts.
 """
 

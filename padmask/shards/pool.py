@@ -13,7 +13,7 @@ from padmask.storage.system import cores
 from padmask.stream.overlap import Result
 from padmask.stream.progress import Progress, ProgressCallback
 
-Task = TypeVar("Task")
+Piece = TypeVar("Piece")
 
 # Tasks that wait for a worker that is done with its own: enough that none stands idle.
 TASKS_A_WORKER = 2
@@ -48,15 +48,15 @@ class WorkerPool:
         return cls(executor if pieces > 1 else None, max(1, min(workers, pieces)), progress)
 
     def each(
-        self, function: Callable[[Task], Result], pieces: Sequence[Task]
-    ) -> Generator[tuple[Task, Result | Exception]]:
+        self, function: Callable[[Piece], Result], pieces: Sequence[Piece]
+    ) -> Generator[tuple[Piece, Result | Exception]]:
         """Give what a function makes of each piece, or what it raised, as they are done."""
         if self.executor is None:
             for piece in pieces:
                 yield piece, _outcome(partial(function, piece))
             return
         waiting = iter(pieces)
-        under_way: dict[Future[Result], Task] = {}
+        under_way: dict[Future[Result], Piece] = {}
         try:
             while True:
                 for piece in islice(waiting, self.workers * TASKS_A_WORKER - len(under_way)):

@@ -35,7 +35,7 @@ MOVES_AT_ONCE = 16
 _RECORD, _PLAN = ".record", "plan"
 
 # A record takes about 600 bytes, and the message of a file that was left out.
-RECORD_BYTES = 1 << 20
+MOST_RECORD_BYTES = 1 << 20
 
 _STAGED = re.compile(rf"{UNFINISHED}[0-9a-f]{{16}}/")
 
@@ -258,7 +258,7 @@ class Staging:
     def _kept(self, there: Iterable[str]) -> list[ShardRecord]:
         """Return the records that wait beside their shards."""
         names = [name for name in there if name.startswith(f"{self.name}/") and name.endswith(_RECORD)]
-        found = (_record(self.folder.read(name, RECORD_BYTES)) for name in names)
+        found = (_record(self.folder.read(name, MOST_RECORD_BYTES)) for name in names)
         return [record for record in found if record is not None]
 
     def _as_now(

@@ -138,7 +138,10 @@ def refuse_replaced(
                 "too. Choose another file."
             )
         beside = ", one of several inputs" if what == replaceable else ""
-        raise OutputError(f"{what.capitalize()} would replace the input {name}{beside}. Choose another name.")
+        raise OutputError(
+            f"{what.capitalize()} would replace the input {display_path(file)!r}{beside}. Choose "
+            "another name."
+        )
 
 
 def refuse_inside(outputs: Mapping[str, str | None], inputs: Sequence[str]) -> None:
@@ -154,7 +157,8 @@ def refuse_inside(outputs: Mapping[str, str | None], inputs: Sequence[str]) -> N
             # The output itself is data, whatever its name.
             if what == "the output" or is_data(os.path.basename(path or "")):
                 raise OutputError(
-                    f"{what.capitalize()} {display_path(path or '')!r} lies in the input folder {display_path(folder)!r}, "
+                    f"{what.capitalize()} {display_path(path or '')!r} lies in the input folder "
+                    f"{display_path(folder)!r}, "
                     "and would be read as data the next time. Choose another place."
                 )
 
@@ -234,12 +238,14 @@ def refuse_among_data(folder: OutputFolder, outputs: Mapping[str, str | None]) -
         name = os.path.relpath(path, base)
         if inside and is_data(name):
             raise OutputError(
-                f"{what.capitalize()} {display_path(output)!r} lies in the output folder, and would be read as "
+                f"{what.capitalize()} {display_path(output)!r} lies in the output folder, and would "
+                "be read as "
                 "data. Choose another place, or a name that begins with _."
             )
         if inside and name.startswith(RESERVED):
             raise OutputError(
-                f"{what.capitalize()} {display_path(output)!r} lies in the output folder, where names that begin "
+                f"{what.capitalize()} {display_path(output)!r} lies in the output folder, where names "
+                "that begin "
                 f"with {RESERVED} belong to padmask. Choose another name."
             )
 

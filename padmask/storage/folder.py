@@ -143,7 +143,8 @@ class OutputFolder:
             return None
         if max(whole, len(held)) > most:
             raise OutputError(
-                f"{display_path(self.path_of(name))!r} is larger than {size(most)}, the most that padmask reads of "
+                f"{display_path(self.path_of(name))!r} is larger than {size(most)}, the most that "
+                "padmask reads of "
                 "it. Move it away, or choose another folder."
             )
         return bytes(held)

@@ -162,7 +162,8 @@ def _refuse_incomplete(folder: str, written: Mapping[str, int], sizes: Mapping[s
     for what, names in wrong.items():
         if names:
             raise DataError(
-                f"The folder {folder!r} {what} what its {MANIFEST} tells of: {join_few(names)}. Make it anew, "
+                f"The folder {folder!r} {what} what its {MANIFEST} tells of: {join_few(names)}. Make "
+                "it anew, "
                 "or name its files with a pattern, such as '*', to take what is there."
             )
 
@@ -306,6 +307,7 @@ def refuse_same_output_names(files: Iterable[InputFile]) -> None:
         other = seen.setdefault(file.name, file.path)
         if other != file.path:
             raise SpecError(
-                f"{display_path(other)!r} and {display_path(file.path)!r} would both become {file.name!r} in the output "
+                f"{display_path(other)!r} and {display_path(file.path)!r} would both become "
+                f"{file.name!r} in the output "
                 "folder. Pad them apart, or name the folder that holds both."
             )

@@ -149,7 +149,8 @@ def _bytes_of(path: str) -> bytes:
         raise DataError(f"{path!r} is not a plain file. {_REMEDY}")
     if data is None:
         raise DataError(
-            f"{display_path(path)!r} is larger than {size(MOST_MANIFEST_BYTES)}, the most that padmask reads of a manifest. "
+            f"{display_path(path)!r} is larger than {size(MOST_MANIFEST_BYTES)}, the most that "
+            "padmask reads of a manifest. "
             f"{_REMEDY}"
         )
     return data

@@ -140,8 +140,8 @@ def local_path(path: str) -> str:
 def display_path(path: str) -> str:
     """Return a path as people should see it: an address without its secrets.
 
-    >>> display_path("s3://key:secret@bucket/a?region=x"), display_path("a.jsonl"), display_path("s3:/key:secret@bucket/a")
-    ('s3://bucket/a', 'a.jsonl', 's3:/bucket/a')
+    >>> [display_path(path) for path in ("s3://key:secret@bucket/a?region=x", "a.jsonl")]
+    ['s3://bucket/a', 'a.jsonl']
     """
     if not is_mistyped(path):
         return str(parse_url(path)) if is_url(path) else path

@@ -8,8 +8,8 @@ import msgspec
 import numpy as np
 import pyarrow as pa
 
-from padmask.core.kernel import TokenSpans
-from padmask.core.unpad_table import read_mask, with_column_name
+from padmask.core.plan import Segments
+from padmask.core.unpad_table import read_mask_column, with_column_name
 from padmask.errors import Fault
 from padmask.formats.jsonl.reader import Object
 from padmask.formats.jsonl.tokens import read_sequences
@@ -30,11 +30,11 @@ class MaskTexts:
         self._name, self._type = name, type_
         self._seen: Mapping[bytes, tuple[int, int, int, str | None]] = {}
 
-    def read(self, objects: Sequence[Object]) -> tuple[TokenSpans, list[Fault]]:
+    def read(self, objects: Sequence[Object]) -> tuple[Segments, list[Fault]]:
         """Return the real places of each row, and a fault for each that has no mask.
 
         >>> masks = MaskTexts("mask", pa.list_(pa.bool_()))
-        >>> masks.read([{"mask": msgspec.Raw(b"[false,true,true]")}])[0].firsts.tolist()
+        >>> masks.read([{"mask": msgspec.Raw(b"[false,true,true]")}])[0].starts.tolist()
         [1]
 
         Args:
@@ -51,13 +51,13 @@ class MaskTexts:
         rows = [seen[text] for text in texts]
         numbers = np.array([row[:3] for row in rows], dtype=np.int64).reshape(-1, 3)
         faults = [Fault(i, row[3]) for i, row in enumerate(rows) if row[3] is not None]
-        windows = TokenSpans(numbers[:, 0], numbers[:, 1], numbers[:, 2])
-        return windows, faults
+        segments = Segments(numbers[:, 0], numbers[:, 1], numbers[:, 2], None)
+        return segments, faults
 
     def _read(self, texts: Sequence[bytes]) -> dict[bytes, tuple[int, int, int, str | None]]:
         array, unread = read_sequences([msgspec.Raw(text) if text else None for text in texts], self._type)
-        windows, odd = read_mask(array, self._name)
+        segments, odd = read_mask_column(array, self._name)
         unread = with_column_name(self._name, unread)
         reasons = {fault.row: fault.reason for fault in [*reversed(odd), *unread]}
-        numbers = np.stack([windows.firsts, windows.lengths, windows.places], axis=1).tolist()
+        numbers = np.stack([segments.source_lengths, segments.starts, segments.counts], axis=1).tolist()
         return {text: (*numbers[i], reasons.get(i)) for i, text in enumerate(texts)}

@@ -1,6 +1,7 @@
 """Pad JSON Lines to JSON Lines without parsing numbers: plain ids keep their own text.
 
-Where every token of a chunk is an integer that surely fits its dtype, its text is what would be written again.
+Where every token of a chunk is an integer that surely fits its dtype, its text is what would be written
+again.
 Other chunks are left to `rows`, which finds what is wrong. Both give the same bytes for plain rows; only
 speed differs.
 """
@@ -15,18 +16,15 @@ from typing import Any
 import msgspec
 import numpy as np
 
-from padmask.core.arrow_lists import Positions
 from padmask.core.columns import IGNORED_LABEL, PadColumn, is_label
-from padmask.core.kernel import kept_windows
-from padmask.core.plan import Plan
-from padmask.core.ragged import Ragged
+from padmask.core.plan import Plan, Positions, Segments, make_segments
 from padmask.formats.contract import Chunk
 from padmask.formats.jsonl.reader import line_place, read_objects
 from padmask.formats.jsonl.writer import write_objects
-from padmask.spec.pad import INTEGER_DTYPES
+from padmask.spec.pad import INTEGER_DTYPES, RowPolicy
 from padmask.stream.job import Job
 from padmask.stream.ledger import Ledger
-from padmask.stream.rows import RejectedRow, count_written
+from padmask.stream.rows import PadTarget, RejectedRow, count_written
 
 # Text of masks that is kept, in places.
 MEMO_PLACES = 1 << 20
@@ -60,10 +58,9 @@ class IdTexts:
         """Return these rows, over the same text."""
         return replace(self, opens=self.opens[rows], lengths=self.lengths[rows])
 
-    def bounds(self, maxlen: int, truncating: Any) -> tuple[Positions, Positions]:
+    def bounds(self, segments: Segments) -> tuple[Positions, Positions]:
         """Return where in the text the kept ids of each row start and end."""
-        begins, kept = kept_windows(Ragged(self.marks, self.opens, self.lengths), maxlen, truncating)
-        return self.between(begins, kept)
+        return self.between(self.opens + segments.starts, segments.counts)
 
     def between(self, begins: Positions, counts: Positions) -> tuple[Positions, Positions]:
         """Return where in the text so many ids start and end, after the marks that they begin at."""
@@ -142,12 +139,32 @@ class TextRows:
         """Say where a row stands."""
         return line_place(self.chunk, row)
 
-    def split(self, size: int) -> Iterator[TextRows]:
-        """Cut the rows into pieces of at most `size`; the first one carries the account."""
+    def pieces(self, plan: Plan, policy: RowPolicy, size: int) -> Iterator[TextRows]:
+        """Cut the rows into pieces of at most `size`; the first one carries the counts.
+
+        No row is left out: `read_text_rows` takes only rows that are all written.
+        """
         for start in range(0, len(self.objects), size):
             piece = slice(start, start + size)
             ids = {name: texts.select(piece) for name, texts in self.ids.items()}
             yield TextRows(self.objects[piece], ids, Ledger() if start else self.ledger, self.chunk)
+
+    def pad(self, target: PadTarget) -> tuple[bytes, TextRows]:
+        """Pad the rows: return them as lines, and the rows with their final counts."""
+        job = target.job
+        segments = make_segments(self.lengths, target.plan, job.spec)
+        for column in job.columns:
+            _pad_column(self, column, segments)
+        kept = segments.counts.tolist()
+        if job.mask.column is not None:
+            for row, length in zip(self.objects, kept, strict=True):
+                row[job.mask.column] = target.memo.get(length) or _mask_text(length, target)
+        if job.mask.length_column is not None:
+            for row, length in zip(self.objects, kept, strict=True):
+                row[job.mask.length_column] = length
+        lost = sum(_labels_lost(self.ids[column.name], column, segments) for column in job.columns)
+        done = replace(self, ledger=self.ledger + count_written(segments, lost))
+        return write_objects(self.objects), done
 
 
 def takes_text(job: Job) -> bool:
@@ -192,89 +209,56 @@ def _any_has(objects: Sequence[dict[str, Any]], name: str) -> bool:
     return any(map(dict.__contains__, objects, repeat(name)))
 
 
-class TextPadder:
-    """Pads rows of JSON Lines as text.
+def _pad_column(rows: TextRows, column: PadColumn, segments: Segments) -> None:
+    """Put the padded text of a column into the rows' objects."""
+    name, maxlen, texts = column.name, segments.maxlen or 0, rows.ids[column.name]
+    begins, ends = texts.bounds(segments)
+    kept = segments.counts
+    value = str(column.value).encode()
+    width = len(value) + 1
+    text, raw = texts.text, msgspec.Raw
+    if segments.padding == "post":
+        padding = (b"," + value) * maxlen + b"]"
+        # A row without ids has no comma before its padding.
+        skips = np.where(kept == 0, min(1, maxlen), kept * width)
+        for row, begin, end, skip in zip(
+            rows.objects, begins.tolist(), ends.tolist(), skips.tolist(), strict=True
+        ):
+            row[name] = raw(b"[" + text[begin:end] + padding[skip:])
+    else:
+        padding = b"[" + (value + b",") * maxlen
+        stops = np.where(kept == 0, max(1, maxlen * width), 1 + (maxlen - kept) * width)
+        for row, begin, end, stop in zip(
+            rows.objects, begins.tolist(), ends.tolist(), stops.tolist(), strict=True
+        ):
+            row[name] = raw(padding[:stop] + text[begin:end] + b"]")
 
-    Args:
-        job: what to do.
-        plan: the length.
-    """
 
-    def __init__(self, job: Job, plan: Plan) -> None:
-        self._job, self._plan = job, plan
-        self._post = job.spec.padding == "post"
-        self._masks: dict[int, msgspec.Raw] = {}
-        self._words = (b"true", b"false") if job.mask.dtype == "bool" else (b"1", b"0")
+def _mask_text(kept: int, target: PadTarget) -> msgspec.Raw:
+    """Make the text of the mask of a row with so many tokens, and keep it for other rows of that length."""
+    maxlen = target.plan.maxlen
+    real, padding = (b"true", b"false") if target.job.mask.dtype == "bool" else (b"1", b"0")
+    words, others = [real] * kept, [padding] * (maxlen - kept)
+    mask = msgspec.Raw(
+        b"[" + b",".join(words + others if target.job.spec.padding == "post" else others + words) + b"]"
+    )
+    if len(target.memo) * maxlen > MEMO_PLACES:
+        target.memo.clear()
+    target.memo[kept] = mask
+    return mask
 
-    def encode(self, rows: TextRows) -> tuple[bytes, TextRows]:
-        """Return the padded rows as lines, and the rows with their account."""
-        job, plan = self._job, self._plan
-        for column in job.columns:
-            self._pad(rows, column)
-        kept = np.minimum(rows.lengths, plan.maxlen).tolist()
-        if job.mask.column is not None:
-            for row, length in zip(rows.objects, kept, strict=True):
-                row[job.mask.column] = self._masks.get(length) or self._mask(length)
-        if job.mask.length_column is not None:
-            for row, length in zip(rows.objects, kept, strict=True):
-                row[job.mask.length_column] = length
-        lost = sum(self._labels_lost(rows.ids[column.name], column) for column in job.columns)
-        done = replace(rows, ledger=rows.ledger + count_written(rows.lengths, plan, lost))
-        return write_objects(rows.objects), done
 
-    def _pad(self, rows: TextRows, column: PadColumn) -> None:
-        """Put the padded text of a column into the rows' objects."""
-        name, maxlen, texts = column.name, self._plan.maxlen, rows.ids[column.name]
-        begins, ends = texts.bounds(maxlen, self._job.spec.truncating)
-        kept = np.minimum(texts.lengths, maxlen)
-        value = str(column.value).encode()
-        width = len(value) + 1
-        text, raw = texts.text, msgspec.Raw
-        if self._post:
-            padding = (b"," + value) * maxlen + b"]"
-            # A row without ids has no comma before its padding.
-            skips = np.where(kept == 0, min(1, maxlen), kept * width)
-            for row, begin, end, skip in zip(
-                rows.objects, begins.tolist(), ends.tolist(), skips.tolist(), strict=True
-            ):
-                row[name] = raw(b"[" + text[begin:end] + padding[skip:])
-        else:
-            padding = b"[" + (value + b",") * maxlen
-            stops = np.where(kept == 0, max(1, maxlen * width), 1 + (maxlen - kept) * width)
-            for row, begin, end, stop in zip(
-                rows.objects, begins.tolist(), ends.tolist(), stops.tolist(), strict=True
-            ):
-                row[name] = raw(padding[:stop] + text[begin:end] + b"]")
-
-    def _mask(self, kept: int) -> msgspec.Raw:
-        """Return the text of a row's mask, made once for each length."""
-        maxlen = self._plan.maxlen
-        real, not_real = [self._words[0]] * kept, [self._words[1]] * (maxlen - kept)
-        mask = msgspec.Raw(b"[" + b",".join(real + not_real if self._post else not_real + real) + b"]")
-        if len(self._masks) * maxlen > MEMO_PLACES:
-            self._masks.clear()
-        self._masks[kept] = mask
-        return mask
-
-    def _labels_lost(self, texts: IdTexts, column: PadColumn) -> int:
-        """Count the labels other than -100 that are cut off."""
-        maxlen = self._plan.maxlen
-        if not is_label(column) or not (texts.lengths > maxlen).any():
-            return 0
-        begins, ends = texts.bounds(maxlen, self._job.spec.truncating)
-        all_begins, all_ends = texts.bounds(int(texts.lengths.max()), self._job.spec.truncating)
-        return sum(
-            _labels(texts.text[whole:stop]) - _labels(texts.text[begin:end])
-            for whole, stop, begin, end, length in zip(
-                all_begins.tolist(),
-                all_ends.tolist(),
-                begins.tolist(),
-                ends.tolist(),
-                texts.lengths.tolist(),
-                strict=True,
-            )
-            if length > maxlen
-        )
+def _labels_lost(texts: IdTexts, column: PadColumn, segments: Segments) -> int:
+    """Count the labels other than -100 that are in no output row."""
+    cut = np.flatnonzero(segments.counts < texts.lengths)
+    if not is_label(column) or not len(cut):
+        return 0
+    whole = texts.between(texts.opens[cut], texts.lengths[cut])
+    kept = texts.between((texts.opens + segments.starts)[cut], segments.counts[cut])
+    return sum(
+        _labels(texts.text[first:last]) - _labels(texts.text[begin:end])
+        for first, last, begin, end in zip(*(bounds.tolist() for bounds in (*whole, *kept)), strict=True)
+    )
 
 
 def _labels(ids: bytes) -> int:

@@ -8,7 +8,7 @@ from typing import Any
 import msgspec
 import numpy as np
 
-from padmask.core.arrow_lists import Positions
+from padmask.core.plan import Positions
 from padmask.core.unpad_table import UnpadJob, compare_lengths, with_column_name
 from padmask.errors import Fault
 from padmask.formats.contract import Batch
@@ -45,8 +45,8 @@ class TextUnpadder:
         mask, faults = (None, []) if self._masks is None else self._masks.read(objects)
         found += faults
         places = {name: _count(rows) for name, rows in texts.items()}
-        windows, faults = compare_lengths(places, mask, lengths_of(batch, job), found, job)
-        cuts = split_bad_rows(batch, windows, faults, self._on_error, consumed)
+        segments, faults = compare_lengths(places, mask, lengths_of(batch, job), found, job)
+        cuts = split_bad_rows(batch, segments, faults, self._on_error, consumed)
         kept = [objects[row] for row in cuts.rows.tolist()]
         for name, rows in texts.items():
             for row, text in zip(kept, _cut(rows, cuts), strict=True):
@@ -68,7 +68,7 @@ def _count(texts: IdTexts | Items) -> Positions:
 
 def _cut(texts: IdTexts | Items, cuts: UnpadRows) -> list[Any]:
     """Return the text of the real tokens of each row that is kept."""
-    firsts, lengths = cuts.windows.firsts, cuts.windows.lengths
+    firsts, lengths = cuts.segments.starts, cuts.segments.counts
     if isinstance(texts, IdTexts):
         begins, ends = texts.between(texts.opens[cuts.rows] + firsts, lengths)
         return [

@@ -6,7 +6,7 @@ The input is read at most twice: once for lengths and JSON types where they must
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import replace
 from typing import Any
@@ -25,12 +25,12 @@ from padmask.spec.files import FileOptions
 from padmask.spec.pad import Columns, MaskSpec, PadSpec, RowPolicy, as_list
 from padmask.stream.capacity import available_bytes, bytes_per_place, refuse_large_output, refuse_large_pieces
 from padmask.stream.job import Job, PadRequest, find_unpadded, make_job, padded_already
-from padmask.stream.json_text import TextPadder, TextRows, takes_text
+from padmask.stream.json_text import takes_text
 from padmask.stream.ledger import Ledger, PadResult
 from padmask.stream.overlap import ordered_map
 from padmask.stream.passes import PadRun, Survey, survey, typed_job
 from padmask.stream.progress import ProgressCallback
-from padmask.stream.rows import Rows, apply_overlong, pad_prepared_rows, split_rows
+from padmask.stream.rows import PaddableRows, PadTarget
 from padmask.stream.run import (
     GROUP_PLACES,
     Paths,
@@ -179,26 +179,15 @@ def pad_rows_to_file(
     step = _rows_at_a_time(plan, run.files)
     ledger = Ledger()
     with open_sink(run, goal, format_, layout, sealed) as outlet:
-        texts = TextPadder(job, plan) if run.as_text else None
+        target = PadTarget(job, plan, outlet.writer)
 
-        def cut(rows: Rows | TextRows) -> Iterator[Rows | TextRows]:
-            return (
-                rows.split(step)
-                if isinstance(rows, TextRows)
-                else split_rows(apply_overlong(rows, plan, job.policy), step)
-            )
-
-        def work(rows: Rows | TextRows) -> tuple[Any, Rows | TextRows]:
-            if isinstance(rows, TextRows):
-                assert texts is not None
-                return texts.encode(rows)
-            padded = pad_prepared_rows(rows, job, plan)
-            return outlet.writer.encode(padded.batch), padded
+        def pad(piece: PaddableRows) -> tuple[Any, PaddableRows]:
+            return piece.pad(target)
 
         longest = None if job.policy.overlong == "truncate" else plan.maxlen
         with run.rows("padding", longest) as all_rows:
-            pieces = (piece for rows in all_rows for piece in cut(rows))
-            for encoded, done in ordered_map(run.pool, work, pieces, run.ahead):
+            pieces = (piece for rows in all_rows for piece in rows.pieces(plan, job.policy, step))
+            for encoded, done in ordered_map(run.pool, pad, pieces, run.ahead):
                 outlet.write(encoded, done.refused)
                 ledger += done.ledger
     if not ledger.balanced:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 
@@ -11,8 +11,8 @@ from padmask.formats.contract import Chunk
 from padmask.formats.dataset import survey_types
 from padmask.formats.jsonl.types import TypeSurvey
 from padmask.stream.job import Job
-from padmask.stream.json_text import TextRows, read_text_rows
-from padmask.stream.rows import Rows, prepare_rows
+from padmask.stream.json_text import read_text_rows
+from padmask.stream.rows import PaddableRows, Rows, prepare_rows
 from padmask.stream.run import Run
 
 
@@ -23,25 +23,28 @@ class PadRun(Run):
     job: Job
     as_text: bool
 
-    def rows(
-        self, phase: str, longest: int | None = None
-    ) -> AbstractContextManager[Iterator[Rows | TextRows]]:
-        """Give all rows in order, taken in on the pool.
+    def rows(self, phase: str, longest: int | None = None) -> AbstractContextManager[Iterator[PaddableRows]]:
+        """Yield all rows in order, prepared on the pool.
 
         Args:
             phase: for the progress.
             longest: a longer row is not taken as text; None takes any.
         """
 
-        def take(chunk: Chunk) -> Rows | TextRows:
+        def take(chunk: Chunk) -> PaddableRows:
             text = read_text_rows(chunk, self.job, longest) if self.as_text else None
-            if text is not None:
-                return text
-            wanted = self.job.wanted
-            rows = prepare_rows(self.dataset.decode(chunk, wanted), self.job, chunk.consumed)
-            return replace(rows, batch=self.dataset.complete(rows.batch, wanted))
+            return self._column_rows(chunk) if text is None else text
 
         return self.taken(phase, self.job.wanted, take)
+
+    def column_rows(self, phase: str) -> AbstractContextManager[Iterator[Rows]]:
+        """Yield all rows in order as columns, prepared on the pool."""
+        return self.taken(phase, self.job.wanted, self._column_rows)
+
+    def _column_rows(self, chunk: Chunk) -> Rows:
+        wanted = self.job.wanted
+        rows = prepare_rows(self.dataset.decode(chunk, wanted), self.job, chunk.consumed)
+        return replace(rows, batch=self.dataset.complete(rows.batch, wanted))
 
 
 @dataclass(frozen=True)
@@ -74,20 +77,29 @@ class Survey:
 
 def survey(run: PadRun, typed: bool) -> Survey:
     """Read everything once, for the lengths and, where they must be found, the types."""
-    lengths, types = LengthStats(), TypeSurvey() if typed else None
-    longest, place, read = -1, "", 0
-    sequences = run.job.wanted.sequences.names
-    with run.rows("measuring") as all_rows:
+    if not typed:
+        with run.rows("measuring") as all_rows:
+            return _survey_lengths(all_rows)
+    types, sequences = TypeSurvey(), run.job.wanted.sequences.names
+
+    def with_types(all_rows: Iterable[Rows]) -> Iterator[Rows]:
         for rows in all_rows:
-            here = rows.lengths
-            lengths += LengthStats.of(here)
-            read += rows.ledger.rows_read
-            if here.max(initial=-1) > longest:
-                longest, place = int(here.max()), rows.place(int(here.argmax()))
-            if types is not None:
-                assert isinstance(rows, Rows)
-                survey_types(types, rows.batch, sequences, without=run.job.mask.names)
-    return Survey(lengths, longest, place, types, read)
+            survey_types(types, rows.batch, sequences, without=run.job.mask.names)
+            yield rows
+
+    with run.column_rows("measuring") as all_rows:
+        return replace(_survey_lengths(with_types(all_rows)), types=types)
+
+
+def _survey_lengths(all_rows: Iterable[PaddableRows]) -> Survey:
+    lengths, longest, place, read = LengthStats(), -1, "", 0
+    for rows in all_rows:
+        here = rows.lengths
+        lengths += LengthStats.of(here)
+        read += rows.ledger.rows_read
+        if here.max(initial=-1) > longest:
+            longest, place = int(here.max()), rows.place(int(here.argmax()))
+    return Survey(lengths, longest, place, None, read)
 
 
 def typed_job(job: Job, seen: Survey | None) -> Job:

@@ -6,20 +6,19 @@ Pure functions from a batch to a batch and a ledger, so that any thread or machi
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
-from typing import Any
+from dataclasses import dataclass, field, replace
+from typing import Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
 
 from padmask.core.arrow_lists import Flags
-from padmask.core.columns import IGNORED_LABEL, MASK_NAMES, PadColumn, is_label
-from padmask.core.kernel import kept_windows
-from padmask.core.plan import Plan
+from padmask.core.columns import IGNORED_LABEL, PadColumn, is_label
+from padmask.core.plan import Plan, Segments, make_segments
 from padmask.core.ragged import Ragged
 from padmask.core.table import pad_rows, read_rows, row_lengths
-from padmask.errors import DataError, PaddedError, SpecError
-from padmask.formats.contract import Batch
+from padmask.errors import DataError, PaddedError
+from padmask.formats.contract import Batch, Writer
 from padmask.spec.pad import MaskSpec, RowPolicy
 from padmask.stream.job import Job
 from padmask.stream.ledger import Ledger
@@ -32,6 +31,52 @@ class RejectedRow:
     batch: Batch
     row: int
     reason: str
+
+
+@dataclass(frozen=True)
+class PadTarget:
+    """Where rows are padded to.
+
+    Args:
+        job: how rows are padded.
+        plan: the maxlen of all rows.
+        writer: of the output's format.
+        memo: what an implementation of `PaddableRows` keeps between pieces.
+    """
+
+    job: Job
+    plan: Plan
+    writer: Writer
+    memo: dict[Any, Any] = field(default_factory=dict)
+
+
+class PaddableRows(Protocol):
+    """Rows that can be padded: as columns (`Rows`), or as JSON text (`TextRows`)."""
+
+    @property
+    def ledger(self) -> Ledger:
+        """The counts of the rows that were read to get these."""
+
+    @property
+    def refused(self) -> Sequence[RejectedRow]:
+        """The rows that are not written."""
+
+    @property
+    def consumed(self) -> int:
+        """Bytes of the input used up so far, for progress."""
+
+    @property
+    def lengths(self) -> npt.NDArray[np.int64]:
+        """Lengths of the rows, shape (rows,), in tokens."""
+
+    def place(self, row: int) -> str:
+        """Say where a row stands."""
+
+    def pieces(self, plan: Plan, policy: RowPolicy, size: int) -> Iterator[PaddableRows]:
+        """Cut the rows into pieces of at most `size`, without the rows that `policy` leaves out."""
+
+    def pad(self, target: PadTarget) -> tuple[Any, PaddableRows]:
+        """Pad the rows: return what the writer appends, and the rows with their final counts."""
 
 
 @dataclass(frozen=True)
@@ -60,6 +105,15 @@ class Rows:
     def place(self, row: int) -> str:
         """Say where a row stands."""
         return self.batch.place(row)
+
+    def pieces(self, plan: Plan, policy: RowPolicy, size: int) -> Iterator[Rows]:
+        """Cut the rows into pieces of at most `size`, without the rows that `policy` leaves out."""
+        return split_rows(apply_overlong(self, plan, policy), size)
+
+    def pad(self, target: PadTarget) -> tuple[Any, Rows]:
+        """Pad the rows: return what the writer appends, and the rows with their final counts."""
+        padded = pad_prepared_rows(self, target.job, target.plan)
+        return target.writer.encode(padded.batch), padded
 
 
 def prepare_rows(batch: Batch, job: Job, consumed: int = 0) -> Rows:
@@ -168,30 +222,40 @@ def split_rows(rows: Rows, size: int) -> Iterator[Rows]:
 
 def pad_prepared_rows(rows: Rows, job: Job, plan: Plan) -> Rows:
     """Pad the rows; the batch that comes back has the padded columns and the mask."""
-    columns = pad_rows(rows.batch.columns, rows.ragged, job.columns, plan, job.spec, job.mask, job.fixed_size)
-    labels_lost = sum(_labels_lost(rows, column, job, plan) for column in job.columns)
-    ledger = rows.ledger + count_written(rows.lengths, plan, labels_lost)
-    return replace(rows, batch=replace(rows.batch, columns=columns), ledger=ledger)
+    segments = make_segments(rows.lengths, plan, job.spec)
+    batch = rows.batch if segments.is_plain else rows.batch.select(segments.row_sources)
+    columns = pad_rows(batch.columns, rows.ragged, job.columns, segments, job.mask, job.fixed_size)
+    labels_lost = sum(_labels_lost(rows.ragged[column.name], column, segments) for column in job.columns)
+    ledger = rows.ledger + count_written(segments, labels_lost)
+    return replace(rows, batch=replace(batch, columns=columns), ledger=ledger)
 
 
-def count_written(lengths: npt.NDArray[np.int64], plan: Plan, labels_lost: int) -> Ledger:
-    """Return the account of rows of these lengths once they are padded."""
+def count_written(segments: Segments, labels_lost: int) -> Ledger:
+    """Return the counts of rows once they are padded.
+
+    Args:
+        segments: where the tokens of the rows went.
+        labels_lost: labels that are in no output row.
+    """
+    kept, written = segments.kept_tokens(), segments.row_lengths
     return Ledger(
-        rows_written=len(lengths),
-        rows_truncated=int((lengths > plan.maxlen).sum()),
-        rows_empty=int((lengths == 0).sum()),
-        tokens_kept=int(np.minimum(lengths, plan.maxlen).sum()),
+        rows_written=len(written),
+        rows_truncated=int((kept < segments.source_lengths).sum()),
+        rows_empty=int((segments.source_lengths == 0).sum()),
+        tokens_kept=int(kept.sum()),
         labels_lost=labels_lost,
-        places=len(lengths) * plan.maxlen,
+        places=len(written) * (segments.maxlen or 0),
     )
 
 
-def _labels_lost(rows: Rows, column: PadColumn, job: Job, plan: Plan) -> int:
-    """Count the labels other than -100 that are cut off."""
-    ragged = rows.ragged[column.name]
-    if not is_label(column) or ragged.values.ndim > 1 or not (ragged.lengths > plan.maxlen).any():
+def _labels_lost(ragged: Ragged, column: PadColumn, segments: Segments) -> int:
+    """Count the labels other than -100 that are in no output row."""
+    if not is_label(column) or ragged.values.ndim > 1:
+        return 0
+    sources, starts, counts = segments.kept_runs()
+    if sources is None and not (counts < ragged.lengths).any():
         return 0
     seen = np.concatenate([[0], np.cumsum(ragged.values != IGNORED_LABEL)])
-    begins, kept = kept_windows(ragged, plan.maxlen, job.spec.truncating)
+    begins = (ragged.starts if sources is None else ragged.starts[sources]) + starts
     total: npt.NDArray[Any] = seen[ragged.starts + ragged.lengths] - seen[ragged.starts]
-    return int((total - (seen[begins + kept] - seen[begins])).sum())
+    return int(total.sum() - (seen[begins + counts] - seen[begins]).sum())

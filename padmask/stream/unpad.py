@@ -247,7 +247,7 @@ def _unpad_all(run: _Run, goal: str, format_: str) -> Ledger:
 def _taker(run: _Run, writer: Writer) -> Callable[[Chunk], _Piece]:
     def take(chunk: Chunk) -> _Piece:
         cuts = run.find(chunk)
-        columns = cut_columns(cuts.batch.columns, cuts.windows, run.job)
+        columns = cut_columns(cuts.batch.columns, cuts.segments, run.job)
         batch = run.dataset.complete(replace(cuts.batch, columns=columns), run.wanted)
         return _Piece(writer.encode(batch), cuts)
 

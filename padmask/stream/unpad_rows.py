@@ -10,8 +10,8 @@ import msgspec
 import numpy as np
 import numpy.typing as npt
 
-from padmask.core.kernel import TokenSpans
-from padmask.core.unpad_table import UnpadJob, read_token_spans
+from padmask.core.plan import Segments
+from padmask.core.unpad_table import UnpadJob, find_segments
 from padmask.errors import Fault, RowError
 from padmask.formats.contract import Batch
 from padmask.stream.json_masks import MaskTexts
@@ -30,7 +30,7 @@ class UnpadRows:
     Args:
         rows: int64, which of those that were read these are.
         batch: the rows.
-        windows: where their real tokens stand.
+        segments: where their real tokens stand.
         ledger: of the rows that were read to get these.
         refused: the rows that are not written.
         consumed: bytes of the input used up so far, for progress.
@@ -38,7 +38,7 @@ class UnpadRows:
 
     rows: npt.NDArray[np.int64]
     batch: Batch
-    windows: TokenSpans
+    segments: Segments
     ledger: Ledger
     refused: Sequence[RejectedRow] = ()
     consumed: int = 0
@@ -60,8 +60,8 @@ def find_tokens(
         RowError: such a row, unless they are to be skipped.
     """
     mask = None if masks is None or batch.objects is None else masks.read(batch.objects)
-    windows, faults = read_token_spans(batch.columns, lengths_of(batch, job), job, mask)
-    return split_bad_rows(batch, windows, faults, on_error, consumed)
+    segments, faults = find_segments(batch.columns, lengths_of(batch, job), job, mask)
+    return split_bad_rows(batch, segments, faults, on_error, consumed)
 
 
 def lengths_of(batch: Batch, job: UnpadJob) -> Sequence[Any] | None:
@@ -85,13 +85,13 @@ def _json_length(text: msgspec.Raw | None) -> Any:
 
 
 def split_bad_rows(
-    batch: Batch, windows: TokenSpans, faults: Iterable[Fault], on_error: OnError, consumed: int
+    batch: Batch, segments: Segments, faults: Iterable[Fault], on_error: OnError, consumed: int
 ) -> UnpadRows:
     """Return the rows without faults, with an account of all.
 
     Args:
         batch: the rows; those that could not be read have a fault of their own.
-        windows: where their real tokens stand.
+        segments: where their real tokens stand.
         faults: what else is wrong, once a row.
         on_error: whether a bad row is the end, or left out.
         consumed: bytes of the input used up so far.
@@ -107,16 +107,16 @@ def split_bad_rows(
             "Mend it, or let padmask unpad go on without such rows with --on-error skip."
         )
     good = np.setdiff1d(np.arange(len(batch)), bad)
-    kept = windows.select(good) if bad else windows
-    tokens = int(kept.lengths.sum())
+    kept = segments.select(good) if bad else segments
+    tokens = int(kept.counts.sum())
     ledger = Ledger(
         rows_read=len(batch),
         rows_written=len(good),
         rows_rejected=len(bad),
-        rows_empty=int((kept.lengths == 0).sum()),
+        rows_empty=int((kept.counts == 0).sum()),
         tokens_read=tokens,
         tokens_kept=tokens,
-        places=int(kept.places.sum()),
+        places=int(kept.source_lengths.sum()),
     )
     refused = [RejectedRow(batch, row, reasons[row]) for row in bad]
     return UnpadRows(good, batch.select(good) if bad else batch, kept, ledger, refused, consumed)

@@ -132,7 +132,8 @@ def _refuse_address(path: str) -> None:
     refuse_mistyped(path)
     if is_url(path):
         raise SpecError(
-            f"{display_path(path)!r}: models and their code are read from this machine. Copy the file here first."
+            f"{display_path(path)!r}: models and their code are read from this machine. Copy the file "
+            "here first."
         )
 
 

@@ -15,6 +15,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from padmask.core.kernel import pad_batch
+from padmask.core.plan import plan_pad
 from padmask.core.ragged import Ragged
 from padmask.formats.parquet_footer import MAGIC, _write_struct, read_footer
 
@@ -219,7 +220,8 @@ def test_numbers_that_are_no_integers_may_stand_beside_a_row() -> None:
     rows = Ragged(values, np.array([0, 4]), np.array([1, 1]))
     for padding in ("pre", "post"):
         for value in (0, 7):
-            padded = pad_batch(rows, 3, padding=padding, truncating="post", value=value, dtype="int32")
+            segments = plan_pad(rows.lengths, 3, padding=padding, truncating="post")
+            padded = pad_batch(rows, segments, value=value, dtype="int32")
             assert padded.values[~padded.mask].tolist() == [value] * 4
             assert padded.values[padded.mask].tolist() == [1, 2]
 

@@ -16,9 +16,10 @@ import pyarrow as pa
 
 from padmask.core.arrow_lists import is_mask, to_numpy
 from padmask.core.columns import MASK_NAMES, PadColumn, is_label, name_columns
-from padmask.core.kernel import kept_windows
-from padmask.core.metadata import METADATA_KEY, Described, read_description
-from padmask.core.ragged import Ragged, find_misfits
+from padmask.core.kernel import keep_pieces
+from padmask.core.metadata import read_description
+from padmask.core.plan import plan_pad
+from padmask.core.ragged import Ragged
 from padmask.core.table import row_lengths
 from padmask.errors import DataError, PaddedError, SpecError
 from padmask.formats.contract import Batch, Wanted
@@ -159,7 +160,9 @@ def audit_padded_rows(
 
 
 def _cut(rows: Ragged, maxlen: int | None, truncating: Side) -> Ragged:
-    return rows if maxlen is None else Ragged(rows.values, *kept_windows(rows, maxlen, truncating))
+    if maxlen is None:
+        return rows
+    return keep_pieces(rows, plan_pad(rows.lengths, maxlen, padding="post", truncating=truncating))
 
 
 def _as_asked(rows: Ragged, column: PadColumn) -> Ragged:

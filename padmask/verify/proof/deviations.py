@@ -1,4 +1,4 @@
-"""Compare outputs at real places: which part of an output belongs to tokens, and how far two outputs differ."""
+"""Compare outputs at real places: which part belongs to tokens, and how far two outputs differ."""
 
 from __future__ import annotations
 

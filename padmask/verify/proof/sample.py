@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from padmask.core.kernel import Padded, kept_windows, pad_batch
+from padmask.core.kernel import Padded, keep_pieces, pad_batch
+from padmask.core.plan import plan_pad
 from padmask.core.ragged import Ragged
 from padmask.spec.pad import Side
 
@@ -114,9 +115,7 @@ class Sample:
         return {
             name: pad_batch(
                 given.rows,
-                places.get(name, 1),
-                padding=self.padding,
-                truncating="post",
+                plan_pad(given.rows.lengths, places.get(name, 1), padding=self.padding, truncating="post"),
                 value=given.value,
                 dtype=given.dtype,
             )
@@ -136,8 +135,7 @@ class Sample:
         """Return the rows cut to at most `maxlen` tokens."""
 
         def shorter(rows: Ragged) -> Ragged:
-            begins, kept = kept_windows(rows, maxlen, "post")
-            return Ragged(rows.values, begins, kept)
+            return keep_pieces(rows, plan_pad(rows.lengths, maxlen, padding="post", truncating="post"))
 
         return self._with(shorter, self.timed)
 
