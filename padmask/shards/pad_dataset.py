@@ -49,12 +49,14 @@ from padmask.storage.source import sources_of
 from padmask.storage.system import cores
 from padmask.storage.urls import checked_path, checked_paths, display_path, refuse_mistyped
 from padmask.stream.capacity import available_bytes
-from padmask.stream.job import PadRequest, find_unpadded, make_job
+from padmask.stream.inputs import Paths, data_notes
+from padmask.stream.job import PadRequest, make_job
 from padmask.stream.ledger import PadResult
-from padmask.stream.pad import choose_plan, data_notes, make_result, places_in_memory
+from padmask.stream.pad import choose_plan, make_result, places_in_memory
 from padmask.stream.passes import Survey, typed_job
 from padmask.stream.progress import ProgressCallback
-from padmask.stream.run import Paths, choose_threads
+from padmask.stream.run import choose_threads
+from padmask.stream.similar_columns import find_unpadded
 
 GONE = "files of the dataset that stood in the folder before, and have none in their place, are gone: {:,}"
 

@@ -6,20 +6,13 @@ This module knows columns and types, and reads first rows where those do not dec
 from __future__ import annotations
 
 import re
-import shlex
-from collections import Counter
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
-import numpy as np
-import numpy.typing as npt
 import pyarrow as pa
 
-from padmask.core.arrow_lists import Kind, is_mask, is_sequence
+from padmask.core.arrow_lists import Kind
 from padmask.core.columns import (
-    IGNORED_LABEL,
-    LABEL_NAMES,
-    MASK_NAMES,
     PadColumn,
     asked_dtype,
     check_names,
@@ -28,10 +21,8 @@ from padmask.core.columns import (
     kind_of_dtype,
     name_columns,
 )
-from padmask.core.metadata import METADATA_KEY
-from padmask.core.ragged import Ragged
 from padmask.errors import SpecError
-from padmask.formats.contract import Batch, Wanted
+from padmask.formats.contract import Wanted
 from padmask.formats.dataset import Dataset
 from padmask.formats.jsonl.kinds import list_of
 from padmask.spec.pad import FLOAT_DTYPES, Column, Columns, MaskSpec, PadSpec, RowPolicy
@@ -113,98 +104,6 @@ def _as_asked(field: pa.Field, column: PadColumn, format_: str) -> pa.Field:
         return field
     token = pa.from_numpy_dtype(column.dtype)
     return pa.field(field.name, pa.list_(token if column.inner is None else pa.list_(token)))
-
-
-def find_unpadded(dataset: Dataset, job: Job, asked: Columns) -> dict[str, str]:
-    """Find columns that look as if they should have been padded too, and the flags that would.
-
-    They are lists with the same lengths as the padded columns in the first rows.
-
-    Args:
-        dataset: the data.
-        job: what will be padded.
-        asked: how the padded columns were asked for.
-
-    Returns:
-        For each such column the flags that pad all of them, and those that are padded now.
-    """
-    given = [] if asked is None or isinstance(asked, Mapping) else list(asked)
-    named = [column for column in given if isinstance(column, str)] or [column.name for column in job.columns]
-    taken = {column.name for column in job.columns} | {*job.mask.names, *MASK_NAMES}
-    found = [
-        (name, name + (f"={IGNORED_LABEL}" if name in LABEL_NAMES else ""))
-        for name in find_same_lengths(dataset, job.wanted.sequences.field(0), taken)
-    ]
-    # The command line's columns replace those of a file of defaults, so all must be named.
-    flags = column_flags([*named, *(short for _, short in found)])
-    return dict.fromkeys((name for name, _ in found), flags)
-
-
-def column_flags(names: Iterable[str]) -> str:
-    """Return the command line's flags that ask for columns.
-
-    >>> column_flags(["input_ids", "my labels"])
-    "-c input_ids -c 'my labels'"
-    """
-    return " ".join(f"-c {shlex.quote(name)}" for name in names)
-
-
-def find_same_lengths(dataset: Dataset, first: pa.Field, taken: Collection[str]) -> list[str]:
-    """Find the columns whose rows are as long as those of another, as far as the first rows show.
-
-    Args:
-        dataset: the data.
-        first: the other column, with the type it is read as.
-        taken: columns that are not asked about.
-    """
-    schema = dataset.schema()
-    times = Counter(schema.names)
-    others = [
-        field
-        for field in schema
-        if field.name not in taken
-        and times[field.name] == 1
-        and is_sequence(field.type)
-        # Of lists of nothing but nulls, so far, nobody knows what they hold.
-        and "null" not in str(field.type.value_type)
-    ]
-    wanted = Wanted(pa.schema([first, *others]), whole=[first.name, *(field.name for field in others)])
-    head = dataset.head(wanted) if others else None
-    if head is None:
-        return []
-    lengths = _known_lengths(head, first.name)
-    found = []
-    for field in others:
-        other = _known_lengths(head, field.name)
-        both = (lengths >= 0) & (other >= 0)
-        if both.any() and (lengths[both] == other[both]).all() and lengths[both].any():
-            found.append(field.name)
-    return found
-
-
-def padded_already(dataset: Dataset, job: Job) -> bool:
-    """Tell whether the input is padded, so that its padding would count as tokens.
-
-    Its metadata say so, or a mask column that is replaced or left has padding in its first rows.
-    """
-    schema = dataset.schema()
-    if any(said is not None for said in dataset.metadata_of(METADATA_KEY).values()):
-        return True
-    masks = [
-        field for field in schema if field.name in {*job.mask.names, *MASK_NAMES} and is_mask(field.type)
-    ]
-    head = dataset.head(Wanted(pa.schema(masks))) if masks else None
-    if head is None:
-        return False
-    return any((Ragged.from_mask(head.columns.column(field.name))[0].values == 0).any() for field in masks)
-
-
-def _known_lengths(batch: Batch, name: str) -> npt.NDArray[np.int64]:
-    """Return each row's length, -1 where it has none."""
-    ragged, faults = Ragged.from_arrow(batch.columns.column(name))
-    lengths = ragged.lengths.copy()
-    lengths[[fault.row for fault in faults]] = -1
-    return lengths
 
 
 @dataclass(frozen=True)

@@ -16,41 +16,24 @@ import pyarrow as pa
 from padmask.core.columns import check_names
 from padmask.core.plan import Plan, make_plan, needs_lengths
 from padmask.core.table import padded_schema
-from padmask.errors import join_few
 from padmask.formats import output_format
 from padmask.formats.contract import Layout
-from padmask.formats.dataset import Dataset
-from padmask.spec.checks import or_default
 from padmask.spec.files import FileOptions
 from padmask.spec.pad import Columns, MaskSpec, PadSpec, RowPolicy, as_list
 from padmask.stream.capacity import available_bytes, bytes_per_place, refuse_large_output, refuse_large_pieces
-from padmask.stream.job import Job, PadRequest, find_unpadded, make_job, padded_already
+from padmask.stream.inputs import Paths, check_paths, data_notes, open_dataset
+from padmask.stream.job import Job, PadRequest, make_job
 from padmask.stream.json_text import takes_text
 from padmask.stream.ledger import Ledger, PadResult
 from padmask.stream.overlap import ordered_map
 from padmask.stream.passes import PadRun, Survey, survey, typed_job
 from padmask.stream.progress import ProgressCallback
 from padmask.stream.rows import PaddableRows, PadTarget
-from padmask.stream.run import (
-    GROUP_PLACES,
-    Paths,
-    check_paths,
-    choose_threads,
-    open_dataset,
-    open_pool,
-    open_sink,
-    stranger_notes,
-)
+from padmask.stream.run import GROUP_PLACES, choose_threads, open_pool, open_sink
+from padmask.stream.similar_columns import find_unpadded
 
 # Places padded at a time: a batch's ids, mask and their text stay near the processor.
 BATCH_PLACES = 1 << 18
-
-PADDED_ALREADY = (
-    "the input looks padded already: its padding counts as real tokens here, and the mask will not show it; "
-    "padmask unpad takes it away"
-)
-
-NOT_READ = "not read, since padmask knows no format of such a name: {}"
 
 
 def pad_file(
@@ -222,27 +205,3 @@ def _layout(job: Job, plan: Plan, format_: str) -> Layout:
     if format_ == "npz" and job.mask.length_column is not None:
         shapes[job.mask.length_column] = ()
     return Layout(schema, shapes, max(1, GROUP_PLACES // max(1, plan.maxlen)))
-
-
-def data_notes(dataset: Dataset, job: Job, format_: str) -> tuple[str, ...]:
-    """Return sentences about what the user should know of the data before they are padded."""
-    left = dataset.passed_over
-    return (
-        *([PADDED_ALREADY] if padded_already(dataset, job) else ()),
-        *([NOT_READ.format(join_few(left))] if left else ()),
-        *dataset.warnings(),
-        *stranger_notes(dataset),
-        *(_left_out(dataset, job) if format_ == "npz" else ()),
-    )
-
-
-def _left_out(dataset: Dataset, job: Job) -> tuple[str, ...]:
-    padded = {column.name for column in job.columns}
-    names = [name for name in dataset.schema().names if name not in padded]
-    if not names:
-        return ()
-    verb = "is" if len(names) == 1 else "are"
-    return (
-        f"npz holds only the padded columns: {', '.join(map(repr, names))} {verb} left out. "
-        "Write Parquet to keep everything.",
-    )

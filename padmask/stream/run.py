@@ -5,37 +5,24 @@ This module does not know what happens to the rows.
 
 from __future__ import annotations
 
-import os
-import tempfile
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import AbstractContextManager, ExitStack, closing, contextmanager, nullcontext
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
 from dataclasses import dataclass, replace
 from typing import Any, BinaryIO, ClassVar, Protocol, TypeVar, cast
 
-from padmask.errors import SpecError, join_few
 from padmask.formats import open_writer
 from padmask.formats.contract import Chunk, Layout, Wanted, Writer
 from padmask.formats.dataset import Dataset
 from padmask.spec.files import FileOptions
-from padmask.storage.conflicts import refuse_inside, refuse_own_input, refuse_replaced, refuse_shared_place
-from padmask.storage.inputs import find_inputs
 from padmask.storage.output import LimitedStream, SideFile, open_compressed, open_output
-from padmask.storage.output_places import descriptor_of, is_written_in_place
-from padmask.storage.source import sources_of
 from padmask.storage.system import cores
-from padmask.storage.urls import checked_path, checked_paths, display_path, is_url, refuse_mistyped
+from padmask.storage.urls import display_path
+from padmask.stream.inputs import spool_folder
 from padmask.stream.ledger import Ledger
 from padmask.stream.overlap import ReadAhead, ordered_map
 from padmask.stream.progress import Progress, ProgressCallback
 from padmask.stream.rows import RejectedRow
-
-Paths = str | os.PathLike[str] | Sequence[str | os.PathLike[str]]
-
-NOT_LISTED = (
-    "read, though the _padmask.json of the folder does not list it: {}; a copy of a shard gives its rows "
-    "twice: move such files away, or pad the dataset again"
-)
 
 # Places in a row group or record batch of the output.
 GROUP_PLACES = 1 << 22
@@ -102,64 +89,6 @@ class Run:
             done += rows.ledger.rows_read
             if self.progress:
                 self.progress(Progress(phase, done, rows.consumed, self.dataset.size))
-
-
-def check_paths(
-    inputs: Paths, output: str | os.PathLike[str], rejects: str | None = None
-) -> tuple[list[str], str]:
-    """Return the inputs and the output as text, once it is sure that they go together.
-
-    Raises:
-        SpecError: there is no input.
-        OutputError: an output is another one, or lies in an input folder.
-    """
-    paths = checked_paths(inputs)
-    if not paths:
-        raise SpecError("There is no input: name a file, or - for standard input.")
-    goal = checked_path(os.fspath(output))
-    if rejects is not None:
-        refuse_mistyped(rejects)
-    if goal.endswith("/") or os.path.isdir(goal):
-        raise SpecError(f"{display_path(goal)!r} is a folder, and what is written is one file: name it.")
-    if descriptor_of(goal) == 1:
-        goal = "-"
-    outputs = {"the output": goal, "the rejects": rejects}
-    refuse_shared_place(outputs)
-    refuse_inside(outputs, paths)
-    return paths, goal
-
-
-@contextmanager
-def open_dataset(paths: Sequence[str], goal: str, files: FileOptions) -> Iterator[Dataset]:
-    """Give the inputs as one dataset.
-
-    Raises:
-        DataError: an input cannot be read, or the inputs' columns do not go together.
-        SpecError: inputs of different formats.
-        OutputError: an output is an input that stands open.
-    """
-    found = find_inputs(paths)
-    sources = sources_of(found.files, _spool_folder(goal))
-    outputs = {"the output": goal, "the rejects": files.rejects}
-    refuse_replaced(outputs, [source.path for source in sources], replaceable="the output")
-    dataset = Dataset(sources, files.input_format, files.batch_rows, passed_over=found.passed_over)
-    with closing(dataset):
-        refuse_own_input([goal, files.rejects], dataset.is_input)
-        yield dataset
-
-
-def stranger_notes(dataset: Dataset) -> tuple[str, ...]:
-    """Return a sentence about the files that the manifest of their folder does not list, if there are any."""
-    return (NOT_LISTED.format(join_few(dataset.strangers)),) if dataset.strangers else ()
-
-
-def _spool_folder(goal: str) -> str:
-    """Pipes are spooled beside the output, which has room for them, else in the temporary folder."""
-    elsewhere = goal == "-" or is_url(goal) or is_written_in_place(goal)
-    folder = None if elsewhere else os.path.dirname(os.path.realpath(goal))
-    return (
-        folder if folder and os.path.isdir(folder) and os.access(folder, os.W_OK) else tempfile.gettempdir()
-    )
 
 
 def choose_threads(files: FileOptions, source: str, goal: str) -> FileOptions:
@@ -232,7 +161,7 @@ def open_sink(
             replace(layout, name=_name_of(goal)),
             as_stream=goal == "-",
             threads=run.threads,
-            folder=_spool_folder(goal),
+            folder=spool_folder(goal),
         )
         stack.push(lambda kind, *_: writer.abandon() if kind else None)
         yield RowSink(writer, rejects)

@@ -32,22 +32,14 @@ from padmask.spec.files import FileOptions
 from padmask.spec.pad import Columns, PadSpec, as_list
 from padmask.spec.unpad import UnpadSpec
 from padmask.stream.capacity import available_bytes
-from padmask.stream.job import column_flags, empty_schema, find_same_lengths, token_kinds
+from padmask.stream.inputs import Paths, check_paths, open_dataset, unlisted_notes
+from padmask.stream.job import empty_schema, token_kinds
 from padmask.stream.json_masks import MaskTexts
 from padmask.stream.json_text_unpad import TextUnpadder
 from padmask.stream.ledger import Ledger, UnpadResult
 from padmask.stream.progress import ProgressCallback
-from padmask.stream.run import (
-    GROUP_PLACES,
-    Paths,
-    Run,
-    check_paths,
-    choose_threads,
-    open_dataset,
-    open_pool,
-    open_sink,
-    stranger_notes,
-)
+from padmask.stream.run import GROUP_PLACES, Run, choose_threads, open_pool, open_sink
+from padmask.stream.similar_columns import column_flags, find_same_lengths
 from padmask.stream.unpad_rows import OnError, UnpadRows, find_tokens
 
 
@@ -113,7 +105,7 @@ def unpad_file(
         masks = _mask_texts(dataset, job)
         run = _Run(dataset, files, pool, progress, room, job, wanted, masks, on_error)
         still_padded = _find_still_padded(run, columns)
-        notes = (*dataset.warnings(), *stranger_notes(dataset))
+        notes = (*dataset.warnings(), *unlisted_notes(dataset))
         ledger = _unpad_all(_survey(run) if typed else run, goal, format_)
     return UnpadResult(ledger, job.columns, job.mask, job.length, still_padded, notes)
 

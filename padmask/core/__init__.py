@@ -1,1 +1,0 @@
-"""Arrays in, arrays out: lengths, plans, masks and padded tables. No files."""

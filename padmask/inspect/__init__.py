@@ -1,1 +1,0 @@
-"""What `padmask inspect` shows, as data."""

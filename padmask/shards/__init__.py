@@ -1,1 +1,0 @@
-"""Datasets of many files, padded by processes or a Dask cluster."""

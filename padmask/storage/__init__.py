@@ -1,1 +1,0 @@
-"""Files, folders, pipes and addresses: bytes and names, no rows."""

@@ -1,1 +1,0 @@
-"""Files to files: read, pad or unpad, write."""

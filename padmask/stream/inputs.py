@@ -1,0 +1,116 @@
+"""Check and open the inputs of a run, and note what a user should know of them."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from collections.abc import Iterator, Sequence
+from contextlib import closing, contextmanager
+
+from padmask.errors import SpecError, join_few
+from padmask.formats.dataset import Dataset
+from padmask.spec.files import FileOptions
+from padmask.storage.conflicts import refuse_inside, refuse_own_input, refuse_replaced, refuse_shared_place
+from padmask.storage.inputs import find_inputs
+from padmask.storage.output_places import descriptor_of, is_written_in_place
+from padmask.storage.source import sources_of
+from padmask.storage.urls import checked_path, checked_paths, display_path, is_url, refuse_mistyped
+from padmask.stream.job import Job
+from padmask.stream.similar_columns import padded_already
+
+PADDED_ALREADY = (
+    "the input looks padded already: its padding counts as real tokens here, and the mask will not show it; "
+    "padmask unpad takes it away"
+)
+
+NOT_READ = "not read, since padmask knows no format of such a name: {}"
+
+
+def data_notes(dataset: Dataset, job: Job, format_: str) -> tuple[str, ...]:
+    """Return sentences about what the user should know of the data before they are padded."""
+    left = dataset.passed_over
+    return (
+        *([PADDED_ALREADY] if padded_already(dataset, job) else ()),
+        *([NOT_READ.format(join_few(left))] if left else ()),
+        *dataset.warnings(),
+        *unlisted_notes(dataset),
+        *(_left_out(dataset, job) if format_ == "npz" else ()),
+    )
+
+
+def _left_out(dataset: Dataset, job: Job) -> tuple[str, ...]:
+    padded = {column.name for column in job.columns}
+    names = [name for name in dataset.schema().names if name not in padded]
+    if not names:
+        return ()
+    verb = "is" if len(names) == 1 else "are"
+    return (
+        f"npz holds only the padded columns: {', '.join(map(repr, names))} {verb} left out. "
+        "Write Parquet to keep everything.",
+    )
+
+
+Paths = str | os.PathLike[str] | Sequence[str | os.PathLike[str]]
+
+NOT_LISTED = (
+    "read, though the _padmask.json of the folder does not list it: {}; a copy of a shard gives its rows "
+    "twice: move such files away, or pad the dataset again"
+)
+
+
+def check_paths(
+    inputs: Paths, output: str | os.PathLike[str], rejects: str | None = None
+) -> tuple[list[str], str]:
+    """Return the inputs and the output as text, once it is sure that they go together.
+
+    Raises:
+        SpecError: there is no input.
+        OutputError: an output is another one, or lies in an input folder.
+    """
+    paths = checked_paths(inputs)
+    if not paths:
+        raise SpecError("There is no input: name a file, or - for standard input.")
+    goal = checked_path(os.fspath(output))
+    if rejects is not None:
+        refuse_mistyped(rejects)
+    if goal.endswith("/") or os.path.isdir(goal):
+        raise SpecError(f"{display_path(goal)!r} is a folder, and what is written is one file: name it.")
+    if descriptor_of(goal) == 1:
+        goal = "-"
+    outputs = {"the output": goal, "the rejects": rejects}
+    refuse_shared_place(outputs)
+    refuse_inside(outputs, paths)
+    return paths, goal
+
+
+@contextmanager
+def open_dataset(paths: Sequence[str], goal: str, files: FileOptions) -> Iterator[Dataset]:
+    """Give the inputs as one dataset.
+
+    Raises:
+        DataError: an input cannot be read, or the inputs' columns do not go together.
+        SpecError: inputs of different formats.
+        OutputError: an output is an input that stands open.
+    """
+    found = find_inputs(paths)
+    sources = sources_of(found.files, spool_folder(goal))
+    outputs = {"the output": goal, "the rejects": files.rejects}
+    refuse_replaced(outputs, [source.path for source in sources], replaceable="the output")
+    dataset = Dataset(sources, files.input_format, files.batch_rows, passed_over=found.passed_over)
+    with closing(dataset):
+        refuse_own_input([goal, files.rejects], dataset.is_input)
+        yield dataset
+
+
+def unlisted_notes(dataset: Dataset) -> tuple[str, ...]:
+    """Return a sentence about the files that the manifest of their folder does not list, if there are any."""
+    return (NOT_LISTED.format(join_few(dataset.strangers)),) if dataset.strangers else ()
+
+
+def spool_folder(goal: str) -> str:
+    """Pipes are spooled beside the output, which has room for them, else in the temporary folder."""
+    elsewhere = goal == "-" or is_url(goal) or is_written_in_place(goal)
+    folder = None if elsewhere else os.path.dirname(os.path.realpath(goal))
+    return (
+        folder if folder and os.path.isdir(folder) and os.access(folder, os.W_OK) else tempfile.gettempdir()
+    )
