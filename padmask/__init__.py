@@ -31,8 +31,9 @@ if TYPE_CHECKING:
     from padmask.errors import UnreadableError as UnreadableError
     from padmask.inspect.inspect_file import inspect_file as inspect_file
     from padmask.shards.pad_dataset import pad_dataset as pad_dataset
+    from padmask.shards.processes import Processes as Processes
+    from padmask.spec.columns import Column as Column
     from padmask.spec.files import FileOptions as FileOptions
-    from padmask.spec.pad import Column as Column
     from padmask.spec.pad import MaskSpec as MaskSpec
     from padmask.spec.pad import PadSpec as PadSpec
     from padmask.spec.pad import RowPolicy as RowPolicy
@@ -66,9 +67,10 @@ _MODULES = {
     "sequence_mask": "core.kernel",
     "pad_file": "stream.pad",
     "pad_dataset": "shards.pad_dataset",
+    "Processes": "shards.processes",
     "pad": "core.arrays",
     "pad_sequences": "core.arrays",
-    "Column": "spec.pad",
+    "Column": "spec.columns",
     "MaskSpec": "spec.pad",
     "PadSpec": "spec.pad",
     "RowPolicy": "spec.pad",

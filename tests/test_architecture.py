@@ -34,6 +34,7 @@ LAYERS = [
 LAYER_OF = {name: number for number, names in enumerate(LAYERS) for name in names}
 
 READING_PATH = [
+    "spec/columns.py",
     "spec/pad.py",
     "core/plan.py",
     "core/ragged.py",

@@ -11,7 +11,8 @@ from padmask.core.columns import PadColumn
 from padmask.core.plan import LengthStats, Plan
 from padmask.errors import OutputError, PadmaskError, SpecError
 from padmask.formats.jsonl import reader as jsonl
-from padmask.spec.pad import Column, MaskSpec, PadSpec
+from padmask.spec.columns import Column
+from padmask.spec.pad import MaskSpec, PadSpec
 from padmask.stream import capacity as bounds
 from padmask.stream.capacity import available_bytes, bytes_per_place, predict_bytes
 

@@ -7,7 +7,8 @@ import dataclasses
 import pytest
 
 from padmask import Column, MaskSpec, PadmaskError, PadSpec, RowPolicy
-from padmask.spec.pad import parse_column, parse_maxlen
+from padmask.spec.columns import parse_column
+from padmask.spec.pad import parse_maxlen
 
 
 def test_defaults_are_what_the_keras_guide_advises():

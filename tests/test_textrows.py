@@ -8,8 +8,9 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from padmask.errors import PadmaskError
+from padmask.spec.columns import Column
 from padmask.spec.files import FileOptions
-from padmask.spec.pad import Column, MaskSpec, PadSpec, RowPolicy
+from padmask.spec.pad import MaskSpec, PadSpec, RowPolicy
 from padmask.stream import pad as pipeline
 from padmask.stream.json_text import read_ids
 from padmask.stream.pad import pad_file

@@ -23,13 +23,18 @@ MOST_BYTES = 1 << 20
 # Why only the command line gives some options. A model file and a module run code when they are
 # loaded; the author of the data must not choose the checks, nor the rows that are checked.
 RUNS_CODE = "may run code"
+
 WRITES = "names a file to write"
+
 WEAKENS_PROOF = "decides how much verify proves"
+
 PASSES_BAD_ROWS = "lets a run pass with bad rows"
+
 READS_A_PART = "leaves the rest of the data unread"
 
 # Where a context keeps the path of the pyproject.toml that its defaults come from.
 _PROJECT = f"{__name__}.project"
+
 Declared = TypeVar("Declared", bound=Callable[..., Any])
 
 

@@ -18,8 +18,10 @@ from padmask.storage.system import die_with, free_memory
 
 # What native code dies of, as against what a person or the kernel sends.
 CRASHES = (signal.SIGSEGV, signal.SIGABRT, signal.SIGBUS, signal.SIGFPE, signal.SIGILL)
+
 # The exit code where the data are at fault.
 CORRUPT_INPUT = 1
+
 # Virtual memory that a run may take beyond what is free: threads and allocators reserve more than
 # they use.
 RESERVED_BYTES = 8 << 30

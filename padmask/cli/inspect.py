@@ -2,31 +2,29 @@
 
 from __future__ import annotations
 
-import json
 import re
 from typing import Any
 
 import click
 
+from padmask.cli.arguments import InspectArguments
 from padmask.cli.config import WRITES, ConfiguredCommand, command_line_only, setting
 from padmask.cli.options import (
     PathOrAddress,
     cluster_option,
     declared_side,
+    file_options,
     help_without_input,
     input_options,
     is_typed,
     mask_column_option,
-    open_executor,
-    open_progress,
     quiet_options,
-    settle_workers,
     spec_of,
+    workers_of,
     workers_option,
 )
 from padmask.errors import SpecError
-
-EXPORTS = (".svg", ".html", ".txt")
+from padmask.spec.show import ShowSpec
 
 
 @click.command("inspect", cls=ConfiguredCommand)
@@ -83,64 +81,42 @@ def command(ctx: click.Context, /, **given: Any) -> None:
       padmask inspect s3://bucket/train/ --no-masks
     """
     help_without_input(ctx, given)
-    _check_outputs(given)
-    _choose_rows(ctx, given)
-    settle_workers(ctx, given)
-    given["declared"] = declared_side(ctx, given)
-    seen = _look(given)
-    if given["as_json"]:
-        display_path = seen.as_dict()
-        for name in ("masks", "plans"):
-            if not given[name]:
-                del display_path[name]
-        click.echo(json.dumps(display_path))
-    if given["export"] or not given["as_json"]:
-        _show(seen, given)
+    rows, sample = _chosen_rows(ctx, given)
+    first, last = _range(rows) if rows else (0, given["count"])
+    arguments = InspectArguments(
+        inputs=given["inputs"],
+        columns=given["columns"],
+        specs=[spec_of(given, maxlen.strip()) for maxlen in given["maxlen"].split(",")],
+        show=ShowSpec(first=first, last=last, sample=sample, seed=given["seed"]),
+        style=given["style"],
+        masks=given["masks"],
+        plans=given["plans"],
+        as_json=given["as_json"],
+        export=given["export"],
+        mask_column=given["mask_column"],
+        declared=declared_side(ctx, given),
+        files=file_options(given),
+        where=workers_of(ctx, given),
+        quiet=given["quiet"],
+        progress=given["progress"],
+    )
+    from padmask.cli.run_inspect import run_inspect  # loads NumPy and Arrow
+
+    run_inspect(arguments)
 
 
-def _check_outputs(given: dict[str, Any]) -> None:
-    """Refuse an export of an unknown form, and outputs in place of an input or of each other."""
-    from padmask.storage.conflicts import refuse_conflicts
-    from padmask.storage.urls import display_path
+def _chosen_rows(ctx: click.Context, given: dict[str, Any]) -> tuple[str | None, int | None]:
+    """Return the rows to show or how many to draw; what was typed wins over what a project sets.
 
-    if given["export"] and not given["export"].endswith(EXPORTS):
-        raise SpecError(
-            f"Cannot tell how to export to {display_path(given['export'])!r}. Choose a name in "
-            f"{', '.join(EXPORTS)}."
-        )
-    outputs = {"the printed report": "-", "the export": given["export"] or None}
-    refuse_conflicts(outputs, given["inputs"] or ["-"])
-
-
-def _choose_rows(ctx: click.Context, given: dict[str, Any]) -> None:
-    """Refuse two choices of rows; what was typed wins over what a project sets."""
-    if not given["rows"] or not given["sample"]:
-        return
+    Raises:
+        UsageError: both were typed.
+    """
+    rows, sample = given["rows"], given["sample"]
+    if not rows or not sample:
+        return rows, sample
     if is_typed(ctx, "rows") == is_typed(ctx, "sample"):
         raise click.UsageError("--rows and --sample both choose the rows to show: give one of them.")
-    given["sample" if is_typed(ctx, "rows") else "rows"] = None
-
-
-def _look(given: dict[str, Any]) -> Any:
-    from padmask.inspect.inspect_file import inspect_file
-    from padmask.spec.show import ShowSpec
-
-    specs = [spec_of(given, maxlen.strip()) for maxlen in given["maxlen"].split(",")]
-    first, last = _range(given["rows"]) if given["rows"] else (0, given["count"])
-    show = ShowSpec(first=first, last=last, sample=given["sample"], seed=given["seed"])
-    with open_progress(given) as progress, open_executor(given) as executor:
-        return inspect_file(
-            given["inputs"] or ["-"],
-            columns=given["columns"],
-            specs=specs,
-            show=show if given["masks"] else None,
-            mask_column=given["mask_column"],
-            declared=given["declared"],
-            input_format=given["input_format"],
-            limit=given["limit"],
-            executor=executor,
-            progress=progress,
-        )
+    return (rows, None) if is_typed(ctx, "rows") else (None, sample)
 
 
 def _range(text: str) -> tuple[int, int]:
@@ -152,18 +128,3 @@ def _range(text: str) -> tuple[int, int]:
         f"--rows takes A:B, two whole numbers such as 5:15. Received: {text!r:.60}. Give both.",
         options=["rows"],
     )
-
-
-def _show(seen: Any, given: dict[str, Any]) -> None:
-    from padmask.render.console import export, make_console, recording_console
-    from padmask.render.inspection import show_inspection
-    from padmask.storage.output import open_output
-
-    options = {"style": given["style"], "masks": given["masks"], "plans": given["plans"]}
-    if not given["as_json"]:
-        show_inspection(seen, make_console(), **options)
-    if given["export"]:
-        console = recording_console()
-        show_inspection(seen, console, **options)
-        with open_output(given["export"]) as stream:
-            stream.write(export(console, given["export"]))

@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-import os
 import re
 import sys
-import warnings
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, nullcontext
+from collections.abc import Callable, Mapping
+from dataclasses import fields
 from typing import Any, ClassVar, TypeVar
 
 import click
 
+from padmask.cli.arguments import Output, Workers
 from padmask.cli.config import READS_A_PART, WRITES, command_line_only, setting
-from padmask.errors import SpecError
+from padmask.spec.files import FileOptions
 from padmask.spec.pad import DTYPES, PadSpec, parse_maxlen
+from padmask.storage.urls import checked_path
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
@@ -38,18 +38,18 @@ class PathOrAddress(click.Path):
 
 
 def _checked(path: str) -> str:
-    from padmask.storage.urls import checked_path
-
     return checked_path(path)
 
 
 inputs_argument = click.argument("inputs", nargs=-1, type=PathOrAddress(), metavar="[INPUT]...")
+
 input_format_option = setting(
     "--input-format",
     type=click.Choice(["jsonl", "parquet", "arrow"]),
     default=None,
     help="Format of the input.  [default: by suffix, else by the first bytes]",
 )
+
 limit_option = command_line_only(
     "--limit",
     because=READS_A_PART,
@@ -58,6 +58,7 @@ limit_option = command_line_only(
     metavar="N",
     help="Only the first N rows.",
 )
+
 rejects_option = command_line_only(
     "--rejects",
     because=WRITES,
@@ -66,6 +67,7 @@ rejects_option = command_line_only(
     metavar="FILE",
     help="Receives every row that is not written, whole, with the reason, as JSON Lines.",
 )
+
 report_option = command_line_only(
     "--report",
     because=WRITES,
@@ -74,6 +76,7 @@ report_option = command_line_only(
     metavar="FILE",
     help="Receives the counts as JSON; json:FILE says the same.",
 )
+
 threads_option = setting(
     "--threads",
     type=click.IntRange(min=1),
@@ -194,6 +197,7 @@ workers_option = setting(
     help="Processes that work on the shards of a dataset; the result does not depend on it.  "
     "[default: the cores; 1 for a single shard]",
 )
+
 cluster_option = command_line_only(
     "--cluster",
     because="sends data and work to other machines",
@@ -211,13 +215,13 @@ mask_column_option = setting(
 )
 
 
-def help_without_input(ctx: click.Context, given: dict[str, Any]) -> None:
+def help_without_input(ctx: click.Context, given: Mapping[str, Any]) -> None:
     """Show the help where nothing is named and a person sits at stdin, who would wait for nothing."""
     if not given["inputs"] and sys.stdin is not None and sys.stdin.isatty():
         raise click.exceptions.NoArgsIsHelpError(ctx)
 
 
-def declared_side(ctx: click.Context, given: dict[str, Any]) -> Any:
+def declared_side(ctx: click.Context, given: Mapping[str, Any]) -> Any:
     """Return the side that was typed for the padding of padded input; a default declares nothing."""
     return given["padding"] if is_typed(ctx, "padding") else None
 
@@ -227,10 +231,28 @@ def is_typed(ctx: click.Context, name: str) -> bool:
     return ctx.get_parameter_source(name) is click.core.ParameterSource.COMMANDLINE
 
 
-def settle_workers(ctx: click.Context, given: dict[str, Any]) -> None:
-    """Let a cluster win over the workers that a project's defaults name."""
-    if given["cluster"] and not is_typed(ctx, "workers"):
-        given["workers"] = None
+def workers_of(ctx: click.Context, given: Mapping[str, Any]) -> Workers:
+    """Return where shards are worked on; a cluster wins over the workers that a project sets."""
+    configured = given["cluster"] and not is_typed(ctx, "workers")
+    return Workers(workers=None if configured else given["workers"], cluster=given["cluster"])
+
+
+def file_options(given: Mapping[str, Any]) -> FileOptions:
+    """Return how files are read and written, as the options of a command say."""
+    names = (field.name for field in fields(FileOptions))
+    return FileOptions(**{name: given[name] for name in names if name in given})
+
+
+def output_of(given: Mapping[str, Any]) -> Output:
+    """Return where a command writes."""
+    return Output(
+        inputs=given["inputs"],
+        output=given["output"],
+        files=file_options(given),
+        report=given["report"],
+        quiet=given["quiet"],
+        progress=given["progress"],
+    )
 
 
 def quiet_options(command: Command) -> Command:
@@ -246,7 +268,7 @@ def quiet_options(command: Command) -> Command:
     )(command)
 
 
-def spec_of(given: dict[str, Any], maxlen: str) -> PadSpec:
+def spec_of(given: Mapping[str, Any], maxlen: str) -> PadSpec:
     """Return how to pad, as the options say."""
     return PadSpec(
         maxlen=parse_maxlen(maxlen),
@@ -257,50 +279,3 @@ def spec_of(given: dict[str, Any], maxlen: str) -> PadSpec:
         pad_to_multiple_of=given["pad_to_multiple_of"],
         dtype_for_all=given["dtype"] is not None,
     )
-
-
-def open_progress(given: dict[str, Any]) -> Any:
-    """Return a progress bar where a terminal is there to show it, apart from the data."""
-    data_too = given.get("output") == "-" and sys.stdout is not None and sys.stdout.isatty()
-    quiet = given["quiet"] or not given["progress"] or data_too
-    if quiet or sys.stderr is None or not sys.stderr.isatty():
-        return nullcontext()
-    from padmask.render.console import progress_bar
-
-    return progress_bar()
-
-
-def _settle_for_dask(*, starts_here: bool) -> None:
-    """Set what Dask takes from the process alone, which only a command line may change."""
-    if starts_here:
-        # By multiprocessing, whose children would look for modules in the current folder first.
-        os.environ["PYTHONSAFEPATH"] = "1"
-    # What matters of its warnings is raised.
-    warnings.filterwarnings("ignore", module="distributed")
-
-
-@contextmanager
-def open_executor(given: dict[str, Any]) -> Iterator[Any]:
-    """Give who works on shards; nobody else where one is enough."""
-    from padmask.storage.system import cores
-
-    workers = given["workers"] or cores()
-    if given["cluster"]:
-        from padmask.shards.dask import LOCAL, open_cluster
-
-        if given["workers"] and given["cluster"] != LOCAL:
-            raise SpecError(
-                "A cluster has its own workers: give --cluster or --workers. Only of --cluster local, which "
-                "starts here, --workers says how many.",
-                options=["cluster", "workers"],
-            )
-        _settle_for_dask(starts_here=given["cluster"] == LOCAL)
-        with open_cluster(given["cluster"], workers) as cluster:
-            yield cluster
-    elif workers > 1:
-        from padmask.shards.processes import Processes
-
-        with Processes(workers) as executor:
-            yield executor
-    else:
-        yield None

@@ -1,4 +1,4 @@
-"""What commands write, and where: their streams, and the report of what they did."""
+"""Write an output with its report beside it, and print the summary."""
 
 from __future__ import annotations
 
@@ -6,55 +6,65 @@ import json
 import sys
 from collections.abc import Callable, Iterable
 from contextlib import nullcontext, suppress
-from typing import Any
+from typing import Any, Protocol, TypeVar
 
 import click
 
+from padmask._version import __version__
+from padmask.cli.arguments import Output
 from padmask.errors import OutputError, SpecError, printable
+from padmask.storage.conflicts import refuse_conflicts, refuse_shared_place
+from padmask.storage.output import open_output
+from padmask.storage.urls import display_path
 
 
-def write_and_tell(
-    given: dict[str, Any], work: Callable[[dict[str, Any]], Any], summary: Callable[[Any], Iterable[str]]
+class Reported(Protocol):
+    """A result that has a report."""
+
+    def as_dict(self) -> dict[str, Any]: ...
+
+
+Written = TypeVar("Written", bound=Reported)
+
+
+def write_with_report(
+    to: Output, work: Callable[[], Written], summary: Callable[[Written], Iterable[str]]
 ) -> None:
-    """Run what writes an output, its report beside it, and say in a few lines what was done.
+    """Run what writes an output, write its report, and print a summary.
 
     Args:
-        given: the command's parameters.
+        to: where the command writes.
         work: writes the output and returns what it did.
         summary: says that in lines.
     """
-    _check_streams(given)
+    _check_streams(to)
     result = None
     try:
         # Opened first: a run whose report cannot be written should not begin.
-        with _open_report(given["report"]) as report:
-            result = work(given)
+        with _open_report(to.report) as report:
+            result = work()
             if report:
-                report.write(_report_of(result, given))
+                report.write(_report_of(result, to))
     except OutputError as error:
         if result is None:
             raise
         raise error.reworded(f"{error} Only the report is missing: the output is done.") from None
-    if not given["quiet"]:
+    if not to.quiet:
         # The work is done: a stderr that cannot take the summary does not undo it.
         with suppress(OSError):
             for line in summary(result):
                 click.echo(printable(line), err=True)
 
 
-def _check_streams(given: dict[str, Any]) -> None:
-    """Refuse two things in one place, and bytes that would garble a terminal."""
-    from padmask.storage.conflicts import refuse_conflicts, refuse_shared_place
-
-    report = given["report"] and given["report"].removeprefix("json:")
-    refuse_shared_place(
-        {"the output": given["output"], "the rejects": given["rejects"], "the report": report}
-    )
-    refuse_conflicts({"the report": report}, given["inputs"] or ["-"])
-    binary = given["output_format"] not in (None, "jsonl")
-    if given["output"] == "-" and binary and sys.stdout is not None and sys.stdout.isatty():
+def _check_streams(to: Output) -> None:
+    """Refuse two outputs in one place, and bytes that would garble a terminal."""
+    report = to.report and to.report.removeprefix("json:")
+    refuse_shared_place({"the output": to.output, "the rejects": to.files.rejects, "the report": report})
+    refuse_conflicts({"the report": report}, to.inputs)
+    binary = to.files.output_format not in (None, "jsonl")
+    if to.output == "-" and binary and sys.stdout is not None and sys.stdout.isatty():
         raise SpecError(
-            f"{given['output_format']} is no text for a terminal: redirect stdout, or name a file with -o.",
+            f"{to.files.output_format} is no text for a terminal: redirect stdout, or name a file with -o.",
             options=["output_format"],
         )
 
@@ -63,18 +73,11 @@ def _open_report(path: str | None) -> Any:
     """Return where the report goes; nowhere if none was asked for."""
     if path == "json:":
         raise SpecError("--report json: names no file. Give one, as in json:report.json.")
-    if not path:
-        return nullcontext()
-    from padmask.storage.output import open_output
-
-    return open_output(path.removeprefix("json:"))
+    return open_output(path.removeprefix("json:")) if path else nullcontext()
 
 
-def _report_of(result: Any, given: dict[str, Any]) -> bytes:
+def _report_of(result: Reported, to: Output) -> bytes:
     """Return what a run did, as JSON."""
-    from padmask._version import __version__
-    from padmask.storage.urls import display_path
-
-    inputs = [display_path(path) for path in given["inputs"] or ["-"]]
-    report = {"version": __version__, "inputs": inputs, "output": display_path(given["output"])}
+    inputs = [display_path(path) for path in to.inputs or ["-"]]
+    report = {"version": __version__, "inputs": inputs, "output": display_path(to.output)}
     return json.dumps(report | result.as_dict(), indent=2).encode() + b"\n"

@@ -6,6 +6,7 @@ from typing import Any
 
 import click
 
+from padmask.cli.arguments import PadArguments
 from padmask.cli.config import PASSES_BAD_ROWS, WRITES, ConfiguredCommand, command_line_only, setting
 from padmask.cli.options import (
     PathOrAddress,
@@ -15,18 +16,15 @@ from padmask.cli.options import (
     input_options,
     is_typed,
     max_bytes_option,
-    open_executor,
-    open_progress,
+    output_of,
     quiet_options,
     rejects_option,
     report_option,
-    settle_workers,
     spec_of,
     threads_option,
+    workers_of,
     workers_option,
 )
-from padmask.cli.outputs import write_and_tell
-from padmask.errors import SpecError
 from padmask.spec.pad import MASK_DTYPES, MaskSpec, RowPolicy
 
 FOR_FOLDERS = ("workers", "cluster", "resume", "delete", "shard_bytes")
@@ -148,89 +146,26 @@ def command(ctx: click.Context, /, **given: Any) -> None:
       padmask pad s3://bucket/train/ -o s3://bucket/padded/ --cluster tcp://scheduler:8786
     """
     help_without_input(ctx, given)
-    settle_workers(ctx, given)
-    # A project's defaults for folders are no fault of a single file.
-    given["for_folders"] = [name for name in FOR_FOLDERS if given[name] and is_typed(ctx, name)]
-    _refuse_report_among_data(given)
-    write_and_tell(given, _pad, lambda result: _summary(result, given))
-
-
-def _refuse_report_among_data(given: dict[str, Any]) -> None:
-    """Refuse a report that readers of the output folder would take for data, before it is opened."""
-    if not given["report"]:
-        return
-    from padmask.storage.conflicts import refuse_among_data
-    from padmask.storage.folder import OutputFolder, names_a_folder
-    from padmask.storage.urls import local_path
-
-    if names_a_folder(given["output"]):
-        report = given["report"].removeprefix("json:")
-        refuse_among_data(OutputFolder(local_path(given["output"])), {"the report": report})
-
-
-def _summary(result: Any, given: dict[str, Any]) -> list[str]:
-    from padmask.render.summary import summary
-    from padmask.storage.urls import display_path
-
-    return summary(result, display_path(given["output"]), given["rejects"] and display_path(given["rejects"]))
-
-
-def _pad(given: dict[str, Any]) -> Any:
-    mask = MaskSpec(
-        column=None if given["no_mask"] else given["mask_column"],
-        dtype=given["mask_dtype"],
-        length_column=given["length_column"],
-        overwrite=given["overwrite_mask"],
+    arguments = PadArguments(
+        to=output_of(given),
+        columns=given["columns"],
+        spec=spec_of(given, given["maxlen"]),
+        mask=MaskSpec(
+            column=None if given["no_mask"] else given["mask_column"],
+            dtype=given["mask_dtype"],
+            length_column=given["length_column"],
+            overwrite=given["overwrite_mask"],
+        ),
+        policy=RowPolicy(
+            overlong=given["overlong"], empty_rows=given["empty_rows"], on_error=given["on_error"]
+        ),
+        where=workers_of(ctx, given),
+        resume=given["resume"],
+        delete=given["delete"],
+        shard_bytes=given["shard_bytes"],
+        # A project's defaults for folders are no fault of a single file.
+        folder_options=[name for name in FOR_FOLDERS if given[name] and is_typed(ctx, name)],
     )
-    policy = RowPolicy(overlong=given["overlong"], empty_rows=given["empty_rows"], on_error=given["on_error"])
-    names = (
-        "input_format",
-        "output_format",
-        "limit",
-        "rejects",
-        "fixed_size_list",
-        "batch_rows",
-        "threads",
-        "max_bytes",
-    )
-    from padmask.spec.files import FileOptions
-    from padmask.storage.folder import names_a_folder
+    from padmask.cli.run_pad import run_pad  # loads NumPy and Arrow
 
-    asked = {
-        "columns": given["columns"],
-        "spec": spec_of(given, given["maxlen"]),
-        "mask": mask,
-        "policy": policy,
-        "files": FileOptions(**{name: given[name] for name in names}),
-    }
-    pad = _pad_shards if names_a_folder(given["output"]) else _pad_file
-    with open_progress(given) as progress:
-        return pad(given, asked | {"progress": progress})
-
-
-def _pad_file(given: dict[str, Any], asked: dict[str, Any]) -> Any:
-    if given["for_folders"]:
-        option = given["for_folders"][0].replace("_", "-")
-        raise SpecError(
-            f"--{option} is for output folders, with a file for each of the input. "
-            "Name one, such as -o padded/."
-        )
-    from padmask.stream.pad import pad_file
-
-    return pad_file(given["inputs"] or ["-"], given["output"], **asked)
-
-
-def _pad_shards(given: dict[str, Any], asked: dict[str, Any]) -> Any:
-    from padmask.shards.pad_dataset import pad_dataset
-
-    if given["shard_bytes"]:
-        asked["shard_bytes"] = given["shard_bytes"]
-    with open_executor(given) as executor:
-        return pad_dataset(
-            given["inputs"] or ["-"],
-            given["output"],
-            executor=executor,
-            resume=given["resume"],
-            delete=given["delete"],
-            **asked,
-        )
+    run_pad(arguments)

@@ -6,6 +6,7 @@ from typing import Any
 
 import click
 
+from padmask.cli.arguments import UnpadArguments
 from padmask.cli.config import PASSES_BAD_ROWS, WRITES, ConfiguredCommand, command_line_only, setting
 from padmask.cli.options import (
     PathOrAddress,
@@ -15,13 +16,12 @@ from padmask.cli.options import (
     limit_option,
     mask_column_option,
     max_bytes_option,
-    open_progress,
+    output_of,
     quiet_options,
     rejects_option,
     report_option,
     threads_option,
 )
-from padmask.cli.outputs import write_and_tell
 from padmask.spec.unpad import UnpadSpec
 
 
@@ -103,37 +103,17 @@ def command(ctx: click.Context, /, **given: Any) -> None:
       padmask unpad lengths.jsonl --length-column length --padding post
     """
     help_without_input(ctx, given)
-    write_and_tell(given, _unpad, lambda result: _summary(result, given))
-
-
-def _summary(result: Any, given: dict[str, Any]) -> list[str]:
-    from padmask.render.summary import unpad_summary
-    from padmask.storage.urls import display_path
-
-    return unpad_summary(
-        result, display_path(given["output"]), given["rejects"] and display_path(given["rejects"])
+    arguments = UnpadArguments(
+        to=output_of(given),
+        columns=given["columns"],
+        spec=UnpadSpec(
+            mask_column=given["mask_column"],
+            length_column=given["length_column"],
+            padding=given["padding"],
+            keep_mask=given["keep_mask"],
+        ),
+        on_error=given["on_error"],
     )
+    from padmask.cli.run_unpad import run_unpad  # loads NumPy and Arrow
 
-
-def _unpad(given: dict[str, Any]) -> Any:
-    spec = UnpadSpec(
-        mask_column=given["mask_column"],
-        length_column=given["length_column"],
-        padding=given["padding"],
-        keep_mask=given["keep_mask"],
-    )
-    names = ("input_format", "output_format", "limit", "rejects", "threads", "max_bytes")
-    from padmask.spec.files import FileOptions
-    from padmask.stream.unpad import unpad_file
-
-    files = FileOptions(**{name: given[name] for name in names})
-    with open_progress(given) as progress:
-        return unpad_file(
-            given["inputs"] or ["-"],
-            given["output"],
-            columns=given["columns"],
-            spec=spec,
-            on_error=given["on_error"],
-            files=files,
-            progress=progress,
-        )
+    run_unpad(arguments)

@@ -2,24 +2,25 @@
 
 from __future__ import annotations
 
-import sys
-from contextlib import ExitStack, redirect_stdout, suppress
+from contextlib import suppress
 from typing import Any
 
 import click
 
+from padmask.cli.arguments import ModelOptions, ReferenceOptions, VerifyArguments
 from padmask.cli.config import RUNS_CODE, WEAKENS_PROOF, WRITES, ConfiguredCommand, command_line_only, setting
 from padmask.cli.options import (
     PathOrAddress,
     declared_side,
+    file_options,
     input_options,
     mask_column_option,
-    open_progress,
     quiet_options,
     spec_of,
 )
 from padmask.errors import SpecError, did_you_mean
 from padmask.spec.verify import BACKENDS, DEVICES, ROUTES
+from padmask.storage.output_places import descriptor_of
 
 # Rows that somebody's own model sees at once: it may be large.
 USER_BATCH = 64
@@ -157,45 +158,46 @@ def command(ctx: click.Context, /, **given: Any) -> int:
       padmask verify --model model.keras --vocab-size 32000 --explain
       padmask verify tokens.jsonl --predict mypackage.serve:predict
     """
-    given["has_model"] = given["model"] is not None or given["predict"] is not None
-    _check_usage(ctx, given)
-    given["declared"] = declared_side(ctx, given)
-    from padmask.storage.conflicts import loaded_files, refuse_replaced
+    has_model = given["model"] is not None or given["predict"] is not None
+    _check_usage(ctx, given, has_model=has_model)
+    reports = [_form(text) for text in given["reports"]]
+    to_stdout = [form for form, path in reports if path == "-"]
+    if len(to_stdout) + given["as_json"] > 1:
+        raise SpecError("Two reports cannot both go to stdout: name a file for one of them.")
+    arguments = VerifyArguments(
+        inputs=given["inputs"],
+        columns=given["columns"],
+        spec=spec_of(given, given["maxlen"]),
+        strict=given["strict"],
+        allow=given["allow"],
+        proof=_model_options(given) if has_model else _reference_options(given),
+        backend=given["backend"],
+        device=given["device"],
+        sample=given["sample"],
+        mask_column=given["mask_column"],
+        declared=declared_side(ctx, given),
+        files=file_options(given),
+        reports=reports,
+        as_json=given["as_json"],
+        # A report on stdout stands there alone.
+        quiet=given["quiet"] or any(form != "github" for form in to_stdout),
+        progress=given["progress"],
+    )
+    from padmask.cli.run_verify import run_verify  # loads NumPy and Arrow
 
-    wanted = [_form(text) for text in given["reports"]]
-    _check_streams(wanted, given)
-    with ExitStack() as stack:
-        # Opened first: a run whose report cannot be written should not begin.
-        streams = [(form, _open(stack, path)) for form, path in wanted]
-        report = _verify(given)
-        # What was imported on the way was read too.
-        refuse_replaced(_report_files(wanted), loaded_files())
-        for form, stream in streams:
-            if stream is not None:
-                _write(form, stream, report)
-    if not given["as_json"] and not given["quiet"]:
-        from padmask.render.console import make_console
-        from padmask.render.report import show_report
-
-        show_report(report, make_console())
-    for form, stream in streams:
-        if stream is None:
-            _write(form, None, report)
-    if given["as_json"]:
-        _write("json", None, report)
-    return 0 if report.ok else 1
+    return run_verify(arguments)
 
 
-def _check_usage(ctx: click.Context, given: dict[str, Any]) -> None:
-    if not given["inputs"] and not given["has_model"]:
+def _check_usage(ctx: click.Context, given: dict[str, Any], *, has_model: bool) -> None:
+    if not given["inputs"] and not has_model:
         raise click.UsageError(
             "There is nothing to verify: name a file, - for stdin, or a model with --model or --predict."
         )
     if given["model"] is not None and given["predict"] is not None:
         raise click.UsageError("--model and --predict are two subjects: verify one at a time.")
-    if given["has_model"] and given["no_model"]:
+    if has_model and given["no_model"]:
         raise click.UsageError("--no-model checks the data alone: leave it out, or the model.")
-    if given["has_model"] and given["routes"]:
+    if has_model and given["routes"]:
         raise click.UsageError("--route is for the reference models, which --model and --predict replace.")
     for name in ("model_inputs", "custom_objects", "allow_unsafe_model", "explain"):
         if given[name] and given["model"] is None:
@@ -203,62 +205,29 @@ def _check_usage(ctx: click.Context, given: dict[str, Any]) -> None:
             raise click.BadOptionUsage(name, f"{option} goes with --model.", ctx)
 
 
-def _verify(given: dict[str, Any]) -> Any:
-    from padmask.verify.data.look import RuleSpec
-    from padmask.verify.verify_file import verify_file
-
-    # What people's own code prints must not get between the lines of a report.
-    with open_progress(given) as progress, redirect_stdout(sys.stderr):
-        return verify_file(
-            given["inputs"],
-            columns=given["columns"],
-            spec=spec_of(given, given["maxlen"]),
-            rules=RuleSpec(strict=given["strict"], allow=given["allow"]),
-            proof=_model_proof(given) if given["has_model"] else _reference_proof(given),
-            mask_column=given["mask_column"],
-            declared=given["declared"],
-            input_format=given["input_format"],
-            limit=given["limit"],
-            progress=progress,
-        )
-
-
-def _reference_proof(given: dict[str, Any]) -> Any:
-    from padmask.spec.verify import ReferenceSpec
-    from padmask.verify.verify_file import ProofSpec
-
+def _reference_options(given: dict[str, Any]) -> ReferenceOptions | None:
     names = ("embedding_dim", "units", "vocab_size", "seed", "batch_size")
     asked = {name: given[name] for name in names if given[name] is not None}
-    reference = ReferenceSpec(routes=tuple(dict.fromkeys(given["routes"])) or tuple(ROUTES), **asked)
-    if given["no_model"]:
-        return None
-    return ProofSpec(
-        reference=reference, backend=given["backend"], device=given["device"], sample=given["sample"]
-    )
+    routes = tuple(dict.fromkeys(given["routes"])) or tuple(ROUTES)
+    return None if given["no_model"] else ReferenceOptions(spec={"routes": routes, **asked})
 
 
-def _model_proof(given: dict[str, Any]) -> Any:
-    from padmask.spec.verify import ModelSpec
-    from padmask.verify.verify_file import ModelProof
-
-    spec = ModelSpec(
-        padding=given["padding"],
-        value=None if given["value"] is None else _number(given["value"]),
-        vocab_size=given["vocab_size"],
-        seed=given["seed"],
-        explain=given["explain"],
-        batch_size=given["batch_size"] or USER_BATCH,
-    )
-    return ModelProof(
+def _model_options(given: dict[str, Any]) -> ModelOptions:
+    spec = {
+        "padding": given["padding"],
+        "value": None if given["value"] is None else _number(given["value"]),
+        "vocab_size": given["vocab_size"],
+        "seed": given["seed"],
+        "explain": given["explain"],
+        "batch_size": given["batch_size"] or USER_BATCH,
+    }
+    return ModelOptions(
         spec=spec,
         model=given["model"],
         predict=given["predict"],
         inputs=dict(_named_column(text) for text in given["model_inputs"]),
         custom_objects=given["custom_objects"],
         allow_unsafe=given["allow_unsafe_model"],
-        backend=given["backend"],
-        device=given["device"],
-        sample=given["sample"],
     )
 
 
@@ -298,52 +267,4 @@ def _form(text: str) -> tuple[str, str]:
         form, path = "json", text
     if not path:
         raise SpecError(f"--report {text} names no file. Give one, as in {form}:verify.{form}.")
-    from padmask.storage.output_places import descriptor_of
-
     return form, "-" if descriptor_of(path) == 1 else path
-
-
-def _check_streams(wanted: list[tuple[str, str]], given: dict[str, Any]) -> None:
-    """Refuse two things in one place, and reports in place of what is read."""
-    from padmask.storage.conflicts import module_files, refuse_conflicts, refuse_replaced
-
-    reports = _report_files(wanted)
-    if len(set(reports.values())) < sum(path != "-" for _, path in wanted):
-        raise SpecError("Two reports cannot go to one file: give each its own.")
-    code = [path for path in (given["model"], given["custom_objects"]) if path]
-    module = (given["predict"] or "").partition(":")[0]
-    refuse_replaced(reports, code + (module_files(module) if module else []))
-    to_stdout = sum(path == "-" for _, path in wanted) + given["as_json"]
-    if to_stdout > 1:
-        raise SpecError("Two reports cannot both go to stdout: name a file for one of them.")
-    if any(path == "-" and form != "github" for form, path in wanted):
-        # Whoever reads the report wants nothing else beside it.
-        given["quiet"] = True
-    prints = to_stdout or not given["quiet"]
-    refuse_conflicts(({"the printed report": "-"} if prints else {}) | reports, given["inputs"])
-
-
-def _report_files(wanted: list[tuple[str, str]]) -> dict[str, str | None]:
-    """Return the paths of the reports that go to files, by what they are."""
-    files = [(form, path) for form, path in wanted if path != "-"]
-    return {
-        f"the {form} report {number}".removesuffix(" 1"): path for number, (form, path) in enumerate(files, 1)
-    }
-
-
-def _open(stack: ExitStack, path: str) -> Any:
-    if path == "-":
-        return None
-    from padmask.storage.output import open_output
-
-    return stack.enter_context(open_output(path))
-
-
-def _write(form: str, stream: Any, report: Any) -> None:
-    from padmask.verify import report_formats as forms
-
-    text = {"json": forms.to_json, "junit": forms.to_junit, "github": forms.to_annotations}[form](report)
-    if stream is None:
-        click.echo(text, nl=False)
-    else:
-        stream.write(text.encode(errors="backslashreplace"))

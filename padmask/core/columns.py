@@ -13,20 +13,16 @@ import pyarrow as pa
 from padmask.core.arrow_lists import Kind, holds_nothing, is_mask, is_sequence, kind_of, vector_size
 from padmask.core.ragged import Ragged
 from padmask.errors import PaddedError, SpecError
-from padmask.spec.pad import (
-    DEFAULT_DTYPE,
-    FLOAT_DTYPES,
-    INTEGER_DTYPES,
+from padmask.spec.columns import (
     Column,
     Columns,
-    MaskSpec,
-    PadSpec,
     as_list,
     columns_there,
     parse_column,
     quote_names,
     unknown_column,
 )
+from padmask.spec.pad import DEFAULT_DTYPE, FLOAT_DTYPES, INTEGER_DTYPES, MaskSpec, PadSpec
 
 IGNORED_LABEL = -100
 
@@ -278,3 +274,14 @@ def find_vector_sizes(columns: Sequence[PadColumn], batches: Iterable[pa.RecordB
         if not unknown:
             break
     return list(settled.values())
+
+
+def _fill_string(value: Any, where: str, option: str) -> str:
+    if isinstance(value, str):
+        return str(value)
+    if not isinstance(value, (int, float, np.integer, np.floating)) or isinstance(value, bool):
+        raise SpecError(
+            f"{where}: the pad value {value!r:.80} is no string. Choose one that is.", options=[option]
+        )
+    # 0 is the default of every dtype, and the zero of strings is the empty one.
+    return "" if value == 0 else str(value)

@@ -22,7 +22,8 @@ from padmask.core.plan import LengthStats, Plan, Segments, make_plan, make_segme
 from padmask.core.ragged import Ragged, find_misfits
 from padmask.errors import DataError, Fault, SpecError
 from padmask.spec.checks import or_default
-from padmask.spec.pad import Columns, MaskSpec, PadSpec
+from padmask.spec.columns import Columns
+from padmask.spec.pad import MaskSpec, PadSpec
 
 
 def pad_table(

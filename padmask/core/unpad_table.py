@@ -22,7 +22,8 @@ from padmask.core.ragged import Ragged
 from padmask.core.table import replace_columns
 from padmask.errors import DataError, Fault, RowError, SpecError
 from padmask.spec.checks import or_default
-from padmask.spec.pad import Columns, Side, columns_there, unknown_column
+from padmask.spec.columns import Columns, columns_there, unknown_column
+from padmask.spec.pad import Side
 from padmask.spec.unpad import UnpadSpec
 
 

@@ -91,3 +91,10 @@ def open_writer(
     from padmask.formats.parquet import ParquetWriter
 
     return ParquetWriter(stream, layout, threads)
+
+
+def row_group_sizes(source: Source) -> list[int]:
+    """Return the bytes of each row group of a Parquet file, compressed."""
+    from padmask.formats.parquet import group_sizes
+
+    return group_sizes(source)

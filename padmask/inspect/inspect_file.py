@@ -25,8 +25,9 @@ from padmask.errors import SpecError, WorkerDiedError, share
 from padmask.formats.dataset import Dataset
 from padmask.inspect.costs import Cost, candidate_costs
 from padmask.shards.pool import WorkerPool
-from padmask.spec.checks import at_least, choice, instance, optional, whole_number
-from padmask.spec.pad import INPUT_FORMATS, Columns, MaskSpec, PadSpec, RowPolicy, Side, as_list
+from padmask.spec.checks import at_least, choice, instance, optional
+from padmask.spec.columns import Columns, as_list
+from padmask.spec.pad import INPUT_FORMATS, MaskSpec, PadSpec, RowPolicy, Side
 from padmask.spec.show import ShowSpec
 from padmask.storage.source import Source, find_sources
 from padmask.storage.urls import checked_paths
@@ -50,13 +51,6 @@ LITTLE_PADDING = 0.15
 
 # How much larger the rectangle of the longest row must be for anybody to give tokens up.
 WORTH_CUTTING = 1.1
-
-
-def check_seed(name: str, value: Any) -> int | tuple[int, ...]:
-    """Check a seed, which may be a negative number."""
-    if isinstance(value, tuple):
-        return tuple(whole_number(name, number) for number in value)
-    return whole_number(name, value)
 
 
 @dataclass(frozen=True)

@@ -40,8 +40,9 @@ from padmask.shards.split import (
 from padmask.shards.staging import EarlierRun, ResumePolicy
 from padmask.shards.worker import ShardWork, measure_shard, pad_shard
 from padmask.spec.checks import at_least, flag, optional, or_default
+from padmask.spec.columns import Columns, as_list
 from padmask.spec.files import FileOptions
-from padmask.spec.pad import Columns, MaskSpec, PadSpec, RowPolicy, as_list
+from padmask.spec.pad import MaskSpec, PadSpec, RowPolicy
 from padmask.storage.conflicts import refuse_among_data, refuse_inside, refuse_nowhere, refuse_replaced
 from padmask.storage.folder import OutputFolder
 from padmask.storage.inputs import InputFiles, find_inputs

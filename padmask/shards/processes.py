@@ -49,7 +49,7 @@ pipe, parent = Connection(int(sys.argv[1])), int(sys.argv[2])
 current_process()._inheriting = True
 spawn.prepare(pipe.recv())
 del current_process()._inheriting
-from padmask.jobs.executors import serve_tasks
+from padmask.shards.processes import serve_tasks
 serve_tasks(pipe, parent)
 """
 

@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from itertools import pairwise
 
 from padmask.errors import OutputError, SpecError, size
-from padmask.formats.parquet import group_sizes
+from padmask.formats import row_group_sizes
 from padmask.storage.folder import OutputFolder
 from padmask.storage.inputs import InputFile, refuse_same_output_names
 from padmask.storage.manifest_file import MOST_MANIFEST_BYTES
@@ -153,7 +153,7 @@ def output_name(name: str, source_format: str, goal_format: str) -> str:
 
 def _pieces(source: Source, name: str, shard_bytes: int) -> list[tuple[Source, str, int]]:
     """Cut a Parquet file between row groups into pieces of about this many bytes."""
-    sizes = group_sizes(source)
+    sizes = row_group_sizes(source)
     bounds, held = [0], 0
     for group, bytes_ in enumerate(sizes, 1):
         held += bytes_

@@ -12,7 +12,7 @@ from padmask.errors import SpecError
 Thing = TypeVar("Thing")
 
 # Takes the name of an argument and its value, and returns the value in its plain type.
-Check = Callable[[str, Any], Any]
+ArgumentCheck = Callable[[str, Any], Any]
 
 
 def one_of(name: str, value: object, choices: Collection[str], option: str | None = None) -> None:
@@ -23,8 +23,8 @@ def one_of(name: str, value: object, choices: Collection[str], option: str | Non
         )
 
 
-def at_least(least: int, bits: int | None = None) -> Check:
-    """Return the check of whole numbers of at least `least`, and less than 2**`bits`, of any type but bool.
+def at_least(least: int, bits: int | None = None) -> ArgumentCheck:
+    """Return the check of whole numbers of at least `least`, of any type but bool.
 
     >>> at_least(0)("limit", 3)
     3
@@ -89,7 +89,7 @@ def file_path(name: str, value: Any) -> str:
     return found
 
 
-def choice(choices: Collection[str]) -> Check:
+def choice(choices: Collection[str]) -> ArgumentCheck:
     """Return the check of texts that must be one of `choices`."""
 
     def check(name: str, value: Any) -> Any:
@@ -99,7 +99,7 @@ def choice(choices: Collection[str]) -> Check:
     return check
 
 
-def instance(kind: type[Thing]) -> Check:
+def instance(kind: type[Thing]) -> ArgumentCheck:
     """Return the check of objects of one class."""
 
     def check(name: str, value: Any) -> Thing:
@@ -110,7 +110,7 @@ def instance(kind: type[Thing]) -> Check:
     return check
 
 
-def optional(check: Check) -> Check:
+def optional(check: ArgumentCheck) -> ArgumentCheck:
     """Return a check that takes None too.
 
     >>> optional(at_least(1))("threads", None)
@@ -118,7 +118,7 @@ def optional(check: Check) -> Check:
     return lambda name, value: None if value is None else check(name, value)
 
 
-def check_fields(spec: object, /, **checks: Check) -> None:
+def check_fields(spec: object, /, **checks: ArgumentCheck) -> None:
     """Check the fields of a frozen dataclass, and set them in their plain types.
 
     Raises:

@@ -7,11 +7,10 @@ The words are Keras's (`maxlen`, `padding`, `truncating`, `value`).
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from padmask.errors import SpecError, did_you_mean
+from padmask.errors import SpecError
 from padmask.spec.checks import at_least, check_fields, choice, flag, one_of, optional, string, whole
 
 Side = Literal["pre", "post"]
@@ -124,119 +123,6 @@ class PadSpec:
                 f"Use {-(-maxlen // multiple) * multiple}, or leave one of the two out.",
                 options=["maxlen", "pad_to_multiple_of"],
             )
-
-
-@dataclass(frozen=True)
-class Column:
-    """A sequence column to pad, with its own dtype and pad value where it has them.
-
-    >>> Column("labels", value=-100)
-    Column(name='labels', dtype=None, value=-100)
-    """
-
-    name: str
-    dtype: str | None = None
-    value: Any = None
-
-    def __post_init__(self) -> None:
-        check_fields(self, name=string)
-        if self.dtype is not None:
-            one_of(f"dtype of column {self.name!r}", self.dtype, DTYPES, "columns")
-
-
-# How columns are asked for: by names, short forms, `Column`s, or with their pad values.
-Columns = Iterable[str | Column] | Mapping[str, Any] | None
-
-
-def as_list(columns: Columns) -> Columns:
-    """Return how columns are asked for in a form that can be gone through twice; a name alone is one.
-
-    >>> as_list("labels"), as_list(iter(["ids", "labels"])), as_list({"ids": 0}), as_list(None)
-    (['labels'], ['ids', 'labels'], {'ids': 0}, None)
-    """
-    if columns is None or isinstance(columns, Mapping):
-        _check_columns(columns or (), str)
-        return columns
-    if isinstance(columns, (str, Column)):
-        return [columns]
-    try:
-        names = list(columns)
-    except TypeError:
-        names = [columns]  # type: ignore[list-item]
-    _check_columns(names, (str, Column))
-    return names
-
-
-def _check_columns(names: Iterable[Any], kinds: type | tuple[type, ...]) -> None:
-    for name in names:
-        if not isinstance(name, kinds):
-            raise SpecError(f"`columns` must be names, or Columns. Received: {name!r:.80}.")
-
-
-def parse_column(text: str, known: Collection[str]) -> Column:
-    """Read the short form `NAME[:DTYPE][=VALUE]` against the columns there are.
-
-    A column of exactly that whole name wins over the punctuation, and a longer name
-    over a shorter one.
-
-    >>> parse_column("labels:int64=-100", ["input_ids", "labels"])
-    Column(name='labels', dtype='int64', value='-100')
-    >>> parse_column("a=b", ["a=b"])
-    Column(name='a=b', dtype=None, value=None)
-
-    Raises:
-        SpecError: no column of that name, or an unknown dtype.
-    """
-    readings = sorted(_readings(text), key=lambda reading: len(reading[0]), reverse=True)
-    for name, dtype, value in readings:
-        if name in known:
-            return Column(name, dtype, value)
-    # Nothing fits: the shortest reading is what the user most likely meant.
-    raise unknown_column(readings[-1][0], known)
-
-
-def _readings(text: str) -> list[tuple[str, str | None, str | None]]:
-    """Every way to read `text` as NAME, DTYPE and VALUE."""
-    splits: list[tuple[str, str | None]] = [(text, None)]
-    splits += [(text[:i], text[i + 1 :]) for i, character in enumerate(text) if character == "="]
-    readings: list[tuple[str, str | None, str | None]] = []
-    for head, value in splits:
-        readings.append((head, None, value))
-        name, colon, dtype = head.rpartition(":")
-        if colon and "=" not in dtype:
-            readings.append((name, dtype, value))
-    return readings
-
-
-def quote_names(names: Collection[str]) -> str:
-    """List columns for people, who need not see all of many, nor all of a long name.
-
-    >>> quote_names(["ids", "labels"]), quote_names([])
-    ("'ids', 'labels'", 'none')
-    """
-    few = ", ".join(f"{name!r:.40}" for name in list(names)[:20])
-    return f"{few}, ..." if len(names) > 20 else few or "none"
-
-
-def columns_there(names: Collection[str]) -> str:
-    """Return a sentence that lists the columns of an input.
-
-    >>> columns_there(["ids"]), columns_there([])
-    ("The columns are: 'ids'.", 'The input has no columns: check that it has rows.')
-    """
-    return (
-        f"The columns are: {quote_names(names)}."
-        if names
-        else "The input has no columns: check that it has rows."
-    )
-
-
-def unknown_column(name: str, known: Collection[str], option: str = "columns") -> SpecError:
-    """Return the error for a column that is not there but `option` names, with the nearest name."""
-    there = f"Choose one of {quote_names(known)}." if known else columns_there(known)
-    return SpecError(
-        f"There is no column {name!r:.80}.{did_you_mean(name, list(known))} {there}", options=[option]
-    )
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -3,9 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
-from padmask.inspect.inspect_file import check_seed
-from padmask.spec.checks import at_least, check_fields, optional
+from padmask.spec.checks import at_least, check_fields, optional, whole_number
+
+
+def check_seed(name: str, value: Any) -> int | tuple[int, ...]:
+    """Check a seed, which may be a negative number."""
+    if isinstance(value, tuple):
+        return tuple(whole_number(name, number) for number in value)
+    return whole_number(name, value)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -25,7 +25,8 @@ from padmask.errors import SpecError
 from padmask.formats.contract import Wanted
 from padmask.formats.dataset import Dataset
 from padmask.formats.jsonl.kinds import list_of
-from padmask.spec.pad import FLOAT_DTYPES, Column, Columns, MaskSpec, PadSpec, RowPolicy
+from padmask.spec.columns import Column, Columns
+from padmask.spec.pad import FLOAT_DTYPES, MaskSpec, PadSpec, RowPolicy
 
 
 @dataclass(frozen=True)

@@ -18,8 +18,10 @@ from padmask.core.plan import Plan, make_plan, needs_lengths
 from padmask.core.table import padded_schema
 from padmask.formats import output_format
 from padmask.formats.contract import Layout
+from padmask.spec.checks import or_default
+from padmask.spec.columns import Columns, as_list
 from padmask.spec.files import FileOptions
-from padmask.spec.pad import Columns, MaskSpec, PadSpec, RowPolicy, as_list
+from padmask.spec.pad import MaskSpec, PadSpec, RowPolicy
 from padmask.stream.capacity import available_bytes, bytes_per_place, refuse_large_output, refuse_large_pieces
 from padmask.stream.inputs import Paths, check_paths, data_notes, open_dataset
 from padmask.stream.job import Job, PadRequest, make_job

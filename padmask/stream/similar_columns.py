@@ -16,7 +16,7 @@ from padmask.core.metadata import METADATA_KEY
 from padmask.core.ragged import Ragged
 from padmask.formats.contract import Batch, Wanted
 from padmask.formats.dataset import Dataset
-from padmask.spec.pad import Columns
+from padmask.spec.columns import Columns
 from padmask.stream.job import Job
 
 

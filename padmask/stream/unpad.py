@@ -28,8 +28,9 @@ from padmask.formats import output_format
 from padmask.formats.contract import Chunk, Layout, Wanted, Writer
 from padmask.formats.dataset import Dataset, survey_types
 from padmask.spec.checks import one_of, or_default
+from padmask.spec.columns import Columns, as_list
 from padmask.spec.files import FileOptions
-from padmask.spec.pad import Columns, PadSpec, as_list
+from padmask.spec.pad import PadSpec
 from padmask.spec.unpad import UnpadSpec
 from padmask.stream.capacity import available_bytes
 from padmask.stream.inputs import Paths, check_paths, open_dataset, unlisted_notes

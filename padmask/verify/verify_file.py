@@ -27,7 +27,8 @@ from padmask.spec.checks import (
     or_default,
     string,
 )
-from padmask.spec.pad import INPUT_FORMATS, Columns, MaskSpec, PadSpec, RowPolicy, Side, as_list
+from padmask.spec.columns import Columns, as_list
+from padmask.spec.pad import INPUT_FORMATS, MaskSpec, PadSpec, RowPolicy, Side
 from padmask.spec.verify import BACKENDS, DEVICES, ModelSpec, ReferenceSpec
 from padmask.storage.source import find_sources
 from padmask.storage.urls import checked_paths, display_path, is_url, refuse_mistyped

@@ -25,7 +25,8 @@ from padmask.errors import DataError, PaddedError, SpecError
 from padmask.formats.contract import Batch, Wanted
 from padmask.formats.dataset import Dataset
 from padmask.formats.jsonl.reader import field_values
-from padmask.spec.pad import FLOAT_DTYPES, Columns, Side, quote_names
+from padmask.spec.columns import Columns, quote_names
+from padmask.spec.pad import FLOAT_DTYPES, Side
 from padmask.stream.job import Job
 from padmask.stream.rows import prepare_rows
 from padmask.verify.data.rules import Audit, AuditColumn

@@ -1,0 +1,58 @@
+"""Where the work of a command is done, and the progress that it shows."""
+
+from __future__ import annotations
+
+import os
+import sys
+import warnings
+from collections.abc import Iterator
+from concurrent.futures import Executor
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+
+from padmask.cli.arguments import Workers
+from padmask.errors import SpecError
+from padmask.render.console import progress_bar
+from padmask.shards.dask import LOCAL, open_cluster
+from padmask.shards.processes import Processes
+from padmask.storage.system import cores
+from padmask.stream.progress import ProgressCallback
+
+
+def open_progress(
+    *, quiet: bool, progress: bool, output: str = ""
+) -> AbstractContextManager[ProgressCallback | None]:
+    """Return a progress bar where a terminal is there to show it, apart from the data."""
+    data_too = output == "-" and sys.stdout is not None and sys.stdout.isatty()
+    if quiet or not progress or data_too or sys.stderr is None or not sys.stderr.isatty():
+        return nullcontext()
+    return progress_bar()
+
+
+@contextmanager
+def open_executor(where: Workers) -> Iterator[Executor | None]:
+    """Give the executor that works on shards; None where one process is enough."""
+    workers = where.workers or cores()
+    if where.cluster:
+        if where.workers and where.cluster != LOCAL:
+            raise SpecError(
+                "A cluster has its own workers: give --cluster or --workers. Only of --cluster local, which "
+                "starts here, --workers says how many.",
+                options=["cluster", "workers"],
+            )
+        _prepare_for_dask(starts_here=where.cluster == LOCAL)
+        with open_cluster(where.cluster, workers) as cluster:
+            yield cluster
+    elif workers > 1:
+        with Processes(workers) as executor:
+            yield executor
+    else:
+        yield None
+
+
+def _prepare_for_dask(*, starts_here: bool) -> None:
+    """Set what Dask takes from the process alone, which only a command line may change."""
+    if starts_here:
+        # By multiprocessing, whose children would look for modules in the current folder first.
+        os.environ["PYTHONSAFEPATH"] = "1"
+    # What matters of its warnings is raised.
+    warnings.filterwarnings("ignore", module="distributed")

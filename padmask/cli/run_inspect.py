@@ -1,0 +1,75 @@
+"""Run `padmask inspect`."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import click
+
+from padmask.cli.arguments import InspectArguments
+from padmask.cli.execution import open_executor, open_progress
+from padmask.errors import SpecError
+from padmask.inspect.inspect_file import Inspection, inspect_file
+from padmask.render.console import export, make_console, recording_console
+from padmask.render.inspection import show_inspection
+from padmask.storage.conflicts import refuse_conflicts
+from padmask.storage.output import open_output
+from padmask.storage.urls import display_path
+
+EXPORTS = (".svg", ".html", ".txt")
+
+
+def run_inspect(arguments: InspectArguments) -> None:
+    """Inspect, and print or export what was found."""
+    _check_export(arguments)
+    seen = _inspect(arguments)
+    if arguments.as_json:
+        click.echo(json.dumps(_as_json(seen, arguments)))
+    options: dict[str, Any] = {"style": arguments.style, "masks": arguments.masks, "plans": arguments.plans}
+    if not arguments.as_json:
+        show_inspection(seen, make_console(), **options)
+    if arguments.export:
+        console = recording_console()
+        show_inspection(seen, console, **options)
+        with open_output(arguments.export) as stream:
+            stream.write(export(console, arguments.export))
+
+
+def _check_export(arguments: InspectArguments) -> None:
+    """Refuse an export of an unknown form, or in place of an input."""
+    if not arguments.export:
+        return
+    if not arguments.export.endswith(EXPORTS):
+        raise SpecError(
+            f"Cannot tell how to export to {display_path(arguments.export)!r}. Choose a name in "
+            f"{', '.join(EXPORTS)}."
+        )
+    refuse_conflicts({"the export": arguments.export}, arguments.inputs)
+
+
+def _inspect(arguments: InspectArguments) -> Inspection:
+    with (
+        open_progress(quiet=arguments.quiet, progress=arguments.progress) as progress,
+        open_executor(arguments.where) as executor,
+    ):
+        return inspect_file(
+            arguments.inputs or ["-"],
+            columns=arguments.columns,
+            specs=arguments.specs,
+            show=arguments.show if arguments.masks else None,
+            mask_column=arguments.mask_column,
+            declared=arguments.declared,
+            input_format=arguments.files.input_format,
+            limit=arguments.files.limit,
+            executor=executor,
+            progress=progress,
+        )
+
+
+def _as_json(seen: Inspection, arguments: InspectArguments) -> dict[str, Any]:
+    shown = seen.as_dict()
+    for name, wanted in (("masks", arguments.masks), ("plans", arguments.plans)):
+        if not wanted:
+            del shown[name]
+    return shown

@@ -1,0 +1,108 @@
+"""Run `padmask verify`."""
+
+from __future__ import annotations
+
+import sys
+from contextlib import ExitStack, redirect_stdout
+from typing import Any
+
+import click
+
+from padmask.cli.arguments import ModelOptions, ReferenceOptions, VerifyArguments
+from padmask.cli.execution import open_progress
+from padmask.errors import SpecError
+from padmask.render.console import make_console
+from padmask.render.report import show_report
+from padmask.spec.verify import ModelSpec, ReferenceSpec
+from padmask.storage.conflicts import loaded_files, module_files, refuse_conflicts, refuse_replaced
+from padmask.storage.output import open_output
+from padmask.verify.data.look import RuleSpec
+from padmask.verify.report import Report
+from padmask.verify.report_formats import to_annotations, to_json, to_junit
+from padmask.verify.verify_file import ModelProof, ProofSpec, verify_file
+
+FORMS = {"json": to_json, "junit": to_junit, "github": to_annotations}
+
+
+def run_verify(arguments: VerifyArguments) -> int:
+    """Verify, write the reports, and return the exit code."""
+    _check_reports(arguments)
+    with ExitStack() as stack:
+        # Opened first: a run whose report cannot be written should not begin.
+        streams = [
+            (form, None if path == "-" else stack.enter_context(open_output(path)))
+            for form, path in arguments.reports
+        ]
+        report = _verify(arguments)
+        # What was imported on the way was read too.
+        refuse_replaced(_report_files(arguments), loaded_files())
+        for form, stream in streams:
+            if stream is not None:
+                stream.write(FORMS[form](report).encode(errors="backslashreplace"))
+    if not arguments.as_json and not arguments.quiet:
+        show_report(report, make_console())
+    for form in [form for form, stream in streams if stream is None] + ["json"] * arguments.as_json:
+        click.echo(FORMS[form](report), nl=False)
+    return 0 if report.ok else 1
+
+
+def _check_reports(arguments: VerifyArguments) -> None:
+    """Refuse reports that share a file, or would replace what is read."""
+    reports = _report_files(arguments)
+    if len(set(reports.values())) < len(reports):
+        raise SpecError("Two reports cannot go to one file: give each its own.")
+    refuse_conflicts(reports, arguments.inputs)
+    if isinstance(arguments.proof, ModelOptions):
+        module = (arguments.proof.predict or "").partition(":")[0]
+        code = [path for path in (arguments.proof.model, arguments.proof.custom_objects) if path]
+        refuse_replaced(reports, code + (module_files(module) if module else []))
+
+
+def _report_files(arguments: VerifyArguments) -> dict[str, str | None]:
+    """Return the paths of the reports that go to files, by what they are."""
+    files = [(form, path) for form, path in arguments.reports if path != "-"]
+    return {
+        f"the {form} report {number}".removesuffix(" 1"): path for number, (form, path) in enumerate(files, 1)
+    }
+
+
+def _verify(arguments: VerifyArguments) -> Report:
+    # What people's own code prints must not get between the lines of a report.
+    with (
+        open_progress(quiet=arguments.quiet, progress=arguments.progress) as progress,
+        redirect_stdout(sys.stderr),
+    ):
+        return verify_file(
+            arguments.inputs,
+            columns=arguments.columns,
+            spec=arguments.spec,
+            rules=RuleSpec(strict=arguments.strict, allow=arguments.allow),
+            proof=_proof(arguments),
+            mask_column=arguments.mask_column,
+            declared=arguments.declared,
+            input_format=arguments.files.input_format,
+            limit=arguments.files.limit,
+            progress=progress,
+        )
+
+
+def _proof(arguments: VerifyArguments) -> ProofSpec | ModelProof | None:
+    common: dict[str, Any] = {
+        "backend": arguments.backend,
+        "device": arguments.device,
+        "sample": arguments.sample,
+    }
+    match arguments.proof:
+        case ReferenceOptions(spec=spec):
+            return ProofSpec(reference=ReferenceSpec(**spec), **common)
+        case ModelOptions(spec=spec) as options:
+            return ModelProof(
+                spec=ModelSpec(**spec),
+                model=options.model,
+                predict=options.predict,
+                inputs=options.inputs,
+                custom_objects=options.custom_objects,
+                allow_unsafe=options.allow_unsafe,
+                **common,
+            )
+    return None
