@@ -116,15 +116,96 @@ def test_reading_path_is_short() -> None:
     assert sum(lines.values()) <= 2600, lines
 
 
-def nested_imports(file: Path) -> Iterator[tuple[str, ast.Import | ast.ImportFrom, str]]:
-    """Yield the functions with imports in them, each import and its line."""
-    text = file.read_text()
-    lines = text.splitlines()
-    for node in ast.walk(ast.parse(text)):
-        if isinstance(node, ast.FunctionDef):
-            for one in node.body and ast.walk(node):
-                if isinstance(one, (ast.Import, ast.ImportFrom)):
-                    yield node.name, one, lines[one.lineno - 1]
+# Functions may import from padmask only here: registries, which load a format when it is used; one line a
+# command, so that --help loads no NumPy; what runs after signals are taken, or on another machine; and what
+# imports Keras, after the backend was started.
+MAY_IMPORT_LATE = {
+    "__main__.py",
+    "formats/__init__.py",
+    "shards/dask.py",
+    "verify/verify_file.py",
+    "verify/api.py",
+}
+
+
+def late_imports(file: Path) -> list[str]:
+    """Return the modules of padmask that functions of a file import."""
+    functions = [node for node in ast.walk(ast.parse(file.read_text())) if isinstance(node, ast.FunctionDef)]
+    nodes = {id(one): one for function in functions for one, _ in imports(function)}
+    found = [one.module or "" for one in nodes.values() if isinstance(one, ast.ImportFrom)]
+    return [name for name in found if name.startswith("padmask")]
+
+
+@pytest.mark.parametrize("file", FILES, ids=relative)
+def test_imports_stand_at_the_top(file: Path) -> None:
+    late = late_imports(file)
+    if relative(file).startswith("cli/"):
+        assert len(late) <= 1, late
+    elif relative(file).startswith("verify/"):
+        assert all(name.startswith("padmask.verify.keras") for name in late), late
+    elif relative(file) not in MAY_IMPORT_LATE:
+        assert not late
+
+
+# What only the command line, worker processes and what runs models may change: warnings filters, umask,
+# environment, sys.path, signals.
+MAY_CHANGE_PROCESS = {
+    "__main__.py",
+    "shards/processes.py",  # in the worker processes alone
+    "storage/system.py",  # defers signals, and gives them back
+    "verify/proof/function.py",  # imports a user's module
+}
+
+
+@pytest.mark.parametrize("file", FILES, ids=relative)
+def test_library_leaves_the_process_alone(file: Path) -> None:
+    name = relative(file)
+    if name in MAY_CHANGE_PROCESS or name.startswith(("cli/", "verify/keras/")):
+        return
+    assert not PROCESS_STATE.search(file.read_text())
+
+
+def test_architecture_page_lists_the_packages() -> None:
+    page = (PACKAGE.parent / "docs" / "architecture.md").read_text()
+    table = page[page.index("| package |") : page.index("`verify/` has three parts")]
+    listed = {
+        name
+        for row in table.splitlines()[2:]
+        if "|" in row
+        for name in re.findall(r"`(\w+)/?`", row.split("|")[1])
+    }
+    assert listed == {package_of(file) for file in FILES} - {"__init__"}
+    for name in re.findall(
+        r"`((?:spec|storage|core|formats|stream|shards|inspect|verify|render|cli)/[\w/]+\.py)`", page
+    ):
+        assert (PACKAGE / name).exists(), name
+
+
+def test_every_option_that_writes_is_guarded() -> None:
+    """The options that name a file to write are those that test_output_conflicts.py tries over inputs."""
+    from padmask.cli.commands import COMMANDS, load_command
+    from padmask.cli.config import WRITES
+
+    found = {
+        (command, option)
+        for command in COMMANDS
+        for parameter in load_command(command).params
+        if getattr(parameter, "because", None) == WRITES
+        for option in parameter.opts
+        if option.startswith("--")
+    }
+    tried = {("pad", "--output"), ("pad", "--rejects"), ("pad", "--report"), ("unpad", "--output")}
+    tried |= {("unpad", "--rejects"), ("unpad", "--report"), ("inspect", "--export"), ("verify", "--report")}
+    assert found == tried
+
+
+@pytest.mark.parametrize("file", FILES, ids=relative)
+def test_rich_click_and_keras_have_one_place(file: Path) -> None:
+    tops = {name.split(".")[0] for _, name in imports(ast.parse(file.read_text()))}
+    assert "rich" not in tops or package_of(file) == "render"
+    assert "click" not in tops or package_of(file) == "cli"
+    if {"tensorflow", "keras", "torch", "jax"} & tops:
+        assert relative(file).startswith("verify/keras/") or relative(file) == "layers.py"
 
 
 def test_names_have_one_meaning() -> None:
@@ -136,3 +217,61 @@ def test_names_have_one_meaning() -> None:
                     continue
                 assert node.name not in seen, f"{node.name}: {seen[node.name]} and {relative(file)}"
                 seen[node.name] = relative(file)
+
+
+def modules_after(*lines: str) -> set[str]:
+    """Run some lines in a new process and return the modules it has loaded then."""
+    code = "\n".join(["import json, sys", *lines, "print(json.dumps(sorted(sys.modules)), file=sys.stderr)"])
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    return set(json.loads(done.stderr.splitlines()[-1]))
+
+
+def test_importing_padmask_is_light():
+    assert not modules_after("import padmask") & {"numpy", "pyarrow", "rich", "click", "tensorflow", "keras"}
+
+
+def test_version_costs_click_alone():
+    loaded = modules_after("from padmask.cli import run", "run(['--version'])")
+    assert not loaded & {"numpy", "pyarrow", "rich", "msgspec", "orjson", "tensorflow", "padmask.spec.pad"}
+
+
+@pytest.mark.parametrize("command", ["pad", "unpad", "inspect", "verify"])
+def test_help_costs_no_numpy(command):
+    loaded = modules_after("from padmask.cli import run", f"run(['{command}', '--help'])")
+    assert not loaded & {"numpy", "pyarrow", "rich", "msgspec", "orjson", "tensorflow"}
+
+
+def test_json_lines_load_no_parquet(tmp_path):
+    rows = tmp_path / "rows.jsonl"
+    rows.write_text('{"input_ids": [1, 2]}\n' * 10)
+    loaded = modules_after("from padmask.cli import run", f"run(['pad', {str(rows)!r}, '--quiet'])")
+    assert "padmask.formats.jsonl.reader" in loaded
+    heavy = {"tensorflow", "keras", "rich", "pyarrow.parquet", "pyarrow.dataset", "pyarrow.compute", "pandas"}
+    assert not loaded & heavy
+
+
+def test_public_names():
+    for name in padmask.__all__:
+        assert getattr(padmask, name) is not None
+    assert "pad" in dir(padmask)
+    with pytest.raises(AttributeError, match="no attribute 'padd'"):
+        padmask.padd  # noqa: B018
+
+
+@pytest.mark.parametrize("suffix", ["jsonl", "parquet", "arrow"])
+def test_padding_asks_for_no_pandas(tmp_path, suffix):
+    # Arrow's conversions look whether they are given pandas' arrays, and importing it takes longer
+    # than padding a small file.
+    rows, source = tmp_path / "rows.jsonl", tmp_path / f"in.{suffix}"
+    rows.write_text('{"input_ids": [1, 2], "n": 1}\n' * 10)
+    padmask.pad_file(rows, source, spec=PadSpec(maxlen=3), mask=MaskSpec(column=None))
+    loaded = modules_after(
+        "class Finder:",
+        "    def find_spec(self, name, path=None, target=None):",
+        "        sys.modules.setdefault('asked_for_' + name, sys)",
+        "sys.meta_path.insert(0, Finder())",
+        "from padmask.cli import run",
+        f"run(['pad', {str(source)!r}, '-o', {str(tmp_path / 'out')!r} + '.{suffix}', '--quiet'])",
+    )
+    assert "asked_for_pyarrow" in loaded
+    assert "asked_for_pandas" not in loaded

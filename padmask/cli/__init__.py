@@ -13,22 +13,16 @@ import os
 import sys
 from collections.abc import Callable
 from contextlib import suppress
-from importlib import import_module
 from itertools import pairwise
 from typing import Any
 
 import click
 
 from padmask._version import __version__
+from padmask.cli.commands import COMMANDS, load_command
+from padmask.cli.guard import guarded
 from padmask.errors import PadmaskError, did_you_mean, os_error_remedy, printable, redacted
 from padmask.storage.stdout import replace_unbuffered_stdout
-
-COMMANDS = {
-    "pad": "Pad or cut sequences to one length, with masks.",
-    "unpad": "Take the padding away again.",
-    "inspect": "See masks, lengths, and what padding will cost.",
-    "verify": "Prove that masked outputs ignore padding.",
-}
 
 
 class _ReaderGoneError(Exception):
@@ -53,8 +47,7 @@ class _Commands(click.Group):
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         if cmd_name not in COMMANDS:
             return None
-        command: click.Command = import_module(f"padmask.cli.{cmd_name}").command
-        return command
+        return load_command(cmd_name)
 
     def resolve_command(
         self, ctx: click.Context, args: list[str]
@@ -93,8 +86,6 @@ def _reads_data(args: list[str]) -> bool:
 
 
 def _guarded(args: list[str]) -> int:
-    from padmask.cli.guard import guarded
-
     outputs = ("-o", "--output", "--rejects", "--report", "--export")
     given = pairwise(args)
     inputs = [arg for option, arg in given if option not in outputs and os.path.exists(arg)]

@@ -14,6 +14,7 @@ from typing import Any, TypeVar
 
 import click
 
+from padmask.cli.commands import COMMANDS, load_command
 from padmask.errors import PadmaskError, SpecError, did_you_mean, printable, size
 from padmask.storage.system import read_small
 
@@ -191,8 +192,6 @@ def defaults(command: click.Command, file: Path) -> dict[str, Any]:
 
 def _tables_of_commands(file: Path, table: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
     """Return what `[tool.padmask.COMMAND]` holds for each command."""
-    from padmask.cli import COMMANDS
-
     for name, value in table.items():
         if isinstance(value, dict) and name not in COMMANDS:
             raise SpecError(
@@ -302,11 +301,7 @@ def _switched_off(command: click.Command) -> dict[str, str]:
 
 
 def _all_commands() -> list[click.Command]:
-    from padmask.cli import cli
-
-    context = click.Context(cli)
-    found = (cli.get_command(context, name) for name in cli.list_commands(context))
-    return [command for command in found if command]
+    return [load_command(name) for name in COMMANDS]
 
 
 def _all_options() -> set[str]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import BinaryIO
 
 from padmask.errors import SpecError
-from padmask.formats.contract import Layout, Reader, Writer
+from padmask.formats.contract import Batch, Layout, Reader, Writer
 from padmask.storage.names import COMPRESSIONS, format_of
 from padmask.storage.output_places import is_written_in_place
 from padmask.storage.source import Source
@@ -98,3 +98,10 @@ def row_group_sizes(source: Source) -> list[int]:
     from padmask.formats.parquet import group_sizes
 
     return group_sizes(source)
+
+
+def format_reject(batch: Batch, row: int, reason: str) -> bytes:
+    """Return the line that `--rejects` receives for a row: all of it, and why."""
+    from padmask.formats.jsonl import writer
+
+    return writer.reject_line(batch, row, reason)

@@ -10,6 +10,7 @@ import numpy as np
 from padmask.render.console import print_findings, print_notes, printable_line
 from padmask.render.inspection import NARROW
 from padmask.render.summary import count
+from padmask.verify.report import ANSWERS, check_sentence
 
 if TYPE_CHECKING:
     from rich.console import Console, RenderableType
@@ -21,8 +22,6 @@ VERDICT_COLOURS = {"ignores": "green", "data-ok": "green", "leaks": "red", "bad-
 
 def show_report(report: Report, console: Console) -> None:
     """Print a verification: the verdict first, then what it stands on."""
-    from padmask.verify.report import ANSWERS
-
     verdict, seen = report.verdict, report.environment
     colour = VERDICT_COLOURS.get(verdict, "yellow")
     console.print(f"[bold {colour}]{verdict}[/bold {colour}]: {ANSWERS[verdict]}")
@@ -100,8 +99,6 @@ def scientific(number: float) -> str:
 
 
 def _print_subject(subject: SubjectReport, console: Console) -> None:
-    from padmask.verify.report import check_sentence
-
     for check in subject.checks:
         if check.verdict == "fails":
             console.print(f"[red]fails[/red] {printable_line(check_sentence(subject, check))}")

@@ -11,7 +11,7 @@ from contextlib import AbstractContextManager, ExitStack, contextmanager, nullco
 from dataclasses import dataclass, replace
 from typing import Any, BinaryIO, ClassVar, Protocol, TypeVar, cast
 
-from padmask.formats import open_writer
+from padmask.formats import format_reject, open_writer
 from padmask.formats.contract import Chunk, Layout, Wanted, Writer
 from padmask.formats.dataset import Dataset
 from padmask.spec.files import FileOptions
@@ -121,11 +121,9 @@ class RowSink:
         self.writer.append(encoded)
         if self.rejects is None or not refused:
             return
-        from padmask.formats.jsonl.writer import reject_line
-
         # Bad rows were set aside before overlong ones: back in the order of the input.
         for one in sorted(refused, key=lambda one: int(one.batch.numbers[one.row])):
-            self.rejects.write(reject_line(one.batch, one.row, one.reason))
+            self.rejects.write(format_reject(one.batch, one.row, one.reason))
 
 
 def _name_of(goal: str) -> str:

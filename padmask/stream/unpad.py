@@ -27,6 +27,7 @@ from padmask.errors import DataError, PaddedError, PadmaskError, SpecError
 from padmask.formats import output_format
 from padmask.formats.contract import Chunk, Layout, Wanted, Writer
 from padmask.formats.dataset import Dataset, survey_types
+from padmask.formats.jsonl.types import TypeSurvey
 from padmask.spec.checks import one_of, or_default
 from padmask.spec.columns import Columns, as_list
 from padmask.spec.files import FileOptions
@@ -208,8 +209,6 @@ class _Piece:
 
 def _survey(run: _Run) -> _Run:
     """Read JSON Lines once for the types of their fields."""
-    from padmask.formats.jsonl.types import TypeSurvey
-
     types, sequences = TypeSurvey(), run.wanted.sequences
     with run.taken("measuring", run.wanted, run.find) as all_cuts:
         for cuts in all_cuts:

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from padmask._version import __version__
 from padmask.core.kernel import Padded
 from padmask.errors import SpecError
 from padmask.spec.checks import one_of
@@ -164,8 +165,6 @@ def report_on_function(
 
 def environment() -> dict[str, Any]:
     """Return what every report says of where it was made."""
-    from padmask._version import __version__
-
     return {"padmask": __version__, "python": platform.python_version(), "numpy": np.__version__}
 
 

@@ -7,6 +7,7 @@ import re
 from collections.abc import Sequence
 from xml.etree import ElementTree
 
+from padmask.verify.data.rules import RULES
 from padmask.verify.report import ANSWERS, Report, SubjectReport, check_message, finding_message
 
 
@@ -34,8 +35,6 @@ def to_junit(report: Report) -> str:
 
 
 def _data_suite(root: ElementTree.Element, report: Report) -> None:
-    from padmask.verify.data.rules import RULES
-
     found = {finding.rule.name: finding for finding in report.data}
     suite = ElementTree.SubElement(root, "testsuite", name="data")
     for name in RULES:

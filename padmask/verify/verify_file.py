@@ -36,6 +36,7 @@ from padmask.stream.job import PadRequest
 from padmask.stream.progress import ProgressCallback
 from padmask.verify.api import environment, report_on_function, report_on_model
 from padmask.verify.data.look import AuditedData, AuditRequest, RuleSpec, audit_and_sample
+from padmask.verify.proof.function import IDS, find_function
 from padmask.verify.proof.sample import Input, Sample
 from padmask.verify.report import Report
 
@@ -327,8 +328,6 @@ def _prove_model(
 def _prove_function(
     paths: Sequence[str], input_format: str | None, looking: AuditRequest, proof: ModelProof
 ) -> Report:
-    from padmask.verify.proof.function import IDS, find_function
-
     function = find_function(proof.predict or "")
     spec = replace(proof.spec, name=proof.predict or "")
     looks: dict[str, tuple[AuditedData, str]] = {}
