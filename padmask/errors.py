@@ -13,33 +13,76 @@ from dataclasses import dataclass
 from typing import ClassVar, Self
 
 
+@dataclass(frozen=True)
+class Place:
+    """Where something is in an input.
+
+    >>> str(Place("a.jsonl", "line", 12)), str(Place("a.parquet"))
+    ('a.jsonl, line 12', 'a.parquet')
+
+    Args:
+        source: name of the input.
+        unit: `"line"` (counted from 1) or `"row"` (counted from 0); empty for the whole input.
+        number: of the line or row.
+    """
+
+    source: str
+    unit: str = ""
+    number: int | None = None
+
+    def __str__(self) -> str:
+        return self.source if self.number is None else f"{self.source}, {self.unit} {self.number}"
+
+
 class PadmaskError(ValueError):
     """Base of every error that padmask raises on purpose.
 
-    >>> error = SpecError("`maxlen` 3 is odd.", options=["maxlen"])
-    >>> error.reworded(f"{error} Choose 4."), error.reworded("").options
-    (SpecError('`maxlen` 3 is odd. Choose 4.'), ('maxlen',))
+    `str(error)` is a sentence for people, made from the fields: place, column, message, remedy.
+
+    >>> error = DataError("the row is null", place=Place("a.jsonl", "line", 3), remedy="Fix the row.")
+    >>> str(error), error.place.number
+    ('a.jsonl, line 3: the row is null. Fix the row.', 3)
+    >>> error.reworded("Nothing was read.").place.number
+    3
 
     Args:
-        message: sentences for people.
-        options: the options that the error is about, as the command line's parameters are named; a remedy
-            that the message only suggests is not among them.
+        message: what is wrong; a sentence, or with other fields a part of one.
+        place: where.
+        column: of the data.
+        remedy: what to do, in a sentence.
+        options: the options that the error is about, as the command line's parameters are named; an option
+            that the remedy only suggests is not among them.
     """
-
-    options: tuple[str, ...] = ()
-
-    def __init__(self, message: str = "", *, options: Iterable[str] = ()) -> None:
-        super().__init__(message)
-        self.options = tuple(options)
-
-    def reworded(self, message: str) -> Self:
-        """Return the same error, about the same options, with another message."""
-        new = type(self)(message)
-        new.__dict__.update(self.__dict__)
-        return new
 
     # Whether the data or the model is at fault (exit code 1), and not the request or the machine (2).
     blames_input: ClassVar[bool] = False
+
+    def __init__(
+        self,
+        message: str = "",
+        *,
+        place: Place | None = None,
+        column: str | None = None,
+        remedy: str = "",
+        options: Iterable[str] = (),
+    ) -> None:
+        super().__init__(message)
+        self.place, self.column, self.remedy = place, column, remedy
+        self.options = tuple(options)
+        self._sentence: str | None = None
+
+    def __str__(self) -> str:
+        if self._sentence is not None:
+            return self._sentence
+        place = "" if self.place is None else f"{self.place}: "
+        column = "" if self.column is None else f"column {self.column!r}: "
+        return f"{place}{column}{super().__str__()}" + (f". {self.remedy}" if self.remedy else "")
+
+    def reworded(self, sentence: str) -> Self:
+        """Return the same error, with the same fields, that says another sentence."""
+        new = type(self)(*self.args)
+        new.__dict__.update(self.__dict__, _sentence=sentence)
+        return new
 
 
 class SpecError(PadmaskError):
@@ -104,12 +147,21 @@ class MissingExtraError(PadmaskError):
 class Fault:
     """One row that cannot be padded, and why.
 
-    `row` counts from 0 inside the batch or sequence list at hand; `reason` names the
-    column or position and says what to do, but not the file, which this row does not know.
+    >>> str(Fault(0, "the row is null", "labels"))
+    "column 'labels': the row is null"
+
+    Args:
+        row: counts from 0 inside the batch or sequence list at hand.
+        reason: what is wrong; not the file, which this row does not know.
+        column: that has it, where that is one column.
     """
 
     row: int
     reason: str
+    column: str | None = None
+
+    def __str__(self) -> str:
+        return self.reason if self.column is None else f"column {self.column!r}: {self.reason}"
 
 
 def os_error_remedy(error: OSError) -> str:

@@ -241,7 +241,7 @@ class TestWhatIsWrongIsSeen:
             (None, "Traceback\nKeyError: 1"),
             (2, ""),
             (2, "Error: in.jsonl: no.\n"),
-            (2, "Error: lost the file. Mend it.\n"),
+            (2, "Error: lost the file. Fix it.\n"),
             (2, "Error: in.jsonl: std::bad_alloc. Is the file whole?\n"),
             (139, ""),
         ],
@@ -252,7 +252,7 @@ class TestWhatIsWrongIsSeen:
 
     def test_what_is_left_behind_is_seen(self) -> None:
         case = cases.case_of(self.source, self.how)
-        said = "Error: in.jsonl, line 2: a number. Mend it.\n"
+        said = "Error: in.jsonl, line 2: a number. Fix it.\n"
         assert judged(case, Outcome(2, b"", said, case.files)) == []
         assert judged(case, Outcome(2, b"", said, {**case.files, ".out.tmp": b""})) != []
 

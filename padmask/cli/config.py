@@ -259,7 +259,7 @@ def _check(file: Path, key: str, value: Any, kind: tuple[str, tuple[type, ...]])
     # Of Python's whole numbers two are true and false, and no name holds a NUL.
     if type(value) not in types or (isinstance(value, str) and "\0" in value):
         raise SpecError(
-            f"{file}: [tool.padmask] sets {key!r:.60} to {value!r:.60}: it must be {words}. Mend it."
+            f"{file}: [tool.padmask] sets {key!r:.60} to {value!r:.60}: it must be {words}. Fix it."
         )
 
 
@@ -269,9 +269,9 @@ def _table(file: Path, text: bytes) -> dict[str, Any]:
     try:
         whole = tomllib.loads(text.decode())
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise SpecError(f"{file}: cannot be read as TOML: {error}. Mend it there.") from None
+        raise SpecError(f"{file}: cannot be read as TOML: {error}. Fix it there.") from None
     except RecursionError:
-        raise SpecError(f"{file}: cannot be read as TOML: nested too deeply. Mend it.") from None
+        raise SpecError(f"{file}: cannot be read as TOML: nested too deeply. Fix it.") from None
     tools = whole.get("tool", {})
     table = tools.get("padmask", {}) if isinstance(tools, dict) else {}
     if not isinstance(table, dict):

@@ -107,7 +107,7 @@ def _rows(sequences: Any) -> Sequence[Any]:
 
 def _raise_first(faults: list[Fault]) -> None:
     if faults:
-        raise DataError(f"Row {faults[0].row}, {faults[0].reason}.")
+        raise DataError(f"Row {faults[0].row}, {faults[0]}.")
 
 
 def pad_sequences(

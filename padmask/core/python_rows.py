@@ -276,5 +276,5 @@ def _refuse(sequences: Sequence[Any], kinds: type | tuple[type, ...], said: str)
     token = sequences[row][position]
     raise DataError(
         f"Row {row}, position {position}: a {type(token).__name__} among {said}. "
-        f"Mend the row or leave it out. Received: {token!r}."
+        f"Fix the row or leave it out. Received: {token!r}."
     )

@@ -202,6 +202,6 @@ def _wider(number: Any) -> str:
     """Say which dtype would hold `number`."""
     if isinstance(number, np.floating):
         if not np.isfinite(number):
-            return "ask for float32, or mend the data"
+            return "ask for float32, or fix the data"
         return "ask for float32" if number != np.floor(number) else "ask for float64"
     return "ask for int64" if abs(int(number)) < 2**63 else "no dtype here holds it"

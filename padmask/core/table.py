@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import replace
 
 import numpy as np
 import numpy.typing as npt
@@ -66,7 +67,7 @@ def pad_table(
     for batch in batches:
         rows, faults = read_rows(batch, chosen)
         if faults:
-            raise DataError(f"Row {first + faults[0].row}, {faults[0].reason}.")
+            raise DataError(f"Row {first + faults[0].row}, {faults[0]}.")
         read.append(rows)
         first += batch.num_rows
     stats = None
@@ -94,7 +95,7 @@ def read_rows(batch: pa.RecordBatch, columns: Sequence[PadColumn]) -> tuple[dict
     for column in columns:
         ragged, found = Ragged.from_arrow(batch.column(column.name), column.inner)
         for fault in found + find_misfits(ragged, column.dtype):
-            faults.setdefault(fault.row, Fault(fault.row, f"column {column.name!r}: {fault.reason}"))
+            faults.setdefault(fault.row, replace(fault, column=column.name))
         if first is not None:
             for row in np.flatnonzero(ragged.lengths != rows[first].lengths).tolist():
                 faults.setdefault(row, _unequal(row, first, rows[first], column.name, ragged))
@@ -107,7 +108,7 @@ def _unequal(row: int, first: str, rows: Ragged, other: str, others: Ragged) -> 
     return Fault(
         row,
         f"column {other!r} has {others.lengths[row]} tokens where {first!r} has {rows.lengths[row]}; columns "
-        "padded together must agree, so mend the row or pad them apart",
+        "padded together must agree, so fix the row or pad them apart",
     )
 
 

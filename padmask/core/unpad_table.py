@@ -7,7 +7,7 @@ lengths and places: a row in which they disagree is not cut. Values in padded pl
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -213,7 +213,7 @@ def unpad_table(table: pa.Table, columns: Columns = None, spec: UnpadSpec | None
         lengths = None if job.length is None else batch.column(job.length).to_pylist()
         segments, faults = find_segments(batch, lengths, job)
         if faults:
-            raise RowError(f"Row {first + faults[0].row}, {faults[0].reason}.")
+            raise RowError(f"Row {first + faults[0].row}, {faults[0]}.")
         columns_cut = cut_columns(batch, segments, job).columns
         cut.append(pa.RecordBatch.from_arrays(columns_cut, schema=schema))
         first += batch.num_rows
@@ -254,7 +254,7 @@ def read_mask_column(column: pa.Array, name: str) -> tuple[Segments, list[Fault]
 
 def with_column_name(name: str, faults: Iterable[Fault]) -> list[Fault]:
     """Return the faults with the name of the column that has them."""
-    return [Fault(fault.row, f"column {name!r}: {fault.reason}") for fault in faults]
+    return [replace(fault, column=name) for fault in faults]
 
 
 def compare_lengths(
@@ -316,7 +316,7 @@ def _read_lengths(values: Sequence[Any], name: str | None) -> tuple[Positions, l
     good = [type(value) is int and 0 <= value < 2**31 for value in values]
     lengths = [value if fine else 0 for value, fine in zip(values, good, strict=True)]
     faults = [
-        Fault(row, f"column {name!r}: {'null' if values[row] is None else repr(values[row])} is no length")
+        Fault(row, f"{'null' if values[row] is None else repr(values[row])} is no length", name)
         for row, fine in enumerate(good)
         if not fine
     ]

@@ -6,7 +6,7 @@ It speaks Arrow and knows no padding.
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Protocol
 
 import numpy as np
@@ -14,7 +14,7 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from padmask.core.arrow_lists import to_arrow, to_numpy
-from padmask.errors import Fault
+from padmask.errors import Fault, Place
 
 # A reader looks at this many rows before it says which columns there are.
 HEAD_ROWS = 1000
@@ -48,13 +48,13 @@ class Batch:
     def __len__(self) -> int:
         return len(self.numbers)
 
-    def place(self, row: int) -> str:
-        """Say where a row of this batch stands.
+    def place(self, row: int) -> Place:
+        """Return where a row of this batch is.
 
-        >>> Batch(pa.record_batch({"a": [1]}), "x.jsonl", np.array([12]), "line").place(0)
+        >>> str(Batch(pa.record_batch({"a": [1]}), "x.jsonl", np.array([12]), "line").place(0))
         'x.jsonl, line 12'
         """
-        return f"{self.source}, {self.unit} {self.numbers[row]}"
+        return Place(self.source, self.unit, int(self.numbers[row]))
 
     def select(self, rows: npt.NDArray[np.int64]) -> Batch:
         """Return these rows, by number; faults are left behind."""
@@ -78,7 +78,7 @@ class Batch:
             self.unit,
             None if self.objects is None else self.objects[start:stop],
             None if self.lines is None else self.lines[start:stop],
-            [Fault(fault.row - start, fault.reason) for fault in self.faults if start <= fault.row < stop],
+            [replace(fault, row=fault.row - start) for fault in self.faults if start <= fault.row < stop],
         )
 
 

@@ -35,7 +35,7 @@ SCHEMAS_AT_ONCE = 16
 def survey_types(types: TypeSurvey, batch: Batch, sequences: Sequence[str], without: Sequence[str]) -> None:
     """Take in the types of a JSON Lines batch's fields; sequences only take their place in the order."""
     assert batch.objects is not None
-    places = [batch.place(row) for row in range(len(batch))]
+    places = [str(batch.place(row)) for row in range(len(batch))]
     for name in dict.fromkeys(name for row in batch.objects for name in row):
         if name not in without:
             types.add(
@@ -52,7 +52,7 @@ def _cast(batch: Batch, field: pa.Field) -> pa.Array:
         row = next((row for row in range(len(batch)) if not _can_be(column, row, field.type)), 0)
         raise DataError(
             f"{batch.place(row)}: column {field.name!r} of type {column.type} cannot become {field.type}, as "
-            "the other files ask for. Mend the types, or pad the files apart."
+            "the other files ask for. Fix the types, or pad the files apart."
         ) from None
 
 
@@ -264,7 +264,7 @@ class Dataset:
                 said = str(error).splitlines()[0].rstrip(".")
                 raise DataError(
                     f"{source.name}: its columns do not go with those of {self._sources[0].name}: {said}. "
-                    "Mend the types, or pad the files apart."
+                    "Fix the types, or pad the files apart."
                 ) from None
         return unified
 

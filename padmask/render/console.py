@@ -102,7 +102,7 @@ def print_findings(findings: Sequence[Finding], console: Console) -> None:
         console.print(
             f"  [{colour}]{finding.rule.severity}[/{colour}] {finding.rule.name}: "
             f"{count(finding.count, finding.rule.breaker)}, first "
-            f"{printable_line(', '.join(finding.examples[:3]))}. "
+            f"{printable_line(', '.join(map(str, finding.examples[:3])))}. "
             f"{printable_line(finding.detail)}"
         )
 

@@ -58,6 +58,6 @@ class MaskTexts:
         array, unread = read_sequences([msgspec.Raw(text) if text else None for text in texts], self._type)
         segments, odd = read_mask_column(array, self._name)
         unread = with_column_name(self._name, unread)
-        reasons = {fault.row: fault.reason for fault in [*reversed(odd), *unread]}
+        reasons = {fault.row: str(fault) for fault in [*reversed(odd), *unread]}
         numbers = np.stack([segments.source_lengths, segments.starts, segments.counts], axis=1).tolist()
         return {text: (*numbers[i], reasons.get(i)) for i, text in enumerate(texts)}

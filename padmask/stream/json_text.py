@@ -18,6 +18,7 @@ import numpy as np
 
 from padmask.core.columns import IGNORED_LABEL, PadColumn, is_label
 from padmask.core.plan import Plan, Positions, Segments, make_segments
+from padmask.errors import Place
 from padmask.formats.contract import Chunk
 from padmask.formats.jsonl.reader import line_place, read_objects
 from padmask.formats.jsonl.writer import write_objects
@@ -135,7 +136,7 @@ class TextRows:
         """Bytes of the input used up so far, for progress."""
         return self.chunk.consumed
 
-    def place(self, row: int) -> str:
+    def place(self, row: int) -> Place:
         """Say where a row stands."""
         return line_place(self.chunk, row)
 

@@ -98,7 +98,7 @@ def _survey_lengths(all_rows: Iterable[PaddableRows]) -> Survey:
         lengths += LengthStats.of(here)
         read += rows.ledger.rows_read
         if here.max(initial=-1) > longest:
-            longest, place = int(here.max()), rows.place(int(here.argmax()))
+            longest, place = int(here.max()), str(rows.place(int(here.argmax())))
     return Survey(lengths, longest, place, None, read)
 
 

@@ -17,7 +17,7 @@ from padmask.core.columns import IGNORED_LABEL, PadColumn, is_label
 from padmask.core.plan import Plan, Segments, make_segments
 from padmask.core.ragged import Ragged
 from padmask.core.table import pad_rows, read_rows, row_lengths
-from padmask.errors import DataError, PaddedError
+from padmask.errors import DataError, PaddedError, Place, SpecError
 from padmask.formats.contract import Batch, Writer
 from padmask.spec.pad import MaskSpec, RowPolicy
 from padmask.stream.job import Job
@@ -69,7 +69,7 @@ class PaddableRows(Protocol):
     def lengths(self) -> npt.NDArray[np.int64]:
         """Lengths of the rows, shape (rows,), in tokens."""
 
-    def place(self, row: int) -> str:
+    def place(self, row: int) -> Place:
         """Say where a row stands."""
 
     def pieces(self, plan: Plan, policy: RowPolicy, size: int) -> Iterator[PaddableRows]:
@@ -102,7 +102,7 @@ class Rows:
         """Lengths of the rows, shape (rows,), in tokens."""
         return row_lengths(self.ragged)
 
-    def place(self, row: int) -> str:
+    def place(self, row: int) -> Place:
         """Say where a row stands."""
         return self.batch.place(row)
 
@@ -130,8 +130,10 @@ def prepare_rows(batch: Batch, job: Job, consumed: int = 0) -> Rows:
     faults = [reasons[row] for row in sorted(reasons)]
     if faults and job.policy.on_error == "fail":
         raise DataError(
-            f"{batch.place(faults[0].row)}: {faults[0].reason}. "
-            "Mend it, or let padmask pad go on without such rows with --on-error skip."
+            faults[0].reason,
+            place=batch.place(faults[0].row),
+            column=faults[0].column,
+            remedy="Fix the row, or skip bad rows with --on-error skip.",
         )
     bad = np.zeros(len(batch), dtype=bool)
     bad[list(reasons)] = True
@@ -142,12 +144,13 @@ def prepare_rows(batch: Batch, job: Job, consumed: int = 0) -> Rows:
         Ledger(rows_read=len(batch), rows_rejected=len(faults), tokens_read=int(lengths[~bad].sum())),
         consumed=consumed,
     )
-    rows = _leave(rows, bad, lambda row: reasons[row].reason)
+    rows = _leave(rows, bad, lambda row: str(reasons[row]))
     empty = rows.lengths == 0
     if job.policy.empty_rows == "error" and empty.any():
         raise DataError(
-            f"{rows.batch.place(int(np.argmax(empty)))}: the row has no tokens, and "
-            "--empty-rows error refuses such.",
+            "the row has no tokens",
+            place=rows.batch.place(int(np.argmax(empty))),
+            remedy="--empty-rows keep or drop accepts such rows.",
             options=["empty_rows"],
         )
     return _drop(rows, empty, "no tokens") if job.policy.empty_rows == "drop" else rows

@@ -99,12 +99,14 @@ def split_bad_rows(
     Raises:
         RowError: a bad row that is not to be left out.
     """
-    reasons = {fault.row: fault.reason for fault in [*faults, *reversed(batch.faults)]}
+    reasons = {fault.row: fault for fault in [*faults, *reversed(batch.faults)]}
     bad = sorted(reasons)
     if bad and on_error == "fail":
         raise RowError(
-            f"{batch.place(bad[0])}: {reasons[bad[0]]}. "
-            "Mend it, or let padmask unpad go on without such rows with --on-error skip."
+            reasons[bad[0]].reason,
+            place=batch.place(bad[0]),
+            column=reasons[bad[0]].column,
+            remedy="Fix the row, or skip bad rows with --on-error skip.",
         )
     good = np.setdiff1d(np.arange(len(batch)), bad)
     kept = segments.select(good) if bad else segments
@@ -118,5 +120,5 @@ def split_bad_rows(
         tokens_kept=tokens,
         places=int(kept.source_lengths.sum()),
     )
-    refused = [RejectedRow(batch, row, reasons[row]) for row in bad]
+    refused = [RejectedRow(batch, row, str(reasons[row])) for row in bad]
     return UnpadRows(good, batch.select(good) if bad else batch, kept, ledger, refused, consumed)

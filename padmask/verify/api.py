@@ -223,7 +223,7 @@ def _without_padding(name: str, values: Any, mask: Any) -> tuple[list[Array], se
     if not real.any():
         raise SpecError(f"{name}: the mask is False everywhere: there is no real token to prove anything on.")
     if holes_in(real).any():
-        raise SpecError(f"{name}: the mask has a hole: padding stands among real tokens. Mend it.")
+        raise SpecError(f"{name}: the mask has a hole: padding stands among real tokens. Fix it.")
     sides: set[Side] = set()
     if (~real[:, 0] & real[:, -1]).any():
         sides.add("pre")

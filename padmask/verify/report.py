@@ -212,7 +212,7 @@ def _speakable(value: Any) -> Any:
 
 def finding_message(finding: Finding) -> str:
     """Say in a sentence what a rule found, and where."""
-    first = f", first {', '.join(finding.examples[:3])}" if finding.examples else ""
+    first = f", first {', '.join(map(str, finding.examples[:3]))}" if finding.examples else ""
     broken = finding.rule.breaker + ("" if finding.count == 1 else "s")
     return f"{finding.rule.name}: {finding.count:,} {broken}{first}. {finding.detail or finding.rule.means}"
 

@@ -7,6 +7,7 @@ import re
 from collections.abc import Sequence
 from xml.etree import ElementTree
 
+from padmask.errors import Place
 from padmask.verify.data.rules import RULES
 from padmask.verify.report import ANSWERS, Report, SubjectReport, check_message, finding_message
 
@@ -96,9 +97,6 @@ def _xml(text: str) -> str:
     return _NO_XML.sub("\ufffd", text)
 
 
-_LINE = re.compile(r"(?P<file>.+), line (?P<line>\d+)")
-
-
 def to_annotations(report: Report) -> str:
     """Return the report as workflow commands that GitHub Actions shows beside the code."""
     lines = []
@@ -120,11 +118,10 @@ def to_annotations(report: Report) -> str:
     return "".join(line + "\n" for line in lines)
 
 
-def _annotation(kind: str, title: str, message: str, places: Sequence[str] = ()) -> str:
+def _annotation(kind: str, title: str, message: str, places: Sequence[Place] = ()) -> str:
     properties = {}
-    place = _LINE.fullmatch(places[0]) if places else None
-    if place:
-        properties = {"file": place["file"], "line": place["line"]}
+    if places and places[0].unit == "line":
+        properties = {"file": places[0].source, "line": str(places[0].number)}
     properties["title"] = title
     said = ",".join(f"{name}={_escaped(value, ':,')}" for name, value in properties.items())
     return f"::{kind} {said}::{_escaped(message)}"

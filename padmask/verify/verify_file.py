@@ -256,7 +256,7 @@ def _as_reference(
     if low < 0:
         raise DataError(
             f"{data.name}: column {column!r} holds the token {low}, and no Embedding has a row for it. "
-            "Mend the ids, or check the data alone with --no-model."
+            "Fix the ids, or check the data alone with --no-model."
         )
     needed = max(high, int(value)) + 1
     if value < 0:

@@ -336,7 +336,7 @@ def test_an_output_that_cannot_be_named_leaves_no_other(refused: Run, tmp_path: 
         ("tool = 'padmask'", []),
         (f"tool.padmask.x = {'[' * 3000}", ["nested too deeply"]),
         ("tool.padmask.threads = inf", ["must be a whole number"]),
-        ("tool.padmask.limit = [", ["TOML", "Mend it"]),
+        ("tool.padmask.limit = [", ["TOML", "Fix it"]),
         (f"tool.padmask.{'x' * 5000} = 1", ["no option"]),
     ],
 )

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from padmask.core.python_rows import flatten
+from padmask.errors import Place
 from padmask.verify.data.rules import RULES, Audit, AuditColumn
 
 MASK = np.array([[True, True, False], [True, True, True], [True, False, False]])
@@ -14,12 +15,15 @@ LABELS = np.where(MASK, 0, -100)
 
 
 def found(audit: Audit) -> dict[str, tuple[int, list[str]]]:
-    return {finding.rule.name: (finding.count, finding.examples) for finding in audit.findings()}
+    return {
+        finding.rule.name: (finding.count, [str(place) for place in finding.examples])
+        for finding in audit.findings()
+    }
 
 
 def audited(ids=IDS, mask=MASK, labels=LABELS, padding="post", lengths=None) -> dict:
     audit = Audit([AuditColumn("ids", value=0), AuditColumn("labels", value=-100, label=True)])
-    audit.add_padded({"ids": ids, "labels": labels}, mask, padding, "row {}".format, lengths)
+    audit.add_padded({"ids": ids, "labels": labels}, mask, padding, lambda row: Place(f"row {row}"), lengths)
     return found(audit)
 
 
@@ -138,7 +142,7 @@ def test_findings_add_up_and_keep_the_first_examples():
     audit = Audit([AuditColumn("ids", value=0)])
     for batch in range(3):
         rows = flatten([[], [], []])
-        audit.add_raw({"ids": rows}, "post", lambda row, batch=batch: f"{batch}-{row}")
+        audit.add_raw({"ids": rows}, "post", lambda row, batch=batch: Place(f"{batch}-{row}"))
     assert found(audit)["row-fully-masked"] == (9, ["0-0", "0-1", "0-2", "1-0", "1-1"])
 
 
@@ -168,7 +172,7 @@ def test_an_audit_in_two_parts_finds_what_one_finds(cut):
     def audit(first: int, last: int) -> Audit:
         new = Audit(columns)
         ragged = {"ids": flatten(rows[first:last]), "labels": flatten(labels[first:last])}
-        new.add_raw(ragged, "post", lambda row: f"row {first + row}")
+        new.add_raw(ragged, "post", lambda row: Place(f"row {first + row}"))
         return new
 
     whole, joined = audit(0, 4), audit(0, cut)

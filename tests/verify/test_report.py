@@ -12,6 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from padmask.errors import Place
 from padmask.verify.data.rules import RULES, Finding
 from padmask.verify.proof.tolerance import Check, ComparedDeviation
 from padmask.verify.report import Control, LayerReport, OutputReport, Report, SubjectReport
@@ -24,8 +25,8 @@ FAILS = Check("more-padding", "fails", 0.25, 1e-5, "row of 3, 60 more places")
 NO_NUMBER = Check("empty-rows", "fails", float("inf"), 1e-5, "row of 0, 7 places")
 SKIPPED = Check.skipped("gradient", "no gradients can be had of this model here")
 
-BAD_MASK = Finding(RULES["mask-shape"], 2, ["in.jsonl, line 4", "in.jsonl, line 9"])
-WARNING = Finding(RULES["row-fully-masked"], 1234, ["in.parquet, row 7"])
+BAD_MASK = Finding(RULES["mask-shape"], 2, [Place("in.jsonl", "line", 4), Place("in.jsonl", "line", 9)])
+WARNING = Finding(RULES["row-fully-masked"], 1234, [Place("in.parquet", "row", 7)])
 ALLOWED = replace(WARNING, rule=replace(WARNING.rule, severity="allowed"))
 
 SOUND = SubjectReport("embedding", "ignores", [HOLDS, SKIPPED], Control("fails", [FAILS, SKIPPED]))
@@ -258,7 +259,7 @@ def test_junit_failures_say_how_far_and_where():
 
 @given(text=st.text(st.characters(codec=None)))
 def test_junit_holds_any_name(text):
-    finding = replace(BAD_MASK, examples=[text], detail=text)
+    finding = replace(BAD_MASK, examples=[Place(text)], detail=text)
     check = Check("row-alone", "fails", 1.0, 1e-5, text)
     subject = SubjectReport(text, "leaks", [check, Check.skipped("gradient", text)], None, culprit=text)
     root = ElementTree.fromstring(
@@ -335,7 +336,7 @@ def test_annotations_are_escaped_as_githubs_toolkit_does():
 
 
 def test_files_of_any_name_are_escaped():
-    finding = replace(BAD_MASK, examples=["odd:50%,dir/in.jsonl, line 3"])
+    finding = replace(BAD_MASK, examples=[Place("odd:50%,dir/in.jsonl", "line", 3)])
     line = to_annotations(Report([finding], proof=False)).splitlines()[0]
     assert line.startswith("::error file=odd%3A50%25%2Cdir/in.jsonl,line=3,title=mask-shape::")
 

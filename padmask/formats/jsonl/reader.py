@@ -17,7 +17,7 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from padmask.core.arrow_lists import Kind
-from padmask.errors import AccessError, DataError, Fault, UnreadableError, size
+from padmask.errors import AccessError, DataError, Fault, Place, UnreadableError, size
 from padmask.formats.contract import HEAD_BYTES, HEAD_ROWS, Batch, Chunk, Wanted
 from padmask.formats.jsonl.held import Held
 from padmask.formats.jsonl.kinds import TokenKinds, value_type
@@ -207,7 +207,7 @@ class JsonlReader:
         bad = {fault.row for fault in faults}
         for name, type_ in zip(wanted.sequences.names, wanted.sequences.types, strict=True):
             array, found = read_sequences([row.get(name) for row in objects], type_, name in wanted.whole)
-            faults += [Fault(f.row, f"column {name!r}: {f.reason}") for f in found if f.row not in bad]
+            faults += [replace(f, column=name) for f in found if f.row not in bad]
             bad.update(fault.row for fault in found)
             arrays[name] = array
         return Batch(
@@ -272,9 +272,9 @@ def _lines(data: bytes, first: int) -> tuple[list[bytes], npt.NDArray[np.int64]]
     return lines, numbers
 
 
-def line_place(chunk: Chunk, row: int) -> str:
-    """Say where a row of a chunk stands."""
-    return f"{chunk.source}, line {_lines(chunk.data, chunk.first)[1][row]}"
+def line_place(chunk: Chunk, row: int) -> Place:
+    """Return where a row of a chunk is."""
+    return Place(chunk.source, "line", int(_lines(chunk.data, chunk.first)[1][row]))
 
 
 def read_objects(data: bytes) -> list[Object] | None:
@@ -366,7 +366,7 @@ def _value_or_none(text: Any) -> Any:
         return None
 
 
-def field_values(objects: Sequence[Object], name: str, place: Callable[[int], str]) -> list[Any]:
+def field_values(objects: Sequence[Object], name: str, place: Callable[[int], Place]) -> list[Any]:
     """Return one field of all rows as Python values, None where it is missing.
 
     Raises:
@@ -379,7 +379,7 @@ def field_values(objects: Sequence[Object], name: str, place: Callable[[int], st
         row = next(i for i, text in enumerate(texts) if text != b"null" and _value_or_none(text) is None)
         raise DataError(
             f"{place(row)}, field {name!r}: a number or a nesting beyond what a column can hold. "
-            "Mend it, or write JSON Lines, which keeps it as it is."
+            "Fix it, or write JSON Lines, which keeps it as it is."
         ) from None
     return values
 

@@ -193,7 +193,7 @@ class JsonType:
     def _mixture(self, kind: str, place: str) -> str:
         return (
             f"{place}, field {self.path!r}: {_SAID[kind]} where {self.place} has {_SAID[self.first]}. "
-            "A column has one type: mend the rows, or write JSON Lines, which needs none."
+            "A column has one type: fix the rows, or write JSON Lines, which needs none."
         )
 
     def arrow(self) -> pa.DataType:

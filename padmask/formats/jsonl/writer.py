@@ -138,7 +138,7 @@ def _no_json(name: str, batch: Batch, column: pa.Array) -> OutputError:
     what = "NaN or infinity" if _has_nonfinite(column.slice(row, 1)) else f"a {column.type}"
     return OutputError(
         f"{batch.place(row)}: column {name!r} holds {what}, which JSON cannot say. "
-        "Write Parquet or Arrow, or mend the data."
+        "Write Parquet or Arrow, or fix the data."
     )
 
 

@@ -117,7 +117,9 @@ def audit_padded_rows(
         batch = dataset.decode(chunk, wanted)
         if batch.faults:
             fault = batch.faults[0]
-            raise DataError(f"{batch.place(fault.row)}: {fault.reason}. Mend the row.")
+            raise DataError(
+                fault.reason, place=batch.place(fault.row), column=fault.column, remedy="Fix the row."
+            )
         values = {column.name: _column(batch, column) for column in job.columns}
         places = values[first].lengths
         said = None if layout.length is None else _lengths(batch, layout.length)
@@ -188,11 +190,13 @@ def _column(batch: Batch, column: PadColumn) -> Ragged:
     ragged, faults = Ragged.from_arrow(batch.columns.column(column.name), column.inner)
     if faults:
         raise DataError(
-            f"{batch.place(faults[0].row)}: column {column.name!r}: {faults[0].reason}. Mend the row."
+            faults[0].reason, place=batch.place(faults[0].row), column=column.name, remedy="Fix the row."
         )
     asked = _as_asked(ragged, column)
     if asked is not ragged and (faults := find_misfits(ragged, column.dtype)):
-        raise DataError(f"{batch.place(faults[0].row)}: column {column.name!r}: {faults[0].reason}.")
+        raise DataError(
+            faults[0].reason, place=batch.place(faults[0].row), column=column.name, remedy="Fix the row."
+        )
     return asked
 
 

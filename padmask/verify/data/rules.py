@@ -13,6 +13,7 @@ from padmask.core.arrow_lists import Flags
 from padmask.core.columns import IGNORED_LABEL
 from padmask.core.kernel import Mask
 from padmask.core.ragged import Ragged
+from padmask.errors import Place
 from padmask.spec.pad import Side
 
 EXAMPLES = 5
@@ -20,7 +21,7 @@ EXAMPLES = 5
 # Ids beyond this are not remembered when a free one is looked for.
 LARGEST_ID = 1 << 22
 
-Places = Callable[[int], str]
+Places = Callable[[int], Place]
 
 
 @dataclass(frozen=True)
@@ -67,7 +68,7 @@ class Finding:
 
     rule: Rule
     count: int = 0
-    examples: list[str] = field(default_factory=list)
+    examples: list[Place] = field(default_factory=list)
     detail: str = ""
 
     def as_dict(self) -> dict[str, Any]:
@@ -76,7 +77,7 @@ class Finding:
             "rule": self.rule.name,
             "severity": self.rule.severity,
             "count": self.count,
-            "examples": self.examples,
+            "examples": [str(place) for place in self.examples],
             "detail": self.detail or self.rule.means,
         }
 
@@ -149,7 +150,8 @@ class Audit:
 
         >>> audits = [Audit([AuditColumn("ids", value=0)]) for _ in range(2)]
         >>> for number, audit in enumerate(audits):
-        ...     audit.add_raw({"ids": Ragged(np.array([number]), np.array([0]), np.array([1]))}, "pre", str)
+        ...     rows = {"ids": Ragged(np.array([number]), np.array([0]), np.array([1]))}
+        ...     audit.add_raw(rows, "pre", lambda row: Place("a", "row", row))
         >>> audits[0].join(audits[1])
         >>> audits[0].id_range("ids"), [found.count for found in audits[0].findings()]
         ((0, 1), [1, 2])
@@ -235,7 +237,7 @@ class Audit:
             types: by the name of the input.
         """
         first = next(iter(types.values()), None)
-        others = [f"{name} ({type_})" for name, type_ in types.items() if type_ != first]
+        others = [Place(f"{name} ({type_})") for name, type_ in types.items() if type_ != first]
         detail = f"the files hold {column!r} in different types; the first has {first}"
         self._note("mixed-dtypes", np.ones(len(others), dtype=bool), others.__getitem__, detail)
 
@@ -246,7 +248,7 @@ class Audit:
             sides: by the name of the file.
         """
         first = next(iter(sides.values()), None)
-        others = [f"{name} ({side})" for name, side in sides.items() if side != first]
+        others = [Place(f"{name} ({side})") for name, side in sides.items() if side != first]
         detail = f"{RULES['mixed-sides'].means}; the first file has {first}. Pad all files with one --padding"
         self._note("mixed-sides", np.ones(len(others), dtype=bool), others.__getitem__, detail)
 
@@ -256,7 +258,7 @@ class Audit:
             f"{RULES['stranger-file'].means}: a copy of a shard gives its rows twice. Move the file away, or "
             "pad the dataset again"
         )
-        self._note("stranger-file", np.ones(len(names), dtype=bool), names.__getitem__, detail)
+        self._note("stranger-file", np.ones(len(names), dtype=bool), lambda row: Place(names[row]), detail)
 
     def add_impossible(self, bad: Flags, place: Places) -> None:
         """Note rows whose length column holds a number that is not the length of any part of the row."""

@@ -92,7 +92,7 @@ def start_backend(backend: str | None = None, device: str = "auto") -> Engine:
     if device == "gpu" and not seen:
         raise SpecError(
             f"There is no usable GPU: {chosen} {_version(chosen)} sees none{_why_none(chosen)}. "
-            "Use --device cpu, or mend the driver or the installation.",
+            "Use --device cpu, or fix the driver or the installation.",
             options=["device", "backend"],
         )
     found = "cpu" if device == "cpu" or not seen else "gpu"

@@ -90,6 +90,6 @@ def _classes(path: str) -> dict[str, Any]:
     try:
         spec.loader.exec_module(module)
     except (Exception, SystemExit) as error:  # noqa: BLE001 - the file is the user's, and may raise anything
-        raise SpecError(f"{path} cannot be run: {type(error).__name__}: {error}. Mend the file.") from None
+        raise SpecError(f"{path} cannot be run: {type(error).__name__}: {error}. Fix the file.") from None
     public = {name: value for name, value in vars(module).items() if not name.startswith("__")}
     return {name: value for name, value in public.items() if callable(value)}

@@ -168,7 +168,7 @@ def _check_tokens(slot: ModelInput, rows: Sequence[npt.NDArray[Any]]) -> None:
             )
         if row.min() < 0:
             raise ModelError(
-                f"The data have the id {row.min()}, for which no embedding has a row. Mend the ids."
+                f"The data have the id {row.min()}, for which no embedding has a row. Fix the ids."
             )
     largest = max((int(row.max()) for row in rows), default=0)
     if slot.exact and slot.vocab is not None and largest >= slot.vocab:
