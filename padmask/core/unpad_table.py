@@ -13,10 +13,10 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from padmask.core.arrow_lists import count_places, cut_lists, is_mask, is_sequence
-from padmask.core.columns import MASK_NAMES, default_column, name_columns
+from padmask.core.arrow_lists import count_places, cut_lists, is_sequence
+from padmask.core.columns import default_column, name_columns
 from padmask.core.kernel import read_mask
-from padmask.core.metadata import Described, metadata_to_keep, read_description
+from padmask.core.metadata import Described, find_padding, may_be_mask, metadata_to_keep, read_description
 from padmask.core.plan import Positions, Segments, plan_unpad
 from padmask.core.ragged import Ragged
 from padmask.core.table import replace_columns
@@ -64,12 +64,13 @@ def choose_unpad_job(schema: pa.Schema, columns: Columns, spec: UnpadSpec) -> Un
         DataError: metadata that cannot be read, where they are needed.
     """
     said = _described(schema, needed=not needs_no_metadata(columns, spec))
-    mask, length = _find_mask(schema, spec, said), _find_length(schema, spec, said)
-    if mask is None and length is None:
+    found = find_padding(schema, said, mask_column=spec.mask_column, length_column=spec.length_column)
+    if found is None:
         raise SpecError(
             "Nothing says which places are padding: name the mask with --mask-column, or the column of the "
             f"rows' lengths with --length-column. {columns_there(schema.names)}"
         )
+    mask, length = found.mask, found.length
     padding = spec.padding or (said.padding if said else None)
     if mask is None and padding is None:
         raise SpecError(
@@ -117,33 +118,16 @@ def _find_columns(schema: pa.Schema, columns: Columns, said: Described | None, m
     return list(said.values)
 
 
-def _find_mask(schema: pa.Schema, spec: UnpadSpec, said: Described | None) -> str | None:
-    if spec.mask_column is not None:
-        return spec.mask_column
-    if said is not None and said.mask in schema.names:
-        return said.mask
-    if said is not None and said.length in schema.names:
-        return None
-    known = (name for name in MASK_NAMES if name in schema.names)
-    return next((name for name in known if _may_be_mask(_type_of(schema, name))), None)
-
-
-def _find_length(schema: pa.Schema, spec: UnpadSpec, said: Described | None) -> str | None:
-    if spec.length_column is not None:
-        return spec.length_column
-    return said.length if said is not None and said.length in schema.names else None
-
-
 def _check_types(schema: pa.Schema, columns: Sequence[str], mask: str | None, length: str | None) -> None:
     for name in columns:
         type_ = _type_of(schema, name)
-        if not is_sequence(type_) and not _may_be_mask(type_):
+        if not is_sequence(type_) and not may_be_mask(type_):
             raise SpecError(
                 f"Column {name!r} cannot be unpadded: a column of type {type_} holds no sequences of tokens. "
                 "Choose a list column with -c.",
                 options=["columns"],
             )
-    if mask is not None and not _may_be_mask(_type_of(schema, mask, "mask_column")):
+    if mask is not None and not may_be_mask(_type_of(schema, mask, "mask_column")):
         raise SpecError(
             f"Column {mask!r} of type {_type_of(schema, mask)} is no mask. Choose a list of bools, or of 0 "
             "and 1, with --mask-column.",
@@ -169,11 +153,6 @@ def _type_of(schema: pa.Schema, name: str, option: str = "columns") -> pa.DataTy
             options=[option],
         )
     return schema.field(places[0]).type
-
-
-def _may_be_mask(type_: pa.DataType) -> bool:
-    """Tell whether a column may be a mask: of bools or integers, or without a place that would tell."""
-    return is_mask(type_) or type_ in (pa.list_(pa.null()), pa.null())
 
 
 def _may_be_lengths(type_: pa.DataType) -> bool:

@@ -1,4 +1,4 @@
-"""Find columns that look as if they should be padded, or are padded already."""
+"""Find columns that look as if they should be padded too."""
 
 from __future__ import annotations
 
@@ -10,9 +10,8 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from padmask.core.arrow_lists import is_mask, is_sequence
+from padmask.core.arrow_lists import is_sequence
 from padmask.core.columns import IGNORED_LABEL, LABEL_NAMES, MASK_NAMES
-from padmask.core.metadata import METADATA_KEY
 from padmask.core.ragged import Ragged
 from padmask.formats.contract import Batch, Wanted
 from padmask.formats.dataset import Dataset
@@ -85,23 +84,6 @@ def find_same_lengths(dataset: Dataset, first: pa.Field, taken: Collection[str])
         if both.any() and (lengths[both] == other[both]).all() and lengths[both].any():
             found.append(field.name)
     return found
-
-
-def padded_already(dataset: Dataset, job: Job) -> bool:
-    """Tell whether the input is padded, so that its padding would count as tokens.
-
-    Its metadata say so, or a mask column that is replaced or left has padding in its first rows.
-    """
-    schema = dataset.schema()
-    if any(said is not None for said in dataset.metadata_of(METADATA_KEY).values()):
-        return True
-    masks = [
-        field for field in schema if field.name in {*job.mask.names, *MASK_NAMES} and is_mask(field.type)
-    ]
-    head = dataset.head(Wanted(pa.schema(masks))) if masks else None
-    if head is None:
-        return False
-    return any((Ragged.from_mask(head.columns.column(field.name))[0].values == 0).any() for field in masks)
 
 
 def _known_lengths(batch: Batch, name: str) -> npt.NDArray[np.int64]:

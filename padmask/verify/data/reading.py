@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -17,7 +18,7 @@ import pyarrow as pa
 from padmask.core.arrow_lists import is_mask, to_numpy
 from padmask.core.columns import MASK_NAMES, PadColumn, is_label, name_columns
 from padmask.core.kernel import keep_pieces
-from padmask.core.metadata import read_description
+from padmask.core.metadata import METADATA_KEY, Described, find_padding, read_description
 from padmask.core.plan import plan_pad
 from padmask.core.ragged import Ragged
 from padmask.core.table import row_lengths
@@ -27,6 +28,7 @@ from padmask.formats.dataset import Dataset
 from padmask.formats.jsonl.reader import field_values
 from padmask.spec.columns import Columns, quote_names
 from padmask.spec.pad import FLOAT_DTYPES, Side
+from padmask.stream.inputs import first_mask
 from padmask.stream.job import Job
 from padmask.stream.rows import prepare_rows
 from padmask.verify.data.rules import Audit, AuditColumn
@@ -267,18 +269,15 @@ def find_padding_info(dataset: Dataset, columns: Columns, mask_column: str | Non
         if (layout := _described_layout(dataset, said, first)) is not None:
             return layout
     _refuse_mixture(dataset, mask_column)
-    name = mask_column or next((name for name in MASK_NAMES if name in schema.names), None)
-    if name is None:
+    found = find_padding(schema, mask_column=mask_column, first_mask=partial(first_mask, dataset))
+    if found is None or found.mask is None:
         return None
+    name = found.mask
     if name not in schema.names:
         raise SpecError(
             f"{dataset.name}: there is no mask column {name!r}. Choose one of {quote_names(schema.names)}.",
             options=["mask_column"],
         )
-    if mask_column is None and schema.names.count(name) == 1 and not is_mask(schema.field(name).type):
-        return None
-    if mask_column is None and name != "mask" and not _equally_long(dataset, name):
-        return None
     _refuse_no_mask(dataset, name)
     return PaddingInfo({}, name, None, None)
 
@@ -340,9 +339,10 @@ def _way(said: Described | None, names: Sequence[str], mask: str | None) -> tupl
     """
     if said is None:
         return ("mask", mask) if mask in names and mask is not None else None
-    if said.mask is not None and said.mask in names:
-        return "mask", said.mask
-    return ("length", said.length) if said.length is not None and said.length in names else None
+    found, length = said.present(names)
+    if found is not None:
+        return "mask", found
+    return None if length is None else ("length", length)
 
 
 def _refuse_no_lengths(dataset: Dataset, name: str) -> None:
@@ -389,15 +389,6 @@ def _length(name: str | None, schema: pa.Schema) -> str | None:
     """Return the length column that the metadata name, where it is still there and holds lengths."""
     there = name is not None and schema.names.count(name) == 1
     return name if there and pa.types.is_integer(schema.field(name).type) else None
-
-
-def _equally_long(dataset: Dataset, name: str) -> bool:
-    """Raw rows may have a mask too, of ones, as tokenizers give it; padded ones are equally long."""
-    head = dataset.head(Wanted(pa.schema([dataset.schema().field(name)])))
-    if head is None:
-        return False
-    mask, _ = Ragged.from_mask(head.columns.column(name))
-    return bool((mask.lengths == mask.lengths[0]).all())
 
 
 def audit_column(column: PadColumn, layout: PaddingInfo | None) -> AuditColumn:
