@@ -8,7 +8,8 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
+from typing import Any
 
 import pyarrow as pa
 
@@ -21,6 +22,10 @@ from padmask.stream.job import Job, PadRequest
 
 # What stands for a file that cannot be read.
 LEFT_OUT = "left out"
+
+# Fields of a request that change no byte of a shard without bad rows. Every other field is a part of the
+# fingerprint.
+WITHOUT_EFFECT = frozenset({"on_error", "rejects", "batch_rows", "threads", "max_bytes"})
 
 
 @dataclass(frozen=True)
@@ -93,23 +98,8 @@ def fingerprint_job(
         shard_bytes: size beyond which files are cut.
         measured: whether something must be found in all inputs.
     """
-    # However they were given.
-    columns = list(asked.columns.items() if isinstance(asked.columns, Mapping) else asked.columns or ())
-    policy = asdict(asked.policy)
-    del policy["on_error"]
-    options = {
-        "padmask": __version__,
-        "columns": columns,
-        **asdict(asked.spec),
-        **{f"mask's {name}": value for name, value in asdict(asked.mask).items()},
-        **policy,
-        "output format": goal_format,
-        "input format": files.input_format,
-        "limit": files.limit,
-        "fixed-size lists": files.fixed_size_list,
-        "shard bytes": shard_bytes,
-    }
-    told = {name: value if isinstance(value, str) else repr(value) for name, value in options.items()}
+    files = replace(files, output_format=goal_format)
+    told = {**describe_request(asked, files), "shard bytes": str(shard_bytes)}
     left_out = sorted(absolute(path) for path in faults)
     # By whole addresses, of which people must not see all.
     named = [(shard.name, shard.source.path, shard.source.groups) for shard in shards]
@@ -121,3 +111,26 @@ def fingerprint_job(
         display_path(path): LEFT_OUT for path in left_out
     }
     return Fingerprint(name, told, inputs, measured)
+
+
+def describe_request(asked: PadRequest, files: FileOptions) -> dict[str, str]:
+    """Return everything that was asked for and has an effect on the output, in words.
+
+    Args:
+        asked: what the user asks for.
+        files: formats and limits.
+    """
+    options: dict[str, Any] = {"padmask": __version__}
+    for name, value in {**vars(asked), "files": files}.items():
+        if name == "columns":
+            # However they were given.
+            options[name] = list(value.items() if isinstance(value, Mapping) else value or ())
+            continue
+        # Both the columns and the mask have a dtype.
+        prefix = "mask's " if name == "mask" else ""
+        options |= {prefix + field.replace("_", " "): said for field, said in asdict(value).items()}
+    return {
+        name: value if isinstance(value, str) else repr(value)
+        for name, value in options.items()
+        if name.replace(" ", "_") not in WITHOUT_EFFECT
+    }

@@ -175,7 +175,7 @@ def test_what_is_not_as_it_was_is_done_again(run, name, fault, again):
     "other",
     [
         {"maxlen was longest and is 3": {"spec": PadSpec(maxlen=3)}},
-        {"empty_rows was keep and is drop": {"policy": RowPolicy(empty_rows="drop")}},
+        {"empty rows was keep and is drop": {"policy": RowPolicy(empty_rows="drop")}},
         {"output format was jsonl and is arrow": {"files": FileOptions(output_format="arrow")}},
         {"limit was None and is 3": {"files": FileOptions(limit=3)}},
         {"shard bytes was 268435456 and is 7": {"shard_bytes": 7}},
