@@ -27,12 +27,14 @@ from padmask.inspect.costs import Cost, candidate_costs
 from padmask.shards.pool import WorkerPool
 from padmask.spec.checks import at_least, choice, instance, optional
 from padmask.spec.columns import Columns, as_list
+from padmask.spec.files import FileOptions
 from padmask.spec.pad import INPUT_FORMATS, MaskSpec, PadSpec, RowPolicy, Side
 from padmask.spec.show import ShowSpec
 from padmask.storage.source import Source, find_sources
 from padmask.storage.urls import checked_paths
 from padmask.stream.job import Job, PadRequest, make_job
-from padmask.stream.progress import Progress, ProgressCallback
+from padmask.stream.progress import ProgressCallback
+from padmask.stream.run import open_reading
 from padmask.verify.data.reading import (
     PaddingInfo,
     Row,
@@ -334,26 +336,27 @@ def _inspect_one_file(looking: _InspectRequest, numbered: tuple[int, Source]) ->
     # Each file draws for itself, so that who looks at it makes no difference.
     show = replace(looking.show, seed=(*looking.show.seeds, number))
     with closing(Dataset([source], looking.format, schema=looking.schema)) as dataset:
-        return _inspect_rows(replace(looking, show=show), dataset, None)
+        return _inspect_rows(replace(looking, show=show), dataset, None, threads=1)
 
 
-def _inspect_rows(looking: _InspectRequest, dataset: Dataset, progress: ProgressCallback | None) -> _Seen:
+def _inspect_rows(
+    looking: _InspectRequest, dataset: Dataset, progress: ProgressCallback | None, threads: int | None = None
+) -> _Seen:
     """Look at rows in one pass."""
-    job, layout, limit = looking.job, looking.layout, looking.limit
+    job, layout = looking.job, looking.layout
     audit = Audit([audit_column(column, layout) for column in job.columns])
     audit.add_sides(layout.sides if layout else {})
     keep, stats = _Keeper(looking.show), LengthStats()
-    source = (
-        audit_raw_rows(dataset, job, limit, audit)
-        if layout is None
-        else audit_padded_rows(dataset, job, limit, audit, layout)
-    )
-    with dataset.unchanged():
-        for lengths, rows, consumed in source:
-            keep.take(rows, stats.rows, len(lengths))
-            stats += LengthStats.of(lengths)
-            if progress:
-                progress(Progress("measuring", stats.rows, consumed, dataset.size))
+    with open_reading(dataset, FileOptions(limit=looking.limit, threads=threads), progress) as reading:
+        source = (
+            audit_raw_rows(reading, "measuring", job, audit)
+            if layout is None
+            else audit_padded_rows(reading, "measuring", job, audit, layout)
+        )
+        with closing(source):
+            for lengths, rows in source:
+                keep.take(rows, stats.rows, len(lengths))
+                stats += LengthStats.of(lengths)
     return _Seen(stats, audit, keep.kept)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 import msgspec
 import numpy as np
@@ -28,7 +29,7 @@ class MaskTexts:
 
     def __init__(self, name: str, type_: pa.DataType) -> None:
         self._name, self._type = name, type_
-        self._seen: Mapping[bytes, tuple[int, int, int, str | None]] = {}
+        self._seen: Mapping[bytes, tuple[int, int, int, Fault | None]] = {}
 
     def read(self, objects: Sequence[Object]) -> tuple[Segments, list[Fault]]:
         """Return the real places of each row, and a fault for each that has no mask.
@@ -50,14 +51,14 @@ class MaskTexts:
             self._seen = seen = {**seen, **self._read(new)}
         rows = [seen[text] for text in texts]
         numbers = np.array([row[:3] for row in rows], dtype=np.int64).reshape(-1, 3)
-        faults = [Fault(i, row[3]) for i, row in enumerate(rows) if row[3] is not None]
+        faults = [replace(row[3], row=i) for i, row in enumerate(rows) if row[3] is not None]
         segments = Segments(numbers[:, 0], numbers[:, 1], numbers[:, 2], None)
         return segments, faults
 
-    def _read(self, texts: Sequence[bytes]) -> dict[bytes, tuple[int, int, int, str | None]]:
+    def _read(self, texts: Sequence[bytes]) -> dict[bytes, tuple[int, int, int, Fault | None]]:
         array, unread = read_sequences([msgspec.Raw(text) if text else None for text in texts], self._type)
         segments, odd = read_mask_column(array, self._name)
         unread = with_column_name(self._name, unread)
-        reasons = {fault.row: str(fault) for fault in [*reversed(odd), *unread]}
+        first = {fault.row: fault for fault in [*reversed(odd), *unread]}
         numbers = np.stack([segments.source_lengths, segments.starts, segments.counts], axis=1).tolist()
-        return {text: (*numbers[i], reasons.get(i)) for i, text in enumerate(texts)}
+        return {text: (*numbers[i], first.get(i)) for i, text in enumerate(texts)}

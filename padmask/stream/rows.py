@@ -116,6 +116,24 @@ class Rows:
         return target.writer.encode(padded.batch), padded
 
 
+@dataclass(frozen=True)
+class DecodedRows:
+    """Rows as a reader decoded them, with the account that the reading loop keeps.
+
+    Args:
+        batch: the rows.
+        consumed: bytes of the input used up so far, for progress.
+    """
+
+    batch: Batch
+    consumed: int
+
+    @property
+    def ledger(self) -> Ledger:
+        """Return how many rows were read."""
+        return Ledger(rows_read=len(self.batch))
+
+
 def prepare_rows(batch: Batch, job: Job, consumed: int = 0) -> Rows:
     """Flatten a batch's sequences and set apart the rows that cannot or shall not be padded.
 

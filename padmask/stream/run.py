@@ -42,17 +42,13 @@ Counted = TypeVar("Counted", bound=CountedRows)
 
 
 @dataclass(frozen=True)
-class Run:
-    """A dataset, what it is worked on with, and the bytes that the output may take."""
-
-    # Options that make the output smaller, for people.
-    less: ClassVar[str] = "--maxlen or --limit"
+class Reading:
+    """A dataset and what it is read with: threads, limits, progress."""
 
     dataset: Dataset
     files: FileOptions
     pool: ThreadPoolExecutor | None
     progress: ProgressCallback | None
-    room: int | None
 
     @property
     def threads(self) -> int:
@@ -89,6 +85,25 @@ class Run:
             done += rows.ledger.rows_read
             if self.progress:
                 self.progress(Progress(phase, done, rows.consumed, self.dataset.size))
+
+
+@contextmanager
+def open_reading(
+    dataset: Dataset, files: FileOptions, progress: ProgressCallback | None = None
+) -> Iterator[Reading]:
+    """Give what a dataset is read with, where nothing is written."""
+    with open_pool(files) as pool:
+        yield Reading(dataset, files, pool, progress)
+
+
+@dataclass(frozen=True)
+class Run(Reading):
+    """A dataset, what it is worked on with, and the bytes that the output may take."""
+
+    # Options that make the output smaller, for people.
+    less: ClassVar[str] = "--maxlen or --limit"
+
+    room: int | None
 
 
 def choose_threads(files: FileOptions, source: str, goal: str) -> FileOptions:

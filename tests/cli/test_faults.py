@@ -640,7 +640,7 @@ def test_a_folder_that_is_removed_during_the_run_is_a_sentence(
 ) -> None:
     (place.folder / "gone").mkdir()
     fault = 'import shutil\nfault = lambda *args: shutil.rmtree("gone") or (plain(*args) if args else None)\n'
-    fault += moment if "pipeline" in moment else f"{moment}os.fsync = fault"
+    fault += moment if moment is BETWEEN else f"{moment}os.fsync = fault"
     done = pads(source["jsonl"], "-o", f"gone/out.{suffix}", fault=fault)
     place.refused(f"gone/out.{suffix}", done, says=f"Cannot write 'gone/out.{suffix}': ")
     assert ".tmp" not in done.stderr.decode()
@@ -1017,12 +1017,12 @@ module.{name} = faulty
 DEATHS = {
     "a worker that reads": ("jsonl", "padmask.formats.jsonl.reader", "_lines"),
     "a worker that reads Parquet": ("parquet", "padmask.formats.parquet", "select_columns"),
-    "a worker that pads": ("parquet", "padmask.stream.pad", "pad_prepared_rows"),
+    "a worker that pads": ("parquet", "padmask.stream.rows", "pad_prepared_rows"),
     "a worker that encodes Parquet": ("parquet", "padmask.formats.parquet", "_encode"),
     "the thread that reads": ("parquet", "padmask.formats.dataset", "replace"),
 }
 UNPAD_DEATHS = {
-    "a worker that reads masks": ("jsonl", "padmask.stream.json_masks", "read_mask"),
+    "a worker that reads masks": ("jsonl", "padmask.stream.json_masks", "read_mask_column"),
     "a worker that cuts text": ("jsonl", "padmask.stream.json_text_unpad", "split_bad_rows"),
     "a worker that cuts": ("parquet", "padmask.stream.unpad", "cut_columns"),
 }

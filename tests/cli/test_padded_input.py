@@ -197,3 +197,37 @@ def test_two_ways_of_telling(run: Run, tmp_path: Path) -> None:
         done = run(*verb, "d")
         assert done.returncode
         assert "do not say the same of their padding" in done.stderr
+
+
+# What the commands must agree on: the rows of a file, and whether they are padded.
+ANSWERS = {
+    "a mask with padding, rows of two lengths": ([[1, 1, 0], [1, 1]], "attention_mask", True),
+    "a mask with padding, rows of one length": ([[1, 1, 0], [1, 1, 1]], "attention_mask", True),
+    "a mask of ones, rows of two lengths": ([[1, 1, 1], [1, 1]], "attention_mask", False),
+    "padmask's own name": ([[1, 1, 0], [1, 1, 1]], "mask", True),
+}
+
+
+@pytest.mark.parametrize("case", ANSWERS)
+@pytest.mark.parametrize("suffix", ["jsonl", "parquet"])
+def test_commands_agree_whether_input_is_padded(run: Run, tmp_path: Path, case: str, suffix: str) -> None:
+    masks, name, padded = ANSWERS[case]
+    rows = {"input_ids": [[5] * len(mask) for mask in masks], name: masks}
+    source = f"in.{suffix}"
+    if suffix == "jsonl":
+        lines = [json.dumps(dict(zip(rows, row, strict=True))) for row in zip(*rows.values(), strict=True)]
+        (tmp_path / source).write_text("\n".join(lines) + "\n")
+    else:
+        pq.write_table(pa.table(rows), tmp_path / source)
+    seen = run("inspect", source, "--json")
+    assert json.loads(seen.stdout)["padded"] is padded, seen.stdout
+    tokens = sum(map(sum, masks)) if padded else sum(map(len, masks))
+    assert json.loads(seen.stdout)["tokens"] == tokens
+    done = run("pad", source, "-o", "out.parquet", "--mask-column", "real")
+    assert ("padded already" in done.stderr) is padded, done.stderr
+    cut = run("unpad", source, "-o", "-", "--output-format", "jsonl")
+    kept = [len(json.loads(line)["input_ids"]) for line in cut.stdout.splitlines()]
+    assert kept == [sum(mask) for mask in masks], cut.stderr
+    rules = found(verify(run, source))
+    equal = len({len(mask) for mask in masks}) == 1
+    assert ("rows-unequal" in rules) is (padded and not equal), rules

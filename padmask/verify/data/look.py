@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping, Sequence
+from contextlib import closing
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -14,10 +15,11 @@ from padmask.core.plan import LengthStats, make_plan, needs_lengths
 from padmask.errors import SpecError, did_you_mean
 from padmask.formats.dataset import Dataset
 from padmask.spec.checks import check_fields, flag, strings
+from padmask.spec.files import FileOptions
 from padmask.spec.pad import Side
 from padmask.stream.job import Job, PadRequest, make_job
-from padmask.stream.progress import Progress, ProgressCallback
-from padmask.stream.rows import prepare_rows
+from padmask.stream.progress import ProgressCallback
+from padmask.stream.run import Reading, open_reading
 from padmask.verify.data.reading import (
     PaddingInfo,
     Row,
@@ -26,6 +28,7 @@ from padmask.verify.data.reading import (
     audit_padded_rows,
     audit_raw_rows,
     find_padding_info,
+    prepared_rows,
     side_of,
 )
 from padmask.verify.data.rules import RULES, Audit, Finding
@@ -139,21 +142,20 @@ def audit_and_sample(
         audit.add_types(column.name, dataset.types_of(column.name))
     audit.add_strangers(dataset.strangers)
     audit.add_sides(layout.sides if layout else {})
-    maxlen = None if layout else _maxlen(dataset, job, limit)
-    source = (
-        audit_raw_rows(dataset, job, limit, audit, maxlen)
-        if layout is None
-        else audit_padded_rows(dataset, job, limit, audit, layout)
-    )
     keep = _Keeper(sample, seed) if numbers is None else _Chosen(numbers)
     rows = longest = 0
-    with dataset.unchanged():
-        for lengths, row_at, consumed in source:
-            keep.take(lengths, row_at, rows)
-            rows += len(lengths)
-            longest = max(longest, int(lengths.max(initial=0)))
-            if looking.progress:
-                looking.progress(Progress("auditing", rows, consumed, dataset.size))
+    with open_reading(dataset, FileOptions(limit=limit), looking.progress) as reading:
+        maxlen = None if layout else _maxlen(reading, job)
+        source = (
+            audit_raw_rows(reading, "auditing", job, audit, maxlen)
+            if layout is None
+            else audit_padded_rows(reading, "auditing", job, audit, layout)
+        )
+        with closing(source):
+            for lengths, row_at in source:
+                keep.take(lengths, row_at, rows)
+                rows += len(lengths)
+                longest = max(longest, int(lengths.max(initial=0)))
     kept = keep.rows()
     names = [column.name for column in job.columns]
     return AuditedData(
@@ -172,15 +174,16 @@ def audit_and_sample(
     )
 
 
-def _maxlen(dataset: Dataset, job: Job, limit: int | None) -> int | None:
+def _maxlen(reading: Reading, job: Job) -> int | None:
     """Return the length that raw rows are cut to; None where the longest is kept."""
     if not needs_lengths(job.spec):
         return make_plan(job.spec).maxlen
     if job.spec.maxlen == "longest":
         return None
     stats = LengthStats()
-    for chunk in dataset.chunks(job.wanted, limit):
-        stats += LengthStats.of(prepare_rows(dataset.decode(chunk, job.wanted), job).lengths)
+    with prepared_rows(reading, "measuring", job) as all_rows:
+        for rows in all_rows:
+            stats += LengthStats.of(rows.lengths)
     return make_plan(job.spec, stats).maxlen
 
 

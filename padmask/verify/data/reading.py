@@ -6,7 +6,8 @@ values.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any
@@ -23,14 +24,15 @@ from padmask.core.plan import plan_pad
 from padmask.core.ragged import Ragged
 from padmask.core.table import row_lengths
 from padmask.errors import DataError, PaddedError, SpecError
-from padmask.formats.contract import Batch, Wanted
+from padmask.formats.contract import Batch, Chunk, Wanted
 from padmask.formats.dataset import Dataset
 from padmask.formats.jsonl.reader import field_values
 from padmask.spec.columns import Columns, quote_names
 from padmask.spec.pad import FLOAT_DTYPES, Side
 from padmask.stream.inputs import first_mask
 from padmask.stream.job import Job
-from padmask.stream.rows import prepare_rows
+from padmask.stream.rows import DecodedRows, Rows, prepare_rows
+from padmask.stream.run import Reading
 from padmask.verify.data.rules import Audit, AuditColumn
 
 
@@ -76,31 +78,45 @@ class PaddingInfo:
 # Gives a row of a batch by its place in it, with its number in the whole input.
 RowGetter = Callable[[int, int], Row]
 
+# The lengths of the rows of a batch, shape (rows,), and a way to its rows.
+AuditedRows = tuple[npt.NDArray[np.int64], RowGetter]
+
 
 def audit_raw_rows(
-    dataset: Dataset, job: Job, limit: int | None, audit: Audit, maxlen: int | None = None
-) -> Iterator[tuple[npt.NDArray[np.int64], RowGetter, int]]:
+    reading: Reading, phase: str, job: Job, audit: Audit, maxlen: int | None = None
+) -> Generator[AuditedRows]:
     """Read raw rows and audit them as they will be padded, cut to `maxlen` tokens where it is given.
 
     Yields:
-        For each batch the lengths, shape (rows,), a way to its rows, and bytes consumed so far.
+        For each batch the lengths, shape (rows,), and a way to its rows.
     """
-    for chunk in dataset.chunks(job.wanted, limit):
-        rows = prepare_rows(dataset.decode(chunk, job.wanted), job, chunk.consumed)
-        columns = {column.name: _as_asked(rows.ragged[column.name], column) for column in job.columns}
-        ragged = {name: _cut(column, maxlen, job.spec.truncating) for name, column in columns.items()}
-        audit.add_raw(ragged, job.spec.padding, rows.batch.place)
+    with prepared_rows(reading, phase, job) as all_rows:
+        for rows in all_rows:
+            columns = {column.name: _as_asked(rows.ragged[column.name], column) for column in job.columns}
+            ragged = {name: _cut(column, maxlen, job.spec.truncating) for name, column in columns.items()}
+            audit.add_raw(ragged, job.spec.padding, rows.batch.place)
 
-        def row_at(place: int, number: int, ragged: Mapping[str, Ragged] = ragged) -> Row:
-            return Row(number, _values_at(ragged, place), None)
+            def row_at(place: int, number: int, ragged: Mapping[str, Ragged] = ragged) -> Row:
+                return Row(number, _values_at(ragged, place), None)
 
-        yield row_lengths(ragged), row_at, chunk.consumed
+            yield row_lengths(ragged), row_at
+
+
+def prepared_rows(reading: Reading, phase: str, job: Job) -> AbstractContextManager[Iterator[Rows]]:
+    """Give the rows that a job pads, in order, prepared on the pool."""
+    dataset = reading.dataset
+
+    def take(chunk: Chunk) -> Rows:
+        return prepare_rows(dataset.decode(chunk, job.wanted), job, chunk.consumed)
+
+    return reading.taken(phase, job.wanted, take)
 
 
 def audit_padded_rows(
-    dataset: Dataset, job: Job, limit: int | None, audit: Audit, layout: PaddingInfo
-) -> Iterator[tuple[npt.NDArray[np.int64], RowGetter, int]]:
-    """Read padded rows with their mask and audit them; yields as `raw_rows`."""
+    reading: Reading, phase: str, job: Job, audit: Audit, layout: PaddingInfo
+) -> Generator[AuditedRows]:
+    """Read padded rows with their mask and audit them; yields as `audit_raw_rows`."""
+    dataset = reading.dataset
     if layout.mask in [column.name for column in job.columns]:
         raise SpecError(
             f"{dataset.name}: column {layout.mask!r} cannot be the sequence and its mask at once. "
@@ -113,10 +129,20 @@ def audit_padded_rows(
         pa.schema([*job.wanted.sequences, *(dataset.schema().field(name) for name in names)]),
         whole=job.wanted.whole,
     )
+
+    def take(chunk: Chunk) -> DecodedRows:
+        return DecodedRows(dataset.decode(chunk, wanted), chunk.consumed)
+
+    with reading.taken(phase, wanted, take) as all_rows:
+        yield from _audit_padded_batches((rows.batch for rows in all_rows), job, audit, layout)
+
+
+def _audit_padded_batches(
+    batches: Iterable[Batch], job: Job, audit: Audit, layout: PaddingInfo
+) -> Iterator[AuditedRows]:
     padding, width = layout.padding, None
     first = job.columns[0].name
-    for chunk in dataset.chunks(wanted, limit):
-        batch = dataset.decode(chunk, wanted)
+    for batch in batches:
         if batch.faults:
             fault = batch.faults[0]
             raise DataError(
@@ -149,8 +175,8 @@ def audit_padded_rows(
                 lambda row, batch=batch, picked=picked: batch.place(int(picked[row])),  # type: ignore[misc]
                 None if said is None else said[picked],
             )
-        lengths = np.zeros(len(batch), dtype=np.int64)
-        lengths[picked] = masks.sum(axis=1)
+        seen = np.concatenate([[0], np.cumsum(mask.values != 0)])
+        lengths = np.where(fits, seen[mask.starts + mask.lengths] - seen[mask.starts], 0)
 
         def row_at(
             place: int,
@@ -161,7 +187,7 @@ def audit_padded_rows(
             real = mask.values[mask.starts[place] : mask.starts[place] + mask.lengths[place]].astype(bool)
             return Row(number, _values_at(values, place), real)
 
-        yield lengths, row_at, chunk.consumed
+        yield lengths, row_at
 
 
 def _cut(rows: Ragged, maxlen: int | None, truncating: Side) -> Ragged:
