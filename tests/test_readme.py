@@ -15,6 +15,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from padmask.cli import COMMANDS, cli, run
+from padmask.verify.data.rules import RULES
 
 ROOT = Path(__file__).parent.parent
 README = ROOT / "README.md"
@@ -112,3 +113,8 @@ def test_every_option_has_help_and_every_command_an_example(name):
     options = [parameter for parameter in command.params if isinstance(parameter, click.Option)]
     assert [option.name for option in options if not option.help] == []
     assert f"  padmask {name} " in command.help
+
+
+def test_the_table_of_rules_lists_every_rule_with_its_severity():
+    listed = dict(re.findall(r"^  \| `([a-z-]+)` \| (error|warning) \|", README.read_text(), re.MULTILINE))
+    assert listed == {rule.name: rule.severity for rule in RULES.values()}

@@ -238,15 +238,13 @@ def refuse_among_data(folder: OutputFolder, outputs: Mapping[str, str | None]) -
         name = os.path.relpath(path, base)
         if inside and is_data(name):
             raise OutputError(
-                f"{what.capitalize()} {display_path(output)!r} lies in the output folder, and would "
-                "be read as "
-                "data. Choose another place, or a name that begins with _."
+                f"{what.capitalize()} would lie in the output folder, as {display_path(output)!r}, and be "
+                "read as data. Choose another place, or a name that begins with _."
             )
         if inside and name.startswith(RESERVED):
             raise OutputError(
-                f"{what.capitalize()} {display_path(output)!r} lies in the output folder, where names "
-                "that begin "
-                f"with {RESERVED} belong to padmask. Choose another name."
+                f"{what.capitalize()} would lie in the output folder, as {display_path(output)!r}, where "
+                f"names that begin with {RESERVED} belong to padmask. Choose another name."
             )
 
 

@@ -283,7 +283,7 @@ def test_rejects_are_those_of_the_rows(
     "name", ["_padmask.json", "_padmask.replacing", "_padmask-x", "a.jsonl", "sub/x.jsonl"]
 )
 def test_rejects_under_names_of_the_folder_are_refused(data: Path, out: Path, name: str) -> None:
-    with pytest.raises(OutputError, match=r"The rejects .* lies in the output folder"):
+    with pytest.raises(OutputError, match="The rejects would lie in the output folder"):
         pad_dataset(data, out, files=FileOptions(rejects=str(out / name)))
 
 

@@ -97,7 +97,7 @@ def read(report: Report) -> dict:
 @pytest.mark.parametrize("report", REPORTS.values(), ids=REPORTS)
 def test_json_has_the_documented_shape(report):
     seen = read(report)
-    assert list(seen) == ["verdict", "data", "subjects", "environment"]
+    assert list(seen) == ["verdict", "data", "subjects", "environment", "notes"]
     assert seen["verdict"] == report.verdict
     assert seen["environment"] == report.environment
     for finding in seen["data"]:
