@@ -1,4 +1,4 @@
-"""What padding will take: predict_bytes before, and stopped where it cannot be."""
+"""What padding will take: predicted before, and stopped where it cannot be."""
 
 import gzip
 import json

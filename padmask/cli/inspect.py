@@ -48,7 +48,7 @@ from padmask.spec.show import ShowSpec
     type=click.Choice(["grid", "tokens", "bool", "int"]),
     default="grid",
     show_default=True,
-    help="How rows are display_path: a picture; the ids with padding in brackets; True and False; 1 and 0.",
+    help="How rows are shown: a picture; the ids with padding in brackets; True and False; 1 and 0.",
 )
 @mask_column_option
 @setting("--masks/--no-masks", default=True, help="Show rows.  [default: on]")
@@ -60,7 +60,7 @@ from padmask.spec.show import ShowSpec
     type=PathOrAddress(),
     default=None,
     metavar="FILE",
-    help="Also write what is display_path to a file: .svg, .html or .txt.",
+    help="Also write what is shown to a file: .svg, .html or .txt.",
 )
 @workers_option
 @cluster_option
@@ -69,7 +69,7 @@ from padmask.spec.show import ShowSpec
 def command(ctx: click.Context, /, **given: Any) -> None:
     """See masks, lengths, and what padding will cost.
 
-    Reads what pad reads, raw or already padded. --maxlen takes a list: masks are display_path
+    Reads what pad reads, raw or already padded. --maxlen takes a list: masks are shown
     for the first, and each is a plan.
 
     \b

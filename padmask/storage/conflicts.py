@@ -54,8 +54,9 @@ def _status(path: str, stdio: int) -> os.stat_result | None:
 
 
 def _real(descriptor: int) -> int:
-    """Return the descriptor of Python's stdin or stdout, which may be another one than 0 or 1."""
-    return {0: sys.stdin, 1: sys.stdout}[descriptor].fileno() if descriptor in (0, 1) else descriptor
+    """Return the descriptor of Python's standard stream, which may be another one than 0, 1 or 2."""
+    streams = {0: sys.stdin, 1: sys.stdout, 2: sys.stderr}
+    return streams[descriptor].fileno() if descriptor in streams else descriptor
 
 
 def refuse_conflicts(
@@ -91,19 +92,32 @@ def refuse_shared_place(outputs: Mapping[str, str | None]) -> None:
     """Refuse two outputs in one place: they would mix, or only the last would be left.
 
     Raises:
-        OutputError: two of them are one file.
+        OutputError: two of them are one file, or one is a file that stdout or stderr goes to.
     """
     seen: dict[Place, str] = {}
     for what, path in outputs.items():
         place = None if path is None else place_of(path)
-        if place is None:
+        if path is None or place is None:
             continue
+        _refuse_redirected(what, path, place)
         other = seen.setdefault(place, what)
         if other != what:
             where = "stdout" if path == "-" or outputs[other] == "-" else repr(display_path(path or ""))
             raise OutputError(
                 f"{other.capitalize()} and {what} cannot both go to {where}. "
                 "Name another file for one of them."
+            )
+
+
+def _refuse_redirected(what: str, path: str, place: Place) -> None:
+    """Refuse to replace the file that a shell sends stdout or stderr to: what it holds would be lost."""
+    if path == "-" or is_written_in_place(path):
+        return
+    for stream, descriptor in (("stdout", 1), ("stderr", 2)):
+        if place == place_of(f"/dev/fd/{descriptor}"):
+            raise OutputError(
+                f"{what.capitalize()} would replace {display_path(path)!r}, which {stream} goes to. "
+                f"Name another file, or /dev/{stream} to write there."
             )
 
 

@@ -23,7 +23,7 @@ HERE = Path(__file__).parent
 
 @pytest.fixture(scope="module")
 def judge(tmp_path_factory):
-    """Save an animal, load_model it as the command does, and prove it on random rows."""
+    """Save an animal, load it as the command does, and prove it on random rows."""
     engine = start_backend()
     from padmask.verify.keras.load import load_model
     from padmask.verify.keras.prove_model import prove_model
