@@ -12,6 +12,7 @@ from padmask.spec.columns import Column
 from padmask.spec.files import FileOptions
 from padmask.spec.pad import MaskSpec, PadSpec, RowPolicy
 from padmask.stream import pad as pipeline
+from padmask.stream import passes
 from padmask.stream.json_text import read_ids
 from padmask.stream.pad import pad_file
 
@@ -134,7 +135,7 @@ def test_brackets_of_one_row_do_not_stand_for_another():
 def test_real_files_go_the_quick_way(tmp_path):
     # Else this room could stand empty, and nobody would see it but by the clock.
     seen = []
-    original = pipeline.read_text_rows
+    original = passes.read_text_rows
 
     def watched(*arguments):
         found = original(*arguments)
@@ -145,7 +146,7 @@ def test_real_files_go_the_quick_way(tmp_path):
     rows = ({"input_ids": [101, *range(2000, 2000 + n % 40), 102], "label": n % 2} for n in range(5000))
     source.write_text("".join(json.dumps(row) + "\n" for row in rows))
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(pipeline, "read_text_rows", watched)
+        patch.setattr(passes, "read_text_rows", watched)
         pad_file(source, tmp_path / "out.jsonl", spec=PadSpec(maxlen="longest"))
     # Twice over all chunks: once for the lengths.
     assert len(seen) > 2

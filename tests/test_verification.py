@@ -12,7 +12,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from padmask import MaskSpec, PadSpec, SpecError, pad_file
+from padmask import DataError, MaskSpec, PadSpec, SpecError, pad_file
 from padmask.core.python_rows import flatten
 from padmask.formats.dataset import Dataset
 from padmask.spec.pad import RowPolicy
@@ -247,7 +247,7 @@ def test_the_same_seed_gives_the_same_report(raw):
 )
 def test_data_that_no_model_takes(tmp_path, rows, reference, said):
     spec = ProofSpec(reference=ReferenceSpec(**reference), device="cpu")
-    with pytest.raises(SpecError, match=said):
+    with pytest.raises((SpecError, DataError), match=said):
         verify_file(write(tmp_path / "in.jsonl", rows), proof=spec)
 
 

@@ -33,8 +33,12 @@ class PathOrAddress(click.Path):
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
         form = next((f"{form}:" for form in self._forms if value.startswith(f"{form}:")), "")
         path = value.removeprefix(form)
-        # No address is without a colon, and help must not load what knows of them.
-        return form + _checked(path) if ":" in path or "@" in path else super().convert(value, param, ctx)
+        # No address is without one of these, and help must not load what knows of them.
+        return (
+            form + _checked(path)
+            if any(mark in path for mark in ":@?")
+            else super().convert(value, param, ctx)
+        )
 
 
 def _checked(path: str) -> str:

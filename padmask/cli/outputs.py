@@ -60,7 +60,9 @@ def _check_streams(to: Output) -> None:
     """Refuse two outputs in one place, and bytes that would garble a terminal."""
     report = to.report and to.report.removeprefix("json:")
     refuse_shared_place({"the output": to.output, "the rejects": to.files.rejects, "the report": report})
-    refuse_conflicts({"the report": report}, to.inputs)
+    refuse_conflicts({"the report": report}, to.inputs or ["-"])
+    if any((path or "").lower().startswith("memory:") for path in (to.output, to.files.rejects, report)):
+        raise SpecError("What is written to memory:// ends with this process. Name a file or a storage.")
     binary = to.files.output_format not in (None, "jsonl")
     if to.output == "-" and binary and sys.stdout is not None and sys.stdout.isatty():
         raise SpecError(

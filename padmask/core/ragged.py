@@ -99,8 +99,9 @@ class Ragged:
     def from_mask(cls, array: pa.Array) -> tuple[Ragged, list[Fault]]:
         """Flatten a mask column of bools or of 0 and 1.
 
-        >>> Ragged.from_mask(pa.array([[1, 0], [1, 2]]))[1]
-        [Fault(row=1, reason='position 1: 2 is neither 0 nor 1')]
+        >>> _, faults = Ragged.from_mask(pa.array([[1, 0], [1, 2]]))
+        >>> [(fault.row, str(fault)) for fault in faults]
+        [(1, 'position 1: 2 is neither 0 nor 1')]
 
         Returns:
             The rows, and a fault for each that is no mask: null, or with anything but 0 and 1.

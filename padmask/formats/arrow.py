@@ -16,7 +16,8 @@ import pyarrow as pa
 import pyarrow.types as pat
 
 from padmask.core.arrow_lists import count_shared
-from padmask.errors import AccessError, OutputError, UnreadableError, UnsupportedError
+from padmask.core.metadata import METADATA_KEY, Described, read_description
+from padmask.errors import AccessError, DataError, OutputError, PaddedError, UnreadableError, UnsupportedError
 from padmask.formats.contract import Batch, Chunk, Layout, Wanted, take_rows
 from padmask.storage.output import BorrowedStream
 from padmask.storage.source import Source
@@ -199,6 +200,11 @@ class ArrowReader:
                 f"{self._source.name}: the Arrow stream at byte {begin} has other columns than the first "
                 "stream. Give each stream a file of its own."
             )
+        if _padding_of(reader.schema) != _padding_of(first):
+            raise PaddedError(
+                f"{self._source.name}: the Arrow stream at byte {begin} does not say the same of its padding "
+                "as the first stream. Give each stream a file of its own."
+            )
         return reader
 
     def _refuse_other_bytes(self, raw: Any, batches: int) -> None:
@@ -231,6 +237,14 @@ class ArrowReader:
 
     def cut(self, chunk: Chunk, rows: int) -> tuple[Chunk, int]:
         return cut_batch(chunk, rows)
+
+
+def _padding_of(schema: pa.Schema) -> Described | bytes | None:
+    """Return what the metadata of a stream say of its padding; their bytes where they cannot be read."""
+    try:
+        return read_description(schema.metadata)
+    except DataError:
+        return (schema.metadata or {}).get(METADATA_KEY)
 
 
 def _slices(batch: pa.RecordBatch) -> Iterator[tuple[int, int]]:

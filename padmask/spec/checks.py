@@ -131,8 +131,8 @@ def check_fields(spec: object, /, **checks: ArgumentCheck) -> None:
 def or_default(name: str, value: Thing | None, kind: type[Thing]) -> Thing:
     """Return an argument, or what it is by default, where None is given.
 
-    >>> or_default("spec", None, PadSpec).maxlen
-    'longest'
+    >>> or_default("sizes", None, list), or_default("sizes", [3], list)
+    ([], [3])
     """
     found: Thing = kind() if value is None else instance(kind)(name, value)
     return found

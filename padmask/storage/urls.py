@@ -34,15 +34,17 @@ _MISTYPED = re.compile(
     (?:{_KNOWN}):               # s3:bucket/x, s3:/bucket/x, s3::s3://bucket/x
     | [a-z][a-z0-9+.-]+:/       # other:/bucket/x
     | .*://                     # "s3://bucket/x" with a quote or a space before it, or one address in another
-    | (?:{_KNOWN});?/+[^@]*:[^@]*@  # s3//key:secret@bucket/x
+    | (?:{_KNOWN})[^\w/]?/+[^@]*:[^@]*@  # s3//key:secret@bucket/x, s3.//key:secret@bucket/x
+    | (?![./])[^?]*\?(?:.*&)?[\w-]*(?:sig|signature|token|credential|key)=  # host/x?X-Amz-Signature=secret
     | [^/.@:][^/@:]*:[^@]*@     # key:secret@bucket/x
     """,
     re.VERBOSE | re.IGNORECASE | re.DOTALL,
 )
 
-# All that stands before the last @, but for the scheme.
+# All that stands before the last @, but for the scheme; without an @, a name and a secret.
 _SECRETS = re.compile(
-    rf"(?P<scheme>(?:(?:{_KNOWN}):+/*|[a-z][a-z0-9+.-]*:+/+)*).*@", re.IGNORECASE | re.DOTALL
+    rf"(?P<scheme>(?:(?:{_KNOWN}):+/*|[a-z][a-z0-9+.-]*:+/+)*)(?:.*(?:@|%40)|[^/:]+:[^/]+)",
+    re.IGNORECASE | re.DOTALL,
 )
 
 
@@ -108,6 +110,11 @@ def parse_url(text: str) -> Url:
     if colon and "@" not in authority and "@" in found["path"] and (scheme in NATIVE or not port.isdigit()):
         # Not shown: half of it is a secret.
         raise SpecError(f"The {scheme}:// address has a / in its credentials: write it there as %2F.")
+    if colon and "@" not in authority and not authority.startswith("[") and port and not port.isdigit():
+        raise SpecError(
+            f"The {scheme}:// address has no @ between the secret and the bucket. Write one "
+            "there, or leave key and secret to the environment."
+        )
     path, *query = _QUERY.split(found["path"], maxsplit=1)
     return Url(scheme, authority, path.replace(_OWN, ""), *query)
 

@@ -143,6 +143,10 @@ MISTYPED = [
     f"simplecache::s3://{KEY}:{SECRET}@b/x",
     f"minio:/{KEY}:{SECRET}@b/x",
     f"sftp:/user:{SECRET}@host/x",
+    f"s3:/{KEY}:{SECRET}%40b/x",
+    f"s3.//{KEY}:{SECRET}@b/x",
+    f"s3\uff1a//{KEY}:{SECRET}@b/x",
+    f"host.com/x?X-Amz-Signature={SIGNATURE}",
 ]
 
 
@@ -285,3 +289,23 @@ def test_one_object_is_not_listed(log: Path, here: Run) -> None:
     assert here("pad", url, "-o", "out.jsonl").returncode == 0
     asked = log.read_text().splitlines()
     assert [line for line in asked if "list-type=2" in line and "prefix=data" in line] == []
+
+
+@pytest.mark.parametrize("end", ["", "/b/x", "%40b/x"])
+@pytest.mark.parametrize("scheme", ["s3", "gs", "sftp"])
+def test_credentials_without_an_at_are_not_shown(here: Run, tmp_path: Path, scheme: str, end: str) -> None:
+    (tmp_path / "in.jsonl").write_text(LINE)
+    address = f"{scheme}://{KEY}:{SECRET.replace('/', '')}{end}"
+    for args in (("pad", address), ("pad", "in.jsonl", "-o", address), ("inspect", address)):
+        done = here(*args)
+        assert (done.returncode, done.stdout) == (2, "")
+        assert "has no @ between the secret and the bucket" in done.stderr
+        assert not has_secret(done.stderr)
+
+
+@pytest.mark.parametrize("option", ["-o", "--rejects", "--report"])
+def test_memory_of_the_process_is_no_output(here: Run, tmp_path: Path, option: str) -> None:
+    (tmp_path / "in.jsonl").write_text(LINE)
+    done = here("pad", "in.jsonl", option, "memory://x/y.jsonl")
+    assert (done.returncode, done.stdout) == (2, "")
+    assert "ends with this process" in done.stderr

@@ -132,3 +132,22 @@ def test_file_of_any_rows_is_read(here: Run, tmp_path: Path, rows: list[list[int
     assert [row[:1] for row in ids(here("pad", tmp_path / "a.arrow", "--maxlen", "1"))] == [
         row[:1] or [0] for row in rows
     ]
+
+
+def test_streams_padded_on_two_sides_are_refused(here: Run, tmp_path: Path) -> None:
+    (tmp_path / "in.jsonl").write_text('{"input_ids": [1, 2]}\n{"input_ids": [3]}\n')
+    streams = []
+    for side in ("post", "pre"):
+        options = ["--no-mask", "--length-column", "n", "--padding", side, "--maxlen", "3"]
+        done = here("pad", "in.jsonl", "-o", f"{side}.arrow", *options)
+        assert done.returncode == 0, done.stderr
+        table = pa.ipc.open_file(tmp_path / f"{side}.arrow").read_all()
+        sink = pa.BufferOutputStream()
+        with pa.ipc.new_stream(sink, table.schema) as writer:
+            writer.write_table(table)
+        streams.append(bytes(sink.getvalue()))
+    (tmp_path / "both.arrow").write_bytes(b"".join(streams))
+    for verb in ("unpad", "inspect", "verify"):
+        done = here(verb, "both.arrow", *(["--no-model"] if verb == "verify" else []))
+        assert done.returncode == 1, done.stderr
+        assert "does not say the same of its padding" in done.stderr

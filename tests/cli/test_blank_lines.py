@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import gzip
 import json
-import os
 import subprocess
+import sys
 from collections.abc import Iterable
 
 import pytest
@@ -15,18 +15,30 @@ ROW = b'{"x":[1,2]}\n'
 BLANKS = {"newlines": b"\n", "crlf": b"\r\n", "spaces": b"  \t  \n"}
 
 
+# A process counts the memory of the one that started it, so a small one starts what is measured.
+MEASURE = """
+import resource, subprocess, sys
+code = subprocess.call(sys.argv[1:])
+used = resource.getrusage(resource.RUSAGE_CHILDREN)
+print(used.ru_utime + used.ru_stime, used.ru_maxrss, file=sys.stderr)
+sys.exit(code)
+"""
+
+
 def piped(command: list[str], parts: Iterable[bytes]) -> tuple[bytes, float, float]:
     """Run a command on what comes through a pipe; with its processor seconds and its MiB at most."""
-    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
-        assert process.stdin is not None and process.stdout is not None
+    arguments = [sys.executable, "-S", "-c", MEASURE, *command]
+    with subprocess.Popen(
+        arguments, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    ) as process:
+        assert process.stdin is not None and process.stdout is not None and process.stderr is not None
         for part in parts:
             process.stdin.write(part)
         process.stdin.close()
-        output = process.stdout.read()
-        _, status, used = os.wait4(process.pid, 0)
-        process.returncode = os.waitstatus_to_exitcode(status)
-    assert process.returncode == 0
-    return output, used.ru_utime + used.ru_stime, used.ru_maxrss / 1024
+        output, said = process.stdout.read(), process.stderr.read()
+    assert process.returncode == 0, said
+    seconds, kibibytes = map(float, said.splitlines()[-1].split())
+    return output, seconds, kibibytes / 1024
 
 
 @pytest.mark.parametrize("blank", BLANKS.values(), ids=BLANKS)

@@ -362,12 +362,12 @@ def test_what_was_done_is_not_done_again(place, tmp_path):
 DIES_AT = """
 import os, signal
 import padmask.storage.folder as folder
-plain, calls = folder.Folder.move, iter(range(100))
+plain, calls = folder.OutputFolder.move, iter(range(100))
 def move(*args):
     if next(calls) == {}:
         os.kill(os.getpid(), signal.SIGKILL)
     plain(*args)
-folder.Folder.move = move
+folder.OutputFolder.move = move
 from padmask.__main__ import main
 main()
 """

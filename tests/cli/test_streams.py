@@ -94,7 +94,7 @@ def test_what_is_printed_is_an_output_too(shell: Run, tmp_path: Path, command: s
 
     done = shell(f"padmask {command.format(name)} >> one.txt")
     assert done.returncode == 2
-    assert "cannot both go to stdout" in done.stderr
+    assert "which stdout goes to" in done.stderr
     assert (tmp_path / "one.txt").read_text() == "kept\n"
 
 
@@ -131,3 +131,32 @@ def test_a_named_pipe_is_opened_once(shell: Run, tmp_path: Path, name: str, comm
 
     done = shell(f"{line} {command.format(name)} {limit}")
     assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.parametrize("stream", ["", "2"], ids=["stdout", "stderr"])
+@pytest.mark.parametrize(
+    "command",
+    [
+        "pad in.jsonl -o log",
+        "pad in.jsonl -o out.jsonl --report log",
+        "pad in.jsonl -o out.jsonl --on-error skip --rejects log",
+        "pad data -o padded/ --workers 1 --report log",
+        "unpad padded.jsonl -o out.jsonl --report log",
+        "inspect in.jsonl --export log",
+        "verify in.jsonl --no-model --report json:log",
+    ],
+)
+def test_a_log_that_the_shell_writes_is_not_replaced(
+    shell: Run, tmp_path: Path, command: str, stream: str
+) -> None:
+    (tmp_path / "data").mkdir()
+    for name in ("in.jsonl", "data/in.jsonl"):
+        (tmp_path / name).write_text(ROWS)
+    (tmp_path / "padded.jsonl").write_text('{"input_ids": [1, 0], "mask": [true, false]}\n')
+    (tmp_path / "log.txt").write_text("kept\n")
+    command = command.replace("log", "log.txt")
+    command += " --output-format jsonl" if "-o log" in command else ""
+
+    done = shell(f"padmask {command} {stream}>> log.txt")
+    assert done.returncode == 2, done.stderr
+    assert (tmp_path / "log.txt").read_text().startswith("kept\n")

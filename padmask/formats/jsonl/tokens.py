@@ -124,7 +124,7 @@ def read_items(raws: Sequence[msgspec.Raw | None]) -> tuple[list[list[msgspec.Ra
 
     >>> rows, faults = read_items([msgspec.Raw(b"[1.50, [2]]"), None])
     >>> [bytes(item) for item in rows[0]], faults
-    ([b'1.50', b'[2]'], [Fault(row=1, reason='the key is missing')])
+    ([b'1.50', b'[2]'], [Fault(row=1, reason='the key is missing', column=None)])
     """
     rows: list[list[msgspec.Raw]] = []
     faults = []
