@@ -22,7 +22,7 @@ EXPORTS = (".svg", ".html", ".txt")
 
 def run_inspect(arguments: InspectArguments) -> None:
     """Inspect, and print or export what was found."""
-    _check_export(arguments)
+    _check_outputs(arguments)
     seen = _inspect(arguments)
     if arguments.as_json:
         click.echo(json.dumps(_as_json(seen, arguments)))
@@ -36,16 +36,15 @@ def run_inspect(arguments: InspectArguments) -> None:
             stream.write(export(console, arguments.export))
 
 
-def _check_export(arguments: InspectArguments) -> None:
-    """Refuse an export of an unknown form, or in place of an input."""
-    if not arguments.export:
-        return
-    if not arguments.export.endswith(EXPORTS):
+def _check_outputs(arguments: InspectArguments) -> None:
+    """Refuse an export of an unknown form, and outputs in place of an input or of each other."""
+    if arguments.export and not arguments.export.endswith(EXPORTS):
         raise SpecError(
             f"Cannot tell how to export to {display_path(arguments.export)!r}. Choose a name in "
             f"{', '.join(EXPORTS)}."
         )
-    refuse_conflicts({"the export": arguments.export}, arguments.inputs)
+    outputs = {"the printed report": "-", "the export": arguments.export or None}
+    refuse_conflicts(outputs, arguments.inputs or ["-"])
 
 
 def _inspect(arguments: InspectArguments) -> Inspection:

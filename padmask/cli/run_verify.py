@@ -51,7 +51,8 @@ def _check_reports(arguments: VerifyArguments) -> None:
     reports = _report_files(arguments)
     if len(set(reports.values())) < len(reports):
         raise SpecError("Two reports cannot go to one file: give each its own.")
-    refuse_conflicts(reports, arguments.inputs)
+    prints = arguments.as_json or not arguments.quiet or any(path == "-" for _, path in arguments.reports)
+    refuse_conflicts(({"the printed report": "-"} if prints else {}) | reports, arguments.inputs)
     if isinstance(arguments.proof, ModelOptions):
         module = (arguments.proof.predict or "").partition(":")[0]
         code = [path for path in (arguments.proof.model, arguments.proof.custom_objects) if path]

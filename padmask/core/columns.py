@@ -274,14 +274,3 @@ def find_vector_sizes(columns: Sequence[PadColumn], batches: Iterable[pa.RecordB
         if not unknown:
             break
     return list(settled.values())
-
-
-def _fill_string(value: Any, where: str, option: str) -> str:
-    if isinstance(value, str):
-        return str(value)
-    if not isinstance(value, (int, float, np.integer, np.floating)) or isinstance(value, bool):
-        raise SpecError(
-            f"{where}: the pad value {value!r:.80} is no string. Choose one that is.", options=[option]
-        )
-    # 0 is the default of every dtype, and the zero of strings is the empty one.
-    return "" if value == 0 else str(value)

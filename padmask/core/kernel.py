@@ -131,12 +131,24 @@ def _make_mask(kept: npt.NDArray[np.int64], maxlen: int, padding: Side, out: Mas
     return mask
 
 
+def _empty(shape: tuple[int, ...], dtype: npt.DTypeLike) -> npt.NDArray[Any]:
+    """Return an array to be filled, or refuse a length that makes too large a one."""
+    try:
+        return np.empty(shape, dtype=dtype)
+    except (ValueError, OverflowError, MemoryError):
+        raise SpecError(
+            f"`maxlen` {shape[1]} needs more memory for {shape[0]} rows than can be had. Choose a smaller "
+            "length, or pass fewer rows at a time."
+        ) from None
+
+
 def make_mask(segments: Segments) -> Mask:
     """Make the mask of padded rows: bool, shape (rows, maxlen), True at real tokens."""
     maxlen = segments.maxlen or 0
     if segments.is_plain:
         return _make_mask(segments.counts, maxlen, segments.padding)
-    mask = np.zeros((len(segments.row_lengths), maxlen), dtype=bool)
+    mask = _empty((len(segments.row_lengths), maxlen), bool)
+    mask[...] = False
     mask.reshape(-1)[_runs(_first_flat_places(segments), segments.lengths)] = True
     return mask
 
@@ -176,7 +188,7 @@ def keep_pieces(ragged: Ragged, segments: Segments) -> Ragged:
 def _pad_pieces(ragged: Ragged, segments: Segments, value: Any, dtype: np.dtype[Any], threads: int) -> Padded:
     """Pad rows of any pieces, token by token."""
     mask, inner = make_mask(segments), ragged.values.shape[1:]
-    values = np.empty((*mask.shape, *inner), dtype=dtype)
+    values = _empty((*mask.shape, *inner), dtype)
     values[...] = np.asarray(value, dtype=dtype)
     sources = np.arange(len(segments.counts)) if segments.sources is None else segments.sources
     before = np.cumsum(segments.counts) - segments.counts

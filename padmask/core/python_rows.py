@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from padmask.core.arrow_lists import Kind
 from padmask.core.plan import Positions
 from padmask.core.ragged import Ragged
 from padmask.errors import DataError

@@ -229,15 +229,21 @@ def _limited(work: ShardWork, shards: Sequence[Shard], limit: int | None) -> lis
     if limit is None:
         return list(shards)
     kept: list[Shard] = []
+    spec, policy = work.job.spec, work.job.policy
+    refused = None if needs_lengths(spec) or policy.overlong != "error" else make_plan(spec).maxlen
     for shard in shards:
         if limit <= 0 and kept:
             break
         kept.append(replace(shard, limit=limit))
         try:
-            limit -= measure_shard(work, kept[-1], typed=False).rows
+            seen = measure_shard(work, kept[-1], typed=False)
+            if refused is not None and seen.longest > refused:
+                # The run ends in this shard: a fault in a later one is not the first.
+                break
+            limit -= seen.rows
         except UnreadableError:
             # It is left out later, and the shards after it have the rows.
-            if work.job.policy.on_error != "skip":
+            if policy.on_error != "skip":
                 raise
     return kept
 

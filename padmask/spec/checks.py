@@ -24,7 +24,7 @@ def one_of(name: str, value: object, choices: Collection[str], option: str | Non
 
 
 def at_least(least: int, bits: int | None = None) -> ArgumentCheck:
-    """Return the check of whole numbers of at least `least`, of any type but bool.
+    """Return the check of whole numbers of at least `least`, and less than 2**`bits`, of any type but bool.
 
     >>> at_least(0)("limit", 3)
     3

@@ -152,10 +152,7 @@ def refuse_replaced(
                 "too. Choose another file."
             )
         beside = ", one of several inputs" if what == replaceable else ""
-        raise OutputError(
-            f"{what.capitalize()} would replace the input {display_path(file)!r}{beside}. Choose "
-            "another name."
-        )
+        raise OutputError(f"{what.capitalize()} would replace the input {name}{beside}. Choose another name.")
 
 
 def refuse_inside(outputs: Mapping[str, str | None], inputs: Sequence[str]) -> None:

@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from padmask.core.arrow_lists import Flags
-from padmask.core.columns import IGNORED_LABEL, PadColumn, is_label
+from padmask.core.columns import IGNORED_LABEL, MASK_NAMES, PadColumn, is_label
 from padmask.core.plan import Plan, Segments, make_segments
 from padmask.core.ragged import Ragged
 from padmask.core.table import pad_rows, read_rows, row_lengths

@@ -548,3 +548,16 @@ def test_the_lengths_of_many_shards_take_the_memory_of_few():
     assert (found.whole.rows, found.whole.place) == (1000, "0")
     assert found.whole.lengths.percentile("50") == 499
     assert peak < 2 << 20
+
+
+def test_an_overlong_row_is_told_before_a_bad_one_in_a_later_file(tmp_path):
+    write(tmp_path / "data" / "0.jsonl", [{"input_ids": [7]}, {"input_ids": [0, 0, 0, 0]}])
+    write(tmp_path / "data" / "1.jsonl", [{"input_ids": None}])
+    with pytest.raises(DataError, match=r"0\.jsonl, line 2: 4 tokens are more than maxlen 3"):
+        pad_dataset(
+            tmp_path / "data",
+            tmp_path / "padded",
+            spec=PadSpec(maxlen=3),
+            policy=RowPolicy(overlong="error"),
+            files=FileOptions(limit=3),
+        )

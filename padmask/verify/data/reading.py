@@ -21,7 +21,7 @@ from padmask.core.columns import MASK_NAMES, PadColumn, is_label, name_columns
 from padmask.core.kernel import keep_pieces
 from padmask.core.metadata import METADATA_KEY, Described, find_padding, read_description
 from padmask.core.plan import plan_pad
-from padmask.core.ragged import Ragged
+from padmask.core.ragged import Ragged, find_misfits
 from padmask.core.table import row_lengths
 from padmask.errors import DataError, PaddedError, SpecError
 from padmask.formats.contract import Batch, Chunk, Wanted
