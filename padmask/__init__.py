@@ -18,8 +18,8 @@ if TYPE_CHECKING:
 
     from padmask.core.arrays import pad as pad
     from padmask.core.arrays import pad_sequences as pad_sequences
+    from padmask.core.arrays import sequence_mask as sequence_mask
     from padmask.core.kernel import Padded as Padded
-    from padmask.core.kernel import sequence_mask as sequence_mask
     from padmask.core.table import pad_table as pad_table
     from padmask.core.unpad_table import unpad_table as unpad_table
     from padmask.errors import DataError as DataError
@@ -64,7 +64,7 @@ _MODULES = {
     "UnpadResult": "stream.ledger",
     "FileOptions": "spec.files",
     "Padded": "core.kernel",
-    "sequence_mask": "core.kernel",
+    "sequence_mask": "core.arrays",
     "pad_file": "stream.pad",
     "pad_dataset": "shards.pad_dataset",
     "Processes": "shards.processes",

@@ -275,3 +275,42 @@ def test_lengths_beyond_memory(maxlen):
     ):
         with pytest.raises(SpecError, match="`maxlen`"):
             call()
+
+
+@pytest.mark.parametrize("wrong", [5, None, b"in.jsonl", ["in.jsonl", 5], "in\0.jsonl"], ids=_id)
+def test_paths_of_wrong_types(tmp_path, wrong):
+    good, out = tmp_path / "in.jsonl", tmp_path / "out.jsonl"
+    good.write_text('{"input_ids": [1, 2]}\n')
+    for call in (
+        lambda: padmask.pad_file(wrong, out),
+        lambda: padmask.pad_file(good, wrong),
+        lambda: padmask.pad_dataset(wrong, tmp_path / "padded"),
+        lambda: padmask.pad_dataset(good, wrong),
+        lambda: padmask.unpad_file(wrong, out),
+        lambda: padmask.unpad_file(good, wrong),
+        lambda: padmask.inspect_file(wrong),
+        lambda: padmask.verify_file(wrong, proof=None),
+    ):
+        with pytest.raises(SpecError, match="must be a path"):
+            call()
+
+
+@pytest.mark.parametrize(
+    ("name", "value"), [("dtype", []), ("dtype", "V4"), ("value", []), ("value", np.empty((0, 2)))]
+)
+def test_dtypes_and_values_of_nothing(name, value):
+    with pytest.raises(SpecError, match=f"`{name}` must be"):
+        padmask.pad_sequences([[1], [2, 3]], **{name: value})
+
+
+def test_masked_values_are_refused():
+    rows = [np.ma.array([1, 2]), np.ma.array([1, 2], mask=[0, 1])]
+    for call in (padmask.pad, padmask.pad_sequences):
+        with pytest.raises(padmask.DataError, match="Row 1 has masked values"):
+            call(rows)
+        assert call(rows[:1]) is not None
+
+
+def test_vectors_of_no_values():
+    assert padmask.pad_sequences([[[]], [[], []]]).shape == (2, 2, 0)
+    assert padmask.pad([[[]], [[], []]]).mask.tolist() == [[True, False], [True, True]]

@@ -12,7 +12,8 @@ from oracle import pad_lists
 
 from padmask import PadmaskError
 from padmask.core import kernel
-from padmask.core.kernel import pad_batch, sequence_mask
+from padmask.core.arrays import sequence_mask
+from padmask.core.kernel import pad_batch
 from padmask.core.plan import Segments, plan_pad
 from padmask.core.python_rows import flatten
 from padmask.core.ragged import Ragged

@@ -1,4 +1,4 @@
-"""Pad sequences in memory: `pad`, and `pad_sequences`, the drop-in twin of Keras's.
+"""Arrays in memory: `pad`, `sequence_mask`, and `pad_sequences`, the drop-in twin of Keras's.
 
 This module knows no tables and no files.
 """
@@ -14,7 +14,7 @@ import pyarrow as pa
 
 from padmask.core.arrow_lists import Kind
 from padmask.core.columns import asked_dtype, fill_value, kind_of_dtype
-from padmask.core.kernel import Padded, pad_batch
+from padmask.core.kernel import Mask, Padded, make_mask, pad_batch
 from padmask.core.plan import LengthStats, make_plan, make_segments, needs_lengths, plan_pad
 from padmask.core.python_rows import flatten, flatten_objects, refuse_bools
 from padmask.core.ragged import Ragged, find_misfits
@@ -110,6 +110,40 @@ def _raise_first(faults: list[Fault]) -> None:
         raise DataError(f"Row {faults[0].row}, {faults[0]}.")
 
 
+def sequence_mask(lengths: npt.ArrayLike, maxlen: int | None = None, padding: Side = "post") -> Mask:
+    """Make the mask of rows with these lengths.
+
+    >>> sequence_mask([1, 3], padding="post")
+    array([[ True, False, False],
+           [ True,  True,  True]])
+
+    Args:
+        lengths: whole numbers, shape (rows,), in tokens; a longer row fills its whole mask.
+        maxlen: places in every row; None takes the longest.
+        padding: `"post"` puts the padding after the tokens, `"pre"` before them.
+
+    Returns:
+        bool, shape (rows, maxlen), True at real tokens.
+
+    Raises:
+        SpecError: lengths or maxlen that are no whole numbers of at least 0, or too large a mask.
+
+    `tf.sequence_mask` with a choice of side.
+    """
+    try:
+        kept = np.asarray(lengths)
+    except ValueError:
+        kept = np.zeros((1, 1))
+    if kept.size == 0:
+        kept = kept.astype(np.int64)
+    if kept.ndim != 1 or kept.dtype.kind not in "iu" or (kept < 0).any():
+        raise SpecError(f"`lengths` must be a row of whole numbers of at least 0. Received: {lengths!r}.")
+    maxlen = int(kept.max(initial=0)) if maxlen is None else at_least(0, bits=63)("maxlen", maxlen)
+    one_of("padding", padding, ("post", "pre"))
+    kept = np.minimum(kept, maxlen).astype(np.int64)
+    return make_mask(plan_pad(kept, maxlen, padding=padding, truncating="post"))
+
+
 def pad_sequences(
     sequences: Any,
     maxlen: int | None = None,
@@ -154,6 +188,8 @@ def pad_sequences(
         target = np.dtype(dtype)
     except (TypeError, ValueError):
         raise SpecError(f"`dtype` must be a NumPy dtype. Received: {dtype!r:.80}.") from None
+    if target.kind == "V":
+        raise SpecError(f"`dtype` must be of numbers, strings or objects. Received: {dtype!r:.80}.")
     _check_value(value, target)
     rows = _rows(sequences)
     kind: Kind | None = "int" if target.kind in "iu" else None
@@ -171,6 +207,8 @@ def pad_sequences(
 def _check_value(value: Any, target: np.dtype[Any]) -> None:
     """Refuse a pad value, or a vector of them, that `target` would change."""
     values = np.asarray(value)
+    if values.size == 0:
+        raise SpecError(f"`value` must be a value, or a vector of them. Received: {value!r:.80}.")
     if target.kind == "O":
         return
     if (values.dtype.kind in "US") != (target.kind in "US"):

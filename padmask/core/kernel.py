@@ -1,8 +1,7 @@
 """The kernel: segments in, padded values and masks out; and masks read back into segments.
 
 Masks are made here, from lengths, and nowhere else: a real token may equal the pad value. This module
-knows no
-files and no Arrow.
+knows no files and no Arrow.
 """
 
 from __future__ import annotations
@@ -18,7 +17,6 @@ from numpy.lib.stride_tricks import sliding_window_view
 from padmask.core.plan import Segments
 from padmask.core.ragged import Ragged
 from padmask.errors import Fault, SpecError
-from padmask.spec.checks import at_least, one_of
 from padmask.spec.pad import Side
 
 Mask = npt.NDArray[np.bool_]
@@ -84,39 +82,6 @@ def _second_change(mask: Ragged, row: int) -> Fault:
         f"position {position}: the mask changes a second time; real places must be one run, at the start or "
         "the end of the row",
     )
-
-
-def sequence_mask(lengths: npt.ArrayLike, maxlen: int | None = None, padding: Side = "post") -> Mask:
-    """Make the mask of rows with these lengths.
-
-    >>> sequence_mask([1, 3], padding="post")
-    array([[ True, False, False],
-           [ True,  True,  True]])
-
-    Args:
-        lengths: whole numbers, shape (rows,), in tokens; a longer row fills its whole mask.
-        maxlen: places in every row; None takes the longest.
-        padding: `"post"` puts the padding after the tokens, `"pre"` before them.
-
-    Returns:
-        bool, shape (rows, maxlen), True at real tokens.
-
-    Raises:
-        SpecError: lengths or maxlen that are no whole numbers of at least 0, or too large a mask.
-
-    `tf.sequence_mask` with a choice of side.
-    """
-    try:
-        kept = np.asarray(lengths)
-    except ValueError:
-        kept = np.zeros((1, 1))
-    if kept.size == 0:
-        kept = kept.astype(np.int64)
-    if kept.ndim != 1 or kept.dtype.kind not in "iu" or (kept < 0).any():
-        raise SpecError(f"`lengths` must be a row of whole numbers of at least 0. Received: {lengths!r}.")
-    maxlen = int(kept.max(initial=0)) if maxlen is None else at_least(0, bits=63)("maxlen", maxlen)
-    one_of("padding", padding, ("post", "pre"))
-    return _make_mask(np.minimum(kept, maxlen).astype(np.int64), maxlen, padding)
 
 
 def _make_mask(kept: npt.NDArray[np.int64], maxlen: int, padding: Side, out: Mask | None = None) -> Mask:

@@ -33,6 +33,7 @@ def flatten(sequences: Sequence[Any], kind: Kind | None = None) -> Ragged:
         DataError: a row is no sequence, or its tokens are of different kinds.
     """
     lengths = _row_lengths(sequences)
+    _refuse_masked(sequences)
     starts = np.cumsum(lengths) - lengths
     total = int(lengths.sum())
     if total == 0:
@@ -112,7 +113,7 @@ def _stack(sequences: Sequence[Any], kind: Kind | None = None) -> npt.NDArray[An
             f"Row {row}, position {position}: a vector of {len(sequences[row][position])} values where "
             f"the first one has {size}. Make all vectors equally long."
         )
-    return vectors.values.reshape(-1, size, *vectors.values.shape[1:])
+    return vectors.values.reshape(len(tokens), size, *vectors.values.shape[1:])
 
 
 def _row_lengths(sequences: Sequence[Any]) -> Positions:
@@ -127,6 +128,14 @@ def _row_lengths(sequences: Sequence[Any]) -> Positions:
         f"Row {row} is no sequence of tokens. Every row must be a list or an array. "
         f"Received: {sequences[row]!r}."
     )
+
+
+def _refuse_masked(sequences: Sequence[Any]) -> None:
+    """Refuse masked values, which are missing: as tokens they would be whatever lies below the mask."""
+    if any(issubclass(kind, np.ma.MaskedArray) for kind in set(map(type, sequences))):
+        for number, row in enumerate(sequences):
+            if np.ma.is_masked(row):
+                raise DataError(f"Row {number} has masked values, which are no tokens. Drop or fill them.")
 
 
 def _sized(row: Any) -> bool:

@@ -129,7 +129,7 @@ def pad_dataset(  # noqa: PLR0913 - a keyword each for what the command takes
     resume, delete = flag("resume", resume), flag("delete", delete)
     shard_bytes = at_least(1)("shard_bytes", shard_bytes)
     paths = checked_paths(inputs)
-    output = OutputFolder(checked_path(os.fspath(folder)))
+    output = OutputFolder(checked_path(folder))
     if files.rejects is not None:
         refuse_mistyped(files.rejects)
     refuse_inside({"the output": output.path, "the rejects": files.rejects}, paths)

@@ -86,6 +86,8 @@ def file_path(name: str, value: Any) -> str:
     found = os.fspath(value) if isinstance(value, os.PathLike) else value
     if not isinstance(found, str):
         raise SpecError(f"`{name}` must be a path. Received: {value!r:.80}.", options=[name])
+    if "\0" in found:
+        raise SpecError(f"`{name}` must be a path, and no path holds a NUL. Received: {found!r:.80}.")
     return found
 
 

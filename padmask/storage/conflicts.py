@@ -142,7 +142,8 @@ def refuse_replaced(
     for file in files if named else ():
         place = _place_of_input(file)
         what = None if place is None else named.get(place)
-        if what is None or (what == replaceable and len(files) == 1):
+        # A pipe cannot be replaced: what is written there would never be read.
+        if what is None or (what == replaceable and len(files) == 1 and not _is_pipe(outputs[what])):
             continue
         path, name = outputs[what] or "", "on stdin" if file == "-" else repr(display_path(file))
         if path == "-" or is_written_in_place(path):
@@ -153,6 +154,11 @@ def refuse_replaced(
             )
         beside = ", one of several inputs" if what == replaceable else ""
         raise OutputError(f"{what.capitalize()} would replace the input {name}{beside}. Choose another name.")
+
+
+def _is_pipe(path: str | None) -> bool:
+    found = None if path in (None, "-") else _status(path or "", stdio=1)
+    return found is not None and stat.S_ISFIFO(found.st_mode)
 
 
 def refuse_inside(outputs: Mapping[str, str | None], inputs: Sequence[str]) -> None:
@@ -195,6 +201,19 @@ def refuse_nowhere(path: str | None) -> None:
     if folder is not None and not os.path.isdir(folder):
         raise OutputError(
             f"Cannot write {path!r}: the folder {folder!r} does not exist. Create it first, with mkdir -p."
+        )
+
+
+def refuse_closed(path: str) -> None:
+    """Refuse an open descriptor that is not open.
+
+    Raises:
+        OutputError: nothing can be written there.
+    """
+    descriptor = descriptor_of(path)
+    if descriptor is not None and descriptor > 2 and _status(path, stdio=1) is None:
+        raise OutputError(
+            f"Cannot write {path!r}: descriptor {descriptor} is not open. Open it, or name a file."
         )
 
 

@@ -8,6 +8,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
 from padmask.errors import SpecError
+from padmask.spec.checks import file_path
 
 _URL = re.compile(r"(?P<scheme>[a-zA-Z][a-zA-Z0-9+.-]+)://(?P<authority>[^/]*)/*(?P<path>.*)", re.DOTALL)
 
@@ -183,17 +184,18 @@ def refuse_mistyped(path: str) -> None:
         )
 
 
-def checked_path(path: str) -> str:
-    """Return a path that somebody gave as `plain_path` does.
+def checked_path(path: str | os.PathLike[str], name: str = "output") -> str:
+    """Return a path that somebody gave as `local_path` does.
 
     Raises:
-        SpecError: it looks like an address with a mistake, or it is another machine's.
+        SpecError: it is no path, looks like an address with a mistake, or is another machine's.
     """
-    refuse_mistyped(path)
-    return local_path(path)
+    text = file_path(name, path)
+    refuse_mistyped(text)
+    return local_path(text)
 
 
 def checked_paths(paths: str | os.PathLike[str] | Iterable[str | os.PathLike[str]]) -> list[str]:
     """Return one path or several that somebody gave, each as `checked_path` does."""
-    several = [paths] if isinstance(paths, (str, os.PathLike)) else paths
-    return [checked_path(os.fspath(path)) for path in several]
+    several = paths if isinstance(paths, Iterable) and not isinstance(paths, (str, bytes)) else [paths]
+    return [checked_path(path, "inputs") for path in several]

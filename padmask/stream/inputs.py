@@ -18,7 +18,13 @@ from padmask.errors import SpecError, join_few
 from padmask.formats.contract import Wanted
 from padmask.formats.dataset import Dataset
 from padmask.spec.files import FileOptions
-from padmask.storage.conflicts import refuse_inside, refuse_own_input, refuse_replaced, refuse_shared_place
+from padmask.storage.conflicts import (
+    refuse_closed,
+    refuse_inside,
+    refuse_own_input,
+    refuse_replaced,
+    refuse_shared_place,
+)
 from padmask.storage.inputs import find_inputs
 from padmask.storage.output_places import descriptor_of, is_written_in_place
 from padmask.storage.source import sources_of
@@ -93,11 +99,12 @@ def check_paths(
     paths = checked_paths(inputs)
     if not paths:
         raise SpecError("There is no input: name a file, or - for standard input.")
-    goal = checked_path(os.fspath(output))
+    goal = checked_path(output)
     if rejects is not None:
         refuse_mistyped(rejects)
     if goal.endswith("/") or os.path.isdir(goal):
         raise SpecError(f"{display_path(goal)!r} is a folder, and what is written is one file: name it.")
+    refuse_closed(goal)
     if descriptor_of(goal) == 1:
         goal = "-"
     outputs = {"the output": goal, "the rejects": rejects}

@@ -193,3 +193,23 @@ def test_named_pipe_is_opened_once(padmask: Run, tmp_path: Path, options: list[s
     finally:
         writer.kill()
         writer.wait()
+
+
+def test_a_pipe_is_not_input_and_output(here: Run, tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    # Open at both ends, so that nothing waits for a reader or a writer.
+    descriptor = os.open(tmp_path / "pipe", os.O_RDWR)
+    try:
+        os.write(descriptor, b'{"input_ids": [1]}\n')
+        done = here("pad", "pipe", "-o", "pipe")
+    finally:
+        os.close(descriptor)
+    assert done.returncode == 2
+    assert "would be written into the input 'pipe'" in done.stderr
+
+
+def test_a_descriptor_that_is_not_open_is_named(here: Run, tmp_path: Path) -> None:
+    (tmp_path / "in.jsonl").write_text('{"input_ids": [1]}\n')
+    done = here("pad", "in.jsonl", "-o", "/dev/fd/99")
+    assert done.returncode == 2
+    assert "descriptor 99 is not open" in done.stderr
