@@ -280,7 +280,8 @@ def test_a_cluster_without_workers_is_a_sentence(here, data, empty, tmp_path):
 
 
 def test_a_worker_of_another_padmask_is_refused(here, data, empty, tmp_path):
-    empty.add_worker(faulty(tmp_path / "other", first='import padmask._version; padmask._version.__version__ = "0.0.7"'))
+    first = 'import padmask._version; padmask._version.__version__ = "0.0.7"'
+    empty.add_worker(faulty(tmp_path / "other", first=first))
     done = here("pad", data, "-o", "padded/", "--cluster", empty.address)
     assert (done.returncode, is_sentence(done.stderr)) == (2, True), done.stderr
     assert "has padmask 0.0.7, and this is " in done.stderr
