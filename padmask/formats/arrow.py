@@ -93,34 +93,51 @@ def checked_schema(schema: pa.Schema) -> pa.Schema:
     return schema
 
 
-def file_bounds(raw: Any, batches: int) -> tuple[int, int]:
+def file_bounds(raw: Any) -> tuple[int, int]:
     """Return where the last message of an IPC file ends, as its footer says, and where the footer begins.
 
     The footer is a flatbuffer, of which pyarrow does not show the blocks:
-    https://arrow.apache.org/docs/format/Columnar.html#ipc-file-format.
+    https://arrow.apache.org/docs/format/Columnar.html#ipc-file-format. Dictionaries may follow the batches
+    that use them, as Polars writes them.
 
     Args:
-        raw: the file.
-        batches: how many record batches it has.
+        raw: the file, which pyarrow could open.
     """
     size = raw.size()
     raw.seek(size - 10)
     footer = size - 10 - int.from_bytes(raw.read(4), "little")
-    if batches == 0:
-        # Only the schema, behind the magic bytes: a continuation mark, a length, and so many bytes.
-        raw.seek(12)
-        return 16 + int.from_bytes(raw.read(4), "little"), footer
     raw.seek(footer)
     data = bytes(raw.read(size - 10 - footer))
-    table = int.from_bytes(data[:4], "little")
-    vtable = table - int.from_bytes(data[table : table + 4], "little", signed=True)
-    blocks = table + int.from_bytes(data[vtable + 10 : vtable + 12], "little")
-    vector = blocks + int.from_bytes(data[blocks : blocks + 4], "little")
-    ends = [
-        offset + length + body
-        for offset, length, body in struct.iter_unpack("<qi4xq", data[vector + 4 :][: 24 * batches])
-    ]
-    return max(ends), footer
+    ends = [end for field in (_DICTIONARIES, _RECORD_BATCHES) for end in _block_ends(data, field)]
+    return max(ends, default=_schema_end(raw)), footer
+
+
+# Places of the fields in the footer's table.
+_DICTIONARIES, _RECORD_BATCHES = 2, 3
+
+
+def _block_ends(footer: bytes, field: int) -> list[int]:
+    """Return where the messages end that a field of the footer lists."""
+    table = int.from_bytes(footer[:4], "little")
+    vtable = table - int.from_bytes(footer[table : table + 4], "little", signed=True)
+    slot = 4 + 2 * field
+    known = slot < int.from_bytes(footer[vtable : vtable + 2], "little")
+    offset = int.from_bytes(footer[vtable + slot : vtable + slot + 2], "little") if known else 0
+    if offset == 0:
+        return []
+    vector = table + offset + int.from_bytes(footer[table + offset : table + offset + 4], "little")
+    blocks = 24 * int.from_bytes(footer[vector : vector + 4], "little")
+    listed = struct.iter_unpack("<qi4xq", footer[vector + 4 :][:blocks])
+    return [start + length + body for start, length, body in listed]
+
+
+def _schema_end(raw: Any) -> int:
+    """Return where the schema ends: behind the magic bytes, a mark where the file has one, and a length."""
+    raw.seek(8)
+    mark, length = raw.read(4), raw.read(4)
+    if mark == END_MARK[:4]:
+        return 16 + int.from_bytes(length, "little")
+    return 12 + int.from_bytes(mark, "little")
 
 
 class ArrowReader:
@@ -163,7 +180,7 @@ class ArrowReader:
         with arrow_errors(self._source, "Arrow file"):
             reader = self._open(raw)
             if self._is_file:
-                self._refuse_other_bytes(raw, reader.num_record_batches)
+                self._refuse_other_bytes(raw)
         if self._is_file:
             yield from self._checked(map(reader.get_batch, range(reader.num_record_batches)))
             return
@@ -207,13 +224,13 @@ class ArrowReader:
             )
         return reader
 
-    def _refuse_other_bytes(self, raw: Any, batches: int) -> None:
+    def _refuse_other_bytes(self, raw: Any) -> None:
         """Refuse a file with bytes that its footer does not know, such as another file before it.
 
         Raises:
             UnreadableError: there are such bytes, whose rows would be missing.
         """
-        end, footer = file_bounds(raw, batches)
+        end, footer = file_bounds(raw)
         raw.seek(0)
         # An end mark, and zeros up to a multiple of 64 bytes.
         if not 0 <= footer - end <= len(END_MARK) + 64:

@@ -6,8 +6,9 @@ import json
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from subprocess import CompletedProcess
-from typing import Any
+from typing import Any, Literal
 
+import polars as pl
 import pyarrow as pa
 import pytest
 
@@ -151,3 +152,29 @@ def test_streams_padded_on_two_sides_are_refused(here: Run, tmp_path: Path) -> N
         done = here(verb, "both.arrow", *(["--no-model"] if verb == "verify" else []))
         assert done.returncode == 1, done.stderr
         assert "does not say the same of its padding" in done.stderr
+
+
+@pytest.mark.parametrize("compression", ["uncompressed", "lz4", "zstd"])
+@pytest.mark.parametrize("count", [0, 2, 1000])
+def test_dictionaries_may_follow_their_batches(
+    here: Run, tmp_path: Path, count: int, compression: Literal["uncompressed", "lz4", "zstd"]
+) -> None:
+    source = pl.Series(["web"] * count, dtype=pl.Categorical)
+    frame = pl.DataFrame({"input_ids": pl.Series([[1]] * count, dtype=pl.List(pl.Int64)), "source": source})
+    frame.write_ipc(tmp_path / "in.arrow", compression=compression)
+    done = here("pad", "in.arrow", "-o", "out.arrow", "--maxlen", "2")
+    assert done.returncode == 0, done.stderr
+    padded = pa.ipc.open_file(tmp_path / "out.arrow").read_all()
+    assert padded["input_ids"].to_pylist() == [[1, 0]] * count
+    assert padded["source"].to_pylist() == ["web"] * count
+
+
+@pytest.mark.parametrize("rows", [[], [[1], [2]]], ids=["none", "two"])
+def test_files_of_old_writers_are_read(here: Run, tmp_path: Path, rows: list[list[int]]) -> None:
+    table = pa.table({"input_ids": pa.array(rows, pa.list_(pa.int64()))})
+    options = pa.ipc.IpcWriteOptions(use_legacy_format=True)
+    with pa.ipc.new_file(tmp_path / "in.arrow", table.schema, options=options) as writer:
+        writer.write_table(table)
+    done = here("pad", "in.arrow", "-o", "out.jsonl", "--maxlen", "1")
+    assert done.returncode == 0, done.stderr
+    assert len((tmp_path / "out.jsonl").read_text().splitlines()) == len(rows)
