@@ -66,7 +66,7 @@ USER_BATCH = 64
     is_flag=True,
     help="Run Python code from within the model's file, such as a Lambda's: only if you trust it.",
 )
-@setting("--explain", is_flag=True, help="Tell of each layer whether it had a mask, and how far it strays.")
+@setting("--explain", is_flag=True, help="Show which layers had a mask, and how much their outputs deviate.")
 @command_line_only(
     "--no-model/--models",
     because=WEAKENS_PROOF,

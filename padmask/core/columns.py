@@ -34,7 +34,7 @@ def is_label(column: PadColumn) -> bool:
     return column.dtype in INTEGER_DTYPES and (column.name in LABEL_NAMES or column.value == IGNORED_LABEL)
 
 
-# What masks are called where nobody says.
+# Default names of mask columns.
 MASK_NAMES = ("mask", "attention_mask")
 
 

@@ -74,7 +74,7 @@ def read_description(metadata: Mapping[bytes, bytes] | None) -> Described | None
     """Read back what `describe` told; None where the metadata do not speak of padding.
 
     Raises:
-        DataError: they speak of it in a way that nobody understands.
+        DataError: they describe it in a form that padmask cannot read.
     """
     said = (metadata or {}).get(METADATA_KEY)
     if said is None:

@@ -12,7 +12,8 @@ import shutil
 import stat
 import sys
 import tempfile
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import IO, Any, BinaryIO, cast
 
@@ -181,9 +182,8 @@ class Source:
         """
         if not self.is_pipe or self._spool is not None:
             return
-        # Anonymous and private: nobody else can open it, and it goes when it is closed.
-        spool = tempfile.TemporaryFile(prefix="padmask-", dir=self.spool_folder)  # noqa: SIM115
-        try:
+        with copy_errors(self.name, self.spool_folder):
+            spool = open_temporary(self.spool_folder)
             # Before it is opened: a named pipe can be opened once only.
             whole = lines is None or self.sniff() != "jsonl"
             with self.open() as stream:
@@ -192,12 +192,6 @@ class Source:
                 else:
                     _copy_lines(stream, spool, lines)
             spool.flush()
-        except OSError as error:
-            folder = self.spool_folder or tempfile.gettempdir()
-            raise AccessError(
-                f"{self.name} cannot be copied to a temporary file in {folder!r}: {error.strerror}. "
-                f"{os_error_remedy(error)}"
-            ) from None
         self._spool = spool
 
     def sniff(self) -> str:
@@ -209,6 +203,31 @@ class Source:
         if self._spool is not None:
             self._spool.close()
             self._spool = None
+
+
+def open_temporary(folder: str | None) -> BinaryIO:
+    """Open a temporary file that nobody else can open, and that goes when it is closed.
+
+    Args:
+        folder: where; None is the system's own.
+    """
+    return cast(BinaryIO, tempfile.TemporaryFile(prefix="padmask-", dir=folder))
+
+
+@contextmanager
+def copy_errors(name: str, folder: str | None) -> Iterator[None]:
+    """Name the input that cannot be copied to a temporary file, and the folder.
+
+    Raises:
+        AccessError: there is no space, or no right to write there.
+    """
+    try:
+        yield
+    except OSError as error:
+        raise AccessError(
+            f"{name} cannot be copied to a temporary file in {folder or tempfile.gettempdir()!r}: "
+            f"{error.strerror}. {os_error_remedy(error)}"
+        ) from None
 
 
 def _copy_lines(stream: BinaryIO, spool: IO[bytes], lines: int) -> None:

@@ -5,15 +5,16 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
+from functools import partial
 
 from padmask.core.plan import LengthStats
 from padmask.formats.contract import Chunk
-from padmask.formats.dataset import survey_types
+from padmask.formats.dataset import Dataset, survey_types
 from padmask.formats.jsonl.types import TypeSurvey
 from padmask.stream.job import Job
 from padmask.stream.json_text import read_text_rows
 from padmask.stream.rows import PaddableRows, Rows, prepare_rows
-from padmask.stream.run import Run
+from padmask.stream.run import Reading, Run
 
 
 @dataclass(frozen=True)
@@ -42,9 +43,17 @@ class PadRun(Run):
         return self.taken(phase, self.job.wanted, self._column_rows)
 
     def _column_rows(self, chunk: Chunk) -> Rows:
-        wanted = self.job.wanted
-        rows = prepare_rows(self.dataset.decode(chunk, wanted), self.job, chunk.consumed)
-        return replace(rows, batch=self.dataset.complete(rows.batch, wanted))
+        rows = _prepare(self.dataset, self.job, chunk)
+        return replace(rows, batch=self.dataset.complete(rows.batch, self.job.wanted))
+
+
+def prepared_rows(reading: Reading, phase: str, job: Job) -> AbstractContextManager[Iterator[Rows]]:
+    """Give the sequences that a job pads, in order, prepared on the pool, without the other columns."""
+    return reading.taken(phase, job.wanted, partial(_prepare, reading.dataset, job))
+
+
+def _prepare(dataset: Dataset, job: Job, chunk: Chunk) -> Rows:
+    return prepare_rows(dataset.decode(chunk, job.wanted), job, chunk.consumed)
 
 
 @dataclass(frozen=True)

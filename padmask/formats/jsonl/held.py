@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Iterator
 from dataclasses import replace
 from typing import IO
 
-from padmask.errors import AccessError, os_error_remedy
 from padmask.formats.contract import HEAD_BYTES, Chunk
+from padmask.storage.source import copy_errors, open_temporary
 
 # As much as is looked at where all rows are good.
 IN_MEMORY = 2 * HEAD_BYTES
@@ -36,14 +35,8 @@ class Held:
         full = self.is_full
         self._bytes += len(chunk.data)
         if full:
-            try:
+            with copy_errors(chunk.source, self._folder):
                 chunk = replace(chunk, data=self._write(chunk.data))
-            except OSError as error:
-                folder = self._folder or tempfile.gettempdir()
-                raise AccessError(
-                    f"{chunk.source} cannot be copied to a temporary file in {folder!r}: {error.strerror}. "
-                    f"{os_error_remedy(error)}"
-                ) from None
         self._chunks.append(chunk)
 
     @property
@@ -53,8 +46,7 @@ class Held:
 
     def _write(self, data: bytes) -> slice:
         if self._file is None:
-            # Anonymous and private: no other process can open it, and it goes when it is closed.
-            self._file = tempfile.TemporaryFile(prefix="padmask-", dir=self._folder)  # noqa: SIM115
+            self._file = open_temporary(self._folder)
         start = self._file.seek(0, 2)
         self._file.write(data)
         return slice(start, start + len(data))

@@ -259,11 +259,11 @@ def _tell(raw: BinaryIO) -> int:
 
 def _lines(data: bytes, first: int) -> tuple[list[bytes], npt.NDArray[np.int64]]:
     """Split into lines and their numbers, without the blank ones."""
-    if data.count(b"\n") * SHORT_LINE > len(data):
+    lines = data.split(b"\n")
+    if (len(lines) - 1) * SHORT_LINE > len(data):
         filled, starts, ends = filled_lines(data)
         places = zip(starts.tolist(), ends.tolist(), strict=True)
         return [data[start:end] for start, end in places], filled + first
-    lines = data.split(b"\n")
     numbers = np.arange(first, first + len(lines))
     kept = [i for i, line in enumerate(lines) if line and (line[0] > 32 or line.strip(BLANK))]
     if len(kept) < len(lines):

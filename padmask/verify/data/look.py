@@ -18,6 +18,7 @@ from padmask.spec.checks import check_fields, flag, strings
 from padmask.spec.files import FileOptions
 from padmask.spec.pad import Side
 from padmask.stream.job import Job, PadRequest, make_job
+from padmask.stream.passes import prepared_rows
 from padmask.stream.progress import ProgressCallback
 from padmask.stream.run import Reading, open_reading
 from padmask.verify.data.reading import (
@@ -28,7 +29,6 @@ from padmask.verify.data.reading import (
     audit_padded_rows,
     audit_raw_rows,
     find_padding_info,
-    prepared_rows,
     side_of,
 )
 from padmask.verify.data.rules import RULES, Audit, Finding

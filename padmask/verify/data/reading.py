@@ -7,7 +7,6 @@ values.
 from __future__ import annotations
 
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager
 from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any
@@ -31,7 +30,8 @@ from padmask.spec.columns import Columns, quote_names
 from padmask.spec.pad import FLOAT_DTYPES, Side
 from padmask.stream.inputs import first_mask
 from padmask.stream.job import Job
-from padmask.stream.rows import DecodedRows, Rows, prepare_rows
+from padmask.stream.passes import prepared_rows
+from padmask.stream.rows import DecodedRows
 from padmask.stream.run import Reading
 from padmask.verify.data.rules import Audit, AuditColumn
 
@@ -100,16 +100,6 @@ def audit_raw_rows(
                 return Row(number, _values_at(ragged, place), None)
 
             yield row_lengths(ragged), row_at
-
-
-def prepared_rows(reading: Reading, phase: str, job: Job) -> AbstractContextManager[Iterator[Rows]]:
-    """Give the rows that a job pads, in order, prepared on the pool."""
-    dataset = reading.dataset
-
-    def take(chunk: Chunk) -> Rows:
-        return prepare_rows(dataset.decode(chunk, job.wanted), job, chunk.consumed)
-
-    return reading.taken(phase, job.wanted, take)
 
 
 def audit_padded_rows(
