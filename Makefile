@@ -2,7 +2,7 @@
 # make test   the same start, then the tests
 # make lowest the smoke tests with the lowest versions of what padmask needs
 # make lint   style and types;  make format mends the style
-# make readme writes the commands' help into the README
+# make readme writes the commands' help into the README;  make messages prints every message once
 # make bench  padmask beside what people use instead
 # make soak   10^8 tokens through every pair of formats;  make fuzz MINUTES=5 tries what nobody would
 
@@ -15,7 +15,7 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lowest lint format readme bench soak fuzz clean
+.PHONY: help demo test lowest lint format readme messages bench soak fuzz clean
 
 help:
 	@sed -n 's/^# //p' $(MAKEFILE_LIST) | head -7
@@ -63,6 +63,9 @@ format: $(VENV)/.core
 
 readme: $(VENV)/.core
 	@PATH="$(abspath $(BIN)):$$PATH" $(BIN)/python tests/write_readme.py
+
+messages: $(VENV)/.core
+	@$(BIN)/python tests/messages.py padmask
 
 bench: $(VENV)/.bench
 	$(BIN)/python tests/bench/bench.py
