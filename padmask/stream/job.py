@@ -1,6 +1,6 @@
-"""Combine a request with the data: which columns are padded, to which types, by which rules.
+"""Combine a request with the columns of a dataset: decide which columns are padded, and to which types.
 
-This module knows columns and types, and reads first rows where those do not decide; it pads nothing.
+Where the schema does not decide, this module reads the first rows.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ from padmask.spec.pad import FLOAT_DTYPES, MaskSpec, PadSpec, RowPolicy
 
 @dataclass(frozen=True)
 class PadRequest:
-    """What the user asked for, before anything is known of the data."""
+    """The request of the user, before the data is read."""
 
     columns: Columns
     spec: PadSpec
@@ -40,15 +40,15 @@ class PadRequest:
 
 
 def make_job(dataset: Dataset, asked: PadRequest, *, keep_others: bool) -> Job:
-    """Resolve what was asked for against the columns there are.
+    """Resolve a request against the columns of a dataset.
 
     Args:
         dataset: the data.
-        asked: what was asked for.
-        keep_others: whether the columns that are not padded are read too.
+        asked: the request.
+        keep_others: whether to read the columns that are not padded.
 
     Raises:
-        SpecError: what was asked for does not go with the data.
+        SpecError: the dataset does not have the columns or types that the request needs.
     """
     try:
         schema = _known_schema(dataset, asked)
@@ -69,7 +69,7 @@ def make_job(dataset: Dataset, asked: PadRequest, *, keep_others: bool) -> Job:
 
 
 def _known_schema(dataset: Dataset, asked: PadRequest) -> pa.Schema:
-    """Return the columns there are, with the types of those that will be padded."""
+    """Return the schema of the dataset, with the token types of the columns that will be padded."""
     schema = dataset.schema()
     if dataset.format != "jsonl":
         return schema
@@ -82,7 +82,7 @@ def _known_schema(dataset: Dataset, asked: PadRequest) -> pa.Schema:
 
 
 def token_kinds(columns: Iterable[Column], spec: PadSpec) -> dict[str, Kind]:
-    """Return what the tokens of columns shall be, of those whose dtype was asked for.
+    """Return the kind of tokens of each column whose dtype was asked for.
 
     >>> token_kinds([Column("ids"), Column("features", "float64")], PadSpec())
     {'features': 'float'}
@@ -92,7 +92,7 @@ def token_kinds(columns: Iterable[Column], spec: PadSpec) -> dict[str, Kind]:
 
 
 def empty_schema(asked: Columns, spec: PadSpec) -> pa.Schema:
-    """JSON Lines without a row have no columns; those asked for get no tokens, which is no error."""
+    """Return a schema for JSON Lines without rows, which have no columns of their own."""
     short = [column if isinstance(column, str) else column.name for column in asked or ()] or ["input_ids"]
     names = [re.split("[:=]", name, maxsplit=1)[0] or name for name in short]
     kinds = token_kinds(name_columns(pa.schema([(name, pa.null()) for name in names]), asked), spec)
@@ -100,7 +100,7 @@ def empty_schema(asked: Columns, spec: PadSpec) -> pa.Schema:
 
 
 def _as_asked(field: pa.Field, column: PadColumn, format_: str) -> pa.Field:
-    """JSON has numbers only: where floats are asked for, a whole one is a float too."""
+    """Return a JSON field as floats if these were asked for, since JSON may write 1.0 as 1."""
     if format_ != "jsonl" or column.dtype not in FLOAT_DTYPES:
         return field
     token = pa.from_numpy_dtype(column.dtype)
@@ -109,13 +109,13 @@ def _as_asked(field: pa.Field, column: PadColumn, format_: str) -> pa.Field:
 
 @dataclass(frozen=True)
 class Job:
-    """Everything decided before the first row is padded, but for the length.
+    """All decisions about a pad run, except for maxlen.
 
     Args:
-        columns: to pad; the first one's lengths make the mask.
-        spec, mask, policy: what was asked for.
-        wanted: which columns are read.
-        fixed_size: write fixed-size lists.
+        columns: the columns to pad. The lengths of the first column make the mask.
+        spec, mask, policy: the request of the user.
+        wanted: the columns to read.
+        fixed_size: whether to write fixed-size lists.
     """
 
     columns: Sequence[PadColumn]

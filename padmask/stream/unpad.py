@@ -210,7 +210,7 @@ class _Piece:
 def _survey(run: _Run) -> _Run:
     """Read JSON Lines once for the types of their fields."""
     types, sequences = TypeSurvey(), run.wanted.sequences
-    with run.taken("measuring", run.wanted, run.find) as all_cuts:
+    with run.map_chunks("measuring", run.wanted, run.find) as all_cuts:
         for cuts in all_cuts:
             survey_types(types, cuts.batch, sequences.names, without=run.job.dropped)
     return replace(run, wanted=replace(run.wanted, others=types.schema()))
@@ -227,7 +227,7 @@ def _unpad_all(run: _Run, goal: str, format_: str) -> Ledger:
     with open_sink(run, goal, format_, layout) as outlet:
         as_text = run.dataset.format == format_ == "jsonl"
         take = _text_taker(run) if as_text else _taker(run, outlet.writer)
-        with run.taken("unpadding", wanted, take) as pieces:
+        with run.map_chunks("unpadding", wanted, take) as pieces:
             for piece in pieces:
                 outlet.write(piece.encoded, piece.cuts.refused)
                 ledger += piece.ledger

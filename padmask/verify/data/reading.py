@@ -123,7 +123,7 @@ def audit_padded_rows(
     def take(chunk: Chunk) -> DecodedRows:
         return DecodedRows(dataset.decode(chunk, wanted), chunk.consumed)
 
-    with reading.taken(phase, wanted, take) as all_rows:
+    with reading.map_chunks(phase, wanted, take) as all_rows:
         yield from _audit_padded_batches((rows.batch for rows in all_rows), job, audit, layout)
 
 
