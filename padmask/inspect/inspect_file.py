@@ -326,7 +326,7 @@ def _inspect_files(
                 raise seen
             found[number] = seen
             rows, read = rows + seen.stats.rows, read + (source.size or 0)
-            team.tell("measuring", rows, read, whole)
+            team.report("measuring", rows, read, whole)
     return reduce(_Seen.__add__, (found[number] for number in sorted(found)))
 
 

@@ -354,7 +354,7 @@ class _Driver:
                         continue
                     found.add(shard.index, seen)
                     read, rows = read + shard.size, rows + seen.rows
-                    team.tell("measuring", rows, read, whole)
+                    team.report("measuring", rows, read, whole)
             _refuse_nothing(found.whole is not None, left_out)
         plan = self._settled(team, found.whole)
         types = typed_job(job, found.whole).wanted.others if self.typed else None
@@ -391,7 +391,7 @@ class _Driver:
                     continue
                 records[shard.index] = record
                 read, rows, written = read + shard.size, rows + record.ledger.rows_read, written + record.size
-                team.tell("padding", rows, read, whole)
+                team.report("padding", rows, read, whole)
                 self._refuse_large(written)
         _refuse_nothing(bool(records), left_out)
         return [records[index] for index in sorted(records)], left_out

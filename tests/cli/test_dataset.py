@@ -263,7 +263,7 @@ def test_a_shard_that_kills_all_its_workers_is_named(place, tmp_path):
     env = faulty(tmp_path / "fault", KILLS)
     code, said = place.run("--workers", "2", env=env)
     assert (code, is_sentence(said)) == (1, True), said
-    assert "half=0/2.jsonl: every worker that tried it has died" in said
+    assert "half=0/2.jsonl: each worker that tried it died" in said
     assert "shards are done" in said
     assert not place.is_whole()
     done = len(place.staged())
@@ -277,7 +277,7 @@ def test_a_shard_that_kills_all_its_workers_can_be_left_out(place, tmp_path):
     assert code == 0, said
     assert f"({SHARDS - 1} shards)" in said
     [line] = [line for line in said.splitlines() if line.startswith("left out: ")]
-    assert "2.jsonl: every worker that tried it has died" in line
+    assert "2.jsonl: each worker that tried it died" in line
     assert json.loads(report.read_text())["faults"] == [line.removeprefix("left out: ")]
     shards = json.loads((place.folder / MANIFEST).read_text())["shards"]
     assert [shard["index"] for shard in shards if shard["fault"]] == [2]

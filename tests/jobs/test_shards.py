@@ -87,7 +87,7 @@ def test_two_files_never_become_one(tmp_path, names):
 
 def test_no_file_takes_the_name_of_the_manifest(tmp_path):
     path = write_groups(tmp_path / "_padmask.json", 1)
-    with pytest.raises(SpecError, match="padmask's own"):
+    with pytest.raises(SpecError, match="reserved for padmask"):
         shards_of(path, goal="jsonl")
 
 

@@ -200,7 +200,7 @@ def test_a_run_over_other_inputs_is_not_gone_on_with(run):
     with pytest.raises(OutputError) as refused:
         run(resume=True)
     two, three, seven = (run.data / f"{shard}.jsonl" for shard in (2, 3, 7))
-    differences = f"{two} is not as it was; {three} was an input; {seven} was no input"
+    differences = f"{two} has changed; {three} is no longer an input; {seven} is a new input"
     assert f"holds was another one: {differences}. Run that one again" in str(refused.value)
 
 
@@ -512,7 +512,7 @@ def test_a_file_that_could_not_be_opened_and_now_can_makes_it_another_run(run, m
     bad.write_bytes(whole)
     os.utime(bad, ns=(stamp.st_atime_ns, stamp.st_mtime_ns))
     assert good != whole
-    with pytest.raises(OutputError, match=r"another one: .*1\.jsonl is not as it was\. Run"):
+    with pytest.raises(OutputError, match=r"another one: .*1\.jsonl has changed\. Run"):
         run(resume=True)
 
 
