@@ -284,7 +284,7 @@ class Audit:
     def _padded_column(
         self, column: AuditColumn, values: npt.NDArray[Any], mask: Mask, place: Places
     ) -> Flags:
-        """Audit a padded column, and return the rows with a value in a padded place that is not the pad value."""
+        """Audit a padded column, and return the rows with another value than the pad value in the padding."""
         if column.value is None and not mask.all():
             # The pad value is unknown. The most frequent value is right even if the mask is wrong in places.
             found, counts = np.unique(values[~mask].reshape(-1), return_counts=True)
