@@ -14,6 +14,7 @@ from itertools import pairwise
 
 from padmask.errors import OutputError, SpecError, size
 from padmask.formats import row_group_sizes
+from padmask.spec.formats import FormatTraits
 from padmask.storage.folder import OutputFolder
 from padmask.storage.inputs import InputFile, refuse_same_output_names
 from padmask.storage.manifest_file import MOST_MANIFEST_BYTES
@@ -26,8 +27,6 @@ RECORD_BYTES = 900
 
 # Parquet files larger than this are cut between row groups, so that several workers share them.
 SHARD_BYTES = 256 << 20
-
-SUFFIX_OF = {"jsonl": ".jsonl", "parquet": ".parquet", "arrow": ".arrow", "npz": ".npz"}
 
 
 @dataclass(frozen=True)
@@ -74,7 +73,7 @@ class Shard:
 
 
 def find_shards(
-    files: Sequence[InputFile], source_format: str, goal_format: str, shard_bytes: int = SHARD_BYTES
+    files: Sequence[InputFile], source: FormatTraits, output: FormatTraits, shard_bytes: int = SHARD_BYTES
 ) -> list[Shard]:
     """Cut the files of a dataset into shards, in order.
 
@@ -82,8 +81,8 @@ def find_shards(
 
     Args:
         files: of the dataset.
-        source_format, goal_format: of the input and the output.
-        shard_bytes: size beyond which a Parquet file is cut between its row groups.
+        source, output: formats of the input and the output.
+        shard_bytes: size beyond which a file is cut between its row groups, where its format has such.
 
     Raises:
         SpecError: two files would get one name, or one that of the manifest.
@@ -91,19 +90,16 @@ def find_shards(
     named = []
     for file in files:
         # Workers may stand in other folders.
-        source = Source(absolute(file.path), None, file.stored, label=display_path(file.path))
-        name = output_name(file.name, source_format, goal_format)
+        whole = Source(absolute(file.path), None, file.stored, label=display_path(file.path))
+        name = output_name(file.name, source, output)
         if name.startswith(RESERVED):
-            raise SpecError(
-                f"The name {name!r} is padmask's own in an output folder: rename {source.name!r}."
-            )
-        size = source.size or 0
-        cut = source_format == "parquet" and size > shard_bytes
-        named += _pieces(source, name, shard_bytes) if cut else [(source, name, size)]
-    refuse_same_output_names(InputFile(source.name, name) for source, name, _ in named)
-    return [
-        Shard(i, source, name, size, source.first_version()) for i, (source, name, size) in enumerate(named)
-    ]
+            raise SpecError(f"The name {name!r} is padmask's own in an output folder: rename {whole.name!r}.")
+        size = whole.size or 0
+        can_cut = source.row_groups is not None and size > shard_bytes
+        sizes = row_group_sizes(source, whole) if can_cut else [size]
+        named += _pieces(whole, name, sizes, shard_bytes)
+    refuse_same_output_names(InputFile(piece.name, name) for piece, name, _ in named)
+    return [Shard(i, piece, name, size, piece.first_version()) for i, (piece, name, size) in enumerate(named)]
 
 
 def absolute(path: str) -> str:
@@ -135,25 +131,28 @@ def refuse_no_shards(files: Sequence[InputFile]) -> None:
         )
 
 
-def output_name(name: str, source_format: str, goal_format: str) -> str:
+def output_name(name: str, source: FormatTraits, output: FormatTraits) -> str:
     """Return the name of a file's output: its own, with the suffix of the output's format.
 
-    >>> output_name("a/b.jsonl.gz", "jsonl", "parquet"), output_name("a/b.jsonl.gz", "jsonl", "jsonl")
+    >>> from padmask.spec.formats import FORMATS
+    >>> text, parquet = FORMATS["jsonl"], FORMATS["parquet"]
+    >>> output_name("a/b.jsonl.gz", text, parquet), output_name("a/b.jsonl.gz", text, text)
     ('a/b.parquet', 'a/b.jsonl.gz')
-    >>> output_name("part-0", "parquet", "parquet"), output_name("x.v2.pq", "parquet", "arrow")
-    ('part-0.parquet', 'x.v2.arrow')
+    >>> output_name("part-0", parquet, parquet), output_name("x.v2.pq", parquet, text)
+    ('part-0.parquet', 'x.v2.jsonl')
     """
-    if format_of(name) == goal_format:
+    if format_of(name) == output:
         return name
     stem, suffix = os.path.splitext(name)
     if suffix.lower() in COMPRESSIONS:
         name, (stem, suffix) = stem, os.path.splitext(stem)
-    return (stem if format_of(name) == source_format else name) + SUFFIX_OF[goal_format]
+    return (stem if format_of(name) == source else name) + output.suffixes[0]
 
 
-def _pieces(source: Source, name: str, shard_bytes: int) -> list[tuple[Source, str, int]]:
-    """Cut a Parquet file between row groups into pieces of about this many bytes."""
-    sizes = row_group_sizes(source)
+def _pieces(
+    source: Source, name: str, sizes: Sequence[int], shard_bytes: int
+) -> list[tuple[Source, str, int]]:
+    """Cut a file between its row groups, of these sizes, into pieces of about `shard_bytes`."""
     bounds, held = [0], 0
     for group, bytes_ in enumerate(sizes, 1):
         held += bytes_

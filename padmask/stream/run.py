@@ -12,9 +12,10 @@ from dataclasses import dataclass, replace
 from typing import Any, BinaryIO, ClassVar, Protocol, TypeVar, cast
 
 from padmask.formats import format_reject, open_writer
-from padmask.formats.contract import Chunk, Layout, Wanted, Writer
+from padmask.formats.contract import Chunk, Layout, Wanted, Writer, WriterOptions
 from padmask.formats.dataset import Dataset
 from padmask.spec.files import FileOptions
+from padmask.spec.formats import FormatTraits
 from padmask.storage.output import LimitedStream, SideFile, open_compressed, open_output
 from padmask.storage.system import cores
 from padmask.storage.urls import display_path
@@ -106,16 +107,17 @@ class Run(Reading):
     room: int | None
 
 
-def choose_threads(files: FileOptions, source: str, goal: str) -> FileOptions:
+def choose_threads(files: FileOptions, source: FormatTraits, output: FormatTraits) -> FileOptions:
     """Return the options with one thread between JSON Lines, unless a number was asked for.
 
     Both ends are Python's work there, one thread at a time: a second one only gets in the way.
 
     Args:
         files: what was asked for.
-        source, goal: formats of the input and the output.
+        source, output: formats of the input and the output.
     """
-    return replace(files, threads=1) if files.threads is None and source == goal == "jsonl" else files
+    text = source.is_text and output.is_text
+    return replace(files, threads=1) if files.threads is None and text else files
 
 
 def open_pool(files: FileOptions) -> AbstractContextManager[ThreadPoolExecutor | None]:
@@ -147,7 +149,7 @@ def _name_of(goal: str) -> str:
 
 @contextmanager
 def open_sink(
-    run: Run, goal: str, format_: str, layout: Layout, sealed: Callable[[int], None] | None = None
+    run: Run, goal: str, format_: FormatTraits, layout: Layout, sealed: Callable[[int], None] | None = None
 ) -> Iterator[RowSink]:
     """Give where rows go; when the block ends well, all files are at their goals.
 
@@ -168,14 +170,8 @@ def open_sink(
         )
         stream = stack.enter_context(open_compressed(raw, goal))
         rejects = None if run.files.rejects is None else stack.enter_context(SideFile(run.files.rejects))
-        writer = open_writer(
-            format_,
-            stream,
-            replace(layout, name=_name_of(goal)),
-            as_stream=goal == "-",
-            threads=run.threads,
-            folder=spool_folder(goal),
-        )
+        options = WriterOptions(as_stream=goal == "-", threads=run.threads, folder=spool_folder(goal))
+        writer = open_writer(format_, stream, replace(layout, name=_name_of(goal)), options)
         stack.push(lambda kind, *_: writer.abandon() if kind else None)
         yield RowSink(writer, rejects)
         writer.finish()
