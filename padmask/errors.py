@@ -244,6 +244,16 @@ def join_few(names: Sequence[str]) -> str:
     return ", ".join(names[:3]) + (f" and {len(names) - 3:,} more" if len(names) > 3 else "")
 
 
+def join_or(names: Sequence[str]) -> str:
+    """Return choices, as text.
+
+    >>> join_or(["a"]), join_or(["a", "b", "c"])
+    ('a', 'a, b or c')
+    """
+    *others, last = names
+    return f"{', '.join(others)} or {last}" if others else last
+
+
 def did_you_mean(name: str, known: list[str]) -> str:
     """Return a sentence that suggests the nearest of `known`, or an empty string.
 

@@ -12,6 +12,7 @@ from padmask.core.plan import LengthStats, Plan
 from padmask.errors import OutputError, PadmaskError, SpecError
 from padmask.formats.jsonl import reader as jsonl
 from padmask.spec.columns import Column
+from padmask.spec.formats import FORMATS
 from padmask.spec.pad import MaskSpec, PadSpec
 from padmask.stream import capacity as bounds
 from padmask.stream.capacity import available_bytes, bytes_per_place, predict_bytes
@@ -74,7 +75,7 @@ def test_the_prediction_is_what_is_written(bomb, tmp_path, suffix, columns, mask
     column = columns[0] if isinstance(columns[0], Column) else Column(columns[0])
     chosen = PadColumn("input_ids", "int", column.dtype or "int32", column.value or 0)
     told = predict_bytes(
-        LengthStats.of(BOMB), Plan(2000, "longest", 2000), bytes_per_place([chosen], mask, suffix)
+        LengthStats.of(BOMB), Plan(2000, "longest", 2000), bytes_per_place([chosen], mask, FORMATS[suffix])
     )
     # But for the other fields, names and offsets.
     assert told == pytest.approx(goal.stat().st_size, rel=0.02)

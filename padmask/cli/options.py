@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import fields
 from typing import Any, ClassVar, TypeVar
 
@@ -13,7 +13,9 @@ import click
 from padmask.cli.arguments import Output, Workers
 from padmask.cli.config import READS_A_PART, WRITES, command_line_only, setting
 from padmask.spec.files import FileOptions
+from padmask.spec.formats import DEFAULT_FORMAT, FormatTraits, input_formats, names_of
 from padmask.spec.pad import DTYPES, PadSpec, parse_maxlen
+from padmask.storage.names import COMPRESSIONS
 from padmask.storage.urls import checked_path
 
 Command = TypeVar("Command", bound=Callable[..., Any])
@@ -45,11 +47,18 @@ def _checked(path: str) -> str:
     return checked_path(path)
 
 
+def suffix_help(formats: Iterable[FormatTraits]) -> str:
+    """Return the sentence of help about the suffixes of an output that has one of these formats."""
+    first = ", ".join(traits.suffixes[0] for traits in formats)
+    text = DEFAULT_FORMAT.suffixes[0]
+    return f"The format goes by the suffix: {first}, and {' or '.join(COMPRESSIONS)} after {text}."
+
+
 inputs_argument = click.argument("inputs", nargs=-1, type=PathOrAddress(), metavar="[INPUT]...")
 
 input_format_option = setting(
     "--input-format",
-    type=click.Choice(["jsonl", "parquet", "arrow"]),
+    type=click.Choice(names_of(input_formats())),
     default=None,
     help="Format of the input.  [default: by suffix, else by the first bytes]",
 )

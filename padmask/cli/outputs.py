@@ -13,6 +13,7 @@ import click
 from padmask._version import __version__
 from padmask.cli.arguments import Output
 from padmask.errors import OutputError, SpecError, printable
+from padmask.spec.formats import FORMATS
 from padmask.storage.conflicts import refuse_conflicts, refuse_shared_place
 from padmask.storage.output import open_output
 from padmask.storage.urls import display_path
@@ -63,10 +64,11 @@ def _check_streams(to: Output) -> None:
     refuse_conflicts({"the report": report}, to.inputs or ["-"])
     if any((path or "").lower().startswith("memory:") for path in (to.output, to.files.rejects, report)):
         raise SpecError("What is written to memory:// ends with this process. Name a file or a storage.")
-    binary = to.files.output_format not in (None, "jsonl")
+    name = to.files.output_format
+    binary = name is not None and not FORMATS[name].is_text
     if to.output == "-" and binary and sys.stdout is not None and sys.stdout.isatty():
         raise SpecError(
-            f"{to.files.output_format} is no text for a terminal: redirect stdout, or name a file with -o.",
+            f"{name} is no text for a terminal: redirect stdout, or name a file with -o.",
             options=["output_format"],
         )
 

@@ -21,10 +21,12 @@ from padmask.cli.options import (
     rejects_option,
     report_option,
     spec_of,
+    suffix_help,
     threads_option,
     workers_of,
     workers_option,
 )
+from padmask.spec.formats import names_of, output_formats
 from padmask.spec.pad import MASK_DTYPES, MaskSpec, RowPolicy
 
 FOR_FOLDERS = ("workers", "cluster", "resume", "delete", "shard_bytes")
@@ -39,12 +41,12 @@ FOR_FOLDERS = ("workers", "cluster", "resume", "delete", "shard_bytes")
     default="-",
     type=PathOrAddress(),
     metavar="PATH",
-    help="Where to; - is stdout. The format goes by the suffix: .jsonl, .parquet, .arrow, .npz, and .gz or "
-    ".zst after .jsonl. A folder, or a name that ends in /, gets a file for each of the input.  [default: -]",
+    help=f"Where to; - is stdout. {suffix_help(output_formats())} A folder, or a name that ends in /, gets a "
+    "file for each of the input.  [default: -]",
 )
 @setting(
     "--output-format",
-    type=click.Choice(["jsonl", "parquet", "arrow", "npz"]),
+    type=click.Choice(names_of(output_formats())),
     default=None,
     help="Format of the output where no suffix names it.  [default: jsonl; in a folder that of the input]",
 )

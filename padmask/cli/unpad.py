@@ -20,8 +20,10 @@ from padmask.cli.options import (
     quiet_options,
     rejects_option,
     report_option,
+    suffix_help,
     threads_option,
 )
+from padmask.spec.formats import names_of, ragged_formats
 from padmask.spec.unpad import UnpadSpec
 
 
@@ -64,12 +66,11 @@ from padmask.spec.unpad import UnpadSpec
     default="-",
     type=PathOrAddress(),
     metavar="PATH",
-    help="Where to; - is stdout. The format goes by the suffix: .jsonl, .parquet, .arrow, and .gz or .zst "
-    "after .jsonl.  [default: -]",
+    help=f"Where to; - is stdout. {suffix_help(ragged_formats())}  [default: -]",
 )
 @setting(
     "--output-format",
-    type=click.Choice(["jsonl", "parquet", "arrow"]),
+    type=click.Choice(names_of(ragged_formats())),
     default=None,
     help="Format of the output where no suffix names it.  [default: jsonl]",
 )

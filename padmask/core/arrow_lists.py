@@ -17,7 +17,19 @@ from padmask.errors import Fault, OutputError, SpecError
 
 Kind = Literal["int", "float", "string"]
 
+# Of tokens that say only of which kind they are, as in JSON.
+TOKEN_TYPES: dict[Kind, pa.DataType] = {"int": pa.int64(), "float": pa.float64(), "string": pa.string()}
+
 Flags = npt.NDArray[np.bool_]
+
+
+def list_of(kind: Kind) -> pa.DataType:
+    """Return the type of lists of tokens of a kind.
+
+    >>> list_of("string")
+    ListType(list<item: string>)
+    """
+    return pa.list_(TOKEN_TYPES[kind])
 
 
 def count_places(array: pa.Array) -> tuple[Positions, list[Fault]]:

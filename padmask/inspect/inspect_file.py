@@ -28,7 +28,8 @@ from padmask.shards.pool import WorkerPool
 from padmask.spec.checks import at_least, choice, instance, optional
 from padmask.spec.columns import Columns, as_list
 from padmask.spec.files import FileOptions
-from padmask.spec.pad import INPUT_FORMATS, MaskSpec, PadSpec, RowPolicy, Side
+from padmask.spec.formats import FormatTraits, input_formats, names_of
+from padmask.spec.pad import MaskSpec, PadSpec, RowPolicy, Side
 from padmask.spec.show import ShowSpec
 from padmask.storage.source import Source, find_sources
 from padmask.storage.urls import checked_paths
@@ -188,7 +189,7 @@ def inspect_file(  # noqa: PLR0913 - a keyword each for what the command takes
     workers = optional(at_least(1))("workers", workers)
     show = optional(instance(ShowSpec))("show", show)
     declared = optional(choice(("post", "pre")))("declared", declared)
-    input_format = optional(choice(INPUT_FORMATS))("input_format", input_format)
+    input_format = optional(choice(names_of(input_formats())))("input_format", input_format)
     specs = [instance(PadSpec)("specs", spec) for spec in ([specs] if isinstance(specs, PadSpec) else specs)]
     if not inputs or not specs:
         raise SpecError("There is nothing to look at: give at least one input and one PadSpec.")
@@ -268,7 +269,7 @@ class _InspectRequest:
         show: which rows to keep.
     """
 
-    format: str
+    format: FormatTraits
     schema: pa.Schema
     job: Job
     layout: PaddingInfo | None
@@ -335,7 +336,7 @@ def _inspect_one_file(looking: _InspectRequest, numbered: tuple[int, Source]) ->
     number, source = numbered
     # Each file draws for itself, so that who looks at it makes no difference.
     show = replace(looking.show, seed=(*looking.show.seeds, number))
-    with closing(Dataset([source], looking.format, schema=looking.schema)) as dataset:
+    with closing(Dataset([source], looking.format.name, schema=looking.schema)) as dataset:
         return _inspect_rows(replace(looking, show=show), dataset, None, threads=1)
 
 

@@ -42,6 +42,7 @@ from padmask.shards.worker import ShardWork, measure_shard, pad_shard
 from padmask.spec.checks import at_least, flag, optional, or_default
 from padmask.spec.columns import Columns, as_list
 from padmask.spec.files import FileOptions
+from padmask.spec.formats import FORMATS
 from padmask.spec.pad import MaskSpec, PadSpec, RowPolicy
 from padmask.storage.conflicts import refuse_among_data, refuse_inside, refuse_nowhere, refuse_replaced
 from padmask.storage.folder import OutputFolder
@@ -183,18 +184,18 @@ def _decided(
     sources = sources_of(found.files)
     dataset = Dataset(sources, files.input_format, files.batch_rows, passed_over=found.passed_over)
     faults = dataset.leave_unreadable() if asked.policy.on_error == "skip" else {}
-    format_ = files.output_format or dataset.format
+    format_ = FORMATS[files.output_format] if files.output_format else dataset.format
     readable = [file for file in found.files if file.path not in faults]
     shards = find_shards(readable, dataset.format, format_, shard_bytes)
     refuse_own_files(output, shards)
     refuse_too_many(shards)
-    job = make_job(dataset, asked, keep_others=format_ != "npz")
+    job = make_job(dataset, asked, keep_others=format_.keeps_others)
     job = replace(job, fixed_size=files.fixed_size_list)
-    typed = dataset.format == "jsonl" and format_ in ("parquet", "arrow")
+    typed = dataset.format.is_text and format_.needs_types
     measured = needs_lengths(asked.spec) or typed
     schema = dataset.schema()
     identity = fingerprint_job(
-        shards, faults, (schema, job), asked, files, format_, shard_bytes, measured=measured
+        shards, faults, (schema, job), asked, files, format_.name, shard_bytes, measured=measured
     )
     files, folder = choose_threads(files, dataset.format, format_), absolute(output.path)
     work = ShardWork(dataset.format, format_, schema, job, files, folder, identity.name)
@@ -363,7 +364,7 @@ class _Driver:
     def _settled(self, team: WorkerPool, seen: Survey | None) -> Plan:
         files = self.work.files
         one = places_in_memory(files, ahead=2 * (files.threads or cores()))
-        room, format_ = files.max_bytes, self.work.goal_format
+        room, format_ = files.max_bytes, self.work.output_format
         # Those beyond the cores are other machines' workers, whose memory nobody here knows.
         at_once = min(team.workers, cores())
         return choose_plan(self.work.job, seen, format_, room, lambda plan: one(plan) * at_once)

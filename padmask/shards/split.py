@@ -14,6 +14,7 @@ from itertools import pairwise
 
 from padmask.errors import OutputError, SpecError, size
 from padmask.formats import row_group_sizes
+from padmask.spec.formats import FormatTraits
 from padmask.storage.folder import OutputFolder
 from padmask.storage.inputs import InputFile, refuse_same_output_names
 from padmask.storage.manifest_file import MOST_MANIFEST_BYTES
@@ -26,8 +27,6 @@ RECORD_BYTES = 900
 
 # Larger Parquet files are split between row groups, so that several workers can share a file.
 SHARD_BYTES = 256 << 20
-
-SUFFIX_OF = {"jsonl": ".jsonl", "parquet": ".parquet", "arrow": ".arrow", "npz": ".npz"}
 
 
 @dataclass(frozen=True)
@@ -74,7 +73,7 @@ class Shard:
 
 
 def find_shards(
-    files: Sequence[InputFile], source_format: str, output_format: str, shard_bytes: int = SHARD_BYTES
+    files: Sequence[InputFile], source: FormatTraits, output: FormatTraits, shard_bytes: int = SHARD_BYTES
 ) -> list[Shard]:
     """Split the files of a dataset into shards, in order.
 
@@ -82,8 +81,8 @@ def find_shards(
 
     Args:
         files: the files of the dataset.
-        source_format, output_format: formats of the input and the output.
-        shard_bytes: size above which a Parquet file is split between row groups.
+        source, output: formats of the input and the output.
+        shard_bytes: size above which a file of a format with row groups is split between them.
 
     Raises:
         SpecError: two output files would have the same name, or one would have the name of the manifest.
@@ -91,19 +90,18 @@ def find_shards(
     named = []
     for file in files:
         # Workers may have another current folder.
-        source = Source(absolute(file.path), None, file.stored, label=display_path(file.path))
-        name = output_name(file.name, source_format, output_format)
+        file_source = Source(absolute(file.path), None, file.stored, label=display_path(file.path))
+        name = output_name(file.name, source, output)
         if name.startswith(RESERVED):
             raise SpecError(
-                f"The name {name!r} is reserved for padmask in an output folder. Rename {source.name!r}."
+                f"The name {name!r} is reserved for padmask in an output folder. Rename {file_source.name!r}."
             )
-        size = source.size or 0
-        cut = source_format == "parquet" and size > shard_bytes
-        named += _pieces(source, name, shard_bytes) if cut else [(source, name, size)]
-    refuse_same_output_names(InputFile(source.name, name) for source, name, _ in named)
-    return [
-        Shard(i, source, name, size, source.first_version()) for i, (source, name, size) in enumerate(named)
-    ]
+        size = file_source.size or 0
+        can_split = source.row_groups is not None and size > shard_bytes
+        sizes = row_group_sizes(source, file_source) if can_split else [size]
+        named += _pieces(file_source, name, sizes, shard_bytes)
+    refuse_same_output_names(InputFile(piece.name, name) for piece, name, _ in named)
+    return [Shard(i, piece, name, size, piece.first_version()) for i, (piece, name, size) in enumerate(named)]
 
 
 def absolute(path: str) -> str:
@@ -135,25 +133,28 @@ def refuse_no_shards(files: Sequence[InputFile]) -> None:
         )
 
 
-def output_name(name: str, source_format: str, output_format: str) -> str:
+def output_name(name: str, source: FormatTraits, output: FormatTraits) -> str:
     """Return the name of an output file: the name of the input with the suffix of the output format.
 
-    >>> output_name("a/b.jsonl.gz", "jsonl", "parquet"), output_name("a/b.jsonl.gz", "jsonl", "jsonl")
+    >>> from padmask.spec.formats import FORMATS
+    >>> text, parquet = FORMATS["jsonl"], FORMATS["parquet"]
+    >>> output_name("a/b.jsonl.gz", text, parquet), output_name("a/b.jsonl.gz", text, text)
     ('a/b.parquet', 'a/b.jsonl.gz')
-    >>> output_name("part-0", "parquet", "parquet"), output_name("x.v2.pq", "parquet", "arrow")
-    ('part-0.parquet', 'x.v2.arrow')
+    >>> output_name("part-0", parquet, parquet), output_name("x.v2.pq", parquet, text)
+    ('part-0.parquet', 'x.v2.jsonl')
     """
-    if format_of(name) == output_format:
+    if format_of(name) == output:
         return name
     stem, suffix = os.path.splitext(name)
     if suffix.lower() in COMPRESSIONS:
         name, (stem, suffix) = stem, os.path.splitext(stem)
-    return (stem if format_of(name) == source_format else name) + SUFFIX_OF[output_format]
+    return (stem if format_of(name) == source else name) + output.suffixes[0]
 
 
-def _pieces(source: Source, name: str, shard_bytes: int) -> list[tuple[Source, str, int]]:
-    """Split a Parquet file between row groups into pieces of about `shard_bytes` bytes."""
-    sizes = row_group_sizes(source)
+def _pieces(
+    source: Source, name: str, sizes: Sequence[int], shard_bytes: int
+) -> list[tuple[Source, str, int]]:
+    """Split a file with row groups of these sizes into pieces of about `shard_bytes` bytes."""
     bounds, piece = [0], 0
     for group, bytes_ in enumerate(sizes, 1):
         piece += bytes_

@@ -19,6 +19,7 @@ from padmask.shards.manifest import ShardRecord, digest
 from padmask.shards.split import Shard
 from padmask.shards.staging import REJECTS, Staging
 from padmask.spec.files import FileOptions
+from padmask.spec.formats import FormatTraits
 from padmask.storage.folder import OutputFolder
 from padmask.storage.urls import display_path
 from padmask.stream.job import Job
@@ -33,7 +34,7 @@ class ShardWork:
     """What a worker must know besides the shard: the same for all shards of a job.
 
     Args:
-        source_format, goal_format: of the input and the output.
+        source_format, output_format: of the input and the output.
         schema: the columns of the whole dataset.
         job: how rows are padded.
         files: how files are read and written.
@@ -42,8 +43,8 @@ class ShardWork:
         version: of the padmask that asks.
     """
 
-    source_format: str
-    goal_format: str
+    source_format: FormatTraits
+    output_format: FormatTraits
     schema: pa.Schema
     job: Job
     files: FileOptions
@@ -79,7 +80,7 @@ def pad_shard(work: ShardWork, shard: Shard, plan: Plan) -> ShardRecord:
         goal = staging.folder.path_of(name)
         try:
             ledger = pad_rows_to_file(
-                run, plan, goal, work.goal_format, lambda file: sums.append(digest(file))
+                run, plan, goal, work.output_format, lambda file: sums.append(digest(file))
             )
         except OutputError as error:
             # Nobody has asked for the file that it waits in.
@@ -99,12 +100,12 @@ def _dataset(work: ShardWork, shard: Shard) -> Dataset:
             f"{shard.source.name} was changed while it was read. Make sure that nothing else writes to it, "
             "and run this again."
         )
-    return Dataset([shard.source], work.source_format, work.files.batch_rows, work.schema)
+    return Dataset([shard.source], work.source_format.name, work.files.batch_rows, work.schema)
 
 
 def _run(work: ShardWork, shard: Shard, dataset: Dataset, pool: ThreadPoolExecutor | None) -> PadRun:
     files = replace(work.files, limit=shard.limit)
-    as_text = work.source_format == work.goal_format == "jsonl" and takes_text(work.job)
+    as_text = work.source_format.is_text and work.output_format.is_text and takes_text(work.job)
     return PadRun(dataset, files, pool, None, files.max_bytes, work.job, as_text)
 
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from padmask.errors import SpecError
 from padmask.spec.checks import at_least, check_fields, choice, file_path, flag, optional
-from padmask.spec.pad import INPUT_FORMATS, OUTPUT_FORMATS
+from padmask.spec.formats import input_formats, names_of, output_formats
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -39,8 +39,8 @@ class FileOptions:
             raise SpecError("The rejects have no name. Give one, such as rejects.jsonl.")
         check_fields(
             self,
-            input_format=optional(choice(INPUT_FORMATS)),
-            output_format=optional(choice(OUTPUT_FORMATS)),
+            input_format=optional(choice(names_of(input_formats()))),
+            output_format=optional(choice(names_of(output_formats()))),
             limit=optional(at_least(0)),
             rejects=optional(file_path),
             fixed_size_list=flag,

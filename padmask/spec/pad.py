@@ -25,10 +25,6 @@ MASK_DTYPES = ("bool", "int8", "int32", "int64")
 
 DEFAULT_DTYPE = "int32"
 
-INPUT_FORMATS = ("jsonl", "parquet", "arrow")
-
-OUTPUT_FORMATS = (*INPUT_FORMATS, "npz")
-
 _PERCENTILE = re.compile(r"p(\d{1,3}(?:\.\d{1,6})?)")
 
 

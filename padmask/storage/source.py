@@ -18,18 +18,13 @@ from dataclasses import dataclass, field
 from typing import IO, Any, BinaryIO, cast
 
 from padmask.errors import AccessError, os_error_remedy
+from padmask.spec.formats import DEFAULT_FORMAT, FORMATS, FormatTraits
 from padmask.storage.blank_lines import filled_lines, is_blank
 from padmask.storage.inputs import InputFile, list_inputs
 from padmask.storage.remote import RemoteFile, open_remote_file, open_remote_stream, read_errors, stat_remote
 from padmask.storage.urls import Url, display_path, is_url, parse_url
 
-_MAGIC = {
-    b"PAR1": "parquet",
-    b"ARROW1": "arrow",
-    b"\xff\xff\xff\xff": "arrow",
-    b"\x1f\x8b": "gzip",
-    b"\x28\xb5\x2f\xfd": "zstd",
-}
+_COMPRESSED = {b"\x1f\x8b": "gzip", b"\x28\xb5\x2f\xfd": "zstd"}
 
 _COPY_BYTES = 1 << 20
 
@@ -185,7 +180,7 @@ class Source:
         with copy_errors(self.name, self.spool_folder):
             spool = open_temporary(self.spool_folder)
             # Before it is opened: a named pipe can be opened once only.
-            whole = lines is None or self.sniff() != "jsonl"
+            whole = lines is None or not self._shows_lines()
             with self.open() as stream:
                 if whole or lines is None:
                     shutil.copyfileobj(stream, spool, _COPY_BYTES)
@@ -194,10 +189,18 @@ class Source:
             spool.flush()
         self._spool = spool
 
-    def sniff(self) -> str:
-        """Return the format that the first bytes show: a magic number, or JSON Lines."""
+    def _shows_lines(self) -> bool:
+        """Tell whether the first bytes are those of lines of text, not compressed."""
+        shown, compression = self.sniff()
+        return shown.is_text and compression is None
+
+    def sniff(self) -> tuple[FormatTraits, str | None]:
+        """Return the format and the compression that the first bytes show; without such bytes JSON Lines."""
         start = self.first_bytes()
-        return next((name for magic, name in _MAGIC.items() if start.startswith(magic)), "jsonl")
+        shown = next(
+            (traits for traits in FORMATS.values() if start.startswith(traits.magic)), DEFAULT_FORMAT
+        )
+        return shown, next((name for magic, name in _COMPRESSED.items() if start.startswith(magic)), None)
 
     def close(self) -> None:
         if self._spool is not None:

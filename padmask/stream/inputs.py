@@ -18,6 +18,7 @@ from padmask.errors import SpecError, join_few
 from padmask.formats.contract import Wanted
 from padmask.formats.dataset import Dataset
 from padmask.spec.files import FileOptions
+from padmask.spec.formats import FormatTraits
 from padmask.storage.conflicts import (
     refuse_closed,
     refuse_inside,
@@ -39,7 +40,7 @@ PADDED_ALREADY = (
 NOT_READ = "not read, since padmask knows no format of such a name: {}"
 
 
-def data_notes(dataset: Dataset, job: Job, format_: str) -> tuple[str, ...]:
+def data_notes(dataset: Dataset, job: Job, format_: FormatTraits) -> tuple[str, ...]:
     """Return sentences about what the user should know of the data before they are padded."""
     left = dataset.passed_over
     return (
@@ -47,7 +48,7 @@ def data_notes(dataset: Dataset, job: Job, format_: str) -> tuple[str, ...]:
         *([NOT_READ.format(join_few(left))] if left else ()),
         *dataset.warnings(),
         *unlisted_notes(dataset),
-        *(_left_out(dataset, job) if format_ == "npz" else ()),
+        *(() if format_.keeps_others else _left_out(dataset, job, format_)),
     )
 
 
@@ -67,14 +68,14 @@ def first_mask(dataset: Dataset, name: str) -> Ragged | None:
     return None if head is None else Ragged.from_mask(head.columns.column(name))[0]
 
 
-def _left_out(dataset: Dataset, job: Job) -> tuple[str, ...]:
+def _left_out(dataset: Dataset, job: Job, format_: FormatTraits) -> tuple[str, ...]:
     padded = {column.name for column in job.columns}
     names = [name for name in dataset.schema().names if name not in padded]
     if not names:
         return ()
     verb = "is" if len(names) == 1 else "are"
     return (
-        f"npz holds only the padded columns: {', '.join(map(repr, names))} {verb} left out. "
+        f"{format_.title} holds only the padded columns: {', '.join(map(repr, names))} {verb} left out. "
         "Write Parquet to keep everything.",
     )
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 
 import pyarrow as pa
 
-from padmask.core.arrow_lists import Kind
+from padmask.core.arrow_lists import Kind, list_of
 from padmask.core.columns import (
     PadColumn,
     asked_dtype,
@@ -24,7 +24,6 @@ from padmask.core.columns import (
 from padmask.errors import SpecError
 from padmask.formats.contract import Wanted
 from padmask.formats.dataset import Dataset
-from padmask.formats.jsonl.kinds import list_of
 from padmask.spec.columns import Column, Columns
 from padmask.spec.pad import FLOAT_DTYPES, MaskSpec, PadSpec, RowPolicy
 
@@ -56,10 +55,12 @@ def make_job(dataset: Dataset, asked: PadRequest, *, keep_others: bool) -> Job:
         check_names(schema, chosen, asked.mask)
     except SpecError as error:
         raise error.reworded(f"{dataset.name}: {error}") from None
-    fields = [_as_asked(schema.field(column.name), column, dataset.format) for column in chosen]
+    fields = [schema.field(column.name) for column in chosen]
+    if dataset.format.is_text:
+        fields = [_as_asked(field, column) for field, column in zip(fields, chosen, strict=True)]
     wanted = Wanted(
         pa.schema(fields),
-        schema if keep_others and dataset.format != "jsonl" else None,
+        schema if keep_others and not dataset.format.is_text else None,
         tuple(token_kinds(name_columns(schema, asked.columns), asked.spec)),
     )
     chosen = find_vector_sizes(
@@ -71,7 +72,7 @@ def make_job(dataset: Dataset, asked: PadRequest, *, keep_others: bool) -> Job:
 def _known_schema(dataset: Dataset, asked: PadRequest) -> pa.Schema:
     """Return the schema of the dataset, with the token types of the columns that will be padded."""
     schema = dataset.schema()
-    if dataset.format != "jsonl":
+    if not dataset.format.is_text:
         return schema
     if not schema.names:
         return empty_schema(asked.columns, asked.spec)
@@ -99,9 +100,9 @@ def empty_schema(asked: Columns, spec: PadSpec) -> pa.Schema:
     return pa.schema([(name, list_of(kinds.get(name, "int"))) for name in dict.fromkeys(names)])
 
 
-def _as_asked(field: pa.Field, column: PadColumn, format_: str) -> pa.Field:
+def _as_asked(field: pa.Field, column: PadColumn) -> pa.Field:
     """Return a JSON field as floats if these were asked for, since JSON may write 1.0 as 1."""
-    if format_ != "jsonl" or column.dtype not in FLOAT_DTYPES:
+    if column.dtype not in FLOAT_DTYPES:
         return field
     token = pa.from_numpy_dtype(column.dtype)
     return pa.field(field.name, pa.list_(token if column.inner is None else pa.list_(token)))

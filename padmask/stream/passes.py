@@ -9,8 +9,8 @@ from functools import partial
 
 from padmask.core.plan import LengthStats
 from padmask.formats.contract import Chunk
-from padmask.formats.dataset import Dataset, survey_types
-from padmask.formats.jsonl.types import TypeSurvey
+from padmask.formats.dataset import Dataset
+from padmask.formats.jsonl.types import TypeSurvey, survey_types
 from padmask.stream.job import Job
 from padmask.stream.json_text import read_text_rows
 from padmask.stream.rows import PaddableRows, Rows, prepare_rows

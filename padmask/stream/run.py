@@ -12,9 +12,10 @@ from dataclasses import dataclass, replace
 from typing import Any, BinaryIO, ClassVar, Protocol, TypeVar, cast
 
 from padmask.formats import format_reject, open_writer
-from padmask.formats.contract import Chunk, Layout, Wanted, Writer
+from padmask.formats.contract import Chunk, Layout, Wanted, Writer, WriterOptions
 from padmask.formats.dataset import Dataset
 from padmask.spec.files import FileOptions
+from padmask.spec.formats import FormatTraits
 from padmask.storage.output import LimitedStream, SideFile, open_compressed, open_output
 from padmask.storage.system import cores
 from padmask.storage.urls import display_path
@@ -108,7 +109,7 @@ class Run(Reading):
     room: int | None
 
 
-def choose_threads(files: FileOptions, source: str, output: str) -> FileOptions:
+def choose_threads(files: FileOptions, source: FormatTraits, output: FormatTraits) -> FileOptions:
     """Return the options with one thread from JSON Lines to JSON Lines, unless the user gave a number.
 
     Python's global lock lets one thread work at a time there, and a second thread only adds waiting.
@@ -117,7 +118,8 @@ def choose_threads(files: FileOptions, source: str, output: str) -> FileOptions:
         files: the options of the user.
         source, output: formats of the input and the output.
     """
-    return replace(files, threads=1) if files.threads is None and source == output == "jsonl" else files
+    text = source.is_text and output.is_text
+    return replace(files, threads=1) if files.threads is None and text else files
 
 
 def open_pool(files: FileOptions) -> AbstractContextManager[ThreadPoolExecutor | None]:
@@ -149,7 +151,7 @@ def _name_of(output: str) -> str:
 
 @contextmanager
 def open_sink(
-    run: Run, output: str, format_: str, layout: Layout, sealed: Callable[[int], None] | None = None
+    run: Run, output: str, format_: FormatTraits, layout: Layout, sealed: Callable[[int], None] | None = None
 ) -> Iterator[RowSink]:
     """Open the output, and rename all files to their names when the block ends without an error.
 
@@ -170,14 +172,8 @@ def open_sink(
         )
         stream = stack.enter_context(open_compressed(raw, output))
         rejects = None if run.files.rejects is None else stack.enter_context(SideFile(run.files.rejects))
-        writer = open_writer(
-            format_,
-            stream,
-            replace(layout, name=_name_of(output)),
-            as_stream=output == "-",
-            threads=run.threads,
-            folder=spool_folder(output),
-        )
+        options = WriterOptions(as_stream=output == "-", threads=run.threads, folder=spool_folder(output))
+        writer = open_writer(format_, stream, replace(layout, name=_name_of(output)), options)
         stack.push(lambda kind, *_: writer.abandon() if kind else None)
         yield RowSink(writer, rejects)
         writer.finish()

@@ -28,7 +28,8 @@ from padmask.spec.checks import (
     string,
 )
 from padmask.spec.columns import Columns, as_list
-from padmask.spec.pad import INPUT_FORMATS, MaskSpec, PadSpec, RowPolicy, Side
+from padmask.spec.formats import input_formats, names_of
+from padmask.spec.pad import MaskSpec, PadSpec, RowPolicy, Side
 from padmask.spec.verify import BACKENDS, DEVICES, ModelSpec, ReferenceSpec
 from padmask.storage.source import find_sources
 from padmask.storage.urls import checked_paths, display_path, is_url, refuse_mistyped
@@ -181,7 +182,7 @@ def verify_file(  # noqa: PLR0913 - a keyword each for what the command takes
     paths = checked_paths(inputs)
     limit = optional(at_least(0))("limit", limit)
     declared = optional(choice(("post", "pre")))("declared", declared)
-    input_format = optional(choice(INPUT_FORMATS))("input_format", input_format)
+    input_format = optional(choice(names_of(input_formats())))("input_format", input_format)
     if not isinstance(proof, ProofSpec | ModelProof | None):
         raise SpecError(f"`proof` must be a ProofSpec or a ModelProof. Received: {proof!r:.80}.")
     looking = AuditRequest(

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from padmask.errors import DataError, SpecError
 from padmask.formats.jsonl.types import TypeSurvey
 from padmask.shards.split import find_shards, output_name, refuse_no_shards
+from padmask.spec.formats import FORMATS
 from padmask.storage.inputs import list_inputs
 
 
@@ -21,7 +22,7 @@ def shards_of(*inputs: Path, goal: str = "parquet", shard_bytes: int = 1 << 20) 
     """Return the names of the output's files, and the row groups that each is made of."""
     files = list_inputs([str(path) for path in inputs])
     refuse_no_shards(files)
-    shards = find_shards(files, "parquet", goal, shard_bytes)
+    shards = find_shards(files, FORMATS["parquet"], FORMATS[goal], shard_bytes)
     assert [shard.index for shard in shards] == list(range(len(shards)))
     return [(shard.name, shard.source.groups) for shard in shards]
 
@@ -92,9 +93,10 @@ def test_no_file_takes_the_name_of_the_manifest(tmp_path):
 
 
 def test_an_output_that_is_compressed_is_of_an_input_that_is():
-    assert output_name("a.jsonl.zst", "jsonl", "jsonl") == "a.jsonl.zst"
-    assert output_name("a.json", "jsonl", "arrow") == "a.arrow"
-    assert output_name("a.log.gz", "jsonl", "parquet") == "a.log.parquet"
+    text = FORMATS["jsonl"]
+    assert output_name("a.jsonl.zst", text, text) == "a.jsonl.zst"
+    assert output_name("a.json", text, FORMATS["arrow"]) == "a.arrow"
+    assert output_name("a.log.gz", text, FORMATS["parquet"]) == "a.log.parquet"
 
 
 # --- Types, piece by piece ---------------------------------------------------------------

@@ -9,14 +9,12 @@ from typing import Any, Literal
 
 import pyarrow as pa
 
-from padmask.core.arrow_lists import Kind
+from padmask.core.arrow_lists import TOKEN_TYPES, Kind
 
 # How deep lists are nested in a row: plain tokens, or vectors.
 Depth = Literal[1, 2]
 
 _KINDS = {int: "number", float: "number", str: "string", bool: "bool", dict: "object", list: "list"}
-
-_TYPES: dict[Kind, pa.DataType] = {"int": pa.int64(), "float": pa.float64(), "string": pa.string()}
 
 
 class TokenKinds:
@@ -66,7 +64,7 @@ class TokenKinds:
         if not able:
             return None
         key = self._most(alike or able)
-        return self._list(key, _TYPES[kind] if kind is not None and alike else self._types.get(key))
+        return self._list(key, TOKEN_TYPES[kind] if kind is not None and alike else self._types.get(key))
 
     def list_type(self) -> pa.DataType | None:
         """Return the list type of what most rows hold, whatever it is; None where they hold nothing."""
@@ -81,15 +79,6 @@ class TokenKinds:
     def _list(self, key: tuple[Depth, str], token: pa.DataType | None) -> pa.DataType:
         items = pa.list_(token or pa.int64())
         return items if key[0] == 1 else pa.list_(items)
-
-
-def list_of(kind: Kind) -> pa.DataType:
-    """Return the type of lists of tokens of a kind.
-
-    >>> list_of("string")
-    ListType(list<item: string>)
-    """
-    return pa.list_(_TYPES[kind])
 
 
 def _inner(row: list[Any]) -> list[Any]:

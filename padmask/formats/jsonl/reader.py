@@ -23,7 +23,7 @@ from padmask.formats.jsonl.held import Held
 from padmask.formats.jsonl.kinds import TokenKinds, value_type
 from padmask.formats.jsonl.tokens import read_sequences
 from padmask.storage.blank_lines import BLANK, blank_lines, filled_lines, is_blank
-from padmask.storage.names import COMPRESSIONS, compression_of
+from padmask.storage.names import compression_of
 from padmask.storage.source import Source
 from padmask.storage.system import free_memory
 
@@ -52,7 +52,7 @@ Object = dict[str, msgspec.Raw]
 class JsonlReader:
     """Reads one source of JSON Lines."""
 
-    def __init__(self, source: Source) -> None:
+    def __init__(self, source: Source, batch_rows: int | None = None) -> None:
         self._source = source
         self._head: pa.Schema | None = None
         self._kinds: dict[str, TokenKinds] = {}
@@ -197,8 +197,7 @@ class JsonlReader:
 
     def _codec(self) -> str | None:
         """Return gzip or zstd, told by suffix or first bytes."""
-        found = compression_of(self._source.path) or self._source.sniff()
-        return found if found in COMPRESSIONS.values() else None
+        return compression_of(self._source.path) or self._source.sniff()[1]
 
     def decode(self, chunk: Chunk, wanted: Wanted) -> Batch:
         lines, numbers = _lines(chunk.data, chunk.first)

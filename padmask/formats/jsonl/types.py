@@ -11,6 +11,8 @@ from typing import Any
 import pyarrow as pa
 
 from padmask.errors import DataError
+from padmask.formats.contract import Batch
+from padmask.formats.jsonl.reader import field_values
 
 # Readers of Parquet and Arrow give up at some depth; nobody means one like this.
 MAX_DEPTH = 64
@@ -213,6 +215,17 @@ class JsonType:
 def _place_of(number: int, values: Sequence[Any], places: Sequence[str]) -> str:
     """Return where an integer stands among values, of which a float may be as large."""
     return next(p for v, p in zip(values, places, strict=True) if type(v) is int and v == number)
+
+
+def survey_types(types: TypeSurvey, batch: Batch, sequences: Sequence[str], without: Sequence[str]) -> None:
+    """Take in the types of a JSON Lines batch's fields; sequences only take their place in the order."""
+    assert batch.objects is not None
+    places = [str(batch.place(row)) for row in range(len(batch))]
+    for name in dict.fromkeys(name for row in batch.objects for name in row):
+        if name not in without:
+            types.add(
+                name, [] if name in sequences else field_values(batch.objects, name, batch.place), places
+            )
 
 
 class TypeSurvey:

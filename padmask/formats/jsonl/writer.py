@@ -20,7 +20,7 @@ import pyarrow.types as pat
 from padmask.core.arrow_lists import is_sequence, storage_type, to_numpy, without_wrappers
 from padmask.core.ragged import Ragged
 from padmask.errors import OutputError, SpecError
-from padmask.formats.contract import Batch, Layout, rows_as_array
+from padmask.formats.contract import Batch, Layout, WriterOptions, rows_as_array
 from padmask.formats.jsonl.reader import read_object
 from padmask.storage.blank_lines import BLANK
 
@@ -32,7 +32,7 @@ _write_value = msgspec.json.Encoder().encode
 class JsonlWriter:
     """Writes objects, a row each."""
 
-    def __init__(self, stream: BinaryIO, layout: Layout) -> None:
+    def __init__(self, stream: BinaryIO, layout: Layout, options: WriterOptions) -> None:
         self._stream = stream
         twice = {name for name, times in Counter(layout.schema.names).items() if times > 1}
         if twice:

@@ -113,8 +113,7 @@ def audit_padded_rows(
             "Choose another with -c or --mask-column.",
             options=["columns", "mask_column"],
         )
-    typed = dataset.format != "jsonl"
-    names = [name for name in layout.names if typed or name == layout.mask]
+    names = [name for name in layout.names if not dataset.format.is_text or name == layout.mask]
     wanted = Wanted(
         pa.schema([*job.wanted.sequences, *(dataset.schema().field(name) for name in names)]),
         whole=job.wanted.whole,
