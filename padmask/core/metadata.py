@@ -1,4 +1,4 @@
-"""What says that data are padded: write it into a schema's metadata, read it back, find it in any input."""
+"""The description of padding in a schema's metadata, and the detection of padding in any input."""
 
 from __future__ import annotations
 
@@ -19,18 +19,18 @@ from padmask.spec.pad import MaskSpec, PadSpec, Side
 
 METADATA_KEY = b"padmask"
 
-# Metadata that describes the input's types, and is a lie or a hard error once they change.
+# Metadata of other tools that describe the column types. Readers fail on them once the types change.
 STALE_METADATA = (b"huggingface",)
 
 
 def metadata_to_keep(schema: pa.Schema) -> dict[bytes, bytes]:
-    """Return the metadata that still hold once the types of columns have changed."""
+    """Return the metadata that remain valid after the column types change."""
     known = schema.metadata or {}
     return {key: value for key, value in known.items() if key not in (*STALE_METADATA, METADATA_KEY)}
 
 
 def describe(columns: Sequence[PadColumn], plan: Plan, spec: PadSpec, mask: MaskSpec) -> dict[str, Any]:
-    """Return what a reader of the file must know to take the padding for padding."""
+    """Return the description of the padding for the metadata of a padded table."""
     return {
         "version": __version__,
         "maxlen": plan.maxlen,
@@ -47,13 +47,13 @@ def describe(columns: Sequence[PadColumn], plan: Plan, spec: PadSpec, mask: Mask
 
 @dataclass(frozen=True)
 class Described:
-    """What the metadata of a padded table say.
+    """Description of padding, as read from the metadata of a padded table.
 
     Args:
-        values: pad values by column.
-        mask: name of the mask column, None where there is none.
-        length: of the length column.
-        padding: the side of the padding.
+        values: pad values by column name.
+        mask: name of the mask column; None without a mask.
+        length: name of the length column; None without a length column.
+        padding: side of the padding.
     """
 
     values: Mapping[str, Any]
@@ -62,7 +62,7 @@ class Described:
     padding: Side
 
     def present(self, names: Iterable[str]) -> tuple[str | None, str | None]:
-        """Return the mask and the length column that are still among these columns."""
+        """Return the names of the mask and the length column; None for a column that is not in `names`."""
         there = set(names)
         return (
             self.mask if self.mask in there else None,
@@ -71,16 +71,16 @@ class Described:
 
 
 def read_description(metadata: Mapping[bytes, bytes] | None) -> Described | None:
-    """Read back what `describe` told; None where the metadata do not speak of padding.
+    """Parse the description that `describe` wrote; None if the metadata describe no padding.
 
     Raises:
-        DataError: they describe it in a form that padmask cannot read.
+        DataError: the description is not valid.
     """
-    said = (metadata or {}).get(METADATA_KEY)
-    if said is None:
+    text = (metadata or {}).get(METADATA_KEY)
+    if text is None:
         return None
     try:
-        meta = json.loads(said)
+        meta = json.loads(text)
         values = {name: column["value"] for name, column in meta["columns"].items()}
         found = Described(values, meta["mask_column"], meta["length_column"], meta["padding"])
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
@@ -98,13 +98,13 @@ def read_description(metadata: Mapping[bytes, bytes] | None) -> Described | None
 
 @dataclass(frozen=True)
 class Padding:
-    """What says which places of an input are padding.
+    """The columns of an input that mark its padding.
 
     Args:
-        mask: name of the mask column, None where lengths alone say it.
-        length: name of the length column, None where there is none.
-        described: whether metadata say so.
-        seen: whether the first rows of the mask have a padded place.
+        mask: name of the mask column; None if only the length column marks the padding.
+        length: name of the length column; None without a length column.
+        described: the metadata of the input describe padding.
+        seen: the first rows of the mask contain padding.
     """
 
     mask: str | None
@@ -122,12 +122,12 @@ def find_padding(
     names: Iterable[str] = MASK_NAMES,
     first_mask: Callable[[str], Ragged | None] | None = None,
 ) -> Padding | None:
-    """Decide whether an input is padded, and what says which places are padding.
+    """Return the columns that mark the padding of an input, or None for an input without padding.
 
-    The caller's columns come first, then those that the metadata name, then a column with a mask's name
-    and type. Raw rows may have a mask too, all ones, as tokenizers make it. So where the first rows can
-    be read, such a column says something only if it has a padded place there, its rows are equally long,
-    or it has the name that padmask gives to masks.
+    The function uses the given columns first, then the columns that the metadata name, then a column with
+    the name and type of a mask. Rows without padding may have a mask of ones, as tokenizers make. If the
+    first rows are available, a mask found by name counts only if it contains padding there, if its rows have
+    equal lengths, or if it has padmask's default name.
 
     >>> schema = pa.schema([("input_ids", pa.list_(pa.int32())), ("attention_mask", pa.list_(pa.int8()))])
     >>> find_padding(schema)
@@ -137,15 +137,16 @@ def find_padding(
     True
 
     Args:
-        schema: of the input.
-        described: what its metadata say, None where they say nothing.
-        mask_column: the mask that was asked for.
-        length_column: the lengths that were asked for.
-        names: that a mask may have where nothing names it.
-        first_mask: returns the first rows of a mask column; None to trust the names.
+        schema: schema of the input.
+        described: description from the metadata; None without a description.
+        mask_column: requested mask column.
+        length_column: requested length column.
+        names: names of columns that may be masks.
+        first_mask: function that returns the first rows of a mask column. None trusts the names.
 
     Returns:
-        None for raw input. A column is not checked here: it may be missing, of another type, or there twice.
+        The columns, or None for an input without padding. The columns are not checked: a column may be
+        missing, have another type, or not be unique.
     """
     mask, length = (None, None) if described is None else described.present(schema.names)
     if mask_column or mask or length:
@@ -166,7 +167,7 @@ def find_padding(
 
 
 def may_be_mask(type_: pa.DataType) -> bool:
-    """Tell whether a column may be a mask: of bools or integers, or without a place that would tell."""
+    """Return whether a column of this type may be a mask: null, or a list of bools, integers or nulls."""
     return is_mask(type_) or type_ in (pa.list_(pa.null()), pa.null())
 
 

@@ -201,7 +201,7 @@ def test_a_cluster_wins_over_set_workers(here, data, tmp_path):
 def test_a_report_among_the_data_is_refused(here, data, tmp_path):
     (tmp_path / "padded").mkdir()
     done = here("pad", data, "-o", "padded/", "--report", "padded/report.json")
-    assert (done.returncode, "would lie in the output folder" in done.stderr) == (2, True)
+    assert (done.returncode, "is in the output folder" in done.stderr) == (2, True)
     assert (
         here("pad", data, "-o", "padded/", "--workers", "1", "--report", "padded/_report.json").returncode
         == 0

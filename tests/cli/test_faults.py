@@ -782,7 +782,7 @@ def test_an_output_that_is_an_open_input_is_refused(
     (place.folder / "in.jsonl").write_bytes(lines_for(verb))
     path = place.folder / "in.jsonl"
     done = pads(*args, *passes_of(verb, passes), stdin=path, stdout=path, flags=mode, file_size=1 << 23)
-    place.refused("out.jsonl", done, "in.jsonl", says="is a file that is read too")
+    place.refused("out.jsonl", done, "in.jsonl", says="is the same file as an input")
     assert (place.folder / "in.jsonl").read_bytes() == lines_for(verb)
 
 
@@ -790,7 +790,7 @@ def test_rejects_that_go_to_an_open_input_are_refused(place: Place, pads: Pads) 
     (place.folder / "in.jsonl").write_bytes(lines())
     args = ["in.jsonl", "-o", "out.jsonl", "--rejects", "-", "--maxlen", "2", "--overlong", "drop"]
     done = pads(*args, stdout=place.folder / "in.jsonl", flags=os.O_APPEND)
-    place.refused("out.jsonl", done, "in.jsonl", says="stdout is a file that is read too")
+    place.refused("out.jsonl", done, "in.jsonl", says="stdout is the same file as an input")
 
 
 # --- Several at once ---------------------------------------------------------------------

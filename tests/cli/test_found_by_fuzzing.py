@@ -441,7 +441,7 @@ def test_metadata_that_tell_of_no_padding_are_refused(
 def test_a_mask_of_another_type_is_refused(refused: Run, tmp_path: Path, command: str, mask: Any) -> None:
     name = write_said(tmp_path / "in.parquet", pa.table(PADDED | {"mask": mask}))
     more = ["--no-model"] if command == "verify" else []
-    refused(command, name, *more, says=["in.parquet", "'mask' of type ", "is no mask"], code=2)
+    refused(command, name, *more, says=["in.parquet", "'mask' of type ", "is not a mask"], code=2)
 
 
 @pytest.mark.parametrize("command", ["unpad", "inspect", "verify"])

@@ -259,7 +259,7 @@ def test_manifest_below_is_tampered(here: Run, out: Path, verb: str) -> None:
     out.rename(out.parent / "above" / "out")
     done = start(here, verb, "above")
     assert done.returncode
-    assert "has a total of 1 for rows_read, where its shards have 12" in done.stderr
+    assert "has a total of 1 for rows_read, but the shards add up to 12" in done.stderr
 
 
 @commands
@@ -269,7 +269,7 @@ def test_manifest_is_not_a_file(here: Run, out: Path, verb: str, make: Callable[
     make(out / "_padmask.json")
     done = start(here, verb, "out")
     assert done.returncode
-    assert "_padmask.json' is not a plain file" in done.stderr
+    assert "_padmask.json' is not a regular file" in done.stderr
 
 
 def test_tampered_output_is_not_ours(here: Run, out: Path) -> None:
@@ -310,7 +310,7 @@ def test_large_manifest(here: Run, out: Path, verb: str) -> None:
     enlarge(out / "_padmask.json", 1 << 40)
     done = start(here, verb, "out")
     assert done.returncode
-    assert "larger than 512.0 MiB, the most that padmask reads of a manifest" in done.stderr
+    assert "larger than 512.0 MiB, the limit for a manifest" in done.stderr
 
 
 @pytest.mark.parametrize("name", ["_padmask.json", "_padmask.replacing"])

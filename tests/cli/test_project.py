@@ -151,8 +151,8 @@ def test_a_file_without_effect_is_silent(here: Run, project: Callable[[str], Pat
 @pytest.mark.parametrize(
     ("settings", "args", "said", "blamed"),
     [
-        ("pad-to-multiple-of = 2", ("pad", "two.jsonl"), "There are 2 list columns", ""),
-        ("maxlen = 2\nvalue = 2", ("pad", "two.jsonl"), "There are 2 list columns", ""),
+        ("pad-to-multiple-of = 2", ("pad", "two.jsonl"), "The input has 2 list columns", ""),
+        ("maxlen = 2\nvalue = 2", ("pad", "two.jsonl"), "The input has 2 list columns", ""),
         ("column = 'nope'", ("pad", "in.jsonl"), "no column 'nope'", "--column is"),
         ("column = 'nope:int64=3'", ("unpad", "in.jsonl", "--mask-column", "m"), "no column", "--column is"),
         ("mask-column = 'nope'", ("unpad", "in.jsonl"), "no column 'nope'", "--mask-column is"),
@@ -168,7 +168,7 @@ def test_a_file_without_effect_is_silent(here: Run, project: Callable[[str], Pat
         ("value = 'x'", ("pad", "in.jsonl"), "the pad value 'x'", "--value is"),
         ("dtype = 'string'", ("pad", "in.jsonl"), "cannot become string", "--dtype is"),
         ("column = 'input_ids:string'", ("pad", "in.jsonl"), "cannot become string", "--column is"),
-        ("length-column = 'input_ids'", ("pad", "in.jsonl"), "is to be padded", "--length-column is"),
+        ("length-column = 'input_ids'", ("pad", "in.jsonl"), "is a column to pad", "--length-column is"),
         (
             "maxlen = 2\noverlong = 'error'",
             ("pad", "in.jsonl"),

@@ -471,7 +471,7 @@ def test_rejects_among_the_data_are_refused(data, tmp_path):
         if fine:
             pad_dataset(data, tmp_path / "padded", files=files)
         else:
-            with pytest.raises(OutputError, match="The rejects would lie in the output folder"):
+            with pytest.raises(OutputError, match=r"The rejects .* is in the output folder"):
                 pad_dataset(data, tmp_path / "padded", files=files)
 
 

@@ -683,7 +683,7 @@ def test_what_is_done_already_does_not_count_against_the_room(run, monkeypatch, 
 
 def test_an_output_without_room_is_refused_and_the_folder_with_it(run, monkeypatch):
     monkeypatch.setattr(padmask.stream.capacity, "free_disk", lambda _: 100)
-    with pytest.raises(OutputError, match=r"more than the 90 B|may be written"):
+    with pytest.raises(OutputError, match=r"larger than the limit of 90 B|may be written"):
         run(spec=PadSpec(maxlen=3))
     assert not run.seen()
 
