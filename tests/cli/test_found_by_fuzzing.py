@@ -462,7 +462,7 @@ def test_a_length_beyond_all_places_is_a_broken_rule(here: Run, tmp_path: Path) 
     table = pa.table(PADDED | {"length": pa.array([2, 2**64 - 1], pa.uint64())})
     name = write_said(tmp_path / "in.parquet", table, length_column="length")
     done = here("verify", name, "--no-model")
-    assert (done.returncode, "mask-length: 1 row, first in.parquet, row 1" in done.stdout) == (1, True)
+    assert (done.returncode, "mask-length: 1 row (first: in.parquet, row 1)" in done.stdout) == (1, True)
 
 
 def test_names_that_are_no_unicode_are_told_of(here: Run, tmp_path: Path) -> None:

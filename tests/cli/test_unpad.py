@@ -72,7 +72,7 @@ def test_json_lines_are_told_their_columns(here, raw, padding):
     some = here("unpad", "padded.jsonl")
     assert [json.loads(line)["input_ids"] for line in some.stdout.splitlines()] == [[5, 6, 7], [], [0]]
     assert (
-        "not unpadded, though of the same lengths: 'labels'; to unpad all: -c input_ids -c labels"
+        "left padded: 'labels' (same lengths as 'input_ids'). To unpad all: -c input_ids -c labels"
         in some.stderr
     )
 
