@@ -154,11 +154,13 @@ class Fault:
         row: counts from 0 inside the batch or sequence list at hand.
         reason: what is wrong; not the file, which this row does not know.
         column: that has it, where that is one column.
+        options: the options that can cause it, as in `PadmaskError`.
     """
 
     row: int
     reason: str
     column: str | None = None
+    options: tuple[str, ...] = ()
 
     def __str__(self) -> str:
         return self.reason if self.column is None else f"column {self.column!r}: {self.reason}"

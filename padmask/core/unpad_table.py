@@ -217,7 +217,7 @@ def find_segments(
     places = {}
     for name in job.columns:
         places[name], nulls = count_places(batch.column(name))
-        found += with_column_name(name, nulls)
+        found += blame_column(name, nulls, "columns")
     if mask is None and job.mask is not None:
         mask = read_mask_column(batch.column(job.mask), job.mask)
     segments, faults = mask or (None, [])
@@ -228,12 +228,12 @@ def read_mask_column(column: pa.Array, name: str) -> tuple[Segments, list[Fault]
     """Return the real places that a mask column tells of, and a fault for each row that has no mask."""
     rows, odd = Ragged.from_mask(column)
     segments, broken = read_mask(rows)
-    return segments, with_column_name(name, odd + broken)
+    return segments, blame_column(name, odd + broken, "mask_column")
 
 
-def with_column_name(name: str, faults: Iterable[Fault]) -> list[Fault]:
-    """Return the faults with the name of the column that has them."""
-    return [replace(fault, column=name) for fault in faults]
+def blame_column(name: str, faults: Iterable[Fault], option: str) -> list[Fault]:
+    """Return the faults with the name of their column, and with the option that chooses the column."""
+    return [replace(fault, column=name, options=(option,)) for fault in faults]
 
 
 def compare_lengths(
@@ -263,7 +263,11 @@ def compare_lengths(
         faults += [Fault(row, "the row has neither a mask nor a length") for row in range(len(widths))]
     elif mask is None:
         faults += [
-            Fault(row, f"column {job.length!r} says {known[row]} tokens, and there are {widths[row]} places")
+            Fault(
+                row,
+                f"column {job.length!r} says {known[row]} tokens, and there are {widths[row]} places",
+                options=("columns", "length_column"),
+            )
             for row in np.flatnonzero(known > widths).tolist()
         ]
     elif lengths is not None:
@@ -272,6 +276,7 @@ def compare_lengths(
                 row,
                 f"column {job.length!r} says {known[row]} tokens, and the mask {job.mask!r} has "
                 f"{segments.counts[row]}",
+                options=("mask_column", "length_column"),
             )
             for row in np.flatnonzero(known != segments.counts).tolist()
         ]
@@ -284,6 +289,7 @@ def _unequal(places: Mapping[str, Positions], segments: Segments, first: str) ->
         Fault(
             row,
             f"column {name!r} has {counts[row]} places where {first!r} has {segments.source_lengths[row]}",
+            options=("columns", "mask_column"),
         )
         for name, counts in places.items()
         for row in np.flatnonzero(counts != segments.source_lengths).tolist()
@@ -295,7 +301,12 @@ def _read_lengths(values: Sequence[Any], name: str | None) -> tuple[Positions, l
     good = [type(value) is int and 0 <= value < 2**31 for value in values]
     lengths = [value if fine else 0 for value, fine in zip(values, good, strict=True)]
     faults = [
-        Fault(row, f"{'null' if values[row] is None else repr(values[row])} is no length", name)
+        Fault(
+            row,
+            f"{'null' if values[row] is None else repr(values[row])} is no length",
+            name,
+            ("length_column",),
+        )
         for row, fine in enumerate(good)
         if not fine
     ]

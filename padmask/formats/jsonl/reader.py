@@ -304,7 +304,7 @@ def _parse(data: bytes, lines: list[bytes]) -> tuple[list[Object], list[Fault]]:
     for i, (row, fault) in enumerate(_objects(lines)):
         objects.append(row)
         if fault is not None:
-            faults.append(Fault(i, fault))
+            faults.append(Fault(i, fault, options=("input_format",)))
     return objects, faults
 
 
@@ -379,7 +379,8 @@ def field_values(objects: Sequence[Object], name: str, place: Callable[[int], Pl
         row = next(i for i, text in enumerate(texts) if text != b"null" and _value_or_none(text) is None)
         raise DataError(
             f"{place(row)}, field {name!r}: a number or a nesting beyond what a column can hold. "
-            "Fix it, or write JSON Lines, which keeps it as it is."
+            "Fix it, or write JSON Lines, which keeps it as it is.",
+            options=["output_format"],
         ) from None
     return values
 

@@ -79,7 +79,8 @@ class JsonType:
             raise DataError(
                 f"{places[0]}, field {re.split('[.[]', self.path)[0]!r}: nested deeper than {MAX_DEPTH} "
                 "levels. "
-                "Write JSON Lines, which keeps it as it is."
+                "Write JSON Lines, which keeps it as it is.",
+                options=["output_format"],
             )
         if self.kind is None or kinds != {self.kind}:
             self._join(values, places)
@@ -100,7 +101,7 @@ class JsonType:
             elif {kind, self.kind} == {"int", "float"}:
                 self.kind = "float"
             else:
-                raise DataError(self._mixture(kind, place))
+                raise self._mixture(kind, place)
 
     def _observe_integers(self, values: Sequence[Any], places: Sequence[str]) -> None:
         integers = [value for value in values if type(value) is int]
@@ -126,7 +127,8 @@ class JsonType:
                 place = places[list(values).index(value)]
             raise DataError(
                 f"{place}, field {self.path!r}: {_short(value)} needs more than the 64 bits that hold the "
-                "others. Write it as a string, or write JSON Lines."
+                "others. Write it as a string, or write JSON Lines.",
+                options=["output_format"],
             )
 
     def _refuse_rounding(self, values: Sequence[Any], places: Sequence[str]) -> None:
@@ -142,7 +144,8 @@ class JsonType:
         value, place = next(large, highest if self.high > 2**53 else lowest)
         raise DataError(
             f"{place}, field {self.path!r}: the int {_short(value)} among floats, which no double holds "
-            "exactly. Write it as a string, or write JSON Lines."
+            "exactly. Write it as a string, or write JSON Lines.",
+            options=["output_format"],
         )
 
     def _observe_lists(self, values: Sequence[Any], places: Sequence[str]) -> None:
@@ -176,7 +179,7 @@ class JsonType:
             self.kind, self.first, self.place = later.kind, later.first, later.place
         elif self.kind != later.kind:
             if {self.kind, later.kind} != {"int", "float"}:
-                raise DataError(self._mixture(later.first, later.place))
+                raise self._mixture(later.first, later.place)
             self.kind = "float"
         self._observe_integers([later.low, later.high], [later.low_place, later.high_place])
         if later.item is not None:
@@ -190,10 +193,11 @@ class JsonType:
         fields = {name: child.copy() for name, child in self.fields.items()}
         return replace(self, item=self.item and self.item.copy(), fields=fields)
 
-    def _mixture(self, kind: str, place: str) -> str:
-        return (
+    def _mixture(self, kind: str, place: str) -> DataError:
+        return DataError(
             f"{place}, field {self.path!r}: {_SAID[kind]} where {self.place} has {_SAID[self.first]}. "
-            "A column has one type: fix the rows, or write JSON Lines, which needs none."
+            "A column has one type: fix the rows, or write JSON Lines, which needs none.",
+            options=["output_format"],
         )
 
     def arrow(self) -> pa.DataType:
