@@ -78,6 +78,11 @@ class PadmaskError(ValueError):
         column = "" if self.column is None else f"column {self.column!r}: "
         return f"{place}{column}{super().__str__()}" + (f". {self.remedy}" if self.remedy else "")
 
+    @property
+    def message(self) -> str:
+        """What is wrong, without the other fields; the complete sentence of a reworded error."""
+        return super().__str__() if self._sentence is None else self._sentence
+
     def reworded(self, sentence: str) -> Self:
         """Return the same error, with the same fields, that says another sentence."""
         new = type(self)(*self.args)

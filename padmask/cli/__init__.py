@@ -20,8 +20,9 @@ import click
 
 from padmask._version import __version__
 from padmask.cli.commands import COMMANDS, load_command
+from padmask.cli.failures import exit_code_of, message_of
 from padmask.cli.guard import guarded
-from padmask.errors import PadmaskError, did_you_mean, os_error_remedy, printable, redacted
+from padmask.errors import did_you_mean, printable, redacted
 from padmask.storage.stdout import replace_unbuffered_stdout
 
 
@@ -126,12 +127,7 @@ def _told(work: Callable[[], int]) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
         return 0
     except Exception as error:  # noqa: BLE001 - whatever it is, people get a sentence
-        return _say(_sentence(error), _exit_code(error))
-
-
-def _exit_code(error: Exception) -> int:
-    """Return the exit code of an error: 1 where the data or the model is at fault, else 2."""
-    return 1 if isinstance(error, PadmaskError) and error.blames_input else 2
+        return _say(message_of(error), exit_code_of(error))
 
 
 def _without_secrets(error: click.ClickException) -> click.ClickException:
@@ -147,39 +143,6 @@ def say_stopped(stopped: BaseException) -> None:
     for note in getattr(stopped, "__notes__", ()):
         with suppress(OSError):
             click.echo(f"Stopped: {printable(redacted(note))}", err=True)
-
-
-def _sentence(error: Exception) -> str:
-    """Return what a person is told of an error."""
-    if isinstance(error, PadmaskError):
-        said = str(error)
-        for name in error.options:
-            said = said.replace(f"`{name}`", f"--{name.replace('_', '-')}")
-        return said
-    if isinstance(error, OSError):
-        place = f"{error.filename}: " if error.filename else ""
-        return f"{place}{error.strerror or error}. {os_error_remedy(error)}"
-    if isinstance(error, MemoryError):
-        return "Not enough memory. Choose a smaller --maxlen, such as p99, or fewer --batch-rows."
-    if sys.flags.dev_mode:
-        raise error
-    return _unforeseen(error)
-
-
-def _unforeseen(error: Exception) -> str:
-    """Return the sentence for an error that nobody thought of: enough to report it by."""
-    said = f"{type(error).__name__}: {(str(error).strip() or 'no message').splitlines()[0].rstrip('.')}"
-    if isinstance(error, ImportError):
-        return f"What padmask needs cannot be loaded: {said}. Install it anew, or give it more memory."
-    if "start new thread" in said:
-        return f"{said}. Choose fewer --threads, or raise the limit (ulimit -u)."
-    at = error.__traceback__
-    while at is not None and at.tb_next is not None:
-        at = at.tb_next
-    place = f"{os.path.basename(at.tb_frame.f_code.co_filename)}, line {at.tb_lineno}" if at else "?"
-    return (
-        f"padmask failed where it should not ({place}): {said}. Please report it; PYTHONDEVMODE=1 shows more."
-    )
 
 
 def _say(sentence: str, code: int = 2) -> int:
