@@ -77,16 +77,17 @@ def _result_or_error(work: Callable[[], Written]) -> Written | Exception:
 
 
 def _check_streams(to: Output) -> None:
-    """Refuse two outputs in one place, and bytes that would garble a terminal."""
+    """Refuse two outputs to the same file, and binary output to a terminal."""
     report = to.report and to.report.removeprefix("json:")
     refuse_shared_place({"the output": to.output, "the rejects": to.files.rejects, "the report": report})
     refuse_conflicts({"the report": report}, to.inputs or ["-"])
     if any((path or "").lower().startswith("memory:") for path in (to.output, to.files.rejects, report)):
-        raise SpecError("What is written to memory:// ends with this process. Name a file or a storage.")
+        raise SpecError("An output in memory:// is lost when this process ends. Name a file or a storage.")
     binary = to.files.output_format not in (None, "jsonl")
     if to.output == "-" and binary and sys.stdout is not None and sys.stdout.isatty():
         raise SpecError(
-            f"{to.files.output_format} is no text for a terminal: redirect stdout, or name a file with -o.",
+            f"{to.files.output_format} is a binary format, and stdout is a terminal. Redirect stdout, or "
+            "name a file with -o.",
             options=["output_format"],
         )
 

@@ -1029,7 +1029,7 @@ UNPAD_DEATHS = {
 ERRORS = {
     "RuntimeError('a fault')": "Internal error",
     "MemoryError()": "Not enough memory",
-    "SystemExit(0)": "ended before it was done",
+    "SystemExit(0)": "exited before the run was complete",
 }
 
 

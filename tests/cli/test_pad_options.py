@@ -1530,7 +1530,7 @@ def test_arguments_are_named_as_options(pad: Pad) -> None:
     options = ("--maxlen", "3", "--pad-to-multiple-of", "2")
     assert_refused(
         pad(write("in.jsonl", ROWS), *options),
-        "--maxlen 3 is no multiple of --pad-to-multiple-of 2",
+        "--maxlen 3 is not a multiple of --pad-to-multiple-of 2",
         code=2,
     )
 
