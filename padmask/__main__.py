@@ -34,7 +34,7 @@ _SIGNALS = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if
 
 
 class _TerminatedError(BaseException):
-    """SIGTERM or SIGHUP arrived. An exception, so that temporary files are deleted on the way out."""
+    """Exception for SIGTERM and SIGHUP, so that temporary files are deleted before the process ends."""
 
     def __init__(self, number: int) -> None:
         super().__init__(number)

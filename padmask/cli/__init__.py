@@ -26,7 +26,7 @@ from padmask.storage.stdout import replace_unbuffered_stdout
 
 
 class _ClosedPipeError(Exception):
-    """The reader of stdout closed the pipe. Not an OSError, for which click would return exit code 1."""
+    """Exception for a closed stdout. It is not an OSError, because click returns exit code 1 for OSError."""
 
 
 class _Commands(click.Group):
@@ -80,7 +80,7 @@ def start(args: list[str]) -> int:
 
 
 def _reads_data(args: list[str]) -> bool:
-    """Return whether native code will read data, and whether this system can fork."""
+    """Return whether the command reads data with native code, on a system that can fork."""
     asked_for_help = any(arg in ("-h", "--help") for arg in args)
     return bool(args) and args[0] in COMMANDS and not asked_for_help and hasattr(os, "fork")
 

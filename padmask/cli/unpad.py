@@ -53,7 +53,7 @@ from padmask.spec.unpad import UnpadSpec
 @setting(
     "--keep-mask/--no-keep-mask",
     default=False,
-    help="Keep the length column, and the mask column, cut like its row.",
+    help="Keep the mask and length columns. The mask is cut like its row.",
 )
 @input_format_option
 @limit_option

@@ -120,7 +120,7 @@ USER_BATCH = 64
     default=256,
     show_default=True,
     metavar="N",
-    help="Number of rows for the proof: the shortest, the longest and random ones.",
+    help="Number of rows for the proof: the shortest, the longest and random rows.",
 )
 @setting(
     "--batch-size",
@@ -224,7 +224,7 @@ def _check_usage(ctx: click.Context, given: dict[str, Any], *, has_model: bool) 
     for name in ("model_inputs", "custom_objects", "allow_unsafe_model", "explain"):
         if given[name] and given["model"] is None:
             option = "--input" if name == "model_inputs" else "--" + name.replace("_", "-")
-            raise click.BadOptionUsage(name, f"{option} needs --model.", ctx)
+            raise click.BadOptionUsage(name, f"{option} needs --model. Add --model, or remove {option}.", ctx)
 
 
 def _reference_options(given: dict[str, Any]) -> ReferenceOptions | None:
