@@ -96,8 +96,12 @@ def read_rows(batch: pa.RecordBatch, columns: Sequence[PadColumn]) -> tuple[dict
     first: str | None = None
     for column in columns:
         ragged, found = Ragged.from_arrow(batch.column(column.name), column.inner)
-        for fault in found + find_misfits(ragged, column.dtype):
-            faults.setdefault(fault.row, replace(fault, column=column.name))
+        for options, bad in (
+            (("columns",), found),
+            (("columns", "dtype"), find_misfits(ragged, column.dtype)),
+        ):
+            for fault in bad:
+                faults.setdefault(fault.row, replace(fault, column=column.name, options=options))
         if first is not None:
             for row in np.flatnonzero(ragged.lengths != rows[first].lengths).tolist():
                 faults.setdefault(row, _unequal(row, first, rows[first], column.name, ragged))
@@ -111,6 +115,7 @@ def _unequal(row: int, first: str, rows: Ragged, other: str, others: Ragged) -> 
         row,
         f"column {other!r} has {others.lengths[row]} tokens, but {first!r} has {rows.lengths[row]}; fix the "
         "row, or pad the columns separately",
+        options=("columns",),
     )
 
 

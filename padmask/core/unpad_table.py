@@ -219,7 +219,7 @@ def find_segments(
     places = {}
     for name in job.columns:
         places[name], nulls = count_places(batch.column(name))
-        found += with_column_name(name, nulls)
+        found += blame_column(name, nulls, "columns")
     if mask is None and job.mask is not None:
         mask = read_mask_column(batch.column(job.mask), job.mask)
     segments, faults = mask or (None, [])
@@ -230,12 +230,12 @@ def read_mask_column(column: pa.Array, name: str) -> tuple[Segments, list[Fault]
     """Return the segments that a mask column marks as real, and a fault for each row without a valid mask."""
     rows, odd = Ragged.from_mask(column)
     segments, broken = read_mask(rows)
-    return segments, with_column_name(name, odd + broken)
+    return segments, blame_column(name, odd + broken, "mask_column")
 
 
-def with_column_name(name: str, faults: Iterable[Fault]) -> list[Fault]:
-    """Return the faults with the name of their column."""
-    return [replace(fault, column=name) for fault in faults]
+def blame_column(name: str, faults: Iterable[Fault], option: str) -> list[Fault]:
+    """Return the faults with the name of their column and the option that chooses the column."""
+    return [replace(fault, column=name, options=(option,)) for fault in faults]
 
 
 def compare_lengths(
@@ -269,6 +269,7 @@ def compare_lengths(
                 row,
                 f"the length in column {job.length!r} is {known[row]}, but the row has only "
                 f"{widths[row]} values",
+                options=("columns", "length_column"),
             )
             for row in np.flatnonzero(known > widths).tolist()
         ]
@@ -278,6 +279,7 @@ def compare_lengths(
                 row,
                 f"the length in column {job.length!r} is {known[row]}, but the mask {job.mask!r} has "
                 f"{segments.counts[row]} real tokens",
+                options=("mask_column", "length_column"),
             )
             for row in np.flatnonzero(known != segments.counts).tolist()
         ]
@@ -290,6 +292,7 @@ def _unequal(places: Mapping[str, Positions], segments: Segments, first: str) ->
         Fault(
             row,
             f"column {name!r} has {counts[row]} values, but {first!r} has {segments.source_lengths[row]}",
+            options=("columns", "mask_column"),
         )
         for name, counts in places.items()
         for row in np.flatnonzero(counts != segments.source_lengths).tolist()
@@ -301,7 +304,12 @@ def _read_lengths(values: Sequence[Any], name: str | None) -> tuple[Positions, l
     good = [type(value) is int and 0 <= value < 2**31 for value in values]
     lengths = [value if fine else 0 for value, fine in zip(values, good, strict=True)]
     faults = [
-        Fault(row, f"{'null' if values[row] is None else repr(values[row])} is not a length", name)
+        Fault(
+            row,
+            f"{'null' if values[row] is None else repr(values[row])} is not a length",
+            name,
+            ("length_column",),
+        )
         for row, fine in enumerate(good)
         if not fine
     ]

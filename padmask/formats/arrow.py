@@ -48,7 +48,8 @@ def arrow_errors(source: Source, what: str) -> Iterator[None]:
         if isinstance(error, BrokenPipeError):
             raise
         raise _kind_of(error)(
-            f"{source.name}: not a readable {what}: {short_arrow_error(error)}. Is the file whole?"
+            f"{source.name}: not a readable {what}: {short_arrow_error(error)}. Is the file whole?",
+            options=["input_format"],
         ) from None
 
 

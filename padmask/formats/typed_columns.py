@@ -81,7 +81,9 @@ class TypedColumns:
         ]
         missing = [name for name in wanted.sequences.names if name not in names]
         faults = [
-            Fault(row, f"the file has no column {name!r}") for name in missing for row in range(len(batch))
+            Fault(row, f"the file has no column {name!r}", options=("columns",))
+            for name in missing
+            for row in range(len(batch))
         ]
         columns = pa.RecordBatch.from_arrays(arrays, schema=schema)
         return replace(batch, columns=columns, faults=[*batch.faults, *faults])

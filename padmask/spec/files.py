@@ -1,4 +1,4 @@
-"""How files are read and written: `FileOptions`."""
+"""Options for reading and writing files: `FileOptions`."""
 
 from __future__ import annotations
 
@@ -11,18 +11,18 @@ from padmask.spec.formats import input_formats, names_of, output_formats
 
 @dataclass(frozen=True, kw_only=True)
 class FileOptions:
-    """How files are read and written.
+    """Options for reading and writing files. The output does not depend on `batch_rows` and `threads`.
 
     Args:
-        input_format: `"jsonl"`, `"parquet"` or `"arrow"`; None goes by suffix, else first bytes.
-        output_format: these or `"npz"`; None goes by suffix, JSON Lines for pipes.
-        limit: read only the first rows.
-        rejects: file for the rows that are not written, whole, with their reasons, as JSON Lines.
-        fixed_size_list: write fixed-size lists, which not every reader takes.
-        batch_rows: rows worked on at a time; the result does not depend on it.
-        threads: how many batches are worked on at once; nor on this.
-        max_bytes: the most that the output may take; None is 90% of the disk's free space, for
-            standard output and pipes any number.
+        input_format: `"jsonl"`, `"parquet"` or `"arrow"`; None uses the suffix, else the first bytes.
+        output_format: one of these or `"npz"`; None uses the suffix, and JSON Lines for pipes.
+        limit: number of rows to read; None reads all rows.
+        rejects: JSON Lines file for the rows that are left out, with the reasons.
+        fixed_size_list: write fixed-size lists, which some readers do not support.
+        batch_rows: number of rows to process at a time.
+        threads: number of batches to process in parallel.
+        max_bytes: maximum size of the output; None allows 90% of the free disk space, and any size for
+            standard output and pipes.
     """
 
     input_format: str | None = None
@@ -36,7 +36,10 @@ class FileOptions:
 
     def __post_init__(self) -> None:
         if self.rejects == "":
-            raise SpecError("The rejects have no name. Give one, such as rejects.jsonl.")
+            raise SpecError(
+                "The file name of the rejects is empty. Give a name, such as rejects.jsonl.",
+                options=["rejects"],
+            )
         check_fields(
             self,
             input_format=optional(choice(names_of(input_formats()))),

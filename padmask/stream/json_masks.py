@@ -10,7 +10,7 @@ import numpy as np
 import pyarrow as pa
 
 from padmask.core.plan import Segments
-from padmask.core.unpad_table import read_mask_column, with_column_name
+from padmask.core.unpad_table import blame_column, read_mask_column
 from padmask.errors import Fault
 from padmask.formats.jsonl.reader import Object
 from padmask.formats.jsonl.tokens import read_sequences
@@ -58,7 +58,7 @@ class MaskTexts:
     def _read(self, texts: Sequence[bytes]) -> dict[bytes, tuple[int, int, int, Fault | None]]:
         array, unread = read_sequences([msgspec.Raw(text) if text else None for text in texts], self._type)
         segments, odd = read_mask_column(array, self._name)
-        unread = with_column_name(self._name, unread)
+        unread = blame_column(self._name, unread, "mask_column")
         first = {fault.row: fault for fault in [*reversed(odd), *unread]}
         numbers = np.stack([segments.source_lengths, segments.starts, segments.counts], axis=1).tolist()
         return {text: (*numbers[i], first.get(i)) for i, text in enumerate(texts)}

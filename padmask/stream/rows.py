@@ -17,7 +17,7 @@ from padmask.core.columns import IGNORED_LABEL, MASK_NAMES, PadColumn, is_label
 from padmask.core.plan import Plan, Segments, make_segments
 from padmask.core.ragged import Ragged
 from padmask.core.table import pad_rows, read_rows, row_lengths
-from padmask.errors import DataError, PaddedError, Place, SpecError
+from padmask.errors import DataError, Fault, PaddedError, Place, SpecError
 from padmask.formats.contract import Batch, Writer
 from padmask.spec.pad import MaskSpec, RowPolicy
 from padmask.stream.job import Job
@@ -153,6 +153,7 @@ def prepare_rows(batch: Batch, job: Job, consumed: int = 0) -> Rows:
             place=batch.place(faults[0].row),
             column=faults[0].column,
             remedy="Fix the row, or skip bad rows with --on-error skip.",
+            options=_options_of(faults[0], job),
         )
     bad = np.zeros(len(batch), dtype=bool)
     bad[list(reasons)] = True
@@ -173,6 +174,12 @@ def prepare_rows(batch: Batch, job: Job, consumed: int = 0) -> Rows:
             options=["empty_rows"],
         )
     return _drop(rows, empty, "no tokens") if job.policy.empty_rows == "drop" else rows
+
+
+def _options_of(fault: Fault, job: Job) -> list[str]:
+    """Return the options that can cause a fault: `dtype` is not one for a column with a dtype of its own."""
+    has_own = any(column.name == fault.column and column.dtype != job.spec.dtype for column in job.columns)
+    return [option for option in fault.options if option != "dtype" or not has_own]
 
 
 def _check_fields(batch: Batch, mask: MaskSpec) -> None:

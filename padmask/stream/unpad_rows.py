@@ -106,6 +106,7 @@ def split_bad_rows(
             reasons[bad[0]].reason,
             place=batch.place(bad[0]),
             column=reasons[bad[0]].column,
+            options=reasons[bad[0]].options,
             remedy="Fix the row, or skip bad rows with --on-error skip.",
         )
     good = np.setdiff1d(np.arange(len(batch)), bad)

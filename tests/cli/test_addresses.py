@@ -308,4 +308,4 @@ def test_memory_of_the_process_is_no_output(here: Run, tmp_path: Path, option: s
     (tmp_path / "in.jsonl").write_text(LINE)
     done = here("pad", "in.jsonl", option, "memory://x/y.jsonl")
     assert (done.returncode, done.stdout) == (2, "")
-    assert "ends with this process" in done.stderr
+    assert "lost when this process ends" in done.stderr

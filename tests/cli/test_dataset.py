@@ -173,7 +173,7 @@ def test_a_pattern_and_a_list_are_one_dataset_too(here, data, wanted, tmp_path):
 def test_what_is_for_folders_is_refused_for_a_file(here, data, option):
     done = here("pad", data, "-o", "padded.jsonl", *option)
     assert (done.returncode, done.stdout) == (2, "")
-    assert done.stderr.startswith(f"Error: {option[0]} is for output folders")
+    assert done.stderr.startswith(f"Error: {option[0]} needs an output folder")
 
 
 def test_two_ways_of_sharing_the_work_are_refused(here, data, tmp_path):

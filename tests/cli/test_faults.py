@@ -1027,9 +1027,9 @@ UNPAD_DEATHS = {
     "a worker that cuts": ("parquet", "padmask.stream.unpad", "cut_columns"),
 }
 ERRORS = {
-    "RuntimeError('a fault')": "padmask failed where it should not",
+    "RuntimeError('a fault')": "Internal error",
     "MemoryError()": "Not enough memory",
-    "SystemExit(0)": "ended before it was done",
+    "SystemExit(0)": "exited before the run was complete",
 }
 
 
@@ -1088,7 +1088,7 @@ def test_what_cannot_be_loaded_is_a_sentence(source: dict[str, Path], place: Pla
     # As where there is no memory left to map a library.
     fault = "import sys\nsys.modules['pyarrow'] = None\n"
     done = started(fault, source["jsonl"], "-o", "out.jsonl", cwd=place.folder)
-    place.refused("out.jsonl", done, says="What padmask needs cannot be loaded")
+    place.refused("out.jsonl", done, says="Cannot import a dependency")
 
 
 # --- The last steps: flush, name, rename -------------------------------------------------

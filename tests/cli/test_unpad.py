@@ -254,6 +254,18 @@ def test_bad_rows_are_left_out_and_kept_apart(here, tmp_path, suffix):
     assert (report["columns"], report["mask_column"], report["places"]) == (["input_ids"], "mask", 6)
 
 
+def test_the_report_of_a_bad_row_has_the_fields_of_the_error(here, tmp_path):
+    (tmp_path / "in.jsonl").write_text(f'{GOOD}\n{{"input_ids":[5,6,0],"mask":[1,0,1]}}\n')
+    result = here("unpad", "in.jsonl", "--mask-column", "mask", "-o", "out.jsonl", "--report", "report.json")
+    report = json.loads((tmp_path / "report.json").read_text())
+    error = report["error"]
+    assert (result.returncode, report["exit_code"]) == (1, 1)
+    assert error["place"] == {"source": "in.jsonl", "unit": "line", "number": 2}
+    assert (error["column"], error["options"]) == ("mask", ["--mask-column"])
+    assert f"{error['message']}. {error['remedy']}" in result.stderr
+    assert not (tmp_path / "out.jsonl").exists()
+
+
 def test_npz_is_neither_read_nor_written(here, tmp_path, raw):
     assert here("pad", raw, "-o", "padded.npz").returncode == 0
     read = here("unpad", "padded.npz")

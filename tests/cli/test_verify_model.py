@@ -688,16 +688,16 @@ def test_a_module_that_exits_is_a_sentence(here, serve, raw):
     ("given", "words"),
     [
         ([], "nothing to verify"),
-        (["--model", "a.keras", "--predict", "b:c"], "--model and --predict are two subjects"),
-        (["--model", "a.keras", "--no-model"], "--no-model checks the data alone"),
-        (["--predict", "b:c", "--no-model"], "--no-model checks the data alone"),
-        (["--model", "a.keras", "--route", "embedding"], "--route is for the reference models"),
-        (["--predict", "b:c", "--route", "embedding"], "--route is for the reference models"),
-        (["raw.jsonl", "--input", "a=b"], "--input goes with --model"),
-        (["--predict", "b:c", "--input", "a=b"], "--input goes with --model"),
-        (["raw.jsonl", "--explain"], "--explain goes with --model"),
-        (["--predict", "b:c", "--custom-objects", "d.py"], "--custom-objects goes with --model"),
-        (["raw.jsonl", "--allow-unsafe-model"], "--allow-unsafe-model goes with --model"),
+        (["--model", "a.keras", "--predict", "b:c"], "--model and --predict cannot be used together"),
+        (["--model", "a.keras", "--no-model"], "--no-model cannot be used with --model"),
+        (["--predict", "b:c", "--no-model"], "--no-model cannot be used with --model"),
+        (["--model", "a.keras", "--route", "embedding"], "--route selects reference models"),
+        (["--predict", "b:c", "--route", "embedding"], "--route selects reference models"),
+        (["raw.jsonl", "--input", "a=b"], "--input needs --model"),
+        (["--predict", "b:c", "--input", "a=b"], "--input needs --model"),
+        (["raw.jsonl", "--explain"], "--explain needs --model"),
+        (["--predict", "b:c", "--custom-objects", "d.py"], "--custom-objects needs --model"),
+        (["raw.jsonl", "--allow-unsafe-model"], "--allow-unsafe-model needs --model"),
     ],
     ids=lambda given: " ".join(given) if isinstance(given, list) else "",
 )
@@ -713,5 +713,5 @@ def test_a_report_over_the_model_is_refused(here, tmp_path):
 
 def test_the_help_says_what_runs_whose_code(here):
     said = " ".join(here("verify", "--help").stdout.split())
-    assert "Its module is imported, from the current folder too: that runs its code." in said
-    assert "only if you trust it" in said
+    assert "Imports MODULE, also from the current folder. Importing a module runs its code." in said
+    assert "Use only for models that you trust" in said

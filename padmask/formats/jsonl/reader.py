@@ -304,7 +304,7 @@ def _parse(data: bytes, lines: list[bytes]) -> tuple[list[Object], list[Fault]]:
     for i, (row, fault) in enumerate(_objects(lines)):
         objects.append(row)
         if fault is not None:
-            faults.append(Fault(i, fault))
+            faults.append(Fault(i, fault, options=("input_format",)))
     return objects, faults
 
 
@@ -380,7 +380,8 @@ def field_values(objects: Sequence[Object], name: str, place: Callable[[int], Pl
         row = next(i for i, text in enumerate(texts) if text != b"null" and _value_or_none(text) is None)
         raise DataError(
             f"{place(row)}, field {name!r}: a number is out of range, or the value is nested too deeply. "
-            "Fix the value, or write JSON Lines, which copies values unchanged."
+            "Fix the value, or write JSON Lines, which copies values unchanged.",
+            options=["output_format"],
         ) from None
     return values
 

@@ -111,11 +111,14 @@ def _odd_sequences(
     rows: list[Any] = []
     faults = []
     for i, raw in enumerate(raws):
+        options: tuple[str, ...] = ("columns",)
         try:
-            rows.append(_tokens(raw, type_, whole))
+            row = _list(raw)
+            options = ("columns", "dtype")
+            rows.append(_tokens(row, type_, whole))
         except ValueError as error:
             rows.append(None)
-            faults.append(Fault(i, str(error)))
+            faults.append(Fault(i, str(error), options=options))
     return pa.array(rows, type=type_), faults
 
 
@@ -124,7 +127,7 @@ def read_items(raws: Sequence[msgspec.Raw | None]) -> tuple[list[list[msgspec.Ra
 
     >>> rows, faults = read_items([msgspec.Raw(b"[1.50, [2]]"), None])
     >>> [bytes(item) for item in rows[0]], faults
-    ([b'1.50', b'[2]'], [Fault(row=1, reason='the key is missing', column=None)])
+    ([b'1.50', b'[2]'], [Fault(row=1, reason='the key is missing', column=None, options=())])
     """
     rows: list[list[msgspec.Raw]] = []
     faults = []
@@ -145,9 +148,8 @@ def _why_no_list(raw: msgspec.Raw | None) -> str:
     return "the value is nested too deeply"
 
 
-def _tokens(raw: msgspec.Raw | None, type_: pa.DataType, whole: bool) -> list[Any]:
+def _tokens(row: list[Any], type_: pa.DataType, whole: bool) -> list[Any]:
     """Return the tokens of a row, or raise a ValueError with the reason why they are not valid."""
-    row = _list(raw)
     for position, token in enumerate(row):
         _check_token(token, type_.value_type, f"position {position}: ", whole)
     number = _number_type(type_)

@@ -83,7 +83,8 @@ class JsonType:
             raise DataError(
                 f"{places[0]}, field {re.split('[.[]', self.path)[0]!r}: nested deeper than {MAX_DEPTH} "
                 "levels. "
-                "Write JSON Lines, which copies values unchanged."
+                "Write JSON Lines, which copies values unchanged.",
+                options=["output_format"],
             )
         if self.kind is None or kinds != {self.kind}:
             self._join(values, places)
@@ -104,7 +105,7 @@ class JsonType:
             elif {kind, self.kind} == {"int", "float"}:
                 self.kind = "float"
             else:
-                raise DataError(self._mixture(kind, place))
+                raise self._mixture(kind, place)
 
     def _observe_integers(self, values: Sequence[Any], places: Sequence[str]) -> None:
         integers = [value for value in values if type(value) is int]
@@ -130,7 +131,8 @@ class JsonType:
                 place = places[list(values).index(value)]
             raise DataError(
                 f"{place}, field {self.path!r}: {_short(value)} and the other values do not fit one 64-bit "
-                "integer type. Write the values as strings, or write JSON Lines."
+                "integer type. Write the values as strings, or write JSON Lines.",
+                options=["output_format"],
             )
 
     def _refuse_rounding(self, values: Sequence[Any], places: Sequence[str]) -> None:
@@ -146,7 +148,8 @@ class JsonType:
         value, place = next(large, highest if self.high > 2**53 else lowest)
         raise DataError(
             f"{place}, field {self.path!r}: the field holds floats, but float64 cannot represent the int "
-            f"{_short(value)} exactly. Write the values as strings, or write JSON Lines."
+            f"{_short(value)} exactly. Write the values as strings, or write JSON Lines.",
+            options=["output_format"],
         )
 
     def _observe_lists(self, values: Sequence[Any], places: Sequence[str]) -> None:
@@ -180,7 +183,7 @@ class JsonType:
             self.kind, self.first, self.place = later.kind, later.first, later.place
         elif self.kind != later.kind:
             if {self.kind, later.kind} != {"int", "float"}:
-                raise DataError(self._mixture(later.first, later.place))
+                raise self._mixture(later.first, later.place)
             self.kind = "float"
         self._observe_integers([later.low, later.high], [later.low_place, later.high_place])
         if later.item is not None:
@@ -194,10 +197,11 @@ class JsonType:
         fields = {name: child.copy() for name, child in self.fields.items()}
         return replace(self, item=self.item and self.item.copy(), fields=fields)
 
-    def _mixture(self, kind: str, place: str) -> str:
-        return (
+    def _mixture(self, kind: str, place: str) -> DataError:
+        return DataError(
             f"{place}, field {self.path!r}: {_WITH_ARTICLE[kind]}, but {self.place} has "
-            f"{_WITH_ARTICLE[self.first]}. A column needs a single type: fix the rows, or write JSON Lines."
+            f"{_WITH_ARTICLE[self.first]}. A column needs a single type: fix the rows, or write JSON Lines.",
+            options=["output_format"],
         )
 
     def arrow(self) -> pa.DataType:
