@@ -12,6 +12,7 @@ import click
 
 from padmask.cli.arguments import Output, Workers
 from padmask.cli.config import READS_A_PART, WRITES, command_line_only, setting
+from padmask.errors import join_or
 from padmask.spec.files import FileOptions
 from padmask.spec.formats import FormatTraits, input_formats, names_of
 from padmask.spec.pad import DTYPES, PadSpec, parse_maxlen
