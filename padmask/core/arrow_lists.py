@@ -380,3 +380,19 @@ def _nest(array: pa.Array, shape: tuple[int, ...], fixed_size: bool) -> pa.Array
         offsets = to_arrow(np.arange(count + 1, dtype=np.int32) * size)
         array = pa.ListArray.from_arrays(offsets, array)
     return array
+
+
+def rows_as_array(column: pa.Array, shape: tuple[int, ...]) -> npt.NDArray[Any]:
+    """Return a list column in which every row has this shape as one array (rows, *shape).
+
+    >>> rows_as_array(pa.array([[1, 2], [3, 4]]), (2,)).tolist()
+    [[1, 2], [3, 4]]
+    """
+    rows = count = len(column)
+    for size in shape:
+        # Not .flatten(), which loads all of Arrow's compute functions.
+        fixed = pa.types.is_fixed_size_list(column.type)
+        first = column.offset * size if fixed else column.offsets[0].as_py()
+        count *= size
+        column = column.values.slice(first, count)
+    return to_numpy(column).reshape(rows, *shape)

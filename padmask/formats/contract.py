@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from padmask.core.arrow_lists import Kind, to_arrow, to_numpy
+from padmask.core.arrow_lists import Kind, to_arrow
 from padmask.errors import Fault, Place
 
 # A reader looks at this many rows before it says which columns there are.
@@ -233,19 +233,3 @@ def take_rows(column: pa.Array, rows: npt.NDArray[np.int64]) -> pa.Array:
 def empty_batch(schema: pa.Schema) -> pa.RecordBatch:
     """Return no rows of a schema."""
     return pa.RecordBatch.from_arrays([pa.nulls(0, field.type) for field in schema], schema=schema)
-
-
-def rows_as_array(column: pa.Array, shape: tuple[int, ...]) -> npt.NDArray[Any]:
-    """Return a list column in which every row has this shape as one array (rows, *shape).
-
-    >>> rows_as_array(pa.array([[1, 2], [3, 4]]), (2,)).tolist()
-    [[1, 2], [3, 4]]
-    """
-    rows = count = len(column)
-    for size in shape:
-        # Not .flatten(), which loads all of Arrow's compute functions.
-        fixed = pa.types.is_fixed_size_list(column.type)
-        first = column.offset * size if fixed else column.offsets[0].as_py()
-        count *= size
-        column = column.values.slice(first, count)
-    return to_numpy(column).reshape(rows, *shape)

@@ -1507,7 +1507,7 @@ def test_a_mistake_in_pyproject_is_a_sentence_that_names_the_file(pad: Pad, text
             (),
             "column 'labels'. Choose one of 'input_ids', 'id'. --column is set in ",
         ),
-        ("maxlen = 3", ("--pad-to-multiple-of", "2"), "one of the two out. --maxlen is set in "),
+        ("maxlen = 3", ("--pad-to-multiple-of", "2"), "remove one of the two. --maxlen is set in "),
     ],
 )
 def test_what_is_refused_though_nobody_typed_it_is_said_to_be_set_there(

@@ -17,10 +17,10 @@ import orjson
 import pyarrow as pa
 import pyarrow.types as pat
 
-from padmask.core.arrow_lists import is_sequence, storage_type, to_numpy, without_wrappers
+from padmask.core.arrow_lists import is_sequence, rows_as_array, storage_type, to_numpy, without_wrappers
 from padmask.core.ragged import Ragged
 from padmask.errors import OutputError, SpecError
-from padmask.formats.contract import Batch, Layout, WriterOptions, rows_as_array
+from padmask.formats.contract import Batch, Layout, WriterOptions
 from padmask.formats.jsonl.reader import read_object
 from padmask.storage.blank_lines import BLANK
 
