@@ -13,14 +13,13 @@ import pyarrow as pa
 
 from padmask._version import __version__
 from padmask.core.plan import Plan
-from padmask.errors import ChangedError, OutputError, PadmaskError
+from padmask.errors import ChangedError, PadmaskError
 from padmask.formats.dataset import Dataset
 from padmask.shards.manifest import ShardRecord, digest
 from padmask.shards.split import Shard
 from padmask.shards.staging import REJECTS, Staging
 from padmask.spec.files import FileOptions
 from padmask.storage.folder import OutputFolder
-from padmask.storage.urls import display_path
 from padmask.stream.job import Job
 from padmask.stream.json_text import takes_text
 from padmask.stream.pad import pad_rows_to_file
@@ -76,15 +75,11 @@ def pad_shard(work: ShardWork, shard: Shard, plan: Plan) -> ShardRecord:
         if run.files.rejects is not None:
             rejects = staging.folder.path_of(staging.file(shard.index, REJECTS))
             run = replace(run, files=replace(run.files, rejects=rejects))
-        goal = staging.folder.path_of(name)
-        try:
-            ledger = pad_rows_to_file(
-                run, plan, goal, work.goal_format, lambda file: sums.append(digest(file))
-            )
-        except OutputError as error:
-            # Nobody has asked for the file that it waits in.
-            named = str(error).replace(display_path(goal), display_path(staging.folder.path_of(shard.name)))
-            raise error.reworded(named) from None
+        # Errors name the file that the user asked for, not the staged one.
+        staged, final_path = staging.folder.path_of(name), staging.folder.path_of(shard.name)
+        ledger = pad_rows_to_file(
+            run, plan, staged, work.goal_format, lambda file: sums.append(digest(file)), final_path
+        )
     [(sha256, size)] = sums
     record = replace(record, ledger=ledger, size=size, sha256=sha256)
     staging.keep(record)

@@ -53,7 +53,9 @@ class LimitedStream:
 
 
 @contextmanager
-def open_output(path: str, sealed: Callable[[int], None] | None = None) -> Iterator[BinaryIO]:
+def open_output(
+    path: str, sealed: Callable[[int], None] | None = None, final_path: str | None = None
+) -> Iterator[BinaryIO]:
     """Give a stream to write; when the block ends well, the file is at its goal.
 
     Args:
@@ -61,13 +63,14 @@ def open_output(path: str, sealed: Callable[[int], None] | None = None) -> Itera
             an address is kept in the folder for temporary files until it is whole.
         sealed: called with the descriptor of the finished file, readable, before it is at its goal; of
             what is written directly, never.
+        final_path: where the file is moved later: errors of writing name this path or address.
 
     Raises:
         OutputError: the folder does not exist or may not be written, or the disk is full.
     """
-    path = local_path(path)
+    path, shown = local_path(path), local_path(final_path or path)
     if is_url(path):
-        with _uploaded(parse_url(path), sealed) as stream:
+        with _uploaded(parse_url(path), sealed, parse_url(shown)) as stream:
             yield stream
         return
     if path == "-":
@@ -92,12 +95,12 @@ def open_output(path: str, sealed: Callable[[int], None] | None = None) -> Itera
         with _write_errors(path), open(path, "ab" if stat.S_ISREG(mode) else "wb") as stream:
             yield stream
         return
-    with _write_errors(path), _replaced(path, mode, sealed) as stream:
+    with _write_errors(path, shown), _replaced(path, mode, sealed) as stream:
         yield stream
 
 
 @contextmanager
-def _uploaded(url: Url, sealed: Callable[[int], None] | None) -> Iterator[BinaryIO]:
+def _uploaded(url: Url, sealed: Callable[[int], None] | None, shown: Url) -> Iterator[BinaryIO]:
     """Write here, and bring it to its address when the block ends well."""
     locate(url)
     # Without a name, where it can be read all the same: a killed run leaves nothing.
@@ -108,19 +111,19 @@ def _uploaded(url: Url, sealed: Callable[[int], None] | None) -> Iterator[Binary
             stream.flush()
             if sealed is not None:
                 sealed(stream.fileno())
-        upload(f"/proc/self/fd/{stream.fileno()}" if nameless else stream.name, url)
+        upload(f"/proc/self/fd/{stream.fileno()}" if nameless else stream.name, url, shown)
 
 
 @contextmanager
-def _write_errors(path: str) -> Iterator[None]:
-    """Name the output in errors of writing, which come without a name."""
+def _write_errors(path: str, shown: str | None = None) -> Iterator[None]:
+    """Name an output in errors of writing, which come without a name: by its path, or the path to show."""
     try:
         yield
     except OSError as error:
         if isinstance(error, BrokenPipeError) or error.filename not in (None, path):
             raise
         raise OutputError(
-            f"Cannot write {path!r}: {error.strerror or error}. {os_error_remedy(error)}"
+            f"Cannot write {shown or path!r}: {error.strerror or error}. {os_error_remedy(error)}"
         ) from error
 
 

@@ -185,7 +185,7 @@ def read_at_most(url: Url, most: int) -> bytes | None:
     return None if len(data) > most else data
 
 
-def upload(file: str, url: Url) -> None:
+def upload(file: str, url: Url, shown: Url) -> None:
     """Copy a file of this machine to an address, where it appears when all of it is there.
 
     In one call that nothing interrupts: a stream of Arrow's that is thrown away in the middle
@@ -194,11 +194,12 @@ def upload(file: str, url: Url) -> None:
     Args:
         file: its path.
         url: where to.
+        shown: the address that errors name.
     """
     from pyarrow import fs
 
     filesystem, path = locate(url)
-    with write_errors(url):
+    with write_errors(shown):
         if isinstance(filesystem, fs.PyFileSystem) and path.rpartition("/")[0]:
             # Stores of objects have no folders; of what lies behind fsspec nobody knows.
             filesystem.create_dir(path.rpartition("/")[0], recursive=True)

@@ -147,7 +147,12 @@ def _name_of(goal: str) -> str:
 
 @contextmanager
 def open_sink(
-    run: Run, goal: str, format_: str, layout: Layout, sealed: Callable[[int], None] | None = None
+    run: Run,
+    goal: str,
+    format_: str,
+    layout: Layout,
+    sealed: Callable[[int], None] | None = None,
+    final_path: str | None = None,
 ) -> Iterator[RowSink]:
     """Give where rows go; when the block ends well, all files are at their goals.
 
@@ -157,13 +162,18 @@ def open_sink(
         format_: of the output.
         layout: of its rows.
         sealed: called with the descriptor of the finished file, before it is at its goal.
+        final_path: where the output is moved later: errors name this path or address.
     """
+    shown = final_path or goal
     with ExitStack() as stack:
         # Arrow files end in a footer that points back: a pipe gets the streaming format.
         raw = cast(
             BinaryIO,
             LimitedStream(
-                stack.enter_context(open_output(goal, sealed)), run.room, display_path(goal), run.less
+                stack.enter_context(open_output(goal, sealed, shown)),
+                run.room,
+                display_path(shown),
+                run.less,
             ),
         )
         stream = stack.enter_context(open_compressed(raw, goal))
@@ -171,7 +181,7 @@ def open_sink(
         writer = open_writer(
             format_,
             stream,
-            replace(layout, name=_name_of(goal)),
+            replace(layout, name=_name_of(shown)),
             as_stream=goal == "-",
             threads=run.threads,
             folder=spool_folder(goal),
