@@ -34,18 +34,18 @@ class Fingerprint:
 
     >>> old = Fingerprint("a1", {"maxlen": "8"}, {"/data/a.jsonl": "1", "/data/b.jsonl": "1"})
     >>> new = Fingerprint("a2", {"maxlen": "9"}, {"/data/a.jsonl": "2", "/data/c.jsonl": "1"})
-    >>> print("\\n".join(new.unlike(old)))
+    >>> print("\\n".join(new.list_differences(old)))
     maxlen was 8 and is 9
-    /data/a.jsonl is not as it was
-    /data/b.jsonl was an input
-    /data/c.jsonl was no input
+    /data/a.jsonl has changed
+    /data/b.jsonl is no longer an input
+    /data/c.jsonl is a new input
 
     Args:
-        name: of the job: the same for the same options and names of inputs. Where it is, a shard whose
-            input is as it was is the same.
+        name: of the job: the same for the same options and names of inputs. In jobs of the same name, a
+            shard whose input has not changed becomes the same file.
         options: what was asked for, in words.
-        inputs: what changes with each input, by their paths, as people may see them.
-        measured: whether something was found in all inputs, so that none of them may have changed.
+        inputs: what changes with each input, by the inputs' paths, without secrets.
+        measured: whether the length or types are found in all inputs, so that none of them may change.
     """
 
     name: str
@@ -53,22 +53,22 @@ class Fingerprint:
     inputs: Mapping[str, str]
     measured: bool = False
 
-    def unlike(self, old: Fingerprint) -> list[str]:
-        """Say in what this job differs from an older one."""
-        said = [
+    def list_differences(self, old: Fingerprint) -> list[str]:
+        """Return how this job differs from an older one, as sentences without a full stop."""
+        options = [
             f"{name} was {old.options.get(name, 'unknown')} and is {value}"
             for name, value in self.options.items()
             if old.options.get(name) != value
         ]
         both = self.inputs.keys() & old.inputs.keys()
         groups = (
-            ({path for path in both if self.inputs[path] != old.inputs[path]}, "is", "are", "not as it was"),
-            (old.inputs.keys() - both, "was", "were", "an input"),
-            (self.inputs.keys() - both, "was", "were", "no input"),
+            ({path for path in both if self.inputs[path] != old.inputs[path]}, "has changed", "have changed"),
+            (old.inputs.keys() - both, "is no longer an input", "are no longer inputs"),
+            (self.inputs.keys() - both, "is a new input", "are new inputs"),
         )
-        return said + [
-            f"{join_few(sorted(paths))} {one if len(paths) == 1 else many} {what}"
-            for paths, one, many, what in groups
+        return options + [
+            f"{join_few(sorted(paths))} {one if len(paths) == 1 else many}"
+            for paths, one, many in groups
             if paths
         ]
 
@@ -79,7 +79,7 @@ def fingerprint_job(
     found: tuple[pa.Schema, Job],
     asked: PadRequest,
     files: FileOptions,
-    goal_format: str,
+    output_format: str,
     shard_bytes: int,
     *,
     measured: bool,
@@ -94,23 +94,23 @@ def fingerprint_job(
         found: the columns of the whole dataset, and what was decided about them.
         asked: what the user asks for.
         files: formats and limits.
-        goal_format: of the output.
+        output_format: of the output.
         shard_bytes: size beyond which files are cut.
         measured: whether something must be found in all inputs.
     """
-    files = replace(files, output_format=goal_format)
-    told = {**describe_request(asked, files), "shard bytes": str(shard_bytes)}
+    files = replace(files, output_format=output_format)
+    options = {**describe_request(asked, files), "shard bytes": str(shard_bytes)}
     left_out = sorted(absolute(path) for path in faults)
-    # By whole addresses, of which people must not see all.
+    # With full addresses, which may hold secrets that no message may show.
     named = [(shard.name, shard.source.path, shard.source.groups) for shard in shards]
     schema, job = found
     wanted = [columns.serialize().to_pybytes().hex() for columns in (schema, job.wanted.sequences)]
-    whole = json.dumps([told, named, left_out, wanted, repr(job.columns)])
-    name = hashlib.sha256(whole.encode()).hexdigest()[:16]
+    everything = json.dumps([options, named, left_out, wanted, repr(job.columns)])
+    name = hashlib.sha256(everything.encode()).hexdigest()[:16]
     inputs = {shard.address: shard.stamp for shard in shards} | {
         display_path(path): LEFT_OUT for path in left_out
     }
-    return Fingerprint(name, told, inputs, measured)
+    return Fingerprint(name, options, inputs, measured)
 
 
 def describe_request(asked: PadRequest, files: FileOptions) -> dict[str, str]:

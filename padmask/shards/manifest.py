@@ -71,6 +71,11 @@ class ShardRecord:
     version: str = ""
     fault: str = ""
 
+    @property
+    def rows_refused(self) -> int:
+        """Rows that were read and are not in the shard."""
+        return self.ledger.rows_dropped + self.ledger.rows_rejected
+
     def as_dict(self) -> dict[str, Any]:
         """Return the record, ready for JSON."""
         return asdict(self) | {"ledger": asdict(self.ledger)}
@@ -118,13 +123,13 @@ def total_ledger(records: Sequence[ShardRecord]) -> Ledger:
 
 @dataclass(frozen=True)
 class Manifest:
-    """A dataset that is whole.
+    """The record of a committed dataset.
 
     Args:
-        identity: what the job that made it is known by.
+        identity: of the job that made the dataset.
         plan: the length of all rows.
         records: of all shards.
-        rejects: the checksum of the rows that are not written, where they were kept in a file.
+        rejects: the SHA-256 of the file of rows that are not written; empty where there was no such file.
     """
 
     identity: Fingerprint
@@ -133,8 +138,8 @@ class Manifest:
     rejects: str = ""
 
     def to_bytes(self) -> bytes:
-        """Return what stands in the file; the same job gives the same bytes, whoever worked on it."""
-        told = {
+        """Return the content of the file: the same for the same job, on any executor."""
+        contents = {
             "padmask": __version__,
             "job": self.identity.name,
             "options": self.identity.options,
@@ -143,15 +148,17 @@ class Manifest:
             "rejects": self.rejects,
             "shards": [record.as_dict() for record in sorted(self.records, key=lambda record: record.index)],
         }
-        return json.dumps(told, indent=1).encode() + b"\n"
+        return json.dumps(contents, indent=1).encode() + b"\n"
 
     @classmethod
-    def of_bytes(cls, data: bytes | None) -> Manifest | None:
-        """Return the manifest that a file holds; None where there is none that can be believed."""
-        try:
-            said = parse_manifest(data or b"")
-        except ValueError:
-            return None
+    def of_bytes(cls, data: bytes) -> Manifest:
+        """Return the manifest that a file holds.
+
+        Raises:
+            ValueError: the bytes are not a manifest, or its parts contradict each other; the message is the
+                end of a sentence that begins with the name of the file.
+        """
+        contents = parse_manifest(data)
         records = [
             ShardRecord(
                 one.index,
@@ -163,11 +170,11 @@ class Manifest:
                 one.version,
                 one.fault,
             )
-            for one in said.shards
+            for one in contents.shards
         ]
         inputs = {record.source: record.version for record in records}
-        plan = Plan(said.plan.maxlen, said.plan.found, said.plan.exact)
-        return cls(Fingerprint(said.job, said.options, inputs), plan, records, said.rejects)
+        plan = Plan(contents.plan.maxlen, contents.plan.found, contents.plan.exact)
+        return cls(Fingerprint(contents.job, contents.options, inputs), plan, records, contents.rejects)
 
 
 def refuse_changed_shards(paths: Iterable[str]) -> None:
