@@ -34,7 +34,7 @@ class Fingerprint:
 
     >>> old = Fingerprint("a1", {"maxlen": "8"}, {"/data/a.jsonl": "1", "/data/b.jsonl": "1"})
     >>> new = Fingerprint("a2", {"maxlen": "9"}, {"/data/a.jsonl": "2", "/data/c.jsonl": "1"})
-    >>> print("\\n".join(new.unlike(old)))
+    >>> print("\\n".join(new.list_differences(old)))
     maxlen was 8 and is 9
     /data/a.jsonl has changed
     /data/b.jsonl is no longer an input
@@ -53,8 +53,8 @@ class Fingerprint:
     inputs: Mapping[str, str]
     measured: bool = False
 
-    def unlike(self, old: Fingerprint) -> list[str]:
-        """Return the differences from an older job, as sentences."""
+    def list_differences(self, old: Fingerprint) -> list[str]:
+        """Return the differences from an older job, as sentences without a full stop."""
         differences = [
             f"{name} was {old.options.get(name, 'unknown')} and is {value}"
             for name, value in self.options.items()

@@ -71,6 +71,11 @@ class ShardRecord:
     version: str = ""
     fault: str = ""
 
+    @property
+    def rows_refused(self) -> int:
+        """Rows that were read and are not in the shard."""
+        return self.ledger.rows_dropped + self.ledger.rows_rejected
+
     def as_dict(self) -> dict[str, Any]:
         """Return the record as a dict for JSON."""
         return asdict(self) | {"ledger": asdict(self.ledger)}
@@ -146,12 +151,14 @@ class Manifest:
         return json.dumps(content, indent=1).encode() + b"\n"
 
     @classmethod
-    def of_bytes(cls, data: bytes | None) -> Manifest | None:
-        """Return the manifest in a file; None if the file is missing or not a valid manifest."""
-        try:
-            found = parse_manifest(data or b"")
-        except ValueError:
-            return None
+    def of_bytes(cls, data: bytes) -> Manifest:
+        """Parse a manifest.
+
+        Raises:
+            ValueError: the bytes are not a valid manifest. The message is the end of a sentence that starts
+                with the name of the file.
+        """
+        found = parse_manifest(data)
         records = [
             ShardRecord(
                 one.index,

@@ -53,7 +53,9 @@ class LimitedStream:
 
 
 @contextmanager
-def open_output(path: str, sealed: Callable[[int], None] | None = None) -> Iterator[BinaryIO]:
+def open_output(
+    path: str, sealed: Callable[[int], None] | None = None, final_path: str | None = None
+) -> Iterator[BinaryIO]:
     """Open an output stream. If the block succeeds, the complete file is at the path.
 
     Args:
@@ -61,13 +63,14 @@ def open_output(path: str, sealed: Callable[[int], None] | None = None) -> Itera
             remote file is written to the folder for temporary files first.
         sealed: function called with the readable descriptor of the complete file, before the file is renamed
             or uploaded. Not called for files written directly.
+        final_path: the path or address to which the file is moved later. Write errors name this path.
 
     Raises:
         OutputError: the folder does not exist or is not writable, or the disk is full.
     """
-    path = local_path(path)
+    path, shown = local_path(path), local_path(final_path or path)
     if is_url(path):
-        with _uploaded(parse_url(path), sealed) as stream:
+        with _uploaded(parse_url(path), sealed, parse_url(shown)) as stream:
             yield stream
         return
     if path == "-":
@@ -92,12 +95,12 @@ def open_output(path: str, sealed: Callable[[int], None] | None = None) -> Itera
         with _write_errors(path), open(path, "ab" if stat.S_ISREG(mode) else "wb") as stream:
             yield stream
         return
-    with _write_errors(path), _replaced(path, mode, sealed) as stream:
+    with _write_errors(path, shown), _replaced(path, mode, sealed) as stream:
         yield stream
 
 
 @contextmanager
-def _uploaded(url: Url, sealed: Callable[[int], None] | None) -> Iterator[BinaryIO]:
+def _uploaded(url: Url, sealed: Callable[[int], None] | None, shown: Url) -> Iterator[BinaryIO]:
     """Open a temporary file, and upload it if the block succeeds."""
     locate(url)
     # An unnamed file, where /proc allows reading it, is removed even if the process is killed.
@@ -108,19 +111,19 @@ def _uploaded(url: Url, sealed: Callable[[int], None] | None) -> Iterator[Binary
             stream.flush()
             if sealed is not None:
                 sealed(stream.fileno())
-        upload(f"/proc/self/fd/{stream.fileno()}" if nameless else stream.name, url)
+        upload(f"/proc/self/fd/{stream.fileno()}" if nameless else stream.name, url, shown)
 
 
 @contextmanager
-def _write_errors(path: str) -> Iterator[None]:
-    """Raise write errors, which do not name a file, as OutputError with the output path."""
+def _write_errors(path: str, shown: str | None = None) -> Iterator[None]:
+    """Raise write errors, which do not name a file, as OutputError with the path, or the path to show."""
     try:
         yield
     except OSError as error:
         if isinstance(error, BrokenPipeError) or error.filename not in (None, path):
             raise
         raise OutputError(
-            f"Cannot write {path!r}: {error.strerror or error}. {os_error_remedy(error)}"
+            f"Cannot write {shown or path!r}: {error.strerror or error}. {os_error_remedy(error)}"
         ) from error
 
 

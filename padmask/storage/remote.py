@@ -185,7 +185,7 @@ def read_at_most(url: Url, most: int) -> bytes | None:
     return None if len(data) > most else data
 
 
-def upload(file: str, url: Url) -> None:
+def upload(file: str, url: Url, shown: Url) -> None:
     """Copy a local file to an address, where the file appears only when it is complete.
 
     The copy is a single call that Python cannot interrupt: an abandoned output stream of Arrow would still
@@ -194,11 +194,12 @@ def upload(file: str, url: Url) -> None:
     Args:
         file: path of the local file.
         url: address of the copy.
+        shown: address that errors name.
     """
     from pyarrow import fs
 
     filesystem, path = locate(url)
-    with write_errors(url):
+    with write_errors(shown):
         if isinstance(filesystem, fs.PyFileSystem) and path.rpartition("/")[0]:
             # Storage that fsspec accesses may require folders. Object stores do not have folders.
             filesystem.create_dir(path.rpartition("/")[0], recursive=True)

@@ -148,6 +148,7 @@ def pad_rows_to_file(
     goal: str,
     format_: FormatTraits,
     sealed: Callable[[int], None] | None = None,
+    final_path: str | None = None,
 ) -> Ledger:
     """Pad every row and write it.
 
@@ -157,6 +158,7 @@ def pad_rows_to_file(
         goal: path or address of the output.
         format_: of the output.
         sealed: called with the descriptor of the finished file, before it is at its goal.
+        final_path: where the output is moved later: errors name this path or address.
     """
     job = run.job
     copies = {}
@@ -168,7 +170,7 @@ def pad_rows_to_file(
     layout = replace(_layout(job, plan), copies=copies)
     step = _rows_at_a_time(plan, run.files)
     ledger = Ledger()
-    with open_sink(run, goal, format_, layout, sealed) as outlet:
+    with open_sink(run, goal, format_, layout, sealed, final_path) as outlet:
         target = PadTarget(job, plan, outlet.writer)
 
         def pad(piece: PaddableRows) -> tuple[Any, PaddableRows]:

@@ -151,7 +151,12 @@ def _name_of(output: str) -> str:
 
 @contextmanager
 def open_sink(
-    run: Run, output: str, format_: FormatTraits, layout: Layout, sealed: Callable[[int], None] | None = None
+    run: Run,
+    output: str,
+    format_: FormatTraits,
+    layout: Layout,
+    sealed: Callable[[int], None] | None = None,
+    final_path: str | None = None,
 ) -> Iterator[RowSink]:
     """Open the output, and rename all files to their names when the block ends without an error.
 
@@ -161,19 +166,24 @@ def open_sink(
         format_: format of the output.
         layout: layout of the rows.
         sealed: called with the descriptor of the complete file, before the file is renamed.
+        final_path: the path or URL to which the file is moved later. Errors name this path.
     """
+    shown = final_path or output
     with ExitStack() as stack:
         # The footer of an Arrow file holds offsets, so a pipe gets the streaming format.
         raw = cast(
             BinaryIO,
             LimitedStream(
-                stack.enter_context(open_output(output, sealed)), run.room, display_path(output), run.less
+                stack.enter_context(open_output(output, sealed, shown)),
+                run.room,
+                display_path(shown),
+                run.less,
             ),
         )
         stream = stack.enter_context(open_compressed(raw, output))
         rejects = None if run.files.rejects is None else stack.enter_context(SideFile(run.files.rejects))
         options = WriterOptions(as_stream=output == "-", threads=run.threads, folder=spool_folder(output))
-        writer = open_writer(format_, stream, replace(layout, name=_name_of(output)), options)
+        writer = open_writer(format_, stream, replace(layout, name=_name_of(shown)), options)
         stack.push(lambda kind, *_: writer.abandon() if kind else None)
         yield RowSink(writer, rejects)
         writer.finish()

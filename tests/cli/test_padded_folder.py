@@ -272,6 +272,39 @@ def test_manifest_is_not_a_file(here: Run, out: Path, verb: str, make: Callable[
     assert "_padmask.json' is not a regular file" in done.stderr
 
 
+NO_MANIFEST: dict[str, tuple[Callable[[Path], object], str]] = {
+    "empty": (lambda path: path.write_text(""), "is not a manifest: it cannot be read as JSON. "),
+    "cut": (
+        lambda path: path.write_text(path.read_text()[:-9]),
+        "is not a manifest: it cannot be read as JSON. ",
+    ),
+    "no plan": (
+        lambda path: edit(path, TAMPERED["plan"]),
+        "is not a manifest: Object missing required field `plan`",
+    ),
+    "wrong total": (lambda path: edit(path, TAMPERED["total of rows"]), "has a total of 1 for rows_read"),
+    "link": (lambda path: (path.unlink(), path.symlink_to("/dev/zero")), "cannot be read. "),
+}
+
+
+@pytest.mark.parametrize("resume", [(), ("--resume",)], ids=["start", "resume"])
+@pytest.mark.parametrize(("spoil", "fault"), NO_MANIFEST.values(), ids=NO_MANIFEST)
+def test_padding_into_a_folder_with_a_broken_manifest(
+    here: Run, out: Path, spoil: Callable[[Path], object], fault: str, resume: tuple[str, ...]
+) -> None:
+    spoil(out / "_padmask.json")
+    before = {path: path.read_bytes() for path in out.rglob("*.jsonl")}
+    done = here("pad", "in", "-o", "out/", "--delete", *resume)
+    assert done.returncode == 2
+    assert f"out/_padmask.json' {fault}" in done.stderr
+    assert "which of these files it wrote: a.jsonl, b.jsonl, sub/c.jsonl. Move them and the" in done.stderr
+    assert {path: path.read_bytes() for path in out.rglob("*.jsonl")} == before
+    # As the message says.
+    for path in (*before, out / "_padmask.json"):
+        path.rename(out.parent / path.name)
+    assert here("pad", "in", "-o", "out/", *resume).returncode == 0
+
+
 def test_tampered_output_is_not_ours(here: Run, out: Path) -> None:
     """What a manifest lists may be replaced and deleted, but not where the manifest contradicts itself."""
     (out / "precious.jsonl").write_text("mine")
@@ -279,8 +312,9 @@ def test_tampered_output_is_not_ours(here: Run, out: Path) -> None:
     added = {"name": "precious.jsonl", "index": 3}
     edit(out / "_padmask.json", lambda told: told["shards"].append(shard(told) | added))
     done = here("pad", "in", "-o", "out/", "--delete")
-    assert done.returncode
-    assert "did not put there" in done.stderr
+    assert done.returncode == 2
+    assert "_padmask.json' has a total of 12 for rows_read, where its shards have " in done.stderr
+    assert "cannot tell which of these files it wrote: a.jsonl, b.jsonl, precious.jsonl" in done.stderr
     assert {path: path.read_bytes() for path in out.rglob("*.jsonl")} == before
 
 

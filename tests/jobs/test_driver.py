@@ -23,7 +23,8 @@ from hypothesis import strategies as st
 from padmask import MaskSpec, PadmaskError, PadSpec, RowPolicy, pad_file
 from padmask.core.plan import LengthStats
 from padmask.errors import DataError, OutputError, SpecError, UnreadableError
-from padmask.shards.pad_dataset import SurveySum, pad_dataset
+from padmask.shards.driver import SurveySum
+from padmask.shards.pad_dataset import pad_dataset
 from padmask.shards.processes import Processes
 from padmask.spec.files import FileOptions
 from padmask.stream.ledger import Ledger, PadResult
@@ -544,9 +545,9 @@ def test_the_lengths_of_many_shards_take_the_memory_of_few():
         _, peak = tracemalloc.get_traced_memory()
     finally:
         tracemalloc.stop()
-    assert found.whole is not None
-    assert (found.whole.rows, found.whole.place) == (1000, "0")
-    assert found.whole.lengths.percentile("50") == 499
+    assert found.total is not None
+    assert (found.total.rows, found.total.place) == (1000, "0")
+    assert found.total.lengths.percentile("50") == 499
     assert peak < 2 << 20
 
 
