@@ -166,19 +166,19 @@ def test_types_of_pieces_join_to_the_types_of_all(lists):
         (
             [1, 2**53 + 1],
             [0.5],
-            "line 2, field 'x': float64 cannot represent the int 9007199254740993",
+            "line 2, field 'x': the field holds floats",
         ),
         (
             [0.5],
             [1, 2**53 + 1],
-            "line 3, field 'x': float64 cannot represent the int 9007199254740993",
+            "line 3, field 'x': the field holds floats",
         ),
         ([1, -1], [1, 2**63], "line 4, field 'x': 9223372036854775808 and the other values do not fit"),
         ([1, 2**63], [1, -1], "line 4, field 'x': -1 and the other values do not fit"),
         (
             [1, -(2**53) - 1],
             [0.5],
-            "line 2, field 'x': float64 cannot represent the int -9007199254740993",
+            "line 2, field 'x': the field holds floats",
         ),
         ([[], [1]], [[], ["x"]], "line 4, field 'x[]': a string, but line 2 has an int"),
         ([{"a": 1}], [{"b": 1}, {"a": "x"}], "line 3, field 'x.a': a string, but line 1 has an int"),
