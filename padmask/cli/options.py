@@ -12,11 +12,13 @@ import click
 
 from padmask.cli.arguments import Output, Workers
 from padmask.cli.config import READS_A_PART, WRITES, command_line_only, setting
-from padmask.spec.files import FileOptions
+from padmask.spec.files import FileOptions, ReadOptions
 from padmask.spec.pad import DTYPES, PadSpec, parse_maxlen
 from padmask.storage.urls import checked_path
 
 Command = TypeVar("Command", bound=Callable[..., Any])
+
+Options = TypeVar("Options", bound=ReadOptions)
 
 
 class PathOrAddress(click.Path):
@@ -241,10 +243,9 @@ def workers_of(ctx: click.Context, given: Mapping[str, Any]) -> Workers:
     return Workers(workers=None if configured else given["workers"], cluster=given["cluster"])
 
 
-def file_options(given: Mapping[str, Any]) -> FileOptions:
-    """Return how files are read and written, as the options of a command say."""
-    names = (field.name for field in fields(FileOptions))
-    return FileOptions(**{name: given[name] for name in names if name in given})
+def file_options(given: Mapping[str, Any], kind: type[Options]) -> Options:
+    """Return how files are read, or read and written, as the options of a command say."""
+    return kind(**{field.name: given[field.name] for field in fields(kind) if field.name in given})
 
 
 def output_of(given: Mapping[str, Any]) -> Output:
@@ -252,7 +253,7 @@ def output_of(given: Mapping[str, Any]) -> Output:
     return Output(
         inputs=given["inputs"],
         output=given["output"],
-        files=file_options(given),
+        files=file_options(given, FileOptions),
         report=given["report"],
         quiet=given["quiet"],
         progress=given["progress"],

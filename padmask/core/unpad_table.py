@@ -1,7 +1,7 @@
 """`unpad_table`: remove the padding of an Arrow table, pure.
 
-This module chooses what says which places are padding (options, metadata, column names), and compares masks,
-lengths and places: a row in which they disagree is not cut. Values in padded places are never read.
+This module compares masks, lengths and places: a row in which they disagree is not cut. Values in padded
+places are never read.
 """
 
 from __future__ import annotations
@@ -14,15 +14,16 @@ import numpy as np
 import pyarrow as pa
 
 from padmask.core.arrow_lists import count_places, cut_lists, is_sequence
-from padmask.core.columns import default_column, name_columns
+from padmask.core.columns import asked_names, default_column, only_field
 from padmask.core.kernel import read_mask
-from padmask.core.metadata import Described, find_padding, may_be_mask, metadata_to_keep, read_description
+from padmask.core.metadata import metadata_to_keep
+from padmask.core.padding import Padding, check_padding, find_padding, may_be_mask
 from padmask.core.plan import Positions, Segments, plan_unpad
 from padmask.core.ragged import Ragged
 from padmask.core.table import replace_columns
-from padmask.errors import DataError, Fault, RowError, SpecError
+from padmask.errors import DataError, Fault, PaddedError, RowError, SpecError
 from padmask.spec.checks import or_default
-from padmask.spec.columns import Columns, columns_there, unknown_column
+from padmask.spec.columns import Columns, columns_there
 from padmask.spec.pad import Side
 from padmask.spec.unpad import UnpadSpec
 
@@ -52,111 +53,107 @@ class UnpadJob:
         return tuple(dict.fromkeys([*self.columns, *told]))
 
 
-def choose_unpad_job(schema: pa.Schema, columns: Columns, spec: UnpadSpec) -> UnpadJob:
-    """Decide what is cut, and by what, from what was asked for, the metadata and the names there are.
+def choose_unpad_job(
+    schema: pa.Schema, columns: Sequence[str], spec: UnpadSpec, found: Padding | None
+) -> UnpadJob:
+    """Decide what is cut, and by what, from what was asked for and what says which places are padding.
 
     >>> schema = pa.schema([("input_ids", pa.list_(pa.int32())), ("mask", pa.list_(pa.bool_()))])
-    >>> choose_unpad_job(schema, None, UnpadSpec())
+    >>> choose_unpad_job(schema, (), UnpadSpec(), Padding("mask", None))
     UnpadJob(columns=('input_ids',), mask='mask', length=None, padding='post', dropped=('mask',))
+
+    Args:
+        schema: of the table.
+        columns: that were asked for; empty for those that were padded.
+        spec: what tells padding from tokens.
+        found: as `find_removable_padding` returns it.
 
     Raises:
         SpecError: a column is not there or not of its kind, or nothing tells what is padding.
-        DataError: metadata that cannot be read, where they are needed.
     """
-    said = _described(schema, needed=not needs_no_metadata(columns, spec))
-    found = find_padding(schema, said, mask_column=spec.mask_column, length_column=spec.length_column)
-    if found is None:
+    if found is None or not found.names:
         raise SpecError(
             "Nothing says which places are padding: name the mask with --mask-column, or the column of the "
             f"rows' lengths with --length-column. {columns_there(schema.names)}"
         )
-    mask, length = found.mask, found.length
-    padding = spec.padding or (said.padding if said else None)
-    if mask is None and padding is None:
+    padding = spec.padding or found.padding
+    if found.mask is None and padding is None:
         raise SpecError(
-            f"Column {length!r} says how many tokens are real, and not on which side the padding is: say "
-            "--padding post or --padding pre."
+            f"Column {found.length!r} says how many tokens are real, and not on which side the padding is: "
+            "say --padding post or --padding pre."
         )
-    padded = _find_columns(schema, columns, said, mask)
-    told = [name for name in (mask, length) if name is not None]
-    if spec.keep_mask and mask is not None and mask not in padded:
-        padded.append(mask)
-    _check_types(schema, padded, mask, length)
-    dropped = () if spec.keep_mask else tuple(name for name in told if name not in padded)
-    return UnpadJob(tuple(padded), mask, length, padding or "post", dropped)
+    padded = list(columns) or _padded_columns(schema, found)
+    if spec.keep_mask and found.mask is not None and found.mask not in padded:
+        padded.append(found.mask)
+    _check_sequences(schema, padded)
+    check_padding(schema, found)
+    dropped = () if spec.keep_mask else tuple(name for name in found.names if name not in padded)
+    return UnpadJob(tuple(padded), found.mask, found.length, padding or "post", dropped)
 
 
-def needs_no_metadata(columns: Columns, spec: UnpadSpec) -> bool:
-    """Tell whether all that metadata could say was asked for by name."""
-    return bool(columns) and bool(spec.mask_column or (spec.length_column and spec.padding))
+def find_removable_padding(
+    files: Mapping[str, pa.Schema], columns: Sequence[str], spec: UnpadSpec
+) -> Padding | None:
+    """Find what says which places are padding; a mask is known by its name and type alone.
 
+    Args:
+        files: the schema of each file, by the file's name.
+        columns: that were asked for.
+        spec: what tells padding from tokens.
 
-def _described(schema: pa.Schema, *, needed: bool) -> Described | None:
+    Raises:
+        DataError: the metadata are needed and cannot be read.
+        PaddedError: the metadata are needed, and the files do not say the same.
+    """
+    asked: dict[str, Any] = {"mask_column": spec.mask_column, "length_column": spec.length_column}
     try:
-        return read_description(schema.metadata)
-    except DataError as error:
-        if not needed:
-            return None
-        raise DataError(
-            f"{str(error).capitalize()}. Name the padded columns with -c and their mask with --mask-column, "
-            "to do without."
-        ) from None
+        found = find_padding(files, columns=columns, **asked)
+        _refuse_two_sides(found)
+    except DataError:
+        # All that metadata could say was asked for by name.
+        if columns and (spec.mask_column or (spec.length_column and spec.padding)):
+            return find_padding(files, **asked, read_metadata=False)
+        raise
+    return found
 
 
-def _find_columns(schema: pa.Schema, columns: Columns, said: Described | None, mask: str | None) -> list[str]:
-    if columns:
-        return [column.name for column in name_columns(schema, columns)]
-    if said is None:
-        return [default_column(pa.schema([field for field in schema if field.name != mask]))]
-    for name in said.values:
+def _refuse_two_sides(found: Padding | None) -> None:
+    """Refuse files that are padded on two sides where only lengths say how much of a row is padding."""
+    if found is None or found.mask is not None:
+        return
+    first = next(iter(found.sides.items()), None)
+    for name, side in found.sides.items():
+        if first is not None and side != first[1]:
+            raise PaddedError(
+                f"{first[0]} and {name} do not say the same of their padding: the sides are {first[1]} and "
+                f"{side}, and no mask shows the side of a row",
+                remedy="Unpad the files apart.",
+            )
+
+
+def _padded_columns(schema: pa.Schema, found: Padding) -> list[str]:
+    """Return the columns that the metadata name, else the one that would be padded by default."""
+    if not found.values:
+        return [default_column(pa.schema([field for field in schema if field.name != found.mask]))]
+    for name in found.values:
         if name not in schema.names:
             raise SpecError(
                 f"The padmask metadata name a padded column {name!r} that is not there: say with -c which "
                 f"columns are padded. {columns_there(schema.names)}",
                 options=["columns"],
             )
-    return list(said.values)
+    return list(found.values)
 
 
-def _check_types(schema: pa.Schema, columns: Sequence[str], mask: str | None, length: str | None) -> None:
+def _check_sequences(schema: pa.Schema, columns: Sequence[str]) -> None:
     for name in columns:
-        type_ = _type_of(schema, name)
+        type_ = only_field(schema, name).type
         if not is_sequence(type_) and not may_be_mask(type_):
             raise SpecError(
                 f"Column {name!r} cannot be unpadded: a column of type {type_} holds no sequences of tokens. "
                 "Choose a list column with -c.",
                 options=["columns"],
             )
-    if mask is not None and not may_be_mask(_type_of(schema, mask, "mask_column")):
-        raise SpecError(
-            f"Column {mask!r} of type {_type_of(schema, mask)} is no mask. Choose a list of bools, or of 0 "
-            "and 1, with --mask-column.",
-            options=["mask_column"],
-        )
-    if length is not None and not _may_be_lengths(_type_of(schema, length, "length_column")):
-        raise SpecError(
-            f"Column {length!r} of type {_type_of(schema, length)} holds no lengths. Choose a column of "
-            "whole numbers with --length-column.",
-            options=["length_column"],
-        )
-
-
-def _type_of(schema: pa.Schema, name: str, option: str = "columns") -> pa.DataType:
-    """Return the type of a column that is there, and there once; `option` names it."""
-    places = schema.get_all_field_indices(name)
-    if not places:
-        raise unknown_column(name, schema.names, option)
-    if len(places) > 1:
-        raise SpecError(
-            f"There are {len(places)} columns named {name!r}: rename all but "
-            "one, nobody can tell them apart.",
-            options=[option],
-        )
-    return schema.field(places[0]).type
-
-
-def _may_be_lengths(type_: pa.DataType) -> bool:
-    return bool(pa.types.is_integer(type_) or pa.types.is_null(type_))
 
 
 def unpad_table(table: pa.Table, columns: Columns = None, spec: UnpadSpec | None = None) -> pa.Table:
@@ -184,7 +181,10 @@ def unpad_table(table: pa.Table, columns: Columns = None, spec: UnpadSpec | None
     """
     if not isinstance(table, pa.Table):
         raise SpecError(f"`table` must be a pyarrow.Table. Received: {type(table).__name__}.")
-    job = choose_unpad_job(table.schema, columns, or_default("spec", spec, UnpadSpec))
+    spec = or_default("spec", spec, UnpadSpec)
+    names = asked_names(table.schema, columns)
+    found = find_removable_padding({"the table": table.schema}, names, spec)
+    job = choose_unpad_job(table.schema, names, spec, found)
     schema = unpadded_schema(table.schema, job)
     cut: list[pa.RecordBatch] = []
     first = 0

@@ -22,6 +22,9 @@ HEAD_ROWS = 1000
 # Or fewer, where rows are this large together: they are held at once.
 HEAD_BYTES = 16 << 20
 
+# What a user should know of an input that lacks its end.
+LACKS_END = "the Arrow stream ends without its end mark, so rows may be missing"
+
 
 @dataclass(frozen=True)
 class Batch:
@@ -144,8 +147,8 @@ class Reader(Protocol):
     def cut(self, chunk: Chunk, rows: int) -> tuple[Chunk, int]:
         """Return the chunk with at most its first `rows` rows, and how many it has then."""
 
-    def warnings(self) -> list[str]:
-        """Return what a user should know of an input that can be read all the same."""
+    def lacks_end(self) -> bool:
+        """Tell whether an input that can be read stops before the mark of its end."""
 
 
 @dataclass(frozen=True)

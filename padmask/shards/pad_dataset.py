@@ -209,7 +209,7 @@ def _decided(
         left_out,
         typed=typed,
         unpadded=find_unpadded(dataset, job, asked.columns),
-        notes=data_notes(dataset, job, format_),
+        notes=data_notes(dataset, job, format_, files.limit),
     )
 
 

@@ -21,7 +21,6 @@ from padmask.core.columns import (
     kind_of_dtype,
     name_columns,
 )
-from padmask.errors import SpecError
 from padmask.formats.contract import Wanted
 from padmask.formats.dataset import Dataset
 from padmask.formats.jsonl.kinds import list_of
@@ -50,12 +49,10 @@ def make_job(dataset: Dataset, asked: PadRequest, *, keep_others: bool) -> Job:
     Raises:
         SpecError: what was asked for does not go with the data.
     """
-    try:
+    with dataset.named_in_errors():
         schema = _known_schema(dataset, asked)
         chosen = choose_columns(schema, asked.columns, asked.spec)
         check_names(schema, chosen, asked.mask)
-    except SpecError as error:
-        raise error.reworded(f"{dataset.name}: {error}") from None
     fields = [_as_asked(schema.field(column.name), column, dataset.format) for column in chosen]
     wanted = Wanted(
         pa.schema(fields),

@@ -14,7 +14,7 @@ from typing import Any, BinaryIO, ClassVar, Protocol, TypeVar, cast
 from padmask.formats import format_reject, open_writer
 from padmask.formats.contract import Chunk, Layout, Wanted, Writer
 from padmask.formats.dataset import Dataset
-from padmask.spec.files import FileOptions
+from padmask.spec.files import FileOptions, ReadOptions
 from padmask.storage.output import LimitedStream, SideFile, open_compressed, open_output
 from padmask.storage.system import cores
 from padmask.storage.urls import display_path
@@ -46,7 +46,7 @@ class Reading:
     """A dataset and what it is read with: threads, limits, progress."""
 
     dataset: Dataset
-    files: FileOptions
+    files: ReadOptions
     pool: ThreadPoolExecutor | None
     progress: ProgressCallback | None
 
@@ -89,7 +89,7 @@ class Reading:
 
 @contextmanager
 def open_reading(
-    dataset: Dataset, files: FileOptions, progress: ProgressCallback | None = None
+    dataset: Dataset, files: ReadOptions, progress: ProgressCallback | None = None
 ) -> Iterator[Reading]:
     """Give what a dataset is read with, where nothing is written."""
     with open_pool(files) as pool:
@@ -103,6 +103,7 @@ class Run(Reading):
     # Options that make the output smaller, for people.
     less: ClassVar[str] = "--maxlen or --limit"
 
+    files: FileOptions
     room: int | None
 
 
@@ -118,7 +119,7 @@ def choose_threads(files: FileOptions, source: str, goal: str) -> FileOptions:
     return replace(files, threads=1) if files.threads is None and source == goal == "jsonl" else files
 
 
-def open_pool(files: FileOptions) -> AbstractContextManager[ThreadPoolExecutor | None]:
+def open_pool(files: ReadOptions) -> AbstractContextManager[ThreadPoolExecutor | None]:
     """Return the threads that batches are worked on with; none where one is enough."""
     threads = files.threads or cores()
     return ThreadPoolExecutor(threads, "padmask") if threads > 1 else nullcontext()

@@ -14,6 +14,7 @@ from padmask.core.columns import IGNORED_LABEL
 from padmask.core.kernel import Mask
 from padmask.core.ragged import Ragged
 from padmask.errors import Place
+from padmask.formats.contract import LACKS_END
 from padmask.spec.pad import Side
 
 EXAMPLES = 5
@@ -49,6 +50,7 @@ RULES = {
         Rule("row-fully-masked", "warning", "no real token: NaN in pooling and attention layers"),
         Rule("cudnn-fallback", "warning", "cuDNN's LSTM and GRU kernels need right-padded rows with a token"),
         Rule("stranger-file", "error", "the _padmask.json of the folder does not list the file", "file"),
+        Rule("no-end-mark", "warning", LACKS_END, "file"),
         Rule("mixed-dtypes", "warning", "the files hold this column in different types", "file"),
         Rule("labels-on-padding", "warning", "labels on padding are not -100, so a loss counts them"),
     )
@@ -259,6 +261,10 @@ class Audit:
             "pad the dataset again"
         )
         self._note("stranger-file", np.ones(len(names), dtype=bool), lambda row: Place(names[row]), detail)
+
+    def add_lacking_end(self, names: Sequence[str]) -> None:
+        """Note files that stop before the mark of their end."""
+        self._note("no-end-mark", np.ones(len(names), dtype=bool), lambda row: Place(names[row]))
 
     def add_impossible(self, bad: Flags, place: Places) -> None:
         """Note rows whose length column holds a number that is not the length of any part of the row."""
