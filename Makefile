@@ -1,12 +1,12 @@
-# make demo   from nothing: a virtual environment, padmask with everything, and a look at sample_data
-# make test   the same start, then the tests
-# make lowest the smoke tests with the lowest versions of what padmask needs
-# make lint   style and types;  make format mends the style
-# make readme writes the commands' help into the README
-# make bench  padmask beside what people use instead
-# make soak   10^8 tokens through every pair of formats;  make fuzz MINUTES=5 tries what nobody would
+# make demo   create a virtual environment, install padmask with all extras, and pad sample_data
+# make test   create the environment and run the tests
+# make lowest run the smoke tests with the lowest supported versions of the dependencies
+# make lint   check style and types;  make format fixes the style
+# make readme update the help texts in the README;  make messages prints all messages
+# make bench  compare padmask with other tools
+# make soak   process 10^8 tokens with every pair of formats;  make fuzz MINUTES=5 runs the fuzzer
 
-# TensorFlow has builds for 3.11 to 3.13: the newest of these that is here, else any python3.
+# TensorFlow has builds for Python 3.11 to 3.13. Use the newest of these versions, else any python3.
 PYTHON ?= $(shell for p in python3.13 python3.12 python3.11 python3; do \
 	command -v $$p >/dev/null 2>&1 && $$p -c 'import sys, venv, ensurepip; sys.exit(not (3, 11) <= sys.version_info[:2] < (3, 14))' 2>/dev/null \
 	&& echo $$p && exit; done; echo python3)
@@ -15,18 +15,18 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lowest lint format readme bench soak fuzz clean
+.PHONY: help demo test lowest lint format readme messages bench soak fuzz clean
 
 help:
 	@sed -n 's/^# //p' $(MAKEFILE_LIST) | head -7
 
 $(BIN)/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
-		|| { echo "padmask needs Python 3.11 or newer; $(PYTHON) is older. Say which: make PYTHON=python3.12"; exit 1; }
+		|| { echo "padmask needs Python 3.11 or newer, and $(PYTHON) is older. Set the version: make PYTHON=python3.12"; exit 1; }
 	@$(PYTHON) -m venv $(VENV) \
 		|| { echo "$(PYTHON) has no venv module. On Debian: apt install python3-venv"; rm -rf $(VENV); exit 1; }
 
-# What is installed, as marks: they are made again when what they depend on changes.
+# Marker files of the installed extras. make installs the extras again when pyproject.toml changes.
 $(VENV)/.core: $(BIN)/python pyproject.toml
 	$(PIP) install --quiet --editable '.[dev]'
 	@touch $@
@@ -35,7 +35,7 @@ $(VENV)/.verify: $(VENV)/.core
 	@if $(BIN)/python -c 'import sys; sys.exit(sys.version_info >= (3, 14))'; then \
 		echo "Installing TensorFlow, about 2 GiB ..."; $(PIP) install --quiet --editable '.[verify]'; \
 	else \
-		echo "TensorFlow has no build for this Python: what needs it is left out."; \
+		echo "TensorFlow has no build for this Python version, so the tests of models are skipped."; \
 	fi
 	@touch $@
 
@@ -63,6 +63,9 @@ format: $(VENV)/.core
 
 readme: $(VENV)/.core
 	@PATH="$(abspath $(BIN)):$$PATH" $(BIN)/python tests/write_readme.py
+
+messages: $(VENV)/.core
+	@$(BIN)/python tests/messages.py padmask
 
 bench: $(VENV)/.bench
 	$(BIN)/python tests/bench/bench.py

@@ -1,15 +1,15 @@
 """Pad and mask sequence data, and prove that models ignore the padding.
 
-The public names load what they need when they are first used: importing `padmask` loads
-neither TensorFlow nor rich nor click, and not even NumPy.
+Each public name is imported at its first use, so `import padmask` does not load NumPy, click, rich or
+TensorFlow.
 """
 
 from importlib import import_module
 
 from padmask._version import __version__ as __version__
 
-# Not typing's: where `python -m padmask` runs this, modules are still looked for in the current folder
-# first, and only what Python has loaded by now is safe to import.
+# Not imported from typing: `python -m padmask` runs this module while sys.path still starts with the
+# current folder, which may contain a typing.py.
 TYPE_CHECKING = False
 
 

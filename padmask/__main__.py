@@ -1,29 +1,28 @@
-"""`padmask` and `python -m padmask`: a process that a signal may end at any moment.
+"""Entry point of `padmask` and `python -m padmask`, with handlers for signals.
 
-The signals are taken first, and everything else is imported after: a Ctrl-C that comes
-meanwhile ends without a traceback too.
+The handlers are installed before the other imports, so that Ctrl-C during the imports prints no traceback.
 """
 
-# ruff: noqa: E402 - not even the standard library is imported before the path is safe.
+# ruff: noqa: E402 - the current folder leaves sys.path before the other imports
 
 import os
 import sys
 
 
-def _leave_out_current_folder() -> None:
-    """Take the folder away that `python -m` looks for modules in first: data may lie in it, not code."""
+def _remove_current_folder() -> None:
+    """Remove the current folder, which `python -m` adds, from `sys.path`: it may contain untrusted data."""
     try:
         here = os.getcwd()
     except OSError:
-        return  # The folder is gone, and its modules with it.
-    # A checkout of padmask is a folder of code, where its worker processes look for it too.
+        return  # The current folder was deleted, with all modules in it.
+    # In a checkout of padmask, the current folder must stay: worker processes import padmask from there.
     is_checkout = os.path.dirname(os.path.dirname(os.path.abspath(__file__))) == here
     if not sys.flags.safe_path and not is_checkout and sys.path[0] in ("", here):
         del sys.path[0]
 
 
 if __name__ == "__main__":
-    _leave_out_current_folder()
+    _remove_current_folder()
 
 import signal
 import threading
@@ -35,7 +34,7 @@ _SIGNALS = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if
 
 
 class _TerminatedError(BaseException):
-    """A signal asked the process to end. Raised like Ctrl-C, so that temporary files are taken away."""
+    """Exception for SIGTERM and SIGHUP, so that temporary files are deleted before the process ends."""
 
     def __init__(self, number: int) -> None:
         super().__init__(number)
@@ -43,93 +42,96 @@ class _TerminatedError(BaseException):
 
 
 def main() -> NoReturn:
-    """Run the command line and end the process with its exit code."""
+    """Run the command line and exit the process with its exit code."""
     if os.name != "posix":
-        print("Error: padmask runs on Linux and macOS. On Windows, run it in WSL.", file=sys.stderr)
+        print("Error: padmask runs on Linux and macOS. On Windows, run padmask in WSL.", file=sys.stderr)
         sys.exit(2)
     try:
         take_signals()
-        _fill_closed_streams()
-        # NumPy would start a thread a core for linear algebra that nobody does here: a quarter of
-        # the start-up of a small run.
+        _open_closed_streams()
+        # NumPy would start one thread per core for linear algebra, which padmask does not use. The threads
+        # take a quarter of the run time on small inputs.
         os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
         from padmask.cli import start
 
         code = start(sys.argv[1:])
         for number in _SIGNALS:
-            # Nothing is left to tidy up.
+            # All temporary files are deleted by now, so a signal may end the process directly.
             if signal.getsignal(number) is not signal.SIG_IGN:
                 signal.signal(number, signal.SIG_DFL)
     except KeyboardInterrupt:
         code = 128 + signal.SIGINT
     except _TerminatedError as terminated:
-        from padmask.cli import say_stopped
+        from padmask.cli import print_progress_notes
 
-        say_stopped(terminated)
+        print_progress_notes(terminated)
         code = 128 + terminated.signal
     for stream in (sys.stdout, sys.stderr):
         with suppress(OSError, ValueError):
             if stream is not None:
                 stream.flush()
-    # A thread may still wait for a pipe that brings nothing. Python cannot end it, and Arrow
-    # aborts the process where the interpreter is taken down under it.
+    # A thread may still wait for data from a pipe. Python cannot end this thread, and Arrow aborts the
+    # process if the interpreter shuts down while the thread runs.
     os._exit(code)
 
 
 def take_signals() -> None:
-    """Let signals that end the process raise, wherever it is."""
+    """Install handlers that raise an exception for signals that end the process."""
     for number in _SIGNALS:
-        # What is ignored from the start, as under nohup, stays so.
+        # A signal that the parent process ignores, such as SIGHUP under nohup, stays ignored.
         if signal.getsignal(number) is not signal.SIG_IGN:
-            signal.signal(number, _stop)
-    sys.unraisablehook = _stop_again
+            signal.signal(number, _raise_for_signal)
+    sys.unraisablehook = _repeat_dropped_signal
 
 
-def _fill_closed_streams() -> None:
-    """Let nothing else have the numbers of streams that are closed: native code writes to them unasked."""
+def _open_closed_streams() -> None:
+    """Open /dev/null for each closed standard stream, so that no other file gets its descriptor.
+
+    Native code writes to descriptors 1 and 2 without asking.
+    """
     for descriptor in range(3):
         try:
             os.fstat(descriptor)
         except OSError:
-            # The lowest number that is free.
+            # open() returns the lowest free descriptor, which is this one.
             os.open(os.devnull, os.O_RDWR)
 
 
-def _stop(number: int, _: object) -> None:
-    if _Lost.being_told:
-        # What is raised now would be lost too: it comes again.
+def _raise_for_signal(number: int, _: object) -> None:
+    if _DroppedSignal.in_hook:
+        # Python would drop an exception from here too. The thread sends the signal again.
         return
-    # Once is enough: a second one would end the tidying up.
+    # A second signal would interrupt the cleanup.
     signal.signal(number, signal.SIG_IGN)
     if number == signal.SIGINT:
         raise KeyboardInterrupt
     raise _TerminatedError(number)
 
 
-class _Lost:
-    """Whether Python is telling of a signal that it has dropped."""
+class _DroppedSignal:
+    """State of `_repeat_dropped_signal`: whether the hook runs now."""
 
-    being_told = False
+    in_hook = False
 
 
-def _stop_again(lost: "sys.UnraisableHookArgs") -> None:
-    """Ask again where the signal came while an object was taken down, whose errors Python drops."""
-    stopped = lost.exc_value
+def _repeat_dropped_signal(dropped: "sys.UnraisableHookArgs") -> None:
+    """Send a signal again if its exception was dropped: Python ignores exceptions in finalizers."""
+    stopped = dropped.exc_value
     if not isinstance(stopped, (KeyboardInterrupt, _TerminatedError)):
-        sys.__unraisablehook__(lost)
+        sys.__unraisablehook__(dropped)
         return
     number = stopped.signal if isinstance(stopped, _TerminatedError) else signal.SIGINT
-    _Lost.being_told = True
-    signal.signal(number, _stop)
-    threading.Thread(target=_ask_until_taken, args=(number,), daemon=True).start()
-    # Last: from here on, Python looks for signals only where this has ended.
-    _Lost.being_told = False
+    _DroppedSignal.in_hook = True
+    signal.signal(number, _raise_for_signal)
+    threading.Thread(target=_send_until_handled, args=(number,), daemon=True).start()
+    # This must be the last statement: after it, Python checks for signals only when the hook has returned.
+    _DroppedSignal.in_hook = False
 
 
-def _ask_until_taken(number: int) -> None:
+def _send_until_handled(number: int) -> None:
     while True:
         time.sleep(0.01)
-        if signal.getsignal(number) is not _stop:
+        if signal.getsignal(number) is not _raise_for_signal:
             return
         os.kill(os.getpid(), number)
 

@@ -1,8 +1,7 @@
-"""What can go wrong, said in sentences for people.
+"""Exception classes and their fields, and functions that format text for messages.
 
-The leaf of the house: it imports nothing of padmask, so that every room may raise
-these. A message says what is wrong, where, and what to do about it; the place (file
-and line or row) is added once, by the room that knows it.
+This module imports nothing from padmask, so every other module can import it. An error says what is wrong,
+where, and what to do. The module that knows the place (a file and a line or row) adds the place.
 """
 
 from __future__ import annotations
@@ -15,15 +14,15 @@ from typing import ClassVar, Self
 
 @dataclass(frozen=True)
 class Place:
-    """Where something is in an input.
+    """A line or a row of an input.
 
     >>> str(Place("a.jsonl", "line", 12)), str(Place("a.parquet"))
     ('a.jsonl, line 12', 'a.parquet')
 
     Args:
         source: name of the input.
-        unit: `"line"` (counted from 1) or `"row"` (counted from 0); empty for the whole input.
-        number: of the line or row.
+        unit: `"line"` (counted from 1) or `"row"` (counted from 0); empty for a complete input.
+        number: line number or row number.
     """
 
     source: str
@@ -35,9 +34,9 @@ class Place:
 
 
 class PadmaskError(ValueError):
-    """Base of every error that padmask raises on purpose.
+    """Base class of all errors that padmask raises deliberately.
 
-    `str(error)` is a sentence for people, made from the fields: place, column, message, remedy.
+    `str(error)` is a readable message. It combines the fields: place, column, message, remedy.
 
     >>> error = DataError("the row is null", place=Place("a.jsonl", "line", 3), remedy="Fix the row.")
     >>> str(error), error.place.number
@@ -46,15 +45,15 @@ class PadmaskError(ValueError):
     3
 
     Args:
-        message: what is wrong; a sentence, or with other fields a part of one.
-        place: where.
-        column: of the data.
-        remedy: what to do, in a sentence.
-        options: the options that the error is about, as the command line's parameters are named; an option
-            that the remedy only suggests is not among them.
+        message: what is wrong.
+        place: where the error is in the input.
+        column: name of the column with the error.
+        remedy: what to do, as a sentence.
+        options: parameters of the command line that can cause the error, such as `maxlen`. Options that
+            only the remedy suggests are not included.
     """
 
-    # Whether the data or the model is at fault (exit code 1), and not the request or the machine (2).
+    # True if the data or the model is at fault (exit code 1), not the request or the machine (exit code 2).
     blames_input: ClassVar[bool] = False
 
     def __init__(
@@ -78,45 +77,50 @@ class PadmaskError(ValueError):
         column = "" if self.column is None else f"column {self.column!r}: "
         return f"{place}{column}{super().__str__()}" + (f". {self.remedy}" if self.remedy else "")
 
+    @property
+    def message(self) -> str:
+        """What is wrong, without the other fields; the complete sentence of a reworded error."""
+        return super().__str__() if self._sentence is None else self._sentence
+
     def reworded(self, sentence: str) -> Self:
-        """Return the same error, with the same fields, that says another sentence."""
+        """Return a copy of the error with the same fields and another sentence as `str(error)`."""
         new = type(self)(*self.args)
         new.__dict__.update(self.__dict__, _sentence=sentence)
         return new
 
 
 class SpecError(PadmaskError):
-    """What was asked for cannot be: a bad option, an unknown column, a value that does not fit."""
+    """An invalid request: a bad option, an unknown column, or a pad value that does not fit."""
 
 
 class DataError(PadmaskError):
-    """What was read cannot be padded, or cannot be read at all."""
+    """Invalid input: a row that cannot be padded, or a file that cannot be read."""
 
     blames_input = True
 
 
 class ChangedError(DataError):
-    """An input changed while padmask read the input: something else writes to the file."""
+    """An input changed while padmask read it, because another process wrote to the file."""
 
     blames_input = False
 
 
 class PaddedError(DataError, SpecError):
-    """The input is padded already, or one part of the input is padded in another way than the rest."""
+    """The input is already padded, or parts of the input are padded in different ways."""
 
 
 class ModelError(SpecError):
-    """The model or the function cannot be run on the rows, or returns no usable output."""
+    """The model or function fails on the rows, or returns an unusable output."""
 
     blames_input = True
 
 
 class UnreadableError(DataError):
-    """A file cannot be read, or not to its end; others beside it may be whole."""
+    """A file is corrupt, truncated or otherwise unreadable. Other files of the dataset may be readable."""
 
 
 class AccessError(UnreadableError):
-    """A file or a folder is missing, is there twice, or may not be read."""
+    """A file or folder is missing, is named twice, or lacks read permission."""
 
     blames_input = False
 
@@ -128,64 +132,66 @@ class UnsupportedError(UnreadableError):
 
 
 class WorkerDiedError(UnreadableError):
-    """Every process that reads a file dies of it."""
+    """Every worker process that reads a certain file dies."""
 
 
 class RowError(DataError):
-    """A row cannot be unpadded: its mask or its length is not that of its tokens, or it cannot be read."""
+    """A row cannot be unpadded: its mask or length contradicts its tokens, or the row cannot be parsed."""
 
 
 class OutputError(PadmaskError):
-    """The result cannot be written where it should go."""
+    """The output cannot be written."""
 
 
 class MissingExtraError(PadmaskError):
-    """A package that the core does without is not installed; the message has the line that installs it."""
+    """An optional package is not installed. The message contains the command that installs it."""
 
 
 @dataclass(frozen=True)
 class Fault:
-    """One row that cannot be padded, and why.
+    """A row that cannot be padded, and the reason.
 
     >>> str(Fault(0, "the row is null", "labels"))
     "column 'labels': the row is null"
 
     Args:
-        row: counts from 0 inside the batch or sequence list at hand.
-        reason: what is wrong; not the file, which this row does not know.
-        column: that has it, where that is one column.
+        row: row number in the batch or list of sequences, counted from 0.
+        reason: what is wrong, without the name of the file.
+        column: name of the column with the fault; None if the fault is in several columns or in none.
+        options: options that can cause the fault, as in `PadmaskError`.
     """
 
     row: int
     reason: str
     column: str | None = None
+    options: tuple[str, ...] = ()
 
     def __str__(self) -> str:
         return self.reason if self.column is None else f"column {self.column!r}: {self.reason}"
 
 
 def os_error_remedy(error: OSError) -> str:
-    """Return a sentence of advice for an error of the operating system.
+    """Return a sentence that says what to do about an error of the operating system.
 
     >>> import errno
     >>> os_error_remedy(OSError(errno.ENOSPC, "No space left on device"))
-    'Free some space, or choose another place.'
+    'Free some space, or choose another location.'
     """
     import errno
 
     if error.errno in (errno.ENOSPC, errno.EFBIG, errno.EDQUOT):
-        return "Free some space, or choose another place."
+        return "Free some space, or choose another location."
     if error.errno == errno.ENAMETOOLONG:
         return "Choose a shorter name."
     if error.errno in (errno.EMFILE, errno.ENFILE):
         return "Raise the limit on open files (ulimit -n)."
     if error.errno == errno.EAGAIN:
-        return "Wait for other processes to end, or raise the limit (ulimit -u)."
-    return "Check the path and its permissions, or choose another place."
+        return "Wait until other processes end, or raise the limit (ulimit -u)."
+    return "Check the path and its permissions, or choose another location."
 
 
 def size(number: int) -> str:
-    """Write a number of bytes.
+    """Format a number of bytes.
 
     >>> size(512), size(2_097_152)
     ('512 B', '2.0 MiB')
@@ -199,7 +205,7 @@ def size(number: int) -> str:
 
 
 def share(fraction: float) -> str:
-    """Write a fraction as a percentage that never rounds something to nothing.
+    """Format a fraction as a percentage. A small nonzero fraction becomes `<0.1%`, never `0%`.
 
     >>> share(0.25), share(0.0001), share(0.0)
     ('25.0%', '<0.1%', '0%')
@@ -210,7 +216,7 @@ def share(fraction: float) -> str:
 
 
 def printable(text: str) -> str:
-    """Return text in which nothing moves a terminal's cursor or colours: names may hold anything.
+    """Escape characters that control a terminal. File names and column names can contain them.
 
     >>> printable("a\\nb\\x1b[31m.jsonl"), printable("é 日.jsonl")
     ('a\\\\nb\\\\x1b[31m.jsonl', 'é 日.jsonl')
@@ -218,14 +224,14 @@ def printable(text: str) -> str:
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
 
 
-# A user:password@ with or without a scheme before it, but not in a name below a folder; and a token@ alone.
+# Matches user:password@ with or without a scheme, and token@ after a scheme. Names in a folder do not match.
 _CREDENTIALS = re.compile(r"""(?<![^\s'"(=:/])(?<![^:/]/)[^\s/'":@]+:(?!//)[^\s'"@]+@|(?<=://)[^\s/'"@]+@""")
 
 _SIGNED = re.compile(r"""(://[^\s'"?]*)\?[A-Za-z_][\w.-]*=[^\s'"]*""")
 
 
 def redacted(text: str) -> str:
-    """Return a message without credentials: what others say of an address may have them.
+    """Remove credentials from a message. Errors of other libraries may contain addresses with credentials.
 
     >>> redacted("no 's3://key:sec/ret@b/x?sig=a', nor https://token@host/x, nor key:secret@b/x")
     "no 's3://***@b/x', nor https://***@host/x, nor ***@b/x"
@@ -236,7 +242,7 @@ def redacted(text: str) -> str:
 
 
 def join_few(names: Sequence[str]) -> str:
-    """Return the first of some names, as text.
+    """Join the first three names, and count the others.
 
     >>> join_few(["a", "b"]), join_few(["a", "b", "c", "d", "e"])
     ('a, b', 'a, b, c and 2 more')
@@ -244,13 +250,23 @@ def join_few(names: Sequence[str]) -> str:
     return ", ".join(names[:3]) + (f" and {len(names) - 3:,} more" if len(names) > 3 else "")
 
 
+def join_or(names: Sequence[str]) -> str:
+    """Return choices, as text.
+
+    >>> join_or(["a"]), join_or(["a", "b", "c"])
+    ('a', 'a, b or c')
+    """
+    *others, last = names
+    return f"{', '.join(others)} or {last}" if others else last
+
+
 def did_you_mean(name: str, known: list[str]) -> str:
-    """Return a sentence that suggests the nearest of `known`, or an empty string.
+    """Return a sentence that suggests the most similar name in `known`, or an empty string.
 
     >>> did_you_mean("input_id", ["input_ids", "labels"])
     " Did you mean 'input_ids'?"
     """
-    from difflib import get_close_matches  # 10 ms that only a mistake should cost
+    from difflib import get_close_matches  # imported here because the import takes 10 ms
 
     near = get_close_matches(name, known, n=1)
     return f" Did you mean {near[0]!r}?" if near and len(near[0]) <= 80 else ""

@@ -1,13 +1,12 @@
-"""Keras layers that make masks, pass them on, split them and use them.
+"""Keras layers that make, pass on, split and use masks.
 
-The four layers of TensorFlow's guide "Understanding masking & padding", made whole: they
-run on every backend of Keras 3 and on batches of any length, can be saved and loaded, and
-keep out what stands in padded places, NaN included. Masks are Keras's: **True is a real
-step**. Knows Keras and NumPy-like shapes; knows nothing of files, rows, specs or plans,
-and nothing of padmask but its errors, so that a model which uses them needs no more.
+These are the four layers of TensorFlow's guide "Understanding masking & padding". Here they run on every
+backend of Keras 3 and on batches of any length, can be saved and loaded, and ignore the content of padded
+steps, including NaN. Masks follow Keras: **True is a real step**. Models that use the layers need only Keras
+and `padmask.errors`.
 
-Keras is no requirement of padmask: only who imports this module needs it. Import it too
-before a saved model with these layers is loaded; Keras does not look for it by itself.
+padmask does not require Keras, but this module does. Import the module before you load a saved model with
+these layers, because Keras does not import it.
 """
 
 from __future__ import annotations
@@ -21,13 +20,15 @@ try:
     import keras
     from keras import ops
 except ModuleNotFoundError as missing:
-    raise ImportError(f"padmask.layers needs Keras ({missing}): pip install 'padmask[verify]'") from missing
+    raise ImportError(
+        f"padmask.layers requires Keras ({missing}): pip install 'padmask[verify]'"
+    ) from missing
 
 __all__ = ["CustomEmbedding", "MaskedActivation", "TemporalSoftmax", "TemporalSplit"]
 
 Shape = tuple[int | None, ...]
 
-# Stands for "no real step" among float32 scores; infinity less itself would be NaN.
+# Replaces the float32 scores of padded steps. Minus infinity would give NaN, as infinity minus infinity.
 LOWEST = -3e38
 
 _registered = keras.saving.register_keras_serializable(package="padmask")
@@ -35,28 +36,27 @@ _registered = keras.saving.register_keras_serializable(package="padmask")
 
 @_registered
 class TemporalSplit(keras.layers.Layer):  # type: ignore[misc]
-    """Split a batch of sequences, and its mask, into two halves along the time axis.
+    """A layer that splits a batch of sequences, and its mask, into two halves along the time axis.
 
     >>> import numpy as np
     >>> steps = np.arange(5, dtype="float32").reshape(1, 5, 1)
     >>> [half.shape[1] for half in TemporalSplit()(steps)]
     [2, 3]
 
-    Where the number of steps is odd, the first half is the shorter one, so that no step is
-    lost and none is doubled.
+    The first half has `time // 2` steps. If the number of steps is odd, the second half is one step longer.
 
     Args:
-        **kwargs: what every Keras layer takes, such as `name` and `dtype`.
+        **kwargs: arguments of every Keras layer, such as `name` and `dtype`.
 
     Returns:
-        From a call: a list of two tensors of the input's dtype and shape (batch, time, ...);
-        the first has `time // 2` steps. Each carries its half of the mask.
+        A call returns a list of two tensors with the input's dtype and shape (batch, time, ...). Each tensor
+        has its half of the mask.
 
     Raises:
-        SpecError: an input without a time axis.
+        SpecError: the input has no time axis.
 
-    After `TemporalSplit` in TensorFlow's guide to masking, which takes even lengths only and
-    cannot be used in Functional models, where a mask is symbolic and `tf.split` refuses it.
+    The `TemporalSplit` of TensorFlow's masking guide requires even lengths, and fails in Functional models,
+    because `tf.split` does not accept symbolic masks.
     """
 
     def call(self, inputs: Any) -> list[Any]:
@@ -76,16 +76,16 @@ class TemporalSplit(keras.layers.Layer):  # type: ignore[misc]
         return _half_shapes(input_shape)
 
     def compute_output_spec(self, inputs: Any) -> list[Any]:
-        # Left to itself Keras would promise the compute dtype, also for whole numbers.
+        # By default, Keras would report the compute dtype, even for integers.
         return [keras.KerasTensor(shape, inputs.dtype) for shape in self.compute_output_shape(inputs.shape)]
 
 
 @_registered
 class SplitMask(keras.Operation):  # type: ignore[misc]
-    """What `TemporalSplit` does to a symbolic mask.
+    """An operation that splits a symbolic mask for `TemporalSplit`.
 
-    An operation, because a Functional model keeps masks as nodes of its graph, and a slice
-    that ends in the middle of an unknown length cannot be written with Keras's own.
+    A Functional model keeps masks as nodes of its graph. Keras's own operations cannot slice an unknown
+    length at its middle.
     """
 
     def call(self, mask: Any) -> list[Any]:
@@ -97,7 +97,7 @@ class SplitMask(keras.Operation):  # type: ignore[misc]
 
 @_registered
 class CustomEmbedding(keras.layers.Layer):  # type: ignore[misc]
-    """Turn token ids into vectors, and say which ids are padding.
+    """A layer that embeds token ids as vectors and makes a mask that is True for real tokens.
 
     >>> import numpy as np
     >>> embedding = CustomEmbedding(input_dim=10, output_dim=4, mask_zero=True)
@@ -106,20 +106,20 @@ class CustomEmbedding(keras.layers.Layer):  # type: ignore[misc]
     ((1, 3, 4), [[True, True, False]])
 
     Args:
-        input_dim: how many ids there are; ids run from 0 to `input_dim - 1`.
+        input_dim: number of ids. Ids run from 0 to `input_dim - 1`.
         output_dim: length of a vector.
-        mask_zero: whether id 0 is padding and no token.
-        **kwargs: what every Keras layer takes, such as `name` and `dtype`.
+        mask_zero: whether id 0 is padding.
+        **kwargs: arguments of every Keras layer, such as `name` and `dtype`.
 
     Returns:
-        From a call: a tensor of the compute dtype and shape (*ids.shape, output_dim). Ids that
-        are no whole numbers lose their fraction, as in `keras.layers.Embedding`.
+        A call returns a tensor of the compute dtype and shape (*ids.shape, output_dim). Float ids are rounded
+        toward zero, as in `keras.layers.Embedding`.
 
     Raises:
-        SpecError: an `input_dim` or `output_dim` that is no whole number of at least 1.
+        SpecError: `input_dim` or `output_dim` is not a whole number of at least 1.
 
-    After `CustomEmbedding` in TensorFlow's guide to masking, which cannot be used in
-    Functional models and takes no ids that are floats.
+    The `CustomEmbedding` of TensorFlow's masking guide fails in Functional models and does not accept float
+    ids.
     """
 
     def __init__(self, input_dim: int, output_dim: int, mask_zero: bool = False, **kwargs: Any) -> None:
@@ -127,9 +127,9 @@ class CustomEmbedding(keras.layers.Layer):  # type: ignore[misc]
         self.input_dim = _at_least_one("input_dim", input_dim)
         self.output_dim = _at_least_one("output_dim", output_dim)
         self.mask_zero = bool(mask_zero)
-        # Without a mask of its own it would drop one that comes in: Keras then warns.
+        # Without mask_zero, the layer drops the mask of its input. Keras then warns.
         self.supports_masking = self.mask_zero
-        # Under a half precision policy Keras would round ids that are floats: float16 ends at 65504.
+        # With a half precision policy, autocast would round float ids. The largest float16 is 65504.
         self.autocast = False
 
     def build(self, input_shape: Shape) -> None:
@@ -139,12 +139,12 @@ class CustomEmbedding(keras.layers.Layer):  # type: ignore[misc]
         self.built = True
 
     def call(self, inputs: Any) -> Any:
-        vectors = ops.take(self.embeddings, _whole(inputs), axis=0)
+        vectors = ops.take(self.embeddings, _to_integers(inputs), axis=0)
         return ops.cast(vectors, self.compute_dtype)
 
     def compute_mask(self, inputs: Any, mask: Any = None) -> Any:
-        # Of the ids that are looked up: 0.5 is looked up as 0, and is padding as 0 is.
-        return ops.not_equal(_whole(inputs), 0) if self.mask_zero else None
+        # A float id such as 0.5 has the vector of id 0, and so is padding too.
+        return ops.not_equal(_to_integers(inputs), 0) if self.mask_zero else None
 
     def compute_output_shape(self, input_shape: Shape) -> Shape:
         return (*input_shape, self.output_dim)
@@ -156,25 +156,25 @@ class CustomEmbedding(keras.layers.Layer):  # type: ignore[misc]
 
 @_registered
 class MaskedActivation(keras.layers.Layer):  # type: ignore[misc]
-    """Apply an activation to every value, and pass the mask on unchanged.
+    """A layer that applies an activation to every value and passes the mask on.
 
     >>> import numpy as np
     >>> keras.ops.convert_to_numpy(MaskedActivation("relu")(np.array([[-1.0, 2.0]]))).tolist()
     [[0.0, 2.0]]
 
     Args:
-        activation: a name from `keras.activations`, or a function of a tensor that keeps its
-            shape and does not mix the steps of time.
-        **kwargs: what every Keras layer takes, such as `name` and `dtype`.
+        activation: name of a function in `keras.activations`, or a function that keeps the shape of a tensor
+            and does not mix its steps.
+        **kwargs: arguments of every Keras layer, such as `name` and `dtype`.
 
     Returns:
-        From a call: a tensor of the input's shape. It carries the input's mask.
+        A call returns a tensor with the shape and the mask of the input.
 
     Raises:
-        ValueError: an activation that Keras does not know.
+        ValueError: Keras does not know the activation.
 
-    After `MyActivation` in TensorFlow's guide to masking: a layer that Keras does not know to
-    be safe for masks drops them, unless it says so by `supports_masking`.
+    This is the `MyActivation` of TensorFlow's masking guide. A custom layer drops masks unless it sets
+    `supports_masking`.
     """
 
     def __init__(self, activation: Any = "relu", **kwargs: Any) -> None:
@@ -194,7 +194,7 @@ class MaskedActivation(keras.layers.Layer):  # type: ignore[misc]
 
 @_registered
 class TemporalSoftmax(keras.layers.Layer):  # type: ignore[misc]
-    """Weigh the real steps of every sequence against each other: a softmax over time.
+    """A layer that computes a softmax over the real steps of every sequence.
 
     >>> import numpy as np
     >>> scores = np.array([[[1.0], [1.0], [np.nan]]])
@@ -202,23 +202,24 @@ class TemporalSoftmax(keras.layers.Layer):  # type: ignore[misc]
     >>> keras.ops.convert_to_numpy(weights).tolist()
     [[[0.5], [0.5], [0.0]]]
 
-    For each feature the weights of a row's real steps sum to one, and padded steps weigh
-    exactly nothing, whatever stands there; a row without a real step is all zeros. No
-    gradient flows into padded places.
+    For each feature, the weights of the real steps of a row sum to 1. The weights of padded steps are exactly
+    0 for any content, and so are all weights of a row without real steps. No gradient flows into padded
+    steps.
 
     Args:
-        **kwargs: what every Keras layer takes, such as `name` and `dtype`.
+        **kwargs: arguments of every Keras layer, such as `name` and `dtype`.
 
     Returns:
-        From a call with scores of shape (batch, time, features) and a mask of shape
-        (batch, time): a tensor of the scores' shape and the compute dtype. Half precision is
-        computed in float32. Without a mask every step is real.
+        A call takes scores of shape (batch, time, features) and a mask of shape (batch, time), and returns a
+        tensor with the shape of the scores and the compute dtype. Half precision is computed in float32.
+        Without a mask, every step is real.
 
     Raises:
-        SpecError: scores that are not (batch, time, features), or a mask that does not fit.
+        SpecError: the scores do not have the shape (batch, time, features), or the mask does not match the
+            scores.
 
-    After `TemporalSoftmax` in TensorFlow's guide to masking, which sums over the features in
-    place of time, so that all its weights are 1, or NaN on padding.
+    The `TemporalSoftmax` of TensorFlow's masking guide sums over the features instead of time, so all of its
+    weights are 1, or NaN at padded steps.
     """
 
     def __init__(self, **kwargs: Any) -> None:
@@ -229,7 +230,7 @@ class TemporalSoftmax(keras.layers.Layer):  # type: ignore[misc]
         _check_scores(self, inputs.shape)
         scores = ops.cast(inputs, keras.backend.result_type(self.compute_dtype, "float32"))
         if mask is None:
-            # Not Keras's own softmax, which warns where a batch happens to be one step long.
+            # Keras's own softmax would warn about batches of one step.
             mask = ops.ones_like(scores[..., 0], dtype="bool")
         _check_mask(self, inputs.shape, mask.shape)
         return ops.cast(_softmax_over_real(scores, mask), self.compute_dtype)
@@ -240,22 +241,22 @@ class TemporalSoftmax(keras.layers.Layer):  # type: ignore[misc]
 
 
 def _softmax_over_real(scores: Any, mask: Any) -> Any:
-    """Return the softmax over axis 1 where `mask`, shape (batch, time), is True; 0 elsewhere."""
+    """Return the softmax over axis 1 where `mask`, shape (batch, time), is True, and 0 elsewhere."""
     real = ops.expand_dims(ops.cast(mask, "bool"), -1)
-    # The softmax is the same whatever is subtracted, so no gradient needs to know of it.
-    # Some backends have no largest number of nothing, so `initial` is there for no steps.
+    # Subtracting a constant does not change the softmax, so the gradient can stop there.
+    # Some backends fail on the maximum of zero steps without `initial`.
     highest = ops.max(ops.where(real, scores, LOWEST), axis=1, keepdims=True, initial=LOWEST)
-    # Padding is put out before `exp`, and again after it. Only after it, what overflows there
-    # would come back in the gradient: 0 times infinity is NaN.
+    # Padding is set to 0 before and after `exp`. Only afterwards would not be enough: an overflow of `exp`
+    # would reach the gradient, because 0 times infinity is NaN.
     shifted = ops.where(real, scores - ops.stop_gradient(highest), 0.0)
     weights = ops.where(real, ops.exp(shifted), 0.0)
     total = ops.sum(weights, axis=1, keepdims=True)
-    # At least 1 where any step weighs something, because the highest of them weighs 1.
+    # The weight of the highest score is 1, so the total is 0 only for rows without real steps.
     return weights / ops.where(total == 0, 1.0, total)
 
 
 def _halves(tensor: Any) -> list[Any]:
-    """Split along axis 1, whose length may be known only when the graph runs."""
+    """Split a tensor along axis 1, whose length may be unknown until the graph runs."""
     half = ops.shape(tensor)[1] // 2
     return [tensor[:, :half], tensor[:, half:]]
 
@@ -266,9 +267,9 @@ def _half_shapes(shape: Shape) -> list[Shape]:
     return [(batch, half, *inner) for half in halves]
 
 
-def _whole(ids: Any) -> Any:
-    whole = keras.backend.standardize_dtype(ids.dtype) in ("int32", "int64")
-    return ids if whole else ops.cast(ids, "int32")
+def _to_integers(ids: Any) -> Any:
+    is_integer = keras.backend.standardize_dtype(ids.dtype) in ("int32", "int64")
+    return ids if is_integer else ops.cast(ids, "int32")
 
 
 def _at_least_one(name: str, number: int) -> int:
@@ -280,15 +281,15 @@ def _at_least_one(name: str, number: int) -> int:
 def _check_sequences(layer: Any, shape: Shape) -> None:
     if len(shape) < 2:
         raise SpecError(
-            f"{layer.name} needs an input of shape (batch, time, ...); for one sequence alone add a "
-            f"batch axis, `inputs[None]`. Received: shape {tuple(shape)}."
+            f"{layer.name} needs an input of shape (batch, time, ...). For a single sequence, add a batch "
+            f"axis, `inputs[None]`. Received: shape {tuple(shape)}."
         )
 
 
 def _check_scores(layer: Any, shape: Shape) -> None:
     if len(shape) != 3:
         raise SpecError(
-            f"{layer.name} needs scores of shape (batch, time, features); for one score a step add an "
+            f"{layer.name} needs scores of shape (batch, time, features). For one score per step, add an "
             f"axis, `scores[..., None]`. Received: shape {tuple(shape)}."
         )
 
@@ -297,6 +298,6 @@ def _check_mask(layer: Any, shape: Shape, mask_shape: Shape) -> None:
     known = [pair for pair in zip(shape, mask_shape, strict=False) if None not in pair]
     if len(mask_shape) != 2 or any(axis != mask_axis for axis, mask_axis in known):
         raise SpecError(
-            f"{layer.name} needs a mask of shape (batch, time), one truth value a step, for scores of "
-            f"shape {tuple(shape)}. Received: a mask of shape {tuple(mask_shape)}."
+            f"{layer.name} needs a mask of shape (batch, time) for scores of shape {tuple(shape)}. "
+            f"Received: a mask of shape {tuple(mask_shape)}."
         )

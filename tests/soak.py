@@ -29,7 +29,7 @@ COLUMNS = [
     "wall, s",
     "rows/s",
     "peak, MiB",
-    "of a tenth, MiB",
+    "peak for a tenth, MiB",
     "ratio",
     f"<= {GROWTH}",
 ]

@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 import padmask
+from padmask.spec.formats import FORMATS
 from padmask.spec.pad import MaskSpec, PadSpec
 
 PACKAGE = Path(padmask.__file__).parent
@@ -206,6 +207,28 @@ def test_rich_click_and_keras_have_one_place(file: Path) -> None:
     assert "click" not in tops or package_of(file) == "cli"
     if {"tensorflow", "keras", "torch", "jax"} & tops:
         assert relative(file).startswith("verify/keras/") or relative(file) == "layers.py"
+
+
+# The table, and what reads and writes one format.
+KNOWS_FORMATS = re.compile(r"spec/formats\.py|formats/(jsonl/\w+|arrow|parquet|parquet_footer|npz)\.py")
+
+
+def texts_in(file: Path) -> set[str]:
+    """Return the texts in the code of a file, without its docstrings."""
+    tree = ast.parse(file.read_text())
+    owners = (ast.Module, ast.ClassDef, ast.FunctionDef)
+    docstrings = {
+        id(one.body[0].value) for one in ast.walk(tree) if isinstance(one, owners) and ast.get_docstring(one)
+    }
+    texts = (one for one in ast.walk(tree) if isinstance(one, ast.Constant) and isinstance(one.value, str))
+    return {one.value for one in texts if id(one) not in docstrings}
+
+
+@pytest.mark.parametrize("file", FILES, ids=relative)
+def test_the_table_alone_names_the_formats(file: Path) -> None:
+    """Other modules ask for the traits of a format."""
+    names = {*FORMATS, *(suffix for traits in FORMATS.values() for suffix in traits.suffixes)}
+    assert KNOWS_FORMATS.fullmatch(relative(file)) or not texts_in(file) & names
 
 
 def test_names_have_one_meaning() -> None:

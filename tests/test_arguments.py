@@ -70,7 +70,7 @@ def _id(value: Any) -> str:
 def test_numbers_of_the_wrong_type(make, name):
     for value in NO_NUMBERS:
         if not (name == "maxlen" and isinstance(value, str)):
-            with pytest.raises(SpecError, match=f"`{name}` must be a whole number"):
+            with pytest.raises(SpecError, match=f"`{name}` must be an integer"):
                 make(**{name: value})
 
 
@@ -78,7 +78,7 @@ def test_numbers_of_the_wrong_type(make, name):
 def test_numbers_out_of_range(make, name):
     least = 0 if (make, name) in AT_LEAST_0 else 1
     for value in (least - 1, -5):
-        with pytest.raises(SpecError, match=f"`{name}` must be a whole number of at least {least}"):
+        with pytest.raises(SpecError, match=f"`{name}` must be an integer of at least {least}"):
             make(**{name: value})
     assert getattr(make(**{name: least}), name) == least
 
@@ -197,7 +197,7 @@ CALLS: list[tuple[str, Callable[[Path, Any], Any]]] = [
 @pytest.mark.parametrize(("name", "call"), CALLS, ids=[f"{i}-{name}" for i, (name, _) in enumerate(CALLS)])
 def test_numbers_of_functions(source, name, call):
     for value in [*NO_NUMBERS, -1]:
-        with pytest.raises(SpecError, match=f"`{name}` must be a whole number"):
+        with pytest.raises(SpecError, match=f"`{name}` must be an integer"):
             call(source, value)
     assert [path.name for path in source.parent.iterdir()] == ["in.jsonl"]
 

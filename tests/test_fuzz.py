@@ -308,6 +308,15 @@ class TestWhatIsUnpaddedWrongIsSeen:
         assert judged(case, Outcome(1, b"", "Error: no.\n", case.files)) != []
 
 
+@pytest.mark.parametrize(
+    ("code", "args", "wrong"), [(1, ("--report", "r"), 0), (2, ("--report", "r"), 1), (1, (), 1)]
+)
+def test_a_failed_run_may_write_only_its_report(code: int, args: tuple[str, ...], wrong: int) -> None:
+    case = Case({"in.jsonl": b"x"}, ("pad", "in.jsonl", *args))
+    files = {**case.files, "r": b'{"exit_code": 1, "error": {}}'}
+    assert len(judged(case, Outcome(code, b"", "Error: in.jsonl: bad. Fix the row.\n", files))) == wrong
+
+
 def test_a_case_is_the_same_behind_a_line() -> None:
     draw = Random(7)
     drawn = [

@@ -69,7 +69,7 @@ def test_a_null_fixed_size_row_holds_no_tokens():
 
 def test_a_null_token_is_named_by_its_position():
     ragged, faults = Ragged.from_arrow(pa.array([[1], [2, None, None]], LIST))
-    assert [(fault.row, fault.reason) for fault in faults] == [(1, "position 1: a null among the tokens")]
+    assert [(fault.row, fault.reason) for fault in faults] == [(1, "position 1: the token is null")]
     assert ragged.lengths.tolist() == [1, 0]
 
 
@@ -123,10 +123,10 @@ def test_vectors_that_disagree_are_named():
 @pytest.mark.parametrize(
     ("type_", "said"),
     [
-        (pa.int64(), "no sequences"),
+        (pa.int64(), "is not a list"),
         (pa.list_(pa.bool_()), "bools"),
-        (pa.list_(pa.date32()), "no integers, floats or strings"),
-        (pa.list_(pa.list_(pa.list_(pa.int8()))), "no integers, floats or strings"),
+        (pa.list_(pa.date32()), "is not a list of integers, floats or strings"),
+        (pa.list_(pa.list_(pa.list_(pa.int8()))), "is not a list of integers, floats or strings"),
     ],
     ids=str,
 )
@@ -144,14 +144,14 @@ def test_python_rows_and_numpy_rows_are_the_same(rows):
 @pytest.mark.parametrize(
     ("rows", "said"),
     [
-        ([[1], None], "Row 1 is no sequence"),
-        ([[1], "ab"], "Row 1 is no sequence"),
-        ([[1, 2], [3, None]], "Row 1, position 1: a NoneType among numbers"),
-        ([[1], ["a"]], "Row 1, position 0: a str among numbers"),
-        ([["a"], ["b", 1]], "Row 1, position 1: a int among strings"),
-        ([[1], [[2]]], "Row 1, position 0: a list among numbers"),
-        ([[[1, 2]], [[3, 4], [5]]], "Row 1, position 1: a vector of 1 values where the first one has 2"),
-        ([[[1, 2]], [[3, 4], 5]], "Row 1, position 1: no vector"),
+        ([[1], None], "Row 1 is not a sequence"),
+        ([[1], "ab"], "Row 1 is not a sequence"),
+        ([[1, 2], [3, None]], "Row 1, position 1: expected numbers, found NoneType"),
+        ([[1], ["a"]], "Row 1, position 0: expected numbers, found str"),
+        ([["a"], ["b", 1]], "Row 1, position 1: expected strings, found int"),
+        ([[1], [[2]]], "Row 1, position 0: expected numbers, found list"),
+        ([[[1, 2]], [[3, 4], [5]]], "Row 1, position 1: the vector has 1 values, but the first vector has 2"),
+        ([[[1, 2]], [[3, 4], 5]], "Row 1, position 1: expected a vector"),
         ([[2**64]], "Row 0, position 0: 18446744073709551616 does not fit int64"),
         ([np.ones((1, 2)), np.ones((1, 3))], "Row 1 has vectors of shape"),
     ],
@@ -169,20 +169,20 @@ def test_numpy_scalars_do_not_overflow_while_they_are_looked_at():
 @pytest.mark.parametrize(
     ("values", "dtype", "said"),
     [
-        ([2**31], "int32", "2147483648 does not fit int32; ask for int64"),
+        ([2**31], "int32", "2147483648 does not fit int32; use dtype int64"),
         ([-(2**31) - 1], "int32", "does not fit int32"),
         ([-1], "uint16", "-1 does not fit uint16"),
         ([40_000], "int16", "40000 does not fit int16"),
-        ([1.5], "int32", "1.5 does not fit int32; ask for float32"),
+        ([1.5], "int32", "1.5 does not fit int32; use dtype float32"),
         ([float("nan")], "int64", "nan does not fit int64"),
         ([float("inf")], "int64", "inf does not fit int64"),
         ([2.0**60], "int64", "does not fit int64"),
-        ([1e300], "float32", "does not fit float32; ask for float64"),
+        ([1e300], "float32", "does not fit float32; use dtype float64"),
         ([2**24 + 1], "float32", "16777217 does not fit float32"),
         ([2**53 + 1], "float64", "does not fit float64"),
-        (["a"], "int32", "a string cannot become int32"),
-        ([1], "string", "a number cannot become a string"),
-        ([True], "int32", "a bool where a number belongs"),
+        (["a"], "int32", "a string does not fit int32"),
+        ([1], "string", "a number is not a string"),
+        ([True], "int32", "expected a number, not a bool"),
     ],
 )
 def test_nothing_wraps_and_nothing_is_rounded_to_an_integer(values, dtype, said):

@@ -100,7 +100,7 @@ def test_vectors_agree_over_chunks():
     chunks = [pa.array([[]], vectors), pa.array([[[1, 2]]], vectors), pa.array([[[3, 4], [5, 6]]], vectors)]
     padded = pad_table(pa.table({"x": pa.chunked_array(chunks)}))
     assert padded["x"].to_pylist() == [[[0, 0]] * 2, [[1, 2], [0, 0]], [[3, 4], [5, 6]]]
-    with pytest.raises(PadmaskError, match="Row 2, column 'x': position 0: a vector"):
+    with pytest.raises(PadmaskError, match="Row 2, column 'x': position 0: the vector"):
         pad_table(pa.table({"x": pa.chunked_array([*chunks[:2], pa.array([[[1, 2, 3]]], vectors)])}))
 
 
@@ -114,20 +114,20 @@ def test_columns_of_the_same_name_that_are_not_padded_are_both_kept():
     ("table", "columns", "said"),
     [
         (TABLE, ["lables"], "Did you mean 'labels'"),
-        (TABLE, ["input_ids", "input_ids"], "asked for twice"),
-        (TABLE, ["id"], "'id' cannot be padded: a column of type int64 holds no sequences"),
+        (TABLE, ["input_ids", "input_ids"], "is given twice"),
+        (TABLE, ["id"], "'id' cannot be padded: the type int64 is not a list"),
         (TABLE, [Column("input_ids", "string")], "holds ints, which cannot become string"),
         (TABLE, {"labels": 2**40}, "pad value 1099511627776 does not fit int32"),
-        (TABLE, {"labels": "x"}, "pad value 'x' is no int32"),
-        (TABLE, {"labels": True}, "pad value True is no int32"),
+        (TABLE, {"labels": "x"}, "pad value 'x' is not of dtype int32"),
+        (TABLE, {"labels": True}, "pad value True is not of dtype int32"),
         (TABLE.drop(["input_ids", "labels"]), None, "no list column"),
-        (pa.table({"a": [[1]], "b": [[2]]}), None, "There are 2 list columns: 'a', 'b'"),
+        (pa.table({"a": [[1]], "b": [[2]]}), None, "has 2 list columns: 'a', 'b'"),
         (pa.table({"a": [[1], None]}), None, "Row 1, column 'a': the row is null"),
         (pa.table({"a": [[1], [2**40]]}), None, "Row 1, column 'a': position 0: 1099511627776 does not fit"),
         (
             pa.table({"a": [[1], [2, 3]], "b": [[1], [2]]}),
             ["a", "b"],
-            "Row 1, column 'b' has 1 tokens where 'a' has 2",
+            "Row 1, column 'b' has 1 tokens, but 'a' has 2",
         ),
         (pa.Table.from_arrays([pa.array([[1]])] * 2, names=["a", "a"]), ["a"], "2 columns named 'a'"),
     ],

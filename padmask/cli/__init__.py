@@ -1,9 +1,8 @@
-"""The command line: parse, call one function, render, exit code. No arithmetic here.
+"""Command line interface. Each command parses its options, calls one function and renders the result.
 
-Exit codes, the same for all commands: 0 done or proven; 1 the data or the model is at fault; 2 could
-not run; 130 Ctrl-C, 143 SIGTERM. The class of an error decides between 1 and 2.
-A command's module is imported when the command is called, so that `--version` and
-`--help` cost click alone.
+Exit codes of all commands: 0, done or proven; 1, the data or the model is at fault; 2, the run failed for
+another reason; 130, Ctrl-C; 143, SIGTERM. The class of an error decides between 1 and 2.
+The module of a command is imported when the command runs, so that `--version` and `--help` import only click.
 """
 
 from __future__ import annotations
@@ -20,17 +19,18 @@ import click
 
 from padmask._version import __version__
 from padmask.cli.commands import COMMANDS, load_command
-from padmask.cli.guard import guarded
-from padmask.errors import PadmaskError, did_you_mean, os_error_remedy, printable, redacted
+from padmask.cli.failures import exit_code_of, message_of
+from padmask.cli.guard import run_guarded
+from padmask.errors import did_you_mean, printable, redacted
 from padmask.storage.stdout import replace_unbuffered_stdout
 
 
-class _ReaderGoneError(Exception):
-    """The reader closed the pipe. No OSError, which click would turn into exit code 1."""
+class _ClosedPipeError(Exception):
+    """Exception for a closed stdout. It is not an OSError, because click returns exit code 1 for OSError."""
 
 
 class _Commands(click.Group):
-    """A group that knows its commands by name and imports them when they are called."""
+    """Command group that imports a command when the command is called."""
 
     def invoke(self, ctx: click.Context) -> Any:
         try:
@@ -38,7 +38,7 @@ class _Commands(click.Group):
             if sys.stdout is not None:
                 sys.stdout.flush()
         except BrokenPipeError:
-            raise _ReaderGoneError from None
+            raise _ClosedPipeError from None
         return result
 
     def list_commands(self, ctx: click.Context) -> list[str]:
@@ -66,49 +66,49 @@ class _Commands(click.Group):
 def cli() -> None:
     """Pad and mask sequence data, and prove that models ignore the padding.
 
-    A mask is True at real tokens and False at padding.
+    The mask is True at real tokens and False at padding.
     """
 
 
 def start(args: list[str]) -> int:
-    """Run the command line, in a process of its own where it reads data, and return its exit code."""
+    """Run the command line and return its exit code. Commands that read data run in a child process."""
     replace_unbuffered_stdout()
-    # TensorFlow's import makes a quarter of a million objects that stay. Python would look through
-    # all of them five times for garbage, of which there is none: half a second of a proof.
+    # The import of TensorFlow creates 250,000 permanent objects. With the default threshold, the garbage
+    # collector scans them five times, which takes half a second.
     gc.set_threshold(100_000)
-    return _told(lambda: _guarded(args)) if _reads_data(args) else run(args)
+    return _exit_code(lambda: _run_guarded(args)) if _reads_data(args) else run(args)
 
 
 def _reads_data(args: list[str]) -> bool:
-    """Tell whether native code will read somebody's data, here where a process can be forked."""
+    """Return whether the command reads data with native code, on a system that can fork."""
     asked_for_help = any(arg in ("-h", "--help") for arg in args)
     return bool(args) and args[0] in COMMANDS and not asked_for_help and hasattr(os, "fork")
 
 
-def _guarded(args: list[str]) -> int:
+def _run_guarded(args: list[str]) -> int:
     outputs = ("-o", "--output", "--rejects", "--report", "--export")
     given = pairwise(args)
     inputs = [arg for option, arg in given if option not in outputs and os.path.exists(arg)]
-    # TensorFlow reserves far more address space than it uses, and models may say what they like.
+    # TensorFlow reserves more address space than it uses, and the code of a model may write to stderr.
     verifies = args[0] == "verify"
     if sys.platform == "linux" and not verifies:
-        # A fifth less memory than with Arrow's own choice, and no more time.
+        # jemalloc needs 20% less memory than the default allocator of Arrow, in the same time.
         os.environ.setdefault("ARROW_DEFAULT_MEMORY_POOL", "jemalloc")
-    return guarded(lambda: run(args), _say, inputs, bound_memory=not verifies, quiet=not verifies)
+    return run_guarded(lambda: run(args), _print_error, inputs, bound_memory=not verifies, quiet=not verifies)
 
 
 def run(args: list[str]) -> int:
-    """Run the command line and return its exit code; what goes wrong is a sentence on stderr."""
+    """Run the command line in this process and return its exit code."""
 
     def work() -> int:
         result: Any = cli.main(args, prog_name="padmask", standalone_mode=False)
         return result if isinstance(result, int) else 0
 
-    return _told(work)
+    return _exit_code(work)
 
 
-def _told(work: Callable[[], int]) -> int:
-    """Do some work and return its exit code; whatever it raises becomes a sentence on stderr."""
+def _exit_code(work: Callable[[], int]) -> int:
+    """Call a function and return its exit code. Print the message of any exception to stderr."""
     try:
         return work()
     except click.exceptions.Exit as exit_:
@@ -118,71 +118,33 @@ def _told(work: Callable[[], int]) -> int:
             _without_secrets(error).show()
         return 2
     except (KeyboardInterrupt, click.Abort) as stopped:
-        say_stopped(stopped.__cause__ or stopped)
+        print_progress_notes(stopped.__cause__ or stopped)
         return 130
-    except _ReaderGoneError:
-        # The reader has seen enough, as in `| head`: that is no error. What Python would
-        # still flush at its end has nowhere to go.
+    except _ClosedPipeError:
+        # A reader such as `head` may stop reading. Python flushes stdout at exit, so stdout must be open.
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
         return 0
-    except Exception as error:  # noqa: BLE001 - whatever it is, people get a sentence
-        return _say(_sentence(error), _exit_code(error))
-
-
-def _exit_code(error: Exception) -> int:
-    """Return the exit code of an error: 1 where the data or the model is at fault, else 2."""
-    return 1 if isinstance(error, PadmaskError) and error.blames_input else 2
+    except Exception as error:  # noqa: BLE001 - users get a message instead of a traceback
+        return _print_error(message_of(error), exit_code_of(error))
 
 
 def _without_secrets(error: click.ClickException) -> click.ClickException:
-    """Return a usage error that may show what was typed, such as an address in place of a command."""
-    said = error.format_message()
-    if (plain := redacted(said)) == said:
+    """Return a usage error without credentials, which an address on the command line may contain."""
+    message = error.format_message()
+    if (redacted_message := redacted(message)) == message:
         return error
-    return click.UsageError(plain, getattr(error, "ctx", None))
+    return click.UsageError(redacted_message, getattr(error, "ctx", None))
 
 
-def say_stopped(stopped: BaseException) -> None:
-    """Say what is done by the time of a Ctrl-C or its like, where that is of use."""
+def print_progress_notes(stopped: BaseException) -> None:
+    """Print the notes of an exception that stopped the run, such as how many shards are done."""
     for note in getattr(stopped, "__notes__", ()):
         with suppress(OSError):
             click.echo(f"Stopped: {printable(redacted(note))}", err=True)
 
 
-def _sentence(error: Exception) -> str:
-    """Return what a person is told of an error."""
-    if isinstance(error, PadmaskError):
-        said = str(error)
-        for name in error.options:
-            said = said.replace(f"`{name}`", f"--{name.replace('_', '-')}")
-        return said
-    if isinstance(error, OSError):
-        place = f"{error.filename}: " if error.filename else ""
-        return f"{place}{error.strerror or error}. {os_error_remedy(error)}"
-    if isinstance(error, MemoryError):
-        return "Not enough memory. Choose a smaller --maxlen, such as p99, or fewer --batch-rows."
-    if sys.flags.dev_mode:
-        raise error
-    return _unforeseen(error)
-
-
-def _unforeseen(error: Exception) -> str:
-    """Return the sentence for an error that nobody thought of: enough to report it by."""
-    said = f"{type(error).__name__}: {(str(error).strip() or 'no message').splitlines()[0].rstrip('.')}"
-    if isinstance(error, ImportError):
-        return f"What padmask needs cannot be loaded: {said}. Install it anew, or give it more memory."
-    if "start new thread" in said:
-        return f"{said}. Choose fewer --threads, or raise the limit (ulimit -u)."
-    at = error.__traceback__
-    while at is not None and at.tb_next is not None:
-        at = at.tb_next
-    place = f"{os.path.basename(at.tb_frame.f_code.co_filename)}, line {at.tb_lineno}" if at else "?"
-    return (
-        f"padmask failed where it should not ({place}): {said}. Please report it; PYTHONDEVMODE=1 shows more."
-    )
-
-
-def _say(sentence: str, code: int = 2) -> int:
+def _print_error(message: str, code: int = 2) -> int:
+    """Print an error message to stderr and return the exit code."""
     with suppress(OSError):
-        click.echo(f"Error: {printable(redacted(sentence))}", err=True)
+        click.echo(f"Error: {printable(redacted(message))}", err=True)
     return code

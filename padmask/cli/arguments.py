@@ -1,6 +1,6 @@
-"""What was asked of each command: the options that were typed or configured, as frozen dataclasses.
+"""Frozen dataclasses with the options of each command, from the command line and `pyproject.toml`.
 
-Loads no NumPy, so that `--help` is quick.
+This module does not import NumPy, so that `--help` is fast.
 """
 
 from __future__ import annotations
@@ -17,14 +17,14 @@ from padmask.spec.unpad import UnpadSpec
 
 @dataclass(frozen=True, kw_only=True)
 class Output:
-    """Where a command writes, and what it says on the way.
+    """Options of a command that writes an output.
 
     Args:
-        inputs: files, folders, patterns or addresses; none is standard input.
+        inputs: files, folders, patterns or addresses; standard input if empty.
         output: path or address; `-` is standard output.
         files: how files are read and written.
-        report: path of the JSON report; None writes none.
-        quiet: no summary, no warnings, no progress.
+        report: path of the JSON report; None writes no report.
+        quiet: print no summary, warnings or progress.
         progress: show progress on a terminal.
     """
 
@@ -38,11 +38,11 @@ class Output:
 
 @dataclass(frozen=True, kw_only=True)
 class Workers:
-    """Where shards are worked on.
+    """Processes or cluster that process the shards of a dataset.
 
     Args:
-        workers: processes on this machine; None is one a core.
-        cluster: address of a Dask scheduler; `local` starts one; None uses processes.
+        workers: number of processes on this machine; None means one per core.
+        cluster: address of a Dask scheduler; `local` starts a scheduler; None uses processes.
     """
 
     workers: int | None
@@ -51,15 +51,15 @@ class Workers:
 
 @dataclass(frozen=True, kw_only=True)
 class PadArguments:
-    """What `padmask pad` was asked for.
+    """Options of `padmask pad`.
 
     Args:
-        to: where it writes.
-        columns: to pad.
-        spec, mask, policy: how.
-        where: where shards are worked on.
-        resume, delete, shard_bytes: for an output folder.
-        folder_options: the options for output folders that were typed.
+        to: inputs, output and report.
+        columns: columns to pad.
+        spec, mask, policy: how rows are padded, masked and filtered.
+        where: where shards are processed.
+        resume, delete, shard_bytes: options for an output folder.
+        folder_options: names of the options on the command line that need an output folder.
     """
 
     to: Output
@@ -76,12 +76,12 @@ class PadArguments:
 
 @dataclass(frozen=True, kw_only=True)
 class UnpadArguments:
-    """What `padmask unpad` was asked for.
+    """Options of `padmask unpad`.
 
     Args:
-        to: where it writes.
+        to: inputs, output and report.
         columns: padded columns.
-        spec: what tells padding from tokens.
+        spec: how padding is recognized.
         on_error: `"fail"` or `"skip"`.
     """
 
@@ -93,19 +93,19 @@ class UnpadArguments:
 
 @dataclass(frozen=True, kw_only=True)
 class InspectArguments:
-    """What `padmask inspect` was asked for.
+    """Options of `padmask inspect`.
 
     Args:
         inputs: as in `Output`.
-        columns: the first one's tokens are shown.
-        specs: masks are shown for the first, plans for all.
-        show: which rows are shown.
+        columns: columns to inspect. The tokens of the first column are shown.
+        specs: candidate plans. Masks are shown for the first plan.
+        show: rows to show.
         style: how rows are shown.
-        masks, plans: whether they are shown.
-        as_json: print JSON instead.
-        export: path of a picture of what is shown; None writes none.
-        mask_column: of padded input.
-        declared: side of the padding of padded input, if typed.
+        masks, plans: show masks, show plans.
+        as_json: print JSON instead of text.
+        export: file for a copy of the printed output; None writes no file.
+        mask_column: mask column of padded input.
+        declared: side of the padding of padded input, if given on the command line.
         files: how files are read.
         where: where files are read.
         quiet, progress: as in `Output`.
@@ -130,17 +130,17 @@ class InspectArguments:
 
 @dataclass(frozen=True, kw_only=True)
 class VerifyArguments:
-    """What `padmask verify` was asked for.
+    """Options of `padmask verify`.
 
     Args:
-        inputs: as in `Output`; none at all proves a model on random rows.
+        inputs: as in `Output`; without inputs, a model is proven on random rows.
         columns, spec: how raw input is padded.
-        strict, allow: how the rules are enforced.
-        proof: the reference models, or a user's model; None checks the data alone.
-        backend, device, sample: of the proof.
-        mask_column, declared: of padded input.
+        strict, allow: how the data rules are enforced.
+        proof: options of the reference models or of the user's model; None checks only the data.
+        backend, device, sample: Keras backend, device and number of rows of the proof.
+        mask_column, declared: mask column and side of the padding of padded input.
         files: how files are read.
-        reports: form and path of each report; `-` is standard output.
+        reports: format and path of each report; `-` is standard output.
         as_json: print the report as JSON.
         quiet, progress: as in `Output`.
     """
@@ -165,10 +165,10 @@ class VerifyArguments:
 
 @dataclass(frozen=True, kw_only=True)
 class ReferenceOptions:
-    """The options of the reference models.
+    """Options of the reference models.
 
     Args:
-        spec: the fields of `ReferenceSpec` that were given.
+        spec: fields of `ReferenceSpec` that were set.
     """
 
     spec: dict[str, Any]
@@ -176,10 +176,10 @@ class ReferenceOptions:
 
 @dataclass(frozen=True, kw_only=True)
 class ModelOptions:
-    """The options of a user's model.
+    """Options of the user's model.
 
     Args:
-        spec: the fields of `ModelSpec`.
+        spec: fields of `ModelSpec`.
         model, predict, inputs, custom_objects, allow_unsafe: as in `ModelProof`.
     """
 

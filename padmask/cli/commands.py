@@ -1,4 +1,4 @@
-"""The commands: their names, their one-line help, and their modules, loaded when needed."""
+"""Registry of the commands: names, one-line help, and modules, which are imported on demand."""
 
 from __future__ import annotations
 
@@ -7,10 +7,10 @@ from importlib import import_module
 import click
 
 COMMANDS = {
-    "pad": "Pad or cut sequences to one length, with masks.",
-    "unpad": "Take the padding away again.",
-    "inspect": "See masks, lengths, and what padding will cost.",
-    "verify": "Prove that masked outputs ignore padding.",
+    "pad": "Pad or truncate sequences to one length, and add a mask.",
+    "unpad": "Remove padding from padded sequences.",
+    "inspect": "Show masks, length statistics and the cost of padding.",
+    "verify": "Prove that a model ignores padding.",
 }
 
 

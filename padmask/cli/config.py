@@ -1,8 +1,8 @@
-"""Defaults from `[tool.padmask]` in the nearest pyproject.toml; the command line wins.
+"""Defaults from `[tool.padmask]` in the nearest pyproject.toml. The command line takes precedence.
 
-The nearest file counts alone, as with ruff: nothing is merged. The file may come with data from
-somebody else, so it decides only how data are shaped and shown. Each option is declared with
-`setting` or with `command_line_only`; an option declared in another way is refused in a file.
+Only the nearest file counts, as with ruff. Files are not merged. The file may come from an untrusted source
+together with the data, so the file may set only how data is padded and displayed. Each option is declared
+with `setting` or `command_line_only`. The file may set only options that are declared with `setting`.
 """
 
 from __future__ import annotations
@@ -18,11 +18,11 @@ from padmask.cli.commands import COMMANDS, load_command
 from padmask.errors import PadmaskError, SpecError, did_you_mean, printable, size
 from padmask.storage.system import read_small
 
-# Settings take a few kilobytes, and reading TOML takes a second for a few megabytes.
+# Settings need a few kilobytes, and parsing a few megabytes of TOML takes a second.
 MOST_BYTES = 1 << 20
 
-# Why only the command line gives some options. A model file and a module run code when they are
-# loaded; the author of the data must not choose the checks, nor the rows that are checked.
+# The reasons why only the command line may set some options. A model file and a module run code when they are
+# loaded. The author of the data must not choose the checks, or the rows that are checked.
 RUNS_CODE = "may run code"
 
 WRITES = "names a file to write"
@@ -33,21 +33,21 @@ PASSES_BAD_ROWS = "lets a run pass with bad rows"
 
 READS_A_PART = "leaves the rest of the data unread"
 
-# Where a context keeps the path of the pyproject.toml that its defaults come from.
+# Key of the path of the pyproject.toml in the metadata of a click context.
 _PROJECT = f"{__name__}.project"
 
 Declared = TypeVar("Declared", bound=Callable[..., Any])
 
 
 class Setting(click.Option):
-    """An option whose default a pyproject.toml may give."""
+    """Option that a pyproject.toml may set."""
 
 
 class CommandLineOnly(click.Option):
-    """An option that a pyproject.toml must not set.
+    """Option that a pyproject.toml must not set.
 
     Args:
-        because: the reason, as the end of a sentence that begins with the option.
+        because: reason, as the end of a sentence that starts with the option.
     """
 
     def __init__(self, *args: Any, because: str, **kwargs: Any) -> None:
@@ -56,22 +56,23 @@ class CommandLineOnly(click.Option):
 
 
 def setting(*names: str, **attributes: Any) -> Callable[[Declared], Declared]:
-    """Declare an option that says how data are shaped or shown; a pyproject.toml may set its default."""
+    """Declare an option that a pyproject.toml may set: how data is padded or displayed."""
     return click.option(*names, cls=Setting, **attributes)
 
 
 def command_line_only(*names: str, because: str, **attributes: Any) -> Callable[[Declared], Declared]:
-    """Declare an option that runs code, names a file to write, deletes, or loosens a check.
+    """Declare an option that a pyproject.toml must not set, such as one that runs code or deletes files.
 
     Args:
-        names: as for `click.option`, and so are the `attributes`.
-        because: what the option does that a file must not decide, as in "which deletes files".
+        names: as in `click.option`.
+        because: reason, such as "deletes files".
+        attributes: as in `click.option`.
     """
     return click.option(*names, cls=CommandLineOnly, because=because, **attributes)
 
 
 class ConfiguredCommand(click.Command):
-    """A command whose defaults may come from the nearest pyproject.toml."""
+    """Command with defaults from the nearest pyproject.toml."""
 
     def make_context(
         self, info_name: str | None, args: list[str], parent: click.Context | None = None, **extra: Any
@@ -79,10 +80,8 @@ class ConfiguredCommand(click.Command):
         try:
             file = find_project(Path.cwd())
         except FileNotFoundError:
-            raise SpecError(
-                "The folder that you stand in is not there any more. Go to another one."
-            ) from None
-        extra.setdefault("default_map", defaults(self, file) if file else {})
+            raise SpecError("The current folder does not exist anymore. Change to another folder.") from None
+        extra.setdefault("default_map", read_defaults(self, file) if file else {})
         try:
             context = super().make_context(info_name, args, parent, **extra)
             context.meta[_PROJECT] = file
@@ -95,7 +94,7 @@ class ConfiguredCommand(click.Command):
             raise
 
     def invoke(self, ctx: click.Context) -> Any:
-        """Run the command, and name the pyproject.toml that its settings or a refused setting come from."""
+        """Run the command. Name the pyproject.toml in errors of its settings and in a last line on stderr."""
         try:
             result = super().invoke(ctx)
         except PadmaskError as error:
@@ -107,18 +106,18 @@ class ConfiguredCommand(click.Command):
             given = _from_project(ctx, [error.option_name])
             if not given:
                 raise
-            said = f"{error.message} {_set_in(ctx, given)}."
-            raise click.BadOptionUsage(error.option_name, said, error.ctx) from None
+            message = f"{error.message} {_set_in(ctx, given)}."
+            raise click.BadOptionUsage(error.option_name, message, error.ctx) from None
         changed = _changed(ctx)
         if changed and not ctx.params["quiet"]:
-            # The work is done: a stderr that is closed does not undo it.
+            # The run is complete, so a closed stderr is not an error.
             with suppress(OSError):
                 click.echo(printable(f"settings: {_set_in(ctx, changed)}"), err=True)
         return result
 
 
 def _from_project(ctx: click.Context, names: Iterable[str]) -> list[click.Parameter]:
-    """Return the parameters among `names` whose values come from a pyproject.toml."""
+    """Return the parameters in `names` whose values come from a pyproject.toml."""
     wanted = set(names)
     return [
         parameter
@@ -129,16 +128,16 @@ def _from_project(ctx: click.Context, names: Iterable[str]) -> list[click.Parame
 
 
 def _changed(ctx: click.Context) -> list[click.Parameter]:
-    """Return the parameters to which a pyproject.toml gives a value other than the usual one."""
+    """Return the parameters that a pyproject.toml sets to another value than the default."""
     found = _from_project(ctx, ctx.params)
     if not found:
         return []
-    usual = click.Command.make_context(ctx.command, ctx.info_name, [], default_map={}).params
-    return [one for one in found if ctx.params[one.name or ""] != usual[one.name or ""]]
+    defaults = click.Command.make_context(ctx.command, ctx.info_name, [], default_map={}).params
+    return [one for one in found if ctx.params[one.name or ""] != defaults[one.name or ""]]
 
 
 def _set_in(ctx: click.Context, parameters: Sequence[click.Parameter]) -> str:
-    """Return a sentence that names options, and the pyproject.toml that sets them."""
+    """Return a sentence that names options and the pyproject.toml that sets them."""
     verb = "is" if len(parameters) == 1 else "are"
     *names, last = (parameter.opts[-1] for parameter in parameters)
     named = f"{', '.join(names)} and {last}" if names else last
@@ -146,22 +145,22 @@ def _set_in(ctx: click.Context, parameters: Sequence[click.Parameter]) -> str:
 
 
 def find_project(folder: Path) -> Path | None:
-    """Return the nearest pyproject.toml at or above `folder`."""
+    """Return the nearest pyproject.toml in `folder` or in its parents."""
     return next((p for p in (f / "pyproject.toml" for f in (folder, *folder.parents)) if p.is_file()), None)
 
 
-def defaults(command: click.Command, file: Path) -> dict[str, Any]:
-    """Return the defaults for a command's parameters that a pyproject.toml sets.
+def read_defaults(command: click.Command, file: Path) -> dict[str, Any]:
+    """Return the defaults that a pyproject.toml sets for the parameters of a command.
 
-    Keys are the long options' names, in `[tool.padmask]` for every command and in
-    `[tool.padmask.COMMAND]` for one.
+    Keys are the names of long options, in `[tool.padmask]` for all commands and in
+    `[tool.padmask.COMMAND]` for one command.
 
     Raises:
-        SpecError: the file is not TOML, a key is not an option, or only the command line may give it.
+        SpecError: the file is not TOML, a key is not an option, or only the command line may set the option.
     """
     text = _text_of(file)
     if b"padmask" not in text:
-        # Most projects say nothing of padmask, and their files need not even be TOML.
+        # Most projects do not configure padmask, so errors in their TOML do not matter here.
         return {}
     table = _table(file, text)
     tables = _tables_of_commands(file, table)
@@ -184,32 +183,32 @@ def defaults(command: click.Command, file: Path) -> dict[str, Any]:
             found[parameter.name or ""] = values if parameter.multiple else value
         elif key in own or name not in _all_options():
             raise SpecError(
-                f"{file}: [tool.padmask] sets {key!r:.60}, which is no option of padmask {command.name}."
+                f"{file}: [tool.padmask] sets {key!r:.60}, which is not an option of padmask {command.name}."
                 f"{did_you_mean(name, list(parameters))}"
             )
     return found
 
 
 def _tables_of_commands(file: Path, table: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
-    """Return what `[tool.padmask.COMMAND]` holds for each command."""
+    """Return the table `[tool.padmask.COMMAND]` of each command."""
     for name, value in table.items():
         if isinstance(value, dict) and name not in COMMANDS:
             raise SpecError(
-                f"{file}: [tool.padmask.{name}] is for no command.{did_you_mean(name, list(COMMANDS))} "
+                f"{file}: [tool.padmask.{name}]: no such command.{did_you_mean(name, list(COMMANDS))} "
                 f"Choose one of {', '.join(COMMANDS)}."
             )
         if not isinstance(value, dict) and name in COMMANDS:
-            raise SpecError(f"{file}: [tool.padmask] {name} must be a table of options.")
+            raise SpecError(f"{file}: [tool.padmask] {name} must be a table of options. Fix the file.")
     return {name: table.get(name, {}) for name in COMMANDS}
 
 
 def _refuse_command_line_only(
     file: Path, shared: Mapping[str, Any], tables: Mapping[str, Mapping[str, Any]]
 ) -> None:
-    """Refuse keys that only the command line may give, also those of the commands that do not run now.
+    """Refuse keys that only the command line may set, in the tables of all commands.
 
     Raises:
-        SpecError: there is one.
+        SpecError: the file has such a key.
     """
     for command in _all_commands():
         own = tables.get(command.name or "", {})
@@ -220,12 +219,12 @@ def _refuse_command_line_only(
                 if name in reasons:
                     raise SpecError(
                         f"{file}: [{where}] sets {key!r:.60}, but --{name} {reasons[name]}, so only the "
-                        "command line may give it. Remove it from the file."
+                        f"command line may set --{name}. Remove {key!r:.60} from the file."
                     )
 
 
 def _command_line_only(command: click.Command) -> dict[str, str]:
-    """Return the reasons why a file must not set options, by the options' names without dashes."""
+    """Return the options that a file must not set, without dashes, with the reasons."""
     return {
         option.removeprefix("--"): getattr(parameter, "because", "is not a setting")
         for parameter in command.params
@@ -239,27 +238,28 @@ def _text_of(file: Path) -> bytes:
     text = read_small(str(file), MOST_BYTES)
     if text is None:
         raise SpecError(
-            f"{file}: larger than {size(MOST_BYTES)}, the most that padmask reads of settings. Make the file "
+            f"{file}: the file is larger than {size(MOST_BYTES)}, the limit for settings. Make the file "
             "smaller, or run padmask in another folder."
         )
     return text
 
 
 def _kind_of(parameter: click.Option) -> tuple[str, tuple[type, ...]]:
-    """Return what a parameter may be set to, in words and in types."""
+    """Return the types that a parameter accepts, with a description for messages."""
     if parameter.is_flag:
         return "true or false", (bool,)
     if isinstance(parameter.type, click.types.IntParamType):
-        return "a whole number", (int,)
-    return "a text or a number", (str, int, float)
+        return "an integer", (int,)
+    return "a string or a number", (str, int, float)
 
 
 def _check(file: Path, key: str, value: Any, kind: tuple[str, tuple[type, ...]]) -> None:
     words, types = kind
-    # Of Python's whole numbers two are true and false, and no name holds a NUL.
+    # isinstance() accepts a bool as an int, so the types are compared. File names cannot contain a NUL.
     if type(value) not in types or (isinstance(value, str) and "\0" in value):
         raise SpecError(
-            f"{file}: [tool.padmask] sets {key!r:.60} to {value!r:.60}: it must be {words}. Fix it."
+            f"{file}: [tool.padmask] sets {key!r:.60} to {value!r:.60}, but the value must be {words}. "
+            "Fix the file."
         )
 
 
@@ -267,20 +267,20 @@ def _table(file: Path, text: bytes) -> dict[str, Any]:
     import tomllib
 
     try:
-        whole = tomllib.loads(text.decode())
+        document = tomllib.loads(text.decode())
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise SpecError(f"{file}: cannot be read as TOML: {error}. Fix it there.") from None
+        raise SpecError(f"{file}: not valid TOML: {error}. Fix the file.") from None
     except RecursionError:
-        raise SpecError(f"{file}: cannot be read as TOML: nested too deeply. Fix it.") from None
-    tools = whole.get("tool", {})
+        raise SpecError(f"{file}: not valid TOML: nested too deeply. Fix the file.") from None
+    tools = document.get("tool", {})
     table = tools.get("padmask", {}) if isinstance(tools, dict) else {}
     if not isinstance(table, dict):
-        raise SpecError(f"{file}: [tool.padmask] must be a table.")
+        raise SpecError(f"{file}: [tool.padmask] must be a table. Fix the file.")
     return table
 
 
 def _options(command: click.Command) -> dict[str, click.Option]:
-    """Return the long options of a command, without dashes, and the parameters they set."""
+    """Return the long options of a command, without dashes, with their parameters."""
     return {
         option.removeprefix("--"): parameter
         for parameter in command.params
@@ -291,7 +291,7 @@ def _options(command: click.Command) -> dict[str, click.Option]:
 
 
 def _switched_off(command: click.Command) -> dict[str, str]:
-    """Return the long options that switch a flag off, without dashes, and the parameters they set."""
+    """Return the long options that disable a flag, without dashes, with their parameters."""
     return {
         option.removeprefix("--"): parameter.name or ""
         for parameter in command.params
@@ -305,5 +305,5 @@ def _all_commands() -> list[click.Command]:
 
 
 def _all_options() -> set[str]:
-    """Return the long options of all commands: a key may be meant for another one."""
+    """Return the long options of all commands. A key in `[tool.padmask]` may belong to any command."""
     return {option for one in _all_commands() for option in (*_options(one), *_switched_off(one))}

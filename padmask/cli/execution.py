@@ -1,4 +1,4 @@
-"""Where the work of a command is done, and the progress that it shows."""
+"""Executors and progress bars for the commands."""
 
 from __future__ import annotations
 
@@ -21,22 +21,21 @@ from padmask.stream.progress import ProgressCallback
 def open_progress(
     *, quiet: bool, progress: bool, output: str = ""
 ) -> AbstractContextManager[ProgressCallback | None]:
-    """Return a progress bar where a terminal is there to show it, apart from the data."""
-    data_too = output == "-" and sys.stdout is not None and sys.stdout.isatty()
-    if quiet or not progress or data_too or sys.stderr is None or not sys.stderr.isatty():
+    """Return a progress bar if stderr is a terminal that does not also show the output."""
+    shows_output = output == "-" and sys.stdout is not None and sys.stdout.isatty()
+    if quiet or not progress or shows_output or sys.stderr is None or not sys.stderr.isatty():
         return nullcontext()
     return progress_bar()
 
 
 @contextmanager
 def open_executor(where: Workers) -> Iterator[Executor | None]:
-    """Give the executor that works on shards; None where one process is enough."""
+    """Yield the executor for the shards of a dataset; None if one process is enough."""
     workers = where.workers or cores()
     if where.cluster:
         if where.workers and where.cluster != LOCAL:
             raise SpecError(
-                "A cluster has its own workers: give --cluster or --workers. Only of --cluster local, which "
-                "starts here, --workers says how many.",
+                "A cluster has its own workers: --workers works only with --cluster local. Remove --workers.",
                 options=["cluster", "workers"],
             )
         _prepare_for_dask(starts_here=where.cluster == LOCAL)
@@ -50,9 +49,9 @@ def open_executor(where: Workers) -> Iterator[Executor | None]:
 
 
 def _prepare_for_dask(*, starts_here: bool) -> None:
-    """Set what Dask takes from the process alone, which only a command line may change."""
+    """Change process settings for Dask. Only the command line may do this, not the library."""
     if starts_here:
-        # By multiprocessing, whose children would look for modules in the current folder first.
+        # The child processes of multiprocessing would import modules from the current folder.
         os.environ["PYTHONSAFEPATH"] = "1"
-    # What matters of its warnings is raised.
+    # padmask raises an error for every problem that matters.
     warnings.filterwarnings("ignore", module="distributed")

@@ -1,8 +1,7 @@
-"""A run in a process of its own, so that a crash in native code ends in a sentence.
+"""Run a function in a child process, so that a crash in native code becomes an error message.
 
-Readers of binary formats are written in C++, where a corrupt file can bring down the whole
-process. The process that was started only waits, passes signals on, and says what happened.
-Knows nothing of what runs.
+Readers of binary formats are written in C++, and a corrupt file can crash the process. The parent process
+only waits, forwards signals, and reports how the child ended.
 """
 
 from __future__ import annotations
@@ -16,45 +15,44 @@ from types import FrameType
 
 from padmask.storage.system import die_with, free_memory
 
-# What native code dies of, as against what a person or the kernel sends.
+# Signals of crashes in native code. Users and the kernel send other signals.
 CRASHES = (signal.SIGSEGV, signal.SIGABRT, signal.SIGBUS, signal.SIGFPE, signal.SIGILL)
 
-# The exit code where the data are at fault.
+# Exit code if the data is at fault.
 CORRUPT_INPUT = 1
 
-# Virtual memory that a run may take beyond what is free: threads and allocators reserve more than
-# they use.
+# Virtual memory that a run may reserve in addition to the free memory: threads and allocators reserve more
+# than they use.
 RESERVED_BYTES = 8 << 30
 
-_PASSED_ON = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+_FORWARDED = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
-def guarded(
+def run_guarded(
     run: Callable[[], int],
-    say: Callable[[str], int],
+    print_error: Callable[[str], int],
     inputs: Sequence[str],
     *,
     bound_memory: bool,
     quiet: bool = False,
 ) -> int:
-    """Run something in a child process and return its exit code; the child itself returns too.
+    """Run a function in a child process and return its exit code, in the parent and in the child.
 
     Args:
-        run: what to run.
-        say: shows a sentence and returns the exit code of a run that could not answer.
-        inputs: what is read, for the sentence.
-        bound_memory: whether to let what asks for more memory than is free fail alone.
-        quiet: whether to keep what native code writes to stderr, such as its last words, to itself.
+        run: function to run. It returns an exit code.
+        print_error: function that prints an error message and returns the exit code of a failed run.
+        inputs: inputs of the run, for the error message.
+        bound_memory: limit the virtual memory of the child, so that a huge allocation fails alone.
+        quiet: discard the output of native code to stderr.
     """
     parent = os.getpid()
     reading, writing = os.pipe()
-    # A signal that came between would find nobody to pass it on to.
-    signal.pthread_sigmask(signal.SIG_BLOCK, _PASSED_ON)
+    # The parent cannot forward a signal before the child exists.
+    signal.pthread_sigmask(signal.SIG_BLOCK, _FORWARDED)
     child = os.fork()
     if child == 0:
         os.close(reading)
-        signal.pthread_sigmask(signal.SIG_UNBLOCK, _PASSED_ON)
-        # Nobody would wait for the result.
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, _FORWARDED)
         die_with(parent)
         if bound_memory:
             _bound_memory()
@@ -64,27 +62,31 @@ def guarded(
         os.write(writing, b".")
         return code
     os.close(writing)
-    for number in _PASSED_ON:
-        # What was ignored from the start, as under nohup, stays so.
+    for number in _FORWARDED:
+        # A signal that is ignored from the start, such as SIGHUP under nohup, stays ignored.
         if signal.getsignal(number) is not signal.SIG_IGN:
-            signal.signal(number, _passing_on(child))
-    signal.pthread_sigmask(signal.SIG_UNBLOCK, _PASSED_ON)
+            signal.signal(number, _forward_to(child))
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, _FORWARDED)
     _, status = os.waitpid(child, 0)
     code = os.waitstatus_to_exitcode(status)
     if code < 0:
-        return _said_of_death(-code, say, inputs)
+        return _report_death(-code, print_error, inputs)
     os.set_blocking(reading, False)
     if code == 0 and not _has_byte(reading):
-        return say("The run ended before it was done: something that it loaded ended the process.")
+        return print_error(
+            "The process exited before the run was complete. Check your model or function for exit calls."
+        )
     return code
 
 
-def _passing_on(child: int) -> Callable[[int, FrameType | None], None]:
-    def pass_on(number: int, _: FrameType | None) -> None:
+def _forward_to(child: int) -> Callable[[int, FrameType | None], None]:
+    """Return a signal handler that sends the signal to a child process."""
+
+    def forward(number: int, _: FrameType | None) -> None:
         with suppress(ProcessLookupError):
             os.kill(child, number)
 
-    return pass_on
+    return forward
 
 
 def _has_byte(descriptor: int) -> bool:
@@ -94,33 +96,36 @@ def _has_byte(descriptor: int) -> bool:
         return False
 
 
-def _said_of_death(number: int, say: Callable[[str], int], inputs: Sequence[str]) -> int:
-    what = f"{inputs[0]!r}" if len(inputs) == 1 else "one of the inputs" if inputs else "stdin"
+def _report_death(number: int, print_error: Callable[[str], int], inputs: Sequence[str]) -> int:
+    """Print why a signal ended the child, and return the exit code."""
+    name_of_input = f"{inputs[0]!r}" if len(inputs) == 1 else "one of the inputs" if inputs else "stdin"
     if number in CRASHES:
         name = signal.Signals(number).name
-        say(
-            f"Reading {what} crashed ({name}): the file is most likely corrupt. Nothing was written. "
-            "Check that it is whole and that another tool can read it."
+        print_error(
+            f"Reading {name_of_input} crashed ({name}): the file is probably corrupt. No output was written. "
+            "Check that another tool can read the file."
         )
         return CORRUPT_INPUT
     if number == signal.SIGKILL:
-        say("The run was killed, most likely because memory ran out. Choose a smaller --maxlen, such as p99.")
+        print_error(
+            "The process was killed, probably because memory ran out. Choose a smaller --maxlen, such as p99."
+        )
     return 128 + number
 
 
 def _silence_native_code() -> None:
-    """Keep a stderr for Python alone: what is below it writes to the descriptor, and now to nobody."""
+    """Point descriptor 2 to /dev/null, and give Python a stderr with another descriptor."""
     if sys.stderr is None:
         return
     sys.stderr.flush()
-    own, nobody = os.dup(2), os.open(os.devnull, os.O_WRONLY)
-    os.dup2(nobody, 2)
-    os.close(nobody)
+    own, null = os.dup(2), os.open(os.devnull, os.O_WRONLY)
+    os.dup2(null, 2)
+    os.close(null)
     sys.stderr = open(own, "w", buffering=1, encoding=sys.stderr.encoding, errors=sys.stderr.errors)  # noqa: SIM115
 
 
 def _bound_memory() -> None:
-    """Let what asks for more memory than there is fail alone, before the machine is short of it."""
+    """Limit virtual memory, so that a huge allocation fails before the machine runs out of memory."""
     free = free_memory()
     if free is None:
         return

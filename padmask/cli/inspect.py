@@ -37,41 +37,41 @@ from padmask.spec.show import ShowSpec
     default=10,
     show_default=True,
     metavar="N",
-    help="How many rows to show.",
+    help="Number of rows to show.",
 )
-@setting("--rows", default=None, metavar="A:B", help="Show rows A up to B, counted from 0, instead.")
-@setting(
-    "--sample", type=click.IntRange(min=1), default=None, metavar="N", help="Show N rows drawn at random."
-)
-@setting("--seed", type=int, default=0, show_default=True, help="Of the draw.")
+@setting("--rows", default=None, metavar="A:B", help="Show rows A to B-1, counted from 0.")
+@setting("--sample", type=click.IntRange(min=1), default=None, metavar="N", help="Show N random rows.")
+@setting("--seed", type=int, default=0, show_default=True, help="Random seed of --sample.")
 @setting(
     "--style",
     type=click.Choice(["grid", "tokens", "bool", "int"]),
     default="grid",
     show_default=True,
-    help="How rows are shown: a picture; the ids with padding in brackets; True and False; 1 and 0.",
+    help="Show rows as a grid of cells, as ids with padding in brackets, or as a mask of bools or ints.",
 )
 @mask_column_option
-@setting("--masks/--no-masks", default=True, help="Show rows.  [default: on]")
-@setting("--plans/--no-plans", default=True, help="Show what plans cost.  [default: on]")
-@setting("--json", "as_json", is_flag=True, help="Print everything as one JSON object.")
+@setting("--masks/--no-masks", default=True, help="Show the masks of rows.  [default: on]")
+@setting(
+    "--plans/--no-plans", default=True, help="Show plans: candidate lengths and their cost.  [default: on]"
+)
+@setting("--json", "as_json", is_flag=True, help="Print the result as one JSON object.")
 @command_line_only(
     "--export",
     because=WRITES,
     type=PathOrAddress(),
     default=None,
     metavar="FILE",
-    help="Also write what is shown to a file: .svg, .html or .txt.",
+    help="Also write the printed output to an .svg, .html or .txt file.",
 )
 @workers_option
 @cluster_option
 @quiet_options
 @click.pass_context
 def command(ctx: click.Context, /, **given: Any) -> None:
-    """See masks, lengths, and what padding will cost.
+    """Show masks, length statistics and the cost of padding.
 
-    Reads what pad reads, raw or already padded. --maxlen takes a list: masks are shown
-    for the first, and each is a plan.
+    Reads the same inputs as pad, raw or padded. --maxlen accepts a list: each entry is a
+    plan, and the masks are those of the first plan.
 
     \b
     Examples:
@@ -107,25 +107,25 @@ def command(ctx: click.Context, /, **given: Any) -> None:
 
 
 def _chosen_rows(ctx: click.Context, given: dict[str, Any]) -> tuple[str | None, int | None]:
-    """Return the rows to show or how many to draw; what was typed wins over what a project sets.
+    """Return `--rows` and `--sample`, of which at most one is set. The command line overrides the project.
 
     Raises:
-        UsageError: both were typed.
+        UsageError: the command line or the project sets both.
     """
     rows, sample = given["rows"], given["sample"]
     if not rows or not sample:
         return rows, sample
     if is_typed(ctx, "rows") == is_typed(ctx, "sample"):
-        raise click.UsageError("--rows and --sample both choose the rows to show: give one of them.")
+        raise click.UsageError("--rows and --sample cannot be used together. Remove one of them.")
     return (rows, None) if is_typed(ctx, "rows") else (None, sample)
 
 
 def _range(text: str) -> tuple[int, int]:
     first, _, last = text.partition(":")
-    # Digits of other scripts are digits too.
+    # Not \d, which matches digits of other scripts too.
     if re.fullmatch("[0-9]{1,18}:[0-9]{1,18}", text) and int(first) <= int(last):
         return int(first), int(last)
     raise SpecError(
-        f"--rows takes A:B, two whole numbers such as 5:15. Received: {text!r:.60}. Give both.",
+        f"--rows takes A:B, two integers with A <= B, such as 5:15. Received: {text!r:.60}.",
         options=["rows"],
     )

@@ -1,10 +1,10 @@
-"""Options that mean the same in every command."""
+"""Options that several commands share."""
 
 from __future__ import annotations
 
 import re
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import fields
 from typing import Any, ClassVar, TypeVar
 
@@ -12,8 +12,11 @@ import click
 
 from padmask.cli.arguments import Output, Workers
 from padmask.cli.config import READS_A_PART, WRITES, command_line_only, setting
+from padmask.errors import join_or
 from padmask.spec.files import FileOptions, ReadOptions
+from padmask.spec.formats import FormatTraits, input_formats, names_of
 from padmask.spec.pad import DTYPES, PadSpec, parse_maxlen
+from padmask.storage.names import COMPRESSIONS
 from padmask.storage.urls import checked_path
 
 Command = TypeVar("Command", bound=Callable[..., Any])
@@ -22,10 +25,10 @@ Options = TypeVar("Options", bound=ReadOptions)
 
 
 class PathOrAddress(click.Path):
-    """A path of this machine, or an address in a storage; `file://` becomes the path that it stands for.
+    """Parameter type of a local path or a storage address. A `file://` address becomes a local path.
 
     Args:
-        forms: words that may stand before a path, with a colon between.
+        forms: prefixes that may precede a path, without the colon.
     """
 
     def __init__(self, *forms: str) -> None:
@@ -35,25 +38,30 @@ class PathOrAddress(click.Path):
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
         form = next((f"{form}:" for form in self._forms if value.startswith(f"{form}:")), "")
         path = value.removeprefix(form)
-        # No address is without one of these, and help must not load what knows of them.
+        # Every address contains one of these characters.
         return (
-            form + _checked(path)
+            form + checked_path(path)
             if any(mark in path for mark in ":@?")
             else super().convert(value, param, ctx)
         )
 
 
-def _checked(path: str) -> str:
-    return checked_path(path)
+def suffix_help(formats: Iterable[FormatTraits]) -> str:
+    """Return the sentence of the help text that lists the suffixes of these output formats."""
+    suffixes: list[str] = []
+    for traits in formats:
+        plain = traits.suffixes[0]
+        suffixes += [plain, *(plain + suffix for suffix in COMPRESSIONS if traits.is_text)]
+    return f"The suffix sets the format: {join_or(suffixes)}."
 
 
 inputs_argument = click.argument("inputs", nargs=-1, type=PathOrAddress(), metavar="[INPUT]...")
 
 input_format_option = setting(
     "--input-format",
-    type=click.Choice(["jsonl", "parquet", "arrow"]),
+    type=click.Choice(names_of(input_formats())),
     default=None,
-    help="Format of the input.  [default: by suffix, else by the first bytes]",
+    help="Input format.  [default: from the suffix or the first bytes]",
 )
 
 limit_option = command_line_only(
@@ -62,7 +70,7 @@ limit_option = command_line_only(
     type=click.IntRange(min=0),
     default=None,
     metavar="N",
-    help="Only the first N rows.",
+    help="Read only the first N rows.",
 )
 
 rejects_option = command_line_only(
@@ -71,7 +79,7 @@ rejects_option = command_line_only(
     type=PathOrAddress(),
     default=None,
     metavar="FILE",
-    help="Receives every row that is not written, whole, with the reason, as JSON Lines.",
+    help="Write the rows that are left out, with the reasons, to a JSON Lines file.",
 )
 
 report_option = command_line_only(
@@ -79,8 +87,8 @@ report_option = command_line_only(
     because=WRITES,
     type=PathOrAddress("json"),
     default=None,
-    metavar="FILE",
-    help="Receives the counts as JSON; json:FILE says the same.",
+    metavar="[json:]FILE",
+    help="Write a JSON report: the counts, or the error of a failed run.",
 )
 
 threads_option = setting(
@@ -88,13 +96,12 @@ threads_option = setting(
     type=click.IntRange(min=1),
     default=None,
     metavar="N",
-    help="Batches worked on at once; the result does not depend on it.  [default: the cores; 1 between "
-    "JSON Lines]",
+    help="Batches to process in parallel.  [default: number of cores; 1 from JSON Lines to JSON Lines]",
 )
 
 
 def input_options(command: Command) -> Command:
-    """Add what says which rows are read and how they are padded."""
+    """Add the options that select the input and control padding."""
     for option in reversed(
         (
             inputs_argument,
@@ -104,50 +111,49 @@ def input_options(command: Command) -> Command:
                 "columns",
                 multiple=True,
                 metavar="NAME[:DTYPE][=VALUE]",
-                help="A sequence column to pad, its dtype and pad value; repeatable, cut at the same places. "
-                "Default: input_ids, else tokens, else the only list column.",
+                help="Column to pad, with an optional dtype and pad value; repeatable.  [default: input_ids, "
+                "else tokens, else the only list column]",
             ),
             setting(
                 "--maxlen",
                 default="longest",
                 show_default=True,
                 metavar="N|longest|pNN",
-                help="Places in every row: a number, the longest row, or a percentile of the lengths such as "
-                "p95 or p99.9.",
+                help="Row length: a number, longest, or a percentile such as p95.",
             ),
             setting(
                 "--padding",
                 type=click.Choice(["post", "pre"]),
                 default="post",
                 show_default=True,
-                help="Side of the padding. Keras's pad_sequences defaults to pre; its masking guide advises "
-                "post, which cuDNN's RNN kernels need.",
+                help="Side of the padding.",
             ),
             setting(
                 "--truncating",
                 type=click.Choice(["post", "pre"]),
                 default="post",
                 show_default=True,
-                help="Side at which longer rows are cut.",
+                help="Side on which longer rows are cut.",
             ),
             setting(
                 "--value",
                 default=None,
                 metavar="V",
-                help="Pad value of columns without their own.  [default: 0, or '' for strings]",
+                help="Pad value, unless set with --column.  [default: 0; '' for strings]",
             ),
             setting(
                 "--dtype",
                 type=click.Choice(DTYPES),
                 default=None,
-                help="Of columns without their own.  [default: int32; float columns float32, strings string]",
+                help="Dtype, unless set with --column.  [default: int32; float32 for floats; string for "
+                "strings]",
             ),
             setting(
                 "--pad-to-multiple-of",
                 type=click.IntRange(min=1),
                 default=None,
                 metavar="N",
-                help="Round a found length up to a multiple of N.",
+                help="Round a maxlen found from the data up to a multiple of N.",
             ),
             input_format_option,
             limit_option,
@@ -158,10 +164,10 @@ def input_options(command: Command) -> Command:
 
 
 class Size(click.ParamType):  # type: ignore[type-arg]  # before click 8.4 it takes no type
-    """A number of bytes, with or without a unit: 1000, 10GB, 500MiB.
+    """Parameter type of a number of bytes, with or without a unit: 1000, 10GB, 500MiB.
 
     Args:
-        min: the least that it may be.
+        min: smallest number that is accepted.
     """
 
     name = "SIZE"
@@ -178,21 +184,21 @@ class Size(click.ParamType):  # type: ignore[type-arg]  # before click 8.4 it ta
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
         found = re.fullmatch(r"(\d+(?:\.\d+)?) *([a-z]*)", str(value).strip().lower())
         if not found or found[2] not in self._units:
-            self.fail(f"{value!r} is no size. Write it as 500MB, 10GiB or a number of bytes.", param, ctx)
+            self.fail(f"{value!r} is not a size. Use a number of bytes, 500MB or 10GiB.", param, ctx)
         amount = float(found[1]) * self._units[found[2]]
         if amount < self.min:
             self.fail(f"{value!r} is less than {self.min}.", param, ctx)
-        # More than any disk holds is as much as there may be.
+        # The limit is larger than any disk, and small enough for 64-bit integers.
         return int(min(amount, 1 << 62))
 
 
 max_bytes_option = command_line_only(
     "--max-bytes",
-    because="raises the limit on what may be written",
+    because="raises the limit on the size of the output",
     type=Size(),
     default=None,
-    help="Refuse an output that would take more, such as 10GB or 500MiB; pipes are stopped there.  "
-    "[default: 90% of the disk's free space; for pipes none]",
+    help="Fail if the output would be larger than SIZE, such as 10GB or 500MiB.  [default: 90% of the free "
+    "disk space; no limit for pipes]",
 )
 
 workers_option = setting(
@@ -200,8 +206,7 @@ workers_option = setting(
     type=click.IntRange(min=1),
     default=None,
     metavar="N",
-    help="Processes that work on the shards of a dataset; the result does not depend on it.  "
-    "[default: the cores; 1 for a single shard]",
+    help="Worker processes for the shards of a dataset.  [default: number of cores; 1 for a single shard]",
 )
 
 cluster_option = command_line_only(
@@ -209,47 +214,47 @@ cluster_option = command_line_only(
     because="sends data and work to other machines",
     default=None,
     metavar="ADDRESS",
-    help="Dask scheduler whose workers do it instead, such as tcp://host:8786; local starts one here, with "
-    "--workers N.",
+    help="Dask scheduler to use instead of worker processes, such as tcp://host:8786, or local to start "
+    "one with --workers N.",
 )
 
 mask_column_option = setting(
     "--mask-column",
     default=None,
     metavar="NAME",
-    help="Mask of padded input.  [default: what the file says, else mask or attention_mask]",
+    help="Mask column of padded input.  [default: from metadata, else mask or attention_mask]",
 )
 
 
 def help_without_input(ctx: click.Context, given: Mapping[str, Any]) -> None:
-    """Show the help where nothing is named and a person sits at stdin, who would wait for nothing."""
+    """Show the help if there is no input and stdin is a terminal. The command would wait for input."""
     if not given["inputs"] and sys.stdin is not None and sys.stdin.isatty():
         raise click.exceptions.NoArgsIsHelpError(ctx)
 
 
 def declared_side(ctx: click.Context, given: Mapping[str, Any]) -> Any:
-    """Return the side that was typed for the padding of padded input; a default declares nothing."""
+    """Return the side of the padding if the command line sets it; None otherwise."""
     return given["padding"] if is_typed(ctx, "padding") else None
 
 
 def is_typed(ctx: click.Context, name: str) -> bool:
-    """Tell whether a parameter was typed, and is no default, of padmask's or of a project."""
+    """Return whether the command line sets a parameter. Defaults and project settings do not count."""
     return ctx.get_parameter_source(name) is click.core.ParameterSource.COMMANDLINE
 
 
 def workers_of(ctx: click.Context, given: Mapping[str, Any]) -> Workers:
-    """Return where shards are worked on; a cluster wins over the workers that a project sets."""
+    """Return where shards are processed. `--cluster` overrides the `workers` setting of a project."""
     configured = given["cluster"] and not is_typed(ctx, "workers")
     return Workers(workers=None if configured else given["workers"], cluster=given["cluster"])
 
 
 def file_options(given: Mapping[str, Any], kind: type[Options]) -> Options:
-    """Return how files are read, or read and written, as the options of a command say."""
+    """Return the options of a command for reading files, or for reading and writing files."""
     return kind(**{field.name: given[field.name] for field in fields(kind) if field.name in given})
 
 
 def output_of(given: Mapping[str, Any]) -> Output:
-    """Return where a command writes."""
+    """Return the options of a command that writes an output."""
     return Output(
         inputs=given["inputs"],
         output=given["output"],
@@ -261,20 +266,20 @@ def output_of(given: Mapping[str, Any]) -> Output:
 
 
 def quiet_options(command: Command) -> Command:
-    """Add what says how much is told on the way."""
+    """Add the options that control progress, summary and warnings."""
     command = setting(
-        "--progress/--no-progress", default=True, help="Progress on a terminal's stderr.  [default: on]"
+        "--progress/--no-progress", default=True, help="Show progress on a terminal.  [default: on]"
     )(command)
     return command_line_only(
         "--quiet/--no-quiet",
         because="hides the summary and the warnings",
         default=False,
-        help="No summary, no warnings, no progress.",
+        help="Print no summary, warnings or progress.",
     )(command)
 
 
 def spec_of(given: Mapping[str, Any], maxlen: str) -> PadSpec:
-    """Return how to pad, as the options say."""
+    """Return the padding options of a command, with the given maxlen."""
     return PadSpec(
         maxlen=parse_maxlen(maxlen),
         padding=given["padding"],

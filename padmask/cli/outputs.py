@@ -1,18 +1,20 @@
-"""Write an output with its report beside it, and print the summary."""
+"""Write an output and its report, and print the summary."""
 
 from __future__ import annotations
 
 import json
 import sys
 from collections.abc import Callable, Iterable
-from contextlib import nullcontext, suppress
+from contextlib import suppress
 from typing import Any, Protocol, TypeVar
 
 import click
 
 from padmask._version import __version__
 from padmask.cli.arguments import Output
+from padmask.cli.failures import error_report
 from padmask.errors import OutputError, SpecError, printable
+from padmask.spec.formats import FORMATS
 from padmask.storage.conflicts import refuse_conflicts, refuse_shared_place
 from padmask.storage.output import open_output
 from padmask.storage.urls import display_path
@@ -30,56 +32,82 @@ Written = TypeVar("Written", bound=Reported)
 def write_with_report(
     to: Output, work: Callable[[], Written], summary: Callable[[Written], Iterable[str]]
 ) -> None:
-    """Run what writes an output, write its report, and print a summary.
+    """Write an output, write the report, and print a summary.
 
     Args:
         to: where the command writes.
-        work: writes the output and returns what it did.
-        summary: says that in lines.
+        work: function that writes the output and returns the result.
+        summary: function that returns the lines of the summary.
     """
     _check_streams(to)
-    result = None
-    try:
-        # Opened first: a run whose report cannot be written should not begin.
-        with _open_report(to.report) as report:
-            result = work()
-            if report:
-                report.write(_report_of(result, to))
-    except OutputError as error:
-        if result is None:
-            raise
-        raise error.reworded(f"{error} Only the report is missing: the output is done.") from None
+    result = _work_and_report(to, work) if to.report else work()
     if not to.quiet:
-        # The work is done: a stderr that cannot take the summary does not undo it.
+        # The output is complete, so a closed stderr is not an error.
         with suppress(OSError):
             for line in summary(result):
                 click.echo(printable(line), err=True)
 
 
+def _work_and_report(to: Output, work: Callable[[], Written]) -> Written:
+    """Write an output, and report the result or the error."""
+    outcome: Written | Exception | None = None
+    try:
+        # The report is opened first: a run whose report cannot be written must not start.
+        with open_output(_report_path(to)) as report:
+            outcome = _result_or_error(work)
+            report.write(_report_bytes(to, outcome))
+    except (OutputError, OSError) as error:
+        if isinstance(outcome, Exception):
+            raise outcome from None
+        if outcome is None or not isinstance(error, OutputError):
+            raise
+        raise error.reworded(f"{error} Only the report is missing: the output is complete.") from None
+    if isinstance(outcome, Exception):
+        raise outcome
+    return outcome
+
+
+def _result_or_error(work: Callable[[], Written]) -> Written | Exception:
+    """Return the result of the work or the error that ended the work."""
+    try:
+        return work()
+    except BrokenPipeError:
+        raise  # The reader of the output closed the pipe, which is not an error.
+    except Exception as error:  # noqa: BLE001 - the report shows the error, and the caller raises it
+        return error
+
+
 def _check_streams(to: Output) -> None:
-    """Refuse two outputs in one place, and bytes that would garble a terminal."""
+    """Refuse two outputs to the same file, and binary output to a terminal."""
     report = to.report and to.report.removeprefix("json:")
     refuse_shared_place({"the output": to.output, "the rejects": to.files.rejects, "the report": report})
     refuse_conflicts({"the report": report}, to.inputs or ["-"])
     if any((path or "").lower().startswith("memory:") for path in (to.output, to.files.rejects, report)):
-        raise SpecError("What is written to memory:// ends with this process. Name a file or a storage.")
-    binary = to.files.output_format not in (None, "jsonl")
+        raise SpecError("An output in memory:// is lost when this process ends. Name a file or a storage.")
+    name = to.files.output_format
+    binary = name is not None and not FORMATS[name].is_text
     if to.output == "-" and binary and sys.stdout is not None and sys.stdout.isatty():
         raise SpecError(
-            f"{to.files.output_format} is no text for a terminal: redirect stdout, or name a file with -o.",
+            f"{name} is a binary format, and stdout is a terminal. Redirect stdout, or name a file with -o.",
             options=["output_format"],
         )
 
 
-def _open_report(path: str | None) -> Any:
-    """Return where the report goes; nowhere if none was asked for."""
-    if path == "json:":
-        raise SpecError("--report json: names no file. Give one, as in json:report.json.")
-    return open_output(path.removeprefix("json:")) if path else nullcontext()
+def _report_path(to: Output) -> str:
+    """Return the path of the report."""
+    path = (to.report or "").removeprefix("json:")
+    if not path:
+        raise SpecError("--report json: has no file name. Add a file name, such as json:report.json.")
+    return path
 
 
-def _report_of(result: Reported, to: Output) -> bytes:
-    """Return what a run did, as JSON."""
+def _report_bytes(to: Output, outcome: Reported | Exception) -> bytes:
+    """Return the JSON report of a run: counts of a result, or fields of an error."""
     inputs = [display_path(path) for path in to.inputs or ["-"]]
     report = {"version": __version__, "inputs": inputs, "output": display_path(to.output)}
-    return json.dumps(report | result.as_dict(), indent=2).encode() + b"\n"
+    if isinstance(outcome, Exception):
+        options = {p.name or "": p.opts[-1] for p in click.get_current_context().command.params}
+        report |= error_report(outcome, options)
+    else:
+        report |= outcome.as_dict()
+    return json.dumps(report, indent=2).encode() + b"\n"

@@ -21,10 +21,12 @@ from padmask.cli.options import (
     rejects_option,
     report_option,
     spec_of,
+    suffix_help,
     threads_option,
     workers_of,
     workers_option,
 )
+from padmask.spec.formats import names_of, output_formats
 from padmask.spec.pad import MASK_DTYPES, MaskSpec, RowPolicy
 
 FOR_FOLDERS = ("workers", "cluster", "resume", "delete", "shard_bytes")
@@ -39,50 +41,55 @@ FOR_FOLDERS = ("workers", "cluster", "resume", "delete", "shard_bytes")
     default="-",
     type=PathOrAddress(),
     metavar="PATH",
-    help="Where to; - is stdout. The format goes by the suffix: .jsonl, .parquet, .arrow, .npz, and .gz or "
-    ".zst after .jsonl. A folder, or a name that ends in /, gets a file for each of the input.  [default: -]",
+    help=f"Output file, or - for stdout. {suffix_help(output_formats())} A folder, or a name that ends in /, "
+    "gets one file per input file.  [default: -]",
 )
 @setting(
     "--output-format",
-    type=click.Choice(["jsonl", "parquet", "arrow", "npz"]),
+    type=click.Choice(names_of(output_formats())),
     default=None,
-    help="Format of the output where no suffix names it.  [default: jsonl; in a folder that of the input]",
+    help="Output format, if no suffix sets it.  [default: jsonl; in a folder, the input format]",
 )
 @setting(
     "--mask-column",
     default="mask",
     show_default=True,
     metavar="NAME",
-    help="Name of the mask. Hugging Face users want --mask-column attention_mask --mask-dtype int64.",
+    help="Name of the mask column.",
 )
 @setting(
     "--mask-dtype",
     type=click.Choice(MASK_DTYPES),
     default="bool",
     show_default=True,
-    help="True or 1 is a real token.",
+    help="Dtype of the mask; True or 1 marks a real token.",
 )
-@setting("--no-mask/--mask", default=False, help="Write no mask.")
+@setting("--no-mask/--mask", default=False, help="Do not add a mask.")
 @command_line_only(
     "--overwrite-mask/--no-overwrite-mask",
     because="replaces a column of the data",
     default=False,
-    help="Replace a column that has the mask's name already.",
+    help="Replace a column that has the name of the mask.",
 )
-@setting("--length-column", default=None, metavar="NAME", help="Add the kept length of each row.")
+@setting(
+    "--length-column",
+    default=None,
+    metavar="NAME",
+    help="Add a column with the kept length of each row.",
+)
 @setting(
     "--overlong",
     type=click.Choice(["truncate", "drop", "error"]),
     default="truncate",
     show_default=True,
-    help="What becomes of rows longer than maxlen.",
+    help="What to do with rows longer than maxlen.",
 )
 @setting(
     "--empty-rows",
     type=click.Choice(["keep", "drop", "error"]),
     default="keep",
     show_default=True,
-    help="What becomes of rows without a token; a kept one is fully masked.",
+    help="What to do with rows without tokens. Kept rows are fully masked.",
 )
 @command_line_only(
     "--on-error",
@@ -90,58 +97,58 @@ FOR_FOLDERS = ("workers", "cluster", "resume", "delete", "shard_bytes")
     type=click.Choice(["fail", "skip"]),
     default="fail",
     show_default=True,
-    help="What becomes of rows that cannot be padded: null rows, missing keys, values that do not fit.",
+    help="What to do with bad rows: null rows, missing keys, values that do not fit the dtype.",
 )
 @rejects_option
 @report_option
 @setting(
     "--fixed-size-list/--no-fixed-size-list",
     default=False,
-    help="Write fixed-size lists, which not every reader takes.",
+    help="Write fixed-size lists, which some readers do not support.",
 )
 @setting(
     "--batch-rows",
     type=click.IntRange(min=1),
     default=None,
     metavar="N",
-    help="Rows padded at a time; the result does not depend on it.",
+    help="Rows to process at a time.",
 )
 @threads_option
 @workers_option
 @cluster_option
 @command_line_only(
     "--resume/--no-resume",
-    because="takes files in the output folder for finished work",
+    because="trusts files in the output folder as finished work",
     default=False,
-    help="Go on with a run into the folder that ended before it was done.",
+    help="Resume an incomplete run in the output folder.",
 )
 @command_line_only(
     "--delete/--no-delete",
     because="deletes files",
     default=False,
-    help="Delete files of a dataset that stood in the folder before and have none in their place.",
+    help="Delete files of an earlier dataset that the new dataset does not replace.",
 )
 @setting(
     "--shard-bytes",
     type=Size(min=1),
     default=None,
-    help="Cut larger Parquet files between row groups, each piece with a file of its own in the folder.  "
-    "[default: 256MiB]",
+    help="Split larger Parquet files between row groups, into several output files.  [default: 256MiB]",
 )
 @max_bytes_option
 @quiet_options
 @click.pass_context
 def command(ctx: click.Context, /, **given: Any) -> None:
-    """Pad or cut sequences to one length, with masks.
+    """Pad or truncate sequences to one length, and add a mask.
 
-    Reads JSON Lines, Parquet or Arrow from files, folders or stdin (-), several as one
-    dataset. A mask column is added: True at real tokens, False at padding.
+    Reads JSON Lines, Parquet or Arrow from files, folders or stdin (-). Several inputs form
+    one dataset. The added mask column is True at real tokens and False at padding.
 
     \b
     Examples:
       padmask pad sample_data/jargon.jsonl -o padded.parquet --maxlen 128
       zcat big.jsonl.gz | padmask pad - --maxlen 64 | jq -c .mask | head
       padmask pad train.parquet -o out.parquet -c input_ids -c labels=-100 --maxlen p95
+      padmask pad train.jsonl -o hf.parquet --mask-column attention_mask --mask-dtype int64
       padmask pad data/ -o padded/ --maxlen p99 --workers 8
       padmask pad s3://bucket/train/ -o s3://bucket/padded/ --cluster tcp://scheduler:8786
     """
@@ -163,7 +170,7 @@ def command(ctx: click.Context, /, **given: Any) -> None:
         resume=given["resume"],
         delete=given["delete"],
         shard_bytes=given["shard_bytes"],
-        # A project's defaults for folders are no fault of a single file.
+        # A project may set defaults for folders, so only options on the command line are refused for a file.
         folder_options=[name for name in FOR_FOLDERS if given[name] and is_typed(ctx, name)],
     )
     from padmask.cli.run_pad import run_pad  # loads NumPy and Arrow

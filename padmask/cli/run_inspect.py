@@ -22,7 +22,7 @@ EXPORTS = (".svg", ".html", ".txt")
 
 
 def run_inspect(arguments: InspectArguments) -> None:
-    """Inspect, and print or export what was found."""
+    """Inspect the inputs, and print and export the result."""
     _check_outputs(arguments)
     seen = _inspect(arguments)
     if arguments.as_json:
@@ -38,10 +38,10 @@ def run_inspect(arguments: InspectArguments) -> None:
 
 
 def _check_outputs(arguments: InspectArguments) -> None:
-    """Refuse an export of an unknown form, and outputs in place of an input or of each other."""
+    """Refuse an export in an unknown format, and an export that replaces an input or stdout."""
     if arguments.export and not arguments.export.endswith(EXPORTS):
         raise SpecError(
-            f"Cannot tell how to export to {display_path(arguments.export)!r}. Choose a name in "
+            f"The suffix of {display_path(arguments.export)!r} is not an export format. Choose one of "
             f"{', '.join(EXPORTS)}."
         )
     outputs = {"the printed report": "-", "the export": arguments.export or None}

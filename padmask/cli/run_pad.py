@@ -19,10 +19,10 @@ from padmask.stream.pad import pad_file
 
 
 def run_pad(arguments: PadArguments) -> None:
-    """Pad, write the report, and print the summary."""
+    """Pad the inputs, write the report, and print the summary."""
     to = arguments.to
     if to.report and names_a_folder(to.output):
-        # Before it is opened.
+        # The check must precede the opening of the report, which creates a file.
         report = to.report.removeprefix("json:")
         refuse_among_data(OutputFolder(local_path(to.output)), {"the report": report})
     rejects = to.files.rejects and display_path(to.files.rejects)
@@ -61,6 +61,6 @@ def _refuse_folder_options(arguments: PadArguments) -> None:
     if arguments.folder_options:
         option = arguments.folder_options[0].replace("_", "-")
         raise SpecError(
-            f"--{option} is for output folders, with a file for each of the input. "
-            "Name one, such as -o padded/."
+            f"--{option} needs an output folder. Name a folder, such as -o padded/.",
+            options=[arguments.folder_options[0]],
         )

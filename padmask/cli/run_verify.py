@@ -29,13 +29,13 @@ def run_verify(arguments: VerifyArguments) -> int:
     """Verify, write the reports, and return the exit code."""
     _check_reports(arguments)
     with ExitStack() as stack:
-        # Opened first: a run whose report cannot be written should not begin.
+        # The reports are opened first: a run whose reports cannot be written must not start.
         streams = [
             (form, None if path == "-" else stack.enter_context(open_output(path)))
             for form, path in arguments.reports
         ]
         report = _verify(arguments)
-        # What was imported on the way was read too.
+        # The modules that were imported during the run are inputs too.
         refuse_replaced(_report_files(arguments), loaded_files())
         for form, stream in streams:
             if stream is not None:
@@ -48,10 +48,10 @@ def run_verify(arguments: VerifyArguments) -> int:
 
 
 def _check_reports(arguments: VerifyArguments) -> None:
-    """Refuse reports that share a file, or would replace what is read."""
+    """Refuse reports that share a file or replace an input."""
     reports = _report_files(arguments)
     if len(set(reports.values())) < len(reports):
-        raise SpecError("Two reports cannot go to one file: give each its own.")
+        raise SpecError("Two reports cannot go to the same file. Give each report its own file.")
     prints = arguments.as_json or not arguments.quiet or any(path == "-" for _, path in arguments.reports)
     refuse_conflicts(({"the printed report": "-"} if prints else {}) | reports, arguments.inputs)
     if isinstance(arguments.proof, ModelOptions):
@@ -61,7 +61,7 @@ def _check_reports(arguments: VerifyArguments) -> None:
 
 
 def _report_files(arguments: VerifyArguments) -> dict[str, str | None]:
-    """Return the paths of the reports that go to files, by what they are."""
+    """Return the paths of the reports that go to files, by a description of the report."""
     files = [(form, path) for form, path in arguments.reports if path != "-"]
     return {
         f"the {form} report {number}".removesuffix(" 1"): path for number, (form, path) in enumerate(files, 1)
@@ -69,7 +69,7 @@ def _report_files(arguments: VerifyArguments) -> dict[str, str | None]:
 
 
 def _verify(arguments: VerifyArguments) -> Report:
-    # What people's own code prints must not get between the lines of a report.
+    # The code of the user may print to stdout, where only the report may go.
     with (
         open_progress(quiet=arguments.quiet, progress=arguments.progress) as progress,
         redirect_stdout(sys.stderr),

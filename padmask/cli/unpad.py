@@ -20,8 +20,10 @@ from padmask.cli.options import (
     quiet_options,
     rejects_option,
     report_option,
+    suffix_help,
     threads_option,
 )
+from padmask.spec.formats import names_of, ragged_formats
 from padmask.spec.unpad import UnpadSpec
 
 
@@ -33,27 +35,27 @@ from padmask.spec.unpad import UnpadSpec
     "columns",
     multiple=True,
     metavar="NAME",
-    help="A padded column; repeatable. Of pad's short form NAME:DTYPE=VALUE the name counts. Default: all "
-    "that the file says, else input_ids, else tokens, else the only list column.",
+    help="Padded column; repeatable. Accepts NAME:DTYPE=VALUE too, as in pad.  [default: from metadata, else "
+    "input_ids, else tokens, else the only list column]",
 )
 @mask_column_option
 @setting(
     "--length-column",
     default=None,
     metavar="NAME",
-    help="Lengths of the rows, where there is no mask; beside one they must say the same.  [default: what "
-    "the file says]",
+    help="Column with the number of tokens of each row. It must agree with the mask, if there is one.  "
+    "[default: from metadata]",
 )
 @setting(
     "--padding",
     type=click.Choice(["post", "pre"]),
     default=None,
-    help="Side of the padding, for lengths without a mask.  [default: what the file says]",
+    help="Side of the padding, for lengths without a mask.  [default: from metadata]",
 )
 @setting(
     "--keep-mask/--no-keep-mask",
     default=False,
-    help="Keep the mask, which is then all true and as long as its row, and the lengths.",
+    help="Keep the mask and length columns. The mask is cut like its row.",
 )
 @input_format_option
 @limit_option
@@ -64,14 +66,13 @@ from padmask.spec.unpad import UnpadSpec
     default="-",
     type=PathOrAddress(),
     metavar="PATH",
-    help="Where to; - is stdout. The format goes by the suffix: .jsonl, .parquet, .arrow, and .gz or .zst "
-    "after .jsonl.  [default: -]",
+    help=f"Output file, or - for stdout. {suffix_help(ragged_formats())}  [default: -]",
 )
 @setting(
     "--output-format",
-    type=click.Choice(["jsonl", "parquet", "arrow"]),
+    type=click.Choice(names_of(ragged_formats())),
     default=None,
-    help="Format of the output where no suffix names it.  [default: jsonl]",
+    help="Output format, if no suffix sets it.  [default: jsonl]",
 )
 @command_line_only(
     "--on-error",
@@ -79,7 +80,7 @@ from padmask.spec.unpad import UnpadSpec
     type=click.Choice(["fail", "skip"]),
     default="fail",
     show_default=True,
-    help="What becomes of rows that cannot be unpadded: a mask with a hole or of another length, a null.",
+    help="What to do with bad rows: a mask with a gap or with another length, a null.",
 )
 @rejects_option
 @report_option
@@ -88,12 +89,11 @@ from padmask.spec.unpad import UnpadSpec
 @quiet_options
 @click.pass_context
 def command(ctx: click.Context, /, **given: Any) -> None:
-    """Take the padding away again.
+    """Remove padding from padded sequences.
 
-    Reads padded JSON Lines, Parquet or Arrow (not npz) from files, folders or stdin (-),
-    several as one dataset. The mask tells padding from tokens, or the lengths do; both are
-    left out of the output. Values stay in the dtype they were padded in. A row that cannot
-    be unpadded ends the run with exit code 1.
+    Reads padded JSON Lines, Parquet or Arrow (not npz) from files, folders or stdin (-).
+    Several inputs form one dataset. A mask or a length column decides which places are
+    padding. Both are removed from the output. Values keep the dtype of the padded column.
 
     \b
     Examples:

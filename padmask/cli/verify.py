@@ -23,7 +23,7 @@ from padmask.spec.files import ReadOptions
 from padmask.spec.verify import BACKENDS, DEVICES, ROUTES
 from padmask.storage.output_places import descriptor_of
 
-# Rows that somebody's own model sees at once: it may be large.
+# Default batch size for the user's model, which may be large.
 USER_BATCH = 64
 
 
@@ -36,22 +36,22 @@ USER_BATCH = 64
     type=PathOrAddress(),
     default=None,
     metavar="FILE.keras",
-    help="Prove this saved Keras model instead of the reference models; without INPUT, on random rows.",
+    help="Verify a saved Keras model instead of the reference models. Without INPUT, uses random rows.",
 )
 @command_line_only(
     "--predict",
     because=RUNS_CODE,
     default=None,
     metavar="MODULE:FUNCTION",
-    help="Prove this function of (ids, mask), two NumPy arrays, which returns an array or a dict of them. "
-    "Its module is imported, from the current folder too: that runs its code.",
+    help="Verify a function of (ids, mask), two NumPy arrays, that returns an array or a dict of arrays. "
+    "Imports MODULE, also from the current folder. Importing a module runs its code.",
 )
 @setting(
     "--input",
     "model_inputs",
     multiple=True,
     metavar="NAME=COLUMN",
-    help="The column for an input of the model; repeatable.  [default: the one of its name]",
+    help="Column for an input of the model; repeatable.  [default: the column with the same name]",
 )
 @command_line_only(
     "--custom-objects",
@@ -59,28 +59,32 @@ USER_BATCH = 64
     type=PathOrAddress(),
     default=None,
     metavar="FILE.py",
-    help="Python file with the classes that the model needs; it is run.",
+    help="Python file with classes of the model. The file is run.",
 )
 @command_line_only(
     "--allow-unsafe-model",
     because=RUNS_CODE,
     is_flag=True,
-    help="Run Python code from within the model's file, such as a Lambda's: only if you trust it.",
+    help="Run Python code in the model file, such as Lambda layers. Use only for models that you trust.",
 )
-@setting("--explain", is_flag=True, help="Show which layers had a mask, and how much their outputs deviate.")
+@setting(
+    "--explain",
+    is_flag=True,
+    help="Show for each layer whether it has a mask and how much its output deviates.",
+)
 @command_line_only(
     "--no-model/--models",
     because=WEAKENS_PROOF,
     default=False,
-    help="Check the data alone; needs no TensorFlow.",
+    help="Check only the data, without TensorFlow.",
 )
-@setting("--strict/--no-strict", default=False, help="Warnings are errors.")
+@setting("--strict/--no-strict", default=False, help="Treat warnings as errors.")
 @command_line_only(
     "--allow",
     because=WEAKENS_PROOF,
     multiple=True,
     metavar="RULE",
-    help="A rule that the data may break; repeatable.",
+    help="Rule that the data may break; repeatable.",
 )
 @command_line_only(
     "--route",
@@ -88,22 +92,28 @@ USER_BATCH = 64
     because=WEAKENS_PROOF,
     multiple=True,
     type=click.Choice(list(ROUTES)),
-    help="A way by which the mask reaches the LSTM; repeatable.  [default: all]",
+    help="Reference model to verify, by the route of its mask; repeatable.  [default: all]",
 )
 @setting(
     "--device",
     type=click.Choice(DEVICES),
     default="auto",
     show_default=True,
-    help="Where models run; gpu is an error where there is none.",
+    help="Device that runs the models. gpu fails if there is no GPU.",
 )
 @setting(
     "--backend",
     type=click.Choice(BACKENDS),
     default=None,
-    help="What Keras runs on.  [default: KERAS_BACKEND, else tensorflow]",
+    help="Keras backend.  [default: KERAS_BACKEND, else tensorflow]",
 )
-@setting("--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Of weights and draws.")
+@setting(
+    "--seed",
+    type=click.IntRange(min=0),
+    default=0,
+    show_default=True,
+    help="Random seed of weights and rows.",
+)
 @command_line_only(
     "--sample",
     because=WEAKENS_PROOF,
@@ -111,26 +121,36 @@ USER_BATCH = 64
     default=256,
     show_default=True,
     metavar="N",
-    help="Rows the proof is made on: the shortest, the longest, and others drawn at random.",
+    help="Number of rows for the proof: the shortest, the longest and random rows.",
 )
 @setting(
     "--batch-size",
     type=click.IntRange(min=1),
     default=None,
     metavar="N",
-    help="Rows a model sees at once.  [default: 512, of somebody's own model 64]",
+    help="Rows in each batch of a model.  [default: 512; 64 with --model or --predict]",
 )
 @setting(
     "--vocab-size",
     type=click.IntRange(min=1),
     default=None,
     metavar="N",
-    help="Ids there are, 0 among them.  [default: found from the data]",
+    help="Number of token ids, including 0.  [default: found from the data]",
 )
 @setting(
-    "--embedding-dim", type=click.IntRange(min=1), default=16, show_default=True, help="Of reference models."
+    "--embedding-dim",
+    type=click.IntRange(min=1),
+    default=16,
+    show_default=True,
+    help="Embedding size of the reference models.",
 )
-@setting("--units", type=click.IntRange(min=1), default=32, show_default=True, help="Of their LSTM.")
+@setting(
+    "--units",
+    type=click.IntRange(min=1),
+    default=32,
+    show_default=True,
+    help="LSTM units of the reference models.",
+)
 @command_line_only(
     "--report",
     "reports",
@@ -138,17 +158,17 @@ USER_BATCH = 64
     because=WRITES,
     multiple=True,
     metavar="[json:|junit:]FILE|github",
-    help="Also write a report: JSON, JUnit XML, or annotations for GitHub Actions on stdout; repeatable.",
+    help="Also write a JSON or JUnit XML report, or print annotations for GitHub Actions; repeatable.",
 )
 @setting("--json", "as_json", is_flag=True, help="Print the report as one JSON object.")
 @quiet_options
 @click.pass_context
 def command(ctx: click.Context, /, **given: Any) -> int:
-    """Prove that masked outputs ignore padding, or say what leaks.
+    """Prove that a model ignores padding, or find the layer that leaks.
 
-    Audits the data, raw or padded, then runs Embedding and LSTM models on them, or your own
-    model, and tries to make padding change what it says. A leak is traced to its layer. Exit
-    code 0: proven; 1: a leak, a broken rule, or no proof either way; 2: could not run.
+    Checks the data, raw or padded, against a set of rules. Then runs Embedding and LSTM
+    models, or your own model, on the data and tests whether padding changes real outputs.
+    Exit code 0: proven; 1: a leak, a broken rule or no proof; 2: the run failed.
 
     \b
     Examples:
@@ -164,7 +184,7 @@ def command(ctx: click.Context, /, **given: Any) -> int:
     reports = [_form(text) for text in given["reports"]]
     to_stdout = [form for form, path in reports if path == "-"]
     if len(to_stdout) + given["as_json"] > 1:
-        raise SpecError("Two reports cannot both go to stdout: name a file for one of them.")
+        raise SpecError("Two reports cannot both go to stdout. Write one of them to a file.")
     arguments = VerifyArguments(
         inputs=given["inputs"],
         columns=given["columns"],
@@ -180,7 +200,7 @@ def command(ctx: click.Context, /, **given: Any) -> int:
         files=file_options(given, ReadOptions),
         reports=reports,
         as_json=given["as_json"],
-        # A report on stdout stands there alone.
+        # Nothing else is printed next to a report on stdout.
         quiet=given["quiet"] or any(form != "github" for form in to_stdout),
         progress=given["progress"],
     )
@@ -192,18 +212,20 @@ def command(ctx: click.Context, /, **given: Any) -> int:
 def _check_usage(ctx: click.Context, given: dict[str, Any], *, has_model: bool) -> None:
     if not given["inputs"] and not has_model:
         raise click.UsageError(
-            "There is nothing to verify: name a file, - for stdin, or a model with --model or --predict."
+            "There is nothing to verify. Name an input file, - for stdin, or a model (--model or --predict)."
         )
     if given["model"] is not None and given["predict"] is not None:
-        raise click.UsageError("--model and --predict are two subjects: verify one at a time.")
+        raise click.UsageError("--model and --predict cannot be used together. Remove one of them.")
     if has_model and given["no_model"]:
-        raise click.UsageError("--no-model checks the data alone: leave it out, or the model.")
+        raise click.UsageError("--no-model cannot be used with --model or --predict. Remove one of them.")
     if has_model and given["routes"]:
-        raise click.UsageError("--route is for the reference models, which --model and --predict replace.")
+        raise click.UsageError(
+            "--route selects reference models, which --model and --predict replace. Remove --route."
+        )
     for name in ("model_inputs", "custom_objects", "allow_unsafe_model", "explain"):
         if given[name] and given["model"] is None:
             option = "--input" if name == "model_inputs" else "--" + name.replace("_", "-")
-            raise click.BadOptionUsage(name, f"{option} goes with --model.", ctx)
+            raise click.BadOptionUsage(name, f"{option} needs --model. Add --model, or remove {option}.", ctx)
 
 
 def _reference_options(given: dict[str, Any]) -> ReferenceOptions | None:
@@ -237,7 +259,7 @@ def _number(text: str) -> int | float:
         with suppress(ValueError):
             return read(text)
     raise SpecError(
-        f"--value {text!r} is no number, which is what a model is padded with. Give one.", options=["value"]
+        f"--value must be a number to pad the inputs of a model. Received: {text!r}.", options=["value"]
     )
 
 
@@ -245,27 +267,29 @@ def _named_column(text: str) -> tuple[str, str]:
     name, equals, column = text.partition("=")
     if not name or not equals or not column:
         raise SpecError(
-            f"--input takes NAME=COLUMN, as in --input tokens=input_ids, not {text!r}.",
+            f"--input takes NAME=COLUMN, such as --input tokens=input_ids. Received: {text!r}.",
             options=["model_inputs"],
         )
     return name, column
 
 
 def _form(text: str) -> tuple[str, str]:
-    """Read where a report goes and in which form: a bare file is JSON."""
+    """Return the format and the path of a report. A path without a format is JSON."""
     if text == "github":
         return "github", "-"
     form, colon, path = text.partition(":")
-    # A single letter is a drive.
+    # A single letter may be a drive.
     if colon and form.isalpha() and len(form) > 1 and form not in ("json", "junit"):
         raise SpecError(
-            f"--report {text}: there is no form {form!r}.{did_you_mean(form, ['json', 'junit', 'github'])} "
+            f"--report {text}: there is no format {form!r}.{did_you_mean(form, ['json', 'junit', 'github'])} "
             "Choose json:FILE, junit:FILE or github."
         )
     if text in ("json", "junit") or (not colon and text.endswith(".xml")):
-        raise SpecError(f"--report {text}: say form and file, as in junit:verify.xml or json:verify.json.")
+        raise SpecError(
+            f"--report {text}: give a format and a file, such as junit:verify.xml or json:verify.json."
+        )
     if form not in ("json", "junit") or not colon:
         form, path = "json", text
     if not path:
-        raise SpecError(f"--report {text} names no file. Give one, as in {form}:verify.{form}.")
+        raise SpecError(f"--report {text} has no file name. Add a file name, such as {form}:verify.{form}.")
     return form, "-" if descriptor_of(path) == 1 else path

@@ -1,6 +1,6 @@
-"""Arrays in memory: `pad`, `sequence_mask`, and `pad_sequences`, the drop-in twin of Keras's.
+"""Pad arrays in memory: `pad`, `sequence_mask`, and `pad_sequences`, a drop-in for the function of Keras.
 
-This module knows no tables and no files.
+This module handles neither tables nor files.
 """
 
 from __future__ import annotations
@@ -22,12 +22,12 @@ from padmask.errors import DataError, Fault, SpecError
 from padmask.spec.checks import at_least, one_of, optional, or_default
 from padmask.spec.pad import DEFAULT_DTYPE, PadSpec, Side
 
-# Below this many values a second thread costs more than it gives.
+# With fewer values, a second thread costs more time than it saves.
 VALUES_FOR_TWO_THREADS = 1 << 20
 
 
 def pad(sequences: Any, spec: PadSpec | None = None, *, threads: int = 2) -> Padded:
-    """Pad sequences to one length, and say which places are real.
+    """Pad sequences to one length and return the values with their mask.
 
     >>> padded = pad([[711, 632, 71], [73, 8]], PadSpec(maxlen=4))
     >>> padded.values
@@ -37,29 +37,31 @@ def pad(sequences: Any, spec: PadSpec | None = None, *, threads: int = 2) -> Pad
     array([ True,  True])
 
     Args:
-        sequences: rows of tokens, or of equally long vectors: Python lists, NumPy arrays, an
+        sequences: rows of tokens, or of vectors of equal length: Python lists, NumPy arrays, or an
             Arrow list array or chunked array of any layout.
-        spec: how to pad; default `PadSpec()`, which pads to the longest row, after the tokens.
-        threads: how many blocks of rows are worked on at once; the result does not depend on it.
+        spec: how to pad. The default `PadSpec()` pads after the tokens, to the longest row.
+        threads: number of blocks of rows to pad at the same time. The result does not depend on this number.
 
     Returns:
-        `values` of shape (rows, maxlen, ...), `mask` of shape (rows, maxlen), bool, True at real
-        tokens, and `lengths` of shape (rows,), the tokens kept. The dtype of the values is that of the
-        spec; under the default, floats become float32, and strings stay strings (dtype object). The first
-        row with a token tells ints from floats: one float in it, anywhere, makes floats.
+        `values` of shape (rows, maxlen, ...); `mask` of shape (rows, maxlen), bool, True at real tokens;
+        and `lengths` of shape (rows,), int64, the number of tokens kept in each row. The values have the
+        dtype of the spec. With the default dtype, ints become int32, floats become float32, and strings
+        stay strings (dtype object). In Python lists, the first row with a token decides between ints and
+        floats: a single float in this row makes all values floats.
 
     Raises:
         SpecError: the pad value does not fit the dtype.
-        DataError: a row that cannot be padded: a null, an unequal vector, a value that does not fit.
+        DataError: a row cannot be padded: it is null or contains a null, its vectors differ in length, or
+            a value does not fit the dtype.
 
-    After Keras's guide "Understanding masking & padding"; the mask is what its `compute_mask` makes,
-    but from lengths, so that a real token may equal the pad value.
+    Source: the Keras guide "Understanding masking & padding". The mask equals the one that `compute_mask`
+    makes there, but it comes from the lengths. A real token may therefore equal the pad value.
     """
     spec = or_default("spec", spec, PadSpec)
     threads = at_least(1)("threads", threads)
     asked = asked_dtype(None, spec)
-    ragged = _read(sequences, None if asked is None else kind_of_dtype(asked))
-    dtype = asked or _dtype(ragged)
+    ragged = _to_ragged(sequences, None if asked is None else kind_of_dtype(asked))
+    dtype = asked or _default_dtype(ragged)
     value = fill_value(spec.value, dtype, "PadSpec")
     _raise_first(find_misfits(ragged, dtype))
     plan = make_plan(spec, LengthStats.of(ragged.lengths) if needs_lengths(spec) else None)
@@ -72,14 +74,14 @@ def pad(sequences: Any, spec: PadSpec | None = None, *, threads: int = 2) -> Pad
     )
 
 
-def _dtype(ragged: Ragged) -> str:
-    """Return the dtype that goes with the tokens, as in tables."""
+def _default_dtype(ragged: Ragged) -> str:
+    """Return the default dtype for these tokens, the same as for a column of a table."""
     if ragged.values.size == 0:
         return DEFAULT_DTYPE
     return {"f": "float32", "O": "string"}.get(ragged.kind, DEFAULT_DTYPE)
 
 
-def _read(sequences: Any, kind: Kind | None) -> Ragged:
+def _to_ragged(sequences: Any, kind: Kind | None) -> Ragged:
     if isinstance(sequences, (pa.Array, pa.ChunkedArray)):
         try:
             ragged, faults = Ragged.from_arrow(sequences)
@@ -87,14 +89,14 @@ def _read(sequences: Any, kind: Kind | None) -> Ragged:
             raise SpecError(f"These sequences cannot be padded: {error}.") from None
         _raise_first(faults)
         return ragged
-    rows = _rows(sequences)
+    rows = _as_list(sequences)
     ragged = flatten(rows, kind)
     refuse_bools(rows, ragged.values)
     return ragged
 
 
-def _rows(sequences: Any) -> Sequence[Any]:
-    """Return the rows as a list, so that they can be looked at twice."""
+def _as_list(sequences: Any) -> Sequence[Any]:
+    """Return the rows as a list, which can be iterated twice."""
     if isinstance(sequences, list):
         return sequences
     try:
@@ -111,24 +113,24 @@ def _raise_first(faults: list[Fault]) -> None:
 
 
 def sequence_mask(lengths: npt.ArrayLike, maxlen: int | None = None, padding: Side = "post") -> Mask:
-    """Make the mask of rows with these lengths.
+    """Return the mask of rows with the given lengths.
 
     >>> sequence_mask([1, 3], padding="post")
     array([[ True, False, False],
            [ True,  True,  True]])
 
     Args:
-        lengths: whole numbers, shape (rows,), in tokens; a longer row fills its whole mask.
-        maxlen: places in every row; None takes the longest.
+        lengths: integers of shape (rows,), in tokens. A row longer than `maxlen` has an all-True mask.
+        maxlen: length of every mask row, in tokens. None uses the largest length.
         padding: `"post"` puts the padding after the tokens, `"pre"` before them.
 
     Returns:
-        bool, shape (rows, maxlen), True at real tokens.
+        Mask of shape (rows, maxlen), bool, True at real tokens.
 
     Raises:
-        SpecError: lengths or maxlen that are no whole numbers of at least 0, or too large a mask.
+        SpecError: `lengths` or `maxlen` are not integers of at least 0, or the mask does not fit in memory.
 
-    `tf.sequence_mask` with a choice of side.
+    Source: `tf.sequence_mask`, with the addition of `padding`.
     """
     try:
         kept = np.asarray(lengths)
@@ -137,7 +139,7 @@ def sequence_mask(lengths: npt.ArrayLike, maxlen: int | None = None, padding: Si
     if kept.size == 0:
         kept = kept.astype(np.int64)
     if kept.ndim != 1 or kept.dtype.kind not in "iu" or (kept < 0).any():
-        raise SpecError(f"`lengths` must be a row of whole numbers of at least 0. Received: {lengths!r}.")
+        raise SpecError(f"`lengths` must be a 1-D array of integers of at least 0. Received: {lengths!r}.")
     maxlen = int(kept.max(initial=0)) if maxlen is None else at_least(0, bits=63)("maxlen", maxlen)
     one_of("padding", padding, ("post", "pre"))
     kept = np.minimum(kept, maxlen).astype(np.int64)
@@ -152,46 +154,47 @@ def pad_sequences(
     truncating: Side = "pre",
     value: Any = 0.0,
 ) -> npt.NDArray[Any]:
-    """Pad sequences as `keras.utils.pad_sequences` does, with its arguments and defaults.
+    """Pad sequences with the arguments and defaults of `keras.utils.pad_sequences`.
 
     >>> pad_sequences([[1], [2, 3], [4, 5, 6]], maxlen=2)
     array([[0, 1],
            [2, 3],
            [5, 6]], dtype=int32)
 
-    The defaults are Keras's own, **pre** and **pre**, where padmask's are post and post.
+    The defaults of `padding` and `truncating` are **pre**, as in Keras. All other functions of padmask
+    default to post.
 
     Args:
-        sequences: a list of sequences of numbers, strings, or vectors.
-        maxlen: places in every row; None takes the longest row.
+        sequences: list of sequences of numbers, strings, or vectors of equal length.
+        maxlen: length of every output row, in tokens. None uses the length of the longest row.
         dtype: any NumPy dtype; `object` or `str` for strings.
         padding: `"pre"` or `"post"`, the side of the padding.
         truncating: `"pre"` or `"post"`, the side at which longer rows are cut.
-        value: what stands in padded places; may be a vector for rows of vectors.
+        value: pad value; for rows of vectors, a scalar or a vector.
 
     Returns:
         Array of shape (len(sequences), maxlen, ...) and the given dtype.
 
     Raises:
-        SpecError: a bad `padding` or `truncating`, a pad value that the dtype cannot hold.
-        DataError: a row that is no sequence, vectors that disagree, a value that does not fit.
+        SpecError: `padding`, `truncating` or `dtype` is invalid, or the dtype cannot hold the pad value.
+        DataError: a row is not a sequence, vectors differ in length, or a value does not fit the dtype.
 
-    `keras.utils.pad_sequences` of Keras 3.15, but for its accidents: `maxlen=0` and `[]` work, and
-    what Keras would wrap, cut or round to an integer in silence is refused.
+    Source: `keras.utils.pad_sequences` of Keras 3.15. Unlike Keras, this function accepts `maxlen=0` and
+    `[]`, and raises an error instead of silently wrapping, cutting or rounding a value.
     """
     one_of("padding", padding, ("pre", "post"))
     one_of("truncating", truncating, ("pre", "post"))
     if not hasattr(sequences, "__len__"):
-        raise DataError("`sequences` must have a length: make a list of it first.")
+        raise DataError("`sequences` must have a length. Convert it to a list first.")
     maxlen = optional(at_least(0, bits=63))("maxlen", maxlen)
     try:
         target = np.dtype(dtype)
     except (TypeError, ValueError):
         raise SpecError(f"`dtype` must be a NumPy dtype. Received: {dtype!r:.80}.") from None
     if target.kind == "V":
-        raise SpecError(f"`dtype` must be of numbers, strings or objects. Received: {dtype!r:.80}.")
+        raise SpecError(f"`dtype` must be a dtype of numbers, strings or objects. Received: {dtype!r:.80}.")
     _check_value(value, target)
-    rows = _rows(sequences)
+    rows = _as_list(sequences)
     kind: Kind | None = "int" if target.kind in "iu" else None
     ragged = flatten_objects(rows) if target.kind == "O" else _convert(flatten(rows, kind), target)
     places = int(ragged.lengths.max(initial=0)) if maxlen is None else maxlen
@@ -205,22 +208,22 @@ def pad_sequences(
 
 
 def _check_value(value: Any, target: np.dtype[Any]) -> None:
-    """Refuse a pad value, or a vector of them, that `target` would change."""
+    """Raise an error if `target` cannot represent the pad value or one element of a pad vector."""
     values = np.asarray(value)
     if values.size == 0:
-        raise SpecError(f"`value` must be a value, or a vector of them. Received: {value!r:.80}.")
+        raise SpecError(f"`value` must be a scalar or a vector that is not empty. Received: {value!r:.80}.")
     if target.kind == "O":
         return
     if (values.dtype.kind in "US") != (target.kind in "US"):
         if values.dtype.kind in "US":
             raise SpecError(
-                f"`value` {value!r} is a string, which dtype {target} cannot hold. "
+                f"`value` {value!r} is a string, but dtype {target} does not hold strings. "
                 "Use dtype=object or a string dtype."
             )
         values = values.astype(str)
     if target.kind in "US":
         if (np.char.str_len(values) > _width(target)).any():
-            raise SpecError(f"`value` {value!r} would be cut by dtype {target}. Use dtype=object.")
+            raise SpecError(f"dtype {target} would cut off the end of `value` {value!r}. Use dtype=object.")
         return
     flat = values.reshape(-1)
     one = np.zeros(len(flat), dtype=np.int64)
@@ -233,7 +236,7 @@ def _width(target: np.dtype[Any]) -> int:
 
 
 def _convert(ragged: Ragged, target: np.dtype[Any]) -> Ragged:
-    """Return the rows with values that `target` holds, or refuse the first that it does not."""
+    """Convert the values to a dtype that casts to `target`, or raise an error for the first misfit."""
     values = ragged.values
     if target.kind in "US":
         texts = values.astype(object) if values.dtype.kind == "O" else values.astype(str).astype(object)
@@ -241,18 +244,20 @@ def _convert(ragged: Ragged, target: np.dtype[Any]) -> Ragged:
         cut = np.fromiter((len(text) > width for text in texts.reshape(-1)), bool, texts.size)
         by_token = np.asarray(cut.reshape(len(texts), -1).any(axis=1)) if len(texts) else cut
         _raise_first(
-            ragged.blame(by_token, lambda i: f"{texts[i]!r} would be cut by dtype {target}; use dtype=object")
+            ragged.find_faults(
+                by_token, lambda i: f"dtype {target} would cut off the end of {texts[i]!r}; use dtype=object"
+            )
         )
         return Ragged(texts, ragged.starts, ragged.lengths)
     if values.dtype.kind == "O":
         try:
             values = values.astype(target)
         except (ValueError, OverflowError) as error:
-            raise DataError(f"Strings among the tokens do not fit dtype {target}: {error}.") from None
+            raise DataError(f"Tokens that are strings do not fit dtype {target}: {error}.") from None
     if values.dtype.kind == "b":
         values = values.astype(np.int8)
     ragged = Ragged(values, ragged.starts, ragged.lengths)
-    # Rounding into floats is Keras's way and no accident; an overflow to infinity is one.
+    # Like Keras, rounding to a float dtype is allowed. An overflow to infinity is an error.
     if target.kind in "iu" or (target.kind == "f" and (target.itemsize < 4 or values.dtype.kind == "f")):
         floats = values.astype(np.float64) if target.kind == "f" else values
         _raise_first(find_misfits(Ragged(floats, ragged.starts, ragged.lengths), target.name))

@@ -1,6 +1,6 @@
-"""Arrow's list layouts as NumPy arrays, and NumPy arrays as Arrow lists.
+"""Conversion between Arrow's list layouts and NumPy arrays.
 
-The only module that knows Arrow's offsets, slices, views and nulls. It knows no padding.
+Only this module handles Arrow's offsets, slices, views and nulls. It does not handle padding.
 """
 
 from __future__ import annotations
@@ -17,11 +17,23 @@ from padmask.errors import Fault, OutputError, SpecError
 
 Kind = Literal["int", "float", "string"]
 
+# Of tokens that say only of which kind they are, as in JSON.
+TOKEN_TYPES: dict[Kind, pa.DataType] = {"int": pa.int64(), "float": pa.float64(), "string": pa.string()}
+
 Flags = npt.NDArray[np.bool_]
 
 
+def list_of(kind: Kind) -> pa.DataType:
+    """Return the type of lists of tokens of a kind.
+
+    >>> list_of("string")
+    ListType(list<item: string>)
+    """
+    return pa.list_(TOKEN_TYPES[kind])
+
+
 def count_places(array: pa.Array) -> tuple[Positions, list[Fault]]:
-    """Return the lengths of the rows of a list column, whatever it holds, and a fault for each null row.
+    """Return the row lengths of a list column of any type, and a fault for each null row.
 
     >>> count_places(pa.array([["a", None], []]))[0].tolist()
     [2, 0]
@@ -34,7 +46,9 @@ def count_places(array: pa.Array) -> tuple[Positions, list[Fault]]:
 
 
 def count_shared(array: pa.Array) -> Positions | None:
-    """Return the lengths of rows that may share their values, so that bytes do not tell of them; else None.
+    """Return the row lengths of an array whose rows may share values; None for other arrays.
+
+    The size in bytes of such an array does not limit the number of its tokens.
 
     >>> count_shared(pa.DictionaryArray.from_arrays(pa.array([0, 0]), pa.array([["a", "b"]]))).tolist()
     [2, 2]
@@ -42,7 +56,7 @@ def count_shared(array: pa.Array) -> Positions | None:
     if isinstance(array, pa.ExtensionArray):
         return count_shared(array.storage)
     if isinstance(array, pa.DictionaryArray) and is_list(array.type):
-        # Where there is nothing to point to, every row is null.
+        # An empty dictionary means that every row is null. The 0 gives index 0 a valid target.
         lengths = np.append(count_places(array.dictionary)[0], 0)
         indices = to_numpy(array.indices.fill_null(0)).astype(np.int64)
         return np.where(null_flags(array.indices), 0, lengths[indices])
@@ -52,24 +66,27 @@ def count_shared(array: pa.Array) -> Positions | None:
 
 
 def cut_lists(array: pa.Array, firsts: Positions, lengths: Positions) -> pa.Array:
-    """Return a list column with a part of each row, as plain lists; what they hold stays as it is.
+    """Return a list column with a slice of each row. The result is a plain list array of the same tokens.
 
     >>> cut_lists(pa.array([["a", "b", ""], ["c", "", ""]]), np.array([0, 0]), np.array([2, 1])).to_pylist()
     [['a', 'b'], ['c']]
 
     Args:
-        array: without null rows.
-        firsts: int64, shape (rows,), where in its row each part begins.
-        lengths: int64, shape (rows,), in tokens.
+        array: list column without null rows.
+        firsts: index of the first token of each slice in its row, int64, shape (rows,).
+        lengths: number of tokens of each slice, int64, shape (rows,).
+
+    Raises:
+        OutputError: the slices have more tokens than a list array can hold.
     """
     if pat.is_null(array.type):
-        # Rows that were all null have been set apart: there is none left.
+        # The caller has removed null rows, so no rows remain.
         return array.slice(0, 0)
     starts, _, tokens = list_windows(without_wrappers(array))
     offsets = np.concatenate([[0], np.cumsum(lengths)])
     if offsets[-1] >= 2**31:
         raise OutputError(
-            f"{offsets[-1]} tokens in one piece are more than a list column holds: pass fewer rows at a time."
+            f"{offsets[-1]} tokens exceed the limit of a list array, {2**31 - 1}. Pass fewer rows at a time."
         )
     places = np.repeat(starts + firsts - offsets[:-1], lengths) + np.arange(offsets[-1])
     return pa.ListArray.from_arrays(to_arrow(offsets.astype(np.int32)), _pick(tokens, places))
@@ -77,7 +94,7 @@ def cut_lists(array: pa.Array, firsts: Positions, lengths: Positions) -> pa.Arra
 
 def _pick(tokens: pa.Array, places: Positions) -> pa.Array:
     if tokens.null_count == 0 and (pat.is_integer(tokens.type) or pat.is_floating(tokens.type)):
-        # Not with take, which loads all of Arrow's compute functions.
+        # take would load all compute functions of Arrow.
         return to_arrow(to_numpy(tokens)[places])
     if pat.is_string_view(tokens.type):
         tokens = tokens.cast(pa.string())
@@ -85,23 +102,23 @@ def _pick(tokens: pa.Array, places: Positions) -> pa.Array:
 
 
 def to_arrow(values: npt.NDArray[Any]) -> pa.Array:
-    """Return numbers as an Arrow array over the same memory.
+    """Return numbers as an Arrow array that shares their memory.
 
-    Not with `pa.array`, which looks whether they are pandas' and so imports it where it is
-    installed: that would double the time a small file takes. Nor back with `to_numpy`.
+    `pa.array` and `pa.Array.to_numpy` import pandas if it is installed, which doubles the time for a small
+    file. This function and `to_numpy` avoid the import.
 
     >>> to_arrow(np.array([7, 8], dtype="int32")).type
     DataType(int32)
 
     Args:
-        values: shape (n,), of integers or floats.
+        values: integers or floats, shape (n,).
     """
     buffer = pa.py_buffer(np.ascontiguousarray(values))
     return pa.Array.from_buffers(pa.from_numpy_dtype(values.dtype), len(values), [None, buffer])
 
 
 def to_numpy(array: pa.Array) -> npt.NDArray[Any]:
-    """Return an Arrow array without nulls for NumPy, numbers over the same memory.
+    """Return an Arrow array without nulls as a NumPy array. Numbers share their memory.
 
     >>> to_numpy(pa.array([True, False, True])[1:])
     array([False,  True])
@@ -121,7 +138,7 @@ def to_numpy(array: pa.Array) -> npt.NDArray[Any]:
 
 
 def numpy_dtype(type_: pa.DataType) -> np.dtype[Any]:
-    """Return the dtype of an Arrow type of bools or numbers; pyarrow's own function may ask for pandas.
+    """Return the dtype of an Arrow type of bools or numbers. pyarrow's `to_pandas_dtype` may import pandas.
 
     >>> numpy_dtype(pa.uint16()), numpy_dtype(pa.float64()), numpy_dtype(pa.bool_())
     (dtype('uint16'), dtype('float64'), dtype('bool'))
@@ -133,19 +150,19 @@ def numpy_dtype(type_: pa.DataType) -> np.dtype[Any]:
 
 
 def kind_of(type_: pa.DataType) -> Kind:
-    """Return the kind of token in an Arrow list type, looking through vectors.
+    """Return the kind of token in an Arrow list type, or in a list type of vectors.
 
     >>> kind_of(pa.list_(pa.list_(pa.float32(), 4)))
     'float'
 
     Raises:
-        SpecError: not a list, or a list of something that is no token.
+        SpecError: the type is not a list, or its items are not tokens. The message completes a sentence.
     """
     rows = storage_type(type_)
     if pat.is_null(rows):
         return "int"
     if not is_list(rows):
-        raise SpecError(f"a column of type {type_} holds no sequences")
+        raise SpecError(f"the type {type_} is not a list")
     token = storage_type(rows.value_type)
     if is_list(token):
         token = storage_type(token.value_type)
@@ -156,12 +173,12 @@ def kind_of(type_: pa.DataType) -> Kind:
     if pat.is_string(token) or pat.is_large_string(token) or pat.is_string_view(token):
         return "string"
     if pat.is_boolean(token):
-        raise SpecError(f"a column of type {type_} holds bools where numbers belong; write 0 and 1 instead")
-    raise SpecError(f"a column of type {type_} holds no integers, floats or strings")
+        raise SpecError(f"the type {type_} is a list of bools, not of numbers; write 0 and 1 instead")
+    raise SpecError(f"the type {type_} is not a list of integers, floats or strings")
 
 
 def is_sequence(type_: pa.DataType) -> bool:
-    """Tell whether a column of this type can be padded."""
+    """Return whether a column of this type can be padded."""
     try:
         kind_of(type_)
     except SpecError:
@@ -170,7 +187,7 @@ def is_sequence(type_: pa.DataType) -> bool:
 
 
 def holds_nothing(type_: pa.DataType) -> bool:
-    """Tell whether a sequence type has no type of token: all its rows are null, empty or of nulls.
+    """Return whether the token type of a sequence type is null: its rows are null, empty or hold only nulls.
 
     >>> holds_nothing(pa.list_(pa.null())), holds_nothing(pa.list_(pa.int32()))
     (True, False)
@@ -181,19 +198,19 @@ def holds_nothing(type_: pa.DataType) -> bool:
 
 
 def is_vectors(type_: pa.DataType) -> bool:
-    """Tell whether a sequence column's tokens are vectors."""
+    """Return whether the tokens of a sequence type are vectors."""
     rows = storage_type(type_)
     return is_list(rows) and is_list(rows.value_type)
 
 
 def is_mask(type_: pa.DataType) -> bool:
-    """Tell whether a column of this type may be a mask: a list of bools or of integers."""
+    """Return whether a column of this type may be a mask: a list of bools or integers."""
     token = storage_type(type_.value_type) if is_list(type_) else None
     return token is not None and bool(pat.is_boolean(token) or pat.is_integer(token))
 
 
 def vector_size(type_: pa.DataType) -> int | None:
-    """Return the length of a sequence type's vectors, 0 where only the data tell; None for plain tokens.
+    """Return the vector length of a sequence type, 0 if the length is not fixed, None for plain tokens.
 
     >>> vector_size(pa.list_(pa.list_(pa.float32(), 4))), vector_size(pa.list_(pa.int32()))
     (4, None)
@@ -227,9 +244,9 @@ def is_list(type_: pa.DataType) -> bool:
 
 
 def without_wrappers(array: pa.Array | pa.ChunkedArray) -> pa.Array:
-    """Take off chunks, extension types and dictionaries."""
+    """Return the array without chunks, extension types and dictionary encoding."""
     if isinstance(array, pa.ChunkedArray):
-        array = array.chunk(0) if array.num_chunks == 1 else pa.concat_arrays(_same(array))
+        array = array.chunk(0) if array.num_chunks == 1 else pa.concat_arrays(_plain_chunks(array))
     while True:
         if isinstance(array, pa.ExtensionArray):
             array = array.storage
@@ -240,12 +257,12 @@ def without_wrappers(array: pa.Array | pa.ChunkedArray) -> pa.Array:
 
 
 def as_lists(rows: pa.Array) -> pa.Array:
-    """Rows of nothing but nulls have no type of their own."""
+    """Cast an array of type null to lists."""
     return rows.cast(pa.list_(pa.null())) if pat.is_null(rows.type) else rows
 
 
-def _same(chunked: pa.ChunkedArray) -> list[pa.Array]:
-    """Chunks that can be joined: dictionaries may differ from chunk to chunk."""
+def _plain_chunks(chunked: pa.ChunkedArray) -> list[pa.Array]:
+    """Return chunks that Arrow can concatenate: the dictionaries of chunks may differ."""
     if chunked.num_chunks == 0:
         return [pa.array([], type=storage_type(chunked.type))]
     return [without_wrappers(chunk) for chunk in chunked.chunks]
@@ -258,10 +275,13 @@ def null_flags(array: pa.Array) -> Flags:
 
 
 def list_windows(rows: pa.Array) -> tuple[Positions, Positions, pa.Array]:
-    """Return starts, lengths and the tokens they point into, cut to what is used."""
+    """Return the starts and lengths of the rows, and the array of tokens that they index.
+
+    The token array is sliced to the range that the rows use.
+    """
     type_ = rows.type
     if pat.is_fixed_size_list(type_):
-        # .values does not know of the slice, and .flatten() leaves null rows out.
+        # .values ignores the slice, and .flatten() omits null rows.
         tokens = without_wrappers(
             rows.values.slice(rows.offset * type_.list_size, len(rows) * type_.list_size)
         )
@@ -269,7 +289,7 @@ def list_windows(rows: pa.Array) -> tuple[Positions, Positions, pa.Array]:
         return starts, np.full(len(rows), type_.list_size, dtype=np.int64), tokens
     offsets = to_numpy(rows.offsets).astype(np.int64)
     if pat.is_list_view(type_) or pat.is_large_list_view(type_):
-        # Views may overlap, come in any order, and hold anything at null rows.
+        # Views may overlap and be in any order. Null rows may have any offset and size.
         nulls = null_flags(rows)
         starts = np.where(nulls, 0, offsets)
         lengths = np.where(nulls, 0, to_numpy(rows.sizes).astype(np.int64))
@@ -279,11 +299,11 @@ def list_windows(rows: pa.Array) -> tuple[Positions, Positions, pa.Array]:
 
 
 def token_values(tokens: pa.Array) -> npt.NDArray[Any]:
-    """Return the tokens as they are, zero (or '') where they are null."""
+    """Return the tokens as a NumPy array, with 0 or '' for null tokens."""
     if pat.is_null(tokens.type):
         return np.zeros(len(tokens), dtype=np.int64)
     if tokens.null_count:
-        # Else NumPy would get floats, and large ids would lose their last digits.
+        # Arrow converts integers with nulls to floats, which would round large ids.
         zero: Any = "" if tokens.type in (pa.string(), pa.large_string(), pa.string_view()) else 0
         tokens = tokens.fill_null(pa.scalar(zero).cast(tokens.type))
     return to_numpy(tokens)
@@ -292,10 +312,14 @@ def token_values(tokens: pa.Array) -> npt.NDArray[Any]:
 def vector_values(
     tokens: pa.Array, starts: Positions, lengths: Positions, inner: int | None
 ) -> tuple[npt.NDArray[Any], Flags]:
-    """Return the vectors as (tokens, F), and a flag for each that is not one of F numbers."""
+    """Return the vectors, shape (tokens, F), and a flag for each vector that is not F numbers.
+
+    Raises:
+        SpecError: lists are nested deeper than vectors. The message completes a sentence.
+    """
     begins, sizes, numbers = list_windows(tokens)
     if is_list(numbers.type):
-        raise SpecError(f"lists of {tokens.type} are nested deeper than vectors: flatten them first")
+        raise SpecError(f"lists of {tokens.type} are nested too deeply; flatten the vectors first")
     used = np.flatnonzero(lengths)
     if inner is None:
         inner = int(sizes[starts[used[0]]]) if len(used) else 0
@@ -303,7 +327,7 @@ def vector_values(
     good = (sizes == inner) & ~null_flags(tokens)
     if good.all() and (begins == np.arange(len(good)) * inner).all():
         flat, holes = flat[: len(good) * inner], holes[: len(good) * inner]
-        # Fixed-size lists and untouched columns: the vectors already lie side by side.
+        # The vectors are contiguous, as in fixed-size lists, so no gather is needed.
         return flat.reshape(len(good), inner), np.asarray(holes.reshape(len(good), inner).any(axis=1))
     places = begins[good][:, None] + np.arange(inner)
     values = np.zeros((len(tokens), inner), dtype=flat.dtype)
@@ -314,15 +338,15 @@ def vector_values(
 
 
 def to_lists(values: npt.NDArray[Any], dtype: str, fixed_size: bool = False) -> pa.Array:
-    """Turn a rectangle into an Arrow list column, each axis after the first a level of lists.
+    """Return an array as an Arrow list column. Each axis after the first becomes a level of lists.
 
     >>> to_lists(np.array([[1, 2], [3, 0]], dtype="int32"), "int32").type
     ListType(list<item: int32>)
 
     Args:
-        values: shape (rows, maxlen, ...).
+        values: padded values, shape (rows, maxlen, ...).
         dtype: one of `DTYPES`.
-        fixed_size: make fixed-size lists, which not every reader takes.
+        fixed_size: make fixed-size lists. Not every reader supports them.
     """
     flat = values.reshape(-1)
     array = pa.array(flat, type=pa.string()) if dtype == "string" else to_arrow(flat)
@@ -330,10 +354,10 @@ def to_lists(values: npt.NDArray[Any], dtype: str, fixed_size: bool = False) -> 
 
 
 def mask_lists(mask: npt.NDArray[np.bool_], dtype: str = "bool", fixed_size: bool = False) -> pa.Array:
-    """Turn a mask of shape (rows, maxlen) into an Arrow list column of bools or of 0 and 1."""
+    """Return a mask of shape (rows, maxlen) as an Arrow list column of bools, or of 0 and 1."""
     flat = mask.reshape(-1)
     if dtype == "bool":
-        # Arrow's own conversion of bools takes ten times as long as packing the bits.
+        # Packing the bits here is ten times faster than Arrow's conversion of bools.
         bits = pa.py_buffer(np.packbits(flat, bitorder="little"))
         array = pa.Array.from_buffers(pa.bool_(), len(flat), [None, bits])
     else:
@@ -344,15 +368,31 @@ def mask_lists(mask: npt.NDArray[np.bool_], dtype: str = "bool", fixed_size: boo
 def _nest(array: pa.Array, shape: tuple[int, ...], fixed_size: bool) -> pa.Array:
     for axis in range(len(shape) - 1, 0, -1):
         count, size = int(np.prod(shape[:axis], dtype=np.int64)), shape[axis]
-        # Arrow cannot make fixed-size lists of nothing.
+        # Arrow does not support fixed-size lists of size 0.
         if fixed_size and size:
             array = pa.FixedSizeListArray.from_arrays(array, type=pa.list_(array.type, size))
             continue
         if count * size >= 2**31:
             raise OutputError(
-                f"{count} rows of {size} places in one piece are more than a list column holds: "
-                "choose a smaller maxlen, such as p99, or pass fewer rows at a time."
+                f"{count} rows of {size} values exceed the limit of a list array, {2**31 - 1} values. "
+                "Choose a smaller maxlen, such as p99, or pass fewer rows at a time."
             )
         offsets = to_arrow(np.arange(count + 1, dtype=np.int32) * size)
         array = pa.ListArray.from_arrays(offsets, array)
     return array
+
+
+def rows_as_array(column: pa.Array, shape: tuple[int, ...]) -> npt.NDArray[Any]:
+    """Return a list column in which every row has this shape as one array (rows, *shape).
+
+    >>> rows_as_array(pa.array([[1, 2], [3, 4]]), (2,)).tolist()
+    [[1, 2], [3, 4]]
+    """
+    rows = count = len(column)
+    for size in shape:
+        # Not .flatten(), which loads all of Arrow's compute functions.
+        fixed = pa.types.is_fixed_size_list(column.type)
+        first = column.offset * size if fixed else column.offsets[0].as_py()
+        count *= size
+        column = column.values.slice(first, count)
+    return to_numpy(column).reshape(rows, *shape)

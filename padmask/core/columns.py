@@ -1,4 +1,4 @@
-"""Which columns are padded, with which dtype and pad value."""
+"""The choice of the columns to pad, with their dtypes and pad values."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ LABEL_NAMES = ("labels", "label_ids")
 
 
 def is_label(column: PadColumn) -> bool:
-    """Tell whether a column holds labels, by its name or its pad value, and integers once it is padded."""
+    """Return whether a column holds labels: it has an integer dtype, and the name or pad value of labels."""
     return column.dtype in INTEGER_DTYPES and (column.name in LABEL_NAMES or column.value == IGNORED_LABEL)
 
 
@@ -40,14 +40,14 @@ MASK_NAMES = ("mask", "attention_mask")
 
 @dataclass(frozen=True)
 class PadColumn:
-    """A column that will be padded, with everything about it decided.
+    """A column to pad, with its dtype and pad value.
 
     Args:
-        name: of the column.
-        kind: what its tokens are.
-        dtype: of the padded values, one of `DTYPES`.
-        value: what stands in padded places.
-        inner: length of its vectors, 0 where not yet known; None for plain tokens.
+        name: name of the column.
+        kind: kind of its tokens.
+        dtype: dtype of the padded values, one of `DTYPES`.
+        value: pad value.
+        inner: length of its vectors, 0 if not yet known; None for plain tokens.
     """
 
     name: str
@@ -62,22 +62,22 @@ class PadColumn:
 
 
 def choose_columns(schema: pa.Schema, asked: Columns, spec: PadSpec) -> list[PadColumn]:
-    """Resolve the columns to pad against the columns there are.
+    """Return the columns to pad, with dtypes and pad values resolved against the schema of the input.
 
     >>> choose_columns(pa.schema([("tokens", pa.list_(pa.string()))]), None, PadSpec())
     [PadColumn(name='tokens', kind='string', dtype='string', value='', inner=None)]
 
     Raises:
-        SpecError: a column is not there, or twice there, or cannot be padded as asked.
+        SpecError: a column is missing, not unique, or does not support the requested dtype or pad value.
     """
     return [_resolve(column, schema, spec) for column in name_columns(schema, asked)]
 
 
 def name_columns(schema: pa.Schema, asked: Columns) -> list[Column]:
-    """Find the columns that are asked for, or the one to pad by default, by name.
+    """Return the requested columns, or the default column if none is requested.
 
     Raises:
-        SpecError: a column is not there, or asked for twice.
+        SpecError: a column is missing or requested twice.
     """
     asked = as_list(asked)
     if isinstance(asked, Mapping):
@@ -90,12 +90,12 @@ def name_columns(schema: pa.Schema, asked: Columns) -> list[Column]:
         if name not in schema.names:
             raise unknown_column(name, schema.names)
         if names.count(name) > 1:
-            raise SpecError(f"Column {name!r} is asked for twice: give it once.", options=["columns"])
+            raise SpecError(f"Column {name!r} is given twice. Give it once.", options=["columns"])
     return columns
 
 
 def asked_names(schema: pa.Schema, asked: Columns) -> list[str]:
-    """Return the names of the columns that are asked for; none where none are.
+    """Return the names of the requested columns; an empty list without a request.
 
     >>> asked_names(pa.schema([("ids", pa.null()), ("labels", pa.null())]), ["labels=-100"])
     ['labels']
@@ -104,7 +104,7 @@ def asked_names(schema: pa.Schema, asked: Columns) -> list[str]:
 
 
 def default_column(schema: pa.Schema) -> str:
-    """Return `input_ids`, else `tokens`, else the name of the only list column."""
+    """Return `input_ids`, otherwise `tokens`, otherwise the name of the only list column."""
     for name in ("input_ids", "tokens"):
         if name in schema.names:
             return name
@@ -113,24 +113,25 @@ def default_column(schema: pa.Schema) -> str:
         return lists[0]
     if lists:
         raise SpecError(
-            f"Which column holds the tokens? There are {len(lists)} list columns: "
-            f"{quote_names(lists)}. Say so with -c, such as -c {lists[0]:.40}."
+            f"The input has {len(lists)} list columns: {quote_names(lists)}. Choose the columns of tokens "
+            f"with -c, for example -c {lists[0]:.40}."
         )
-    raise SpecError(f"There is no list column of tokens. {columns_there(schema.names)}")
+    raise SpecError(f"The input has no list column of tokens. {columns_there(schema.names)}")
 
 
 def only_field(schema: pa.Schema, name: str, option: str = "columns") -> pa.Field:
-    """Return the field of a column that is there once; `option` names it.
+    """Return the field of a column. `option` is the option that names the column.
 
     Raises:
-        SpecError: there is no such column, or more than one.
+        SpecError: the column is missing or not unique.
     """
     places = schema.get_all_field_indices(name)
     if not places:
         raise unknown_column(name, schema.names, option)
     if len(places) > 1:
         raise SpecError(
-            f"There are {len(places)} columns named {name!r}. Rename all but one.", options=[option]
+            f"The input has {len(places)} columns named {name!r}. Rename all but one.",
+            options=[option],
         )
     return schema.field(places[0])
 
@@ -151,8 +152,8 @@ def _resolve(column: Column, schema: pa.Schema, spec: PadSpec) -> PadColumn:
     dtype = asked or natural
     if (kind == "string") != (dtype == "string"):
         raise SpecError(
-            f"Column {column.name!r} holds {kind}s, which cannot become {dtype}: ask for {natural}, such as "
-            f"-c {column.name}:{natural}.",
+            f"Column {column.name!r} holds {kind}s, which cannot become {dtype}. Use dtype {natural}, for "
+            f"example -c {column.name}:{natural}.",
             options=["columns" if column.dtype else "dtype"],
         )
     value, option = (spec.value, "value") if column.value is None else (column.value, "columns")
@@ -166,7 +167,7 @@ def _resolve(column: Column, schema: pa.Schema, spec: PadSpec) -> PadColumn:
 
 
 def asked_dtype(column: Column | None, spec: PadSpec) -> str | None:
-    """Return the dtype that was asked for, of a column or of all; None where the tokens tell.
+    """Return the requested dtype of a column; None if the dtype follows from the tokens.
 
     >>> asked_dtype(Column("x"), PadSpec()), asked_dtype(Column("x"), PadSpec(dtype="int64"))
     (None, 'int64')
@@ -177,7 +178,7 @@ def asked_dtype(column: Column | None, spec: PadSpec) -> str | None:
 
 
 def kind_of_dtype(dtype: str) -> Kind:
-    """Return the kind of token that becomes a dtype.
+    """Return the kind of token that a dtype holds.
 
     >>> kind_of_dtype("uint16"), kind_of_dtype("float64")
     ('int', 'float')
@@ -186,13 +187,13 @@ def kind_of_dtype(dtype: str) -> Kind:
 
 
 def fill_value(value: Any, dtype: str, where: str, option: str = "value") -> int | float | str:
-    """Return the pad value, which `option` gives, as `dtype` holds it; text, as typed, is read.
+    """Return the pad value as an int, float or string for `dtype`. Text from the command line is parsed.
 
     >>> fill_value("-100", "int32", "Column 'labels'"), fill_value(0, "string", "Column 'tokens'")
     (-100, '')
 
     Raises:
-        SpecError: the value does not fit.
+        SpecError: the value does not fit the dtype. The message starts with `where`, and names `option`.
     """
     if dtype == "string":
         return _fill_string(value, where, option)
@@ -207,12 +208,12 @@ def fill_value(value: Any, dtype: str, where: str, option: str = "value") -> int
             if limits.min <= number <= limits.max:
                 return int(number)
             raise SpecError(
-                f"{where}: the pad value {value} does not fit {dtype}, which goes from {limits.min} to "
-                f"{limits.max}. Choose another value, or a wider dtype such as int64.",
+                f"{where}: the pad value {value} does not fit {dtype} ({limits.min} to {limits.max}). "
+                "Choose another value, or a wider dtype such as int64.",
                 options=[option],
             )
     raise SpecError(
-        f"{where}: the pad value {value!r} is no {dtype}. Choose one that is, or another dtype.",
+        f"{where}: the pad value {value!r} is not of dtype {dtype}. Choose another value or another dtype.",
         options=[option],
     )
 
@@ -222,9 +223,9 @@ def _fill_string(value: Any, where: str, option: str) -> str:
         return str(value)
     if not isinstance(value, (int, float, np.integer, np.floating)) or isinstance(value, bool):
         raise SpecError(
-            f"{where}: the pad value {value!r:.80} is no string. Choose one that is.", options=[option]
+            f"{where}: the pad value {value!r:.80} is not a string. Choose a string.", options=[option]
         )
-    # 0 is the default of every dtype, and the zero of strings is the empty one.
+    # 0 is the default pad value of every dtype. For strings, 0 means the empty string.
     return "" if value == 0 else str(value)
 
 
@@ -232,8 +233,8 @@ def _fill_float(number: int | float, value: Any, dtype: str, where: str, option:
     largest = float(np.finfo(dtype).max)
     if abs(number) > largest and abs(number) != float("inf"):
         raise SpecError(
-            f"{where}: the pad value {value} does not fit {dtype}, which goes up to {largest:.4g}. "
-            "Choose another value, or float64.",
+            f"{where}: the pad value {value} does not fit {dtype} (up to {largest:.4g}). "
+            "Choose another value, or dtype float64.",
             options=[option],
         )
     return float(number)
@@ -249,38 +250,38 @@ def _read_number(text: str) -> int | float | None:
 
 
 def check_names(schema: pa.Schema, columns: Sequence[PadColumn], mask: MaskSpec) -> None:
-    """Refuse to write over a column that the input already has.
+    """Raise an error if a new mask or length column would replace a column of the input.
 
     Raises:
-        SpecError: the mask's or the length's name is taken, and `mask.overwrite` is not set, or it
-            is that of a column to pad.
-        PaddedError: a mask has the mask's name already.
+        SpecError: the input has a column of this name and `mask.overwrite` is False, or the name is that
+            of a column to pad.
+        PaddedError: the existing column is a mask.
     """
     for name in mask.names:
         if name in [column.name for column in columns]:
             raise SpecError(
-                f"Column {name!r} is to be padded and cannot be the mask or the length too: choose another "
-                "name with --mask-column or --length-column.",
+                f"Column {name!r} is a column to pad, and cannot also be the mask or length column. Choose "
+                "another name with --mask-column or --length-column.",
                 options=[mask.option_for(name)],
             )
         if name in schema.names and not mask.overwrite:
-            # A mask under a usual name shows padded input; other names and values only stand in the way.
+            # Only a mask with a default name shows that the input is padded.
             usual = name == mask.column and name in MASK_NAMES
             padded = usual and is_mask(schema.field(schema.get_all_field_indices(name)[0]).type)
             raise (PaddedError if padded else SpecError)(
-                f"The input already has a column {name!r}. If it is padded already, its padding would count "
-                "as real tokens: take it away first, with padmask unpad. If not, choose another name with "
-                "--mask-column or --length-column, or replace the column with --overwrite-mask.",
+                f"The input already has a column {name!r}. If the input is padded, remove the padding first "
+                "with padmask unpad: the padding would count as real tokens. Otherwise choose another name "
+                "with --mask-column or --length-column, or replace the column with --overwrite-mask.",
                 options=[mask.option_for(name)],
             )
 
 
 def find_vector_sizes(columns: Sequence[PadColumn], batches: Iterable[pa.RecordBatch]) -> list[PadColumn]:
-    """Return the columns with the length of their vectors, which the first vector decides.
+    """Return the columns with the length of their vectors, taken from the first vector of each column.
 
     Args:
-        columns: to pad; those of plain tokens come back as they are.
-        batches: of the data, from its start; no more of them are read than needed.
+        columns: columns to pad. Columns of plain tokens are returned unchanged.
+        batches: batches from the start of the input. The function stops at the first batches that suffice.
     """
     settled = {column.name: column for column in columns}
     unknown = {column.name for column in columns if column.inner == 0}

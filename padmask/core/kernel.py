@@ -1,7 +1,7 @@
-"""The kernel: segments in, padded values and masks out; and masks read back into segments.
+"""The kernel: turn segments into padded values and masks, and masks back into segments.
 
-Masks are made here, from lengths, and nowhere else: a real token may equal the pad value. This module
-knows no files and no Arrow.
+All masks are made here, from lengths and not from values: a real token may equal the pad value. This
+module handles neither files nor Arrow.
 """
 
 from __future__ import annotations
@@ -21,20 +21,25 @@ from padmask.spec.pad import Side
 
 Mask = npt.NDArray[np.bool_]
 
-# Values in one block of work. Large intermediates cost page faults, which cost more than
-# arithmetic; small ones cost threads their turns. Half as many took a quarter more time.
+# Number of values in a block. Larger intermediate arrays cause page faults, which take longer than the
+# arithmetic. Smaller blocks make threads wait for each other: half this size took 25% more time.
 BLOCK_VALUES = 1 << 19
 
 
 @dataclass(frozen=True)
 class Padded:
-    """A rectangle of values, and which of them are real.
+    """Padded values with their mask and the number of tokens kept in each row.
+
+    >>> import padmask
+    >>> padmask.pad([[7, 8], [9]]).lengths
+    array([2, 1])
 
     Args:
-        values: shape (rows, maxlen, ...), of the dtype that was asked for.
-        mask: bool, shape (rows, maxlen). **True is a real token**, False is padding: the
-            polarity of Keras and of Hugging Face's `attention_mask`.
-        lengths: int64, shape (rows,), the tokens kept in each row.
+        values: padded values, shape (rows, maxlen, ...), of the requested dtype.
+        mask: bool, shape (rows, maxlen). **True is a real token**, False is padding.
+        lengths: number of tokens kept in each row, int64, shape (rows,).
+
+    Source: Keras masks and the `attention_mask` of Hugging Face, which have the same polarity.
     """
 
     values: npt.NDArray[Any]
@@ -43,7 +48,7 @@ class Padded:
 
 
 def read_mask(mask: Ragged) -> tuple[Segments, list[Fault]]:
-    """Find the real tokens of padded rows of any lengths, with the padding before or after the tokens.
+    """Find the real tokens of rows that are padded before or after their tokens.
 
     >>> rows = np.array([True, True, False, False, True, True, False, True])
     >>> segments, faults = read_mask(Ragged(rows, np.array([0, 3, 5]), np.array([3, 2, 3])))
@@ -51,11 +56,11 @@ def read_mask(mask: Ragged) -> tuple[Segments, list[Fault]]:
     ([0, 1, 0], [2, 1, 2], [2])
 
     Args:
-        mask: of bools, or of 0 and 1.
+        mask: mask rows of bools, or of 0 and 1. The rows may differ in length.
 
     Returns:
-        The rows without their padding, and a fault for each row whose real places are not one run at its
-        start or its end.
+        The segments of the rows without padding, and a fault for each row whose real tokens are not one
+        contiguous run at the start or the end of the row.
     """
     real = mask.values.astype(bool)
     ends = mask.starts + mask.lengths
@@ -69,7 +74,7 @@ def read_mask(mask: Ragged) -> tuple[Segments, list[Fault]]:
 
 
 def _at(flat: npt.NDArray[Any], places: npt.NDArray[np.int64]) -> npt.NDArray[Any]:
-    """Return the values at these places; rows without any place may point beside them."""
+    """Return the values at these indices. The index of an empty row may be out of bounds."""
     found: npt.NDArray[Any] = flat[np.clip(places, 0, len(flat) - 1)] if len(flat) else np.zeros_like(places)
     return found
 
@@ -79,13 +84,13 @@ def _second_change(mask: Ragged, row: int) -> Fault:
     position = int(np.flatnonzero(places[1:] != places[:-1])[1]) + 1
     return Fault(
         row,
-        f"position {position}: the mask changes a second time; real places must be one run, at the start or "
-        "the end of the row",
+        f"position {position}: the mask changes a second time; the real tokens must be contiguous, at the "
+        "start or the end of the row",
     )
 
 
 def _make_mask(kept: npt.NDArray[np.int64], maxlen: int, padding: Side, out: Mask | None = None) -> Mask:
-    # Narrow numbers: more of them are compared at once.
+    # The CPU compares more narrow integers per instruction.
     lane = np.int16 if maxlen < 1 << 15 else np.int64
     mask = _empty((len(kept), maxlen), bool) if out is None else out
     places = np.arange(maxlen, dtype=lane)
@@ -97,18 +102,18 @@ def _make_mask(kept: npt.NDArray[np.int64], maxlen: int, padding: Side, out: Mas
 
 
 def _empty(shape: tuple[int, ...], dtype: npt.DTypeLike) -> npt.NDArray[Any]:
-    """Return an array to be filled, or refuse a length that makes too large a one."""
+    """Return an uninitialized array, or raise an error if memory cannot hold an array of this shape."""
     try:
         return np.empty(shape, dtype=dtype)
     except (ValueError, OverflowError, MemoryError):
         raise SpecError(
-            f"`maxlen` {shape[1]} needs more memory for {shape[0]} rows than can be had. Choose a smaller "
-            "length, or pass fewer rows at a time."
+            f"{shape[0]} rows of `maxlen` {shape[1]} do not fit in memory. Choose a smaller maxlen, or pass "
+            "fewer rows at a time."
         ) from None
 
 
 def make_mask(segments: Segments) -> Mask:
-    """Make the mask of padded rows: bool, shape (rows, maxlen), True at real tokens."""
+    """Return the mask of padded rows: bool, shape (rows, maxlen), True at real tokens."""
     maxlen = segments.maxlen or 0
     if segments.is_plain:
         return _make_mask(segments.counts, maxlen, segments.padding)
@@ -121,7 +126,7 @@ def make_mask(segments: Segments) -> Mask:
 def pad_batch(
     ragged: Ragged, segments: Segments, *, value: Any, dtype: npt.DTypeLike, threads: int = 1
 ) -> Padded:
-    """Put the tokens of rows where their segments say, and the pad value everywhere else.
+    """Copy tokens to the positions that the segments assign, and fill all other positions with the pad value.
 
     >>> from padmask.core.plan import plan_pad
     >>> rows = Ragged(np.array([7, 8, 9]), np.array([0, 2]), np.array([2, 1]))
@@ -131,27 +136,27 @@ def pad_batch(
            [9, 0]], dtype=int32)
 
     Args:
-        ragged: the source rows; their values must fit `dtype`.
-        segments: from a planner, for rows of these lengths.
-        value: what stands in padded places; broadcasts over inner feature axes.
-        dtype: of the result.
-        threads: how many blocks are worked on at once.
+        ragged: source rows. Their values must fit `dtype`.
+        segments: segments that a planner made from the lengths of these rows.
+        value: pad value; broadcasts over inner feature axes.
+        dtype: dtype of the result.
+        threads: number of blocks to pad at the same time.
 
     Returns:
         Padded values of shape (rows, maxlen, ...), their mask and the kept lengths.
     """
-    # One piece a row is a window over the flat values, which costs less to gather than single tokens.
+    # A row of one piece is a window over the flat values. Gathering windows is faster than single tokens.
     pad = _pad_windows if segments.is_plain else _pad_pieces
     return pad(ragged, segments, value, np.dtype(dtype), threads)
 
 
 def keep_pieces(ragged: Ragged, segments: Segments) -> Ragged:
-    """Return the piece of each row that a plain table keeps, over the same values."""
+    """Return the kept piece of each row of plain segments. The result shares the values of `ragged`."""
     return Ragged(ragged.values, ragged.starts + segments.starts, segments.counts)
 
 
 def _pad_pieces(ragged: Ragged, segments: Segments, value: Any, dtype: np.dtype[Any], threads: int) -> Padded:
-    """Pad rows of any pieces, token by token."""
+    """Pad rows of any number of pieces, token by token."""
     mask, inner = make_mask(segments), ragged.values.shape[1:]
     values = _empty((*mask.shape, *inner), dtype)
     values[...] = np.asarray(value, dtype=dtype)
@@ -160,7 +165,7 @@ def _pad_pieces(ragged: Ragged, segments: Segments, value: Any, dtype: np.dtype[
     if segments.sequences is None:
         targets = _first_flat_places(segments)
     else:
-        # The pieces of a sequence stand side by side, in their order.
+        # The pieces of a sequence are adjacent and in order.
         _, first_pieces = np.unique(segments.sequences, return_index=True)
         targets = (_first_flat_places(segments) - before[first_pieces])[segments.sequences] + before
     tokens = ragged.values[_runs(ragged.starts[sources] + segments.starts, segments.counts)]
@@ -170,13 +175,13 @@ def _pad_pieces(ragged: Ragged, segments: Segments, value: Any, dtype: np.dtype[
 
 
 def _first_flat_places(segments: Segments) -> npt.NDArray[np.int64]:
-    """Return the first place of each sequence, counted over all places of all rows."""
+    """Return the index of the first token of each sequence in the flattened output."""
     rows = np.arange(len(segments.lengths)) if segments.rows is None else segments.rows
     return rows * (segments.maxlen or 0) + segments.first_places
 
 
 def _runs(firsts: npt.NDArray[np.int64], counts: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
-    """Return the numbers of all runs, one after another.
+    """Return the concatenated ranges `first, first + 1, ..., first + count - 1` of all runs.
 
     >>> _runs(np.array([5, 0]), np.array([2, 3])).tolist()
     [5, 6, 0, 1, 2]
@@ -190,9 +195,9 @@ def _pad_windows(
 ) -> Padded:
     """Pad rows of one piece each.
 
-    A row's piece is a window of `maxlen` places over the flat values that starts (post) or ends (pre) at a
-    known place. So a block of rows is one gather of windows, in which the pad value then takes the places
-    where the mask is False.
+    A row is a window of `maxlen` values over the flat values. The window starts at the first token (post)
+    or ends at the last token (pre). The windows of a block of rows are gathered in one operation. The pad
+    value then replaces the values where the mask is False.
     """
     maxlen, padding = segments.maxlen or 0, segments.padding
     rows, inner = len(ragged.lengths), ragged.values.shape[1:]
@@ -200,7 +205,7 @@ def _pad_windows(
     width = maxlen * int(np.prod(inner, dtype=np.int64))
     values = _empty((rows, maxlen, *inner), dtype)
     if values.size == 0:
-        # No places, or vectors of no values: there is nothing to gather.
+        # maxlen is 0, or the vectors are empty.
         return Padded(values, _make_mask(kept, maxlen, padding), kept)
     mask = _empty((rows, maxlen), bool)
     step = max(1, BLOCK_VALUES // width)
@@ -224,15 +229,15 @@ def _pad_windows(
 
 
 def _choose(tokens: npt.NDArray[Any], mask: Mask, value: npt.NDArray[Any], out: npt.NDArray[Any]) -> None:
-    """Put the tokens where the mask is True, and the pad value elsewhere; that both fit is known."""
+    """Write the tokens where the mask is True, and the pad value elsewhere. Both must fit the array `out`."""
     if out.dtype.kind not in "iu":
         out[...] = value
-        # A NaN that signals is one all the same.
+        # A signaling NaN raises "invalid", but is a valid float.
         with np.errstate(invalid="ignore"):
             np.copyto(out, tokens, where=mask, casting="unsafe")
         return
-    # (token - value) * mask + value: integers wrap around, so it is exact, and takes half the time.
-    # Beside a row's own tokens may stand those of a row that was refused, which are no such integers.
+    # (token - value) * mask + value takes half the time of copyto. The result is exact, because integers
+    # wrap around. A window may include tokens of a neighboring bad row, which need not fit an integer.
     with np.errstate(invalid="ignore"):
         if value.any():
             np.subtract(tokens, value, out=out, dtype=out.dtype, casting="unsafe")
@@ -249,24 +254,24 @@ def _gather(
     maxlen: int,
     padding: Side,
 ) -> npt.NDArray[Any]:
-    """Return each row's window over the flat values, shape (rows, maxlen, ...).
+    """Return the window of each row over the flat values, shape (rows, maxlen, ...).
 
-    Outside a row's kept part the window holds whatever lies beside it.
+    A window that is longer than the row also includes values of neighboring rows.
     """
     inner = flat.shape[1:]
     size = int(np.prod(inner, dtype=np.int64))
     real = kept > 0
     starts = begins if padding == "post" else begins + kept - maxlen
-    # Rows without a token may point anywhere.
+    # The start of an empty row may be out of bounds.
     starts = np.where(real, starts, 0)
     if starts.min(initial=0) < 0 or int(starts.max(initial=0)) + maxlen > len(flat):
-        # Windows of the first or last rows reach past the values: those get room around them.
+        # Windows of the first or last rows extend beyond the values: copy the values into a wider array.
         low = int(begins[real].min(initial=len(flat)))
         high = int((begins + kept)[real].max(initial=low))
         before = maxlen if padding == "pre" else 0
-        roomy = np.zeros((high - low + maxlen, *inner), dtype=flat.dtype)
-        roomy[before : before + high - low] = flat[low:high]
-        flat, starts = roomy, np.where(real, starts - low + before, 0)
+        wider = np.zeros((high - low + maxlen, *inner), dtype=flat.dtype)
+        wider[before : before + high - low] = flat[low:high]
+        flat, starts = wider, np.where(real, starts - low + before, 0)
     windows = sliding_window_view(flat.reshape(-1), maxlen * size)
     gathered: npt.NDArray[Any] = windows[starts * size]
     return gathered.reshape(len(begins), maxlen, *inner)

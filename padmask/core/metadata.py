@@ -1,4 +1,4 @@
-"""What a schema's metadata say of padding: write it, and read it back."""
+"""The description of padding in a schema's metadata."""
 
 from __future__ import annotations
 
@@ -17,18 +17,18 @@ from padmask.spec.pad import MaskSpec, PadSpec, Side
 
 METADATA_KEY = b"padmask"
 
-# Metadata that describes the input's types, and is a lie or a hard error once they change.
+# Metadata of other tools that describe the column types. Readers fail on them once the types change.
 STALE_METADATA = (b"huggingface",)
 
 
 def metadata_to_keep(schema: pa.Schema) -> dict[bytes, bytes]:
-    """Return the metadata that still hold once the types of columns have changed."""
+    """Return the metadata that remain valid after the column types change."""
     known = schema.metadata or {}
     return {key: value for key, value in known.items() if key not in (*STALE_METADATA, METADATA_KEY)}
 
 
 def describe(columns: Sequence[PadColumn], plan: Plan, spec: PadSpec, mask: MaskSpec) -> dict[str, Any]:
-    """Return what a reader of the file must know to take the padding for padding."""
+    """Return the description of the padding for the metadata of a padded table."""
     return {
         "version": __version__,
         "maxlen": plan.maxlen,
@@ -45,13 +45,13 @@ def describe(columns: Sequence[PadColumn], plan: Plan, spec: PadSpec, mask: Mask
 
 @dataclass(frozen=True)
 class Described:
-    """What the metadata of a padded table say.
+    """Description of padding, as read from the metadata of a padded table.
 
     Args:
-        values: pad values by column.
-        mask: name of the mask column, None where there is none.
-        length: of the length column.
-        padding: the side of the padding.
+        values: pad values by column name.
+        mask: name of the mask column; None without a mask.
+        length: name of the length column; None without a length column.
+        padding: side of the padding.
     """
 
     values: Mapping[str, Any]
@@ -60,7 +60,7 @@ class Described:
     padding: Side
 
     def present(self, names: Iterable[str]) -> tuple[str | None, str | None]:
-        """Return the mask and the length column that are still among these columns."""
+        """Return the names of the mask and the length column; None for a column that is not in `names`."""
         there = set(names)
         return (
             self.mask if self.mask in there else None,
@@ -69,16 +69,16 @@ class Described:
 
 
 def read_description(metadata: Mapping[bytes, bytes] | None) -> Described | None:
-    """Read back what `describe` told; None where the metadata do not speak of padding.
+    """Parse the description that `describe` wrote; None if the metadata describe no padding.
 
     Raises:
-        DataError: they describe it in a form that padmask cannot read.
+        DataError: the description is not valid.
     """
-    said = (metadata or {}).get(METADATA_KEY)
-    if said is None:
+    text = (metadata or {}).get(METADATA_KEY)
+    if text is None:
         return None
     try:
-        meta = json.loads(said)
+        meta = json.loads(text)
         values = {name: column["value"] for name, column in meta["columns"].items()}
         found = Described(values, meta["mask_column"], meta["length_column"], meta["padding"])
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError):

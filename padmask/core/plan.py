@@ -1,7 +1,7 @@
-"""Lengths in, a plan out: the maxlen of all rows, and where each token goes.
+"""Compute the maxlen of all rows and the position of each token from the row lengths alone.
 
-`LengthStats` adds up over batches, shards and machines and gives the `Plan`. A planner turns the lengths
-of some rows into `Segments`, which the kernel follows. This module knows no values, files or columns.
+`LengthStats` can be summed over batches, shards and machines, and determines the `Plan`. A planner turns
+the lengths of some rows into `Segments` for the kernel. This module handles no values, files or columns.
 """
 
 from __future__ import annotations
@@ -21,21 +21,21 @@ Positions = npt.NDArray[np.int64]
 
 @dataclass(frozen=True)
 class LengthStats:
-    """How many rows there are of each length.
+    """Histogram of row lengths.
 
     >>> stats = LengthStats.of([3, 1, 3]) + LengthStats.of([0])
     >>> stats.rows, stats.tokens, stats.longest, stats.percentile("50")
     (4, 7, 3, 1)
 
     Args:
-        counts: rows by length, in tokens; memory grows with the distinct lengths only.
+        counts: number of rows for each length in tokens. Memory grows only with the distinct lengths.
     """
 
     counts: Mapping[int, int] = field(default_factory=dict)
 
     @classmethod
     def of(cls, lengths: npt.ArrayLike) -> LengthStats:
-        """Count `lengths`, an array of shape (rows,) in tokens."""
+        """Return the histogram of `lengths`, an array of shape (rows,), in tokens."""
         found, rows = np.unique(np.asarray(lengths, dtype=np.int64), return_counts=True)
         return cls(dict(zip(found.tolist(), rows.tolist(), strict=True)))
 
@@ -55,14 +55,14 @@ class LengthStats:
 
     @property
     def longest(self) -> int:
-        """Length of the longest row; 0 where there is none."""
+        """Length of the longest row; 0 if there are no rows."""
         return max(self.counts, default=0)
 
     def percentile(self, percent: str | float) -> int:
-        """Return the smallest length that at least `percent` % of the rows do not exceed.
+        """Return the smallest length that at least `percent` % of the rows do not exceed; 0 without rows.
 
-        Nearest rank, exact: `percent` may be decimal text such as `"99.9"`, and the rank
-        is found in whole numbers. 0 where there are no rows.
+        This is the nearest-rank percentile. `percent` may be decimal text such as `"99.9"`, so that the rank
+        is exact.
         """
         rank = Fraction(str(percent)) * self.rows / 100
         seen = 0
@@ -75,12 +75,12 @@ class LengthStats:
 
 @dataclass(frozen=True)
 class Plan:
-    """The length that every row gets, and how it was found.
+    """The length of all output rows and its origin.
 
     Args:
-        maxlen: places in every row.
-        found: `"given"`, `"longest"`, or the percentile's name such as `"p95"`.
-        exact: the length before it was rounded up to a multiple.
+        maxlen: length of every output row, in tokens.
+        found: origin of the length: `"given"`, `"longest"`, or a percentile such as `"p95"`.
+        exact: the length before rounding up to a multiple.
     """
 
     maxlen: int
@@ -89,25 +89,28 @@ class Plan:
 
 
 def needs_lengths(spec: PadSpec) -> bool:
-    """Tell whether `spec` leaves the length to be found from the data."""
+    """Return whether the maxlen of `spec` depends on the row lengths of the data."""
     return isinstance(spec.maxlen, str)
 
 
 def make_plan(spec: PadSpec, lengths: LengthStats | None = None) -> Plan:
-    """Decide one concrete maxlen.
+    """Return the plan with the numeric maxlen of all rows.
 
     >>> make_plan(PadSpec(maxlen="longest", pad_to_multiple_of=8), LengthStats.of([3, 9]))
     Plan(maxlen=16, found='longest', exact=9)
 
     Args:
-        spec: what was asked for.
-        lengths: of all the rows; only needed where `needs_lengths(spec)`.
+        spec: how to pad.
+        lengths: lengths of all rows. Required if `needs_lengths(spec)`.
+
+    Raises:
+        SpecError: the spec needs lengths, and `lengths` is None.
     """
     if not isinstance(spec.maxlen, str):
         return Plan(int(spec.maxlen), "given", int(spec.maxlen))
     if lengths is None:
         raise SpecError(
-            f"maxlen {spec.maxlen!r} must be found from lengths, and there are none.", options=["maxlen"]
+            f"`maxlen` {spec.maxlen!r} requires the lengths of all rows. Pass `lengths`.", options=["maxlen"]
         )
     percent = percentile_of(spec.maxlen)
     maxlen = lengths.longest if percent is None else lengths.percentile(percent)
@@ -117,28 +120,26 @@ def make_plan(spec: PadSpec, lengths: LengthStats | None = None) -> Plan:
 
 @dataclass(frozen=True)
 class Segments:
-    """Where tokens go: pieces of source rows form sequences, and sequences stand in output rows.
+    """Position of each token: pieces of source rows form sequences, and sequences form output rows.
 
-    A piece is a run of tokens of one source row. The pieces of a sequence stand side by side, and so do the
-    sequences of a row. Plain padding has one piece a sequence and one sequence a row: the optional arrays
-    are None then.
+    A piece is a contiguous run of tokens of one source row. A sequence is one or more adjacent pieces. An
+    output row holds one or more sequences. In plain padding, each output row holds one sequence of one
+    piece, and the optional arrays are None.
 
     >>> plan_pad(np.array([1, 4]), 3, padding="pre", truncating="post").first_places
     array([2, 0])
 
     Args:
-        source_lengths: int64, shape (source rows,), tokens in each source row.
-        starts: int64, shape (pieces,), the first token of each piece in its source row.
-        counts: int64, shape (pieces,), tokens in each piece.
-        maxlen: places in every output row; None for rows that are as long as their tokens.
-        padding: the side of the padding where `firsts` is None.
-        sources: int64, shape (pieces,), source row of each piece; None where piece i is of row i.
-        sequences: int64, shape (pieces,), sequence of each piece, ascending; None where piece i is
-            sequence i.
-        rows: int64, shape (sequences,), output row of each sequence, ascending; None where sequence i is
-            row i.
-        firsts: int64, shape (sequences,), first place of each sequence in its row; None where each row has
-            one sequence and `padding` says its place.
+        source_lengths: number of tokens in each source row, int64, shape (source rows,).
+        starts: index of the first token of each piece in its source row, int64, shape (pieces,).
+        counts: number of tokens in each piece, int64, shape (pieces,).
+        maxlen: length of every output row; None for output rows without padding.
+        padding: side of the padding. Used only if `firsts` is None.
+        sources: source row of each piece, int64, shape (pieces,). None: piece i comes from source row i.
+        sequences: sequence of each piece, ascending, int64, shape (pieces,). None: piece i is sequence i.
+        rows: output row of each sequence, ascending, int64, shape (sequences,). None: sequence i is row i.
+        firsts: position of each sequence in its output row, int64, shape (sequences,). None: each row has
+            one sequence, and `padding` determines the position.
     """
 
     source_lengths: Positions
@@ -153,22 +154,22 @@ class Segments:
 
     @property
     def is_plain(self) -> bool:
-        """Whether output row i holds one piece of source row i, and nothing else."""
+        """Whether output row i holds exactly one piece, which comes from source row i."""
         return self.sources is None and self.sequences is None and self.rows is None and self.firsts is None
 
     @property
     def lengths(self) -> Positions:
-        """The tokens of each sequence, shape (sequences,)."""
+        """Number of tokens of each sequence, shape (sequences,)."""
         return self.counts if self.sequences is None else _sum_by(self.sequences, self.counts)
 
     @property
     def row_lengths(self) -> Positions:
-        """The tokens of each output row, shape (rows,)."""
+        """Number of tokens of each output row, shape (rows,)."""
         return self.lengths if self.rows is None else _sum_by(self.rows, self.lengths)
 
     @property
     def first_places(self) -> Positions:
-        """The first place of each sequence in its row, shape (sequences,)."""
+        """Position of the first token of each sequence in its output row, shape (sequences,)."""
         if self.firsts is not None:
             return self.firsts
         lengths = self.lengths
@@ -178,37 +179,38 @@ class Segments:
 
     @property
     def row_sources(self) -> Positions:
-        """The source row of the first piece of each output row, shape (rows,)."""
+        """Source row of the first piece of each output row, shape (rows,)."""
         sources = np.arange(len(self.counts)) if self.sources is None else self.sources
         if self.sequences is not None:
             sources = sources[np.unique(self.sequences, return_index=True)[1]]
         return sources if self.rows is None else sources[np.unique(self.rows, return_index=True)[1]]
 
     def kept_runs(self) -> tuple[Positions | None, Positions, Positions]:
-        """Return the source tokens that are in the output, each of them once.
+        """Return the runs of source tokens that are in the output, each token once.
 
         Returns:
-            For each run its source row (None where run i is of row i), its first token and its length.
+            The source row of each run (None: run i comes from row i), the index of its first token, and
+            its length.
         """
         if self.sources is None:
             return None, self.starts, self.counts
         order = np.lexsort((self.starts, self.sources))
         sources, starts = self.sources[order], self.starts[order]
         ends = starts + self.counts[order]
-        # Rows lie one after another on one line, so that the tokens that earlier pieces of a row reach are
-        # a running maximum.
+        # Shift the rows so that they do not overlap. The end of all earlier pieces of a row is then a running
+        # maximum over all pieces.
         shift = sources * (int(self.source_lengths.max(initial=0)) + 1)
         reached = np.concatenate([[0], np.maximum.accumulate(ends + shift)[:-1]]) - shift
         firsts = np.maximum(starts, reached)
         return sources, firsts, np.maximum(ends - firsts, 0)
 
     def kept_tokens(self) -> Positions:
-        """Return how many tokens of each source row are in the output, shape (source rows,)."""
+        """Return the number of tokens of each source row that are in the output, shape (source rows,)."""
         sources, _, counts = self.kept_runs()
         return counts if sources is None else _sum_by(sources, counts, len(self.source_lengths))
 
     def select(self, rows: Positions) -> Segments:
-        """Return these output rows of a plain table."""
+        """Return plain segments for the given rows only."""
         return replace(
             self,
             source_lengths=self.source_lengths[rows],
@@ -222,16 +224,16 @@ def _sum_by(groups: Positions, counts: Positions, size: int = 0) -> Positions:
 
 
 def plan_pad(lengths: Positions, maxlen: int, *, padding: Side, truncating: Side) -> Segments:
-    """Plan one output row for each source row, cut to `maxlen` tokens.
+    """Return segments with one output row for each source row, cut to `maxlen` tokens.
 
     >>> plan_pad(np.array([1, 4]), 3, padding="post", truncating="pre").starts
     array([0, 1])
 
     Args:
-        lengths: int64, shape (rows,), in tokens.
-        maxlen: places in every row.
-        padding: the side of the padding.
-        truncating: the side at which longer rows are cut.
+        lengths: row lengths in tokens, int64, shape (rows,).
+        maxlen: length of every output row, in tokens.
+        padding: side of the padding.
+        truncating: side at which longer rows are cut.
     """
     counts = np.minimum(lengths, maxlen)
     starts = lengths - counts if truncating == "pre" else np.zeros_like(lengths)
@@ -239,25 +241,25 @@ def plan_pad(lengths: Positions, maxlen: int, *, padding: Side, truncating: Side
 
 
 def plan_unpad(lengths: Positions, places: Positions, padding: Side) -> Segments:
-    """Plan the rows that are left when padding is removed: `plan_pad` backwards.
+    """Return segments that remove the padding of rows: the inverse of `plan_pad`.
 
     >>> plan_unpad(np.array([2, 3]), np.array([3, 3]), "pre").starts
     array([1, 0])
 
     Args:
-        lengths: int64, shape (rows,), real tokens in each padded row.
-        places: int64, shape (rows,), places in each padded row.
-        padding: the side of the padding.
+        lengths: number of real tokens in each padded row, int64, shape (rows,).
+        places: length of each padded row, int64, shape (rows,).
+        padding: side of the padding.
     """
     return Segments(places, np.zeros_like(lengths) if padding == "post" else places - lengths, lengths, None)
 
 
 def make_segments(lengths: Positions, plan: Plan, spec: PadSpec) -> Segments:
-    """Choose the planner that `spec` asks for, and plan rows of these lengths.
+    """Return segments from the planner that `spec` selects.
 
     Args:
-        lengths: int64, shape (rows,), in tokens.
-        plan: the maxlen of all rows.
-        spec: what was asked for.
+        lengths: row lengths in tokens, int64, shape (rows,).
+        plan: plan with the maxlen of all rows.
+        spec: how to pad.
     """
     return plan_pad(lengths, plan.maxlen, padding=spec.padding, truncating=spec.truncating)

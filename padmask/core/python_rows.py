@@ -1,6 +1,6 @@
 """Flatten rows of Python numbers, strings, vectors and NumPy arrays.
 
-The only module that looks at Python sequences, where any types may stand beside each other.
+Only this module reads Python sequences, which may mix types.
 """
 
 from __future__ import annotations
@@ -26,11 +26,11 @@ def flatten(sequences: Sequence[Any], kind: Kind | None = None) -> Ragged:
     """Flatten Python sequences or NumPy arrays of numbers, strings or vectors.
 
     Args:
-        sequences: the rows.
-        kind: what the tokens shall be, so that a row of others is named even where it is the first one.
+        sequences: rows of tokens.
+        kind: expected kind of token. None uses the kind of the first row.
 
     Raises:
-        DataError: a row is no sequence, or its tokens are of different kinds.
+        DataError: a row is not a sequence, or tokens have different kinds.
     """
     lengths = _row_lengths(sequences)
     _refuse_masked(sequences)
@@ -41,51 +41,47 @@ def flatten(sequences: Sequence[Any], kind: Kind | None = None) -> Ragged:
     try:
         values, first = _values(sequences, total, kind)
     except DataError:
-        _refuse_first(sequences, kind)
+        _refuse_odd_first_row(sequences, kind)
         raise
     return Ragged(values, starts, lengths, first)
 
 
 def _values(sequences: Sequence[Any], total: int, kind: Kind | None) -> tuple[npt.NDArray[Any], Any]:
-    """Join the tokens of all rows; with the token that tells ints from floats, where numbers may mix."""
+    """Return the tokens of all rows, and for Python numbers the token that decides between int and float."""
     if set(map(type, sequences)) == {np.ndarray} or all(isinstance(row, np.ndarray) for row in sequences):
         return _concatenate(sequences), None
     row = next(row for row in sequences if len(row))
     if isinstance(row[0], str):
         values = _objects(sequences, total)
         if not set(map(type, values)) <= {str, np.str_}:
-            _refuse(sequences, str, "strings")
+            _refuse_first_other(sequences, str, "strings")
         return values, None
     if isinstance(row[0], Iterable):
         return _stack(sequences, kind), None
-    # One float makes floats of the first row, wherever in it that stands.
+    # A single float in the first row makes all tokens floats.
     floats = (token for token in row if isinstance(token, (float, np.floating)))
     return _flat_numbers(sequences, total, kind), next(floats, row[0])
 
 
-def _refuse_first(sequences: Sequence[Any], kind: Kind | None) -> None:
-    """Refuse the first row where what it holds is not what was asked for, or not what most rows hold."""
-    rows = [(i, _kind_of(row[0])) for i, row in enumerate(sequences) if len(row)]
-    counts = Counter(held for _, held in rows if kind is None or (held == "strings") == (kind == "string"))
-    # On a tie plain tokens come before vectors.
-    most = max(counts, key=lambda held: (counts[held], held != "vectors"), default=None)
-    number, held = rows[0]
-    if most is not None and held != most:
-        token = sequences[number][0]
-        raise DataError(
-            f"Row {number}, position 0: a {type(token).__name__} among {most}. "
-            f"Fix the row or leave it out. Received: {token!r}."
-        )
+def _refuse_odd_first_row(sequences: Sequence[Any], kind: Kind | None) -> None:
+    """Raise an error if the first row differs in kind from the expected kind or from most rows."""
+    rows = [(i, _plural_kind(row[0])) for i, row in enumerate(sequences) if len(row)]
+    counts = Counter(found for _, found in rows if kind is None or (found == "strings") == (kind == "string"))
+    # On a tie, plain tokens win over vectors.
+    most = max(counts, key=lambda found: (counts[found], found != "vectors"), default=None)
+    number, found = rows[0]
+    if most is not None and found != most:
+        raise _unexpected_token(sequences, number, 0, most)
 
 
-def _kind_of(token: Any) -> str:
+def _plural_kind(token: Any) -> str:
     if isinstance(token, str):
         return "strings"
     return "vectors" if isinstance(token, Iterable) else "numbers"
 
 
 def flatten_objects(sequences: Sequence[Any]) -> Ragged:
-    """Flatten Python sequences of anything, each token as the object it is."""
+    """Flatten Python sequences into an array of dtype object."""
     lengths = _row_lengths(sequences)
     total = int(lengths.sum())
     first: Any = next((row for row in sequences if len(row)), [None])[0]
@@ -96,22 +92,22 @@ def flatten_objects(sequences: Sequence[Any]) -> Ragged:
 
 
 def _stack(sequences: Sequence[Any], kind: Kind | None = None) -> npt.NDArray[Any]:
-    """Make an array of shape (tokens, F, ...) of rows of equally long vectors."""
+    """Return the vectors of all rows as an array of shape (tokens, F, ...)."""
     tokens = list(chain.from_iterable(sequences))
     try:
         vectors = flatten(tokens, kind)
     except DataError as error:
-        row, position = _find(sequences, lambda token: not _go_together(tokens[0], token, kind))
+        row, position = _find(sequences, lambda token: not _are_alike(tokens[0], token, kind))
         raise DataError(
-            f"Row {row}, position {position}: no vector of numbers like the first one. "
+            f"Row {row}, position {position}: expected a vector of numbers, like the first token. "
             f"Received: {sequences[row][position]!r}."
         ) from error
     size = int(vectors.lengths[0])
     if (vectors.lengths != size).any():
         row, position = _find(sequences, lambda token: len(token) != size)
         raise DataError(
-            f"Row {row}, position {position}: a vector of {len(sequences[row][position])} values where "
-            f"the first one has {size}. Make all vectors equally long."
+            f"Row {row}, position {position}: the vector has {len(sequences[row][position])} values, but the "
+            f"first vector has {size}. Give all vectors the same length."
         )
     return vectors.values.reshape(len(tokens), size, *vectors.values.shape[1:])
 
@@ -125,17 +121,17 @@ def _row_lengths(sequences: Sequence[Any]) -> Positions:
         pass
     row = next(i for i, row in enumerate(sequences) if isinstance(row, no_rows) or not _sized(row))
     raise DataError(
-        f"Row {row} is no sequence of tokens. Every row must be a list or an array. "
+        f"Row {row} is not a sequence of tokens. Make every row a list or an array. "
         f"Received: {sequences[row]!r}."
     )
 
 
 def _refuse_masked(sequences: Sequence[Any]) -> None:
-    """Refuse masked values, which are missing: as tokens they would be whatever lies below the mask."""
+    """Raise an error for a masked NumPy array: the values below its mask are undefined."""
     if any(issubclass(kind, np.ma.MaskedArray) for kind in set(map(type, sequences))):
         for number, row in enumerate(sequences):
             if np.ma.is_masked(row):
-                raise DataError(f"Row {number} has masked values, which are no tokens. Drop or fill them.")
+                raise DataError(f"Row {number} has masked values. Remove or fill the masked values.")
 
 
 def _sized(row: Any) -> bool:
@@ -145,7 +141,7 @@ def _sized(row: Any) -> bool:
         return False
 
 
-def _go_together(first: Any, token: Any, kind: Kind | None) -> bool:
+def _are_alike(first: Any, token: Any, kind: Kind | None) -> bool:
     try:
         flatten([first, token], kind)
     except DataError:
@@ -158,42 +154,42 @@ def _objects(sequences: Sequence[Any], total: int) -> npt.NDArray[Any]:
 
 
 def _concatenate(sequences: Sequence[npt.NDArray[Any]]) -> npt.NDArray[Any]:
-    """Join NumPy rows of one inner shape."""
+    """Concatenate NumPy rows with the same inner shape."""
     dtypes = set(map(attrgetter("dtype"), sequences))
     if len(dtypes) == 1 and next(iter(dtypes)).kind in "iufb":
-        # Rows of different axes cannot be joined, which is told apart below.
+        # The code below finds out why rows cannot be concatenated.
         with suppress(ValueError):
             joined = np.concatenate(sequences)
             if joined.ndim == 1:
-                # One dtype and no vectors, as nearly always: nothing more to look at.
+                # The common case: one dtype, no vectors.
                 return joined
     rows = [row for row in sequences if len(row)]
     inner = rows[0].shape[1:]
     if any(row.shape[1:] != inner for row in rows):
         odd = next(i for i, row in enumerate(sequences) if len(row) and row.shape[1:] != inner)
         raise DataError(
-            f"Row {odd} has vectors of shape {sequences[odd].shape[1:]} where the first one has {inner}. "
-            "Make all vectors equally long."
+            f"Row {odd} has vectors of shape {sequences[odd].shape[1:]}, but the first vectors have shape "
+            f"{inner}. Give all vectors the same shape."
         )
     kinds = {"i" if row.dtype.kind in "iu" else row.dtype.kind for row in rows}
     if len(kinds) == 1 and kinds <= set("ifb"):
         joined = np.concatenate(rows)
         if joined.dtype.kind in kinds | {"u"}:
             return joined
-    # NumPy joins int64 with uint64 or with floats as floats, which would change large ids.
+    # NumPy converts int64 to float to concatenate with uint64 or floats, which would round large ids.
     flat = flatten([row.reshape(-1).tolist() for row in rows]).values
     return flat.reshape(-1, *inner)
 
 
 def _flat_numbers(sequences: Sequence[Any], total: int, kind: Kind | None) -> npt.NDArray[Any]:
-    """Join rows of Python numbers: integers where all are such, else float64."""
+    """Concatenate rows of Python numbers as integers if all tokens are integers, otherwise as float64."""
     if set(map(type, sequences)) == {list}:
-        # Half as wide first, which ids nearly always fit: half the memory to go through again.
+        # int32 first: most ids fit, and the result needs half the memory.
         for code, dtype in (("i", np.int32), ("q", np.int64)):
             joined = array(code)
             try:
                 for row in sequences:
-                    # Takes integers alone: others end it, and are looked at below.
+                    # fromlist accepts only integers. The code below handles other tokens.
                     joined.fromlist(row)
                 return np.frombuffer(joined, dtype=dtype)
             except OverflowError:
@@ -201,7 +197,7 @@ def _flat_numbers(sequences: Sequence[Any], total: int, kind: Kind | None) -> np
             except TypeError:
                 break
     try:
-        # A sum is an int only where every token is one: a check at the cost of an addition.
+        # The sum is an int only if every token is an int. This check costs one addition per token.
         with np.errstate(over="ignore"):
             kinds = {type(sum(row)) for row in sequences if len(row)}
         flat = chain.from_iterable(sequences)
@@ -215,7 +211,7 @@ def _flat_numbers(sequences: Sequence[Any], total: int, kind: Kind | None) -> np
 
 
 def _slow_numbers(sequences: Sequence[Any], kind: Kind | None) -> npt.NDArray[Any]:
-    """The careful way: any mixture of numbers, or a sentence about the first that is none."""
+    """Concatenate any mixture of numbers, or raise an error for the first token that is not a number."""
     numbers = (int, float, np.integer, np.floating, np.bool_)
     _refuse_others(sequences, numbers)
     tokens = list(chain.from_iterable(sequences))
@@ -226,16 +222,16 @@ def _slow_numbers(sequences: Sequence[Any], kind: Kind | None) -> npt.NDArray[An
                 return np.array([int(token) for token in tokens], dtype=dtype)
         row, position = _find(sequences, lambda token: not -(2**63) <= int(token) < 2**63)
         raise DataError(
-            f"Row {row}, position {position}: {_shown(sequences[row][position])} does not fit int64, and no "
-            "dtype here holds it."
+            f"Row {row}, position {position}: {_shorten(sequences[row][position])} does not fit int64, the "
+            "widest integer dtype. Fix the row or leave it out."
         )
-    # Where floats are asked for they may be rounded.
+    # If the requested dtype is a float, rounding is allowed.
     changes = _changes_as_float if kind == "int" else _is_beyond_floats
     if any(map(changes, tokens)):
         row, position = _find(sequences, changes)
         raise DataError(
-            f"Row {row}, position {position}: {_shown(sequences[row][position])} stands among "
-            "floats, and no float64 holds it. Write all tokens of the rows as ints."
+            f"Row {row}, position {position}: {_shorten(sequences[row][position])} is in rows with floats, "
+            "but float64 cannot represent it exactly. Write all tokens as ints."
         )
     return np.array([float(token) for token in tokens], dtype=np.float64)
 
@@ -247,44 +243,49 @@ def _is_beyond_floats(token: Any) -> bool:
 def _changes_as_float(token: Any) -> bool:
     if not isinstance(token, (int, np.integer)):
         return False
-    # Not NumPy's comparison, which would compare as floats.
+    # int() on both sides: NumPy would compare the two as floats.
     return _is_beyond_floats(token) or int(float(token)) != int(token)
 
 
-def _shown(number: Any) -> str:
-    """Write an int, of which Python writes at most some thousand digits."""
+def _shorten(number: Any) -> str:
+    """Return an int as text. Python refuses to print ints of several thousand digits."""
     return str(number) if int(number).bit_length() <= 128 else f"an int of {int(number).bit_length()} bits"
 
 
 def refuse_bools(sequences: Sequence[Any], values: npt.NDArray[Any]) -> None:
-    """Refuse a Python bool among numbers: `True` is no token id.
+    """Raise an error for a Python bool in rows of numbers: `True` is not a token id.
 
-    Only tokens that became 0 or 1 can have been bools, so most data needs no second look.
+    Bools became 0 or 1 in `values`, so the tokens are checked only if `values` holds a 0 or 1.
     """
     if values.dtype.kind in "iu" and ((values == 0) | (values == 1)).any():
         kinds = set(map(type, chain.from_iterable(sequences)))
         if bool in kinds or np.bool_ in kinds:
             row, position = _find(sequences, lambda token: isinstance(token, (bool, np.bool_)))
             raise DataError(
-                f"Row {row}, position {position}: a bool where a number belongs. Write 0 and 1 instead."
+                f"Row {row}, position {position}: expected a number, not a bool. Write 0 and 1 instead."
             )
 
 
 def _find(sequences: Sequence[Any], wanted: Callable[[Any], bool]) -> tuple[int, int]:
-    """Return the row and position of the first token that is `wanted`."""
+    """Return the row and the position of the first token for which `wanted` is true."""
     return next((i, j) for i, row in enumerate(sequences) for j, token in enumerate(row) if wanted(token))
 
 
 def _refuse_others(sequences: Sequence[Any], kinds: tuple[type, ...]) -> None:
     kind_set = set(map(type, chain.from_iterable(sequences)))
     if not all(issubclass(kind, kinds) for kind in kind_set):
-        _refuse(sequences, kinds, "numbers")
+        _refuse_first_other(sequences, kinds, "numbers")
 
 
-def _refuse(sequences: Sequence[Any], kinds: type | tuple[type, ...], said: str) -> None:
-    row, position = _find(sequences, lambda token: not isinstance(token, kinds))
+def _refuse_first_other(sequences: Sequence[Any], kinds: type | tuple[type, ...], expected: str) -> None:
+    raise _unexpected_token(
+        sequences, *_find(sequences, lambda token: not isinstance(token, kinds)), expected
+    )
+
+
+def _unexpected_token(sequences: Sequence[Any], row: int, position: int, expected: str) -> DataError:
     token = sequences[row][position]
-    raise DataError(
-        f"Row {row}, position {position}: a {type(token).__name__} among {said}. "
+    return DataError(
+        f"Row {row}, position {position}: expected {expected}, found {type(token).__name__}. "
         f"Fix the row or leave it out. Received: {token!r}."
     )

@@ -1,4 +1,4 @@
-"""`Ragged`: rows of different lengths over one flat array, and checks that their values fit a dtype."""
+"""`Ragged`: rows of different lengths in one flat array, and checks that their values fit a dtype."""
 
 from __future__ import annotations
 
@@ -27,17 +27,17 @@ from padmask.errors import Fault
 
 @dataclass(frozen=True)
 class Ragged:
-    """Rows of different lengths over one flat array.
+    """Rows of different lengths in one flat array.
 
     >>> Ragged.from_arrow(pa.array([[7, 8], [], [9]]))[0].lengths.tolist()
     [2, 0, 1]
 
     Args:
-        values: shape (tokens, ...), the tokens of all rows; inner feature axes follow.
-        starts: int64, shape (rows,), where each row starts in `values`.
-        lengths: int64, shape (rows,), in tokens.
-        first: a token of the first row of Python numbers, a float if it holds one: ints and floats look
-            alike once joined.
+        values: the tokens of all rows, shape (tokens, ...). Inner feature axes follow the first axis.
+        starts: index in `values` of the first token of each row, int64, shape (rows,).
+        lengths: number of tokens of each row, int64, shape (rows,).
+        first: a token of the first row of Python numbers, a float if this row holds a float. After ints and
+            floats are joined, `values` no longer shows which rows held floats.
     """
 
     values: npt.NDArray[Any]
@@ -47,11 +47,11 @@ class Ragged:
 
     @property
     def kind(self) -> str:
-        """NumPy's letter for what the first row holds, where rows of Python numbers mix, else for all."""
+        """NumPy kind of `first`, or of `values` if `first` is None, as a letter."""
         return self.values.dtype.kind if self.first is None else np.asarray(self.first).dtype.kind
 
     def select(self, rows: Flags | slice) -> Ragged:
-        """Return the rows that `rows` picks, over the same values."""
+        """Return the selected rows, which share `values`."""
         return Ragged(self.values, self.starts[rows], self.lengths[rows])
 
     @classmethod
@@ -65,15 +65,15 @@ class Ragged:
         ([2, 0], 1)
 
         Args:
-            array: list, large_list, fixed_size_list or list_view of numbers, strings, or of
-                equally long vectors; dictionary-encoded, sliced and chunked arrays too.
-            inner: length that every vector must have; None takes that of the first one.
+            array: list, large_list, fixed_size_list or list_view of numbers, strings, or vectors of equal
+                length. The array may be dictionary-encoded, sliced or chunked.
+            inner: length that every vector must have. None uses the length of the first vector.
 
         Returns:
-            The rows, a faulty one with length 0, and one fault for each of them.
+            The rows, with length 0 for a bad row, and one fault for each bad row.
 
         Raises:
-            SpecError: the column holds no sequences of tokens.
+            SpecError: the column does not hold sequences of tokens.
         """
         kind_of(array.type)
         rows = as_lists(without_wrappers(array))
@@ -83,12 +83,12 @@ class Ragged:
         faults = [Fault(int(row), "the row is null") for row in np.flatnonzero(null_rows)]
         if is_list(tokens.type):
             values, bad_tokens = vector_values(tokens, starts, lengths, inner)
-            reason = "a vector that is null, holds a null, or has another length than the first"
+            reason = "the vector is null, contains a null, or differs in length from the first vector"
         else:
             values, bad_tokens = token_values(tokens), null_flags(tokens)
-            reason = "a null among the tokens"
+            reason = "the token is null"
         ragged = cls(values, starts, lengths)
-        found = ragged.blame(bad_tokens, lambda _: reason)
+        found = ragged.find_faults(bad_tokens, lambda _: reason)
         if found:
             faulty = np.zeros(len(lengths), dtype=bool)
             faulty[[fault.row for fault in found]] = True
@@ -104,7 +104,7 @@ class Ragged:
         [(1, 'position 1: 2 is neither 0 nor 1')]
 
         Returns:
-            The rows, and a fault for each that is no mask: null, or with anything but 0 and 1.
+            The rows, and a fault for each row that is null or holds a value other than 0 and 1.
         """
         rows = as_lists(without_wrappers(array))
         starts, lengths, places = list_windows(rows)
@@ -113,17 +113,17 @@ class Ragged:
         holes = null_flags(places)
         ragged = cls(values, starts, lengths)
         faults = [Fault(int(row), "the row is null") for row in np.flatnonzero(null_flags(rows))]
-        return ragged, faults + ragged.blame(
+        return ragged, faults + ragged.find_faults(
             holes | ((values != 0) & (values != 1)),
-            lambda place: f"{'null' if holes[place] else values[place]} is neither 0 nor 1",
+            lambda index: f"{'null' if holes[index] else values[index]} is neither 0 nor 1",
         )
 
-    def blame(self, flagged: Flags, reason: Callable[[int], str]) -> list[Fault]:
-        """Return a fault for each row that holds a flagged token, at its first one.
+    def find_faults(self, flagged: Flags, reason: Callable[[int], str]) -> list[Fault]:
+        """Return a fault for the first flagged token of each row that has flagged tokens.
 
         Args:
-            flagged: bool, shape (tokens,).
-            reason: says what is wrong with the token at a place in `values`.
+            flagged: flags of bad tokens, bool, shape (tokens,).
+            reason: function from an index in `values` to a description of the error.
         """
         if not flagged.any():
             return []
@@ -137,13 +137,14 @@ class Ragged:
 
 
 def find_misfits(ragged: Ragged, dtype: str) -> list[Fault]:
-    """Return a fault for each row with a token that `dtype` cannot hold as it is.
+    """Return a fault for each row with a token that `dtype` cannot represent.
 
-    Integers must fit, also exactly into floats; floats must be whole and finite to become
-    integers; float64 may be rounded to float32 but not overflow; a bool is no number.
+    An int must fit the dtype, and a float dtype must represent the int exactly. A float becomes an int only
+    if it is finite and has no fraction. A float64 may be rounded to float32, but must not overflow. A bool
+    is not a number.
 
     >>> find_misfits(Ragged.from_arrow(pa.array([[1, 2**31]]))[0], "int32")[0].reason
-    'position 1: 2147483648 does not fit int32; ask for int64'
+    'position 1: 2147483648 does not fit int32; use dtype int64'
     """
     values, source = ragged.values, ragged.values.dtype
     strings = source.kind in "OU"
@@ -151,13 +152,11 @@ def find_misfits(ragged: Ragged, dtype: str) -> list[Fault]:
         return []
     every = np.ones(len(values), dtype=bool)
     if strings:
-        return ragged.blame(every, lambda _: f"a string cannot become {dtype}; ask for dtype string")
+        return ragged.find_faults(every, lambda _: f"a string does not fit {dtype}; use dtype string")
     if dtype == "string":
-        return ragged.blame(
-            every, lambda _: "a number cannot become a string; ask for dtype int32 or float32"
-        )
+        return ragged.find_faults(every, lambda _: "a number is not a string; use dtype int32 or float32")
     if source.kind == "b":
-        return ragged.blame(every, lambda _: "a bool where a number belongs; write 0 and 1 instead")
+        return ragged.find_faults(every, lambda _: "expected a number, not a bool; write 0 and 1 instead")
     flagged = _misfits(values, np.dtype(dtype))
     if flagged is None:
         return []
@@ -165,13 +164,13 @@ def find_misfits(ragged: Ragged, dtype: str) -> list[Fault]:
 
     def reason(token: int) -> str:
         here = values[token].reshape(-1)[flagged[token].reshape(-1)][0]
-        return f"{here} does not fit {dtype}; {_wider(here)}"
+        return f"{here} does not fit {dtype}; {_suggest_dtype(here)}"
 
-    return ragged.blame(by_token, reason)
+    return ragged.find_faults(by_token, reason)
 
 
 def _misfits(values: npt.NDArray[Any], target: np.dtype[Any]) -> Flags | None:
-    """Flag the numbers that change when cast to `target`, beyond rounding; None where none does."""
+    """Flag the numbers that a cast to `target` changes beyond rounding; None if no number changes."""
     if values.dtype.kind in "iu" and target.kind in "iu" and np.can_cast(values.dtype, target):
         return None
     low, high = values.min(), values.max()
@@ -181,8 +180,8 @@ def _misfits(values: npt.NDArray[Any], target: np.dtype[Any]) -> Flags | None:
             if int(low) >= limits.min and int(high) <= limits.max:
                 return None
             return (values < limits.min) | (values > limits.max)
-        # Above 2**53 a float no longer tells which integer it was. Not in the values' own dtype, in
-        # which a bound may be rounded up to what does not fit, or to infinity.
+        # Above 2**53, several integers share one float. The bounds are float64 because a narrower dtype
+        # could round a bound up, to a number that does not fit or to infinity.
         lowest, highest = np.float64(limits.min), np.float64(min(limits.max, 2**53))
         with np.errstate(invalid="ignore"):
             flagged = ~((values == np.floor(values)) & (values >= lowest) & (values <= highest))
@@ -193,16 +192,16 @@ def _misfits(values: npt.NDArray[Any], target: np.dtype[Any]) -> Flags | None:
         with np.errstate(invalid="ignore"):
             flagged = values.astype(target).astype(object) != values.astype(object)
     else:
-        # A NaN that signals is one all the same.
+        # A signaling NaN raises "invalid", but is a valid float.
         with np.errstate(over="ignore", invalid="ignore"):
             flagged = np.isinf(values.astype(target)) & np.isfinite(values)
     return flagged if flagged.any() else None
 
 
-def _wider(number: Any) -> str:
-    """Say which dtype would hold `number`."""
+def _suggest_dtype(number: Any) -> str:
+    """Return a remedy that names a dtype that fits `number`, if there is one."""
     if isinstance(number, np.floating):
         if not np.isfinite(number):
-            return "ask for float32, or fix the data"
-        return "ask for float32" if number != np.floor(number) else "ask for float64"
-    return "ask for int64" if abs(int(number)) < 2**63 else "no dtype here holds it"
+            return "use dtype float32, or fix the data"
+        return "use dtype float32" if number != np.floor(number) else "use dtype float64"
+    return "use dtype int64" if abs(int(number)) < 2**63 else "the number is outside the range of int64"

@@ -1,6 +1,6 @@
-"""`pad_table`: Arrow table in, Arrow table out, pure. Pipelines and distributed engines call it.
+"""`pad_table`: pad an Arrow table in memory.
 
-This module finds the rows that cannot be padded and turns padded arrays into Arrow columns. It knows no
+This module finds the rows that cannot be padded, and turns padded arrays into Arrow columns. It handles no
 files.
 """
 
@@ -40,26 +40,28 @@ def pad_table(
     [[1, 0], [1, -100]]
 
     Args:
-        table: with list columns; all other columns pass through untouched.
-        columns: names, `Column`s, short forms such as `"labels:int64=-100"`, or a mapping of
-            names to pad values. Default: `input_ids`, else `tokens`, else the only list column.
-        spec: how to pad; default `PadSpec()`.
-        mask: which mask to add; default `MaskSpec()`, a bool column `mask`.
+        table: table with one or more list columns. All other columns stay unchanged.
+        columns: names, `Column`s, short forms such as `"labels:int64=-100"`, or a mapping from names to
+            pad values. Default: `input_ids`, otherwise `tokens`, otherwise the only list column.
+        spec: how to pad. Default: `PadSpec()`.
+        mask: which mask to add. Default: `MaskSpec()`, a bool column `mask`.
 
     Returns:
-        A table of the same rows. Sequence columns are lists of maxlen values each, the mask is
-        a list of maxlen bools, True at real tokens.
+        A table with the same rows. Each padded column is a `list` of maxlen values of the requested dtype
+        per row. The mask is a `list<bool>` of maxlen values per row, True at real tokens.
 
     Raises:
-        SpecError: no such column, or one that cannot be padded as asked.
-        DataError: a row that cannot be padded: null, unequal lengths, a value that does not fit.
+        SpecError: a column is missing, or cannot be padded with this dtype or pad value.
+        DataError: a row cannot be padded: it is null, its columns differ in length, or a value does not fit.
+
+    Source: the Keras guide "Understanding masking & padding"; -100 for labels is Hugging Face's convention.
     """
     spec, mask = or_default("spec", spec, PadSpec), or_default("mask", mask, MaskSpec)
     if not isinstance(table, pa.Table):
         raise SpecError(f"`table` must be a pyarrow.Table. Received: {type(table).__name__}.")
     chosen = choose_columns(table.schema, columns, spec)
     check_names(table.schema, chosen, mask)
-    # Vectors must agree over the whole table, not only inside a chunk.
+    # Vectors must have the same length in all chunks of the table.
     batches = table.to_batches()
     chosen = find_vector_sizes(chosen, batches)
     read: list[dict[str, Ragged]] = []
@@ -84,18 +86,22 @@ def pad_table(
 
 
 def read_rows(batch: pa.RecordBatch, columns: Sequence[PadColumn]) -> tuple[dict[str, Ragged], list[Fault]]:
-    """Flatten the columns, and find the rows that cannot be padded.
+    """Flatten the columns to pad, and find the rows that cannot be padded.
 
     Returns:
-        The rows of each column, and the first fault of each bad row, in order of rows.
+        The rows of each column, and the first fault of each bad row in row order.
     """
     rows: dict[str, Ragged] = {}
     faults: dict[int, Fault] = {}
     first: str | None = None
     for column in columns:
         ragged, found = Ragged.from_arrow(batch.column(column.name), column.inner)
-        for fault in found + find_misfits(ragged, column.dtype):
-            faults.setdefault(fault.row, replace(fault, column=column.name))
+        for options, bad in (
+            (("columns",), found),
+            (("columns", "dtype"), find_misfits(ragged, column.dtype)),
+        ):
+            for fault in bad:
+                faults.setdefault(fault.row, replace(fault, column=column.name, options=options))
         if first is not None:
             for row in np.flatnonzero(ragged.lengths != rows[first].lengths).tolist():
                 faults.setdefault(row, _unequal(row, first, rows[first], column.name, ragged))
@@ -107,13 +113,14 @@ def read_rows(batch: pa.RecordBatch, columns: Sequence[PadColumn]) -> tuple[dict
 def _unequal(row: int, first: str, rows: Ragged, other: str, others: Ragged) -> Fault:
     return Fault(
         row,
-        f"column {other!r} has {others.lengths[row]} tokens where {first!r} has {rows.lengths[row]}; columns "
-        "padded together must agree, so fix the row or pad them apart",
+        f"column {other!r} has {others.lengths[row]} tokens, but {first!r} has {rows.lengths[row]}; fix the "
+        "row, or pad the columns separately",
+        options=("columns",),
     )
 
 
 def row_lengths(rows: Mapping[str, Ragged]) -> npt.NDArray[np.int64]:
-    """Return the lengths that all columns share, shape (rows,), in tokens."""
+    """Return the row lengths, which are the same in all columns, shape (rows,), in tokens."""
     return next(iter(rows.values())).lengths
 
 
@@ -125,15 +132,15 @@ def pad_rows(
     mask: MaskSpec,
     fixed_size: bool = False,
 ) -> pa.RecordBatch:
-    """Return rows with their sequence columns padded, and the mask and length columns.
+    """Return the batch with its sequence columns padded and the mask and length columns added.
 
     Args:
         batch: all columns of the output rows.
-        rows: the source rows of each sequence column.
-        columns: to pad.
-        segments: where the tokens go, the same for all columns.
-        mask: which columns to add.
-        fixed_size: write fixed-size lists.
+        rows: source rows of each sequence column.
+        columns: columns to pad.
+        segments: positions of the tokens, the same for all columns.
+        mask: which mask and length columns to add.
+        fixed_size: make fixed-size lists.
     """
     arrays = dict(zip(batch.schema.names, batch.columns, strict=False))
     padded: Padded | None = None
@@ -151,10 +158,10 @@ def pad_rows(
 def replace_columns(
     batch: pa.RecordBatch, arrays: Mapping[str, pa.Array], without: Collection[str] = ()
 ) -> pa.RecordBatch:
-    """Put new arrays in their old places, and the ones of new names at the end; leave some columns out."""
+    """Replace columns by name, append columns with new names, and leave out the columns in `without`."""
     schema = batch.schema
     names = schema.names
-    # By place where a name is there twice, so that neither of the two is lost.
+    # A mapping by name would lose one of two columns with the same name.
     twice = {name for name, times in Counter(names).items() if times > 1}
     out = [
         (name, column if name in twice else arrays.get(name, column))
@@ -184,7 +191,7 @@ def padded_schema(
     mask: MaskSpec,
     fixed_size: bool = False,
 ) -> pa.Schema:
-    """Return the schema of the padded table, with what `padmask` did in its metadata."""
+    """Return the schema of the padded table, with a description of the padding in its metadata."""
     types = _empty_types(schema, columns, plan, spec, mask, fixed_size)
     description = {METADATA_KEY: json.dumps(describe(columns, plan, spec, mask)).encode()}
     return types.with_metadata(metadata_to_keep(schema) | description)
@@ -198,7 +205,7 @@ def _empty_types(
     mask: MaskSpec,
     fixed_size: bool,
 ) -> pa.Schema:
-    """Pad no rows at all: the types come out of the same code that makes the columns."""
+    """Return the column types of the padded table, found by padding zero rows."""
     empty = pa.RecordBatch.from_arrays([pa.nulls(0, field.type) for field in schema], schema=schema)
     inner: Callable[[PadColumn], tuple[int, ...]] = lambda c: () if c.inner is None else (c.inner,)  # noqa: E731
     none = np.zeros(0, dtype=np.int64)

@@ -1,7 +1,7 @@
-"""`unpad_table`: remove the padding of an Arrow table, pure.
+"""`unpad_table`: remove the padding of an Arrow table in memory.
 
-This module compares masks, lengths and places: a row in which they disagree is not cut. Values in padded
-places are never read.
+This module compares the masks and lengths with the row lengths, and rejects a row if they disagree. It never
+reads values at padded positions.
 """
 
 from __future__ import annotations
@@ -30,14 +30,14 @@ from padmask.spec.unpad import UnpadSpec
 
 @dataclass(frozen=True)
 class UnpadJob:
-    """What is padded and what says so, decided before the first row is cut.
+    """The padded columns and the columns that mark their padding.
 
     Args:
-        columns: to cut; all have the same places.
-        mask: name of the mask column, None where lengths alone tell.
-        length: of the length column, None where there is none.
-        padding: the side of the padding where there is no mask.
-        dropped: the columns that are left out of the output.
+        columns: names of the columns to unpad.
+        mask: name of the mask column; None if only the length column marks the padding.
+        length: name of the length column; None without a length column.
+        padding: side of the padding. Used only without a mask.
+        dropped: names of the columns to leave out of the output.
     """
 
     columns: tuple[str, ...]
@@ -48,39 +48,39 @@ class UnpadJob:
 
     @property
     def names(self) -> tuple[str, ...]:
-        """Return the columns that must be read to cut the rows."""
-        told = [name for name in (self.mask, self.length) if name is not None]
-        return tuple(dict.fromkeys([*self.columns, *told]))
+        """Names of the columns that unpadding reads."""
+        markers = [name for name in (self.mask, self.length) if name is not None]
+        return tuple(dict.fromkeys([*self.columns, *markers]))
 
 
 def choose_unpad_job(
     schema: pa.Schema, columns: Sequence[str], spec: UnpadSpec, found: Padding | None
 ) -> UnpadJob:
-    """Decide what is cut, and by what, from what was asked for and what says which places are padding.
+    """Choose the columns to unpad and the columns that mark the padding.
 
     >>> schema = pa.schema([("input_ids", pa.list_(pa.int32())), ("mask", pa.list_(pa.bool_()))])
     >>> choose_unpad_job(schema, (), UnpadSpec(), Padding("mask", None))
     UnpadJob(columns=('input_ids',), mask='mask', length=None, padding='post', dropped=('mask',))
 
     Args:
-        schema: of the table.
-        columns: that were asked for; empty for those that were padded.
-        spec: what tells padding from tokens.
-        found: as `find_removable_padding` returns it.
+        schema: schema of the table.
+        columns: names of the requested columns; empty for the padded columns.
+        spec: how the padding is marked.
+        found: the padding, as `find_removable_padding` returns it.
 
     Raises:
-        SpecError: a column is not there or not of its kind, or nothing tells what is padding.
+        SpecError: a column is missing or has the wrong type, or no column marks the padding.
     """
     if found is None or not found.names:
         raise SpecError(
-            "Nothing says which places are padding: name the mask with --mask-column, or the column of the "
-            f"rows' lengths with --length-column. {columns_there(schema.names)}"
+            "No column marks the padding. Name the mask column with --mask-column, or the column of row "
+            f"lengths with --length-column. {columns_there(schema.names)}"
         )
     padding = spec.padding or found.padding
     if found.mask is None and padding is None:
         raise SpecError(
-            f"Column {found.length!r} says how many tokens are real, and not on which side the padding is: "
-            "say --padding post or --padding pre."
+            f"Column {found.length!r} has the row lengths, but not the side of the padding. Add --padding "
+            "post or --padding pre."
         )
     padded = list(columns) or _padded_columns(schema, found)
     if spec.keep_mask and found.mask is not None and found.mask not in padded:
@@ -94,23 +94,23 @@ def choose_unpad_job(
 def find_removable_padding(
     files: Mapping[str, pa.Schema], columns: Sequence[str], spec: UnpadSpec
 ) -> Padding | None:
-    """Find what says which places are padding; a mask is known by its name and type alone.
+    """Return the columns that mark the padding to remove. The name and type of a mask are enough.
 
     Args:
-        files: the schema of each file, by the file's name.
-        columns: that were asked for.
-        spec: what tells padding from tokens.
+        files: schema of each file, by file name.
+        columns: names of the requested columns; empty for the padded columns.
+        spec: how the padding is marked.
 
     Raises:
-        DataError: the metadata are needed and cannot be read.
-        PaddedError: the metadata are needed, and the files do not say the same.
+        DataError: required metadata are not valid.
+        PaddedError: the files are not padded in the same way.
     """
     asked: dict[str, Any] = {"mask_column": spec.mask_column, "length_column": spec.length_column}
     try:
         found = find_padding(files, columns=columns, **asked)
         _refuse_two_sides(found)
     except DataError:
-        # All that metadata could say was asked for by name.
+        # The arguments name all that the metadata could say.
         if columns and (spec.mask_column or (spec.length_column and spec.padding)):
             return find_padding(files, **asked, read_metadata=False)
         raise
@@ -118,28 +118,27 @@ def find_removable_padding(
 
 
 def _refuse_two_sides(found: Padding | None) -> None:
-    """Refuse files that are padded on two sides where only lengths say how much of a row is padding."""
-    if found is None or found.mask is not None:
-        return
-    first = next(iter(found.sides.items()), None)
-    for name, side in found.sides.items():
-        if first is not None and side != first[1]:
-            raise PaddedError(
-                f"{first[0]} and {name} do not say the same of their padding: the sides are {first[1]} and "
-                f"{side}, and no mask shows the side of a row",
-                remedy="Unpad the files apart.",
-            )
+    """Refuse files with padding on two sides if only lengths mark the padding."""
+    sides = {} if found is None or found.mask is not None else found.sides
+    first = next(iter(sides), "")
+    other = next((name for name, side in sides.items() if side != sides[first]), None)
+    if other is not None:
+        raise PaddedError(
+            f"{first} and {other} do not say the same of their padding: the sides are {sides[first]} and "
+            f"{sides[other]}, and no mask shows the side of a row",
+            remedy="Unpad the files apart.",
+        )
 
 
 def _padded_columns(schema: pa.Schema, found: Padding) -> list[str]:
-    """Return the columns that the metadata name, else the one that would be padded by default."""
+    """Return the columns that the metadata name, or the default column."""
     if not found.values:
         return [default_column(pa.schema([field for field in schema if field.name != found.mask]))]
     for name in found.values:
         if name not in schema.names:
             raise SpecError(
-                f"The padmask metadata name a padded column {name!r} that is not there: say with -c which "
-                f"columns are padded. {columns_there(schema.names)}",
+                f"The padmask metadata name a padded column {name!r}, which the input does not have. "
+                f"Name the padded columns with -c. {columns_there(schema.names)}",
                 options=["columns"],
             )
     return list(found.values)
@@ -150,14 +149,14 @@ def _check_sequences(schema: pa.Schema, columns: Sequence[str]) -> None:
         type_ = only_field(schema, name).type
         if not is_sequence(type_) and not may_be_mask(type_):
             raise SpecError(
-                f"Column {name!r} cannot be unpadded: a column of type {type_} holds no sequences of tokens. "
+                f"Column {name!r} cannot be unpadded: the type {type_} is not a list of tokens. "
                 "Choose a list column with -c.",
                 options=["columns"],
             )
 
 
 def unpad_table(table: pa.Table, columns: Columns = None, spec: UnpadSpec | None = None) -> pa.Table:
-    """Take the padding away from a padded table: what `pad_table` does, backwards.
+    """Remove the padding of a padded table: the inverse of `pad_table`.
 
     >>> from padmask import pad_table
     >>> padded = pad_table(pa.table({"id": [1, 2], "input_ids": [[7, 8], [9]]}))
@@ -165,19 +164,19 @@ def unpad_table(table: pa.Table, columns: Columns = None, spec: UnpadSpec | None
     {'id': [1, 2], 'input_ids': [[7, 8], [9]]}
 
     Args:
-        table: with a mask column, or a column of lengths; all other columns pass through untouched.
-        columns: names of the padded columns. Default: those that the metadata of `pad_table` name,
-            else `input_ids`, else `tokens`, else the only list column.
-        spec: what tells padding from tokens; default `UnpadSpec()`.
+        table: table with a mask column or a column of row lengths. All other columns stay unchanged.
+        columns: names of the padded columns. Default: the columns that the metadata of `pad_table` name,
+            otherwise `input_ids`, otherwise `tokens`, otherwise the only list column.
+        spec: how the input marks its padding. Default: `UnpadSpec()`.
 
     Returns:
-        A table of the same rows. Padded columns are plain lists of the real tokens, in the dtype that
-        they were padded in; the mask and the length are left out.
+        A table with the same rows. Each unpadded column is a `list` of the real tokens, in the dtype of the
+        padded column. The table has no mask and no length column, unless `spec.keep_mask` is True.
 
     Raises:
-        SpecError: no such column, or nothing that tells what is padding.
-        RowError: a row whose mask or length is not that of its tokens.
-        DataError: metadata that cannot be read.
+        SpecError: a column is missing, or no column marks the padding.
+        RowError: the mask or the length of a row does not match its tokens.
+        DataError: the metadata are not valid.
     """
     if not isinstance(table, pa.Table):
         raise SpecError(f"`table` must be a pyarrow.Table. Received: {type(table).__name__}.")
@@ -205,19 +204,19 @@ def find_segments(
     job: UnpadJob,
     mask: tuple[Segments, list[Fault]] | None = None,
 ) -> tuple[Segments, list[Fault]]:
-    """Find the real tokens of each row, and the rows that contradict themselves.
+    """Return the segments of the real tokens, and a fault for each row whose columns disagree.
 
     Args:
-        batch: with the padded columns and, unless it was read already, the mask.
-        lengths: what stands in the length column, a row each; None where there is none.
-        job: what tells padding from tokens.
-        mask: what the mask says, and the rows that have none.
+        batch: batch with the padded columns and, if `mask` is None, the mask column.
+        lengths: values of the length column, one per row; None without a length column.
+        job: the padded columns and the columns that mark their padding.
+        mask: segments and faults that `read_mask_column` returned, if already read.
     """
     found: list[Fault] = []
     places = {}
     for name in job.columns:
         places[name], nulls = count_places(batch.column(name))
-        found += with_column_name(name, nulls)
+        found += blame_column(name, nulls, "columns")
     if mask is None and job.mask is not None:
         mask = read_mask_column(batch.column(job.mask), job.mask)
     segments, faults = mask or (None, [])
@@ -225,15 +224,15 @@ def find_segments(
 
 
 def read_mask_column(column: pa.Array, name: str) -> tuple[Segments, list[Fault]]:
-    """Return the real places that a mask column tells of, and a fault for each row that has no mask."""
+    """Return the segments that a mask column marks as real, and a fault for each row without a valid mask."""
     rows, odd = Ragged.from_mask(column)
     segments, broken = read_mask(rows)
-    return segments, with_column_name(name, odd + broken)
+    return segments, blame_column(name, odd + broken, "mask_column")
 
 
-def with_column_name(name: str, faults: Iterable[Fault]) -> list[Fault]:
-    """Return the faults with the name of the column that has them."""
-    return [replace(fault, column=name) for fault in faults]
+def blame_column(name: str, faults: Iterable[Fault], option: str) -> list[Fault]:
+    """Return the faults with the name of their column and the option that chooses the column."""
+    return [replace(fault, column=name, options=(option,)) for fault in faults]
 
 
 def compare_lengths(
@@ -243,17 +242,17 @@ def compare_lengths(
     found: Iterable[Fault],
     job: UnpadJob,
 ) -> tuple[Segments, list[Fault]]:
-    """Hold the mask, the lengths and the places of each row against each other.
+    """Compare the mask, the length column and the lengths of the padded rows.
 
     Args:
-        places: of the padded columns, shape (rows,) each.
-        mask: what the mask column says, None where there is none.
-        lengths: what the length column says, None where there is none.
-        found: faults that are known already; the first one of a row counts.
-        job: what tells padding from tokens.
+        places: lengths of the padded rows by column, shape (rows,) each.
+        mask: segments from the mask column; None without a mask.
+        lengths: values of the length column; None without a length column.
+        found: faults found earlier. The first fault of each row counts.
+        job: the padded columns and the columns that mark their padding.
 
     Returns:
-        Where the real tokens stand, and the first fault of each bad row, in order of rows.
+        The segments of the real tokens, and the first fault of each bad row in row order.
     """
     first, widths = next(iter(places.items()))
     known, odd = _read_lengths(lengths, job.length) if lengths is not None else (widths, [])
@@ -263,15 +262,21 @@ def compare_lengths(
         faults += [Fault(row, "the row has neither a mask nor a length") for row in range(len(widths))]
     elif mask is None:
         faults += [
-            Fault(row, f"column {job.length!r} says {known[row]} tokens, and there are {widths[row]} places")
+            Fault(
+                row,
+                f"the length in column {job.length!r} is {known[row]}, but the row has only "
+                f"{widths[row]} values",
+                options=("columns", "length_column"),
+            )
             for row in np.flatnonzero(known > widths).tolist()
         ]
     elif lengths is not None:
         faults += [
             Fault(
                 row,
-                f"column {job.length!r} says {known[row]} tokens, and the mask {job.mask!r} has "
-                f"{segments.counts[row]}",
+                f"the length in column {job.length!r} is {known[row]}, but the mask {job.mask!r} has "
+                f"{segments.counts[row]} real tokens",
+                options=("mask_column", "length_column"),
             )
             for row in np.flatnonzero(known != segments.counts).tolist()
         ]
@@ -283,7 +288,8 @@ def _unequal(places: Mapping[str, Positions], segments: Segments, first: str) ->
     return [
         Fault(
             row,
-            f"column {name!r} has {counts[row]} places where {first!r} has {segments.source_lengths[row]}",
+            f"column {name!r} has {counts[row]} values, but {first!r} has {segments.source_lengths[row]}",
+            options=("columns", "mask_column"),
         )
         for name, counts in places.items()
         for row in np.flatnonzero(counts != segments.source_lengths).tolist()
@@ -291,11 +297,16 @@ def _unequal(places: Mapping[str, Positions], segments: Segments, first: str) ->
 
 
 def _read_lengths(values: Sequence[Any], name: str | None) -> tuple[Positions, list[Fault]]:
-    """Return lengths as numbers, 0 where one is none, and a fault for each of those."""
+    """Return the lengths as integers, with 0 and a fault for each invalid length."""
     good = [type(value) is int and 0 <= value < 2**31 for value in values]
     lengths = [value if fine else 0 for value, fine in zip(values, good, strict=True)]
     faults = [
-        Fault(row, f"{'null' if values[row] is None else repr(values[row])} is no length", name)
+        Fault(
+            row,
+            f"{'null' if values[row] is None else repr(values[row])} is not a length",
+            name,
+            ("length_column",),
+        )
         for row, fine in enumerate(good)
         if not fine
     ]
@@ -303,15 +314,15 @@ def _read_lengths(values: Sequence[Any], name: str | None) -> tuple[Positions, l
 
 
 def cut_columns(batch: pa.RecordBatch, segments: Segments, job: UnpadJob) -> pa.RecordBatch:
-    """Return rows without faults with their padded columns cut, and without what told the padding."""
+    """Return the batch without its padding and without the dropped columns. All rows must be valid."""
     arrays = {name: cut_lists(batch.column(name), segments.starts, segments.counts) for name in job.columns}
     return replace_columns(batch, arrays, without=job.dropped)
 
 
 def unpadded_schema(schema: pa.Schema, job: UnpadJob) -> pa.Schema:
-    """Return the schema of the rows once they are cut; the metadata no longer speak of padding."""
+    """Return the schema of the unpadded table. Its metadata describe no padding."""
     empty = pa.RecordBatch.from_arrays([pa.nulls(0, field.type) for field in schema], schema=schema)
     none = np.zeros(0, dtype=np.int64)
-    # No rows at all are cut: the types come out of the same code that makes the columns.
+    # Unpadding zero rows yields the column types.
     types = cut_columns(empty, plan_unpad(none, none, job.padding), job).schema
     return types.with_metadata(metadata_to_keep(schema))

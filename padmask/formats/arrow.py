@@ -18,7 +18,7 @@ import pyarrow.types as pat
 from padmask.core.arrow_lists import count_shared
 from padmask.core.metadata import METADATA_KEY, Described, read_description
 from padmask.errors import AccessError, DataError, OutputError, PaddedError, UnreadableError, UnsupportedError
-from padmask.formats.contract import Batch, Chunk, Layout, Wanted, take_rows
+from padmask.formats.contract import Batch, Chunk, Layout, Wanted, WriterOptions, take_rows
 from padmask.storage.output import BorrowedStream
 from padmask.storage.source import Source
 
@@ -46,7 +46,8 @@ def arrow_errors(source: Source, what: str) -> Iterator[None]:
         if isinstance(error, BrokenPipeError):
             raise
         raise _kind_of(error)(
-            f"{source.name}: not a readable {what}: {short_arrow_error(error)}. Is the file whole?"
+            f"{source.name}: not a readable {what}: {short_arrow_error(error)}. Is the file whole?",
+            options=["input_format"],
         ) from None
 
 
@@ -141,7 +142,7 @@ def _schema_end(raw: Any) -> int:
 class ArrowReader:
     """Reads one IPC file, or streams that follow one another, as the members of a gzip file do."""
 
-    def __init__(self, source: Source) -> None:
+    def __init__(self, source: Source, batch_rows: int | None = None) -> None:
         self._source = source
         # A stream begins with its schema, but a pipe cannot be read from its start again.
         source.spool()
@@ -302,11 +303,11 @@ def select_columns(chunk: Chunk, wanted: Wanted) -> Batch:
 class ArrowWriter:
     """Writes an IPC file, or a stream where the output is one."""
 
-    def __init__(self, stream: BinaryIO, layout: Layout, *, as_stream: bool) -> None:
-        new = pa.ipc.new_stream if as_stream else pa.ipc.new_file
+    def __init__(self, stream: BinaryIO, layout: Layout, options: WriterOptions) -> None:
+        new = pa.ipc.new_stream if options.as_stream else pa.ipc.new_file
         self._lent = BorrowedStream(stream)
-        options = pa.ipc.IpcWriteOptions(emit_dictionary_deltas=True)
-        self._sink = new(pa.PythonFile(self._lent, mode="w"), layout.schema, options=options)
+        deltas = pa.ipc.IpcWriteOptions(emit_dictionary_deltas=True)
+        self._sink = new(pa.PythonFile(self._lent, mode="w"), layout.schema, options=deltas)
         self._dictionaries, self._name = _Dictionaries(), layout.name
         self._groups = RowGroups(layout)
 

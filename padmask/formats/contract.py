@@ -1,11 +1,11 @@
-"""The contract between formats and everything else: `Batch`, `Chunk`, `Reader`, `Writer`.
+"""The contract between formats and everything else: `Batch`, `Chunk`, `Reader`, `InputColumns`, `Writer`.
 
 It speaks Arrow and knows no padding.
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Protocol
 
@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from padmask.core.arrow_lists import to_arrow, to_numpy
+from padmask.core.arrow_lists import Kind, to_arrow
 from padmask.errors import Fault, Place
 
 # A reader looks at this many rows before it says which columns there are.
@@ -130,7 +130,7 @@ class Wanted:
 
 
 class Reader(Protocol):
-    """An input that can be read several times, in order."""
+    """An input that can be read several times, in order. Its class takes a source and the rows at a time."""
 
     def schema(self) -> pa.Schema:
         """Return the columns there are; for JSON Lines, of the first rows."""
@@ -149,6 +149,27 @@ class Reader(Protocol):
 
     def lacks_end(self) -> bool:
         """Tell whether an input that can be read stops before the mark of its end."""
+
+
+class InputColumns(Protocol):
+    """The columns that inputs of one format have together."""
+
+    def schema(self) -> pa.Schema:
+        """Return all columns; of a part of a dataset, those of the whole dataset."""
+
+    def typed_schemas(self) -> Mapping[str, pa.Schema]:
+        """Return the columns of each input by its name, where the input itself gives their types."""
+
+    def sequence_types(
+        self, names: Sequence[str], kinds: Mapping[str, Kind], look: Callable[[Wanted], Iterator[Batch]]
+    ) -> pa.Schema:
+        """Return the list types of columns, whose tokens shall be of `kinds`; `look` gives the first rows."""
+
+    def align(self, batch: Batch, wanted: Wanted) -> Batch:
+        """Give a batch of one input the columns that all inputs have together."""
+
+    def complete(self, batch: Batch, wanted: Wanted) -> Batch:
+        """Return a batch with all the columns that are wanted, where decoding left some out."""
 
 
 @dataclass(frozen=True)
@@ -172,8 +193,23 @@ class Layout:
     name: str = "The output"
 
 
+@dataclass(frozen=True)
+class WriterOptions:
+    """What a writer works with.
+
+    Args:
+        as_stream: whether the output cannot be moved about in.
+        threads: how many columns may be encoded at once, where the format has such.
+        folder: where temporary files go, where the format needs such.
+    """
+
+    as_stream: bool
+    threads: int
+    folder: str
+
+
 class Writer(Protocol):
-    """An output that takes batches in order."""
+    """An output that takes batches in order. Its class takes a stream, a `Layout` and `WriterOptions`."""
 
     def encode(self, batch: Batch) -> Any:
         """Turn rows into what `append` takes: pure, may run in any thread."""
@@ -200,19 +236,3 @@ def take_rows(column: pa.Array, rows: npt.NDArray[np.int64]) -> pa.Array:
 def empty_batch(schema: pa.Schema) -> pa.RecordBatch:
     """Return no rows of a schema."""
     return pa.RecordBatch.from_arrays([pa.nulls(0, field.type) for field in schema], schema=schema)
-
-
-def rows_as_array(column: pa.Array, shape: tuple[int, ...]) -> npt.NDArray[Any]:
-    """Return a list column in which every row has this shape as one array (rows, *shape).
-
-    >>> rows_as_array(pa.array([[1, 2], [3, 4]]), (2,)).tolist()
-    [[1, 2], [3, 4]]
-    """
-    rows = count = len(column)
-    for size in shape:
-        # Not .flatten(), which loads all of Arrow's compute functions.
-        fixed = pa.types.is_fixed_size_list(column.type)
-        first = column.offset * size if fixed else column.offsets[0].as_py()
-        count *= size
-        column = column.values.slice(first, count)
-    return to_numpy(column).reshape(rows, *shape)

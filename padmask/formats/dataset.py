@@ -8,62 +8,16 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from copy import copy
 from dataclasses import replace
-from itertools import compress, islice
-from typing import cast
+from itertools import compress
 
-import numpy as np
 import pyarrow as pa
 
 from padmask.core.arrow_lists import Kind
-from padmask.errors import ChangedError, DataError, Fault, SpecError, UnreadableError
-from padmask.formats import input_format, open_reader
-from padmask.formats.contract import HEAD_ROWS, Batch, Chunk, Reader, Wanted, take_rows
-from padmask.formats.jsonl.kinds import list_of
-from padmask.formats.jsonl.reader import JsonlReader, add_other_columns, field_values, first_list_type
-from padmask.formats.jsonl.types import TypeSurvey
+from padmask.errors import ChangedError, DataError, SpecError, UnreadableError
+from padmask.formats import input_format, join_columns, open_reader
+from padmask.formats.contract import HEAD_ROWS, Batch, Chunk, InputColumns, Reader, Wanted
+from padmask.formats.typed_columns import SCHEMAS_AT_ONCE, read_schemas
 from padmask.storage.source import Source
-
-# Chunks in which a field without a token so far is looked for one: a pipe that brings none
-# must not be read, and held, without end.
-TOKEN_CHUNKS = 256
-
-# From so many inputs on, so many of them are asked for their columns at once.
-MANY_INPUTS = 8
-
-SCHEMAS_AT_ONCE = 16
-
-
-def survey_types(types: TypeSurvey, batch: Batch, sequences: Sequence[str], without: Sequence[str]) -> None:
-    """Take in the types of a JSON Lines batch's fields; sequences only take their place in the order."""
-    assert batch.objects is not None
-    places = [str(batch.place(row)) for row in range(len(batch))]
-    for name in dict.fromkeys(name for row in batch.objects for name in row):
-        if name not in without:
-            types.add(
-                name, [] if name in sequences else field_values(batch.objects, name, batch.place), places
-            )
-
-
-def _cast(batch: Batch, field: pa.Field) -> pa.Array:
-    """Return a batch's column in the type that all inputs have together."""
-    column = batch.columns.column(field.name)
-    try:
-        return column.cast(field.type)
-    except pa.ArrowException:
-        row = next((row for row in range(len(batch)) if not _can_be(column, row, field.type)), 0)
-        raise DataError(
-            f"{batch.place(row)}: column {field.name!r} of type {column.type} cannot become {field.type}, as "
-            "the other files ask for. Fix the types, or pad the files apart."
-        ) from None
-
-
-def _can_be(column: pa.Array, row: int, type_: pa.DataType) -> bool:
-    try:
-        # Not of a slice: the values beside it would be cast too.
-        take_rows(column, np.array([row])).cast(type_)
-    except pa.ArrowException:
-        return False
-    return True
 
 
 def _fault_of(reader: Reader) -> UnreadableError | None:
@@ -102,18 +56,21 @@ class Dataset:
         self._sources = sources
         self._found = [source.first_version() for source in self._sources]
         formats = [input_format(source, format_) for source in self._sources]
-        if len(set(formats)) > 1:
-            odd = next(i for i, name in enumerate(formats) if name != formats[0])
+        odd = next((i for i, found in enumerate(formats) if found != formats[0]), None)
+        if odd is not None:
             raise SpecError(
-                f"{self._sources[0].name} is {formats[0]} and {self._sources[odd].name} is {formats[odd]}: "
-                "one dataset has one format. Give each format to a run of its own."
+                f"{self._sources[0].name} is {formats[0].name} and {self._sources[odd].name} is "
+                f"{formats[odd].name}: one dataset has one format. Give each format to a run of its own."
             )
         self.format = formats[0]
-        self._readers: list[Reader] = [open_reader(self.format, s, batch_rows) for s in self._sources]
+        self._readers = [open_reader(self.format, source, batch_rows) for source in self._sources]
         self._schema = schema
-        # One input whose columns are those of the dataset needs none of them added or cast.
-        self._alone = len(sources) == 1 and schema is None
+        self._columns = self._joined()
         self._leaves_out = False
+
+    def _joined(self) -> InputColumns:
+        """Return the columns that the inputs have together."""
+        return join_columns(self.format, self._sources, self._readers, self._schema)
 
     @property
     def name(self) -> str:
@@ -197,13 +154,7 @@ class Dataset:
 
     def schema(self) -> pa.Schema:
         """Return the columns that all inputs have together."""
-        if self._schema is None:
-            if self.format == "jsonl":
-                found = (reader.schema() for reader in self._readers)
-                self._schema = next((schema for schema in found if schema.names), pa.schema([]))
-            else:
-                self._schema = self._unified()
-        return self._schema
+        return self._columns.schema()
 
     def lacking_end(self, limit: int | None = None) -> list[str]:
         """Return the names of the inputs that are read to their ends, and stop before the mark of their end.
@@ -247,52 +198,27 @@ class Dataset:
         self._sources = list(compress(self._sources, whole))
         self._found = list(compress(self._found, whole))
         self._readers = list(compress(self._readers, whole))
+        self._columns = self._joined()
         return left
-
-    def types_of(self, name: str) -> dict[str, str]:
-        """Return the type that a column has in each input that has it; JSON Lines have none."""
-        if self.format == "jsonl":
-            return {}
-        return {
-            source: str(schema.field(name).type)
-            for source, schema in self.schemas().items()
-            if name in schema.names
-        }
 
     def schemas(self) -> dict[str, pa.Schema]:
         """Return the columns of each input by its name; JSON Lines without a row have none."""
         names = (source.name for source in self._sources)
-        return dict(zip(names, self._each_schema(), strict=True))
+        return dict(zip(names, read_schemas(self._readers), strict=True))
 
-    def _each_schema(self) -> list[pa.Schema]:
-        """Return the columns of each input; of many, asked for at once: a storage answers late."""
-        if len(self._readers) < MANY_INPUTS:
-            return [reader.schema() for reader in self._readers]
-        with ThreadPoolExecutor(SCHEMAS_AT_ONCE, "padmask-schema") as pool:
-            return list(pool.map(lambda reader: reader.schema(), self._readers))
-
-    def _unified(self) -> pa.Schema:
-        schemas = self._each_schema()
-        if all(schema.equals(schemas[0]) for schema in schemas):
-            return schemas[0]
-        unified = schemas[0]
-        for source, schema in zip(self._sources, schemas, strict=True):
-            try:
-                unified = pa.unify_schemas([unified, schema], promote_options="permissive")
-            except pa.ArrowException as error:
-                said = str(error).splitlines()[0].rstrip(".")
-                raise DataError(
-                    f"{source.name}: its columns do not go with those of {self._sources[0].name}: {said}. "
-                    "Fix the types, or pad the files apart."
-                ) from None
-        return unified
+    def types_of(self, name: str) -> dict[str, str]:
+        """Return the type that a column has in each input that has it; JSON Lines have none."""
+        schemas = self._columns.typed_schemas()
+        return {
+            source: str(schema.field(name).type) for source, schema in schemas.items() if name in schema.names
+        }
 
     def look(self, wanted: Wanted) -> Iterator[Batch]:
         """Give the rows from the start, without using up what can be read once only."""
         for reader in self._readers:
             try:
                 for batch in reader.look(wanted):
-                    yield self._align(batch, wanted)
+                    yield self._columns.align(batch, wanted)
             except UnreadableError:
                 if not self._leaves_out:
                     raise
@@ -306,11 +232,13 @@ class Dataset:
         """Return the inputs from the first one on that has a column; all of them where none has it."""
         names = (reader.schema().names for reader in self._readers)
         start = next((i for i, known in enumerate(names) if name in known), 0)
+        if start == 0:
+            return self
         rest = copy(self)
         rest._sources, rest._found = self._sources[start:], self._found[start:]
         rest._readers = self._readers[start:]
-        if start and self.format == "jsonl":
-            rest._schema = None
+        rest._schema = None if self.format.is_text else self.schema()
+        rest._columns = rest._joined()
         return rest
 
     def sequence_types(self, names: Sequence[str], kinds: Mapping[str, Kind] | None = None) -> pa.Schema:
@@ -320,25 +248,7 @@ class Dataset:
             names: of the columns.
             kinds: what the tokens of columns shall be, where that was asked for.
         """
-        if self.format != "jsonl":
-            return pa.schema([self.schema().field(name) for name in names])
-        asked, head = kinds or {}, self._first_with_rows()
-        types = {name: head.sequence_type(name, asked.get(name)) for name in names}
-        unknown = {name for name, type_ in types.items() if type_ is None}
-        for batch in islice(self.look(Wanted(pa.schema([]))), TOKEN_CHUNKS if unknown else 0):
-            assert batch.objects is not None
-            for name in sorted(unknown):
-                types[name] = first_list_type(batch.objects, name, asked.get(name))
-            unknown = {name for name, type_ in types.items() if type_ is None}
-            if not unknown:
-                break
-        without = {name: list_of(asked.get(name, "int")) for name in unknown}
-        return pa.schema({**types, **without}.items())
-
-    def _first_with_rows(self) -> JsonlReader:
-        """Return the reader whose rows told the columns of JSON Lines."""
-        readers = cast(list[JsonlReader], self._readers)
-        return next((reader for reader in readers if reader.schema().names), readers[0])
+        return self._columns.sequence_types(names, kinds or {}, self.look)
 
     def chunks(self, wanted: Wanted, limit: int | None = None) -> Iterator[Chunk]:
         """Cut all inputs, or their first `limit` rows, into pieces, in order."""
@@ -355,29 +265,8 @@ class Dataset:
 
     def decode(self, chunk: Chunk, wanted: Wanted) -> Batch:
         """Turn a piece into rows: pure, may run in any thread."""
-        return self._align(self._readers[0].decode(chunk, wanted), wanted)
+        return self._columns.align(self._readers[0].decode(chunk, wanted), wanted)
 
     def complete(self, batch: Batch, wanted: Wanted) -> Batch:
         """Return a batch with all the columns that are wanted, where decoding left some out."""
-        if self.format != "jsonl" or wanted.others is None:
-            return batch
-        return add_other_columns(batch, wanted.others)
-
-    def _align(self, batch: Batch, wanted: Wanted) -> Batch:
-        """Give a batch the columns of the whole dataset, null where its own input has none."""
-        if self.format == "jsonl":
-            return batch
-        schema = self.schema() if wanted.others is not None else wanted.sequences
-        names = batch.columns.schema.names
-        if batch.columns.schema.equals(schema) or (self._alone and names == schema.names):
-            return batch
-        arrays = [
-            _cast(batch, field) if field.name in names else pa.nulls(len(batch), field.type)
-            for field in schema
-        ]
-        missing = [name for name in wanted.sequences.names if name not in names]
-        faults = [
-            Fault(row, f"the file has no column {name!r}") for name in missing for row in range(len(batch))
-        ]
-        columns = pa.RecordBatch.from_arrays(arrays, schema=schema)
-        return replace(batch, columns=columns, faults=[*batch.faults, *faults])
+        return self._columns.complete(batch, wanted)

@@ -17,8 +17,9 @@ from typing import IO, Any, BinaryIO
 import numpy as np
 import numpy.typing as npt
 
+from padmask.core.arrow_lists import rows_as_array
 from padmask.errors import OutputError
-from padmask.formats.contract import Batch, Layout, empty_batch, rows_as_array
+from padmask.formats.contract import Batch, Layout, WriterOptions, empty_batch
 
 _COPY_BYTES = 1 << 20
 
@@ -89,13 +90,13 @@ def refuse_unsafe_names(names: Collection[str], output: str) -> None:
 class NpzWriter:
     """Writes an uncompressed npz archive, as `numpy.savez` does."""
 
-    def __init__(self, stream: BinaryIO, layout: Layout, folder: str) -> None:
+    def __init__(self, stream: BinaryIO, layout: Layout, options: WriterOptions) -> None:
         self._stream = stream
         self._layout = layout
         refuse_unsafe_names([*layout.shapes, *layout.copies], layout.name)
         # Private, without a name, gone when closed: an archive's arrays come one after the other.
         self._members = {
-            name: _Member(tempfile.TemporaryFile(prefix="padmask-", dir=folder))  # noqa: SIM115
+            name: _Member(tempfile.TemporaryFile(prefix="padmask-", dir=options.folder))  # noqa: SIM115
             for name in [*layout.shapes, *layout.copies]
         }
         # No rows at all still have a shape and a dtype.

@@ -19,7 +19,7 @@ from padmask.formats.arrow import (
     cut_batch,
     select_columns,
 )
-from padmask.formats.contract import HEAD_ROWS, Batch, Chunk, Layout, Wanted
+from padmask.formats.contract import HEAD_ROWS, Batch, Chunk, Layout, Wanted, WriterOptions
 from padmask.formats.parquet_footer import (
     MAGIC,
     Encoded,
@@ -179,11 +179,11 @@ class ParquetWriter:
     The columns of a row group are encoded at once, each as a file of its own, and joined.
     """
 
-    def __init__(self, stream: BinaryIO, layout: Layout, threads: int) -> None:
+    def __init__(self, stream: BinaryIO, layout: Layout, options: WriterOptions) -> None:
         self._stream = stream
         self._schema = layout.schema
         self._groups = RowGroups(layout)
-        self._pool = ThreadPoolExecutor(threads, "padmask-parquet")
+        self._pool = ThreadPoolExecutor(options.threads, "padmask-parquet")
         self._under_way: deque[list[Future[Encoded]]] = deque()
         self._written: list[Struct] = []
         self._place = 0

@@ -1,4 +1,4 @@
-"""The cost of candidate plans: padding, lost tokens, bytes and shapes, from lengths."""
+"""The costs of candidate plans: padding, lost tokens, bytes and shapes, computed from lengths."""
 
 from __future__ import annotations
 
@@ -16,24 +16,24 @@ BUCKETS = (2, 4, 8)
 
 PERCENTILES = ("p99", "p95", "p90")
 
-# First-fit-decreasing looks at every open bin for every length: more lengths than this are
-# rounded up to a grid first, which makes the estimate a little too high.
+# The time of first-fit-decreasing grows with the square of the distinct lengths. More lengths than this are
+# rounded up to a grid first, so that the estimate is slightly too high.
 PACKED_LENGTHS = 512
 
 
 @dataclass(frozen=True)
 class Cost:
-    """What one plan makes of the data.
+    """The cost of one plan.
 
     Args:
         name: `"longest"`, `"p99"`, `"128"`, `"buckets-4"` or `"packed"`.
-        edges: the lengths rows are padded to, one of them or one a bucket.
-        places: in the output, real and padded.
-        tokens: kept.
+        edges: the lengths that rows are padded to: one length, or one a bucket.
+        places: places in the output, real and padded.
+        tokens: tokens that are kept.
         rows_cut: rows that lose tokens.
-        tokens_lost: tokens cut off.
-        bytes: of the padded column in its dtype, without the mask.
-        shapes: distinct row lengths in the output, each a recompile of a compiled model.
+        tokens_lost: tokens that are cut off.
+        bytes: bytes of the padded column in its dtype, without the mask.
+        shapes: distinct row lengths in the output. A compiled model is compiled once for each.
     """
 
     name: str
@@ -47,17 +47,17 @@ class Cost:
 
     @property
     def padding_share(self) -> float:
-        """Share of the places that are padding, a fraction of 1."""
+        """Share of the places that are padding, from 0 to 1."""
         return 1 - self.tokens / self.places if self.places else 0.0
 
     @property
     def lost_share(self) -> float:
-        """Share of the tokens that are cut off, a fraction of 1."""
+        """Share of the tokens that are cut off, from 0 to 1."""
         total = self.tokens + self.tokens_lost
         return self.tokens_lost / total if total else 0.0
 
     def as_dict(self) -> dict[str, Any]:
-        """Return the plan as `inspect --json` shows it: `edges` for buckets, else `maxlen`."""
+        """Return the cost as `inspect --json` prints it: with `edges` for buckets, else `maxlen`."""
         length = {"edges": list(self.edges)} if self.name.startswith("buckets") else {"maxlen": self.edges[0]}
         return (
             {"name": self.name}
@@ -76,15 +76,15 @@ class Cost:
 def candidate_costs(
     stats: LengthStats, asked: Sequence[int | str] = (), multiple: int | None = None, token_bytes: int = 4
 ) -> list[Cost]:
-    """Return the cost of every plan worth a look.
+    """Return the costs of all candidate plans.
 
     >>> [(cost.name, cost.edges) for cost in candidate_costs(LengthStats({2: 9, 10: 1}), [4])][-4:]
     [('buckets-2', (2, 10)), ('buckets-4', (2, 10)), ('buckets-8', (2, 10)), ('packed', (10,))]
 
     Args:
-        stats: rows by length.
-        asked: the user's own maxlens; buckets and packing keep every token whatever they say.
-        multiple: found lengths are rounded up to a multiple of it.
+        stats: number of rows by length.
+        asked: further maxlens that the user gave. Buckets and packing ignore them and keep every token.
+        multiple: found lengths are rounded up to a multiple of this number.
         token_bytes: bytes of one token in the output.
     """
     if not stats.rows:
@@ -97,7 +97,7 @@ def candidate_costs(
 
 
 def cost_of(stats: LengthStats, maxlen: int | str, multiple: int | None, token_bytes: int) -> Cost:
-    """Return the cost of one length for all rows."""
+    """Return the cost of one maxlen for all rows."""
     found = isinstance(maxlen, str)
     plan = make_plan(PadSpec(maxlen=maxlen, pad_to_multiple_of=multiple if found else None), stats)
     cut = {length: rows for length, rows in stats.counts.items() if length > plan.maxlen}
@@ -116,13 +116,13 @@ def cost_of(stats: LengthStats, maxlen: int | str, multiple: int | None, token_b
 
 
 def _powers(stats: LengthStats) -> list[int]:
-    """Powers of two from around the median up to the longest row."""
+    """Return the powers of two from about the median to the longest row."""
     low, high = max(8, stats.percentile(50)), stats.longest
     return [1 << bit for bit in range(3, 31) if low <= 1 << bit < 2 * high]
 
 
 def _rounded(stats: LengthStats, multiple: int) -> dict[int, int]:
-    """Rows by length rounded up; an empty row still takes a place."""
+    """Return the number of rows by rounded-up length. An empty row takes one place."""
     rounded: dict[int, int] = {}
     for length in sorted(stats.counts):
         up = -(-max(length, 1) // multiple) * multiple
@@ -138,23 +138,23 @@ def _bucketed(stats: LengthStats, rounded: dict[int, int], count: int, token_byt
 
 
 def best_edges(rows: dict[int, int], count: int) -> tuple[int, ...]:
-    """Return the bucket edges, at most `count`, that need the fewest places.
+    """Return at most `count` bucket edges that need the fewest places.
 
     >>> best_edges({1: 10, 2: 1, 9: 5, 10: 5}, 2)
     (1, 10)
 
     Args:
-        rows: by length, which may serve as an edge.
-        count: of buckets.
+        rows: number of rows by length. Edges are chosen from these lengths.
+        count: largest number of buckets.
 
-    Dynamic programming over the distinct lengths. The best last edge moves right with the rows
-    to be covered (the cost fulfils the quadrangle inequality), so each bucket takes a divide and
-    conquer in n log n steps instead of n squared.
+    This is dynamic programming over the distinct lengths. The best last edge moves right with the rows
+    to cover (the cost satisfies the quadrangle inequality), so divide and conquer needs n log n steps a
+    bucket instead of n squared.
     """
     lengths = np.array(sorted(rows), dtype=np.int64)
     before = np.concatenate([[0], np.cumsum([rows[int(length)] for length in lengths])])
     size = len(lengths)
-    # best[j]: places for the first j lengths with the buckets so far; one bucket to begin with.
+    # best[j]: places for the first j lengths with the buckets so far. The first bucket is the start.
     best = np.concatenate([[0], lengths * before[1:]])
     splits: list[npt.NDArray[np.int64]] = []
     for _ in range(min(count, size) - 1):
@@ -172,10 +172,10 @@ def best_edges(rows: dict[int, int], count: int) -> tuple[int, ...]:
 def _add_bucket(
     best: npt.NDArray[np.int64], lengths: npt.NDArray[np.int64], before: npt.NDArray[np.int64]
 ) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
-    """Return the fewest places with one more bucket, and where that bucket begins."""
+    """Return the fewest places with one more bucket, and the first length in that bucket."""
     size = len(lengths)
     result, split = np.zeros_like(best), np.zeros(size + 1, dtype=np.int64)
-    # Each task: which ends to solve, and between which beginnings their best ones lie.
+    # Each task: the range of ends to solve, and the range of begins that contains their optimum.
     tasks = [(1, size, 0, size - 1)]
     while tasks:
         first, last, low, high = tasks.pop()
@@ -191,31 +191,31 @@ def _add_bucket(
 
 
 def _packed(stats: LengthStats, rounded: dict[int, int], token_bytes: int) -> Cost:
-    """Rows share bins of the longest row's length."""
+    """Return the cost of packing rows into bins as long as the longest row."""
     size = max(rounded)
     places = count_bins(stats, size) * size
     return Cost("packed", (size,), places, stats.tokens, 0, 0, places * token_bytes, 1)
 
 
 def count_bins(stats: LengthStats, size: int) -> int:
-    """Return how many bins of `size` first-fit-decreasing needs.
+    """Return the number of bins of `size` tokens that first-fit-decreasing needs.
 
     >>> count_bins(LengthStats({6: 2, 4: 3, 2: 1}), 10)
     3
 
     Args:
-        stats: rows by length.
-        size: of a bin, in tokens; at least the longest length.
+        stats: number of rows by length.
+        size: tokens in a bin, at least the longest length.
 
-    Bins in the same state are counted together, so the cost goes by the distinct lengths and not
-    by the rows; where these are very many they are rounded up, and the count is an estimate.
+    Bins in the same state are counted together, so the time depends on the distinct lengths and not on the
+    rows. Many distinct lengths are rounded up, and the result is then an estimate.
     """
     grid = max(1, -(-stats.longest // PACKED_LENGTHS)) if len(stats.counts) > PACKED_LENGTHS else 1
     needs: dict[int, int] = {}
     for length in sorted(filter(None, stats.counts), reverse=True):
         need = min(size, -(-length // grid) * grid)
         needs[need] = needs.get(need, 0) + stats.counts[length]
-    # Groups of bins in the order they were opened: [room left, bins].
+    # Groups of bins in the order in which they were opened: [free tokens, bins].
     groups: list[list[int]] = []
     for need, rows in needs.items():
         groups = _place(groups, need, rows, size)
@@ -223,23 +223,23 @@ def count_bins(stats: LengthStats, size: int) -> int:
 
 
 def _place(groups: list[list[int]], need: int, rows: int, size: int) -> list[list[int]]:
-    """Put rows of one length into the first bins that have room, and open new ones for the rest."""
+    """Put rows of one length into the first bins with enough free tokens, and open bins for the rest."""
     after: list[list[int]] = []
-    for room, bins in groups:
-        each = room // need
+    for free, bins in groups:
+        each = free // need
         if not rows or not each:
-            after.append([room, bins])
+            after.append([free, bins])
             continue
         full = min(bins, rows // each)
         rest = min(rows - full * each, each - 1) if full < bins else 0
         rows -= full * each + rest
         touched = full + (rest > 0)
-        after += [[room - each * need, full]] * (full > 0)
-        after += [[room - rest * need, 1]] * (rest > 0)
-        after += [[room, bins - touched]] * (bins > touched)
+        after += [[free - each * need, full]] * (full > 0)
+        after += [[free - rest * need, 1]] * (rest > 0)
+        after += [[free, bins - touched]] * (bins > touched)
     if rows:
         after += [[size, -(-rows // (size // need))]]
-        # The new bins are filled by the same rule; the last may stay partly empty.
+        # The last of the new bins may be partly empty.
         tail = after.pop()
         each, last = size // need, rows % (size // need)
         after += [[size - each * need, tail[1] - (last > 0)]] * (tail[1] - (last > 0) > 0)

@@ -15,6 +15,7 @@ from padmask.errors import WorkerDiedError
 from padmask.formats.dataset import Dataset
 from padmask.shards.pool import WorkerPool
 from padmask.spec.files import ReadOptions
+from padmask.spec.formats import FormatTraits
 from padmask.spec.show import ShowSpec
 from padmask.storage.source import Source
 from padmask.stream.progress import ProgressCallback
@@ -36,7 +37,7 @@ class InspectRequest:
         show: which rows to keep.
     """
 
-    format: str
+    format: FormatTraits
     schema: pa.Schema
     job: AuditJob
     files: ReadOptions
@@ -113,7 +114,7 @@ def inspect_files_apart(
                 raise seen
             found[number] = seen
             rows, read = rows + seen.stats.rows, read + (source.size or 0)
-            team.tell("measuring", rows, read, whole)
+            team.report("measuring", rows, read, whole)
     return reduce(InspectedRows.__add__, (found[number] for number in sorted(found)))
 
 
@@ -122,6 +123,6 @@ def _inspect_one_file(looking: InspectRequest, numbered: tuple[int, Source]) -> 
     number, source = numbered
     # Each file draws for itself, so that the worker that reads it makes no difference.
     show = replace(looking.show, seed=(*looking.show.seeds, number))
-    reader = Dataset([source], looking.format, looking.files.batch_rows, schema=looking.schema)
+    reader = Dataset([source], looking.format.name, looking.files.batch_rows, schema=looking.schema)
     with closing(reader) as dataset:
         return inspect_rows(replace(looking, show=show), dataset)

@@ -1,4 +1,4 @@
-"""The terminal: consoles, the progress bar, and exports. rich is imported where something is drawn."""
+"""Consoles, the progress bar and exports. Functions import rich when called, which keeps startup fast."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ if TYPE_CHECKING:
     from padmask.stream.progress import Progress, ProgressCallback
     from padmask.verify.data.rules import Finding
 
-# A run that is over sooner needs no bar.
+# Shorter runs show no progress bar.
 SECONDS_BEFORE_PROGRESS = 0.7
 
 
 @contextmanager
 def progress_bar() -> Iterator[ProgressCallback]:
-    """Show how far a run is on standard error, and give the callback that moves it."""
+    """Show a progress bar on stderr, and yield the callback that updates the bar."""
     from rich.console import Console
     from rich.progress import BarColumn, TextColumn, TimeRemainingColumn, TransferSpeedColumn
     from rich.progress import Progress as Bar
@@ -37,37 +37,37 @@ def progress_bar() -> Iterator[ProgressCallback]:
         TimeRemainingColumn(),
     ]
     bar = Bar(*columns, console=console, transient=True)
-    begun = monotonic()
+    started = monotonic()
     tasks: dict[str, Any] = {}
     try:
 
-        def advance(progress: Progress) -> None:
-            if monotonic() - begun < SECONDS_BEFORE_PROGRESS:
+        def update(progress: Progress) -> None:
+            if monotonic() - started < SECONDS_BEFORE_PROGRESS:
                 return
             bar.start()
             if progress.phase not in tasks:
                 tasks[progress.phase] = bar.add_task(progress.phase, total=progress.size, rows=0)
             bar.update(tasks[progress.phase], completed=progress.consumed, rows=progress.rows)
 
-        yield advance
+        yield update
     finally:
         bar.stop()
 
 
 def make_console() -> Console:
-    """Return a console for standard output."""
+    """Return a console for stdout."""
     from rich.console import Console
 
-    class Piped(Console):
+    class PipeConsole(Console):
         def on_broken_pipe(self) -> None:
-            # rich would end the process with 1; that a reader has seen enough is no error.
+            # rich would exit with code 1, but a closed pipe is not an error of padmask.
             raise BrokenPipeError
 
-    return Piped(highlight=False)
+    return PipeConsole(highlight=False)
 
 
 def recording_console() -> Console:
-    """Return a console that prints nowhere and remembers, in colour, for an export."""
+    """Return a console that records its output in colour, for an export, and prints nothing."""
     import io
 
     from rich.console import Console
@@ -80,7 +80,7 @@ def recording_console() -> Console:
 
 
 def is_unicode(console: Console) -> bool:
-    """Whether the console can show more than ASCII."""
+    """Return whether the console can show Unicode."""
     return (console.encoding or "").lower().replace("-", "").startswith("utf")
 
 
@@ -90,7 +90,7 @@ def print_notes(notes: Sequence[str], console: Console) -> None:
 
 
 def printable_line(text: str) -> str:
-    """Keep rich from reading brackets in people's own words as its markup, and terminals from the rest."""
+    """Escape rich's markup and terminal control characters in text from users."""
     from rich.markup import escape
 
     return escape(printable(text))
@@ -101,25 +101,25 @@ def print_findings(findings: Sequence[Finding], console: Console) -> None:
         colour = {"error": "red", "warning": "yellow"}.get(finding.rule.severity, "dim")
         console.print(
             f"  [{colour}]{finding.rule.severity}[/{colour}] {finding.rule.name}: "
-            f"{count(finding.count, finding.rule.breaker)}, first "
-            f"{printable_line(', '.join(map(str, finding.examples[:3])))}. "
+            f"{count(finding.count, finding.rule.breaker)} (first: "
+            f"{printable_line(', '.join(map(str, finding.examples[:3])))}). "
             f"{printable_line(finding.detail)}"
         )
 
 
 def export(console: Console, path: str) -> bytes:
-    """Return what a recording console showed as SVG, HTML or text, by the path's suffix.
+    """Return the output of a recording console as SVG, HTML or text, by the suffix of the path.
 
-    The picture stands alone: rich's own template links fonts on a server.
+    The SVG loads no other files. rich's own template links to fonts on a server.
     """
     import re
 
     from rich._export_format import CONSOLE_SVG_FORMAT
 
     if path.endswith(".svg"):
-        alone = re.sub(r"@font-face \{\{.*?\}\}\s*", "", CONSOLE_SVG_FORMAT, flags=re.S)
-        alone = alone.replace("<!-- Generated with Rich https://www.textualize.io -->", "")
-        return console.export_svg(title="padmask inspect", code_format=alone).encode()
+        template = re.sub(r"@font-face \{\{.*?\}\}\s*", "", CONSOLE_SVG_FORMAT, flags=re.S)
+        template = template.replace("<!-- Generated with Rich https://www.textualize.io -->", "")
+        return console.export_svg(title="padmask inspect", code_format=template).encode()
     if path.endswith(".html"):
         return console.export_html(inline_styles=True).encode()
     return console.export_text().encode()

@@ -1,4 +1,4 @@
-"""The summary lines of `pad` and `unpad`."""
+"""The summaries of `pad` and `unpad`, as lines of text."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from padmask.stream.ledger import Ledger, PadResult, UnpadResult
 
 
 def count(number: int, noun: str) -> str:
-    """Write a number and its noun.
+    """Write a number with its noun.
 
     >>> count(1, "row"), count(1234, "token")
     ('1 row', '1,234 tokens')
@@ -15,16 +15,16 @@ def count(number: int, noun: str) -> str:
     return f"{number:,} {noun}{'' if number == 1 else 's'}"
 
 
-def summary(result: PadResult, goal: str, rejects: str | None = None) -> list[str]:
-    """Say in lines what was done, what was lost, and what to look at."""
+def summary(result: PadResult, output: str, rejects: str | None = None) -> list[str]:
+    """Return the lines of the summary of `pad`: the output, lost tokens, omitted rows and warnings."""
     ledger = result.ledger
     found = "given" if result.maxlen_found == "given" else f"found: {result.maxlen_found}"
     if result.maxlen_exact != result.maxlen:
         found = f"{result.maxlen_found} is {result.maxlen_exact:,}, rounded up"
-    where = "stdout" if goal == "-" else goal
+    where = "stdout" if output == "-" else output
     if result.shards:
-        before = f", {result.resumed:,} of them done before" if result.resumed else ""
-        where += f" ({count(result.shards, 'shard')}{before})"
+        resumed = f", {result.resumed:,} of them done before" if result.resumed else ""
+        where += f" ({count(result.shards, 'shard')}{resumed})"
     lines = [
         f"{count(ledger.rows_written, 'row')} -> {where}: "
         f"maxlen {result.maxlen} ({found}), padding {result.padding}, "
@@ -32,64 +32,71 @@ def summary(result: PadResult, goal: str, rejects: str | None = None) -> list[st
     ]
     if ledger.rows_truncated or ledger.tokens_lost:
         lost = ledger.tokens_lost / ledger.tokens_read if ledger.tokens_read else 0.0
-        labels = f", {count(ledger.labels_lost, 'label')} among them" if ledger.labels_lost else ""
+        labels = f", {count(ledger.labels_lost, 'label')} lost" if ledger.labels_lost else ""
         cut = f"{count(ledger.rows_truncated, 'row')} cut; " if ledger.rows_truncated else ""
-        whole = "" if ledger.rows_truncated else " with the rows that were dropped"
+        dropped = "" if ledger.rows_truncated else " in dropped rows"
         lines.append(
-            f"{cut}{count(ledger.tokens_lost, 'token')} lost{whole} "
+            f"{cut}{count(ledger.tokens_lost, 'token')} lost{dropped} "
             f"({share(lost)} of {ledger.tokens_read:,}){labels}"
         )
     left_out = [f"left out: {fault}" for fault in result.faults]
-    return [*lines, *_not_written(ledger, rejects), *left_out, *(f"warning: {w}" for w in warnings(result))]
+    return [
+        *lines,
+        *_describe_omitted_rows(ledger, rejects),
+        *left_out,
+        *(f"warning: {w}" for w in warnings(result)),
+    ]
 
 
-def unpad_summary(result: UnpadResult, goal: str, rejects: str | None = None) -> list[str]:
-    """Say in lines what was done, what was left out, and what to look at."""
+def unpad_summary(result: UnpadResult, output: str, rejects: str | None = None) -> list[str]:
+    """Return the lines of the summary of `unpad`: the output, omitted rows and warnings."""
     ledger = result.ledger
     line = (
-        f"{count(ledger.rows_written, 'row')} -> {'stdout' if goal == '-' else goal}: "
+        f"{count(ledger.rows_written, 'row')} -> {'stdout' if output == '-' else output}: "
         f"{count(ledger.tokens_kept, 'token')}; {share(ledger.padding_share)} of "
         f"{count(ledger.places, 'place')} were padding"
     )
-    notes = [*result.notes, *_few_rows(ledger)]
+    notes = [*result.notes, *_warn_about_no_rows(ledger)]
     if result.still_padded:
         names = ", ".join(map(repr, result.still_padded))
         flags = next(iter(result.still_padded.values()))
-        notes.append(f"not unpadded, though of the same lengths: {names}; to unpad all: {flags}")
-    return [line, *_not_written(ledger, rejects), *(f"warning: {note}" for note in notes)]
+        notes.append(f"left padded: {names} (same lengths as {result.columns[0]!r}). To unpad all: {flags}")
+    return [line, *_describe_omitted_rows(ledger, rejects), *(f"warning: {note}" for note in notes)]
 
 
-def _not_written(ledger: Ledger, rejects: str | None) -> list[str]:
+def _describe_omitted_rows(ledger: Ledger, rejects: str | None) -> list[str]:
     parts = [
-        f"{count(number, 'row')} {what}"
-        for number, what in ((ledger.rows_dropped, "dropped"), (ledger.rows_rejected, "rejected"))
+        f"{count(number, 'row')} {action}"
+        for number, action in ((ledger.rows_dropped, "dropped"), (ledger.rows_rejected, "rejected"))
         if number
     ]
-    where = f": see {rejects}" if rejects else "; --rejects FILE keeps them"
+    where = f": see {rejects}" if rejects else "; to keep them: --rejects FILE"
     return [" and ".join(parts) + where] if parts else []
 
 
-def _few_rows(ledger: Ledger) -> list[str]:
+def _warn_about_no_rows(ledger: Ledger) -> list[str]:
     if ledger.rows_read == 0:
         return ["no rows were read"]
-    return ["not one row was written"] if ledger.rows_written == 0 else []
+    return ["no rows were written"] if ledger.rows_written == 0 else []
 
 
 def warnings(result: PadResult) -> list[str]:
-    """Say what will bite later."""
+    """Return warnings about results that cause problems later."""
     ledger = result.ledger
-    lines = [*result.notes, *_few_rows(ledger)]
+    lines = [*result.notes, *_warn_about_no_rows(ledger)]
     if result.maxlen == 0 and ledger.tokens_read:
-        lines.append("maxlen 0 keeps no token at all")
+        lines.append("maxlen 0 removes every token")
     if ledger.rows_empty:
         lines.append(
-            f"{count(ledger.rows_empty, 'row')} without a token: a fully masked row gives NaN in pooling and "
-            "attention layers; --empty-rows drop leaves such rows out"
+            f"{count(ledger.rows_empty, 'row')} without tokens: fully masked rows give NaN in pooling and "
+            "attention layers. To drop empty rows: --empty-rows drop"
         )
     if result.padding == "pre" and ledger.rows_written:
-        lines.append("--padding pre: cuDNN's LSTM and GRU kernels need post, others are slower")
+        lines.append(
+            "--padding pre: LSTM and GRU layers use slower kernels, because cuDNN requires --padding post"
+        )
     if result.unpadded:
         names = ", ".join(map(repr, result.unpadded))
         flags = next(iter(result.unpadded.values()))
-        lines.append(f"not padded, though of the same lengths: {names}; to pad all: {flags}")
+        lines.append(f"left unpadded: {names} (same lengths as {result.columns[0]!r}). To pad all: {flags}")
     return lines

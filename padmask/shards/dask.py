@@ -22,10 +22,10 @@ from padmask.storage.system import cores
 
 LOCAL = "local"
 
-# A scheduler that does not answer within this is not there.
+# Seconds in which a scheduler must answer.
 CONNECT_SECONDS = 10
 
-# Workers may come back, as where a cluster grows and shrinks; for so long they are waited for.
+# Seconds to wait for new workers after all workers are lost, as in a cluster that scales up and down.
 ABSENT_SECONDS = 60.0
 
 _LOST = "The connection to the cluster was lost. Check that its scheduler runs, and run this again."
@@ -34,43 +34,43 @@ _ABSENT = "The cluster has lost all its workers. Start some with dask worker ADD
 
 
 class Cluster(Executor):
-    """A Dask cluster, with errors that say what happened."""
+    """An executor on a Dask cluster."""
 
     def __init__(self, client: Any) -> None:
         self._client = client
         self.workers = sum(client.nthreads().values())
         self._run, self._numbers = uuid4().hex, count()
-        # What is under way, by what is told of it: Dask drops a task of which nobody holds a future.
+        # Dask's future of each task by our future. Dask drops a task without a reference to its future.
         self._waiting: dict[Future[Any], Any] = {}
-        # Tasks whose workers died, perhaps of others: run again one after the other.
+        # Tasks whose workers died, perhaps because of other tasks. They run again one after another.
         self._suspects: deque[Task] = deque()
         self._lock = Lock()
         self._ended = Event()
         Thread(target=self._watch, name="padmask-cluster", daemon=True).start()
 
     def submit(self, function: Callable[..., Any], /, *args: Any, **more: Any) -> Future[Any]:
-        """Have the cluster run a function; Dask gives it to another worker where one dies."""
-        told: Future[Any] = Future()
-        told.set_running_or_notify_cancel()
-        self._send(Task(next(self._numbers), (function, args, more), told))
-        told.add_done_callback(lambda done: self._waiting.pop(done, None))
-        return told
+        """Run a function on the cluster. Dask moves the task to another worker if a worker dies."""
+        future: Future[Any] = Future()
+        future.set_running_or_notify_cancel()
+        self._send(Task(next(self._numbers), (function, args, more), future))
+        future.add_done_callback(lambda done: self._waiting.pop(done, None))
+        return future
 
     def _send(self, task: Task) -> None:
-        # Not by Dask's own executor: where a result cannot be fetched, that never says so.
+        # Not Dask's own executor, which never reports a result that cannot be fetched.
         try:
             sent = self._client.submit(begun_on_one_core, self._run, task.number, task.call, pure=False)
-        except Exception as error:  # noqa: BLE001 - whatever it is, the one who asked is told
+        except Exception as error:  # noqa: BLE001 - set on the future of the caller
             with suppress(InvalidStateError):
-                task.told.set_exception(_sentence_of(error))
+                task.future.set_exception(_sentence_of(error))
             if task.alone:
                 self._send_next_suspect(task)
             return
-        self._waiting[task.told] = sent
+        self._waiting[task.future] = sent
         sent.add_done_callback(partial(self._take, task))
 
     def _take(self, task: Task, done: Any) -> None:
-        """Pass an outcome on, or run the task again where its workers may have died of another one."""
+        """Pass the outcome on, or run the task again if another task may have killed the worker."""
         ran_alone = task.alone > 0
         try:
             self._take_outcome(task, done)
@@ -79,34 +79,34 @@ class Cluster(Executor):
                 self._send_next_suspect(task)
 
     def _take_outcome(self, task: Task, done: Any) -> None:
-        """Pass an outcome on, with what Dask raises of its own as a sentence."""
+        """Pass the outcome to the caller, with errors of Dask as sentences."""
         with suppress(InvalidStateError):
             try:
-                task.told.set_result(done.result())
-            except BaseException as error:  # noqa: BLE001 - asyncio's, of what was cancelled, is no Exception
+                task.future.set_result(done.result())
+            except BaseException as error:  # noqa: BLE001 - asyncio.CancelledError is no Exception
                 if type(error).__name__ == "KilledWorker" and not self._is_to_blame(task, error):
                     self._run_alone(task)
                 else:
-                    task.told.set_exception(_sentence_of(error))
+                    task.future.set_exception(_sentence_of(error))
 
     def _is_to_blame(self, task: Task, error: Any) -> bool:
-        """Tell whether the workers have died of this task: Dask blames all that were given to them."""
-        if task.alone == ALONE or task.told.done() or self._ended.is_set():
+        """Return whether this task killed its workers. Dask blames every task that a dead worker had."""
+        if task.alone == ALONE or task.future.done() or self._ended.is_set():
             return True
         begun: dict[int, set[str]] = {}
         try:
             events = self._client.get_events(BEGUN)
-        except Exception:  # noqa: BLE001 - a scheduler that does not answer knows no better
+        except Exception:  # noqa: BLE001 - without events, Dask is believed
             return True
         for _, (run, number, worker) in events:
             if run == self._run:
                 begun.setdefault(number, set()).add(worker)
         own = begun.pop(task.number, set())
-        beside = any(own <= workers for workers in begun.values())
-        return len(own) > error.allowed_failures and not beside
+        shared = any(own <= workers for workers in begun.values())
+        return len(own) > error.allowed_failures and not shared
 
     def _run_alone(self, task: Task) -> None:
-        """Run a task again, when no other one runs again."""
+        """Queue a task to run again when no other suspect task runs."""
         with self._lock:
             self._suspects.append(task)
             waits = len(self._suspects) > 1
@@ -115,7 +115,7 @@ class Cluster(Executor):
             self._send(task)
 
     def _send_next_suspect(self, task: Task) -> None:
-        """Run the next task again, now that one has ended."""
+        """Run the next suspect task after one has ended."""
         with self._lock:
             self._suspects.remove(task)
             following = self._suspects[0] if self._suspects else None
@@ -124,21 +124,21 @@ class Cluster(Executor):
             self._send(following)
 
     def _watch(self) -> None:
-        """Give up where all workers have gone and none comes: Dask would wait for ever."""
+        """Fail all tasks when the cluster has had no workers for a while. Dask would wait forever."""
         seen = monotonic()
         while not self._ended.wait(ABSENT_SECONDS / 10):
             try:
                 found = bool(self._client.nthreads())
-            except Exception:  # noqa: BLE001 - of a lost scheduler the tasks tell
+            except Exception:  # noqa: BLE001 - the tasks report a lost scheduler
                 continue
             seen = monotonic() if found else seen
             if monotonic() - seen > ABSENT_SECONDS:
-                for told in list(self._waiting):
+                for future in list(self._waiting):
                     with suppress(InvalidStateError):
-                        told.set_exception(PadmaskError(_ABSENT))
+                        future.set_exception(PadmaskError(_ABSENT))
 
     def shutdown(self, wait: bool = True, *, cancel_futures: bool = True) -> None:
-        """Let go of what is not done yet."""
+        """Cancel all unfinished tasks."""
         self._ended.set()
         with suppress(Exception):
             self._client.cancel(list(self._waiting.values()))
@@ -153,7 +153,7 @@ def _sentence_of(error: BaseException) -> BaseException:
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """Keep what Dask logs to itself: what matters of it is raised."""
+    """Silence the loggers of Dask, whose errors are raised as exceptions too."""
     known = logging.root.manager.loggerDict
     names = ["asyncio", *(name for name in known if name.startswith(("distributed", "tornado")))]
     levels = {logger: logger.level for logger in map(logging.getLogger, names) if logger.level}
@@ -168,16 +168,17 @@ def _quiet() -> Iterator[None]:
 
 @contextmanager
 def open_cluster(address: str, workers: int | None = None) -> Iterator[Executor]:
-    """Give a Dask cluster as an executor.
+    """Connect to a Dask cluster, as an executor.
 
     Args:
-        address: of its scheduler, such as `tcp://scheduler:8786`; `local` starts one on this machine,
-            which listens to this machine alone.
-        workers: of the one that is started; None is one a core.
+        address: address of the scheduler, such as `tcp://scheduler:8786`. `local` starts a cluster that only
+            listens on this machine.
+        workers: number of workers of a local cluster; None starts one per core.
 
     Raises:
         MissingExtraError: Dask is not installed.
-        SpecError: no scheduler answers, it has no workers, or theirs is another padmask.
+        SpecError: no scheduler answers, the cluster has no workers, or a worker has another version of
+            padmask.
     """
     try:
         from distributed import Client, LocalCluster
@@ -189,7 +190,7 @@ def open_cluster(address: str, workers: int | None = None) -> Iterator[Executor]
         stack.enter_context(_quiet())
         scheduler: Any = address
         if address == LOCAL:
-            # An address for the dashboard too: None, or none at all, would open a port to everybody.
+            # Without an address, the dashboard would listen on all interfaces.
             scheduler = stack.enter_context(
                 LocalCluster(
                     n_workers=workers or cores(),
@@ -202,20 +203,20 @@ def open_cluster(address: str, workers: int | None = None) -> Iterator[Executor]
         try:
             client = stack.enter_context(Client(scheduler, timeout=CONNECT_SECONDS, set_as_default=False))
         except TypeError:
-            # What Dask raises where it is asked for TLS and knows no certificates.
+            # Dask raises TypeError for a TLS address without certificates.
             raise SpecError(
-                f"Dask knows no certificates for {address!r}. Name them in its configuration, as in "
+                f"Dask has no certificates for {address!r}. Set them in Dask's configuration, as with "
                 "DASK_DISTRIBUTED__COMM__TLS__CA_FILE, __CLIENT__CERT and __CLIENT__KEY."
             ) from None
         except (OSError, ValueError) as error:
             said = (str(error).splitlines() or [type(error).__name__])[0].rstrip(".")
-            # What stands before an @, or behind a ?, may be a secret, though Dask knows of none.
+            # The parts before an @ and after a ? may be secrets.
             plain = re.sub(r"^(\w+://)?.*@|[?#].*", r"\1", address, flags=re.DOTALL)
             if plain != address:
-                address, said = plain, "it is no address of Dask's"
+                address, said = plain, "this is not a Dask address"
             raise SpecError(
                 f"No Dask scheduler answers at {address!r}: {said}. Check the address, such as "
-                "tcp://scheduler:8786, and that it runs."
+                "tcp://scheduler:8786, and that the scheduler runs."
             ) from None
         _refuse_other_versions(client)
         yield stack.enter_context(Cluster(client))
@@ -235,6 +236,6 @@ def _refuse_other_versions(client: Any) -> None:
     for worker, there in found.items():
         if there != __version__:
             raise SpecError(
-                f"The worker {worker} has padmask {there}, and this is {__version__}: what they write may "
+                f"Worker {worker} has padmask {there}, but this process has {__version__}, so the output may "
                 "differ. Install the same version everywhere."
             )

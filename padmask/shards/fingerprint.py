@@ -1,6 +1,6 @@
 """The fingerprint of a job: everything that its output depends on.
 
-`--resume` continues the same job only, and says what differs.
+`--resume` only continues a run with the same fingerprint, and reports the differences otherwise.
 """
 
 from __future__ import annotations
@@ -20,32 +20,32 @@ from padmask.spec.files import FileOptions
 from padmask.storage.urls import display_path
 from padmask.stream.job import Job, PadRequest
 
-# What stands for a file that cannot be read.
+# The version of a file that cannot be read.
 LEFT_OUT = "left out"
 
-# Fields of a request that change no byte of a shard without bad rows. Every other field is a part of the
-# fingerprint.
+# Fields of a request that do not change the output of a shard without bad rows. All other fields are part of
+# the fingerprint.
 WITHOUT_EFFECT = frozenset({"on_error", "rejects", "batch_rows", "threads", "max_bytes"})
 
 
 @dataclass(frozen=True)
 class Fingerprint:
-    """All that the output of a job depends on.
+    """Everything that the output of a job depends on.
 
     >>> old = Fingerprint("a1", {"maxlen": "8"}, {"/data/a.jsonl": "1", "/data/b.jsonl": "1"})
     >>> new = Fingerprint("a2", {"maxlen": "9"}, {"/data/a.jsonl": "2", "/data/c.jsonl": "1"})
-    >>> print("\\n".join(new.unlike(old)))
+    >>> print("\\n".join(new.list_differences(old)))
     maxlen was 8 and is 9
-    /data/a.jsonl is not as it was
-    /data/b.jsonl was an input
-    /data/c.jsonl was no input
+    /data/a.jsonl has changed
+    /data/b.jsonl is no longer an input
+    /data/c.jsonl is a new input
 
     Args:
-        name: of the job: the same for the same options and names of inputs. Where it is, a shard whose
-            input is as it was is the same.
-        options: what was asked for, in words.
-        inputs: what changes with each input, by their paths, as people may see them.
-        measured: whether something was found in all inputs, so that none of them may have changed.
+        name: hash of the options and of the names of the inputs. With the same name, a shard whose input has
+            not changed has the same bytes.
+        options: the options of the job as text.
+        inputs: the version of each input, by its path or URL without secrets.
+        measured: whether maxlen or types were found from all inputs, so that no input may change.
     """
 
     name: str
@@ -53,22 +53,22 @@ class Fingerprint:
     inputs: Mapping[str, str]
     measured: bool = False
 
-    def unlike(self, old: Fingerprint) -> list[str]:
-        """Say in what this job differs from an older one."""
-        said = [
+    def list_differences(self, old: Fingerprint) -> list[str]:
+        """Return the differences from an older job, as sentences without a full stop."""
+        differences = [
             f"{name} was {old.options.get(name, 'unknown')} and is {value}"
             for name, value in self.options.items()
             if old.options.get(name) != value
         ]
         both = self.inputs.keys() & old.inputs.keys()
         groups = (
-            ({path for path in both if self.inputs[path] != old.inputs[path]}, "is", "are", "not as it was"),
-            (old.inputs.keys() - both, "was", "were", "an input"),
-            (self.inputs.keys() - both, "was", "were", "no input"),
+            ({path for path in both if self.inputs[path] != old.inputs[path]}, "has changed", "have changed"),
+            (old.inputs.keys() - both, "is no longer an input", "are no longer inputs"),
+            (self.inputs.keys() - both, "is a new input", "are new inputs"),
         )
-        return said + [
-            f"{join_few(sorted(paths))} {one if len(paths) == 1 else many} {what}"
-            for paths, one, many, what in groups
+        return differences + [
+            f"{join_few(sorted(paths))} {one if len(paths) == 1 else many}"
+            for paths, one, many in groups
             if paths
         ]
 
@@ -79,56 +79,56 @@ def fingerprint_job(
     found: tuple[pa.Schema, Job],
     asked: PadRequest,
     files: FileOptions,
-    goal_format: str,
+    output_format: str,
     shard_bytes: int,
     *,
     measured: bool,
 ) -> Fingerprint:
-    """Return what a job is known by.
+    """Return the fingerprint of a job.
 
-    What becomes of bad rows is no part of it: a shard that has none is the same whatever was asked for.
+    The policy for bad rows is not a part of it, since a shard without bad rows is the same under any policy.
 
     Args:
-        shards: of the dataset.
-        faults: paths of the files that cannot be read and are left out.
-        found: the columns of the whole dataset, and what was decided about them.
-        asked: what the user asks for.
+        shards: the shards of the dataset.
+        faults: paths of unreadable files that are skipped.
+        found: the schema of the dataset, and the job.
+        asked: the request of the user.
         files: formats and limits.
-        goal_format: of the output.
-        shard_bytes: size beyond which files are cut.
-        measured: whether something must be found in all inputs.
+        output_format: format of the output.
+        shard_bytes: size above which files are split.
+        measured: whether maxlen or types are found from all inputs.
     """
-    files = replace(files, output_format=goal_format)
-    told = {**describe_request(asked, files), "shard bytes": str(shard_bytes)}
+    files = replace(files, output_format=output_format)
+    options = {**describe_request(asked, files), "shard bytes": str(shard_bytes)}
     left_out = sorted(absolute(path) for path in faults)
-    # By whole addresses, of which people must not see all.
+    # Full URLs, which may contain secrets, only go into the hash.
     named = [(shard.name, shard.source.path, shard.source.groups) for shard in shards]
     schema, job = found
     wanted = [columns.serialize().to_pybytes().hex() for columns in (schema, job.wanted.sequences)]
-    whole = json.dumps([told, named, left_out, wanted, repr(job.columns)])
-    name = hashlib.sha256(whole.encode()).hexdigest()[:16]
+    identity = json.dumps([options, named, left_out, wanted, repr(job.columns)])
+    name = hashlib.sha256(identity.encode()).hexdigest()[:16]
     inputs = {shard.address: shard.stamp for shard in shards} | {
         display_path(path): LEFT_OUT for path in left_out
     }
-    return Fingerprint(name, told, inputs, measured)
+    return Fingerprint(name, options, inputs, measured)
 
 
 def describe_request(asked: PadRequest, files: FileOptions) -> dict[str, str]:
-    """Return everything that was asked for and has an effect on the output, in words.
+    """Return all options that have an effect on the output, as text.
 
     Args:
-        asked: what the user asks for.
+        asked: the request of the user.
         files: formats and limits.
     """
     options: dict[str, Any] = {"padmask": __version__}
     for name, value in {**vars(asked), "files": files}.items():
         if name == "columns":
-            # However they were given.
+            # A mapping and a sequence that mean the same give the same text.
             options[name] = list(value.items() if isinstance(value, Mapping) else value or ())
             continue
         # Both the columns and the mask have a dtype.
         prefix = "mask's " if name == "mask" else ""
-        options |= {prefix + field.replace("_", " "): said for field, said in asdict(value).items()}
+        options |= {prefix + field.replace("_", " "): option for field, option in asdict(value).items()}
     return {
         name: value if isinstance(value, str) else repr(value)
         for name, value in options.items()

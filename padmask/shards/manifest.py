@@ -1,4 +1,4 @@
-"""The manifest of an output folder: each shard with its counts and checksum."""
+"""The manifest of an output folder, which lists each shard with its counts and checksum."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def digest(descriptor: int) -> tuple[str, int]:
 
 
 def file_digest(path: str) -> tuple[str, int]:
-    """Return the SHA-256 of a file of this machine and its size in bytes."""
+    """Return the SHA-256 of a local file and its size in bytes."""
     descriptor = os.open(path, os.O_RDONLY)
     try:
         return digest(descriptor)
@@ -45,21 +45,21 @@ def file_digest(path: str) -> tuple[str, int]:
 
 @dataclass(frozen=True)
 class ShardRecord:
-    """A shard that is done, and what became of its rows.
+    """A completed or skipped shard, with the counts of its rows.
 
     >>> record = ShardRecord(0, "a.parquet", "in/a.parquet", ledger=Ledger(rows_read=2, rows_written=2))
     >>> ShardRecord.of(record.as_dict()) == record
     True
 
     Args:
-        index: its place in the dataset, from 0.
-        name: of its file in the output folder.
-        source: where its rows come from, for people.
-        ledger: of its rows.
-        size: of its file, in bytes.
-        sha256: of its file.
-        version: what changes with its input.
-        fault: why it was left out; empty where it was not. Then there is no file.
+        index: number of the shard in the dataset, from 0.
+        name: name of its file in the output folder.
+        source: the input of the shard, for messages.
+        ledger: counts of its rows.
+        size: bytes of its file.
+        sha256: checksum of its file.
+        version: a text that changes with the input.
+        fault: the reason why the shard was skipped and has no file; empty for a completed shard.
     """
 
     index: int
@@ -71,23 +71,28 @@ class ShardRecord:
     version: str = ""
     fault: str = ""
 
+    @property
+    def rows_refused(self) -> int:
+        """Rows that were read and are not in the shard."""
+        return self.ledger.rows_dropped + self.ledger.rows_rejected
+
     def as_dict(self) -> dict[str, Any]:
-        """Return the record, ready for JSON."""
+        """Return the record as a dict for JSON."""
         return asdict(self) | {"ledger": asdict(self.ledger)}
 
     @classmethod
     def of(cls, known: Mapping[str, Any]) -> ShardRecord:
-        """Return the record that a dictionary of JSON's holds.
+        """Return the record from a dict of JSON.
 
         Raises:
-            ValueError, KeyError, TypeError: it holds none.
+            ValueError, KeyError, TypeError: the dict is not a valid record.
         """
         own = {name: known[name] for name in (one.name for one in fields(cls))}
         record = cls(**own | {"ledger": Ledger(**known["ledger"])})
         texts = (record.name, record.source, record.sha256, record.version, record.fault)
         counts = (record.index, record.size, *asdict(record.ledger).values())
         if not (all(map(_is_text, texts)) and all(map(_is_count, counts)) and record.ledger.balanced):
-            raise ValueError("no record")
+            raise ValueError("not a record")
         return record
 
 
@@ -100,31 +105,31 @@ def _is_count(value: object) -> bool:
 
 
 def plan_of(known: Mapping[str, Any]) -> Plan:
-    """Return the plan that a dictionary of JSON's holds.
+    """Return the plan from a dict of JSON.
 
     Raises:
-        ValueError, KeyError, TypeError: it holds none.
+        ValueError, KeyError, TypeError: the dict is not a valid plan.
     """
     plan = Plan(**known)
     if not (_is_text(plan.found) and _is_count(plan.maxlen) and _is_count(plan.exact)):
-        raise ValueError("no plan")
+        raise ValueError("not a plan")
     return plan
 
 
 def total_ledger(records: Sequence[ShardRecord]) -> Ledger:
-    """Add up what became of the rows of all shards."""
+    """Add up the ledgers of all shards."""
     return reduce(Ledger.__add__, (record.ledger for record in records), Ledger())
 
 
 @dataclass(frozen=True)
 class Manifest:
-    """A dataset that is whole.
+    """The record of a complete output folder.
 
     Args:
-        identity: what the job that made it is known by.
-        plan: the length of all rows.
-        records: of all shards.
-        rejects: the checksum of the rows that are not written, where they were kept in a file.
+        identity: fingerprint of the job that wrote the folder.
+        plan: maxlen of all rows.
+        records: records of all shards.
+        rejects: checksum of the rejects file, empty without such a file.
     """
 
     identity: Fingerprint
@@ -133,8 +138,8 @@ class Manifest:
     rejects: str = ""
 
     def to_bytes(self) -> bytes:
-        """Return what stands in the file; the same job gives the same bytes, whoever worked on it."""
-        told = {
+        """Return the content of the manifest file. The same job gives the same bytes with any workers."""
+        content = {
             "padmask": __version__,
             "job": self.identity.name,
             "options": self.identity.options,
@@ -143,15 +148,17 @@ class Manifest:
             "rejects": self.rejects,
             "shards": [record.as_dict() for record in sorted(self.records, key=lambda record: record.index)],
         }
-        return json.dumps(told, indent=1).encode() + b"\n"
+        return json.dumps(content, indent=1).encode() + b"\n"
 
     @classmethod
-    def of_bytes(cls, data: bytes | None) -> Manifest | None:
-        """Return the manifest that a file holds; None where there is none that can be believed."""
-        try:
-            said = parse_manifest(data or b"")
-        except ValueError:
-            return None
+    def of_bytes(cls, data: bytes) -> Manifest:
+        """Parse a manifest.
+
+        Raises:
+            ValueError: the bytes are not a valid manifest. The message is the end of a sentence that starts
+                with the name of the file.
+        """
+        found = parse_manifest(data)
         records = [
             ShardRecord(
                 one.index,
@@ -163,20 +170,20 @@ class Manifest:
                 one.version,
                 one.fault,
             )
-            for one in said.shards
+            for one in found.shards
         ]
         inputs = {record.source: record.version for record in records}
-        plan = Plan(said.plan.maxlen, said.plan.found, said.plan.exact)
-        return cls(Fingerprint(said.job, said.options, inputs), plan, records, said.rejects)
+        plan = Plan(found.plan.maxlen, found.plan.found, found.plan.exact)
+        return cls(Fingerprint(found.job, found.options, inputs), plan, records, found.rejects)
 
 
 def refuse_changed_shards(paths: Iterable[str]) -> None:
-    """Refuse folders of this machine of which a shard is not as padmask wrote it.
+    """Compare the checksums of all shards in local folders with the manifest of each folder.
 
-    That none is missing is seen when they are listed; this reads all bytes.
+    This reads all bytes. Missing shards are found when a folder is listed.
 
     Raises:
-        DataError: a shard's checksum is not that of the manifest, or the manifest cannot be believed.
+        DataError: a shard has another checksum than in the manifest, or the manifest is not valid.
     """
     for folder in paths:
         if is_url(folder) or not os.path.isdir(folder):
@@ -184,11 +191,11 @@ def refuse_changed_shards(paths: Iterable[str]) -> None:
         output = OutputFolder(folder)
         there, manifest = output.names(), output.path_of(MANIFEST)
         for shard in read_manifest(manifest).shards if os.path.lexists(manifest) else ():
-            # What is missing is refused where the folder is listed.
             if shard.name not in there or not output.is_plain(shard.name):
                 continue
             if file_digest(output.path_of(shard.name)) != (shard.sha256, shard.size):
                 raise DataError(
-                    f"{output.path_of(shard.name)!r} is not as it was written: its SHA-256 is not that of "
-                    f"{MANIFEST}. Pad the data again, or name the files with a pattern to take what is there."
+                    f"{output.path_of(shard.name)!r} was changed after padmask wrote it: its SHA-256 differs "
+                    f"from {MANIFEST}. Pad the data again, or name the files with a pattern to use them "
+                    "unchecked."
                 )

@@ -1,4 +1,4 @@
-"""Run tasks on any executor, a few at a time, and yield results as they finish."""
+"""Run tasks on any executor, a few at a time, and yield each result when it is ready."""
 
 from __future__ import annotations
 
@@ -15,18 +15,18 @@ from padmask.stream.progress import Progress, ProgressCallback
 
 Piece = TypeVar("Piece")
 
-# Tasks that wait for a worker that is done with its own: enough that none stands idle.
+# Submitted tasks for each worker. The second waits, so that the worker is never idle.
 TASKS_A_WORKER = 2
 
 
 @dataclass(frozen=True)
 class WorkerPool:
-    """Who works on pieces, and who is told how far they are.
+    """An executor with a number of workers and a progress callback.
 
     Args:
-        executor: where the work is done; None is here, one piece after the other.
-        workers: how many the executor works on at once.
-        progress: who is told.
+        executor: the executor; None runs one task after another in this process.
+        workers: number of tasks that the executor runs at the same time.
+        progress: the progress callback.
     """
 
     executor: Executor | None
@@ -37,12 +37,12 @@ class WorkerPool:
     def of(
         cls, executor: Executor | None, workers: int | None, pieces: int, progress: ProgressCallback | None
     ) -> WorkerPool:
-        """Return those who are needed: what one piece takes is less than it takes to start a process.
+        """Return a pool for a number of pieces; a single piece runs in this process.
 
         Args:
-            executor, progress: as in the team.
-            workers: how many the executor works on at once; None is what it says itself, else the cores.
-            pieces: how many there are.
+            executor, progress: as in the class.
+            workers: number of tasks that run at the same time; None takes `executor.workers`, else the cores.
+            pieces: number of pieces.
         """
         workers = workers or getattr(executor, "workers", None) or cores()
         return cls(executor if pieces > 1 else None, max(1, min(workers, pieces)), progress)
@@ -50,33 +50,33 @@ class WorkerPool:
     def each(
         self, function: Callable[[Piece], Result], pieces: Sequence[Piece]
     ) -> Generator[tuple[Piece, Result | Exception]]:
-        """Give what a function makes of each piece, or what it raised, as they are done."""
+        """Run a function on each piece, and yield the piece with the result or exception when it is ready."""
         if self.executor is None:
             for piece in pieces:
                 yield piece, _outcome(partial(function, piece))
             return
         waiting = iter(pieces)
-        under_way: dict[Future[Result], Piece] = {}
+        running: dict[Future[Result], Piece] = {}
         try:
             while True:
-                for piece in islice(waiting, self.workers * TASKS_A_WORKER - len(under_way)):
-                    under_way[self.executor.submit(function, piece)] = piece
-                if not under_way:
+                for piece in islice(waiting, self.workers * TASKS_A_WORKER - len(running)):
+                    running[self.executor.submit(function, piece)] = piece
+                if not running:
                     return
-                for future in wait(under_way, return_when=FIRST_COMPLETED).done:
-                    yield under_way.pop(future), _outcome(future.result)
+                for future in wait(running, return_when=FIRST_COMPLETED).done:
+                    yield running.pop(future), _outcome(future.result)
         finally:
-            for future in under_way:
+            for future in running:
                 future.cancel()
 
-    def tell(self, phase: str, rows: int, done: int, whole: int) -> None:
-        """Say how far the work is, in rows and bytes."""
+    def report(self, phase: str, rows: int, done: int, size: int) -> None:
+        """Report the progress in rows and bytes."""
         if self.progress is not None:
-            self.progress(Progress(phase, rows, done, whole))
+            self.progress(Progress(phase, rows, done, size))
 
 
 def _outcome(work: Callable[[], Result]) -> Result | Exception:
     try:
         return work()
-    except Exception as error:  # noqa: BLE001 - whatever was raised, the one who asked says of which piece
+    except Exception as error:  # noqa: BLE001 - the caller adds the name of the piece
         return error

@@ -1,4 +1,4 @@
-"""Worker processes as a `concurrent.futures` executor: one that dies takes no other task with it."""
+"""Worker processes as a `concurrent.futures` executor in which a dying worker fails only its own task."""
 
 from __future__ import annotations
 
@@ -18,28 +18,28 @@ from padmask.errors import PadmaskError, WorkerDiedError
 from padmask.spec.checks import at_least
 from padmask.storage.system import die_with
 
-# Workers that may die of one task before it is to blame.
+# Worker deaths after which a task fails.
 TRIES = 3
 
-# Times that a task is run again, as the only such task, before it is to blame for workers that died.
+# Times that a cluster runs a task again, with no other suspect task, before the task fails.
 ALONE = 2
 
-# Where Dask's scheduler keeps which worker has begun which task.
+# Topic under which Dask's scheduler records which worker has started which task.
 BEGUN = "padmask-begun"
 
 WORKERS_DIED = (
-    "every worker that tried it has died, of its size or of a corrupt file. Check that another tool can read "
-    "it, or choose a smaller --maxlen."
+    "each worker that tried it died, because of its size or a corrupt file. Check that another tool can "
+    "read the file, or choose a smaller --maxlen."
 )
 
 _NOT_STARTED = (
-    "Worker processes end before they begin. In a script, call this below if __name__ == '__main__'; else "
-    "make sure that there is memory for them, or ask for fewer."
+    "Worker processes end before they start to work. In a script, call this below "
+    "if __name__ == '__main__'. Otherwise free some memory, or use fewer workers."
 )
 
-# What a worker runs. Python starts with a safe path, so that nothing is imported from the current
-# folder, and then takes over the path and the main module of the process that asked. Whoever
-# started it without a guard is refused as multiprocessing refuses it.
+# The program of a worker. Python starts with a safe path, so that nothing is imported from the current
+# folder, and then takes the path and the main module of the parent process. A parent without a main guard
+# is refused as in multiprocessing.
 _START = """
 import signal, sys
 signal.signal(signal.SIGINT, signal.SIG_IGN)
@@ -57,10 +57,10 @@ Call = tuple[Callable[..., Any], tuple[Any, ...], dict[str, Any]]
 
 
 class _DiedError(Exception):
-    """A worker's process has ended.
+    """The process of a worker has ended.
 
     Args:
-        begun: whether it had begun to work.
+        begun: whether the worker had started to work.
     """
 
     def __init__(self, begun: bool) -> None:
@@ -69,14 +69,14 @@ class _DiedError(Exception):
 
 
 class Processes(Executor):
-    """Worker processes, each of which has one task at a time: one that dies takes no other's along.
+    """An executor of worker processes. A worker that dies fails only its own task.
 
     >>> with Processes(1) as workers:
     ...     workers.submit(abs, -3).result()
     3
 
     Args:
-        workers: how many.
+        workers: number of processes.
     """
 
     def __init__(self, workers: int) -> None:
@@ -88,7 +88,7 @@ class Processes(Executor):
         self._stopped = False
 
     def submit(self, function: Callable[..., Any], /, *args: Any, **more: Any) -> Future[Any]:
-        """Have a worker run a function, in up to `TRIES` processes where it brings them down."""
+        """Run a function in a worker, and in a new worker if that dies, up to `TRIES` times."""
         return self._threads.submit(self._run, function, args, more)
 
     def _run(self, function: Callable[..., Any], args: Any, more: Any) -> Any:
@@ -104,18 +104,18 @@ class Processes(Executor):
         raise WorkerDiedError(WORKERS_DIED) if begun else PadmaskError(_NOT_STARTED)
 
     def _worker(self) -> _Worker:
-        """Return this thread's own worker."""
+        """Return the worker of this thread."""
         if getattr(self._own, "worker", None) is None:
             with self._lock:
                 if self._stopped:
-                    raise PadmaskError("The run was ended.")
+                    raise PadmaskError("The run has ended.")
                 self._own.worker = _Worker()
                 self._all.append(self._own.worker)
         worker: _Worker = self._own.worker
         return worker
 
     def shutdown(self, wait: bool = True, *, cancel_futures: bool = True) -> None:
-        """End the workers, whatever they are at: what they have not finished was never there."""
+        """Kill the workers. Unfinished tasks leave no files under a final name."""
         self._threads.shutdown(wait=False, cancel_futures=cancel_futures)
         with self._lock:
             self._stopped = True
@@ -125,21 +125,21 @@ class Processes(Executor):
 
 
 class _Worker:
-    """A process, and the pipe that its tasks and their results go through."""
+    """A worker process, and the pipe for its tasks and results."""
 
     def __init__(self) -> None:
-        told = _told_to_worker()
+        preparation = _preparation_data()
         self._pipe, theirs = Pipe()
-        # Not forked: threads of this process may hold locks that nobody would give back. Not by
-        # multiprocessing: its children look for modules in the current folder first.
+        # Not a fork: a lock that another thread of this process holds would never be released in the child.
+        # Not multiprocessing: its children import modules from the current folder first.
         with theirs:
             self._process = subprocess.Popen(
                 _command(theirs.fileno()), stdin=subprocess.DEVNULL, pass_fds=[theirs.fileno()]
             )
         self._begun = False
-        # One that is dead already is found out when it gets its first task.
+        # A process that is dead already is detected at its first task.
         with suppress(OSError):
-            self._pipe.send(told)
+            self._pipe.send(preparation)
 
     def run(self, function: Callable[..., Any], args: Any, more: Any) -> Any:
         task = pickle.dumps((function, args, more))
@@ -149,7 +149,7 @@ class _Worker:
             answer = self._pipe.recv_bytes()
         except (EOFError, OSError):
             raise _DiedError(self._begun) from None
-        # Not in there: what a task raises may be an OSError too.
+        # Outside the try block, since a task may raise an OSError of its own.
         done, result = pickle.loads(answer)
         if not done:
             raise result
@@ -174,16 +174,15 @@ def _command(descriptor: int) -> list[str]:
     ]
 
 
-def _told_to_worker() -> dict[str, Any]:
-    """Return what a worker needs to import what this process can import, its main module included."""
-    told = spawn.get_preparation_data("padmask-worker")
-    # A plain copy: multiprocessing lets only processes of its own have the original.
-    return told | {"authkey": bytes(told["authkey"])}
+def _preparation_data() -> dict[str, Any]:
+    """Return the import path and main module of this process for a worker."""
+    data = spawn.get_preparation_data("padmask-worker")
+    # multiprocessing refuses to pickle the original key for other processes.
+    return data | {"authkey": bytes(data["authkey"])}
 
 
 def serve_tasks(pipe: Connection, parent: int) -> None:
-    """Run tasks until the pipe brings no more."""
-    # The result of an orphan would reach no process.
+    """Run tasks from the pipe until the pipe is closed."""
     die_with(parent)
     use_one_core()
     with suppress(EOFError, OSError):
@@ -193,32 +192,32 @@ def serve_tasks(pipe: Connection, parent: int) -> None:
 
 
 def _answer(task: bytes) -> bytes:
-    """Run a task and return whether it was done, and its result or what it raised."""
+    """Run a task, and return a pickled pair: True and the result, or False and the exception."""
     try:
         function, args, more = pickle.loads(task)
         return pickle.dumps((True, function(*args, **more)))
-    except Exception as error:  # noqa: BLE001 - whatever it is, the one who asked is told
+    except Exception as error:  # noqa: BLE001 - raised again in the parent
         return pickle.dumps((False, _portable(error)))
 
 
 def _portable(error: Exception) -> Exception:
-    """Return an error as it will arrive elsewhere; what it says, where it would not."""
+    """Return the error if it can be pickled, else a RuntimeError with its message."""
     try:
         pickle.loads(pickle.dumps(error))
-    except Exception:  # noqa: BLE001 - errors may be made of anything
+    except Exception:  # noqa: BLE001 - pickling calls code of any class
         return RuntimeError(f"{type(error).__name__}: {error}")
     return error
 
 
 def use_one_core() -> None:
-    """Keep Arrow to a thread: other workers have the other cores."""
+    """Limit Arrow to one thread, since other workers use the other cores."""
     import pyarrow as pa
 
     pa.set_cpu_count(1)
 
 
 def begun_on_one_core(run: str, number: int, call: Call) -> Any:
-    """Run a task of a run, once the scheduler knows which worker has begun it."""
+    """Record on the scheduler that this worker has started a task, then run the task."""
     from distributed import get_worker
     from distributed.utils import sync
 
@@ -232,16 +231,16 @@ def begun_on_one_core(run: str, number: int, call: Call) -> Any:
 
 @dataclass(eq=False)
 class Task:
-    """What a cluster was asked to run.
+    """A task on a cluster.
 
     Args:
-        number: in the run.
+        number: number of the task in the run.
         call: the function and its arguments.
-        told: the future of whoever asked.
-        alone: how often the task was run again after its workers had died, as the only such task.
+        future: the future that the caller has.
+        alone: how often the task was run again, with no other suspect task, after its workers had died.
     """
 
     number: int
     call: Call
-    told: Future[Any]
+    future: Future[Any]
     alone: int = 0

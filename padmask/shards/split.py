@@ -1,6 +1,6 @@
-"""Split a dataset into shards: which piece of the input becomes which output file.
+"""Split a dataset into shards, each of which becomes one output file.
 
-This module knows names, sizes and the row groups of large Parquet files; it reads no rows.
+The split depends on file names, file sizes and the row groups of large Parquet files. No rows are read.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from itertools import pairwise
 
 from padmask.errors import OutputError, SpecError, size
 from padmask.formats import row_group_sizes
+from padmask.spec.formats import FormatTraits
 from padmask.storage.folder import OutputFolder
 from padmask.storage.inputs import InputFile, refuse_same_output_names
 from padmask.storage.manifest_file import MOST_MANIFEST_BYTES
@@ -21,26 +22,24 @@ from padmask.storage.names import COMPRESSIONS, MANIFEST, RESERVED, format_of, i
 from padmask.storage.source import Source
 from padmask.storage.urls import display_path, is_url
 
-# Bytes of a shard in the manifest, with counts of any size, besides its names and its version.
+# Upper bound on the bytes of a shard record in the manifest, without its names and version.
 RECORD_BYTES = 900
 
-# Parquet files larger than this are cut between row groups, so that several workers share them.
+# Larger Parquet files are split between row groups, so that several workers can share a file.
 SHARD_BYTES = 256 << 20
-
-SUFFIX_OF = {"jsonl": ".jsonl", "parquet": ".parquet", "arrow": ".arrow", "npz": ".npz"}
 
 
 @dataclass(frozen=True)
 class Shard:
-    """A piece of the input and the file that it becomes.
+    """A file, or some row groups of a file, and the output file that it becomes.
 
     Args:
-        index: its place in the dataset, from 0.
-        source: the file, and of a large one the row groups.
-        name: of the file in the output folder.
-        size: of the piece, in bytes, as far as is known.
-        version: of the file, when it was listed.
-        limit: rows of it that are read; None reads all.
+        index: number of the shard in the dataset, from 0.
+        source: the input file, with a range of row groups if the file is split.
+        name: name of the file in the output folder.
+        size: bytes of input, 0 if unknown.
+        version: version of the file when it was listed.
+        limit: largest number of rows to read; None reads all.
     """
 
     index: int
@@ -52,17 +51,17 @@ class Shard:
 
     @property
     def place(self) -> str:
-        """Say where the piece stands."""
+        """The input of the shard, for messages."""
         return self._piece_of(self.source.name)
 
     @property
     def address(self) -> str:
-        """Say the same wherever one stands, and no secret."""
+        """The input of the shard as an absolute path or a URL without secrets."""
         return self._piece_of(display_path(self.source.path))
 
     @property
     def stamp(self) -> str:
-        """Say what changes when other rows come from it, on whatever machine."""
+        """A text that changes when the rows of the shard change, and is the same on every machine."""
         version = () if self.version is None else self.source.shared_version(self.version)
         return " ".join(map(str, (*version, *(() if self.limit is None else (self.limit,)))))
 
@@ -74,40 +73,39 @@ class Shard:
 
 
 def find_shards(
-    files: Sequence[InputFile], source_format: str, goal_format: str, shard_bytes: int = SHARD_BYTES
+    files: Sequence[InputFile], source: FormatTraits, output: FormatTraits, shard_bytes: int = SHARD_BYTES
 ) -> list[Shard]:
-    """Cut the files of a dataset into shards, in order.
+    """Split the files of a dataset into shards, in order.
 
-    What is cut depends on the files alone, so that the output does not depend on who works on it.
+    The split depends on the files alone, so the output does not depend on the workers.
 
     Args:
-        files: of the dataset.
-        source_format, goal_format: of the input and the output.
-        shard_bytes: size beyond which a Parquet file is cut between its row groups.
+        files: the files of the dataset.
+        source, output: formats of the input and the output.
+        shard_bytes: size above which a file of a format with row groups is split between them.
 
     Raises:
-        SpecError: two files would get one name, or one that of the manifest.
+        SpecError: two output files would have the same name, or one would have the name of the manifest.
     """
     named = []
     for file in files:
-        # Workers may stand in other folders.
-        source = Source(absolute(file.path), None, file.stored, label=display_path(file.path))
-        name = output_name(file.name, source_format, goal_format)
+        # Workers may have another current folder.
+        file_source = Source(absolute(file.path), None, file.stored, label=display_path(file.path))
+        name = output_name(file.name, source, output)
         if name.startswith(RESERVED):
             raise SpecError(
-                f"The name {name!r} is padmask's own in an output folder: rename {source.name!r}."
+                f"The name {name!r} is reserved for padmask in an output folder. Rename {file_source.name!r}."
             )
-        size = source.size or 0
-        cut = source_format == "parquet" and size > shard_bytes
-        named += _pieces(source, name, shard_bytes) if cut else [(source, name, size)]
-    refuse_same_output_names(InputFile(source.name, name) for source, name, _ in named)
-    return [
-        Shard(i, source, name, size, source.first_version()) for i, (source, name, size) in enumerate(named)
-    ]
+        size = file_source.size or 0
+        can_split = source.row_groups is not None and size > shard_bytes
+        sizes = row_group_sizes(source, file_source) if can_split else [size]
+        named += _pieces(file_source, name, sizes, shard_bytes)
+    refuse_same_output_names(InputFile(piece.name, name) for piece, name, _ in named)
+    return [Shard(i, piece, name, size, piece.first_version()) for i, (piece, name, size) in enumerate(named)]
 
 
 def absolute(path: str) -> str:
-    """Return a path that means the same everywhere on this machine; an address does already.
+    """Return an absolute path; a URL is returned unchanged.
 
     >>> absolute("/data/a.jsonl"), absolute("s3://bucket/a.jsonl")
     ('/data/a.jsonl', 's3://bucket/a.jsonl')
@@ -116,50 +114,53 @@ def absolute(path: str) -> str:
 
 
 def refuse_no_shards(files: Sequence[InputFile]) -> None:
-    """Refuse what cannot be padded file by file, before any is opened.
+    """Refuse inputs that cannot be padded file by file, before any file is opened.
 
     Raises:
-        SpecError: standard input, which is one stream; or a file named twice, whose rows would be counted
-            twice and be there once.
+        SpecError: an input is a stream, or a file is named twice.
     """
     for file in files:
         source = Source(file.path, None, file.stored)
         if source.is_pipe:
             raise SpecError(
-                f"{source.name} is a stream, which has no shards. Name an output file, or input files."
+                f"{source.name} is a stream, which cannot be split into shards. Name an output file, or "
+                "input files."
             )
     path, times = Counter(file.path for file in files).most_common(1)[0] if files else ("", 0)
     if times > 1:
         raise SpecError(
-            f"{display_path(path)!r} is named {times} times, and one file comes of it. Name it once."
+            f"{display_path(path)!r} is named {times} times, but it makes one output file. Name it once."
         )
 
 
-def output_name(name: str, source_format: str, goal_format: str) -> str:
-    """Return the name of a file's output: its own, with the suffix of the output's format.
+def output_name(name: str, source: FormatTraits, output: FormatTraits) -> str:
+    """Return the name of an output file: the name of the input with the suffix of the output format.
 
-    >>> output_name("a/b.jsonl.gz", "jsonl", "parquet"), output_name("a/b.jsonl.gz", "jsonl", "jsonl")
+    >>> from padmask.spec.formats import FORMATS
+    >>> text, parquet = FORMATS["jsonl"], FORMATS["parquet"]
+    >>> output_name("a/b.jsonl.gz", text, parquet), output_name("a/b.jsonl.gz", text, text)
     ('a/b.parquet', 'a/b.jsonl.gz')
-    >>> output_name("part-0", "parquet", "parquet"), output_name("x.v2.pq", "parquet", "arrow")
-    ('part-0.parquet', 'x.v2.arrow')
+    >>> output_name("part-0", parquet, parquet), output_name("x.v2.pq", parquet, text)
+    ('part-0.parquet', 'x.v2.jsonl')
     """
-    if format_of(name) == goal_format:
+    if format_of(name) == output:
         return name
     stem, suffix = os.path.splitext(name)
     if suffix.lower() in COMPRESSIONS:
         name, (stem, suffix) = stem, os.path.splitext(stem)
-    return (stem if format_of(name) == source_format else name) + SUFFIX_OF[goal_format]
+    return (stem if format_of(name) == source else name) + output.suffixes[0]
 
 
-def _pieces(source: Source, name: str, shard_bytes: int) -> list[tuple[Source, str, int]]:
-    """Cut a Parquet file between row groups into pieces of about this many bytes."""
-    sizes = row_group_sizes(source)
-    bounds, held = [0], 0
+def _pieces(
+    source: Source, name: str, sizes: Sequence[int], shard_bytes: int
+) -> list[tuple[Source, str, int]]:
+    """Split a file with row groups of these sizes into pieces of about `shard_bytes` bytes."""
+    bounds, piece = [0], 0
     for group, bytes_ in enumerate(sizes, 1):
-        held += bytes_
-        if held >= shard_bytes and group < len(sizes):
+        piece += bytes_
+        if piece >= shard_bytes and group < len(sizes):
             bounds.append(group)
-            held = 0
+            piece = 0
     bounds.append(len(sizes))
     count = len(bounds) - 1
     if count == 1:
@@ -176,10 +177,10 @@ def _pieces(source: Source, name: str, shard_bytes: int) -> list[tuple[Source, s
 
 
 def refuse_own_files(output: OutputFolder, shards: Sequence[Shard]) -> None:
-    """Refuse an output folder that inputs lie in: nobody named those as an output.
+    """Refuse an output folder that contains an input.
 
     Raises:
-        OutputError: an input lies in it.
+        OutputError: an input is in the output folder.
     """
     base, names = _true_path(output.path).rstrip("/") + "/", {shard.name for shard in shards}
     for shard in shards:
@@ -187,8 +188,8 @@ def refuse_own_files(output: OutputFolder, shards: Sequence[Shard]) -> None:
         name = path.removeprefix(base)
         if name != path and (name in names or is_data(name)):
             raise OutputError(
-                f"The input {shard.source.name!r} lies in the output folder {str(output)!r}, and would be "
-                "replaced there, or be read as a part of the output. Choose another folder."
+                f"The input {shard.source.name!r} is in the output folder {str(output)!r}, where it would be "
+                "replaced or read as a part of the output. Choose another folder."
             )
 
 
@@ -197,14 +198,14 @@ def _true_path(path: str) -> str:
 
 
 def refuse_too_many(shards: Sequence[Shard]) -> None:
-    """Refuse a dataset whose manifest would be larger than what is read of one.
+    """Refuse a dataset whose manifest would be too large to read.
 
     Raises:
-        SpecError: there are too many shards.
+        SpecError: the dataset has too many shards.
     """
     texts = (json.dumps([shard.name, shard.address, shard.stamp]) for shard in shards)
     if sum(RECORD_BYTES + len(text) for text in texts) > MOST_MANIFEST_BYTES:
         raise SpecError(
-            f"{len(shards):,} shards are more than one dataset can have: its {MANIFEST} would be larger than "
-            f"{size(MOST_MANIFEST_BYTES)}. Join small files first, or pad the folders apart."
+            f"{len(shards):,} shards are too many for one dataset: {MANIFEST} would be larger than "
+            f"{size(MOST_MANIFEST_BYTES)}. Join small files first, or pad the folders separately."
         )

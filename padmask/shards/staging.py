@@ -1,15 +1,16 @@
-"""Stage shards in the output folder until all are complete, then rename them.
+"""Keep shards in a staging folder until all are padded, then give them their names and write the manifest.
 
-Everything temporary is below a name that begins with `_`, which readers of folders skip. A failed run leaves
-that for `--resume`, and nothing that looks like data.
+Everything temporary is below a name that begins with `_`, which readers of folders skip. A run that stops
+leaves the staging folder for `--resume`, and nothing that looks like data. This module reads and writes; what
+is kept is decided in `padmask/shards/resume.py`.
 """
 
 from __future__ import annotations
 
 import base64
 import json
-import re
-from collections.abc import Iterable, Mapping, Sequence
+import os
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
@@ -19,80 +20,50 @@ from typing import Any
 import pyarrow as pa
 
 from padmask.core.plan import Plan
-from padmask.errors import OutputError, join_few
+from padmask.errors import OutputError
 from padmask.shards.fingerprint import Fingerprint
+from padmask.shards.listing import FolderListing, list_output
 from padmask.shards.manifest import Manifest, ShardRecord, file_digest, plan_of
-from padmask.shards.split import Shard
+from padmask.shards.resume import (
+    Action,
+    DatasetPlan,
+    Decision,
+    FileState,
+    FolderState,
+    FoundShard,
+    ResumeRequest,
+    StagedRun,
+    StagedState,
+    decide,
+    is_current,
+    is_reusable,
+    run_state,
+)
 from padmask.storage.folder import OutputFolder
-from padmask.storage.names import MANIFEST, REPLACING, UNFINISHED, is_data
+from padmask.storage.names import MANIFEST, REPLACING, UNFINISHED
 from padmask.storage.output import SideFile
 from padmask.storage.system import signals_deferred
 
-# Files moved at once: a storage answers each move late.
+# Files moved at once: a storage takes long to answer each move.
 MOVES_AT_ONCE = 16
 
-# No suffix that data have.
+# No data file has these names.
 _RECORD, _PLAN = ".record", "plan"
 
-# A record takes about 600 bytes, and the message of a file that was left out.
+# A record takes about 600 bytes, and the message of a shard that was left out.
 MOST_RECORD_BYTES = 1 << 20
 
-_STAGED = re.compile(rf"{UNFINISHED}[0-9a-f]{{16}}/")
-
-# What a shard's rejects wait in, behind its number.
+# Follows a shard's number in the name of the file of its rejected rows.
 REJECTS = ".rejects.jsonl"
 
 
 @dataclass(frozen=True)
-class EarlierRun:
-    """What an earlier run of the same job has done.
-
-    Args:
-        records: of the shards whose files are there.
-        plan: the length that it found; None where it found none.
-        types: of the columns, where JSON Lines become typed and it has found them.
-        left_out: records of the shards that the length was found without.
-        committed: whether it has come to its end: of what it found, and the rows it refused, only
-            that is known which the manifest says.
-        forgone: how many shards it had done that are not gone on with, since nobody asked for it.
-        rejects: the checksum of the rows that it refused, where they were kept in a file of this machine.
-        others: inputs of shards in whose place those of other inputs come.
-    """
-
-    records: Sequence[ShardRecord] = ()
-    plan: Plan | None = None
-    types: pa.Schema | None = None
-    left_out: Sequence[ShardRecord] = ()
-    committed: bool = False
-    forgone: int = 0
-    rejects: str = ""
-    others: Sequence[str] = ()
-
-
-@dataclass(frozen=True, kw_only=True)
-class ResumePolicy:
-    """What is to become of that which is in the folder already.
-
-    Args:
-        resume: whether to go on with a run that ended before it was done.
-        delete: whether files of an older dataset may go that have none in their place.
-        rejects: whether the rows that are not written are to be kept.
-        skip: whether to go on without rows and files that cannot be read.
-    """
-
-    resume: bool
-    delete: bool
-    rejects: bool
-    skip: bool
-
-
-@dataclass(frozen=True)
 class Staging:
-    """Where the shards of one job wait.
+    """The staging folder of one job.
 
     Args:
         folder: the output folder.
-        job: what names the job: its inputs and options.
+        job: the name of the job's fingerprint.
     """
 
     folder: OutputFolder
@@ -100,326 +71,243 @@ class Staging:
 
     @property
     def name(self) -> str:
-        """The name in the folder below which everything waits."""
+        """The name of the staging folder in the output folder."""
         return UNFINISHED + self.job
 
     def file(self, index: int, suffix: str) -> str:
-        """Return the name in the folder of what waits for a shard."""
+        """Return the name in the output folder of a staged file of a shard."""
         return f"{self.name}/{index:06}{suffix}"
 
     def shard_file(self, record: ShardRecord) -> str:
-        """Return the name in the folder of a shard that waits."""
+        """Return the name in the output folder of a staged shard."""
         return self.file(record.index, Path(record.name).suffix)
 
-    # --- What is done already --------------------------------------------------------------
+    # --- Before the work ---------------------------------------------------------------------
 
-    def prepare(self, identity: Fingerprint, shards: Sequence[Shard], wish: ResumePolicy) -> EarlierRun:
-        """Make the folder ready for shards, and return what is done already.
+    def prepare(self, request: ResumeRequest, rejects: str | None) -> Decision:
+        """Read the output folder, decide what is kept, and remove what is not.
+
+        Args:
+            request: the job at hand.
+            rejects: the file for the rows that are not written.
 
         Raises:
-            OutputError: the folder holds data that would stand beside the new or be lost, or the run to
-                go on with is another one.
+            OutputError: the folder holds data that would stand beside the new or be lost, or the work of
+                another job.
         """
-        names = {shard.name for shard in shards}
+        names = {shard.name for shard in request.shards}
         self.folder.refuse_unfit(names | {MANIFEST, REPLACING, self.file(0, _RECORD)})
-        there, old = self.folder.names(), self._manifest()
-        ours = self._ours(old)
-        self._refuse_strangers(there, names, ours)
-        if not wish.delete:
-            self._refuse_loss(ours & there.keys() - names)
-        # What only begins like them is somebody else's.
-        staged = {name.split("/")[0] for name in there if _STAGED.match(name)}
-        if wish.resume:
-            done = self._done(identity, shards, wish, there, old, staged)
-        else:
-            begun = (name.startswith(self.name) and name.endswith(_RECORD) for name in there)
-            done = EarlierRun(forgone=sum(begun))
-        for name in staged - ({self.name} if wish.resume else set()):
-            self.folder.remove_below(name)
-        return replace(done, others=_others(old, shards))
-
-    def _done(
-        self,
-        identity: Fingerprint,
-        shards: Sequence[Shard],
-        wish: ResumePolicy,
-        there: dict[str, int],
-        old: Manifest | None,
-        staged: set[str],
-    ) -> EarlierRun:
-        """Return what earlier runs of the same job have done; another one is refused."""
-        whole = old if old is not None and old.identity.name == self.job else None
-        begun, unlike = self._begun_here(identity, shards, wish, there)
-        if whole is None and self.name not in staged:
-            if staged:
-                raise self._another(identity, self._kept_plan(min(staged))[1])
-            if old is not None:
-                raise self._another(identity, old.identity)
-            return EarlierRun()
-        if whole is None and unlike is not None:
-            raise self._another(identity, unlike)
-        kept = EarlierRun() if whole is None else self._kept_in(whole, identity, shards, wish, there)
-        # The later run is gone on with. What an earlier one has done holds beside it, where no shard
-        # depends on another.
-        told = {record.index for record in (*kept.records, *kept.left_out)}
-        lacks = {shard.index for shard in shards} - told
-        done = begun if begun.plan is not None and (lacks or not kept.committed) else kept
-        if done is begun and not identity.measured and not wish.rejects:
-            known = {record.index for record in begun.records}
-            done = replace(
-                begun, records=[*begun.records, *(r for r in kept.records if r.index not in known)]
+        listing = list_output(self.folder)
+        listing.refuse_foreign_data(names)
+        if not request.policy.delete:
+            listing.refuse_lost_files(names)
+        decision = decide(self._read_state(listing, request, rejects), request)
+        if decision.action is Action.REFUSE:
+            differences = "; ".join(decision.differences) or "it had other options or inputs"
+            raise OutputError(
+                f"--resume cannot continue the run in {str(self.folder)!r}: {differences}",
+                remedy="Repeat the command of that run, or start over without --resume.",
             )
-        self._clean(there, begun.records if done is not kept else (), keep_plan=done is not kept)
-        return done
+        self._remove_staged(listing, decision)
+        return decision
 
-    def _begun_here(
-        self, identity: Fingerprint, shards: Sequence[Shard], wish: ResumePolicy, there: dict[str, int]
-    ) -> tuple[EarlierRun, Fingerprint | None]:
-        """Return what waits of this job, and the job of which what waits is, where that is another one."""
-        kept, known = self._kept_plan(self.name)
-        if kept.plan is None or known is None or (kept.left_out and not wish.skip):
-            return EarlierRun(), None
-        if identity.measured and known.inputs != identity.inputs:
-            return EarlierRun(), known
-        records = self._as_now(self._kept(there), shards, wish)
-        records = [record for record in records if self._waits_or_stands(record, there)]
-        if wish.rejects:
-            records = [record for record in records if self._has_rejects(record, there)]
-        return replace(kept, records=records), None
+    def _read_state(self, listing: FolderListing, request: ResumeRequest, rejects: str | None) -> FolderState:
+        """Read everything that the decision depends on.
 
-    def _kept_in(
-        self,
-        whole: Manifest,
-        identity: Fingerprint,
-        shards: Sequence[Shard],
-        wish: ResumePolicy,
-        there: dict[str, int],
-    ) -> EarlierRun:
-        """Return what holds still of a dataset that is whole."""
-        now = {shard.index: shard.stamp for shard in shards}
-        left_out = [record for record in whole.records if record.fault and record.index in now]
-        left_out = [one for one in left_out if wish.skip and one.version == now[one.index]]
-        known = {record.index: record.version for record in whole.records if record.index in now}
-        every = len(left_out) == sum(bool(record.fault) for record in whole.records if record.index in now)
-        if identity.measured and not (every and known == now):
-            return EarlierRun()
-        records = self._as_now(whole.records, shards, wish)
-        records = [record for record in records if self._stands(record, there)]
-        return EarlierRun(records, whole.plan, left_out=left_out, committed=True, rejects=whole.rejects)
-
-    def _clean(self, there: dict[str, int], records: Sequence[ShardRecord], *, keep_plan: bool) -> None:
-        """Take away what waits of shards that are not done: it would be taken for the new."""
-        done = {record.index for record in records}
-        for name in [name for name in there if name.startswith(f"{self.name}/")]:
-            index = name.removeprefix(f"{self.name}/").partition(".")[0]
-            known = index.isdecimal() and int(index) in done
-            plan = keep_plan and name == f"{self.name}/{_PLAN}"
-            if not self.folder.is_plain(name) or not (known or plan):
-                self.folder.remove(name)
-                del there[name]
-
-    def _another(self, identity: Fingerprint, old: Fingerprint | None) -> OutputError:
-        differences = identity.unlike(old) if old else []
-        said = f": {'; '.join(differences)}" if differences else ""
-        return OutputError(
-            f"The run whose output {str(self.folder)!r} holds was another one{said}. Run that one again, or "
-            "begin anew without --resume."
+        Only files that could be kept are compared with their records, which takes a pass over them.
+        """
+        manifest, records = listing.manifest, self._names_of_records(listing)
+        if not request.policy.resume:
+            return FolderState(manifest=manifest, staged_records=len(records))
+        others = sorted(listing.staging_folders - {self.name})
+        reusable = manifest is not None and is_reusable(manifest, request)
+        return FolderState(
+            staged=self._read_run(listing, request) if self.name in listing.staging_folders else None,
+            other=self._read_plan(others[0]) if others else None,
+            manifest=manifest,
+            committed=[
+                FoundShard(record, self._find(record, listing, [FileState.COMMITTED]))
+                for record in (manifest.records if manifest is not None and reusable else ())
+                if is_current(record, request)
+            ],
+            rejects=_digest_if_there(rejects) if reusable else "",
+            staged_records=len(records),
         )
 
-    def _manifest(self) -> Manifest | None:
-        return Manifest.of_bytes(self.folder.read(MANIFEST))
+    def _names_of_records(self, listing: FolderListing) -> list[str]:
+        return [name for name in listing.files if name.startswith(f"{self.name}/") and name.endswith(_RECORD)]
 
-    def _ours(self, old: Manifest | None) -> set[str]:
-        """Return the names of the files that runs before this one have put into the folder."""
-        data = self.folder.read(REPLACING)
-        try:
-            told = json.loads(data or b"[]")
-            kept = {name for name in told if isinstance(name, str)}
-        except (ValueError, TypeError, RecursionError):
-            kept = set()
-        return kept | {record.name for record in (old.records if old else ()) if record.name}
+    def _read_run(self, listing: FolderListing, request: ResumeRequest) -> StagedRun:
+        """Read what the stopped run of this job left."""
+        run = self._read_plan(self.name)
+        if run_state(run, request) is not StagedState.USABLE:
+            return run
+        shards = []
+        for name in self._names_of_records(listing):
+            record = _parse_record(self.folder.read(name, MOST_RECORD_BYTES))
+            if record is None or not is_current(record, request):
+                continue
+            # A run that stops during its commit has given some shards their names.
+            file = self._find(record, listing, [FileState.STAGED, FileState.COMMITTED])
+            needs_rejects = request.policy.rejects and file is not FileState.MISSING
+            lacks_rejects = needs_rejects and not self._has_rejects(record, listing)
+            shards.append(FoundShard(record, file, lacks_rejects))
+        return replace(run, shards=shards)
 
-    def _refuse_strangers(self, there: Iterable[str], names: set[str], ours: set[str]) -> None:
-        """Refuse what would be replaced, or stand beside the new as data, and is not padmask's."""
-        strangers = [name for name in there if name not in ours and (name in names or is_data(name))]
-        if strangers:
-            raise OutputError(
-                f"The folder {str(self.folder)!r} holds data that padmask did not put there: "
-                f"{join_few(strangers)}. Choose another folder, or move them away."
-            )
+    def _find(self, record: ShardRecord, listing: FolderListing, places: Sequence[FileState]) -> FileState:
+        """Return the first of some places where the file of a shard is as its record says."""
+        names = {FileState.STAGED: self.shard_file(record), FileState.COMMITTED: record.name}
+        intact = (place for place in places if self._is_intact(names[place], record, listing))
+        return next(intact, FileState.MISSING)
 
-    def _refuse_loss(self, lost: set[str]) -> None:
-        if lost:
-            raise OutputError(
-                f"The folder {str(self.folder)!r} holds files of an earlier run in whose place nothing would "
-                f"come: {join_few(sorted(lost))}. Choose another folder, or delete them with --delete."
-            )
-
-    def _kept(self, there: Iterable[str]) -> list[ShardRecord]:
-        """Return the records that wait beside their shards."""
-        names = [name for name in there if name.startswith(f"{self.name}/") and name.endswith(_RECORD)]
-        found = (_record(self.folder.read(name, MOST_RECORD_BYTES)) for name in names)
-        return [record for record in found if record is not None]
-
-    def _as_now(
-        self, records: Iterable[ShardRecord], shards: Sequence[Shard], wish: ResumePolicy
-    ) -> list[ShardRecord]:
-        """Return the records of shards that would be made alike now."""
-        wanted = {(shard.index, shard.name, shard.stamp) for shard in shards}
-        return [
-            record
-            for record in records
-            if (record.index, record.name, record.version) in wanted
-            and (wish.skip or not record.ledger.rows_rejected)
-        ]
-
-    def _has_rejects(self, record: ShardRecord, there: Mapping[str, int]) -> bool:
-        if not _refused(record):
-            return True
-        name = self.file(record.index, REJECTS)
-        return (
-            self.folder.is_plain(name)
-            and name in there
-            and _lines(self.folder.blocks(name)) == _refused(record)
-        )
-
-    def _stands(self, record: ShardRecord, there: Mapping[str, int]) -> bool:
-        """Tell whether a shard has its name."""
-        return self._is_whole(record.name, record, there)
-
-    def _waits_or_stands(self, record: ShardRecord, there: dict[str, int]) -> bool:
-        """Tell whether a shard waits, or has its name already, by a run that ended while it named them."""
-        name = self.shard_file(record)
-        if self._is_whole(name, record, there):
-            return True
-        if name in there:
-            # It would be taken for the one that is there.
-            self.folder.remove(name)
-            del there[name]
-        return self._stands(record, there)
-
-    def _is_whole(self, name: str, record: ShardRecord, there: Mapping[str, int]) -> bool:
-        """Compare a file with its record; the checksum of one in a storage is not asked for."""
-        if there.get(name) != record.size or not self.folder.is_plain(name):
+    def _is_intact(self, name: str, record: ShardRecord, listing: FolderListing) -> bool:
+        """Compare a file with its record; a file in a storage is not read for its checksum."""
+        if listing.files.get(name) != record.size or not self.folder.is_plain(name):
             return False
         if self.folder.url is not None:
             return True
         return file_digest(self.folder.path_of(name)) == (record.sha256, record.size)
 
-    # --- On the way --------------------------------------------------------------------------
+    def _has_rejects(self, record: ShardRecord, listing: FolderListing) -> bool:
+        """Tell whether all rows that a shard rejected are in the staging folder."""
+        if not record.rows_refused:
+            return True
+        name = self.file(record.index, REJECTS)
+        if name not in listing.files or not self.folder.is_plain(name):
+            return False
+        return sum(block.count(b"\n") for block in self.folder.blocks(name)) == record.rows_refused
 
-    def keep_plan(self, found: EarlierRun, identity: Fingerprint) -> None:
-        """Keep what was found about all shards, so that it need not be found again, and for which job."""
-        assert found.plan is not None
+    def _remove_staged(self, listing: FolderListing, decision: Decision) -> None:
+        """Remove the staged files that are not kept: they would be taken for those of this run."""
+        continued = {self.name} if decision.action is Action.CONTINUE else set[str]()
+        for name in listing.staging_folders - continued:
+            self.folder.remove_below(name)
+        kept = {f"{self.name}/{_PLAN}"}
+        for shard in decision.kept:
+            kept |= {self.file(shard.record.index, suffix) for suffix in (_RECORD, REJECTS)}
+            kept |= {self.shard_file(shard.record)} if shard.file is FileState.STAGED else set()
+        for name in listing.files:
+            if name.split("/")[0] in continued and not (name in kept and self.folder.is_plain(name)):
+                self.folder.remove(name)
+
+    # --- During the work ---------------------------------------------------------------------
+
+    def write_plan(self, found: DatasetPlan, identity: Fingerprint) -> None:
+        """Keep what was found in all inputs, and for which job, so that it need not be found again."""
         types = None if found.types is None else base64.b64encode(found.types.serialize()).decode()
         left_out = [record.as_dict() for record in found.left_out]
-        told = {"plan": asdict(found.plan), "types": types, "left_out": left_out, "job": asdict(identity)}
-        self.folder.write(f"{self.name}/{_PLAN}", json.dumps(told).encode())
+        contents = {
+            "plan": asdict(found.plan),
+            "types": types,
+            "left_out": left_out,
+            "job": asdict(identity),
+        }
+        self.folder.write(f"{self.name}/{_PLAN}", json.dumps(contents).encode())
 
-    def _kept_plan(self, name: str) -> tuple[EarlierRun, Fingerprint | None]:
-        """Return what was found, and for which job, by a run of which the beginning waits below a name."""
+    def _read_plan(self, name: str) -> StagedRun:
+        """Return a stopped run, without its shards, by the name of its staging folder."""
         data = self.folder.read(f"{name}/{_PLAN}")
         try:
-            told: dict[str, Any] = json.loads(data or b"")
-            types = told["types"]
+            contents: dict[str, Any] = json.loads(data or b"")
+            types = contents["types"]
             schema = None if types is None else pa.ipc.read_schema(pa.py_buffer(base64.b64decode(types)))
-            left_out = [ShardRecord.of(record) for record in told["left_out"]]
-            found = EarlierRun(plan=plan_of(told["plan"]), types=schema, left_out=left_out)
-            return found, Fingerprint(**told["job"])
+            left_out = tuple(ShardRecord.of(record) for record in contents["left_out"])
+            found = DatasetPlan(plan_of(contents["plan"]), schema, left_out)
+            return StagedRun(Fingerprint(**contents["job"]), found)
         except (ValueError, KeyError, TypeError, RecursionError, pa.ArrowException):
-            return EarlierRun(), None
+            return StagedRun()
 
-    def keep(self, record: ShardRecord) -> None:
-        """Keep the record of a shard whose file is there."""
+    def write_record(self, record: ShardRecord) -> None:
+        """Keep the record of a shard whose file is complete."""
         self.folder.write(self.file(record.index, _RECORD), json.dumps(record.as_dict()).encode())
 
-    # --- The end -----------------------------------------------------------------------------
+    # --- After the work ----------------------------------------------------------------------
 
-    def join_rejects(self, records: Sequence[ShardRecord], goal: str) -> None:
-        """Put the rejects of all shards into one file, in the order of the rows."""
-        with SideFile(goal) as stream:
+    def commit(
+        self, identity: Fingerprint, plan: Plan, records: Sequence[ShardRecord], rejects: str | None
+    ) -> int:
+        """Join the rejected rows, give all shards their names, and write the manifest.
+
+        Args:
+            identity: of the job.
+            plan: the length of all rows.
+            records: of all shards.
+            rejects: the file for the rows that are not written.
+
+        Returns:
+            How many files of an earlier dataset were deleted because nothing replaces them.
+
+        Raises:
+            OutputError: a file cannot be moved.
+        """
+        if rejects is not None:
+            self._join_rejects(records, rejects)
+        manifest = Manifest(identity, plan, records, _digest_if_there(rejects))
+        written = [record for record in records if not record.fault]
+        names = {record.name for record in written}
+        # The folder may have changed since the run began.
+        listing = list_output(self.folder)
+        listing.refuse_foreign_data(names)
+        for record in written:
+            # A shard that is not staged was named before, by a run that stopped or by one that finished.
+            named = listing.files.get(record.name) if record.name in listing.owned else None
+            if listing.files.get(self.shard_file(record), named) != record.size:
+                raise self._disappeared(record.name)
+        staged = [record for record in written if self.shard_file(record) in listing.files]
+        stale = (listing.owned - names) & listing.files.keys()
+        # A signal must not stop this halfway: a part of the dataset would look like a dataset.
+        with signals_deferred():
+            # The next run must know which files padmask wrote, if this one is killed.
+            self.folder.write(REPLACING, json.dumps(sorted(listing.owned | names)).encode())
+            # Without a manifest, readers refuse the folder.
+            self.folder.remove(MANIFEST)
+            with ThreadPoolExecutor(MOVES_AT_ONCE, "padmask-commit") as pool:
+                list(pool.map(lambda record: self.folder.move(self.shard_file(record), record.name), staged))
+                list(pool.map(self.folder.remove, stale))
+            self.folder.sync(record.name for record in written)
+            self.folder.write(MANIFEST, manifest.to_bytes())
+            self._clear()
+        return len(stale)
+
+    def finish(self, rejects: str | None) -> None:
+        """Leave a dataset that is complete as it is."""
+        if rejects is not None and not os.path.isfile(rejects):
+            self._join_rejects((), rejects)
+        self._clear()
+
+    def _join_rejects(self, records: Sequence[ShardRecord], path: str) -> None:
+        """Write the rejected rows of all shards into one file, in the order of the rows."""
+        with SideFile(path) as stream:
             for record in sorted(records, key=lambda record: record.index):
-                if not _refused(record):
+                if not record.rows_refused:
                     continue
                 rows = 0
                 with suppress(FileNotFoundError):
                     for block in self.folder.blocks(self.file(record.index, REJECTS)):
                         rows += block.count(b"\n")
                         stream.write(block)
-                if rows != _refused(record):
-                    raise self._gone(f"the rejects of {record.name}")
+                if rows != record.rows_refused:
+                    raise self._disappeared(f"the rejects of {record.name}")
 
-    def commit(self, identity: Fingerprint, plan: Plan, records: Sequence[ShardRecord], rejects: str) -> int:
-        """Give all shards their names, and write the manifest when they have them.
-
-        Args:
-            identity: of the job.
-            plan: the length of all rows.
-            records: of all shards.
-            rejects: the checksum of the rows that are not written, where it is known.
-
-        Returns:
-            How many files of a dataset that stood there before are gone, and have none in their place.
-
-        Raises:
-            OutputError: a file cannot be moved.
-        """
-        whole = [record for record in records if not record.fault]
-        there, new = self.folder.names(), {record.name for record in whole}
-        ours = self._ours(self._manifest())
-        # Much may have happened since the beginning.
-        self._refuse_strangers(there, new, ours)
-        for record in whole:
-            # One that is not moved any more was so by a run that ended while it did that.
-            stands = there.get(record.name) if record.name in ours else None
-            if there.get(self.shard_file(record), stands) != record.size:
-                raise self._gone(record.name)
-        stale = ours - new
-        # Not halfway: a part of the dataset would look like one.
-        with signals_deferred():
-            # Whoever finds the folder between two datasets must know which files are of which.
-            self.folder.write(REPLACING, json.dumps(sorted(ours | new)).encode())
-            # From here on the folder is no whole dataset, until it is the new one.
-            self.folder.remove(MANIFEST)
-            waiting = [record for record in whole if self.shard_file(record) in there]
-            with ThreadPoolExecutor(MOVES_AT_ONCE, "padmask-commit") as pool:
-                list(pool.map(lambda record: self.folder.move(self.shard_file(record), record.name), waiting))
-                list(pool.map(self.folder.remove, stale & set(there)))
-            self.folder.sync(record.name for record in whole)
-            self.folder.write(MANIFEST, Manifest(identity, plan, records, rejects).to_bytes())
-            self.clear()
-        return len(stale & set(there))
-
-    def _gone(self, what: str) -> OutputError:
+    def _disappeared(self, what: str) -> OutputError:
         return OutputError(
-            f"While this ran, something took {what} away from {str(self.folder)!r}. Make sure that "
-            "nothing else writes there, and run this again with --resume."
+            f"{what} disappeared from {str(self.folder)!r} during the run. Make sure that no other program "
+            "writes there, and run this again with --resume."
         )
 
-    def clear(self) -> None:
-        """Take away what was needed on the way; where it cannot be, the dataset is whole all the same."""
+    def _clear(self) -> None:
+        """Remove what only the run needed. The dataset is complete even where this fails."""
         with suppress(OutputError):
             self.folder.remove(REPLACING)
             self.folder.remove_below(self.name)
 
 
-def _others(old: Manifest | None, shards: Sequence[Shard]) -> list[str]:
-    """Return the inputs of a dataset that is there in whose place other inputs' shards come."""
-    now = {shard.name: shard.address for shard in shards}
-    records = old.records if old else ()
-    return [record.source for record in records if now.get(record.name, record.source) != record.source]
+def _digest_if_there(path: str | None) -> str:
+    """Return the SHA-256 of a file of this machine; empty where there is none."""
+    return file_digest(path)[0] if path is not None and os.path.isfile(path) else ""
 
 
-def _refused(record: ShardRecord) -> int:
-    """Return how many rows were read and are not in the shard."""
-    return record.ledger.rows_dropped + record.ledger.rows_rejected
-
-
-def _lines(blocks: Iterable[bytes]) -> int:
-    return sum(block.count(b"\n") for block in blocks)
-
-
-def _record(data: bytes | None) -> ShardRecord | None:
+def _parse_record(data: bytes | None) -> ShardRecord | None:
     try:
         return ShardRecord.of(json.loads(data or b""))
     except (ValueError, KeyError, TypeError, RecursionError):

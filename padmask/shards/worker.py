@@ -13,14 +13,14 @@ import pyarrow as pa
 
 from padmask._version import __version__
 from padmask.core.plan import Plan
-from padmask.errors import ChangedError, OutputError, PadmaskError
+from padmask.errors import ChangedError, PadmaskError
 from padmask.formats.dataset import Dataset
 from padmask.shards.manifest import ShardRecord, digest
 from padmask.shards.split import Shard
 from padmask.shards.staging import REJECTS, Staging
 from padmask.spec.files import FileOptions
+from padmask.spec.formats import FormatTraits
 from padmask.storage.folder import OutputFolder
-from padmask.storage.urls import display_path
 from padmask.stream.job import Job
 from padmask.stream.json_text import takes_text
 from padmask.stream.pad import pad_rows_to_file
@@ -30,20 +30,20 @@ from padmask.stream.run import open_pool
 
 @dataclass(frozen=True)
 class ShardWork:
-    """What a worker must know besides the shard: the same for all shards of a job.
+    """What a worker needs besides the shard: the same for all shards of a job.
 
     Args:
-        source_format, goal_format: of the input and the output.
+        source_format, output_format: of the input and the output.
         schema: the columns of the whole dataset.
         job: how rows are padded.
         files: how files are read and written.
         folder: the output folder.
-        name: what names the job.
-        version: of the padmask that asks.
+        name: of the job's fingerprint.
+        version: of padmask in the driver.
     """
 
-    source_format: str
-    goal_format: str
+    source_format: FormatTraits
+    output_format: FormatTraits
     schema: pa.Schema
     job: Job
     files: FileOptions
@@ -53,19 +53,19 @@ class ShardWork:
 
     @property
     def staging(self) -> Staging:
-        """Where shards wait."""
+        """The staging folder of the job."""
         return Staging(OutputFolder(self.folder), self.name)
 
 
 def measure_shard(work: ShardWork, shard: Shard, typed: bool) -> Survey:
-    """Return what a shard's rows tell of the length and, where they must be found, the types."""
+    """Return the lengths of a shard's rows and, where the types must be found, their types."""
     _refuse_other_version(work)
     with closing(_dataset(work, shard)) as dataset, open_pool(work.files) as pool:
         return survey(_run(work, shard, dataset, pool), typed)
 
 
 def pad_shard(work: ShardWork, shard: Shard, plan: Plan) -> ShardRecord:
-    """Pad a shard into its place in the staging folder, and return the record that is kept beside it."""
+    """Pad a shard into the staging folder, and return the record that is written beside it."""
     _refuse_other_version(work)
     staging = work.staging
     record = ShardRecord(shard.index, shard.name, shard.address, version=shard.stamp)
@@ -76,41 +76,37 @@ def pad_shard(work: ShardWork, shard: Shard, plan: Plan) -> ShardRecord:
         if run.files.rejects is not None:
             rejects = staging.folder.path_of(staging.file(shard.index, REJECTS))
             run = replace(run, files=replace(run.files, rejects=rejects))
-        goal = staging.folder.path_of(name)
-        try:
-            ledger = pad_rows_to_file(
-                run, plan, goal, work.goal_format, lambda file: sums.append(digest(file))
-            )
-        except OutputError as error:
-            # Nobody has asked for the file that it waits in.
-            named = str(error).replace(display_path(goal), display_path(staging.folder.path_of(shard.name)))
-            raise error.reworded(named) from None
+        # Errors name the file that the user asked for, not the staged one.
+        staged, final_path = staging.folder.path_of(name), staging.folder.path_of(shard.name)
+        ledger = pad_rows_to_file(
+            run, plan, staged, work.output_format, lambda file: sums.append(digest(file)), final_path
+        )
     [(sha256, size)] = sums
     record = replace(record, ledger=ledger, size=size, sha256=sha256)
-    staging.keep(record)
+    staging.write_record(record)
     return record
 
 
 def _dataset(work: ShardWork, shard: Shard) -> Dataset:
-    """Open a shard, if it is what it was when all was decided: later the dataset itself looks after it."""
+    """Open a shard whose file has not changed since it was listed; the dataset checks for later changes."""
     now, before, shared = shard.source.first_version(), shard.version, shard.source.shared_version
     if now is not None and before is not None and shared(now) != shared(before):
         raise ChangedError(
             f"{shard.source.name} was changed while it was read. Make sure that nothing else writes to it, "
             "and run this again."
         )
-    return Dataset([shard.source], work.source_format, work.files.batch_rows, work.schema)
+    return Dataset([shard.source], work.source_format.name, work.files.batch_rows, work.schema)
 
 
 def _run(work: ShardWork, shard: Shard, dataset: Dataset, pool: ThreadPoolExecutor | None) -> PadRun:
     files = replace(work.files, limit=shard.limit)
-    as_text = work.source_format == work.goal_format == "jsonl" and takes_text(work.job)
+    as_text = work.source_format.is_text and work.output_format.is_text and takes_text(work.job)
     return PadRun(dataset, files, pool, None, files.max_bytes, work.job, as_text)
 
 
 def _refuse_other_version(work: ShardWork) -> None:
     if work.version != __version__:
         raise PadmaskError(
-            f"A worker has padmask {__version__}, and the one that asks has {work.version}: what they write "
-            "may differ. Install the same version everywhere."
+            f"A worker has padmask {__version__}, and the driver has {work.version}: their output may "
+            "differ. Install the same version everywhere."
         )

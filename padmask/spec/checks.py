@@ -1,4 +1,4 @@
-"""Checks of arguments: each returns the value in its plain type, or refuses it by name."""
+"""Checks of arguments. Each check returns the value as a built-in type, or raises an error with the name."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from padmask.errors import SpecError
 
 Thing = TypeVar("Thing")
 
-# Takes the name of an argument and its value, and returns the value in its plain type.
+# Takes the name and the value of an argument, and returns the value as a built-in type.
 ArgumentCheck = Callable[[str, Any], Any]
 
 
 def one_of(name: str, value: object, choices: Collection[str], option: str | None = None) -> None:
-    """Refuse a `value` of the argument `name`, which `option` gives, that is none of `choices`."""
+    """Check that the value of an argument is in `choices`. `option` is the option that sets the argument."""
     if not isinstance(value, str) or value not in choices:
         raise SpecError(
             f"`{name}` must be one of {', '.join(choices)}. Received: {value!r}.", options=[option or name]
@@ -24,34 +24,34 @@ def one_of(name: str, value: object, choices: Collection[str], option: str | Non
 
 
 def at_least(least: int, bits: int | None = None) -> ArgumentCheck:
-    """Return the check of whole numbers of at least `least`, and less than 2**`bits`, of any type but bool.
+    """Return a check for integers of at least `least` and less than 2**`bits`.
 
     >>> at_least(0)("limit", 3)
     3
     """
 
     def check(name: str, number: Any) -> int:
-        found = whole(number)
+        found = as_int(number)
         if found is None or found < least or (bits is not None and found >> bits):
-            limits = f"at least {least}" + (f", and less than 2**{bits}" if bits is not None else "")
+            limits = f"at least {least}" + (f" and less than 2**{bits}" if bits is not None else "")
             raise SpecError(
-                f"`{name}` must be a whole number of {limits}. Received: {number!r:.80}.", options=[name]
+                f"`{name}` must be an integer of {limits}. Received: {number!r:.80}.", options=[name]
             )
         return found
 
     return check
 
 
-def whole_number(name: str, number: Any) -> int:
-    """Check that an argument is a whole number, of any type but bool."""
-    found = whole(number)
+def integer(name: str, number: Any) -> int:
+    """Check that an argument is an integer and not a bool."""
+    found = as_int(number)
     if found is None:
-        raise SpecError(f"`{name}` must be a whole number. Received: {number!r:.80}.", options=[name])
+        raise SpecError(f"`{name}` must be an integer. Received: {number!r:.80}.", options=[name])
     return found
 
 
-def whole(number: Any) -> int | None:
-    """Return a whole number as an int; None of anything else, bools among it."""
+def as_int(number: Any) -> int | None:
+    """Return an integer of any type as an int; None for a bool and for all other values."""
     if type(number).__name__ in ("bool", "bool_"):
         return None
     try:
@@ -68,31 +68,31 @@ def flag(name: str, value: Any) -> bool:
 
 
 def string(name: str, value: Any) -> str:
-    """Check that an argument is a text."""
+    """Check that an argument is a string."""
     if not isinstance(value, str):
-        raise SpecError(f"`{name}` must be a text. Received: {value!r:.80}.", options=[name])
+        raise SpecError(f"`{name}` must be a string. Received: {value!r:.80}.", options=[name])
     return value
 
 
 def strings(name: str, value: Any) -> tuple[str, ...]:
-    """Check that an argument is a collection of texts, and not one text."""
+    """Check that an argument is a collection of strings, and not one string."""
     if isinstance(value, (str, bytes)) or not isinstance(value, Iterable):
-        raise SpecError(f"`{name}` must be a list of texts. Received: {value!r:.80}.", options=[name])
+        raise SpecError(f"`{name}` must be a list of strings. Received: {value!r:.80}.", options=[name])
     return tuple(string(name, one) for one in value)
 
 
 def file_path(name: str, value: Any) -> str:
-    """Check that an argument is a path, and return it as text."""
+    """Check that an argument is a path, and return the path as a string."""
     found = os.fspath(value) if isinstance(value, os.PathLike) else value
     if not isinstance(found, str):
         raise SpecError(f"`{name}` must be a path. Received: {value!r:.80}.", options=[name])
     if "\0" in found:
-        raise SpecError(f"`{name}` must be a path, and no path holds a NUL. Received: {found!r:.80}.")
+        raise SpecError(f"`{name}` must be a path without a NUL character. Received: {found!r:.80}.")
     return found
 
 
 def choice(choices: Collection[str]) -> ArgumentCheck:
-    """Return the check of texts that must be one of `choices`."""
+    """Return a check for strings in `choices`."""
 
     def check(name: str, value: Any) -> Any:
         one_of(name, value, choices)
@@ -102,7 +102,7 @@ def choice(choices: Collection[str]) -> ArgumentCheck:
 
 
 def instance(kind: type[Thing]) -> ArgumentCheck:
-    """Return the check of objects of one class."""
+    """Return a check for instances of a class."""
 
     def check(name: str, value: Any) -> Thing:
         if not isinstance(value, kind):
@@ -113,7 +113,7 @@ def instance(kind: type[Thing]) -> ArgumentCheck:
 
 
 def optional(check: ArgumentCheck) -> ArgumentCheck:
-    """Return a check that takes None too.
+    """Return a check that also accepts None.
 
     >>> optional(at_least(1))("threads", None)
     """
@@ -121,17 +121,17 @@ def optional(check: ArgumentCheck) -> ArgumentCheck:
 
 
 def check_fields(spec: object, /, **checks: ArgumentCheck) -> None:
-    """Check the fields of a frozen dataclass, and set them in their plain types.
+    """Check the fields of a frozen dataclass, and convert their values to built-in types.
 
     Raises:
-        SpecError: a field is not what it must be.
+        SpecError: a field has an invalid value.
     """
     for name, check in checks.items():
         object.__setattr__(spec, name, check(name, getattr(spec, name)))
 
 
 def or_default(name: str, value: Thing | None, kind: type[Thing]) -> Thing:
-    """Return an argument, or what it is by default, where None is given.
+    """Return an argument, or a new instance of `kind` if the argument is None.
 
     >>> or_default("sizes", None, list), or_default("sizes", [3], list)
     ([], [3])

@@ -1,4 +1,4 @@
-"""Which columns are asked for: `Column`, and the short form `NAME[:DTYPE][=VALUE]`."""
+"""Requested columns: the class `Column` and the short form `NAME[:DTYPE][=VALUE]`."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from padmask.spec.pad import DTYPES
 
 @dataclass(frozen=True)
 class Column:
-    """A sequence column to pad, with its own dtype and pad value where it has them.
+    """Sequence column to pad, with an optional dtype and pad value.
 
     >>> Column("labels", value=-100)
     Column(name='labels', dtype=None, value=-100)
@@ -29,12 +29,12 @@ class Column:
             one_of(f"dtype of column {self.name!r}", self.dtype, DTYPES, "columns")
 
 
-# How columns are asked for: by names, short forms, `Column`s, or with their pad values.
+# Columns can be given as names, as short forms, as `Column`s, or as a mapping from names to pad values.
 Columns = Iterable[str | Column] | Mapping[str, Any] | None
 
 
 def as_list(columns: Columns) -> Columns:
-    """Return how columns are asked for in a form that can be gone through twice; a name alone is one.
+    """Return the requested columns as a list or mapping, which can be iterated twice.
 
     >>> as_list("labels"), as_list(iter(["ids", "labels"])), as_list({"ids": 0}), as_list(None)
     (['labels'], ['ids', 'labels'], {'ids': 0}, None)
@@ -55,14 +55,13 @@ def as_list(columns: Columns) -> Columns:
 def _check_columns(names: Iterable[Any], kinds: type | tuple[type, ...]) -> None:
     for name in names:
         if not isinstance(name, kinds):
-            raise SpecError(f"`columns` must be names, or Columns. Received: {name!r:.80}.")
+            raise SpecError(f"`columns` must be column names or Columns. Received: {name!r:.80}.")
 
 
 def parse_column(text: str, known: Collection[str]) -> Column:
-    """Read the short form `NAME[:DTYPE][=VALUE]` against the columns there are.
+    """Parse the short form `NAME[:DTYPE][=VALUE]`, given the names of the existing columns.
 
-    A column of exactly that whole name wins over the punctuation, and a longer name
-    over a shorter one.
+    A column name may contain `:` and `=`. The longest name that exists is used.
 
     >>> parse_column("labels:int64=-100", ["input_ids", "labels"])
     Column(name='labels', dtype='int64', value='-100')
@@ -70,18 +69,18 @@ def parse_column(text: str, known: Collection[str]) -> Column:
     Column(name='a=b', dtype=None, value=None)
 
     Raises:
-        SpecError: no column of that name, or an unknown dtype.
+        SpecError: there is no column of this name, or the dtype is unknown.
     """
     readings = sorted(_readings(text), key=lambda reading: len(reading[0]), reverse=True)
     for name, dtype, value in readings:
         if name in known:
             return Column(name, dtype, value)
-    # Nothing fits: the shortest reading is what the user most likely meant.
+    # No name exists. The user most likely meant the shortest one.
     raise unknown_column(readings[-1][0], known)
 
 
 def _readings(text: str) -> list[tuple[str, str | None, str | None]]:
-    """Every way to read `text` as NAME, DTYPE and VALUE."""
+    """Return all ways to split `text` into NAME, DTYPE and VALUE."""
     splits: list[tuple[str, str | None]] = [(text, None)]
     splits += [(text[:i], text[i + 1 :]) for i, character in enumerate(text) if character == "="]
     readings: list[tuple[str, str | None, str | None]] = []
@@ -94,7 +93,7 @@ def _readings(text: str) -> list[tuple[str, str | None, str | None]]:
 
 
 def quote_names(names: Collection[str]) -> str:
-    """List columns for people, who need not see all of many, nor all of a long name.
+    """Format column names for a message. Long lists and long names are shortened.
 
     >>> quote_names(["ids", "labels"]), quote_names([])
     ("'ids', 'labels'", 'none')
@@ -117,7 +116,7 @@ def columns_there(names: Collection[str]) -> str:
 
 
 def unknown_column(name: str, known: Collection[str], option: str = "columns") -> SpecError:
-    """Return the error for a column that is not there but `option` names, with the nearest name."""
+    """Return the error for a missing column that `option` names. The message suggests a similar name."""
     there = f"Choose one of {quote_names(known)}." if known else columns_there(known)
     return SpecError(
         f"There is no column {name!r:.80}.{did_you_mean(name, list(known))} {there}", options=[option]

@@ -1,4 +1,4 @@
-"""How files are read and written: `ReadOptions` and `FileOptions`."""
+"""Options for reading and writing files: `ReadOptions` and `FileOptions`."""
 
 from __future__ import annotations
 
@@ -6,18 +6,18 @@ from dataclasses import dataclass, fields
 
 from padmask.errors import SpecError
 from padmask.spec.checks import at_least, check_fields, choice, file_path, flag, optional, or_default
-from padmask.spec.pad import INPUT_FORMATS, OUTPUT_FORMATS
+from padmask.spec.formats import input_formats, names_of, output_formats
 
 
 @dataclass(frozen=True, kw_only=True)
 class ReadOptions:
-    """How files are read.
+    """Options for reading files. The result does not depend on `batch_rows` and `threads`.
 
     Args:
-        input_format: `"jsonl"`, `"parquet"` or `"arrow"`; None goes by suffix, else first bytes.
-        limit: read only the first rows.
-        batch_rows: rows worked on at a time; the result does not depend on it.
-        threads: how many batches are worked on at once; nor on this.
+        input_format: `"jsonl"`, `"parquet"` or `"arrow"`; None uses the suffix, else the first bytes.
+        limit: number of rows to read; None reads all rows.
+        batch_rows: number of rows to process at a time.
+        threads: number of batches to process in parallel.
     """
 
     input_format: str | None = None
@@ -28,7 +28,7 @@ class ReadOptions:
     def __post_init__(self) -> None:
         check_fields(
             self,
-            input_format=optional(choice(INPUT_FORMATS)),
+            input_format=optional(choice(names_of(input_formats()))),
             limit=optional(at_least(0)),
             batch_rows=optional(at_least(1)),
             threads=optional(at_least(1)),
@@ -37,15 +37,15 @@ class ReadOptions:
 
 @dataclass(frozen=True, kw_only=True)
 class FileOptions(ReadOptions):
-    """How files are read and written: the fields of `ReadOptions`, and what goes for the output.
+    """Options for reading and writing files: those of `ReadOptions`, and options of the output.
 
     Args:
-        output_format: `"jsonl"`, `"parquet"`, `"arrow"` or `"npz"`; None goes by suffix, JSON Lines for
+        output_format: `"jsonl"`, `"parquet"`, `"arrow"` or `"npz"`; None uses the suffix, and JSON Lines for
             pipes.
-        rejects: file for the rows that are not written, whole, with their reasons, as JSON Lines.
-        fixed_size_list: write fixed-size lists, which not every reader takes.
-        max_bytes: the most that the output may take; None is 90% of the disk's free space, for
-            standard output and pipes any number.
+        rejects: JSON Lines file for the rows that are left out, with the reasons.
+        fixed_size_list: write fixed-size lists, which some readers do not support.
+        max_bytes: maximum size of the output; None allows 90% of the free disk space, and any size for
+            standard output and pipes.
     """
 
     output_format: str | None = None
@@ -56,10 +56,13 @@ class FileOptions(ReadOptions):
     def __post_init__(self) -> None:
         super().__post_init__()
         if self.rejects == "":
-            raise SpecError("The rejects have no name. Give one, such as rejects.jsonl.")
+            raise SpecError(
+                "The file name of the rejects is empty. Give a name, such as rejects.jsonl.",
+                options=["rejects"],
+            )
         check_fields(
             self,
-            output_format=optional(choice(OUTPUT_FORMATS)),
+            output_format=optional(choice(names_of(output_formats()))),
             rejects=optional(file_path),
             fixed_size_list=flag,
             max_bytes=optional(at_least(1)),
@@ -67,23 +70,23 @@ class FileOptions(ReadOptions):
 
 
 def read_options(files: ReadOptions | None) -> ReadOptions:
-    """Return the argument `files` of a function that writes no rows, or its default.
+    """Return the `files` argument of a function that only reads, or its default.
 
     >>> read_options(FileOptions(limit=3)).limit
     3
     >>> read_options(FileOptions(max_bytes=9))
     Traceback (most recent call last):
-    padmask.errors.SpecError: `files` sets max_bytes, but nothing is written here. Give ReadOptions.
+    padmask.errors.SpecError: `files` sets max_bytes, but this function writes no output. Give ReadOptions.
 
     Raises:
-        SpecError: the argument is of another type, or sets an option of the output.
+        SpecError: the argument has another type, or sets an option of the output.
     """
     given = or_default("files", files, ReadOptions)
-    known = {field.name for field in fields(ReadOptions)}
+    reading = {field.name for field in fields(ReadOptions)}
     for field in fields(given):
-        if field.name not in known and getattr(given, field.name) != field.default:
+        if field.name not in reading and getattr(given, field.name) != field.default:
             raise SpecError(
-                f"`files` sets {field.name}, but nothing is written here. Give ReadOptions.",
+                f"`files` sets {field.name}, but this function writes no output. Give ReadOptions.",
                 options=[field.name],
             )
     return given

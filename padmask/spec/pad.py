@@ -1,7 +1,7 @@
-"""What to pad and how: `PadSpec`, `Column`, `MaskSpec` and `RowPolicy`, frozen and validated once.
+"""Options for padding: `PadSpec`, `MaskSpec` and `RowPolicy`, which are frozen and validated once.
 
-This module knows no data: later modules find out whether a column exists and how long the rows are.
-The words are Keras's (`maxlen`, `padding`, `truncating`, `value`).
+The names are those of Keras (`maxlen`, `padding`, `truncating`, `value`). Nothing here depends on the data:
+other modules check whether a column exists and how long the rows are.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from padmask.errors import SpecError
-from padmask.spec.checks import at_least, check_fields, choice, flag, one_of, optional, string, whole
+from padmask.spec.checks import as_int, at_least, check_fields, choice, flag, one_of, optional, string
 
 Side = Literal["pre", "post"]
 
@@ -25,15 +25,11 @@ MASK_DTYPES = ("bool", "int8", "int32", "int64")
 
 DEFAULT_DTYPE = "int32"
 
-INPUT_FORMATS = ("jsonl", "parquet", "arrow")
-
-OUTPUT_FORMATS = (*INPUT_FORMATS, "npz")
-
 _PERCENTILE = re.compile(r"p(\d{1,3}(?:\.\d{1,6})?)")
 
 
 def percentile_of(maxlen: int | str) -> str | None:
-    """Return the percentile that `maxlen` names, as decimal text, or None.
+    """Return the percentile in `maxlen` as a decimal string; None if `maxlen` is not a percentile.
 
     >>> percentile_of("p99.9"), percentile_of(128), percentile_of("longest")
     ('99.9', None, None)
@@ -43,43 +39,41 @@ def percentile_of(maxlen: int | str) -> str | None:
 
 
 def parse_maxlen(text: str) -> int | str:
-    """Turn the command line's `--maxlen` into what `PadSpec` takes.
+    """Convert the text of `--maxlen` to a value for `PadSpec`.
 
     >>> parse_maxlen("128"), parse_maxlen("p95")
     (128, 'p95')
     """
-    # int() would also take '1_000' and ' 12 ', which nobody means.
+    # int() would also accept '1_000' and ' 12 '.
     return int(text) if text.isascii() and text.isdigit() and len(text) < 19 else text
 
 
 @dataclass(frozen=True, kw_only=True)
 class PadSpec:
-    """How sequences are padded and cut.
+    """Options for padding and truncating sequences.
 
     >>> PadSpec(maxlen=128).padding
     'post'
 
     Args:
-        maxlen: number of places in every row; or `"longest"`; or a percentile such as
-            `"p95"` or `"p99.9"`, by nearest rank: the smallest length that at least
-            that share of the rows does not exceed.
-        padding: where the padding goes, `"post"` (after the tokens) or `"pre"`. Keras's
-            guide advises `"post"` for recurrent layers: cuDNN's kernels need it.
-        truncating: where rows longer than `maxlen` are cut.
-        value: what stands in padded places; 0 means the dtype's zero, which for strings
-            is the empty string.
-        dtype: of the padded values, one of `DTYPES`. In tables, where columns have types,
-            the default applies to integer columns only: float columns become float32 and
-            strings stay strings unless the column asks for another.
-        pad_to_multiple_of: rounds a found length up to a multiple, for hardware that
-            likes such shapes; a number given as `maxlen` must be a multiple itself.
-        dtype_for_all: whether `dtype` holds for the float and string columns of tables too.
+        maxlen: length of every padded row: a number, `"longest"`, or a percentile such as `"p95"` or
+            `"p99.9"`. A percentile is computed by nearest rank: the smallest length such that at least
+            this share of the rows is not longer.
+        padding: side of the padding, `"post"` (after the tokens) or `"pre"`. The Keras guide recommends
+            `"post"` for recurrent layers, because the cuDNN kernels require it.
+        truncating: side on which rows longer than `maxlen` are cut.
+        value: pad value; 0 means the zero of the dtype, which is the empty string for strings.
+        dtype: dtype of the padded values, one of `DTYPES`. In tables, the default applies only to integer
+            columns. Float columns become float32 and strings stay strings, unless the column sets a dtype.
+        pad_to_multiple_of: round a maxlen found from the data up to a multiple of this number. A number
+            given as `maxlen` must be a multiple.
+        dtype_for_all: apply `dtype` to the float and string columns of tables too.
 
     Raises:
-        SpecError: an argument is out of its range.
+        SpecError: an argument is out of range.
 
-    The words and the masks are those of Keras's guide "Understanding masking & padding";
-    `pad_to_multiple_of` is Hugging Face's.
+    The names and masks follow the Keras guide "Understanding masking & padding". `pad_to_multiple_of` comes
+    from Hugging Face.
     """
 
     maxlen: int | str = "longest"
@@ -104,39 +98,39 @@ class PadSpec:
             percentile = percentile_of(self.maxlen)
             if self.maxlen != "longest" and not (percentile and 0 < float(percentile) <= 100):
                 raise SpecError(
-                    "`maxlen` must be a whole number, 'longest', or a percentile from 'p1' to 'p100' "
-                    f"such as 'p95'. Received: {self.maxlen!r}.",
+                    "`maxlen` must be an integer, 'longest', or a percentile from 'p1' to 'p100'. "
+                    f"Received: {self.maxlen!r}.",
                     options=["maxlen"],
                 )
             return
-        maxlen = whole(self.maxlen)
+        maxlen = as_int(self.maxlen)
         if maxlen is None or maxlen < 0 or maxlen >> 63:
             raise SpecError(
-                "`maxlen` must be a whole number of at least 0, 'longest', or a percentile. "
+                "`maxlen` must be an integer of at least 0, 'longest', or a percentile. "
                 f"Received: {self.maxlen!r:.80}.",
                 options=["maxlen"],
             )
         object.__setattr__(self, "maxlen", maxlen)
         if multiple and maxlen % multiple:
             raise SpecError(
-                f"`maxlen` {maxlen} is no multiple of `pad_to_multiple_of` {multiple}. "
-                f"Use {-(-maxlen // multiple) * multiple}, or leave one of the two out.",
+                f"`maxlen` {maxlen} is not a multiple of `pad_to_multiple_of` {multiple}. "
+                f"Use {-(-maxlen // multiple) * multiple}, or remove one of the two.",
                 options=["maxlen", "pad_to_multiple_of"],
             )
 
 
 @dataclass(frozen=True, kw_only=True)
 class MaskSpec:
-    """Which columns say what is real.
+    """Columns that mark real tokens: the mask and the length.
 
     >>> MaskSpec(column="attention_mask", dtype="int64").column
     'attention_mask'
 
     Args:
-        column: name of the mask column, or None for no mask.
-        dtype: one of `MASK_DTYPES`; `bool` masks are True at real tokens, the others 1.
-        length_column: name of a column for the kept length of each row, or None.
-        overwrite: replace columns of these names in the input instead of refusing them.
+        column: name of the mask column; None adds no mask.
+        dtype: dtype of the mask, one of `MASK_DTYPES`. Real tokens are True, or 1 in masks of integers.
+        length_column: name of a column for the kept length of each row; None adds no lengths.
+        overwrite: replace columns of the input that have these names, instead of raising an error.
     """
 
     column: str | None = "mask"
@@ -149,21 +143,21 @@ class MaskSpec:
         check_fields(self, column=optional(string), length_column=optional(string), overwrite=flag)
         if self.column == "" or self.length_column == "":
             raise SpecError(
-                "A column's name cannot be empty: choose one.", options=["mask_column", "length_column"]
+                "A column name is empty. Choose another name.", options=["mask_column", "length_column"]
             )
         if self.column is not None and self.column == self.length_column:
             raise SpecError(
-                f"The mask and the length cannot share the column {self.column!r}: give them two names.",
+                f"The mask and the length have the same column name {self.column!r}. Choose two names.",
                 options=["mask_column", "length_column"],
             )
 
     @property
     def names(self) -> tuple[str, ...]:
-        """The names of the columns that are added."""
+        """Names of the added columns."""
         return tuple(name for name in (self.column, self.length_column) if name is not None)
 
     def option_for(self, name: str) -> str:
-        """Return the option that gives the name of an added column.
+        """Return the option that sets the name of an added column.
 
         >>> MaskSpec(length_column="n").option_for("n")
         'length_column'
@@ -173,12 +167,12 @@ class MaskSpec:
 
 @dataclass(frozen=True, kw_only=True)
 class RowPolicy:
-    """Which rows are written.
+    """Treatment of rows that are too long, empty or bad.
 
     Args:
         overlong: rows longer than maxlen: `"truncate"`, `"drop"` or `"error"`.
-        empty_rows: rows without a token: `"keep"` (fully masked), `"drop"` or `"error"`.
-        on_error: rows that cannot be padded: `"fail"`, or `"skip"` to go on without them.
+        empty_rows: rows without tokens: `"keep"` (fully masked), `"drop"` or `"error"`.
+        on_error: rows that cannot be padded: `"fail"` raises an error, `"skip"` leaves the rows out.
     """
 
     overlong: Literal["truncate", "drop", "error"] = "truncate"

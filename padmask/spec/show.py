@@ -1,28 +1,28 @@
-"""Which rows `inspect` shows: `ShowSpec`."""
+"""Selection of the rows that `inspect` shows: `ShowSpec`."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from typing import Any
 
-from padmask.spec.checks import at_least, check_fields, optional, whole_number
+from padmask.spec.checks import at_least, check_fields, integer, optional
 
 
 def check_seed(name: str, value: Any) -> int | tuple[int, ...]:
-    """Check a seed, which may be a negative number."""
+    """Check a seed: an integer, which may be negative, or a tuple of integers."""
     if isinstance(value, tuple):
-        return tuple(whole_number(name, number) for number in value)
-    return whole_number(name, value)
+        return tuple(integer(name, number) for number in value)
+    return integer(name, value)
 
 
 @dataclass(frozen=True, kw_only=True)
 class ShowSpec:
-    """Which rows are shown.
+    """Rows to show: a range or a random sample.
 
     Args:
         first, last: half-open range of rows, counted from 0.
-        sample: show this many rows drawn at random instead.
-        seed: of the draw; several numbers are one seed.
+        sample: number of random rows to show instead of the range.
+        seed: random seed of the sample; a tuple of integers is one seed.
     """
 
     first: int = 0
@@ -35,6 +35,6 @@ class ShowSpec:
 
     @property
     def seeds(self) -> tuple[int, ...]:
-        """The seed as NumPy takes it, which knows no negative numbers."""
+        """Seed for NumPy, which does not accept negative numbers."""
         given = self.seed if isinstance(self.seed, tuple) else (self.seed,)
         return tuple(number % (1 << 64) for number in given)

@@ -1,4 +1,4 @@
-"""What tells padding from tokens when padding is removed: `UnpadSpec`."""
+"""Options for removing padding: `UnpadSpec`."""
 
 from __future__ import annotations
 
@@ -11,20 +11,18 @@ from padmask.spec.pad import Side
 
 @dataclass(frozen=True, kw_only=True)
 class UnpadSpec:
-    """What tells padding from tokens, so that it can be taken away.
+    """Options for removing padding: how padding is distinguished from tokens.
 
     >>> UnpadSpec(mask_column="attention_mask").keep_mask
     False
 
     Args:
-        mask_column: a list of bools, or of 0 and 1, for each row; True or 1 is a real token. None takes
-            what the metadata say, else `mask` or `attention_mask`.
-        length_column: how many tokens each row has; None takes what the metadata say. Beside a mask
-            it must say the same.
-        padding: the side of the padding, where lengths alone tell how much there is; None takes what
-            the metadata say. A mask shows its side itself.
-        keep_mask: leave the mask and the length in the output; the mask is then True throughout,
-            and as long as its row.
+        mask_column: column with a list of bools, or of 0 and 1, in each row. True or 1 is a real token. None
+            uses the column named in the metadata, else `mask` or `attention_mask`.
+        length_column: column with the number of tokens of each row; None uses the metadata. The lengths must
+            agree with the mask, if there is a mask.
+        padding: side of the padding, needed for lengths without a mask; None uses the metadata.
+        keep_mask: keep the mask column, cut like its row, and the length column.
     """
 
     mask_column: str | None = None
@@ -42,6 +40,6 @@ class UnpadSpec:
         )
         if self.mask_column is not None and self.mask_column == self.length_column:
             raise SpecError(
-                f"Column {self.mask_column!r} cannot be both the mask and the length: name it once.",
+                f"Column {self.mask_column!r} cannot be both the mask and the length. Choose two columns.",
                 options=["mask_column", "length_column"],
             )

@@ -1,4 +1,4 @@
-"""What to prove and how: the routes of the reference models, and `ModelSpec` for a user's model."""
+"""Options of a proof: `ReferenceSpec` for the reference models, and `ModelSpec` for the user's model."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ ROUTES = {
     "embedding": "Embedding(mask_zero=True) in a Sequential model",
     "functional": "the same in the Functional API",
     "masking": "a Masking layer on float features",
-    "argument": "compute_mask, handed to LSTM(mask=...) inside a layer of our own",
-    "temporal-split": "padmask.layers.TemporalSplit, which splits time and its mask in two",
+    "argument": "compute_mask, passed to LSTM(mask=...) inside a custom layer",
+    "temporal-split": "padmask.layers.TemporalSplit, which splits the time axis and the mask in two",
     "custom-embedding": "padmask.layers.CustomEmbedding, which makes its own mask",
     "masked-activation": "padmask.layers.MaskedActivation, which passes the mask through",
     "temporal-softmax": "padmask.layers.TemporalSoftmax, which uses the mask",
@@ -24,21 +24,21 @@ BACKENDS = ("tensorflow", "jax", "torch")
 
 DEVICES = ("auto", "cpu", "gpu")
 
-# These take floats, the others ids.
+# The inputs of these routes are floats. The inputs of all other routes are ids.
 FLOAT_ROUTES = ("masking",)
 
 
 @dataclass(frozen=True, kw_only=True)
 class ReferenceSpec:
-    """How the reference models are made.
+    """Options of the reference models.
 
     Args:
-        routes: which, of `ROUTES`.
+        routes: names of the reference models, from `ROUTES`.
         embedding_dim, units: sizes of the embedding and the LSTM.
-        vocab_size: of the embedding; None finds it from the data.
-        seed: of the weights.
-        batch_size: rows a model sees at once; models of this size take all of a sample, which is faster
-            than in pieces: each piece takes all steps.
+        vocab_size: number of token ids of the embedding; None finds the number from the data.
+        seed: random seed of the weights.
+        batch_size: number of rows per model call. The default covers the default sample: one call is faster
+            than several, because each call runs all time steps.
     """
 
     routes: tuple[str, ...] = tuple(ROUTES)
@@ -54,7 +54,8 @@ class ReferenceSpec:
             if route not in ROUTES:
                 raise SpecError(
                     f"There is no route {route!r}.{did_you_mean(route, list(ROUTES))} "
-                    f"Choose one of {', '.join(ROUTES)}."
+                    f"Choose one of {', '.join(ROUTES)}.",
+                    options=["routes"],
                 )
         check_fields(
             self,
@@ -68,17 +69,17 @@ class ReferenceSpec:
 
 @dataclass(frozen=True, kw_only=True)
 class ModelSpec:
-    """How a model is proven.
+    """Options of the proof of a user's model.
 
     Args:
-        name: what the report calls it.
-        padding: the side of the padding.
-        value: the pad value; None takes what a Masking layer of the model takes for padding, else 0.
-        vocab_size: ids there are, where rows are drawn; None takes the embeddings' sizes.
-        seed: of the draw.
-        empty_rows: whether rows without a token are looked at too.
-        explain: whether every layer is reported.
-        batch_size: rows the model sees at once, at most.
+        name: name of the model in the report.
+        padding: side of the padding.
+        value: pad value; None uses the mask value of a Masking layer in the model, else 0.
+        vocab_size: number of token ids for random rows; None uses the size of the embeddings.
+        seed: random seed of the rows.
+        empty_rows: also check rows without tokens.
+        explain: report every layer.
+        batch_size: maximum number of rows per model call.
     """
 
     name: str = "model"

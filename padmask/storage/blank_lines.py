@@ -1,4 +1,4 @@
-"""Bytes of text in lines: blank ones are passed over in bulk, without a step of Python for each."""
+"""Vectorized search for the blank and non-blank lines of a text."""
 
 from __future__ import annotations
 
@@ -11,26 +11,26 @@ BLANK = b" \t\r\n"
 
 _NEWLINE = 10
 
-_DARK = np.ones(256, dtype=bool)
+_NOT_BLANK = np.ones(256, dtype=bool)
 
-_DARK[list(BLANK)] = False
+_NOT_BLANK[list(BLANK)] = False
 
 
 def is_blank(data: bytes) -> bool:
-    """Tell whether bytes are blank throughout, as JSON takes it.
+    """Return whether the bytes are all JSON whitespace.
 
     >>> is_blank(b" "), is_blank(bytes([11])), is_blank(b"")
     (True, False, True)
     """
     letters = np.frombuffer(data, dtype=np.uint8)
-    # NumPy counts ten times as fast as Python strips.
+    # Counting in NumPy is ten times as fast as bytes.strip.
     if letters.max(initial=0) > max(BLANK):
         return False
     return sum(int(np.count_nonzero(letters == blank)) for blank in BLANK) == len(letters)
 
 
 def blank_lines(data: bytes) -> tuple[int, int]:
-    """Return how many whole blank lines come first, and how many bytes they have.
+    """Return the number of complete blank lines at the start of the data, and their size in bytes.
 
     >>> blank_lines(b"\\n \\n {}\\n"), blank_lines(b"{}\\n\\n")
     ((2, 3), (0, 0))
@@ -43,14 +43,14 @@ def blank_lines(data: bytes) -> tuple[int, int]:
 
 
 def filled_lines(data: bytes) -> tuple[Places, Places, Places]:
-    """Return which lines are not blank, where each of them starts, and where it ends, without its newline.
+    """Return the indices of the lines that are not blank, and their start and end offsets without newlines.
 
     >>> [places.tolist() for places in filled_lines(b"\\n{}\\n \\n[]")]
     [[1, 3], [1, 6], [3, 8]]
     """
     letters = np.frombuffer(data, dtype=np.uint8)
     newlines = np.flatnonzero(letters == _NEWLINE)
-    lines = np.searchsorted(newlines, np.flatnonzero(_DARK[letters]))
+    lines = np.searchsorted(newlines, np.flatnonzero(_NOT_BLANK[letters]))
     lines = lines[np.diff(lines, prepend=-1) > 0]
     if not len(newlines):
         return lines, np.zeros_like(lines), np.full_like(lines, len(data))

@@ -1,4 +1,4 @@
-"""The guard against lost files: an output never replaces an input, another output, or data."""
+"""Checks that an output does not replace an input, another output, or data."""
 
 from __future__ import annotations
 
@@ -14,25 +14,26 @@ from padmask.storage.names import RESERVED, is_data
 from padmask.storage.output_places import descriptor_of, is_written_in_place
 from padmask.storage.urls import display_path, is_url, local_path, parse_url
 
-Place = tuple[object, ...]
+Identity = tuple[object, ...]
 
 
-def place_of(path: str) -> Place | None:
-    """Return what a path names: equal for two paths of one file; None where writing twice does no harm.
+def identify_output(path: str) -> Identity | None:
+    """Return the identity of an output file, equal for all paths of one file; None for a device.
 
-    >>> place_of("/dev/null"), place_of("a.jsonl") == place_of("./a.jsonl"), place_of("a") == place_of("b")
-    (None, True, False)
+    >>> identify_output("/dev/null")
+    >>> identify_output("a") == identify_output("./a"), identify_output("a") == identify_output("b")
+    (True, False)
     """
-    # Devices: /dev/null takes everything, and a terminal shows everything.
-    return _place(path, stdio=1, harmless=(stat.S_ISCHR,))
+    # Several outputs may go to one device, such as /dev/null or a terminal.
+    return _identify(path, stdio=1, harmless=(stat.S_ISCHR,))
 
 
-def _place_of_input(path: str) -> Place | None:
-    """Return what an input names; None where reading and writing do not meet: a socket has two directions."""
-    return _place(path, stdio=0, harmless=(stat.S_ISCHR, stat.S_ISSOCK))
+def _identify_input(path: str) -> Identity | None:
+    """Return the identity of an input; None for a device or a socket, which never returns written data."""
+    return _identify(path, stdio=0, harmless=(stat.S_ISCHR, stat.S_ISSOCK))
 
 
-def _place(path: str, stdio: int, harmless: Iterable[Callable[[int], bool]]) -> Place | None:
+def _identify(path: str, stdio: int, harmless: Iterable[Callable[[int], bool]]) -> Identity | None:
     if is_url(path) and local_path(path) == path:
         return ("url", str(parse_url(path)))
     found = _status(path, stdio)
@@ -44,7 +45,7 @@ def _place(path: str, stdio: int, harmless: Iterable[Callable[[int], bool]]) -> 
 
 
 def _status(path: str, stdio: int) -> os.stat_result | None:
-    """Return what the system knows of a file; None where there is none. `-` is the descriptor `stdio`."""
+    """Return the status of a file; None if the file does not exist. For `-`, use the descriptor `stdio`."""
     path = local_path(path)
     try:
         descriptor = stdio if path == "-" else descriptor_of(path)
@@ -54,7 +55,7 @@ def _status(path: str, stdio: int) -> os.stat_result | None:
 
 
 def _real(descriptor: int) -> int:
-    """Return the descriptor of Python's standard stream, which may be another one than 0, 1 or 2."""
+    """Return the descriptor of Python's standard stream, which may differ from 0, 1 or 2."""
     streams = {0: sys.stdin, 1: sys.stdout, 2: sys.stderr}
     return streams[descriptor].fileno() if descriptor in streams else descriptor
 
@@ -62,21 +63,22 @@ def _real(descriptor: int) -> int:
 def refuse_conflicts(
     outputs: Mapping[str, str | None], inputs: Sequence[str], *, replaceable: str | None = None
 ) -> None:
-    """Refuse outputs that share a place, would replace an input, or would lie in an input folder as data.
+    """Raise an error if outputs share a file, replace an input, or are data files in an input folder.
 
     Args:
-        outputs: paths by what is written there, such as `"the report"`; None is nothing.
-        inputs: files, folders, patterns and addresses, as they were named.
-        replaceable: the output that may replace the only input: it is renamed when all is read.
+        outputs: paths by the name of the output, such as `"the report"`. None means no output.
+        inputs: paths of files and folders, patterns and addresses, as the user wrote them.
+        replaceable: name of the output that may replace a single input, because padmask renames this output
+            after it has read the input.
 
     Raises:
-        OutputError: a file would be lost, or read as data the next time.
+        OutputError: a file would be lost, or the next run would read an output as data.
     """
     refuse_shared_place(outputs)
     refuse_inside(outputs, inputs)
-    # An input that is not there yet cannot be replaced, and what is remote cannot be a local file.
-    there = [path for path in outputs.values() if path is not None and _may_be_an_input(path)]
-    comparable = [path for path in inputs if any(is_url(path) == is_url(output) for output in there)]
+    # A new file cannot be an input, and a remote file cannot be a local file.
+    existing = [path for path in outputs.values() if path is not None and _may_be_an_input(path)]
+    comparable = [path for path in inputs if any(is_url(path) == is_url(output) for output in existing)]
     if comparable:
         refuse_replaced({**outputs}, [file.path for file in list_inputs(comparable)], replaceable)
 
@@ -89,71 +91,73 @@ def _may_be_an_input(path: str) -> bool:
 
 
 def refuse_shared_place(outputs: Mapping[str, str | None]) -> None:
-    """Refuse two outputs in one place: they would mix, or only the last would be left.
+    """Raise an error if two outputs go to the same file.
 
     Raises:
-        OutputError: two of them are one file, or one is a file that stdout or stderr goes to.
+        OutputError: two outputs are one file, or an output is the file that stdout or stderr goes to.
     """
-    seen: dict[Place, str] = {}
-    for what, path in outputs.items():
-        place = None if path is None else place_of(path)
-        if path is None or place is None:
+    seen: dict[Identity, str] = {}
+    for name, path in outputs.items():
+        identity = None if path is None else identify_output(path)
+        if path is None or identity is None:
             continue
-        _refuse_redirected(what, path, place)
-        other = seen.setdefault(place, what)
-        if other != what:
+        _refuse_redirected(name, path, identity)
+        other = seen.setdefault(identity, name)
+        if other != name:
             where = "stdout" if path == "-" or outputs[other] == "-" else repr(display_path(path or ""))
             raise OutputError(
-                f"{other.capitalize()} and {what} cannot both go to {where}. "
+                f"{other.capitalize()} and {name} cannot both go to {where}. "
                 "Name another file for one of them."
             )
 
 
-def _refuse_redirected(what: str, path: str, place: Place) -> None:
-    """Refuse to replace the file that a shell sends stdout or stderr to: what it holds would be lost."""
+def _refuse_redirected(name: str, path: str, identity: Identity) -> None:
+    """Raise an error if an output would replace the file that stdout or stderr is redirected to."""
     if path == "-" or is_written_in_place(path):
         return
     for stream, descriptor in (("stdout", 1), ("stderr", 2)):
-        if place == place_of(f"/dev/fd/{descriptor}"):
+        if identity == identify_output(f"/dev/fd/{descriptor}"):
             raise OutputError(
-                f"{what.capitalize()} would replace {display_path(path)!r}, which {stream} goes to. "
-                f"Name another file, or /dev/{stream} to write there."
+                f"{name.capitalize()} would replace {display_path(path)!r}, the file that {stream} is "
+                f"redirected to. Name another file, or write to /dev/{stream}."
             )
 
 
 def refuse_replaced(
     outputs: Mapping[str, str | None], files: Sequence[str], replaceable: str | None = None
 ) -> None:
-    """Refuse outputs that would replace an input.
+    """Raise an error if an output would replace an input.
 
     Args:
-        outputs: paths by what is written there; None is nothing.
-        files: the inputs, each a file.
-        replaceable: the output that may replace the only input.
+        outputs: paths by the name of the output. None means no output.
+        files: paths of the input files.
+        replaceable: name of the output that may replace a single input.
 
     Raises:
         OutputError: an input would be lost.
     """
-    named = {
-        place_of(path): what
-        for what, path in outputs.items()
-        if path is not None and place_of(path) is not None
+    by_identity = {
+        identify_output(path): name
+        for name, path in outputs.items()
+        if path is not None and identify_output(path) is not None
     }
-    for file in files if named else ():
-        place = _place_of_input(file)
-        what = None if place is None else named.get(place)
-        # A pipe cannot be replaced: what is written there would never be read.
-        if what is None or (what == replaceable and len(files) == 1 and not _is_pipe(outputs[what])):
+    for file in files if by_identity else ():
+        identity = _identify_input(file)
+        name = None if identity is None else by_identity.get(identity)
+        # A pipe cannot be replaced: padmask would read its own output.
+        if name is None or (name == replaceable and len(files) == 1 and not _is_pipe(outputs[name])):
             continue
-        path, name = outputs[what] or "", "on stdin" if file == "-" else repr(display_path(file))
+        path, shown = outputs[name] or "", "on stdin" if file == "-" else repr(display_path(file))
         if path == "-" or is_written_in_place(path):
             where = "stdout" if path == "-" else repr(path)
             raise OutputError(
-                f"{what.capitalize()} would be written into the input {name}: {where} is a file that is read "
-                "too. Choose another file."
+                f"{name.capitalize()} would be written into the input {shown}: {where} is the same file. "
+                "Choose another file."
             )
-        beside = ", one of several inputs" if what == replaceable else ""
-        raise OutputError(f"{what.capitalize()} would replace the input {name}{beside}. Choose another name.")
+        several = ", one of several inputs" if name == replaceable else ""
+        raise OutputError(
+            f"{name.capitalize()} would replace the input {shown}{several}. Choose another name."
+        )
 
 
 def _is_pipe(path: str | None) -> bool:
@@ -162,25 +166,25 @@ def _is_pipe(path: str | None) -> bool:
 
 
 def refuse_inside(outputs: Mapping[str, str | None], inputs: Sequence[str]) -> None:
-    """Refuse outputs in an input folder that the next run would read as data.
+    """Raise an error if an output is in an input folder, where the next run would read the output as data.
 
     Raises:
-        OutputError: an output lies in an input folder.
+        OutputError: an output is in an input folder.
     """
     for folder in inputs:
-        for what, path in outputs.items():
-            if path in (None, "", "-") or folder == "-" or not _lies_in(path or "", folder):
+        for name, path in outputs.items():
+            if path in (None, "", "-") or folder == "-" or not _is_in(path or "", folder):
                 continue
-            # The output itself is data, whatever its name.
-            if what == "the output" or is_data(os.path.basename(path or "")):
+            # The main output is data, whatever its name.
+            if name == "the output" or is_data(os.path.basename(path or "")):
                 raise OutputError(
-                    f"{what.capitalize()} {display_path(path or '')!r} lies in the input folder "
-                    f"{display_path(folder)!r}, "
-                    "and would be read as data the next time. Choose another place."
+                    f"{name.capitalize()} {display_path(path or '')!r} is in the input folder "
+                    f"{display_path(folder)!r}, where the next run would read it as data. "
+                    "Choose another folder."
                 )
 
 
-def _lies_in(path: str, folder: str) -> bool:
+def _is_in(path: str, folder: str) -> bool:
     folder, path = local_path(folder), local_path(path)
     if is_url(folder) and is_url(path):
         one, other = parse_url(folder), parse_url(path)
@@ -192,37 +196,37 @@ def _lies_in(path: str, folder: str) -> bool:
 
 
 def refuse_nowhere(path: str | None) -> None:
-    """Refuse a file whose folder is not there, where it is written at the end only.
+    """Raise an error before the run if the folder of a file that is written at the end does not exist.
 
     Raises:
-        OutputError: there is no such folder.
+        OutputError: the folder does not exist.
     """
     folder = None if path in (None, "-") or is_url(path) else os.path.dirname(local_path(path)) or "."
     if folder is not None and not os.path.isdir(folder):
         raise OutputError(
-            f"Cannot write {path!r}: the folder {folder!r} does not exist. Create it first, with mkdir -p."
+            f"Cannot write {path!r}: the folder {folder!r} does not exist. Create the folder with mkdir -p."
         )
 
 
 def refuse_closed(path: str) -> None:
-    """Refuse an open descriptor that is not open.
+    """Raise an error if a path names a file descriptor that is not open.
 
     Raises:
-        OutputError: nothing can be written there.
+        OutputError: the descriptor is not open.
     """
     descriptor = descriptor_of(path)
     if descriptor is not None and descriptor > 2 and _status(path, stdio=1) is None:
         raise OutputError(
-            f"Cannot write {path!r}: descriptor {descriptor} is not open. Open it, or name a file."
+            f"Cannot write {path!r}: file descriptor {descriptor} is not open. Open it, or name a file."
         )
 
 
 def refuse_own_input(paths: Iterable[str | None], is_input: Callable[[os.stat_result], bool]) -> None:
-    """Refuse to write into an open file that is read too, as with `>>`: that has no end.
+    """Raise an error if an output appends to an input, as with `>>`: reading the input would never end.
 
     Args:
-        paths: of outputs; None is nothing.
-        is_input: tells whether a file is read.
+        paths: paths of outputs. None means no output.
+        is_input: function that returns whether a file is an input.
 
     Raises:
         OutputError: an output that is written in place is an input.
@@ -231,13 +235,13 @@ def refuse_own_input(paths: Iterable[str | None], is_input: Callable[[os.stat_re
         if path is not None and (file := _open_file(path)) and is_input(file):
             name = "stdout" if path == "-" else repr(path)
             raise OutputError(
-                f"{name} is a file that is read too, and would be written while it is read. Name the file "
-                "with -o: then it is replaced at the end."
+                f"{name} is the same file as an input, and would change while padmask reads the input. Name "
+                "the file with -o: padmask then replaces the file at the end of the run."
             )
 
 
 def _open_file(path: str) -> os.stat_result | None:
-    """Return the file that an output is written into in place; None where there is none."""
+    """Return the status of a regular file that an output is written into in place; None for other outputs."""
     try:
         if path == "-":
             status = os.fstat(sys.stdout.fileno())
@@ -251,16 +255,16 @@ def _open_file(path: str) -> os.stat_result | None:
 
 
 def refuse_among_data(folder: OutputFolder, outputs: Mapping[str, str | None]) -> None:
-    """Refuse what is written beside an output folder if it would lie among the folder's data, as data.
+    """Raise an error if another output is in the output folder and has the name of a data file.
 
     Args:
-        folder: of the data.
-        outputs: paths by what is written there; None is nothing.
+        folder: output folder.
+        outputs: paths of the other outputs by the name of the output. None means no output.
 
     Raises:
-        OutputError: it would.
+        OutputError: an output has the name of a data file, or a reserved name.
     """
-    for what, output in outputs.items():
+    for label, output in outputs.items():
         if output is None or output == "-" or is_url(output) != (folder.url is not None):
             continue
         path, base = (output, folder.path) if folder.url else map(os.path.realpath, (output, folder.path))
@@ -268,24 +272,24 @@ def refuse_among_data(folder: OutputFolder, outputs: Mapping[str, str | None]) -
         name = os.path.relpath(path, base)
         if inside and is_data(name):
             raise OutputError(
-                f"{what.capitalize()} would lie in the output folder, as {display_path(output)!r}, and be "
-                "read as data. Choose another place, or a name that begins with _."
+                f"{label.capitalize()} {display_path(output)!r} is in the output folder, and has the name of "
+                "a data file. Choose another folder, or a name that begins with _."
             )
         if inside and name.startswith(RESERVED):
             raise OutputError(
-                f"{what.capitalize()} would lie in the output folder, as {display_path(output)!r}, where "
-                f"names that begin with {RESERVED} belong to padmask. Choose another name."
+                f"{label.capitalize()} {display_path(output)!r} is in the output folder, where names that "
+                f"begin with {RESERVED} are reserved. Choose another name."
             )
 
 
 def loaded_files() -> list[str]:
-    """Return the files of all Python modules that are loaded: a report must not replace one."""
+    """Return the files of all loaded Python modules. A report must not replace a module."""
     found = (getattr(module, "__file__", None) for module in list(sys.modules.values()))
     return [file for file in found if isinstance(file, str)]
 
 
 def module_files(name: str) -> list[str]:
-    """Return where the source of a module may lie, without importing it.
+    """Return the files that importing a module may load, without importing the module.
 
     >>> module_files("no_such_module_here")
     []

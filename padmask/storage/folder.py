@@ -1,6 +1,6 @@
 """An output folder, local or remote: list, read, write, move and remove its files.
 
-This module does not know what the files hold.
+This module does not interpret the contents of the files.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ READ_BYTES = 1 << 20
 
 
 def names_a_folder(path: str) -> bool:
-    """Tell whether an output is a folder: it ends in a slash, or is one already.
+    """Return whether an output path names a folder: the path ends in a slash, or the folder exists.
 
     >>> names_a_folder("padded/"), names_a_folder("padded.parquet"), names_a_folder("-")
     (True, False, False)
@@ -43,7 +43,7 @@ def names_a_folder(path: str) -> bool:
 
 @dataclass(frozen=True)
 class OutputFolder:
-    """A folder that files are written into, by their names in it.
+    """An output folder. Files are identified by their path relative to the folder.
 
     >>> import tempfile
     >>> folder = OutputFolder(tempfile.mkdtemp())
@@ -53,7 +53,7 @@ class OutputFolder:
     ({'c.txt': 4}, b'here', None)
 
     Args:
-        path: of this machine, or an address.
+        path: local path or address of the folder.
     """
 
     path: str
@@ -63,30 +63,30 @@ class OutputFolder:
 
     @property
     def url(self) -> Url | None:
-        """The address; None of a folder of this machine."""
+        """Address of the folder; None for a local folder."""
         return parse_url(self.path) if is_url(self.path) else None
 
     def path_of(self, name: str) -> str:
-        """Return what opens a file of the folder."""
+        """Return the path or address of a file in the folder."""
         url = self.url
         return os.path.join(self.path, name) if url is None else url.child(name).text
 
     def make(self) -> None:
-        """Make the folder where it is not there; a storage needs none.
+        """Create a local folder if it does not exist. Remote storage needs no folders.
 
         Raises:
-            OutputError: it cannot be made.
+            OutputError: the folder cannot be created.
         """
         if self.url is not None:
             return
         if os.path.lexists(self.path) and not os.path.isdir(self.path):
-            raise OutputError(f"{self.path!r} is a file, and no folder. Choose another name.")
+            raise OutputError(f"{self.path!r} is a file, not a folder. Choose another name.")
         with _write_errors(self.path):
             os.makedirs(self.path, exist_ok=True)
 
     @contextmanager
     def locked(self) -> Iterator[None]:
-        """Keep other runs on this machine out while the block lasts; in a storage nobody can.
+        """Lock a local folder against other runs during the block. Remote storage has no locks.
 
         Raises:
             OutputError: another run is writing into the folder.
@@ -103,17 +103,17 @@ class OutputFolder:
                 fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
                 raise OutputError(
-                    f"Another run is writing into {self.path!r}. Wait for it to end, or choose another "
+                    f"Another run is writing into {self.path!r}. Wait until it ends, or choose another "
                     "folder."
                 ) from None
             except OSError:
-                pass  # A file system that knows no locks.
+                pass  # The file system does not support locks.
             yield
         finally:
             os.close(descriptor)
 
     def names(self, below: str = "") -> dict[str, int]:
-        """Return the sizes of all files, or of those below a name, by their names in the folder."""
+        """Return the sizes in bytes of all files, or of the files below a subfolder, by relative path."""
         url = self.url
         prefix = f"{below}/" if below else ""
         if url is not None:
@@ -127,34 +127,33 @@ class OutputFolder:
         return dict(sorted(sizes.items()))
 
     def read(self, name: str, most: int = MOST_MANIFEST_BYTES) -> bytes | None:
-        """Return what a small file holds; None where there is none.
+        """Return the contents of a small file; None if the file does not exist.
 
         Raises:
-            OutputError: it holds more than `most` bytes, so that padmask has not written it.
+            OutputError: the file is larger than `most` bytes, so padmask cannot have written it.
         """
-        held = bytearray()
+        data = bytearray()
         try:
-            whole = 0 if self.url is not None else os.lstat(self.path_of(name)).st_size
-            for block in self.blocks(name) if whole <= most else ():
-                held += block
-                if len(held) > most:
+            total = 0 if self.url is not None else os.lstat(self.path_of(name)).st_size
+            for block in self.blocks(name) if total <= most else ():
+                data += block
+                if len(data) > most:
                     break
         except (OSError, ValueError):
             return None
-        if max(whole, len(held)) > most:
+        if max(total, len(data)) > most:
             raise OutputError(
-                f"{display_path(self.path_of(name))!r} is larger than {size(most)}, the most that "
-                "padmask reads of "
-                "it. Move it away, or choose another folder."
+                f"{display_path(self.path_of(name))!r} is larger than {size(most)}, the limit for this file. "
+                "Move the file to another folder, or choose another output folder."
             )
-        return bytes(held)
+        return bytes(data)
 
     def blocks(self, name: str) -> Iterator[bytes]:
-        """Give what a file holds, in pieces; a link is not followed, nor a pipe waited for.
+        """Yield the contents of a regular file in blocks, without following links or opening pipes.
 
         Raises:
-            FileNotFoundError: there is no such file.
-            UnreadableError: the storage does not give it.
+            FileNotFoundError: there is no regular file of this name.
+            UnreadableError: the remote storage cannot read the file.
         """
         url = self.url
         if url is not None:
@@ -169,65 +168,70 @@ class OutputFolder:
                 yield block
 
     def is_plain(self, name: str) -> bool:
-        """Tell whether there is a file, and no link, pipe or device."""
+        """Return whether a name is a regular file, not a link, pipe or device."""
         try:
             return self.url is not None or stat.S_ISREG(os.lstat(self.path_of(name)).st_mode)
         except OSError:
             return False
 
     def refuse_unfit(self, names: Collection[str]) -> None:
-        """Refuse names that files of the folder cannot get, before there is work in them.
+        """Raise an error before the run if a file cannot be written under one of these names.
 
         Raises:
-            OutputError: one is too long, a folder, below a file or a link, or where nobody may write.
+            OutputError: a name is too long, is a folder, is below a file or a link, or is in a folder without
+                write permission.
         """
         folders = {folder for name in names for folder in _folders_of(name)}
         for name in sorted(folders & set(names)):
-            raise OutputError(f"{name!r} would be a file and a folder in {str(self)!r}: pad them apart.")
+            raise OutputError(
+                f"{name!r} would be both a file and a folder in {str(self)!r}. Pad the inputs separately."
+            )
         if self.url is not None:
             return
         longest = os.pathconf(self.path, "PC_NAME_MAX") if hasattr(os, "pathconf") else 255
         for name in names:
             path = self.path_of(name)
             if any(len(os.fsencode(part)) > longest for part in name.split("/")):
-                raise OutputError(f"Cannot write {path!r}: File name too long. Choose a shorter one.")
+                raise OutputError(f"Cannot write {path!r}: the file name is too long. Choose a shorter name.")
             if os.path.isdir(path):
-                raise OutputError(f"{path!r} is a folder, and a file would come there. Move it away.")
+                raise OutputError(f"Cannot write the file {path!r}: it is a folder. Move or remove it.")
         for path in map(self.path_of, sorted(folders)):
             if os.path.islink(path):
-                raise OutputError(f"{path!r} is a link: what lies behind it is not touched. Take it away.")
+                raise OutputError(
+                    f"{path!r} is a link, and padmask does not write into linked folders. Remove the link."
+                )
             if os.path.lexists(path) and not os.path.isdir(path):
-                raise OutputError(f"{path!r} is a file, and a folder would come there. Move it away.")
+                raise OutputError(f"Cannot create the folder {path!r}: it is a file. Move or remove it.")
             if os.path.isdir(path) and not os.access(path, os.W_OK | os.X_OK):
-                raise OutputError(f"Nobody may write into {path!r}. Check its permissions.")
+                raise OutputError(f"Cannot write into {path!r}: permission denied. Check its permissions.")
 
     def write(self, name: str, data: bytes) -> None:
-        """Write a small file, which is there whole or not at all."""
+        """Write a small file, which is complete or absent at any time."""
         self.make_parent(name)
         if os.path.lexists(self.path_of(name)) and not self.is_plain(name):
-            # What a link points to, or who waits at a pipe, is none of the folder's.
+            # Replace a link or a pipe, not its target or its reader.
             self.remove(name)
         with open_output(self.path_of(name)) as stream:
             stream.write(data)
 
     def make_parent(self, name: str) -> None:
-        """Make what a file of this name lies in."""
+        """Create the parent folder of a file."""
         if self.url is None:
             with _write_errors(self.path):
                 os.makedirs(os.path.dirname(self.path_of(name)), exist_ok=True)
 
-    def move(self, name: str, goal: str) -> None:
-        """Give a file another name in the folder, in place of what has it."""
+    def move(self, name: str, new_name: str) -> None:
+        """Rename a file in the folder, and replace a file that has the new name."""
         url = self.url
         if url is not None:
-            move_remote(url.child(name), url.child(goal))
+            move_remote(url.child(name), url.child(new_name))
             return
-        self.make_parent(goal)
-        with _write_errors(self.path_of(goal)):
-            os.replace(self.path_of(name), self.path_of(goal))
+        self.make_parent(new_name)
+        with _write_errors(self.path_of(new_name)):
+            os.replace(self.path_of(name), self.path_of(new_name))
 
     def remove(self, name: str) -> None:
-        """Take a file away, if it is there."""
+        """Remove a file if it exists."""
         url = self.url
         if url is not None:
             delete_remote(url.child(name))
@@ -236,7 +240,7 @@ class OutputFolder:
             os.unlink(self.path_of(name))
 
     def remove_below(self, name: str) -> None:
-        """Take away what lies below a name, and the name."""
+        """Remove a subfolder with its contents if it exists."""
         url = self.url
         if url is not None:
             delete_remote_folder(url.child(name))
@@ -245,13 +249,13 @@ class OutputFolder:
             shutil.rmtree(self.path_of(name))
 
     def remove_if_empty(self) -> None:
-        """Take the folder away where it holds nothing; what is in use, or not ours, stays."""
+        """Remove a local folder if it is empty. Errors are ignored."""
         if self.url is None:
             with suppress(OSError):
                 os.rmdir(self.path)
 
     def sync(self, names: Iterator[str]) -> None:
-        """Make the moves into the folders of these names last through a power cut."""
+        """Flush the folders of these files to disk, so that renames survive a power failure."""
         if self.url is not None:
             return
         for parent in {os.path.dirname(self.path_of(name)) for name in names}:
@@ -264,7 +268,7 @@ class OutputFolder:
 
 
 def _folders_of(name: str) -> list[str]:
-    """Return the folders that a file lies in, as names in the folder.
+    """Return the parent folders of a relative path.
 
     >>> _folders_of("a/b/c.jsonl")
     ['a', 'a/b']

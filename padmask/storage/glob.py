@@ -1,6 +1,6 @@
-"""List the files below a folder or matching a pattern; hidden files are skipped.
+"""List the files below a folder or matching a pattern, without hidden files.
 
-This module knows names and no formats.
+This module does not handle file formats.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ _PATTERN = re.compile(r"[*?[]")
 
 
 def is_pattern(path: str) -> bool:
-    """Tell whether a path stands for those that it matches.
+    """Return whether a path contains wildcards.
 
     >>> is_pattern("data/*.jsonl"), is_pattern("data/a.jsonl")
     (True, False)
@@ -25,7 +25,7 @@ def is_pattern(path: str) -> bool:
 
 
 def fixed_part(pattern: str) -> str:
-    """Return the folder that a pattern begins with.
+    """Return the leading folders of a pattern that have no wildcards.
 
     >>> fixed_part("data/year=*/*.parquet"), fixed_part("*.jsonl")
     ('data', '')
@@ -35,94 +35,101 @@ def fixed_part(pattern: str) -> str:
     return "/".join(parts[:first]) or ("/" if pattern.startswith("/") else "")
 
 
-def files_in(folder: str, gone_through: list[str] | None = None) -> Iterator[str]:
-    """Give the files below a folder, links followed, its own first and then those of its folders.
+def files_in(folder: str, visited: list[str] | None = None) -> Iterator[str]:
+    """Yield the files below a folder: first the files of the folder itself, then those of its subfolders.
+
+    Links are followed.
 
     Args:
-        folder: the folder.
-        gone_through: takes in the folders, this one among them.
+        folder: path of the folder.
+        visited: list that receives the paths of all folders, including `folder`.
 
     Raises:
-        AccessError: a folder cannot be read, or is there twice.
+        AccessError: a folder cannot be read, or appears twice.
     """
-    walked, waiting = _Walked(), [(folder, _ABOVE)]
+    walk, waiting = _Walk(), [(folder, _NO_PARENTS)]
     while waiting:
-        folder, above = waiting.pop()
-        here, entries = walked.entries(folder, above)
-        if gone_through is not None:
-            gone_through.append(folder)
+        folder, parents = waiting.pop()
+        here, entries = walk.entries(folder, parents)
+        if visited is not None:
+            visited.append(folder)
         yield from (entry.path for entry in entries if not entry.is_dir())
-        waiting += ((entry.path, (*above, here)) for entry in reversed(entries) if entry.is_dir())
+        waiting += ((entry.path, (*parents, here)) for entry in reversed(entries) if entry.is_dir())
 
 
 def expand(folder: str, pattern: Sequence[str]) -> Iterator[str]:
-    """Give what below a folder matches a pattern, in parts: files, and folders where it ends at them.
+    """Yield the files and folders below a folder that match a pattern.
+
+    Args:
+        folder: path of the folder.
+        pattern: parts of the pattern, split at slashes.
 
     Raises:
-        AccessError: a folder cannot be read, or is there twice.
+        AccessError: a folder cannot be read, or appears twice.
     """
-    walked = _Walked()
-    waiting: list[tuple[str, Sequence[str], tuple[_Known, ...]]] = [(folder, pattern, _ABOVE)]
+    walk = _Walk()
+    waiting: list[tuple[str, Sequence[str], tuple[_Inode, ...]]] = [(folder, pattern, _NO_PARENTS)]
     while waiting:
-        folder, asked, above = waiting.pop()
-        here, entries = walked.entries(folder, above, asked)
-        part, *rest = asked
-        anywhere = part == "**"
-        if anywhere and rest:
-            waiting.append((folder, rest, above))
+        folder, wanted, parents = waiting.pop()
+        here, entries = walk.entries(folder, parents, wanted)
+        part, *rest = wanted
+        any_depth = part == "**"
+        if any_depth and rest:
+            waiting.append((folder, rest, parents))
         for entry in entries:
-            matched = anywhere or fnmatchcase(entry.name, part)
-            if matched and (rest or anywhere) and entry.is_dir():
-                waiting.append((entry.path, asked if anywhere else rest, (*above, here)))
+            matched = any_depth or fnmatchcase(entry.name, part)
+            if matched and (rest or any_depth) and entry.is_dir():
+                waiting.append((entry.path, wanted if any_depth else rest, (*parents, here)))
             elif matched and not rest:
                 yield entry.path
 
 
-_Known = tuple[int, int]
+# Device and inode of a folder.
+_Inode = tuple[int, int]
 
-_ABOVE: tuple[_Known, ...] = ()
+_NO_PARENTS: tuple[_Inode, ...] = ()
 
 
-class _Walked:
-    """Folders that were gone through, by what the system knows them by."""
+class _Walk:
+    """A walk over folders that detects folders reached by two paths."""
 
     def __init__(self) -> None:
-        self._paths: dict[tuple[_Known, tuple[str, ...]], str] = {}
+        self._paths: dict[tuple[_Inode, tuple[str, ...]], str] = {}
 
     def entries(
-        self, folder: str, above: Sequence[_Known], asked: Sequence[str] = ()
-    ) -> tuple[_Known, list[os.DirEntry[str]]]:
-        """Return what a folder is, and what lies in it that is not hidden, in order of name.
+        self, folder: str, parents: Sequence[_Inode], wanted: Sequence[str] = ()
+    ) -> tuple[_Inode, list[os.DirEntry[str]]]:
+        """Return the inode of a folder, and its entries that are not hidden, in order of name.
 
         Args:
-            folder: the folder.
-            above: those that it lies in: a link back to one of them holds nothing new.
-            asked: what is looked for in it, which may be more than one thing.
+            folder: path of the folder.
+            parents: inodes of its parent folders. A link to one of them has no entries.
+            wanted: parts of the pattern to find in the folder. A walk may search one folder for several.
 
         Raises:
-            AccessError: it cannot be read, so that what it holds would be missing; or it was gone through
-                by another path, so that what it holds would be there twice.
+            AccessError: the folder cannot be read, or the walk reached it by another path before. Its rows
+                would be missing or duplicated.
         """
         try:
-            known = os.stat(folder or ".")
-            here = (known.st_dev, known.st_ino)
-            if here in above:
+            status = os.stat(folder or ".")
+            here = (status.st_dev, status.st_ino)
+            if here in parents:
                 return here, []
             with os.scandir(folder or ".") as found:
                 entries = sorted((e for e in found if e.name[0] not in "._"), key=lambda entry: entry.name)
         except OSError as error:
             raise AccessError(f"Cannot read {folder!r}: {error.strerror}. {os_error_remedy(error)}") from None
-        other = self._paths.setdefault((here, tuple(asked)), folder)
+        other = self._paths.setdefault((here, tuple(wanted)), folder)
         if other != folder:
             raise AccessError(
-                f"{other!r} and {folder!r} are one folder, whose rows would be there twice. Take the link "
-                "away, or name what you mean."
+                f"{other!r} and {folder!r} are the same folder: its rows would be duplicated. "
+                "Remove the link, or name the folders to read."
             )
         return here, entries
 
 
 def matches(parts: Sequence[str], pattern: Sequence[str]) -> bool:
-    """Tell whether a path matches a pattern, both in parts; `**` stands for any number of folders.
+    """Return whether a path matches a pattern, both split at slashes. `**` matches any number of folders.
 
     >>> matches(["a", "b", "c.jsonl"], ["**", "*.jsonl"]), matches(["a", "c.jsonl"], ["*.jsonl"])
     (True, False)

@@ -1,6 +1,6 @@
-"""Turn inputs (files, folders, patterns, addresses) into a list of files with names in the dataset.
+"""Resolve inputs (files, folders, patterns, addresses) to the files of a dataset.
 
-This module reads names, and the manifests that padmask wrote; it opens no data.
+This module reads file names and padmask's manifests. It does not open data files.
 """
 
 from __future__ import annotations
@@ -24,11 +24,11 @@ class InputFile:
     """A file of a dataset.
 
     Args:
-        path: to open it by; `-` is standard input.
-        name: in the dataset: what follows the folder that was named, or the fixed part of a pattern; and
-            before it the folders named as `key=value` in which that lies, for those are data too.
-        stored: what its storage knows of it; None on this machine, and where nobody has asked.
-        stranger: whether it is in a folder that padmask wrote, whose manifest does not list it.
+        path: path or address of the file; `-` is standard input.
+        name: path relative to the input folder, or to the fixed part of the pattern. The name starts with the
+            `key=value` folders at the end of this folder, because they are part of the data.
+        stored: size and version of a remote file; None for local files, or if not requested yet.
+        stranger: the file is in a folder that padmask wrote, but the manifest does not list it.
     """
 
     path: str
@@ -39,12 +39,12 @@ class InputFile:
 
 @dataclass(frozen=True)
 class InputFiles:
-    """What inputs stand for.
+    """The files that inputs resolve to.
 
     Args:
-        files: those of the dataset.
-        passed_over: files of folders and patterns that are left, for their names are not those of data. Names
-            that begin with `.` or `_` are not among them: they are hidden on purpose.
+        files: files of the dataset.
+        passed_over: names of files that are not data files. Hidden files, which start with `.` or `_`, are
+            not included.
     """
 
     files: Sequence[InputFile] = ()
@@ -52,165 +52,160 @@ class InputFiles:
 
 
 def find_inputs(inputs: Sequence[str]) -> InputFiles:
-    """Return what inputs stand for, in the order given, of folders and patterns in that of names.
+    """Resolve inputs in the given order. The files of a folder or pattern are in order of name.
 
     Raises:
-        AccessError: a folder without data files, a pattern that nothing matches.
-        SpecError: standard input named twice.
+        AccessError: a folder has no data files, or a pattern has no matches.
+        SpecError: standard input is given twice.
     """
-    found = [_found_at(checked_path(path)) for path in inputs]
+    found = [_find_one(checked_path(path)) for path in inputs]
     files = [file for one in found for file in one.files]
     if sum(file.path == "-" for file in files) > 1:
-        raise SpecError("Standard input can be read once only: give - one time.")
-    marked = _with_strangers(files, [checked_path(path) for path in inputs])
+        raise SpecError("Standard input can be read only once. Give - only once.")
+    marked = _mark_unlisted(files, [checked_path(path) for path in inputs])
     return InputFiles(marked, [name for one in found for name in one.passed_over])
 
 
-def _with_strangers(files: Sequence[InputFile], inputs: Sequence[str]) -> list[InputFile]:
-    """Mark the files of this machine that the manifest of a folder they are in does not list."""
-    here = [path for path in inputs if not is_url(path) and path != "-"]
-    folders = [path for path in here if os.path.isdir(path)]
-    patterns = [path for path in here if is_pattern(path) and not os.path.lexists(path)]
-    whole = [*folders, *(fixed_part(pattern) or "." for pattern in patterns)]
+def _mark_unlisted(files: Sequence[InputFile], inputs: Sequence[str]) -> list[InputFile]:
+    """Mark the local files that the manifest in a parent folder does not list."""
+    local = [path for path in inputs if not is_url(path) and path != "-"]
+    folders = [path for path in local if os.path.isdir(path)]
+    patterns = [path for path in local if is_pattern(path) and not os.path.lexists(path)]
+    folders += [fixed_part(pattern) or "." for pattern in patterns]
     paths = [file.path for file in files if not is_url(file.path) and file.path != "-"]
-    strangers = find_unlisted_files(paths, whole, MANIFEST)
-    return [replace(file, stranger=True) if file.path in strangers else file for file in files]
+    unlisted = find_unlisted_files(paths, folders, MANIFEST)
+    return [replace(file, stranger=True) if file.path in unlisted else file for file in files]
 
 
 def list_inputs(inputs: Sequence[str]) -> Sequence[InputFile]:
-    """Return the files that inputs stand for, as `find_inputs`."""
+    """Return the files of the dataset, as `find_inputs` does."""
     return find_inputs(inputs).files
 
 
-def _found_at(path: str) -> InputFiles:
+def _find_one(path: str) -> InputFiles:
     if is_url(path):
-        return _addressed(parse_url(path))
+        return _find_remote(parse_url(path))
     if path == "-":
         return InputFiles([InputFile(path, "stdin")])
     if os.path.isdir(path):
-        return _in_folder(path)
+        return _find_in_folder(path)
     if is_pattern(path) and not os.path.lexists(path):
-        return _matching(path)
+        return _find_matching(path)
     return InputFiles([InputFile(path, hive_keys(os.path.dirname(path)) + os.path.basename(path))])
 
 
-def _in_folder(folder: str) -> InputFiles:
-    """Return the data files below a folder, and the others; names that start with `.` or `_` are neither."""
-    found = {path: is_data(os.path.basename(path)) for path in _whole_files(folder)}
+def _find_in_folder(folder: str) -> InputFiles:
+    """Return the data files and the other files below a folder, without hidden files."""
+    found = {path: is_data(os.path.basename(path)) for path in _complete_files(folder)}
     names = {path: os.path.relpath(path, folder) for path in found}
     keys = hive_keys(folder)
-    files = [InputFile(_refused_if_none(path), keys + names[path]) for path in found if found[path]]
-    left = [names[path] for path in found if not found[path]]
-    return InputFiles(_or_none(files, folder, os.listdir(folder)), left)
+    files = [InputFile(_checked_file(path), keys + names[path]) for path in found if found[path]]
+    others = [names[path] for path in found if not found[path]]
+    return InputFiles(_checked_files(files, folder, os.listdir(folder)), others)
 
 
-def _whole_files(folder: str) -> list[str]:
-    """Return the files below a folder, once it is sure that none is missing that padmask put there.
+def _complete_files(folder: str) -> list[str]:
+    """Return the files below a folder, after a check that all files in padmask's manifests exist.
 
     Raises:
-        DataError: a run of padmask's wrote into it, or a folder in it, and it is not whole, or its manifest
-            cannot be believed.
-        AccessError: a folder cannot be read, or is there twice.
+        DataError: the folder or a subfolder holds incomplete output of padmask, or a manifest is not valid.
+        AccessError: a folder cannot be read, or appears twice.
     """
-    gone_through: list[str] = []
-    found = list(files_in(folder, gone_through))
-    for one in gone_through:
-        marks = {name: os.path.join(one, name) for name in (REPLACING, MANIFEST)}
-        there = [name for name, path in marks.items() if os.path.lexists(path)]
-        _refuse_half_named(one, there)
-        written = sizes_in(marks[MANIFEST]) if MANIFEST in there else {}
-        sizes = {name: _size(os.path.join(one, name)) for name in written}
-        _refuse_incomplete(one, written, {name: size for name, size in sizes.items() if size is not None})
+    folders: list[str] = []
+    found = list(files_in(folder, folders))
+    for visited in folders:
+        marks = {name: os.path.join(visited, name) for name in (REPLACING, MANIFEST)}
+        present = [name for name, path in marks.items() if os.path.lexists(path)]
+        _refuse_partial_output(visited, present)
+        listed = sizes_in(marks[MANIFEST]) if MANIFEST in present else {}
+        sizes = {name: _size(os.path.join(visited, name)) for name in listed}
+        _refuse_incomplete(visited, listed, {name: size for name, size in sizes.items() if size is not None})
     return found
 
 
 def _size(path: str) -> int | None:
-    """Return the size of a file; None where there is none."""
+    """Return the size of a file in bytes; None if the file does not exist."""
     return os.stat(path).st_size if os.path.isfile(path) else None
 
 
-def _refused_if_none(path: str) -> str:
-    """Return a path that was found, once it is sure that it is that of a file.
+def _checked_file(path: str) -> str:
+    """Return the path, after a check that it is a file.
 
     Raises:
-        AccessError: it is a pipe or a device, which would be waited for, or a link to nothing.
+        AccessError: the path is a pipe or a device, which could block, or a broken link.
     """
     if not os.path.isfile(path):
-        what = "a pipe or a device" if os.path.exists(path) else "a link to nothing"
-        raise AccessError(f"{path!r} is {what}, and no file. Take it away, or name the others.")
+        kind = "a pipe or a device" if os.path.exists(path) else "a broken link"
+        raise AccessError(f"{path!r} is {kind}, not a file. Remove it, or name the files to read.")
     return path
 
 
-def _refuse_half_named(folder: str, there: Iterable[str]) -> None:
-    """Refuse a folder that a run was writing when it was killed while its shards got their names."""
-    names = set(there)
-    if REPLACING in names and MANIFEST not in names:
+def _refuse_partial_output(folder: str, names: Iterable[str]) -> None:
+    """Raise an error for a folder in which a run ended while it renamed its shards."""
+    present = set(names)
+    if REPLACING in present and MANIFEST not in present:
         raise DataError(
-            f"The folder {folder!r} holds a part of a run's output only: the run ended while it named its "
-            "files. Run that again with --resume."
+            f"The folder {folder!r} holds incomplete output: a run ended while it renamed its files. "
+            "Repeat that run with --resume."
         )
 
 
-def _refuse_incomplete(folder: str, written: Mapping[str, int], sizes: Mapping[str, int]) -> None:
-    """Refuse a folder that is not whole any more, whose rows would be missing in silence."""
+def _refuse_incomplete(folder: str, listed: Mapping[str, int], sizes: Mapping[str, int]) -> None:
+    """Raise an error for a folder in which files of the manifest are missing or have another size."""
     wrong = {
-        "lacks": [name for name in written if name not in sizes],
-        "has with another size": [
-            name for name in written if sizes.get(name, written[name]) != written[name]
-        ],
+        "missing files": [name for name in listed if name not in sizes],
+        "files of another size": [name for name in listed if sizes.get(name, listed[name]) != listed[name]],
     }
-    for what, names in wrong.items():
+    for problem, names in wrong.items():
         if names:
             raise DataError(
-                f"The folder {folder!r} {what} what its {MANIFEST} tells of: {join_few(names)}. Make "
-                "it anew, "
-                "or name its files with a pattern, such as '*', to take what is there."
+                f"The folder {folder!r} does not match its {MANIFEST}: {problem}: {join_few(names)}. "
+                "Pad the data again, or read the existing files with a pattern such as '*'."
             )
 
 
-def _or_none(files: list[InputFile], folder: str, there: Iterable[str]) -> list[InputFile]:
-    if not files and any(name.startswith(UNFINISHED) for name in there):
+def _checked_files(files: list[InputFile], folder: str, names: Iterable[str]) -> list[InputFile]:
+    if not files and any(name.startswith(UNFINISHED) for name in names):
         raise DataError(
-            f"The folder {folder!r} holds the beginning of a run that did not come to its end. Run that "
-            "again with --resume."
+            f"The folder {folder!r} holds the output of an unfinished run. Repeat that run with --resume."
         )
     if not files:
         raise AccessError(
-            f"The folder {folder!r} holds no data files: check that they end in .jsonl (or .jsonl.gz, "
-            ".jsonl.zst), .parquet or .arrow and begin with neither . nor _."
+            f"The folder {folder!r} has no data files. Data files end in .jsonl (or .jsonl.gz, .jsonl.zst), "
+            ".parquet or .arrow, and do not begin with . or _. Check the names of the files."
         )
     return files
 
 
-def _matching(pattern: str) -> InputFiles:
-    """Return the files, and the data files below the folders, that a pattern of this machine matches."""
+def _find_matching(pattern: str) -> InputFiles:
+    """Return the local files that a pattern matches, and the data files below folders that it matches."""
     base = fixed_part(pattern)
     matched = list(_matches_of(pattern))
-    found = dict.fromkeys(_refused_if_none(path) for path, meant in matched if meant)
+    found = dict.fromkeys(_checked_file(path) for path, wanted in matched if wanted)
     keys, start = hive_keys(base), base or "."
     files = [InputFile(path, keys + os.path.relpath(path, start)) for path in found]
-    left = [os.path.relpath(path, start) for path, meant in matched if not meant]
-    return InputFiles(_matched(files, pattern), left)
+    others = [os.path.relpath(path, start) for path, wanted in matched if not wanted]
+    return InputFiles(_checked_matches(files, pattern), others)
 
 
 def _matches_of(pattern: str) -> Iterator[tuple[str, bool]]:
-    """Give the files that a pattern matches, or whose folder it does, and whether they are meant as data."""
+    """Yield the files whose path or folder a pattern matches, and whether they are data files."""
     base = fixed_part(pattern)
     parts = [part for part in pattern.removeprefix(base).split("/") if part]
     for path in sorted(expand(base, parts)) if os.path.isdir(base or ".") else ():
-        # A folder is there already by its files, where the pattern matches them too.
+        # Both a folder and its files may match. The caller removes duplicates.
         if os.path.isdir(path):
-            yield from ((file, is_data(os.path.basename(file))) for file in _whole_files(path))
+            yield from ((file, is_data(os.path.basename(file))) for file in _complete_files(path))
         else:
-            yield path, _is_meant(path, pattern)
+            yield path, _is_wanted(path, pattern)
 
 
-def _is_meant(path: str, pattern: str) -> bool:
-    """Tell whether who wrote a pattern wants a file that it matches: by its suffix, if not by the pattern's.
+def _is_wanted(path: str, pattern: str) -> bool:
+    """Return whether a file that matches a pattern is a data file, according to its suffix or the pattern.
 
-    >>> [_is_meant(path, "data/*") for path in ("data/a.jsonl", "data/part-0", "data/README.md")]
+    >>> [_is_wanted(path, "data/*") for path in ("data/a.jsonl", "data/part-0", "data/README.md")]
     [True, True, False]
-    >>> _is_meant("data/a.txt", "data/*.txt")
+    >>> _is_wanted("data/a.txt", "data/*.txt")
     True
     """
     suffix, named = os.path.splitext(path)[1], os.path.splitext(pattern)[1]
@@ -221,93 +216,92 @@ def _is_hidden(name: str) -> bool:
     return any(part[0] in "._" for part in name.split("/") if part not in ("", "..", "."))
 
 
-def _matched(files: list[InputFile], pattern: str) -> list[InputFile]:
+def _checked_matches(files: list[InputFile], pattern: str) -> list[InputFile]:
     if not files:
         raise AccessError(
-            f"No file matches {pattern!r}. Check the pattern; names that start with . or _ are left."
+            f"No file matches {pattern!r}. Check the pattern. Names that begin with . or _ never match."
         )
     return files
 
 
-def _addressed(url: Url) -> InputFiles:
-    """Return the files that an address in a storage stands for."""
-    # A name may hold what would be a pattern.
+def _find_remote(url: Url) -> InputFiles:
+    """Return the files that an address of remote storage names."""
+    # The name of an existing file may contain wildcards.
     known = None if url.path.endswith("/") or not url.path else stat_remote(url)
     if known is not None:
         folder, _, name = url.path.rpartition("/")
         return InputFiles([InputFile(url.text, hive_keys(folder) + name, known)])
     if is_pattern(url.path):
-        return _matching_address(url)
-    # One request for a thousand names: whatever is asked of the folder is asked of these.
-    there = list_remote(url)
-    if not there:
+        return _find_matching_remote(url)
+    # A listing needs one request per thousand files. All checks use this listing.
+    files = list_remote(url)
+    if not files:
         raise AccessError(f"There is no file {str(url)!r}. Check the address.")
-    found, strangers = [name for name in there if is_data(name)], set[str]()
-    for folder in sorted({name.rpartition("/")[0] for name in there if name.endswith((MANIFEST, REPLACING))}):
-        inside = f"{folder}/" if folder else ""
-        sizes = {name.removeprefix(inside): there[name].size for name in there if name.startswith(inside)}
-        one = url.child(folder) if folder else url
-        _refuse_half_named(str(one), sizes)
+    found, unlisted = [name for name in files if is_data(name)], set[str]()
+    for folder in sorted({name.rpartition("/")[0] for name in files if name.endswith((MANIFEST, REPLACING))}):
+        prefix = f"{folder}/" if folder else ""
+        sizes = {name.removeprefix(prefix): files[name].size for name in files if name.startswith(prefix)}
+        address = url.child(folder) if folder else url
+        _refuse_partial_output(str(address), sizes)
         if MANIFEST in sizes:
-            written = sizes_in(one.child(MANIFEST).text)
-            _refuse_incomplete(str(one), written, sizes)
-            strangers |= _unlisted(found, inside, written)
-    left = [name for name in there if not _is_hidden(name) and not is_data(name)]
-    return InputFiles(_or_none(_listed(url, there, found, strangers), str(url), there), left)
+            listed = sizes_in(address.child(MANIFEST).text)
+            _refuse_incomplete(str(address), listed, sizes)
+            unlisted |= _unlisted(found, prefix, listed)
+    others = [name for name in files if not _is_hidden(name) and not is_data(name)]
+    return InputFiles(_checked_files(_listed(url, files, found, unlisted), str(url), files), others)
 
 
-def _matching_address(pattern: Url) -> InputFiles:
+def _find_matching_remote(pattern: Url) -> InputFiles:
     base, wanted = _split(pattern)
-    there = list_remote(base)
-    matched = [name for name in there if not _is_hidden(name) and matches(name.split("/"), wanted)]
-    found = [name for name in matched if _is_meant(name, pattern.path)]
-    left = [name for name in matched if not _is_meant(name, pattern.path)]
-    listed = _listed(base, there, found, _stored_strangers(base, there, found))
-    return InputFiles(_matched(listed, str(pattern)), left)
+    files = list_remote(base)
+    matched = [name for name in files if not _is_hidden(name) and matches(name.split("/"), wanted)]
+    found = [name for name in matched if _is_wanted(name, pattern.path)]
+    others = [name for name in matched if not _is_wanted(name, pattern.path)]
+    listed = _listed(base, files, found, _unlisted_remote(base, files, found))
+    return InputFiles(_checked_matches(listed, str(pattern)), others)
 
 
-def _stored_strangers(base: Url, there: Iterable[str], matched: Sequence[str]) -> set[str]:
-    """Return the files of a storage that a pattern matches and the manifest above them does not list."""
-    strangers: set[str] = set()
-    for manifest in [name for name in there if name.rpartition("/")[2] == MANIFEST]:
-        inside = manifest.removesuffix(MANIFEST)
-        # A pattern takes what is there, whatever a manifest says that cannot be believed.
-        if any(name.startswith(inside) for name in matched):
+def _unlisted_remote(base: Url, names: Iterable[str], matched: Sequence[str]) -> set[str]:
+    """Return the remote files that match a pattern but are not in the manifest of a parent folder."""
+    unlisted: set[str] = set()
+    for manifest in [name for name in names if name.rpartition("/")[2] == MANIFEST]:
+        prefix = manifest.removesuffix(MANIFEST)
+        # Patterns ignore an invalid manifest.
+        if any(name.startswith(prefix) for name in matched):
             with suppress(DataError):
-                strangers |= _unlisted(matched, inside, sizes_in(base.child(manifest).text))
-    return strangers
+                unlisted |= _unlisted(matched, prefix, sizes_in(base.child(manifest).text))
+    return unlisted
 
 
-def _unlisted(names: Iterable[str], inside: str, listed: Collection[str]) -> set[str]:
-    """Return the names that begin with a folder, and of which the rest is not listed."""
-    return {name for name in names if name.startswith(inside) and name.removeprefix(inside) not in listed}
+def _unlisted(names: Iterable[str], prefix: str, listed: Collection[str]) -> set[str]:
+    """Return the names below the folder `prefix` whose relative path is not listed."""
+    return {name for name in names if name.startswith(prefix) and name.removeprefix(prefix) not in listed}
 
 
 def _split(pattern: Url) -> tuple[Url, list[str]]:
-    """Return the folder that a pattern of a storage begins with, and the parts of the rest."""
+    """Return the fixed folder of a remote pattern, and the parts of the remaining pattern."""
     base = Url(pattern.scheme, pattern.authority, fixed_part(pattern.path), pattern.query)
     return base, pattern.path.removeprefix(base.path).strip("/").split("/")
 
 
 def _listed(
-    base: Url, there: Mapping[str, RemoteFile], names: Iterable[str], strangers: Collection[str]
+    base: Url, files: Mapping[str, RemoteFile], names: Iterable[str], unlisted: Collection[str]
 ) -> list[InputFile]:
     keys = hive_keys(base.path)
-    return [InputFile(base.child(name).text, keys + name, there[name], name in strangers) for name in names]
+    return [InputFile(base.child(name).text, keys + name, files[name], name in unlisted) for name in names]
 
 
 def refuse_same_output_names(files: Iterable[InputFile]) -> None:
-    """Refuse two files of one name in the dataset: where each gets an output, one would be lost.
+    """Raise an error if two input files would have the same output file.
 
     Raises:
-        SpecError: there are two.
+        SpecError: two files have the same name in the dataset.
     """
     seen: dict[str, str] = {}
     for file in files:
         other = seen.setdefault(file.name, file.path)
         if other != file.path:
             raise SpecError(
-                f"{display_path(other)!r} and {display_path(file.path)!r} would both become "
-                f"{file.name!r} in the output "
-                "folder. Pad them apart, or name the folder that holds both."
+                f"{display_path(other)!r} and {display_path(file.path)!r} would both become {file.name!r} in "
+                "the output folder. Pad them separately, or name the folder that contains both."
             )

@@ -1,4 +1,4 @@
-"""Read the manifest of an output folder, and refuse one that contradicts itself."""
+"""Read and validate the manifest of an output folder."""
 
 from __future__ import annotations
 
@@ -17,18 +17,18 @@ from padmask.storage.remote import read_at_most
 from padmask.storage.system import read_small
 from padmask.storage.urls import display_path, is_url, parse_url
 
-# A manifest takes about 600 bytes a shard, so this is room for half a million shards; its text and what
-# Python makes of it then take some 4 GB of memory. The plan and the list of names are smaller.
+# Enough for half a million shards, at about 600 bytes per shard. Such a manifest takes about 4 GB of memory
+# with its parsed objects. The other files in an output folder are smaller.
 MOST_MANIFEST_BYTES = 512 << 20
 
-# The most places that a list column can give to a row.
+# The maximum length of a row in a list column.
 MOST_PLACES = 2**31 - 1
 
 Count = Annotated[int, msgspec.Meta(ge=0, le=2**63 - 1)]
 
 
 class ManifestCounts(msgspec.Struct):
-    """What became of the rows of a shard, as in `Ledger`."""
+    """Counts of the rows and tokens of a shard, as in `Ledger`."""
 
     rows_read: Count
     rows_written: Count
@@ -43,7 +43,7 @@ class ManifestCounts(msgspec.Struct):
 
 
 class ManifestEntry(msgspec.Struct):
-    """A shard; one that was left out has a fault, and no name."""
+    """A shard. A shard that was left out has a fault and no name."""
 
     index: Count
     name: str
@@ -56,7 +56,7 @@ class ManifestEntry(msgspec.Struct):
 
 
 class ManifestLength(msgspec.Struct):
-    """The length of all rows."""
+    """The length of all rows, as in `Plan`."""
 
     maxlen: Count
     found: str
@@ -64,7 +64,7 @@ class ManifestLength(msgspec.Struct):
 
 
 class ManifestContents(msgspec.Struct):
-    """A whole manifest."""
+    """The contents of a manifest."""
 
     job: str
     options: dict[str, str]
@@ -75,11 +75,11 @@ class ManifestContents(msgspec.Struct):
 
 
 def parse_manifest(data: bytes) -> ManifestContents:
-    """Return what a manifest says.
+    """Parse and validate a manifest.
 
     Raises:
-        ValueError: the bytes are not a manifest, or its parts contradict each other; the message is the
-            end of a sentence that begins with the name of the file.
+        ValueError: the bytes are not a manifest, or its numbers are inconsistent. The message completes a
+            sentence that starts with the file name.
     """
     try:
         contents = msgspec.convert(json.loads(data), ManifestContents)
@@ -94,10 +94,10 @@ def parse_manifest(data: bytes) -> ManifestContents:
 
 
 def read_manifest(path: str) -> ManifestContents:
-    """Return what the manifest at a path of this machine or an address says.
+    """Return the contents of the manifest at a local path or an address.
 
     Raises:
-        DataError: there is no manifest that can be believed.
+        DataError: the manifest is missing or not valid.
     """
     data = _bytes_of(path)
     try:
@@ -106,24 +106,22 @@ def read_manifest(path: str) -> ManifestContents:
         raise DataError(f"{display_path(path)!r} {error}. {_REMEDY}") from None
 
 
-_REMEDY = (
-    "Pad the data again, or name the files with a pattern, such as '*', to read them without their manifest."
-)
+_REMEDY = "Pad the data again, or read the files without the manifest: name them with a pattern such as '*'."
 
 
 def sizes_in(path: str) -> Mapping[str, int]:
-    """Return the sizes of the shards that a manifest lists, by their names in its folder.
+    """Return the sizes in bytes of the shards that a manifest lists, by relative path.
 
     Raises:
-        DataError: there is no manifest that can be believed.
+        DataError: the manifest is missing or not valid.
     """
     if is_url(path):
         return _sizes(read_manifest(path))
     try:
-        known = os.stat(path)
+        status = os.stat(path)
     except OSError as error:
         raise DataError(f"Cannot read {path!r}: {error.strerror}. {os_error_remedy(error)}") from None
-    version = (known.st_dev, known.st_ino, known.st_size, known.st_mtime_ns, known.st_ctime_ns)
+    version = (status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns)
     return _sizes_once(path, version)
 
 
@@ -133,7 +131,7 @@ def _sizes_once(path: str, version: tuple[int, ...]) -> Mapping[str, int]:
 
 
 def _sizes(contents: ManifestContents) -> Mapping[str, int]:
-    # What was left out has no name.
+    # A shard that was left out has no name.
     return {shard.name: shard.size for shard in contents.shards if shard.name}
 
 
@@ -146,23 +144,22 @@ def _bytes_of(path: str) -> bytes:
         except OSError as error:
             raise DataError(f"Cannot read {path!r}: {error.strerror}. {os_error_remedy(error)}") from None
     else:
-        raise DataError(f"{path!r} is not a plain file. {_REMEDY}")
+        raise DataError(f"{path!r} is not a regular file. {_REMEDY}")
     if data is None:
         raise DataError(
-            f"{display_path(path)!r} is larger than {size(MOST_MANIFEST_BYTES)}, the most that "
-            "padmask reads of a manifest. "
+            f"{display_path(path)!r} is larger than {size(MOST_MANIFEST_BYTES)}, the limit for a manifest. "
             f"{_REMEDY}"
         )
     return data
 
 
 def _faults(contents: ManifestContents) -> Iterator[str]:
-    """Give what contradicts itself, as ends of sentences."""
+    """Yield each inconsistency. The text completes a sentence that starts with the file name."""
     yield from _faults_of_names(contents)
     yield from _faults_of_numbers(contents)
     for shard in contents.shards:
         if not _adds_up(shard, contents.plan.maxlen):
-            yield f"has counts of the shard {shard.name or shard.source!r} that do not add up"
+            yield f"has inconsistent counts for the shard {shard.name or shard.source!r}"
     yield from _faults_of_length(contents)
     yield from _faults_of_total(contents)
 
@@ -176,20 +173,21 @@ def _faults_of_names(contents: ManifestContents) -> Iterator[str]:
             yield f"lists {name!r}, which is not the name of a file in its folder"
     for shard in contents.shards:
         if bool(shard.name) == bool(shard.fault):
-            yield f"does not say whether shard {shard.index} was written or left out"
+            fields = "both a name and a fault" if shard.name else "neither a name nor a fault"
+            yield f"has {fields} for shard {shard.index}"
 
 
 def _is_below(name: str) -> bool:
-    """Tell whether a name is that of a file below a folder, written in the shortest way."""
+    """Return whether a name is a normalized relative path inside a folder."""
     first = name.split("/")[0]
     return "\0" not in name and first not in ("", ".", "..") and posixpath.normpath(name) == name
 
 
 def _faults_of_numbers(contents: ManifestContents) -> Iterator[str]:
-    """Give shards that are listed twice or not at all, by their numbers."""
+    """Yield the shard numbers that are duplicated or missing."""
     numbers = Counter(shard.index for shard in contents.shards)
     yield from (f"lists shard {number} {times} times" for number, times in numbers.items() if times > 1)
-    # With --limit the files beyond the last row have numbers, but no shards.
+    # With --limit, files after the last row have numbers but no shards.
     if contents.options.get("limit", "None") == "None":
         missing = next((number for number in range(len(numbers)) if number not in numbers), None)
         if missing is not None:
@@ -210,7 +208,7 @@ def _adds_up(shard: ManifestEntry, maxlen: int) -> bool:
 def _faults_of_length(contents: ManifestContents) -> Iterator[str]:
     plan, written = contents.plan, any(shard.ledger.rows_written for shard in contents.shards)
     if plan.exact > plan.maxlen or (written and plan.maxlen > MOST_PLACES):
-        yield f"has a maxlen of {plan.maxlen}, which no row of the data can have"
+        yield f"has an impossible maxlen of {plan.maxlen}"
 
 
 def _faults_of_total(contents: ManifestContents) -> Iterator[str]:
@@ -218,8 +216,8 @@ def _faults_of_total(contents: ManifestContents) -> Iterator[str]:
     sums = {name: sum(getattr(ledger, name) for ledger in ledgers) for name in names}
     sums["tokens_lost"] = sums["tokens_read"] - sums["tokens_kept"]
     for name, number in sums.items():
-        if (said := contents.total.get(name)) != number:
-            yield f"has a total of {_number(said)} for {name}, where its shards have {number}"
+        if (total := contents.total.get(name)) != number:
+            yield f"has a total of {_number(total)} for {name}, but the shards add up to {number}"
     padding = 1 - sums["tokens_kept"] / sums["places"] if sums["places"] else 0.0
     if not abs(contents.total.get("padding_share", -1) - padding) <= 1e-9:
         yield f"has a padding_share of {_number(contents.total.get('padding_share'))} instead of {padding}"

@@ -5,24 +5,13 @@ from __future__ import annotations
 import os
 import re
 
+from padmask.spec.formats import DEFAULT_FORMAT, FORMATS, FormatTraits
 from padmask.storage.urls import is_url, parse_url
 
 # What the folder itself knows of its files begins so.
 RESERVED = "_padmask"
 
 COMPRESSIONS = {".gz": "gzip", ".zst": "zstd"}
-
-SUFFIXES = {
-    ".jsonl": "jsonl",
-    ".ndjson": "jsonl",
-    ".json": "jsonl",
-    ".parquet": "parquet",
-    ".pq": "parquet",
-    ".arrow": "arrow",
-    ".feather": "arrow",
-    ".ipc": "arrow",
-    ".npz": "npz",
-}
 
 # What begins so in an output folder waits for the end of the run.
 UNFINISHED = "_padmask-"
@@ -33,17 +22,22 @@ REPLACING, MANIFEST = "_padmask.replacing", "_padmask.json"
 _KEY = re.compile(r"[^\W_]\w*=[^=]*")
 
 
-def format_of(path: str) -> str | None:
+def format_of(path: str) -> FormatTraits | None:
     """Return the format that a path's suffix names, looking through `.gz` and `.zst`.
 
-    >>> format_of("a/b.jsonl.gz"), format_of("c.parquet"), format_of("d")
-    ('jsonl', 'parquet', None)
+    >>> [found and found.title for found in map(format_of, ["a/b.jsonl.gz", "c.parquet", "d"])]
+    ['JSON Lines', 'Parquet', None]
     """
     stem, suffix = os.path.splitext(_without_query(path))
     if suffix.lower() in COMPRESSIONS:
-        found = SUFFIXES.get(os.path.splitext(stem)[1].lower(), "jsonl")
-        return found if found == "jsonl" else None
-    return SUFFIXES.get(suffix.lower())
+        found = _format_of_suffix(os.path.splitext(stem)[1]) or DEFAULT_FORMAT
+        return found if found.is_text else None
+    return _format_of_suffix(suffix)
+
+
+def _format_of_suffix(suffix: str) -> FormatTraits | None:
+    suffix = suffix.lower()
+    return next((traits for traits in FORMATS.values() if suffix in traits.suffixes), None)
 
 
 def compression_of(path: str) -> str | None:
@@ -80,4 +74,5 @@ def is_data(name: str) -> bool:
     (True, False, False)
     """
     hidden = any(part[0] in "._" for part in name.split("/") if part)
-    return not hidden and format_of(name) not in (None, "npz")
+    found = None if hidden else format_of(name)
+    return found is not None and found.reader is not None

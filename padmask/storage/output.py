@@ -1,7 +1,7 @@
-"""Write a file that is complete or absent, or write to standard output.
+"""Write an output file that is complete or absent, or write to standard output.
 
-Output goes to a private temporary file beside its target and is renamed at success, so reading and writing
-the same path is safe and no partial file stays.
+The output is written to a temporary file in the folder of the output path, and renamed after success. This
+leaves no partial files, and makes it safe to read and write the same path.
 """
 
 from __future__ import annotations
@@ -25,26 +25,26 @@ from padmask.storage.urls import Url, is_url, local_path, parse_url
 
 
 class LimitedStream:
-    """A stream to write to that refuses more than there is room for.
+    """An output stream with a limit on its size.
 
     Args:
-        stream: to write to.
-        room: bytes; None for any number.
-        goal: name of the output, for people.
-        less: options that make the output smaller, for people.
+        stream: stream to write to.
+        limit: maximum number of bytes; None for no limit.
+        output: name of the output, for messages.
+        options: options that make the output smaller, for messages.
     """
 
-    def __init__(self, stream: BinaryIO, room: int | None, goal: str, less: str) -> None:
-        self._stream, self._room, self._goal, self._less = stream, room, goal, less
+    def __init__(self, stream: BinaryIO, limit: int | None, output: str, options: str) -> None:
+        self._stream, self._limit, self._output, self._options = stream, limit, output, options
         self._written = 0
 
     def write(self, data: Any) -> int:
         self._written += memoryview(data).nbytes
-        if self._room is not None and self._written > self._room:
-            name = "stdout" if self._goal == "-" else repr(self._goal)
+        if self._limit is not None and self._written > self._limit:
+            name = "stdout" if self._output == "-" else repr(self._output)
             raise OutputError(
-                f"The output {name} would take more than the {size(self._room)} that may be written. "
-                f"Write less, as with a smaller {self._less}, or allow more with --max-bytes."
+                f"The output {name} would be larger than the limit of {size(self._limit)}. "
+                f"Choose a smaller {self._options}, or raise the limit with --max-bytes."
             )
         return self._stream.write(data)
 
@@ -53,26 +53,29 @@ class LimitedStream:
 
 
 @contextmanager
-def open_output(path: str, sealed: Callable[[int], None] | None = None) -> Iterator[BinaryIO]:
-    """Give a stream to write; when the block ends well, the file is at its goal.
+def open_output(
+    path: str, sealed: Callable[[int], None] | None = None, final_path: str | None = None
+) -> Iterator[BinaryIO]:
+    """Open an output stream. If the block succeeds, the complete file is at the path.
 
     Args:
-        path: of the file; `-` is standard output. A pipe or a device is written directly, what goes to
-            an address is kept in the folder for temporary files until it is whole.
-        sealed: called with the descriptor of the finished file, readable, before it is at its goal; of
-            what is written directly, never.
+        path: path or address of the file; `-` is standard output. Pipes and devices are written directly. A
+            remote file is written to the folder for temporary files first.
+        sealed: function called with the readable descriptor of the complete file, before the file is renamed
+            or uploaded. Not called for files written directly.
+        final_path: the path or address to which the file is moved later. Write errors name this path.
 
     Raises:
-        OutputError: the folder does not exist or may not be written, or the disk is full.
+        OutputError: the folder does not exist or is not writable, or the disk is full.
     """
-    path = local_path(path)
+    path, shown = local_path(path), local_path(final_path or path)
     if is_url(path):
-        with _uploaded(parse_url(path), sealed) as stream:
+        with _uploaded(parse_url(path), sealed, parse_url(shown)) as stream:
             yield stream
         return
     if path == "-":
         if sys.stdout is None:
-            raise OutputError("stdout is closed: name an output file with -o.")
+            raise OutputError("stdout is closed. Name an output file with -o.")
         with _write_errors("stdout"):
             stream = stdout_bytes()
             yield stream
@@ -80,27 +83,27 @@ def open_output(path: str, sealed: Callable[[int], None] | None = None) -> Itera
         return
     mode = mode_of(path)
     if stat.S_ISDIR(mode):
-        raise OutputError(f"{path!r} is a folder. Name a file in it.")
+        raise OutputError(f"{path!r} is a folder. Name a file in the folder.")
     descriptor = descriptor_of(path)
     if descriptor is not None:
-        # Not opened again: that would begin at the start of a file that others write to.
+        # dup, because opening the file again would start writing at its beginning.
         with _write_errors(path), os.fdopen(os.dup(descriptor), "wb") as stream:
             yield stream
         return
     if is_written_in_place(path):
-        # A file that another process holds open keeps what it has.
+        # A regular file here is one that another process has open. Appending keeps its contents.
         with _write_errors(path), open(path, "ab" if stat.S_ISREG(mode) else "wb") as stream:
             yield stream
         return
-    with _write_errors(path), _replaced(path, mode, sealed) as stream:
+    with _write_errors(path, shown), _replaced(path, mode, sealed) as stream:
         yield stream
 
 
 @contextmanager
-def _uploaded(url: Url, sealed: Callable[[int], None] | None) -> Iterator[BinaryIO]:
-    """Write here, and bring it to its address when the block ends well."""
+def _uploaded(url: Url, sealed: Callable[[int], None] | None, shown: Url) -> Iterator[BinaryIO]:
+    """Open a temporary file, and upload it if the block succeeds."""
     locate(url)
-    # Without a name, where it can be read all the same: a killed run leaves nothing.
+    # An unnamed file, where /proc allows reading it, is removed even if the process is killed.
     nameless = os.path.isdir("/proc/self/fd")
     with (tempfile.TemporaryFile if nameless else tempfile.NamedTemporaryFile)(prefix="padmask-") as stream:
         with _write_errors(tempfile.gettempdir()):
@@ -108,28 +111,28 @@ def _uploaded(url: Url, sealed: Callable[[int], None] | None) -> Iterator[Binary
             stream.flush()
             if sealed is not None:
                 sealed(stream.fileno())
-        upload(f"/proc/self/fd/{stream.fileno()}" if nameless else stream.name, url)
+        upload(f"/proc/self/fd/{stream.fileno()}" if nameless else stream.name, url, shown)
 
 
 @contextmanager
-def _write_errors(path: str) -> Iterator[None]:
-    """Name the output in errors of writing, which come without a name."""
+def _write_errors(path: str, shown: str | None = None) -> Iterator[None]:
+    """Raise write errors, which do not name a file, as OutputError with the path, or the path to show."""
     try:
         yield
     except OSError as error:
         if isinstance(error, BrokenPipeError) or error.filename not in (None, path):
             raise
         raise OutputError(
-            f"Cannot write {path!r}: {error.strerror or error}. {os_error_remedy(error)}"
+            f"Cannot write {shown or path!r}: {error.strerror or error}. {os_error_remedy(error)}"
         ) from error
 
 
 @contextmanager
 def _replaced(path: str, mode: int, sealed: Callable[[int], None] | None) -> Iterator[BinaryIO]:
-    """Write beside the goal, and rename over it when the block ends well."""
-    # A link keeps pointing where it points: what it points to is replaced.
-    goal = os.path.realpath(path)
-    descriptor, temporary = _create_beside(goal, path)
+    """Open a temporary file in the folder of `path`, and rename it to `path` if the block succeeds."""
+    # If the path is a link, its target is replaced.
+    target = os.path.realpath(path)
+    descriptor, temporary = _create_temporary(target, path)
     try:
         with os.fdopen(descriptor, "wb") as stream:
             yield stream
@@ -137,12 +140,12 @@ def _replaced(path: str, mode: int, sealed: Callable[[int], None] | None) -> Ite
             os.fsync(descriptor)
             if sealed is not None:
                 sealed(descriptor)
-            os.fchmod(descriptor, stat.S_IMODE(mode) if mode else 0o666 & ~umask(os.path.dirname(goal)))
+            os.fchmod(descriptor, stat.S_IMODE(mode) if mode else 0o666 & ~umask(os.path.dirname(target)))
             if temporary is None:
-                temporary = _name_beside(goal)
-                _name(descriptor, temporary)
+                temporary = _temporary_name(target)
+                _link_descriptor(descriptor, temporary)
         try:
-            os.replace(temporary, goal)
+            os.replace(temporary, target)
         except OSError as error:
             raise OSError(error.errno, error.strerror) from error
     except BaseException:
@@ -150,77 +153,77 @@ def _replaced(path: str, mode: int, sealed: Callable[[int], None] | None) -> Ite
             with suppress(OSError):
                 os.unlink(temporary)
         raise
-    _sync_folder(os.path.dirname(goal))
+    _sync_folder(os.path.dirname(target))
 
 
-def _create_beside(goal: str, path: str) -> tuple[int, str | None]:
-    """Create a private file in the goal's folder; without a name where that can be had.
+def _create_temporary(target: str, path: str) -> tuple[int, str | None]:
+    """Create a private file in the folder of `target`, without a name if the file system supports this.
 
-    A file without a name goes with the process, even one that is killed.
+    The system removes an unnamed file even if the process is killed.
     """
-    folder = os.path.dirname(goal)
+    folder = os.path.dirname(target)
     try:
-        # A name that cannot be is found out now, and not when other outputs are there already.
+        # Report an invalid name now, before other outputs are complete.
         with suppress(FileNotFoundError):
-            os.lstat(goal)
+            os.lstat(target)
         with suppress(OSError):
-            if _can_be_named_later(folder):
+            if _can_link_unnamed(folder):
                 return os.open(folder, os.O_TMPFILE | os.O_RDWR | os.O_CLOEXEC, 0o600), None
-        temporary = _name_beside(goal)
+        temporary = _temporary_name(target)
         return os.open(temporary, os.O_CREAT | os.O_EXCL | os.O_RDWR | os.O_CLOEXEC, 0o600), temporary
     except OSError as error:
         shown = os.path.dirname(path) or folder
         if isinstance(error, FileNotFoundError):
-            said = f"the folder {shown!r} does not exist. Create it first, with mkdir -p."
+            reason = f"the folder {shown!r} does not exist. Create the folder with mkdir -p."
         elif isinstance(error, NotADirectoryError):
-            said = f"{shown!r} is no folder. Choose another place."
+            reason = f"{shown!r} is not a folder. Choose another folder."
         else:
-            said = f"{error.strerror} for the folder {shown!r}. {os_error_remedy(error)}"
-        raise OutputError(f"Cannot write {path!r}: {said}") from None
+            reason = f"{error.strerror} for the folder {shown!r}. {os_error_remedy(error)}"
+        raise OutputError(f"Cannot write {path!r}: {reason}") from None
 
 
-def _can_be_named_later(folder: str) -> bool:
-    """Tell whether a file without a name can get one: some file systems only know the first half."""
+def _can_link_unnamed(folder: str) -> bool:
+    """Return whether the file system can create an unnamed file and name it later. Some do only the first."""
     if not hasattr(os, "O_TMPFILE"):
         return False
     probe = os.open(folder, os.O_TMPFILE | os.O_WRONLY | os.O_CLOEXEC, 0o600)
     name = os.path.join(folder, f".padmask-{os.urandom(8).hex()}.tmp")
     try:
-        _name(probe, name)
+        _link_descriptor(probe, name)
         return True
     finally:
-        # Here, for a signal may come right after it was named.
+        # In finally, because a signal may arrive right after the link.
         with suppress(OSError):
             os.unlink(name)
         os.close(probe)
 
 
-def _name(descriptor: int, path: str) -> None:
-    """Give an open file without a name its first one."""
-    # Named from inside a folder: Python follows the link of an open file only then.
+def _link_descriptor(descriptor: int, path: str) -> None:
+    """Give a name to an open unnamed file."""
+    # Python follows the link of an open file only relative to a folder descriptor.
     folder = os.open("/proc/self/fd", os.O_RDONLY)
     try:
         os.link(str(descriptor), path, src_dir_fd=folder, follow_symlinks=True)
     except OSError as error:
-        # Without the names, which tell a person nothing.
+        # Omit the temporary names from the error.
         raise OSError(error.errno, error.strerror) from error
     finally:
         os.close(folder)
 
 
-def _name_beside(goal: str) -> str:
-    """Return a name in the goal's folder that readers of folders take for no data, and nobody has."""
-    folder, name = os.path.split(goal)
-    # A name may be as long as names may be, so only its beginning goes in.
+def _temporary_name(target: str) -> str:
+    """Return an unused path in the folder of `target`. Readers of the folder skip its hidden name."""
+    folder, name = os.path.split(target)
+    # The name of the target may have the maximum length, so the new name uses only its start.
     return os.path.join(folder, f".{name[:64]}.{os.urandom(8).hex()}.tmp")
 
 
 def _sync_folder(folder: str) -> None:
-    """Make the rename itself last through a power cut, where the file system lets us."""
+    """Flush a folder to disk if the file system supports this, so that a rename survives a power failure."""
     try:
         descriptor = os.open(folder, os.O_RDONLY)
     except OSError:
-        return  # A folder may be written and not read.
+        return  # The folder may be writable but not readable.
     try:
         os.fsync(descriptor)
     except OSError as error:
@@ -232,7 +235,7 @@ def _sync_folder(folder: str) -> None:
 
 @contextmanager
 def open_compressed(stream: BinaryIO, path: str) -> Iterator[BinaryIO]:
-    """Wrap a stream by its path's suffix, `.gz` or `.zst`; the bytes depend on nothing but the data."""
+    """Compress a stream if its path ends in `.gz` or `.zst`. The compressed bytes depend only on the data."""
     codec = compression_of(path)
     if codec == "gzip":
         import gzip
@@ -242,12 +245,12 @@ def open_compressed(stream: BinaryIO, path: str) -> Iterator[BinaryIO]:
     elif codec == "zstd":
         import pyarrow as pa
 
-        lent = BorrowedStream(stream)
-        sink: Any = pa.CompressedOutputStream(pa.PythonFile(lent, mode="w"), "zstd")
+        borrowed = BorrowedStream(stream)
+        sink: Any = pa.CompressedOutputStream(pa.PythonFile(borrowed, mode="w"), "zstd")
         try:
             yield sink
         except BaseException:
-            lent.abandon()
+            borrowed.abandon()
             raise
         finally:
             sink.close()
@@ -256,10 +259,9 @@ def open_compressed(stream: BinaryIO, path: str) -> Iterator[BinaryIO]:
 
 
 class BorrowedStream:
-    """A stream that Arrow may close without closing ours, and that can be cut off.
+    """Wrapper for a stream that stays open when Arrow closes the wrapper.
 
-    Arrow's writers write their footer even when they are thrown away; after `abandon` that
-    goes nowhere.
+    Arrow's writers write their footer even after an error. After `abandon`, the wrapper discards all writes.
     """
 
     def __init__(self, stream: BinaryIO) -> None:
@@ -282,31 +284,31 @@ class BorrowedStream:
 
 
 class SideFile(AbstractContextManager["SideFile"]):
-    """Something written beside the output, whose reader may leave: the rest goes nowhere, the run goes on.
+    """An additional output, such as rejected rows. If its reader closes the pipe, the run continues.
 
     Args:
-        path: as for `open_goal`.
+        path: path of the file, as for `open_output`.
     """
 
     def __init__(self, path: str) -> None:
         self._path = path
         self._stack = ExitStack()
-        self._left = False
+        self._reader_closed = False
 
     def __enter__(self) -> SideFile:
         with ExitStack() as stack:
-            goal = stack.enter_context(open_output(self._path))
-            self._stream = stack.enter_context(open_compressed(goal, self._path))
+            output = stack.enter_context(open_output(self._path))
+            self._stream = stack.enter_context(open_compressed(output, self._path))
             self._stack = stack.pop_all()
         return self
 
     def write(self, data: bytes) -> None:
-        if self._left:
+        if self._reader_closed:
             return
         try:
             self._stream.write(data)
         except BrokenPipeError:
-            self._left = True
+            self._reader_closed = True
 
     def __exit__(self, kind: Any, error: Any, trace: Any) -> None:
         if kind is not None:

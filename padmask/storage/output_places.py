@@ -1,4 +1,4 @@
-"""Where an output goes: to an open descriptor, in place, or beside its target to be renamed."""
+"""The destination of an output path: an open file descriptor, a pipe or device, or a file to replace."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ import stat
 
 _DESCRIPTOR_FOLDER = re.compile(r"/dev/fd|/proc/(\d+)(?:/task/\d+)?/fd")
 
-# As many links as the system follows.
+# The limit of Linux for links in a path.
 MOST_LINKS = 40
 
 
 def descriptor_of(path: str) -> int | None:
-    """Return the descriptor of this process that a path names; None where it names none.
+    """Return the file descriptor of this process that a path names; None for other paths.
 
     >>> descriptor_of("/dev/stdout"), descriptor_of("/dev/fd/2"), descriptor_of("/tmp/a"), descriptor_of("1")
     (1, 2, None, None)
@@ -23,7 +23,7 @@ def descriptor_of(path: str) -> int | None:
 
 
 def _open_file_of(path: str) -> tuple[str | None, int | None]:
-    """Return the process and the descriptor that a path names; no process is this one."""
+    """Return the process ID and the file descriptor that a path names. No process ID means this process."""
     for _ in range(MOST_LINKS):
         folder, name = os.path.split(path)
         found = _DESCRIPTOR_FOLDER.fullmatch(os.path.realpath(folder))
@@ -36,7 +36,7 @@ def _open_file_of(path: str) -> tuple[str | None, int | None]:
 
 
 def mode_of(path: str) -> int:
-    """Return the mode of what is at a path; 0 where nothing is."""
+    """Return the file mode of a path; 0 if the path does not exist."""
     try:
         return os.stat(path).st_mode
     except OSError:
@@ -44,7 +44,9 @@ def mode_of(path: str) -> int:
 
 
 def is_written_in_place(path: str) -> bool:
-    """Tell whether a path is a pipe, a device, or an open descriptor: written directly, never replaced.
+    """Return whether a path is a pipe, a device or a file descriptor, which padmask writes directly.
+
+    padmask replaces other files at the end of a run.
 
     >>> is_written_in_place("/dev/stdout"), is_written_in_place("out.jsonl")
     (True, False)

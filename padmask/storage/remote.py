@@ -1,6 +1,6 @@
-"""Read and write remote storage: `s3://`, `gs://` and `abfs://` through Arrow, other schemes through fsspec.
+"""Read and write remote storage: `s3://`, `gs://` and `abfs://` with Arrow, other schemes with fsspec.
 
-This module knows no formats and no rows.
+This module handles neither file formats nor rows.
 """
 
 from __future__ import annotations
@@ -15,23 +15,23 @@ from typing import Any
 from padmask.errors import AccessError, MissingExtraError, OutputError, PadmaskError, SpecError, redacted
 from padmask.storage.urls import NATIVE, Url
 
-# Bytes asked for at once: an object store answers each request late, however small it is.
+# Bytes per request. Object stores have a high latency for requests of any size.
 REMOTE_BLOCK_BYTES = 8 << 20
 
-# How long a storage is asked again that does not answer, where Arrow lets that be said.
-PATIENCE_SECONDS = 15
+# Time limit for retries, for filesystems of Arrow that have this option.
+RETRY_SECONDS = 15
 
 
 @lru_cache(maxsize=64)
 def _filesystem(scheme: str, authority: str, query: str) -> tuple[Any, str]:
-    """Return the filesystem that a storage is reached by, and what its paths begin with."""
+    """Return the Arrow filesystem of a remote storage, and the prefix of its paths."""
     from pyarrow import fs
 
     root = f"{scheme}://{authority}"
     if scheme in NATIVE:
         if scheme in ("gs", "gcs") and "retry_limit_seconds=" not in query:
-            # Arrow would try for a quarter of an hour, in which no signal reaches Python.
-            query = "&".join(filter(None, [query, f"retry_limit_seconds={PATIENCE_SECONDS}"]))
+            # By default Arrow retries for 15 minutes, and Python handles no signals during this time.
+            query = "&".join(filter(None, [query, f"retry_limit_seconds={RETRY_SECONDS}"]))
         filesystem, base = fs.FileSystem.from_uri(f"{root}/" + (f"?{query}" if query else ""))
         return filesystem, base.rstrip("/")
     try:
@@ -48,31 +48,31 @@ def _filesystem(scheme: str, authority: str, query: str) -> tuple[Any, str]:
         ) from None
     except ValueError as error:
         raise SpecError(
-            f"There is no storage {scheme}://: {str(error).rstrip('.')}. Choose s3://, gs://, abfs:// or file://."
+            f"Unknown scheme {scheme}://: {str(error).rstrip('.')}. Use s3://, gs://, abfs:// or file://."
         ) from None
     return fs.PyFileSystem(fs.FSSpecHandler(found)), base.rstrip("/") or base[:1]
 
 
 def locate(url: Url) -> tuple[Any, str]:
-    """Return the Arrow filesystem of an address and the path in it.
+    """Return the Arrow filesystem of an address, and the path of the address in this filesystem.
 
     Raises:
-        SpecError: there is no such storage.
-        MissingExtraError: what reaches it is not installed.
+        SpecError: the scheme is unknown, or the filesystem cannot be created.
+        MissingExtraError: a package that the scheme needs is not installed.
     """
     with _storage_errors(url, SpecError, "reach"):
         filesystem, base = _filesystem(url.scheme, url.authority, url.query)
-    # What is signed is signed with its query, which is no option of the filesystem there.
+    # The query of an HTTP address belongs to the path, for example as a signature.
     query = f"?{url.query}" if url.query and url.scheme in ("http", "https") else ""
-    # Of abfs://account/container/... all that there is stands in the path. Where paths begin with a
-    # slash, as on the machine behind sftp://, they must keep it: they would be relative ones.
+    # The base is empty for abfs://, whose path includes the container. Absolute paths, as with sftp://, must
+    # keep their leading slash.
     joined = base + "/" * (base not in ("", "/") and bool(url.path)) + url.path
     return filesystem, joined + query
 
 
 @contextmanager
 def _storage_errors(url: Url, kind: type[PadmaskError], verb: str) -> Iterator[None]:
-    """Turn a storage's own errors into one sentence about an address."""
+    """Raise errors of the storage as `kind`, with a message that names the address."""
     from pyarrow import ArrowException
 
     try:
@@ -82,24 +82,24 @@ def _storage_errors(url: Url, kind: type[PadmaskError], verb: str) -> Iterator[N
     except FileNotFoundError:
         raise kind(f"There is no file {str(url)!r}. Check the address.") from None
     except (OSError, ValueError, NotImplementedError, ArrowException) as error:
-        raise kind(f"Cannot {verb} {str(url)!r}: {_in_short(error)}. {_REMEDY}") from None
+        raise kind(f"Cannot {verb} {str(url)!r}: {_summarize(error)}. {_REMEDY}") from None
 
 
-_REMEDY = "Check address and bucket, and the credentials, region and endpoint in the environment."
+_REMEDY = "Check the address, and the credentials, region and endpoint in the environment."
 
 
-def _in_short(error: Exception) -> str:
-    """Return what a storage said, without its request's number and its own words of advice."""
-    said = (str(error).splitlines() or [""])[0] or type(error).__name__
-    return redacted(re.split(r" \(Request ID|; Details|\. Detail:", said)[0].rstrip(". ")[:300])
+def _summarize(error: Exception) -> str:
+    """Return the first line of an error of the storage, without request IDs, details and credentials."""
+    line = (str(error).splitlines() or [""])[0] or type(error).__name__
+    return redacted(re.split(r" \(Request ID|; Details|\. Detail:", line)[0].rstrip(". ")[:300])
 
 
 @contextmanager
 def read_errors(url: Url) -> Iterator[None]:
-    """Name the address in errors of reading.
+    """Raise read errors of the storage as AccessError, with a message that names the address.
 
     Raises:
-        AccessError: it cannot be read.
+        AccessError: the file cannot be read.
     """
     with _storage_errors(url, AccessError, "read"):
         yield
@@ -107,10 +107,10 @@ def read_errors(url: Url) -> Iterator[None]:
 
 @contextmanager
 def write_errors(url: Url) -> Iterator[None]:
-    """Name the address in errors of writing.
+    """Raise write errors of the storage as OutputError, with a message that names the address.
 
     Raises:
-        OutputError: it cannot be written.
+        OutputError: the file cannot be written.
     """
     with _storage_errors(url, OutputError, "write"):
         yield
@@ -118,11 +118,11 @@ def write_errors(url: Url) -> Iterator[None]:
 
 @dataclass(frozen=True)
 class RemoteFile:
-    """What a storage knows of a file.
+    """The metadata of a file in remote storage.
 
     Args:
-        size: in bytes.
-        version: what changes when the file is written anew.
+        size: size in bytes.
+        version: numbers that change if the file is rewritten.
     """
 
     size: int
@@ -135,7 +135,7 @@ def _stored(info: Any) -> RemoteFile:
 
 
 def stat_remote(url: Url) -> RemoteFile | None:
-    """Return what is known of the file at an address; None where there is none, or a folder."""
+    """Return the metadata of the file at an address; None if the address is a folder or does not exist."""
     filesystem, path = locate(url)
     with read_errors(url):
         info = filesystem.get_file_info(path)
@@ -143,7 +143,7 @@ def stat_remote(url: Url) -> RemoteFile | None:
 
 
 def is_remote_folder(url: Url) -> bool:
-    """Tell whether something lies below an address."""
+    """Return whether an address is a folder that contains files."""
     from pyarrow.fs import FileType
 
     filesystem, path = locate(url)
@@ -153,7 +153,7 @@ def is_remote_folder(url: Url) -> bool:
 
 
 def list_remote(url: Url) -> dict[str, RemoteFile]:
-    """Return all files below an address, by their names from there on, in order of name."""
+    """Return all files below an address by their relative path, in order of path."""
     from pyarrow.fs import FileSelector
 
     filesystem, path = locate(url)
@@ -165,42 +165,43 @@ def list_remote(url: Url) -> dict[str, RemoteFile]:
 
 
 def open_remote_stream(url: Url) -> Any:
-    """Open a file to read from its start to its end."""
+    """Open a remote file for sequential reading."""
     filesystem, path = locate(url)
     with read_errors(url):
         return filesystem.open_input_stream(path, compression=None, buffer_size=REMOTE_BLOCK_BYTES)
 
 
 def open_remote_file(url: Url) -> Any:
-    """Open a file to move about in."""
+    """Open a remote file for random access."""
     filesystem, path = locate(url)
     with read_errors(url):
         return filesystem.open_input_file(path)
 
 
 def read_at_most(url: Url, most: int) -> bytes | None:
-    """Return what a file holds; None where it holds more than `most` bytes."""
+    """Return the contents of a remote file; None if the file is larger than `most` bytes."""
     with read_errors(url), open_remote_file(url) as file:
         data = bytes(file.read(most + 1))
     return None if len(data) > most else data
 
 
-def upload(file: str, url: Url) -> None:
-    """Copy a file of this machine to an address, where it appears when all of it is there.
+def upload(file: str, url: Url, shown: Url) -> None:
+    """Copy a local file to an address, where the file appears only when it is complete.
 
-    In one call that nothing interrupts: a stream of Arrow's that is thrown away in the middle
-    would still complete what it had begun.
+    The copy is a single call that Python cannot interrupt: an abandoned output stream of Arrow would still
+    complete the partial file.
 
     Args:
-        file: its path.
-        url: where to.
+        file: path of the local file.
+        url: address of the copy.
+        shown: address that errors name.
     """
     from pyarrow import fs
 
     filesystem, path = locate(url)
-    with write_errors(url):
+    with write_errors(shown):
         if isinstance(filesystem, fs.PyFileSystem) and path.rpartition("/")[0]:
-            # Stores of objects have no folders; of what lies behind fsspec nobody knows.
+            # Storage that fsspec accesses may require folders. Object stores do not have folders.
             filesystem.create_dir(path.rpartition("/")[0], recursive=True)
         fs.copy_files(
             file,
@@ -211,15 +212,15 @@ def upload(file: str, url: Url) -> None:
         )
 
 
-def move_remote(source: Url, goal: Url) -> None:
-    """Give a file another address in the same storage."""
+def move_remote(source: Url, target: Url) -> None:
+    """Move a file to another address in the same storage."""
     filesystem, path = locate(source)
-    with write_errors(goal):
-        filesystem.move(path, locate(goal)[1])
+    with write_errors(target):
+        filesystem.move(path, locate(target)[1])
 
 
 def delete_remote(url: Url) -> None:
-    """Take a file away; one that is not there is away already."""
+    """Delete a file if it exists."""
     filesystem, path = locate(url)
     with write_errors(url):
         try:
@@ -229,7 +230,7 @@ def delete_remote(url: Url) -> None:
 
 
 def delete_remote_folder(url: Url) -> None:
-    """Take everything below an address away."""
+    """Delete all files below an address."""
     filesystem, path = locate(url)
     with write_errors(url):
         try:

@@ -1,7 +1,7 @@
-"""Open one input: a file, standard input or a remote file; find its format from its first bytes.
+"""Open an input (a file, standard input or a remote file), and detect its format from its first bytes.
 
-A source can be opened more than once: a pipe is copied to a private temporary file when needed. This module
-knows no rows.
+A source can be opened several times. A pipe is then copied to a private temporary file. This module does not
+handle rows.
 """
 
 from __future__ import annotations
@@ -18,33 +18,28 @@ from dataclasses import dataclass, field
 from typing import IO, Any, BinaryIO, cast
 
 from padmask.errors import AccessError, os_error_remedy
+from padmask.spec.formats import DEFAULT_FORMAT, FORMATS, FormatTraits
 from padmask.storage.blank_lines import filled_lines, is_blank
 from padmask.storage.inputs import InputFile, list_inputs
 from padmask.storage.remote import RemoteFile, open_remote_file, open_remote_stream, read_errors, stat_remote
 from padmask.storage.urls import Url, display_path, is_url, parse_url
 
-_MAGIC = {
-    b"PAR1": "parquet",
-    b"ARROW1": "arrow",
-    b"\xff\xff\xff\xff": "arrow",
-    b"\x1f\x8b": "gzip",
-    b"\x28\xb5\x2f\xfd": "zstd",
-}
+_COMPRESSED = {b"\x1f\x8b": "gzip", b"\x28\xb5\x2f\xfd": "zstd"}
 
 _COPY_BYTES = 1 << 20
 
 
 @dataclass
 class Source:
-    """One input: a file, or something that can be read once only, such as a pipe.
+    """An input: a file, or a stream that can be read only once, such as a pipe.
 
     Args:
-        path: as the user wrote it; `-` is standard input.
-        spool_folder: where a pipe is copied to if it must be read again.
-        stored: what a storage knows of the file, where it was asked already.
-        groups: the first of the row groups that are read and the one after the last; None reads all.
-        label: what people call it, where that is not the path.
-        stranger: whether it is in a folder that padmask wrote, whose manifest does not list it.
+        path: path or address as the user wrote it; `-` is standard input.
+        spool_folder: folder for the copy of a pipe that must be read again.
+        stored: metadata of a remote file, if already requested.
+        groups: half-open range of the row groups to read; None reads all row groups.
+        label: name of the input in messages, if not the path.
+        stranger: the file is in a folder that padmask wrote, but the manifest does not list it.
     """
 
     path: str
@@ -62,12 +57,12 @@ class Source:
 
     @property
     def url(self) -> Url | None:
-        """The address in a storage; None of what this machine has."""
+        """Address of a remote file; None for local inputs."""
         return parse_url(self.path) if is_url(self.path) else None
 
     @property
     def is_pipe(self) -> bool:
-        """Whether the bytes can be had only once."""
+        """Whether the input is a stream that can be read only once."""
         if self.path == "-":
             return True
         if is_url(self.path):
@@ -79,12 +74,12 @@ class Source:
 
     @property
     def once(self) -> bool:
-        """Whether the bytes can be had only once, as things stand."""
+        """Whether the input is a pipe that has not been copied to a temporary file."""
         return self._spool is None and self.is_pipe
 
     @property
     def size(self) -> int | None:
-        """Bytes of the file as it lies on disk or in its storage; None where nobody knows."""
+        """Size in bytes of the local or remote file; None for a pipe."""
         url = self.url
         if url is not None:
             self.stored = self.stored or _look_up(url)
@@ -92,47 +87,47 @@ class Source:
         return None if self.is_pipe else os.stat(self.path).st_size
 
     def version(self) -> tuple[int, ...] | None:
-        """Return what changes when the file is written or replaced; None for what is no plain file."""
+        """Return numbers that change if the file is written or replaced; None if it is not a regular file."""
         url = self.url
         if url is not None:
             return _look_up(url).version
         file = self.status()
         if file is None:
             return None
-        # A program can write in place and set the modification time back, but not the change time.
+        # A program can reset the modification time after a write, but not the change time.
         return file.st_dev, file.st_ino, file.st_size, file.st_mtime_ns, file.st_ctime_ns
 
     def first_version(self) -> tuple[int, ...] | None:
-        """Return the version as of when the file was listed, where that is known."""
+        """Return the version at the time of the listing if known, otherwise the current version."""
         return self.version() if self.stored is None else self.stored.version
 
     def shared_version(self, version: tuple[int, ...]) -> tuple[int, ...]:
-        """Return the part of a version that is the same on every machine: each numbers its devices itself."""
+        """Return the version without the device number, which differs between machines."""
         return version if is_url(self.path) else version[1:]
 
     def status(self) -> os.stat_result | None:
-        """Return what the system knows of the file; None for what is no plain file of this machine."""
+        """Return the status of the file; None if it is not a local regular file."""
         if is_url(self.path):
             return None
         try:
-            known = os.fstat(sys.stdin.fileno()) if self.path == "-" else os.stat(self.path)
+            status = os.fstat(sys.stdin.fileno()) if self.path == "-" else os.stat(self.path)
         except (OSError, ValueError, AttributeError) as error:
             if self.path == "-" or not isinstance(error, OSError):
                 return None
             raise unreadable(self.path, error) from None
-        return known if stat.S_ISREG(known.st_mode) else None
+        return status if stat.S_ISREG(status.st_mode) else None
 
     def open(self) -> BinaryIO:
-        """Return the bytes from the start; of a pipe, once only unless it was spooled."""
+        """Open the input at its start. A pipe that was not spooled can be opened only once."""
         if self._spool is not None:
             self._spool.seek(0)
-            return cast(BinaryIO, _Kept(self._spool))
+            return cast(BinaryIO, _NonClosing(self._spool))
         if self._pipe is None and self.path == "-":
             if sys.stdin is None:
-                raise AccessError("stdin is closed: name an input file.")
+                raise AccessError("stdin is closed. Name an input file.")
             self._pipe = sys.stdin.buffer
         if self._pipe is not None:
-            return cast(BinaryIO, _Kept(self._pipe))
+            return cast(BinaryIO, _NonClosing(self._pipe))
         if self.url is not None:
             return cast(BinaryIO, open_remote_stream(self.url))
         try:
@@ -141,7 +136,7 @@ class Source:
             raise unreadable(self.path, error) from None
 
     def open_arrow(self) -> Any:
-        """Return the bytes from the start as a file of Arrow's, which needs to move about in it."""
+        """Open the input at its start as an Arrow file with random access."""
         import pyarrow as pa
 
         if self.url is not None:
@@ -150,13 +145,13 @@ class Source:
         if self._spool is not None:
             return pa.PythonFile(self.open(), mode="r")
         try:
-            # As bytes, for a name may be no UTF-8.
+            # As bytes, because a file name may not be valid UTF-8.
             return pa.OSFile(os.fsencode(self.path))
         except OSError as error:
             raise unreadable(self.path, error) from None
 
     def first_bytes(self) -> bytes:
-        """Return the first bytes without using them up."""
+        """Return the first bytes without consuming them."""
         try:
             return self._first_bytes()
         except OSError as error:
@@ -175,29 +170,37 @@ class Source:
             return stream.read(8)
 
     def spool(self, lines: int | None = None) -> None:
-        """Copy a pipe to a temporary file, so that it can be read again and anywhere.
+        """Copy a pipe to a temporary file, for repeated reads and random access.
 
         Args:
-            lines: how many lines that are not blank to copy; None copies everything.
+            lines: number of non-blank lines to copy; None copies the complete input.
         """
         if not self.is_pipe or self._spool is not None:
             return
         with copy_errors(self.name, self.spool_folder):
             spool = open_temporary(self.spool_folder)
-            # Before it is opened: a named pipe can be opened once only.
-            whole = lines is None or self.sniff() != "jsonl"
+            # Sniff before opening the pipe: a named pipe can be opened only once.
+            complete = lines is None or not self._shows_lines()
             with self.open() as stream:
-                if whole or lines is None:
+                if complete or lines is None:
                     shutil.copyfileobj(stream, spool, _COPY_BYTES)
                 else:
                     _copy_lines(stream, spool, lines)
             spool.flush()
         self._spool = spool
 
-    def sniff(self) -> str:
-        """Return the format that the first bytes show: a magic number, or JSON Lines."""
+    def _shows_lines(self) -> bool:
+        """Tell whether the first bytes are those of lines of text, not compressed."""
+        shown, compression = self.sniff()
+        return shown.is_text and compression is None
+
+    def sniff(self) -> tuple[FormatTraits, str | None]:
+        """Return the format and the compression that the first bytes show; without such bytes JSON Lines."""
         start = self.first_bytes()
-        return next((name for magic, name in _MAGIC.items() if start.startswith(magic)), "jsonl")
+        shown = next(
+            (traits for traits in FORMATS.values() if start.startswith(traits.magic)), DEFAULT_FORMAT
+        )
+        return shown, next((name for magic, name in _COMPRESSED.items() if start.startswith(magic)), None)
 
     def close(self) -> None:
         if self._spool is not None:
@@ -206,20 +209,20 @@ class Source:
 
 
 def open_temporary(folder: str | None) -> BinaryIO:
-    """Open a temporary file that nobody else can open, and that goes when it is closed.
+    """Open a private temporary file that is deleted when closed.
 
     Args:
-        folder: where; None is the system's own.
+        folder: folder of the file; None uses the system's folder for temporary files.
     """
     return cast(BinaryIO, tempfile.TemporaryFile(prefix="padmask-", dir=folder))
 
 
 @contextmanager
 def copy_errors(name: str, folder: str | None) -> Iterator[None]:
-    """Name the input that cannot be copied to a temporary file, and the folder.
+    """Raise errors from the copy of an input to a temporary file as AccessError.
 
     Raises:
-        AccessError: there is no space, or no right to write there.
+        AccessError: the disk is full, or the folder is not writable.
     """
     try:
         yield
@@ -231,29 +234,29 @@ def copy_errors(name: str, folder: str | None) -> Iterator[None]:
 
 
 def _copy_lines(stream: BinaryIO, spool: IO[bytes], lines: int) -> None:
-    """Copy this many lines that are not blank; an endless pipe ends there."""
-    begun = False
+    """Copy a number of non-blank lines, without reading an endless pipe to its end."""
+    incomplete = False
     while lines > 0 and (block := stream.read1(_COPY_BYTES)):  # type: ignore[attr-defined]
-        if is_blank(block) and not begun:
+        if is_blank(block) and not incomplete:
             spool.write(block)
             continue
         filled, _, found = filled_lines(block)
         ends: list[int] = found.tolist()
-        if begun and (not ends or filled[0] > 0):
-            # The first line here is the rest of one that is not blank.
+        if incomplete and (not ends or filled[0] > 0):
+            # The first line of the block continues a non-blank line of the previous block.
             ends.insert(0, first if (first := block.find(b"\n")) >= 0 else len(block))
-        # One that has no end yet is counted where it ends.
-        begun = bool(ends) and ends[-1] == len(block)
-        whole = ends[:-1] if begun else ends
-        if len(whole) >= lines:
-            spool.write(block[: whole[lines - 1] + 1])
+        # Count an incomplete line in the block in which it ends.
+        incomplete = bool(ends) and ends[-1] == len(block)
+        complete = ends[:-1] if incomplete else ends
+        if len(complete) >= lines:
+            spool.write(block[: complete[lines - 1] + 1])
             return
         spool.write(block)
-        lines -= len(whole)
+        lines -= len(complete)
 
 
-class _Kept(io.BufferedIOBase):
-    """Lends a stream: closing this leaves the stream open, for its owner to close."""
+class _NonClosing(io.BufferedIOBase):
+    """Wrapper for a stream that stays open when the wrapper is closed."""
 
     def __init__(self, stream: BinaryIO) -> None:
         self._stream = stream
@@ -268,7 +271,7 @@ class _Kept(io.BufferedIOBase):
         return self._stream.read(-1 if size is None else size)
 
     def read1(self, size: int = -1, /) -> bytes:
-        """Return what there is, without waiting for more."""
+        """Return the available bytes without waiting for more."""
         block: bytes = self._stream.read1(size)  # type: ignore[attr-defined]
         return block
 
@@ -280,7 +283,7 @@ class _Kept(io.BufferedIOBase):
 
 
 class _Prefixed(io.BufferedIOBase):
-    """A stream of which some bytes were read already."""
+    """A stream that starts with bytes that were read before."""
 
     def __init__(self, start: bytes, rest: BinaryIO) -> None:
         self._start, self._rest = start, rest
@@ -315,21 +318,21 @@ def unreadable(path: str, error: OSError) -> AccessError:
     """Return the error for an input that cannot be opened."""
     if isinstance(error, FileNotFoundError):
         return AccessError(
-            f"There is no file {display_path(path)!r}. Check the name, or use - for standard input."
+            f"There is no file {display_path(path)!r}. Check the path, or use - for standard input."
         )
     return AccessError(f"Cannot read {display_path(path)!r}: {error.strerror}. {os_error_remedy(error)}")
 
 
 def find_sources(inputs: Sequence[str], spool_folder: str | None = None) -> list[Source]:
-    """Turn paths into sources, folders into the data files in them, in order of name.
+    """Return sources for the data files of the inputs. The files of a folder are in order of name.
 
     Raises:
-        AccessError: a folder without data files, a pattern that nothing matches.
-        SpecError: standard input named twice.
+        AccessError: a folder has no data files, or a pattern has no matches.
+        SpecError: standard input is given twice.
     """
     return sources_of(list_inputs(inputs), spool_folder)
 
 
 def sources_of(files: Iterable[InputFile], spool_folder: str | None = None) -> list[Source]:
-    """Turn files that were found into sources."""
+    """Return a source for each file."""
     return [Source(file.path, spool_folder, file.stored, stranger=file.stranger) for file in files]

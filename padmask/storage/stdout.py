@@ -1,4 +1,4 @@
-"""An unbuffered standard output whose writes are complete. This module imports nothing of padmask."""
+"""Unbuffered standard output that writes every byte. This module does not import padmask."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ from typing import Any, BinaryIO, cast
 
 
 class UnbufferedStdout(io.RawIOBase):
-    """A stream without a buffer, all of whose writes are whole.
+    """Unbuffered stdout whose write() writes every byte.
 
-    Unbuffered, as with PYTHONUNBUFFERED, Python writes once, and what a full disk or a pipe did not
-    take then is lost without an error.
+    With PYTHONUNBUFFERED, Python calls write(2) once. If a full disk or a pipe accepts only some of the
+    bytes, Python silently drops the others.
     """
 
     def __init__(self, raw: io.RawIOBase) -> None:
@@ -35,13 +35,13 @@ class UnbufferedStdout(io.RawIOBase):
 
 
 def stdout_bytes() -> BinaryIO:
-    """Return where bytes for standard output go."""
+    """Return the binary stream of standard output, which writes every byte."""
     stream: Any = sys.stdout.buffer
     return cast(BinaryIO, UnbufferedStdout(stream)) if isinstance(stream, io.FileIO) else stream
 
 
 def replace_unbuffered_stdout() -> None:
-    """Let text that goes to standard output be whole too."""
+    """Replace an unbuffered sys.stdout by a stream that writes every byte."""
     stream: Any = sys.stdout
     if isinstance(getattr(stream, "buffer", None), io.FileIO):
         sys.stdout = io.TextIOWrapper(

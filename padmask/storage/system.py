@@ -1,4 +1,4 @@
-"""What the machine has: free memory, free disk space, CPU cores, signals."""
+"""Resources of the machine and the process: free memory, free disk space, CPU cores, umask and signals."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ _DIE_WITH_PARENT = 1  # prctl's PR_SET_PDEATHSIG
 
 
 def free_memory() -> int | None:
-    """Return the bytes that can be had without swapping, of this machine or container; None if unknown."""
+    """Return the free memory of this machine or container in bytes, without swap; None if unknown."""
     try:
-        with open("/proc/meminfo") as told:
-            lines = dict(line.split(":", 1) for line in told)
+        with open("/proc/meminfo") as file:
+            lines = dict(line.split(":", 1) for line in file)
         free = int(lines["MemAvailable"].split()[0]) * 1024
     except (OSError, KeyError, ValueError):
         return None
@@ -30,9 +30,9 @@ def free_memory() -> int | None:
 
 
 def free_disk(path: str) -> int | None:
-    """Return the bytes that may be written where a file is or will be; None if unknown.
+    """Return the free space in bytes of the disk that holds or will hold a file; None if unknown.
 
-    Folders on the way to it may not be there yet.
+    The parent folders of the file need not exist.
     """
     folder = os.path.dirname(os.path.realpath(path))
     while not os.path.exists(folder) and folder != os.path.dirname(folder):
@@ -44,9 +44,9 @@ def free_disk(path: str) -> int | None:
 
 
 def read_small(path: str, most: int) -> bytes | None:
-    """Return what a file holds; None where it holds more than `most` bytes."""
+    """Return the contents of a file; None if the file is larger than `most` bytes."""
     with open(path, "rb") as file:
-        # A file can grow, or not know its size, so that what is read is counted too.
+        # A file can grow, or report the size 0, so the bytes read are counted too.
         if os.fstat(file.fileno()).st_size > most:
             return None
         data = file.read(most + 1)
@@ -54,10 +54,10 @@ def read_small(path: str, most: int) -> bytes | None:
 
 
 def die_with(parent: int) -> None:
-    """Let this process end with its parent, however that ends, where the system can.
+    """Make Linux kill this process when its parent ends. On other systems, do nothing.
 
     Args:
-        parent: the process that started this one.
+        parent: process ID of the parent.
     """
     if sys.platform != "linux":
         return
@@ -69,18 +69,18 @@ def die_with(parent: int) -> None:
 
 
 def cores() -> int:
-    """Return how many cores this process may use."""
-    count = getattr(os, "process_cpu_count", None)  # Python 3.13: honours PYTHON_CPU_COUNT too
+    """Return the number of CPU cores that this process may use."""
+    count = getattr(os, "process_cpu_count", None)  # Python 3.13: also honors PYTHON_CPU_COUNT
     if count is not None:
         return int(count() or 1)
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def umask(folder: str) -> int:
-    """Return the process's umask without a change of it, which other threads would create files under.
+    """Return the umask of the process without changing it: a change would affect files of other threads.
 
     Args:
-        folder: an existing folder for a file of a moment, on systems that do not show the umask.
+        folder: existing folder for a temporary file. Only systems that do not report the umask use it.
     """
     try:
         with open("/proc/self/status", "rb") as status:
@@ -98,21 +98,21 @@ def umask(folder: str) -> int:
 
 @contextmanager
 def signals_deferred() -> Iterator[None]:
-    """Let Ctrl-C and its like wait until the block ends, where this thread is the one that they come to."""
-    came: list[int] = []
-    mine = threading.current_thread() is threading.main_thread()
+    """Defer Ctrl-C, SIGTERM and SIGHUP until the end of the block. Outside the main thread, do nothing."""
+    received: list[int] = []
+    main = threading.current_thread() is threading.main_thread()
     numbers = [
-        getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if mine and hasattr(signal, name)
+        getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if main and hasattr(signal, name)
     ]
     before = {number: signal.getsignal(number) for number in numbers}
-    # What is ignored, or was not set by Python, stays as it is.
+    # Keep signals that are ignored, and handlers that were not set from Python.
     before = {number: handler for number, handler in before.items() if callable(handler)}
     for number in before:
-        signal.signal(number, lambda number, _: came.append(number))
+        signal.signal(number, lambda number, _: received.append(number))
     try:
         yield
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
-        for number in came[:1]:
+        for number in received[:1]:
             os.kill(os.getpid(), number)

@@ -9,36 +9,36 @@ from padmask.errors import DataError
 from padmask.storage.manifest_file import sizes_in
 
 
-def find_unlisted_files(paths: Sequence[str], whole: Iterable[str], manifest: str) -> set[str]:
-    """Return the paths of the files that a manifest in a folder above them does not list.
+def find_unlisted_files(paths: Sequence[str], folders: Iterable[str], manifest: str) -> set[str]:
+    """Return the paths of input files that the manifest in a parent folder does not list.
 
-    A manifest counts where its folder, or a folder above it, is read as a whole, and where it lists
-    another one of the files: whoever names a single file means that file.
+    A manifest is used if its folder is in an input folder, or if it lists another input file. If the only
+    input is a file, the file is never unlisted.
 
     Args:
-        paths: of all files that are read.
-        whole: the folders that are named, and those that patterns begin with.
-        manifest: the name that manifests have.
+        paths: paths of all input files.
+        folders: input folders, and the folders that patterns start with.
+        manifest: file name of manifests.
     """
     absolute = {path: os.path.abspath(path) for path in paths}
-    roots = [os.path.abspath(folder) for folder in whole]
-    # A shell gives the files of a pattern one by one.
+    roots = [os.path.abspath(folder) for folder in folders]
+    # The shell may have expanded a pattern to single files, so the common parent counts as an input folder.
     parents = {os.path.dirname(path) for path in absolute.values()}
-    together = os.path.commonpath(parents) if len(absolute) > 1 else None
-    strangers: set[str] = set()
-    for folder in _marked(parents, [*roots, *([together] if together else [])], manifest):
+    common = os.path.commonpath(parents) if len(absolute) > 1 else None
+    unlisted: set[str] = set()
+    for folder in _with_manifest(parents, [*roots, *([common] if common else [])], manifest):
         listed = _names_in(os.path.join(folder, manifest))
         if listed is None:
             continue
-        inside = {path: whole_path for path, whole_path in absolute.items() if _is_below(whole_path, folder)}
-        known = {path for path, whole_path in inside.items() if os.path.relpath(whole_path, folder) in listed}
+        inside = {path: full for path, full in absolute.items() if _is_below(full, folder)}
+        known = {path for path, full in inside.items() if os.path.relpath(full, folder) in listed}
         if known or any(_is_below(folder, root) for root in roots):
-            strangers |= inside.keys() - known
-    return strangers
+            unlisted |= inside.keys() - known
+    return unlisted
 
 
-def _marked(folders: Iterable[str], roots: Sequence[str], manifest: str) -> list[str]:
-    """Return the folders with a manifest, of some and of those above them, down from the roots."""
+def _with_manifest(folders: Iterable[str], roots: Sequence[str], manifest: str) -> list[str]:
+    """Return the folders and their parents, up to the roots, that have a manifest."""
     seen: dict[str, bool] = {}
     for folder in folders:
         while folder not in seen and any(_is_below(folder, root) for root in roots):
@@ -52,9 +52,9 @@ def _is_below(path: str, folder: str) -> bool:
 
 
 def _names_in(manifest: str) -> Collection[str] | None:
-    """Return the names that a manifest lists; None where it cannot be believed.
+    """Return the names that a manifest lists; None if the manifest is not valid.
 
-    A folder that is named is refused for such a manifest, and a pattern takes what is there.
+    The check of an input folder reports an invalid manifest. Patterns ignore it.
     """
     try:
         return sizes_in(manifest)

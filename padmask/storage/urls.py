@@ -1,4 +1,4 @@
-"""Addresses of remote storage: parse them, and show them without their secrets."""
+"""Addresses of remote storage: parse them, and display them without secrets."""
 
 from __future__ import annotations
 
@@ -12,29 +12,29 @@ from padmask.spec.checks import file_path
 
 _URL = re.compile(r"(?P<scheme>[a-zA-Z][a-zA-Z0-9+.-]+)://(?P<authority>[^/]*)/*(?P<path>.*)", re.DOTALL)
 
-# A question mark is a query's only where a name and a value follow: it may be a pattern's too. One of a
-# file's own name has this before it, which no command line and no name can hold.
-_OWN = "\0"
+# A question mark starts a query only before a name and a value, because it may also be part of a pattern.
+# Url.text marks a question mark in a file name with a NUL, which no path can contain.
+_ESCAPE = "\0"
 
 _QUERY = re.compile(r"(?<!\0)\?(?=[A-Za-z_][\w.-]*=)")
 
-# Those that Arrow has filesystems of its own for.
+# Schemes that Arrow implements.
 NATIVE = ("s3", "gs", "gcs", "abfs", "abfss")
 
-# Those of this machine, by the names that fsspec has for them.
+# Schemes of local files, as in fsspec.
 LOCAL_SCHEMES = ("file", "local")
 
-# Others that fsspec or other tools know, as a part of a regular expression.
+# Schemes of fsspec and other tools, as a part of a regular expression.
 _OTHERS = "s3[an]|az|adl|wasbs?|oci|oss|hf|https?|ftp|sftp|ssh|smb|hdfs|webhdfs|memory|github|gdrive|dbfs"
 
 _KNOWN = "|".join((*NATIVE, *LOCAL_SCHEMES, _OTHERS))
 
-# What begins like an address and is none. It may hold secrets all the same.
+# A path that looks like an address but is not valid. It may contain secrets.
 _MISTYPED = re.compile(
     rf"""
     (?:{_KNOWN}):               # s3:bucket/x, s3:/bucket/x, s3::s3://bucket/x
     | [a-z][a-z0-9+.-]+:/       # other:/bucket/x
-    | .*://                     # "s3://bucket/x" with a quote or a space before it, or one address in another
+    | .*://                     # "s3://bucket/x" after a quote or a space, or an address in an address
     | (?:{_KNOWN})[^\w/]?/+[^@]*:[^@]*@  # s3//key:secret@bucket/x, s3.//key:secret@bucket/x
     | (?![./])[^?]*\?(?:.*&)?[\w-]*(?:sig|signature|token|credential|key)=  # host/x?X-Amz-Signature=secret
     | [^/.@:][^/@:]*:[^@]*@     # key:secret@bucket/x
@@ -42,7 +42,7 @@ _MISTYPED = re.compile(
     re.VERBOSE | re.IGNORECASE | re.DOTALL,
 )
 
-# All that stands before the last @, but for the scheme; without an @, a name and a secret.
+# All text before the last @, except for the scheme. Without an @: a name and a secret.
 _SECRETS = re.compile(
     rf"(?P<scheme>(?:(?:{_KNOWN}):+/*|[a-z][a-z0-9+.-]*:+/+)*)(?:.*(?:@|%40)|[^/:]+:[^/]+)",
     re.IGNORECASE | re.DOTALL,
@@ -51,16 +51,16 @@ _SECRETS = re.compile(
 
 @dataclass(frozen=True)
 class Url:
-    """An address in a storage.
+    """An address in remote storage.
 
     >>> url = parse_url("s3://key:secret@bucket/a/b.jsonl?region=eu-west-1")
     >>> str(url), url.child("c d.jsonl").path
     ('s3://bucket/a/b.jsonl', 'a/b.jsonl/c d.jsonl')
 
     Args:
-        scheme: such as `s3`, in small letters.
-        authority: bucket or host, with its credentials if it has any.
-        path: below that, as it is: nothing in it is quoted.
+        scheme: lowercase scheme, such as `s3`.
+        authority: bucket or host, with credentials if present.
+        path: path in the bucket or host, without percent-encoding.
         query: options of the filesystem.
     """
 
@@ -70,22 +70,22 @@ class Url:
     query: str = ""
 
     def __str__(self) -> str:
-        """Return the address for people and reports, without its secrets."""
+        """Return the address without secrets, for messages and reports."""
         return f"{self.scheme}://{self.authority.rpartition('@')[2]}/{self.path}"
 
     @property
     def text(self) -> str:
-        """The whole address, with its secrets, which `parse_url` reads."""
-        path = _QUERY.sub(f"{_OWN}?", self.path)
+        """The complete address with secrets, as input for `parse_url`."""
+        path = _QUERY.sub(f"{_ESCAPE}?", self.path)
         return f"{self.scheme}://{self.authority}/{path}" + (f"?{self.query}" if self.query else "")
 
     def child(self, name: str) -> Url:
-        """Return the address of something below this one."""
+        """Return the address of a name below this address."""
         return replace(self, path=f"{self.path.rstrip('/')}/{name}".lstrip("/"))
 
 
 def is_url(path: str) -> bool:
-    """Tell an address in a storage from a path of this machine.
+    """Return whether a path is an address and not a local path.
 
     >>> is_url("s3://bucket/train"), is_url("C://x"), is_url("file:///data"), is_url("-")
     (True, False, True, False)
@@ -94,34 +94,34 @@ def is_url(path: str) -> bool:
 
 
 def parse_url(text: str) -> Url:
-    """Take an address apart.
+    """Parse an address.
 
     >>> name = Url("s3", "bucket", "a?x=1.jsonl")
     >>> parse_url(name.text) == name
     True
 
     Raises:
-        SpecError: it is none, or its credentials end in the middle.
+        SpecError: the text is not an address, or its credentials are malformed.
     """
     found = _URL.match(text)
     if found is None:
-        raise SpecError(f"{text!r} is no address. Write it as s3://bucket/path.")
+        raise SpecError(f"{text!r} is not an address. Write an address as s3://bucket/path.")
     scheme, authority = found["scheme"].lower(), found["authority"]
     _, colon, port = authority.partition(":")
     if colon and "@" not in authority and "@" in found["path"] and (scheme in NATIVE or not port.isdigit()):
-        # Not shown: half of it is a secret.
-        raise SpecError(f"The {scheme}:// address has a / in its credentials: write it there as %2F.")
+        # The message omits the address, because part of it is a secret.
+        raise SpecError(f"The {scheme}:// address has a / in its credentials. Write %2F in its place.")
     if colon and "@" not in authority and not authority.startswith("[") and port and not port.isdigit():
         raise SpecError(
-            f"The {scheme}:// address has no @ between the secret and the bucket. Write one "
-            "there, or leave key and secret to the environment."
+            f"The {scheme}:// address has no @ between the secret and the bucket. Add the @, or set the key "
+            "and the secret in the environment."
         )
     path, *query = _QUERY.split(found["path"], maxsplit=1)
-    return Url(scheme, authority, path.replace(_OWN, ""), *query)
+    return Url(scheme, authority, path.replace(_ESCAPE, ""), *query)
 
 
 def local_path(path: str) -> str:
-    """Return the path of this machine that a `file://` or `local://` address stands for; all else as it is.
+    """Return the local path of a `file://` or `local://` address, and other paths unchanged.
 
     >>> local_path("file:///tmp/a%20b.jsonl"), local_path("s3://bucket/a"), local_path("a.jsonl")
     ('/tmp/a b.jsonl', 's3://bucket/a', 'a.jsonl')
@@ -129,24 +129,24 @@ def local_path(path: str) -> str:
     '/tmp/a%20b.jsonl'
 
     Raises:
-        SpecError: the address is another machine's.
+        SpecError: the address names another machine.
     """
     scheme, slashes, rest = path.partition("://")
     if not slashes or scheme.lower() not in LOCAL_SCHEMES:
         return path
     if scheme.lower() == "local":
-        # fsspec takes the rest as the path, relative ones too.
+        # As in fsspec, the rest is the path, which may be relative.
         return rest or "."
     from urllib.parse import unquote
 
     url = parse_url(path)
     if url.authority not in ("", "localhost"):
-        raise SpecError(f"{str(url)!r} is on another machine. Write file:/// and the path on this one.")
+        raise SpecError(f"{str(url)!r} is on another machine. Write file:/// and a path on this machine.")
     return "/" + unquote(url.path)
 
 
 def display_path(path: str) -> str:
-    """Return a path as people should see it: an address without its secrets.
+    """Return a path for messages: an address without secrets, or the path itself.
 
     >>> [display_path(path) for path in ("s3://key:secret@bucket/a?region=x", "a.jsonl")]
     ['s3://bucket/a', 'a.jsonl']
@@ -157,7 +157,7 @@ def display_path(path: str) -> str:
 
 
 def is_mistyped(path: str) -> bool:
-    """Tell whether a path looks like an address, and cannot be read as one.
+    """Return whether a path looks like an address but is not a valid address.
 
     >>> [is_mistyped(path) for path in ("s3:/k:s@b/x", "s3::s3://b/x", "s3:b", "k:s@b/x", "s3:///k:s@b/x")]
     [True, True, True, True, True]
@@ -172,23 +172,23 @@ def is_mistyped(path: str) -> bool:
 
 
 def refuse_mistyped(path: str) -> None:
-    """Refuse a path that looks like an address with a mistake: it would be read or made as a local folder.
+    """Raise an error for a path that looks like a mistyped address, because it would name a local folder.
 
     Raises:
-        SpecError: it does.
+        SpecError: the path looks like a mistyped address.
     """
     if is_mistyped(path):
         raise SpecError(
-            f"{display_path(path)!r} looks like an address with a mistake. Write SCHEME://BUCKET/PATH, as in "
-            "s3://bucket/data/. If it is a path of this machine, begin it with ./ or /."
+            f"{display_path(path)!r} looks like a mistyped address. Write an address as "
+            "SCHEME://BUCKET/PATH, for example s3://bucket/data/. Start a local path with ./ or /."
         )
 
 
 def checked_path(path: str | os.PathLike[str], name: str = "output") -> str:
-    """Return a path that somebody gave as `local_path` does.
+    """Check a path of the user, and return it as `local_path` does.
 
     Raises:
-        SpecError: it is no path, looks like an address with a mistake, or is another machine's.
+        SpecError: the value is not a path, looks like a mistyped address, or names another machine.
     """
     text = file_path(name, path)
     refuse_mistyped(text)
@@ -196,6 +196,6 @@ def checked_path(path: str | os.PathLike[str], name: str = "output") -> str:
 
 
 def checked_paths(paths: str | os.PathLike[str] | Iterable[str | os.PathLike[str]]) -> list[str]:
-    """Return one path or several that somebody gave, each as `checked_path` does."""
+    """Check one or more paths of the user, and return each as `checked_path` does."""
     several = paths if isinstance(paths, Iterable) and not isinstance(paths, (str, bytes)) else [paths]
     return [checked_path(path, "inputs") for path in several]

@@ -16,6 +16,7 @@ import numpy as np
 from padmask.core.columns import PadColumn
 from padmask.core.plan import LengthStats, Plan, make_plan
 from padmask.errors import SpecError, size
+from padmask.spec.formats import FormatTraits
 from padmask.spec.pad import MaskSpec, PadSpec
 from padmask.storage.system import free_disk, free_memory
 
@@ -43,29 +44,28 @@ class PlaceBytes:
     padding: float
 
 
-def bytes_per_place(columns: Sequence[PadColumn], mask: MaskSpec, format_: str) -> PlaceBytes:
+def bytes_per_place(columns: Sequence[PadColumn], mask: MaskSpec, format_: FormatTraits) -> PlaceBytes:
     """Return what a place of all padded columns and the mask takes together.
 
-    >>> bytes_per_place([PadColumn("ids", "int", "int32", 0)], MaskSpec(dtype="int8"), "parquet")
+    >>> from padmask.spec.formats import FORMATS
+    >>> bytes_per_place([PadColumn("ids", "int", "int32", 0)], MaskSpec(dtype="int8"), FORMATS["parquet"])
     PlaceBytes(real=5.0, padding=5.0)
     """
     real = padding = 0.0
-    text = format_ == "jsonl"
     for column in columns:
         numbers = column.inner if column.inner is not None else 1
         if column.dtype == "string":
             real, padding = real + STRING_BYTES, padding + len(str(column.value)) + 3
-        elif text:
+        elif format_.is_text:
             real, padding = real + ID_TEXT_BYTES * numbers, padding + (len(str(column.value)) + 1) * numbers
         else:
             width = np.dtype(column.dtype).itemsize
             real, padding = real + width * numbers, padding + width * numbers
     if mask.column is not None:
         in_text = (5, 6) if mask.dtype == "bool" else (2, 2)
-        in_bits = 1 if format_ == "npz" else 1 / 8
-        in_bytes = in_bits if mask.dtype == "bool" else np.dtype(mask.dtype).itemsize
-        real += in_text[0] if text else in_bytes
-        padding += in_text[1] if text else in_bytes
+        in_bytes = format_.bool_bytes if mask.dtype == "bool" else np.dtype(mask.dtype).itemsize
+        real += in_text[0] if format_.is_text else in_bytes
+        padding += in_text[1] if format_.is_text else in_bytes
     return PlaceBytes(real, padding)
 
 

@@ -11,6 +11,7 @@ from padmask.errors import SpecError, join_few
 from padmask.formats.contract import LACKS_END
 from padmask.formats.dataset import Dataset
 from padmask.spec.files import FileOptions
+from padmask.spec.formats import FormatTraits
 from padmask.storage.conflicts import (
     refuse_closed,
     refuse_inside,
@@ -28,7 +29,7 @@ from padmask.stream.padding import padding_note
 NOT_READ = "not read, since padmask knows no format of such a name: {}"
 
 
-def data_notes(dataset: Dataset, job: Job, format_: str, limit: int | None) -> tuple[str, ...]:
+def data_notes(dataset: Dataset, job: Job, format_: FormatTraits, limit: int | None) -> tuple[str, ...]:
     """Return sentences about what the user should know of the data before they are padded.
 
     Args:
@@ -43,18 +44,18 @@ def data_notes(dataset: Dataset, job: Job, format_: str, limit: int | None) -> t
         *([NOT_READ.format(join_few(left))] if left else ()),
         *end_notes(dataset, limit),
         *unlisted_notes(dataset),
-        *(_left_out(dataset, job) if format_ == "npz" else ()),
+        *(() if format_.keeps_others else _left_out(dataset, job, format_)),
     )
 
 
-def _left_out(dataset: Dataset, job: Job) -> tuple[str, ...]:
+def _left_out(dataset: Dataset, job: Job, format_: FormatTraits) -> tuple[str, ...]:
     padded = {column.name for column in job.columns}
     names = [name for name in dataset.schema().names if name not in padded]
     if not names:
         return ()
     verb = "is" if len(names) == 1 else "are"
     return (
-        f"npz holds only the padded columns: {', '.join(map(repr, names))} {verb} left out. "
+        f"{format_.title} holds only the padded columns: {', '.join(map(repr, names))} {verb} left out. "
         "Write Parquet to keep everything.",
     )
 

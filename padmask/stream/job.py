@@ -1,6 +1,6 @@
-"""Combine a request with the data: which columns are padded, to which types, by which rules.
+"""Combine a request with the columns of a dataset: decide which columns are padded, and to which types.
 
-This module knows columns and types, and reads first rows where those do not decide; it pads nothing.
+Where the schema does not decide, this module reads the first rows.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 
 import pyarrow as pa
 
-from padmask.core.arrow_lists import Kind
+from padmask.core.arrow_lists import Kind, list_of
 from padmask.core.columns import (
     PadColumn,
     asked_dtype,
@@ -23,14 +23,13 @@ from padmask.core.columns import (
 )
 from padmask.formats.contract import Wanted
 from padmask.formats.dataset import Dataset
-from padmask.formats.jsonl.kinds import list_of
 from padmask.spec.columns import Column, Columns
 from padmask.spec.pad import FLOAT_DTYPES, MaskSpec, PadSpec, RowPolicy
 
 
 @dataclass(frozen=True)
 class PadRequest:
-    """What the user asked for, before anything is known of the data."""
+    """The request of the user, before the data is read."""
 
     columns: Columns
     spec: PadSpec
@@ -39,24 +38,26 @@ class PadRequest:
 
 
 def make_job(dataset: Dataset, asked: PadRequest, *, keep_others: bool) -> Job:
-    """Resolve what was asked for against the columns there are.
+    """Resolve a request against the columns of a dataset.
 
     Args:
         dataset: the data.
-        asked: what was asked for.
-        keep_others: whether the columns that are not padded are read too.
+        asked: the request.
+        keep_others: whether to read the columns that are not padded.
 
     Raises:
-        SpecError: what was asked for does not go with the data.
+        SpecError: the dataset does not have the columns or types that the request needs.
     """
     with dataset.named_in_errors():
         schema = _known_schema(dataset, asked)
         chosen = choose_columns(schema, asked.columns, asked.spec)
         check_names(schema, chosen, asked.mask)
-    fields = [_as_asked(schema.field(column.name), column, dataset.format) for column in chosen]
+    fields = [schema.field(column.name) for column in chosen]
+    if dataset.format.is_text:
+        fields = [_as_asked(field, column) for field, column in zip(fields, chosen, strict=True)]
     wanted = Wanted(
         pa.schema(fields),
-        schema if keep_others and dataset.format != "jsonl" else None,
+        schema if keep_others and not dataset.format.is_text else None,
         tuple(token_kinds(name_columns(schema, asked.columns), asked.spec)),
     )
     chosen = find_vector_sizes(
@@ -66,9 +67,9 @@ def make_job(dataset: Dataset, asked: PadRequest, *, keep_others: bool) -> Job:
 
 
 def _known_schema(dataset: Dataset, asked: PadRequest) -> pa.Schema:
-    """Return the columns there are, with the types of those that will be padded."""
+    """Return the schema of the dataset, with the token types of the columns that will be padded."""
     schema = dataset.schema()
-    if dataset.format != "jsonl":
+    if not dataset.format.is_text:
         return schema
     if not schema.names:
         return empty_schema(asked.columns, asked.spec)
@@ -79,7 +80,7 @@ def _known_schema(dataset: Dataset, asked: PadRequest) -> pa.Schema:
 
 
 def token_kinds(columns: Iterable[Column], spec: PadSpec) -> dict[str, Kind]:
-    """Return what the tokens of columns shall be, of those whose dtype was asked for.
+    """Return the kind of tokens of each column whose dtype was asked for.
 
     >>> token_kinds([Column("ids"), Column("features", "float64")], PadSpec())
     {'features': 'float'}
@@ -89,16 +90,16 @@ def token_kinds(columns: Iterable[Column], spec: PadSpec) -> dict[str, Kind]:
 
 
 def empty_schema(asked: Columns, spec: PadSpec) -> pa.Schema:
-    """JSON Lines without a row have no columns; those asked for get no tokens, which is no error."""
+    """Return a schema for JSON Lines without rows, which have no columns of their own."""
     short = [column if isinstance(column, str) else column.name for column in asked or ()] or ["input_ids"]
     names = [re.split("[:=]", name, maxsplit=1)[0] or name for name in short]
     kinds = token_kinds(name_columns(pa.schema([(name, pa.null()) for name in names]), asked), spec)
     return pa.schema([(name, list_of(kinds.get(name, "int"))) for name in dict.fromkeys(names)])
 
 
-def _as_asked(field: pa.Field, column: PadColumn, format_: str) -> pa.Field:
-    """JSON has numbers only: where floats are asked for, a whole one is a float too."""
-    if format_ != "jsonl" or column.dtype not in FLOAT_DTYPES:
+def _as_asked(field: pa.Field, column: PadColumn) -> pa.Field:
+    """Return a JSON field as floats if these were asked for, since JSON may write 1.0 as 1."""
+    if column.dtype not in FLOAT_DTYPES:
         return field
     token = pa.from_numpy_dtype(column.dtype)
     return pa.field(field.name, pa.list_(token if column.inner is None else pa.list_(token)))
@@ -106,13 +107,13 @@ def _as_asked(field: pa.Field, column: PadColumn, format_: str) -> pa.Field:
 
 @dataclass(frozen=True)
 class Job:
-    """Everything decided before the first row is padded, but for the length.
+    """All decisions about a pad run, except for maxlen.
 
     Args:
-        columns: to pad; the first one's lengths make the mask.
-        spec, mask, policy: what was asked for.
-        wanted: which columns are read.
-        fixed_size: write fixed-size lists.
+        columns: the columns to pad. The lengths of the first column make the mask.
+        spec, mask, policy: the request of the user.
+        wanted: the columns to read.
+        fixed_size: whether to write fixed-size lists.
     """
 
     columns: Sequence[PadColumn]

@@ -1,4 +1,4 @@
-"""Read the masks of JSON Lines, each different text once: padded rows have few different masks."""
+"""Read the masks of JSON Lines. Each distinct text is parsed once, since many rows have the same mask."""
 
 from __future__ import annotations
 
@@ -10,21 +10,21 @@ import numpy as np
 import pyarrow as pa
 
 from padmask.core.plan import Segments
-from padmask.core.unpad_table import read_mask_column, with_column_name
+from padmask.core.unpad_table import blame_column, read_mask_column
 from padmask.errors import Fault
 from padmask.formats.jsonl.reader import Object
 from padmask.formats.jsonl.tokens import read_sequences
 
-# Text of masks that is kept, in bytes.
+# Bytes of the cached texts of masks.
 MEMO_BYTES = 1 << 22
 
 
 class MaskTexts:
-    """Reads the masks of JSON rows, each different one once.
+    """Reads the masks of JSON rows, with a cache.
 
     Args:
-        name: of the mask column.
-        type_: its list type.
+        name: name of the mask column.
+        type_: list type of the mask column.
     """
 
     def __init__(self, name: str, type_: pa.DataType) -> None:
@@ -32,20 +32,20 @@ class MaskTexts:
         self._seen: Mapping[bytes, tuple[int, int, int, Fault | None]] = {}
 
     def read(self, objects: Sequence[Object]) -> tuple[Segments, list[Fault]]:
-        """Return the real places of each row, and a fault for each that has no mask.
+        """Return the real places of each row, and a fault for each row without a valid mask.
 
         >>> masks = MaskTexts("mask", pa.list_(pa.bool_()))
         >>> masks.read([{"mask": msgspec.Raw(b"[false,true,true]")}])[0].starts.tolist()
         [1]
 
         Args:
-            objects: each row's object with the text of its values.
+            objects: the JSON object of each row, with its values as text.
         """
-        # No JSON value is without text.
+        # Every JSON value has a text, so an empty text means that the key is missing.
         texts = [bytes(row.get(self._name, b"")) for row in objects]
-        held = len(self._seen) * len(texts[0]) if texts else 0
-        # Not changed but replaced: another thread may be reading it.
-        seen = self._seen if held < MEMO_BYTES else {}
+        cached = len(self._seen) * len(texts[0]) if texts else 0
+        # Another thread may read this dict, so it is replaced and not changed.
+        seen = self._seen if cached < MEMO_BYTES else {}
         new = [text for text in dict.fromkeys(texts) if text not in seen]
         if new:
             self._seen = seen = {**seen, **self._read(new)}
@@ -58,7 +58,7 @@ class MaskTexts:
     def _read(self, texts: Sequence[bytes]) -> dict[bytes, tuple[int, int, int, Fault | None]]:
         array, unread = read_sequences([msgspec.Raw(text) if text else None for text in texts], self._type)
         segments, odd = read_mask_column(array, self._name)
-        unread = with_column_name(self._name, unread)
+        unread = blame_column(self._name, unread, "mask_column")
         first = {fault.row: fault for fault in [*reversed(odd), *unread]}
         numbers = np.stack([segments.source_lengths, segments.starts, segments.counts], axis=1).tolist()
         return {text: (*numbers[i], first.get(i)) for i, text in enumerate(texts)}

@@ -1,9 +1,7 @@
-"""Pad JSON Lines to JSON Lines without parsing numbers: plain ids keep their own text.
+"""Pad JSON Lines to JSON Lines as text, without parsing numbers.
 
-Where every token of a chunk is an integer that surely fits its dtype, its text is what would be written
-again.
-Other chunks are left to `rows`, which finds what is wrong. Both give the same bytes for plain rows; only
-speed differs.
+This is possible for a chunk in which every token is an integer that fits the dtype. `rows` pads all other
+chunks and reports bad rows. Both ways write the same bytes; the text is faster.
 """
 
 from __future__ import annotations
@@ -27,7 +25,7 @@ from padmask.stream.job import Job
 from padmask.stream.ledger import Ledger
 from padmask.stream.rows import PadTarget, RejectedRow, count_written
 
-# Text of masks that is kept, in places.
+# Places in the cached texts of masks.
 MEMO_PLACES = 1 << 20
 
 _BLANK = b" \t\r\n"
@@ -41,13 +39,13 @@ _IGNORED = str(IGNORED_LABEL).encode()
 
 @dataclass(frozen=True)
 class IdTexts:
-    """The text of a column's ids, as rows over one text of lists without blanks.
+    """The ids of a column as one text of lists without spaces, with an index of its rows.
 
     Args:
-        text: the lists of all rows, `[7,8][9]`.
-        marks: where brackets and commas stand in `text`; ids lie between them.
-        opens: shape (rows,), which of the marks opens each row.
-        lengths: shape (rows,), in ids.
+        text: the lists of all rows, such as `[7,8][9]`.
+        marks: positions of brackets and commas in `text`. The ids are between the marks.
+        opens: index in `marks` of the opening bracket of each row, shape (rows,).
+        lengths: number of ids in each row, shape (rows,).
     """
 
     text: bytes
@@ -60,23 +58,23 @@ class IdTexts:
         return replace(self, opens=self.opens[rows], lengths=self.lengths[rows])
 
     def bounds(self, segments: Segments) -> tuple[Positions, Positions]:
-        """Return where in the text the kept ids of each row start and end."""
+        """Return the start and end of the kept ids of each row, as positions in the text."""
         return self.between(self.opens + segments.starts, segments.counts)
 
     def between(self, begins: Positions, counts: Positions) -> tuple[Positions, Positions]:
-        """Return where in the text so many ids start and end, after the marks that they begin at."""
+        """Return where the `counts` ids after each mark in `begins` start and end in the text."""
         return self.marks[begins] + 1, self.marks[begins + counts]
 
 
 def read_ids(raws: Sequence[msgspec.Raw | None], dtype: str) -> IdTexts | None:
-    """Find the ids in the text of JSON values; None unless all are lists of ids that `dtype` holds.
+    """Index the ids in JSON values; return None unless all values are lists of ids that fit `dtype`.
 
     >>> ids = read_ids([msgspec.Raw(b"[7, 8]"), msgspec.Raw(b"[]")], "int32")
     >>> ids.text, ids.lengths.tolist()
     (b'[7,8][]', [2, 0])
 
     Args:
-        raws: a valid JSON value each; None where the key is missing.
+        raws: the JSON value of each row; None where the key is missing.
         dtype: one of `INTEGER_DTYPES`.
     """
     try:
@@ -96,7 +94,7 @@ def read_ids(raws: Sequence[msgspec.Raw | None], dtype: str) -> IdTexts | None:
     opens, closes = np.flatnonzero(kinds == _OPEN), np.flatnonzero(kinds == _CLOSE)
     if not (len(opens) == len(closes) == len(raws) and _flat(text, marks, opens, closes)):
         return None
-    # One digit fewer than the largest number has: such a number fits, whatever it is.
+    # A number with fewer digits than the largest value of the dtype fits.
     if int(np.diff(marks).max()) > len(str(np.iinfo(dtype).max)):
         return None
     empty = marks[closes] == marks[opens] + 1
@@ -104,20 +102,20 @@ def read_ids(raws: Sequence[msgspec.Raw | None], dtype: str) -> IdTexts | None:
 
 
 def _flat(text: bytes, marks: Positions, opens: Positions, closes: Positions) -> bool:
-    """Tell whether the brackets, of which there are a pair a row, make a flat list of every row."""
+    """Return whether every row is a flat list, given one pair of brackets a row."""
     starts, stops = marks[opens], marks[closes]
     return bool(starts[0] == 0 and stops[-1] == len(text) - 1 and np.array_equal(starts[1:], stops[:-1] + 1))
 
 
 @dataclass(frozen=True)
 class TextRows:
-    """Rows that can be padded as text, and an account of them.
+    """JSON rows that can be padded as text, with their counts.
 
     Args:
-        objects: each row's object with the text of its values.
+        objects: the JSON object of each row, with its values as text.
         ids: the columns to pad, by name.
-        ledger: of the rows that were read to get these.
-        chunk: that they stand in, from its first row on.
+        ledger: counts of the rows.
+        chunk: the chunk that starts with these rows.
     """
 
     objects: Sequence[dict[str, Any]]
@@ -128,22 +126,22 @@ class TextRows:
 
     @property
     def lengths(self) -> Positions:
-        """Lengths of the rows, shape (rows,), in tokens."""
+        """Lengths of the rows in tokens, int64, shape (rows,)."""
         return next(iter(self.ids.values())).lengths
 
     @property
     def consumed(self) -> int:
-        """Bytes of the input used up so far, for progress."""
+        """Bytes of the input read so far, for the progress."""
         return self.chunk.consumed
 
     def place(self, row: int) -> Place:
-        """Say where a row stands."""
+        """Return the place of a row in the input."""
         return line_place(self.chunk, row)
 
     def pieces(self, plan: Plan, policy: RowPolicy, size: int) -> Iterator[TextRows]:
-        """Cut the rows into pieces of at most `size`; the first one carries the counts.
+        """Split the rows into pieces of at most `size` rows. The first piece carries the counts.
 
-        No row is left out: `read_text_rows` takes only rows that are all written.
+        No row is dropped: `read_text_rows` accepts only chunks whose rows are all written.
         """
         for start in range(0, len(self.objects), size):
             piece = slice(start, start + size)
@@ -151,7 +149,7 @@ class TextRows:
             yield TextRows(self.objects[piece], ids, Ledger() if start else self.ledger, self.chunk)
 
     def pad(self, target: PadTarget) -> tuple[bytes, TextRows]:
-        """Pad the rows: return them as lines, and the rows with their final counts."""
+        """Pad the rows, and return them as lines and the rows with their final counts."""
         job = target.job
         segments = make_segments(self.lengths, target.plan, job.spec)
         for column in job.columns:
@@ -169,7 +167,7 @@ class TextRows:
 
 
 def takes_text(job: Job) -> bool:
-    """Tell whether all columns of a job hold integers and become integers."""
+    """Return whether a job only pads columns of integers to integer dtypes, as text can."""
     return all(
         column.kind == "int" and column.inner is None and column.dtype in INTEGER_DTYPES
         for column in job.columns
@@ -177,12 +175,12 @@ def takes_text(job: Job) -> bool:
 
 
 def read_text_rows(chunk: Chunk, job: Job, longest: int | None = None) -> TextRows | None:
-    """Return the rows of a chunk of JSON Lines; None where one of them is not plain, or not to be written.
+    """Return the rows of a chunk as text; None if a row needs parsing or must not be written.
 
     Args:
-        chunk: of lines.
-        job: what to do; `takes_text` tells whether it can be done here.
-        longest: the most tokens that a row may have; None for any number.
+        chunk: lines of JSON Lines.
+        job: a job that `takes_text` accepts.
+        longest: largest number of tokens in a row; None sets no limit.
     """
     objects = read_objects(chunk.data)
     if not objects:
@@ -211,7 +209,7 @@ def _any_has(objects: Sequence[dict[str, Any]], name: str) -> bool:
 
 
 def _pad_column(rows: TextRows, column: PadColumn, segments: Segments) -> None:
-    """Put the padded text of a column into the rows' objects."""
+    """Replace the values of a column in the objects of the rows with padded text."""
     name, maxlen, texts = column.name, segments.maxlen or 0, rows.ids[column.name]
     begins, ends = texts.bounds(segments)
     kept = segments.counts
@@ -236,7 +234,7 @@ def _pad_column(rows: TextRows, column: PadColumn, segments: Segments) -> None:
 
 
 def _mask_text(kept: int, target: PadTarget) -> msgspec.Raw:
-    """Make the text of the mask of a row with so many tokens, and keep it for other rows of that length."""
+    """Return the mask of a row with `kept` tokens as text, and cache it."""
     maxlen = target.plan.maxlen
     real, padding = (b"true", b"false") if target.job.mask.dtype == "bool" else (b"1", b"0")
     words, others = [real] * kept, [padding] * (maxlen - kept)

@@ -9,7 +9,7 @@ import msgspec
 import numpy as np
 
 from padmask.core.plan import Positions
-from padmask.core.unpad_table import UnpadJob, compare_lengths, with_column_name
+from padmask.core.unpad_table import UnpadJob, blame_column, compare_lengths
 from padmask.errors import Fault
 from padmask.formats.contract import Batch
 from padmask.formats.jsonl.tokens import read_items
@@ -41,7 +41,7 @@ class TextUnpadder:
         texts: dict[str, IdTexts | Items] = {}
         for name in job.columns:
             texts[name], faults = _read_texts([row.get(name) for row in objects])
-            found += with_column_name(name, faults)
+            found += blame_column(name, faults, "columns")
         mask, faults = (None, []) if self._masks is None else self._masks.read(objects)
         found += faults
         places = {name: _count(rows) for name, rows in texts.items()}

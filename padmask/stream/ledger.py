@@ -1,4 +1,4 @@
-"""Counts of rows and tokens read, written and lost; counts add up over batches, shards and machines."""
+"""Counts of rows and tokens that were read, written and lost."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 
 @dataclass(frozen=True)
 class Ledger:
-    """Counts of rows and tokens; two ledgers add up field by field.
+    """Counts of rows and tokens. Ledgers of batches, shards and machines can be added.
 
     >>> (Ledger(rows_read=2, rows_written=2) + Ledger(rows_read=1, rows_dropped=1)).rows_read
     3
@@ -16,14 +16,14 @@ class Ledger:
     Args:
         rows_read: rows of the input, up to `--limit`.
         rows_written: rows of the output.
-        rows_dropped: left out as asked: overlong or empty rows.
-        rows_rejected: left out because they could not be padded (`--on-error skip`).
+        rows_dropped: overlong or empty rows that were dropped on request.
+        rows_rejected: bad rows that were skipped (`--on-error skip`).
         rows_truncated: written rows that lost tokens.
-        rows_empty: written rows without a token, whose mask is False throughout.
+        rows_empty: written rows without tokens, whose mask is all False.
         tokens_read: tokens of the rows that could be read.
         tokens_kept: real tokens in the output.
         labels_lost: labels other than -100 that were cut off.
-        places: of the rows that were written, padded as they are or were: rows_written times maxlen.
+        places: places of the written rows with padding: rows_written times maxlen.
     """
 
     rows_read: int = 0
@@ -42,21 +42,21 @@ class Ledger:
 
     @property
     def tokens_lost(self) -> int:
-        """Tokens that were cut off or stood in dropped rows."""
+        """Tokens that were cut off or were in dropped rows."""
         return self.tokens_read - self.tokens_kept
 
     @property
     def padding_share(self) -> float:
-        """Share of the places that are padding, a fraction of 1."""
+        """Share of the places that are padding, from 0 to 1."""
         return 1 - self.tokens_kept / self.places if self.places else 0.0
 
     @property
     def balanced(self) -> bool:
-        """Whether every row that was read is accounted for."""
+        """Whether rows read equal rows written, dropped and rejected."""
         return self.rows_read == self.rows_written + self.rows_dropped + self.rows_rejected
 
     def as_dict(self) -> dict[str, Any]:
-        """Return all counts and shares, ready for JSON."""
+        """Return all counts and shares as a dict for JSON."""
         counts = asdict(self)
         places = counts.pop("places")
         return counts | {
@@ -68,21 +68,21 @@ class Ledger:
 
 @dataclass(frozen=True)
 class PadResult:
-    """What `pad_file` did.
+    """The result of `pad_file` and `pad_dataset`.
 
     Args:
-        ledger: the counts.
+        ledger: counts of rows and tokens.
         maxlen: places in every row.
         maxlen_found: `"given"`, `"longest"` or a percentile such as `"p95"`.
         maxlen_exact: the length that was found, before it was rounded up to a multiple.
-        padding: the side of the padding.
-        columns: the padded columns.
-        unpadded: columns that have the same lengths as the padded ones but were left as they
-            are, with the command line's flags that would pad them too.
-        notes: sentences about what else the user should know.
-        shards: files of the output, where it is a folder.
-        resumed: those of them that an earlier run had done.
-        faults: of files that could not be read and were left out, as asked.
+        padding: side of the padding.
+        columns: names of the padded columns.
+        unpadded: columns that have the same lengths as the padded columns but were not padded, with the
+            command-line options that would pad them.
+        notes: other facts that the user should know, as sentences.
+        shards: number of files in an output folder.
+        resumed: number of these files that an earlier run had completed.
+        faults: a message for each unreadable file that was skipped.
     """
 
     ledger: Ledger
@@ -98,7 +98,7 @@ class PadResult:
     faults: tuple[str, ...] = ()
 
     def as_dict(self) -> dict[str, Any]:
-        """Return the report that `--report` writes."""
+        """Return the report that `--report` writes, as a dict for JSON."""
         rest = asdict(self)
         del rest["ledger"]
         return self.ledger.as_dict() | rest
@@ -106,16 +106,16 @@ class PadResult:
 
 @dataclass(frozen=True)
 class UnpadResult:
-    """What `unpad_file` did.
+    """The result of `unpad_file`.
 
     Args:
-        ledger: the counts; its places are those of the rows that were written, as they were padded.
-        columns: from which the padding was taken.
-        mask_column: that told it from the tokens, None where lengths alone did.
-        length_column: of the rows' lengths, where there is one.
-        still_padded: columns that have as many places as these in every row but were left as they are,
-            with the command line's flags that would unpad them too.
-        notes: sentences about what else the user should know.
+        ledger: counts of rows and tokens; places are those of the written rows before unpadding.
+        columns: names of the unpadded columns.
+        mask_column: name of the mask column; None if the lengths alone showed the padding.
+        length_column: name of the length column, if any.
+        still_padded: columns that have as many places as the unpadded columns in every row but were not
+            unpadded, with the command-line options that would unpad them.
+        notes: other facts that the user should know, as sentences.
     """
 
     ledger: Ledger
@@ -126,7 +126,7 @@ class UnpadResult:
     notes: tuple[str, ...] = ()
 
     def as_dict(self) -> dict[str, Any]:
-        """Return the report that `--report` writes."""
+        """Return the report that `--report` writes, as a dict for JSON."""
         counts = self.ledger.as_dict()
         names = ("rows_read", "rows_written", "rows_rejected", "rows_empty", "tokens_kept")
         rest = asdict(self)

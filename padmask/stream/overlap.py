@@ -1,4 +1,4 @@
-"""Overlap work and keep its order: read ahead in a thread, and map over a pool in order."""
+"""Overlap reading and work, in order: read ahead in a thread, and map over a pool."""
 
 from __future__ import annotations
 
@@ -19,16 +19,16 @@ _END = object()
 def ordered_map(
     executor: Executor | None, function: Callable[[Item], Result], items: Iterable[Item], ahead: int
 ) -> Generator[Result]:
-    """Yield `function(item)` in the order of the items, with at most `ahead` of them under way.
+    """Yield `function(item)` in the order of the items, with at most `ahead` items in work.
 
     >>> list(ordered_map(None, abs, [-1, 2], ahead=2))
     [1, 2]
 
     Args:
-        executor: where the work is done; None does it here.
-        function: the work, on one item.
-        items: taken one by one, in this thread.
-        ahead: how many items may be under way, which bounds the memory.
+        executor: the pool to run on; None runs in this thread.
+        function: called with one item.
+        items: iterated in this thread.
+        ahead: largest number of items in work, which bounds the memory.
     """
     if executor is None:
         yield from map(function, items)
@@ -47,9 +47,9 @@ def ordered_map(
 
 
 class ReadAhead(Iterator[Item]):
-    """Runs an iterable in a thread of its own, at most `ahead` items in front.
+    """Iterate over items in a separate thread that is at most `ahead` items in front.
 
-    What it raises is raised where the items are taken; when the block ends the thread ends.
+    An exception of the items is raised in the consumer. The thread ends with the block.
 
     >>> with ReadAhead(range(3), ahead=2) as items:
     ...     list(items)
@@ -68,17 +68,17 @@ class ReadAhead(Iterator[Item]):
 
     def __exit__(self, *_: object) -> None:
         self._stop.set()
-        # A read from a pipe may never come back; the thread then ends with the process.
+        # A read from a pipe may block forever. The thread then ends with the process.
         self._thread.join(timeout=1.0)
 
     def __next__(self) -> Item:
-        more, thing = self._queue.get()
+        more, content = self._queue.get()
         if more:
-            item: Item = thing
+            item: Item = content
             return item
-        # Whoever asks again is told the same again.
+        # A further call ends the iteration too.
         self._queue.put((False, None))
-        raise thing or StopIteration
+        raise content or StopIteration
 
     def _run(self) -> None:
         error: BaseException | None = None
@@ -86,15 +86,15 @@ class ReadAhead(Iterator[Item]):
             for item in self._items:
                 if not self._put(True, item):
                     return
-        except BaseException as raised:  # noqa: BLE001 - raised again in the taker's thread
+        except BaseException as raised:  # noqa: BLE001 - raised again in the consumer
             error = raised
         self._put(False, error)
 
-    def _put(self, more: bool, thing: Any) -> bool:
-        """Put something in the queue; False where nobody will take it any more."""
+    def _put(self, more: bool, content: Any) -> bool:
+        """Put an item or an exception into the queue, and return False after the consumer stopped."""
         while not self._stop.is_set():
             try:
-                self._queue.put((more, thing), timeout=0.1)
+                self._queue.put((more, content), timeout=0.1)
             except Full:
                 continue
             return True

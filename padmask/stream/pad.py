@@ -21,6 +21,7 @@ from padmask.formats.contract import Layout
 from padmask.spec.checks import or_default
 from padmask.spec.columns import Columns, as_list
 from padmask.spec.files import FileOptions
+from padmask.spec.formats import FormatTraits
 from padmask.spec.pad import MaskSpec, PadSpec, RowPolicy
 from padmask.stream.capacity import available_bytes, bytes_per_place, refuse_large_output, refuse_large_pieces
 from padmask.stream.inputs import Paths, check_paths, data_notes, open_dataset
@@ -85,14 +86,14 @@ def pad_file(
     format_ = output_format(goal, files.output_format)
     with ExitStack() as stack:
         dataset = stack.enter_context(open_dataset(paths, goal, files))
-        typed = dataset.format == "jsonl" and format_ in ("parquet", "arrow")
+        typed = dataset.format.is_text and format_.needs_types
         if needs_lengths(spec) or typed:
             dataset.spool(files.limit)
         asked = PadRequest(columns, spec, mask, policy)
-        job = make_job(dataset, asked, keep_others=format_ != "npz")
+        job = make_job(dataset, asked, keep_others=format_.keeps_others)
         job = replace(job, fixed_size=files.fixed_size_list)
         files = choose_threads(files, dataset.format, format_)
-        as_text = dataset.format == format_ == "jsonl" and takes_text(job)
+        as_text = dataset.format.is_text and format_.is_text and takes_text(job)
         pool, room = stack.enter_context(open_pool(files)), available_bytes(goal, files.max_bytes)
         run = PadRun(dataset, files, pool, progress, room, job, as_text)
         unpadded = find_unpadded(dataset, job, columns)
@@ -104,7 +105,7 @@ def pad_file(
 
 
 def choose_plan(
-    job: Job, seen: Survey | None, format_: str, room: int | None, places: Callable[[Plan], int]
+    job: Job, seen: Survey | None, format_: FormatTraits, room: int | None, places: Callable[[Plan], int]
 ) -> Plan:
     """Decide the length, and refuse one whose rows find no room on disk or in memory.
 
@@ -142,7 +143,12 @@ def places_in_memory(files: FileOptions, ahead: int) -> Callable[[Plan], int]:
 
 
 def pad_rows_to_file(
-    run: PadRun, plan: Plan, goal: str, format_: str, sealed: Callable[[int], None] | None = None
+    run: PadRun,
+    plan: Plan,
+    goal: str,
+    format_: FormatTraits,
+    sealed: Callable[[int], None] | None = None,
+    final_path: str | None = None,
 ) -> Ledger:
     """Pad every row and write it.
 
@@ -152,18 +158,19 @@ def pad_rows_to_file(
         goal: path or address of the output.
         format_: of the output.
         sealed: called with the descriptor of the finished file, before it is at its goal.
+        final_path: where the output is moved later: errors name this path or address.
     """
     job = run.job
     copies = {}
-    if format_ == "npz":
-        # An npz archive always holds the lengths under this name, and under another if asked.
-        copies = {name: "length" for name in [job.mask.length_column] if name not in (None, "length")}
-        job = replace(job, mask=replace(job.mask, length_column="length"))
+    if (always := format_.length_column) is not None:
+        # Such a file always holds the lengths under this name, and under another if asked.
+        copies = {name: always for name in [job.mask.length_column] if name not in (None, always)}
+        job = replace(job, mask=replace(job.mask, length_column=always))
         check_names(pa.schema([]), job.columns, job.mask)
-    layout = replace(_layout(job, plan, format_), copies=copies)
+    layout = replace(_layout(job, plan), copies=copies)
     step = _rows_at_a_time(plan, run.files)
     ledger = Ledger()
-    with open_sink(run, goal, format_, layout, sealed) as outlet:
+    with open_sink(run, goal, format_, layout, sealed, final_path) as outlet:
         target = PadTarget(job, plan, outlet.writer)
 
         def pad(piece: PaddableRows) -> tuple[Any, PaddableRows]:
@@ -196,7 +203,7 @@ def make_result(
     )
 
 
-def _layout(job: Job, plan: Plan, format_: str) -> Layout:
+def _layout(job: Job, plan: Plan) -> Layout:
     schema = padded_schema(job.wanted.schema, job.columns, plan, job.spec, job.mask, job.fixed_size)
     shapes: dict[str, tuple[int, ...]] = {
         column.name: (plan.maxlen,) if column.inner is None else (plan.maxlen, column.inner)
@@ -204,6 +211,6 @@ def _layout(job: Job, plan: Plan, format_: str) -> Layout:
     }
     if job.mask.column is not None:
         shapes[job.mask.column] = (plan.maxlen,)
-    if format_ == "npz" and job.mask.length_column is not None:
+    if job.mask.length_column is not None:
         shapes[job.mask.length_column] = ()
     return Layout(schema, shapes, max(1, GROUP_PLACES // max(1, plan.maxlen)))

@@ -45,7 +45,7 @@ def find_dataset_padding(dataset: Dataset, columns: Columns, mask_column: str | 
     """
     with dataset.named_in_errors():
         # Without a row, JSON Lines have no columns; nor have they metadata.
-        names = asked_names(dataset.schema(), columns) if dataset.format != "jsonl" else []
+        names = asked_names(dataset.schema(), columns) if not dataset.format.is_text else []
     found = find_padding(
         dataset.schemas(),
         columns=names,
@@ -89,7 +89,7 @@ def _passed_through(found: Padding, columns: Sequence[str]) -> bool:
 
 def known_schemas(dataset: Dataset) -> dict[str, pa.Schema]:
     """Return the schema of each file; of JSON Lines, where rows must be read for one, of the first alone."""
-    return dataset.schemas() if dataset.format != "jsonl" else {dataset.name: dataset.schema()}
+    return {dataset.name: dataset.schema()} if dataset.format.is_text else dataset.schemas()
 
 
 def first_mask(dataset: Dataset, name: str) -> Ragged | None:

@@ -1,4 +1,4 @@
-"""Read all rows once, in order, on threads: for lengths and types, or to pad."""
+"""Passes over all rows, in order and on threads: to find lengths and types, and to pad."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from functools import partial
 
 from padmask.core.plan import LengthStats
 from padmask.formats.contract import Chunk
-from padmask.formats.dataset import Dataset, survey_types
-from padmask.formats.jsonl.types import TypeSurvey
+from padmask.formats.dataset import Dataset
+from padmask.formats.jsonl.types import TypeSurvey, survey_types
 from padmask.stream.job import Job
 from padmask.stream.json_text import read_text_rows
 from padmask.stream.rows import PaddableRows, Rows, prepare_rows
@@ -19,28 +19,33 @@ from padmask.stream.run import Reading, Run
 
 @dataclass(frozen=True)
 class PadRun(Run):
-    """A run that pads: what to do, too, and whether rows may stay text."""
+    """A run that pads.
+
+    Args:
+        job: how rows are padded.
+        as_text: whether JSON rows may be padded as text.
+    """
 
     job: Job
     as_text: bool
 
     def rows(self, phase: str, longest: int | None = None) -> AbstractContextManager[Iterator[PaddableRows]]:
-        """Yield all rows in order, prepared on the pool.
+        """Iterate over all rows in order, prepared on the pool.
 
         Args:
-            phase: for the progress.
-            longest: a longer row is not taken as text; None takes any.
+            phase: name of this pass in the progress.
+            longest: the longest row that may be padded as text; None sets no limit.
         """
 
         def take(chunk: Chunk) -> PaddableRows:
             text = read_text_rows(chunk, self.job, longest) if self.as_text else None
             return self._column_rows(chunk) if text is None else text
 
-        return self.taken(phase, self.job.wanted, take)
+        return self.map_chunks(phase, self.job.wanted, take)
 
     def column_rows(self, phase: str) -> AbstractContextManager[Iterator[Rows]]:
-        """Yield all rows in order as columns, prepared on the pool."""
-        return self.taken(phase, self.job.wanted, self._column_rows)
+        """Iterate over all rows in order as columns, prepared on the pool."""
+        return self.map_chunks(phase, self.job.wanted, self._column_rows)
 
     def _column_rows(self, chunk: Chunk) -> Rows:
         rows = _prepare(self.dataset, self.job, chunk)
@@ -48,8 +53,8 @@ class PadRun(Run):
 
 
 def prepared_rows(reading: Reading, phase: str, job: Job) -> AbstractContextManager[Iterator[Rows]]:
-    """Give the sequences that a job pads, in order, prepared on the pool, without the other columns."""
-    return reading.taken(phase, job.wanted, partial(_prepare, reading.dataset, job))
+    """Iterate over the sequences that a job pads, in order, without the other columns."""
+    return reading.map_chunks(phase, job.wanted, partial(_prepare, reading.dataset, job))
 
 
 def _prepare(dataset: Dataset, job: Job, chunk: Chunk) -> Rows:
@@ -58,14 +63,14 @@ def _prepare(dataset: Dataset, job: Job, chunk: Chunk) -> Rows:
 
 @dataclass(frozen=True)
 class Survey:
-    """What one pass over rows tells of them; surveys add up, in the order of the rows.
+    """The result of one pass over rows. Surveys of consecutive rows can be added.
 
     Args:
-        lengths: of the rows.
-        longest: the longest row's length, -1 where there is none.
-        place: where it stands, for people.
-        types: of JSON Lines' fields; None where they are not asked for.
-        rows: that were read, those among them that will not be written.
+        lengths: how many rows have each length.
+        longest: length of the longest row, -1 without rows.
+        place: place of the longest row.
+        types: types of the fields of JSON Lines; None if the types are not needed.
+        rows: number of rows that were read, refused rows included.
     """
 
     lengths: LengthStats
@@ -85,7 +90,7 @@ class Survey:
 
 
 def survey(run: PadRun, typed: bool) -> Survey:
-    """Read everything once, for the lengths and, where they must be found, the types."""
+    """Read all rows once to find their lengths and, if `typed`, the types of their fields."""
     if not typed:
         with run.rows("measuring") as all_rows:
             return _survey_lengths(all_rows)
@@ -112,7 +117,7 @@ def _survey_lengths(all_rows: Iterable[PaddableRows]) -> Survey:
 
 
 def typed_job(job: Job, seen: Survey | None) -> Job:
-    """Return the job with the types that a survey found, if it looked for them."""
+    """Return the job with the types that a survey found, if any."""
     if seen is None or seen.types is None:
         return job
     return replace(job, wanted=replace(job.wanted, others=seen.types.schema()))

@@ -1,4 +1,4 @@
-"""How far a run is: what progress callbacks receive."""
+"""The progress of a run, as callbacks receive it."""
 
 from __future__ import annotations
 
@@ -8,13 +8,13 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Progress:
-    """How far a run is.
+    """The progress of a run.
 
     Args:
-        phase: `"measuring"`, `"padding"` or `"unpadding"`.
-        rows: done in this phase.
-        consumed: bytes of the input used up in this phase.
-        size: bytes of the whole input, None where nobody knows.
+        phase: `"measuring"`, `"padding"`, `"unpadding"` or `"auditing"`.
+        rows: number of rows processed in this phase.
+        consumed: bytes of the input read in this phase.
+        size: bytes of the input; None if unknown.
     """
 
     phase: str

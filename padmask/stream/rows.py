@@ -1,6 +1,6 @@
-"""What happens to each row: padded, dropped or rejected, and counted.
+"""Pad, drop or reject each row, and count it.
 
-Pure functions from a batch to a batch and a ledger, so that any thread or machine can run them.
+All functions are pure: they take a batch and return a batch and a ledger. Any thread or machine can run them.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from padmask.core.columns import IGNORED_LABEL, MASK_NAMES, PadColumn, is_label
 from padmask.core.plan import Plan, Segments, make_segments
 from padmask.core.ragged import Ragged
 from padmask.core.table import pad_rows, read_rows, row_lengths
-from padmask.errors import DataError, PaddedError, Place, SpecError
+from padmask.errors import DataError, Fault, PaddedError, Place, SpecError
 from padmask.formats.contract import Batch, Writer
 from padmask.spec.pad import MaskSpec, RowPolicy
 from padmask.stream.job import Job
@@ -26,7 +26,7 @@ from padmask.stream.ledger import Ledger
 
 @dataclass(frozen=True)
 class RejectedRow:
-    """A row that is not written, whole, and why."""
+    """A row that is not written, and the reason."""
 
     batch: Batch
     row: int
@@ -35,13 +35,13 @@ class RejectedRow:
 
 @dataclass(frozen=True)
 class PadTarget:
-    """Where rows are padded to.
+    """The job, plan and writer that rows are padded for.
 
     Args:
         job: how rows are padded.
         plan: the maxlen of all rows.
-        writer: of the output's format.
-        memo: what an implementation of `PaddableRows` keeps between pieces.
+        writer: the writer of the output format.
+        memo: a cache that `PaddableRows.pad` may use across pieces.
     """
 
     job: Job
@@ -51,44 +51,44 @@ class PadTarget:
 
 
 class PaddableRows(Protocol):
-    """Rows that can be padded: as columns (`Rows`), or as JSON text (`TextRows`)."""
+    """Rows that can be padded, as columns (`Rows`) or as JSON text (`TextRows`)."""
 
     @property
     def ledger(self) -> Ledger:
-        """The counts of the rows that were read to get these."""
+        """Counts of all rows that were read, refused rows included."""
 
     @property
     def refused(self) -> Sequence[RejectedRow]:
-        """The rows that are not written."""
+        """Rows that are not written."""
 
     @property
     def consumed(self) -> int:
-        """Bytes of the input used up so far, for progress."""
+        """Bytes of the input read so far, for the progress."""
 
     @property
     def lengths(self) -> npt.NDArray[np.int64]:
-        """Lengths of the rows, shape (rows,), in tokens."""
+        """Lengths of the rows in tokens, int64, shape (rows,)."""
 
     def place(self, row: int) -> Place:
-        """Say where a row stands."""
+        """Return the place of a row in the input."""
 
     def pieces(self, plan: Plan, policy: RowPolicy, size: int) -> Iterator[PaddableRows]:
-        """Cut the rows into pieces of at most `size`, without the rows that `policy` leaves out."""
+        """Split the rows into pieces of at most `size` rows, without the rows that `policy` drops."""
 
     def pad(self, target: PadTarget) -> tuple[Any, PaddableRows]:
-        """Pad the rows: return what the writer appends, and the rows with their final counts."""
+        """Pad the rows, and return the encoded rows and the rows with their final counts."""
 
 
 @dataclass(frozen=True)
 class Rows:
-    """Rows that can be padded, and an account of them and of the others.
+    """Rows as columns that can be padded, with the counts of all rows that were read.
 
     Args:
-        batch: the rows.
-        ragged: their sequences by column.
-        ledger: of the rows that were read to get these, and of what became of the others.
-        refused: the rows that are not written.
-        consumed: bytes of the input used up so far, for progress.
+        batch: the rows to pad.
+        ragged: the sequences of these rows by column.
+        ledger: counts of all rows that were read, refused rows included.
+        refused: rows that are not written.
+        consumed: bytes of the input read so far, for the progress.
     """
 
     batch: Batch
@@ -99,30 +99,30 @@ class Rows:
 
     @property
     def lengths(self) -> npt.NDArray[np.int64]:
-        """Lengths of the rows, shape (rows,), in tokens."""
+        """Lengths of the rows in tokens, int64, shape (rows,)."""
         return row_lengths(self.ragged)
 
     def place(self, row: int) -> Place:
-        """Say where a row stands."""
+        """Return the place of a row in the input."""
         return self.batch.place(row)
 
     def pieces(self, plan: Plan, policy: RowPolicy, size: int) -> Iterator[Rows]:
-        """Cut the rows into pieces of at most `size`, without the rows that `policy` leaves out."""
+        """Split the rows into pieces of at most `size` rows, without the rows that `policy` drops."""
         return split_rows(apply_overlong(self, plan, policy), size)
 
     def pad(self, target: PadTarget) -> tuple[Any, Rows]:
-        """Pad the rows: return what the writer appends, and the rows with their final counts."""
+        """Pad the rows, and return the encoded rows and the rows with their final counts."""
         padded = pad_prepared_rows(self, target.job, target.plan)
         return target.writer.encode(padded.batch), padded
 
 
 @dataclass(frozen=True)
 class DecodedRows:
-    """Rows as a reader decoded them, with the account that the reading loop keeps.
+    """Rows as a reader decoded them, with the counts that the reading loop needs.
 
     Args:
         batch: the rows.
-        consumed: bytes of the input used up so far, for progress.
+        consumed: bytes of the input read so far, for the progress.
     """
 
     batch: Batch
@@ -130,17 +130,18 @@ class DecodedRows:
 
     @property
     def ledger(self) -> Ledger:
-        """Return how many rows were read."""
+        """Count of the rows that were read."""
         return Ledger(rows_read=len(self.batch))
 
 
 def prepare_rows(batch: Batch, job: Job, consumed: int = 0) -> Rows:
-    """Flatten a batch's sequences and set apart the rows that cannot or shall not be padded.
+    """Flatten the sequences of a batch, and separate the rows that are not padded.
 
     Raises:
-        DataError: a row that cannot be padded, unless the policy is to skip it; an empty row
-            where the policy is to refuse them.
-        SpecError: a row has a field of the mask's name already; PaddedError where that is a mask.
+        DataError: a row cannot be padded and the policy is to fail, or a row is empty and the policy
+            refuses empty rows.
+        PaddedError: a row already has a mask under the name of the new mask.
+        SpecError: a row already has another field under the name of the new mask.
     """
     _check_fields(batch, job.mask)
     ragged, found = read_rows(batch.columns, job.columns)
@@ -152,6 +153,7 @@ def prepare_rows(batch: Batch, job: Job, consumed: int = 0) -> Rows:
             place=batch.place(faults[0].row),
             column=faults[0].column,
             remedy="Fix the row, or skip bad rows with --on-error skip.",
+            options=_options_of(faults[0], job),
         )
     bad = np.zeros(len(batch), dtype=bool)
     bad[list(reasons)] = True
@@ -162,20 +164,26 @@ def prepare_rows(batch: Batch, job: Job, consumed: int = 0) -> Rows:
         Ledger(rows_read=len(batch), rows_rejected=len(faults), tokens_read=int(lengths[~bad].sum())),
         consumed=consumed,
     )
-    rows = _leave(rows, bad, lambda row: str(reasons[row]))
+    rows = _refuse(rows, bad, lambda row: str(reasons[row]))
     empty = rows.lengths == 0
     if job.policy.empty_rows == "error" and empty.any():
         raise DataError(
             "the row has no tokens",
             place=rows.batch.place(int(np.argmax(empty))),
-            remedy="--empty-rows keep or drop accepts such rows.",
+            remedy="To accept empty rows, choose --empty-rows keep or drop.",
             options=["empty_rows"],
         )
     return _drop(rows, empty, "no tokens") if job.policy.empty_rows == "drop" else rows
 
 
+def _options_of(fault: Fault, job: Job) -> list[str]:
+    """Return the options that can cause a fault: `dtype` is not one for a column with a dtype of its own."""
+    has_own = any(column.name == fault.column and column.dtype != job.spec.dtype for column in job.columns)
+    return [option for option in fault.options if option != "dtype" or not has_own]
+
+
 def _check_fields(batch: Batch, mask: MaskSpec) -> None:
-    """JSON rows may have fields that the first rows did not show."""
+    """Refuse JSON rows that have a field of the mask's name, which the first rows did not show."""
     if batch.objects is None or mask.overwrite:
         return
     for name in mask.names:
@@ -183,36 +191,38 @@ def _check_fields(batch: Batch, mask: MaskSpec) -> None:
             if name in fields:
                 padded = name == mask.column and name in MASK_NAMES and bytes(fields[name])[:1] == b"["
                 raise (PaddedError if padded else SpecError)(
-                    f"{batch.place(row)}: the row already has a field {name!r}. Choose another name for the "
-                    "new one with --mask-column or --length-column, or replace it with --overwrite-mask.",
+                    f"the row already has a field {name!r}",
+                    place=batch.place(row),
+                    remedy="Choose another name for the new field with --mask-column or --length-column, or "
+                    "replace the field with --overwrite-mask.",
                     options=[mask.option_for(name)],
                 )
 
 
-def _leave(rows: Rows, out: Flags, reason: Callable[[int], str]) -> Rows:
-    """Return the rows without those in `out`, which are kept as refused."""
-    if not out.any():
+def _refuse(rows: Rows, refuse: Flags, reason: Callable[[int], str]) -> Rows:
+    """Move the rows that `refuse` marks to the refused rows."""
+    if not refuse.any():
         return rows
-    kept = np.flatnonzero(~out)
-    refused = [RejectedRow(rows.batch, row, reason(row)) for row in np.flatnonzero(out).tolist()]
+    kept = np.flatnonzero(~refuse)
+    refused = [RejectedRow(rows.batch, row, reason(row)) for row in np.flatnonzero(refuse).tolist()]
     return replace(
         rows,
         batch=rows.batch.select(kept),
-        ragged={name: ragged.select(~out) for name, ragged in rows.ragged.items()},
+        ragged={name: ragged.select(~refuse) for name, ragged in rows.ragged.items()},
         refused=[*rows.refused, *refused],
     )
 
 
-def _drop(rows: Rows, out: Flags, reason: str) -> Rows:
-    dropped = Ledger(rows_dropped=int(out.sum()))
-    return replace(_leave(rows, out, lambda _: reason), ledger=rows.ledger + dropped)
+def _drop(rows: Rows, drop: Flags, reason: str) -> Rows:
+    dropped = Ledger(rows_dropped=int(drop.sum()))
+    return replace(_refuse(rows, drop, lambda _: reason), ledger=rows.ledger + dropped)
 
 
 def apply_overlong(rows: Rows, plan: Plan, policy: RowPolicy) -> Rows:
-    """Refuse or drop the rows that are longer than the plan, where the policy is not to cut them.
+    """Drop or refuse the rows that are longer than maxlen, unless the policy is to cut them.
 
     Raises:
-        DataError: an overlong row where the policy is to refuse them.
+        DataError: a row is overlong and the policy refuses overlong rows.
     """
     if policy.overlong == "truncate":
         return rows
@@ -220,15 +230,16 @@ def apply_overlong(rows: Rows, plan: Plan, policy: RowPolicy) -> Rows:
     if policy.overlong == "error" and overlong.any():
         row = int(np.argmax(overlong))
         raise DataError(
-            f"{rows.batch.place(row)}: {rows.lengths[row]} tokens are more than maxlen {plan.maxlen}, and "
-            "--overlong error refuses such. Choose a larger --maxlen, or --overlong truncate or drop.",
+            f"{rows.lengths[row]} tokens are more than maxlen {plan.maxlen}, which --overlong error refuses",
+            place=rows.batch.place(row),
+            remedy="Choose a larger --maxlen, or --overlong truncate or drop.",
             options=["maxlen", "overlong"],
         )
     return _drop(rows, overlong, f"longer than maxlen {plan.maxlen}")
 
 
 def split_rows(rows: Rows, size: int) -> Iterator[Rows]:
-    """Cut rows into pieces of at most `size`; the first one carries the account."""
+    """Split rows into pieces of at most `size` rows. The first piece carries the counts of refused rows."""
     total = len(rows.batch)
     for start in range(0, max(total, 1), size):
         piece = slice(start, min(start + size, total))
@@ -252,11 +263,11 @@ def pad_prepared_rows(rows: Rows, job: Job, plan: Plan) -> Rows:
 
 
 def count_written(segments: Segments, labels_lost: int) -> Ledger:
-    """Return the counts of rows once they are padded.
+    """Return the counts of padded rows.
 
     Args:
-        segments: where the tokens of the rows went.
-        labels_lost: labels that are in no output row.
+        segments: the place of each token in the output.
+        labels_lost: number of labels that are in no output row.
     """
     kept, written = segments.kept_tokens(), segments.row_lengths
     return Ledger(

@@ -1,4 +1,4 @@
-"""What all commands share that turn files into a file: options, threads, reading ahead, the output.
+"""The parts that pad and unpad share: the reading loop, threads, and the open output.
 
 This module does not know what happens to the rows.
 """
@@ -12,9 +12,10 @@ from dataclasses import dataclass, replace
 from typing import Any, BinaryIO, ClassVar, Protocol, TypeVar, cast
 
 from padmask.formats import format_reject, open_writer
-from padmask.formats.contract import Chunk, Layout, Wanted, Writer
+from padmask.formats.contract import Chunk, Layout, Wanted, Writer, WriterOptions
 from padmask.formats.dataset import Dataset
 from padmask.spec.files import FileOptions, ReadOptions
+from padmask.spec.formats import FormatTraits
 from padmask.storage.output import LimitedStream, SideFile, open_compressed, open_output
 from padmask.storage.system import cores
 from padmask.storage.urls import display_path
@@ -29,7 +30,7 @@ GROUP_PLACES = 1 << 22
 
 
 class CountedRows(Protocol):
-    """Rows on their way, with an account of them."""
+    """Rows in process, with the counts of the rows they came from."""
 
     @property
     def ledger(self) -> Ledger: ...
@@ -43,7 +44,7 @@ Counted = TypeVar("Counted", bound=CountedRows)
 
 @dataclass(frozen=True)
 class Reading:
-    """A dataset and what it is read with: threads, limits, progress."""
+    """A dataset, and the options, threads and progress callback to read it with."""
 
     dataset: Dataset
     files: ReadOptions
@@ -52,33 +53,35 @@ class Reading:
 
     @property
     def threads(self) -> int:
-        """How many pieces are worked on at once."""
+        """Number of chunks that are processed at the same time."""
         return self.files.threads or cores()
 
     @property
     def ahead(self) -> int:
-        """How many pieces may be under way at once."""
+        """Number of chunks that may be in memory at the same time."""
         return 2 * self.threads
 
     @contextmanager
-    def taken(
+    def map_chunks(
         self, phase: str, wanted: Wanted, take: Callable[[Chunk], Counted]
     ) -> Iterator[Iterator[Counted]]:
-        """Give what `take` makes of each piece, in order: read in a thread of their own, taken on the pool.
+        """Apply a function to every chunk of the dataset on the pool, and iterate over the results in order.
+
+        A separate thread reads the chunks ahead.
 
         Args:
-            phase: for the progress.
-            wanted: which columns are read.
-            take: turns a piece into rows.
+            phase: name of this pass in the progress.
+            wanted: the columns to read.
+            take: turns a chunk into rows.
         """
         chunks = self.dataset.chunks(wanted, self.files.limit)
-        # A storage answers late: what comes next is fetched while this is worked on.
-        apart = self.pool is not None or self.dataset.is_stored
-        ahead = ReadAhead(chunks, self.ahead) if apart else nullcontext(chunks)
-        with self.dataset.unchanged(), ahead as read:
-            yield self._told(phase, ordered_map(self.pool, take, read, self.ahead))
+        # Remote storage has a long latency, so the next chunks are fetched during the work on this one.
+        threaded = self.pool is not None or self.dataset.is_stored
+        reader = ReadAhead(chunks, self.ahead) if threaded else nullcontext(chunks)
+        with self.dataset.unchanged(), reader as read:
+            yield self._report_progress(phase, ordered_map(self.pool, take, read, self.ahead))
 
-    def _told(self, phase: str, all_rows: Iterable[Counted]) -> Iterator[Counted]:
+    def _report_progress(self, phase: str, all_rows: Iterable[Counted]) -> Iterator[Counted]:
         done = 0
         for rows in all_rows:
             yield rows
@@ -91,92 +94,97 @@ class Reading:
 def open_reading(
     dataset: Dataset, files: ReadOptions, progress: ProgressCallback | None = None
 ) -> Iterator[Reading]:
-    """Give what a dataset is read with, where nothing is written."""
+    """Open a dataset for commands that only read."""
     with open_pool(files) as pool:
         yield Reading(dataset, files, pool, progress)
 
 
 @dataclass(frozen=True)
 class Run(Reading):
-    """A dataset, what it is worked on with, and the bytes that the output may take."""
+    """A reading whose rows are written, with the limit on the bytes of the output."""
 
-    # Options that make the output smaller, for people.
+    # The options that make the output smaller, named in an error.
     less: ClassVar[str] = "--maxlen or --limit"
 
     files: FileOptions
     room: int | None
 
 
-def choose_threads(files: FileOptions, source: str, goal: str) -> FileOptions:
-    """Return the options with one thread between JSON Lines, unless a number was asked for.
+def choose_threads(files: FileOptions, source: FormatTraits, output: FormatTraits) -> FileOptions:
+    """Return the options with one thread from JSON Lines to JSON Lines, unless the user gave a number.
 
-    Both ends are Python's work there, one thread at a time: a second one only gets in the way.
+    Python's global lock lets one thread work at a time there, and a second thread only adds waiting.
 
     Args:
-        files: what was asked for.
-        source, goal: formats of the input and the output.
+        files: the options of the user.
+        source, output: formats of the input and the output.
     """
-    return replace(files, threads=1) if files.threads is None and source == goal == "jsonl" else files
+    text = source.is_text and output.is_text
+    return replace(files, threads=1) if files.threads is None and text else files
 
 
 def open_pool(files: ReadOptions) -> AbstractContextManager[ThreadPoolExecutor | None]:
-    """Return the threads that batches are worked on with; none where one is enough."""
+    """Return the thread pool that processes the chunks, or None for one thread."""
     threads = files.threads or cores()
     return ThreadPoolExecutor(threads, "padmask") if threads > 1 else nullcontext()
 
 
 @dataclass(frozen=True)
 class RowSink:
-    """Where rows go, and those that are not written."""
+    """Writes rows to the output, and refused rows to the rejects file."""
 
     writer: Writer
     rejects: SideFile | None
 
     def write(self, encoded: Any, refused: Sequence[RejectedRow]) -> None:
-        """Write a piece that the writer encoded, and the rows that were left out of it."""
+        """Write encoded rows, and the rows that were refused with them."""
         self.writer.append(encoded)
         if self.rejects is None or not refused:
             return
-        # Bad rows were set aside before overlong ones: back in the order of the input.
+        # Bad rows are refused before overlong rows. Restore the order of the input.
         for one in sorted(refused, key=lambda one: int(one.batch.numbers[one.row])):
             self.rejects.write(format_reject(one.batch, one.row, one.reason))
 
 
-def _name_of(goal: str) -> str:
-    return "stdout" if goal == "-" else display_path(goal)
+def _name_of(output: str) -> str:
+    return "stdout" if output == "-" else display_path(output)
 
 
 @contextmanager
 def open_sink(
-    run: Run, goal: str, format_: str, layout: Layout, sealed: Callable[[int], None] | None = None
+    run: Run,
+    output: str,
+    format_: FormatTraits,
+    layout: Layout,
+    sealed: Callable[[int], None] | None = None,
+    final_path: str | None = None,
 ) -> Iterator[RowSink]:
-    """Give where rows go; when the block ends well, all files are at their goals.
+    """Open the output, and rename all files to their names when the block ends without an error.
 
     Args:
-        run: whose rows they are.
-        goal: path or address of the output.
-        format_: of the output.
-        layout: of its rows.
-        sealed: called with the descriptor of the finished file, before it is at its goal.
+        run: the run that writes.
+        output: path or URL of the output.
+        format_: format of the output.
+        layout: layout of the rows.
+        sealed: called with the descriptor of the complete file, before the file is renamed.
+        final_path: the path or URL to which the file is moved later. Errors name this path.
     """
+    shown = final_path or output
     with ExitStack() as stack:
-        # Arrow files end in a footer that points back: a pipe gets the streaming format.
+        # The footer of an Arrow file holds offsets, so a pipe gets the streaming format.
         raw = cast(
             BinaryIO,
             LimitedStream(
-                stack.enter_context(open_output(goal, sealed)), run.room, display_path(goal), run.less
+                stack.enter_context(open_output(output, sealed, shown)),
+                run.room,
+                display_path(shown),
+                run.less,
             ),
         )
-        stream = stack.enter_context(open_compressed(raw, goal))
+        stream = stack.enter_context(open_compressed(raw, output))
         rejects = None if run.files.rejects is None else stack.enter_context(SideFile(run.files.rejects))
-        writer = open_writer(
-            format_,
-            stream,
-            replace(layout, name=_name_of(goal)),
-            as_stream=goal == "-",
-            threads=run.threads,
-            folder=spool_folder(goal),
-        )
+        options = WriterOptions(as_stream=output == "-", threads=run.threads, folder=spool_folder(output))
+        writer = open_writer(format_, stream, replace(layout, name=_name_of(shown)), options)
         stack.push(lambda kind, *_: writer.abandon() if kind else None)
         yield RowSink(writer, rejects)
         writer.finish()

@@ -1,4 +1,4 @@
-"""Find columns that look as if they should be padded too."""
+"""Find columns with the same lengths as the padded columns, which the user may have forgotten."""
 
 from __future__ import annotations
 
@@ -20,17 +20,15 @@ from padmask.stream.job import Job
 
 
 def find_unpadded(dataset: Dataset, job: Job, asked: Columns) -> dict[str, str]:
-    """Find columns that look as if they should have been padded too, and the flags that would.
-
-    They are lists with the same lengths as the padded columns in the first rows.
+    """Find list columns that have the same lengths as the padded columns in the first rows.
 
     Args:
         dataset: the data.
-        job: what will be padded.
-        asked: how the padded columns were asked for.
+        job: the pad job.
+        asked: the columns that the user named.
 
     Returns:
-        For each such column the flags that pad all of them, and those that are padded now.
+        The command-line options that pad all these columns, by the name of each found column.
     """
     given = [] if asked is None or isinstance(asked, Mapping) else list(asked)
     named = [column for column in given if isinstance(column, str)] or [column.name for column in job.columns]
@@ -39,13 +37,13 @@ def find_unpadded(dataset: Dataset, job: Job, asked: Columns) -> dict[str, str]:
         (name, name + (f"={IGNORED_LABEL}" if name in LABEL_NAMES else ""))
         for name in find_same_lengths(dataset, job.wanted.sequences.field(0), taken)
     ]
-    # The command line's columns replace those of a file of defaults, so all must be named.
+    # -c on the command line replaces the columns of a project file, so the options name all columns.
     flags = column_flags([*named, *(short for _, short in found)])
     return dict.fromkeys((name for name, _ in found), flags)
 
 
 def column_flags(names: Iterable[str]) -> str:
-    """Return the command line's flags that ask for columns.
+    """Return the command-line options that name columns.
 
     >>> column_flags(["input_ids", "my labels"])
     "-c input_ids -c 'my labels'"
@@ -54,12 +52,12 @@ def column_flags(names: Iterable[str]) -> str:
 
 
 def find_same_lengths(dataset: Dataset, first: pa.Field, taken: Collection[str]) -> list[str]:
-    """Find the columns whose rows are as long as those of another, as far as the first rows show.
+    """Find the columns that have the same lengths as a given column in the first rows.
 
     Args:
         dataset: the data.
-        first: the other column, with the type it is read as.
-        taken: columns that are not asked about.
+        first: the given column, with the type that it is read as.
+        taken: names of columns to leave out.
     """
     schema = dataset.schema()
     times = Counter(schema.names)
@@ -69,7 +67,7 @@ def find_same_lengths(dataset: Dataset, first: pa.Field, taken: Collection[str])
         if field.name not in taken
         and times[field.name] == 1
         and is_sequence(field.type)
-        # Of lists of nothing but nulls, so far, nobody knows what they hold.
+        # The token type of lists without any value is unknown.
         and "null" not in str(field.type.value_type)
     ]
     wanted = Wanted(pa.schema([first, *others]), whole=[first.name, *(field.name for field in others)])
@@ -87,7 +85,7 @@ def find_same_lengths(dataset: Dataset, first: pa.Field, taken: Collection[str])
 
 
 def _known_lengths(batch: Batch, name: str) -> npt.NDArray[np.int64]:
-    """Return each row's length, -1 where it has none."""
+    """Return the length of each row, -1 for a row without a list."""
     ragged, faults = Ragged.from_arrow(batch.columns.column(name))
     lengths = ragged.lengths.copy()
     lengths[[fault.row for fault in faults]] = -1

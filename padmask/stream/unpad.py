@@ -24,14 +24,15 @@ from padmask.core.unpad_table import (
     find_removable_padding,
     unpadded_schema,
 )
-from padmask.errors import SpecError
+from padmask.errors import SpecError, join_or
 from padmask.formats import output_format
 from padmask.formats.contract import Chunk, Layout, Wanted, Writer
-from padmask.formats.dataset import Dataset, survey_types
-from padmask.formats.jsonl.types import TypeSurvey
+from padmask.formats.dataset import Dataset
+from padmask.formats.jsonl.types import TypeSurvey, survey_types
 from padmask.spec.checks import one_of, or_default
 from padmask.spec.columns import Columns, as_list
 from padmask.spec.files import FileOptions
+from padmask.spec.formats import FormatTraits, ragged_formats
 from padmask.spec.pad import PadSpec
 from padmask.spec.unpad import UnpadSpec
 from padmask.stream.capacity import available_bytes
@@ -91,15 +92,16 @@ def unpad_file(
     columns = as_list(columns)
     paths, goal = check_paths(inputs, output, files.rejects)
     format_ = output_format(goal, files.output_format)
-    if format_ == "npz" or files.fixed_size_list:
+    if not format_.is_ragged or files.fixed_size_list:
+        writable = join_or([traits.title for traits in ragged_formats()])
         raise SpecError(
-            f"{'npz' if format_ == 'npz' else 'A fixed-size list'} holds rows of one length, which unpadded "
-            "rows have not. Write JSON Lines, Parquet or Arrow, with plain lists.",
+            f"{'A fixed-size list' if format_.is_ragged else format_.title} holds rows of one length, which "
+            f"unpadded rows have not. Write {writable}, with plain lists.",
             options=["output_format"],
         )
     with ExitStack() as stack:
         dataset = stack.enter_context(open_dataset(paths, goal, files))
-        typed = dataset.format == "jsonl" and format_ != "jsonl"
+        typed = dataset.format.is_text and format_.needs_types
         if typed:
             dataset.spool(files.limit)
         job = _decide(dataset, columns, spec)
@@ -117,7 +119,7 @@ def unpad_file(
 def _decide(dataset: Dataset, columns: Columns, spec: UnpadSpec) -> UnpadJob:
     """Resolve what was asked for against the columns there are and what their metadata say."""
     schema = dataset.schema()
-    if dataset.format == "jsonl" and not schema.names:
+    if dataset.format.is_text and not schema.names:
         return UnpadJob(tuple(empty_schema(columns, PadSpec()).names), None, None, "post", ())
     with dataset.named_in_errors():
         names = asked_names(schema, columns)
@@ -129,7 +131,7 @@ def _decide(dataset: Dataset, columns: Columns, spec: UnpadSpec) -> UnpadJob:
 def _wanted(dataset: Dataset, job: UnpadJob, columns: Columns) -> Wanted:
     """Return what is read of the data; JSON's other fields stay text until their types are known."""
     schema = dataset.schema()
-    if dataset.format != "jsonl":
+    if not dataset.format.is_text:
         return Wanted(pa.schema([schema.field(name) for name in job.names]), schema)
     if not schema.names:
         return Wanted(empty_schema(columns, PadSpec()))
@@ -142,7 +144,7 @@ def _wanted(dataset: Dataset, job: UnpadJob, columns: Columns) -> Wanted:
 
 
 def _mask_texts(dataset: Dataset, job: UnpadJob) -> MaskTexts | None:
-    if dataset.format != "jsonl" or job.mask is None:
+    if not dataset.format.is_text or job.mask is None:
         return None
     return MaskTexts(job.mask, mask_field(dataset.schema(), job.mask).type)
 
@@ -183,13 +185,13 @@ class _Piece:
 def _survey(run: _Run) -> _Run:
     """Read JSON Lines once for the types of their fields."""
     types, sequences = TypeSurvey(), run.wanted.sequences
-    with run.taken("measuring", run.wanted, run.find) as all_cuts:
+    with run.map_chunks("measuring", run.wanted, run.find) as all_cuts:
         for cuts in all_cuts:
             survey_types(types, cuts.batch, sequences.names, without=run.job.dropped)
     return replace(run, wanted=replace(run.wanted, others=types.schema()))
 
 
-def _unpad_all(run: _Run, goal: str, format_: str) -> Ledger:
+def _unpad_all(run: _Run, goal: str, format_: FormatTraits) -> Ledger:
     """Cut every row and write it."""
     job, wanted = run.job, run.wanted
     schema = unpadded_schema(wanted.schema, job)
@@ -198,9 +200,9 @@ def _unpad_all(run: _Run, goal: str, format_: str) -> Ledger:
     layout = Layout(schema, {}, max(1, GROUP_PLACES // width), ragged=job.columns)
     ledger = Ledger()
     with open_sink(run, goal, format_, layout) as outlet:
-        as_text = run.dataset.format == format_ == "jsonl"
+        as_text = run.dataset.format.is_text and format_.is_text
         take = _text_taker(run) if as_text else _taker(run, outlet.writer)
-        with run.taken("unpadding", wanted, take) as pieces:
+        with run.map_chunks("unpadding", wanted, take) as pieces:
             for piece in pieces:
                 outlet.write(piece.encoded, piece.cuts.refused)
                 ledger += piece.ledger

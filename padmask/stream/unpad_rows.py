@@ -1,4 +1,4 @@
-"""What happens to each padded row: cut to its tokens or rejected, and counted."""
+"""Cut each padded row to its tokens or reject it, and count it."""
 
 from __future__ import annotations
 
@@ -25,15 +25,15 @@ OnError = Literal["fail", "skip"]
 
 @dataclass(frozen=True)
 class UnpadRows:
-    """Padded rows that can be cut, and an account of them and of the others.
+    """Padded rows that can be unpadded, with the counts of all rows that were read.
 
     Args:
-        rows: int64, which of those that were read these are.
+        rows: indices of these rows in the batch that was read, int64.
         batch: the rows.
-        segments: where their real tokens stand.
-        ledger: of the rows that were read to get these.
-        refused: the rows that are not written.
-        consumed: bytes of the input used up so far, for progress.
+        segments: the places of the real tokens.
+        ledger: counts of all rows that were read.
+        refused: rows that are not written.
+        consumed: bytes of the input read so far, for the progress.
     """
 
     rows: npt.NDArray[np.int64]
@@ -47,17 +47,17 @@ class UnpadRows:
 def find_tokens(
     batch: Batch, job: UnpadJob, masks: MaskTexts | None, on_error: OnError, consumed: int = 0
 ) -> UnpadRows:
-    """Find the tokens of a batch's rows, and set apart the rows that contradict themselves.
+    """Find the real tokens of each row, and separate the rows whose mask, lengths and tokens disagree.
 
     Args:
-        batch: the rows, with their padded columns.
-        job: what is padded, and what says so.
+        batch: the rows with their padded columns.
+        job: the padded columns, and the mask or length column.
         masks: reads the masks of JSON rows.
-        on_error: what becomes of rows that contradict themselves.
-        consumed: bytes of the input used up so far.
+        on_error: `"fail"` or `"skip"`, for rows that disagree.
+        consumed: bytes of the input read so far.
 
     Raises:
-        RowError: such a row, unless they are to be skipped.
+        RowError: a row disagrees and `on_error` is `"fail"`.
     """
     mask = None if masks is None or batch.objects is None else masks.read(batch.objects)
     segments, faults = find_segments(batch.columns, lengths_of(batch, job), job, mask)
@@ -65,7 +65,7 @@ def find_tokens(
 
 
 def lengths_of(batch: Batch, job: UnpadJob) -> Sequence[Any] | None:
-    """Return what stands in the length column, a row each; None where there is none."""
+    """Return the values of the length column; None without a length column."""
     if job.length is None:
         return None
     if batch.objects is not None:
@@ -75,7 +75,7 @@ def lengths_of(batch: Batch, job: UnpadJob) -> Sequence[Any] | None:
 
 
 def _json_length(text: msgspec.Raw | None) -> Any:
-    """Return what stands for a length; the beginning of its text where that is beyond what can be read."""
+    """Return a length from JSON, or the start of its text if the value cannot be decoded."""
     if text is None:
         return None
     try:
@@ -87,17 +87,17 @@ def _json_length(text: msgspec.Raw | None) -> Any:
 def split_bad_rows(
     batch: Batch, segments: Segments, faults: Iterable[Fault], on_error: OnError, consumed: int
 ) -> UnpadRows:
-    """Return the rows without faults, with an account of all.
+    """Return the rows without faults, with the counts of all rows.
 
     Args:
-        batch: the rows; those that could not be read have a fault of their own.
-        segments: where their real tokens stand.
-        faults: what else is wrong, once a row.
-        on_error: whether a bad row is the end, or left out.
-        consumed: bytes of the input used up so far.
+        batch: the rows, with the faults of rows that could not be read.
+        segments: the places of the real tokens.
+        faults: other faults, at most one a row.
+        on_error: `"fail"` or `"skip"`, for bad rows.
+        consumed: bytes of the input read so far.
 
     Raises:
-        RowError: a bad row that is not to be left out.
+        RowError: a row is bad and `on_error` is `"fail"`.
     """
     reasons = {fault.row: fault for fault in [*faults, *reversed(batch.faults)]}
     bad = sorted(reasons)
@@ -106,6 +106,7 @@ def split_bad_rows(
             reasons[bad[0]].reason,
             place=batch.place(bad[0]),
             column=reasons[bad[0]].column,
+            options=reasons[bad[0]].options,
             remedy="Fix the row, or skip bad rows with --on-error skip.",
         )
     good = np.setdiff1d(np.arange(len(batch)), bad)

@@ -1,6 +1,6 @@
-"""Proof that padding is ignored: rules over the data, checks over models.
+"""Proofs that models ignore padding: rules over the data and checks of the models.
 
-The public names load what they need when they are first used.
+The public names are imported on first use.
 """
 
 from importlib import import_module

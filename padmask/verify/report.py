@@ -1,4 +1,4 @@
-"""What a verification found, as data."""
+"""The report of a verification, as dataclasses and as JSON."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ Verdict = Literal["ignores", "leaks", "inconclusive", "bad-data", "data-ok"]
 SubjectVerdict = Literal["ignores", "leaks", "inconclusive"]
 
 ANSWERS = {
-    "ignores": "real outputs do not change with padding",
-    "leaks": "padding changes real outputs",
-    "inconclusive": "it could not be shown that padding is ignored",
+    "ignores": "padding does not change the outputs",
+    "leaks": "padding changes the outputs",
+    "inconclusive": "no proof that the outputs ignore padding",
     "bad-data": "the data break a rule",
     "data-ok": "no errors in the data",
 }
@@ -26,11 +26,11 @@ ANSWERS = {
 
 @dataclass(frozen=True)
 class Control:
-    """How an unmasked twin did in the same checks, which it must fail.
+    """The results of the same checks on the control, a model without masks that must fail.
 
     Args:
-        verdict: `"fails"`, as it must; `"holds"` where a check could not tell the two apart.
-        checks: what each check found on the twin.
+        verdict: `"fails"` as expected, or `"holds"` if the control passes a check.
+        checks: result of each check on the control.
     """
 
     verdict: Literal["fails", "holds"]
@@ -42,11 +42,11 @@ class OutputReport:
     """The verdict on one output of a model.
 
     Args:
-        name: of the output.
-        verdict: on this output alone.
-        max_abs_diff: the largest deviation at real places; None where nothing was compared.
-        tolerance: what it may be.
-        detail: where the largest one was found.
+        name: name of the output.
+        verdict: verdict on this output.
+        max_abs_diff: largest absolute deviation at real positions; None if nothing was compared.
+        tolerance: largest allowed deviation.
+        detail: row and padding of the largest deviation.
     """
 
     name: str
@@ -58,13 +58,13 @@ class OutputReport:
 
 @dataclass(frozen=True)
 class LayerReport:
-    """What was seen of one layer or operation.
+    """The masks and the deviation of one layer or operation.
 
     Args:
-        name: of the layer, nested ones as `outer/inner`.
-        kind: its class.
-        mask_in, mask_out: whether a mask came in, and went out; None where nobody can tell.
-        max_abs_diff: the largest deviation of its output at real places; None where not comparable.
+        name: name of the layer; `outer/inner` for nested layers.
+        kind: class of the layer.
+        mask_in, mask_out: whether the inputs and the outputs had a mask; None if unknown.
+        max_abs_diff: largest absolute deviation of the output at real positions; None if not comparable.
     """
 
     name: str
@@ -79,16 +79,16 @@ class SubjectReport:
     """The verdict on one model.
 
     Args:
-        name: of the route, or of the user's model.
+        name: name of the route or of the user's model.
         verdict: `"ignores"`, `"leaks"` or `"inconclusive"`.
-        checks: what each check found.
-        control: how the unmasked twin did.
-        outputs: a verdict for each output.
-        detail: why the verdict is inconclusive, or what had to be left out.
-        culprit: the layer to blame for a leak.
-        path: the way there.
-        advice: what to do.
-        layers: every layer, where it was asked for.
+        checks: result of each check.
+        control: results of the control.
+        outputs: verdict on each output.
+        detail: reason for an inconclusive verdict, and limits of the proof.
+        culprit: name of the layer that causes a leak.
+        path: calls from the input through the culprit to the call where padding enters.
+        advice: how to fix the leak.
+        layers: every layer of the model, if requested.
     """
 
     name: str
@@ -105,14 +105,14 @@ class SubjectReport:
 
 @dataclass(frozen=True)
 class Report:
-    """Everything that a verification found.
+    """The results of a verification.
 
     Args:
-        data: what the rules found.
-        subjects: the verdict on each model.
-        environment: versions, device, and what was run.
-        proof: whether models were to be proven too.
-        notes: sentences about the inputs that are no findings.
+        data: findings of the rules over the data.
+        subjects: verdict on each model.
+        environment: versions, device, and settings of the run.
+        proof: whether models were verified, and not only the data.
+        notes: warnings about the inputs that are not findings.
     """
 
     data: Sequence[Finding] = ()
@@ -123,7 +123,7 @@ class Report:
 
     @property
     def verdict(self) -> Verdict:
-        """The answer: a leak outweighs bad data, and bad data a proof that could not be made."""
+        """The overall verdict. A leak outweighs bad data, and bad data outweigh an inconclusive proof."""
         bad = any(finding.rule.severity == "error" for finding in self.data)
         if not self.proof:
             return "bad-data" if bad else "data-ok"
@@ -136,103 +136,103 @@ class Report:
 
     @property
     def ok(self) -> bool:
-        """Whether everything was proven that was asked for."""
+        """Whether the data have no errors and every requested proof succeeded."""
         return self.verdict in ("ignores", "data-ok")
 
     def as_dict(self) -> dict[str, Any]:
-        """Return the report as JSON has it."""
+        """Return the report as `--json` prints it."""
         return {
             "verdict": self.verdict,
             "data": [finding.as_dict() for finding in self.data],
-            "subjects": [_subject(subject) for subject in self.subjects],
-            "environment": {name: _speakable(value) for name, value in self.environment.items()},
+            "subjects": [_subject_as_dict(subject) for subject in self.subjects],
+            "environment": {name: _replace_infinite(value) for name, value in self.environment.items()},
             "notes": list(self.notes),
         }
 
 
-def _subject(subject: SubjectReport) -> dict[str, Any]:
+def _subject_as_dict(subject: SubjectReport) -> dict[str, Any]:
     control = subject.control
-    shown: dict[str, Any] = {
+    fields: dict[str, Any] = {
         "name": subject.name,
         "verdict": subject.verdict,
         "culprit": subject.culprit,
         "path": subject.path,
         "advice": subject.advice,
         "detail": subject.detail,
-        "checks": [_check(check) for check in subject.checks],
+        "checks": [_check_as_dict(check) for check in subject.checks],
         "control": None
         if control is None
-        else {"verdict": control.verdict, "checks": [_check(check) for check in control.checks]},
+        else {"verdict": control.verdict, "checks": [_check_as_dict(check) for check in control.checks]},
         "outputs": [
             {
                 "name": output.name,
                 "verdict": output.verdict,
-                "max_abs_diff": _number(output.max_abs_diff),
-                "tolerance": _number(output.tolerance),
+                "max_abs_diff": _limit_to_float(output.max_abs_diff),
+                "tolerance": _limit_to_float(output.tolerance),
                 "detail": output.detail,
             }
             for output in subject.outputs
         ],
     }
     if subject.layers:
-        shown["layers"] = [
+        fields["layers"] = [
             {
                 "name": layer.name,
                 "class": layer.kind,
                 "mask_in": layer.mask_in,
                 "mask_out": layer.mask_out,
-                "max_abs_diff": _number(layer.max_abs_diff),
+                "max_abs_diff": _limit_to_float(layer.max_abs_diff),
             }
             for layer in subject.layers
         ]
-    return shown
+    return fields
 
 
-def _check(check: Check) -> dict[str, Any]:
+def _check_as_dict(check: Check) -> dict[str, Any]:
     return {
         "name": check.name,
         "verdict": check.verdict,
-        "max_abs_diff": _number(check.max_abs_diff),
-        "tolerance": _number(check.tolerance),
+        "max_abs_diff": _limit_to_float(check.max_abs_diff),
+        "tolerance": _limit_to_float(check.tolerance),
         "detail": check.detail,
     }
 
 
-def _number(number: float | None) -> float | None:
-    """JSON knows no infinity: a number that met none is as far away as numbers go."""
+def _limit_to_float(number: float | None) -> float | None:
+    """Return the largest float for infinity and NaN, which JSON does not support."""
     if number is not None and not math.isfinite(number):
         return sys.float_info.max
     return number
 
 
-def _speakable(value: Any) -> Any:
-    """JSON has no NaN: a pad value may be one."""
+def _replace_infinite(value: Any) -> Any:
+    """Return NaN and infinite floats as text, because JSON does not support them. A pad value may be NaN."""
     return str(value) if isinstance(value, float) and not math.isfinite(value) else value
 
 
-def finding_message(finding: Finding) -> str:
-    """Say in a sentence what a rule found, and where."""
-    first = f", first {', '.join(map(str, finding.examples[:3]))}" if finding.examples else ""
+def describe_finding(finding: Finding) -> str:
+    """Return a sentence with the rule, how often the data break the rule, and the first examples."""
+    first = f" (first: {', '.join(map(str, finding.examples[:3]))})" if finding.examples else ""
     broken = finding.rule.breaker + ("" if finding.count == 1 else "s")
     return f"{finding.rule.name}: {finding.count:,} {broken}{first}. {finding.detail or finding.rule.means}"
 
 
-def check_message(subject: SubjectReport, check: Check) -> str:
-    """Say what a check found, who is to blame and what to do."""
-    return check_sentence(subject, check) + blame(subject)
+def describe_failure(subject: SubjectReport, check: Check) -> str:
+    """Return the result of a failed check, with the culprit and the advice."""
+    return describe_check(subject, check) + describe_culprit(subject)
 
 
-def check_sentence(subject: SubjectReport, check: Check) -> str:
-    """Say in a sentence what a failed check found."""
+def describe_check(subject: SubjectReport, check: Check) -> str:
+    """Return the result of a failed check as a sentence."""
     if check.max_abs_diff is None:
         return f"{subject.name}: {check.name} fails."
-    far = f"{check.max_abs_diff:.2e}" if math.isfinite(check.max_abs_diff) else "no number, or no such shape"
+    deviation = f"{check.max_abs_diff:.2e}" if math.isfinite(check.max_abs_diff) else "NaN or a wrong shape"
     where = f" ({check.detail})" if check.detail else ""
-    return f"{subject.name}: {check.name}: deviation {far}, tolerance {check.tolerance:.2e}{where}."
+    return f"{subject.name}: {check.name}: deviation {deviation}, tolerance {check.tolerance:.2e}{where}."
 
 
-def blame(subject: SubjectReport) -> str:
-    """Say which layer is to blame and what to do, or nothing."""
-    said = f" To blame: {subject.culprit}." if subject.culprit else ""
-    said += f" Path: {subject.path}." if subject.path else ""
-    return said + (f" Advice: {subject.advice}" if subject.advice else "")
+def describe_culprit(subject: SubjectReport) -> str:
+    """Return the culprit, the path and the advice as sentences; empty without a culprit."""
+    text = f" Culprit: {subject.culprit}." if subject.culprit else ""
+    text += f" Path: {subject.path}." if subject.path else ""
+    return text + (f" Advice: {subject.advice}" if subject.advice else "")

@@ -1,4 +1,4 @@
-"""Reports for machines: JSON, JUnit XML and GitHub annotations."""
+"""The report as JSON, JUnit XML and GitHub annotations."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from xml.etree import ElementTree
 
 from padmask.errors import Place
 from padmask.verify.data.rules import RULES
-from padmask.verify.report import ANSWERS, Report, SubjectReport, check_message, finding_message
+from padmask.verify.report import ANSWERS, Report, SubjectReport, describe_failure, describe_finding
 
 
 def to_json(report: Report) -> str:
@@ -18,100 +18,104 @@ def to_json(report: Report) -> str:
 
 
 def to_junit(report: Report) -> str:
-    """Return the report as JUnit XML, a suite for the data and one for each model.
+    """Return the report as JUnit XML, with a test suite for the data and one for each model.
 
-    The form is that of Jenkins's JUnit schema, which GitLab and others read too. Warnings pass, and
-    say so in `system-out`; what could not be proven is a failure, since nobody knows.
+    The XML follows Jenkins's JUnit schema, which GitLab and other tools also read. Warnings are passed tests
+    with a text in `system-out`. An inconclusive proof is a failure.
     """
     root = ElementTree.Element("testsuites", name="padmask verify")
-    _data_suite(root, report)
+    _add_data_suite(root, report)
     for subject in report.subjects:
-        _subject_suite(root, subject)
+        _add_subject_suite(root, subject)
     if report.proof and not report.subjects:
-        _empty_suite(root, report)
+        _add_failed_suite(root, report)
     for name in ("tests", "failures", "errors"):
         root.set(name, str(sum(int(suite.get(name, "0")) for suite in root)))
     ElementTree.indent(root)
     return '<?xml version="1.0" encoding="UTF-8"?>\n' + ElementTree.tostring(root, encoding="unicode") + "\n"
 
 
-def _data_suite(root: ElementTree.Element, report: Report) -> None:
+def _add_data_suite(root: ElementTree.Element, report: Report) -> None:
     found = {finding.rule.name: finding for finding in report.data}
     suite = ElementTree.SubElement(root, "testsuite", name="data")
     for name in RULES:
-        case = _case(suite, "data", name)
+        case = _add_case(suite, "data", name)
         finding = found.get(name)
         if finding is None:
             continue
-        said = _xml(finding_message(finding))
+        message = _replace_invalid(describe_finding(finding))
         if finding.rule.severity == "error":
-            failure = ElementTree.SubElement(case, "failure", message=said, type=name)
-            failure.text = said
+            failure = ElementTree.SubElement(case, "failure", message=message, type=name)
+            failure.text = message
         else:
-            ElementTree.SubElement(case, "system-out").text = f"{finding.rule.severity}: {said}"
-    _count(suite)
+            ElementTree.SubElement(case, "system-out").text = f"{finding.rule.severity}: {message}"
+    _set_counts(suite)
 
 
-def _subject_suite(root: ElementTree.Element, subject: SubjectReport) -> None:
-    suite = ElementTree.SubElement(root, "testsuite", name=_xml(subject.name))
+def _add_subject_suite(root: ElementTree.Element, subject: SubjectReport) -> None:
+    suite = ElementTree.SubElement(root, "testsuite", name=_replace_invalid(subject.name))
     for check in subject.checks:
-        case = _case(suite, subject.name, check.name)
+        case = _add_case(suite, subject.name, check.name)
         if check.verdict == "skipped":
-            ElementTree.SubElement(case, "skipped", message=_xml(check.detail))
+            ElementTree.SubElement(case, "skipped", message=_replace_invalid(check.detail))
         elif check.verdict == "fails":
-            said = _xml(check_message(subject, check))
-            ElementTree.SubElement(case, "failure", message=said, type="leak").text = said
-    case = _case(suite, subject.name, "proof")
+            message = _replace_invalid(describe_failure(subject, check))
+            ElementTree.SubElement(case, "failure", message=message, type="leak").text = message
+    case = _add_case(suite, subject.name, "proof")
     if subject.verdict == "inconclusive":
-        said = _xml(f"{subject.name}: inconclusive. {subject.detail}")
-        ElementTree.SubElement(case, "failure", message=said, type="inconclusive").text = said
-    _count(suite)
+        message = _replace_invalid(f"{subject.name}: inconclusive. {subject.detail}")
+        ElementTree.SubElement(case, "failure", message=message, type="inconclusive").text = message
+    _set_counts(suite)
 
 
-def _empty_suite(root: ElementTree.Element, report: Report) -> None:
-    """No model was proven: whoever reads the report must not take that for a pass."""
+def _add_failed_suite(root: ElementTree.Element, report: Report) -> None:
+    """Add a failure if no model was proven, because a suite without tests would count as passed."""
     suite = ElementTree.SubElement(root, "testsuite", name="models")
-    said = _xml(f"{report.verdict}: {report.environment.get('subjects', 'no model was proven')}")
+    message = _replace_invalid(
+        f"{report.verdict}: {report.environment.get('subjects', 'no model was proven')}"
+    )
     ElementTree.SubElement(
-        _case(suite, "models", "proof"), "failure", message=said, type=report.verdict
-    ).text = said
-    _count(suite)
+        _add_case(suite, "models", "proof"), "failure", message=message, type=report.verdict
+    ).text = message
+    _set_counts(suite)
 
 
-def _case(suite: ElementTree.Element, owner: str, name: str) -> ElementTree.Element:
-    return ElementTree.SubElement(suite, "testcase", classname=_xml(f"padmask.{owner}"), name=name, time="0")
+def _add_case(suite: ElementTree.Element, owner: str, name: str) -> ElementTree.Element:
+    return ElementTree.SubElement(
+        suite, "testcase", classname=_replace_invalid(f"padmask.{owner}"), name=name, time="0"
+    )
 
 
-def _count(suite: ElementTree.Element) -> None:
+def _set_counts(suite: ElementTree.Element) -> None:
     suite.set("tests", str(len(suite)))
     suite.set("failures", str(len(suite.findall("testcase/failure"))))
     suite.set("errors", "0")
     suite.set("skipped", str(len(suite.findall("testcase/skipped"))))
 
 
-# What XML 1.0 cannot hold, not even escaped.
-_NO_XML = re.compile("[^\t\n\r\u0020-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
+# Characters that XML 1.0 does not allow, not even escaped.
+_NOT_ALLOWED = re.compile("[^\t\n\r\u0020-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 
 
-def _xml(text: str) -> str:
-    return _NO_XML.sub("\ufffd", text)
+def _replace_invalid(text: str) -> str:
+    return _NOT_ALLOWED.sub("\ufffd", text)
 
 
 def to_annotations(report: Report) -> str:
-    """Return the report as workflow commands that GitHub Actions shows beside the code."""
+    """Return the report as workflow commands, which GitHub Actions shows next to the code."""
     lines = []
     for finding in report.data:
         kind = {"error": "error", "warning": "warning"}.get(finding.rule.severity, "notice")
-        lines.append(_annotation(kind, finding.rule.name, finding_message(finding), finding.examples))
+        lines.append(_annotation(kind, finding.rule.name, describe_finding(finding), finding.examples))
     for subject in report.subjects:
         failed = [check for check in subject.checks if check.verdict == "fails"]
         lines += [
-            _annotation("error", f"{subject.name}: {check.name}", check_message(subject, check))
+            _annotation("error", f"{subject.name}: {check.name}", describe_failure(subject, check))
             for check in failed
         ]
         if subject.verdict == "inconclusive":
-            said = f"{subject.name}: inconclusive. {subject.detail}"
-            lines.append(_annotation("error", subject.name, said))
+            message = f"{subject.name}: inconclusive. {subject.detail}"
+            lines.append(_annotation("error", subject.name, message))
     verdict = report.verdict
     kind = "notice" if report.ok else "error"
     lines.append(_annotation(kind, "padmask verify", f"{verdict}: {ANSWERS[verdict]}"))
@@ -123,12 +127,12 @@ def _annotation(kind: str, title: str, message: str, places: Sequence[Place] = (
     if places and places[0].unit == "line":
         properties = {"file": places[0].source, "line": str(places[0].number)}
     properties["title"] = title
-    said = ",".join(f"{name}={_escaped(value, ':,')}" for name, value in properties.items())
-    return f"::{kind} {said}::{_escaped(message)}"
+    settings = ",".join(f"{name}={_escape(value, ':,')}" for name, value in properties.items())
+    return f"::{kind} {settings}::{_escape(message)}"
 
 
-def _escaped(text: str, also: str = "") -> str:
-    """Escape as GitHub's own toolkit does."""
+def _escape(text: str, also: str = "") -> str:
+    """Escape text in the way of GitHub's actions toolkit."""
     text = text.replace("%", "%25").replace("\r", "%0D").replace("\n", "%0A")
     for character in also:
         text = text.replace(character, f"%{ord(character):02X}")

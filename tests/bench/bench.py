@@ -75,7 +75,7 @@ def main() -> None:
     keep = partial(section, write=options.write)
     if options.scale:
         counts = scale.SCALE_TOKENS + [scale.HUGE_TOKENS] * options.huge
-        keep("Cost of a token", scale.COLUMNS, scale.scaled(counts, options.repeat))
+        keep("Cost per token", scale.COLUMNS, scale.scaled(counts, options.repeat))
         return
     if options.real and not REAL.exists():
         print("real data: skipped, there is no ../shared/data/jargon.jsonl", file=sys.stderr)
@@ -84,7 +84,7 @@ def main() -> None:
     for rows in options.rows:
         load = Load(data, rows, turns(options.repeat, rows))
         names = [name for name in options.only if name in SIZED]
-        keep(f"Beside its peers, {rows:,} rows{of_what}", benches.COLUMNS, compared(names, load))
+        keep(f"Comparison with other tools, {rows:,} rows{of_what}", benches.COLUMNS, compared(names, load))
     if not options.real:
         names = [name for name in options.only if name in ONCE]
         keep("Start-up and proof", benches.COLUMNS, compared(names, Load(data, 0, options.repeat)))

@@ -27,41 +27,43 @@ PACKAGES = (
 )
 
 INTRODUCTION = """\
-# What padmask costs, beside what people use instead
+# Benchmarks: padmask and other tools
 
-Made by the commands below; every section says when and with what. Read the ratios rather than the seconds:
-the machines are shared.
+The commands below produce the results. Each section starts with its date, machine and versions. The
+machines are shared, so ratios are more reliable than seconds.
 
     python tests/bench/bench.py --rows 10000 100000 1000000 --write
     python tests/bench/bench.py --real --rows 100000 --write
     python tests/bench/bench.py --scale --huge --write
 
-- Generated data: log-normal lengths with mean 70, from 1 to 1,024 tokens; ids of a vocabulary of 30,522, used
-  as words are (Zipf); fields `id`, `text` (four characters a token, a word in fifty not ASCII) and
-  `input_ids`; fixed seed. Parquet: zstd, 16,384 rows a row group.
-- Real data: the 2,314 entries of the Jargon File (public domain), 2 to 2,603 tokens with mean 135; fields
-  `id`, `headword`, `input_ids` and `labels`. The entries are repeated, in order, up to the rows asked for;
-  only `id` counts on. Parquet gets smaller by that than as many different rows would.
-- The job: ids and bool mask, maxlen 128, post and post, all other fields kept (`labels` too, as they are),
-  rows in order. Every peer's output is compared with padmask's by value before anything is timed.
-- Files are read and written by real processes, start-up included, with warm page caches. padmask also
-  makes sure that its output has reached the disk (fsync); the peers do not. DuckDB, Polars and pyarrow
-  write Parquet as padmask does: zstd at level 1, 32,768 rows a row group. Hugging Face datasets cannot be
-  told to: it writes snappy, which is quicker and larger.
-- Hugging Face datasets: `from_json` or `from_parquet`, `map(batched=True)` with a tokenizer's `pad`,
-  `to_json` or `to_parquet`; a process a core, a fresh cache a run.
-- "pyarrow, read and write alone" pads nothing: it reads the input, then writes the padded result, which
-  lies in memory already. "`cat` of the output's bytes" copies padmask's output to another file.
-- In memory: rows are int32. "Arrow rows" are one list array, "NumPy rows" a list of arrays. torch has the
-  rows as tensors from the start, TensorFlow as one ragged tensor; both make a mask. Keras makes none.
-- `padmask verify` proves all its reference models on generated rows, with its defaults.
-- Pairs run by turns, A B A B. Seconds are medians; a ratio is the median of each turn's ratio,
-  padmask : other. CPU is user and system time of all threads and child processes. Peak is the largest
-  resident set of one process, padmask / other; it never reads less than the measuring process's own, about
-  20 MiB. Output is the size of the two files.
-- Targets are what padmask set out to reach, held against the ratio before it is rounded; "-": none was set.
-- In the cost of a token, the time of ten rows is taken off: that is start-up. Its peak ratio is beside the
-  line above, a tenth of the tokens.
+- Generated data: log-normal lengths with mean 70, from 1 to 1,024 tokens; ids of a vocabulary of 30,522
+  with a Zipf distribution; fields `id`, `text` (four characters per token; one word in fifty is not
+  ASCII) and `input_ids`; fixed seed. Parquet: zstd, 16,384 rows per row group.
+- Real data: the 2,314 entries of the Jargon File (public domain), 2 to 2,603 tokens with mean 135;
+  fields `id`, `headword`, `input_ids` and `labels`. The entries repeat, in order, until there are enough
+  rows; only `id` keeps counting. The repetition makes Parquet files smaller than distinct rows would.
+- The job: ids and a bool mask, maxlen 128, padding post, truncating post, all other fields unchanged
+  (also `labels`), rows in order. Before the measurement, the output of each tool is compared with the
+  output of padmask by value.
+- Real processes read and write files, start-up included, with a warm page cache. padmask waits until its
+  output is on disk (fsync); the other tools do not. DuckDB, Polars and pyarrow write Parquet with the
+  settings of padmask: zstd at level 1, 32,768 rows per row group. Hugging Face datasets has no such
+  settings and writes snappy, which is faster and larger.
+- Hugging Face datasets: `from_json` or `from_parquet`, `map(batched=True)` with the `pad` of a
+  tokenizer, `to_json` or `to_parquet`; one process per core, and a new cache for each run.
+- "pyarrow, read and write alone" does not pad: it reads the input, and writes the padded result, which
+  is already in memory. "`cat` of the output's bytes" copies the output of padmask to another file.
+- In memory, rows are int32. "Arrow rows" are one list array, and "NumPy rows" are a list of arrays.
+  torch starts with the rows as tensors, and TensorFlow with one ragged tensor. Both compute a mask.
+  Keras computes no mask.
+- `padmask verify` proves all reference models on generated rows, with its defaults.
+- padmask and the other tool run alternately, A B A B. Seconds are medians. A ratio is the median of the
+  ratios padmask : other of all turns. CPU is the user and system time of all threads and child
+  processes. Peak is the largest resident set of one process, padmask / other. Its minimum is the size of
+  the measuring process, about 20 MiB. Output is the size of the two files.
+- Targets are the ratios that the project aims for, compared before rounding. "-" means no target.
+- The cost per token excludes the time for ten rows, which is start-up. The peak ratio compares a line
+  with the line above it, which has a tenth of the tokens.
 """
 
 

@@ -46,7 +46,7 @@ WAYS = {
 }
 TOKEN_COLUMNS = [
     "job",
-    "who",
+    "executor",
     "shards",
     "tokens",
     "wall, s",
@@ -56,12 +56,12 @@ TOKEN_COLUMNS = [
     "driver, MiB",
     "worker, MiB",
 ]
-SHARD_COLUMNS = ["job", "who", "shards", "start-up, s", "wall, ms/shard", "CPU, ms/shard", "driver, MiB"]
+SHARD_COLUMNS = ["job", "executor", "shards", "start-up, s", "wall, ms/shard", "CPU, ms/shard", "driver, MiB"]
 DRIVER_COLUMNS = ["format", "maxlen", "files", "wall, s", "ms/file", "peak, MiB", "manifest, bytes/shard"]
 PARTS = {
     "tokens": ("Shards on processes and a cluster", TOKEN_COLUMNS),
-    "shards": ("Shards on processes and a cluster: what a shard costs", SHARD_COLUMNS),
-    "driver": ("Shards on processes and a cluster: what driving costs", DRIVER_COLUMNS),
+    "shards": ("Shards on processes and a cluster: cost per shard", SHARD_COLUMNS),
+    "driver": ("Shards on processes and a cluster: cost of the driver", DRIVER_COLUMNS),
 }
 
 

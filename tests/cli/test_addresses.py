@@ -123,7 +123,7 @@ def test_local_addresses_are_guarded(here: Run, tmp_path: Path, scheme: str) -> 
 
 def test_local_addresses_are_guarded_in_python(tmp_path: Path) -> None:
     (tmp_path / "a.jsonl").write_text(LINE)
-    with pytest.raises(padmask.OutputError, match="lies in the input folder"):
+    with pytest.raises(padmask.OutputError, match="is in the input folder"):
         padmask.pad_file(f"file://{tmp_path}", tmp_path / "out.jsonl")
     assert [path.name for path in tmp_path.iterdir()] == ["a.jsonl"]
 
@@ -175,7 +175,7 @@ def test_a_mistake_is_refused(here: Run, tmp_path: Path, address: str) -> None:
     ):
         done = here(*args)
         assert (done.returncode, done.stdout) == (2, "")
-        assert "looks like an address with a mistake" in done.stderr
+        assert "looks like a mistyped address" in done.stderr
         assert not has_secret(done.stderr)
         assert [path.name for path in tmp_path.iterdir()] == ["in.jsonl"]
 
@@ -196,7 +196,7 @@ def test_a_mistake_is_refused_in_python(here_is_empty: Path, tmp_path: Path, add
         lambda: padmask.inspect_file(bad),
         lambda: padmask.verify_file(bad, proof=None),
     ):
-        with pytest.raises(padmask.SpecError, match="an address with a mistake") as caught:
+        with pytest.raises(padmask.SpecError, match="a mistyped address") as caught:
             call()
         assert not has_secret(str(caught.value))
     assert [path.name for path in tmp_path.iterdir() if path != here_is_empty] == ["in.jsonl"]
@@ -205,7 +205,7 @@ def test_a_mistake_is_refused_in_python(here_is_empty: Path, tmp_path: Path, add
 
 def test_a_path_object_of_an_address_is_refused(tmp_path: Path) -> None:
     # Path("s3://b/x") is s3:/b/x.
-    with pytest.raises(padmask.SpecError, match="looks like an address with a mistake"):
+    with pytest.raises(padmask.SpecError, match="looks like a mistyped address"):
         padmask.pad_file(Path("s3://b/x.jsonl"), tmp_path / "out.jsonl")
 
 
@@ -308,4 +308,4 @@ def test_memory_of_the_process_is_no_output(here: Run, tmp_path: Path, option: s
     (tmp_path / "in.jsonl").write_text(LINE)
     done = here("pad", "in.jsonl", option, "memory://x/y.jsonl")
     assert (done.returncode, done.stdout) == (2, "")
-    assert "ends with this process" in done.stderr
+    assert "lost when this process ends" in done.stderr

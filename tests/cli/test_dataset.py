@@ -173,7 +173,7 @@ def test_a_pattern_and_a_list_are_one_dataset_too(here, data, wanted, tmp_path):
 def test_what_is_for_folders_is_refused_for_a_file(here, data, option):
     done = here("pad", data, "-o", "padded.jsonl", *option)
     assert (done.returncode, done.stdout) == (2, "")
-    assert done.stderr.startswith(f"Error: {option[0]} is for output folders")
+    assert done.stderr.startswith(f"Error: {option[0]} needs an output folder")
 
 
 def test_two_ways_of_sharing_the_work_are_refused(here, data, tmp_path):
@@ -201,7 +201,7 @@ def test_a_cluster_wins_over_set_workers(here, data, tmp_path):
 def test_a_report_among_the_data_is_refused(here, data, tmp_path):
     (tmp_path / "padded").mkdir()
     done = here("pad", data, "-o", "padded/", "--report", "padded/report.json")
-    assert (done.returncode, "would lie in the output folder" in done.stderr) == (2, True)
+    assert (done.returncode, "is in the output folder" in done.stderr) == (2, True)
     assert (
         here("pad", data, "-o", "padded/", "--workers", "1", "--report", "padded/_report.json").returncode
         == 0
@@ -263,7 +263,7 @@ def test_a_shard_that_kills_all_its_workers_is_named(place, tmp_path):
     env = faulty(tmp_path / "fault", KILLS)
     code, said = place.run("--workers", "2", env=env)
     assert (code, is_sentence(said)) == (1, True), said
-    assert "half=0/2.jsonl: every worker that tried it has died" in said
+    assert "half=0/2.jsonl: each worker that tried it died" in said
     assert "shards are done" in said
     assert not place.is_whole()
     done = len(place.staged())
@@ -277,7 +277,7 @@ def test_a_shard_that_kills_all_its_workers_can_be_left_out(place, tmp_path):
     assert code == 0, said
     assert f"({SHARDS - 1} shards)" in said
     [line] = [line for line in said.splitlines() if line.startswith("left out: ")]
-    assert "2.jsonl: every worker that tried it has died" in line
+    assert "2.jsonl: each worker that tried it died" in line
     assert json.loads(report.read_text())["faults"] == [line.removeprefix("left out: ")]
     shards = json.loads((place.folder / MANIFEST).read_text())["shards"]
     assert [shard["index"] for shard in shards if shard["fault"]] == [2]
@@ -449,7 +449,7 @@ def test_a_worker_that_may_write_no_such_file_is_a_sentence(place, padmask, data
         "pad", data, "-o", place.folder, "--workers", "2", before=f"mkdir {place.folder}; ulimit -f 4"
     )
     assert (done.returncode, is_sentence(done.stderr)) == (2, True), done.stderr
-    assert "File too large" in done.stderr
+    assert re.search(r"Cannot write '.*/padded/half=./.\.jsonl': File too large", done.stderr)
     assert not place.is_whole()
 
 

@@ -782,7 +782,7 @@ def test_an_output_that_is_an_open_input_is_refused(
     (place.folder / "in.jsonl").write_bytes(lines_for(verb))
     path = place.folder / "in.jsonl"
     done = pads(*args, *passes_of(verb, passes), stdin=path, stdout=path, flags=mode, file_size=1 << 23)
-    place.refused("out.jsonl", done, "in.jsonl", says="is a file that is read too")
+    place.refused("out.jsonl", done, "in.jsonl", says="is the same file as an input")
     assert (place.folder / "in.jsonl").read_bytes() == lines_for(verb)
 
 
@@ -790,7 +790,7 @@ def test_rejects_that_go_to_an_open_input_are_refused(place: Place, pads: Pads) 
     (place.folder / "in.jsonl").write_bytes(lines())
     args = ["in.jsonl", "-o", "out.jsonl", "--rejects", "-", "--maxlen", "2", "--overlong", "drop"]
     done = pads(*args, stdout=place.folder / "in.jsonl", flags=os.O_APPEND)
-    place.refused("out.jsonl", done, "in.jsonl", says="stdout is a file that is read too")
+    place.refused("out.jsonl", done, "in.jsonl", says="stdout is the same file as an input")
 
 
 # --- Several at once ---------------------------------------------------------------------
@@ -1027,9 +1027,9 @@ UNPAD_DEATHS = {
     "a worker that cuts": ("parquet", "padmask.stream.unpad", "cut_columns"),
 }
 ERRORS = {
-    "RuntimeError('a fault')": "padmask failed where it should not",
+    "RuntimeError('a fault')": "Internal error",
     "MemoryError()": "Not enough memory",
-    "SystemExit(0)": "ended before it was done",
+    "SystemExit(0)": "exited before the run was complete",
 }
 
 
@@ -1088,7 +1088,7 @@ def test_what_cannot_be_loaded_is_a_sentence(source: dict[str, Path], place: Pla
     # As where there is no memory left to map a library.
     fault = "import sys\nsys.modules['pyarrow'] = None\n"
     done = started(fault, source["jsonl"], "-o", "out.jsonl", cwd=place.folder)
-    place.refused("out.jsonl", done, says="What padmask needs cannot be loaded")
+    place.refused("out.jsonl", done, says="Cannot import a dependency")
 
 
 # --- The last steps: flush, name, rename -------------------------------------------------

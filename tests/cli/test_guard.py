@@ -14,14 +14,14 @@ pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="runs are guarde
 
 GUARD = """
 import os, signal, sys, time
-from padmask.cli.guard import guarded
+from padmask.cli.guard import run_guarded
 def say(sentence):
     print("Error: " + sentence, file=sys.stderr)
     return 2
 def run():
     {run}
     return 0
-sys.exit(guarded(run, say, ["data.parquet"], bound_memory=False))
+sys.exit(run_guarded(run, say, ["data.parquet"], bound_memory=False))
 """
 
 
@@ -39,8 +39,8 @@ def test_a_crash_in_native_code_is_a_sentence_that_names_the_input(name):
 
     assert ran.returncode == 1
     assert ran.stderr == (
-        f"Error: Reading 'data.parquet' crashed ({name}): the file is most likely corrupt. "
-        "Nothing was written. Check that it is whole and that another tool can read it.\n"
+        f"Error: Reading 'data.parquet' crashed ({name}): the file is probably corrupt. "
+        "No output was written. Check that another tool can read the file.\n"
     )
 
 
@@ -55,7 +55,7 @@ def test_a_run_that_something_else_ends_is_not_done():
     ran = guarded("os._exit(0)")
 
     assert ran.returncode == 2
-    assert "ended before it was done" in ran.stderr
+    assert "exited before the run was complete" in ran.stderr
 
 
 @pytest.mark.parametrize("code", [0, 1, 2])

@@ -422,4 +422,4 @@ def test_no_rows_are_no_error(tmp_path, inspect):
 def test_bad_rows_are_errors_as_in_pad(tmp_path, capfd):
     (tmp_path / "bad.jsonl").write_text('{"input_ids": [1, null]}\n')
     assert run(["inspect", str(tmp_path / "bad.jsonl")]) == 1
-    assert "line 1: column 'input_ids': position 1: null among numbers" in capfd.readouterr().err
+    assert "line 1: column 'input_ids': position 1: expected a number, found null" in capfd.readouterr().err

@@ -37,7 +37,7 @@ PADDED = [
 REMEDY = re.compile(
     r"(?<!\w)--?[a-z]|Did you mean|Is the file whole|The columns are|They end in|"
     r"\b(fix|skip|choose|create|check|(?<!cannot )write|rename|convert|free|give|name (an?|another|it|two)|"
-    r"shorten|make|pad them|pad the files|ask for)\b",
+    r"shorten|make|pad them|pad the files|ask for|remove|repeat|use|wait)\b",
     re.IGNORECASE,
 )
 
@@ -975,7 +975,7 @@ print(json.dumps(odd))
 
 class TestAnInput:
     def test_must_exist(self, refuses: Run) -> None:
-        refuses("pad", "nowhere.jsonl", "-o", "out.jsonl", says=["'nowhere.jsonl'", "Check the name"], code=2)
+        refuses("pad", "nowhere.jsonl", "-o", "out.jsonl", says=["'nowhere.jsonl'", "Check the path"], code=2)
 
     def test_is_checked_before_anything_is_written(self, refuses: Run, tmp_path: Path) -> None:
         (tmp_path / "in.jsonl").write_text(GOOD)

@@ -24,6 +24,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from padmask import __version__
 from padmask.cli import run
 
 ROWS = [{"input_ids": [7, 8, 9], "id": "a"}, {"input_ids": [5], "id": "b"}]
@@ -1200,9 +1201,52 @@ def test_the_report_may_go_to_stdout_where_the_rows_do_not(pad: Pad) -> None:
     assert json.loads(ran.out)["rows_written"] == 2
 
 
-def test_no_report_is_written_where_the_run_fails(pad: Pad) -> None:
-    assert_refused(pad(write("in.jsonl", [*ROWS, {"input_ids": None}]), "--report", "r.json"))
-    assert not Path("r.json").exists()
+def test_the_report_of_a_bad_row_has_the_fields_of_the_error(pad: Pad) -> None:
+    bad = write("in.jsonl", [*ROWS, {"input_ids": [1, 70000]}])
+    assert_refused(pad(bad, "-o", "out.jsonl", "--dtype", "int16", "--report", "r.json"))
+    report = json.loads(Path("r.json").read_text())
+
+    assert "70000 does not fit int16" in report["error"].pop("message")
+    assert report == {
+        "version": __version__,
+        "inputs": ["in.jsonl"],
+        "output": "out.jsonl",
+        "exit_code": 1,
+        "error": {
+            "place": {"source": "in.jsonl", "unit": "line", "number": 3},
+            "column": "input_ids",
+            "options": ["--column", "--dtype"],
+            "remedy": "Fix the row, or skip bad rows with --on-error skip.",
+        },
+    }
+    assert not Path("out.jsonl").exists()
+
+
+@pytest.mark.parametrize(
+    ("args", "code", "options"),
+    [
+        (("in.jsonl", "-c", "nope", "-o", "out.jsonl"), 2, ["--column"]),
+        (("in.jsonl", "--maxlen", "1", "--overlong", "error"), 1, ["--maxlen", "--overlong"]),
+        (("missing.jsonl",), 2, []),
+        (("in.jsonl", "-o", "missing/out.jsonl"), 2, []),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, tuple) else None,
+)
+def test_the_report_of_a_failed_run_has_the_exit_code(
+    pad: Pad, args: tuple[str, ...], code: int, options: list[str]
+) -> None:
+    write("in.jsonl", ROWS)
+    ran = pad(*args, "--report", "r.json")
+    report = json.loads(Path("r.json").read_text())
+
+    assert (ran.code, report["exit_code"], report["error"]["options"]) == (code, code, options)
+
+
+def test_a_run_that_is_not_allowed_to_replace_a_file_writes_no_report(pad: Pad) -> None:
+    rows = write("in.jsonl", ROWS)
+    before = Path(rows).read_bytes()
+    assert_refused(pad(rows, "-c", "nope", "--report", rows), "replace the input", code=2)
+    assert Path(rows).read_bytes() == before
 
 
 # --fixed-size-list
@@ -1463,7 +1507,7 @@ def test_a_mistake_in_pyproject_is_a_sentence_that_names_the_file(pad: Pad, text
             (),
             "column 'labels'. Choose one of 'input_ids', 'id'. --column is set in ",
         ),
-        ("maxlen = 3", ("--pad-to-multiple-of", "2"), "one of the two out. --maxlen is set in "),
+        ("maxlen = 3", ("--pad-to-multiple-of", "2"), "remove one of the two. --maxlen is set in "),
     ],
 )
 def test_what_is_refused_though_nobody_typed_it_is_said_to_be_set_there(
@@ -1486,7 +1530,7 @@ def test_arguments_are_named_as_options(pad: Pad) -> None:
     options = ("--maxlen", "3", "--pad-to-multiple-of", "2")
     assert_refused(
         pad(write("in.jsonl", ROWS), *options),
-        "--maxlen 3 is no multiple of --pad-to-multiple-of 2",
+        "--maxlen 3 is not a multiple of --pad-to-multiple-of 2",
         code=2,
     )
 

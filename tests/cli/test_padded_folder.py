@@ -259,7 +259,7 @@ def test_manifest_below_is_tampered(here: Run, out: Path, verb: str) -> None:
     out.rename(out.parent / "above" / "out")
     done = start(here, verb, "above")
     assert done.returncode
-    assert "has a total of 1 for rows_read, where its shards have 12" in done.stderr
+    assert "has a total of 1 for rows_read, but the shards add up to 12" in done.stderr
 
 
 @commands
@@ -269,7 +269,40 @@ def test_manifest_is_not_a_file(here: Run, out: Path, verb: str, make: Callable[
     make(out / "_padmask.json")
     done = start(here, verb, "out")
     assert done.returncode
-    assert "_padmask.json' is not a plain file" in done.stderr
+    assert "_padmask.json' is not a regular file" in done.stderr
+
+
+NO_MANIFEST: dict[str, tuple[Callable[[Path], object], str]] = {
+    "empty": (lambda path: path.write_text(""), "is not a manifest: it cannot be read as JSON. "),
+    "cut": (
+        lambda path: path.write_text(path.read_text()[:-9]),
+        "is not a manifest: it cannot be read as JSON. ",
+    ),
+    "no plan": (
+        lambda path: edit(path, TAMPERED["plan"]),
+        "is not a manifest: Object missing required field `plan`",
+    ),
+    "wrong total": (lambda path: edit(path, TAMPERED["total of rows"]), "has a total of 1 for rows_read"),
+    "link": (lambda path: (path.unlink(), path.symlink_to("/dev/zero")), "cannot be read. "),
+}
+
+
+@pytest.mark.parametrize("resume", [(), ("--resume",)], ids=["start", "resume"])
+@pytest.mark.parametrize(("spoil", "fault"), NO_MANIFEST.values(), ids=NO_MANIFEST)
+def test_padding_into_a_folder_with_a_broken_manifest(
+    here: Run, out: Path, spoil: Callable[[Path], object], fault: str, resume: tuple[str, ...]
+) -> None:
+    spoil(out / "_padmask.json")
+    before = {path: path.read_bytes() for path in out.rglob("*.jsonl")}
+    done = here("pad", "in", "-o", "out/", "--delete", *resume)
+    assert done.returncode == 2
+    assert f"out/_padmask.json' {fault}" in done.stderr
+    assert "which of these files it wrote: a.jsonl, b.jsonl, sub/c.jsonl. Move them and the" in done.stderr
+    assert {path: path.read_bytes() for path in out.rglob("*.jsonl")} == before
+    # As the message says.
+    for path in (*before, out / "_padmask.json"):
+        path.rename(out.parent / path.name)
+    assert here("pad", "in", "-o", "out/", *resume).returncode == 0
 
 
 def test_tampered_output_is_not_ours(here: Run, out: Path) -> None:
@@ -279,8 +312,9 @@ def test_tampered_output_is_not_ours(here: Run, out: Path) -> None:
     added = {"name": "precious.jsonl", "index": 3}
     edit(out / "_padmask.json", lambda told: told["shards"].append(shard(told) | added))
     done = here("pad", "in", "-o", "out/", "--delete")
-    assert done.returncode
-    assert "did not put there" in done.stderr
+    assert done.returncode == 2
+    assert "_padmask.json' has a total of 12 for rows_read, where its shards have " in done.stderr
+    assert "cannot tell which of these files it wrote: a.jsonl, b.jsonl, precious.jsonl" in done.stderr
     assert {path: path.read_bytes() for path in out.rglob("*.jsonl")} == before
 
 
@@ -310,7 +344,7 @@ def test_large_manifest(here: Run, out: Path, verb: str) -> None:
     enlarge(out / "_padmask.json", 1 << 40)
     done = start(here, verb, "out")
     assert done.returncode
-    assert "larger than 512.0 MiB, the most that padmask reads of a manifest" in done.stderr
+    assert "larger than 512.0 MiB, the limit for a manifest" in done.stderr
 
 
 @pytest.mark.parametrize("name", ["_padmask.json", "_padmask.replacing"])
@@ -341,7 +375,7 @@ def test_large_settings(here: Run, out: Path, tmp_path: Path, verb: str) -> None
     enlarge(tmp_path / "pyproject.toml", 1 << 40)
     done = start(here, verb, "out")
     assert done.returncode == 2
-    assert "pyproject.toml: larger than 1.0 MiB, the most that padmask reads of settings" in done.stderr
+    assert "pyproject.toml: the file is larger than 1.0 MiB" in done.stderr
     # Settings of the usual size are read.
     (tmp_path / "pyproject.toml").write_text("[tool.padmask]\nthreads = 1\n" + "#" * 500_000)
     assert start(here, verb, "out").returncode == 0

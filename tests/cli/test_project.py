@@ -7,6 +7,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 import click
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from padmask.cli import cli
@@ -151,8 +153,8 @@ def test_a_file_without_effect_is_silent(here: Run, project: Callable[[str], Pat
 @pytest.mark.parametrize(
     ("settings", "args", "said", "blamed"),
     [
-        ("pad-to-multiple-of = 2", ("pad", "two.jsonl"), "There are 2 list columns", ""),
-        ("maxlen = 2\nvalue = 2", ("pad", "two.jsonl"), "There are 2 list columns", ""),
+        ("pad-to-multiple-of = 2", ("pad", "two.jsonl"), "The input has 2 list columns", ""),
+        ("maxlen = 2\nvalue = 2", ("pad", "two.jsonl"), "The input has 2 list columns", ""),
         ("column = 'nope'", ("pad", "in.jsonl"), "no column 'nope'", "--column is"),
         ("column = 'nope:int64=3'", ("unpad", "in.jsonl", "--mask-column", "m"), "no column", "--column is"),
         ("mask-column = 'nope'", ("unpad", "in.jsonl"), "no column 'nope'", "--mask-column is"),
@@ -162,13 +164,13 @@ def test_a_file_without_effect_is_silent(here: Run, project: Callable[[str], Pat
             "no column",
             "--length-column is",
         ),
-        ("maxlen = 3", ("pad", "in.jsonl", "--pad-to-multiple-of", "2"), "no multiple", "--maxlen is"),
-        ("maxlen = 3\npad-to-multiple-of = 2", ("pad", "in.jsonl"), "no multiple", "--maxlen and "),
+        ("maxlen = 3", ("pad", "in.jsonl", "--pad-to-multiple-of", "2"), "not a multiple", "--maxlen is"),
+        ("maxlen = 3\npad-to-multiple-of = 2", ("pad", "in.jsonl"), "not a multiple", "--maxlen and "),
         ("maxlen = 'p0'", ("pad", "in.jsonl"), "--maxlen must be", "--maxlen is"),
         ("value = 'x'", ("pad", "in.jsonl"), "the pad value 'x'", "--value is"),
         ("dtype = 'string'", ("pad", "in.jsonl"), "cannot become string", "--dtype is"),
         ("column = 'input_ids:string'", ("pad", "in.jsonl"), "cannot become string", "--column is"),
-        ("length-column = 'input_ids'", ("pad", "in.jsonl"), "is to be padded", "--length-column is"),
+        ("length-column = 'input_ids'", ("pad", "in.jsonl"), "is a column to pad", "--length-column is"),
         (
             "maxlen = 2\noverlong = 'error'",
             ("pad", "in.jsonl"),
@@ -181,8 +183,35 @@ def test_a_file_without_effect_is_silent(here: Run, project: Callable[[str], Pat
             "asks for arrow",
             "--output-form",
         ),
+        ("dtype = 'int16'", ("pad", "bad.jsonl"), "70000 does not fit int16", "--dtype is"),
+        ("dtype = 'int16'", ("pad", "bad.parquet"), "70000 does not fit int16", "--dtype is"),
+        ("dtype = 'int16'", ("inspect", "bad.jsonl"), "70000 does not fit int16", "--dtype is"),
+        ("dtype = 'int32'", ("pad", "bad.jsonl", "-c", "input_ids:int16"), "does not fit int16", ""),
+        ("dtype = 'int32'", ("pad", "bad.jsonl", "-c", "null"), "null where a list", ""),
+        ("column = 'null'", ("pad", "bad.jsonl"), "null where a list", "--column is"),
+        ("column = ['input_ids', 'short']", ("pad", "bad.jsonl"), "columns padded together", "--column is"),
+        (
+            "input-format = 'parquet'",
+            ("pad", "bad.jsonl"),
+            "not a readable Parquet file",
+            "--input-format is",
+        ),
+        ("input-format = 'jsonl'", ("pad", "bad.parquet"), "line 1: not UTF-8", "--input-format is"),
+        ("output-format = 'arrow'", ("pad", "mixed.jsonl"), "a string where", "--output-format is"),
+        (
+            "mask-column = 'short'",
+            ("unpad", "bad.jsonl", "-c", "input_ids"),
+            "has 2 places where",
+            "--mask-column is",
+        ),
+        (
+            "length-column = 'n'",
+            ("unpad", "bad.jsonl", "--padding", "post"),
+            "says 3 tokens",
+            "--length-column is",
+        ),
         ("rows = 'x'", ("inspect", "in.jsonl"), "--rows takes A:B", "--rows is"),
-        ("explain = true", ("verify", "in.jsonl", "--no-model"), "goes with --model", "--explain is"),
+        ("explain = true", ("verify", "in.jsonl", "--no-model"), "--explain needs --model", "--explain is"),
     ],
     ids=lambda value: value if isinstance(value, str) else " ".join(value),
 )
@@ -196,6 +225,9 @@ def test_the_setting_at_fault_is_named(
     blamed: str,
 ) -> None:
     (tmp_path / "two.jsonl").write_text('{"a": [1], "b": [2]}\n')
+    (tmp_path / "bad.jsonl").write_text('{"input_ids": [1, 70000], "null": null, "short": [1], "n": 3}\n')
+    (tmp_path / "mixed.jsonl").write_text('{"ids": [1], "x": 1}\n{"ids": [1], "x": "a"}\n')
+    pq.write_table(pa.table({"ids": [[1, 70000]]}), tmp_path / "bad.parquet")
     file = project(f"[tool.padmask.{args[0]}]\n{settings}\n")
     done = here(*args)
     assert (done.returncode, said in done.stderr) in ((1, True), (2, True))

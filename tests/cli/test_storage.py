@@ -22,6 +22,7 @@ import pytest
 from storages import Bucket, environment, object_store, wait_until
 
 import padmask
+from padmask.storage.output import open_output
 from padmask.storage.remote import locate, read_errors
 from padmask.storage.urls import parse_url
 
@@ -140,6 +141,15 @@ def test_folders_and_patterns_mean_the_same_in_a_store(
         assert bucket.names("out") == ["out/_padmask.json", *(f"out/{name}" for name in made)]
         for name in made:
             assert bucket.read(f"out/{name}") == (local / "out" / name).read_bytes()
+
+
+def test_an_error_of_a_staged_file_names_the_final_address(store: None) -> None:
+    folder = "s3://no-such-bucket/out"
+    with (
+        pytest.raises(padmask.OutputError, match=f"Cannot write '{folder}/a.jsonl': "),
+        open_output(f"{folder}/_padmask-1/000000.jsonl", final_path=f"{folder}/a.jsonl") as stream,
+    ):
+        stream.write(b"{}")
 
 
 class TestADataset:
@@ -276,9 +286,9 @@ def test_secrets_in_an_address_are_never_shown(bucket: Bucket, here: Here, tmp_p
         (["s3://test-nowhere/a.jsonl"], "There is no file 's3://test-nowhere/a.jsonl'"),
         (["s3://test-nowhere/data/"], "There is no file 's3://test-nowhere/data/'"),
         (["s3://test-nowhere/*.jsonl"], "No file matches 's3://test-nowhere/*.jsonl'"),
-        (["rows.jsonl", "-o", "s3://test-nowhere/out.jsonl"], "Check address and bucket"),
-        (["rows.jsonl", "-o", "s3://test-nowhere/out/"], "Check address and bucket"),
-        (["foo://x/a.jsonl"], "There is no storage foo://"),
+        (["rows.jsonl", "-o", "s3://test-nowhere/out.jsonl"], "Check the address"),
+        (["rows.jsonl", "-o", "s3://test-nowhere/out/"], "Check the address"),
+        (["foo://x/a.jsonl"], "Unknown scheme foo://"),
         (["hf://datasets/x/y.jsonl"], "hf:// needs another package"),
         (["file://elsewhere/a.jsonl"], "is on another machine"),
     ],

@@ -94,7 +94,7 @@ def test_what_is_printed_is_an_output_too(shell: Run, tmp_path: Path, command: s
 
     done = shell(f"padmask {command.format(name)} >> one.txt")
     assert done.returncode == 2
-    assert "which stdout goes to" in done.stderr
+    assert "the file that stdout is redirected to" in done.stderr
     assert (tmp_path / "one.txt").read_text() == "kept\n"
 
 

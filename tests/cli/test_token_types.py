@@ -198,7 +198,7 @@ def test_odd_python_rows(row):
 
 
 def test_the_twin_keeps_large_ints():
-    with pytest.raises(padmask.DataError, match="stands among floats"):
+    with pytest.raises(padmask.DataError, match="is in rows with floats"):
         padmask.pad_sequences([[2**53 + 1, 1.0]], dtype="int64")
 
 

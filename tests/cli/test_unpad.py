@@ -72,7 +72,7 @@ def test_json_lines_are_told_their_columns(here, raw, padding):
     some = here("unpad", "padded.jsonl")
     assert [json.loads(line)["input_ids"] for line in some.stdout.splitlines()] == [[5, 6, 7], [], [0]]
     assert (
-        "not unpadded, though of the same lengths: 'labels'; to unpad all: -c input_ids -c labels"
+        "left padded: 'labels' (same lengths as 'input_ids'). To unpad all: -c input_ids -c labels"
         in some.stderr
     )
 
@@ -169,14 +169,17 @@ GOOD = '{"input_ids": [5, 6, 0], "mask": [1, 1, 0]}'
     [
         ('{"input_ids": [5, 0, 7], "mask": [1, 0, 1]}', "'mask': position 2: the mask changes a second time"),
         ('{"input_ids": [0, 6, 0], "mask": [0, 1, 0]}', "'mask': position 2: the mask changes a second time"),
-        ('{"input_ids": [5, 6, 0], "mask": [1, 1]}', "'input_ids' has 3 places where 'mask' has 2"),
+        ('{"input_ids": [5, 6, 0], "mask": [1, 1]}', "'input_ids' has 3 values, but 'mask' has 2"),
         ('{"input_ids": [5, 6, 0], "mask": [1, 2, 0]}', "'mask': position 1: 2 is neither 0 nor 1"),
-        ('{"input_ids": [5, 6, 0], "mask": [1, null, 0]}', "'mask': position 1: null among numbers"),
-        ('{"input_ids": [5, 6, 0], "mask": null}', "'mask': null where a list"),
+        (
+            '{"input_ids": [5, 6, 0], "mask": [1, null, 0]}',
+            "'mask': position 1: expected a number, found null",
+        ),
+        ('{"input_ids": [5, 6, 0], "mask": null}', "'mask': expected a list of tokens, found null"),
         ('{"input_ids": [5, 6, 0]}', "'mask': the key is missing"),
-        ('{"input_ids": null, "mask": [1]}', "'input_ids': null where a list of tokens belongs"),
+        ('{"input_ids": null, "mask": [1]}', "'input_ids': expected a list of tokens, found null"),
         ('{"mask": [1]}', "'input_ids': the key is missing"),
-        ("{", "the line ends in the middle of its JSON"),
+        ("{", "the JSON is incomplete"),
     ],
 )
 def test_a_row_that_contradicts_itself_ends_with_code_1(refuses, line, says):
@@ -187,17 +190,17 @@ def test_a_row_that_contradicts_itself_ends_with_code_1(refuses, line, says):
 @pytest.mark.parametrize(
     ("length", "says"),
     [
-        ("4", "'n' says 4 tokens, and there are 3 places"),
-        ("-1", "'n': -1 is no length"),
-        ("null", "'n': null is no length"),
-        ("2.5", "'n': 2.5 is no length"),
-        ("true", "'n': True is no length"),
-        ("1e999", "'n': '1e999' is no length"),
+        ("4", "the length in column 'n' is 4, but the row has only 3 values"),
+        ("-1", "column 'n': -1 is not a length"),
+        ("null", "column 'n': null is not a length"),
+        ("2.5", "column 'n': 2.5 is not a length"),
+        ("true", "column 'n': True is not a length"),
+        ("1e999", "column 'n': '1e999' is not a length"),
     ],
 )
 def test_a_length_beyond_its_places_ends_with_code_1(refuses, length, says):
     lines = ['{"input_ids": [5, 6, 0], "n": 2}', f'{{"input_ids": [5, 6, 0], "n": {length}}}']
-    refuses("--length-column", "n", "--padding", "post", lines=lines, code=1, says=f"line 2: column {says}")
+    refuses("--length-column", "n", "--padding", "post", lines=lines, code=1, says=f"line 2: {says}")
 
 
 @pytest.mark.parametrize(
@@ -206,15 +209,15 @@ def test_a_length_beyond_its_places_ends_with_code_1(refuses, length, says):
         (
             (),
             '{"input_ids": [5]}',
-            "name the mask with --mask-column, or the column of the rows' lengths with",
+            "Name the mask column with --mask-column, or the column of row lengths with",
         ),
-        (("--length-column", "n"), '{"input_ids": [5], "n": 1}', "say --padding post or --padding pre"),
+        (("--length-column", "n"), '{"input_ids": [5], "n": 1}', "Add --padding post or --padding pre"),
         (("--mask-column", "msk"), GOOD, "Did you mean 'mask'?"),
-        (("--mask-column", "t"), '{"x": [5], "t": "a"}', "is no mask. Choose a list of bools"),
-        (("--length-column", "mask"), GOOD, "holds no lengths"),
+        (("--mask-column", "t"), '{"x": [5], "t": "a"}', "is not a mask. Choose a list column of bools"),
+        (("--length-column", "mask"), GOOD, "does not hold lengths"),
         (("-c", "input_id"), GOOD, "Did you mean 'input_ids'?"),
         (("-c", "n"), '{"n": 5, "mask": [1]}', "'n' cannot be unpadded"),
-        ((), '{"a": [5], "b": [5], "mask": [1]}', "There are 2 list columns: 'a', 'b'"),
+        ((), '{"a": [5], "b": [5], "mask": [1]}', "The input has 2 list columns: 'a', 'b'"),
     ],
 )
 def test_what_cannot_be_asked_for_ends_with_code_2(refuses, args, line, says):
@@ -232,7 +235,7 @@ def test_typed_files_name_the_row(here, tmp_path, suffix):
             out.write_table(table, max_chunksize=1)
     result = here("unpad", f"in.{suffix}", "-o", "out.parquet")
     assert result.returncode == 1
-    assert f"in.{suffix}, row 2: column 'input_ids' has 2 places where 'mask' has 3" in result.stderr
+    assert f"in.{suffix}, row 2: column 'input_ids' has 2 values, but 'mask' has 3" in result.stderr
 
 
 @pytest.mark.parametrize("suffix", ["jsonl", "parquet"])
@@ -249,6 +252,18 @@ def test_bad_rows_are_left_out_and_kept_apart(here, tmp_path, suffix):
     counted = {name: report[name] for name in ("rows_read", "rows_written", "rows_rejected", "tokens_kept")}
     assert counted == {"rows_read": 4, "rows_written": 2, "rows_rejected": 2, "tokens_kept": 4}
     assert (report["columns"], report["mask_column"], report["places"]) == (["input_ids"], "mask", 6)
+
+
+def test_the_report_of_a_bad_row_has_the_fields_of_the_error(here, tmp_path):
+    (tmp_path / "in.jsonl").write_text(f'{GOOD}\n{{"input_ids":[5,6,0],"mask":[1,0,1]}}\n')
+    result = here("unpad", "in.jsonl", "--mask-column", "mask", "-o", "out.jsonl", "--report", "report.json")
+    report = json.loads((tmp_path / "report.json").read_text())
+    error = report["error"]
+    assert (result.returncode, report["exit_code"]) == (1, 1)
+    assert error["place"] == {"source": "in.jsonl", "unit": "line", "number": 2}
+    assert (error["column"], error["options"]) == ("mask", ["--mask-column"])
+    assert f"{error['message']}. {error['remedy']}" in result.stderr
+    assert not (tmp_path / "out.jsonl").exists()
 
 
 def test_npz_is_neither_read_nor_written(here, tmp_path, raw):
@@ -272,7 +287,7 @@ def test_defaults_of_a_project_hold_for_both_ways(here, tmp_path, raw):
 def test_unpad_says_what_to_do_where_pad_finds_padding(here, raw):
     assert here("pad", raw, "-o", "padded.jsonl").returncode == 0
     again = here("pad", "padded.jsonl")
-    assert (again.returncode, "take it away first, with padmask unpad" in again.stderr) == (1, True)
+    assert (again.returncode, "remove the padding first with padmask unpad" in again.stderr) == (1, True)
 
 
 @pytest.mark.parametrize("suffix", ["jsonl", "parquet"])

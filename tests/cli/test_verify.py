@@ -201,8 +201,8 @@ def test_stdin_is_read_for_a_dash(padmask):
         (["raw.jsonl", "--sample", "0"], "0 is not in the range"),
         (["raw.jsonl", "-c", "missing"], "missing"),
         (["raw.jsonl", "--mask-column", "missing"], "no mask column 'missing'"),
-        (["raw.jsonl", "--report", "json:"], "names no file"),
-        (["raw.jsonl", "--report", "junit:"], "names no file"),
+        (["raw.jsonl", "--report", "json:"], "has no file name"),
+        (["raw.jsonl", "--report", "junit:"], "has no file name"),
     ],
     ids=lambda given: " ".join(given[1:]) if isinstance(given, list) else "",
 )

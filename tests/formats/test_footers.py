@@ -7,7 +7,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from padmask.formats.contract import Batch, Layout
+from padmask.formats.contract import Batch, Layout, WriterOptions
 from padmask.formats.parquet import ParquetWriter
 from padmask.formats.parquet_footer import MAGIC, read_footer, write_footer
 
@@ -32,7 +32,8 @@ TABLES = {
 def joined(table: pa.Table, step: int, threads: int) -> bytes:
     """Write a table in steps, as the pipeline does."""
     out = io.BytesIO()
-    writer = ParquetWriter(out, Layout(table.schema, {}, GROUP), threads)
+    options = WriterOptions(as_stream=False, threads=threads, folder="")
+    writer = ParquetWriter(out, Layout(table.schema, {}, GROUP), options)
     for batch in table.to_batches(max_chunksize=step):
         writer.append(writer.encode(Batch(batch, "x", np.arange(batch.num_rows), "row")))
     writer.finish()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import shutil
@@ -17,7 +18,7 @@ from typing import Protocol
 REMEDY = re.compile(
     r"(?<!\w)--?[a-z]|Did you mean|Is the file whole|The columns are|They end in|"
     r"\b(must be|is not|is no|fix|skip|choose|create|check|(?<!cannot )write|rename|convert|free|give|"
-    r"name (an?|another|it|two)|shorten|make|pad|say|use|drop|install|look|ask for)\b",
+    r"name (an?|another|it|two)|shorten|make|pad|say|use|drop|install|look|ask for|remove|repeat|wait|add)\b",
     re.IGNORECASE,
 )
 # What only a programmer of the library below could read.
@@ -161,6 +162,18 @@ def _complaint(case: Case, outcome: Outcome) -> list[str]:
     about_output = "memory" in said or "cannot hold" in said
     if case.source and case.source not in said and not about_output:
         found.append(f"the input is not named: {said[:300]}")
-    if dict(outcome.files) != {name: bytes(data) for name, data in case.files.items()}:
-        found.append(f"files changed: {sorted(set(outcome.files) ^ set(case.files))}")
+    before = {name: bytes(data) for name, data in case.files.items()}
+    changed = [name for name in {*before, *outcome.files} if before.get(name) != outcome.files.get(name)]
+    reports = [name for name in changed if "--report" in case.args and _is_error_report(outcome, name)]
+    if len(reports) > 1 or changed != reports:
+        found.append(f"files changed: {sorted(changed)}")
     return found
+
+
+def _is_error_report(outcome: Outcome, name: str) -> bool:
+    """Return whether a file is the report of a run that failed."""
+    try:
+        report = json.loads(outcome.files.get(name, b""))
+    except ValueError:
+        return False
+    return isinstance(report, dict) and report.get("exit_code") == outcome.code and "error" in report

@@ -103,7 +103,7 @@ def test_a_task_whose_worker_is_killed_is_done_by_another(two, tmp_path):
 
 def test_a_task_that_kills_all_its_workers_is_given_up_and_no_other(two):
     futures: list[Future[Any]] = [two.submit(exec, DIES, {}), *(two.submit(abs, -i) for i in range(5))]
-    with pytest.raises(WorkerDiedError, match="every worker that tried it has died"):
+    with pytest.raises(WorkerDiedError, match="each worker that tried it died"):
         futures[0].result(SECONDS)
     assert [future.result(SECONDS) for future in futures[1:]] == list(range(5))
 

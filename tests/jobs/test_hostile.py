@@ -162,7 +162,7 @@ def test_a_shard_that_is_taken_away_while_it_waits_is_missed(data: Path, out: Pa
         for path in out.glob("_padmask-*/000000.jsonl"):
             path.unlink()
 
-    with pytest.raises(OutputError, match=r"something took a\.jsonl away"):
+    with pytest.raises(OutputError, match=r"^a\.jsonl disappeared from"):
         pad_dataset(data, out, spec=GIVEN, progress=tell)
     assert not list(out.glob("*.jsonl"))
     go_on(data, out)
@@ -271,7 +271,7 @@ def test_rejects_are_those_of_the_rows(
         go_on(data, out, **asked)
         assert json.loads(rejects.read_text())["row"]
     else:
-        with pytest.raises(OutputError, match=r"something took the rejects of a\.jsonl away"):
+        with pytest.raises(OutputError, match=r"^the rejects of a\.jsonl disappeared from"):
             go_on(data, out, **asked, progress=spoil)
         assert not rejects.exists()
 
@@ -283,14 +283,14 @@ def test_rejects_are_those_of_the_rows(
     "name", ["_padmask.json", "_padmask.replacing", "_padmask-x", "a.jsonl", "sub/x.jsonl"]
 )
 def test_rejects_under_names_of_the_folder_are_refused(data: Path, out: Path, name: str) -> None:
-    with pytest.raises(OutputError, match="The rejects would lie in the output folder"):
+    with pytest.raises(OutputError, match=r"The rejects .* is in the output folder"):
         pad_dataset(data, out, files=FileOptions(rejects=str(out / name)))
 
 
 @pytest.mark.parametrize("inputs", ["", "*", "b.jsonl"])
 def test_rejects_over_an_input_are_refused(data: Path, out: Path, inputs: str) -> None:
     before = bytes_in(data)
-    with pytest.raises(OutputError, match=r"The rejects .*(lies in|would replace)"):
+    with pytest.raises(OutputError, match=r"The rejects .*(is in|would replace)"):
         pad_dataset(f"{data}/{inputs}", out, files=FileOptions(rejects=str(data / "b.jsonl")))
     assert bytes_in(data) == before
 
@@ -307,14 +307,14 @@ def test_rejects_whose_folder_is_not_there_are_refused_before_any_work(data: Pat
 
 def test_a_name_that_would_be_too_long_is_refused_before_any_work(data: Path, out: Path) -> None:
     (data / "b.jsonl").rename(data / f"{'b' * 249}.jsonl")
-    with pytest.raises(OutputError, match="File name too long"):
+    with pytest.raises(OutputError, match="file name is too long"):
         pad_dataset(data, out, files=FileOptions(output_format="parquet"))
     assert not list(out.iterdir())
 
 
 def test_a_name_that_would_be_a_file_and_a_folder_is_refused(data: Path, out: Path) -> None:
     write(data / "b.parquet" / "c.jsonl", [1])
-    with pytest.raises(OutputError, match=r"'b\.parquet' would be a file and a folder"):
+    with pytest.raises(OutputError, match=r"'b\.parquet' would be both a file and a folder"):
         pad_dataset(data, out, files=FileOptions(output_format="parquet"))
     assert not list(out.iterdir())
 
@@ -322,6 +322,6 @@ def test_a_name_that_would_be_a_file_and_a_folder_is_refused(data: Path, out: Pa
 def test_inputs_in_the_output_folder_are_refused(data: Path, out: Path) -> None:
     pad_dataset(data, out, spec=GIVEN)
     before = bytes_in(out)
-    with pytest.raises(OutputError, match="lies in the output folder"):
+    with pytest.raises(OutputError, match="is in the output folder"):
         pad_dataset(out / "sub", out, spec=PadSpec(maxlen=1), delete=True)
     assert bytes_in(out) == before

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from padmask.errors import DataError, SpecError
 from padmask.formats.jsonl.types import TypeSurvey
 from padmask.shards.split import find_shards, output_name, refuse_no_shards
+from padmask.spec.formats import FORMATS
 from padmask.storage.inputs import list_inputs
 
 
@@ -21,7 +22,7 @@ def shards_of(*inputs: Path, goal: str = "parquet", shard_bytes: int = 1 << 20) 
     """Return the names of the output's files, and the row groups that each is made of."""
     files = list_inputs([str(path) for path in inputs])
     refuse_no_shards(files)
-    shards = find_shards(files, "parquet", goal, shard_bytes)
+    shards = find_shards(files, FORMATS["parquet"], FORMATS[goal], shard_bytes)
     assert [shard.index for shard in shards] == list(range(len(shards)))
     return [(shard.name, shard.source.groups) for shard in shards]
 
@@ -87,14 +88,15 @@ def test_two_files_never_become_one(tmp_path, names):
 
 def test_no_file_takes_the_name_of_the_manifest(tmp_path):
     path = write_groups(tmp_path / "_padmask.json", 1)
-    with pytest.raises(SpecError, match="padmask's own"):
+    with pytest.raises(SpecError, match="reserved for padmask"):
         shards_of(path, goal="jsonl")
 
 
 def test_an_output_that_is_compressed_is_of_an_input_that_is():
-    assert output_name("a.jsonl.zst", "jsonl", "jsonl") == "a.jsonl.zst"
-    assert output_name("a.json", "jsonl", "arrow") == "a.arrow"
-    assert output_name("a.log.gz", "jsonl", "parquet") == "a.log.parquet"
+    text = FORMATS["jsonl"]
+    assert output_name("a.jsonl.zst", text, text) == "a.jsonl.zst"
+    assert output_name("a.json", text, FORMATS["arrow"]) == "a.arrow"
+    assert output_name("a.log.gz", text, FORMATS["parquet"]) == "a.log.parquet"
 
 
 # --- Types, piece by piece ---------------------------------------------------------------
@@ -163,8 +165,8 @@ def test_types_of_pieces_join_to_the_types_of_all(lists):
         (["x"], [1, 0.5], "line 2, field 'x': an int where line 1 has a string"),
         ([1, 2**53 + 1], [0.5], "line 2, field 'x': the int 9007199254740993 among floats"),
         ([0.5], [1, 2**53 + 1], "line 3, field 'x': the int 9007199254740993 among floats"),
-        ([1, -1], [1, 2**63], "line 4, field 'x': 9223372036854775808 needs more than the 64 bits"),
-        ([1, 2**63], [1, -1], "line 4, field 'x': -1 needs more than the 64 bits"),
+        ([1, -1], [1, 2**63], "line 4, field 'x': 9223372036854775808 and the other values do not fit"),
+        ([1, 2**63], [1, -1], "line 4, field 'x': -1 and the other values do not fit"),
         ([1, -(2**53) - 1], [0.5], "line 2, field 'x': the int -9007199254740993 among floats"),
         ([[], [1]], [[], ["x"]], "line 4, field 'x[]': a string where line 2 has an int"),
         ([{"a": 1}], [{"b": 1}, {"a": "x"}], "line 3, field 'x.a': a string where line 1 has an int"),

@@ -1,4 +1,4 @@
-"""A dataset comes into its folder whole, and a run that ended before goes on where it was."""
+"""A dataset is complete or absent, and --resume continues a run that stopped."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ import pyarrow.parquet as pq
 import pytest
 
 import padmask.stream.capacity
-from padmask import PadSpec, RowPolicy
+from padmask import MaskSpec, PadSpec, RowPolicy
 from padmask.errors import DataError, OutputError, UnreadableError
 from padmask.shards.pad_dataset import pad_dataset
 from padmask.spec.files import FileOptions
@@ -182,32 +182,32 @@ def test_what_is_not_as_it_was_is_done_again(run, name, fault, again):
     ],
     ids=["length", "policy", "format", "limit", "cut"],
 )
-def test_another_run_is_not_gone_on_with(run, other):
+def test_resume_refuses_other_options(run, other):
     run.ended_after(2)
     before = bytes_in(run.folder)
     [(difference, other)] = other.items()
-    with pytest.raises(OutputError, match=f"holds was another one: {difference}[.] Run that one again"):
+    with pytest.raises(OutputError, match=f"cannot continue the run in .*: {difference}[.] Repeat the"):
         run(resume=True, **other)
     assert bytes_in(run.folder) == before
     run(**other)
     assert not [name for name in bytes_in(run.folder) if name.startswith("_padmask-")]
 
 
-def test_a_run_over_other_inputs_is_not_gone_on_with(run):
+def test_resume_refuses_other_inputs(run):
     run.ended_after(2)
     (run.data / "2.jsonl").write_text('{"input_ids": [1]}\n')
     (run.data / "3.jsonl").rename(run.data / "7.jsonl")
     with pytest.raises(OutputError) as refused:
         run(resume=True)
     two, three, seven = (run.data / f"{shard}.jsonl" for shard in (2, 3, 7))
-    differences = f"{two} is not as it was; {three} was an input; {seven} was no input"
-    assert f"holds was another one: {differences}. Run that one again" in str(refused.value)
+    differences = f"{two} has changed; {three} is no longer an input; {seven} is a new input"
+    assert f"cannot continue the run in {str(run.folder)!r}: {differences}. Repeat the" in str(refused.value)
 
 
-def test_another_run_of_which_nothing_is_known_is_not_gone_on_with(run):
+def test_resume_refuses_another_run_whose_plan_is_unreadable(run):
     run.ended_after(2)
     run.staged("plan").write_text("{}")
-    with pytest.raises(OutputError, match=r"holds was another one\. Run that one again"):
+    with pytest.raises(OutputError, match=r"padded': it had other options or inputs\. Repeat the"):
         run(resume=True, shard_bytes=7)
 
 
@@ -267,7 +267,7 @@ def test_a_shard_whose_input_has_changed_is_done_again(run):
     assert bytes_in(run.folder) == run.undisturbed()
 
 
-def test_who_goes_on_with_bad_rows_left_out_and_wants_them_no_more_is_told(spoiled):
+def test_resume_without_skip_meets_skipped_rows_again(spoiled):
     with pytest.raises(EndedError):
         spoiled(resume=True, end_after=2, **SKIP)
     with pytest.raises(DataError, match=r"3\.jsonl, line 3"):
@@ -287,27 +287,29 @@ def test_rejects_that_were_not_kept_are_looked_for_again(run, tmp_path):
     assert rejects.read_text().count("\n") == 1
 
 
-def test_that_another_corpus_had_these_names_is_told(run, tmp_path):
+def test_replacing_shards_of_other_inputs_is_reported(run, tmp_path):
     assert run().notes == ()
     assert run(spec=PadSpec(maxlen=2)).notes == ()
     other = Run(run.data.rename(tmp_path / "other"), run.folder)
-    assert any("made of other inputs: " in note and "data/0.jsonl" in note for note in other().notes)
+    assert any(
+        "replaced by those of other inputs: " in note and "data/0.jsonl" in note for note in other().notes
+    )
 
 
-def test_what_is_not_gone_on_with_is_told(run):
+def test_padding_shards_of_a_stopped_run_again_is_reported(run):
     run.ended_after(4)
-    assert any("were done anew: 4; --resume" in note for note in run().notes)
+    assert any("were padded again: 4; --resume" in note for note in run().notes)
     assert run().notes == ()
 
 
-def test_another_dataset_that_is_whole_is_nothing_to_go_on_with(run, monkeypatch):
+def test_resume_refuses_the_dataset_of_another_job(run, monkeypatch):
     run()
     before = bytes_in(run.folder)
-    with pytest.raises(OutputError, match="was another one: maxlen was longest and is 4"):
+    with pytest.raises(OutputError, match=r"padded': maxlen was longest and is 4\."):
         run(resume=True, **GIVEN)
     # No more than that differs, from wherever the inputs are named.
     monkeypatch.chdir(run.data.parent)
-    with pytest.raises(OutputError, match=r"one: maxlen was longest and is 4\. Run"):
+    with pytest.raises(OutputError, match=r"padded': maxlen was longest and is 4\. Repeat"):
         pad_dataset("data", run.folder, resume=True, **GIVEN)
     assert bytes_in(run.folder) == before
 
@@ -352,6 +354,19 @@ def test_what_a_whole_dataset_lacks_is_made_again(run, tmp_path, fault, asks):
     assert bytes_in(tmp_path) == kept
 
 
+@pytest.mark.parametrize("spec", [PadSpec(maxlen=4), PadSpec()], ids=["given", "found"])
+def test_resume_keeps_the_shards_of_a_repair_that_stopped(run, spec):
+    run.asked = {"spec": spec}
+    run()
+    for shard in range(3):
+        (run.folder / f"{shard}.jsonl").unlink()
+    with pytest.raises(EndedError):
+        run(resume=True, end_after=2)
+    assert run(resume=True).resumed == SHARDS - 1
+    assert run.told == {"padding": 1}
+    assert bytes_in(run.folder) == run.undisturbed()
+
+
 def test_rejects_that_are_gone_are_made_again(run, tmp_path):
     run.asked = typed(tmp_path)
     run()
@@ -375,7 +390,7 @@ def test_a_new_dataset_takes_the_place_of_the_old_one(run):
     (run.folder / "README.md").write_text("mine")
     fewer(run)
     result = run(delete=True)
-    assert any("have none in their place, are gone: 2" in note for note in result.notes)
+    assert any("deleted because no shard replaces them: 2" in note for note in result.notes)
     (run.folder / "README.md").unlink()
     assert bytes_in(run.folder) == run.undisturbed()
 
@@ -385,7 +400,7 @@ def test_nothing_is_deleted_unasked(run, resume):
     run()
     old = bytes_in(run.folder)
     fewer(run)
-    with pytest.raises(OutputError, match=r"nothing would come: 1\.jsonl, 4\.jsonl\. .* with --delete"):
+    with pytest.raises(OutputError, match=r"does not replace: 1\.jsonl, 4\.jsonl\. .* with --delete"):
         run(resume=resume)
     assert bytes_in(run.folder) == old
 
@@ -512,7 +527,7 @@ def test_a_file_that_could_not_be_opened_and_now_can_makes_it_another_run(run, m
     bad.write_bytes(whole)
     os.utime(bad, ns=(stamp.st_atime_ns, stamp.st_mtime_ns))
     assert good != whole
-    with pytest.raises(OutputError, match=r"another one: .*1\.jsonl is not as it was\. Run"):
+    with pytest.raises(OutputError, match=r"cannot continue .*1\.jsonl has changed\. Repeat"):
         run(resume=True)
 
 
@@ -592,7 +607,7 @@ def test_a_type_that_a_mended_row_changes_makes_another_run(run):
     with pytest.raises(DataError):
         run()
     rows(run, 1, "[1.5,2]")
-    with pytest.raises(OutputError, match="was another one"):
+    with pytest.raises(OutputError, match="cannot continue the run"):
         run(resume=True)
     run()
     assert bytes_in(run.folder) == run.undisturbed()
@@ -683,9 +698,28 @@ def test_what_is_done_already_does_not_count_against_the_room(run, monkeypatch, 
 
 def test_an_output_without_room_is_refused_and_the_folder_with_it(run, monkeypatch):
     monkeypatch.setattr(padmask.stream.capacity, "free_disk", lambda _: 100)
-    with pytest.raises(OutputError, match=r"more than the 90 B|may be written"):
+    with pytest.raises(OutputError, match=r"larger than the limit of 90 B|may be written"):
         run(spec=PadSpec(maxlen=3))
     assert not run.seen()
+
+
+@pytest.mark.parametrize(
+    ("asked", "error"),
+    [
+        (
+            {"files": FileOptions(max_bytes=1)},
+            r"^The output '.*/padded/0\.jsonl' would take more than the 1 B",
+        ),
+        (
+            {"files": FileOptions(output_format="npz"), "mask": MaskSpec(column="../mask")},
+            r"^.*/padded/0\.npz: npz cannot hold a column named '\.\./mask'",
+        ),
+    ],
+    ids=["too large", "unsafe name"],
+)
+def test_errors_of_writing_name_the_shard_and_not_the_staged_file(run, asked, error):
+    with pytest.raises(OutputError, match=error):
+        run(spec=PadSpec(maxlen=3), **asked)
 
 
 def test_more_than_may_be_written_is_refused_before_a_row_is_padded(run):

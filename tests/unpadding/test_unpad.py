@@ -130,7 +130,7 @@ def test_slices_and_chunks_do_not_matter():
         ([0, 1, 0], "column 'mask': position 2: the mask changes a second time"),
         ([1, 1, 2], "column 'mask': position 2: 2 is neither 0 nor 1"),
         ([1, None, 0], "column 'mask': position 1: null is neither 0 nor 1"),
-        ([1, 1], "column 'input_ids' has 3 places where 'mask' has 2"),
+        ([1, 1], "column 'input_ids' has 3 values, but 'mask' has 2"),
         (None, "column 'mask': the row is null"),
     ],
     ids=str,
@@ -143,42 +143,44 @@ def test_rows_that_contradict_their_mask_are_refused_with_the_place(mask, said):
 
 @pytest.mark.parametrize(
     ("length", "said"),
-    [(4, "says 4 tokens, and there are 3 places"), (-1, "-1 is no length"), (None, "null is no length")],
+    [(4, "is 4, but the row has only 3 values"), (-1, "-1 is not a length"), (None, "null is not a length")],
     ids=str,
 )
 def test_lengths_that_cannot_be_are_refused_with_the_place(length, said):
     table = pa.table({"input_ids": [[5, 6, 0]] * 2, "length": pa.array([2, length], pa.int64())})
-    with pytest.raises(RowError, match=f"Row 1, column 'length'.*{said}"):
+    with pytest.raises(RowError, match=f"Row 1, .*column 'length'.*{said}"):
         unpad_table(table, spec=UnpadSpec(length_column="length", padding="post"))
 
 
 def test_a_mask_and_a_length_must_say_the_same():
     table = pa.table({"input_ids": [[5, 6]], "mask": [[1, 0]], "length": [2]})
-    with pytest.raises(RowError, match="Row 0, column 'length' says 2 tokens, and the mask 'mask' has 1"):
+    with pytest.raises(
+        RowError, match="Row 0, the length in column 'length' is 2, but the mask 'mask' has 1 real tokens"
+    ):
         unpad_table(table, spec=UnpadSpec(length_column="length"))
 
 
 def test_columns_must_have_the_same_places():
     table = pa.table({"a": [[1, 0]], "b": [[1, 2, 0]], "mask": [[1, 0]]})
-    with pytest.raises(RowError, match="Row 0, column 'b' has 3 places where 'mask' has 2"):
+    with pytest.raises(RowError, match="Row 0, column 'b' has 3 values, but 'mask' has 2"):
         unpad_table(table, ["a", "b"])
 
 
 NOT_UNPADDABLE = {
-    "no mask": (ROWS, None, {}, "Nothing says which places are padding: name the mask with --mask-column"),
+    "no mask": (ROWS, None, {}, "No column marks the padding. Name the mask column with --mask-column"),
     "no such mask": (PADDED, None, {"mask_column": "msk"}, "no column 'msk'. Did you mean 'mask'"),
-    "no mask at all": (PADDED, None, {"mask_column": "id"}, "'id' of type int64 is no mask"),
+    "no mask at all": (PADDED, None, {"mask_column": "id"}, "'id' of type int64 is not a mask"),
     "no such length": (PADDED, None, {"length_column": "len"}, "no column 'len'"),
-    "no lengths": (PADDED, None, {"length_column": "text"}, "'text' of type string holds no lengths"),
+    "no lengths": (PADDED, None, {"length_column": "text"}, "'text' of type string does not hold lengths"),
     "no side": (
         LENGTHS.replace_schema_metadata(None),
         None,
         {"length_column": "n"},
-        "not on which side the padding is: say --padding post or --padding pre",
+        "not the side of the padding. Add --padding post or --padding pre",
     ),
     "no such column": (PADDED, ["lables"], {}, "Did you mean 'labels'"),
-    "no list": (PADDED, ["id"], {}, "'id' cannot be unpadded: a column of type int64 holds no sequences"),
-    "a column twice": (PADDED, ["labels", "labels"], {}, "asked for twice"),
+    "no list": (PADDED, ["id"], {}, "'id' cannot be unpadded: the type int64 is not a list"),
+    "a column twice": (PADDED, ["labels", "labels"], {}, "is given twice"),
     "two masks": (
         pa.Table.from_arrays([PADDED["input_ids"], PADDED["mask"], PADDED["mask"]], ["x", "mask", "mask"]),
         ["x"],
@@ -189,9 +191,9 @@ NOT_UNPADDABLE = {
         PADDED.drop(["labels"]),
         None,
         {},
-        "a padded column 'labels' that is not",
+        "a padded column 'labels', which the input does not have",
     ),
-    "mask and length are gone": (BOTH.drop(["mask", "length"]), None, {}, "Nothing says which places"),
+    "mask and length are gone": (BOTH.drop(["mask", "length"]), None, {}, "No column marks the padding"),
 }
 
 
@@ -208,7 +210,10 @@ def test_what_cannot_be_is_refused(table, columns, spec, said):
 )
 def test_metadata_that_nobody_can_read_are_needed_or_not(metadata):
     odd = PADDED.replace_schema_metadata({"padmask": metadata})
-    with pytest.raises(PadmaskError, match=r"metadata cannot be read\. Name the padded columns"):
+    with pytest.raises(
+        PadmaskError,
+        match=r"metadata cannot be read\. To unpad without the metadata, name the padded columns",
+    ):
         unpad_table(odd)
     named = unpad_table(odd, ["input_ids", "labels"], UnpadSpec(mask_column="mask"))
     assert named.to_pydict() == ROWS.to_pydict()
@@ -217,10 +222,13 @@ def test_metadata_that_nobody_can_read_are_needed_or_not(metadata):
 @pytest.mark.parametrize(
     ("claim", "said"),
     [
-        ({"mask_column": "id"}, "'id' of type int64 is no mask"),
-        ({"length_column": "text"}, "'text' of type string holds no lengths"),
+        ({"mask_column": "id"}, "'id' of type int64 is not a mask"),
+        ({"length_column": "text"}, "'text' of type string does not hold lengths"),
         ({"columns": {"text": {"value": 0}}}, "'text' cannot be unpadded"),
-        ({"length_column": "id"}, "Row 0, column 'id' says 7 tokens, and the mask 'mask' has 3"),
+        (
+            {"length_column": "id"},
+            "Row 0, the length in column 'id' is 7, but the mask 'mask' has 3 real tokens",
+        ),
     ],
     ids=str,
 )
@@ -460,7 +468,7 @@ def test_rows_without_a_place_and_no_rows_at_all(tmp_path, goal, text, rejected)
 def test_a_bad_row_beyond_the_first_ones_leaves_no_output(tmp_path):
     good, bad = '{"input_ids": [1, 0], "mask": [1, 0]}\n', '{"input_ids": [1, 0], "mask": [1]}\n'
     (tmp_path / "in.jsonl").write_text(good * 40_000 + bad)
-    with pytest.raises(RowError, match="line 40001: column 'input_ids' has 2 places where 'mask' has 1"):
+    with pytest.raises(RowError, match="line 40001: column 'input_ids' has 2 values, but 'mask' has 1"):
         unpad_file(tmp_path / "in.jsonl", tmp_path / "out.jsonl")
     assert not (tmp_path / "out.jsonl").exists()
 

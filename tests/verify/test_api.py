@@ -131,7 +131,7 @@ def test_the_side_can_be_said():
 
 def test_masks_of_two_sides_need_one_to_be_said():
     mask = [[True, True, False, False], [False, False, True, True], [True] * 4]
-    with pytest.raises(SpecError, match="some rows before and some after"):
+    with pytest.raises(SpecError, match="some rows at the start and others at the end"):
         verify_model(masked_mean, IDS, mask)
     assert verify_model(masked_mean, IDS, mask, padding="pre").verdict == "ignores"
 
@@ -144,7 +144,7 @@ def test_a_hole_is_refused():
 
 
 def test_a_mask_of_another_shape_is_refused():
-    with pytest.raises(SpecError, match=r"mask's shape \(3, 2\) is not that of the ids, \(3, 4\)"):
+    with pytest.raises(SpecError, match=r"mask has the shape \(3, 2\), but the ids have the shape \(3, 4\)"):
         verify_model(masked_mean, IDS, MASK[:, :2])
 
 
@@ -168,7 +168,7 @@ def test_the_pad_value_can_be_said(value):
 
 
 def test_a_missing_vocab_size_is_a_sentence():
-    with pytest.raises(SpecError, match="how many ids there are for the input 'ids'"):
+    with pytest.raises(SpecError, match="number of ids for the input 'ids'"):
         verify_model(masked_mean)
 
 
@@ -207,7 +207,7 @@ def test_no_proof_either_way_is_inconclusive(model):
 
 
 def test_it_is_said_that_a_model_answers_at_random():
-    assert "each time it is run" in subject_of(noise, vocab_size=VOCAB).detail
+    assert "not deterministic" in subject_of(noise, vocab_size=VOCAB).detail
 
 
 def test_a_model_that_needs_no_mask_ignores_it():
@@ -250,7 +250,7 @@ def test_nobody_elses_random_numbers_are_touched():
 
 
 REFUSED = {
-    "raises": (lambda ids, mask: 1 / 0, "it raised ZeroDivisionError: division by zero"),
+    "raises": (lambda ids, mask: 1 / 0, "raised ZeroDivisionError: division by zero"),
     "no-rows": (lambda ids, mask: 1.0, "must return numbers, with the rows first"),
     "other-rows": (lambda ids, mask: np.ones(7), "must return numbers, with the rows first"),
     "strings": (lambda ids, mask: np.array(["a"] * len(ids)), "must return numbers"),
@@ -391,7 +391,7 @@ def test_the_assertion_carries_culprit_path_and_advice():
     said = str(raised.value)
     assert said.startswith("leaks")
     assert "row-alone: deviation" in said
-    assert "To blame: conv." in said
+    assert "Culprit: conv." in said
     assert "Path: embed -> conv (padding enters here)." in said
     assert "A convolution mixes neighbouring steps by design" in said
 
@@ -423,7 +423,7 @@ def test_a_dict_feeds_several_inputs_with_masks_of_their_own():
 
 @with_models
 def test_one_array_for_two_inputs_is_refused():
-    with pytest.raises(SpecError, match="inputs question, answer: give a dict by these names"):
+    with pytest.raises(SpecError, match="inputs question, answer"):
         verify_model(two_inputs(), IDS, MASK)
 
 
@@ -494,7 +494,7 @@ def test_features_are_padded_with_what_masking_looks_for(mask_value):
 
 @with_models
 def test_ids_beyond_the_embedding_are_refused():
-    with pytest.raises(SpecError, match="id 45, and the embedding of input 'ids' has rows for 20"):
+    with pytest.raises(SpecError, match=r"id 45, but the embedding of the input 'ids' .* ids 0 to 19"):
         verify_model(averaging(), IDS * 5, MASK)
 
 
@@ -670,7 +670,7 @@ def test_the_model_is_as_it_was_where_it_raises():
     before = traces(model)
     subject = subject_of(model, explain=True)
     assert (subject.verdict, subject.culprit) == ("leaks", None)
-    assert "could not be looked for" in subject.detail
+    assert "search for the layer that leaks failed" in subject.detail
     assert traces(model) == before
 
 
@@ -689,7 +689,7 @@ def broken_model():
 def test_a_model_that_never_runs_is_a_sentence_and_as_it_was():
     model = broken_model()
     before = traces(model)
-    with pytest.raises(SpecError, match=r"cannot be run: .*out of order"):
+    with pytest.raises(SpecError, match=r"cannot run: .*out of order"):
         verify_model(model, explain=True)
     assert traces(model) == before
 

@@ -90,7 +90,7 @@ def test_inputs_of_different_types():
     audit = Audit([AuditColumn("ids", value=0)])
     audit.add_types("ids", {"a": "int32", "b": "int64", "c": "int32"})
     assert found(audit) == {"mixed-dtypes": (1, ["b (int64)"])}
-    assert audit.findings()[0].detail == "the files hold 'ids' in different types; the first has int32"
+    assert audit.findings()[0].detail == "the files have 'ids' in different types; the first file has int32"
 
 
 def test_files_on_two_sides():
@@ -115,7 +115,7 @@ def test_rows_of_more_than_one_length():
     audit = Audit([AuditColumn("ids", value=0)])
     audit.add_unequal(np.array([False, True]), 3, "row {}".format)
     assert found(audit) == {"rows-unequal": (1, ["row 1"])}
-    assert audit.findings()[0].detail.startswith("not 3 places, as the first row has")
+    assert audit.findings()[0].detail.startswith("the row does not have 3 places")
 
 
 def test_the_remedy_names_an_id_that_no_token_has():

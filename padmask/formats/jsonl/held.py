@@ -1,4 +1,4 @@
-"""Pieces of a pipe that were looked at before their turn: held in memory, and on disk once they are many."""
+"""A buffer for chunks of a pipe that are read ahead: in memory first, then on disk."""
 
 from __future__ import annotations
 
@@ -9,15 +9,15 @@ from typing import IO
 from padmask.formats.contract import HEAD_BYTES, Chunk
 from padmask.storage.source import copy_errors, open_temporary
 
-# As much as is looked at where all rows are good.
+# Enough for the first rows of an input without bad rows.
 IN_MEMORY = 2 * HEAD_BYTES
 
 
 class Held:
-    """Pieces in their order, to be given again.
+    """A buffer that returns chunks again, in order.
 
     Args:
-        folder: where a temporary file may be written; None is the system's own.
+        folder: folder for a temporary file; None uses the system's folder for temporary files.
     """
 
     def __init__(self, folder: str | None) -> None:
@@ -27,10 +27,10 @@ class Held:
         self._file: IO[bytes] | None = None
 
     def add(self, chunk: Chunk) -> None:
-        """Hold one more piece.
+        """Append a chunk.
 
         Raises:
-            AccessError: there is no space for it.
+            AccessError: the chunk cannot be written to the temporary file.
         """
         full = self.is_full
         self._bytes += len(chunk.data)
@@ -41,7 +41,7 @@ class Held:
 
     @property
     def is_full(self) -> bool:
-        """Whether memory holds no more."""
+        """Whether the memory limit is reached. Further chunks go to the temporary file."""
         return self._bytes >= IN_MEMORY
 
     def _write(self, data: bytes) -> slice:
@@ -52,17 +52,17 @@ class Held:
         return slice(start, start + len(data))
 
     def __iter__(self) -> Iterator[Chunk]:
-        """Give the pieces that are held by now, and keep them."""
+        """Iterate over the buffered chunks, and keep them."""
         for chunk in list(self._chunks):
-            yield self._whole(chunk)
+            yield self._load(chunk)
 
     def take(self) -> Iterator[Chunk]:
-        """Give the pieces, and hold them no longer."""
+        """Iterate over the buffered chunks, and remove them."""
         while self._chunks:
-            yield self._whole(self._chunks.pop(0))
+            yield self._load(self._chunks.pop(0))
         self.close()
 
-    def _whole(self, chunk: Chunk) -> Chunk:
+    def _load(self, chunk: Chunk) -> Chunk:
         if not isinstance(chunk.data, slice):
             return chunk
         assert self._file is not None
@@ -70,7 +70,7 @@ class Held:
         return replace(chunk, data=self._file.read(chunk.data.stop - chunk.data.start))
 
     def close(self) -> None:
-        """Hold nothing any more."""
+        """Remove all chunks and delete the temporary file."""
         self._chunks.clear()
         self._bytes = 0
         if self._file is not None:

@@ -1,4 +1,4 @@
-"""Find what the tokens of a JSON column are: ints, floats, strings or vectors."""
+"""Detection of the token type of a JSON field: ints, floats, strings or vectors."""
 
 from __future__ import annotations
 
@@ -9,23 +9,21 @@ from typing import Any, Literal
 
 import pyarrow as pa
 
-from padmask.core.arrow_lists import Kind
+from padmask.core.arrow_lists import TOKEN_TYPES, Kind
 
-# How deep lists are nested in a row: plain tokens, or vectors.
+# Nesting depth of the lists in a row: 1 for plain tokens, 2 for vectors.
 Depth = Literal[1, 2]
 
 _KINDS = {int: "number", float: "number", str: "string", bool: "bool", dict: "object", list: "list"}
 
-_TYPES: dict[Kind, pa.DataType] = {"int": pa.int64(), "float": pa.float64(), "string": pa.string()}
-
 
 class TokenKinds:
-    """The kinds of token that the rows of one field hold, by how many rows hold them.
+    """The number of rows of a field for each kind of token.
 
-    Most rows tell whether tokens are numbers, strings or vectors, so that one bad row makes no
-    other row bad; on a tie plain tokens come before vectors, else the earlier row tells. Of
-    those rows the first tells ints from floats: it holds floats where any of its numbers is
-    written as one, wherever in the row that stands.
+    The majority of the rows decides between numbers, strings and vectors, so that a single bad row does not
+    make other rows bad. On a tie, plain tokens win over vectors, and otherwise the earlier row wins. The
+    first row of the winning kind decides between ints and floats: a single float in this row makes all
+    tokens floats.
 
     >>> TokenKinds([[["a"]], [2, 1.0], [3]]).sequence()
     ListType(list<item: double>)
@@ -33,7 +31,7 @@ class TokenKinds:
     ListType(list<item: int64>)
 
     Args:
-        rows: the lists of one field.
+        rows: lists of one field.
     """
 
     def __init__(self, rows: Iterable[list[Any]]) -> None:
@@ -47,7 +45,7 @@ class TokenKinds:
     def _observe(self, row: list[Any], token: Any) -> None:
         depth: Depth = 2 if isinstance(token, list) else 1
         if depth == 2:
-            # Vectors without a number count as vectors of numbers, and leave open of which.
+            # Empty vectors count as vectors of numbers, but do not decide between ints and floats.
             token = next((vector[0] for vector in row if isinstance(vector, list) and vector), 0)
         key = depth, _KINDS.get(type(token), "null")
         self._rows[key] += 1
@@ -55,41 +53,31 @@ class TokenKinds:
             self._types[key] = _type_in(row if depth == 1 else _inner(row), token)
 
     def sequence(self, kind: Kind | None = None) -> pa.DataType | None:
-        """Return the list type of the tokens; None where no row holds a token.
+        """Return the list type of the tokens; None if no row holds a token.
 
         Args:
-            kind: what the tokens shall be, which counts unless no row holds anything like it; None
-                goes by the rows.
+            kind: requested kind of token, ignored if no row holds this kind. None uses the kind of the rows.
         """
-        able = [key for key in self._rows if key[1] in ("number", "string")]
-        alike = [key for key in able if kind is None or (key[1] == "string") == (kind == "string")]
-        if not able:
+        tokens = [key for key in self._rows if key[1] in ("number", "string")]
+        matching = [key for key in tokens if kind is None or (key[1] == "string") == (kind == "string")]
+        if not tokens:
             return None
-        key = self._most(alike or able)
-        return self._list(key, _TYPES[kind] if kind is not None and alike else self._types.get(key))
+        key = self._most_frequent(matching or tokens)
+        return self._nest(key, TOKEN_TYPES[kind] if kind is not None and matching else self._types.get(key))
 
     def list_type(self) -> pa.DataType | None:
-        """Return the list type of what most rows hold, whatever it is; None where they hold nothing."""
+        """Return the list type of most rows, even if it holds no tokens; None if all lists are empty."""
         if not self._rows:
             return None
-        key = self._most(list(self._rows))
-        return self._list(key, self._types.get(key))
+        key = self._most_frequent(list(self._rows))
+        return self._nest(key, self._types.get(key))
 
-    def _most(self, keys: list[tuple[Depth, str]]) -> tuple[Depth, str]:
+    def _most_frequent(self, keys: list[tuple[Depth, str]]) -> tuple[Depth, str]:
         return max(keys, key=lambda key: (self._rows[key], -key[0]))
 
-    def _list(self, key: tuple[Depth, str], token: pa.DataType | None) -> pa.DataType:
+    def _nest(self, key: tuple[Depth, str], token: pa.DataType | None) -> pa.DataType:
         items = pa.list_(token or pa.int64())
         return items if key[0] == 1 else pa.list_(items)
-
-
-def list_of(kind: Kind) -> pa.DataType:
-    """Return the type of lists of tokens of a kind.
-
-    >>> list_of("string")
-    ListType(list<item: string>)
-    """
-    return pa.list_(_TYPES[kind])
 
 
 def _inner(row: list[Any]) -> list[Any]:
@@ -97,13 +85,13 @@ def _inner(row: list[Any]) -> list[Any]:
 
 
 def _type_in(tokens: list[Any], first: Any) -> pa.DataType:
-    """Return the type of a row's tokens, of which one float makes floats."""
+    """Return the type of the tokens of a row. A single float makes all tokens floats."""
     floats = _KINDS.get(type(first)) == "number" and float in map(type, tokens)
     return pa.float64() if floats else value_type(first)
 
 
 def value_type(value: Any) -> pa.DataType:
-    """Return a type for a JSON value: enough to choose columns by.
+    """Return an Arrow type for a JSON value, precise enough for the choice of columns.
 
     >>> value_type([0.5]), value_type({"a": 1})
     (ListType(list<item: double>), StructType(struct<>))

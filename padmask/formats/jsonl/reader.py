@@ -1,6 +1,6 @@
-"""Read JSON Lines: one object a line.
+"""Read JSON Lines: one object per line.
 
-Each line becomes the text of its values (msgspec's `Raw`), so that other fields keep every byte.
+The reader splits each line into the text of its values (`msgspec.Raw`), so that other fields stay unchanged.
 """
 
 from __future__ import annotations
@@ -23,23 +23,23 @@ from padmask.formats.jsonl.held import Held
 from padmask.formats.jsonl.kinds import TokenKinds, value_type
 from padmask.formats.jsonl.tokens import read_sequences
 from padmask.storage.blank_lines import BLANK, blank_lines, filled_lines, is_blank
-from padmask.storage.names import COMPRESSIONS, compression_of
+from padmask.storage.names import compression_of
 from padmask.storage.source import Source
 from padmask.storage.system import free_memory
 
-# Bytes of lines worked on at a time: enough to keep per-chunk costs small, little enough
-# for the rows of a chunk to stay in the cache.
+# Size of a chunk in bytes: large enough for small costs per chunk, small enough for the CPU cache.
 CHUNK_BYTES = 1 << 18
 
-# How often a long line is looked at, in chunks, and how many times over memory must hold it.
+# Number of chunks of a long line between two checks of its size.
 LONG_LINE_PARTS = 256
 
+# Parsing a line takes this multiple of its size in memory.
 LINE_COPIES = 16
 
-# Where lines are shorter than this on average, in bytes, most of them may be blank.
+# If the average line is shorter than this, in bytes, most lines may be blank.
 SHORT_LINE = 16
 
-# A first row on a line like this: the blank lines before it are not read once more to find it.
+# If the first row is on this line or later, the reader buffers it instead of reading the blank lines twice.
 FAR = 100_000
 
 read_object = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
@@ -50,9 +50,9 @@ Object = dict[str, msgspec.Raw]
 
 
 class JsonlReader:
-    """Reads one source of JSON Lines."""
+    """Reads a source of JSON Lines."""
 
-    def __init__(self, source: Source) -> None:
+    def __init__(self, source: Source, batch_rows: int | None = None) -> None:
         self._source = source
         self._head: pa.Schema | None = None
         self._kinds: dict[str, TokenKinds] = {}
@@ -61,7 +61,7 @@ class JsonlReader:
         self._empty = False
 
     def schema(self) -> pa.Schema:
-        """Return the types of the first rows' fields; what most rows of a list field hold is its type."""
+        """Return the types of the fields in the first rows. The majority decides the type of a list field."""
         if self._head is None:
             fields: dict[str, list[Any]] = {}
             for row in self._head_objects():
@@ -77,11 +77,11 @@ class JsonlReader:
         return self._head
 
     def sequence_type(self, name: str, kind: Kind | None) -> pa.DataType | None:
-        """Return the list type of a field's tokens as far as the first rows show them; else None.
+        """Return the list type of a field in the first rows; None if they hold no tokens of the field.
 
         Args:
-            name: of the field.
-            kind: what the tokens shall be; None goes by the rows.
+            name: name of the field.
+            kind: requested kind of token; None uses the kind of the rows.
         """
         self.schema()
         return self._kinds[name].sequence(kind) if name in self._kinds else None
@@ -92,13 +92,13 @@ class JsonlReader:
         for chunk in self._peek():
             rows += _good_objects(chunk.data, _lines(chunk.data, chunk.first)[0])
             seen += len(chunk.data)
-            # However much is bad before it, one good row is waited for.
+            # Continue until there is a good row, even after many bad rows.
             if len(rows) >= HEAD_ROWS or (rows and seen >= HEAD_BYTES):
                 break
         return rows[:HEAD_ROWS]
 
     def _peek(self) -> Iterator[Chunk]:
-        """Give the chunks from the start; what cannot be read again, or not soon, is held for `chunks`."""
+        """Yield the chunks from the start, buffered for `chunks` if a second read is impossible or slow."""
         if self._rest is None and not self._source.once:
             rest = self._cut()
             first = next(rest, None)
@@ -119,7 +119,7 @@ class JsonlReader:
         return (self.decode(chunk, wanted) for chunk in self._peek())
 
     def chunks(self, wanted: Wanted | None = None) -> Iterator[Chunk]:
-        """Give the input in pieces of whole lines; a pipe's once only."""
+        """Yield the input in chunks of complete lines. A pipe can be read only once."""
         if self._rest is None:
             yield from self._cut()
         elif self._source.once:
@@ -129,7 +129,7 @@ class JsonlReader:
             yield from self._far_chunks(self._rest)
 
     def _far_chunks(self, rest: Iterator[Chunk]) -> Iterator[Chunk]:
-        """Give the chunks of a file whose first row comes late, and hold them again where they are few."""
+        """Yield the chunks of a file after many blank lines, and buffer them again if they are small."""
         self._rest, before = None, self._held
         self._held = kept = Held(self._source.spool_folder)
         for chunk in chain(before.take(), rest):
@@ -149,7 +149,7 @@ class JsonlReader:
             stream: Any = pa.CompressedInputStream(pa.PythonFile(raw, mode="r"), codec) if codec else raw
             parts: list[bytes] = []
             first, started = 1, False
-            # Of a pipe, what there is: waiting for a full block would hold up who writes slowly.
+            # From a pipe, read the available bytes: a full block would delay the rows of a slow writer.
             waits = codec is not None or not self._source.once
             read: Callable[[int], bytes] = getattr(stream, "read" if waits else "read1")
             while block := self._read(read, first, codec):
@@ -157,7 +157,7 @@ class JsonlReader:
                     block, started = block.removeprefix(b"\xef\xbb\xbf"), True
                 end = block.rfind(b"\n") + 1
                 if not end:
-                    # A long line: its parts are joined once, when its end is there.
+                    # The parts of a long line are joined once, when the line is complete.
                     if any(parts) or not is_blank(block):
                         parts.append(block)
                         self._refuse_endless(len(parts), first)
@@ -174,31 +174,31 @@ class JsonlReader:
                 yield Chunk(self._source.name, first, b"".join(parts), _tell(raw))
 
     def _refuse_endless(self, parts: int, line: int) -> None:
-        """Refuse a line that memory cannot hold several times over, as reading it takes."""
+        """Raise an error for a line that is too long to parse in the free memory."""
         if parts % LONG_LINE_PARTS:
             return
         free = free_memory()
         length = parts * CHUNK_BYTES
         if free is not None and length * LINE_COPIES > free:
             raise UnreadableError(
-                f"{self._source.name}, line {line}: longer than {size(length)}, which does not fit into the "
-                f"{size(free)} of free memory. Is this JSON Lines, with an object a line?"
+                f"{self._source.name}, line {line}: longer than {size(length)}, too long for the "
+                f"{size(free)} of free memory. Check that the file is JSON Lines, with one object per line."
             )
 
     def _read(self, read: Callable[[int], bytes], line: int, codec: str | None) -> bytes:
         try:
             return read(CHUNK_BYTES)
         except (OSError, EOFError) as error:
-            # What takes compressed bytes apart has no error number of the system's.
+            # Decompression errors have no errno.
             system = isinstance(error, OSError) and (error.errno or codec is None)
             raise (AccessError if system else UnreadableError)(
-                f"{self._source.name}: cannot be read on from line {line}: {error}. Is the file whole?"
+                f"{self._source.name}: cannot be read from line {line} onward: {error}. "
+                "Check that the file is complete."
             ) from None
 
     def _codec(self) -> str | None:
-        """Return gzip or zstd, told by suffix or first bytes."""
-        found = compression_of(self._source.path) or self._source.sniff()
-        return found if found in COMPRESSIONS.values() else None
+        """Return the compression, gzip or zstd, from the suffix or the first bytes; None without one."""
+        return compression_of(self._source.path) or self._source.sniff()[1]
 
     def decode(self, chunk: Chunk, wanted: Wanted) -> Batch:
         lines, numbers = _lines(chunk.data, chunk.first)
@@ -224,7 +224,7 @@ class JsonlReader:
         lines, numbers = _lines(chunk.data, chunk.first)
         if len(lines) <= rows:
             return chunk, len(lines)
-        # Blank lines stay, so that the numbers stay right.
+        # Keep the blank lines, so that the line numbers stay correct.
         last = int(numbers[rows - 1]) - chunk.first + 1 if rows else 0
         return replace(chunk, data=b"\n".join(chunk.data.split(b"\n", last)[:last])), rows
 
@@ -234,9 +234,9 @@ class JsonlReader:
 
 
 def add_other_columns(batch: Batch, others: pa.Schema) -> Batch:
-    """Return a batch of JSON rows with all its fields as columns, in the order of `others`.
+    """Return a batch of JSON rows with all fields as columns, in the order of `others`.
 
-    Not done in `decode`, since only rows that will be written must go with the types.
+    `decode` does not do this, because only rows that are written must have values of these types.
     """
     assert batch.objects is not None
     have = dict(zip(batch.columns.schema.names, batch.columns.columns, strict=True))
@@ -258,7 +258,7 @@ def _tell(raw: BinaryIO) -> int:
 
 
 def _lines(data: bytes, first: int) -> tuple[list[bytes], npt.NDArray[np.int64]]:
-    """Split into lines and their numbers, without the blank ones."""
+    """Return the lines that are not blank, and their line numbers."""
     lines = data.split(b"\n")
     if (len(lines) - 1) * SHORT_LINE > len(data):
         filled, starts, ends = filled_lines(data)
@@ -273,12 +273,12 @@ def _lines(data: bytes, first: int) -> tuple[list[bytes], npt.NDArray[np.int64]]
 
 
 def line_place(chunk: Chunk, row: int) -> Place:
-    """Return where a row of a chunk is."""
+    """Return the place of a row of a chunk."""
     return Place(chunk.source, "line", int(_lines(chunk.data, chunk.first)[1][row]))
 
 
 def read_objects(data: bytes) -> list[Object] | None:
-    """Return the object of each line that is not blank; None where a line is none.
+    """Return the object of each line that is not blank; None if a line is not an object.
 
     >>> [bytes(row["a"]) for row in read_objects(b'{"a": 1}\\n\\n{"a": [2]}\\n')]
     [b'1', b'[2]']
@@ -288,7 +288,7 @@ def read_objects(data: bytes) -> list[Object] | None:
 
 def _all_objects(data: bytes, lines: list[bytes]) -> list[Object] | None:
     try:
-        # msgspec does not look at the characters of text that it passes on.
+        # msgspec does not validate the UTF-8 of values that stay Raw.
         data.decode()
         return list(map(read_object, lines))
     except (ValueError, RecursionError):
@@ -296,7 +296,7 @@ def _all_objects(data: bytes, lines: list[bytes]) -> list[Object] | None:
 
 
 def _parse(data: bytes, lines: list[bytes]) -> tuple[list[Object], list[Fault]]:
-    """Read each line's object; of a line that is none, an empty object and the fault."""
+    """Return the object of each line. A line that is not an object has an empty object and a fault."""
     all_objects = _all_objects(data, lines)
     if all_objects is not None:
         return all_objects, []
@@ -304,12 +304,12 @@ def _parse(data: bytes, lines: list[bytes]) -> tuple[list[Object], list[Fault]]:
     for i, (row, fault) in enumerate(_objects(lines)):
         objects.append(row)
         if fault is not None:
-            faults.append(Fault(i, fault))
+            faults.append(Fault(i, fault, options=("input_format",)))
     return objects, faults
 
 
 def _good_objects(data: bytes, lines: list[bytes]) -> list[Object]:
-    """Read each line's object, but for lines that are none."""
+    """Return the objects of the lines that hold one."""
     found = _all_objects(data, lines)
     if found is None:
         found = []
@@ -331,29 +331,29 @@ def _objects(lines: list[bytes]) -> Iterator[tuple[Object, str | None]]:
 
 def _what_is_wrong(line: bytes, error: Exception) -> str:
     if isinstance(error, UnicodeDecodeError):
-        return f"not UTF-8 at byte {error.start}; convert the file to UTF-8, with iconv for example"
+        return f"byte {error.start} is not valid UTF-8; convert the file to UTF-8, for example with iconv"
     if isinstance(error, RecursionError):
-        return "nested too deeply to be read"
+        return "the JSON is nested too deeply"
     if isinstance(error, msgspec.ValidationError):
         said = str(error).split("got ")[-1].strip("`")
         hint = (
-            "; if the file is one JSON array, make lines of it with jq -c '.[]'" if line[:1] == b"[" else ""
+            "; if the file is one JSON array, convert it to lines with jq -c '.[]'"
+            if line[:1] == b"["
+            else ""
         )
-        return f"the line holds a JSON {said} where an object belongs{hint}"
+        return f"expected a JSON object, found a JSON {said}{hint}"
     if "truncated" in str(error):
-        return (
-            "the line ends in the middle of its JSON (the file may be cut off) or holds half a surrogate pair"
-        )
-    return f"the line is no JSON object: {str(error).removeprefix('JSON is malformed: ')}"
+        return "the JSON is incomplete, or contains half a surrogate pair; the file may be truncated"
+    return f"the line is not a JSON object: {str(error).removeprefix('JSON is malformed: ')}"
 
 
 def first_list_type(objects: Sequence[Object], name: str, kind: Kind | None = None) -> pa.DataType | None:
-    """Return the list type that a field's rows show; None where they hold no token.
+    """Return the list type of a field in the rows; None if they hold no tokens of the field.
 
     Args:
-        objects: the rows.
-        name: of the field.
-        kind: what the tokens shall be; None goes by the rows.
+        objects: rows as objects.
+        name: name of the field.
+        kind: requested kind of token; None uses the kind of the rows.
     """
     values = (_value_or_none(row.get(name, b"null")) for row in objects)
     return TokenKinds(value for value in values if isinstance(value, list)).sequence(kind)
@@ -367,10 +367,11 @@ def _value_or_none(text: Any) -> Any:
 
 
 def field_values(objects: Sequence[Object], name: str, place: Callable[[int], Place]) -> list[Any]:
-    """Return one field of all rows as Python values, None where it is missing.
+    """Return the values of one field, with None for rows without the field.
 
     Raises:
-        DataError: a number or a nesting is beyond what Python reads; `place` says of a row where it is.
+        DataError: a number is out of range, or a value is nested too deeply. The message starts with the
+            result of `place` for the row.
     """
     texts = [row.get(name, b"null") for row in objects]
     try:
@@ -378,14 +379,15 @@ def field_values(objects: Sequence[Object], name: str, place: Callable[[int], Pl
     except (msgspec.DecodeError, RecursionError):
         row = next(i for i, text in enumerate(texts) if text != b"null" and _value_or_none(text) is None)
         raise DataError(
-            f"{place(row)}, field {name!r}: a number or a nesting beyond what a column can hold. "
-            "Fix it, or write JSON Lines, which keeps it as it is."
+            f"{place(row)}, field {name!r}: a number is out of range, or the value is nested too deeply. "
+            "Fix the value, or write JSON Lines, which copies values unchanged.",
+            options=["output_format"],
         ) from None
     return values
 
 
 def _head_type(values: list[Any], kinds: TokenKinds) -> pa.DataType:
-    """Return a type for a field by its rows or its first value: enough to choose columns by."""
+    """Return an Arrow type for a field, precise enough for the choice of columns."""
     if any(isinstance(value, list) for value in values):
         return kinds.list_type() or pa.list_(pa.null())
     first = next((value for value in values if value is not None), None)

@@ -1,4 +1,4 @@
-"""Turn the text of JSON token lists into Arrow list columns, without one Python object a token."""
+"""Parse JSON token lists to Arrow list columns, without a Python object for each token."""
 
 from __future__ import annotations
 
@@ -28,12 +28,12 @@ _read_strings = msgspec.json.Decoder(list[list[str]]).decode
 def read_sequences(
     raws: list[msgspec.Raw | None], type_: pa.DataType, whole: bool = False
 ) -> tuple[pa.Array, list[Fault]]:
-    """Turn the text of token lists into an Arrow list column, null where a row has a fault.
+    """Parse token lists to an Arrow list column. A row with a fault is null.
 
     Args:
-        raws: a JSON value each; None where the key is missing.
-        type_: of the lists.
-        whole: whether an int may be written as a float, such as 1.0.
+        raws: JSON value of each row; None if the key is missing.
+        type_: list type of the column.
+        whole: accept ints that are written as floats, such as 1.0.
     """
     array = _plain_sequences(raws, type_, whole)
     return (array, []) if array is not None else _odd_sequences(raws, type_, whole)
@@ -42,7 +42,7 @@ def read_sequences(
 def _plain_sequences(
     raws: list[msgspec.Raw | None], type_: pa.DataType, whole: bool = False
 ) -> pa.Array | None:
-    """The quick way, for flat lists of numbers or strings; None where anything else is among them."""
+    """Parse flat lists of numbers, strings or bools; return None if a row is anything else. This is fast."""
     try:
         text = b"".join(raws)  # type: ignore[arg-type]
     except TypeError:
@@ -61,7 +61,7 @@ def _plain_sequences(
         if pat.is_integer(type_.value_type):
             return _whole_numbers(raws) if whole else None
     text = text.translate(None, _BLANK)
-    # With one opening bracket a row, and none inside a row, every row is a flat list.
+    # One opening bracket per row, and none inside a row, means that every row is a flat list.
     if text.count(b"[") != len(raws) or b"[[" in text or b",[" in text:
         return None
     rows = text[1:-1].split(b"][") if raws else []
@@ -75,7 +75,7 @@ def _plain_sequences(
 
 
 def _whole_numbers(raws: list[msgspec.Raw | None]) -> pa.Array | None:
-    """Read flat lists of numbers of which some are written as floats; None unless all are whole."""
+    """Parse flat lists of ints that are written as ints or floats; return None if a float has a fraction."""
     floats = _plain_sequences(raws, pa.list_(pa.float64()))
     if floats is None:
         return None
@@ -86,20 +86,20 @@ def _whole_numbers(raws: list[msgspec.Raw | None]) -> pa.Array | None:
 
 
 def _numbers(text: bytes, type_: pa.DataType) -> npt.NDArray[Any] | None:
-    """Read numbers between commas; None where one does not fit 64 bits."""
+    """Parse comma-separated numbers; return None if a number may not fit 64 bits."""
     integers = pat.is_integer(type_)
-    # msgspec has read the text as JSON, so NumPy can read all of it and warns of nothing.
+    # msgspec has validated the text, so NumPy parses all of it without warnings.
     numbers = np.fromstring(text, dtype=np.int64 if integers else np.float64, sep=",")
     if len(numbers) == 0:
         return numbers
     if integers:
-        # NumPy gives the nearest limit for a number beyond it: such a one is looked at again.
+        # NumPy clips numbers to the limits of int64. The slow path checks numbers equal to a limit.
         limits = np.iinfo(np.int64)
         return None if numbers.min() == limits.min or numbers.max() == limits.max else numbers
     target = numpy_dtype(type_)
     largest, exact = np.finfo(target).max, 1 << (np.finfo(target).nmant + 1)
-    # Infinite where a number is beyond what a float holds; and a large whole number may be an
-    # integer, which must be held exactly or not at all.
+    # The slow path checks numbers that overflow to infinity, and large numbers that may be ints, because an
+    # int must be represented exactly.
     suspects = ~(np.abs(numbers) <= largest) | ((np.abs(numbers) >= exact) & (numbers == np.floor(numbers)))
     return None if suspects.any() else numbers.astype(target)
 
@@ -107,24 +107,27 @@ def _numbers(text: bytes, type_: pa.DataType) -> npt.NDArray[Any] | None:
 def _odd_sequences(
     raws: list[msgspec.Raw | None], type_: pa.DataType, whole: bool
 ) -> tuple[pa.Array, list[Fault]]:
-    """The careful way: row by row, with a sentence about each row that is no token list."""
+    """Parse token lists row by row, with a fault for each row that is not a valid token list."""
     rows: list[Any] = []
     faults = []
     for i, raw in enumerate(raws):
+        options: tuple[str, ...] = ("columns",)
         try:
-            rows.append(_tokens(raw, type_, whole))
+            row = _list(raw)
+            options = ("columns", "dtype")
+            rows.append(_tokens(row, type_, whole))
         except ValueError as error:
             rows.append(None)
-            faults.append(Fault(i, str(error)))
+            faults.append(Fault(i, str(error), options=options))
     return pa.array(rows, type=type_), faults
 
 
 def read_items(raws: Sequence[msgspec.Raw | None]) -> tuple[list[list[msgspec.Raw]], list[Fault]]:
-    """Take lists apart into the text of what they hold, whatever that is; nothing where a row has a fault.
+    """Split lists of any type into the text of their items. A row with a fault has no items.
 
     >>> rows, faults = read_items([msgspec.Raw(b"[1.50, [2]]"), None])
     >>> [bytes(item) for item in rows[0]], faults
-    ([b'1.50', b'[2]'], [Fault(row=1, reason='the key is missing', column=None)])
+    ([b'1.50', b'[2]'], [Fault(row=1, reason='the key is missing', column=None, options=())])
     """
     rows: list[list[msgspec.Raw]] = []
     faults = []
@@ -142,12 +145,11 @@ def _why_no_list(raw: msgspec.Raw | None) -> str:
         _list(raw)
     except ValueError as error:
         return str(error)
-    return "holds a nesting beyond what can be read"
+    return "the value is nested too deeply"
 
 
-def _tokens(raw: msgspec.Raw | None, type_: pa.DataType, whole: bool) -> list[Any]:
-    """Return a row's tokens, or raise a ValueError that says why they are none."""
-    row = _list(raw)
+def _tokens(row: list[Any], type_: pa.DataType, whole: bool) -> list[Any]:
+    """Return the tokens of a row, or raise a ValueError with the reason why they are not valid."""
     for position, token in enumerate(row):
         _check_token(token, type_.value_type, f"position {position}: ", whole)
     number = _number_type(type_)
@@ -157,17 +159,15 @@ def _tokens(raw: msgspec.Raw | None, type_: pa.DataType, whole: bool) -> list[An
 
 
 def _list(raw: msgspec.Raw | None) -> list[Any]:
-    """Return a JSON list, or raise a ValueError that says why it is none."""
+    """Parse a JSON list, or raise a ValueError with the reason why the value is not a list."""
     if raw is None:
         raise ValueError("the key is missing")
     try:
         row = _read_value(raw)
     except (msgspec.DecodeError, RecursionError):
-        raise ValueError("holds a number or a nesting beyond what can be read") from None
-    if row is None:
-        raise ValueError("null where a list of tokens belongs")
+        raise ValueError("a number is out of range, or the value is nested too deeply") from None
     if not isinstance(row, list):
-        raise ValueError(f"{_said(row)} where a list of tokens belongs")
+        raise ValueError(f"expected a list of tokens, found {_describe(row)}")
     return row
 
 
@@ -176,56 +176,56 @@ def _number_type(type_: pa.DataType) -> pa.DataType:
 
 
 def _each(make: type[int] | type[float], row: list[Any]) -> list[Any]:
-    """Return numbers of one type: Arrow takes no large integer for a float, even where a float holds it."""
+    """Convert all numbers of a row to one type. Arrow does not convert large ints to floats itself."""
     return [_each(make, token) if isinstance(token, list) else make(token) for token in row]
 
 
 def _check_token(token: Any, type_: pa.DataType, where: str, whole: bool) -> None:
     if pat.is_list(type_):
         if not isinstance(token, list):
-            raise ValueError(f"{where}{_said(token)} among vectors")
+            raise ValueError(f"{where}expected a vector, found {_describe(token)}")
         for number in token:
-            _check_token(number, type_.value_type, f"{where}in the vector, ", whole)
+            _check_token(number, type_.value_type, f"{where}in the vector: ", whole)
         return
     if pat.is_string(type_):
         if not isinstance(token, str):
-            raise ValueError(f"{where}{_said(token)} among strings")
+            raise ValueError(f"{where}expected a string, found {_describe(token)}")
         return
     if pat.is_boolean(type_):
         if not isinstance(token, bool):
-            raise ValueError(f"{where}{_said(token)} among bools")
+            raise ValueError(f"{where}expected a bool, found {_describe(token)}")
         return
     _check_number(token, type_, where, whole)
 
 
 def _check_number(token: Any, type_: pa.DataType, where: str, whole: bool) -> None:
     if isinstance(token, bool) or not isinstance(token, (int, float)):
-        raise ValueError(f"{where}{_said(token)} among numbers")
+        raise ValueError(f"{where}expected a number, found {_describe(token)}")
     if pat.is_integer(type_):
         if isinstance(token, float) and not (whole and token.is_integer()):
             raise ValueError(
-                f"{where}{token} is a float among ints; if floats are meant, ask for them with dtype float32"
+                f"{where}{token} is a float, but the column holds ints; to pad floats, use dtype float32"
             )
-        # Above 2**53 a float no longer tells which integer it was.
+        # Above 2**53, several integers share one float.
         if not -(2**63) <= token < 2**63 or (isinstance(token, float) and abs(token) > 2**53):
-            raise ValueError(f"{where}{token} does not fit int64, and no dtype here holds it")
+            raise ValueError(f"{where}{token} does not fit int64, the widest integer dtype")
         return
     _check_float(token, type_, where)
 
 
 def _check_float(token: int | float, type_: pa.DataType, where: str) -> None:
-    """Floats may be rounded but not overflow; an integer must be held exactly."""
+    """Raise a ValueError if a float overflows, or if a float type cannot represent an int exactly."""
     target = numpy_dtype(type_)
     try:
         with np.errstate(over="ignore"):
-            held = target.type(token)
+            rounded = target.type(token)
     except OverflowError:
-        held = target.type("inf")
-    if np.isinf(held) or (isinstance(token, int) and int(held) != token):
-        raise ValueError(f"{where}{token} does not fit {target.name}; ask for float64 or int64")
+        rounded = target.type("inf")
+    if np.isinf(rounded) or (isinstance(token, int) and int(rounded) != token):
+        raise ValueError(f"{where}{token} does not fit {target.name}; use dtype float64 or int64")
 
 
-def _said(value: Any) -> str:
+def _describe(value: Any) -> str:
     if value is None:
         return "null"
     if isinstance(value, bool):

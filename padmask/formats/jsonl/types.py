@@ -1,4 +1,4 @@
-"""Find the Arrow types of JSON fields over a whole input."""
+"""Detection of the Arrow types of JSON fields over a complete input."""
 
 from __future__ import annotations
 
@@ -11,13 +11,15 @@ from typing import Any
 import pyarrow as pa
 
 from padmask.errors import DataError
+from padmask.formats.contract import Batch
+from padmask.formats.jsonl.reader import field_values
 
-# Readers of Parquet and Arrow give up at some depth; nobody means one like this.
+# Readers of Parquet and Arrow limit the nesting depth. Real data stay far below this depth.
 MAX_DEPTH = 64
 
 _KINDS = {bool: "bool", int: "int", float: "float", str: "string", list: "list", dict: "object"}
 
-_SAID = {"bool": "a bool", "int": "an int", "float": "a float", "string": "a string"} | {
+_WITH_ARTICLE = {"bool": "a bool", "int": "an int", "float": "a float", "string": "a string"} | {
     "list": "a list",
     "object": "an object",
 }
@@ -26,7 +28,7 @@ _ARROW = {"bool": pa.bool_(), "float": pa.float64(), "string": pa.string()}
 
 
 def _short(number: int) -> str:
-    """Write an integer for people, who need not see all of a thousand digits.
+    """Return an integer as text for messages, shortened if it has many digits.
 
     >>> _short(-12), _short(10**400)
     ('-12', '10000000000000000000... (401 digits)')
@@ -37,7 +39,7 @@ def _short(number: int) -> str:
 
 @dataclass
 class JsonType:
-    """The type of the values seen so far at one place in the rows.
+    """The type of the values of one field that were observed so far.
 
     >>> seen = JsonType("score")
     >>> seen.observe([1, None, 2.5], ["line 1", "line 2", "line 3"])
@@ -45,13 +47,15 @@ class JsonType:
     DataType(double)
 
     Args:
-        path: where in a row the values stand, for people.
-        depth: how deep that is.
-        kind: what they are; None while all were null.
-        first: what the first that was not null is.
-        place: where it stands.
-        low, high: of the integers, and of 0.
-        low_place, high_place: where they stand.
+        path: path of the field in a row, for messages.
+        depth: nesting depth of the field.
+        kind: kind of the values; None if all values are null.
+        first: kind of the first value that is not null.
+        place: place of this value in the input.
+        low, high: smallest and largest integer, including 0.
+        low_place, high_place: places of these integers in the input.
+        item: type of the list items; None without lists.
+        fields: types of the object fields.
     """
 
     path: str
@@ -67,10 +71,10 @@ class JsonType:
     fields: dict[str, JsonType] = field(default_factory=dict)
 
     def observe(self, values: Sequence[Any], places: Sequence[str]) -> None:
-        """Take in values and where each of them stands.
+        """Add values and their places in the input.
 
         Raises:
-            DataError: they are of types that make no common one.
+            DataError: the values have no common type.
         """
         kinds = {_KINDS[kind] for kind in set(map(type, values)) if kind is not type(None)}
         if not kinds:
@@ -79,7 +83,8 @@ class JsonType:
             raise DataError(
                 f"{places[0]}, field {re.split('[.[]', self.path)[0]!r}: nested deeper than {MAX_DEPTH} "
                 "levels. "
-                "Write JSON Lines, which keeps it as it is."
+                "Write JSON Lines, which copies values unchanged.",
+                options=["output_format"],
             )
         if self.kind is None or kinds != {self.kind}:
             self._join(values, places)
@@ -100,7 +105,7 @@ class JsonType:
             elif {kind, self.kind} == {"int", "float"}:
                 self.kind = "float"
             else:
-                raise DataError(self._mixture(kind, place))
+                raise self._mixture(kind, place)
 
     def _observe_integers(self, values: Sequence[Any], places: Sequence[str]) -> None:
         integers = [value for value in values if type(value) is int]
@@ -119,18 +124,19 @@ class JsonType:
                 for value, place in zip(values, places, strict=True)
                 if value is not None and not lowest <= value <= highest
             )
-            # Where neither is out of bounds, a large one and a negative one came in different rows.
+            # If no value is out of bounds by itself, a large and a negative value are in different rows.
             value, place = next(beyond, (None, ""))
             if value is None:
                 value = self.low if self.low in integers else self.high
                 place = places[list(values).index(value)]
             raise DataError(
-                f"{place}, field {self.path!r}: {_short(value)} needs more than the 64 bits that hold the "
-                "others. Write it as a string, or write JSON Lines."
+                f"{place}, field {self.path!r}: {_short(value)} and the other values do not fit one 64-bit "
+                "integer type. Write the values as strings, or write JSON Lines.",
+                options=["output_format"],
             )
 
     def _refuse_rounding(self, values: Sequence[Any], places: Sequence[str]) -> None:
-        """Beyond 2**53 a double no longer tells which integer it was."""
+        """Raise an error for an integer that float64 cannot represent exactly: one beyond 2**53."""
         if self.low >= -(2**53) and self.high <= 2**53:
             return
         large = (
@@ -141,8 +147,9 @@ class JsonType:
         highest, lowest = (self.high, self.high_place), (self.low, self.low_place)
         value, place = next(large, highest if self.high > 2**53 else lowest)
         raise DataError(
-            f"{place}, field {self.path!r}: the int {_short(value)} among floats, which no double holds "
-            "exactly. Write it as a string, or write JSON Lines."
+            f"{place}, field {self.path!r}: the field holds floats, but float64 cannot represent the int "
+            f"{_short(value)} exactly. Write the values as strings, or write JSON Lines.",
+            options=["output_format"],
         )
 
     def _observe_lists(self, values: Sequence[Any], places: Sequence[str]) -> None:
@@ -158,7 +165,7 @@ class JsonType:
                 child.observe([value[name]], [place])
 
     def join(self, later: JsonType) -> None:
-        """Take in what was seen of later rows.
+        """Add the observations of later rows.
 
         >>> seen, later = JsonType("x"), JsonType("x")
         >>> seen.observe([1], ["a, line 1"])
@@ -168,7 +175,7 @@ class JsonType:
         DataType(double)
 
         Raises:
-            DataError: they are of types that make no common one.
+            DataError: the values have no common type.
         """
         if later.kind is None:
             return
@@ -176,7 +183,7 @@ class JsonType:
             self.kind, self.first, self.place = later.kind, later.first, later.place
         elif self.kind != later.kind:
             if {self.kind, later.kind} != {"int", "float"}:
-                raise DataError(self._mixture(later.first, later.place))
+                raise self._mixture(later.first, later.place)
             self.kind = "float"
         self._observe_integers([later.low, later.high], [later.low_place, later.high_place])
         if later.item is not None:
@@ -186,18 +193,19 @@ class JsonType:
             self.fields.setdefault(name, JsonType(child.path, child.depth)).join(child)
 
     def copy(self) -> JsonType:
-        """Return the same, to be changed apart."""
+        """Return an independent copy."""
         fields = {name: child.copy() for name, child in self.fields.items()}
         return replace(self, item=self.item and self.item.copy(), fields=fields)
 
-    def _mixture(self, kind: str, place: str) -> str:
-        return (
-            f"{place}, field {self.path!r}: {_SAID[kind]} where {self.place} has {_SAID[self.first]}. "
-            "A column has one type: fix the rows, or write JSON Lines, which needs none."
+    def _mixture(self, kind: str, place: str) -> DataError:
+        return DataError(
+            f"{place}, field {self.path!r}: {_WITH_ARTICLE[kind]}, but {self.place} has "
+            f"{_WITH_ARTICLE[self.first]}. A column needs a single type: fix the rows, or write JSON Lines.",
+            options=["output_format"],
         )
 
     def arrow(self) -> pa.DataType:
-        """Return the Arrow type of all the values seen."""
+        """Return the common Arrow type of all observed values."""
         if self.kind is None:
             return pa.null()
         if self.kind == "int":
@@ -211,31 +219,42 @@ class JsonType:
 
 
 def _place_of(number: int, values: Sequence[Any], places: Sequence[str]) -> str:
-    """Return where an integer stands among values, of which a float may be as large."""
+    """Return the place of an integer. A float of equal value does not count."""
     return next(p for v, p in zip(values, places, strict=True) if type(v) is int and v == number)
 
 
+def survey_types(types: TypeSurvey, batch: Batch, sequences: Sequence[str], without: Sequence[str]) -> None:
+    """Take in the types of a JSON Lines batch's fields; sequences only take their place in the order."""
+    assert batch.objects is not None
+    places = [str(batch.place(row)) for row in range(len(batch))]
+    for name in dict.fromkeys(name for row in batch.objects for name in row):
+        if name not in without:
+            types.add(
+                name, [] if name in sequences else field_values(batch.objects, name, batch.place), places
+            )
+
+
 class TypeSurvey:
-    """The types of all fields, in the order in which they first appear."""
+    """The types of all fields, in order of first appearance."""
 
     def __init__(self) -> None:
         self._types: dict[str, JsonType] = {}
 
     def add(self, name: str, values: Sequence[Any], places: Sequence[str]) -> None:
-        """Take in one field of some rows."""
+        """Add the values of one field, and their places in the input."""
         self._types.setdefault(name, JsonType(name)).observe(values, places)
 
     def join(self, later: TypeSurvey) -> None:
-        """Take in the survey of later rows.
+        """Add the survey of later rows.
 
         Raises:
-            DataError: a field has types that make no common one.
+            DataError: a field has values without a common type.
         """
         for name, seen in later._types.items():
             self._types.setdefault(name, JsonType(name)).join(seen)
 
     def copy(self) -> TypeSurvey:
-        """Return the same, to be changed apart."""
+        """Return an independent copy."""
         same = TypeSurvey()
         same._types = {name: seen.copy() for name, seen in self._types.items()}
         return same

@@ -1,6 +1,6 @@
 """Write JSON Lines, and the lines of rejected rows.
 
-orjson formats NumPy arrays directly; text that was read from JSON is written as it is.
+orjson formats NumPy arrays directly. JSON text from the input is written unchanged.
 """
 
 from __future__ import annotations
@@ -17,10 +17,10 @@ import orjson
 import pyarrow as pa
 import pyarrow.types as pat
 
-from padmask.core.arrow_lists import is_sequence, storage_type, to_numpy, without_wrappers
+from padmask.core.arrow_lists import is_sequence, rows_as_array, storage_type, to_numpy, without_wrappers
 from padmask.core.ragged import Ragged
 from padmask.errors import OutputError, SpecError
-from padmask.formats.contract import Batch, Layout, rows_as_array
+from padmask.formats.contract import Batch, Layout, WriterOptions
 from padmask.formats.jsonl.reader import read_object
 from padmask.storage.blank_lines import BLANK
 
@@ -30,30 +30,30 @@ _write_value = msgspec.json.Encoder().encode
 
 
 class JsonlWriter:
-    """Writes objects, a row each."""
+    """Writes each row as a JSON object on one line."""
 
-    def __init__(self, stream: BinaryIO, layout: Layout) -> None:
+    def __init__(self, stream: BinaryIO, layout: Layout, options: WriterOptions) -> None:
         self._stream = stream
-        twice = {name for name, times in Counter(layout.schema.names).items() if times > 1}
-        if twice:
+        duplicates = {name for name, times in Counter(layout.schema.names).items() if times > 1}
+        if duplicates:
             raise SpecError(
-                f"There are several columns named {min(twice)!r}, and an object's keys are unique: "
-                "rename all but one."
+                f"The input has several columns named {min(duplicates)!r}, but JSON keys must be unique. "
+                "Rename all but one."
             )
         self._shapes, self._ragged = layout.shapes, layout.ragged
         self._masks: dict[tuple[int, bytes], bytes] = {}
 
     def encode(self, batch: Batch) -> bytes:
-        """Return the rows as lines; fields that were read from JSON keep their text."""
+        """Return the rows as lines. Fields of JSON input keep their text."""
         texts: dict[str, list[Any]] = {}
         for name, column in zip(batch.columns.schema.names, batch.columns.columns, strict=True):
             shape = self._shapes.get(name, ())
             if _has_nonfinite(column):
-                raise _no_json(name, batch, column)
+                raise _not_json(name, batch, column)
             try:
                 texts[name] = self._texts(name, column, shape)
             except (ValueError, OverflowError, pa.ArrowException):
-                raise _no_json(name, batch, column) from None
+                raise _not_json(name, batch, column) from None
         if batch.objects is not None:
             rows: list[dict[str, Any]] = list(batch.objects)
             for name, column_texts in texts.items():
@@ -67,13 +67,13 @@ class JsonlWriter:
         self._stream.write(piece)
 
     def finish(self) -> None:
-        """Nothing comes last in JSON Lines."""
+        """Do nothing: JSON Lines has no footer."""
 
     def abandon(self) -> None:
-        """Nothing is held back that would have to be thrown away."""
+        """Do nothing: this writer does not buffer."""
 
     def _lists(self, column: pa.Array, shape: tuple[int, ...]) -> list[Any]:
-        """Return the text of a padded column or a mask, a row each."""
+        """Return the JSON text of each row of a padded column or a mask."""
         values = rows_as_array(column, shape)
         if values.size == 0 or values.dtype == object:
             return _plain_values(column)
@@ -85,13 +85,13 @@ class JsonlWriter:
         return [msgspec.Raw(opening + row + closing) for row in rows]
 
     def _texts(self, name: str, column: pa.Array, shape: tuple[int, ...]) -> list[Any]:
-        """Return what stands for a column's values, a row each."""
+        """Return the JSON text, or a value that msgspec can write, for each row of a column."""
         if name in self._ragged:
             return self._sequences(column)
         return self._lists(column, shape) if shape else _plain_values(column)
 
     def _sequences(self, column: pa.Array) -> list[Any]:
-        """Return the text of sequences of any lengths, a row each; floats as short as in padded columns."""
+        """Return the JSON text of each row of sequences, with floats as short as in padded columns."""
         if not is_sequence(column.type):
             return _plain_values(column)
         rows, faults = Ragged.from_arrow(column)
@@ -104,7 +104,7 @@ class JsonlWriter:
         ]
 
     def _mask_texts(self, mask: npt.NDArray[np.bool_]) -> list[msgspec.Raw]:
-        """Format each mask once: there are hardly more of them than lengths."""
+        """Return the JSON text of each mask row. The texts are cached, because few masks are distinct."""
         rows, width = mask.shape
         packed = np.packbits(mask, axis=1)
         keys, step = packed.tobytes(), packed.shape[1]
@@ -122,28 +122,28 @@ class JsonlWriter:
 
 
 def write_objects(rows: Sequence[Mapping[str, Any]]) -> bytes:
-    """Return objects as lines; text that was read from JSON is written as it is.
+    """Return objects as lines. JSON text from the input stays unchanged.
 
     Raises:
-        OutputError: a value of a type that JSON does not have.
+        OutputError: JSON cannot represent the type of a value.
     """
     try:
         return _write_rows(rows)
     except TypeError as error:
-        raise OutputError(f"A column holds what JSON cannot say: {error}. Write Parquet or Arrow.") from None
+        raise OutputError(f"JSON cannot represent a value: {error}. Write Parquet or Arrow.") from None
 
 
-def _no_json(name: str, batch: Batch, column: pa.Array) -> OutputError:
+def _not_json(name: str, batch: Batch, column: pa.Array) -> OutputError:
     row = next((row for row in range(len(column)) if not _fits_json(column.slice(row, 1))), 0)
-    what = "NaN or infinity" if _has_nonfinite(column.slice(row, 1)) else f"a {column.type}"
+    kind = "NaN or infinity" if _has_nonfinite(column.slice(row, 1)) else f"a {column.type}"
     return OutputError(
-        f"{batch.place(row)}: column {name!r} holds {what}, which JSON cannot say. "
+        f"{batch.place(row)}: column {name!r} holds {kind}, which JSON cannot represent. "
         "Write Parquet or Arrow, or fix the data."
     )
 
 
 def _fits_json(value: pa.Array) -> bool:
-    """Tell whether an array of one value can be said in JSON: times may be beyond those of Python."""
+    """Return whether JSON can represent an array of one value. Times may be out of Python's range."""
     try:
         return bool(_write_value(_plain_values(value))) and not _has_nonfinite(value)
     except (TypeError, ValueError, OverflowError, pa.ArrowException):
@@ -151,15 +151,15 @@ def _fits_json(value: pa.Array) -> bool:
 
 
 def _plain_values(column: pa.Array) -> list[Any]:
-    """Return values that msgspec writes: times finer than Python's become text."""
+    """Return Python values that msgspec can write. Nanosecond times become text."""
     column = without_wrappers(column)
-    sayable = _json_type(column.type)
-    values: list[Any] = (column if sayable.equals(column.type) else column.cast(sayable)).to_pylist()
+    target = _json_type(column.type)
+    values: list[Any] = (column if target.equals(column.type) else column.cast(target)).to_pylist()
     return values
 
 
 def _json_type(type_: pa.DataType) -> pa.DataType:
-    """Return the type with strings in place of times that are finer than Python's."""
+    """Return the type with strings in place of nanosecond times, which Python's times cannot represent."""
     type_ = storage_type(type_)
     if getattr(type_, "unit", None) == "ns":
         return pa.string()
@@ -173,14 +173,14 @@ def _json_type(type_: pa.DataType) -> pa.DataType:
 
 
 def _holds_floats(type_: pa.DataType) -> bool:
-    """Tell whether there are floats anywhere in a type."""
+    """Return whether a type contains floats at any depth."""
     type_ = storage_type(type_)
     inner = [type_.field(i).type for i in range(type_.num_fields)]
     return bool(pat.is_floating(type_)) or any(map(_holds_floats, inner))
 
 
 def _has_nonfinite(column: pa.Array) -> bool:
-    """Tell whether there is a NaN or an infinity, which msgspec would write as null."""
+    """Return whether a column contains NaN or infinity, which msgspec would write as null."""
     if not _holds_floats(column.type):
         return False
     column = without_wrappers(column)
@@ -194,7 +194,7 @@ def _has_nonfinite(column: pa.Array) -> bool:
 
 
 def _nonfinite_within(value: Any) -> bool:
-    """The slow way, for maps, unions and what else Arrow has."""
+    """Return whether a Python value contains NaN or infinity: slow, but for all Arrow types."""
     if isinstance(value, float):
         return not math.isfinite(value)
     parts = value.values() if isinstance(value, dict) else value if isinstance(value, (list, tuple)) else ()
@@ -202,12 +202,13 @@ def _nonfinite_within(value: Any) -> bool:
 
 
 def reject_line(batch: Batch, row: int, reason: str) -> bytes:
-    """Return the line that `--rejects` receives for a row: all of it, and why.
+    """Return the line that `--rejects` receives for a row, with the reason and the complete row.
 
-    The row stands under `row` where it is JSON, else under `text`, or `bytes` where it is not UTF-8.
+    The row is under the key `row` if it is valid JSON, otherwise under `text`, or under `bytes` if it is not
+    valid UTF-8.
     """
     unit = "line" if batch.unit == "line" else "row_number"
-    # Names of files need not be Unicode.
+    # File names may not be valid Unicode.
     source, reason = (text.encode(errors="backslashreplace").decode() for text in (batch.source, reason))
     out: dict[str, Any] = {"source": source, unit: int(batch.numbers[row]), "reason": reason}
     if batch.lines is None:

@@ -41,15 +41,14 @@ def audit_padded_rows(
         )
     schema = dataset.schema()
     fields = [
-        mask_field(schema, name) if dataset.format == "jsonl" else schema.field(name)
-        for name in padding.names
+        mask_field(schema, name) if dataset.format.is_text else schema.field(name) for name in padding.names
     ]
     wanted = Wanted(pa.schema([*job.wanted.sequences, *fields]), whole=job.wanted.whole)
 
     def take(chunk: Chunk) -> DecodedRows:
         return DecodedRows(dataset.decode(chunk, wanted), chunk.consumed)
 
-    with reading.taken(phase, wanted, take) as all_rows:
+    with reading.map_chunks(phase, wanted, take) as all_rows:
         yield from _audit_batches((rows.batch for rows in all_rows), job, audit, padding)
 
 

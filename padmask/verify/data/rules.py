@@ -1,4 +1,4 @@
-"""Rules over ids and masks, without a model."""
+"""The rules that `verify` checks on ids and masks, without a model."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from padmask.spec.pad import Side
 
 EXAMPLES = 5
 
-# Ids beyond this are not remembered when a free one is looked for.
+# Larger ids are not recorded in the search for an unused id.
 LARGEST_ID = 1 << 22
 
 Places = Callable[[int], Place]
@@ -27,7 +27,14 @@ Places = Callable[[int], Place]
 
 @dataclass(frozen=True)
 class Rule:
-    """What a rule is called, how grave it is, what it means for a model, and what breaks it."""
+    """A rule over the data.
+
+    Args:
+        name: name of the rule, as in `--allow`.
+        severity: `"error"` or `"warning"`.
+        means: what a violation means for a model.
+        breaker: what violates the rule: `"row"` or `"file"`.
+    """
 
     name: str
     severity: str
@@ -38,20 +45,20 @@ class Rule:
 RULES = {
     rule.name: rule
     for rule in (
-        Rule("mask-shape", "error", "no mask of these ids: not only 0 and 1, or not as long"),
-        Rule("rows-unequal", "error", "padded rows of more than one length make no rectangle"),
-        Rule("mask-not-contiguous", "error", "the mask has a hole: padding stands among real tokens"),
-        Rule("mask-wrong-side", "error", "the padding is on the other side than in the rest"),
+        Rule("mask-shape", "error", "the mask has values other than 0 and 1, or another length than the ids"),
+        Rule("rows-unequal", "error", "padded rows have different lengths, so they form no rectangle"),
+        Rule("mask-not-contiguous", "error", "the mask has a hole: there is padding between real tokens"),
+        Rule("mask-wrong-side", "error", "the padding is not on the same side as in other rows"),
         Rule("mask-length", "error", "the mask and the length column disagree"),
-        Rule("length-range", "error", "the length is null, negative, or larger than the row"),
-        Rule("mixed-sides", "error", "some files are padded at the end and some at the start", "file"),
+        Rule("length-range", "error", "the length is null, negative or larger than the row"),
+        Rule("mixed-sides", "error", "some files are padded at the end, others at the start", "file"),
         Rule("padding-not-pad-value", "error", "a padded place does not hold the pad value"),
-        Rule("pad-value-in-tokens", "warning", "mask_zero=True, or Masking, would mask real tokens"),
+        Rule("pad-value-in-tokens", "warning", "mask_zero=True or a Masking layer would mask real tokens"),
         Rule("row-fully-masked", "warning", "no real token: NaN in pooling and attention layers"),
-        Rule("cudnn-fallback", "warning", "cuDNN's LSTM and GRU kernels need right-padded rows with a token"),
+        Rule("cudnn-fallback", "warning", "cuDNN kernels need rows with a token, padded at the end"),
         Rule("stranger-file", "error", "the _padmask.json of the folder does not list the file", "file"),
         Rule("no-end-mark", "warning", LACKS_END, "file"),
-        Rule("mixed-dtypes", "warning", "the files hold this column in different types", "file"),
+        Rule("mixed-dtypes", "warning", "the files have this column in different types", "file"),
         Rule("labels-on-padding", "warning", "labels on padding are not -100, so a loss counts them"),
     )
 }
@@ -59,13 +66,13 @@ RULES = {
 
 @dataclass
 class Finding:
-    """Rows that break a rule, counted over all batches.
+    """All violations of one rule.
 
     Args:
-        rule: which.
-        count: of rows, or what else breaks the rule.
-        examples: where the first of them stand.
-        detail: what exactly, and what to do.
+        rule: the rule.
+        count: number of rows or files that violate it.
+        examples: places of the first violations.
+        detail: what is wrong, and what to do.
     """
 
     rule: Rule
@@ -74,7 +81,7 @@ class Finding:
     detail: str = ""
 
     def as_dict(self) -> dict[str, Any]:
-        """Return the finding as reports show it."""
+        """Return the finding as a dict for JSON."""
         return {
             "rule": self.rule.name,
             "severity": self.rule.severity,
@@ -89,9 +96,9 @@ class AuditColumn:
     """A column under audit.
 
     Args:
-        name: of the column.
-        value: its pad value; None where nobody knows.
-        label: whether it holds labels, whose padding should be -100.
+        name: name of the column.
+        value: pad value; None if unknown.
+        label: whether the column holds labels, which should be padded with -100.
     """
 
     name: str
@@ -100,7 +107,7 @@ class AuditColumn:
 
 
 def holes_in(mask: Mask) -> Flags:
-    """Tell which rows have padding among their real tokens.
+    """Return which rows have padding between their real tokens.
 
     >>> holes_in(np.array([[True, False, True], [False, True, True]])).tolist()
     [True, False]
@@ -110,19 +117,19 @@ def holes_in(mask: Mask) -> Flags:
     return holes
 
 
-def _reaching(used: Flags | None, highest: int) -> Flags:
-    """Return flags of the ids that are used which reach to this one; none is used beyond."""
+def _extend_to(used: Flags | None, highest: int) -> Flags:
+    """Return the flags of used ids, extended with False so that they include the id `highest`."""
     known = np.zeros(0, dtype=bool) if used is None else used
     if highest < len(known):
         return known
-    # Doubled, so that ids that grow do not have them copied each time.
+    # The size doubles, so that growing ids do not copy the flags each time.
     longer = np.zeros(1 << int(highest).bit_length(), dtype=bool)
     longer[: len(known)] = known
     return longer
 
 
 class Audit:
-    """Applies the rules to batches and adds up what they find.
+    """Apply the rules to batches and add up the findings.
 
     >>> import pyarrow as pa
     >>> audit = Audit([AuditColumn("ids", value=0)])
@@ -140,15 +147,15 @@ class Audit:
         self._pads: dict[str, Any] = {}
 
     def id_range(self, name: str) -> tuple[int, int] | None:
-        """Return the smallest and the largest token of a column of whole numbers, if there are any."""
+        """Return the smallest and largest token of an integer column; None without tokens."""
         return self._range.get(name)
 
     def pad_value(self, name: str) -> Any:
-        """Return what stands in the padded places of a column whose pad value nobody told."""
+        """Return the value in the padded places of a column whose pad value was not given."""
         return self._pads.get(name)
 
     def join(self, later: Audit) -> None:
-        """Take in what was found in later rows that are not padded yet.
+        """Add the findings of later raw rows.
 
         >>> audits = [Audit([AuditColumn("ids", value=0)]) for _ in range(2)]
         >>> for number, audit in enumerate(audits):
@@ -166,11 +173,11 @@ class Audit:
             least, most = self._range.get(name, (low, high))
             self._range[name] = min(low, least), max(high, most)
         for name, used in later._used.items():
-            self._used[name] = own = _reaching(self._used.get(name), len(used) - 1)
+            self._used[name] = own = _extend_to(self._used.get(name), len(used) - 1)
             own[: len(used)] |= used
 
     def copy(self) -> Audit:
-        """Return the same, to be changed apart."""
+        """Return an independent copy."""
         same = Audit(self._columns)
         same._found = {
             name: replace(found, examples=list(found.examples)) for name, found in self._found.items()
@@ -180,27 +187,27 @@ class Audit:
         return same
 
     def findings(self) -> list[Finding]:
-        """Return what was found, errors first, in the order of the rules."""
+        """Return the findings in the order of the rules."""
         for finding in self._found.values():
             if finding.rule.name == "pad-value-in-tokens":
                 finding.detail = self._free_ids()
         return [self._found[name] for name in RULES if name in self._found]
 
     def add_raw(self, rows: Mapping[str, Ragged], padding: Side, place: Places) -> None:
-        """Audit rows that are not padded yet, as they will be padded.
+        """Audit raw rows as they will be padded.
 
         Args:
-            rows: of each column.
-            padding: the side they will be padded on.
-            place: says where a row stands.
+            rows: the rows of each column.
+            padding: the side of the padding.
+            place: returns the place of a row.
         """
         lengths = next(iter(rows.values())).lengths
         for column in self._columns:
             self._tokens(column, rows[column.name], place)
             if column.label and column.value != IGNORED_LABEL:
-                self._note("labels-on-padding", np.ones(len(lengths), dtype=bool), place)
-        self._note("row-fully-masked", lengths == 0, place)
-        self._note("cudnn-fallback", (lengths == 0) | (padding == "pre"), place)
+                self._report("labels-on-padding", np.ones(len(lengths), dtype=bool), place)
+        self._report("row-fully-masked", lengths == 0, place)
+        self._report("cudnn-fallback", (lengths == 0) | (padding == "pre"), place)
 
     def add_padded(
         self,
@@ -210,123 +217,123 @@ class Audit:
         place: Places,
         lengths: npt.NDArray[np.int64] | None = None,
     ) -> None:
-        """Audit rows that are padded.
+        """Audit padded rows.
 
         Args:
-            values: of each column, shape (rows, maxlen, ...).
-            mask: shape (rows, maxlen), True at real tokens.
-            padding: the side that the padding should be on.
-            place: says where a row stands.
-            lengths: of a length column, shape (rows,), where there is one.
+            values: the values of each column, shape (rows, maxlen, ...).
+            mask: bool, shape (rows, maxlen), True at real tokens.
+            padding: the expected side of the padding.
+            place: returns the place of a row.
+            lengths: the values of a length column, shape (rows,), if there is one.
         """
         kept = mask.sum(axis=1)
         holes = holes_in(mask)
-        self._note("mask-not-contiguous", holes, place)
+        self._report("mask-not-contiguous", holes, place)
         edge = mask[:, 0] if padding == "post" else mask[:, -1]
-        self._note("mask-wrong-side", ~holes & (kept > 0) & ~edge, place)
+        self._report("mask-wrong-side", ~holes & (kept > 0) & ~edge, place)
         if lengths is not None:
-            self._note("mask-length", lengths != kept, place)
+            self._report("mask-length", lengths != kept, place)
         wrong = [self._padded_column(column, values[column.name], mask, place) for column in self._columns]
-        self._note("padding-not-pad-value", np.any(wrong, axis=0), place)
-        self._note("row-fully-masked", kept == 0, place)
-        self._note("cudnn-fallback", (kept == 0) | holes | ~mask[:, 0], place)
+        self._report("padding-not-pad-value", np.any(wrong, axis=0), place)
+        self._report("row-fully-masked", kept == 0, place)
+        self._report("cudnn-fallback", (kept == 0) | holes | ~mask[:, 0], place)
 
     def add_types(self, column: str, types: Mapping[str, str]) -> None:
-        """Note inputs that hold a column in another type than the first one does.
+        """Report files that have a column in another type than the first file.
 
         Args:
-            column: its name.
-            types: by the name of the input.
+            column: name of the column.
+            types: the type in each file, by the name of the file.
         """
         first = next(iter(types.values()), None)
         others = [Place(f"{name} ({type_})") for name, type_ in types.items() if type_ != first]
-        detail = f"the files hold {column!r} in different types; the first has {first}"
-        self._note("mixed-dtypes", np.ones(len(others), dtype=bool), others.__getitem__, detail)
+        detail = f"the files have {column!r} in different types; the first file has {first}"
+        self._report("mixed-dtypes", np.ones(len(others), dtype=bool), others.__getitem__, detail)
 
     def add_sides(self, sides: Mapping[str, Side]) -> None:
-        """Note files that are padded on another side than the first one.
+        """Report files that are padded on another side than the first file.
 
         Args:
-            sides: by the name of the file.
+            sides: the side of each file, by the name of the file.
         """
         first = next(iter(sides.values()), None)
         others = [Place(f"{name} ({side})") for name, side in sides.items() if side != first]
         detail = f"{RULES['mixed-sides'].means}; the first file has {first}. Pad all files with one --padding"
-        self._note("mixed-sides", np.ones(len(others), dtype=bool), others.__getitem__, detail)
+        self._report("mixed-sides", np.ones(len(others), dtype=bool), others.__getitem__, detail)
 
     def add_strangers(self, names: Sequence[str]) -> None:
-        """Note files that the manifest of their folder does not list."""
+        """Report files that the manifest of their folder does not list."""
         detail = (
-            f"{RULES['stranger-file'].means}: a copy of a shard gives its rows twice. Move the file away, or "
+            f"{RULES['stranger-file'].means}: a copied shard would repeat its rows. Move the file away, or "
             "pad the dataset again"
         )
-        self._note("stranger-file", np.ones(len(names), dtype=bool), lambda row: Place(names[row]), detail)
+        self._report("stranger-file", np.ones(len(names), dtype=bool), lambda row: Place(names[row]), detail)
 
     def add_lacking_end(self, names: Sequence[str]) -> None:
-        """Note files that stop before the mark of their end."""
-        self._note("no-end-mark", np.ones(len(names), dtype=bool), lambda row: Place(names[row]))
+        """Report files that stop before their end mark."""
+        self._report("no-end-mark", np.ones(len(names), dtype=bool), lambda row: Place(names[row]))
 
     def add_impossible(self, bad: Flags, place: Places) -> None:
-        """Note rows whose length column holds a number that is not the length of any part of the row."""
-        self._note("length-range", bad, place)
+        """Report rows with a length that is null, negative or larger than the row."""
+        self._report("length-range", bad, place)
 
     def add_misshapen(self, bad: Flags, place: Places) -> None:
-        """Note rows whose mask does not go with their ids."""
-        self._note("mask-shape", bad, place)
+        """Report rows whose mask does not fit their ids."""
+        self._report("mask-shape", bad, place)
 
     def add_unequal(self, bad: Flags, width: int, place: Places) -> None:
-        """Note rows that have more or fewer places than the first one."""
+        """Report rows that have more or fewer places than the first row."""
         means = RULES["rows-unequal"].means
-        detail = f"not {width:,} places, as the first row has: {means}"
-        self._note("rows-unequal", bad, place, detail)
+        detail = f"the row does not have {width:,} places like the first row: {means}"
+        self._report("rows-unequal", bad, place, detail)
 
     def _padded_column(
         self, column: AuditColumn, values: npt.NDArray[Any], mask: Mask, place: Places
     ) -> Flags:
-        """Audit a column of rows, and return which of them hold something else in padded places."""
+        """Audit a padded column, and return the rows with another value than the pad value in the padding."""
         if column.value is None and not mask.all():
-            # Nobody told the pad value: what most of the first places hold, for a mask may err.
+            # The pad value is unknown. The most frequent value is right even if the mask is wrong in places.
             found, counts = np.unique(values[~mask].reshape(-1), return_counts=True)
             column = replace(column, value=self._pads.setdefault(column.name, found[counts.argmax()].item()))
         kept = mask.sum(axis=1)
         self._tokens(column, Ragged(values[mask], np.cumsum(kept) - kept, kept), place)
         if column.label:
             unlike = (values != IGNORED_LABEL).reshape(*mask.shape, -1).any(axis=2) & ~mask
-            self._note("labels-on-padding", unlike.any(axis=1), place)
+            self._report("labels-on-padding", unlike.any(axis=1), place)
         if column.value is None:
             return np.zeros(len(mask), dtype=bool)
         wrong: Flags = ((values != column.value).reshape(*mask.shape, -1).any(axis=2) & ~mask).any(axis=1)
         return wrong
 
     def _tokens(self, column: AuditColumn, rows: Ragged, place: Places) -> None:
-        """Look for the pad value among real tokens; labels may well be 0."""
+        """Look for the pad value among real tokens, except in labels, which may be 0."""
         if rows.values.dtype.kind in "iu" and rows.values.size:
             least, most = int(rows.values.min()), int(rows.values.max())
             low, high = self._range.get(column.name, (least, most))
             self._range[column.name] = min(low, least), max(high, most)
         if column.label or column.value is None:
             return
-        # A vector is taken for padding where all its values are.
+        # A vector counts as padding if all its values are the pad value.
         equal = rows.values == column.value
         equal = equal.all(axis=tuple(range(1, equal.ndim)))
         seen = np.concatenate([[0], np.cumsum(equal)])
-        self._note("pad-value-in-tokens", seen[rows.starts + rows.lengths] > seen[rows.starts], place)
+        self._report("pad-value-in-tokens", seen[rows.starts + rows.lengths] > seen[rows.starts], place)
         if rows.values.dtype.kind in "iu" and rows.values.ndim == 1:
             ids = rows.values[(rows.values >= 0) & (rows.values < LARGEST_ID)]
-            self._used[column.name] = used = _reaching(self._used.get(column.name), ids.max(initial=-1))
+            self._used[column.name] = used = _extend_to(self._used.get(column.name), ids.max(initial=-1))
             used[ids] = True
 
     def _free_ids(self) -> str:
-        """Name the smallest id that no real token has, per column."""
-        free = [f"{name}={int(np.argmin(_reaching(used, len(used))))}" for name, used in self._used.items()]
-        remedy = f"; pad with an id that no token has, such as -c {free[0]}" if free else ""
+        """Return the detail of `pad-value-in-tokens`, with the smallest unused id of each column."""
+        free = [f"{name}={int(np.argmin(_extend_to(used, len(used))))}" for name, used in self._used.items()]
+        remedy = f"; pad with an id that no token has, such as with -c {free[0]}" if free else ""
         return RULES["pad-value-in-tokens"].means + remedy
 
-    def _note(self, name: str, bad: Flags, place: Places, detail: str = "") -> None:
+    def _report(self, name: str, bad: Flags, place: Places, detail: str = "") -> None:
         count = int(bad.sum())
         if not count:
             return
         finding = self._found.setdefault(name, Finding(RULES[name], detail=detail or RULES[name].means))
         finding.count += count
-        room = EXAMPLES - len(finding.examples)
-        finding.examples += [place(row) for row in np.flatnonzero(bad)[:room].tolist()]
+        wanted = EXAMPLES - len(finding.examples)
+        finding.examples += [place(row) for row in np.flatnonzero(bad)[:wanted].tolist()]

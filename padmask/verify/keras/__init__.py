@@ -1,1 +1,1 @@
-"""Keras models: reference models, loading, running and tracing."""
+"""Keras models: reference models, and loading, running and tracing of a user's model."""

@@ -3,165 +3,180 @@
 from __future__ import annotations
 
 MIXERS = {
-    "Conv": "A convolution mixes neighbouring steps by design, padding among them. Set padded steps to zero "
-    "before it and mask again after it, use kernel size 1, or causal padding with right-padded rows",
-    "GlobalMaxPool": "GlobalMaxPooling1D takes the maximum over padding too. Set padded steps to a very "
-    "negative number first, or use GlobalAveragePooling1D, which honours masks",
-    "GlobalAveragePool": "GlobalAveragePooling1D honours masks: see to it that one reaches it",
-    "Pool": "Pooling mixes neighbouring steps by design, padding among them. Pool with a layer that honours "
-    "masks, such as GlobalAveragePooling1D",
-    "Flatten": "Flatten gives every place weights of its own, padded ones too. Use GlobalAveragePooling1D "
-    "or a recurrent layer, which honour masks",
-    "GroupNormalization": "It normalises over the steps, padding among them. Use LayerNormalization over the "
-    "features alone (axis=-1)",
-    "LayerNormalization": "Over the time axis it normalises over padding too. Use axis=-1",
-    "UnitNormalization": "Over the time axis it normalises over padding too. Use axis=-1",
-    "Dot": "Dot knows no masks. Use keras.layers.Attention, which does",
-    "Softmax": "A softmax over time counts padding. Use padmask.layers.TemporalSoftmax, or give it the mask",
-    "Mean": "A mean over time counts padding. Use GlobalAveragePooling1D, which honours masks",
-    "GetItem": "A fixed place is a padded one in some rows. Use a recurrent layer without return_sequences, "
-    "or pick the last real step by the mask",
-    "Reshape": "It moves steps, padding among them",
-    "Lambda": "A Lambda knows no masks unless its function takes a mask argument",
-    "TimeDistributed": "Compiled, it loops over the wrong axis: give the input a fixed length, or do without",
+    "Conv": "A convolution mixes neighbouring steps by design, including padding. Set padded steps to zero "
+    "before it and mask its output again, use kernel size 1, or use causal padding with right-padded rows",
+    "GlobalMaxPool": "GlobalMaxPooling1D includes padding in the maximum. Set padded steps to a large "
+    "negative number first, or use GlobalAveragePooling1D, which supports masks",
+    "GlobalAveragePool": "GlobalAveragePooling1D supports masks. Make sure that a mask reaches it",
+    "Pool": "Pooling mixes neighbouring steps by design, including padding. Use a layer that supports masks, "
+    "such as GlobalAveragePooling1D",
+    "Flatten": "Flatten gives every position its own weights, including padded positions. Use "
+    "GlobalAveragePooling1D or a recurrent layer, which support masks",
+    "GroupNormalization": "GroupNormalization normalises over the steps, including padding. Use "
+    "LayerNormalization over the features only (axis=-1)",
+    "LayerNormalization": "LayerNormalization over the time axis normalises over padding too. Use axis=-1",
+    "UnitNormalization": "UnitNormalization over the time axis normalises over padding too. Use axis=-1",
+    "Dot": "Dot does not support masks. Use keras.layers.Attention, which does",
+    "Softmax": "A softmax over time includes padding. Use padmask.layers.TemporalSoftmax, or pass the mask "
+    "to the softmax",
+    "Mean": "A mean over time includes padding. Use GlobalAveragePooling1D, which supports masks",
+    "GetItem": "A fixed position is padding in some rows. Use a recurrent layer without return_sequences, "
+    "or select the last real step with the mask",
+    "Reshape": "Reshape moves padding among the real steps. Reshape only the feature axes",
+    "Lambda": "A Lambda does not support masks unless its function takes a mask argument. Add the argument "
+    "and use it",
+    "TimeDistributed": "A compiled TimeDistributed loops over the wrong axis. Give the input a fixed length, "
+    "or apply the inner layer directly",
 }
 
 MERGES = ("Add", "Subtract", "Average", "Multiply", "Maximum", "Minimum", "Concatenate")
 
 
-def layer_advice(kind: str, reason: str, enters: str, keras: bool, layer: bool = True) -> str:
-    """Return what to do, as sentences.
+def advise_on_layer(kind: str, reason: str, entry: str, from_keras: bool, is_layer: bool = True) -> str:
+    """Return advice on the layer or operation that causes a leak, in sentences.
 
-    >>> layer_advice("Conv1D", "lost", "LSTM", True)[:54]
-    'Conv1D does not pass masks on: LSTM after it gets none'
+    >>> advise_on_layer("Conv1D", "lost", "LSTM", True)[:54]
+    'Conv1D does not pass masks on, so LSTM receives none. '
 
     Args:
-        kind: class of the layer or operation to blame.
-        reason: as `trace` names it.
-        enters: class of the one that lets padding in.
-        keras: whether the one to blame is Keras's own.
-        layer: whether it is a layer, and no operation such as `+`.
+        kind: class of the culprit.
+        reason: reason why the culprit leaks, as returned by `find_culprit`.
+        entry: class of the layer or operation where padding enters.
+        from_keras: whether Keras defines the culprit.
+        is_layer: whether the culprit is a layer, and not an operation such as `+`.
     """
-    if reason == "lost" and not layer:
+    if reason == "lost" and not is_layer:
         return (
-            f"An operation such as {kind.lower()} drops the mask, without a warning, and {enters} after it "
-            "gets none. Use a layer instead (keras.layers.Add for +, Activation for functions, Rescaling for "
-            f"constants), or hand {enters} the mask with mask=...."
+            f"The operation {kind.lower()} drops the mask without a warning, so {entry} receives none. Use a "
+            "layer instead (keras.layers.Add for +, Activation for functions, Rescaling for constants), or "
+            f"pass the mask to {entry} with mask=..."
         )
     if reason == "lost" and kind == "Lambda":
-        return f"A Lambda drops the mask: build it with mask=..., or hand {enters} the mask with mask=...."
-    said = _SAID[reason](kind, enters, keras)
-    return said if said.endswith(".") else said + "."
+        return f"A Lambda drops the mask. Build it with mask=..., or pass the mask to {entry} with mask=..."
+    advice = _ADVICE[reason](kind, entry, from_keras)
+    return advice if advice.endswith(".") else advice + "."
 
 
-def _mixes(kind: str, enters: str, keras: bool) -> str:
+def _advise_on_mixing(kind: str, entry: str, from_keras: bool) -> str:
     for name, remedy in MIXERS.items():
         if kind.startswith(name) or (name in ("Conv", "Pool") and name in kind):
             return remedy
-    if not keras:
-        return f"{kind} lets padding into real steps and takes no mask. Give its call a mask, and use it"
+    if not from_keras:
+        return (
+            f"{kind} mixes padding into real steps and takes no mask. Add a mask argument to its call "
+            "method, and use the mask"
+        )
     return (
-        f"{kind} mixes the steps by design, padding among them. Set padded steps aside before it, by the mask"
+        f"{kind} mixes the steps by design, including padding. Use the mask to exclude padded steps before it"
     )
 
 
-def _lost(kind: str, enters: str, keras: bool) -> str:
+def _advise_on_lost_mask(kind: str, entry: str, from_keras: bool) -> str:
     if kind in MERGES:
         return (
-            f"{kind} gives no mask on where one of its inputs has none, without a warning. Mask all its "
-            f"branches, or hand the mask to {enters} with mask=..."
+            f"Without a warning, {kind} returns no mask if one of its inputs has none. Mask all its inputs, "
+            f"or pass the mask to {entry} with mask=..."
         )
-    if not keras:
+    if not from_keras:
         return (
-            f"{kind} does not pass the mask on. Where it keeps the steps in their places set "
-            "self.supports_masking = True in its __init__, else give it a compute_mask"
+            f"{kind} does not pass the mask on. If it keeps the steps in their order, set "
+            "self.supports_masking = True in its __init__; otherwise define compute_mask"
         )
     if kind[:1].isupper() and any(name in kind for name in ("Conv", "Pool", "Reshape", "Permute")):
-        return f"{kind} does not pass masks on: {enters} after it gets none. Hand it one with mask=..."
+        return (
+            f"{kind} does not pass masks on, so {entry} receives none. Pass the mask to {entry} with mask=..."
+        )
     return (
-        f"{kind} drops the mask without a warning: {enters} after it gets none. Use a layer, such as "
-        f"keras.layers.Add instead of +, or hand the mask on with mask=..."
+        f"{kind} drops the mask without a warning, so {entry} receives none. Use a layer, such as "
+        f"keras.layers.Add instead of +, or pass the mask to {entry} with mask=..."
     )
 
 
-def _ignored(kind: str, enters: str, keras: bool) -> str:
+def _advise_on_ignored_mask(kind: str, entry: str, from_keras: bool) -> str:
     if kind in ("LSTM", "GRU", "SimpleRNN", "RNN"):
         return (
-            f"{kind} got the mask, yet padding shows: with go_backwards and return_sequences the mask is not "
-            "reversed, with zero_output_for_mask the last output is zero. Do without, or use Bidirectional"
+            f"{kind} receives the mask, but its output still depends on padding. With go_backwards and "
+            "return_sequences, the mask is not reversed; with zero_output_for_mask, the last output is zero. "
+            "Remove these options, or use Bidirectional"
         )
     if "BatchNormalization" in kind:
-        return "Do not call it with training=True"
+        return f"{kind} includes padding in its statistics when it trains. Do not call it with training=True"
     if "Attention" in kind:
         return (
-            f"{kind} got a mask, yet padding shows: a row without a real step, or a mask on the wrong axis, "
-            "attends to padding. Give it attention_mask of shape (batch, query steps, key steps)"
+            f"{kind} receives a mask, but its output still depends on padding. A row without real steps, or "
+            "a mask on the wrong axis, attends to padding. Pass attention_mask with shape (batch, query "
+            "steps, key steps)"
         )
-    return f"{kind} gets the mask and does not use it. Use it in its call, for every step that is mixed"
+    return f"{kind} receives the mask but does not use it. Use the mask wherever its call method mixes steps"
 
 
-def _not_handed(kind: str, enters: str, keras: bool) -> str:
+def _advise_on_passing_mask(kind: str, entry: str, from_keras: bool) -> str:
     return (
-        f"Keras hands the mask over by itself only to layers with a single tensor argument: {kind} is called "
-        "with more, such as initial_state. Hand it over yourself, with mask=..."
+        "Keras passes the mask automatically only to layers with a single tensor argument, but the call of "
+        f"{kind} has more, such as initial_state. Pass the mask explicitly with mask=..."
     )
 
 
-def _stripped(kind: str, enters: str, keras: bool) -> str:
-    said = (
-        f"{kind} takes the mask off its own inputs while it runs (Keras 3.10 to 3.15), so that what uses "
-        f"them again, such as a residual connection, has none, and {enters} counts padding. "
+def _advise_on_stripping(kind: str, entry: str, from_keras: bool) -> str:
+    cause = (
+        f"{kind} removes the mask from its own inputs while it runs (Keras 3.10 to 3.15). Layers that use "
+        f"these inputs later, such as a residual connection, have no mask, so {entry} includes padding. "
     )
-    if "Attention" in enters:
+    if "Attention" in entry:
         return (
-            said
+            cause
             + "Give every attention layer attention_mask=..., or use GroupQueryAttention and keras.layers.Add"
         )
-    return said + f"Hand {enters} the mask with mask=..., or use GroupQueryAttention and keras.layers.Add"
+    return cause + f"Pass the mask to {entry} with mask=..., or use GroupQueryAttention and keras.layers.Add"
 
 
-def _plain(kind: str, enters: str, keras: bool) -> str:
+def _advise_on_plain_operations(kind: str, entry: str, from_keras: bool) -> str:
     return (
-        f"Plain operations in the call of {kind} leave the mask behind, and {enters} gets none. Hand it over "
-        "there with mask=..., or use layers such as keras.layers.Add"
+        f"Plain operations in the call method of {kind} drop the mask, so {entry} receives none. Pass the "
+        f"mask to {entry} with mask=..., or use layers such as keras.layers.Add"
     )
 
 
-def _all_true(kind: str, enters: str, keras: bool) -> str:
+def _advise_on_true_mask(kind: str, entry: str, from_keras: bool) -> str:
     if kind == "Concatenate":
         return (
-            "Concatenate of masked and unmasked inputs gives a mask that is all true, without a warning. "
-            f"Mask all its inputs, or hand the mask to {enters} with mask=..."
+            "Concatenate of masked and unmasked inputs returns a mask that is all true, without a warning. "
+            f"Mask all its inputs, or pass the mask to {entry} with mask=..."
         )
     if kind == "Masking":
         return (
-            "What Masking sees of padding is no longer its mask_value: it must come first, and mask_value "
-            "must be the pad value"
+            "The padding that reaches Masking does not have the value mask_value. Make Masking the first "
+            "layer, and set mask_value to the pad value"
         )
-    return f"The mask of {kind} calls padding real: it takes another id for padding. Pad with that, often 0"
-
-
-def _never(kind: str, enters: str, keras: bool) -> str:
-    if "Embedding" in kind:
-        return f"{kind} makes no mask: build it with mask_zero=True and pad with 0, or hand {enters} a mask"
-    return f"No mask reaches {enters}. Hand it one with mask=... or attention_mask=..., or use Masking"
-
-
-def _empty(kind: str, enters: str, keras: bool) -> str:
     return (
-        f"{kind} makes something of a row without a real step, which depends on its padding. Leave such "
-        "rows out (padmask pad --empty-rows drop), or set their outputs aside"
+        f"The mask of {kind} marks padding as real, because {kind} masks another value. Pad with that value"
     )
 
 
-_SAID = {
-    "empty": _empty,
-    "mixes": _mixes,
-    "lost": _lost,
-    "ignored": _ignored,
-    "not-handed-over": _not_handed,
-    "stripped": _stripped,
-    "plain": _plain,
-    "all-true": _all_true,
-    "never-made": _never,
+def _advise_on_missing_mask(kind: str, entry: str, from_keras: bool) -> str:
+    if "Embedding" in kind:
+        return (
+            f"{kind} makes no mask. Build it with mask_zero=True and pad with 0, or pass a mask to {entry} "
+            "with mask=..."
+        )
+    return f"No mask reaches {entry}. Pass a mask with mask=... or attention_mask=..., or use Masking"
+
+
+def _advise_on_empty_rows(kind: str, entry: str, from_keras: bool) -> str:
+    return (
+        f"For a row without real steps, the output of {kind} depends on the padding. Drop such rows "
+        "(padmask pad --empty-rows drop), or ignore their outputs"
+    )
+
+
+_ADVICE = {
+    "empty": _advise_on_empty_rows,
+    "mixes": _advise_on_mixing,
+    "lost": _advise_on_lost_mask,
+    "ignored": _advise_on_ignored_mask,
+    "not-handed-over": _advise_on_passing_mask,
+    "stripped": _advise_on_stripping,
+    "plain": _advise_on_plain_operations,
+    "all-true": _advise_on_true_mask,
+    "never-made": _advise_on_missing_mask,
 }

@@ -1,4 +1,4 @@
-"""Start Keras on a backend and a device, quietly."""
+"""Import Keras on a chosen backend and device, without its startup messages."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ from padmask.spec.verify import BACKENDS
 
 @dataclass(frozen=True)
 class Engine:
-    """Keras, started.
+    """A running Keras: its backend and device.
 
     Args:
         backend: one of `BACKENDS`.
         device: `"cpu"` or `"gpu"`.
-        seen: the accelerators that the backend sees, by name.
+        seen: names of the accelerators that the backend finds.
     """
 
     backend: str
@@ -32,11 +32,11 @@ class Engine:
     seen: tuple[str, ...] = ()
 
     def scope(self) -> AbstractContextManager[Any]:
-        """Return a context in which Keras places what it makes on the device."""
+        """Return a context in which Keras creates its tensors on the device."""
         import keras
 
         if self.backend == "torch":
-            # Keras was told when it started; inside such a scope it cannot build recurrent layers.
+            # The environment selects the device. Keras cannot build recurrent layers inside a torch scope.
             return nullcontext()
 
         scope: AbstractContextManager[Any] = keras.device(f"{self.device}:0")
@@ -44,83 +44,83 @@ class Engine:
 
     @property
     def is_slow_on_new_shapes(self) -> bool:
-        """Whether every new shape is compiled anew, which takes as long as many runs."""
+        """Whether the backend compiles for every new shape, which takes as long as many runs."""
         return self.backend == "jax"
 
     def describe(self) -> dict[str, Any]:
-        """Return what a report says of it."""
+        """Return the versions and devices for a report."""
         return {
             "keras": version("keras"),
             "backend": self.backend,
-            "backend_version": _version(self.backend),
+            "backend_version": _find_version(self.backend),
             "device": self.device,
             "accelerators": list(self.seen),
         }
 
 
 def start_backend(backend: str | None = None, device: str = "auto") -> Engine:
-    """Import Keras on a backend and find the device, quietly.
+    """Import Keras on a backend and choose the device.
 
     Args:
-        backend: one of `BACKENDS`; None takes `KERAS_BACKEND`, else TensorFlow.
-        device: `"auto"` takes a GPU where the backend sees one.
+        backend: one of `BACKENDS`; None uses `KERAS_BACKEND` if set, otherwise TensorFlow.
+        device: `"auto"`, `"cpu"` or `"gpu"`; `"auto"` uses a GPU if the backend finds one.
 
     Raises:
         MissingExtraError: Keras or the backend is not installed.
-        SpecError: Keras runs on another backend already, or there is no GPU where one was asked for.
+        SpecError: Keras already runs on another backend, or the backend finds no GPU for `"gpu"`.
     """
     running = sys.modules.get("keras")
     if running is not None:
         chosen = running.backend.backend()
         if backend not in (None, chosen):
             raise SpecError(
-                f"Keras already runs on {chosen} here. Start a new process for {backend}.",
+                f"Keras already runs on {chosen} in this process. Start a new process for {backend}.",
                 options=["backend"],
             )
     else:
         chosen = backend or os.environ.get("KERAS_BACKEND") or "tensorflow"
-        _find(chosen)
+        _check_installed(chosen)
         os.environ["KERAS_BACKEND"] = chosen
         os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
         if device == "cpu":
             os.environ["KERAS_TORCH_DEVICE"] = "cpu"
-    with _quiet():
-        seen = _accelerators(chosen, device)
+    with _silence_stderr():
+        seen = _find_accelerators(chosen)
     if running is None and chosen == "tensorflow":
-        # Hints to the programmer, which the user is not.
+        # TensorFlow logs hints for developers, not for users.
         logging.getLogger("tensorflow").setLevel(logging.ERROR)
     if device == "gpu" and not seen:
         raise SpecError(
-            f"There is no usable GPU: {chosen} {_version(chosen)} sees none{_why_none(chosen)}. "
+            f"No usable GPU: {chosen} {_find_version(chosen)} finds none{_explain_missing_gpu(chosen)}. "
             "Use --device cpu, or fix the driver or the installation.",
             options=["device", "backend"],
         )
     found = "cpu" if device == "cpu" or not seen else "gpu"
     if found == "cpu" and chosen == "tensorflow":
-        # A GPU that is left alone must not be filled by TensorFlow's allocator.
+        # Otherwise TensorFlow would reserve the memory of a GPU that it does not use.
         _hide_gpus()
     return Engine(chosen, found, seen)
 
 
-def _find(backend: str) -> None:
+def _check_installed(backend: str) -> None:
     if backend not in BACKENDS:
-        raise SpecError(f"KERAS_BACKEND is {backend!r}. Choose one of {', '.join(BACKENDS)}.")
+        raise SpecError(f"KERAS_BACKEND is {backend!r}. Set it to one of {', '.join(BACKENDS)}.")
     missing = [name for name in ("keras", backend) if find_spec(name) is None]
     if missing:
         if backend == "tensorflow":
             raise MissingExtraError(
-                "Proofs on models need TensorFlow, which is not installed. Install it with: "
-                "pip install 'padmask[verify]'   (or check the data alone, with --no-model)"
+                "Verifying models requires TensorFlow, which is not installed. Install it with: "
+                "pip install 'padmask[verify]'   (or check only the data with --no-model)"
             )
         raise MissingExtraError(
-            f"--backend {backend} needs {' and '.join(missing)}, not installed here. Install with: "
+            f"--backend {backend} requires {' and '.join(missing)}, which is not installed. Install with: "
             f"pip install keras {backend}",
             options=["backend"],
         )
 
 
-def _accelerators(backend: str, device: str) -> tuple[str, ...]:
-    import keras  # noqa: F401 - imported here, where nothing is heard of it
+def _find_accelerators(backend: str) -> tuple[str, ...]:
+    import keras  # noqa: F401 - prints messages when imported, which the caller suppresses
 
     if backend == "tensorflow":
         import tensorflow as tf
@@ -142,12 +142,12 @@ def _accelerators(backend: str, device: str) -> tuple[str, ...]:
     )
 
 
-def _why_none(backend: str) -> str:
+def _explain_missing_gpu(backend: str) -> str:
     if backend == "tensorflow":
         import tensorflow as tf
 
         if not tf.test.is_built_with_cuda():
-            return " and was built without CUDA: pip install 'padmask[gpu]' has it"
+            return " and was built without CUDA (install a build with CUDA: pip install 'padmask[gpu]')"
     return ""
 
 
@@ -157,11 +157,11 @@ def _hide_gpus() -> None:
     try:
         tf.config.set_visible_devices([], "GPU")
     except RuntimeError:
-        # TensorFlow runs already, in somebody's own process: the scope alone decides then.
+        # TensorFlow already runs in this process. The scope still selects the device.
         return
 
 
-def _version(package: str) -> str:
+def _find_version(package: str) -> str:
     for name in (package, f"{package}-cpu", f"{package}-gpu"):
         try:
             return version(name)
@@ -171,25 +171,25 @@ def _version(package: str) -> str:
 
 
 @contextmanager
-def _quiet() -> Iterator[None]:
-    """Keep what libraries write to stderr on their way up from the user, unless they fail.
+def _silence_stderr() -> Iterator[None]:
+    """Discard what is written to stderr inside the context, unless an exception leaves the context.
 
-    They write past Python, so the file descriptor itself is turned aside.
+    Libraries write to the file descriptor directly, so replacing `sys.stderr` is not enough.
     """
     if sys.stderr is None:
         yield
         return
     sys.stderr.flush()
-    with tempfile.TemporaryFile() as aside:
-        kept = os.dup(2)
+    with tempfile.TemporaryFile() as captured:
+        stderr = os.dup(2)
         try:
-            os.dup2(aside.fileno(), 2)
+            os.dup2(captured.fileno(), 2)
             yield
         except BaseException:
-            aside.seek(0)
-            os.write(kept, aside.read())
+            captured.seek(0)
+            os.write(stderr, captured.read())
             raise
         finally:
             sys.stderr.flush()
-            os.dup2(kept, 2)
-            os.close(kept)
+            os.dup2(stderr, 2)
+            os.close(stderr)

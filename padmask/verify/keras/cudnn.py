@@ -1,4 +1,4 @@
-"""Compare cuDNN's kernel with the generic kernel on a GPU, and record where cuDNN refuses masks."""
+"""Compare the cuDNN kernel of an LSTM with the generic kernel on a GPU."""
 
 from __future__ import annotations
 
@@ -13,51 +13,57 @@ from padmask.verify.keras.reference_models import OUTPUT, Reference
 from padmask.verify.proof.sample import Sample
 from padmask.verify.proof.tolerance import LIMITS, Array, Check, ComparedDeviation
 
-# The two kernels add in another order, and cuDNN may use TensorFloat-32.
+# The kernels add in different orders, and cuDNN may compute in TensorFloat-32.
 LIMIT = 1e-3
 
 
 def compare_kernels(
     engine: Engine, reference: Reference, sample: Sample
 ) -> tuple[list[Check], dict[str, Any]]:
-    """Run both kernels on the sample, and show what cuDNN does with rows that it does not take.
+    """Compare both kernels on the sample, and try rows that cuDNN does not support.
 
     Returns:
-        The check that the kernels agree at real places, and what to say of the environment.
+        The check that the kernels agree at real positions, and entries for the report's environment.
     """
-    right = replace(sample, padding="post")
-    ids = right.padded(1)["ids"] if "ids" in right.inputs else None
+    right_padded = replace(sample, padding="post")
+    ids = right_padded.padded(1)["ids"] if "ids" in right_padded.inputs else None
     if ids is None or (ids.values[ids.mask] == 0).any():
-        reason = "the rows hold id 0 or are floats: their masks have holes, which cuDNN does not take"
+        reason = (
+            "the rows are floats or contain id 0, so their masks may have holes, which cuDNN does not support"
+        )
         return [Check.skipped("kernels-agree", reason)], {"kernel": "generic"}
     outputs = {}
     with engine.scope():
         for use_cudnn in (True, False):
             model = reference.steps_model(use_cudnn=use_cudnn)
             outputs[use_cudnn] = np.asarray(model(ids.values, training=False))
-        # What stands at padded places is no answer: zeros from one kernel, repeats from the other.
-        apart = np.abs(outputs[True] - outputs[False])[ids.mask]
+        # At padded positions the kernels differ by design: cuDNN returns zeros, the other repeats values.
+        deviations = np.abs(outputs[True] - outputs[False])[ids.mask]
         scale = float(np.abs(outputs[False][ids.mask]).max(initial=0))
-        judged = ComparedDeviation(
-            float(apart.max(initial=0)), LIMIT * scale, "cuDNN against the generic kernel"
+        compared = ComparedDeviation(
+            float(deviations.max(initial=0)), LIMIT * scale, "cuDNN compared with the generic kernel"
         )
-        said = {
+        environment = {
             "kernel": "cudnn" if sample.padding == "post" else "generic",
             "cudnn": {
-                "left_padding": _refused(reference, replace(sample, padding="pre").padded(1)["ids"].values),
-                "fully_masked_row": _refused(reference, np.concatenate([ids.values[:3], 0 * ids.values[:1]])),
+                "left_padding": _try_unsupported(
+                    reference, replace(sample, padding="pre").padded(1)["ids"].values
+                ),
+                "fully_masked_row": _try_unsupported(
+                    reference, np.concatenate([ids.values[:3], 0 * ids.values[:1]])
+                ),
             },
         }
-    return [Check.of("kernels-agree", {OUTPUT: judged})], said
+    return [Check.of("kernels-agree", {OUTPUT: compared})], environment
 
 
-def _refused(reference: Reference, ids: Array) -> dict[str, str]:
-    """Return what happens to rows that cuDNN does not take, called eagerly and compiled."""
+def _try_unsupported(reference: Reference, ids: Array) -> dict[str, str]:
+    """Return what the model does, eagerly and compiled, with rows that cuDNN does not support."""
     model = reference.steps_model(use_cudnn="auto")
     generic = np.asarray(reference.steps_model(use_cudnn=False)(ids, training=False))
     eager = np.asarray(model(ids, training=False))
     same = float(np.abs(eager - generic).max(initial=0)) <= LIMITS["float32"]
-    said = {"eager": "falls back to the generic kernel" if same else "runs, with other outputs"}
+    behaviour = {"eager": "falls back to the generic kernel" if same else "runs, with other outputs"}
 
     @tf.function(autograph=False)  # type: ignore[untyped-decorator]
     def graph(given: Any) -> Any:
@@ -65,7 +71,7 @@ def _refused(reference: Reference, ids: Array) -> dict[str, str]:
 
     try:
         graph(tf.constant(ids))
-        said["compiled"] = "runs"
+        behaviour["compiled"] = "runs"
     except tf.errors.OpError as error:
-        said["compiled"] = f"fails, and so does predict: {type(error).__name__}"
-    return said
+        behaviour["compiled"] = f"fails, and so does predict: {type(error).__name__}"
+    return behaviour

@@ -1,4 +1,4 @@
-"""Run a Keras model in float64, in place and back."""
+"""Run a Keras model in float64, by changing the model in place and restoring it."""
 
 from __future__ import annotations
 
@@ -7,22 +7,25 @@ from contextlib import suppress
 from typing import Any
 
 
-class Wide:
-    """Makes a model's own layers and variables double, and back: a copy might not be the same model."""
+class Float64Mode:
+    """A context in which the layers and variables of a model are float64.
+
+    The model itself changes, because a copy might behave differently.
+    """
 
     def __init__(self, model: Any) -> None:
         self._model = model
         self._variables: list[tuple[Any, Any, Any, str]] | None = None
-        self._possible: bool | None = None
+        self._is_possible: bool | None = None
 
-    def possible(self, run: Callable[[], object]) -> bool:
-        """Whether the model can be run this way; its own code may insist on another precision."""
-        if self._possible is None:
-            self._possible = False
+    def is_possible(self, run: Callable[[], object]) -> bool:
+        """Return whether the model can run in float64. Its own code may require another precision."""
+        if self._is_possible is None:
+            self._is_possible = False
             with suppress(Exception), self:
                 run()
-                self._possible = True
-        return self._possible
+                self._is_possible = True
+        return self._is_possible
 
     def __enter__(self) -> None:
         import tensorflow as tf
@@ -43,10 +46,10 @@ class Wide:
             for layer, _ in self._policies:
                 with suppress(AttributeError):
                     layer.dtype_policy = "float64"
-            for variable, _, wide, _ in self._variables:
-                variable._value, variable._dtype = wide, "float64"
+            for variable, _, float64, _ in self._variables:
+                variable._value, variable._dtype = float64, "float64"
         except Exception:
-            # A layer may refuse: the others must not stay behind.
+            # A layer may refuse. The layers changed so far must be restored.
             self.__exit__()
             raise
 
@@ -54,5 +57,5 @@ class Wide:
         for layer, policy in self._policies:
             with suppress(Exception):
                 layer.dtype_policy = policy
-        for variable, own, _, dtype in self._variables or ():
-            variable._value, variable._dtype = own, dtype
+        for variable, original, _, dtype in self._variables or ():
+            variable._value, variable._dtype = original, dtype

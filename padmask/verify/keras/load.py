@@ -1,4 +1,4 @@
-"""Load a user's Keras model, in safe mode unless asked otherwise."""
+"""Load a saved Keras model, in safe mode by default."""
 
 from __future__ import annotations
 
@@ -14,82 +14,83 @@ import keras
 
 from padmask.errors import AccessError, DataError, SpecError, UnsupportedError
 
-# Of a row that carries all inputs along.
-SHORTEST_SAID = 300
+# Characters to keep of a Keras error. Some errors print every input.
+LONGEST_ERROR = 300
 
 
 def load_model(path: str, custom_objects: str | None = None, *, unsafe: bool = False) -> Any:
     """Load a saved Keras model.
 
     Args:
-        path: of the `.keras` file.
-        custom_objects: a Python file with the classes that the model needs; it is run.
-        unsafe: whether code from within the model file may be run too.
+        path: path of the `.keras` file.
+        custom_objects: path of a Python file that defines the custom classes of the model. The file is run.
+        unsafe: whether code in the model file may be run.
 
     Raises:
-        SpecError: the file holds code, and `unsafe` was not asked for.
-        DataError: it is corrupt.
-        AccessError: it is not there.
-        UnsupportedError: it needs classes, or has a format, that Keras does not know.
+        SpecError: the file contains code and `unsafe` is False.
+        DataError: the file is corrupt.
+        AccessError: the file does not exist.
+        UnsupportedError: Keras does not know a class of the model, or the format of the file.
     """
     if not Path(path).is_file():
-        raise AccessError(f"{path}: there is no such file. Check the path of --model.")
+        raise AccessError(f"{path}: no such file. Check the path of --model.")
     if path.endswith(".keras") and not zipfile.is_zipfile(path):
-        raise DataError(f"{path} is no .keras file, or not a whole one. Save it again with model.save.")
-    known = _classes(custom_objects) if custom_objects else {}
+        raise DataError(f"{path} is not a complete .keras file. Save the model again with model.save.")
+    known = _load_custom_objects(custom_objects) if custom_objects else {}
     try:
         with keras.saving.custom_object_scope(known), warnings.catch_warnings():
             warnings.simplefilter("ignore")
             return keras.saving.load_model(path, compile=False, safe_mode=not unsafe)
     except (Exception, SystemExit) as error:  # noqa: BLE001 - Keras, and the classes it builds, may raise anything
-        said = str(error)
-        if not unsafe and ("safe_mode" in said or "unsafe" in said.lower() or "lambda" in said.lower()):
+        text = str(error)
+        if not unsafe and ("safe_mode" in text or "unsafe" in text.lower() or "lambda" in text.lower()):
             raise SpecError(
-                f"{path} holds Python code (a Lambda layer, or the like), which loading would run. If you "
-                "trust the file, say --allow-unsafe-model."
+                f"{path} contains Python code, such as a Lambda layer, and loading the file would run the "
+                "code. If you trust the file, use --allow-unsafe-model."
             ) from None
-        unknown = re.search(r"Could not locate \w+ '(\w+)'|Unknown \w+: '?(\w+)", said)
+        unknown = re.search(r"Could not locate \w+ '(\w+)'|Unknown \w+: '?(\w+)", text)
         if unknown:
             name = unknown[1] or unknown[2]
             raise UnsupportedError(
-                f"{path}: it needs {name!r}, which Keras does not know. Give the Python file that defines it "
-                "with --custom-objects FILE.py."
+                f"{path}: Keras does not know {name!r}, which the model uses. Pass the Python file that "
+                f"defines {name} with --custom-objects FILE.py."
             ) from None
-        if "custom" in said.lower() or "Could not locate" in said or "Unknown layer" in said:
+        if "custom" in text.lower() or "Could not locate" in text or "Unknown layer" in text:
             raise UnsupportedError(
-                f"{path}: Keras cannot load it: {shorten(said)} Give the classes that it needs with "
-                "--custom-objects FILE.py."
+                f"{path}: Keras cannot load the model: {shorten(text)} Pass the Python file that defines its "
+                "custom classes with --custom-objects FILE.py."
             ) from None
         known_format = path.endswith((".keras", ".h5", ".hdf5"))
         raise (DataError if known_format else UnsupportedError)(
-            f"{path}: Keras cannot load it: {shorten(said)} Check that it is a model saved by "
-            "model.save('....keras')."
+            f"{path}: Keras cannot load the model: {shorten(text)} Check that model.save('....keras') wrote "
+            "the file."
         ) from None
 
 
-# Colours, and what Keras and TensorFlow add to a message for their own developers.
+# Terminal colours, and the node names that Keras and TensorFlow insert into messages.
 _INNER = re.compile(r"\x1b\[[0-9;]*m|\{\{.*?\}\}")
 
+# Details for developers of Keras and TensorFlow start here.
 _END = re.compile(r"\[Op:\w+\]|Arguments received by|Detected at node|Stack trace for op|Full object config")
 
 
-def shorten(said: str) -> str:
-    """Cut a library's message to what it says."""
-    plain = " ".join(_END.split(_INNER.sub("", said))[0].split())
-    return (plain[:SHORTEST_SAID] + " ..." if len(plain) > SHORTEST_SAID else plain).rstrip(".: ") + "."
+def shorten(message: str) -> str:
+    """Return the essential part of a Keras or TensorFlow error message, as a sentence."""
+    plain = " ".join(_END.split(_INNER.sub("", message))[0].split())
+    return (plain[:LONGEST_ERROR] + " ..." if len(plain) > LONGEST_ERROR else plain).rstrip(".: ") + "."
 
 
-def _classes(path: str) -> dict[str, Any]:
-    """Run a Python file and return the Keras classes and functions that it defines."""
+def _load_custom_objects(path: str) -> dict[str, Any]:
+    """Run a Python file and return the classes and functions in its namespace."""
     file = Path(path)
     spec = importlib.util.spec_from_file_location(file.stem, file) if file.is_file() else None
     if spec is None or spec.loader is None:
-        raise SpecError(f"{path}: there is no such Python file. Check the path of --custom-objects.")
+        raise SpecError(f"{path}: no such Python file. Check the path of --custom-objects.")
     module = importlib.util.module_from_spec(spec)
     sys.modules.setdefault(file.stem, module)
     try:
         spec.loader.exec_module(module)
     except (Exception, SystemExit) as error:  # noqa: BLE001 - the file is the user's, and may raise anything
-        raise SpecError(f"{path} cannot be run: {type(error).__name__}: {error}. Fix the file.") from None
+        raise SpecError(f"{path} failed to run: {type(error).__name__}: {error}. Fix the file.") from None
     public = {name: value for name, value in vars(module).items() if not name.startswith("__")}
     return {name: value for name, value in public.items() if callable(value)}

@@ -1,4 +1,4 @@
-"""The inputs of a Keras model, and what each is for: tokens, features, a mask, or no steps."""
+"""Find the inputs of a Keras model and the role of each: tokens, features, mask or static."""
 
 from __future__ import annotations
 
@@ -14,38 +14,41 @@ from padmask.verify.proof.sample import ModelInput
 
 
 def find_model_inputs(model: Any) -> list[ModelInput]:
-    """Return the inputs of a model, and what each is for.
+    """Return the inputs of a model with their roles.
 
     Raises:
-        SpecError: none of them has steps.
+        SpecError: no input has a time axis, or an input takes strings.
     """
     tensors = inputs_of(model)
-    words = [name for name, _, dtype, _ in tensors if dtype == "string"]
-    if words:
+    strings = [name for name, _, dtype, _ in tensors if dtype == "string"]
+    if strings:
         raise SpecError(
-            f"The input {words[0]!r} takes strings, which cannot be padded. Verify the part of the model "
-            "after its text layers, or a function that calls it with --predict."
+            f"The input {strings[0]!r} takes strings, which cannot be padded. Verify the part of the model "
+            "after its text layers, or a function that calls the model, with --predict."
         )
-    slots = [_slot(model, *tensor) for tensor in tensors]
+    slots = [_describe_input(model, *tensor) for tensor in tensors]
     timed = [slot.name for slot in slots if slot.kind in ("tokens", "features")]
     if not timed:
         raise SpecError(
-            "The model has no input of tokens or features with steps, so there is nothing to pad."
+            "The model has no input with a time axis, so there is nothing to pad. Verify a model that takes "
+            "sequences."
         )
     return [
         slot
         if slot.kind != "mask"
-        else ModelInput(slot.name, "mask", slot.shape, slot.dtype, of=_owner(slot.name, timed))
+        else ModelInput(
+            slot.name, "mask", slot.shape, slot.dtype, mask_of=_find_masked_input(slot.name, timed)
+        )
         for slot in slots
     ]
 
 
 def inputs_of(model: Any) -> list[tuple[str, tuple[int | None, ...], str, Any]]:
-    """Return name, shape, dtype and symbolic tensor of each input."""
+    """Return the name, shape, dtype and symbolic tensor of each input. Subclassed models have no tensors."""
     inputs = getattr(graph_of(model), "inputs", None)
     if inputs:
         return [(t.name, tuple(t.shape), keras.backend.standardize_dtype(t.dtype), t) for t in inputs]
-    shapes = _built_shapes(model)
+    shapes = _find_built_shapes(model)
     found = []
     for name, shape in shapes.items():
         dtype = "float32" if len(shape) > 2 else "int32"
@@ -54,52 +57,54 @@ def inputs_of(model: Any) -> list[tuple[str, tuple[int | None, ...], str, Any]]:
 
 
 def graph_of(model: Any) -> Any:
-    """Return what has the graph: of a Sequential model the Functional one inside."""
+    """Return the model that has the graph. A Sequential model contains a Functional model."""
     return getattr(model, "_functional", None) or model
 
 
-def _built_shapes(model: Any) -> dict[str, tuple[int | None, ...]]:
-    """Return the shapes that a subclassed model was built with, by the argument or key they go to."""
+def _find_built_shapes(model: Any) -> dict[str, tuple[int | None, ...]]:
+    """Return the shapes that a subclassed model was built with, by argument or key."""
     config = model.get_build_config() or {}
     given = config.get("shapes_dict") or config.get("input_shape")
     first = next(iter(parameters_of(model)), "inputs")
     if given is None:
         given = (None, None)
     if isinstance(given, Mapping):
-        return {name.removesuffix("_shape"): _open(shape) for name, shape in given.items()}
+        return {name.removesuffix("_shape"): _release_sizes(shape) for name, shape in given.items()}
     if given and isinstance(given[0], (list, tuple)):
-        return {f"{first}_{place}": _open(shape) for place, shape in enumerate(given)}
-    return {first: _open(given)}
+        return {f"{first}_{number}": _release_sizes(shape) for number, shape in enumerate(given)}
+    return {first: _release_sizes(given)}
 
 
-def _open(shape: Sequence[int | None]) -> tuple[int | None, ...]:
-    """A subclassed model is built on the first batch it sees, whose sizes bind it to nothing."""
+def _release_sizes(shape: Sequence[int | None]) -> tuple[int | None, ...]:
+    """Return a shape with free batch and time axes, which have the sizes of the model's first batch."""
     return (None, None, *shape[2:])
 
 
 def parameters_of(model: Any) -> list[str]:
-
+    """Return the names of the inputs that the call method of a model takes."""
     names = inspect.signature(model.call).parameters
     return [name for name in names if name not in ("training", "args", "kwargs")]
 
 
-def _slot(model: Any, name: str, shape: tuple[int | None, ...], dtype: str, tensor: Any) -> ModelInput:
+def _describe_input(
+    model: Any, name: str, shape: tuple[int | None, ...], dtype: str, tensor: Any
+) -> ModelInput:
     inner = shape[1:]
     if "mask" in re.split(r"[^a-z]+", name.lower()):
         return ModelInput(name, "mask", inner, dtype)
     floats = dtype.startswith(("float", "bfloat"))
-    vocab = _vocabulary(model, tensor)
-    if floats and len(inner) == 1 and _embedding_of(model, tensor) is None and tensor is not None:
+    vocab = _find_vocab_size(model, tensor)
+    if floats and len(inner) == 1 and _find_embedding(model, tensor) is None and tensor is not None:
         return ModelInput(name, "features" if inner[0] is None else "static", inner, dtype)
     if not inner or (inner == (1,) and tensor is not None):
         return ModelInput(name, "static", inner, dtype, vocab)
     if floats and len(inner) > 1:
         return ModelInput(name, "features", inner, dtype)
-    return ModelInput(name, "tokens", inner, dtype, vocab, exact=_embedding_of(model, tensor) is not None)
+    return ModelInput(name, "tokens", inner, dtype, vocab, exact=_find_embedding(model, tensor) is not None)
 
 
-def _owner(mask: str, timed: Sequence[str]) -> str:
-    """Return the input that a mask belongs to: the one whose name shares most with it."""
+def _find_masked_input(mask: str, timed: Sequence[str]) -> str:
+    """Return the input that a mask belongs to. Its name shares the most words with the name of the mask."""
     words = set(re.split(r"[^a-z0-9]+", mask.lower())) - {"mask"}
     return max(timed, key=lambda name: len(words & set(re.split(r"[^a-z0-9]+", name.lower()))))
 
@@ -108,17 +113,17 @@ def is_embedding(layer: Any) -> bool:
     return isinstance(getattr(layer, "input_dim", None), int) and "embed" in type(layer).__name__.lower()
 
 
-def _vocabulary(model: Any, tensor: Any) -> int | None:
-    """Return how many ids the embedding that a tensor goes to has rows for."""
-    embedding = _embedding_of(model, tensor)
+def _find_vocab_size(model: Any, tensor: Any) -> int | None:
+    """Return the size of the embedding that a tensor feeds, or of the smallest embedding of the model."""
+    embedding = _find_embedding(model, tensor)
     if embedding is not None:
         return int(embedding.input_dim)
     sizes = [int(layer.input_dim) for layer in model._flatten_layers() if is_embedding(layer)]
     return min(sizes, default=None)
 
 
-def _embedding_of(model: Any, tensor: Any) -> Any:
-    """Follow an input through the graph to the embedding that it goes to."""
+def _find_embedding(model: Any, tensor: Any) -> Any:
+    """Follow an input through the graph to the embedding that it feeds; None if there is no embedding."""
     reached = [(graph_of(model), tensor)] if tensor is not None else []
     for _ in range(64):
         if not reached:
@@ -132,8 +137,8 @@ def _embedding_of(model: Any, tensor: Any) -> Any:
                     return operation
                 inner = getattr(graph_of(operation), "inputs", None) if _is_model(operation) else None
                 if inner:
-                    place = next(i for i, given in enumerate(node.input_tensors) if given is wanted)
-                    reached += [(graph_of(operation), inner[min(place, len(inner) - 1)])]
+                    index = next(i for i, given in enumerate(node.input_tensors) if given is wanted)
+                    reached += [(graph_of(operation), inner[min(index, len(inner) - 1)])]
                 else:
                     reached += [(graph, output) for output in node.output_tensors]
     return None

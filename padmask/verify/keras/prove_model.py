@@ -1,4 +1,4 @@
-"""Prove a user's model: rows for it, the checks, and the layer that leaks."""
+"""Prove a user's model: choose the rows, run the checks, and find the layer that leaks."""
 
 from __future__ import annotations
 
@@ -20,6 +20,7 @@ from padmask.verify.proof.random_rows import draw_random_rows, take_sample
 from padmask.verify.proof.sample import ModelInput, Sample, SampleRows, pick_rows, shared_lengths
 from padmask.verify.report import SubjectReport
 
+# Limits for models that are not compiled, which run slowly: rows that also run alone, and rows of the sample.
 FEW_ROWS = 6
 
 ROWS_UNCOMPILED = 24
@@ -28,30 +29,29 @@ ROWS_UNCOMPILED = 24
 def prove_model(
     user: UserModel, spec: ModelSpec, rows: SampleRows | None = None
 ) -> tuple[SubjectReport, dict[str, Any]]:
-    """Prove a model on rows, or on random ones where there are none.
+    """Prove a model on given rows, or on random rows.
 
     Args:
-        user: the model.
-        spec: how.
-        rows: real tokens by the names of the model's inputs.
+        user: model under proof.
+        spec: settings of the proof.
+        rows: real tokens of each row, by input name; None draws random rows.
 
     Returns:
-        The report, and what to say of the environment.
+        The report, and entries for the report's environment.
 
     Raises:
-        SpecError: the model cannot be run on such rows.
+        SpecError: the model cannot run on the rows.
     """
-    with user.left_as_it_was():
+    with user.restore_afterwards():
         return _prove(user, spec, rows)
 
 
 def _prove(user: UserModel, spec: ModelSpec, rows: SampleRows | None) -> tuple[SubjectReport, dict[str, Any]]:
     value = spec.value if spec.value is not None else (user.mask_value or 0)
-    sample = _rows_that_run(user, spec, value, rows)
+    sample = _choose_sample(user, spec, value, rows)
     try:
-        shapes, looping = user.check_shapes(sample)
+        shape_check, looping_layer = user.check_shapes(sample)
         if not user.is_compiled:
-            # Step by step every row takes long.
             sample = sample.select(pick_rows(shared_lengths(sample), ROWS_UNCOMPILED))
         subject, control = user.subject(spec.name, sample, value)
         proof = prove(
@@ -59,8 +59,7 @@ def _prove(user: UserModel, spec: ModelSpec, rows: SampleRows | None) -> tuple[S
             control,
             sample,
             twin=False,
-            extra=[shapes],
-            # Where nothing is compiled every step takes long.
+            extra=[shape_check],
             alone=ROWS_ALONE if user.is_compiled else FEW_ROWS,
             far=user.is_compiled,
             empty=spec.empty_rows,
@@ -68,14 +67,16 @@ def _prove(user: UserModel, spec: ModelSpec, rows: SampleRows | None) -> tuple[S
     except CannotRunError as error:
         raise ModelError(f"{spec.name}: {error}", options=error.options) from None
     report = proof.report
-    if shapes.verdict == "fails" and all(
-        check.verdict != "fails" for check in report.checks if check is not shapes
+    if shape_check.verdict == "fails" and all(
+        check.verdict != "fails" for check in report.checks if check is not shape_check
     ):
         advice = (
-            "Keras's TimeDistributed loops over the wrong axis when compiled with unknown steps. Apply the "
-            "layer directly, as Dense can be, or fix the input's length."
+            "A compiled TimeDistributed loops over the wrong axis if the number of steps is unknown. Apply "
+            "the inner layer directly, as is possible with Dense, or fix the input's length."
         )
-        report = replace(report, culprit=looping, path=looping, advice=advice if looping else None)
+        report = replace(
+            report, culprit=looping_layer, path=looping_layer, advice=advice if looping_layer else None
+        )
     if (report.verdict == "leaks" and report.culprit is None) or spec.explain:
         traced = find_culprit(user, proof, value)
         if report.verdict == "leaks" and report.culprit is None:
@@ -85,7 +86,7 @@ def _prove(user: UserModel, spec: ModelSpec, rows: SampleRows | None) -> tuple[S
             )
         if spec.explain:
             report = replace(report, layers=traced.layers)
-    seen = {
+    environment = {
         "rows_checked": len(sample),
         "padding": spec.padding,
         "value": value,
@@ -95,13 +96,13 @@ def _prove(user: UserModel, spec: ModelSpec, rows: SampleRows | None) -> tuple[S
         "places": sample.places(),
         "outputs_left_out": sorted(user.left_out),
     }
-    return report, seen
+    return report, environment
 
 
-def _rows_that_run(user: UserModel, spec: ModelSpec, value: Any, rows: SampleRows | None) -> Sample:
+def _choose_sample(user: UserModel, spec: ModelSpec, value: Any, rows: SampleRows | None) -> Sample:
     if rows is not None:
         values = dict.fromkeys(rows, value)
-        _check_ids(user, rows)
+        _check_rows(user, rows)
         return take_sample(user.slots, rows, padding=spec.padding, values=values, seed=spec.seed)
     samples = [
         draw_random_rows(
@@ -110,27 +111,27 @@ def _rows_that_run(user: UserModel, spec: ModelSpec, value: Any, rows: SampleRow
             value=value,
             vocab_size=spec.vocab_size,
             seed=spec.seed,
-            apart=apart,
+            different_lengths=different_lengths,
         )
-        for apart in (True, False)
+        for different_lengths in (True, False)
     ]
     for sample in samples:
         with suppress(CannotRunError):
-            user.eagerly(sample.padded())
+            user.predict_eagerly(sample.padded())
             return sample
-    # It may still run on shorter rows, which the proof tries.
+    # The model may still run on shorter rows, which the proof tries.
     return samples[-1]
 
 
-def _check_ids(user: UserModel, rows: SampleRows) -> None:
-    """Say which id is beyond an embedding, which Keras would say at length."""
+def _check_rows(user: UserModel, rows: SampleRows) -> None:
+    """Check that the rows fit the inputs of the model. Errors of Keras itself would be long."""
     known = [slot.name for slot in user.slots if slot.kind != "mask"]
     timed = [slot.name for slot in user.slots if slot.kind in ("tokens", "features")]
-    strange = [name for name in rows if name not in known]
+    unknown = [name for name in rows if name not in known]
     missing = [name for name in timed if name not in rows]
-    if strange or missing:
-        wrong = f"has no input {strange[0]!r}" if strange else f"needs rows for its input {missing[0]!r}"
-        raise SpecError(f"The model {wrong}. Its inputs are {', '.join(known)}.")
+    if unknown or missing:
+        wrong = f"has no input {unknown[0]!r}" if unknown else f"needs rows for its input {missing[0]!r}"
+        raise SpecError(f"The model {wrong}. The inputs of the model are {', '.join(known)}.")
     for slot in user.slots:
         if slot.kind in ("tokens", "features"):
             _check_shape(slot, next((row for row in rows[slot.name] if row.size), None))
@@ -145,34 +146,37 @@ def _check_shape(slot: ModelInput, row: npt.NDArray[Any] | None) -> None:
         and all(size in (None, have) for size, have in zip(wanted, row.shape[1:], strict=True))
     ):
         return
-    steps = f"vectors of {wanted[-1]} numbers" if wanted else "one number a step"
-    have = f"vectors of {row.shape[-1]}" if row.ndim > 1 else "one number a step"
+    expected = f"vectors of {wanted[-1]} numbers" if wanted else "one number per step"
+    found = f"vectors of {row.shape[-1]} numbers" if row.ndim > 1 else "one number per step"
     raise SpecError(
-        f"The input {slot.name!r} takes {steps}, and the data have {have}. Choose with -c.",
+        f"The input {slot.name!r} takes {expected}, but the data have {found}. Choose another column with "
+        "-c.",
         options=["columns"],
     )
 
 
 def _check_tokens(slot: ModelInput, rows: Sequence[npt.NDArray[Any]]) -> None:
-    """Refuse what Keras would round, wrap, or complain of at length."""
+    """Check that the values are ids of the embedding. Keras would round or wrap some other values."""
     for row in rows:
         if row.dtype.kind not in "iuf":
             raise SpecError(
-                f"The input {slot.name!r} takes ids, and the data hold strings. Choose with -c.",
+                f"The input {slot.name!r} takes ids, but the data have strings. Choose another column with "
+                "-c.",
                 options=["columns"],
             )
         if (row != np.floor(row)).any():
             raise SpecError(
-                f"The input {slot.name!r} takes ids, and the data hold fractions. Choose with -c.",
+                f"The input {slot.name!r} takes ids, but the data have fractions. Choose another column "
+                "with -c.",
                 options=["columns"],
             )
         if row.min() < 0:
             raise ModelError(
-                f"The data have the id {row.min()}, for which no embedding has a row. Fix the ids."
+                f"The data have the negative id {row.min()}, which no embedding accepts. Fix the ids."
             )
     largest = max((int(row.max()) for row in rows), default=0)
     if slot.exact and slot.vocab is not None and largest >= slot.vocab:
         raise ModelError(
-            f"The data have the id {largest}, and the embedding of input {slot.name!r} has rows for "
-            f"{slot.vocab} ids only, up to {slot.vocab - 1}. Give the data that the model was made for."
+            f"The data have the id {largest}, but the embedding of the input {slot.name!r} only has the ids "
+            f"0 to {slot.vocab - 1}. Use data that were tokenized for this model."
         )

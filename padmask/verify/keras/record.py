@@ -1,4 +1,4 @@
-"""Record every call of a layer or operation while a Keras model runs: inputs, outputs and masks."""
+"""Record the inputs, outputs and masks of every layer and operation while a Keras model runs."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ from padmask.verify.proof.tolerance import Array
 
 @dataclass(eq=False)
 class Event:
-    """One call of a layer or operation, with everything that came in and went out."""
+    """One call of a layer or operation, with its inputs, outputs and masks."""
 
     operation: Any
     name: str
     parent: Event | None
     inputs: list[tuple[str, Any]]
     masks_in: list[Array | None]
-    given: dict[str, Any] = field(default_factory=dict)
+    mask_arguments: dict[str, Any] = field(default_factory=dict)
     masks_after: list[Array | None] = field(default_factory=list)
     outputs: list[Any] = field(default_factory=list)
     masks_out: list[Array | None] = field(default_factory=list)
@@ -36,11 +36,11 @@ class Event:
         return type(self.operation).__name__
 
     @property
-    def opens(self) -> bool:
-        """Whether what happens inside is looked at: in models and people's own layers, not in Keras's."""
+    def records_inner_calls(self) -> bool:
+        """Whether to record the calls inside: for models and custom layers, not for Keras's own layers."""
         if isinstance(self.operation, keras.Model):
             return True
-        return isinstance(self.operation, keras.Layer) and not is_keras(self.operation)
+        return isinstance(self.operation, keras.Layer) and not is_from_keras(self.operation)
 
     @property
     def takes_mask(self) -> bool:
@@ -49,7 +49,7 @@ class Event:
         return False
 
 
-def is_keras(operation: Any) -> bool:
+def is_from_keras(operation: Any) -> bool:
     return type(operation).__module__.split(".")[0] == "keras"
 
 
@@ -64,58 +64,58 @@ def _mask_of(tensor: Any) -> Array | None:
     return None if mask is None else as_array(mask)
 
 
-def is_real(mask: Any) -> bool:
-    """Whether a mask says of anything that it is padding; one that says so of nothing is none."""
+def marks_padding(mask: Any) -> bool:
+    """Return whether a mask marks any position as padding. A mask that is all True counts as no mask."""
     return mask is not None and not bool(np.all(as_array(mask) if keras.ops.is_tensor(mask) else mask))
 
 
 class Recorder:
-    """Remembers every call while a model runs."""
+    """A recorder of the calls of layers and operations while a model runs."""
 
     def __init__(self) -> None:
         self.events: list[Event] = []
         self._stack: list[Event] = []
 
     @contextmanager
-    def listening(self) -> Iterator[None]:
-        """Put ears on Keras's layers and operations."""
+    def recording(self) -> Iterator[None]:
+        """Replace the call methods of Keras's layers and operations with recording versions."""
         layer_call, operation_call = keras.Layer.__call__, Operation.__call__
         recorder = self
 
-        def heard_layer(layer: Any, *arguments: Any, **named: Any) -> Any:
-            if not recorder._hears():
+        def call_layer(layer: Any, *arguments: Any, **named: Any) -> Any:
+            if not recorder._is_recording():
                 return layer_call(layer, *arguments, **named)
             return recorder._record(layer, layer_call, arguments, named)
 
-        def heard_operation(operation: Any, *arguments: Any, **named: Any) -> Any:
+        def call_operation(operation: Any, *arguments: Any, **named: Any) -> Any:
             if isinstance(operation, keras.Layer):
-                # The layer's own ears are on; here it is seen which masks it was really given.
+                # Recorded by call_layer already. Here Keras has added the masks that it passes to the layer.
                 if recorder._stack and recorder._stack[-1].operation is operation:
-                    recorder._stack[-1].given = {k: v for k, v in named.items() if "mask" in k}
+                    recorder._stack[-1].mask_arguments = {k: v for k, v in named.items() if "mask" in k}
                 return operation_call(operation, *arguments, **named)
-            if not recorder._hears():
+            if not recorder._is_recording():
                 return operation_call(operation, *arguments, **named)
             return recorder._record(operation, operation_call, arguments, named)
 
-        keras.Layer.__call__, Operation.__call__ = heard_layer, heard_operation
+        keras.Layer.__call__, Operation.__call__ = call_layer, call_operation
         try:
             yield
         finally:
             keras.Layer.__call__, Operation.__call__ = layer_call, operation_call
 
-    def _hears(self) -> bool:
-        return not self._stack or self._stack[-1].opens
+    def _is_recording(self) -> bool:
+        return not self._stack or self._stack[-1].records_inner_calls
 
     def _record(self, operation: Any, call: Any, arguments: Any, named: dict[str, Any]) -> Any:
         parent = self._stack[-1] if self._stack else None
-        # The model's own name is no part of a path.
-        above = f"{parent.name}/" if parent is not None and parent.parent is not None else ""
+        # Paths do not include the name of the model.
+        prefix = f"{parent.name}/" if parent is not None and parent.parent is not None else ""
         tensors = _tensors(operation, arguments, named)
         event = Event(
-            operation, above + operation.name, parent, tensors, [_mask_of(tensor) for _, tensor in tensors]
+            operation, prefix + operation.name, parent, tensors, [_mask_of(tensor) for _, tensor in tensors]
         )
         if not isinstance(operation, keras.Layer):
-            event.given = {k: v for k, v in named.items() if "mask" in k}
+            event.mask_arguments = {k: v for k, v in named.items() if "mask" in k}
         self.events.append(event)
         if parent is not None:
             parent.children.append(event)
@@ -131,7 +131,7 @@ class Recorder:
 
 
 def _tensors(operation: Any, arguments: Any, named: dict[str, Any]) -> list[tuple[str, Any]]:
-    """Return the tensors that a call is given, masks aside, with the names of their arguments."""
+    """Return the tensors among the arguments of a call, except masks, with the argument names."""
     with suppress(ValueError, TypeError):
         bound = inspect.signature(operation.call).bind_partial(*arguments, **named)
         named = dict(bound.arguments)

@@ -1,4 +1,4 @@
-"""Reference models: Embedding, LSTM and Dense, one for each route by which a mask reaches a layer."""
+"""Reference models of Embedding, LSTM and Dense, one for each route by which a mask reaches the LSTM."""
 
 from __future__ import annotations
 
@@ -27,8 +27,8 @@ OUTPUT = "output"
 class _Weights:
     """The weights that all routes share.
 
-    The table has no negative number, so that a rectifier on the way changes nothing and the routes
-    can be held against each other.
+    The embedding table has no negative number, so a ReLU in a route changes nothing and the outputs of all
+    routes can be compared.
     """
 
     table: Array
@@ -44,7 +44,7 @@ class _Weights:
         def matrix(*shape: int) -> Array:
             return np.asarray(random.standard_normal(shape) / np.sqrt(shape[0]), dtype="float32")
 
-        # Keras starts the forget gates open; without biases zeros before a row would leave no trace.
+        # A forget gate bias of 1, as in Keras. Without biases, leading zeros would not change the state.
         bias = matrix(4 * units) + np.repeat(np.array([0, 1, 0, 0], dtype="float32"), units)
         return cls(
             np.abs(random.standard_normal((vocab, dim))).astype("float32") / 2,
@@ -54,17 +54,17 @@ class _Weights:
         )
 
 
-class _TracedOnce(keras.layers.LSTM):  # type: ignore[misc]
-    """Keras's LSTM on TensorFlow, traced once for all the models it stands in.
+class _SharedTraceLSTM(keras.layers.LSTM):  # type: ignore[misc]
+    """Keras's LSTM on TensorFlow, traced once for all models that contain the layer.
 
-    Its loop is most of what there is to trace in a small model. Called eagerly it is Keras's own.
+    Tracing its loop takes most of the time of building a small model. Eager calls run Keras's own code.
     """
 
     def __init__(self, *arguments: Any, **options: Any) -> None:
         super().__init__(*arguments, **options)
         import tensorflow as tf
 
-        # A trace of its own for each kind of call: with a mask, and without one.
+        # TensorFlow traces separately for calls with and without a mask.
         self._traced = tf.function(self._loop, autograph=False)
 
     def call(
@@ -81,14 +81,14 @@ class _TracedOnce(keras.layers.LSTM):  # type: ignore[misc]
 
 @keras.saving.register_keras_serializable(package="padmask.verify")
 class MaskByArgument(keras.layers.Layer):  # type: ignore[misc]
-    """Computes the mask and hands it to the LSTM as an argument, as the guide's `MyLayer` does."""
+    """A layer that passes the mask to its LSTM as an argument, as `MyLayer` in TensorFlow's guide does."""
 
     def __init__(self, embedding: Any, lstm: Any, masked: bool, **options: Any) -> None:
         super().__init__(**options)
         self.embedding, self.lstm, self.masked = embedding, lstm, masked
 
     def call(self, inputs: Any) -> Any:
-        # An operation leaves behind the mask that rides on the tensor: the argument alone is left.
+        # The multiplication drops the mask of the tensor, so the LSTM gets a mask only as an argument.
         embedded = keras.ops.multiply(self.embedding(inputs), 1.0)
         mask = self.embedding.compute_mask(inputs) if self.masked else None
         return self.lstm(embedded, mask=mask)
@@ -99,12 +99,13 @@ class MaskByArgument(keras.layers.Layer):  # type: ignore[misc]
 
 @dataclass(frozen=True)
 class _Route:
-    """How a route's model is built.
+    """The layers of a route's model.
 
     Args:
-        head: makes the layers up to the LSTM, the embedding first; takes whether they mask.
+        head: function that returns the layers before the LSTM, the embedding first. Its arguments are
+            whether to mask and the shape of the table.
         sequences: whether the model has an output for each step.
-        functional: whether it is built with the Functional API.
+        functional: whether the model uses the Functional API.
     """
 
     head: Callable[[bool, Any], list[Any]]
@@ -112,21 +113,21 @@ class _Route:
     functional: bool = True
 
 
-def _embedding(masked: bool, table: Any) -> Any:
-    # Its weights are set afterwards: drawing others first would take a while.
+def _make_embedding(masked: bool, table: Any) -> Any:
+    # Zeros, because the weights are set later and drawing random weights takes time.
     return keras.layers.Embedding(*table, "zeros", mask_zero=masked, name="embedding")
 
 
 ROUTES: Mapping[str, _Route] = {
-    "embedding": _Route(lambda masked, table: [_embedding(masked, table)], functional=False),
-    "functional": _Route(lambda masked, table: [_embedding(masked, table)]),
+    "embedding": _Route(lambda masked, table: [_make_embedding(masked, table)], functional=False),
+    "functional": _Route(lambda masked, table: [_make_embedding(masked, table)]),
     "masking": _Route(
         lambda masked, _: [keras.layers.Masking(name="masking") if masked else keras.layers.Identity()]
     ),
-    "argument": _Route(lambda masked, table: [_embedding(masked, table)]),
+    "argument": _Route(lambda masked, table: [_make_embedding(masked, table)]),
     "temporal-split": _Route(
         lambda masked, table: [
-            _embedding(masked, table),
+            _make_embedding(masked, table),
             TemporalSplit(name="temporal_split"),
             keras.layers.Concatenate(axis=1),
         ]
@@ -135,15 +136,15 @@ ROUTES: Mapping[str, _Route] = {
         lambda masked, table: [CustomEmbedding(table[0], table[1], masked, name="custom_embedding")]
     ),
     "masked-activation": _Route(
-        lambda masked, table: [_embedding(masked, table), MaskedActivation(name="masked_activation")]
+        lambda masked, table: [_make_embedding(masked, table), MaskedActivation(name="masked_activation")]
     ),
-    "temporal-softmax": _Route(lambda masked, table: [_embedding(masked, table)], sequences=True),
+    "temporal-softmax": _Route(lambda masked, table: [_make_embedding(masked, table)], sequences=True),
 }
 
 
 @dataclass(frozen=True)
 class _Tail:
-    """The layers that all models of a kind end in, with their weights."""
+    """The last layers of several models, with their weights."""
 
     lstm: Any
     dense: Any
@@ -161,10 +162,10 @@ class _Tail:
 
 
 def build_route(name: str, weights: _Weights, tail: _Tail, *, masked: bool) -> tuple[Any, Any]:
-    """Build a route's model, or its unmasked twin, in front of the shared layers.
+    """Build the model of a route, or its unmasked twin, with shared last layers.
 
     Returns:
-        The model, and the layer whose output is the embedded input.
+        The model, and the layer that outputs the embedded input.
     """
     route = ROUTES[name]
     head = route.head(masked, weights.table.shape)
@@ -192,14 +193,14 @@ def build_route(name: str, weights: _Weights, tail: _Tail, *, masked: bool) -> t
 
 
 class Reference:
-    """The reference models on one engine, ready to be proven.
+    """The reference models of all routes, with shared weights.
 
     Args:
-        engine: Keras, started.
-        spec: sizes, seed, routes.
-        vocab: size of the embedding table: one more than the largest id.
-        features: values of a step where the data are floats; None where they are ids.
-        use_cudnn: as in Keras; False where the rows are such as cuDNN does not take.
+        engine: running Keras.
+        spec: sizes, seed and routes.
+        vocab: number of rows of the embedding table.
+        features: number of values in a step for float data; None for ids.
+        use_cudnn: argument of `keras.layers.LSTM`; False for rows that cuDNN does not support.
     """
 
     def __init__(
@@ -218,12 +219,12 @@ class Reference:
         self._is_float = features is not None
 
     def subjects(self, route: str) -> tuple[Subject, Subject]:
-        """Return a route's model and its unmasked twin as subjects of a proof."""
+        """Return the model of a route and its unmasked twin, as the subject and the control of a proof."""
         return self._subject(route, masked=True), self._subject(route, masked=False)
 
     def steps_model(self, *, use_cudnn: bool | str) -> Any:
-        """Return an Embedding and an LSTM that gives an output for each step, on the kernel asked for."""
-        embedding = _embedding(True, self._weights.table.shape)
+        """Return a model of Embedding and LSTM with an output for each step, on the given kernel."""
+        embedding = _make_embedding(True, self._weights.table.shape)
         lstm = keras.layers.LSTM(self._spec.units, return_sequences=True, use_cudnn=use_cudnn)
         model = keras.Sequential([keras.Input((None,), dtype="int32"), embedding, lstm])
         embedding.set_weights([self._weights.table])
@@ -231,11 +232,11 @@ class Reference:
         return model
 
     def _tail(self, sequences: bool) -> _Tail:
-        """Return the last layers of all models that have an output for each step, or of all the others."""
+        """Return the shared last layers for models with an output for each step, or for other models."""
         if sequences not in self._tails:
-            # On a GPU a model is traced whole: which kernel it gets is decided there.
+            # On a GPU the trace of the entire model selects the kernel.
             on_cpu = (self._engine.backend, self._engine.device) == ("tensorflow", "cpu")
-            lstm = (_TracedOnce if on_cpu else keras.layers.LSTM)(
+            lstm = (_SharedTraceLSTM if on_cpu else keras.layers.LSTM)(
                 self._spec.units, return_sequences=sequences, use_cudnn=self._use_cudnn, name="lstm"
             )
             self._tails[sequences] = _Tail.build(lstm, self._weights)
@@ -245,16 +246,16 @@ class Reference:
         with self._engine.scope():
             tail = self._tail(ROUTES[route].sequences)
             model, first = build_route(route, self._weights, tail, masked=masked)
-        run = compiled(model, self._engine)
+        run = compile_model(model, self._engine)
 
         def feed(batch: ModelBatch) -> Array:
             return self._feed(route, batch)
 
         def predict(batch: ModelBatch) -> Outputs:
-            return {OUTPUT: in_pieces(run, feed(batch), self._spec.batch_size)}
+            return {OUTPUT: run_in_pieces(run, feed(batch), self._spec.batch_size)}
 
         def other(batch: ModelBatch) -> Outputs:
-            # What stands in padded places is row 0 of the table: the ids, and so the mask, stay.
+            # Padding is embedded as row 0 of the table. Changing this row keeps the ids and so the mask.
             [table] = first.get_weights()
             random = np.random.default_rng(self._spec.seed + 1)
             first.set_weights([np.concatenate([random.standard_normal((1, *table.shape[1:])), table[1:]])])
@@ -266,12 +267,12 @@ class Reference:
         return Subject(
             route,
             cache_predictions(predict),
-            anew=predict,
+            predict_uncached=predict,
             other=None if route in FLOAT_ROUTES else other,
             gradient=None
             if self._engine.backend == "jax"
             else lambda batch: self._gradient(model, first, feed(batch), batch),
-            reason="the mask comes from the padded content itself",
+            reason="the mask depends on the content of the padding",
         )
 
     def _feed(self, route: str, batch: ModelBatch) -> Array:
@@ -281,13 +282,13 @@ class Reference:
         if self._is_float:
             values = padded.values.astype("float32")
             return values if values.ndim == 3 else values[..., None]
-        # The embedded tokens, with zeros where padding stands: what Masking takes for padding.
-        # A token that is id 0 is padding to the routes that find the mask in the ids, so here too.
+        # The embedded tokens, with zeros for padding, which Masking masks. Tokens with id 0 become zeros too,
+        # because the other routes mask them.
         real = (padded.mask & (padded.values != 0))[..., None]
         return np.where(real, self._weights.table[padded.values], np.float32(0))
 
     def _gradient(self, model: Any, first: Any, given: Array, batch: ModelBatch) -> Array:
-        """Return the gradients with respect to the embedded inputs, of a random mix of the real outputs."""
+        """Return the gradients of a random mix of the real outputs with respect to the embedded inputs."""
         [padded] = batch.values()
 
         def mix(output: Any) -> Any:
@@ -297,43 +298,44 @@ class Reference:
                 shares *= padded.mask[..., None]
             return keras.ops.sum(keras.ops.multiply(output, keras.ops.convert_to_tensor(shares)))
 
-        kept: list[Any] = []
+        embedded: list[Any] = []
         call = first.call
 
-        def remembered(*arguments: Any, **named: Any) -> Any:
-            kept.append(call(*arguments, **named))
-            return kept[-1]
+        def call_and_keep(*arguments: Any, **named: Any) -> Any:
+            embedded.append(call(*arguments, **named))
+            return embedded[-1]
 
-        first.call = remembered
+        first.call = call_and_keep
         try:
             with self._engine.scope():
-                return _differentiate(self._engine.backend, model, given, mix, kept)
+                return _differentiate(self._engine.backend, model, given, mix, embedded)
         finally:
             first.call = call
 
 
 def _differentiate(
-    backend: str, model: Any, given: Array, mix: Callable[[Any], Any], kept: list[Any]
+    backend: str, model: Any, given: Array, mix: Callable[[Any], Any], embedded: list[Any]
 ) -> Array:
+    """Return the gradient of `mix(model(given))` with respect to the last tensor in `embedded`."""
     inputs = keras.ops.convert_to_tensor(given)
     if backend == "torch":
         if given.dtype.kind == "f":
             inputs.requires_grad_(True)
         output = model(inputs, training=False)
-        kept[-1].retain_grad()
+        embedded[-1].retain_grad()
         mix(output).backward()
-        return np.asarray(kept[-1].grad.detach().cpu().numpy())
+        return np.asarray(embedded[-1].grad.detach().cpu().numpy())
     import tensorflow as tf
 
     with tf.GradientTape() as tape:
         if given.dtype.kind == "f":
             tape.watch(inputs)
         mixed = mix(model(inputs, training=False))
-    return np.asarray(tape.gradient(mixed, kept[-1]))
+    return np.asarray(tape.gradient(mixed, embedded[-1]))
 
 
-def compiled(model: Any, engine: Engine) -> Callable[[Array], Array]:
-    """Return a function over one NumPy array that runs the model, traced once for all shapes."""
+def compile_model(model: Any, engine: Engine) -> Callable[[Array], Array]:
+    """Return a function of a NumPy array that runs the model. On TensorFlow, one trace serves all shapes."""
     if engine.backend != "tensorflow":
 
         def eager(given: Array) -> Array:
@@ -357,39 +359,39 @@ def compiled(model: Any, engine: Engine) -> Callable[[Array], Array]:
                 return np.asarray(graph(given))
         except tf.errors.OpError as error:
             raise CannotRunError(
-                f"TensorFlow could not run the model: {error.message.splitlines()[0]}"
+                f"TensorFlow cannot run the model: {error.message.splitlines()[0]}"
             ) from None
 
     return run
 
 
-def in_pieces(run: Callable[[Array], Array], given: Array, size: int) -> Array:
-    """Run a batch in pieces of at most `size` rows."""
+def run_in_pieces(run: Callable[[Array], Array], given: Array, size: int) -> Array:
+    """Run a function on pieces of at most `size` rows and concatenate the results."""
     pieces = [run(given[first : first + size]) for first in range(0, len(given), size)]
     return np.concatenate(pieces) if len(pieces) > 1 else pieces[0]
 
 
-def agreement(subjects: Sequence[Subject], sample: Sample) -> dict[str, Check]:
-    """Hold the routes that compute the same function, by different ways of the mask, against each other.
+def check_agreement(subjects: Sequence[Subject], sample: Sample) -> dict[str, Check]:
+    """Check that routes that compute the same function return the same outputs.
 
     Returns:
-        A check for each subject, by its name.
+        A check for each subject, by name.
     """
     name = "routes-agree"
     batch = sample.padded(4)
     outputs = {subject.name: subject.predict(batch)[OUTPUT] for subject in subjects}
     pooled = {route: output for route, output in outputs.items() if output.ndim == 2}
-    found = {route: Check.skipped(name, "no other route computes the same") for route in outputs}
+    found = {route: Check.skipped(name, "no other route computes the same function") for route in outputs}
     if len(pooled) < 2:
         return found
     first = next(iter(pooled))
     scale = float(np.abs(pooled[first]).max(initial=0))
     for route, output in pooled.items():
-        # The first one is held against all others.
-        against = [other for other in pooled if other != route] if route == first else [first]
-        apart = {other: float(np.abs(output - pooled[other]).max(initial=0)) for other in against}
-        worst = max(apart, key=lambda other: apart[other])
+        # The first route is compared with all others, every other route with the first.
+        others = [other for other in pooled if other != route] if route == first else [first]
+        deviations = {other: float(np.abs(output - pooled[other]).max(initial=0)) for other in others}
+        worst = max(deviations, key=lambda other: deviations[other])
         found[route] = Check.of(
-            name, {OUTPUT: ComparedDeviation(apart[worst], 1e-5 * scale, f"against {worst}")}
+            name, {OUTPUT: ComparedDeviation(deviations[worst], 1e-5 * scale, f"compared with {worst}")}
         )
     return found

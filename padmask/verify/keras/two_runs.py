@@ -1,4 +1,4 @@
-"""Run a Keras model twice, without and with padding, and compare its tensors call by call."""
+"""Run a Keras model without and with padding, and compare the tensors of every call."""
 
 from __future__ import annotations
 
@@ -13,28 +13,28 @@ from padmask.spec.pad import Side
 from padmask.verify.keras.record import Event, Recorder, as_array
 from padmask.verify.keras.user_model import UserModel, in_float64
 from padmask.verify.proof.checks import EMPTY_PLACES, MORE, CannotRunError
-from padmask.verify.proof.deviations import Outputs, crop, difference, scale_of, share_apart
+from padmask.verify.proof.deviations import Outputs, crop, difference, relative_difference, scale_of
 from padmask.verify.proof.prove import Proof
 from padmask.verify.proof.sample import ModelBatch
 from padmask.verify.proof.tolerance import LIMITS, PRECISE, Array
 
-# A leak so many times its tolerance is plain.
-PLAIN = 100.0
+# A deviation above this multiple of its tolerance is certainly a leak.
+CLEAR_LEAK = 100.0
 
-# Cuts an array of the padded run, and the one of the reference, to their real places.
+# Cuts an array of the reference run and the same array of the padded run to their real positions.
 Crop = Callable[[Array, Array], tuple[Array | None, Array | None]]
 
 
 @dataclass
 class Runs:
-    """The same model run twice, and how its tensors compare.
+    """Two recorded runs of a model, and comparisons of their tensors.
 
     Args:
         reference: events of the run without padding.
-        padded: events of the run with it.
-        crop: to the real places.
-        limit: up to which share of its size a tensor agrees.
-        places: of the inputs, where both runs have the same.
+        padded: events of the run with padding.
+        crop: function that cuts two arrays to their real positions.
+        limit: largest deviation at which tensors agree, as a share of their values.
+        places: lengths of the inputs, if both runs have inputs of the same length.
     """
 
     reference: list[Event]
@@ -44,64 +44,66 @@ class Runs:
     places: frozenset[int] = frozenset()
 
     def __post_init__(self) -> None:
-        self.partner = _pair(self.reference, self.padded)
-        self.maker: dict[int, Event] = {}
-        # Innermost first: what a layer inside made is not made by the model around it.
+        self.counterpart = _match_events(self.reference, self.padded)
+        self.producer: dict[int, Event] = {}
+        # Inner calls come first, because an outer call returns tensors that inner calls produced.
         for event in reversed(self.padded):
             for output in event.outputs:
-                self.maker.setdefault(id(output), event)
+                self.producer.setdefault(id(output), event)
         self._deviations: dict[int, float | None] = {}
 
     def deviation(self, event: Event) -> float | None:
-        """Return how far an event's outputs lie apart at real places; None where nothing can be compared."""
+        """Return the deviation of an event's outputs at real positions; None if they cannot be compared."""
         key = id(event)
         if key not in self._deviations:
-            partner = self.partner.get(event)
+            reference = self.counterpart.get(event)
             self._deviations[key] = (
-                None if partner is None else self._apart(partner.outputs, event.outputs)[0]
+                None if reference is None else self._compare(reference.outputs, event.outputs)[0]
             )
         return self._deviations[key]
 
     def differs(self, event: Event) -> bool:
-        """Whether an event's outputs differ though its inputs agree: padding enters here."""
-        partner = self.partner.get(event)
-        if partner is None or all(_is_bool(output) for output in event.outputs):
+        """Return whether an event's outputs differ although its inputs agree."""
+        reference = self.counterpart.get(event)
+        if reference is None or all(_is_bool(output) for output in event.outputs):
             return False
-        if self._apart([x for _, x in partner.inputs], [x for _, x in event.inputs])[1]:
+        if self._compare([x for _, x in reference.inputs], [x for _, x in event.inputs])[1]:
             return False
-        return self._apart(partner.outputs, event.outputs)[1]
+        return self._compare(reference.outputs, event.outputs)[1]
 
-    def varies(self, event: Event, place: int) -> bool:
-        """Whether an input has steps: its size changes with the padding, or it could carry a mask."""
-        partner = self.partner.get(event)
-        tensor = event.inputs[place][1]
-        if partner is None or place >= len(partner.inputs):
+    def has_steps(self, event: Event, index: int) -> bool:
+        """Return whether an input has a time axis: a size that changes with the padding, or a mask."""
+        reference = self.counterpart.get(event)
+        tensor = event.inputs[index][1]
+        if reference is None or index >= len(reference.inputs):
             return len(tensor.shape) > 1
         if self.places:
             return len(tensor.shape) > 1 and tensor.shape[1] in self.places
         return (
-            tuple(partner.inputs[place][1].shape) != tuple(tensor.shape) or event.masks_in[place] is not None
+            tuple(reference.inputs[index][1].shape) != tuple(tensor.shape)
+            or event.masks_in[index] is not None
         )
 
-    def _apart(self, ones: Sequence[Any], others: Sequence[Any]) -> tuple[float | None, bool]:
-        largest, beyond, compared = 0.0, False, False
+    def _compare(self, ones: Sequence[Any], others: Sequence[Any]) -> tuple[float | None, bool]:
+        """Return the largest deviation, or None if nothing was compared, and whether it exceeds the limit."""
+        largest, exceeds, compared = 0.0, False, False
         for one, other in zip(ones, others, strict=False):
             first, second = self.crop(as_array(one), as_array(other))
             if first is not None and first.size == 0:
                 continue
             compared = True
-            apart = float("inf") if first is None else difference(first, second)
-            largest = max(largest, apart)
-            beyond |= first is None or apart > self.limit * scale_of(first)
-        return (largest if compared else None), beyond
+            deviation = float("inf") if first is None else difference(first, second)
+            largest = max(largest, deviation)
+            exceeds |= first is None or deviation > self.limit * scale_of(first)
+        return (largest if compared else None), exceeds
 
 
 def _is_bool(tensor: Any) -> bool:
     return "bool" in str(tensor.dtype)
 
 
-def _pair(reference: Sequence[Event], padded: Sequence[Event]) -> dict[Event, Event]:
-    """Match the calls of two runs: by name, and by how often that name was called before."""
+def _match_events(reference: Sequence[Event], padded: Sequence[Event]) -> dict[Event, Event]:
+    """Match the calls of two runs by name, and calls of the same name by their order."""
     waiting: dict[str, list[Event]] = {}
     for event in reference:
         waiting.setdefault(event.name, []).append(event)
@@ -109,7 +111,7 @@ def _pair(reference: Sequence[Event], padded: Sequence[Event]) -> dict[Event, Ev
 
 
 def _crop_to_reference(padding: Side) -> Crop:
-    """The reference has no padding: its sizes are those of the real places."""
+    """Return a function that cuts padded arrays to the shape of the unpadded reference."""
 
     def cut(one: Array, other: Array) -> tuple[Array | None, Array | None]:
         part = crop(other, one.shape, padding)
@@ -119,7 +121,7 @@ def _crop_to_reference(padding: Side) -> Crop:
 
 
 def _crop_to_length(padding: Side, places: set[int], length: int) -> Crop:
-    """Both runs have the same sizes: axes as long as the input are cut to the row's length."""
+    """Return a function that cuts the time axes of arrays of equal shape to the length of the row."""
 
     def cut_both(one: Array, other: Array) -> tuple[Array | None, Array | None]:
         if one.shape != other.shape:
@@ -131,59 +133,60 @@ def _crop_to_length(padding: Side, places: set[int], length: int) -> Crop:
     return cut_both
 
 
-def crop_to_nothing(one: Array, other: Array) -> tuple[Array | None, Array | None]:
-    """A row without a token has no real places: only what does not grow with the padding counts."""
+def crop_empty_row(one: Array, other: Array) -> tuple[Array | None, Array | None]:
+    """Return arrays of equal shape as they are, and others empty: a padded axis has no real positions."""
     if one.shape != other.shape:
         return one[:0], other[:0]
     return one, other
 
 
 def run_twice(user: UserModel, proof: Proof, value: Any) -> Runs:
-    """Run the model as it is where the leak is plain; in double precision where rounding might hide it."""
+    """Record two runs of the model: in its own precision for a clear leak, otherwise in float64."""
     deviations = [
         (check.max_abs_diff or 0.0) / (check.tolerance or 1.0)
         for check in proof.report.checks
         if check.verdict == "fails"
     ]
-    if user.dtype == "float32" and max(deviations, default=0.0) > PLAIN:
-        return _two_runs(user, proof, value, LIMITS["float32"])
-    sample = proof.bench.probe if len(proof.bench.probe) else proof.bench.sample
-    with in_float64(user, sample) as double:
-        return _two_runs(user, proof, value, LIMITS[PRECISE if double else "float32"])
+    if user.dtype == "float32" and max(deviations, default=0.0) > CLEAR_LEAK:
+        return _record_runs(user, proof, value, LIMITS["float32"])
+    sample = proof.setup.probe if len(proof.setup.probe) else proof.setup.sample
+    with in_float64(user, sample) as is_float64:
+        return _record_runs(user, proof, value, LIMITS[PRECISE if is_float64 else "float32"])
 
 
-def _two_runs(user: UserModel, proof: Proof, value: Any, limit: float) -> Runs:
-    """Run the model without and with padding, on the row and the padding that show most."""
-    bench = proof.bench
+def _record_runs(user: UserModel, proof: Proof, value: Any, limit: float) -> Runs:
+    """Record a run without and a run with padding, for the row and padding with the largest deviation."""
+    setup = proof.setup
     failed = {check.name for check in proof.report.checks if check.verdict == "fails"}
-    padding = bench.sample.padding
-    if bench.sample.is_fixed:
-        return _fixed_runs(user, proof, value, limit)
+    padding = setup.sample.padding
+    if setup.sample.is_fixed:
+        return _record_runs_of_fixed_length(user, proof, value, limit)
     if failed == {"empty-rows"}:
-        nothing = bench.sample.empty(1)
-        few, many = (nothing.padded(places) for places in EMPTY_PLACES[::2])
-        return Runs(_record(user, few), _record(user, many), crop_to_nothing, limit)
-    if bench.interact:
-        same = bench.probe.select([len(bench.probe) // 2] * 4).refilled(7)
+        empty = setup.sample.empty(1)
+        few, many = (empty.padded(places) for places in EMPTY_PLACES[::2])
+        return Runs(_record(user, few), _record(user, many), crop_empty_row, limit)
+    if setup.interact:
+        same = setup.probe.select([len(setup.probe) // 2] * 4).refilled(7)
         return Runs(
             _record(user, same.padded()),
             _record(user, same.padded(MORE[-1])),
             _crop_to_reference(padding),
             limit,
         )
-    row, more, worst = _worst_row(user, proof)
-    one = bench.probe.select([row])
-    real = _crop_to_reference(padding)
-    if worst > limit:
-        return Runs(_record(user, one.padded()), _record(user, one.padded(more)), real, limit)
-    # Padding shows only beside other rows: the row is held against itself beside the longest one.
-    longest = len(bench.probe) - 1
-    pair = bench.probe.select([0, longest] if padding == "post" else [longest, 0])
-    return Runs(_record(user, bench.probe.alone(0)), _record(user, pair.padded()), real, limit)
+    row, more, largest = _find_worst_row(user, proof)
+    one = setup.probe.select([row])
+    crop_rows = _crop_to_reference(padding)
+    if largest > limit:
+        return Runs(_record(user, one.padded()), _record(user, one.padded(more)), crop_rows, limit)
+    # The leak needs a longer row in the batch. The crop keeps the first row for "post", the last for "pre".
+    longest = len(setup.probe) - 1
+    pair = setup.probe.select([0, longest] if padding == "post" else [longest, 0])
+    return Runs(_record(user, setup.probe.alone(0)), _record(user, pair.padded()), crop_rows, limit)
 
 
-def _fixed_runs(user: UserModel, proof: Proof, value: Any, limit: float) -> Runs:
-    sample = proof.bench.sample
+def _record_runs_of_fixed_length(user: UserModel, proof: Proof, value: Any, limit: float) -> Runs:
+    """Record two runs that differ in the content of the padding."""
+    sample = proof.setup.sample
     lengths = next(iter(sample.lengths().values()))
     places = set(sample.places().values())
     row = int(np.argmax(np.where(lengths < max(places), lengths, -1)))
@@ -198,30 +201,30 @@ def _fixed_runs(user: UserModel, proof: Proof, value: Any, limit: float) -> Runs
 
     other = user.with_other_content(value, run)
     if other is None:
-        raise CannotRunError("its padded places cannot be given other content")
+        raise CannotRunError("the content of the padding cannot be changed")
     other(batch)
-    real = _crop_to_length(sample.padding, places, int(lengths[row]))
-    return Runs(reference, events, real, limit, frozenset(places))
+    crop_rows = _crop_to_length(sample.padding, places, int(lengths[row]))
+    return Runs(reference, events, crop_rows, limit, frozenset(places))
 
 
 def _record(user: UserModel, batch: ModelBatch) -> list[Event]:
     recorder = Recorder()
-    with recorder.listening():
-        user.eagerly(batch)
+    with recorder.recording():
+        user.predict_eagerly(batch)
     return recorder.events
 
 
-def _worst_row(user: UserModel, proof: Proof) -> tuple[int, int, float]:
-    """Return the row and the places of padding at which the outputs stray most, and how far."""
-    bench = proof.bench
-    worst, found = -1.0, (0, bench.more[-1])
-    for row in range(len(bench.probe)):
-        one = bench.probe.select([row])
+def _find_worst_row(user: UserModel, proof: Proof) -> tuple[int, int, float]:
+    """Return the row and the added padding with the largest relative deviation, and that deviation."""
+    setup = proof.setup
+    largest, found = -1.0, (0, setup.more[-1])
+    for row in range(len(setup.probe)):
+        one = setup.probe.select([row])
         alone = user.predict(one.padded())
-        for more in bench.more[1:]:
+        for more in setup.more[1:]:
             with suppress(CannotRunError):
                 outputs = user.predict(one.padded(more))
-                judged = share_apart(alone, outputs, bench.sample.padding)
-                if judged > worst * 1.01:
-                    worst, found = judged, (row, more)
-    return (*found, worst)
+                deviation = relative_difference(alone, outputs, setup.sample.padding)
+                if deviation > largest * 1.01:
+                    largest, found = deviation, (row, more)
+    return (*found, largest)

@@ -1,4 +1,4 @@
-"""A user's Keras model as the subject of a proof: its inputs, outputs and precision."""
+"""A user's Keras model as the subject of a proof."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import numpy as np
 
 from padmask.errors import SpecError
 from padmask.verify.keras.backend import Engine
-from padmask.verify.keras.float64 import Wide
+from padmask.verify.keras.float64 import Float64Mode
 from padmask.verify.keras.load import shorten
 from padmask.verify.keras.model_inputs import (
     find_model_inputs,
@@ -23,55 +23,58 @@ from padmask.verify.keras.model_inputs import (
     parameters_of,
 )
 from padmask.verify.proof.checks import CannotRunError, Subject
-from padmask.verify.proof.deviations import Outputs, stacked
+from padmask.verify.proof.deviations import Outputs, concatenate_outputs
 from padmask.verify.proof.sample import ModelBatch, ModelInput, Sample
 from padmask.verify.proof.tolerance import Array, Check, ComparedDeviation
 
 
 class UserModel:
-    """A model with its inputs found, ready to be run on batches.
+    """A user's Keras model, with functions that run it on batches.
 
     Args:
-        model: a built Keras model.
-        engine: Keras, started.
-        batch_size: rows it sees at once.
+        model: built Keras model.
+        engine: running Keras.
+        batch_size: maximum number of rows in a call of the model.
     """
 
     def __init__(self, model: Any, engine: Engine, batch_size: int = 32) -> None:
         if not model.built:
-            raise SpecError("The model is not built yet. Call it once on a batch, or give it an Input.")
+            raise SpecError("The model is not built. Call it once on a batch, or add an Input.")
         self.model, self.engine, self.slots = model, engine, find_model_inputs(model)
         self._batch_size = batch_size
         tensors = inputs_of(model)
-        # A fixed number of rows, as stateful models have.
+        # The required number of rows, for stateful models.
         self._rows = tensors[0][1][0]
         self._graph_call: Callable[..., Any] | None = None
         self._use_graph = engine.backend == "tensorflow"
-        # Outputs that are not judged, since they are not of rows.
+        # Outputs without a value for each row, which the proof ignores.
         self.left_out: set[str] = set()
-        self.wide = Wide(model) if engine.backend == "tensorflow" else None
+        self.float64 = Float64Mode(model) if engine.backend == "tensorflow" else None
         if isinstance(model, keras.Sequential):
-            self._loosen()
+            self._release_sizes_of_first_batch()
 
-    def _loosen(self) -> None:
-        """A Sequential model takes the shape of its first batch for its own, and others all the same: try."""
+    def _release_sizes_of_first_batch(self) -> None:
+        """Allow any batch size and length if the model runs on other sizes than those of its first batch.
+
+        A Sequential model without an Input reports the shape of its first batch as its input shape.
+        """
         [slot] = self.slots
         if slot.kind not in ("tokens", "features") or self._rows is None:
-            # An Input that was given leaves the number of rows open; a first batch does not.
+            # The number of rows is free, so the shape comes from an Input and not from a batch.
             return
-        kept = self.slots, self._rows
+        original = self.slots, self._rows
         self.slots, self._rows = [replace(slot, shape=(None, *slot.shape[1:]))], None
         inner = tuple(size or 1 for size in slot.shape[1:])
         for places in ((slot.shape[0] or 4) + 1, (slot.shape[0] or 4) + 3):
             try:
-                self._eager([np.ones((3, places, *inner), dtype=slot.dtype)])
+                self._run_eagerly([np.ones((3, places, *inner), dtype=slot.dtype)])
             except CannotRunError:
-                self.slots, self._rows = kept
+                self.slots, self._rows = original
                 return
 
     @contextmanager
-    def left_as_it_was(self) -> Iterator[None]:
-        """Give stateful layers their states back in the end, and let nobody hear Keras's warnings."""
+    def restore_afterwards(self) -> Iterator[None]:
+        """Restore the states of stateful layers at the end, and suppress warnings inside the context."""
         states = [
             variable
             for layer in self.model._flatten_layers()
@@ -81,27 +84,27 @@ class UserModel:
         ]
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            kept = [keras.ops.convert_to_numpy(variable) for variable in states]
+            originals = [keras.ops.convert_to_numpy(variable) for variable in states]
             try:
                 yield
             finally:
-                for variable, value in zip(states, kept, strict=True):
+                for variable, value in zip(states, originals, strict=True):
                     variable.assign(value)
 
     @property
     def is_compiled(self) -> bool:
-        """Whether batches run through a compiled function."""
+        """Whether the model runs as a compiled function."""
         return self._use_graph
 
     @property
     def mask_value(self) -> float | None:
-        """The value that a Masking layer takes for padding, where the model has one."""
+        """The value that a Masking layer of the model masks; None without such a layer."""
         found = [layer for layer in self.model._flatten_layers() if isinstance(layer, keras.layers.Masking)]
         return float(np.max(found[0].mask_value)) if found else None
 
     @property
     def dtype(self) -> str:
-        """The least precise dtype that some layer computes in."""
+        """The least precise dtype that any layer computes in."""
         used = {layer.compute_dtype for layer in self.model._flatten_layers()}
         for name in ("bfloat16", "float16", "float32"):
             if name in used:
@@ -109,12 +112,12 @@ class UserModel:
         return "float64"
 
     def feed(self, batch: ModelBatch) -> list[Array]:
-        """Return the arrays that the model's inputs get, in their order."""
+        """Return the arrays for the inputs of the model, in order."""
         arrays = []
         for slot in self.slots:
             if slot.kind == "mask":
-                mask = batch[slot.of or ""].mask
-                arrays.append(_shaped(mask, slot).astype(slot.dtype))
+                mask = batch[slot.mask_of or ""].mask
+                arrays.append(_reshape_mask(mask, slot).astype(slot.dtype))
                 continue
             values = batch[slot.name].values
             if slot.kind == "static":
@@ -123,41 +126,41 @@ class UserModel:
         return arrays
 
     def predict(self, batch: ModelBatch) -> Outputs:
-        """Run the model on a batch, in pieces that it takes.
+        """Run the model on a batch, compiled if possible.
 
         Raises:
-            CannotRunError: it does not take them.
+            CannotRunError: the model cannot run on the batch.
         """
-        return self._pieces(self.feed(batch), self._run)
+        return self._run_in_pieces(self.feed(batch), self._run)
 
-    def eagerly(self, batch: ModelBatch) -> Outputs:
-        """Run the model on a batch as `model(x)` does."""
-        return self._pieces(self.feed(batch), self._eager)
+    def predict_eagerly(self, batch: ModelBatch) -> Outputs:
+        """Run the model on a batch without compiling it, as `model(x)` does."""
+        return self._run_in_pieces(self.feed(batch), self._run_eagerly)
 
-    def _pieces(self, arrays: list[Array], run: Callable[[list[Array]], Outputs]) -> Outputs:
+    def _run_in_pieces(self, arrays: list[Array], run: Callable[[list[Array]], Outputs]) -> Outputs:
         rows = len(arrays[0])
         size = self._rows or self._batch_size
         parts = []
         for first in range(0, rows, size):
             piece = [array[first : first + size] for array in arrays]
-            real = len(piece[0])
+            count = len(piece[0])
             if self._rows:
-                # A model that takes a fixed number of rows gets the last one again.
-                piece = [np.concatenate([p, np.repeat(p[-1:], size - real, axis=0)]) for p in piece]
-            self._reset()
-            outputs = self._by_row(run(piece), len(piece[0]))
-            parts.append({name: output[:real] for name, output in outputs.items()})
-        return stacked(parts)
+                # The last row repeats until the number of rows is the required one.
+                piece = [np.concatenate([p, np.repeat(p[-1:], size - count, axis=0)]) for p in piece]
+            self._reset_states()
+            outputs = self._select_row_outputs(run(piece), len(piece[0]))
+            parts.append({name: output[:count] for name, output in outputs.items()})
+        return concatenate_outputs(parts)
 
-    def _by_row(self, outputs: Outputs, rows: int) -> Outputs:
-        """Return the outputs that have a value for each row: of the others nobody can say whose they are."""
+    def _select_row_outputs(self, outputs: Outputs, rows: int) -> Outputs:
+        """Return the outputs that have a value for each row."""
         kept = {name: output for name, output in outputs.items() if output.ndim and len(output) == rows}
         self.left_out |= set(outputs) - set(kept)
         if not kept:
-            raise CannotRunError("The model gives no output that has a value for each row.")
+            raise CannotRunError("the model has no output with a value for each row")
         return kept
 
-    def _reset(self) -> None:
+    def _reset_states(self) -> None:
         for layer in self.model._flatten_layers():
             if getattr(layer, "stateful", False):
                 layer.reset_state()
@@ -165,23 +168,23 @@ class UserModel:
     def _run(self, arrays: list[Array]) -> Outputs:
         if self._use_graph:
             try:
-                return self._graph(arrays)
+                return self._run_graph(arrays)
             except CannotRunError:
-                # What cannot be compiled may still run.
-                outputs = self._eager(arrays)
+                # A model that cannot be compiled may still run eagerly.
+                outputs = self._run_eagerly(arrays)
                 self._use_graph = False
                 return outputs
-        return self._eager(arrays)
+        return self._run_eagerly(arrays)
 
-    def _eager(self, arrays: list[Array]) -> Outputs:
+    def _run_eagerly(self, arrays: list[Array]) -> Outputs:
         try:
             with self.engine.scope(), warnings.catch_warnings():
                 warnings.simplefilter("ignore")
                 return name_outputs(self.model, self.call([keras.ops.convert_to_tensor(a) for a in arrays]))
         except (Exception, SystemExit) as error:  # noqa: BLE001 - a model's own code may raise anything
-            raise CannotRunError(f"The model cannot be run: {shorten(str(error))}") from None
+            raise CannotRunError(f"the model cannot run: {shorten(str(error))}") from None
 
-    def _graph(self, arrays: list[Array]) -> Outputs:
+    def _run_graph(self, arrays: list[Array]) -> Outputs:
         try:
             with self.engine.scope(), warnings.catch_warnings():
                 warnings.simplefilter("ignore")
@@ -189,13 +192,15 @@ class UserModel:
                     self._graph_call = self._trace(arrays)
                 return name_outputs(self.model, self._graph_call(*arrays))
         except (Exception, SystemExit) as error:  # noqa: BLE001 - a model's own code may raise anything
-            raise CannotRunError(f"compiled, as in predict, it fails: {shorten(str(error))}") from None
+            raise CannotRunError(
+                f"the model fails when compiled, as in predict: {shorten(str(error))}"
+            ) from None
 
     def _trace(self, arrays: Sequence[Array]) -> Callable[..., Any]:
         import tensorflow as tf
 
         signature = [
-            tf.TensorSpec([self._rows, *_sizes(slot, array)], array.dtype)
+            tf.TensorSpec([self._rows, *_find_sizes(slot, array)], array.dtype)
             for slot, array in zip(self.slots, arrays, strict=True)
         ]
 
@@ -207,7 +212,7 @@ class UserModel:
         return compiled
 
     def call(self, tensors: list[Any]) -> Any:
-        """Call the model with its inputs in the structure that it wants."""
+        """Call the model on tensors, arranged in the structure of its inputs."""
         graph = graph_of(self.model)
         if getattr(graph, "inputs", None):
             names = [slot.name for slot in self.slots]
@@ -228,28 +233,26 @@ class UserModel:
         is_list = isinstance(config.get("input_shape"), (list, tuple))
         return self.model(tensors if is_list else named, training=False)
 
-    # --- what proofs ask of it ---------------------------------------------------------------
-
     def check_shapes(self, sample: Sample) -> tuple[Check, str | None]:
-        """Compare the shapes of outputs in a compiled function, as `predict` uses, with those of `model(x)`.
+        """Check that the compiled model, as in `predict`, returns outputs of the same shapes as `model(x)`.
 
-        Where they differ the model is run eagerly from then on.
+        If the shapes differ, later calls run eagerly.
 
         Returns:
-            The check, and the layer to blame.
+            The check, and the layer that causes a wrong shape if known.
         """
         name = "output-shape"
         if not self._use_graph:
-            return Check.skipped(name, f"on {self.engine.backend} nothing is compiled"), None
+            return Check.skipped(name, f"models are not compiled on {self.engine.backend}"), None
         few = sample.select(np.arange(min(3, len(sample))))
-        wrong = ""
-        # More steps than rows, another number of them, and more rows than steps.
+        wrong, compiles = "", True
+        # A layer may confuse rows and steps, so the last batch has fewer steps than rows.
         for batch in (few.padded(), few.padded(2), sample.cut(2).padded()):
             try:
-                eager = self.eagerly(batch)
+                eager = self.predict_eagerly(batch)
             except CannotRunError:
                 continue
-            wrong = self._compiled_wrongly(batch, eager)
+            wrong, compiles = self._compare_graph(batch, eager)
             if wrong:
                 break
         if not wrong:
@@ -258,78 +261,85 @@ class UserModel:
         loops = [
             layer for layer in self.model._flatten_layers() if isinstance(layer, keras.layers.TimeDistributed)
         ]
-        if not loops and "its shape is" not in wrong:
-            return Check.skipped(name, "the model cannot be compiled, so it was run as model(x)"), None
-        culprit = path_of(self.model, loops[0]) if loops else None
+        if not loops and not compiles:
+            return Check.skipped(name, "the model cannot be compiled, so it ran as model(x)"), None
+        culprit = find_layer_path(self.model, loops[0]) if loops else None
         return Check.of(name, {"shape": ComparedDeviation(float("inf"), 0.0, wrong)}), culprit
 
-    def _compiled_wrongly(self, batch: ModelBatch, eager: Outputs) -> str:
-        """Say what is wrong with a compiled run beside an eager one; nothing where they agree."""
+    def _compare_graph(self, batch: ModelBatch, eager: Outputs) -> tuple[str, bool]:
+        """Compare the shapes of a compiled run with those of an eager run.
+
+        Returns:
+            The difference, empty if the shapes agree, and whether the compiled model runs.
+        """
         try:
-            graph = self._pieces(self.feed(batch), self._graph)
+            graph = self._run_in_pieces(self.feed(batch), self._run_graph)
         except CannotRunError as error:
-            return str(error)
+            return str(error), False
         for name, output in eager.items():
             if name not in graph or graph[name].shape != output.shape:
                 shape = graph[name].shape if name in graph else "none"
-                return f"{name}: compiled, as in predict, its shape is {shape} instead of {output.shape}"
-        return ""
+                return (
+                    f"{name} has shape {shape} instead of {output.shape} when compiled, as in predict",
+                    True,
+                )
+        return "", True
 
     def subject(self, name: str, sample: Sample, value: Any) -> tuple[Subject, Subject]:
-        """Return the model, and its control, as subjects of a proof.
+        """Return the model and its control as subjects of a proof.
 
         Args:
-            name: what the report calls it.
-            sample: the rows, for what stands in for padding in the control.
-            value: the pad id.
+            name: name in the report.
+            sample: rows of the proof. The control draws tokens for its padding from them.
+            value: pad value.
         """
 
         def precise() -> Subject | None:
-            if not self.can_be_double(sample):
+            if not self.can_run_in_float64(sample):
                 return None
-            wide_model = _WideModel(self)
+            float64_model = _Float64Model(self)
 
-            def other_precisely(batch: ModelBatch) -> Outputs:
-                with wide_model.swapped():
-                    changed = self.with_other_content(value, self.predict)
-                    assert changed is not None
-                    return changed(batch)
+            def predict_other_content(batch: ModelBatch) -> Outputs:
+                with float64_model.active():
+                    predict = self.with_other_content(value, self.predict)
+                    assert predict is not None
+                    return predict(batch)
 
-            return Subject(name, wide_model.predict, "float64", other=other_precisely)
+            return Subject(name, float64_model.predict, "float64", other=predict_other_content)
 
         subject = Subject(
             name,
             self.predict,
             self.dtype,
             other=self.with_other_content(value, self.predict) if sample.has_fixed else None,
-            jittered=self._jittered,
+            jittered=self._predict_jittered,
             precise=precise,
-            reason=self._why_no_other(sample, value),
+            reason=self._explain_missing_other(sample),
         )
-        dressed = Subject(
+        control = Subject(
             name,
             lambda batch: self.predict(sample.disguised(batch, 21)),
             self.dtype,
             other=lambda batch: self.predict(sample.disguised(batch, 22)),
         )
-        return subject, dressed
+        return subject, control
 
-    def can_be_double(self, sample: Sample) -> bool:
-        """Whether the model, which is not double already, can be run in double precision."""
+    def can_run_in_float64(self, sample: Sample) -> bool:
+        """Return whether the model is not float64 but can run in float64."""
         one = sample.select([0])
         return (
-            self.wide is not None
+            self.float64 is not None
             and self.dtype != "float64"
-            and self.wide.possible(lambda: self.eagerly(one.padded()))
+            and self.float64.is_possible(lambda: self.predict_eagerly(one.padded()))
         )
 
-    def _why_no_other(self, sample: Sample, value: Any) -> str:
+    def _explain_missing_other(self, sample: Sample) -> str:
         if not sample.has_fixed:
-            return "the model takes any length, so rows alone tell more"
-        return "the mask comes from the content itself, or no table row of the pad id can be changed"
+            return "the model accepts any length, so row-alone is the stronger check"
+        return "the mask depends on the content of the padding, or the pad value has no embedding to change"
 
-    def _tables(self, value: Any) -> list[Any]:
-        """Return the tables of the embeddings whose row of the pad id says something."""
+    def _find_tables(self, value: Any) -> list[Any]:
+        """Return the embedding tables whose row for the pad value is not zero."""
         tables = []
         for layer in self.model._flatten_layers():
             if is_embedding(layer) and layer.weights:
@@ -342,16 +352,16 @@ class UserModel:
     def with_other_content(
         self, value: Any, predict: Callable[[ModelBatch], Outputs]
     ) -> Callable[[ModelBatch], Outputs] | None:
-        """Return a way to predict with other content in padded places: other numbers in the pad id's row."""
-        if not isinstance(value, (int, np.integer)) or not self._tables(value):
+        """Return a variant of `predict` in which the pad value has another embedding; None if impossible."""
+        if not isinstance(value, (int, np.integer)) or not self._find_tables(value):
             return None
 
         def other(batch: ModelBatch) -> Outputs:
-            tables = self._tables(value)
-            kept = [keras.ops.convert_to_numpy(table) for table in tables]
+            tables = self._find_tables(value)
+            originals = [keras.ops.convert_to_numpy(table) for table in tables]
             random = np.random.default_rng(5)
             try:
-                for table, old in zip(tables, kept, strict=True):
+                for table, old in zip(tables, originals, strict=True):
                     new = old.copy()
                     new[int(value)] = random.standard_normal(new.shape[1:]) * max(
                         1.0, float(np.abs(old).max())
@@ -359,35 +369,35 @@ class UserModel:
                     table.assign(new)
                 return predict(batch)
             finally:
-                for table, old in zip(tables, kept, strict=True):
+                for table, old in zip(tables, originals, strict=True):
                     table.assign(old)
 
         return other
 
-    def _jittered(self, batch: ModelBatch) -> Outputs:
-        """Predict with every weight moved by a rounding error."""
+    def _predict_jittered(self, batch: ModelBatch) -> Outputs:
+        """Run the model with every weight changed by a rounding error."""
         random = np.random.default_rng(3)
         floats = [v for v in self.model.variables if v.dtype in ("float32", "float64")]
-        kept = [keras.ops.convert_to_numpy(variable) for variable in floats]
+        originals = [keras.ops.convert_to_numpy(variable) for variable in floats]
         try:
-            for variable, old in zip(floats, kept, strict=True):
+            for variable, old in zip(floats, originals, strict=True):
                 step = 2.0 ** (-23 if variable.dtype == "float32" else -52)
                 variable.assign(old * (1 + step * random.choice([-1.0, 1.0], old.shape)))
             return self.predict(batch)
         finally:
-            for variable, old in zip(floats, kept, strict=True):
+            for variable, old in zip(floats, originals, strict=True):
                 variable.assign(old)
 
 
-def _sizes(slot: ModelInput, array: Array) -> list[int | None]:
-    """Return the sizes a compiled function is told: unknown where the model takes any."""
+def _find_sizes(slot: ModelInput, array: Array) -> list[int | None]:
+    """Return the sizes for the signature of a compiled function; None for axes of any size."""
     return [
         None if wanted is None else have for wanted, have in zip(slot.shape, array.shape[1:], strict=False)
     ]
 
 
-def _shaped(mask: Array, slot: ModelInput) -> Array:
-    """Give a mask the rank of its input: (time,), (time, 1), (1, time), (time, time) and so on."""
+def _reshape_mask(mask: Array, slot: ModelInput) -> Array:
+    """Return a mask in the shape of its input, such as (time,), (time, 1), (1, time) or (time, time)."""
     rank = len(slot.shape)
     if rank <= 1:
         return mask
@@ -400,39 +410,39 @@ def _shaped(mask: Array, slot: ModelInput) -> Array:
 
 
 def name_outputs(model: Any, outputs: Any) -> dict[str, Array]:
-    """Return a model's outputs as NumPy arrays by name."""
+    """Return the outputs of a model as NumPy arrays, by name."""
     flat = keras.tree.flatten_with_path(outputs)
-    said = getattr(model, "output_names", None) or []
+    known = getattr(model, "output_names", None) or []
     named = {}
     for place, (path, output) in enumerate(flat):
         keys = [str(key) for key in path if isinstance(key, str)]
         if keys:
             name = "/".join(keys)
-        elif len(said) == len(flat):
-            name = str(said[place])
+        elif len(known) == len(flat):
+            name = str(known[place])
         else:
             name = "output" if len(flat) == 1 else f"output_{place}"
         if name in named:
             name = f"{name}_{place}"
-        named[name] = np.asarray(keras.ops.convert_to_numpy(_plain(output)))
+        named[name] = np.asarray(keras.ops.convert_to_numpy(_cast_bfloat16(output)))
     return named
 
 
-def _plain(output: Any) -> Any:
-    """NumPy has no bfloat16."""
+def _cast_bfloat16(output: Any) -> Any:
+    """Cast bfloat16 to float32, because NumPy has no bfloat16."""
     if "bfloat16" in str(getattr(output, "dtype", "")):
         return keras.ops.cast(output, "float32")
     return output
 
 
-def path_of(model: Any, wanted: Any) -> str:
-    """Return a layer's name with those of the layers it is nested in, but not the model's own."""
+def find_layer_path(model: Any, wanted: Any) -> str:
+    """Return the names of a layer and of its outer layers, joined by slashes, without the model's name."""
 
-    def search(owner: Any, above: tuple[str, ...]) -> tuple[str, ...] | None:
+    def search(owner: Any, parents: tuple[str, ...]) -> tuple[str, ...] | None:
         for layer in getattr(owner, "layers", None) or owner._layers:
             if layer is wanted:
-                return (*above, layer.name)
-            found = search(layer, (*above, layer.name))
+                return (*parents, layer.name)
+            found = search(layer, (*parents, layer.name))
             if found:
                 return found
         return None
@@ -440,39 +450,40 @@ def path_of(model: Any, wanted: Any) -> str:
     return "/".join(search(model, ()) or (wanted.name,))
 
 
-class _WideModel:
-    """The model in double precision, traced apart."""
+class _Float64Model:
+    """The model in float64, with its own trace."""
 
     def __init__(self, user: UserModel) -> None:
         self._user = user
         self._graph_call: Callable[..., Any] | None = None
 
     def predict(self, batch: ModelBatch) -> Outputs:
-        with self.swapped():
+        with self.active():
             return self._user.predict(batch)
 
     @contextmanager
-    def swapped(self) -> Iterator[None]:
+    def active(self) -> Iterator[None]:
+        """Switch the model to float64 inside the context."""
         user = self._user
-        assert user.wide is not None
-        kept = user._graph_call
+        assert user.float64 is not None
+        original = user._graph_call
         user._graph_call = self._graph_call
         try:
-            with user.wide:
+            with user.float64:
                 yield
         finally:
-            self._graph_call, user._graph_call = user._graph_call, kept
+            self._graph_call, user._graph_call = user._graph_call, original
 
 
 @contextmanager
 def in_float64(user: UserModel, sample: Sample) -> Iterator[bool]:
-    """Run what is inside with the model in double precision, where it can be.
+    """Switch the model to float64 inside the context, if the model can run in float64.
 
     Yields:
-        Whether it is.
+        Whether the model is float64.
     """
-    if user.wide is None or not user.can_be_double(sample):
+    if user.float64 is None or not user.can_run_in_float64(sample):
         yield user.dtype == "float64"
         return
-    with user.wide:
+    with user.float64:
         yield True

@@ -1,1 +1,1 @@
-"""Checks that prove that outputs ignore padding, in NumPy."""
+"""Checks, in NumPy alone, that the outputs of a model do not depend on padding."""

@@ -1,4 +1,4 @@
-"""Cache a model's predictions: checks ask for the same batches again."""
+"""Cache a model's predictions, because several checks run the same batches."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from padmask.verify.proof.sample import ModelBatch
 
 
 def cache_predictions(predict: Callable[[ModelBatch], Outputs]) -> Callable[[ModelBatch], Outputs]:
-    """Return a function that predicts each batch once, and then says the same again.
+    """Return a function that predicts each batch once and then returns the cached outputs.
 
-    Only for models that are known to say the same each time, and whose weights stay as they are.
+    Use only with deterministic models whose weights do not change.
 
     >>> from padmask.core.python_rows import flatten
     >>> from padmask.verify.proof.sample import Input, Sample
@@ -22,22 +22,22 @@ def cache_predictions(predict: Callable[[ModelBatch], Outputs]) -> Callable[[Mod
     >>> seen
     [(2, 2), (2, 3)]
     """
-    said: dict[bytes, Outputs] = {}
+    cache: dict[bytes, Outputs] = {}
 
-    def remembered(batch: ModelBatch) -> Outputs:
+    def predict_cached(batch: ModelBatch) -> Outputs:
         key = _digest(batch)
-        if key not in said:
-            said[key] = predict(batch)
-        return said[key]
+        if key not in cache:
+            cache[key] = predict(batch)
+        return cache[key]
 
-    return remembered
+    return predict_cached
 
 
 def _digest(batch: ModelBatch) -> bytes:
-    """Tell a batch from others by all that a model could see of it."""
-    seen = blake2b(digest_size=16)
+    """Return a hash of everything in a batch that a model can observe."""
+    hasher = blake2b(digest_size=16)
     for name, padded in batch.items():
         for array in (padded.values, padded.mask):
-            seen.update(repr((name, array.dtype.str, array.shape)).encode())
-            seen.update(array.tobytes())
-    return seen.digest()
+            hasher.update(repr((name, array.dtype.str, array.shape)).encode())
+            hasher.update(array.tobytes())
+    return hasher.digest()

@@ -1,4 +1,4 @@
-"""The invariances of a model that ignores padding, as checks over a predict function."""
+"""Checks that run a model on differently padded batches and compare the outputs."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ import numpy as np
 from padmask.errors import PadmaskError
 from padmask.verify.proof.deviations import (
     Outputs,
-    add,
+    add_deviation,
     at_real_places,
     crop,
     difference,
     find_steps,
-    is_no_number,
+    is_all_nan,
     row_of,
     scale_of,
 )
@@ -27,67 +27,68 @@ from padmask.verify.proof.tolerance import LIMITS, MOST_NOISE, Array, Deviation,
 
 Predict = Callable[[ModelBatch], Outputs]
 
-# Places of padding added to those of the longest row: none, few, and many.
+# Positions of padding after the longest row: none, few and many.
 MORE = (0, 1, 4, 60)
 
+# Rows are also padded to this length, or to four times the longest row if that is more.
 FAR = 512
 
+# Rows that also run alone, at most.
 ROWS_ALONE = 16
 
-# Tokens of a row whose gradients are looked at: each step is taken forth and back.
+# Tokens of a row in the gradient check. Each step costs a forward and a backward pass.
 GRADIENT_STEPS = 12
 
-# Padded lengths at which a row without a token is looked at.
+# Padded lengths of rows without tokens.
 EMPTY_PLACES = (4, 7, 21)
 
 
 class CannotRunError(PadmaskError):
-    """A model does not take the batch that it was given."""
+    """The model cannot run on the batch."""
 
     blames_input = True
 
 
 @dataclass(frozen=True)
 class Subject:
-    """A model under proof, as NumPy sees it.
+    """A model under proof, as functions of NumPy batches.
 
     Args:
-        name: what the report calls it.
-        predict: gives the outputs, each of shape (rows, ...), for a batch.
-        dtype: in which it computes.
-        anew: predicts anew, where `predict` remembers what it said; None where it always runs.
-        other: predicts with other content in the padded places; None where the mask comes from
-            the content itself.
-        gradient: gives the gradients of the outputs at real places with respect to the embedded
-            inputs, shape (rows, maxlen, ...); None where there is none.
-        jittered: predicts with weights moved by rounding errors; the change is the model's noise.
-        precise: makes the same model in double precision, where that is possible.
-        reason: why `other` or `gradient` is not there.
+        name: name in the report.
+        predict: returns the outputs for a batch, each of shape (rows, ...).
+        dtype: dtype that the model computes in.
+        predict_uncached: `predict` without a cache; None if `predict` has no cache.
+        other: `predict` with other content in the padding; None if the model has no such variant.
+        gradient: returns the gradients of the outputs at real positions with respect to the embedded inputs,
+            shape (rows, maxlen, ...); None if gradients are not available.
+        jittered: `predict` with every weight changed by a rounding error, which measures the model's noise.
+        precise: returns the same subject in float64, or None if the model cannot run in float64.
+        reason: reason why `other` is None.
     """
 
     name: str
     predict: Predict
     dtype: str = "float32"
-    anew: Predict | None = None
+    predict_uncached: Predict | None = None
     other: Predict | None = None
     gradient: Callable[[ModelBatch], Array] | None = None
     jittered: Predict | None = None
     precise: Callable[[], Subject | None] | None = None
-    reason: str = "the mask comes from the content itself"
+    reason: str = "the mask depends on the content of the padding"
 
 
 @dataclass(frozen=True)
-class Bench:
-    """A subject with the rows and the paddings that it can run: the same ones for its control.
+class ProofSetup:
+    """The rows and amounts of padding that a subject can run. Its control runs the same.
 
     Args:
-        subject: under proof.
+        subject: model under proof.
         sample: all rows.
-        probe: the rows that are also run alone.
-        more: places of padding added.
+        probe: rows that also run alone.
+        more: numbers of padding positions to add.
         interact: whether the rows of a batch influence each other.
-        notes: what had to be left out.
-        repeats: whether the model says the same of the same batch, each time.
+        notes: remarks about rows and amounts of padding that the subject cannot run.
+        deterministic: whether the subject returns the same outputs for the same batch each time.
     """
 
     subject: Subject
@@ -96,105 +97,109 @@ class Bench:
     more: tuple[int, ...]
     interact: bool
     notes: tuple[str, ...] = ()
-    repeats: bool = True
+    deterministic: bool = True
 
 
-def prepare(subject: Subject, sample: Sample, *, far: bool = False, alone: int = ROWS_ALONE) -> Bench:
-    """Find the rows and paddings that a subject can run, and whether its rows influence each other.
+def prepare(subject: Subject, sample: Sample, *, far: bool = False, alone: int = ROWS_ALONE) -> ProofSetup:
+    """Find the rows and amounts of padding that a subject can run, and whether rows influence each other.
 
     Args:
-        subject: under proof.
-        sample: the rows there are.
-        far: whether to pad far beyond the longest row too.
-        alone: rows that are also run alone, at most.
+        subject: model under proof.
+        sample: available rows.
+        far: whether to also pad far beyond the longest row.
+        alone: maximum number of rows that also run alone.
 
     Raises:
-        CannotRunError: it runs none.
+        CannotRunError: the subject cannot run on any batch.
     """
     notes: list[str] = []
-    sample = _that_runs(subject, sample, notes)
+    sample = _keep_runnable_rows(subject, sample, notes)
     probe = sample.select(pick_rows(shared_lengths(sample), alone))
     if not sample.is_fixed:
-        probe = _that_run_alone(subject, probe, notes)
+        probe = _keep_rows_that_run_alone(subject, probe, notes)
     longest = max(probe.places().values())
     wanted: tuple[int, ...] = (0,) if sample.is_fixed else MORE
     if far and not sample.is_fixed:
         wanted = (*wanted, max(FAR, longest * 4) - longest)
-    more = tuple(number for number in wanted if _runs(subject, probe.padded(number)))
+    more = tuple(number for number in wanted if _can_run(subject, probe.padded(number)))
     if not more:
-        raise CannotRunError(f"{subject.name} runs rows alone, but not padded in a batch.")
+        raise CannotRunError(f"{subject.name} runs on single rows, but not on a padded batch.")
     left_out = [number for number in wanted if number not in more]
     if left_out:
-        notes.append(f"cannot be run with {left_out[0]} more places")
+        notes.append(f"the model cannot run with {left_out[0]} more padding positions")
     if sample.is_fixed:
-        notes.append("it takes one length only: just the content of padded places could be varied")
-    bench = Bench(subject, sample, probe, more, False, tuple(notes), _repeats(subject, probe))
-    if not bench.repeats or sample.is_fixed or not _interact(bench):
-        return bench
-    notes.append("rows of a batch influence each other: batches were held against each other, not rows alone")
-    return replace(bench, interact=True, notes=tuple(notes))
+        notes.append("the model only accepts one length, so only the content of the padding was varied")
+    deterministic = _is_deterministic(subject, probe)
+    setup = ProofSetup(subject, sample, probe, more, False, tuple(notes), deterministic)
+    if not deterministic or sample.is_fixed or not _rows_interact(setup):
+        return setup
+    notes.append("the rows of a batch influence each other, so batches were compared instead of single rows")
+    return replace(setup, interact=True, notes=tuple(notes))
 
 
-def _repeats(subject: Subject, sample: Sample) -> bool:
+def _is_deterministic(subject: Subject, sample: Sample) -> bool:
     batch = sample.padded()
-    first, second = subject.predict(batch), (subject.anew or subject.predict)(batch)
+    first, second = subject.predict(batch), (subject.predict_uncached or subject.predict)(batch)
     return all(
         difference(output, second[name]) <= LIMITS[subject.dtype] * scale_of(output)
         for name, output in first.items()
     )
 
 
-def _that_runs(subject: Subject, sample: Sample, notes: list[str]) -> Sample:
-    """Return the sample, cut where the model takes only so many places."""
+def _keep_runnable_rows(subject: Subject, sample: Sample, notes: list[str]) -> Sample:
+    """Return the sample, with rows cut if the model cannot run on its longest rows."""
     try:
         subject.predict(sample.padded())
     except CannotRunError as error:
         longest = max(sample.places().values())
         for maxlen in sorted({longest * 3 // 4, longest // 2, longest // 4} - {0}, reverse=True):
             shorter = sample.cut(maxlen)
-            if not sample.is_fixed and _runs(subject, shorter.padded()):
-                notes.append(f"cannot be run with {longest} places: rows were cut to {maxlen}")
+            if not sample.is_fixed and _can_run(subject, shorter.padded()):
+                notes.append(
+                    f"the model cannot run on rows of length {longest}, so rows were cut to {maxlen} tokens"
+                )
                 return shorter
         raise error
     longest = max(sample.places().values())
-    full = all((rows == longest).all() for rows in sample.lengths().values())
-    if not sample.is_fixed and full and longest > 1 and not _runs(subject, sample.padded(1)):
-        # All rows fill the only length there is: shorter ones make room for padding.
-        notes.append(f"cannot be run with more than {longest} places: some rows were cut")
-        return _staggered(sample, longest)
+    all_full = all((rows == longest).all() for rows in sample.lengths().values())
+    if not sample.is_fixed and all_full and longest > 1 and not _can_run(subject, sample.padded(1)):
+        # Without this cut, no batch would contain padding.
+        notes.append(f"the model cannot run on rows longer than {longest}, so some rows were cut")
+        return _cut_to_quarters(sample, longest)
     return sample
 
 
-def _staggered(sample: Sample, longest: int) -> Sample:
-    """Return the rows cut to a whole, three quarters, a half and a quarter of the places."""
+def _cut_to_quarters(sample: Sample, longest: int) -> Sample:
+    """Cut the rows to 100%, 75%, 50% and 25% of the longest length, in turn."""
     cuts = [sample.select(np.arange(i, len(sample), 4)).cut(max(1, longest * (4 - i) // 4)) for i in range(4)]
     return reduce(Sample.joined, cuts)
 
 
-def _that_run_alone(subject: Subject, probe: Sample, notes: list[str]) -> Sample:
-    good = [row for row in range(len(probe)) if _runs(subject, probe.alone(row))]
-    if not good:
+def _keep_rows_that_run_alone(subject: Subject, probe: Sample, notes: list[str]) -> Sample:
+    runnable = [row for row in range(len(probe)) if _can_run(subject, probe.alone(row))]
+    if not runnable:
+        # Raises the error of the model.
         subject.predict(probe.alone(len(probe) - 1))
-    if len(good) < len(probe):
-        first_bad = next(row for row in range(len(probe)) if row not in good)
+    if len(runnable) < len(probe):
+        first_bad = next(row for row in range(len(probe)) if row not in runnable)
         length = int(shared_lengths(probe)[first_bad])
-        notes.append(f"cannot be run on a {row_of(length)} alone")
-    return probe.select(good)
+        notes.append(f"the model cannot run on a {row_of(length)} alone")
+    return probe.select(runnable)
 
 
-def _runs(subject: Subject, batch: ModelBatch) -> bool:
+def _can_run(subject: Subject, batch: ModelBatch) -> bool:
     with suppress(CannotRunError):
         subject.predict(batch)
         return True
     return False
 
 
-def _interact(bench: Bench) -> bool:
-    """Tell whether other rows in the batch, of the same length, change a row's outputs."""
-    for row in {0, len(bench.probe) - 1}:
-        same = bench.probe.select([row] * 4)
-        first, second = (_beside(same, seed) for seed in (1, 2))
-        outputs, others = bench.subject.predict(first), bench.subject.predict(second)
+def _rows_interact(setup: ProofSetup) -> bool:
+    """Return whether the outputs of a row depend on other rows of the same length in the batch."""
+    for row in {0, len(setup.probe) - 1}:
+        copies = setup.probe.select([row] * 4)
+        first, second = (_replace_other_rows(copies, seed) for seed in (1, 2))
+        outputs, others = setup.subject.predict(first), setup.subject.predict(second)
         for name, output in outputs.items():
             scale = scale_of(output[0])
             if difference(output[0], others[name][0]) > 1e-6 * scale:
@@ -202,42 +207,42 @@ def _interact(bench: Bench) -> bool:
     return False
 
 
-def _beside(same: Sample, seed: int) -> ModelBatch:
-    """Return a batch in which the first row stays and the others get other tokens."""
-    kept, other = same.padded(), same.refilled(seed).padded()
+def _replace_other_rows(sample: Sample, seed: int) -> ModelBatch:
+    """Return a batch in which every row but the first one has other tokens."""
+    original, other = sample.padded(), sample.refilled(seed).padded()
     batch = {}
-    for name, padded in kept.items():
+    for name, padded in original.items():
         values = other[name].values.copy()
         values[0] = padded.values[0]
         batch[name] = replace(padded, values=values)
     return batch
 
 
-def row_alone(bench: Bench, subject: Subject) -> Deviations:
-    """Hold each row of a padded batch against the same row alone, at several paddings."""
-    probe = bench.probe
+def compare_row_alone(setup: ProofSetup, subject: Subject) -> Deviations:
+    """Compare each row of a padded batch with the same row alone, for several amounts of padding."""
+    probe = setup.probe
     alone = [subject.predict(probe.alone(row)) for row in range(len(probe))]
     lengths = shared_lengths(probe)
     found: Deviations = {}
-    for more in bench.more:
+    for more in setup.more:
         batch = probe.padded(more)
         outputs = subject.predict(batch)
-        wrong = _wrong_sizes(probe, alone, outputs, more)
-        one = subject.predict({name: _row(padded, 0) for name, padded in batch.items()})
-        # The number of rows has no say in how many steps a row has.
+        wrong = _find_wrong_sizes(probe, alone, outputs, more)
+        one = subject.predict({name: _select_row(padded, 0) for name, padded in batch.items()})
+        # The number of steps of an output must not depend on the number of rows.
         wrong |= {name for name, output in one.items() if output.shape[1:] != outputs[name].shape[1:]}
         for row, reference in enumerate(alone):
             for name, output in outputs.items():
                 expected = reference[name][0]
                 cut = None if name in wrong else crop(output[row], expected.shape, probe.padding)
-                where = f"{row_of(int(lengths[row]))} in {max(probe.places(more).values())} places"
+                where = f"{row_of(int(lengths[row]))} padded to {max(probe.places(more).values())}"
                 deviation = Deviation(difference(expected, cut), scale_of(expected), where)
-                add(found, name, deviation)
+                add_deviation(found, name, deviation)
     return found
 
 
-def _wrong_sizes(probe: Sample, alone: Sequence[Outputs], outputs: Outputs, more: int) -> set[str]:
-    """Name outputs with a step for each token of a row alone, but not for each place of the batch."""
+def _find_wrong_sizes(probe: Sample, alone: Sequence[Outputs], outputs: Outputs, more: int) -> set[str]:
+    """Return the outputs that have the length of the row without padding, but not the padded length."""
     wrong = set()
     places = probe.places(more)
     for name, output in outputs.items():
@@ -251,114 +256,114 @@ def _wrong_sizes(probe: Sample, alone: Sequence[Outputs], outputs: Outputs, more
     return wrong
 
 
-def more_padding(bench: Bench, subject: Subject) -> Deviations:
-    """Hold a padded batch against the same batch with more padding.
+def compare_more_padding(setup: ProofSetup, subject: Subject) -> Deviations:
+    """Compare a padded batch with the same batch with more padding.
 
-    The shortest rows also by themselves: beside long ones they have so much padding already that
-    more of it may show nothing.
+    The shortest rows also run in a batch of their own. In a batch with long rows they already have so much
+    padding that more padding may change nothing.
     """
-    more = [number for number in bench.more[1:] if number <= MORE[-1]]
-    if bench.interact:
-        return _with_more(subject, bench.probe, more)
-    shortest = np.argsort(shared_lengths(bench.sample), kind="stable")[:ROWS_ALONE]
-    found = _with_more(subject, bench.sample, more[-1:])
-    for name, deviation in _with_more(subject, bench.sample.select(shortest), more).items():
-        add(found, name, deviation)
+    more = [number for number in setup.more[1:] if number <= MORE[-1]]
+    if setup.interact:
+        return _add_padding(subject, setup.probe, more)
+    shortest = np.argsort(shared_lengths(setup.sample), kind="stable")[:ROWS_ALONE]
+    found = _add_padding(subject, setup.sample, more[-1:])
+    for name, deviation in _add_padding(subject, setup.sample.select(shortest), more).items():
+        add_deviation(found, name, deviation)
     return found
 
 
-def _with_more(subject: Subject, sample: Sample, numbers: Sequence[int]) -> Deviations:
+def _add_padding(subject: Subject, sample: Sample, numbers: Sequence[int]) -> Deviations:
     base = subject.predict(sample.padded())
     found: Deviations = {}
     for more in numbers:
         with suppress(CannotRunError):
             outputs = subject.predict(sample.padded(more))
-            follow = find_steps(base, outputs, sample.places(), sample.places(more))
-            where = f"{more} more places"
-            for name, deviation in at_real_places(sample, follow, base, outputs, where).items():
-                add(found, name, deviation)
+            steps = find_steps(base, outputs, sample.places(), sample.places(more))
+            where = f"{more} more padding positions"
+            for name, deviation in at_real_places(sample, steps, base, outputs, where).items():
+                add_deviation(found, name, deviation)
     return found
 
 
-def other_content(bench: Bench, subject: Subject) -> Deviations:
-    """Hold a padded batch against the same batch with other content in the padded places."""
+def compare_other_content(setup: ProofSetup, subject: Subject) -> Deviations:
+    """Compare a padded batch with the same batch with other content in the padding."""
     assert subject.other is not None
-    # One place more, where the model takes it: rows of one length have no padding of their own.
-    more = min(1, bench.more[-1])
-    batch, places = bench.sample.padded(more), bench.sample.places(more)
+    # One more position, if the model accepts it, because rows of equal length have no padding otherwise.
+    more = min(1, setup.more[-1])
+    batch, places = setup.sample.padded(more), setup.sample.places(more)
     base, outputs = subject.predict(batch), subject.other(batch)
-    follow = {
+    steps = {
         name: tuple(tuple(i for i, n in places.items() if n == size) or None for size in output.shape[1:])
         for name, output in base.items()
     }
-    return at_real_places(bench.sample, follow, base, outputs, "other content in padded places")
+    return at_real_places(setup.sample, steps, base, outputs, "other content in the padding")
 
 
-def empty_rows(bench: Bench, subject: Subject) -> tuple[Deviations, bool]:
-    """Look at a row without a token at several padded lengths: what it says must not depend on them.
+def compare_empty_rows(setup: ProofSetup, subject: Subject) -> tuple[Deviations, bool]:
+    """Compare the outputs of rows without tokens at several padded lengths.
 
     Returns:
-        The deviations, and whether the outputs are no numbers at all lengths.
+        The deviations, and whether any output was NaN throughout.
     """
-    nothing = bench.sample.empty(2)
-    # Its own outputs may be next to nothing: the deviation is held against those of real rows.
-    usual = {name: scale_of(output) for name, output in subject.predict(bench.probe.padded()).items()}
-    runs = [subject.predict(nothing.padded(places)) for places in EMPTY_PLACES]
+    empty = setup.sample.empty(2)
+    # The outputs of empty rows may be close to zero, so the outputs of other rows set the scale.
+    usual = {name: scale_of(output) for name, output in subject.predict(setup.probe.padded()).items()}
+    runs = [subject.predict(empty.padded(places)) for places in EMPTY_PLACES]
     found: Deviations = {}
-    no_number = False
+    all_nan = False
     for places, outputs in zip(EMPTY_PLACES[1:], runs[1:], strict=True):
         for name, output in outputs.items():
             if output.shape != runs[0][name].shape:
-                # An output for each place has no real ones here.
+                # An output for each position has no real positions here.
                 continue
-            no_number |= is_no_number(output)
+            all_nan |= is_all_nan(output)
             deviation = Deviation(
                 difference(runs[0][name], output),
                 max(usual[name], scale_of(runs[0][name])),
-                f"row of 0 tokens in {places} places",
+                f"row of 0 tokens padded to {places}",
             )
-            add(found, name, deviation)
-    return found, no_number
+            add_deviation(found, name, deviation)
+    return found, all_nan
 
 
-def gradient(bench: Bench, subject: Subject) -> Deviations:
-    """Look at the gradients with respect to padded places: they must be exactly zero."""
+def measure_gradient(setup: ProofSetup, subject: Subject) -> Deviations:
+    """Measure the gradients with respect to padded positions, which must be exactly zero."""
     assert subject.gradient is not None
-    batch = bench.probe.cut(GRADIENT_STEPS).padded(MORE[2])
+    batch = setup.probe.cut(GRADIENT_STEPS).padded(MORE[2])
     [mask] = {name: padded.mask for name, padded in batch.items()}.values()
     found = np.abs(subject.gradient(batch))
     return {
         "gradient": Deviation(
-            float(found[~mask].max(initial=0)), float(found[mask].max(initial=0)), "at a padded place"
+            float(found[~mask].max(initial=0)), float(found[mask].max(initial=0)), "at a padded position"
         )
     }
 
 
-def noise(bench: Bench, subject: Subject) -> dict[str, float]:
-    """Measure how far rounding alone moves each output: the same rows twice in a batch, jittered weights."""
-    batch = bench.probe.padded()
+def measure_noise(setup: ProofSetup, subject: Subject) -> dict[str, float]:
+    """Measure how much rounding alone changes each output, with repeated rows and with jittered weights."""
+    batch = setup.probe.padded()
     base = subject.predict(batch)
-    moved = dict.fromkeys(base, 0.0)
-    if not bench.interact:
-        # Each row twice: another number of rows, and the same company for each.
-        twice = subject.predict(bench.probe.select(np.tile(np.arange(len(bench.probe)), 2)).padded())
+    largest = dict.fromkeys(base, 0.0)
+    if not setup.interact:
+        # Only the number of rows changes, which changes the order of additions.
+        twice = subject.predict(setup.probe.select(np.tile(np.arange(len(setup.probe)), 2)).padded())
         for name, output in twice.items():
-            moved[name] = difference(base[name], output[: len(base[name])])
+            largest[name] = difference(base[name], output[: len(base[name])])
     if subject.jittered is not None:
         for name, output in subject.jittered(batch).items():
-            moved[name] = max(moved[name], difference(base[name], output))
+            largest[name] = max(largest[name], difference(base[name], output))
     return {
         name: min(size, MOST_NOISE * scale_of(base[name])) if np.isfinite(size) else 0.0
-        for name, size in moved.items()
+        for name, size in largest.items()
     }
 
 
-def insensitive(bench: Bench, subject: Subject) -> set[str]:
-    """Name the outputs that do not change though all real tokens do: nothing can be proven of them."""
+def find_constant_outputs(setup: ProofSetup, subject: Subject) -> set[str]:
+    """Return the outputs that stay the same when all tokens change. They prove nothing."""
     changed: set[str] = set()
     names: set[str] = set()
-    # Two of them, since a row may be held against the others of its batch.
-    rows = bench.probe.select([len(bench.probe) - 1] * 2)
+    # Two rows, because a model may subtract the mean of its batch.
+    rows = setup.probe.select([len(setup.probe) - 1] * 2)
     outputs = subject.predict(rows.refilled(10).padded())
     for seed in (11, 12, 13):
         for name, output in subject.predict(rows.refilled(seed).padded()).items():
@@ -368,7 +373,7 @@ def insensitive(bench: Bench, subject: Subject) -> set[str]:
     return names - changed
 
 
-def _row(padded: Any, row: int) -> Any:
+def _select_row(padded: Any, row: int) -> Any:
     piece = slice(row, row + 1)
     return replace(
         padded, values=padded.values[piece], mask=padded.mask[piece], lengths=padded.lengths[piece]

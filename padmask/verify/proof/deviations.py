@@ -1,4 +1,4 @@
-"""Compare outputs at real places: which part belongs to tokens, and how far two outputs differ."""
+"""Compare the outputs of two runs at real positions."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from padmask.verify.proof.tolerance import Array, Deviation, Deviations
 
 Outputs = Mapping[str, Array]
 
-# For each output and each of its axes after the first: the inputs whose steps it counts, () where it
-# follows none in a known way, None where it does not change with the padding.
+# One entry for each axis of each output after the first: the names of the inputs whose steps the axis counts,
+# () if the size changes with the padding in another way, None if the size does not change.
 Steps = Mapping[str, tuple[tuple[str, ...] | None, ...]]
 
 
 def find_steps(short: Outputs, long: Outputs, before: Mapping[str, int], after: Mapping[str, int]) -> Steps:
-    """Find out which axes of the outputs count steps: those that grow with the inputs."""
+    """Find the axes of the outputs that count steps. Their sizes grow with the padding of an input."""
 
     def axis(small: int, large: int) -> tuple[str, ...] | None:
         if small == large:
@@ -33,18 +33,21 @@ def find_steps(short: Outputs, long: Outputs, before: Mapping[str, int], after: 
     }
 
 
-def at_real_places(sample: Sample, follow: Steps, base: Outputs, outputs: Outputs, where: str) -> Deviations:
+def at_real_places(sample: Sample, steps: Steps, base: Outputs, outputs: Outputs, where: str) -> Deviations:
+    """Compare two runs of the same sample at the real positions of each output."""
     lengths = sample.lengths()
     shared = shared_lengths(sample)
     rows = np.flatnonzero(shared > 0)
     found: Deviations = {}
-    for name, axes in follow.items():
+    for name, axes in steps.items():
         if () in axes:
-            # Steps of another kind, as after striding: rows alone tell which are real.
+            # After striding, for example. Only the row-alone check knows which steps are real.
             continue
         if not any(axes) and len(rows) and base[name].shape == outputs[name].shape:
-            # Without steps all of a row is real: the rows can be looked at together.
-            add(found, name, _whole_rows(base[name][rows], outputs[name][rows], shared[rows], where))
+            # Without a time axis every value is real, so all rows can be compared at once.
+            add_deviation(
+                found, name, _compare_rows(base[name][rows], outputs[name][rows], shared[rows], where)
+            )
             continue
         for row in rows.tolist():
             shape = tuple(
@@ -55,31 +58,31 @@ def at_real_places(sample: Sample, follow: Steps, base: Outputs, outputs: Output
             two = crop(outputs[name][row], shape, sample.padding)
             assert one is not None
             deviation = Deviation(difference(one, two), scale_of(one), f"{row_of(int(shared[row]))}, {where}")
-            add(found, name, deviation)
+            add_deviation(found, name, deviation)
     return found
 
 
-def _whole_rows(one: Array, two: Array, tokens: npt.NDArray[np.int64], where: str) -> Deviation:
-    """Hold rows against each other, of which there is at least one, and all of it real."""
-    apart = _differences(one, two).reshape(len(one), -1).max(axis=1, initial=0.0)
-    worst = int(apart.argmax())
-    return Deviation(float(apart[worst]), scale_of(one), f"{row_of(int(tokens[worst]))}, {where}")
+def _compare_rows(one: Array, two: Array, tokens: npt.NDArray[np.int64], where: str) -> Deviation:
+    """Compare at least one row of outputs without a time axis."""
+    largest = _differences(one, two).reshape(len(one), -1).max(axis=1, initial=0.0)
+    worst = int(largest.argmax())
+    return Deviation(float(largest[worst]), scale_of(one), f"{row_of(int(tokens[worst]))}, {where}")
 
 
-def add(found: Deviations, name: str, deviation: Deviation) -> None:
-    """Add a deviation of an output to those found before."""
+def add_deviation(found: Deviations, name: str, deviation: Deviation) -> None:
+    """Merge a deviation of an output into the deviations found so far."""
     found[name] = found.get(name, Deviation()) | deviation
 
 
-def stacked(pieces: Sequence[Outputs]) -> Outputs:
-    """Return the outputs of a batch that was run in pieces."""
+def concatenate_outputs(pieces: Sequence[Outputs]) -> Outputs:
+    """Return the outputs of a batch that ran in several pieces."""
     if len(pieces) == 1:
         return pieces[0]
     return {name: np.concatenate([piece[name] for piece in pieces]) for name in pieces[0]}
 
 
 def row_of(tokens: int) -> str:
-    """Name a row by its length.
+    """Describe a row by its length.
 
     >>> row_of(1), row_of(0)
     ('row of 1 token', 'row of 0 tokens')
@@ -88,7 +91,7 @@ def row_of(tokens: int) -> str:
 
 
 def crop(array: Array | None, shape: Sequence[int], padding: Side) -> Array | None:
-    """Cut an output of a padded row to the part that an unpadded one has; None where it is too small."""
+    """Cut the output of a padded row to the shape of the unpadded output; None if it is too small."""
     if (
         array is None
         or array.ndim != len(shape)
@@ -103,31 +106,31 @@ def crop(array: Array | None, shape: Sequence[int], padding: Side) -> Array | No
 
 
 def difference(one: Array | None, two: Array | None) -> float:
-    """Return the largest absolute difference; infinite where shapes differ or a number meets none."""
+    """Return the largest absolute difference; infinite if the shapes differ or only one value is NaN."""
     if one is None or two is None or one.shape != two.shape:
         return float("inf")
     return float(_differences(one, two).max(initial=0.0))
 
 
 def _differences(one: Array, two: Array) -> npt.NDArray[np.float64]:
-    """Return the absolute differences, a row for each row; infinite where a number met none."""
+    """Return the absolute differences; infinite where only one value is NaN."""
     first, second = _floats(one), _floats(two)
     same = (first == second) | (np.isnan(first) & np.isnan(second))
     with np.errstate(invalid="ignore"):
-        apart = np.where(same, 0.0, np.abs(first - second))
-    return np.where(np.isnan(apart), np.inf, apart)
+        differences = np.where(same, 0.0, np.abs(first - second))
+    return np.where(np.isnan(differences), np.inf, differences)
 
 
 def scale_of(array: Array) -> float:
-    """Return the largest absolute value; of whole numbers 1, whose changes are never rounding."""
+    """Return the largest absolute value; 1 for integers, whose changes are never rounding."""
     if array.dtype.kind in "iub":
         return 1.0 if array.size else 0.0
     finite = np.abs(_floats(array))
     return float(finite[np.isfinite(finite)].max(initial=0.0))
 
 
-def is_no_number(array: Array) -> bool:
-    """Whether nothing in an output is a number."""
+def is_all_nan(array: Array) -> bool:
+    """Return whether an output has values and all of them are NaN."""
     return bool(array.size and np.isnan(_floats(array)).all())
 
 
@@ -137,10 +140,10 @@ def _floats(array: Array) -> npt.NDArray[np.float64]:
     return array.astype(np.float64)
 
 
-def share_apart(alone: Outputs, outputs: Outputs, padding: Side) -> float:
-    """Return how far outputs of a padded row lie from those of the row alone, as a share of their size."""
-    apart = [
+def relative_difference(alone: Outputs, outputs: Outputs, padding: Side) -> float:
+    """Return the largest difference between a padded row and the row alone, as a share of the outputs."""
+    shares = [
         difference(one, crop(outputs[name], one.shape, padding)) / (scale_of(one) or 1.0)
         for name, one in alone.items()
     ]
-    return max(apart, default=0.0)
+    return max(shares, default=0.0)

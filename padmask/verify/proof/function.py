@@ -1,4 +1,4 @@
-"""Prove any function that takes NumPy ids and mask and returns arrays."""
+"""Prove a function that takes ids and a mask as NumPy arrays and returns arrays."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ import numpy as np
 from padmask.errors import ModelError, SpecError
 from padmask.spec.verify import ModelSpec
 from padmask.verify.proof.checks import CannotRunError, Subject
-from padmask.verify.proof.deviations import Outputs, stacked
+from padmask.verify.proof.deviations import Outputs, concatenate_outputs
 from padmask.verify.proof.prove import prove
 from padmask.verify.proof.sample import ModelBatch, Sample
 from padmask.verify.proof.tolerance import Array
@@ -25,15 +25,15 @@ IDS = "ids"
 
 
 def find_function(text: str) -> Callable[[Array, Array], Any]:
-    """Import `module:function`, from the current folder too.
+    """Import a function given as `module:function`. The module may be in the current folder.
 
     Raises:
-        SpecError: there is no such function, or importing its module failed.
+        SpecError: the function does not exist, or its module cannot be imported.
     """
     module, colon, name = text.partition(":")
     if not module or not colon or not name:
         raise SpecError(
-            f"--predict takes module:function, as in mypackage.serve:predict. Received: {text!r}."
+            f"--predict takes module:function, for example mypackage.serve:predict. Received: {text!r}."
         )
     _add_current_folder(module)
     try:
@@ -41,38 +41,40 @@ def find_function(text: str) -> Callable[[Array, Array], Any]:
     except (Exception, SystemExit) as error:  # noqa: BLE001 - the module is the user's, and may raise anything
         raise SpecError(
             f"--predict {text}: importing {module} failed: {type(error).__name__}: {error}. "
-            "Check the name, and that it can be imported from here."
+            "Check the name of the module, and make sure that Python can import it."
         ) from None
     for part in name.split("."):
         found = getattr(found, part, None)  # type: ignore[assignment]
     if not callable(found):
-        raise SpecError(f"--predict {text}: {module} has no function {name!r}. Check the name.")
+        raise SpecError(
+            f"--predict {text}: {module} has no function {name!r}. Check the name of the function."
+        )
     function: Callable[[Array, Array], Any] = found
     return function
 
 
 def _add_current_folder(module: str) -> None:
-    """Let a module be imported from the current folder too.
+    """Add the current folder to `sys.path`.
 
-    The folder comes first only where it holds the module: else the folder holds data, and nothing in
-    it may take the place of a module that is installed.
+    The folder goes first only if it contains the module. Otherwise the folder goes last, so that files in a
+    folder of data do not replace installed modules.
     """
-    here = os.getcwd()
-    if here not in sys.path:
-        holds_it = PathFinder.find_spec(module.partition(".")[0], [here]) is not None
-        sys.path.insert(0 if holds_it else len(sys.path), here)
+    folder = os.getcwd()
+    if folder not in sys.path:
+        has_module = PathFinder.find_spec(module.partition(".")[0], [folder]) is not None
+        sys.path.insert(0 if has_module else len(sys.path), folder)
 
 
 def prove_function(function: Callable[[Array, Array], Any], spec: ModelSpec, sample: Sample) -> SubjectReport:
-    """Prove a function that takes ids, shape (rows, maxlen, ...), and their bool mask.
+    """Prove a function of ids, shape (rows, maxlen, ...), and a bool mask, shape (rows, maxlen).
 
     Args:
-        function: returns an array, or a dict or sequence of arrays, with the rows first.
-        spec: how.
+        function: function that returns an array, or a dict or sequence of arrays, with the rows on axis 0.
+        spec: settings of the proof.
         sample: rows of one input.
 
     Raises:
-        ModelError: it cannot be run on such rows.
+        ModelError: the function cannot run on the rows, or returns unusable outputs.
     """
 
     names: list[str] = []
@@ -81,30 +83,33 @@ def prove_function(function: Callable[[Array, Array], Any], spec: ModelSpec, sam
         [padded] = batch.values()
         size = spec.batch_size
         pieces = [
-            _outputs(function, padded.values[first : first + size], padded.mask[first : first + size])
+            _call_function(function, padded.values[first : first + size], padded.mask[first : first + size])
             for first in range(0, len(padded.mask), size)
         ]
         names[:] = names or list(pieces[0])
         if any(list(piece) != names for piece in pieces):
-            raise ModelError(f"The function must always return the same outputs. At first they were {names}.")
-        return stacked(pieces)
+            raise ModelError(
+                "The names of the function's outputs changed between batches. For every batch, return the "
+                f"outputs {', '.join(names)}."
+            )
+        return concatenate_outputs(pieces)
 
     def other(batch: ModelBatch) -> Outputs:
-        # Other tokens where the mask says padding: for functions of one length nothing else can be varied.
-        dressed = sample.disguised(batch, 23)
-        return predict({name: replace(batch[name], values=dressed[name].values) for name in batch})
+        # Tokens in the padding, with the mask unchanged. A function of one length allows no other variation.
+        disguised = sample.disguised(batch, 23)
+        return predict({name: replace(batch[name], values=disguised[name].values) for name in batch})
 
     try:
-        half = any(output.dtype == np.float16 for output in predict(sample.padded()).values())
+        is_half = any(output.dtype == np.float16 for output in predict(sample.padded()).values())
     except CannotRunError:
-        half = False
-    dtype = "float16" if half else "float32"
+        is_half = False
+    dtype = "float16" if is_half else "float32"
     subject = Subject(
         spec.name,
         predict,
         dtype,
         other=other if sample.is_fixed else None,
-        reason="the function takes any length, so rows alone tell more",
+        reason="the function accepts any length, so row-alone is the stronger check",
     )
     control = Subject(
         spec.name,
@@ -118,31 +123,31 @@ def prove_function(function: Callable[[Array, Array], Any], spec: ModelSpec, sam
         raise ModelError(f"{spec.name}: {error}", options=error.options) from None
 
 
-def _outputs(function: Callable[[Array, Array], Any], ids: Array, mask: Array) -> dict[str, Array]:
+def _call_function(function: Callable[[Array, Array], Any], ids: Array, mask: Array) -> dict[str, Array]:
     try:
-        # Copies: what the function does to them is its own affair.
-        said = function(ids.copy(), mask.copy())
+        # Copies, because the function may change its arguments.
+        result = function(ids.copy(), mask.copy())
     except (Exception, SystemExit) as error:  # noqa: BLE001 - the function is the user's, and may raise anything
-        raise CannotRunError(f"it raised {type(error).__name__}: {_first_line(error)}") from None
+        raise CannotRunError(f"the function raised {type(error).__name__}: {_first_line(error)}") from None
     try:
-        if isinstance(said, Mapping):
-            named = {str(name): _array(output) for name, output in said.items()}
-        elif isinstance(said, (list, tuple)):
-            named = {f"output_{place}": _array(output) for place, output in enumerate(said)}
+        if isinstance(result, Mapping):
+            named = {str(name): _to_numpy(output) for name, output in result.items()}
+        elif isinstance(result, (list, tuple)):
+            named = {f"output_{number}": _to_numpy(output) for number, output in enumerate(result)}
         else:
-            named = {"output": _array(said)}
-    except Exception as error:  # noqa: BLE001 - tensors of other libraries may refuse in their own ways
+            named = {"output": _to_numpy(result)}
+    except Exception as error:  # noqa: BLE001 - the tensors of each library raise their own errors
         raise ModelError(
-            f"What the function returns is no array: {type(error).__name__}: {_first_line(error)}. "
-            "Return NumPy arrays."
+            "The result of the function cannot be converted to a NumPy array: "
+            f"{type(error).__name__}: {_first_line(error)}. Return NumPy arrays."
         ) from None
     if not named:
-        raise ModelError("The function returns nothing. It must return an array, or a dict of arrays.")
+        raise ModelError("The function returned no outputs. Return an array, or a dict of arrays.")
     for name, output in named.items():
         if output.ndim == 0 or len(output) != len(ids) or output.dtype.kind not in "biufc":
             raise ModelError(
-                f"{name} is an array of shape {output.shape} and type {output.dtype} for {len(ids)} rows. "
-                "The function must return numbers, with the rows first."
+                f"For {len(ids)} rows, the function returned {name} with shape {output.shape} and dtype "
+                f"{output.dtype}. The function must return numbers, with the rows first."
             )
     return named
 
@@ -151,11 +156,11 @@ def _first_line(error: BaseException) -> str:
     return str(error).splitlines()[0] if str(error) else ""
 
 
-def _array(output: Any) -> Array:
-    """Take tensors of other libraries off their device, where they need to be asked for that."""
+def _to_numpy(output: Any) -> Array:
+    """Return an output as a NumPy array. PyTorch tensors are detached and copied to the CPU first."""
     if hasattr(output, "detach"):
         output = output.detach().cpu()
         if "bfloat16" in str(output.dtype):
             output = output.float()
-    # A copy: some give the same memory each time.
+    # A copy, because some functions return the same buffer each time.
     return np.array(output)

@@ -1,4 +1,4 @@
-"""The proof: all checks on a subject, the same checks on its unmasked control, and a verdict."""
+"""Run all checks on a model and on its unmasked control, and decide the verdict."""
 
 from __future__ import annotations
 
@@ -8,17 +8,17 @@ from dataclasses import dataclass, replace
 
 from padmask.verify.proof.checks import (
     ROWS_ALONE,
-    Bench,
     CannotRunError,
+    ProofSetup,
     Subject,
-    empty_rows,
-    gradient,
-    insensitive,
-    more_padding,
-    noise,
-    other_content,
+    compare_empty_rows,
+    compare_more_padding,
+    compare_other_content,
+    compare_row_alone,
+    find_constant_outputs,
+    measure_gradient,
+    measure_noise,
     prepare,
-    row_alone,
 )
 from padmask.verify.proof.sample import Sample
 from padmask.verify.proof.tolerance import Check, ComparedDeviation, Deviations, compare_deviation, worst
@@ -26,41 +26,42 @@ from padmask.verify.report import Control, OutputReport, SubjectReport, SubjectV
 
 
 @dataclass(frozen=True)
-class _Relation:
-    """A check over outputs, and when it cannot be made."""
+class _OutputCheck:
+    """A check that compares outputs, and a function that returns the reason to skip the check, or None."""
 
     name: str
-    run: Callable[[Bench, Subject], Deviations]
-    why_not: Callable[[Bench], str | None]
+    run: Callable[[ProofSetup, Subject], Deviations]
+    reason_to_skip: Callable[[ProofSetup], str | None]
 
 
-def _cannot_stand_alone(bench: Bench) -> str | None:
-    if bench.sample.is_fixed:
-        places = max(bench.sample.places().values())
-        return f"the model takes exactly {places} places, so no row can stand without padding"
-    if bench.interact:
-        return "rows of a batch influence each other, so none can be judged alone"
+def _skip_row_alone(setup: ProofSetup) -> str | None:
+    if setup.sample.is_fixed:
+        places = max(setup.sample.places().values())
+        return f"the model only accepts length {places}, so a shorter row cannot run without padding"
+    if setup.interact:
+        return "the rows of a batch influence each other, so a single row cannot be compared"
     return None
 
 
-def _cannot_be_padded_more(bench: Bench) -> str | None:
-    if bench.sample.is_fixed:
-        return f"the model takes exactly {max(bench.sample.places().values())} places"
-    return None if len(bench.more) > 1 else "the model takes no more places than the longest row has"
+def _skip_more_padding(setup: ProofSetup) -> str | None:
+    if setup.sample.is_fixed:
+        return f"the model only accepts length {max(setup.sample.places().values())}"
+    return None if len(setup.more) > 1 else "the model cannot run on lengths above the longest row"
 
 
-def _cannot_change_content(bench: Bench) -> str | None:
-    return bench.subject.reason if bench.subject.other is None else None
+def _skip_other_content(setup: ProofSetup) -> str | None:
+    return setup.subject.reason if setup.subject.other is None else None
 
 
-RELATIONS = (
-    _Relation("row-alone", row_alone, _cannot_stand_alone),
-    _Relation("more-padding", more_padding, _cannot_be_padded_more),
-    _Relation("other-content", other_content, _cannot_change_content),
+# Checks that compare outputs, for the subject and for its control.
+COMPARISONS = (
+    _OutputCheck("row-alone", compare_row_alone, _skip_row_alone),
+    _OutputCheck("more-padding", compare_more_padding, _skip_more_padding),
+    _OutputCheck("other-content", compare_other_content, _skip_other_content),
 )
 
-# The checks that hold an output against itself; the others are about the model as a whole.
-OUTPUT_CHECKS = {*(relation.name for relation in RELATIONS), "empty-rows"}
+# Checks that count for the verdict on each output.
+OUTPUT_CHECKS = {*(check.name for check in COMPARISONS), "empty-rows"}
 
 
 @dataclass(frozen=True)
@@ -68,12 +69,12 @@ class Proof:
     """A finished proof.
 
     Args:
-        report: the verdict.
-        bench: the rows and paddings it was made on, for whoever looks for the culprit.
+        report: verdict and checks.
+        setup: rows and amounts of padding of the proof, which the search for the culprit uses again.
     """
 
     report: SubjectReport
-    bench: Bench
+    setup: ProofSetup
 
 
 def prove(
@@ -87,149 +88,164 @@ def prove(
     far: bool = False,
     empty: bool = False,
 ) -> Proof:
-    """Try to make padding change a model's real outputs.
+    """Try to change the outputs of a model by changing its padding.
 
     Args:
-        subject: the model.
-        control: the same without masks, which must fail what the model passes.
-        sample: the rows.
-        twin: whether the control is an unmasked twin, that must fail; else it is the model itself on
-            padding dressed up as tokens, which some, such as causal ones, may rightly ignore.
-        extra: checks that were made elsewhere.
-        alone: rows that are also run alone, at most.
-        far: whether rows are also padded far beyond the longest one.
-        empty: whether rows without a token are looked at too.
+        subject: model under proof.
+        control: model without masks, which must fail the checks that the subject passes.
+        sample: rows of the proof.
+        twin: whether the control is an unmasked copy of the model, which must fail. Otherwise the control is
+            the model itself on padding disguised as tokens. A causal model, for example, passes with both.
+        extra: results of other checks of the model.
+        alone: maximum number of rows that also run alone.
+        far: whether to also pad far beyond the longest row.
+        empty: whether to also check rows without tokens.
 
     Raises:
-        CannotRunError: the model runs none of the rows.
+        CannotRunError: the model runs on none of the rows.
     """
-    bench = prepare(subject, sample, far=far, alone=alone)
-    # Of an unknown model nobody knows how noisy it is; the reference models were measured.
-    precisions = _precisions(bench, subject) if not twin else [_Precision(subject, {})]
-    made = [*_examine(bench, precisions, twin), *extra]
+    setup = prepare(subject, sample, far=far, alone=alone)
+    # The tolerances suit the reference models. The noise of a user's model must be measured.
+    precisions = _measure_precisions(setup, subject) if not twin else [_Precision(subject, {})]
+    checks = [*_run_checks(setup, precisions, twin), *extra]
     if empty:
-        made.append(_empty_rows(bench, precisions))
-    on_control = _examine(bench, [_Precision(control, {})], twin)
-    held = [check.name for check in on_control if check.verdict == "holds"]
-    judged = Control("holds" if held else "fails", on_control)
-    dead = insensitive(bench, subject)
-    outputs = _outputs(made, dead)
-    if not bench.repeats:
+        checks.append(_check_empty_rows(setup, precisions))
+    on_control = _run_checks(setup, [_Precision(control, {})], twin)
+    control_passed = [check.name for check in on_control if check.verdict == "holds"]
+    control_result = Control("holds" if control_passed else "fails", on_control)
+    constant = find_constant_outputs(setup, subject)
+    outputs = _report_outputs(checks, constant)
+    if not setup.deterministic:
         outputs = [replace(output, verdict="inconclusive") for output in outputs]
-    verdict, detail = _verdict(bench, made, held, dead, twin)
-    if detail and bench.notes:
-        detail = "; ".join([detail, *bench.notes])
+    verdict, detail = _decide_verdict(setup, checks, control_passed, constant, twin)
+    if detail and setup.notes:
+        detail = "; ".join([detail, *setup.notes])
     return Proof(
-        SubjectReport(subject.name, verdict, made, judged, outputs, detail or "; ".join(bench.notes)), bench
+        SubjectReport(
+            subject.name, verdict, checks, control_result, outputs, detail or "; ".join(setup.notes)
+        ),
+        setup,
     )
 
 
 @dataclass(frozen=True)
 class _Precision:
-    """A subject in one precision, and how noisy each output is in it, in the outputs' unit."""
+    """A subject in one precision, and the noise of each output in the unit of the output."""
 
     subject: Subject
     noises: Mapping[str, float]
 
 
-def _precisions(bench: Bench, subject: Subject) -> list[_Precision]:
-    """Return the subject in its own precision and, where it can be run so, in double."""
-    found = [_Precision(subject, noise(bench, subject))]
+def _measure_precisions(setup: ProofSetup, subject: Subject) -> list[_Precision]:
+    """Measure the noise of the subject in its own precision and, if possible, in float64."""
+    found = [_Precision(subject, measure_noise(setup, subject))]
     precise = subject.precise() if subject.precise is not None else None
     if precise is not None:
         with suppress(CannotRunError):
-            found.append(_Precision(precise, noise(bench, precise)))
+            found.append(_Precision(precise, measure_noise(setup, precise)))
     return found
 
 
-def _judged(
+def _compare_in_precisions(
     precisions: Sequence[_Precision], run: Callable[[Subject], Deviations]
 ) -> tuple[dict[str, ComparedDeviation], str]:
     native, *others = precisions
-    better = [(run(other.subject), other.noises) for other in others]
+    precise = [(run(other.subject), other.noises) for other in others]
     return compare_deviation(
-        run(native.subject), native.noises, native.subject.dtype, better[0] if better else None
+        run(native.subject), native.noises, native.subject.dtype, precise[0] if precise else None
     )
 
 
-def _examine(bench: Bench, precisions: Sequence[_Precision], twin: bool) -> list[Check]:
-    made = []
-    for relation in RELATIONS:
-        reason = relation.why_not(bench)
+def _run_checks(setup: ProofSetup, precisions: Sequence[_Precision], twin: bool) -> list[Check]:
+    checks = []
+    for check in COMPARISONS:
+        reason = check.reason_to_skip(setup)
         if reason is not None:
-            made.append(Check.skipped(relation.name, reason))
+            checks.append(Check.skipped(check.name, reason))
             continue
-        judged = _judged(precisions, lambda subject, relation=relation: relation.run(bench, subject))  # type: ignore[misc]
-        made.append(Check.of(relation.name, *judged))
+        compared = _compare_in_precisions(precisions, lambda subject, check=check: check.run(setup, subject))  # type: ignore[misc]
+        checks.append(Check.of(check.name, *compared))
     if precisions[0].subject.gradient is not None or twin:
-        made.append(_gradient(bench, precisions[0].subject))
-    return made
+        checks.append(_check_gradient(setup, precisions[0].subject))
+    return checks
 
 
-def _gradient(bench: Bench, subject: Subject) -> Check:
+def _check_gradient(setup: ProofSetup, subject: Subject) -> Check:
     if subject.gradient is None:
-        return Check.skipped("gradient", "no gradients can be had of this model here")
-    found = gradient(bench, subject)["gradient"]
+        return Check.skipped("gradient", "gradients are not available on this backend")
+    found = measure_gradient(setup, subject)["gradient"]
     if found.scale == 0:
-        return Check.skipped("gradient", "the gradients are zero at real places too")
+        return Check.skipped("gradient", "the gradients are zero at real positions too")
     return Check.of("gradient", {"gradient": ComparedDeviation(found.largest, 0.0, found.where)})
 
 
-def _empty_rows(bench: Bench, precisions: Sequence[_Precision]) -> Check:
+def _check_empty_rows(setup: ProofSetup, precisions: Sequence[_Precision]) -> Check:
     name = "empty-rows"
-    if bench.sample.has_fixed:
-        return Check.skipped(name, "the model takes one length only")
-    no_number: list[bool] = []
+    if setup.sample.has_fixed:
+        return Check.skipped(name, "the model only accepts one length")
+    found_nan: list[bool] = []
 
     def run(subject: Subject) -> Deviations:
-        found, none = empty_rows(bench, subject)
-        no_number.append(none)
+        found, all_nan = compare_empty_rows(setup, subject)
+        found_nan.append(all_nan)
         return found
 
     try:
-        judged, remark = _judged(precisions, run)
+        compared, remark = _compare_in_precisions(precisions, run)
     except CannotRunError:
-        return Check.skipped(name, "the model cannot be run on rows without a token")
-    return Check.of(name, judged, "warning: a row without a token gives NaN" if any(no_number) else remark)
+        return Check.skipped(name, "the model cannot run on rows without tokens")
+    return Check.of(name, compared, "warning: rows without tokens give NaN" if any(found_nan) else remark)
 
 
-def _verdict(
-    bench: Bench, made: Sequence[Check], held: Sequence[str], dead: set[str], twin: bool
+def _decide_verdict(
+    setup: ProofSetup,
+    checks: Sequence[Check],
+    control_passed: Sequence[str],
+    constant: set[str],
+    twin: bool,
 ) -> tuple[SubjectVerdict, str]:
-    if not bench.repeats:
-        return "inconclusive", "the model says something else of the same batch each time it is run"
-    if any(check.verdict == "fails" for check in made):
+    if not setup.deterministic:
+        return "inconclusive", "the model is not deterministic: the same batch gave different outputs"
+    if any(check.verdict == "fails" for check in checks):
         return "leaks", ""
-    relations = [check for check in made if check.name in {relation.name for relation in RELATIONS}]
-    if all(check.verdict == "skipped" for check in relations):
-        return "inconclusive", "no check could be made: " + made[0].detail
-    if dead:
-        return "inconclusive", f"constant output: {', '.join(sorted(dead))} does not change with the tokens"
-    if held and (twin or _nothing_to_pad(bench)):
-        return "inconclusive", f"no power: the model without masks passes {', '.join(held)} too"
-    if held:
-        return "ignores", "the real outputs do not depend on what follows them, so no mask is needed"
+    comparisons = [check for check in checks if check.name in {comparison.name for comparison in COMPARISONS}]
+    if all(check.verdict == "skipped" for check in comparisons):
+        return "inconclusive", "every check was skipped: " + checks[0].detail
+    if constant:
+        return (
+            "inconclusive",
+            f"constant output: {', '.join(sorted(constant))} (the same for different tokens)",
+        )
+    if control_passed and (twin or _has_no_padding(setup)):
+        return (
+            "inconclusive",
+            f"the control has no masks and must fail, but passes {', '.join(control_passed)}",
+        )
+    if control_passed:
+        return "ignores", "no mask is needed: the outputs do not depend on the padding even without a mask"
     return "ignores", ""
 
 
-def _nothing_to_pad(bench: Bench) -> bool:
-    if not bench.sample.is_fixed and len(bench.more) > 1:
+def _has_no_padding(setup: ProofSetup) -> bool:
+    if not setup.sample.is_fixed and len(setup.more) > 1:
         return False
-    places = bench.sample.places()
-    return all((rows == places[name]).all() for name, rows in bench.sample.lengths().items())
+    places = setup.sample.places()
+    return all((rows == places[name]).all() for name, rows in setup.sample.lengths().items())
 
 
-def _outputs(made: Sequence[Check], dead: set[str]) -> list[OutputReport]:
+def _report_outputs(checks: Sequence[Check], constant: set[str]) -> list[OutputReport]:
     by_output: dict[str, list[ComparedDeviation]] = {}
-    for check in made:
+    for check in checks:
         if check.name not in OUTPUT_CHECKS:
             continue
-        for name, judged in (check.outputs or {}).items():
-            by_output.setdefault(name, []).append(judged)
+        for name, compared in (check.outputs or {}).items():
+            by_output.setdefault(name, []).append(compared)
     reports = []
-    for name, judgements in by_output.items():
-        most = worst(judgements)
+    for name, deviations in by_output.items():
+        most = worst(deviations)
         assert most is not None
-        verdict: SubjectVerdict = "leaks" if not most.holds else "inconclusive" if name in dead else "ignores"
+        verdict: SubjectVerdict = (
+            "leaks" if not most.holds else "inconclusive" if name in constant else "ignores"
+        )
         reports.append(OutputReport(name, verdict, most.deviation, most.tolerance, most.where))
     return reports

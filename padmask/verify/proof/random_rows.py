@@ -1,4 +1,4 @@
-"""Draw random rows for a model where there are no data."""
+"""Draw random rows for a model if there are no data."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ from padmask.verify.proof.sample import Input, ModelInput, Sample
 
 LENGTHS: npt.NDArray[np.int64] = np.arange(1, 12, dtype=np.int64)
 
-# Each length comes this often, with other tokens.
+# Number of rows of each length, with different tokens.
 DRAWS = 2
 
-# Values of a step where the model does not say how many.
+# Values in a step, for models that do not specify a number.
 FEATURES = 5
 
 
@@ -30,28 +30,29 @@ def draw_random_rows(
     value: Any,
     vocab_size: int | None = None,
     seed: int = 0,
-    apart: bool = True,
+    different_lengths: bool = True,
 ) -> Sample:
     """Draw rows for every input of a model.
 
     Args:
-        slots: the inputs.
-        padding: the side of the padding.
-        value: the pad value; no token has it.
-        vocab_size: ids there are; None takes the embeddings' sizes.
-        seed: of the draw.
-        apart: whether each input gets lengths of its own, so that none can hide behind another.
+        slots: inputs of the model.
+        padding: side of the padding.
+        value: pad value; no drawn token has this value.
+        vocab_size: number of ids; None uses the sizes of the embeddings.
+        seed: seed of the draw.
+        different_lengths: whether the inputs of a row have different lengths, so that the longest input
+            does not conceal a leak of the others.
     """
     random = np.random.default_rng(seed)
     inputs: dict[str, Input] = {}
     pool: dict[str, npt.NDArray[Any]] = {}
-    for place, slot in enumerate(slot for slot in slots if slot.kind in ("tokens", "features")):
-        lengths = _lengths(slot.shape[0], place if apart else 0)
-        pool[slot.name] = _pool(slot, value, vocab_size, random)
+    for number, slot in enumerate(slot for slot in slots if slot.kind in ("tokens", "features")):
+        lengths = _choose_lengths(slot.shape[0], number if different_lengths else 0)
+        pool[slot.name] = _draw_pool(slot, value, vocab_size, random)
         drawn = pool[slot.name][random.integers(len(pool[slot.name]), size=int(lengths.sum()))]
         rows = Ragged(drawn, np.cumsum(lengths) - lengths, lengths)
         inputs[slot.name] = Input(rows, value, slot.dtype, slot.shape[0])
-    return _with_static(slots, Sample(inputs, padding, pool), random)
+    return _add_static_inputs(slots, Sample(inputs, padding, pool), random)
 
 
 def take_sample(
@@ -62,7 +63,7 @@ def take_sample(
     values: Mapping[str, Any],
     seed: int = 0,
 ) -> Sample:
-    """Make a sample of rows that there are, by the names of the inputs."""
+    """Make a sample from given rows, by input name."""
     timed = [slot for slot in slots if slot.kind in ("tokens", "features")]
     inputs = {
         slot.name: Input(
@@ -74,16 +75,16 @@ def take_sample(
         for slot in timed
     }
     pool = {name: given.rows.values for name, given in inputs.items()}
-    return _with_static(slots, Sample(inputs, padding, pool), np.random.default_rng(seed), rows)
+    return _add_static_inputs(slots, Sample(inputs, padding, pool), np.random.default_rng(seed), rows)
 
 
-def _with_static(
+def _add_static_inputs(
     slots: Sequence[ModelInput],
     sample: Sample,
     random: np.random.Generator,
     rows: Mapping[str, Sequence[npt.NDArray[Any]]] | None = None,
 ) -> Sample:
-    """Add inputs that know no time: the values there are, else a random one for each row."""
+    """Add the inputs without a time axis: the given values, or one random value for each row."""
     inputs, count = dict(sample.inputs), len(sample)
     for slot in slots:
         if slot.kind == "static":
@@ -101,42 +102,43 @@ def _with_static(
     return Sample(inputs, sample.padding, sample.pool)
 
 
-def _lengths(places: int | None, shift: int) -> npt.NDArray[np.int64]:
-    """Return the lengths to try; an input's own are shifted, and its longest row is another."""
-    lengths = LENGTHS if places is None else _fixed_lengths(places)
+def _choose_lengths(places: int | None, shift: int) -> npt.NDArray[np.int64]:
+    """Return the lengths to try. A shift pairs the lengths of several inputs differently in each row."""
+    lengths = LENGTHS if places is None else _choose_lengths_up_to(places)
     lengths = np.roll(lengths, 4 * shift)
     if places is None and shift:
         lengths = np.minimum(lengths, len(LENGTHS) - shift % 8)
     return np.tile(lengths, DRAWS)
 
 
-def _fixed_lengths(places: int) -> npt.NDArray[np.int64]:
-    some = [1, 2, 3, places // 4, places // 2, places * 3 // 4, places - 1, places]
-    different = np.unique(np.clip(np.array(some, dtype=np.int64), 1, places))
+def _choose_lengths_up_to(places: int) -> npt.NDArray[np.int64]:
+    candidates = [1, 2, 3, places // 4, places // 2, places * 3 // 4, places - 1, places]
+    different = np.unique(np.clip(np.array(candidates, dtype=np.int64), 1, places))
     return different[np.arange(len(LENGTHS)) % len(different)]
 
 
-def _pool(
+def _draw_pool(
     slot: ModelInput, value: Any, vocab_size: int | None, random: np.random.Generator
 ) -> npt.NDArray[Any]:
     inner = tuple(size or FEATURES for size in slot.shape[1:])
     if slot.kind == "features":
         return np.asarray(random.standard_normal((512, *inner)), dtype="float32")
-    # Which embedding the ids go to may be unknown: then all are served, unless it is said how many.
+    # The size of an embedding that may belong to another input counts only without a vocab_size.
     own = slot.vocab if slot.exact or vocab_size is None else None
     sizes = [size for size in (vocab_size, own) if size is not None]
     if not sizes:
         raise SpecError(
-            f"Nobody says how many ids there are for the input {slot.name!r}. Say it with --vocab-size "
-            "(vocab_size), or give data.",
+            f"The number of ids for the input {slot.name!r} is unknown. Set --vocab-size (vocab_size), or "
+            "pass data.",
             options=["vocab_size"],
         )
     ids = np.setdiff1d(np.arange(min(sizes)), [int(value)])
-    # 0 is what Embedding(mask_zero=True) takes for padding, whatever the pad id is.
+    # Embedding(mask_zero=True) treats 0 as padding, whatever the pad value is.
     ids = ids[ids != 0] if len(ids) > 1 else ids
     if not len(ids):
         raise SpecError(
-            f"With {min(sizes)} ids there is none beside the pad id. Give a larger --vocab-size.",
+            f"A vocabulary size of {min(sizes)} leaves no id other than the pad value. Set a larger "
+            "--vocab-size.",
             options=["vocab_size"],
         )
     return random.choice(ids, (512, *inner)) if inner else ids

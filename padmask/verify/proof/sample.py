@@ -1,4 +1,4 @@
-"""The rows of a proof: real tokens by input, which can be padded, cut and refilled."""
+"""The rows of a proof, without padding, and the batches made from them."""
 
 from __future__ import annotations
 
@@ -14,23 +14,23 @@ from padmask.core.plan import plan_pad
 from padmask.core.ragged import Ragged
 from padmask.spec.pad import Side
 
-# What a model is given: for each of its inputs the padded values and their mask.
+# The padded values and the mask of each input of a model.
 ModelBatch = Mapping[str, Padded]
 
 
 @dataclass(frozen=True)
 class ModelInput:
-    """An input of a model, and what it is for.
+    """An input of a model and its role.
 
     Args:
-        name: as the model has it.
-        kind: `"tokens"`, `"features"`, `"mask"` (filled with the mask of the tokens), or `"static"`,
-            which has no steps.
-        shape: without the batch; None where any size goes.
-        dtype: that it wants.
-        vocab: ids that its embedding has rows for, where that can be seen.
-        of: of a mask, the input whose mask it is.
-        exact: whether the embedding is known to be the one that these ids go to.
+        name: name of the input in the model.
+        kind: `"tokens"`, `"features"`, `"mask"` (receives the mask of the tokens) or `"static"`
+            (has no time axis).
+        shape: shape without the batch axis; None for an axis of any size.
+        dtype: dtype that the model expects.
+        vocab: number of ids that the embedding has rows for, if known.
+        mask_of: name of the input that a mask belongs to.
+        exact: whether `vocab` is the size of the embedding that receives this input, and not of another one.
     """
 
     name: str
@@ -38,20 +38,20 @@ class ModelInput:
     shape: tuple[int | None, ...] = (None,)
     dtype: str = "int32"
     vocab: int | None = None
-    of: str | None = None
+    mask_of: str | None = None
     exact: bool = False
 
 
 @dataclass(frozen=True)
 class Input:
-    """Rows of one input.
+    """The rows of one input, without padding.
 
     Args:
-        rows: the real tokens.
-        value: the pad value.
-        dtype: in which the model wants them.
-        places: how many the model insists on; None where it takes any number.
-        static: whether the input knows no time: one value a row, which is never padded.
+        rows: real tokens of each row.
+        value: pad value.
+        dtype: dtype that the model expects.
+        places: padded length that the model requires; None for any length.
+        static: whether the input has no time axis. Each row then has one value, which is not padded.
     """
 
     rows: Ragged
@@ -63,7 +63,7 @@ class Input:
 
 @dataclass(frozen=True)
 class Sample:
-    """Rows of real tokens for every input of a model.
+    """The rows of every input of a model, without padding.
 
     >>> from padmask.core.python_rows import flatten
     >>> sample = Sample({"ids": Input(flatten([[7], [8, 9]]))})
@@ -71,9 +71,9 @@ class Sample:
     ([[7, 0, 0], [8, 9, 0]], [[7]])
 
     Args:
-        inputs: by the inputs' names; all have the same number of rows.
-        padding: the side of the padding.
-        pool: tokens that may stand where others stood, by input; default the sample's own.
+        inputs: rows by input name; every input has the same number of rows.
+        padding: side of the padding.
+        pool: tokens to draw replacements from, by input; the default is the tokens of the sample.
     """
 
     inputs: Mapping[str, Input]
@@ -85,15 +85,15 @@ class Sample:
 
     @property
     def timed(self) -> dict[str, Input]:
-        """The inputs that have steps."""
+        """The inputs with a time axis."""
         return {name: given for name, given in self.inputs.items() if not given.static}
 
     def lengths(self) -> dict[str, npt.NDArray[np.int64]]:
-        """Return the rows' lengths by input that has steps, each of shape (rows,), in tokens."""
+        """Return the row lengths of each input with a time axis, in tokens, shape (rows,)."""
         return {name: given.rows.lengths for name, given in self.timed.items()}
 
     def places(self, more: int = 0) -> dict[str, int]:
-        """Return how many places each input gets: its longest row's and `more`, or those it insists on."""
+        """Return the padded length of each input: its longest row plus `more`, or the required length."""
         return {
             name: int(given.rows.lengths.max(initial=0)) + more if given.places is None else given.places
             for name, given in self.timed.items()
@@ -101,16 +101,16 @@ class Sample:
 
     @property
     def is_fixed(self) -> bool:
-        """Whether no input takes another number of places, so that rows cannot stand without padding."""
+        """Whether every input requires a fixed length, so that short rows cannot run without padding."""
         return all(given.places is not None for given in self.timed.values())
 
     @property
     def has_fixed(self) -> bool:
-        """Whether some input insists on a number of places."""
+        """Whether any input requires a fixed length."""
         return any(given.places is not None for given in self.timed.values())
 
     def padded(self, more: int = 0) -> ModelBatch:
-        """Return all rows as one batch, padded to the longest row and `more` places."""
+        """Return all rows as one batch, padded to the longest row plus `more` positions."""
         places = self.places(more)
         return {
             name: pad_batch(
@@ -123,24 +123,24 @@ class Sample:
         }
 
     def alone(self, row: int) -> ModelBatch:
-        """Return one row as a batch of its own, without padding where the inputs allow it."""
+        """Return one row as a batch, without padding unless an input requires a fixed length."""
         return self.select([row]).padded()
 
     def select(self, rows: Sequence[int] | npt.NDArray[np.int64]) -> Sample:
-        """Return these rows, in this order; a row may come twice."""
-        places = np.asarray(rows, dtype=np.int64)
-        return self._with(lambda r: Ragged(r.values, r.starts[places], r.lengths[places]), self.inputs)
+        """Return the rows at these indices, in this order; an index may repeat."""
+        index = np.asarray(rows, dtype=np.int64)
+        return self._replace_rows(lambda r: Ragged(r.values, r.starts[index], r.lengths[index]), self.inputs)
 
     def cut(self, maxlen: int) -> Sample:
-        """Return the rows cut to at most `maxlen` tokens."""
+        """Return the rows truncated to at most `maxlen` tokens."""
 
-        def shorter(rows: Ragged) -> Ragged:
+        def truncate(rows: Ragged) -> Ragged:
             return keep_pieces(rows, plan_pad(rows.lengths, maxlen, padding="post", truncating="post"))
 
-        return self._with(shorter, self.timed)
+        return self._replace_rows(truncate, self.timed)
 
     def joined(self, other: Sample) -> Sample:
-        """Return the rows of both, which must lie in the same tokens."""
+        """Return the rows of both samples, which must share their token arrays."""
         inputs = {}
         for name, given in self.inputs.items():
             rows, more = given.rows, other.inputs[name].rows
@@ -151,13 +151,13 @@ class Sample:
         return replace(self, inputs=inputs)
 
     def empty(self, count: int) -> Sample:
-        """Return `count` rows without a token."""
-        nothing = np.zeros(count, dtype=np.int64)
-        few = self.select(np.arange(count) % len(self))
-        return few._with(lambda rows: Ragged(rows.values, nothing, nothing), self.timed)
+        """Return `count` rows without tokens."""
+        zeros = np.zeros(count, dtype=np.int64)
+        selected = self.select(np.arange(count) % len(self))
+        return selected._replace_rows(lambda rows: Ragged(rows.values, zeros, zeros), self.timed)
 
     def refilled(self, seed: int) -> Sample:
-        """Return rows of the same lengths with other tokens, drawn from the pool."""
+        """Return rows of the same lengths, with tokens drawn from the pool."""
         random = np.random.default_rng(seed)
         inputs = dict(self.inputs)
         for name, given in self.timed.items():
@@ -167,29 +167,30 @@ class Sample:
         return replace(self, inputs=inputs)
 
     def tokens(self, name: str, count: int, random: np.random.Generator) -> npt.NDArray[Any]:
-        """Draw real tokens of an input, shape (count, ...)."""
+        """Draw `count` tokens of an input from the pool, shape (count, ...)."""
         pool = self.pool.get(name)
         pool = self.inputs[name].rows.values if pool is None else pool
         drawn: npt.NDArray[Any] = pool[random.integers(len(pool), size=count)] if len(pool) else pool[:0]
         return drawn
 
     def disguised(self, batch: ModelBatch, seed: int) -> ModelBatch:
-        """Return the batch with its padding dressed up: tokens stand there, and no mask says so.
+        """Return the batch with random tokens in the padding and a mask that is all True.
 
-        What a model does with it, it does to tokens that it takes for real: the control of a proof.
+        A model cannot distinguish this padding from tokens. The batch is the control of a proof.
         """
         random = np.random.default_rng(seed)
-        dressed = dict(batch)
+        disguised = dict(batch)
         for name in self.timed:
             padded = batch[name]
             values = padded.values.copy()
             values[~padded.mask] = self.tokens(name, int((~padded.mask).sum()), random)
             full = np.full(len(values), padded.mask.shape[1], dtype=np.int64)
-            dressed[name] = Padded(values, np.ones_like(padded.mask), full)
-        return dressed
+            disguised[name] = Padded(values, np.ones_like(padded.mask), full)
+        return disguised
 
-    def _with(self, change: Callable[[Ragged], Ragged], changed: Collection[str]) -> Sample:
-        # What the rows leave out may still be drawn.
+    def _replace_rows(self, change: Callable[[Ragged], Ragged], changed: Collection[str]) -> Sample:
+        """Return the sample with the rows of the inputs `changed` replaced by `change(rows)`."""
+        # Tokens that the change removes can still be drawn.
         pool = {name: given.rows.values for name, given in self.inputs.items()} | dict(self.pool)
         inputs = {
             name: replace(given, rows=change(given.rows)) if name in changed else given
@@ -199,17 +200,17 @@ class Sample:
 
 
 def pick_rows(lengths: npt.NDArray[np.int64], count: int) -> npt.NDArray[np.int64]:
-    """Pick at most `count` rows of lengths as different as there are, the shortest and longest among them.
+    """Pick at most `count` rows with many different lengths, including the shortest and the longest.
 
     >>> pick_rows(np.array([5, 1, 5, 3]), 3).tolist()
     [1, 3, 0]
 
     Args:
-        lengths: shape (rows,), in tokens; rows without a token are left out.
-        count: how many, at least 2.
+        lengths: row lengths in tokens, shape (rows,). Rows without tokens are never picked.
+        count: number of rows to pick, at least 2.
 
     Returns:
-        Places of the rows, shape (rows picked,), the shortest first.
+        Indices of the picked rows, the shortest row first.
     """
     _, first = np.unique(lengths, return_index=True)
     first = first[lengths[first] > 0]
@@ -224,7 +225,7 @@ def pick_rows(lengths: npt.NDArray[np.int64], count: int) -> npt.NDArray[np.int6
 
 
 def shared_lengths(sample: Sample) -> npt.NDArray[np.int64]:
-    """Return a length for each row: 0 where any input has no token, else that of the longest input."""
+    """Return one length for each row: 0 if any input has no token, otherwise that of the longest input."""
     lengths = np.stack(list(sample.lengths().values()))
     shared: npt.NDArray[np.int64] = np.where(lengths.min(axis=0) == 0, 0, lengths.max(axis=0))
     return shared

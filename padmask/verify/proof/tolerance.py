@@ -1,4 +1,4 @@
-"""Tell a leak from rounding: tolerances, noise, and the result of a check."""
+"""Distinguish leaks from rounding: tolerances, noise, and the result of a check."""
 
 from __future__ import annotations
 
@@ -13,32 +13,32 @@ Array = npt.NDArray[Any]
 
 CheckVerdict = Literal["holds", "fails", "skipped"]
 
-# What a model that was made double is judged by: it may still cast to float32 inside, whose rounding is
-# up to 4e-7; leaks were never below 1e-5.
+# The key in LIMITS for a model converted to float64. The model may still cast to float32 inside, which rounds
+# by up to 4e-7. Leaks were never below 1e-5.
 PRECISE = "widened"
 
-# How far outputs may lie apart, as a share of the largest one. The worst that models that ignore
-# padding showed over recurrent, attention and pooling layers was 4e-7 in float32 and 9e-16 in float64.
+# Largest allowed deviation, as a share of the largest output. In models that ignore padding, with recurrent,
+# attention and pooling layers, the largest measured deviation was 4e-7 in float32 and 9e-16 in float64.
 LIMITS = {"float64": 1e-9, PRECISE: 1e-6, "float32": 1e-5, "float16": 5e-3, "bfloat16": 2e-2}
 
-# Deviations of sound models stay within measured noise, those of leaks were thousands of times larger.
+# Deviations of sound models stay within the measured noise. Those of leaks were thousands of times larger.
 NOISE_FACTOR = 20.0
 
-# Noise beyond this share of the outputs excuses nothing.
+# Upper limit of the noise, as a share of the outputs.
 MOST_NOISE = 1e-3
 
-# What rounding may explain, as a share of the outputs, where double precision shows no leak.
+# Largest deviation that can be rounding, as a share of the outputs, if float64 shows no leak.
 PLAUSIBLE_ROUNDING = {"float32": 2e-2, "float16": 5e-2, "bfloat16": 2e-1}
 
 
 @dataclass(frozen=True)
 class Deviation:
-    """How far an output strays at real places.
+    """The largest deviation of an output at real positions.
 
     Args:
-        largest: the largest absolute difference; infinite where a number met none.
-        scale: the largest absolute output.
-        where: in which row and at which padding.
+        largest: largest absolute difference; infinite if the shapes differ or only one value is NaN.
+        scale: largest absolute value of the output.
+        where: row and padding of the largest difference.
     """
 
     largest: float = 0.0
@@ -55,7 +55,7 @@ Deviations = dict[str, Deviation]
 
 @dataclass(frozen=True)
 class ComparedDeviation:
-    """A deviation against its tolerance, both absolute."""
+    """A deviation and its tolerance, both absolute."""
 
     deviation: float
     tolerance: float
@@ -68,15 +68,15 @@ class ComparedDeviation:
 
 @dataclass(frozen=True)
 class Check:
-    """What a check found.
+    """The result of a check.
 
     Args:
-        name: of the check.
+        name: name of the check.
         verdict: `"holds"`, `"fails"` or `"skipped"`.
-        max_abs_diff: the largest deviation at real places, in the outputs' unit; None where skipped.
-        tolerance: what it may be; None where skipped.
-        detail: where it was found, or why the check was skipped.
-        outputs: the same for each output.
+        max_abs_diff: largest absolute deviation at real positions; None if the check was skipped.
+        tolerance: largest allowed deviation; None if the check was skipped.
+        detail: row and padding of the deviation, or the reason why the check was skipped.
+        outputs: deviation and tolerance of each output.
     """
 
     name: str
@@ -91,22 +91,22 @@ class Check:
         return cls(name, "skipped", detail=reason)
 
     @classmethod
-    def of(cls, name: str, judged: Mapping[str, ComparedDeviation], detail: str = "") -> Check:
-        """Sum up what was found at each output: the worst one speaks."""
-        if not judged:
-            return cls.skipped(name, detail or "no output has real places to compare")
-        worst_name, worst = max(judged.items(), key=lambda item: _excess(item[1]))
-        where = f"{worst_name}: {worst.where}" if len(judged) > 1 and worst.where else worst.where
-        said = where if not worst.holds or not detail else detail
+    def of(cls, name: str, outputs: Mapping[str, ComparedDeviation], detail: str = "") -> Check:
+        """Summarize the deviations of all outputs by the one that is largest relative to its tolerance."""
+        if not outputs:
+            return cls.skipped(name, detail or "no output has real positions to compare")
+        worst_name, worst = max(outputs.items(), key=lambda item: _excess(item[1]))
+        where = f"{worst_name}: {worst.where}" if len(outputs) > 1 and worst.where else worst.where
+        summary = where if not worst.holds or not detail else detail
         if not worst.holds and detail:
-            said = f"{where}; {detail}" if where else detail
+            summary = f"{where}; {detail}" if where else detail
         verdict: CheckVerdict = "holds" if worst.holds else "fails"
-        return cls(name, verdict, worst.deviation, worst.tolerance, said, judged)
+        return cls(name, verdict, worst.deviation, worst.tolerance, summary, outputs)
 
 
-def _excess(judged: ComparedDeviation) -> tuple[bool, float]:
-    tolerance = judged.tolerance or np.finfo(float).tiny
-    return not judged.holds, judged.deviation / tolerance
+def _excess(compared: ComparedDeviation) -> tuple[bool, float]:
+    tolerance = compared.tolerance or np.finfo(float).tiny
+    return not compared.holds, compared.deviation / tolerance
 
 
 def compare_deviation(
@@ -115,48 +115,48 @@ def compare_deviation(
     dtype: str,
     precise: tuple[Deviations, Mapping[str, float]] | None,
 ) -> tuple[dict[str, ComparedDeviation], str]:
-    """Decide for each output whether its deviation is more than rounding.
+    """Decide for each output whether its deviation is larger than rounding.
 
-    Where the model could be run in double precision too, that decides between rounding, which
-    vanishes there, and a leak, which does not. It excuses nothing that rounding cannot explain: some
-    leaks come with a precision, since a cast makes a new tensor, and masks ride on tensors.
+    If the model also ran in float64, the float64 deviation decides: rounding vanishes in float64, a leak
+    does not. A deviation that is too large for rounding counts as a leak in any case. Some leaks occur in one
+    precision only, because a cast returns a new tensor without the mask.
 
     Args:
         native: deviations in the model's own precision.
-        noises: of that precision, by output, in the outputs' unit.
-        dtype: of that precision.
-        precise: the same two in double precision.
+        noises: noise in the model's own precision by output, in the unit of the output.
+        dtype: the model's own precision.
+        precise: deviations and noise in float64, if the model ran in float64.
 
     Returns:
-        The judgements by output, and a remark.
+        The deviation and tolerance of each output, and a remark for the report.
     """
-    judged, remark = {}, ""
+    compared, remark = {}, ""
     for name, deviation in native.items():
-        own = _judged(deviation, noises.get(name, 0.0), dtype)
-        judged[name] = own
+        own = _compare(deviation, noises.get(name, 0.0), dtype)
+        compared[name] = own
         if precise is None:
             continue
-        better = _judged(precise[0].get(name, Deviation()), precise[1].get(name, 0.0), PRECISE)
-        if own.holds != better.holds and (own.holds or _may_be_rounding(deviation, dtype)):
-            judged[name] = better
+        float64 = _compare(precise[0].get(name, Deviation()), precise[1].get(name, 0.0), PRECISE)
+        if own.holds != float64.holds and (own.holds or _may_be_rounding(deviation, dtype)):
+            compared[name] = float64
             remark = (
-                f"in {dtype} it is {own.deviation:.1e}, rounding that vanishes in float64"
-                if better.holds
-                else "seen in float64"
+                f"the deviation in {dtype}, {own.deviation:.1e}, is rounding: float64 does not show it"
+                if float64.holds
+                else "found in float64"
             )
-    return judged, remark
+    return compared, remark
 
 
-def _judged(deviation: Deviation, noise_: float, dtype: str) -> ComparedDeviation:
-    tolerance = max(LIMITS[dtype] * deviation.scale, NOISE_FACTOR * noise_)
+def _compare(deviation: Deviation, noise: float, dtype: str) -> ComparedDeviation:
+    tolerance = max(LIMITS[dtype] * deviation.scale, NOISE_FACTOR * noise)
     return ComparedDeviation(deviation.largest, tolerance, deviation.where)
 
 
 def _may_be_rounding(deviation: Deviation, dtype: str) -> bool:
-    """Whether a deviation beyond its tolerance is still small enough to be rounding."""
+    """Return whether a deviation above its tolerance is still small enough to be rounding."""
     return deviation.largest <= PLAUSIBLE_ROUNDING.get(dtype, 0.0) * deviation.scale
 
 
-def worst(judged: Iterable[ComparedDeviation]) -> ComparedDeviation | None:
-    """Return the judgement that exceeds its tolerance most."""
-    return max(judged, key=_excess, default=None)
+def worst(deviations: Iterable[ComparedDeviation]) -> ComparedDeviation | None:
+    """Return the deviation that is largest relative to its tolerance; None if there is none."""
+    return max(deviations, key=_excess, default=None)

@@ -1,0 +1,68 @@
+"""The columns that JSON Lines inputs have together: their rows show which there are, and of which types."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from itertools import islice
+
+import pyarrow as pa
+
+from padmask.core.arrow_lists import Kind, list_of
+from padmask.formats.contract import Batch, Wanted
+from padmask.formats.jsonl.reader import JsonlReader, add_other_columns, first_list_type
+from padmask.storage.source import Source
+
+# Chunks in which a field without a token so far is looked for one: a pipe that brings none
+# must not be read, and held, without end.
+TOKEN_CHUNKS = 256
+
+
+class JsonColumns:
+    """The columns of JSON Lines, as far as the first input with rows shows them.
+
+    Args:
+        sources: the inputs.
+        readers: of the inputs.
+        schema: the columns of the larger dataset that these are a part of; None where they are all.
+    """
+
+    def __init__(
+        self, sources: Sequence[Source], readers: Sequence[JsonlReader], schema: pa.Schema | None
+    ) -> None:
+        self._readers, self._schema = readers, schema
+
+    def schema(self) -> pa.Schema:
+        """Return the columns of the first input that has rows."""
+        if self._schema is None:
+            found = (reader.schema() for reader in self._readers)
+            self._schema = next((schema for schema in found if schema.names), pa.schema([]))
+        return self._schema
+
+    def typed_schemas(self) -> Mapping[str, pa.Schema]:
+        """Return nothing: JSON Lines have no types of their own."""
+        return {}
+
+    def sequence_types(
+        self, names: Sequence[str], kinds: Mapping[str, Kind], look: Callable[[Wanted], Iterator[Batch]]
+    ) -> pa.Schema:
+        """Return the list types of fields, which their tokens show, however late they come."""
+        head = next((reader for reader in self._readers if reader.schema().names), self._readers[0])
+        types = {name: head.sequence_type(name, kinds.get(name)) for name in names}
+        unknown = {name for name, type_ in types.items() if type_ is None}
+        for batch in islice(look(Wanted(pa.schema([]))), TOKEN_CHUNKS if unknown else 0):
+            assert batch.objects is not None
+            for name in sorted(unknown):
+                types[name] = first_list_type(batch.objects, name, kinds.get(name))
+            unknown = {name for name, type_ in types.items() if type_ is None}
+            if not unknown:
+                break
+        without = {name: list_of(kinds.get(name, "int")) for name in unknown}
+        return pa.schema({**types, **without}.items())
+
+    def align(self, batch: Batch, wanted: Wanted) -> Batch:
+        """Return the batch: each row shows which fields it has."""
+        return batch
+
+    def complete(self, batch: Batch, wanted: Wanted) -> Batch:
+        """Return a batch with all its fields as columns, where these are wanted."""
+        return batch if wanted.others is None else add_other_columns(batch, wanted.others)

@@ -1,0 +1,158 @@
+"""Decide how a dataset is padded before any row is: shards, columns, fingerprint."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+
+from padmask.core.plan import make_plan, needs_lengths
+from padmask.errors import SpecError, UnreadableError
+from padmask.formats.dataset import Dataset
+from padmask.shards.fingerprint import LEFT_OUT, Fingerprint, fingerprint_job
+from padmask.shards.manifest import ShardRecord
+from padmask.shards.split import (
+    Shard,
+    absolute,
+    find_shards,
+    refuse_no_shards,
+    refuse_own_files,
+    refuse_too_many,
+)
+from padmask.shards.worker import ShardWork, measure_shard
+from padmask.spec.files import FileOptions
+from padmask.spec.formats import FORMATS
+from padmask.storage.conflicts import refuse_replaced
+from padmask.storage.folder import OutputFolder
+from padmask.storage.inputs import InputFiles, find_inputs
+from padmask.storage.source import sources_of
+from padmask.storage.urls import display_path
+from padmask.stream.inputs import data_notes
+from padmask.stream.job import PadRequest, make_job
+from padmask.stream.run import choose_threads
+from padmask.stream.similar_columns import find_unpadded
+
+
+@dataclass(frozen=True)
+class DatasetJob:
+    """A request combined with the shards of a dataset.
+
+    Args:
+        identity: what the output depends on.
+        work: what workers need.
+        shards: to pad.
+        unreadable: records of the files that cannot be opened and are left out.
+        typed: whether types must be found in all inputs.
+        unpadded, notes: for the result.
+    """
+
+    identity: Fingerprint
+    work: ShardWork
+    shards: Sequence[Shard]
+    unreadable: Sequence[ShardRecord]
+    typed: bool
+    unpadded: dict[str, str]
+    notes: tuple[str, ...]
+
+    @property
+    def skips(self) -> bool:
+        """Whether rows and files that cannot be read are left out."""
+        return self.work.job.policy.on_error == "skip"
+
+
+def make_dataset_job(
+    paths: Sequence[str], output: OutputFolder, asked: PadRequest, files: FileOptions, shard_bytes: int
+) -> DatasetJob:
+    """List the inputs, and decide how they are padded.
+
+    Args:
+        paths: paths, addresses or patterns of the inputs.
+        output: where the shards go.
+        asked: what the user asks for.
+        files: formats and limits.
+        shard_bytes: size beyond which a Parquet file is cut between its row groups.
+
+    Raises:
+        SpecError: what was asked for cannot be.
+        DataError: an input cannot be read.
+        OutputError: an output would replace an input.
+    """
+    if not paths:
+        raise SpecError("There is no input: name a file or a folder.")
+    found = find_inputs(paths)
+    refuse_no_shards(found.files)
+    refuse_replaced({"the rejects": files.rejects}, [file.path for file in found.files])
+    with suggesting_skip(len(found.files) > 1 and asked.policy.on_error == "fail"):
+        return _make_job(found, output, asked, files, shard_bytes)
+
+
+def _make_job(
+    found: InputFiles, output: OutputFolder, asked: PadRequest, files: FileOptions, shard_bytes: int
+) -> DatasetJob:
+    """Decide how files that were listed are padded."""
+    sources = sources_of(found.files)
+    dataset = Dataset(sources, files.input_format, files.batch_rows, passed_over=found.passed_over)
+    faults = dataset.leave_unreadable() if asked.policy.on_error == "skip" else {}
+    format_ = FORMATS[files.output_format] if files.output_format else dataset.format
+    readable = [file for file in found.files if file.path not in faults]
+    shards = find_shards(readable, dataset.format, format_, shard_bytes)
+    refuse_own_files(output, shards)
+    refuse_too_many(shards)
+    job = make_job(dataset, asked, keep_others=format_.keeps_others)
+    job = replace(job, fixed_size=files.fixed_size_list)
+    typed = dataset.format.is_text and format_.needs_types
+    measured = needs_lengths(asked.spec) or typed
+    schema = dataset.schema()
+    identity = fingerprint_job(
+        shards, faults, (schema, job), asked, files, format_.name, shard_bytes, measured=measured
+    )
+    files, folder = choose_threads(files, dataset.format, format_), absolute(output.path)
+    work = ShardWork(dataset.format, format_, schema, job, files, folder, identity.name)
+    unreadable = [
+        ShardRecord(len(shards) + i, "", display_path(absolute(path)), version=LEFT_OUT, fault=fault)
+        for i, (path, fault) in enumerate(faults.items())
+    ]
+    return DatasetJob(
+        identity,
+        work,
+        _limit_shards(work, shards, files.limit),
+        unreadable,
+        typed=typed,
+        unpadded=find_unpadded(dataset, job, asked.columns),
+        notes=data_notes(dataset, job, format_, files.limit),
+    )
+
+
+@contextmanager
+def suggesting_skip(helps: bool) -> Iterator[None]:
+    """Add the option that leaves out unreadable files to errors about one, where the option helps."""
+    try:
+        yield
+    except UnreadableError as error:
+        if not helps:
+            raise
+        raise error.reworded(f"{error} To skip unreadable files, use --on-error skip.") from None
+
+
+def _limit_shards(work: ShardWork, shards: Sequence[Shard], limit: int | None) -> list[Shard]:
+    """Return the shards that hold the first rows, and how many rows of each are read."""
+    if limit is None:
+        return list(shards)
+    kept: list[Shard] = []
+    spec, policy = work.job.spec, work.job.policy
+    refused = None if needs_lengths(spec) or policy.overlong != "error" else make_plan(spec).maxlen
+    for shard in shards:
+        if limit <= 0 and kept:
+            break
+        kept.append(replace(shard, limit=limit))
+        try:
+            seen = measure_shard(work, kept[-1], typed=False)
+            if refused is not None and seen.longest > refused:
+                # The run ends in this shard, so a fault in a later one must not be met first.
+                break
+            limit -= seen.rows
+        except UnreadableError:
+            # The shard is left out later, and the shards after it have the rows.
+            if policy.on_error != "skip":
+                raise
+    return kept
