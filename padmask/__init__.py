@@ -30,23 +30,27 @@ if TYPE_CHECKING:
     from padmask.errors import SpecError as SpecError
     from padmask.errors import UnreadableError as UnreadableError
     from padmask.inspect.inspect_file import inspect_file as inspect_file
+    from padmask.inspect.inspection import Inspection as Inspection
     from padmask.shards.pad_dataset import pad_dataset as pad_dataset
     from padmask.shards.processes import Processes as Processes
     from padmask.spec.columns import Column as Column
     from padmask.spec.files import FileOptions as FileOptions
+    from padmask.spec.files import ReadOptions as ReadOptions
     from padmask.spec.pad import MaskSpec as MaskSpec
     from padmask.spec.pad import PadSpec as PadSpec
     from padmask.spec.pad import RowPolicy as RowPolicy
     from padmask.spec.show import ShowSpec as ShowSpec
     from padmask.spec.unpad import UnpadSpec as UnpadSpec
+    from padmask.spec.verify import ModelSpec as ModelSpec
+    from padmask.spec.verify import ReferenceSpec as ReferenceSpec
     from padmask.stream.ledger import Ledger as Ledger
     from padmask.stream.ledger import PadResult as PadResult
     from padmask.stream.ledger import UnpadResult as UnpadResult
     from padmask.stream.pad import pad_file as pad_file
     from padmask.stream.unpad import unpad_file as unpad_file
     from padmask.verify.data.look import RuleSpec as RuleSpec
-    from padmask.verify.verify_file import ModelProof as ModelProof
-    from padmask.verify.verify_file import ProofSpec as ProofSpec
+    from padmask.verify.proof_spec import ModelProof as ModelProof
+    from padmask.verify.proof_spec import ProofSpec as ProofSpec
     from padmask.verify.verify_file import verify_file as verify_file
 
 _MODULES = {
@@ -59,10 +63,12 @@ _MODULES = {
     "UnreadableError": "errors",
     "ShowSpec": "spec.show",
     "inspect_file": "inspect.inspect_file",
+    "Inspection": "inspect.inspection",
     "Ledger": "stream.ledger",
     "PadResult": "stream.ledger",
     "UnpadResult": "stream.ledger",
     "FileOptions": "spec.files",
+    "ReadOptions": "spec.files",
     "Padded": "core.kernel",
     "sequence_mask": "core.arrays",
     "pad_file": "stream.pad",
@@ -78,8 +84,10 @@ _MODULES = {
     "pad_table": "core.table",
     "unpad_table": "core.unpad_table",
     "unpad_file": "stream.unpad",
-    "ModelProof": "verify.verify_file",
-    "ProofSpec": "verify.verify_file",
+    "ModelProof": "verify.proof_spec",
+    "ModelSpec": "spec.verify",
+    "ProofSpec": "verify.proof_spec",
+    "ReferenceSpec": "spec.verify",
     "RuleSpec": "verify.data.look",
     "verify_file": "verify.verify_file",
 }

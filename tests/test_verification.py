@@ -21,7 +21,8 @@ from padmask.storage.source import find_sources
 from padmask.stream.job import PadRequest
 from padmask.verify.data.look import AuditRequest, RuleSpec, audit_and_sample
 from padmask.verify.proof.sample import Input, Sample
-from padmask.verify.verify_file import ProofSpec, verify_file
+from padmask.verify.proof_spec import ProofSpec
+from padmask.verify.verify_file import verify_file
 
 ROWS = [[5, 6, 7], [8], [9, 9, 2, 9, 4, 9, 9, 3], [3, 1], [6, 6, 1, 2, 4]]
 POOLED = [route for route in ROUTES if route != "temporal-softmax"]

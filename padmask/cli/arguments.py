@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from padmask.spec.files import FileOptions
+from padmask.spec.files import FileOptions, ReadOptions
 from padmask.spec.pad import MaskSpec, PadSpec, RowPolicy, Side
 from padmask.spec.show import ShowSpec
 from padmask.spec.unpad import UnpadSpec
@@ -122,7 +122,7 @@ class InspectArguments:
     export: str | None
     mask_column: str | None
     declared: Side | None
-    files: FileOptions
+    files: ReadOptions
     where: Workers
     quiet: bool
     progress: bool
@@ -156,7 +156,7 @@ class VerifyArguments:
     sample: int
     mask_column: str | None
     declared: Side | None
-    files: FileOptions
+    files: ReadOptions
     reports: Sequence[tuple[str, str]]
     as_json: bool
     quiet: bool

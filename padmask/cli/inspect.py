@@ -24,6 +24,7 @@ from padmask.cli.options import (
     workers_option,
 )
 from padmask.errors import SpecError
+from padmask.spec.files import ReadOptions
 from padmask.spec.show import ShowSpec
 
 
@@ -95,7 +96,7 @@ def command(ctx: click.Context, /, **given: Any) -> None:
         export=given["export"],
         mask_column=given["mask_column"],
         declared=declared_side(ctx, given),
-        files=file_options(given),
+        files=file_options(given, ReadOptions),
         where=workers_of(ctx, given),
         quiet=given["quiet"],
         progress=given["progress"],

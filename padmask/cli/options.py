@@ -13,13 +13,15 @@ import click
 from padmask.cli.arguments import Output, Workers
 from padmask.cli.config import READS_A_PART, WRITES, command_line_only, setting
 from padmask.errors import join_or
-from padmask.spec.files import FileOptions
+from padmask.spec.files import FileOptions, ReadOptions
 from padmask.spec.formats import FormatTraits, input_formats, names_of
 from padmask.spec.pad import DTYPES, PadSpec, parse_maxlen
 from padmask.storage.names import COMPRESSIONS
 from padmask.storage.urls import checked_path
 
 Command = TypeVar("Command", bound=Callable[..., Any])
+
+Options = TypeVar("Options", bound=ReadOptions)
 
 
 class PathOrAddress(click.Path):
@@ -246,10 +248,9 @@ def workers_of(ctx: click.Context, given: Mapping[str, Any]) -> Workers:
     return Workers(workers=None if configured else given["workers"], cluster=given["cluster"])
 
 
-def file_options(given: Mapping[str, Any]) -> FileOptions:
-    """Return the file options of a command."""
-    names = (field.name for field in fields(FileOptions))
-    return FileOptions(**{name: given[name] for name in names if name in given})
+def file_options(given: Mapping[str, Any], kind: type[Options]) -> Options:
+    """Return the options of a command for reading files, or for reading and writing files."""
+    return kind(**{field.name: given[field.name] for field in fields(kind) if field.name in given})
 
 
 def output_of(given: Mapping[str, Any]) -> Output:
@@ -257,7 +258,7 @@ def output_of(given: Mapping[str, Any]) -> Output:
     return Output(
         inputs=given["inputs"],
         output=given["output"],
-        files=file_options(given),
+        files=file_options(given, FileOptions),
         report=given["report"],
         quiet=given["quiet"],
         progress=given["progress"],

@@ -10,7 +10,8 @@ import click
 from padmask.cli.arguments import InspectArguments
 from padmask.cli.execution import open_executor, open_progress
 from padmask.errors import SpecError
-from padmask.inspect.inspect_file import Inspection, inspect_file
+from padmask.inspect.inspect_file import inspect_file
+from padmask.inspect.inspection import Inspection
 from padmask.render.console import export, make_console, recording_console
 from padmask.render.inspection import show_inspection
 from padmask.storage.conflicts import refuse_conflicts
@@ -59,8 +60,7 @@ def _inspect(arguments: InspectArguments) -> Inspection:
             show=arguments.show if arguments.masks else None,
             mask_column=arguments.mask_column,
             declared=arguments.declared,
-            input_format=arguments.files.input_format,
-            limit=arguments.files.limit,
+            files=arguments.files,
             executor=executor,
             progress=progress,
         )

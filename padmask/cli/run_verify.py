@@ -17,9 +17,10 @@ from padmask.spec.verify import ModelSpec, ReferenceSpec
 from padmask.storage.conflicts import loaded_files, module_files, refuse_conflicts, refuse_replaced
 from padmask.storage.output import open_output
 from padmask.verify.data.look import RuleSpec
+from padmask.verify.proof_spec import ModelProof, ProofSpec
 from padmask.verify.report import Report
 from padmask.verify.report_formats import to_annotations, to_json, to_junit
-from padmask.verify.verify_file import ModelProof, ProofSpec, verify_file
+from padmask.verify.verify_file import verify_file
 
 FORMS = {"json": to_json, "junit": to_junit, "github": to_annotations}
 
@@ -81,8 +82,7 @@ def _verify(arguments: VerifyArguments) -> Report:
             proof=_proof(arguments),
             mask_column=arguments.mask_column,
             declared=arguments.declared,
-            input_format=arguments.files.input_format,
-            limit=arguments.files.limit,
+            files=arguments.files,
             progress=progress,
         )
 

@@ -19,6 +19,7 @@ from padmask.cli.options import (
     spec_of,
 )
 from padmask.errors import SpecError, did_you_mean
+from padmask.spec.files import ReadOptions
 from padmask.spec.verify import BACKENDS, DEVICES, ROUTES
 from padmask.storage.output_places import descriptor_of
 
@@ -196,7 +197,7 @@ def command(ctx: click.Context, /, **given: Any) -> int:
         sample=given["sample"],
         mask_column=given["mask_column"],
         declared=declared_side(ctx, given),
-        files=file_options(given),
+        files=file_options(given, ReadOptions),
         reports=reports,
         as_json=given["as_json"],
         # Nothing else is printed next to a report on stdout.

@@ -94,6 +94,15 @@ def name_columns(schema: pa.Schema, asked: Columns) -> list[Column]:
     return columns
 
 
+def asked_names(schema: pa.Schema, asked: Columns) -> list[str]:
+    """Return the names of the requested columns; an empty list without a request.
+
+    >>> asked_names(pa.schema([("ids", pa.null()), ("labels", pa.null())]), ["labels=-100"])
+    ['labels']
+    """
+    return [column.name for column in name_columns(schema, asked)] if asked else []
+
+
 def default_column(schema: pa.Schema) -> str:
     """Return `input_ids`, otherwise `tokens`, otherwise the name of the only list column."""
     for name in ("input_ids", "tokens"):
@@ -110,22 +119,34 @@ def default_column(schema: pa.Schema) -> str:
     raise SpecError(f"The input has no list column of tokens. {columns_there(schema.names)}")
 
 
-def _resolve(column: Column, schema: pa.Schema, spec: PadSpec) -> PadColumn:
-    places = schema.get_all_field_indices(column.name)
+def only_field(schema: pa.Schema, name: str, option: str = "columns") -> pa.Field:
+    """Return the field of a column. `option` is the option that names the column.
+
+    Raises:
+        SpecError: the column is missing or not unique.
+    """
+    places = schema.get_all_field_indices(name)
+    if not places:
+        raise unknown_column(name, schema.names, option)
     if len(places) > 1:
         raise SpecError(
-            f"The input has {len(places)} columns named {column.name!r}. Rename all but one.",
-            options=["columns"],
+            f"The input has {len(places)} columns named {name!r}. Rename all but one.",
+            options=[option],
         )
+    return schema.field(places[0])
+
+
+def _resolve(column: Column, schema: pa.Schema, spec: PadSpec) -> PadColumn:
+    type_ = only_field(schema, column.name).type
     try:
-        kind = kind_of(schema.field(places[0]).type)
+        kind = kind_of(type_)
     except SpecError as error:
         raise SpecError(
             f"Column {column.name!r} cannot be padded: {error}. Choose a list column with -c.",
             options=["columns"],
         ) from None
     asked = asked_dtype(column, spec)
-    if asked is not None and holds_nothing(schema.field(places[0]).type):
+    if asked is not None and holds_nothing(type_):
         kind = kind_of_dtype(asked)
     natural = {"int": "int32", "float": "float32", "string": "string"}[kind]
     dtype = asked or natural
@@ -141,7 +162,7 @@ def _resolve(column: Column, schema: pa.Schema, spec: PadSpec) -> PadColumn:
         kind,
         dtype,
         fill_value(value, dtype, f"Column {column.name!r}", option),
-        vector_size(schema.field(places[0]).type),
+        vector_size(type_),
     )
 
 

@@ -1,8 +1,7 @@
 """`unpad_table`: remove the padding of an Arrow table in memory.
 
-This module chooses the columns that mark the padding (from options, metadata or column names). It compares
-the masks and lengths with the row lengths, and rejects a row if they disagree. It never reads values at
-padded positions.
+This module compares the masks and lengths with the row lengths, and rejects a row if they disagree. It never
+reads values at padded positions.
 """
 
 from __future__ import annotations
@@ -15,15 +14,16 @@ import numpy as np
 import pyarrow as pa
 
 from padmask.core.arrow_lists import count_places, cut_lists, is_sequence
-from padmask.core.columns import default_column, name_columns
+from padmask.core.columns import asked_names, default_column, only_field
 from padmask.core.kernel import read_mask
-from padmask.core.metadata import Described, find_padding, may_be_mask, metadata_to_keep, read_description
+from padmask.core.metadata import metadata_to_keep
+from padmask.core.padding import Padding, check_padding, find_padding, may_be_mask
 from padmask.core.plan import Positions, Segments, plan_unpad
 from padmask.core.ragged import Ragged
 from padmask.core.table import replace_columns
-from padmask.errors import DataError, Fault, RowError, SpecError
+from padmask.errors import DataError, Fault, PaddedError, RowError, SpecError
 from padmask.spec.checks import or_default
-from padmask.spec.columns import Columns, columns_there, unknown_column
+from padmask.spec.columns import Columns, columns_there
 from padmask.spec.pad import Side
 from padmask.spec.unpad import UnpadSpec
 
@@ -53,112 +53,106 @@ class UnpadJob:
         return tuple(dict.fromkeys([*self.columns, *markers]))
 
 
-def choose_unpad_job(schema: pa.Schema, columns: Columns, spec: UnpadSpec) -> UnpadJob:
+def choose_unpad_job(
+    schema: pa.Schema, columns: Sequence[str], spec: UnpadSpec, found: Padding | None
+) -> UnpadJob:
     """Choose the columns to unpad and the columns that mark the padding.
 
     >>> schema = pa.schema([("input_ids", pa.list_(pa.int32())), ("mask", pa.list_(pa.bool_()))])
-    >>> choose_unpad_job(schema, None, UnpadSpec())
+    >>> choose_unpad_job(schema, (), UnpadSpec(), Padding("mask", None))
     UnpadJob(columns=('input_ids',), mask='mask', length=None, padding='post', dropped=('mask',))
+
+    Args:
+        schema: schema of the table.
+        columns: names of the requested columns; empty for the padded columns.
+        spec: how the padding is marked.
+        found: the padding, as `find_removable_padding` returns it.
 
     Raises:
         SpecError: a column is missing or has the wrong type, or no column marks the padding.
-        DataError: required metadata are not valid.
     """
-    described = _described(schema, needed=not needs_no_metadata(columns, spec))
-    found = find_padding(schema, described, mask_column=spec.mask_column, length_column=spec.length_column)
-    if found is None:
+    if found is None or not found.names:
         raise SpecError(
             "No column marks the padding. Name the mask column with --mask-column, or the column of row "
             f"lengths with --length-column. {columns_there(schema.names)}"
         )
-    mask, length = found.mask, found.length
-    padding = spec.padding or (described.padding if described else None)
-    if mask is None and padding is None:
+    padding = spec.padding or found.padding
+    if found.mask is None and padding is None:
         raise SpecError(
-            f"Column {length!r} has the row lengths, but not the side of the padding. Add --padding post or "
-            "--padding pre."
+            f"Column {found.length!r} has the row lengths, but not the side of the padding. Add --padding "
+            "post or --padding pre."
         )
-    padded = _find_columns(schema, columns, described, mask)
-    markers = [name for name in (mask, length) if name is not None]
-    if spec.keep_mask and mask is not None and mask not in padded:
-        padded.append(mask)
-    _check_types(schema, padded, mask, length)
-    dropped = () if spec.keep_mask else tuple(name for name in markers if name not in padded)
-    return UnpadJob(tuple(padded), mask, length, padding or "post", dropped)
+    padded = list(columns) or _padded_columns(schema, found)
+    if spec.keep_mask and found.mask is not None and found.mask not in padded:
+        padded.append(found.mask)
+    _check_sequences(schema, padded)
+    check_padding(schema, found)
+    dropped = () if spec.keep_mask else tuple(name for name in found.names if name not in padded)
+    return UnpadJob(tuple(padded), found.mask, found.length, padding or "post", dropped)
 
 
-def needs_no_metadata(columns: Columns, spec: UnpadSpec) -> bool:
-    """Return whether the arguments name all columns, so that the metadata are not needed."""
-    return bool(columns) and bool(spec.mask_column or (spec.length_column and spec.padding))
+def find_removable_padding(
+    files: Mapping[str, pa.Schema], columns: Sequence[str], spec: UnpadSpec
+) -> Padding | None:
+    """Return the columns that mark the padding to remove. The name and type of a mask are enough.
 
+    Args:
+        files: schema of each file, by file name.
+        columns: names of the requested columns; empty for the padded columns.
+        spec: how the padding is marked.
 
-def _described(schema: pa.Schema, *, needed: bool) -> Described | None:
+    Raises:
+        DataError: required metadata are not valid.
+        PaddedError: the files are not padded in the same way.
+    """
+    asked: dict[str, Any] = {"mask_column": spec.mask_column, "length_column": spec.length_column}
     try:
-        return read_description(schema.metadata)
-    except DataError as error:
-        if not needed:
-            return None
-        raise DataError(
-            f"{str(error).capitalize()}. To unpad without the metadata, name the padded columns with -c and "
-            "their mask with --mask-column."
-        ) from None
+        found = find_padding(files, columns=columns, **asked)
+        _refuse_two_sides(found)
+    except DataError:
+        # The arguments name all that the metadata could say.
+        if columns and (spec.mask_column or (spec.length_column and spec.padding)):
+            return find_padding(files, **asked, read_metadata=False)
+        raise
+    return found
 
 
-def _find_columns(
-    schema: pa.Schema, columns: Columns, described: Described | None, mask: str | None
-) -> list[str]:
-    if columns:
-        return [column.name for column in name_columns(schema, columns)]
-    if described is None:
-        return [default_column(pa.schema([field for field in schema if field.name != mask]))]
-    for name in described.values:
+def _refuse_two_sides(found: Padding | None) -> None:
+    """Refuse files with padding on two sides if only lengths mark the padding."""
+    sides = {} if found is None or found.mask is not None else found.sides
+    first = next(iter(sides), "")
+    other = next((name for name, side in sides.items() if side != sides[first]), None)
+    if other is not None:
+        raise PaddedError(
+            f"{first} and {other} do not say the same of their padding: the sides are {sides[first]} and "
+            f"{sides[other]}, and no mask shows the side of a row",
+            remedy="Unpad the files apart.",
+        )
+
+
+def _padded_columns(schema: pa.Schema, found: Padding) -> list[str]:
+    """Return the columns that the metadata name, or the default column."""
+    if not found.values:
+        return [default_column(pa.schema([field for field in schema if field.name != found.mask]))]
+    for name in found.values:
         if name not in schema.names:
             raise SpecError(
                 f"The padmask metadata name a padded column {name!r}, which the input does not have. "
                 f"Name the padded columns with -c. {columns_there(schema.names)}",
                 options=["columns"],
             )
-    return list(described.values)
+    return list(found.values)
 
 
-def _check_types(schema: pa.Schema, columns: Sequence[str], mask: str | None, length: str | None) -> None:
+def _check_sequences(schema: pa.Schema, columns: Sequence[str]) -> None:
     for name in columns:
-        type_ = _type_of(schema, name)
+        type_ = only_field(schema, name).type
         if not is_sequence(type_) and not may_be_mask(type_):
             raise SpecError(
                 f"Column {name!r} cannot be unpadded: the type {type_} is not a list of tokens. "
                 "Choose a list column with -c.",
                 options=["columns"],
             )
-    if mask is not None and not may_be_mask(_type_of(schema, mask, "mask_column")):
-        raise SpecError(
-            f"Column {mask!r} of type {_type_of(schema, mask)} is not a mask. Choose a list column of bools, "
-            "or of 0 and 1, with --mask-column.",
-            options=["mask_column"],
-        )
-    if length is not None and not _may_be_lengths(_type_of(schema, length, "length_column")):
-        raise SpecError(
-            f"Column {length!r} of type {_type_of(schema, length)} does not hold lengths. Choose a column of "
-            "integers with --length-column.",
-            options=["length_column"],
-        )
-
-
-def _type_of(schema: pa.Schema, name: str, option: str = "columns") -> pa.DataType:
-    """Return the type of a column. Raise an error if the column is missing or not unique."""
-    places = schema.get_all_field_indices(name)
-    if not places:
-        raise unknown_column(name, schema.names, option)
-    if len(places) > 1:
-        raise SpecError(
-            f"The input has {len(places)} columns named {name!r}. Rename all but one.",
-            options=[option],
-        )
-    return schema.field(places[0]).type
-
-
-def _may_be_lengths(type_: pa.DataType) -> bool:
-    return bool(pa.types.is_integer(type_) or pa.types.is_null(type_))
 
 
 def unpad_table(table: pa.Table, columns: Columns = None, spec: UnpadSpec | None = None) -> pa.Table:
@@ -186,7 +180,10 @@ def unpad_table(table: pa.Table, columns: Columns = None, spec: UnpadSpec | None
     """
     if not isinstance(table, pa.Table):
         raise SpecError(f"`table` must be a pyarrow.Table. Received: {type(table).__name__}.")
-    job = choose_unpad_job(table.schema, columns, or_default("spec", spec, UnpadSpec))
+    spec = or_default("spec", spec, UnpadSpec)
+    names = asked_names(table.schema, columns)
+    found = find_removable_padding({"the table": table.schema}, names, spec)
+    job = choose_unpad_job(table.schema, names, spec, found)
     schema = unpadded_schema(table.schema, job)
     cut: list[pa.RecordBatch] = []
     first = 0

@@ -32,8 +32,6 @@ GROUP_BYTES = 128 << 20
 # zeros alone.
 END_MARK = b"\xff\xff\xff\xff\0\0\0\0"
 
-UNMARKED = "{}: the Arrow stream ends without its end mark, so rows may be missing"
-
 MOST_SAID = 300
 
 _STATUS = re.compile(r"\b(Invalid|IOError|Serialization error|Not ?implemented|NotImplemented|Type error): ")
@@ -240,15 +238,14 @@ class ArrowReader:
                 "these several Arrow files in one? Give each a file of its own."
             )
 
-    def warnings(self) -> list[str]:
-        """Return what a user should know of an input that can be read all the same."""
+    def lacks_end(self) -> bool:
+        """Tell whether a stream stops before its end mark; a file without one cannot be read."""
         if self._is_file:
-            return []
+            return False
         with self._source.open_arrow() as raw, arrow_errors(self._source, "Arrow file"):
             new = bytes(raw.read(4)) == END_MARK[:4]
             raw.seek(max(0, raw.size() - len(END_MARK)))
-            marked = bytes(raw.read(len(END_MARK))).endswith(END_MARK if new else END_MARK[4:])
-        return [] if marked else [UNMARKED.format(self._source.name)]
+            return not bytes(raw.read(len(END_MARK))).endswith(END_MARK if new else END_MARK[4:])
 
     def decode(self, chunk: Chunk, wanted: Wanted) -> Batch:
         return select_columns(chunk, wanted)

@@ -22,6 +22,9 @@ HEAD_ROWS = 1000
 # Bytes after which a reader stops to look at further rows, which are in memory together.
 HEAD_BYTES = 16 << 20
 
+# Warning about an input without an end mark.
+LACKS_END = "the Arrow stream ends without its end mark, so rows may be missing"
+
 
 @dataclass(frozen=True)
 class Batch:
@@ -143,8 +146,8 @@ class Reader(Protocol):
     def cut(self, chunk: Chunk, rows: int) -> tuple[Chunk, int]:
         """Return the first `rows` rows of a chunk, and their number."""
 
-    def warnings(self) -> list[str]:
-        """Return warnings about an input that can be read."""
+    def lacks_end(self) -> bool:
+        """Return whether the input ends without its end mark, though its rows can be read."""
 
 
 class InputColumns(Protocol):

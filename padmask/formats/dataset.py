@@ -5,7 +5,8 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from copy import copy
 from dataclasses import replace
 from itertools import compress
 
@@ -77,6 +78,14 @@ class Dataset:
         first = self._sources[0].name
         return first if len(self._sources) == 1 else f"{first} and {len(self._sources) - 1} more"
 
+    @contextmanager
+    def named_in_errors(self) -> Iterator[None]:
+        """Name the inputs in an error of the block that says that a request does not go with them."""
+        try:
+            yield
+        except SpecError as error:
+            raise error.reworded(f"{self.name}: {error}") from None
+
     @property
     def strangers(self) -> list[str]:
         """Names of the inputs that a manifest of padmask's above them does not list."""
@@ -147,9 +156,29 @@ class Dataset:
         """Return the columns that all inputs have together."""
         return self._columns.schema()
 
-    def warnings(self) -> list[str]:
-        """Return what a user should know of the inputs, though they can be read."""
-        return [warning for reader in self._readers for warning in reader.warnings()]
+    def lacking_end(self, limit: int | None = None) -> list[str]:
+        """Return the names of the inputs that are read to their ends, and stop before the mark of their end.
+
+        Args:
+            limit: rows that are read of all inputs; None reads all.
+        """
+        names = [source.name for source in self._sources]
+        lacking = [reader.lacks_end() for reader in self._readers]
+        if limit is not None and any(lacking):
+            # Rows beyond the limit are not missing.
+            lacking = lacking[: self._count_ended(limit)]
+        return [name for name, lacks in zip(names, lacking, strict=False) if lacks]
+
+    def _count_ended(self, limit: int) -> int:
+        """Return how many inputs end before the first `limit` rows do."""
+        nothing = Wanted(pa.schema([]))
+        for ended, reader in enumerate(self._readers):
+            with suppress(UnreadableError):
+                for chunk in reader.chunks(nothing):
+                    limit -= reader.cut(chunk, limit)[1]
+                    if limit <= 0:
+                        return ended
+        return len(self._readers)
 
     def leave_unreadable(self) -> dict[str, str]:
         """Leave out the inputs whose columns cannot be read, and return why, by their paths.
@@ -172,16 +201,10 @@ class Dataset:
         self._columns = self._joined()
         return left
 
-    def columns_of(self) -> dict[str, list[str]]:
-        """Return the names of the columns that each input has, but for those without a row."""
+    def schemas(self) -> dict[str, pa.Schema]:
+        """Return the columns of each input by its name; JSON Lines without a row have none."""
         names = (source.name for source in self._sources)
-        found = zip(names, read_schemas(self._readers), strict=True)
-        return {name: schema.names for name, schema in found if schema.names}
-
-    def metadata_of(self, key: bytes) -> dict[str, bytes | None]:
-        """Return what the schema's metadata of each input say under a key; JSON Lines have none."""
-        schemas = self._columns.typed_schemas()
-        return {name: (schema.metadata or {}).get(key) for name, schema in schemas.items()}
+        return dict(zip(names, read_schemas(self._readers), strict=True))
 
     def types_of(self, name: str) -> dict[str, str]:
         """Return the type that a column has in each input that has it; JSON Lines have none."""
@@ -204,6 +227,19 @@ class Dataset:
         """Return some of the first rows, at most `HEAD_ROWS`; None where there are none."""
         first = next((batch for batch in self.look(wanted) if len(batch)), None)
         return None if first is None else first.slice(0, min(len(first), HEAD_ROWS))
+
+    def starting_with(self, name: str) -> Dataset:
+        """Return the inputs from the first one on that has a column; all of them where none has it."""
+        names = (reader.schema().names for reader in self._readers)
+        start = next((i for i, known in enumerate(names) if name in known), 0)
+        if start == 0:
+            return self
+        rest = copy(self)
+        rest._sources, rest._found = self._sources[start:], self._found[start:]
+        rest._readers = self._readers[start:]
+        rest._schema = None if self.format.is_text else self.schema()
+        rest._columns = rest._joined()
+        return rest
 
     def sequence_types(self, names: Sequence[str], kinds: Mapping[str, Kind] | None = None) -> pa.Schema:
         """Return the list types of these columns; in JSON Lines their tokens tell, however late they come.

@@ -121,9 +121,9 @@ class ParquetReader:
     def cut(self, chunk: Chunk, rows: int) -> tuple[Chunk, int]:
         return cut_batch(chunk, rows)
 
-    def warnings(self) -> list[str]:
-        """Nothing: what is wrong with such a file is an error."""
-        return []
+    def lacks_end(self) -> bool:
+        """Return False: a file that is not whole cannot be read."""
+        return False
 
 
 def with_file_metadata(schema: pa.Schema, found: Mapping[bytes, bytes] | None) -> pa.Schema:

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from rich.text import Text
 
     from padmask.inspect.costs import Cost
-    from padmask.inspect.inspect_file import Inspection, ShownRow
+    from padmask.inspect.inspection import Inspection, ShownRow
 
 # Shades from no real tokens to only real tokens, for Unicode and for ASCII terminals.
 SHADES = {True: "·░▒▓█", False: ".-+*#"}

@@ -119,7 +119,7 @@ def _make_job(
         unreadable,
         typed=typed,
         unpadded=find_unpadded(dataset, job, asked.columns),
-        notes=data_notes(dataset, job, format_),
+        notes=data_notes(dataset, job, format_, files.limit),
     )
 
 

@@ -6,16 +6,9 @@ import os
 import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager
-from functools import partial
 
-import pyarrow as pa
-
-from padmask.core.arrow_lists import is_mask
-from padmask.core.columns import MASK_NAMES
-from padmask.core.metadata import METADATA_KEY, find_padding
-from padmask.core.ragged import Ragged
 from padmask.errors import SpecError, join_few
-from padmask.formats.contract import Wanted
+from padmask.formats.contract import LACKS_END
 from padmask.formats.dataset import Dataset
 from padmask.spec.files import FileOptions
 from padmask.spec.formats import FormatTraits
@@ -31,41 +24,28 @@ from padmask.storage.output_places import descriptor_of, is_written_in_place
 from padmask.storage.source import sources_of
 from padmask.storage.urls import checked_path, checked_paths, display_path, is_url, refuse_mistyped
 from padmask.stream.job import Job
-
-PADDED_ALREADY = (
-    "the input looks padded already: its padding counts as real tokens here, and the mask will not show it; "
-    "padmask unpad takes it away"
-)
+from padmask.stream.padding import padding_note
 
 NOT_READ = "not read, since padmask knows no format of such a name: {}"
 
 
-def data_notes(dataset: Dataset, job: Job, format_: FormatTraits) -> tuple[str, ...]:
-    """Return sentences about what the user should know of the data before they are padded."""
-    left = dataset.passed_over
+def data_notes(dataset: Dataset, job: Job, format_: FormatTraits, limit: int | None) -> tuple[str, ...]:
+    """Return sentences about what the user should know of the data before they are padded.
+
+    Args:
+        dataset: the data.
+        job: what is padded.
+        format_: of the output.
+        limit: rows that are read; None for all.
+    """
+    left, padded = dataset.passed_over, padding_note(dataset, job)
     return (
-        *([PADDED_ALREADY] if _is_padded(dataset, job) else ()),
+        *([padded] if padded else ()),
         *([NOT_READ.format(join_few(left))] if left else ()),
-        *dataset.warnings(),
+        *end_notes(dataset, limit),
         *unlisted_notes(dataset),
         *(() if format_.keeps_others else _left_out(dataset, job, format_)),
     )
-
-
-def _is_padded(dataset: Dataset, job: Job) -> bool:
-    """Tell whether the padding of the input would count as tokens."""
-    if any(said is not None for said in dataset.metadata_of(METADATA_KEY).values()):
-        return True
-    names = (*job.mask.names, *MASK_NAMES)
-    found = find_padding(dataset.schema(), names=names, first_mask=partial(first_mask, dataset))
-    return found is not None and found.seen
-
-
-def first_mask(dataset: Dataset, name: str) -> Ragged | None:
-    """Return the first rows of a mask column; None where there is no row, or none that holds a mask."""
-    field = dataset.schema().field(name)
-    head = dataset.head(Wanted(pa.schema([field]))) if is_mask(field.type) else None
-    return None if head is None else Ragged.from_mask(head.columns.column(name))[0]
 
 
 def _left_out(dataset: Dataset, job: Job, format_: FormatTraits) -> tuple[str, ...]:
@@ -131,6 +111,11 @@ def open_dataset(paths: Sequence[str], goal: str, files: FileOptions) -> Iterato
     with closing(dataset):
         refuse_own_input([goal, files.rejects], dataset.is_input)
         yield dataset
+
+
+def end_notes(dataset: Dataset, limit: int | None) -> list[str]:
+    """Return a sentence for each file that lacks its end, if it is read up to there."""
+    return [f"{name}: {LACKS_END}" for name in dataset.lacking_end(limit)]
 
 
 def unlisted_notes(dataset: Dataset) -> tuple[str, ...]:

@@ -21,7 +21,6 @@ from padmask.core.columns import (
     kind_of_dtype,
     name_columns,
 )
-from padmask.errors import SpecError
 from padmask.formats.contract import Wanted
 from padmask.formats.dataset import Dataset
 from padmask.spec.columns import Column, Columns
@@ -49,12 +48,10 @@ def make_job(dataset: Dataset, asked: PadRequest, *, keep_others: bool) -> Job:
     Raises:
         SpecError: the dataset does not have the columns or types that the request needs.
     """
-    try:
+    with dataset.named_in_errors():
         schema = _known_schema(dataset, asked)
         chosen = choose_columns(schema, asked.columns, asked.spec)
         check_names(schema, chosen, asked.mask)
-    except SpecError as error:
-        raise error.reworded(f"{dataset.name}: {error}") from None
     fields = [schema.field(column.name) for column in chosen]
     if dataset.format.is_text:
         fields = [_as_asked(field, column) for field, column in zip(fields, chosen, strict=True)]

@@ -97,7 +97,7 @@ def pad_file(
         pool, room = stack.enter_context(open_pool(files)), available_bytes(goal, files.max_bytes)
         run = PadRun(dataset, files, pool, progress, room, job, as_text)
         unpadded = find_unpadded(dataset, job, columns)
-        notes = data_notes(dataset, job, format_)
+        notes = data_notes(dataset, job, format_, files.limit)
         seen = survey(run, typed) if needs_lengths(spec) or typed else None
         plan = choose_plan(job, seen, format_, room, places_in_memory(files, run.ahead))
         ledger = pad_rows_to_file(replace(run, job=typed_job(job, seen)), plan, goal, format_)

@@ -14,7 +14,7 @@ from typing import Any, BinaryIO, ClassVar, Protocol, TypeVar, cast
 from padmask.formats import format_reject, open_writer
 from padmask.formats.contract import Chunk, Layout, Wanted, Writer, WriterOptions
 from padmask.formats.dataset import Dataset
-from padmask.spec.files import FileOptions
+from padmask.spec.files import FileOptions, ReadOptions
 from padmask.spec.formats import FormatTraits
 from padmask.storage.output import LimitedStream, SideFile, open_compressed, open_output
 from padmask.storage.system import cores
@@ -47,7 +47,7 @@ class Reading:
     """A dataset, and the options, threads and progress callback to read it with."""
 
     dataset: Dataset
-    files: FileOptions
+    files: ReadOptions
     pool: ThreadPoolExecutor | None
     progress: ProgressCallback | None
 
@@ -92,7 +92,7 @@ class Reading:
 
 @contextmanager
 def open_reading(
-    dataset: Dataset, files: FileOptions, progress: ProgressCallback | None = None
+    dataset: Dataset, files: ReadOptions, progress: ProgressCallback | None = None
 ) -> Iterator[Reading]:
     """Open a dataset for commands that only read."""
     with open_pool(files) as pool:
@@ -106,6 +106,7 @@ class Run(Reading):
     # The options that make the output smaller, named in an error.
     less: ClassVar[str] = "--maxlen or --limit"
 
+    files: FileOptions
     room: int | None
 
 
@@ -122,7 +123,7 @@ def choose_threads(files: FileOptions, source: FormatTraits, output: FormatTrait
     return replace(files, threads=1) if files.threads is None and text else files
 
 
-def open_pool(files: FileOptions) -> AbstractContextManager[ThreadPoolExecutor | None]:
+def open_pool(files: ReadOptions) -> AbstractContextManager[ThreadPoolExecutor | None]:
     """Return the thread pool that processes the chunks, or None for one thread."""
     threads = files.threads or cores()
     return ThreadPoolExecutor(threads, "padmask") if threads > 1 else nullcontext()

@@ -13,17 +13,18 @@ from typing import Any, ClassVar
 
 import pyarrow as pa
 
-from padmask.core.arrow_lists import count_places, is_mask, is_sequence
-from padmask.core.columns import name_columns
-from padmask.core.metadata import METADATA_KEY, read_description
+from padmask.core.arrow_lists import count_places, is_sequence
+from padmask.core.columns import asked_names, name_columns
+from padmask.core.metadata import METADATA_KEY
+from padmask.core.padding import mask_field
 from padmask.core.unpad_table import (
     UnpadJob,
     choose_unpad_job,
     cut_columns,
-    needs_no_metadata,
+    find_removable_padding,
     unpadded_schema,
 )
-from padmask.errors import DataError, PaddedError, PadmaskError, SpecError, join_or
+from padmask.errors import SpecError, join_or
 from padmask.formats import output_format
 from padmask.formats.contract import Chunk, Layout, Wanted, Writer
 from padmask.formats.dataset import Dataset
@@ -35,11 +36,12 @@ from padmask.spec.formats import FormatTraits, ragged_formats
 from padmask.spec.pad import PadSpec
 from padmask.spec.unpad import UnpadSpec
 from padmask.stream.capacity import available_bytes
-from padmask.stream.inputs import Paths, check_paths, open_dataset, unlisted_notes
+from padmask.stream.inputs import Paths, check_paths, end_notes, open_dataset, unlisted_notes
 from padmask.stream.job import empty_schema, token_kinds
 from padmask.stream.json_masks import MaskTexts
 from padmask.stream.json_text_unpad import TextUnpadder
 from padmask.stream.ledger import Ledger, UnpadResult
+from padmask.stream.padding import known_schemas
 from padmask.stream.progress import ProgressCallback
 from padmask.stream.run import GROUP_PLACES, Run, choose_threads, open_pool, open_sink
 from padmask.stream.similar_columns import column_flags, find_same_lengths
@@ -109,7 +111,7 @@ def unpad_file(
         masks = _mask_texts(dataset, job)
         run = _Run(dataset, files, pool, progress, room, job, wanted, masks, on_error)
         still_padded = _find_still_padded(run, columns)
-        notes = (*dataset.warnings(), *unlisted_notes(dataset))
+        notes = (*end_notes(dataset, files.limit), *unlisted_notes(dataset))
         ledger = _unpad_all(_survey(run) if typed else run, goal, format_)
     return UnpadResult(ledger, job.columns, job.mask, job.length, still_padded, notes)
 
@@ -119,34 +121,11 @@ def _decide(dataset: Dataset, columns: Columns, spec: UnpadSpec) -> UnpadJob:
     schema = dataset.schema()
     if dataset.format.is_text and not schema.names:
         return UnpadJob(tuple(empty_schema(columns, PadSpec()).names), None, None, "post", ())
-    if differing := _find_disagreement(dataset):
-        if not needs_no_metadata(columns, spec):
-            raise PaddedError(
-                f"{differing[0]} and {differing[1]} do not say the same of their padding: unpad them apart, "
-                "or name the columns with -c and the mask with --mask-column for all."
-            )
-        schema = schema.remove_metadata()
-    try:
-        return choose_unpad_job(schema, columns, spec)
-    except PadmaskError as error:
-        raise error.reworded(f"{dataset.name}: {error}") from None
-
-
-def _find_disagreement(dataset: Dataset) -> tuple[str, str] | None:
-    """Return two files that were padded in different ways: the metadata of the first would stand for all."""
-    said = {name: _told_by(found) for name, found in dataset.metadata_of(METADATA_KEY).items()}
-    first = next(iter(said), "")
-    return next(((first, name) for name, told in said.items() if told != said[first]), None)
-
-
-def _told_by(metadata: bytes | None) -> Any:
-    """Return what padding metadata tell, in a form that can be compared."""
-    try:
-        said = read_description(None if metadata is None else {METADATA_KEY: metadata})
-    except DataError:
-        return metadata
-    # Pad values do not matter here, nor does the side where there is a mask.
-    return said and (set(said.values), said.mask, said.length, said.mask is None and said.padding)
+    with dataset.named_in_errors():
+        names = asked_names(schema, columns)
+    found = find_removable_padding(known_schemas(dataset), names, spec)
+    with dataset.named_in_errors():
+        return choose_unpad_job(schema, names, spec, found)
 
 
 def _wanted(dataset: Dataset, job: UnpadJob, columns: Columns) -> Wanted:
@@ -160,20 +139,14 @@ def _wanted(dataset: Dataset, job: UnpadJob, columns: Columns) -> Wanted:
     kinds = token_kinds(name_columns(schema, columns), PadSpec()) if columns else {}
     tokens = dataset.sequence_types([name for name in job.columns if name not in masks], kinds)
     fields = {field.name: field for field in tokens}
-    fields |= {name: pa.field(name, _mask_type(schema, name)) for name in masks}
+    fields |= {name: mask_field(schema, name) for name in masks}
     return Wanted(pa.schema([fields[name] for name in job.columns]), whole=tuple(kinds))
 
 
 def _mask_texts(dataset: Dataset, job: UnpadJob) -> MaskTexts | None:
     if not dataset.format.is_text or job.mask is None:
         return None
-    return MaskTexts(job.mask, _mask_type(dataset.schema(), job.mask))
-
-
-def _mask_type(schema: pa.Schema, name: str) -> pa.DataType:
-    """In JSON nobody knows what a list of rows without a place holds."""
-    type_ = schema.field(name).type
-    return type_ if is_mask(type_) else pa.list_(pa.bool_())
+    return MaskTexts(job.mask, mask_field(dataset.schema(), job.mask).type)
 
 
 @dataclass(frozen=True)

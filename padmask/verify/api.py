@@ -23,6 +23,9 @@ from padmask.verify.proof.sample import ModelInput, SampleRows
 from padmask.verify.proof.tolerance import Array
 from padmask.verify.report import Report, describe_check, describe_culprit
 
+# What a report says where there is nothing to prove anything on.
+NOTHING_TO_PROVE = {"subjects": "none: the data have no row with a token to prove anything on"}
+
 
 def verify_model(
     model: Any,

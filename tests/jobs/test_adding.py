@@ -10,7 +10,7 @@ import numpy as np
 from padmask.core.plan import LengthStats
 from padmask.core.ragged import Ragged
 from padmask.formats.jsonl.types import TypeSurvey
-from padmask.inspect.inspect_file import _Seen
+from padmask.inspect.read_files import InspectedRows
 from padmask.stream.passes import Survey
 from padmask.verify.data.rules import Audit, AuditColumn
 
@@ -44,13 +44,13 @@ def test_nested_surveys_stay():
     assert types_of(left) == before
 
 
-def glance(*ids: int) -> _Seen:
+def glance(*ids: int) -> InspectedRows:
     audit = Audit([AuditColumn("x", value=0)])
     audit.add_raw({"x": Ragged(np.array(ids), np.array([0]), np.array([len(ids)]))}, "post", "row {}".format)
-    return _Seen(LengthStats.of([len(ids)]), audit, [])
+    return InspectedRows(LengthStats.of([len(ids)]), audit, [])
 
 
-def found(seen: _Seen) -> Any:
+def found(seen: InspectedRows) -> Any:
     return [finding.as_dict() for finding in seen.audit.findings()], seen.audit.id_range("x")
 
 

@@ -228,9 +228,9 @@ class JsonlReader:
         last = int(numbers[rows - 1]) - chunk.first + 1 if rows else 0
         return replace(chunk, data=b"\n".join(chunk.data.split(b"\n", last)[:last])), rows
 
-    def warnings(self) -> list[str]:
-        """Return no warnings: all problems of a JSON Lines file are errors."""
-        return []
+    def lacks_end(self) -> bool:
+        """Return False: lines have no end mark."""
+        return False
 
 
 def add_other_columns(batch: Batch, others: pa.Schema) -> Batch:

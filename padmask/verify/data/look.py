@@ -2,34 +2,44 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from contextlib import closing
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from padmask.core.columns import PadColumn, is_label
+from padmask.core.padding import Padding
 from padmask.core.plan import LengthStats, make_plan, needs_lengths
 from padmask.errors import SpecError, did_you_mean
 from padmask.formats.dataset import Dataset
 from padmask.spec.checks import check_fields, flag, strings
-from padmask.spec.files import FileOptions
+from padmask.spec.files import ReadOptions
 from padmask.spec.pad import Side
-from padmask.stream.job import Job, PadRequest, make_job
+from padmask.stream.job import Job, PadRequest
 from padmask.stream.passes import prepared_rows
 from padmask.stream.progress import ProgressCallback
-from padmask.stream.run import Reading, open_reading
-from padmask.verify.data.reading import (
-    PaddingInfo,
+from padmask.stream.row_sample import (
+    Pick,
     Row,
-    RowGetter,
+    RowSampler,
+    choose_rows,
+    pick_longest,
+    pick_numbers,
+    pick_random,
+    pick_shortest,
+    without_empty_rows,
+)
+from padmask.stream.run import Reading, open_reading
+from padmask.verify.data.padded_rows import side_of
+from padmask.verify.data.reading import (
+    add_file_findings,
     audit_column,
-    audit_padded_rows,
-    audit_raw_rows,
-    find_padding_info,
-    side_of,
+    audited_rows,
+    make_audit_job,
+    open_audit,
 )
 from padmask.verify.data.rules import RULES, Audit, Finding
 
@@ -99,16 +109,30 @@ class AuditedData:
     padded: bool = False
     notes: Sequence[str] = ()
 
+    @property
+    def token_column(self) -> str:
+        """The column to prove on: the first that holds no labels."""
+        return next((name for name in self.sample if name not in self.labels), next(iter(self.sample)))
+
 
 @dataclass(frozen=True)
 class AuditRequest:
-    """How the data are looked at."""
+    """How the data are looked at.
+
+    Args:
+        asked: which columns, and how raw rows are padded.
+        rules: how rules are enforced.
+        mask_column: of padded rows; None finds it out.
+        declared: side of the padding of padded rows; None takes what the metadata say.
+        files: how files are read.
+        progress: called now and then with how far the pass is.
+    """
 
     asked: PadRequest
     rules: RuleSpec
     mask_column: str | None = None
     declared: Side | None = None
-    limit: int | None = None
+    files: ReadOptions = field(default_factory=ReadOptions)
     progress: ProgressCallback | None = None
 
 
@@ -128,50 +152,45 @@ def audit_and_sample(
         seed: of the draw.
         numbers: the rows to keep, where another column has picked them.
     """
-    asked, limit = looking.asked, looking.limit
+    asked, limit = looking.asked, looking.files.limit
     if needs_lengths(asked.spec) and asked.spec.maxlen != "longest":
         # Before anything is looked at: what was taken from a pipe already would not be copied.
         dataset.spool(limit)
-    layout = find_padding_info(dataset, asked.columns, looking.mask_column)
-    if layout is not None and looking.declared is not None:
-        layout = replace(layout, padding=looking.declared)
-    chosen = asked.columns or (list(layout.values) if layout else None)
-    job = make_job(dataset, replace(asked, columns=chosen), keep_others=False)
-    audit = Audit([audit_column(column, layout) for column in job.columns])
-    for column in job.columns:
-        audit.add_types(column.name, dataset.types_of(column.name))
-    audit.add_strangers(dataset.strangers)
-    audit.add_sides(layout.sides if layout else {})
-    keep = _Keeper(sample, seed) if numbers is None else _Chosen(numbers)
+    job = make_audit_job(dataset, asked, looking.mask_column, looking.declared)
+    audit, columns = open_audit(job), job.pad.columns
+    add_file_findings(audit, dataset, job, limit)
+    sampler = RowSampler(_sample_picks(sample, seed) if numbers is None else [pick_numbers(numbers)])
     rows = longest = 0
-    with open_reading(dataset, FileOptions(limit=limit), looking.progress) as reading:
-        maxlen = None if layout else _maxlen(reading, job)
-        source = (
-            audit_raw_rows(reading, "auditing", job, audit, maxlen)
-            if layout is None
-            else audit_padded_rows(reading, "auditing", job, audit, layout)
-        )
-        with closing(source):
-            for lengths, row_at in source:
-                keep.take(lengths, row_at, rows)
+    with open_reading(dataset, looking.files, looking.progress) as reading:
+        maxlen = None if job.padding else _maxlen(reading, job.pad)
+        with closing(audited_rows(reading, "auditing", job, audit, maxlen)) as batches:
+            for lengths, row_at in batches:
+                sampler.take(lengths, row_at, rows)
                 rows += len(lengths)
                 longest = max(longest, int(lengths.max(initial=0)))
-    kept = keep.rows()
-    names = [column.name for column in job.columns]
+    kept = choose_rows(sampler.kept, sample if numbers is None else None)
+    names = [column.name for column in columns]
     return AuditedData(
         dataset.name,
         looking.rules.enforce(audit.findings()),
         rows,
         {name: [_tokens(row, name) for row in kept] for name in names},
-        {column.name: _pad_value(column, layout, audit) for column in job.columns},
-        _padding(layout, job, kept),
-        [column.name for column in job.columns if is_label(column)],
+        {column.name: _pad_value(column, job.padding, audit) for column in columns},
+        _padding_side(job.padding, job.pad, kept),
+        [column.name for column in columns if is_label(column)],
         {name: found for name in names if (found := audit.id_range(name)) is not None},
         longest if maxlen is None else maxlen,
         [row.number for row in kept],
-        layout is not None,
-        dataset.warnings(),
+        job.padding is not None,
+        job.notes,
     )
+
+
+def _sample_picks(count: int, seed: int) -> list[Pick]:
+    """Return what a sample is made of: some of the longest rows and the shortest, and others at random."""
+    few = max(1, count // 8)
+    picks = [pick_longest(few), pick_shortest(few), pick_random(count, seed)] if count else []
+    return [without_empty_rows(pick) for pick in picks]
 
 
 def _maxlen(reading: Reading, job: Job) -> int | None:
@@ -187,20 +206,20 @@ def _maxlen(reading: Reading, job: Job) -> int | None:
     return make_plan(job.spec, stats).maxlen
 
 
-def _pad_value(column: PadColumn, layout: PaddingInfo | None, audit: Audit) -> Any:
+def _pad_value(column: PadColumn, padding: Padding | None, audit: Audit) -> Any:
     """Return the pad value: what the metadata or the padded places say, else what was asked for."""
-    known = audit_column(column, layout).value
+    known = audit_column(column, padding).value
     if known is None:
         known = audit.pad_value(column.name)
     return column.value if known is None else known
 
 
-def _padding(layout: PaddingInfo | None, job: Job, kept: Sequence[Row]) -> Side:
-    if layout is None:
+def _padding_side(padding: Padding | None, job: Job, kept: Sequence[Row]) -> Side:
+    if padding is None:
         return job.spec.padding
-    if layout.padding is not None:
-        return layout.padding
-    # Nobody declared a side: that of most rows.
+    if padding.padding is not None:
+        return padding.padding
+    # Nothing declares a side: that of most rows.
     edges = [row.mask[[0, -1]] for row in kept if row.mask is not None and len(row.mask)]
     return side_of(np.array(edges).reshape(-1, 2)) or "post"
 
@@ -208,53 +227,3 @@ def _padding(layout: PaddingInfo | None, job: Job, kept: Sequence[Row]) -> Side:
 def _tokens(row: Row, name: str) -> npt.NDArray[Any]:
     values = row.values[name]
     return values if row.mask is None else values[row.mask]
-
-
-class _Keeper:
-    """Keeps the shortest rows, the longest, and others drawn at random, in one pass."""
-
-    def __init__(self, count: int, seed: int) -> None:
-        few = max(1, count // 8)
-        self._count = count
-        self._random = np.random.default_rng(seed)
-        self._least: list[tuple[int, Callable[[Any], Any], list[tuple[float, Row]]]] = [
-            (few, lambda lengths: -lengths, []),
-            (few, lambda lengths: lengths, []),
-            (count, lambda lengths: self._random.random(len(lengths)), []),
-        ]
-
-    def take(self, lengths: npt.NDArray[np.int64], row_at: RowGetter, first: int) -> None:
-        real = np.flatnonzero(lengths > 0)
-        for count, key, kept in self._least:
-            keys = key(lengths)[real]
-            best = np.argsort(keys, kind="stable")[:count]
-            worst = kept[-1][0] if len(kept) == count and count else np.inf
-            kept += [
-                (float(keys[i]), row_at(int(real[i]), first + int(real[i]))) for i in best if keys[i] < worst
-            ]
-            kept.sort(key=lambda entry: entry[0])
-            del kept[count:]
-
-    def rows(self) -> list[Row]:
-        found: dict[int, Row] = {}
-        for _, _, kept in self._least:
-            for _, row in kept:
-                if len(found) < self._count:
-                    found[row.number] = row
-        return [found[number] for number in sorted(found)]
-
-
-class _Chosen:
-    """Keeps the rows of these numbers: those that were picked by another column."""
-
-    def __init__(self, numbers: Sequence[int]) -> None:
-        self._numbers = sorted(numbers)
-        self._kept: list[Row] = []
-
-    def take(self, lengths: npt.NDArray[np.int64], row_at: RowGetter, first: int) -> None:
-        for number in self._numbers:
-            if first <= number < first + len(lengths):
-                self._kept.append(row_at(number - first, number))
-
-    def rows(self) -> list[Row]:
-        return self._kept

@@ -14,6 +14,7 @@ from padmask.core.columns import IGNORED_LABEL
 from padmask.core.kernel import Mask
 from padmask.core.ragged import Ragged
 from padmask.errors import Place
+from padmask.formats.contract import LACKS_END
 from padmask.spec.pad import Side
 
 EXAMPLES = 5
@@ -56,6 +57,7 @@ RULES = {
         Rule("row-fully-masked", "warning", "no real token: NaN in pooling and attention layers"),
         Rule("cudnn-fallback", "warning", "cuDNN kernels need rows with a token, padded at the end"),
         Rule("stranger-file", "error", "the _padmask.json of the folder does not list the file", "file"),
+        Rule("no-end-mark", "warning", LACKS_END, "file"),
         Rule("mixed-dtypes", "warning", "the files have this column in different types", "file"),
         Rule("labels-on-padding", "warning", "labels on padding are not -100, so a loss counts them"),
     )
@@ -266,6 +268,10 @@ class Audit:
             "pad the dataset again"
         )
         self._report("stranger-file", np.ones(len(names), dtype=bool), lambda row: Place(names[row]), detail)
+
+    def add_lacking_end(self, names: Sequence[str]) -> None:
+        """Report files that stop before their end mark."""
+        self._report("no-end-mark", np.ones(len(names), dtype=bool), lambda row: Place(names[row]))
 
     def add_impossible(self, bad: Flags, place: Places) -> None:
         """Report rows with a length that is null, negative or larger than the row."""

@@ -1,0 +1,249 @@
+"""`find_padding`: whether files are padded, and which columns mark the padding, for every command."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import pyarrow as pa
+
+from padmask.core.arrow_lists import is_mask
+from padmask.core.columns import MASK_NAMES, only_field
+from padmask.core.metadata import Described, read_description
+from padmask.core.ragged import Ragged
+from padmask.errors import DataError, PaddedError, SpecError
+from padmask.spec.pad import Side
+
+
+@dataclass(frozen=True)
+class Padding:
+    """The columns that mark the padding of an input, and what the metadata say about the padding.
+
+    Args:
+        mask: name of the mask column; None if only the length column marks the padding.
+        length: name of the length column; None without a length column. If both names are None, the metadata
+            describe padding, and the columns that marked it are gone.
+        values: pad values by column name, from the metadata.
+        padding: side of the padding; None if no metadata name it.
+        sides: side of the padding in each file, by file name, from the metadata.
+        described: the metadata name the mask or the length column.
+        seen: the first rows of the mask contain padding.
+    """
+
+    mask: str | None
+    length: str | None
+    values: Mapping[str, Any] = field(default_factory=dict)
+    padding: Side | None = None
+    sides: Mapping[str, Side] = field(default_factory=dict)
+    described: bool = False
+    seen: bool = False
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Names of the columns that mark the padding, the mask first."""
+        return tuple(name for name in (self.mask, self.length) if name is not None)
+
+
+# Returns the first rows of a mask column, or None if no row is available or the column cannot be a mask.
+FirstMask = Callable[[str], Ragged | None]
+
+
+def find_padding(
+    files: Mapping[str, pa.Schema],
+    *,
+    columns: Collection[str] = (),
+    mask_column: str | None = None,
+    length_column: str | None = None,
+    names: Iterable[str] = MASK_NAMES,
+    first_mask: FirstMask | None = None,
+    read_metadata: bool = True,
+) -> Padding | None:
+    """Return the columns that mark the padding of a dataset, or None for a dataset without padding.
+
+    The function uses the given columns first, then the columns that the metadata name, then a column with
+    the name and type of a mask. Rows without padding may have a mask of ones, as tokenizers make. If the
+    first rows are available, a mask found by name counts only if it contains padding there, if its rows have
+    equal lengths, or if it has padmask's default name.
+
+    >>> schema = pa.schema([("input_ids", pa.list_(pa.int32())), ("attention_mask", pa.list_(pa.int8()))])
+    >>> find_padding({"a.parquet": schema}).mask
+    'attention_mask'
+    >>> ones, _ = Ragged.from_mask(pa.array([[1], [1, 1]]))
+    >>> find_padding({"a.parquet": schema}, first_mask=lambda name: ones) is None
+    True
+
+    Args:
+        files: schema of each file, by file name.
+        columns: names of the columns to compare between files; empty compares all padded columns.
+        mask_column: requested mask column.
+        length_column: requested length column.
+        names: names of columns that may be masks.
+        first_mask: function that returns the first rows of a mask column. None trusts the names.
+        read_metadata: whether to use the metadata.
+
+    Returns:
+        The columns, or None for a dataset without padding. `check_padding` checks their types.
+
+    Raises:
+        DataError: the metadata of a file are not valid.
+        PaddedError: the files are not padded in the same way.
+    """
+    described = _read_descriptions(files) if read_metadata else {}
+    _refuse_different_padding(files, described, columns)
+    first = next(iter(described.values()), None)
+    all_names = {name for schema in files.values() for name in schema.names}
+    mask, length = (None, None) if first is None else first.present(all_names)
+    if mask_column or mask or length:
+        found = Padding(mask_column or mask, length_column or length, described=bool(mask or length))
+    else:
+        by_name = _find_mask(files, names, first_mask)
+        if by_name is None and length_column is None and first is None:
+            return None
+        found = replace(by_name or Padding(None, None), length=length_column)
+    if found.mask is not None and found.mask != mask:
+        _refuse_missing_mask(files, found.mask)
+    if first is None:
+        return found
+    sides = {name: one.padding for name, one in described.items()}
+    return replace(found, values=first.values, padding=first.padding, sides=sides)
+
+
+def _read_descriptions(files: Mapping[str, pa.Schema]) -> dict[str, Described]:
+    """Return the description in the metadata of each file that has one."""
+    described = {}
+    for name, schema in files.items():
+        try:
+            found = read_description(schema.metadata)
+        except DataError as error:
+            raise DataError(
+                f"{name}: {error}", remedy=f"To read the file without the metadata, {_NAME_ALL}."
+            ) from None
+        if found is not None:
+            described[name] = found
+    return described
+
+
+_NAME_ALL = "name the padded columns with -c and their mask with --mask-column"
+
+_ONE_WAY = "one dataset is raw or padded in one way"
+
+# How a file is padded: the padded columns, the mask column and the length column.
+_Way = tuple[tuple[str, ...], str | None, str | None]
+
+
+def _refuse_different_padding(
+    files: Mapping[str, pa.Schema], described: Mapping[str, Described], columns: Collection[str]
+) -> None:
+    """Refuse files with different padding, because the first file would decide for all.
+
+    Pad values may differ. Sides may differ too, because a mask shows the side in each row.
+    """
+    compared = set(columns)
+    if not described or (compared and not any(compared & set(one.values) for one in described.values())):
+        return
+    ways = {
+        name: _way_of(described.get(name), schema.names, compared)
+        for name, schema in files.items()
+        if schema.names
+    }
+    padded = next((name for name, way in ways.items() if way is not None), None)
+    other = next((name for name, way in ways.items() if padded is not None and way != ways[padded]), None)
+    if padded is not None and other is not None:
+        raise PaddedError(
+            f"{padded} and {other} do not say the same of their padding: {padded} names "
+            f"{_in_words(ways[padded])}, and {other} names {_in_words(ways[other])}; {_ONE_WAY}",
+            remedy=f"Read the files apart. If the files share one mask, {_NAME_ALL}.",
+        )
+
+
+def _way_of(said: Described | None, names: Sequence[str], columns: set[str]) -> _Way | None:
+    """Return how a file is padded, or None if no column of the file marks its padding."""
+    mask, length = (None, None) if said is None else said.present(names)
+    if said is None or (mask is None and length is None):
+        return None
+    return tuple(sorted(set(said.values) & columns if columns else said.values)), mask, length
+
+
+def _in_words(way: _Way | None) -> str:
+    if way is None:
+        return "nothing"
+    columns, mask, length = way
+    markers = [f"the mask {mask!r}"] * (mask is not None) + [f"the lengths {length!r}"] * (length is not None)
+    return f"{' and '.join(markers)} of {', '.join(map(repr, columns)) or 'other columns'}"
+
+
+def _find_mask(
+    files: Mapping[str, pa.Schema], names: Iterable[str], first_mask: FirstMask | None
+) -> Padding | None:
+    """Return the mask that the names, types and first rows of the columns show, or None."""
+    found = None
+    for name in dict.fromkeys(names):
+        schema = next((schema for schema in files.values() if name in schema.names), None)
+        if schema is None:
+            continue
+        if schema.names.count(name) > 1:
+            return Padding(name, None)
+        candidate = _judge_mask(name, first_mask) if may_be_mask(schema.field(name).type) else None
+        if candidate is not None and (found is None or candidate.seen > found.seen):
+            found = candidate
+    return found
+
+
+def may_be_mask(type_: pa.DataType) -> bool:
+    """Return whether a column of this type may be a mask: null, or a list of bools, integers or nulls."""
+    return is_mask(type_) or type_ in (pa.list_(pa.null()), pa.null())
+
+
+def _judge_mask(name: str, first_mask: FirstMask | None) -> Padding | None:
+    if first_mask is None:
+        return Padding(name, None)
+    rows = first_mask(name)
+    if rows is None:
+        return Padding(name, None) if name == MASK_NAMES[0] else None
+    seen = bool((rows.values == 0).any())
+    equal = bool((rows.lengths == rows.lengths[:1]).all())
+    return Padding(name, None, seen=seen) if seen or equal or name == MASK_NAMES[0] else None
+
+
+def _refuse_missing_mask(files: Mapping[str, pa.Schema], mask: str) -> None:
+    """Refuse files with a mask beside files without one."""
+    has_mask = {name: mask in schema.names for name, schema in files.items() if schema.names}
+    padded = next((name for name, has in has_mask.items() if has), None)
+    raw = next((name for name, has in has_mask.items() if not has), None)
+    if padded is not None and raw is not None:
+        raise PaddedError(
+            f"{padded} has a mask column {mask!r} and {raw} has none; {_ONE_WAY}",
+            remedy="Read the files apart.",
+            options=["mask_column"],
+        )
+
+
+def check_padding(schema: pa.Schema, found: Padding) -> None:
+    """Check that the columns that mark the padding exist once, and have the types of a mask and of lengths.
+
+    Raises:
+        SpecError: a column is missing, not unique, or of another type.
+    """
+    if found.mask is not None:
+        type_ = only_field(schema, found.mask, "mask_column").type
+        if not may_be_mask(type_):
+            raise SpecError(
+                f"Column {found.mask!r} of type {type_} is not a mask. Choose a list column of bools, or of "
+                "0 and 1, with --mask-column.",
+                options=["mask_column"],
+            )
+    if found.length is not None:
+        type_ = only_field(schema, found.length, "length_column").type
+        if not (pa.types.is_integer(type_) or pa.types.is_null(type_)):
+            raise SpecError(
+                f"Column {found.length!r} of type {type_} does not hold lengths. Write integers there, or "
+                "choose another column.",
+                options=["length_column"],
+            )
+
+
+def mask_field(schema: pa.Schema, name: str) -> pa.Field:
+    """Return the field to read a mask as. The type of lists without an element does not show a mask."""
+    type_ = schema.field(name).type
+    return pa.field(name, type_ if is_mask(type_) else pa.list_(pa.bool_()))

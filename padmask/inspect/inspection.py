@@ -1,0 +1,103 @@
+"""`Inspection`: what `inspect_file` found, as data."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from padmask.core.plan import LengthStats
+from padmask.inspect.costs import Cost
+from padmask.verify.data.rules import Finding
+
+LENGTH_PERCENTILES = ("90", "95", "99")
+
+
+@dataclass(frozen=True)
+class ShownRow:
+    """One row as it is, or will be, padded.
+
+    Args:
+        row: its number, from 0.
+        length: its real tokens.
+        values: shape (maxlen, ...).
+        mask: bool, shape (maxlen,).
+    """
+
+    row: int
+    length: int
+    values: npt.NDArray[Any]
+    mask: npt.NDArray[np.bool_]
+
+
+@dataclass(frozen=True)
+class Inspection:
+    """What was seen.
+
+    Args:
+        name: of the input.
+        column: whose tokens are shown.
+        padded: whether the input was padded already.
+        stats: rows by length.
+        shown: the rows that were asked for.
+        plans: the costs of candidate plans.
+        health: what the audit found.
+        advice: what the numbers speak for, in a sentence.
+        notes: sentences about what else the user should know.
+    """
+
+    name: str
+    column: str
+    padded: bool
+    stats: LengthStats
+    shown: Sequence[ShownRow]
+    plans: Sequence[Cost]
+    health: Sequence[Finding]
+    advice: str = field(default="")
+    notes: Sequence[str] = ()
+
+    def lengths(self) -> dict[str, int | float]:
+        """Return the lengths' statistics, in tokens."""
+        stats = self.stats
+        percentiles = {f"p{percent}": stats.percentile(percent) for percent in LENGTH_PERCENTILES}
+        return {
+            "min": min(stats.counts, default=0),
+            "median": stats.percentile("50"),
+            "mean": stats.tokens / stats.rows if stats.rows else 0.0,
+            **percentiles,
+            "max": stats.longest,
+            "empty": stats.counts.get(0, 0),
+        }
+
+    def histogram(self) -> list[dict[str, int]]:
+        """Return rows by length, in bins that double: real lengths have long tails."""
+        bins: dict[tuple[int, int], int] = {}
+        top = self.stats.longest.bit_length() if self.stats.rows else -1
+        for bit in range(top + 1):
+            bins[(1 << bit) >> 1, (1 << bit) - 1] = 0
+        for length, rows in self.stats.counts.items():
+            bit = length.bit_length()
+            bins[(1 << bit) >> 1, (1 << bit) - 1] += rows
+        return [{"low": low, "high": high, "rows": rows} for (low, high), rows in bins.items()]
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return what `--json` prints."""
+        return {
+            "rows": self.stats.rows,
+            "tokens": self.stats.tokens,
+            "column": self.column,
+            "padded": self.padded,
+            "lengths": self.lengths(),
+            "histogram": self.histogram(),
+            "masks": [
+                {"row": shown.row, "length": shown.length, "mask": shown.mask.tolist()}
+                for shown in self.shown
+            ],
+            "plans": [cost.as_dict() for cost in self.plans],
+            "health": [finding.as_dict() for finding in self.health],
+            "advice": self.advice,
+            "notes": list(self.notes),
+        }

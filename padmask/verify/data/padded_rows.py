@@ -1,0 +1,165 @@
+"""Read padded rows for an audit, with their masks.
+
+The mask is a mask column, or is made from a length column and the side of the padding. Masks are never
+guessed from values.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Generator, Iterable, Iterator, Mapping
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+
+from padmask.core.arrow_lists import to_numpy
+from padmask.core.columns import PadColumn
+from padmask.core.padding import Padding, mask_field
+from padmask.core.ragged import Ragged, find_misfits
+from padmask.errors import DataError, Fault, SpecError
+from padmask.formats.contract import Batch, Chunk, Wanted
+from padmask.spec.pad import Side
+from padmask.stream.job import Job
+from padmask.stream.row_sample import BatchRows, Row, copy_row
+from padmask.stream.rows import DecodedRows
+from padmask.stream.run import Reading
+from padmask.verify.data.raw_rows import as_asked
+from padmask.verify.data.rules import Audit
+
+
+def audit_padded_rows(
+    reading: Reading, phase: str, job: Job, audit: Audit, padding: Padding
+) -> Generator[BatchRows]:
+    """Read padded rows with their mask and audit them; yields as `audit_raw_rows`."""
+    dataset = reading.dataset
+    if padding.mask in [column.name for column in job.columns]:
+        raise SpecError(
+            f"{dataset.name}: column {padding.mask!r} cannot be the sequence and its mask at once. "
+            "Choose another with -c or --mask-column.",
+            options=["columns", "mask_column"],
+        )
+    schema = dataset.schema()
+    fields = [
+        mask_field(schema, name) if dataset.format.is_text else schema.field(name) for name in padding.names
+    ]
+    wanted = Wanted(pa.schema([*job.wanted.sequences, *fields]), whole=job.wanted.whole)
+
+    def take(chunk: Chunk) -> DecodedRows:
+        return DecodedRows(dataset.decode(chunk, wanted), chunk.consumed)
+
+    with reading.map_chunks(phase, wanted, take) as all_rows:
+        yield from _audit_batches((rows.batch for rows in all_rows), job, audit, padding)
+
+
+def _audit_batches(batches: Iterable[Batch], job: Job, audit: Audit, padding: Padding) -> Iterator[BatchRows]:
+    side, width = padding.padding, None
+    first = job.columns[0].name
+    for batch in batches:
+        if batch.faults:
+            raise _row_error(batch, batch.faults[0], batch.faults[0].column)
+        values = {column.name: _column(batch, column) for column in job.columns}
+        places = values[first].lengths
+        said = None if padding.length is None else _lengths(batch, padding.length)
+        mask, fits = _read_mask(batch, padding, places, said)
+        if width is None and len(batch):
+            width = int(places[0])
+        for ragged in values.values():
+            fits &= ragged.lengths == places
+        audit.add_misshapen(~fits, batch.place)
+        if padding.mask is None and said is not None:
+            possible = _possible(said, places)
+            audit.add_impossible(~possible, batch.place)
+            fits &= possible
+        good = fits & (places == width)
+        audit.add_unequal(fits & ~good, width or 0, batch.place)
+        picked = np.flatnonzero(good)
+        masks = _rectangle(mask, picked, width or 0).astype(bool)
+        rectangles = {name: _rectangle(ragged, picked, width or 0) for name, ragged in values.items()}
+        side = side or side_of(masks)
+        if width and len(picked):
+            audit.add_padded(
+                rectangles,
+                masks,
+                side or "post",
+                lambda row, batch=batch, picked=picked: batch.place(int(picked[row])),  # type: ignore[misc]
+                None if said is None else said[picked],
+            )
+        seen = np.concatenate([[0], np.cumsum(mask.values != 0)])
+        lengths = np.where(fits, seen[mask.starts + mask.lengths] - seen[mask.starts], 0)
+
+        def row_at(
+            place: int,
+            number: int,
+            values: Mapping[str, Ragged] = values,
+            mask: Ragged = mask,
+        ) -> Row:
+            return copy_row(number, values, place, mask)
+
+        yield lengths, row_at
+
+
+def _column(batch: Batch, column: PadColumn) -> Ragged:
+    ragged, faults = Ragged.from_arrow(batch.columns.column(column.name), column.inner)
+    if faults:
+        raise _row_error(batch, faults[0], column.name)
+    asked = as_asked(ragged, column)
+    if asked is not ragged and (faults := find_misfits(ragged, column.dtype)):
+        raise _row_error(batch, faults[0], column.name)
+    return asked
+
+
+def _row_error(batch: Batch, fault: Fault, column: str | None) -> DataError:
+    return DataError(fault.reason, place=batch.place(fault.row), column=column, remedy="Fix the row.")
+
+
+def _read_mask(
+    batch: Batch, padding: Padding, places: npt.NDArray[np.int64], said: npt.NDArray[np.int64] | None
+) -> tuple[Ragged, npt.NDArray[np.bool_]]:
+    """Return the mask of each row, and which rows have one that goes with their places.
+
+    Args:
+        batch: the rows.
+        padding: says where the mask is.
+        places: of each row.
+        said: the lengths in the length column, where there is one.
+    """
+    if padding.mask is not None:
+        mask, faults = Ragged.from_mask(batch.columns.column(padding.mask))
+        fits = mask.lengths == places
+        fits[[fault.row for fault in faults]] = False
+        return mask, fits
+    assert said is not None
+    # A file is read by the side that its own metadata name, whatever the other files say.
+    side = padding.sides.get(batch.source, padding.padding or "post")
+    kept = np.where(_possible(said, places), said, 0)
+    starts = np.cumsum(places) - places
+    at = np.arange(int(places.sum())) - np.repeat(starts, places)
+    first = np.repeat(places - kept if side == "pre" else np.zeros_like(kept), places)
+    end = np.repeat(places if side == "pre" else kept, places)
+    return Ragged((at >= first) & (at < end), starts, places), np.ones(len(places), dtype=bool)
+
+
+def _possible(said: npt.NDArray[np.int64], places: npt.NDArray[np.int64]) -> npt.NDArray[np.bool_]:
+    """Tell which lengths a row of so many places can have; a null length is read as -1."""
+    possible: npt.NDArray[np.bool_] = (said >= 0) & (said <= places)
+    return possible
+
+
+def _rectangle(ragged: Ragged, picked: npt.NDArray[np.int64], width: int) -> npt.NDArray[Any]:
+    places = ragged.starts[picked][:, None] + np.arange(width)
+    rectangle: npt.NDArray[Any] = ragged.values[places]
+    return rectangle
+
+
+def _lengths(batch: Batch, name: str) -> npt.NDArray[np.int64]:
+    # One beyond 2**63 is none that a mask could have, whatever becomes of it.
+    return np.asarray(to_numpy(batch.columns.column(name).cast(pa.int64(), safe=False).fill_null(-1)))
+
+
+def side_of(masks: npt.NDArray[np.bool_]) -> Side | None:
+    """Return the side that most padded rows have their padding on; None where there is none."""
+    if masks.size == 0:
+        return None
+    pre, post = int((~masks[:, 0] & masks[:, -1]).sum()), int((masks[:, 0] & ~masks[:, -1]).sum())
+    return None if pre == post == 0 else "pre" if pre > post else "post"

@@ -1,0 +1,56 @@
+"""Read raw rows for an audit, as they will be padded."""
+
+from __future__ import annotations
+
+from collections.abc import Generator, Mapping
+from dataclasses import replace
+
+import numpy as np
+
+from padmask.core.columns import PadColumn
+from padmask.core.kernel import keep_pieces
+from padmask.core.plan import plan_pad
+from padmask.core.ragged import Ragged
+from padmask.core.table import row_lengths
+from padmask.spec.pad import FLOAT_DTYPES, Side
+from padmask.stream.job import Job
+from padmask.stream.passes import prepared_rows
+from padmask.stream.row_sample import BatchRows, Row, copy_row
+from padmask.stream.run import Reading
+from padmask.verify.data.rules import Audit
+
+
+def audit_raw_rows(
+    reading: Reading, phase: str, job: Job, audit: Audit, maxlen: int | None = None
+) -> Generator[BatchRows]:
+    """Read raw rows and audit them as they will be padded, cut to `maxlen` tokens where it is given.
+
+    Yields:
+        For each batch the lengths, shape (rows,), and a way to its rows.
+    """
+    with prepared_rows(reading, phase, job) as all_rows:
+        for rows in all_rows:
+            columns = {column.name: as_asked(rows.ragged[column.name], column) for column in job.columns}
+            ragged = {name: _cut(column, maxlen, job.spec.truncating) for name, column in columns.items()}
+            audit.add_raw(ragged, job.spec.padding, rows.batch.place)
+
+            def row_at(place: int, number: int, ragged: Mapping[str, Ragged] = ragged) -> Row:
+                return copy_row(number, ragged, place)
+
+            yield row_lengths(ragged), row_at
+
+
+def _cut(rows: Ragged, maxlen: int | None, truncating: Side) -> Ragged:
+    if maxlen is None:
+        return rows
+    return keep_pieces(rows, plan_pad(rows.lengths, maxlen, padding="post", truncating=truncating))
+
+
+def as_asked(rows: Ragged, column: PadColumn) -> Ragged:
+    """Return rows of ints where ints were asked for, and of floats where floats were, as when padded."""
+    kinds = "f" if column.dtype in FLOAT_DTYPES else "iu"
+    if rows.values.dtype.kind in kinds or column.dtype == "string":
+        return rows
+    # Beside a row's own tokens may stand those of a row that was refused, which are no such integers.
+    with np.errstate(invalid="ignore"):
+        return replace(rows, values=rows.values.astype(column.dtype))
