@@ -383,16 +383,30 @@ def _nest(array: pa.Array, shape: tuple[int, ...], fixed_size: bool) -> pa.Array
 
 
 def rows_as_array(column: pa.Array, shape: tuple[int, ...]) -> npt.NDArray[Any]:
-    """Return a list column in which every row has this shape as one array (rows, *shape).
+    """Convert a list column whose rows all have this shape to an array of shape (rows, *shape).
 
     >>> rows_as_array(pa.array([[1, 2], [3, 4]]), (2,)).tolist()
     [[1, 2], [3, 4]]
     """
     rows = count = len(column)
     for size in shape:
-        # Not .flatten(), which loads all of Arrow's compute functions.
+        # .flatten() would import all compute functions of Arrow.
         fixed = pa.types.is_fixed_size_list(column.type)
         first = column.offset * size if fixed else column.offsets[0].as_py()
         count *= size
         column = column.values.slice(first, count)
     return to_numpy(column).reshape(rows, *shape)
+
+
+def take_rows(column: pa.Array, rows: npt.NDArray[np.int64]) -> pa.Array:
+    """Return the rows of a column with these indices, even if Arrow cannot take from its type."""
+    try:
+        return column.take(to_arrow(rows))
+    except pa.ArrowNotImplementedError:
+        pieces = [column.slice(row, 1) for row in rows.tolist()]
+        return pa.concat_arrays(pieces) if pieces else column.slice(0, 0)
+
+
+def empty_batch(schema: pa.Schema) -> pa.RecordBatch:
+    """Return an empty batch with a schema."""
+    return pa.RecordBatch.from_arrays([pa.nulls(0, field.type) for field in schema], schema=schema)

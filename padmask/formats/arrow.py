@@ -15,10 +15,10 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.types as pat
 
-from padmask.core.arrow_lists import count_shared
+from padmask.core.arrow_lists import count_shared, take_rows
 from padmask.core.metadata import METADATA_KEY, Described, read_description
 from padmask.errors import AccessError, DataError, OutputError, PaddedError, UnreadableError, UnsupportedError
-from padmask.formats.contract import Batch, Chunk, Layout, Wanted, WriterOptions, take_rows
+from padmask.formats.contract import Batch, Chunk, Layout, Wanted, WriterOptions
 from padmask.storage.output import BorrowedStream
 from padmask.storage.source import Source
 

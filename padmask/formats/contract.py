@@ -1,6 +1,6 @@
-"""The contract between formats and everything else: `Batch`, `Chunk`, `Reader`, `InputColumns`, `Writer`.
+"""The interfaces of file formats: `Reader`, `Writer`, and the rows that they exchange with other packages.
 
-It speaks Arrow and knows no padding.
+Rows are Arrow columns. Formats do not know about padding.
 """
 
 from __future__ import annotations
@@ -13,16 +13,16 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from padmask.core.arrow_lists import Kind, to_arrow
+from padmask.core.arrow_lists import Kind, take_rows
 from padmask.errors import Fault, Place
 
-# A reader looks at this many rows before it says which columns there are.
+# Rows that a reader of JSON Lines reads to find the columns.
 HEAD_ROWS = 1000
 
-# Or fewer, where rows are this large together: they are held at once.
+# Bytes after which a reader stops to look at further rows, which are in memory together.
 HEAD_BYTES = 16 << 20
 
-# What a user should know of an input that lacks its end.
+# Warning about an input without an end mark.
 LACKS_END = "the Arrow stream ends without its end mark, so rows may be missing"
 
 
@@ -31,13 +31,13 @@ class Batch:
     """Some rows of an input.
 
     Args:
-        columns: the rows as Arrow columns; null where a row has a fault of its own.
-        source: name of the input, for people.
-        numbers: of each row, shape (rows,): lines from 1, or rows from 0.
-        unit: `"line"` or `"row"`, what `numbers` count.
-        objects: of JSON Lines, each row's object with the text of its values untouched.
-        lines: of JSON Lines, each row's own text.
-        faults: rows that could not be read, in order.
+        columns: the rows as Arrow columns. Rows with a fault are null.
+        source: name of the input, for messages.
+        numbers: number of each row, int64, shape (rows,). Lines count from 1, rows from 0.
+        unit: `"line"` or `"row"`, the unit of `numbers`.
+        objects: for JSON Lines, the object of each row with its values as text.
+        lines: for JSON Lines, the text of each row.
+        faults: faults of rows that could not be read, in order.
     """
 
     columns: pa.RecordBatch
@@ -52,7 +52,7 @@ class Batch:
         return len(self.numbers)
 
     def place(self, row: int) -> Place:
-        """Return where a row of this batch is.
+        """Return the place of a row in the input.
 
         >>> str(Batch(pa.record_batch({"a": [1]}), "x.jsonl", np.array([12]), "line").place(0))
         'x.jsonl, line 12'
@@ -60,7 +60,7 @@ class Batch:
         return Place(self.source, self.unit, int(self.numbers[row]))
 
     def select(self, rows: npt.NDArray[np.int64]) -> Batch:
-        """Return these rows, by number; faults are left behind."""
+        """Return the rows with these indices, without faults."""
         return Batch(
             pa.RecordBatch.from_arrays(
                 [take_rows(column, rows) for column in self.columns.columns], schema=self.columns.schema
@@ -73,7 +73,7 @@ class Batch:
         )
 
     def slice(self, start: int, stop: int) -> Batch:
-        """Return the rows from `start` up to `stop`, with their faults."""
+        """Return the rows from `start` to `stop` (exclusive), with their faults."""
         return Batch(
             self.columns.slice(start, stop - start),
             self.source,
@@ -87,13 +87,13 @@ class Batch:
 
 @dataclass(frozen=True)
 class Chunk:
-    """A piece of input as cheap to cut off as possible; `decode` does the work.
+    """A piece of an input that is not decoded yet.
 
     Args:
         source: name of the input.
-        first: number of its first line (from 1) or row (from 0).
-        data: bytes of whole lines, or a record batch.
-        consumed: bytes of the input used up so far, for progress.
+        first: number of the first line (from 1) or row (from 0).
+        data: bytes of complete lines, or a record batch.
+        consumed: bytes of the input read so far, for the progress.
     """
 
     source: str
@@ -104,14 +104,13 @@ class Chunk:
 
 @dataclass(frozen=True)
 class Wanted:
-    """Which columns a pass over the input needs.
+    """The columns that a pass over the input reads.
 
     Args:
-        sequences: the columns to pad, with their list types as the reader's schema has them.
-        others: all columns in their order, with the types of those that are no sequences; None to
-            leave the others out, or, for JSON Lines, to leave them as the text they are.
-        whole: the columns of ints in which JSON Lines may write a whole one as a float, such as 1.0:
-            ints were asked for there.
+        sequences: the sequence columns, with their list types.
+        others: all columns in order, with the types of the columns that are not sequences. None leaves these
+            columns out, or keeps them as text in JSON Lines.
+        whole: names of integer columns in which JSON Lines may write an int as a float, such as 1.0.
     """
 
     sequences: pa.Schema
@@ -120,7 +119,7 @@ class Wanted:
 
     @property
     def schema(self) -> pa.Schema:
-        """Return all columns that are read, in their own order; sequences have the types they are read as."""
+        """All columns that are read, in order."""
         if self.others is None:
             return self.sequences
         sequences = {field.name: field for field in self.sequences}
@@ -130,59 +129,59 @@ class Wanted:
 
 
 class Reader(Protocol):
-    """An input that can be read several times, in order. Its class takes a source and the rows at a time."""
+    """An input that can be read several times. The class is called with a source and the rows per batch."""
 
     def schema(self) -> pa.Schema:
-        """Return the columns there are; for JSON Lines, of the first rows."""
+        """Return the columns of the input; for JSON Lines, the columns of the first rows."""
 
     def look(self, wanted: Wanted) -> Iterator[Batch]:
-        """Give the rows from the start, without using up what can be read once only."""
+        """Read rows from the start, without consuming a pipe."""
 
     def chunks(self, wanted: Wanted) -> Iterator[Chunk]:
-        """Cut the input into pieces: sequential, all input and output happens here."""
+        """Split the input into chunks, in order. Only this method reads the input."""
 
     def decode(self, chunk: Chunk, wanted: Wanted) -> Batch:
-        """Turn a piece into rows: pure, may run in any thread."""
+        """Decode a chunk. This is a pure function that any thread may call."""
 
     def cut(self, chunk: Chunk, rows: int) -> tuple[Chunk, int]:
-        """Return the chunk with at most its first `rows` rows, and how many it has then."""
+        """Return the first `rows` rows of a chunk, and their number."""
 
     def lacks_end(self) -> bool:
-        """Tell whether an input that can be read stops before the mark of its end."""
+        """Return whether the input ends without its end mark, though its rows can be read."""
 
 
 class InputColumns(Protocol):
-    """The columns that inputs of one format have together."""
+    """The common columns of several inputs of one format."""
 
     def schema(self) -> pa.Schema:
-        """Return all columns; of a part of a dataset, those of the whole dataset."""
+        """Return the columns of the dataset, which may be larger than these inputs."""
 
     def typed_schemas(self) -> Mapping[str, pa.Schema]:
-        """Return the columns of each input by its name, where the input itself gives their types."""
+        """Return the columns of each input by the name of the input; empty for formats without types."""
 
     def sequence_types(
         self, names: Sequence[str], kinds: Mapping[str, Kind], look: Callable[[Wanted], Iterator[Batch]]
     ) -> pa.Schema:
-        """Return the list types of columns, whose tokens shall be of `kinds`; `look` gives the first rows."""
+        """Return the list types of columns. `kinds` are requested kinds of tokens; `look` reads rows."""
 
     def align(self, batch: Batch, wanted: Wanted) -> Batch:
-        """Give a batch of one input the columns that all inputs have together."""
+        """Return a batch of one input with the columns of the dataset."""
 
     def complete(self, batch: Batch, wanted: Wanted) -> Batch:
-        """Return a batch with all the columns that are wanted, where decoding left some out."""
+        """Return a batch with all wanted columns, if decoding left some as text."""
 
 
 @dataclass(frozen=True)
 class Layout:
-    """How a writer lays its rows out.
+    """The layout of the output.
 
     Args:
-        schema: of the output.
-        shapes: of the columns in which every row has the same shape, without the rows' own axis.
-        group_rows: rows in a row group or record batch, whatever the batches that arrive.
-        copies: names under which a column of that shape is written once more, and the column (npz).
-        ragged: the columns of sequences in which every row has its own length.
-        name: of the output, for people.
+        schema: schema of the output.
+        shapes: shape of a row, for each column whose rows all have the same shape.
+        group_rows: rows in a row group or record batch.
+        copies: columns of npz to write a second time: the second name, and the column.
+        ragged: names of sequence columns whose rows have different lengths.
+        name: name of the output, for messages.
     """
 
     schema: pa.Schema
@@ -195,12 +194,12 @@ class Layout:
 
 @dataclass(frozen=True)
 class WriterOptions:
-    """What a writer works with.
+    """Options for writers.
 
     Args:
-        as_stream: whether the output cannot be moved about in.
-        threads: how many columns may be encoded at once, where the format has such.
-        folder: where temporary files go, where the format needs such.
+        as_stream: whether the output does not support seeking.
+        threads: number of columns that may be encoded at the same time.
+        folder: folder for temporary files.
     """
 
     as_stream: bool
@@ -209,30 +208,16 @@ class WriterOptions:
 
 
 class Writer(Protocol):
-    """An output that takes batches in order. Its class takes a stream, a `Layout` and `WriterOptions`."""
+    """An output file. The class is called with a stream, a `Layout` and `WriterOptions`."""
 
     def encode(self, batch: Batch) -> Any:
-        """Turn rows into what `append` takes: pure, may run in any thread."""
+        """Encode rows for `append`. This is a pure function that any thread may call."""
 
     def append(self, piece: Any) -> None:
-        """Write a piece: sequential, in order."""
+        """Write encoded rows. The calls are in order."""
 
     def finish(self) -> None:
-        """Write what must come last."""
+        """Write the end of the file."""
 
     def abandon(self) -> None:
-        """Give up: nothing more is written, and nothing is left open."""
-
-
-def take_rows(column: pa.Array, rows: npt.NDArray[np.int64]) -> pa.Array:
-    """Return these rows of a column, of types too that Arrow cannot take from."""
-    try:
-        return column.take(to_arrow(rows))
-    except pa.ArrowNotImplementedError:
-        pieces = [column.slice(row, 1) for row in rows.tolist()]
-        return pa.concat_arrays(pieces) if pieces else column.slice(0, 0)
-
-
-def empty_batch(schema: pa.Schema) -> pa.RecordBatch:
-    """Return no rows of a schema."""
-    return pa.RecordBatch.from_arrays([pa.nulls(0, field.type) for field in schema], schema=schema)
+        """Close everything without writing more."""

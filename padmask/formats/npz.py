@@ -17,9 +17,9 @@ from typing import IO, Any, BinaryIO
 import numpy as np
 import numpy.typing as npt
 
-from padmask.core.arrow_lists import rows_as_array
+from padmask.core.arrow_lists import empty_batch, rows_as_array
 from padmask.errors import OutputError
-from padmask.formats.contract import Batch, Layout, WriterOptions, empty_batch
+from padmask.formats.contract import Batch, Layout, WriterOptions
 
 _COPY_BYTES = 1 << 20
 

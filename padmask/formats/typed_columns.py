@@ -9,9 +9,9 @@ from dataclasses import replace
 import numpy as np
 import pyarrow as pa
 
-from padmask.core.arrow_lists import Kind
+from padmask.core.arrow_lists import Kind, take_rows
 from padmask.errors import DataError, Fault
-from padmask.formats.contract import Batch, Reader, Wanted, take_rows
+from padmask.formats.contract import Batch, Reader, Wanted
 from padmask.storage.source import Source
 
 # From so many inputs on, so many of them are asked for their columns at once.

@@ -28,7 +28,7 @@ def summary(result: PadResult, output: str, rejects: str | None = None) -> list[
     lines = [
         f"{count(ledger.rows_written, 'row')} -> {where}: "
         f"maxlen {result.maxlen} ({found}), padding {result.padding}, "
-        f"{share(ledger.padding_share)} of places are padding"
+        f"{share(ledger.padding_share)} of positions are padding"
     ]
     if ledger.rows_truncated or ledger.tokens_lost:
         lost = ledger.tokens_lost / ledger.tokens_read if ledger.tokens_read else 0.0
@@ -54,7 +54,7 @@ def unpad_summary(result: UnpadResult, output: str, rejects: str | None = None) 
     line = (
         f"{count(ledger.rows_written, 'row')} -> {'stdout' if output == '-' else output}: "
         f"{count(ledger.tokens_kept, 'token')}; {share(ledger.padding_share)} of "
-        f"{count(ledger.places, 'place')} were padding"
+        f"{count(ledger.places, 'position')} were padding"
     )
     notes = [*result.notes, *_warn_about_no_rows(ledger)]
     if result.still_padded:

@@ -197,7 +197,7 @@ def test_a_file_without_effect_is_silent(here: Run, project: Callable[[str], Pat
             "--input-format is",
         ),
         ("input-format = 'jsonl'", ("pad", "bad.parquet"), "line 1: not UTF-8", "--input-format is"),
-        ("output-format = 'arrow'", ("pad", "mixed.jsonl"), "a string where", "--output-format is"),
+        ("output-format = 'arrow'", ("pad", "mixed.jsonl"), "a string, but", "--output-format is"),
         (
             "mask-column = 'short'",
             ("unpad", "bad.jsonl", "-c", "input_ids"),

@@ -62,7 +62,7 @@ def test_files_that_say_themselves_what_is_padded_need_no_flags(here, tmp_path, 
     assert here("pad", raw, *BOTH, "--padding", padding, "-o", f"padded.{between}").returncode == 0
     result = here("unpad", f"padded.{between}")
     assert (result.returncode, result.stdout) == (0, LINES)
-    assert result.stderr == "3 rows -> stdout: 4 tokens; 55.6% of 9 places were padding\n"
+    assert result.stderr == "3 rows -> stdout: 4 tokens; 55.6% of 9 positions were padding\n"
 
 
 @pytest.mark.parametrize("padding", ["post", "pre"])

@@ -280,9 +280,7 @@ def test_types_that_do_not_go_together_are_told_of_with_both_files(team, tmp_pat
     for number, extra in enumerate([1, None, "x"]):
         write(tmp_path / "data" / f"{number}.jsonl", [{"input_ids": [number], "extra": extra}])
     executor, workers = team
-    with pytest.raises(
-        DataError, match=r"2\.jsonl, line 1, .*: a string where .*0\.jsonl, line 1 has an int"
-    ):
+    with pytest.raises(DataError, match=r"2\.jsonl, line 1, .*: a string, but .*0\.jsonl, line 1 has an int"):
         pad_dataset(
             tmp_path / "data",
             tmp_path / "padded",

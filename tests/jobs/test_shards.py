@@ -159,17 +159,29 @@ def test_types_of_pieces_join_to_the_types_of_all(lists):
 @pytest.mark.parametrize(
     ("first", "later", "said"),
     [
-        ([1], ["x"], "line 2, field 'x': a string where line 1 has an int"),
+        ([1], ["x"], "line 2, field 'x': a string, but line 1 has an int"),
         # What is at the place is named, not what it became with others.
-        ([1, 0.5], ["x"], "line 3, field 'x': a string where line 1 has an int"),
-        (["x"], [1, 0.5], "line 2, field 'x': an int where line 1 has a string"),
-        ([1, 2**53 + 1], [0.5], "line 2, field 'x': the int 9007199254740993 among floats"),
-        ([0.5], [1, 2**53 + 1], "line 3, field 'x': the int 9007199254740993 among floats"),
+        ([1, 0.5], ["x"], "line 3, field 'x': a string, but line 1 has an int"),
+        (["x"], [1, 0.5], "line 2, field 'x': an int, but line 1 has a string"),
+        (
+            [1, 2**53 + 1],
+            [0.5],
+            "line 2, field 'x': the field holds floats",
+        ),
+        (
+            [0.5],
+            [1, 2**53 + 1],
+            "line 3, field 'x': the field holds floats",
+        ),
         ([1, -1], [1, 2**63], "line 4, field 'x': 9223372036854775808 and the other values do not fit"),
         ([1, 2**63], [1, -1], "line 4, field 'x': -1 and the other values do not fit"),
-        ([1, -(2**53) - 1], [0.5], "line 2, field 'x': the int -9007199254740993 among floats"),
-        ([[], [1]], [[], ["x"]], "line 4, field 'x[]': a string where line 2 has an int"),
-        ([{"a": 1}], [{"b": 1}, {"a": "x"}], "line 3, field 'x.a': a string where line 1 has an int"),
+        (
+            [1, -(2**53) - 1],
+            [0.5],
+            "line 2, field 'x': the field holds floats",
+        ),
+        ([[], [1]], [[], ["x"]], "line 4, field 'x[]': a string, but line 2 has an int"),
+        ([{"a": 1}], [{"b": 1}, {"a": "x"}], "line 3, field 'x.a': a string, but line 1 has an int"),
     ],
 )
 def test_types_that_do_not_join_are_told_of_with_their_lines(first, later, said):

@@ -708,7 +708,7 @@ def test_an_output_without_room_is_refused_and_the_folder_with_it(run, monkeypat
     [
         (
             {"files": FileOptions(max_bytes=1)},
-            r"^The output '.*/padded/0\.jsonl' would take more than the 1 B",
+            r"^The output '.*/padded/0\.jsonl' would be larger than the limit of 1 B",
         ),
         (
             {"files": FileOptions(output_format="npz"), "mask": MaskSpec(column="../mask")},
