@@ -18,6 +18,7 @@ from padmask import (
     ModelProof,
     PadSpec,
     ProofSpec,
+    ReadOptions,
     RowPolicy,
     RuleSpec,
     ShowSpec,
@@ -40,6 +41,7 @@ def proof(**given: Any) -> Any:
 AT_LEAST_0: list[tuple[Callable[..., Any], str]] = [
     (PadSpec, "maxlen"),
     (FileOptions, "limit"),
+    (ReadOptions, "limit"),
     (ShowSpec, "first"),
     (ShowSpec, "last"),
     (ReferenceSpec, "seed"),
@@ -50,6 +52,8 @@ AT_LEAST_1: list[tuple[Callable[..., Any], str]] = [
     (FileOptions, "batch_rows"),
     (FileOptions, "threads"),
     (FileOptions, "max_bytes"),
+    (ReadOptions, "batch_rows"),
+    (ReadOptions, "threads"),
     (ShowSpec, "sample"),
     (ProofSpec, "sample"),
     (proof, "sample"),
@@ -127,6 +131,7 @@ def test_flags_of_the_wrong_type(make, name):
         (RowPolicy, "overlong"),
         (RowPolicy, "empty_rows"),
         (RowPolicy, "on_error"),
+        (ReadOptions, "input_format"),
         (FileOptions, "input_format"),
         (FileOptions, "output_format"),
         (FileOptions, "rejects"),
@@ -149,6 +154,7 @@ def test_texts_of_the_wrong_type(make, name):
 @pytest.mark.parametrize(
     ("make", "given"),
     [
+        (ReadOptions, {"input_format": "csv"}),
         (FileOptions, {"input_format": "csv"}),
         (FileOptions, {"output_format": "csv"}),
         (ProofSpec, {"backend": "mxnet"}),
@@ -182,9 +188,7 @@ CALLS: list[tuple[str, Callable[[Path, Any], Any]]] = [
     ("threads", lambda _, value: padmask.pad([[1]], threads=value)),
     ("maxlen", lambda _, value: padmask.pad_sequences([[1]], maxlen=value)),
     ("maxlen", lambda _, value: padmask.sequence_mask([1], maxlen=value)),
-    ("limit", lambda source, value: padmask.inspect_file(source, limit=value)),
     ("workers", lambda source, value: padmask.inspect_file(source, workers=value)),
-    ("limit", lambda source, value: padmask.verify_file(source, limit=value)),
     ("workers", lambda source, value: padmask.pad_dataset(source, source.parent / "o", workers=value)),
     (
         "shard_bytes",
@@ -224,6 +228,8 @@ OBJECTS: dict[str, Callable[[Path, Any], Any]] = {
     "pad_dataset resume": lambda source, value: padmask.pad_dataset(
         source, source.parent / "o", resume=value
     ),
+    "inspect_file files": lambda source, value: padmask.inspect_file(source, files=value),
+    "verify_file files": lambda source, value: padmask.verify_file(source, files=value),
     "inspect_file show": lambda source, value: padmask.inspect_file(source, show=value),
     "inspect_file specs": lambda source, value: padmask.inspect_file(source, specs=[value]),
     "verify_file spec": lambda source, value: padmask.verify_file(source, spec=value),
@@ -314,3 +320,25 @@ def test_masked_values_are_refused():
 def test_vectors_of_no_values():
     assert padmask.pad_sequences([[[]], [[], []]]).shape == (2, 2, 0)
     assert padmask.pad([[[]], [[], []]]).mask.tolist() == [[True, False], [True, True]]
+
+
+READERS: dict[str, Callable[..., Any]] = {
+    "inspect_file": padmask.inspect_file,
+    "verify_file": padmask.verify_file,
+}
+
+
+@pytest.mark.parametrize("read", READERS.values(), ids=READERS)
+@pytest.mark.parametrize(
+    "option",
+    [{"output_format": "jsonl"}, {"rejects": "r.jsonl"}, {"fixed_size_list": True}, {"max_bytes": 9}],
+    ids=_id,
+)
+def test_options_of_an_output_are_refused_by_what_writes_none(source, read, option):
+    with pytest.raises(SpecError, match=f"`files` sets {next(iter(option))}, but .* writes no output"):
+        read(source, files=FileOptions(**option))
+
+
+@pytest.mark.parametrize("read", READERS.values(), ids=READERS)
+def test_options_of_reading_may_come_from_those_of_a_pad_run(source, read):
+    assert read(source, files=FileOptions(limit=1, threads=2)) is not None

@@ -90,7 +90,7 @@ def test_the_program_in_the_readme_runs(tmp_path):
     done = subprocess.run(
         [sys.executable, "program.py"], cwd=tmp_path, capture_output=True, text=True, check=False
     )
-    assert (done.returncode, done.stdout, done.stderr) == (0, "2 2 0\n", "")
+    assert (done.returncode, done.stdout, done.stderr) == (0, "2 2 0\n2\ndata-ok\n", "")
     padded = pq.read_table(tmp_path / "padded.parquet")
     assert padded["labels"].to_pylist() == [[1, 2], [3, -100]]
     assert sorted(path.name for path in (tmp_path / "padded").glob("*.parquet")) == ["a.parquet", "b.parquet"]

@@ -12,7 +12,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from padmask import DataError, MaskSpec, PadSpec, SpecError, pad_file
+from padmask import DataError, MaskSpec, PadSpec, ReadOptions, SpecError, pad_file
 from padmask.core.python_rows import flatten
 from padmask.formats.dataset import Dataset
 from padmask.spec.pad import RowPolicy
@@ -328,7 +328,7 @@ def test_rows_are_audited_as_they_will_be_cut(tmp_path):
 
 
 def test_a_limit_looks_at_the_first_rows_only(tmp_path):
-    report = verify_file(warned(tmp_path), limit=2)
+    report = verify_file(warned(tmp_path), files=ReadOptions(limit=2))
     assert (report.environment["rows"], report.data) == (2, [])
 
 

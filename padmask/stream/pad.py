@@ -13,7 +13,7 @@ from typing import Any
 
 import pyarrow as pa
 
-from padmask.core.columns import check_names
+from padmask.core.padding import check_names
 from padmask.core.plan import Plan, make_plan, needs_lengths
 from padmask.core.table import padded_schema
 from padmask.formats import output_format

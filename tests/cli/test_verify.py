@@ -94,6 +94,15 @@ def write_two_sides(folder):
     return ["post.parquet", "pre.parquet"]
 
 
+def write_without_end_mark(folder):
+    schema = pa.schema([("input_ids", pa.list_(pa.int32()))])
+    sink = pa.BufferOutputStream()
+    with pa.ipc.new_stream(sink, schema) as stream:
+        stream.write_batch(pa.record_batch({"input_ids": [[5, 6], [7]]}, schema=schema))
+    (folder / "cut.arrow").write_bytes(bytes(sink.getvalue())[:-8])
+    return ["cut.arrow"]
+
+
 def write_stranger(folder):
     (folder / "raw.jsonl").write_text('{"input_ids": [5, 6]}\n')
     pad_dataset(folder / "raw.jsonl", folder / "padded")
@@ -118,6 +127,7 @@ BROKEN = {
     "length-range": write_impossible_length,
     "mixed-sides": write_two_sides,
     "stranger-file": write_stranger,
+    "no-end-mark": write_without_end_mark,
     "labels-on-padding": lambda folder: (
         [*lines({**GOOD, "labels": [1, 1, 0]})(folder), "-c", "input_ids", "-c", "labels"]
     ),
@@ -200,7 +210,7 @@ def test_stdin_is_read_for_a_dash(padmask):
         (["raw.jsonl", "--device", "tpu"], "'tpu' is not one of"),
         (["raw.jsonl", "--sample", "0"], "0 is not in the range"),
         (["raw.jsonl", "-c", "missing"], "missing"),
-        (["raw.jsonl", "--mask-column", "missing"], "no mask column 'missing'"),
+        (["raw.jsonl", "--mask-column", "missing"], "no column 'missing'"),
         (["raw.jsonl", "--report", "json:"], "has no file name"),
         (["raw.jsonl", "--report", "junit:"], "has no file name"),
     ],

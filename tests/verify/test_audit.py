@@ -111,6 +111,12 @@ def test_files_that_are_not_listed():
     assert found(audit) == {"stranger-file": (1, ["a copy.jsonl"])}
 
 
+def test_streams_without_their_end():
+    audit = Audit([AuditColumn("ids", value=0)])
+    audit.add_lacking_end(["cut.arrow"])
+    assert found(audit) == {"no-end-mark": (1, ["cut.arrow"])}
+
+
 def test_rows_of_more_than_one_length():
     audit = Audit([AuditColumn("ids", value=0)])
     audit.add_unequal(np.array([False, True]), 3, "row {}".format)
@@ -158,6 +164,7 @@ def test_every_rule_has_a_test_here():
         "mixed-sides",
         "length-range",
         "stranger-file",
+        "no-end-mark",
         "cudnn-fallback",
     }
     assert tested == set(RULES)
