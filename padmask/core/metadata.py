@@ -14,7 +14,7 @@ from padmask.core.arrow_lists import is_mask
 from padmask.core.columns import MASK_NAMES, PadColumn
 from padmask.core.plan import Plan
 from padmask.core.ragged import Ragged
-from padmask.errors import DataError
+from padmask.errors import DataError, Place
 from padmask.spec.pad import MaskSpec, PadSpec, Side
 
 METADATA_KEY = b"padmask"
@@ -70,8 +70,15 @@ class Described:
         )
 
 
-def read_description(metadata: Mapping[bytes, bytes] | None) -> Described | None:
+def read_description(
+    metadata: Mapping[bytes, bytes] | None, *, place: Place | None = None, remedy: str = ""
+) -> Described | None:
     """Read back what `describe` told; None where the metadata do not speak of padding.
+
+    Args:
+        metadata: of a schema.
+        place: of the metadata, for the error.
+        remedy: how to do without metadata that cannot be read, for the error.
 
     Raises:
         DataError: they describe it in a form that padmask cannot read.
@@ -92,7 +99,7 @@ def read_description(metadata: Mapping[bytes, bytes] | None) -> Described | None
         and found.values
         and all(isinstance(value, str | int | float | None) for value in found.values.values())
     ):
-        raise DataError("the padmask metadata cannot be read")
+        raise DataError("padmask metadata cannot be read", place=place, remedy=remedy)
     return found
 
 

@@ -26,6 +26,8 @@ from padmask.spec.columns import Columns, columns_there, unknown_column
 from padmask.spec.pad import Side
 from padmask.spec.unpad import UnpadSpec
 
+WITHOUT_METADATA = "Name the padded columns with -c and their mask with --mask-column, to do without."
+
 
 @dataclass(frozen=True)
 class UnpadJob:
@@ -93,14 +95,11 @@ def needs_no_metadata(columns: Columns, spec: UnpadSpec) -> bool:
 
 def _described(schema: pa.Schema, *, needed: bool) -> Described | None:
     try:
-        return read_description(schema.metadata)
-    except DataError as error:
-        if not needed:
-            return None
-        raise DataError(
-            f"{str(error).capitalize()}. Name the padded columns with -c and their mask with --mask-column, "
-            "to do without."
-        ) from None
+        return read_description(schema.metadata, remedy=WITHOUT_METADATA)
+    except DataError:
+        if needed:
+            raise
+        return None
 
 
 def _find_columns(schema: pa.Schema, columns: Columns, said: Described | None, mask: str | None) -> list[str]:

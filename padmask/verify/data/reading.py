@@ -22,7 +22,7 @@ from padmask.core.metadata import METADATA_KEY, Described, find_padding, read_de
 from padmask.core.plan import plan_pad
 from padmask.core.ragged import Ragged, find_misfits
 from padmask.core.table import row_lengths
-from padmask.errors import DataError, PaddedError, SpecError
+from padmask.errors import DataError, PaddedError, Place, SpecError
 from padmask.formats.contract import Batch, Chunk, Wanted
 from padmask.formats.dataset import Dataset
 from padmask.formats.jsonl.reader import field_values
@@ -301,10 +301,8 @@ def _descriptions(dataset: Dataset) -> dict[str, Described]:
     """Return what the metadata of each file that padmask padded say, by the file's name."""
     found = {}
     for name, metadata in dataset.metadata_of(METADATA_KEY).items():
-        try:
-            said = None if metadata is None else read_description({METADATA_KEY: metadata})
-        except DataError as error:
-            raise DataError(f"{name}: {error}. Give --mask-column to do without.") from None
+        known = None if metadata is None else {METADATA_KEY: metadata}
+        said = read_description(known, place=Place(name), remedy="Give --mask-column to do without.")
         if said is not None:
             found[name] = said
     return found
