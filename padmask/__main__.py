@@ -63,7 +63,7 @@ def main() -> NoReturn:
     except KeyboardInterrupt:
         code = 128 + signal.SIGINT
     except _TerminatedError as terminated:
-        from padmask.cli import say_stopped
+        from padmask.cli.failures import say_stopped
 
         say_stopped(terminated)
         code = 128 + terminated.signal

@@ -12,8 +12,8 @@ import gc
 import os
 import sys
 from collections.abc import Callable
-from contextlib import suppress
 from itertools import pairwise
+from types import ModuleType
 from typing import Any
 
 import click
@@ -21,7 +21,6 @@ import click
 from padmask._version import __version__
 from padmask.cli.commands import COMMANDS, load_command
 from padmask.cli.guard import guarded
-from padmask.errors import PadmaskError, did_you_mean, os_error_remedy, printable, redacted
 from padmask.storage.stdout import replace_unbuffered_stdout
 
 
@@ -53,7 +52,7 @@ class _Commands(click.Group):
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
         if args and args[0] not in COMMANDS:
-            ctx.fail(f"There is no command {args[0]!r}.{did_you_mean(args[0], list(COMMANDS))}")
+            ctx.fail(_failures().name_unknown_command(args[0], list(COMMANDS)))
         return super().resolve_command(ctx, args)
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
@@ -94,7 +93,8 @@ def _guarded(args: list[str]) -> int:
     if sys.platform == "linux" and not verifies:
         # A fifth less memory than with Arrow's own choice, and no more time.
         os.environ.setdefault("ARROW_DEFAULT_MEMORY_POOL", "jemalloc")
-    return guarded(lambda: run(args), _say, inputs, bound_memory=not verifies, quiet=not verifies)
+    say = _failures().say_error
+    return guarded(lambda: run(args), say, inputs, bound_memory=not verifies, quiet=not verifies)
 
 
 def run(args: list[str]) -> int:
@@ -114,11 +114,10 @@ def _told(work: Callable[[], int]) -> int:
     except click.exceptions.Exit as exit_:
         return exit_.exit_code
     except click.ClickException as error:
-        with suppress(OSError):
-            _without_secrets(error).show()
+        _failures().show_usage_error(error)
         return 2
     except (KeyboardInterrupt, click.Abort) as stopped:
-        say_stopped(stopped.__cause__ or stopped)
+        _failures().say_stopped(stopped.__cause__ or stopped)
         return 130
     except _ReaderGoneError:
         # The reader has seen enough, as in `| head`: that is no error. What Python would
@@ -126,63 +125,12 @@ def _told(work: Callable[[], int]) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
         return 0
     except Exception as error:  # noqa: BLE001 - whatever it is, people get a sentence
-        return _say(_sentence(error), _exit_code(error))
+        code: int = _failures().say_failure(error)
+        return code
 
 
-def _exit_code(error: Exception) -> int:
-    """Return the exit code of an error: 1 where the data or the model is at fault, else 2."""
-    return 1 if isinstance(error, PadmaskError) and error.blames_input else 2
+def _failures() -> ModuleType:
+    """Load what says what went wrong."""
+    from padmask.cli import failures  # --help and --version need none of it
 
-
-def _without_secrets(error: click.ClickException) -> click.ClickException:
-    """Return a usage error that may show what was typed, such as an address in place of a command."""
-    said = error.format_message()
-    if (plain := redacted(said)) == said:
-        return error
-    return click.UsageError(plain, getattr(error, "ctx", None))
-
-
-def say_stopped(stopped: BaseException) -> None:
-    """Say what is done by the time of a Ctrl-C or its like, where that is of use."""
-    for note in getattr(stopped, "__notes__", ()):
-        with suppress(OSError):
-            click.echo(f"Stopped: {printable(redacted(note))}", err=True)
-
-
-def _sentence(error: Exception) -> str:
-    """Return what a person is told of an error."""
-    if isinstance(error, PadmaskError):
-        said = str(error)
-        for name in error.options:
-            said = said.replace(f"`{name}`", f"--{name.replace('_', '-')}")
-        return said
-    if isinstance(error, OSError):
-        place = f"{error.filename}: " if error.filename else ""
-        return f"{place}{error.strerror or error}. {os_error_remedy(error)}"
-    if isinstance(error, MemoryError):
-        return "Not enough memory. Choose a smaller --maxlen, such as p99, or fewer --batch-rows."
-    if sys.flags.dev_mode:
-        raise error
-    return _unforeseen(error)
-
-
-def _unforeseen(error: Exception) -> str:
-    """Return the sentence for an error that nobody thought of: enough to report it by."""
-    said = f"{type(error).__name__}: {(str(error).strip() or 'no message').splitlines()[0].rstrip('.')}"
-    if isinstance(error, ImportError):
-        return f"What padmask needs cannot be loaded: {said}. Install it anew, or give it more memory."
-    if "start new thread" in said:
-        return f"{said}. Choose fewer --threads, or raise the limit (ulimit -u)."
-    at = error.__traceback__
-    while at is not None and at.tb_next is not None:
-        at = at.tb_next
-    place = f"{os.path.basename(at.tb_frame.f_code.co_filename)}, line {at.tb_lineno}" if at else "?"
-    return (
-        f"padmask failed where it should not ({place}): {said}. Please report it; PYTHONDEVMODE=1 shows more."
-    )
-
-
-def _say(sentence: str, code: int = 2) -> int:
-    with suppress(OSError):
-        click.echo(f"Error: {printable(redacted(sentence))}", err=True)
-    return code
+    return failures

@@ -1,31 +1,18 @@
-"""Where the work of a command is done, and the progress that it shows."""
+"""Where the shards of a command are worked on."""
 
 from __future__ import annotations
 
 import os
-import sys
 import warnings
 from collections.abc import Iterator
 from concurrent.futures import Executor
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import contextmanager
 
 from padmask.cli.arguments import Workers
 from padmask.errors import SpecError
-from padmask.render.console import progress_bar
 from padmask.shards.dask import LOCAL, open_cluster
 from padmask.shards.processes import Processes
 from padmask.storage.system import cores
-from padmask.stream.progress import ProgressCallback
-
-
-def open_progress(
-    *, quiet: bool, progress: bool, output: str = ""
-) -> AbstractContextManager[ProgressCallback | None]:
-    """Return a progress bar where a terminal is there to show it, apart from the data."""
-    data_too = output == "-" and sys.stdout is not None and sys.stdout.isatty()
-    if quiet or not progress or data_too or sys.stderr is None or not sys.stderr.isatty():
-        return nullcontext()
-    return progress_bar()
 
 
 @contextmanager

@@ -8,7 +8,6 @@ import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from padmask.errors import OutputError
-from padmask.storage.folder import OutputFolder
 from padmask.storage.inputs import list_inputs
 from padmask.storage.names import RESERVED, is_data
 from padmask.storage.output_places import descriptor_of, is_written_in_place
@@ -250,20 +249,20 @@ def _open_file(path: str) -> os.stat_result | None:
     return status if stat.S_ISREG(status.st_mode) else None
 
 
-def refuse_among_data(folder: OutputFolder, outputs: Mapping[str, str | None]) -> None:
+def refuse_among_data(folder: str, outputs: Mapping[str, str | None]) -> None:
     """Refuse what is written beside an output folder if it would lie among the folder's data, as data.
 
     Args:
-        folder: of the data.
+        folder: path or address of the data.
         outputs: paths by what is written there; None is nothing.
 
     Raises:
         OutputError: it would.
     """
     for what, output in outputs.items():
-        if output is None or output == "-" or is_url(output) != (folder.url is not None):
+        if output is None or output == "-" or is_url(output) != is_url(folder):
             continue
-        path, base = (output, folder.path) if folder.url else map(os.path.realpath, (output, folder.path))
+        path, base = (output, folder) if is_url(folder) else map(os.path.realpath, (output, folder))
         inside = path.startswith(f"{base.rstrip('/')}/")
         name = os.path.relpath(path, base)
         if inside and is_data(name):
