@@ -35,16 +35,9 @@ class PathOrAddress(click.Path):
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
         form = next((f"{form}:" for form in self._forms if value.startswith(f"{form}:")), "")
         path = value.removeprefix(form)
-        # No address is without one of these, and help must not load what knows of them.
-        return (
-            form + _checked(path)
-            if any(mark in path for mark in ":@?")
-            else super().convert(value, param, ctx)
-        )
-
-
-def _checked(path: str) -> str:
-    return checked_path(path)
+        # No address is without one of these.
+        is_plain = not any(mark in path for mark in ":@?")
+        return super().convert(value, param, ctx) if is_plain else form + checked_path(path)
 
 
 def suffix_help(formats: Iterable[FormatTraits]) -> str:

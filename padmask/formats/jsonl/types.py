@@ -217,17 +217,6 @@ def _place_of(number: int, values: Sequence[Any], places: Sequence[str]) -> str:
     return next(p for v, p in zip(values, places, strict=True) if type(v) is int and v == number)
 
 
-def survey_types(types: TypeSurvey, batch: Batch, sequences: Sequence[str], without: Sequence[str]) -> None:
-    """Take in the types of a JSON Lines batch's fields; sequences only take their place in the order."""
-    assert batch.objects is not None
-    places = [str(batch.place(row)) for row in range(len(batch))]
-    for name in dict.fromkeys(name for row in batch.objects for name in row):
-        if name not in without:
-            types.add(
-                name, [] if name in sequences else field_values(batch.objects, name, batch.place), places
-            )
-
-
 class TypeSurvey:
     """The types of all fields, in the order in which they first appear."""
 
@@ -237,6 +226,21 @@ class TypeSurvey:
     def add(self, name: str, values: Sequence[Any], places: Sequence[str]) -> None:
         """Take in one field of some rows."""
         self._types.setdefault(name, JsonType(name)).observe(values, places)
+
+    def add_rows(self, batch: Batch, sequences: Sequence[str], without: Sequence[str]) -> None:
+        """Take in the fields of JSON rows, but for those in `without`.
+
+        Args:
+            batch: the rows.
+            sequences: fields whose types are known, which only take their place in the order.
+            without: fields that are left out.
+        """
+        assert batch.objects is not None
+        places = [str(batch.place(row)) for row in range(len(batch))]
+        for name in dict.fromkeys(name for row in batch.objects for name in row):
+            if name not in without:
+                known = name in sequences
+                self.add(name, [] if known else field_values(batch.objects, name, batch.place), places)
 
     def join(self, later: TypeSurvey) -> None:
         """Take in the survey of later rows.
