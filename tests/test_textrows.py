@@ -3,17 +3,20 @@
 import json
 
 import msgspec
+import numpy as np
 import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from padmask.errors import PadmaskError
+from padmask.formats.jsonl.tokens import read_items
 from padmask.spec.columns import Column
 from padmask.spec.files import FileOptions
 from padmask.spec.pad import MaskSpec, PadSpec, RowPolicy
 from padmask.stream import pad as pipeline
 from padmask.stream import passes
 from padmask.stream.json_text import read_ids
+from padmask.stream.json_text_unpad import ItemTexts
 from padmask.stream.pad import pad_file
 
 EDGES = [0, 1, -1, 999_999_999, 10**9, 2**31 - 1, 2**31, -(2**31), 2**63 - 1, 2**63, 9999, 32767, -100, 65535]
@@ -130,6 +133,20 @@ def test_brackets_of_one_row_do_not_stand_for_another():
     assert read_ids(raws("[1]", "5", "[[2]]"), "int32") is None
     assert read_ids(raws("[[1]]", "5"), "int32") is None
     assert read_ids(raws("5", "[[1]]"), "int32") is None
+
+
+@given(st.lists(st.lists(st.integers(-99, 99), max_size=4), min_size=1, max_size=5), st.data())
+def test_ids_are_cut_as_any_items_are(rows, data):
+    """Where a list holds plain ids, the quick text and the careful items give the same lists."""
+    starts = [data.draw(st.integers(0, len(row))) for row in rows]
+    counts = [data.draw(st.integers(0, len(row) - start)) for row, start in zip(rows, starts, strict=True)]
+    picked = np.array(sorted(data.draw(st.sets(st.sampled_from(range(len(rows)))))), dtype=np.int64)
+    texts = raws(*(json.dumps(row) for row in rows))
+    for tokens in (read_ids(texts, "int64"), ItemTexts(read_items(texts)[0])):
+        assert tokens.lengths.tolist() == [len(row) for row in rows]
+        cut = tokens.cut(picked, np.array(starts)[picked], np.array(counts)[picked])
+        expected = [rows[i][starts[i] : starts[i] + counts[i]] for i in picked.tolist()]
+        assert [json.loads(msgspec.json.encode(row)) for row in cut] == expected
 
 
 def test_real_files_go_the_quick_way(tmp_path):

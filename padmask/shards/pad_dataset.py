@@ -101,7 +101,7 @@ def pad_dataset(  # noqa: PLR0913 - a keyword each for what the command takes
     if files.rejects is not None:
         refuse_mistyped(files.rejects)
     refuse_inside({"the output": output.path, "the rejects": files.rejects}, paths)
-    refuse_among_data(output, {"the rejects": files.rejects})
+    refuse_among_data(output.path, {"the rejects": files.rejects})
     refuse_nowhere(files.rejects)
     with ExitStack() as stack:
         job = make_dataset_job(paths, output, asked, files, shard_bytes)

@@ -28,7 +28,7 @@ from padmask.errors import SpecError, join_or
 from padmask.formats import output_format
 from padmask.formats.contract import Chunk, Layout, Wanted, Writer
 from padmask.formats.dataset import Dataset
-from padmask.formats.jsonl.types import TypeSurvey, survey_types
+from padmask.formats.jsonl.types import TypeSurvey
 from padmask.spec.checks import one_of, or_default
 from padmask.spec.columns import Columns, as_list
 from padmask.spec.files import FileOptions
@@ -187,7 +187,7 @@ def _survey(run: _Run) -> _Run:
     types, sequences = TypeSurvey(), run.wanted.sequences
     with run.map_chunks("measuring", run.wanted, run.find) as all_cuts:
         for cuts in all_cuts:
-            survey_types(types, cuts.batch, sequences.names, without=run.job.dropped)
+            types.add_rows(cuts.batch, sequences.names, without=run.job.dropped)
     return replace(run, wanted=replace(run.wanted, others=types.schema()))
 
 
