@@ -80,7 +80,7 @@ class Dataset:
 
     @contextmanager
     def named_in_errors(self) -> Iterator[None]:
-        """Name the inputs in an error of the block that says that a request does not go with them."""
+        """Add the name of the inputs to errors of the block about a request that does not fit the inputs."""
         try:
             yield
         except SpecError as error:
@@ -157,20 +157,19 @@ class Dataset:
         return self._columns.schema()
 
     def lacking_end(self, limit: int | None = None) -> list[str]:
-        """Return the names of the inputs that are read to their ends, and stop before the mark of their end.
+        """Return the names of the inputs that end without their end mark.
 
         Args:
-            limit: rows that are read of all inputs; None reads all.
+            limit: number of rows that are read. Inputs that are not read to their ends are left out.
         """
         names = [source.name for source in self._sources]
         lacking = [reader.lacks_end() for reader in self._readers]
         if limit is not None and any(lacking):
-            # Rows beyond the limit are not missing.
             lacking = lacking[: self._count_ended(limit)]
         return [name for name, lacks in zip(names, lacking, strict=False) if lacks]
 
     def _count_ended(self, limit: int) -> int:
-        """Return how many inputs end before the first `limit` rows do."""
+        """Return the number of inputs that have fewer rows together than the limit."""
         nothing = Wanted(pa.schema([]))
         for ended, reader in enumerate(self._readers):
             with suppress(UnreadableError):
@@ -202,7 +201,7 @@ class Dataset:
         return left
 
     def schemas(self) -> dict[str, pa.Schema]:
-        """Return the columns of each input by its name; JSON Lines without a row have none."""
+        """Return the columns of each input, by input name. JSON Lines without rows have no columns."""
         names = (source.name for source in self._sources)
         return dict(zip(names, read_schemas(self._readers), strict=True))
 
@@ -229,7 +228,7 @@ class Dataset:
         return None if first is None else first.slice(0, min(len(first), HEAD_ROWS))
 
     def starting_with(self, name: str) -> Dataset:
-        """Return the inputs from the first one on that has a column; all of them where none has it."""
+        """Return the inputs from the first one that has a column, or all inputs if none has the column."""
         names = (reader.schema().names for reader in self._readers)
         start = next((i for i, known in enumerate(names) if name in known), 0)
         if start == 0:

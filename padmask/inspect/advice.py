@@ -1,4 +1,4 @@
-"""What the costs of plans speak for, in a sentence."""
+"""`plan_advice`: a sentence that recommends a plan."""
 
 from __future__ import annotations
 
@@ -7,15 +7,15 @@ from collections.abc import Sequence
 from padmask.errors import share
 from padmask.inspect.costs import Cost
 
-# A smaller share of padding is not worth a change.
+# A plan with a smaller share of padding needs no improvement.
 LITTLE_PADDING = 0.15
 
-# Cutting pays where padding to the longest row takes this many times the places that p99 takes.
+# Truncation is recommended if padding to the longest row takes this many times the places of p99.
 WORTH_CUTTING = 1.1
 
 
 def plan_advice(plans: Sequence[Cost]) -> str:
-    """Say in a sentence what the numbers speak for."""
+    """Return a sentence that recommends a plan."""
     by_name = {cost.name: cost for cost in plans}
     if not by_name:
         return "There are no rows to pad."

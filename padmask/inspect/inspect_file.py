@@ -1,6 +1,6 @@
-"""`inspect_file`: masks, lengths, plans and health of a dataset, as data.
+"""`inspect_file`: masks, lengths, plans and health of a dataset.
 
-One pass over raw or padded input; the files of a dataset are read in parallel.
+One pass over raw or padded input. The files of a raw dataset are read in parallel.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ def inspect_file(  # noqa: PLR0913 - a keyword each for what the command takes
     workers: int | None = None,
     progress: ProgressCallback | None = None,
 ) -> Inspection:
-    """Look at a dataset of sequences, raw or already padded.
+    """Inspect a dataset of sequences, raw or padded, as `padmask inspect` does.
 
     >>> import tempfile, pathlib
     >>> file = pathlib.Path(tempfile.mkdtemp()) / "in.jsonl"
@@ -60,18 +60,19 @@ def inspect_file(  # noqa: PLR0913 - a keyword each for what the command takes
     (2, [[True, True], [True, False]])
 
     Args:
-        inputs: paths, read as one dataset; `-` is standard input.
-        columns: as in `pad_table`; the first one's tokens are shown.
-        specs: how to pad; masks are shown for the first, plans for all.
-        show: which rows to show; None shows none.
-        mask_column: of padded input; default what the file's metadata says, else `mask` or
-            `attention_mask` where all rows are equally long.
-        declared: side of the padding of padded input; default what its metadata say, else that of
+        inputs: paths of one dataset; `-` is standard input.
+        columns: as in `pad_table`. Tokens of the first column are shown.
+        specs: how to pad. Masks are shown for the first entry, plans for all.
+        show: the rows to show; None shows no rows.
+        mask_column: mask column of padded input; default the column that the metadata name, else `mask` or
+            `attention_mask` if it contains padding or its rows have equal lengths.
+        declared: side of the padding of padded input; default the side in the metadata, else the side of
             most rows.
-        files: formats, limits and tuning; default `ReadOptions()`.
-        executor: where the files of a dataset that is not padded are looked at; None is here.
-        workers: how many the executor works on at once; None is its own `workers`, else the cores.
-        progress: called now and then with how far the pass is.
+        files: options for reading files; default `ReadOptions()`.
+        executor: where the files of a raw dataset are read; None reads them in this process.
+        workers: number of files that the executor reads at the same time; None uses `executor.workers`, else
+            the number of cores.
+        progress: progress callback.
 
     Raises:
         SpecError, DataError: as `pad_file`.
@@ -83,23 +84,23 @@ def inspect_file(  # noqa: PLR0913 - a keyword each for what the command takes
     declared = optional(choice(("post", "pre")))("declared", declared)
     specs = [instance(PadSpec)("specs", spec) for spec in ([specs] if isinstance(specs, PadSpec) else specs)]
     if not inputs or not specs:
-        raise SpecError("There is nothing to look at: give at least one input and one PadSpec.")
+        raise SpecError("There is nothing to inspect: give at least one input and one PadSpec.")
     spec = specs[0]
     sources = find_sources(inputs)
     with closing(Dataset(sources, files.input_format, files.batch_rows)) as dataset:
         asked = PadRequest(columns, spec, MaskSpec(column=None), RowPolicy())
         job = make_audit_job(dataset, asked, mask_column, declared)
-        looking = InspectRequest(dataset.format, dataset.schema(), job, files, show)
-        # The side of the padding and its values are those of the first rows: padded files are one piece.
-        # What comes once comes to this process.
+        request = InspectRequest(dataset.format, dataset.schema(), job, files, show)
+        # Padded files are read together, because the first rows may decide the side and the pad value.
+        # Pipes can be read only in this process.
         once = any(source.is_pipe for source in sources)
         if len(sources) > 1 and job.padding is None and files.limit is None and not once:
-            seen = inspect_files_apart(looking, sources, executor, workers, progress)
+            seen = inspect_files_apart(request, sources, executor, workers, progress)
             if show.sample is None and show.last:
-                first = replace(looking, files=replace(files, limit=show.last))
+                first = replace(request, files=replace(files, limit=show.last))
                 seen = replace(seen, kept=inspect_rows(first, dataset).kept)
         else:
-            seen = inspect_rows(looking, dataset, progress)
+            seen = inspect_rows(request, dataset, progress)
         add_file_findings(seen.audit, dataset, job, files.limit)
     stats, shown_column = seen.stats, job.pad.columns[0]
     plans = candidate_costs(
@@ -122,7 +123,7 @@ def inspect_file(  # noqa: PLR0913 - a keyword each for what the command takes
 
 
 def _health(audit: Audit) -> list[Finding]:
-    """Return what the rules found. A file that does not belong to its folder is an error to verify alone."""
+    """Return the findings. A file that the manifest does not list is an error only in `verify`."""
     return [
         replace(one, rule=replace(one.rule, severity="warning")) if one.rule.name == "stranger-file" else one
         for one in audit.findings()
@@ -135,7 +136,7 @@ def _token_bytes(column: PadColumn) -> int:
 
 
 def _show(row: Row, job: Job, spec: PadSpec, stats: LengthStats) -> ShownRow:
-    """Pad one row as `padmask pad` would, or show it as it was padded."""
+    """Return a padded row unchanged, or a raw row as `padmask pad` would pad it."""
     column = job.columns[0]
     values = row.values[column.name]
     if row.mask is not None:

@@ -1,4 +1,4 @@
-"""Read the rows to inspect in one pass: all files here, or each file by itself on whatever executor."""
+"""Read the rows to inspect in one pass: all files in this process, or each file on a worker."""
 
 from __future__ import annotations
 
@@ -27,14 +27,14 @@ from padmask.verify.data.rules import Audit
 
 @dataclass(frozen=True)
 class InspectRequest:
-    """How rows are inspected.
+    """How rows are read, audited and shown.
 
     Args:
-        format: of the input.
-        schema: the columns of the whole dataset.
-        job: what is audited.
-        files: how files are read.
-        show: which rows to keep.
+        format: format of the input.
+        schema: columns of the whole dataset.
+        job: how the rows are audited.
+        files: options for reading files.
+        show: the rows to show.
     """
 
     format: FormatTraits
@@ -46,12 +46,12 @@ class InspectRequest:
 
 @dataclass(frozen=True)
 class InspectedRows:
-    """What was found in some rows; such findings add up, in the order of the rows.
+    """Results of some rows. The results of parts of a dataset can be added, in the order of the rows.
 
     Args:
-        stats: rows by length.
-        audit: what the rules found.
-        kept: the rows to show; where rows are drawn, those of all parts with the smallest keys.
+        stats: number of rows by length.
+        audit: findings of the rules.
+        kept: candidates for the rows to show. Of several parts, the ones with the smallest keys are shown.
     """
 
     stats: LengthStats
@@ -66,20 +66,20 @@ class InspectedRows:
         return InspectedRows(self.stats + later.stats, audit, [*self.kept, *moved])
 
     def shown(self, show: ShowSpec) -> list[Row]:
-        """Return the rows to show, in their order."""
+        """Return the rows to show, in order."""
         return choose_rows([self.kept], show.sample)
 
 
 def inspect_rows(
-    looking: InspectRequest, dataset: Dataset, progress: ProgressCallback | None = None
+    request: InspectRequest, dataset: Dataset, progress: ProgressCallback | None = None
 ) -> InspectedRows:
-    """Read and audit the rows of a dataset, and keep those to show."""
-    show, stats, audit = looking.show, LengthStats(), open_audit(looking.job)
+    """Read and audit the rows of a dataset, and keep the rows to show."""
+    show, stats, audit = request.show, LengthStats(), open_audit(request.job)
     pick = pick_range(show.first, show.last) if show.sample is None else pick_random(show.sample, show.seeds)
     sampler = RowSampler([pick])
     with (
-        open_reading(dataset, looking.files, progress) as reading,
-        closing(audited_rows(reading, "measuring", looking.job, audit)) as batches,
+        open_reading(dataset, request.files, progress) as reading,
+        closing(audited_rows(reading, "measuring", request.job, audit)) as batches,
     ):
         for lengths, row_at in batches:
             sampler.take(lengths, row_at, stats.rows)
@@ -88,25 +88,32 @@ def inspect_rows(
 
 
 def inspect_files_apart(
-    looking: InspectRequest,
+    request: InspectRequest,
     sources: Sequence[Source],
     executor: Executor | None,
     workers: int | None,
     progress: ProgressCallback | None,
 ) -> InspectedRows:
-    """Read each file of a raw dataset by itself, and add up what was found.
+    """Inspect each file of a raw dataset in a task of its own, and add the results.
 
-    Only rows that are drawn are kept: which rows are the first ones, no file knows.
+    Of the rows to show, only random ones are kept. A task does not know the numbers of the rows.
+
+    Args:
+        request: how the rows are inspected.
+        sources: the files.
+        executor: where the tasks run; None runs them in this process.
+        workers: number of tasks that the executor runs at the same time.
+        progress: progress callback.
     """
     team = WorkerPool.of(executor, workers, len(sources), progress)
     whole, rows, read = sum(source.size or 0 for source in sources), 0, 0
     found: dict[int, InspectedRows] = {}
-    # The other workers have the other cores.
-    threads = 1 if team.executor is not None else looking.files.threads or 1
-    looking = replace(looking, files=replace(looking.files, threads=threads))
-    if looking.show.sample is None:
-        looking = replace(looking, show=replace(looking.show, last=0))
-    with closing(team.each(partial(_inspect_one_file, looking), list(enumerate(sources)))) as outcomes:
+    # Workers share the cores, so each uses one thread.
+    threads = 1 if team.executor is not None else request.files.threads or 1
+    request = replace(request, files=replace(request.files, threads=threads))
+    if request.show.sample is None:
+        request = replace(request, show=replace(request.show, last=0))
+    with closing(team.each(partial(_inspect_one_file, request), list(enumerate(sources)))) as outcomes:
         for (number, source), seen in outcomes:
             if isinstance(seen, WorkerDiedError):
                 raise WorkerDiedError(f"{source.name}: {seen}")
@@ -118,11 +125,11 @@ def inspect_files_apart(
     return reduce(InspectedRows.__add__, (found[number] for number in sorted(found)))
 
 
-def _inspect_one_file(looking: InspectRequest, numbered: tuple[int, Source]) -> InspectedRows:
-    """Read one file of several."""
+def _inspect_one_file(request: InspectRequest, numbered: tuple[int, Source]) -> InspectedRows:
+    """Inspect one file of several."""
     number, source = numbered
-    # Each file draws for itself, so that the worker that reads it makes no difference.
-    show = replace(looking.show, seed=(*looking.show.seeds, number))
-    reader = Dataset([source], looking.format.name, looking.files.batch_rows, schema=looking.schema)
+    # The seed depends on the file, so the draw does not depend on the workers.
+    show = replace(request.show, seed=(*request.show.seeds, number))
+    reader = Dataset([source], request.format.name, request.files.batch_rows, schema=request.schema)
     with closing(reader) as dataset:
-        return inspect_rows(replace(looking, show=show), dataset)
+        return inspect_rows(replace(request, show=show), dataset)

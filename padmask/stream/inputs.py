@@ -30,13 +30,13 @@ NOT_READ = "not read, since padmask knows no format of such a name: {}"
 
 
 def data_notes(dataset: Dataset, job: Job, format_: FormatTraits, limit: int | None) -> tuple[str, ...]:
-    """Return sentences about what the user should know of the data before they are padded.
+    """Return warnings about the data to pad.
 
     Args:
         dataset: the data.
-        job: what is padded.
-        format_: of the output.
-        limit: rows that are read; None for all.
+        job: the request and the columns.
+        format_: format of the output.
+        limit: number of rows that are read; None for all rows.
     """
     left, padded = dataset.passed_over, padding_note(dataset, job)
     return (
@@ -114,7 +114,7 @@ def open_dataset(paths: Sequence[str], goal: str, files: FileOptions) -> Iterato
 
 
 def end_notes(dataset: Dataset, limit: int | None) -> list[str]:
-    """Return a sentence for each file that lacks its end, if it is read up to there."""
+    """Return a warning for each file that is read to its end and has no end mark."""
     return [f"{name}: {LACKS_END}" for name in dataset.lacking_end(limit)]
 
 

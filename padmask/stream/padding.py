@@ -1,4 +1,4 @@
-"""Whether a dataset is padded, for every command that reads files; `core/padding.py` decides."""
+"""Whether the files of a dataset are padded. The decision itself is in `core/padding.py`."""
 
 from __future__ import annotations
 
@@ -29,22 +29,23 @@ PLACES_UNKNOWN = (
 
 
 def find_dataset_padding(dataset: Dataset, columns: Columns, mask_column: str | None) -> Padding | None:
-    """Find out how a dataset says which places are padding; None where the columns are raw.
+    """Return the columns that mark the padding of a dataset, or None for raw columns.
 
     Args:
         dataset: the data.
-        columns: that were asked for; None for those that were padded.
-        mask_column: the mask that was asked for; the metadata are not read then.
+        columns: the requested columns; None for the padded columns.
+        mask_column: the requested mask. With a requested mask, the metadata are not used.
 
     Returns:
-        The padding has no names where only the metadata say that there is padding, see `PLACES_UNKNOWN`.
+        The columns, or None for raw columns. Padding without names is described by the metadata, and nothing
+        marks it, see `PLACES_UNKNOWN`.
 
     Raises:
-        SpecError: a column that says what is padding is not there, or not of its type.
-        DataError: the metadata cannot be read, or the files do not say the same.
+        SpecError: a column that marks the padding is missing or has the wrong type.
+        DataError: the metadata are not valid, or the files are not padded in the same way.
     """
     with dataset.named_in_errors():
-        # Without a row, JSON Lines have no columns; nor have they metadata.
+        # JSON Lines without rows have no columns to compare the names with, and no metadata.
         names = asked_names(dataset.schema(), columns) if not dataset.format.is_text else []
     found = find_padding(
         dataset.schemas(),
@@ -61,17 +62,17 @@ def find_dataset_padding(dataset: Dataset, columns: Columns, mask_column: str | 
 
 
 def padding_note(dataset: Dataset, job: Job) -> str | None:
-    """Return a sentence for a user whose padding would count as tokens; None where there is none to see."""
+    """Return a warning if padding of the input would count as tokens."""
     columns = [column.name for column in job.columns]
     names = (*job.mask.names, *MASK_NAMES)
     read_first = cache(partial(first_mask, dataset))
     note = None
     for name, schema in known_schemas(dataset).items():
-        # Each file by itself: padded files beside raw ones are no error here.
+        # Each file is judged alone, because pad accepts padded files beside raw files.
         try:
             found = find_padding({name: schema}, columns=columns, names=names, first_mask=read_first)
         except DataError:
-            # Metadata that cannot be read still say that somebody padded the file.
+            # Invalid metadata show that the file was padded.
             return PADDED_ALREADY
         if found is None or _passed_through(found, columns):
             continue
@@ -83,17 +84,21 @@ def padding_note(dataset: Dataset, job: Job) -> str | None:
 
 
 def _passed_through(found: Padding, columns: Sequence[str]) -> bool:
-    """Tell whether metadata name the padded columns, and these columns are not among them."""
+    """Return whether the metadata name padded columns, and none of these columns is among them."""
     return bool(found.values and columns) and not set(columns) & set(found.values)
 
 
 def known_schemas(dataset: Dataset) -> dict[str, pa.Schema]:
-    """Return the schema of each file; of JSON Lines, where rows must be read for one, of the first alone."""
+    """Return the schema of each file, but only of the first JSON Lines file, to read no rows of the others."""
     return {dataset.name: dataset.schema()} if dataset.format.is_text else dataset.schemas()
 
 
 def first_mask(dataset: Dataset, name: str) -> Ragged | None:
-    """Return the first rows of a mask column that have one; None where no row does, or none is a mask."""
+    """Return the first rows of a mask column, from the first file that has the column.
+
+    Returns:
+        The rows, or None if there is no row or the column cannot be a mask.
+    """
     part = dataset.starting_with(name)
     field = part.schema().field(name)
     head = part.head(Wanted(pa.schema([field]))) if is_mask(field.type) else None

@@ -1,7 +1,7 @@
-"""`RowSampler`: keep a bounded selection of rows in one pass over all of them.
+"""`RowSampler`: select a bounded number of rows in one pass.
 
-Every row gets a key, and the rows with the smallest keys are kept. Keys depend on the rows and their order
-alone, so the selection is the same for every batch size.
+Each row has a key, and the sampler keeps the rows with the smallest keys. Keys depend only on the rows and
+their order, so the selection does not depend on the batches.
 """
 
 from __future__ import annotations
@@ -22,12 +22,12 @@ Keys = npt.NDArray[np.float64]
 
 @dataclass(frozen=True)
 class Row:
-    """One row: its tokens or, of padded input, its places and its mask.
+    """One row of the input, raw or padded.
 
     Args:
-        number: its place in the whole input, from 0.
-        values: by column, each of shape (tokens, ...), or (maxlen, ...) of padded input.
-        mask: shape (maxlen,); None of raw input.
+        number: number of the row, counted over the whole input from 0.
+        values: values by column name, of shape (tokens, ...), or (maxlen, ...) in padded input.
+        mask: shape (maxlen,); None in raw input.
     """
 
     number: int
@@ -35,21 +35,21 @@ class Row:
     mask: npt.NDArray[np.bool_] | None
 
 
-# Gives a row of a batch by its place in the batch, with its number in the whole input.
+# Returns a row of a batch, from its position in the batch and its number in the whole input.
 RowGetter = Callable[[int, int], Row]
 
-# The lengths of a batch's rows, shape (rows,), and a way to the rows.
+# The row lengths of a batch, shape (rows,), and a function that returns its rows.
 BatchRows = tuple[Lengths, RowGetter]
 
 
 def copy_row(number: int, columns: Mapping[str, Ragged], place: int, mask: Ragged | None = None) -> Row:
-    """Return a row of a batch, apart from the batch, which may then be forgotten.
+    """Copy a row out of a batch, so that the memory of the batch can be freed.
 
     Args:
-        number: of the row in the whole input.
-        columns: of the batch.
-        place: of the row in the batch.
-        mask: of padded rows.
+        number: number of the row in the whole input.
+        columns: columns of the batch, by name.
+        place: position of the row in the batch.
+        mask: masks of padded rows.
     """
     values = {name: rows.values[_places_of(rows, place)].copy() for name, rows in columns.items()}
     return Row(number, values, None if mask is None else mask.values[_places_of(mask, place)].astype(bool))
@@ -61,7 +61,7 @@ def _places_of(rows: Ragged, place: int) -> slice:
 
 @dataclass(frozen=True)
 class KeptRow:
-    """A row that is kept, and the key that decided so."""
+    """A selected row and its key."""
 
     key: float
     row: Row
@@ -69,12 +69,12 @@ class KeptRow:
 
 @dataclass(frozen=True)
 class Pick:
-    """A rule that keeps the rows with the smallest keys; of equal keys, the first row's is the smallest.
+    """A selection of the rows with the smallest keys. Among equal keys, earlier rows are selected first.
 
     Args:
-        count: rows to keep, at most.
-        keys: returns the keys of a batch from the lengths of its rows and the number of the first one.
-            Infinity stands for a row that is never kept.
+        count: maximum number of rows.
+        keys: function from the row lengths of a batch and the number of its first row to the keys of the
+            rows. A row with an infinite key is never selected.
     """
 
     count: int
@@ -82,7 +82,7 @@ class Pick:
 
 
 def pick_range(first: int, last: int) -> Pick:
-    """Keep the rows from `first` up to `last`, counted from 0.
+    """Select the rows from `first` up to `last`, without `last`, counted from 0.
 
     >>> pick_range(1, 3).keys(np.array([5, 5, 5, 5]), 0).tolist()
     [inf, 1.0, 2.0, inf]
@@ -96,7 +96,7 @@ def pick_range(first: int, last: int) -> Pick:
 
 
 def pick_numbers(chosen: Collection[int]) -> Pick:
-    """Keep the rows of these numbers."""
+    """Select the rows with these numbers."""
     wanted = np.array(sorted(chosen), dtype=np.int64)
 
     def keys(lengths: Lengths, start: int) -> Keys:
@@ -107,38 +107,36 @@ def pick_numbers(chosen: Collection[int]) -> Pick:
 
 
 def pick_shortest(count: int) -> Pick:
-    """Keep the shortest rows."""
+    """Select the shortest rows."""
     return Pick(count, lambda lengths, start: lengths.astype(np.float64))
 
 
 def pick_longest(count: int) -> Pick:
-    """Keep the longest rows."""
+    """Select the longest rows."""
     return Pick(count, lambda lengths, start: -lengths.astype(np.float64))
 
 
 def pick_random(count: int, seed: int | Sequence[int]) -> Pick:
-    """Keep rows drawn at random; every row has the same chance, however many there are.
+    """Select random rows. All rows have the same probability.
 
-    Args:
-        count: rows to keep.
-        seed: of the draw. A pick serves one pass, since it draws a key for each row as the row comes.
+    The pick draws one key per row, in order, so it can be used for one pass only.
     """
     random = np.random.default_rng(seed)
     return Pick(count, lambda lengths, start: random.random(len(lengths)))
 
 
 def without_empty_rows(pick: Pick) -> Pick:
-    """Return a pick that never keeps a row without a token.
+    """Return a pick that never selects a row without tokens.
 
     >>> without_empty_rows(pick_shortest(1)).keys(np.array([0, 3]), 0).tolist()
     [inf, 3.0]
     """
-    # The inner keys come first: a random pick draws for empty rows too.
+    # A random pick draws keys for empty rows too, so the keys of other rows do not depend on them.
     return Pick(pick.count, lambda lengths, start: np.where(lengths > 0, pick.keys(lengths, start), np.inf))
 
 
 class RowSampler:
-    """Keeps, in one pass, the rows that picks choose.
+    """Selects rows in one pass, with one or more picks.
 
     >>> sampler = RowSampler([pick_longest(1), pick_range(0, 2)])
     >>> lengths = np.array([3, 1, 9])
@@ -147,7 +145,7 @@ class RowSampler:
     [0, 2]
 
     Args:
-        picks: what to keep.
+        picks: the selections.
     """
 
     def __init__(self, picks: Iterable[Pick]) -> None:
@@ -156,16 +154,16 @@ class RowSampler:
 
     @property
     def kept(self) -> Sequence[Sequence[KeptRow]]:
-        """The rows of each pick, the smallest key first."""
+        """The selected rows of each pick, by ascending key."""
         return self._kept
 
     def take(self, lengths: Lengths, row_at: RowGetter, first: int) -> None:
-        """Consider the rows of a batch.
+        """Add the rows of a batch.
 
         Args:
-            lengths: of the rows, shape (rows,).
-            row_at: gives a row.
-            first: number of the batch's first row.
+            lengths: row lengths, shape (rows,).
+            row_at: function that returns a row.
+            first: number of the first row of the batch.
         """
         for pick, kept in zip(self._picks, self._kept, strict=True):
             keys = pick.keys(lengths, first)
@@ -184,11 +182,11 @@ def _key_of(kept: KeptRow) -> float:
 
 
 def choose_rows(kept: Iterable[Iterable[KeptRow]], count: int | None = None) -> list[Row]:
-    """Return rows that were kept, each once, in the order of the input.
+    """Return the rows of several picks without duplicates, in the order of the input.
 
     Args:
-        kept: the rows of each pick, or of each part of the input; of each, the smallest keys go first.
-        count: how many rows to return at most, the first picks' first; None returns all.
+        kept: the selected rows of each pick.
+        count: maximum number of rows; None returns all. Earlier picks and smaller keys take precedence.
     """
     found: dict[int, Row] = {}
     for rows in kept:

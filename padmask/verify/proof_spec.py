@@ -16,13 +16,13 @@ SAMPLE_ROWS = 256
 
 @dataclass(frozen=True, kw_only=True)
 class ProofSpec:
-    """How the proof is made.
+    """How the reference models are proven.
 
     Args:
-        reference: the reference models.
-        backend: of Keras; None takes `KERAS_BACKEND`, else TensorFlow.
+        reference: options of the reference models.
+        backend: backend of Keras; None uses `KERAS_BACKEND`, else TensorFlow.
         device: `"auto"`, `"cpu"` or `"gpu"`.
-        sample: rows it is made on.
+        sample: number of rows to prove on.
     """
 
     reference: ReferenceSpec = field(default_factory=ReferenceSpec)
@@ -48,15 +48,15 @@ def _check_inputs(name: str, value: Any) -> dict[str, str]:
 
 @dataclass(frozen=True, kw_only=True)
 class ModelProof:
-    """Whose model is proven, and how.
+    """The user's model or function to prove, and how. Give either `model` or `predict`.
 
     Args:
-        spec: how.
-        model: path of a saved Keras model; or
-        predict: `module:function`, which takes ids and mask.
-        inputs: columns for the model's inputs, where the names differ.
+        spec: options of the proof.
+        model: path of a saved Keras model.
+        predict: `module:function` of a function of ids and mask.
+        inputs: column for each input of the model whose name differs.
         custom_objects: Python file with the classes that the model needs.
-        allow_unsafe: whether code from within the model's file may be run.
+        allow_unsafe: run code from the file of the model.
         backend, device, sample: as in `ProofSpec`.
     """
 

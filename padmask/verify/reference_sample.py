@@ -1,4 +1,4 @@
-"""Fit a sample of the data to the reference models: padded with 0, ids below the vocabulary."""
+"""Fit a sample of the data to the reference models: pad value 0, and ids below the vocabulary size."""
 
 from __future__ import annotations
 
@@ -13,20 +13,31 @@ from padmask.spec.verify import ReferenceSpec
 from padmask.verify.data.look import AuditedData
 from padmask.verify.proof.sample import Input, Sample
 
-# Places a row of the sample may have: longer ones prove nothing more, and take longer.
+# Maximum length of the rows of the sample. Longer rows prove nothing more and take more time.
 STEPS = 64
 
-# Some rows are also taken without all but their first tokens: long rows forget what came before them.
+# Number of rows that are also used cut to their first tokens, because an RNN forgets the start of a long row.
 SHORT_STEPS = 8
 
-# A table of more rows than this is no reference model any more.
+# Maximum size of the embedding of a reference model.
 LARGEST_VOCABULARY = 1 << 22
 
 
 def fit_to_references(
     data: AuditedData, column: str, spec: ReferenceSpec, kind: str
 ) -> tuple[ReferenceSpec, Sample]:
-    """Return the sample as the reference models take it: padded with 0, ids below the vocabulary."""
+    """Return the sample for the reference models, and their options with the vocabulary size.
+
+    Args:
+        data: the audited data with the sample.
+        column: name of the column of tokens.
+        spec: options of the reference models.
+        kind: NumPy's letter for the tokens.
+
+    Raises:
+        SpecError: reference models cannot take these tokens.
+        DataError: an id is negative.
+    """
     rows, value = data.sample[column], data.values[column]
     if kind not in "iuf":
         raise SpecError(
@@ -45,11 +56,11 @@ def fit_to_references(
         )
     needed = max(high, int(value)) + 1
     if value < 0:
-        # 0 needs another id, since 0 will be the padding.
+        # Real tokens 0 get a new id, because 0 becomes the pad value.
         needed, stand_in = needed + 1, needed
     else:
         stand_in = int(value)
-    # With two ids beside the padding there is another one to put in a token's place.
+    # A check replaces tokens by other ids, so at least two ids besides the pad value are necessary.
     vocab = spec.vocab_size or max(needed, 3)
     if vocab < needed:
         raise SpecError(
@@ -67,9 +78,9 @@ def fit_to_references(
             f"{data.name}: column {column!r} holds the token {high}; an Embedding of {vocab:,} rows is "
             "beyond a reference model. Check the data alone with --no-model."
         )
-    # The routes that find the mask in the ids take 0 for padding: the pad value and 0 change places.
+    # Some routes compute the mask from ids equal to 0, so the pad value and 0 are swapped.
     swapped = [np.where(row == value, 0, np.where(row == 0, stand_in, row)) for row in rows]
-    # Any id may be drawn where other tokens are wanted, so that a poor sample still shows something.
+    # Replacement tokens are drawn from all ids, because a sample may contain only one id.
     sample = Sample(
         {"ids": Input(flatten(swapped), 0, "int32")},
         data.padding,

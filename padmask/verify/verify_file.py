@@ -1,4 +1,4 @@
-"""`verify_file`: audit the data, take a sample, prove on it, report."""
+"""`verify_file`: audit the data, take a sample, prove models on the sample, report."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def verify_file(  # noqa: PLR0913 - a keyword each for what the command takes
     files: ReadOptions | None = None,
     progress: ProgressCallback | None = None,
 ) -> Report:
-    """Audit a dataset, raw or padded, and prove on it that models ignore padding.
+    """Audit a dataset, raw or padded, and prove with its rows that models ignore padding.
 
     >>> import tempfile, pathlib
     >>> file = pathlib.Path(tempfile.mkdtemp()) / "in.jsonl"
@@ -46,17 +46,17 @@ def verify_file(  # noqa: PLR0913 - a keyword each for what the command takes
     'data-ok'
 
     Args:
-        inputs: paths, read as one dataset; `-` is standard input. None at all, where somebody's
-            model is proven, draws random rows.
+        inputs: paths of one dataset; `-` is standard input. An empty list proves a user's model on random
+            rows.
         columns: as in `pad_table`.
         spec: how raw input is padded.
-        rules: how the data's rules are enforced.
-        proof: how the proof is made, on the reference models or on somebody's; None checks the data
-            alone, and needs no Keras.
-        mask_column: of padded input; default as in `inspect_file`.
+        rules: how the rules for data are enforced.
+        proof: how to prove the reference models or a user's model; None checks only the data, and needs
+            no Keras.
+        mask_column: mask column of padded input; default as in `inspect_file`.
         declared: side of the padding of padded input; default as in `inspect_file`.
-        files: formats, limits and tuning; default `ReadOptions()`.
-        progress: called now and then with how far the pass is.
+        files: options for reading files; default `ReadOptions()`.
+        progress: progress callback.
 
     Raises:
         SpecError, DataError: as `pad_file`.
@@ -66,7 +66,7 @@ def verify_file(  # noqa: PLR0913 - a keyword each for what the command takes
     declared = optional(choice(("post", "pre")))("declared", declared)
     if not isinstance(proof, ProofSpec | ModelProof | None):
         raise SpecError(f"`proof` must be a ProofSpec or a ModelProof. Received: {proof!r:.80}.")
-    looking = AuditRequest(
+    request = AuditRequest(
         PadRequest(as_list(columns), or_default("spec", spec, PadSpec), MaskSpec(column=None), RowPolicy()),
         or_default("rules", rules, RuleSpec),
         mask_column=mask_column,
@@ -77,13 +77,13 @@ def verify_file(  # noqa: PLR0913 - a keyword each for what the command takes
     if files.limit is None:
         refuse_changed_shards(paths)
     if isinstance(proof, ModelProof):
-        return prove_user_model(paths, looking, proof)
+        return prove_user_model(paths, request, proof)
     with closing(Dataset(find_sources(paths), files.input_format, files.batch_rows)) as dataset:
         if proof is None:
-            data = audit_and_sample(dataset, looking)
+            data = audit_and_sample(dataset, request)
             said = {**environment(), "data": data.name, "rows": data.rows}
             return Report(data.findings, (), said, proof=False, notes=data.notes)
-        data = audit_and_sample(dataset, looking, proof.sample, proof.reference.seed)
+        data = audit_and_sample(dataset, request, proof.sample, proof.reference.seed)
         return _prove_references(data, proof)
 
 

@@ -1,4 +1,4 @@
-"""Audit data and take a sample of their rows, in one pass; in two where a length must be found."""
+"""Audit data and take a sample of the rows, in one pass, or in two if a length must be found."""
 
 from __future__ import annotations
 
@@ -46,11 +46,11 @@ from padmask.verify.data.rules import RULES, Audit, Finding
 
 @dataclass(frozen=True, kw_only=True)
 class RuleSpec:
-    """How the data's rules are enforced.
+    """How the rules for data are enforced.
 
     Args:
-        strict: whether warnings are errors.
-        allow: rules that may be broken.
+        strict: treat warnings as errors.
+        allow: names of rules that the data may break.
     """
 
     strict: bool = False
@@ -66,7 +66,7 @@ class RuleSpec:
                 )
 
     def enforce(self, findings: Sequence[Finding]) -> list[Finding]:
-        """Return the findings with the severity that they have here."""
+        """Return the findings with the severity that these options give them."""
         return [
             replace(finding, rule=replace(finding.rule, severity=self._of(finding))) for finding in findings
         ]
@@ -79,21 +79,21 @@ class RuleSpec:
 
 @dataclass(frozen=True)
 class AuditedData:
-    """What one look at the data gives: findings, and rows to prove things on.
+    """Findings of the rules, and rows to prove models on.
 
     Args:
-        name: of the input.
-        findings: what the rules found, as they are enforced.
-        rows: how many there are.
-        sample: real tokens by column, for the rows that were picked.
-        values: the pad value of each column.
-        padding: the side of the padding.
-        labels: columns that hold labels.
-        ids: the smallest and largest token, by column of whole numbers.
-        maxlen: places in a padded row.
-        numbers: the sample's rows, by their places in the whole input.
-        padded: whether they were padded already.
-        notes: sentences about what else the user should know.
+        name: name of the input.
+        findings: findings of the rules, with the severities of the request.
+        rows: number of rows.
+        sample: real tokens of the sampled rows, by column name.
+        values: pad values by column name.
+        padding: side of the padding.
+        labels: names of the columns with labels.
+        ids: smallest and largest token, by name of the columns of integers.
+        maxlen: length of a padded row.
+        numbers: numbers of the sampled rows, counted over the whole input from 0.
+        padded: whether the input is padded.
+        notes: warnings about the input that are not findings.
     """
 
     name: str
@@ -111,21 +111,21 @@ class AuditedData:
 
     @property
     def token_column(self) -> str:
-        """The column to prove on: the first that holds no labels."""
+        """The first column without labels, which the proof uses."""
         return next((name for name in self.sample if name not in self.labels), next(iter(self.sample)))
 
 
 @dataclass(frozen=True)
 class AuditRequest:
-    """How the data are looked at.
+    """How data are read and audited.
 
     Args:
-        asked: which columns, and how raw rows are padded.
-        rules: how rules are enforced.
-        mask_column: of padded rows; None finds it out.
-        declared: side of the padding of padded rows; None takes what the metadata say.
-        files: how files are read.
-        progress: called now and then with how far the pass is.
+        asked: the columns, and how raw rows are padded.
+        rules: how the rules are enforced.
+        mask_column: mask column of padded rows; None finds the mask.
+        declared: side of the padding of padded rows; None uses the metadata.
+        files: options for reading files.
+        progress: progress callback.
     """
 
     asked: PadRequest
@@ -138,30 +138,30 @@ class AuditRequest:
 
 def audit_and_sample(
     dataset: Dataset,
-    looking: AuditRequest,
+    request: AuditRequest,
     sample: int = 0,
     seed: int = 0,
     numbers: Sequence[int] | None = None,
 ) -> AuditedData:
-    """Audit the data and take a sample, in one pass; in two where a length must be found.
+    """Audit the data and take a sample, in one pass, or in two if a length must be found.
 
     Args:
         dataset: the data.
-        looking: how they are looked at.
-        sample: rows to keep.
-        seed: of the draw.
-        numbers: the rows to keep, where another column has picked them.
+        request: how the data are read and audited.
+        sample: number of rows to sample.
+        seed: seed of the draw.
+        numbers: numbers of the rows to sample, if a pass over another column chose them.
     """
-    asked, limit = looking.asked, looking.files.limit
+    asked, limit = request.asked, request.files.limit
     if needs_lengths(asked.spec) and asked.spec.maxlen != "longest":
-        # Before anything is looked at: what was taken from a pipe already would not be copied.
+        # The copy of a pipe must contain all rows, so it is made before the first read.
         dataset.spool(limit)
-    job = make_audit_job(dataset, asked, looking.mask_column, looking.declared)
+    job = make_audit_job(dataset, asked, request.mask_column, request.declared)
     audit, columns = open_audit(job), job.pad.columns
     add_file_findings(audit, dataset, job, limit)
     sampler = RowSampler(_sample_picks(sample, seed) if numbers is None else [pick_numbers(numbers)])
     rows = longest = 0
-    with open_reading(dataset, looking.files, looking.progress) as reading:
+    with open_reading(dataset, request.files, request.progress) as reading:
         maxlen = None if job.padding else _maxlen(reading, job.pad)
         with closing(audited_rows(reading, "auditing", job, audit, maxlen)) as batches:
             for lengths, row_at in batches:
@@ -172,7 +172,7 @@ def audit_and_sample(
     names = [column.name for column in columns]
     return AuditedData(
         dataset.name,
-        looking.rules.enforce(audit.findings()),
+        request.rules.enforce(audit.findings()),
         rows,
         {name: [_tokens(row, name) for row in kept] for name in names},
         {column.name: _pad_value(column, job.padding, audit) for column in columns},
@@ -187,14 +187,14 @@ def audit_and_sample(
 
 
 def _sample_picks(count: int, seed: int) -> list[Pick]:
-    """Return what a sample is made of: some of the longest rows and the shortest, and others at random."""
+    """Return the picks of a sample: some of the longest and shortest rows, and random rows for the rest."""
     few = max(1, count // 8)
     picks = [pick_longest(few), pick_shortest(few), pick_random(count, seed)] if count else []
     return [without_empty_rows(pick) for pick in picks]
 
 
 def _maxlen(reading: Reading, job: Job) -> int | None:
-    """Return the length that raw rows are cut to; None where the longest is kept."""
+    """Return the length to cut raw rows to, or None for the length of the longest row."""
     if not needs_lengths(job.spec):
         return make_plan(job.spec).maxlen
     if job.spec.maxlen == "longest":
@@ -207,7 +207,7 @@ def _maxlen(reading: Reading, job: Job) -> int | None:
 
 
 def _pad_value(column: PadColumn, padding: Padding | None, audit: Audit) -> Any:
-    """Return the pad value: what the metadata or the padded places say, else what was asked for."""
+    """Return the pad value from the metadata or the padded places, or the requested one."""
     known = audit_column(column, padding).value
     if known is None:
         known = audit.pad_value(column.name)
@@ -219,7 +219,7 @@ def _padding_side(padding: Padding | None, job: Job, kept: Sequence[Row]) -> Sid
         return job.spec.padding
     if padding.padding is not None:
         return padding.padding
-    # Nothing declares a side: that of most rows.
+    # Without a declared side, the side of most rows counts.
     edges = [row.mask[[0, -1]] for row in kept if row.mask is not None and len(row.mask)]
     return side_of(np.array(edges).reshape(-1, 2)) or "post"
 

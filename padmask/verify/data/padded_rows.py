@@ -1,7 +1,7 @@
-"""Read padded rows for an audit, with their masks.
+"""Read and audit padded rows and their masks.
 
-The mask is a mask column, or is made from a length column and the side of the padding. Masks are never
-guessed from values.
+The mask comes from a mask column, or from a length column and the side of the padding, never from token
+values.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ class DecodedRows:
 def audit_padded_rows(
     reading: Reading, phase: str, job: Job, audit: Audit, padding: Padding
 ) -> Generator[BatchRows]:
-    """Read padded rows with their mask and audit them; yields as `audit_raw_rows`."""
+    """Read and audit padded rows and their masks. Arguments and results are those of `audited_rows`."""
     dataset = reading.dataset
     if padding.mask in [column.name for column in job.columns]:
         raise SpecError(
@@ -135,13 +135,13 @@ def _row_error(batch: Batch, fault: Fault, column: str | None) -> DataError:
 def _read_mask(
     batch: Batch, padding: Padding, places: npt.NDArray[np.int64], said: npt.NDArray[np.int64] | None
 ) -> tuple[Ragged, npt.NDArray[np.bool_]]:
-    """Return the mask of each row, and which rows have one that goes with their places.
+    """Return the mask of each row, and flags of the rows whose mask is valid and has the length of the row.
 
     Args:
         batch: the rows.
-        padding: says where the mask is.
-        places: of each row.
-        said: the lengths in the length column, where there is one.
+        padding: the columns that mark the padding.
+        places: length of each padded row.
+        said: values of the length column; None without a length column.
     """
     if padding.mask is not None:
         mask, faults = Ragged.from_mask(batch.columns.column(padding.mask))
@@ -149,7 +149,7 @@ def _read_mask(
         fits[[fault.row for fault in faults]] = False
         return mask, fits
     assert said is not None
-    # A file is read by the side that its own metadata name, whatever the other files say.
+    # The files may be padded on different sides, so the metadata of each file decide.
     side = padding.sides.get(batch.source, padding.padding or "post")
     kept = np.where(_possible(said, places), said, 0)
     starts = np.cumsum(places) - places
@@ -160,7 +160,7 @@ def _read_mask(
 
 
 def _possible(said: npt.NDArray[np.int64], places: npt.NDArray[np.int64]) -> npt.NDArray[np.bool_]:
-    """Tell which lengths a row of so many places can have; a null length is read as -1."""
+    """Return flags of the lengths that are possible for rows of this size. Null lengths are -1."""
     possible: npt.NDArray[np.bool_] = (said >= 0) & (said <= places)
     return possible
 
@@ -172,12 +172,12 @@ def _rectangle(ragged: Ragged, picked: npt.NDArray[np.int64], width: int) -> npt
 
 
 def _lengths(batch: Batch, name: str) -> npt.NDArray[np.int64]:
-    # One beyond 2**63 is none that a mask could have, whatever becomes of it.
+    # A length of 2**63 or more overflows to an impossible length.
     return np.asarray(to_numpy(batch.columns.column(name).cast(pa.int64(), safe=False).fill_null(-1)))
 
 
 def side_of(masks: npt.NDArray[np.bool_]) -> Side | None:
-    """Return the side that most padded rows have their padding on; None where there is none."""
+    """Return the side of the padding in most padded rows, or None without padding."""
     if masks.size == 0:
         return None
     pre, post = int((~masks[:, 0] & masks[:, -1]).sum()), int((masks[:, 0] & ~masks[:, -1]).sum())

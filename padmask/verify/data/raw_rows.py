@@ -1,4 +1,4 @@
-"""Read raw rows for an audit, as they will be padded."""
+"""Read raw rows, and audit them as they will be padded."""
 
 from __future__ import annotations
 
@@ -23,11 +23,7 @@ from padmask.verify.data.rules import Audit
 def audit_raw_rows(
     reading: Reading, phase: str, job: Job, audit: Audit, maxlen: int | None = None
 ) -> Generator[BatchRows]:
-    """Read raw rows and audit them as they will be padded, cut to `maxlen` tokens where it is given.
-
-    Yields:
-        For each batch the lengths, shape (rows,), and a way to its rows.
-    """
+    """Read and audit raw rows. Arguments and results are those of `audited_rows`."""
     with prepared_rows(reading, phase, job) as all_rows:
         for rows in all_rows:
             columns = {column.name: as_asked(rows.ragged[column.name], column) for column in job.columns}
@@ -47,10 +43,10 @@ def _cut(rows: Ragged, maxlen: int | None, truncating: Side) -> Ragged:
 
 
 def as_asked(rows: Ragged, column: PadColumn) -> Ragged:
-    """Return rows of ints where ints were asked for, and of floats where floats were, as when padded."""
+    """Return the rows with ints for an integer dtype and floats for a float dtype, as `pad` converts them."""
     kinds = "f" if column.dtype in FLOAT_DTYPES else "iu"
     if rows.values.dtype.kind in kinds or column.dtype == "string":
         return rows
-    # Beside a row's own tokens may stand those of a row that was refused, which are no such integers.
+    # The values may include tokens of rejected rows that are not valid integers.
     with np.errstate(invalid="ignore"):
         return replace(rows, values=rows.values.astype(column.dtype))

@@ -1,4 +1,4 @@
-"""Decide whether the rows of a dataset are padded, and read and audit them, for `inspect` and `verify`."""
+"""Read and audit the rows of a dataset, raw or padded, for `inspect` and `verify`."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ from padmask.verify.data.rules import Audit, AuditColumn
 
 @dataclass(frozen=True)
 class AuditJob:
-    """What is read and audited.
+    """How the rows of a dataset are read and audited.
 
     Args:
         pad: the columns, and how raw rows will be padded.
-        padding: what says which places of padded rows are padding; None of raw rows.
-        notes: sentences about what a user should know of the decision.
+        padding: the columns that mark the padding; None for raw rows.
+        notes: warnings for the user.
     """
 
     pad: Job
@@ -37,17 +37,17 @@ class AuditJob:
 def make_audit_job(
     dataset: Dataset, asked: PadRequest, mask_column: str | None, declared: Side | None
 ) -> AuditJob:
-    """Decide whether the rows are padded, and resolve what was asked for against the columns there are.
+    """Decide whether the rows are padded, and resolve the request against the columns of the dataset.
 
     Args:
         dataset: the data.
-        asked: which columns, and how raw rows are padded.
-        mask_column: of padded rows; None finds it out.
-        declared: side of the padding of padded rows; None takes what the metadata say.
+        asked: the columns, and how raw rows are padded.
+        mask_column: mask column of padded rows; None finds the mask.
+        declared: side of the padding of padded rows; None uses the metadata.
 
     Raises:
-        SpecError: what was asked for does not go with the data.
-        DataError: the metadata cannot be read, or the files do not say the same of their padding.
+        SpecError: the dataset does not have the columns or types that the request needs.
+        DataError: the metadata are not valid, or the files are not padded in the same way.
     """
     found = find_dataset_padding(dataset, asked.columns, mask_column)
     notes = () if found is None or found.names else (PLACES_UNKNOWN,)
@@ -60,20 +60,20 @@ def make_audit_job(
 
 
 def open_audit(job: AuditJob) -> Audit:
-    """Return an audit without findings but those of the files' metadata."""
+    """Return a new audit, with the findings in the metadata of padded files."""
     audit = Audit([audit_column(column, job.padding) for column in job.pad.columns])
     audit.add_sides(job.padding.sides if job.padding is not None else {})
     return audit
 
 
 def add_file_findings(audit: Audit, dataset: Dataset, job: AuditJob, limit: int | None) -> None:
-    """Add what rules find in the files themselves, whatever their rows are.
+    """Add the findings that concern whole files: column types, manifests and end marks.
 
     Args:
-        audit: takes what the rules find.
+        audit: receives the findings.
         dataset: the data.
-        job: what is audited.
-        limit: rows that are read; None for all.
+        job: how the rows are audited.
+        limit: number of rows that are read; None for all rows.
     """
     for column in job.pad.columns:
         audit.add_types(column.name, dataset.types_of(column.name))
@@ -84,17 +84,17 @@ def add_file_findings(audit: Audit, dataset: Dataset, job: AuditJob, limit: int 
 def audited_rows(
     reading: Reading, phase: str, job: AuditJob, audit: Audit, maxlen: int | None = None
 ) -> Generator[BatchRows]:
-    """Read rows and audit them, raw ones as they will be padded.
+    """Read and audit rows. Raw rows are audited as they will be padded.
 
     Args:
-        reading: of the dataset.
-        phase: for the progress.
-        job: what is audited.
-        audit: takes what the rules find.
-        maxlen: tokens that raw rows are cut to; None keeps all.
+        reading: the dataset, and how to read it.
+        phase: name of this pass in the progress.
+        job: how the rows are audited.
+        audit: receives the findings.
+        maxlen: length to cut raw rows to; None keeps all tokens.
 
     Yields:
-        For each batch the lengths, shape (rows,), and a way to its rows.
+        The row lengths of each batch, shape (rows,), and a function that returns its rows.
     """
     if job.padding is None:
         return audit_raw_rows(reading, phase, job.pad, audit, maxlen)
@@ -102,9 +102,9 @@ def audited_rows(
 
 
 def audit_column(column: PadColumn, padding: Padding | None) -> AuditColumn:
-    """Return what the audit must know of a column: of padded input its own pad value, not the asked one."""
+    """Return a column for the audit. Padded input has its own pad value, instead of the requested one."""
     value: Any = column.value
     if padding is not None:
-        # Without metadata nobody knows the pad value, unless it was given: 0 is only the default.
+        # Without metadata, only an explicit pad value is known. The value 0 may be only the default.
         value = padding.values.get(column.name, column.value or None)
     return AuditColumn(column.name, value, is_label(column))
