@@ -486,7 +486,7 @@ def test_a_gpu_that_is_not_there_is_exit_code_2(here, raw):
         pytest.skip("TensorFlow sees a GPU here")
     done = here("verify", raw, "--device", "gpu")
     assert (done.returncode, done.stdout) == (2, "")
-    assert "There is no usable GPU: tensorflow" in done.stderr
+    assert "No usable GPU: tensorflow" in done.stderr
 
 
 @with_models
