@@ -1,4 +1,4 @@
-"""Check and open the inputs of a run, and note what a user should know of them."""
+"""Check and open the inputs of a run, and collect notes about the inputs."""
 
 from __future__ import annotations
 
@@ -33,15 +33,15 @@ from padmask.storage.urls import checked_path, checked_paths, display_path, is_u
 from padmask.stream.job import Job
 
 PADDED_ALREADY = (
-    "the input looks padded already: its padding counts as real tokens here, and the mask will not show it; "
-    "padmask unpad takes it away"
+    "the input looks padded already: its padding counts as real tokens, and the mask does not mark it; "
+    "remove the padding with padmask unpad"
 )
 
-NOT_READ = "not read, since padmask knows no format of such a name: {}"
+NOT_READ = "files that were not read, because padmask does not know their format: {}"
 
 
 def data_notes(dataset: Dataset, job: Job, format_: FormatTraits) -> tuple[str, ...]:
-    """Return sentences about what the user should know of the data before they are padded."""
+    """Return notes that the user should know before the data are padded."""
     left = dataset.passed_over
     return (
         *([PADDED_ALREADY] if _is_padded(dataset, job) else ()),
@@ -53,7 +53,7 @@ def data_notes(dataset: Dataset, job: Job, format_: FormatTraits) -> tuple[str, 
 
 
 def _is_padded(dataset: Dataset, job: Job) -> bool:
-    """Tell whether the padding of the input would count as tokens."""
+    """Return whether the input has padding, which would count as tokens."""
     if any(said is not None for said in dataset.metadata_of(METADATA_KEY).values()):
         return True
     names = (*job.mask.names, *MASK_NAMES)
@@ -62,7 +62,7 @@ def _is_padded(dataset: Dataset, job: Job) -> bool:
 
 
 def first_mask(dataset: Dataset, name: str) -> Ragged | None:
-    """Return the first rows of a mask column; None where there is no row, or none that holds a mask."""
+    """Return the first rows of a mask column; None without rows, or if the column does not hold masks."""
     field = dataset.schema().field(name)
     head = dataset.head(Wanted(pa.schema([field]))) if is_mask(field.type) else None
     return None if head is None else Ragged.from_mask(head.columns.column(name))[0]
@@ -75,7 +75,7 @@ def _left_out(dataset: Dataset, job: Job, format_: FormatTraits) -> tuple[str, .
         return ()
     verb = "is" if len(names) == 1 else "are"
     return (
-        f"{format_.title} holds only the padded columns: {', '.join(map(repr, names))} {verb} left out. "
+        f"{format_.title} holds only the padded columns, so {', '.join(map(repr, names))} {verb} left out. "
         "Write Parquet to keep everything.",
     )
 
@@ -83,19 +83,19 @@ def _left_out(dataset: Dataset, job: Job, format_: FormatTraits) -> tuple[str, .
 Paths = str | os.PathLike[str] | Sequence[str | os.PathLike[str]]
 
 NOT_LISTED = (
-    "read, though the _padmask.json of the folder does not list it: {}; a copy of a shard gives its rows "
-    "twice: move such files away, or pad the dataset again"
+    "files that were read, although the _padmask.json of their folder does not list them: {}; a copy of a "
+    "shard repeats its rows, so move such files away, or pad the dataset again"
 )
 
 
 def check_paths(
     inputs: Paths, output: str | os.PathLike[str], rejects: str | None = None
 ) -> tuple[list[str], str]:
-    """Return the inputs and the output as text, once it is sure that they go together.
+    """Return the paths of the inputs and the output as text, after a check for conflicts.
 
     Raises:
         SpecError: there is no input.
-        OutputError: an output is another one, or lies in an input folder.
+        OutputError: two outputs are the same file, or an output is in an input folder.
     """
     paths = checked_paths(inputs)
     if not paths:
@@ -104,7 +104,7 @@ def check_paths(
     if rejects is not None:
         refuse_mistyped(rejects)
     if goal.endswith("/") or os.path.isdir(goal):
-        raise SpecError(f"{display_path(goal)!r} is a folder, and what is written is one file: name it.")
+        raise SpecError(f"{display_path(goal)!r} is a folder, but the output is one file. Name a file.")
     refuse_closed(goal)
     if descriptor_of(goal) == 1:
         goal = "-"
@@ -116,12 +116,12 @@ def check_paths(
 
 @contextmanager
 def open_dataset(paths: Sequence[str], goal: str, files: FileOptions) -> Iterator[Dataset]:
-    """Give the inputs as one dataset.
+    """Open the inputs as one dataset.
 
     Raises:
-        DataError: an input cannot be read, or the inputs' columns do not go together.
-        SpecError: inputs of different formats.
-        OutputError: an output is an input that stands open.
+        DataError: an input cannot be read, or the columns of the inputs have no common types.
+        SpecError: the inputs have different formats.
+        OutputError: an output is also an input.
     """
     found = find_inputs(paths)
     sources = sources_of(found.files, spool_folder(goal))
@@ -134,12 +134,12 @@ def open_dataset(paths: Sequence[str], goal: str, files: FileOptions) -> Iterato
 
 
 def unlisted_notes(dataset: Dataset) -> tuple[str, ...]:
-    """Return a sentence about the files that the manifest of their folder does not list, if there are any."""
+    """Return a note about files that the manifest of their folder does not list, if there are such files."""
     return (NOT_LISTED.format(join_few(dataset.strangers)),) if dataset.strangers else ()
 
 
 def spool_folder(goal: str) -> str:
-    """Pipes are spooled beside the output, which has room for them, else in the temporary folder."""
+    """Return the folder for copies of pipes: the folder of the output, else the temporary folder."""
     elsewhere = goal == "-" or is_url(goal) or is_written_in_place(goal)
     folder = None if elsewhere else os.path.dirname(os.path.realpath(goal))
     return (

@@ -1,4 +1,4 @@
-"""Unpad JSON Lines to JSON Lines without parsing tokens: what is kept keeps its own text."""
+"""Unpad JSON Lines to JSON Lines without parsing tokens. The text of the remaining tokens stays unchanged."""
 
 from __future__ import annotations
 
@@ -22,19 +22,19 @@ Items = list[list[msgspec.Raw]]
 
 
 class TextUnpadder:
-    """Cuts rows of JSON Lines as text.
+    """Removes the padding from rows of JSON Lines as text.
 
     Args:
-        job: what is padded, and what says so.
-        masks: reads the mask column, where there is one.
-        on_error: what becomes of rows that contradict themselves.
+        job: the padded columns, and the columns that mark the padding.
+        masks: reader of the mask column; None without a mask column.
+        on_error: what to do with rows that contradict themselves.
     """
 
     def __init__(self, job: UnpadJob, masks: MaskTexts | None, on_error: OnError) -> None:
         self._job, self._masks, self._on_error = job, masks, on_error
 
     def cut(self, batch: Batch, consumed: int) -> tuple[bytes, UnpadRows]:
-        """Return the rows as lines, and their account."""
+        """Return the unpadded rows as lines, and the rows with their counts."""
         job, objects = self._job, batch.objects
         assert objects is not None
         found: list[Fault] = []
@@ -67,7 +67,7 @@ def _count(texts: IdTexts | Items) -> Positions:
 
 
 def _cut(texts: IdTexts | Items, cuts: UnpadRows) -> list[Any]:
-    """Return the text of the real tokens of each row that is kept."""
+    """Return the text of the real tokens of each kept row."""
     firsts, lengths = cuts.segments.starts, cuts.segments.counts
     if isinstance(texts, IdTexts):
         begins, ends = texts.between(texts.opens[cuts.rows] + firsts, lengths)

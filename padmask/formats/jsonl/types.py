@@ -82,8 +82,7 @@ class JsonType:
         if self.depth > MAX_DEPTH:
             raise DataError(
                 f"{places[0]}, field {re.split('[.[]', self.path)[0]!r}: nested deeper than {MAX_DEPTH} "
-                "levels. "
-                "Write JSON Lines, which copies values unchanged.",
+                "levels. Write JSON Lines, which copies values unchanged.",
                 options=["output_format"],
             )
         if self.kind is None or kinds != {self.kind}:
@@ -224,7 +223,14 @@ def _place_of(number: int, values: Sequence[Any], places: Sequence[str]) -> str:
 
 
 def survey_types(types: TypeSurvey, batch: Batch, sequences: Sequence[str], without: Sequence[str]) -> None:
-    """Take in the types of a JSON Lines batch's fields; sequences only take their place in the order."""
+    """Add the fields of a JSON Lines batch to a survey.
+
+    Args:
+        types: the survey.
+        batch: rows of JSON Lines.
+        sequences: names of fields whose types are not needed. Only their order is recorded.
+        without: names of fields to ignore.
+    """
     assert batch.objects is not None
     places = [str(batch.place(row)) for row in range(len(batch))]
     for name in dict.fromkeys(name for row in batch.objects for name in row):
