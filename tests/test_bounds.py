@@ -39,10 +39,10 @@ def test_a_row_that_makes_all_others_long_is_named_with_a_way_out(bomb, tmp_path
         pad(bomb, goal, max_bytes=100_000)
 
     said = str(refused.value)
-    assert said.startswith(f"{bomb}, line 301: 2,000 tokens would give all 601 rows 2,000 places: ")
+    assert said.startswith(f"{bomb}, line 301: 2,000 tokens would pad all 601 rows to 2,000 positions: ")
     assert "97.7 KiB may be written" in said
     # The way out leads out.
-    assert "--maxlen p99 (5 places" in said
+    assert "--maxlen p99 (5 positions" in said
     assert not goal.exists()
     padmask.pad_file(bomb, goal, spec=PadSpec(maxlen="p99"), files=padmask.FileOptions(max_bytes=100_000))
 

@@ -242,7 +242,7 @@ class TestWhatIsWrongIsSeen:
             (2, ""),
             (2, "Error: in.jsonl: no.\n"),
             (2, "Error: lost the file. Fix it.\n"),
-            (2, "Error: in.jsonl: std::bad_alloc. Is the file whole?\n"),
+            (2, "Error: in.jsonl: std::bad_alloc. Check the file.\n"),
             (139, ""),
         ],
     )

@@ -1,4 +1,4 @@
-"""Unpad JSON Lines to JSON Lines without parsing tokens: what is kept keeps its own text."""
+"""Unpad JSON Lines to JSON Lines without parsing tokens. The text of the remaining tokens stays unchanged."""
 
 from __future__ import annotations
 
@@ -53,19 +53,19 @@ class ItemTexts:
 
 
 class TextUnpadder:
-    """Cuts rows of JSON Lines as text.
+    """Removes the padding from rows of JSON Lines as text.
 
     Args:
-        job: what is padded, and what says so.
-        masks: reads the mask column, where there is one.
-        on_error: what becomes of rows that contradict themselves.
+        job: the padded columns, and the columns that mark the padding.
+        masks: reader of the mask column; None without a mask column.
+        on_error: what to do with rows that contradict themselves.
     """
 
     def __init__(self, job: UnpadJob, masks: MaskTexts | None, on_error: OnError) -> None:
         self._job, self._masks, self._on_error = job, masks, on_error
 
     def cut(self, batch: Batch, consumed: int) -> tuple[bytes, UnpadRows]:
-        """Return the rows as lines, and their account."""
+        """Return the unpadded rows as lines, and the rows with their counts."""
         job, objects = self._job, batch.objects
         assert objects is not None
         found: list[Fault] = []

@@ -18,8 +18,8 @@ from padmask.spec.columns import Columns
 from padmask.stream.job import Job
 
 PADDED_ALREADY = (
-    "the input looks padded already: its padding counts as real tokens here, and the mask will not show it; "
-    "padmask unpad takes it away"
+    "the input looks padded already: its padding counts as real tokens, and the mask does not mark it; "
+    "remove the padding with padmask unpad"
 )
 
 PLACES_UNKNOWN = (

@@ -216,7 +216,7 @@ def test_a_worker_node_that_dies_is_not_missed(command, data, wanted, nodes, tmp
     assert len(said.splitlines()) == 2
 
 
-STOPPED = re.compile(r"Stopped: \d of 6 shards are done( \(.*\); --resume goes on with them.*)?\.")
+STOPPED = re.compile(r"Stopped: \d of 6 shards are done( \(.*\); --resume keeps them.*)?\.")
 
 
 def test_a_driver_that_is_ended_leaves_a_cluster_for_the_next(command, data, wanted, nodes, tmp_path):

@@ -339,9 +339,7 @@ def test_a_run_that_is_ended_says_what_is_done(place, number, workers):
         process.send_signal(number)
         _, said = process.communicate(timeout=SECONDS)
     assert process.returncode == CODES[number]
-    assert re.search(
-        rf"^Stopped: \d+ of {SHARDS} shards are done \(.*\); --resume goes on with them", said, re.M
-    )
+    assert re.search(rf"^Stopped: \d+ of {SHARDS} shards are done \(.*\); --resume keeps them", said, re.M)
 
 
 @linux
@@ -440,7 +438,7 @@ def test_a_full_disk_ends_the_run_and_a_larger_one_lets_it_go_on(place, small_di
 def test_a_disk_that_is_seen_to_be_too_small_is_refused_at_once(place, small_disk):
     code, said = place.run("--workers", "2")
     assert (code, is_sentence(said)) == (2, True), said
-    assert "rows 19 places" in said
+    assert "rows to 19 positions" in said
     assert place.names() == set()
 
 

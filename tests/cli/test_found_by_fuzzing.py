@@ -76,7 +76,7 @@ class TestAParquetFooter:
     ) -> None:
         # Else the rows that can be read would be taken for all.
         change_footer(file, lambda footer: footer.update({3: (6, 300)}))
-        refused("pad", "in.parquet", "-o", output, says=["in.parquet", "300 rows", "row groups 2"])
+        refused("pad", "in.parquet", "-o", output, says=["in.parquet", "300 rows", "row groups have 2"])
 
     def test_whose_row_group_ends_early_is_refused(self, refused: Run, file: Path) -> None:
         def end_early(footer: dict[int, Any]) -> None:
@@ -84,7 +84,7 @@ class TestAParquetFooter:
             group[3] = (6, 1)
 
         change_footer(file, end_early)
-        refused("pad", "in.parquet", "-o", "out.jsonl", says=["in.parquet", "2 rows", "row groups 1"])
+        refused("pad", "in.parquet", "-o", "out.jsonl", says=["in.parquet", "2 rows", "row groups have 1"])
 
     @pytest.mark.parametrize("columns", [0, 1, 3])
     def test_whose_row_group_has_other_columns_is_refused(
@@ -97,7 +97,7 @@ class TestAParquetFooter:
             chunks[:] = [*chunks, chunks[0]][:columns]
 
         change_footer(file, change_columns)
-        refused("pad", "in.parquet", "-o", "out.jsonl", says=["in.parquet", f"{columns} columns where", "2."])
+        refused("pad", "in.parquet", "-o", "out.jsonl", says=["in.parquet", f"{columns} columns, but", "2."])
 
     def test_whose_columns_lack_their_metadata_is_refused(self, refused: Run, file: Path) -> None:
         # Native code then reads no rows, without a word.
@@ -162,7 +162,7 @@ class TestFilesThatGoTogether:
             "'input_ids'",
             "int64",
             "cannot become",
-            "pad the files apart",
+            "pad the files separately",
         ]
         refused("pad", first, second, "-o", "out.jsonl", says=says)
 
@@ -302,7 +302,9 @@ def test_a_broken_column_is_named(refused: Run, tmp_path: Path) -> None:
         pa.list_(pa.int64()), 2, [None, offsets.buffers()[1]], children=[pa.array([1, 2])]
     )
     name = write(tmp_path / "in.arrow", input_ids=IDS, odd=broken)
-    refused("pad", name, "-o", "out.arrow", says=["in.arrow", "column 'odd'", "Is the file whole?"])
+    refused(
+        "pad", name, "-o", "out.arrow", says=["in.arrow", "column 'odd'", "Check that the file is complete."]
+    )
 
 
 @pytest.mark.parametrize("style", ["grid", "tokens", "bool", "int"])

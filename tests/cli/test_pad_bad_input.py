@@ -35,7 +35,7 @@ PADDED = [
 
 # What to do, in whatever words: a flag, a suggestion, a question, or a verb in the imperative.
 REMEDY = re.compile(
-    r"(?<!\w)--?[a-z]|Did you mean|Is the file whole|The columns are|They end in|"
+    r"(?<!\w)--?[a-z]|Did you mean|The columns are|They end in|"
     r"\b(fix|skip|choose|create|check|(?<!cannot )write|rename|convert|free|give|name (an?|another|it|two)|"
     r"shorten|make|pad them|pad the files|ask for|remove|repeat|use|wait)\b",
     re.IGNORECASE,

@@ -16,7 +16,7 @@ from typing import Protocol
 
 # What to do, in whatever words.
 REMEDY = re.compile(
-    r"(?<!\w)--?[a-z]|Did you mean|Is the file whole|The columns are|They end in|"
+    r"(?<!\w)--?[a-z]|Did you mean|The columns are|They end in|"
     r"\b(must be|is not|is no|fix|skip|choose|create|check|(?<!cannot )write|rename|convert|free|give|"
     r"name (an?|another|it|two)|shorten|make|pad|say|use|drop|install|look|ask for|remove|repeat|wait|add)\b",
     re.IGNORECASE,

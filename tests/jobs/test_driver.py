@@ -440,7 +440,9 @@ def test_the_first_rows_are_those_of_the_shards_that_can_be_read(four, tmp_path,
 
 def test_who_stops_says_what_is_done(data, tmp_path):
     write(data / "part=1" / "3.jsonl", [{"input_ids": [2**40]}])
-    with pytest.raises(DataError, match=r"3\.jsonl, line 1: .* 4 of 5 shards are done .*; --resume goes on"):
+    with pytest.raises(
+        DataError, match=r"3\.jsonl, line 1: .* 4 of 5 shards are done .*; --resume keeps them"
+    ):
         pad_dataset(data, tmp_path / "padded", spec=PadSpec(maxlen=4))
 
 
@@ -451,7 +453,7 @@ def test_a_folder_with_other_data_is_refused_and_left(data, tmp_path):
     write(tmp_path / "padded" / "mine.jsonl", [{"input_ids": [1]}])
     (tmp_path / "padded" / "README.md").write_text("no data")
     before = bytes_in(tmp_path / "padded")
-    with pytest.raises(OutputError, match=r"holds data that padmask did not put there: mine\.jsonl"):
+    with pytest.raises(OutputError, match=r"contains data that padmask did not put there: mine\.jsonl"):
         pad_dataset(data, tmp_path / "padded")
     assert bytes_in(tmp_path / "padded") == before
 
