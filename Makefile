@@ -68,7 +68,7 @@ bench: $(VENV)/.bench
 	$(BIN)/python tests/bench/bench.py
 
 soak: $(VENV)/.core
-	PADMASK_LOAD=large $(BIN)/python -m pytest -q tests/cli/test_load.py
+	PADMASK_LOAD=large $(BIN)/python -m pytest -q tests/cli/test_large_inputs.py
 	$(BIN)/python tests/soak.py
 
 MINUTES ?= 5

@@ -1,6 +1,6 @@
 """Whatever is read and asked for ends in rows that are right, or in a sentence, and leaves nothing behind.
 
-The fuzzer in `fuzz/` tries the same for hours; here it does for seconds.
+`run.py` in this folder tries the same for hours; here it does for seconds.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from hypothesis import strategies as st
 
 pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="runs are guarded where processes can fork")
 
-CRASHERS = sorted(Path(__file__).parent.glob("fuzz/crashers/*"))
+CRASHERS = sorted(Path(__file__).parent.glob("crashers/*"))
 KINDS = ("jsonl", "parquet", "arrow")
 few = settings(max_examples=100, deadline=None)
 fewer = settings(max_examples=40, deadline=None)

@@ -13,8 +13,9 @@ from hypothesis import strategies as st
 
 from padmask.errors import DataError, SpecError
 from padmask.formats.jsonl.types import TypeSurvey
-from padmask.shards.split import find_shards, output_name, refuse_no_shards
+from padmask.shards.split import Shard, find_shards, output_name, refuse_no_shards, refuse_too_many
 from padmask.storage.inputs import list_inputs
+from padmask.storage.source import Source
 
 
 def shards_of(*inputs: Path, goal: str = "parquet", shard_bytes: int = 1 << 20) -> list[tuple[str, Any]]:
@@ -174,3 +175,11 @@ def test_types_that_do_not_join_are_told_of_with_their_lines(first, later, said)
     for found in (of_pieces([first, later]), of_all([first, later])):
         assert isinstance(found, str)
         assert found.startswith(said)
+
+
+def test_too_many_shards_are_refused():
+    # The manifest of so many shards could not be read again.
+    shard = Shard(0, Source("/data/a.jsonl"), "a.jsonl", 1)
+    refuse_too_many([shard] * 500_000)
+    with pytest.raises(SpecError, match=r"600,000 shards"):
+        refuse_too_many([shard] * 600_000)

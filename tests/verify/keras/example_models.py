@@ -1,8 +1,8 @@
-"""A zoo of small Keras models: some ignore their padding, some leak it, and for each it is known which.
+"""Small Keras models: some ignore their padding, some leak it, and for each it is known which.
 
-Every animal was measured: each row alone and without padding, against the same row in batches of growing
+Every model was measured: each row alone and without padding, against the same row in batches of growing
 width; where the rows of a batch depend on each other, padded batches of several widths; where the width is
-fixed, other numbers in the padding's row of the embedding. The function that builds an animal gives it its
+fixed, other numbers in the padding's row of the embedding. The function that builds a model gives the
 name, and its docstring says why it behaves so.
 """
 
@@ -27,7 +27,7 @@ FRAMES = {"frames": f"features:{DIM}"}
 
 
 @dataclass(frozen=True)
-class Animal:
+class ExampleModel:
     """A model, and what is true of it.
 
     `culprits` are acceptable names of the first layer or operation after which the mask is gone or padding
@@ -52,10 +52,10 @@ class Animal:
     why: str = ""
 
 
-_zoo: list[Animal] = []
+_models: list[ExampleModel] = []
 
 
-def _tame(verdict: str, culprits: tuple[str, ...] = (), policy: str = "float32", **known):
+def example(verdict: str, culprits: tuple[str, ...] = (), policy: str = "float32", **known):
     def enter(builder: Callable[[], keras.Model]) -> Callable[[], keras.Model]:
         def build() -> keras.Model:
             before = keras.config.dtype_policy()
@@ -69,22 +69,22 @@ def _tame(verdict: str, culprits: tuple[str, ...] = (), policy: str = "float32",
 
         name = builder.__name__.strip("_").replace("_", "-")
         why = (builder.__doc__ or "").strip()
-        _zoo.append(Animal(name, build, verdict, frozenset(culprits), why=why, **known))
+        _models.append(ExampleModel(name, build, verdict, frozenset(culprits), why=why, **known))
         return builder
 
     return enter
 
 
 def leaks(*culprits: str, **known):
-    return _tame("leaks", culprits, **known)
+    return example("leaks", culprits, **known)
 
 
 def clean(**known):
-    return _tame("ignores", **known)
+    return example("ignores", **known)
 
 
 def unsure(**known):
-    return _tame("inconclusive", **known)
+    return example("inconclusive", **known)
 
 
 # What the builders share. ---------------------------------------------------------------------------------
@@ -160,7 +160,7 @@ def weighted_mean(x, weights):
 
 # Custom layers. -------------------------------------------------------------------------------------------
 
-custom = keras.saving.register_keras_serializable("zoo")
+custom = keras.saving.register_keras_serializable("examples")
 
 
 @custom
@@ -1497,4 +1497,4 @@ def count_alone():
     return chain(embedding(), Count(name="count"), L.Dense(OUT, name="head"))
 
 
-ZOO: tuple[Animal, ...] = tuple(_zoo)
+EXAMPLES: tuple[ExampleModel, ...] = tuple(_models)
