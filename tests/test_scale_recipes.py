@@ -1,4 +1,4 @@
-"""The recipes of docs/scale.md, taken from there, on the engines themselves where they are installed."""
+"""The recipes of docs/scale.md run on Spark and Ray, if these are installed."""
 
 from __future__ import annotations
 
@@ -28,13 +28,13 @@ TABLE = pa.table(
 
 pytestmark = [
     pytest.mark.skipif(not DOCUMENT.exists(), reason="the document is not part of this installation"),
-    # What the engines warn of is theirs.
+    # Warnings of the engines do not matter.
     pytest.mark.filterwarnings("ignore"),
 ]
 
 
 def recipe(name: str) -> str:
-    """Return the code that stands in the document."""
+    """Return the code in the document."""
     found = re.search(rf"<!-- recipe: {name} -->\n```python\n(.*?)```", DOCUMENT.read_text(), re.S)
     assert found, f"no recipe for {name}"
     return found[1]
@@ -44,7 +44,7 @@ def wanted() -> list[dict[str, Any]]:
     return padmask.pad_table(TABLE, COLUMNS, padmask.PadSpec(maxlen=MAXLEN)).to_pylist()
 
 
-def test_spark_pads_as_padmask_does(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_spark_recipe(monkeypatch: pytest.MonkeyPatch) -> None:
     sql = pytest.importorskip("pyspark.sql")
     pytest.importorskip("pandas", reason="Spark needs it for Arrow")
     monkeypatch.setenv("PYSPARK_PYTHON", sys.executable)
@@ -69,7 +69,7 @@ def test_spark_pads_as_padmask_does(monkeypatch: pytest.MonkeyPatch) -> None:
         spark.stop()
 
 
-# Ray listens on all interfaces: here there is none but loopback.
+# Ray listens on all interfaces; only loopback is allowed here.
 _RAY = """
 import sys, ray, ray.data
 from pathlib import Path
@@ -83,21 +83,21 @@ ray.shutdown()
 """
 
 
-def test_ray_pads_as_padmask_does(tmp_path: Path) -> None:
+def test_ray_recipe(tmp_path: Path) -> None:
     pytest.importorskip("ray.data")
     alone = ["unshare", "--map-root-user", "--net", "sh", "-c", 'ip link set lo up && exec "$0" "$@"']
     try:
         subprocess.run([*alone, "true"], check=True, capture_output=True)
     except (OSError, subprocess.CalledProcessError):
         pytest.skip("no network namespace can be had here, and Ray would listen on all interfaces")
-    code, source, goal = tmp_path / "recipe.py", tmp_path / "in", tmp_path / "out.parquet"
+    code, source, output = tmp_path / "recipe.py", tmp_path / "in", tmp_path / "out.parquet"
     code.write_text(recipe("ray"))
     source.mkdir()
     for i in range(3):
         pq.write_table(TABLE.slice(i * 17, 17), source / f"{i}.parquet")
     run = _RAY.format(columns=COLUMNS, maxlen=MAXLEN)
     env = os.environ | {"RAY_USAGE_STATS_ENABLED": "0"}
-    command = [*alone, sys.executable, "-c", run, *map(str, (code, source, goal))]
+    command = [*alone, sys.executable, "-c", run, *map(str, (code, source, output))]
     ended = subprocess.run(command, env=env, capture_output=True, text=True, timeout=300, check=False)
     assert ended.returncode == 0, ended.stderr[-2000:]
-    assert pq.read_table(goal).sort_by("id").to_pylist() == wanted()
+    assert pq.read_table(output).sort_by("id").to_pylist() == wanted()

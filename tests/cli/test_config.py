@@ -1,4 +1,4 @@
-"""`[tool.padmask]` in pyproject.toml, which may be somebody else's: what it may set, and what is refused."""
+"""`[tool.padmask]` in a pyproject.toml of unknown origin: allowed and refused settings."""
 
 from __future__ import annotations
 
@@ -64,14 +64,14 @@ def project(tmp_path: Path) -> Callable[[str], Path]:
 
 
 @pytest.mark.parametrize("command", MAY_SET)
-def test_every_option_is_decided(command: str) -> None:
+def test_every_option_is_listed(command: str) -> None:
     assert MAY_SET[command] | MUST_NOT_SET[command] == long_options(command)
     assert not MAY_SET[command] & MUST_NOT_SET[command]
 
 
 @pytest.mark.parametrize("way", WAYS)
 @pytest.mark.parametrize(("command", "key"), REFUSED)
-def test_a_file_must_not_set(here: Run, project: Callable[[str], Path], command: str, key: str, way: str):
+def test_refused_settings(here: Run, project: Callable[[str], Path], command: str, key: str, way: str):
     text = WAYS[way].format(command=command, key=key, name=key.replace("-", "_"))
     file = project(text)
     done = here(command, "in.jsonl")
@@ -84,14 +84,14 @@ def test_a_file_must_not_set(here: Run, project: Callable[[str], Path], command:
 
 
 @pytest.mark.parametrize("command", MAY_SET)
-def test_other_commands_keys_are_refused(here: Run, project: Callable[[str], Path], command: str) -> None:
+def test_settings_of_other_commands(here: Run, project: Callable[[str], Path], command: str) -> None:
     project("[tool.padmask.verify]\npredict = 'evil:run'\n[tool.padmask.pad]\ndelete = true\n")
     done = here(command, "in.jsonl")
     assert (done.returncode, done.stdout) == (2, "")
     assert "--delete deletes files" in done.stderr
 
 
-def test_no_code_runs_from_a_file(padmask: Run, project: Callable[[str], Path], tmp_path: Path) -> None:
+def test_settings_cannot_run_code(padmask: Run, project: Callable[[str], Path], tmp_path: Path) -> None:
     mark = tmp_path / "ran"
     (tmp_path / "evil.py").write_text(f"open({str(mark)!r}, 'w').close()\ndef run(ids, mask): return ids\n")
     for key, value in (("predict", "evil:run"), ("custom-objects", "evil.py"), ("model", "evil.py")):
@@ -110,7 +110,7 @@ def test_no_code_runs_from_a_file(padmask: Run, project: Callable[[str], Path], 
         ("verify", "report", "mine.json"),
     ],
 )
-def test_no_file_is_replaced(
+def test_settings_cannot_write_files(
     padmask: Run, project: Callable[[str], Path], tmp_path: Path, by: str, key: str, name: str
 ) -> None:
     (tmp_path / name).write_text("mine")
@@ -131,7 +131,7 @@ def test_no_file_is_replaced(
     ],
     ids=" ".join,
 )
-def test_the_file_is_named(
+def test_settings_file_is_named(
     here: Run, project: Callable[[str], Path], tmp_path: Path, args: tuple[str, ...]
 ) -> None:
     file = project("[tool.padmask]\nmaxlen = 2\npadding = 'pre'\ntruncating = 'post'\n")
@@ -143,7 +143,7 @@ def test_the_file_is_named(
     assert "settings: " not in here(*args, "--quiet").stderr
 
 
-def test_a_file_without_effect_is_silent(here: Run, project: Callable[[str], Path]) -> None:
+def test_unused_settings_are_silent(here: Run, project: Callable[[str], Path]) -> None:
     project("[tool.padmask]\npadding = 'post'\nmaxlen = 1\n[tool.padmask.inspect]\ncount = 3\n")
     assert "settings: " not in here("pad", "in.jsonl", "--maxlen", "2").stderr
 
@@ -186,7 +186,7 @@ def test_a_file_without_effect_is_silent(here: Run, project: Callable[[str], Pat
     ],
     ids=lambda value: value if isinstance(value, str) else " ".join(value),
 )
-def test_the_setting_at_fault_is_named(
+def test_bad_setting_is_named(
     here: Run,
     project: Callable[[str], Path],
     tmp_path: Path,
@@ -203,7 +203,7 @@ def test_the_setting_at_fault_is_named(
     assert blamed in done.stderr
 
 
-def test_what_was_typed_is_not_blamed(here: Run, project: Callable[[str], Path]) -> None:
+def test_typed_options_are_not_blamed(here: Run, project: Callable[[str], Path]) -> None:
     project("[tool.padmask]\nmaxlen = 2\ncolumn = 'input_ids'\n")
     done = here("pad", "in.jsonl", "-c", "maxlen")
     assert (done.returncode, "no column 'maxlen'" in done.stderr) == (2, True)

@@ -1,4 +1,4 @@
-"""A folder that padmask wrote: files that do not belong to it, and a manifest that cannot be believed."""
+"""Folders that padmask wrote as inputs: unlisted files and invalid manifests."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def out(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def stored(out: Path) -> tuple[Any, str]:
-    """The dataset in a storage, and its address there."""
+    """The dataset in a storage, and its URL."""
     memory = pytest.importorskip("fsspec").filesystem("memory")
     where = f"memory://{out.parent.name}/out"
     for path in out.rglob("*"):
@@ -72,7 +72,7 @@ def is_warned(done: Completed, verb: str, name: str) -> bool:
 
 @commands
 @pytest.mark.parametrize("name", ["a copy.jsonl", "sub/c copy.jsonl", "new/z.jsonl"])
-def test_stranger_file(here: Run, out: Path, verb: str, name: str) -> None:
+def test_unlisted_file_is_reported(here: Run, out: Path, verb: str, name: str) -> None:
     assert not is_warned(start(here, verb, "out"), verb, ".jsonl")
     (out / name).parent.mkdir(exist_ok=True)
     shutil.copy(out / "a.jsonl", out / name)
@@ -84,36 +84,36 @@ def test_stranger_file(here: Run, out: Path, verb: str, name: str) -> None:
 
 
 @commands
-def test_stranger_of_a_pattern(here: Run, out: Path, verb: str) -> None:
+def test_unlisted_match_is_reported(here: Run, out: Path, verb: str) -> None:
     shutil.copy(out / "a.jsonl", out / "a copy.jsonl")
     assert is_warned(start(here, verb, "out/*.jsonl"), verb, "a copy.jsonl")
     assert is_warned(start(here, verb, "out/a*"), verb, "a copy.jsonl")
-    # A shell gives the files one by one.
+    # A shell expands the pattern to single files.
     assert is_warned(start(here, verb, "out/a.jsonl", "out/a copy.jsonl"), verb, "a copy.jsonl")
     assert is_warned(start(here, verb, "out/sub/c.jsonl", "out/a copy.jsonl"), verb, "a copy.jsonl")
 
 
 @commands
-def test_named_file_is_meant(here: Run, out: Path, verb: str) -> None:
+def test_named_file_is_not_reported(here: Run, out: Path, verb: str) -> None:
     shutil.copy(out / "a.jsonl", out / "a copy.jsonl")
     assert not is_warned(start(here, verb, "out/a copy.jsonl"), verb, "a copy.jsonl")
     assert not is_warned(start(here, verb, "out/b.jsonl"), verb, ".jsonl")
     assert not is_warned(start(here, verb, "out/a.jsonl", "out/b.jsonl"), verb, ".jsonl")
 
 
-def test_stranger_among_shards(here: Run, out: Path) -> None:
+def test_unlisted_file_among_shards(here: Run, out: Path) -> None:
     shutil.copy(out / "a.jsonl", out / "a copy.jsonl")
     done = here("pad", "out", "-o", "again/", "--overwrite-mask", "--workers", "1")
     assert is_warned(done, "pad", "a copy.jsonl")
     assert here("pad", "out", "-o", "quiet/", "--overwrite-mask", "--quiet").stderr == ""
 
 
-def test_stranger_may_be_allowed(here: Run, out: Path) -> None:
+def test_unlisted_file_can_be_allowed(here: Run, out: Path) -> None:
     shutil.copy(out / "a.jsonl", out / "a copy.jsonl")
     assert here("verify", "out", "--no-model", "--allow", "stranger-file").returncode == 0
 
 
-def test_reports_name_strangers(here: Run, out: Path, tmp_path: Path) -> None:
+def test_reports_name_unlisted_files(here: Run, out: Path, tmp_path: Path) -> None:
     shutil.copy(out / "a.jsonl", out / "a copy.jsonl")
     for verb in ("pad", "unpad"):
         here(verb, "out", *COMMANDS[verb], "--report", "r.json")
@@ -121,7 +121,7 @@ def test_reports_name_strangers(here: Run, out: Path, tmp_path: Path) -> None:
         assert "does not list" in note
 
 
-def test_library_names_strangers(out: Path, tmp_path: Path) -> None:
+def test_api_names_unlisted_files(out: Path, tmp_path: Path) -> None:
     shutil.copy(out / "a.jsonl", out / "a copy.jsonl")
     done = library.unpad_file(out, tmp_path / "x.jsonl")
     assert any("a copy.jsonl" in note for note in done.notes)
@@ -131,7 +131,7 @@ def test_library_names_strangers(out: Path, tmp_path: Path) -> None:
 
 
 @commands
-def test_stranger_in_a_storage(here: Run, stored: tuple[Any, str], verb: str) -> None:
+def test_unlisted_file_in_a_storage(here: Run, stored: tuple[Any, str], verb: str) -> None:
     memory, where = stored
     for place in ("/", "/*.jsonl", "/a*"):
         assert not is_warned(start(here, verb, where + place), verb, ".jsonl")
@@ -141,10 +141,10 @@ def test_stranger_in_a_storage(here: Run, stored: tuple[Any, str], verb: str) ->
 
 
 @commands
-def test_tampered_in_a_storage(here: Run, out: Path, stored: tuple[Any, str], verb: str) -> None:
+def test_tampered_manifest_in_storage(here: Run, out: Path, stored: tuple[Any, str], verb: str) -> None:
     memory, where = stored
-    told = (out / "_padmask.json").read_bytes()
-    memory.pipe(f"{where}/_padmask.json", told.replace(b'"rows_read": 12', b'"rows_read": 13'))
+    manifest = (out / "_padmask.json").read_bytes()
+    memory.pipe(f"{where}/_padmask.json", manifest.replace(b'"rows_read": 12', b'"rows_read": 13'))
     done = start(here, verb, f"{where}/")
     assert done.returncode
     assert "has a total of 13 for rows_read" in done.stderr
@@ -154,79 +154,88 @@ def test_tampered_in_a_storage(here: Run, out: Path, stored: tuple[Any, str], ve
 # --- Manifests that cannot be believed ------------------------------------------------------
 
 
-def edit(manifest: Path, change: Callable[[dict[str, Any]], object]) -> None:
-    told = json.loads(manifest.read_text())
-    change(told)
-    manifest.write_text(json.dumps(told))
+def edit(path: Path, change: Callable[[dict[str, Any]], object]) -> None:
+    manifest = json.loads(path.read_text())
+    change(manifest)
+    path.write_text(json.dumps(manifest))
 
 
-def shard(told: dict[str, Any], number: int = 0) -> dict[str, Any]:
-    found: dict[str, Any] = told["shards"][number]
+def shard(manifest: dict[str, Any], number: int = 0) -> dict[str, Any]:
+    found: dict[str, Any] = manifest["shards"][number]
     return found
 
 
-def add_up(told: dict[str, Any]) -> None:
+def add_up(manifest: dict[str, Any]) -> None:
     """Make the totals those of the shards."""
-    for name in told["shards"][0]["ledger"] if told["shards"] else ():
-        told["total"][name] = sum(one["ledger"][name] for one in told["shards"])
+    for name in manifest["shards"][0]["ledger"] if manifest["shards"] else ():
+        manifest["total"][name] = sum(one["ledger"][name] for one in manifest["shards"])
 
 
-def longer(told: dict[str, Any], maxlen: int) -> None:
+def longer(manifest: dict[str, Any], maxlen: int) -> None:
     """Say that all rows are longer, in all places that depend on it."""
-    told["plan"] |= {"maxlen": maxlen, "exact": maxlen}
-    for one in told["shards"]:
+    manifest["plan"] |= {"maxlen": maxlen, "exact": maxlen}
+    for one in manifest["shards"]:
         one["ledger"]["places"] = one["ledger"]["rows_written"] * maxlen
-    add_up(told)
-    told["total"]["padding_share"] = 1 - told["total"]["tokens_kept"] / told["total"]["places"]
+    add_up(manifest)
+    manifest["total"]["padding_share"] = 1 - manifest["total"]["tokens_kept"] / manifest["total"]["places"]
 
 
-def without_first(told: dict[str, Any]) -> None:
+def without_first(manifest: dict[str, Any]) -> None:
     """Take the first shard out, and the totals with it."""
-    told["shards"].pop(0)
-    add_up(told)
-    told["total"]["tokens_lost"] = told["total"]["tokens_read"] - told["total"]["tokens_kept"]
+    manifest["shards"].pop(0)
+    add_up(manifest)
+    manifest["total"]["tokens_lost"] = manifest["total"]["tokens_read"] - manifest["total"]["tokens_kept"]
 
 
 TAMPERED: dict[str, Callable[[dict[str, Any]], object]] = {
-    "total of rows": lambda told: told["total"].update(rows_read=1),
-    "total of tokens": lambda told: told["total"].update(tokens_kept=10**6),
-    "total lost": lambda told: told["total"].update(tokens_lost=5),
-    "total share": lambda told: told["total"].update(padding_share=float("nan")),
-    "total gone": lambda told: told["total"].clear(),
-    "total type": lambda told: told.update(total=[]),
-    "rows of a shard": lambda told: shard(told)["ledger"].update(rows_read=9),
-    "rows of all": lambda told: (shard(told)["ledger"].update(rows_read=9, rows_written=9), add_up(told)),
-    "tokens of a shard": lambda told: (shard(told)["ledger"].update(tokens_kept=99), add_up(told)),
-    "shard twice": lambda told: told["shards"].append(shard(told)),
-    "name twice": lambda told: (told["shards"].append(shard(told) | {"index": 3}), add_up(told)),
-    "number twice": lambda told: shard(told, 1).update(index=0),
-    "shard none": lambda told: told["shards"].pop(),
+    "total of rows": lambda manifest: manifest["total"].update(rows_read=1),
+    "total of tokens": lambda manifest: manifest["total"].update(tokens_kept=10**6),
+    "total lost": lambda manifest: manifest["total"].update(tokens_lost=5),
+    "total share": lambda manifest: manifest["total"].update(padding_share=float("nan")),
+    "total gone": lambda manifest: manifest["total"].clear(),
+    "total type": lambda manifest: manifest.update(total=[]),
+    "rows of a shard": lambda manifest: shard(manifest)["ledger"].update(rows_read=9),
+    "rows of all": lambda manifest: (
+        shard(manifest)["ledger"].update(rows_read=9, rows_written=9),
+        add_up(manifest),
+    ),
+    "tokens of a shard": lambda manifest: (
+        shard(manifest)["ledger"].update(tokens_kept=99),
+        add_up(manifest),
+    ),
+    "shard twice": lambda manifest: manifest["shards"].append(shard(manifest)),
+    "name twice": lambda manifest: (
+        manifest["shards"].append(shard(manifest) | {"index": 3}),
+        add_up(manifest),
+    ),
+    "number twice": lambda manifest: shard(manifest, 1).update(index=0),
+    "shard none": lambda manifest: manifest["shards"].pop(),
     "first gone": without_first,
-    "number none": lambda told: shard(told, 2).update(index=7),
-    "no shards": lambda told: told["shards"].clear(),
-    "maxlen": lambda told: told["plan"].update(maxlen=10**12),
-    "maxlen everywhere": lambda told: longer(told, 2**31),
-    "maxlen short": lambda told: told["plan"].update(maxlen=1),
-    "exact": lambda told: told["plan"].update(exact=10**9),
-    "maxlen text": lambda told: told["plan"].update(maxlen="2"),
-    "maxlen float": lambda told: told["plan"].update(maxlen=2.0),
-    "maxlen bool": lambda told: told["plan"].update(maxlen=True),
-    "maxlen negative": lambda told: told["plan"].update(maxlen=-1),
-    "rows huge": lambda told: shard(told)["ledger"].update(rows_read=10**30),
-    "size text": lambda told: shard(told).update(size="70"),
-    "size null": lambda told: shard(told).update(size=None),
-    "name number": lambda told: shard(told).update(name=5),
-    "name outside": lambda told: shard(told).update(name="../in/a.jsonl"),
-    "name absolute": lambda told: shard(told).update(name="/etc/passwd"),
-    "name roundabout": lambda told: shard(told).update(name="./a.jsonl"),
-    "name NUL": lambda told: shard(told).update(name="a\0.jsonl"),
-    "name gone": lambda told: shard(told).update(name=""),
-    "fault": lambda told: shard(told).update(fault="bad"),
-    "ledger": lambda told: shard(told).update(ledger=5),
-    "ledger part": lambda told: shard(told)["ledger"].pop("places"),
-    "shards": lambda told: told.update(shards={}),
-    "options": lambda told: told.update(options=[1]),
-    "plan": lambda told: told.pop("plan"),
+    "number none": lambda manifest: shard(manifest, 2).update(index=7),
+    "no shards": lambda manifest: manifest["shards"].clear(),
+    "maxlen": lambda manifest: manifest["plan"].update(maxlen=10**12),
+    "maxlen everywhere": lambda manifest: longer(manifest, 2**31),
+    "maxlen short": lambda manifest: manifest["plan"].update(maxlen=1),
+    "exact": lambda manifest: manifest["plan"].update(exact=10**9),
+    "maxlen text": lambda manifest: manifest["plan"].update(maxlen="2"),
+    "maxlen float": lambda manifest: manifest["plan"].update(maxlen=2.0),
+    "maxlen bool": lambda manifest: manifest["plan"].update(maxlen=True),
+    "maxlen negative": lambda manifest: manifest["plan"].update(maxlen=-1),
+    "rows huge": lambda manifest: shard(manifest)["ledger"].update(rows_read=10**30),
+    "size text": lambda manifest: shard(manifest).update(size="70"),
+    "size null": lambda manifest: shard(manifest).update(size=None),
+    "name number": lambda manifest: shard(manifest).update(name=5),
+    "name outside": lambda manifest: shard(manifest).update(name="../in/a.jsonl"),
+    "name absolute": lambda manifest: shard(manifest).update(name="/etc/passwd"),
+    "name roundabout": lambda manifest: shard(manifest).update(name="./a.jsonl"),
+    "name NUL": lambda manifest: shard(manifest).update(name="a\0.jsonl"),
+    "name gone": lambda manifest: shard(manifest).update(name=""),
+    "fault": lambda manifest: shard(manifest).update(fault="bad"),
+    "ledger": lambda manifest: shard(manifest).update(ledger=5),
+    "ledger part": lambda manifest: shard(manifest)["ledger"].pop("places"),
+    "shards": lambda manifest: manifest.update(shards={}),
+    "options": lambda manifest: manifest.update(options=[1]),
+    "plan": lambda manifest: manifest.pop("plan"),
 }
 
 
@@ -242,18 +251,20 @@ def test_tampered_manifest(here: Run, out: Path, change: Callable[[dict[str, Any
 
 
 @commands
-@pytest.mark.parametrize("told", ["", "{}", "[", "[" * 200_000, "\0", '{"shards": []}', "9" * 5000], ids=len)
-def test_no_manifest_at_all(here: Run, out: Path, verb: str, told: str) -> None:
-    (out / "_padmask.json").write_text(told)
+@pytest.mark.parametrize(
+    "manifest", ["", "{}", "[", "[" * 200_000, "\0", '{"shards": []}', "9" * 5000], ids=len
+)
+def test_broken_manifest_is_refused(here: Run, out: Path, verb: str, manifest: str) -> None:
+    (out / "_padmask.json").write_text(manifest)
     done = start(here, verb, "out")
     assert done.returncode
     assert "_padmask.json' is not a manifest" in done.stderr
-    # As the message says.
+    # As the message suggests.
     assert start(here, verb, "out/*.jsonl").returncode == 0
 
 
 @commands
-def test_manifest_below_is_tampered(here: Run, out: Path, verb: str) -> None:
+def test_tampered_manifest_below(here: Run, out: Path, verb: str) -> None:
     edit(out / "_padmask.json", TAMPERED["total of rows"])
     (out.parent / "above").mkdir()
     out.rename(out.parent / "above" / "out")
@@ -264,7 +275,7 @@ def test_manifest_below_is_tampered(here: Run, out: Path, verb: str) -> None:
 
 @commands
 @pytest.mark.parametrize("make", [os.mkfifo, os.mkdir, lambda path: os.symlink("/dev/zero", path)])
-def test_manifest_is_not_a_file(here: Run, out: Path, verb: str, make: Callable[[Path], None]) -> None:
+def test_manifest_must_be_a_file(here: Run, out: Path, verb: str, make: Callable[[Path], None]) -> None:
     (out / "_padmask.json").unlink()
     make(out / "_padmask.json")
     done = start(here, verb, "out")
@@ -272,19 +283,19 @@ def test_manifest_is_not_a_file(here: Run, out: Path, verb: str, make: Callable[
     assert "_padmask.json' is not a plain file" in done.stderr
 
 
-def test_tampered_output_is_not_ours(here: Run, out: Path) -> None:
-    """What a manifest lists may be replaced and deleted, but not where the manifest contradicts itself."""
+def test_tampered_output_is_refused(here: Run, out: Path) -> None:
+    """Listed files may be replaced and deleted, unless the manifest contradicts itself."""
     (out / "precious.jsonl").write_text("mine")
     before = {path: path.read_bytes() for path in out.rglob("*.jsonl")}
     added = {"name": "precious.jsonl", "index": 3}
-    edit(out / "_padmask.json", lambda told: told["shards"].append(shard(told) | added))
+    edit(out / "_padmask.json", lambda manifest: manifest["shards"].append(shard(manifest) | added))
     done = here("pad", "in", "-o", "out/", "--delete")
     assert done.returncode
     assert "did not put there" in done.stderr
     assert {path: path.read_bytes() for path in out.rglob("*.jsonl")} == before
 
 
-def test_limits_and_faults_are_believed(here: Run, tmp_path: Path, out: Path) -> None:
+def test_limits_and_faults_are_valid(here: Run, tmp_path: Path, out: Path) -> None:
     """A manifest with a limit and a file left out lists fewer shards than there are inputs."""
     (tmp_path / "in" / "b.jsonl.gz").write_bytes(b"no gzip")
     args = ["pad", "in", "--on-error", "skip", "-o"]
@@ -323,7 +334,7 @@ def test_large_file_in_output(here: Run, out: Path, name: str) -> None:
 
 
 @pytest.mark.parametrize(("name", "most"), [("plan", "512.0 MiB"), ("000000.record", "1.0 MiB")])
-def test_large_file_of_a_stopped_run(here: Run, tmp_path: Path, name: str, most: str) -> None:
+def test_large_file_of_failed_run(here: Run, tmp_path: Path, name: str, most: str) -> None:
     (tmp_path / "in").mkdir()
     (tmp_path / "in" / "a.jsonl").write_text('{"input_ids": [1]}\n')
     (tmp_path / "in" / "b.jsonl").write_text("{\n")

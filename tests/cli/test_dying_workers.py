@@ -1,4 +1,4 @@
-"""A file that brings its workers down is named, and no file that only ran beside it."""
+"""The error names the file that crashes its workers, and no other file."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from processes import SECONDS, faulty, wait_until
 
 Run = Callable[..., "subprocess.CompletedProcess[str]"]
 
-# Takes long enough that the other one is always under way when its worker dies.
+# Slow enough that the other shard is always in progress when the worker dies.
 DIES = """
         time.sleep(0.5 if shard.index == 1 else 1.5)
         if shard.index == 1: os.kill(os.getpid(), signal.SIGKILL)
@@ -59,7 +59,7 @@ def run(command: list[str], tmp_path: Path) -> Callable[..., subprocess.Complete
     return start
 
 
-def test_one_beside_goes_on(run: Run, tmp_path: Path, address: str) -> None:
+def test_other_shards_continue(run: Run, tmp_path: Path, address: str) -> None:
     done = run("pad", "data", "-o", "out/", "--maxlen", "4", "--cluster", address, "--on-error", "skip")
     assert "1.jsonl: every worker that tried it has died" in done.stderr
     assert "0.jsonl: every" not in done.stderr
@@ -70,7 +70,7 @@ def test_one_beside_goes_on(run: Run, tmp_path: Path, address: str) -> None:
 OPENED = "event == 'open' and str(args[0]).endswith('1.jsonl')"
 
 
-def test_inspect_names_the_file(run: Run, tmp_path: Path) -> None:
+def test_inspect_names_the_bad_file(run: Run, tmp_path: Path) -> None:
     dies = f"sys.addaudithook(lambda event, args: {OPENED} and os.kill(os.getpid(), signal.SIGKILL))"
     done = run("inspect", "data", "--workers", "2", env=faulty(tmp_path / "fault", first=dies))
     assert "1.jsonl: every worker that tried it has died" in done.stderr

@@ -1,4 +1,4 @@
-"""What fuzzing found, each as small as it could be made."""
+"""Bugs that fuzzing found, each with a minimal input."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ def change_footer(path: Path, change: Callable[[dict[int, Any]], None]) -> None:
     path.write_bytes(data[:start] + bytes(out) + len(out).to_bytes(4, "little") + MAGIC)
 
 
-class TestAParquetFooter:
+class TestParquetFooter:
     """Fields 3 and 4 of a footer are its rows and row groups; 1 and 3 of a row group columns and rows."""
 
     @pytest.fixture
@@ -71,14 +71,12 @@ class TestAParquetFooter:
         return tmp_path / "in.parquet"
 
     @pytest.mark.parametrize("output", ["out.jsonl", "out.npz", "out.parquet"])
-    def test_that_counts_rows_that_are_not_there_is_refused(
-        self, refused: Run, file: Path, output: str
-    ) -> None:
-        # Else the rows that can be read would be taken for all.
+    def test_too_many_rows_are_refused(self, refused: Run, file: Path, output: str) -> None:
+        # Otherwise the readable rows would count as all rows.
         change_footer(file, lambda footer: footer.update({3: (6, 300)}))
         refused("pad", "in.parquet", "-o", output, says=["in.parquet", "300 rows", "row groups 2"])
 
-    def test_whose_row_group_ends_early_is_refused(self, refused: Run, file: Path) -> None:
+    def test_short_row_group_is_refused(self, refused: Run, file: Path) -> None:
         def end_early(footer: dict[int, Any]) -> None:
             (group,) = footer[4][1][1]
             group[3] = (6, 1)
@@ -87,10 +85,8 @@ class TestAParquetFooter:
         refused("pad", "in.parquet", "-o", "out.jsonl", says=["in.parquet", "2 rows", "row groups 1"])
 
     @pytest.mark.parametrize("columns", [0, 1, 3])
-    def test_whose_row_group_has_other_columns_is_refused(
-        self, refused: Run, file: Path, columns: int
-    ) -> None:
-        # Native code aborts where there are more.
+    def test_other_columns_are_refused(self, refused: Run, file: Path, columns: int) -> None:
+        # Native code aborts if there are more.
         def change_columns(footer: dict[int, Any]) -> None:
             (group,) = footer[4][1][1]
             chunks = group[1][1][1]
@@ -99,8 +95,8 @@ class TestAParquetFooter:
         change_footer(file, change_columns)
         refused("pad", "in.parquet", "-o", "out.jsonl", says=["in.parquet", f"{columns} columns where", "2."])
 
-    def test_whose_columns_lack_their_metadata_is_refused(self, refused: Run, file: Path) -> None:
-        # Native code then reads no rows, without a word.
+    def test_missing_metadata_is_refused(self, refused: Run, file: Path) -> None:
+        # Native code then reads no rows and reports no error.
         def lose_metadata(footer: dict[int, Any]) -> None:
             (group,) = footer[4][1][1]
             for chunk in group[1][1][1]:
@@ -110,26 +106,24 @@ class TestAParquetFooter:
         refused("pad", "in.parquet", "-o", "out.jsonl", says=["in.parquet", "2 rows", "0 can be read"])
 
 
-class TestALimit:
+class TestHugeNumbers:
     @pytest.mark.parametrize("suffix", [".parquet", ".arrow"])
     @pytest.mark.parametrize("command", ["pad", "inspect"])
-    def test_may_be_larger_than_machines_count(
-        self, here: Run, tmp_path: Path, suffix: str, command: str
-    ) -> None:
+    def test_limit_may_be_huge(self, here: Run, tmp_path: Path, suffix: str, command: str) -> None:
         name = write(tmp_path / f"in{suffix}", input_ids=IDS)
         assert here(command, name, "--limit", "9" * 20).returncode == 0
 
-    def test_of_a_multiple_may_not(self, refused: Run, tmp_path: Path) -> None:
+    def test_huge_multiple_is_refused(self, refused: Run, tmp_path: Path) -> None:
         name = write(tmp_path / "in.parquet", input_ids=IDS)
         refused(
             "inspect", name, "--pad-to-multiple-of", "9" * 20, says=["--pad-to-multiple-of", "2**53"], code=2
         )
 
 
-class TestAFileWithoutTheColumn:
+class TestMissingColumn:
     @pytest.mark.parametrize("suffix", [".parquet", ".arrow"])
     @pytest.mark.parametrize("output", ["out.npz", "out.jsonl"])
-    def test_has_rows_that_are_rejected(self, here: Run, tmp_path: Path, suffix: str, output: str) -> None:
+    def test_its_rows_are_rejected(self, here: Run, tmp_path: Path, suffix: str, output: str) -> None:
         first = write(tmp_path / f"a{suffix}", input_ids=IDS, labels=IDS)
         second = write(tmp_path / f"b{suffix}", other=[1, 2, 3])
         done = here("pad", first, second, "-o", output, "-c", "input_ids", *REJECTS)
@@ -143,7 +137,7 @@ class TestAFileWithoutTheColumn:
         refused("inspect", first, second, "-c", "input_ids", says=["b.parquet, row 0", "'input_ids'"])
 
 
-def test_long_names_do_not_fill_the_screen(here: Run, tmp_path: Path) -> None:
+def test_long_names_are_shortened(here: Run, tmp_path: Path) -> None:
     name = write(tmp_path / "in.parquet", **{"n" * 5000: [1, 2]})
     for column in ((), ("-c", "n" * 4999)):
         done = here("pad", name, *column)
@@ -151,10 +145,10 @@ def test_long_names_do_not_fill_the_screen(here: Run, tmp_path: Path) -> None:
         assert len(done.stderr) < 500
 
 
-class TestFilesThatGoTogether:
+class TestMixedTypes:
     @pytest.mark.parametrize("suffix", [".parquet", ".arrow"])
-    def test_must_hold_what_their_common_type_does(self, refused: Run, tmp_path: Path, suffix: str) -> None:
-        # Ints and floats make doubles, which do not hold every int.
+    def test_common_type_must_hold_values(self, refused: Run, tmp_path: Path, suffix: str) -> None:
+        # The common type of ints and floats is double, which does not hold every int.
         first = write(tmp_path / f"a{suffix}", input_ids=[[0.5]])
         second = write(tmp_path / f"b{suffix}", input_ids=[[1], [2**53 + 1]])
         says = [
@@ -167,7 +161,7 @@ class TestFilesThatGoTogether:
         refused("pad", first, second, "-o", "out.jsonl", says=says)
 
 
-def test_a_type_that_nobody_can_read_is_named(refused: Run, tmp_path: Path) -> None:
+def test_unreadable_type_is_named(refused: Run, tmp_path: Path) -> None:
     name = write(tmp_path / "in.arrow", input_ids=IDS, odd=pa.nulls(2, pa.month_day_nano_interval()))
     data = (tmp_path / name).read_bytes()
     # The unit of an interval is a short in its table; month, day and nano is 2, and month alone is 0.
@@ -180,8 +174,8 @@ def test_a_type_that_nobody_can_read_is_named(refused: Run, tmp_path: Path) -> N
     refused("pad", name, "-o", "out.arrow", says=["in.arrow", "'odd'", "month_interval"], code=2)
 
 
-class TestARejectedRow:
-    def test_may_be_of_a_dictionary_of_lists(self, here: Run, tmp_path: Path) -> None:
+class TestRejectedRows:
+    def test_dictionary_of_lists(self, here: Run, tmp_path: Path) -> None:
         column = pa.DictionaryArray.from_arrays(pa.array([0, 1, 0]), pa.array([[1, 2], [3, 2**40]]))
         name = write(tmp_path / "in.arrow", input_ids=column)
         assert here("pad", name, "-o", "out.jsonl", *REJECTS).returncode == 0
@@ -197,15 +191,13 @@ class TestARejectedRow:
         ],
         ids=["NaN", "a list of infinity", "a time beyond all years"],
     )
-    def test_says_what_json_cannot_as_text(self, here: Run, tmp_path: Path, odd: pa.Array, said: str) -> None:
+    def test_non_json_values_become_text(self, here: Run, tmp_path: Path, odd: pa.Array, said: str) -> None:
         name = write(tmp_path / "in.arrow", input_ids=[[1], [2**40]], odd=odd)
         assert here("pad", name, "-o", "out.arrow", *REJECTS).returncode == 0
         row = json.loads((tmp_path / "rejects.jsonl").read_text())["row"]
         assert said in row["odd"]
 
-    def test_leaves_no_warning_about_the_numbers_beside_its_neighbours(
-        self, here: Run, tmp_path: Path
-    ) -> None:
+    def test_skipped_nan_does_not_warn(self, here: Run, tmp_path: Path) -> None:
         name = write(tmp_path / "in.arrow", input_ids=[[1.0], [float("nan"), 2.0], [3.0, 4.0]])
         done = here("pad", name, "-o", "out.jsonl", "-c", "input_ids:int32", "--on-error", "skip")
         assert done.returncode == 0
@@ -215,7 +207,7 @@ class TestARejectedRow:
         assert rows == [[1, 0], [3, 4]]
 
 
-def test_numbers_that_are_no_integers_may_stand_beside_a_row() -> None:
+def test_kernel_ignores_values_outside() -> None:
     values = np.array([1.0, np.nan, np.inf, 1e300, 2.0])
     rows = Ragged(values, np.array([0, 4]), np.array([1, 1]))
     for padding in ("pre", "post"):
@@ -236,17 +228,17 @@ def test_numbers_that_are_no_integers_may_stand_beside_a_row() -> None:
         (pa.float32(), 2.0**53 + 2**30, "int64"),
     ],
 )
-def test_a_float_that_just_does_not_fit_is_refused(
+def test_too_large_float_is_refused(
     refused: Run, tmp_path: Path, type_: pa.DataType, number: float, dtype: str
 ) -> None:
-    # The bound of the integers, rounded to the floats' own precision, is beyond itself.
+    # In the precision of the floats, the bound of the integers is rounded up.
     name = write(tmp_path / "in.parquet", input_ids=pa.array([[1.0], [2.0, number]], pa.list_(type_)))
     column = f"input_ids:{dtype}"
     refused("pad", name, "-c", column, "-o", "out.jsonl", says=["row 1", "position 1", f"fit {dtype}"])
 
 
 @pytest.mark.parametrize("number", [2.0**31 - 128, -(2.0**31), 0.0])
-def test_a_float_that_just_fits_is_padded(here: Run, tmp_path: Path, number: float) -> None:
+def test_largest_float_is_padded(here: Run, tmp_path: Path, number: float) -> None:
     name = write(tmp_path / "in.parquet", input_ids=pa.array([[number]], pa.list_(pa.float32())))
     assert here("pad", name, "-c", "input_ids:int32", "-o", "out.jsonl", "--no-mask").returncode == 0
     assert json.loads((tmp_path / "out.jsonl").read_text()) == {"input_ids": [int(number)]}
@@ -268,9 +260,7 @@ NAN = float("nan")
     ],
     ids=["a float", "a dictionary", "a map", "a list view", "a struct", "a time", "a day"],
 )
-def test_what_json_cannot_say_is_named_with_its_row(
-    refused: Run, tmp_path: Path, odd: pa.Array, said: str
-) -> None:
+def test_non_json_value_is_named(refused: Run, tmp_path: Path, odd: pa.Array, said: str) -> None:
     name = write(tmp_path / "in.arrow", input_ids=[[1], [2]], odd=odd)
     refused(
         "pad",
@@ -282,21 +272,21 @@ def test_what_json_cannot_say_is_named_with_its_row(
     )
 
 
-def test_a_time_zone_that_nobody_knows_is_named(refused: Run, tmp_path: Path) -> None:
+def test_unknown_time_zone_is_named(refused: Run, tmp_path: Path) -> None:
     odd = pa.array([1, 2], pa.timestamp("ns", "Nowhere/Land"))
     name = write(tmp_path / "in.arrow", input_ids=IDS, odd=odd)
     refused("pad", name, "-o", "out.jsonl", says=["in.arrow, row 0", "'odd'", "Nowhere/Land"], code=2)
 
 
 @pytest.mark.parametrize("type_", [pa.binary(0), pa.month_day_nano_interval()], ids=str)
-def test_what_parquet_cannot_hold_is_named(refused: Run, tmp_path: Path, type_: pa.DataType) -> None:
+def test_unsupported_parquet_type(refused: Run, tmp_path: Path, type_: pa.DataType) -> None:
     name = write(tmp_path / "in.arrow", input_ids=IDS, odd=pa.nulls(2, type_))
     refused(
         "pad", name, "-o", "out.parquet", *REJECTS, says=["column 'odd'", str(type_), "Write Arrow"], code=2
     )
 
 
-def test_a_broken_column_is_named(refused: Run, tmp_path: Path) -> None:
+def test_broken_column_is_named(refused: Run, tmp_path: Path) -> None:
     offsets = pa.array([0, 9, 2], pa.int32())
     broken = pa.ListArray.from_buffers(
         pa.list_(pa.int64()), 2, [None, offsets.buffers()[1]], children=[pa.array([1, 2])]
@@ -306,7 +296,7 @@ def test_a_broken_column_is_named(refused: Run, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("style", ["grid", "tokens", "bool", "int"])
-def test_masks_of_other_lengths_than_their_rows_are_shown(here: Run, tmp_path: Path, style: str) -> None:
+def test_wrong_mask_lengths_are_shown(here: Run, tmp_path: Path, style: str) -> None:
     name = write(tmp_path / "in.parquet", input_ids=IDS, mask=[[True, False, True], []])
     done = here("inspect", name, "--style", style)
     assert done.returncode == 0
@@ -317,13 +307,13 @@ def test_masks_of_other_lengths_than_their_rows_are_shown(here: Run, tmp_path: P
 
 
 @pytest.mark.parametrize("command", [["inspect"], ["verify", "--no-model"]], ids=["inspect", "verify"])
-def test_a_column_is_not_its_own_mask(refused: Run, tmp_path: Path, command: list[str]) -> None:
+def test_column_is_not_its_own_mask(refused: Run, tmp_path: Path, command: list[str]) -> None:
     name = write(tmp_path / "in.parquet", input_ids=[[1, 1], [1, 0]])
     refused(*command, name, "--mask-column", "input_ids", says=["'input_ids'", "--mask-column"], code=2)
 
 
 @pytest.mark.parametrize("option", ["--rejects", "--report"])
-def test_an_output_that_cannot_be_named_leaves_no_other(refused: Run, tmp_path: Path, option: str) -> None:
+def test_too_long_name_leaves_no_file(refused: Run, tmp_path: Path, option: str) -> None:
     name = write(tmp_path / "in.parquet", input_ids=IDS)
     refused(
         "pad", name, "-o", "x" * 300 + ".jsonl", option, "beside.json", says=["xxx.jsonl", "shorter"], code=2
@@ -340,7 +330,7 @@ def test_an_output_that_cannot_be_named_leaves_no_other(refused: Run, tmp_path: 
         (f"tool.padmask.{'x' * 5000} = 1", ["no option"]),
     ],
 )
-def test_a_file_of_defaults_may_be_anything(here: Run, tmp_path: Path, toml: str, says: list[str]) -> None:
+def test_any_pyproject_is_survived(here: Run, tmp_path: Path, toml: str, says: list[str]) -> None:
     (tmp_path / "pyproject.toml").write_text(toml)
     done = here("pad", write(tmp_path / "in.parquet", input_ids=IDS))
     assert done.returncode == (2 if says else 0)
@@ -366,7 +356,7 @@ sys.exit(guarded(run, say, ["in.parquet"], bound_memory=False, quiet=True))
 
 
 @pytest.mark.parametrize(("then", "code"), [("pass", 0), ("os.abort()", 1)])
-def test_the_last_words_of_native_code_are_kept_from_people(then: str, code: int) -> None:
+def test_native_stderr_is_hidden(then: str, code: int) -> None:
     code_ = SILENT.format(then=then)
     done = subprocess.run([sys.executable, "-c", code_], capture_output=True, text=True, check=False)
     assert done.returncode == code
@@ -375,8 +365,8 @@ def test_the_last_words_of_native_code_are_kept_from_people(then: str, code: int
     assert ("'in.parquet' crashed" in done.stderr) is (code == 1)
 
 
-def test_a_signalling_nan_is_a_nan(here: Run, tmp_path: Path) -> None:
-    # Its cast to float32 raises the processor's flag, of which NumPy warned on stderr.
+def test_signalling_nan_is_a_nan(here: Run, tmp_path: Path) -> None:
+    # The cast to float32 sets a flag of the processor, and NumPy warned on stderr.
     numbers = np.array([1.5, 0.0]).view(np.uint64)
     numbers[1] = 0x7FF0000000000001
     rows = pa.ListArray.from_arrays(pa.array([0, 2], pa.int32()), pa.array(numbers.view(np.float64)))
@@ -388,16 +378,14 @@ def test_a_signalling_nan_is_a_nan(here: Run, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("suffix", ["parquet", "arrow"])
-def test_a_padded_column_of_nothing_but_nulls_is_refused_row_by_row(
-    here: Run, tmp_path: Path, suffix: str
-) -> None:
+def test_null_column_rejects_all_rows(here: Run, tmp_path: Path, suffix: str) -> None:
     source = write(tmp_path / f"in.{suffix}", input_ids=pa.nulls(2), mask=pa.array([[True], [False]]))
     done = here("unpad", source, "-o", "out.jsonl", *REJECTS)
     assert (done.returncode, "2 rows rejected" in done.stderr) == (0, True)
     assert (tmp_path / "rejects.jsonl").read_bytes().count(b"\n") == 2
 
 
-def test_long_names_and_numbers_are_not_said_in_full(here: Run, tmp_path: Path) -> None:
+def test_long_values_are_shortened(here: Run, tmp_path: Path) -> None:
     name, number = "x" * 500, "9" * 400
     (tmp_path / "in.jsonl").write_text(f'{{"{name}": [1], "b": [2], "n": [{number}]}}\n')
     for code, args in (
@@ -421,16 +409,14 @@ SAID = {
 
 
 def write_said(path: Path, table: pa.Table, **said: Any) -> str:
-    """Write a table with what it says of its padding."""
+    """Write a table with metadata that describe its padding."""
     pq.write_table(table.replace_schema_metadata({"padmask": json.dumps(SAID | said)}), path)
     return path.name
 
 
 @pytest.mark.parametrize("columns", [{}, {"input_ids": {"value": [1]}}, {"input_ids": {"value": {}}}, [], 5])
 @pytest.mark.parametrize("command", ["unpad", "inspect", "verify"])
-def test_metadata_that_tell_of_no_padding_are_refused(
-    refused: Run, tmp_path: Path, command: str, columns: Any
-) -> None:
+def test_broken_metadata_is_refused(refused: Run, tmp_path: Path, command: str, columns: Any) -> None:
     name = write_said(tmp_path / "in.parquet", pa.table(PADDED), columns=columns)
     more = ["--no-model"] if command == "verify" else []
     refused(command, name, *more, says=["in.parquet", "padmask metadata cannot be read"])
@@ -438,14 +424,14 @@ def test_metadata_that_tell_of_no_padding_are_refused(
 
 @pytest.mark.parametrize("mask", [["a", "b"], [{"a": 1}, {"a": 2}], [[["a"]], [["b"]]], [1, 2]], ids=repr)
 @pytest.mark.parametrize("command", ["unpad", "inspect", "verify"])
-def test_a_mask_of_another_type_is_refused(refused: Run, tmp_path: Path, command: str, mask: Any) -> None:
+def test_mask_of_wrong_type_is_refused(refused: Run, tmp_path: Path, command: str, mask: Any) -> None:
     name = write_said(tmp_path / "in.parquet", pa.table(PADDED | {"mask": mask}))
     more = ["--no-model"] if command == "verify" else []
     refused(command, name, *more, says=["in.parquet", "'mask' of type ", "is no mask"], code=2)
 
 
 @pytest.mark.parametrize("command", ["unpad", "inspect", "verify"])
-def test_two_masks_of_one_name_are_refused(refused: Run, tmp_path: Path, command: str) -> None:
+def test_duplicate_mask_is_refused(refused: Run, tmp_path: Path, command: str) -> None:
     columns = [pa.array(PADDED[name]) for name in ("input_ids", "mask", "mask")]
     table = pa.Table.from_arrays(columns, ["input_ids", "mask", "mask"])
     more = ["--no-model"] if command == "verify" else []
@@ -458,14 +444,14 @@ def test_two_masks_of_one_name_are_refused(refused: Run, tmp_path: Path, command
     )
 
 
-def test_a_length_beyond_all_places_is_a_broken_rule(here: Run, tmp_path: Path) -> None:
+def test_too_long_length_breaks_a_rule(here: Run, tmp_path: Path) -> None:
     table = pa.table(PADDED | {"length": pa.array([2, 2**64 - 1], pa.uint64())})
     name = write_said(tmp_path / "in.parquet", table, length_column="length")
     done = here("verify", name, "--no-model")
     assert (done.returncode, "mask-length: 1 row, first in.parquet, row 1" in done.stdout) == (1, True)
 
 
-def test_names_that_are_no_unicode_are_told_of(here: Run, tmp_path: Path) -> None:
+def test_non_unicode_names(here: Run, tmp_path: Path) -> None:
     name = "\udcff.jsonl"
     (tmp_path / name).write_text('{"input_ids":null}\n{"input_ids":[1]}\n')
     for output in ("out.jsonl", "out/"):
@@ -478,7 +464,7 @@ def test_names_that_are_no_unicode_are_told_of(here: Run, tmp_path: Path) -> Non
     assert (done.returncode, done.stderr.count("\n")) == (1, 1)
 
 
-def test_names_cannot_move_the_cursor_of_a_terminal(here: Run, tmp_path: Path) -> None:
+def test_names_cannot_drive_terminals(here: Run, tmp_path: Path) -> None:
     name = "a\n\x1b]0;mine\x07.jsonl"
     (tmp_path / name).write_text("{\n")
     done = here("pad", name)
@@ -491,13 +477,13 @@ def test_names_cannot_move_the_cursor_of_a_terminal(here: Run, tmp_path: Path) -
 @pytest.mark.parametrize(
     "rows", ["\u00b2:\u00b3", "0:" + "9" * 5000, "1", "a:b", "3:2", ":", "-1:2"], ids=len
 )
-def test_rows_that_are_no_range_are_refused(refused: Run, tmp_path: Path, rows: str) -> None:
+def test_bad_row_range_is_refused(refused: Run, tmp_path: Path, rows: str) -> None:
     name = write(tmp_path / "in.parquet", input_ids=IDS)
     refused("inspect", name, "--rows", rows, says=["--rows takes A:B", "5:15"], code=2)
 
 
 @pytest.mark.parametrize("option", ["--shard-bytes", "--max-bytes"])
-def test_a_size_may_be_larger_than_any_disk(here: Run, tmp_path: Path, option: str) -> None:
+def test_size_may_exceed_any_disk(here: Run, tmp_path: Path, option: str) -> None:
     name = write(tmp_path / "in.parquet", input_ids=IDS)
     done = here("pad", name, "-o", "out/", option, "9" * 400)
     assert done.returncode == 0, done.stderr
@@ -519,20 +505,18 @@ def test_a_size_may_be_larger_than_any_disk(here: Run, tmp_path: Path, option: s
         ("column = [true]", "must be a text or a number"),
     ],
 )
-def test_a_setting_of_the_wrong_kind_is_refused(
-    refused: Run, tmp_path: Path, setting: str, words: str
-) -> None:
+def test_setting_of_wrong_type(refused: Run, tmp_path: Path, setting: str, words: str) -> None:
     (tmp_path / "pyproject.toml").write_text(f"[tool.padmask.pad]\n{setting}\n")
     name = write(tmp_path / "in.parquet", input_ids=IDS)
     refused("pad", name, says=["pyproject.toml", setting.split(" ")[0], words], code=2)
 
 
-def test_rejects_without_a_name_are_refused(refused: Run, tmp_path: Path) -> None:
+def test_empty_rejects_name_is_refused(refused: Run, tmp_path: Path) -> None:
     name = write(tmp_path / "in.parquet", input_ids=IDS)
     refused("pad", name, "--rejects", "", says=["The rejects have no name"], code=2)
 
 
-def test_good_rows_behind_many_bad_ones_are_found(here: Run, tmp_path: Path) -> None:
+def test_good_rows_after_many_bad_ones(here: Run, tmp_path: Path) -> None:
     with (tmp_path / "in.jsonl").open("w") as file:
         for _ in range(18):
             file.write("{" + "x" * (1 << 20) + "\n")
@@ -541,7 +525,7 @@ def test_good_rows_behind_many_bad_ones_are_found(here: Run, tmp_path: Path) -> 
     assert (done.returncode, done.stderr.startswith("5 rows -> ")) == (0, True), done.stderr
 
 
-def test_one_bad_mask_is_one_bad_row(here: Run, tmp_path: Path) -> None:
+def test_bad_mask_counts_once(here: Run, tmp_path: Path) -> None:
     rows = [([9, 8, 0], [0, 1, 0]), ([5, 0, 0], [1, 0, 0]), ([5, 6, 0], [1, 1, 0])]
     columns = {"input_ids": [ids for ids, _ in rows], "mask": [mask for _, mask in rows]}
     name = write(tmp_path / "in.parquet", **columns, labels=columns["input_ids"])
@@ -552,7 +536,7 @@ def test_one_bad_mask_is_one_bad_row(here: Run, tmp_path: Path) -> None:
         assert found["padding-not-pad-value"]["examples"] == ["in.parquet, row 0"]
 
 
-def test_standard_input_is_inspected_beside_a_file(tmp_path: Path, command: list[str]) -> None:
+def test_inspect_reads_stdin_and_files(tmp_path: Path, command: list[str]) -> None:
     (tmp_path / "a.jsonl").write_text('{"input_ids":[1]}\n')
     done = subprocess.run(
         [*command, "inspect", "-", "a.jsonl", "--json", "--workers", "2"],
@@ -566,13 +550,13 @@ def test_standard_input_is_inspected_beside_a_file(tmp_path: Path, command: list
 
 
 @pytest.mark.parametrize("suffix", [".parquet", ".arrow"])
-def test_as_many_rows_at_a_time_as_nobody_counts(here: Run, tmp_path: Path, suffix: str) -> None:
+def test_batch_rows_may_be_huge(here: Run, tmp_path: Path, suffix: str) -> None:
     name = write(tmp_path / f"in{suffix}", input_ids=IDS)
     assert here("pad", name, "--batch-rows", "9" * 20, "--maxlen", "0").returncode == 0
     assert "Choose a smaller --maxlen" in here("pad", name, "--batch-rows", "9" * 20).stderr
 
 
-def test_a_folder_that_is_gone_is_said_to_be(command: list[str], tmp_path: Path) -> None:
+def test_removed_current_folder(command: list[str], tmp_path: Path) -> None:
     (tmp_path / "gone").mkdir()
     program = f"rmdir ../gone; exec {' '.join(command)} pad {write(tmp_path / 'in.parquet', input_ids=IDS)}"
     done = subprocess.run(
@@ -582,7 +566,7 @@ def test_a_folder_that_is_gone_is_said_to_be(command: list[str], tmp_path: Path)
 
 
 @pytest.mark.parametrize("command", ["pad", "inspect"])
-def test_a_list_of_a_negative_size_is_no_type(refused: Run, tmp_path: Path, command: str) -> None:
+def test_negative_list_size_is_refused(refused: Run, tmp_path: Path, command: str) -> None:
     schema = pa.schema({"input_ids": pa.list_(pa.list_(pa.int32(), 0x1234))})
     with pa.ipc.new_stream(tmp_path / "in.arrow", schema):
         pass

@@ -1,6 +1,6 @@
-"""Input that comes slowly, in many files, in many rows or in one enormous row.
+"""Input that comes slowly, in many files, in many rows or in one very long row.
 
-PADMASK_LOAD=large makes it ten times as much: rows of 10^7 tokens, 10^7 empty rows.
+PADMASK_LOAD=large uses ten times as much: rows of 10^7 tokens, 10^7 empty rows.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ SECONDS = 60 * SCALE
 
 passes = pytest.mark.parametrize("passes", [("--maxlen", "3"), ()], ids=["one pass", "two passes"])
 
-# Asked of a small process: what a large one starts is counted with the memory of that.
+# A small process starts the command: a child's peak memory includes that of its parent.
 PEAK = """
 import resource, subprocess, sys
 print(subprocess.call(sys.argv[1:]), resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss)
@@ -47,7 +47,7 @@ ROWS = [
 
 
 def fed(command: list[str], pieces: list[bytes], *args: str, pause: float = 0) -> bytes:
-    """Feed standard input piece by piece, each in a write of its own, and return what comes out."""
+    """Feed standard input piece by piece, one write per piece, and return the output."""
     with subprocess.Popen(
         [*command, "pad", "-", *args], stdin=subprocess.PIPE, stdout=subprocess.PIPE, bufsize=0
     ) as process:
@@ -72,15 +72,15 @@ def rows_of(out: bytes) -> list[object]:
 
 @passes
 @pytest.mark.parametrize("codec", ["none", "gzip"])
-def test_stdin_may_come_in_single_bytes(command: list[str], passes: tuple[str, ...], codec: str) -> None:
+def test_json_stdin_byte_by_byte(command: list[str], passes: tuple[str, ...], codec: str) -> None:
     data = "".join(TEXTS).encode()
     data = gzip.compress(data) if codec == "gzip" else data
-    # Slower than they are read, so that each is a read of its own.
+    # Slower than the reader, so that each byte is one read.
     assert rows_of(fed(command, [bytes([byte]) for byte in data], *passes, pause=0.001)) == ROWS
 
 
 @passes
-def test_typed_stdin_may_come_in_single_bytes(command: list[str], passes: tuple[str, ...]) -> None:
+def test_arrow_stdin_byte_by_byte(command: list[str], passes: tuple[str, ...]) -> None:
     out = pa.BufferOutputStream()
     table = pa.table({"input_ids": [[1, 2, 3], [], [4]]})
     with pa.ipc.new_stream(out, table.schema) as stream:
@@ -91,19 +91,19 @@ def test_typed_stdin_may_come_in_single_bytes(command: list[str], passes: tuple[
 
 
 @passes
-def test_a_limit_is_found_in_single_bytes(command: list[str], passes: tuple[str, ...]) -> None:
+def test_limit_byte_by_byte(command: list[str], passes: tuple[str, ...]) -> None:
     pieces = [bytes([byte]) for byte in "".join(TEXTS).encode()]
     assert rows_of(fed(command, pieces, "--limit", "2", *passes, pause=0.001)) == ROWS[:2]
 
 
 @passes
-def test_a_slow_stdin_is_waited_for(command: list[str], passes: tuple[str, ...]) -> None:
+def test_slow_stdin(command: list[str], passes: tuple[str, ...]) -> None:
     pieces = [text.encode()[part] for text in TEXTS for part in (slice(0, 9), slice(9, None))]
     assert rows_of(fed(command, pieces, *passes, pause=0.05)) == ROWS
 
 
 @pytest.mark.parametrize("suffix", ["jsonl", "parquet", "arrow"])
-def test_a_thousand_files_are_one_dataset(command: list[str], tmp_path: Path, suffix: str) -> None:
+def test_thousand_files(command: list[str], tmp_path: Path, suffix: str) -> None:
     folder = tmp_path / "data"
     folder.mkdir()
     for number in range(1000):
@@ -116,10 +116,10 @@ def test_a_thousand_files_are_one_dataset(command: list[str], tmp_path: Path, su
             table = pa.table({"input_ids": pa.array(rows, pa.list_(pa.int64()))})
             with pa.ipc.new_file(path, table.schema) as out:
                 out.write_table(table)
-    goal = tmp_path / "out.parquet"
-    # Far fewer may be open at once.
+    output = tmp_path / "out.parquet"
+    # The limit on open files is far lower.
     done = subprocess.run(
-        [*command, "pad", str(folder), "-o", str(goal), "--quiet"],
+        [*command, "pad", str(folder), "-o", str(output), "--quiet"],
         preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_NOFILE, (64, 64)),
         capture_output=True,
         timeout=SECONDS,
@@ -127,45 +127,45 @@ def test_a_thousand_files_are_one_dataset(command: list[str], tmp_path: Path, su
     )
     assert done.returncode == 0, done.stderr
     expected = [[n] * (n % 5) + [0] * (4 - n % 5) for n in range(1000)]
-    assert pq.read_table(goal)["input_ids"].to_pylist() == expected
+    assert pq.read_table(output)["input_ids"].to_pylist() == expected
 
 
 @pytest.mark.parametrize(
     ("suffix", "policy"), [("jsonl", "keep"), ("parquet", "keep"), ("npz", "keep"), ("parquet", "drop")]
 )
-def test_a_million_empty_rows_are_rows(tmp_path: Path, suffix: str, policy: str) -> None:
-    # As text by itself they would be read and written much alike; typed they are cut into groups.
-    source, goal, count = tmp_path / "in.arrow", tmp_path / f"out.{suffix}", SCALE * 10**6
+def test_million_empty_arrow_rows(tmp_path: Path, suffix: str, policy: str) -> None:
+    # Typed rows are cut into groups, unlike text.
+    source, output, count = tmp_path / "in.arrow", tmp_path / f"out.{suffix}", SCALE * 10**6
     table = pa.table(
         {"input_ids": pa.ListArray.from_arrays(np.zeros(count + 1, np.int32), pa.array([], "i4"))}
     )
     with pa.ipc.new_file(source, table.schema) as out:
         out.write_table(table)
-    result = padmask.pad_file(source, goal, policy=padmask.RowPolicy(empty_rows=policy))
+    result = padmask.pad_file(source, output, policy=padmask.RowPolicy(empty_rows=policy))
     kept = count if policy == "keep" else 0
     assert (result.ledger.rows_read, result.ledger.rows_written, result.maxlen) == (count, kept, 0)
     if suffix == "jsonl":
-        assert goal.read_bytes() == b'{"input_ids":[],"mask":[]}\n' * kept
+        assert output.read_bytes() == b'{"input_ids":[],"mask":[]}\n' * kept
     elif suffix == "parquet":
-        assert pq.read_metadata(goal).num_rows == kept
+        assert pq.read_metadata(output).num_rows == kept
     else:
-        assert np.load(goal)["mask"].shape == (kept, 0)
+        assert np.load(output)["mask"].shape == (kept, 0)
 
 
-def test_a_million_empty_rows_of_json_lines_are_rows(tmp_path: Path) -> None:
-    source, goal, count = tmp_path / "in.jsonl", tmp_path / "out.jsonl", SCALE * 10**6
+def test_million_empty_json_rows(tmp_path: Path) -> None:
+    source, output, count = tmp_path / "in.jsonl", tmp_path / "out.jsonl", SCALE * 10**6
     source.write_bytes(b'{"input_ids":[]}\n' * count)
-    result = padmask.pad_file(source, goal, spec=padmask.PadSpec(maxlen=1))
+    result = padmask.pad_file(source, output, spec=padmask.PadSpec(maxlen=1))
     assert (result.ledger.rows_empty, result.ledger.places) == (count, count)
-    assert goal.read_bytes() == b'{"input_ids":[0],"mask":[false]}\n' * count
+    assert output.read_bytes() == b'{"input_ids":[0],"mask":[false]}\n' * count
 
 
 @pytest.mark.parametrize("maxlen", ["longest", "p50"])
-@pytest.mark.parametrize(("source", "goal"), [("jsonl", "jsonl"), ("jsonl", "npz"), ("parquet", "npz")])
-def test_a_row_of_a_million_tokens_is_a_row(tmp_path: Path, source: str, goal: str, maxlen: str) -> None:
+@pytest.mark.parametrize(("source", "output"), [("jsonl", "jsonl"), ("jsonl", "npz"), ("parquet", "npz")])
+def test_row_of_a_million_tokens(tmp_path: Path, source: str, output: str, maxlen: str) -> None:
     count = SCALE * 10**6
     long = np.arange(count, dtype=np.int32)
-    path, out = tmp_path / f"in.{source}", tmp_path / f"out.{goal}"
+    path, out = tmp_path / f"in.{source}", tmp_path / f"out.{output}"
     if source == "jsonl":
         text = "[" + ",".join(map(str, range(count))) + "]"
         path.write_text(f'{{"input_ids":[1]}}\n{{"input_ids":{text}}}\n{{"input_ids":[2]}}')
@@ -176,7 +176,7 @@ def test_a_row_of_a_million_tokens_is_a_row(tmp_path: Path, source: str, goal: s
     result = padmask.pad_file(path, out, spec=padmask.PadSpec(maxlen=maxlen))
     width = count if maxlen == "longest" else 1
     assert (result.maxlen, result.ledger.tokens_lost) == (width, count - width)
-    if goal == "npz":
+    if output == "npz":
         with np.load(out) as arrays:
             padded, mask = arrays["input_ids"], arrays["mask"]
     else:
@@ -188,30 +188,26 @@ def test_a_row_of_a_million_tokens_is_a_row(tmp_path: Path, source: str, goal: s
     assert mask.sum(axis=1).tolist() == [1, width, 1]
 
 
-@pytest.mark.parametrize("goal", ["jsonl", "parquet"])
-def test_a_long_line_through_a_pipe_with_a_limit_takes_no_time_squared(
-    command: list[str], tmp_path: Path, goal: str
-) -> None:
-    # Each piece of a pipe was once added to all that came before it.
+@pytest.mark.parametrize("output", ["jsonl", "parquet"])
+def test_long_piped_line_is_fast(command: list[str], tmp_path: Path, output: str) -> None:
+    # Adding each piece to all earlier ones would take quadratic time.
     line = b'{"input_ids":[' + b",".join([b"12345"] * SCALE * 10**6) + b"]}\n"
-    out = tmp_path / f"out.{goal}"
+    out = tmp_path / f"out.{output}"
     pieces = [line[i : i + 4096] for i in range(0, len(line), 4096)]
     fed(command, pieces, "--limit", "1", "-o", str(out), "--quiet")
     assert out.stat().st_size > 0
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="others count memory in other units")
-@pytest.mark.parametrize(("goal", "mebibytes"), [("out.jsonl", 200), ("out/", 200), ("out.parquet", 800)])
-def test_long_rows_take_memory_for_a_few_of_them(
-    command: list[str], tmp_path: Path, goal: str, mebibytes: int
-) -> None:
-    # 700 MiB, which were all held at once: to see which columns there are, and in one row group.
+@pytest.mark.parametrize(("output", "mebibytes"), [("out.jsonl", 200), ("out/", 200), ("out.parquet", 800)])
+def test_long_rows_use_little_memory(command: list[str], tmp_path: Path, output: str, mebibytes: int) -> None:
+    # 700 MiB must not be in memory at once, neither to find the columns nor in a row group.
     row = json.dumps({"text": "x" * (1 << 20), "input_ids": [1, 2, 3]}).encode() + b"\n"
     (tmp_path / "data").mkdir()
     with open(tmp_path / "data" / "in.jsonl", "wb") as file:
         for _ in range(700):
             file.write(row)
-    args = [*command, "pad", "data/in.jsonl", "-o", goal, "--maxlen", "2", "--quiet", "--threads", "1"]
+    args = [*command, "pad", "data/in.jsonl", "-o", output, "--maxlen", "2", "--quiet", "--threads", "1"]
     done = subprocess.run([sys.executable, "-c", PEAK, *args], cwd=tmp_path, capture_output=True, check=True)
     code, peak = map(int, done.stdout.split())
     assert (code, peak < mebibytes << 10) == (0, True), peak

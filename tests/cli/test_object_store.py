@@ -1,6 +1,6 @@
-"""Inputs and outputs by address: an object store, files, and what fsspec knows.
+"""Inputs and outputs at URLs: an object store, files, and the schemes of fsspec.
 
-The store is moto's, on this machine. What comes out of it must be what a run here gives, byte for byte.
+The store is moto's, on this machine. Its objects must equal local output byte for byte.
 """
 
 from __future__ import annotations
@@ -54,7 +54,7 @@ FILES = {
 
 @pytest.fixture(scope="module")
 def log(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Where the store writes its requests down."""
+    """The log of the store's requests."""
     return tmp_path_factory.mktemp("store") / "log"
 
 
@@ -66,13 +66,13 @@ def store(log: Path) -> Iterator[None]:
 
 @pytest.fixture
 def bucket(store: None, request: pytest.FixtureRequest) -> Bucket:
-    """A bucket of the test's own."""
+    """A new bucket."""
     return Bucket(f"test-{abs(hash(request.node.nodeid)) % 10**9}")
 
 
 @pytest.fixture
 def local(tmp_path: Path) -> Path:
-    """The same files here."""
+    """The same files on the local disk."""
     for name, data in FILES.items():
         (tmp_path / name).write_bytes(data)
     return tmp_path
@@ -83,30 +83,26 @@ Here = Callable[..., subprocess.CompletedProcess[str]]
 
 @pytest.mark.parametrize("name", FILES)
 @pytest.mark.parametrize("maxlen", ["3", "p50"])
-def test_what_lies_in_a_store_is_read_as_if_it_lay_here(
-    bucket: Bucket, local: Path, here: Here, name: str, maxlen: str
-) -> None:
+def test_stored_files_are_read(bucket: Bucket, local: Path, here: Here, name: str, maxlen: str) -> None:
     url = bucket.write(name, FILES[name])
     for suffix in ("jsonl", "parquet"):
-        for source, goal in ((local / name, f"local.{suffix}"), (url, f"stored.{suffix}")):
-            assert here("pad", source, "-o", goal, "--maxlen", maxlen).returncode == 0
+        for source, output in ((local / name, f"local.{suffix}"), (url, f"stored.{suffix}")):
+            assert here("pad", source, "-o", output, "--maxlen", maxlen).returncode == 0
         assert (local / f"stored.{suffix}").read_bytes() == (local / f"local.{suffix}").read_bytes()
 
 
 @pytest.mark.parametrize("suffix", ["jsonl", "jsonl.gz", "jsonl.zst", "parquet", "arrow", "npz"])
-def test_what_is_written_to_a_store_is_what_would_be_written_here(
-    bucket: Bucket, local: Path, here: Here, suffix: str
-) -> None:
-    goal = bucket.url(f"deep/er/out.{suffix}")
-    done = here("pad", local / "rows.parquet", "-o", goal, "--rejects", bucket.url("no.jsonl"))
-    assert (done.returncode, goal in done.stderr) == (0, True)
+def test_stored_output_is_equal(bucket: Bucket, local: Path, here: Here, suffix: str) -> None:
+    output = bucket.url(f"deep/er/out.{suffix}")
+    done = here("pad", local / "rows.parquet", "-o", output, "--rejects", bucket.url("no.jsonl"))
+    assert (done.returncode, output in done.stderr) == (0, True)
     assert here("pad", local / "rows.parquet", "-o", f"out.{suffix}").returncode == 0
     assert bucket.names() == [f"deep/er/out.{suffix}", "no.jsonl"]
     assert bucket.read(f"deep/er/out.{suffix}") == (local / f"out.{suffix}").read_bytes()
 
 
 @pytest.mark.parametrize("name", ["rows.jsonl", "rows.parquet", "rows.arrow"])
-def test_every_command_reads_from_a_store(bucket: Bucket, local: Path, here: Here, name: str) -> None:
+def test_every_command_reads_objects(bucket: Bucket, local: Path, here: Here, name: str) -> None:
     url, padded = bucket.write(name, FILES[name]), bucket.url(f"padded-{name}")
     assert here("pad", url, "-o", padded).returncode == 0
     seen = here("inspect", padded, "--json")
@@ -118,9 +114,7 @@ def test_every_command_reads_from_a_store(bucket: Bucket, local: Path, here: Her
 
 
 @pytest.mark.parametrize("input_", ["", "**/*.jsonl", "year=*/*.jsonl", "year=*"])
-def test_folders_and_patterns_mean_the_same_in_a_store(
-    bucket: Bucket, local: Path, here: Here, input_: str
-) -> None:
+def test_folders_and_patterns(bucket: Bucket, local: Path, here: Here, input_: str) -> None:
     names = ["year=1/b c.jsonl", "year=1/a#1.jsonl", "year=2/é%41.jsonl", "_x/c.jsonl", "year=2/.d.jsonl"]
     for number, name in enumerate(names):
         line = f'{{"input_ids": [{number}]}}\n'.encode()
@@ -129,7 +123,7 @@ def test_folders_and_patterns_mean_the_same_in_a_store(
         (local / "data" / name).write_bytes(line)
     bucket.write("data/readme.txt", b"no data")
     if input_ != "year=*":
-        # A store has no folders that a pattern could stand for.
+        # A store has no folders that a pattern could match.
         done = here("pad", bucket.url(f"data/{input_}"), "-o", bucket.url("out/"))
         assert done.returncode == 0, done.stderr
         assert ("format of such a name: readme.txt" in done.stderr) == (input_ == "")
@@ -142,7 +136,7 @@ def test_folders_and_patterns_mean_the_same_in_a_store(
             assert bucket.read(f"out/{name}") == (local / "out" / name).read_bytes()
 
 
-class TestADataset:
+class TestDataset:
     @pytest.fixture
     def data(self, bucket: Bucket) -> str:
         for number in range(4):
@@ -150,7 +144,7 @@ class TestADataset:
         return bucket.url("data/")
 
     @pytest.mark.parametrize("workers", ["1", "2"])
-    def test_goes_from_store_to_store(self, bucket: Bucket, here: Here, data: str, workers: str) -> None:
+    def test_store_to_store(self, bucket: Bucket, here: Here, data: str, workers: str) -> None:
         done = here("pad", data, "-o", bucket.url("out/"), "--maxlen", "p90", "--workers", workers)
         assert done.returncode == 0, done.stderr
         names = [f"{number}.jsonl" for number in range(4)]
@@ -159,9 +153,7 @@ class TestADataset:
         assert [shard["name"] for shard in manifest["shards"]] == names
         assert manifest["total"]["rows_written"] == 4 * len(ROWS)
 
-    def test_that_fails_leaves_nothing_that_looks_like_data(
-        self, bucket: Bucket, here: Here, data: str
-    ) -> None:
+    def test_failure_leaves_no_data(self, bucket: Bucket, here: Here, data: str) -> None:
         bucket.write("data/2.jsonl", LINES[:-9])
         done = here("pad", data, "-o", bucket.url("out/"), "--maxlen", "3")
         assert done.returncode == 1
@@ -169,12 +161,12 @@ class TestADataset:
         assert all(name.startswith("out/_padmask-") for name in bucket.names("out"))
         begun = here("verify", bucket.url("out/"), "--no-model")
         assert (begun.returncode, "--resume" in begun.stderr) == (1, True)
-        # Not the same inputs any more: what was done is of no use.
+        # The inputs differ, so finished shards cannot be used.
         bucket.write("data/2.jsonl", LINES)
         assert here("pad", data, "-o", bucket.url("out/"), "--maxlen", "3").returncode == 0
         assert len(bucket.names("out")) == 5
 
-    def test_that_is_killed_is_gone_on_with(
+    def test_killed_run_resumes(
         self, bucket: Bucket, command: list[str], here: Here, data: str, tmp_path: Path
     ) -> None:
         args = ["pad", data, "-o", bucket.url("out/"), "--workers", "1", "--quiet"]
@@ -190,31 +182,31 @@ class TestADataset:
         anew = {name.replace("anew", "out"): bucket.read(name) for name in bucket.names("anew")}
         assert resumed == anew
 
-    def test_takes_the_place_of_another(self, bucket: Bucket, here: Here, data: str) -> None:
+    def test_dataset_replaces_another(self, bucket: Bucket, here: Here, data: str) -> None:
         for inputs in ([data], [bucket.url("data/[13].jsonl")]):
             assert here("pad", *inputs, "-o", bucket.url("out/"), "--quiet", "--delete").returncode == 0
         assert bucket.names("out") == ["out/1.jsonl", "out/3.jsonl", "out/_padmask.json"]
 
-    def test_stays_out_of_what_is_not_its_own(self, bucket: Bucket, here: Here, data: str) -> None:
+    def test_foreign_folder_is_refused(self, bucket: Bucket, here: Here, data: str) -> None:
         bucket.write("out/mine.jsonl", b"")
         done = here("pad", data, "-o", bucket.url("out/"))
         assert (done.returncode, "mine.jsonl" in done.stderr) == (2, True)
         assert bucket.names("out") == ["out/mine.jsonl"]
 
-    @pytest.mark.parametrize("goal", ["data/", "data/out/"])
-    def test_is_never_written_over_itself(self, bucket: Bucket, here: Here, data: str, goal: str) -> None:
+    @pytest.mark.parametrize("output", ["data/", "data/out/"])
+    def test_input_is_not_overwritten(self, bucket: Bucket, here: Here, data: str, output: str) -> None:
         before = {name: bucket.read(name) for name in bucket.names()}
-        assert here("pad", data, "-o", bucket.url(goal)).returncode == 2
+        assert here("pad", data, "-o", bucket.url(output)).returncode == 2
         assert {name: bucket.read(name) for name in bucket.names()} == before
 
-    def test_is_looked_at_by_several(self, bucket: Bucket, here: Here, data: str) -> None:
+    def test_inspect_with_workers(self, bucket: Bucket, here: Here, data: str) -> None:
         seen = [here("inspect", data, "--json", "--workers", workers).stdout for workers in ("1", "2")]
         assert json.loads(seen[0])["rows"] == 4 * len(ROWS)
         assert seen[0] == seen[1]
 
 
-def test_an_object_appears_when_it_is_whole(bucket: Bucket, command: list[str], tmp_path: Path) -> None:
-    # Large enough for several parts; killed while it is padded, or while it is brought there.
+def test_object_appears_when_complete(bucket: Bucket, command: list[str], tmp_path: Path) -> None:
+    # Large enough for several parts; the run is killed while it pads or uploads.
     ids = np.random.default_rng(1).integers(1, 1 << 30, (40, 60_000)).tolist()
     (tmp_path / "in.jsonl").write_text("".join(f'{{"input_ids": {row}}}\n' for row in ids))
     args = [*command, "pad", "in.jsonl", "-o", bucket.url("out.jsonl"), "--quiet"]
@@ -232,9 +224,7 @@ def test_an_object_appears_when_it_is_whole(bucket: Bucket, command: list[str], 
             bucket.write("out.jsonl", b"")
 
 
-def test_an_object_that_changes_while_it_is_read_is_refused(
-    bucket: Bucket, here: Here, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_changed_object_is_refused(bucket: Bucket, here: Here, monkeypatch: pytest.MonkeyPatch) -> None:
     url = bucket.write("rows.jsonl", LINES)
     import padmask.stream.pad as pipeline
 
@@ -250,7 +240,7 @@ def test_an_object_that_changes_while_it_is_read_is_refused(
     assert f"{url} was changed while it was read" in done.stderr
 
 
-def test_secrets_in_an_address_are_never_shown(bucket: Bucket, here: Here, tmp_path: Path) -> None:
+def test_secrets_stay_hidden(bucket: Bucket, here: Here, tmp_path: Path) -> None:
     bucket.write("in/a.jsonl", LINES)
     endpoint = os.environ["AWS_ENDPOINT_URL"].removeprefix("http://")
     root, query = f"s3://AKIA:hunter2@{bucket.name}", f"?endpoint_override={endpoint}&scheme=http"
@@ -284,9 +274,7 @@ def test_secrets_in_an_address_are_never_shown(bucket: Bucket, here: Here, tmp_p
     ],
     ids=lambda value: value if isinstance(value, str) else " ".join(value),
 )
-def test_what_cannot_be_reached_is_a_sentence(
-    store: None, local: Path, here: Here, args: list[str], says: str
-) -> None:
+def test_unreachable_url_is_refused(store: None, local: Path, here: Here, args: list[str], says: str) -> None:
     done = here("pad", *args)
     assert done.returncode == 2
     assert says in done.stderr
@@ -294,8 +282,8 @@ def test_what_cannot_be_reached_is_a_sentence(
 
 
 @pytest.mark.parametrize("name", ["a?x=1.jsonl", "a?region=x.jsonl", "a[1].jsonl", "b*.jsonl", "c?.jsonl"])
-def test_names_may_look_like_queries_and_patterns(bucket: Bucket, local: Path, here: Here, name: str) -> None:
-    # Beside each stands what it would be taken for.
+def test_names_like_queries(bucket: Bucket, local: Path, here: Here, name: str) -> None:
+    # Beside each object stands one that a wrong reading would find.
     for other in ("a", "a1.jsonl", "bb.jsonl", "cc.jsonl"):
         bucket.write(f"in/{other}", LINES + LINES)
     url = bucket.write(f"in/{name}", LINES)
@@ -327,15 +315,15 @@ def test_names_may_look_like_queries_and_patterns(bucket: Bucket, local: Path, h
     ],
     ids=" ".join,
 )
-def test_secrets_are_not_shown_in_refusals(store: None, local: Path, here: Here, args: list[str]) -> None:
+def test_refusals_hide_secrets(store: None, local: Path, here: Here, args: list[str]) -> None:
     done = here(*args)
     assert done.returncode == 2
     assert "er2" not in done.stdout + done.stderr
     assert done.stderr.count("Error: ") == 1
 
 
-def test_whatever_arrow_raises_of_a_store_is_a_sentence() -> None:
-    # As it does for abfs:// without credentials; asking for those would leave this machine.
+def test_arrow_errors_are_explained() -> None:
+    # As for abfs:// without credentials; a request for those would leave this machine.
     url = parse_url("abfs://c@nobody.dfs.core.windows.net/b.jsonl")
     with (
         pytest.raises(padmask.UnreadableError, match=r"Cannot read 'abfs://nobody.*no credentials"),
@@ -347,21 +335,19 @@ def test_whatever_arrow_raises_of_a_store_is_a_sentence() -> None:
 @pytest.mark.parametrize(
     "address", ["abfs://c@a.dfs.core.windows.net/x/y.jsonl", "abfs://a.dfs.core.windows.net/c/x/y.jsonl"]
 )
-def test_a_container_may_stand_on_either_side(address: str) -> None:
+def test_azure_container_position(address: str) -> None:
     assert locate(parse_url(address))[1] == "c/x/y.jsonl"
 
 
-def test_a_store_of_google_that_does_not_answer_is_a_sentence_soon(local: Path, command: list[str]) -> None:
-    # On a port of this machine that nobody has.
+def test_google_store_times_out(local: Path, command: list[str]) -> None:
+    # On an unused port of this machine.
     url = "gs://anonymous@bucket/a.jsonl?endpoint_override=127.0.0.1:9&scheme=http"
     done = subprocess.run([*command, "pad", url], capture_output=True, text=True, timeout=50, check=False)
     assert done.returncode == 2
     assert done.stderr.startswith("Error: Cannot read 'gs://bucket/a.jsonl': ")
 
 
-def test_a_store_that_does_not_answer_is_a_sentence_soon(
-    local: Path, command: list[str], store: None
-) -> None:
+def test_store_times_out(local: Path, command: list[str], store: None) -> None:
     nobody = os.environ | {"AWS_ENDPOINT_URL": "http://127.0.0.1:9"}
     done = subprocess.run(
         [*command, "pad", "s3://bucket/a.jsonl"],
@@ -382,7 +368,7 @@ def test_file_addresses_are_paths(local: Path, here: Here) -> None:
     assert (local / "out.jsonl").read_bytes().count(b"\n") == len(ROWS)
 
 
-def test_what_fsspec_knows_is_reached_through_it(tmp_path: Path) -> None:
+def test_fsspec_schemes(tmp_path: Path) -> None:
     fsspec = pytest.importorskip("fsspec")
     memory = fsspec.filesystem("memory")
     memory.pipe({f"/padmask-{n}/{n}.jsonl": LINES for n in "ab"} | {"/padmask-in/c.jsonl": LINES})
@@ -399,8 +385,8 @@ def test_what_fsspec_knows_is_reached_through_it(tmp_path: Path) -> None:
     assert table.num_rows == len(ROWS)
 
 
-def test_a_parquet_object_is_fetched_row_group_by_row_group(bucket: Bucket, log: Path, here: Here) -> None:
-    # Two row groups of one megabyte; where only the first rows are asked for, the second is left.
+def test_row_groups_are_fetched_alone(bucket: Bucket, log: Path, here: Here) -> None:
+    # Two row groups of one megabyte; the first rows need only the first.
     ids = np.random.default_rng(1).integers(1, 1 << 30, (500, 1000)).tolist()
     url = bucket.write("large.parquet", parquet([{"input_ids": row} for row in ids], row_group_size=250))
     size = len(bucket.read("large.parquet"))

@@ -1,9 +1,8 @@
-"""Standard streams as inputs and outputs: no file behind one is lost, whatever its name."""
+"""Standard streams as inputs and outputs: no file behind a stream is lost."""
 
 from __future__ import annotations
 
 import os
-import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -17,19 +16,6 @@ ROWS = '{"input_ids": [1, 2]}\n{"input_ids": [3]}\n'
 BAD = '{"input_ids": [1, 2]}\n{"input_ids": "no"}\n'
 
 
-@pytest.fixture
-def shell(tmp_path: Path) -> Run:
-    """Run a shell line in which `padmask` is this padmask."""
-
-    def run(line: str) -> CompletedProcess[str]:
-        code = f'padmask() {{ "{sys.executable}" -m padmask "$@"; }}; {line}'
-        return subprocess.run(
-            ["sh", "-c", code], cwd=tmp_path, capture_output=True, text=True, timeout=60, check=False
-        )
-
-    return run
-
-
 @pytest.mark.parametrize(
     "command",
     [
@@ -41,7 +27,7 @@ def shell(tmp_path: Path) -> Run:
         "verify - --no-model --report json:in.txt",
     ],
 )
-def test_a_file_on_stdin_is_kept(shell: Run, tmp_path: Path, command: str) -> None:
+def test_file_on_stdin_is_kept(shell: Run, tmp_path: Path, command: str) -> None:
     data = ROWS if command.startswith(("inspect", "verify")) else BAD
     (tmp_path / "in.txt").write_text(data)
     os.link(tmp_path / "in.txt", tmp_path / "hard.txt")
@@ -54,7 +40,7 @@ def test_a_file_on_stdin_is_kept(shell: Run, tmp_path: Path, command: str) -> No
     assert (tmp_path / "hard.txt").read_text() == data
 
 
-def test_a_file_on_stdin_may_be_padded_in_place(shell: Run, tmp_path: Path) -> None:
+def test_file_on_stdin_pads_in_place(shell: Run, tmp_path: Path) -> None:
     (tmp_path / "in.jsonl").write_text(ROWS)
 
     assert shell("padmask pad - -o in.jsonl --quiet < in.jsonl").returncode == 0
@@ -73,7 +59,7 @@ def test_a_file_on_stdin_may_be_padded_in_place(shell: Run, tmp_path: Path) -> N
         "unpad padded.jsonl in.jsonl --on-error skip -o out.jsonl --quiet --rejects -",
     ],
 )
-def test_no_report_goes_into_the_input(shell: Run, tmp_path: Path, command: str) -> None:
+def test_report_never_goes_to_input(shell: Run, tmp_path: Path, command: str) -> None:
     (tmp_path / "in.jsonl").write_text(ROWS)
     (tmp_path / "padded.jsonl").write_text('{"input_ids": [1, 0], "mask": [true, false]}\n')
 
@@ -87,7 +73,7 @@ def test_no_report_goes_into_the_input(shell: Run, tmp_path: Path, command: str)
     "command", ["inspect in.jsonl --export {}", "verify in.jsonl --no-model --report json:{}"]
 )
 @pytest.mark.parametrize("name", ["one.txt", "link.txt", "./one.txt"])
-def test_what_is_printed_is_an_output_too(shell: Run, tmp_path: Path, command: str, name: str) -> None:
+def test_stdout_counts_as_an_output(shell: Run, tmp_path: Path, command: str, name: str) -> None:
     (tmp_path / "in.jsonl").write_text(ROWS)
     (tmp_path / "one.txt").write_text("kept\n")
     (tmp_path / "link.txt").symlink_to("one.txt")
@@ -99,7 +85,7 @@ def test_what_is_printed_is_an_output_too(shell: Run, tmp_path: Path, command: s
 
 
 @pytest.mark.skipif(not Path("/proc/self/fd").is_dir(), reason="only Linux names other processes' files")
-def test_a_shells_own_stdout_is_appended(shell: Run, tmp_path: Path) -> None:
+def test_shell_stdout_is_appended(shell: Run, tmp_path: Path) -> None:
     (tmp_path / "in.jsonl").write_text(ROWS)
     (tmp_path / "log").write_text("kept\n")
 
@@ -110,8 +96,8 @@ def test_a_shells_own_stdout_is_appended(shell: Run, tmp_path: Path) -> None:
 
 
 @pytest.mark.skipif(not os.access("/dev/shm", os.W_OK), reason="no files in memory here")
-def test_a_file_in_memory_is_whole_or_kept(shell: Run, tmp_path: Path) -> None:
-    # Enough rows for output to be written before the bad one.
+def test_file_in_memory_is_atomic(shell: Run, tmp_path: Path) -> None:
+    # Enough rows that output is written before the bad row.
     (tmp_path / "in.jsonl").write_text('{"input_ids": [1, 2]}\n' * 200_000 + '{"input_ids": "no"}\n')
     kept = Path(f"/dev/shm/padmask-test-{os.getpid()}.jsonl")
     kept.write_text("kept\n")
@@ -125,7 +111,7 @@ def test_a_file_in_memory_is_whole_or_kept(shell: Run, tmp_path: Path) -> None:
 @pytest.mark.parametrize("name", ["pipe", "pipe.jsonl"])
 @pytest.mark.parametrize("command", ["pad {} -o out.parquet", "pad {} -o out.jsonl", "verify {} --no-model"])
 @pytest.mark.parametrize("limit", ["", "--limit 1"])
-def test_a_named_pipe_is_opened_once(shell: Run, tmp_path: Path, name: str, command: str, limit: str) -> None:
+def test_named_pipe_is_opened_once(shell: Run, tmp_path: Path, name: str, command: str, limit: str) -> None:
     os.mkfifo(tmp_path / name)
     line = f"(printf '%s' '{ROWS}' > {name}) & timeout 20 {sys.executable} -m padmask"
 
@@ -146,9 +132,7 @@ def test_a_named_pipe_is_opened_once(shell: Run, tmp_path: Path, name: str, comm
         "verify in.jsonl --no-model --report json:log",
     ],
 )
-def test_a_log_that_the_shell_writes_is_not_replaced(
-    shell: Run, tmp_path: Path, command: str, stream: str
-) -> None:
+def test_shell_log_is_not_replaced(shell: Run, tmp_path: Path, command: str, stream: str) -> None:
     (tmp_path / "data").mkdir()
     for name in ("in.jsonl", "data/in.jsonl"):
         (tmp_path / name).write_text(ROWS)

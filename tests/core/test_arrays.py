@@ -1,4 +1,4 @@
-"""`pad` in memory, and the twin of Keras's `pad_sequences`."""
+"""`pad` in memory, and `pad_sequences` as in Keras."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ ROWS = [[711, 632, 71], [73, 8, 3215, 55, 927], [], [0]]
     ids=["lists", "tuples", "arrays", "arrow", "chunked"],
 )
 @pytest.mark.parametrize("padding", ["pre", "post"])
-def test_every_kind_of_rows_gives_the_same(given_rows, padding):
+def test_kinds_of_rows_pad_alike(given_rows, padding):
     padded = pad(given_rows, PadSpec(maxlen=4, padding=padding, value=9))
     values, mask, lengths = pad_lists(ROWS, 4, padding, "post", 9)
     assert (padded.values.tolist(), padded.mask.tolist(), padded.lengths.tolist()) == (values, mask, lengths)
@@ -40,11 +40,11 @@ def test_every_kind_of_rows_gives_the_same(given_rows, padding):
 @pytest.mark.parametrize(
     ("maxlen", "width"), [("longest", 5), ("p50", 1), ("p75", 3), (2, 2), (0, 0)], ids=str
 )
-def test_the_length_is_found_or_given(maxlen, width):
+def test_maxlen(maxlen, width):
     assert pad(ROWS, PadSpec(maxlen=maxlen)).values.shape == (4, width)
 
 
-def test_defaults_pad_to_the_longest_row_after_the_tokens():
+def test_defaults():
     assert pad([[7], [8, 9]]).values.tolist() == [[7, 0], [8, 9]]
 
 
@@ -53,7 +53,7 @@ def test_no_rows():
     assert (padded.values.shape, padded.mask.shape, padded.lengths.shape) == ((0, 0), (0, 0), (0,))
 
 
-def test_strings_pad_with_the_empty_string():
+def test_strings():
     padded = pad([["a", "b"], ["c"]], PadSpec(dtype="string"))
     assert padded.values.tolist() == [["a", "b"], ["c", ""]]
     assert pad([["a"]], PadSpec(dtype="string", value="<pad>", maxlen=2)).values.tolist() == [["a", "<pad>"]]
@@ -70,15 +70,15 @@ def test_strings_pad_with_the_empty_string():
         ([], "int32"),
     ],
 )
-def test_rows_without_a_dtype_go_by_their_first_token(rows, dtype):
+def test_dtype_of_first_token(rows, dtype):
     assert pad(rows).values.dtype == dtype
 
 
-def test_a_dtype_for_all_is_for_floats_too():
+def test_dtype_for_all():
     assert pad([[1.0, 2.0]], PadSpec(dtype_for_all=True)).values.dtype == "int32"
 
 
-def test_vectors_get_a_mask_without_their_axis():
+def test_vectors():
     padded = pad([[[0.5, 1.0]], [[2.0, 3.0], [4.0, 5.0]]], PadSpec(dtype="float32"))
     assert (padded.values.shape, padded.mask.shape) == ((2, 2, 2), (2, 2))
     assert padded.values[0].tolist() == [[0.5, 1.0], [0.0, 0.0]]
@@ -107,7 +107,7 @@ def test_bad_rows_are_named(rows, spec, said):
         pad(rows, spec)
 
 
-def test_a_large_batch_is_the_same_on_two_threads(monkeypatch):
+def test_two_threads_pad_alike(monkeypatch):
     rows = [np.arange(length) for length in range(1, 400)]
     alone = pad(rows, threads=1)
     monkeypatch.setattr(sequences, "VALUES_FOR_TWO_THREADS", 0)
@@ -116,7 +116,7 @@ def test_a_large_batch_is_the_same_on_two_threads(monkeypatch):
     assert (alone.mask == together.mask).all()
 
 
-# The twin: Keras's own test cases, then random input against Keras itself.
+# `pad_sequences`: Keras's own test cases, then random input compared with Keras.
 
 
 @pytest.mark.parametrize(
@@ -139,11 +139,11 @@ def test_a_large_batch_is_the_same_on_two_threads(monkeypatch):
         ([[1, 2]], {"maxlen": 0}, [[]]),
     ],
 )
-def test_the_twin_does_what_keras_tests(rows, options, expected):
+def test_pad_sequences_passes_keras_tests(rows, options, expected):
     assert pad_sequences(rows, **options).tolist() == expected
 
 
-def test_the_twin_of_nothing_has_no_rows():
+def test_pad_sequences_of_nothing():
     assert pad_sequences([]).shape == (0, 0)
     assert pad_sequences([], maxlen=3).shape == (0, 3)
 
@@ -171,7 +171,7 @@ def test_the_twin_of_nothing_has_no_rows():
         ([[1]], {"maxlen": -1}, "at least 0"),
     ],
 )
-def test_the_twin_refuses_what_keras_would_damage(rows, options, said):
+def test_pad_sequences_refuses_damage(rows, options, said):
     with pytest.raises(ValueError, match=said):
         pad_sequences(rows, **options)
 
@@ -207,7 +207,7 @@ SIDES = st.sampled_from(["pre", "post"])
 @given(
     case=CASES, maxlen=st.none() | st.integers(1, 8), padding=SIDES, truncating=SIDES, arrays=st.booleans()
 )
-def test_the_twin_equals_keras(keras_pad_sequences, case, maxlen, padding, truncating, arrays):
+def test_pad_sequences_equals_keras(keras_pad_sequences, case, maxlen, padding, truncating, arrays):
     rows, options = case
     if arrays and options.get("dtype") is not object:
         rows = [np.array(row, dtype=options.get("dtype", "int32")) if row else [] for row in rows]

@@ -1,4 +1,4 @@
-"""The kernel equals the oracle, whatever the side, the cut, the value and the shape."""
+"""The kernel equals the oracle for every side, cut, value and shape."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from oracle import pad_lists
 from padmask import PadmaskError
 from padmask.core import kernel
 from padmask.core.arrays import sequence_mask
-from padmask.core.kernel import pad_batch
-from padmask.core.plan import Segments, plan_pad
+from padmask.core.kernel import keep_pieces, pad_batch, read_mask
+from padmask.core.plan import Segments, plan_pad, plan_unpad
 from padmask.core.python_rows import flatten
 from padmask.core.ragged import Ragged
 
@@ -41,11 +41,9 @@ def test_equals_the_oracle(rows, value, **sides):
     assert padded.values.shape == padded.mask.shape == (len(rows), sides["maxlen"])
 
 
-@given(rows=ROWS, **PLAIN)
+@given(rows=ROWS.filter(any), **PLAIN)
 def test_pads_vectors_like_tokens(rows, **sides):
     vectors = [[[token / 4, token / 8] for token in row] for row in rows]
-    if not any(rows):
-        return
     padded = pad_plain(flatten(vectors), value=-1, dtype="float64", **sides)
     values, mask, _ = pad_lists(vectors, *sides.values(), [-1.0, -1.0])
     assert padded.values.tolist() == values
@@ -64,7 +62,7 @@ def test_ignores_blocks_and_threads(rows, block, **sides):
 
 
 @given(rows=ROWS, **PLAIN)
-def test_mask_gives_kept_tokens_back(rows, maxlen, padding, truncating):
+def test_mask_selects_kept_tokens(rows, maxlen, padding, truncating):
     padded = pad_plain(flatten(rows), maxlen, padding, truncating)
     kept = [row[:maxlen] if truncating == "post" else row[max(0, len(row) - maxlen) :] for row in rows]
     assert [values[mask].tolist() for values, mask in zip(padded.values, padded.mask, strict=True)] == kept
@@ -86,7 +84,7 @@ def test_rows_may_overlap():
 def test_both_kernels_agree(rows, value, **sides):
     ragged, maxlen = flatten(rows), sides.pop("maxlen")
     plain = plan_pad(ragged.lengths, maxlen, **sides)
-    # The same table with every array written out takes the kernel for any pieces.
+    # With every array given, the same table goes through the kernel for pieces.
     numbers = np.arange(len(rows))
     general = replace(plain, sources=numbers, sequences=numbers, rows=numbers, firsts=plain.first_places)
     one, other = (pad_batch(ragged, table, value=value, dtype="int64") for table in (plain, general))
@@ -145,7 +143,58 @@ def test_any_pieces_equal_the_oracle(case):
     assert segments.row_sources.tolist() == [sequences[0][1][0][0] for sequences in output]
 
 
-def test_sequence_mask_takes_the_longest_row():
+@given(rows=st.lists(st.lists(st.booleans(), max_size=6), max_size=8), gap=st.integers(0, 2))
+def test_masks_are_read_back(rows, gap):
+    # Rows of any lengths, with places between them that belong to no row.
+    starts, flat = [], [True] * gap
+    for row in rows:
+        starts.append(len(flat))
+        flat += [*row, *[False] * gap]
+    lengths = np.array([len(row) for row in rows], np.int64)
+    segments, faults = read_mask(Ragged(np.array(flat, bool), np.array(starts, np.int64), lengths))
+    assert segments.counts.tolist() == [sum(row) for row in rows]
+    bad = {fault.row for fault in faults}
+    for number, row in enumerate(rows):
+        start, count = int(segments.starts[number]), sum(row)
+        run = [start <= place < start + count for place in range(len(row))]
+        assert (run == row) == (number not in bad)
+        if number not in bad and count < len(row):
+            assert start == (0 if row[0] else len(row) - count)
+
+
+def test_faulty_mask_names_the_place():
+    mask = np.array([True, True, False, False, True, False])
+    _, (fault,) = read_mask(Ragged(mask, np.array([0]), np.array([6])))
+    assert (fault.row, "position 4" in str(fault)) == (0, True)
+
+
+@given(rows=ROWS, **PLAIN)
+def test_unpad_is_pad_backwards(rows, maxlen, padding, truncating):
+    ragged = flatten(rows)
+    plan = plan_pad(ragged.lengths, maxlen, padding=padding, truncating=truncating)
+    padded = pad_batch(ragged, plan, value=0, dtype="int64")
+    back = plan_unpad(plan.counts, np.full(len(rows), maxlen), padding)
+    places = Ragged(padded.values.reshape(-1), np.arange(len(rows)) * maxlen, np.full(len(rows), maxlen))
+    kept, expected = keep_pieces(places, back), keep_pieces(ragged, plan)
+    for one in (kept, expected):
+        assert one.lengths.tolist() == plan.counts.tolist()
+    assert rows_of(kept) == rows_of(expected)
+
+
+def rows_of(ragged):
+    pairs = zip(ragged.starts.tolist(), ragged.lengths.tolist(), strict=True)
+    return [ragged.values[start : start + length].tolist() for start, length in pairs]
+
+
+def test_long_rows_get_whole_masks():
+    # Lengths beyond 16 bits.
+    ragged = Ragged(np.ones(40_000, np.int8), np.array([0]), np.array([40_000]))
+    padded = pad_plain(ragged, 50_000)
+    assert padded.mask.sum() == padded.values.sum() == 40_000
+    assert padded.mask[0, :40_000].all()
+
+
+def test_sequence_mask_finds_maxlen():
     assert sequence_mask([0, 2, 1], padding="pre").tolist() == [[False, False], [True, True], [False, True]]
     assert sequence_mask([], 3).shape == (0, 3)
 
@@ -155,11 +204,11 @@ def test_sequence_mask_takes_the_longest_row():
     [([2.9], 3), ([-1], 3), (["1"], 3), ([[1]], 3), (5, 3), (None, 3), ([2**70], 3), ([1], -1), ([1], 1.5)],
     ids=str,
 )
-def test_sequence_mask_refuses_what_are_no_lengths(lengths, maxlen):
+def test_sequence_mask_needs_lengths(lengths, maxlen):
     with pytest.raises(PadmaskError):
         sequence_mask(lengths, maxlen)
 
 
-def test_sequence_mask_takes_lengths_of_any_size():
+def test_sequence_mask_of_huge_lengths():
     mask = sequence_mask(np.array([2**63 + 5, 2], np.uint64), 3)
     assert mask.tolist() == [[True, True, True], [True, True, False]]

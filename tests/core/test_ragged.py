@@ -56,34 +56,34 @@ def test_fixed_size_lists(array):
     assert rows_of(Ragged.from_arrow(array)[0]) == [[1, 2], [3, 4]]
 
 
-def test_a_null_row_is_a_fault_and_an_empty_one_is_not():
+def test_null_row_is_a_fault():
     ragged, faults = Ragged.from_arrow(pa.array([[1], None, []], LIST))
     assert ragged.lengths.tolist() == [1, 0, 0]
     assert [(fault.row, fault.reason) for fault in faults] == [(1, "the row is null")]
 
 
-def test_a_null_fixed_size_row_holds_no_tokens():
+def test_null_fixed_size_row():
     ragged, faults = Ragged.from_arrow(pa.array([[1, 2], None], pa.list_(pa.int32(), 2)))
     assert (ragged.lengths.tolist(), [fault.row for fault in faults]) == ([2, 0], [1])
 
 
-def test_a_null_token_is_named_by_its_position():
+def test_null_token_is_a_fault():
     ragged, faults = Ragged.from_arrow(pa.array([[1], [2, None, None]], LIST))
     assert [(fault.row, fault.reason) for fault in faults] == [(1, "position 1: a null among the tokens")]
     assert ragged.lengths.tolist() == [1, 0]
 
 
-def test_nulls_outside_a_slice_do_no_harm():
+def test_nulls_outside_a_slice():
     array = pa.array([[None], [1, 2], [None]], LIST).slice(1, 1)
     assert Ragged.from_arrow(array)[1] == []
 
 
-def test_large_ids_beside_nulls_keep_their_last_digits():
+def test_large_ids_beside_nulls():
     ragged, _ = Ragged.from_arrow(pa.array([[2**53 + 1], [None]], LIST))
     assert ragged.values[0] == 2**53 + 1
 
 
-def test_lists_of_nothing():
+def test_null_lists():
     ragged, faults = Ragged.from_arrow(pa.array([[], []], pa.list_(pa.null())))
     assert (ragged.lengths.tolist(), faults) == ([0, 0], [])
     assert [fault.row for fault in Ragged.from_arrow(pa.array([[None]], pa.list_(pa.null())))[1]] == [0]
@@ -109,7 +109,7 @@ def test_vectors(type_):
     assert (rows_of(ragged), faults) == (VECTORS, [])
 
 
-def test_vectors_that_disagree_are_named():
+def test_unequal_vectors_are_faults():
     array = pa.array([[[1, 2]], [[3, 4], [5]], [[6, None]], [None], [[7, 8]]], pa.list_(LIST))
     ragged, faults = Ragged.from_arrow(array)
     assert [(fault.row, fault.reason.split(":")[0]) for fault in faults] == [
@@ -130,13 +130,13 @@ def test_vectors_that_disagree_are_named():
     ],
     ids=str,
 )
-def test_what_is_no_sequence_of_tokens(type_, said):
+def test_other_types_are_refused(type_, said):
     with pytest.raises(PadmaskError, match=said):
         kind_of(type_)
 
 
 @given(st.lists(st.lists(st.integers(-(2**63), 2**63 - 1), max_size=5), max_size=8))
-def test_python_rows_and_numpy_rows_are_the_same(rows):
+def test_python_and_numpy_rows_agree(rows):
     arrays = [np.array(row, dtype=np.int64) for row in rows]
     assert rows_of(flatten(rows)) == rows == rows_of(flatten(arrays))
 
@@ -157,12 +157,12 @@ def test_python_rows_and_numpy_rows_are_the_same(rows):
     ],
     ids=str,
 )
-def test_python_rows_that_cannot_be(rows, said):
+def test_bad_python_rows(rows, said):
     with pytest.raises(PadmaskError, match=said):
         flatten(rows)
 
 
-def test_numpy_scalars_do_not_overflow_while_they_are_looked_at():
+def test_numpy_scalars_do_not_overflow():
     assert flatten([[np.int8(100), np.int8(100)]]).values.tolist() == [100, 100]
 
 
@@ -185,7 +185,7 @@ def test_numpy_scalars_do_not_overflow_while_they_are_looked_at():
         ([True], "int32", "a bool where a number belongs"),
     ],
 )
-def test_nothing_wraps_and_nothing_is_rounded_to_an_integer(values, dtype, said):
+def test_misfits_are_found(values, dtype, said):
     ragged = flatten([[], values]) if not isinstance(values[0], bool) else _bools()
     faults = find_misfits(ragged, dtype)
     assert [fault.row for fault in faults] == [1]
@@ -208,10 +208,10 @@ def _bools() -> Ragged:
         (["a", ""], "string"),
     ],
 )
-def test_what_fits_fits(values, dtype):
+def test_extreme_values_fit(values, dtype):
     assert find_misfits(flatten([values]), dtype) == []
 
 
-def test_values_outside_the_rows_do_not_count():
+def test_values_outside_rows_are_ignored():
     ragged = Ragged(np.array([2**40, 5]), starts=np.array([1]), lengths=np.array([1]))
     assert find_misfits(ragged, "int32") == []

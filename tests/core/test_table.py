@@ -16,7 +16,7 @@ IDS = [[1, 2, 3], [], [4, 5]]
 TABLE = pa.table({"id": [7, 8, 9], "input_ids": IDS, "labels": [[-100, 1, 0], [], [0, -100]]})
 
 
-def test_the_mask_stands_beside_the_ids():
+def test_mask_is_added():
     padded = pad_table(TABLE)
     assert padded.schema.names == ["id", "input_ids", "labels", "mask"]
     assert padded["input_ids"].to_pylist() == [[1, 2, 3], [0, 0, 0], [4, 5, 0]]
@@ -24,7 +24,7 @@ def test_the_mask_stands_beside_the_ids():
     assert padded["labels"].equals(TABLE["labels"])
 
 
-def test_columns_are_cut_at_the_same_places_each_with_its_value():
+def test_columns_are_cut_alike():
     padded = pad_table(
         TABLE, columns=["input_ids", "labels:int64=-100"], spec=PadSpec(maxlen=2, padding="pre")
     )
@@ -46,7 +46,7 @@ def test_chunks_do_not_matter(rows, cut, maxlen):
     assert (padded["ids"].to_pylist(), padded["mask"].to_pylist()) == (values, mask)
 
 
-def test_no_rows_keep_their_types():
+def test_empty_table_keeps_types():
     padded = pad_table(TABLE.slice(0, 0), spec=PadSpec(maxlen=4))
     assert padded.num_rows == 0
     assert padded.schema.field("input_ids").type.value_type == pa.int32()
@@ -63,12 +63,12 @@ def test_no_rows_keep_their_types():
     ],
     ids=str,
 )
-def test_a_column_without_a_dtype_goes_by_its_tokens(tokens, dtype):
+def test_dtype_of_tokens(tokens, dtype):
     padded = pad_table(pa.table({"tokens": pa.array([[], []], tokens)}), spec=PadSpec(maxlen=1))
     assert padded.schema.field("tokens").type.value_type == dtype
 
 
-def test_metadata_says_what_a_reader_must_know():
+def test_metadata():
     stale = TABLE.replace_schema_metadata({"huggingface": "{}", "mine": "stays"})
     metadata = pad_table(stale, {"input_ids": 5}, PadSpec(maxlen=4, padding="pre")).schema.metadata
     said = json.loads(metadata[b"padmask"])
@@ -79,14 +79,14 @@ def test_metadata_says_what_a_reader_must_know():
     assert metadata[b"mine"] == b"stays"
 
 
-def test_hugging_face_names():
+def test_attention_mask_column():
     padded = pad_table(TABLE, mask=MaskSpec(column="attention_mask", dtype="int64", length_column="length"))
     assert padded["attention_mask"].to_pylist() == [[1, 1, 1], [0, 0, 0], [1, 1, 0]]
     assert padded.schema.field("attention_mask").type.value_type == pa.int64()
     assert padded["length"].to_pylist() == [3, 0, 2]
 
 
-def test_an_existing_mask_is_replaced_only_when_asked():
+def test_existing_mask():
     once = pad_table(TABLE)
     with pytest.raises(PadmaskError, match="already has a column 'mask'"):
         pad_table(once)
@@ -104,7 +104,7 @@ def test_vectors_agree_over_chunks():
         pad_table(pa.table({"x": pa.chunked_array([*chunks[:2], pa.array([[[1, 2, 3]]], vectors)])}))
 
 
-def test_columns_of_the_same_name_that_are_not_padded_are_both_kept():
+def test_duplicate_columns_are_kept():
     table = pa.Table.from_arrays([pa.array([1]), pa.array([2]), pa.array([[3]])], names=["a", "a", "ids"])
     padded = pad_table(table)
     assert [column.to_pylist() for column in padded.columns] == [[1], [2], [[3]], [[True]]]
@@ -132,13 +132,13 @@ def test_columns_of_the_same_name_that_are_not_padded_are_both_kept():
         (pa.Table.from_arrays([pa.array([[1]])] * 2, names=["a", "a"]), ["a"], "2 columns named 'a'"),
     ],
 )
-def test_what_cannot_be_is_refused(table, columns, said):
+def test_impossible_requests(table, columns, said):
     with pytest.raises(PadmaskError, match=said):
         pad_table(table, columns)
 
 
 @pytest.mark.parametrize("rows", [[[]], [[1]]], ids=str)
-def test_fixed_size_lists_of_nothing_are_plain(tmp_path, rows):
+def test_fixed_size_list_of_maxlen_0(tmp_path, rows):
     from padmask import FileOptions, pad_file
 
     (tmp_path / "in.jsonl").write_text("".join(json.dumps({"input_ids": row}) + "\n" for row in rows))
@@ -151,7 +151,7 @@ def test_fixed_size_lists_of_nothing_are_plain(tmp_path, rows):
     assert result.ledger.rows_written == 1
 
 
-def test_rows_can_be_left_out_of_columns_of_views(tmp_path):
+def test_views_can_be_filtered(tmp_path):
     from padmask import RowPolicy, pad_file
 
     table = pa.table({"input_ids": [[1, 2], [3], []], "x": pa.array(["a", "b", None], pa.string_view())})
@@ -162,6 +162,6 @@ def test_rows_can_be_left_out_of_columns_of_views(tmp_path):
     assert [json.loads(line)["x"] for line in lines] == ["a", "b"]
 
 
-def test_what_is_no_table_is_refused():
+def test_input_must_be_a_table():
     with pytest.raises(PadmaskError, match="must be a pyarrow"):
         pad_table({"ids": [[1]]})

@@ -1,4 +1,4 @@
-"""Column chunks encoded apart, against the file that Arrow's own writer makes of the whole."""
+"""Joined column chunks, compared with the file that Arrow writes at once."""
 
 import io
 
@@ -51,18 +51,18 @@ def table(request: pytest.FixtureRequest) -> pa.Table:
 
 
 @pytest.mark.parametrize(("step", "threads"), [(100, 1), (7, 2), (33, 3), (250, 2)])
-def test_a_joined_file_is_to_the_byte_what_one_writer_writes(table, step, threads):
+def test_joined_file_equals_whole_file(table, step, threads):
     assert joined(table, step, threads) == whole(table)
 
 
-def test_a_table_without_rows_has_no_row_group(table):
+def test_empty_table_has_no_row_group(table):
     file = joined(table.slice(0, 0), 100, 2)
 
     assert pq.read_metadata(io.BytesIO(file)).num_row_groups == 0
     assert pq.read_schema(io.BytesIO(file)) == pq.read_schema(io.BytesIO(whole(table)))
 
 
-def test_a_footer_that_is_read_and_written_is_the_same(table):
+def test_footer_round_trip(table):
     file = whole(table)
     footer, start = read_footer(memoryview(file))
 
@@ -71,7 +71,7 @@ def test_a_footer_that_is_read_and_written_is_the_same(table):
 
 
 @pytest.mark.parametrize("reader", ["duckdb", "polars"])
-def test_other_readers_take_a_joined_file(reader, tmp_path):
+def test_other_readers_read_joined_file(reader, tmp_path):
     library = pytest.importorskip(reader, reason=f"{reader} is not installed")
     table = pa.table(TABLES["padded"])
     (tmp_path / "x.parquet").write_bytes(joined(table, 50, 2))

@@ -1,4 +1,4 @@
-"""Groups of rows depend on the rows, and not on how they came."""
+"""Row groups depend on the rows, not on the batches."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def small(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.parametrize("type_", TYPES, ids=str)
 @given(texts=TEXTS, rows=st.integers(1, 9), data=st.data())
-def test_they_are_the_same_however_the_rows_come(type_, texts, rows, data):
+def test_groups_do_not_depend_on_batches(type_, texts, rows, data):
     table = pa.table({"text": pa.array(texts, type_), "n": range(len(texts))})
     cuts = sorted(data.draw(st.lists(st.integers(0, len(texts)), max_size=5)))
     groups = groups_of(table, cuts, rows)
@@ -41,8 +41,8 @@ def test_they_are_the_same_however_the_rows_come(type_, texts, rows, data):
     assert pa.concat_tables([table.slice(0, 0), *groups]).to_pylist() == table.to_pylist()
 
 
-def test_texts_that_are_views_take_no_others_along():
-    # Arrow writes all that the views of a slice could point to.
+def test_string_views_are_compacted():
+    # Arrow writes all the buffers that the views of a slice refer to.
     text = pa.array(["x" * 1000] * 500, pa.string_view())
     groups = groups_of(pa.table({"text": text}), [], 1000)
     assert len(groups) == 500
@@ -54,7 +54,7 @@ def test_texts_that_are_views_take_no_others_along():
 
 
 @given(texts=TEXTS, rows=st.integers(1, 9))
-def test_each_but_the_last_is_full_and_none_is_more(texts, rows):
+def test_groups_are_full(texts, rows):
     groups = groups_of(pa.table({"text": pa.array(texts, pa.string())}), [], rows)
     sizes = [[len((text or "").encode()) for text in group["text"].to_pylist()] for group in groups]
     for group in sizes:

@@ -1,6 +1,6 @@
-"""Whatever is read and asked for ends in rows that are right, or in a sentence, and leaves nothing behind.
+"""Every input and request gives right rows or an error message, and leaves no other file.
 
-`run.py` in this folder tries the same for hours; here it does for seconds.
+`run.py` in this folder runs the same for hours.
 """
 
 from __future__ import annotations
@@ -24,6 +24,9 @@ from fuzz.worker import Answer, Worker
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from padmask import pad_table
+from padmask.core.metadata import METADATA_KEY
+
 pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="runs are guarded where processes can fork")
 
 CRASHERS = sorted(Path(__file__).parent.glob("crashers/*"))
@@ -40,7 +43,7 @@ def worker() -> Iterator[Worker]:
 
 
 def check(worker: Worker, case: Case) -> Answer:
-    """Run a case in a process that may die of it; one that does is run again as its users would."""
+    """Run a case in a worker process; a case that kills the worker runs again under the guard."""
     answer = worker.run(case)
     found = guarded(case) if answer.died and not answer.problems else answer.problems
     assert not found, f"padmask {' '.join(case.args)}\n{case.source and case.files[case.source][:2000]!r}"
@@ -58,27 +61,27 @@ def test_random_bytes(worker: Worker, kind: str, data: bytes, draw: Random) -> N
 @pytest.mark.parametrize("kind", KINDS)
 @few
 @given(draw=draws)
-def test_files_that_were_changed(worker: Worker, kind: str, draw: Random) -> None:
+def test_mutated_files(worker: Worker, kind: str, draw: Random) -> None:
     check(worker, cases.file_case(draw, kind, cases.seeds_of(kind)))
 
 
 @pytest.mark.parametrize("kind", KINDS)
 @fewer
 @given(draw=draws)
-def test_files_that_were_not_changed(worker: Worker, kind: str, draw: Random) -> None:
+def test_sound_files(worker: Worker, kind: str, draw: Random) -> None:
     check(worker, cases.case_of(draw.choice(cases.seeds_of(kind)), cases.asked(draw, kind)))
 
 
 @few
 @given(draw=draws)
-def test_padded_files_that_were_changed(worker: Worker, draw: Random) -> None:
+def test_mutated_padded_files(worker: Worker, draw: Random) -> None:
     check(worker, cases.unpad_case(draw, cases.seeds_of("unpad")))
 
 
 @pytest.mark.parametrize("kind", KINDS)
 @fewer
 @given(draw=draws)
-def test_padded_files_that_were_not_changed(worker: Worker, kind: str, draw: Random) -> None:
+def test_sound_padded_files(worker: Worker, kind: str, draw: Random) -> None:
     check(worker, cases.unpad_case_of(draw, draw.choice(padded_files(kind)), kind))
 
 
@@ -139,12 +142,12 @@ EXTREMES = {
 
 @pytest.mark.parametrize("output", ["out.jsonl", "out.parquet"])
 @pytest.mark.parametrize("line", EXTREMES.values(), ids=EXTREMES)
-def test_an_extreme_line(worker: Worker, line: bytes, output: str) -> None:
+def test_extreme_line(worker: Worker, line: bytes, output: str) -> None:
     how = expected.Asked("jsonl", output, maxlen="3")
     check(worker, cases.case_of(b"\n".join([GOOD, line, GOOD]), how))
 
 
-def test_a_line_of_fifty_megabytes() -> None:
+def test_line_of_fifty_megabytes() -> None:
     ids = b"2147483647," * (50 * 2**20 // 11) + b"7"
     with Worker() as worker:
         answer = check(worker, one(GOOD, b'{"input_ids": [%b]}' % ids, maxlen="2"))
@@ -152,7 +155,7 @@ def test_a_line_of_fifty_megabytes() -> None:
     assert answer.outcome.code == 0
 
 
-def test_a_million_blank_lines(worker: Worker) -> None:
+def test_million_blank_lines(worker: Worker) -> None:
     answer = check(worker, one(GOOD, b"\n \t\r\n" * 500_000, b'{"input_ids": 7}', on_error="fail"))
     assert answer.outcome is not None
     assert "in.jsonl, line 1000003" in answer.outcome.said
@@ -180,7 +183,7 @@ def test_thousands_of_columns(worker: Worker, kind: str) -> None:
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_a_file_cut_anywhere(worker: Worker, kind: str) -> None:
+def test_truncated_file(worker: Worker, kind: str) -> None:
     data = cases.seeds_of(kind)[0]
     step = 1 if kind == "jsonl" else 7
     how = expected.Asked(kind, "out.jsonl", maxlen="3")
@@ -192,7 +195,7 @@ def test_a_file_cut_anywhere(worker: Worker, kind: str) -> None:
 
 
 @pytest.mark.parametrize("file", CRASHERS, ids=lambda file: file.name)
-def test_a_file_that_native_code_dies_of_ends_in_a_sentence(file: Path) -> None:
+def test_native_crash_is_reported(file: Path) -> None:
     kind = file.suffix[1:]
     for output in ("out.jsonl", "out.parquet"):
         case = cases.case_of(file.read_bytes(), expected.Asked(kind, output))
@@ -202,8 +205,8 @@ def test_a_file_that_native_code_dies_of_ends_in_a_sentence(file: Path) -> None:
 # --- The judge itself ------------------------------------------------------------------------
 
 
-class TestWhatIsWrongIsSeen:
-    """A judge that lets everything pass proves nothing."""
+class TestPadOracle:
+    """The oracle of `pad` finds wrong results."""
 
     how = expected.Asked("jsonl", "out.jsonl", maxlen="3")
     source = b'{"input_ids": [1, 2], "t": "a"}\n{"input_ids": 5}\n'
@@ -215,7 +218,7 @@ class TestWhatIsWrongIsSeen:
         files = {"out.jsonl": line, "rejects.jsonl": reject or self.reject, "report.json": report}
         return expected.wrong_rows({"in.jsonl": self.source}, replace(self.how, sources=("in.jsonl",)), files)
 
-    def test_a_right_row_is_right(self) -> None:
+    def test_right_row_passes(self) -> None:
         assert self.judge(b'{"input_ids":[1,2,0],"t":"a","mask":[true,true,false]}\n') == []
 
     @pytest.mark.parametrize(
@@ -229,10 +232,10 @@ class TestWhatIsWrongIsSeen:
             b"",
         ],
     )
-    def test_a_wrong_one_is_wrong(self, line: bytes) -> None:
+    def test_wrong_row_fails(self, line: bytes) -> None:
         assert self.judge(line) != []
 
-    def test_a_miscount_is_wrong(self) -> None:
+    def test_wrong_count_fails(self) -> None:
         assert self.judge(b'{"input_ids":[1,2,0],"t":"a","mask":[true,true,false]}\n', read=3) != []
 
     @pytest.mark.parametrize(
@@ -246,25 +249,25 @@ class TestWhatIsWrongIsSeen:
             (139, ""),
         ],
     )
-    def test_a_bad_complaint_is_wrong(self, code: int | None, said: str) -> None:
+    def test_bad_error_message_fails(self, code: int | None, said: str) -> None:
         case = cases.case_of(self.source, self.how)
         assert judged(case, Outcome(code, b"", said, case.files)) != []
 
-    def test_what_is_left_behind_is_seen(self) -> None:
+    def test_leftover_file_fails(self) -> None:
         case = cases.case_of(self.source, self.how)
         said = "Error: in.jsonl, line 2: a number. Fix it.\n"
         assert judged(case, Outcome(2, b"", said, case.files)) == []
         assert judged(case, Outcome(2, b"", said, {**case.files, ".out.tmp": b""})) != []
 
-    def test_changes_change_something(self) -> None:
+    def test_mutations_change_files(self) -> None:
         for kind in KINDS:
             pool = cases.seeds_of(kind)
             changed = [mutate(Random(i), pool[0], kind, pool) != pool[0] for i in range(50)]
             assert sum(changed) > 40
 
 
-class TestWhatIsUnpaddedWrongIsSeen:
-    """As above, of what takes the padding away."""
+class TestUnpadOracle:
+    """The oracle of `unpad` finds wrong results."""
 
     how = unpadded.Asked("jsonl", "out.jsonl", length=True, sources=("in.jsonl",))
     source = (
@@ -278,7 +281,7 @@ class TestWhatIsUnpaddedWrongIsSeen:
         files = {"out.jsonl": line, "rejects.jsonl": reject, "report.json": json.dumps(report).encode()}
         return self.how.wrong_rows({"in.jsonl": self.source}, files)
 
-    def test_a_right_row_is_right(self) -> None:
+    def test_right_row_passes(self) -> None:
         assert self.judge(b'{"input_ids":[1,2],"t":"a"}\n') == []
 
     @pytest.mark.parametrize(
@@ -293,22 +296,30 @@ class TestWhatIsUnpaddedWrongIsSeen:
             b"",
         ],
     )
-    def test_a_wrong_one_is_wrong(self, line: bytes) -> None:
+    def test_wrong_row_fails(self, line: bytes) -> None:
         assert self.judge(line) != []
 
-    def test_a_row_that_contradicts_itself_must_not_be_written(self) -> None:
+    def test_contradictory_row_fails(self) -> None:
         both = b'{"input_ids":[1,2],"t":"a"}\n{"input_ids":[1,0]}\n'
         assert self.judge(both, reject=b"", written=2) != []
 
-    def test_a_good_row_must_not_be_rejected(self) -> None:
+    def test_rejected_good_row_fails(self) -> None:
         assert self.judge(b"", reject=self.reject.replace(b"2", b"1") + self.reject, written=0) != []
 
-    def test_a_refusal_with_exit_code_1_is_judged_too(self) -> None:
+    @pytest.mark.parametrize("letter", range(len(METADATA_KEY)))
+    def test_hidden_metadata_are_seen(self, letter: int) -> None:
+        # A letter of the key is changed in the footer; the footer's copy of Arrow's schema keeps the key.
+        data = bytearray(seeds.parquet(pad_table(pa.table({"input_ids": [[1, 2], [3]]}))))
+        assert data.count(METADATA_KEY) == 1
+        data[data.index(METADATA_KEY) + letter] ^= 1
+        assert METADATA_KEY in unpadded.metadata_keys("parquet", bytes(data))
+
+    def test_exit_code_1_is_judged(self) -> None:
         case = cases.unpad_case_of(Random(1), self.source, "jsonl")
         assert judged(case, Outcome(1, b"", "Error: no.\n", case.files)) != []
 
 
-def test_a_case_is_the_same_behind_a_line() -> None:
+def test_cases_survive_serialization() -> None:
     draw = Random(7)
     drawn = [
         cases.draw(draw, target, cases.seeds_of(target)) for target in (*KINDS, "unpad") for _ in range(20)
@@ -317,6 +328,6 @@ def test_a_case_is_the_same_behind_a_line() -> None:
     assert [case_of_line(line_of_case(case)) for case in drawn] == drawn
 
 
-def test_a_case_is_the_same_twice() -> None:
+def test_cases_are_deterministic() -> None:
     assert cases.option_case(Random(3)) == cases.option_case(Random(3))
     assert replace(cases.asked(Random(3), "jsonl")) == cases.asked(Random(3), "jsonl")

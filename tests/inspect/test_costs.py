@@ -1,4 +1,4 @@
-"""What plans cost, against brute force."""
+"""Costs of plans, compared with brute force."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def places(rows: dict[int, int], edges: tuple[int, ...]) -> int:
     rows=st.dictionaries(st.integers(1, 40), st.integers(1, 9), min_size=1, max_size=9),
     count=st.integers(1, 5),
 )
-def test_no_other_edges_need_fewer_places(rows, count):
+def test_best_edges_are_optimal(rows, count):
     edges = best_edges(rows, count)
     fewest = min(
         places(rows, (*chosen, max(rows)))
@@ -50,13 +50,13 @@ def first_fit_decreasing(lengths: list[int], size: int) -> int:
 
 
 @given(lengths=LENGTHS, spare=st.integers(0, 10))
-def test_packing_is_first_fit_decreasing(lengths, spare):
+def test_packing_is_first_fit(lengths, spare):
     size = max(lengths) + spare or 1
     assert count_bins(LengthStats.of(lengths), size) == first_fit_decreasing(lengths, size)
 
 
 @given(lengths=LENGTHS, maxlen=st.one_of(st.integers(0, 25), st.sampled_from(["longest", "p50", "p90"])))
-def test_a_cost_is_what_padding_then_does(lengths, maxlen):
+def test_cost_equals_padding(lengths, maxlen):
     padded = pad([[1] * length for length in lengths], PadSpec(maxlen=maxlen))
     cost = cost_of(LengthStats.of(lengths), maxlen, None, 4)
     assert cost.places == padded.values.size
@@ -68,7 +68,7 @@ def test_a_cost_is_what_padding_then_does(lengths, maxlen):
         assert cost.padding_share == pytest.approx(1 - padded.mask.mean())
 
 
-def test_buckets_and_packing_keep_every_token():
+def test_buckets_and_packing_lose_nothing():
     costs = {cost.name: cost for cost in candidate_costs(LengthStats({1: 50, 3: 5, 100: 1}), [2, "p50"])}
     assert list(costs) == [
         "longest",
@@ -104,7 +104,7 @@ def test_buckets_and_packing_keep_every_token():
     }
 
 
-def test_found_lengths_and_edges_are_rounded_up_to_the_multiple():
+def test_multiple_rounds_edges_up():
     costs = {cost.name: cost for cost in candidate_costs(LengthStats({3: 4, 17: 1}), [5], multiple=8)}
     assert (costs["longest"].edges, costs["buckets-2"].edges, costs["packed"].edges) == (
         (24,),
@@ -114,11 +114,11 @@ def test_found_lengths_and_edges_are_rounded_up_to_the_multiple():
     assert costs["5"].edges == (5,)
 
 
-def test_no_rows_have_no_plans():
+def test_no_rows():
     assert candidate_costs(LengthStats()) == []
 
 
-def test_many_distinct_lengths_are_quick():
+def test_many_distinct_lengths():
     stats = LengthStats.of(np.arange(1, 20_001))
     costs = {cost.name: cost for cost in candidate_costs(stats)}
     assert costs["buckets-2"].edges == (10_000, 20_000)

@@ -1,4 +1,4 @@
-"""Worker processes and clusters do what they are told, say what happened, and die when they should."""
+"""Worker processes and clusters run tasks, return results and errors, and end in time."""
 
 from __future__ import annotations
 
@@ -23,11 +23,11 @@ from padmask.shards.processes import Processes
 
 pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="asks POSIX for its processes")
 
-# A task is code that a worker runs: what it is told of stands in files.
+# Tasks are Python code; they exchange data through files.
 DIES = "import os, signal; os.kill(os.getpid(), signal.SIGKILL)"
 BEGINS = "open({0!r}, 'a').write('%d\\n' % __import__('os').getpid())"
 WAITS = BEGINS + "; __import__('time').sleep(60)"
-# The first one that tries waits to be killed.
+# The first attempt waits to be killed.
 WAITS_ONCE = "import os, time; first = not os.path.exists({0!r}); " + BEGINS + "; time.sleep(60 * first)"
 
 
@@ -44,7 +44,7 @@ def two() -> Iterator[Processes]:
 # --- What comes back ---------------------------------------------------------------------
 
 
-def test_what_a_task_returns_comes_back(two):
+def test_results_come_back(two):
     futures = [two.submit(pow, number, 2) for number in range(20)]
     assert [future.result(SECONDS) for future in futures] == [number**2 for number in range(20)]
 
@@ -59,7 +59,7 @@ def test_what_a_task_returns_comes_back(two):
     ],
     ids=lambda error: type(error).__name__,
 )
-def test_what_a_task_raises_comes_back_as_it_is_and_the_worker_stays(two, error):
+def test_errors_come_back(two, error):
     before = workers_of(os.getpid())
     with pytest.raises(type(error)) as caught:
         two.submit(exec, "raise error", {"error": error}).result(SECONDS)
@@ -67,7 +67,7 @@ def test_what_a_task_raises_comes_back_as_it_is_and_the_worker_stays(two, error)
     assert before <= workers_of(os.getpid())
 
 
-def test_what_cannot_come_back_says_so(two):
+def test_unpicklable_results(two):
     with pytest.raises(RuntimeError, match="Odd: 7"):
         two.submit(exec, "class Odd(Exception): pass\nraise Odd(7)", {}).result(SECONDS)
     with pytest.raises((RuntimeError, TypeError, AttributeError, pickle.PicklingError), match="pickle"):
@@ -77,12 +77,12 @@ def test_what_cannot_come_back_says_so(two):
     assert two.submit(abs, -1).result(SECONDS) == 1
 
 
-def test_arrow_has_one_thread_in_a_worker(two):
+def test_arrow_has_one_thread(two):
     assert two.submit(pa.cpu_count).result(SECONDS) == 1
     assert pa.cpu_count() > 1 or os.cpu_count() == 1
 
 
-def test_ctrl_c_is_for_the_parent_alone(two):
+def test_workers_ignore_ctrl_c(two):
     pid = two.submit(os.getpid).result(SECONDS)
     os.kill(pid, signal.SIGINT)
     assert two.submit(abs, -1).result(SECONDS) == 1
@@ -92,7 +92,7 @@ def test_ctrl_c_is_for_the_parent_alone(two):
 # --- Processes that die ------------------------------------------------------------------
 
 
-def test_a_task_whose_worker_is_killed_is_done_by_another(two, tmp_path):
+def test_killed_worker_is_replaced(two, tmp_path):
     begun = tmp_path / "begun"
     future = two.submit(exec, WAITS_ONCE.format(str(begun)), {})
     wait_until(lambda: pids_in(begun))
@@ -101,14 +101,14 @@ def test_a_task_whose_worker_is_killed_is_done_by_another(two, tmp_path):
     assert len(set(pids_in(begun))) == 2
 
 
-def test_a_task_that_kills_all_its_workers_is_given_up_and_no_other(two):
+def test_deadly_task_is_given_up(two):
     futures: list[Future[Any]] = [two.submit(exec, DIES, {}), *(two.submit(abs, -i) for i in range(5))]
     with pytest.raises(WorkerDiedError, match="every worker that tried it has died"):
         futures[0].result(SECONDS)
     assert [future.result(SECONDS) for future in futures[1:]] == list(range(5))
 
 
-def test_no_process_is_started_before_it_is_needed():
+def test_workers_start_late():
     before = workers_of(os.getpid())
     with Processes(3) as workers:
         assert workers_of(os.getpid()) == before
@@ -117,7 +117,7 @@ def test_no_process_is_started_before_it_is_needed():
     assert workers_of(os.getpid()) == before
 
 
-def test_the_end_does_not_wait_for_what_is_under_way(tmp_path):
+def test_shutdown_does_not_wait(tmp_path):
     before, begun = workers_of(os.getpid()), tmp_path / "begun"
     with Processes(2) as workers:
         futures = [workers.submit(exec, WAITS.format(str(begun)), {}) for _ in range(5)]
@@ -150,7 +150,7 @@ def run_script(folder: Path, text: str) -> subprocess.CompletedProcess[str]:
     )
 
 
-def test_a_script_without_a_guard_is_told_of_it(tmp_path):
+def test_script_needs_main_guard(tmp_path):
     assert run_script(tmp_path, SCRIPT.format(guard="if __name__ == '__main__':")).stdout == "3\n"
     assert (
         "call this below if __name__ == '__main__'"
@@ -160,7 +160,7 @@ def test_a_script_without_a_guard_is_told_of_it(tmp_path):
 
 @pytest.mark.skipif(sys.platform != "linux", reason="elsewhere they end when their task does")
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])
-def test_no_worker_outlives_the_one_who_asked(tmp_path, number):
+def test_workers_end_with_parent(tmp_path, number):
     begun = tmp_path / "begun"
     text = f"""
 from padmask.shards.processes import Processes
@@ -189,7 +189,7 @@ def cluster() -> Iterator[Any]:
         yield executor
 
 
-def test_a_cluster_brings_results_and_errors(cluster):
+def test_cluster_results_and_errors(cluster):
     assert cluster.submit(pow, 3, 2).result(SECONDS) == 9
     with pytest.raises(OSError, match="No space"):
         cluster.submit(exec, "raise OSError(28, 'No space left on device')", {}).result(SECONDS)
@@ -197,12 +197,12 @@ def test_a_cluster_brings_results_and_errors(cluster):
         cluster.submit(exec, "raise error", {"error": DataError("a.jsonl, line 3: no.")}).result(SECONDS)
 
 
-def test_a_task_is_run_each_time_it_is_given(cluster, tmp_path):
+def test_cluster_repeats_equal_tasks(cluster, tmp_path):
     begun = tmp_path / "begun"
     for _ in range(2):
         cluster.submit(exec, BEGINS.format(str(begun)), {}).result(SECONDS)
     assert len(pids_in(begun)) == 2
 
 
-def test_arrow_has_one_thread_in_a_cluster_worker(cluster):
+def test_cluster_arrow_has_one_thread(cluster):
     assert cluster.submit(pa.cpu_count).result(SECONDS) == 1

@@ -49,17 +49,17 @@ def changed(kind: type, name: str) -> tuple[PadRequest, FileOptions]:
 
 
 @pytest.mark.parametrize(("kind", "name"), FIELDS, ids=lambda part: getattr(part, "__name__", part))
-def test_changing_a_field_changes_the_description(kind, name):
+def test_each_field_counts(kind, name):
     same = describe_request(*changed(kind, name)) == describe_request(REQUEST, FILES)
     assert same == (name in WITHOUT_EFFECT)
 
 
-def test_the_columns_are_a_part_of_the_description():
+def test_columns_count():
     asked = replace(REQUEST, columns=["input_ids"])
     assert describe_request(asked, FILES) != describe_request(REQUEST, FILES)
     assert describe_request(replace(REQUEST, columns=("input_ids",)), FILES) == describe_request(asked, FILES)
 
 
-def test_a_request_has_no_part_that_is_not_described():
+def test_request_has_known_parts():
     parts = {field.name for field in fields(PadRequest)}
     assert parts == {"columns", "spec", "mask", "policy"}

@@ -1,4 +1,4 @@
-"""An output folder that somebody else writes into, or that holds what nobody would put there."""
+"""Output folders with files that padmask did not write, or that were changed."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def bytes_in(folder: Path) -> dict[str, bytes]:
 
 
 def half_done(data: Path, out: Path, **asked: Any) -> Path:
-    """Leave a run that has ended with its third shard, and return where the others wait."""
+    """Leave a run that failed at its third shard, and return its staging folder."""
     bad = data / "sub" / "c.jsonl"
     whole = bad.read_text()
     bad.write_text("{\n")
@@ -93,7 +93,7 @@ OTHERS = [link_to_a_folder, data_of_its_name, a_folder_of_its_name, a_file_where
 
 @pytest.mark.parametrize("delete", [True, False])
 @pytest.mark.parametrize("other", OTHERS)
-def test_what_somebody_else_has_there_is_refused_before_any_work(
+def test_foreign_output_is_refused(
     data: Path, out: Path, tmp_path: Path, other: Callable[..., None], delete: bool
 ) -> None:
     precious = tmp_path / "precious" / "c.jsonl"
@@ -106,7 +106,7 @@ def test_what_somebody_else_has_there_is_refused_before_any_work(
     assert bytes_in(tmp_path) == before
 
 
-def test_files_of_any_name_that_padmask_did_not_write_are_left(data: Path, out: Path) -> None:
+def test_foreign_files_are_kept(data: Path, out: Path) -> None:
     (out / "a.npz").write_text("mine")
     (out / "_b.jsonl").write_text("mine")
     hidden = write(data / "_b.jsonl", [1])
@@ -116,7 +116,7 @@ def test_files_of_any_name_that_padmask_did_not_write_are_left(data: Path, out: 
     assert bytes_in(out) == {"a.npz": b"mine", "_b.jsonl": b"mine"}
 
 
-def test_folders_that_only_begin_like_padmasks_are_left(data: Path, out: Path) -> None:
+def test_similar_folder_names_are_kept(data: Path, out: Path) -> None:
     (out / "_padmask-backup").mkdir()
     (out / "_padmask-backup" / "a").write_text("mine")
     (out / "_padmask-notes.txt").write_text("mine")
@@ -124,7 +124,7 @@ def test_folders_that_only_begin_like_padmasks_are_left(data: Path, out: Path) -
     assert {"_padmask-backup/a", "_padmask-notes.txt"} <= bytes_in(out).keys()
 
 
-def test_a_file_that_comes_while_the_run_goes_on_is_left(data: Path, out: Path) -> None:
+def test_file_added_during_run(data: Path, out: Path) -> None:
     def tell(progress: Any) -> None:
         (out / "b.jsonl").write_text("mine")
 
@@ -137,9 +137,7 @@ def test_a_file_that_comes_while_the_run_goes_on_is_left(data: Path, out: Path) 
 
 
 @pytest.mark.parametrize("name", ["_padmask.json", "_padmask.replacing"])
-def test_links_under_padmasks_names_are_not_followed(
-    data: Path, out: Path, tmp_path: Path, name: str
-) -> None:
+def test_links_are_not_followed(data: Path, out: Path, tmp_path: Path, name: str) -> None:
     (tmp_path / "victim").write_text("mine")
     (out / name).symlink_to(tmp_path / "victim")
     pad_dataset(data, out, spec=GIVEN)
@@ -148,7 +146,7 @@ def test_links_under_padmasks_names_are_not_followed(
 
 
 @pytest.mark.parametrize("name", ["_padmask.json", "_padmask.replacing"])
-def test_pipes_under_padmasks_names_are_not_waited_for(data: Path, out: Path, name: str) -> None:
+def test_pipes_are_not_opened(data: Path, out: Path, name: str) -> None:
     os.mkfifo(out / name)
     pad_dataset(data, out, spec=GIVEN)
     assert is_as_if_nothing_had_happened(data, out)
@@ -157,7 +155,7 @@ def test_pipes_under_padmasks_names_are_not_waited_for(data: Path, out: Path, na
 # --- What waits ---------------------------------------------------------------------------
 
 
-def test_a_shard_that_is_taken_away_while_it_waits_is_missed(data: Path, out: Path) -> None:
+def test_shard_removed_during_run(data: Path, out: Path) -> None:
     def tell(progress: Any) -> None:
         for path in out.glob("_padmask-*/000000.jsonl"):
             path.unlink()
@@ -169,7 +167,7 @@ def test_a_shard_that_is_taken_away_while_it_waits_is_missed(data: Path, out: Pa
     assert is_as_if_nothing_had_happened(data, out)
 
 
-def test_a_folder_that_is_taken_away_is_missed(data: Path, out: Path) -> None:
+def test_folder_removed_during_run(data: Path, out: Path) -> None:
     with pytest.raises(OutputError):
         pad_dataset(data, out, spec=GIVEN, progress=lambda _: shutil.rmtree(out))
 
@@ -179,16 +177,14 @@ def changed(path: Path, **values: Any) -> None:
 
 
 NAMES = ["../victim.jsonl", "/tmp/victim.jsonl", "sub/../../in/a.jsonl", "b.jsonl", 5, ["a"], "a\0b", ""]
-TOLD: list[dict[str, Any]] = [{"name": name} for name in NAMES]
-TOLD += [{"index": index} for index in ([1], "../../x", -1, 2, 1.0, True)]
-TOLD += [{"size": "3"}, {"size": -1}, {"sha256": None}, {"version": 3}, {"fault": 1}, {"ledger": 5}]
+CHANGED_FIELDS: list[dict[str, Any]] = [{"name": name} for name in NAMES]
+CHANGED_FIELDS += [{"index": index} for index in ([1], "../../x", -1, 2, 1.0, True)]
+CHANGED_FIELDS += [{"size": "3"}, {"size": -1}, {"sha256": None}, {"version": 3}, {"fault": 1}, {"ledger": 5}]
 
 
-@pytest.mark.parametrize("told", TOLD, ids=repr)
-def test_a_record_that_says_something_else_says_nothing(
-    data: Path, out: Path, tmp_path: Path, told: dict[str, Any]
-) -> None:
-    changed(half_done(data, out) / "000000.record", **told)
+@pytest.mark.parametrize("fields", CHANGED_FIELDS, ids=repr)
+def test_altered_record_is_ignored(data: Path, out: Path, tmp_path: Path, fields: dict[str, Any]) -> None:
+    changed(half_done(data, out) / "000000.record", **fields)
     inputs = bytes_in(data)
     assert go_on(data, out).resumed == 1
     assert bytes_in(data) == inputs
@@ -197,7 +193,7 @@ def test_a_record_that_says_something_else_says_nothing(
 
 
 @pytest.mark.parametrize("count", ["a", None, 1e400, -1, 1_000_000, 1.5, True])
-def test_accounts_that_do_not_add_up_are_made_again(data: Path, out: Path, count: Any) -> None:
+def test_wrong_counts_are_ignored(data: Path, out: Path, count: Any) -> None:
     record = half_done(data, out) / "000000.record"
     changed(record, ledger=json.loads(record.read_text())["ledger"] | {"rows_read": count})
     assert go_on(data, out).ledger.rows_read == 3
@@ -206,7 +202,7 @@ def test_accounts_that_do_not_add_up_are_made_again(data: Path, out: Path, count
 
 @pytest.mark.parametrize("maxlen", [7, 0, "3", -1, 3.5, None, {}, 1e21])
 @pytest.mark.parametrize("field", ["maxlen", "exact", "found"])
-def test_a_plan_is_not_believed_where_it_is_known(data: Path, out: Path, field: str, maxlen: Any) -> None:
+def test_altered_plan_is_ignored(data: Path, out: Path, field: str, maxlen: Any) -> None:
     plan = half_done(data, out) / "plan"
     changed(plan, plan=json.loads(plan.read_text())["plan"] | {field: maxlen})
     assert go_on(data, out).maxlen == 3
@@ -214,9 +210,9 @@ def test_a_plan_is_not_believed_where_it_is_known(data: Path, out: Path, field: 
 
 
 @pytest.mark.parametrize("name", ["plan", "000000.record", "../_padmask.json", "../_padmask.replacing"])
-@pytest.mark.parametrize("told", ["[" * 200_000, '["a.jsonl", 5]', "{}", "\0", ""], ids=len)
-def test_what_is_no_such_file_says_nothing(data: Path, out: Path, name: str, told: str) -> None:
-    (half_done(data, out) / name).write_text(told)
+@pytest.mark.parametrize("text", ["[" * 200_000, '["a.jsonl", 5]', "{}", "\0", ""], ids=len)
+def test_garbage_is_ignored(data: Path, out: Path, name: str, text: str) -> None:
+    (half_done(data, out) / name).write_text(text)
     go_on(data, out)
     assert is_as_if_nothing_had_happened(data, out)
 
@@ -225,9 +221,7 @@ def test_what_is_no_such_file_says_nothing(data: Path, out: Path, name: str, tol
 @pytest.mark.parametrize(
     "make", [os.mkfifo, lambda path: os.symlink("/dev/zero", path)], ids=["pipe", "zeros"]
 )
-def test_what_has_no_end_is_not_waited_for(
-    data: Path, out: Path, name: str, make: Callable[[Path], None]
-) -> None:
+def test_endless_files_are_ignored(data: Path, out: Path, name: str, make: Callable[[Path], None]) -> None:
     staging = half_done(data, out)
     (staging / name).unlink(missing_ok=True)
     make(staging / name)
@@ -236,7 +230,7 @@ def test_what_has_no_end_is_not_waited_for(
 
 
 @pytest.mark.parametrize("name", ["000000.jsonl", "000002.jsonl", "000002.record", "plan"])
-def test_what_a_link_points_to_is_left(data: Path, out: Path, tmp_path: Path, name: str) -> None:
+def test_link_targets_are_kept(data: Path, out: Path, tmp_path: Path, name: str) -> None:
     staging, victim = half_done(data, out), tmp_path / "victim"
     victim.write_text("mine")
     (staging / name).unlink(missing_ok=True)
@@ -248,7 +242,7 @@ def test_what_a_link_points_to_is_left(data: Path, out: Path, tmp_path: Path, na
 
 @pytest.mark.parametrize("when", ["before", "meanwhile"])
 @pytest.mark.parametrize("instead", [None, "link", "other"])
-def test_rejects_are_those_of_the_rows(
+def test_altered_rejects_are_ignored(
     data: Path, out: Path, tmp_path: Path, when: str, instead: str | None
 ) -> None:
     rejects, secret = tmp_path / "rejects.jsonl", tmp_path / "secret"
@@ -282,20 +276,20 @@ def test_rejects_are_those_of_the_rows(
 @pytest.mark.parametrize(
     "name", ["_padmask.json", "_padmask.replacing", "_padmask-x", "a.jsonl", "sub/x.jsonl"]
 )
-def test_rejects_under_names_of_the_folder_are_refused(data: Path, out: Path, name: str) -> None:
+def test_rejects_in_output_folder(data: Path, out: Path, name: str) -> None:
     with pytest.raises(OutputError, match="The rejects would lie in the output folder"):
         pad_dataset(data, out, files=FileOptions(rejects=str(out / name)))
 
 
 @pytest.mark.parametrize("inputs", ["", "*", "b.jsonl"])
-def test_rejects_over_an_input_are_refused(data: Path, out: Path, inputs: str) -> None:
+def test_rejects_over_an_input(data: Path, out: Path, inputs: str) -> None:
     before = bytes_in(data)
     with pytest.raises(OutputError, match=r"The rejects .*(lies in|would replace)"):
         pad_dataset(f"{data}/{inputs}", out, files=FileOptions(rejects=str(data / "b.jsonl")))
     assert bytes_in(data) == before
 
 
-def test_rejects_whose_folder_is_not_there_are_refused_before_any_work(data: Path, out: Path) -> None:
+def test_rejects_need_their_folder(data: Path, out: Path) -> None:
     files = FileOptions(rejects=str(out.with_name("nowhere") / "rejects.jsonl"))
     with pytest.raises(OutputError, match="does not exist"):
         pad_dataset(data, out, files=files)
@@ -305,21 +299,21 @@ def test_rejects_whose_folder_is_not_there_are_refused_before_any_work(data: Pat
 # --- Names that cannot be -----------------------------------------------------------------
 
 
-def test_a_name_that_would_be_too_long_is_refused_before_any_work(data: Path, out: Path) -> None:
+def test_too_long_output_name(data: Path, out: Path) -> None:
     (data / "b.jsonl").rename(data / f"{'b' * 249}.jsonl")
     with pytest.raises(OutputError, match="File name too long"):
         pad_dataset(data, out, files=FileOptions(output_format="parquet"))
     assert not list(out.iterdir())
 
 
-def test_a_name_that_would_be_a_file_and_a_folder_is_refused(data: Path, out: Path) -> None:
+def test_output_file_and_folder_clash(data: Path, out: Path) -> None:
     write(data / "b.parquet" / "c.jsonl", [1])
     with pytest.raises(OutputError, match=r"'b\.parquet' would be a file and a folder"):
         pad_dataset(data, out, files=FileOptions(output_format="parquet"))
     assert not list(out.iterdir())
 
 
-def test_inputs_in_the_output_folder_are_refused(data: Path, out: Path) -> None:
+def test_inputs_in_output_folder(data: Path, out: Path) -> None:
     pad_dataset(data, out, spec=GIVEN)
     before = bytes_in(out)
     with pytest.raises(OutputError, match="lies in the output folder"):

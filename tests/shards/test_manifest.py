@@ -1,4 +1,4 @@
-"""What a folder says of itself comes back as it was said, or not at all."""
+"""A manifest is read back as written, or counts as missing."""
 
 from __future__ import annotations
 
@@ -22,27 +22,27 @@ INPUTS = {record.source: record.version for record in RECORDS}
 MANIFEST = Manifest(Fingerprint("job", {"maxlen": "p95"}, INPUTS), Plan(8, "p95", 7), RECORDS)
 
 
-def test_a_manifest_comes_back_whatever_the_order_of_its_shards():
+def test_manifest_round_trip():
     for records in (RECORDS, RECORDS[::-1]):
-        told = replace(MANIFEST, records=records).to_bytes()
-        assert told == MANIFEST.to_bytes()
-        assert Manifest.of_bytes(told) == MANIFEST
+        manifest = replace(MANIFEST, records=records).to_bytes()
+        assert manifest == MANIFEST.to_bytes()
+        assert Manifest.of_bytes(manifest) == MANIFEST
 
 
-def test_a_manifest_says_for_people_what_is_there():
-    told = json.loads(MANIFEST.to_bytes())
-    assert (told["padmask"], told["plan"]["maxlen"]) == (__version__, 8)
-    assert told["options"] == {"maxlen": "p95"}
-    assert told["total"] == total_ledger(RECORDS).as_dict()
-    assert [(shard["name"], bool(shard["fault"])) for shard in told["shards"]] == [
+def test_manifest_is_readable():
+    manifest = json.loads(MANIFEST.to_bytes())
+    assert (manifest["padmask"], manifest["plan"]["maxlen"]) == (__version__, 8)
+    assert manifest["options"] == {"maxlen": "p95"}
+    assert manifest["total"] == total_ledger(RECORDS).as_dict()
+    assert [(shard["name"], bool(shard["fault"])) for shard in manifest["shards"]] == [
         ("a.jsonl", False),
         ("", True),
         ("\udcff.jsonl", False),
     ]
-    assert told["total"]["rows_read"] == 5
+    assert manifest["total"]["rows_read"] == 5
 
 
-def test_what_a_manifest_does_not_know_is_nothing():
+def test_total_of_no_shards():
     assert total_ledger([]) == Ledger()
 
 
@@ -51,12 +51,12 @@ def test_what_a_manifest_does_not_know_is_nothing():
     [None, b"", b"{", b"[]", b"7", b'{"shards": []}', b"\xff", MANIFEST.to_bytes()[:-20]],
     ids=["none", "empty", "cut", "list", "number", "no job", "no text", "cut late"],
 )
-def test_what_is_no_manifest_is_none(data):
+def test_invalid_manifest(data):
     assert Manifest.of_bytes(data) is None
 
 
 @pytest.mark.parametrize("name", ["ledger", "sha256", "index"])
-def test_a_record_without_a_field_is_none(name):
-    told = json.loads(MANIFEST.to_bytes())
-    del told["shards"][0][name]
-    assert Manifest.of_bytes(json.dumps(told).encode()) is None
+def test_incomplete_record(name):
+    manifest = json.loads(MANIFEST.to_bytes())
+    del manifest["shards"][0][name]
+    assert Manifest.of_bytes(json.dumps(manifest).encode()) is None

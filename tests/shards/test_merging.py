@@ -1,4 +1,4 @@
-"""Sums of what was seen apart: neither side of an addition changes, so that it may be made again."""
+"""Adding the findings of two shards changes neither of them."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def types_of(seen: Survey) -> str:
     return str(seen.types.schema())
 
 
-def test_surveys_stay_as_they_are():
+def test_surveys_are_not_changed():
     left, right = survey([1], [2]), survey([0.5], [1])
     before = types_of(left), types_of(right)
 
@@ -36,7 +36,7 @@ def test_surveys_stay_as_they_are():
     assert types_of(sums[0]) == types_of(sums[1]) != before[0]
 
 
-def test_nested_surveys_stay():
+def test_nested_surveys_are_not_changed():
     left, right = survey({"a": [1]}), survey({"a": [0.5], "b": "text"})
     before = types_of(left)
 
@@ -54,7 +54,7 @@ def found(seen: _Seen) -> Any:
     return [finding.as_dict() for finding in seen.audit.findings()], seen.audit.id_range("x")
 
 
-def test_glances_stay_as_they_are():
+def test_inspections_are_not_changed():
     left, right = glance(0, 1, 5), glance(0, 3, 2000)
     before = json.dumps([found(left), found(right)])
 

@@ -1,4 +1,4 @@
-"""A dataset padded shard by shard is the dataset padded at once, whoever works on the shards."""
+"""A dataset padded in shards equals the dataset padded at once, with every kind of worker."""
 
 from __future__ import annotations
 
@@ -73,7 +73,7 @@ def names_in(folder: Path) -> set[str]:
 
 
 def bytes_in(folder: Path) -> dict[str, bytes]:
-    """Return all files of a folder, the manifest among them, by their names."""
+    """Return all files of a folder by name, with the manifest."""
     return {name: (folder / name).read_bytes() for name in sorted(names_in(folder))}
 
 
@@ -83,13 +83,13 @@ def manifest_of(folder: Path) -> dict[str, Any]:
 
 
 def shards_of(folder: Path) -> list[Path]:
-    """Return the files of a whole dataset in its order."""
+    """Return the files of a dataset in order."""
     return [folder / shard["name"] for shard in manifest_of(folder)["shards"] if shard["name"]]
 
 
 @pytest.fixture
 def data(tmp_path: Path) -> Path:
-    """A dataset of five shards of JSON Lines, the longest row in the last but one."""
+    """A dataset of five shards of JSON Lines, with the longest row in the fourth."""
     folder = tmp_path / "data"
     for shard, length in enumerate([3, 1, 0, 9, 4]):
         rows = [{"id": 10 * shard + i, "input_ids": list(range(1, max(0, length - i) + 1))} for i in range(3)]
@@ -105,13 +105,13 @@ extras = st.one_of(st.none(), st.integers(-5, 5), st.floats(0, 1, width=32))
 
 @st.composite
 def datasets(draw: st.DrawFn) -> list[list[Row]]:
-    """Draw a few files of rows; of some rows the ids are no list or hold what does not fit."""
+    """Draw a few files of rows; some ids are not lists or do not fit."""
     spoiled = draw(st.booleans())
     bad = st.sampled_from([None, [2**40], [1, None]])
     ids = st.one_of(tokens, tokens, tokens, bad) if spoiled else tokens
     row = st.fixed_dictionaries({"input_ids": ids, "extra": extras})
     files = draw(st.lists(st.lists(row, max_size=5), min_size=1, max_size=4))
-    # The very first row says what the tokens are.
+    # The first row shows the type of the tokens.
     files[0].insert(0, {"input_ids": [7], "extra": None})
     numbered = iter(range(100))
     return [[row | {"id": next(numbered)} for row in rows] for rows in files]
@@ -153,13 +153,13 @@ def outcome(run: Callable[[], PadResult]) -> PadResult | str:
     st.one_of(st.none(), st.integers(0, 12)),
     st.booleans(),
 )
-def test_shards_in_order_are_what_one_file_would_be(files, asked, source, goal, limit, cut):
+def test_shards_equal_one_file(files, asked, source, output, limit, cut):
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         for number, rows in enumerate(files):
             write(folder / "data" / f"{number}.{source}", rows, SCHEMA)
-        one, padded, rejects = folder / f"one.{goal}", folder / "padded", folder / "rejects.jsonl"
-        options = FileOptions(limit=limit, threads=1, output_format=goal)
+        one, padded, rejects = folder / f"one.{output}", folder / "padded", folder / "rejects.jsonl"
+        options = FileOptions(limit=limit, threads=1, output_format=output)
         at_once = outcome(
             lambda: pad_file(
                 folder / "data", one, files=replace(options, rejects=str(folder / "once.jsonl")), **asked
@@ -176,7 +176,7 @@ def test_shards_in_order_are_what_one_file_would_be(files, asked, source, goal, 
         )
 
         if isinstance(at_once, str):
-            # What is done by then stands in both; of several troubles the first is told.
+            # Both report the first of several errors.
             assert isinstance(by_shard, str)
             assert by_shard.startswith(at_once), (by_shard, at_once)
             assert not (padded / MANIFEST).exists()
@@ -185,7 +185,7 @@ def test_shards_in_order_are_what_one_file_would_be(files, asked, source, goal, 
         assert replace(by_shard, shards=0) == replace(at_once, shards=0)
         assert by_shard.ledger.balanced
         assert [row for path in shards_of(padded) for row in rows_of(path)] == rows_of(one)
-        if goal != "jsonl":
+        if output != "jsonl":
             assert {table_of(path).schema for path in shards_of(padded)} == {table_of(one).schema}
         assert rejects.read_bytes() == (folder / "once.jsonl").read_bytes()
         each = [Ledger(**shard["ledger"]) for shard in manifest_of(padded)["shards"]]
@@ -195,7 +195,7 @@ def test_shards_in_order_are_what_one_file_would_be(files, asked, source, goal, 
 
 
 @pytest.mark.parametrize("empty_rows", ["keep", "drop"])
-def test_the_first_rows_are_counted_before_any_is_left_out(tmp_path, empty_rows):
+def test_limit_counts_dropped_rows(tmp_path, empty_rows):
     for number, rows in enumerate([[[7], [], [8]], [[9], []], [[1]]]):
         write(tmp_path / "data" / f"{number}.jsonl", [{"input_ids": ids} for ids in rows])
     files, policy = FileOptions(limit=4), RowPolicy(empty_rows=empty_rows)
@@ -237,15 +237,15 @@ TEAMS = [nobody, threads, lambda: processes(1), lambda: processes(3), dask]
 
 @pytest.fixture(scope="module", params=TEAMS, ids=["here", "threads", "1 process", "3 processes", "Dask"])
 def team(request) -> Iterator[tuple[Executor | None, int]]:
-    """Everybody who may work on shards, started once."""
+    """Every kind of executor, started once."""
     with request.param() as found:
         yield found
 
 
-@pytest.mark.parametrize("goal", [*FORMATS, "npz"])
-def test_the_bytes_do_not_depend_on_who_works(team, data, tmp_path, goal):
+@pytest.mark.parametrize("output", [*FORMATS, "npz"])
+def test_workers_write_the_same_bytes(team, data, tmp_path, output):
     executor, workers = team
-    files = FileOptions(output_format=goal, rejects=str(tmp_path / "rejects.jsonl"))
+    files = FileOptions(output_format=output, rejects=str(tmp_path / "rejects.jsonl"))
     policy = RowPolicy(empty_rows="drop")
     alone = pad_dataset(data, tmp_path / "alone", files=files, policy=policy)
     rejects = (tmp_path / "rejects.jsonl").read_bytes()
@@ -259,7 +259,7 @@ def test_the_bytes_do_not_depend_on_who_works(team, data, tmp_path, goal):
     assert rejects.count(b"\n") == result.ledger.rows_dropped > 0
 
 
-def test_types_are_found_over_all_shards_whoever_reads_them(team, tmp_path):
+def test_types_come_from_all_shards(team, tmp_path):
     for number, extra in enumerate([None, 1, 0.5, None]):
         write(tmp_path / "data" / f"{number}.jsonl", [{"input_ids": [number], "extra": extra}])
     executor, workers = team
@@ -275,7 +275,7 @@ def test_types_are_found_over_all_shards_whoever_reads_them(team, tmp_path):
         assert pq.read_schema(path).field("extra").type == pa.float64()
 
 
-def test_types_that_do_not_go_together_are_told_of_with_both_files(team, tmp_path):
+def test_mixed_types_name_both_files(team, tmp_path):
     for number, extra in enumerate([1, None, "x"]):
         write(tmp_path / "data" / f"{number}.jsonl", [{"input_ids": [number], "extra": extra}])
     executor, workers = team
@@ -295,7 +295,7 @@ def test_types_that_do_not_go_together_are_told_of_with_both_files(team, tmp_pat
 # --- Row groups --------------------------------------------------------------------------
 
 
-def test_a_file_is_cut_alike_by_everybody(team, tmp_path):
+def test_large_file_is_cut_alike(team, tmp_path):
     rows = [{"id": i, "input_ids": list(range(i % 4))} for i in range(10)]
     source = write(tmp_path / "large.parquet", rows)
     executor, workers = team
@@ -308,7 +308,7 @@ def test_a_file_is_cut_alike_by_everybody(team, tmp_path):
     assert [row["id"] for row in found] == list(range(10))
 
 
-def test_a_row_of_a_piece_has_its_number_in_the_file(tmp_path):
+def test_row_numbers_count_in_the_file(tmp_path):
     rows = [{"id": i, "input_ids": [2**40 if i in (7, 8) else i]} for i in range(10)]
     source = write(tmp_path / "large.parquet", rows)
     with pytest.raises(DataError, match=r"large\.parquet, row 7: column 'input_ids'"):
@@ -324,7 +324,7 @@ def test_a_row_of_a_piece_has_its_number_in_the_file(tmp_path):
 
 
 def changed_between_passes(tmp_path: Path, change: Callable[[Path], None]) -> pytest.ExceptionInfo[Any]:
-    """Pad two files of which the second is changed when both have been measured."""
+    """Pad two files; the second one changes after both were measured."""
     for number in range(2):
         write(tmp_path / "data" / f"{number}.jsonl", [{"input_ids": [1] * (number + 1)}])
 
@@ -339,14 +339,14 @@ def changed_between_passes(tmp_path: Path, change: Callable[[Path], None]) -> py
     return caught
 
 
-def test_a_file_that_grows_between_two_passes_is_refused(tmp_path):
+def test_growing_file_is_refused(tmp_path):
     def grow(path: Path) -> None:
         path.write_text(json.dumps({"input_ids": [1] * 9}) + "\n")
 
     assert "1.jsonl was changed while it was read" in str(changed_between_passes(tmp_path, grow).value)
 
 
-def test_a_file_that_goes_between_two_passes_is_refused(tmp_path):
+def test_removed_file_is_refused(tmp_path):
     assert "1.jsonl" in str(changed_between_passes(tmp_path, Path.unlink).value)
 
 
@@ -358,7 +358,7 @@ def corrupt_footer(path: Path) -> None:
 
 
 def corrupt_pages(path: Path, column: int = 1) -> None:
-    """Spoil the bytes of a column in the last row group, which only who reads it finds."""
+    """Damage a column in the last row group, which only a read of that group finds."""
     metadata = pq.read_metadata(path)
     chunk = metadata.row_group(metadata.num_row_groups - 1).column(column)
     place = chunk.dictionary_page_offset or chunk.data_page_offset
@@ -395,9 +395,7 @@ corruptions = pytest.mark.parametrize("corrupt", CORRUPTIONS.values(), ids=CORRU
 @corruptions
 @pytest.mark.parametrize("which", [0, 2])
 @pytest.mark.parametrize("maxlen", [4, "longest"])
-def test_a_corrupt_shard_ends_the_run_by_name_or_is_left_out_where_that_is_asked(
-    four, tmp_path, corrupt, which, maxlen
-):
+def test_corrupt_shard(four, tmp_path, corrupt, which, maxlen):
     corrupt(four / f"{which}.parquet")
     spec = PadSpec(maxlen=maxlen)
     with threads() as (executor, workers), pytest.raises(UnreadableError, match=rf"{which}\.parquet"):
@@ -420,7 +418,7 @@ def test_a_corrupt_shard_ends_the_run_by_name_or_is_left_out_where_that_is_asked
 
 
 @corruptions
-def test_where_nothing_can_be_read_there_is_no_dataset(four, tmp_path, corrupt):
+def test_only_corrupt_shards(four, tmp_path, corrupt):
     for path in four.iterdir():
         corrupt(path)
     for spec in (PadSpec(maxlen=4), PadSpec()):
@@ -430,7 +428,7 @@ def test_where_nothing_can_be_read_there_is_no_dataset(four, tmp_path, corrupt):
 
 
 @corruptions
-def test_the_first_rows_are_those_of_the_shards_that_can_be_read(four, tmp_path, corrupt):
+def test_limit_skips_corrupt_shards(four, tmp_path, corrupt):
     corrupt(four / "0.parquet")
     result = pad_dataset(
         four, tmp_path / "padded", policy=RowPolicy(on_error="skip"), files=FileOptions(limit=7)
@@ -439,7 +437,7 @@ def test_the_first_rows_are_those_of_the_shards_that_can_be_read(four, tmp_path,
     assert [path.name for path in shards_of(tmp_path / "padded")][:1] == ["1.parquet"]
 
 
-def test_who_stops_says_what_is_done(data, tmp_path):
+def test_interrupt_reports_progress(data, tmp_path):
     write(data / "part=1" / "3.jsonl", [{"input_ids": [2**40]}])
     with pytest.raises(DataError, match=r"3\.jsonl, line 1: .* 4 of 5 shards are done .*; --resume goes on"):
         pad_dataset(data, tmp_path / "padded", spec=PadSpec(maxlen=4))
@@ -448,7 +446,7 @@ def test_who_stops_says_what_is_done(data, tmp_path):
 # --- What is refused ---------------------------------------------------------------------
 
 
-def test_a_folder_with_other_data_is_refused_and_left(data, tmp_path):
+def test_foreign_output_is_refused(data, tmp_path):
     write(tmp_path / "padded" / "mine.jsonl", [{"input_ids": [1]}])
     (tmp_path / "padded" / "README.md").write_text("no data")
     before = bytes_in(tmp_path / "padded")
@@ -457,14 +455,14 @@ def test_a_folder_with_other_data_is_refused_and_left(data, tmp_path):
     assert bytes_in(tmp_path / "padded") == before
 
 
-def test_an_output_that_would_replace_its_input_is_refused(tmp_path):
+def test_output_over_its_input(tmp_path):
     path = write(tmp_path / "data" / "a.jsonl", [{"input_ids": [1]}])
     with pytest.raises(OutputError, match="lies in the output folder"):
         pad_dataset(path, tmp_path / "data")
     assert rows_of(path) == [{"input_ids": [1]}]
 
 
-def test_rejects_among_the_data_are_refused(data, tmp_path):
+def test_rejects_among_data(data, tmp_path):
     for name, fine in (("rejects.jsonl", False), ("_rejects.jsonl", True), ("rejects.txt", True)):
         files = FileOptions(rejects=str(tmp_path / "padded" / name))
         (tmp_path / "padded").mkdir(exist_ok=True)
@@ -475,14 +473,14 @@ def test_rejects_among_the_data_are_refused(data, tmp_path):
                 pad_dataset(data, tmp_path / "padded", files=files)
 
 
-def test_rejects_are_compressed_as_their_name_says(data, tmp_path):
+def test_compressed_rejects(data, tmp_path):
     files = FileOptions(rejects=str(tmp_path / "rejects.jsonl.gz"))
     result = pad_dataset(data, tmp_path / "padded", policy=RowPolicy(empty_rows="drop"), files=files)
     rejects = gzip.decompress((tmp_path / "rejects.jsonl.gz").read_bytes()).splitlines()
     assert len(rejects) == result.ledger.rows_dropped
 
 
-def test_standard_input_has_no_shards(tmp_path):
+def test_stdin_has_no_shards(tmp_path):
     with pytest.raises(SpecError, match="a stream, which has no shards"):
         pad_dataset("-", tmp_path / "padded")
 
@@ -492,7 +490,7 @@ def test_no_input_is_refused(tmp_path):
         pad_dataset([], tmp_path / "padded")
 
 
-def test_a_folder_that_was_there_stays_and_one_that_was_not_does_not(tmp_path):
+def test_failed_run_removes_new_folder(tmp_path):
     source = write(tmp_path / "data" / "a.jsonl", [{"input_ids": [1], "x": 1}, {"input_ids": [1], "x": "y"}])
     (tmp_path / "there").mkdir()
     for folder in ("there", "new"):
@@ -506,7 +504,7 @@ def test_a_folder_that_was_there_stays_and_one_that_was_not_does_not(tmp_path):
 
 
 def calls_for(shards: int) -> int:
-    """Count the calls of functions that a dataset of so many shards takes in this thread."""
+    """Count the function calls of a run over some shards in this thread."""
     count = 0
 
     def watch(_frame: object, event: str, _argument: object) -> None:
@@ -525,7 +523,7 @@ def calls_for(shards: int) -> int:
     return count
 
 
-def test_a_shard_costs_the_same_among_many():
+def test_calls_per_shard():
     few, more, many = (calls_for(shards) for shards in (10, 20, 60))
     assert (many - more) / 40 <= 1.02 * (more - few) / 10
 
@@ -533,8 +531,8 @@ def test_a_shard_costs_the_same_among_many():
 # --- What many shards tell is not held at once -------------------------------------------
 
 
-def test_the_lengths_of_many_shards_take_the_memory_of_few():
-    # A shard's take 40 KiB and more here, a thousand of them as many MiB.
+def test_memory_of_many_shards():
+    # The lengths of one shard take 40 KiB, of a thousand shards 40 MiB.
     found = SurveySum()
     tracemalloc.start()
     try:
@@ -550,7 +548,7 @@ def test_the_lengths_of_many_shards_take_the_memory_of_few():
     assert peak < 2 << 20
 
 
-def test_an_overlong_row_is_told_before_a_bad_one_in_a_later_file(tmp_path):
+def test_first_bad_row_is_reported(tmp_path):
     write(tmp_path / "data" / "0.jsonl", [{"input_ids": [7]}, {"input_ids": [0, 0, 0, 0]}])
     write(tmp_path / "data" / "1.jsonl", [{"input_ids": None}])
     with pytest.raises(DataError, match=r"0\.jsonl, line 2: 4 tokens are more than maxlen 3"):

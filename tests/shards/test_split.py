@@ -1,4 +1,4 @@
-"""Which piece of the input becomes which file, and that pieces surveyed apart are surveyed alike."""
+"""Which piece of the input becomes which file, and the joined types of pieces."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ from padmask.storage.inputs import list_inputs
 from padmask.storage.source import Source
 
 
-def shards_of(*inputs: Path, goal: str = "parquet", shard_bytes: int = 1 << 20) -> list[tuple[str, Any]]:
-    """Return the names of the output's files, and the row groups that each is made of."""
+def shards_of(*inputs: Path, target: str = "parquet", shard_bytes: int = 1 << 20) -> list[tuple[str, Any]]:
+    """Return the names of the output files and their row groups."""
     files = list_inputs([str(path) for path in inputs])
     refuse_no_shards(files)
-    shards = find_shards(files, "parquet", goal, shard_bytes)
+    shards = find_shards(files, "parquet", target, shard_bytes)
     assert [shard.index for shard in shards] == list(range(len(shards)))
     return [(shard.name, shard.source.groups) for shard in shards]
 
@@ -37,7 +37,7 @@ def write_groups(path: Path, groups: int, rows: int = 50) -> Path:
 # --- Names and cuts ----------------------------------------------------------------------
 
 
-def test_each_file_becomes_one_of_its_name_and_folder(tmp_path):
+def test_each_file_becomes_a_shard(tmp_path):
     for name in ("year=2023/b.parquet", "year=2023/a.pq", "a.parquet", "_old/c.parquet", ".d.parquet"):
         write_groups(tmp_path / name, 1)
 
@@ -46,13 +46,13 @@ def test_each_file_becomes_one_of_its_name_and_folder(tmp_path):
         ("year=2023/a.pq", None),
         ("year=2023/b.parquet", None),
     ]
-    assert shards_of(tmp_path, goal="jsonl")[1:] == [
+    assert shards_of(tmp_path, target="jsonl")[1:] == [
         ("year=2023/a.jsonl", None),
         ("year=2023/b.jsonl", None),
     ]
 
 
-def test_a_large_parquet_file_is_cut_between_row_groups(tmp_path):
+def test_large_parquet_is_cut(tmp_path):
     path = write_groups(tmp_path / "large.parquet", 10)
     group = sum(pq.read_metadata(path).row_group(0).column(i).total_compressed_size for i in range(2))
 
@@ -65,12 +65,12 @@ def test_a_large_parquet_file_is_cut_between_row_groups(tmp_path):
     assert [groups for _, groups in shards_of(path, shard_bytes=1)] == [(i, i + 1) for i in range(10)]
 
 
-def test_a_large_file_of_one_row_group_stays_whole(tmp_path):
+def test_single_row_group_stays_whole(tmp_path):
     path = write_groups(tmp_path / "large.parquet", 1)
     assert shards_of(path, shard_bytes=1) == [("large.parquet", None)]
 
 
-def test_a_large_file_without_a_row_stays_whole(tmp_path):
+def test_empty_file_stays_whole(tmp_path):
     path = write_groups(tmp_path / "large.parquet", 0)
     assert shards_of(path, shard_bytes=1) == [("large.parquet", None)]
 
@@ -80,19 +80,19 @@ def test_a_large_file_without_a_row_stays_whole(tmp_path):
     [("a/x.parquet", "b/x.parquet"), ("a/x.parquet", "a/x.pq"), ("a/x.parquet", "a/x.parquet")],
     ids=["two folders", "two suffixes", "one file twice"],
 )
-def test_two_files_never_become_one(tmp_path, names):
+def test_equal_output_names_are_refused(tmp_path, names):
     paths = [write_groups(tmp_path / name, 1) for name in names]
     with pytest.raises(SpecError, match=r"Name it once|would both become"):
-        shards_of(*paths, goal="jsonl")
+        shards_of(*paths, target="jsonl")
 
 
-def test_no_file_takes_the_name_of_the_manifest(tmp_path):
+def test_manifest_name_is_refused(tmp_path):
     path = write_groups(tmp_path / "_padmask.json", 1)
     with pytest.raises(SpecError, match="padmask's own"):
-        shards_of(path, goal="jsonl")
+        shards_of(path, target="jsonl")
 
 
-def test_an_output_that_is_compressed_is_of_an_input_that_is():
+def test_output_names():
     assert output_name("a.jsonl.zst", "jsonl", "jsonl") == "a.jsonl.zst"
     assert output_name("a.json", "jsonl", "arrow") == "a.arrow"
     assert output_name("a.log.gz", "jsonl", "parquet") == "a.log.parquet"
@@ -143,12 +143,12 @@ def schema_or_error(survey) -> pa.Schema | str:
 
 @settings(max_examples=150, deadline=None)
 @given(pieces)
-def test_types_of_pieces_join_to_the_types_of_all(lists):
+def test_types_of_pieces_join(lists):
     whole, joined = of_all(lists), of_pieces(lists)
     if isinstance(whole, pa.Schema):
         assert joined == whole, (joined, whole)
     else:
-        # The first trouble of a piece may come before the first trouble of all, and either is told.
+        # Either error may be reported: a piece may have an earlier one.
         assert isinstance(joined, str)
         line = int(joined.partition(",")[0].removeprefix("line "))
         flat = [value for found in lists for value in found]
@@ -159,7 +159,7 @@ def test_types_of_pieces_join_to_the_types_of_all(lists):
     ("first", "later", "said"),
     [
         ([1], ["x"], "line 2, field 'x': a string where line 1 has an int"),
-        # What is at the place is named, not what it became with others.
+        # The error names the type at that line, not the joined type.
         ([1, 0.5], ["x"], "line 3, field 'x': a string where line 1 has an int"),
         (["x"], [1, 0.5], "line 2, field 'x': an int where line 1 has a string"),
         ([1, 2**53 + 1], [0.5], "line 2, field 'x': the int 9007199254740993 among floats"),
@@ -171,14 +171,14 @@ def test_types_of_pieces_join_to_the_types_of_all(lists):
         ([{"a": 1}], [{"b": 1}, {"a": "x"}], "line 3, field 'x.a': a string where line 1 has an int"),
     ],
 )
-def test_types_that_do_not_join_are_told_of_with_their_lines(first, later, said):
+def test_types_that_do_not_join(first, later, said):
     for found in (of_pieces([first, later]), of_all([first, later])):
         assert isinstance(found, str)
         assert found.startswith(said)
 
 
 def test_too_many_shards_are_refused():
-    # The manifest of so many shards could not be read again.
+    # The manifest of so many shards would be too large to read.
     shard = Shard(0, Source("/data/a.jsonl"), "a.jsonl", 1)
     refuse_too_many([shard] * 500_000)
     with pytest.raises(SpecError, match=r"600,000 shards"):

@@ -1,4 +1,4 @@
-"""A dataset comes into its folder whole, and a run that ended before goes on where it was."""
+"""A dataset appears in its folder as a whole, and `resume` continues a run that ended early."""
 
 from __future__ import annotations
 
@@ -29,12 +29,12 @@ SHARDS = 6
 
 
 class EndedError(Exception):
-    """A run ends here, as if it were killed."""
+    """Ends a run, as a kill would."""
 
 
 @dataclass
 class Run:
-    """A dataset, how it is padded, and where to.
+    """A dataset, its options and its output folder.
 
     Args:
         data: the inputs.
@@ -47,12 +47,12 @@ class Run:
     asked: dict[str, Any] = field(default_factory=dict)
 
     def __call__(self, resume: bool = False, end_after: int | None = None, **more: Any) -> PadResult:
-        """Pad; the run ends when so many shards are padded."""
-        self.told = Counter[str]()
+        """Pad; the run may end after some shards."""
+        self.progress = Counter[str]()
 
         def tell(progress: Any) -> None:
-            self.told[progress.phase] += 1
-            if self.told["padding"] == end_after:
+            self.progress[progress.phase] += 1
+            if self.progress["padding"] == end_after:
                 raise EndedError
 
         return pad_dataset(self.data, self.folder, resume=resume, progress=tell, **self.asked | more)
@@ -63,14 +63,14 @@ class Run:
         assert not self.seen()
 
     def undisturbed(self) -> dict[str, bytes]:
-        """Return what a run leaves that nothing happens to."""
+        """Return the output of an undisturbed run."""
         other = Run(self.data, self.folder.with_name("undisturbed"), self.asked)
         shutil.rmtree(other.folder, ignore_errors=True)
         other()
         return bytes_in(other.folder)
 
     def seen(self) -> set[str]:
-        """Return the names that readers of the folder do not pass over."""
+        """Return the files that readers of the folder do not skip."""
         return {name for name in bytes_in(self.folder) if not name.startswith("_padmask-")}
 
     def staged(self, ending: str) -> Path:
@@ -83,14 +83,14 @@ def bytes_in(folder: Path) -> dict[str, bytes]:
 
 
 def stamps(folder: Path) -> dict[str, tuple[int, int]]:
-    """Return what changes when a file is written anew."""
+    """Return the stamps of a file, which change when it is written again."""
     found = {path.name: path.stat() for path in folder.rglob("*.*") if path.name != MANIFEST}
     return {name: (stat.st_ino, stat.st_mtime_ns) for name, stat in found.items() if stat.st_size}
 
 
 @pytest.fixture
 def run(tmp_path: Path) -> Run:
-    """Six shards of JSON Lines, of which some rows are empty; the longest row is in the last."""
+    """Six shards of JSON Lines with some empty rows; the longest row is in the last shard."""
     data = tmp_path / "data"
     data.mkdir()
     for shard in range(SHARDS):
@@ -100,7 +100,7 @@ def run(tmp_path: Path) -> Run:
 
 
 def typed(tmp_path: Path) -> dict[str, Any]:
-    """Ask for types, and for the rows that are left out."""
+    """Options with typed output and rejects."""
     files = FileOptions(output_format="parquet", rejects=str(tmp_path / "rejects.jsonl"))
     return {"files": files, "policy": RowPolicy(empty_rows="drop", on_error="skip")}
 
@@ -110,7 +110,7 @@ def typed(tmp_path: Path) -> dict[str, Any]:
 
 @pytest.mark.parametrize("after", [1, SHARDS - 1, SHARDS])
 @pytest.mark.parametrize("asks", ["plain", "typed"])
-def test_a_run_goes_on_with_what_is_not_done(run, tmp_path, after, asks):
+def test_resume_does_the_rest(run, tmp_path, after, asks):
     if asks == "typed":
         run.asked = typed(tmp_path)
     wanted = run.undisturbed()
@@ -120,7 +120,7 @@ def test_a_run_goes_on_with_what_is_not_done(run, tmp_path, after, asks):
     before = stamps(run.folder)
 
     result = run(resume=True)
-    assert run.told == Counter({"padding": SHARDS - after} if after < SHARDS else {})
+    assert run.progress == Counter({"padding": SHARDS - after} if after < SHARDS else {})
     assert bytes_in(run.folder) == wanted
     assert (result.shards, result.resumed, result.ledger.rows_read) == (SHARDS, after, 2 * SHARDS)
     assert set(stamps(run.folder).values()) >= {
@@ -132,15 +132,15 @@ def test_a_run_goes_on_with_what_is_not_done(run, tmp_path, after, asks):
         assert (tmp_path / "rejects.jsonl").read_bytes() == rejects != b""
 
 
-def test_without_resume_all_is_done_anew(run):
+def test_run_without_resume_starts_over(run):
     run.ended_after(4)
     run()
-    assert run.told == {"measuring": SHARDS, "padding": SHARDS}
+    assert run.progress == {"measuring": SHARDS, "padding": SHARDS}
     assert bytes_in(run.folder) == run.undisturbed()
 
 
 def spoil(path: Path) -> None:
-    """Change a byte, and neither the size nor the time."""
+    """Change a byte; keep size and time."""
     stamp, data = path.stat(), bytearray(path.read_bytes())
     data[-3] ^= 1
     path.write_bytes(data)
@@ -163,11 +163,11 @@ SPOILED = {
 
 
 @pytest.mark.parametrize(("name", "fault", "again"), SPOILED.values(), ids=SPOILED)
-def test_what_is_not_as_it_was_is_done_again(run, name, fault, again):
+def test_resume_redoes_damaged_shards(run, name, fault, again):
     run.ended_after(4)
     fault(run.staged(name))
     run(resume=True)
-    assert run.told["padding"] == again
+    assert run.progress["padding"] == again
     assert bytes_in(run.folder) == run.undisturbed()
 
 
@@ -182,7 +182,7 @@ def test_what_is_not_as_it_was_is_done_again(run, name, fault, again):
     ],
     ids=["length", "policy", "format", "limit", "cut"],
 )
-def test_another_run_is_not_gone_on_with(run, other):
+def test_resume_refuses_other_options(run, other):
     run.ended_after(2)
     before = bytes_in(run.folder)
     [(difference, other)] = other.items()
@@ -193,7 +193,7 @@ def test_another_run_is_not_gone_on_with(run, other):
     assert not [name for name in bytes_in(run.folder) if name.startswith("_padmask-")]
 
 
-def test_a_run_over_other_inputs_is_not_gone_on_with(run):
+def test_resume_refuses_other_inputs(run):
     run.ended_after(2)
     (run.data / "2.jsonl").write_text('{"input_ids": [1]}\n')
     (run.data / "3.jsonl").rename(run.data / "7.jsonl")
@@ -204,17 +204,17 @@ def test_a_run_over_other_inputs_is_not_gone_on_with(run):
     assert f"holds was another one: {differences}. Run that one again" in str(refused.value)
 
 
-def test_another_run_of_which_nothing_is_known_is_not_gone_on_with(run):
+def test_resume_refuses_unknown_run(run):
     run.ended_after(2)
     run.staged("plan").write_text("{}")
     with pytest.raises(OutputError, match=r"holds was another one\. Run that one again"):
         run(resume=True, shard_bytes=7)
 
 
-def test_other_ways_of_doing_the_same_are_gone_on_with(run):
+def test_resume_allows_other_tuning(run):
     run.ended_after(2)
     run(resume=True, files=FileOptions(batch_rows=1, threads=2, max_bytes=1 << 20))
-    assert run.told["padding"] == SHARDS - 2
+    assert run.progress["padding"] == SHARDS - 2
 
 
 # --- What people do about a bad row ------------------------------------------------------
@@ -226,7 +226,7 @@ SKIP = {"policy": RowPolicy(on_error="skip")}
 
 @pytest.fixture
 def spoiled(run: Run) -> Run:
-    """The fourth shard has a bad row at its end."""
+    """A run whose fourth shard ends in a bad row."""
     run.asked = dict(GIVEN)
     with (run.data / "3.jsonl").open("a") as file:
         file.write(BAD)
@@ -237,37 +237,37 @@ def spoiled(run: Run) -> Run:
     return run
 
 
-def test_a_run_goes_on_without_bad_rows(spoiled, tmp_path):
+def test_resume_may_skip_bad_rows(spoiled, tmp_path):
     files = {"files": FileOptions(rejects=str(tmp_path / "rejects.jsonl"))}
     result = spoiled(resume=True, **SKIP, **files)
-    assert (spoiled.told["padding"], result.resumed, result.ledger.rows_rejected) == (SHARDS - 3, 3, 1)
+    assert (spoiled.progress["padding"], result.resumed, result.ledger.rows_rejected) == (SHARDS - 3, 3, 1)
     spoiled.asked |= SKIP | files
     assert bytes_in(spoiled.folder) == spoiled.undisturbed()
     assert len((tmp_path / "rejects.jsonl").read_text().splitlines()) == 1
 
 
-def test_a_run_goes_on_when_the_row_is_mended(spoiled):
+def test_resume_after_fixing_a_row(spoiled):
     bad = spoiled.data / "3.jsonl"
     bad.write_text(bad.read_text().replace("null", "2"))
     spoiled(resume=True)
-    assert spoiled.told["padding"] == SHARDS - 3
+    assert spoiled.progress["padding"] == SHARDS - 3
     assert bytes_in(spoiled.folder) == spoiled.undisturbed()
 
 
-def test_a_shard_whose_input_has_changed_is_done_again(run):
+def test_resume_redoes_changed_inputs(run):
     run.asked = dict(GIVEN)
     run.ended_after(4)
     (run.data / "1.jsonl").write_text('{"input_ids": [1]}\n')
     run(resume=True)
-    assert run.told["padding"] == SHARDS - 3
+    assert run.progress["padding"] == SHARDS - 3
     assert bytes_in(run.folder) == run.undisturbed()
     (run.data / "5.jsonl").write_text('{"input_ids": [5]}\n')
     run(resume=True)
-    assert run.told["padding"] == 1
+    assert run.progress["padding"] == 1
     assert bytes_in(run.folder) == run.undisturbed()
 
 
-def test_who_goes_on_with_bad_rows_left_out_and_wants_them_no_more_is_told(spoiled):
+def test_resume_warns_when_skipped_rows_change(spoiled):
     with pytest.raises(EndedError):
         spoiled(resume=True, end_after=2, **SKIP)
     with pytest.raises(DataError, match=r"3\.jsonl, line 3"):
@@ -277,72 +277,72 @@ def test_who_goes_on_with_bad_rows_left_out_and_wants_them_no_more_is_told(spoil
         spoiled(resume=True)
 
 
-def test_rejects_that_were_not_kept_are_looked_for_again(run, tmp_path):
+def test_resume_finds_rejects_again(run, tmp_path):
     run.asked = GIVEN | {"policy": RowPolicy(empty_rows="drop")}
     run.ended_after(4)
     rejects = tmp_path / "rejects.jsonl"
     run(resume=True, files=FileOptions(rejects=str(rejects)))
-    # Only the first has empty rows.
-    assert run.told["padding"] == SHARDS - 3
+    # Only the first shard has empty rows.
+    assert run.progress["padding"] == SHARDS - 3
     assert rejects.read_text().count("\n") == 1
 
 
-def test_that_another_corpus_had_these_names_is_told(run, tmp_path):
+def test_replaced_corpus_is_reported(run, tmp_path):
     assert run().notes == ()
     assert run(spec=PadSpec(maxlen=2)).notes == ()
     other = Run(run.data.rename(tmp_path / "other"), run.folder)
     assert any("made of other inputs: " in note and "data/0.jsonl" in note for note in other().notes)
 
 
-def test_what_is_not_gone_on_with_is_told(run):
+def test_unused_shards_are_reported(run):
     run.ended_after(4)
     assert any("were done anew: 4; --resume" in note for note in run().notes)
     assert run().notes == ()
 
 
-def test_another_dataset_that_is_whole_is_nothing_to_go_on_with(run, monkeypatch):
+def test_resume_refuses_other_dataset(run, monkeypatch):
     run()
     before = bytes_in(run.folder)
     with pytest.raises(OutputError, match="was another one: maxlen was longest and is 4"):
         run(resume=True, **GIVEN)
-    # No more than that differs, from wherever the inputs are named.
+    # Nothing else differs, also from another current folder.
     monkeypatch.chdir(run.data.parent)
     with pytest.raises(OutputError, match=r"one: maxlen was longest and is 4\. Run"):
         pad_dataset("data", run.folder, resume=True, **GIVEN)
     assert bytes_in(run.folder) == before
 
 
-def test_nothing_to_go_on_with_is_a_beginning(run):
+def test_resume_may_start_from_nothing(run):
     run(resume=True)
     assert bytes_in(run.folder) == run.undisturbed()
 
 
-def test_a_run_goes_on_from_another_folder(run, monkeypatch):
+def test_resume_from_another_folder(run, monkeypatch):
     run.ended_after(4)
     monkeypatch.chdir(run.data.parent)
     pad_dataset("data", "padded/", resume=True)
-    told = json.loads((run.folder / MANIFEST).read_text())["shards"]
-    assert [shard["source"] for shard in told[:2]] == [str(run.data / "0.jsonl"), str(run.data / "1.jsonl")]
+    shards = json.loads((run.folder / MANIFEST).read_text())["shards"]
+    assert [shard["source"] for shard in shards[:2]] == [str(run.data / "0.jsonl"), str(run.data / "1.jsonl")]
 
 
 # --- A dataset that is whole -------------------------------------------------------------
 
 
 @pytest.mark.parametrize("asks", ["plain", "typed"])
-def test_a_whole_dataset_is_left_as_it_is(run, tmp_path, asks):
+def test_resume_keeps_whole_dataset(run, tmp_path, asks):
     if asks == "typed":
         run.asked = typed(tmp_path)
     first = run()
     before, kept = stamps(run.folder), bytes_in(tmp_path)
     assert run(resume=True) == replace(first, resumed=SHARDS)
-    assert not run.told
+    assert not run.progress
     assert stamps(run.folder) == before
     assert bytes_in(tmp_path) == kept
 
 
 @pytest.mark.parametrize("fault", [spoil, cut, Path.unlink])
 @pytest.mark.parametrize("asks", ["plain", "typed"])
-def test_what_a_whole_dataset_lacks_is_made_again(run, tmp_path, fault, asks):
+def test_resume_repairs_whole_dataset(run, tmp_path, fault, asks):
     if asks == "typed":
         run.asked = typed(tmp_path)
     run()
@@ -352,7 +352,7 @@ def test_what_a_whole_dataset_lacks_is_made_again(run, tmp_path, fault, asks):
     assert bytes_in(tmp_path) == kept
 
 
-def test_rejects_that_are_gone_are_made_again(run, tmp_path):
+def test_resume_restores_rejects(run, tmp_path):
     run.asked = typed(tmp_path)
     run()
     kept = bytes_in(tmp_path)
@@ -365,12 +365,12 @@ def test_rejects_that_are_gone_are_made_again(run, tmp_path):
 
 
 def fewer(run: Run) -> None:
-    """Take two inputs away."""
+    """Remove two inputs."""
     for shard in (1, 4):
         (run.data / f"{shard}.jsonl").unlink()
 
 
-def test_a_new_dataset_takes_the_place_of_the_old_one(run):
+def test_delete_replaces_dataset(run):
     run()
     (run.folder / "README.md").write_text("mine")
     fewer(run)
@@ -381,7 +381,7 @@ def test_a_new_dataset_takes_the_place_of_the_old_one(run):
 
 
 @pytest.mark.parametrize("resume", [True, False])
-def test_nothing_is_deleted_unasked(run, resume):
+def test_old_shards_need_delete(run, resume):
     run()
     old = bytes_in(run.folder)
     fewer(run)
@@ -391,7 +391,7 @@ def test_nothing_is_deleted_unasked(run, resume):
 
 
 @pytest.mark.parametrize("name", ["2.jsonl", "mine.jsonl"])
-def test_a_file_that_padmask_did_not_put_there_is_left(run, name):
+def test_foreign_file_is_kept(run, name):
     run.folder.mkdir()
     (run.folder / name).write_text("mine")
     with pytest.raises(OutputError, match=f"did not put there: {name}"):
@@ -399,7 +399,7 @@ def test_a_file_that_padmask_did_not_put_there_is_left(run, name):
     assert bytes_in(run.folder) == {name: b"mine"}
 
 
-def test_until_it_is_whole_the_old_dataset_stands(run):
+def test_old_dataset_stays_until_the_end(run):
     run()
     old = bytes_in(run.folder)
     fewer(run)
@@ -407,12 +407,12 @@ def test_until_it_is_whole_the_old_dataset_stands(run):
         run(end_after=3, delete=True)
     assert {name: data for name, data in bytes_in(run.folder).items() if name in run.seen()} == old
     run(resume=True, delete=True)
-    assert run.told["padding"] == SHARDS - 2 - 3
+    assert run.progress["padding"] == SHARDS - 2 - 3
     assert bytes_in(run.folder) == run.undisturbed()
 
 
 def ended_at(monkeypatch: pytest.MonkeyPatch, run: Run, method: str, call: int) -> None:
-    """Let a run end at the so-manieth time that its folder is asked for this, before that is done."""
+    """End a run before the n-th call of a method of its folder."""
     with monkeypatch.context() as patch:
         plain, calls = getattr(OutputFolder, method), iter(range(1000))
 
@@ -422,38 +422,38 @@ def ended_at(monkeypatch: pytest.MonkeyPatch, run: Run, method: str, call: int) 
             return plain(*args)
 
         patch.setattr(OutputFolder, method, fail)
-        # One after the other, so that it is known what is done.
+        # In one thread, so that the order is known.
         patch.setattr("padmask.shards.staging.MOVES_AT_ONCE", 1)
         with pytest.raises(EndedError):
             run(delete=True)
 
 
-# Each is a moment at which the folder is between two datasets.
+# At each of these moments the folder is between two datasets.
 MOMENTS = [("remove", 0), ("move", 0), ("move", 2), ("remove", 2), ("sync", 0)]
 
 
 @pytest.mark.parametrize(("method", "call"), MOMENTS)
 @pytest.mark.parametrize("then", ["go on", "begin anew", "begin another"])
-def test_a_run_that_ended_while_files_got_their_names_goes_on(run, monkeypatch, method, call, then):
+def test_resume_after_any_rename(run, monkeypatch, method, call, then):
     run()
     fewer(run)
     ended_at(monkeypatch, run, method, call)
-    # The old one stands with its manifest, or none does.
+    # The old dataset still has its manifest, or there is no manifest.
     assert (MANIFEST in run.seen()) == ((method, call) == ("remove", 0))
 
     if then == "begin another":
         run.asked = {"files": FileOptions(output_format="arrow")}
     run(resume=then == "go on", delete=True)
     if then == "go on":
-        assert not run.told
+        assert not run.progress
     assert bytes_in(run.folder) == run.undisturbed()
 
 
-def test_a_run_that_ended_when_all_was_there_has_only_to_clear_up(run, monkeypatch):
+def test_resume_after_last_rename(run, monkeypatch):
     ended_at(monkeypatch, run, "remove_below", 0)
     assert {MANIFEST, "0.jsonl"} <= run.seen()
     run(resume=True)
-    assert not run.told
+    assert not run.progress
     assert bytes_in(run.folder) == run.undisturbed()
     assert REPLACING not in run.seen()
 
@@ -462,7 +462,7 @@ def test_a_run_that_ended_when_all_was_there_has_only_to_clear_up(run, monkeypat
 
 
 def corrupt(path: Path, column: int) -> None:
-    """Spoil a column of a Parquet file; the footer is as it was."""
+    """Damage a column of a Parquet file, not its footer."""
     chunk = pq.read_metadata(path).row_group(0).column(column)
     data = bytearray(path.read_bytes())
     start = chunk.dictionary_page_offset or chunk.data_page_offset
@@ -472,19 +472,19 @@ def corrupt(path: Path, column: int) -> None:
 
 @pytest.fixture
 def parquet(tmp_path: Path) -> Run:
-    """Four Parquet shards, of which the second and the last cannot be read to their ends."""
+    """Four Parquet shards; the second and the last cannot be read to the end."""
     (tmp_path / "data").mkdir()
     for shard in range(4):
         table = pa.table({"id": [1, 2], "input_ids": [[shard], [7] * shard]})
         pq.write_table(table, tmp_path / "data" / f"{shard}.parquet")
-    # Of the one no length can be found, the other shows only when all columns are read.
+    # One fails while lengths are found, the other only when all columns are read.
     corrupt(tmp_path / "data" / "1.parquet", 1)
     corrupt(tmp_path / "data" / "3.parquet", 0)
     return Run(tmp_path / "data", tmp_path / "padded", {"policy": RowPolicy(on_error="skip")})
 
 
 @pytest.mark.parametrize("after", [1, 2])
-def test_what_was_left_out_is_left_out_when_the_run_goes_on(parquet, after):
+def test_resume_skips_the_same_files(parquet, after):
     wanted = parquet.undisturbed()
     parquet.ended_after(after)
     result = parquet(resume=True)
@@ -492,11 +492,11 @@ def test_what_was_left_out_is_left_out_when_the_run_goes_on(parquet, after):
     assert bytes_in(parquet.folder) == wanted
     assert result.resumed == after
     assert parquet(resume=True) == replace(result, resumed=2)
-    assert not parquet.told
+    assert not parquet.progress
 
 
-def test_a_file_that_could_not_be_opened_and_now_can_makes_it_another_run(run, monkeypatch):
-    """Its shard would have the number of the next one's."""
+def test_resume_refuses_repaired_file(run, monkeypatch):
+    """The shards after it would change their numbers."""
     bad = run.data / "1.jsonl"
     good = bad.read_bytes()
     run.asked = {"policy": RowPolicy(on_error="skip"), "files": FileOptions(input_format="arrow")}
@@ -526,14 +526,14 @@ def rows(run: Run, shard: int, *lines: str) -> Path:
 
 
 def restored(path: Path, data: bytes, stat: os.stat_result) -> None:
-    """Give a file a content, and the time that it had."""
+    """Write a file and set its time."""
     path.write_bytes(data)
     os.utime(path, ns=(stat.st_atime_ns, stat.st_mtime_ns))
 
 
 @pytest.fixture
 def zipped(run: Run) -> tuple[Run, Path, bytes]:
-    """The second input is compressed, and cut off; returns also what it was before."""
+    """A run whose second input is a truncated gzip file; also its path and whole content."""
     plain = run.data / "1.jsonl"
     path = run.data / "1.jsonl.gz"
     long = b'{"input_ids": [%s]}\n' % b",".join([b"1"] * 40)
@@ -543,7 +543,7 @@ def zipped(run: Run) -> tuple[Run, Path, bytes]:
     return run, path, whole
 
 
-def test_a_file_that_was_left_out_is_taken_in_once_it_is_mended(zipped):
+def test_resume_adds_fixed_file(zipped):
     run, path, whole = zipped
     run.asked = GIVEN | SKIP
     assert len(run().faults) == 1
@@ -553,8 +553,8 @@ def test_a_file_that_was_left_out_is_taken_in_once_it_is_mended(zipped):
     assert bytes_in(run.folder) == run.undisturbed()
 
 
-def test_a_length_that_was_found_without_a_file_is_not_kept_with_it(zipped):
-    # What was read once and not again, as where a worker dies of too little memory, has not changed.
+def test_resume_measures_again(zipped):
+    # A file that failed once, as for lack of memory, may be unchanged.
     run, path, whole = zipped
     path.write_bytes(whole[:-8] + b"\0" * 8)
     stat = path.stat()
@@ -564,7 +564,7 @@ def test_a_length_that_was_found_without_a_file_is_not_kept_with_it(zipped):
     assert (result.maxlen, result.faults) == (40, ())
 
 
-def test_a_shard_that_waits_of_an_input_that_is_back_is_not_taken(run, tmp_path):
+def test_resume_ignores_stale_shard(run, tmp_path):
     run.asked = dict(GIVEN)
     path = run.data / "0.jsonl"
     rows(run, 0, "[1,1]")
@@ -583,7 +583,7 @@ def test_a_shard_that_waits_of_an_input_that_is_back_is_not_taken(run, tmp_path)
     assert bytes_in(run.folder) == run.undisturbed()
 
 
-def test_a_type_that_a_mended_row_changes_makes_another_run(run):
+def test_resume_refuses_changed_type(run):
     run.asked = dict(GIVEN)
     for shard, line in enumerate(["[]", "[1,null]", "[3,4]"]):
         rows(run, shard, line)
@@ -598,7 +598,7 @@ def test_a_type_that_a_mended_row_changes_makes_another_run(run):
     assert bytes_in(run.folder) == run.undisturbed()
 
 
-def test_inputs_that_become_one_are_other_inputs(run):
+def test_resume_refuses_merged_inputs(run):
     rows(run, 0, "[1,1]")
     rows(run, 1, "[2,2,3,4,5,6,7,8,9]")
     run()
@@ -608,7 +608,7 @@ def test_inputs_that_become_one_are_other_inputs(run):
     assert bytes_in(run.folder) == run.undisturbed()
 
 
-def test_a_file_that_is_no_rejects_is_not_taken_for_them(run, tmp_path):
+def test_resume_ignores_foreign_rejects(run, tmp_path):
     rejects = tmp_path / "rejects.jsonl"
     rows(run, 0, "[1,null]", "[2]")
     run.asked = GIVEN | SKIP
@@ -619,7 +619,7 @@ def test_a_file_that_is_no_rejects_is_not_taken_for_them(run, tmp_path):
     assert run(resume=True, files=FileOptions(rejects=str(rejects))).resumed == SHARDS
 
 
-def test_rejects_are_those_of_the_input_as_it_is(run, tmp_path):
+def test_resume_rewrites_rejects(run, tmp_path):
     files = {"files": FileOptions(rejects=str(tmp_path / "rejects.jsonl"))}
     run.asked = GIVEN | {"policy": RowPolicy(on_error="skip", overlong="error")}
     rows(run, 0, "[1,null]", "[2,2]")
@@ -636,7 +636,7 @@ def test_rejects_are_those_of_the_input_as_it_is(run, tmp_path):
     assert json.loads((tmp_path / "rejects.jsonl").read_text())["row"] == {"input_ids": [5, "x"]}
 
 
-def test_a_run_over_a_whole_dataset_is_gone_on_with_beside_it(run):
+def test_resume_beside_whole_dataset(run):
     run.asked = dict(GIVEN)
     run()
     rows(run, 3, "[1]")
@@ -645,7 +645,7 @@ def test_a_run_over_a_whole_dataset_is_gone_on_with_beside_it(run):
         run()
     rows(run, 4, "[1,2]")
     result = run(resume=True)
-    # All but the last two are as in either run.
+    # All shards but the last two are equal in both runs.
     assert result.resumed >= SHARDS - 1
     assert bytes_in(run.folder) == run.undisturbed()
 
@@ -654,7 +654,7 @@ def test_a_run_over_a_whole_dataset_is_gone_on_with_beside_it(run):
 
 
 @pytest.mark.skipif(os.name != "posix", reason="locks are POSIX's")
-def test_of_two_runs_into_one_folder_one_is_refused(run):
+def test_second_run_is_refused(run):
     run.folder.mkdir()
     with (
         OutputFolder(str(run.folder)).locked(),
@@ -670,7 +670,7 @@ def disk_of(capacity: int, run: Run) -> Callable[[str], int]:
 
 
 @pytest.mark.parametrize("resume", [True, False])
-def test_what_is_done_already_does_not_count_against_the_room(run, monkeypatch, resume):
+def test_finished_shards_need_no_space(run, monkeypatch, resume):
     run()
     takes = sum(path.stat().st_size for path in run.folder.glob("*.jsonl"))
     shutil.rmtree(run.folder)
@@ -681,23 +681,23 @@ def test_what_is_done_already_does_not_count_against_the_room(run, monkeypatch, 
     run(resume=resume)
 
 
-def test_an_output_without_room_is_refused_and_the_folder_with_it(run, monkeypatch):
+def test_too_small_disk_leaves_no_folder(run, monkeypatch):
     monkeypatch.setattr(padmask.stream.capacity, "free_disk", lambda _: 100)
     with pytest.raises(OutputError, match=r"more than the 90 B|may be written"):
         run(spec=PadSpec(maxlen=3))
     assert not run.seen()
 
 
-def test_more_than_may_be_written_is_refused_before_a_row_is_padded(run):
+def test_max_bytes_is_checked_first(run):
     from padmask.errors import SpecError
 
     with pytest.raises(SpecError, match="would give all 12 rows 6 places"):
         run(files=FileOptions(max_bytes=100))
     assert not run.folder.exists()
-    assert run.told == {"measuring": SHARDS}
+    assert run.progress == {"measuring": SHARDS}
 
 
-def test_nothing_but_a_manifest_says_that_all_is_there(parquet):
+def test_only_the_manifest_means_complete(parquet):
     """A run that reads nothing leaves no manifest."""
     parquet.asked = {}
     with pytest.raises(UnreadableError, match=r"1\.parquet"):

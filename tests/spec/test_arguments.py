@@ -1,4 +1,4 @@
-"""Arguments of the wrong type or range: a SpecError that names the argument, before anything is done."""
+"""Arguments of the wrong type or range raise a SpecError that names the argument."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from padmask import (
 from padmask.shards.processes import Processes
 from padmask.spec.verify import ModelSpec, ReferenceSpec
 
-# Values that no argument takes for a whole number.
+# Values that are not whole numbers.
 NO_NUMBERS: list[Any] = ["3", 1.5, 2.0, True, False, np.True_, np.float32(1), [1], np.array([1, 2]), b"1", 1j]
 NO_FLAGS: list[Any] = [0, 1, "yes", None, [], 0.0]
 NO_TEXTS: list[Any] = [5, b"name", ["name"], True, 1.5]
@@ -195,7 +195,7 @@ CALLS: list[tuple[str, Callable[[Path, Any], Any]]] = [
 
 
 @pytest.mark.parametrize(("name", "call"), CALLS, ids=[f"{i}-{name}" for i, (name, _) in enumerate(CALLS)])
-def test_numbers_of_functions(source, name, call):
+def test_numbers_of_calls(source, name, call):
     for value in [*NO_NUMBERS, -1]:
         with pytest.raises(SpecError, match=f"`{name}` must be a whole number"):
             call(source, value)
@@ -250,7 +250,7 @@ def test_pad_values_of_wrong_types(value, dtype):
         padmask.pad(rows, PadSpec(value=value, dtype=dtype, dtype_for_all=True))
 
 
-def test_a_multiple_of_numpy():
+def test_numpy_multiple():
     padded = padmask.pad_table(TABLE, spec=PadSpec(pad_to_multiple_of=np.int64(4)))
     assert padded["x"].to_pylist() == [[1, 2, 0, 0], [3, 0, 0, 0]]
 
@@ -298,7 +298,7 @@ def test_paths_of_wrong_types(tmp_path, wrong):
 @pytest.mark.parametrize(
     ("name", "value"), [("dtype", []), ("dtype", "V4"), ("value", []), ("value", np.empty((0, 2)))]
 )
-def test_dtypes_and_values_of_nothing(name, value):
+def test_empty_dtypes_and_values(name, value):
     with pytest.raises(SpecError, match=f"`{name}` must be"):
         padmask.pad_sequences([[1], [2, 3]], **{name: value})
 
@@ -311,6 +311,6 @@ def test_masked_values_are_refused():
         assert call(rows[:1]) is not None
 
 
-def test_vectors_of_no_values():
+def test_empty_vectors():
     assert padmask.pad_sequences([[[]], [[], []]]).shape == (2, 2, 0)
     assert padmask.pad([[[]], [[], []]]).mask.tolist() == [[True, False], [True, True]]

@@ -1,4 +1,4 @@
-"""What can be asked for, and how it is refused."""
+"""Valid and invalid specs."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from padmask.spec.columns import parse_column
 from padmask.spec.pad import parse_maxlen
 
 
-def test_defaults_are_what_the_keras_guide_advises():
+def test_defaults_follow_keras_guide():
     spec = PadSpec()
     assert (spec.maxlen, spec.padding, spec.truncating) == ("longest", "post", "post")
     assert (spec.value, spec.dtype, spec.pad_to_multiple_of) == (0, "int32", None)
 
 
-def test_a_spec_is_frozen():
+def test_spec_is_frozen():
     with pytest.raises(dataclasses.FrozenInstanceError):
         PadSpec().maxlen = 3
 
@@ -38,7 +38,7 @@ def test_a_spec_is_frozen():
         ({"maxlen": 100, "pad_to_multiple_of": 8}, "Use 104"),
     ],
 )
-def test_nonsense_is_refused_with_what_would_do(asked, said):
+def test_errors_list_valid_values(asked, said):
     with pytest.raises(PadmaskError, match=said):
         PadSpec(**asked)
 
@@ -48,7 +48,7 @@ def test_found_lengths_stay_names(text):
     assert PadSpec(maxlen=parse_maxlen(text)).maxlen == text
 
 
-def test_a_typed_number_becomes_one():
+def test_maxlen_text_becomes_a_number():
     assert parse_maxlen("128") == 128
     with pytest.raises(PadmaskError):
         PadSpec(maxlen=parse_maxlen("1_000"))
@@ -68,16 +68,16 @@ def test_a_typed_number_becomes_one():
         ("t:string==", ["t"], Column("t", "string", "=")),
     ],
 )
-def test_the_short_form_of_a_column(text, known, column):
+def test_column_short_form(text, known, column):
     assert parse_column(text, known) == column
 
 
-def test_an_unknown_column_gets_a_suggestion():
+def test_unknown_column_suggestion():
     with pytest.raises(PadmaskError, match=r"'lables'\. Did you mean 'labels'\?"):
         parse_column("lables=-100", ["input_ids", "labels"])
 
 
-def test_an_unknown_dtype_is_named():
+def test_unknown_dtype_is_named():
     with pytest.raises(PadmaskError, match="int31"):
         parse_column("ids:int31", ["ids"])
 
@@ -93,6 +93,6 @@ def test_an_unknown_dtype_is_named():
         lambda: RowPolicy(on_error="ignore"),
     ],
 )
-def test_the_other_specs_refuse_nonsense_too(wrong):
+def test_other_specs_refuse_nonsense(wrong):
     with pytest.raises(PadmaskError):
         wrong()

@@ -1,4 +1,4 @@
-"""Patterns of a storage, where names are known, mean what those of a folder mean."""
+"""Patterns match the names of a storage as they match files in a folder."""
 
 from __future__ import annotations
 
@@ -26,6 +26,6 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @settings(deadline=None)
 @given(st.lists(st.sampled_from(PARTS), min_size=1, max_size=4))
-def test_a_pattern_matches_the_same_names_in_a_folder_and_in_a_list(folder: Path, pattern: list[str]) -> None:
+def test_matches_agrees_with_expand(folder: Path, pattern: list[str]) -> None:
     walked = {os.path.relpath(path, folder) for path in expand(str(folder), pattern) if os.path.isfile(path)}
     assert walked == {name for name in NAMES if matches(name.split("/"), pattern)}

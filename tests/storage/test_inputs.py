@@ -1,4 +1,4 @@
-"""Which files inputs stand for: none is missing in silence, none comes in without end."""
+"""The files that inputs refer to: none is silently missing, none is found twice."""
 
 from __future__ import annotations
 
@@ -33,12 +33,12 @@ def names(data: Path, way: str | None = None) -> list[str]:
 
 
 @ways
-def test_all_that_is_not_hidden_is_found(data: Path, way: str) -> None:
+def test_visible_files_are_found(data: Path, way: str) -> None:
     assert sorted(names(data, way)) == ["a.jsonl", "in/b.jsonl", "in/deep/c.jsonl"]
 
 
 @ways
-def test_a_folder_behind_a_link_is_read(data: Path, way: str) -> None:
+def test_linked_folder_is_read(data: Path, way: str) -> None:
     other = data.parent / "other"
     other.mkdir()
     (other / "z.jsonl").write_text("{}")
@@ -47,7 +47,7 @@ def test_a_folder_behind_a_link_is_read(data: Path, way: str) -> None:
 
 
 @ways
-def test_links_back_are_no_new_files(data: Path, way: str) -> None:
+def test_link_cycles_add_no_files(data: Path, way: str) -> None:
     before = names(data, way)
     (data / "loop").symlink_to(".")
     (data / "in" / "up").symlink_to(data)
@@ -55,7 +55,7 @@ def test_links_back_are_no_new_files(data: Path, way: str) -> None:
 
 
 @ways
-def test_a_folder_that_is_there_twice_is_refused(data: Path, way: str) -> None:
+def test_folder_found_twice_is_refused(data: Path, way: str) -> None:
     (data / "latest").symlink_to("in")
     with pytest.raises(UnreadableError, match="are one folder, whose rows would be there twice"):
         names(data, way)
@@ -63,7 +63,7 @@ def test_a_folder_that_is_there_twice_is_refused(data: Path, way: str) -> None:
 
 
 @ways
-def test_many_links_take_no_time(data: Path, way: str) -> None:
+def test_many_links_are_fast(data: Path, way: str) -> None:
     folders = [data / f"f{number:02}" for number in range(30)]
     for folder, below in zip(folders, [*folders[1:], None], strict=True):
         folder.mkdir()
@@ -74,8 +74,8 @@ def test_many_links_take_no_time(data: Path, way: str) -> None:
         names(data, way)
 
 
-def test_folders_may_be_deep(data: Path) -> None:
-    # Deeper than Python calls itself, which goes for pytest's tidying up too.
+def test_deep_folders(data: Path) -> None:
+    # Deeper than Python's recursion limit, also for the cleanup by pytest.
     deep = str(data)
     for _ in range(1200):
         deep += "/d"
@@ -88,7 +88,7 @@ def test_folders_may_be_deep(data: Path) -> None:
 
 
 @ways
-def test_what_is_no_file_is_refused(data: Path, way: str) -> None:
+def test_pipes_in_folders_are_refused(data: Path, way: str) -> None:
     os.mkfifo(data / "in" / "pipe.jsonl")
     with pytest.raises(UnreadableError, match=r"pipe\.jsonl' is a pipe or a device"):
         names(data, way)
@@ -100,7 +100,7 @@ def test_what_is_no_file_is_refused(data: Path, way: str) -> None:
 
 @pytest.fixture
 def locked(data: Path) -> Iterator[Path]:
-    """A folder in which one may not be read; by root either, who may read everything."""
+    """A folder with an unreadable one in it, also for root."""
     (data / "in").chmod(0)
     if os.access(data / "in", os.R_OK):
         (data / "in").chmod(0o755)
@@ -110,7 +110,7 @@ def locked(data: Path) -> Iterator[Path]:
 
 
 @ways
-def test_a_folder_that_cannot_be_read_is_named(data: Path, way: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_unreadable_folder_is_named(data: Path, way: str, monkeypatch: pytest.MonkeyPatch) -> None:
     plain = os.scandir
 
     def scandir(path: str) -> object:
@@ -124,21 +124,21 @@ def test_a_folder_that_cannot_be_read_is_named(data: Path, way: str, monkeypatch
 
 
 @ways
-def test_so_it_is_for_those_who_are_not_root(locked: Path, way: str) -> None:
+def test_locked_folder_is_named(locked: Path, way: str) -> None:
     with pytest.raises(UnreadableError, match="Permission denied"):
         names(locked, way)
 
 
-def test_what_has_no_name_of_data_is_told(data: Path) -> None:
+def test_other_files_are_listed(data: Path) -> None:
     for name in ("README.md", "in/b.jsonl.bz2", "in/x.npz", ".hidden", "_x/y.txt"):
         (data / name).write_text("")
     assert find_inputs([str(data)]).passed_over == ["README.md", "in/b.jsonl.bz2", "in/x.npz"]
     assert find_inputs([f"{data}/*"]).passed_over == ["README.md", "in/b.jsonl.bz2", "in/x.npz"]
-    # Whoever writes a suffix or a name has chosen.
+    # A pattern with a suffix or a name is a choice.
     assert find_inputs([f"{data}/*.md", f"{data}/README.md", "-"]).passed_over == []
 
 
-def test_a_pattern_takes_what_has_no_suffix_or_its_own(data: Path) -> None:
+def test_pattern_matches_plain_names(data: Path) -> None:
     for name in ("README.md", "part-0", "x.txt"):
         (data / name).write_text("")
     assert [name for name in names(data, "*") if "/" not in name] == ["a.jsonl", "part-0"]
@@ -162,7 +162,7 @@ def test_patterns(data: Path, pattern: str, found: list[str]) -> None:
 
 
 @pytest.mark.parametrize("way", ["", "/", "/*.jsonl", "/a.jsonl"])
-def test_keys_that_are_folders_stay(tmp_path: Path, way: str) -> None:
+def test_hive_keys_are_kept(tmp_path: Path, way: str) -> None:
     deep = tmp_path / "run=1" / "data" / "year=2024" / "month=1"
     deep.mkdir(parents=True)
     (deep / "a.jsonl").write_text("{}")
@@ -170,13 +170,13 @@ def test_keys_that_are_folders_stay(tmp_path: Path, way: str) -> None:
     assert names(deep.parent.parent) == ["year=2024/month=1/a.jsonl"]
 
 
-def test_a_pattern_without_a_file_is_an_error(data: Path) -> None:
+def test_unmatched_pattern_is_an_error(data: Path) -> None:
     for pattern in ("*.x", "no/*", "a.jsonl/*"):
         with pytest.raises(DataError, match="No file matches"):
             names(data, pattern)
 
 
-def test_a_folder_half_of_whose_files_have_their_names_is_refused(data: Path) -> None:
+def test_half_renamed_folder_is_refused(data: Path) -> None:
     (data / REPLACING).write_text("[]")
     with pytest.raises(DataError, match="--resume"):
         names(data)
@@ -185,7 +185,7 @@ def test_a_folder_half_of_whose_files_have_their_names_is_refused(data: Path) ->
 
 
 def written(data: Path, **sizes: int) -> None:
-    """Say that padmask wrote these."""
+    """Write a manifest that lists these files."""
     record(data, {f"{name}.jsonl": size for name, size in sizes.items()})
 
 
@@ -196,7 +196,7 @@ def record(data: Path, sizes: dict[str, int]) -> None:
     (data / MANIFEST).write_bytes(manifest.to_bytes())
 
 
-def test_a_folder_that_lacks_what_was_written_is_refused(data: Path) -> None:
+def test_incomplete_folder_is_refused(data: Path) -> None:
     written(data, **{"a": 2, "in/b": 2})
     assert len(names(data)) == 3
     written(data, a=2, gone=2)
@@ -205,11 +205,11 @@ def test_a_folder_that_lacks_what_was_written_is_refused(data: Path) -> None:
     written(data, a=3)
     with pytest.raises(DataError, match=r"has with another size .*: a\.jsonl\. "):
         names(data)
-    # As is said there.
+    # As the message suggests.
     assert names(data, "*") == ["a.jsonl", "in/b.jsonl", "in/deep/c.jsonl"]
 
 
-def test_a_folder_below_that_is_not_whole_is_refused_too(data: Path) -> None:
+def test_incomplete_folder_below(data: Path) -> None:
     written(data / "in", gone=2)
     for way in (None, "i*"):
         with pytest.raises(DataError, match=r"in' lacks what its _padmask\.json tells of: gone\.jsonl"):
@@ -220,7 +220,7 @@ def test_a_folder_below_that_is_not_whole_is_refused_too(data: Path) -> None:
             names(data, way)
 
 
-def test_what_was_written_may_be_empty_hidden_or_no_data(data: Path) -> None:
+def test_manifest_may_list_other_files(data: Path) -> None:
     for name in ("e.jsonl", "_h.jsonl", "z.npz"):
         (data / name).write_text("")
     record(data, dict.fromkeys(("e.jsonl", "_h.jsonl", "z.npz"), 0))
@@ -230,9 +230,9 @@ def test_what_was_written_may_be_empty_hidden_or_no_data(data: Path) -> None:
 @pytest.mark.parametrize(
     "told", ["", "[]", '{"shards": 1}', '{"shards": [{"name": "a.jsonl"}]}', "[" * 100_000], ids=len
 )
-def test_a_file_of_that_name_that_says_something_else_is_refused(data: Path, told: str) -> None:
+def test_foreign_manifest_is_refused(data: Path, told: str) -> None:
     (data / MANIFEST).write_text(told)
     with pytest.raises(DataError, match="is not a manifest"):
         names(data)
-    # As is said there.
+    # As the message suggests.
     assert len(names(data, "*")) == 3

@@ -1,4 +1,4 @@
-"""What padding will take: predicted before, and stopped where it cannot be."""
+"""The size of the output is predicted, and limited where it cannot be predicted."""
 
 import gzip
 import json
@@ -27,26 +27,26 @@ def bomb(tmp_path):
     return path
 
 
-def pad(source, goal, **files):
-    return padmask.pad_file(source, goal, files=padmask.FileOptions(**files))
+def pad(source, output, **files):
+    return padmask.pad_file(source, output, files=padmask.FileOptions(**files))
 
 
 @pytest.mark.parametrize("suffix", ["jsonl", "parquet", "arrow", "npz"])
-def test_a_row_that_makes_all_others_long_is_named_with_a_way_out(bomb, tmp_path, suffix):
-    goal = tmp_path / f"out.{suffix}"
+def test_longest_row_is_named(bomb, tmp_path, suffix):
+    output = tmp_path / f"out.{suffix}"
     with pytest.raises(SpecError) as refused:
-        pad(bomb, goal, max_bytes=100_000)
+        pad(bomb, output, max_bytes=100_000)
 
     said = str(refused.value)
     assert said.startswith(f"{bomb}, line 301: 2,000 tokens would give all 601 rows 2,000 places: ")
     assert "97.7 KiB may be written" in said
-    # The way out leads out.
+    # The suggested options work.
     assert "--maxlen p99 (5 places" in said
-    assert not goal.exists()
-    padmask.pad_file(bomb, goal, spec=PadSpec(maxlen="p99"), files=padmask.FileOptions(max_bytes=100_000))
+    assert not output.exists()
+    padmask.pad_file(bomb, output, spec=PadSpec(maxlen="p99"), files=padmask.FileOptions(max_bytes=100_000))
 
 
-def test_a_row_in_a_typed_file_is_named_by_its_number(bomb, tmp_path):
+def test_longest_row_of_typed_file(bomb, tmp_path):
     table = tmp_path / "bomb.parquet"
     pad(bomb, tmp_path / "rows.jsonl")
     import pyarrow as pa
@@ -67,20 +67,20 @@ def test_a_row_in_a_typed_file_is_named_by_its_number(bomb, tmp_path):
         ("arrow", ["input_ids"], MaskSpec()),
     ],
 )
-def test_the_prediction_is_what_is_written(bomb, tmp_path, suffix, columns, mask):
-    goal = tmp_path / f"out.{suffix}"
-    padmask.pad_file(bomb, goal, columns=columns, mask=mask)
+def test_prediction_equals_output(bomb, tmp_path, suffix, columns, mask):
+    output = tmp_path / f"out.{suffix}"
+    padmask.pad_file(bomb, output, columns=columns, mask=mask)
 
     column = columns[0] if isinstance(columns[0], Column) else Column(columns[0])
     chosen = PadColumn("input_ids", "int", column.dtype or "int32", column.value or 0)
     told = predict_bytes(
         LengthStats.of(BOMB), Plan(2000, "longest", 2000), bytes_per_place([chosen], mask, suffix)
     )
-    # But for the other fields, names and offsets.
-    assert told == pytest.approx(goal.stat().st_size, rel=0.02)
+    # Without other fields, names and offsets.
+    assert told == pytest.approx(output.stat().st_size, rel=0.02)
 
 
-def test_a_length_that_no_memory_holds_is_refused_at_once(bomb, tmp_path):
+def test_huge_maxlen_is_refused(bomb, tmp_path):
     for spec in (PadSpec(maxlen=10**12), PadSpec(maxlen="longest", pad_to_multiple_of=10**12)):
         with pytest.raises(SpecError, match=r"needs .* of memory .* Choose a smaller --maxlen"):
             padmask.pad_file(bomb, tmp_path / "out.jsonl", spec=spec)
@@ -88,18 +88,18 @@ def test_a_length_that_no_memory_holds_is_refused_at_once(bomb, tmp_path):
 
 
 @pytest.mark.parametrize("suffix", ["jsonl", "jsonl.gz", "parquet", "arrow", "npz"])
-def test_an_output_of_unknown_size_is_stopped_on_the_way(bomb, tmp_path, suffix):
-    goal = tmp_path / f"out.{suffix}"
+def test_max_bytes_stops_the_output(bomb, tmp_path, suffix):
+    output = tmp_path / f"out.{suffix}"
     with pytest.raises(
         PadmaskError, match=r"out.* smaller --maxlen or --limit, or allow more|before compression"
     ):
         padmask.pad_file(
-            bomb, goal, spec=PadSpec(maxlen=64), files=padmask.FileOptions(max_bytes=1000, threads=1)
+            bomb, output, spec=PadSpec(maxlen=64), files=padmask.FileOptions(max_bytes=1000, threads=1)
         )
     assert os.listdir(tmp_path) == ["bomb.jsonl"]
 
 
-def test_without_a_limit_most_of_the_disk_may_be_taken_and_of_a_pipe_anything(tmp_path, monkeypatch):
+def test_default_limit(tmp_path, monkeypatch):
     monkeypatch.setattr(bounds, "free_disk", lambda path: 1000)
     assert available_bytes(str(tmp_path / "x"), None) == 900
     assert available_bytes(str(tmp_path / "x"), 5) == 5
@@ -107,13 +107,13 @@ def test_without_a_limit_most_of_the_disk_may_be_taken_and_of_a_pipe_anything(tm
     assert available_bytes("/dev/null", None) is None
 
 
-def test_a_disk_that_is_too_small_is_seen_before_anything_is_written(bomb, tmp_path, monkeypatch):
+def test_small_disk_is_refused_first(bomb, tmp_path, monkeypatch):
     monkeypatch.setattr(bounds, "free_disk", lambda path: 100_000)
     with pytest.raises(SpecError, match="line 301"):
         pad(bomb, tmp_path / "out.jsonl")
 
 
-def test_a_compressed_line_without_an_end_is_refused_before_memory_runs_out(tmp_path, monkeypatch):
+def test_endless_compressed_line(tmp_path, monkeypatch):
     monkeypatch.setattr(jsonl, "free_memory", lambda: 1 << 30)
     source = tmp_path / "zeros.jsonl.gz"
     with gzip.open(source, "wb", compresslevel=1) as stream:
@@ -126,11 +126,11 @@ def test_a_compressed_line_without_an_end_is_refused_before_memory_runs_out(tmp_
         pad(source, tmp_path / "out.jsonl")
 
 
-def test_a_limit_below_nothing_is_no_limit():
+def test_max_bytes_must_be_positive():
     with pytest.raises(SpecError, match="max_bytes"):
         padmask.FileOptions(max_bytes=0)
 
 
-def test_the_output_of_a_stream_ends_at_its_limit(bomb, capsysbinary):
+def test_stdout_ends_at_the_limit(bomb, capsysbinary):
     with pytest.raises(OutputError, match="stdout would take more than the 50 B"):
         padmask.pad_file(bomb, "-", spec=PadSpec(maxlen=4), files=padmask.FileOptions(max_bytes=50))

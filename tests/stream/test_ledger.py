@@ -1,4 +1,4 @@
-"""Every row is accounted for: written, dropped or rejected, once, in order, and counted as such."""
+"""Every row is written, dropped or rejected, exactly once, in order, and counted."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from oracle import nearest_rank, pad_lists
 from padmask.cli import run
 
 SCHEMA = pa.schema([("id", pa.int64()), ("a", pa.list_(pa.int64())), ("b", pa.list_(pa.int64()))])
-# Read by itself, the first row says what kind of tokens there are.
+# The first row shows the kind of the tokens.
 FIRST = {"a": [7], "b": [8]}
 
 ids = st.integers(-(2**31), 2**31 - 1)
@@ -43,7 +43,7 @@ def unequal_rows(draw: st.DrawFn) -> dict[str, Any]:
 
 
 def spoiled(token: st.SearchStrategy[Any]) -> st.SearchStrategy[dict[str, Any]]:
-    """Good rows, but for one token at a place of one column."""
+    """Good rows with one bad token."""
 
     def put(row: dict[str, Any], name: str, bad: Any, place: int) -> dict[str, Any]:
         return row | {name: [*row[name][:place], bad, *row[name][place:]]}
@@ -56,14 +56,14 @@ TYPED = st.one_of(good_rows(), good_rows(), unequal_rows(), null_rows, spoiled(t
 missing = st.builds(lambda row, name: {name: row[name]}, good_rows(), st.sampled_from("ab"))
 odd_tokens = st.sampled_from([1.5, True, "x", [1], {}, 2**70])
 odd_values = st.builds(lambda row, value: row | {"a": value}, good_rows(), st.sampled_from([7, "x", {}]))
-# In JSON Lines a row may be anything, even no row: text stands for itself.
+# In JSON Lines a line may be anything; a string is the text of a line.
 no_rows = st.sampled_from(["{", "[1]", "7", "null", '{"a": [1', "é\udcff"])
 FREE = st.one_of(TYPED, TYPED, missing, spoiled(odd_tokens), odd_values, no_rows)
 
 
 @dataclass(frozen=True)
 class Policy:
-    """What is asked for."""
+    """The options of a run."""
 
     maxlen: str
     overlong: str
@@ -98,7 +98,7 @@ policies = st.builds(
 
 @st.composite
 def files(draw: st.DrawFn, rows: st.SearchStrategy[Any]) -> list[list[Any]]:
-    """One file of rows or several, each row with a number of its own."""
+    """One or several files of rows with unique numbers."""
     parts = draw(st.lists(st.lists(rows, max_size=8), min_size=1, max_size=3))
     parts[0].insert(0, FIRST)
     number = iter(range(99))
@@ -126,7 +126,7 @@ def is_good(row: Any) -> bool:
 
 @dataclass(frozen=True)
 class Fates:
-    """What becomes of each row: "written", "dropped" or "rejected"; None where the run is refused."""
+    """The fate of each row: "written", "dropped" or "rejected"; None if the run is refused."""
 
     fates: list[str] | None
     maxlen: int
@@ -167,7 +167,7 @@ def write(folder: Path, parts: list[list[Any]], suffix: str) -> list[Path]:
         paths.append(path)
         if suffix == "jsonl":
             texts = [row if isinstance(row, str) else json.dumps(row) for row in rows]
-            # Blank lines are no rows.
+            # Blank lines are not rows.
             path.write_bytes("\n\n".join(texts).encode("utf-8", "surrogateescape"))
             continue
         table = pa.Table.from_pylist(rows, schema=SCHEMA)
@@ -187,26 +187,26 @@ def read(path: Path) -> list[dict[str, Any]]:
 
 
 def rejected_row(line: bytes) -> Any:
-    """Return the row that a line of the rejects is about, as it was given."""
+    """Return the original row of a line of the rejects."""
     told = json.loads(line)
     if "bytes" in told:
         return bytes(told["bytes"]).decode("utf-8", "surrogateescape")
     row = told["text"] if "text" in told else told["row"]
-    # What is JSON and no row stands under `row` or as text; either way it is whole.
+    # Lines that are JSON but not rows are under `row` or `text`.
     return row if isinstance(row, (dict, str)) else json.dumps(row)
 
 
 def said_of(what: str, text: str) -> int:
-    """Return a number that the summary gives for rows."""
+    """Return a number of rows from the summary."""
     found = re.search(rf"([\d,]+) rows? {what}", text)
     return int(found[1].replace(",", "")) if found else 0
 
 
-def check(parts: list[list[Any]], policy: Policy, source: str, goal: str) -> None:
+def check(parts: list[list[Any]], policy: Policy, source: str, target: str) -> None:
     folder = Path(tempfile.mkdtemp(prefix="padmask-test-"))
     try:
         inputs = write(folder, parts, source)
-        paths = {name: folder / name for name in (f"out.{goal}", "rejects.jsonl", "report.json")}
+        paths = {name: folder / name for name in (f"out.{target}", "rejects.jsonl", "report.json")}
         output, rejects, report = paths.values()
         columns = ["-c", "a:int32", "-c", "b:int32=-100"]
         said = io.StringIO()
@@ -231,7 +231,7 @@ def check(parts: list[list[Any]], policy: Policy, source: str, goal: str) -> Non
 def _agree(
     rows: list[Any], expected: Fates, policy: Policy, written: list[dict[str, Any]], rejects: list[bytes]
 ) -> None:
-    """Output and rejects together hold every row once, in order, as it should be."""
+    """Output and rejects together hold every row once and in order."""
     assert expected.fates is not None
     kept, left = iter(written), iter(rejects)
     for row, fate in zip(rows, expected.fates, strict=True):
@@ -246,7 +246,7 @@ def _agree(
 
 
 def _count(rows: list[Any], expected: Fates, report: dict[str, Any], summary: str) -> None:
-    """Report and summary give the numbers of rows, which add up."""
+    """The numbers in report and summary are right and add up."""
     assert expected.fates is not None
     counts = {fate: expected.fates.count(fate) for fate in ("written", "dropped", "rejected")}
     event(", ".join(fate for fate, number in counts.items() if number))
@@ -273,8 +273,8 @@ many = settings(
 
 @many
 @given(files(FREE), policies, st.sampled_from(["jsonl", "jsonl", "parquet"]))
-def test_every_row_of_json_lines_is_accounted_for(parts: list[list[Any]], policy: Policy, goal: str) -> None:
-    check(parts, policy, "jsonl", goal)
+def test_jsonl_rows_are_counted(parts: list[list[Any]], policy: Policy, output: str) -> None:
+    check(parts, policy, "jsonl", output)
 
 
 @many
@@ -284,13 +284,11 @@ def test_every_row_of_json_lines_is_accounted_for(parts: list[list[Any]], policy
     st.sampled_from(["parquet", "arrow", "jsonl"]),
     st.sampled_from(["parquet", "arrow"]),
 )
-def test_every_row_of_a_typed_file_is_accounted_for(
-    parts: list[list[Any]], policy: Policy, goal: str, source: str
-) -> None:
-    check(parts, policy, source, goal)
+def test_typed_rows_are_counted(parts: list[list[Any]], policy: Policy, output: str, source: str) -> None:
+    check(parts, policy, source, output)
 
 
-def test_every_row_of_a_file_without_a_column_is_accounted_for(tmp_path: Path) -> None:
+def test_rows_without_column_are_counted(tmp_path: Path) -> None:
     whole = pa.Table.from_pylist([{"id": 0} | FIRST, {"id": 1, "a": [1, 2], "b": [3, 4]}], schema=SCHEMA)
     pq.write_table(whole, tmp_path / "0.parquet")
     pq.write_table(whole.drop_columns("b"), tmp_path / "1.parquet")

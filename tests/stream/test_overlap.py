@@ -1,4 +1,4 @@
-"""Work that overlaps and stays in order."""
+"""Overlapping work keeps its order."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import pytest
 from padmask.stream.overlap import ReadAhead, ordered_map
 
 
-def test_results_keep_the_order_of_the_items():
+def test_map_keeps_order():
     def slow_first(item: int) -> int:
         time.sleep(0.02 if item == 0 else 0)
         return item * 10
@@ -20,7 +20,7 @@ def test_results_keep_the_order_of_the_items():
         assert list(ordered_map(pool, slow_first, range(5), ahead=3)) == [0, 10, 20, 30, 40]
 
 
-def test_no_more_items_are_taken_than_may_be_under_way():
+def test_map_takes_few_items_ahead():
     taken = []
 
     def items():
@@ -35,7 +35,7 @@ def test_no_more_items_are_taken_than_may_be_under_way():
         results.close()
 
 
-def test_what_the_work_raises_is_raised_in_its_turn():
+def test_map_raises_in_order():
     def fail_at_two(item: int) -> int:
         if item == 2:
             raise ValueError("two")
@@ -48,7 +48,7 @@ def test_what_the_work_raises_is_raised_in_its_turn():
             next(results)
 
 
-def test_reading_ahead_gives_everything_and_ends_its_thread():
+def test_read_ahead_yields_everything():
     before = threading.active_count()
     with ReadAhead(range(100), ahead=2) as items:
         assert list(items) == list(range(100))
@@ -56,14 +56,14 @@ def test_reading_ahead_gives_everything_and_ends_its_thread():
     assert threading.active_count() == before
 
 
-def test_reading_ahead_stops_when_nobody_takes_any_more():
+def test_read_ahead_stops_early():
     before = threading.active_count()
     with ReadAhead(iter(int, 1), ahead=2) as items:
         assert next(items) == 0
     assert threading.active_count() == before
 
 
-def test_what_the_reading_raises_is_raised_to_the_taker():
+def test_read_ahead_raises():
     def broken():
         yield 1
         raise OSError("gone")

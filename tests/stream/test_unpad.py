@@ -36,14 +36,14 @@ ROWS = pa.table(
 )
 PADDED = pad_table(ROWS, ["input_ids", "labels=-100"])
 BOTH = pad_table(ROWS, ["input_ids"], mask=MaskSpec(length_column="length"))
-# As other tools write it: the same columns, and nothing that says what they are.
+# As other tools write it: the same columns without metadata.
 FOREIGN = PADDED.replace_schema_metadata(None)
 
 few = settings(max_examples=60, deadline=None)
 
 
 FORMATS = ["jsonl", "parquet", "arrow"]
-# Kinds of tokens: the Arrow type of the raw ones, what they are drawn from, and dtypes that hold them.
+# Kinds of tokens: Arrow type, strategy, and dtypes that hold them.
 KINDS = [
     (pa.int64(), st.integers(-(2**15), 2**15 - 1), ["int16", "int32", "int64"]),
     (pa.int64(), st.integers(-(2**63), 2**63 - 1), ["int64"]),
@@ -83,7 +83,7 @@ def raw_rows(draw):
             ("score", pa.float64()),
         ]
     )
-    # In JSON the first token tells whether vectors or floats are meant, and there may be none.
+    # In JSON the first token shows whether these are vectors or floats, and there may be none.
     columns = [Column("x", draw(st.sampled_from(dtypes))), Column("labels", "int64", -100)]
     return rows, schema, columns
 
@@ -109,7 +109,7 @@ def read(path):
 
 
 def as_padded(rows, column):
-    """Of a float32 JSON has the shortest text that gives it, which as a double is another number."""
+    """JSON holds the shortest text of a float32, which is another number as a double."""
     if column.dtype != "float32":
         return rows
     return [row | {"x": np.array(row["x"], dtype="float32").tolist()} for row in rows]
@@ -124,11 +124,11 @@ def as_padded(rows, column):
     st.sampled_from([(None, "mask"), ("length", "mask"), ("length", None)]),
     st.sampled_from([None, 1, 2]),
 )
-def test_what_was_padded_comes_back_whatever_the_formats(raw, formats, padding, dtype, added, batch_rows):
+def test_rows_survive_every_format(raw, formats, padding, dtype, added, batch_rows):
     rows, schema, columns = raw
     first, between, last = formats
     if not any(row["x"] for row in rows):
-        # Without a token nobody knows a JSON column's type: it is taken for one of ints.
+        # A JSON column without a token counts as ints.
         columns = [Column("x", "int64"), columns[1]] if first == "jsonl" else columns
     length, mask = added
     files = FileOptions(batch_rows=batch_rows, threads=2 if batch_rows == 2 else None)
@@ -158,7 +158,7 @@ def test_what_was_padded_comes_back_whatever_the_formats(raw, formats, padding, 
     assert ledger.tokens_kept == sum(len(row["x"]) for row in rows)
 
 
-def test_other_fields_keep_their_bytes_in_json_lines(tmp_path):
+def test_other_fields_keep_their_bytes(tmp_path):
     line = '{"a":1.50,"input_ids":[1,2],"b":{"c":"\\u0041","d":[ 1 ]},"input":12345678901234567890123}\n'
     (tmp_path / "in.jsonl").write_text(line)
     pad_file(tmp_path / "in.jsonl", tmp_path / "padded.jsonl", spec=PadSpec(maxlen=4))
@@ -166,13 +166,13 @@ def test_other_fields_keep_their_bytes_in_json_lines(tmp_path):
     assert (tmp_path / "out.jsonl").read_text() == line
 
 
-def test_tokens_keep_their_own_text_in_json_lines(tmp_path):
+def test_tokens_keep_their_text(tmp_path):
     (tmp_path / "in.jsonl").write_text('{"x": [1.50, -0, 1e3, 0.0], "mask": [1, 1, 1, 0]}\n')
     unpad_file(tmp_path / "in.jsonl", tmp_path / "out.jsonl")
     assert (tmp_path / "out.jsonl").read_text() == '{"x":[1.50,-0,1e3]}\n'
 
 
-def test_float32_is_written_to_json_lines_as_padding_writes_it(tmp_path):
+def test_float32_in_jsonl(tmp_path):
     table = pad_table(pa.table({"x": [[0.1], [0.2, 0.3]]}))
     pq.write_table(table, tmp_path / "in.parquet")
     unpad_file(tmp_path / "in.parquet", tmp_path / "out.jsonl")
@@ -195,18 +195,18 @@ ROUTES = [("jsonl", "jsonl"), ("jsonl", "parquet"), ("parquet", "arrow"), ("arro
     ),
     st.booleans(),
 )
-def test_masks_mean_the_same_in_every_format(rows, with_lengths):
-    # Of rows that contradict themselves as of those that do not: each format rejects the same ones.
+def test_formats_agree_on_masks(rows, with_lengths):
+    # Every format rejects the same contradictory rows.
     schema = pa.schema([("x", pa.list_(pa.int64())), ("mask", pa.list_(pa.int64())), ("length", pa.int64())])
     objects = [dict(zip(schema.names, row, strict=True)) for row in rows]
     outcomes = []
     with tempfile.TemporaryDirectory() as name:
         here = Path(name)
-        for source, goal in ROUTES:
+        for source, output in ROUTES:
             files = FileOptions(rejects=str(here / "rejects.jsonl"), batch_rows=2)
             result = unpad_file(
                 write(here / f"in.{source}", objects, schema),
-                here / f"out.{goal}",
+                here / f"out.{output}",
                 columns=["x"],
                 spec=UnpadSpec(mask_column="mask", length_column="length" if with_lengths else None),
                 on_error="skip",
@@ -215,12 +215,12 @@ def test_masks_mean_the_same_in_every_format(rows, with_lengths):
             first = 1 if source == "jsonl" else 0
             number = "line" if source == "jsonl" else "row_number"
             rejected = [row[number] - first for row in read(here / "rejects.jsonl")]
-            outcomes.append((read(here / f"out.{goal}"), rejected, result.ledger))
+            outcomes.append((read(here / f"out.{output}"), rejected, result.ledger))
     assert all(outcome == outcomes[0] for outcome in outcomes)
 
 
-@pytest.mark.parametrize(("source", "goal"), ROUTES)
-def test_a_mask_that_is_kept_is_true_in_every_format(tmp_path, source, goal):
+@pytest.mark.parametrize(("source", "output"), ROUTES)
+def test_kept_mask_in_every_format(tmp_path, source, output):
     schema = pa.schema(
         [("mask", pa.list_(pa.bool_())), ("x", pa.list_(pa.int64())), ("n", pa.int64()), ("y", pa.string())]
     )
@@ -228,27 +228,27 @@ def test_a_mask_that_is_kept_is_true_in_every_format(tmp_path, source, goal):
     padded += [{"mask": [False, False], "x": [0, 0], "n": 0, "y": None}]
     unpad_file(
         write(tmp_path / f"in.{source}", padded, schema),
-        tmp_path / f"out.{goal}",
+        tmp_path / f"out.{output}",
         spec=UnpadSpec(length_column="n", keep_mask=True),
     )
     kept = [{"mask": [True], "x": [5], "n": 1, "y": "a"}, {"mask": [], "x": [], "n": 0, "y": None}]
-    back = read(tmp_path / f"out.{goal}")
+    back = read(tmp_path / f"out.{output}")
     assert back == kept
     assert [list(row) for row in back] == [list(row) for row in kept]
 
 
-@pytest.mark.parametrize("goal", FORMATS)
+@pytest.mark.parametrize("output", FORMATS)
 @pytest.mark.parametrize(
     ("text", "rejected"), [("", 0), ("{}\n{}\n", 2), ("{\n", 1), ('{"x": [], "mask": []}\n', 0)], ids=repr
 )
-def test_rows_without_a_place_and_no_rows_at_all(tmp_path, goal, text, rejected):
+def test_rows_without_places(tmp_path, output, text, rejected):
     (tmp_path / "in.jsonl").write_text(text)
-    result = unpad_file(tmp_path / "in.jsonl", tmp_path / f"out.{goal}", on_error="skip")
+    result = unpad_file(tmp_path / "in.jsonl", tmp_path / f"out.{output}", on_error="skip")
     assert result.ledger.rows_rejected == rejected
-    assert read(tmp_path / f"out.{goal}") == ([{"x": []}] if "x" in text else [])
+    assert read(tmp_path / f"out.{output}") == ([{"x": []}] if "x" in text else [])
 
 
-def test_a_bad_row_beyond_the_first_ones_leaves_no_output(tmp_path):
+def test_late_bad_row_leaves_no_output(tmp_path):
     good, bad = '{"input_ids": [1, 0], "mask": [1, 0]}\n', '{"input_ids": [1, 0], "mask": [1]}\n'
     (tmp_path / "in.jsonl").write_text(good * 40_000 + bad)
     with pytest.raises(RowError, match="line 40001: column 'input_ids' has 2 places where 'mask' has 1"):
@@ -256,7 +256,7 @@ def test_a_bad_row_beyond_the_first_ones_leaves_no_output(tmp_path):
     assert not (tmp_path / "out.jsonl").exists()
 
 
-def test_columns_that_still_look_padded_are_named(tmp_path):
+def test_still_padded_columns_are_named(tmp_path):
     pad_file(
         write(tmp_path / "in.jsonl", ROWS.to_pylist(), None),
         tmp_path / "padded.jsonl",
@@ -268,7 +268,7 @@ def test_columns_that_still_look_padded_are_named(tmp_path):
     assert unpad_file(tmp_path / "padded.parquet", tmp_path / "out.jsonl").still_padded == {}
 
 
-def test_files_that_say_different_things_of_their_padding_are_refused(tmp_path):
+def test_contradictory_metadata(tmp_path):
     for name, table in {"a": PADDED, "b": BOTH, "c": FOREIGN}.items():
         pq.write_table(table, tmp_path / f"{name}.parquet")
     for other in "bc":
@@ -284,7 +284,7 @@ def test_files_that_say_different_things_of_their_padding_are_refused(tmp_path):
     assert result.ledger.rows_written == 6
 
 
-def test_files_of_other_lengths_and_sides_go_together(tmp_path):
+def test_mixed_lengths_and_sides(tmp_path):
     for name, spec in {"a": PadSpec(maxlen=4), "b": PadSpec(maxlen=7, padding="pre")}.items():
         pq.write_table(pad_table(ROWS, ["input_ids"], spec), tmp_path / f"{name}.parquet")
     unpad_file([tmp_path / "a.parquet", tmp_path / "b.parquet"], tmp_path / "out.jsonl")
@@ -292,7 +292,7 @@ def test_files_of_other_lengths_and_sides_go_together(tmp_path):
 
 
 @pytest.mark.parametrize("name", ["out.npz", "fixed.parquet"])
-def test_rows_of_one_length_are_not_what_comes_out(tmp_path, name):
+def test_fixed_length_output_is_refused(tmp_path, name):
     pq.write_table(PADDED, tmp_path / "in.parquet")
     with pytest.raises(PadmaskError, match="rows of one length"):
         unpad_file(
@@ -300,7 +300,7 @@ def test_rows_of_one_length_are_not_what_comes_out(tmp_path, name):
         )
 
 
-def test_pandas_reads_its_table_back(tmp_path):
+def test_pandas_index_survives(tmp_path):
     pandas = pytest.importorskip("pandas")
     frame = pandas.DataFrame({"input_ids": [[1, 2], [3]], "n": [1, 2]}, index=["a", "b"])
     frame.to_parquet(tmp_path / "in.parquet")

@@ -1,7 +1,7 @@
-"""What a run may cost, in things that can be counted: a guard that no busy machine sets off.
+"""Costs of a run that can be counted, so that a busy machine does not fail the tests.
 
-Seconds are for `make bench`. Here stand the reasons why those seconds are few: how often the
-input is read, that nothing is done once a token in Python, that no second rectangle is made.
+`make bench` measures seconds. These tests count passes over the input, Python calls per row and token,
+and bytes in memory.
 """
 
 import json
@@ -22,7 +22,7 @@ from padmask.spec.pad import PadSpec
 
 
 def write_rows(path: Path, rows: int, tokens: int) -> Path:
-    """Write rows of so many tokens each."""
+    """Write rows of equal length."""
     ids = [10_000 + i % 20_000 for i in range(tokens)]
     if path.suffix == ".jsonl":
         path.write_text((json.dumps({"id": 7, "text": "a word", "input_ids": ids}) + "\n") * rows)
@@ -34,7 +34,7 @@ def write_rows(path: Path, rows: int, tokens: int) -> Path:
 
 
 def calls(run: Callable[[], object]) -> int:
-    """Count the calls of functions, Python's own and C's, that a run makes in this thread."""
+    """Count the calls of Python and C functions that a run makes in this thread."""
     count = 0
 
     def watch(_frame: object, event: str, _argument: object) -> None:
@@ -49,9 +49,9 @@ def calls(run: Callable[[], object]) -> int:
     return count
 
 
-def pad(source: Path, goal: Path) -> Callable[[], object]:
+def pad(source: Path, output: Path) -> Callable[[], object]:
     files = padmask.FileOptions(threads=1)
-    return lambda: padmask.pad_file(source, goal, spec=PadSpec(maxlen=16), files=files)
+    return lambda: padmask.pad_file(source, output, spec=PadSpec(maxlen=16), files=files)
 
 
 FORMATS = [
@@ -62,14 +62,14 @@ FORMATS = [
 ]
 
 
-@pytest.mark.parametrize(("source", "goal", "most"), FORMATS)
-def test_a_row_costs_a_few_calls_and_a_token_none(tmp_path, source, goal, most):
+@pytest.mark.parametrize(("source", "output", "most"), FORMATS)
+def test_calls_per_row_and_token(tmp_path, source, output, most):
     few, many, long = (
         write_rows(tmp_path / f"{name}.{source}", rows, tokens)
         for name, rows, tokens in (("few", 2000, 8), ("many", 4000, 8), ("long", 2000, 16))
     )
-    out = tmp_path / f"out.{goal}"
-    pad(few, out)()  # What is loaded and remembered once costs once.
+    out = tmp_path / f"out.{output}"
+    pad(few, out)()  # Run once first, so that imports and caches do not count.
 
     base = calls(pad(few, out))
     assert (calls(pad(many, out)) - base) / 2000 <= most
@@ -84,11 +84,11 @@ def transferred() -> dict[str, int]:
 
 
 @pytest.mark.skipif(not Path("/proc/self/io").exists(), reason="only Linux counts a process's bytes")
-@pytest.mark.parametrize(("source", "goal"), [row[:2] for row in FORMATS])
+@pytest.mark.parametrize(("source", "output"), [row[:2] for row in FORMATS])
 @pytest.mark.parametrize(("maxlen", "passes"), [(8, 1), ("longest", 2)])
-def test_the_input_is_read_once_and_once_more_to_find_a_length(tmp_path, source, goal, maxlen, passes):
+def test_number_of_passes(tmp_path, source, output, maxlen, passes):
     rows = write_rows(tmp_path / f"rows.{source}", 20_000, 20)
-    out = tmp_path / f"out.{goal}"
+    out = tmp_path / f"out.{output}"
 
     def run() -> None:
         padmask.pad_file(rows, out, spec=PadSpec(maxlen=maxlen), files=padmask.FileOptions(threads=1))
@@ -97,8 +97,8 @@ def test_the_input_is_read_once_and_once_more_to_find_a_length(tmp_path, source,
     before = transferred()
     run()
     after = transferred()
-    # JSON Lines tell their types only when all has been read.
-    passes = 2 if (source, goal) == ("jsonl", "parquet") else passes
+    # The types of JSON Lines are known only after all rows.
+    passes = 2 if (source, output) == ("jsonl", "parquet") else passes
     size = rows.stat().st_size
     # Beside the passes: the first chunks and footers, where columns are chosen.
     assert after["rchar"] - before["rchar"] <= passes * size + (1 << 21)
@@ -118,7 +118,7 @@ def peak(run: Callable[[], object]) -> int:
 
 @pytest.mark.parametrize("dtype", ["int32", "float32"])
 @pytest.mark.parametrize("side", ["pre", "post"])
-def test_the_kernel_holds_its_result_and_a_few_blocks(side, dtype):
+def test_kernel_memory(side, dtype):
     lengths = np.arange(100_000) % 40
     tokens = np.arange(int(lengths.sum()), dtype=dtype)
     ragged = Ragged(tokens, np.cumsum(lengths) - lengths, lengths)
@@ -133,7 +133,7 @@ def test_the_kernel_holds_its_result_and_a_few_blocks(side, dtype):
     assert peak(run) <= result + counts + 4 * BLOCK_VALUES * tokens.itemsize
 
 
-def test_arrow_rows_are_padded_without_a_copy_of_their_tokens():
+def test_arrow_tokens_are_not_copied():
     rows = pa.array([list(range(50))] * 20_000, type=pa.list_(pa.int32()))
     ragged, _ = Ragged.from_arrow(rows)
 
@@ -143,7 +143,7 @@ def test_arrow_rows_are_padded_without_a_copy_of_their_tokens():
     assert pa.total_allocated_bytes() == before
 
 
-def test_ten_times_the_rows_take_no_more_memory(tmp_path):
+def test_memory_does_not_grow_with_rows(tmp_path):
     few, many = (write_rows(tmp_path / f"{n}.jsonl", n, 60) for n in (5_000, 50_000))
 
     small, large = (peak(pad(source, tmp_path / "out.jsonl")) for source in (few, many))

@@ -1,4 +1,4 @@
-"""`padmask verify` as a function: every route ignores padding, and what does not is found."""
+"""`verify_file`: every route ignores padding, and leaks are found."""
 
 from __future__ import annotations
 
@@ -58,14 +58,14 @@ def checks_of(report, route) -> dict:
 
 
 def padded(raw, suffix, **spec):
-    goal = raw.with_name(f"padded.{suffix}")
-    pad_file(raw, goal, spec=PadSpec(maxlen=9, **spec))
-    return goal
+    output = raw.with_name(f"padded.{suffix}")
+    pad_file(raw, output, spec=PadSpec(maxlen=9, **spec))
+    return output
 
 
 @with_models
 @pytest.mark.parametrize("padding", ["post", "pre"])
-def test_every_route_ignores_padding_and_its_twin_does_not(raw, padding):
+def test_every_route_ignores_padding(raw, padding):
     report = verify_file(padded(raw, "parquet", padding=padding), proof=proof_on())
     assert report.verdict == "ignores"
     assert [subject.name for subject in report.subjects] == list(ROUTES)
@@ -107,7 +107,7 @@ def test_any_pad_value(tmp_path, value):
 
 
 @with_models
-def test_tokens_that_hold_the_pad_value_are_a_warning(tmp_path):
+def test_pad_value_in_tokens_warns(tmp_path):
     raw = write(tmp_path / "in.jsonl", [*ROWS, [0, 4, 0], [0]])
     report = verify_file(raw, proof=proof_on("embedding", "functional", "masking", "temporal-softmax"))
     assert (report.verdict, [finding.rule.name for finding in report.data]) == (
@@ -122,21 +122,21 @@ def test_tokens_that_hold_the_pad_value_are_a_warning(tmp_path):
     [[[1.5, 2.5], [3.5]], [[[1.0, 2.0], [3.0, 4.0]], [[5.0, 6.0]]]],
     ids=["floats", "vectors"],
 )
-def test_floats_go_by_masking(tmp_path, rows):
+def test_floats_use_masking(tmp_path, rows):
     report = verify_file(write(tmp_path / "in.jsonl", rows), proof=proof_on())
     assert report.verdict == "ignores"
     assert [subject.name for subject in report.subjects] == ["masking"]
 
 
 @with_models
-def test_rows_that_are_all_full_are_padded_for_the_proof(tmp_path):
+def test_full_rows_are_padded(tmp_path):
     report = verify_file(write(tmp_path / "in.jsonl", [[1, 2, 3], [4, 5, 6]]), proof=proof_on("embedding"))
     assert report.verdict == "ignores"
     assert checks_of(report, "embedding")["more-padding"].verdict == "holds"
 
 
 @with_models
-def test_labels_are_not_taken_for_tokens(tmp_path):
+def test_labels_are_not_tokens(tmp_path):
     raw = tmp_path / "in.jsonl"
     raw.write_text('{"labels": [-100, 1], "input_ids": [4, 5]}\n{"labels": [1], "input_ids": [6]}\n')
     report = verify_file(raw, columns={"labels": -100, "input_ids": 0}, proof=proof_on("embedding"))
@@ -144,7 +144,7 @@ def test_labels_are_not_taken_for_tokens(tmp_path):
 
 
 @with_models
-def test_a_mask_column_of_anybodys(tmp_path):
+def test_mask_column(tmp_path):
     padded = tmp_path / "in.jsonl"
     padded.write_text(
         '{"input_ids": [7, 8, 5], "real": [1, 1, 0]}\n{"input_ids": [9, 5, 5], "real": [1, 0, 0]}\n'
@@ -155,14 +155,14 @@ def test_a_mask_column_of_anybodys(tmp_path):
 
 @with_models
 @pytest.mark.parametrize("rows", [[], [[]], [[], []]], ids=["no-row", "an-empty-row", "empty-rows"])
-def test_nothing_is_proven_of_nothing(tmp_path, rows):
+def test_no_tokens_prove_nothing(tmp_path, rows):
     report = verify_file(write(tmp_path / "in.jsonl", rows), proof=proof_on("embedding"))
     assert (report.verdict, list(report.subjects)) == ("inconclusive", [])
     assert "no row with a token" in report.environment["subjects"]
 
 
 @with_models
-def test_data_of_a_single_token(tmp_path):
+def test_single_token(tmp_path):
     report = verify_file(write(tmp_path / "in.jsonl", [[1, 1], [1]]), proof=proof_on("embedding"))
     assert report.verdict == "ignores"
 
@@ -171,7 +171,7 @@ def test_data_of_a_single_token(tmp_path):
 
 
 @with_models
-def test_the_sample_is_bounded_in_rows_and_in_places(tmp_path):
+def test_sample_is_bounded(tmp_path):
     rows = [[1 + i % 90] * (1 + i) for i in range(200)]
     raw = write(tmp_path / "in.jsonl", rows)
     report = verify_file(raw, proof=proof_on("embedding", sample=9))
@@ -199,7 +199,7 @@ def sampled(file, count, seed=0) -> list[list[int]]:
         500,
     ],
 )
-def test_the_shortest_and_longest_rows_are_in_the_sample(tmp_path, count):
+def test_sample_has_extreme_lengths(tmp_path, count):
     lengths = np.random.default_rng(0).permutation(300) % 100 + 2
     lengths[[7, 250]] = 1, 150
     file = write(tmp_path / "in.jsonl", [[9] * length for length in lengths.tolist()])
@@ -208,21 +208,21 @@ def test_the_shortest_and_longest_rows_are_in_the_sample(tmp_path, count):
     assert {min(found), max(found)} == {1, 150}
 
 
-def test_the_sample_depends_on_the_seed_alone(tmp_path):
+def test_sample_depends_on_seed(tmp_path):
     file = write(tmp_path / "in.jsonl", [[i, 1, 1] for i in range(300)])
     assert sampled(file, 20, seed=1) == sampled(file, 20, seed=1) != sampled(file, 20, seed=2)
 
 
-def test_rows_without_a_token_are_not_in_the_sample(tmp_path):
+def test_sample_skips_empty_rows(tmp_path):
     assert sampled(write(tmp_path / "in.jsonl", [[], [4], []]), 5) == [[4]]
 
 
-def test_of_padded_rows_the_real_tokens_are_in_the_sample(raw):
+def test_sample_holds_real_tokens(raw):
     assert sampled(padded(raw, "parquet", padding="pre", value=7), 99) == ROWS
 
 
 @with_models
-def test_the_same_seed_gives_the_same_report(raw):
+def test_seed_gives_the_same_report(raw):
     first, again, other = (
         verify_file(raw, proof=proof_on("embedding", "temporal-softmax", seed=seed)) for seed in (3, 3, 4)
     )
@@ -245,28 +245,28 @@ def test_the_same_seed_gives_the_same_report(raw):
     ],
     ids=["negative-id", "strings", "huge-id", "small-vocabulary", "floats-to-embedding", "floats-to-some"],
 )
-def test_data_that_no_model_takes(tmp_path, rows, reference, said):
+def test_impossible_tokens(tmp_path, rows, reference, said):
     spec = ProofSpec(reference=ReferenceSpec(**reference), device="cpu")
     with pytest.raises((SpecError, DataError), match=said):
         verify_file(write(tmp_path / "in.jsonl", rows), proof=spec)
 
 
-def test_negative_ids_break_no_rule_of_the_data(tmp_path):
+def test_negative_ids_break_no_rule(tmp_path):
     assert verify_file(write(tmp_path / "in.jsonl", [[3, -4], [5]])).verdict == "data-ok"
 
 
-def test_vectors_of_whole_numbers_are_audited(tmp_path):
+def test_integer_vectors(tmp_path):
     assert verify_file(write(tmp_path / "in.jsonl", [[[5, 1], [1, 2]], [[2, 1]]])).verdict == "data-ok"
 
 
 @pytest.mark.parametrize("route", ["embeding", ""])
-def test_a_route_that_is_none(route):
+def test_unknown_route(route):
     with pytest.raises(SpecError, match="There is no route"):
         ReferenceSpec(routes=(route,))
 
 
 @pytest.mark.parametrize("size", ["embedding_dim", "units", "batch_size"])
-def test_sizes_of_nothing(size):
+def test_sizes_must_be_positive(size):
     with pytest.raises(SpecError, match=size):
         ReferenceSpec(**{size: 0})
 
@@ -275,11 +275,11 @@ def test_sizes_of_nothing(size):
 
 
 def warned(tmp_path):
-    """Rows that break two rules, both warnings."""
+    """Rows that break two rules of severity warning."""
     return write(tmp_path / "in.jsonl", [*ROWS, []])
 
 
-def test_warnings_break_no_data(tmp_path):
+def test_warnings_are_not_errors(tmp_path):
     report = verify_file(warned(tmp_path))
     assert [(f.rule.name, f.rule.severity, f.count) for f in report.data] == [
         ("row-fully-masked", "warning", 1),
@@ -288,13 +288,13 @@ def test_warnings_break_no_data(tmp_path):
     assert (report.verdict, report.ok) == ("data-ok", True)
 
 
-def test_strict_makes_errors_of_warnings(tmp_path):
+def test_strict_makes_warnings_errors(tmp_path):
     report = verify_file(warned(tmp_path), rules=RuleSpec(strict=True))
     assert {finding.rule.severity for finding in report.data} == {"error"}
     assert (report.verdict, report.ok) == ("bad-data", False)
 
 
-def test_allowed_rules_may_be_broken(tmp_path):
+def test_warnings_can_be_allowed(tmp_path):
     both = RuleSpec(strict=True, allow=["row-fully-masked", "cudnn-fallback"])
     assert verify_file(warned(tmp_path), rules=both).verdict == "data-ok"
     one = RuleSpec(strict=True, allow=["cudnn-fallback"])
@@ -303,41 +303,41 @@ def test_allowed_rules_may_be_broken(tmp_path):
     assert report.verdict == "bad-data"
 
 
-def test_errors_too_can_be_allowed(tmp_path):
+def test_errors_can_be_allowed(tmp_path):
     file = tmp_path / "in.jsonl"
     file.write_text('{"input_ids": [5, 0, 6], "mask": [1, 0, 1]}\n')
     assert verify_file(file).verdict == "bad-data"
     assert verify_file(file, rules=RuleSpec(allow=["mask-not-contiguous"])).verdict == "data-ok"
 
 
-def test_a_rule_that_is_none_is_refused():
+def test_unknown_rule():
     with pytest.raises(SpecError, match="mask-shape"):
         RuleSpec(allow=["mask-shap"])
 
 
-def test_enforcing_leaves_the_rules_as_they_are(tmp_path):
+def test_strict_does_not_change_rules(tmp_path):
     verify_file(warned(tmp_path), rules=RuleSpec(strict=True))
     assert verify_file(warned(tmp_path)).verdict == "data-ok"
 
 
-def test_rows_are_audited_as_they_will_be_cut(tmp_path):
+def test_rows_are_cut_before_the_audit(tmp_path):
     file = write(tmp_path / "in.jsonl", [[7, 8, 0], [9]])
     assert [finding.rule.name for finding in verify_file(file).data] == ["pad-value-in-tokens"]
     assert verify_file(file, spec=PadSpec(maxlen=2)).data == []
 
 
-def test_a_limit_looks_at_the_first_rows_only(tmp_path):
+def test_limit(tmp_path):
     report = verify_file(warned(tmp_path), limit=2)
     assert (report.environment["rows"], report.data) == (2, [])
 
 
-def test_progress_is_told(raw):
+def test_progress(raw):
     told = []
     verify_file(raw, progress=told.append)
     assert told[-1].rows == len(ROWS)
 
 
-def test_several_files_are_one_dataset(tmp_path):
+def test_several_files(tmp_path):
     for name in "ab":
         pq.write_table(pa.table({"input_ids": [[7, 1], [2]]}), tmp_path / f"{name}.parquet")
     report = verify_file([tmp_path / "a.parquet", tmp_path / "b.parquet"])
@@ -358,7 +358,7 @@ def lose_the_mask(monkeypatch, *routes):
 
 
 @with_models
-def test_a_route_that_loses_its_mask_leaks(raw, monkeypatch):
+def test_routes_without_mask_leak(raw, monkeypatch):
     lose_the_mask(monkeypatch, *ROUTES)
     report = verify_file(raw, proof=proof_on())
     assert (report.verdict, report.ok) == ("leaks", False)
@@ -371,7 +371,7 @@ def test_a_route_that_loses_its_mask_leaks(raw, monkeypatch):
 
 @with_models
 @pytest.mark.parametrize("padding", ["post", "pre"])
-def test_one_route_that_leaks_is_enough(raw, monkeypatch, padding):
+def test_one_leaking_route(raw, monkeypatch, padding):
     lose_the_mask(monkeypatch, "functional")
     report = verify_file(
         raw, spec=PadSpec(padding=padding), proof=proof_on("embedding", "functional", "temporal-softmax")
@@ -384,7 +384,7 @@ def test_one_route_that_leaks_is_enough(raw, monkeypatch, padding):
 
 
 @with_models
-def test_a_leak_outweighs_bad_data(tmp_path, monkeypatch):
+def test_leak_outweighs_bad_data(tmp_path, monkeypatch):
     raw = write(tmp_path / "in.jsonl", [*ROWS, []])
     strict = RuleSpec(strict=True)
     assert verify_file(raw, rules=strict, proof=proof_on("embedding")).verdict == "bad-data"
@@ -393,7 +393,7 @@ def test_a_leak_outweighs_bad_data(tmp_path, monkeypatch):
 
 
 @with_models
-def test_a_twin_that_keeps_the_mask_proves_nothing(raw, monkeypatch):
+def test_masked_control_proves_nothing(raw, monkeypatch):
     from padmask.verify.keras import reference_models as models
 
     route = models.ROUTES["embedding"]
@@ -406,7 +406,7 @@ def test_a_twin_that_keeps_the_mask_proves_nothing(raw, monkeypatch):
 
 
 @with_models
-def test_routes_that_compute_something_else_do_not_agree(raw, monkeypatch):
+def test_disagreeing_routes(raw, monkeypatch):
     from padmask import layers
     from padmask.verify.keras import reference_models as models
 
@@ -429,13 +429,13 @@ def test_routes_that_compute_something_else_do_not_agree(raw, monkeypatch):
 
 
 def two_kernels(apart: float) -> SimpleNamespace:
-    """Stands in for the reference models on a GPU: cuDNN's kernel and the generic one."""
+    """Replaces the reference models on a GPU: cuDNN's kernel and the generic one."""
     import tensorflow as tf
 
     def steps_model(*, use_cudnn):
         def model(ids, training):
             steps = tf.one_hot(ids, 12)
-            # What the generic kernel says at padded places is another thing, and not compared.
+            # Outputs at padded places differ and are not compared.
             return steps + (apart if use_cudnn is True else tf.cast(ids == 0, tf.float32)[..., None])
 
         return model
@@ -445,7 +445,7 @@ def two_kernels(apart: float) -> SimpleNamespace:
 
 @with_models
 @pytest.mark.parametrize(("apart", "verdict"), [(0.0, "holds"), (1e-5, "holds"), (0.01, "fails")])
-def test_kernels_are_compared_at_real_places(apart, verdict):
+def test_kernels_are_compared(apart, verdict):
     from padmask.verify.keras.backend import start_backend
     from padmask.verify.keras.cudnn import compare_kernels
 
@@ -457,7 +457,7 @@ def test_kernels_are_compared_at_real_places(apart, verdict):
 
 
 @with_models
-def test_kernels_are_not_compared_on_rows_that_cudnn_does_not_take():
+def test_kernels_skip_unusual_rows():
     from padmask.verify.keras.backend import start_backend
     from padmask.verify.keras.cudnn import compare_kernels
 

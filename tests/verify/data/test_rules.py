@@ -1,4 +1,4 @@
-"""For every rule, rows that break exactly it; and rows that break none."""
+"""For every rule, rows that break only this rule; and rows that break no rule."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def changed(array: np.ndarray, row: int, column: int, value) -> np.ndarray:
     return array
 
 
-def test_good_rows_break_no_rule():
+def test_good_rows():
     assert audited(lengths=np.array([2, 3, 1])) == {}
 
 
@@ -50,20 +50,20 @@ BROKEN = {
 
 
 @pytest.mark.parametrize("rule", BROKEN)
-def test_a_broken_rule_is_found(rule):
+def test_broken_rule_is_found(rule):
     seen = audited(**BROKEN[rule])
     assert rule in seen
-    # Left padding also costs cuDNN's kernels, which is a rule of its own.
+    # Left padding also breaks the rule for cuDNN's kernels.
     assert set(seen) <= {rule, "cudnn-fallback"}
 
 
-def test_a_hole_in_the_mask():
+def test_hole_in_the_mask():
     mask = changed(MASK, 1, 1, False)
     seen = audited(mask=mask, ids=np.where(mask, 7, 0), labels=np.where(mask, 0, -100))
     assert seen == {"mask-not-contiguous": (1, ["row 1"]), "cudnn-fallback": (1, ["row 1"])}
 
 
-def test_a_fully_masked_row():
+def test_fully_masked_row():
     mask = changed(MASK, 2, 0, False)
     seen = audited(mask=mask, ids=np.where(mask, 7, 0), labels=np.where(mask, 0, -100))
     assert seen == {"row-fully-masked": (1, ["row 2"]), "cudnn-fallback": (1, ["row 2"])}
@@ -75,50 +75,50 @@ def test_labels_on_padding():
     assert found(audit) == {"labels-on-padding": (2, ["row 0", "row 2"])}
 
 
-def test_left_padding_is_right_where_it_is_declared():
+def test_declared_left_padding():
     seen = audited(ids=IDS[:, ::-1], mask=MASK[:, ::-1], labels=LABELS[:, ::-1], padding="pre")
     assert seen == {"cudnn-fallback": (2, ["row 0", "row 2"])}
 
 
-def test_a_mask_that_is_none():
+def test_mask_of_wrong_shape():
     audit = Audit([AuditColumn("ids", value=0)])
     audit.add_misshapen(np.array([False, True]), "row {}".format)
     assert found(audit) == {"mask-shape": (1, ["row 1"])}
 
 
-def test_inputs_of_different_types():
+def test_mixed_types():
     audit = Audit([AuditColumn("ids", value=0)])
     audit.add_types("ids", {"a": "int32", "b": "int64", "c": "int32"})
     assert found(audit) == {"mixed-dtypes": (1, ["b (int64)"])}
     assert audit.findings()[0].detail == "the files hold 'ids' in different types; the first has int32"
 
 
-def test_files_on_two_sides():
+def test_mixed_sides():
     audit = Audit([AuditColumn("ids", value=0)])
     audit.add_sides({"a": "post", "b": "pre", "c": "post"})
     assert found(audit) == {"mixed-sides": (1, ["b (pre)"])}
 
 
-def test_lengths_that_cannot_be():
+def test_impossible_lengths():
     audit = Audit([AuditColumn("ids", value=0)])
     audit.add_impossible(np.array([False, True]), "row {}".format)
     assert found(audit) == {"length-range": (1, ["row 1"])}
 
 
-def test_files_that_are_not_listed():
+def test_unlisted_files():
     audit = Audit([AuditColumn("ids", value=0)])
     audit.add_strangers(["a copy.jsonl"])
     assert found(audit) == {"stranger-file": (1, ["a copy.jsonl"])}
 
 
-def test_rows_of_more_than_one_length():
+def test_unequal_rows():
     audit = Audit([AuditColumn("ids", value=0)])
     audit.add_unequal(np.array([False, True]), 3, "row {}".format)
     assert found(audit) == {"rows-unequal": (1, ["row 1"])}
     assert audit.findings()[0].detail.startswith("not 3 places, as the first row has")
 
 
-def test_the_remedy_names_an_id_that_no_token_has():
+def test_remedy_names_an_unused_id():
     audit = Audit([AuditColumn("ids", value=0)])
     audit.add_raw({"ids": flatten([[0, 1], [2, 4]])}, "post", "row {}".format)
     [finding] = audit.findings()
@@ -126,7 +126,7 @@ def test_the_remedy_names_an_id_that_no_token_has():
     assert "-c ids=3" in finding.detail
 
 
-def test_raw_rows_are_audited_as_they_will_be_padded():
+def test_raw_rows():
     audit = Audit([AuditColumn("ids", value=9), AuditColumn("labels", value=0, label=True)])
     rows = flatten([[1, 9], [], [3]])
     audit.add_raw({"ids": rows, "labels": rows}, "pre", "row {}".format)
@@ -138,7 +138,7 @@ def test_raw_rows_are_audited_as_they_will_be_padded():
     }
 
 
-def test_findings_add_up_and_keep_the_first_examples():
+def test_findings_keep_first_examples():
     audit = Audit([AuditColumn("ids", value=0)])
     for batch in range(3):
         rows = flatten([[], [], []])
@@ -146,7 +146,7 @@ def test_findings_add_up_and_keep_the_first_examples():
     assert found(audit)["row-fully-masked"] == (9, ["0-0", "0-1", "0-2", "1-0", "1-1"])
 
 
-def test_every_rule_has_a_test_here():
+def test_every_rule_is_tested():
     tested = {
         *BROKEN,
         "mask-not-contiguous",
@@ -164,7 +164,7 @@ def test_every_rule_has_a_test_here():
 
 
 @pytest.mark.parametrize("cut", [0, 1, 3, 4])
-def test_an_audit_in_two_parts_finds_what_one_finds(cut):
+def test_audits_can_be_joined(cut):
     rows = [[0, 5], [], [7, 300], [2**21]]
     labels = [[1, 2], [], [-100, 4], [0]]
     columns = [AuditColumn("ids", value=0), AuditColumn("labels", value=0, label=True)]

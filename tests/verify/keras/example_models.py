@@ -1,9 +1,9 @@
-"""Small Keras models: some ignore their padding, some leak it, and for each it is known which.
+"""Small Keras models with known verdicts: some ignore their padding, some leak it.
 
 Every model was measured: each row alone and without padding, against the same row in batches of growing
 width; where the rows of a batch depend on each other, padded batches of several widths; where the width is
-fixed, other numbers in the padding's row of the embedding. The function that builds a model gives the
-name, and its docstring says why it behaves so.
+fixed, other numbers in the padding's row of the embedding. The name of the function that
+builds a model is the model's name, and its docstring explains the verdict.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ FRAMES = {"frames": f"features:{DIM}"}
 
 @dataclass(frozen=True)
 class ExampleModel:
-    """A model, and what is true of it.
+    """A model and its known verdict.
 
     `culprits` are acceptable names of the first layer or operation after which the mask is gone or padding
     reaches real places; "outer/inner" where it is nested, the model's own name where plain operations in a
@@ -59,7 +59,7 @@ def example(verdict: str, culprits: tuple[str, ...] = (), policy: str = "float32
     def enter(builder: Callable[[], keras.Model]) -> Callable[[], keras.Model]:
         def build() -> keras.Model:
             before = keras.config.dtype_policy()
-            keras.utils.clear_session(free_memory=False)  # or names such as "add" would count upwards
+            keras.utils.clear_session(free_memory=False)  # resets the numbers in names such as "add_1"
             keras.utils.set_random_seed(7)
             keras.config.set_dtype_policy(policy)
             try:
@@ -703,7 +703,7 @@ def lstm_initial_state_and_mask():
     return decoder(lstm, by_hand=True)
 
 
-# Leaks: nobody ever made a mask, or it marks the wrong steps. ---------------------------------------------
+# Leaks: there is no mask, or it marks the wrong steps. ---------------------------------------------
 
 
 @leaks("embed")

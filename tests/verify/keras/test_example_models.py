@@ -1,4 +1,4 @@
-"""Every example model, saved and loaded again: no leak missed, none invented, every culprit named."""
+"""Every example model, saved and loaded again, gets its known verdict and culprit."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Keras's own faults with masks: each is found, named and explained, and the advice cures it.
+"""Mask bugs of Keras itself: each is found and explained, and the advice cures the model.
 
 Every fault is a function that builds a model, beside the functions that build it as the advice says.
 """
@@ -18,7 +18,7 @@ keras = pytest.importorskip("keras", reason="models need Keras: pip install 'pad
 
 pytestmark = [
     pytest.mark.tf,
-    # What Keras and NumPy say while models are built and looked at.
+    # Warnings of Keras and NumPy while models are built and read.
     pytest.mark.filterwarnings("ignore:.*destroy the mask"),
     pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning"),
 ]
@@ -120,7 +120,7 @@ def joined(masked=False, handed=False):
 
 @dataclass(frozen=True)
 class Fault:
-    """A fault of Keras's.
+    """A mask bug of Keras.
 
     Args:
         build: the model that has it.
@@ -221,7 +221,7 @@ CURES = {
 
 
 def ready(build):
-    """Build a model, and give it weights that show something."""
+    """Build a model with weights that show the fault."""
     model = build()
     if not model.built:
         model(np.array([[1, 2, 0], [3, 0, 0]]))
@@ -237,7 +237,7 @@ def proven(build, **options):
 
 
 @pytest.mark.parametrize("fault", FAULTS.values(), ids=FAULTS)
-def test_the_fault_is_found_named_and_explained(fault):
+def test_fault_is_explained(fault):
     subject = proven(fault.build)
     assert subject.verdict == "leaks"
     assert subject.culprit == fault.culprit
@@ -247,19 +247,19 @@ def test_the_fault_is_found_named_and_explained(fault):
 
 
 @pytest.mark.parametrize("cure", CURES.values(), ids=CURES)
-def test_the_advice_cures_it(cure):
+def test_advice_cures_fault(cure):
     assert_ignores_padding(ready(cure))
 
 
-def test_one_block_in_a_graph_has_its_mask_baked_in():
-    """Not every attention is at fault: none must be accused that does no harm."""
+def test_mask_baked_into_a_graph():
+    """Attention without a fault must not be blamed."""
     ids = tokens()
     x = embedding()(ids)
     x = L.Add(name="residual")([x, multi_head("attention")(x, x)])
     assert_ignores_padding(ready(lambda: keras.Model(ids, mean()(x), name="net")))
 
 
-def test_zeros_for_padded_steps_alone_do_no_harm():
+def test_zeros_for_padding_are_harmless():
     assert_ignores_padding(
         ready(
             lambda: chain(
@@ -269,7 +269,7 @@ def test_zeros_for_padded_steps_alone_do_no_harm():
     )
 
 
-def test_attention_is_advised_to_hand_the_mask_to_who_is_hurt():
+def test_attention_advice():
     """A mask for the attention alone does not cure it: the pooling after the Add has none still."""
     assert proven(lambda: OneBlock(explicit=True)).verdict == "leaks"
     advice = proven(OneBlock).advice
@@ -277,12 +277,12 @@ def test_attention_is_advised_to_hand_the_mask_to_who_is_hurt():
     assert "attention_mask=..." not in advice or " mask=..." in advice
 
 
-def test_arithmetic_in_a_models_own_call_is_cured_by_handing_the_mask_over():
+def test_arithmetic_cure():
     assert proven(Arithmetic).verdict == "leaks"
     assert_ignores_padding(ready(lambda: Arithmetic(handed=True)))
 
 
-def test_arithmetic_in_a_models_own_call_is_advised_to_hand_the_mask_over():
+def test_arithmetic_advice():
     advice = proven(Arithmetic).advice
     assert "mask=..." in advice
     assert "supports_masking" not in advice
@@ -299,7 +299,7 @@ def checks_of(subject):
     return {check.name: check.verdict for check in subject.checks}
 
 
-def test_a_wrong_output_shape_fails_a_check_of_its_own_while_the_others_go_on():
+def test_wrong_output_shape():
     report = verify_model(ready(each_step))
     [subject] = report.subjects
     assert not report.ok
@@ -316,26 +316,26 @@ def test_a_wrong_output_shape_fails_a_check_of_its_own_while_the_others_go_on():
     [lambda: each_step(length=6), lambda: chain(L.Dense(2, name="each"))],
     ids=["fixed-length", "do-without"],
 )
-def test_the_advice_cures_a_wrong_output_shape(cure):
+def test_advice_cures_output_shape(cure):
     subject = proven(cure)
     assert (subject.verdict, checks_of(subject)["output-shape"]) == ("ignores", "holds")
 
 
-def test_a_model_that_fails_in_the_graph_alone_has_a_wrong_output_shape_too():
+def test_wrong_shape_in_graph_mode():
     subject = proven(lambda: each_step(mean()))
     assert checks_of(subject)["output-shape"] == "fails"
     assert checks_of(subject)["row-alone"] == "holds"
     assert subject.culprit == "each"
 
 
-def test_a_wrong_output_shape_is_found_where_the_steps_are_pooled_away():
+def test_wrong_shape_before_pooling():
     subject = proven(lambda: each_step(L.GlobalMaxPooling1D(name="peak")))
     assert checks_of(subject)["output-shape"] == "fails"
     assert checks_of(subject)["row-alone"] == "fails"
     assert subject.verdict == "leaks"
 
 
-def test_a_wrong_output_shape_is_told_without_the_lines_of_the_graph():
+def test_wrong_shape_hides_graph_lines():
     [shape] = [check for check in proven(lambda: each_step(mean())).checks if check.name == "output-shape"]
     assert "File " not in shape.detail
 
@@ -344,7 +344,7 @@ def test_a_wrong_output_shape_is_told_without_the_lines_of_the_graph():
     ("name", "unmasked"),
     [("attention-strips-a-mask-in-a-graph", "residual_1"), ("concatenate-makes-a-mask-all-true", "both")],
 )
-def test_the_fault_can_be_explained_layer_by_layer(name, unmasked):
+def test_layers_are_explained(name, unmasked):
     """The deviation begins after the mask has gone."""
     layers = {layer.name: layer for layer in proven(FAULTS[name].build, explain=True).layers}
     assert layers["embed"].mask_out

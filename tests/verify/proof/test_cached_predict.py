@@ -1,4 +1,4 @@
-"""A batch is predicted once, and no two batches are taken for each other."""
+"""Equal batches are predicted once, different batches are told apart."""
 
 from __future__ import annotations
 
@@ -28,12 +28,12 @@ def predictions(*batches) -> int:
     return len(seen)
 
 
-def test_a_batch_is_predicted_once():
+def test_equal_batches_predict_once():
     again = batch_of(values=PADDED.values.copy(), mask=PADDED.mask.copy())
     assert predictions(batch_of(), again, batch_of()) == 1
 
 
-def test_the_same_is_said_again():
+def test_cached_result_is_equal():
     predict = cache_predictions(lambda batch: {"output": batch["ids"].values * 2})
     first, again = predict(batch_of()), predict(batch_of())
     assert first["output"].tolist() == again["output"].tolist() == [[14, 16], [18, 0]]
@@ -51,5 +51,5 @@ def test_the_same_is_said_again():
     ],
     ids=["values", "mask", "dtype", "shape", "name", "another-input"],
 )
-def test_another_batch_is_another_prediction(other):
+def test_other_batches_predict_again(other):
     assert predictions(batch_of(), other) == 2

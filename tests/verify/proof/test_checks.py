@@ -1,7 +1,7 @@
-"""Every check on models of a few lines of NumPy: it rejects those that leak and passes those that don't.
+"""Every check rejects leaky models and passes sound ones; the models are a few lines of NumPy.
 
-A model here is a function of ids and mask. Those of `SOUND` ignore their padding, those of `LEAKY` do
-not; each is as small as can be, so that it is plain which of the two it is.
+A model here is a function of ids and mask. The models in `SOUND` ignore their padding, those in `LEAKY`
+do not; each is so small that the verdict is obvious.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ def subject_of(model, **options) -> Subject:
 
 
 def with_other_content(subject: Subject) -> Subject:
-    """The subject, which can also be shown other ids in the padded places."""
+    """The subject, which can also run with other ids in padded places."""
 
     def other(batch):
         padded = batch["ids"]
@@ -57,7 +57,7 @@ def with_other_content(subject: Subject) -> Subject:
 
 
 def disguised(subject: Subject, sample: Sample) -> Subject:
-    """The control: the same model, whose padding looks like tokens."""
+    """The control: the same model with padding that looks like tokens."""
 
     def dressed(batch):
         return subject.predict(sample.disguised(batch, seed=3))
@@ -70,7 +70,7 @@ def disguised(subject: Subject, sample: Sample) -> Subject:
 
 
 def proven(model, sample=None, *, control=None, twin=False, **options) -> SubjectReport:
-    """Prove a model, a function or a subject; where it is anybody's, far out and on empty rows too."""
+    """Prove a model, a function or a subject; a user's model also with long padding and empty rows."""
     sample = sample or sample_of()
     subject = model if isinstance(model, Subject) else subject_of(model, **options)
     control = subject_of(control) if control else disguised(subject, sample)
@@ -142,7 +142,7 @@ def attention(ids, mask, dtype="float64"):
 
 
 def scores_of_pairs(ids, mask):
-    """Two axes of what it says count steps."""
+    """Two axes of the output are steps."""
     return TABLE[ids] @ np.swapaxes(TABLE[ids], 1, 2)
 
 
@@ -201,7 +201,7 @@ def no_numbers_on_padding(ids, mask):
 
 
 def counting_padding(ids, mask):
-    """What it says at padded places is anything."""
+    """The output at padded places is arbitrary."""
     return np.where(mask[..., None], TABLE[ids], mask.shape[1])
 
 
@@ -278,7 +278,7 @@ def test_leaky_models_leak(model, padding):
 
 
 @pytest.mark.parametrize("lengths", [[6], [4, 4, 4], [1] * 9, [1, 50]], ids=str)
-def test_any_lengths_tell_the_two_apart(lengths):
+def test_any_lengths_suffice(lengths):
     assert proven(masked_mean, sample_of(lengths)).verdict == "ignores"
     assert proven(mean, sample_of(lengths)).verdict == "leaks"
 
@@ -300,7 +300,7 @@ def absolute_positions(ids, mask):
 
 
 @pytest.mark.parametrize("model", [sums_so_far, first_step, absolute_positions], ids=name_of)
-def test_what_comes_behind_is_not_seen_and_what_comes_before_is(model):
+def test_causal_models_need_pre_padding(model):
     after = proven(model, sample_of(padding="post"))
     assert (after.verdict, after.control.verdict) == ("ignores", "holds")
     assert "no mask is needed" in after.detail
@@ -324,7 +324,7 @@ def whole_pairs_of_steps(ids, mask):
     return pairs_of_steps(ids, mask)[:, : ids.shape[1] // 2]
 
 
-def test_strided_outputs_are_held_against_the_row_alone():
+def test_strided_outputs():
     assert proven(whole_pairs_of_steps).verdict == "ignores"
     assert proven(pairs_of_steps).verdict == "ignores"
     assert proven(pairs_of_all_steps).verdict == "leaks"
@@ -333,11 +333,11 @@ def test_strided_outputs_are_held_against_the_row_alone():
 
 
 def as_many_steps_as_rows(ids, mask):
-    """What a layer says that takes the batch's axis for that of time."""
+    """The output of a layer that confuses the batch axis and the time axis."""
     return TABLE[ids][:, : len(ids)]
 
 
-def test_outputs_of_a_wrong_shape_are_found():
+def test_wrong_output_shape():
     assert proven(as_many_steps_as_rows).verdict == "leaks"
 
 
@@ -350,7 +350,7 @@ def two_inputs() -> Sample:
 
 
 @pytest.mark.parametrize("leak", [None, "source", "target"])
-def test_a_leak_by_one_of_two_inputs(leak):
+def test_leak_by_one_of_two_inputs(leak):
     def predict(batch):
         pooled = {
             name: (mean if name == leak else masked_mean)(padded.values, padded.mask)
@@ -362,7 +362,7 @@ def test_a_leak_by_one_of_two_inputs(leak):
 
 
 @pytest.mark.parametrize("follows", ["source", "target"])
-def test_an_output_for_each_step_of_one_of_two_inputs(follows):
+def test_steps_of_one_of_two_inputs(follows):
     def predict(batch):
         other = batch["target" if follows == "source" else "source"]
         step = counting_padding(batch[follows].values, batch[follows].mask)
@@ -379,7 +379,7 @@ def test_scores_between_two_inputs():
     assert proven(Subject("fake", predict), two_inputs()).verdict == "ignores"
 
 
-def test_each_output_is_judged_by_itself():
+def test_outputs_are_judged_alone():
     def model(ids, mask):
         return {"steps": each_step(ids, mask), "pooled": mean(ids, mask), "sound": masked_mean(ids, mask)}
 
@@ -393,7 +393,7 @@ def test_each_output_is_judged_by_itself():
     assert check_of(report, "row-alone").detail.startswith("pooled")
 
 
-def test_a_small_leak_beside_a_large_output():
+def test_small_leak_beside_large_output():
     def model(ids, mask):
         return {"large": 1e6 * masked_mean(ids, mask), "small": slightly(ids, mask)}
 
@@ -423,20 +423,20 @@ def takes(model, least=1, most=10**9):
     [(1, LONGEST), (1, LONGEST + 1), (1, 40), (1, LONGEST - 3), (2, 10**9), (5, 30)],
     ids=lambda bound: str(bound),
 )
-def test_models_that_take_few_places(least, most):
+def test_models_of_few_lengths(least, most):
     sound = proven(takes(masked_mean, least, most))
     assert sound.verdict == "ignores"
     assert "cannot be run" in sound.detail
     assert proven(takes(mean, least, most)).verdict == "leaks"
 
 
-def test_rows_that_fill_the_only_length_there_is_make_room():
+def test_full_rows_are_shortened():
     full = sample_of([6] * 8)
     assert proven(takes(masked_mean, most=6), full).verdict == "ignores"
     assert proven(takes(mean, most=6), full).verdict == "leaks"
 
 
-def test_a_model_that_runs_nothing():
+def test_model_that_cannot_run():
     with pytest.raises(CannotRunError):
         proven(takes(masked_mean, least=1000))
 
@@ -445,7 +445,7 @@ def fixed() -> Sample:
     return sample_of(places=LONGEST)
 
 
-def test_of_a_fixed_length_the_content_is_changed():
+def test_fixed_length_changes_content():
     sound = proven(with_other_content(subject_of(takes(masked_mean, LONGEST, LONGEST))), fixed())
     assert sound.verdict == "ignores"
     assert [check.name for check in sound.checks if check.verdict == "holds"] == ["other-content"]
@@ -454,13 +454,13 @@ def test_of_a_fixed_length_the_content_is_changed():
     assert (leaky.verdict, failed(leaky)) == ("leaks", {"other-content"})
 
 
-def test_of_a_fixed_length_without_other_content_nothing_is_known():
+def test_fixed_length_without_content():
     report = proven(takes(masked_mean, LONGEST, LONGEST), fixed())
     assert report.verdict == "inconclusive"
     assert "no check could be made" in report.detail
 
 
-def test_of_a_fixed_length_that_all_rows_fill_nothing_is_known():
+def test_fixed_length_full_rows():
     full = sample_of([6] * 8, places=6)
     for model in (masked_mean, mean):
         report = proven(with_other_content(subject_of(takes(model, 6, 6))), full)
@@ -479,16 +479,16 @@ def noisy_leak(ids, mask):
     return noisy(ids, mask) + 0.1 * mean(ids, mask)
 
 
-def test_noise_is_measured_and_forgiven():
+def test_noise_is_tolerated():
     assert proven(noisy).verdict == "ignores"
     assert proven(noisy_leak).verdict == "leaks"
 
 
-def test_noise_beyond_a_thousandth_excuses_nothing():
+def test_large_noise_is_a_leak():
     assert proven(lambda ids, mask: masked_mean(ids, mask) * (1 + 0.05 * len(ids))).verdict == "leaks"
 
 
-def test_noise_that_jittered_weights_show_is_forgiven():
+def test_jittered_weights_show_noise():
     def model(ids, mask):
         return masked_mean(ids, mask) + 1e-4 * (mask.shape[1] % 2)
 
@@ -500,19 +500,19 @@ def test_noise_that_jittered_weights_show_is_forgiven():
     assert proven(model, jittered=jittered).verdict == "ignores"
 
 
-def test_a_model_that_is_noise_alone_proves_nothing_good():
+def test_pure_noise_proves_nothing():
     random = np.random.default_rng(0)
     report = proven(lambda ids, mask: random.standard_normal((len(ids), 3)))
     assert report.verdict != "ignores"
 
 
-def test_a_model_that_never_says_the_same_twice_is_no_leak():
+def test_random_model_is_inconclusive():
     random = np.random.default_rng(0)
     report = proven(lambda ids, mask: masked_mean(ids, mask) * random.binomial(1, 0.5, size=(len(ids), 3)))
     assert report.verdict == "inconclusive"
 
 
-def test_whether_a_model_repeats_itself_is_not_asked_of_what_is_remembered():
+def test_repetition_bypasses_cache():
     random = np.random.default_rng(0)
     fickle = subject_of(lambda ids, mask: masked_mean(ids, mask) * random.binomial(1, 0.5, (len(ids), 3)))
     assert proven(
@@ -528,7 +528,7 @@ def test_half_precision():
     assert leaky.verdict == "leaks"
 
 
-def test_rounding_vanishes_in_double_precision_and_leaks_do_not():
+def test_double_precision_shows_leaks():
     def coarse(model):
         return lambda ids, mask: model(ids, mask) + 1e-4 * (mask.shape[1] % 7) * mask.any(axis=1)[:, None]
 
@@ -555,13 +555,13 @@ def judged(largest, dtype, precise=None, noise=0.0) -> ComparedDeviation:
         ("bfloat16", 1e-2, 1e-1),
     ],
 )
-def test_what_each_dtype_may_deviate(dtype, small, large):
+def test_tolerance_of_dtypes(dtype, small, large):
     assert judged(small, dtype).holds
     assert not judged(large, dtype).holds
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float16", "bfloat16"])
-def test_double_precision_decides_what_looks_like_rounding(dtype):
+def test_double_precision_decides(dtype):
     assert judged(3e-2, dtype, precise=1e-15).holds or dtype != "bfloat16"
     assert judged(6e-3, dtype, precise=1e-15).holds
     assert not judged(1e-6, dtype, precise=1e-3).holds
@@ -569,22 +569,22 @@ def test_double_precision_decides_what_looks_like_rounding(dtype):
 
 @pytest.mark.parametrize("dtype", ["float16", "bfloat16"])
 @pytest.mark.parametrize("largest", [0.9, float("inf")])
-def test_what_only_half_precision_breaks_is_broken(dtype, largest):
+def test_large_half_precision_error(dtype, largest):
     assert not judged(largest, dtype, precise=0.0).holds
 
 
 @pytest.mark.parametrize("largest", [0.9, float("inf")])
-def test_what_only_single_precision_breaks_is_broken(largest):
+def test_large_single_precision_error(largest):
     assert not judged(largest, "float32", precise=0.0).holds
 
 
-def test_the_worst_judgement_is_not_the_largest_deviation():
+def test_worst_is_relative_to_tolerance():
     slight, allowed = ComparedDeviation(1e-3, 1e-5), ComparedDeviation(1.0, 10.0)
     assert worst([allowed, slight]) == worst([slight, allowed]) == slight
     assert worst([]) is None
 
 
-def test_no_deviation_of_nothing_holds():
+def test_zero_deviation_passes():
     made, _ = compare_deviation({"output": Deviation(0.0, 0.0)}, {}, "float32", None)
     assert made["output"].holds
 
@@ -601,7 +601,7 @@ def no_numbers(ids, mask):
 
 
 @pytest.mark.parametrize("model", [constant, no_numbers], ids=name_of)
-def test_a_constant_is_inconclusive(model):
+def test_constant_is_inconclusive(model):
     report = proven(model)
     assert report.verdict == "inconclusive"
     assert "constant output" in report.detail
@@ -616,26 +616,26 @@ def test_one_constant_output_is_inconclusive():
     }
 
 
-def test_a_constant_that_counts_its_places_leaks():
+def test_constant_counting_places_leaks():
     assert proven(lambda ids, mask: constant(ids, mask) * mask.shape[1]).verdict == "leaks"
 
 
 # --- the control ---------------------------------------------------------------------------------
 
 
-def test_an_unmasked_twin_must_fail():
+def test_control_must_fail():
     report = proven(masked_mean, control=mean, twin=True)
     assert (report.verdict, report.control.verdict) == ("ignores", "fails")
     assert {check.verdict for check in report.control.checks} == {"fails", "skipped"}
 
 
 @pytest.mark.parametrize("model", [masked_mean, sums_so_far, constant], ids=name_of)
-def test_a_twin_that_passes_proves_nothing(model):
+def test_passing_control_proves_nothing(model):
     report = proven(model, control=model, twin=True)
     assert (report.verdict, report.control.verdict) == ("inconclusive", "holds")
 
 
-def test_a_twin_that_passes_one_check_proves_nothing():
+def test_control_must_fail_every_check():
     subject = with_other_content(subject_of(masked_mean))
     # More padding changes what it says, other content does not.
     control = with_other_content(subject_of(number_of_places))
@@ -644,11 +644,11 @@ def test_a_twin_that_passes_one_check_proves_nothing():
     assert "other-content" in report.detail
 
 
-def test_references_too_are_padded_by_many_places():
+def test_references_get_long_padding():
     assert proven(beyond_forty_places, control=mean, twin=True).verdict == "leaks"
 
 
-def test_a_leak_outweighs_a_twin_that_passes():
+def test_leak_outweighs_passing_control():
     assert proven(mean, control=masked_mean, twin=True).verdict == "leaks"
 
 
@@ -715,7 +715,7 @@ GOOD = [(name, subject) for name, (_, good) in CHECKS.items() for subject in goo
 
 
 @pytest.mark.parametrize(("name", "subject"), BAD, ids=[f"{name}-{i}" for i, (name, _) in enumerate(BAD)])
-def test_a_check_rejects(name, subject):
+def test_check_rejects(name, subject):
     report = proven(subject)
     found = check_of(report, name)
     assert found.verdict == "fails"
@@ -725,14 +725,14 @@ def test_a_check_rejects(name, subject):
 
 
 @pytest.mark.parametrize(("name", "subject"), GOOD, ids=[f"{name}-{i}" for i, (name, _) in enumerate(GOOD)])
-def test_a_check_passes(name, subject):
+def test_check_passes(name, subject):
     found = check_of(proven(subject), name)
     assert found.verdict == "holds"
     assert found.max_abs_diff <= found.tolerance
 
 
 @pytest.mark.parametrize("twin", [False, True], ids=["a-model-of-anybody's", "a-reference"])
-def test_no_check_is_made_that_cannot_fail(twin):
+def test_every_check_can_fail(twin):
     report = proven(masked_mean, control=mean, twin=twin)
     assert {check.name for check in report.checks} <= set(CHECKS), "give each check a model that it rejects"
 
@@ -741,18 +741,18 @@ def test_no_check_is_made_that_cannot_fail(twin):
     ("name", "reason"),
     [("other-content", "comes from the content itself"), ("gradient", "no gradients")],
 )
-def test_what_cannot_be_checked_is_skipped_and_says_why(name, reason):
+def test_skipped_check_says_why(name, reason):
     found = check_of(proven(masked_mean, control=mean, twin=True), name)
     assert (found.verdict, found.max_abs_diff, found.tolerance) == ("skipped", None, None)
     assert reason in found.detail
 
 
-def test_gradients_that_are_zero_everywhere_say_nothing():
+def test_zero_gradient_is_skipped():
     report = proven(masked_mean, gradient=lambda batch: np.zeros((*batch["ids"].mask.shape, 3)))
     assert check_of(report, "gradient").verdict == "skipped"
 
 
-def test_rows_that_influence_each_other_are_not_judged_alone():
+def test_dependent_rows():
     report = proven(less_the_batch)
     assert check_of(report, "row-alone").verdict == "skipped"
     assert check_of(report, "more-padding").verdict == "holds"
@@ -760,24 +760,24 @@ def test_rows_that_influence_each_other_are_not_judged_alone():
     assert not prepare(subject_of(masked_mean), sample_of()).interact
 
 
-def test_a_row_without_a_token_that_gives_no_number_is_a_warning():
+def test_nan_of_empty_row_is_a_warning():
     report = proven(no_answer_to_nothing)
     assert report.verdict == "ignores"
     assert "NaN" in check_of(report, "empty-rows").detail
 
 
-def test_rounding_in_a_row_without_a_token_is_no_leak():
+def test_rounding_in_empty_row():
     report = proven(lambda ids, mask: masked_mean(ids, mask) + 1e-12 * mask.shape[1])
     assert check_of(report, "row-alone").verdict == "holds"
     assert check_of(report, "empty-rows").verdict == "holds"
 
 
-def test_a_leak_to_rows_without_a_token_is_a_leak():
+def test_leak_to_empty_rows():
     report = proven(leaks_to_nothing)
     assert (report.verdict, failed(report)) == ("leaks", {"empty-rows"})
 
 
-def test_checks_made_elsewhere_count():
+def test_extra_checks_count():
     def proven_with(extra):
         sample, subject = sample_of(), subject_of(masked_mean)
         return prove(subject, subject_of(mean), sample, twin=True, extra=[extra]).report
@@ -788,7 +788,7 @@ def test_checks_made_elsewhere_count():
     assert proven_with(differs).verdict == "leaks"
 
 
-def test_a_finding_says_where():
+def test_finding_says_where():
     found = check_of(proven(in_rows_of_one_token), "row-alone")
     assert found.detail == "row of 1 token in 12 places"
     assert found.max_abs_diff == pytest.approx(0.01)

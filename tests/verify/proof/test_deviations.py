@@ -1,4 +1,4 @@
-"""Outputs without steps are held against each other all rows at once, as they would be row by row."""
+"""Comparing all rows at once gives the same deviations as row by row."""
 
 from __future__ import annotations
 
@@ -49,19 +49,19 @@ def row_by_row(base, output):
         (np.zeros((4, 0)), np.zeros((4, 0))),
     ],
 )
-def test_all_rows_at_once_are_as_row_by_row(base, output):
+def test_all_rows_equal_row_by_row(base, output):
     follow = {"out": (None,) * (base.ndim - 1)}
     found = at_real_places(SAMPLE, follow, {"out": base}, {"out": output}, "here")
     assert found == {"out": row_by_row(base, output)}
 
 
-def test_outputs_of_other_sizes_are_infinitely_far_apart():
+def test_other_sizes_differ_infinitely():
     found = at_real_places(
         SAMPLE, {"out": (None,)}, {"out": np.zeros((4, 3))}, {"out": np.zeros((4, 2))}, "here"
     )
     assert found["out"].largest == np.inf
 
 
-def test_rows_without_a_token_have_no_real_places():
+def test_empty_rows_have_no_places():
     nothing = SAMPLE.empty(2)
     assert at_real_places(nothing, {"out": ()}, {"out": np.zeros(2)}, {"out": np.ones(2)}, "here") == {}

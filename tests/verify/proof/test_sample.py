@@ -1,4 +1,4 @@
-"""The sample pads, cuts, draws and dresses up its rows as its docstrings say, and picks the telling ones."""
+"""The sample pads, cuts, draws and disguises its rows, and picks rows of many lengths."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def tokens_of(sample: Sample) -> list[list[int]]:
 
 
 @given(rows=rows_of_ids, padding=sides, more=st.integers(0, 9))
-def test_more_padding_leaves_the_tokens_where_they_are(rows, padding, more):
+def test_more_padding_keeps_tokens(rows, padding, more):
     sample = sample_of(rows, padding, value=0)
     longest = max(map(len, rows))
     padded = sample.padded(more)["ids"]
@@ -39,7 +39,7 @@ def test_more_padding_leaves_the_tokens_where_they_are(rows, padding, more):
 
 
 @given(rows=rows_of_ids, padding=sides)
-def test_a_row_alone_has_no_padding(rows, padding):
+def test_row_alone_has_no_padding(rows, padding):
     sample = sample_of(rows, padding)
     for place, row in enumerate(rows):
         alone = sample.alone(place)["ids"]
@@ -48,7 +48,7 @@ def test_a_row_alone_has_no_padding(rows, padding):
 
 
 @given(rows=rows_of_ids, picked=st.lists(st.integers(0, 99), min_size=1))
-def test_selected_rows_come_in_their_order_and_may_come_twice(rows, picked):
+def test_rows_can_be_selected(rows, picked):
     picked = [place % len(rows) for place in picked]
     assert tokens_of(sample_of(rows).select(picked)) == [rows[place] for place in picked]
 
@@ -65,7 +65,7 @@ def test_joined_rows_follow_each_other(rows, maxlen):
 
 
 @given(rows=rows_of_ids, seed=st.integers(0, 99))
-def test_refilled_rows_keep_their_lengths_and_take_tokens_that_were_there(rows, seed):
+def test_refilled_rows_keep_lengths(rows, seed):
     sample = sample_of(rows)
     refilled = tokens_of(sample.refilled(seed))
     assert list(map(len, refilled)) == list(map(len, rows))
@@ -91,7 +91,7 @@ def test_disguised_padding_looks_like_tokens(rows, padding, more, seed):
     assert set(dressed.values[~mask].tolist()) <= {*chain(*rows)}
 
 
-def test_a_pool_says_what_may_be_drawn():
+def test_pool_limits_tokens():
     sample = Sample({"ids": Input(flatten([[1, 2], [3]]))}, pool={"ids": np.array([70])})
     assert tokens_of(sample.refilled(0)) == [[70, 70], [70]]
     assert sample.disguised(sample.padded(), 0)["ids"].values.tolist() == [[1, 2], [3, 70]]
@@ -106,27 +106,27 @@ def test_a_pool_says_what_may_be_drawn():
     ],
     ids=["cut", "selected", "empty"],
 )
-def test_tokens_that_were_left_out_may_still_be_drawn(make):
+def test_removed_tokens_stay_in_the_pool(make):
     made = make(sample_of([[1], [2, 3, 4, 5]]))
     drawn = made.tokens("ids", 200, np.random.default_rng(0))
     assert set(drawn.tolist()) == {1, 2, 3, 4, 5}
 
 
 @given(count=st.integers(1, 5), places=st.integers(0, 9), padding=sides)
-def test_empty_rows_are_padding_alone(count, places, padding):
+def test_empty_rows_are_only_padding(count, places, padding):
     padded = sample_of([[1, 2]], padding, value=9).empty(count).padded(places)["ids"]
     assert padded.values.tolist() == [[9] * places] * count
     assert not padded.mask.any()
 
 
-def test_a_fixed_input_keeps_its_places():
+def test_fixed_input_keeps_its_places():
     sample = sample_of([[1, 2], [3]], places=4)
     assert sample.is_fixed
     assert sample.padded()["ids"].values.shape == sample.padded(60)["ids"].values.shape == (2, 4)
     assert sample.alone(1)["ids"].values.tolist() == [[3, 0, 0, 0]]
 
 
-def test_inputs_have_lengths_of_their_own():
+def test_inputs_have_their_own_lengths():
     sample = Sample({"source": Input(flatten([[1, 2], [3]])), "target": Input(flatten([[4], [5, 6, 7]]))})
     assert {name: lengths.tolist() for name, lengths in sample.lengths().items()} == {
         "source": [2, 1],
@@ -138,13 +138,13 @@ def test_inputs_have_lengths_of_their_own():
     assert (alone["source"].values.tolist(), alone["target"].values.tolist()) == ([[3]], [[5, 6, 7]])
 
 
-def test_one_fixed_input_does_not_fix_the_others():
+def test_fixed_input_beside_others():
     sample = Sample({"ids": Input(flatten([[1, 2]])), "tags": Input(flatten([[1]]), places=3)})
     assert (sample.is_fixed, sample.has_fixed) == (False, True)
     assert sample.places(2) == {"ids": 4, "tags": 3}
 
 
-def test_an_input_that_knows_no_time_is_left_as_it_is():
+def test_static_input_is_kept():
     speaker = Input(flatten([[7], [8], [9]]), static=True)
     sample = Sample({"ids": Input(flatten([[1], [2, 3], [4, 5, 6]])), "speaker": speaker})
     assert (sample.places(60), set(sample.lengths())) == ({"ids": 63}, {"ids"})
@@ -155,7 +155,7 @@ def test_an_input_that_knows_no_time_is_left_as_it_is():
     assert sample.empty(2).padded()["speaker"].values.tolist() == [[7], [8]]
 
 
-def test_features_and_their_pad_value():
+def test_features():
     rows = [np.ones((2, 3), "float32"), np.ones((1, 3), "float32")]
     padded = sample_of(rows, value=-1, dtype="float32").padded()["ids"]
     assert padded.values.shape == (2, 2, 3)
@@ -169,7 +169,7 @@ lengths_of_rows = st.lists(st.integers(0, 40), min_size=1, max_size=60).filter(a
 
 
 @given(lengths=lengths_of_rows, count=st.integers(2, 20))
-def test_the_shortest_and_the_longest_are_picked(lengths, count):
+def test_picks_shortest_and_longest(lengths, count):
     picked = pick_rows(lengths, count)
     chosen = lengths[picked]
     assert 1 <= len(picked) <= count
@@ -179,7 +179,7 @@ def test_the_shortest_and_the_longest_are_picked(lengths, count):
 
 
 @given(lengths=lengths_of_rows, count=st.integers(2, 20))
-def test_as_many_rows_and_lengths_are_picked_as_there_are(lengths, count):
+def test_picks_many_lengths(lengths, count):
     picked = pick_rows(lengths, count)
     there = len(set(lengths[lengths > 0].tolist()))
     assert len(picked) == min(count, int((lengths > 0).sum())) or there > count
