@@ -1,10 +1,11 @@
 # make demo   from nothing: a virtual environment, padmask with everything, and a look at sample_data
-# make test   the same start, then the tests
+# make test   the same start, then the quick tests: two minutes
+# make test-all  make test, then the slow tests: six minutes
 # make lowest the smoke tests with the lowest versions of what padmask needs
 # make lint   style and types;  make format mends the style
 # make readme writes the commands' help into the README
 # make bench  padmask beside what people use instead
-# make soak   10^8 tokens through every pair of formats;  make fuzz MINUTES=5 tries what nobody would
+# make soak   10^8 tokens through every pair of formats;  make fuzz MINUTES=5 runs random cases
 
 # TensorFlow has builds for 3.11 to 3.13: the newest of these that is here, else any python3.
 PYTHON ?= $(shell for p in python3.13 python3.12 python3.11 python3; do \
@@ -15,10 +16,10 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lowest lint format readme bench soak fuzz clean
+.PHONY: help demo test test-all lowest lint format readme bench soak fuzz clean
 
 help:
-	@sed -n 's/^# //p' $(MAKEFILE_LIST) | head -7
+	@sed -n 's/^# //p' $(MAKEFILE_LIST) | head -8
 
 $(BIN)/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
@@ -46,8 +47,15 @@ $(VENV)/.bench: $(VENV)/.verify
 demo: $(VENV)/.verify
 	@PATH="$(abspath $(BIN)):$$PATH" sh sample_data/demo.sh
 
+# pytest compiles the tests. It keeps the compiled files, and saves half a minute in each run.
+unexport PYTHONDONTWRITEBYTECODE
+TEST := $(BIN)/python -m pytest -q -n auto --dist loadfile
+
 test: $(VENV)/.verify
-	$(BIN)/python -m pytest -q -n auto --dist loadfile
+	$(TEST)
+
+test-all: test
+	$(TEST) -m slow
 
 lowest: $(BIN)/python
 	$(BIN)/python tests/lowest.py $(VENV)-lowest
@@ -68,11 +76,12 @@ bench: $(VENV)/.bench
 	$(BIN)/python tests/bench/bench.py
 
 soak: $(VENV)/.core
-	PADMASK_LOAD=large $(BIN)/python -m pytest -q tests/cli/test_large_inputs.py
+	PADMASK_LOAD=large $(BIN)/python -m pytest -q -m slow tests/cli/test_large_inputs.py
 	$(BIN)/python tests/soak.py
 
 MINUTES ?= 5
 fuzz: $(VENV)/.core
+	$(TEST) -m hypothesis --hypothesis-profile fuzz
 	$(BIN)/python tests/fuzz/run.py all --minutes $(MINUTES)
 
 clean:

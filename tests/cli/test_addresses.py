@@ -262,6 +262,7 @@ def log(tmp_path: Path) -> Iterator[Path]:
         yield tmp_path / "log"
 
 
+@pytest.mark.slow
 def test_inputs_are_listed_once(log: Path, here: Run) -> None:
     bucket = Bucket("test-listed")
     for name in ("a.jsonl", "deep/b.jsonl", "readme.txt"):
@@ -284,6 +285,7 @@ def test_inputs_are_listed_once(log: Path, here: Run) -> None:
                 assert "readme.txt" in done.stderr
 
 
+@pytest.mark.slow
 def test_single_object_is_not_listed(log: Path, here: Run) -> None:
     url = Bucket("test-one").write("data/a.jsonl", LINE.encode())
     assert here("pad", url, "-o", "out.jsonl").returncode == 0

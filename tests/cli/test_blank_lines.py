@@ -41,6 +41,7 @@ def piped(command: list[str], parts: Iterable[bytes]) -> tuple[bytes, float, flo
     return output, seconds, kibibytes / 1024
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("blank", BLANKS.values(), ids=BLANKS)
 @pytest.mark.parametrize("options", [("--maxlen", "2"), ()], ids=["one pass", "two passes"])
 def test_blank_lines_in_pipes(command, blank, options):
@@ -56,6 +57,7 @@ def test_blank_lines_in_pipes(command, blank, options):
     assert seconds < 5
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["in.jsonl.gz", "in.jsonl"])
 @pytest.mark.parametrize("rows", [2, 0])
 def test_blank_lines_in_files(command, tmp_path, name, rows):
@@ -71,6 +73,7 @@ def test_blank_lines_in_files(command, tmp_path, name, rows):
     assert seconds < 5
 
 
+@pytest.mark.slow
 def test_bad_lines_in_pipes(command):
     line = b"x" * 200_000 + b"\n"
 

@@ -48,6 +48,7 @@ def rewrite_while_it_runs(args: list[str], path: Path, cwd: Path) -> subprocess.
     return subprocess.CompletedProcess(args, process.returncode, first + out, said)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "verb", [["pad", "--maxlen", "2"], ["pad"], ["unpad"]], ids=["given", "found", "unpad"]
 )

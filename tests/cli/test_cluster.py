@@ -24,7 +24,7 @@ from padmask.shards.pad_dataset import pad_dataset
 from padmask.storage.names import MANIFEST
 
 pytest.importorskip("distributed", reason="--cluster needs Dask")
-pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="asks Linux's /proc")
+pytestmark = [pytest.mark.slow, pytest.mark.skipif(sys.platform != "linux", reason="asks Linux's /proc")]
 
 SHARDS, ROWS = 6, 20
 # Slow workers, so that a test finds them at work.

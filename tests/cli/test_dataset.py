@@ -242,6 +242,7 @@ def test_no_more_workers_than_shards(place, tmp_path, shards, most):
     assert started.exists() == (shards > 1)
 
 
+@pytest.mark.slow
 @linux
 def test_killed_worker_is_replaced(place):
     killed: set[int] = set()
@@ -259,6 +260,7 @@ def test_killed_worker_is_replaced(place):
     assert bytes_in(place.folder) == place.wanted
 
 
+@pytest.mark.slow
 def test_deadly_shard_is_named(place, tmp_path):
     env = faulty(tmp_path / "fault", KILLS)
     code, said = place.run("--workers", "2", env=env)
@@ -270,6 +272,7 @@ def test_deadly_shard_is_named(place, tmp_path):
     assert place.goes_on() == done
 
 
+@pytest.mark.slow
 def test_deadly_shard_can_be_skipped(place, tmp_path):
     env = faulty(tmp_path / "fault", measuring=KILLS)
     report = tmp_path / "report.json"
@@ -312,6 +315,7 @@ def hit(
 CODES = {signal.SIGINT: 130, signal.SIGTERM: 143, signal.SIGKILL: -signal.SIGKILL}
 
 
+@pytest.mark.slow
 @linux
 @pytest.mark.parametrize("number", CODES, ids=lambda number: number.name)
 @pytest.mark.parametrize("moment", range(MOMENTS))
@@ -329,6 +333,7 @@ def test_resume_after_any_signal(place, number, moment):
     place.goes_on()
 
 
+@pytest.mark.slow
 @linux
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM], ids=lambda number: number.name)
 @pytest.mark.parametrize("workers", ["1", "2"])
@@ -344,6 +349,7 @@ def test_stopped_run_reports_shards(place, number, workers):
     )
 
 
+@pytest.mark.slow
 @linux
 def test_resume_keeps_finished_shards(place, tmp_path):
     with place.start("--workers", "2") as process:
@@ -373,6 +379,7 @@ main()
 """
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("move", [0, 3, SHARDS - 1])
 def test_resume_after_kill_in_rename(place, move):
     place.command = [sys.executable, "-c", DIES_AT.format(move)]
@@ -382,6 +389,7 @@ def test_resume_after_kill_in_rename(place, move):
     place.goes_on()
 
 
+@pytest.mark.slow
 @linux
 def test_second_run_is_refused(place, tmp_path):
     go = tmp_path / "go"
@@ -398,6 +406,7 @@ def test_second_run_is_refused(place, tmp_path):
     assert bytes_in(place.folder) == place.wanted
 
 
+@pytest.mark.slow
 @linux
 def test_changed_input_is_refused(place, tmp_path):
     place.data = shutil.copytree(place.data, tmp_path / "data")
@@ -426,6 +435,7 @@ def small_disk(tmp_path: Path) -> Iterator[Callable[[str], None]]:
     subprocess.run(["umount", "-l", str(folder)], check=True)
 
 
+@pytest.mark.slow
 def test_resume_after_full_disk(place, small_disk):
     # --max-bytes turns the check of the disk off, and each shard alone would fit.
     code, said = place.run("--workers", "2", "--max-bytes", "1GB")
@@ -464,6 +474,7 @@ def test_progress_may_raise(data, tmp_path):
         pad_dataset(data, tmp_path / "padded", spec=PadSpec(maxlen=4), progress=tell)
 
 
+@pytest.mark.slow
 @linux
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM], ids=lambda number: number.name)
 def test_signal_waits_for_renames(command: list[str], tmp_path: Path, number: signal.Signals) -> None:

@@ -13,6 +13,8 @@ from typing import Any
 import pytest
 from processes import SECONDS, faulty, wait_until
 
+pytestmark = pytest.mark.slow
+
 Run = Callable[..., "subprocess.CompletedProcess[str]"]
 
 # Slow enough that the other shard is always in progress when the worker dies.

@@ -30,6 +30,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from fork_server import ForkServer
+from pairs import all_pairs
 from processes import default_signals
 
 import padmask
@@ -40,9 +41,11 @@ pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="faults are inje
 SUFFIXES = ["jsonl", "parquet"]
 suffixes = pytest.mark.parametrize("suffix", SUFFIXES)
 # `unpad` reads and writes files through its own code.
-both = pytest.mark.parametrize("verb", ["pad", "unpad"], indirect=True)
+VERBS = ["pad", "unpad"]
+both = pytest.mark.parametrize("verb", VERBS, indirect=True)
 # A given maxlen needs one pass over the input, a found one needs two.
-passes = pytest.mark.parametrize("passes", [("--maxlen", "40"), ()], ids=["one pass", "two passes"])
+PASSES = {"one pass": ("--maxlen", "40"), "two passes": ()}
+passes = pytest.mark.parametrize("passes", PASSES.values(), ids=PASSES)
 
 OLD = b"what was there before"
 ROWS = 4000
@@ -290,10 +293,9 @@ def hit(
 CODES = {signal.SIGINT: 130, signal.SIGTERM: 143, signal.SIGKILL: -signal.SIGKILL}
 
 
-@both
+@pytest.mark.slow
 @linux
-@suffixes
-@pytest.mark.parametrize("number", CODES, ids=lambda number: number.name)
+@all_pairs(indirect=["verb"], verb=VERBS, suffix=SUFFIXES, number={number.name: number for number in CODES})
 def test_signal_leaves_old_or_new_output(
     command: list[str],
     source: dict[str, Path],
@@ -336,9 +338,7 @@ os.{name} = die
 """
 
 
-@both
-@suffixes
-@pytest.mark.parametrize("name", ["fsync", "link", "replace"])
+@all_pairs(indirect=["verb"], verb=VERBS, suffix=SUFFIXES, name=["fsync", "link", "replace"])
 def test_kill_before_rename(
     source: dict[str, Path], place: Place, suffix: str, name: str, pads: Pads, verb: str
 ) -> None:
@@ -381,9 +381,7 @@ sys.meta_path.insert(0, Finder())
 # --- Closed pipes ------------------------------------------------------------------------
 
 
-@both
-@pytest.mark.parametrize("format_", ["jsonl", "parquet", "arrow"])
-@pytest.mark.parametrize("output", ["-", "/dev/stdout"])
+@all_pairs(indirect=["verb"], verb=VERBS, format_=["jsonl", "parquet", "arrow"], output=["-", "/dev/stdout"])
 def test_closed_pipe_is_not_an_error(
     source: dict[str, Path], place: Place, pads: Pads, format_: str, output: str
 ) -> None:
@@ -408,9 +406,7 @@ def leaving(fifo: Path, after: int) -> threading.Thread:
     return reader
 
 
-@both
-@suffixes
-@pytest.mark.parametrize("pipe", ["rejects", "rejects.gz", "rejects.zst"])
+@all_pairs(indirect=["verb"], verb=VERBS, suffix=SUFFIXES, pipe=["rejects", "rejects.gz", "rejects.zst"])
 def test_closed_rejects_keep_output(
     source: dict[str, Path], place: Place, pads: Pads, suffix: str, pipe: str, verb: str
 ) -> None:
@@ -453,10 +449,13 @@ sys.stdout = sys.__stdout__ = io.TextIOWrapper(open(1, "wb", buffering=0, closef
 """
 
 
-@both
-@suffixes
-@pytest.mark.parametrize("output", ["-", "/dev/stdout"])
-@pytest.mark.parametrize("fault", ["", UNBUFFERED], ids=["buffered", "unbuffered"])
+@all_pairs(
+    indirect=["verb"],
+    verb=VERBS,
+    suffix=SUFFIXES,
+    output=["-", "/dev/stdout"],
+    fault={"buffered": "", "unbuffered": UNBUFFERED},
+)
 def test_full_disk_behind_stdout(
     source: dict[str, Path], place: Place, pads: Pads, fault: str, output: str, suffix: str
 ) -> None:
@@ -579,9 +578,12 @@ def test_stdin_copy_hits_size_limit(source: dict[str, Path], place: Place, outpu
     assert done.stdout == b""
 
 
-@both
-@suffixes
-@pytest.mark.parametrize("moment", [BETWEEN, "import os\nplain = os.fsync\n"], ids=["begin", "end"])
+@all_pairs(
+    indirect=["verb"],
+    verb=VERBS,
+    suffix=SUFFIXES,
+    moment={"begin": BETWEEN, "end": "import os\nplain = os.fsync\n"},
+)
 def test_removed_folder_is_reported(
     source: dict[str, Path], place: Place, suffix: str, moment: str, pads: Pads
 ) -> None:
@@ -623,10 +625,7 @@ CHANGES: dict[str, Callable[[Path], str]] = {
 }
 
 
-@both
-@suffixes
-@passes
-@pytest.mark.parametrize("change", CHANGES)
+@all_pairs(indirect=["verb"], verb=VERBS, suffix=SUFFIXES, passes=PASSES, change=CHANGES.keys())
 def test_changed_input_is_refused(
     source: dict[str, Path],
     place: Place,
@@ -679,9 +678,7 @@ LINKS: dict[str, Callable[[Path, Path], None]] = {
 }
 
 
-@both
-@pytest.mark.parametrize("kind", LINKS)
-@pytest.mark.parametrize("suffix", ["jsonl", "parquet", "arrow"])
+@all_pairs(indirect=["verb"], verb=VERBS, kind=LINKS.keys(), suffix=["jsonl", "parquet", "arrow"])
 def test_output_may_link_to_input(
     source: dict[str, Path], tmp_path: Path, suffix: str, kind: str, pads: Pads, verb: str
 ) -> None:
@@ -714,10 +711,13 @@ def test_dangling_link_gets_its_file(source: dict[str, Path], place: Place, pads
     assert (place.folder / "out.jsonl").is_symlink()
 
 
-@both
-@passes
-@pytest.mark.parametrize("args", [["in.jsonl"], ["-"], ["."], ["in.jsonl", "-o", "/dev/stdout"]], ids=str)
-@pytest.mark.parametrize("mode", [os.O_APPEND, 0], ids=[">>", "1<>"])
+@all_pairs(
+    indirect=["verb"],
+    verb=VERBS,
+    passes=PASSES,
+    args=[["in.jsonl"], ["-"], ["."], ["in.jsonl", "-o", "/dev/stdout"]],
+    mode={">>": os.O_APPEND, "1<>": 0},
+)
 def test_open_input_is_not_an_output(
     place: Place, passes: tuple[str, ...], args: list[str], mode: int, pads: Pads, verb: str
 ) -> None:
@@ -739,6 +739,7 @@ def test_open_input_takes_no_rejects(place: Place, pads: Pads) -> None:
 # --- Several at once ---------------------------------------------------------------------
 
 
+@pytest.mark.slow
 @both
 @suffixes
 def test_concurrent_runs_write_whole_file(
@@ -765,6 +766,7 @@ def test_concurrent_runs_write_whole_file(
     assert place.names() == {output.name}
 
 
+@pytest.mark.slow
 @passes
 def test_concurrent_runs_in_place(command: list[str], place: Place, passes: tuple[str, ...]) -> None:
     path = place.folder / "in.jsonl"
@@ -785,9 +787,7 @@ def test_concurrent_runs_in_place(command: list[str], place: Place, passes: tupl
 # --- Pipes, devices and closed streams ---------------------------------------------------
 
 
-@both
-@passes
-@pytest.mark.parametrize("suffix", ["jsonl", "parquet", "arrow"])
+@all_pairs(indirect=["verb"], verb=VERBS, passes=PASSES, suffix=["jsonl", "parquet", "arrow"])
 def test_named_pipe_is_an_input(
     source: dict[str, Path], place: Place, passes: tuple[str, ...], suffix: str, pads: Pads, verb: str
 ) -> None:
@@ -816,9 +816,7 @@ def test_named_pipe_is_an_output(source: dict[str, Path], place: Place, format_:
     assert place.names() == {fifo.name}
 
 
-@passes
-@pytest.mark.parametrize("pipe", [True, False], ids=["a pipe", "a file"])
-@pytest.mark.parametrize("suffix", SUFFIXES)
+@all_pairs(passes=PASSES, pipe={"a pipe": True, "a file": False}, suffix=SUFFIXES)
 def test_dev_stdin_and_dev_stdout(
     source: dict[str, Path], place: Place, passes: tuple[str, ...], suffix: str, pipe: bool, pads: Pads
 ) -> None:
@@ -841,9 +839,7 @@ def test_dev_stdin_is_copied_to_tmp(command: list[str], source: dict[str, Path],
     assert (done.returncode, done.stdout) == (0, place.wanted["jsonl"]), done
 
 
-@both
-@suffixes
-@pytest.mark.parametrize("closed", ["<&- >&- 2>&-", ">&- 2>&-"])
+@all_pairs(indirect=["verb"], verb=VERBS, suffix=SUFFIXES, closed=["<&- >&- 2>&-", ">&- 2>&-"])
 def test_closed_streams_spare_output(
     padmask: Callable[..., Any], source: dict[str, Path], place: Place, suffix: str, closed: str, verb: str
 ) -> None:
@@ -925,9 +921,7 @@ def test_locale_does_not_matter(command: list[str], place: Place, suffix: str) -
 # --- Limits of the process ---------------------------------------------------------------
 
 
-@both
-@suffixes
-@pytest.mark.parametrize("files", [6, 8])
+@all_pairs(indirect=["verb"], verb=VERBS, suffix=SUFFIXES, files=[6, 8])
 def test_few_descriptors(
     command: list[str], source: dict[str, Path], place: Place, suffix: str, files: int, verb: str
 ) -> None:
@@ -1041,12 +1035,12 @@ os.{name} = fail
 """
 
 
-@both
-@suffixes
-@pytest.mark.parametrize("old", [None, OLD], ids=["new", "old"])
-@pytest.mark.parametrize(
-    ("name", "error"),
-    [
+@all_pairs(
+    indirect=["verb"],
+    verb=VERBS,
+    suffix=SUFFIXES,
+    old={"new": None, "old": OLD},
+    step=[
         ("fsync", "ENOSPC"),
         ("fsync", "EIO"),
         ("fchmod", "EPERM"),
@@ -1055,11 +1049,12 @@ os.{name} = fail
     ],
 )
 def test_failed_last_step_keeps_output(
-    source: dict[str, Path], place: Place, suffix: str, old: bytes | None, name: str, error: str, pads: Pads
+    source: dict[str, Path], place: Place, suffix: str, old: bytes | None, step: tuple[str, str], pads: Pads
 ) -> None:
     output = f"out.{suffix}"
     if old:
         (place.folder / output).write_bytes(old)
+    name, error = step
     fault = FAIL.format(name=name, error=error, folder=False)
     done = pads(source["jsonl"], "-o", output, fault=fault)
     said = f"Cannot write '{output}': {os.strerror(getattr(errno, error))}."

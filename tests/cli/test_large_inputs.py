@@ -22,6 +22,8 @@ import pytest
 
 import padmask
 
+pytestmark = pytest.mark.slow
+
 SCALE = 10 if os.environ.get("PADMASK_LOAD") == "large" else 1
 SECONDS = 60 * SCALE
 

@@ -27,6 +27,8 @@ from padmask.storage.urls import parse_url
 
 pytest.importorskip("moto")
 
+pytestmark = pytest.mark.slow
+
 ROWS = [{"id": n, "input_ids": list(range(1, 1 + n % 5)), "t": "é"} for n in range(23)]
 LINES = "".join(json.dumps(row) + "\n" for row in ROWS).encode()
 

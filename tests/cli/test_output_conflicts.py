@@ -10,6 +10,7 @@ from pathlib import Path
 from subprocess import CompletedProcess
 
 import pytest
+from pairs import all_pairs
 
 Run = Callable[..., CompletedProcess[str]]
 
@@ -31,12 +32,15 @@ def link(tmp_path: Path) -> None:
     (tmp_path / "link").symlink_to("/dev/stdout")
 
 
-@pytest.mark.parametrize("name", STDOUT_NAMES)
-@pytest.mark.parametrize("option", ["--rejects", "--report"])
-@pytest.mark.parametrize(("verb", "data"), [("pad", BAD), ("unpad", PADDED)])
+@all_pairs(
+    name=STDOUT_NAMES,
+    option=["--rejects", "--report"],
+    command={"pad": ("pad", BAD), "unpad": ("unpad", PADDED)},
+)
 def test_stdout_takes_one_output(
-    shell: Run, tmp_path: Path, verb: str, data: str, option: str, name: str
+    shell: Run, tmp_path: Path, command: tuple[str, str], option: str, name: str
 ) -> None:
+    verb, data = command
     (tmp_path / "in.jsonl").write_text(data)
     (tmp_path / "log").write_text("kept\n")
     done = shell(f"padmask {verb} in.jsonl --on-error skip {option} {name} >> log")
@@ -105,9 +109,7 @@ WRITES = {
 }
 
 
-@pytest.mark.parametrize("output", OUTPUT_NAMES)
-@pytest.mark.parametrize("named", ["file", "pattern", "folder", "linked folder"])
-@pytest.mark.parametrize("command", WRITES)
+@all_pairs(command=WRITES.keys(), named=["file", "pattern", "folder", "linked folder"], output=OUTPUT_NAMES)
 def test_nothing_replaces_an_input(here: Run, tmp_path: Path, command: str, named: str, output: str) -> None:
     source = inputs_named(tmp_path)[named]
     done = here(*(word.format(source, out=output) for word in WRITES[command]))
@@ -116,9 +118,7 @@ def test_nothing_replaces_an_input(here: Run, tmp_path: Path, command: str, name
     assert not (tmp_path / "out.jsonl").exists()
 
 
-@pytest.mark.parametrize("named", ["pattern", "folder", "linked folder"])
-@pytest.mark.parametrize("output", OUTPUT_NAMES)
-@pytest.mark.parametrize("verb", ["pad", "unpad"])
+@all_pairs(named=["pattern", "folder", "linked folder"], output=OUTPUT_NAMES, verb=["pad", "unpad"])
 def test_output_replaces_no_shard(here: Run, tmp_path: Path, verb: str, named: str, output: str) -> None:
     source = inputs_named(tmp_path)[named]
     done = here(verb, source, "-o", output)

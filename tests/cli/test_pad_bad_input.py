@@ -20,6 +20,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from pairs import all_pairs
 from processes import default_signals
 
 Completed = subprocess.CompletedProcess[str]
@@ -82,7 +83,10 @@ def refuses(here: Run, tmp_path: Path) -> Run:
     return check
 
 
-@pytest.fixture(params=[("--maxlen", "4"), ()], ids=["one pass", "two passes"])
+PASSES = {"one pass": ("--maxlen", "4"), "two passes": ()}
+
+
+@pytest.fixture(params=PASSES.values(), ids=PASSES)
 def passes(request: pytest.FixtureRequest) -> tuple[str, ...]:
     """A given maxlen needs one pass over the input, a found one needs two."""
     return request.param
@@ -295,11 +299,11 @@ BAD_LINES = {
 bad_lines = pytest.mark.parametrize(("line", "says"), BAD_LINES.values(), ids=BAD_LINES)
 
 
-@bad_lines
-@pytest.mark.parametrize("output", ["out.jsonl", "out.parquet"])
+@all_pairs(bad=BAD_LINES, passes=PASSES, output=["out.jsonl", "out.parquet"])
 def test_bad_line_is_named(
-    refuses: Run, tmp_path: Path, passes: tuple[str, ...], output: str, line: str, says: list[str]
+    refuses: Run, tmp_path: Path, passes: tuple[str, ...], output: str, bad: tuple[str, list[str]]
 ) -> None:
+    line, says = bad
     # A blank line is not a row, but counts as a line.
     (tmp_path / "in.jsonl").write_text(f"{GOOD}\n\n{line}\n{GOOD}\n")
     refuses("pad", "in.jsonl", "-o", output, *passes, says=["in.jsonl, line 3", "--on-error skip", *says])
@@ -334,11 +338,11 @@ ALONE = {
 alone = pytest.mark.parametrize(("line", "says"), ALONE.values(), ids=ALONE)
 
 
-@alone
-@pytest.mark.parametrize("output", ["out.jsonl", "out.parquet"])
+@all_pairs(bad=ALONE, passes=PASSES, output=["out.jsonl", "out.parquet"])
 def test_file_of_one_bad_line(
-    refuses: Run, tmp_path: Path, passes: tuple[str, ...], output: str, line: str, says: list[str]
+    refuses: Run, tmp_path: Path, passes: tuple[str, ...], output: str, bad: tuple[str, list[str]]
 ) -> None:
+    line, says = bad
     (tmp_path / "in.jsonl").write_text(f"{line}\n")
     refuses("pad", "in.jsonl", "-o", output, *passes, says=["in.jsonl, line 1", *says])
 
@@ -777,16 +781,15 @@ BAD_TABLES: dict[str, tuple[Any, list[str], list[str]]] = {
 }
 
 
-@pytest.mark.parametrize(("column", "args", "says"), BAD_TABLES.values(), ids=BAD_TABLES)
+@all_pairs(bad=BAD_TABLES, passes=PASSES, suffix=[".parquet", ".arrow"])
 def test_bad_row_is_named(
     refuses: Run,
     tmp_path: Path,
     suffix: str,
     passes: tuple[str, ...],
-    column: pa.Array,
-    args: list[str],
-    says: list[str],
+    bad: tuple[pa.Array, list[str], list[str]],
 ) -> None:
+    column, args, says = bad
     write(tmp_path / f"in{suffix}", pa.table({"input_ids": column}))
     of_row = says[0].startswith("row ")
     where = f"in{suffix}, {says[0]}" if of_row else f"in{suffix}"
@@ -841,9 +844,9 @@ CUTS = {
 }
 
 
-@pytest.mark.parametrize("cut", CUTS.values(), ids=CUTS)
-class TestATruncatedFile:
-    def test_is_named(
+class TestTruncatedFile:
+    @all_pairs(cut=CUTS, passes=PASSES, suffix=[".parquet", ".arrow"])
+    def test_file_is_named(
         self,
         refuses: Run,
         tmp_path: Path,
@@ -855,7 +858,8 @@ class TestATruncatedFile:
         path.write_bytes(cut(path.read_bytes()))
         refuses("pad", path.name, "-o", "out.jsonl", *passes, says=[path.name])
 
-    def test_is_named_on_stdin(
+    @pytest.mark.parametrize("cut", CUTS.values(), ids=CUTS)
+    def test_stdin_is_named(
         self, refuses: Run, padmask: Run, tmp_path: Path, suffix: str, cut: Callable[[bytes], bytes]
     ) -> None:
         path = write(tmp_path / f"in{suffix}", ids([[1, 2]] * 100))
@@ -908,6 +912,7 @@ class TestFlippedBytes:
         (tmp_path / "in.parquet").write_bytes(data.replace(ids_as_they_lie, flipped))
         refuses("pad", "in.parquet", "-o", "out.jsonl", says=["in.parquet"])
 
+    @pytest.mark.slow
     @pytest.mark.parametrize("bits", [0x01, 0xFF])
     def test_every_byte(self, tmp_path: Path, suffix: str, bits: int) -> None:
         # In a new process, since Arrow may abort.
@@ -1262,6 +1267,7 @@ STOPS = [
 ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("stop", "codes"), STOPS)
 def test_stopped_run_leaves_nothing(
     command: list[str], tmp_path: Path, passes: tuple[str, ...], stop: signal.Signals, codes: set[int]

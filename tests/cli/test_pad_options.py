@@ -1243,6 +1243,7 @@ def large(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     yield str(path)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("suffix", ["jsonl", "jsonl.gz", "parquet", "arrow", "npz"])
 def test_tuning_keeps_the_bytes(pad: Pad, large: str, suffix: str) -> None:
     limit = ("--limit", "1500") if suffix == "jsonl.gz" else ()
@@ -1306,6 +1307,7 @@ def test_quiet_shows_only_errors(pad: Pad) -> None:
 ETA = re.compile(r"\d:\d\d:\d\d|-:--:--")
 
 
+@pytest.mark.slow
 def test_progress_on_a_terminal() -> None:
     # A short run shows no progress.
     Path("in.jsonl").write_text('{"input_ids":[1,2,3]}\n' * 400_000)

@@ -142,12 +142,14 @@ def test_data_folder_is_not_imported(place: Place, how: str, line: str) -> None:
     check(place, how, line)
 
 
+@pytest.mark.slow
 def test_cluster_imports_nothing(place: Place) -> None:
     if find_spec("distributed") is None:
         pytest.skip("--cluster needs Dask")
     check(place, "script", SLOW["cluster"])
 
 
+@pytest.mark.slow
 @pytest.mark.tf
 def test_models_import_nothing(place: Place) -> None:
     if find_spec("keras") is None:
@@ -155,6 +157,7 @@ def test_models_import_nothing(place: Place) -> None:
     check(place, "script", SLOW["models"])
 
 
+@pytest.mark.slow
 def test_function_imports_nothing(place: Place, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     site = tmp_path / "site"
     site.mkdir()
@@ -185,6 +188,7 @@ if __name__ == "__main__":
 """
 
 
+@pytest.mark.slow
 def test_scripts_import_their_modules(place: Place, tmp_path: Path) -> None:
     code = tmp_path / "code"
     code.mkdir()

@@ -50,6 +50,7 @@ def check(worker: Worker, case: Case) -> Answer:
     return answer
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", KINDS)
 @fewer
 @given(data=st.binary(max_size=200), draw=draws)
@@ -58,6 +59,7 @@ def test_random_bytes(worker: Worker, kind: str, data: bytes, draw: Random) -> N
     check(worker, cases.case_of(head + data, cases.asked(draw, kind)))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", KINDS)
 @few
 @given(draw=draws)
@@ -72,6 +74,7 @@ def test_sound_files(worker: Worker, kind: str, draw: Random) -> None:
     check(worker, cases.case_of(draw.choice(cases.seeds_of(kind)), cases.asked(draw, kind)))
 
 
+@pytest.mark.slow
 @few
 @given(draw=draws)
 def test_mutated_padded_files(worker: Worker, draw: Random) -> None:
@@ -96,6 +99,7 @@ rows = st.fixed_dictionaries(
 )
 
 
+@pytest.mark.slow
 @few
 @given(st.lists(rows, max_size=4), draws)
 def test_random_json_values(worker: Worker, objects: list[object], draw: Random) -> None:
@@ -104,6 +108,7 @@ def test_random_json_values(worker: Worker, objects: list[object], draw: Random)
     check(worker, cases.case_of(data, cases.asked(draw, "jsonl")))
 
 
+@pytest.mark.slow
 @settings(max_examples=150, deadline=None)
 @given(draws)
 def test_options(worker: Worker, draw: Random) -> None:
@@ -140,6 +145,7 @@ EXTREMES = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("output", ["out.jsonl", "out.parquet"])
 @pytest.mark.parametrize("line", EXTREMES.values(), ids=EXTREMES)
 def test_extreme_line(worker: Worker, line: bytes, output: str) -> None:
@@ -147,6 +153,7 @@ def test_extreme_line(worker: Worker, line: bytes, output: str) -> None:
     check(worker, cases.case_of(b"\n".join([GOOD, line, GOOD]), how))
 
 
+@pytest.mark.slow
 def test_line_of_fifty_megabytes() -> None:
     ids = b"2147483647," * (50 * 2**20 // 11) + b"7"
     with Worker() as worker:
@@ -155,6 +162,7 @@ def test_line_of_fifty_megabytes() -> None:
     assert answer.outcome.code == 0
 
 
+@pytest.mark.slow
 def test_million_blank_lines(worker: Worker) -> None:
     answer = check(worker, one(GOOD, b"\n \t\r\n" * 500_000, b'{"input_ids": 7}', on_error="fail"))
     assert answer.outcome is not None
@@ -173,6 +181,7 @@ def test_odd_json_anywhere(worker: Worker, odd: bytes) -> None:
     check(worker, one(GOOD, *(line % odd for line in lines), GOOD, maxlen="3"))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["parquet", "arrow"])
 def test_thousands_of_columns(worker: Worker, kind: str) -> None:
     table = pa.table({"input_ids": [[1, 2], [3]]} | {f"c{i}": [i, None] for i in range(4000)})
@@ -182,6 +191,7 @@ def test_thousands_of_columns(worker: Worker, kind: str) -> None:
     assert answer.outcome.code == 0
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", KINDS)
 def test_truncated_file(worker: Worker, kind: str) -> None:
     data = cases.seeds_of(kind)[0]

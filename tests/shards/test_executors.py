@@ -189,6 +189,7 @@ def cluster() -> Iterator[Any]:
         yield executor
 
 
+@pytest.mark.slow
 def test_cluster_results_and_errors(cluster):
     assert cluster.submit(pow, 3, 2).result(SECONDS) == 9
     with pytest.raises(OSError, match="No space"):
@@ -197,6 +198,7 @@ def test_cluster_results_and_errors(cluster):
         cluster.submit(exec, "raise error", {"error": DataError("a.jsonl, line 3: no.")}).result(SECONDS)
 
 
+@pytest.mark.slow
 def test_cluster_repeats_equal_tasks(cluster, tmp_path):
     begun = tmp_path / "begun"
     for _ in range(2):
@@ -204,5 +206,6 @@ def test_cluster_repeats_equal_tasks(cluster, tmp_path):
     assert len(pids_in(begun)) == 2
 
 
+@pytest.mark.slow
 def test_cluster_arrow_has_one_thread(cluster):
     assert cluster.submit(pa.cpu_count).result(SECONDS) == 1

@@ -208,7 +208,7 @@ def test_limit_counts_dropped_rows(tmp_path, empty_rows):
 
 
 @contextmanager
-def nobody() -> Iterator[tuple[Executor | None, int]]:
+def no_executor() -> Iterator[tuple[Executor | None, int]]:
     yield None, 1
 
 
@@ -232,10 +232,16 @@ def dask() -> Iterator[tuple[Executor, int]]:
         yield executor, executor.workers
 
 
-TEAMS = [nobody, threads, lambda: processes(1), lambda: processes(3), dask]
+TEAMS = [
+    pytest.param(no_executor, id="here"),
+    pytest.param(threads, id="threads"),
+    pytest.param(lambda: processes(1), id="1 process", marks=pytest.mark.slow),
+    pytest.param(lambda: processes(3), id="3 processes"),
+    pytest.param(dask, id="Dask", marks=pytest.mark.slow),
+]
 
 
-@pytest.fixture(scope="module", params=TEAMS, ids=["here", "threads", "1 process", "3 processes", "Dask"])
+@pytest.fixture(scope="module", params=TEAMS)
 def team(request) -> Iterator[tuple[Executor | None, int]]:
     """Every kind of executor, started once."""
     with request.param() as found:

@@ -18,6 +18,22 @@ pytestmark = [pytest.mark.tf, pytest.mark.filterwarnings("ignore")]
 
 HERE = Path(__file__).parent
 
+# Examples of each verdict whose proofs are quick.
+QUICK = {
+    "flatten-fixed",
+    "mean-operation",
+    "conv-same",
+    "global-max",
+    "last-step",
+    "dot-attention",
+    "masked-lstm",
+    "masked-mean",
+    "masked-merge",
+    "custom-masked-mean",
+    "masked-softmax-layer",
+    "constant",
+}
+
 
 @pytest.fixture(scope="module")
 def judge(tmp_path_factory):
@@ -48,7 +64,12 @@ def judge(tmp_path_factory):
     return judged
 
 
-@pytest.mark.parametrize("example", EXAMPLES, ids=lambda example: example.name)
+def marked(example):
+    """Mark an example that is not quick."""
+    return pytest.param(example, id=example.name, marks=[] if example.name in QUICK else pytest.mark.slow)
+
+
+@pytest.mark.parametrize("example", [marked(example) for example in EXAMPLES])
 def test_verdict_and_culprit(example, judge):
     report = judge(example)
     assert report.verdict == example.verdict, [check for check in report.checks if check.verdict != "skipped"]
@@ -63,3 +84,9 @@ def test_half_of_the_examples_leak():
     leaks = sum(example.verdict == "leaks" for example in EXAMPLES)
     assert len(EXAMPLES) >= 40
     assert 0.4 < leaks / len(EXAMPLES) < 0.6
+
+
+def test_quick_examples_exist():
+    quick = [example for example in EXAMPLES if example.name in QUICK]
+    assert len(quick) == len(QUICK)
+    assert {example.verdict for example in quick} == {"ignores", "leaks", "inconclusive"}

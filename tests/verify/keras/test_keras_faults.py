@@ -17,6 +17,7 @@ pytest.importorskip("tensorflow", reason="models need TensorFlow: pip install 'p
 keras = pytest.importorskip("keras", reason="models need Keras: pip install 'padmask[verify]'")
 
 pytestmark = [
+    pytest.mark.slow,
     pytest.mark.tf,
     # Warnings of Keras and NumPy while models are built and read.
     pytest.mark.filterwarnings("ignore:.*destroy the mask"),
