@@ -153,13 +153,13 @@ def _refuse_partial_output(folder: str, names: Iterable[str]) -> None:
 def _refuse_incomplete(folder: str, listed: Mapping[str, int], sizes: Mapping[str, int]) -> None:
     """Raise an error for a folder in which files of the manifest are missing or have another size."""
     wrong = {
-        "missing files": [name for name in listed if name not in sizes],
-        "files of another size": [name for name in listed if sizes.get(name, listed[name]) != listed[name]],
+        "Missing files": [name for name in listed if name not in sizes],
+        "Files of another size": [name for name in listed if sizes.get(name, listed[name]) != listed[name]],
     }
     for problem, names in wrong.items():
         if names:
             raise DataError(
-                f"The folder {folder!r} does not match its {MANIFEST}: {problem}: {join_few(names)}. "
+                f"The folder {folder!r} does not match its {MANIFEST}. {problem}: {join_few(names)}. "
                 "Pad the data again, or read the existing files with a pattern such as '*'."
             )
 

@@ -200,10 +200,10 @@ def test_incomplete_folder_is_refused(data: Path) -> None:
     written(data, **{"a": 2, "in/b": 2})
     assert len(names(data)) == 3
     written(data, a=2, gone=2)
-    with pytest.raises(DataError, match=r"does not match its _padmask\.json: missing files: gone\.jsonl\. "):
+    with pytest.raises(DataError, match=r"does not match its _padmask\.json\. Missing files: gone\.jsonl\. "):
         names(data)
     written(data, a=3)
-    with pytest.raises(DataError, match=r"files of another size: a\.jsonl\. "):
+    with pytest.raises(DataError, match=r"Files of another size: a\.jsonl\. "):
         names(data)
     # As the message suggests.
     assert names(data, "*") == ["a.jsonl", "in/b.jsonl", "in/deep/c.jsonl"]
@@ -213,7 +213,7 @@ def test_incomplete_folder_below(data: Path) -> None:
     written(data / "in", gone=2)
     for way in (None, "i*"):
         with pytest.raises(
-            DataError, match=r"in' does not match its _padmask\.json: missing files: gone\.jsonl"
+            DataError, match=r"in' does not match its _padmask\.json\. Missing files: gone\.jsonl"
         ):
             names(data, way)
     (data / "in" / MANIFEST).rename(data / "in" / REPLACING)
