@@ -358,7 +358,7 @@ def test_bad_first_line_is_named(
 @pytest.mark.parametrize("ending", ["", "\n", "\r\n"], ids=["no newline", "newline", "CRLF"])
 def test_truncated_last_line(refuses: Run, tmp_path: Path, passes: tuple[str, ...], ending: str) -> None:
     (tmp_path / "in.jsonl").write_bytes(f'{GOOD}\n{GOOD}\n{{"input_ids": [1, 2{ending}'.encode())
-    refuses("pad", "in.jsonl", "-o", "out.jsonl", *passes, says=["in.jsonl, line 3", "cut off"])
+    refuses("pad", "in.jsonl", "-o", "out.jsonl", *passes, says=["in.jsonl, line 3", "JSON is incomplete"])
 
 
 NO_UTF8 = {
