@@ -292,7 +292,7 @@ def test_replacing_shards_of_other_inputs_is_reported(run, tmp_path):
     assert run(spec=PadSpec(maxlen=2)).notes == ()
     other = Run(run.data.rename(tmp_path / "other"), run.folder)
     assert any(
-        "replaced by those of other inputs: " in note and "data/0.jsonl" in note for note in other().notes
+        "replaced by shards of other inputs: " in note and "data/0.jsonl" in note for note in other().notes
     )
 
 
