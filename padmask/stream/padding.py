@@ -89,7 +89,7 @@ def _passed_through(found: Padding, columns: Sequence[str]) -> bool:
 
 
 def known_schemas(dataset: Dataset) -> dict[str, pa.Schema]:
-    """Return the schema of each file, but only of the first JSON Lines file, to read no rows of the others."""
+    """Return the schema of each file. Only the first JSON Lines file is read for its schema."""
     return {dataset.name: dataset.schema()} if dataset.format.is_text else dataset.schemas()
 
 
