@@ -18,8 +18,8 @@ from padmask.spec.columns import Columns
 from padmask.stream.job import Job
 
 PADDED_ALREADY = (
-    "the input looks padded already: its padding counts as real tokens here, and the mask will not show it; "
-    "padmask unpad takes it away"
+    "the input looks padded already: its padding counts as real tokens, and the mask does not mark it; "
+    "remove the padding with padmask unpad"
 )
 
 PLACES_UNKNOWN = (
@@ -89,7 +89,7 @@ def _passed_through(found: Padding, columns: Sequence[str]) -> bool:
 
 
 def known_schemas(dataset: Dataset) -> dict[str, pa.Schema]:
-    """Return the schema of each file. Only the first JSON Lines file is read for its schema."""
+    """Return the schema of each file; for JSON Lines, which need a read, only of the first file."""
     return {dataset.name: dataset.schema()} if dataset.format.is_text else dataset.schemas()
 
 

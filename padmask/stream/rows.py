@@ -116,24 +116,6 @@ class Rows:
         return target.writer.encode(padded.batch), padded
 
 
-@dataclass(frozen=True)
-class DecodedRows:
-    """Rows as a reader decoded them, with the counts that the reading loop needs.
-
-    Args:
-        batch: the rows.
-        consumed: bytes of the input read so far, for the progress.
-    """
-
-    batch: Batch
-    consumed: int
-
-    @property
-    def ledger(self) -> Ledger:
-        """Count of the rows that were read."""
-        return Ledger(rows_read=len(self.batch))
-
-
 def prepare_rows(batch: Batch, job: Job, consumed: int = 0) -> Rows:
     """Flatten the sequences of a batch, and separate the rows that are not padded.
 

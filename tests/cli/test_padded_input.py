@@ -1,4 +1,4 @@
-"""Whether input is padded, and what says so: a length column without a mask, and shards that differ."""
+"""How commands recognize padded input: length columns without masks, and shards that differ."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def pad(run: Run, output: str, *options: str, mask: bool = False, source: str = 
 
 
 def edit(path: Path, name: str, column: pa.Array) -> None:
-    """Replace a column, and keep what the file says of its padding."""
+    """Replace a column and keep the metadata."""
     table = pq.read_table(path) if path.suffix == ".parquet" else pa.ipc.open_file(path).read_all()
     place = table.schema.get_field_index(name)
     table = table.set_column(place, pa.field(name, column.type), column)
@@ -61,7 +61,7 @@ sides = pytest.mark.parametrize("side", ["post", "pre"])
 
 @formats
 @sides
-def test_lengths_say_padded(run: Run, suffix: str, side: str) -> None:
+def test_lengths_show_padding(run: Run, suffix: str, side: str) -> None:
     pad(run, f"p.{suffix}", "--padding", side, "--value", "-1")
     seen = json.loads(run("inspect", f"p.{suffix}", "--json").stdout)
     assert (seen["padded"], seen["tokens"], seen["rows"]) == (True, 4, 3)
@@ -75,7 +75,7 @@ def test_lengths_say_padded(run: Run, suffix: str, side: str) -> None:
 
 @formats
 @sides
-def test_wrong_value_in_padding(run: Run, tmp_path: Path, suffix: str, side: str) -> None:
+def test_wrong_padding_value(run: Run, tmp_path: Path, suffix: str, side: str) -> None:
     pad(run, f"p.{suffix}", "--padding", side, "--value", "-1")
     row = [5, -1, 6] if side == "post" else [6, -1, 5]
     edit(tmp_path / f"p.{suffix}", "input_ids", pa.array([[7, 8, 9], row, [-1] * 3], pa.list_(pa.int32())))
@@ -111,7 +111,7 @@ def test_short_length_hides_tokens(run: Run, tmp_path: Path) -> None:
     assert found(verify(run, "p.parquet"))["padding-not-pad-value"] == ("error", 1)
 
 
-def test_lengths_that_are_not_numbers(run: Run, tmp_path: Path) -> None:
+def test_length_must_be_an_integer(run: Run, tmp_path: Path) -> None:
     pad(run, "p.parquet")
     edit(tmp_path / "p.parquet", "n", pa.array([3.0, 1.0, None]))
     for verb in (["verify", "--no-model"], ["inspect"]):
@@ -135,7 +135,7 @@ def test_mask_wins_over_lengths(run: Run, tmp_path: Path) -> None:
     assert found(verify(run, "p.parquet"))["mask-length"] == ("error", 1)
 
 
-def test_lost_lengths_are_raw(run: Run, tmp_path: Path) -> None:
+def test_lost_lengths_mean_raw_rows(run: Run, tmp_path: Path) -> None:
     pad(run, "p.parquet")
     pq.write_table(pq.read_table(tmp_path / "p.parquet").drop_columns(["n"]), tmp_path / "p.parquet")
     assert json.loads(run("inspect", "p.parquet", "--json").stdout)["padded"] is False
@@ -154,7 +154,7 @@ def test_shards_on_two_sides(run: Run, tmp_path: Path, suffix: str, mask: bool) 
     assert done.returncode == 1
     assert found(done)["mixed-sides"] == ("error", 1)
     assert f"b.{suffix} (pre)" in done.stdout
-    # Each file is checked by its own side, so that its padding counts as padding.
+    # Each file is checked with its own side.
     assert "padding-not-pad-value" not in found(done)
     shown = run("inspect", "d", "--json")
     assert found(shown)["mixed-sides"][1] == 1
@@ -168,7 +168,7 @@ def test_json_shards_on_two_sides(run: Run, tmp_path: Path) -> None:
         pad(run, f"d/{name}.jsonl", "--padding", side, mask=True)
     done = verify(run, "d")
     assert done.returncode == 1
-    # A row that is all tokens or all padding has no side.
+    # A row of only tokens or only padding has no side.
     assert found(done)["mask-wrong-side"] == ("error", 1)
 
 
@@ -325,7 +325,7 @@ def test_masks_without_an_element_are_masks_to_all(run: Run, tmp_path: Path) -> 
     assert run("unpad", "e.jsonl").stdout == '{"input_ids":[]}\n'
 
 
-# What the commands must agree on: the rows of a file, and whether they are padded.
+# Masks of a file's rows, the name of the mask, and whether the rows count as padded.
 ANSWERS = {
     "a mask with padding, rows of two lengths": ([[1, 1, 0], [1, 1]], "attention_mask", True),
     "a mask with padding, rows of one length": ([[1, 1, 0], [1, 1, 1]], "attention_mask", True),
@@ -336,7 +336,7 @@ ANSWERS = {
 
 @pytest.mark.parametrize("case", ANSWERS)
 @pytest.mark.parametrize("suffix", ["jsonl", "parquet"])
-def test_commands_agree_whether_input_is_padded(run: Run, tmp_path: Path, case: str, suffix: str) -> None:
+def test_commands_agree_on_padding(run: Run, tmp_path: Path, case: str, suffix: str) -> None:
     masks, name, padded = ANSWERS[case]
     rows = {"input_ids": [[5] * len(mask) for mask in masks], name: masks}
     source = f"in.{suffix}"

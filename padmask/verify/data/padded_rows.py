@@ -7,6 +7,7 @@ values.
 from __future__ import annotations
 
 from collections.abc import Generator, Iterable, Iterator, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -21,11 +22,29 @@ from padmask.errors import DataError, Fault, SpecError
 from padmask.formats.contract import Batch, Chunk, Wanted
 from padmask.spec.pad import Side
 from padmask.stream.job import Job
+from padmask.stream.ledger import Ledger
 from padmask.stream.row_sample import BatchRows, Row, copy_row
-from padmask.stream.rows import DecodedRows
 from padmask.stream.run import Reading
 from padmask.verify.data.raw_rows import as_asked
 from padmask.verify.data.rules import Audit
+
+
+@dataclass(frozen=True)
+class DecodedRows:
+    """Rows as a reader decoded them, with the counts that the reading loop needs.
+
+    Args:
+        batch: the rows.
+        consumed: bytes of the input read so far, for the progress.
+    """
+
+    batch: Batch
+    consumed: int
+
+    @property
+    def ledger(self) -> Ledger:
+        """Count of the rows that were read."""
+        return Ledger(rows_read=len(self.batch))
 
 
 def audit_padded_rows(
