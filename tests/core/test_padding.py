@@ -1,0 +1,110 @@
+"""`find_padding`: the columns that mark the padding of one file, and of several."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pyarrow as pa
+import pytest
+
+from padmask import MaskSpec, PadSpec, pad_table
+from padmask.core.padding import Padding, check_padding, find_padding
+from padmask.core.ragged import Ragged
+from padmask.errors import PaddedError, SpecError
+
+ROWS = pa.table({"input_ids": [[1, 2], [3]], "labels": [[1, 2], [3]]})
+
+
+def padded(columns: list[str] | None = None, drop: tuple[str, ...] = (), **mask: Any) -> pa.Schema:
+    table = pad_table(ROWS, columns or ["input_ids"], PadSpec(value=9), MaskSpec(**mask))
+    return table.drop_columns(list(drop)).schema
+
+
+def masked(rows: list[list[int]], name: str = "attention_mask", **options: Any) -> Padding | None:
+    """Find the padding of rows with a mask column and no metadata."""
+    schema = pa.schema({"input_ids": pa.list_(pa.int32()), name: pa.list_(pa.int8())})
+    return find_padding({"a": schema}, first_mask=lambda _: Ragged.from_mask(pa.array(rows))[0], **options)
+
+
+FILES = {
+    "mask": (padded(), ("mask",)),
+    "lengths": (padded(column=None, length_column="n"), ("n",)),
+    "mask and lengths": (padded(length_column="n"), ("mask", "n")),
+    "lost mask": (padded(drop=("mask",)), ()),
+    "lost mask, lengths": (padded(length_column="n", drop=("mask",)), ("n",)),
+    "no metadata": (padded().remove_metadata(), ("mask",)),
+    "raw": (ROWS.schema, None),
+}
+
+
+@pytest.mark.parametrize("case", FILES)
+def test_copies_of_a_file_are_padded_like_the_file(case: str) -> None:
+    schema, names = FILES[case]
+    one = find_padding({"a": schema})
+    assert (None if one is None else one.names) == names
+    several = find_padding(dict.fromkeys("abc", schema))
+    if one is None or several is None:
+        assert one is several
+        return
+    assert (several.names, several.values, several.padding) == (one.names, one.values, one.padding)
+    assert set(several.sides.values()) == set(one.sides.values())
+
+
+@pytest.mark.parametrize("second", FILES)
+@pytest.mark.parametrize("first", FILES)
+def test_order_of_files_does_not_matter(first: str, second: str) -> None:
+    outcomes = []
+    for order in ((first, second), (second, first)):
+        try:
+            found = find_padding({name: FILES[case][0] for name, case in zip("ab", order, strict=True)})
+        except PaddedError:
+            outcomes.append("refused")
+        else:
+            outcomes.append(str(found and (found.names, found.values, found.padding)))
+    assert outcomes[0] == outcomes[1]
+
+
+def test_files_without_columns_do_not_count() -> None:
+    found = find_padding({"empty": pa.schema([]), "a": padded(), "b": padded()})
+    assert found is not None
+    assert (found.mask, dict(found.sides)) == ("mask", {"a": "post", "b": "post"})
+
+
+def test_metadata_give_pad_values() -> None:
+    found = find_padding({"a": padded(["input_ids", "labels=-100"])})
+    assert found is not None
+    assert found.values == {"input_ids": 9, "labels": -100}
+    without = find_padding({"a": padded()}, read_metadata=False)
+    assert without == Padding("mask", None)
+
+
+def test_requested_mask_wins() -> None:
+    found = find_padding({"a": padded()}, mask_column="other")
+    assert found is not None
+    assert found.mask == "other"
+
+
+def test_masks_of_ones_mark_no_padding() -> None:
+    assert masked([[1, 1], [1]]) is None
+    found = masked([[1, 0], [1]])
+    assert found == Padding("attention_mask", None, seen=True)
+    # Rows of equal lengths, and padmask's own name, count without a 0.
+    assert masked([[1, 1], [1, 1]]) == Padding("attention_mask", None)
+    assert masked([[1, 1], [1]], name="mask") == Padding("mask", None)
+
+
+@pytest.mark.parametrize(
+    ("found", "says"),
+    [
+        (Padding("gone", None), "no column 'gone'"),
+        (Padding("twice", None), "2 columns named 'twice'"),
+        (Padding("n", None), "'n' of type int64 is not a mask"),
+        (Padding(None, "ids"), "does not hold lengths"),
+    ],
+    ids=lambda value: str(value) if isinstance(value, str) else "",
+)
+def test_columns_of_a_wrong_kind_are_refused(found: Padding, says: str) -> None:
+    ids = pa.list_(pa.int64())
+    schema = pa.schema([("ids", ids), ("n", pa.int64()), ("twice", ids), ("twice", ids)])
+    with pytest.raises(SpecError, match=says):
+        check_padding(schema, found)
