@@ -1,6 +1,6 @@
-"""`inspect_file`: masks, lengths, plans and health of a dataset, as data.
+"""`inspect_file`: the masks, lengths, plans and findings of a raw or padded dataset.
 
-One pass over raw or padded input; the files of a dataset are read in parallel.
+All rows are read once. The files of a raw dataset are read in parallel.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from padmask.formats.dataset import Dataset
 from padmask.inspect.advice import plan_advice
 from padmask.inspect.costs import candidate_costs
 from padmask.inspect.inspection import Inspection, ShownRow
-from padmask.inspect.read_files import InspectRequest, inspect_files_apart, inspect_rows
+from padmask.inspect.read_files import InspectRequest, inspect_files_separately, inspect_rows
 from padmask.spec.checks import at_least, choice, instance, optional
 from padmask.spec.columns import Columns, as_list
 from padmask.spec.files import ReadOptions, read_options
@@ -37,7 +37,7 @@ from padmask.verify.data.reading import add_file_findings, make_audit_job
 from padmask.verify.data.rules import Audit, Finding
 
 
-def inspect_file(  # noqa: PLR0913 - a keyword each for what the command takes
+def inspect_file(  # noqa: PLR0913 - one keyword per option of the command
     inputs: str | os.PathLike[str] | Sequence[str | os.PathLike[str]],
     *,
     columns: Columns = None,
@@ -50,31 +50,30 @@ def inspect_file(  # noqa: PLR0913 - a keyword each for what the command takes
     workers: int | None = None,
     progress: ProgressCallback | None = None,
 ) -> Inspection:
-    """Look at a dataset of sequences, raw or already padded.
+    """Return the masks, lengths, plans and findings of a raw or padded dataset.
 
     >>> import tempfile, pathlib
     >>> file = pathlib.Path(tempfile.mkdtemp()) / "in.jsonl"
     >>> _ = file.write_text('{"input_ids": [7, 8]}\\n{"input_ids": [9]}\\n')
-    >>> seen = inspect_file([str(file)], show=ShowSpec())
-    >>> seen.stats.rows, [row.mask.tolist() for row in seen.shown]
+    >>> inspection = inspect_file([str(file)], show=ShowSpec())
+    >>> inspection.stats.rows, [row.mask.tolist() for row in inspection.shown]
     (2, [[True, True], [True, False]])
 
     Args:
         inputs: paths, read as one dataset; `-` is standard input.
-        columns: as in `pad_table`; the first one's tokens are shown.
-        specs: how to pad; masks are shown for the first, plans for all.
-        show: which rows to show; None shows none.
-        mask_column: of padded input; default what the file's metadata says, else `mask` or
-            `attention_mask` where all rows are equally long.
-        declared: side of the padding of padded input; default what its metadata say, else that of
-            most rows.
-        files: formats, limits and tuning; default `ReadOptions()`.
-        executor: where the files of a dataset that is not padded are looked at; None is here.
-        workers: how many the executor works on at once; None is its own `workers`, else the cores.
-        progress: called now and then with how far the pass is.
+        columns: columns to inspect, as in `pad_table`. The tokens of the first column are shown.
+        specs: padding options. Masks are shown for the first spec, and plans for every spec.
+        show: rows to show; None shows no rows.
+        mask_column: mask column of padded input; None finds the column by the metadata, else by its name.
+        declared: side of the padding of padded input; None uses the metadata, else the side of most rows.
+        files: input format, limits and tuning; None uses `ReadOptions()`.
+        executor: executor that reads the files of a raw dataset in parallel; None reads in this process.
+        workers: number of files to read at the same time; None uses the executor's `workers`, else the number
+            of cores.
+        progress: callback that receives the progress of the pass.
 
     Raises:
-        SpecError, DataError: as `pad_file`.
+        SpecError, DataError: as in `pad_file`.
     """
     inputs = checked_paths(inputs)
     columns, files = as_list(columns), read_options(files)
@@ -83,25 +82,25 @@ def inspect_file(  # noqa: PLR0913 - a keyword each for what the command takes
     declared = optional(choice(("post", "pre")))("declared", declared)
     specs = [instance(PadSpec)("specs", spec) for spec in ([specs] if isinstance(specs, PadSpec) else specs)]
     if not inputs or not specs:
-        raise SpecError("There is nothing to look at: give at least one input and one PadSpec.")
+        raise SpecError("`inspect_file` needs at least one input and one PadSpec.")
     spec = specs[0]
     sources = find_sources(inputs)
     with closing(Dataset(sources, files.input_format, files.batch_rows)) as dataset:
         asked = PadRequest(columns, spec, MaskSpec(column=None), RowPolicy())
         job = make_audit_job(dataset, asked, mask_column, declared)
-        looking = InspectRequest(dataset.format, dataset.schema(), job, files, show)
-        # The side of the padding and its values are those of the first rows: padded files are one piece.
-        # What comes once comes to this process.
-        once = any(source.is_pipe for source in sources)
-        if len(sources) > 1 and job.padding is None and files.limit is None and not once:
-            seen = inspect_files_apart(looking, sources, executor, workers, progress)
+        request = InspectRequest(dataset.format, dataset.schema(), job, files, show)
+        # Padded files are read as one piece, because their first rows can decide the side and the pad value.
+        # A pipe can be read only once, so this process reads all files.
+        has_pipe = any(source.is_pipe for source in sources)
+        if len(sources) > 1 and job.padding is None and files.limit is None and not has_pipe:
+            inspected = inspect_files_separately(request, sources, executor, workers, progress)
             if show.sample is None and show.last:
-                first = replace(looking, files=replace(files, limit=show.last))
-                seen = replace(seen, kept=inspect_rows(first, dataset).kept)
+                first = replace(request, files=replace(files, limit=show.last))
+                inspected = replace(inspected, kept=inspect_rows(first, dataset).kept)
         else:
-            seen = inspect_rows(looking, dataset, progress)
-        add_file_findings(seen.audit, dataset, job, files.limit)
-    stats, shown_column = seen.stats, job.pad.columns[0]
+            inspected = inspect_rows(request, dataset, progress)
+        add_file_findings(inspected.audit, dataset, job, files.limit)
+    stats, shown_column = inspected.stats, job.pad.columns[0]
     plans = candidate_costs(
         stats,
         [s.maxlen for s in specs if s.maxlen != "longest"],
@@ -113,19 +112,21 @@ def inspect_file(  # noqa: PLR0913 - a keyword each for what the command takes
         shown_column.name,
         job.padding is not None,
         stats,
-        [_show(row, job.pad, spec, stats) for row in seen.shown(show)],
+        [_show(row, job.pad, spec, stats) for row in inspected.shown(show)],
         plans,
-        _health(seen.audit),
+        _health(inspected.audit),
         plan_advice(plans),
         job.notes,
     )
 
 
 def _health(audit: Audit) -> list[Finding]:
-    """Return what the rules found. A file that does not belong to its folder is an error to verify alone."""
+    """Return the findings. The rule `stranger-file` is an error in `verify`, but only a warning here."""
     return [
-        replace(one, rule=replace(one.rule, severity="warning")) if one.rule.name == "stranger-file" else one
-        for one in audit.findings()
+        replace(finding, rule=replace(finding.rule, severity="warning"))
+        if finding.rule.name == "stranger-file"
+        else finding
+        for finding in audit.findings()
     ]
 
 
@@ -135,12 +136,12 @@ def _token_bytes(column: PadColumn) -> int:
 
 
 def _show(row: Row, job: Job, spec: PadSpec, stats: LengthStats) -> ShownRow:
-    """Pad one row as `padmask pad` would, or show it as it was padded."""
+    """Return a row to show: a raw row as `padmask pad` would pad it, or a padded row unchanged."""
     column = job.columns[0]
     values = row.values[column.name]
     if row.mask is not None:
         return ShownRow(row.number, int(row.mask.sum()), values, row.mask)
-    one = Ragged(values, np.array([0]), np.array([len(values)]))
-    segments = make_segments(one.lengths, make_plan(spec, stats), spec)
-    padded = pad_batch(one, segments, value=column.value, dtype=column.numpy_dtype)
+    ragged = Ragged(values, np.array([0]), np.array([len(values)]))
+    segments = make_segments(ragged.lengths, make_plan(spec, stats), spec)
+    padded = pad_batch(ragged, segments, value=column.value, dtype=column.numpy_dtype)
     return ShownRow(row.number, int(padded.lengths[0]), padded.values[0], padded.mask[0])

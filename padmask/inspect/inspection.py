@@ -1,4 +1,4 @@
-"""`Inspection`: what `inspect_file` found, as data."""
+"""`Inspection`: the result of `inspect_file`."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ LENGTH_PERCENTILES = ("90", "95", "99")
 
 @dataclass(frozen=True)
 class ShownRow:
-    """One row as it is, or will be, padded.
+    """A padded row, or a raw row as it would be padded.
 
     Args:
-        row: its number, from 0.
-        length: its real tokens.
-        values: shape (maxlen, ...).
-        mask: bool, shape (maxlen,).
+        row: number of the row in the input, from 0.
+        length: number of real tokens.
+        values: tokens and padding, shape (maxlen, ...).
+        mask: bool, shape (maxlen,), True at real tokens.
     """
 
     row: int
@@ -35,18 +35,18 @@ class ShownRow:
 
 @dataclass(frozen=True)
 class Inspection:
-    """What was seen.
+    """The result of `inspect_file`.
 
     Args:
-        name: of the input.
-        column: whose tokens are shown.
-        padded: whether the input was padded already.
-        stats: rows by length.
-        shown: the rows that were asked for.
-        plans: the costs of candidate plans.
-        health: what the audit found.
-        advice: what the numbers speak for, in a sentence.
-        notes: sentences about what else the user should know.
+        name: name of the input.
+        column: name of the inspected column.
+        padded: whether the input is padded.
+        stats: number of rows by length.
+        shown: rows to show, as requested.
+        plans: costs of the candidate plans.
+        health: findings of the data rules.
+        advice: advice on the choice of a plan.
+        notes: warnings about the input that are not findings.
     """
 
     name: str
@@ -60,7 +60,7 @@ class Inspection:
     notes: Sequence[str] = ()
 
     def lengths(self) -> dict[str, int | float]:
-        """Return the lengths' statistics, in tokens."""
+        """Return statistics of the lengths, in tokens."""
         stats = self.stats
         percentiles = {f"p{percent}": stats.percentile(percent) for percent in LENGTH_PERCENTILES}
         return {
@@ -73,7 +73,7 @@ class Inspection:
         }
 
     def histogram(self) -> list[dict[str, int]]:
-        """Return rows by length, in bins that double: real lengths have long tails."""
+        """Return the number of rows by length. Each bin is twice as wide as the one before."""
         bins: dict[tuple[int, int], int] = {}
         top = self.stats.longest.bit_length() if self.stats.rows else -1
         for bit in range(top + 1):
@@ -84,7 +84,7 @@ class Inspection:
         return [{"low": low, "high": high, "rows": rows} for (low, high), rows in bins.items()]
 
     def as_dict(self) -> dict[str, Any]:
-        """Return what `--json` prints."""
+        """Return the inspection as `inspect --json` prints it."""
         return {
             "rows": self.stats.rows,
             "tokens": self.stats.tokens,

@@ -1,4 +1,4 @@
-"""Read the rows to inspect in one pass: all files here, or each file by itself on whatever executor."""
+"""Read the rows to inspect in one pass: all files in this process, or each file separately on an executor."""
 
 from __future__ import annotations
 
@@ -27,14 +27,14 @@ from padmask.verify.data.rules import Audit
 
 @dataclass(frozen=True)
 class InspectRequest:
-    """How rows are inspected.
+    """The options for the inspection of rows.
 
     Args:
-        format: of the input.
-        schema: the columns of the whole dataset.
-        job: what is audited.
-        files: how files are read.
-        show: which rows to keep.
+        format: format of the input.
+        schema: schema of the dataset.
+        job: columns and padding to audit.
+        files: options for reading files.
+        show: rows to keep.
     """
 
     format: FormatTraits
@@ -46,12 +46,12 @@ class InspectRequest:
 
 @dataclass(frozen=True)
 class InspectedRows:
-    """What was found in some rows; such findings add up, in the order of the rows.
+    """The results for consecutive rows. Results can be added in the order of the rows.
 
     Args:
-        stats: rows by length.
-        audit: what the rules found.
-        kept: the rows to show; where rows are drawn, those of all parts with the smallest keys.
+        stats: number of rows by length.
+        audit: findings of the data rules.
+        kept: candidates for the rows to show. `shown` chooses the rows of a random sample by their keys.
     """
 
     stats: LengthStats
@@ -60,26 +60,26 @@ class InspectedRows:
 
     def __add__(self, later: InspectedRows) -> InspectedRows:
         before = self.stats.rows
-        moved = [replace(one, row=replace(one.row, number=one.row.number + before)) for one in later.kept]
+        moved = [replace(kept, row=replace(kept.row, number=kept.row.number + before)) for kept in later.kept]
         audit = self.audit.copy()
         audit.join(later.audit)
         return InspectedRows(self.stats + later.stats, audit, [*self.kept, *moved])
 
     def shown(self, show: ShowSpec) -> list[Row]:
-        """Return the rows to show, in their order."""
+        """Return the rows to show, in the order of the input."""
         return choose_rows([self.kept], show.sample)
 
 
 def inspect_rows(
-    looking: InspectRequest, dataset: Dataset, progress: ProgressCallback | None = None
+    request: InspectRequest, dataset: Dataset, progress: ProgressCallback | None = None
 ) -> InspectedRows:
-    """Read and audit the rows of a dataset, and keep those to show."""
-    show, stats, audit = looking.show, LengthStats(), open_audit(looking.job)
+    """Read and audit the rows of a dataset, and keep the rows to show."""
+    show, stats, audit = request.show, LengthStats(), open_audit(request.job)
     pick = pick_range(show.first, show.last) if show.sample is None else pick_random(show.sample, show.seeds)
     sampler = RowSampler([pick])
     with (
-        open_reading(dataset, looking.files, progress) as reading,
-        closing(audited_rows(reading, "measuring", looking.job, audit)) as batches,
+        open_reading(dataset, request.files, progress) as reading,
+        closing(audited_rows(reading, "measuring", request.job, audit)) as batches,
     ):
         for lengths, row_at in batches:
             sampler.take(lengths, row_at, stats.rows)
@@ -87,42 +87,43 @@ def inspect_rows(
     return InspectedRows(stats, audit, sampler.kept[0])
 
 
-def inspect_files_apart(
-    looking: InspectRequest,
+def inspect_files_separately(
+    request: InspectRequest,
     sources: Sequence[Source],
     executor: Executor | None,
     workers: int | None,
     progress: ProgressCallback | None,
 ) -> InspectedRows:
-    """Read each file of a raw dataset by itself, and add up what was found.
+    """Read each file of a raw dataset separately, and add the results.
 
-    Only rows that are drawn are kept: which rows are the first ones, no file knows.
+    Only the rows of a random sample are kept, because a single file does not show the numbers of its rows in
+    the dataset.
     """
-    team = WorkerPool.of(executor, workers, len(sources), progress)
-    whole, rows, read = sum(source.size or 0 for source in sources), 0, 0
+    pool = WorkerPool.of(executor, workers, len(sources), progress)
+    size, rows, read = sum(source.size or 0 for source in sources), 0, 0
     found: dict[int, InspectedRows] = {}
-    # The other workers have the other cores.
-    threads = 1 if team.executor is not None else looking.files.threads or 1
-    looking = replace(looking, files=replace(looking.files, threads=threads))
-    if looking.show.sample is None:
-        looking = replace(looking, show=replace(looking.show, last=0))
-    with closing(team.each(partial(_inspect_one_file, looking), list(enumerate(sources)))) as outcomes:
-        for (number, source), seen in outcomes:
-            if isinstance(seen, WorkerDiedError):
-                raise WorkerDiedError(f"{source.name}: {seen}")
-            if isinstance(seen, Exception):
-                raise seen
-            found[number] = seen
-            rows, read = rows + seen.stats.rows, read + (source.size or 0)
-            team.report("measuring", rows, read, whole)
+    # Each worker uses one thread, because the workers together use all cores.
+    threads = 1 if pool.executor is not None else request.files.threads or 1
+    request = replace(request, files=replace(request.files, threads=threads))
+    if request.show.sample is None:
+        request = replace(request, show=replace(request.show, last=0))
+    with closing(pool.each(partial(_inspect_one_file, request), list(enumerate(sources)))) as outcomes:
+        for (number, source), inspected in outcomes:
+            if isinstance(inspected, WorkerDiedError):
+                raise WorkerDiedError(f"{source.name}: {inspected}")
+            if isinstance(inspected, Exception):
+                raise inspected
+            found[number] = inspected
+            rows, read = rows + inspected.stats.rows, read + (source.size or 0)
+            pool.report("measuring", rows, read, size)
     return reduce(InspectedRows.__add__, (found[number] for number in sorted(found)))
 
 
-def _inspect_one_file(looking: InspectRequest, numbered: tuple[int, Source]) -> InspectedRows:
-    """Read one file of several."""
+def _inspect_one_file(request: InspectRequest, numbered: tuple[int, Source]) -> InspectedRows:
+    """Read one of several files."""
     number, source = numbered
-    # Each file draws for itself, so that the worker that reads it makes no difference.
-    show = replace(looking.show, seed=(*looking.show.seeds, number))
-    reader = Dataset([source], looking.format.name, looking.files.batch_rows, schema=looking.schema)
+    # Each file has a seed of its own, so the sample does not depend on the worker that reads the file.
+    show = replace(request.show, seed=(*request.show.seeds, number))
+    reader = Dataset([source], request.format.name, request.files.batch_rows, schema=request.schema)
     with closing(reader) as dataset:
-        return inspect_rows(replace(looking, show=show), dataset)
+        return inspect_rows(replace(request, show=show), dataset)

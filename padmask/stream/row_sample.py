@@ -1,7 +1,7 @@
-"""`RowSampler`: keep a bounded selection of rows in one pass over all of them.
+"""`RowSampler`: a selection of a limited number of rows, in one pass over all rows.
 
-Every row gets a key, and the rows with the smallest keys are kept. Keys depend on the rows and their order
-alone, so the selection is the same for every batch size.
+Every row gets a key, and the rows with the smallest keys are kept. Keys depend only on the rows and their
+order, so the selection is the same for every batch size.
 """
 
 from __future__ import annotations
@@ -22,12 +22,12 @@ Keys = npt.NDArray[np.float64]
 
 @dataclass(frozen=True)
 class Row:
-    """One row: its tokens or, of padded input, its places and its mask.
+    """A row of raw or padded input.
 
     Args:
-        number: its place in the whole input, from 0.
-        values: by column, each of shape (tokens, ...), or (maxlen, ...) of padded input.
-        mask: shape (maxlen,); None of raw input.
+        number: number of the row in the input, from 0.
+        values: tokens by column, shape (tokens, ...), or (maxlen, ...) with the padding of padded input.
+        mask: mask of a padded row, shape (maxlen,); None for a raw row.
     """
 
     number: int
@@ -35,21 +35,21 @@ class Row:
     mask: npt.NDArray[np.bool_] | None
 
 
-# Gives a row of a batch by its place in the batch, with its number in the whole input.
+# Returns a row of a batch. The arguments are the index of the row in the batch and its number in the input.
 RowGetter = Callable[[int, int], Row]
 
-# The lengths of a batch's rows, shape (rows,), and a way to the rows.
+# The lengths of the rows of a batch, shape (rows,), and a function that returns a row.
 BatchRows = tuple[Lengths, RowGetter]
 
 
 def copy_row(number: int, columns: Mapping[str, Ragged], place: int, mask: Ragged | None = None) -> Row:
-    """Return a row of a batch, apart from the batch, which may then be forgotten.
+    """Return a copy of a row, so that the memory of the batch can be freed.
 
     Args:
-        number: of the row in the whole input.
-        columns: of the batch.
-        place: of the row in the batch.
-        mask: of padded rows.
+        number: number of the row in the input.
+        columns: columns of the batch.
+        place: index of the row in the batch.
+        mask: masks of the batch; None for raw rows.
     """
     values = {name: rows.values[_places_of(rows, place)].copy() for name, rows in columns.items()}
     return Row(number, values, None if mask is None else mask.values[_places_of(mask, place)].astype(bool))
@@ -61,7 +61,7 @@ def _places_of(rows: Ragged, place: int) -> slice:
 
 @dataclass(frozen=True)
 class KeptRow:
-    """A row that is kept, and the key that decided so."""
+    """A row that is kept, and its key."""
 
     key: float
     row: Row
@@ -69,12 +69,12 @@ class KeptRow:
 
 @dataclass(frozen=True)
 class Pick:
-    """A rule that keeps the rows with the smallest keys; of equal keys, the first row's is the smallest.
+    """A rule that keeps the rows with the smallest keys. Of rows with equal keys, the first is kept.
 
     Args:
-        count: rows to keep, at most.
-        keys: returns the keys of a batch from the lengths of its rows and the number of the first one.
-            Infinity stands for a row that is never kept.
+        count: maximum number of rows to keep.
+        keys: function that returns the keys of a batch. The arguments are the lengths of the rows and the
+            number of the first row. A row with the key infinity is never kept.
     """
 
     count: int
@@ -82,7 +82,7 @@ class Pick:
 
 
 def pick_range(first: int, last: int) -> Pick:
-    """Keep the rows from `first` up to `last`, counted from 0.
+    """Return a pick of the rows from `first` up to but not including `last`, counted from 0.
 
     >>> pick_range(1, 3).keys(np.array([5, 5, 5, 5]), 0).tolist()
     [inf, 1.0, 2.0, inf]
@@ -96,7 +96,7 @@ def pick_range(first: int, last: int) -> Pick:
 
 
 def pick_numbers(chosen: Collection[int]) -> Pick:
-    """Keep the rows of these numbers."""
+    """Return a pick of the rows with these numbers."""
     wanted = np.array(sorted(chosen), dtype=np.int64)
 
     def keys(lengths: Lengths, start: int) -> Keys:
@@ -107,38 +107,40 @@ def pick_numbers(chosen: Collection[int]) -> Pick:
 
 
 def pick_shortest(count: int) -> Pick:
-    """Keep the shortest rows."""
+    """Return a pick of the shortest rows."""
     return Pick(count, lambda lengths, start: lengths.astype(np.float64))
 
 
 def pick_longest(count: int) -> Pick:
-    """Keep the longest rows."""
+    """Return a pick of the longest rows."""
     return Pick(count, lambda lengths, start: -lengths.astype(np.float64))
 
 
 def pick_random(count: int, seed: int | Sequence[int]) -> Pick:
-    """Keep rows drawn at random; every row has the same chance, however many there are.
+    """Return a pick of random rows. Every row has the same probability.
+
+    A pick works for one pass only, because its random generator continues from row to row.
 
     Args:
-        count: rows to keep.
-        seed: of the draw. A pick serves one pass, since it draws a key for each row as the row comes.
+        count: number of rows to keep.
+        seed: random seed.
     """
     random = np.random.default_rng(seed)
     return Pick(count, lambda lengths, start: random.random(len(lengths)))
 
 
 def without_empty_rows(pick: Pick) -> Pick:
-    """Return a pick that never keeps a row without a token.
+    """Return a pick that never keeps a row without tokens.
 
     >>> without_empty_rows(pick_shortest(1)).keys(np.array([0, 3]), 0).tolist()
     [inf, 3.0]
     """
-    # The inner keys come first: a random pick draws for empty rows too.
+    # A random pick draws a key for empty rows too, so empty rows do not change the keys of later rows.
     return Pick(pick.count, lambda lengths, start: np.where(lengths > 0, pick.keys(lengths, start), np.inf))
 
 
 class RowSampler:
-    """Keeps, in one pass, the rows that picks choose.
+    """A sampler that keeps the rows of several picks in one pass.
 
     >>> sampler = RowSampler([pick_longest(1), pick_range(0, 2)])
     >>> lengths = np.array([3, 1, 9])
@@ -147,7 +149,7 @@ class RowSampler:
     [0, 2]
 
     Args:
-        picks: what to keep.
+        picks: rules that decide which rows are kept.
     """
 
     def __init__(self, picks: Iterable[Pick]) -> None:
@@ -156,16 +158,16 @@ class RowSampler:
 
     @property
     def kept(self) -> Sequence[Sequence[KeptRow]]:
-        """The rows of each pick, the smallest key first."""
+        """The kept rows of each pick, in the order of their keys."""
         return self._kept
 
     def take(self, lengths: Lengths, row_at: RowGetter, first: int) -> None:
-        """Consider the rows of a batch.
+        """Keep the rows of a batch that the picks choose.
 
         Args:
-            lengths: of the rows, shape (rows,).
-            row_at: gives a row.
-            first: number of the batch's first row.
+            lengths: lengths of the rows, shape (rows,).
+            row_at: function that returns a row.
+            first: number of the first row of the batch.
         """
         for pick, kept in zip(self._picks, self._kept, strict=True):
             keys = pick.keys(lengths, first)
@@ -184,15 +186,15 @@ def _key_of(kept: KeptRow) -> float:
 
 
 def choose_rows(kept: Iterable[Iterable[KeptRow]], count: int | None = None) -> list[Row]:
-    """Return rows that were kept, each once, in the order of the input.
+    """Return kept rows without duplicates, in the order of the input.
 
     Args:
-        kept: the rows of each pick, or of each part of the input; of each, the smallest keys go first.
-        count: how many rows to return at most, the first picks' first; None returns all.
+        kept: kept rows of each pick. Earlier picks take precedence, and then smaller keys.
+        count: maximum number of rows to return; None returns all rows.
     """
     found: dict[int, Row] = {}
     for rows in kept:
-        for one in sorted(rows, key=_key_of):
+        for candidate in sorted(rows, key=_key_of):
             if count is None or len(found) < count:
-                found[one.row.number] = one.row
+                found[candidate.row.number] = candidate.row
     return [found[number] for number in sorted(found)]

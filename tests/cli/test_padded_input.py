@@ -184,7 +184,7 @@ def test_raw_shard_among_padded(run: Run, tmp_path: Path, mask: bool, first: str
         done = run(*verb, "d")
         assert done.returncode
         assert "m.parquet" in done.stderr
-        assert "one dataset is raw or padded" in done.stderr
+        assert "must be raw, or padded in the same way" in done.stderr
     done = run("pad", "d", "-o", "again.parquet", "--overwrite-mask")
     assert "looks padded already" in done.stderr
 
@@ -196,7 +196,7 @@ def test_two_ways_of_telling(run: Run, tmp_path: Path) -> None:
     for verb in (["verify", "--no-model"], ["inspect"]):
         done = run(*verb, "d")
         assert done.returncode
-        assert "do not say the same of their padding" in done.stderr
+        assert "are padded differently" in done.stderr
 
 
 # What the commands must agree on: the rows of a file, and whether they are padded.

@@ -489,7 +489,7 @@ def test_files_that_say_different_things_of_their_padding_are_refused(tmp_path):
     for name, table in {"a": PADDED, "b": BOTH, "c": FOREIGN}.items():
         pq.write_table(table, tmp_path / f"{name}.parquet")
     for other in "bc":
-        with pytest.raises(PadmaskError, match=f"a.parquet and .*{other}.parquet do not say the same"):
+        with pytest.raises(PadmaskError, match=f"a.parquet and .*{other}.parquet are padded differently"):
             unpad_file([tmp_path / "a.parquet", tmp_path / f"{other}.parquet"], tmp_path / "out.jsonl")
     result = unpad_file(
         [tmp_path / "a.parquet", tmp_path / "c.parquet"],

@@ -1,4 +1,4 @@
-"""Audit data and take a sample of their rows, in one pass; in two where a length must be found."""
+"""Audit data, and take a sample of the rows in the same pass."""
 
 from __future__ import annotations
 
@@ -46,11 +46,11 @@ from padmask.verify.data.rules import RULES, Audit, Finding
 
 @dataclass(frozen=True, kw_only=True)
 class RuleSpec:
-    """How the data's rules are enforced.
+    """Options of the data rules.
 
     Args:
-        strict: whether warnings are errors.
-        allow: rules that may be broken.
+        strict: whether warnings count as errors.
+        allow: names of rules that the data may violate.
     """
 
     strict: bool = False
@@ -61,12 +61,12 @@ class RuleSpec:
         for name in self.allow:
             if name not in RULES:
                 raise SpecError(
-                    f"There is no rule {name!r}.{did_you_mean(name, list(RULES))} "
+                    f"Unknown rule {name!r}.{did_you_mean(name, list(RULES))} "
                     f"Choose one of {', '.join(RULES)}."
                 )
 
     def enforce(self, findings: Sequence[Finding]) -> list[Finding]:
-        """Return the findings with the severity that they have here."""
+        """Return the findings with the severities that these options give them."""
         return [
             replace(finding, rule=replace(finding.rule, severity=self._of(finding))) for finding in findings
         ]
@@ -79,21 +79,21 @@ class RuleSpec:
 
 @dataclass(frozen=True)
 class AuditedData:
-    """What one look at the data gives: findings, and rows to prove things on.
+    """The result of an audit: findings, and a sample of rows for proofs.
 
     Args:
-        name: of the input.
-        findings: what the rules found, as they are enforced.
-        rows: how many there are.
-        sample: real tokens by column, for the rows that were picked.
-        values: the pad value of each column.
-        padding: the side of the padding.
-        labels: columns that hold labels.
-        ids: the smallest and largest token, by column of whole numbers.
-        maxlen: places in a padded row.
-        numbers: the sample's rows, by their places in the whole input.
-        padded: whether they were padded already.
-        notes: sentences about what else the user should know.
+        name: name of the input.
+        findings: findings of the data rules, with the severities of the `RuleSpec`.
+        rows: number of rows in the input.
+        sample: real tokens of each row of the sample, by column.
+        values: pad value of each column.
+        padding: side of the padding.
+        labels: names of the columns with labels.
+        ids: smallest and largest token of each integer column.
+        maxlen: number of places in a padded row.
+        numbers: row numbers of the sample in the input.
+        padded: whether the input is padded.
+        notes: warnings about the input that are not findings.
     """
 
     name: str
@@ -111,21 +111,21 @@ class AuditedData:
 
     @property
     def token_column(self) -> str:
-        """The column to prove on: the first that holds no labels."""
+        """The column for proofs: the first column without labels, or the first column."""
         return next((name for name in self.sample if name not in self.labels), next(iter(self.sample)))
 
 
 @dataclass(frozen=True)
 class AuditRequest:
-    """How the data are looked at.
+    """The options of an audit.
 
     Args:
-        asked: which columns, and how raw rows are padded.
-        rules: how rules are enforced.
-        mask_column: of padded rows; None finds it out.
-        declared: side of the padding of padded rows; None takes what the metadata say.
-        files: how files are read.
-        progress: called now and then with how far the pass is.
+        asked: columns to audit, and padding options for raw rows.
+        rules: options of the data rules.
+        mask_column: mask column of padded rows; None finds the column by the metadata, else by its name.
+        declared: side of the padding of padded rows; None uses the metadata, else the side of most rows.
+        files: options for reading files.
+        progress: callback that receives the progress of the pass.
     """
 
     asked: PadRequest
@@ -138,30 +138,30 @@ class AuditRequest:
 
 def audit_and_sample(
     dataset: Dataset,
-    looking: AuditRequest,
+    request: AuditRequest,
     sample: int = 0,
     seed: int = 0,
     numbers: Sequence[int] | None = None,
 ) -> AuditedData:
-    """Audit the data and take a sample, in one pass; in two where a length must be found.
+    """Audit the data and take a sample in one pass, or in two passes if maxlen is a percentile.
 
     Args:
         dataset: the data.
-        looking: how they are looked at.
-        sample: rows to keep.
-        seed: of the draw.
-        numbers: the rows to keep, where another column has picked them.
+        request: options of the audit.
+        sample: number of rows to keep.
+        seed: random seed of the sample.
+        numbers: row numbers to keep instead, from the sample of another column.
     """
-    asked, limit = looking.asked, looking.files.limit
+    asked, limit = request.asked, request.files.limit
     if needs_lengths(asked.spec) and asked.spec.maxlen != "longest":
-        # Before anything is looked at: what was taken from a pipe already would not be copied.
+        # Copy a pipe before the first read, because the copy would lack the rows that were read before.
         dataset.spool(limit)
-    job = make_audit_job(dataset, asked, looking.mask_column, looking.declared)
+    job = make_audit_job(dataset, asked, request.mask_column, request.declared)
     audit, columns = open_audit(job), job.pad.columns
     add_file_findings(audit, dataset, job, limit)
     sampler = RowSampler(_sample_picks(sample, seed) if numbers is None else [pick_numbers(numbers)])
     rows = longest = 0
-    with open_reading(dataset, looking.files, looking.progress) as reading:
+    with open_reading(dataset, request.files, request.progress) as reading:
         maxlen = None if job.padding else _maxlen(reading, job.pad)
         with closing(audited_rows(reading, "auditing", job, audit, maxlen)) as batches:
             for lengths, row_at in batches:
@@ -172,7 +172,7 @@ def audit_and_sample(
     names = [column.name for column in columns]
     return AuditedData(
         dataset.name,
-        looking.rules.enforce(audit.findings()),
+        request.rules.enforce(audit.findings()),
         rows,
         {name: [_tokens(row, name) for row in kept] for name in names},
         {column.name: _pad_value(column, job.padding, audit) for column in columns},
@@ -187,14 +187,14 @@ def audit_and_sample(
 
 
 def _sample_picks(count: int, seed: int) -> list[Pick]:
-    """Return what a sample is made of: some of the longest rows and the shortest, and others at random."""
+    """Return the picks of a sample: a few of the longest rows, a few of the shortest, and random rows."""
     few = max(1, count // 8)
     picks = [pick_longest(few), pick_shortest(few), pick_random(count, seed)] if count else []
     return [without_empty_rows(pick) for pick in picks]
 
 
 def _maxlen(reading: Reading, job: Job) -> int | None:
-    """Return the length that raw rows are cut to; None where the longest is kept."""
+    """Return the length to which raw rows are cut; None if rows are padded to the longest row."""
     if not needs_lengths(job.spec):
         return make_plan(job.spec).maxlen
     if job.spec.maxlen == "longest":
@@ -207,7 +207,7 @@ def _maxlen(reading: Reading, job: Job) -> int | None:
 
 
 def _pad_value(column: PadColumn, padding: Padding | None, audit: Audit) -> Any:
-    """Return the pad value: what the metadata or the padded places say, else what was asked for."""
+    """Return the pad value from the metadata or the padded places, else the requested value."""
     known = audit_column(column, padding).value
     if known is None:
         known = audit.pad_value(column.name)
@@ -219,7 +219,7 @@ def _padding_side(padding: Padding | None, job: Job, kept: Sequence[Row]) -> Sid
         return job.spec.padding
     if padding.padding is not None:
         return padding.padding
-    # Nothing declares a side: that of most rows.
+    # Neither the user nor the metadata name a side, so use the side of most rows.
     edges = [row.mask[[0, -1]] for row in kept if row.mask is not None and len(row.mask)]
     return side_of(np.array(edges).reshape(-1, 2)) or "post"
 

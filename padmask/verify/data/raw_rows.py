@@ -1,4 +1,4 @@
-"""Read raw rows for an audit, as they will be padded."""
+"""Read raw rows for an audit, and cut them as padding would."""
 
 from __future__ import annotations
 
@@ -23,10 +23,10 @@ from padmask.verify.data.rules import Audit
 def audit_raw_rows(
     reading: Reading, phase: str, job: Job, audit: Audit, maxlen: int | None = None
 ) -> Generator[BatchRows]:
-    """Read raw rows and audit them as they will be padded, cut to `maxlen` tokens where it is given.
+    """Read raw rows and audit them as they would be padded, cut to `maxlen` tokens unless it is None.
 
     Yields:
-        For each batch the lengths, shape (rows,), and a way to its rows.
+        The lengths of the rows of a batch, shape (rows,), and a function that returns a row.
     """
     with prepared_rows(reading, phase, job) as all_rows:
         for rows in all_rows:
@@ -47,10 +47,10 @@ def _cut(rows: Ragged, maxlen: int | None, truncating: Side) -> Ragged:
 
 
 def as_asked(rows: Ragged, column: PadColumn) -> Ragged:
-    """Return rows of ints where ints were asked for, and of floats where floats were, as when padded."""
+    """Return the rows with integers or floats as the dtype of the column requires, as in padding."""
     kinds = "f" if column.dtype in FLOAT_DTYPES else "iu"
     if rows.values.dtype.kind in kinds or column.dtype == "string":
         return rows
-    # Beside a row's own tokens may stand those of a row that was refused, which are no such integers.
+    # The array can also hold tokens of refused rows, which may not be valid integers.
     with np.errstate(invalid="ignore"):
         return replace(rows, values=rows.values.astype(column.dtype))
