@@ -62,7 +62,7 @@ def main() -> NoReturn:
     except KeyboardInterrupt:
         code = 128 + signal.SIGINT
     except _TerminatedError as terminated:
-        from padmask.cli import print_progress_notes
+        from padmask.cli.failures import print_progress_notes
 
         print_progress_notes(terminated)
         code = 128 + terminated.signal

@@ -225,9 +225,10 @@ def printable(text: str) -> str:
 
 
 # Matches user:password@ with or without a scheme, and token@ after a scheme. Names in a folder do not match.
-_CREDENTIALS = re.compile(r"""(?<![^\s'"(=:/])(?<![^:/]/)[^\s/'":@]+:(?!//)[^\s'"@]+@|(?<=://)[^\s/'"@]+@""")
+# `re` compiles these patterns at the first error, not at the start.
+_CREDENTIALS = r"""(?<![^\s'"(=:/])(?<![^:/]/)[^\s/'":@]+:(?!//)[^\s'"@]+@|(?<=://)[^\s/'"@]+@"""
 
-_SIGNED = re.compile(r"""(://[^\s'"?]*)\?[A-Za-z_][\w.-]*=[^\s'"]*""")
+_SIGNED = r"""(://[^\s'"?]*)\?[A-Za-z_][\w.-]*=[^\s'"]*"""
 
 
 def redacted(text: str) -> str:
@@ -238,7 +239,7 @@ def redacted(text: str) -> str:
     >>> redacted("./12:30@b.jsonl, line 3: 'a@b'"), redacted("https://host/a@b")
     ("./12:30@b.jsonl, line 3: 'a@b'", 'https://host/a@b')
     """
-    return _CREDENTIALS.sub("***@", _SIGNED.sub(r"\1", text))
+    return re.sub(_CREDENTIALS, "***@", re.sub(_SIGNED, r"\1", text))
 
 
 def join_few(names: Sequence[str]) -> str:

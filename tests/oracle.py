@@ -1,4 +1,4 @@
-"""Padding as anybody would write it with lists: slow, plain, and what the kernel must equal."""
+"""Padding with plain lists: slow, simple, and the reference for the kernel."""
 
 from __future__ import annotations
 

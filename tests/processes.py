@@ -1,4 +1,4 @@
-"""Processes as Linux shows them, and faults that only those meet that a test starts."""
+"""Processes as Linux lists them, and faults for worker processes."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ SECONDS = 30
 
 
 def wait_until(true: Callable[[], Any]) -> Any:
-    """Wait for something that comes soon, and return it."""
+    """Wait until a call returns something true, and return the result."""
     end = time.monotonic() + SECONDS
     while not (found := true()):
         assert time.monotonic() < end, "nothing happened"
@@ -28,7 +28,7 @@ def default_signals() -> None:
 
 
 def is_alive(pid: int) -> bool:
-    """Tell whether a process runs; one that nobody has buried yet does not."""
+    """Tell whether a process runs; a zombie does not."""
     try:
         return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] not in "ZX"
     except (FileNotFoundError, ProcessLookupError):
@@ -36,7 +36,7 @@ def is_alive(pid: int) -> bool:
 
 
 def children(pid: int) -> set[int]:
-    """Return the processes that a process has started, and those that these have."""
+    """Return the descendants of a process."""
     own: set[int] = set()
     try:
         for task in Path(f"/proc/{pid}/task").iterdir():
@@ -47,7 +47,7 @@ def children(pid: int) -> set[int]:
 
 
 def workers_of(pid: int) -> set[int]:
-    """Return the worker processes that a process has started."""
+    """Return the worker processes of a process."""
     return {child for child in children(pid) if is_alive(child) and b"serve_tasks" in command_of(child)}
 
 
@@ -58,7 +58,7 @@ def command_of(pid: int) -> bytes:
         return b""
 
 
-# Python imports this on its own from a folder that it is told of; only workers go on.
+# Python imports this module at its start from PYTHONPATH; only workers change.
 _FAULT = """
 import sys
 if any(name in " ".join(sys.orig_argv) for name in ("serve_tasks", "spawn_main", "dask_worker")):
@@ -82,7 +82,7 @@ def faulty(
     """Return the environment of a run whose workers have a fault.
 
     Args:
-        folder: where it is written down.
+        folder: for the module with the fault.
         padding, measuring: Python, run before a worker pads or measures a `shard`.
         first: run when a worker starts.
     """

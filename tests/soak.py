@@ -1,8 +1,8 @@
 """Many tokens through every pair of formats: `python tests/soak.py [--tokens N]`.
 
-Prints a markdown table: seconds, rows a second, and the peak of memory beside that of a tenth of the
-tokens. Ends with 1 where memory grew by more than it may. This process holds no data itself, since
-a process's peak can never read less than that of the one that started it.
+Prints a markdown table: seconds, rows per second, and peak memory compared with that of a tenth of the
+tokens. The exit code is 1 if memory grew too much. This process holds no data, since the peak memory of
+a process includes that of its parent.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ COLUMNS = [
     f"<= {GROWTH}",
 ]
 
-# In a process of its own, block by block.
+# In a separate process, block by block.
 MAKE = f"""
 import json, sys
 import numpy as np, pyarrow as pa, pyarrow.parquet as pq
@@ -63,7 +63,7 @@ with (
 
 @dataclass(frozen=True)
 class Soaked:
-    """What one pair of formats took, and the rows and tokens that came through."""
+    """Time and memory of one pair of formats, with its rows and tokens."""
 
     wall: float
     peak: int
@@ -71,8 +71,8 @@ class Soaked:
     tokens: int
 
 
-def soak(folder: Path, source: str, goal: str) -> Soaked:
-    out, report = folder / f"out.{goal}", folder / "report.json"
+def soak(folder: Path, source: str, output: str) -> Soaked:
+    out, report = folder / f"out.{output}", folder / "report.json"
     command = [
         sys.executable,
         "-m",
@@ -92,14 +92,14 @@ def soak(folder: Path, source: str, goal: str) -> Soaked:
 def soaked(tokens: int, folder: Path) -> dict[tuple[str, str], Soaked]:
     """Run every pair and check that all count the same rows and tokens."""
     subprocess.run([sys.executable, "-c", MAKE, str(folder), str(tokens)], check=True)
-    results = {(source, goal): soak(folder, source, goal) for source in SOURCES for goal in GOALS}
+    results = {(source, output): soak(folder, source, output) for source in SOURCES for output in GOALS}
     if len({(one.rows, one.tokens) for one in results.values()}) > 1:
         raise SystemExit(f"The pairs do not count the same: {results}")
     return results
 
 
 def line(pair: tuple[str, str], tokens: int, full: Soaked, tenth: Soaked) -> tuple[list[str], bool]:
-    """Return a line of the table, and whether memory stayed where it should.
+    """Return a line of the table, and whether memory stayed within bounds.
 
     An npz archive is measured and not judged: its arrays go through temporary files, whose pages
     the kernel may count or not.

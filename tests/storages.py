@@ -1,4 +1,4 @@
-"""An object store on this machine: moto's, in a process of its own, on the loopback alone."""
+"""An object store on this machine: moto in a separate process, on the loopback interface."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from typing import Any
 import pyarrow.fs as fs
 
 SECONDS = 30
-# Answers on a port that nobody had, and says which.
+# Listens on a free port and prints its number.
 SERVE = """
 import sys
 from moto.server import DomainDispatcherApplication, create_backend_app
@@ -28,7 +28,7 @@ server.serve_forever()
 
 @contextmanager
 def object_store(log: Path) -> Iterator[dict[str, str]]:
-    """Give the environment that reaches a new store; its requests are written down in a file."""
+    """Start a store that logs its requests, and yield the environment that reaches the store."""
     with (
         log.open("wb") as said,
         subprocess.Popen(
@@ -51,7 +51,7 @@ def object_store(log: Path) -> Iterator[dict[str, str]]:
 
 @contextmanager
 def environment(more: dict[str, str]) -> Iterator[None]:
-    """Have these in the environment, of this process and those that it starts."""
+    """Set these variables for this process and its children."""
     before = dict(os.environ)
     os.environ.update(more)
     try:
@@ -90,7 +90,7 @@ class Bucket:
 
 
 def wait_until(true: Any) -> None:
-    """Wait until something is so, for some seconds."""
+    """Wait some seconds until a condition holds."""
     end = time.monotonic() + SECONDS
     while not true():
         assert time.monotonic() < end, "nothing happened"

@@ -1,4 +1,4 @@
-"""The layers make, split, pass on and use masks as their docstrings say."""
+"""The Keras layers make, split, pass on and use masks."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def scores(*shape, seed=1):
 
 
 def softmax_of_each_row(values, mask):
-    """What TemporalSoftmax must be: a softmax over the real steps alone, row by row."""
+    """The reference for TemporalSoftmax: a softmax over the real steps, row by row."""
     weights = np.zeros(values.shape)
     for row, real in enumerate(mask):
         powers = np.exp(values[row, real].astype("float64"))
@@ -70,7 +70,7 @@ def attention_pooling():
 
 
 @pytest.mark.parametrize("steps", [0, 1, 2, 5, 6])
-def test_the_first_half_is_the_shorter_one(steps):
+def test_split_halves_steps(steps):
     values = scores(2, steps, 3)
     first, second = TemporalSplit()(values)
     assert first.shape == (2, steps // 2, 3)
@@ -79,7 +79,7 @@ def test_the_first_half_is_the_shorter_one(steps):
 
 @pytest.mark.parametrize("shape", [(2, 5), (2, 5, 3), (2, 5, 3, 4)])
 @pytest.mark.parametrize("dtype", ["int32", "int64", "float32"])
-def test_a_split_keeps_inner_axes_and_dtype(shape, dtype):
+def test_split_keeps_axes_and_dtype(shape, dtype):
     values = np.ones(shape, dtype=dtype)
     inputs = keras.Input(shape[1:], dtype=dtype)
     for half, promised in zip(TemporalSplit()(values), TemporalSplit()(inputs), strict=True):
@@ -87,14 +87,14 @@ def test_a_split_keeps_inner_axes_and_dtype(shape, dtype):
         assert half.dtype == promised.dtype == dtype
 
 
-def test_the_mask_is_split_alike():
+def test_split_halves_mask():
     embedded = keras.layers.Embedding(10, 2, mask_zero=True)(IDS)
     first, second = TemporalSplit()(embedded)
     assert mask_of(first).tolist() == REAL[:, :2].tolist()
     assert mask_of(second).tolist() == REAL[:, 2:].tolist()
 
 
-def test_a_split_without_a_mask_has_none():
+def test_split_without_mask():
     assert TemporalSplit().compute_mask(scores(2, 5, 3)) is None
     assert [getattr(half, "_keras_mask", None) for half in TemporalSplit()(scores(2, 5, 3))] == [None, None]
 
@@ -102,7 +102,7 @@ def test_a_split_without_a_mask_has_none():
 @pytest.mark.parametrize(
     ("steps", "halves"), [(None, [None, None]), (5, [2, 3]), (0, [0, 0])], ids=["unknown", "odd", "none"]
 )
-def test_a_symbolic_split_knows_its_lengths(steps, halves):
+def test_split_of_symbolic_input(steps, halves):
     embedded = keras.layers.Embedding(10, 2, mask_zero=True)(keras.Input((steps,)))
     found = TemporalSplit()(embedded)
     assert [half.shape for half in found] == [(None, length, 2) for length in halves]
@@ -110,7 +110,7 @@ def test_a_symbolic_split_knows_its_lengths(steps, halves):
     assert TemporalSplit().compute_output_shape((4, steps, 2)) == [(4, length, 2) for length in halves]
 
 
-def test_a_split_of_unknown_length_runs_inside_a_graph():
+def test_split_inside_a_graph():
     ids = keras.Input((None,), dtype="int32")
     embedded = keras.layers.Embedding(10, 2, mask_zero=True)(ids)
     ends = [keras.layers.LSTM(2)(half) for half in TemporalSplit()(embedded)]
@@ -124,30 +124,30 @@ def test_a_split_of_unknown_length_runs_inside_a_graph():
 
 
 @pytest.mark.parametrize("dtype", ["int8", "int32", "int64", "uint8", "float32", "float64"])
-def test_ids_of_any_dtype_are_looked_up(dtype):
+def test_embedding_takes_any_dtype(dtype):
     embedding = CustomEmbedding(10, 4, mask_zero=True)
     vectors = embedding(IDS.astype(dtype))
     assert np.array_equal(vectors, embedding.embeddings.numpy()[IDS])
     assert mask_of(vectors).tolist() == REAL.tolist()
 
 
-def test_only_mask_zero_makes_a_mask():
+def test_embedding_without_mask_zero():
     assert CustomEmbedding(10, 4).compute_mask(IDS) is None
     assert getattr(CustomEmbedding(10, 4)(IDS), "_keras_mask", None) is None
 
 
-def test_without_mask_zero_a_mask_that_comes_in_is_not_lost_in_silence():
+def test_embedding_warns_of_lost_mask():
     ids = keras.layers.Masking(0)(IDS[..., None].astype("float32"))
     with pytest.warns(UserWarning, match="destroy the mask"):
         CustomEmbedding(10, 4)(ids)
 
 
-def test_an_id_is_padding_where_row_zero_is_looked_up():
+def test_embedding_masks_looked_up_zero():
     assert mask_of(CustomEmbedding(10, 4, mask_zero=True)(np.array([[0.5, 1.5]]))).tolist() == [[False, True]]
 
 
 @pytest.mark.parametrize("policy", HALF_PRECISION)
-def test_large_ids_survive_half_precision(policy):
+def test_embedding_of_large_ids(policy):
     embedding = CustomEmbedding(70_001, 2, mask_zero=True, dtype=policy)
     ids = np.array([[70_000.0, 2049.0, 0.0]], dtype="float32")
     vectors = embedding(ids)
@@ -157,14 +157,14 @@ def test_large_ids_survive_half_precision(policy):
     assert mask_of(vectors).tolist() == [[True, True, False]]
 
 
-def test_a_symbolic_embedding_has_a_mask():
+def test_embedding_of_symbolic_input():
     vectors = CustomEmbedding(10, 4, mask_zero=True)(keras.Input((None,), dtype="int32"))
     assert vectors.shape == (None, None, 4)
     assert (vectors._keras_mask.shape, vectors._keras_mask.dtype) == ((None, None), "bool")
 
 
 @pytest.mark.parametrize("number", [0, -1, 2.0, True, "3", None])
-def test_sizes_are_whole_numbers_of_at_least_one(number):
+def test_embedding_sizes_are_checked(number):
     with pytest.raises(PadmaskError, match="`input_dim` must be a whole number of at least 1"):
         CustomEmbedding(number, 2)
     with pytest.raises(ValueError, match="`output_dim` must be a whole number of at least 1"):
@@ -174,7 +174,7 @@ def test_sizes_are_whole_numbers_of_at_least_one(number):
 # MaskedActivation
 
 
-def test_an_activation_passes_the_mask_on():
+def test_activation_keeps_the_mask():
     embedded = keras.layers.Embedding(10, 2, mask_zero=True)(IDS)
     active = MaskedActivation()(embedded)
     assert np.array_equal(active, np.maximum(embedded, 0))
@@ -182,13 +182,13 @@ def test_an_activation_passes_the_mask_on():
 
 
 @pytest.mark.parametrize("activation", ["tanh", "linear", None, keras.activations.gelu])
-def test_an_activation_may_be_a_name_or_a_function(activation):
+def test_activation_name_or_function(activation):
     values = scores(2, 5, 3)
     layer = MaskedActivation.from_config(MaskedActivation(activation).get_config())
     assert np.array_equal(layer(values), keras.activations.get(activation)(values))
 
 
-def test_an_unknown_activation_is_refused():
+def test_unknown_activation():
     with pytest.raises(ValueError, match="relux"):
         MaskedActivation("relux")
 
@@ -196,13 +196,13 @@ def test_an_unknown_activation_is_refused():
 # TemporalSoftmax
 
 
-def test_weights_are_a_softmax_over_the_real_steps():
+def test_softmax_over_real_steps():
     values = scores(3, 5, 4)
     weights = TemporalSoftmax()(values, mask=REAL)
     assert np.allclose(weights, softmax_of_each_row(values, REAL), atol=1e-6)
 
 
-def test_without_a_mask_every_step_is_real():
+def test_softmax_without_mask():
     values = scores(3, 5, 4)
     everything = np.ones((3, 5), dtype=bool)
     assert np.allclose(TemporalSoftmax()(values), softmax_of_each_row(values, everything), atol=1e-6)
@@ -215,7 +215,7 @@ JUNK = st.sampled_from([0.0, 3e38, -3e38, np.inf, -np.inf, np.nan])
 
 @settings(deadline=None, max_examples=200)
 @given(data=st.data(), mask=MASKS, features=st.integers(1, 3))
-def test_real_steps_sum_to_one_and_padding_weighs_nothing(data, mask, features):
+def test_softmax_sums_to_one(data, mask, features):
     shape = (*mask.shape, features)
     real = data.draw(arrays.arrays("float32", shape, elements=SCORES))
     junk = data.draw(arrays.arrays("float32", shape, elements=JUNK))
@@ -226,7 +226,7 @@ def test_real_steps_sum_to_one_and_padding_weighs_nothing(data, mask, features):
 
 
 @pytest.mark.parametrize("junk", [np.nan, np.inf, -np.inf, 3e38])
-def test_what_stands_in_padding_changes_nothing_and_gets_no_gradient(junk):
+def test_softmax_ignores_padding(junk):
     layer, weigh = TemporalSoftmax(), scores(3, 5, 4, seed=2)
     clean = scores(3, 5, 4)
     dirty = np.where(REAL[..., None], clean, np.float32(junk))
@@ -236,7 +236,7 @@ def test_what_stands_in_padding_changes_nothing_and_gets_no_gradient(junk):
     assert np.array_equal(slope, gradient(layer, clean, REAL, weigh))
 
 
-def test_gradients_are_those_of_the_row_alone():
+def test_softmax_gradients():
     layer, values, weigh = TemporalSoftmax(), scores(3, 5, 4), scores(3, 5, 4, seed=2)
     slope = gradient(layer, values, REAL, weigh)
     for row, real in enumerate(REAL):
@@ -245,7 +245,7 @@ def test_gradients_are_those_of_the_row_alone():
 
 
 @pytest.mark.parametrize("dtype", ["float16", "bfloat16", "float32"])
-def test_a_row_without_a_real_step_is_zeros_with_no_gradient(dtype):
+def test_softmax_of_empty_row(dtype):
     mask = np.array([[False] * 4, [True, False, False, False]])
     values = np.full((2, 4, 3), np.nan, dtype="float32")
     values[1, 0] = 1e4
@@ -258,7 +258,7 @@ def test_a_row_without_a_real_step_is_zeros_with_no_gradient(dtype):
 
 
 @pytest.mark.parametrize("policy", HALF_PRECISION)
-def test_half_precision_is_computed_in_float32_and_rounded_once(policy):
+def test_softmax_in_half_precision(policy):
     layer = TemporalSoftmax(dtype=policy)
     values = keras.ops.cast(scores(3, 5, 40), layer.compute_dtype)
     weights = layer(values, mask=REAL)
@@ -267,14 +267,14 @@ def test_half_precision_is_computed_in_float32_and_rounded_once(policy):
     assert np.array_equal(to_numpy(weights), to_numpy(keras.ops.cast(exact, layer.compute_dtype)))
 
 
-def test_float64_stays_float64():
+def test_softmax_in_float64():
     values = scores(3, 5, 4).astype("float64")
     weights = TemporalSoftmax(dtype="float64")(values, mask=REAL)
     assert np.allclose(weights, softmax_of_each_row(values, REAL), rtol=1e-14, atol=0)
 
 
 @pytest.mark.parametrize("mask", [REAL.astype("int32"), REAL.astype("float32"), REAL.tolist()])
-def test_a_mask_may_be_ones_and_zeros(mask):
+def test_softmax_takes_integer_masks(mask):
     values = scores(3, 5, 4)
     weights = TemporalSoftmax()(values, mask=keras.ops.convert_to_tensor(mask))
     assert np.array_equal(weights, TemporalSoftmax()(values, mask=REAL))
@@ -282,14 +282,14 @@ def test_a_mask_may_be_ones_and_zeros(mask):
 
 @pytest.mark.parametrize("steps", [0, 1])
 @pytest.mark.parametrize("mask", [None, False, True])
-def test_few_steps_are_no_trouble(steps, mask):
+def test_softmax_of_few_steps(steps, mask):
     values = scores(2, steps, 3)
     weights = TemporalSoftmax()(values, mask=None if mask is None else np.full((2, steps), mask))
     assert to_numpy(weights).tolist() == np.full((2, steps, 3), 0.0 if mask is False else 1.0).tolist()
 
 
 @pytest.mark.parametrize("shape", [(2,), (2, 5), (2, 5, 3, 4)])
-def test_scores_of_another_rank_are_refused(shape):
+def test_softmax_checks_the_rank(shape):
     with pytest.raises(PadmaskError, match=r"scores of shape \(batch, time, features\)"):
         TemporalSoftmax().compute_output_shape(shape)
     with pytest.raises(ValueError, match=r"axis, `scores\[..., None\]`"):
@@ -298,13 +298,13 @@ def test_scores_of_another_rank_are_refused(shape):
         TemporalSoftmax()(keras.Input(shape[1:]))
 
 
-def test_a_sequence_without_a_batch_is_not_split():
+def test_split_needs_a_batch_axis():
     with pytest.raises(PadmaskError, match=r"add a batch axis, `inputs\[None\]`"):
         TemporalSplit()(np.ones(5))
 
 
 @pytest.mark.parametrize("mask", [REAL[:, :4], REAL[:2], REAL[..., None]])
-def test_a_mask_that_does_not_fit_is_refused(mask):
+def test_softmax_checks_the_mask(mask):
     with pytest.raises(PadmaskError, match=r"needs a mask of shape \(batch, time\)"):
         TemporalSoftmax()(scores(3, 5, 4), mask=mask)
 
@@ -312,7 +312,7 @@ def test_a_mask_that_does_not_fit_is_refused(mask):
 # In models
 
 
-def test_the_mask_reaches_the_lstm_through_a_sequential_model():
+def test_mask_reaches_the_lstm():
     model = keras.Sequential(
         [
             CustomEmbedding(10, 6, mask_zero=True),
@@ -326,7 +326,7 @@ def test_the_mask_reaches_the_lstm_through_a_sequential_model():
         assert np.allclose(padded[row], model(IDS[row : row + 1, real])[0], atol=1e-6)
 
 
-def test_symbolic_tensors_carry_the_mask_through():
+def test_symbolic_tensors_keep_masks():
     ids = keras.Input((None,), dtype="int32")
     vectors = CustomEmbedding(10, 6, mask_zero=True)(ids)
     for tensor in MaskedActivation()(vectors), TemporalSoftmax()(vectors), *TemporalSplit()(vectors):
@@ -349,7 +349,7 @@ class Halves(keras.Model):
 
 
 @pytest.mark.parametrize("make_model", [attention_pooling, Halves])
-def test_what_padding_holds_does_not_matter_in_a_model(make_model):
+def test_models_ignore_padding(make_model):
     model = make_model()
     before = to_numpy(model(IDS))
     table = model.layers[1 if make_model is attention_pooling else 0].embeddings
@@ -372,7 +372,7 @@ EMBEDDING = {"input_dim": 10, "output_dim": 4, "mask_zero": True}
         (TemporalSoftmax, {}),
     ],
 )
-def test_a_layer_is_made_again_from_its_config(kind, own):
+def test_layers_from_config(kind, own):
     layer = kind(**own, name="mine", dtype="mixed_float16", trainable=False)
     described = keras.saving.serialize_keras_object(layer)
     again = keras.saving.deserialize_keras_object(described)
@@ -383,10 +383,10 @@ def test_a_layer_is_made_again_from_its_config(kind, own):
     assert again.get_config() == layer.get_config()
 
 
-# Keras itself asks its variables for arrays in the way of NumPy 1 as it saves.
+# Keras uses NumPy 1's array protocol when it saves variables.
 @pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")
 @pytest.mark.parametrize("policy", ["float32", "mixed_float16", "mixed_bfloat16"])
-def test_a_saved_model_comes_back_the_same(policy, tmp_path):
+def test_saved_model_is_equal(policy, tmp_path):
     before = keras.config.dtype_policy()
     keras.config.set_dtype_policy(policy)
     try:
@@ -399,7 +399,7 @@ def test_a_saved_model_comes_back_the_same(policy, tmp_path):
     assert [layer.get_config() for layer in loaded.layers] == [layer.get_config() for layer in model.layers]
 
 
-def test_a_model_of_the_layers_learns_with_padding():
+def test_model_trains_with_padding():
     model = attention_pooling()
     model.compile("sgd", "mse")
     losses = model.fit(IDS, np.ones((3, 4)), epochs=2, verbose=0).history["loss"]

@@ -1,4 +1,4 @@
-"""A signal ends the process, whatever it is doing."""
+"""A signal ends the process in every situation."""
 
 from __future__ import annotations
 
@@ -29,8 +29,8 @@ time.sleep({seconds})
     ("name", "raised"),
     [("SIGINT", "KeyboardInterrupt"), ("SIGTERM", "padmask.__main__._TerminatedError: 15")],
 )
-def test_a_signal_while_an_object_is_taken_down_is_not_lost(name, raised):
-    # Python drops what is raised there, and says so.
+def test_signal_during_finalizer(name, raised):
+    # Python ignores exceptions of finalizers, and prints a warning.
     program = TAKEN_DOWN.format(name=name, seconds=60)
     done = subprocess.run(
         [sys.executable, "-c", program],

@@ -1,4 +1,4 @@
-"""A library call leaves the state of its caller's process alone: other threads live in it too."""
+"""A library call does not change the state of the process, which other threads share."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ CALLS = [pad_formats, pad_shards, look]
 
 
 def changes(monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """Return a list that grows by each function that is called to change the process's state."""
+    """Return a list of the calls that change the process's state."""
     called: list[str] = []
 
     def watch(owner: Any, name: str) -> None:
@@ -82,11 +82,11 @@ def state() -> Any:
 
 
 @pytest.mark.parametrize("call", CALLS)
-def test_state_is_left_alone(
+def test_process_state_is_unchanged(
     call: Callable[[Path, Path], None], data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "first").mkdir()
-    call(data, tmp_path / "first")  # what others do when they are imported is their own affair
+    call(data, tmp_path / "first")  # imports of other packages may change it
     before, called = state(), changes(monkeypatch)
     call(data, tmp_path)
     assert called == []
@@ -98,7 +98,7 @@ def test_state_is_left_alone(
 
 @pytest.fixture(params=["as Linux shows it", "as a new file shows it"])
 def asked(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
-    """How the umask is found."""
+    """The ways to find the umask."""
     real = builtins.open
 
     def without(file: Any, *args: Any, **more: Any) -> Any:

@@ -1,4 +1,4 @@
-"""The README tells the truth: its commands, its help, its Python."""
+"""The commands, help and Python of the README work."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def help_text(name: str) -> str:
 
 
 @pytest.mark.parametrize("name", COMMANDS)
-def test_the_options_are_those_of_help(name):
+def test_options_match_help(name):
     shown = re.search(rf"<!-- help: {name} -->\n```\n(.*?)```\n<!-- end -->", TEXT, re.S)
     assert shown, f"no help of {name}"
     assert shown[1].strip() == help_text(name).strip(), "make readme writes it anew"
@@ -64,7 +64,7 @@ def test_every_command_parses(line):
     command.make_context(words[0], words[1:])
 
 
-def test_the_picture_of_inspect_is_what_it_prints(tmp_path, monkeypatch, capfd):
+def test_inspect_output_is_current(tmp_path, monkeypatch, capfd):
     if not (ROOT / "sample_data").exists():
         pytest.skip("the sample data is not part of this installation")
     block = next(block for kind, block in BLOCKS if "padmask inspect" in block and kind == "console")
@@ -75,12 +75,12 @@ def test_the_picture_of_inspect_is_what_it_prints(tmp_path, monkeypatch, capfd):
     assert [line.rstrip() for line in capfd.readouterr().out.splitlines()] == shown.splitlines()
 
 
-def test_python_in_the_readme_runs():
+def test_python_examples_run():
     failed, tried = doctest.testfile(str(README), module_relative=False)
     assert (failed, tried > 3) == (0, True)
 
 
-def test_the_program_in_the_readme_runs(tmp_path):
+def test_program_runs(tmp_path):
     [program] = [block for _, block in BLOCKS if "padmask.pad_dataset(" in block]
     (tmp_path / "program.py").write_text(program)
     (tmp_path / "data").mkdir()
@@ -90,13 +90,13 @@ def test_the_program_in_the_readme_runs(tmp_path):
     done = subprocess.run(
         [sys.executable, "program.py"], cwd=tmp_path, capture_output=True, text=True, check=False
     )
-    assert (done.returncode, done.stdout, done.stderr) == (0, "2 2 0\n", "")
+    assert (done.returncode, done.stdout, done.stderr) == (0, "2 2 0\n2\ndata-ok\n", "")
     padded = pq.read_table(tmp_path / "padded.parquet")
     assert padded["labels"].to_pylist() == [[1, 2], [3, -100]]
     assert sorted(path.name for path in (tmp_path / "padded").glob("*.parquet")) == ["a.parquet", "b.parquet"]
 
 
-def test_the_first_example_prints_what_it_shows(tmp_path, monkeypatch, capfd):
+def test_first_example_is_current(tmp_path, monkeypatch, capfd):
     if not (ROOT / "sample_data").exists():
         pytest.skip("the sample data is not part of this installation")
     block = next(block for kind, block in BLOCKS if kind == "console")
@@ -108,13 +108,13 @@ def test_the_first_example_prints_what_it_shows(tmp_path, monkeypatch, capfd):
 
 
 @pytest.mark.parametrize("name", COMMANDS)
-def test_every_option_has_help_and_every_command_an_example(name):
+def test_help_is_complete(name):
     command = cli.get_command(click.Context(cli), name)
     options = [parameter for parameter in command.params if isinstance(parameter, click.Option)]
     assert [option.name for option in options if not option.help] == []
     assert f"  padmask {name} " in command.help
 
 
-def test_the_table_of_rules_lists_every_rule_with_its_severity():
+def test_table_of_rules_is_complete():
     listed = dict(re.findall(r"^  \| `([a-z-]+)` \| (error|warning) \|", README.read_text(), re.MULTILINE))
     assert listed == {rule.name: rule.severity for rule in RULES.values()}

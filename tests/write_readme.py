@@ -11,7 +11,7 @@ from padmask.cli import COMMANDS
 
 
 def output(command: str) -> str:
-    """What a command prints, without the blanks at the ends of its lines."""
+    """The output of a command, without trailing blanks."""
     done = subprocess.run(command, shell=True, capture_output=True, text=True, check=True, cwd=README.parent)
     return "".join(line.rstrip() + "\n" for line in done.stdout.splitlines())
 

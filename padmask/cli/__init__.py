@@ -11,17 +11,15 @@ import gc
 import os
 import sys
 from collections.abc import Callable
-from contextlib import suppress
 from itertools import pairwise
+from types import ModuleType
 from typing import Any
 
 import click
 
 from padmask._version import __version__
 from padmask.cli.commands import COMMANDS, load_command
-from padmask.cli.failures import exit_code_of, message_of
 from padmask.cli.guard import run_guarded
-from padmask.errors import did_you_mean, printable, redacted
 from padmask.storage.stdout import replace_unbuffered_stdout
 
 
@@ -53,7 +51,7 @@ class _Commands(click.Group):
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
         if args and args[0] not in COMMANDS:
-            ctx.fail(f"There is no command {args[0]!r}.{did_you_mean(args[0], list(COMMANDS))}")
+            ctx.fail(_failures().unknown_command_message(args[0], list(COMMANDS)))
         return super().resolve_command(ctx, args)
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
@@ -94,7 +92,8 @@ def _run_guarded(args: list[str]) -> int:
     if sys.platform == "linux" and not verifies:
         # jemalloc needs 20% less memory than the default allocator of Arrow, in the same time.
         os.environ.setdefault("ARROW_DEFAULT_MEMORY_POOL", "jemalloc")
-    return run_guarded(lambda: run(args), _print_error, inputs, bound_memory=not verifies, quiet=not verifies)
+    print_error = _failures().print_error
+    return run_guarded(lambda: run(args), print_error, inputs, bound_memory=not verifies, quiet=not verifies)
 
 
 def run(args: list[str]) -> int:
@@ -114,37 +113,22 @@ def _exit_code(work: Callable[[], int]) -> int:
     except click.exceptions.Exit as exit_:
         return exit_.exit_code
     except click.ClickException as error:
-        with suppress(OSError):
-            _without_secrets(error).show()
+        _failures().print_usage_error(error)
         return 2
     except (KeyboardInterrupt, click.Abort) as stopped:
-        print_progress_notes(stopped.__cause__ or stopped)
+        _failures().print_progress_notes(stopped.__cause__ or stopped)
         return 130
     except _ClosedPipeError:
         # A reader such as `head` may stop reading. Python flushes stdout at exit, so stdout must be open.
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
         return 0
     except Exception as error:  # noqa: BLE001 - users get a message instead of a traceback
-        return _print_error(message_of(error), exit_code_of(error))
+        code: int = _failures().print_failure(error)
+        return code
 
 
-def _without_secrets(error: click.ClickException) -> click.ClickException:
-    """Return a usage error without credentials, which an address on the command line may contain."""
-    message = error.format_message()
-    if (redacted_message := redacted(message)) == message:
-        return error
-    return click.UsageError(redacted_message, getattr(error, "ctx", None))
+def _failures() -> ModuleType:
+    """Import the module for errors, which --help and --version do not need."""
+    from padmask.cli import failures
 
-
-def print_progress_notes(stopped: BaseException) -> None:
-    """Print the notes of an exception that stopped the run, such as how many shards are done."""
-    for note in getattr(stopped, "__notes__", ()):
-        with suppress(OSError):
-            click.echo(f"Stopped: {printable(redacted(note))}", err=True)
-
-
-def _print_error(message: str, code: int = 2) -> int:
-    """Print an error message to stderr and return the exit code."""
-    with suppress(OSError):
-        click.echo(f"Error: {printable(redacted(message))}", err=True)
-    return code
+    return failures

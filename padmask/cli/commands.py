@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from importlib import import_module
+from typing import Any
 
 import click
 
@@ -18,3 +20,9 @@ def load_command(name: str) -> click.Command:
     """Import the module of a command and return the command."""
     command: click.Command = import_module(f"padmask.cli.{name}").command
     return command
+
+
+def load_runner(name: str) -> Callable[[Any], Any]:
+    """Import the function that does the work of a command, with NumPy and Arrow. It takes the request."""
+    runner: Callable[[Any], Any] = getattr(import_module(f"padmask.cli.run_{name}"), f"run_{name}")
+    return runner

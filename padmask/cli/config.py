@@ -7,9 +7,11 @@ with `setting` or `command_line_only`. The file may set only options that are de
 
 from __future__ import annotations
 
+import errno
+import os
+import stat
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
-from pathlib import Path
 from typing import Any, TypeVar
 
 import click
@@ -78,7 +80,7 @@ class ConfiguredCommand(click.Command):
         self, info_name: str | None, args: list[str], parent: click.Context | None = None, **extra: Any
     ) -> click.Context:
         try:
-            file = find_project(Path.cwd())
+            file = find_project(os.getcwd())
         except FileNotFoundError:
             raise SpecError("The current folder does not exist anymore. Change to another folder.") from None
         extra.setdefault("default_map", read_defaults(self, file) if file else {})
@@ -144,12 +146,27 @@ def _set_in(ctx: click.Context, parameters: Sequence[click.Parameter]) -> str:
     return f"{named} {verb} set in {ctx.meta[_PROJECT]}"
 
 
-def find_project(folder: Path) -> Path | None:
+def find_project(folder: str) -> str | None:
     """Return the nearest pyproject.toml in `folder` or in its parents."""
-    return next((p for p in (f / "pyproject.toml" for f in (folder, *folder.parents)) if p.is_file()), None)
+    while not _is_file(file := os.path.join(folder, "pyproject.toml")):
+        above = os.path.dirname(folder)
+        if above == folder:
+            return None
+        folder = above
+    return file
 
 
-def read_defaults(command: click.Command, file: Path) -> dict[str, Any]:
+def _is_file(path: str) -> bool:
+    try:
+        return stat.S_ISREG(os.stat(path).st_mode)
+    except OSError as error:
+        # A file that may exist but cannot be read is an error.
+        if error.errno not in (errno.ENOENT, errno.ENOTDIR, errno.ELOOP):
+            raise
+        return False
+
+
+def read_defaults(command: click.Command, file: str) -> dict[str, Any]:
     """Return the defaults that a pyproject.toml sets for the parameters of a command.
 
     Keys are the names of long options, in `[tool.padmask]` for all commands and in
@@ -189,7 +206,7 @@ def read_defaults(command: click.Command, file: Path) -> dict[str, Any]:
     return found
 
 
-def _tables_of_commands(file: Path, table: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
+def _tables_of_commands(file: str, table: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
     """Return the table `[tool.padmask.COMMAND]` of each command."""
     for name, value in table.items():
         if isinstance(value, dict) and name not in COMMANDS:
@@ -203,7 +220,7 @@ def _tables_of_commands(file: Path, table: Mapping[str, Any]) -> dict[str, dict[
 
 
 def _refuse_command_line_only(
-    file: Path, shared: Mapping[str, Any], tables: Mapping[str, Mapping[str, Any]]
+    file: str, shared: Mapping[str, Any], tables: Mapping[str, Mapping[str, Any]]
 ) -> None:
     """Refuse keys that only the command line may set, in the tables of all commands.
 
@@ -234,8 +251,8 @@ def _command_line_only(command: click.Command) -> dict[str, str]:
     }
 
 
-def _text_of(file: Path) -> bytes:
-    text = read_small(str(file), MOST_BYTES)
+def _text_of(file: str) -> bytes:
+    text = read_small(file, MOST_BYTES)
     if text is None:
         raise SpecError(
             f"{file}: the file is larger than {size(MOST_BYTES)}, the limit for settings. Make the file "
@@ -253,7 +270,7 @@ def _kind_of(parameter: click.Option) -> tuple[str, tuple[type, ...]]:
     return "a string or a number", (str, int, float)
 
 
-def _check(file: Path, key: str, value: Any, kind: tuple[str, tuple[type, ...]]) -> None:
+def _check(file: str, key: str, value: Any, kind: tuple[str, tuple[type, ...]]) -> None:
     words, types = kind
     # isinstance() accepts a bool as an int, so the types are compared. File names cannot contain a NUL.
     if type(value) not in types or (isinstance(value, str) and "\0" in value):
@@ -263,7 +280,7 @@ def _check(file: Path, key: str, value: Any, kind: tuple[str, tuple[type, ...]])
         )
 
 
-def _table(file: Path, text: bytes) -> dict[str, Any]:
+def _table(file: str, text: bytes) -> dict[str, Any]:
     import tomllib
 
     try:

@@ -1,31 +1,18 @@
-"""Executors and progress bars for the commands."""
+"""Executors for the commands."""
 
 from __future__ import annotations
 
 import os
-import sys
 import warnings
 from collections.abc import Iterator
 from concurrent.futures import Executor
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import contextmanager
 
 from padmask.cli.arguments import Workers
 from padmask.errors import SpecError
-from padmask.render.console import progress_bar
 from padmask.shards.dask import LOCAL, open_cluster
 from padmask.shards.processes import Processes
 from padmask.storage.system import cores
-from padmask.stream.progress import ProgressCallback
-
-
-def open_progress(
-    *, quiet: bool, progress: bool, output: str = ""
-) -> AbstractContextManager[ProgressCallback | None]:
-    """Return a progress bar if stderr is a terminal that does not also show the output."""
-    shows_output = output == "-" and sys.stdout is not None and sys.stdout.isatty()
-    if quiet or not progress or shows_output or sys.stderr is None or not sys.stderr.isatty():
-        return nullcontext()
-    return progress_bar()
 
 
 @contextmanager

@@ -1,13 +1,53 @@
-"""Exit codes, error messages and error reports: how the command line shows an exception."""
+"""Error messages, exit codes and error reports: how the command line shows an exception.
+
+A run that reads data imports this module first, since later there may be no memory or file descriptor left to
+import it. Other runs import it when they fail.
+"""
 
 from __future__ import annotations
 
 import os
 import sys
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from typing import Any
 
-from padmask.errors import PadmaskError, os_error_remedy, redacted
+import click
+
+from padmask.errors import PadmaskError, did_you_mean, os_error_remedy, printable, redacted
+
+
+def print_error(message: str, code: int = 2) -> int:
+    """Print an error message to stderr, and return the exit code."""
+    with suppress(OSError):
+        click.echo(f"Error: {printable(redacted(message))}", err=True)
+    return code
+
+
+def print_failure(error: Exception) -> int:
+    """Print the message of an error to stderr, and return the exit code."""
+    return print_error(message_of(error), exit_code_of(error))
+
+
+def print_usage_error(error: click.ClickException) -> None:
+    """Print a usage error without credentials, which an address on the command line may contain."""
+    message = error.format_message()
+    if (redacted_message := redacted(message)) != message:
+        error = click.UsageError(redacted_message, getattr(error, "ctx", None))
+    with suppress(OSError):
+        error.show()
+
+
+def print_progress_notes(stopped: BaseException) -> None:
+    """Print the notes of an exception that stopped the run, such as how many shards are done."""
+    for note in getattr(stopped, "__notes__", ()):
+        with suppress(OSError):
+            click.echo(f"Stopped: {printable(redacted(note))}", err=True)
+
+
+def unknown_command_message(name: str, known: list[str]) -> str:
+    """Return the message for a command that does not exist."""
+    return f"There is no command {name!r}.{did_you_mean(name, known)}"
 
 
 def exit_code_of(error: Exception) -> int:

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import click
 
-from padmask.cli.arguments import InspectArguments
+from padmask.cli.arguments import Workers
+from padmask.cli.commands import load_runner
 from padmask.cli.config import WRITES, ConfiguredCommand, command_line_only, setting
 from padmask.cli.options import (
     PathOrAddress,
@@ -25,7 +28,45 @@ from padmask.cli.options import (
 )
 from padmask.errors import SpecError
 from padmask.spec.files import ReadOptions
+from padmask.spec.pad import PadSpec, Side
 from padmask.spec.show import ShowSpec
+
+
+@dataclass(frozen=True, kw_only=True)
+class InspectArguments:
+    """Options of `padmask inspect`.
+
+    Args:
+        inputs: as in `Output`.
+        columns: columns to inspect. The tokens of the first column are shown.
+        specs: candidate plans. Masks are shown for the first plan.
+        show: rows to show.
+        style: how rows are shown.
+        masks, plans: show masks, show plans.
+        as_json: print JSON instead of text.
+        export: file for a copy of the printed output; None writes no file.
+        mask_column: mask column of padded input.
+        declared: side of the padding of padded input, if given on the command line.
+        files: how files are read.
+        where: where files are read.
+        quiet, progress: as in `Output`.
+    """
+
+    inputs: Sequence[str]
+    columns: Sequence[str]
+    specs: Sequence[PadSpec]
+    show: ShowSpec
+    style: str
+    masks: bool
+    plans: bool
+    as_json: bool
+    export: str | None
+    mask_column: str | None
+    declared: Side | None
+    files: ReadOptions
+    where: Workers
+    quiet: bool
+    progress: bool
 
 
 @click.command("inspect", cls=ConfiguredCommand)
@@ -101,9 +142,7 @@ def command(ctx: click.Context, /, **given: Any) -> None:
         quiet=given["quiet"],
         progress=given["progress"],
     )
-    from padmask.cli.run_inspect import run_inspect  # loads NumPy and Arrow
-
-    run_inspect(arguments)
+    load_runner("inspect")(arguments)
 
 
 def _chosen_rows(ctx: click.Context, given: dict[str, Any]) -> tuple[str | None, int | None]:

@@ -39,11 +39,8 @@ class PathOrAddress(click.Path):
         form = next((f"{form}:" for form in self._forms if value.startswith(f"{form}:")), "")
         path = value.removeprefix(form)
         # Every address contains one of these characters.
-        return (
-            form + checked_path(path)
-            if any(mark in path for mark in ":@?")
-            else super().convert(value, param, ctx)
-        )
+        is_plain = not any(mark in path for mark in ":@?")
+        return super().convert(value, param, ctx) if is_plain else form + checked_path(path)
 
 
 def suffix_help(formats: Iterable[FormatTraits]) -> str:

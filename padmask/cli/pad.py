@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import click
 
-from padmask.cli.arguments import PadArguments
+from padmask.cli.arguments import Output, Workers
+from padmask.cli.commands import load_runner
 from padmask.cli.config import PASSES_BAD_ROWS, WRITES, ConfiguredCommand, command_line_only, setting
 from padmask.cli.options import (
     PathOrAddress,
@@ -27,9 +30,34 @@ from padmask.cli.options import (
     workers_option,
 )
 from padmask.spec.formats import names_of, output_formats
-from padmask.spec.pad import MASK_DTYPES, MaskSpec, RowPolicy
+from padmask.spec.pad import MASK_DTYPES, MaskSpec, PadSpec, RowPolicy
 
 FOR_FOLDERS = ("workers", "cluster", "resume", "delete", "shard_bytes")
+
+
+@dataclass(frozen=True, kw_only=True)
+class PadArguments:
+    """Options of `padmask pad`.
+
+    Args:
+        to: inputs, output and report.
+        columns: columns to pad.
+        spec, mask, policy: how rows are padded, masked and filtered.
+        where: where shards are processed.
+        resume, delete, shard_bytes: options for an output folder.
+        folder_options: names of the options on the command line that need an output folder.
+    """
+
+    to: Output
+    columns: Sequence[str]
+    spec: PadSpec
+    mask: MaskSpec
+    policy: RowPolicy
+    where: Workers
+    resume: bool
+    delete: bool
+    shard_bytes: int | None
+    folder_options: Sequence[str]
 
 
 @click.command("pad", cls=ConfiguredCommand)
@@ -173,6 +201,4 @@ def command(ctx: click.Context, /, **given: Any) -> None:
         # A project may set defaults for folders, so only options on the command line are refused for a file.
         folder_options=[name for name in FOR_FOLDERS if given[name] and is_typed(ctx, name)],
     )
-    from padmask.cli.run_pad import run_pad  # loads NumPy and Arrow
-
-    run_pad(arguments)
+    load_runner("pad")(arguments)

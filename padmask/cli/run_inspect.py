@@ -7,8 +7,9 @@ from typing import Any
 
 import click
 
-from padmask.cli.arguments import InspectArguments
-from padmask.cli.execution import open_executor, open_progress
+from padmask.cli.execution import open_executor
+from padmask.cli.inspect import InspectArguments
+from padmask.cli.progress import open_progress
 from padmask.errors import SpecError
 from padmask.inspect.inspect_file import inspect_file
 from padmask.inspect.inspection import Inspection

@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any
-
-from padmask.cli.arguments import PadArguments
-from padmask.cli.execution import open_executor, open_progress
+from padmask.cli.commands import load_runner
 from padmask.cli.outputs import write_with_report
+from padmask.cli.pad import PadArguments
+from padmask.cli.progress import open_progress
 from padmask.errors import SpecError
 from padmask.render.summary import summary
-from padmask.shards.pad_dataset import pad_dataset
-from padmask.shards.split import SHARD_BYTES
 from padmask.storage.conflicts import refuse_among_data
-from padmask.storage.folder import OutputFolder, names_a_folder
+from padmask.storage.output_places import names_a_folder
 from padmask.storage.urls import display_path, local_path
 from padmask.stream.ledger import PadResult
 from padmask.stream.pad import pad_file
@@ -24,7 +21,7 @@ def run_pad(arguments: PadArguments) -> None:
     if to.report and names_a_folder(to.output):
         # The check must precede the opening of the report, which creates a file.
         report = to.report.removeprefix("json:")
-        refuse_among_data(OutputFolder(local_path(to.output)), {"the report": report})
+        refuse_among_data(local_path(to.output), {"the report": report})
     rejects = to.files.rejects and display_path(to.files.rejects)
     write_with_report(
         to, lambda: _pad(arguments), lambda result: summary(result, display_path(to.output), rejects)
@@ -33,28 +30,22 @@ def run_pad(arguments: PadArguments) -> None:
 
 def _pad(arguments: PadArguments) -> PadResult:
     to = arguments.to
+    if names_a_folder(to.output):
+        # Only output folders need workers, staging and manifests.
+        result: PadResult = load_runner("pad_folder")(arguments)
+        return result
+    _refuse_folder_options(arguments)
     with open_progress(quiet=to.quiet, progress=to.progress, output=to.output) as progress:
-        common: dict[str, Any] = {
-            "columns": arguments.columns,
-            "spec": arguments.spec,
-            "mask": arguments.mask,
-            "policy": arguments.policy,
-            "files": to.files,
-            "progress": progress,
-        }
-        if not names_a_folder(to.output):
-            _refuse_folder_options(arguments)
-            return pad_file(to.inputs or ["-"], to.output, **common)
-        with open_executor(arguments.where) as executor:
-            return pad_dataset(
-                to.inputs or ["-"],
-                to.output,
-                executor=executor,
-                resume=arguments.resume,
-                delete=arguments.delete,
-                shard_bytes=arguments.shard_bytes or SHARD_BYTES,
-                **common,
-            )
+        return pad_file(
+            to.inputs or ["-"],
+            to.output,
+            columns=arguments.columns,
+            spec=arguments.spec,
+            mask=arguments.mask,
+            policy=arguments.policy,
+            files=to.files,
+            progress=progress,
+        )
 
 
 def _refuse_folder_options(arguments: PadArguments) -> None:

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from padmask.cli.arguments import UnpadArguments
-from padmask.cli.execution import open_progress
 from padmask.cli.outputs import write_with_report
+from padmask.cli.progress import open_progress
+from padmask.cli.unpad import UnpadArguments
 from padmask.render.summary import unpad_summary
 from padmask.storage.urls import display_path
 from padmask.stream.ledger import UnpadResult

@@ -8,8 +8,8 @@ from typing import Any
 
 import click
 
-from padmask.cli.arguments import ModelOptions, ReferenceOptions, VerifyArguments
-from padmask.cli.execution import open_progress
+from padmask.cli.progress import open_progress
+from padmask.cli.verify import ModelOptions, ReferenceOptions, VerifyArguments
 from padmask.errors import SpecError
 from padmask.render.console import make_console
 from padmask.render.report import show_report

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import click
 
-from padmask.cli.arguments import UnpadArguments
+from padmask.cli.arguments import Output
+from padmask.cli.commands import load_runner
 from padmask.cli.config import PASSES_BAD_ROWS, WRITES, ConfiguredCommand, command_line_only, setting
 from padmask.cli.options import (
     PathOrAddress,
@@ -25,6 +28,23 @@ from padmask.cli.options import (
 )
 from padmask.spec.formats import names_of, ragged_formats
 from padmask.spec.unpad import UnpadSpec
+
+
+@dataclass(frozen=True, kw_only=True)
+class UnpadArguments:
+    """Options of `padmask unpad`.
+
+    Args:
+        to: inputs, output and report.
+        columns: padded columns.
+        spec: how padding is recognized.
+        on_error: `"fail"` or `"skip"`.
+    """
+
+    to: Output
+    columns: Sequence[str]
+    spec: UnpadSpec
+    on_error: Any
 
 
 @click.command("unpad", cls=ConfiguredCommand)
@@ -114,6 +134,4 @@ def command(ctx: click.Context, /, **given: Any) -> None:
         ),
         on_error=given["on_error"],
     )
-    from padmask.cli.run_unpad import run_unpad  # loads NumPy and Arrow
-
-    run_unpad(arguments)
+    load_runner("unpad")(arguments)

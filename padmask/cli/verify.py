@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from contextlib import suppress
+from dataclasses import dataclass
 from typing import Any
 
 import click
 
-from padmask.cli.arguments import ModelOptions, ReferenceOptions, VerifyArguments
+from padmask.cli.commands import load_runner
 from padmask.cli.config import RUNS_CODE, WEAKENS_PROOF, WRITES, ConfiguredCommand, command_line_only, setting
 from padmask.cli.options import (
     PathOrAddress,
@@ -20,11 +22,75 @@ from padmask.cli.options import (
 )
 from padmask.errors import SpecError, did_you_mean
 from padmask.spec.files import ReadOptions
+from padmask.spec.pad import PadSpec, Side
 from padmask.spec.verify import BACKENDS, DEVICES, ROUTES
 from padmask.storage.output_places import descriptor_of
 
 # Default batch size for the user's model, which may be large.
 USER_BATCH = 64
+
+
+@dataclass(frozen=True, kw_only=True)
+class VerifyArguments:
+    """Options of `padmask verify`.
+
+    Args:
+        inputs: as in `Output`; without inputs, a model is proven on random rows.
+        columns, spec: how raw input is padded.
+        strict, allow: how the data rules are enforced.
+        proof: options of the reference models or of the user's model; None checks only the data.
+        backend, device, sample: Keras backend, device and number of rows of the proof.
+        mask_column, declared: mask column and side of the padding of padded input.
+        files: how files are read.
+        reports: format and path of each report; `-` is standard output.
+        as_json: print the report as JSON.
+        quiet, progress: as in `Output`.
+    """
+
+    inputs: Sequence[str]
+    columns: Sequence[str]
+    spec: PadSpec
+    strict: bool
+    allow: Sequence[str]
+    proof: ReferenceOptions | ModelOptions | None
+    backend: str | None
+    device: str
+    sample: int
+    mask_column: str | None
+    declared: Side | None
+    files: ReadOptions
+    reports: Sequence[tuple[str, str]]
+    as_json: bool
+    quiet: bool
+    progress: bool
+
+
+@dataclass(frozen=True, kw_only=True)
+class ReferenceOptions:
+    """Options of the reference models.
+
+    Args:
+        spec: fields of `ReferenceSpec` that were set.
+    """
+
+    spec: dict[str, Any]
+
+
+@dataclass(frozen=True, kw_only=True)
+class ModelOptions:
+    """Options of the user's model.
+
+    Args:
+        spec: fields of `ModelSpec`.
+        model, predict, inputs, custom_objects, allow_unsafe: as in `ModelProof`.
+    """
+
+    spec: dict[str, Any]
+    model: str | None
+    predict: str | None
+    inputs: dict[str, str]
+    custom_objects: str | None
+    allow_unsafe: bool
 
 
 @click.command("verify", cls=ConfiguredCommand)
@@ -204,9 +270,8 @@ def command(ctx: click.Context, /, **given: Any) -> int:
         quiet=given["quiet"] or any(form != "github" for form in to_stdout),
         progress=given["progress"],
     )
-    from padmask.cli.run_verify import run_verify  # loads NumPy and Arrow
-
-    return run_verify(arguments)
+    code: int = load_runner("verify")(arguments)
+    return code
 
 
 def _check_usage(ctx: click.Context, given: dict[str, Any], *, has_model: bool) -> None:

@@ -10,9 +10,9 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from padmask.core.arrow_lists import Kind, holds_nothing, is_mask, is_sequence, kind_of, vector_size
+from padmask.core.arrow_lists import Kind, holds_nothing, is_sequence, kind_of, vector_size
 from padmask.core.ragged import Ragged
-from padmask.errors import PaddedError, SpecError
+from padmask.errors import SpecError
 from padmask.spec.columns import (
     Column,
     Columns,
@@ -22,7 +22,7 @@ from padmask.spec.columns import (
     quote_names,
     unknown_column,
 )
-from padmask.spec.pad import DEFAULT_DTYPE, FLOAT_DTYPES, INTEGER_DTYPES, MaskSpec, PadSpec
+from padmask.spec.pad import DEFAULT_DTYPE, FLOAT_DTYPES, INTEGER_DTYPES, PadSpec
 
 IGNORED_LABEL = -100
 
@@ -247,33 +247,6 @@ def _read_number(text: str) -> int | float | None:
         except ValueError:
             continue
     return None
-
-
-def check_names(schema: pa.Schema, columns: Sequence[PadColumn], mask: MaskSpec) -> None:
-    """Raise an error if a new mask or length column would replace a column of the input.
-
-    Raises:
-        SpecError: the input has a column of this name and `mask.overwrite` is False, or the name is that
-            of a column to pad.
-        PaddedError: the existing column is a mask.
-    """
-    for name in mask.names:
-        if name in [column.name for column in columns]:
-            raise SpecError(
-                f"Column {name!r} is a column to pad, and cannot also be the mask or length column. Choose "
-                "another name with --mask-column or --length-column.",
-                options=[mask.option_for(name)],
-            )
-        if name in schema.names and not mask.overwrite:
-            # Only a mask with a default name shows that the input is padded.
-            usual = name == mask.column and name in MASK_NAMES
-            padded = usual and is_mask(schema.field(schema.get_all_field_indices(name)[0]).type)
-            raise (PaddedError if padded else SpecError)(
-                f"The input already has a column {name!r}. If the input is padded, remove the padding first "
-                "with padmask unpad: the padding would count as real tokens. Otherwise choose another name "
-                "with --mask-column or --length-column, or replace the column with --overwrite-mask.",
-                options=[mask.option_for(name)],
-            )
 
 
 def find_vector_sizes(columns: Sequence[PadColumn], batches: Iterable[pa.RecordBatch]) -> list[PadColumn]:

@@ -12,7 +12,7 @@ import pyarrow as pa
 from padmask._version import __version__
 from padmask.core.columns import PadColumn
 from padmask.core.plan import Plan
-from padmask.errors import DataError
+from padmask.errors import DataError, Place
 from padmask.spec.pad import MaskSpec, PadSpec, Side
 
 METADATA_KEY = b"padmask"
@@ -68,8 +68,15 @@ class Described:
         )
 
 
-def read_description(metadata: Mapping[bytes, bytes] | None) -> Described | None:
+def read_description(
+    metadata: Mapping[bytes, bytes] | None, *, place: Place | None = None, remedy: str = ""
+) -> Described | None:
     """Parse the description that `describe` wrote; None if the metadata describe no padding.
+
+    Args:
+        metadata: metadata of a schema.
+        place: place of the metadata, for the error.
+        remedy: what to do about metadata that are not valid, for the error.
 
     Raises:
         DataError: the description is not valid.
@@ -90,5 +97,5 @@ def read_description(metadata: Mapping[bytes, bytes] | None) -> Described | None
         and found.values
         and all(isinstance(value, str | int | float | None) for value in found.values.values())
     ):
-        raise DataError("the padmask metadata cannot be read")
+        raise DataError("padmask metadata cannot be read", place=place, remedy=remedy)
     return found

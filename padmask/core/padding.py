@@ -9,11 +9,11 @@ from typing import Any
 import pyarrow as pa
 
 from padmask.core.arrow_lists import is_mask
-from padmask.core.columns import MASK_NAMES, only_field
+from padmask.core.columns import MASK_NAMES, PadColumn, only_field
 from padmask.core.metadata import Described, read_description
 from padmask.core.ragged import Ragged
 from padmask.errors import DataError, PaddedError, SpecError
-from padmask.spec.pad import Side
+from padmask.spec.pad import MaskSpec, Side
 
 
 @dataclass(frozen=True)
@@ -241,6 +241,33 @@ def check_padding(schema: pa.Schema, found: Padding) -> None:
                 f"Column {found.length!r} of type {type_} does not hold lengths. Write integers there, or "
                 "choose another column.",
                 options=["length_column"],
+            )
+
+
+def check_names(schema: pa.Schema, columns: Sequence[PadColumn], mask: MaskSpec) -> None:
+    """Raise an error if a new mask or length column would replace a column of the input.
+
+    Raises:
+        SpecError: the input has a column of this name and `mask.overwrite` is False, or the name is that
+            of a column to pad.
+        PaddedError: the existing column is a mask.
+    """
+    for name in mask.names:
+        if name in [column.name for column in columns]:
+            raise SpecError(
+                f"Column {name!r} is a column to pad, and cannot also be the mask or length column. Choose "
+                "another name with --mask-column or --length-column.",
+                options=[mask.option_for(name)],
+            )
+        if name in schema.names and not mask.overwrite:
+            # Only a mask with a default name shows that the input is padded.
+            usual = name == mask.column and name in MASK_NAMES
+            padded = usual and is_mask(schema.field(schema.get_all_field_indices(name)[0]).type)
+            raise (PaddedError if padded else SpecError)(
+                f"The input already has a column {name!r}. If the input is padded, remove the padding first "
+                "with padmask unpad: the padding would count as real tokens. Otherwise choose another name "
+                "with --mask-column or --length-column, or replace the column with --overwrite-mask.",
+                options=[mask.option_for(name)],
             )
 
 

@@ -16,9 +16,10 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from padmask.core.arrow_lists import mask_lists, to_arrow, to_lists
-from padmask.core.columns import PadColumn, check_names, choose_columns, find_vector_sizes
+from padmask.core.columns import PadColumn, choose_columns, find_vector_sizes
 from padmask.core.kernel import Padded, pad_batch
 from padmask.core.metadata import METADATA_KEY, describe, metadata_to_keep
+from padmask.core.padding import check_names
 from padmask.core.plan import LengthStats, Plan, Segments, make_plan, make_segments, needs_lengths
 from padmask.core.ragged import Ragged, find_misfits
 from padmask.errors import DataError, Fault, SpecError

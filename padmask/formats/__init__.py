@@ -1,4 +1,4 @@
-"""The registry of formats: choose one, and load its reader and its writer when they are used."""
+"""The registry of formats. Readers and writers are imported when they are first used."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from padmask.storage.output_places import is_written_in_place
 from padmask.storage.source import Source
 from padmask.storage.urls import display_path
 
-# How the columns of several inputs go together: of those whose rows are text, and of those with types.
+# The class that joins the columns of several inputs, by whether the rows of the format are text.
 _COLUMNS = {
     True: "padmask.formats.jsonl.columns:JsonColumns",
     False: "padmask.formats.typed_columns:TypedColumns",
@@ -24,10 +24,10 @@ _COLUMNS = {
 
 
 def input_format(source: Source, asked: str | None) -> FormatTraits:
-    """Return the format that was asked for, else that of the suffix, else that of the first bytes.
+    """Return the format of an input: the requested format, or the format of the suffix or the first bytes.
 
     Raises:
-        SpecError: padmask writes the format, and does not read it.
+        SpecError: padmask can write the format, but not read it.
     """
     found = FORMATS[asked] if asked else format_of(source.path) or source.sniff()[0]
     if found.reader is None:
@@ -37,16 +37,18 @@ def input_format(source: Source, asked: str | None) -> FormatTraits:
 
 
 def output_format(path: str, asked: str | None) -> FormatTraits:
-    """Return the format of the suffix, else the one that was asked for; JSON Lines for pipes.
+    """Return the format of an output: the format of the suffix, or the requested format.
+
+    The default for pipes is JSON Lines.
 
     Raises:
-        SpecError: nothing names a format, or the two name different ones.
+        SpecError: the format is unknown, or the suffix and the requested format differ.
     """
     named = None if path == "-" else format_of(path)
     if named and asked and named.name != asked:
         raise SpecError(
-            f"The output {display_path(path)!r} is named as {named.name}, and --output-format asks for "
-            f"{asked}: drop one of the two.",
+            f"The suffix of the output {display_path(path)!r} means {named.name}, but --output-format asks "
+            f"for {asked}. Change the suffix or the option.",
             options=["output_format"],
         )
     if named or asked:
@@ -55,8 +57,8 @@ def output_format(path: str, asked: str | None) -> FormatTraits:
         return DEFAULT_FORMAT
     suffixes = join_or([traits.suffixes[0] for traits in output_formats()])
     raise SpecError(
-        f"The output {display_path(path)!r} has no suffix that names a format. End it in {suffixes}, "
-        "or say --output-format; a folder's ends in /."
+        f"The output {display_path(path)!r} has no suffix that names a format. Use {suffixes}, or set "
+        "--output-format. If the output is a folder, end the path with /."
     )
 
 
@@ -64,16 +66,16 @@ def open_reader(format_: FormatTraits, source: Source, batch_rows: int | None) -
     """Return the reader of a format for a source.
 
     Args:
-        format_: of the source.
-        source: where from.
-        batch_rows: rows read at a time, where the format allows to choose.
+        format_: format of the source.
+        source: the input.
+        batch_rows: number of rows to read at a time, for Parquet; None uses a default.
     """
     reader: Reader = _load(format_.reader)(source, batch_rows)
     return reader
 
 
 def open_writer(format_: FormatTraits, stream: BinaryIO, layout: Layout, options: WriterOptions) -> Writer:
-    """Return the writer of a format to a stream."""
+    """Return a writer of a format that writes to a stream."""
     writer: Writer = _load(format_.writer)(stream, layout, options)
     return writer
 
@@ -81,33 +83,33 @@ def open_writer(format_: FormatTraits, stream: BinaryIO, layout: Layout, options
 def join_columns(
     format_: FormatTraits, sources: Sequence[Source], readers: Sequence[Reader], schema: pa.Schema | None
 ) -> InputColumns:
-    """Return the columns that inputs of a format have together.
+    """Return the common columns of several inputs of one format.
 
     Args:
-        format_: of the inputs.
+        format_: format of the inputs.
         sources: the inputs.
-        readers: of the inputs.
-        schema: the columns of the larger dataset that these are a part of; None where they are all.
+        readers: readers of the inputs.
+        schema: columns of the dataset, if the inputs are only a part of the dataset.
     """
     columns: InputColumns = _load(_COLUMNS[format_.is_text])(sources, readers, schema)
     return columns
 
 
 def row_group_sizes(format_: FormatTraits, source: Source) -> list[int]:
-    """Return the bytes of each row group of a file, compressed."""
+    """Return the compressed size of each row group of a file, in bytes."""
     sizes: list[int] = _load(format_.row_groups)(source)
     return sizes
 
 
 def format_reject(batch: Batch, row: int, reason: str) -> bytes:
-    """Return the line that `--rejects` receives for a row: all of it, and why."""
+    """Return the line that `--rejects` receives for a row, with the reason and the complete row."""
     from padmask.formats.jsonl.writer import reject_line
 
     return reject_line(batch, row, reason)
 
 
 def _load(address: str | None) -> Any:
-    """Import what `"module:name"` stands for; None is no such address."""
+    """Import the class or function at an address of the form `"module:name"`."""
     assert address is not None
     module, _, name = address.partition(":")
     return getattr(import_module(module), name)

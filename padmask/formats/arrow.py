@@ -1,4 +1,4 @@
-"""Read and write Arrow IPC: files, and streams."""
+"""Read and write Arrow IPC files and streams."""
 
 from __future__ import annotations
 
@@ -22,56 +22,57 @@ from padmask.formats.contract import Batch, Chunk, Layout, Wanted, WriterOptions
 from padmask.storage.output import BorrowedStream
 from padmask.storage.source import Source
 
-# Rows of a batch are looked at in slices of about this many values, whatever its size.
+# Number of values in a slice. The reader splits record batches of any size into slices.
 SLICE_VALUES = 1 << 20
 
-# Text that a group of rows may hold: several of them are in memory at once.
+# Largest amount of text in a group of rows. Several groups are in memory at the same time.
 GROUP_BYTES = 128 << 20
 
-# The last bytes of a stream: a continuation mark and no length. Before Arrow 0.15, which wrote no such marks,
-# zeros alone.
+# The last bytes of a stream: a continuation mark and a length of 0. Arrow before 0.15 wrote only the length.
 END_MARK = b"\xff\xff\xff\xff\0\0\0\0"
 
-MOST_SAID = 300
+# Longest message of Arrow that is shown, in characters.
+MAX_MESSAGE = 300
 
 _STATUS = re.compile(r"\b(Invalid|IOError|Serialization error|Not ?implemented|NotImplemented|Type error): ")
 
 
 @contextmanager
-def arrow_errors(source: Source, what: str) -> Iterator[None]:
-    """Turn Arrow's own errors into one sentence about the file."""
+def arrow_errors(source: Source, kind: str) -> Iterator[None]:
+    """Replace errors of Arrow by errors that name the file. `kind` is a noun such as `"Arrow file"`."""
     try:
         yield
     except (pa.ArrowException, OSError, EOFError, UnicodeDecodeError) as error:
         if isinstance(error, BrokenPipeError):
             raise
-        raise _kind_of(error)(
-            f"{source.name}: not a readable {what}: {short_arrow_error(error)}. Is the file whole?",
+        raise _error_class(error)(
+            f"{source.name}: not a readable {kind}: {short_arrow_error(error)}. "
+            "Check that the file is complete.",
             options=["input_format"],
         ) from None
 
 
-def _kind_of(error: Exception) -> type[UnreadableError]:
-    """Return whose fault an error of reading is: the system's, padmask's own limits, or the file's."""
-    # Arrow gives an OSError without a number, or seeks to a place that is none, where the file is corrupt.
+def _error_class(error: Exception) -> type[UnreadableError]:
+    """Return the class for a read error: a system error, an unsupported file, or a corrupt file."""
+    # For a corrupt file, Arrow raises an OSError without an errno, or seeks to an invalid offset.
     if isinstance(error, OSError) and error.errno not in (None, errno.EINVAL):
         return AccessError
     return UnsupportedError if isinstance(error, pa.ArrowNotImplementedError) else UnreadableError
 
 
 def short_arrow_error(error: Exception) -> str:
-    """Return an error of Arrow's in a few words, without its places in Arrow's own source.
+    """Return the message of an Arrow error, shortened and without locations in the source code of Arrow.
 
     >>> short_arrow_error(pa.ArrowInvalid("In chunk 0: Invalid: Offsets are broken.\\nlib.cc:12"))
     'In chunk 0: Offsets are broken'
     """
     first = (str(error).splitlines() or [type(error).__name__])[0]
     words = _STATUS.sub("", first).rstrip(". ")
-    return words if len(words) <= MOST_SAID else words[:MOST_SAID] + " ..."
+    return words if len(words) <= MAX_MESSAGE else words[:MAX_MESSAGE] + " ..."
 
 
 def check_batch(batch: pa.RecordBatch) -> None:
-    """Raise Arrow's error for a batch that would bring down who reads it, with the column's name."""
+    """Raise an Arrow error with the name of the column if a batch is corrupt, as reading it could crash."""
     for field, column in zip(batch.schema, batch.columns, strict=True):
         try:
             column.validate(full=True)
@@ -80,27 +81,27 @@ def check_batch(batch: pa.RecordBatch) -> None:
 
 
 def checked_schema(schema: pa.Schema) -> pa.Schema:
-    """Return a schema whose names can be read, and whose types have arrays that can be."""
+    """Return the schema after a check that its names can be decoded, and that its types are supported."""
     _ = schema.names
     for field in schema:
         try:
             pa.nulls(0, field.type).validate(full=True)
         except KeyError:
             raise pa.ArrowNotImplementedError(
-                f"column {field.name!r} is of type {field.type}, for which there are no arrays"
+                f"column {field.name!r} has type {field.type}, which pyarrow cannot read"
             ) from None
     return schema
 
 
 def file_bounds(raw: Any) -> tuple[int, int]:
-    """Return where the last message of an IPC file ends, as its footer says, and where the footer begins.
+    """Return the end of the last message that the footer of an IPC file lists, and the start of the footer.
 
-    The footer is a flatbuffer, of which pyarrow does not show the blocks:
-    https://arrow.apache.org/docs/format/Columnar.html#ipc-file-format. Dictionaries may follow the batches
-    that use them, as Polars writes them.
+    The footer is a flatbuffer, and pyarrow does not expose its blocks:
+    https://arrow.apache.org/docs/format/Columnar.html#ipc-file-format. Polars writes dictionaries after the
+    batches that use them.
 
     Args:
-        raw: the file, which pyarrow could open.
+        raw: a file that pyarrow can open.
     """
     size = raw.size()
     raw.seek(size - 10)
@@ -111,12 +112,12 @@ def file_bounds(raw: Any) -> tuple[int, int]:
     return max(ends, default=_schema_end(raw)), footer
 
 
-# Places of the fields in the footer's table.
+# Field numbers in the table of the footer.
 _DICTIONARIES, _RECORD_BATCHES = 2, 3
 
 
 def _block_ends(footer: bytes, field: int) -> list[int]:
-    """Return where the messages end that a field of the footer lists."""
+    """Return the end of each message that a field of the footer lists."""
     table = int.from_bytes(footer[:4], "little")
     vtable = table - int.from_bytes(footer[table : table + 4], "little", signed=True)
     slot = 4 + 2 * field
@@ -131,7 +132,7 @@ def _block_ends(footer: bytes, field: int) -> list[int]:
 
 
 def _schema_end(raw: Any) -> int:
-    """Return where the schema ends: behind the magic bytes, a mark where the file has one, and a length."""
+    """Return the end of the schema message, which follows the magic bytes, an optional mark and a length."""
     raw.seek(8)
     mark, length = raw.read(4), raw.read(4)
     if mark == END_MARK[:4]:
@@ -140,11 +141,11 @@ def _schema_end(raw: Any) -> int:
 
 
 class ArrowReader:
-    """Reads one IPC file, or streams that follow one another, as the members of a gzip file do."""
+    """Reads an IPC file, or one or more concatenated IPC streams."""
 
     def __init__(self, source: Source, batch_rows: int | None = None) -> None:
         self._source = source
-        # A stream begins with its schema, but a pipe cannot be read from its start again.
+        # The schema is read first, and a pipe cannot be read again from the start.
         source.spool()
         self._is_file = source.first_bytes().startswith(b"ARROW1")
         self._schema: pa.Schema | None = None
@@ -179,7 +180,7 @@ class ArrowReader:
         with arrow_errors(self._source, "Arrow file"):
             reader = self._open(raw)
             if self._is_file:
-                self._refuse_other_bytes(raw)
+                self._refuse_unlisted_bytes(raw)
         if self._is_file:
             yield from self._checked(map(reader.get_batch, range(reader.num_record_batches)))
             return
@@ -200,46 +201,48 @@ class ArrowReader:
             yield batch
 
     def _next_stream(self, raw: Any, begin: int, first: pa.Schema) -> Any:
-        """Open the stream that follows another one in the same bytes.
+        """Open the stream that follows another stream in the same file.
 
         Raises:
-            UnreadableError: the bytes are no stream, or its columns differ from those of the first one.
+            UnreadableError: the bytes are not a stream, or the columns differ from those of the first stream.
+            PaddedError: the padding metadata differ from those of the first stream.
         """
         try:
             reader = pa.ipc.open_stream(raw)
         except (pa.ArrowException, OSError):
             raise UnreadableError(
-                f"{self._source.name}: the bytes from {begin} on are not an Arrow stream. Is the file whole?"
+                f"{self._source.name}: the bytes from {begin} on are not an Arrow stream. "
+                "Check that the file is complete."
             ) from None
         if not reader.schema.equals(first):
             raise UnreadableError(
-                f"{self._source.name}: the Arrow stream at byte {begin} has other columns than the first "
-                "stream. Give each stream a file of its own."
+                f"{self._source.name}: the columns of the Arrow stream at byte {begin} differ from those of "
+                "the first stream. Write each stream to a separate file."
             )
         if _padding_of(reader.schema) != _padding_of(first):
             raise PaddedError(
-                f"{self._source.name}: the Arrow stream at byte {begin} does not say the same of its padding "
-                "as the first stream. Give each stream a file of its own."
+                f"{self._source.name}: the Arrow stream at byte {begin} has different padding metadata from "
+                "the first stream. Write each stream to a separate file."
             )
         return reader
 
-    def _refuse_other_bytes(self, raw: Any) -> None:
-        """Refuse a file with bytes that its footer does not know, such as another file before it.
+    def _refuse_unlisted_bytes(self, raw: Any) -> None:
+        """Refuse a file with bytes that the footer does not list, such as another file before this file.
 
         Raises:
-            UnreadableError: there are such bytes, whose rows would be missing.
+            UnreadableError: the file has such bytes, and their rows would be missing.
         """
         end, footer = file_bounds(raw)
         raw.seek(0)
-        # An end mark, and zeros up to a multiple of 64 bytes.
+        # Between them are only an end mark, and zeros up to a multiple of 64 bytes.
         if not 0 <= footer - end <= len(END_MARK) + 64:
             raise UnreadableError(
-                f"{self._source.name}: the footer does not match the {footer - end:,} bytes before it. Are "
-                "these several Arrow files in one? Give each a file of its own."
+                f"{self._source.name}: the footer does not match the {footer - end:,} bytes before it. If "
+                "these are several joined Arrow files, write each to a separate file."
             )
 
     def lacks_end(self) -> bool:
-        """Tell whether a stream stops before its end mark; a file without one cannot be read."""
+        """Return whether a stream has no end mark. A file without an end mark cannot be read."""
         if self._is_file:
             return False
         with self._source.open_arrow() as raw, arrow_errors(self._source, "Arrow file"):
@@ -255,7 +258,7 @@ class ArrowReader:
 
 
 def _padding_of(schema: pa.Schema) -> Described | bytes | None:
-    """Return what the metadata of a stream say of its padding; their bytes where they cannot be read."""
+    """Return the padding metadata of a stream; the raw bytes if padmask cannot parse the metadata."""
     try:
         return read_description(schema.metadata)
     except DataError:
@@ -263,7 +266,7 @@ def _padding_of(schema: pa.Schema) -> Described | bytes | None:
 
 
 def _slices(batch: pa.RecordBatch) -> Iterator[tuple[int, int]]:
-    """Cut a batch into slices of about `SLICE_VALUES` values, of one row at least."""
+    """Split a batch into slices of about `SLICE_VALUES` values, with at least one row each."""
     rows = batch.num_rows
     values = np.full(rows, max(1.0, batch.nbytes / 4 / max(1, rows)))
     for column in batch.columns:
@@ -280,34 +283,34 @@ def _slices(batch: pa.RecordBatch) -> Iterator[tuple[int, int]]:
 
 
 def cut_batch(chunk: Chunk, rows: int) -> tuple[Chunk, int]:
-    """Return the chunk with at most its first `rows` rows, and how many it has then."""
-    # Arrow counts in 64 bits.
+    """Return the first `rows` rows of a chunk, and their number."""
+    # A larger number may not fit the 64 bits of Arrow.
     data = chunk.data.slice(0, min(rows, chunk.data.num_rows))
     return replace(chunk, data=data), data.num_rows
 
 
 def select_columns(chunk: Chunk, wanted: Wanted) -> Batch:
-    """Return a chunk's rows with those of the wanted columns that it has, in the input's own order."""
+    """Return the rows of a chunk with those wanted columns that the input has."""
     data: pa.RecordBatch = chunk.data
     numbers = np.arange(chunk.first, chunk.first + data.num_rows)
     if wanted.others is None:
         names = data.schema.names
-        places = [names.index(name) for name in wanted.sequences.names if name in names]
+        indices = [names.index(name) for name in wanted.sequences.names if name in names]
         data = pa.RecordBatch.from_arrays(
-            [data.column(place) for place in places],
-            schema=pa.schema([data.schema.field(place) for place in places]),
+            [data.column(index) for index in indices],
+            schema=pa.schema([data.schema.field(index) for index in indices]),
         )
     return Batch(data, chunk.source, numbers, "row")
 
 
 class ArrowWriter:
-    """Writes an IPC file, or a stream where the output is one."""
+    """Writes an IPC file, or an IPC stream if the output does not support seeking."""
 
     def __init__(self, stream: BinaryIO, layout: Layout, options: WriterOptions) -> None:
         new = pa.ipc.new_stream if options.as_stream else pa.ipc.new_file
-        self._lent = BorrowedStream(stream)
+        self._stream = BorrowedStream(stream)
         deltas = pa.ipc.IpcWriteOptions(emit_dictionary_deltas=True)
-        self._sink = new(pa.PythonFile(self._lent, mode="w"), layout.schema, options=deltas)
+        self._sink = new(pa.PythonFile(self._stream, mode="w"), layout.schema, options=deltas)
         self._dictionaries, self._name = _Dictionaries(), layout.name
         self._groups = RowGroups(layout)
 
@@ -324,12 +327,12 @@ class ArrowWriter:
         self._sink.close()
 
     def abandon(self) -> None:
-        self._lent.abandon()
+        self._stream.abandon()
         self._sink.close()
 
     def _write(self, table: pa.Table) -> None:
         try:
-            for batch in _copied(table).to_batches():
+            for batch in _compact(table).to_batches():
                 self._sink.write_batch(self._dictionaries.unify(batch))
         except pa.ArrowException as error:
             raise OutputError(
@@ -338,12 +341,11 @@ class ArrowWriter:
             ) from None
 
 
-def _copied(table: pa.Table) -> pa.Table:
-    """Return the table in one piece, in buffers of its own.
+def _compact(table: pa.Table) -> pa.Table:
+    """Copy a table to one chunk per column, so that the file only depends on the rows.
 
-    Batches would else be cut where those that were padded happened to end; a slice's last byte of
-    bits shows what lies beside the slice, and the values under nulls are whatever a reader left
-    there: none of that belongs in the file.
+    Without the copy, the record batches would depend on the read size. The last byte of a sliced bitmap would
+    contain bits of the next rows, and null slots would contain arbitrary values.
     """
     columns = [pa.concat_arrays([*column.chunks, pa.nulls(0, column.type)]) for column in table.columns]
     rows = np.arange(table.num_rows)
@@ -352,7 +354,7 @@ def _copied(table: pa.Table) -> pa.Table:
 
 
 class _Dictionaries:
-    """Keeps one growing dictionary a column, since a file may hold one and only add to it."""
+    """Keeps one growing dictionary per column. An IPC file cannot replace a dictionary, only extend it."""
 
     def __init__(self) -> None:
         self._known: dict[str, pa.Array] = {}
@@ -365,7 +367,7 @@ class _Dictionaries:
         return pa.RecordBatch.from_arrays(columns, schema=batch.schema)
 
     def _unified(self, name: str, column: pa.DictionaryArray) -> pa.DictionaryArray:
-        from pyarrow.compute import index_in  # 30 ms that only such columns should cost
+        from pyarrow.compute import index_in  # the import takes 30 ms, and most files have no dictionaries
 
         known, new = self._known.setdefault(name, column.dictionary), column.dictionary
         if new.equals(known):
@@ -377,42 +379,41 @@ class _Dictionaries:
 
 
 class RowGroups:
-    """Cuts batches of any size into groups of a fixed number of rows, fewer where their text is long.
+    """Regroups batches of any size into groups of a fixed number of rows, or fewer rows if the text is long.
 
-    So the output's row groups depend on the data and the plan, and not on how many rows
-    happened to be read at a time.
+    The row groups of the output depend on the data and the plan, not on the read size.
     """
 
     def __init__(self, layout: Layout) -> None:
         self._schema, self._rows = layout.schema, layout.group_rows
         self._texts = [i for i, field in enumerate(self._schema) if _is_text(field.type)]
         self._views = [i for i, field in enumerate(self._schema) if _is_view(field.type)]
-        self._held: list[pa.RecordBatch] = []
+        self._pending: list[pa.RecordBatch] = []
         self._count = self._bytes = 0
 
     def add(self, batch: pa.RecordBatch) -> Iterator[pa.Table]:
-        # Column by column, and only where needed: Arrow's cast breaks lists of nulls.
+        # Cast only columns whose type differs, since Arrow's cast breaks lists of nulls.
         columns = [
             column if column.type.equals(field.type) else column.cast(field.type)
             for column, field in zip(batch.columns, self._schema, strict=True)
         ]
         rest = pa.RecordBatch.from_arrays(columns, schema=self._schema)
         sizes = self._sizes(rest)
-        while rows := self._room(sizes):
-            yield self._whole([*self._held, rest.slice(0, rows)])
+        while rows := self._missing_rows(sizes):
+            yield self._join([*self._pending, rest.slice(0, rows)])
             rest, sizes = rest.slice(rows), sizes[rows:]
-            self._held, self._count, self._bytes = [], 0, 0
-        self._held.append(rest)
+            self._pending, self._count, self._bytes = [], 0, 0
+        self._pending.append(rest)
         self._count += rest.num_rows
         self._bytes += int(sizes.sum())
 
     def rest(self) -> Iterator[pa.Table]:
         if self._count:
-            yield self._whole(self._held)
-            self._held, self._count, self._bytes = [], 0, 0
+            yield self._join(self._pending)
+            self._pending, self._count, self._bytes = [], 0, 0
 
-    def _whole(self, batches: Sequence[pa.RecordBatch]) -> pa.Table:
-        """Return a group, in which no text is that only other groups point to."""
+    def _join(self, batches: Sequence[pa.RecordBatch]) -> pa.Table:
+        """Return a group without text that only the views of other groups refer to."""
         table = pa.Table.from_batches(batches, schema=self._schema)
         for i in self._views:
             field = self._schema.field(i)
@@ -420,8 +421,8 @@ class RowGroups:
             table = table.set_column(i, field, plain.cast(field.type))
         return table
 
-    def _room(self, sizes: npt.NDArray[np.int64]) -> int:
-        """Return how many rows of these sizes make the group whole; 0 where all of them do not."""
+    def _missing_rows(self, sizes: npt.NDArray[np.int64]) -> int:
+        """Return how many rows of these sizes complete the group; 0 if all of them are too few."""
         full = np.flatnonzero(self._bytes + np.cumsum(sizes) >= GROUP_BYTES)
         rows = min(self._rows - self._count, int(full[0]) + 1 if len(full) else len(sizes) + 1)
         return rows if rows <= len(sizes) else 0
@@ -436,7 +437,7 @@ class RowGroups:
 
 
 def _offsets(texts: pa.Array) -> npt.NDArray[np.int64]:
-    """Return where the texts begin and end: what Arrow's compute says too, whose import takes 30 ms."""
+    """Return the offsets of the texts. pyarrow.compute could do this, but its import takes 30 ms."""
     if not len(texts):
         return np.zeros(1, dtype=np.int64)
     large = pat.is_large_string(texts.type) or pat.is_large_binary(texts.type)

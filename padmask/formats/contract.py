@@ -16,10 +16,10 @@ import pyarrow as pa
 from padmask.core.arrow_lists import Kind, take_rows
 from padmask.errors import Fault, Place
 
-# Rows that a reader of JSON Lines reads to find the columns.
+# Number of rows that determine the columns of JSON Lines.
 HEAD_ROWS = 1000
 
-# Bytes after which a reader stops to look at further rows, which are in memory together.
+# Largest amount of these rows in memory, in bytes.
 HEAD_BYTES = 16 << 20
 
 # Warning about an input without an end mark.
@@ -33,7 +33,7 @@ class Batch:
     Args:
         columns: the rows as Arrow columns. Rows with a fault are null.
         source: name of the input, for messages.
-        numbers: number of each row, int64, shape (rows,). Lines count from 1, rows from 0.
+        numbers: line number (from 1) or row number (from 0) of each row, int64, shape (rows,).
         unit: `"line"` or `"row"`, the unit of `numbers`.
         objects: for JSON Lines, the object of each row with its values as text.
         lines: for JSON Lines, the text of each row.
@@ -93,7 +93,7 @@ class Chunk:
         source: name of the input.
         first: number of the first line (from 1) or row (from 0).
         data: bytes of complete lines, or a record batch.
-        consumed: bytes of the input read so far, for the progress.
+        consumed: bytes of the input read so far, for progress reports.
     """
 
     source: str
@@ -110,7 +110,7 @@ class Wanted:
         sequences: the sequence columns, with their list types.
         others: all columns in order, with the types of the columns that are not sequences. None leaves these
             columns out, or keeps them as text in JSON Lines.
-        whole: names of integer columns in which JSON Lines may write an int as a float, such as 1.0.
+        whole: names of integer columns that accept floats without a fraction, such as 1.0, from JSON Lines.
     """
 
     sequences: pa.Schema
@@ -162,13 +162,13 @@ class InputColumns(Protocol):
     def sequence_types(
         self, names: Sequence[str], kinds: Mapping[str, Kind], look: Callable[[Wanted], Iterator[Batch]]
     ) -> pa.Schema:
-        """Return the list types of columns. `kinds` are requested kinds of tokens; `look` reads rows."""
+        """Return the list types of columns. `kinds` are the requested token kinds; `look` yields rows."""
 
     def align(self, batch: Batch, wanted: Wanted) -> Batch:
         """Return a batch of one input with the columns of the dataset."""
 
     def complete(self, batch: Batch, wanted: Wanted) -> Batch:
-        """Return a batch with all wanted columns, if decoding left some as text."""
+        """Return a batch with all wanted columns, including columns that `decode` kept as text."""
 
 
 @dataclass(frozen=True)
@@ -179,7 +179,7 @@ class Layout:
         schema: schema of the output.
         shapes: shape of a row, for each column whose rows all have the same shape.
         group_rows: rows in a row group or record batch.
-        copies: columns of npz to write a second time: the second name, and the column.
+        copies: columns that npz writes twice, by their second names.
         ragged: names of sequence columns whose rows have different lengths.
         name: name of the output, for messages.
     """

@@ -21,7 +21,7 @@ from padmask.storage.source import Source
 
 
 def _fault_of(reader: Reader) -> UnreadableError | None:
-    """Return why an input's columns cannot be read; None where they can."""
+    """Return the error if the columns of an input cannot be read, else None."""
     try:
         reader.schema()
     except UnreadableError as error:
@@ -34,14 +34,14 @@ class Dataset:
 
     Args:
         sources: the inputs.
-        format_: of all inputs; None finds it out.
-        batch_rows: rows read at a time, where the format allows to choose.
-        schema: the columns of the larger dataset that these are a part of; None where they are all.
-        passed_over: files beside the inputs that are not read, for people.
+        format_: format of all inputs; None detects the format.
+        batch_rows: number of rows to read at a time, for Parquet; None uses a default.
+        schema: columns of the dataset, if the inputs are only a part of the dataset.
+        passed_over: names of files that are not data files, for messages.
 
     Raises:
-        DataError: an input cannot be read, or the inputs' columns do not go together.
-        SpecError: inputs of different formats.
+        DataError: an input cannot be read, or the columns of the inputs have no common types.
+        SpecError: the inputs have different formats.
     """
 
     def __init__(
@@ -59,8 +59,8 @@ class Dataset:
         odd = next((i for i, found in enumerate(formats) if found != formats[0]), None)
         if odd is not None:
             raise SpecError(
-                f"{self._sources[0].name} is {formats[0].name} and {self._sources[odd].name} is "
-                f"{formats[odd].name}: one dataset has one format. Give each format to a run of its own."
+                f"The inputs have different formats: {self._sources[0].name} is {formats[0].name}, but "
+                f"{self._sources[odd].name} is {formats[odd].name}. Use only one format in each run."
             )
         self.format = formats[0]
         self._readers = [open_reader(self.format, source, batch_rows) for source in self._sources]
@@ -69,18 +69,18 @@ class Dataset:
         self._leaves_out = False
 
     def _joined(self) -> InputColumns:
-        """Return the columns that the inputs have together."""
+        """Return the common columns of the inputs."""
         return join_columns(self.format, self._sources, self._readers, self._schema)
 
     @property
     def name(self) -> str:
-        """The inputs, for people."""
+        """The inputs, for messages."""
         first = self._sources[0].name
         return first if len(self._sources) == 1 else f"{first} and {len(self._sources) - 1} more"
 
     @contextmanager
     def named_in_errors(self) -> Iterator[None]:
-        """Name the inputs in an error of the block that says that a request does not go with them."""
+        """Add the name of the inputs to errors of the block about a request that does not fit the inputs."""
         try:
             yield
         except SpecError as error:
@@ -88,22 +88,22 @@ class Dataset:
 
     @property
     def strangers(self) -> list[str]:
-        """Names of the inputs that a manifest of padmask's above them does not list."""
+        """Names of the inputs in padded folders that the manifest of the folder does not list."""
         return [source.name for source in self._sources if source.stranger]
 
     @property
     def is_stored(self) -> bool:
-        """Whether an input lies in a storage."""
+        """Whether an input is in remote storage."""
         return any(source.url is not None for source in self._sources)
 
     @property
     def size(self) -> int | None:
-        """Bytes of all inputs on disk; None where a pipe is among them."""
+        """Size of all inputs in bytes; None if an input is a pipe."""
         sizes = [source.size for source in self._sources]
         return None if None in sizes else sum(size or 0 for size in sizes)
 
     def spool(self, limit: int | None = None) -> None:
-        """Make sure that everything, or the first `limit` rows, can be read more than once."""
+        """Make sure that all rows, or the first `limit` rows, can be read more than once."""
         for source in self._sources:
             source.spool(limit)
 
@@ -112,7 +112,7 @@ class Dataset:
             source.close()
 
     def is_input(self, file: os.stat_result) -> bool:
-        """Tell whether a file, under whatever name, is one of the inputs."""
+        """Return whether a file is one of the inputs, under any name."""
         local = (
             found
             for source, found in zip(self._sources, self._found, strict=True)
@@ -122,12 +122,11 @@ class Dataset:
 
     @contextmanager
     def unchanged(self) -> Iterator[None]:
-        """Refuse, when the block ends, what was read from a file that did not stay as it was.
-
-        Rows would be missing, or two passes would have seen different ones.
+        """Check at the end of the block that no input changed. Otherwise, two passes may read different rows.
 
         Raises:
-            ChangedError: an input was written, replaced or removed; the block's own error may come of that.
+            ChangedError: an input was written, replaced or removed. This error takes precedence over an error
+                of the block, which may be a result of the change.
         """
         try:
             yield
@@ -149,28 +148,27 @@ class Dataset:
             if now != found:
                 raise ChangedError(
                     f"{source.name} was {'changed' if now else 'removed'} while it was read. Make sure that "
-                    "nothing else writes to it, and run this again."
+                    "no other program writes to it, and run this again."
                 )
 
     def schema(self) -> pa.Schema:
-        """Return the columns that all inputs have together."""
+        """Return the common columns of all inputs."""
         return self._columns.schema()
 
     def lacking_end(self, limit: int | None = None) -> list[str]:
-        """Return the names of the inputs that are read to their ends, and stop before the mark of their end.
+        """Return the names of the inputs that end without their end mark.
 
         Args:
-            limit: rows that are read of all inputs; None reads all.
+            limit: number of rows that are read. Inputs that are not read to their ends are left out.
         """
         names = [source.name for source in self._sources]
         lacking = [reader.lacks_end() for reader in self._readers]
         if limit is not None and any(lacking):
-            # Rows beyond the limit are not missing.
             lacking = lacking[: self._count_ended(limit)]
         return [name for name, lacks in zip(names, lacking, strict=False) if lacks]
 
     def _count_ended(self, limit: int) -> int:
-        """Return how many inputs end before the first `limit` rows do."""
+        """Return the number of inputs that have fewer rows together than the limit."""
         nothing = Wanted(pa.schema([]))
         for ended, reader in enumerate(self._readers):
             with suppress(UnreadableError):
@@ -181,40 +179,40 @@ class Dataset:
         return len(self._readers)
 
     def leave_unreadable(self) -> dict[str, str]:
-        """Leave out the inputs whose columns cannot be read, and return why, by their paths.
+        """Remove the inputs whose columns cannot be read, and return the reasons by path.
 
-        Those whose rows cannot be read are passed over where rows are only looked at.
+        Afterwards, `look` skips inputs whose rows cannot be read.
 
         Raises:
-            UnreadableError: none can be read.
+            UnreadableError: no input can be read.
         """
         with ThreadPoolExecutor(SCHEMAS_AT_ONCE, "padmask-schema") as pool:
             faults = list(pool.map(_fault_of, self._readers))
         if faults[0] is not None and None not in faults:
             raise faults[0]
         self._leaves_out = True
-        whole = [fault is None for fault in faults]
-        left = {s.path: str(fault) for s, fault in zip(self._sources, faults, strict=True) if fault}
-        self._sources = list(compress(self._sources, whole))
-        self._found = list(compress(self._found, whole))
-        self._readers = list(compress(self._readers, whole))
+        readable = [fault is None for fault in faults]
+        reasons = {s.path: str(fault) for s, fault in zip(self._sources, faults, strict=True) if fault}
+        self._sources = list(compress(self._sources, readable))
+        self._found = list(compress(self._found, readable))
+        self._readers = list(compress(self._readers, readable))
         self._columns = self._joined()
-        return left
+        return reasons
 
     def schemas(self) -> dict[str, pa.Schema]:
-        """Return the columns of each input by its name; JSON Lines without a row have none."""
+        """Return the columns of each input, by input name. JSON Lines without rows have no columns."""
         names = (source.name for source in self._sources)
         return dict(zip(names, read_schemas(self._readers), strict=True))
 
     def types_of(self, name: str) -> dict[str, str]:
-        """Return the type that a column has in each input that has it; JSON Lines have none."""
+        """Return the type of a column in each input with this column; empty for JSON Lines."""
         schemas = self._columns.typed_schemas()
         return {
             source: str(schema.field(name).type) for source, schema in schemas.items() if name in schema.names
         }
 
     def look(self, wanted: Wanted) -> Iterator[Batch]:
-        """Give the rows from the start, without using up what can be read once only."""
+        """Yield rows from the start, without consuming a pipe."""
         for reader in self._readers:
             try:
                 for batch in reader.look(wanted):
@@ -224,12 +222,12 @@ class Dataset:
                     raise
 
     def head(self, wanted: Wanted) -> Batch | None:
-        """Return some of the first rows, at most `HEAD_ROWS`; None where there are none."""
+        """Return some of the first rows, at most `HEAD_ROWS`; None if there are no rows."""
         first = next((batch for batch in self.look(wanted) if len(batch)), None)
         return None if first is None else first.slice(0, min(len(first), HEAD_ROWS))
 
     def starting_with(self, name: str) -> Dataset:
-        """Return the inputs from the first one on that has a column; all of them where none has it."""
+        """Return the inputs from the first one that has a column, or all inputs if none has the column."""
         names = (reader.schema().names for reader in self._readers)
         start = next((i for i, known in enumerate(names) if name in known), 0)
         if start == 0:
@@ -242,16 +240,16 @@ class Dataset:
         return rest
 
     def sequence_types(self, names: Sequence[str], kinds: Mapping[str, Kind] | None = None) -> pa.Schema:
-        """Return the list types of these columns; in JSON Lines their tokens tell, however late they come.
+        """Return the list types of columns. In JSON Lines, the first tokens determine the types.
 
         Args:
-            names: of the columns.
-            kinds: what the tokens of columns shall be, where that was asked for.
+            names: names of the columns.
+            kinds: requested kinds of tokens, by column.
         """
         return self._columns.sequence_types(names, kinds or {}, self.look)
 
     def chunks(self, wanted: Wanted, limit: int | None = None) -> Iterator[Chunk]:
-        """Cut all inputs, or their first `limit` rows, into pieces, in order."""
+        """Split all inputs, or their first `limit` rows, into chunks, in order."""
         before = 0
         for source, reader in zip(self._sources, self._readers, strict=True):
             for chunk in reader.chunks(wanted):
@@ -264,9 +262,9 @@ class Dataset:
             before += source.size or 0
 
     def decode(self, chunk: Chunk, wanted: Wanted) -> Batch:
-        """Turn a piece into rows: pure, may run in any thread."""
+        """Decode a chunk. This is a pure function that any thread may call."""
         return self._columns.align(self._readers[0].decode(chunk, wanted), wanted)
 
     def complete(self, batch: Batch, wanted: Wanted) -> Batch:
-        """Return a batch with all the columns that are wanted, where decoding left some out."""
+        """Return a batch with all wanted columns, including columns that `decode` kept as text."""
         return self._columns.complete(batch, wanted)

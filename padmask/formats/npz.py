@@ -1,7 +1,7 @@
-"""Write NumPy's npz: padded columns, mask and lengths as plain arrays.
+"""Write NumPy npz archives: padded columns, mask and lengths as plain arrays.
 
-Each array goes to a temporary file as its rows arrive, and into the archive at the end, since an archive
-takes one member at a time. No pickle: strings become fixed-width text.
+The rows of each array go to a temporary file first, because an archive is written one member at a time.
+Arrays never need pickle: strings become fixed-width text.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ _COPY_BYTES = 1 << 20
 
 @dataclass
 class _Member:
-    """One array on its way: its rows so far, in pieces of one dtype each."""
+    """An unfinished array: a temporary file with its rows, in pieces of one dtype each."""
 
     file: IO[bytes]
     pieces: list[tuple[tuple[int, ...], np.dtype[Any]]] = field(default_factory=list)
@@ -38,7 +38,7 @@ class _Member:
         )
 
     def write(self, out: Any) -> None:
-        """Write all rows as one npy array, text as wide as its widest piece."""
+        """Write all rows as one npy array. Text gets the width of the widest piece."""
         dtype = np.result_type(*(dtype for _, dtype in self.pieces))
         rows = sum(shape[0] for shape, _ in self.pieces)
         header = {"descr": np.lib.format.dtype_to_descr(dtype), "fortran_order": False}
@@ -53,16 +53,16 @@ class _Member:
 
 
 def _text(array: npt.NDArray[Any]) -> npt.NDArray[Any]:
-    """Return strings as fixed-width text, which cannot tell NULs at the end from its own."""
+    """Return strings as fixed-width text. NumPy pads this text with NUL, so a final NUL would be lost."""
     if any(text.endswith("\0") for text in array.reshape(-1)):
         raise OutputError(
-            "A string ends with NUL, which NumPy's text cannot hold. Write Parquet or JSON Lines."
+            "A string ends with a NUL character, which NumPy text cannot hold. Write Parquet or JSON Lines."
         )
     return array.astype(str)
 
 
 def refuse_unsafe_names(names: Collection[str], output: str) -> None:
-    """Refuse names of arrays that an archive's reader would misplace or confuse.
+    """Refuse array names that are unsafe or ambiguous as file names in an archive.
 
     >>> refuse_unsafe_names(["../ids"], "out.npz")
     Traceback (most recent call last):
@@ -70,16 +70,16 @@ def refuse_unsafe_names(names: Collection[str], output: str) -> None:
     padmask.errors.OutputError: out.npz: npz cannot hold a column named '../ids': ...
 
     Raises:
-        OutputError: a name leads out of the folder that an archive is extracted to, cannot be a file's
-            name, or is that of another array's file.
+        OutputError: a name is outside the extraction folder, is not a valid file name, or is the file name of
+            another array.
     """
     for name in names:
         parts = name.split("/")
         leads_out = name.startswith("/") or any(part in ("", ".", "..") for part in parts)
         if leads_out or "\\" in name or not name.isprintable() or re.match("[A-Za-z]:", name):
-            why = "an archive's file of that name would not lie in the folder that it is extracted to"
+            why = "a file of this name could be extracted to another folder"
         elif name.endswith(".npy") and name.removesuffix(".npy") in names:
-            why = f"numpy.load would not tell it from {name.removesuffix('.npy')!r}"
+            why = f"numpy.load would confuse it with {name.removesuffix('.npy')!r}"
         else:
             continue
         raise OutputError(
@@ -94,12 +94,12 @@ class NpzWriter:
         self._stream = stream
         self._layout = layout
         refuse_unsafe_names([*layout.shapes, *layout.copies], layout.name)
-        # Private, without a name, gone when closed: an archive's arrays come one after the other.
+        # These files have no name, and are deleted when they are closed.
         self._members = {
             name: _Member(tempfile.TemporaryFile(prefix="padmask-", dir=options.folder))  # noqa: SIM115
             for name in [*layout.shapes, *layout.copies]
         }
-        # No rows at all still have a shape and a dtype.
+        # An output without rows still needs a shape and a dtype.
         self.append(self.encode(Batch(empty_batch(layout.schema), "", np.empty(0, np.int64), "row")))
 
     def encode(self, batch: Batch) -> dict[str, npt.NDArray[Any]]:
@@ -122,7 +122,7 @@ class NpzWriter:
     def finish(self) -> None:
         with zipfile.ZipFile(self._stream, "w", zipfile.ZIP_STORED, allowZip64=True) as archive:
             for name, member in self._members.items():
-                # A fixed date: the same rows give the same bytes.
+                # A fixed date, so that the same rows give the same bytes.
                 info = zipfile.ZipInfo(f"{name}.npy", date_time=(1980, 1, 1, 0, 0, 0))
                 with archive.open(info, "w", force_zip64=True) as out, member.file:
                     member.write(out)

@@ -31,21 +31,22 @@ from padmask.formats.parquet_footer import (
 )
 from padmask.storage.source import Source
 
-# Values read at a time, and the bounds of the rows that hold them.
+# Number of values to read at a time.
 BATCH_VALUES = 1 << 19
 
+# Smallest and largest number of rows to read at a time.
 BATCH_ROWS = (64, 1 << 16)
 
-# Without it a whole row group's bytes would be held at once.
+# Without this buffer size, pyarrow would read a complete row group into memory.
 BUFFER_BYTES = 1 << 20
 
-# Row groups that are encoded while more rows are padded: each costs its own memory.
+# Number of row groups that are encoded while more rows are padded. Each takes memory.
 GROUPS_UNDER_WAY = 1
 
-# Where Arrow keeps its own schema, metadata and all.
+# Metadata key of the Arrow schema, which includes the metadata of the schema.
 ARROW_SCHEMA = b"ARROW:schema"
 
-# Rows at a time that Arrow counts.
+# Largest batch size that Arrow accepts.
 MOST_ROWS = (1 << 31) - 1
 
 
@@ -66,7 +67,7 @@ class ParquetReader:
 
     def _open(self, raw: Any) -> Any:
         with arrow_errors(self._source, "Parquet file"):
-            # A storage answers late: a row group's columns are asked for at once, as one wide range.
+            # Remote storage is slow to respond, so one request fetches all columns of a row group.
             file = pq.ParquetFile(
                 raw,
                 buffer_size=BUFFER_BYTES,
@@ -103,14 +104,17 @@ class ParquetReader:
                 first += data.num_rows
             if first != total:
                 raise UnreadableError(
-                    f"{self._source.name}: the footer counts {total} rows, and {first} can be read. "
-                    "Is the file whole?"
+                    f"{self._source.name}: the footer specifies {total} rows, but {first} can be read. "
+                    "Check that the file is complete."
                 )
 
     def _iterate(
         self, file: pq.ParquetFile, groups: range, rows: int, names: list[str] | None
     ) -> Iterator[pa.RecordBatch]:
-        """Give row groups as batches; from a storage one by one, for each is held as a whole."""
+        """Yield the rows of row groups as batches.
+
+        Row groups in remote storage are read one after another, because each is in memory completely.
+        """
         pieces = [range(g, g + 1) for g in groups] if self._source.url is not None else [groups]
         for piece in pieces:
             yield from file.iter_batches(batch_size=rows, columns=names, row_groups=list(piece))
@@ -122,15 +126,15 @@ class ParquetReader:
         return cut_batch(chunk, rows)
 
     def lacks_end(self) -> bool:
-        """Return False: a file that is not whole cannot be read."""
+        """Return False, since an incomplete Parquet file cannot be read."""
         return False
 
 
 def with_file_metadata(schema: pa.Schema, found: Mapping[bytes, bytes] | None) -> pa.Schema:
-    """Return a schema with the file's key-value metadata that Arrow's copy of the schema does not hold.
+    """Add the key-value metadata of a file to its schema, except keys that the schema already has.
 
     Args:
-        schema: as Arrow reads it.
+        schema: schema of the file as Arrow reads it.
         found: all key-value metadata of the file.
     """
     own = schema.metadata or {}
@@ -139,34 +143,34 @@ def with_file_metadata(schema: pa.Schema, found: Mapping[bytes, bytes] | None) -
 
 
 def _rows_of(file: pq.ParquetFile, begin: int, end: int) -> int:
-    """Return the rows of a run of row groups, as the footer counts them."""
+    """Return the number of rows in a range of row groups, according to the footer."""
     return sum(file.metadata.row_group(group).num_rows for group in range(begin, end))
 
 
 def _check_groups(source: Source, metadata: pq.FileMetaData) -> None:
-    """Refuse row groups of other columns than the schema's, which can abort the process, or of fewer rows."""
+    """Refuse row groups that do not match the footer, because reading them could abort the process."""
     for i in range(metadata.num_row_groups):
-        there = metadata.row_group(i).num_columns
-        if there != metadata.num_columns:
+        columns = metadata.row_group(i).num_columns
+        if columns != metadata.num_columns:
             raise UnreadableError(
-                f"{source.name}: row group {i} has {there} columns where the schema has "
-                f"{metadata.num_columns}. Is the file whole?"
+                f"{source.name}: row group {i} has {columns} columns, but the schema has "
+                f"{metadata.num_columns}. Check that the file is complete."
             )
     rows = sum(metadata.row_group(i).num_rows for i in range(metadata.num_row_groups))
     if rows != metadata.num_rows:
         raise UnreadableError(
-            f"{source.name}: the footer counts {metadata.num_rows} rows, and its row groups {rows}. "
-            "Is the file whole?"
+            f"{source.name}: the footer specifies {metadata.num_rows} rows, but its row groups have {rows}. "
+            "Check that the file is complete."
         )
 
 
 def _rows_at_a_time(file: pq.ParquetFile) -> int:
-    """Return how many rows hold about `BATCH_VALUES` values, by what the footer counts."""
+    """Return how many rows hold about `BATCH_VALUES` values, according to the footer."""
     low, high = BATCH_ROWS
     if file.metadata.num_row_groups == 0:
         return high
-    # Reading tells of a broken footer with an error, where asking for a column's counts would
-    # abort the process.
+    # With a broken footer, reading a row raises an error, but reading the counts of a column would abort the
+    # process.
     next(file.iter_batches(batch_size=1, row_groups=[0]), None)
     group = file.metadata.row_group(0)
     values = max((group.column(i).num_values for i in range(group.num_columns)), default=0)
@@ -174,20 +178,20 @@ def _rows_at_a_time(file: pq.ParquetFile) -> int:
 
 
 class ParquetWriter:
-    """Writes row groups of a fixed number of rows: zstd, data page v1, plain lists.
+    """Writes row groups of a fixed number of rows, with zstd and data pages of version 1.
 
-    The columns of a row group are encoded at once, each as a file of its own, and joined.
+    Threads encode the columns of a row group as separate files in parallel, and the writer joins these files.
     """
 
     def __init__(self, stream: BinaryIO, layout: Layout, options: WriterOptions) -> None:
         self._stream = stream
         self._schema = layout.schema
+        # An output without rows has no row group, because an empty row group breaks Hugging Face datasets.
         self._groups = RowGroups(layout)
         self._pool = ThreadPoolExecutor(options.threads, "padmask-parquet")
         self._under_way: deque[list[Future[Encoded]]] = deque()
         self._written: list[Struct] = []
         self._place = 0
-        # No rows make no row group: one of zero rows breaks Hugging Face datasets.
         self._name = layout.name
         self._template, _ = read_footer(_template(layout.schema, self._name))
         self._put(MAGIC)
@@ -229,14 +233,14 @@ class ParquetWriter:
 
 def _encode(field: pa.Field, column: pa.ChunkedArray, name: str) -> Encoded:
     """Encode one column of a row group."""
-    # In one piece: pages would else be cut where batches happened to end.
+    # Combine the chunks, so that the pages do not depend on the read size.
     schema = pa.schema([field])
     table = pa.Table.from_arrays([column], schema=schema).combine_chunks()
     return split_file(_encoded(schema, table, name))
 
 
 def _template(schema: pa.Schema, name: str) -> memoryview:
-    """Return a file without rows, or say which column there is no such file for."""
+    """Return a Parquet file without rows. The error names the first column that Parquet cannot hold."""
     try:
         return _encoded(schema, None, name)
     except OutputError:
@@ -252,7 +256,7 @@ def _template(schema: pa.Schema, name: str) -> memoryview:
 
 
 def _encoded(schema: pa.Schema, table: pa.Table | None, name: str) -> memoryview:
-    """Return a Parquet file of one row group, or of none."""
+    """Return a Parquet file with a table as its only row group, or without row groups."""
     sink = pa.BufferOutputStream()
     try:
         with pq.ParquetWriter(sink, schema, compression="zstd", data_page_version="1.0") as writer:
@@ -264,12 +268,12 @@ def _encoded(schema: pa.Schema, table: pa.Table | None, name: str) -> memoryview
 
 
 def _cannot_hold(error: Exception, name: str) -> OutputError:
-    said = str(error).rstrip(".")
-    return OutputError(f"{name}: Parquet cannot hold these columns: {said}. Write Arrow or JSON Lines.")
+    reason = str(error).rstrip(".")
+    return OutputError(f"{name}: Parquet cannot hold these columns: {reason}. Write Arrow or JSON Lines.")
 
 
 def group_sizes(source: Source) -> list[int]:
-    """Return the bytes of each row group of a Parquet file, compressed.
+    """Return the compressed size of each row group of a Parquet file, in bytes.
 
     Raises:
         UnreadableError: the footer cannot be read.

@@ -8,12 +8,12 @@ from typing import Any
 
 MAGIC = b"PAR1"
 
-# A struct's fields by number, each with its type; a list is its items' type and the items.
+# The fields of a Thrift struct by number, each with its type. A list is a pair: the item type and the items.
 Struct = dict[int, tuple[int, Any]]
 
 _TRUE, _FALSE, _BYTE, _I16, _I32, _I64, _DOUBLE, _BINARY, _LIST, _SET, _MAP, _STRUCT = range(1, 13)
 
-# FileMetaData, RowGroup, ColumnChunk and ColumnMetaData: the fields that joining changes.
+# Numbers of the fields that joining changes in FileMetaData, RowGroup, ColumnChunk and ColumnMetaData.
 _FILE_ROWS, _FILE_GROUPS = 3, 4
 
 _GROUP_COLUMNS, _GROUP_BYTES, _GROUP_ROWS, _GROUP_START, _GROUP_COMPRESSED = 1, 2, 3, 5, 6
@@ -28,11 +28,10 @@ class Encoded:
     """The chunks of one column in one row group.
 
     Args:
-        body: their bytes.
-        chunks: their ColumnChunk structs, with places in a file whose first byte after the magic
-            number is the body's first.
+        body: bytes of the chunks.
+        chunks: ColumnChunk structs, with offsets in a file where the body follows the magic bytes.
         size: bytes before compression.
-        rows: in the row group.
+        rows: number of rows in the row group.
     """
 
     body: memoryview
@@ -42,14 +41,14 @@ class Encoded:
 
 
 def read_footer(file: memoryview) -> tuple[Struct, int]:
-    """Return a file's FileMetaData, and where it starts."""
+    """Return the FileMetaData of a file, and its offset in the file."""
     end = len(file) - len(MAGIC) - 4
     start = end - int.from_bytes(file[end : end + 4], "little")
     return _Reader(bytes(file[start:end])).struct(), start
 
 
 def split_file(file: memoryview) -> Encoded:
-    """Return the chunks of a file of one row group."""
+    """Return the chunks of a file with one row group."""
     footer, end = read_footer(file)
     (group,) = _items(footer, _FILE_GROUPS)
     size, rows = group[_GROUP_BYTES][1], group[_GROUP_ROWS][1]
@@ -57,22 +56,27 @@ def split_file(file: memoryview) -> Encoded:
 
 
 def join_group(columns: Sequence[Encoded], start: int) -> Struct:
-    """Return the RowGroup of columns whose bodies stand one after the other from `start`."""
-    place, chunks = start, []
+    """Return the RowGroup struct of columns whose bodies follow each other from the offset `start`."""
+    offset, chunks = start, []
     for column in columns:
-        chunks += [_moved(chunk, place - len(MAGIC)) for chunk in column.chunks]
-        place += len(column.body)
+        chunks += [_moved(chunk, offset - len(MAGIC)) for chunk in column.chunks]
+        offset += len(column.body)
     return {
         _GROUP_COLUMNS: (_LIST, (_STRUCT, chunks)),
         _GROUP_BYTES: (_I64, sum(column.size for column in columns)),
         _GROUP_ROWS: (_I64, columns[0].rows),
         _GROUP_START: (_I64, start),
-        _GROUP_COMPRESSED: (_I64, place - start),
+        _GROUP_COMPRESSED: (_I64, offset - start),
     }
 
 
 def write_footer(template: Struct, groups: Sequence[Struct]) -> bytes:
-    """Return the end of a file: the footer of a file without rows, now with row groups, and its length."""
+    """Return the end of a file: the footer, its length and the magic bytes.
+
+    Args:
+        template: footer of a file without rows.
+        groups: RowGroup structs of the file.
+    """
     rows = sum(group[_GROUP_ROWS][1] for group in groups)
     footer = template | {_FILE_ROWS: (_I64, rows), _FILE_GROUPS: (_LIST, (_STRUCT, list(groups)))}
     out = bytearray()
@@ -86,7 +90,7 @@ def _items(struct: Struct, field: int) -> list[Any]:
 
 
 def _moved(chunk: Struct, by: int) -> Struct:
-    """Return a ColumnChunk with its places moved; 0 and what is not there mean no place."""
+    """Return a ColumnChunk struct with its offsets moved. An offset of 0 or a missing offset stays."""
     metadata = chunk[_CHUNK_METADATA][1]
     metadata = metadata | {
         field: (_I64, metadata[field][1] + by) for field in _PAGE_STARTS if metadata.get(field, (0, 0))[1]

@@ -1,4 +1,4 @@
-"""The columns that inputs with types of their own have together: one schema, to which each batch is cast."""
+"""The common columns of inputs in typed formats. Each batch is cast to one common schema."""
 
 from __future__ import annotations
 
@@ -14,30 +14,31 @@ from padmask.errors import DataError, Fault
 from padmask.formats.contract import Batch, Reader, Wanted
 from padmask.storage.source import Source
 
-# From so many inputs on, so many of them are asked for their columns at once.
+# Number of inputs from which on their schemas are read in parallel.
 MANY_INPUTS = 8
 
+# Number of schemas that are read at the same time.
 SCHEMAS_AT_ONCE = 16
 
 
 class TypedColumns:
-    """The columns of inputs that know their types.
+    """The common columns of inputs in typed formats.
 
     Args:
         sources: the inputs.
-        readers: of the inputs.
-        schema: the columns of the larger dataset that these are a part of; None where they are all.
+        readers: readers of the inputs.
+        schema: columns of the dataset, if the inputs are only a part of the dataset.
     """
 
     def __init__(
         self, sources: Sequence[Source], readers: Sequence[Reader], schema: pa.Schema | None
     ) -> None:
         self._sources, self._readers, self._schema = sources, readers, schema
-        # One input whose columns are those of the dataset needs none of them added or cast.
+        # A single input has the columns of the dataset already.
         self._alone = len(readers) == 1 and schema is None
 
     def schema(self) -> pa.Schema:
-        """Return all columns, in types that the values of every input fit."""
+        """Return all columns, with types that fit the values of every input."""
         if self._schema is None:
             self._schema = self._unified()
         return self._schema
@@ -51,26 +52,26 @@ class TypedColumns:
             try:
                 unified = pa.unify_schemas([unified, schema], promote_options="permissive")
             except pa.ArrowException as error:
-                said = str(error).splitlines()[0].rstrip(".")
+                reason = str(error).splitlines()[0].rstrip(".")
                 raise DataError(
-                    f"{source.name}: its columns do not go with those of {self._sources[0].name}: {said}. "
-                    "Fix the types, or pad the files apart."
+                    f"{source.name}: the columns do not fit those of {self._sources[0].name}: {reason}. "
+                    "Fix the types, or pad the files separately."
                 ) from None
         return unified
 
     def typed_schemas(self) -> Mapping[str, pa.Schema]:
-        """Return the columns of each input by its name."""
+        """Return the columns of each input by the name of the input."""
         names = (source.name for source in self._sources)
         return dict(zip(names, read_schemas(self._readers), strict=True))
 
     def sequence_types(
         self, names: Sequence[str], kinds: Mapping[str, Kind], look: Callable[[Wanted], Iterator[Batch]]
     ) -> pa.Schema:
-        """Return the list types of columns, which the inputs give."""
+        """Return the list types of columns in the common schema."""
         return pa.schema([self.schema().field(name) for name in names])
 
     def align(self, batch: Batch, wanted: Wanted) -> Batch:
-        """Give a batch the columns of all inputs, null where its own input has none."""
+        """Return a batch with the columns of all inputs. Columns that its own input lacks are null."""
         schema = self.schema() if wanted.others is not None else wanted.sequences
         names = batch.columns.schema.names
         if batch.columns.schema.equals(schema) or (self._alone and names == schema.names):
@@ -89,12 +90,12 @@ class TypedColumns:
         return replace(batch, columns=columns, faults=[*batch.faults, *faults])
 
     def complete(self, batch: Batch, wanted: Wanted) -> Batch:
-        """Return the batch: a reader decodes all columns at once."""
+        """Return the batch unchanged: typed formats decode all wanted columns."""
         return batch
 
 
 def read_schemas(readers: Sequence[Reader]) -> list[pa.Schema]:
-    """Return the columns of each input; of many, asked for at once: a storage answers late."""
+    """Return the columns of each input. Many inputs are read in parallel, as remote storage is slow."""
     if len(readers) < MANY_INPUTS:
         return [reader.schema() for reader in readers]
     with ThreadPoolExecutor(SCHEMAS_AT_ONCE, "padmask-schema") as pool:
@@ -102,21 +103,21 @@ def read_schemas(readers: Sequence[Reader]) -> list[pa.Schema]:
 
 
 def _cast(batch: Batch, field: pa.Field) -> pa.Array:
-    """Return a batch's column in the type that all inputs have together."""
+    """Return a column of a batch, cast to the common type of all inputs."""
     column = batch.columns.column(field.name)
     try:
         return column.cast(field.type)
     except pa.ArrowException:
         row = next((row for row in range(len(batch)) if not _can_be(column, row, field.type)), 0)
         raise DataError(
-            f"{batch.place(row)}: column {field.name!r} of type {column.type} cannot become {field.type}, as "
-            "the other files ask for. Fix the types, or pad the files apart."
+            f"{batch.place(row)}: column {field.name!r} of type {column.type} cannot become {field.type}, "
+            "the common type of all files. Fix the types, or pad the files separately."
         ) from None
 
 
 def _can_be(column: pa.Array, row: int, type_: pa.DataType) -> bool:
     try:
-        # Not of a slice: the values beside it would be cast too.
+        # A slice does not work here, because Arrow would cast the values next to the slice too.
         take_rows(column, np.array([row])).cast(type_)
     except pa.ArrowException:
         return False

@@ -40,7 +40,7 @@ class Cluster(Executor):
         self._client = client
         self.workers = sum(client.nthreads().values())
         self._run, self._numbers = uuid4().hex, count()
-        # Dask's future of each task by our future. Dask drops a task without a reference to its future.
+        # The Dask future of each task, by the caller's future. Dask drops a task without such a reference.
         self._waiting: dict[Future[Any], Any] = {}
         # Tasks whose workers died, perhaps because of other tasks. They run again one after another.
         self._suspects: deque[Task] = deque()
@@ -49,7 +49,7 @@ class Cluster(Executor):
         Thread(target=self._watch, name="padmask-cluster", daemon=True).start()
 
     def submit(self, function: Callable[..., Any], /, *args: Any, **more: Any) -> Future[Any]:
-        """Run a function on the cluster. Dask moves the task to another worker if a worker dies."""
+        """Run a function on the cluster. If a worker dies, Dask moves its tasks to other workers."""
         future: Future[Any] = Future()
         future.set_running_or_notify_cancel()
         self._send(Task(next(self._numbers), (function, args, more), future))
@@ -70,7 +70,7 @@ class Cluster(Executor):
         sent.add_done_callback(partial(self._take, task))
 
     def _take(self, task: Task, done: Any) -> None:
-        """Pass the outcome on, or run the task again if another task may have killed the worker."""
+        """Pass the outcome to the caller. Run the task again if another task may have killed the worker."""
         ran_alone = task.alone > 0
         try:
             self._take_outcome(task, done)
@@ -79,11 +79,11 @@ class Cluster(Executor):
                 self._send_next_suspect(task)
 
     def _take_outcome(self, task: Task, done: Any) -> None:
-        """Pass the outcome to the caller, with errors of Dask as sentences."""
+        """Pass the outcome to the caller, with errors of padmask in place of errors of Dask."""
         with suppress(InvalidStateError):
             try:
                 task.future.set_result(done.result())
-            except BaseException as error:  # noqa: BLE001 - asyncio.CancelledError is no Exception
+            except BaseException as error:  # noqa: BLE001 - asyncio.CancelledError is not an Exception
                 if type(error).__name__ == "KilledWorker" and not self._is_to_blame(task, error):
                     self._run_alone(task)
                 else:
@@ -96,7 +96,7 @@ class Cluster(Executor):
         begun: dict[int, set[str]] = {}
         try:
             events = self._client.get_events(BEGUN)
-        except Exception:  # noqa: BLE001 - without events, Dask is believed
+        except Exception:  # noqa: BLE001 - without events, only Dask knows
             return True
         for _, (run, number, worker) in events:
             if run == self._run:
@@ -124,15 +124,15 @@ class Cluster(Executor):
             self._send(following)
 
     def _watch(self) -> None:
-        """Fail all tasks when the cluster has had no workers for a while. Dask would wait forever."""
-        seen = monotonic()
+        """Fail all tasks if the cluster has no workers for a while. Dask itself would wait forever."""
+        last_seen = monotonic()
         while not self._ended.wait(ABSENT_SECONDS / 10):
             try:
                 found = bool(self._client.nthreads())
             except Exception:  # noqa: BLE001 - the tasks report a lost scheduler
                 continue
-            seen = monotonic() if found else seen
-            if monotonic() - seen > ABSENT_SECONDS:
+            last_seen = monotonic() if found else last_seen
+            if monotonic() - last_seen > ABSENT_SECONDS:
                 for future in list(self._waiting):
                     with suppress(InvalidStateError):
                         future.set_exception(PadmaskError(_ABSENT))
@@ -153,7 +153,7 @@ def _sentence_of(error: BaseException) -> BaseException:
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """Silence the loggers of Dask, whose errors are raised as exceptions too."""
+    """Silence the loggers of Dask. Its errors are raised as exceptions too."""
     known = logging.root.manager.loggerDict
     names = ["asyncio", *(name for name in known if name.startswith(("distributed", "tornado")))]
     levels = {logger: logger.level for logger in map(logging.getLogger, names) if logger.level}
@@ -209,13 +209,13 @@ def open_cluster(address: str, workers: int | None = None) -> Iterator[Executor]
                 "DASK_DISTRIBUTED__COMM__TLS__CA_FILE, __CLIENT__CERT and __CLIENT__KEY."
             ) from None
         except (OSError, ValueError) as error:
-            said = (str(error).splitlines() or [type(error).__name__])[0].rstrip(".")
+            reason = (str(error).splitlines() or [type(error).__name__])[0].rstrip(".")
             # The parts before an @ and after a ? may be secrets.
             plain = re.sub(r"^(\w+://)?.*@|[?#].*", r"\1", address, flags=re.DOTALL)
             if plain != address:
-                address, said = plain, "this is not a Dask address"
+                address, reason = plain, "this is not a Dask address"
             raise SpecError(
-                f"No Dask scheduler answers at {address!r}: {said}. Check the address, such as "
+                f"No Dask scheduler answers at {address!r}: {reason}. Check the address, such as "
                 "tcp://scheduler:8786, and that the scheduler runs."
             ) from None
         _refuse_other_versions(client)

@@ -1,4 +1,4 @@
-"""Decide how a dataset is padded before any row is: shards, columns, fingerprint."""
+"""Decide how to pad a dataset: shards, columns and fingerprint. No row is padded yet."""
 
 from __future__ import annotations
 
@@ -38,12 +38,12 @@ class DatasetJob:
     """A request combined with the shards of a dataset.
 
     Args:
-        identity: what the output depends on.
-        work: what workers need.
-        shards: to pad.
-        unreadable: records of the files that cannot be opened and are left out.
-        typed: whether types must be found in all inputs.
-        unpadded, notes: for the result.
+        identity: fingerprint of the job.
+        work: the part of the job that workers receive.
+        shards: shards to pad.
+        unreadable: records of files that cannot be opened and are skipped.
+        typed: whether the types must be found by a pass over all inputs.
+        unpadded, notes: values for the result.
     """
 
     identity: Fingerprint
@@ -56,24 +56,24 @@ class DatasetJob:
 
     @property
     def skips(self) -> bool:
-        """Whether rows and files that cannot be read are left out."""
+        """Whether rows and files that cannot be read are skipped."""
         return self.work.job.policy.on_error == "skip"
 
 
 def make_dataset_job(
     paths: Sequence[str], output: OutputFolder, asked: PadRequest, files: FileOptions, shard_bytes: int
 ) -> DatasetJob:
-    """List the inputs, and decide how they are padded.
+    """List the inputs, and decide how to pad them.
 
     Args:
-        paths: paths, addresses or patterns of the inputs.
-        output: where the shards go.
-        asked: what the user asks for.
+        paths: paths, URLs or patterns of the inputs.
+        output: the output folder.
+        asked: the request of the user.
         files: formats and limits.
-        shard_bytes: size beyond which a Parquet file is cut between its row groups.
+        shard_bytes: size above which a Parquet file is split between its row groups.
 
     Raises:
-        SpecError: what was asked for cannot be.
+        SpecError: an option is not valid, or does not fit the data.
         DataError: an input cannot be read.
         OutputError: an output would replace an input.
     """
@@ -89,7 +89,7 @@ def make_dataset_job(
 def _make_job(
     found: InputFiles, output: OutputFolder, asked: PadRequest, files: FileOptions, shard_bytes: int
 ) -> DatasetJob:
-    """Decide how files that were listed are padded."""
+    """Decide how to pad the listed files."""
     sources = sources_of(found.files)
     dataset = Dataset(sources, files.input_format, files.batch_rows, passed_over=found.passed_over)
     faults = dataset.leave_unreadable() if asked.policy.on_error == "skip" else {}
@@ -125,7 +125,11 @@ def _make_job(
 
 @contextmanager
 def suggesting_skip(helps: bool) -> Iterator[None]:
-    """Add the option that leaves out unreadable files to errors about one, where the option helps."""
+    """Add the option that skips unreadable files to errors about an unreadable file.
+
+    Args:
+        helps: whether the option can help.
+    """
     try:
         yield
     except UnreadableError as error:
@@ -135,7 +139,7 @@ def suggesting_skip(helps: bool) -> Iterator[None]:
 
 
 def _limit_shards(work: ShardWork, shards: Sequence[Shard], limit: int | None) -> list[Shard]:
-    """Return the shards that hold the first rows, and how many rows of each are read."""
+    """Return the shards with the first `limit` rows, each with its own limit."""
     if limit is None:
         return list(shards)
     kept: list[Shard] = []
@@ -146,13 +150,13 @@ def _limit_shards(work: ShardWork, shards: Sequence[Shard], limit: int | None) -
             break
         kept.append(replace(shard, limit=limit))
         try:
-            seen = measure_shard(work, kept[-1], typed=False)
-            if refused is not None and seen.longest > refused:
-                # The run ends in this shard, so a fault in a later one must not be met first.
+            survey = measure_shard(work, kept[-1], typed=False)
+            if refused is not None and survey.longest > refused:
+                # The run ends in this shard, so no later shard must be read before.
                 break
-            limit -= seen.rows
+            limit -= survey.rows
         except UnreadableError:
-            # The shard is left out later, and the shards after it have the rows.
+            # The shard is skipped later, so its rows do not count.
             if policy.on_error != "skip":
                 raise
     return kept

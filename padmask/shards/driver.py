@@ -27,13 +27,13 @@ from padmask.stream.passes import Survey, typed_job
 
 @dataclass(frozen=True)
 class FinishedDataset:
-    """A dataset that is committed.
+    """A committed dataset.
 
     Args:
-        plan: the length of all rows.
-        records: of all shards, and of the files that were left out.
-        decision: what became of the work of earlier runs.
-        deleted: how many files of an earlier dataset were deleted because nothing replaces them.
+        plan: length of all rows.
+        records: records of all shards and of all skipped files.
+        decision: what the run did with the work of earlier runs.
+        deleted: number of files of an earlier dataset that were deleted because no new file replaces them.
     """
 
     plan: Plan
@@ -44,11 +44,11 @@ class FinishedDataset:
 
 @dataclass(frozen=True)
 class Driver:
-    """What runs a dataset job.
+    """Runs a dataset job.
 
     Args:
-        job: what is padded.
-        pool: where the shards are padded.
+        job: the dataset job.
+        pool: the workers that pad the shards.
     """
 
     job: DatasetJob
@@ -58,12 +58,12 @@ class Driver:
         """Pad the shards that no earlier run padded, and commit the dataset.
 
         Args:
-            resume: whether the work of earlier runs is kept.
-            delete: whether files of an earlier dataset may be deleted that the new one does not replace.
+            resume: whether to keep the work of earlier runs.
+            delete: whether to delete files of an earlier dataset that the new dataset does not replace.
 
         Raises:
             DataError: a shard cannot be read or padded.
-            OutputError: the folder cannot be written, or holds other data.
+            OutputError: the folder cannot be written, or contains other data.
         """
         job, staging, rejects = self.job, self.job.work.staging, self.job.work.files.rejects
         policy = ResumePolicy(resume=resume, delete=delete, rejects=rejects is not None, skip=job.skips)
@@ -73,7 +73,7 @@ class Driver:
         if decision.action is Action.FINISH and found is not None:
             staging.finish(rejects)
             return FinishedDataset(found.plan, self._all(decision.records, found.left_out), decision)
-        driver = self._with_room(decision.records)
+        driver = self._with_max_bytes(decision.records)
         if found is None:
             found = driver._measure()
         if decision.action is not Action.CONTINUE:
@@ -85,51 +85,47 @@ class Driver:
         return FinishedDataset(found.plan, records, decision, deleted)
 
     def _all(self, records: Sequence[ShardRecord], left_out: Sequence[ShardRecord]) -> list[ShardRecord]:
-        """Return the records of all shards and of the files that cannot be opened, in order."""
+        """Return the records of all shards and of all files that cannot be opened, in order."""
         by_index = {record.index: record for record in (*records, *left_out, *self.job.unreadable)}
         return [by_index[index] for index in sorted(by_index)]
 
-    def _with_room(self, finished: Sequence[ShardRecord]) -> Driver:
-        """Return the driver with the bytes that the output may take, finished shards included."""
+    def _with_max_bytes(self, finished: Sequence[ShardRecord]) -> Driver:
+        """Return the driver with a size limit for the output, including the finished shards."""
         work = self.job.work
-        room = available_bytes(work.staging.folder.path_of("_"), work.files.max_bytes)
-        if room is not None and work.files.max_bytes is None:
-            room += sum(record.size for record in finished)
-        work = replace(work, files=replace(work.files, max_bytes=room))
+        max_bytes = available_bytes(work.staging.folder.path_of("_"), work.files.max_bytes)
+        if max_bytes is not None and work.files.max_bytes is None:
+            max_bytes += sum(record.size for record in finished)
+        work = replace(work, files=replace(work.files, max_bytes=max_bytes))
         return replace(self, job=replace(self.job, work=work))
 
-    # --- Measure -----------------------------------------------------------------------------
-
     def _measure(self) -> DatasetPlan:
-        """Find the length and the types; shards that cannot be read are left out, where this is asked for."""
+        """Find the length and the types in all shards. Skip shards that cannot be read, if requested."""
         work, shards, typed = self.job.work, self.job.shards, self.job.typed
         surveys, left_out = SurveySum(), list[ShardRecord]()
         if needs_lengths(work.job.spec) or typed:
             total, read, rows = sum(shard.size for shard in shards), 0, 0
             measure = partial(measure_shard, work, typed=typed)
             with self._noting_progress({}), closing(self.pool.each(measure, shards)) as outcomes:
-                for shard, seen in outcomes:
-                    if isinstance(seen, Exception):
-                        left_out.append(self._leave_out(shard, seen, {}))
+                for shard, found in outcomes:
+                    if isinstance(found, Exception):
+                        left_out.append(self._leave_out(shard, found, {}))
                         surveys.add(shard.index, None)
                         continue
-                    surveys.add(shard.index, seen)
-                    read, rows = read + shard.size, rows + seen.rows
+                    surveys.add(shard.index, found)
+                    read, rows = read + shard.size, rows + found.rows
                     self.pool.report("measuring", rows, read, total)
             _refuse_nothing(surveys.total is not None, left_out)
         types = typed_job(work.job, surveys.total).wanted.others if typed else None
         return DatasetPlan(self._choose_plan(surveys.total), types, tuple(left_out))
 
-    def _choose_plan(self, seen: Survey | None) -> Plan:
+    def _choose_plan(self, survey: Survey | None) -> Plan:
         work = self.job.work
         places = places_in_memory(work.files, ahead=2 * (work.files.threads or cores()))
-        # Workers beyond the cores are on other machines, whose memory is not known here.
+        # More workers than cores means that workers run on other machines, whose memory is unknown.
         at_once = min(self.pool.workers, cores())
         return choose_plan(
-            work.job, seen, work.output_format, work.files.max_bytes, lambda plan: places(plan) * at_once
+            work.job, survey, work.output_format, work.files.max_bytes, lambda plan: places(plan) * at_once
         )
-
-    # --- Pad ---------------------------------------------------------------------------------
 
     def _pad(
         self, found: DatasetPlan, finished: Sequence[ShardRecord]
@@ -137,11 +133,11 @@ class Driver:
         """Pad the shards that are not finished.
 
         Args:
-            found: the length and the types of all shards.
-            finished: records of shards that earlier runs padded.
+            found: length and types of all shards.
+            finished: records of the shards that earlier runs padded.
 
         Returns:
-            The records of all padded shards in order, and of the shards that are left out.
+            The records of all padded shards in order, and the records of the skipped shards.
         """
         work, shards = self.job.work, self.job.shards
         if found.types is not None:
@@ -167,21 +163,19 @@ class Driver:
         return [records[index] for index in sorted(records)], left_out
 
     def _refuse_large(self, written: int) -> None:
-        room = self.job.work.files.max_bytes
-        if room is not None and written > room:
+        limit = self.job.work.files.max_bytes
+        if limit is not None and written > limit:
             raise OutputError(
-                f"The output {display_path(self.job.work.folder)!r} takes more than the {size(room)} that "
-                "may be written. Write less, as with a smaller --maxlen or --limit, or allow more with "
-                "--max-bytes."
+                f"The output {display_path(self.job.work.folder)!r} is larger than the limit of "
+                f"{size(limit)}. Write less, for example with a smaller --maxlen or --limit, or allow more "
+                "with --max-bytes."
             )
 
-    # --- Faults and interrupts ---------------------------------------------------------------
-
     def _leave_out(self, shard: Shard, error: Exception, finished: Mapping[int, ShardRecord]) -> ShardRecord:
-        """Return the record of a shard that cannot be read, where such shards are left out.
+        """Return the record of a shard that cannot be read, if the run skips such shards.
 
         Raises:
-            PadmaskError: they are not left out; with how many shards are done.
+            PadmaskError: the run does not skip such shards. The message includes the progress of the run.
         """
         if isinstance(error, WorkerDiedError):
             error = WorkerDiedError(f"{shard.place}: {error}")
@@ -194,7 +188,7 @@ class Driver:
 
     @contextmanager
     def _noting_progress(self, finished: Mapping[int, ShardRecord]) -> Iterator[None]:
-        """Add how many shards are done to what interrupts the block, such as Ctrl-C."""
+        """Add a note about the progress to an exception that stops the block, such as KeyboardInterrupt."""
         try:
             yield
         except Exception:
@@ -208,33 +202,33 @@ class Driver:
         if not finished:
             return f"{done}."
         names = join_few([finished[index].name for index in sorted(finished)])
-        unless = ", as long as no input changes" if self.job.identity.measured else ""
-        return f"{done} ({names}); --resume goes on with them{unless}."
+        condition = ", if no input changes" if self.job.identity.measured else ""
+        return f"{done} ({names}); --resume keeps them{condition}."
 
 
 class SurveySum:
-    """Surveys added up in the order of the shards as they arrive: all of them at once take gigabytes."""
+    """A running sum of surveys in the order of the shards. All surveys together would take gigabytes."""
 
     def __init__(self) -> None:
         self.total: Survey | None = None
         self._early: dict[int, Survey | None] = {}
         self._next = 0
 
-    def add(self, index: int, seen: Survey | None) -> None:
-        """Add the survey of a shard, or None of one that is left out, once all before it are added."""
-        self._early[index] = seen
+    def add(self, index: int, survey: Survey | None) -> None:
+        """Add the survey of a shard, or None for a skipped shard. Early surveys wait for earlier shards."""
+        self._early[index] = survey
         while self._next in self._early:
-            seen = self._early.pop(self._next)
+            survey = self._early.pop(self._next)
             self._next += 1
-            if seen is not None:
-                self.total = seen if self.total is None else self.total + seen
+            if survey is not None:
+                self.total = survey if self.total is None else self.total + survey
 
 
 def _refuse_nothing(found: bool, left_out: Sequence[ShardRecord]) -> None:
-    """Refuse a dataset in which no shard can be read, as a single unreadable file is refused.
+    """Refuse a dataset in which no shard can be read.
 
     Raises:
-        UnreadableError: no shard is left.
+        UnreadableError: all shards were skipped. The error is that of the first shard.
     """
     if not found and left_out:
         raise UnreadableError(min(left_out, key=lambda record: record.index).fault)

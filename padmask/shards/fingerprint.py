@@ -20,11 +20,11 @@ from padmask.spec.files import FileOptions
 from padmask.storage.urls import display_path
 from padmask.stream.job import Job, PadRequest
 
-# The version of a file that cannot be read.
+# Version of a file that cannot be read, in a fingerprint.
 LEFT_OUT = "left out"
 
-# Fields of a request that do not change the output of a shard without bad rows. All other fields are part of
-# the fingerprint.
+# Fields of a request that do not change the output of a shard without bad rows. The fingerprint contains all
+# other fields.
 WITHOUT_EFFECT = frozenset({"on_error", "rejects", "batch_rows", "threads", "max_bytes"})
 
 
@@ -41,11 +41,11 @@ class Fingerprint:
     /data/c.jsonl is a new input
 
     Args:
-        name: hash of the options and of the names of the inputs. With the same name, a shard whose input has
-            not changed has the same bytes.
+        name: hash of the options and of the names of the inputs. If the name and the input of a shard are the
+            same, the output of the shard is the same.
         options: the options of the job as text.
         inputs: the version of each input, by its path or URL without secrets.
-        measured: whether maxlen or types were found from all inputs, so that no input may change.
+        measured: whether maxlen or types were found by a pass over all inputs, so that no input may change.
     """
 
     name: str
@@ -54,7 +54,7 @@ class Fingerprint:
     measured: bool = False
 
     def list_differences(self, old: Fingerprint) -> list[str]:
-        """Return the differences from an older job, as sentences without a full stop."""
+        """Return the differences from an older job, as sentences without a period."""
         differences = [
             f"{name} was {old.options.get(name, 'unknown')} and is {value}"
             for name, value in self.options.items()
@@ -86,7 +86,8 @@ def fingerprint_job(
 ) -> Fingerprint:
     """Return the fingerprint of a job.
 
-    The policy for bad rows is not a part of it, since a shard without bad rows is the same under any policy.
+    The fingerprint does not contain the policy for bad rows, because a shard without bad rows is the same
+    under any policy.
 
     Args:
         shards: the shards of the dataset.
@@ -96,7 +97,7 @@ def fingerprint_job(
         files: formats and limits.
         output_format: format of the output.
         shard_bytes: size above which files are split.
-        measured: whether maxlen or types are found from all inputs.
+        measured: whether maxlen or types are found by a pass over all inputs.
     """
     files = replace(files, output_format=output_format)
     options = {**describe_request(asked, files), "shard bytes": str(shard_bytes)}

@@ -1,4 +1,4 @@
-"""Which files of an output folder padmask wrote, and which it may not touch."""
+"""List an output folder, and refuse to replace or delete files that padmask must keep."""
 
 from __future__ import annotations
 
@@ -14,20 +14,20 @@ from padmask.storage.folder import OutputFolder
 from padmask.storage.names import MANIFEST, REPLACING, UNFINISHED, is_data
 from padmask.storage.urls import display_path
 
-# Other names that begin like a staging folder are not padmask's.
+# padmask does not own other names with the same prefix.
 _STAGED = re.compile(rf"{UNFINISHED}[0-9a-f]{{16}}/")
 
 
 @dataclass(frozen=True)
 class FolderListing:
-    """The files of an output folder, and which of them padmask wrote.
+    """The files of an output folder, with the files that padmask wrote.
 
     Args:
         folder: the output folder.
-        files: sizes by name.
-        manifest: of the committed dataset; None where there is none.
-        fault: why the manifest cannot be read, as the end of a sentence; empty where it can.
-        replacing: names of data files in the list that a commit writes first.
+        files: sizes of the files in bytes, by name.
+        manifest: manifest of the committed dataset; None without a valid manifest.
+        fault: reason why the manifest cannot be read, as the end of a sentence; empty otherwise.
+        replacing: names of the data files in an unfinished commit. A commit lists them before it moves files.
     """
 
     folder: OutputFolder
@@ -48,13 +48,13 @@ class FolderListing:
         return frozenset(name.split("/")[0] for name in self.files if _STAGED.match(name))
 
     def refuse_foreign_data(self, names: Collection[str]) -> None:
-        """Refuse files that padmask did not write, and would replace or leave beside its data.
+        """Refuse data files that padmask did not write, and other files that the run would replace.
 
         Args:
-            names: of the files that will be written.
+            names: names of the files that the run writes.
 
         Raises:
-            OutputError: there are such files.
+            OutputError: the folder has such files.
         """
         foreign = [name for name in self.files if name not in self.owned and (name in names or is_data(name))]
         if not foreign:
@@ -62,33 +62,33 @@ class FolderListing:
         if self.fault:
             manifest = display_path(self.folder.path_of(MANIFEST))
             raise OutputError(
-                f"{manifest!r} {self.fault}. Without a manifest, padmask cannot tell which of these files it "
-                f"wrote: {join_few(foreign)}. Move them and the manifest away, or choose another folder."
+                f"{manifest!r} {self.fault}. Without a manifest, padmask does not know which of these files "
+                f"it wrote: {join_few(foreign)}. Move them and the manifest away, or choose another folder."
             )
         raise OutputError(
-            f"The folder {str(self.folder)!r} holds data that padmask did not put there: "
+            f"The folder {str(self.folder)!r} contains data that padmask did not put there: "
             f"{join_few(foreign)}. Choose another folder, or move them away."
         )
 
     def refuse_lost_files(self, names: Collection[str]) -> None:
-        """Refuse to delete files of an earlier run that are not replaced.
+        """Refuse a run that would delete files of an earlier run without replacing them.
 
         Args:
-            names: of the files that will be written.
+            names: names of the files that the run writes.
 
         Raises:
-            OutputError: there are such files.
+            OutputError: the folder has such files.
         """
         lost = sorted(self.owned & self.files.keys() - set(names))
         if lost:
             raise OutputError(
-                f"The folder {str(self.folder)!r} holds files of an earlier run that this run does not "
+                f"The folder {str(self.folder)!r} contains files of an earlier run that this run does not "
                 f"replace: {join_few(lost)}. Choose another folder, or delete them with --delete."
             )
 
 
 def list_output(folder: OutputFolder) -> FolderListing:
-    """List an output folder, and read which of the files padmask wrote."""
+    """List an output folder, and read the names of the files that padmask wrote."""
     files, manifest, fault = folder.names(), None, ""
     if MANIFEST in files:
         data = folder.read(MANIFEST)
@@ -102,7 +102,7 @@ def list_output(folder: OutputFolder) -> FolderListing:
 
 
 def _parse_names(data: bytes | None) -> frozenset[str]:
-    """Return the names in the list that a commit writes first; none where the list is broken."""
+    """Return the names in the list of an unfinished commit; an empty set if the list is corrupt."""
     try:
         return frozenset(name for name in json.loads(data or b"[]") if isinstance(name, str))
     except (ValueError, TypeError, RecursionError):

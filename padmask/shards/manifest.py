@@ -1,4 +1,4 @@
-"""The manifest of an output folder, which lists each shard with its counts and checksum."""
+"""The manifest of an output folder. It lists each shard with its counts and checksum."""
 
 from __future__ import annotations
 
@@ -53,12 +53,12 @@ class ShardRecord:
 
     Args:
         index: number of the shard in the dataset, from 0.
-        name: name of its file in the output folder.
-        source: the input of the shard, for messages.
-        ledger: counts of its rows.
-        size: bytes of its file.
-        sha256: checksum of its file.
-        version: a text that changes with the input.
+        name: name of the file of the shard in the output folder.
+        source: input of the shard, for messages.
+        ledger: row counts of the shard.
+        size: size of the file in bytes.
+        sha256: checksum of the file.
+        version: a text that changes when the input changes.
         fault: the reason why the shard was skipped and has no file; empty for a completed shard.
     """
 
@@ -73,7 +73,7 @@ class ShardRecord:
 
     @property
     def rows_refused(self) -> int:
-        """Rows that were read and are not in the shard."""
+        """Number of rows that were read and are not in the shard."""
         return self.ledger.rows_dropped + self.ledger.rows_rejected
 
     def as_dict(self) -> dict[str, Any]:
@@ -82,12 +82,12 @@ class ShardRecord:
 
     @classmethod
     def of(cls, known: Mapping[str, Any]) -> ShardRecord:
-        """Return the record from a dict of JSON.
+        """Return the record of a JSON object.
 
         Raises:
             ValueError, KeyError, TypeError: the dict is not a valid record.
         """
-        own = {name: known[name] for name in (one.name for one in fields(cls))}
+        own = {name: known[name] for name in (own_field.name for own_field in fields(cls))}
         record = cls(**own | {"ledger": Ledger(**known["ledger"])})
         texts = (record.name, record.source, record.sha256, record.version, record.fault)
         counts = (record.index, record.size, *asdict(record.ledger).values())
@@ -105,7 +105,7 @@ def _is_count(value: object) -> bool:
 
 
 def plan_of(known: Mapping[str, Any]) -> Plan:
-    """Return the plan from a dict of JSON.
+    """Return the plan of a JSON object.
 
     Raises:
         ValueError, KeyError, TypeError: the dict is not a valid plan.
@@ -123,7 +123,7 @@ def total_ledger(records: Sequence[ShardRecord]) -> Ledger:
 
 @dataclass(frozen=True)
 class Manifest:
-    """The record of a complete output folder.
+    """The content of a complete output folder.
 
     Args:
         identity: fingerprint of the job that wrote the folder.
@@ -138,7 +138,7 @@ class Manifest:
     rejects: str = ""
 
     def to_bytes(self) -> bytes:
-        """Return the content of the manifest file. The same job gives the same bytes with any workers."""
+        """Return the bytes of the manifest file. They do not depend on the number of workers."""
         content = {
             "padmask": __version__,
             "job": self.identity.name,
@@ -180,10 +180,10 @@ class Manifest:
 def refuse_changed_shards(paths: Iterable[str]) -> None:
     """Compare the checksums of all shards in local folders with the manifest of each folder.
 
-    This reads all bytes. Missing shards are found when a folder is listed.
+    This reads all files completely. It does not check for missing shards: listing a folder finds them.
 
     Raises:
-        DataError: a shard has another checksum than in the manifest, or the manifest is not valid.
+        DataError: the checksum of a shard differs from the manifest, or the manifest is not valid.
     """
     for folder in paths:
         if is_url(folder) or not os.path.isdir(folder):

@@ -1,4 +1,4 @@
-"""`pad_dataset`: pad every shard of a dataset into a folder, on any executor."""
+"""`pad_dataset`: pad a dataset shard by shard into a folder, on any executor."""
 
 from __future__ import annotations
 
@@ -28,12 +28,12 @@ from padmask.stream.progress import ProgressCallback
 
 DELETED = "files of the earlier dataset that were deleted because no shard replaces them: {:,}"
 
-REPLACED = "inputs of the earlier dataset whose shards were replaced by those of other inputs: {}"
+REPLACED = "inputs of the earlier dataset whose shards were replaced by shards of other inputs: {}"
 
 PADDED_AGAIN = "shards of a stopped run that were padded again: {:,}; --resume keeps them"
 
 
-def pad_dataset(  # noqa: PLR0913 - a keyword each for what the command takes
+def pad_dataset(  # noqa: PLR0913 - one keyword for each group of options
     inputs: Paths,
     folder: str | os.PathLike[str],
     *,
@@ -49,7 +49,7 @@ def pad_dataset(  # noqa: PLR0913 - a keyword each for what the command takes
     shard_bytes: int = SHARD_BYTES,
     progress: ProgressCallback | None = None,
 ) -> PadResult:
-    """Pad a dataset shard by shard into a folder: what `padmask pad data/ -o padded/` calls.
+    """Pad a dataset shard by shard into a folder. `padmask pad data/ -o padded/` calls this function.
 
     >>> import tempfile, pathlib
     >>> data = pathlib.Path(tempfile.mkdtemp())
@@ -63,28 +63,28 @@ def pad_dataset(  # noqa: PLR0913 - a keyword each for what the command takes
     {"input_ids":[9,0],"mask":[true,false]}
 
     Args:
-        inputs: paths, addresses or patterns; a folder means the data files in it.
-        folder: a path or an address. The folder gets one file for each input file, and at the end the
-            manifest `_padmask.json`, which lists all of them.
-        columns, spec, mask, policy: as in `pad_file`; the length is that of the whole dataset.
-        files: formats and limits; without an `output_format`, that of the input. With
-            `policy.on_error="skip"`, shards that cannot be read are left out too, and reported.
-        executor: where shards are padded: threads, processes or a cluster. None pads them here, one after
-            the other, as a single shard always is.
-        workers: how many shards the executor pads at once; None is the executor's own `workers`, else the
-            number of cores.
-        resume: continue a run of the same inputs and options that stopped before it finished.
-        delete: delete files of an earlier dataset in the folder that the new one does not replace.
-        shard_bytes: size beyond which a Parquet file is cut between its row groups.
-        progress: called when a shard is done.
+        inputs: paths, URLs or patterns; a folder means the data files in the folder.
+        folder: path or URL of the output folder. padmask writes one file for each input file, and finally
+            the manifest `_padmask.json`, which lists these files.
+        columns, spec, mask, policy: as in `pad_file`. All shards get the same length.
+        files: formats and limits. The default output format is that of the input. With
+            `policy.on_error="skip"`, shards that cannot be read are skipped and reported.
+        executor: executor that pads the shards: threads, processes or a cluster. None pads the shards one
+            after another in this process. A single shard is always padded in this process.
+        workers: number of shards that the executor pads at the same time; None uses `executor.workers`, or
+            the number of cores.
+        resume: continue a stopped run with the same inputs and options.
+        delete: delete files of an earlier dataset in the folder that the new dataset does not replace.
+        shard_bytes: size above which a Parquet file is split between its row groups.
+        progress: function called after each shard.
 
     Returns:
-        As `pad_file`, of all shards together.
+        The result as in `pad_file`, for all shards together.
 
     Raises:
-        SpecError: what was asked for cannot be.
-        DataError: a shard cannot be read or padded; finished shards are kept for `resume`.
-        OutputError: the folder cannot be written, or holds other data, or files that would be lost.
+        SpecError: an option is not valid, or does not fit the data.
+        DataError: a shard cannot be read or padded. Finished shards are kept for `resume`.
+        OutputError: the folder cannot be written, contains other data, or contains files that would be lost.
     """
     asked = PadRequest(
         as_list(columns),
@@ -101,19 +101,19 @@ def pad_dataset(  # noqa: PLR0913 - a keyword each for what the command takes
     if files.rejects is not None:
         refuse_mistyped(files.rejects)
     refuse_inside({"the output": output.path, "the rejects": files.rejects}, paths)
-    refuse_among_data(output, {"the rejects": files.rejects})
+    refuse_among_data(output.path, {"the rejects": files.rejects})
     refuse_nowhere(files.rejects)
     with ExitStack() as stack:
         job = make_dataset_job(paths, output, asked, files, shard_bytes)
         pool = WorkerPool.of(executor, workers, len(job.shards), progress)
         if pool.executor is not None:
-            # The other workers have the other cores.
+            # Other workers use the other cores.
             job = replace(job, work=replace(job.work, files=replace(job.work.files, threads=1)))
         new = output.url is None and not os.path.isdir(output.path)
         output.make()
         stack.enter_context(output.locked())
         if new:
-            # A run that fails before it writes leaves no folder.
+            # Remove a new folder if the run fails before it writes a file.
             stack.callback(output.remove_if_empty)
         finished = Driver(job, pool).run(resume=resume, delete=delete)
     notes = (*job.notes, *_notes_on(finished))
@@ -124,7 +124,7 @@ def pad_dataset(  # noqa: PLR0913 - a keyword each for what the command takes
 
 
 def _notes_on(finished: FinishedDataset) -> list[str]:
-    """Return what the user should know about files that were in the folder before the run."""
+    """Return notes about files that were in the folder before the run."""
     decision = finished.decision
     notes = [DELETED.format(finished.deleted)] if finished.deleted else []
     notes += [PADDED_AGAIN.format(decision.padded_again)] if decision.padded_again else []

@@ -50,7 +50,7 @@ class WorkerPool:
     def each(
         self, function: Callable[[Piece], Result], pieces: Sequence[Piece]
     ) -> Generator[tuple[Piece, Result | Exception]]:
-        """Run a function on each piece, and yield the piece with the result or exception when it is ready."""
+        """Run a function on each piece, and yield each piece with its result or exception when ready."""
         if self.executor is None:
             for piece in pieces:
                 yield piece, _outcome(partial(function, piece))

@@ -1,4 +1,4 @@
-"""Worker processes as a `concurrent.futures` executor in which a dying worker fails only its own task."""
+"""Worker processes as a `concurrent.futures` executor. A worker that dies fails only its own task."""
 
 from __future__ import annotations
 
@@ -18,23 +18,23 @@ from padmask.errors import PadmaskError, WorkerDiedError
 from padmask.spec.checks import at_least
 from padmask.storage.system import die_with
 
-# Worker deaths after which a task fails.
+# Number of worker deaths after which a task fails.
 TRIES = 3
 
-# Times that a cluster runs a task again, with no other suspect task, before the task fails.
+# Number of times that a cluster runs a suspect task again by itself before the task fails.
 ALONE = 2
 
 # Topic under which Dask's scheduler records which worker has started which task.
 BEGUN = "padmask-begun"
 
 WORKERS_DIED = (
-    "each worker that tried it died, because of its size or a corrupt file. Check that another tool can "
+    "each worker that tried it died, because the file is too large or corrupt. Check that another tool can "
     "read the file, or choose a smaller --maxlen."
 )
 
 _NOT_STARTED = (
-    "Worker processes end before they start to work. In a script, call this below "
-    "if __name__ == '__main__'. Otherwise free some memory, or use fewer workers."
+    "Worker processes exit at their start. In a script, call this below if __name__ == '__main__'. "
+    "Otherwise free some memory, or use fewer workers."
 )
 
 # The program of a worker. Python starts with a safe path, so that nothing is imported from the current
@@ -60,7 +60,7 @@ class _DiedError(Exception):
     """The process of a worker has ended.
 
     Args:
-        begun: whether the worker had started to work.
+        begun: whether the worker had started.
     """
 
     def __init__(self, begun: bool) -> None:
@@ -88,7 +88,7 @@ class Processes(Executor):
         self._stopped = False
 
     def submit(self, function: Callable[..., Any], /, *args: Any, **more: Any) -> Future[Any]:
-        """Run a function in a worker, and in a new worker if that dies, up to `TRIES` times."""
+        """Run a function in a worker. If the worker dies, try again in a new worker, up to `TRIES` times."""
         return self._threads.submit(self._run, function, args, more)
 
     def _run(self, function: Callable[..., Any], args: Any, more: Any) -> Any:
@@ -137,7 +137,7 @@ class _Worker:
                 _command(theirs.fileno()), stdin=subprocess.DEVNULL, pass_fds=[theirs.fileno()]
             )
         self._begun = False
-        # A process that is dead already is detected at its first task.
+        # The first task detects a process that has died already.
         with suppress(OSError):
             self._pipe.send(preparation)
 
@@ -237,7 +237,7 @@ class Task:
         number: number of the task in the run.
         call: the function and its arguments.
         future: the future that the caller has.
-        alone: how often the task was run again, with no other suspect task, after its workers had died.
+        alone: number of times that the suspect task was run again by itself.
     """
 
     number: int

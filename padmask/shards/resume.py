@@ -1,10 +1,10 @@
-r"""Decide what to do with an output folder that earlier runs wrote into: tables of states.
+r"""Decide what to do with the work of earlier runs in an output folder, with tables of states.
 
-Nothing here reads or writes a file: `padmask/shards/staging.py` reads the `FolderState` and carries out the
+This module reads and writes no files: `padmask/shards/staging.py` reads the `FolderState` and carries out the
 `Decision`.
 
-Without `--resume` the action is START. With `--resume`, the staged run (it stopped before its commit) and the
-committed dataset (it has a manifest) decide:
+Without `--resume`, the action is START. With `--resume`, the action depends on the staged run, which stopped
+before its commit, and on the committed dataset, which has a manifest:
 
 | staged run \ dataset | none     | another job | outdated | incomplete | complete |
 |----------------------|----------|-------------|----------|------------|----------|
@@ -14,7 +14,7 @@ committed dataset (it has a manifest) decide:
 | unusable             | START    | START       | START    | REUSE      | FINISH   |
 | usable               | CONTINUE | CONTINUE    | CONTINUE | CONTINUE   | FINISH   |
 
-The action decides about each shard, by the first column that applies:
+The action determines what happens to each shard. The first column that applies to the shard counts:
 
 | action   | staged | committed | left out  | neither |
 |----------|--------|-----------|-----------|---------|
@@ -23,12 +23,12 @@ The action decides about each shard, by the first column that applies:
 | REUSE    | pad    | keep      | leave out | pad     |
 | FINISH   | -      | keep      | leave out | -       |
 
-(*) Only of an incomplete dataset that has the length of the staged run.
+(*) Only if the dataset is incomplete and has the same length as the staged run.
 
 - *staged*, *committed*: the input has not changed since the shard was padded, and the file is intact. With
-  `--rejects`, the rows that a staged shard rejected are intact too. Without `--on-error skip`, the shard
-  rejected no bad row.
-- *left out*: the shard could not be read, the input has not changed since, and `--on-error skip` is given.
+  `--rejects`, the rejected rows of a staged shard are intact too. Without `--on-error skip`, the shard has no
+  rejected rows.
+- *left out*: the shard could not be read, its input has not changed since, and `--on-error skip` is given.
 """
 
 from __future__ import annotations
@@ -47,38 +47,38 @@ from padmask.shards.split import Shard
 
 
 class StagedState(Enum):
-    """What the runs that stopped before their commit are to the job at hand."""
+    """The state of the staged runs, compared with the current job."""
 
     NONE = "no run stopped in this folder"
     OTHER_JOB = "a run of another job stopped in this folder"
-    OTHER_INPUTS = "the length or the types were found in inputs that changed since"
-    UNUSABLE = "the plan is unreadable, or leaves out shards that this run must not leave out"
-    USABLE = "its shards can be kept"
+    OTHER_INPUTS = "the length or the types come from inputs that have changed since"
+    UNUSABLE = "the plan is unreadable, or skips shards that this run must not skip"
+    USABLE = "the shards of the staged run can be kept"
 
 
 class DatasetState(Enum):
-    """What the committed dataset is to the job at hand."""
+    """The state of the committed dataset, compared with the current job."""
 
     NONE = "the folder has no manifest"
     OTHER_JOB = "another job wrote the dataset"
-    OUTDATED = "some shards must be padded, which takes a pass over all inputs"
-    INCOMPLETE = "some shards must be padded, which can be done without the others"
-    COMPLETE = "every shard is intact or left out, and the file of rejected rows is intact"
+    OUTDATED = "some shards must be padded, and this requires a pass over all inputs"
+    INCOMPLETE = "some shards must be padded, and the other shards can be kept"
+    COMPLETE = "every shard is intact or skipped, and the file of rejected rows is intact"
 
 
 class Action(Enum):
     """What a run does with the work of earlier runs."""
 
     START = "pad every shard"
-    CONTINUE = "keep the shards of the staged run, pad the others"
-    REUSE = "keep the shards of the committed dataset, pad the others"
-    FINISH = "nothing is left to pad"
-    REFUSE = "the folder holds the work of another job"
+    CONTINUE = "keep the shards of the staged run, and pad the other shards"
+    REUSE = "keep the shards of the committed dataset, and pad the other shards"
+    FINISH = "pad nothing, since the dataset is complete"
+    REFUSE = "raise an error, since the folder contains the work of another job"
 
 
 START, CONTINUE, REUSE, FINISH, REFUSE = Action
 
-# The first table of the docstring; its columns are the members of DatasetState in their order.
+# The first table of the docstring. The columns are the members of DatasetState, in order.
 # fmt: off
 ACTIONS: Mapping[StagedState, Sequence[Action]] = {
     StagedState.NONE:         (START,    REFUSE,   START,    REUSE,    FINISH),
@@ -91,10 +91,10 @@ ACTIONS: Mapping[StagedState, Sequence[Action]] = {
 
 
 class FileState(Enum):
-    """Where the file of a shard is that an earlier run padded."""
+    """The location of the file of a shard that an earlier run padded."""
 
     STAGED = "intact in the staging folder"
-    COMMITTED = "intact under its own name"
+    COMMITTED = "intact under its final name"
     MISSING = "missing or damaged"
 
 
@@ -103,9 +103,9 @@ class FoundShard:
     """A shard that an earlier run padded.
 
     Args:
-        record: of the shard.
-        file: where its file is.
-        lacks_rejects: whether rows that the shard did not write are needed and are missing.
+        record: record of the shard.
+        file: location of the file of the shard.
+        lacks_rejects: whether the run needs the rejected rows of the shard, but they are missing.
     """
 
     record: ShardRecord
@@ -115,11 +115,11 @@ class FoundShard:
 
 @dataclass(frozen=True)
 class DatasetPlan:
-    """What a run found in all inputs before it padded one of them.
+    """The results of the first pass of a run over all inputs.
 
     Args:
-        plan: the length of all rows.
-        types: of the columns, where JSON Lines become typed.
+        plan: length of all rows.
+        types: types of the columns, if JSON Lines are converted to a typed format.
         left_out: records of the shards that could not be read.
     """
 
@@ -133,9 +133,9 @@ class StagedRun:
     """A run that stopped before its commit.
 
     Args:
-        identity: of its job; None where the run's plan is unreadable.
-        found: the run's plan; None where it is unreadable.
-        shards: that it padded.
+        identity: fingerprint of the job of the run; None if the plan is unreadable.
+        found: plan of the run; None if the plan is unreadable.
+        shards: shards that the run padded.
     """
 
     identity: Fingerprint | None = None
@@ -145,15 +145,15 @@ class StagedRun:
 
 @dataclass(frozen=True)
 class FolderState:
-    """What was read from an output folder.
+    """The content of an output folder, as far as it matters for `decide`.
 
     Args:
-        staged: the stopped run of the job at hand.
-        other: a stopped run of another job.
-        manifest: of the committed dataset.
-        committed: the shards of the committed dataset.
-        rejects: the SHA-256 of the file that `--rejects` names; empty where there is no such file.
-        staged_records: how many shards the stopped run of the job at hand finished.
+        staged: staged run of the current job.
+        other: staged run of another job.
+        manifest: manifest of the committed dataset.
+        committed: shards of the committed dataset.
+        rejects: SHA-256 of the file that `--rejects` names; empty without such a file.
+        staged_records: number of shards that the staged run of the current job finished.
     """
 
     staged: StagedRun | None = None
@@ -166,13 +166,13 @@ class FolderState:
 
 @dataclass(frozen=True, kw_only=True)
 class ResumePolicy:
-    """What may happen to the files that are in the output folder.
+    """Options that decide about the work of earlier runs.
 
     Args:
-        resume: whether the work of earlier runs is kept.
-        delete: whether files of an earlier dataset may be deleted that the new one does not replace.
-        rejects: whether the rows that are not written go to a file.
-        skip: whether rows and files that cannot be read are left out.
+        resume: whether to keep the work of earlier runs.
+        delete: whether to delete files of an earlier dataset that the new dataset does not replace.
+        rejects: whether to write rejected rows to a file.
+        skip: whether to skip rows and files that cannot be read.
     """
 
     resume: bool
@@ -183,14 +183,14 @@ class ResumePolicy:
 
 @dataclass(frozen=True)
 class ResumeRequest:
-    """The job at hand, as far as it decides what is kept.
+    """The current job, as far as it matters for `decide`.
 
     Args:
-        identity: of the job.
-        shards: of the job.
-        policy: what may happen to the files that are in the output folder.
-        given: the length, where it is given; None where it is found in all inputs.
-        typed: whether the types are found in all inputs.
+        identity: fingerprint of the job.
+        shards: shards of the job.
+        policy: options that decide about the work of earlier runs.
+        given: plan with the requested length; None if the length is found by a pass over all inputs.
+        typed: whether the types are found by a pass over all inputs.
     """
 
     identity: Fingerprint
@@ -201,12 +201,12 @@ class ResumeRequest:
 
     @cached_property
     def names(self) -> Mapping[int, str]:
-        """The names of the shards' files, by index."""
+        """The file names of the shards, by index."""
         return {shard.index: shard.name for shard in self.shards}
 
     @cached_property
     def stamps(self) -> Mapping[int, str]:
-        """What changes with the input of each shard, by index."""
+        """The input versions of the shards, by index."""
         return {shard.index: shard.stamp for shard in self.shards}
 
 
@@ -215,12 +215,12 @@ class Decision:
     """What a run does with the work of earlier runs.
 
     Args:
-        action: for the whole run.
-        found: the plan of the run or the dataset whose shards are kept; None where a plan must be made.
-        kept: the shards that are not padded again.
-        differences: between the refused run and the job at hand, as far as they are known.
-        padded_again: how many shards of a stopped run are padded again, because `--resume` is not given.
-        replaced: inputs of the committed dataset whose output is replaced by that of other inputs.
+        action: action for the run.
+        found: plan of the staged run or the dataset whose shards are kept; None if the run makes a new plan.
+        kept: shards that are not padded again.
+        differences: known differences between the refused run and the current job.
+        padded_again: number of staged shards that are padded again because `--resume` is not given.
+        replaced: inputs of the committed dataset whose shards are replaced by shards of other inputs.
     """
 
     action: Action
@@ -237,7 +237,7 @@ class Decision:
 
 
 def decide(state: FolderState, request: ResumeRequest) -> Decision:
-    """Look up what to do with the folder and with each shard in the tables at the top of this module."""
+    """Return what to do with the folder and each shard, according to the tables at the top of this module."""
     replaced = _replaced_inputs(state.manifest, request.shards)
     if not request.policy.resume:
         return Decision(Action.START, padded_again=state.staged_records, replaced=replaced)
@@ -256,7 +256,7 @@ def decide(state: FolderState, request: ResumeRequest) -> Decision:
         found, kept = DatasetPlan(manifest.plan, left_out=tuple(manifest.records)), committed
     if found is not None:
         left_out = _left_out_again(found.left_out, request)
-        # A length that is given is not taken from a file.
+        # A requested length takes precedence over the length in a file.
         found = replace(found, plan=request.given or found.plan, left_out=left_out)
     return Decision(action, found, tuple(kept.values()), replaced=replaced)
 
@@ -269,7 +269,7 @@ def staged_state(state: FolderState, request: ResumeRequest) -> StagedState:
 
 
 def run_state(run: StagedRun, request: ResumeRequest) -> StagedState:
-    """Return the row of the first table for a stopped run of the job at hand, from the run's plan alone."""
+    """Return the row of the first table for a staged run of the current job. Only its plan matters."""
     if run.found is None or run.identity is None or (run.found.left_out and not request.policy.skip):
         return StagedState.UNUSABLE
     if request.identity.measured and run.identity.inputs != request.identity.inputs:
@@ -291,12 +291,12 @@ def dataset_state(state: FolderState, request: ResumeRequest) -> DatasetState:
     has_rejects = not policy.rejects or not refused or state.rejects == manifest.rejects != ""
     if has_rejects and kept.keys() | {record.index for record in left_out} >= request.stamps.keys():
         return DatasetState.COMPLETE
-    # A manifest has no types, and the file of rejected rows does not say which shard rejected a row.
+    # A manifest does not contain types, and the file of rejected rows does not name the shard of a row.
     return DatasetState.OUTDATED if request.typed or policy.rejects else DatasetState.INCOMPLETE
 
 
 def is_reusable(manifest: Manifest, request: ResumeRequest) -> bool:
-    """Tell whether the job at hand made a dataset, and what it found in all inputs still holds."""
+    """Return whether the current job wrote the dataset, and its length and types are still valid."""
     if manifest.identity.name != request.identity.name:
         return False
     if not request.identity.measured:
@@ -307,7 +307,7 @@ def is_reusable(manifest: Manifest, request: ResumeRequest) -> bool:
 
 
 def is_current(record: ShardRecord, request: ResumeRequest) -> bool:
-    """Tell whether the shard would become the same file if it were padded again."""
+    """Return whether padding the shard again would give the same file."""
     return (
         request.names.get(record.index) == record.name
         and request.stamps[record.index] == record.version
@@ -316,7 +316,7 @@ def is_current(record: ShardRecord, request: ResumeRequest) -> bool:
 
 
 def _keepable(shards: Iterable[FoundShard], request: ResumeRequest) -> dict[int, FoundShard]:
-    """Return the shards that need not be padded again, by index."""
+    """Return the shards that can be kept, by index."""
     return {
         shard.record.index: shard
         for shard in shards
@@ -327,7 +327,7 @@ def _keepable(shards: Iterable[FoundShard], request: ResumeRequest) -> dict[int,
 
 
 def _left_out_again(records: Iterable[ShardRecord], request: ResumeRequest) -> tuple[ShardRecord, ...]:
-    """Return the records of shards that could not be read, and need not be tried again."""
+    """Return the records of unreadable shards that the run skips again without reading them."""
     return tuple(
         record
         for record in records
@@ -336,14 +336,14 @@ def _left_out_again(records: Iterable[ShardRecord], request: ResumeRequest) -> t
 
 
 def _differences(state: FolderState, request: ResumeRequest) -> tuple[str, ...]:
-    """Return how the run that made the work in the folder differs from the job at hand."""
+    """Return the differences between the earlier run in the folder and the current job."""
     run = state.staged or state.other
     old = run.identity if run is not None else state.manifest.identity if state.manifest else None
     return () if old is None else tuple(request.identity.list_differences(old))
 
 
 def _replaced_inputs(manifest: Manifest | None, shards: Iterable[Shard]) -> tuple[str, ...]:
-    """Return the inputs of a dataset that shards of other inputs replace."""
+    """Return the inputs of a dataset whose shards are replaced by shards of other inputs."""
     new = {shard.name: shard.address for shard in shards}
     records = manifest.records if manifest is not None else ()
     changed = (record for record in records if new.get(record.name, record.source) != record.source)

@@ -1,6 +1,6 @@
-"""Split a dataset into shards, each of which becomes one output file.
+"""Split a dataset into shards. Each shard becomes one output file.
 
-The split depends on file names, file sizes and the row groups of large Parquet files. No rows are read.
+The split depends on file names, file sizes and the row groups of large Parquet files, not on the rows.
 """
 
 from __future__ import annotations
@@ -31,13 +31,13 @@ SHARD_BYTES = 256 << 20
 
 @dataclass(frozen=True)
 class Shard:
-    """A file, or some row groups of a file, and the output file that it becomes.
+    """A file, or some row groups of a file, with the name of the output file.
 
     Args:
         index: number of the shard in the dataset, from 0.
         source: the input file, with a range of row groups if the file is split.
-        name: name of the file in the output folder.
-        size: bytes of input, 0 if unknown.
+        name: name of the output file in the output folder.
+        size: size of the input in bytes, 0 if unknown.
         version: version of the file when it was listed.
         limit: largest number of rows to read; None reads all.
     """
@@ -51,17 +51,17 @@ class Shard:
 
     @property
     def place(self) -> str:
-        """The input of the shard, for messages."""
+        """The name of the input, for messages."""
         return self._piece_of(self.source.name)
 
     @property
     def address(self) -> str:
-        """The input of the shard as an absolute path or a URL without secrets."""
+        """The absolute path of the input, or its URL without secrets."""
         return self._piece_of(display_path(self.source.path))
 
     @property
     def stamp(self) -> str:
-        """A text that changes when the rows of the shard change, and is the same on every machine."""
+        """A version as text. It changes when the rows change, and is the same on every machine."""
         version = () if self.version is None else self.source.shared_version(self.version)
         return " ".join(map(str, (*version, *(() if self.limit is None else (self.limit,)))))
 
@@ -77,12 +77,12 @@ def find_shards(
 ) -> list[Shard]:
     """Split the files of a dataset into shards, in order.
 
-    The split depends on the files alone, so the output does not depend on the workers.
+    The split does not depend on the number of workers, so the output does not either.
 
     Args:
         files: the files of the dataset.
         source, output: formats of the input and the output.
-        shard_bytes: size above which a file of a format with row groups is split between them.
+        shard_bytes: size above which a Parquet file is split between its row groups.
 
     Raises:
         SpecError: two output files would have the same name, or one would have the name of the manifest.
@@ -128,9 +128,7 @@ def refuse_no_shards(files: Sequence[InputFile]) -> None:
             )
     path, times = Counter(file.path for file in files).most_common(1)[0] if files else ("", 0)
     if times > 1:
-        raise SpecError(
-            f"{display_path(path)!r} is named {times} times, but it makes one output file. Name it once."
-        )
+        raise SpecError(f"{display_path(path)!r} is named {times} times as an input. Name it only once.")
 
 
 def output_name(name: str, source: FormatTraits, output: FormatTraits) -> str:

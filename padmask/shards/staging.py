@@ -1,8 +1,8 @@
-"""Keep shards in a staging folder until all are padded, then give them their names and write the manifest.
+"""Keep shards in a staging folder until all are padded, then move them and write the manifest.
 
-Everything temporary is below a name that begins with `_`, which readers of folders skip. A run that stops
-leaves the staging folder for `--resume`, and nothing that looks like data. This module reads and writes; what
-is kept is decided in `padmask/shards/resume.py`.
+The name of the staging folder starts with `_`, so readers of folders skip it. A run that stops leaves only
+the staging folder, which `--resume` uses. This module reads and writes files; `padmask/shards/resume.py`
+decides which files to keep.
 """
 
 from __future__ import annotations
@@ -44,16 +44,16 @@ from padmask.storage.names import MANIFEST, REPLACING, UNFINISHED
 from padmask.storage.output import SideFile
 from padmask.storage.system import signals_deferred
 
-# Files moved at once: a storage takes long to answer each move.
+# Number of files that are moved at the same time, since each move in remote storage takes long.
 MOVES_AT_ONCE = 16
 
-# No data file has these names.
+# Names of files in the staging folder. Data files have other names.
 _RECORD, _PLAN = ".record", "plan"
 
-# A record takes about 600 bytes, and the message of a shard that was left out.
+# Largest size of a record. A record takes about 600 bytes, plus the error message of a skipped shard.
 MOST_RECORD_BYTES = 1 << 20
 
-# Follows a shard's number in the name of the file of its rejected rows.
+# Suffix of the file with the rejected rows of a shard.
 REJECTS = ".rejects.jsonl"
 
 
@@ -63,7 +63,7 @@ class Staging:
 
     Args:
         folder: the output folder.
-        job: the name of the job's fingerprint.
+        job: name of the fingerprint of the job.
     """
 
     folder: OutputFolder
@@ -75,25 +75,27 @@ class Staging:
         return UNFINISHED + self.job
 
     def file(self, index: int, suffix: str) -> str:
-        """Return the name in the output folder of a staged file of a shard."""
+        """Return the name of a staged file, relative to the output folder.
+
+        Args:
+            index: index of the shard.
+            suffix: suffix of the file.
+        """
         return f"{self.name}/{index:06}{suffix}"
 
     def shard_file(self, record: ShardRecord) -> str:
-        """Return the name in the output folder of a staged shard."""
+        """Return the name of a staged shard, relative to the output folder."""
         return self.file(record.index, Path(record.name).suffix)
 
-    # --- Before the work ---------------------------------------------------------------------
-
     def prepare(self, request: ResumeRequest, rejects: str | None) -> Decision:
-        """Read the output folder, decide what is kept, and remove what is not.
+        """Read the output folder, decide which shards to keep, and remove the other staged files.
 
         Args:
-            request: the job at hand.
-            rejects: the file for the rows that are not written.
+            request: the current job.
+            rejects: path of the file for rejected rows; None without such a file.
 
         Raises:
-            OutputError: the folder holds data that would stand beside the new or be lost, or the work of
-                another job.
+            OutputError: the folder contains other data, data that would be lost, or the work of another job.
         """
         names = {shard.name for shard in request.shards}
         self.folder.refuse_unfit(names | {MANIFEST, REPLACING, self.file(0, _RECORD)})
@@ -112,9 +114,9 @@ class Staging:
         return decision
 
     def _read_state(self, listing: FolderListing, request: ResumeRequest, rejects: str | None) -> FolderState:
-        """Read everything that the decision depends on.
+        """Read all facts that the decision depends on.
 
-        Only files that could be kept are compared with their records, which takes a pass over them.
+        This reads the content of the files that may be kept, to compare their checksums.
         """
         manifest, records = listing.manifest, self._names_of_records(listing)
         if not request.policy.resume:
@@ -138,7 +140,7 @@ class Staging:
         return [name for name in listing.files if name.startswith(f"{self.name}/") and name.endswith(_RECORD)]
 
     def _read_run(self, listing: FolderListing, request: ResumeRequest) -> StagedRun:
-        """Read what the stopped run of this job left."""
+        """Read the staged run of this job."""
         run = self._read_plan(self.name)
         if run_state(run, request) is not StagedState.USABLE:
             return run
@@ -147,21 +149,21 @@ class Staging:
             record = _parse_record(self.folder.read(name, MOST_RECORD_BYTES))
             if record is None or not is_current(record, request):
                 continue
-            # A run that stops during its commit has given some shards their names.
+            # A run that stopped during its commit has moved some shards already.
             file = self._find(record, listing, [FileState.STAGED, FileState.COMMITTED])
             needs_rejects = request.policy.rejects and file is not FileState.MISSING
             lacks_rejects = needs_rejects and not self._has_rejects(record, listing)
             shards.append(FoundShard(record, file, lacks_rejects))
         return replace(run, shards=shards)
 
-    def _find(self, record: ShardRecord, listing: FolderListing, places: Sequence[FileState]) -> FileState:
-        """Return the first of some places where the file of a shard is as its record says."""
+    def _find(self, record: ShardRecord, listing: FolderListing, locations: Sequence[FileState]) -> FileState:
+        """Return the first of some locations where the file of a shard is intact."""
         names = {FileState.STAGED: self.shard_file(record), FileState.COMMITTED: record.name}
-        intact = (place for place in places if self._is_intact(names[place], record, listing))
+        intact = (location for location in locations if self._is_intact(names[location], record, listing))
         return next(intact, FileState.MISSING)
 
     def _is_intact(self, name: str, record: ShardRecord, listing: FolderListing) -> bool:
-        """Compare a file with its record; a file in a storage is not read for its checksum."""
+        """Return whether a file matches its record. In remote storage, only the size is compared."""
         if listing.files.get(name) != record.size or not self.folder.is_plain(name):
             return False
         if self.folder.url is not None:
@@ -169,7 +171,7 @@ class Staging:
         return file_digest(self.folder.path_of(name)) == (record.sha256, record.size)
 
     def _has_rejects(self, record: ShardRecord, listing: FolderListing) -> bool:
-        """Tell whether all rows that a shard rejected are in the staging folder."""
+        """Return whether all rejected rows of a shard are in the staging folder."""
         if not record.rows_refused:
             return True
         name = self.file(record.index, REJECTS)
@@ -178,7 +180,7 @@ class Staging:
         return sum(block.count(b"\n") for block in self.folder.blocks(name)) == record.rows_refused
 
     def _remove_staged(self, listing: FolderListing, decision: Decision) -> None:
-        """Remove the staged files that are not kept: they would be taken for those of this run."""
+        """Remove the staged files that are not kept, so that this run does not use them."""
         continued = {self.name} if decision.action is Action.CONTINUE else set[str]()
         for name in listing.staging_folders - continued:
             self.folder.remove_below(name)
@@ -190,10 +192,8 @@ class Staging:
             if name.split("/")[0] in continued and not (name in kept and self.folder.is_plain(name)):
                 self.folder.remove(name)
 
-    # --- During the work ---------------------------------------------------------------------
-
     def write_plan(self, found: DatasetPlan, identity: Fingerprint) -> None:
-        """Keep what was found in all inputs, and for which job, so that it need not be found again."""
+        """Write the results of the first pass and the fingerprint of the job for later runs."""
         types = None if found.types is None else base64.b64encode(found.types.serialize()).decode()
         left_out = [record.as_dict() for record in found.left_out]
         contents = {
@@ -205,7 +205,11 @@ class Staging:
         self.folder.write(f"{self.name}/{_PLAN}", json.dumps(contents).encode())
 
     def _read_plan(self, name: str) -> StagedRun:
-        """Return a stopped run, without its shards, by the name of its staging folder."""
+        """Return a staged run without its shards.
+
+        Args:
+            name: name of the staging folder.
+        """
         data = self.folder.read(f"{name}/{_PLAN}")
         try:
             contents: dict[str, Any] = json.loads(data or b"")
@@ -218,24 +222,22 @@ class Staging:
             return StagedRun()
 
     def write_record(self, record: ShardRecord) -> None:
-        """Keep the record of a shard whose file is complete."""
+        """Write the record of a shard. The file of the shard must be complete."""
         self.folder.write(self.file(record.index, _RECORD), json.dumps(record.as_dict()).encode())
-
-    # --- After the work ----------------------------------------------------------------------
 
     def commit(
         self, identity: Fingerprint, plan: Plan, records: Sequence[ShardRecord], rejects: str | None
     ) -> int:
-        """Join the rejected rows, give all shards their names, and write the manifest.
+        """Join the rejected rows, move all shards to their final names, and write the manifest.
 
         Args:
-            identity: of the job.
-            plan: the length of all rows.
-            records: of all shards.
-            rejects: the file for the rows that are not written.
+            identity: fingerprint of the job.
+            plan: length of all rows.
+            records: records of all shards.
+            rejects: path of the file for rejected rows; None without such a file.
 
         Returns:
-            How many files of an earlier dataset were deleted because nothing replaces them.
+            The number of files of an earlier dataset that were deleted because no new file replaces them.
 
         Raises:
             OutputError: a file cannot be moved.
@@ -249,17 +251,17 @@ class Staging:
         listing = list_output(self.folder)
         listing.refuse_foreign_data(names)
         for record in written:
-            # A shard that is not staged was named before, by a run that stopped or by one that finished.
-            named = listing.files.get(record.name) if record.name in listing.owned else None
-            if listing.files.get(self.shard_file(record), named) != record.size:
+            # An earlier run has moved the shards that are not staged.
+            moved = listing.files.get(record.name) if record.name in listing.owned else None
+            if listing.files.get(self.shard_file(record), moved) != record.size:
                 raise self._disappeared(record.name)
         staged = [record for record in written if self.shard_file(record) in listing.files]
         stale = (listing.owned - names) & listing.files.keys()
-        # A signal must not stop this halfway: a part of the dataset would look like a dataset.
+        # A signal must not interrupt the commit, because an incomplete dataset would look complete.
         with signals_deferred():
-            # The next run must know which files padmask wrote, if this one is killed.
+            # If this run is killed, the next run must know which files padmask wrote.
             self.folder.write(REPLACING, json.dumps(sorted(listing.owned | names)).encode())
-            # Without a manifest, readers refuse the folder.
+            # Without a manifest, padmask refuses to read the folder.
             self.folder.remove(MANIFEST)
             with ThreadPoolExecutor(MOVES_AT_ONCE, "padmask-commit") as pool:
                 list(pool.map(lambda record: self.folder.move(self.shard_file(record), record.name), staged))
@@ -270,13 +272,13 @@ class Staging:
         return len(stale)
 
     def finish(self, rejects: str | None) -> None:
-        """Leave a dataset that is complete as it is."""
+        """Remove the staged files of a complete dataset, and create the rejects file if it is missing."""
         if rejects is not None and not os.path.isfile(rejects):
             self._join_rejects((), rejects)
         self._clear()
 
     def _join_rejects(self, records: Sequence[ShardRecord], path: str) -> None:
-        """Write the rejected rows of all shards into one file, in the order of the rows."""
+        """Write the rejected rows of all shards to one file, in the order of the rows."""
         with SideFile(path) as stream:
             for record in sorted(records, key=lambda record: record.index):
                 if not record.rows_refused:
@@ -289,21 +291,21 @@ class Staging:
                 if rows != record.rows_refused:
                     raise self._disappeared(f"the rejects of {record.name}")
 
-    def _disappeared(self, what: str) -> OutputError:
+    def _disappeared(self, name: str) -> OutputError:
         return OutputError(
-            f"{what} disappeared from {str(self.folder)!r} during the run. Make sure that no other program "
+            f"{name} disappeared from {str(self.folder)!r} during the run. Make sure that no other program "
             "writes there, and run this again with --resume."
         )
 
     def _clear(self) -> None:
-        """Remove what only the run needed. The dataset is complete even where this fails."""
+        """Remove all temporary files. The dataset is complete even if this fails."""
         with suppress(OutputError):
             self.folder.remove(REPLACING)
             self.folder.remove_below(self.name)
 
 
 def _digest_if_there(path: str | None) -> str:
-    """Return the SHA-256 of a file of this machine; empty where there is none."""
+    """Return the SHA-256 of a local file; empty if the file does not exist."""
     return file_digest(path)[0] if path is not None and os.path.isfile(path) else ""
 
 

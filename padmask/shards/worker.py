@@ -1,6 +1,6 @@
-"""What a worker does with one shard: measure it, or pad it into the staging folder.
+"""The tasks of a worker: measure a shard, or pad a shard into the staging folder.
 
-A task gives the same result each time, so that it can run again when its worker died.
+A task gives the same result each time, so it can run again after a worker has died.
 """
 
 from __future__ import annotations
@@ -30,16 +30,16 @@ from padmask.stream.run import open_pool
 
 @dataclass(frozen=True)
 class ShardWork:
-    """What a worker needs besides the shard: the same for all shards of a job.
+    """The part of a job that is the same for all shards.
 
     Args:
-        source_format, output_format: of the input and the output.
-        schema: the columns of the whole dataset.
-        job: how rows are padded.
-        files: how files are read and written.
-        folder: the output folder.
-        name: of the job's fingerprint.
-        version: of padmask in the driver.
+        source_format, output_format: formats of the input and the output.
+        schema: columns of the dataset.
+        job: decisions about the padding of rows.
+        files: formats and limits.
+        folder: path or URL of the output folder.
+        name: name of the fingerprint of the job.
+        version: padmask version of the driver.
     """
 
     source_format: FormatTraits
@@ -58,14 +58,14 @@ class ShardWork:
 
 
 def measure_shard(work: ShardWork, shard: Shard, typed: bool) -> Survey:
-    """Return the lengths of a shard's rows and, where the types must be found, their types."""
+    """Return the lengths of the rows of a shard, with the types of their fields if `typed` is set."""
     _refuse_other_version(work)
     with closing(_dataset(work, shard)) as dataset, open_pool(work.files) as pool:
         return survey(_run(work, shard, dataset, pool), typed)
 
 
 def pad_shard(work: ShardWork, shard: Shard, plan: Plan) -> ShardRecord:
-    """Pad a shard into the staging folder, and return the record that is written beside it."""
+    """Pad a shard into the staging folder, write its record there, and return the record."""
     _refuse_other_version(work)
     staging = work.staging
     record = ShardRecord(shard.index, shard.name, shard.address, version=shard.stamp)
@@ -76,7 +76,7 @@ def pad_shard(work: ShardWork, shard: Shard, plan: Plan) -> ShardRecord:
         if run.files.rejects is not None:
             rejects = staging.folder.path_of(staging.file(shard.index, REJECTS))
             run = replace(run, files=replace(run.files, rejects=rejects))
-        # Errors name the file that the user asked for, not the staged one.
+        # Errors name the final path, not the path in the staging folder.
         staged, final_path = staging.folder.path_of(name), staging.folder.path_of(shard.name)
         ledger = pad_rows_to_file(
             run, plan, staged, work.output_format, lambda file: sums.append(digest(file)), final_path
@@ -88,12 +88,12 @@ def pad_shard(work: ShardWork, shard: Shard, plan: Plan) -> ShardRecord:
 
 
 def _dataset(work: ShardWork, shard: Shard) -> Dataset:
-    """Open a shard whose file has not changed since it was listed; the dataset checks for later changes."""
+    """Open a shard whose file has not changed since it was listed. `Dataset` checks for later changes."""
     now, before, shared = shard.source.first_version(), shard.version, shard.source.shared_version
     if now is not None and before is not None and shared(now) != shared(before):
         raise ChangedError(
-            f"{shard.source.name} was changed while it was read. Make sure that nothing else writes to it, "
-            "and run this again."
+            f"{shard.source.name} was changed while it was read. Make sure that no other program writes to "
+            "it, and run this again."
         )
     return Dataset([shard.source], work.source_format.name, work.files.batch_rows, work.schema)
 
@@ -107,6 +107,6 @@ def _run(work: ShardWork, shard: Shard, dataset: Dataset, pool: ThreadPoolExecut
 def _refuse_other_version(work: ShardWork) -> None:
     if work.version != __version__:
         raise PadmaskError(
-            f"A worker has padmask {__version__}, and the driver has {work.version}: their output may "
+            f"A worker has padmask {__version__}, but the driver has {work.version}, so the output may "
             "differ. Install the same version everywhere."
         )

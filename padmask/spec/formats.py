@@ -22,7 +22,7 @@ class FormatTraits:
         reader: `"module:class"` of its `Reader`; None where padmask does not read the format.
         writer: `"module:class"` of its `Writer`; None where padmask does not write the format.
         row_groups: `"module:function"` that returns the bytes of each row group of a source, where large
-            files can be cut between row groups; None where they cannot.
+            files can be cut between row groups: the reader reads `Source.groups`. None where they cannot.
         is_text: whether rows are JSON Lines: a value has no type before all rows are known, passes to another
             such file as text, and files may be compressed.
         needs_types: whether a writer needs the types of all columns before the first row.

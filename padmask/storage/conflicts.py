@@ -8,7 +8,6 @@ import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from padmask.errors import OutputError
-from padmask.storage.folder import OutputFolder
 from padmask.storage.inputs import list_inputs
 from padmask.storage.names import RESERVED, is_data
 from padmask.storage.output_places import descriptor_of, is_written_in_place
@@ -254,20 +253,20 @@ def _open_file(path: str) -> os.stat_result | None:
     return status if stat.S_ISREG(status.st_mode) else None
 
 
-def refuse_among_data(folder: OutputFolder, outputs: Mapping[str, str | None]) -> None:
+def refuse_among_data(folder: str, outputs: Mapping[str, str | None]) -> None:
     """Raise an error if another output is in the output folder and has the name of a data file.
 
     Args:
-        folder: output folder.
+        folder: path or address of the output folder.
         outputs: paths of the other outputs by the name of the output. None means no output.
 
     Raises:
         OutputError: an output has the name of a data file, or a reserved name.
     """
     for label, output in outputs.items():
-        if output is None or output == "-" or is_url(output) != (folder.url is not None):
+        if output is None or output == "-" or is_url(output) != is_url(folder):
             continue
-        path, base = (output, folder.path) if folder.url else map(os.path.realpath, (output, folder.path))
+        path, base = (output, folder) if is_url(folder) else map(os.path.realpath, (output, folder))
         inside = path.startswith(f"{base.rstrip('/')}/")
         name = os.path.relpath(path, base)
         if inside and is_data(name):

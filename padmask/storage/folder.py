@@ -19,26 +19,13 @@ from padmask.storage.output import open_output
 from padmask.storage.remote import (
     delete_remote,
     delete_remote_folder,
-    is_remote_folder,
     list_remote,
     move_remote,
     open_remote_file,
 )
-from padmask.storage.urls import Url, display_path, is_url, local_path, parse_url
+from padmask.storage.urls import Url, display_path, is_url, parse_url
 
 READ_BYTES = 1 << 20
-
-
-def names_a_folder(path: str) -> bool:
-    """Return whether an output path names a folder: the path ends in a slash, or the folder exists.
-
-    >>> names_a_folder("padded/"), names_a_folder("padded.parquet"), names_a_folder("-")
-    (True, False, False)
-    """
-    if is_url(path) and local_path(path) == path:
-        url = parse_url(path)
-        return url.path.endswith("/") or not url.path or is_remote_folder(url)
-    return path.endswith("/") or os.path.isdir(local_path(path))
 
 
 @dataclass(frozen=True)

@@ -6,6 +6,9 @@ import os
 import re
 import stat
 
+from padmask.storage.remote import is_remote_folder
+from padmask.storage.urls import is_url, local_path, parse_url
+
 _DESCRIPTOR_FOLDER = re.compile(r"/dev/fd|/proc/(\d+)(?:/task/\d+)?/fd")
 
 # The limit of Linux for links in a path.
@@ -33,6 +36,18 @@ def _open_file_of(path: str) -> tuple[str | None, int | None]:
             break
         path = os.path.join(folder, os.readlink(path))
     return None, None
+
+
+def names_a_folder(path: str) -> bool:
+    """Return whether an output path names a folder: the path ends in a slash, or the folder exists.
+
+    >>> names_a_folder("padded/"), names_a_folder("padded.parquet"), names_a_folder("-")
+    (True, False, False)
+    """
+    if is_url(path) and local_path(path) == path:
+        url = parse_url(path)
+        return url.path.endswith("/") or not url.path or is_remote_folder(url)
+    return path.endswith("/") or os.path.isdir(local_path(path))
 
 
 def mode_of(path: str) -> int:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import shutil
 import signal
 import sys
 import threading
@@ -38,9 +37,10 @@ def free_disk(path: str) -> int | None:
     while not os.path.exists(folder) and folder != os.path.dirname(folder):
         folder = os.path.dirname(folder)
     try:
-        return shutil.disk_usage(folder).free
+        disk = os.statvfs(folder)
     except OSError:
         return None
+    return disk.f_bavail * disk.f_frsize
 
 
 def read_small(path: str, most: int) -> bytes | None:

@@ -10,13 +10,14 @@ from dataclasses import dataclass, replace
 from padmask.errors import SpecError
 from padmask.spec.checks import file_path
 
-_URL = re.compile(r"(?P<scheme>[a-zA-Z][a-zA-Z0-9+.-]+)://(?P<authority>[^/]*)/*(?P<path>.*)", re.DOTALL)
+# The patterns are strings. `re` compiles a pattern at its first use, and local paths use none.
+_URL = r"(?s)(?P<scheme>[a-zA-Z][a-zA-Z0-9+.-]+)://(?P<authority>[^/]*)/*(?P<path>.*)"
 
 # A question mark starts a query only before a name and a value, because it may also be part of a pattern.
 # Url.text marks a question mark in a file name with a NUL, which no path can contain.
 _ESCAPE = "\0"
 
-_QUERY = re.compile(r"(?<!\0)\?(?=[A-Za-z_][\w.-]*=)")
+_QUERY = r"(?<!\0)\?(?=[A-Za-z_][\w.-]*=)"
 
 # Schemes that Arrow implements.
 NATIVE = ("s3", "gs", "gcs", "abfs", "abfss")
@@ -30,23 +31,17 @@ _OTHERS = "s3[an]|az|adl|wasbs?|oci|oss|hf|https?|ftp|sftp|ssh|smb|hdfs|webhdfs|
 _KNOWN = "|".join((*NATIVE, *LOCAL_SCHEMES, _OTHERS))
 
 # A path that looks like an address but is not valid. It may contain secrets.
-_MISTYPED = re.compile(
-    rf"""
+_MISTYPED = rf"""(?xis)
     (?:{_KNOWN}):               # s3:bucket/x, s3:/bucket/x, s3::s3://bucket/x
     | [a-z][a-z0-9+.-]+:/       # other:/bucket/x
     | .*://                     # "s3://bucket/x" after a quote or a space, or an address in an address
     | (?:{_KNOWN})[^\w/]?/+[^@]*:[^@]*@  # s3//key:secret@bucket/x, s3.//key:secret@bucket/x
     | (?![./])[^?]*\?(?:.*&)?[\w-]*(?:sig|signature|token|credential|key)=  # host/x?X-Amz-Signature=secret
     | [^/.@:][^/@:]*:[^@]*@     # key:secret@bucket/x
-    """,
-    re.VERBOSE | re.IGNORECASE | re.DOTALL,
-)
+    """
 
 # All text before the last @, except for the scheme. Without an @: a name and a secret.
-_SECRETS = re.compile(
-    rf"(?P<scheme>(?:(?:{_KNOWN}):+/*|[a-z][a-z0-9+.-]*:+/+)*)(?:.*(?:@|%40)|[^/:]+:[^/]+)",
-    re.IGNORECASE | re.DOTALL,
-)
+_SECRETS = rf"(?is)(?P<scheme>(?:(?:{_KNOWN}):+/*|[a-z][a-z0-9+.-]*:+/+)*)(?:.*(?:@|%40)|[^/:]+:[^/]+)"
 
 
 @dataclass(frozen=True)
@@ -76,7 +71,7 @@ class Url:
     @property
     def text(self) -> str:
         """The complete address with secrets, as input for `parse_url`."""
-        path = _QUERY.sub(f"{_ESCAPE}?", self.path)
+        path = re.sub(_QUERY, f"{_ESCAPE}?", self.path)
         return f"{self.scheme}://{self.authority}/{path}" + (f"?{self.query}" if self.query else "")
 
     def child(self, name: str) -> Url:
@@ -90,7 +85,7 @@ def is_url(path: str) -> bool:
     >>> is_url("s3://bucket/train"), is_url("C://x"), is_url("file:///data"), is_url("-")
     (True, False, True, False)
     """
-    return _URL.match(path) is not None
+    return "://" in path and re.match(_URL, path) is not None
 
 
 def parse_url(text: str) -> Url:
@@ -103,7 +98,7 @@ def parse_url(text: str) -> Url:
     Raises:
         SpecError: the text is not an address, or its credentials are malformed.
     """
-    found = _URL.match(text)
+    found = re.match(_URL, text)
     if found is None:
         raise SpecError(f"{text!r} is not an address. Write an address as s3://bucket/path.")
     scheme, authority = found["scheme"].lower(), found["authority"]
@@ -116,7 +111,7 @@ def parse_url(text: str) -> Url:
             f"The {scheme}:// address has no @ between the secret and the bucket. Add the @, or set the key "
             "and the secret in the environment."
         )
-    path, *query = _QUERY.split(found["path"], maxsplit=1)
+    path, *query = re.split(_QUERY, found["path"], maxsplit=1)
     return Url(scheme, authority, path.replace(_ESCAPE, ""), *query)
 
 
@@ -153,7 +148,7 @@ def display_path(path: str) -> str:
     """
     if not is_mistyped(path):
         return str(parse_url(path)) if is_url(path) else path
-    return _SECRETS.sub(r"\g<scheme>", _QUERY.split(path, maxsplit=1)[0])
+    return re.sub(_SECRETS, r"\g<scheme>", re.split(_QUERY, path, maxsplit=1)[0])
 
 
 def is_mistyped(path: str) -> bool:
@@ -165,8 +160,8 @@ def is_mistyped(path: str) -> bool:
     [False, False, False, False, False, False]
     """
     if not is_url(path):
-        return _MISTYPED.match(path) is not None
-    url = _URL.match(path)
+        return (":" in path or "?" in path) and re.match(_MISTYPED, path) is not None
+    url = re.match(_URL, path)
     # Without a bucket, credentials would be the first part of the path.
     return url is not None and not url["authority"] and re.match("[^/]*:[^@]*@", url["path"]) is not None
 

@@ -1,7 +1,7 @@
-"""Predict how large the output will be, and refuse what does not fit on disk or in memory.
+"""Predict the size of the output, and refuse an output that does not fit on disk or in memory.
 
-One long row among many short ones makes a rectangle that fills a disk. The prediction needs lengths and plans
-only; its error names the longest row.
+One long row among many short rows can produce an output that fills a disk. The prediction only needs the
+lengths and the plan. The error names the longest row.
 """
 
 from __future__ import annotations
@@ -20,24 +20,26 @@ from padmask.spec.formats import FormatTraits
 from padmask.spec.pad import MaskSpec, PadSpec
 from padmask.storage.system import free_disk, free_memory
 
-# Of the disk's free space: a full disk stops others too.
+# Share of the free disk space that an output may use. A full disk would also stop other programs.
 DISK_SHARE = 0.9
 
-# Bytes that an id takes in text, with its comma; ids of vocabularies have about five digits.
+# Bytes of an id as text with a comma. The ids of usual vocabularies have about five digits.
 ID_TEXT_BYTES = 6
 
+# Bytes of a string token.
 STRING_BYTES = 8
 
+# Values of --maxlen that an error suggests.
 WAYS_OUT = ("p99.9", "p99", "p95")
 
 
 @dataclass(frozen=True)
 class PlaceBytes:
-    """Bytes that a place takes in the output, before compression.
+    """Size of one position in the output, in bytes before compression.
 
     Args:
-        real: where a token stands.
-        padding: where padding stands.
+        real: size of a position with a token.
+        padding: size of a padding position.
     """
 
     real: float
@@ -45,7 +47,7 @@ class PlaceBytes:
 
 
 def bytes_per_place(columns: Sequence[PadColumn], mask: MaskSpec, format_: FormatTraits) -> PlaceBytes:
-    """Return what a place of all padded columns and the mask takes together.
+    """Return the size of one position of all padded columns and the mask together.
 
     >>> from padmask.spec.formats import FORMATS
     >>> bytes_per_place([PadColumn("ids", "int", "int32", 0)], MaskSpec(dtype="int8"), FORMATS["parquet"])
@@ -70,7 +72,7 @@ def bytes_per_place(columns: Sequence[PadColumn], mask: MaskSpec, format_: Forma
 
 
 def predict_bytes(lengths: LengthStats, plan: Plan, widths: PlaceBytes) -> int:
-    """Return the bytes of the padded columns and masks of all rows, before compression.
+    """Return the size of the padded columns and masks of all rows, in bytes before compression.
 
     >>> predict_bytes(LengthStats.of([2, 1]), Plan(3, "given", 3), PlaceBytes(4.0, 1.0))
     15
@@ -79,66 +81,77 @@ def predict_bytes(lengths: LengthStats, plan: Plan, widths: PlaceBytes) -> int:
     return int(kept * widths.real + (lengths.rows * plan.maxlen - kept) * widths.padding)
 
 
-def available_bytes(goal: str, max_bytes: int | None) -> int | None:
-    """Return the bytes that an output may take; None where nothing bounds it, as in a pipe or a storage."""
+def available_bytes(output: str, max_bytes: int | None) -> int | None:
+    """Return the size limit of an output in bytes; None for pipes and remote storage."""
     if max_bytes is not None:
         return max_bytes
-    if "://" in goal or goal == "-" or (os.path.exists(goal) and not stat.S_ISREG(os.stat(goal).st_mode)):
+    if (
+        "://" in output
+        or output == "-"
+        or (os.path.exists(output) and not stat.S_ISREG(os.stat(output).st_mode))
+    ):
         return None
-    free = free_disk(goal)
+    free = free_disk(output)
     return None if free is None else int(DISK_SHARE * free)
 
 
 def refuse_large_output(
-    lengths: LengthStats, plan: Plan, spec: PadSpec, widths: PlaceBytes, room: int | None, longest: str
+    lengths: LengthStats, plan: Plan, spec: PadSpec, widths: PlaceBytes, limit: int | None, longest: str
 ) -> None:
-    """Refuse a plan whose output would take more than there is room for.
+    """Refuse a plan whose output would exceed a size limit.
 
     Args:
-        lengths: of all rows.
-        plan: that was made.
-        spec: what was asked for.
-        widths: of a place.
-        room: bytes; None for any number.
-        longest: the place of the longest row, for people.
+        lengths: lengths of all rows.
+        plan: plan of the output.
+        spec: how to pad.
+        widths: size of one position.
+        limit: size limit in bytes; None without a limit.
+        longest: place of the longest row in the input, for messages.
 
     Raises:
-        SpecError: it would; with the row to blame, and ways out that are small enough.
+        SpecError: the output would exceed the limit. The message names the longest row, and suggests a
+            smaller length.
     """
     total = predict_bytes(lengths, plan, widths)
-    if room is None or total <= room:
+    if limit is None or total <= limit:
         return
-    blamed = f"{longest}: {lengths.longest:,} tokens" if plan.found == "longest" else f"maxlen {plan.found}"
+    cause = f"{longest}: {lengths.longest:,} tokens" if plan.found == "longest" else f"maxlen {plan.found}"
     raise SpecError(
-        f"{blamed} would give all {lengths.rows:,} rows {plan.maxlen:,} places: {size(total)} before "
-        f"compression, where {size(room)} may be written. {_ways_out(lengths, spec, widths, room)}",
+        f"{cause} would pad all {lengths.rows:,} rows to {plan.maxlen:,} positions: {size(total)} before "
+        f"compression, but only {size(limit)} may be written. {_ways_out(lengths, spec, widths, limit)}",
         options=["maxlen", "pad_to_multiple_of"],
     )
 
 
-def _ways_out(lengths: LengthStats, spec: PadSpec, widths: PlaceBytes, room: int) -> str:
+def _ways_out(lengths: LengthStats, spec: PadSpec, widths: PlaceBytes, limit: int) -> str:
+    """Return a suggestion for an output that fits the limit."""
     for name in WAYS_OUT:
         plan = make_plan(replace(spec, maxlen=name), lengths)
         total = predict_bytes(lengths, plan, widths)
-        if total <= room:
+        if total <= limit:
             return (
-                f"Cut longer rows with --maxlen {name} ({plan.maxlen:,} places, {size(total)}), "
+                f"Cut longer rows with --maxlen {name} ({plan.maxlen:,} positions, {size(total)}), "
                 "or allow more with --max-bytes."
             )
     return "Choose a smaller --maxlen, or allow more with --max-bytes."
 
 
 def refuse_large_pieces(plan: Plan, widths: PlaceBytes, places: int) -> None:
-    """Refuse a plan whose rows cannot be held in memory, as many places as are under way at once.
+    """Refuse a plan whose rows do not fit in memory.
+
+    Args:
+        plan: plan of the output.
+        widths: size of one position.
+        places: number of positions that are in memory at the same time.
 
     Raises:
-        SpecError: they cannot.
+        SpecError: the rows do not fit in the free memory.
     """
     free = free_memory()
     needed = int(places * max(widths.real, widths.padding))
     if free is not None and needed > free:
         raise SpecError(
-            f"maxlen {plan.maxlen:,} needs {size(needed)} of memory for the rows that are worked on at once, "
-            f"and {size(free)} are free. Choose a smaller --maxlen.",
+            f"maxlen {plan.maxlen:,} needs {size(needed)} of memory for the rows that are processed at the "
+            f"same time, but only {size(free)} are free. Choose a smaller --maxlen.",
             options=["maxlen", "pad_to_multiple_of", "batch_rows", "threads"],
         )

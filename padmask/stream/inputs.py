@@ -1,4 +1,4 @@
-"""Check and open the inputs of a run, and note what a user should know of them."""
+"""Check and open the inputs of a run, and collect notes about the inputs."""
 
 from __future__ import annotations
 
@@ -26,17 +26,17 @@ from padmask.storage.urls import checked_path, checked_paths, display_path, is_u
 from padmask.stream.job import Job
 from padmask.stream.padding import padding_note
 
-NOT_READ = "not read, since padmask knows no format of such a name: {}"
+NOT_READ = "files that were not read, because padmask does not know their format: {}"
 
 
 def data_notes(dataset: Dataset, job: Job, format_: FormatTraits, limit: int | None) -> tuple[str, ...]:
-    """Return sentences about what the user should know of the data before they are padded.
+    """Return warnings about the data to pad.
 
     Args:
         dataset: the data.
-        job: what is padded.
-        format_: of the output.
-        limit: rows that are read; None for all.
+        job: the request and the columns.
+        format_: format of the output.
+        limit: number of rows that are read; None for all rows.
     """
     left, padded = dataset.passed_over, padding_note(dataset, job)
     return (
@@ -55,7 +55,7 @@ def _left_out(dataset: Dataset, job: Job, format_: FormatTraits) -> tuple[str, .
         return ()
     verb = "is" if len(names) == 1 else "are"
     return (
-        f"{format_.title} holds only the padded columns: {', '.join(map(repr, names))} {verb} left out. "
+        f"{format_.title} holds only the padded columns, so {', '.join(map(repr, names))} {verb} left out. "
         "Write Parquet to keep everything.",
     )
 
@@ -63,19 +63,19 @@ def _left_out(dataset: Dataset, job: Job, format_: FormatTraits) -> tuple[str, .
 Paths = str | os.PathLike[str] | Sequence[str | os.PathLike[str]]
 
 NOT_LISTED = (
-    "read, though the _padmask.json of the folder does not list it: {}; a copy of a shard gives its rows "
-    "twice: move such files away, or pad the dataset again"
+    "files that were read, although the _padmask.json of their folder does not list them: {}; a copy of a "
+    "shard repeats its rows, so move such files away, or pad the dataset again"
 )
 
 
 def check_paths(
     inputs: Paths, output: str | os.PathLike[str], rejects: str | None = None
 ) -> tuple[list[str], str]:
-    """Return the inputs and the output as text, once it is sure that they go together.
+    """Return the paths of the inputs and the output as text, after a check for conflicts.
 
     Raises:
         SpecError: there is no input.
-        OutputError: an output is another one, or lies in an input folder.
+        OutputError: two outputs are the same file, or an output is in an input folder.
     """
     paths = checked_paths(inputs)
     if not paths:
@@ -84,7 +84,7 @@ def check_paths(
     if rejects is not None:
         refuse_mistyped(rejects)
     if goal.endswith("/") or os.path.isdir(goal):
-        raise SpecError(f"{display_path(goal)!r} is a folder, and what is written is one file: name it.")
+        raise SpecError(f"{display_path(goal)!r} is a folder, but the output is one file. Name a file.")
     refuse_closed(goal)
     if descriptor_of(goal) == 1:
         goal = "-"
@@ -96,12 +96,12 @@ def check_paths(
 
 @contextmanager
 def open_dataset(paths: Sequence[str], goal: str, files: FileOptions) -> Iterator[Dataset]:
-    """Give the inputs as one dataset.
+    """Open the inputs as one dataset.
 
     Raises:
-        DataError: an input cannot be read, or the inputs' columns do not go together.
-        SpecError: inputs of different formats.
-        OutputError: an output is an input that stands open.
+        DataError: an input cannot be read, or the columns of the inputs have no common types.
+        SpecError: the inputs have different formats.
+        OutputError: an output is also an input.
     """
     found = find_inputs(paths)
     sources = sources_of(found.files, spool_folder(goal))
@@ -114,17 +114,17 @@ def open_dataset(paths: Sequence[str], goal: str, files: FileOptions) -> Iterato
 
 
 def end_notes(dataset: Dataset, limit: int | None) -> list[str]:
-    """Return a sentence for each file that lacks its end, if it is read up to there."""
+    """Return a warning for each file that is read to its end and has no end mark."""
     return [f"{name}: {LACKS_END}" for name in dataset.lacking_end(limit)]
 
 
 def unlisted_notes(dataset: Dataset) -> tuple[str, ...]:
-    """Return a sentence about the files that the manifest of their folder does not list, if there are any."""
+    """Return a note about files that the manifest of their folder does not list, if there are such files."""
     return (NOT_LISTED.format(join_few(dataset.strangers)),) if dataset.strangers else ()
 
 
 def spool_folder(goal: str) -> str:
-    """Pipes are spooled beside the output, which has room for them, else in the temporary folder."""
+    """Return the folder for copies of pipes: the folder of the output, else the temporary folder."""
     elsewhere = goal == "-" or is_url(goal) or is_written_in_place(goal)
     folder = None if elsewhere else os.path.dirname(os.path.realpath(goal))
     return (

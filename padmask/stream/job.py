@@ -15,12 +15,12 @@ from padmask.core.arrow_lists import Kind, list_of
 from padmask.core.columns import (
     PadColumn,
     asked_dtype,
-    check_names,
     choose_columns,
     find_vector_sizes,
     kind_of_dtype,
     name_columns,
 )
+from padmask.core.padding import check_names
 from padmask.formats.contract import Wanted
 from padmask.formats.dataset import Dataset
 from padmask.spec.columns import Column, Columns

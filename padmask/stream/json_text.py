@@ -61,6 +61,17 @@ class IdTexts:
         """Return the start and end of the kept ids of each row, as positions in the text."""
         return self.between(self.opens + segments.starts, segments.counts)
 
+    def cut(self, rows: Positions, starts: Positions, counts: Positions) -> Sequence[msgspec.Raw]:
+        """Return `counts` ids from `starts` of each of these rows, as the text of a list.
+
+        >>> ids = read_ids([msgspec.Raw(b"[7,8]"), msgspec.Raw(b"[9]")], "int32")
+        >>> [bytes(text) for text in ids.cut(np.array([0, 1]), np.array([1, 0]), np.array([1, 1]))]
+        [b'[8]', b'[9]']
+        """
+        begins, ends = self.between(self.opens[rows] + starts, counts)
+        bounds = zip(begins.tolist(), ends.tolist(), strict=True)
+        return [msgspec.Raw(b"[" + self.text[begin:end] + b"]") for begin, end in bounds]
+
     def between(self, begins: Positions, counts: Positions) -> tuple[Positions, Positions]:
         """Return where the `counts` ids after each mark in `begins` start and end in the text."""
         return self.marks[begins] + 1, self.marks[begins + counts]

@@ -1,6 +1,6 @@
-"""`pad_file`: read, plan, pad, write, with reading, padding and writing overlapped.
+"""`pad_file`: pad files of sequences into one file. Reading, padding and writing overlap.
 
-The input is read at most twice: once for lengths and JSON types where they must be found, and once to pad.
+The input is read at most twice: once to find lengths and JSON types if needed, and once to pad.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from typing import Any
 
 import pyarrow as pa
 
-from padmask.core.columns import check_names
+from padmask.core.padding import check_names
 from padmask.core.plan import Plan, make_plan, needs_lengths
 from padmask.core.table import padded_schema
 from padmask.formats import output_format
@@ -35,7 +35,7 @@ from padmask.stream.rows import PaddableRows, PadTarget
 from padmask.stream.run import GROUP_PLACES, choose_threads, open_pool, open_sink
 from padmask.stream.similar_columns import find_unpadded
 
-# Places padded at a time: a batch's ids, mask and their text stay near the processor.
+# Number of positions that are padded at a time. The ids, the mask and their text fit the CPU cache.
 BATCH_PLACES = 1 << 18
 
 
@@ -50,7 +50,7 @@ def pad_file(
     files: FileOptions | None = None,
     progress: ProgressCallback | None = None,
 ) -> PadResult:
-    """Pad files of sequences into one file: what `padmask pad` calls.
+    """Pad files of sequences into one file. `padmask pad` calls this function.
 
     >>> import tempfile, pathlib
     >>> folder = pathlib.Path(tempfile.mkdtemp())
@@ -61,31 +61,31 @@ def pad_file(
     {"input_ids":[9,0],"mask":[true,false]}
 
     Args:
-        inputs: one path or several, read as one dataset; a folder means the data files in it, `-` is
-            standard input.
-        output: a path, or `-` for standard output. It is complete or absent.
+        inputs: one path or several paths, read as one dataset. A folder means the data files in the folder,
+            and `-` means standard input.
+        output: path of the output, or `-` for standard output. The file is complete or absent.
         columns: as in `pad_table`.
         spec: how to pad; default `PadSpec()`.
-        mask: which mask to add; default `MaskSpec()`.
-        policy: which rows are written; default `RowPolicy()`.
+        mask: mask to add; default `MaskSpec()`.
+        policy: which rows to write; default `RowPolicy()`.
         files: formats, limits and tuning; default `FileOptions()`.
-        progress: called now and then with how far the run is.
+        progress: function called regularly with the progress.
 
     Returns:
-        The counts of rows and tokens read, written and lost, and how the length was found.
+        The counts of rows and tokens that were read, written and lost, and the length with its origin.
 
     Raises:
-        SpecError: what was asked for cannot be.
+        SpecError: an option is not valid, or does not fit the data.
         DataError: the input cannot be read or padded.
         OutputError: the output cannot be written.
     """
     spec, files = or_default("spec", spec, PadSpec), or_default("files", files, FileOptions)
     mask, policy = or_default("mask", mask, MaskSpec), or_default("policy", policy, RowPolicy)
     columns = as_list(columns)
-    paths, goal = check_paths(inputs, output, files.rejects)
-    format_ = output_format(goal, files.output_format)
+    paths, output = check_paths(inputs, output, files.rejects)
+    format_ = output_format(output, files.output_format)
     with ExitStack() as stack:
-        dataset = stack.enter_context(open_dataset(paths, goal, files))
+        dataset = stack.enter_context(open_dataset(paths, output, files))
         typed = dataset.format.is_text and format_.needs_types
         if needs_lengths(spec) or typed:
             dataset.spool(files.limit)
@@ -94,50 +94,50 @@ def pad_file(
         job = replace(job, fixed_size=files.fixed_size_list)
         files = choose_threads(files, dataset.format, format_)
         as_text = dataset.format.is_text and format_.is_text and takes_text(job)
-        pool, room = stack.enter_context(open_pool(files)), available_bytes(goal, files.max_bytes)
-        run = PadRun(dataset, files, pool, progress, room, job, as_text)
+        pool, limit = stack.enter_context(open_pool(files)), available_bytes(output, files.max_bytes)
+        run = PadRun(dataset, files, pool, progress, limit, job, as_text)
         unpadded = find_unpadded(dataset, job, columns)
         notes = data_notes(dataset, job, format_, files.limit)
-        seen = survey(run, typed) if needs_lengths(spec) or typed else None
-        plan = choose_plan(job, seen, format_, room, places_in_memory(files, run.ahead))
-        ledger = pad_rows_to_file(replace(run, job=typed_job(job, seen)), plan, goal, format_)
+        measured = survey(run, typed) if needs_lengths(spec) or typed else None
+        plan = choose_plan(job, measured, format_, limit, places_in_memory(files, run.ahead))
+        ledger = pad_rows_to_file(replace(run, job=typed_job(job, measured)), plan, output, format_)
     return make_result(ledger, plan, job, unpadded, notes)
 
 
 def choose_plan(
-    job: Job, seen: Survey | None, format_: FormatTraits, room: int | None, places: Callable[[Plan], int]
+    job: Job, measured: Survey | None, format_: FormatTraits, limit: int | None, places: Callable[[Plan], int]
 ) -> Plan:
-    """Decide the length, and refuse one whose rows find no room on disk or in memory.
+    """Decide the length, and refuse a length whose rows do not fit on disk or in memory.
 
     Args:
-        job: what is padded.
-        seen: of all rows; None where the length is given.
-        format_: of the output.
-        room: bytes that the output may take; None for any number.
-        places: how many places are held at once.
+        job: decisions about the padding of rows.
+        measured: survey of all rows; None if the length is given.
+        format_: format of the output.
+        limit: size limit of the output in bytes; None without a limit.
+        places: function that returns how many positions are in memory at the same time.
 
     Raises:
-        SpecError: there is no room.
+        SpecError: the output exceeds the limit or the free memory.
     """
-    plan = make_plan(job.spec, None if seen is None else seen.lengths)
+    plan = make_plan(job.spec, None if measured is None else measured.lengths)
     widths = bytes_per_place(job.columns, job.mask, format_)
     refuse_large_pieces(plan, widths, places(plan))
-    if seen is not None:
-        refuse_large_output(seen.lengths, plan, job.spec, widths, room, seen.place)
+    if measured is not None:
+        refuse_large_output(measured.lengths, plan, job.spec, widths, limit, measured.place)
     return plan
 
 
 def _rows_at_a_time(plan: Plan, files: FileOptions) -> int:
-    """Return how many rows are padded as one piece."""
+    """Return the number of rows in a piece. Each piece is padded at once."""
     return files.batch_rows or max(1, BATCH_PLACES // max(1, plan.maxlen))
 
 
 def places_in_memory(files: FileOptions, ahead: int) -> Callable[[Plan], int]:
-    """Return what tells how many places are held at once, at the least: in pieces, and in a group.
+    """Return a function for the smallest number of positions in memory: all pieces and one row group.
 
     Args:
-        files: how files are read and written.
-        ahead: how many pieces may be under way at once.
+        files: formats and limits.
+        ahead: number of pieces that may be in memory at the same time.
     """
     return lambda plan: _rows_at_a_time(plan, files) * plan.maxlen * ahead + max(GROUP_PLACES, plan.maxlen)
 
@@ -145,33 +145,33 @@ def places_in_memory(files: FileOptions, ahead: int) -> Callable[[Plan], int]:
 def pad_rows_to_file(
     run: PadRun,
     plan: Plan,
-    goal: str,
+    output: str,
     format_: FormatTraits,
     sealed: Callable[[int], None] | None = None,
     final_path: str | None = None,
 ) -> Ledger:
-    """Pad every row and write it.
+    """Pad all rows and write them.
 
     Args:
-        run: over the rows.
-        plan: the length.
-        goal: path or address of the output.
-        format_: of the output.
-        sealed: called with the descriptor of the finished file, before it is at its goal.
-        final_path: where the output is moved later: errors name this path or address.
+        run: the run that reads the rows.
+        plan: length of all rows.
+        output: path or URL of the output.
+        format_: format of the output.
+        sealed: function called with the descriptor of the complete file, before the file is renamed.
+        final_path: path or URL to which the file is moved later. Errors name this path.
     """
     job = run.job
     copies = {}
     if (always := format_.length_column) is not None:
-        # Such a file always holds the lengths under this name, and under another if asked.
+        # This format always contains the lengths under this name, and also under a requested name.
         copies = {name: always for name in [job.mask.length_column] if name not in (None, always)}
         job = replace(job, mask=replace(job.mask, length_column=always))
         check_names(pa.schema([]), job.columns, job.mask)
     layout = replace(_layout(job, plan), copies=copies)
     step = _rows_at_a_time(plan, run.files)
     ledger = Ledger()
-    with open_sink(run, goal, format_, layout, sealed, final_path) as outlet:
-        target = PadTarget(job, plan, outlet.writer)
+    with open_sink(run, output, format_, layout, sealed, final_path) as sink:
+        target = PadTarget(job, plan, sink.writer)
 
         def pad(piece: PaddableRows) -> tuple[Any, PaddableRows]:
             return piece.pad(target)
@@ -180,17 +180,17 @@ def pad_rows_to_file(
         with run.rows("padding", longest) as all_rows:
             pieces = (piece for rows in all_rows for piece in rows.pieces(plan, job.policy, step))
             for encoded, done in ordered_map(run.pool, pad, pieces, run.ahead):
-                outlet.write(encoded, done.refused)
+                sink.write(encoded, done.refused)
                 ledger += done.ledger
     if not ledger.balanced:
-        raise AssertionError(f"padmask lost count of rows, please report it: {ledger}")
+        raise AssertionError(f"The row counts of padmask are inconsistent. Please report this: {ledger}")
     return ledger
 
 
 def make_result(
     ledger: Ledger, plan: Plan, job: Job, unpadded: dict[str, str], notes: tuple[str, ...]
 ) -> PadResult:
-    """Return what was done, for reports and summaries."""
+    """Return the result of a run, for reports and summaries."""
     return PadResult(
         ledger,
         plan.maxlen,

@@ -10,7 +10,7 @@ from functools import partial
 from padmask.core.plan import LengthStats
 from padmask.formats.contract import Chunk
 from padmask.formats.dataset import Dataset
-from padmask.formats.jsonl.types import TypeSurvey, survey_types
+from padmask.formats.jsonl.types import TypeSurvey
 from padmask.stream.job import Job
 from padmask.stream.json_text import read_text_rows
 from padmask.stream.rows import PaddableRows, Rows, prepare_rows
@@ -98,7 +98,7 @@ def survey(run: PadRun, typed: bool) -> Survey:
 
     def with_types(all_rows: Iterable[Rows]) -> Iterator[Rows]:
         for rows in all_rows:
-            survey_types(types, rows.batch, sequences, without=run.job.mask.names)
+            types.add_rows(rows.batch, sequences, without=run.job.mask.names)
             yield rows
 
     with run.column_rows("measuring") as all_rows:

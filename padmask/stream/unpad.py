@@ -1,6 +1,6 @@
-"""`unpad_file`: read padded rows, cut them to their tokens, write.
+"""`unpad_file`: remove the padding from files.
 
-The input is read once, and twice from JSON Lines to a typed format, whose types must be found first.
+The input is read once. JSON Lines that become a typed format are read twice, to find the types first.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from padmask.errors import SpecError, join_or
 from padmask.formats import output_format
 from padmask.formats.contract import Chunk, Layout, Wanted, Writer
 from padmask.formats.dataset import Dataset
-from padmask.formats.jsonl.types import TypeSurvey, survey_types
+from padmask.formats.jsonl.types import TypeSurvey
 from padmask.spec.checks import one_of, or_default
 from padmask.spec.columns import Columns, as_list
 from padmask.spec.files import FileOptions
@@ -58,7 +58,7 @@ def unpad_file(
     files: FileOptions | None = None,
     progress: ProgressCallback | None = None,
 ) -> UnpadResult:
-    """Take the padding away from padded files: what `padmask unpad` calls.
+    """Remove the padding from padded files. `padmask unpad` calls this function.
 
     >>> import tempfile, pathlib
     >>> folder = pathlib.Path(tempfile.mkdtemp())
@@ -68,22 +68,22 @@ def unpad_file(
     {"input_ids":[7]}
 
     Args:
-        inputs: one path or several, read as one dataset; a folder means the data files in it, `-` is
-            standard input.
-        output: a path, or `-` for standard output. It is complete or absent.
+        inputs: one path or several paths, read as one dataset. A folder means the data files in the folder,
+            and `-` means standard input.
+        output: path of the output, or `-` for standard output. The file is complete or absent.
         columns: as in `unpad_table`.
-        spec: what tells padding from tokens; default `UnpadSpec()`.
-        on_error: what becomes of rows whose mask or length is not that of their tokens: `"fail"`, or
-            `"skip"` to go on without them.
+        spec: how to find the padding; default `UnpadSpec()`.
+        on_error: what to do with a row whose mask or length does not fit its tokens: `"fail"` raises an
+            error, `"skip"` skips the row.
         files: formats, limits and tuning; default `FileOptions()`.
-        progress: called now and then with how far the run is.
+        progress: function called regularly with the progress.
 
     Returns:
-        The counts of rows, tokens and places, and the columns that were unpadded.
+        The counts of rows, tokens and positions, and the names of the unpadded columns.
 
     Raises:
-        SpecError: what was asked for cannot be.
-        RowError: a row whose mask or length is not that of its tokens.
+        SpecError: an option is not valid, or does not fit the data.
+        RowError: the mask or length of a row does not fit its tokens.
         DataError: the input cannot be read.
         OutputError: the output cannot be written.
     """
@@ -95,8 +95,8 @@ def unpad_file(
     if not format_.is_ragged or files.fixed_size_list:
         writable = join_or([traits.title for traits in ragged_formats()])
         raise SpecError(
-            f"{'A fixed-size list' if format_.is_ragged else format_.title} holds rows of one length, which "
-            f"unpadded rows have not. Write {writable}, with plain lists.",
+            f"{'A fixed-size list' if format_.is_ragged else format_.title} holds rows of one length, but "
+            f"unpadded rows have different lengths. Write {writable}, with plain lists.",
             options=["output_format"],
         )
     with ExitStack() as stack:
@@ -117,7 +117,7 @@ def unpad_file(
 
 
 def _decide(dataset: Dataset, columns: Columns, spec: UnpadSpec) -> UnpadJob:
-    """Resolve what was asked for against the columns there are and what their metadata say."""
+    """Decide which columns to unpad, from the request, the columns of the data and their metadata."""
     schema = dataset.schema()
     if dataset.format.is_text and not schema.names:
         return UnpadJob(tuple(empty_schema(columns, PadSpec()).names), None, None, "post", ())
@@ -129,7 +129,7 @@ def _decide(dataset: Dataset, columns: Columns, spec: UnpadSpec) -> UnpadJob:
 
 
 def _wanted(dataset: Dataset, job: UnpadJob, columns: Columns) -> Wanted:
-    """Return what is read of the data; JSON's other fields stay text until their types are known."""
+    """Return the columns to read. Other fields of JSON Lines stay text until their types are known."""
     schema = dataset.schema()
     if not dataset.format.is_text:
         return Wanted(pa.schema([schema.field(name) for name in job.names]), schema)
@@ -151,7 +151,14 @@ def _mask_texts(dataset: Dataset, job: UnpadJob) -> MaskTexts | None:
 
 @dataclass(frozen=True)
 class _Run(Run):
-    """A run that unpads: what is padded and what says so, what is read, and what becomes of bad rows."""
+    """A run that unpads rows.
+
+    Args:
+        job: the padded columns, and the columns that mark the padding.
+        wanted: the columns to read.
+        masks: reader of the mask column of JSON Lines; None without such a column.
+        on_error: what to do with bad rows.
+    """
 
     less: ClassVar[str] = "--limit"
 
@@ -161,14 +168,14 @@ class _Run(Run):
     on_error: OnError
 
     def find(self, chunk: Chunk) -> UnpadRows:
-        """Find the tokens of a piece's rows."""
+        """Return the rows of a chunk with the positions of their tokens."""
         batch = self.dataset.decode(chunk, self.wanted)
         return find_tokens(batch, self.job, self.masks, self.on_error, chunk.consumed)
 
 
 @dataclass(frozen=True)
 class _Piece:
-    """Rows as the writer takes them, with their account."""
+    """Encoded rows, and the rows with their counts."""
 
     encoded: Any
     cuts: UnpadRows
@@ -183,16 +190,16 @@ class _Piece:
 
 
 def _survey(run: _Run) -> _Run:
-    """Read JSON Lines once for the types of their fields."""
+    """Read JSON Lines once to find the types of the fields."""
     types, sequences = TypeSurvey(), run.wanted.sequences
     with run.map_chunks("measuring", run.wanted, run.find) as all_cuts:
         for cuts in all_cuts:
-            survey_types(types, cuts.batch, sequences.names, without=run.job.dropped)
+            types.add_rows(cuts.batch, sequences.names, without=run.job.dropped)
     return replace(run, wanted=replace(run.wanted, others=types.schema()))
 
 
 def _unpad_all(run: _Run, goal: str, format_: FormatTraits) -> Ledger:
-    """Cut every row and write it."""
+    """Remove the padding from all rows and write them."""
     job, wanted = run.job, run.wanted
     schema = unpadded_schema(wanted.schema, job)
     with run.dataset.unchanged():
@@ -207,7 +214,7 @@ def _unpad_all(run: _Run, goal: str, format_: FormatTraits) -> Ledger:
                 outlet.write(piece.encoded, piece.cuts.refused)
                 ledger += piece.ledger
     if not ledger.balanced:
-        raise AssertionError(f"padmask lost count of rows, please report it: {ledger}")
+        raise AssertionError(f"The row counts of padmask are inconsistent. Please report this: {ledger}")
     return ledger
 
 
@@ -232,7 +239,7 @@ def _text_taker(run: _Run) -> Callable[[Chunk], _Piece]:
 
 
 def _width(run: _Run) -> int:
-    """Return the places of the widest of the first rows, at least 1."""
+    """Return the length of the longest of the first rows with its padding, at least 1."""
     first = run.wanted.sequences.field(run.job.columns[0])
     head = run.dataset.head(Wanted(pa.schema([first])))
     places = [1] if head is None else count_places(head.columns.column(first.name))[0].tolist()
@@ -240,7 +247,7 @@ def _width(run: _Run) -> int:
 
 
 def _find_still_padded(run: _Run, columns: Columns) -> dict[str, str]:
-    """Find columns that look as if they were padded too, and the flags that would unpad them."""
+    """Return columns that look padded too, and the flags that would unpad them."""
     schema, job = run.dataset.schema(), run.job
     padded = [run.wanted.sequences.field(name) for name in job.columns if name != job.mask]
     first = next((field for field in padded if is_sequence(field.type)), None)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Mapping, Sequence
+from contextlib import closing
 from dataclasses import replace
 from typing import Any
 
@@ -97,8 +98,7 @@ def _audit_by_input(
 ) -> dict[str, tuple[AuditedData, str]]:
     """Audit the column of each input, in separate passes because the inputs can have different lengths."""
     files = request.files
-    dataset = Dataset(find_sources(paths), files.input_format, files.batch_rows)
-    try:
+    with closing(Dataset(find_sources(paths), files.input_format, files.batch_rows)) as dataset:
         if len(names) > 1:
             dataset.spool(files.limit)
         data_by_input: dict[str, tuple[AuditedData, str]] = {}
@@ -109,9 +109,7 @@ def _audit_by_input(
             data = audit_and_sample(dataset, column_request, proof.sample, proof.spec.seed, numbers)
             numbers = data.numbers
             data_by_input[name] = data, data.token_column
-        return data_by_input
-    finally:
-        dataset.close()
+    return data_by_input
 
 
 def _columns_for(
@@ -124,9 +122,9 @@ def _columns_for(
     known = dataset.schema().names
     if len(names) == 1:
         return asked or ([name] if name in known else None)
-    mine = [short for short in asked if isinstance(short, str) and re.split("[:=]", short)[0] == name]
-    if mine or name in known:
-        return mine or [name]
+    own = [short for short in asked if isinstance(short, str) and re.split("[:=]", short)[0] == name]
+    if own or name in known:
+        return own or [name]
     raise SpecError(
         f"{dataset.name}: the model has an input {name!r}, but the data have no column of this name. "
         f"Choose a column with --input {name}=COLUMN.",

@@ -1,19 +1,22 @@
-"""The command line as its users meet it: in a process of its own, or quickly in this one."""
+"""The command line as its users meet it: as a process, or quickly inside this process."""
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from fork_server import SECONDS, ForkServer, needs_new_process
 
 from padmask.cli import run
 
 Completed = subprocess.CompletedProcess[str]
 
-SECONDS = 60
+# Set to run every command in a new process, as a check of the process that forks.
+NEW_PROCESSES = "PADMASK_NEW_PROCESSES" in os.environ
 
 
 def _text(data: bytes) -> str:
@@ -23,16 +26,36 @@ def _text(data: bytes) -> str:
 
 @pytest.fixture
 def command() -> list[str]:
-    """What starts `padmask` in a process of its own."""
+    """The command line that starts `padmask` in a new process."""
     return [sys.executable, "-m", "padmask"]
 
 
 @pytest.fixture
-def padmask(command: list[str], tmp_path: Path) -> Callable[..., Completed]:
-    """Run `padmask ARGS...` in a process of its own.
+def quick_command(command: list[str], fork_server: ForkServer) -> list[str]:
+    """The command line that starts `padmask` in a forked process, for shells and pipelines."""
+    return command if NEW_PROCESSES else fork_server.command
 
-    `stdin` is text or bytes, nothing unless given; `redirect` is what a shell would be told
-    after the command, such as `>&-`; `before` is what it would be told first, such as `ulimit -f 8`.
+
+@pytest.fixture
+def shell(quick_command: list[str], tmp_path: Path) -> Callable[[str], Completed]:
+    """Run a shell line in which `padmask` is this padmask."""
+
+    def start(line: str) -> Completed:
+        code = f'padmask() {{ {" ".join(quick_command)} "$@"; }}; {line}'
+        return subprocess.run(
+            ["sh", "-c", code], cwd=tmp_path, capture_output=True, text=True, timeout=SECONDS, check=False
+        )
+
+    return start
+
+
+@pytest.fixture
+def padmask(command: list[str], request: pytest.FixtureRequest, tmp_path: Path) -> Callable[..., Completed]:
+    """Run `padmask ARGS...` as a process.
+
+    The process is forked, unless what is asked for needs a new one. `stdin` is text or bytes, nothing unless
+    given; `redirect` is what a shell would be given after the command, such as `>&-`; `before` is what it
+    would be given first, such as `ulimit -f 8`; `new` asks for a new process.
     """
 
     def start(
@@ -40,14 +63,23 @@ def padmask(command: list[str], tmp_path: Path) -> Callable[..., Completed]:
         stdin: str | bytes | None = None,
         cwd: Path = tmp_path,
         redirect: str = "",
-        before: str = ":",
+        before: str = "",
+        new: bool = False,
     ) -> Completed:
-        whole = [*command, *map(str, args)]
-        if redirect or before != ":":
-            whole = ["sh", "-c", f'{before}; exec "$@" {redirect}', "sh", *whole]
         given = stdin.encode() if isinstance(stdin, str) else stdin or b""
+        whole, shown = list(map(str, args)), ["padmask", *map(str, args)]
+        if new or before or NEW_PROCESSES or needs_new_process(os.environ):
+            whole = [*command, *whole]
+        else:
+            server = request.getfixturevalue("fork_server")
+            if not redirect:
+                done = server.run(*args, stdin=given, cwd=cwd)
+                return Completed(shown, done.returncode, _text(done.stdout), _text(done.stderr))
+            whole = [*server.command, *whole]
+        if redirect or before:
+            whole = ["sh", "-c", f'{before or ":"}; exec "$@" {redirect}', "sh", *whole]
         done = subprocess.run(whole, input=given, capture_output=True, cwd=cwd, timeout=SECONDS, check=False)
-        return Completed(whole, done.returncode, _text(done.stdout), _text(done.stderr))
+        return Completed(shown, done.returncode, _text(done.stdout), _text(done.stderr))
 
     return start
 
@@ -56,7 +88,7 @@ def padmask(command: list[str], tmp_path: Path) -> Callable[..., Completed]:
 def here(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> Callable[..., Completed]:
-    """Run `padmask ARGS...` inside this process, in the test's folder: a hundred times as quick."""
+    """Run `padmask ARGS...` inside this process, in the test's folder: the quickest way."""
 
     def call(*args: str | Path) -> Completed:
         monkeypatch.chdir(tmp_path)

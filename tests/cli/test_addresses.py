@@ -1,4 +1,4 @@
-"""Addresses: each scheme keeps its paths, a mistake is refused, secrets are not shown, listings are short."""
+"""URLs: each scheme keeps its paths, mistakes are refused, secrets stay hidden, listings are short."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ from fsspec.utils import infer_storage_options  # noqa: E402
 Run = Callable[..., subprocess.CompletedProcess[str]]
 
 LINE = '{"input_ids": [1, 2]}\n'
-# A key and a secret as Amazon gives them out, with a slash in it, and a signature.
+# A key and a secret in Amazon's format, with a slash in the secret, and a signature.
 KEY, SECRET, SIGNATURE = "AKIA5EXAMPLE", "wJalr/XUtnF", "5ignature"
 
 
 @pytest.fixture
 def here_is_empty(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Stand in an empty folder, where what is written to a relative path would be seen."""
+    """Work in an empty folder, in which a file at a relative path would be noticed."""
     folder = tmp_path / "here"
     folder.mkdir()
     monkeypatch.chdir(folder)
@@ -34,7 +34,7 @@ def here_is_empty(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 class Distant(LocalFileSystem):
-    """A machine behind sftp://, whose files are those of this one."""
+    """A machine behind sftp:// with the files of this machine."""
 
     protocol = ("sftp",)
 
@@ -48,7 +48,7 @@ class Distant(LocalFileSystem):
 
 
 class Failing(LocalFileSystem):
-    """A storage that says in its errors by which address it was asked."""
+    """A storage whose errors contain the requested URL."""
 
     protocol = ("failing",)
 
@@ -75,7 +75,7 @@ def distant() -> None:
 
 
 @pytest.mark.parametrize("scheme", ["file", "local", "memory", "sftp", "LOCAL"])
-def test_a_path_is_kept(distant: None, tmp_path: Path, here_is_empty: Path, scheme: str) -> None:
+def test_every_scheme_keeps_paths(distant: None, tmp_path: Path, here_is_empty: Path, scheme: str) -> None:
     root = f"{scheme}://host{tmp_path}" if scheme == "sftp" else f"{scheme}://{tmp_path}"
     if scheme == "memory":
         fsspec.filesystem("memory").pipe(f"{tmp_path}/in/a b.jsonl", LINE.encode())
@@ -97,7 +97,7 @@ def test_a_path_is_kept(distant: None, tmp_path: Path, here_is_empty: Path, sche
     assert list(here_is_empty.iterdir()) == []
 
 
-def test_a_path_at_the_root_is_kept() -> None:
+def test_root_path_is_kept() -> None:
     memory = fsspec.filesystem("memory")
     memory.pipe("/at-the-root.jsonl", LINE.encode())
     padmask.pad_file("memory:///at-the-root.jsonl", "memory:///at-the-root.parquet")
@@ -105,7 +105,7 @@ def test_a_path_at_the_root_is_kept() -> None:
 
 
 @pytest.mark.parametrize("scheme", ["file", "local"])
-def test_local_addresses_are_guarded(here: Run, tmp_path: Path, scheme: str) -> None:
+def test_file_urls_cannot_replace_inputs(here: Run, tmp_path: Path, scheme: str) -> None:
     (tmp_path / "in").mkdir()
     (tmp_path / "in" / "a.jsonl").write_text(LINE)
     address = f"{scheme}://{tmp_path}/in"
@@ -121,7 +121,7 @@ def test_local_addresses_are_guarded(here: Run, tmp_path: Path, scheme: str) -> 
         assert (tmp_path / "in" / "a.jsonl").read_text() == LINE
 
 
-def test_local_addresses_are_guarded_in_python(tmp_path: Path) -> None:
+def test_api_guards_file_urls(tmp_path: Path) -> None:
     (tmp_path / "a.jsonl").write_text(LINE)
     with pytest.raises(padmask.OutputError, match="is in the input folder"):
         padmask.pad_file(f"file://{tmp_path}", tmp_path / "out.jsonl")
@@ -155,7 +155,7 @@ def has_secret(*texts: str) -> bool:
 
 
 @pytest.mark.parametrize("address", MISTYPED)
-def test_a_mistake_is_refused(here: Run, tmp_path: Path, address: str) -> None:
+def test_mistyped_url_is_refused(here: Run, tmp_path: Path, address: str) -> None:
     (tmp_path / "in.jsonl").write_text(LINE)
     for args in (
         ("pad", f"{address}.jsonl"),
@@ -181,7 +181,7 @@ def test_a_mistake_is_refused(here: Run, tmp_path: Path, address: str) -> None:
 
 
 @pytest.mark.parametrize("address", MISTYPED)
-def test_a_mistake_is_refused_in_python(here_is_empty: Path, tmp_path: Path, address: str) -> None:
+def test_api_refuses_mistyped_urls(here_is_empty: Path, tmp_path: Path, address: str) -> None:
     (tmp_path / "in.jsonl").write_text(LINE)
     good, bad = tmp_path / "in.jsonl", f"{address}.jsonl"
     for call in (
@@ -203,20 +203,20 @@ def test_a_mistake_is_refused_in_python(here_is_empty: Path, tmp_path: Path, add
     assert list(here_is_empty.iterdir()) == []
 
 
-def test_a_path_object_of_an_address_is_refused(tmp_path: Path) -> None:
+def test_path_object_of_url_is_refused(tmp_path: Path) -> None:
     # Path("s3://b/x") is s3:/b/x.
     with pytest.raises(padmask.SpecError, match="looks like a mistyped address"):
         padmask.pad_file(Path("s3://b/x.jsonl"), tmp_path / "out.jsonl")
 
 
 @pytest.mark.parametrize("name", ["s3:x.jsonl", "12:30@x.jsonl", "data:/x.jsonl"])
-def test_a_dot_makes_a_name_of_it(here: Run, tmp_path: Path, name: str) -> None:
+def test_dot_slash_marks_a_file(here: Run, tmp_path: Path, name: str) -> None:
     (tmp_path / name).parent.mkdir(exist_ok=True)
     (tmp_path / name).write_text(LINE)
     assert here("pad", name).returncode == 2
     done = here("pad", f"./{name}", "-o", f"./{name}.gz")
     assert (done.returncode, f"./{name}.gz: maxlen 2" in done.stderr) == (0, True)
-    # A name that a pattern finds is a name.
+    # A pattern finds names, not URLs.
     done = here("pad", "**/*x.jsonl", "-o", "out/", "--report", "report.json")
     assert (done.returncode, (tmp_path / "out" / name).is_file()) == (0, True), done.stderr
 
@@ -235,7 +235,7 @@ def test_a_dot_makes_a_name_of_it(here: Run, tmp_path: Path, name: str) -> None:
     ],
     ids=lambda args: " ".join(args[:-1])[:30] or "command",
 )
-def test_secrets_in_the_wrong_place(here: Run, tmp_path: Path, args: tuple[str, ...]) -> None:
+def test_misplaced_secrets_stay_hidden(here: Run, tmp_path: Path, args: tuple[str, ...]) -> None:
     (tmp_path / "in.jsonl").write_text(LINE)
     done = here(*args)
     assert done.returncode == 2
@@ -243,7 +243,7 @@ def test_secrets_in_the_wrong_place(here: Run, tmp_path: Path, args: tuple[str, 
     assert not has_secret(done.stdout, done.stderr)
 
 
-def test_a_storages_own_words_show_no_secrets(distant: None, here: Run, tmp_path: Path) -> None:
+def test_storage_errors_hide_secrets(distant: None, here: Run, tmp_path: Path) -> None:
     address = f"failing://{KEY}:{SECRET.replace('/', '%2F')}@host/x.jsonl"
     done = here("pad", address)
     assert done.returncode == 2
@@ -256,12 +256,13 @@ def test_a_storages_own_words_show_no_secrets(distant: None, here: Run, tmp_path
 
 @pytest.fixture
 def log(tmp_path: Path) -> Iterator[Path]:
-    """Start an object store, and return the file in which its requests stand."""
+    """Start an object store and return its log of requests."""
     pytest.importorskip("moto")
     with object_store(tmp_path / "log") as reached, environment(reached):
         yield tmp_path / "log"
 
 
+@pytest.mark.slow
 def test_inputs_are_listed_once(log: Path, here: Run) -> None:
     bucket = Bucket("test-listed")
     for name in ("a.jsonl", "deep/b.jsonl", "readme.txt"):
@@ -284,7 +285,8 @@ def test_inputs_are_listed_once(log: Path, here: Run) -> None:
                 assert "readme.txt" in done.stderr
 
 
-def test_one_object_is_not_listed(log: Path, here: Run) -> None:
+@pytest.mark.slow
+def test_single_object_is_not_listed(log: Path, here: Run) -> None:
     url = Bucket("test-one").write("data/a.jsonl", LINE.encode())
     assert here("pad", url, "-o", "out.jsonl").returncode == 0
     asked = log.read_text().splitlines()
@@ -293,7 +295,7 @@ def test_one_object_is_not_listed(log: Path, here: Run) -> None:
 
 @pytest.mark.parametrize("end", ["", "/b/x", "%40b/x"])
 @pytest.mark.parametrize("scheme", ["s3", "gs", "sftp"])
-def test_credentials_without_an_at_are_not_shown(here: Run, tmp_path: Path, scheme: str, end: str) -> None:
+def test_malformed_credentials_stay_hidden(here: Run, tmp_path: Path, scheme: str, end: str) -> None:
     (tmp_path / "in.jsonl").write_text(LINE)
     address = f"{scheme}://{KEY}:{SECRET.replace('/', '')}{end}"
     for args in (("pad", address), ("pad", "in.jsonl", "-o", address), ("inspect", address)):
@@ -304,7 +306,7 @@ def test_credentials_without_an_at_are_not_shown(here: Run, tmp_path: Path, sche
 
 
 @pytest.mark.parametrize("option", ["-o", "--rejects", "--report"])
-def test_memory_of_the_process_is_no_output(here: Run, tmp_path: Path, option: str) -> None:
+def test_memory_url_is_not_an_output(here: Run, tmp_path: Path, option: str) -> None:
     (tmp_path / "in.jsonl").write_text(LINE)
     done = here("pad", "in.jsonl", option, "memory://x/y.jsonl")
     assert (done.returncode, done.stdout) == (2, "")

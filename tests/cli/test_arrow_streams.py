@@ -1,4 +1,4 @@
-"""Arrow streams that follow one another, as `cat a.arrows b.arrows` makes them."""
+"""Concatenated Arrow streams, as `cat a.arrows b.arrows` makes them."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ END_MARK_BYTES = 8
 
 
 def stream(*rows: Sequence[int], **more: Any) -> bytes:
-    """Return an IPC stream with these rows, a batch each."""
+    """Return an IPC stream with these rows, one batch per row."""
     return written(pa.ipc.new_stream, rows, more)
 
 
 def file(*rows: Sequence[int], **more: Any) -> bytes:
-    """Return an IPC file with these rows, a batch each."""
+    """Return an IPC file with these rows, one batch per row."""
     return written(pa.ipc.new_file, rows, more)
 
 
@@ -54,23 +54,23 @@ def test_pad_reads_every_stream(here: Run, two_streams: Path, maxlen: str) -> No
     assert [row[0] for row in found] == [1, 3, 4]
 
 
-def test_pad_reads_every_stream_of_a_pipe(padmask: Run, two_streams: Path) -> None:
+def test_pad_reads_piped_streams(padmask: Run, two_streams: Path) -> None:
     done = padmask("pad", "-", "--maxlen", "2", stdin=two_streams.read_bytes())
     assert ids(done) == [[1, 2], [3, 0], [4, 5]]
 
 
-def test_pad_reads_every_stream_of_a_folder(here: Run, two_streams: Path) -> None:
+def test_pad_reads_streams_in_folders(here: Run, two_streams: Path) -> None:
     two_streams.with_name("z.arrow").write_bytes(stream([7]))
     found = ids(here("pad", two_streams.parent, "--maxlen", "1"))
     assert found == [[1], [3], [4], [7]]
 
 
-def test_limit_counts_over_streams(here: Run, two_streams: Path) -> None:
+def test_limit_spans_streams(here: Run, two_streams: Path) -> None:
     assert ids(here("pad", two_streams, "--maxlen", "1", "--limit", "3")) == [[1], [3], [4]]
     assert ids(here("pad", two_streams, "--maxlen", "1", "--limit", "1")) == [[1]]
 
 
-def test_inspect_and_verify_read_every_stream(here: Run, two_streams: Path) -> None:
+def test_inspect_and_verify_read_all(here: Run, two_streams: Path) -> None:
     assert json.loads(here("inspect", two_streams, "--json").stdout)["rows"] == 3
     report = json.loads(here("verify", two_streams, "--no-model", "--json").stdout)
     assert report["environment"]["rows"] == 3
@@ -86,18 +86,18 @@ def test_unpad_reads_every_stream(here: Run, tmp_path: Path) -> None:
     assert ids(here("unpad", tmp_path / "a.arrow")) == [[1]] * 3
 
 
-def test_other_columns_are_refused(here: Run, tmp_path: Path) -> None:
+def test_streams_need_equal_columns(here: Run, tmp_path: Path) -> None:
     (tmp_path / "a.arrow").write_bytes(stream([1]) + stream([2], n=3))
     done = here("pad", tmp_path / "a.arrow", "--maxlen", "1")
     assert done.returncode != 0
     assert "a.arrow" in done.stderr
-    assert "other columns" in done.stderr
+    assert "differ from those of the first stream" in done.stderr
 
 
 @pytest.mark.parametrize(
     "rest", [b"garbage!" * 4, b"\0", b'{"input_ids": [1]}\n'], ids=["text", "nul", "json"]
 )
-def test_other_bytes_are_refused(here: Run, tmp_path: Path, rest: bytes) -> None:
+def test_trailing_bytes_are_refused(here: Run, tmp_path: Path, rest: bytes) -> None:
     whole = stream([1], [2])
     (tmp_path / "a.arrow").write_bytes(whole + rest)
     done = here("pad", tmp_path / "a.arrow", "--maxlen", "1")
@@ -106,12 +106,54 @@ def test_other_bytes_are_refused(here: Run, tmp_path: Path, rest: bytes) -> None
 
 
 @pytest.mark.parametrize("command", [("pad", "--maxlen", "1"), ("inspect",), ("verify", "--no-model")])
-def test_missing_end_mark_is_a_warning(here: Run, tmp_path: Path, command: tuple[str, ...]) -> None:
+def test_missing_end_mark_warns(here: Run, tmp_path: Path, command: tuple[str, ...]) -> None:
     verb, *options = command
     (tmp_path / "cut.arrow").write_bytes(stream([1], [2])[:-END_MARK_BYTES])
     done = here(verb, tmp_path / "cut.arrow", *options)
     assert done.returncode == 0
     assert "ends without its end mark" in " ".join((done.stdout + done.stderr).split())
+
+
+COMMANDS = {
+    "pad": ("pad", "--maxlen", "1", "-o", "out.jsonl"),
+    "inspect": ("inspect",),
+    "verify": ("verify", "--no-model"),
+}
+
+
+@pytest.mark.parametrize("command", COMMANDS.values(), ids=COMMANDS)
+@pytest.mark.parametrize(
+    ("limit", "is_warned"), [(0, False), (1, False), (2, False), (3, True), (None, True)], ids=str
+)
+def test_rows_beyond_the_limit_are_not_missing(
+    here: Run, tmp_path: Path, command: tuple[str, ...], limit: int | None, is_warned: bool
+) -> None:
+    verb, *options = command
+    (tmp_path / "cut.arrow").write_bytes(stream([1], [2])[:-END_MARK_BYTES])
+    done = here(verb, "cut.arrow", *options, *([] if limit is None else ["--limit", str(limit)]))
+    assert done.returncode == 0
+    assert ("ends without its end mark" in " ".join((done.stdout + done.stderr).split())) is is_warned
+
+
+def test_limit_reaches_into_the_files_that_are_read(here: Run, tmp_path: Path) -> None:
+    for name in ("a", "b", "c"):
+        (tmp_path / f"{name}.arrow").write_bytes(stream([1], [2])[:-END_MARK_BYTES])
+    for limit, cut in (("2", []), ("3", ["a"]), ("5", ["a", "b"]), ("7", ["a", "b", "c"])):
+        done = here("verify", "a.arrow", "b.arrow", "c.arrow", "--no-model", "--json", "--limit", limit)
+        found = {one["rule"]: one["examples"] for one in json.loads(done.stdout)["data"]}
+        assert found.get("no-end-mark", []) == [f"{name}.arrow" for name in cut]
+
+
+def test_strict_refuses_a_stream_without_its_end_mark(here: Run, two_streams: Path) -> None:
+    whole = two_streams.read_bytes()
+    strict = ("verify", two_streams, "--no-model", "--strict")
+    assert here(*strict).returncode == 0
+    two_streams.write_bytes(whole[:-END_MARK_BYTES])
+    done = here(*strict)
+    assert (done.returncode, "no-end-mark" in done.stdout) == (1, True)
+    # The first rows are all there.
+    assert here(*strict, "--limit", "2").returncode == 0
+    assert here(*strict, "--allow", "no-end-mark").returncode == 0
 
 
 def test_whole_stream_gets_no_warning(here: Run, two_streams: Path) -> None:
@@ -120,7 +162,7 @@ def test_whole_stream_gets_no_warning(here: Run, two_streams: Path) -> None:
 
 @pytest.mark.parametrize("second", [file([9]), file()], ids=["rows", "no rows"])
 @pytest.mark.parametrize("first", [file([1], [2]), stream([1])], ids=["file", "stream"])
-def test_files_in_one_are_refused(here: Run, tmp_path: Path, first: bytes, second: bytes) -> None:
+def test_joined_files_are_refused(here: Run, tmp_path: Path, first: bytes, second: bytes) -> None:
     (tmp_path / "a.arrow").write_bytes(first + second)
     done = here("pad", tmp_path / "a.arrow", "--maxlen", "1")
     assert done.returncode != 0
@@ -128,14 +170,14 @@ def test_files_in_one_are_refused(here: Run, tmp_path: Path, first: bytes, secon
 
 
 @pytest.mark.parametrize("rows", [[], [[1]], [[1], [2, 3], []]], ids=["none", "one", "three"])
-def test_file_of_any_rows_is_read(here: Run, tmp_path: Path, rows: list[list[int]]) -> None:
+def test_files_of_any_size_are_read(here: Run, tmp_path: Path, rows: list[list[int]]) -> None:
     (tmp_path / "a.arrow").write_bytes(file(*rows))
     assert [row[:1] for row in ids(here("pad", tmp_path / "a.arrow", "--maxlen", "1"))] == [
         row[:1] or [0] for row in rows
     ]
 
 
-def test_streams_padded_on_two_sides_are_refused(here: Run, tmp_path: Path) -> None:
+def test_mixed_sides_are_refused(here: Run, tmp_path: Path) -> None:
     (tmp_path / "in.jsonl").write_text('{"input_ids": [1, 2]}\n{"input_ids": [3]}\n')
     streams = []
     for side in ("post", "pre"):
@@ -151,12 +193,12 @@ def test_streams_padded_on_two_sides_are_refused(here: Run, tmp_path: Path) -> N
     for verb in ("unpad", "inspect", "verify"):
         done = here(verb, "both.arrow", *(["--no-model"] if verb == "verify" else []))
         assert done.returncode == 1, done.stderr
-        assert "does not say the same of its padding" in done.stderr
+        assert "has different padding metadata" in done.stderr
 
 
 @pytest.mark.parametrize("compression", ["uncompressed", "lz4", "zstd"])
 @pytest.mark.parametrize("count", [0, 2, 1000])
-def test_dictionaries_may_follow_their_batches(
+def test_dictionary_may_follow_batch(
     here: Run, tmp_path: Path, count: int, compression: Literal["uncompressed", "lz4", "zstd"]
 ) -> None:
     source = pl.Series(["web"] * count, dtype=pl.Categorical)
@@ -170,7 +212,7 @@ def test_dictionaries_may_follow_their_batches(
 
 
 @pytest.mark.parametrize("rows", [[], [[1], [2]]], ids=["none", "two"])
-def test_files_of_old_writers_are_read(here: Run, tmp_path: Path, rows: list[list[int]]) -> None:
+def test_legacy_files_are_read(here: Run, tmp_path: Path, rows: list[list[int]]) -> None:
     table = pa.table({"input_ids": pa.array(rows, pa.list_(pa.int64()))})
     options = pa.ipc.IpcWriteOptions(use_legacy_format=True)
     with pa.ipc.new_file(tmp_path / "in.arrow", table.schema, options=options) as writer:

@@ -1,4 +1,4 @@
-"""What stands before the first good row: passed over in bulk, with the memory of a few pieces."""
+"""Blank and bad lines before the first good row are skipped quickly and in little memory."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ ROW = b'{"x":[1,2]}\n'
 BLANKS = {"newlines": b"\n", "crlf": b"\r\n", "spaces": b"  \t  \n"}
 
 
-# A process counts the memory of the one that started it, so a small one starts what is measured.
+# The peak memory of a process includes that of its parent, so a small process starts the command.
 MEASURE = """
 import resource, subprocess, sys
 code = subprocess.call(sys.argv[1:])
@@ -26,7 +26,7 @@ sys.exit(code)
 
 
 def piped(command: list[str], parts: Iterable[bytes]) -> tuple[bytes, float, float]:
-    """Run a command on what comes through a pipe; with its processor seconds and its MiB at most."""
+    """Run a command on a pipe; return its output, CPU seconds and peak MiB."""
     arguments = [sys.executable, "-S", "-c", MEASURE, *command]
     with subprocess.Popen(
         arguments, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE
@@ -41,9 +41,10 @@ def piped(command: list[str], parts: Iterable[bytes]) -> tuple[bytes, float, flo
     return output, seconds, kibibytes / 1024
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("blank", BLANKS.values(), ids=BLANKS)
 @pytest.mark.parametrize("options", [("--maxlen", "2"), ()], ids=["one pass", "two passes"])
-def test_a_pipe_of_blank_lines(command, blank, options):
+def test_blank_lines_in_pipes(command, blank, options):
     mebibyte = blank * (MIB // len(blank))
 
     output, seconds, mebibytes = piped(
@@ -52,13 +53,14 @@ def test_a_pipe_of_blank_lines(command, blank, options):
 
     assert output.count(b"\n") == 2
     assert mebibytes < 150
-    # A step of Python for each line took 15 seconds, and more.
+    # One step of Python per line took more than 15 seconds.
     assert seconds < 5
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["in.jsonl.gz", "in.jsonl"])
 @pytest.mark.parametrize("rows", [2, 0])
-def test_a_file_of_blank_lines(command, tmp_path, name, rows):
+def test_blank_lines_in_files(command, tmp_path, name, rows):
     with (gzip.open if name.endswith("gz") else open)(tmp_path / name, "wb") as file:
         for _ in range(128):
             file.write(b"\n" * MIB)
@@ -71,7 +73,8 @@ def test_a_file_of_blank_lines(command, tmp_path, name, rows):
     assert seconds < 5
 
 
-def test_a_pipe_of_bad_lines(command):
+@pytest.mark.slow
+def test_bad_lines_in_pipes(command):
     line = b"x" * 200_000 + b"\n"
 
     output, _, mebibytes = piped(
@@ -83,7 +86,7 @@ def test_a_pipe_of_bad_lines(command):
 
 
 def test_bad_lines_are_reported(padmask, tmp_path):
-    # More than is held in memory, and it comes out in its order.
+    # More lines than are held in memory; their order is kept.
     lines = [f"bad {i} ".encode() + b"x" * 100_000 for i in range(500)]
 
     ran = padmask(
@@ -99,7 +102,7 @@ def test_bad_lines_are_reported(padmask, tmp_path):
 @pytest.mark.parametrize("blank", BLANKS.values(), ids=BLANKS)
 @pytest.mark.parametrize("suffix", ["jsonl", "jsonl.gz", "-"])
 @pytest.mark.parametrize("options", [("--maxlen", "2"), ()], ids=["one pass", "two passes"])
-def test_line_numbers_count_blanks(padmask, tmp_path, blank, suffix, options):
+def test_line_numbers_count_blank_lines(padmask, tmp_path, blank, suffix, options):
     count = 300_000
     data = (
         blank * count
@@ -126,7 +129,7 @@ def test_line_numbers_count_blanks(padmask, tmp_path, blank, suffix, options):
 
 
 @pytest.mark.parametrize("command_", ["inspect", "verify", "unpad"])
-def test_other_commands(padmask, tmp_path, command_):
+def test_other_commands_skip_blanks(padmask, tmp_path, command_):
     (tmp_path / "in.jsonl.gz").write_bytes(
         gzip.compress(b"\n" * 2 * MIB + b'{"x":[1,0],"mask":[1,0]}\n' * 3 + b"\n" * MIB)
     )
@@ -144,7 +147,7 @@ def test_other_commands(padmask, tmp_path, command_):
 
 
 @pytest.mark.parametrize("limit", [1, 2, 3, 4])
-def test_limit_counts_rows_alone(padmask, limit):
+def test_limit_ignores_blank_lines(padmask, limit):
     rows = [b'{"x":[%d]}' % i for i in range(4)]
     data = b"\n" * 70_000 + b"\n \n\t\r\n".join(rows) + b"\n" * 70_000
 
@@ -153,8 +156,8 @@ def test_limit_counts_rows_alone(padmask, limit):
     assert [json.loads(line)["x"] for line in ran.stdout.splitlines()] == [[i] for i in range(limit)]
 
 
-def test_vertical_tabs_are_bad(padmask):
-    # To Python these bytes are blank too; to JSON they are wrong.
+def test_vertical_tab_is_not_blank(padmask):
+    # Python counts these bytes as blank; JSON does not.
     ran = padmask("pad", "-", stdin=b"\n\v\n" + ROW)
 
     assert ran.returncode != 0
@@ -162,7 +165,7 @@ def test_vertical_tabs_are_bad(padmask):
 
 
 @pytest.mark.parametrize("rows", [3, 60_000])
-def test_a_percentile_of_a_pipe(padmask, rows):
+def test_percentile_of_a_pipe(padmask, rows):
     ran = padmask("verify", "-", "--no-model", "--maxlen", "p95", stdin=ROW * rows)
 
     assert ran.returncode == 0

@@ -1,4 +1,4 @@
-"""Inputs that are written in place, with their size and modification time kept."""
+"""Inputs that are rewritten in place with the same size and modification time."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def tokens_of(path: Path) -> list[int]:
 
 
 def rewrite(path: Path, token: int) -> None:
-    """Put another token into every row, and leave the size and the modification time as they are."""
+    """Change the token of every row; keep the file's size and modification time."""
     before = path.stat()
     with path.open("r+b") as file:
         whole = file.read()
@@ -48,10 +48,11 @@ def rewrite_while_it_runs(args: list[str], path: Path, cwd: Path) -> subprocess.
     return subprocess.CompletedProcess(args, process.returncode, first + out, said)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "verb", [["pad", "--maxlen", "2"], ["pad"], ["unpad"]], ids=["given", "found", "unpad"]
 )
-def test_rewrite_is_refused(command: list[str], tmp_path: Path, verb: list[str]) -> None:
+def test_rewritten_input_is_refused(command: list[str], tmp_path: Path, verb: list[str]) -> None:
     row = {"input_ids": [1], "mask": [True]} if verb == ["unpad"] else {"input_ids": [1]}
     path = tmp_path / "in.jsonl"
     path.write_text((json.dumps(row) + "\n") * 400_000)
@@ -61,7 +62,7 @@ def test_rewrite_is_refused(command: list[str], tmp_path: Path, verb: list[str])
 
 
 @pytest.mark.parametrize("length", ["2", "longest"])
-def test_resume_sees_a_rewrite(padmask: Callable[..., Completed], tmp_path: Path, length: str) -> None:
+def test_resume_detects_rewrites(padmask: Callable[..., Completed], tmp_path: Path, length: str) -> None:
     first = write(tmp_path / "in" / "a.jsonl", 1)
     write(tmp_path / "in" / "b.jsonl", 1)
     args = ["pad", "in", "-o", "out/", "--maxlen", length, "--resume"]
@@ -70,11 +71,11 @@ def test_resume_sees_a_rewrite(padmask: Callable[..., Completed], tmp_path: Path
     done = padmask(*args)
     assert done.returncode == 0
     assert tokens_of(tmp_path / "out" / "a.jsonl") == [2, 2]
-    # A length that was found in all inputs is found again where one of them is another one.
+    # If one input changed, a length found over all inputs is found again.
     assert ("1 of them done before" in done.stderr) == (length == "2")
 
 
-def test_resume_after_a_stop(padmask: Callable[..., Completed], tmp_path: Path) -> None:
+def test_resume_after_a_failure(padmask: Callable[..., Completed], tmp_path: Path) -> None:
     first = write(tmp_path / "in" / "a.jsonl", 1)
     bad = write(tmp_path / "in" / "b.jsonl", 1)
     bad.write_text("{\n")
@@ -92,7 +93,7 @@ def test_resume_after_a_stop(padmask: Callable[..., Completed], tmp_path: Path) 
 @pytest.mark.parametrize(
     "verb", [["inspect"], ["verify", "--no-model"], ["pad"], ["unpad"]], ids=lambda v: v[0]
 )
-def test_readers_see_a_rewrite(command: list[str], tmp_path: Path, verb: list[str]) -> None:
+def test_readers_detect_rewrites(command: list[str], tmp_path: Path, verb: list[str]) -> None:
     path, pipe, row = tmp_path / "in.jsonl", tmp_path / "pipe.jsonl", '{"input_ids": [1], "mask": [true]}\n'
     path.write_text(row * 2)
     os.mkfifo(pipe)

@@ -1,4 +1,4 @@
-"""`padmask pad --cluster`: a scheduler and workers as processes of their own, and what befalls them."""
+"""`padmask pad --cluster`: runs on a scheduler and workers that start, stop and fail."""
 
 from __future__ import annotations
 
@@ -24,10 +24,10 @@ from padmask.shards.pad_dataset import pad_dataset
 from padmask.storage.names import MANIFEST
 
 pytest.importorskip("distributed", reason="--cluster needs Dask")
-pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="asks Linux's /proc")
+pytestmark = [pytest.mark.slow, pytest.mark.skipif(sys.platform != "linux", reason="asks Linux's /proc")]
 
 SHARDS, ROWS = 6, 20
-# So long a worker takes for a shard, that a test may find it at work.
+# Slow workers, so that a test finds them at work.
 SLOW = "time.sleep(0.1)"
 HERE = ("--host", "127.0.0.1")
 
@@ -41,7 +41,7 @@ def records_in(folder: Path) -> list[Path]:
 
 
 def seen_in(folder: Path) -> set[str]:
-    """Return the names that readers of the folder do not pass over."""
+    """Return the files that readers of the folder do not skip."""
     return (
         {name for name in bytes_in(folder) if not name.startswith("_padmask-")} if folder.exists() else set()
     )
@@ -63,7 +63,7 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def wanted(data: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, bytes]:
-    """What a run on this machine leaves."""
+    """The output of a run without a cluster."""
     folder = tmp_path_factory.mktemp("wanted")
     pad_dataset(data, folder)
     return bytes_in(folder)
@@ -92,10 +92,10 @@ def started(command: str, *args: str, cwd: Path, env: Mapping[str, str]) -> Iter
 
 
 class Nodes:
-    """A scheduler, and workers that come and go.
+    """A scheduler and a changing set of workers.
 
     Args:
-        folder: where they keep what is theirs.
+        folder: for their files.
         env: of the workers.
     """
 
@@ -118,7 +118,7 @@ class Nodes:
         self._stack.close()
 
     def add_worker(self, env: Mapping[str, str] | None = None) -> None:
-        """Start a worker that nobody starts anew when it dies, and wait until it is there."""
+        """Start a worker that is not restarted when it dies, and wait for it."""
         log, lines = self._folder / "cluster.log", "Registered to"
         before = log.read_text().count(lines)
         worker = started(
@@ -170,7 +170,7 @@ def start(
 
 
 def end(process: subprocess.Popen[str]) -> tuple[int, str]:
-    """Return the exit code of a run and what it said."""
+    """Return the exit code of a run and its stderr."""
     with process:
         # Dask may try for half a minute to reach a worker that is dead.
         out, said = process.communicate(timeout=4 * SECONDS)
@@ -181,17 +181,15 @@ def end(process: subprocess.Popen[str]) -> tuple[int, str]:
 # --- The same, wherever ------------------------------------------------------------------
 
 
-def test_a_cluster_leaves_the_bytes_that_this_machine_leaves(command, data, wanted, nodes, tmp_path):
+def test_cluster_writes_the_same_bytes(command, data, wanted, nodes, tmp_path):
     code, said = end(start(command, data, tmp_path / "padded", "--cluster", nodes.address))
     assert code == 0, said
     assert bytes_in(tmp_path / "padded") == wanted
-    # A sentence and a warning of padmask's; nothing of Dask's.
+    # The summary and a warning of padmask; no message of Dask.
     assert [line.partition(" ")[0] for line in said.splitlines()] == [str(SHARDS * ROWS), "warning:"]
 
 
-def test_a_cluster_that_stands_in_another_folder_finds_what_is_named_from_here(
-    command, data, wanted, nodes, tmp_path, monkeypatch
-):
+def test_cluster_resolves_relative_paths(command, data, wanted, nodes, tmp_path, monkeypatch):
     monkeypatch.chdir(data.parent)
     code, said = end(start(command, Path("data"), tmp_path / "padded", "--cluster", nodes.address))
     assert code == 0, said
@@ -205,7 +203,7 @@ def test_a_cluster_that_stands_in_another_folder_finds_what_is_named_from_here(
     assert bytes_in(tmp_path / "again") == wanted
 
 
-def test_a_worker_node_that_dies_is_not_missed(command, data, wanted, nodes, tmp_path):
+def test_dead_node_is_replaced(command, data, wanted, nodes, tmp_path):
     process = start(command, data, tmp_path / "padded", "--cluster", nodes.address)
     wait_until(lambda: records_in(tmp_path / "padded"))
     nodes.kill(0)
@@ -216,10 +214,10 @@ def test_a_worker_node_that_dies_is_not_missed(command, data, wanted, nodes, tmp
     assert len(said.splitlines()) == 2
 
 
-STOPPED = re.compile(r"Stopped: \d of 6 shards are done( \(.*\); --resume goes on with them.*)?\.")
+STOPPED = re.compile(r"Stopped: \d of 6 shards are done( \(.*\); --resume keeps them.*)?\.")
 
 
-def test_a_driver_that_is_ended_leaves_a_cluster_for_the_next(command, data, wanted, nodes, tmp_path):
+def test_interrupted_run_frees_cluster(command, data, wanted, nodes, tmp_path):
     process = start(command, data, tmp_path / "padded", "--cluster", nodes.address)
     wait_until(lambda: records_in(tmp_path / "padded"))
     process.send_signal(signal.SIGINT)
@@ -237,12 +235,10 @@ def test_a_driver_that_is_ended_leaves_a_cluster_for_the_next(command, data, wan
 # --- Clusters that fail ------------------------------------------------------------------
 
 
-def test_a_scheduler_that_dies_is_a_sentence_and_the_run_goes_on_without(
-    command, data, wanted, empty, tmp_path
-):
+def test_run_resumes_without_scheduler(command, data, wanted, empty, tmp_path):
     empty.add_worker()
     process = start(command, data, tmp_path / "padded", "--cluster", empty.address)
-    # The scheduler has told of the first ones by then.
+    # By then the scheduler has reported the first ones.
     wait_until(lambda: len(records_in(tmp_path / "padded")) >= 3)
     empty.scheduler.kill()
     began = time.monotonic()
@@ -257,7 +253,7 @@ def test_a_scheduler_that_dies_is_a_sentence_and_the_run_goes_on_without(
     assert bytes_in(tmp_path / "padded") == wanted
 
 
-def test_where_all_workers_have_gone_nobody_waits_for_ever(data, empty, tmp_path, monkeypatch):
+def test_absent_workers_end_the_run(data, empty, tmp_path, monkeypatch):
     monkeypatch.setattr(dask, "ABSENT_SECONDS", 1.0)
     empty.add_worker()
     with open_cluster(empty.address) as executor:
@@ -272,14 +268,14 @@ def test_where_all_workers_have_gone_nobody_waits_for_ever(data, empty, tmp_path
     assert not seen_in(tmp_path / "padded")
 
 
-def test_a_cluster_without_workers_is_a_sentence(here, data, empty, tmp_path):
+def test_empty_cluster_is_refused(here, data, empty, tmp_path):
     done = here("pad", data, "-o", "padded/", "--cluster", empty.address)
     assert (done.returncode, is_sentence(done.stderr)) == (2, True), done.stderr
     assert "The cluster has no workers" in done.stderr
     assert not (tmp_path / "padded").exists()
 
 
-def test_a_worker_of_another_padmask_is_refused(here, data, empty, tmp_path):
+def test_other_version_is_refused(here, data, empty, tmp_path):
     first = 'import padmask._version; padmask._version.__version__ = "0.0.7"'
     empty.add_worker(faulty(tmp_path / "other", first=first))
     done = here("pad", data, "-o", "padded/", "--cluster", empty.address)
@@ -289,7 +285,7 @@ def test_a_worker_of_another_padmask_is_refused(here, data, empty, tmp_path):
 
 
 @pytest.mark.parametrize("address", ["tcp://127.0.0.1:1", "nonsense", "tcp://127.0.0.1:x", "ftp://a:1"])
-def test_a_wrong_address_is_a_sentence(here, data, tmp_path, monkeypatch, address):
+def test_wrong_address_is_refused(here, data, tmp_path, monkeypatch, address):
     monkeypatch.setattr(dask, "CONNECT_SECONDS", 0.2)
     done = here("pad", data, "-o", "padded/", "--cluster", address)
     assert (done.returncode, is_sentence(done.stderr)) == (2, True), done.stderr
@@ -301,7 +297,7 @@ def test_a_wrong_address_is_a_sentence(here, data, tmp_path, monkeypatch, addres
 
 
 def listening() -> dict[str, str]:
-    """Return the addresses at which something listens, by the numbers of their sockets."""
+    """Return the addresses with a listener, by socket number."""
     found = {}
     for name in ("tcp", "tcp6"):
         for line in Path(f"/proc/net/{name}").read_text().splitlines()[1:]:
@@ -326,7 +322,7 @@ LOOPBACK = {"0100007F", "00000000000000000000000001000000"}
 
 
 def watched(process: subprocess.Popen[str], folder: Path) -> tuple[set[int], set[str]]:
-    """Return the processes of a run, and the addresses they listen at, until it is padding."""
+    """Return the processes of a run and their listening addresses, until padding begins."""
     family, seen = set[int](), set[str]()
     while process.poll() is None and not records_in(folder):
         family |= {process.pid, *children(process.pid)}
@@ -337,14 +333,14 @@ def watched(process: subprocess.Popen[str], folder: Path) -> tuple[set[int], set
 
 
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGINT])
-def test_a_cluster_of_this_machine_listens_to_it_alone_and_ends_with_the_run(command, data, tmp_path, number):
+def test_local_cluster_ends_with_run(command, data, tmp_path, number):
     env = faulty(tmp_path / "fault", SLOW)
     process = start(command, data, tmp_path / "padded", "--cluster", "local", env=env)
     family, seen = watched(process, tmp_path / "padded")
     process.send_signal(number)
     code, said = end(process)
     assert code == {signal.SIGKILL: -9, signal.SIGINT: 130}[number]
-    # Who is killed says nothing.
+    # A killed process prints nothing.
     assert said == "" if number == signal.SIGKILL else STOPPED.fullmatch(said.strip())
     assert len(family) >= 3
     assert seen
@@ -353,7 +349,7 @@ def test_a_cluster_of_this_machine_listens_to_it_alone_and_ends_with_the_run(com
     assert not seen_in(tmp_path / "padded")
 
 
-def test_a_shard_that_kills_its_workers_is_named(command, data, wanted, tmp_path):
+def test_shard_that_kills_workers(command, data, wanted, tmp_path):
     env = faulty(tmp_path / "fault", "if shard.index == 2: os.kill(os.getpid(), signal.SIGKILL)")
     code, said = end(start(command, data, tmp_path / "padded", "--cluster", "local", env=env))
     assert (code, is_sentence(said)) == (1, True), said
@@ -363,7 +359,7 @@ def test_a_shard_that_kills_its_workers_is_named(command, data, wanted, tmp_path
     assert bytes_in(tmp_path / "padded") == wanted
 
 
-def test_tls_without_certificates_is_refused_with_a_sentence():
+def test_tls_needs_certificates():
     # Dask looks for certificates before it connects: nothing listens there.
     with pytest.raises(SpecError, match="Dask has no certificates"), open_cluster("tls://127.0.0.1:1"):
         pass
@@ -372,7 +368,7 @@ def test_tls_without_certificates_is_refused_with_a_sentence():
 @pytest.mark.parametrize(
     "address", ["tls://u:er2@127.0.0.1:1", "u:er2@127.0.0.1:1", "ws://127.0.0.1:1/?token=er2", "er2@x"]
 )
-def test_secrets_in_an_address_are_not_shown(here, data, address):
+def test_address_secrets_stay_hidden(here, data, address):
     done = here("pad", data, "-o", "padded/", "--cluster", address)
     assert (done.returncode, done.stderr.count("\n")) == (2, 1)
     assert "er2" not in done.stderr

@@ -1,7 +1,7 @@
-"""`padmask pad data/ -o padded/` as people meet it, and what befalls its processes and disks.
+"""`padmask pad data/ -o padded/`, also when its processes or disks fail.
 
-Whatever happens, either all is there, byte for byte what an undisturbed run leaves, or the folder
-has nothing that a reader would take for data, and one sentence says why.
+In every case the folder holds the whole output, byte for byte, or no file that a reader would take
+for data and one error message says why.
 """
 
 from __future__ import annotations
@@ -30,9 +30,9 @@ from padmask.storage.names import MANIFEST
 linux = pytest.mark.skipif(sys.platform != "linux", reason="asks Linux's /proc")
 
 SHARDS, ROWS = 6, 50
-# Moments at which a run is hit, for each signal.
+# Number of moments for each signal.
 MOMENTS = int(os.environ.get("PADMASK_MOMENTS", "2"))
-# So long a worker takes for a shard, that a test may find it at work.
+# Slow workers, so that a test finds them at work.
 SLOW = "time.sleep(0.05)"
 KILLS = "if shard.index == 2: os.kill(os.getpid(), signal.SIGKILL)"
 
@@ -58,7 +58,7 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def wanted(data: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, bytes]:
-    """What an undisturbed run leaves."""
+    """The output of an undisturbed run."""
     folder = tmp_path_factory.mktemp("wanted")
     pad_dataset(data, folder)
     return bytes_in(folder)
@@ -66,13 +66,13 @@ def wanted(data: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, by
 
 @dataclass
 class Place:
-    """Where a run meets its fault.
+    """A run that meets a fault.
 
     Args:
-        command: what starts padmask.
+        command: starts padmask.
         data: its input.
         folder: its output.
-        wanted: what is to be in it at the end.
+        wanted: the expected output.
         env: of the run.
     """
 
@@ -90,13 +90,13 @@ class Place:
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
-            # As a terminal does it: Ctrl-C goes to the whole group.
+            # As in a terminal: Ctrl-C goes to the whole group.
             start_new_session=True,
             preexec_fn=default_signals,
         )
 
     def run(self, *args: str, env: Mapping[str, str] | None = None) -> tuple[int, str]:
-        """Run to the end and return the exit code and what was said."""
+        """Run to the end and return the exit code and stderr."""
         with self.start(*args, env=env) as process:
             out, said = process.communicate(timeout=SECONDS)
         assert out == ""
@@ -109,7 +109,7 @@ class Place:
         return sorted(self.folder.glob(f"_padmask-*/*{ending}"))
 
     def is_whole(self) -> bool:
-        """Check that the folder holds all, or nothing that a reader would take for data."""
+        """Check that the folder holds the whole output, or no file that a reader would take for data."""
         if MANIFEST in self.names():
             assert {
                 name: data for name, data in bytes_in(self.folder).items() if name in self.wanted
@@ -117,12 +117,12 @@ class Place:
             assert not [name for name in self.names() - set(self.wanted) if not name.startswith("_padmask")]
             return True
         moved = [name for name in self.names() if not name.startswith("_padmask")]
-        # While they get their names, and only then, there may be some that have them.
+        # Only during the renames a part of the files may be there.
         assert not moved or "_padmask.replacing" in self.names()
         return False
 
     def goes_on(self) -> int:
-        """Go on after a run that ended, and return how many shards of it were used."""
+        """Resume a run that ended and return how many of its shards were used."""
         done = {path.stem: path.with_suffix(".jsonl") for path in self.staged()}
         stamps = {f"{int(stem)}.jsonl": path.stat().st_ino for stem, path in done.items() if path.exists()}
         pad_dataset(self.data, self.folder, resume=True)
@@ -145,7 +145,7 @@ def is_sentence(said: str) -> bool:
 # --- What is asked for -------------------------------------------------------------------
 
 
-def test_a_folder_in_is_a_folder_out(padmask, data, wanted, tmp_path):
+def test_folder_becomes_folder(padmask, data, wanted, tmp_path):
     done = padmask("pad", data, "-o", "padded/", "--report", "report.json")
     assert (done.returncode, done.stdout) == (0, "")
     assert done.stderr.startswith(
@@ -156,7 +156,7 @@ def test_a_folder_in_is_a_folder_out(padmask, data, wanted, tmp_path):
     assert (report["shards"], report["rows_read"], report["faults"]) == (SHARDS, SHARDS * ROWS, [])
 
 
-def test_a_pattern_and_a_list_are_one_dataset_too(here, data, wanted, tmp_path):
+def test_patterns_and_lists_are_datasets(here, data, wanted, tmp_path):
     (tmp_path / "padded").mkdir()
     assert here("pad", f"{data}/half=*/*.jsonl", "-o", "padded", "--workers", "1").returncode == 0
     assert {name: bytes for name, bytes in bytes_in(tmp_path / "padded").items() if name != MANIFEST} == {
@@ -170,13 +170,13 @@ def test_a_pattern_and_a_list_are_one_dataset_too(here, data, wanted, tmp_path):
 @pytest.mark.parametrize(
     "option", [("--workers", "2"), ("--cluster", "local"), ("--resume",), ("--shard-bytes", "1MB")]
 )
-def test_what_is_for_folders_is_refused_for_a_file(here, data, option):
+def test_folder_options_need_a_folder(here, data, option):
     done = here("pad", data, "-o", "padded.jsonl", *option)
     assert (done.returncode, done.stdout) == (2, "")
     assert done.stderr.startswith(f"Error: {option[0]} needs an output folder")
 
 
-def test_two_ways_of_sharing_the_work_are_refused(here, data, tmp_path):
+def test_cluster_excludes_workers(here, data, tmp_path):
     done = here("pad", data, "-o", "padded/", "--workers", "2", "--cluster", "tcp://127.0.0.1:1")
     assert (done.returncode, "give --cluster or --workers" in done.stderr) == (2, True)
     assert not (tmp_path / "padded").exists()
@@ -186,19 +186,19 @@ DEFAULTS = ["workers = 2", 'shard-bytes = "1MB"']
 
 
 @pytest.mark.parametrize("default", DEFAULTS)
-def test_defaults_of_a_project_for_folders_are_no_fault_of_a_file(here, data, tmp_path, default):
+def test_files_ignore_folder_settings(here, data, tmp_path, default):
     (tmp_path / "pyproject.toml").write_text(f"[tool.padmask.pad]\n{default}\n")
     assert here("pad", data, "-o", "padded.jsonl").returncode == 0
     assert here("pad", data / "half=0/0.jsonl").stdout
 
 
-def test_a_cluster_wins_over_set_workers(here, data, tmp_path):
+def test_cluster_overrides_settings(here, data, tmp_path):
     (tmp_path / "pyproject.toml").write_text("[tool.padmask]\nworkers = 2\n")
     done = here("pad", data, "-o", "padded/", "--cluster", "tcp://127.0.0.1:1")
     assert (done.returncode, "No Dask scheduler answers" in done.stderr) == (2, True)
 
 
-def test_a_report_among_the_data_is_refused(here, data, tmp_path):
+def test_report_among_data_is_refused(here, data, tmp_path):
     (tmp_path / "padded").mkdir()
     done = here("pad", data, "-o", "padded/", "--report", "padded/report.json")
     assert (done.returncode, "is in the output folder" in done.stderr) == (2, True)
@@ -208,14 +208,14 @@ def test_a_report_among_the_data_is_refused(here, data, tmp_path):
     )
 
 
-def test_a_file_where_the_folder_should_be_is_a_sentence(here, data, tmp_path):
+def test_output_folder_cannot_be_a_file(here, data, tmp_path):
     (tmp_path / "padded").write_text("mine")
     done = here("pad", data, "-o", "padded/")
     assert (done.returncode, is_sentence(done.stderr)) == (2, True)
     assert (tmp_path / "padded").read_text() == "mine"
 
 
-def test_a_folder_with_other_data_is_refused(here, data, tmp_path):
+def test_foreign_output_is_refused(here, data, tmp_path):
     (tmp_path / "padded").mkdir()
     (tmp_path / "padded" / "mine.parquet").write_text("mine")
     done = here("pad", data, "-o", "padded/")
@@ -228,7 +228,7 @@ def test_a_folder_with_other_data_is_refused(here, data, tmp_path):
 
 @linux
 @pytest.mark.parametrize(("shards", "most"), [(1, 0), (3, 2)])
-def test_as_many_processes_as_are_of_use(place, tmp_path, shards, most):
+def test_no_more_workers_than_shards(place, tmp_path, shards, most):
     started = tmp_path / "started"
     env = faulty(
         tmp_path / "fault", first=f"open({str(started)!r}, 'a').write('%d ' % shardwork.pa.cpu_count())"
@@ -242,12 +242,13 @@ def test_as_many_processes_as_are_of_use(place, tmp_path, shards, most):
     assert started.exists() == (shards > 1)
 
 
+@pytest.mark.slow
 @linux
-def test_a_worker_that_is_killed_is_not_missed(place):
+def test_killed_worker_is_replaced(place):
     killed: set[int] = set()
     with place.start("--workers", "2") as process:
         for _ in range(2):
-            # Not before it has work, and one that was not killed yet.
+            # Wait until a worker is at work, and choose one that was not killed yet.
             done = len(place.staged())
             wait_until(lambda done=done: len(place.staged()) > done or process.poll() is not None)
             for pid in sorted(workers_of(process.pid) - killed)[:1]:
@@ -259,7 +260,8 @@ def test_a_worker_that_is_killed_is_not_missed(place):
     assert bytes_in(place.folder) == place.wanted
 
 
-def test_a_shard_that_kills_all_its_workers_is_named(place, tmp_path):
+@pytest.mark.slow
+def test_deadly_shard_is_named(place, tmp_path):
     env = faulty(tmp_path / "fault", KILLS)
     code, said = place.run("--workers", "2", env=env)
     assert (code, is_sentence(said)) == (1, True), said
@@ -270,7 +272,8 @@ def test_a_shard_that_kills_all_its_workers_is_named(place, tmp_path):
     assert place.goes_on() == done
 
 
-def test_a_shard_that_kills_all_its_workers_can_be_left_out(place, tmp_path):
+@pytest.mark.slow
+def test_deadly_shard_can_be_skipped(place, tmp_path):
     env = faulty(tmp_path / "fault", measuring=KILLS)
     report = tmp_path / "report.json"
     code, said = place.run("--workers", "2", "--on-error", "skip", "--report", str(report), env=env)
@@ -284,7 +287,7 @@ def test_a_shard_that_kills_all_its_workers_can_be_left_out(place, tmp_path):
     assert place.names() == set(place.wanted) - {"half=0/2.jsonl"}
 
 
-def test_a_corrupt_shard_that_is_left_out_is_told_of(place, tmp_path):
+def test_skipped_shard_is_reported(place, tmp_path):
     place.data = shutil.copytree(place.data, tmp_path / "data")
     (place.data / "half=0" / "2.jsonl.gz").write_bytes(b"\x1f\x8b\x08\x00 no gzip")
     code, said = place.run("--workers", "2", "--maxlen", "8", "--on-error", "skip")
@@ -297,7 +300,7 @@ def test_a_corrupt_shard_that_is_left_out_is_told_of(place, tmp_path):
 def hit(
     place: Place, number: signal.Signals, after: float, *, group: bool
 ) -> tuple[int, str, float, set[int]]:
-    """Run and send a signal after so many seconds; return also how long the end took, and the family."""
+    """Run and send a signal after some seconds; return the exit code, stderr, duration and processes."""
     with place.start("--workers", "2") as process:
         wait_until(lambda: children(process.pid))
         time.sleep(after)
@@ -312,40 +315,41 @@ def hit(
 CODES = {signal.SIGINT: 130, signal.SIGTERM: 143, signal.SIGKILL: -signal.SIGKILL}
 
 
+@pytest.mark.slow
 @linux
 @pytest.mark.parametrize("number", CODES, ids=lambda number: number.name)
 @pytest.mark.parametrize("moment", range(MOMENTS))
-def test_a_run_that_is_ended_at_any_moment_goes_on(place, number, moment):
+def test_resume_after_any_signal(place, number, moment):
     draw = random.Random(f"{number} {moment}")
-    # A terminal's Ctrl-C reaches all processes at once, and what kill sends only one.
+    # Ctrl-C in a terminal reaches all processes at once; `kill` reaches one.
     group = number == signal.SIGINT and moment % 2 == 0
     code, said, took, family = hit(place, number, draw.uniform(0, 1.0), group=group)
     assert code in (CODES[number], 0), said
     assert took < 2
     assert "Traceback" not in said
     wait_until(lambda: not any(map(is_alive, family)))
-    # Who is ended after the last shard has its name may say so of a dataset that is whole.
+    # A run that ends after the last rename may report a complete dataset.
     assert place.is_whole() or code != 0
     place.goes_on()
 
 
+@pytest.mark.slow
 @linux
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM], ids=lambda number: number.name)
 @pytest.mark.parametrize("workers", ["1", "2"])
-def test_a_run_that_is_ended_says_what_is_done(place, number, workers):
+def test_stopped_run_reports_shards(place, number, workers):
     with place.start("--workers", workers) as process:
-        # The last record may be of a shard that the one who is asked does not know of yet.
+        # The driver may not know of the last record yet.
         wait_until(lambda: len(place.staged()) >= 4)
         process.send_signal(number)
         _, said = process.communicate(timeout=SECONDS)
     assert process.returncode == CODES[number]
-    assert re.search(
-        rf"^Stopped: \d+ of {SHARDS} shards are done \(.*\); --resume goes on with them", said, re.M
-    )
+    assert re.search(rf"^Stopped: \d+ of {SHARDS} shards are done \(.*\); --resume keeps them", said, re.M)
 
 
+@pytest.mark.slow
 @linux
-def test_what_was_done_is_not_done_again(place, tmp_path):
+def test_resume_keeps_finished_shards(place, tmp_path):
     with place.start("--workers", "2") as process:
         wait_until(lambda: len(place.staged()) >= 3)
         process.kill()
@@ -358,7 +362,7 @@ def test_what_was_done_is_not_done_again(place, tmp_path):
     assert bytes_in(place.folder) == place.wanted
 
 
-# At the so-manieth file that gets its name.
+# At the n-th rename.
 DIES_AT = """
 import os, signal
 import padmask.storage.folder as folder
@@ -373,8 +377,9 @@ main()
 """
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("move", [0, 3, SHARDS - 1])
-def test_a_kill_while_files_get_their_names_is_gone_on_from(place, move):
+def test_resume_after_kill_in_rename(place, move):
     place.command = [sys.executable, "-c", DIES_AT.format(move)]
     code, said = place.run("--workers", "1", env=os.environ)
     assert (code, "killed" in said) == (137, True), said
@@ -382,8 +387,9 @@ def test_a_kill_while_files_get_their_names_is_gone_on_from(place, move):
     place.goes_on()
 
 
+@pytest.mark.slow
 @linux
-def test_of_two_runs_into_one_folder_one_is_refused(place, tmp_path):
+def test_second_run_is_refused(place, tmp_path):
     go = tmp_path / "go"
     waits = f"while shard.index == 5 and not os.path.exists({str(go)!r}): time.sleep(0.01)"
     with place.start("--workers", "2", env=faulty(tmp_path / "fault", waits)) as process:
@@ -398,8 +404,9 @@ def test_of_two_runs_into_one_folder_one_is_refused(place, tmp_path):
     assert bytes_in(place.folder) == place.wanted
 
 
+@pytest.mark.slow
 @linux
-def test_an_input_that_changes_while_it_is_read_is_refused(place, tmp_path):
+def test_changed_input_is_refused(place, tmp_path):
     place.data = shutil.copytree(place.data, tmp_path / "data")
     with place.start("--workers", "2") as process:
         wait_until(place.staged)
@@ -416,7 +423,7 @@ def test_an_input_that_changes_while_it_is_read_is_refused(place, tmp_path):
 
 @pytest.fixture
 def small_disk(tmp_path: Path) -> Iterator[Callable[[str], None]]:
-    """A file system of 48 KiB where the output goes, and what makes another size of it."""
+    """A file system of 48 KiB for the output, and a function that resizes it."""
     folder = tmp_path / "padded"
     folder.mkdir()
     mounting = ["mount", "-t", "tmpfs", "-o", "size=48k", "padmask-test", str(folder)]
@@ -426,8 +433,9 @@ def small_disk(tmp_path: Path) -> Iterator[Callable[[str], None]]:
     subprocess.run(["umount", "-l", str(folder)], check=True)
 
 
-def test_a_full_disk_ends_the_run_and_a_larger_one_lets_it_go_on(place, small_disk):
-    # The length is found without a look at the disk, and each shard for itself would fit.
+@pytest.mark.slow
+def test_resume_after_full_disk(place, small_disk):
+    # --max-bytes turns the check of the disk off, and each shard alone would fit.
     code, said = place.run("--workers", "2", "--max-bytes", "1GB")
     assert (code, is_sentence(said)) == (2, True), said
     assert "No space left on device" in said
@@ -437,14 +445,14 @@ def test_a_full_disk_ends_the_run_and_a_larger_one_lets_it_go_on(place, small_di
     assert place.goes_on() >= 2
 
 
-def test_a_disk_that_is_seen_to_be_too_small_is_refused_at_once(place, small_disk):
+def test_small_disk_is_refused(place, small_disk):
     code, said = place.run("--workers", "2")
     assert (code, is_sentence(said)) == (2, True), said
-    assert "rows 19 places" in said
+    assert "rows to 19 positions" in said
     assert place.names() == set()
 
 
-def test_a_worker_that_may_write_no_such_file_is_a_sentence(place, padmask, data):
+def test_file_size_limit_is_reported(place, padmask, data):
     done = padmask(
         "pad", data, "-o", place.folder, "--workers", "2", before=f"mkdir {place.folder}; ulimit -f 4"
     )
@@ -456,7 +464,7 @@ def test_a_worker_that_may_write_no_such_file_is_a_sentence(place, padmask, data
 # --- Python ------------------------------------------------------------------------------
 
 
-def test_a_progress_that_raises_ends_the_run(data, tmp_path):
+def test_progress_may_raise(data, tmp_path):
     def tell(_: Any) -> None:
         raise KeyboardInterrupt
 
@@ -464,12 +472,11 @@ def test_a_progress_that_raises_ends_the_run(data, tmp_path):
         pad_dataset(data, tmp_path / "padded", spec=PadSpec(maxlen=4), progress=tell)
 
 
+@pytest.mark.slow
 @linux
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM], ids=lambda number: number.name)
-def test_a_signal_while_shards_get_their_names_waits_until_all_have_them(
-    command: list[str], tmp_path: Path, number: signal.Signals
-) -> None:
-    # Otherwise some would be there and some not, and look like a dataset.
+def test_signal_waits_for_renames(command: list[str], tmp_path: Path, number: signal.Signals) -> None:
+    # Otherwise an incomplete dataset would look complete.
     count, folder = 400, tmp_path / "out"
     (tmp_path / "data").mkdir()
     for shard in range(count):

@@ -1,4 +1,4 @@
-"""Exit codes, the same for all commands: 1 where the data or the model is at fault, 2 where nothing ran."""
+"""Exit codes of all commands: 1 if the data or the model is at fault, 2 if nothing could run."""
 
 from __future__ import annotations
 
@@ -78,9 +78,7 @@ def _column_of_text(folder: Path) -> str:
 
 @pytest.mark.parametrize("command", COMMANDS.values(), ids=COMMANDS)
 @pytest.mark.parametrize("made", [_truncated_parquet, _truncated_gzip, _bad_row, _incomplete_folder])
-def test_data_at_fault_is_1(
-    here: Run, tmp_path: Path, command: list[str], made: Callable[[Path], str]
-) -> None:
+def test_bad_data_is_1(here: Run, tmp_path: Path, command: list[str], made: Callable[[Path], str]) -> None:
     name, more = made(tmp_path), ["--allow", "mask-shape"] if command[0] == "verify" else []
     done = here(*command, name, *more)
     assert (done.returncode, done.stderr[:7]) == (1, "Error: "), done
@@ -88,7 +86,7 @@ def test_data_at_fault_is_1(
 
 @pytest.mark.parametrize("command", COMMANDS.values(), ids=COMMANDS)
 @pytest.mark.parametrize("made", [_nothing, _empty_folder, _no_match, _npz, _column_of_text])
-def test_what_cannot_run_is_2(
+def test_unusable_input_is_2(
     here: Run, tmp_path: Path, command: list[str], made: Callable[[Path], str]
 ) -> None:
     done = here(*command, "-c", "input_ids", made(tmp_path))
@@ -96,7 +94,7 @@ def test_what_cannot_run_is_2(
 
 
 @pytest.mark.parametrize("command", COMMANDS.values(), ids=COMMANDS)
-def test_a_missing_column_is_2(here: Run, tmp_path: Path, command: list[str]) -> None:
+def test_missing_column_is_2(here: Run, tmp_path: Path, command: list[str]) -> None:
     (tmp_path / "in.jsonl").write_text(PADDED)
     assert here(*command, "in.jsonl", "-c", "nothing").returncode == 2
 
@@ -111,17 +109,17 @@ def test_a_missing_column_is_2(here: Run, tmp_path: Path, command: list[str]) ->
     ],
     ids=["overlong", "empty", "unequal", "padded"],
 )
-def test_rows_that_pad_refuses_are_1(here: Run, tmp_path: Path, rows: str, options: list[str]) -> None:
+def test_refused_rows_are_1(here: Run, tmp_path: Path, rows: str, options: list[str]) -> None:
     (tmp_path / "in.jsonl").write_text(rows)
     assert here("pad", "in.jsonl", "-o", "out.jsonl", *options).returncode == 1
 
 
-def test_a_taken_mask_name_is_2(here: Run, tmp_path: Path) -> None:
+def test_taken_mask_name_is_2(here: Run, tmp_path: Path) -> None:
     (tmp_path / "in.jsonl").write_text('{"input_ids": [1], "id": 7}\n')
     assert here("pad", "in.jsonl", "--mask-column", "id").returncode == 2
 
 
-def test_what_a_format_cannot_hold_is_2(here: Run, tmp_path: Path) -> None:
+def test_unsupported_value_is_2(here: Run, tmp_path: Path) -> None:
     pq.write_table(pa.table({"input_ids": [[1]], "x": [float("nan")]}), tmp_path / "in.parquet")
     assert here("pad", "in.parquet", "-o", "out.jsonl").returncode == 2
     assert here("pad", "in.parquet", "-o", "out.arrow").returncode == 0
@@ -140,13 +138,13 @@ def test_workers_give_the_same_code(padmask: Run, tmp_path: Path, second: str, c
     assert padmask("pad", "in", "-o", "out.jsonl").returncode == code
 
 
-def test_a_full_disk_is_2(padmask: Run, tmp_path: Path) -> None:
+def test_full_disk_is_2(padmask: Run, tmp_path: Path) -> None:
     (tmp_path / "in.jsonl").write_text(ROWS * 5000)
     done = padmask("pad", "in.jsonl", "-o", "/dev/full", "--output-format", "jsonl")
     assert (done.returncode, "No space left" in done.stderr) == (2, True), done.stderr
 
 
-def test_errors_keep_their_blame_when_sent() -> None:
+def test_pickled_errors_keep_blame() -> None:
     found = [kind for kind in vars(errors).values() if isinstance(kind, type)]
     kinds = [kind for kind in found if issubclass(kind, errors.PadmaskError)]
     assert {kind.blames_input for kind in kinds} == {True, False}
@@ -155,7 +153,7 @@ def test_errors_keep_their_blame_when_sent() -> None:
         assert (type(sent), str(sent), sent.blames_input) == (kind, "said", kind.blames_input)
 
 
-def test_a_library_call_names_whose_fault(tmp_path: Path) -> None:
+def test_api_errors_say_who_is_at_fault(tmp_path: Path) -> None:
     with pytest.raises(padmask.DataError) as missing:
         padmask.pad_file(tmp_path / "nowhere.jsonl", tmp_path / "out.jsonl")
     (tmp_path / "in.jsonl").write_text('{"input_ids": "no"}\n')

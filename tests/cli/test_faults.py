@@ -1,7 +1,7 @@
-"""Faults from without, at any moment: signals, full disks, files that change, descriptors that run out.
+"""External faults at any moment: signals, full disks, changing files, too few descriptors.
 
-Whatever happens, the output is the old file, the new file or absent; nothing else is left; the exit
-code is 0 only where the new output is whole; and what is said is a sentence.
+In every case the output is the old file, the new file or absent; no other file is left; the exit code
+is 0 only if the new output is complete; and errors are one sentence.
 """
 
 from __future__ import annotations
@@ -19,7 +19,8 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -28,6 +29,8 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from fork_server import ForkServer
+from pairs import all_pairs
 from processes import default_signals
 
 import padmask
@@ -37,19 +40,21 @@ pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="faults are inje
 
 SUFFIXES = ["jsonl", "parquet"]
 suffixes = pytest.mark.parametrize("suffix", SUFFIXES)
-# What takes padding away has a way through the files of its own.
-both = pytest.mark.parametrize("verb", ["pad", "unpad"], indirect=True)
-# A given length is padded while reading; one that must be found is a pass of its own before.
-passes = pytest.mark.parametrize("passes", [("--maxlen", "40"), ()], ids=["one pass", "two passes"])
+# `unpad` reads and writes files through its own code.
+VERBS = ["pad", "unpad"]
+both = pytest.mark.parametrize("verb", VERBS, indirect=True)
+# A given maxlen needs one pass over the input, a found one needs two.
+PASSES = {"one pass": ("--maxlen", "40"), "two passes": ()}
+passes = pytest.mark.parametrize("passes", PASSES.values(), ids=PASSES)
 
 OLD = b"what was there before"
 ROWS = 4000
-# Moments at which a run is hit, for each signal and format.
+# Number of moments for each signal and format.
 MOMENTS = int(os.environ.get("PADMASK_MOMENTS", "4"))
 SECONDS = 60
 
 
-# --- What is padded, and what must come of it --------------------------------------------
+# --- Input and expected output -----------------------------------------------------------
 
 
 def lines(rows: int = ROWS, seed: int = 0) -> bytes:
@@ -69,7 +74,7 @@ def verb(request: pytest.FixtureRequest) -> str:
 
 
 def lines_for(verb: str) -> bytes:
-    """The rows as the command takes them: raw, or padded."""
+    """The rows as the command reads them: raw, or padded."""
     if verb == "pad":
         return lines()
     rows = [json.loads(line) for line in lines().splitlines()]
@@ -81,18 +86,18 @@ def lines_for(verb: str) -> bytes:
 
 
 def maxlen_for(verb: str, maxlen: int = 40) -> list[str]:
-    """What makes a run of the command one pass."""
+    """Options that make one pass enough."""
     return ["--maxlen", str(maxlen)] if verb == "pad" else []
 
 
 def passes_of(verb: str, passes: tuple[str, ...]) -> tuple[str, ...]:
-    """A length is for those to find who pad."""
+    """Only `pad` finds a length."""
     return passes if verb == "pad" else ()
 
 
 @pytest.fixture(scope="module")
 def source(tmp_path_factory: pytest.TempPathFactory, verb: str) -> dict[str, Path]:
-    """The same rows in every format, as the command takes them."""
+    """The same rows in every format, as the command reads them."""
     folder = tmp_path_factory.mktemp("source")
     (folder / "in.jsonl").write_bytes(lines_for(verb))
     rows = [json.loads(line) for line in lines_for(verb).splitlines()]
@@ -105,7 +110,7 @@ def source(tmp_path_factory: pytest.TempPathFactory, verb: str) -> dict[str, Pat
 
 @pytest.fixture(scope="module")
 def wanted(source: dict[str, Path], tmp_path_factory: pytest.TempPathFactory, verb: str) -> dict[str, bytes]:
-    """What an undisturbed run writes, by suffix."""
+    """The output of an undisturbed run, by suffix."""
     folder = tmp_path_factory.mktemp("wanted")
     run = padmask.pad_file if verb == "pad" else padmask.unpad_file
     for suffix in SUFFIXES:
@@ -115,11 +120,11 @@ def wanted(source: dict[str, Path], tmp_path_factory: pytest.TempPathFactory, ve
 
 @dataclass(frozen=True)
 class Place:
-    """A folder in which runs meet their faults.
+    """A folder for runs that meet faults.
 
     Args:
         folder: where they run.
-        wanted: what an undisturbed run writes, by suffix.
+        wanted: the output of an undisturbed run, by suffix.
     """
 
     folder: Path
@@ -129,14 +134,14 @@ class Place:
         return {str(path.relative_to(self.folder)) for path in self.folder.rglob("*")}
 
     def settled(
-        self, goal: str, done: subprocess.CompletedProcess[bytes], *also: str, old: bytes | None = None
+        self, target: str, done: subprocess.CompletedProcess[bytes], *also: str, old: bytes | None = None
     ) -> bool:
-        """Check what a run has left, and return whether the new output is there."""
-        path = self.folder / goal
+        """Check the files of a finished run, and return whether the new output is there."""
+        path = self.folder / target
         found = path.read_bytes() if path.exists() else None
-        new = self.wanted[goal.rpartition(".")[2]]
+        new = self.wanted[target.rpartition(".")[2]]
         assert found in (old, new), f"{len(found or b'')} bytes are neither the old nor the new output"
-        assert self.names() - {goal} == set(also)
+        assert self.names() - {target} == set(also)
         said = done.stderr.decode(errors="replace")
         assert "Traceback" not in said
         if done.returncode == 0:
@@ -147,16 +152,16 @@ class Place:
 
     def refused(
         self,
-        goal: str,
+        target: str,
         done: subprocess.CompletedProcess[bytes],
         *also: str,
         says: str,
         old: bytes | None = None,
     ) -> None:
-        """Check that a run refused in a sentence that says this, and that the output is the old one."""
+        """Check that a run failed with these words and kept the old output."""
         assert done.returncode == 2, done
         assert says in done.stderr.decode(errors="surrogateescape")
-        assert not self.settled(goal, done, *also, old=old)
+        assert not self.settled(target, done, *also, old=old)
 
 
 @pytest.fixture
@@ -167,7 +172,7 @@ def place(tmp_path: Path, wanted: dict[str, bytes]) -> Place:
 def runs(
     command: list[str], *args: str | Path | bytes, cwd: Path, verb: str = "pad", **more: Any
 ) -> subprocess.CompletedProcess[bytes]:
-    """Run a command from the start of Python on."""
+    """Run a command in a new process."""
     more = {"stdin": subprocess.DEVNULL, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE} | more
     if "input" in more:
         del more["stdin"]
@@ -175,110 +180,61 @@ def runs(
 
 
 def started(fault: str, *args: str | Path, cwd: Path) -> subprocess.CompletedProcess[bytes]:
-    """The same, after some lines of Python."""
+    """Run `pad` in a new process, after some lines of Python."""
     code = f"{fault}\nfrom padmask.__main__ import main\nmain()"
     return runs([sys.executable, "-c", code], *args, cwd=cwd)
-
-
-# Has imported everything, and forks for each run: a process of its own, in a tenth of the time.
-FORKS = """
-import json, os, resource, sys, traceback
-import pyarrow.parquet
-import padmask.__main__, padmask.cli.guard, padmask.cli.pad, padmask.cli.unpad, padmask.render.report
-import padmask.stream.pad, padmask.stream.unpad
-import padmask.formats.arrow, padmask.formats.jsonl.reader, padmask.formats.npz, padmask.formats.parquet
-
-def opened(job):
-    stdin = os.open(job["stdin"] or os.devnull, os.O_RDONLY)
-    if job["piped"]:
-        reading, writing = os.pipe()
-        if not os.fork():
-            os.close(reading)
-            while data := os.read(stdin, 1 << 16):
-                os.write(writing, data)
-            os._exit(0)
-        os.close(writing)
-        stdin = reading
-    return stdin, os.open(job["stdout"], os.O_WRONLY | job["flags"]), os.open(job["stderr"], os.O_WRONLY)
-
-def run(job):
-    for number, descriptor in enumerate(opened(job)):
-        os.dup2(descriptor, number)
-    os.closerange(3, 100)
-    sys.stdin, sys.stdout, sys.stderr = (open(n, mode, closefd=False) for n, mode in enumerate("rww"))
-    os.chdir(job["cwd"])
-    os.environ |= job["env"]
-    sys.argv = ["padmask", job["verb"], *job["args"]]
-    if job["file_size"]:
-        resource.setrlimit(resource.RLIMIT_FSIZE, (job["file_size"],) * 2)
-    exec(job["fault"], {})
-    padmask.__main__.main()
-
-for line in sys.stdin:
-    child = os.fork()
-    if not child:
-        try:
-            run(json.loads(line))
-        except SystemExit as ended:
-            os._exit(ended.code)
-        finally:
-            traceback.print_exc()
-            os._exit(99)
-    print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]), flush=True)
-"""
-
-
-@pytest.fixture(scope="module")
-def forks() -> Iterator[subprocess.Popen[str]]:
-    """The process that forks for every run."""
-    with subprocess.Popen(
-        [sys.executable, "-c", FORKS], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
-    ) as process:
-        yield process
-        process.stdin.close()
 
 
 class Pads:
     """Runs `padmask VERB ARGS...` in a forked process; a fault is Python that is run there first."""
 
-    def __init__(self, forks: subprocess.Popen[str], streams: Path, folder: Path, verb: str) -> None:
-        self._forks, self._streams, self._folder, self._verb = forks, streams, folder, verb
+    def __init__(self, server: ForkServer, folder: Path, verb: str) -> None:
+        self._server, self._folder, self._verb = server, folder, verb
 
     def __call__(
-        self, *args: str | Path | bytes, fault: str = "", **more: Any
+        self,
+        *args: str | Path | bytes,
+        fault: str = "",
+        input: bytes = b"",
+        stdin: Path | None = None,
+        stdout: Path | None = None,
+        flags: int = 0,
+        file_size: int | None = None,
+        env: Mapping[str, str | Path] | None = None,
     ) -> subprocess.CompletedProcess[bytes]:
-        out, err, given = (self._streams / name for name in ("out", "err", "in"))
-        out.write_bytes(b"")
-        err.write_bytes(b"")
-        if "input" in more:
-            given.write_bytes(more["input"])
-        job = {
-            "verb": self._verb,
-            "args": [os.fsdecode(arg) for arg in args],
-            "fault": fault,
-            "cwd": str(more.get("cwd", self._folder)),
-            "env": {name: str(value) for name, value in more.get("env", {}).items()},
-            "stdin": str(given) if "input" in more else str(more.get("stdin", "")),
-            "piped": "input" in more,
-            "stdout": str(more.get("stdout", out)),
-            "stderr": str(err),
-            "flags": more.get("flags", 0),
-            "file_size": more.get("file_size"),
-        }
-        self._forks.stdin.write(json.dumps(job) + "\n")
-        self._forks.stdin.flush()
-        code = int(self._forks.stdout.readline())
-        return subprocess.CompletedProcess(job["args"], code, out.read_bytes(), err.read_bytes())
+        if file_size is not None:
+            limit = f"import resource; resource.setrlimit(resource.RLIMIT_FSIZE, ({file_size}, {file_size}))"
+            fault = f"{limit}\n{fault}"
+        with ExitStack() as stack:
+            given = None if stdin is None else stack.enter_context(opened(stdin, os.O_RDONLY))
+            out = None if stdout is None else stack.enter_context(opened(stdout, os.O_WRONLY | flags))
+            return self._server.run(
+                self._verb,
+                *args,
+                cwd=self._folder,
+                stdin=input if given is None else given,
+                stdout=out,
+                env=os.environ | {name: str(value) for name, value in (env or {}).items()},
+                before=fault,
+            )
+
+
+@contextmanager
+def opened(path: Path, flags: int) -> Iterator[int]:
+    """Give a descriptor of a file."""
+    descriptor = os.open(path, flags)
+    try:
+        yield descriptor
+    finally:
+        os.close(descriptor)
 
 
 @pytest.fixture
-def pads(
-    forks: subprocess.Popen[str], tmp_path: Path, tmp_path_factory: pytest.TempPathFactory, verb: str
-) -> Pads:
-    return Pads(forks, tmp_path_factory.mktemp("streams"), tmp_path, verb)
+def pads(fork_server: ForkServer, tmp_path: Path, verb: str) -> Pads:
+    return Pads(fork_server, tmp_path, verb)
 
 
-# At the moment when the first row is about to be written; what went before is another pass, or a look.
+# The moment before the first row is written, after an earlier pass over the input.
 BETWEEN = """
 import padmask.stream.pad, padmask.stream.unpad
 def first(plain):
@@ -295,9 +251,9 @@ padmask.stream.unpad._unpad_all = first(padmask.stream.unpad._unpad_all)
 
 
 def takes_signals(pid: int) -> bool:
-    """Tell whether a process has said what it does with SIGTERM."""
-    told = Path(f"/proc/{pid}/status").read_text()
-    caught = int(re.search(r"^SigCgt:\s*(\w+)", told, re.MULTILINE)[1], 16)
+    """Tell whether a process has installed a handler for SIGTERM."""
+    status = Path(f"/proc/{pid}/status").read_text()
+    caught = int(re.search(r"^SigCgt:\s*(\w+)", status, re.MULTILINE)[1], 16)
     return bool(caught >> signal.SIGTERM - 1 & 1)
 
 
@@ -316,7 +272,7 @@ def hit(
     number: signal.Signals | None,
     after: float,
 ) -> tuple[subprocess.CompletedProcess[bytes], float]:
-    """Run, send a signal so many seconds after the run has begun, and return how long it took."""
+    """Run, send a signal after some seconds, and return how long the run took."""
     with subprocess.Popen(
         [*command, verb, *args],
         cwd=cwd,
@@ -337,11 +293,10 @@ def hit(
 CODES = {signal.SIGINT: 130, signal.SIGTERM: 143, signal.SIGKILL: -signal.SIGKILL}
 
 
-@both
+@pytest.mark.slow
 @linux
-@suffixes
-@pytest.mark.parametrize("number", CODES, ids=lambda number: number.name)
-def test_a_signal_at_any_moment_leaves_the_old_output_or_the_new(
+@all_pairs(indirect=["verb"], verb=VERBS, suffix=SUFFIXES, number={number.name: number for number in CODES})
+def test_signal_leaves_old_or_new_output(
     command: list[str],
     source: dict[str, Path],
     place: Place,
@@ -350,31 +305,31 @@ def test_a_signal_at_any_moment_leaves_the_old_output_or_the_new(
     pads: Pads,
     verb: str,
 ) -> None:
-    goal = f"out.{suffix}"
-    args: list[str | Path] = [source["jsonl"], "-o", goal, "--quiet"]
-    # An undisturbed run tells how long it takes.
+    output = f"out.{suffix}"
+    args: list[str | Path] = [source["jsonl"], "-o", output, "--quiet"]
+    # An undisturbed run gives the duration.
     done, whole = hit(command, verb, args, place.folder, None, 0)
-    assert place.settled(goal, done)
+    assert place.settled(output, done)
     draw = random.Random(f"{number}{suffix}")
     for moment in range(MOMENTS):
         old = OLD if draw.random() < 0.5 else None
-        (place.folder / goal).unlink(missing_ok=True)
+        (place.folder / output).unlink(missing_ok=True)
         if old:
-            (place.folder / goal).write_bytes(old)
+            (place.folder / output).write_bytes(old)
         # One moment in each part of the run.
         after = whole * (moment + draw.random()) / MOMENTS
         done, _ = hit(command, verb, args, place.folder, number, after)
         if number is signal.SIGKILL:
-            # The waiting process takes the run along, a little later.
+            # The run ends shortly after its guard.
             wait_until(lambda: not list(place.folder.glob(".*")))
         assert done.returncode in (0, CODES[number]), done
-        # click ends the line on which ^C stands.
+        # click ends the line that shows ^C.
         assert done.stderr.strip() == b""
-        place.settled(goal, done, old=old)
-    assert place.settled(goal, pads(*args), old=old)
+        place.settled(output, done, old=old)
+    assert place.settled(output, pads(*args), old=old)
 
 
-# What a rerun finds after a kill between naming the temporary file and renaming it.
+# A kill between the naming of the temporary file and the rename.
 KILL_AT = """
 import os, signal
 def die(*args, **more):
@@ -383,24 +338,22 @@ os.{name} = die
 """
 
 
-@both
-@suffixes
-@pytest.mark.parametrize("name", ["fsync", "link", "replace"])
-def test_a_kill_at_the_very_end_leaves_nothing_that_anybody_takes_for_data(
+@all_pairs(indirect=["verb"], verb=VERBS, suffix=SUFFIXES, name=["fsync", "link", "replace"])
+def test_kill_before_rename(
     source: dict[str, Path], place: Place, suffix: str, name: str, pads: Pads, verb: str
 ) -> None:
-    goal = f"out.{suffix}"
-    (place.folder / goal).write_bytes(OLD)
+    output = f"out.{suffix}"
+    (place.folder / output).write_bytes(OLD)
 
-    done = pads(source["jsonl"], "-o", goal, fault=KILL_AT.format(name=name))
+    done = pads(source["jsonl"], "-o", output, fault=KILL_AT.format(name=name))
 
     assert done.returncode == 137
-    left = place.names() - {goal}
+    left = place.names() - {output}
     assert len(left) == (name == "replace")
     assert all(re.fullmatch(rf"\.out\.{suffix}\.\w+\.tmp", name) for name in left)
-    assert (place.folder / goal).read_bytes() == OLD
-    # The next run neither stumbles over it nor, given the folder, reads it.
-    assert place.settled(goal, pads(source["jsonl"], "-o", goal), *left)
+    assert (place.folder / output).read_bytes() == OLD
+    # The next run ignores the temporary file, also when the folder is the input.
+    assert place.settled(output, pads(source["jsonl"], "-o", output), *left)
     if verb == "unpad":
         return
     again = place.folder.parent / f"{place.folder.name}.{suffix}"
@@ -409,9 +362,9 @@ def test_a_kill_at_the_very_end_leaves_nothing_that_anybody_takes_for_data(
     again.unlink()
 
 
-def test_ctrl_c_while_nothing_is_imported_yet_is_no_traceback(tmp_path: Path) -> None:
-    # The first import after the signals were taken is where the signal comes.
-    # Where Ctrl-C is ignored, as for a shell's background jobs, children inherit that.
+def test_early_ctrl_c_has_no_traceback(tmp_path: Path) -> None:
+    # The signal comes at the first import after the handlers were installed.
+    # Children inherit an ignored Ctrl-C, as of a shell's background jobs.
     fault = """
 import os, signal, sys
 signal.signal(signal.SIGINT, signal.default_int_handler)
@@ -425,13 +378,11 @@ sys.meta_path.insert(0, Finder())
     assert (done.returncode, done.stderr) == (130, b"")
 
 
-# --- Readers that leave ------------------------------------------------------------------
+# --- Closed pipes ------------------------------------------------------------------------
 
 
-@both
-@pytest.mark.parametrize("format_", ["jsonl", "parquet", "arrow"])
-@pytest.mark.parametrize("output", ["-", "/dev/stdout"])
-def test_a_reader_that_leaves_is_no_error(
+@all_pairs(indirect=["verb"], verb=VERBS, format_=["jsonl", "parquet", "arrow"], output=["-", "/dev/stdout"])
+def test_closed_pipe_is_not_an_error(
     source: dict[str, Path], place: Place, pads: Pads, format_: str, output: str
 ) -> None:
     fifo = place.folder / "fifo"
@@ -444,7 +395,7 @@ def test_a_reader_that_leaves_is_no_error(
 
 
 def leaving(fifo: Path, after: int) -> threading.Thread:
-    """Read a few bytes of a pipe in a thread, and leave."""
+    """Read a few bytes of a pipe in a thread, then close the pipe."""
 
     def read() -> None:
         with fifo.open("rb", buffering=0) as stream:
@@ -455,34 +406,30 @@ def leaving(fifo: Path, after: int) -> threading.Thread:
     return reader
 
 
-@both
-@suffixes
-@pytest.mark.parametrize("pipe", ["rejects", "rejects.gz", "rejects.zst"])
-def test_a_reader_of_the_rejects_that_leaves_does_not_undo_the_output(
+@all_pairs(indirect=["verb"], verb=VERBS, suffix=SUFFIXES, pipe=["rejects", "rejects.gz", "rejects.zst"])
+def test_closed_rejects_keep_output(
     source: dict[str, Path], place: Place, pads: Pads, suffix: str, pipe: str, verb: str
 ) -> None:
     fifo = place.folder / pipe
     os.mkfifo(fifo)
-    # Much more than a pipe holds, so that it is written while nobody reads.
+    # Much more than a pipe holds, so that some is written after the reader has gone.
     bad = b'{"input_ids": [null], "noise": "%s"}\n'
     if verb == "unpad":
         bad = bad.replace(b"[null]", b'[1], "mask": []')
     noise = random.Random(1)
     data = source["jsonl"].read_bytes()
     data += b"".join(bad % noise.randbytes(500).hex().encode() for _ in range(500))
-    goal = f"out.{suffix}"
+    output = f"out.{suffix}"
     reader = leaving(fifo, 0)
-    done = pads("-", "-o", goal, "--on-error", "skip", "--rejects", fifo, input=data)
+    done = pads("-", "-o", output, "--on-error", "skip", "--rejects", fifo, input=data)
     reader.join()
     assert done.returncode == 0, done
     assert b"500 rows rejected" in done.stderr
-    assert place.settled(goal, done, pipe)
+    assert place.settled(output, done, pipe)
 
 
 @pytest.mark.parametrize("option", ["--rejects", "--report"])
-def test_a_reader_of_rejects_or_report_on_stdout_that_leaves_does_not_undo_the_output(
-    source: dict[str, Path], place: Place, pads: Pads, option: str
-) -> None:
+def test_closed_stdout_keeps_output(source: dict[str, Path], place: Place, pads: Pads, option: str) -> None:
     fifo = place.folder / "fifo"
     os.mkfifo(fifo)
     reader = leaving(fifo, 0)
@@ -502,14 +449,17 @@ sys.stdout = sys.__stdout__ = io.TextIOWrapper(open(1, "wb", buffering=0, closef
 """
 
 
-@both
-@suffixes
-@pytest.mark.parametrize("output", ["-", "/dev/stdout"])
-@pytest.mark.parametrize("fault", ["", UNBUFFERED], ids=["buffered", "unbuffered"])
-def test_what_a_full_disk_does_not_take_from_stdout_is_missed(
+@all_pairs(
+    indirect=["verb"],
+    verb=VERBS,
+    suffix=SUFFIXES,
+    output=["-", "/dev/stdout"],
+    fault={"buffered": "", "unbuffered": UNBUFFERED},
+)
+def test_full_disk_behind_stdout(
     source: dict[str, Path], place: Place, pads: Pads, fault: str, output: str, suffix: str
 ) -> None:
-    # Unbuffered, as with PYTHONUNBUFFERED, a write that was cut short is no error to Python.
+    # With PYTHONUNBUFFERED, Python does not report an incomplete write.
     to = place.folder / "to"
     args = [source["parquet"], "-o", output, "--output-format", suffix]
     for size in (100_000, len(place.wanted[suffix]) - 1):
@@ -522,7 +472,7 @@ def test_what_a_full_disk_does_not_take_from_stdout_is_missed(
 
 @both
 @pytest.mark.parametrize("format_", SUFFIXES)
-def test_an_unbuffered_stdout_takes_everything(
+def test_unbuffered_stdout_is_complete(
     source: dict[str, Path], place: Place, pads: Pads, format_: str
 ) -> None:
     done = pads(source["jsonl"], "--output-format", format_, fault=UNBUFFERED)
@@ -544,36 +494,36 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
     subprocess.run(["umount", "-l", str(folder)], check=True)
 
 
-class TestASmallDisk:
+class TestSmallDisk:
     @both
     @pytest.mark.parametrize("suffix", [*SUFFIXES, "jsonl.gz", "arrow", "npz"])
-    def test_has_no_room_for_the_output(
+    def test_output_does_not_fit(
         self, source: dict[str, Path], small_disk: Path, suffix: str, pads: Pads, verb: str
     ) -> None:
         if (verb, suffix) == ("unpad", "npz"):
             pytest.skip("npz holds rows of one length")
-        goal = small_disk / f"out.{suffix}"
-        goal.write_bytes(OLD)
+        output = small_disk / f"out.{suffix}"
+        output.write_bytes(OLD)
         for allowed in (["--max-bytes", "1GB"], []):
-            # Foreseen, or not.
-            done = pads(*[source["parquet"]] * 9, "-o", goal, *maxlen_for(verb), *allowed)
+            # Predicted, or found while writing.
+            done = pads(*[source["parquet"]] * 9, "-o", output, *maxlen_for(verb), *allowed)
 
             assert done.returncode == 2
             said = done.stderr.decode()
             assert re.fullmatch(r"Error: .+\n", said), said
             assert not allowed or "No space left on device. Free some space" in said
-            assert (goal.read_bytes(), os.listdir(small_disk)) == (OLD, [goal.name])
+            assert (output.read_bytes(), os.listdir(small_disk)) == (OLD, [output.name])
 
     @both
     @suffixes
-    def test_has_no_room_for_what_comes_from_stdin(
+    def test_stdin_copy_does_not_fit(
         self, source: dict[str, Path], small_disk: Path, suffix: str, pads: Pads, verb: str
     ) -> None:
         if (verb, suffix) == ("unpad", "jsonl"):
             pytest.skip("read once, and never copied")
         data = source["jsonl"].read_bytes()
         assert len(data) > 256 << 10
-        # Beside the output, which has a folder; else in the folder for temporary files.
+        # Beside an output file, else in the folder for temporary files.
         for args in (["-o", small_disk / f"out.{suffix}"], ["--output-format", suffix]):
             done = pads("-", *args, input=data, env={"TMPDIR": small_disk})
 
@@ -585,9 +535,7 @@ class TestASmallDisk:
             assert (done.stdout, os.listdir(small_disk)) == (b"", [])
 
     @both
-    def test_that_is_full_makes_no_file_at_all(
-        self, source: dict[str, Path], small_disk: Path, pads: Pads
-    ) -> None:
+    def test_full_disk_gets_no_file(self, source: dict[str, Path], small_disk: Path, pads: Pads) -> None:
         with suppressed(errno.ENOSPC), (small_disk / "full").open("wb") as full:
             while True:
                 full.write(bytes(4096))
@@ -598,16 +546,16 @@ class TestASmallDisk:
 
     @both
     @suffixes
-    def test_that_is_read_only_is_named(
+    def test_read_only_disk_is_named(
         self, source: dict[str, Path], small_disk: Path, suffix: str, pads: Pads
     ) -> None:
-        goal = small_disk / f"out.{suffix}"
-        goal.write_bytes(OLD)
+        output = small_disk / f"out.{suffix}"
+        output.write_bytes(OLD)
         subprocess.run(["mount", "-o", "remount,ro", str(small_disk)], check=True)
-        done = pads(source["jsonl"], "-o", goal, "--max-bytes", "1GB")
+        done = pads(source["jsonl"], "-o", output, "--max-bytes", "1GB")
         assert done.returncode == 2
-        assert re.fullmatch(rf"Error: .*{goal}.*Read-only file system.*\n", done.stderr.decode())
-        assert (goal.read_bytes(), os.listdir(small_disk)) == (OLD, [goal.name])
+        assert re.fullmatch(rf"Error: .*{output}.*Read-only file system.*\n", done.stderr.decode())
+        assert (output.read_bytes(), os.listdir(small_disk)) == (OLD, [output.name])
 
 
 class suppressed:  # noqa: N801 - reads as contextlib's
@@ -623,19 +571,20 @@ class suppressed:  # noqa: N801 - reads as contextlib's
 
 
 @pytest.mark.parametrize("output", ["-", "out.jsonl"])
-def test_a_pipe_that_outgrows_the_limit_on_files_is_named_with_its_folder(
-    source: dict[str, Path], place: Place, output: str, pads: Pads
-) -> None:
+def test_stdin_copy_hits_size_limit(source: dict[str, Path], place: Place, output: str, pads: Pads) -> None:
     data, folder = source["jsonl"].read_bytes(), {"TMPDIR": place.folder}
     done = pads("-", "-o", output, input=data, env=folder, file_size=1 << 16)
     place.refused("out.jsonl", done, says=f"a temporary file in {str(place.folder)!r}: File too large")
     assert done.stdout == b""
 
 
-@both
-@suffixes
-@pytest.mark.parametrize("moment", [BETWEEN, "import os\nplain = os.fsync\n"], ids=["begin", "end"])
-def test_a_folder_that_is_removed_during_the_run_is_a_sentence(
+@all_pairs(
+    indirect=["verb"],
+    verb=VERBS,
+    suffix=SUFFIXES,
+    moment={"begin": BETWEEN, "end": "import os\nplain = os.fsync\n"},
+)
+def test_removed_folder_is_reported(
     source: dict[str, Path], place: Place, suffix: str, moment: str, pads: Pads
 ) -> None:
     (place.folder / "gone").mkdir()
@@ -647,9 +596,7 @@ def test_a_folder_that_is_removed_during_the_run_is_a_sentence(
 
 
 @both
-def test_a_folder_that_is_made_anew_during_the_run_takes_the_output(
-    source: dict[str, Path], place: Place, pads: Pads
-) -> None:
+def test_recreated_folder_gets_output(source: dict[str, Path], place: Place, pads: Pads) -> None:
     (place.folder / "anew").mkdir()
     fault = 'import os\nfault = lambda: (os.rename("anew", "old"), os.mkdir("anew"))\n' + BETWEEN
     done = pads(source["jsonl"], "-o", "anew/out.jsonl", fault=fault)
@@ -678,11 +625,8 @@ CHANGES: dict[str, Callable[[Path], str]] = {
 }
 
 
-@both
-@suffixes
-@passes
-@pytest.mark.parametrize("change", CHANGES)
-def test_an_input_that_changes_is_refused(
+@all_pairs(indirect=["verb"], verb=VERBS, suffix=SUFFIXES, passes=PASSES, change=CHANGES.keys())
+def test_changed_input_is_refused(
     source: dict[str, Path],
     place: Place,
     suffix: str,
@@ -691,25 +635,23 @@ def test_an_input_that_changes_is_refused(
     pads: Pads,
     verb: str,
 ) -> None:
-    # Rows would be missing, or cut: JSON Lines that end early, or are fewer in one pass than in the other.
+    # Otherwise rows could be missing or cut.
     path = place.folder / f"in.{suffix}"
     shutil.copyfile(source[suffix], path)
-    goal = f"out.{suffix}"
-    (place.folder / goal).write_bytes(OLD)
+    output = f"out.{suffix}"
+    (place.folder / output).write_bytes(OLD)
     fault = f"import os, shutil\npath = {str(path)!r}\ndef fault():\n    {CHANGES[change](path)}\n{BETWEEN}"
 
-    done = pads(path, "-o", goal, *passes_of(verb, passes), fault=fault)
+    done = pads(path, "-o", output, *passes_of(verb, passes), fault=fault)
 
     happened = "removed" if change == "removed" else "changed"
     also = [path.name] if path.exists() else []
-    place.refused(goal, done, *also, says=f"{path} was {happened} while it was read.", old=OLD)
+    place.refused(output, done, *also, says=f"{path} was {happened} while it was read.", old=OLD)
 
 
 @both
 @pytest.mark.parametrize("suffix", ["parquet", "arrow"])
-def test_a_typed_input_that_changes_at_the_last_moment_is_refused(
-    source: dict[str, Path], place: Place, suffix: str, pads: Pads
-) -> None:
+def test_late_change_is_refused(source: dict[str, Path], place: Place, suffix: str, pads: Pads) -> None:
     path = place.folder / f"in.{suffix}"
     shutil.copyfile(source[suffix], path)
     fault = f"""
@@ -736,10 +678,8 @@ LINKS: dict[str, Callable[[Path, Path], None]] = {
 }
 
 
-@both
-@pytest.mark.parametrize("kind", LINKS)
-@pytest.mark.parametrize("suffix", ["jsonl", "parquet", "arrow"])
-def test_an_output_that_is_a_link_to_the_input_is_written_whole(
+@all_pairs(indirect=["verb"], verb=VERBS, kind=LINKS.keys(), suffix=["jsonl", "parquet", "arrow"])
+def test_output_may_link_to_input(
     source: dict[str, Path], tmp_path: Path, suffix: str, kind: str, pads: Pads, verb: str
 ) -> None:
     path, link = tmp_path / f"in.{suffix}", tmp_path / f"out.{suffix}"
@@ -757,28 +697,31 @@ def test_an_output_that_is_a_link_to_the_input_is_written_whole(
     assert done.returncode == 0, done
     assert link.read_bytes() == wanted
     assert set(os.listdir(tmp_path)) == names
-    # A second name of the same file keeps the old content; a link still points to the new.
+    # A hard link keeps the old content; a symbolic link points to the new file.
     assert path.read_bytes() == (before if kind == "hard link" else wanted)
     assert link.is_symlink() == (kind != "hard link")
     assert stat.S_IMODE(link.stat().st_mode) == mode
 
 
 @both
-def test_a_link_to_nothing_gets_its_file(source: dict[str, Path], place: Place, pads: Pads) -> None:
+def test_dangling_link_gets_its_file(source: dict[str, Path], place: Place, pads: Pads) -> None:
     (place.folder / "out.jsonl").symlink_to("real.jsonl")
     done = pads(source["jsonl"], "-o", "out.jsonl")
     assert place.settled("out.jsonl", done, "real.jsonl")
     assert (place.folder / "out.jsonl").is_symlink()
 
 
-@both
-@passes
-@pytest.mark.parametrize("args", [["in.jsonl"], ["-"], ["."], ["in.jsonl", "-o", "/dev/stdout"]], ids=str)
-@pytest.mark.parametrize("mode", [os.O_APPEND, 0], ids=[">>", "1<>"])
-def test_an_output_that_is_an_open_input_is_refused(
+@all_pairs(
+    indirect=["verb"],
+    verb=VERBS,
+    passes=PASSES,
+    args=[["in.jsonl"], ["-"], ["."], ["in.jsonl", "-o", "/dev/stdout"]],
+    mode={">>": os.O_APPEND, "1<>": 0},
+)
+def test_open_input_is_not_an_output(
     place: Place, passes: tuple[str, ...], args: list[str], mode: int, pads: Pads, verb: str
 ) -> None:
-    # It would read what it has just written, until the disk is full.
+    # The run would read its own output until the disk is full.
     (place.folder / "in.jsonl").write_bytes(lines_for(verb))
     path = place.folder / "in.jsonl"
     done = pads(*args, *passes_of(verb, passes), stdin=path, stdout=path, flags=mode, file_size=1 << 23)
@@ -786,7 +729,7 @@ def test_an_output_that_is_an_open_input_is_refused(
     assert (place.folder / "in.jsonl").read_bytes() == lines_for(verb)
 
 
-def test_rejects_that_go_to_an_open_input_are_refused(place: Place, pads: Pads) -> None:
+def test_open_input_takes_no_rejects(place: Place, pads: Pads) -> None:
     (place.folder / "in.jsonl").write_bytes(lines())
     args = ["in.jsonl", "-o", "out.jsonl", "--rejects", "-", "--maxlen", "2", "--overlong", "drop"]
     done = pads(*args, stdout=place.folder / "in.jsonl", flags=os.O_APPEND)
@@ -796,36 +739,36 @@ def test_rejects_that_go_to_an_open_input_are_refused(place: Place, pads: Pads) 
 # --- Several at once ---------------------------------------------------------------------
 
 
+@pytest.mark.slow
 @both
 @suffixes
-def test_of_two_runs_to_one_output_one_wins_whole(
+def test_concurrent_runs_write_whole_file(
     command: list[str], source: dict[str, Path], place: Place, suffix: str, verb: str
 ) -> None:
-    goal = place.folder / f"out.{suffix}"
+    output = place.folder / f"out.{suffix}"
     run, other = (
         (partial(padmask.pad_file, spec=padmask.PadSpec(padding="pre")), ["--padding", "pre"])
         if verb == "pad"
         else (partial(padmask.unpad_file, spec=padmask.UnpadSpec(keep_mask=True)), ["--keep-mask"])
     )
-    run(source["jsonl"], goal)
-    results = {goal.read_bytes(), place.wanted[suffix]}
+    run(source["jsonl"], output)
+    results = {output.read_bytes(), place.wanted[suffix]}
     assert len(results) == 2
     both = [
         subprocess.Popen(
-            [*command, verb, source["jsonl"], "-o", goal, *extra, "--quiet"], stderr=subprocess.PIPE
+            [*command, verb, source["jsonl"], "-o", output, *extra, "--quiet"], stderr=subprocess.PIPE
         )
         for extra in ([], other)
     ]
     said = [process.communicate(timeout=SECONDS)[1] for process in both]
     assert [process.returncode for process in both] == [0, 0], said
-    assert goal.read_bytes() in results
-    assert place.names() == {goal.name}
+    assert output.read_bytes() in results
+    assert place.names() == {output.name}
 
 
+@pytest.mark.slow
 @passes
-def test_of_two_runs_in_place_none_pads_what_the_other_has_padded(
-    command: list[str], place: Place, passes: tuple[str, ...]
-) -> None:
+def test_concurrent_runs_in_place(command: list[str], place: Place, passes: tuple[str, ...]) -> None:
     path = place.folder / "in.jsonl"
     path.write_bytes(lines())
     both = [
@@ -835,7 +778,7 @@ def test_of_two_runs_in_place_none_pads_what_the_other_has_padded(
     said = [process.communicate(timeout=SECONDS)[1].decode() for process in both]
     codes = [process.returncode for process in both]
     assert 0 in codes, said
-    # Who came too late refuses: the input changed, or has a mask by now.
+    # The slower run refuses: its input changed or has a mask by now.
     assert all(re.fullmatch(r"Error: .*(while it was read|already).*\n", s) for s in said if s), said
     assert path.read_bytes() == place.wanted["jsonl"]
     assert place.names() == {path.name}
@@ -844,10 +787,8 @@ def test_of_two_runs_in_place_none_pads_what_the_other_has_padded(
 # --- Pipes, devices and closed streams ---------------------------------------------------
 
 
-@both
-@passes
-@pytest.mark.parametrize("suffix", ["jsonl", "parquet", "arrow"])
-def test_a_named_pipe_is_an_input(
+@all_pairs(indirect=["verb"], verb=VERBS, passes=PASSES, suffix=["jsonl", "parquet", "arrow"])
+def test_named_pipe_is_an_input(
     source: dict[str, Path], place: Place, passes: tuple[str, ...], suffix: str, pads: Pads, verb: str
 ) -> None:
     os.mkfifo(place.folder / "fifo")
@@ -862,7 +803,7 @@ def test_a_named_pipe_is_an_input(
 
 @both
 @pytest.mark.parametrize("format_", SUFFIXES)
-def test_a_named_pipe_is_an_output(source: dict[str, Path], place: Place, format_: str, pads: Pads) -> None:
+def test_named_pipe_is_an_output(source: dict[str, Path], place: Place, format_: str, pads: Pads) -> None:
     fifo = place.folder / f"fifo.{format_}"
     os.mkfifo(fifo)
     got: list[bytes] = []
@@ -875,10 +816,8 @@ def test_a_named_pipe_is_an_output(source: dict[str, Path], place: Place, format
     assert place.names() == {fifo.name}
 
 
-@passes
-@pytest.mark.parametrize("pipe", [True, False], ids=["a pipe", "a file"])
-@pytest.mark.parametrize("suffix", SUFFIXES)
-def test_dev_stdin_and_dev_stdout_are_what_they_stand_for(
+@all_pairs(passes=PASSES, pipe={"a pipe": True, "a file": False}, suffix=SUFFIXES)
+def test_dev_stdin_and_dev_stdout(
     source: dict[str, Path], place: Place, passes: tuple[str, ...], suffix: str, pipe: bool, pads: Pads
 ) -> None:
     args = ["/dev/stdin", "-o", "/dev/stdout", "--output-format", suffix, *passes]
@@ -886,37 +825,33 @@ def test_dev_stdin_and_dev_stdout_are_what_they_stand_for(
     done = pads(*args, **given)
     assert done.returncode == 0, done
     if suffix == "parquet" and passes:
-        # Its metadata say how the length was found.
+        # The metadata say how the length was found.
         padmask.pad_file(source["jsonl"], place.folder / "to.parquet", spec=padmask.PadSpec(maxlen=40))
         assert done.stdout == (place.folder / "to.parquet").read_bytes()
     else:
         assert done.stdout == place.wanted[suffix]
 
 
-def test_dev_stdin_is_copied_where_there_is_room_and_not_beside_dev_stdout(
-    command: list[str], source: dict[str, Path], place: Place
-) -> None:
-    # A pipe without a name stands in no folder.
+def test_dev_stdin_is_copied_to_tmp(command: list[str], source: dict[str, Path], place: Place) -> None:
+    # An unnamed pipe has no folder.
     args = ["/dev/stdin", "-o", "/dev/stdout"]
     done = runs(command, *args, cwd=place.folder, input=source["jsonl"].read_bytes())
     assert (done.returncode, done.stdout) == (0, place.wanted["jsonl"]), done
 
 
-@both
-@suffixes
-@pytest.mark.parametrize("closed", ["<&- >&- 2>&-", ">&- 2>&-"])
-def test_closed_streams_do_not_get_into_the_output(
+@all_pairs(indirect=["verb"], verb=VERBS, suffix=SUFFIXES, closed=["<&- >&- 2>&-", ">&- 2>&-"])
+def test_closed_streams_spare_output(
     padmask: Callable[..., Any], source: dict[str, Path], place: Place, suffix: str, closed: str, verb: str
 ) -> None:
-    goal = f"out.{suffix}"
-    done = padmask(verb, source["jsonl"], "-o", goal, redirect=closed)
-    assert place.settled(goal, subprocess.CompletedProcess([], done.returncode, b"", done.stderr.encode()))
+    output = f"out.{suffix}"
+    done = padmask(verb, source["jsonl"], "-o", output, redirect=closed)
+    assert place.settled(output, subprocess.CompletedProcess([], done.returncode, b"", done.stderr.encode()))
 
 
 @linux
-def test_a_closed_stream_leaves_no_place_for_a_file_of_ours(tmp_path: Path, pads: Pads) -> None:
-    # What native code says on descriptor 2 must not land in the output.
-    goal = tmp_path / "out.jsonl"
+def test_closed_stderr_spares_output(tmp_path: Path, pads: Pads) -> None:
+    # Messages of native code on descriptor 2 must not get into the output.
+    target = tmp_path / "out.jsonl"
     fault = """
 import os
 os.close(2)
@@ -929,9 +864,9 @@ def faulty(*args):
     return plain(*args)
 pipeline.make_plan = faulty
 """
-    done = pads("-", "-o", goal, fault=fault, input=b'{"input_ids": [1]}\n')
+    done = pads("-", "-o", target, fault=fault, input=b'{"input_ids": [1]}\n')
     assert done.returncode == 0, done
-    assert goal.read_bytes() == b'{"input_ids":[1],"mask":[true]}\n'
+    assert target.read_bytes() == b'{"input_ids":[1],"mask":[true]}\n'
 
 
 # --- Names and locales -------------------------------------------------------------------
@@ -941,22 +876,24 @@ PLAIN = {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}
 
 @linux
 @pytest.mark.parametrize("suffix", ["jsonl", "parquet", "arrow"])
-def test_names_may_be_no_utf8(command: list[str], source: dict[str, Path], place: Place, suffix: str) -> None:
+def test_names_need_not_be_utf8(
+    command: list[str], source: dict[str, Path], place: Place, suffix: str
+) -> None:
     folder = os.fsencode(place.folder) + b"/f\xff"
     try:
         os.mkdir(folder)
     except OSError:
         pytest.skip("this file system takes UTF-8 only")
-    path, goal = folder + b"/in\xfe." + suffix.encode(), folder + b"/out\xfd.jsonl"
+    path, output = folder + b"/in\xfe." + suffix.encode(), folder + b"/out\xfd.jsonl"
     shutil.copyfile(source[suffix], path)
     report, rejects = folder + b"/\xe9.json", folder + b"/\xe9.jsonl"
-    args = [path, b"-o", goal, b"--report", report, b"--rejects", rejects]
+    args = [path, b"-o", output, b"--report", report, b"--rejects", rejects]
 
     done = runs(command, *args, cwd=place.folder, env=os.environ | PLAIN)
 
     assert done.returncode == 0, done
-    assert sorted(os.listdir(folder)) == sorted(os.path.basename(p) for p in (path, goal, report, rejects))
-    with open(goal, "rb") as made:
+    assert sorted(os.listdir(folder)) == sorted(os.path.basename(p) for p in (path, output, report, rejects))
+    with open(output, "rb") as made:
         assert made.read() == place.wanted["jsonl"]
     with open(report, "rb") as made:
         assert json.load(made)["rows_written"] == ROWS
@@ -964,13 +901,13 @@ def test_names_may_be_no_utf8(command: list[str], source: dict[str, Path], place
 
 @linux
 @pytest.mark.parametrize("suffix", ["jsonl", "parquet", "arrow"])
-def test_a_missing_file_whose_name_is_no_utf8_is_a_sentence(place: Place, suffix: str, pads: Pads) -> None:
+def test_missing_file_need_not_be_utf8(place: Place, suffix: str, pads: Pads) -> None:
     done = pads(b"no\xff." + suffix.encode(), b"-o", b"out.jsonl")
     place.refused("out.jsonl", done, says="There is no file")
 
 
 @suffixes
-def test_data_do_not_depend_on_the_locale(command: list[str], place: Place, suffix: str) -> None:
+def test_locale_does_not_matter(command: list[str], place: Place, suffix: str) -> None:
     rows = '{"é": "ü", "input_ids": [1, 2]}\n{"é": "ÿ", "input_ids": ["☃"]}\n'
     args = ["-", "-o", f"out.{suffix}", "--on-error", "skip", "--rejects", "rejects.jsonl"]
     done = runs(command, *args, cwd=place.folder, input=rows.encode(), env=os.environ | PLAIN)
@@ -981,26 +918,24 @@ def test_data_do_not_depend_on_the_locale(command: list[str], place: Place, suff
     assert row == {"é": "ü", "input_ids": [1, 2], "mask": [True, True]}
 
 
-# --- What the process may have -----------------------------------------------------------
+# --- Limits of the process ---------------------------------------------------------------
 
 
-@both
-@suffixes
-@pytest.mark.parametrize("files", [6, 8])
-def test_few_descriptors_are_enough_or_a_sentence(
+@all_pairs(indirect=["verb"], verb=VERBS, suffix=SUFFIXES, files=[6, 8])
+def test_few_descriptors(
     command: list[str], source: dict[str, Path], place: Place, suffix: str, files: int, verb: str
 ) -> None:
-    goal = f"out.{suffix}"
+    output = f"out.{suffix}"
     limit = lambda: resource.setrlimit(resource.RLIMIT_NOFILE, (files, files))  # noqa: E731
     inputs = [source["jsonl"]]
     started = subprocess.run([sys.executable, "-c", "import padmask.cli.pad"], preexec_fn=limit, check=False)
     if started.returncode:
         pytest.skip("Python itself cannot start with so few")
-    done = runs(command, *inputs, "-o", goal, verb=verb, cwd=place.folder, preexec_fn=limit)
+    done = runs(command, *inputs, "-o", output, verb=verb, cwd=place.folder, preexec_fn=limit)
     assert done.returncode in (0, 2)
     if done.returncode == 2:
-        place.refused(goal, done, says="Raise the limit on open files (ulimit -n)")
-    assert place.settled(goal, done) == (done.returncode == 0)
+        place.refused(output, done, says="Raise the limit on open files (ulimit -n)")
+    assert place.settled(output, done) == (done.returncode == 0)
 
 
 DIE = """
@@ -1039,26 +974,24 @@ ERRORS = {
     [*(("pad", death) for death in DEATHS), *(("unpad", death) for death in UNPAD_DEATHS)],
     indirect=["verb"],
 )
-def test_a_thread_that_dies_ends_the_run_in_a_sentence(
+def test_dying_thread_ends_the_run(
     source: dict[str, Path], place: Place, death: str, error: str, pads: Pads, verb: str
 ) -> None:
     suffix, module, name = (DEATHS | UNPAD_DEATHS)[death]
-    goal = f"out.{suffix}"
-    (place.folder / goal).write_bytes(OLD)
-    # The first calls may only be a look at the first rows.
+    output = f"out.{suffix}"
+    (place.folder / output).write_bytes(OLD)
+    # The first calls may only read the head of the file.
     after = 0 if verb == "unpad" else 1 if name == "_encode" else 2
     fault = DIE.format(module=module, name=name, after=after, error=error)
-    args = [source[suffix], "-o", goal, "--threads", "3"]
+    args = [source[suffix], "-o", output, "--threads", "3"]
     args += ["--batch-rows", "100", *maxlen_for(verb)] if verb == "pad" else []
     done = pads(*args, fault=fault)
-    place.refused(goal, done, says=ERRORS[error], old=OLD)
+    place.refused(output, done, says=ERRORS[error], old=OLD)
 
 
 @both
 @suffixes
-def test_threads_that_cannot_be_started_are_a_sentence(
-    source: dict[str, Path], place: Place, suffix: str, pads: Pads
-) -> None:
+def test_thread_limit_is_reported(source: dict[str, Path], place: Place, suffix: str, pads: Pads) -> None:
     fault = """
 import threading
 def start(self):
@@ -1071,9 +1004,7 @@ threading.Thread.start = start
 
 
 @both
-def test_a_process_that_cannot_be_started_is_a_sentence(
-    source: dict[str, Path], place: Place, pads: Pads
-) -> None:
+def test_process_limit_is_reported(source: dict[str, Path], place: Place, pads: Pads) -> None:
     fault = """
 import errno, os
 def fork():
@@ -1084,8 +1015,8 @@ os.fork = fork
     place.refused("out.jsonl", done, says="ulimit -u")
 
 
-def test_what_cannot_be_loaded_is_a_sentence(source: dict[str, Path], place: Place) -> None:
-    # As where there is no memory left to map a library.
+def test_failed_import_is_reported(source: dict[str, Path], place: Place) -> None:
+    # As if there were no memory left to load a library.
     fault = "import sys\nsys.modules['pyarrow'] = None\n"
     done = started(fault, source["jsonl"], "-o", "out.jsonl", cwd=place.folder)
     place.refused("out.jsonl", done, says="Cannot import a dependency")
@@ -1104,12 +1035,12 @@ os.{name} = fail
 """
 
 
-@both
-@suffixes
-@pytest.mark.parametrize("old", [None, OLD], ids=["new", "old"])
-@pytest.mark.parametrize(
-    ("name", "error"),
-    [
+@all_pairs(
+    indirect=["verb"],
+    verb=VERBS,
+    suffix=SUFFIXES,
+    old={"new": None, "old": OLD},
+    step=[
         ("fsync", "ENOSPC"),
         ("fsync", "EIO"),
         ("fchmod", "EPERM"),
@@ -1117,24 +1048,23 @@ os.{name} = fail
         ("replace", "EACCES"),
     ],
 )
-def test_a_last_step_that_fails_leaves_the_old_output(
-    source: dict[str, Path], place: Place, suffix: str, old: bytes | None, name: str, error: str, pads: Pads
+def test_failed_last_step_keeps_output(
+    source: dict[str, Path], place: Place, suffix: str, old: bytes | None, step: tuple[str, str], pads: Pads
 ) -> None:
-    goal = f"out.{suffix}"
+    output = f"out.{suffix}"
     if old:
-        (place.folder / goal).write_bytes(old)
+        (place.folder / output).write_bytes(old)
+    name, error = step
     fault = FAIL.format(name=name, error=error, folder=False)
-    done = pads(source["jsonl"], "-o", goal, fault=fault)
-    said = f"Cannot write '{goal}': {os.strerror(getattr(errno, error))}."
-    place.refused(goal, done, says=said, old=old)
+    done = pads(source["jsonl"], "-o", output, fault=fault)
+    said = f"Cannot write '{output}': {os.strerror(getattr(errno, error))}."
+    place.refused(output, done, says=said, old=old)
 
 
 @both
 @suffixes
-def test_a_file_that_cannot_get_a_name_at_the_end_is_a_sentence(
-    source: dict[str, Path], place: Place, suffix: str, pads: Pads
-) -> None:
-    # Room for a name is found out at the beginning, and may be gone at the end.
+def test_failed_link_is_reported(source: dict[str, Path], place: Place, suffix: str, pads: Pads) -> None:
+    # The run tests at the start whether it can create a file; the space may be gone at the end.
     fault = """
 import errno, itertools, os
 plain, calls = os.link, itertools.count()
@@ -1144,28 +1074,26 @@ def fail(*args, **more):
     return plain(*args, **more)
 os.link = fail
 """
-    goal = f"out.{suffix}"
-    done = pads(source["jsonl"], "-o", goal, fault=fault)
-    place.refused(goal, done, says=f"Cannot write '{goal}': No space left on device. Free some space")
+    output = f"out.{suffix}"
+    done = pads(source["jsonl"], "-o", output, fault=fault)
+    place.refused(output, done, says=f"Cannot write '{output}': No space left on device. Free some space")
 
 
 @both
 @suffixes
-def test_a_file_system_without_nameless_files_does_as_well(
-    source: dict[str, Path], place: Place, suffix: str, pads: Pads
-) -> None:
+def test_works_without_o_tmpfile(source: dict[str, Path], place: Place, suffix: str, pads: Pads) -> None:
     fault = "import os\nif hasattr(os, 'O_TMPFILE'):\n    del os.O_TMPFILE\n"
-    goal = f"out.{suffix}"
-    assert place.settled(goal, pads(source["jsonl"], "-o", goal, fault=fault))
-    (place.folder / goal).write_bytes(OLD)
+    output = f"out.{suffix}"
+    assert place.settled(output, pads(source["jsonl"], "-o", output, fault=fault))
+    (place.folder / output).write_bytes(OLD)
     fault += FAIL.format(name="fsync", error="ENOSPC", folder=False)
-    done = pads(source["jsonl"], "-o", goal, fault=fault)
-    place.refused(goal, done, says="No space left on device", old=OLD)
+    done = pads(source["jsonl"], "-o", output, fault=fault)
+    place.refused(output, done, says="No space left on device", old=OLD)
 
 
 @both
 @pytest.mark.parametrize(("error", "code"), [("EINVAL", 0), ("EIO", 2)])
-def test_a_folder_that_cannot_be_flushed_is_told_of_only_where_it_could_be(
+def test_folder_fsync_errors(
     source: dict[str, Path], place: Place, error: str, code: int, pads: Pads
 ) -> None:
     fault = FAIL.format(name="fsync", error=error, folder=True)
@@ -1191,31 +1119,31 @@ recorded("replace")
 
 @both
 @suffixes
-def test_data_are_flushed_before_the_rename_and_the_folder_after(
+def test_fsync_surrounds_rename(
     source: dict[str, Path], place: Place, suffix: str, tmp_path_factory: pytest.TempPathFactory, pads: Pads
 ) -> None:
     calls = tmp_path_factory.mktemp("calls") / "calls"
-    goal = place.folder / f"out.{suffix}"
+    output = place.folder / f"out.{suffix}"
     environment = {"CALLS": calls}
-    done = pads(source["jsonl"], "-o", goal, fault=RECORD, env=environment)
-    assert place.settled(goal.name, done)
+    done = pads(source["jsonl"], "-o", output, fault=RECORD, env=environment)
+    assert place.settled(output.name, done)
     *flushed, renamed, last = calls.read_text().splitlines()
-    assert flushed == [f"fsync file {goal.stat().st_size}"]
-    assert renamed == f"replace file {goal}"
+    assert flushed == [f"fsync file {output.stat().st_size}"]
+    assert renamed == f"replace file {output}"
     assert last.startswith("fsync folder")
 
 
 @suffixes
-def test_the_kernel_sees_the_flush_before_the_rename(
+def test_system_calls_are_in_order(
     command: list[str], source: dict[str, Path], place: Place, suffix: str
 ) -> None:
     strace = ["strace", "-f", "-y", "-e", "trace=write,fsync,fdatasync,linkat,rename,renameat,renameat2"]
     if not shutil.which("strace") or subprocess.run(["strace", "true"], capture_output=True).returncode:
         pytest.skip("strace is not installed, or may not trace")
-    goal = place.folder / f"out.{suffix}"
-    done = runs([*strace, *command], source["jsonl"], "-o", goal, "--quiet", cwd=place.folder)
+    output = place.folder / f"out.{suffix}"
+    done = runs([*strace, *command], source["jsonl"], "-o", output, "--quiet", cwd=place.folder)
     assert done.returncode == 0, done
-    # Only what is done in this folder, after the name was tried.
+    # Only calls on this folder, after the test of the name.
     here = re.escape(str(place.folder))
     calls = re.findall(rf"(?m)^(?:\[pid +\d+\] )?(\w+)\(.*{here}.*$", done.stderr.decode(errors="replace"))
     calls = [name for i, name in enumerate(calls) if i == 0 or calls[i - 1] != name]
@@ -1225,4 +1153,4 @@ def test_the_kernel_sees_the_flush_before_the_rename(
         ["fsync", "linkat", "renameat2", "fsync"],
     )
     assert "write" not in calls[-3:]
-    assert goal.read_bytes() == place.wanted[suffix]
+    assert output.read_bytes() == place.wanted[suffix]

@@ -1,4 +1,4 @@
-"""The process that waits: what it says of a child that dies, and that nobody is left behind."""
+"""The guard process reports a child that dies, and leaves no process behind."""
 
 import os
 import signal
@@ -34,7 +34,7 @@ def guarded(run: str) -> subprocess.CompletedProcess[str]:
 
 
 @pytest.mark.parametrize("name", ["SIGSEGV", "SIGABRT", "SIGBUS", "SIGFPE"])
-def test_a_crash_in_native_code_is_a_sentence_that_names_the_input(name):
+def test_native_crash_names_the_input(name):
     ran = guarded(f"os.kill(os.getpid(), signal.{name})")
 
     assert ran.returncode == 1
@@ -44,14 +44,14 @@ def test_a_crash_in_native_code_is_a_sentence_that_names_the_input(name):
     )
 
 
-def test_a_run_that_the_kernel_kills_is_told_of():
+def test_kill_is_reported():
     ran = guarded("os.kill(os.getpid(), signal.SIGKILL)")
 
     assert ran.returncode == 137
     assert "memory ran out" in ran.stderr
 
 
-def test_a_run_that_something_else_ends_is_not_done():
+def test_unexpected_exit_is_an_error():
     ran = guarded("os._exit(0)")
 
     assert ran.returncode == 2
@@ -59,12 +59,12 @@ def test_a_run_that_something_else_ends_is_not_done():
 
 
 @pytest.mark.parametrize("code", [0, 1, 2])
-def test_the_exit_code_is_the_runs(code):
+def test_exit_code_is_passed_on(code):
     assert guarded(f"return {code}").returncode == code
 
 
 def alive(pid: int) -> bool:
-    """Tell whether a process runs; one that only waits to be told of does not."""
+    """Tell whether a process runs; a zombie does not."""
     try:
         return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
     except FileNotFoundError:
@@ -72,7 +72,7 @@ def alive(pid: int) -> bool:
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="only Linux ends children with their parent")
-def test_a_killed_guard_takes_its_run_along():
+def test_killed_guard_ends_its_run():
     code = GUARD.format(run="print(os.getpid(), flush=True); time.sleep(60)")
     with subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True) as process:
         child = int(process.stdout.readline())
@@ -85,8 +85,8 @@ def test_a_killed_guard_takes_its_run_along():
     assert not alive(child)
 
 
-def test_a_signal_that_comes_twice_is_taken_once(tmp_path, command):
-    # A terminal's Ctrl-C reaches both processes, and the guard passes its own on.
+def test_repeated_signal_counts_once(tmp_path, command):
+    # Ctrl-C in a terminal reaches both processes, and the guard forwards its own.
     with subprocess.Popen(
         [*command, "pad", "-", "-o", "out.jsonl", "--maxlen", "2"],
         stdin=subprocess.PIPE,
@@ -107,7 +107,7 @@ def test_a_signal_that_comes_twice_is_taken_once(tmp_path, command):
 
 
 @pytest.mark.skipif(not hasattr(os, "O_TMPFILE"), reason="this system has no files without names")
-def test_a_run_that_is_killed_leaves_no_file(tmp_path, command):
+def test_killed_run_leaves_no_file(tmp_path, command):
     with subprocess.Popen(
         [*command, "pad", "-", "-o", "out.jsonl", "--maxlen", "2"], stdin=subprocess.PIPE, cwd=tmp_path
     ) as process:
@@ -115,7 +115,7 @@ def test_a_run_that_is_killed_leaves_no_file(tmp_path, command):
         process.stdin.flush()
         time.sleep(0.3)
         process.kill()
-        # Before stdin ends: a run whose input is whole may well be done before the signal comes.
+        # Before stdin ends: otherwise the run might finish before the signal.
         process.wait()
     time.sleep(0.2)
     assert os.listdir(tmp_path) == []

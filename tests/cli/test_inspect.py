@@ -1,4 +1,4 @@
-"""`padmask inspect`: what a person sees, and what a program reads."""
+"""`padmask inspect`: its tables and its JSON."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def inspect(capfd):
     return inspect
 
 
-def test_json_has_what_the_readme_says(raw, inspect):
+def test_json_matches_the_readme(raw, inspect):
     seen = inspect(raw)
     assert list(seen) == [
         "rows",
@@ -74,7 +74,7 @@ def test_json_has_what_the_readme_says(raw, inspect):
 
 @pytest.mark.parametrize("padding", ["pre", "post"])
 @pytest.mark.parametrize("truncating", ["pre", "post"])
-def test_masks_are_those_that_pad_makes(raw, inspect, padding, truncating):
+def test_masks_equal_those_of_pad(raw, inspect, padding, truncating):
     sides = ("--padding", padding, "--truncating", truncating)
     seen = inspect(raw, "--maxlen", "2,p99", *sides)
     pad_file(raw, "padded.parquet", spec=PadSpec(maxlen=2, padding=padding, truncating=truncating))
@@ -83,7 +83,7 @@ def test_masks_are_those_that_pad_makes(raw, inspect, padding, truncating):
     assert [mask["mask"] for mask in inspect("padded.parquet")["masks"]] == made
 
 
-def test_a_list_of_lengths_gives_a_plan_each(raw, inspect):
+def test_each_length_gets_a_plan(raw, inspect):
     plans = {plan["name"]: plan for plan in inspect(raw, "--maxlen", "2,5,p50")["plans"]}
     assert (plans["2"]["tokens_lost"], plans["5"]["tokens_lost"], plans["p50"]["maxlen"]) == (7, 3, 1)
     assert plans["buckets-2"]["edges"][-1] == plans["packed"]["maxlen"] == 8
@@ -91,7 +91,7 @@ def test_a_list_of_lengths_gives_a_plan_each(raw, inspect):
 
 @settings(deadline=None, max_examples=25)
 @given(lengths=st.lists(st.integers(0, 30), min_size=1, max_size=30), maxlen=st.integers(1, 20))
-def test_plans_say_what_padding_then_does(tmp_path_factory, lengths, maxlen):
+def test_plans_predict_padding(tmp_path_factory, lengths, maxlen):
     file = tmp_path_factory.mktemp("plans") / "in.parquet"
     rows = [[1] * length for length in lengths]
     pq.write_table(pa.table({"ids": pa.array(rows, pa.list_(pa.int32()))}), file)
@@ -103,7 +103,7 @@ def test_plans_say_what_padding_then_does(tmp_path_factory, lengths, maxlen):
     assert plans[str(maxlen)].bytes == padded.values.nbytes
 
 
-def test_padded_input_is_read_by_its_metadata(raw, inspect):
+def test_metadata_describe_padding(raw, inspect):
     pad_file(
         raw, "odd.parquet", spec=PadSpec(maxlen=4, padding="pre", value=77), mask=MaskSpec(column="real")
     )
@@ -113,7 +113,7 @@ def test_padded_input_is_read_by_its_metadata(raw, inspect):
     assert {finding["rule"] for finding in seen["health"]} == {"row-fully-masked", "cudnn-fallback"}
 
 
-def test_a_column_that_was_not_padded_is_raw(tmp_path, inspect):
+def test_unpadded_column_is_raw(tmp_path, inspect):
     rows = tmp_path / "rows.jsonl"
     rows.write_text('{"input_ids": [1, 2], "labels": [0, 1]}\n{"input_ids": [3], "labels": [1]}\n')
     pad_file(rows, tmp_path / "padded.parquet", columns=["input_ids"])
@@ -124,19 +124,19 @@ def test_a_column_that_was_not_padded_is_raw(tmp_path, inspect):
 
 @pytest.mark.parametrize("suffix", ["jsonl", "parquet", "arrow"])
 @pytest.mark.parametrize("dtype", ["bool", "int64"])
-def test_padded_input_is_read_by_its_mask(raw, inspect, suffix, dtype):
+def test_mask_describes_padding(raw, inspect, suffix, dtype):
     pad_file(raw, f"hf.{suffix}", mask=MaskSpec(column="attention_mask", dtype=dtype, length_column="length"))
     seen = inspect(f"hf.{suffix}")
     assert (seen["padded"], seen["lengths"]["max"], seen["tokens"]) == (True, 8, 12)
 
 
-def test_a_mask_of_any_name_can_be_named(raw, inspect):
+def test_mask_can_have_any_name(raw, inspect):
     pad_file(raw, "named.jsonl", mask=MaskSpec(column="real"))
     assert not inspect("named.jsonl", "-c", "input_ids")["padded"]
     assert inspect("named.jsonl", "-c", "input_ids", "--mask-column", "real")["padded"]
 
 
-def test_raw_rows_with_a_tokenizers_mask_are_raw(tmp_path, inspect):
+def test_tokenizer_mask_is_not_padding(tmp_path, inspect):
     file = tmp_path / "hf.parquet"
     pq.write_table(pa.table({"input_ids": [[1, 2], [3]], "attention_mask": [[1, 1], [1]]}), file)
     assert not inspect(str(file), "-c", "input_ids")["padded"]
@@ -155,7 +155,7 @@ BROKEN = {
 
 
 @pytest.mark.parametrize("rule", BROKEN)
-def test_broken_files_are_found_out(tmp_path, inspect, rule):
+def test_broken_files_are_reported(tmp_path, inspect, rule):
     good = {
         "ids": [[1, 2, 0], [3, 4, 5]],
         "mask": [[True, True, False], [True, True, True]],
@@ -175,14 +175,14 @@ def test_broken_files_are_found_out(tmp_path, inspect, rule):
     assert found <= {rule, "cudnn-fallback", "padding-not-pad-value"}
 
 
-def test_the_declared_side_is_held_against_the_rows(raw, inspect):
+def test_declared_side_is_checked(raw, inspect):
     pad_file(raw, "pre.jsonl", spec=PadSpec(padding="pre"))
     said = {finding["rule"] for finding in inspect("pre.jsonl")["health"]}
     declared = {finding["rule"] for finding in inspect("pre.jsonl", "--padding", "post")["health"]}
     assert declared - said == {"mask-wrong-side"}
 
 
-def test_files_of_different_types_are_named(tmp_path, inspect):
+def test_mixed_types_are_named(tmp_path, inspect):
     for name, type_ in (("a", pa.int32()), ("b", pa.int64())):
         pq.write_table(pa.table({"ids": pa.array([[1]], pa.list_(type_))}), tmp_path / f"{name}.parquet")
     [finding] = inspect(str(tmp_path))["health"]
@@ -199,7 +199,7 @@ def test_rows_can_be_chosen(raw, inspect):
     assert drawn == [mask["row"] for mask in inspect(raw, "--sample", "2", "--seed", "5")["masks"]]
 
 
-def test_every_row_has_the_same_chance_to_be_drawn(tmp_path, inspect):
+def test_sample_is_uniform(tmp_path, inspect):
     file = tmp_path / "many.parquet"
     pq.write_table(pa.table({"ids": [[1]] * 20}), file)
     drawn = [
@@ -214,7 +214,7 @@ def test_every_row_has_the_same_chance_to_be_drawn(tmp_path, inspect):
 
 @pytest.fixture
 def shards(tmp_path):
-    """The rows of one file, and the same in several, one of them without a row."""
+    """The same rows in one file and in several files, one of them empty."""
     rows = [{"input_ids": list(range(number % 7))} for number in range(200)]
     lines = [json.dumps(row) + "\n" for row in rows]
     (tmp_path / "whole.jsonl").write_text("".join(lines))
@@ -225,18 +225,18 @@ def shards(tmp_path):
 
 
 @pytest.mark.parametrize("shown", [("-n", "5"), ("--rows", "2:9"), ("--no-masks",)], ids=" ".join)
-def test_the_files_of_a_dataset_are_seen_as_one_file_would_be(shards, inspect, shown):
+def test_files_count_as_one(shards, inspect, shown):
     whole = inspect(str(shards / "whole.jsonl"), *shown)
     apart = inspect(str(shards / "data"), *shown)
     for found in (whole, apart):
-        # Where the rows stand is said of each file.
+        # The places of the rows differ.
         for finding in found["health"]:
             finding["examples"] = len(finding["examples"])
     assert apart == whole
 
 
 @pytest.mark.parametrize("shown", [("-n", "5"), ("--sample", "9", "--seed", "-3")], ids=" ".join)
-def test_who_looks_at_the_files_makes_no_difference(shards, inspect, shown):
+def test_workers_do_not_matter(shards, inspect, shown):
     seen = [inspect(str(shards / "data"), *shown, "--workers", workers) for workers in ("1", "2")]
     assert seen[0] == seen[1]
     rows = [mask["row"] for mask in seen[0]["masks"]]
@@ -244,7 +244,7 @@ def test_who_looks_at_the_files_makes_no_difference(shards, inspect, shown):
     assert [mask["length"] for mask in seen[0]["masks"]] == [row % 7 for row in rows]
 
 
-def test_every_row_of_every_file_has_the_same_chance_to_be_drawn(shards, inspect):
+def test_sample_over_files_is_uniform(shards, inspect):
     drawn = [
         mask["row"]
         for seed in range(60)
@@ -259,18 +259,18 @@ def test_every_row_of_every_file_has_the_same_chance_to_be_drawn(shards, inspect
     assert 640 <= counts[3:120].sum() <= 764
 
 
-def test_a_file_that_cannot_be_looked_at_is_named(shards, capfd):
+def test_unreadable_file_is_named(shards, capfd):
     (shards / "data" / "c.jsonl").write_text('{"input_ids": [1]}\n{"input_ids": 5}\n')
     assert run(["inspect", str(shards / "data"), "--workers", "2"]) == 1
     assert "c.jsonl, line 2: " in capfd.readouterr().err
 
 
-def test_parts_can_be_left_out(raw, inspect):
+def test_parts_can_be_omitted(raw, inspect):
     assert "plans" not in inspect(raw, "--no-plans")
     assert "masks" not in inspect(raw, "--no-masks")
 
 
-def test_bool_prints_the_matrix_as_numpy_does(raw, capfd):
+def test_bool_style_prints_numpy(raw, capfd):
     assert run(["inspect", raw, "--style", "bool", "--maxlen", "3", "--no-plans"]) == 0
     assert (
         "[[ True  True  True]\n [False False False]\n [ True False False]\n [ True  True  True]]\n"
@@ -278,12 +278,12 @@ def test_bool_prints_the_matrix_as_numpy_does(raw, capfd):
     )
 
 
-def test_int_prints_an_attention_mask(raw, capfd):
+def test_int_style_prints_a_mask(raw, capfd):
     assert run(["inspect", raw, "--style", "int", "--maxlen", "3", "--no-plans"]) == 0
     assert "[[1 1 1]\n [0 0 0]\n [1 0 0]\n [1 1 1]]\n" in capfd.readouterr().out
 
 
-def test_tokens_tell_padding_apart_without_colour(raw, capfd):
+def test_tokens_work_without_colour(raw, capfd):
     assert run(["inspect", raw, "--style", "tokens", "--maxlen", "3", "--value", "4", "--no-plans"]) == 0
     assert "2: 8 (4) (4)" in capfd.readouterr().out
 
@@ -301,7 +301,7 @@ def real_process(*args: str, **env: str) -> subprocess.CompletedProcess:
 
 @pytest.mark.parametrize("columns", [40, 200])
 @pytest.mark.parametrize("env", [{}, {"LANG": "C", "LC_ALL": "C"}, {"NO_COLOR": "1"}], ids=str)
-def test_fits_the_terminal(raw, columns, env):
+def test_output_fits_the_terminal(raw, columns, env):
     shown = real_process(raw, "--maxlen", "300", COLUMNS=str(columns), **env).stdout
     assert max(map(len, shown.splitlines())) <= columns
     assert "\x1b" not in shown
@@ -314,7 +314,7 @@ TITLES = {"rows_cut": "rows cut", "tokens_lost": "tokens lost", "shapes": "shape
 
 
 @pytest.mark.parametrize("columns", [20, 30, 40, 50, 60, 70, 78])
-def test_a_narrow_terminal_shows_fewer_numbers_and_each_of_them_whole(capfd, tmp_path, monkeypatch, columns):
+def test_narrow_terminal(capfd, tmp_path, monkeypatch, columns):
     monkeypatch.chdir(tmp_path)
     rows = [[7] * (1 + i * i % 613) for i in range(1500)]
     Path("long.jsonl").write_text("".join(f'{{"input_ids": {row}}}\n' for row in rows))
@@ -335,13 +335,13 @@ def test_a_narrow_terminal_shows_fewer_numbers_and_each_of_them_whole(capfd, tmp
         assert set(numbers) <= set(cells)
 
 
-def test_a_terminal_that_has_only_ascii_gets_ascii(raw):
+def test_ascii_terminal(raw):
     shown = real_process(raw, PYTHONIOENCODING="ascii", PYTHONUTF8="0").stdout
     assert shown.isascii()
     assert "###" in shown
 
 
-def test_a_scaled_cell_is_full_only_without_padding(raw, capfd, monkeypatch):
+def test_full_cell_means_no_padding(raw, capfd, monkeypatch):
     monkeypatch.setenv("COLUMNS", "40")
     Path("long.jsonl").write_text(
         f'{{"input_ids": {[1] * 999}}}\n{{"input_ids": [1]}}\n{{"input_ids": {[1] * 1000}}}\n'
@@ -353,27 +353,27 @@ def test_a_scaled_cell_is_full_only_without_padding(raw, capfd, monkeypatch):
     assert set(grid[2]) == {"█"}
 
 
-def test_a_reader_that_has_seen_enough_is_no_error(raw):
+def test_closed_pipe_is_not_an_error(raw):
     Path("many.jsonl").write_text('{"input_ids": [1, 2, 3]}\n' * 5000)
     script = f'{sys.executable} -m padmask inspect many.jsonl -n 5000 | head -1; exit "${{PIPESTATUS[0]}}"'
     done = subprocess.run(["bash", "-c", script], capture_output=True, text=True, check=False)
     assert (done.returncode, done.stderr) == (0, "")
 
 
-def test_data_does_not_drive_the_terminal(tmp_path, capfd):
+def test_data_cannot_drive_terminals(tmp_path, capfd):
     (tmp_path / "odd.jsonl").write_text('{"input_ids": ["\\u001b[31mx", "a\\nb"]}\n')
     assert run(["inspect", str(tmp_path / "odd.jsonl"), "--style", "tokens"]) == 0
     assert "0: \\x1b[31mx a\\nb" in capfd.readouterr().out
 
 
-def test_a_length_column_that_is_gone_is_no_length_column(raw, inspect):
+def test_missing_length_column(raw, inspect):
     pad_file(raw, "with.parquet", mask=MaskSpec(length_column="len"))
     table = pq.read_table("with.parquet")
     pq.write_table(table.drop(["len"]), "without.parquet")
     assert inspect("without.parquet")["tokens"] == 12
 
 
-def test_a_pad_value_that_is_given_is_checked(tmp_path, inspect):
+def test_given_pad_value_is_checked(tmp_path, inspect):
     file = tmp_path / "plain.parquet"
     ids, mask = [[1, 9, 7], [3, 4, 7]], [[True, False, False], [True, True, True]]
     pq.write_table(pa.table({"input_ids": ids, "mask": mask}), file)
@@ -382,7 +382,7 @@ def test_a_pad_value_that_is_given_is_checked(tmp_path, inspect):
 
 
 @pytest.mark.parametrize("suffix", ["svg", "html", "txt"])
-def test_an_export_stands_alone(raw, suffix, capfd):
+def test_export_is_self_contained(raw, suffix, capfd):
     assert run(["inspect", raw, "--export", f"masks.{suffix}"]) == 0
     capfd.readouterr()
     exported = Path(f"masks.{suffix}").read_text(encoding="utf-8")
@@ -391,7 +391,7 @@ def test_an_export_stands_alone(raw, suffix, capfd):
     assert "http" not in exported.replace("http://www.w3.org/2000/svg", "")
 
 
-def test_an_unknown_export_is_refused(raw, capfd):
+def test_unknown_export_is_refused(raw, capfd):
     assert run(["inspect", raw, "--export", "masks.pdf"]) == 2
     assert ".svg, .html, .txt" in capfd.readouterr().err
 
@@ -413,13 +413,13 @@ def test_several_files_are_one_dataset(raw, inspect):
     assert inspect(raw, raw, "--limit", "5")["rows"] == 5
 
 
-def test_no_rows_are_no_error(tmp_path, inspect):
+def test_empty_input(tmp_path, inspect):
     (tmp_path / "empty.jsonl").write_text("")
     seen = inspect(str(tmp_path / "empty.jsonl"))
     assert (seen["rows"], seen["masks"], seen["plans"]) == (0, [], [])
 
 
-def test_bad_rows_are_errors_as_in_pad(tmp_path, capfd):
+def test_bad_rows_are_errors(tmp_path, capfd):
     (tmp_path / "bad.jsonl").write_text('{"input_ids": [1, null]}\n')
     assert run(["inspect", str(tmp_path / "bad.jsonl")]) == 1
     assert "line 1: column 'input_ids': position 1: expected a number, found null" in capfd.readouterr().err

@@ -1,16 +1,16 @@
-"""No output replaces an input, another output, or what a standard stream was redirected to."""
+"""No output replaces an input, another output, or the file behind a standard stream."""
 
 from __future__ import annotations
 
 import json
 import os
 import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from subprocess import CompletedProcess
 
 import pytest
+from pairs import all_pairs
 
 Run = Callable[..., CompletedProcess[str]]
 
@@ -27,26 +27,20 @@ def rows(tmp_path: Path) -> Path:
     return path
 
 
-@pytest.fixture
-def shell(tmp_path: Path) -> Callable[[str], CompletedProcess[str]]:
-    """Run a shell line in which `padmask` is this padmask."""
-
-    def run(line: str) -> CompletedProcess[str]:
-        code = f'padmask() {{ "{sys.executable}" -m padmask "$@"; }}; {line}'
-        return subprocess.run(
-            ["sh", "-c", code], cwd=tmp_path, capture_output=True, text=True, timeout=60, check=False
-        )
-
+@pytest.fixture(autouse=True)
+def link(tmp_path: Path) -> None:
     (tmp_path / "link").symlink_to("/dev/stdout")
-    return run
 
 
-@pytest.mark.parametrize("name", STDOUT_NAMES)
-@pytest.mark.parametrize("option", ["--rejects", "--report"])
-@pytest.mark.parametrize(("verb", "data"), [("pad", BAD), ("unpad", PADDED)])
-def test_second_writer_on_stdout_is_refused(
-    shell: Run, tmp_path: Path, verb: str, data: str, option: str, name: str
+@all_pairs(
+    name=STDOUT_NAMES,
+    option=["--rejects", "--report"],
+    command={"pad": ("pad", BAD), "unpad": ("unpad", PADDED)},
+)
+def test_stdout_takes_one_output(
+    shell: Run, tmp_path: Path, command: tuple[str, str], option: str, name: str
 ) -> None:
+    verb, data = command
     (tmp_path / "in.jsonl").write_text(data)
     (tmp_path / "log").write_text("kept\n")
     done = shell(f"padmask {verb} in.jsonl --on-error skip {option} {name} >> log")
@@ -56,7 +50,7 @@ def test_second_writer_on_stdout_is_refused(
 
 
 @pytest.mark.parametrize("name", STDOUT_NAMES)
-def test_output_named_as_stdout_is_appended(shell: Run, tmp_path: Path, rows: Path, name: str) -> None:
+def test_named_stdout_is_appended(shell: Run, tmp_path: Path, rows: Path, name: str) -> None:
     (tmp_path / "log").write_text("kept\n")
     done = shell(f"padmask pad {rows.name} -o {name} --output-format jsonl --quiet >> log")
     assert done.returncode == 0, done.stderr
@@ -75,7 +69,7 @@ def test_open_descriptor_is_appended(shell: Run, tmp_path: Path, name: str) -> N
     assert (kept, json.loads(line)["line"]) == ("kept", 2)
 
 
-def test_two_names_of_one_file_are_refused(here: Run, tmp_path: Path) -> None:
+def test_hard_links_are_one_output(here: Run, tmp_path: Path) -> None:
     (tmp_path / "in.jsonl").write_text(BAD)
     (tmp_path / "one").write_text("kept")
     os.link(tmp_path / "one", tmp_path / "two")
@@ -92,7 +86,7 @@ def test_dev_null_takes_everything(here: Run, rows: Path) -> None:
 
 
 def inputs_named(folder: Path) -> dict[str, str]:
-    """Name the input `d/a.jsonl` in every way, by the way that an output names it."""
+    """Return the ways to name the input `d/a.jsonl`."""
     (folder / "d").mkdir()
     for name in "ab":
         (folder / "d" / f"{name}.jsonl").write_text(GOOD)
@@ -115,9 +109,7 @@ WRITES = {
 }
 
 
-@pytest.mark.parametrize("output", OUTPUT_NAMES)
-@pytest.mark.parametrize("named", ["file", "pattern", "folder", "linked folder"])
-@pytest.mark.parametrize("command", WRITES)
+@all_pairs(command=WRITES.keys(), named=["file", "pattern", "folder", "linked folder"], output=OUTPUT_NAMES)
 def test_nothing_replaces_an_input(here: Run, tmp_path: Path, command: str, named: str, output: str) -> None:
     source = inputs_named(tmp_path)[named]
     done = here(*(word.format(source, out=output) for word in WRITES[command]))
@@ -126,12 +118,8 @@ def test_nothing_replaces_an_input(here: Run, tmp_path: Path, command: str, name
     assert not (tmp_path / "out.jsonl").exists()
 
 
-@pytest.mark.parametrize("named", ["pattern", "folder", "linked folder"])
-@pytest.mark.parametrize("output", OUTPUT_NAMES)
-@pytest.mark.parametrize("verb", ["pad", "unpad"])
-def test_output_replaces_none_of_several(
-    here: Run, tmp_path: Path, verb: str, named: str, output: str
-) -> None:
+@all_pairs(named=["pattern", "folder", "linked folder"], output=OUTPUT_NAMES, verb=["pad", "unpad"])
+def test_output_replaces_no_shard(here: Run, tmp_path: Path, verb: str, named: str, output: str) -> None:
     source = inputs_named(tmp_path)[named]
     done = here(verb, source, "-o", output)
     assert done.returncode == 2, done.stderr
@@ -139,13 +127,13 @@ def test_output_replaces_none_of_several(
 
 
 @pytest.mark.parametrize("output", ["in.jsonl", "./in.jsonl"])
-def test_output_may_replace_the_only_input(here: Run, rows: Path, output: str) -> None:
+def test_output_may_be_the_only_input(here: Run, rows: Path, output: str) -> None:
     assert here("pad", "in.jsonl", "-o", output).returncode == 0
     assert [json.loads(line)["input_ids"] for line in rows.read_text().splitlines()] == [[1, 2], [3, 0]]
 
 
 @pytest.mark.parametrize("name", ["masks.txt", "./masks.txt", "hard.txt"])
-def test_export_does_not_replace_the_input(here: Run, tmp_path: Path, name: str) -> None:
+def test_export_keeps_the_input(here: Run, tmp_path: Path, name: str) -> None:
     (tmp_path / "masks.txt").write_text(GOOD)
     os.link(tmp_path / "masks.txt", tmp_path / "hard.txt")
     done = here("inspect", "masks.txt", "--input-format", "jsonl", "--export", name)
@@ -154,7 +142,7 @@ def test_export_does_not_replace_the_input(here: Run, tmp_path: Path, name: str)
 
 
 @pytest.mark.parametrize("name", ["serve.py", "./serve.py", "hard.py"])
-def test_report_does_not_replace_a_module(padmask: Run, tmp_path: Path, rows: Path, name: str) -> None:
+def test_report_keeps_the_module(padmask: Run, tmp_path: Path, rows: Path, name: str) -> None:
     code = "def f(ids, mask):\n    return ids * mask\n"
     (tmp_path / "serve.py").write_text(code)
     os.link(tmp_path / "serve.py", tmp_path / "hard.py")
@@ -163,7 +151,7 @@ def test_report_does_not_replace_a_module(padmask: Run, tmp_path: Path, rows: Pa
     assert (tmp_path / "serve.py").read_text() == code
 
 
-def test_report_does_not_replace_what_a_module_imports(padmask: Run, tmp_path: Path, rows: Path) -> None:
+def test_report_keeps_imported_modules(padmask: Run, tmp_path: Path, rows: Path) -> None:
     (tmp_path / "helper.py").write_text("X = 1\n")
     (tmp_path / "serve.py").write_text("import helper\n\ndef f(ids, mask):\n    return ids * mask\n")
     done = padmask("verify", rows, "--predict", "serve:f", "--report", "json:helper.py")
@@ -172,7 +160,7 @@ def test_report_does_not_replace_what_a_module_imports(padmask: Run, tmp_path: P
 
 
 @pytest.mark.parametrize("option", ["--model", "--custom-objects"])
-def test_report_does_not_replace_a_model(here: Run, tmp_path: Path, rows: Path, option: str) -> None:
+def test_report_keeps_the_model(here: Run, tmp_path: Path, rows: Path, option: str) -> None:
     (tmp_path / "m").write_text("kept")
     model = ["--model", "m"] if option == "--model" else ["--model", "x.keras", option, "m"]
     done = here("verify", rows, *model, "--report", "json:m")
@@ -195,9 +183,9 @@ def test_named_pipe_is_opened_once(padmask: Run, tmp_path: Path, options: list[s
         writer.wait()
 
 
-def test_a_pipe_is_not_input_and_output(here: Run, tmp_path: Path) -> None:
+def test_pipe_is_not_both_ends(here: Run, tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "pipe")
-    # Open at both ends, so that nothing waits for a reader or a writer.
+    # Open at both ends, so that neither end waits.
     descriptor = os.open(tmp_path / "pipe", os.O_RDWR)
     try:
         os.write(descriptor, b'{"input_ids": [1]}\n')
@@ -208,7 +196,7 @@ def test_a_pipe_is_not_input_and_output(here: Run, tmp_path: Path) -> None:
     assert "would be written into the input 'pipe'" in done.stderr
 
 
-def test_a_descriptor_that_is_not_open_is_named(here: Run, tmp_path: Path) -> None:
+def test_closed_descriptor_is_named(here: Run, tmp_path: Path) -> None:
     (tmp_path / "in.jsonl").write_text('{"input_ids": [1]}\n')
     done = here("pad", "in.jsonl", "-o", "/dev/fd/99")
     assert done.returncode == 2

@@ -1,4 +1,4 @@
-"""Names in outputs and in messages: of npz members, of columns and files that formats cannot hold."""
+"""Names in outputs and in messages: npz members, columns and files."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def test_npz_refuses_unsafe_names(here: Run, tmp_path: Path, name: str) -> None:
     assert not (tmp_path / "out.npz").exists()
 
 
-def test_npz_refuses_names_of_one_file(here: Run, tmp_path: Path) -> None:
+def test_npz_refuses_equal_names(here: Run, tmp_path: Path) -> None:
     rows = tmp_path / "in.jsonl"
     rows.write_text('{"x": [1], "x.npy": [2]}\n')
     done = here("pad", rows, "-o", "out.npz", "-c", "x", "-c", "x.npy")
@@ -42,7 +42,7 @@ def test_npz_refuses_names_of_one_file(here: Run, tmp_path: Path) -> None:
     assert "'x.npy'" in done.stderr
 
 
-def test_npz_refuses_an_unsafe_mask_name(here: Run, tmp_path: Path) -> None:
+def test_npz_refuses_unsafe_mask_name(here: Run, tmp_path: Path) -> None:
     (tmp_path / "in.jsonl").write_text('{"ids": [1]}\n')
     assert here("pad", "in.jsonl", "-o", "out.npz", "--mask-column", "../mask").returncode == 2
 
@@ -55,7 +55,7 @@ def test_npz_keeps_safe_names(here: Run, tmp_path: Path, name: str) -> None:
         assert arrays[name].tolist() == [[1, 2]]
 
 
-def test_parquet_error_names_the_output(here: Run, tmp_path: Path) -> None:
+def test_parquet_error_names_output(here: Run, tmp_path: Path) -> None:
     column = pa.array([(1, 2, 3)], pa.month_day_nano_interval())
     table = pa.table({"input_ids": [[1]], "wait": column})
     with pa.ipc.new_file(tmp_path / "in.arrow", table.schema) as writer:
@@ -91,7 +91,7 @@ def test_read_error_names_the_file(padmask: Run, verb: str) -> None:
     assert "Input/output error" in done.stderr
 
 
-def test_parquet_metadata_of_other_tools_stays(here: Run, tmp_path: Path) -> None:
+def test_foreign_metadata_is_kept(here: Run, tmp_path: Path) -> None:
     table = pa.table({"input_ids": [[1, 2]]}).replace_schema_metadata({"a": "1"})
     with pq.ParquetWriter(tmp_path / "in.parquet", table.schema) as writer:
         writer.write_table(table)
@@ -104,21 +104,21 @@ def test_parquet_metadata_of_other_tools_stays(here: Run, tmp_path: Path) -> Non
 
 
 @pytest.mark.parametrize("command", ["pad", "unpad"])
-def test_input_without_columns_is_named_so(here: Run, tmp_path: Path, command: str) -> None:
+def test_input_without_columns(here: Run, tmp_path: Path, command: str) -> None:
     pq.write_table(pa.table({}), tmp_path / "in.parquet")
     done = here(command, "in.parquet")
     assert "has no columns" in done.stderr
     assert "none" not in done.stderr
 
 
-def test_rows_and_sample_exclude_each_other(here: Run, tmp_path: Path) -> None:
+def test_rows_exclude_sample(here: Run, tmp_path: Path) -> None:
     (tmp_path / "in.jsonl").write_text('{"input_ids": [1]}\n' * 9)
     done = here("inspect", "in.jsonl", "--rows", "0:2", "--sample", "3")
     assert done.returncode == 2
     assert "--rows and --sample" in done.stderr
 
 
-def test_typed_rows_win_over_a_configured_sample(here: Run, tmp_path: Path) -> None:
+def test_rows_override_sample_setting(here: Run, tmp_path: Path) -> None:
     (tmp_path / "pyproject.toml").write_text("[tool.padmask.inspect]\nsample = 1\n")
     (tmp_path / "in.jsonl").write_text('{"input_ids": [1]}\n' * 9)
     shown = json.loads(here("inspect", "in.jsonl", "--rows", "4:6", "--json").stdout)["masks"]

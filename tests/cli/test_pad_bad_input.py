@@ -1,4 +1,4 @@
-"""Input that is wrong, odd or broken: refused in a sentence with its place, or padded just right."""
+"""Wrong, unusual or broken input is refused with its place, or padded correctly."""
 
 from __future__ import annotations
 
@@ -20,6 +20,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from pairs import all_pairs
 from processes import default_signals
 
 Completed = subprocess.CompletedProcess[str]
@@ -33,9 +34,9 @@ PADDED = [
     {"input_ids": [3, 0], "mask": [True, False]},
 ]
 
-# What to do, in whatever words: a flag, a suggestion, a question, or a verb in the imperative.
+# A remedy: an option, a suggestion, a question, or a verb in the imperative.
 REMEDY = re.compile(
-    r"(?<!\w)--?[a-z]|Did you mean|Is the file whole|The columns are|They end in|"
+    r"(?<!\w)--?[a-z]|Did you mean|The columns are|They end in|"
     r"\b(fix|skip|choose|create|check|(?<!cannot )write|rename|convert|free|give|name (an?|another|it|two)|"
     r"shorten|make|pad them|pad the files|ask for|remove|repeat|use|wait)\b",
     re.IGNORECASE,
@@ -45,13 +46,13 @@ as_root = os.geteuid() == 0
 no_full_device = not Path("/dev/full").exists()
 
 
-# --- How a refusal reads -----------------------------------------------------------------
+# --- Error messages ----------------------------------------------------------------------
 
 
 def complaint(result: Completed, *said: str, code: int = 1) -> None:
-    """Check that the command refused in one or two plain sentences, which say these words.
+    """Check that the command failed with a short message that contains these words and a remedy.
 
-    The exit code is 1 where the data are at fault, and 2 where the command could not be run.
+    The exit code is 1 if the data are at fault, and 2 if the command could not run.
     """
     assert result.returncode == code, result
     assert "Traceback" not in result.stderr
@@ -70,7 +71,7 @@ def contents(folder: Path) -> dict[str, bytes]:
 
 @pytest.fixture
 def refuses(here: Run, tmp_path: Path) -> Run:
-    """Check that `padmask ARGS...` refuses, says these words, and leaves every file as it was."""
+    """Check that `padmask ARGS...` fails with these words and changes no file."""
 
     def check(*args: str | Path, says: list[str], by: Run = here, code: int = 1, **more: Any) -> Completed:
         before = contents(tmp_path)
@@ -82,9 +83,12 @@ def refuses(here: Run, tmp_path: Path) -> Run:
     return check
 
 
-@pytest.fixture(params=[("--maxlen", "4"), ()], ids=["one pass", "two passes"])
+PASSES = {"one pass": ("--maxlen", "4"), "two passes": ()}
+
+
+@pytest.fixture(params=PASSES.values(), ids=PASSES)
 def passes(request: pytest.FixtureRequest) -> tuple[str, ...]:
-    """A given length is padded while reading; one that must be found is a pass of its own before."""
+    """A given maxlen needs one pass over the input, a found one needs two."""
     return request.param
 
 
@@ -120,12 +124,12 @@ def stream_bytes(table: pa.Table) -> bytes:
 
 
 def noise(rows: int = 2000) -> str:
-    """JSON Lines that no codec makes small."""
+    """JSON Lines that do not compress well."""
     pick = random.Random(7).randrange
     return "".join(json.dumps({"input_ids": [pick(30000) for _ in range(40)]}) + "\n" for _ in range(rows))
 
 
-# --- JSON Lines that are fine ------------------------------------------------------------
+# --- Valid JSON Lines --------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -133,15 +137,17 @@ def noise(rows: int = 2000) -> str:
     ["", "\n", "\r\n", " \t \n\n", "\ufeff", "\ufeff\n"],
     ids=["no bytes", "a newline", "a CRLF", "blank lines", "a BOM", "a BOM and a newline"],
 )
-class TestNoRows:
-    def test_give_no_lines(self, here: Run, tmp_path: Path, passes: tuple[str, ...], text: str) -> None:
+class TestEmptyInput:
+    def test_jsonl_output_is_empty(
+        self, here: Run, tmp_path: Path, passes: tuple[str, ...], text: str
+    ) -> None:
         (tmp_path / "in.jsonl").write_bytes(text.encode())
         result = here("pad", "in.jsonl", *passes)
         assert rows_of(result) == []
         assert "no rows" in result.stderr
 
     @pytest.mark.parametrize("output", ["out.parquet", "out.arrow"])
-    def test_give_a_table_with_columns(self, here: Run, tmp_path: Path, text: str, output: str) -> None:
+    def test_typed_output_has_columns(self, here: Run, tmp_path: Path, text: str, output: str) -> None:
         (tmp_path / "in.jsonl").write_bytes(text.encode())
         assert here("pad", "in.jsonl", "-o", output, "--maxlen", "4").returncode == 0
         table = read(tmp_path / output)
@@ -149,7 +155,7 @@ class TestNoRows:
         assert table.schema.field("input_ids").type.value_type == pa.int32()
         assert table.schema.field("mask").type.value_type == pa.bool_()
 
-    def test_give_arrays_of_no_rows(self, here: Run, tmp_path: Path, text: str) -> None:
+    def test_npz_output_has_no_rows(self, here: Run, tmp_path: Path, text: str) -> None:
         (tmp_path / "in.jsonl").write_bytes(text.encode())
         assert here("pad", "in.jsonl", "-o", "out.npz", "--maxlen", "4").returncode == 0
         with np.load(tmp_path / "out.npz") as arrays:
@@ -188,33 +194,31 @@ LINES = '{"input_ids": [1, 2]}\n{"input_ids": []}\n{"input_ids": [3]}\n'
         "white space",
     ],
 )
-def test_lines_may_end_and_begin_in_many_ways(
-    here: Run, tmp_path: Path, passes: tuple[str, ...], data: bytes
-) -> None:
+def test_line_endings_and_blanks(here: Run, tmp_path: Path, passes: tuple[str, ...], data: bytes) -> None:
     (tmp_path / "in.jsonl").write_bytes(data)
     length = passes and ("--maxlen", "2")
     assert rows_of(here("pad", "in.jsonl", *length)) == PADDED
 
 
-def test_each_file_may_have_its_own_bom(here: Run, tmp_path: Path) -> None:
+def test_each_file_may_have_a_bom(here: Run, tmp_path: Path) -> None:
     for name in ("a.jsonl", "b.jsonl"):
         (tmp_path / name).write_bytes(LINES.encode("utf-8-sig"))
     assert rows_of(here("pad", "a.jsonl", "b.jsonl")) == PADDED * 2
 
 
-def test_an_empty_file_among_others_adds_nothing(here: Run, tmp_path: Path) -> None:
+def test_empty_file_among_others(here: Run, tmp_path: Path) -> None:
     (tmp_path / "a.jsonl").touch()
     (tmp_path / "b.jsonl").write_text(LINES)
     assert rows_of(here("pad", "a.jsonl", "b.jsonl", "a.jsonl")) == PADDED
 
 
-def test_a_gzip_file_may_have_several_members(here: Run, tmp_path: Path) -> None:
+def test_gzip_with_several_members(here: Run, tmp_path: Path) -> None:
     members = [gzip.compress(line.encode()) for line in LINES.splitlines(keepends=True)]
     (tmp_path / "in.jsonl.gz").write_bytes(b"".join(members))
     assert rows_of(here("pad", "in.jsonl.gz")) == PADDED
 
 
-def test_a_line_may_be_megabytes_long(here: Run, tmp_path: Path, passes: tuple[str, ...]) -> None:
+def test_long_line(here: Run, tmp_path: Path, passes: tuple[str, ...]) -> None:
     long = json.dumps({"input_ids": list(range(300_000))})
     (tmp_path / "in.jsonl").write_text(f"{GOOD}\n{long}\n{GOOD}\n")
     rows = rows_of(here("pad", "in.jsonl", *passes))
@@ -224,31 +228,31 @@ def test_a_line_may_be_megabytes_long(here: Run, tmp_path: Path, passes: tuple[s
     assert [sum(row["mask"]) for row in rows] == [3, width, 3]
 
 
-def test_int64_takes_every_64_bit_id(here: Run, tmp_path: Path) -> None:
+def test_int64_holds_every_id(here: Run, tmp_path: Path) -> None:
     extremes = [2**63 - 1, -(2**63), 0]
     (tmp_path / "in.jsonl").write_text(json.dumps({"input_ids": extremes}))
     assert rows_of(here("pad", "in.jsonl", "--dtype", "int64"))[0]["input_ids"] == extremes
 
 
 @pytest.mark.parametrize("number", ["1e999", "-1E+400", "123456789012345678901234567890"])
-def test_a_number_that_nobody_asked_for_keeps_its_text(here: Run, tmp_path: Path, number: str) -> None:
+def test_other_numbers_keep_their_text(here: Run, tmp_path: Path, number: str) -> None:
     (tmp_path / "in.jsonl").write_text(f'{GOOD}\n{{"input_ids": [1], "x": {number}}}\n')
     result = here("pad", "in.jsonl")
     assert result.returncode == 0
     assert f'"x":{number},' in result.stdout
 
 
-def test_a_repeated_key_counts_as_its_last(here: Run, tmp_path: Path) -> None:
+def test_last_repeated_key_counts(here: Run, tmp_path: Path) -> None:
     (tmp_path / "in.jsonl").write_text('{"input_ids": [1], "input_ids": [2, 3]}\n')
     assert rows_of(here("pad", "in.jsonl")) == [{"input_ids": [2, 3], "mask": [True, True]}]
 
 
-def test_ints_are_floats_where_floats_are_asked_for(here: Run, tmp_path: Path) -> None:
+def test_ints_become_floats_if_asked(here: Run, tmp_path: Path) -> None:
     (tmp_path / "in.jsonl").write_text('{"x": [1, 2.5]}\n{"x": [3]}\n')
     assert [row["x"] for row in rows_of(here("pad", "in.jsonl", "-c", "x:float32"))] == [[1, 2.5], [3, 0]]
 
 
-# --- JSON Lines that are not -------------------------------------------------------------
+# --- Invalid JSON Lines ------------------------------------------------------------------
 
 COLUMN = "column 'input_ids'"
 BAD_LINES = {
@@ -295,26 +299,24 @@ BAD_LINES = {
 bad_lines = pytest.mark.parametrize(("line", "says"), BAD_LINES.values(), ids=BAD_LINES)
 
 
-@bad_lines
-@pytest.mark.parametrize("output", ["out.jsonl", "out.parquet"])
-def test_a_bad_line_is_named(
-    refuses: Run, tmp_path: Path, passes: tuple[str, ...], output: str, line: str, says: list[str]
+@all_pairs(bad=BAD_LINES, passes=PASSES, output=["out.jsonl", "out.parquet"])
+def test_bad_line_is_named(
+    refuses: Run, tmp_path: Path, passes: tuple[str, ...], output: str, bad: tuple[str, list[str]]
 ) -> None:
-    # A blank line is no row, but it is a line.
+    line, says = bad
+    # A blank line is not a row, but counts as a line.
     (tmp_path / "in.jsonl").write_text(f"{GOOD}\n\n{line}\n{GOOD}\n")
     refuses("pad", "in.jsonl", "-o", output, *passes, says=["in.jsonl, line 3", "--on-error skip", *says])
 
 
 @bad_lines
-def test_a_bad_line_can_be_left_out_and_kept_aside(
-    here: Run, tmp_path: Path, line: str, says: list[str]
-) -> None:
+def test_bad_line_can_be_skipped(here: Run, tmp_path: Path, line: str, says: list[str]) -> None:
     (tmp_path / "in.jsonl").write_text(f"{GOOD}\n\n{line}\n{GOOD}\n")
     result = here("pad", "in.jsonl", "--on-error", "skip", "--rejects", "rejects.jsonl")
     assert [row["input_ids"] for row in rows_of(result)] == [[1, 2, 3]] * 2
     (reject,) = (tmp_path / "rejects.jsonl").read_text().splitlines()
     assert '"line":3' in reject
-    # Whole: as the object it is, or as text where it is none.
+    # As an object if the line is JSON, else as text.
     assert line in reject or json.dumps(line)[1:-1] in reject
 
 
@@ -336,17 +338,17 @@ ALONE = {
 alone = pytest.mark.parametrize(("line", "says"), ALONE.values(), ids=ALONE)
 
 
-@alone
-@pytest.mark.parametrize("output", ["out.jsonl", "out.parquet"])
-def test_a_file_of_one_bad_line_is_no_different(
-    refuses: Run, tmp_path: Path, passes: tuple[str, ...], output: str, line: str, says: list[str]
+@all_pairs(bad=ALONE, passes=PASSES, output=["out.jsonl", "out.parquet"])
+def test_file_of_one_bad_line(
+    refuses: Run, tmp_path: Path, passes: tuple[str, ...], output: str, bad: tuple[str, list[str]]
 ) -> None:
+    line, says = bad
     (tmp_path / "in.jsonl").write_text(f"{line}\n")
     refuses("pad", "in.jsonl", "-o", output, *passes, says=["in.jsonl, line 1", *says])
 
 
 @alone
-def test_a_bad_first_line_is_named(
+def test_bad_first_line_is_named(
     refuses: Run, tmp_path: Path, passes: tuple[str, ...], line: str, says: list[str]
 ) -> None:
     (tmp_path / "in.jsonl").write_text(f"{line}\n{GOOD}\n")
@@ -354,9 +356,7 @@ def test_a_bad_first_line_is_named(
 
 
 @pytest.mark.parametrize("ending", ["", "\n", "\r\n"], ids=["no newline", "newline", "CRLF"])
-def test_a_truncated_last_line_is_named(
-    refuses: Run, tmp_path: Path, passes: tuple[str, ...], ending: str
-) -> None:
+def test_truncated_last_line(refuses: Run, tmp_path: Path, passes: tuple[str, ...], ending: str) -> None:
     (tmp_path / "in.jsonl").write_bytes(f'{GOOD}\n{GOOD}\n{{"input_ids": [1, 2{ending}'.encode())
     refuses("pad", "in.jsonl", "-o", "out.jsonl", *passes, says=["in.jsonl, line 3", "cut off"])
 
@@ -371,14 +371,14 @@ NO_UTF8 = {
 
 
 @pytest.mark.parametrize(("line", "byte"), NO_UTF8.values(), ids=NO_UTF8)
-def test_bytes_that_are_no_utf8_are_named(
+def test_invalid_utf8_is_named(
     refuses: Run, tmp_path: Path, passes: tuple[str, ...], line: bytes, byte: str
 ) -> None:
     (tmp_path / "in.jsonl").write_bytes(GOOD.encode() + b"\n" + line + b"\n")
     refuses("pad", "in.jsonl", "-o", "out.jsonl", *passes, says=["in.jsonl, line 2", "UTF-8", byte, "iconv"])
 
 
-def test_the_first_of_many_bad_lines_is_named(refuses: Run, tmp_path: Path, passes: tuple[str, ...]) -> None:
+def test_first_bad_line_is_named(refuses: Run, tmp_path: Path, passes: tuple[str, ...]) -> None:
     lines = [GOOD] * 60_000
     for line in (59_000, 40_000, 23_456):
         lines[line - 1] = '{"input_ids": [1, null]}'
@@ -386,13 +386,13 @@ def test_the_first_of_many_bad_lines_is_named(refuses: Run, tmp_path: Path, pass
     refuses("pad", "in.jsonl", "-o", "out.jsonl", "--threads", "4", *passes, says=["in.jsonl, line 23456"])
 
 
-def test_lines_are_counted_in_each_file(refuses: Run, tmp_path: Path) -> None:
+def test_lines_count_per_file(refuses: Run, tmp_path: Path) -> None:
     (tmp_path / "a.jsonl").write_text(f"{GOOD}\n" * 3)
     (tmp_path / "b.jsonl").write_text(f"{GOOD}\n{{}}\n")
     refuses("pad", "a.jsonl", "b.jsonl", "-o", "out.jsonl", says=["b.jsonl, line 2"])
 
 
-def test_sequences_of_unequal_length_are_named(refuses: Run, tmp_path: Path, passes: tuple[str, ...]) -> None:
+def test_unequal_columns_are_named(refuses: Run, tmp_path: Path, passes: tuple[str, ...]) -> None:
     (tmp_path / "in.jsonl").write_text(
         '{"input_ids": [1, 2], "labels": [1, 2]}\n{"input_ids": [1, 2], "labels": [1]}\n'
     )
@@ -401,37 +401,37 @@ def test_sequences_of_unequal_length_are_named(refuses: Run, tmp_path: Path, pas
     refuses("pad", "in.jsonl", "-o", "out.jsonl", *columns, *passes, says=says)
 
 
-def test_vectors_of_unequal_length_are_named(refuses: Run, tmp_path: Path, passes: tuple[str, ...]) -> None:
+def test_unequal_vectors_are_named(refuses: Run, tmp_path: Path, passes: tuple[str, ...]) -> None:
     (tmp_path / "in.jsonl").write_text('{"x": [[1, 2], [3, 4]]}\n{"x": [[1, 2], [3]]}\n')
     says = ["in.jsonl, line 2", "column 'x'", "position 1"]
     refuses("pad", "in.jsonl", "-o", "out.jsonl", *passes, says=says)
 
 
-def test_a_number_beyond_doubles_has_no_type(refuses: Run, tmp_path: Path) -> None:
+def test_too_large_number_is_named(refuses: Run, tmp_path: Path) -> None:
     (tmp_path / "in.jsonl").write_text(f'{GOOD}\n{{"input_ids": [1], "x": 1e999}}\n')
     refuses("pad", "in.jsonl", "-o", "out.parquet", says=["in.jsonl, line 2", "'x'"])
 
 
-def test_nesting_beyond_what_a_table_takes_is_named(refuses: Run, tmp_path: Path) -> None:
+def test_too_deep_nesting_is_named(refuses: Run, tmp_path: Path) -> None:
     deep = "[" * 900 + "]" * 900
     (tmp_path / "in.jsonl").write_text(f'{GOOD}\n{{"input_ids": [1], "x": {deep}}}\n')
     refuses("pad", "in.jsonl", "-o", "out.parquet", says=["in.jsonl, line 2", "field"])
 
 
-def test_an_object_without_fields_is_no_parquet_column(refuses: Run, tmp_path: Path) -> None:
+def test_parquet_needs_struct_fields(refuses: Run, tmp_path: Path) -> None:
     (tmp_path / "in.jsonl").write_text('{"input_ids": [1], "x": {}}\n')
     refuses("pad", "in.jsonl", "-o", "out.parquet", says=["'x'"], code=2)
 
 
-def test_a_field_of_the_masks_name_is_refused(refuses: Run, tmp_path: Path, passes: tuple[str, ...]) -> None:
-    # Past the rows that are looked at first.
+def test_late_mask_field_is_refused(refuses: Run, tmp_path: Path, passes: tuple[str, ...]) -> None:
+    # After the rows that are read first.
     (tmp_path / "in.jsonl").write_text(f"{GOOD}\n" * 5000 + '{"input_ids": [1], "mask": [1]}\n')
     says = ["in.jsonl, line 5001", "'mask'", "--overwrite-mask"]
     refuses("pad", "in.jsonl", "-o", "out.jsonl", *passes, says=says)
 
 
-class TestATypeThatChanges:
-    """100,000 lines in, long after anybody would have looked."""
+class TestLateTypeChange:
+    """After 100,000 lines of another type."""
 
     @pytest.fixture(autouse=True)
     def _folder(self, tmp_path: Path) -> None:
@@ -441,19 +441,17 @@ class TestATypeThatChanges:
         self.file.write_text(f"{first}\n" * 100_000 + f"{last}\n")
 
     @pytest.mark.parametrize(("token", "said"), [('"a"', "'a'"), ("1.5", "1.5"), ("[1]", "list")])
-    def test_in_the_tokens_is_named(
-        self, refuses: Run, passes: tuple[str, ...], token: str, said: str
-    ) -> None:
+    def test_wrong_token_is_named(self, refuses: Run, passes: tuple[str, ...], token: str, said: str) -> None:
         self.late(GOOD, f'{{"input_ids": [1, {token}]}}')
         says = ["in.jsonl, line 100001", COLUMN, "position 1", said]
         refuses("pad", "in.jsonl", "-o", "out.jsonl", *passes, says=says)
 
     @pytest.mark.parametrize("output", ["out.parquet", "out.arrow"])
-    def test_in_another_field_is_named_with_both_lines(self, refuses: Run, output: str) -> None:
+    def test_typed_output_names_both_lines(self, refuses: Run, output: str) -> None:
         self.late('{"input_ids": [1], "x": 1}', '{"input_ids": [1], "x": "one"}')
         refuses("pad", "in.jsonl", "-o", output, "--maxlen", "1", says=["line 100001", "line 1 ", "'x'"])
 
-    def test_in_another_field_is_nothing_to_json_lines(self, here: Run) -> None:
+    def test_jsonl_output_does_not_care(self, here: Run) -> None:
         self.late('{"input_ids": [1], "x": 1}', '{"input_ids": [1], "x": "one"}')
         result = here("pad", "in.jsonl", "--maxlen", "1")
         first, *_, last = result.stdout.splitlines()
@@ -466,7 +464,7 @@ class TestATypeThatChanges:
         [("1", "1.5", pa.float64()), ("1.5", "1", pa.float64()), ("null", '"a"', pa.string())],
         ids=["int to float", "float to int", "null to string"],
     )
-    def test_to_a_wider_one_is_fine(
+    def test_wider_type_is_fine(
         self, here: Run, tmp_path: Path, first: str, last: str, type_: pa.DataType
     ) -> None:
         self.late(f'{{"input_ids": [1], "x": {first}}}', f'{{"input_ids": [1], "x": {last}}}')
@@ -476,7 +474,7 @@ class TestATypeThatChanges:
         assert [column[0].as_py(), column[-1].as_py()] == [json.loads(first), json.loads(last)]
 
 
-class TestACompressedFile:
+class TestCompressedFile:
     @pytest.fixture(params=[".gz", ".zst"])
     def packed(self, request: pytest.FixtureRequest, tmp_path: Path) -> Path:
         path = tmp_path / f"in.jsonl{request.param}"
@@ -484,11 +482,11 @@ class TestACompressedFile:
         path.write_bytes(pa.compress(noise().encode(), codec=codec, asbytes=True))
         return path
 
-    def test_that_is_truncated_is_named(self, refuses: Run, packed: Path, passes: tuple[str, ...]) -> None:
+    def test_truncated_file_is_named(self, refuses: Run, packed: Path, passes: tuple[str, ...]) -> None:
         packed.write_bytes(packed.read_bytes()[:-5000])
         refuses("pad", packed.name, "-o", "out.jsonl", *passes, says=[packed.name, "line "])
 
-    def test_that_is_none_is_named(self, refuses: Run, packed: Path, passes: tuple[str, ...]) -> None:
+    def test_uncompressed_file_is_named(self, refuses: Run, packed: Path, passes: tuple[str, ...]) -> None:
         packed.write_text(f"{GOOD}\n" * 100)
         refuses("pad", packed.name, "-o", "out.jsonl", *passes, says=[packed.name])
 
@@ -507,37 +505,35 @@ def lists(request: pytest.FixtureRequest, tmp_path: Path) -> str:
     return request.param
 
 
-class TestAColumn:
+class TestAskedColumn:
     @pytest.mark.parametrize(
         ("asked", "meant"), [("id", "'ids'"), ("lables=-100", "'labels'"), ("label:int64", "'labels'")]
     )
-    def test_that_is_not_there_is_likely_another(
-        self, refuses: Run, lists: str, asked: str, meant: str
-    ) -> None:
+    def test_missing_column_gets_suggestion(self, refuses: Run, lists: str, asked: str, meant: str) -> None:
         says = [f"Did you mean {meant}?", "'ids', 'labels', 'text'"]
         refuses("pad", lists, "-c", asked, "-o", "out.jsonl", says=says, code=2)
 
-    def test_that_is_nothing_like_the_others_is_told_them(self, refuses: Run, lists: str) -> None:
+    def test_missing_column_lists_others(self, refuses: Run, lists: str) -> None:
         result = refuses(
             "pad", lists, "-c", "zzz", "-o", "out.jsonl", says=["'ids', 'labels', 'text'"], code=2
         )
         assert "Did you mean" not in result.stderr
 
-    def test_must_be_named_where_there_are_several(self, refuses: Run, lists: str) -> None:
+    def test_several_columns_need_a_choice(self, refuses: Run, lists: str) -> None:
         refuses("pad", lists, "-o", "out.jsonl", says=["'ids', 'labels'", "-c ids"], code=2)
 
-    def test_must_hold_lists(self, refuses: Run, lists: str) -> None:
-        # In JSON Lines a value has a type, and no column.
+    def test_column_must_hold_lists(self, refuses: Run, lists: str) -> None:
+        # In JSON Lines a value has a type, a column has none.
         code = 1 if lists.endswith(".jsonl") else 2
         refuses("pad", lists, "-c", "text", "-o", "out.jsonl", says=["'text'"], code=code)
 
-    def test_is_asked_for_once(self, refuses: Run, lists: str) -> None:
+    def test_column_is_asked_for_once(self, refuses: Run, lists: str) -> None:
         refuses("pad", lists, "-c", "ids", "-c", "ids=1", "-o", "out.jsonl", says=["'ids'", "twice"], code=2)
 
 
 @pytest.mark.parametrize("suffix", [".parquet", ".arrow"])
-class TestTwoColumnsOfOneName:
-    def test_pass_through_a_table(self, here: Run, tmp_path: Path, suffix: str) -> None:
+class TestDuplicateColumns:
+    def test_typed_output_keeps_both(self, here: Run, tmp_path: Path, suffix: str) -> None:
         table = pa.Table.from_arrays([pa.array(x) for x in (ROWS, [1, 2, 3], "abc")], ["input_ids", "x", "x"])
         write(tmp_path / f"in{suffix}", table)
         assert here("pad", f"in{suffix}", "-o", f"out{suffix}").returncode == 0
@@ -545,12 +541,12 @@ class TestTwoColumnsOfOneName:
         assert out.column_names == ["input_ids", "x", "x", "mask"]
         assert [out.column(i).to_pylist() for i in (1, 2)] == [[1, 2, 3], ["a", "b", "c"]]
 
-    def test_are_no_json_object(self, refuses: Run, tmp_path: Path, suffix: str) -> None:
+    def test_jsonl_output_refuses_them(self, refuses: Run, tmp_path: Path, suffix: str) -> None:
         table = pa.Table.from_arrays([pa.array(x) for x in (ROWS, [1, 2, 3], "abc")], ["input_ids", "x", "x"])
         write(tmp_path / f"in{suffix}", table)
         refuses("pad", f"in{suffix}", "-o", "out.jsonl", says=["'x'"], code=2)
 
-    def test_cannot_be_padded(self, refuses: Run, tmp_path: Path, suffix: str) -> None:
+    def test_duplicates_cannot_be_padded(self, refuses: Run, tmp_path: Path, suffix: str) -> None:
         table = pa.Table.from_arrays([pa.array(ROWS), pa.array(ROWS)], ["input_ids", "input_ids"])
         write(tmp_path / f"in{suffix}", table)
         refuses("pad", f"in{suffix}", "-o", f"out{suffix}", says=["'input_ids'", "2 columns"], code=2)
@@ -578,8 +574,8 @@ class TestTwoColumnsOfOneName:
     ],
 )
 @pytest.mark.parametrize("suffix", [".jsonl", ".parquet", ".arrow"])
-def test_a_column_may_have_an_odd_name(here: Run, tmp_path: Path, suffix: str, name: str) -> None:
-    # A struct beside it: "a.b" is not the b in a.
+def test_odd_column_names(here: Run, tmp_path: Path, suffix: str, name: str) -> None:
+    # Beside a struct: "a.b" is not field b of a.
     table = pa.table({name: ROWS, "a": [{"b": 1}, {"b": 2}, {"b": 3}]})
     if suffix == ".jsonl":
         (tmp_path / "in.jsonl").write_text("".join(json.dumps(row) + "\n" for row in table.to_pylist()))
@@ -623,7 +619,7 @@ layouts = pytest.mark.parametrize(
 
 
 @layouts
-def test_every_list_layout_gives_the_same_lines(
+def test_list_layouts_give_equal_lines(
     here: Run, tmp_path: Path, passes: tuple[str, ...], column: Any, suffix: str
 ) -> None:
     write(tmp_path / f"in{suffix}", pa.table({"input_ids": column}))
@@ -633,9 +629,7 @@ def test_every_list_layout_gives_the_same_lines(
 
 @layouts
 @pytest.mark.parametrize("output", ["out.parquet", "out.arrow"])
-def test_every_list_layout_becomes_a_plain_list(
-    here: Run, tmp_path: Path, column: Any, suffix: str, output: str
-) -> None:
+def test_list_layouts_become_lists(here: Run, tmp_path: Path, column: Any, suffix: str, output: str) -> None:
     write(tmp_path / f"in{suffix}", pa.table({"input_ids": column}))
     assert here("pad", f"in{suffix}", "-o", output).returncode == 0
     table = read(tmp_path / output)
@@ -650,19 +644,19 @@ def suffix(request: pytest.FixtureRequest) -> str:
     return request.param
 
 
-class TestAFixedSizeList:
-    def test_has_rows_of_one_length(self, here: Run, tmp_path: Path, suffix: str) -> None:
+class TestFixedSizeList:
+    def test_rows_are_padded(self, here: Run, tmp_path: Path, suffix: str) -> None:
         rows = pa.array([[9, 9], [1, 2], [3, 4], [9, 9]], pa.list_(pa.int64(), 2)).slice(1, 2)
         write(tmp_path / f"in{suffix}", pa.table({"input_ids": rows}))
         padded = rows_of(here("pad", f"in{suffix}", "--maxlen", "3"))
         assert [row["input_ids"] for row in padded] == [[1, 2, 0], [3, 4, 0]]
 
-    def test_goes_on_after_a_null_row(self, here: Run, tmp_path: Path, suffix: str) -> None:
+    def test_null_row_is_skipped(self, here: Run, tmp_path: Path, suffix: str) -> None:
         write(tmp_path / f"in{suffix}", ids([[1, 2], None, [5, 6]], pa.list_(pa.int64(), 2)))
         padded = rows_of(here("pad", f"in{suffix}", "--on-error", "skip"))
         assert [row["input_ids"] for row in padded] == [[1, 2], [5, 6]]
 
-    def test_may_be_a_vector(self, here: Run, tmp_path: Path, suffix: str) -> None:
+    def test_vectors_are_padded(self, here: Run, tmp_path: Path, suffix: str) -> None:
         rows = pa.array([[[1, 2]], [[3, 4], [5, 6]]], pa.list_(pa.list_(pa.float32(), 2)))
         write(tmp_path / f"in{suffix}", pa.table({"x": rows}))
         padded = rows_of(here("pad", f"in{suffix}"))
@@ -670,18 +664,18 @@ class TestAFixedSizeList:
         assert [row["mask"] for row in padded] == [[True, False], [True, True]]
 
 
-class TestAListOfNull:
-    def test_has_no_tokens(self, here: Run, tmp_path: Path, suffix: str) -> None:
+class TestNullList:
+    def test_null_list_has_no_tokens(self, here: Run, tmp_path: Path, suffix: str) -> None:
         write(tmp_path / f"in{suffix}", ids([[], []], pa.list_(pa.null())))
         padded = rows_of(here("pad", f"in{suffix}", "--maxlen", "2"))
         assert padded == [{"input_ids": [0, 0], "mask": [False, False]}] * 2
 
-    def test_becomes_a_list_of_int32(self, here: Run, tmp_path: Path, suffix: str) -> None:
+    def test_null_list_becomes_int32(self, here: Run, tmp_path: Path, suffix: str) -> None:
         write(tmp_path / f"in{suffix}", ids([[], []], pa.list_(pa.null())))
         assert here("pad", f"in{suffix}", "-o", f"out{suffix}").returncode == 0
         assert read(tmp_path / f"out{suffix}").schema.field("input_ids").type.value_type == pa.int32()
 
-    def test_goes_with_another_files_tokens(self, here: Run, tmp_path: Path, suffix: str) -> None:
+    def test_null_list_joins_other_files(self, here: Run, tmp_path: Path, suffix: str) -> None:
         write(tmp_path / f"a{suffix}", ids([[]], pa.list_(pa.null())))
         write(tmp_path / f"b{suffix}", ids([[1, 2]]))
         padded = rows_of(here("pad", f"a{suffix}", f"b{suffix}"))
@@ -690,7 +684,7 @@ class TestAListOfNull:
 
 @pytest.mark.parametrize("groups", [0, 1])
 @pytest.mark.parametrize("output", ["out.jsonl", "out.parquet", "out.arrow"])
-def test_a_parquet_file_may_have_no_rows_and_no_row_groups(
+def test_parquet_without_row_groups(
     here: Run, tmp_path: Path, passes: tuple[str, ...], groups: int, output: str
 ) -> None:
     table = pa.table({"input_ids": pa.array([], pa.list_(pa.int64())), "text": pa.array([], pa.string())})
@@ -709,7 +703,7 @@ def test_a_parquet_file_may_have_no_rows_and_no_row_groups(
         assert pq.read_metadata(tmp_path / output).num_row_groups == 0
 
 
-def test_an_arrow_file_may_have_no_batches_or_empty_ones(here: Run, tmp_path: Path) -> None:
+def test_arrow_without_batches(here: Run, tmp_path: Path) -> None:
     schema = ids(ROWS).schema
     for name, batches in {"none": [], "empty": [[]], "holes": [[], ROWS[:1], [], ROWS[1:], []]}.items():
         with pa.ipc.new_file(tmp_path / f"{name}.arrow", schema) as out:
@@ -720,7 +714,7 @@ def test_an_arrow_file_may_have_no_batches_or_empty_ones(here: Run, tmp_path: Pa
     assert rows_of(here("pad", "holes.arrow")) == PADDED
 
 
-def test_dictionaries_may_differ_from_batch_to_batch(here: Run, tmp_path: Path) -> None:
+def test_dictionaries_differ_by_batch(here: Run, tmp_path: Path) -> None:
     batches = [
         pa.record_batch({"input_ids": [[1]], "kind": pa.array([kind]).dictionary_encode()})
         for kind in ("news", "wiki")
@@ -728,7 +722,7 @@ def test_dictionaries_may_differ_from_batch_to_batch(here: Run, tmp_path: Path) 
     with pa.ipc.new_stream(tmp_path / "in.arrow", batches[0].schema) as out:
         for batch in batches:
             out.write_batch(batch)
-    # So long that each row is a record batch of its own.
+    # So long that each row is one record batch.
     assert here("pad", "in.arrow", "-o", "out.arrow", "--maxlen", str(1 << 22)).returncode == 0
     assert read(tmp_path / "out.arrow").column("kind").to_pylist() == ["news", "wiki"]
 
@@ -787,16 +781,15 @@ BAD_TABLES: dict[str, tuple[Any, list[str], list[str]]] = {
 }
 
 
-@pytest.mark.parametrize(("column", "args", "says"), BAD_TABLES.values(), ids=BAD_TABLES)
-def test_a_bad_row_is_named(
+@all_pairs(bad=BAD_TABLES, passes=PASSES, suffix=[".parquet", ".arrow"])
+def test_bad_row_is_named(
     refuses: Run,
     tmp_path: Path,
     suffix: str,
     passes: tuple[str, ...],
-    column: pa.Array,
-    args: list[str],
-    says: list[str],
+    bad: tuple[pa.Array, list[str], list[str]],
 ) -> None:
+    column, args, says = bad
     write(tmp_path / f"in{suffix}", pa.table({"input_ids": column}))
     of_row = says[0].startswith("row ")
     where = f"in{suffix}, {says[0]}" if of_row else f"in{suffix}"
@@ -804,21 +797,21 @@ def test_a_bad_row_is_named(
     refuses("pad", f"in{suffix}", "-o", f"out{suffix}", *args, *passes, says=[where, *says], code=code)
 
 
-def test_rows_are_counted_over_row_groups(
+def test_rows_count_over_row_groups(
     refuses: Run, tmp_path: Path, suffix: str, passes: tuple[str, ...]
 ) -> None:
     write(tmp_path / f"in{suffix}", ids([[1]] * 25 + [None] + [[1]] * 4), rows_a_group=10)
     refuses("pad", f"in{suffix}", "-o", "out.jsonl", *passes, says=[f"in{suffix}, row 25"])
 
 
-def test_rows_are_counted_in_each_file(refuses: Run, tmp_path: Path, suffix: str) -> None:
+def test_rows_count_per_file(refuses: Run, tmp_path: Path, suffix: str) -> None:
     write(tmp_path / f"a{suffix}", ids([[1]] * 5))
     write(tmp_path / f"b{suffix}", ids([[1], [1, None]]))
     says = [f"b{suffix}, row 1", "position 1"]
     refuses("pad", f"a{suffix}", f"b{suffix}", "-o", "out.jsonl", says=says)
 
 
-def test_columns_of_unequal_length_are_named(
+def test_unequal_columns_of_tables(
     refuses: Run, tmp_path: Path, suffix: str, passes: tuple[str, ...]
 ) -> None:
     write(tmp_path / f"in{suffix}", pa.table({"input_ids": [[1], [1, 2]], "labels": [[1], [1]]}))
@@ -827,7 +820,7 @@ def test_columns_of_unequal_length_are_named(
     refuses("pad", f"in{suffix}", "-o", "out.jsonl", *columns, *passes, says=says)
 
 
-def test_files_whose_columns_do_not_go_together_are_named(refuses: Run, tmp_path: Path, suffix: str) -> None:
+def test_incompatible_files_are_named(refuses: Run, tmp_path: Path, suffix: str) -> None:
     write(tmp_path / f"a{suffix}", ids([[1]]))
     write(tmp_path / f"b{suffix}", ids([["one"]]))
     says = [f"a{suffix}", f"b{suffix}", "input_ids"]
@@ -835,7 +828,7 @@ def test_files_whose_columns_do_not_go_together_are_named(refuses: Run, tmp_path
 
 
 def text_file(path: Path, **options: Any) -> bytes:
-    """A Parquet file whose bytes can be found again: nothing compressed, no dictionaries."""
+    """A Parquet file without compression and dictionaries, so that its bytes can be found."""
     table = pa.table({"input_ids": [[258, 259, 260], [261]], "text": ["grün", "weiß"]})
     pq.write_table(table, path, compression="none", use_dictionary=False, **options)
     return path.read_bytes()
@@ -851,9 +844,9 @@ CUTS = {
 }
 
 
-@pytest.mark.parametrize("cut", CUTS.values(), ids=CUTS)
-class TestATruncatedFile:
-    def test_is_named(
+class TestTruncatedFile:
+    @all_pairs(cut=CUTS, passes=PASSES, suffix=[".parquet", ".arrow"])
+    def test_file_is_named(
         self,
         refuses: Run,
         tmp_path: Path,
@@ -865,7 +858,8 @@ class TestATruncatedFile:
         path.write_bytes(cut(path.read_bytes()))
         refuses("pad", path.name, "-o", "out.jsonl", *passes, says=[path.name])
 
-    def test_is_named_on_stdin(
+    @pytest.mark.parametrize("cut", CUTS.values(), ids=CUTS)
+    def test_stdin_is_named(
         self, refuses: Run, padmask: Run, tmp_path: Path, suffix: str, cut: Callable[[bytes], bytes]
     ) -> None:
         path = write(tmp_path / f"in{suffix}", ids([[1, 2]] * 100))
@@ -875,34 +869,32 @@ class TestATruncatedFile:
 
 
 @pytest.mark.parametrize("left", [30, 200, 700])
-def test_a_truncated_arrow_stream_is_named(
-    refuses: Run, tmp_path: Path, passes: tuple[str, ...], left: int
-) -> None:
+def test_truncated_stream_is_named(refuses: Run, tmp_path: Path, passes: tuple[str, ...], left: int) -> None:
     whole = stream_bytes(ids([[1, 2]] * 100))
     assert left < len(whole) - 100
     (tmp_path / "in.arrow").write_bytes(whole[:left])
     refuses("pad", "in.arrow", "-o", "out.jsonl", *passes, says=["in.arrow"])
 
 
-def test_a_file_of_another_format_is_named(refuses: Run, tmp_path: Path, suffix: str) -> None:
+def test_wrong_format_is_named(refuses: Run, tmp_path: Path, suffix: str) -> None:
     (tmp_path / f"in{suffix}").write_text(f"{GOOD}\n" * 100)
     refuses("pad", f"in{suffix}", "-o", "out.jsonl", says=[f"in{suffix}"])
 
 
 class TestFlippedBytes:
     @pytest.mark.parametrize("output", ["out.jsonl", "out.parquet", "out.arrow"])
-    def test_in_a_text_are_no_utf8(self, refuses: Run, tmp_path: Path, output: str) -> None:
+    def test_text_in_parquet(self, refuses: Run, tmp_path: Path, output: str) -> None:
         data = text_file(tmp_path / "in.parquet")
-        # The text stands in the page and in its statistics.
+        # The text is in the page and in its statistics.
         (tmp_path / "in.parquet").write_bytes(data.replace("grün".encode(), b"gr\xff\xfcn"))
         refuses("pad", "in.parquet", "-o", output, says=["in.parquet"])
 
-    def test_in_an_arrow_text_are_no_utf8(self, refuses: Run, tmp_path: Path) -> None:
+    def test_text_in_arrow(self, refuses: Run, tmp_path: Path) -> None:
         path = write(tmp_path / "in.arrow", pa.table({"input_ids": [[1]], "text": ["grün"]}))
         path.write_bytes(path.read_bytes().replace("grün".encode(), b"gr\xff\xfcn"))
         refuses("pad", "in.arrow", "-o", "out.jsonl", says=["in.arrow"])
 
-    def test_in_a_columns_name_are_no_utf8(self, refuses: Run, tmp_path: Path, suffix: str) -> None:
+    def test_column_name(self, refuses: Run, tmp_path: Path, suffix: str) -> None:
         path = tmp_path / f"in{suffix}"
         table = pa.table({"input_ids": [[1]], "flipped": ["a"]})
         if suffix == ".parquet":
@@ -912,7 +904,7 @@ class TestFlippedBytes:
         path.write_bytes(path.read_bytes().replace(b"flipped", b"fl\xff\xfeped"))
         refuses("pad", path.name, "-o", "out.jsonl", says=[path.name])
 
-    def test_are_found_by_the_pages_checksums(self, refuses: Run, tmp_path: Path) -> None:
+    def test_page_checksums(self, refuses: Run, tmp_path: Path) -> None:
         data = text_file(tmp_path / "in.parquet", write_page_checksum=True)
         ids_as_they_lie = np.array([258, 259, 260, 261], dtype="<i8").tobytes()
         assert data.count(ids_as_they_lie) == 1
@@ -920,9 +912,10 @@ class TestFlippedBytes:
         (tmp_path / "in.parquet").write_bytes(data.replace(ids_as_they_lie, flipped))
         refuses("pad", "in.parquet", "-o", "out.jsonl", says=["in.parquet"])
 
+    @pytest.mark.slow
     @pytest.mark.parametrize("bits", [0x01, 0xFF])
-    def test_anywhere_end_in_a_sentence_or_in_rows(self, tmp_path: Path, suffix: str, bits: int) -> None:
-        # In a process of its own: what Arrow aborts on would end this one.
+    def test_every_byte(self, tmp_path: Path, suffix: str, bits: int) -> None:
+        # In a new process, since Arrow may abort.
         text_file(tmp_path / "in.parquet", store_schema=False)
         write(tmp_path / "in.arrow", pq.read_table(tmp_path / "in.parquet"))
         done = subprocess.run(
@@ -970,41 +963,41 @@ print(json.dumps(odd))
 """
 
 
-# --- Inputs that are not there -----------------------------------------------------------
+# --- Missing inputs ----------------------------------------------------------------------
 
 
 class TestAnInput:
     def test_must_exist(self, refuses: Run) -> None:
         refuses("pad", "nowhere.jsonl", "-o", "out.jsonl", says=["'nowhere.jsonl'", "Check the path"], code=2)
 
-    def test_is_checked_before_anything_is_written(self, refuses: Run, tmp_path: Path) -> None:
+    def test_inputs_are_checked_first(self, refuses: Run, tmp_path: Path) -> None:
         (tmp_path / "in.jsonl").write_text(GOOD)
         refuses("pad", "in.jsonl", "nowhere.jsonl", "-o", "out.jsonl", says=["'nowhere.jsonl'"], code=2)
 
-    def test_may_not_be_a_folder_without_data(self, refuses: Run, tmp_path: Path) -> None:
+    def test_folder_without_data(self, refuses: Run, tmp_path: Path) -> None:
         (tmp_path / "data").mkdir()
         (tmp_path / "data" / "notes.txt").write_text("none")
         refuses("pad", "data", "-o", "out.jsonl", says=["'data'", ".jsonl"], code=2)
 
-    def test_may_not_be_of_another_format_than_the_first(self, refuses: Run, tmp_path: Path) -> None:
+    def test_mixed_formats(self, refuses: Run, tmp_path: Path) -> None:
         (tmp_path / "a.jsonl").write_text(GOOD)
         write(tmp_path / "b.parquet", ids(ROWS))
         refuses("pad", "a.jsonl", "b.parquet", "-o", "out.jsonl", says=["a.jsonl", "b.parquet"], code=2)
 
-    def test_may_not_be_npz(self, refuses: Run, tmp_path: Path) -> None:
+    def test_npz_input(self, refuses: Run, tmp_path: Path) -> None:
         np.savez(tmp_path / "in.npz", input_ids=[[1]])
         refuses("pad", "in.npz", "-o", "out.jsonl", says=["in.npz", "Parquet"], code=2)
 
-    def test_is_stdin_once(self, refuses: Run) -> None:
+    def test_stdin_twice(self, refuses: Run) -> None:
         refuses("pad", "-", "-", "-o", "out.jsonl", says=["once"], code=2)
 
     @pytest.mark.skipif(as_root, reason="root may read anything")
-    def test_must_be_readable(self, here: Run, tmp_path: Path) -> None:
+    def test_unreadable_file(self, here: Run, tmp_path: Path) -> None:
         (tmp_path / "in.jsonl").touch(mode=0o222)
         complaint(here("pad", "in.jsonl"), "'in.jsonl'", "ermission")
 
 
-# --- Outputs that cannot be --------------------------------------------------------------
+# --- Refused outputs ---------------------------------------------------------------------
 
 
 @pytest.fixture
@@ -1013,9 +1006,9 @@ def good(tmp_path: Path) -> str:
     return "in.jsonl"
 
 
-class TestAnOutput:
+class TestRefusedOutput:
     @pytest.mark.parametrize("output", ["out.jsonl", "out.parquet", "out.arrow", "out.npz", "out.jsonl.gz"])
-    def test_stays_as_it_was_when_the_input_is_bad(
+    def test_bad_input_keeps_old_output(
         self, refuses: Run, tmp_path: Path, passes: tuple[str, ...], output: str
     ) -> None:
         (tmp_path / output).write_text("worth keeping")
@@ -1023,49 +1016,49 @@ class TestAnOutput:
         refuses("pad", "in.jsonl", "-o", output, *passes, says=["in.jsonl, line 50001"])
 
     @pytest.mark.parametrize("output", ["no/such/out.jsonl", "no/out.parquet"])
-    def test_needs_its_folder(self, refuses: Run, good: str, output: str) -> None:
+    def test_missing_folder(self, refuses: Run, good: str, output: str) -> None:
         says = [f"'{output}'", f"'{os.path.dirname(output)}'", "does not exist", "mkdir -p"]
         refuses("pad", good, "-o", output, says=says, code=2)
 
     @pytest.mark.parametrize("option", ["--rejects", "--report"])
-    def test_beside_the_main_one_needs_its_folder_too(self, refuses: Run, good: str, option: str) -> None:
+    def test_missing_folder_of_side_output(self, refuses: Run, good: str, option: str) -> None:
         says = ["'no/such.jsonl'", "does not exist", "mkdir -p"]
         refuses("pad", good, "-o", "out.jsonl", option, "no/such.jsonl", says=says, code=2)
 
     @pytest.mark.parametrize("option", ["--rejects", "--report"])
-    def test_is_one_thing_only(self, refuses: Run, good: str, option: str) -> None:
+    def test_outputs_need_two_names(self, refuses: Run, good: str, option: str) -> None:
         refuses("pad", good, "-o", "out.jsonl", option, "./out.jsonl", says=["out.jsonl", option[2:]], code=2)
 
-    def test_cannot_be_in_a_file(self, refuses: Run, good: str) -> None:
+    def test_file_instead_of_folder(self, refuses: Run, good: str) -> None:
         refuses("pad", good, "-o", f"{good}/out.jsonl", says=[f"'{good}/out.jsonl'", f"'{good}'"], code=2)
 
     @pytest.mark.parametrize("option", ["--rejects", "--report"])
-    def test_of_another_kind_cannot_be_a_folder(
-        self, refuses: Run, tmp_path: Path, good: str, option: str
-    ) -> None:
+    def test_folder_instead_of_file(self, refuses: Run, tmp_path: Path, good: str, option: str) -> None:
         (tmp_path / "else.jsonl").mkdir()
         refuses("pad", good, "-o", "out.jsonl", option, "else.jsonl", says=["'else.jsonl'", "folder"], code=2)
 
-    def test_needs_a_name_that_says_its_format(self, refuses: Run, good: str) -> None:
+    def test_unknown_suffix(self, refuses: Run, good: str) -> None:
         refuses("pad", good, "-o", "out.txt", says=["'out.txt'", ".parquet", "--output-format"], code=2)
 
-    def test_cannot_have_a_name_longer_than_names_may_be(self, refuses: Run, good: str) -> None:
+    def test_too_long_name(self, refuses: Run, good: str) -> None:
         name = "x" * 300 + ".jsonl"
         result = refuses("pad", good, "-o", name, says=[f"'{name}'"], code=2)
         assert ".tmp" not in result.stderr
 
-    def test_may_have_the_longest_name(self, here: Run, tmp_path: Path, good: str) -> None:
+    def test_longest_name_is_fine(self, here: Run, tmp_path: Path, good: str) -> None:
         name = "x" * 249 + ".jsonl"
         assert here("pad", good, "-o", name).returncode == 0
         assert {path.name for path in tmp_path.iterdir()} == {good, name}
 
     @pytest.mark.skipif(as_root, reason="root may write anywhere")
-    def test_needs_a_folder_that_may_be_written(self, refuses: Run, tmp_path: Path, good: str) -> None:
+    def test_read_only_folder(self, refuses: Run, tmp_path: Path, good: str) -> None:
         (tmp_path / "locked").mkdir(mode=0o555)
         refuses("pad", good, "-o", "locked/out.jsonl", says=["'locked/out.jsonl'", "'locked'", "ermission"])
 
     @pytest.mark.parametrize("suffix", [".jsonl", ".parquet", ".arrow"])
-    def test_may_be_the_input(self, here: Run, tmp_path: Path, passes: tuple[str, ...], suffix: str) -> None:
+    def test_output_may_be_the_input(
+        self, here: Run, tmp_path: Path, passes: tuple[str, ...], suffix: str
+    ) -> None:
         path = tmp_path / f"data{suffix}"
         path.write_text(LINES) if suffix == ".jsonl" else write(path, ids(ROWS))
         length = passes and ("--maxlen", "2")
@@ -1074,24 +1067,24 @@ class TestAnOutput:
         assert (rows or read(path).to_pylist()) == PADDED
         assert [path.name] == os.listdir(tmp_path)
 
-    def test_that_is_a_bad_input_stays_as_it_was(self, refuses: Run, tmp_path: Path) -> None:
+    def test_bad_input_stays_as_it_was(self, refuses: Run, tmp_path: Path) -> None:
         (tmp_path / "in.jsonl").write_text(f"{GOOD}\n{{}}\n")
         refuses("pad", "in.jsonl", "-o", "in.jsonl", "--maxlen", "4", says=["in.jsonl, line 2"])
 
-    def test_cannot_be_larger_than_any_memory(self, refuses: Run, good: str) -> None:
+    def test_too_large_maxlen(self, refuses: Run, good: str) -> None:
         refuses("pad", good, "-o", "out.jsonl", "--maxlen", str(10**18 - 1), says=["maxlen"], code=2)
 
 
-# --- In processes of their own -----------------------------------------------------------
+# --- Processes ---------------------------------------------------------------------------
 
 
-def test_an_error_on_stdin_says_so(refuses: Run, padmask: Run, passes: tuple[str, ...]) -> None:
+def test_stdin_error_says_stdin(refuses: Run, padmask: Run, passes: tuple[str, ...]) -> None:
     text = f'{GOOD}\n\n{{"input_ids": [1, null]}}\n'
     says = ["stdin, line 3", COLUMN, "position 1"]
     refuses("pad", "-", "-o", "out.jsonl", *passes, says=says, by=padmask, stdin=text)
 
 
-def test_an_error_is_said_on_stderr_alone(padmask: Run) -> None:
+def test_errors_go_to_stderr(padmask: Run) -> None:
     result = padmask("pad", "--maxlen", "4", stdin=f"{GOOD}\n{{}}\n")
     complaint(result, "stdin, line 2")
     assert result.stdout == ""
@@ -1111,7 +1104,7 @@ def test_an_error_is_said_on_stderr_alone(padmask: Run) -> None:
     ],
     ids=["JSON Lines", "a BOM", "CRLF", "gzip", "zstd", "an Arrow stream", "Parquet", "an Arrow file"],
 )
-def test_stdin_takes_every_format(
+def test_stdin_reads_every_format(
     padmask: Run, tmp_path: Path, passes: tuple[str, ...], data: bytes | str
 ) -> None:
     if isinstance(data, str):
@@ -1120,11 +1113,11 @@ def test_stdin_takes_every_format(
     assert rows_of(padmask("pad", *length, stdin=data)) == PADDED
 
 
-def test_an_empty_stdin_is_no_rows(padmask: Run, passes: tuple[str, ...]) -> None:
+def test_empty_stdin(padmask: Run, passes: tuple[str, ...]) -> None:
     assert rows_of(padmask("pad", "-", *passes)) == []
 
 
-def test_stdout_takes_an_arrow_stream(padmask: Run) -> None:
+def test_arrow_stream_on_stdout(padmask: Run) -> None:
     result = padmask("pad", "--output-format", "arrow", stdin=LINES)
     assert result.returncode == 0
     data = result.stdout.encode("utf-8", "surrogateescape")
@@ -1132,49 +1125,49 @@ def test_stdout_takes_an_arrow_stream(padmask: Run) -> None:
 
 
 @pytest.mark.parametrize("path", ["/dev/stdout", "/dev/fd/1"])
-def test_stdout_has_other_names(padmask: Run, good: str, path: str) -> None:
+def test_other_names_of_stdout(padmask: Run, good: str, path: str) -> None:
     assert rows_of(padmask("pad", good, "-o", path)) == PADDED
 
 
-def test_a_closed_stdin_is_no_input(refuses: Run, padmask: Run) -> None:
+def test_closed_stdin_is_refused(refuses: Run, padmask: Run) -> None:
     refuses("pad", "-o", "out.jsonl", says=["stdin is closed"], by=padmask, redirect="<&-", code=2)
 
 
-def test_a_closed_stdin_is_nothing_to_a_file(padmask: Run, good: str) -> None:
+def test_closed_stdin_does_not_matter(padmask: Run, good: str) -> None:
     assert rows_of(padmask("pad", good, redirect="<&-")) == PADDED
 
 
-def test_a_closed_stdout_takes_no_rows(refuses: Run, padmask: Run, good: str) -> None:
+def test_closed_stdout_is_refused(refuses: Run, padmask: Run, good: str) -> None:
     refuses("pad", good, says=["stdout is closed"], by=padmask, redirect=">&-", code=2)
 
 
-def test_a_closed_stdout_is_nothing_to_a_file(padmask: Run, tmp_path: Path, good: str) -> None:
+def test_closed_stdout_does_not_matter(padmask: Run, tmp_path: Path, good: str) -> None:
     result = padmask("pad", good, "-o", "out.jsonl", "--quiet", redirect=">&-")
     assert (result.returncode, result.stderr) == (0, "")
     assert len((tmp_path / "out.jsonl").read_text().splitlines()) == 3
 
 
-def test_a_closed_stderr_changes_no_exit_code(padmask: Run, good: str) -> None:
+def test_closed_stderr_keeps_exit_code(padmask: Run, good: str) -> None:
     assert padmask("pad", good, "-o", "out.jsonl", redirect="2>&-").returncode == 0
     assert padmask("pad", "nowhere.jsonl", redirect="2>&-").returncode == 2
 
 
 @pytest.mark.skipif(no_full_device, reason="this system has no /dev/full")
-class TestAFullDevice:
-    def test_as_output_is_named(self, refuses: Run, padmask: Run, good: str) -> None:
+class TestFullDevice:
+    def test_full_output(self, refuses: Run, padmask: Run, good: str) -> None:
         args = ["pad", good, "-o", "/dev/full", "--output-format", "jsonl"]
         refuses(*args, says=["/dev/full", "No space left"], by=padmask, code=2)
 
-    def test_as_stdout_is_named(self, refuses: Run, padmask: Run, good: str) -> None:
+    def test_full_stdout(self, refuses: Run, padmask: Run, good: str) -> None:
         refuses("pad", good, says=["stdout", "No space left"], by=padmask, redirect=">/dev/full", code=2)
 
-    def test_as_report_is_named(self, padmask: Run, good: str) -> None:
+    def test_full_report(self, padmask: Run, good: str) -> None:
         result = padmask("pad", good, "-o", "out.jsonl", "--report", "/dev/full")
         complaint(result, "/dev/full", "No space left", code=2)
 
 
-class TestAFullDisk:
-    """A limit on the size of files acts like a disk that is full after some thousand bytes."""
+class TestFullDisk:
+    """A limit on file sizes acts like a disk that is full after some thousand bytes."""
 
     limit = "ulimit -f 8"
 
@@ -1186,26 +1179,26 @@ class TestAFullDisk:
         "output",
         ["out.jsonl", "out.jsonl.gz", "out.jsonl.zst", "out.parquet", "out.arrow", "out.npz"],
     )
-    def test_takes_no_half_written_output(self, refuses: Run, padmask: Run, output: str) -> None:
+    def test_output_is_not_half_written(self, refuses: Run, padmask: Run, output: str) -> None:
         says = [f"'{output}'", "File too large"]
         refuses("pad", "in.jsonl", "-o", output, says=says, by=padmask, before=self.limit, code=2)
 
-    def test_leaves_the_old_output(self, refuses: Run, padmask: Run, tmp_path: Path) -> None:
+    def test_old_output_stays(self, refuses: Run, padmask: Run, tmp_path: Path) -> None:
         (tmp_path / "out.jsonl").write_text("worth keeping")
         args = ["pad", "in.jsonl", "-o", "out.jsonl", "--maxlen", "40"]
         refuses(*args, says=["'out.jsonl'"], by=padmask, before=self.limit, code=2)
 
-    def test_is_named_as_stdout(self, padmask: Run) -> None:
+    def test_stdout_is_named(self, padmask: Run) -> None:
         result = padmask("pad", "in.jsonl", redirect="> out.txt", before=self.limit)
         complaint(result, "stdout", "File too large", code=2)
 
-    def test_takes_no_half_written_rejects(self, refuses: Run, padmask: Run) -> None:
+    def test_rejects_are_not_half_written(self, refuses: Run, padmask: Run) -> None:
         args = ["pad", "in.jsonl", "-o", "out.jsonl", "--maxlen", "2", "--overlong", "drop"]
         says = ["'rejects.jsonl'", "File too large"]
         refuses(*args, "--rejects", "rejects.jsonl", says=says, by=padmask, before=self.limit, code=2)
 
-    def test_has_no_room_for_what_comes_from_stdin(self, refuses: Run, padmask: Run) -> None:
-        # The length must be found, so the pipe is copied to be read again.
+    def test_stdin_copy_does_not_fit(self, refuses: Run, padmask: Run) -> None:
+        # The length must be found, so the pipe is copied to a file.
         says = ["stdin", "File too large"]
         refuses(
             "pad", "-", "-o", "out.jsonl", says=says, by=padmask, before=self.limit, stdin=noise(), code=2
@@ -1220,7 +1213,7 @@ def endless() -> Iterator[subprocess.Popen[bytes]]:
         process.terminate()
 
 
-def test_a_reader_may_leave_early(command: list[str], endless: subprocess.Popen[bytes]) -> None:
+def test_closed_pipe_is_not_an_error(command: list[str], endless: subprocess.Popen[bytes]) -> None:
     with subprocess.Popen(
         [*command, "pad", "-", "--maxlen", "4"],
         stdin=endless.stdout,
@@ -1236,10 +1229,10 @@ def test_a_reader_may_leave_early(command: list[str], endless: subprocess.Popen[
     assert json.loads(head.stdout)["input_ids"] == [1, 2, 3, 0]
 
 
-def test_a_limit_ends_an_endless_pipe(
+def test_limit_ends_endless_pipe(
     command: list[str], tmp_path: Path, endless: subprocess.Popen[bytes], passes: tuple[str, ...]
 ) -> None:
-    # Whoever copies all of the pipe soon has no more room for it.
+    # A copy of the whole pipe would exceed this limit.
     little_room = ["sh", "-c", 'ulimit -f 50000; exec "$@"', "sh", *command]
     done = subprocess.run(
         [*little_room, "pad", "-", "--limit", "2", *passes],
@@ -1253,7 +1246,7 @@ def test_a_limit_ends_an_endless_pipe(
     assert done.stdout.count(b"\n") == 2
 
 
-def test_an_error_ends_an_endless_pipe(command: list[str]) -> None:
+def test_error_ends_endless_pipe(command: list[str]) -> None:
     with subprocess.Popen(["yes", '{"input_ids": null}'], stdout=subprocess.PIPE) as lines:
         done = subprocess.run(
             [*command, "pad", "-", "--maxlen", "1"],
@@ -1274,8 +1267,9 @@ STOPS = [
 ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("stop", "codes"), STOPS)
-def test_a_stopped_run_leaves_nothing(
+def test_stopped_run_leaves_nothing(
     command: list[str], tmp_path: Path, passes: tuple[str, ...], stop: signal.Signals, codes: set[int]
 ) -> None:
     with subprocess.Popen(
@@ -1285,8 +1279,7 @@ def test_a_stopped_run_leaves_nothing(
         cwd=tmp_path,
         preexec_fn=default_signals,
     ) as process:
-        # A pipe holds far less than this: once it is written, padmask is in the midst of its work,
-        # and soon waits for more.
+        # A pipe holds far less: once this is written, padmask has read most of it and waits for more.
         process.stdin.write(f"{GOOD}\n".encode() * 100_000)
         process.stdin.flush()
         time.sleep(0.3)

@@ -1,7 +1,7 @@
-"""`padmask pad`, an option at a time: each row of the option table works as the table says.
+"""`padmask pad`, option by option, as in the README's table.
 
-Every test starts in an empty folder of its own, so that paths read as a user would type
-them. Real processes where standard input, pipes or a terminal matter, else in process.
+Every test starts in an empty folder, so that paths are relative as users type them. Tests of standard
+input, pipes and terminals run processes.
 """
 
 from __future__ import annotations
@@ -23,6 +23,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from fork_server import ForkServer
 
 from padmask import __version__
 from padmask.cli import run
@@ -38,7 +39,7 @@ LABELLED = [
 
 @dataclass(frozen=True)
 class Ran:
-    """What a run of `padmask pad` left behind."""
+    """The result of a run of `padmask pad`."""
 
     code: int
     out: bytes
@@ -74,15 +75,19 @@ def pad(capfdbinary: pytest.CaptureFixture[bytes]) -> Pad:
     return run_here
 
 
-def process(*args: object, stdin: bytes = b"", env: Mapping[str, str] | None = None) -> Ran:
-    """Run `padmask pad` in a process of its own, with these bytes on standard input."""
-    command = [sys.executable, "-m", "padmask", "pad", *map(str, args)]
-    done = subprocess.run(command, input=stdin, capture_output=True, env=env, check=False, timeout=60)
-    return Ran(done.returncode, done.stdout, done.stderr.decode())
+@pytest.fixture
+def process(fork_server: ForkServer, here: Path) -> Pad:
+    """Run `padmask pad` in a process, with bytes on standard input."""
+
+    def start(*args: object, stdin: bytes = b"") -> Ran:
+        done = fork_server.run("pad", *map(str, args), cwd=here, stdin=stdin)
+        return Ran(done.returncode, done.stdout, done.stderr.decode())
+
+    return start
 
 
 def on_terminal(*args: object, streams: Sequence[str]) -> tuple[int, str]:
-    """Run `padmask pad` with some of its streams on a terminal; return its code and what that shows."""
+    """Run `padmask pad` with some streams on a terminal; return the exit code and the terminal's text."""
     terminal, side = pty.openpty()
     wired: dict[str, Any] = dict.fromkeys(("stdin", "stdout", "stderr"), subprocess.DEVNULL)
     wired |= dict.fromkeys(streams, side)
@@ -98,7 +103,7 @@ def on_terminal(*args: object, streams: Sequence[str]) -> tuple[int, str]:
 def _read(terminal: int) -> bytes:
     try:
         return os.read(terminal, 1 << 16)
-    except OSError:  # Linux says so where the other side is closed
+    except OSError:  # Linux reports the closed other side
         return b""
 
 
@@ -157,7 +162,7 @@ def unzstd(data: bytes) -> bytes:
 
 
 def assert_refused(ran: Ran, *said: str, code: int = 1) -> None:
-    """Nothing on stdout, and a sentence with these words; exit 1 where the data are at fault, else 2."""
+    """Check that stdout is empty and stderr has these words; exit code 1 blames the data."""
     assert ran.code == code
     assert ran.out == b""
     assert "Error: " in ran.err
@@ -169,7 +174,7 @@ def assert_refused(ran: Ran, *said: str, code: int = 1) -> None:
 # INPUT...
 
 
-def test_a_file_is_read_and_every_row_gets_its_mask(pad: Pad) -> None:
+def test_every_row_gets_a_mask(pad: Pad) -> None:
     ran = pad(write("in.jsonl", ROWS))
 
     assert ran.code == 0
@@ -180,21 +185,21 @@ def test_a_file_is_read_and_every_row_gets_its_mask(pad: Pad) -> None:
 
 
 @pytest.mark.parametrize("inputs", [(), ("-",)], ids=["nothing", "dash"])
-def test_stdin_is_read(inputs: tuple[str, ...]) -> None:
+def test_stdin_is_read(process: Pad, inputs: tuple[str, ...]) -> None:
     ran = process(*inputs, stdin=JSONL)
 
     assert ran.code == 0
     assert ran.column("input_ids") == [[7, 8, 9], [5, 0, 0]]
 
 
-def test_nothing_on_a_terminal_shows_the_help() -> None:
+def test_terminal_stdin_shows_help() -> None:
     _, shown = on_terminal(streams=("stdin", "stderr", "stdout"))
 
     assert "Usage: padmask pad [OPTIONS] [INPUT]..." in shown
     assert "--maxlen" in shown
 
 
-def test_several_inputs_are_one_dataset_in_the_order_given(pad: Pad) -> None:
+def test_inputs_keep_their_order(pad: Pad) -> None:
     write("b.jsonl", [{"input_ids": [1]}])
     write("a.jsonl", [{"input_ids": [2, 2, 2]}, {"input_ids": [3]}])
     write("c.jsonl", [{"input_ids": [4, 4]}])
@@ -204,7 +209,7 @@ def test_several_inputs_are_one_dataset_in_the_order_given(pad: Pad) -> None:
     assert ran.column("input_ids") == [[1, 0, 0], [2, 2, 2], [3, 0, 0], [4, 4, 0]]
 
 
-def test_stdin_may_stand_among_files() -> None:
+def test_stdin_among_files(process: Pad) -> None:
     write("first.jsonl", [{"input_ids": [1]}])
     write("last.jsonl", [{"input_ids": [4]}])
 
@@ -217,21 +222,21 @@ def test_stdin_twice_is_refused(pad: Pad) -> None:
     assert_refused(pad("-", "-"), "once", code=2)
 
 
-def test_files_without_a_column_that_others_have_give_nulls(pad: Pad) -> None:
+def test_missing_columns_become_null(pad: Pad) -> None:
     write("a.parquet", [{"input_ids": [1]}])
     write("b.parquet", [{"input_ids": [2], "id": "x"}])
 
     assert pad("a.parquet", "b.parquet").column("id") == [None, "x"]
 
 
-def test_files_of_two_formats_are_refused_by_name(pad: Pad) -> None:
+def test_mixed_formats_are_refused(pad: Pad) -> None:
     write("a.parquet", ROWS)
     write("b.jsonl", ROWS)
 
     assert_refused(pad("a.parquet", "b.jsonl"), "a.parquet is parquet", "b.jsonl is jsonl", code=2)
 
 
-def test_a_folder_means_the_data_files_in_it_in_order_of_name(pad: Pad) -> None:
+def test_folder_files_are_sorted(pad: Pad) -> None:
     write("data/b.jsonl", [{"input_ids": [2]}])
     write("data/a.jsonl", [{"input_ids": [1]}])
     write("data/deeper/c.jsonl", [{"input_ids": [3]}])
@@ -243,7 +248,7 @@ def test_a_folder_means_the_data_files_in_it_in_order_of_name(pad: Pad) -> None:
     assert ran.column("input_ids").index([1]) < ran.column("input_ids").index([2])
 
 
-def test_in_a_folder_names_with_a_dot_or_underscore_are_skipped(pad: Pad) -> None:
+def test_hidden_files_are_skipped(pad: Pad) -> None:
     write("data/a.jsonl", [{"input_ids": [1]}])
     for hidden in (".a.jsonl", "_a.jsonl", ".git/a.jsonl", "_temporary/a.jsonl"):
         write(f"data/{hidden}", [{"input_ids": [99]}])
@@ -251,21 +256,21 @@ def test_in_a_folder_names_with_a_dot_or_underscore_are_skipped(pad: Pad) -> Non
     assert pad("data").column("input_ids") == [[1]]
 
 
-def test_a_hidden_file_given_by_name_is_read(pad: Pad) -> None:
+def test_named_hidden_file_is_read(pad: Pad) -> None:
     assert pad(write("_shard.jsonl", [{"input_ids": [1]}])).column("input_ids") == [[1]]
 
 
-def test_a_folder_without_data_is_refused(pad: Pad) -> None:
+def test_empty_folder_is_refused(pad: Pad) -> None:
     Path("empty").mkdir()
 
     assert_refused(pad("empty"), "empty", code=2)
 
 
-def test_a_file_that_is_not_there_is_refused_by_name(pad: Pad) -> None:
+def test_missing_file_is_named(pad: Pad) -> None:
     assert_refused(pad("nowhere.jsonl"), "nowhere.jsonl", code=2)
 
 
-def test_a_named_pipe_is_read_even_where_the_length_must_be_found() -> None:
+def test_named_pipe_with_longest(process: Pad) -> None:
     os.mkfifo("pipe")
     with subprocess.Popen(["sh", "-c", "cat > pipe"], stdin=subprocess.PIPE) as cat:
         assert cat.stdin is not None
@@ -280,7 +285,7 @@ def test_a_named_pipe_is_read_even_where_the_length_must_be_found() -> None:
 
 
 @pytest.mark.parametrize("suffix", ["jsonl", "parquet", "arrow"])
-def test_the_suffix_of_the_output_chooses_its_format(pad: Pad, suffix: str) -> None:
+def test_output_suffix_sets_format(pad: Pad, suffix: str) -> None:
     ran = pad(write("in.jsonl", ROWS), "-o", f"out.{suffix}")
 
     assert (ran.code, ran.out) == (0, b"")
@@ -288,21 +293,21 @@ def test_the_suffix_of_the_output_chooses_its_format(pad: Pad, suffix: str) -> N
     assert [row["id"] for row in read(f"out.{suffix}")] == ["a", "b"]
 
 
-def test_a_dash_as_output_is_stdout_and_json_lines(pad: Pad) -> None:
+def test_dash_output_is_jsonl(pad: Pad) -> None:
     write("in.parquet", ROWS)
 
     assert pad("in.parquet", "-o", "-").rows == pad("in.parquet").rows
     assert pad("in.parquet").rows[1] == {"input_ids": [5, 0, 0], "id": "b", "mask": [True, False, False]}
 
 
-def test_the_output_may_be_the_input(pad: Pad) -> None:
+def test_output_may_be_the_input(pad: Pad) -> None:
     write("data.jsonl", ROWS)
 
     assert pad("data.jsonl", "-o", "data.jsonl").code == 0
     assert [row["input_ids"] for row in read("data.jsonl")] == [[7, 8, 9], [5, 0, 0]]
 
 
-def test_output_format_names_what_no_suffix_does(pad: Pad) -> None:
+def test_output_format(pad: Pad) -> None:
     write("in.jsonl", ROWS)
 
     assert pad("in.jsonl", "-o", "out", "--output-format", "parquet").code == 0
@@ -311,12 +316,12 @@ def test_output_format_names_what_no_suffix_does(pad: Pad) -> None:
 
 
 @pytest.mark.parametrize("suffix", ["jsonl", "ndjson", "json", "parquet", "pq", "arrow", "feather", "ipc"])
-def test_the_suffix_of_the_input_chooses_its_format(pad: Pad, suffix: str) -> None:
+def test_input_suffix_sets_format(pad: Pad, suffix: str) -> None:
     assert pad(write(f"in.{suffix}", ROWS)).column("input_ids") == [[7, 8, 9], [5, 0, 0]]
 
 
 @pytest.mark.parametrize("format_", ["jsonl", "parquet", "arrow"])
-def test_input_format_wins_over_a_suffix_that_says_otherwise(pad: Pad, format_: str) -> None:
+def test_input_format_overrides_suffix(pad: Pad, format_: str) -> None:
     os.replace(write(f"in.{format_}", ROWS), "in.txt" if format_ == "jsonl" else "in.json")
 
     ran = pad("in.txt" if format_ == "jsonl" else "in.json", "--input-format", format_)
@@ -337,7 +342,7 @@ FORMS = ["jsonl", "gzip", "zstd", "parquet", "arrow", "arrow-stream"]
 
 
 @pytest.mark.parametrize("form", FORMS)
-def test_the_first_bytes_tell_the_format_of_a_file_without_a_suffix(pad: Pad, form: str) -> None:
+def test_format_from_first_bytes(pad: Pad, form: str) -> None:
     Path("nameless").write_bytes(_as_bytes(form))
 
     assert pad("nameless").column("input_ids") == [[7, 8, 9], [5, 0, 0]]
@@ -345,33 +350,33 @@ def test_the_first_bytes_tell_the_format_of_a_file_without_a_suffix(pad: Pad, fo
 
 @pytest.mark.parametrize("form", FORMS)
 @pytest.mark.parametrize("maxlen", ["3", "longest"])
-def test_the_first_bytes_tell_the_format_of_stdin(form: str, maxlen: str) -> None:
+def test_stdin_format_from_first_bytes(process: Pad, form: str, maxlen: str) -> None:
     ran = process("--maxlen", maxlen, stdin=_as_bytes(form))
 
     assert ran.column("input_ids") == [[7, 8, 9], [5, 0, 0]]
     assert ran.column("id") == ["a", "b"]
 
 
-def test_arrow_on_stdout_is_a_stream() -> None:
+def test_stdout_arrow_is_a_stream(process: Pad) -> None:
     ran = process("--output-format", "arrow", stdin=JSONL)
 
     assert pa.ipc.open_stream(ran.out).read_all()["input_ids"].to_pylist() == [[7, 8, 9], [5, 0, 0]]
 
 
-def test_parquet_on_stdout_is_a_whole_file() -> None:
+def test_stdout_parquet_is_complete(process: Pad) -> None:
     ran = process("--output-format", "parquet", stdin=JSONL)
 
     assert pq.read_table(io.BytesIO(ran.out))["mask"].to_pylist()[1] == [True, False, False]
 
 
-def test_npz_on_stdout_is_a_whole_archive() -> None:
+def test_stdout_npz_is_complete(process: Pad) -> None:
     ran = process("--output-format", "npz", stdin=JSONL)
 
     with np.load(io.BytesIO(ran.out)) as archive:
         assert archive["input_ids"].tolist() == [[7, 8, 9], [5, 0, 0]]
 
 
-def test_npz_holds_the_padded_columns_the_mask_and_the_lengths(pad: Pad) -> None:
+def test_npz_arrays(pad: Pad) -> None:
     pad(write("in.jsonl", LABELLED), "-c", "input_ids", "-c", "labels=-100", "-o", "out.npz")
 
     arrays = read_npz("out.npz")
@@ -385,7 +390,7 @@ def test_npz_holds_the_padded_columns_the_mask_and_the_lengths(pad: Pad) -> None
     assert (arrays["input_ids"].dtype, arrays["mask"].dtype) == (np.int32, np.bool_)
 
 
-def test_npz_keeps_the_mask_under_its_column_name(pad: Pad) -> None:
+def test_npz_mask_name(pad: Pad) -> None:
     pad(write("in.jsonl", ROWS), "--mask-column", "attention_mask", "--mask-dtype", "int64", "-o", "out.npz")
 
     assert read_npz("out.npz")["attention_mask"].tolist() == [[1, 1, 1], [1, 0, 0]]
@@ -395,13 +400,13 @@ def test_npz_keeps_the_mask_under_its_column_name(pad: Pad) -> None:
 @pytest.mark.parametrize(
     "options", [(), ("--no-mask",), ("--length-column", "kept")], ids=["plain", "no-mask", "named"]
 )
-def test_npz_always_has_length(pad: Pad, options: tuple[str, ...]) -> None:
+def test_npz_always_has_lengths(pad: Pad, options: tuple[str, ...]) -> None:
     pad(write("in.jsonl", ROWS), "-o", "out.npz", *options)
 
     assert read_npz("out.npz")["length"].tolist() == [3, 1]
 
 
-def test_npz_warns_about_fields_that_are_left_out(pad: Pad) -> None:
+def test_npz_warns_of_omitted_fields(pad: Pad) -> None:
     ran = pad(write("in.jsonl", ROWS), "-o", "out.npz")
 
     assert "id" not in read_npz("out.npz")
@@ -409,20 +414,20 @@ def test_npz_warns_about_fields_that_are_left_out(pad: Pad) -> None:
     assert "'id'" in ran.err
 
 
-def test_npz_never_writes_lengths_over_a_column_to_pad(pad: Pad) -> None:
-    """A column named `length` is refused or kept, but not replaced in silence."""
+def test_npz_column_named_length(pad: Pad) -> None:
+    """A column named `length` is refused or kept, never replaced silently."""
     ran = pad(write("in.jsonl", [{"length": [7, 8]}, {"length": [9]}]), "-c", "length", "-o", "out.npz")
 
     assert ran.code == 2 or read_npz("out.npz")["length"].tolist() == [[7, 8], [9, 0]]
 
 
-def test_npz_says_so_where_its_lengths_take_the_place_of_a_field(pad: Pad) -> None:
+def test_npz_field_named_length(pad: Pad) -> None:
     ran = pad(write("in.jsonl", [{"input_ids": [7, 8], "length": 12.5}]), "-o", "out.npz")
 
     assert "'length'" in ran.err
 
 
-def test_npz_of_strings_needs_no_pickle(pad: Pad) -> None:
+def test_npz_strings_need_no_pickle(pad: Pad) -> None:
     pad(write("in.jsonl", [{"tokens": ["a", "longer"]}, {"tokens": ["é"]}]), "-o", "out.npz")
 
     assert read_npz("out.npz")["tokens"].tolist() == [["a", "longer"], ["é", ""]]
@@ -430,7 +435,7 @@ def test_npz_of_strings_needs_no_pickle(pad: Pad) -> None:
 
 @pytest.mark.parametrize("maxlen", ["0", "2"])
 @pytest.mark.parametrize("rows", [[], ROWS], ids=["no rows", "rows"])
-def test_npz_has_its_shapes_even_where_there_is_nothing(pad: Pad, maxlen: str, rows: Any) -> None:
+def test_npz_of_nothing_has_shapes(pad: Pad, maxlen: str, rows: Any) -> None:
     schema = pa.schema([("input_ids", pa.list_(pa.int64())), ("id", pa.string())])
     write("in.parquet", pa.Table.from_pylist(rows, schema=schema))
 
@@ -440,23 +445,21 @@ def test_npz_has_its_shapes_even_where_there_is_nothing(pad: Pad, maxlen: str, r
     assert read_npz("out.npz")["input_ids"].dtype == np.int32
 
 
-def test_npz_is_no_input(pad: Pad) -> None:
+def test_npz_input_is_refused(pad: Pad) -> None:
     np.savez("in.npz", input_ids=np.zeros((1, 2)))
 
     assert_refused(pad("in.npz"), "npz", code=2)
 
 
 @pytest.mark.parametrize(("suffix", "pack"), [(".gz", gzip.compress), (".zst", zstd)], ids=["gz", "zst"])
-def test_compressed_json_lines_are_read(pad: Pad, suffix: str, pack: Callable[[bytes], bytes]) -> None:
+def test_compressed_jsonl_is_read(pad: Pad, suffix: str, pack: Callable[[bytes], bytes]) -> None:
     Path(f"in.jsonl{suffix}").write_bytes(pack(JSONL))
 
     assert pad(f"in.jsonl{suffix}").column("input_ids") == [[7, 8, 9], [5, 0, 0]]
 
 
 @pytest.mark.parametrize(("suffix", "pack"), [(".gz", gzip.compress), (".zst", zstd)], ids=["gz", "zst"])
-def test_joined_compressed_files_are_read_to_the_end(
-    pad: Pad, suffix: str, pack: Callable[[bytes], bytes]
-) -> None:
+def test_joined_compressed_files(pad: Pad, suffix: str, pack: Callable[[bytes], bytes]) -> None:
     first, second = JSONL.splitlines(keepends=True)
     Path(f"in.jsonl{suffix}").write_bytes(pack(first) + pack(second))
 
@@ -464,9 +467,7 @@ def test_joined_compressed_files_are_read_to_the_end(
 
 
 @pytest.mark.parametrize(("suffix", "pack"), [(".gz", gzip.compress), (".zst", zstd)], ids=["gz", "zst"])
-def test_compressed_files_that_are_cut_off_are_refused(
-    pad: Pad, suffix: str, pack: Callable[[bytes], bytes]
-) -> None:
+def test_truncated_compressed_files(pad: Pad, suffix: str, pack: Callable[[bytes], bytes]) -> None:
     Path(f"in.jsonl{suffix}").write_bytes(pack(JSONL * 50)[:-9])
 
     assert_refused(pad(f"in.jsonl{suffix}", "-o", "out.jsonl"), f"in.jsonl{suffix}")
@@ -474,7 +475,7 @@ def test_compressed_files_that_are_cut_off_are_refused(
 
 
 @pytest.mark.parametrize("name", ["out.jsonl.gz", "out.gz", "out.jsonl.zst", "out.zst", "out.jsonl.GZ"])
-def test_json_lines_are_written_compressed_where_the_suffix_says_so(pad: Pad, name: str) -> None:
+def test_suffix_compresses_output(pad: Pad, name: str) -> None:
     plain = pad(write("in.jsonl", ROWS)).out
 
     assert pad("in.jsonl", "-o", name).code == 0
@@ -483,7 +484,7 @@ def test_json_lines_are_written_compressed_where_the_suffix_says_so(pad: Pad, na
     assert unpack(Path(name).read_bytes()) == plain
 
 
-def test_what_was_written_compressed_is_read_again(pad: Pad) -> None:
+def test_compressed_round_trip(pad: Pad) -> None:
     write("in.jsonl", ROWS)
     pad("in.jsonl", "-o", "packed.jsonl.gz", "--maxlen", "4")
 
@@ -493,7 +494,7 @@ def test_what_was_written_compressed_is_read_again(pad: Pad) -> None:
 # -c, --column
 
 
-def test_several_columns_are_cut_at_the_same_places_with_their_own_values(pad: Pad) -> None:
+def test_columns_are_cut_alike(pad: Pad) -> None:
     ran = pad(
         write("in.jsonl", LABELLED),
         *("-c", "input_ids", "-c", "labels=-100", "--maxlen", "2", "--truncating", "pre"),
@@ -505,7 +506,7 @@ def test_several_columns_are_cut_at_the_same_places_with_their_own_values(pad: P
     ]
 
 
-def test_a_column_says_its_dtype_and_value(pad: Pad) -> None:
+def test_column_dtype_and_value(pad: Pad) -> None:
     pad(
         write("in.jsonl", LABELLED),
         *("-c", "input_ids:int64", "-c", "labels:int16=-100", "-o", "out.parquet"),
@@ -519,7 +520,7 @@ def test_a_column_says_its_dtype_and_value(pad: Pad) -> None:
 
 @pytest.mark.parametrize("format_", ["jsonl", "parquet"])
 @pytest.mark.parametrize("whole", ["labels=-100", "labels:int64", "labels:int64=-100", "a:b=c=d"])
-def test_a_column_of_exactly_that_whole_name_wins(pad: Pad, format_: str, whole: str) -> None:
+def test_exact_column_name_wins(pad: Pad, format_: str, whole: str) -> None:
     write(f"in.{format_}", [{"labels": [1, 2], whole: [7]}, {"labels": [3], whole: [8, 9]}])
 
     ran = pad(f"in.{format_}", "-c", whole, "--no-mask")
@@ -528,7 +529,7 @@ def test_a_column_of_exactly_that_whole_name_wins(pad: Pad, format_: str, whole:
     assert ran.column("labels") == [[1, 2], [3]]
 
 
-def test_a_name_with_punctuation_takes_a_dtype_and_value_too(pad: Pad) -> None:
+def test_column_name_with_punctuation(pad: Pad) -> None:
     ran = pad(write("in.jsonl", [{"a=b": [1]}, {"a=b": [2, 3]}]), "-c", "a=b:int64=-1")
 
     assert ran.column("a=b") == [[1, -1], [2, 3]]
@@ -544,7 +545,7 @@ def test_a_name_with_punctuation_takes_a_dtype_and_value_too(pad: Pad) -> None:
     ids=["input_ids", "tokens", "the only list column"],
 )
 @pytest.mark.parametrize("format_", ["jsonl", "parquet"])
-def test_the_column_to_pad_is_found(pad: Pad, format_: str, row: dict[str, Any], padded: str) -> None:
+def test_default_column(pad: Pad, format_: str, row: dict[str, Any], padded: str) -> None:
     ran = pad(write(f"in.{format_}", [row]), "--maxlen", "2")
 
     assert {name for name, value in ran.rows[0].items() if isinstance(value, list) and len(value) == 2} == {
@@ -554,7 +555,7 @@ def test_the_column_to_pad_is_found(pad: Pad, format_: str, row: dict[str, Any],
 
 
 @pytest.mark.parametrize("format_", ["jsonl", "parquet"])
-def test_several_candidates_are_an_error_that_lists_them(pad: Pad, format_: str) -> None:
+def test_ambiguous_columns_are_listed(pad: Pad, format_: str) -> None:
     write(f"in.{format_}", [{"left": [1], "id": 5, "right": [2, 3]}])
 
     ran = pad(f"in.{format_}")
@@ -563,35 +564,33 @@ def test_several_candidates_are_an_error_that_lists_them(pad: Pad, format_: str)
     assert "'id'" not in ran.err
 
 
-def test_no_list_column_is_an_error_that_lists_what_there_is(pad: Pad) -> None:
+def test_no_list_column(pad: Pad) -> None:
     assert_refused(pad(write("in.jsonl", [{"text": "hello", "id": 5}])), "'text'", "'id'", code=2)
 
 
-def test_a_misspelt_column_is_refused_with_the_nearest_name(pad: Pad) -> None:
+def test_misspelled_column(pad: Pad) -> None:
     assert_refused(
         pad(write("in.jsonl", ROWS), "-c", "input_id"), "'input_id'", "Did you mean 'input_ids'?", code=2
     )
 
 
-def test_columns_that_disagree_in_length_are_refused_by_name_and_row(pad: Pad) -> None:
+def test_unequal_columns_are_refused(pad: Pad) -> None:
     write("in.jsonl", [*LABELLED, {"input_ids": [1, 2], "labels": [1]}])
 
     assert_refused(pad("in.jsonl", "-c", "input_ids", "-c", "labels"), "line 3", "'labels'", "'input_ids'")
 
 
-def test_a_column_asked_for_twice_is_refused(pad: Pad) -> None:
+def test_repeated_column_is_refused(pad: Pad) -> None:
     assert_refused(pad(write("in.jsonl", LABELLED), "-c", "labels", "-c", "labels=-100"), "'labels'", code=2)
 
 
-def test_an_unknown_dtype_is_refused_with_the_known_ones(pad: Pad) -> None:
+def test_unknown_dtype_lists_known_ones(pad: Pad) -> None:
     assert_refused(pad(write("in.jsonl", ROWS), "-c", "input_ids:int128"), "int128", "int64", code=2)
 
 
 @pytest.mark.parametrize("format_", ["jsonl", "parquet", "arrow"])
-def test_columns_of_the_same_lengths_are_named_with_the_flag_that_would_pad_them(
-    pad: Pad, format_: str
-) -> None:
-    """In the summary and in the report; the flag is one that works."""
+def test_similar_columns_are_named(pad: Pad, format_: str) -> None:
+    """The summary and the report name them, with an option that works."""
     write(f"in.{format_}", [row | {"other": [1, 2], "id": 0} for row in LABELLED])
 
     ran = pad(f"in.{format_}", "--report", "report.json")
@@ -605,7 +604,7 @@ def test_columns_of_the_same_lengths_are_named_with_the_flag_that_would_pad_them
     assert again.column("labels") == [[1, -100, 2], [3, -100, -100]]
 
 
-def test_columns_of_other_lengths_are_not_mentioned(pad: Pad) -> None:
+def test_other_columns_are_not_named(pad: Pad) -> None:
     ran = pad(write("in.jsonl", [{"input_ids": [1, 2], "bbox": [1, 2, 3, 4]}]))
 
     assert "bbox" not in ran.err
@@ -621,9 +620,7 @@ LENGTHS = [1] * 90 + [5] * 5 + [9] * 4 + [20]
     [("4", 4), ("0", 0), ("longest", 20), ("p90", 1), ("p95", 5), ("p95.1", 9), ("p99", 9), ("p100", 20)],
 )
 @pytest.mark.parametrize("format_", ["jsonl", "parquet"])
-def test_maxlen_is_given_longest_or_a_percentile_by_nearest_rank(
-    pad: Pad, format_: str, asked: str, maxlen: int
-) -> None:
+def test_maxlen(pad: Pad, format_: str, asked: str, maxlen: int) -> None:
     write(f"in.{format_}", [{"input_ids": [7] * length} for length in LENGTHS])
 
     ran = pad(f"in.{format_}", "--maxlen", asked)
@@ -639,7 +636,7 @@ def test_longest_is_the_default(pad: Pad) -> None:
     assert pad("in.jsonl").out == pad("in.jsonl", "--maxlen", "longest").out
 
 
-def test_a_length_is_found_over_all_inputs(pad: Pad) -> None:
+def test_longest_spans_all_inputs(pad: Pad) -> None:
     write("a.jsonl", [{"input_ids": [1]}])
     write("b.jsonl", [{"input_ids": [1] * 6}])
 
@@ -647,14 +644,14 @@ def test_a_length_is_found_over_all_inputs(pad: Pad) -> None:
 
 
 @pytest.mark.parametrize("asked", ["-1", "4.5", "p0", "p101", "p", "95p", "1_000", "long", ""])
-def test_a_maxlen_that_is_none_is_refused(pad: Pad, asked: str) -> None:
+def test_invalid_maxlen_is_refused(pad: Pad, asked: str) -> None:
     assert_refused(pad(write("in.jsonl", ROWS), f"--maxlen={asked}"), code=2)
 
 
 @pytest.mark.parametrize(
     ("maxlen", "places"), [("longest", 24), ("p95", 8), ("p99", 16)], ids=["longest", "p95", "p99"]
 )
-def test_a_found_length_is_rounded_up_to_a_multiple(pad: Pad, maxlen: str, places: int) -> None:
+def test_multiple_rounds_up(pad: Pad, maxlen: str, places: int) -> None:
     write("in.jsonl", [{"input_ids": [7] * length} for length in LENGTHS])
 
     ran = pad("in.jsonl", "--maxlen", maxlen, "--pad-to-multiple-of", "8")
@@ -662,13 +659,13 @@ def test_a_found_length_is_rounded_up_to_a_multiple(pad: Pad, maxlen: str, place
     assert {len(ids) for ids in ran.column("input_ids")} == {places}
 
 
-def test_a_found_length_that_is_a_multiple_already_stays(pad: Pad) -> None:
+def test_multiple_keeps_exact_length(pad: Pad) -> None:
     ran = pad(write("in.jsonl", [{"input_ids": [1] * 8}]), "--pad-to-multiple-of", "4")
 
     assert ran.column("input_ids") == [[1] * 8]
 
 
-def test_a_given_length_that_is_no_multiple_is_refused(pad: Pad) -> None:
+def test_maxlen_must_be_a_multiple(pad: Pad) -> None:
     write("in.jsonl", ROWS)
 
     assert_refused(pad("in.jsonl", "--maxlen", "10", "--pad-to-multiple-of", "8"), "10", "8", code=2)
@@ -687,7 +684,7 @@ def test_a_given_length_that_is_no_multiple_is_refused(pad: Pad) -> None:
         ("pre", "pre", [[8, 9], [0, 5]], [[True, True], [False, True]]),
     ],
 )
-def test_padding_and_truncating_choose_their_sides(
+def test_padding_and_truncating(
     pad: Pad, padding: str, truncating: str, ids: list[Any], masks: list[Any]
 ) -> None:
     ran = pad(write("in.jsonl", ROWS), "--maxlen", "2", "--padding", padding, "--truncating", truncating)
@@ -696,18 +693,18 @@ def test_padding_and_truncating_choose_their_sides(
     assert ran.column("mask") == masks
 
 
-def test_padding_and_truncating_are_post_by_default(pad: Pad) -> None:
+def test_sides_default_to_post(pad: Pad) -> None:
     assert pad(write("in.jsonl", ROWS), "--maxlen", "2").column("input_ids") == [[7, 8], [5, 0]]
 
 
-def test_padding_pre_says_once_that_cudnn_needs_post(pad: Pad) -> None:
+def test_padding_pre_mentions_cudnn(pad: Pad) -> None:
     write("in.jsonl", ROWS)
 
     assert pad("in.jsonl", "--padding", "pre").err.count("cuDNN") == 1
     assert "cuDNN" not in pad("in.jsonl").err
 
 
-def test_a_real_token_may_equal_the_pad_value(pad: Pad) -> None:
+def test_token_may_equal_pad_value(pad: Pad) -> None:
     ran = pad(write("in.jsonl", [{"input_ids": [0, 5, 0]}, {"input_ids": [0]}]))
 
     assert ran.column("mask") == [[True, True, True], [True, False, False]]
@@ -716,7 +713,7 @@ def test_a_real_token_may_equal_the_pad_value(pad: Pad) -> None:
 # --value, --dtype
 
 
-def test_value_holds_for_columns_without_their_own(pad: Pad) -> None:
+def test_value_is_the_default(pad: Pad) -> None:
     ran = pad(write("in.jsonl", LABELLED), "-c", "input_ids", "-c", "labels=-100", "--value", "-1")
 
     assert ran.column("input_ids")[1] == [5, -1, -1]
@@ -728,9 +725,7 @@ def test_value_holds_for_columns_without_their_own(pad: Pad) -> None:
     [((), ""), (("--value", "[PAD]"), "[PAD]"), (("-c", "tokens=<pad>"), "<pad>"), (("-c", "tokens="), "")],
     ids=["default", "value", "own", "own empty"],
 )
-def test_strings_pad_with_the_empty_string_unless_told_otherwise(
-    pad: Pad, options: tuple[str, ...], padding: str
-) -> None:
+def test_string_pad_value(pad: Pad, options: tuple[str, ...], padding: str) -> None:
     ran = pad(write("in.jsonl", [{"tokens": ["a", "b"]}, {"tokens": ["c"]}]), *options)
 
     assert ran.column("tokens") == [["a", "b"], ["c", padding]]
@@ -749,7 +744,7 @@ def test_strings_pad_with_the_empty_string_unless_told_otherwise(
         ("float32", "1e+40"),
     ],
 )
-def test_a_pad_value_that_does_not_fit_its_dtype_is_refused(pad: Pad, dtype: str, value: str) -> None:
+def test_pad_value_must_fit_dtype(pad: Pad, dtype: str, value: str) -> None:
     ran = pad(write("in.jsonl", ROWS), "--dtype", dtype, "--value", value, "-o", "out.parquet")
 
     assert_refused(ran, "input_ids", value, code=2)
@@ -758,7 +753,7 @@ def test_a_pad_value_that_does_not_fit_its_dtype_is_refused(pad: Pad, dtype: str
 
 @pytest.mark.parametrize("dtype", ["int32", "int64", "int16", "uint16", "float32", "float64"])
 @pytest.mark.parametrize("suffix", ["parquet", "arrow"])
-def test_dtype_is_what_is_written(pad: Pad, suffix: str, dtype: str) -> None:
+def test_dtype(pad: Pad, suffix: str, dtype: str) -> None:
     pad(write("in.jsonl", ROWS), "--dtype", dtype, "-o", f"out.{suffix}")
 
     if suffix == "parquet":
@@ -772,7 +767,7 @@ def test_dtype_is_what_is_written(pad: Pad, suffix: str, dtype: str) -> None:
 
 
 @pytest.mark.parametrize("format_", ["jsonl", "parquet"])
-def test_without_dtype_ints_are_int32_floats_float32_and_strings_strings(pad: Pad, format_: str) -> None:
+def test_default_dtypes(pad: Pad, format_: str) -> None:
     row = {"ints": [1, 2], "floats": [0.5, 1.5], "strings": ["a", "b"]}
     write(f"in.{format_}", [row])
 
@@ -786,13 +781,13 @@ def test_without_dtype_ints_are_int32_floats_float32_and_strings_strings(pad: Pa
     }
 
 
-def test_floats_become_float64_where_asked(pad: Pad) -> None:
+def test_float64(pad: Pad) -> None:
     pad(write("in.jsonl", [{"x": [0.1, 0.2]}]), "--dtype", "float64", "-o", "out.npz")
 
     assert read_npz("out.npz")["x"].tolist() == [[0.1, 0.2]]
 
 
-def test_whole_floats_become_ints_where_asked_and_fractions_never(pad: Pad) -> None:
+def test_whole_floats_become_ints(pad: Pad) -> None:
     ran = pad(write("in.jsonl", [{"x": [1.0, 2.0]}]), "--dtype", "int32")
     assert ran.column("x") == [[1, 2]]
 
@@ -803,9 +798,7 @@ def test_whole_floats_become_ints_where_asked_and_fractions_never(pad: Pad) -> N
 
 @pytest.mark.parametrize("format_", ["jsonl", "parquet"])
 @pytest.mark.parametrize("options", [("--dtype", "float32"), ("-c", "x:float64")], ids=["dtype", "own dtype"])
-def test_a_float_column_may_begin_with_a_whole_number(
-    pad: Pad, format_: str, options: tuple[str, ...]
-) -> None:
+def test_float_column_starting_with_int(pad: Pad, format_: str, options: tuple[str, ...]) -> None:
     """JavaScript, jq and PostgreSQL all write the float 0.0 as `0`."""
     if format_ == "jsonl":
         Path("in.jsonl").write_text('{"x":[0,0.5]}\n{"x":[1.25]}\n')
@@ -829,9 +822,7 @@ def test_a_float_column_may_begin_with_a_whole_number(
     ],
 )
 @pytest.mark.parametrize("format_", ["jsonl", "parquet"])
-def test_a_token_that_does_not_fit_is_refused_with_its_place(
-    pad: Pad, format_: str, token: int, dtype: str
-) -> None:
+def test_token_must_fit_dtype(pad: Pad, format_: str, token: int, dtype: str) -> None:
     write(f"in.{format_}", [{"input_ids": [1]}, {"input_ids": [1, 2, token]}])
 
     ran = pad(f"in.{format_}", "--dtype", dtype)
@@ -840,7 +831,7 @@ def test_a_token_that_does_not_fit_is_refused_with_its_place(
     assert_refused(ran, f"in.{format_}", place, "'input_ids'", "position 2", str(token), dtype)
 
 
-def test_strings_cannot_become_numbers_nor_numbers_strings(pad: Pad) -> None:
+def test_strings_are_not_numbers(pad: Pad) -> None:
     assert_refused(pad(write("in.jsonl", [{"tokens": ["a"]}]), "--dtype", "int64"), "'tokens'", code=2)
     assert_refused(pad(write("in.jsonl", ROWS), "--dtype", "string"), "'input_ids'", code=2)
 
@@ -850,7 +841,7 @@ def test_strings_cannot_become_numbers_nor_numbers_strings(pad: Pad) -> None:
 
 @pytest.mark.parametrize("format_", ["jsonl", "parquet", "arrow"])
 @pytest.mark.parametrize("limit", [0, 1, 3, 4, 99])
-def test_limit_takes_the_first_rows_over_all_inputs(pad: Pad, format_: str, limit: int) -> None:
+def test_limit_spans_inputs(pad: Pad, format_: str, limit: int) -> None:
     write(f"a.{format_}", [{"input_ids": [1]}, {"input_ids": [2]}])
     write(f"b.{format_}", [{"input_ids": [3]}, {"input_ids": [4]}])
 
@@ -860,7 +851,7 @@ def test_limit_takes_the_first_rows_over_all_inputs(pad: Pad, format_: str, limi
 
 
 @pytest.mark.parametrize("output", ["-", "out.parquet"])
-def test_rows_past_the_limit_are_neither_measured_nor_checked(pad: Pad, output: str) -> None:
+def test_rows_past_limit_are_not_read(pad: Pad, output: str) -> None:
     Path("in.jsonl").write_text(
         '{"input_ids":[1]}\n\n{"input_ids":[2,3]}\n{"input_ids":[1,2,3,4],"id":1}\n{"input_ids":null}\nrubbish\n'
     )
@@ -877,7 +868,7 @@ def test_rows_past_the_limit_are_neither_measured_nor_checked(pad: Pad, output: 
 
 @pytest.mark.parametrize("format_", ["jsonl", "parquet", "arrow"])
 @pytest.mark.parametrize("output", ["out.jsonl", "out.parquet", "out.npz"])
-def test_a_mask_column_that_is_there_already_is_refused(pad: Pad, format_: str, output: str) -> None:
+def test_existing_mask_is_refused(pad: Pad, format_: str, output: str) -> None:
     write(f"in.{format_}", [{"input_ids": [1], "mask": "mine"}])
 
     ran = pad(f"in.{format_}", "-o", output)
@@ -886,7 +877,7 @@ def test_a_mask_column_that_is_there_already_is_refused(pad: Pad, format_: str, 
     assert not Path(output).exists()
 
 
-def test_a_mask_that_only_a_later_line_has_is_refused_too(pad: Pad) -> None:
+def test_late_mask_is_refused(pad: Pad) -> None:
     rows = [{"input_ids": [1]}] * 2000 + [{"input_ids": [1], "mask": [1]}]
 
     assert_refused(pad(write("in.jsonl", rows), "-o", "out.jsonl"), "line 2001", "'mask'")
@@ -894,7 +885,7 @@ def test_a_mask_that_only_a_later_line_has_is_refused_too(pad: Pad) -> None:
 
 @pytest.mark.parametrize("format_", ["jsonl", "parquet", "arrow"])
 @pytest.mark.parametrize("output", ["out.jsonl", "out.parquet", "out.arrow"])
-def test_overwrite_mask_replaces_it(pad: Pad, format_: str, output: str) -> None:
+def test_overwrite_mask(pad: Pad, format_: str, output: str) -> None:
     write(f"in.{format_}", [{"input_ids": [1], "mask": "mine"}, {"input_ids": [1, 2], "mask": "mine"}])
 
     assert pad(f"in.{format_}", "-o", output, "--overwrite-mask").code == 0
@@ -903,20 +894,20 @@ def test_overwrite_mask_replaces_it(pad: Pad, format_: str, output: str) -> None
 
 
 @pytest.mark.parametrize("option", ["--mask-column", "--length-column"])
-def test_overwrite_mask_never_replaces_the_column_to_pad(pad: Pad, option: str) -> None:
+def test_overwrite_mask_keeps_tokens(pad: Pad, option: str) -> None:
     ran = pad(write("in.jsonl", ROWS), option, "input_ids", "--overwrite-mask")
 
     assert_refused(ran, "'input_ids'", code=2)
 
 
-def test_mask_column_names_the_mask(pad: Pad) -> None:
+def test_mask_column(pad: Pad) -> None:
     ran = pad(write("in.jsonl", [{"input_ids": [1], "mask": "mine"}]), "--mask-column", "real")
 
     assert ran.rows == [{"input_ids": [1], "mask": "mine", "real": [True]}]
 
 
 @pytest.mark.parametrize("dtype", ["bool", "int8", "int32", "int64"])
-def test_mask_dtype_is_what_is_written(pad: Pad, dtype: str) -> None:
+def test_mask_dtype(pad: Pad, dtype: str) -> None:
     write("in.jsonl", ROWS)
     pad("in.jsonl", "--mask-dtype", dtype, "-o", "out.parquet")
 
@@ -925,25 +916,25 @@ def test_mask_dtype_is_what_is_written(pad: Pad, dtype: str) -> None:
     assert pq.read_table("out.parquet")["mask"].to_pylist() == [[1, 1, 1], [1, 0, 0]]
 
 
-def test_a_json_mask_is_true_and_false_or_one_and_zero(pad: Pad) -> None:
+def test_mask_in_json(pad: Pad) -> None:
     write("in.jsonl", ROWS)
 
     assert b'"mask":[true,false,false]' in pad("in.jsonl").out
     assert b'"mask":[1,0,0]' in pad("in.jsonl", "--mask-dtype", "int64").out
 
 
-def test_help_says_what_hugging_face_users_want(pad: Pad) -> None:
+def test_help_shows_attention_mask(pad: Pad) -> None:
     assert b"--mask-column attention_mask --mask-dtype int64" in re.sub(rb"\s+", b" ", pad("--help").out)
 
 
-def test_no_mask_writes_none_and_lets_a_column_of_that_name_pass(pad: Pad) -> None:
+def test_no_mask(pad: Pad) -> None:
     ran = pad(write("in.jsonl", [{"input_ids": [1], "mask": "mine"}]), "--no-mask", "--maxlen", "2")
 
     assert ran.rows == [{"input_ids": [1, 0], "mask": "mine"}]
 
 
 @pytest.mark.parametrize("output", ["out.jsonl", "out.parquet", "out.arrow"])
-def test_length_column_is_the_kept_length_and_off_by_default(pad: Pad, output: str) -> None:
+def test_length_column(pad: Pad, output: str) -> None:
     write("in.jsonl", [*ROWS, {"input_ids": [], "id": "c"}])
 
     pad("in.jsonl", "--maxlen", "2", "--length-column", "n", "-o", output)
@@ -953,7 +944,7 @@ def test_length_column_is_the_kept_length_and_off_by_default(pad: Pad, output: s
     assert list(read(output)[0]) == ["input_ids", "id", "mask"]
 
 
-def test_the_length_column_may_not_take_a_name_that_is_there(pad: Pad) -> None:
+def test_length_column_name_is_taken(pad: Pad) -> None:
     write("in.jsonl", ROWS)
 
     assert_refused(pad("in.jsonl", "--length-column", "id"), "'id'", code=2)
@@ -970,7 +961,7 @@ MIXED = [
 
 
 @pytest.mark.parametrize("format_", ["jsonl", "parquet"])
-def test_overlong_rows_are_cut_dropped_or_refused(pad: Pad, format_: str) -> None:
+def test_overlong(pad: Pad, format_: str) -> None:
     write(f"in.{format_}", MIXED)
 
     assert pad(f"in.{format_}", "--maxlen", "2").column("input_ids") == [[1, 2], [0, 0], [4, 0]]
@@ -981,12 +972,12 @@ def test_overlong_rows_are_cut_dropped_or_refused(pad: Pad, format_: str) -> Non
     assert_refused(refused, f"in.{format_}", "line 1" if format_ == "jsonl" else "row 0", "3", "2")
 
 
-def test_a_row_of_exactly_maxlen_is_not_overlong(pad: Pad) -> None:
+def test_row_of_maxlen_is_not_overlong(pad: Pad) -> None:
     assert pad(write("in.jsonl", MIXED), "--maxlen", "3", "--overlong", "error").code == 0
 
 
 @pytest.mark.parametrize("format_", ["jsonl", "parquet"])
-def test_empty_rows_are_kept_dropped_or_refused(pad: Pad, format_: str) -> None:
+def test_empty_rows(pad: Pad, format_: str) -> None:
     write(f"in.{format_}", MIXED)
 
     kept = pad(f"in.{format_}")
@@ -1000,7 +991,7 @@ def test_empty_rows_are_kept_dropped_or_refused(pad: Pad, format_: str) -> None:
     assert_refused(refused, f"in.{format_}", "line 2" if format_ == "jsonl" else "row 1")
 
 
-def test_dropped_empty_rows_do_not_count_for_a_percentile(pad: Pad) -> None:
+def test_percentile_skips_dropped_rows(pad: Pad) -> None:
     rows = [{"input_ids": []}] * 9 + [{"input_ids": [1, 2]}]
 
     ran = pad(write("in.jsonl", rows), "--maxlen", "p50", "--empty-rows", "drop")
@@ -1027,8 +1018,8 @@ BAD_LINES = {
 
 
 @pytest.mark.parametrize("line", BAD_LINES.values(), ids=BAD_LINES)
-def test_a_bad_line_fails_the_run_or_is_skipped(pad: Pad, line: str) -> None:
-    """Where it stands is said; the others go on, and nothing of it is lost."""
+def test_on_error(pad: Pad, line: str) -> None:
+    """The error names the place; with `skip` the other rows are written and the rejects keep the line."""
     Path("in.jsonl").write_text('{"input_ids":[1],"id":0}\n' + line + '\n{"input_ids":[2],"id":1}\n')
 
     assert_refused(pad("in.jsonl", "-o", "out.jsonl"), "in.jsonl, line 2", "--on-error skip")
@@ -1045,7 +1036,7 @@ def test_a_bad_line_fails_the_run_or_is_skipped(pad: Pad, line: str) -> None:
 
 
 @pytest.mark.parametrize("option", [(), ("-c", "input_ids")], ids=["found", "asked for"])
-def test_a_file_of_nothing_but_bad_rows_is_an_answer_too(pad: Pad, option: tuple[str, ...]) -> None:
+def test_skip_may_leave_no_rows(pad: Pad, option: tuple[str, ...]) -> None:
     write("in.jsonl", [{"input_ids": None, "id": 1}, {"input_ids": None, "id": 2}])
 
     assert_refused(pad("in.jsonl", *option), "input_ids")
@@ -1057,9 +1048,7 @@ def test_a_file_of_nothing_but_bad_rows_is_an_answer_too(pad: Pad, option: tuple
 
 @pytest.mark.parametrize("line", [0, 1], ids=["first", "second"])
 @pytest.mark.parametrize("output", ["out.jsonl", "out.parquet", "out.npz"])
-def test_a_bad_line_is_skipped_wherever_it_stands_and_whatever_is_written(
-    pad: Pad, output: str, line: int
-) -> None:
+def test_skip_in_every_format(pad: Pad, output: str, line: int) -> None:
     lines = ['{"input_ids":[1],"id":0}', '{"input_ids":[2],"id":1}']
     lines.insert(line, '{"input_ids":"oops","id":9}')
     Path("in.jsonl").write_text("\n".join(lines))
@@ -1074,7 +1063,7 @@ def test_a_bad_line_is_skipped_wherever_it_stands_and_whatever_is_written(
     assert [reject["row"]["id"] for reject in read("bad.jsonl")] == [9]
 
 
-def test_a_line_that_is_no_utf8_is_rejected_with_its_bytes(pad: Pad) -> None:
+def test_rejects_keep_invalid_utf8(pad: Pad) -> None:
     bad = b'{"input_ids":[1],"id":"\xff"}'
     Path("in.jsonl").write_bytes(JSONL + bad + b"\n")
 
@@ -1084,7 +1073,7 @@ def test_a_line_that_is_no_utf8_is_rejected_with_its_bytes(pad: Pad) -> None:
 
 
 @pytest.mark.parametrize("format_", ["parquet", "arrow"])
-def test_a_rejected_row_of_a_typed_file_is_whole_and_says_where_it_stood(pad: Pad, format_: str) -> None:
+def test_rejects_of_typed_files(pad: Pad, format_: str) -> None:
     write(f"in.{format_}", [{"input_ids": [1], "id": "a"}, {"input_ids": None, "id": "b"}])
 
     ran = pad(f"in.{format_}", "--on-error", "skip", "--rejects", "bad.jsonl")
@@ -1098,7 +1087,7 @@ def test_a_rejected_row_of_a_typed_file_is_whole_and_says_where_it_stood(pad: Pa
 
 
 @pytest.mark.parametrize("format_", ["jsonl", "parquet"])
-def test_rejects_receives_every_row_that_is_not_written_with_its_reason(pad: Pad, format_: str) -> None:
+def test_rejects_give_reasons(pad: Pad, format_: str) -> None:
     rows = [*MIXED, {"input_ids": None, "id": 3}]
     write(f"in.{format_}", rows)
 
@@ -1117,7 +1106,7 @@ def test_rejects_receives_every_row_that_is_not_written_with_its_reason(pad: Pad
     assert (report["rows_dropped"], report["rows_rejected"]) == (2, 1)
 
 
-def test_a_rejected_line_keeps_its_bytes(pad: Pad) -> None:
+def test_rejects_keep_line_bytes(pad: Pad) -> None:
     Path("in.jsonl").write_text('{"input_ids":[1]}\n{ "input_ids" : null,  "x":1.50, "y":"\\u0041" }\n')
 
     pad("in.jsonl", "--on-error", "skip", "--rejects", "bad.jsonl")
@@ -1125,7 +1114,7 @@ def test_a_rejected_line_keeps_its_bytes(pad: Pad) -> None:
     assert '{ "input_ids" : null,  "x":1.50, "y":"\\u0041" }' in Path("bad.jsonl").read_text()
 
 
-def test_rejects_is_there_and_empty_where_every_row_is_written(pad: Pad) -> None:
+def test_rejects_may_be_empty(pad: Pad) -> None:
     pad(write("in.jsonl", ROWS), "--rejects", "bad.jsonl")
 
     assert Path("bad.jsonl").read_bytes() == b""
@@ -1138,15 +1127,15 @@ def test_rejects_may_be_compressed(pad: Pad) -> None:
 
 
 @pytest.mark.parametrize("option", ["--rejects", "--report"])
-def test_two_outputs_may_not_be_one_file(pad: Pad, option: str) -> None:
-    """Else the one that is finished last is all that is left."""
+def test_outputs_need_their_own_files(pad: Pad, option: str) -> None:
+    """Otherwise the output that is finished last replaces the other."""
     ran = pad(write("in.jsonl", ROWS), "-o", "out.jsonl", option, "out.jsonl")
 
     assert_refused(ran, "out.jsonl", code=2)
 
 
 @pytest.mark.parametrize("option", ["--rejects", "--report"])
-def test_two_outputs_may_not_both_be_stdout(pad: Pad, option: str) -> None:
+def test_one_output_goes_to_stdout(pad: Pad, option: str) -> None:
     assert_refused(pad(write("in.jsonl", ROWS), option, "-"), option[2:], "both go to stdout", code=2)
 
 
@@ -1154,7 +1143,7 @@ def test_two_outputs_may_not_both_be_stdout(pad: Pad, option: str) -> None:
 
 
 @pytest.mark.parametrize("form", ["report.json", "json:report.json"], ids=["file", "json:file"])
-def test_report_receives_the_ledger_as_json(pad: Pad, form: str) -> None:
+def test_report(pad: Pad, form: str) -> None:
     write(
         "in.jsonl",
         [
@@ -1188,14 +1177,14 @@ def test_report_receives_the_ledger_as_json(pad: Pad, form: str) -> None:
 
 
 @pytest.mark.parametrize("maxlen", ["longest", "p95"])
-def test_the_report_says_how_maxlen_was_found(pad: Pad, maxlen: str) -> None:
+def test_report_says_how_maxlen_was_found(pad: Pad, maxlen: str) -> None:
     pad(write("in.jsonl", ROWS), "--maxlen", maxlen, "--report", "report.json")
 
     report = json.loads(Path("report.json").read_text())
     assert (report["maxlen"], report["maxlen_found"]) == (3, maxlen)
 
 
-def test_the_report_may_go_to_stdout_where_the_rows_do_not(pad: Pad) -> None:
+def test_report_on_stdout(pad: Pad) -> None:
     ran = pad(write("in.jsonl", ROWS), "-o", "out.jsonl", "--report", "-")
 
     assert json.loads(ran.out)["rows_written"] == 2
@@ -1253,7 +1242,7 @@ def test_a_run_that_is_not_allowed_to_replace_a_file_writes_no_report(pad: Pad) 
 
 
 @pytest.mark.parametrize("suffix", ["parquet", "arrow"])
-def test_fixed_size_list_is_opt_in(pad: Pad, suffix: str) -> None:
+def test_fixed_size_list(pad: Pad, suffix: str) -> None:
     write("in.jsonl", ROWS)
 
     def types(*options: str) -> list[pa.DataType]:
@@ -1278,7 +1267,7 @@ TUNINGS = [("--threads", "1"), ("--threads", "3"), ("--batch-rows", "777"), ("--
 
 @pytest.fixture(scope="module")
 def large(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """More than a page of values in every column, with nulls, strings and floats among them."""
+    """More than one page of values per column, with nulls, strings and floats."""
     random = np.random.default_rng(2)
     lengths = random.integers(0, 100, 9000)
     offsets = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int32)
@@ -1298,8 +1287,9 @@ def large(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     yield str(path)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("suffix", ["jsonl", "jsonl.gz", "parquet", "arrow", "npz"])
-def test_tuning_never_changes_a_byte_of_the_output(pad: Pad, large: str, suffix: str) -> None:
+def test_tuning_keeps_the_bytes(pad: Pad, large: str, suffix: str) -> None:
     limit = ("--limit", "1500") if suffix == "jsonl.gz" else ()
 
     def padded(*tuning: str) -> bytes:
@@ -1312,7 +1302,7 @@ def test_tuning_never_changes_a_byte_of_the_output(pad: Pad, large: str, suffix:
 
 
 @pytest.mark.parametrize("suffix", ["jsonl", "parquet", "arrow", "npz"])
-def test_tuning_never_changes_what_becomes_of_json_lines(pad: Pad, suffix: str) -> None:
+def test_tuning_keeps_rows_of_jsonl(pad: Pad, suffix: str) -> None:
     rows = [{"tokens": ["x" * (i % 7)] * (i % 13), "id": i, "n": None if i % 3 else i} for i in range(4000)]
     rows[1234]["tokens"] = None  # type: ignore[assignment]
     write("in.jsonl", rows)
@@ -1327,11 +1317,11 @@ def test_tuning_never_changes_what_becomes_of_json_lines(pad: Pad, suffix: str) 
 
 
 @pytest.mark.parametrize("option", ["--batch-rows", "--threads"])
-def test_tuning_takes_whole_numbers_from_one(pad: Pad, option: str) -> None:
+def test_tuning_options_start_at_one(pad: Pad, option: str) -> None:
     assert_refused(pad(write("in.jsonl", ROWS), option, "0"), option, code=2)
 
 
-def test_more_batches_than_rows_and_more_threads_than_batches_are_fine(pad: Pad) -> None:
+def test_more_threads_than_rows(pad: Pad) -> None:
     ran = pad(write("in.jsonl", ROWS), "--batch-rows", "1000000", "--threads", "64")
 
     assert ran.column("id") == ["a", "b"]
@@ -1340,7 +1330,7 @@ def test_more_batches_than_rows_and_more_threads_than_batches_are_fine(pad: Pad)
 # --quiet, --progress / --no-progress
 
 
-def test_the_summary_says_what_was_done_and_lost_on_stderr(pad: Pad) -> None:
+def test_summary_goes_to_stderr(pad: Pad) -> None:
     ran = pad(write("in.jsonl", ROWS), "--maxlen", "2", "-o", "out.jsonl")
 
     assert ran.out == b""
@@ -1351,7 +1341,7 @@ def test_the_summary_says_what_was_done_and_lost_on_stderr(pad: Pad) -> None:
     assert "1 token lost" in ran.err
 
 
-def test_quiet_says_nothing_but_errors(pad: Pad) -> None:
+def test_quiet_shows_only_errors(pad: Pad) -> None:
     write("in.jsonl", LABELLED)
 
     assert pad("in.jsonl", "--quiet", "--padding", "pre", "--maxlen", "1").err == ""
@@ -1361,8 +1351,9 @@ def test_quiet_says_nothing_but_errors(pad: Pad) -> None:
 ETA = re.compile(r"\d:\d\d:\d\d|-:--:--")
 
 
-def test_progress_shows_rows_speed_and_remaining_time_on_a_terminal() -> None:
-    # A run that is over at once shows none.
+@pytest.mark.slow
+def test_progress_on_a_terminal() -> None:
+    # A short run shows no progress.
     Path("in.jsonl").write_text('{"input_ids":[1,2,3]}\n' * 400_000)
     code, shown = on_terminal("in.jsonl", "-o", "out.parquet", streams=("stderr",))
 
@@ -1383,7 +1374,7 @@ def test_progress_can_be_turned_off(option: str) -> None:
 
 
 @pytest.mark.parametrize("option", [(), ("--progress",)], ids=["default", "asked for"])
-def test_progress_is_for_terminals_only(option: tuple[str, ...]) -> None:
+def test_progress_needs_a_terminal(process: Pad, option: tuple[str, ...]) -> None:
     ran = process(*option, stdin=JSONL)
 
     assert "\x1b" not in ran.err
@@ -1391,7 +1382,7 @@ def test_progress_is_for_terminals_only(option: tuple[str, ...]) -> None:
     assert len(ran.err.splitlines()) == 1
 
 
-def test_progress_never_gets_into_the_rows_on_a_terminal_stdout() -> None:
+def test_progress_spares_stdout() -> None:
     with open("shown", "wb") as out:
         terminal, side = pty.openpty()
         command = [sys.executable, "-m", "padmask", "pad", write("in.jsonl", ROWS)]
@@ -1413,7 +1404,7 @@ def configure(text: str, folder: str = ".") -> None:
     Path(folder, "pyproject.toml").write_text(text)
 
 
-def test_defaults_come_from_pyproject_and_the_command_line_wins(pad: Pad) -> None:
+def test_options_override_settings(pad: Pad) -> None:
     configure('[tool.padmask]\nmaxlen = 2\npadding = "pre"\nmask-column = "real"\n')
     write("in.jsonl", ROWS)
 
@@ -1443,7 +1434,7 @@ def test_defaults_come_from_pyproject_and_the_command_line_wins(pad: Pad) -> Non
         ("progress = false", ("--no-progress",)),
     ],
 )
-def test_a_setting_is_like_its_option(pad: Pad, setting: str, options: tuple[str, ...]) -> None:
+def test_settings_equal_options(pad: Pad, setting: str, options: tuple[str, ...]) -> None:
     write("in.jsonl", LABELLED)
     asked = pad("in.jsonl", *options)
     assert asked.code == 0
@@ -1458,7 +1449,7 @@ def test_a_setting_is_like_its_option(pad: Pad, setting: str, options: tuple[str
     assert settings.endswith(f"set in {Path.cwd()}/pyproject.toml")
 
 
-def test_columns_on_the_command_line_take_the_place_of_those_in_pyproject(pad: Pad) -> None:
+def test_columns_replace_settings(pad: Pad) -> None:
     configure('[tool.padmask]\ncolumn = ["input_ids"]\n')
 
     ran = pad(write("in.jsonl", LABELLED), "-c", "labels=-1")
@@ -1467,7 +1458,7 @@ def test_columns_on_the_command_line_take_the_place_of_those_in_pyproject(pad: P
     assert ran.column("labels") == [[1, -100, 2], [3, -1, -1]]
 
 
-def test_the_nearest_pyproject_counts_alone(pad: Pad, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_nearest_pyproject_counts(pad: Pad, monkeypatch: pytest.MonkeyPatch) -> None:
     configure("[tool.padmask]\nmaxlen = 1\nno-mask = true\n")
     configure("[tool.padmask]\nmaxlen = 2\n", "project")
     write("project/deep/in.jsonl", ROWS)
@@ -1476,7 +1467,7 @@ def test_the_nearest_pyproject_counts_alone(pad: Pad, monkeypatch: pytest.Monkey
     assert pad("in.jsonl").rows[0] == {"input_ids": [7, 8], "id": "a", "mask": [True, True]}
 
 
-def test_a_project_that_says_nothing_of_padmask_changes_nothing(pad: Pad) -> None:
+def test_foreign_pyproject_is_ignored(pad: Pad) -> None:
     configure('[project]\nname = "mine"\n[tool.ruff]\nline-length = 100\n')
 
     assert pad(write("in.jsonl", ROWS)).column("input_ids") == [[7, 8, 9], [5, 0, 0]]
@@ -1493,7 +1484,7 @@ def test_a_project_that_says_nothing_of_padmask_changes_nothing(pad: Pad) -> Non
     ],
     ids=["unknown option", "no TOML", "no table", "no table of a command", "bad choice"],
 )
-def test_a_mistake_in_pyproject_is_a_sentence_that_names_the_file(pad: Pad, text: str, said: str) -> None:
+def test_mistake_in_pyproject(pad: Pad, text: str, said: str) -> None:
     configure(text)
 
     assert_refused(pad(write("in.jsonl", ROWS)), "pyproject.toml", said, code=2)
@@ -1510,15 +1501,13 @@ def test_a_mistake_in_pyproject_is_a_sentence_that_names_the_file(pad: Pad, text
         ("maxlen = 3", ("--pad-to-multiple-of", "2"), "remove one of the two. --maxlen is set in "),
     ],
 )
-def test_what_is_refused_though_nobody_typed_it_is_said_to_be_set_there(
-    pad: Pad, setting: str, options: tuple[str, ...], said: str
-) -> None:
+def test_refused_setting_names_pyproject(pad: Pad, setting: str, options: tuple[str, ...], said: str) -> None:
     configure(f"[tool.padmask]\n{setting}\n")
 
     assert_refused(pad(write("in.jsonl", ROWS), *options), said, "pyproject.toml", code=2)
 
 
-def test_what_was_typed_is_not_said_to_be_set(pad: Pad) -> None:
+def test_refused_option_spares_pyproject(pad: Pad) -> None:
     configure('[tool.padmask]\ncolumn = "input_ids"\nmaxlen = 3\n')
 
     ran = pad(write("in.jsonl", ROWS), "-c", "labels")
@@ -1526,7 +1515,7 @@ def test_what_was_typed_is_not_said_to_be_set(pad: Pad) -> None:
     assert "pyproject" not in ran.err
 
 
-def test_arguments_are_named_as_options(pad: Pad) -> None:
+def test_errors_name_options(pad: Pad) -> None:
     options = ("--maxlen", "3", "--pad-to-multiple-of", "2")
     assert_refused(
         pad(write("in.jsonl", ROWS), *options),
@@ -1539,7 +1528,7 @@ def test_arguments_are_named_as_options(pad: Pad) -> None:
 
 
 def complete(shell: str, words: str, position: int | None = None) -> str:
-    """Ask for the completion of the last word, as a shell does."""
+    """Complete the last word as a shell does."""
     env = os.environ | {"_PADMASK_COMPLETE": shell}
     if position is not None:
         env |= {"COMP_WORDS": words, "COMP_CWORD": str(position)}
@@ -1551,7 +1540,7 @@ def complete(shell: str, words: str, position: int | None = None) -> str:
 
 
 @pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
-def test_every_shell_gets_its_completion(shell: str) -> None:
+def test_completion_for_every_shell(shell: str) -> None:
     assert "_PADMASK_COMPLETE" in complete(f"{shell}_source", "")
 
 
@@ -1574,7 +1563,7 @@ def test_every_shell_gets_its_completion(shell: str) -> None:
     ],
     ids=["command", "option", "choice"],
 )
-def test_commands_options_and_choices_are_completed(words: str, position: int, offered: set[str]) -> None:
+def test_completion_of_words(words: str, position: int, offered: set[str]) -> None:
     assert set(complete("bash_complete", words, position).split()) == offered
 
 
@@ -1583,7 +1572,7 @@ def test_commands_options_and_choices_are_completed(words: str, position: int, o
     [("padmask pad tra", 2), ("padmask pad -o ou", 3), ("padmask pad --rejects ba", 3)],
     ids=["INPUT", "-o", "--rejects"],
 )
-def test_paths_are_completed_as_files(words: str, position: int) -> None:
+def test_completion_of_paths(words: str, position: int) -> None:
     assert complete("bash_complete", words, position).startswith("file,")
 
 
@@ -1607,7 +1596,7 @@ def write_vectors(format_: str, rows: Sequence[Any], type_: pa.DataType = VECTOR
 
 @pytest.mark.parametrize("type_", VECTOR_TYPES.values(), ids=VECTOR_TYPES)
 @pytest.mark.parametrize("format_", ["parquet", "arrow"])
-def test_vectors_in_typed_files_give_a_feature_axis(pad: Pad, format_: str, type_: pa.DataType) -> None:
+def test_vectors_in_typed_files(pad: Pad, format_: str, type_: pa.DataType) -> None:
     pad(write_vectors(format_, VECTORS, type_), "-o", "out.npz")
 
     arrays = read_npz("out.npz")
@@ -1616,7 +1605,7 @@ def test_vectors_in_typed_files_give_a_feature_axis(pad: Pad, format_: str, type
     assert arrays["mask"].tolist() == [[True, True], [True, False]]
 
 
-def test_vectors_in_json_lines_give_a_feature_axis(pad: Pad) -> None:
+def test_vectors_in_jsonl(pad: Pad) -> None:
     ran = pad(write_vectors("jsonl", VECTORS), "--maxlen", "3", "--padding", "pre", "--value", "-1")
 
     assert ran.rows == [
@@ -1633,7 +1622,7 @@ def test_vectors_are_cut_like_tokens(pad: Pad, format_: str) -> None:
 
 
 @pytest.mark.parametrize("suffix", ["parquet", "arrow"])
-def test_padded_vectors_are_plain_lists_of_lists(pad: Pad, suffix: str) -> None:
+def test_vectors_become_nested_lists(pad: Pad, suffix: str) -> None:
     pad(write_vectors("parquet", VECTORS, VECTOR_TYPES["fixed_size_list"]), "-o", f"out.{suffix}")
 
     assert [row["x"] for row in read(f"out.{suffix}")] == PADDED_VECTORS
@@ -1645,7 +1634,7 @@ def test_padded_vectors_are_plain_lists_of_lists(pad: Pad, suffix: str) -> None:
         assert type_.value_type.value_type == pa.float32()
 
 
-def test_vectors_of_ints_are_padded_beside_their_tokens(pad: Pad) -> None:
+def test_vectors_beside_tokens(pad: Pad) -> None:
     rows = [{"input_ids": [1, 2], "bbox": [[1, 2], [3, 4]]}, {"input_ids": [3], "bbox": [[5, 6]]}]
 
     ran = pad(write("in.jsonl", rows), "-c", "input_ids", "-c", "bbox=-1")
@@ -1665,7 +1654,7 @@ BAD_VECTORS = {
 
 @pytest.mark.parametrize("bad", BAD_VECTORS.values(), ids=BAD_VECTORS)
 @pytest.mark.parametrize("format_", ["jsonl", "parquet", "arrow"])
-def test_a_row_whose_vectors_disagree_is_named(pad: Pad, format_: str, bad: list[Any]) -> None:
+def test_unequal_vectors_are_named(pad: Pad, format_: str, bad: list[Any]) -> None:
     write_vectors(format_, [[[1.0, 2.0]], bad, [[5.0, 6.0]]])
 
     place = "line 2" if format_ == "jsonl" else "row 1"
@@ -1675,16 +1664,14 @@ def test_a_row_whose_vectors_disagree_is_named(pad: Pad, format_: str, bad: list
 
 
 @pytest.mark.parametrize("format_", ["jsonl", "parquet"])
-def test_rows_whose_vectors_are_of_another_length_than_the_first_rows_are_named(
-    pad: Pad, format_: str
-) -> None:
+def test_late_unequal_vectors(pad: Pad, format_: str) -> None:
     write_vectors(format_, [[[1.0, 2.0]]] * 3000 + [[[1.0, 2.0, 3.0]]])
 
     assert_refused(pad(f"in.{format_}"), "line 3001" if format_ == "jsonl" else "row 3000", "'x'")
 
 
 @pytest.mark.parametrize("suffix", ["jsonl", "parquet", "arrow", "npz"])
-def test_the_feature_axis_is_known_by_its_type_where_every_row_is_empty(pad: Pad, suffix: str) -> None:
+def test_vectors_of_empty_rows(pad: Pad, suffix: str) -> None:
     write_vectors("parquet", [[], []], VECTOR_TYPES["fixed_size_list"])
 
     assert pad("in.parquet", "--maxlen", "2", "-o", f"out.{suffix}").code == 0
@@ -1698,8 +1685,8 @@ def test_the_feature_axis_is_known_by_its_type_where_every_row_is_empty(pad: Pad
 
 @pytest.mark.parametrize("format_", ["jsonl", "parquet", "arrow"])
 @pytest.mark.parametrize("suffix", ["jsonl", "parquet", "npz"])
-def test_vectors_may_come_late(pad: Pad, format_: str, suffix: str) -> None:
-    """The first rows are all empty, more of them than anyone looks at to guess."""
+def test_late_vectors(pad: Pad, format_: str, suffix: str) -> None:
+    """The first 2,500 rows are empty, more than are read to guess the type."""
     write_vectors(format_, [[]] * 2500 + VECTORS)
 
     assert pad(f"in.{format_}", "-c", "x", "-o", f"out.{suffix}").code == 0
@@ -1713,11 +1700,11 @@ def test_vectors_may_come_late(pad: Pad, format_: str, suffix: str) -> None:
 # exit codes
 
 
-def test_an_unknown_option_is_refused_with_the_nearest(pad: Pad) -> None:
+def test_unknown_option_gets_suggestion(pad: Pad) -> None:
     assert_refused(pad(write("in.jsonl", ROWS), "--max-len", "2"), "--maxlen", code=2)
 
 
-def test_a_reader_that_closes_the_pipe_is_no_error() -> None:
+def test_closed_pipe_is_not_an_error() -> None:
     write("in.jsonl", [{"input_ids": [1] * 200}] * 5000)
     script = f'"{sys.executable}" -m padmask pad in.jsonl --maxlen 200; echo "exit $?" >&2'
 
@@ -1732,12 +1719,12 @@ def test_a_reader_that_closes_the_pipe_is_no_error() -> None:
     ("text", "size"),
     [("10", 10), ("10kB", 10_000), ("1.5MiB", 1_572_864), ("2G", 2_000_000_000), ("1 TiB", 1 << 40)],
 )
-def test_a_size_is_a_number_with_or_without_a_unit(text: str, size: int) -> None:
+def test_sizes(text: str, size: int) -> None:
     from padmask.cli.options import Size
 
     assert Size().convert(text, None, None) == size
 
 
 @pytest.mark.parametrize("text", ["lots", "-1", "1 XB", "", "0x10"])
-def test_a_size_that_is_none_is_refused_with_examples(pad: Pad, text: str) -> None:
+def test_invalid_sizes(pad: Pad, text: str) -> None:
     assert_refused(pad(write("in.jsonl", ROWS), "--max-bytes", text), "500MB", code=2)

@@ -1,4 +1,4 @@
-"""Whether input is padded, and what says so: a length column without a mask, and shards that differ."""
+"""How commands recognize padded input: length columns without masks, and shards that differ."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def pad(run: Run, output: str, *options: str, mask: bool = False, source: str = 
 
 
 def edit(path: Path, name: str, column: pa.Array) -> None:
-    """Replace a column, and keep what the file says of its padding."""
+    """Replace a column and keep the metadata."""
     table = pq.read_table(path) if path.suffix == ".parquet" else pa.ipc.open_file(path).read_all()
     place = table.schema.get_field_index(name)
     table = table.set_column(place, pa.field(name, column.type), column)
@@ -61,7 +61,7 @@ sides = pytest.mark.parametrize("side", ["post", "pre"])
 
 @formats
 @sides
-def test_lengths_say_padded(run: Run, suffix: str, side: str) -> None:
+def test_lengths_show_padding(run: Run, suffix: str, side: str) -> None:
     pad(run, f"p.{suffix}", "--padding", side, "--value", "-1")
     seen = json.loads(run("inspect", f"p.{suffix}", "--json").stdout)
     assert (seen["padded"], seen["tokens"], seen["rows"]) == (True, 4, 3)
@@ -75,7 +75,7 @@ def test_lengths_say_padded(run: Run, suffix: str, side: str) -> None:
 
 @formats
 @sides
-def test_wrong_value_in_padding(run: Run, tmp_path: Path, suffix: str, side: str) -> None:
+def test_wrong_padding_value(run: Run, tmp_path: Path, suffix: str, side: str) -> None:
     pad(run, f"p.{suffix}", "--padding", side, "--value", "-1")
     row = [5, -1, 6] if side == "post" else [6, -1, 5]
     edit(tmp_path / f"p.{suffix}", "input_ids", pa.array([[7, 8, 9], row, [-1] * 3], pa.list_(pa.int32())))
@@ -111,7 +111,7 @@ def test_short_length_hides_tokens(run: Run, tmp_path: Path) -> None:
     assert found(verify(run, "p.parquet"))["padding-not-pad-value"] == ("error", 1)
 
 
-def test_lengths_that_are_not_numbers(run: Run, tmp_path: Path) -> None:
+def test_length_must_be_an_integer(run: Run, tmp_path: Path) -> None:
     pad(run, "p.parquet")
     edit(tmp_path / "p.parquet", "n", pa.array([3.0, 1.0, None]))
     for verb in (["verify", "--no-model"], ["inspect"]):
@@ -135,7 +135,7 @@ def test_mask_wins_over_lengths(run: Run, tmp_path: Path) -> None:
     assert found(verify(run, "p.parquet"))["mask-length"] == ("error", 1)
 
 
-def test_lost_lengths_are_raw(run: Run, tmp_path: Path) -> None:
+def test_lost_lengths_mean_raw_rows(run: Run, tmp_path: Path) -> None:
     pad(run, "p.parquet")
     pq.write_table(pq.read_table(tmp_path / "p.parquet").drop_columns(["n"]), tmp_path / "p.parquet")
     assert json.loads(run("inspect", "p.parquet", "--json").stdout)["padded"] is False
@@ -154,7 +154,7 @@ def test_shards_on_two_sides(run: Run, tmp_path: Path, suffix: str, mask: bool) 
     assert done.returncode == 1
     assert found(done)["mixed-sides"] == ("error", 1)
     assert f"b.{suffix} (pre)" in done.stdout
-    # Each file is checked by its own side, so that its padding counts as padding.
+    # Each file is checked with its own side.
     assert "padding-not-pad-value" not in found(done)
     shown = run("inspect", "d", "--json")
     assert found(shown)["mixed-sides"][1] == 1
@@ -168,38 +168,164 @@ def test_json_shards_on_two_sides(run: Run, tmp_path: Path) -> None:
         pad(run, f"d/{name}.jsonl", "--padding", side, mask=True)
     done = verify(run, "d")
     assert done.returncode == 1
-    # A row that is all tokens or all padding has no side.
+    # A row of only tokens or only padding has no side.
     assert found(done)["mask-wrong-side"] == ("error", 1)
 
 
-@pytest.mark.parametrize("mask", [True, False], ids=["mask", "lengths"])
-@pytest.mark.parametrize("first", ["a", "z"], ids=["padded first", "raw first"])
-def test_raw_shard_among_padded(run: Run, tmp_path: Path, mask: bool, first: str) -> None:
+IDS = ("-c", "input_ids")
+LENGTHS = ("--length-column", "n")
+
+
+@pytest.fixture
+def shard(run: Run, tmp_path: Path) -> Callable[..., None]:
+    """Write a shard of the dataset `d`, without the columns `drop` and, if asked, without metadata."""
     (tmp_path / "d").mkdir()
-    pad(run, f"d/{first}.parquet", "--mask-column", "real", mask=mask)
-    pq.write_table(
-        pa.table({"input_ids": pa.array(ROWS, pa.list_(pa.int32()))}), tmp_path / "d" / "m.parquet"
-    )
-    for verb in (["verify", "--no-model"], ["inspect"]):
-        done = run(*verb, "d")
-        assert done.returncode
-        assert "m.parquet" in done.stderr
+    rows = [{"input_ids": row, "labels": [7] * len(row)} for row in ROWS]
+    (tmp_path / "both.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+
+    def write(
+        name: str, *, options: tuple[str, ...] = IDS, drop: tuple[str, ...] = (), metadata: bool = True
+    ) -> None:
+        path = tmp_path / "d" / f"{name}.parquet"
+        pad(run, str(path), *options, mask=True, source="both.jsonl")
+        table = pq.read_table(path).drop_columns(list(drop))
+        pq.write_table(table if metadata else table.replace_schema_metadata(None), path)
+
+    return write
+
+
+RAW: dict[str, Any] = {"drop": ("mask",), "metadata": False}
+ONLY_LENGTHS: dict[str, Any] = {"options": LENGTHS, "drop": ("mask",)}
+# Two shards that are not padded in the same way: how each is made.
+DIFFERENT: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
+    "a raw file beside a mask": ({}, RAW),
+    "a raw file beside lengths": (ONLY_LENGTHS, RAW),
+    "a mask without metadata": ({}, {"metadata": False}),
+    "a mask that is gone": ({}, {"drop": ("mask",)}),
+    "another mask": ({}, {"options": ("--mask-column", "real")}),
+    "a mask or lengths": ({}, ONLY_LENGTHS),
+    "a mask, with or without lengths": ({}, {"options": LENGTHS}),
+    "other columns": ({}, {"options": (*IDS, "-c", "labels=-100")}),
+}
+
+
+@pytest.mark.parametrize("order", ["ab", "ba"])
+@pytest.mark.parametrize("case", DIFFERENT)
+def test_commands_refuse_files_that_are_padded_in_different_ways(
+    run: Run, shard: Callable[..., None], case: str, order: str
+) -> None:
+    for name, made in zip(order, DIFFERENT[case], strict=True):
+        shard(name, **made)
+    messages = set()
+    for command in (["verify", "--no-model"], ["inspect"], ["unpad", "-o", "out.jsonl"]):
+        done = run(*command, "d")
+        assert done.returncode == 1, done.stderr
         assert "must be raw, or padded in the same way" in done.stderr
-    done = run("pad", "d", "-o", "again.parquet", "--overwrite-mask")
-    assert "looks padded already" in done.stderr
+        assert all(f"d/{name}.parquet" in done.stderr for name in "ab")
+        messages.add(done.stderr)
+    assert len(messages) == 1
+    # pad takes such files, and warns.
+    done = run("pad", "d", "-c", "input_ids", "-o", "again.parquet", "--overwrite-mask")
+    assert (done.returncode, "looks padded already" in done.stderr) == (0, True)
 
 
-def test_two_ways_of_telling(run: Run, tmp_path: Path) -> None:
+# Options for a second shard that goes together with the first one.
+ALIKE = {
+    "side, with a mask": ("--padding", "pre"),
+    "pad value": ("--value", "9"),
+    "length of the rows": ("--maxlen", "7"),
+}
+
+
+@pytest.mark.parametrize("options", ALIKE.values(), ids=ALIKE)
+def test_files_that_are_padded_in_one_way_go_together(
+    run: Run, shard: Callable[..., None], options: tuple[str, ...]
+) -> None:
+    shard("a")
+    shard("b", options=(*IDS, *options))
+    seen = json.loads(run("inspect", "d", "--json").stdout)
+    assert (seen["padded"], seen["rows"]) == (True, 6)
+    done = run("unpad", "d", "-o", "-", "--output-format", "jsonl")
+    assert [json.loads(line)["input_ids"] for line in done.stdout.splitlines()] == ROWS * 2
+
+
+def test_only_requested_columns_are_compared(run: Run, shard: Callable[..., None]) -> None:
+    shard("a")
+    shard("b", options=(*IDS, "-c", "labels=-100"))
+    assert json.loads(run("inspect", "d", *IDS, "--json").stdout)["padded"] is True
+    assert run("verify", "d", *IDS, "--no-model").returncode == 0
+    assert run("unpad", "d", *IDS, "-o", "out.parquet").returncode == 0
+    assert run("inspect", "d", "-c", "labels").returncode == 1
+
+
+def test_files_on_two_sides_without_a_mask_are_not_unpadded(run: Run, shard: Callable[..., None]) -> None:
+    # The metadata name a mask that is gone, and the lengths are left.
+    shard("a", options=(*IDS, *LENGTHS), drop=("mask",))
+    shard("b", options=(*IDS, *LENGTHS, "--padding", "pre"), drop=("mask",))
+    done = run("unpad", "d", "-o", "out.jsonl")
+    assert done.returncode == 1
+    assert "the sides are post and pre" in done.stderr
+    assert found(verify(run, "d"))["mixed-sides"] == ("error", 1)
+
+
+def test_masks_of_ones_in_some_files_are_no_padding(run: Run, tmp_path: Path) -> None:
     (tmp_path / "d").mkdir()
-    pad(run, "d/a.parquet")
-    pad(run, "d/b.parquet", mask=True)
-    for verb in (["verify", "--no-model"], ["inspect"]):
-        done = run(*verb, "d")
-        assert done.returncode
-        assert "are padded differently" in done.stderr
+    plain = pa.table({"input_ids": [[1, 2], [3]]})
+    for name, mask in (("a", None), ("b", [[1, 1], [1]])):
+        table = plain if mask is None else plain.append_column("attention_mask", [mask])
+        pq.write_table(table, tmp_path / "d" / f"{name}.parquet")
+    assert json.loads(run("inspect", "d", "--json").stdout)["padded"] is False
+    assert "padded" not in run("pad", "d", "-o", "out.parquet").stderr
 
 
-# What the commands must agree on: the rows of a file, and whether they are padded.
+@pytest.mark.parametrize("suffix", ["parquet", "jsonl"])
+def test_a_mask_beyond_the_first_file_is_seen(run: Run, tmp_path: Path, suffix: str) -> None:
+    (tmp_path / "d").mkdir()
+    for name, mask in (("a", None), ("b", [[1, 0], [1, 1]])):
+        rows: dict[str, Any] = {"input_ids": [[1, 2], [3, 4]]} | (
+            {} if mask is None else {"attention_mask": mask}
+        )
+        path = tmp_path / "d" / f"{name}.{suffix}"
+        if suffix == "parquet":
+            pq.write_table(pa.table(rows), path)
+        else:
+            lines = [dict(zip(rows, row, strict=True)) for row in zip(*rows.values(), strict=True)]
+            path.write_text("".join(json.dumps(line) + "\n" for line in lines))
+    for command in (["inspect"], ["verify", "--no-model"]):
+        done = run(*command, "d")
+        assert (done.returncode, "b." + suffix in done.stderr) == (1, True)
+    if suffix == "parquet":
+        # JSON Lines are known by the first file alone.
+        assert "looks padded already" in run("pad", "d", "-o", "out.parquet").stderr
+
+
+def test_padding_that_nothing_marks_any_more_is_told(run: Run, tmp_path: Path) -> None:
+    pad(run, "p.parquet")
+    pq.write_table(pq.read_table(tmp_path / "p.parquet").drop_columns(["n"]), tmp_path / "p.parquet")
+    seen = json.loads(run("inspect", "p.parquet", "--json").stdout)
+    report = json.loads(verify(run, "p.parquet").stdout)
+    assert (seen["padded"], len(seen["notes"])) == (False, 1)
+    assert seen["notes"] == report["notes"]
+    assert seen["notes"][0] in run("pad", "p.parquet", "-o", "again.parquet").stderr
+    assert run("unpad", "p.parquet", "-o", "out.jsonl").returncode == 2
+
+
+def test_a_column_that_passed_through_is_raw_to_all(run: Run, shard: Callable[..., None]) -> None:
+    shard("a")
+    assert json.loads(run("inspect", "d", "-c", "labels", "--json").stdout)["padded"] is False
+    again = ["pad", "d", "-o", "again.parquet", "--overwrite-mask"]
+    assert "padded already" not in run(*again, "-c", "labels").stderr
+    assert "padded already" in run(*again, *IDS).stderr
+
+
+def test_masks_without_an_element_are_masks_to_all(run: Run, tmp_path: Path) -> None:
+    (tmp_path / "e.jsonl").write_text('{"input_ids": [], "mask": []}\n')
+    assert json.loads(run("inspect", "e.jsonl", "--json").stdout)["padded"] is True
+    assert verify(run, "e.jsonl").returncode == 0
+    assert run("unpad", "e.jsonl").stdout == '{"input_ids":[]}\n'
+
+
+# Masks of a file's rows, the name of the mask, and whether the rows count as padded.
 ANSWERS = {
     "a mask with padding, rows of two lengths": ([[1, 1, 0], [1, 1]], "attention_mask", True),
     "a mask with padding, rows of one length": ([[1, 1, 0], [1, 1, 1]], "attention_mask", True),
@@ -210,7 +336,7 @@ ANSWERS = {
 
 @pytest.mark.parametrize("case", ANSWERS)
 @pytest.mark.parametrize("suffix", ["jsonl", "parquet"])
-def test_commands_agree_whether_input_is_padded(run: Run, tmp_path: Path, case: str, suffix: str) -> None:
+def test_commands_agree_on_padding(run: Run, tmp_path: Path, case: str, suffix: str) -> None:
     masks, name, padded = ANSWERS[case]
     rows = {"input_ids": [[5] * len(mask) for mask in masks], name: masks}
     source = f"in.{suffix}"

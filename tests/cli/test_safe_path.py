@@ -1,7 +1,7 @@
-"""A run imports nothing from the current folder, the folder of its data, or that of its output.
+"""A run imports nothing from the current folder, its data folder or its output folder.
 
-Modules that leave a mark when they are executed lie there under every name that the same run asks
-for, installed or not, and what the run writes must be the same.
+These folders hold modules with every name that the run imports. They leave a mark when they are
+imported. The output must not change.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from processes import SECONDS
 
 ROWS = 30
 
-# Python imports this on its own at its start, in children too.
+# Python imports this module at its start, in children too.
 SPY = """
 import sys
 def note(*names):
@@ -44,7 +44,7 @@ if __name__ == "__main__":
 
 
 class Place:
-    """Three folders, and whatever runs there."""
+    """Three folders, and runs in them."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
@@ -65,7 +65,7 @@ class Place:
         return script if how == "script" else [sys.executable, "-m", "padmask"]
 
     def run(self, command: list[str], cwd: Path, env: Mapping[str, str] = os.environ) -> str:
-        """Run a command that must end well, and return what it said to stdout."""
+        """Run a command that must succeed, and return its stdout."""
         done = subprocess.run(
             command, cwd=cwd, env=dict(env), capture_output=True, text=True, timeout=2 * SECONDS, check=False
         )
@@ -73,7 +73,7 @@ class Place:
         return done.stdout
 
     def names(self, command: list[str], cwd: Path) -> set[str]:
-        """Run a command, and return the names of all modules that it and its children ask for."""
+        """Run a command, and return the names of all modules that it and its children import."""
         noted = self._folder / "names"
         noted.unlink(missing_ok=True)
         path = os.pathsep.join(filter(None, (str(self._spy), os.environ.get("PYTHONPATH"))))
@@ -81,7 +81,7 @@ class Place:
         return {name.partition(".")[0] for name in noted.read_text().split()} - {"__main__", "__mp_main__"}
 
     def names_before_padmask(self) -> set[str]:
-        """Return what Python imports for `-m` before the module itself: padmask has no say in that."""
+        """Return the modules that Python itself imports for `-m`."""
         package = self._bin / "empty"
         package.mkdir()
         (package / "__init__.py").touch()
@@ -138,24 +138,27 @@ def check(place: Place, how: str, line: str) -> None:
 
 @pytest.mark.parametrize("how", ["script", "-m"])
 @pytest.mark.parametrize("line", COMMANDS.values(), ids=COMMANDS)
-def test_nothing_is_imported(place: Place, how: str, line: str) -> None:
+def test_data_folder_is_not_imported(place: Place, how: str, line: str) -> None:
     check(place, how, line)
 
 
-def test_nothing_by_a_cluster(place: Place) -> None:
+@pytest.mark.slow
+def test_cluster_imports_nothing(place: Place) -> None:
     if find_spec("distributed") is None:
         pytest.skip("--cluster needs Dask")
     check(place, "script", SLOW["cluster"])
 
 
+@pytest.mark.slow
 @pytest.mark.tf
-def test_nothing_by_models(place: Place) -> None:
+def test_models_import_nothing(place: Place) -> None:
     if find_spec("keras") is None:
         pytest.skip("needs Keras")
     check(place, "script", SLOW["models"])
 
 
-def test_nothing_by_a_function(place: Place, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.slow
+def test_function_imports_nothing(place: Place, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     site = tmp_path / "site"
     site.mkdir()
     (site / "serve.py").write_text("def f(ids, mask):\n    import colorsys, numpy\n    return ids * mask\n")
@@ -166,7 +169,7 @@ def test_nothing_by_a_function(place: Place, tmp_path: Path, monkeypatch: pytest
     command = [*padmask, "verify", "../data/padded.parquet", "--predict", "serve:f"]
     names = place.names(command, place.here)
     assert {"colorsys", "numpy"} <= names
-    # What is not installed may be found in the current folder: --predict makes it a folder of code.
+    # --predict may import modules that are not installed from the current folder.
     place.lay_traps({name for name in names if name in sys.stdlib_module_names or find_spec(name)})
     place.run(command, place.here)
     assert place.sprung() == []
@@ -185,7 +188,8 @@ if __name__ == "__main__":
 """
 
 
-def test_scripts_find_their_own(place: Place, tmp_path: Path) -> None:
+@pytest.mark.slow
+def test_scripts_import_their_modules(place: Place, tmp_path: Path) -> None:
     code = tmp_path / "code"
     code.mkdir()
     (code / "train.py").write_text(TRAIN)

@@ -1,4 +1,4 @@
-"""Every command and format once, with nothing but padmask's own dependencies."""
+"""Every command and format once, with padmask's required dependencies only."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def read(done: CompletedProcess[str]) -> list[dict[str, object]]:
 
 
 @pytest.mark.parametrize("format_", ["jsonl", "jsonl.gz", "jsonl.zst", "parquet", "arrow"])
-def test_rows_come_back(padmask: Run, rows: Path, format_: str) -> None:
+def test_unpad_restores_rows(padmask: Run, rows: Path, format_: str) -> None:
     padded = rows.with_name(f"padded.{format_}")
     done = padmask("pad", rows, "-o", padded, *COLUMNS, "--maxlen", "longest")
     assert done.returncode == 0, done.stderr

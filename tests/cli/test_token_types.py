@@ -1,4 +1,4 @@
-"""What the tokens of a column are: an asked dtype wins, and no bad row decides for the good ones."""
+"""The type of a column's tokens: an asked dtype wins, and bad rows do not decide."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ INTS = PadSpec(dtype="int32", dtype_for_all=True)
 
 
 def lines(*rows: str) -> str:
-    """JSON Lines of rows of `x`, as they are written here."""
+    """JSON Lines with these texts as values of `x`."""
     return "".join(f'{{"x":{row}}}\n' for row in rows)
 
 
@@ -55,7 +55,7 @@ BAD_FIRST = {
 
 @pytest.mark.parametrize("asked", [("-c", "x:int32"), ("-c", "x", "--dtype", "int64")], ids=["own", "all"])
 @pytest.mark.parametrize("bad", BAD_FIRST.values(), ids=BAD_FIRST)
-def test_only_the_bad_row_is_bad(run, asked, bad):
+def test_asked_dtype_rejects_bad_rows(run, asked, bad):
     rows = lines(bad, "[1,2]", "[3]")
 
     ran = run("pad", *asked, "--on-error", "skip", "--rejects", "r.jsonl", stdin=rows)
@@ -71,7 +71,7 @@ def test_one_good_row_is_enough(run):
 
 
 @pytest.mark.parametrize("output", ["o.parquet", "o.arrow", "o.npz"])
-def test_typed_output_of_good_rows(here, tmp_path, output):
+def test_typed_output_skips_bad_rows(here, tmp_path, output):
     (tmp_path / "in.jsonl").write_text(lines("[[1]]", "[0.5]", '["a"]', "[1,2]", "[3]"))
 
     assert here("pad", "in.jsonl", "-c", "x:int64", "--on-error", "skip", "-o", output).returncode == 0
@@ -126,7 +126,7 @@ def test_strings_are_no_ints(run):
     assert "'x' holds strings" in ran.stderr
 
 
-def test_most_rows_tell_the_kind(run):
+def test_most_rows_decide_the_kind(run):
     for bad in ("[[1]]", '["a"]', "[true]"):
         ran = run("pad", "--on-error", "skip", stdin=lines(bad, "[1,2]", "[3]"))
         assert written(ran.stdout) == [[1, 2], [3, 0]]
@@ -139,7 +139,7 @@ ORDERS = [("[1.0,2]", "[2,1.0]"), ("[0.5,2]", "[2,0.5]"), ("[[0.5,2]]", "[[2,0.5
 
 @pytest.mark.parametrize("both", ORDERS, ids=lambda both: both[0])
 @pytest.mark.parametrize("asked", ["x", "x:int32", "x:float64"])
-def test_order_in_a_row_is_nothing(run, both, asked):
+def test_order_within_row_is_irrelevant(run, both, asked):
     ran = [run("pad", "-c", asked, "-o", "o.parquet", stdin=lines(row)) for row in both]
     assert ran[0].returncode == ran[1].returncode
 
@@ -186,13 +186,13 @@ def test_fraction_among_ints(run):
     ],
     ids=str,
 )
-def test_python_bad_row_is_named(rows, spec):
+def test_api_names_the_bad_row(rows, spec):
     with pytest.raises(padmask.DataError, match="Row 0"):
         padmask.pad(rows, spec)
 
 
 @pytest.mark.parametrize("row", [[[[1]], [["a"]]], [[1.5], [10**5000]], [[10**5000]]], ids=range(3))
-def test_odd_python_rows(row):
+def test_api_refuses_odd_rows(row):
     with pytest.raises(padmask.DataError):
         padmask.pad(row)
 
@@ -247,7 +247,7 @@ def test_unpad_blames_the_bad_row(run, tmp_path):
 
 
 @pytest.mark.parametrize("suffix", ["jsonl", "parquet"])
-def test_verify_takes_ids_as_asked(tmp_path: Path, suffix):
+def test_verify_reads_asked_dtype(tmp_path: Path, suffix):
     source = tmp_path / f"in.{suffix}"
     rows = [[1.0, 0.0, 3.0]] * 3
     if suffix == "jsonl":
@@ -257,7 +257,7 @@ def test_verify_takes_ids_as_asked(tmp_path: Path, suffix):
 
     report = padmask.verify_file(source, columns=["x:int32"])
 
-    # Only ids are looked through for one that could stand for padding.
+    # Only ids are searched for an unused one.
     [finding] = [found for found in report.data if found.rule.name == "pad-value-in-tokens"]
     assert "x=2" in finding.detail
 

@@ -1,4 +1,4 @@
-"""`padmask unpad`, as its users meet it: defaults, flags, refusals, exit codes."""
+"""`padmask unpad`: defaults, options, errors, exit codes."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def raw(tmp_path):
 
 @pytest.fixture
 def unpadded(here, tmp_path):
-    """Run `padmask unpad` on these lines, quietly, and return the lines that come out."""
+    """Run `padmask unpad --quiet` on these lines and return the output lines."""
 
     def run(*args: str, lines: list[str]) -> list[dict]:
         (tmp_path / "in.jsonl").write_text("".join(line + "\n" for line in lines))
@@ -40,7 +40,7 @@ def unpadded(here, tmp_path):
 
 @pytest.fixture
 def refuses(here, tmp_path):
-    """Check that `padmask unpad` refuses these lines with a code and a sentence, and writes nothing."""
+    """Check that `padmask unpad` refuses these lines and writes nothing."""
 
     def run(*args: str, lines: list[str], code: int, says: str) -> None:
         (tmp_path / "in.jsonl").write_text("".join(line + "\n" for line in lines))
@@ -58,7 +58,7 @@ def refuses(here, tmp_path):
 
 @pytest.mark.parametrize("padding", ["post", "pre"])
 @pytest.mark.parametrize("between", ["parquet", "arrow"])
-def test_files_that_say_themselves_what_is_padded_need_no_flags(here, tmp_path, raw, between, padding):
+def test_metadata_replace_options(here, tmp_path, raw, between, padding):
     assert here("pad", raw, *BOTH, "--padding", padding, "-o", f"padded.{between}").returncode == 0
     result = here("unpad", f"padded.{between}")
     assert (result.returncode, result.stdout) == (0, LINES)
@@ -66,7 +66,7 @@ def test_files_that_say_themselves_what_is_padded_need_no_flags(here, tmp_path, 
 
 
 @pytest.mark.parametrize("padding", ["post", "pre"])
-def test_json_lines_are_told_their_columns(here, raw, padding):
+def test_jsonl_needs_columns(here, raw, padding):
     assert here("pad", raw, *BOTH, "--padding", padding, "-o", "padded.jsonl").returncode == 0
     assert here("unpad", "padded.jsonl", *BOTH).stdout == LINES
     some = here("unpad", "padded.jsonl")
@@ -77,7 +77,7 @@ def test_json_lines_are_told_their_columns(here, raw, padding):
     )
 
 
-def test_lengths_do_without_a_mask(here, raw):
+def test_lengths_replace_a_mask(here, raw):
     args = ("--no-mask", "--length-column", "n", "--padding", "pre", "-o")
     for name in ("padded.parquet", "padded.jsonl"):
         assert here("pad", raw, *BOTH, *args, name).returncode == 0
@@ -86,7 +86,7 @@ def test_lengths_do_without_a_mask(here, raw):
 
 
 @pytest.mark.parametrize("suffix", ["jsonl.gz", "jsonl.zst", "parquet", "arrow"])
-def test_the_output_goes_by_its_suffix(here, tmp_path, raw, suffix):
+def test_output_suffix_sets_format(here, tmp_path, raw, suffix):
     assert here("pad", raw, *BOTH, "-o", "padded.parquet").returncode == 0
     assert here("unpad", "padded.parquet", "-o", f"out.{suffix}").returncode == 0
     data = (tmp_path / f"out.{suffix}").read_bytes()
@@ -109,7 +109,7 @@ def test_pipes(padmask, tmp_path, between):
     assert (back.returncode, back.stdout, back.stderr) == (0, LINES, "")
 
 
-def test_a_reader_that_has_seen_enough_is_no_error(padmask, tmp_path):
+def test_closed_pipe_is_not_an_error(padmask, tmp_path):
     line = '{"input_ids": [1, 0], "mask": [1, 0]}\n'
     (tmp_path / "in.jsonl").write_text(line * 50_000)
     assert padmask("unpad", "in.jsonl", redirect="| head -1 > out.txt").returncode == 0
@@ -118,23 +118,23 @@ def test_a_reader_that_has_seen_enough_is_no_error(padmask, tmp_path):
     assert (tmp_path / "said.txt").read_text() == ""
 
 
-def test_the_file_may_be_written_over_itself(here, tmp_path, raw):
+def test_output_may_be_the_input(here, tmp_path, raw):
     assert here("pad", raw, *BOTH, "-o", "rows.parquet").returncode == 0
     assert here("unpad", "rows.parquet", "-o", "rows.parquet").returncode == 0
     assert pq.read_table(tmp_path / "rows.parquet").to_pylist() == ROWS
 
 
 @pytest.mark.parametrize("name", ["mask", "attention_mask"])
-def test_masks_are_known_by_their_names(unpadded, name):
+def test_masks_are_found_by_name(unpadded, name):
     assert unpadded(lines=[f'{{"x": [5, 0], "{name}": [1, 0]}}']) == [{"x": [5]}]
 
 
-def test_a_mask_of_another_name_is_named(unpadded):
+def test_mask_column(unpadded):
     line = '{"x": [5, 0], "real": [true, false]}'
     assert unpadded("-c", "x", "--mask-column", "real", lines=[line]) == [{"x": [5]}]
 
 
-def test_a_mask_that_is_kept_is_true_throughout(unpadded):
+def test_keep_mask(unpadded):
     lines = ['{"x": [5, 0], "mask": [1, 0], "n": 1}', '{"x": [0, 0], "mask": [0, 0], "n": 0}']
     kept = unpadded("--keep-mask", "--length-column", "n", lines=lines)
     assert kept == [{"x": [5], "mask": [1], "n": 1}, {"x": [], "mask": [], "n": 0}]
@@ -147,11 +147,11 @@ def test_strings_and_vectors(unpadded):
     assert unpadded(lines=[vectors]) == [{"x": [[1.5, 2]]}]
 
 
-def test_only_the_first_rows(unpadded):
+def test_limit(unpadded):
     assert unpadded("--limit", "1", lines=['{"x": [5, 0], "mask": [1, 0]}', "no JSON"]) == [{"x": [5]}]
 
 
-def test_no_rows_are_no_error(here, tmp_path):
+def test_empty_input(here, tmp_path):
     (tmp_path / "in.jsonl").write_text("")
     result = here("unpad", "in.jsonl", "-o", "out.parquet")
     assert result.returncode == 0
@@ -182,7 +182,7 @@ GOOD = '{"input_ids": [5, 6, 0], "mask": [1, 1, 0]}'
         ("{", "the JSON is incomplete"),
     ],
 )
-def test_a_row_that_contradicts_itself_ends_with_code_1(refuses, line, says):
+def test_contradictory_row_is_1(refuses, line, says):
     refuses(lines=[GOOD, "", line, GOOD], code=1, says=says)
     refuses(lines=[GOOD, "", line, GOOD], code=1, says="in.jsonl, line 3: ")
 
@@ -198,7 +198,7 @@ def test_a_row_that_contradicts_itself_ends_with_code_1(refuses, line, says):
         ("1e999", "column 'n': '1e999' is not a length"),
     ],
 )
-def test_a_length_beyond_its_places_ends_with_code_1(refuses, length, says):
+def test_impossible_length_is_1(refuses, length, says):
     lines = ['{"input_ids": [5, 6, 0], "n": 2}', f'{{"input_ids": [5, 6, 0], "n": {length}}}']
     refuses("--length-column", "n", "--padding", "post", lines=lines, code=1, says=f"line 2: {says}")
 
@@ -220,7 +220,7 @@ def test_a_length_beyond_its_places_ends_with_code_1(refuses, length, says):
         ((), '{"a": [5], "b": [5], "mask": [1]}', "The input has 2 list columns: 'a', 'b'"),
     ],
 )
-def test_what_cannot_be_asked_for_ends_with_code_2(refuses, args, line, says):
+def test_impossible_request_is_2(refuses, args, line, says):
     refuses(*args, lines=[line], code=2, says=says)
 
 
@@ -239,7 +239,7 @@ def test_typed_files_name_the_row(here, tmp_path, suffix):
 
 
 @pytest.mark.parametrize("suffix", ["jsonl", "parquet"])
-def test_bad_rows_are_left_out_and_kept_apart(here, tmp_path, suffix):
+def test_on_error_skip_and_rejects(here, tmp_path, suffix):
     bad = '{"input_ids":[5,6,0],"mask":[1,0,1]}'
     (tmp_path / "in.jsonl").write_text(f"{GOOD}\n{bad}\n{{\n{GOOD}\n")
     args = ("--on-error", "skip", "--rejects", "bad.jsonl", "--report", "report.json")
@@ -275,8 +275,8 @@ def test_npz_is_neither_read_nor_written(here, tmp_path, raw):
     assert (written.returncode, "npz holds rows of one length" in written.stderr) == (2, True)
 
 
-def test_defaults_of_a_project_hold_for_both_ways(here, tmp_path, raw):
-    # The columns are said once, as pad needs them, and the mask's name too.
+def test_settings_hold_for_pad_and_unpad(here, tmp_path, raw):
+    # The settings name the columns as pad needs them, and the mask.
     (tmp_path / "pyproject.toml").write_text(
         '[tool.padmask]\ncolumn = ["input_ids", "labels=-100"]\nmask-column = "real"\nmaxlen = 4\n'
     )
@@ -284,14 +284,14 @@ def test_defaults_of_a_project_hold_for_both_ways(here, tmp_path, raw):
     assert here("unpad", "padded.jsonl").stdout == LINES
 
 
-def test_unpad_says_what_to_do_where_pad_finds_padding(here, raw):
+def test_pad_suggests_unpad(here, raw):
     assert here("pad", raw, "-o", "padded.jsonl").returncode == 0
     again = here("pad", "padded.jsonl")
     assert (again.returncode, "remove the padding first with padmask unpad" in again.stderr) == (1, True)
 
 
 @pytest.mark.parametrize("suffix", ["jsonl", "parquet"])
-def test_a_length_that_nobody_can_read_is_one_bad_row(here, tmp_path, suffix):
+def test_unreadable_length_is_a_bad_row(here, tmp_path, suffix):
     lines = ['{"input_ids": [5, 0], "n": 1}', '{"input_ids": [5, 0], "n": 1e999}']
     (tmp_path / "in.jsonl").write_text("".join(line + "\n" for line in lines))
     args = ("--length-column", "n", "--padding", "post", "--on-error", "skip", "--rejects", "bad.jsonl")
@@ -300,7 +300,7 @@ def test_a_length_that_nobody_can_read_is_one_bad_row(here, tmp_path, suffix):
     assert json.loads(reject)["line"] == 2
 
 
-def test_an_output_that_is_too_large_is_not_made_smaller_by_options_of_pad(here, tmp_path, raw):
+def test_max_bytes_names_own_options(here, tmp_path, raw):
     assert here("pad", raw, "-o", "padded.parquet").returncode == 0
     result = here("unpad", "padded.parquet", "-o", "out.jsonl", "--max-bytes", "20")
     assert (result.returncode, "--maxlen" in result.stderr, "a smaller --limit" in result.stderr) == (

@@ -1,4 +1,4 @@
-"""`padmask verify`: exit codes, reports, what is said where, and what is not imported."""
+"""`padmask verify`: exit codes, reports, messages and imports."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from padmask.verify.data.rules import RULES
 
 RAW = '{"input_ids": [5, 6, 7]}\n{"input_ids": [8]}\n{"input_ids": [9, 9, 2, 9, 4]}\n'
 SCHEMA = Path(__file__).parent.parent / "verify" / "junit-10.xsd"
-# One route is enough where the command line is what is looked at.
+# One route is enough for tests of the command line.
 QUICK = ("--route", "embedding", "--device", "cpu")
 
 
@@ -39,7 +39,7 @@ def raw(tmp_path):
 
 @pytest.fixture
 def leaky(raw, monkeypatch):
-    """Rows, and a route that loses its mask."""
+    """Rows for a route that loses its mask."""
     from padmask.verify.keras import reference_models as models
 
     route = models.ROUTES["embedding"]
@@ -87,11 +87,20 @@ def write_impossible_length(folder):
 
 
 def write_two_sides(folder):
-    # Rows of one length, so that no place breaks another rule.
+    # Rows of one length, so that no other rule is broken.
     (folder / "raw.jsonl").write_text('{"input_ids": [5, 6]}\n')
     for side in ("post", "pre"):
         pad_file(folder / "raw.jsonl", folder / f"{side}.parquet", spec=PadSpec(padding=side))
     return ["post.parquet", "pre.parquet"]
+
+
+def write_without_end_mark(folder):
+    schema = pa.schema([("input_ids", pa.list_(pa.int32()))])
+    sink = pa.BufferOutputStream()
+    with pa.ipc.new_stream(sink, schema) as stream:
+        stream.write_batch(pa.record_batch({"input_ids": [[5, 6], [7]]}, schema=schema))
+    (folder / "cut.arrow").write_bytes(bytes(sink.getvalue())[:-8])
+    return ["cut.arrow"]
 
 
 def write_stranger(folder):
@@ -118,22 +127,23 @@ BROKEN = {
     "length-range": write_impossible_length,
     "mixed-sides": write_two_sides,
     "stranger-file": write_stranger,
+    "no-end-mark": write_without_end_mark,
     "labels-on-padding": lambda folder: (
         [*lines({**GOOD, "labels": [1, 1, 0]})(folder), "-c", "input_ids", "-c", "labels"]
     ),
 }
-# Holes, left padding and empty rows also cost cuDNN's kernels, which is a rule of its own.
+# Holes, left padding and empty rows also break the rule for cuDNN's kernels.
 BESIDE = ("--allow", "cudnn-fallback")
 ERRORS = [name for name, rule in RULES.items() if rule.severity == "error"]
 WARNINGS = [name for name, rule in RULES.items() if rule.severity == "warning"]
 
 
-def test_there_is_a_file_for_every_rule():
+def test_every_rule_has_a_file():
     assert set(BROKEN) == set(RULES) == {*ERRORS, *WARNINGS}
 
 
 @pytest.mark.parametrize("rule", BROKEN)
-def test_each_file_breaks_its_rule_alone(here, tmp_path, rule):
+def test_each_file_breaks_one_rule(here, tmp_path, rule):
     done = here("verify", *BROKEN[rule](tmp_path), "--no-model", "--json")
     found = {finding["rule"]: finding for finding in json.loads(done.stdout)["data"]}
     assert set(found) - {"cudnn-fallback"} == {rule} - {"cudnn-fallback"}
@@ -142,7 +152,7 @@ def test_each_file_breaks_its_rule_alone(here, tmp_path, rule):
 
 
 @pytest.mark.parametrize("rule", ERRORS)
-def test_broken_rules_are_errors(here, tmp_path, rule):
+def test_errors_are_exit_code_1(here, tmp_path, rule):
     given = [*BROKEN[rule](tmp_path), "--no-model"]
     done = here("verify", *given)
     assert (done.returncode, done.stdout.splitlines()[0].split(":")[0]) == (1, "bad-data")
@@ -151,7 +161,7 @@ def test_broken_rules_are_errors(here, tmp_path, rule):
 
 
 @pytest.mark.parametrize("rule", WARNINGS)
-def test_warnings_are_errors_with_strict_alone(here, tmp_path, rule):
+def test_strict_makes_warnings_errors(here, tmp_path, rule):
     given = [*BROKEN[rule](tmp_path), "--no-model"]
     done = here("verify", *given)
     assert (done.returncode, done.stdout.splitlines()[0].split(":")[0]) == (0, "data-ok")
@@ -164,7 +174,7 @@ def test_warnings_are_errors_with_strict_alone(here, tmp_path, rule):
     assert here("verify", *strict, "--allow", rule).returncode == 0
 
 
-def test_declared_padding_is_held_against_the_rows(here, tmp_path):
+def test_declared_padding_is_checked(here, tmp_path):
     given = [*lines(GOOD, GOOD)(tmp_path), "--no-model"]
     assert here("verify", *given, "--padding", "post").returncode == 0
     done = here("verify", *given, "--padding", "pre")
@@ -175,14 +185,14 @@ def test_declared_padding_is_held_against_the_rows(here, tmp_path):
 # --- what is read, and what cannot be run --------------------------------------------------------------
 
 
-def test_no_data_is_a_usage_error_and_stdin_is_left_alone(padmask):
+def test_no_data_is_a_usage_error(padmask):
     done = padmask("verify", "--no-model", stdin=RAW)
     assert (done.returncode, done.stdout) == (2, "")
     assert "name a file, - for stdin" in done.stderr
     assert "Usage:" in done.stderr
 
 
-def test_stdin_is_read_for_a_dash(padmask):
+def test_dash_reads_stdin(padmask):
     done = padmask("verify", "-", "--no-model", "--json", stdin=RAW)
     assert done.returncode == 0, done.stderr
     assert (
@@ -200,13 +210,13 @@ def test_stdin_is_read_for_a_dash(padmask):
         (["raw.jsonl", "--device", "tpu"], "'tpu' is not one of"),
         (["raw.jsonl", "--sample", "0"], "0 is not in the range"),
         (["raw.jsonl", "-c", "missing"], "missing"),
-        (["raw.jsonl", "--mask-column", "missing"], "no mask column 'missing'"),
+        (["raw.jsonl", "--mask-column", "missing"], "no column 'missing'"),
         (["raw.jsonl", "--report", "json:"], "has no file name"),
         (["raw.jsonl", "--report", "junit:"], "has no file name"),
     ],
     ids=lambda given: " ".join(given[1:]) if isinstance(given, list) else "",
 )
-def test_what_cannot_be_run(here, raw, options, said):
+def test_impossible_request_is_2(here, raw, options, said):
     done = here("verify", *options, "--no-model")
     assert (done.returncode, done.stdout) == (2, "")
     assert said in done.stderr
@@ -215,7 +225,7 @@ def test_what_cannot_be_run(here, raw, options, said):
 # --- the forms of the answer ----------------------------------------------------------------------------
 
 
-def test_the_verdict_comes_first_and_quiet_says_nothing(here, raw):
+def test_verdict_and_quiet(here, raw):
     done = here("verify", raw, "--no-model")
     assert (done.returncode, done.stderr) == (0, "")
     assert done.stdout.startswith("data-ok: ")
@@ -223,7 +233,7 @@ def test_the_verdict_comes_first_and_quiet_says_nothing(here, raw):
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
 
 
-def test_json_is_one_object_and_nothing_else(here, raw):
+def test_json_is_one_object(here, raw):
     done = here("verify", raw, "--no-model", "--json")
     seen = json.loads(done.stdout)
     assert (seen["verdict"], seen["data"], seen["subjects"]) == ("data-ok", [], [])
@@ -231,21 +241,21 @@ def test_json_is_one_object_and_nothing_else(here, raw):
 
 
 @pytest.mark.parametrize("target", ["json:out.json", "out.json"], ids=["json", "bare-file"])
-def test_a_json_report(here, raw, tmp_path, target):
+def test_json_report(here, raw, tmp_path, target):
     done = here("verify", raw, "--no-model", "--report", target)
     assert done.returncode == 0
     assert done.stdout.startswith("data-ok: ")
     assert json.loads((tmp_path / "out.json").read_text())["verdict"] == "data-ok"
 
 
-def test_a_report_may_go_to_stdout(here, raw):
+def test_report_on_stdout(here, raw):
     done = here("verify", raw, "--no-model", "--report", "json:-")
     assert json.loads(done.stdout)["verdict"] == "data-ok"
     done = here("verify", raw, "--no-model", "--report", "junit:-")
     assert ElementTree.fromstring(done.stdout.encode()).tag == "testsuites"
 
 
-def test_reports_are_written_where_the_answer_is_no(here, tmp_path):
+def test_reports_of_bad_data(here, tmp_path):
     given = BROKEN["mask-shape"](tmp_path)
     done = here(
         *("verify", *given, "--no-model"),
@@ -260,7 +270,7 @@ def test_reports_are_written_where_the_answer_is_no(here, tmp_path):
     assert root.get("failures") == "1"
 
 
-def test_a_junit_report_is_as_its_schema_has_it(here, tmp_path):
+def test_junit_report_is_valid(here, tmp_path):
     xmlschema = pytest.importorskip("xmlschema", reason="xmlschema is not installed")
     here("verify", *BROKEN["mask-shape"](tmp_path), "--no-model", "--report", "junit:out.xml")
     xmlschema.XMLSchema(SCHEMA).validate(tmp_path / "out.xml")
@@ -277,26 +287,26 @@ def test_a_junit_report_is_as_its_schema_has_it(here, tmp_path):
     ],
     ids=" ".join,
 )
-def test_two_reports_in_one_place_are_refused(here, raw, tmp_path, targets):
+def test_reports_need_their_own_files(here, raw, tmp_path, targets):
     done = here("verify", raw, "--no-model", *(part for target in targets for part in ("--report", target)))
     assert (done.returncode, done.stdout) == (2, "")
     assert "both go to" in done.stderr or "cannot go to one file" in done.stderr
     assert not (tmp_path / "out").exists()
 
 
-def test_json_and_another_report_on_stdout_are_refused(here, raw):
+def test_stdout_takes_one_report(here, raw):
     assert here("verify", raw, "--no-model", "--json", "--report", "github").returncode == 2
     assert here("verify", raw, "--no-model", "--json", "--report", "junit:-").returncode == 2
 
 
-def test_a_report_that_cannot_be_written_is_refused_before_anything_is_read(here, tmp_path):
+def test_report_path_is_checked_first(here, tmp_path):
     done = here("verify", "missing.jsonl", "--no-model", "--report", "nowhere/out.json")
     assert done.returncode == 2
     assert "Cannot write 'nowhere/out.json'" in done.stderr
     assert "missing.jsonl" not in done.stderr
 
 
-def test_a_run_that_fails_leaves_no_report(here, tmp_path):
+def test_failed_run_leaves_no_report(here, tmp_path):
     (tmp_path / "out.json").write_text("of yesterday")
     done = here("verify", "missing.jsonl", "--report", "json:out.json", "--report", "junit:out.xml")
     assert done.returncode == 2
@@ -304,7 +314,7 @@ def test_a_run_that_fails_leaves_no_report(here, tmp_path):
     assert [path.name for path in tmp_path.iterdir()] == ["out.json"]
 
 
-def test_a_report_over_the_data_is_refused(here, raw, tmp_path):
+def test_report_keeps_the_data(here, raw, tmp_path):
     done = here("verify", raw, "--no-model", "--report", f"junit:{raw}")
     assert (tmp_path / raw).read_text() == RAW
     assert done.returncode == 2
@@ -315,7 +325,7 @@ def test_a_report_over_the_data_is_refused(here, raw, tmp_path):
 HEAVY = {"tensorflow", "keras", "torch", "jax"}
 
 
-def test_data_alone_need_no_tensorflow(raw, tmp_path):
+def test_data_need_no_tensorflow(raw, tmp_path):
     asked = f"import sys; from padmask.cli import run; assert run(['verify', {raw!r}, '--no-model']) == 0; "
     asked += f"print(*{HEAVY} & set(sys.modules), file=sys.stderr)"
     done = subprocess.run(
@@ -326,7 +336,7 @@ def test_data_alone_need_no_tensorflow(raw, tmp_path):
 
 @pytest.fixture
 def nothing_installed(tmp_path, monkeypatch):
-    """Processes that are started find no TensorFlow, Keras or other backend."""
+    """Started processes find no TensorFlow, Keras or other backend."""
     (tmp_path / "site").mkdir()
     (tmp_path / "site" / "sitecustomize.py").write_text(
         "from importlib.machinery import PathFinder\n"
@@ -348,9 +358,7 @@ def nothing_installed(tmp_path, monkeypatch):
     ],
     ids=["tensorflow", "torch"],
 )
-def test_what_is_not_installed_is_said_with_the_line_that_installs_it(
-    padmask, raw, nothing_installed, options, said
-):
+def test_missing_extra_says_how_to_install(padmask, raw, nothing_installed, options, said):
     done = padmask("verify", raw, *options)
     assert (done.returncode, done.stdout) == (2, "")
     [sentence] = done.stderr.splitlines()
@@ -362,11 +370,11 @@ def test_what_is_not_installed_is_said_with_the_line_that_installs_it(
 
 
 @with_models
-def test_a_proof_in_a_process_of_its_own(padmask, raw, tmp_path, monkeypatch):
+def test_proof_in_a_new_process(padmask, raw, tmp_path, monkeypatch):
     for name in ("TF_CPP_MIN_LOG_LEVEL", "KERAS_BACKEND"):
         monkeypatch.delenv(name, raising=False)
     done = padmask("verify", raw, *QUICK, "--json", "--report", "junit:out.xml")
-    # Nothing that TensorFlow says on its way up reaches the user.
+    # The start-up messages of TensorFlow stay hidden.
     assert (done.returncode, done.stderr) == (0, "")
     seen = json.loads(done.stdout)
     assert seen["verdict"] == "ignores"
@@ -377,7 +385,7 @@ def test_a_proof_in_a_process_of_its_own(padmask, raw, tmp_path, monkeypatch):
 
 
 @with_models
-def test_a_proof_shows_its_verdict_first(here, raw):
+def test_proof_shows_verdict_first(here, raw):
     done = here("verify", raw, "--route", "embedding", "--route", "masking", "--device", "cpu")
     assert (done.returncode, done.stderr) == (0, "")
     assert done.stdout.startswith("ignores: ")
@@ -386,7 +394,7 @@ def test_a_proof_shows_its_verdict_first(here, raw):
 
 
 @with_models
-def test_padded_input_in_all_reports(here, raw, tmp_path):
+def test_padded_input_in_reports(here, raw, tmp_path):
     pad_file(tmp_path / raw, tmp_path / "padded.parquet", spec=PadSpec(maxlen=6, padding="pre", value=3))
     done = here("verify", "padded.parquet", *QUICK, "--report", "github", "--report", "out.json", "--quiet")
     assert done.returncode == 0
@@ -398,7 +406,7 @@ def test_padded_input_in_all_reports(here, raw, tmp_path):
 
 
 @with_models
-def test_a_leak_is_exit_code_1_and_stands_in_every_report(here, leaky, tmp_path):
+def test_leak_is_in_every_report(here, leaky, tmp_path):
     done = here(
         *("verify", leaky, *QUICK, "--report", "github"),
         *("--report", "json:out.json", "--report", "junit:out.xml"),
@@ -412,21 +420,21 @@ def test_a_leak_is_exit_code_1_and_stands_in_every_report(here, leaky, tmp_path)
 
 
 @with_models
-def test_a_leak_outweighs_broken_data(here, leaky, tmp_path):
+def test_leak_outweighs_bad_data(here, leaky, tmp_path):
     (tmp_path / leaky).write_text(RAW + '{"input_ids": []}\n')
     done = here("verify", leaky, *QUICK, "--strict", "--json")
     assert (done.returncode, json.loads(done.stdout)["verdict"]) == (1, "leaks")
 
 
 @with_models
-def test_data_that_break_a_rule_are_exit_code_1_though_models_ignore_padding(here, tmp_path):
+def test_bad_data_with_sound_models(here, tmp_path):
     done = here("verify", *BROKEN["mask-not-contiguous"](tmp_path), *QUICK, "--json")
     seen = json.loads(done.stdout)
     assert (done.returncode, seen["verdict"], seen["subjects"][0]["verdict"]) == (1, "bad-data", "ignores")
 
 
 @with_models
-def test_no_proof_either_way_is_exit_code_1(here, tmp_path):
+def test_inconclusive_is_1(here, tmp_path):
     (tmp_path / "in.jsonl").write_text('{"input_ids": []}\n')
     done = here("verify", "in.jsonl", *QUICK)
     assert (done.returncode, done.stdout.splitlines()[0].split(":")[0]) == (1, "inconclusive")
@@ -443,7 +451,7 @@ def test_no_proof_either_way_is_exit_code_1(here, tmp_path):
     ],
     ids=["negative-id", "strings", "small-vocabulary", "floats"],
 )
-def test_what_no_model_takes_is_refused(here, tmp_path, code, rows, options, said):
+def test_impossible_tokens_are_refused(here, tmp_path, code, rows, options, said):
     (tmp_path / "in.jsonl").write_text(f'{{"input_ids": {rows}}}\n')
     done = here("verify", "in.jsonl", "--device", "cpu", *options)
     assert (done.returncode, done.stdout) == (code, "")
@@ -451,14 +459,14 @@ def test_what_no_model_takes_is_refused(here, tmp_path, code, rows, options, sai
 
 
 @with_models
-def test_a_pad_value_that_is_no_number(here, tmp_path):
+def test_nan_as_pad_value(here, tmp_path):
     (tmp_path / "in.jsonl").write_text('{"x": [0.5, 1.5]}\n{"x": [2.5]}\n')
     done = here("verify", "in.jsonl", "--route", "masking", "--value", "nan", "--json")
     assert json.loads(done.stdout)["verdict"] == "ignores"
 
 
 @with_models
-def test_a_seed_below_zero_is_refused(here, raw):
+def test_negative_seed_is_refused(here, raw):
     done = here("verify", raw, *QUICK, "--seed", "-1")
     assert done.returncode == 2
     assert "seed" in done.stderr
@@ -471,17 +479,17 @@ def sees_a_gpu() -> bool:
 
 
 @with_models
-def test_a_gpu_that_is_not_there_is_exit_code_2(here, raw):
+def test_missing_gpu_is_2(here, raw):
     if sees_a_gpu():
         pytest.skip("TensorFlow sees a GPU here")
     done = here("verify", raw, "--device", "gpu")
     assert (done.returncode, done.stdout) == (2, "")
-    assert "There is no usable GPU: tensorflow" in done.stderr
+    assert "No usable GPU: tensorflow" in done.stderr
 
 
 @with_models
 @pytest.mark.parametrize("padding", ["post", "pre"])
-def test_on_a_gpu_both_kernels_agree(padmask, raw, padding):
+def test_gpu_kernels_agree(padmask, raw, padding):
     if not sees_a_gpu():
         pytest.skip("TensorFlow sees no GPU here")
     done = padmask("verify", raw, "--device", "gpu", "--padding", padding, "--json")

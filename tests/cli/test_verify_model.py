@@ -1,4 +1,4 @@
-"""`padmask verify --model` and `--predict`: somebody's model instead of the reference models."""
+"""`padmask verify --model` and `--predict`: a user's model instead of the reference models."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ except ImportError:
     keras = None
 
 pytestmark = [
-    # What Keras and NumPy say while models are built, saved and looked at.
+    # Warnings of Keras and NumPy while models are built, saved and read.
     pytest.mark.filterwarnings("ignore:.*destroy the mask"),
     pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning"),
 ]
@@ -50,7 +50,7 @@ def raw(tmp_path):
 
 @pytest.fixture
 def pairs(tmp_path):
-    """Rows of two columns with lengths of their own."""
+    """Rows of two columns with different lengths."""
     rows = [([5, 6, 7], [3]), ([8], [2, 4, 6, 8]), ([9, 3, 2, 9, 4], [7, 7])]
     return write_rows(tmp_path / "pairs.jsonl", [{"question": q, "answer": a} for q, a in rows])
 
@@ -69,7 +69,7 @@ def verdicts_of(subject):
 
 
 def refused(done, *words, code=2):
-    """Check that a run ended with a sentence that has these words; 1 is for data or a model at fault."""
+    """Check that a run failed with these words; exit code 1 blames the data or the model."""
     assert (done.returncode, done.stdout) == (code, ""), done.stdout + done.stderr
     for word in words:
         assert word in done.stderr.replace("\n", " ")
@@ -167,7 +167,7 @@ MODELS = {
 
 @pytest.fixture(scope="module")
 def saved(tmp_path_factory):
-    """Build a model of `MODELS` and save it, once; gives the path of its file."""
+    """Build and save a model of `MODELS` once, and return its path."""
     folder = tmp_path_factory.mktemp("models")
 
     def save(name):
@@ -185,7 +185,7 @@ def saved(tmp_path_factory):
 
 
 @with_models
-def test_a_sound_model_without_data(here, saved):
+def test_sound_model_without_data(here, saved):
     report, subject = answer_of(here("verify", "--model", saved("sound"), "--json"), 0)
     assert (report["verdict"], subject["verdict"]) == ("ignores", "ignores")
     assert (subject["name"], subject["culprit"]) == ("sound.keras", None)
@@ -194,7 +194,7 @@ def test_a_sound_model_without_data(here, saved):
 
 
 @with_models
-def test_one_subject_with_its_outputs_and_no_reference_routes(here, saved, pairs):
+def test_model_replaces_references(here, saved, pairs):
     done = here("verify", pairs, "--model", saved("two-inputs"), "--json")
     report, subject = answer_of(done, 1)
     assert not {subject["name"] for subject in report["subjects"]} & set(ROUTES)
@@ -202,7 +202,7 @@ def test_one_subject_with_its_outputs_and_no_reference_routes(here, saved, pairs
 
 
 @with_models
-def test_a_leak_is_told_with_its_layer(here, saved):
+def test_leak_names_the_layer(here, saved):
     done = here("verify", "--model", saved("convolving"))
     assert done.returncode == 1
     said = " ".join(done.stdout.split())
@@ -212,7 +212,7 @@ def test_a_leak_is_told_with_its_layer(here, saved):
 
 
 @with_models
-def test_the_culprit_and_the_advice_in_json(here, saved):
+def test_culprit_and_advice_in_json(here, saved):
     report, subject = answer_of(here("verify", "--model", saved("convolving"), "--json"), 1)
     assert (report["verdict"], subject["culprit"]) == ("leaks", "conv")
     assert subject["path"] == "embed -> conv (padding enters here)"
@@ -220,7 +220,7 @@ def test_the_culprit_and_the_advice_in_json(here, saved):
 
 
 @with_models
-def test_the_culprit_and_the_advice_in_junit_and_annotations(here, saved, tmp_path):
+def test_culprit_and_advice_in_reports(here, saved, tmp_path):
     done = here("verify", "--model", saved("convolving"), "--report", "junit:out.xml", "--report", "github")
     assert done.returncode == 1
     failures = ElementTree.parse(tmp_path / "out.xml").getroot().findall(".//failure")
@@ -247,7 +247,7 @@ def test_raw_and_padded_data(here, saved, raw, tmp_path, name, code):
 
 
 @with_models
-def test_data_that_break_a_rule_are_told_beside_the_proof(here, saved, tmp_path):
+def test_bad_data_beside_proof(here, saved, tmp_path):
     data = write_rows(tmp_path / "in.jsonl", [{"input_ids": [5, 0, 6]}, {"input_ids": [7]}])
     report, subject = answer_of(here("verify", data, "--model", saved("sound"), "--json", "--strict"), 1)
     assert (report["verdict"], subject["verdict"]) == ("bad-data", "ignores")
@@ -255,7 +255,7 @@ def test_data_that_break_a_rule_are_told_beside_the_proof(here, saved, tmp_path)
 
 
 @with_models
-def test_empty_rows_are_judged_where_the_data_have_some(here, saved, raw, tmp_path):
+def test_empty_rows_are_checked(here, saved, raw, tmp_path):
     _, subject = answer_of(here("verify", raw, "--model", saved("sound"), "--json"), 0)
     assert "empty-rows" not in verdicts_of(subject)
     data = write_rows(tmp_path / "in.jsonl", [{"input_ids": [5, 6]}, {"input_ids": []}, {"input_ids": [7]}])
@@ -265,7 +265,7 @@ def test_empty_rows_are_judged_where_the_data_have_some(here, saved, raw, tmp_pa
 
 
 @with_models
-def test_two_inputs_are_matched_to_columns_by_name(here, saved, pairs):
+def test_inputs_match_column_names(here, saved, pairs):
     report, subject = answer_of(here("verify", pairs, "--model", saved("two-inputs"), "--json"), 1)
     assert report["environment"]["columns"] == {"question": "question", "answer": "answer"}
     assert report["environment"]["places"] == {"question": 5, "answer": 4}
@@ -273,7 +273,7 @@ def test_two_inputs_are_matched_to_columns_by_name(here, saved, pairs):
 
 
 @with_models
-def test_an_input_is_matched_to_a_column_of_another_name(here, saved, tmp_path):
+def test_input_option_renames_columns(here, saved, tmp_path):
     rows = [{"q": [5, 6], "answer": [3]}, {"q": [8], "answer": [2, 4, 6]}]
     data = write_rows(tmp_path / "in.jsonl", rows)
     model = saved("two-inputs")
@@ -292,12 +292,12 @@ def test_an_input_is_matched_to_a_column_of_another_name(here, saved, tmp_path):
         ("=question", ["--input takes NAME=COLUMN"]),
     ],
 )
-def test_a_wrong_input_is_a_sentence(here, saved, pairs, said, words):
+def test_wrong_input_is_refused(here, saved, pairs, said, words):
     refused(here("verify", pairs, "--model", saved("two-inputs"), "--input", said), *words)
 
 
 @with_models
-def test_the_column_of_the_inputs_name_is_taken_before_others(here, saved, tmp_path):
+def test_input_name_beats_default(here, saved, tmp_path):
     rows = [{"tokens": [99, 99], "input_ids": [5, 6, 7]}, {"tokens": [99], "input_ids": [8]}]
     data = write_rows(tmp_path / "in.jsonl", rows)
     report, _ = answer_of(here("verify", data, "--model", saved("sound"), "--json"), 0)
@@ -306,7 +306,7 @@ def test_the_column_of_the_inputs_name_is_taken_before_others(here, saved, tmp_p
 
 
 @with_models
-def test_a_mask_input_is_fed_the_mask(here, saved, tmp_path):
+def test_mask_input_gets_the_mask(here, saved, tmp_path):
     rows = [
         {"input_ids": [5, 6, 7], "attention_mask": [1, 1, 1]},
         {"input_ids": [8, 0, 0], "attention_mask": [1, 0, 0]},
@@ -319,7 +319,7 @@ def test_a_mask_input_is_fed_the_mask(here, saved, tmp_path):
 
 
 @with_models
-def test_features_from_data(here, saved, tmp_path):
+def test_features(here, saved, tmp_path):
     rows = [{"frames": [[1.5, 2.0], [0.5, -1.0], [1.0, 1.0]]}, {"frames": [[-2.0, 0.25]]}]
     data = write_rows(tmp_path / "in.jsonl", rows)
     report, _ = answer_of(here("verify", data, "--model", saved("features"), "--json"), 0)
@@ -327,7 +327,7 @@ def test_features_from_data(here, saved, tmp_path):
 
 
 @with_models
-def test_another_pad_value(here, saved):
+def test_pad_value(here, saved):
     report, _ = answer_of(here("verify", "--model", saved("nine"), "--value", "9", "--json"), 0)
     assert report["environment"]["value"] == 9
     answer_of(here("verify", "--model", saved("nine"), "--json"), 1)
@@ -335,7 +335,7 @@ def test_another_pad_value(here, saved):
 
 
 @with_models
-def test_another_side(here, saved):
+def test_padding_side(here, saved):
     report, _ = answer_of(here("verify", "--model", saved("last"), "--padding", "pre", "--json"), 0)
     assert report["environment"]["padding"] == "pre"
     answer_of(here("verify", "--model", saved("last"), "--json"), 1)
@@ -349,14 +349,14 @@ def test_the_number_of_ids(here, saved):
 
 
 @with_models
-def test_ids_beyond_the_embedding_are_a_sentence(here, saved, tmp_path):
+def test_too_large_id_is_refused(here, saved, tmp_path):
     data = write_rows(tmp_path / "in.jsonl", [{"input_ids": [5, 6, 37]}, {"input_ids": [1]}])
     done = here("verify", data, "--model", saved("sound"))
     refused(done, "the id 37", "'input_ids'", "ids 0 to 19", code=1)
 
 
 @with_models
-def test_a_model_of_one_length_is_judged_by_content_and_says_so(here, saved, raw):
+def test_fixed_length_model(here, saved, raw):
     for given in ((), (raw,)):
         _, subject = answer_of(here("verify", *given, "--model", saved("one-length"), "--json"), 1)
         skipped = {c["name"]: c["detail"] for c in subject["checks"] if c["verdict"] == "skipped"}
@@ -368,26 +368,26 @@ def test_a_model_of_one_length_is_judged_by_content_and_says_so(here, saved, raw
 
 
 @with_models
-def test_it_is_said_to_people_too_that_content_alone_was_varied(here, saved):
+def test_fixed_length_is_explained(here, saved):
     said = " ".join(here("verify", "--model", saved("one-length")).stdout.split())
     assert "content of the padding" in said
 
 
 @with_models
-def test_a_stateful_model_is_reset_between_runs(here, saved, raw):
+def test_stateful_model_is_reset(here, saved, raw):
     _, subject = answer_of(here("verify", raw, "--model", saved("stateful"), "--json"), 0)
     assert verdicts_of(subject)["row-alone"] == "holds"
 
 
 @with_models
-def test_a_constant_model_is_inconclusive(here, saved):
+def test_constant_model_is_inconclusive(here, saved):
     report, subject = answer_of(here("verify", "--model", saved("constant"), "--json"), 1)
     assert (report["verdict"], subject["culprit"]) == ("inconclusive", None)
     assert "constant output" in subject["detail"]
 
 
 @with_models
-def test_a_wrong_output_shape_is_exit_code_1(here, saved):
+def test_wrong_output_shape_is_1(here, saved):
     _, subject = answer_of(here("verify", "--model", saved("time-distributed"), "--json"), 1)
     assert verdicts_of(subject)["output-shape"] == "fails"
     assert verdicts_of(subject)["row-alone"] == "holds"
@@ -395,7 +395,7 @@ def test_a_wrong_output_shape_is_exit_code_1(here, saved):
 
 
 @with_models
-def test_explaining_tells_of_every_layer(here, saved):
+def test_explain_lists_every_layer(here, saved):
     model = saved("convolving")
     _, subject = answer_of(here("verify", "--model", model, "--explain", "--json"), 1)
     layers = {layer["name"]: layer for layer in subject["layers"]}
@@ -413,14 +413,14 @@ def test_explaining_tells_of_every_layer(here, saved):
 
 
 @with_models
-def test_the_sample_and_the_seed(here, saved, raw):
+def test_sample_and_seed(here, saved, raw):
     model = saved("unmasked")
     report, _ = answer_of(here("verify", raw, "--model", model, "--sample", "2", "--seed", "5", "--json"), 1)
     assert (report["environment"]["rows_checked"], report["environment"]["seed"]) == (2, 5)
 
 
 @with_models
-def test_data_without_a_token_prove_nothing(here, saved, tmp_path):
+def test_data_without_tokens(here, saved, tmp_path):
     data = write_rows(tmp_path / "in.jsonl", [{"input_ids": []}, {"input_ids": []}])
     done = here("verify", data, "--model", saved("sound"), "--json", "--allow", "row-fully-masked")
     report = json.loads(done.stdout)
@@ -428,8 +428,8 @@ def test_data_without_a_token_prove_nothing(here, saved, tmp_path):
 
 
 @with_models
-def test_in_a_process_of_its_own(padmask, saved, raw):
-    """Nothing of what TensorFlow says on its way up is heard."""
+def test_proof_in_a_new_process(padmask, saved, raw):
+    """The start-up messages of TensorFlow stay hidden."""
     done = padmask("verify", raw, "--model", saved("convolving"), "--json")
     report, subject = answer_of(done, 1)
     assert (report["verdict"], subject["culprit"]) == ("leaks", "conv")
@@ -450,7 +450,7 @@ def test_in_a_process_of_its_own(padmask, saved, raw):
     ],
     ids=["missing", "garbage", "empty", "text", "hdf5"],
 )
-def test_a_file_that_is_no_model_is_a_sentence(here, tmp_path, name, content):
+def test_invalid_model_file(here, tmp_path, name, content):
     if content is not None:
         (tmp_path / name).write_bytes(content)
     done = here("verify", "--model", name)
@@ -460,13 +460,13 @@ def test_a_file_that_is_no_model_is_a_sentence(here, tmp_path, name, content):
 
 
 @with_models
-def test_a_folder_is_no_model(here, tmp_path):
+def test_folder_is_not_a_model(here, tmp_path):
     (tmp_path / "model.keras").mkdir()
     refused(here("verify", "--model", "model.keras"), "model.keras")
 
 
 @with_models
-def test_code_from_within_the_file_is_run_only_where_that_is_said(here, saved):
+def test_unsafe_model_needs_consent(here, saved):
     model = saved("lambda")
     refused(here("verify", "--model", model), "contains Python code", "--allow-unsafe-model")
     _, subject = answer_of(here("verify", "--model", model, "--allow-unsafe-model", "--json"), 0)
@@ -490,7 +490,7 @@ LAYERS = """
 
 @pytest.fixture
 def own_layer(tmp_path):
-    """Save a model with a layer of LAYERS, and the file that has it."""
+    """Save a model with a layer of LAYERS, and the file that defines the layer."""
     (tmp_path / "my_layers.py").write_text(dedent(LAYERS))
     known = {}
     exec(dedent(LAYERS), known)
@@ -503,7 +503,7 @@ def own_layer(tmp_path):
 
 
 @with_models
-def test_custom_layers_come_from_a_file(here, own_layer):
+def test_custom_layers(here, own_layer):
     model = own_layer("Doubling")
     refused(here("verify", "--model", model), "Keras does not know 'Doubling'", "--custom-objects FILE.py")
     _, subject = answer_of(here("verify", "--model", model, "--custom-objects", "my_layers.py", "--json"), 0)
@@ -511,12 +511,12 @@ def test_custom_layers_come_from_a_file(here, own_layer):
 
 
 @with_models
-def test_a_missing_custom_layer_is_named(here, own_layer):
+def test_missing_custom_layer(here, own_layer):
     refused(here("verify", "--model", own_layer("Doubling")), "Doubling")
 
 
 @with_models
-def test_a_custom_layer_that_loses_the_mask_is_named(here, own_layer):
+def test_custom_layer_loses_the_mask(here, own_layer):
     given = ("verify", "--model", own_layer("Forgetful"), "--custom-objects", "my_layers.py", "--json")
     _, subject = answer_of(here(*given), 1)
     assert subject["culprit"] == "own"
@@ -533,7 +533,7 @@ def test_a_custom_layer_that_loses_the_mask_is_named(here, own_layer):
     ],
     ids=["missing", "no-python", "raising"],
 )
-def test_custom_objects_that_cannot_be_run_are_a_sentence(here, saved, tmp_path, content, words):
+def test_broken_custom_objects(here, saved, tmp_path, content, words):
     if content is not None:
         (tmp_path / "other.py").write_text(content)
     refused(here("verify", "--model", saved("sound"), "--custom-objects", "other.py"), "other.py", words)
@@ -576,10 +576,10 @@ _numbers = count()
 
 @pytest.fixture
 def serve(tmp_path, monkeypatch):
-    """Write a module with functions to predict with; gives its name, which no other test has."""
-    # Takes back what importing from the current folder adds.
+    """Write a module of functions to predict with, and return its unique name."""
+    # Undoes the change of sys.path.
     monkeypatch.syspath_prepend(tmp_path)
-    # Where Keras was imported by other tests, the functions would wonder.
+    # Other tests may have imported Keras.
     for name in ("tensorflow", "keras"):
         monkeypatch.delitem(sys.modules, name, raising=False)
 
@@ -591,13 +591,13 @@ def serve(tmp_path, monkeypatch):
     return write
 
 
-def test_a_function_from_the_current_folder_needs_no_tensorflow(padmask, raw, tmp_path):
+def test_function_needs_no_tensorflow(padmask, raw, tmp_path):
     (tmp_path / "serving.py").write_text(dedent(SERVED))
     _, subject = answer_of(padmask("verify", raw, "--predict", "serving:mean", "--json"), 0)
     assert (subject["name"], subject["verdict"]) == ("serving:mean", "ignores")
 
 
-def test_a_function_on_random_rows(here, serve):
+def test_function_on_random_rows(here, serve):
     report, subject = answer_of(
         here("verify", "--predict", f"{serve()}:mean", "--vocab-size", "20", "--json"), 0
     )
@@ -605,26 +605,26 @@ def test_a_function_on_random_rows(here, serve):
     assert not {"keras", "tensorflow"} & set(sys.modules)
 
 
-def test_a_function_of_a_package(here, serve, tmp_path):
+def test_function_in_a_package(here, serve, tmp_path):
     name = serve()
     (tmp_path / f"package_{name}").mkdir()
     (tmp_path / f"{name}.py").rename(tmp_path / f"package_{name}" / "serve.py")
     answer_of(here("verify", "--predict", f"package_{name}.serve:mean", "--vocab-size", "20", "--json"), 0)
 
 
-def test_a_method_of_something_in_the_module(here, serve):
+def test_method_of_an_object(here, serve):
     given = ("verify", "--predict", f"{serve()}:service.predict", "--vocab-size", "20", "--json")
     _, subject = answer_of(here(*given), 0)
     assert "no mask is needed" in subject["detail"]
 
 
-def test_each_output_of_a_function_is_judged_by_itself(here, serve, raw):
+def test_function_with_two_outputs(here, serve, raw):
     report, subject = answer_of(here("verify", raw, "--predict", f"{serve()}:both", "--json"), 1)
     assert {o["name"]: o["verdict"] for o in subject["outputs"]} == {"good": "ignores", "bad": "leaks"}
     assert (subject["culprit"], report["environment"]["columns"]) == (None, {"ids": "input_ids"})
 
 
-def test_the_column_of_a_function(here, serve, tmp_path):
+def test_column_of_a_function(here, serve, tmp_path):
     rows = [{"words": [3, 4], "input_ids": [99]}, {"words": [5], "input_ids": [99, 99]}]
     data = write_rows(tmp_path / "in.jsonl", rows)
     given = ("verify", data, "-c", "words", "--predict", f"{serve()}:mean", "--json")
@@ -632,14 +632,14 @@ def test_the_column_of_a_function(here, serve, tmp_path):
     assert report["environment"]["columns"] == {"ids": "words"}
 
 
-def test_a_function_of_features(here, serve, tmp_path):
+def test_function_of_features(here, serve, tmp_path):
     data = write_rows(
         tmp_path / "in.jsonl", [{"frames": [[1.5, 2.0], [0.5, 1.0]]}, {"frames": [[0.25, 1.0]]}]
     )
     answer_of(here("verify", data, "--predict", f"{serve()}:largest", "--json"), 0)
 
 
-def test_a_function_of_one_length_is_judged_by_content(here, serve, tmp_path):
+def test_function_of_fixed_length(here, serve, tmp_path):
     data = write_rows(tmp_path / "in.jsonl", [{"input_ids": [3, 4, 5]}, {"input_ids": [6]}])
     given = ("verify", data, "--predict", f"{serve()}:four_places")
     refused(here(*given), "four places, please", code=1)
@@ -652,7 +652,7 @@ def test_a_function_without_a_number_of_ids_is_a_sentence(here, serve):
     refused(here("verify", "--predict", f"{serve()}:mean"), "number of ids", "--vocab-size")
 
 
-def test_a_function_that_raises_is_a_sentence(here, serve, raw):
+def test_function_that_raises(here, serve, raw):
     done = here("verify", raw, "--predict", f"{serve()}:raising")
     refused(done, "raised KeyError: 'no such model'", code=1)
 
@@ -669,15 +669,15 @@ def test_a_function_that_raises_is_a_sentence(here, serve, raw):
         ("nowhere_at_all:mean", "importing nowhere_at_all failed: ModuleNotFoundError"),
     ],
 )
-def test_a_wrong_function_is_a_sentence(here, serve, raw, name, words):
+def test_invalid_function_name(here, serve, raw, name, words):
     refused(here("verify", raw, "--predict", name.format(serve())), words)
 
 
-def test_a_module_that_cannot_be_imported_is_a_sentence(here, serve, raw):
+def test_module_that_fails_to_import(here, serve, raw):
     refused(here("verify", raw, "--predict", f"{serve('1 / 0')}:mean"), "failed: ZeroDivisionError")
 
 
-def test_a_module_that_exits_is_a_sentence(here, serve, raw):
+def test_module_that_exits(here, serve, raw):
     refused(here("verify", raw, "--predict", f"{serve('import sys; sys.exit(0)')}:mean"), "SystemExit")
 
 
@@ -701,17 +701,17 @@ def test_a_module_that_exits_is_a_sentence(here, serve, raw):
     ],
     ids=lambda given: " ".join(given) if isinstance(given, list) else "",
 )
-def test_options_that_do_not_go_together_are_refused(here, raw, given, words):
+def test_conflicting_options(here, raw, given, words):
     refused(here("verify", *given), words)
 
 
-def test_a_report_over_the_model_is_refused(here, tmp_path):
+def test_report_keeps_the_model(here, tmp_path):
     (tmp_path / "model.keras").write_bytes(b"weights of a month")
     refused(here("verify", "--model", "model.keras", "--report", "json:model.keras"))
     assert (tmp_path / "model.keras").read_bytes() == b"weights of a month"
 
 
-def test_the_help_says_what_runs_whose_code(here):
+def test_help_says_what_runs_code(here):
     said = " ".join(here("verify", "--help").stdout.split())
     assert "Imports MODULE, also from the current folder. Importing a module runs its code." in said
     assert "Use only for models that you trust" in said

@@ -1,4 +1,4 @@
-"""Arrow rows that share their values: few bytes may stand for very many tokens."""
+"""Arrow rows that share their values: few bytes may hold very many tokens."""
 
 import numpy as np
 import pyarrow as pa
@@ -22,7 +22,7 @@ SHARING = {
 
 
 @pytest.mark.parametrize("rows", SHARING.values(), ids=SHARING)
-def test_rows_that_share_their_values_are_read_in_small_pieces(tmp_path, rows):
+def test_shared_values_make_small_pieces(tmp_path, rows):
     path = tmp_path / "shared.arrow"
     with pa.ipc.new_file(path, pa.schema([("input_ids", rows.type)])) as writer:
         writer.write_batch(pa.record_batch({"input_ids": rows}))
@@ -37,7 +37,7 @@ def test_rows_that_share_their_values_are_read_in_small_pieces(tmp_path, rows):
     assert [chunk.first for chunk in chunks] == before[:-1].tolist()
 
 
-def test_shared_lengths_are_those_of_the_rows_and_nothing_for_null_rows():
+def test_lengths_of_shared_rows():
     lists = pa.array([["a", "b"], ["c"]])
     rows = pa.DictionaryArray.from_arrays(pa.array([1, None, 0], pa.int8()), lists)
     assert count_shared(rows).tolist() == [1, 0, 2]

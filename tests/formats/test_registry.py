@@ -68,7 +68,7 @@ def test_a_format_that_is_only_written_is_no_input(tmp_path):
 
 
 def test_an_output_without_a_suffix_names_the_suffixes():
-    with pytest.raises(SpecError, match=r"End it in \.jsonl, \.parquet, \.arrow or \.npz, or say"):
+    with pytest.raises(SpecError, match=r"Use \.jsonl, \.parquet, \.arrow or \.npz, or set"):
         output_format("out", None)
 
 

@@ -1,7 +1,7 @@
-"""What goes through padmask comes out again, whatever the format, the batch or the thread.
+"""Rows survive every format, batch size and number of threads.
 
-Properties over rows that Hypothesis makes up, and examples of what rows in the wild look
-like. Rows are compared as Python values; where bytes are promised, as bytes.
+Properties over rows from Hypothesis, and examples of real rows. Rows are compared as Python values, or
+as bytes where padmask promises bytes.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from padmask.spec.files import FileOptions
 
 FORMATS = ["jsonl", "parquet", "arrow"]
 
-# Files are written for every example, so their number is kept small and time is no measure.
+# Every example writes files, so there are few.
 few = settings(max_examples=25, deadline=None)
 
 Row = dict[str, Any]
@@ -69,7 +69,7 @@ def read(path: Path) -> list[Row]:
 
 
 def without_nulls(value: Any) -> Any:
-    """A column has a place in every row: a key that is missing comes back as null."""
+    """Typed formats return a missing key as null."""
     if isinstance(value, dict):
         return {key: without_nulls(item) for key, item in value.items() if item is not None}
     if isinstance(value, list):
@@ -82,14 +82,14 @@ def unpad(tokens: Sequence[Any], mask: Sequence[bool]) -> list[Any]:
 
 
 def as_float32(value: Any) -> Any:
-    """JSON has the shortest text that gives the same float32, which as a double is another number."""
+    """JSON holds the shortest text of a float32, which is another number as a double."""
     if isinstance(value, list):
         return [as_float32(item) for item in value]
     return np.float32(value) if isinstance(value, float) else value
 
 
 def raw_fields(line: str) -> dict[str, str]:
-    """Take an object's text apart into the text of its values."""
+    """Split an object's text into the texts of its values."""
     scan = json.JSONDecoder().raw_decode
     fields, place = {}, line.index("{") + 1
     while line[place:].lstrip()[0] != "}":
@@ -113,7 +113,7 @@ def nullable(values: st.SearchStrategy[Any]) -> st.SearchStrategy[Any]:
 
 
 def objects(kinds: st.SearchStrategy[Any]) -> st.SearchStrategy[Any]:
-    """Strategies of objects with the same fields, some of them missing now and then.
+    """Strategies of objects with the same fields, some of them missing.
 
     Never without a field: Parquet has no structs of nothing.
     """
@@ -168,7 +168,7 @@ def round_trip(rows: Sequence[Row], between: str = "parquet") -> list[Row]:
 
 @few
 @given(typed_rows())
-def test_json_lines_to_parquet_and_back_keeps_everything_by_value(rows: list[Row]) -> None:
+def test_jsonl_survives_parquet(rows: list[Row]) -> None:
     assert without_nulls(round_trip(rows)) == without_nulls(rows)
 
 
@@ -194,16 +194,14 @@ IN_THE_WILD = {
 
 @pytest.mark.parametrize("between", ["parquet", "arrow"])
 @pytest.mark.parametrize("fields", IN_THE_WILD.values(), ids=IN_THE_WILD)
-def test_rows_as_they_are_in_the_wild_make_the_round_trip(fields: list[Row], between: str) -> None:
+def test_real_rows_survive_typed_formats(fields: list[Row], between: str) -> None:
     rows = [{"input_ids": [1] * i} | row for i, row in enumerate(fields, 1)]
 
     assert without_nulls(round_trip(rows, between)) == without_nulls(rows)
 
 
 @pytest.mark.parametrize("fields", IN_THE_WILD.values(), ids=IN_THE_WILD)
-def test_rows_as_they_are_in_the_wild_stay_as_they_are_in_json_lines(
-    tmp_path: Path, fields: list[Row]
-) -> None:
+def test_real_rows_survive_jsonl(tmp_path: Path, fields: list[Row]) -> None:
     rows = [{"input_ids": [1]} | row for row in fields]
 
     pad_file(write(tmp_path / "in.jsonl", rows), tmp_path / "out.jsonl", columns=["input_ids"])
@@ -213,7 +211,7 @@ def test_rows_as_they_are_in_the_wild_stay_as_they_are_in_json_lines(
 
 @few
 @given(typed_rows(), st.sampled_from(["parquet", "arrow"]))
-def test_typed_formats_keep_everything_by_value(rows: list[Row], format_: str) -> None:
+def test_typed_formats_keep_values(rows: list[Row], format_: str) -> None:
     with folder() as here:
         pad_file(write(here / "in.jsonl", rows), here / f"once.{format_}")
         pad_file(here / f"once.{format_}", here / f"twice.{format_}", mask=MaskSpec(overwrite=True))
@@ -222,8 +220,8 @@ def test_typed_formats_keep_everything_by_value(rows: list[Row], format_: str) -
     assert [row | {"mask": None} for row in once] == [row | {"mask": None} for row in twice]
 
 
-def test_types_are_found_over_the_whole_input() -> None:
-    """Not by the first rows: 100,000 lines in, an int becomes a float and a null a string."""
+def test_types_come_from_all_rows() -> None:
+    """After 100,000 lines an int becomes a float and a null a string."""
     rows = [{"input_ids": [1], "n": 1, "text": None}] * 100_000 + [{"input_ids": [2], "n": 0.5, "text": "x"}]
     with folder() as here:
         pad_file(write(here / "in.jsonl", rows), here / "out.parquet")
@@ -236,9 +234,7 @@ def test_types_are_found_over_the_whole_input() -> None:
 
 @pytest.mark.parametrize("format_", ["parquet", "arrow"])
 @pytest.mark.parametrize("hashes", [[2**64 - 1, 5], [5, 2**64 - 1]], ids=["first", "last"])
-def test_one_hash_over_63_bits_makes_a_whole_column_unsigned(
-    tmp_path: Path, format_: str, hashes: list[int]
-) -> None:
+def test_large_hash_makes_column_unsigned(tmp_path: Path, format_: str, hashes: list[int]) -> None:
     rows = [{"input_ids": [1], "hash": hashes[0]}] + [{"input_ids": [1], "hash": hashes[1]}] * 20_000
 
     pad_file(write(tmp_path / "in.jsonl", rows), tmp_path / f"out.{format_}")
@@ -252,9 +248,7 @@ def test_one_hash_over_63_bits_makes_a_whole_column_unsigned(
 @pytest.mark.parametrize(
     "far", [(-1, 2**64 - 1), (2**64 - 1, -1), (2**53 + 1, 0.5), (0.5, 2**53 + 1)], ids=str
 )
-def test_numbers_far_apart_that_make_no_common_type_are_refused_with_the_line(
-    tmp_path: Path, format_: str, far: tuple[float, float]
-) -> None:
+def test_no_common_integer_type(tmp_path: Path, format_: str, far: tuple[float, float]) -> None:
     rows = [{"input_ids": [1], "n": far[0]}] + [{"input_ids": [1], "n": None}] * 20_000
     source = write(tmp_path / "in.jsonl", [*rows, {"input_ids": [1], "n": far[1]}])
 
@@ -269,9 +263,7 @@ def test_numbers_far_apart_that_make_no_common_type_are_refused_with_the_line(
     [(1, "a"), ("a", 1), (True, 1), ([1], 1), ([1], ["a"]), ({"a": 1}, {"a": "x"}), ({"a": 1}, [1])],
     ids=str,
 )
-def test_types_that_do_not_go_together_are_refused_with_both_places(
-    tmp_path: Path, format_: str, first: Any, second: Any
-) -> None:
+def test_no_common_type(tmp_path: Path, format_: str, first: Any, second: Any) -> None:
     rows = [{"input_ids": [1], "x": first}, {"input_ids": [1], "x": None}, {"input_ids": [1], "x": second}]
     source = write(tmp_path / "in.jsonl", rows)
 
@@ -298,10 +290,8 @@ def test_types_that_do_not_go_together_are_refused_with_both_places(
         "half a pair",
     ],
 )
-def test_what_no_column_can_hold_is_refused_with_its_line(
-    tmp_path: Path, format_: str, texts: list[str], said: str
-) -> None:
-    """Neither rounded in silence nor a traceback."""
+def test_value_without_column_type(tmp_path: Path, format_: str, texts: list[str], said: str) -> None:
+    """Neither silently rounded nor a traceback."""
     source = tmp_path / "in.jsonl"
     source.write_text("".join(f'{{"input_ids":[1],"x":{text}}}\n' for text in texts))
 
@@ -337,7 +327,7 @@ json_texts = st.recursive(
 @few
 @given(st.lists(st.tuples(json_texts, json_texts, spaces), min_size=1, max_size=4))
 @example([("1.50", "1e5", " "), ("-0", "1E+05", ""), ('"\\u0041\\/"', "[ 1,   2 ]", "\t")])
-def test_fields_that_are_not_padded_keep_their_bytes(fields: list[tuple[str, str, str]]) -> None:
+def test_other_fields_keep_their_bytes(fields: list[tuple[str, str, str]]) -> None:
     lines = [f'{{{s}"a"{s}:{s}{a},"input_ids":[1],{s}"b":{b}{s}}}' for a, b, s in fields]
     with folder() as here:
         (here / "in.jsonl").write_text("\n".join(lines))
@@ -372,8 +362,8 @@ def test_fields_that_are_not_padded_keep_their_bytes(fields: list[tuple[str, str
         "a key twice",
     ],
 )
-def test_json_that_no_column_could_hold_passes_through(tmp_path: Path, text: str) -> None:
-    """Nobody asked for a type, so nobody needs one."""
+def test_any_json_passes_through_jsonl(tmp_path: Path, text: str) -> None:
+    """Between JSON Lines no type is needed."""
     (tmp_path / "in.jsonl").write_text(f'{{"input_ids":[1],"x":{text}}}\n')
 
     pad_file(tmp_path / "in.jsonl", tmp_path / "out.jsonl", columns=["input_ids"])
@@ -381,7 +371,7 @@ def test_json_that_no_column_could_hold_passes_through(tmp_path: Path, text: str
     assert (tmp_path / "out.jsonl").read_text() == f'{{"input_ids":[1],"x":{text},"mask":[true]}}\n'
 
 
-def test_the_order_of_fields_stays(tmp_path: Path) -> None:
+def test_order_of_fields_is_kept(tmp_path: Path) -> None:
     rows = [{"z": 1, "input_ids": [1], "a": 2}, {"a": 3, "new": 4, "input_ids": [2]}]
 
     pad_file(write(tmp_path / "in.jsonl", rows), tmp_path / "out.jsonl")
@@ -392,7 +382,7 @@ def test_the_order_of_fields_stays(tmp_path: Path) -> None:
     ]
 
 
-# The result does not depend on the input's format, the batch or the threads.
+# The result does not depend on the input format, the batch size or the threads.
 
 token_kinds = st.sampled_from(
     [
@@ -408,7 +398,7 @@ Rows = tuple[list[Row], pa.Schema]
 
 @st.composite
 def sequence_rows(draw: st.DrawFn, min_rows: int = 1) -> Rows:
-    """Rows of one kind of token with their labels, and the schema that typed files give them."""
+    """Rows of one kind of token with labels, and their schema in typed files."""
     type_, tokens = draw(token_kinds)
     rows = []
     for sequence in draw(st.lists(st.lists(tokens, max_size=5), min_size=min_rows, max_size=8)):
@@ -425,7 +415,7 @@ def sequence_rows(draw: st.DrawFn, min_rows: int = 1) -> Rows:
             ("score", pa.float64()),
         ]
     )
-    # The kind of the tokens must be known by a token, for JSON has no types.
+    # JSON has no types, so a token must show the kind.
     rows.sort(key=lambda row: not row["x"])
     return rows, schema
 
@@ -446,11 +436,9 @@ policies = st.builds(
 
 @few
 @given(sequence_rows(), specs, policies, st.sampled_from(FORMATS))
-def test_the_result_does_not_depend_on_the_input_format(
-    data: Rows, spec: PadSpec, policy: RowPolicy, output: str
-) -> None:
+def test_input_format_does_not_matter(data: Rows, spec: PadSpec, policy: RowPolicy, output: str) -> None:
     rows, schema = data
-    # Without a token nothing says which kind of token JSON means.
+    # Without a token the kind is unknown in JSON.
     assume(any(row["x"] for row in rows))
     results, ledgers = [], []
     with folder() as here:
@@ -467,19 +455,19 @@ def test_the_result_does_not_depend_on_the_input_format(
 
 @few
 @given(sequence_rows(), specs, policies, st.sampled_from(FORMATS), st.integers(1, 5), st.integers(1, 3))
-def test_the_result_depends_on_neither_batches_nor_threads(
+def test_batches_and_threads(
     data: Rows, spec: PadSpec, policy: RowPolicy, format_: str, batch_rows: int, threads: int
 ) -> None:
     rows, schema = data
     tuned = FileOptions(batch_rows=batch_rows, threads=threads)
-    # NumPy's text cannot end in NUL.
+    # NumPy strings cannot end in NUL.
     outputs = FORMATS if "\\u0000" in json.dumps(rows) else (*FORMATS, "npz")
     with folder() as here:
         source = write(here / f"in.{format_}", rows, schema)
         for output in outputs:
             for name, files in (("plain", FileOptions(threads=1)), ("tuned", tuned)):
-                goal = here / f"{name}.{output}"
-                pad_file(source, goal, columns={"x": None}, spec=spec, policy=policy, files=files)
+                target = here / f"{name}.{output}"
+                pad_file(source, target, columns={"x": None}, spec=spec, policy=policy, files=files)
             assert (here / f"tuned.{output}").read_bytes() == (here / f"plain.{output}").read_bytes()
 
 
@@ -489,10 +477,10 @@ def test_the_result_depends_on_neither_batches_nor_threads(
     [(pa.float64(), 0.5, 0.0), (pa.string(), "a", ""), (pa.list_(pa.float64()), [0.5, 1.5], [0.0, 0.0])],
     ids=["floats", "strings", "vectors"],
 )
-def test_the_kind_of_the_tokens_may_show_late(
+def test_late_tokens_decide_the_kind(
     tmp_path: Path, format_: str, type_: pa.DataType, token: Any, padding: Any
 ) -> None:
-    """Rows without a token say nothing about tokens, however many of them come first."""
+    """Rows without tokens do not decide the kind, however many come first."""
     rows = [{"x": []}] * 1500 + [{"x": [token, token]}]
     source = write(tmp_path / f"in.{format_}", rows, pa.schema([("x", pa.list_(type_))]))
 
@@ -513,9 +501,7 @@ NOT_WRITTEN = {
 
 @pytest.mark.parametrize("output", FORMATS)
 @pytest.mark.parametrize(("row", "policy"), NOT_WRITTEN.values(), ids=NOT_WRITTEN)
-def test_rows_that_are_not_written_have_no_say_in_the_types(
-    tmp_path: Path, output: str, row: Row, policy: RowPolicy
-) -> None:
+def test_skipped_rows_do_not_affect_types(tmp_path: Path, output: str, row: Row, policy: RowPolicy) -> None:
     rows = [
         {"x": [1, 2], "id": "b", "n": 1, "more": None},
         row,
@@ -528,7 +514,7 @@ def test_rows_that_are_not_written_have_no_say_in_the_types(
 
 
 @pytest.mark.parametrize("format_", FORMATS)
-def test_columns_that_begin_with_nulls_have_bad_rows_and_no_more(tmp_path: Path, format_: str) -> None:
+def test_column_starting_with_nulls(tmp_path: Path, format_: str) -> None:
     rows = [{"x": None, "id": 0}] * 1500 + [{"x": [1, 2], "id": 1}]
     schema = pa.schema([("x", pa.list_(pa.int64())), ("id", pa.int64())])
     source = write(tmp_path / f"in.{format_}", rows, schema)
@@ -539,14 +525,12 @@ def test_columns_that_begin_with_nulls_have_bad_rows_and_no_more(tmp_path: Path,
     assert read(tmp_path / "out.jsonl") == [{"x": [1, 2], "id": 1, "mask": [True, True]}]
 
 
-# Padding, undone
+# Unpadding
 
 
 @few
 @given(sequence_rows(), specs, st.sampled_from(FORMATS), st.sampled_from(FORMATS))
-def test_unpadding_by_the_mask_gives_back_the_cut_rows(
-    data: Rows, spec: PadSpec, format_: str, output: str
-) -> None:
+def test_mask_selects_the_cut_rows(data: Rows, spec: PadSpec, format_: str, output: str) -> None:
     rows, schema = data
     with folder() as here:
         source = write(here / f"in.{format_}", rows, schema)
@@ -583,7 +567,7 @@ def tokens_table(**metadata: str) -> pa.Table:
 
 @pytest.fixture(params=FORMATS)
 def padded(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
-    """A Parquet file that padmask made of each format."""
+    """A Parquet file made from each format."""
     source = tmp_path / f"in.{request.param}"
     if request.param == "parquet":
         pq.write_table(tokens_table(huggingface='{"info":{"features":{}}}', mine="kept"), source)
@@ -594,7 +578,7 @@ def padded(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
     return tmp_path / "out.parquet"
 
 
-def test_sequences_are_plain_lists_of_int32_and_masks_of_bool(padded: Path) -> None:
+def test_output_types_are_plain_lists(padded: Path) -> None:
     schema = pq.read_schema(padded)
 
     assert [pa.types.is_list(schema.field(name).type) for name in ("input_ids", "mask")] == [True, True]
@@ -603,7 +587,7 @@ def test_sequences_are_plain_lists_of_int32_and_masks_of_bool(padded: Path) -> N
     assert schema.names == ["input_ids", "id", "mask"]
 
 
-def test_every_column_is_compressed_with_zstd(padded: Path) -> None:
+def test_columns_are_compressed(padded: Path) -> None:
     metadata = pq.read_metadata(padded)
 
     assert metadata.num_row_groups == 1
@@ -612,7 +596,7 @@ def test_every_column_is_compressed_with_zstd(padded: Path) -> None:
 
 
 @pytest.mark.parametrize("output", ["out.parquet", "out.arrow"])
-def test_the_schema_says_how_it_was_padded(tmp_path: Path, output: str) -> None:
+def test_schema_describes_padding(tmp_path: Path, output: str) -> None:
     pq.write_table(tokens_table(), tmp_path / "in.parquet")
 
     pad_file(
@@ -631,8 +615,8 @@ def test_the_schema_says_how_it_was_padded(tmp_path: Path, output: str) -> None:
     assert said["mask_true"] == "real token"
 
 
-def test_metadata_of_hugging_face_is_not_carried_over_and_other_is(tmp_path: Path) -> None:
-    """It names the types of the input, which are no longer true and then a hard error."""
+def test_hugging_face_metadata_is_dropped(tmp_path: Path) -> None:
+    """Its types describe the input and would contradict the output."""
     pq.write_table(tokens_table(huggingface="{}", mine="kept"), tmp_path / "in.parquet")
 
     pad_file(tmp_path / "in.parquet", tmp_path / "out.parquet")
@@ -653,10 +637,10 @@ EMPTY = {
 
 @pytest.mark.parametrize("format_", FORMATS)
 @pytest.mark.parametrize(("rows", "files", "policy"), EMPTY.values(), ids=EMPTY)
-def test_an_empty_result_has_its_columns_and_no_row_group(
+def test_empty_result_has_columns(
     tmp_path: Path, format_: str, rows: list[Row], files: FileOptions, policy: RowPolicy
 ) -> None:
-    """One row group of zero rows breaks Hugging Face datasets, even among good files."""
+    """A row group of zero rows breaks Hugging Face datasets."""
     schema = pa.schema([("input_ids", pa.list_(pa.int64())), ("id", pa.string())])
     source = write(tmp_path / f"in.{format_}", rows, schema)
 
@@ -670,13 +654,13 @@ def test_an_empty_result_has_its_columns_and_no_row_group(
     assert out.field("mask").type.value_type == pa.bool_()
 
 
-def test_polars_reads_what_was_written(padded: Path) -> None:
+def test_polars_reads_output(padded: Path) -> None:
     polars = pytest.importorskip("polars", reason="polars is a peer, installed for `make bench` only")
 
     assert polars.read_parquet(padded).to_dicts() == pq.read_table(padded).to_pylist()
 
 
-def test_duckdb_reads_what_was_written(padded: Path) -> None:
+def test_duckdb_reads_output(padded: Path) -> None:
     duckdb = pytest.importorskip("duckdb", reason="duckdb is a peer, installed for `make bench` only")
 
     with duckdb.connect() as connection:
@@ -689,11 +673,11 @@ def test_duckdb_reads_what_was_written(padded: Path) -> None:
 
 @settings(max_examples=15, deadline=None)
 @given(sequence_rows(), specs, st.sampled_from(["bool", "int8", "int64"]), st.booleans())
-def test_every_reader_reads_the_same_rows(data: Rows, spec: PadSpec, mask_dtype: str, fixed: bool) -> None:
+def test_readers_agree(data: Rows, spec: PadSpec, mask_dtype: str, fixed: bool) -> None:
     polars = pytest.importorskip("polars", reason="polars is a peer, installed for `make bench` only")
     duckdb = pytest.importorskip("duckdb", reason="duckdb is a peer, installed for `make bench` only")
     rows, schema = data
-    # Fixed-size lists of no places are opt-in twice over, and readers differ about them.
+    # Readers differ about fixed-size lists of length 0.
     fixed = fixed and spec.maxlen != 0 and any(row["x"] for row in rows)
     with folder() as here:
         source = write(here / "in.parquet", rows, schema)
@@ -720,7 +704,7 @@ def test_every_reader_reads_the_same_rows(data: Rows, spec: PadSpec, mask_dtype:
 
 
 def _plain(value: Any) -> Any:
-    """Readers may hand out tuples or Series for fixed-size lists."""
+    """Readers may return tuples or Series for fixed-size lists."""
     if isinstance(value, (str, bytes)) or not hasattr(value, "__iter__"):
         return value
     return [_plain(item) for item in value]
@@ -731,9 +715,7 @@ def _plain(value: Any) -> Any:
 
 @pytest.mark.parametrize("output", FORMATS)
 @pytest.mark.parametrize("chunks", [1, 3])
-def test_dictionaries_that_differ_from_batch_to_batch_pass_through(
-    tmp_path: Path, output: str, chunks: int
-) -> None:
+def test_changing_dictionaries(tmp_path: Path, output: str, chunks: int) -> None:
     words = [[f"{chunk}{i}" for i in range(3)] for chunk in range(chunks)]
     batches = [
         pa.record_batch({"x": [[1], [2, 3], []], "word": pa.array(some).dictionary_encode()})
@@ -752,7 +734,7 @@ def test_dictionaries_that_differ_from_batch_to_batch_pass_through(
 
 
 @pytest.mark.parametrize("output", ["parquet", "arrow"])
-def test_columns_of_any_type_pass_through_typed_formats(tmp_path: Path, output: str) -> None:
+def test_every_type_passes_through(tmp_path: Path, output: str) -> None:
     table = pa.table(
         {
             "x": [[1], [2, 3]],
@@ -796,7 +778,7 @@ def test_columns_of_any_type_pass_through_typed_formats(tmp_path: Path, output: 
     ],
     ids=lambda value: str(value.type) if isinstance(value, pa.Array) else "",
 )
-def test_columns_that_json_can_say_are_said(tmp_path: Path, array: pa.Array, text: str) -> None:
+def test_types_that_json_holds(tmp_path: Path, array: pa.Array, text: str) -> None:
     pq.write_table(pa.table({"x": [[1]], "other": array}), tmp_path / "in.parquet")
 
     pad_file(tmp_path / "in.parquet", tmp_path / "out.jsonl", columns=["x"])
@@ -805,8 +787,8 @@ def test_columns_that_json_can_say_are_said(tmp_path: Path, array: pa.Array, tex
 
 
 @pytest.mark.parametrize("value", [float("nan"), float("inf")], ids=str)
-def test_json_never_says_null_for_nan_or_infinity(tmp_path: Path, value: float) -> None:
-    """JSON has no word for them: refused, as in padded columns, and not made a null in silence."""
+def test_json_refuses_nan_and_infinity(tmp_path: Path, value: float) -> None:
+    """JSON cannot hold them: they are refused, not silently replaced by null."""
     pq.write_table(pa.table({"x": [[1]], "score": [value]}), tmp_path / "in.parquet")
 
     with pytest.raises(PadmaskError, match="score"):

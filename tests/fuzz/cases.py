@@ -1,4 +1,4 @@
-"""What is tried: a file and options, from a number."""
+"""Cases: a file and options, drawn from a seed."""
 
 from __future__ import annotations
 
@@ -65,15 +65,15 @@ def file_case(random: Random, kind: str, pool: list[bytes]) -> Case:
 
 
 def unpadding(random: Random, kind: str, masked: bool) -> unpadded.Asked:
-    """Draw how a padded file is unpadded; by lengths alone only where no mask is there to be found."""
+    """Draw options of `unpad`; by lengths alone only if there is no mask."""
     pick = random.choice
-    told = pick(["mask", "mask", "both"] if masked else ["length", "length", "mask"])
+    named = pick(["mask", "mask", "both"] if masked else ["length", "length", "mask"])
     return unpadded.Asked(
         kind=kind,
         output=pick(["out.jsonl", "out.jsonl", "out.parquet", "out.arrow"]),
-        mask=told != "length",
-        length=told != "mask",
-        padding=pick(["post", "pre"]) if told == "length" else None,
+        mask=named != "length",
+        length=named != "mask",
+        padding=pick(["post", "pre"]) if named == "length" else None,
         keep_mask=random.random() < 0.2,
         on_error=pick(["skip", "skip", "fail"]),
         threads=pick([1, 1, 1, 2]),
@@ -97,7 +97,7 @@ def unpad_case_of(random: Random, data: bytes, kind: str, more: bytes | None = N
     masked = any(b"mask" in data for data in files.values())
     how = replace(unpadding(random, kind, masked), sources=tuple(files))
     if random.random() < 0.15 or any(b"padmask" in data for data in files.values()):
-        # What is padded, and what says so, is found out: by changed metadata perhaps.
+        # Without options, metadata describe the padding, perhaps wrongly.
         return Case(files, ("unpad", *files, "-o", how.output, "--on-error", how.on_error), source)
     return Case(files, how.args(), source, how)
 
@@ -110,7 +110,7 @@ def kind_of(data: bytes) -> str:
 
 @cache
 def option_files() -> dict[str, bytes]:
-    """Return what stands in the folder that options are tried in."""
+    """Return the files of the folder for option cases."""
     lines = (
         b'{"input_ids": [1, 2, 3], "labels": [1, 2, 3], "n": 1}\n{"input_ids": [], "labels": [], "n": null}\n'
     )
@@ -378,7 +378,7 @@ def _value(random: Random, values: list[str]) -> str:
     if random.random() < 0.05:
         odd = random.choice(ODD[:90]).decode("utf-8", "replace").replace("\0", "")
         value = random.choice([odd, value + odd, value[:-1], value * 2])
-    # Never out of the folder, nor too much work for one case.
+    # Stay inside the folder, and bound the work of a case.
     return value.replace("/", "_")[:400] if value not in _OUTPUTS else value
 
 

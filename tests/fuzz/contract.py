@@ -1,4 +1,4 @@
-"""What holds for every input and every set of options, checked on one run of the command."""
+"""The contract of every run, for all inputs and options."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
 
-# What to do, in whatever words.
+# A remedy.
 REMEDY = re.compile(
-    r"(?<!\w)--?[a-z]|Did you mean|Is the file whole|The columns are|They end in|"
+    r"(?<!\w)--?[a-z]|Did you mean|The columns are|They end in|"
     r"\b(must be|is not|is no|fix|skip|choose|create|check|(?<!cannot )write|rename|convert|free|give|"
     r"name (an?|another|it|two)|shorten|make|pad|say|use|drop|install|look|ask for|remove|repeat|wait|add)\b",
     re.IGNORECASE,
 )
-# What only a programmer of the library below could read.
+# Messages of the libraries below, which users cannot understand.
 INNARDS = re.compile(
     r"\.(cc|h|cpp|py):\d|Traceback|Check failed|std::|arrow::|parquet::|0x[0-9a-f]{9}|<[a-z.]+ object|"
     r"\bgdb\b|JIRA|GitHub issue|bug report|Python int too large|argument \d|NoneType|numpy\.|\bnp\.",
@@ -31,10 +31,10 @@ LONGEST_MESSAGE = 1200
 
 
 class Asked(Protocol):
-    """What the rows of a file must become."""
+    """An oracle for the output rows."""
 
     def wrong_rows(self, given: Mapping[str, bytes], files: Mapping[str, bytes]) -> list[str]:
-        """Say which rows are not what they must be."""
+        """Return the problems of the output rows."""
 
 
 @dataclass(frozen=True)
@@ -43,9 +43,9 @@ class Case:
 
     Args:
         files: what is in its folder, by name.
-        args: what stands on its command line.
+        args: its command line.
         source: the file that is read, where a complaint must name it.
-        asked: what its rows must become; None where only the contract is checked.
+        asked: the oracle for its rows; None to check the contract alone.
     """
 
     files: Mapping[str, bytes]
@@ -56,7 +56,7 @@ class Case:
 
 @dataclass(frozen=True)
 class Outcome:
-    """What a user sees: the exit code, None where something was raised, and what was said."""
+    """The visible result: the exit code, None after an exception, and the output."""
 
     code: int | None
     out: bytes
@@ -66,7 +66,7 @@ class Outcome:
 
 @contextmanager
 def _caught(number: int) -> Iterator[Path]:
-    """Send what is written to a descriptor to a file for a while, native code's words too."""
+    """Redirect a descriptor to a file, also for native code."""
     name = Path(f"/dev/shm/padmask-{os.getpid()}-{number}") if Path("/dev/shm").is_dir() else None
     path = name or Path(f"/tmp/padmask-{os.getpid()}-{number}")
     kept = os.dup(number)
@@ -113,7 +113,7 @@ def fill(folder: Path, files: Mapping[str, bytes]) -> None:
 
 
 def problems(case: Case, folder: Path) -> tuple[Outcome, list[str]]:
-    """Run a case in a folder of its own, and say how it broke the contract."""
+    """Run a case in a new folder, and return how it broke the contract."""
     fill(folder, case.files)
     os.chdir(folder)
     outcome = call(case.args)
@@ -122,13 +122,13 @@ def problems(case: Case, folder: Path) -> tuple[Outcome, list[str]]:
 
 
 def judged(case: Case, outcome: Outcome) -> list[str]:
-    """Say how an outcome breaks the contract."""
+    """Return how an outcome breaks the contract."""
     if outcome.code is None:
         return ["raised: " + "\n".join(reversed(outcome.said.strip().splitlines()))]
     if outcome.code not in (0, 1, 2):
         return [f"exit code {outcome.code}"]
     found = _litter(outcome)
-    # What verify finds is a report, and no complaint.
+    # `verify` reports findings on stdout.
     refused = outcome.code == 2 or (
         outcome.code == 1 and (case.args[0] != "verify" or "Error: " in outcome.said)
     )
@@ -147,7 +147,7 @@ def _litter(outcome: Outcome) -> list[str]:
 
 
 def _complaint(case: Case, outcome: Outcome) -> list[str]:
-    """Say what is wrong with how a refusal reads, and with what it leaves behind."""
+    """Return the problems of an error message and of leftover files."""
     said, found = outcome.said, []
     lines = said.splitlines()
     error = next((line for line in lines if line.startswith("Error: ")), "")

@@ -1,7 +1,7 @@
-"""Which rows must come out, worked out with the json module and lists alone.
+"""The expected output rows, computed with the json module and lists.
 
-Rows that are not written stand in the rejects with their line or row; all others must have
-been written, in order, padded as a loop over lists would pad them.
+Rows that are not written must be in the rejects with their line or row; all others must be written
+in order, padded as a loop over lists pads them.
 """
 
 from __future__ import annotations
@@ -144,7 +144,7 @@ def _wrong_row(row: dict[str, Any], new: dict[str, Any], maxlen: int, asked: Ask
 
 
 def _blank(tokens: list[Any], padded: Any) -> Any:
-    """Return the pad value that goes with the tokens: a row of none shows what the others are."""
+    """Return the pad value of the tokens."""
     shown = next(iter(tokens), None)
     if shown is None and isinstance(padded, list) and padded:
         shown = padded[0]
@@ -154,7 +154,7 @@ def _blank(tokens: list[Any], padded: Any) -> Any:
 
 
 def same(one: Any, other: Any, rounded: bool = False) -> bool:
-    """Tell whether two values are one; a field that is missing is null, floats may be those of 32 bits."""
+    """Tell whether two values are equal; a missing field equals null, floats may be rounded to 32 bits."""
     if one is UNKNOWN or other is UNKNOWN:
         return True
     if isinstance(one, dict) and isinstance(other, dict):
@@ -223,7 +223,7 @@ def _table_rows(data: bytes, asked: Reading) -> list[tuple[int, Any]] | None:
         return None
     columns = _columns(table)
     if asked.output.endswith(".jsonl"):
-        # How dates, bytes and decimals are said in JSON is tested elsewhere.
+        # Other tests cover dates, bytes and decimals in JSON.
         columns = {
             name: values
             if name == "input_ids" or _is_json(table.column(table.column_names.index(name)).type)
@@ -243,7 +243,7 @@ def _is_json(type_: pa.DataType) -> bool:
 
 
 def values_of(column: pa.ChunkedArray) -> list[Any]:
-    """Return a column's values; those that Python has no type for are unknown."""
+    """Return a column's values; values without a Python type are unknown."""
     try:
         found: list[Any] = column.to_pylist()
     except Exception:  # noqa: BLE001 - times beyond Python's, and what else there is
@@ -275,7 +275,7 @@ def output_rows(name: str, data: bytes) -> list[dict[str, Any]]:
 
 
 def _columns(table: pa.Table) -> dict[str, list[Any]]:
-    """Return values by name; of columns that share one, nobody can tell which is meant."""
+    """Return values by name; columns that share a name are unknown."""
     times = Counter(table.column_names)
     return {
         name: values_of(column) if times[name] == 1 else [UNKNOWN] * table.num_rows

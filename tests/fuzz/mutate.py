@@ -1,4 +1,4 @@
-"""Changes that keep enough of a file's structure for readers to get deep into it."""
+"""Mutations that keep enough of a file's structure for readers to get far."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from random import Random
 MOST_BYTES = 1 << 16
 _TOKEN = re.compile(rb'"(?:[^"\\]|\\.)*"|-?[0-9.eE+-]+|true|false|null|[\[\]{},:]|\s+|.', re.DOTALL)
 
-# What stands in for a token of JSON.
+# Replacements for JSON tokens.
 ODD = [
     b"null",
     b"true",
@@ -148,7 +148,7 @@ def flip(random: Random, data: bytes) -> bytes:
 
 
 def number(random: Random, data: bytes) -> bytes:
-    """Put an integer at the edge of something over some bytes, aligned or not."""
+    """Overwrite some bytes with an extreme integer, aligned or not."""
     size = random.choice([1, 2, 4, 4, 8])
     if len(data) <= size:
         return data
@@ -161,19 +161,19 @@ def number(random: Random, data: bytes) -> bytes:
 
 
 def cut(random: Random, data: bytes) -> bytes:
-    """Take the end, the beginning, or a piece away."""
+    """Remove the end, the beginning, or a piece."""
     first, last = sorted((_place(random, data), _place(random, data)))
     return random.choice([data[:first], data[last:], data[:first] + data[last:]])
 
 
 def double(random: Random, data: bytes) -> bytes:
-    """Put a piece in once more, or many times."""
+    """Repeat a piece once or many times."""
     first, last = sorted((_place(random, data), _place(random, data)))
     return (data[:last] + data[first:last] * random.choice([1, 1, 2, 20]) + data[last:])[:MOST_BYTES]
 
 
 def splice(random: Random, data: bytes, others: Sequence[bytes]) -> bytes:
-    """Put a piece of another file in, or go on with it."""
+    """Insert a piece of another file, or continue with it."""
     other = random.choice(others)
     first, last = sorted((_place(random, other), _place(random, other)))
     place = _place(random, data)
@@ -185,7 +185,7 @@ def splice(random: Random, data: bytes, others: Sequence[bytes]) -> bytes:
 
 
 def tokens(random: Random, data: bytes) -> bytes:
-    """Put other tokens in the place of some of JSON's."""
+    """Replace some JSON tokens."""
     parts = _TOKEN.findall(data)
     for _ in range(random.choice([1, 1, 1, 2, 5]) if parts else 0):
         place = random.randrange(len(parts))
@@ -223,7 +223,7 @@ def footer(random: Random, data: bytes) -> bytes:
 
 
 def _changed(random: Random, value: object) -> object:
-    """Change one value somewhere below."""
+    """Change one nested value."""
     if isinstance(value, dict) and value:
         name = random.choice(list(value))
         if random.random() < 0.06:
@@ -260,7 +260,7 @@ def _changed_list(random: Random, items: list[object]) -> list[object]:
 
 
 def pages(random: Random, data: bytes) -> bytes:
-    """Change bytes of a page's header, which stands where its column begins."""
+    """Change bytes of a page header at the start of a column."""
     from padmask.formats.parquet_footer import read_footer
 
     try:

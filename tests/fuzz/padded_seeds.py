@@ -1,4 +1,4 @@
-"""Padded files to begin with: sound ones, and ones whose masks and lengths lie."""
+"""Padded seed files: sound ones, and ones with wrong masks and lengths."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ POST = [[True] * len(row) + [False] * (3 - len(row)) for row in RAW]
 PRE = [mask[::-1] for mask in POST]
 IDS = [row + [0] * (3 - len(row)) for row in RAW]
 
-# What a mask or a length may say that is not so, each in a row of its own.
+# Wrong masks and lengths, one in each row.
 LIES: list[dict[str, Any]] = [
     {"mask": [True, False, True]},
     {"mask": [False, True, False]},
@@ -32,7 +32,7 @@ LIES: list[dict[str, Any]] = [
     {"input_ids": [1, None, 3]},
     {"input_ids": [1, 2]},
 ]
-# What only JSON can say.
+# Values that only JSON can hold.
 TEXT_LIES: list[dict[str, Any]] = [
     {"mask": [1, 1, 2]},
     {"mask": [1.0, 1, 0]},

@@ -1,4 +1,4 @@
-"""Try what nobody would, for as long as asked.
+"""Run random cases for some minutes.
 
     python tests/fuzz/run.py TARGET --minutes N --seed S
 
@@ -40,7 +40,7 @@ GUARDED_SECONDS = 60
 
 @dataclass
 class Tally:
-    """What was tried, and what came of it."""
+    """The cases that ran, and their results."""
 
     keep: Path
     executions: int = 0
@@ -59,7 +59,7 @@ class Tally:
 
 
 def normal(said: str) -> str:
-    """Return a message without what differs from case to case."""
+    """Return a message without the parts that differ between cases."""
     said = re.sub(r"'[^']*'|\"[^\"]*\"|`[^`]*`", "'...'", said)
     return re.sub(r"-?[0-9][0-9.e+]*", "N", said)
 
@@ -113,21 +113,21 @@ def random_run(target: str, end: float, random: Random, tally: Tally) -> None:
                 save(case, f"native crash: {answer.died}", tally.keep / "crashes")
                 found = guarded(case)
             tally.add(case, found)
-            told = _told(case, answer)
-            tally.codes[told.split(" ", 1)[0]] += 1
-            if told not in seen and case.source and len(pool) < MOST_KEPT:
-                seen.add(told)
+            answered = _kind_of(case, answer)
+            tally.codes[answered.split(" ", 1)[0]] += 1
+            if answered not in seen and case.source and len(pool) < MOST_KEPT:
+                seen.add(answered)
                 pool.append(case.files[case.source])
 
 
-def _told(case: Case, answer: Answer) -> str:
+def _kind_of(case: Case, answer: Answer) -> str:
     if answer.outcome is None:
         return answer.died
     return f"{answer.outcome.code} {case.asked and case.asked.output} {normal(answer.outcome.said)[:200]}"
 
 
 def guided_run(target: str, seconds: float, seed: int, tally: Tally) -> None:
-    """Let atheris choose by the branches that were taken; ends the process."""
+    """Let atheris choose by branch coverage; ends the process."""
     import atheris
 
     with atheris.instrument_imports(include=["padmask"]):

@@ -1,4 +1,4 @@
-"""Valid files of every kind to begin with."""
+"""Valid seed files of every kind."""
 
 from __future__ import annotations
 
@@ -78,7 +78,7 @@ VALUES = {
 
 
 class Uuids(pa.ExtensionType):
-    """A type of somebody else's."""
+    """An extension type that padmask does not know."""
 
     def __init__(self) -> None:
         super().__init__(pa.list_(pa.int64()), "somebody.else")

@@ -1,16 +1,18 @@
-"""Which rows `unpad` must write, worked out from the README with lists alone.
+"""The expected output rows of `unpad`, computed with lists as the README says.
 
-A row is good where its mask is one run of real places at its start or end, as long as its tokens,
-and says the same as its length; what is written is the run.
+A row is good if its mask is as long as its tokens, is one run of real places at the start or end, and
+agrees with its length; the run is written.
 """
 
 from __future__ import annotations
 
+import io
 import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+import pyarrow.parquet as pq
 from fuzz.expected import UNKNOWN, output_rows, parse_integer, read_table, rows_of, same
 
 from padmask.core.metadata import METADATA_KEY
@@ -43,7 +45,7 @@ class Asked:
         return tuple(args)
 
     def wrong_rows(self, given: Mapping[str, bytes], files: Mapping[str, bytes]) -> list[str]:
-        """Say which rows are not what they must be."""
+        """Return the problems of the output rows."""
         if self.kind != "jsonl" and any(self._describes(data) for data in given.values()):
             return []
         report = json.loads(files["report.json"])
@@ -70,9 +72,9 @@ class Asked:
         return found[:4]
 
     def _describes(self, data: bytes) -> bool:
-        """Tell whether metadata say what is padded, and by what, for nobody here has read them."""
+        """Tell whether metadata describe the padding: this oracle does not know what they say."""
         try:
-            return METADATA_KEY in (read_table(self.kind, data).schema.metadata or {})
+            return METADATA_KEY in metadata_keys(self.kind, data)
         except Exception:  # noqa: BLE001 - whatever it is, it cannot be read
             return False
 
@@ -83,8 +85,8 @@ class Asked:
         if run is None:
             return [f"{row!r:.120} was unpadded"]
         wanted = row | {"input_ids": row["input_ids"][run]}
-        for name, told in (("mask", self.mask), ("kept", self.length)):
-            if told and not self.keep_mask:
+        for name, given in (("mask", self.mask), ("kept", self.length)):
+            if given and not self.keep_mask:
                 wanted.pop(name, None)
         if self.mask and self.keep_mask:
             wanted["mask"] = row["mask"][run]
@@ -119,7 +121,7 @@ class Asked:
         if row is UNKNOWN or UNKNOWN in row.values() or self._run(row) is None:
             return False
         try:
-            # A line with half a surrogate pair is none.
+            # A line with half a surrogate pair is not valid.
             json.dumps(row, ensure_ascii=False, default=str).encode()
         except UnicodeEncodeError:
             return False
@@ -132,3 +134,16 @@ class Asked:
             len({type(place) for row in known if isinstance(row.get(name), list) for place in row[name]}) < 2
             for name in ("mask", "input_ids")
         )
+
+
+def metadata_keys(kind: str, data: bytes) -> set[bytes]:
+    """Return the keys of all metadata of a table.
+
+    Parquet files have them twice: in the footer, and in the copy of Arrow's schema that the footer holds. A
+    changed byte may leave a key in one of the two.
+    """
+    found = {*(read_table(kind, data).schema.metadata or {})}
+    if kind == "parquet":
+        file = pq.ParquetFile(io.BytesIO(data))
+        found |= {*(file.metadata.metadata or {}), *(file.schema_arrow.metadata or {})}
+    return found

@@ -1,4 +1,4 @@
-"""Cases and outcomes as lines of JSON, on their way between processes and into folders."""
+"""Cases and outcomes as lines of JSON."""
 
 from __future__ import annotations
 
@@ -20,37 +20,37 @@ def line_of_case(case: Case) -> bytes:
     if case.asked is not None:
         [name] = [name for name, kind in _ASKED.items() if isinstance(case.asked, kind)]
         asked = [name, asdict(case.asked)]
-    told = {"files": _text(case.files), "args": case.args, "source": case.source, "asked": asked}
-    return json.dumps(told).encode() + b"\n"
+    fields = {"files": _text(case.files), "args": case.args, "source": case.source, "asked": asked}
+    return json.dumps(fields).encode() + b"\n"
 
 
 def case_of_line(line: bytes) -> Case:
     """Return the case of a line."""
-    told = json.loads(line)
+    fields = json.loads(line)
     asked = None
-    if told["asked"] is not None:
-        name, fields = told["asked"]
-        asked = _ASKED[name](**fields | {"sources": tuple(fields["sources"])})
-    return Case(_data(told["files"]), tuple(told["args"]), told["source"], asked)
+    if fields["asked"] is not None:
+        name, options = fields["asked"]
+        asked = _ASKED[name](**options | {"sources": tuple(options["sources"])})
+    return Case(_data(fields["files"]), tuple(fields["args"]), fields["source"], asked)
 
 
 def line_of_outcome(outcome: Outcome, problems: list[str]) -> bytes:
-    """Return what a user saw, and what was wrong with it, as a line."""
-    told = {
+    """Return an outcome and its problems as a line."""
+    fields = {
         "code": outcome.code,
         "out": base64.b64encode(outcome.out).decode(),
         "said": outcome.said,
         "files": _text(outcome.files),
         "problems": problems,
     }
-    return json.dumps(told).encode() + b"\n"
+    return json.dumps(fields).encode() + b"\n"
 
 
 def outcome_of_line(line: bytes) -> tuple[Outcome, list[str]]:
     """Return the outcome and the problems of a line."""
-    told = json.loads(line)
-    out = base64.b64decode(told["out"])
-    return Outcome(told["code"], out, told["said"], _data(told["files"])), told["problems"]
+    fields = json.loads(line)
+    out = base64.b64decode(fields["out"])
+    return Outcome(fields["code"], out, fields["said"], _data(fields["files"])), fields["problems"]
 
 
 def _text(files: Mapping[str, bytes]) -> dict[str, str]:

@@ -1,4 +1,4 @@
-"""Cases in a process of their own, which native code may bring down.
+"""A worker process for cases, which native code may crash.
 
 `python tests/fuzz/worker.py` reads cases from stdin, a line of JSON each, and answers on stdout.
 """
@@ -26,7 +26,7 @@ MEMORY = 6 << 30
 
 @dataclass(frozen=True)
 class Answer:
-    """What became of a case: how it ended the process, if it did, and how it broke the contract."""
+    """The result of a case: whether it killed the process, and how it broke the contract."""
 
     outcome: Outcome | None
     problems: tuple[str, ...]
@@ -34,7 +34,7 @@ class Answer:
 
 
 class Worker:
-    """Runs cases one after another in a process that is started anew when one brings it down."""
+    """Runs cases in a process that is restarted after a crash."""
 
     def __init__(self, seconds: float = SECONDS) -> None:
         self._seconds = seconds
@@ -83,7 +83,7 @@ def _serve(reading: Any, writing: Any) -> None:
 
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     resource.setrlimit(resource.RLIMIT_AS, (MEMORY, MEMORY))
-    # They map more than that, and fail in words of their own: here they are not installed.
+    # They need more address space than that, so they count as not installed here.
     sys.modules |= dict.fromkeys(("tensorflow", "keras"))
     with tempfile.TemporaryDirectory(dir=scratch()) as folder:
         for line in reading:
@@ -92,14 +92,14 @@ def _serve(reading: Any, writing: Any) -> None:
 
 
 def scratch() -> str | None:
-    """Return a folder in memory, where there is one: a run waits for the disk."""
+    """Return a folder in memory if there is one, since runs wait for the disk."""
     return "/dev/shm" if Path("/dev/shm").is_dir() else None
 
 
 if __name__ == "__main__":
     import os
 
-    # What a run reads and says is kept apart from the cases and the answers.
+    # The streams of runs are separate from those of cases and answers.
     cases, answers = os.fdopen(os.dup(0), "rb"), os.fdopen(os.dup(1), "wb")
     os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
     os.dup2(2, 1)

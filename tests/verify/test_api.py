@@ -1,4 +1,4 @@
-"""`verify_model` and `assert_ignores_padding`: Keras models and plain functions, as a test suite has them."""
+"""`verify_model` and `assert_ignores_padding` on Keras models and plain functions."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ except ImportError:
     keras = tf = None
 
 pytestmark = [
-    # What Keras and NumPy say while models are built and looked at.
+    # Warnings of Keras and NumPy while models are built and read.
     pytest.mark.filterwarnings("ignore:.*destroy the mask"),
     pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning"),
 ]
@@ -93,16 +93,16 @@ GIVEN = {
 
 
 @pytest.mark.parametrize(("given", "options"), GIVEN.values(), ids=GIVEN)
-def test_a_function_is_proven(given, options):
+def test_function(given, options):
     assert verify_model(masked_mean, *given, **options).verdict == "ignores"
     assert verify_model(mean, *given, **options).verdict == "leaks"
 
 
-def test_a_function_is_called_by_its_own_name():
+def test_function_name():
     assert subject_of(masked_mean, IDS, MASK).name == "masked_mean"
 
 
-def test_the_function_gets_arrays_of_ids_and_their_mask():
+def test_function_arguments():
     seen = []
 
     def listening(ids, mask):
@@ -117,38 +117,38 @@ def test_the_function_gets_arrays_of_ids_and_their_mask():
         assert not ids[~mask].any()
 
 
-def test_pre_padding_is_seen_in_the_mask():
+def test_side_is_read_from_the_mask():
     report = verify_model(last_place, IDS[:, ::-1], MASK[:, ::-1])
     assert (report.verdict, report.environment["padding"]) == ("ignores", "pre")
     report = verify_model(last_place, IDS, MASK)
     assert (report.verdict, report.environment["padding"]) == ("leaks", "post")
 
 
-def test_the_side_can_be_said():
+def test_side_can_be_given():
     assert verify_model(last_real, IDS, MASK).verdict == "ignores"
     assert verify_model(last_real, IDS, MASK, padding="pre").verdict == "leaks"
 
 
-def test_masks_of_two_sides_need_one_to_be_said():
+def test_mixed_sides_are_refused():
     mask = [[True, True, False, False], [False, False, True, True], [True] * 4]
     with pytest.raises(SpecError, match="some rows at the start and others at the end"):
         verify_model(masked_mean, IDS, mask)
     assert verify_model(masked_mean, IDS, mask, padding="pre").verdict == "ignores"
 
 
-def test_a_hole_is_refused():
+def test_hole_in_mask_is_refused():
     mask = MASK.copy()
     mask[0, 1] = False
     with pytest.raises(SpecError, match="has a hole"):
         verify_model(masked_mean, IDS, mask)
 
 
-def test_a_mask_of_another_shape_is_refused():
+def test_wrong_mask_shape_is_refused():
     with pytest.raises(SpecError, match=r"mask has the shape \(3, 2\), but the ids have the shape \(3, 4\)"):
         verify_model(masked_mean, IDS, MASK[:, :2])
 
 
-def test_features_are_proven():
+def test_features():
     def peak(frames, mask):
         return np.where(mask[..., None], frames, -9).max(axis=1)
 
@@ -157,7 +157,7 @@ def test_features_are_proven():
 
 
 @pytest.mark.parametrize("value", [9, -1])
-def test_the_pad_value_can_be_said(value):
+def test_pad_value_can_be_given(value):
     def by_value(ids, mask):
         return masked_mean(ids, ids != value)
 
@@ -167,7 +167,7 @@ def test_the_pad_value_can_be_said(value):
     assert verify_model(by_value, **options).verdict == "leaks"
 
 
-def test_a_missing_vocab_size_is_a_sentence():
+def test_vocab_size_is_needed():
     with pytest.raises(SpecError, match="number of ids for the input 'ids'"):
         verify_model(masked_mean)
 
@@ -186,19 +186,19 @@ def test_a_missing_vocab_size_is_a_sentence():
     ],
     ids=["dict", "list", "tuple", "steps", "array"],
 )
-def test_every_output_is_judged_by_itself(outputs, verdicts):
+def test_outputs_are_judged_alone(outputs, verdicts):
     subject = subject_of(outputs, vocab_size=VOCAB)
     assert outputs_of(subject) == verdicts
     assert subject.verdict == ("leaks" if "leaks" in verdicts.values() else "ignores")
 
 
-def test_the_failed_check_names_the_leaking_output():
+def test_error_names_the_leaking_output():
     with pytest.raises(AssertionError, match=r"row-alone: deviation .* \(bad: row of"):
         assert_ignores_padding(lambda *both: {"good": masked_mean(*both), "bad": mean(*both)}, IDS, MASK)
 
 
 @pytest.mark.parametrize("model", [constant, noise])
-def test_no_proof_either_way_is_inconclusive(model):
+def test_inconclusive(model):
     subject = subject_of(model, vocab_size=VOCAB)
     assert subject.verdict == "inconclusive"
     assert subject.detail
@@ -206,11 +206,11 @@ def test_no_proof_either_way_is_inconclusive(model):
         assert_ignores_padding(model, vocab_size=VOCAB)
 
 
-def test_it_is_said_that_a_model_answers_at_random():
+def test_random_answers_are_reported():
     assert "not deterministic" in subject_of(noise, vocab_size=VOCAB).detail
 
 
-def test_a_model_that_needs_no_mask_ignores_it():
+def test_model_without_need_of_a_mask():
     def first(ids, mask):
         return TABLE[ids[:, 0]]
 
@@ -219,14 +219,14 @@ def test_a_model_that_needs_no_mask_ignores_it():
     assert "no mask is needed" in subject.detail
 
 
-def test_empty_rows_are_judged_where_they_may_occur():
+def test_empty_rows():
     assert checks_of(subject_of(width_where_empty, vocab_size=VOCAB))["empty-rows"] == "fails"
     assert "empty-rows" not in checks_of(subject_of(width_where_empty, IDS, MASK))
     one_empty = IDS * [[1], [0], [1]]
     assert checks_of(subject_of(width_where_empty, one_empty, one_empty > 0))["empty-rows"] == "fails"
 
 
-def test_an_empty_row_that_is_no_number_is_a_warning():
+def test_nan_of_empty_row_is_a_warning():
     def plain_mean(ids, mask):
         with np.errstate(invalid="ignore"):
             return (TABLE[ids] * mask[..., None]).sum(axis=1) / mask.sum(axis=1)[:, None]
@@ -237,13 +237,13 @@ def test_an_empty_row_that_is_no_number_is_a_warning():
     assert empty.detail.startswith("warning: ")
 
 
-def test_the_same_seed_gives_the_same_report():
+def test_seed_gives_the_same_report():
     first, again, other = (verify_model(mean, vocab_size=VOCAB, seed=seed).as_dict() for seed in (4, 4, 5))
     assert first == again
     assert first["subjects"] != other["subjects"]
 
 
-def test_nobody_elses_random_numbers_are_touched():
+def test_global_random_state_is_kept():
     before = np.random.get_state()[1].tolist()
     verify_model(masked_mean, vocab_size=VOCAB)
     assert np.random.get_state()[1].tolist() == before
@@ -260,7 +260,7 @@ REFUSED = {
 
 
 @pytest.mark.parametrize(("model", "said"), REFUSED.values(), ids=REFUSED)
-def test_what_cannot_be_proven_is_a_sentence(model, said):
+def test_unusable_models(model, said):
     with pytest.raises(SpecError, match=said):
         verify_model(model, vocab_size=VOCAB)
 
@@ -277,17 +277,17 @@ WRONG = {
 
 
 @pytest.mark.parametrize(("ids", "mask"), WRONG.values(), ids=WRONG)
-def test_rows_that_cannot_be_used_are_a_sentence(ids, mask):
+def test_unusable_rows(ids, mask):
     with pytest.raises(SpecError):
         verify_model(masked_mean, ids, mask)
 
 
-def test_a_side_that_there_is_not_is_a_sentence():
+def test_unknown_side():
     with pytest.raises(SpecError, match="left"):
         verify_model(last_real, IDS, MASK, padding="left")
 
 
-def test_a_function_may_give_the_same_memory_each_time():
+def test_function_may_reuse_memory():
     memory = np.zeros((64, 3))
 
     def served(ids, mask):
@@ -298,7 +298,7 @@ def test_a_function_may_give_the_same_memory_each_time():
     assert verify_model(served, vocab_size=VOCAB).verdict == "ignores"
 
 
-def test_a_function_may_write_into_what_it_gets():
+def test_function_may_change_arguments():
     def shifting(ids, mask):
         ids += 1
         return masked_mean(np.minimum(ids, VOCAB - 1), mask)
@@ -319,7 +319,7 @@ def test_large_ids_reach_the_function():
 
 
 @pytest.mark.parametrize("padding", ["post", pytest.param("pre")])
-def test_rounding_in_half_precision_is_no_leak(padding):
+def test_half_precision_rounding(padding):
     """Padding before the tokens moves them to other blocks, so that the sums are rounded elsewhere."""
     table = TABLE.astype("float16")
 
@@ -335,7 +335,7 @@ def test_rounding_in_half_precision_is_no_leak(padding):
 
 
 def model_of(*layers, masked=True, name="net"):
-    """A Sequential model of ids with weights that show something."""
+    """A Sequential model of ids with random weights."""
     embed = keras.layers.Embedding(VOCAB, 3, mask_zero=masked, name="embed")
     given = keras.Input((None,), dtype="int32", name="ids")
     return scrambled(keras.Sequential([given, embed, *layers], name=name))
@@ -362,19 +362,19 @@ def two_inputs():
 
 @with_models
 @pytest.mark.parametrize(("given", "options"), GIVEN.values(), ids=GIVEN)
-def test_a_model_is_proven(given, options):
+def test_model(given, options):
     assert verify_model(averaging(), *given, **options).verdict == "ignores"
     assert verify_model(averaging(masked=False), *given, **options).verdict == "leaks"
 
 
 @with_models
-def test_a_model_knows_how_many_ids_there_are():
+def test_model_knows_vocab_size():
     report = verify_model(averaging())
     assert (report.verdict, report.environment["rows_checked"]) == ("ignores", 22)
 
 
 @with_models
-def test_an_embedding_without_a_mask_is_named():
+def test_embedding_without_mask_is_named():
     subject = subject_of(averaging(masked=False), IDS, MASK)
     assert subject.culprit == "embed"
     assert subject.path == "embed (no mask is made here) -> pool (padding enters here)"
@@ -382,7 +382,7 @@ def test_an_embedding_without_a_mask_is_named():
 
 
 @with_models
-def test_the_assertion_carries_culprit_path_and_advice():
+def test_assertion_names_culprit():
     convolving = model_of(
         keras.layers.Conv1D(3, 3, padding="same", name="conv"), keras.layers.GlobalAveragePooling1D()
     )
@@ -397,20 +397,20 @@ def test_the_assertion_carries_culprit_path_and_advice():
 
 
 @with_models
-def test_a_suite_in_which_warnings_are_errors_can_use_it():
+def test_assertion_makes_no_warnings():
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         assert_ignores_padding(averaging(), IDS, MASK)
 
 
 @with_models
-def test_the_assertion_passes_in_silence():
+def test_passing_assertion_returns_none():
     assert assert_ignores_padding(averaging(), IDS, MASK) is None
     assert assert_ignores_padding(averaging()) is None
 
 
 @with_models
-def test_a_dict_feeds_several_inputs_with_masks_of_their_own():
+def test_dict_of_inputs_and_masks():
     longer = np.array([[3, 4, 5, 6, 7], [3, 4, 0, 0, 0], [3, 0, 0, 0, 0]])
     given = {"question": IDS, "answer": longer}
     report = verify_model(two_inputs(), given, {"question": MASK, "answer": longer > 0})
@@ -422,13 +422,13 @@ def test_a_dict_feeds_several_inputs_with_masks_of_their_own():
 
 
 @with_models
-def test_one_array_for_two_inputs_is_refused():
+def test_two_inputs_need_a_dict():
     with pytest.raises(SpecError, match="inputs question, answer"):
         verify_model(two_inputs(), IDS, MASK)
 
 
 @with_models
-def test_inputs_of_different_numbers_of_rows_are_refused():
+def test_inputs_need_equal_rows():
     given, masks = {"question": IDS, "answer": IDS[:2]}, {"question": MASK, "answer": MASK[:2]}
     with pytest.raises(SpecError, match="different numbers of rows"):
         verify_model(two_inputs(), given, masks)
@@ -436,13 +436,13 @@ def test_inputs_of_different_numbers_of_rows_are_refused():
 
 @with_models
 @pytest.mark.parametrize("names", [("question",), ("question", "reply"), ("question", "answer", "reply")])
-def test_a_dict_of_other_names_is_a_sentence_with_the_models_names(names):
+def test_unknown_input_names(names):
     with pytest.raises(SpecError, match="question, answer"):
         verify_model(two_inputs(), dict.fromkeys(names, IDS), MASK)
 
 
 @with_models
-def test_a_dict_of_masks_of_other_names_is_a_sentence():
+def test_unknown_mask_names():
     with pytest.raises(SpecError, match="tokens"):
         verify_model(averaging(), {"ids": IDS}, {"tokens": MASK})
 
@@ -455,18 +455,18 @@ def with_age():
 
 
 @with_models
-def test_an_input_without_steps_is_drawn():
+def test_static_input_is_drawn():
     report = verify_model(with_age(), IDS, MASK)
     assert (report.verdict, report.environment["inputs"]["age"]) == ("ignores", "static")
 
 
 @with_models
-def test_an_input_without_steps_may_be_given():
+def test_static_input_can_be_given():
     assert verify_model(with_age(), {"ids": IDS, "age": np.ones((3, 2))}, MASK).verdict == "ignores"
 
 
 @with_models
-def test_a_mask_input_is_fed_the_mask():
+def test_mask_input_gets_the_mask():
     ids = keras.Input((None,), dtype="int32", name="ids")
     attention_mask = keras.Input((None,), dtype="int32", name="attention_mask")
     embedded = keras.layers.Embedding(VOCAB, 3, name="embed")(ids)
@@ -480,7 +480,7 @@ def test_a_mask_input_is_fed_the_mask():
 
 @with_models
 @pytest.mark.parametrize("mask_value", [0.0, -1.0])
-def test_features_are_padded_with_what_masking_looks_for(mask_value):
+def test_masking_value_pads_features(mask_value):
     frames = keras.Input((None, 2), name="frames")
     masked = keras.layers.Masking(mask_value, name="masking")(frames)
     pooled = keras.layers.GlobalAveragePooling1D(name="pool")(masked)
@@ -493,13 +493,13 @@ def test_features_are_padded_with_what_masking_looks_for(mask_value):
 
 
 @with_models
-def test_ids_beyond_the_embedding_are_refused():
+def test_too_large_id_is_refused():
     with pytest.raises(SpecError, match=r"id 45, but the embedding of the input 'ids' .* ids 0 to 19"):
         verify_model(averaging(), IDS * 5, MASK)
 
 
 @with_models
-def test_explaining_tells_of_every_layer():
+def test_explain_lists_every_layer():
     convolving = model_of(
         keras.layers.Conv1D(3, 3, padding="same", name="conv"),
         keras.layers.Dropout(0.5, name="drop"),
@@ -517,14 +517,14 @@ def test_explaining_tells_of_every_layer():
 
 
 @with_models
-def test_explaining_tells_of_the_layers_of_a_sound_model_too():
+def test_explain_of_sound_model():
     layers = {layer.name: layer for layer in subject_of(averaging(), explain=True).layers}
     assert (layers["pool"].mask_in, layers["pool"].mask_out) == (True, False)
     assert all(layer.max_abs_diff < 1e-6 for layer in layers.values())
 
 
 @with_models
-def test_a_model_that_answers_at_random_is_inconclusive():
+def test_random_model_is_inconclusive():
     class Shaking(keras.layers.Layer):
         supports_masking = True
 
@@ -546,13 +546,13 @@ def test_dropout_is_off():
 
 
 @with_models
-def test_the_same_seed_gives_the_same_report_of_a_model():
+def test_seed_gives_the_same_model_report():
     model = averaging(masked=False)
     assert verify_model(model, seed=3).as_dict() == verify_model(model, seed=3).as_dict()
 
 
 @with_models
-def test_a_model_of_one_length_is_judged_by_content_alone():
+def test_fixed_length_model():
     ids = keras.Input((5,), dtype="int32", name="ids")
     embedded = keras.layers.Embedding(VOCAB, 3, name="embed")(ids)
     flat = keras.layers.Dense(2, name="head")(keras.layers.Flatten(name="flat")(embedded))
@@ -564,7 +564,7 @@ def test_a_model_of_one_length_is_judged_by_content_alone():
 
 
 @with_models
-def test_a_subclassed_model_is_proven():
+def test_subclassed_model():
     class Pooled(keras.Model):
         def __init__(self, masked):
             super().__init__(name="net")
@@ -582,7 +582,7 @@ def test_a_subclassed_model_is_proven():
 
 
 @with_models
-def test_a_sequential_model_that_met_its_first_batch_takes_any_length():
+def test_sequential_model_built_by_batch():
     """Without an Input it has the shape of the first batch in its config, and takes every other."""
     layers = keras.layers
     model = keras.Sequential(
@@ -600,7 +600,7 @@ def test_a_sequential_model_that_met_its_first_batch_takes_any_length():
 
 
 @with_models
-def test_a_model_that_is_not_built_is_a_sentence():
+def test_unbuilt_model():
     model = keras.Sequential(
         [keras.layers.Embedding(VOCAB, 3, mask_zero=True), keras.layers.GlobalAveragePooling1D()]
     )
@@ -613,7 +613,7 @@ def test_a_model_that_is_not_built_is_a_sentence():
 
 
 def traces(model):
-    """Everything about a model that a proof borrows."""
+    """The state of a model that a proof changes for a while."""
     return {
         "weights": [(v.path, v.dtype, np.asarray(v.value).tobytes()) for v in model.variables],
         "policies": [layer.dtype_policy.name for layer in model._flatten_layers()],
@@ -635,7 +635,7 @@ def mixed(policy):
 
 @with_models
 @pytest.mark.parametrize("policy", ["float32", "float64", "mixed_float16", "mixed_bfloat16"])
-def test_the_model_is_as_it_was(policy):
+def test_model_is_unchanged(policy):
     model = mixed(policy)
     before, said = traces(model), np.asarray(model(IDS))
     assert verify_model(model, explain=True).verdict == "ignores"
@@ -644,7 +644,7 @@ def test_the_model_is_as_it_was(policy):
 
 
 @with_models
-def test_a_trained_model_is_as_it_was_after_a_leak():
+def test_leaking_model_is_unchanged():
     model = model_of(keras.layers.BatchNormalization(), keras.layers.GlobalMaxPooling1D())
     model.compile("adam", "mse")
     model.fit(IDS, np.ones((3, 3)), verbose=0)
@@ -657,7 +657,7 @@ def test_a_trained_model_is_as_it_was_after_a_leak():
 
 
 @with_models
-def test_the_model_is_as_it_was_where_it_raises():
+def test_raising_model_is_unchanged():
     class Compiled(keras.layers.Layer):
         supports_masking = True
 
@@ -686,7 +686,7 @@ def broken_model():
 
 
 @with_models
-def test_a_model_that_never_runs_is_a_sentence_and_as_it_was():
+def test_broken_model_is_unchanged():
     model = broken_model()
     before = traces(model)
     with pytest.raises(SpecError, match=r"cannot run: .*out of order"):
@@ -695,14 +695,14 @@ def test_a_model_that_never_runs_is_a_sentence_and_as_it_was():
 
 
 @with_models
-def test_the_sentence_of_a_model_that_never_runs_is_plain_text():
+def test_broken_model_error_is_plain():
     with pytest.raises(SpecError) as raised:
         verify_model(broken_model())
     assert "[1m" not in str(raised.value) and "\x1b" not in str(raised.value)
 
 
 @with_models
-def test_a_layer_that_insists_on_its_precision_leaves_the_others_as_they_were():
+def test_layer_with_fixed_precision():
     class Single(keras.layers.Layer):
         supports_masking = True
 
@@ -726,7 +726,7 @@ def test_a_layer_that_insists_on_its_precision_leaves_the_others_as_they_were():
 
 
 @with_models
-def test_a_stateful_model_goes_on_from_its_own_states():
+def test_stateful_model_keeps_its_state():
     ids = keras.Input(batch_shape=(3, None), dtype="int32", name="ids")
     embedded = keras.layers.Embedding(VOCAB, 3, mask_zero=True, name="embed")(ids)
     gru = keras.layers.GRU(3, stateful=True, name="gru")

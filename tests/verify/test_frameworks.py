@@ -1,6 +1,6 @@
-"""The same proof on what other frameworks compute: PyTorch, JAX and ONNX, each where it is installed.
+"""Proofs on functions of other frameworks: PyTorch, JAX and ONNX, if installed.
 
-A function of two NumPy arrays is all that is asked for. None of the three is a dependency:
+A proof needs only a function of two NumPy arrays. The frameworks are not dependencies:
 pip install torch jax onnx onnxruntime
 """
 
@@ -36,7 +36,7 @@ def torch_table(torch):
 
 
 @pytest.mark.parametrize(("masked", "verdict"), [(True, "ignores"), (False, "leaks")])
-def test_a_mean_in_torch(torch, torch_table, masked, verdict):
+def test_torch_mean(torch, torch_table, masked, verdict):
     def predict(ids, mask):
         embedded = torch_table(torch.from_numpy(ids))
         weights = torch.from_numpy(mask if masked else np.ones_like(mask)).unsqueeze(-1)
@@ -46,7 +46,7 @@ def test_a_mean_in_torch(torch, torch_table, masked, verdict):
 
 
 @pytest.mark.parametrize(("packed", "verdict"), [(True, "ignores"), (False, "leaks")])
-def test_a_gru_in_torch(torch, torch_table, packed, verdict):
+def test_torch_gru(torch, torch_table, packed, verdict):
     gru = torch.nn.GRU(DIM, 5, batch_first=True)
 
     def predict(ids, mask):
@@ -64,7 +64,7 @@ def test_a_gru_in_torch(torch, torch_table, packed, verdict):
 
 
 @pytest.mark.parametrize("masked", [True, False])
-def test_an_encoder_in_torch_says_which_output_leaks(torch, torch_table, masked):
+def test_torch_encoder_names_output(torch, torch_table, masked):
     layer = torch.nn.TransformerEncoderLayer(DIM, 2, 8, batch_first=True)
     encoder = torch.nn.TransformerEncoder(layer, 1, enable_nested_tensor=False).eval()
 
@@ -80,7 +80,7 @@ def test_an_encoder_in_torch_says_which_output_leaks(torch, torch_table, masked)
 
 
 @pytest.mark.parametrize("dtype", ["float16", "bfloat16", "float64"])
-def test_outputs_of_any_precision_in_torch(torch, torch_table, dtype):
+def test_torch_precisions(torch, torch_table, dtype):
     def peak(ids, mask):
         steps, padding = torch_table(torch.from_numpy(ids)), torch.from_numpy(~mask)
         return steps.masked_fill(padding.unsqueeze(-1), -9).amax(dim=1).to(getattr(torch, dtype))
@@ -89,7 +89,7 @@ def test_outputs_of_any_precision_in_torch(torch, torch_table, dtype):
     assert verify_model(lambda ids, mask: peak(ids, mask | True), vocab_size=VOCAB).verdict == "leaks"
 
 
-def test_a_plain_assertion_in_a_torch_suite(torch, torch_table):
+def test_torch_assertion(torch, torch_table):
     def peak(ids, mask):
         steps, padding = torch_table(torch.from_numpy(ids)), torch.from_numpy(~mask)
         return steps.masked_fill(padding.unsqueeze(-1), -9).amax(dim=1)
@@ -109,7 +109,7 @@ def jax():
 
 
 @pytest.mark.parametrize(("masked", "verdict"), [(True, "ignores"), (False, "leaks")])
-def test_a_mean_in_jax(jax, masked, verdict):
+def test_jax_mean(jax, masked, verdict):
     table = jax.numpy.asarray(TABLE)
 
     @jax.jit
@@ -122,7 +122,7 @@ def test_a_mean_in_jax(jax, masked, verdict):
 
 @pytest.mark.parametrize(("masked", "verdict"), [(True, "ignores"), (False, "leaks")])
 @pytest.mark.parametrize("padding", ["post", "pre"])
-def test_a_recurrence_in_jax(jax, masked, verdict, padding):
+def test_jax_recurrence(jax, masked, verdict, padding):
     table = jax.numpy.asarray(TABLE)
 
     @jax.jit
@@ -183,7 +183,7 @@ def session():
 
 
 @pytest.mark.parametrize(("masked", "verdict"), [(True, "ignores"), (False, "leaks")])
-def test_a_mean_in_onnx(session, masked, verdict):
+def test_onnx_mean(session, masked, verdict):
     mean = session(masked)
 
     def predict(ids, mask):

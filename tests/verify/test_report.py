@@ -1,4 +1,4 @@
-"""Reports for machines: JSON in the shape that is documented, JUnit as its schema has it, annotations."""
+"""Reports for machines: documented JSON, valid JUnit, GitHub annotations."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ REPORTS = {
 
 
 @pytest.mark.parametrize("name", REPORTS)
-def test_every_verdict_has_its_report(name):
+def test_every_verdict_has_a_report(name):
     report = REPORTS[name]
     assert report.verdict == {"bad-data-alone": "bad-data", "nothing-proven": "inconclusive"}.get(name, name)
     assert report.ok == (name in ("ignores", "data-ok"))
@@ -76,7 +76,7 @@ def test_every_verdict_has_its_report(name):
         ([], [], "inconclusive"),
     ],
 )
-def test_a_leak_outweighs_bad_data_and_bad_data_what_is_unknown(data, subjects, verdict):
+def test_order_of_verdicts(data, subjects, verdict):
     assert Report(data, subjects).verdict == verdict
 
 
@@ -112,7 +112,7 @@ def test_json_has_the_documented_shape(report):
             assert (check["max_abs_diff"] is None) == (check["verdict"] == "skipped")
 
 
-def test_json_says_what_was_found():
+def test_json_findings():
     seen = read(REPORTS["leaks"])
     assert seen["data"][0] == {
         "rule": "mask-shape",
@@ -154,24 +154,24 @@ def test_no_infinity_reaches_json(number):
     )
     [seen] = read(Report((), [subject]))["subjects"]
     [check], [output] = seen["checks"], seen["outputs"]
-    # A number that met none is farther off than any tolerance.
+    # A missing number exceeds every tolerance.
     for entry in (check, output):
         assert entry["max_abs_diff"] > 1e300
     assert seen["control"] is None
 
 
-def test_the_largest_deviation_is_there_even_where_it_is_zero():
+def test_json_keeps_zero_deviation():
     check = Check.of("row-alone", {"output": ComparedDeviation(0.0, 0.0)})
     [subject] = read(Report((), [replace(SOUND, checks=[check])]))["subjects"]
     assert subject["checks"][0]["max_abs_diff"] == 0.0
 
 
-def test_of_many_outputs_the_worst_speaks():
+def test_check_reports_worst_output():
     near, far = ComparedDeviation(1e-7, 1e-5, "row of 1"), ComparedDeviation(0.5, 1e-5, "row of 2")
     check = Check.of("row-alone", {"near": near, "far": far})
     assert (check.verdict, check.max_abs_diff, check.tolerance) == ("fails", 0.5, 1e-5)
     assert check.detail == "far: row of 2"
-    # One that is large, but within what it may be, does not outshout a small one that is not.
+    # A large deviation within its tolerance is better than a small one outside.
     small, large = ComparedDeviation(1e-3, 1e-5, "row of 1"), ComparedDeviation(1.0, 10.0, "row of 2")
     assert Check.of("row-alone", {"large": large, "small": small}).max_abs_diff == 1e-3
 
@@ -184,7 +184,7 @@ def suites(report: Report) -> dict[str, ElementTree.Element]:
 
 
 def cases(suite: ElementTree.Element) -> dict[str, list[str]]:
-    """What stands in each test case of a suite."""
+    """The test cases of a suite."""
     return {case.get("name"): [child.tag for child in case] for case in suite}
 
 
@@ -194,17 +194,17 @@ def validate(report: Report) -> None:
 
 
 @pytest.mark.parametrize("report", REPORTS.values(), ids=REPORTS)
-def test_junit_is_as_the_schema_has_it(report):
+def test_junit_matches_the_schema(report):
     validate(report)
 
 
-def test_the_schema_refuses_what_is_no_junit():
+def test_schema_refuses_other_xml():
     xmlschema = pytest.importorskip("xmlschema", reason="xmlschema is not installed")
     wrong = to_junit(REPORTS["leaks"]).replace("<failure", "<failed").replace("</failure", "</failed")
     assert not xmlschema.XMLSchema(SCHEMA).is_valid(wrong)
 
 
-def test_junit_has_a_case_for_every_rule_and_every_check():
+def test_junit_has_every_rule_and_check():
     seen = suites(REPORTS["leaks"])
     assert list(seen) == ["data", "embedding", "model", "flat"]
     assert list(cases(seen["data"])) == list(RULES)
@@ -217,7 +217,7 @@ def test_junit_has_a_case_for_every_rule_and_every_check():
 
 
 @pytest.mark.parametrize("report", REPORTS.values(), ids=REPORTS)
-def test_junit_counts_what_it_holds(report):
+def test_junit_counts(report):
     root = ElementTree.fromstring(to_junit(report).encode())
     for part in [root, *root]:
         assert int(part.get("tests")) == len(list(part.iter("testcase")))
@@ -232,15 +232,15 @@ def failures(report: Report) -> int:
 
 
 @pytest.mark.parametrize("name", [name for name in REPORTS if name != "nothing-proven"])
-def test_junit_fails_where_the_command_does(name):
+def test_junit_fails_with_the_command(name):
     assert (failures(REPORTS[name]) == 0) == REPORTS[name].ok
 
 
-def test_junit_fails_where_nothing_was_proven():
+def test_junit_fails_without_a_proof():
     assert failures(REPORTS["nothing-proven"]) > 0
 
 
-def test_junit_failures_name_the_culprit_and_the_advice():
+def test_junit_names_culprit_and_advice():
     for failure in suites(REPORTS["leaks"])["model"].iter("failure"):
         for said in (failure.get("message"), failure.text):
             assert LEAK.culprit in said
@@ -248,7 +248,7 @@ def test_junit_failures_name_the_culprit_and_the_advice():
             assert LEAK.advice in said
 
 
-def test_junit_failures_say_how_far_and_where():
+def test_junit_says_how_far_and_where():
     more, empty = suites(REPORTS["leaks"])["model"].iter("failure")
     assert "2.50e-01" in more.get("message")
     assert "1.00e-05" in more.get("message")
@@ -268,7 +268,7 @@ def test_junit_holds_any_name(text):
     assert len(root) == 3
 
 
-def test_control_characters_in_names():
+def test_junit_control_characters():
     name = "conv\x00\x1b[31m\ufffe<&\"'>"
     report = Report((), [replace(LEAK, name=name, culprit=name)])
     validate(report)
@@ -280,7 +280,7 @@ def test_control_characters_in_names():
 
 
 def unescaped(text: str, of_property: bool = False) -> str:
-    """What GitHub's runner makes of it."""
+    """The text that GitHub's runner reads."""
     if of_property:
         text = text.replace("%3A", ":").replace("%2C", ",")
     return text.replace("%0D", "\r").replace("%0A", "\n").replace("%25", "%")
@@ -298,18 +298,18 @@ def annotations(report: Report) -> list[tuple[str, dict[str, str], str]]:
     return found
 
 
-def test_annotations_stand_beside_the_line():
+def test_annotations_name_the_line():
     found = annotations(REPORTS["leaks"])
     kind, properties, message = found[0]
     assert (kind, properties) == ("error", {"file": "in.jsonl", "line": "4", "title": "mask-shape"})
     assert "2 rows" in message
     assert [kind for kind, *_ in found[:3]] == ["error", "warning", "notice"]
-    # A row of a Parquet file is no line.
+    # A row of a Parquet file is not a line.
     assert "file" not in found[1][1]
     assert "1,234 rows" in found[1][2]
 
 
-def test_annotations_name_the_culprit_and_the_advice():
+def test_annotations_name_the_culprit():
     leaks = [entry for entry in annotations(REPORTS["leaks"]) if entry[1]["title"].startswith("model")]
     assert [properties["title"] for _, properties, _ in leaks] == ["model: more-padding", "model: empty-rows"]
     for kind, _, message in leaks:
@@ -319,7 +319,7 @@ def test_annotations_name_the_culprit_and_the_advice():
 
 
 @pytest.mark.parametrize("report", REPORTS.values(), ids=REPORTS)
-def test_the_last_annotation_is_the_verdict(report):
+def test_last_annotation_is_the_verdict(report):
     kind, properties, message = annotations(report)[-1]
     assert kind == ("notice" if report.ok else "error")
     assert properties["title"] == "padmask verify"
@@ -327,7 +327,7 @@ def test_the_last_annotation_is_the_verdict(report):
     assert any(kind == "error" for kind, *_ in annotations(report)) == (not report.ok)
 
 
-def test_annotations_are_escaped_as_githubs_toolkit_does():
+def test_annotations_are_escaped():
     check = Check("row-alone", "fails", 1.0, 1e-5, "50%: one,\r\nother")
     subject = replace(LEAK, name="a:b,c%d", checks=[check], culprit=None, path=None, advice="x:y,z")
     [line, _] = to_annotations(Report((), [subject])).splitlines()
@@ -335,7 +335,7 @@ def test_annotations_are_escaped_as_githubs_toolkit_does():
     assert "(50%25: one,%0D%0Aother). Advice: x:y,z" in line
 
 
-def test_files_of_any_name_are_escaped():
+def test_annotation_files_are_escaped():
     finding = replace(BAD_MASK, examples=[Place("odd:50%,dir/in.jsonl", "line", 3)])
     line = to_annotations(Report([finding], proof=False)).splitlines()[0]
     assert line.startswith("::error file=odd%3A50%25%2Cdir/in.jsonl,line=3,title=mask-shape::")
@@ -345,7 +345,7 @@ def test_files_of_any_name_are_escaped():
 def test_annotations_hold_any_text(text):
     subject = replace(LEAK, name=text, culprit=text)
     found = annotations(Report((), [subject]))
-    # One command a line, whatever stands in it.
+    # One command per line for any text.
     assert len(found) == 3
     assert found[0][1]["title"] == f"{text}: more-padding"
     assert f"Culprit: {text}." in found[0][2] or not text

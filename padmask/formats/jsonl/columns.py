@@ -1,4 +1,4 @@
-"""The columns that JSON Lines inputs have together: their rows show which there are, and of which types."""
+"""The common columns of JSON Lines inputs, detected from their rows."""
 
 from __future__ import annotations
 
@@ -12,18 +12,18 @@ from padmask.formats.contract import Batch, Wanted
 from padmask.formats.jsonl.reader import JsonlReader, add_other_columns, first_list_type
 from padmask.storage.source import Source
 
-# Chunks in which a field without a token so far is looked for one: a pipe that brings none
-# must not be read, and held, without end.
+# Number of chunks in which to search for the first token of a field. A pipe without tokens would otherwise be
+# read and buffered endlessly.
 TOKEN_CHUNKS = 256
 
 
 class JsonColumns:
-    """The columns of JSON Lines, as far as the first input with rows shows them.
+    """The columns of JSON Lines, detected from the first input that has rows.
 
     Args:
         sources: the inputs.
-        readers: of the inputs.
-        schema: the columns of the larger dataset that these are a part of; None where they are all.
+        readers: readers of the inputs.
+        schema: columns of the dataset, if the inputs are only a part of the dataset.
     """
 
     def __init__(
@@ -39,13 +39,13 @@ class JsonColumns:
         return self._schema
 
     def typed_schemas(self) -> Mapping[str, pa.Schema]:
-        """Return nothing: JSON Lines have no types of their own."""
+        """Return an empty mapping: JSON Lines has no types."""
         return {}
 
     def sequence_types(
         self, names: Sequence[str], kinds: Mapping[str, Kind], look: Callable[[Wanted], Iterator[Batch]]
     ) -> pa.Schema:
-        """Return the list types of fields, which their tokens show, however late they come."""
+        """Return the list types of fields, detected from the first rows with tokens."""
         head = next((reader for reader in self._readers if reader.schema().names), self._readers[0])
         types = {name: head.sequence_type(name, kinds.get(name)) for name in names}
         unknown = {name for name, type_ in types.items() if type_ is None}
@@ -60,9 +60,9 @@ class JsonColumns:
         return pa.schema({**types, **without}.items())
 
     def align(self, batch: Batch, wanted: Wanted) -> Batch:
-        """Return the batch: each row shows which fields it has."""
+        """Return the batch unchanged: each row of JSON Lines names its fields."""
         return batch
 
     def complete(self, batch: Batch, wanted: Wanted) -> Batch:
-        """Return a batch with all its fields as columns, where these are wanted."""
+        """Return a batch with all fields as columns, if `wanted` includes them."""
         return batch if wanted.others is None else add_other_columns(batch, wanted.others)

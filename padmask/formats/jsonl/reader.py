@@ -27,7 +27,7 @@ from padmask.storage.names import compression_of
 from padmask.storage.source import Source
 from padmask.storage.system import free_memory
 
-# Size of a chunk in bytes: large enough for small costs per chunk, small enough for the CPU cache.
+# Size of a chunk in bytes. Larger chunks do not fit the CPU cache, and smaller chunks add overhead.
 CHUNK_BYTES = 1 << 18
 
 # Number of chunks of a long line between two checks of its size.
@@ -98,7 +98,7 @@ class JsonlReader:
         return rows[:HEAD_ROWS]
 
     def _peek(self) -> Iterator[Chunk]:
-        """Yield the chunks from the start, buffered for `chunks` if a second read is impossible or slow."""
+        """Yield chunks from the start. Buffer them for `chunks` if a second read is impossible or slow."""
         if self._rest is None and not self._source.once:
             rest = self._cut()
             first = next(rest, None)
@@ -129,7 +129,7 @@ class JsonlReader:
             yield from self._far_chunks(self._rest)
 
     def _far_chunks(self, rest: Iterator[Chunk]) -> Iterator[Chunk]:
-        """Yield the chunks of a file after many blank lines, and buffer them again if they are small."""
+        """Yield the chunks of a file that starts with many blank lines. Buffer them if they fit in memory."""
         self._rest, before = None, self._held
         self._held = kept = Held(self._source.spool_folder)
         for chunk in chain(before.take(), rest):
@@ -335,13 +335,13 @@ def _what_is_wrong(line: bytes, error: Exception) -> str:
     if isinstance(error, RecursionError):
         return "the JSON is nested too deeply"
     if isinstance(error, msgspec.ValidationError):
-        said = str(error).split("got ")[-1].strip("`")
+        found = str(error).split("got ")[-1].strip("`")
         hint = (
             "; if the file is one JSON array, convert it to lines with jq -c '.[]'"
             if line[:1] == b"["
             else ""
         )
-        return f"expected a JSON object, found a JSON {said}{hint}"
+        return f"expected a JSON object, found a JSON {found}{hint}"
     if "truncated" in str(error):
         return "the JSON is incomplete, or contains half a surrogate pair; the file may be truncated"
     return f"the line is not a JSON object: {str(error).removeprefix('JSON is malformed: ')}"

@@ -42,7 +42,7 @@ def read_sequences(
 def _plain_sequences(
     raws: list[msgspec.Raw | None], type_: pa.DataType, whole: bool = False
 ) -> pa.Array | None:
-    """Parse flat lists of numbers, strings or bools; return None if a row is anything else. This is fast."""
+    """Parse flat lists of numbers, strings or bools, fast. Return None if a row is anything else."""
     try:
         text = b"".join(raws)  # type: ignore[arg-type]
     except TypeError:

@@ -82,8 +82,7 @@ class JsonType:
         if self.depth > MAX_DEPTH:
             raise DataError(
                 f"{places[0]}, field {re.split('[.[]', self.path)[0]!r}: nested deeper than {MAX_DEPTH} "
-                "levels. "
-                "Write JSON Lines, which copies values unchanged.",
+                "levels. Write JSON Lines, which copies values unchanged.",
                 options=["output_format"],
             )
         if self.kind is None or kinds != {self.kind}:
@@ -223,17 +222,6 @@ def _place_of(number: int, values: Sequence[Any], places: Sequence[str]) -> str:
     return next(p for v, p in zip(values, places, strict=True) if type(v) is int and v == number)
 
 
-def survey_types(types: TypeSurvey, batch: Batch, sequences: Sequence[str], without: Sequence[str]) -> None:
-    """Take in the types of a JSON Lines batch's fields; sequences only take their place in the order."""
-    assert batch.objects is not None
-    places = [str(batch.place(row)) for row in range(len(batch))]
-    for name in dict.fromkeys(name for row in batch.objects for name in row):
-        if name not in without:
-            types.add(
-                name, [] if name in sequences else field_values(batch.objects, name, batch.place), places
-            )
-
-
 class TypeSurvey:
     """The types of all fields, in order of first appearance."""
 
@@ -243,6 +231,21 @@ class TypeSurvey:
     def add(self, name: str, values: Sequence[Any], places: Sequence[str]) -> None:
         """Add the values of one field, and their places in the input."""
         self._types.setdefault(name, JsonType(name)).observe(values, places)
+
+    def add_rows(self, batch: Batch, sequences: Sequence[str], without: Sequence[str]) -> None:
+        """Add the fields of JSON rows.
+
+        Args:
+            batch: the rows.
+            sequences: names of fields with a known type, which only get a position in the order of fields.
+            without: names of fields to leave out.
+        """
+        assert batch.objects is not None
+        places = [str(batch.place(row)) for row in range(len(batch))]
+        for name in dict.fromkeys(name for row in batch.objects for name in row):
+            if name not in without:
+                known = name in sequences
+                self.add(name, [] if known else field_values(batch.objects, name, batch.place), places)
 
     def join(self, later: TypeSurvey) -> None:
         """Add the survey of later rows.

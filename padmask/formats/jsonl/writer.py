@@ -194,7 +194,7 @@ def _has_nonfinite(column: pa.Array) -> bool:
 
 
 def _nonfinite_within(value: Any) -> bool:
-    """Return whether a Python value contains NaN or infinity: slow, but for all Arrow types."""
+    """Return whether a Python value contains NaN or infinity. This is slow, but works for all Arrow types."""
     if isinstance(value, float):
         return not math.isfinite(value)
     parts = value.values() if isinstance(value, dict) else value if isinstance(value, (list, tuple)) else ()

@@ -1,0 +1,33 @@
+"""Run `padmask pad` with an output folder, which gets one file per input file."""
+
+from __future__ import annotations
+
+from padmask.cli.execution import open_executor
+from padmask.cli.pad import PadArguments
+from padmask.cli.progress import open_progress
+from padmask.shards.pad_dataset import pad_dataset
+from padmask.shards.split import SHARD_BYTES
+from padmask.stream.ledger import PadResult
+
+
+def run_pad_folder(arguments: PadArguments) -> PadResult:
+    """Pad each file of a dataset to a file in the output folder."""
+    to = arguments.to
+    with (
+        open_progress(quiet=to.quiet, progress=to.progress, output=to.output) as progress,
+        open_executor(arguments.where) as executor,
+    ):
+        return pad_dataset(
+            to.inputs or ["-"],
+            to.output,
+            columns=arguments.columns,
+            spec=arguments.spec,
+            mask=arguments.mask,
+            policy=arguments.policy,
+            files=to.files,
+            executor=executor,
+            resume=arguments.resume,
+            delete=arguments.delete,
+            shard_bytes=arguments.shard_bytes or SHARD_BYTES,
+            progress=progress,
+        )

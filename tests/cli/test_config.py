@@ -1,0 +1,242 @@
+"""`[tool.padmask]` in a pyproject.toml of unknown origin: allowed and refused settings."""
+
+from __future__ import annotations
+
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+
+import click
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from padmask.cli import cli
+
+Run = Callable[..., subprocess.CompletedProcess[str]]
+
+READ = ("column", "maxlen", "padding", "truncating", "value", "dtype", "pad-to-multiple-of", "input-format")
+# Every long option of every command. A new one belongs in one of the two lists of its command.
+MAY_SET = {
+    "pad": {*READ, "output-format", "mask-column", "mask-dtype", "no-mask", "mask", "length-column"}
+    | {"overlong", "empty-rows", "fixed-size-list", "no-fixed-size-list", "batch-rows", "threads", "workers"}
+    | {"shard-bytes", "progress", "no-progress"},
+    "unpad": {"column", "mask-column", "length-column", "padding", "keep-mask", "no-keep-mask"}
+    | {"input-format", "output-format", "threads", "progress", "no-progress"},
+    "inspect": {*READ, "count", "rows", "sample", "seed", "style", "mask-column", "masks", "no-masks"}
+    | {"plans", "no-plans", "json", "workers", "progress", "no-progress"},
+    "verify": {*READ, "mask-column", "input", "explain", "strict", "no-strict", "device", "backend", "seed"}
+    | {"batch-size", "vocab-size", "embedding-dim", "units", "json", "progress", "no-progress"},
+}
+MUST_NOT_SET = {
+    "pad": {"output", "rejects", "report", "limit", "on-error", "overwrite-mask", "no-overwrite-mask"}
+    | {"cluster", "resume", "no-resume", "delete", "no-delete", "max-bytes", "quiet", "no-quiet"},
+    "unpad": {"output", "rejects", "report", "limit", "on-error", "max-bytes", "quiet", "no-quiet"},
+    "inspect": {"export", "limit", "cluster", "quiet", "no-quiet"},
+    "verify": {"model", "predict", "custom-objects", "allow-unsafe-model", "no-model", "models", "allow"}
+    | {"route", "sample", "report", "limit", "quiet", "no-quiet"},
+}
+REFUSED = [(command, key) for command, keys in MUST_NOT_SET.items() for key in sorted(keys)]
+WAYS = {
+    "for all": "[tool.padmask]\n{key} = true\n",
+    "for one": "[tool.padmask.{command}]\n{key} = true\n",
+    "underscores": "[tool.padmask.{command}]\n{name} = 'x'\n",
+    "a list": "[tool.padmask]\nmaxlen = 2\n{key} = ['x']\n",
+}
+
+
+def long_options(command: str) -> set[str]:
+    found = cli.get_command(click.Context(cli), command)
+    assert found is not None
+    names = {name for one in found.params for name in (*one.opts, *one.secondary_opts)}
+    return {name.removeprefix("--") for name in names if name.startswith("--")}
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> Callable[[str], Path]:
+    """Write a pyproject.toml beside some data, and return its path."""
+    (tmp_path / "in.jsonl").write_text('{"input_ids": [1, 2, 3]}\n{"input_ids": [4]}\n')
+
+    def write(text: str) -> Path:
+        file = tmp_path / "pyproject.toml"
+        file.write_text(text)
+        return file
+
+    return write
+
+
+@pytest.mark.parametrize("command", MAY_SET)
+def test_every_option_is_listed(command: str) -> None:
+    assert MAY_SET[command] | MUST_NOT_SET[command] == long_options(command)
+    assert not MAY_SET[command] & MUST_NOT_SET[command]
+
+
+@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize(("command", "key"), REFUSED)
+def test_refused_settings(here: Run, project: Callable[[str], Path], command: str, key: str, way: str):
+    text = WAYS[way].format(command=command, key=key, name=key.replace("-", "_"))
+    file = project(text)
+    done = here(command, "in.jsonl")
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr.startswith(f"Error: {file}: [tool.padmask")
+    assert f"{key.replace('-', '_') if way == 'underscores' else key!r}".strip("'") in done.stderr
+    assert f"--{key} " in done.stderr
+    assert "only the command line" in done.stderr
+    assert done.stderr.count("\n") == 1
+
+
+@pytest.mark.parametrize("command", MAY_SET)
+def test_settings_of_other_commands(here: Run, project: Callable[[str], Path], command: str) -> None:
+    project("[tool.padmask.verify]\npredict = 'evil:run'\n[tool.padmask.pad]\ndelete = true\n")
+    done = here(command, "in.jsonl")
+    assert (done.returncode, done.stdout) == (2, "")
+    assert "--delete deletes files" in done.stderr
+
+
+def test_settings_cannot_run_code(padmask: Run, project: Callable[[str], Path], tmp_path: Path) -> None:
+    mark = tmp_path / "ran"
+    (tmp_path / "evil.py").write_text(f"open({str(mark)!r}, 'w').close()\ndef run(ids, mask): return ids\n")
+    for key, value in (("predict", "evil:run"), ("custom-objects", "evil.py"), ("model", "evil.py")):
+        project(f"[tool.padmask.verify]\n{key} = '{value}'\n")
+        done = padmask("verify", "in.jsonl")
+        assert (done.returncode, f"--{key} may run code" in done.stderr) == (2, True)
+        assert not mark.exists()
+
+
+@pytest.mark.parametrize(
+    ("by", "key", "name"),
+    [
+        ("pad", "output", "mine.jsonl"),
+        ("pad", "rejects", "mine.jsonl"),
+        ("inspect", "export", "mine.txt"),
+        ("verify", "report", "mine.json"),
+    ],
+)
+def test_settings_cannot_write_files(
+    padmask: Run, project: Callable[[str], Path], tmp_path: Path, by: str, key: str, name: str
+) -> None:
+    (tmp_path / name).write_text("mine")
+    project(f"[tool.padmask]\n{key} = '{name}'\n")
+    done = padmask(by, "in.jsonl", *(["--no-model"] if by == "verify" else []))
+    assert done.returncode == 2
+    assert (tmp_path / name).read_text() == "mine"
+
+
+@pytest.mark.parametrize(
+    "args",
+    [
+        ("pad", "in.jsonl"),
+        ("inspect", "in.jsonl"),
+        ("inspect", "in.jsonl", "--json"),
+        ("verify", "in.jsonl", "--no-model"),
+        ("verify", "in.jsonl", "--no-model", "--report", "json:-"),
+    ],
+    ids=" ".join,
+)
+def test_settings_file_is_named(
+    here: Run, project: Callable[[str], Path], tmp_path: Path, args: tuple[str, ...]
+) -> None:
+    file = project("[tool.padmask]\nmaxlen = 2\npadding = 'pre'\ntruncating = 'post'\n")
+    done = here(*args)
+    assert done.returncode == 0
+    lines = [line for line in done.stderr.splitlines() if line.startswith("settings: ")]
+    assert lines == [f"settings: --maxlen and --padding are set in {file}"]
+    assert "settings: " not in done.stdout
+    assert "settings: " not in here(*args, "--quiet").stderr
+
+
+def test_unused_settings_are_silent(here: Run, project: Callable[[str], Path]) -> None:
+    project("[tool.padmask]\npadding = 'post'\nmaxlen = 1\n[tool.padmask.inspect]\ncount = 3\n")
+    assert "settings: " not in here("pad", "in.jsonl", "--maxlen", "2").stderr
+
+
+@pytest.mark.parametrize(
+    ("settings", "args", "said", "blamed"),
+    [
+        ("pad-to-multiple-of = 2", ("pad", "two.jsonl"), "The input has 2 list columns", ""),
+        ("maxlen = 2\nvalue = 2", ("pad", "two.jsonl"), "The input has 2 list columns", ""),
+        ("column = 'nope'", ("pad", "in.jsonl"), "no column 'nope'", "--column is"),
+        ("column = 'nope:int64=3'", ("unpad", "in.jsonl", "--mask-column", "m"), "no column", "--column is"),
+        ("mask-column = 'nope'", ("unpad", "in.jsonl"), "no column 'nope'", "--mask-column is"),
+        (
+            "length-column = 'nope'\npadding = 'post'",
+            ("unpad", "in.jsonl"),
+            "no column",
+            "--length-column is",
+        ),
+        ("maxlen = 3", ("pad", "in.jsonl", "--pad-to-multiple-of", "2"), "not a multiple", "--maxlen is"),
+        ("maxlen = 3\npad-to-multiple-of = 2", ("pad", "in.jsonl"), "not a multiple", "--maxlen and "),
+        ("maxlen = 'p0'", ("pad", "in.jsonl"), "--maxlen must be", "--maxlen is"),
+        ("value = 'x'", ("pad", "in.jsonl"), "the pad value 'x'", "--value is"),
+        ("dtype = 'string'", ("pad", "in.jsonl"), "cannot become string", "--dtype is"),
+        ("column = 'input_ids:string'", ("pad", "in.jsonl"), "cannot become string", "--column is"),
+        ("length-column = 'input_ids'", ("pad", "in.jsonl"), "is a column to pad", "--length-column is"),
+        (
+            "maxlen = 2\noverlong = 'error'",
+            ("pad", "in.jsonl"),
+            "more than maxlen",
+            "--maxlen and --overlong",
+        ),
+        (
+            "output-format = 'arrow'",
+            ("pad", "in.jsonl", "-o", "x.parquet"),
+            "asks for arrow",
+            "--output-form",
+        ),
+        ("dtype = 'int16'", ("pad", "bad.jsonl"), "70000 does not fit int16", "--dtype is"),
+        ("dtype = 'int16'", ("pad", "bad.parquet"), "70000 does not fit int16", "--dtype is"),
+        ("dtype = 'int16'", ("inspect", "bad.jsonl"), "70000 does not fit int16", "--dtype is"),
+        ("dtype = 'int32'", ("pad", "bad.jsonl", "-c", "input_ids:int16"), "does not fit int16", ""),
+        ("dtype = 'int32'", ("pad", "bad.jsonl", "-c", "null"), "null where a list", ""),
+        ("column = 'null'", ("pad", "bad.jsonl"), "null where a list", "--column is"),
+        ("column = ['input_ids', 'short']", ("pad", "bad.jsonl"), "columns padded together", "--column is"),
+        (
+            "input-format = 'parquet'",
+            ("pad", "bad.jsonl"),
+            "not a readable Parquet file",
+            "--input-format is",
+        ),
+        ("input-format = 'jsonl'", ("pad", "bad.parquet"), "line 1: not UTF-8", "--input-format is"),
+        ("output-format = 'arrow'", ("pad", "mixed.jsonl"), "a string, but", "--output-format is"),
+        (
+            "mask-column = 'short'",
+            ("unpad", "bad.jsonl", "-c", "input_ids"),
+            "has 2 places where",
+            "--mask-column is",
+        ),
+        (
+            "length-column = 'n'",
+            ("unpad", "bad.jsonl", "--padding", "post"),
+            "says 3 tokens",
+            "--length-column is",
+        ),
+        ("rows = 'x'", ("inspect", "in.jsonl"), "--rows takes A:B", "--rows is"),
+        ("explain = true", ("verify", "in.jsonl", "--no-model"), "--explain needs --model", "--explain is"),
+    ],
+    ids=lambda value: value if isinstance(value, str) else " ".join(value),
+)
+def test_bad_setting_is_named(
+    here: Run,
+    project: Callable[[str], Path],
+    tmp_path: Path,
+    settings: str,
+    args: tuple,
+    said: str,
+    blamed: str,
+) -> None:
+    (tmp_path / "two.jsonl").write_text('{"a": [1], "b": [2]}\n')
+    (tmp_path / "bad.jsonl").write_text('{"input_ids": [1, 70000], "null": null, "short": [1], "n": 3}\n')
+    (tmp_path / "mixed.jsonl").write_text('{"ids": [1], "x": 1}\n{"ids": [1], "x": "a"}\n')
+    pq.write_table(pa.table({"ids": [[1, 70000]]}), tmp_path / "bad.parquet")
+    file = project(f"[tool.padmask.{args[0]}]\n{settings}\n")
+    done = here(*args)
+    assert (done.returncode, said in done.stderr) in ((1, True), (2, True))
+    assert (f"set in {file}." in done.stderr) == bool(blamed)
+    assert blamed in done.stderr
+
+
+def test_typed_options_are_not_blamed(here: Run, project: Callable[[str], Path]) -> None:
+    project("[tool.padmask]\nmaxlen = 2\ncolumn = 'input_ids'\n")
+    done = here("pad", "in.jsonl", "-c", "maxlen")
+    assert (done.returncode, "no column 'maxlen'" in done.stderr) == (2, True)
+    assert "set in" not in done.stderr

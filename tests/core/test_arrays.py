@@ -1,0 +1,217 @@
+"""`pad` in memory, and `pad_sequences` as in Keras."""
+
+from __future__ import annotations
+
+import os
+import warnings
+
+import numpy as np
+import pyarrow as pa
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from oracle import pad_lists
+
+from padmask import PadmaskError, PadSpec, pad, pad_sequences
+from padmask.core import arrays as sequences
+
+ROWS = [[711, 632, 71], [73, 8, 3215, 55, 927], [], [0]]
+
+
+@pytest.mark.parametrize(
+    "given_rows",
+    [
+        ROWS,
+        tuple(map(tuple, ROWS)),
+        [np.array(row, dtype=np.int64) for row in ROWS],
+        pa.array(ROWS, pa.list_(pa.int64())),
+        pa.chunked_array([ROWS[:2], ROWS[2:]], pa.large_list(pa.int32())),
+    ],
+    ids=["lists", "tuples", "arrays", "arrow", "chunked"],
+)
+@pytest.mark.parametrize("padding", ["pre", "post"])
+def test_kinds_of_rows_pad_alike(given_rows, padding):
+    padded = pad(given_rows, PadSpec(maxlen=4, padding=padding, value=9))
+    values, mask, lengths = pad_lists(ROWS, 4, padding, "post", 9)
+    assert (padded.values.tolist(), padded.mask.tolist(), padded.lengths.tolist()) == (values, mask, lengths)
+    assert padded.values.dtype == np.int32
+
+
+@pytest.mark.parametrize(
+    ("maxlen", "width"), [("longest", 5), ("p50", 1), ("p75", 3), (2, 2), (0, 0)], ids=str
+)
+def test_maxlen(maxlen, width):
+    assert pad(ROWS, PadSpec(maxlen=maxlen)).values.shape == (4, width)
+
+
+def test_defaults():
+    assert pad([[7], [8, 9]]).values.tolist() == [[7, 0], [8, 9]]
+
+
+def test_no_rows():
+    padded = pad([])
+    assert (padded.values.shape, padded.mask.shape, padded.lengths.shape) == ((0, 0), (0, 0), (0,))
+
+
+def test_strings():
+    padded = pad([["a", "b"], ["c"]], PadSpec(dtype="string"))
+    assert padded.values.tolist() == [["a", "b"], ["c", ""]]
+    assert pad([["a"]], PadSpec(dtype="string", value="<pad>", maxlen=2)).values.tolist() == [["a", "<pad>"]]
+
+
+@pytest.mark.parametrize(
+    ("rows", "dtype"),
+    [
+        ([[1.0, 2.0], [3]], "float32"),
+        ([np.ones(3), np.ones(1)], "float32"),
+        (pa.array([[1.0], [2.5]]), "float32"),
+        ([[1, 2]], "int32"),
+        ([["a"]], "object"),
+        ([], "int32"),
+    ],
+)
+def test_dtype_of_first_token(rows, dtype):
+    assert pad(rows).values.dtype == dtype
+
+
+def test_dtype_for_all():
+    assert pad([[1.0, 2.0]], PadSpec(dtype_for_all=True)).values.dtype == "int32"
+
+
+def test_vectors():
+    padded = pad([[[0.5, 1.0]], [[2.0, 3.0], [4.0, 5.0]]], PadSpec(dtype="float32"))
+    assert (padded.values.shape, padded.mask.shape) == ((2, 2, 2), (2, 2))
+    assert padded.values[0].tolist() == [[0.5, 1.0], [0.0, 0.0]]
+
+
+@pytest.mark.parametrize(
+    ("rows", "spec", "said"),
+    [
+        ([[1, 2**31]], PadSpec(), "Row 0, position 1: 2147483648 does not fit int32; use dtype int64"),
+        ([[1], [0.5]], PadSpec(), "Row 1, position 0: 0.5 does not fit int32; use dtype float32"),
+        ([[1, True]], PadSpec(), "Row 0, position 1: expected a number, not a bool"),
+        ([np.array([True])], PadSpec(), "Row 0, position 0: expected a number, not a bool"),
+        ([[1], None], PadSpec(), "Row 1 is not a sequence"),
+        (pa.array([[1], None]), PadSpec(), "Row 1, the row is null"),
+        (pa.array([[1, None]]), PadSpec(), "Row 0, position 1: the token is null"),
+        (pa.array([1]), PadSpec(), "is not a list"),
+        ([["a"]], PadSpec(dtype="int64"), "a string does not fit int64"),
+        (["a"], PadSpec(), "Row 0 is not a sequence"),
+        ([[1]], PadSpec(value=0.5), "the pad value 0.5 is not of dtype int32"),
+        ([[1]], PadSpec(value=2**40), "does not fit int32"),
+        (7, PadSpec(), "must be a list of sequences"),
+    ],
+)
+def test_bad_rows_are_named(rows, spec, said):
+    with pytest.raises(PadmaskError, match=said):
+        pad(rows, spec)
+
+
+def test_two_threads_pad_alike(monkeypatch):
+    rows = [np.arange(length) for length in range(1, 400)]
+    alone = pad(rows, threads=1)
+    monkeypatch.setattr(sequences, "VALUES_FOR_TWO_THREADS", 0)
+    together = pad(rows, threads=2)
+    assert (alone.values == together.values).all()
+    assert (alone.mask == together.mask).all()
+
+
+# `pad_sequences`: Keras's own test cases, then random input compared with Keras.
+
+
+@pytest.mark.parametrize(
+    ("rows", "options", "expected"),
+    [
+        ([[1], [1, 2], [1, 2, 3]], {"maxlen": 3, "padding": "pre"}, [[0, 0, 1], [0, 1, 2], [1, 2, 3]]),
+        ([[1], [1, 2], [1, 2, 3]], {"maxlen": 3, "padding": "post"}, [[1, 0, 0], [1, 2, 0], [1, 2, 3]]),
+        ([[1], [1, 2], [1, 2, 3]], {"maxlen": 2, "truncating": "pre"}, [[0, 1], [1, 2], [2, 3]]),
+        ([[1], [1, 2], [1, 2, 3]], {"maxlen": 2, "truncating": "post"}, [[0, 1], [1, 2], [1, 2]]),
+        ([[1], [1, 2], [1, 2, 3]], {"maxlen": 3, "value": 1}, [[1, 1, 1], [1, 1, 2], [1, 2, 3]]),
+        ([["1"], ["1", "2"]], {"dtype": object, "value": "pad"}, [["pad", "1"], ["1", "2"]]),
+        (
+            [["1"], ["1", "2"]],
+            {"dtype": "<U3", "value": "pad", "padding": "post"},
+            [["1", "pad"], ["1", "2"]],
+        ),
+        ([[[1, 1]], [[2, 1], [2, 2]]], {}, [[[0, 0], [1, 1]], [[2, 1], [2, 2]]]),
+        ([[[1, 1]]], {"maxlen": 2, "value": [9, 8]}, [[[9, 8], [1, 1]]]),
+        ([[], []], {"maxlen": 2}, [[0, 0], [0, 0]]),
+        ([[1, 2]], {"maxlen": 0}, [[]]),
+    ],
+)
+def test_pad_sequences_passes_keras_tests(rows, options, expected):
+    assert pad_sequences(rows, **options).tolist() == expected
+
+
+def test_pad_sequences_of_nothing():
+    assert pad_sequences([]).shape == (0, 0)
+    assert pad_sequences([], maxlen=3).shape == (0, 3)
+
+
+@pytest.mark.parametrize(
+    ("rows", "options", "said"),
+    [
+        ([[1.7]], {}, "1.7 does not fit int32"),
+        ([[2**31]], {}, "does not fit int32"),
+        ([np.array([2**31])], {}, "does not fit int32"),
+        ([np.array([300])], {"dtype": "uint8"}, "300 does not fit uint8"),
+        ([[float("nan")]], {}, "nan does not fit int32"),
+        ([[]], {"value": float("nan")}, "`value` nan does not fit"),
+        ([[]], {"value": 0.5}, "`value` 0.5 does not fit"),
+        ([[]], {"padding": "left"}, "`padding` must be one of"),
+        ([[]], {"truncating": "right"}, "`truncating` must be one of"),
+        ([["hello"]], {"dtype": "<U3", "value": ""}, "dtype <U3 would cut off the end of 'hello'"),
+        ([["a"]], {"dtype": "<U1", "value": "pad"}, "would cut off"),
+        ([["a"]], {"value": "pad"}, "is a string, but dtype int32 does not hold strings"),
+        ([["a"]], {}, "do not fit dtype int32"),
+        ([[1], 2], {}, "Row 1 is not a sequence"),
+        ([[1], "12"], {}, "Row 1 is not a sequence"),
+        ([[1], {1: 2}], {}, "Row 1 is not a sequence"),
+        (iter([[1]]), {}, "must have a length"),
+        ([[1]], {"maxlen": -1}, "at least 0"),
+    ],
+)
+def test_pad_sequences_refuses_damage(rows, options, said):
+    with pytest.raises(ValueError, match=said):
+        pad_sequences(rows, **options)
+
+
+@pytest.fixture(scope="module")
+def keras_pad_sequences():
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        keras = pytest.importorskip("keras", reason="Keras is not installed: pip install 'padmask[verify]'")
+    return keras.utils.pad_sequences
+
+
+INTEGERS = st.lists(st.lists(st.integers(-(2**31), 2**31 - 1), max_size=6), min_size=1, max_size=6)
+FLOATS = st.lists(st.lists(st.floats(width=32, allow_nan=False), max_size=6), min_size=1, max_size=6)
+STRINGS = st.lists(st.lists(st.text(max_size=3), max_size=6), min_size=1, max_size=6)
+VECTORS = st.lists(
+    st.lists(st.tuples(st.integers(-9, 9), st.integers(-9, 9)).map(list), max_size=6), min_size=1, max_size=6
+)
+CASES = st.one_of(
+    st.tuples(INTEGERS, st.just({})),
+    st.tuples(INTEGERS, st.just({"dtype": "float64", "value": -1.5})),
+    st.tuples(FLOATS, st.just({"dtype": "float32", "value": 0.5})),
+    st.tuples(STRINGS, st.sampled_from([{"dtype": object, "value": ""}, {"dtype": "<U3", "value": "p"}])),
+    st.tuples(VECTORS, st.just({})),
+    st.tuples(VECTORS, st.just({"dtype": "float32"})),
+)
+SIDES = st.sampled_from(["pre", "post"])
+
+
+@pytest.mark.tf
+@settings(deadline=None)
+@given(
+    case=CASES, maxlen=st.none() | st.integers(1, 8), padding=SIDES, truncating=SIDES, arrays=st.booleans()
+)
+def test_pad_sequences_equals_keras(keras_pad_sequences, case, maxlen, padding, truncating, arrays):
+    rows, options = case
+    if arrays and options.get("dtype") is not object:
+        rows = [np.array(row, dtype=options.get("dtype", "int32")) if row else [] for row in rows]
+    options = {"maxlen": maxlen, "padding": padding, "truncating": truncating, **options}
+    theirs, ours = keras_pad_sequences(rows, **options), pad_sequences(rows, **options)
+    assert (ours.shape, ours.dtype) == (theirs.shape, theirs.dtype)
+    assert (ours == theirs).all()

@@ -1,0 +1,217 @@
+"""Every layout of sequences becomes the same flat rows."""
+
+from __future__ import annotations
+
+import numpy as np
+import pyarrow as pa
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from padmask import PadmaskError
+from padmask.core.arrow_lists import kind_of
+from padmask.core.python_rows import flatten
+from padmask.core.ragged import Ragged, find_misfits
+
+ROWS = [[1, 2, 3], [], [4], [5, 6]]
+LIST = pa.list_(pa.int64())
+
+
+def rows_of(ragged: Ragged) -> list:
+    pairs = zip(ragged.starts.tolist(), ragged.lengths.tolist(), strict=True)
+    return [ragged.values[start : start + length].tolist() for start, length in pairs]
+
+
+LAYOUTS = {
+    "list": pa.array(ROWS, LIST),
+    "large_list": pa.array(ROWS, pa.large_list(pa.int64())),
+    "list_view": pa.array(ROWS, pa.list_view(pa.int64())),
+    "large_list_view": pa.array(ROWS, pa.large_list_view(pa.int64())),
+    "sliced": pa.array([[9, 9], *ROWS, [9]], LIST).slice(1, 4),
+    "sliced list_view": pa.array([[9, 9], *ROWS, [9]], pa.list_view(pa.int64())).slice(1, 4),
+    "chunked": pa.chunked_array([pa.array(ROWS[:1], LIST), pa.array(ROWS[1:], LIST)]),
+    "no chunks before": pa.chunked_array([pa.array([], LIST), pa.array(ROWS, LIST)]),
+    "dictionary of tokens": pa.array(ROWS, pa.list_(pa.dictionary(pa.int8(), pa.int64()))),
+    "dictionary of rows": pa.DictionaryArray.from_arrays(pa.array([0, 1, 2, 3]), pa.array(ROWS, LIST)),
+    "int16": pa.array(ROWS, pa.list_(pa.int16())),
+    "uint64": pa.array(ROWS, pa.list_(pa.uint64())),
+}
+
+
+@pytest.mark.parametrize("array", LAYOUTS.values(), ids=LAYOUTS)
+def test_arrow_layouts(array):
+    ragged, faults = Ragged.from_arrow(array)
+    assert rows_of(ragged) == ROWS
+    assert faults == []
+
+
+FIXED = {
+    "fixed_size_list": pa.array([[1, 2], [3, 4]], pa.list_(pa.int32(), 2)),
+    "sliced fixed_size_list": pa.array([[9, 9], [1, 2], [3, 4], [9, 9]], pa.list_(pa.int32(), 2)).slice(1, 2),
+}
+
+
+@pytest.mark.parametrize("array", FIXED.values(), ids=FIXED)
+def test_fixed_size_lists(array):
+    assert rows_of(Ragged.from_arrow(array)[0]) == [[1, 2], [3, 4]]
+
+
+def test_null_row_is_a_fault():
+    ragged, faults = Ragged.from_arrow(pa.array([[1], None, []], LIST))
+    assert ragged.lengths.tolist() == [1, 0, 0]
+    assert [(fault.row, fault.reason) for fault in faults] == [(1, "the row is null")]
+
+
+def test_null_fixed_size_row():
+    ragged, faults = Ragged.from_arrow(pa.array([[1, 2], None], pa.list_(pa.int32(), 2)))
+    assert (ragged.lengths.tolist(), [fault.row for fault in faults]) == ([2, 0], [1])
+
+
+def test_null_token_is_a_fault():
+    ragged, faults = Ragged.from_arrow(pa.array([[1], [2, None, None]], LIST))
+    assert [(fault.row, fault.reason) for fault in faults] == [(1, "position 1: the token is null")]
+    assert ragged.lengths.tolist() == [1, 0]
+
+
+def test_nulls_outside_a_slice():
+    array = pa.array([[None], [1, 2], [None]], LIST).slice(1, 1)
+    assert Ragged.from_arrow(array)[1] == []
+
+
+def test_large_ids_beside_nulls():
+    ragged, _ = Ragged.from_arrow(pa.array([[2**53 + 1], [None]], LIST))
+    assert ragged.values[0] == 2**53 + 1
+
+
+def test_null_lists():
+    ragged, faults = Ragged.from_arrow(pa.array([[], []], pa.list_(pa.null())))
+    assert (ragged.lengths.tolist(), faults) == ([0, 0], [])
+    assert [fault.row for fault in Ragged.from_arrow(pa.array([[None]], pa.list_(pa.null())))[1]] == [0]
+    assert [fault.row for fault in Ragged.from_arrow(pa.nulls(2))[1]] == [0, 1]
+
+
+VECTORS = [[[1.0, 2.0], [3.0, 4.0]], [], [[5.0, 6.0]]]
+
+
+@pytest.mark.parametrize(
+    "type_",
+    [
+        pa.list_(pa.list_(pa.float32(), 2)),
+        pa.list_(pa.list_(pa.float64())),
+        pa.large_list(pa.large_list(pa.float32())),
+        pa.list_(pa.list_view(pa.float32())),
+    ],
+    ids=str,
+)
+def test_vectors(type_):
+    array = pa.array([[[9.0, 9.0]], *VECTORS], type_).slice(1)
+    ragged, faults = Ragged.from_arrow(array)
+    assert (rows_of(ragged), faults) == (VECTORS, [])
+
+
+def test_unequal_vectors_are_faults():
+    array = pa.array([[[1, 2]], [[3, 4], [5]], [[6, None]], [None], [[7, 8]]], pa.list_(LIST))
+    ragged, faults = Ragged.from_arrow(array)
+    assert [(fault.row, fault.reason.split(":")[0]) for fault in faults] == [
+        (1, "position 1"),
+        (2, "position 0"),
+        (3, "position 0"),
+    ]
+    assert rows_of(ragged) == [[[1, 2]], [], [], [], [[7, 8]]]
+
+
+@pytest.mark.parametrize(
+    ("type_", "said"),
+    [
+        (pa.int64(), "is not a list"),
+        (pa.list_(pa.bool_()), "bools"),
+        (pa.list_(pa.date32()), "is not a list of integers, floats or strings"),
+        (pa.list_(pa.list_(pa.list_(pa.int8()))), "is not a list of integers, floats or strings"),
+    ],
+    ids=str,
+)
+def test_other_types_are_refused(type_, said):
+    with pytest.raises(PadmaskError, match=said):
+        kind_of(type_)
+
+
+@given(st.lists(st.lists(st.integers(-(2**63), 2**63 - 1), max_size=5), max_size=8))
+def test_python_and_numpy_rows_agree(rows):
+    arrays = [np.array(row, dtype=np.int64) for row in rows]
+    assert rows_of(flatten(rows)) == rows == rows_of(flatten(arrays))
+
+
+@pytest.mark.parametrize(
+    ("rows", "said"),
+    [
+        ([[1], None], "Row 1 is not a sequence"),
+        ([[1], "ab"], "Row 1 is not a sequence"),
+        ([[1, 2], [3, None]], "Row 1, position 1: expected numbers, found NoneType"),
+        ([[1], ["a"]], "Row 1, position 0: expected numbers, found str"),
+        ([["a"], ["b", 1]], "Row 1, position 1: expected strings, found int"),
+        ([[1], [[2]]], "Row 1, position 0: expected numbers, found list"),
+        ([[[1, 2]], [[3, 4], [5]]], "Row 1, position 1: the vector has 1 values, but the first vector has 2"),
+        ([[[1, 2]], [[3, 4], 5]], "Row 1, position 1: expected a vector"),
+        ([[2**64]], "Row 0, position 0: 18446744073709551616 does not fit int64"),
+        ([np.ones((1, 2)), np.ones((1, 3))], "Row 1 has vectors of shape"),
+    ],
+    ids=str,
+)
+def test_bad_python_rows(rows, said):
+    with pytest.raises(PadmaskError, match=said):
+        flatten(rows)
+
+
+def test_numpy_scalars_do_not_overflow():
+    assert flatten([[np.int8(100), np.int8(100)]]).values.tolist() == [100, 100]
+
+
+@pytest.mark.parametrize(
+    ("values", "dtype", "said"),
+    [
+        ([2**31], "int32", "2147483648 does not fit int32; use dtype int64"),
+        ([-(2**31) - 1], "int32", "does not fit int32"),
+        ([-1], "uint16", "-1 does not fit uint16"),
+        ([40_000], "int16", "40000 does not fit int16"),
+        ([1.5], "int32", "1.5 does not fit int32; use dtype float32"),
+        ([float("nan")], "int64", "nan does not fit int64"),
+        ([float("inf")], "int64", "inf does not fit int64"),
+        ([2.0**60], "int64", "does not fit int64"),
+        ([1e300], "float32", "does not fit float32; use dtype float64"),
+        ([2**24 + 1], "float32", "16777217 does not fit float32"),
+        ([2**53 + 1], "float64", "does not fit float64"),
+        (["a"], "int32", "a string does not fit int32"),
+        ([1], "string", "a number is not a string"),
+        ([True], "int32", "expected a number, not a bool"),
+    ],
+)
+def test_misfits_are_found(values, dtype, said):
+    ragged = flatten([[], values]) if not isinstance(values[0], bool) else _bools()
+    faults = find_misfits(ragged, dtype)
+    assert [fault.row for fault in faults] == [1]
+    assert faults[0].reason.startswith("position 0: ")
+    assert said in faults[0].reason
+
+
+def _bools() -> Ragged:
+    return Ragged(np.array([True]), starts=np.array([0, 0]), lengths=np.array([0, 1]))
+
+
+@pytest.mark.parametrize(
+    ("values", "dtype"),
+    [
+        ([2**31 - 1, -(2**31)], "int32"),
+        ([65_535, 0], "uint16"),
+        ([2.0, -3.0], "int32"),
+        ([0.1, float("nan")], "float32"),
+        ([2**24], "float32"),
+        (["a", ""], "string"),
+    ],
+)
+def test_extreme_values_fit(values, dtype):
+    assert find_misfits(flatten([values]), dtype) == []
+
+
+def test_values_outside_rows_are_ignored():
+    ragged = Ragged(np.array([2**40, 5]), starts=np.array([1]), lengths=np.array([1]))
+    assert find_misfits(ragged, "int32") == []

@@ -1,0 +1,242 @@
+"""`unpad_table` gives back the rows that `pad_table` padded and refuses tables that contradict themselves."""
+
+from __future__ import annotations
+
+import json
+
+import pyarrow as pa
+import pytest
+
+from padmask import (
+    MaskSpec,
+    PadmaskError,
+    PadSpec,
+    RowError,
+    UnpadSpec,
+    pad_table,
+    unpad_table,
+)
+
+ROWS = pa.table(
+    {
+        "id": [7, 8, 9],
+        "input_ids": [[1, 2, 3], [], [4, 0]],
+        "labels": [[-100, 1, 0], [], [0, -100]],
+        "text": ["a", None, "c"],
+    }
+)
+PADDED = pad_table(ROWS, ["input_ids", "labels=-100"])
+BOTH = pad_table(ROWS, ["input_ids"], mask=MaskSpec(length_column="length"))
+LENGTHS = pad_table(ROWS, ["input_ids"], PadSpec(padding="pre"), MaskSpec(column=None, length_column="n"))
+# As other tools write it: the same columns without metadata.
+FOREIGN = PADDED.replace_schema_metadata(None)
+
+
+@pytest.mark.parametrize("padding", ["post", "pre"])
+def test_rows_are_restored(padding):
+    padded = pad_table(ROWS, ["input_ids", "labels=-100"], PadSpec(maxlen=5, padding=padding))
+    assert unpad_table(padded).to_pydict() == ROWS.to_pydict()
+
+
+@pytest.mark.parametrize("padded", [BOTH, LENGTHS, BOTH.drop(["mask"]), BOTH.drop(["length"])], ids=str)
+def test_added_columns_are_removed(padded):
+    assert unpad_table(padded).to_pydict() == ROWS.to_pydict()
+
+
+def test_types_are_plain_lists():
+    unpadded = unpad_table(PADDED)
+    assert unpadded.schema.field("input_ids").type == pa.list_(pa.int32())
+    fixed = pa.array([[1, 2], [3, 0]], pa.list_(pa.int16(), 2))
+    table = pa.table({"input_ids": fixed, "mask": [[1, 1], [1, 0]]})
+    assert unpad_table(table)["input_ids"].type == pa.list_(pa.int16())
+
+
+def test_padding_metadata_are_removed():
+    others = {b"mine": b"stays", b"huggingface": b"{}"}
+    padded = PADDED.replace_schema_metadata(PADDED.schema.metadata | others)
+    assert unpad_table(padded).schema.metadata == {b"mine": b"stays"}
+
+
+def test_kept_mask_is_cut():
+    kept = unpad_table(BOTH, spec=UnpadSpec(keep_mask=True))
+    assert kept.schema.names == BOTH.schema.names
+    assert kept["mask"].to_pylist() == [[True] * 3, [], [True] * 2]
+    assert kept["length"].to_pylist() == [3, 0, 2]
+
+
+def test_default_columns():
+    assert unpad_table(FOREIGN)["input_ids"].to_pylist() == [[1, 2, 3], [], [4, 0]]
+    assert unpad_table(FOREIGN)["labels"].to_pylist() == PADDED["labels"].to_pylist()
+    assert unpad_table(FOREIGN, ["input_ids", "labels=-100"]).to_pydict() == ROWS.to_pydict()
+    assert unpad_table(FOREIGN, {"input_ids": 0, "labels": -100}).to_pydict() == ROWS.to_pydict()
+
+
+def test_mask_is_not_a_default_column():
+    table = pa.table({"x": [[5, 0]], "attention_mask": [[1, 0]]})
+    assert unpad_table(table).to_pydict() == {"x": [[5]]}
+
+
+def test_padded_mask_stays_a_column():
+    # A tokenizer's own mask, padded like the other columns.
+    raw = pa.table({"input_ids": [[5, 6], [7]], "attention_mask": [[1, 1], [1]]})
+    padded = pad_table(raw, ["input_ids", "attention_mask"], mask=MaskSpec(column=None))
+    assert unpad_table(padded).to_pydict() == raw.to_pydict()
+
+
+@pytest.mark.parametrize("mask", [[[1, 1, 0]], [[True, True, False]]], ids=str)
+@pytest.mark.parametrize("list_type", [pa.list_, pa.large_list, pa.list_view], ids=lambda kind: kind.__name__)
+def test_mask_types(mask, list_type):
+    token = pa.bool_() if mask[0][0] is True else pa.int8()
+    table = pa.table({"input_ids": [[5, 6, 0]], "mask": pa.array(mask, list_type(token))})
+    assert unpad_table(table).to_pydict() == {"input_ids": [[5, 6]]}
+
+
+def test_each_row_has_its_side():
+    table = pa.table({"input_ids": [[0, 5], [6, 0]], "mask": [[False, True], [True, False]]})
+    assert unpad_table(table)["input_ids"].to_pylist() == [[5], [6]]
+
+
+def test_tokens_may_equal_pad_value():
+    rows = pa.table({"input_ids": [[0, 0], [0]]})
+    assert unpad_table(pad_table(rows, spec=PadSpec(maxlen=4))).to_pydict() == rows.to_pydict()
+
+
+def test_slices_and_chunks():
+    chunked = pa.concat_tables([PADDED.slice(0, 1), PADDED.slice(1, 0), PADDED.slice(1)])
+    assert unpad_table(chunked).to_pydict() == ROWS.to_pydict()
+    assert unpad_table(PADDED.slice(2)).to_pydict() == ROWS.slice(2).to_pydict()
+    assert unpad_table(PADDED.slice(0, 0)).schema == unpad_table(PADDED).schema
+
+
+@pytest.mark.parametrize(
+    ("mask", "said"),
+    [
+        ([1, 0, 1], "column 'mask': position 2: the mask changes a second time"),
+        ([0, 1, 0], "column 'mask': position 2: the mask changes a second time"),
+        ([1, 1, 2], "column 'mask': position 2: 2 is neither 0 nor 1"),
+        ([1, None, 0], "column 'mask': position 1: null is neither 0 nor 1"),
+        ([1, 1], "column 'input_ids' has 3 values, but 'mask' has 2"),
+        (None, "column 'mask': the row is null"),
+    ],
+    ids=str,
+)
+def test_contradictory_mask(mask, said):
+    table = pa.table({"input_ids": [[5, 6, 0]] * 3, "mask": [[1, 0, 0], [0, 1, 1], mask]})
+    with pytest.raises(RowError, match=f"Row 2, {said}"):
+        unpad_table(table)
+
+
+@pytest.mark.parametrize(
+    ("length", "said"),
+    [(4, "is 4, but the row has only 3 values"), (-1, "-1 is not a length"), (None, "null is not a length")],
+    ids=str,
+)
+def test_impossible_lengths(length, said):
+    table = pa.table({"input_ids": [[5, 6, 0]] * 2, "length": pa.array([2, length], pa.int64())})
+    with pytest.raises(RowError, match=f"Row 1, .*column 'length'.*{said}"):
+        unpad_table(table, spec=UnpadSpec(length_column="length", padding="post"))
+
+
+def test_mask_and_length_must_agree():
+    table = pa.table({"input_ids": [[5, 6]], "mask": [[1, 0]], "length": [2]})
+    with pytest.raises(
+        RowError, match="Row 0, the length in column 'length' is 2, but the mask 'mask' has 1 real tokens"
+    ):
+        unpad_table(table, spec=UnpadSpec(length_column="length"))
+
+
+def test_columns_must_be_equally_long():
+    table = pa.table({"a": [[1, 0]], "b": [[1, 2, 0]], "mask": [[1, 0]]})
+    with pytest.raises(RowError, match="Row 0, column 'b' has 3 values, but 'mask' has 2"):
+        unpad_table(table, ["a", "b"])
+
+
+NOT_UNPADDABLE = {
+    "no mask": (ROWS, None, {}, "No column marks the padding. Name the mask column with --mask-column"),
+    "no such mask": (PADDED, None, {"mask_column": "msk"}, "no column 'msk'. Did you mean 'mask'"),
+    "no mask at all": (PADDED, None, {"mask_column": "id"}, "'id' of type int64 is not a mask"),
+    "no such length": (PADDED, None, {"length_column": "len"}, "no column 'len'"),
+    "no lengths": (PADDED, None, {"length_column": "text"}, "'text' of type string does not hold lengths"),
+    "no side": (
+        LENGTHS.replace_schema_metadata(None),
+        None,
+        {"length_column": "n"},
+        "not the side of the padding. Add --padding post or --padding pre",
+    ),
+    "no such column": (PADDED, ["lables"], {}, "Did you mean 'labels'"),
+    "no list": (PADDED, ["id"], {}, "'id' cannot be unpadded: the type int64 is not a list"),
+    "a column twice": (PADDED, ["labels", "labels"], {}, "is given twice"),
+    "two masks": (
+        pa.Table.from_arrays([PADDED["input_ids"], PADDED["mask"], PADDED["mask"]], ["x", "mask", "mask"]),
+        ["x"],
+        {},
+        "2 columns named 'mask'",
+    ),
+    "a padded column is gone": (
+        PADDED.drop(["labels"]),
+        None,
+        {},
+        "a padded column 'labels', which the input does not have",
+    ),
+    "mask and length are gone": (BOTH.drop(["mask", "length"]), None, {}, "No column marks the padding"),
+}
+
+
+@pytest.mark.parametrize(("table", "columns", "spec", "said"), NOT_UNPADDABLE.values(), ids=NOT_UNPADDABLE)
+def test_impossible_requests(table, columns, spec, said):
+    with pytest.raises(PadmaskError, match=said):
+        unpad_table(table, columns, UnpadSpec(**spec))
+
+
+@pytest.mark.parametrize(
+    "metadata",
+    ["", "[]", "{", '{"columns": {"input_ids": 0}}']
+    + [json.dumps(json.loads(PADDED.schema.metadata[b"padmask"]) | odd) for odd in [{"padding": "left"}]],
+)
+def test_unreadable_metadata(metadata):
+    odd = PADDED.replace_schema_metadata({"padmask": metadata})
+    with pytest.raises(
+        PadmaskError,
+        match=r"metadata cannot be read\. To unpad without the metadata, name the padded columns",
+    ):
+        unpad_table(odd)
+    named = unpad_table(odd, ["input_ids", "labels"], UnpadSpec(mask_column="mask"))
+    assert named.to_pydict() == ROWS.to_pydict()
+
+
+@pytest.mark.parametrize(
+    ("claim", "said"),
+    [
+        ({"mask_column": "id"}, "'id' of type int64 is not a mask"),
+        ({"length_column": "text"}, "'text' of type string does not hold lengths"),
+        ({"columns": {"text": {"value": 0}}}, "'text' cannot be unpadded"),
+        (
+            {"length_column": "id"},
+            "Row 0, the length in column 'id' is 7, but the mask 'mask' has 3 real tokens",
+        ),
+    ],
+    ids=str,
+)
+def test_metadata_must_match_the_data(claim, said):
+    metadata = json.loads(PADDED.schema.metadata[b"padmask"]) | claim
+    with pytest.raises(PadmaskError, match=said):
+        unpad_table(PADDED.replace_schema_metadata({"padmask": json.dumps(metadata)}))
+
+
+def test_mask_overrides_metadata():
+    metadata = json.loads(PADDED.schema.metadata[b"padmask"]) | {"padding": "pre"}
+    odd = PADDED.replace_schema_metadata({"padmask": json.dumps(metadata)})
+    assert unpad_table(odd).to_pydict() == ROWS.to_pydict()
+
+
+def test_input_must_be_a_table():
+    with pytest.raises(PadmaskError, match="must be a pyarrow"):
+        unpad_table({"input_ids": [[1]]})
+
+
+@pytest.mark.parametrize(
+    "arguments", [{"padding": "left"}, {"mask_column": "a", "length_column": "a"}], ids=str
+)
+def test_impossible_spec(arguments):
+    with pytest.raises(PadmaskError):
+        UnpadSpec(**arguments)

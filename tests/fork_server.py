@@ -1,0 +1,392 @@
+"""`padmask` in a process that starts in milliseconds.
+
+One process imports padmask and what padmask needs. For each run it forks a child, which takes over the
+arguments, the folder, the environment and the standard streams, and calls `padmask.__main__.main`. Exit
+codes, streams and files are those of a new process; only the imports were made before.
+
+Signals, limits and what Python reads when it starts need a new process: `python -m padmask`.
+
+    python tests/fork_server.py serve SOCKET MODULE...    the process that forks
+    python tests/fork_server.py run SOCKET ARGS...        one run, for shells: `run` passes its own streams on
+"""
+
+# `run` must start quickly, so that this file imports little at the top.
+from __future__ import annotations
+
+import json
+import os
+import socket
+import sys
+from contextlib import suppress
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+    from pathlib import Path
+    from subprocess import CompletedProcess
+
+SECONDS = 60
+
+# Descriptors below this number go to a run that a shell starts.
+_MOST_PASSED = 10
+
+# All descriptors of the process that forks are below this number.
+_MOST_OPEN = 64
+
+# Python, the C library and time zones read these when a process starts.
+_READ_AT_START = ("PYTHON", "LC_", "LANG", "LD_", "TZ")
+
+# What a run imports. Keras and TensorFlow are left out: only few runs need them.
+MODULES = [
+    "padmask.cli.guard",
+    "padmask.cli.inspect",
+    "padmask.cli.pad",
+    "padmask.cli.run_inspect",
+    "padmask.cli.run_pad",
+    "padmask.cli.run_unpad",
+    "padmask.cli.run_verify",
+    "padmask.cli.unpad",
+    "padmask.cli.verify",
+    "padmask.formats.arrow",
+    "padmask.formats.jsonl.reader",
+    "padmask.formats.jsonl.writer",
+    "padmask.formats.npz",
+    "padmask.formats.parquet",
+    "padmask.render.report",
+    "padmask.shards.pad_dataset",
+    "padmask.shards.processes",
+    "pyarrow.compute",
+    "pyarrow.parquet",
+]
+
+
+# --- The process that forks --------------------------------------------------------------
+
+
+def serve(path: str, modules: Iterable[str]) -> None:
+    """Fork a child for every connection to a socket, until the process that started this one ends."""
+    import signal
+    import warnings
+    from importlib import import_module
+
+    # As `python -m padmask` does it.
+    del sys.path[0]
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+    os.environ.setdefault("ARROW_DEFAULT_MEMORY_POOL", "jemalloc")
+    import padmask.__main__
+    from padmask.storage.system import die_with
+
+    die_with(os.getppid())
+    for module in modules:
+        import_module(module)
+    # Python counts the thread of Arrow's allocator, which does not hold any lock of Python.
+    warnings.filterwarnings("ignore", ".*fork", DeprecationWarning, "__main__")
+    # Nobody waits for the children of this process.
+    signal.signal(signal.SIGCHLD, signal.SIG_IGN)
+    listener = socket.socket(socket.AF_UNIX)
+    listener.bind(path)
+    listener.listen(64)
+    print("ready", flush=True)
+    while True:
+        connection, _ = listener.accept()
+        if not os.fork():
+            listener.close()
+            signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+            _oversee(connection, padmask.__main__.main)
+        connection.close()
+
+
+def _oversee(connection: socket.socket, main) -> None:
+    """Run one request in a child, and send its exit code."""
+    from threading import Thread
+
+    request, streams = _receive(connection)
+    child = os.fork()
+    if not child:
+        connection.close()
+        _run(request, streams, main)
+    for stream in streams:
+        os.close(stream)
+    running = [child]
+
+    def kill_if_client_gives_up() -> None:
+        # The client sends nothing more, and closes the connection when it has the exit code.
+        connection.recv(1)
+        for process in running:
+            os.kill(process, 9)
+
+    Thread(target=kill_if_client_gives_up, daemon=True).start()
+    _, status = os.waitpid(child, 0)
+    running.clear()
+    with suppress(OSError):
+        connection.sendall(str(os.waitstatus_to_exitcode(status)).encode())
+    os._exit(0)
+
+
+def _receive(connection: socket.socket) -> tuple[dict, list[int]]:
+    """Return a request and the streams that came with it."""
+    data, streams, _, _ = socket.recv_fds(connection, 1 << 16, _MOST_PASSED)
+    size, _, data = data.partition(b"\n")
+    while len(data) < int(size):
+        data += connection.recv(1 << 16)
+    return json.loads(data), streams
+
+
+def _run(request: dict, streams: list[int], main) -> None:
+    """Become the process that was asked for."""
+    import traceback
+
+    try:
+        _take_over(request, streams)
+        exec(request["before"], {})
+        main()
+    except SystemExit as ended:
+        os._exit(ended.code if isinstance(ended.code, int) else 1)
+    except BaseException:  # noqa: BLE001 - as Python itself does at its end
+        traceback.print_exc()
+    finally:
+        os._exit(1)
+
+
+def _take_over(request: dict, streams: list[int]) -> None:
+    import fcntl
+
+    # First out of the way: a stream may have the number that another one is to have.
+    kept = [fcntl.fcntl(stream, fcntl.F_DUPFD, _MOST_OPEN) for stream in streams]
+    os.closerange(0, _MOST_OPEN)
+    for number, stream in zip(request["open"], kept, strict=True):
+        os.dup2(stream, number)
+        os.close(stream)
+    _open_streams(request["open"])
+    os.chdir(request["cwd"])
+    os.umask(request["umask"])
+    os.environ.clear()
+    os.environ.update(request["env"])
+    sys.argv = ["padmask", *request["args"]]
+
+
+def _open_streams(numbers: list[int]) -> None:
+    """Open standard streams as Python does when it starts."""
+    import io
+
+    unbuffered = bool(os.environ.get("PYTHONUNBUFFERED"))
+    for number, name in enumerate(("stdin", "stdout", "stderr")):
+        old, stream = getattr(sys, f"__{name}__"), None
+        if number in numbers:
+            data = open(number, "wb" if number else "rb", 0 if number and unbuffered else -1, closefd=False)  # noqa: SIM115
+            stream = io.TextIOWrapper(
+                data,
+                encoding=old.encoding,
+                errors=old.errors,
+                line_buffering=number == 2 or data.isatty(),
+                write_through=bool(number and unbuffered),
+            )
+        setattr(sys, name, stream)
+        setattr(sys, f"__{name}__", stream)
+
+
+# --- Who asks for runs -------------------------------------------------------------------
+
+
+# The environment that the process that forks was started with.
+STARTED_WITH = dict(os.environ)
+
+
+def needs_new_process(env: Mapping[str, str]) -> bool:
+    """Tell whether an environment differs in what Python reads when it starts."""
+    names = {name for name in {*env, *STARTED_WITH} if name.startswith(_READ_AT_START)}
+    return any(env.get(name) != STARTED_WITH.get(name) for name in names)
+
+
+class ForkServer:
+    """A process that forks for each run of `padmask`.
+
+    Args:
+        modules: imported before.
+    """
+
+    def __init__(self, modules: Iterable[str] = MODULES) -> None:
+        self._modules = modules
+
+    def __enter__(self) -> ForkServer:
+        import subprocess
+        import tempfile
+
+        # The path of a socket has at most about 100 bytes, so that pytest's folders are too long.
+        self._folder = tempfile.TemporaryDirectory(prefix="padmask-")
+        self._path = os.path.join(self._folder.name, "socket")
+        self._process = subprocess.Popen(
+            [sys.executable, __file__, "serve", self._path, *self._modules],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            env=STARTED_WITH,
+        )
+        assert self._process.stdout is not None
+        assert self._process.stdout.readline() == b"ready\n"
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._process.kill()
+        self._process.communicate()
+        self._folder.cleanup()
+
+    @property
+    def command(self) -> list[str]:
+        """The start of a command line that runs `padmask` here, for shells and `subprocess`."""
+        return [sys.executable, "-I", "-S", __file__, "run", self._path]
+
+    def run(
+        self,
+        *args: str | bytes | Path,
+        cwd: str | Path,
+        stdin: bytes | int = b"",
+        stdout: int | None = None,
+        env: Mapping[str, str] | None = None,
+        before: str = "",
+    ) -> CompletedProcess[bytes]:
+        """Run `padmask ARGS...` and return its exit code and what came out of pipes.
+
+        Args:
+            args: the arguments.
+            cwd: the folder that the run stands in.
+            stdin: what a pipe brings, or a descriptor.
+            stdout: a descriptor; a pipe unless given.
+            env: the environment; that of this process unless given.
+            before: Python that the process executes first.
+        """
+        from subprocess import CompletedProcess
+
+        with _Pipes() as pipes:
+            given = pipes.reading(stdin) if isinstance(stdin, bytes) else stdin
+            out = pipes.writing("stdout") if stdout is None else stdout
+            with _ask(
+                self._path, args, [given, out, pipes.writing("stderr")], cwd=cwd, env=env, before=before
+            ) as connection:
+                pipes.close_given()
+                code = _exit_code(connection)
+        return CompletedProcess(["padmask", *args], code, pipes.got("stdout"), pipes.got("stderr"))
+
+
+class _Pipes:
+    """Pipes to and from a process, each with a thread on this side."""
+
+    def __init__(self) -> None:
+        self._given: list[int] = []
+        self._threads: list = []
+        self._got: dict[str, bytes] = {}
+
+    def __enter__(self) -> _Pipes:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close_given()
+        for thread in self._threads:
+            thread.join()
+
+    def reading(self, data: bytes) -> int:
+        """Return the end of a pipe that brings these bytes."""
+        reading, writing = os.pipe()
+
+        def write() -> None:
+            with suppress(BrokenPipeError), open(writing, "wb", buffering=0) as stream:
+                rest = memoryview(data)
+                while rest:
+                    rest = rest[stream.write(rest) :]
+
+        return self._start(reading, write)
+
+    def writing(self, name: str) -> int:
+        """Return the end of a pipe that takes bytes."""
+        reading, writing = os.pipe()
+
+        def read() -> None:
+            with open(reading, "rb") as stream:
+                self._got[name] = stream.read()
+
+        return self._start(writing, read)
+
+    def _start(self, given: int, work) -> int:
+        from threading import Thread
+
+        self._given.append(given)
+        self._threads.append(Thread(target=work, daemon=True))
+        self._threads[-1].start()
+        return given
+
+    def close_given(self) -> None:
+        """Close the ends that the process has by now."""
+        while self._given:
+            os.close(self._given.pop())
+
+    def got(self, name: str) -> bytes:
+        return self._got.get(name, b"")
+
+
+def _ask(
+    path: str,
+    args: Iterable[str | bytes | Path],
+    streams: list[int],
+    *,
+    cwd: str | Path,
+    numbers: list[int] | None = None,
+    env: Mapping[str, str] | None = None,
+    before: str = "",
+) -> socket.socket:
+    """Ask for a run, and return the connection that brings its exit code."""
+    umask = os.umask(0)
+    os.umask(umask)
+    request = {
+        "args": [os.fsdecode(arg) for arg in args],
+        "open": [0, 1, 2] if numbers is None else numbers,
+        "cwd": str(cwd),
+        "env": dict(os.environ if env is None else env),
+        "umask": umask,
+        "before": before,
+    }
+    data = json.dumps(request).encode()
+    connection = socket.socket(socket.AF_UNIX)
+    connection.settimeout(SECONDS)
+    connection.connect(path)
+    socket.send_fds(connection, [b"%d\n" % len(data)], streams)
+    connection.sendall(data)
+    return connection
+
+
+def _exit_code(connection: socket.socket) -> int:
+    code = connection.recv(16)
+    assert code, "the process that forks has ended"
+    return int(code)
+
+
+def forward(path: str, args: list[str]) -> None:
+    """Run `padmask ARGS...` with the streams of this process, and end as the run ends."""
+    numbers = [number for number in range(_MOST_PASSED) if _is_open(number)]
+    while not _is_open(2):
+        # The socket must not get the number of a closed stream.
+        os.open(os.devnull, os.O_RDWR)
+    connection = _ask(path, args, numbers, cwd=os.getcwd(), numbers=numbers)
+    for number in numbers:
+        # A pipe ends when nobody has it open any more.
+        os.close(number)
+    code = _exit_code(connection)
+    if code < 0:
+        import signal
+
+        signal.signal(-code, signal.SIG_DFL)
+        os.kill(os.getpid(), -code)
+    os._exit(code)
+
+
+def _is_open(number: int) -> bool:
+    try:
+        os.fstat(number)
+    except OSError:
+        return False
+    return True
+
+
+if __name__ == "__main__":
+    if sys.argv[1] == "serve":
+        serve(sys.argv[2], sys.argv[3:])
+    else:
+        forward(sys.argv[2], sys.argv[3:])

@@ -1,0 +1,65 @@
+"""The fingerprint of a job: every option that changes the output changes it."""
+
+from dataclasses import fields, replace
+
+import pytest
+
+from padmask.shards.fingerprint import WITHOUT_EFFECT, describe_request
+from padmask.spec.files import FileOptions
+from padmask.spec.pad import MaskSpec, PadSpec, RowPolicy
+from padmask.stream.job import PadRequest
+
+REQUEST = PadRequest(None, PadSpec(maxlen=8), MaskSpec(), RowPolicy())
+FILES = FileOptions()
+
+# Another value for each field of a request; a field that is missing here fails the test.
+OTHER = {
+    PadSpec: {
+        "maxlen": 16,
+        "padding": "pre",
+        "truncating": "pre",
+        "value": 7,
+        "dtype": "int64",
+        "pad_to_multiple_of": 8,
+        "dtype_for_all": True,
+    },
+    MaskSpec: {"column": "real", "dtype": "int8", "length_column": "length", "overwrite": True},
+    RowPolicy: {"overlong": "drop", "empty_rows": "drop", "on_error": "skip"},
+    FileOptions: {
+        "input_format": "jsonl",
+        "output_format": "arrow",
+        "limit": 5,
+        "rejects": "bad.jsonl",
+        "fixed_size_list": True,
+        "batch_rows": 9,
+        "threads": 3,
+        "max_bytes": 10**6,
+    },
+}
+FIELDS = [(kind, field.name) for kind in OTHER for field in fields(kind)]
+
+
+def changed(kind: type, name: str) -> tuple[PadRequest, FileOptions]:
+    """Return the request with one field changed."""
+    value = OTHER[kind][name]
+    if kind is FileOptions:
+        return REQUEST, replace(FILES, **{name: value})
+    part = {PadSpec: "spec", MaskSpec: "mask", RowPolicy: "policy"}[kind]
+    return replace(REQUEST, **{part: replace(getattr(REQUEST, part), **{name: value})}), FILES
+
+
+@pytest.mark.parametrize(("kind", "name"), FIELDS, ids=lambda part: getattr(part, "__name__", part))
+def test_each_field_counts(kind, name):
+    same = describe_request(*changed(kind, name)) == describe_request(REQUEST, FILES)
+    assert same == (name in WITHOUT_EFFECT)
+
+
+def test_columns_count():
+    asked = replace(REQUEST, columns=["input_ids"])
+    assert describe_request(asked, FILES) != describe_request(REQUEST, FILES)
+    assert describe_request(replace(REQUEST, columns=("input_ids",)), FILES) == describe_request(asked, FILES)
+
+
+def test_request_has_known_parts():
+    parts = {field.name for field in fields(PadRequest)}
+    assert parts == {"columns", "spec", "mask", "policy"}

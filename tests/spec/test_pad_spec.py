@@ -1,0 +1,98 @@
+"""Valid and invalid specs."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import pytest
+
+from padmask import Column, MaskSpec, PadmaskError, PadSpec, RowPolicy
+from padmask.spec.columns import parse_column
+from padmask.spec.pad import parse_maxlen
+
+
+def test_defaults_follow_keras_guide():
+    spec = PadSpec()
+    assert (spec.maxlen, spec.padding, spec.truncating) == ("longest", "post", "post")
+    assert (spec.value, spec.dtype, spec.pad_to_multiple_of) == (0, "int32", None)
+
+
+def test_spec_is_frozen():
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        PadSpec().maxlen = 3
+
+
+@pytest.mark.parametrize(
+    ("asked", "said"),
+    [
+        ({"padding": "left"}, "`padding` must be one of post, pre"),
+        ({"truncating": "right"}, "`truncating` must be one of"),
+        ({"dtype": "int8"}, "`dtype` must be one of int32"),
+        ({"maxlen": -1}, "at least 0"),
+        ({"maxlen": 1.5}, "at least 0"),
+        ({"maxlen": True}, "at least 0"),
+        ({"maxlen": "p0"}, "percentile from 'p1'"),
+        ({"maxlen": "p101"}, "percentile"),
+        ({"maxlen": "shortest"}, "'longest'"),
+        ({"pad_to_multiple_of": 0}, "at least 1"),
+        ({"maxlen": 100, "pad_to_multiple_of": 8}, "Use 104"),
+    ],
+)
+def test_errors_list_valid_values(asked, said):
+    with pytest.raises(PadmaskError, match=said):
+        PadSpec(**asked)
+
+
+@pytest.mark.parametrize("text", ["longest", "p95", "p99.9", "p100"])
+def test_found_lengths_stay_names(text):
+    assert PadSpec(maxlen=parse_maxlen(text)).maxlen == text
+
+
+def test_maxlen_text_becomes_a_number():
+    assert parse_maxlen("128") == 128
+    with pytest.raises(PadmaskError):
+        PadSpec(maxlen=parse_maxlen("1_000"))
+
+
+@pytest.mark.parametrize(
+    ("text", "known", "column"),
+    [
+        ("ids", ["ids"], Column("ids")),
+        ("ids=-100", ["ids"], Column("ids", value="-100")),
+        ("ids:int64", ["ids"], Column("ids", "int64")),
+        ("ids:int64=7", ["ids"], Column("ids", "int64", "7")),
+        ("ids:int64=7", ["ids", "ids:int64=7"], Column("ids:int64=7")),
+        ("ids:int64=7", ["ids", "ids:int64"], Column("ids:int64", value="7")),
+        ("a=b=c", ["a=b"], Column("a=b", value="c")),
+        ("a=b=c", ["a"], Column("a", value="b=c")),
+        ("t:string==", ["t"], Column("t", "string", "=")),
+    ],
+)
+def test_column_short_form(text, known, column):
+    assert parse_column(text, known) == column
+
+
+def test_unknown_column_suggestion():
+    with pytest.raises(PadmaskError, match=r"'lables'\. Did you mean 'labels'\?"):
+        parse_column("lables=-100", ["input_ids", "labels"])
+
+
+def test_unknown_dtype_is_named():
+    with pytest.raises(PadmaskError, match="int31"):
+        parse_column("ids:int31", ["ids"])
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        lambda: MaskSpec(dtype="uint8"),
+        lambda: MaskSpec(column=""),
+        lambda: MaskSpec(column="n", length_column="n"),
+        lambda: RowPolicy(overlong="cut"),
+        lambda: RowPolicy(empty_rows="fill"),
+        lambda: RowPolicy(on_error="ignore"),
+    ],
+)
+def test_other_specs_refuse_nonsense(wrong):
+    with pytest.raises(PadmaskError):
+        wrong()

@@ -1,0 +1,240 @@
+"""The files that inputs refer to: none is silently missing, none is found twice."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from padmask.core.plan import Plan
+from padmask.errors import DataError, UnreadableError
+from padmask.shards.fingerprint import Fingerprint
+from padmask.shards.manifest import Manifest, ShardRecord
+from padmask.storage.inputs import find_inputs, list_inputs
+from padmask.storage.names import MANIFEST, REPLACING
+
+WAYS = ["", "**", "**/*.jsonl"]
+ways = pytest.mark.parametrize("way", WAYS)
+
+
+@pytest.fixture
+def data(tmp_path: Path) -> Path:
+    for name in ("a.jsonl", "in/b.jsonl", "in/deep/c.jsonl", "_x/d.jsonl", ".y/e.jsonl", "in/_f.jsonl"):
+        (tmp_path / "data" / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / "data" / name).write_text("{}")
+    return tmp_path / "data"
+
+
+def names(data: Path, way: str | None = None) -> list[str]:
+    return [file.name for file in list_inputs([str(data) if way is None else f"{data}/{way}"])]
+
+
+@ways
+def test_visible_files_are_found(data: Path, way: str) -> None:
+    assert sorted(names(data, way)) == ["a.jsonl", "in/b.jsonl", "in/deep/c.jsonl"]
+
+
+@ways
+def test_linked_folder_is_read(data: Path, way: str) -> None:
+    other = data.parent / "other"
+    other.mkdir()
+    (other / "z.jsonl").write_text("{}")
+    (data / "link").symlink_to(other)
+    assert "link/z.jsonl" in names(data, way)
+
+
+@ways
+def test_link_cycles_add_no_files(data: Path, way: str) -> None:
+    before = names(data, way)
+    (data / "loop").symlink_to(".")
+    (data / "in" / "up").symlink_to(data)
+    assert names(data, way) == before
+
+
+@ways
+def test_folder_found_twice_is_refused(data: Path, way: str) -> None:
+    (data / "latest").symlink_to("in")
+    with pytest.raises(UnreadableError, match="are the same folder: its rows would be duplicated"):
+        names(data, way)
+    assert names(data, "in/*") == ["b.jsonl", "deep/c.jsonl"]
+
+
+@ways
+def test_many_links_are_fast(data: Path, way: str) -> None:
+    folders = [data / f"f{number:02}" for number in range(30)]
+    for folder, below in zip(folders, [*folders[1:], None], strict=True):
+        folder.mkdir()
+        for name in ("x", "y"):
+            if below:
+                (folder / name).symlink_to(below)
+    with pytest.raises(UnreadableError, match="are the same folder"):
+        names(data, way)
+
+
+def test_deep_folders(data: Path) -> None:
+    # Deeper than Python's recursion limit, also for the cleanup by pytest.
+    deep = str(data)
+    for _ in range(1200):
+        deep += "/d"
+        os.mkdir(deep)
+    try:
+        Path(deep, "z.jsonl").write_text("{}")
+        assert [name for name in names(data) if name.startswith("d/")] == ["d/" * 1200 + "z.jsonl"]
+    finally:
+        subprocess.run(["rm", "-rf", data / "d"], check=True)
+
+
+@ways
+def test_pipes_in_folders_are_refused(data: Path, way: str) -> None:
+    os.mkfifo(data / "in" / "pipe.jsonl")
+    with pytest.raises(UnreadableError, match=r"pipe\.jsonl' is a pipe or a device"):
+        names(data, way)
+    (data / "in" / "pipe.jsonl").unlink()
+    (data / "in" / "link.jsonl").symlink_to("nowhere")
+    with pytest.raises(UnreadableError, match=r"link\.jsonl' is a broken link"):
+        names(data, way)
+
+
+@pytest.fixture
+def locked(data: Path) -> Iterator[Path]:
+    """A folder with an unreadable one in it, also for root."""
+    (data / "in").chmod(0)
+    if os.access(data / "in", os.R_OK):
+        (data / "in").chmod(0o755)
+        pytest.skip("root may read everything")
+    yield data
+    (data / "in").chmod(0o755)
+
+
+@ways
+def test_unreadable_folder_is_named(data: Path, way: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    plain = os.scandir
+
+    def scandir(path: str) -> object:
+        if path.endswith("deep"):
+            raise PermissionError(13, "Permission denied", path)
+        return plain(path)
+
+    monkeypatch.setattr(os, "scandir", scandir)
+    with pytest.raises(UnreadableError, match=r"in/deep': Permission denied"):
+        names(data, way)
+
+
+@ways
+def test_locked_folder_is_named(locked: Path, way: str) -> None:
+    with pytest.raises(UnreadableError, match="Permission denied"):
+        names(locked, way)
+
+
+def test_other_files_are_listed(data: Path) -> None:
+    for name in ("README.md", "in/b.jsonl.bz2", "in/x.npz", ".hidden", "_x/y.txt"):
+        (data / name).write_text("")
+    assert find_inputs([str(data)]).passed_over == ["README.md", "in/b.jsonl.bz2", "in/x.npz"]
+    assert find_inputs([f"{data}/*"]).passed_over == ["README.md", "in/b.jsonl.bz2", "in/x.npz"]
+    # A pattern with a suffix or a name is a choice.
+    assert find_inputs([f"{data}/*.md", f"{data}/README.md", "-"]).passed_over == []
+
+
+def test_pattern_matches_plain_names(data: Path) -> None:
+    for name in ("README.md", "part-0", "x.txt"):
+        (data / name).write_text("")
+    assert [name for name in names(data, "*") if "/" not in name] == ["a.jsonl", "part-0"]
+    assert names(data, "*.txt") == ["x.txt"]
+
+
+@pytest.mark.parametrize(
+    ("pattern", "found"),
+    [
+        ("*.jsonl", ["a.jsonl"]),
+        ("*/*.jsonl", ["in/b.jsonl"]),
+        ("in/**/c*", ["deep/c.jsonl"]),
+        ("i[mn]", ["in/b.jsonl", "in/deep/c.jsonl"]),
+        ("**/deep/*", ["in/deep/c.jsonl"]),
+        ("*", ["a.jsonl", "in/b.jsonl", "in/deep/c.jsonl"]),
+        ("?.jsonl", ["a.jsonl"]),
+    ],
+)
+def test_patterns(data: Path, pattern: str, found: list[str]) -> None:
+    assert names(data, pattern) == found
+
+
+@pytest.mark.parametrize("way", ["", "/", "/*.jsonl", "/a.jsonl"])
+def test_hive_keys_are_kept(tmp_path: Path, way: str) -> None:
+    deep = tmp_path / "run=1" / "data" / "year=2024" / "month=1"
+    deep.mkdir(parents=True)
+    (deep / "a.jsonl").write_text("{}")
+    assert names(Path(f"{deep}{way}")) == ["year=2024/month=1/a.jsonl"]
+    assert names(deep.parent.parent) == ["year=2024/month=1/a.jsonl"]
+
+
+def test_unmatched_pattern_is_an_error(data: Path) -> None:
+    for pattern in ("*.x", "no/*", "a.jsonl/*"):
+        with pytest.raises(DataError, match="No file matches"):
+            names(data, pattern)
+
+
+def test_half_renamed_folder_is_refused(data: Path) -> None:
+    (data / REPLACING).write_text("[]")
+    with pytest.raises(DataError, match="--resume"):
+        names(data)
+    written(data)
+    assert names(data)
+
+
+def written(data: Path, **sizes: int) -> None:
+    """Write a manifest that lists these files."""
+    record(data, {f"{name}.jsonl": size for name, size in sizes.items()})
+
+
+def record(data: Path, sizes: dict[str, int]) -> None:
+    records = [ShardRecord(i, name, name, size=size) for i, (name, size) in enumerate(sizes.items())]
+    left_out = ShardRecord(len(records), "", "x.jsonl", fault="x.jsonl cannot be read.")
+    manifest = Manifest(Fingerprint("job", {}, {}), Plan(3, "given", 3), [*records, left_out])
+    (data / MANIFEST).write_bytes(manifest.to_bytes())
+
+
+def test_incomplete_folder_is_refused(data: Path) -> None:
+    written(data, **{"a": 2, "in/b": 2})
+    assert len(names(data)) == 3
+    written(data, a=2, gone=2)
+    with pytest.raises(DataError, match=r"does not match its _padmask\.json: missing files: gone\.jsonl\. "):
+        names(data)
+    written(data, a=3)
+    with pytest.raises(DataError, match=r"files of another size: a\.jsonl\. "):
+        names(data)
+    # As the message suggests.
+    assert names(data, "*") == ["a.jsonl", "in/b.jsonl", "in/deep/c.jsonl"]
+
+
+def test_incomplete_folder_below(data: Path) -> None:
+    written(data / "in", gone=2)
+    for way in (None, "i*"):
+        with pytest.raises(
+            DataError, match=r"in' does not match its _padmask\.json: missing files: gone\.jsonl"
+        ):
+            names(data, way)
+    (data / "in" / MANIFEST).rename(data / "in" / REPLACING)
+    for way in (None, "i*"):
+        with pytest.raises(DataError, match="holds incomplete output"):
+            names(data, way)
+
+
+def test_manifest_may_list_other_files(data: Path) -> None:
+    for name in ("e.jsonl", "_h.jsonl", "z.npz"):
+        (data / name).write_text("")
+    record(data, dict.fromkeys(("e.jsonl", "_h.jsonl", "z.npz"), 0))
+    assert "e.jsonl" in names(data)
+
+
+@pytest.mark.parametrize(
+    "told", ["", "[]", '{"shards": 1}', '{"shards": [{"name": "a.jsonl"}]}', "[" * 100_000], ids=len
+)
+def test_foreign_manifest_is_refused(data: Path, told: str) -> None:
+    (data / MANIFEST).write_text(told)
+    with pytest.raises(DataError, match="is not a manifest"):
+        names(data)
+    # As the message suggests.
+    assert len(names(data, "*")) == 3

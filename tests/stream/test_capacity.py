@@ -1,0 +1,135 @@
+"""The size of the output is predicted, and limited where it cannot be predicted."""
+
+import gzip
+import json
+import os
+
+import pytest
+
+import padmask
+from padmask.core.columns import PadColumn
+from padmask.core.plan import LengthStats, Plan
+from padmask.errors import OutputError, PadmaskError, SpecError
+from padmask.formats.jsonl import reader as jsonl
+from padmask.spec.columns import Column
+from padmask.spec.formats import FORMATS
+from padmask.spec.pad import MaskSpec, PadSpec
+from padmask.stream import capacity as bounds
+from padmask.stream.capacity import available_bytes, bytes_per_place, predict_bytes
+
+BOMB = [3] * 300 + [2000] + [5] * 300
+
+
+@pytest.fixture
+def bomb(tmp_path):
+    """A row of 2,000 tokens among 600 short ones, in line 301."""
+    path = tmp_path / "bomb.jsonl"
+    path.write_text("".join(json.dumps({"input_ids": [10_000 + i for i in range(n)]}) + "\n" for n in BOMB))
+    return path
+
+
+def pad(source, output, **files):
+    return padmask.pad_file(source, output, files=padmask.FileOptions(**files))
+
+
+@pytest.mark.parametrize("suffix", ["jsonl", "parquet", "arrow", "npz"])
+def test_longest_row_is_named(bomb, tmp_path, suffix):
+    output = tmp_path / f"out.{suffix}"
+    with pytest.raises(SpecError) as refused:
+        pad(bomb, output, max_bytes=100_000)
+
+    said = str(refused.value)
+    assert said.startswith(f"{bomb}, line 301: 2,000 tokens would pad all 601 rows to 2,000 positions: ")
+    assert "97.7 KiB may be written" in said
+    # The suggested options work.
+    assert "--maxlen p99 (5 positions" in said
+    assert not output.exists()
+    padmask.pad_file(bomb, output, spec=PadSpec(maxlen="p99"), files=padmask.FileOptions(max_bytes=100_000))
+
+
+def test_longest_row_of_typed_file(bomb, tmp_path):
+    table = tmp_path / "bomb.parquet"
+    pad(bomb, tmp_path / "rows.jsonl")
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    pq.write_table(pa.table({"input_ids": [[7] * n for n in BOMB]}), table)
+    with pytest.raises(SpecError, match=r"bomb.parquet, row 300: 2,000 tokens"):
+        pad(table, tmp_path / "out.parquet", max_bytes=100_000)
+
+
+@pytest.mark.parametrize(
+    ("suffix", "columns", "mask"),
+    [
+        ("jsonl", ["input_ids"], MaskSpec()),
+        ("jsonl", [Column("input_ids", value=-100)], MaskSpec(dtype="int8")),
+        ("npz", [Column("input_ids", "int64")], MaskSpec()),
+        ("npz", ["input_ids"], MaskSpec(dtype="int32")),
+        ("arrow", ["input_ids"], MaskSpec()),
+    ],
+)
+def test_prediction_equals_output(bomb, tmp_path, suffix, columns, mask):
+    output = tmp_path / f"out.{suffix}"
+    padmask.pad_file(bomb, output, columns=columns, mask=mask)
+
+    column = columns[0] if isinstance(columns[0], Column) else Column(columns[0])
+    chosen = PadColumn("input_ids", "int", column.dtype or "int32", column.value or 0)
+    told = predict_bytes(
+        LengthStats.of(BOMB), Plan(2000, "longest", 2000), bytes_per_place([chosen], mask, FORMATS[suffix])
+    )
+    # Without other fields, names and offsets.
+    assert told == pytest.approx(output.stat().st_size, rel=0.02)
+
+
+def test_huge_maxlen_is_refused(bomb, tmp_path):
+    for spec in (PadSpec(maxlen=10**12), PadSpec(maxlen="longest", pad_to_multiple_of=10**12)):
+        with pytest.raises(SpecError, match=r"needs .* of memory .* Choose a smaller --maxlen"):
+            padmask.pad_file(bomb, tmp_path / "out.jsonl", spec=spec)
+    assert os.listdir(tmp_path) == ["bomb.jsonl"]
+
+
+@pytest.mark.parametrize("suffix", ["jsonl", "jsonl.gz", "parquet", "arrow", "npz"])
+def test_max_bytes_stops_the_output(bomb, tmp_path, suffix):
+    output = tmp_path / f"out.{suffix}"
+    with pytest.raises(PadmaskError, match=r"out.* smaller --maxlen or --limit, or raise|before compression"):
+        padmask.pad_file(
+            bomb, output, spec=PadSpec(maxlen=64), files=padmask.FileOptions(max_bytes=1000, threads=1)
+        )
+    assert os.listdir(tmp_path) == ["bomb.jsonl"]
+
+
+def test_default_limit(tmp_path, monkeypatch):
+    monkeypatch.setattr(bounds, "free_disk", lambda path: 1000)
+    assert available_bytes(str(tmp_path / "x"), None) == 900
+    assert available_bytes(str(tmp_path / "x"), 5) == 5
+    assert available_bytes("-", None) is None
+    assert available_bytes("/dev/null", None) is None
+
+
+def test_small_disk_is_refused_first(bomb, tmp_path, monkeypatch):
+    monkeypatch.setattr(bounds, "free_disk", lambda path: 100_000)
+    with pytest.raises(SpecError, match="line 301"):
+        pad(bomb, tmp_path / "out.jsonl")
+
+
+def test_endless_compressed_line(tmp_path, monkeypatch):
+    monkeypatch.setattr(jsonl, "free_memory", lambda: 1 << 30)
+    source = tmp_path / "zeros.jsonl.gz"
+    with gzip.open(source, "wb", compresslevel=1) as stream:
+        stream.write(b'{"input_ids": [')
+        for _ in range(200):
+            stream.write(b"0," * (1 << 19))
+    assert source.stat().st_size < 2_000_000
+
+    with pytest.raises(PadmaskError, match=r"zeros.jsonl.gz, line 1: longer than 128.0 MiB"):
+        pad(source, tmp_path / "out.jsonl")
+
+
+def test_max_bytes_must_be_positive():
+    with pytest.raises(SpecError, match="max_bytes"):
+        padmask.FileOptions(max_bytes=0)
+
+
+def test_stdout_ends_at_the_limit(bomb, capsysbinary):
+    with pytest.raises(OutputError, match="stdout would be larger than the limit of 50 B"):
+        padmask.pad_file(bomb, "-", spec=PadSpec(maxlen=4), files=padmask.FileOptions(max_bytes=50))

@@ -1,0 +1,150 @@
+"""Costs of a run that can be counted, so that a busy machine does not fail the tests.
+
+`make bench` measures seconds. These tests count passes over the input, Python calls per row and token,
+and bytes in memory.
+"""
+
+import json
+import sys
+import tracemalloc
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pytest
+
+import padmask
+from padmask.core.kernel import BLOCK_VALUES, pad_batch
+from padmask.core.plan import plan_pad
+from padmask.core.ragged import Ragged
+from padmask.spec.pad import PadSpec
+
+
+def write_rows(path: Path, rows: int, tokens: int) -> Path:
+    """Write rows of equal length."""
+    ids = [10_000 + i % 20_000 for i in range(tokens)]
+    if path.suffix == ".jsonl":
+        path.write_text((json.dumps({"id": 7, "text": "a word", "input_ids": ids}) + "\n") * rows)
+    else:
+        import pyarrow.parquet as pq
+
+        pq.write_table(pa.table({"id": [7] * rows, "input_ids": [ids] * rows}), path)
+    return path
+
+
+def calls(run: Callable[[], object]) -> int:
+    """Count the calls of Python and C functions that a run makes in this thread."""
+    count = 0
+
+    def watch(_frame: object, event: str, _argument: object) -> None:
+        nonlocal count
+        count += event in ("call", "c_call")
+
+    sys.setprofile(watch)
+    try:
+        run()
+    finally:
+        sys.setprofile(None)
+    return count
+
+
+def pad(source: Path, output: Path) -> Callable[[], object]:
+    files = padmask.FileOptions(threads=1)
+    return lambda: padmask.pad_file(source, output, spec=PadSpec(maxlen=16), files=files)
+
+
+FORMATS = [
+    ("jsonl", "jsonl", 8),
+    ("jsonl", "parquet", 40),
+    ("parquet", "jsonl", 8),
+    ("parquet", "parquet", 1),
+]
+
+
+@pytest.mark.parametrize(("source", "output", "most"), FORMATS)
+def test_calls_per_row_and_token(tmp_path, source, output, most):
+    few, many, long = (
+        write_rows(tmp_path / f"{name}.{source}", rows, tokens)
+        for name, rows, tokens in (("few", 2000, 8), ("many", 4000, 8), ("long", 2000, 16))
+    )
+    out = tmp_path / f"out.{output}"
+    pad(few, out)()  # Run once first, so that imports and caches do not count.
+
+    base = calls(pad(few, out))
+    assert (calls(pad(many, out)) - base) / 2000 <= most
+    # A chunk holds fewer of the longer rows, and a chunk costs something.
+    assert (calls(pad(long, out)) - base) / 16_000 < 0.1
+
+
+def transferred() -> dict[str, int]:
+    """Return the bytes that this process has read and written so far."""
+    told = Path("/proc/self/io").read_text().splitlines()
+    return {name: int(count) for name, count in (line.split(": ") for line in told)}
+
+
+@pytest.mark.skipif(not Path("/proc/self/io").exists(), reason="only Linux counts a process's bytes")
+@pytest.mark.parametrize(("source", "output"), [row[:2] for row in FORMATS])
+@pytest.mark.parametrize(("maxlen", "passes"), [(8, 1), ("longest", 2)])
+def test_number_of_passes(tmp_path, source, output, maxlen, passes):
+    rows = write_rows(tmp_path / f"rows.{source}", 20_000, 20)
+    out = tmp_path / f"out.{output}"
+
+    def run() -> None:
+        padmask.pad_file(rows, out, spec=PadSpec(maxlen=maxlen), files=padmask.FileOptions(threads=1))
+
+    run()
+    before = transferred()
+    run()
+    after = transferred()
+    # The types of JSON Lines are known only after all rows.
+    passes = 2 if (source, output) == ("jsonl", "parquet") else passes
+    size = rows.stat().st_size
+    # Beside the passes: the first chunks and footers, where columns are chosen.
+    assert after["rchar"] - before["rchar"] <= passes * size + (1 << 21)
+    assert after["wchar"] - before["wchar"] <= out.stat().st_size + (1 << 12)
+
+
+def peak(run: Callable[[], object]) -> int:
+    """Return the most bytes that a run holds at once in Python's and NumPy's memory."""
+    run()
+    tracemalloc.start()
+    try:
+        run()
+        return tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+
+
+@pytest.mark.parametrize("dtype", ["int32", "float32"])
+@pytest.mark.parametrize("side", ["pre", "post"])
+def test_kernel_memory(side, dtype):
+    lengths = np.arange(100_000) % 40
+    tokens = np.arange(int(lengths.sum()), dtype=dtype)
+    ragged = Ragged(tokens, np.cumsum(lengths) - lengths, lengths)
+
+    def run() -> object:
+        return pad_batch(
+            ragged, plan_pad(ragged.lengths, 64, padding=side, truncating=side), value=1, dtype=dtype
+        )
+
+    result = 100_000 * 64 * (tokens.itemsize + 1)
+    counts = 100_000 * 8 * 4
+    assert peak(run) <= result + counts + 4 * BLOCK_VALUES * tokens.itemsize
+
+
+def test_arrow_tokens_are_not_copied():
+    rows = pa.array([list(range(50))] * 20_000, type=pa.list_(pa.int32()))
+    ragged, _ = Ragged.from_arrow(rows)
+
+    assert np.shares_memory(ragged.values, rows.values.to_numpy())
+    before = pa.total_allocated_bytes()
+    padmask.pad(rows, PadSpec(maxlen=64))
+    assert pa.total_allocated_bytes() == before
+
+
+def test_memory_does_not_grow_with_rows(tmp_path):
+    few, many = (write_rows(tmp_path / f"{n}.jsonl", n, 60) for n in (5_000, 50_000))
+
+    small, large = (peak(pad(source, tmp_path / "out.jsonl")) for source in (few, many))
+    assert large <= 1.1 * small + (1 << 20)

@@ -1,0 +1,44 @@
+"""The combinations of `pairs.py` are few, the same each time, and leave no pair out."""
+
+from __future__ import annotations
+
+from itertools import combinations, product
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from pairs import all_pairs, combine
+
+
+@given(st.lists(st.integers(1, 6), min_size=2, max_size=5))
+def test_every_pair_is_covered(counts: list[int]) -> None:
+    rows = combine(counts)
+    for i, j in combinations(range(len(counts)), 2):
+        assert {(row[i], row[j]) for row in rows} == set(product(range(counts[i]), range(counts[j])))
+    assert len(set(rows)) == len(rows)
+    assert rows == combine(counts)
+
+
+def test_rows_are_few() -> None:
+    assert len(combine([2, 2, 2, 2, 2])) <= 8
+    assert len(combine([6, 2, 2, 2])) <= 14
+    assert len(combine([4, 3, 3, 3])) <= 16
+
+
+def test_every_row_has_an_id() -> None:
+    mark = all_pairs(verb=["pad", "unpad"], size={"small": 1, "large": 10**6}, limit=(None, 3)).mark
+    names, rows = mark.args
+    assert names == "verb,size,limit"
+    assert set(rows) >= {("pad", 1, None), ("unpad", 1, 3)}
+    assert mark.kwargs["ids"][0] == "pad-small-None"
+
+
+@pytest.fixture
+def doubled(request: pytest.FixtureRequest) -> int:
+    return 2 * request.param
+
+
+@all_pairs(indirect=["doubled"], doubled=[1, 2], plain=[1, 2])
+def test_fixtures_get_values(doubled: int, plain: int) -> None:
+    assert doubled in (2, 4)
+    assert plain in (1, 2)

@@ -1,0 +1,188 @@
+"""For every rule, rows that break only this rule; and rows that break no rule."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from padmask.core.python_rows import flatten
+from padmask.errors import Place
+from padmask.verify.data.rules import RULES, Audit, AuditColumn
+
+MASK = np.array([[True, True, False], [True, True, True], [True, False, False]])
+IDS = np.where(MASK, 7, 0)
+LABELS = np.where(MASK, 0, -100)
+
+
+def found(audit: Audit) -> dict[str, tuple[int, list[str]]]:
+    return {
+        finding.rule.name: (finding.count, [str(place) for place in finding.examples])
+        for finding in audit.findings()
+    }
+
+
+def audited(ids=IDS, mask=MASK, labels=LABELS, padding="post", lengths=None) -> dict:
+    audit = Audit([AuditColumn("ids", value=0), AuditColumn("labels", value=-100, label=True)])
+    audit.add_padded({"ids": ids, "labels": labels}, mask, padding, lambda row: Place(f"row {row}"), lengths)
+    return found(audit)
+
+
+def changed(array: np.ndarray, row: int, column: int, value) -> np.ndarray:
+    array = array.copy()
+    array[row, column] = value
+    return array
+
+
+def test_good_rows():
+    assert audited(lengths=np.array([2, 3, 1])) == {}
+
+
+BROKEN = {
+    "mask-wrong-side": {
+        "mask": MASK[:, ::-1],
+        "ids": IDS[:, ::-1],
+        "labels": LABELS[:, ::-1],
+    },
+    "mask-length": {"lengths": np.array([2, 2, 1])},
+    "padding-not-pad-value": {"ids": changed(IDS, 0, 2, 5)},
+    "pad-value-in-tokens": {"ids": changed(IDS, 1, 1, 0)},
+}
+
+
+@pytest.mark.parametrize("rule", BROKEN)
+def test_broken_rule_is_found(rule):
+    seen = audited(**BROKEN[rule])
+    assert rule in seen
+    # Left padding also breaks the rule for cuDNN's kernels.
+    assert set(seen) <= {rule, "cudnn-fallback"}
+
+
+def test_hole_in_the_mask():
+    mask = changed(MASK, 1, 1, False)
+    seen = audited(mask=mask, ids=np.where(mask, 7, 0), labels=np.where(mask, 0, -100))
+    assert seen == {"mask-not-contiguous": (1, ["row 1"]), "cudnn-fallback": (1, ["row 1"])}
+
+
+def test_fully_masked_row():
+    mask = changed(MASK, 2, 0, False)
+    seen = audited(mask=mask, ids=np.where(mask, 7, 0), labels=np.where(mask, 0, -100))
+    assert seen == {"row-fully-masked": (1, ["row 2"]), "cudnn-fallback": (1, ["row 2"])}
+
+
+def test_labels_on_padding():
+    audit = Audit([AuditColumn("labels", value=0, label=True)])
+    audit.add_padded({"labels": np.where(MASK, 1, 0)}, MASK, "post", "row {}".format)
+    assert found(audit) == {"labels-on-padding": (2, ["row 0", "row 2"])}
+
+
+def test_declared_left_padding():
+    seen = audited(ids=IDS[:, ::-1], mask=MASK[:, ::-1], labels=LABELS[:, ::-1], padding="pre")
+    assert seen == {"cudnn-fallback": (2, ["row 0", "row 2"])}
+
+
+def test_mask_of_wrong_shape():
+    audit = Audit([AuditColumn("ids", value=0)])
+    audit.add_misshapen(np.array([False, True]), "row {}".format)
+    assert found(audit) == {"mask-shape": (1, ["row 1"])}
+
+
+def test_mixed_types():
+    audit = Audit([AuditColumn("ids", value=0)])
+    audit.add_types("ids", {"a": "int32", "b": "int64", "c": "int32"})
+    assert found(audit) == {"mixed-dtypes": (1, ["b (int64)"])}
+    assert audit.findings()[0].detail == "the files have 'ids' in different types; the first file has int32"
+
+
+def test_mixed_sides():
+    audit = Audit([AuditColumn("ids", value=0)])
+    audit.add_sides({"a": "post", "b": "pre", "c": "post"})
+    assert found(audit) == {"mixed-sides": (1, ["b (pre)"])}
+
+
+def test_impossible_lengths():
+    audit = Audit([AuditColumn("ids", value=0)])
+    audit.add_impossible(np.array([False, True]), "row {}".format)
+    assert found(audit) == {"length-range": (1, ["row 1"])}
+
+
+def test_unlisted_files():
+    audit = Audit([AuditColumn("ids", value=0)])
+    audit.add_strangers(["a copy.jsonl"])
+    assert found(audit) == {"stranger-file": (1, ["a copy.jsonl"])}
+
+
+def test_missing_end_marks():
+    audit = Audit([AuditColumn("ids", value=0)])
+    audit.add_lacking_end(["cut.arrow"])
+    assert found(audit) == {"no-end-mark": (1, ["cut.arrow"])}
+
+
+def test_unequal_rows():
+    audit = Audit([AuditColumn("ids", value=0)])
+    audit.add_unequal(np.array([False, True]), 3, "row {}".format)
+    assert found(audit) == {"rows-unequal": (1, ["row 1"])}
+    assert audit.findings()[0].detail.startswith("the row does not have 3 places")
+
+
+def test_remedy_names_an_unused_id():
+    audit = Audit([AuditColumn("ids", value=0)])
+    audit.add_raw({"ids": flatten([[0, 1], [2, 4]])}, "post", "row {}".format)
+    [finding] = audit.findings()
+    assert finding.rule.name == "pad-value-in-tokens"
+    assert "-c ids=3" in finding.detail
+
+
+def test_raw_rows():
+    audit = Audit([AuditColumn("ids", value=9), AuditColumn("labels", value=0, label=True)])
+    rows = flatten([[1, 9], [], [3]])
+    audit.add_raw({"ids": rows, "labels": rows}, "pre", "row {}".format)
+    assert found(audit) == {
+        "pad-value-in-tokens": (1, ["row 0"]),
+        "row-fully-masked": (1, ["row 1"]),
+        "cudnn-fallback": (3, ["row 0", "row 1", "row 2"]),
+        "labels-on-padding": (3, ["row 0", "row 1", "row 2"]),
+    }
+
+
+def test_findings_keep_first_examples():
+    audit = Audit([AuditColumn("ids", value=0)])
+    for batch in range(3):
+        rows = flatten([[], [], []])
+        audit.add_raw({"ids": rows}, "post", lambda row, batch=batch: Place(f"{batch}-{row}"))
+    assert found(audit)["row-fully-masked"] == (9, ["0-0", "0-1", "0-2", "1-0", "1-1"])
+
+
+def test_every_rule_is_tested():
+    tested = {
+        *BROKEN,
+        "mask-not-contiguous",
+        "row-fully-masked",
+        "labels-on-padding",
+        "mask-shape",
+        "rows-unequal",
+        "mixed-dtypes",
+        "mixed-sides",
+        "length-range",
+        "stranger-file",
+        "no-end-mark",
+        "cudnn-fallback",
+    }
+    assert tested == set(RULES)
+
+
+@pytest.mark.parametrize("cut", [0, 1, 3, 4])
+def test_audits_can_be_joined(cut):
+    rows = [[0, 5], [], [7, 300], [2**21]]
+    labels = [[1, 2], [], [-100, 4], [0]]
+    columns = [AuditColumn("ids", value=0), AuditColumn("labels", value=0, label=True)]
+
+    def audit(first: int, last: int) -> Audit:
+        new = Audit(columns)
+        ragged = {"ids": flatten(rows[first:last]), "labels": flatten(labels[first:last])}
+        new.add_raw(ragged, "post", lambda row: Place(f"row {first + row}"))
+        return new
+
+    whole, joined = audit(0, 4), audit(0, cut)
+    joined.join(audit(cut, 4))
+    assert [vars(f) for f in joined.findings()] == [vars(f) for f in whole.findings()]
+    assert [joined.id_range(c.name) for c in columns] == [whole.id_range(c.name) for c in columns]

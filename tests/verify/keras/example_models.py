@@ -1,0 +1,1500 @@
+"""Small Keras models with known verdicts: some ignore their padding, some leak it.
+
+Every model was measured: each row alone and without padding, against the same row in batches of growing
+width; where the rows of a batch depend on each other, padded batches of several widths; where the width is
+fixed, other numbers in the padding's row of the embedding. The name of the function that
+builds a model is the model's name, and its docstring explains the verdict.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+import numpy as np
+import pytest
+
+pytest.importorskip("tensorflow")
+keras = pytest.importorskip("keras")
+K = keras.ops
+L = keras.layers
+
+VOCAB, DIM, UNITS, OUT = 50, 4, 6, 3
+IDS = {"ids": "tokens"}
+MASKED = {"ids": "tokens", "attention_mask": "mask"}
+PAIR = {"source": "tokens", "target": "tokens"}
+FRAMES = {"frames": f"features:{DIM}"}
+
+
+@dataclass(frozen=True)
+class ExampleModel:
+    """A model and its known verdict.
+
+    `culprits` are acceptable names of the first layer or operation after which the mask is gone or padding
+    reaches real places; "outer/inner" where it is nested, the model's own name where plain operations in a
+    subclassed model's `call` are to blame. Most have one name; two are given where both can be defended.
+
+    `inputs` says what to feed, by name: "tokens" (two of them have lengths of their own), "tokens:ids"
+    (tokens as long as those of `ids`), "features:F" (F floats a step), "mask" (1 for real, 0 for padding, in
+    the dtype of the input, or int32). A fixed length or batch size is in the model's input shape.
+    """
+
+    name: str
+    build: Callable[[], keras.Model] = field(repr=False)
+    verdict: str  # "ignores", "leaks" or "inconclusive"
+    culprits: frozenset[str] = frozenset()
+    custom: bool = False  # needs the classes below to be loaded
+    unsafe: bool = False  # loads with safe_mode=False alone
+    graph: bool = False  # leaks only where it runs as a graph, as it does in predict
+    inputs: dict[str, str] = field(default_factory=lambda: dict(IDS))
+    value: int = 0  # the pad id
+    padding: str = "post"
+    why: str = ""
+
+
+_models: list[ExampleModel] = []
+
+
+def example(verdict: str, culprits: tuple[str, ...] = (), policy: str = "float32", **known):
+    def enter(builder: Callable[[], keras.Model]) -> Callable[[], keras.Model]:
+        def build() -> keras.Model:
+            before = keras.config.dtype_policy()
+            keras.utils.clear_session(free_memory=False)  # resets the numbers in names such as "add_1"
+            keras.utils.set_random_seed(7)
+            keras.config.set_dtype_policy(policy)
+            try:
+                return builder()
+            finally:
+                keras.config.set_dtype_policy(before)
+
+        name = builder.__name__.strip("_").replace("_", "-")
+        why = (builder.__doc__ or "").strip()
+        _models.append(ExampleModel(name, build, verdict, frozenset(culprits), why=why, **known))
+        return builder
+
+    return enter
+
+
+def leaks(*culprits: str, **known):
+    return example("leaks", culprits, **known)
+
+
+def clean(**known):
+    return example("ignores", **known)
+
+
+def unsure(**known):
+    return example("inconclusive", **known)
+
+
+# What the builders share. ---------------------------------------------------------------------------------
+
+
+def scrambled(model: keras.Model, scale: float = 0.5) -> keras.Model:
+    """Give every weight a random value: fresh biases and embeddings are too near zero to show anything."""
+    random = np.random.default_rng(7)
+    for weight in model.trainable_variables:
+        weight.assign(random.normal(0, scale, weight.shape))
+    for weight in model.non_trainable_variables:
+        if weight.name in ("moving_mean", "moving_variance"):
+            weight.assign(random.uniform(0.2, 1, weight.shape))
+    return model
+
+
+def net(inputs, outputs) -> keras.Model:
+    return scrambled(keras.Model(inputs, outputs, name="net"))
+
+
+def chain(*layers, shape=(None,), dtype="int32", name="ids") -> keras.Model:
+    return scrambled(keras.Sequential([L.Input(shape, dtype=dtype, name=name), *layers], name="net"))
+
+
+def tokens(name: str = "ids", length: int | None = None):
+    return L.Input((length,), dtype="int32", name=name)
+
+
+def frames():
+    return L.Input((None, DIM), name="frames")
+
+
+def mask_input(dtype: str):
+    return L.Input((None,), dtype=dtype, name="attention_mask")
+
+
+def embedding(masked: bool = True, name: str = "embed"):
+    return L.Embedding(VOCAB, DIM, mask_zero=masked, name=name)
+
+
+def head(x):
+    return L.Dense(OUT, name="head")(x)
+
+
+def mean(name: str = "pool"):
+    return L.GlobalAveragePooling1D(name=name)
+
+
+def peak(name: str = "peak"):
+    return L.GlobalMaxPooling1D(name=name)
+
+
+def gru(name: str = "gru", **options):
+    return L.GRU(UNITS, name=name, **options)
+
+
+def lstm(name: str = "lstm", **options):
+    return L.LSTM(UNITS, name=name, **options)
+
+
+def attention(name: str = "attention"):
+    return L.MultiHeadAttention(2, DIM, name=name)
+
+
+def real(ids, value: int = 0):
+    """1.0 for real steps, with an axis for the features."""
+    return K.expand_dims(K.cast(K.not_equal(ids, value), "float32"), -1)
+
+
+def weighted_mean(x, weights):
+    return K.sum(x * weights, axis=1) / K.sum(weights, axis=1)
+
+
+# Custom layers. -------------------------------------------------------------------------------------------
+
+custom = keras.saving.register_keras_serializable("examples")
+
+
+@custom
+class Halve(L.Layer):
+    """Step by step, but supports_masking was forgotten."""
+
+    def call(self, x):
+        return x * 0.5
+
+
+@custom
+class SumOfTwo(L.Layer):
+    """With two tensors Keras fills `first_mask` and `second_mask`, never `mask`."""
+
+    def call(self, first, second, mask=None):
+        both = first + second
+        if mask is not None:
+            both = both * K.expand_dims(K.cast(mask, both.dtype), -1)
+        return K.sum(both, axis=1)
+
+
+@custom
+class WidthMean(L.Layer):
+    """The sum over the real steps, but divided by the width of the batch."""
+
+    supports_masking = True
+
+    def call(self, x, mask=None):
+        x = x * K.expand_dims(K.cast(mask, x.dtype), -1)
+        return K.sum(x, axis=1) / K.cast(K.shape(x)[1], x.dtype)
+
+    def compute_mask(self, x, mask=None):
+        return None
+
+
+@custom
+class MaskedMean(L.Layer):
+    def call(self, x, mask=None):
+        weights = K.expand_dims(K.cast(mask, x.dtype), -1)
+        return K.sum(x * weights, axis=1) / K.sum(weights, axis=1)
+
+    def compute_mask(self, x, mask=None):
+        return None
+
+
+@custom
+class LastReal(L.Layer):
+    """The last real step of rows that are padded on the right."""
+
+    def call(self, x, mask=None):
+        last = K.sum(K.cast(mask, "int32"), axis=1) - 1
+        return K.squeeze(K.take_along_axis(x, last[:, None, None], axis=1), axis=1)
+
+    def compute_mask(self, x, mask=None):
+        return None
+
+
+@custom
+class Count(L.Layer):
+    """How many steps are real."""
+
+    def call(self, x, mask=None):
+        return K.sum(K.cast(mask, "float32"), axis=1, keepdims=True)
+
+    def compute_mask(self, x, mask=None):
+        return None
+
+
+@custom
+class Positions(L.Layer):
+    """Learned positions, counted from the left or from the right end of the batch."""
+
+    def __init__(self, from_right=False, **options):
+        super().__init__(**options)
+        self.from_right = from_right
+        self.supports_masking = True
+
+    def build(self, shape):
+        self.table = self.add_weight(shape=(128, shape[-1]), name="table")
+
+    def call(self, x):
+        places = K.arange(K.shape(x)[1])
+        return x + K.take(self.table, places[::-1] if self.from_right else places, axis=0)
+
+    def get_config(self):
+        return {**super().get_config(), "from_right": self.from_right}
+
+
+@custom
+class Recent(L.Layer):
+    """The last forty steps of the batch, with their mask."""
+
+    def call(self, x):
+        return x[:, -40:]
+
+    def compute_mask(self, x, mask=None):
+        return None if mask is None else mask[:, -40:]
+
+    def compute_output_shape(self, shape):
+        return shape
+
+
+@custom
+class FirstThree(L.Layer):
+    """The mean of the first three steps, real or not."""
+
+    def call(self, x):
+        return K.mean(x[:, :3], axis=1)
+
+
+@custom
+class SplitAtFour(L.Layer):
+    """Two pieces, each with its own piece of the mask."""
+
+    def call(self, x):
+        return x[:, :4], x[:, 4:]
+
+    def compute_mask(self, x, mask=None):
+        return [None, None] if mask is None else [mask[:, :4], mask[:, 4:]]
+
+    def compute_output_shape(self, shape):
+        return [(shape[0], None, shape[2])] * 2
+
+
+@custom
+class PadEmbedding(L.Layer):
+    """An embedding whose pad id need not be zero."""
+
+    def __init__(self, pad, **options):
+        super().__init__(**options)
+        self.pad = pad
+        self.inner = L.Embedding(VOCAB, DIM, name="inner")
+
+    def build(self, shape):
+        self.inner.build(shape)
+
+    def call(self, ids):
+        return self.inner(ids)
+
+    def compute_mask(self, ids, mask=None):
+        return K.not_equal(ids, self.pad)
+
+    def compute_output_shape(self, shape):
+        return (*shape, DIM)
+
+    def get_config(self):
+        return {**super().get_config(), "pad": self.pad}
+
+
+@custom
+class Block(L.Layer):
+    """Attention and residual Adds: the attention takes the mask off its own input."""
+
+    def __init__(self, depth=1, explicit=False, **options):
+        super().__init__(**options)
+        self.depth, self.explicit = depth, explicit
+        self.supports_masking = True
+        self.attentions = [attention(f"attention_{number + 1}") for number in range(depth)]
+        self.adds = [L.Add(name=f"residual_{number + 1}") for number in range(depth)]
+
+    def build(self, shape):
+        for layer in self.attentions:
+            layer.build(shape, shape)
+
+    def call(self, x, mask=None):
+        seen = mask[:, None, :] if self.explicit and mask is not None else None
+        for attend, add in zip(self.attentions, self.adds, strict=True):
+            x = add([x, attend(x, x, attention_mask=seen)])
+        return x
+
+    def get_config(self):
+        return {**super().get_config(), "depth": self.depth, "explicit": self.explicit}
+
+
+# Subclassed models. ---------------------------------------------------------------------------------------
+
+
+class Own(keras.Model):
+    """A subclassed model that keeps its name when it is saved."""
+
+    def __init__(self, **options):
+        super().__init__(**options)
+        self.embed, self.head = embedding(), L.Dense(OUT, name="head")
+        self.pool, self.gru = mean(), gru()
+        self.attention, self.add = attention(), L.Add(name="residual")
+
+    def get_config(self):
+        return {"name": self.name}
+
+
+@custom
+class OwnReader(Own):
+    def call(self, ids):
+        return self.head(self.gru(self.embed(ids)))
+
+
+@custom
+class OwnOneBlock(Own):
+    def call(self, ids):
+        x = self.embed(ids)
+        return self.head(self.pool(self.add([x, self.attention(x, x)])))
+
+
+@custom
+class OwnReuse(Own):
+    def call(self, ids):
+        x = self.embed(ids)
+        seen = self.pool(self.attention(x, x))
+        return self.head(K.concatenate([seen, self.gru(x)], axis=-1))
+
+
+@custom
+class OwnPlainMean(Own):
+    def call(self, ids):
+        return self.head(K.mean(self.embed(ids), axis=1))
+
+
+@custom
+class OwnMasked(Own):
+    def call(self, inputs):
+        x, mask = self.embed(inputs["ids"]), inputs["attention_mask"]
+        x = self.add([x, self.attention(x, x, attention_mask=K.cast(mask, "bool")[:, None, :])])
+        return self.head(self.gru(x, mask=K.cast(mask, "bool")))
+
+
+def own(model: keras.Model) -> keras.Model:
+    model(np.ones((2, 3), "int32"))
+    return scrambled(model)
+
+
+# Leaks: the mask is lost, without a word, in an operator, an operation or a merge. -----------------------
+
+
+@leaks("add")
+def plus_then_lstm():
+    """A plus sign keeps no mask, so the LSTM runs over the padding."""
+    ids = tokens()
+    x = embedding()(ids)
+    return net(ids, head(lstm()(x + L.Dense(DIM, name="mix")(x))))
+
+
+@leaks("multiply")
+def scaled_embedding():
+    """Times a number: the mask is gone."""
+    ids = tokens()
+    return net(ids, head(L.Bidirectional(gru(), name="both")(embedding()(ids) * 2.0)))
+
+
+@leaks("tanh")
+def tanh_operation():
+    """keras.ops.tanh keeps no mask, where Activation("tanh") does."""
+    ids = tokens()
+    return net(ids, head(gru()(K.tanh(embedding()(ids)))))
+
+
+@leaks("flip")
+def flip_then_gru():
+    """keras.ops.flip loses the mask and puts the padding first."""
+    ids = tokens()
+    return net(ids, head(gru()(K.flip(embedding()(ids), axis=1))))
+
+
+@leaks("merge")
+def add_unmasked_branch():
+    """Add gives no mask when one branch has none."""
+    ids = tokens()
+    merged = L.Add(name="merge")([embedding()(ids), embedding(False, "plain")(ids)])
+    return net(ids, head(lstm()(merged)))
+
+
+@leaks("merge")
+def concatenate_unmasked_branch():
+    """Concatenate takes an unmasked branch as all real, and so the whole."""
+    ids = tokens()
+    merged = L.Concatenate(name="merge")([embedding()(ids), embedding(False, "plain")(ids)])
+    return net(ids, head(mean()(merged)))
+
+
+@leaks("mean")
+def mean_operation():
+    """keras.ops.mean over time counts the padding."""
+    ids = tokens()
+    return net(ids, head(K.mean(embedding()(ids), axis=1)))
+
+
+@leaks("mean")
+def masked_sum_over_width():
+    """The padding is zeroed, but the sum is divided by the width."""
+    ids = tokens()
+    return net(ids, head(K.mean(embedding(False)(ids) * real(ids), axis=1)))
+
+
+@leaks("share", custom=True)
+def width_mean_layer():
+    """A layer that uses its mask, then divides by the width all the same."""
+    return chain(embedding(), WidthMean(name="share"), L.Dense(OUT, name="head"))
+
+
+@leaks("get_item")
+def last_step():
+    """x[:, -1] is padding in every row but the longest."""
+    ids = tokens()
+    return net(ids, head(L.Dense(UNITS, name="mix")(embedding()(ids))[:, -1]))
+
+
+@leaks("softmax")
+def softmax_over_time():
+    """Attention pooling whose softmax gives the padding its share."""
+    ids = tokens()
+    x = embedding()(ids)
+    weights = K.softmax(L.Dense(1, name="score")(x), axis=1)
+    return net(ids, head(K.sum(x * weights, axis=1)))
+
+
+@leaks("softmax")
+def weak_mask_constant():
+    """Minus six is not minus infinity: a little of the padding remains, and more with more of it."""
+    ids = tokens()
+    x = embedding()(ids)
+    scores = L.Dense(1, name="score")(x) - 6.0 * (1.0 - real(ids))
+    return net(ids, head(K.sum(x * K.softmax(scores, axis=1), axis=1)))
+
+
+@leaks("einsum", "softmax")
+def attention_by_hand():
+    """Self attention in keras.ops: the scores carry no mask, the softmax mixes the padding in."""
+    ids = tokens()
+    x = embedding()(ids)
+    query, key = L.Dense(DIM, name="query")(x), L.Dense(DIM, name="key")(x)
+    weights = K.softmax(K.einsum("btf,bsf->bts", query, key), axis=-1)
+    return net(ids, head(K.matmul(weights, x)))
+
+
+@leaks("scores", "weights")
+def dot_attention():
+    """Dot gives no mask, so the softmax over its scores mixes the padding in."""
+    ids = tokens()
+    x = embedding()(ids)
+    weights = L.Activation("softmax", name="weights")(L.Dot((2, 2), name="scores")([x, x]))
+    return net(ids, head(L.Dot((2, 1), name="mixed")([weights, x])))
+
+
+@leaks("sum")
+def width_alone():
+    """Tokens do not matter to it, but the width does."""
+    ids = tokens()
+    return net(ids, head(K.expand_dims(K.log(K.sum(K.ones_like(ids, dtype="float32"), axis=1)), -1)))
+
+
+# Leaks: layers without masks, after a warning. ------------------------------------------------------------
+
+
+@leaks("conv")
+def conv_same():
+    """A convolution reaches over the edge into the padding."""
+    return chain(embedding(), L.Conv1D(UNITS, 3, padding="same", name="conv"), L.Dense(OUT, name="head"))
+
+
+@leaks("conv")
+def separable_conv():
+    """So does a separable one, here before a pooling that would have masked."""
+    conv = L.SeparableConv1D(UNITS, 3, padding="same", name="conv")
+    return chain(embedding(), conv, mean(), L.Dense(OUT, name="head"))
+
+
+@leaks("conv")
+def pointwise_conv_then_lstm():
+    """A kernel of one mixes nothing but loses the mask the LSTM needs."""
+    return chain(embedding(), L.Conv1D(UNITS, 1, name="conv"), lstm(), L.Dense(OUT, name="head"))
+
+
+@leaks("conv", padding="pre")
+def causal_conv_pre():
+    """Looking back, a causal convolution meets padding on the left where a row alone meets zeros."""
+    return chain(embedding(), L.Conv1D(UNITS, 3, padding="causal", name="conv"), L.Dense(OUT, name="head"))
+
+
+@leaks("flat")
+def flatten_fixed():
+    """Flatten gives every place weights of its own, those of the padding too."""
+    return chain(embedding(), L.Flatten(name="flat"), L.Dense(OUT, name="head"), shape=(12,))
+
+
+@leaks("peak")
+def global_max():
+    """The largest value may be the padding's."""
+    return chain(embedding(), peak(), L.Dense(OUT, name="head"))
+
+
+@leaks("squeeze")
+def max_pool_then_lstm():
+    """Pooling halves the steps and loses the mask."""
+    pool = L.MaxPooling1D(2, padding="same", name="squeeze")
+    return chain(embedding(), pool, lstm(), L.Dense(OUT, name="head"))
+
+
+@leaks("squeeze")
+def average_pool_then_mean():
+    """The mean after it no longer knows what was real."""
+    pool = L.AveragePooling1D(3, padding="same", name="squeeze")
+    return chain(embedding(), pool, mean(), L.Dense(OUT, name="head"))
+
+
+@leaks("norm")
+def rms_normalization_then_gru():
+    """RMSNormalization does not support masks, though LayerNormalization does."""
+    return chain(embedding(), L.RMSNormalization(name="norm"), gru(), L.Dense(OUT, name="head"))
+
+
+@leaks("project")
+def einsum_dense_then_gru():
+    """EinsumDense does not support masks, though Dense does."""
+    project = L.EinsumDense("abc,cd->abd", (None, DIM), name="project")
+    return chain(embedding(), project, gru(), L.Dense(OUT, name="head"))
+
+
+@leaks("same")
+def identity_reshape():
+    """A Reshape that changes nothing still loses the mask."""
+    return chain(embedding(), L.Reshape((-1, DIM), name="same"), gru(), L.Dense(OUT, name="head"))
+
+
+@leaks("same")
+def identity_permute():
+    """So does a Permute that changes nothing."""
+    return chain(embedding(), L.Permute((1, 2), name="same"), lstm(), L.Dense(OUT, name="head"))
+
+
+@leaks("twice")
+def upsampling():
+    """Every step twice, and the mask not at all."""
+    return chain(embedding(), L.UpSampling1D(2, name="twice"), gru(), L.Dense(OUT, name="head"))
+
+
+@leaks("halve", custom=True)
+def custom_without_masking():
+    """A custom layer has to say supports_masking."""
+    return chain(embedding(), Halve(name="halve"), gru(), L.Dense(OUT, name="head"))
+
+
+@leaks("both", custom=True)
+def custom_with_two_tensors():
+    """`mask` is not filled when a layer takes two tensors."""
+    ids = tokens()
+    x = embedding()(ids)
+    return net(ids, head(SumOfTwo(name="both")(x, L.Dense(DIM, name="mix")(x))))
+
+
+@leaks("last", unsafe=True)
+def lambda_last_step():
+    """A Lambda gets no mask unless it asks for one."""
+    last = L.Lambda(lambda x: x[:, -1], output_shape=(DIM,), name="last")
+    return chain(embedding(), last, L.Dense(OUT, name="head"))
+
+
+# Leaks: layers that carry the mask on and mix the steps all the same. ------------------------------------
+
+
+@leaks("norm")
+def group_normalization():
+    """Its moments are taken over time, the padding included."""
+    return chain(embedding(), L.GroupNormalization(2, name="norm"), mean(), L.Dense(OUT, name="head"))
+
+
+@leaks("norm")
+def layer_normalization_over_time():
+    """So are those of a LayerNormalization over time and features."""
+    norm = L.LayerNormalization([1, 2], center=False, scale=False, name="norm")
+    return chain(embedding(), norm, lstm(), L.Dense(OUT, name="head"))
+
+
+@leaks("norm")
+def unit_normalization_over_time():
+    """The length of a column grows with the padding in it."""
+    return chain(embedding(), L.UnitNormalization(1, name="norm"), gru(), L.Dense(OUT, name="head"))
+
+
+@leaks("back")
+def backwards_sequences_then_lstm():
+    """go_backwards turns the steps around but not their mask."""
+    back = lstm("back", go_backwards=True, return_sequences=True)
+    return chain(embedding(), back, lstm("front"), L.Dense(OUT, name="head"))
+
+
+@leaks("lstm")
+def zero_output_for_mask():
+    """With zero_output_for_mask even the final output is zero, if the last step is padding."""
+    return chain(embedding(), lstm(zero_output_for_mask=True), L.Dense(OUT, name="head"))
+
+
+@leaks("again")
+def masking_after_embedding():
+    """Masking throws the mask that came in away and finds nothing to mask."""
+    return chain(embedding(), L.Masking(0.0, name="again"), gru(), L.Dense(OUT, name="head"))
+
+
+@leaks("steps", graph=True)
+def time_distributed():
+    """In a graph with an unknown width it loops over the batch, and returns the wrong shape."""
+    return chain(embedding(), L.TimeDistributed(L.Dense(OUT, name="head"), name="steps"))
+
+
+# Leaks: the mask does not arrive where an initial state does. --------------------------------------------
+
+
+def decoder(cell, by_hand: bool = False):
+    source, target = tokens("source"), tokens("target")
+    _, *state = cell("encoder", return_state=True)(embedding(name="embed_source")(source))
+    options = {"mask": K.not_equal(target, 0)} if by_hand else {}
+    x = embedding(name="embed_target")(target)
+    return net([source, target], head(cell("decoder")(x, initial_state=state, **options)))
+
+
+@leaks("decoder", inputs=PAIR)
+def lstm_initial_state():
+    """An LSTM that is given an initial state is not given the mask."""
+    return decoder(lstm)
+
+
+@leaks("decoder", inputs=PAIR)
+def gru_initial_state():
+    """Nor is a GRU."""
+    return decoder(gru)
+
+
+@leaks("decoder", inputs=PAIR)
+def bidirectional_initial_state():
+    """Nor is a Bidirectional, whose backward half starts in the padding; seen here at every step."""
+    source, target = tokens("source"), tokens("target")
+    state = L.Bidirectional(gru("half"), name="encoder")(embedding(name="embed_source")(source))
+    forth, back = L.Dense(UNITS, name="forth")(state), L.Dense(UNITS, name="back")(state)
+    decode = L.Bidirectional(gru("half", return_sequences=True), name="decoder")
+    y = decode(embedding(name="embed_target")(target), initial_state=[forth, back])
+    return net([source, target], head(y))
+
+
+@clean(inputs=PAIR)
+def lstm_initial_state_and_mask():
+    """The mask given by hand arrives."""
+    return decoder(lstm, by_hand=True)
+
+
+# Leaks: there is no mask, or it marks the wrong steps. ---------------------------------------------
+
+
+@leaks("embed")
+def unmasked_lstm():
+    """Without mask_zero the LSTM runs on over the padding."""
+    return chain(embedding(False), lstm(), L.Dense(OUT, name="head"))
+
+
+@leaks("embed")
+def unmasked_mean():
+    """Without mask_zero the mean counts the padding."""
+    return chain(embedding(False), mean(), L.Dense(OUT, name="head"))
+
+
+@leaks("embed")
+def unmasked_tagger():
+    """At every step, the backward half has read the padding first."""
+    both = L.Bidirectional(lstm("half", return_sequences=True), name="both")
+    return chain(embedding(False), both, L.Dense(OUT, name="head"))
+
+
+@leaks("embed", padding="pre")
+def unmasked_steps_pre():
+    """Padded on the left, even a forward LSTM reads the padding first."""
+    return chain(embedding(False), lstm(return_sequences=True), L.Dense(OUT, name="head"))
+
+
+@leaks("embed")
+def unmasked_stateful():
+    """Stateful, four rows at a time, and without a mask."""
+    ids = L.Input(batch_shape=(4, None), dtype="int32", name="ids")
+    return net(ids, head(gru(stateful=True)(embedding(False)(ids))))
+
+
+@leaks("embed")
+def unmasked_fixed():
+    """A fixed width of twelve, and no mask."""
+    return chain(embedding(False), lstm(), L.Dense(OUT, name="head"), shape=(12,))
+
+
+@leaks("embed", value=49)
+def other_pad_id():
+    """mask_zero masks zeros; this padding is 49."""
+    return chain(embedding(), gru(), L.Dense(OUT, name="head"))
+
+
+@leaks("lstm", inputs=FRAMES)
+def frames_without_masking():
+    """Features have no mask unless Masking makes one."""
+    x = frames()
+    return net(x, head(lstm()(x)))
+
+
+@leaks("masking", "project", inputs=FRAMES)
+def masking_too_late():
+    """Behind a Dense with a bias the padding is no longer zero."""
+    x = frames()
+    y = L.Masking(0.0, name="masking")(L.Dense(DIM, name="project")(x))
+    return net(x, head(gru()(y)))
+
+
+@leaks("conv", inputs=FRAMES)
+def frames_conv():
+    """Zeros are what a convolution sees past the end of a row; with a bias below it they are not."""
+    x = frames()
+    y = L.Dense(DIM, name="project")(L.Masking(0.0, name="masking")(x))
+    return net(x, head(L.Conv1D(UNITS, 3, padding="same", name="conv")(y)))
+
+
+# Leaks: a mask comes in as an input, and is used too little. ----------------------------------------------
+
+
+@leaks("mean", inputs=MASKED)
+def mask_input_ignored():
+    """The mask is an input, and nothing uses it."""
+    ids, mask = tokens(), mask_input("int32")
+    return net([ids, mask], head(K.mean(embedding(False)(ids), axis=1)))
+
+
+@leaks("attention", inputs=MASKED)
+def mask_input_in_pooling_alone():
+    """The pooling is masked, but attention below it has mixed the padding in already."""
+    ids, mask = tokens(), mask_input("float32")
+    x = embedding(False)(ids)
+    return net([ids, mask], head(weighted_mean(attention()(x, x), K.expand_dims(mask, -1))))
+
+
+@leaks("attention", inputs=MASKED)
+def mask_input_on_the_wrong_axis():
+    """It masks the queries, and every real query sees all keys."""
+    ids, mask = tokens(), mask_input("bool")
+    x = embedding(False)(ids)
+    return net([ids, mask], head(attention()(x, x, attention_mask=K.expand_dims(mask, -1))))
+
+
+@leaks("softmax", inputs=MASKED)
+def mask_input_inverted():
+    """Minus a billion where the mask is one: the padding alone is seen."""
+    ids, mask = tokens(), mask_input("float32")
+    x = embedding(False)(ids)
+    scores = L.Dense(1, name="score")(x) - 1e9 * K.expand_dims(mask, -1)
+    return net([ids, mask], head(K.sum(x * K.softmax(scores, axis=1), axis=1)))
+
+
+# Leaks: MultiHeadAttention takes the mask off its own input, so a residual has none. ----------------------
+
+
+def transformer(blocks: int, cell=attention, **options):
+    def apply(x):
+        for block in range(1, blocks + 1):
+            x = L.Add(name=f"residual_{block}")([x, cell(f"attention_{block}")(x, x, **options)])
+            x = L.LayerNormalization(name=f"norm_{block}")(x)
+        return x
+
+    return apply
+
+
+@leaks("attention_1")
+def two_blocks():
+    """The second block attends to the padding."""
+    ids = tokens()
+    return net(ids, head(mean()(transformer(2)(embedding()(ids)))))
+
+
+@leaks("attention_1")
+def two_blocks_tagger():
+    """The same, seen at every step."""
+    ids = tokens()
+    return net(ids, head(transformer(2)(embedding()(ids))))
+
+
+@leaks("attention", custom=True)
+def subclassed_one_block():
+    """In a subclassed model one block is enough."""
+    return own(OwnOneBlock(name="net"))
+
+
+@leaks("attention", custom=True)
+def subclassed_reuse():
+    """What attention has read, the GRU after it reads without a mask."""
+    return own(OwnReuse(name="net"))
+
+
+@leaks("block/attention_1", custom=True)
+def custom_block():
+    """The same within a custom layer that attends twice."""
+    return chain(embedding(), Block(2, name="block"), mean(), L.Dense(OUT, name="head"))
+
+
+@leaks("encoder/attention_1")
+def nested_encoder():
+    """The same within a nested model."""
+    inner = L.Input((None, DIM), name="steps")
+    encoder = keras.Model(inner, transformer(2)(inner), name="encoder")
+    ids = tokens()
+    return net(ids, head(mean()(encoder(embedding()(ids)))))
+
+
+# Leaks: nested models and subclassed ones. ----------------------------------------------------------------
+
+
+@leaks("encoder/peak")
+def nested_peak():
+    """The culprit is inside a nested model."""
+    inner = L.Input((None, DIM), name="steps")
+    encoder = keras.Model(inner, peak()(L.Dense(UNITS, name="mix")(inner)), name="encoder")
+    ids = tokens()
+    return net(ids, head(encoder(embedding()(ids))))
+
+
+@leaks("outer/inner/conv")
+def nested_twice():
+    """The culprit is inside a Sequential inside a Sequential."""
+    inner = keras.Sequential([L.Conv1D(DIM, 3, padding="same", name="conv")], name="inner")
+    outer = keras.Sequential([L.Dense(DIM, name="mix"), inner], name="outer")
+    return chain(embedding(), outer, lstm(), L.Dense(OUT, name="head"))
+
+
+@leaks("add", inputs=PAIR)
+def shared_encoder():
+    """The encoder is right; the second time it is called on what has lost its mask."""
+    source, target = tokens("source"), tokens("target")
+    embed, shift = embedding(), L.Dense(DIM, name="shift")
+    encoder = keras.Sequential([L.Input((None, DIM)), gru()], name="encoder")
+    x = embed(target)
+    y = L.Concatenate(name="both")([encoder(embed(source)), encoder(x + shift(x))])
+    return net([source, target], head(y))
+
+
+@leaks("net", custom=True)
+def subclassed_mean():
+    """A plain operation in a model's own call: only the model can be named."""
+    return own(OwnPlainMean(name="net"))
+
+
+# Leaks that are hard to see: small, rare, on one side, in one input or one output. ------------------------
+
+
+@leaks("peak")
+def slight_leak():
+    """A thousandth of a maximum beside a mean that is right."""
+    ids = tokens()
+    x = embedding()(ids)
+    return net(ids, head(mean()(x) + 1e-3 * peak()(x)))
+
+
+@leaks("recent", custom=True)
+def wide_batches_alone():
+    """Right up to forty steps; wider, the start of each row is cut off."""
+    return chain(embedding(), Recent(name="recent"), lstm(), L.Dense(OUT, name="head"))
+
+
+@leaks("first", custom=True)
+def short_rows_alone():
+    """Only rows shorter than three steps have padding among the first three."""
+    return chain(embedding(), FirstThree(name="first"), L.Dense(OUT, name="head"))
+
+
+@leaks("positions", padding="pre", custom=True)
+def positions_from_left_pre():
+    """The mask is right, but with padding on the left a word's position depends on the width."""
+    return chain(embedding(), Positions(name="positions"), lstm(), L.Dense(OUT, name="head"))
+
+
+@leaks("positions", custom=True)
+def positions_from_right_post():
+    """Counted from the right, positions depend on the width where the padding is on the right."""
+    return chain(embedding(), Positions(True, name="positions"), mean(), L.Dense(OUT, name="head"))
+
+
+@leaks("get_item", padding="pre")
+def first_step_pre():
+    """x[:, 0] is padding where rows are padded on the left."""
+    ids = tokens()
+    return net(ids, head(embedding()(ids)[:, 0]))
+
+
+@leaks("peak", inputs=PAIR)
+def second_input_alone():
+    """Only the second input's padding matters."""
+    source, target = tokens("source"), tokens("target")
+    x = gru()(embedding(name="embed_source")(source))
+    y = peak()(embedding(name="embed_target")(target))
+    return net([source, target], head(L.Concatenate(name="both")([x, y])))
+
+
+@leaks("conv", inputs=PAIR)
+def cross_attention_after_conv():
+    """A convolution over the source has lost the mask that attention needs."""
+    source, target = tokens("source"), tokens("target")
+    memory = L.Conv1D(DIM, 3, padding="same", name="conv")(embedding(name="embed_source")(source))
+    x = embedding(name="embed_target")(target)
+    return net([source, target], head(mean()(attention()(x, memory))))
+
+
+@leaks("peak")
+def one_output_of_two():
+    """One output is right, the other is not."""
+    ids = tokens()
+    x = embedding()(ids)
+    outputs = {"average": L.Dense(OUT, name="average")(mean()(x)), "highest": peak()(x)}
+    return net(ids, outputs)
+
+
+@leaks("embed")
+def batch_centred_unmasked():
+    """Rows depend on each other, and on the padding too."""
+    ids = tokens()
+    x = head(mean()(embedding(False)(ids)))
+    return net(ids, x - K.mean(x, axis=0, keepdims=True))
+
+
+@leaks("add", policy="mixed_float16")
+def float16_plus():
+    """A leak in half precision."""
+    ids = tokens()
+    x = embedding()(ids)
+    return net(ids, head(gru()(x + L.Dense(DIM, name="mix")(x))))
+
+
+@leaks("embed", policy="mixed_bfloat16")
+def bfloat16_unmasked():
+    """A leak in bfloat16."""
+    return chain(embedding(False), mean(), L.Dense(OUT, name="head"))
+
+
+@leaks("peak", policy="float64")
+def float64_peak():
+    """A leak in double precision."""
+    return chain(embedding(), peak(), L.Dense(OUT, name="head"))
+
+
+# Clean: the mask goes all the way. ------------------------------------------------------------------------
+
+
+@clean()
+def masked_lstm():
+    """The usual way: mask_zero and an LSTM."""
+    return chain(embedding(), lstm(), L.Dense(OUT, name="head"))
+
+
+@clean(padding="pre")
+def masked_lstm_pre():
+    """The same, padded on the left."""
+    return chain(embedding(), lstm(), L.Dense(OUT, name="head"))
+
+
+@clean()
+def masked_gru_in_depth():
+    """Two GRUs with dropout and a normalization between them."""
+    lower = gru("lower", return_sequences=True)
+    norm = L.LayerNormalization(name="norm")
+    return chain(embedding(), lower, L.Dropout(0.3), norm, gru(), L.Dense(OUT, name="head"))
+
+
+@clean()
+def masked_simple_rnn():
+    """A SimpleRNN that reads backwards and gives its last output alone."""
+    return chain(embedding(), L.SimpleRNN(UNITS, go_backwards=True, name="rnn"), L.Dense(OUT, name="head"))
+
+
+@clean()
+def masked_cells():
+    """Two cells in one RNN layer."""
+    cells = [L.LSTMCell(UNITS, name="lower"), L.GRUCell(UNITS, name="upper")]
+    return chain(embedding(), L.RNN(cells, name="rnn"), L.Dense(OUT, name="head"))
+
+
+@clean()
+def masked_bidirectional_tagger():
+    """At every step, both ways."""
+    both = L.Bidirectional(lstm("half", return_sequences=True), name="both")
+    return chain(embedding(), both, L.Dense(OUT, activation="softmax", name="head"))
+
+
+@clean()
+def masked_stateful():
+    """Stateful, four rows at a time."""
+    ids = L.Input(batch_shape=(4, None), dtype="int32", name="ids")
+    return net(ids, head(lstm(stateful=True)(embedding()(ids))))
+
+
+@clean()
+def masked_fixed():
+    """A fixed width of twelve, masked."""
+    return chain(embedding(), lstm(), L.Dense(OUT, name="head"), shape=(12,))
+
+
+@clean()
+def masked_mean():
+    """GlobalAveragePooling1D counts the real steps alone."""
+    return chain(embedding(), L.Dense(UNITS, "relu", name="mix"), mean(), L.Dense(OUT, name="head"))
+
+
+@clean()
+def masked_merge():
+    """The Add layer keeps the mask of two masked branches, where a plus sign does not."""
+    ids = tokens()
+    x = embedding()(ids)
+    gate = L.Activation("sigmoid", name="gate")(L.Dense(DIM, name="mix")(x))
+    x = L.Add(name="merge")([x, L.Multiply(name="gated")([x, gate])])
+    return net(ids, head(lstm()(x)))
+
+
+@clean()
+def masked_batch_normalization():
+    """At inference its moments are those it has learned, even where training=True was given to it."""
+    ids = tokens()
+    x = L.BatchNormalization(name="norm")(embedding()(ids), training=True)
+    return net(ids, head(mean()(x)))
+
+
+@clean()
+def masked_spectral_dense():
+    """SpectralNormalization warns that the mask is destroyed, and it is not."""
+    mix = L.SpectralNormalization(L.Dense(UNITS, name="inner"), name="mix")
+    return chain(embedding(), mix, gru(), L.Dense(OUT, name="head"))
+
+
+@clean()
+def masked_nested():
+    """A nested model passes the mask on, though its symbolic output shows none."""
+    inner = L.Input((None, DIM), name="steps")
+    encoder = keras.Model(inner, gru("lower", return_sequences=True)(inner), name="encoder")
+    ids = tokens()
+    return net(ids, head(mean()(encoder(embedding()(ids)))))
+
+
+@clean()
+def masked_tied_embedding():
+    """One table reads the tokens and scores them."""
+    ids = tokens()
+    table = L.ReversibleEmbedding(VOCAB, DIM, mask_zero=True, name="embed")
+    half = L.GRU(DIM, return_sequences=True, name="half")
+    x = L.Bidirectional(half, merge_mode="sum", name="both")(table(ids))
+    return net(ids, table(x, reverse=True))
+
+
+@clean()
+def encoder_and_fixed_decoder():
+    """Five steps come out whatever went in: the output's time is not the input's."""
+    decode = gru("decoder", return_sequences=True)
+    return chain(embedding(), lstm(), L.RepeatVector(5, name="repeat"), decode, L.Dense(OUT, name="head"))
+
+
+@clean()
+def several_outputs():
+    """One output a row and one a step."""
+    ids = tokens()
+    x = lstm(return_sequences=True)(embedding()(ids))
+    return net(ids, [L.Dense(OUT, name="row")(mean()(x)), L.Dense(OUT, name="step")(x)])
+
+
+@clean(custom=True)
+def subclassed_reader():
+    """A subclassed model with everything in order."""
+    return own(OwnReader(name="net"))
+
+
+# Clean: attention done right. -----------------------------------------------------------------------------
+
+
+@clean()
+def dot_product_attention():
+    """Attention is given the mask of its values."""
+    ids = tokens()
+    x = embedding()(ids)
+    return net(ids, head(mean()(L.Attention(name="attention")([x, x]))))
+
+
+@clean(inputs=PAIR)
+def additive_attention():
+    """Target attends to source, each with its own mask."""
+    source, target = tokens("source"), tokens("target")
+    x, memory = embedding(name="embed_target")(target), embedding(name="embed_source")(source)
+    return net([source, target], head(mean()(L.AdditiveAttention(name="attention")([x, memory]))))
+
+
+@clean()
+def attention_scores():
+    """Its scores follow the width along two axes."""
+    ids = tokens()
+    x = embedding()(ids)
+    y, scores = L.Attention(name="attention")([x, x], return_attention_scores=True)
+    return net(ids, [head(y), scores])
+
+
+@clean()
+def one_block():
+    """One block of a functional transformer is right: the pooling's mask was looked up in time."""
+    ids = tokens()
+    return net(ids, head(mean()(transformer(1)(embedding()(ids)))))
+
+
+@clean()
+def three_blocks_with_explicit_mask():
+    """attention_mask is not lost, however many the blocks."""
+    ids = tokens()
+    seen = K.expand_dims(K.not_equal(ids, 0), 1)
+    x = transformer(3, attention_mask=seen)(embedding()(ids))
+    return net(ids, head(weighted_mean(x, real(ids))))
+
+
+@clean()
+def grouped_queries():
+    """GroupQueryAttention leaves the masks of its inputs alone."""
+    ids = tokens()
+    x = transformer(2, lambda name: L.GroupQueryAttention(DIM, 2, 1, name=name))(embedding()(ids))
+    return net(ids, head(mean()(x)))
+
+
+@clean(inputs=PAIR)
+def cross_attention():
+    """Target attends to source, several heads, masks of their own."""
+    source, target = tokens("source"), tokens("target")
+    memory = gru("encoder", return_sequences=True)(embedding(name="embed_source")(source))
+    x = embedding(name="embed_target")(target)
+    return net([source, target], head(mean()(attention()(x, memory))))
+
+
+@clean(custom=True)
+def custom_blocks():
+    """Two custom layers that attend once each: Keras gives each one's output the mask that came in."""
+    return chain(embedding(), Block(name="block_1"), Block(name="block_2"), mean(), L.Dense(OUT, name="head"))
+
+
+@clean(custom=True)
+def custom_block_with_explicit_mask():
+    """A custom layer that attends twice, with the mask handed to both."""
+    return chain(embedding(), Block(2, True, name="block"), L.Dense(OUT, name="head"))
+
+
+# Clean: the mask comes in as an input. --------------------------------------------------------------------
+
+
+@clean(inputs=MASKED)
+def bool_mask_input():
+    """A bool mask goes to the GRU."""
+    ids, mask = tokens(), mask_input("bool")
+    return net([ids, mask], head(gru()(embedding(False)(ids), mask=mask)))
+
+
+@clean(inputs=MASKED)
+def int_mask_input():
+    """An int mask goes to two blocks of attention and to the mean."""
+    ids, mask = tokens(), mask_input("int32")
+    x = transformer(2, attention_mask=K.expand_dims(K.cast(mask, "bool"), 1))(embedding(False)(ids))
+    return net([ids, mask], head(weighted_mean(x, K.expand_dims(K.cast(mask, "float32"), -1))))
+
+
+@clean(inputs=MASKED)
+def float_mask_input():
+    """A float mask weighs the mean."""
+    ids, mask = tokens(), mask_input("float32")
+    return net([ids, mask], head(weighted_mean(embedding(False)(ids), K.expand_dims(mask, -1))))
+
+
+@clean(inputs=MASKED, custom=True)
+def subclassed_mask_input():
+    """A subclassed model that takes a dict."""
+    model = OwnMasked(name="net")
+    model({"ids": np.ones((2, 3), "int32"), "attention_mask": np.ones((2, 3), "int32")})
+    return scrambled(model)
+
+
+@clean(inputs={"ids": "tokens", "segments": "tokens:ids"})
+def segments():
+    """Two inputs of the same lengths, added with their masks."""
+    ids, parts = tokens(), tokens("segments")
+    x = L.Add(name="merge")([embedding()(ids), embedding(name="embed_segments")(parts)])
+    return net([ids, parts], head(lstm()(x)))
+
+
+# Clean: several token inputs, features, and pad ids other than zero. --------------------------------------
+
+
+@clean(inputs=PAIR)
+def two_towers():
+    """Each input with a tower of its own."""
+    source, target = tokens("source"), tokens("target")
+    x = lstm()(embedding(name="embed_source")(source))
+    y = mean()(embedding(name="embed_target")(target))
+    return net([source, target], head(L.Concatenate(name="both")([x, y])))
+
+
+@clean(inputs=PAIR)
+def one_after_the_other():
+    """Concatenated in time, so that padding stands between the two; the mask knows."""
+    source, target = tokens("source"), tokens("target")
+    embed = embedding()
+    x = L.Concatenate(axis=1, name="both")([embed(source), embed(target)])
+    return net([source, target], head(mean()(L.Dense(UNITS, "tanh", name="mix")(x))))
+
+
+@clean(inputs=FRAMES)
+def masking_lstm():
+    """Masking makes the mask out of the features."""
+    x = frames()
+    return net(x, head(lstm()(L.Masking(0.0, name="masking")(x))))
+
+
+@clean(inputs=FRAMES, value=-1)
+def masking_minus_one():
+    """The same with padding of minus one."""
+    x = frames()
+    return net(x, head(mean()(L.Dense(UNITS, "tanh", name="mix")(L.Masking(-1.0, name="masking")(x)))))
+
+
+@clean(value=49)
+def other_pad_id_masked():
+    """The padding is 49, and the mask is made for it."""
+    ids = tokens()
+    return net(ids, head(gru()(embedding(False)(ids), mask=K.not_equal(ids, 49))))
+
+
+@clean(value=1, custom=True)
+def custom_embedding():
+    """A custom embedding with a pad id of its own."""
+    return chain(PadEmbedding(1, name="embed"), gru(), L.Dense(OUT, name="head"))
+
+
+# Clean: without masks, or by hand. ------------------------------------------------------------------------
+
+
+@clean()
+def causal_conv():
+    """It looks back alone, and the padding is on the right."""
+    conv = L.Conv1D(UNITS, 3, padding="causal", name="conv")
+    return chain(embedding(False), conv, L.Dense(OUT, name="head"))
+
+
+@clean()
+def unmasked_steps():
+    """So does a forward LSTM: unmasked, but no real step comes after padding."""
+    return chain(embedding(False), lstm(return_sequences=True), L.Dense(OUT, name="head"))
+
+
+@clean()
+def causal_attention():
+    """So does causal attention."""
+    ids = tokens()
+    x = embedding(False)(ids)
+    return net(ids, head(attention()(x, x, use_causal_mask=True)))
+
+
+@clean()
+def pointwise_conv():
+    """A kernel of one loses the mask, and nothing needs it after."""
+    return chain(embedding(), L.Conv1D(UNITS, 1, name="conv"), L.Dense(OUT, name="head"))
+
+
+@clean()
+def first_step():
+    """x[:, 0] is real where the padding is on the right."""
+    ids = tokens()
+    return net(ids, head(embedding()(ids)[:, 0]))
+
+
+@clean(padding="pre")
+def last_step_pre():
+    """x[:, -1] is real where the padding is on the left."""
+    ids = tokens()
+    return net(ids, head(lstm(return_sequences=True)(embedding()(ids))[:, -1]))
+
+
+@clean()
+def masked_softmax():
+    """Attention pooling with minus a billion at the padding."""
+    ids = tokens()
+    x = embedding()(ids)
+    scores = L.Dense(1, name="score")(x) - 1e9 * (1.0 - real(ids))
+    return net(ids, head(K.sum(x * K.softmax(scores, axis=1), axis=1)))
+
+
+@clean()
+def masked_softmax_layer():
+    """The Softmax layer with a mask given by hand."""
+    ids = tokens()
+    x = embedding(False)(ids)
+    seen = K.expand_dims(K.not_equal(ids, 0), -1)
+    weights = L.Softmax(axis=1, name="weights")(L.Dense(1, name="score")(x), mask=seen)
+    return net(ids, head(K.sum(x * weights, axis=1)))
+
+
+@clean()
+def masked_peak():
+    """The largest of the real steps alone."""
+    ids = tokens()
+    return net(ids, head(K.max(embedding(False)(ids) - 1e9 * (1.0 - real(ids)), axis=1)))
+
+
+@clean()
+def zero_pad_row():
+    """No mask at all, but the padding's embedding is zero, and zeros do not change a sum."""
+    model = chain(embedding(False, "embed"), L.Dense(DIM, use_bias=False, name="mix"))
+    total = keras.Model(model.inputs, head(K.sum(model.outputs[0], axis=1)), name="net")
+    table = scrambled(total).get_layer("embed").embeddings
+    table.assign(np.where(np.arange(VOCAB)[:, None] == 0, 0, table.numpy()))
+    return total
+
+
+# Clean: custom layers that know their masks. --------------------------------------------------------------
+
+
+@clean(custom=True)
+def custom_masked_mean():
+    """A mean that uses its mask."""
+    return chain(embedding(), MaskedMean(name="average"), L.Dense(OUT, name="head"))
+
+
+@clean(custom=True)
+def custom_last_real():
+    """The last real step, found by the mask."""
+    both = L.Bidirectional(gru("half", return_sequences=True), name="both")
+    return chain(embedding(), both, LastReal(name="last"), L.Dense(OUT, name="head"))
+
+
+@clean(custom=True)
+def custom_split():
+    """Cut in two at the fourth step, masks too, and put together again."""
+    ids = tokens()
+    start, rest = SplitAtFour(name="split")(embedding()(ids))
+    pieces = [L.Dense(UNITS, "tanh", name="start")(start), L.Dense(UNITS, "tanh", name="rest")(rest)]
+    return net(ids, head(mean()(L.Concatenate(axis=1, name="both")(pieces))))
+
+
+@clean(custom=True)
+def custom_count():
+    """The number of real tokens is a feature, made from the mask."""
+    ids = tokens()
+    x = embedding()(ids)
+    return net(ids, head(L.Concatenate(name="both")([mean()(x), Count(name="count")(x)])))
+
+
+@clean(custom=True)
+def positions_from_left():
+    """Counted from the left, positions do not depend on padding on the right."""
+    return chain(embedding(), Positions(name="positions"), lstm(), L.Dense(OUT, name="head"))
+
+
+@clean(padding="pre", custom=True)
+def positions_from_right_pre():
+    """Counted from the right, they do not depend on padding on the left."""
+    return chain(embedding(), Positions(True, name="positions"), gru(), L.Dense(OUT, name="head"))
+
+
+# Clean, but hard to see so. -------------------------------------------------------------------------------
+
+
+@clean()
+def noisy_head():
+    """The difference of two large numbers: float32 leaves a thousandth of noise, which is not a leak."""
+    ids = tokens()
+    x = mean()(lstm(return_sequences=True)(embedding()(ids)))
+    large, other = L.Dense(OUT, name="large"), L.Dense(OUT, name="other")
+    model = net(ids, L.Subtract(name="difference")([large(x), other(x)]))
+    large.kernel.assign(5e4 * large.kernel)
+    other.kernel.assign(large.kernel + other.kernel)
+    return model
+
+
+@clean()
+def batch_centred_mean():
+    """Rows depend on each other, but not on the padding."""
+    ids = tokens()
+    x = head(mean()(embedding()(ids)))
+    return net(ids, x - K.mean(x, axis=0, keepdims=True))
+
+
+@clean(policy="mixed_float16")
+def float16_attention():
+    """Half precision leaves a thousandth of noise after three blocks, and none of it is a leak."""
+    ids = tokens()
+    seen = K.expand_dims(K.not_equal(ids, 0), 1)
+    return net(ids, head(transformer(3, attention_mask=seen)(embedding()(ids))))
+
+
+@clean(policy="mixed_bfloat16")
+def bfloat16_attention():
+    """In bfloat16 too: whether there is noise depends on the processor."""
+    ids = tokens()
+    x = embedding()(ids)
+    return net(ids, head(mean()(L.Attention(name="attention")([x, x]))))
+
+
+@clean(policy="mixed_bfloat16")
+def bfloat16_gru():
+    """Recurrent layers in bfloat16."""
+    return chain(embedding(), gru(), L.Dense(OUT, name="head"))
+
+
+@clean(policy="float64")
+def float64_lstm():
+    """Double precision."""
+    return chain(embedding(), lstm(), L.Dense(OUT, name="head"))
+
+
+# Inconclusive: whatever the padding does, nothing could show it. ------------------------------------------
+
+
+@unsure()
+def constant():
+    """Every input gives the same output."""
+    ids = tokens()
+    return net(ids, head(0.0 * gru()(embedding()(ids))))
+
+
+@unsure()
+def dead_relu():
+    """A ReLU that never fires."""
+    ids = tokens()
+    dead = L.Dense(UNITS, "relu", name="dead")
+    model = net(ids, head(dead(mean()(embedding()(ids)))))
+    dead.bias.assign(dead.bias - 100.0)
+    return model
+
+
+@unsure()
+def dead_relu_unmasked():
+    """A ReLU that never fires, above a maximum that would leak."""
+    ids = tokens()
+    dead = L.Dense(UNITS, "relu", name="dead")
+    model = net(ids, head(dead(peak()(embedding()(ids)))))
+    dead.bias.assign(dead.bias - 100.0)
+    return model
+
+
+@unsure(custom=True)
+def count_alone():
+    """It counts the tokens, and does not care which they are."""
+    return chain(embedding(), Count(name="count"), L.Dense(OUT, name="head"))
+
+
+EXAMPLES: tuple[ExampleModel, ...] = tuple(_models)
