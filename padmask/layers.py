@@ -1,12 +1,12 @@
-"""Keras layers that make, pass on, split and use masks.
+"""Keras layers that create, pass on, split and use masks.
 
-These are the four layers of TensorFlow's guide "Understanding masking & padding". Here they run on every
-backend of Keras 3 and on batches of any length, can be saved and loaded, and ignore the content of padded
-steps, including NaN. Masks follow Keras: **True is a real step**. Models that use the layers need only Keras
-and `padmask.errors`.
+The module has the four layers of TensorFlow's guide "Understanding masking & padding". The layers of padmask
+run on every backend of Keras 3 and on batches of any length, can be saved and loaded, and ignore the content
+of padded steps, including NaN. As in Keras, **True in a mask means a real step**. Models with these layers
+need only Keras and `padmask.errors`.
 
-padmask does not require Keras, but this module does. Import the module before you load a saved model with
-these layers, because Keras does not import it.
+Only this module of padmask requires Keras. Import the module before you load a saved model with these layers,
+because Keras does not import custom layers.
 """
 
 from __future__ import annotations
@@ -97,7 +97,7 @@ class SplitMask(keras.Operation):  # type: ignore[misc]
 
 @_registered
 class CustomEmbedding(keras.layers.Layer):  # type: ignore[misc]
-    """A layer that embeds token ids as vectors and makes a mask that is True for real tokens.
+    """A layer that embeds token ids as vectors and creates a mask that is True for real tokens.
 
     >>> import numpy as np
     >>> embedding = CustomEmbedding(input_dim=10, output_dim=4, mask_zero=True)
@@ -106,7 +106,7 @@ class CustomEmbedding(keras.layers.Layer):  # type: ignore[misc]
     ((1, 3, 4), [[True, True, False]])
 
     Args:
-        input_dim: number of ids. Ids run from 0 to `input_dim - 1`.
+        input_dim: number of ids. The ids are the integers from 0 to `input_dim - 1`.
         output_dim: length of a vector.
         mask_zero: whether id 0 is padding.
         **kwargs: arguments of every Keras layer, such as `name` and `dtype`.
@@ -143,7 +143,7 @@ class CustomEmbedding(keras.layers.Layer):  # type: ignore[misc]
         return ops.cast(vectors, self.compute_dtype)
 
     def compute_mask(self, inputs: Any, mask: Any = None) -> Any:
-        # A float id such as 0.5 has the vector of id 0, and so is padding too.
+        # A float id such as 0.5 has the vector of id 0, so it is padding too.
         return ops.not_equal(_to_integers(inputs), 0) if self.mask_zero else None
 
     def compute_output_shape(self, input_shape: Shape) -> Shape:
@@ -171,7 +171,7 @@ class MaskedActivation(keras.layers.Layer):  # type: ignore[misc]
         A call returns a tensor with the shape and the mask of the input.
 
     Raises:
-        ValueError: Keras does not know the activation.
+        ValueError: Keras has no activation with this name.
 
     This is the `MyActivation` of TensorFlow's masking guide. A custom layer drops masks unless it sets
     `supports_masking`.
@@ -203,8 +203,7 @@ class TemporalSoftmax(keras.layers.Layer):  # type: ignore[misc]
     [[[0.5], [0.5], [0.0]]]
 
     For each feature, the weights of the real steps of a row sum to 1. The weights of padded steps are exactly
-    0 for any content, and so are all weights of a row without real steps. No gradient flows into padded
-    steps.
+    0 for any content. In a row without real steps, all weights are 0. No gradient flows into padded steps.
 
     Args:
         **kwargs: arguments of every Keras layer, such as `name` and `dtype`.
@@ -212,7 +211,7 @@ class TemporalSoftmax(keras.layers.Layer):  # type: ignore[misc]
     Returns:
         A call takes scores of shape (batch, time, features) and a mask of shape (batch, time), and returns a
         tensor with the shape of the scores and the compute dtype. Half precision is computed in float32.
-        Without a mask, every step is real.
+        Without a mask, all steps are real.
 
     Raises:
         SpecError: the scores do not have the shape (batch, time, features), or the mask does not match the
@@ -246,8 +245,8 @@ def _softmax_over_real(scores: Any, mask: Any) -> Any:
     # Subtracting a constant does not change the softmax, so the gradient can stop there.
     # Some backends fail on the maximum of zero steps without `initial`.
     highest = ops.max(ops.where(real, scores, LOWEST), axis=1, keepdims=True, initial=LOWEST)
-    # Padding is set to 0 before and after `exp`. Only afterwards would not be enough: an overflow of `exp`
-    # would reach the gradient, because 0 times infinity is NaN.
+    # Set padding to 0 before `exp` too. Otherwise, an overflow of `exp` would reach the gradient, because 0
+    # times infinity is NaN.
     shifted = ops.where(real, scores - ops.stop_gradient(highest), 0.0)
     weights = ops.where(real, ops.exp(shifted), 0.0)
     total = ops.sum(weights, axis=1, keepdims=True)

@@ -18,17 +18,17 @@ from padmask.spec.pad import MaskSpec, Side
 
 @dataclass(frozen=True)
 class Padding:
-    """The columns that mark the padding of an input, and what the metadata say about the padding.
+    """The columns that mark the padding of an input, and the description of the padding in the metadata.
 
     Args:
         mask: name of the mask column; None if only the length column marks the padding.
         length: name of the length column; None without a length column. If both names are None, the metadata
-            describe padding, and the columns that marked it are gone.
+            describe padding, but the columns that marked the padding are missing.
         values: pad values by column name, from the metadata.
-        padding: side of the padding; None if no metadata name it.
+        padding: side of the padding, from the metadata; None without metadata.
         sides: side of the padding in each file, by file name, from the metadata.
-        described: the metadata name the mask or the length column.
-        seen: the first rows of the mask contain padding.
+        described: whether the metadata name the mask or the length column.
+        seen: whether the first rows of the mask contain padding.
     """
 
     mask: str | None
@@ -61,10 +61,10 @@ def find_padding(
 ) -> Padding | None:
     """Return the columns that mark the padding of a dataset, or None for a dataset without padding.
 
-    The function uses the given columns first, then the columns that the metadata name, then a column with
-    the name and type of a mask. Rows without padding may have a mask of ones, as tokenizers make. If the
-    first rows are available, a mask found by name counts only if it contains padding there, if its rows have
-    equal lengths, or if it has padmask's default name.
+    The function uses the requested columns first, then the columns that the metadata name, then a column with
+    the name and type of a mask. Tokenizers also write masks of ones for rows without padding. Therefore, if
+    the first rows are available, a mask found by its name counts only if these rows contain padding, if they
+    have equal lengths, or if the mask has padmask's default name.
 
     >>> schema = pa.schema([("input_ids", pa.list_(pa.int32())), ("attention_mask", pa.list_(pa.int8()))])
     >>> find_padding({"a.parquet": schema}).mask
@@ -76,10 +76,10 @@ def find_padding(
     Args:
         files: schema of each file, by file name.
         columns: names of the columns to compare between files; empty compares all padded columns.
-        mask_column: requested mask column.
-        length_column: requested length column.
+        mask_column: requested mask column, if any.
+        length_column: requested length column, if any.
         names: names of columns that may be masks.
-        first_mask: function that returns the first rows of a mask column. None trusts the names.
+        first_mask: function that returns the first rows of a mask column; None trusts the names.
         read_metadata: whether to use the metadata.
 
     Returns:
@@ -105,7 +105,7 @@ def find_padding(
         _refuse_missing_mask(files, found.mask)
     if first is None:
         return found
-    sides = {name: one.padding for name, one in described.items()}
+    sides = {name: description.padding for name, description in described.items()}
     return replace(found, values=first.values, padding=first.padding, sides=sides)
 
 
@@ -126,7 +126,7 @@ def _read_descriptions(files: Mapping[str, pa.Schema]) -> dict[str, Described]:
 
 _NAME_ALL = "name the padded columns with -c and their mask with --mask-column"
 
-_ONE_WAY = "one dataset is raw or padded in one way"
+_ONE_WAY = "all files of a dataset must be raw, or padded in the same way"
 
 # How a file is padded: the padded columns, the mask column and the length column.
 _Way = tuple[tuple[str, ...], str | None, str | None]
@@ -140,7 +140,7 @@ def _refuse_different_padding(
     Pad values may differ. Sides may differ too, because a mask shows the side in each row.
     """
     compared = set(columns)
-    if not described or (compared and not any(compared & set(one.values) for one in described.values())):
+    if not described or (compared and not any(compared & set(file.values) for file in described.values())):
         return
     ways = {
         name: _way_of(described.get(name), schema.names, compared)
@@ -151,26 +151,27 @@ def _refuse_different_padding(
     other = next((name for name, way in ways.items() if padded is not None and way != ways[padded]), None)
     if padded is not None and other is not None:
         raise PaddedError(
-            f"{padded} and {other} do not say the same of their padding: {padded} names "
-            f"{_in_words(ways[padded])}, and {other} names {_in_words(ways[other])}; {_ONE_WAY}",
-            remedy=f"Read the files apart. If the files share one mask, {_NAME_ALL}.",
+            f"{padded} and {other} are padded differently, according to their metadata: {padded} has "
+            f"{_in_words(ways[padded])}, and {other} has {_in_words(ways[other])}; {_ONE_WAY}",
+            remedy=f"Read the files separately. If all files have the same mask, {_NAME_ALL}.",
         )
 
 
-def _way_of(said: Described | None, names: Sequence[str], columns: set[str]) -> _Way | None:
+def _way_of(description: Described | None, names: Sequence[str], columns: set[str]) -> _Way | None:
     """Return how a file is padded, or None if no column of the file marks its padding."""
-    mask, length = (None, None) if said is None else said.present(names)
-    if said is None or (mask is None and length is None):
+    mask, length = (None, None) if description is None else description.present(names)
+    if description is None or (mask is None and length is None):
         return None
-    return tuple(sorted(set(said.values) & columns if columns else said.values)), mask, length
+    padded = set(description.values)
+    return tuple(sorted(padded & columns if columns else padded)), mask, length
 
 
 def _in_words(way: _Way | None) -> str:
     if way is None:
-        return "nothing"
+        return "no padding"
     columns, mask, length = way
     markers = [f"the mask {mask!r}"] * (mask is not None) + [f"the lengths {length!r}"] * (length is not None)
-    return f"{' and '.join(markers)} of {', '.join(map(repr, columns)) or 'other columns'}"
+    return f"{' and '.join(markers)} for {', '.join(map(repr, columns)) or 'other columns'}"
 
 
 def _find_mask(
@@ -207,14 +208,14 @@ def _judge_mask(name: str, first_mask: FirstMask | None) -> Padding | None:
 
 
 def _refuse_missing_mask(files: Mapping[str, pa.Schema], mask: str) -> None:
-    """Refuse files with a mask beside files without one."""
+    """Refuse a dataset in which some files have the mask and others do not."""
     has_mask = {name: mask in schema.names for name, schema in files.items() if schema.names}
     padded = next((name for name, has in has_mask.items() if has), None)
     raw = next((name for name, has in has_mask.items() if not has), None)
     if padded is not None and raw is not None:
         raise PaddedError(
-            f"{padded} has a mask column {mask!r} and {raw} has none; {_ONE_WAY}",
-            remedy="Read the files apart.",
+            f"{padded} has a mask column {mask!r}, but {raw} does not; {_ONE_WAY}",
+            remedy="Read the files separately.",
             options=["mask_column"],
         )
 
@@ -271,6 +272,6 @@ def check_names(schema: pa.Schema, columns: Sequence[PadColumn], mask: MaskSpec)
 
 
 def mask_field(schema: pa.Schema, name: str) -> pa.Field:
-    """Return the field to read a mask as. The type of lists without an element does not show a mask."""
+    """Return the field to read a mask as: lists of bools if the type of the column does not show a mask."""
     type_ = schema.field(name).type
     return pa.field(name, type_ if is_mask(type_) else pa.list_(pa.bool_()))

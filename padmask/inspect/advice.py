@@ -1,4 +1,4 @@
-"""`plan_advice`: a sentence that recommends a plan."""
+"""Advice on the choice of a plan, as text."""
 
 from __future__ import annotations
 
@@ -7,33 +7,45 @@ from collections.abc import Sequence
 from padmask.errors import share
 from padmask.inspect.costs import Cost
 
-# A plan with a smaller share of padding needs no improvement.
+# With a smaller share of padding, other plans save too little.
 LITTLE_PADDING = 0.15
 
-# Truncation is recommended if padding to the longest row takes this many times the places of p99.
+# Truncation is worth mentioning if padding to the longest row needs this many times the positions of p99.
 WORTH_CUTTING = 1.1
 
 
 def plan_advice(plans: Sequence[Cost]) -> str:
-    """Return a sentence that recommends a plan."""
+    """Return advice that compares padding to the longest row, truncation and buckets.
+
+    >>> from padmask.core.plan import LengthStats
+    >>> from padmask.inspect.costs import candidate_costs
+    >>> plan_advice(candidate_costs(LengthStats({7: 9, 8: 1})))
+    'Pad to the longest row (8): only 11% of the positions are padding, and no tokens are lost.'
+    """
     by_name = {cost.name: cost for cost in plans}
     if not by_name:
-        return "There are no rows to pad."
-    longest, cut = by_name["longest"], by_name["p99"]
+        return "The input has no rows to pad."
+    longest, p99 = by_name["longest"], by_name["p99"]
     if longest.padding_share <= LITTLE_PADDING:
         return (
-            f"Pad to the longest row ({longest.edges[0]}): only {longest.padding_share:.0%} of the places "
-            "are padding, and nothing is lost."
+            f"Pad to the longest row ({longest.edges[0]}): only {longest.padding_share:.0%} of the positions "
+            "are padding, and no tokens are lost."
         )
     buckets = [by_name[name] for name in ("buckets-2", "buckets-4", "buckets-8")]
     chosen = next((cost for cost in buckets if cost.padding_share <= LITTLE_PADDING), None)
     chosen = chosen or min(buckets, key=lambda cost: cost.padding_share)
     lossless = (
-        f"{chosen.name} loses nothing and leaves {chosen.padding_share:.0%} padding in {chosen.shapes} shapes"
+        f"With {chosen.name} ({chosen.shapes} shapes), no tokens are lost and "
+        f"{chosen.padding_share:.0%} of the positions are padding."
     )
-    if longest.places < WORTH_CUTTING * cut.places:
-        return f"Long rows are no rarity here, so cutting does not pay; {lossless}."
+    if longest.places < WORTH_CUTTING * p99.places:
+        saved = 1 - p99.places / longest.places
+        return (
+            f"Truncation to p99 ({p99.edges[0]}) would save only {share(saved)} of the positions. {lossless}"
+        )
+    rows, factor = longest.places / longest.edges[0], longest.places / p99.places
     return (
-        f"p99 (maxlen {cut.edges[0]}) is {longest.places / cut.places:.1f} times smaller than the longest "
-        f"row ({longest.edges[0]}) and loses {share(cut.lost_share)} of the tokens; {lossless}."
+        f"{share(p99.rows_cut / rows)} of rows are longer than p99 ({p99.edges[0]}), so truncation to p99 "
+        f"would lose {share(p99.lost_share)} of the tokens. The output would be {factor:.1f} times smaller "
+        f"than with padding to the longest row ({longest.edges[0]}). {lossless}"
     )

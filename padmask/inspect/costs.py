@@ -16,8 +16,8 @@ BUCKETS = (2, 4, 8)
 
 PERCENTILES = ("p99", "p95", "p90")
 
-# The time of first-fit-decreasing grows with the square of the distinct lengths. More lengths than this are
-# rounded up to a grid first, so that the estimate is slightly too high.
+# The time for first-fit-decreasing grows with the square of the number of distinct lengths. More lengths than
+# this are first rounded up to a grid, so the estimate is slightly too high.
 PACKED_LENGTHS = 512
 
 
@@ -27,13 +27,13 @@ class Cost:
 
     Args:
         name: `"longest"`, `"p99"`, `"128"`, `"buckets-4"` or `"packed"`.
-        edges: the lengths that rows are padded to: one length, or one a bucket.
-        places: places in the output, real and padded.
-        tokens: tokens that are kept.
-        rows_cut: rows that lose tokens.
-        tokens_lost: tokens that are cut off.
+        edges: maxlen of the plan, or the maxlen of each bucket.
+        places: number of places in the output, with tokens or padding.
+        tokens: number of tokens in the output.
+        rows_cut: number of rows that lose tokens.
+        tokens_lost: number of tokens that are cut off.
         bytes: bytes of the padded column in its dtype, without the mask.
-        shapes: distinct row lengths in the output. A compiled model is compiled once for each.
+        shapes: number of distinct row lengths in the output. A compiled model is compiled once per shape.
     """
 
     name: str
@@ -83,8 +83,8 @@ def candidate_costs(
 
     Args:
         stats: number of rows by length.
-        asked: further maxlens that the user gave. Buckets and packing ignore them and keep every token.
-        multiple: found lengths are rounded up to a multiple of this number.
+        asked: other values of maxlen from the user. Bucket and packing plans ignore them and keep all tokens.
+        multiple: value of `pad_to_multiple_of` for lengths that are found in the data; None does not round.
         token_bytes: bytes of one token in the output.
     """
     if not stats.rows:
@@ -147,14 +147,14 @@ def best_edges(rows: dict[int, int], count: int) -> tuple[int, ...]:
         rows: number of rows by length. Edges are chosen from these lengths.
         count: largest number of buckets.
 
-    This is dynamic programming over the distinct lengths. The best last edge moves right with the rows
-    to cover (the cost satisfies the quadrangle inequality), so divide and conquer needs n log n steps a
-    bucket instead of n squared.
+    The function uses dynamic programming over the distinct lengths. The cost satisfies the quadrangle
+    inequality, so the best start of the last bucket never decreases when more lengths are covered. Divide and
+    conquer therefore needs n log n steps per bucket instead of n squared.
     """
     lengths = np.array(sorted(rows), dtype=np.int64)
     before = np.concatenate([[0], np.cumsum([rows[int(length)] for length in lengths])])
     size = len(lengths)
-    # best[j]: places for the first j lengths with the buckets so far. The first bucket is the start.
+    # best[j] is the number of places for the first j lengths. The loop starts with the result for one bucket.
     best = np.concatenate([[0], lengths * before[1:]])
     splits: list[npt.NDArray[np.int64]] = []
     for _ in range(min(count, size) - 1):
@@ -172,21 +172,21 @@ def best_edges(rows: dict[int, int], count: int) -> tuple[int, ...]:
 def _add_bucket(
     best: npt.NDArray[np.int64], lengths: npt.NDArray[np.int64], before: npt.NDArray[np.int64]
 ) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
-    """Return the fewest places with one more bucket, and the first length in that bucket."""
+    """Return the fewest places with one more bucket, and the index of the first length in that bucket."""
     size = len(lengths)
     result, split = np.zeros_like(best), np.zeros(size + 1, dtype=np.int64)
-    # Each task: the range of ends to solve, and the range of begins that contains their optimum.
+    # Each task is a range of bucket ends to solve, and the range of starts that contains the best starts.
     tasks = [(1, size, 0, size - 1)]
     while tasks:
         first, last, low, high = tasks.pop()
         if first > last:
             continue
         end = (first + last) // 2
-        begins = np.arange(low, min(end - 1, high) + 1)
-        places = best[begins] + lengths[end - 1] * (before[end] - before[begins])
+        starts = np.arange(low, min(end - 1, high) + 1)
+        places = best[starts] + lengths[end - 1] * (before[end] - before[starts])
         found = int(places.argmin())
-        result[end], split[end] = places[found], begins[found]
-        tasks += [(first, end - 1, low, int(begins[found])), (end + 1, last, int(begins[found]), high)]
+        result[end], split[end] = places[found], starts[found]
+        tasks += [(first, end - 1, low, int(starts[found])), (end + 1, last, int(starts[found]), high)]
     return result, split
 
 
@@ -205,10 +205,10 @@ def count_bins(stats: LengthStats, size: int) -> int:
 
     Args:
         stats: number of rows by length.
-        size: tokens in a bin, at least the longest length.
+        size: number of tokens in a bin, at least the longest length.
 
-    Bins in the same state are counted together, so the time depends on the distinct lengths and not on the
-    rows. Many distinct lengths are rounded up, and the result is then an estimate.
+    Bins with the same free space are counted together, so the time depends on the number of distinct lengths,
+    not on the number of rows. Many distinct lengths are rounded up, and the result is then an estimate.
     """
     grid = max(1, -(-stats.longest // PACKED_LENGTHS)) if len(stats.counts) > PACKED_LENGTHS else 1
     needs: dict[int, int] = {}

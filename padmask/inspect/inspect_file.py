@@ -1,6 +1,6 @@
-"""`inspect_file`: masks, lengths, plans and health of a dataset.
+"""`inspect_file`: the masks, lengths, plans and findings of a raw or padded dataset.
 
-One pass over raw or padded input. The files of a raw dataset are read in parallel.
+All rows are read once. The files of a raw dataset are read in parallel.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from padmask.formats.dataset import Dataset
 from padmask.inspect.advice import plan_advice
 from padmask.inspect.costs import candidate_costs
 from padmask.inspect.inspection import Inspection, ShownRow
-from padmask.inspect.read_files import InspectRequest, inspect_files_apart, inspect_rows
+from padmask.inspect.read_files import InspectRequest, inspect_files_separately, inspect_rows
 from padmask.spec.checks import at_least, choice, instance, optional
 from padmask.spec.columns import Columns, as_list
 from padmask.spec.files import ReadOptions, read_options
@@ -37,7 +37,7 @@ from padmask.verify.data.reading import add_file_findings, make_audit_job
 from padmask.verify.data.rules import Audit, Finding
 
 
-def inspect_file(  # noqa: PLR0913 - a keyword each for what the command takes
+def inspect_file(  # noqa: PLR0913 - one keyword per option of the command
     inputs: str | os.PathLike[str] | Sequence[str | os.PathLike[str]],
     *,
     columns: Columns = None,
@@ -50,32 +50,30 @@ def inspect_file(  # noqa: PLR0913 - a keyword each for what the command takes
     workers: int | None = None,
     progress: ProgressCallback | None = None,
 ) -> Inspection:
-    """Inspect a dataset of sequences, raw or padded, as `padmask inspect` does.
+    """Return the masks, lengths, plans and findings of a raw or padded dataset.
 
     >>> import tempfile, pathlib
     >>> file = pathlib.Path(tempfile.mkdtemp()) / "in.jsonl"
     >>> _ = file.write_text('{"input_ids": [7, 8]}\\n{"input_ids": [9]}\\n')
-    >>> seen = inspect_file([str(file)], show=ShowSpec())
-    >>> seen.stats.rows, [row.mask.tolist() for row in seen.shown]
+    >>> inspection = inspect_file([str(file)], show=ShowSpec())
+    >>> inspection.stats.rows, [row.mask.tolist() for row in inspection.shown]
     (2, [[True, True], [True, False]])
 
     Args:
-        inputs: paths of one dataset; `-` is standard input.
-        columns: as in `pad_table`. Tokens of the first column are shown.
-        specs: how to pad. Masks are shown for the first entry, plans for all.
-        show: the rows to show; None shows no rows.
-        mask_column: mask column of padded input; default the column that the metadata name, else `mask` or
-            `attention_mask` if it contains padding or its rows have equal lengths.
-        declared: side of the padding of padded input; default the side in the metadata, else the side of
-            most rows.
-        files: options for reading files; default `ReadOptions()`.
-        executor: where the files of a raw dataset are read; None reads them in this process.
-        workers: number of files that the executor reads at the same time; None uses `executor.workers`, else
-            the number of cores.
-        progress: progress callback.
+        inputs: paths, read as one dataset; `-` is standard input.
+        columns: columns to inspect, as in `pad_table`. The tokens of the first column are shown.
+        specs: padding options. Masks are shown for the first spec, and plans for every spec.
+        show: rows to show; None shows no rows.
+        mask_column: mask column of padded input; None finds the column by the metadata, else by its name.
+        declared: side of the padding of padded input; None uses the metadata, else the side of most rows.
+        files: input format, limits and tuning; None uses `ReadOptions()`.
+        executor: executor that reads the files of a raw dataset in parallel; None reads in this process.
+        workers: number of files to read at the same time; None uses the executor's `workers`, else the number
+            of cores.
+        progress: callback that receives the progress of the pass.
 
     Raises:
-        SpecError, DataError: as `pad_file`.
+        SpecError, DataError: as in `pad_file`.
     """
     inputs = checked_paths(inputs)
     columns, files = as_list(columns), read_options(files)
@@ -84,25 +82,25 @@ def inspect_file(  # noqa: PLR0913 - a keyword each for what the command takes
     declared = optional(choice(("post", "pre")))("declared", declared)
     specs = [instance(PadSpec)("specs", spec) for spec in ([specs] if isinstance(specs, PadSpec) else specs)]
     if not inputs or not specs:
-        raise SpecError("There is nothing to inspect: give at least one input and one PadSpec.")
+        raise SpecError("`inspect_file` needs at least one input and one PadSpec.")
     spec = specs[0]
     sources = find_sources(inputs)
     with closing(Dataset(sources, files.input_format, files.batch_rows)) as dataset:
         asked = PadRequest(columns, spec, MaskSpec(column=None), RowPolicy())
         job = make_audit_job(dataset, asked, mask_column, declared)
         request = InspectRequest(dataset.format, dataset.schema(), job, files, show)
-        # Padded files are read together, because the first rows may decide the side and the pad value.
-        # Pipes can be read only in this process.
-        once = any(source.is_pipe for source in sources)
-        if len(sources) > 1 and job.padding is None and files.limit is None and not once:
-            seen = inspect_files_apart(request, sources, executor, workers, progress)
+        # Padded files are read as one piece, because their first rows can decide the side and the pad value.
+        # A pipe can be read only once, so this process reads all files.
+        has_pipe = any(source.is_pipe for source in sources)
+        if len(sources) > 1 and job.padding is None and files.limit is None and not has_pipe:
+            inspected = inspect_files_separately(request, sources, executor, workers, progress)
             if show.sample is None and show.last:
                 first = replace(request, files=replace(files, limit=show.last))
-                seen = replace(seen, kept=inspect_rows(first, dataset).kept)
+                inspected = replace(inspected, kept=inspect_rows(first, dataset).kept)
         else:
-            seen = inspect_rows(request, dataset, progress)
-        add_file_findings(seen.audit, dataset, job, files.limit)
-    stats, shown_column = seen.stats, job.pad.columns[0]
+            inspected = inspect_rows(request, dataset, progress)
+        add_file_findings(inspected.audit, dataset, job, files.limit)
+    stats, shown_column = inspected.stats, job.pad.columns[0]
     plans = candidate_costs(
         stats,
         [s.maxlen for s in specs if s.maxlen != "longest"],
@@ -114,19 +112,21 @@ def inspect_file(  # noqa: PLR0913 - a keyword each for what the command takes
         shown_column.name,
         job.padding is not None,
         stats,
-        [_show(row, job.pad, spec, stats) for row in seen.shown(show)],
+        [_show(row, job.pad, spec, stats) for row in inspected.shown(show)],
         plans,
-        _health(seen.audit),
+        _health(inspected.audit),
         plan_advice(plans),
         job.notes,
     )
 
 
 def _health(audit: Audit) -> list[Finding]:
-    """Return the findings. A file that the manifest does not list is an error only in `verify`."""
+    """Return the findings. The rule `stranger-file` is an error in `verify`, but only a warning here."""
     return [
-        replace(one, rule=replace(one.rule, severity="warning")) if one.rule.name == "stranger-file" else one
-        for one in audit.findings()
+        replace(finding, rule=replace(finding.rule, severity="warning"))
+        if finding.rule.name == "stranger-file"
+        else finding
+        for finding in audit.findings()
     ]
 
 
@@ -136,12 +136,12 @@ def _token_bytes(column: PadColumn) -> int:
 
 
 def _show(row: Row, job: Job, spec: PadSpec, stats: LengthStats) -> ShownRow:
-    """Return a padded row unchanged, or a raw row as `padmask pad` would pad it."""
+    """Return a row to show: a raw row as `padmask pad` would pad it, or a padded row unchanged."""
     column = job.columns[0]
     values = row.values[column.name]
     if row.mask is not None:
         return ShownRow(row.number, int(row.mask.sum()), values, row.mask)
-    one = Ragged(values, np.array([0]), np.array([len(values)]))
-    segments = make_segments(one.lengths, make_plan(spec, stats), spec)
-    padded = pad_batch(one, segments, value=column.value, dtype=column.numpy_dtype)
+    ragged = Ragged(values, np.array([0]), np.array([len(values)]))
+    segments = make_segments(ragged.lengths, make_plan(spec, stats), spec)
+    padded = pad_batch(ragged, segments, value=column.value, dtype=column.numpy_dtype)
     return ShownRow(row.number, int(padded.lengths[0]), padded.values[0], padded.mask[0])

@@ -1,4 +1,4 @@
-"""`Inspection`: the results of `inspect_file`."""
+"""`Inspection`: the result of `inspect_file`."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ LENGTH_PERCENTILES = ("90", "95", "99")
 
 @dataclass(frozen=True)
 class ShownRow:
-    """A padded row, or a raw row as `pad` would pad it.
+    """A padded row, or a raw row as it would be padded.
 
     Args:
-        row: number of the row, counted from 0.
+        row: number of the row in the input, from 0.
         length: number of real tokens.
-        values: shape (maxlen, ...).
-        mask: bool, shape (maxlen,).
+        values: tokens and padding, shape (maxlen, ...).
+        mask: bool, shape (maxlen,), True at real tokens.
     """
 
     row: int
@@ -35,17 +35,17 @@ class ShownRow:
 
 @dataclass(frozen=True)
 class Inspection:
-    """Masks, lengths, plans and health of a dataset.
+    """The result of `inspect_file`.
 
     Args:
         name: name of the input.
-        column: name of the column whose tokens are shown.
+        column: name of the inspected column.
         padded: whether the input is padded.
         stats: number of rows by length.
-        shown: the requested rows.
-        plans: costs of candidate plans.
-        health: findings of the rules.
-        advice: a sentence that recommends a plan.
+        shown: rows to show, as requested.
+        plans: costs of the candidate plans.
+        health: findings of the data rules.
+        advice: advice on the choice of a plan.
         notes: warnings about the input that are not findings.
     """
 
@@ -60,7 +60,7 @@ class Inspection:
     notes: Sequence[str] = ()
 
     def lengths(self) -> dict[str, int | float]:
-        """Return statistics of the row lengths, in tokens."""
+        """Return statistics of the lengths, in tokens."""
         stats = self.stats
         percentiles = {f"p{percent}": stats.percentile(percent) for percent in LENGTH_PERCENTILES}
         return {
@@ -73,7 +73,7 @@ class Inspection:
         }
 
     def histogram(self) -> list[dict[str, int]]:
-        """Return the number of rows by length. The bins double in size, because few rows are very long."""
+        """Return the number of rows by length. Each bin is twice as wide as the one before."""
         bins: dict[tuple[int, int], int] = {}
         top = self.stats.longest.bit_length() if self.stats.rows else -1
         for bit in range(top + 1):
@@ -84,7 +84,7 @@ class Inspection:
         return [{"low": low, "high": high, "rows": rows} for (low, high), rows in bins.items()]
 
     def as_dict(self) -> dict[str, Any]:
-        """Return the results as `--json` prints them."""
+        """Return the inspection as `inspect --json` prints it."""
         return {
             "rows": self.stats.rows,
             "tokens": self.stats.tokens,

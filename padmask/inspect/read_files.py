@@ -1,4 +1,4 @@
-"""Read the rows to inspect in one pass: all files in this process, or each file on a worker."""
+"""Read the rows to inspect in one pass: all files in this process, or each file separately on an executor."""
 
 from __future__ import annotations
 
@@ -27,14 +27,14 @@ from padmask.verify.data.rules import Audit
 
 @dataclass(frozen=True)
 class InspectRequest:
-    """How rows are read, audited and shown.
+    """The options for the inspection of rows.
 
     Args:
         format: format of the input.
-        schema: columns of the whole dataset.
-        job: how the rows are audited.
+        schema: schema of the dataset.
+        job: columns and padding to audit.
         files: options for reading files.
-        show: the rows to show.
+        show: rows to keep.
     """
 
     format: FormatTraits
@@ -46,12 +46,12 @@ class InspectRequest:
 
 @dataclass(frozen=True)
 class InspectedRows:
-    """Results of some rows. The results of parts of a dataset can be added, in the order of the rows.
+    """The results for consecutive rows. Results can be added in the order of the rows.
 
     Args:
         stats: number of rows by length.
-        audit: findings of the rules.
-        kept: candidates for the rows to show. Of several parts, the ones with the smallest keys are shown.
+        audit: findings of the data rules.
+        kept: candidates for the rows to show. `shown` chooses the rows of a random sample by their keys.
     """
 
     stats: LengthStats
@@ -60,13 +60,13 @@ class InspectedRows:
 
     def __add__(self, later: InspectedRows) -> InspectedRows:
         before = self.stats.rows
-        moved = [replace(one, row=replace(one.row, number=one.row.number + before)) for one in later.kept]
+        moved = [replace(kept, row=replace(kept.row, number=kept.row.number + before)) for kept in later.kept]
         audit = self.audit.copy()
         audit.join(later.audit)
         return InspectedRows(self.stats + later.stats, audit, [*self.kept, *moved])
 
     def shown(self, show: ShowSpec) -> list[Row]:
-        """Return the rows to show, in order."""
+        """Return the rows to show, in the order of the input."""
         return choose_rows([self.kept], show.sample)
 
 
@@ -87,48 +87,42 @@ def inspect_rows(
     return InspectedRows(stats, audit, sampler.kept[0])
 
 
-def inspect_files_apart(
+def inspect_files_separately(
     request: InspectRequest,
     sources: Sequence[Source],
     executor: Executor | None,
     workers: int | None,
     progress: ProgressCallback | None,
 ) -> InspectedRows:
-    """Inspect each file of a raw dataset in a task of its own, and add the results.
+    """Read each file of a raw dataset separately, and add the results.
 
-    Of the rows to show, only random ones are kept. A task does not know the numbers of the rows.
-
-    Args:
-        request: how the rows are inspected.
-        sources: the files.
-        executor: where the tasks run; None runs them in this process.
-        workers: number of tasks that the executor runs at the same time.
-        progress: progress callback.
+    Only the rows of a random sample are kept, because a single file does not show the numbers of its rows in
+    the dataset.
     """
-    team = WorkerPool.of(executor, workers, len(sources), progress)
-    whole, rows, read = sum(source.size or 0 for source in sources), 0, 0
+    pool = WorkerPool.of(executor, workers, len(sources), progress)
+    size, rows, read = sum(source.size or 0 for source in sources), 0, 0
     found: dict[int, InspectedRows] = {}
-    # Workers share the cores, so each uses one thread.
-    threads = 1 if team.executor is not None else request.files.threads or 1
+    # Each worker uses one thread, because the workers together use all cores.
+    threads = 1 if pool.executor is not None else request.files.threads or 1
     request = replace(request, files=replace(request.files, threads=threads))
     if request.show.sample is None:
         request = replace(request, show=replace(request.show, last=0))
-    with closing(team.each(partial(_inspect_one_file, request), list(enumerate(sources)))) as outcomes:
-        for (number, source), seen in outcomes:
-            if isinstance(seen, WorkerDiedError):
-                raise WorkerDiedError(f"{source.name}: {seen}")
-            if isinstance(seen, Exception):
-                raise seen
-            found[number] = seen
-            rows, read = rows + seen.stats.rows, read + (source.size or 0)
-            team.report("measuring", rows, read, whole)
+    with closing(pool.each(partial(_inspect_one_file, request), list(enumerate(sources)))) as outcomes:
+        for (number, source), inspected in outcomes:
+            if isinstance(inspected, WorkerDiedError):
+                raise WorkerDiedError(f"{source.name}: {inspected}")
+            if isinstance(inspected, Exception):
+                raise inspected
+            found[number] = inspected
+            rows, read = rows + inspected.stats.rows, read + (source.size or 0)
+            pool.report("measuring", rows, read, size)
     return reduce(InspectedRows.__add__, (found[number] for number in sorted(found)))
 
 
 def _inspect_one_file(request: InspectRequest, numbered: tuple[int, Source]) -> InspectedRows:
-    """Inspect one file of several."""
+    """Read one of several files."""
     number, source = numbered
-    # The seed depends on the file, so the draw does not depend on the workers.
+    # Each file has a seed of its own, so the sample does not depend on the worker that reads the file.
     show = replace(request.show, seed=(*request.show.seeds, number))
     reader = Dataset([source], request.format.name, request.files.batch_rows, schema=request.schema)
     with closing(reader) as dataset:

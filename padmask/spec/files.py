@@ -37,13 +37,13 @@ class ReadOptions:
 
 @dataclass(frozen=True, kw_only=True)
 class FileOptions(ReadOptions):
-    """Options for reading and writing files: those of `ReadOptions`, and options of the output.
+    """Options for reading and writing files: the options of `ReadOptions`, and options of the output.
 
     Args:
         output_format: `"jsonl"`, `"parquet"`, `"arrow"` or `"npz"`; None uses the suffix, and JSON Lines for
             pipes.
-        rejects: JSON Lines file for the rows that are left out, with the reasons.
-        fixed_size_list: write fixed-size lists, which some readers do not support.
+        rejects: JSON Lines file for dropped and rejected rows, with the reasons.
+        fixed_size_list: whether to write fixed-size lists, which some readers do not support.
         max_bytes: maximum size of the output; None allows 90% of the free disk space, and any size for
             standard output and pipes.
     """
@@ -70,7 +70,7 @@ class FileOptions(ReadOptions):
 
 
 def read_options(files: ReadOptions | None) -> ReadOptions:
-    """Return the `files` argument of a function that only reads, or its default.
+    """Return the `files` argument of a function that only reads; `ReadOptions()` for None.
 
     >>> read_options(FileOptions(limit=3)).limit
     3

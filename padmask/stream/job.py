@@ -1,6 +1,6 @@
-"""Combine a request with the columns of a dataset: decide which columns are padded, and to which types.
+"""Combine a request with the columns of a dataset: decide which columns are padded, and with which types.
 
-Where the schema does not decide, this module reads the first rows.
+This module reads the first rows if the schema does not decide.
 """
 
 from __future__ import annotations
@@ -80,7 +80,7 @@ def _known_schema(dataset: Dataset, asked: PadRequest) -> pa.Schema:
 
 
 def token_kinds(columns: Iterable[Column], spec: PadSpec) -> dict[str, Kind]:
-    """Return the kind of tokens of each column whose dtype was asked for.
+    """Return the kind of tokens of each column with a requested dtype.
 
     >>> token_kinds([Column("ids"), Column("features", "float64")], PadSpec())
     {'features': 'float'}
@@ -90,7 +90,7 @@ def token_kinds(columns: Iterable[Column], spec: PadSpec) -> dict[str, Kind]:
 
 
 def empty_schema(asked: Columns, spec: PadSpec) -> pa.Schema:
-    """Return a schema for JSON Lines without rows, which have no columns of their own."""
+    """Return a schema for JSON Lines without rows, from the requested columns."""
     short = [column if isinstance(column, str) else column.name for column in asked or ()] or ["input_ids"]
     names = [re.split("[:=]", name, maxsplit=1)[0] or name for name in short]
     kinds = token_kinds(name_columns(pa.schema([(name, pa.null()) for name in names]), asked), spec)
@@ -98,7 +98,7 @@ def empty_schema(asked: Columns, spec: PadSpec) -> pa.Schema:
 
 
 def _as_asked(field: pa.Field, column: PadColumn) -> pa.Field:
-    """Return a JSON field as floats if these were asked for, since JSON may write 1.0 as 1."""
+    """Return a JSON field as floats if the column has a float dtype, because JSON may write 1.0 as 1."""
     if column.dtype not in FLOAT_DTYPES:
         return field
     token = pa.from_numpy_dtype(column.dtype)
@@ -110,9 +110,9 @@ class Job:
     """All decisions about a pad run, except for maxlen.
 
     Args:
-        columns: the columns to pad. The lengths of the first column make the mask.
-        spec, mask, policy: the request of the user.
-        wanted: the columns to read.
+        columns: columns to pad. The lengths of the first column determine the mask.
+        spec, mask, policy: options of the request.
+        wanted: columns to read.
         fixed_size: whether to write fixed-size lists.
     """
 

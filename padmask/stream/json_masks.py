@@ -1,4 +1,4 @@
-"""Read the masks of JSON Lines. Each distinct text is parsed once, since many rows have the same mask."""
+"""Read the masks of JSON Lines. Each distinct text is parsed once, because many rows have the same mask."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ from padmask.errors import Fault
 from padmask.formats.jsonl.reader import Object
 from padmask.formats.jsonl.tokens import read_sequences
 
-# Bytes of the cached texts of masks.
+# Maximum size of the cached texts of masks, in bytes.
 MEMO_BYTES = 1 << 22
 
 
 class MaskTexts:
-    """Reads the masks of JSON rows, with a cache.
+    """A reader for the masks of JSON rows, with a cache.
 
     Args:
         name: name of the mask column.
@@ -39,7 +39,7 @@ class MaskTexts:
         [1]
 
         Args:
-            objects: the JSON object of each row, with its values as text.
+            objects: JSON object of each row, with the values as text.
         """
         # Every JSON value has a text, so an empty text means that the key is missing.
         texts = [bytes(row.get(self._name, b"")) for row in objects]
@@ -57,8 +57,8 @@ class MaskTexts:
 
     def _read(self, texts: Sequence[bytes]) -> dict[bytes, tuple[int, int, int, Fault | None]]:
         array, unread = read_sequences([msgspec.Raw(text) if text else None for text in texts], self._type)
-        segments, odd = read_mask_column(array, self._name)
+        segments, invalid = read_mask_column(array, self._name)
         unread = blame_column(self._name, unread, "mask_column")
-        first = {fault.row: fault for fault in [*reversed(odd), *unread]}
+        first = {fault.row: fault for fault in [*reversed(invalid), *unread]}
         numbers = np.stack([segments.source_lengths, segments.starts, segments.counts], axis=1).tolist()
         return {text: (*numbers[i], first.get(i)) for i, text in enumerate(texts)}

@@ -14,16 +14,16 @@ class Ledger:
     3
 
     Args:
-        rows_read: rows of the input, up to `--limit`.
-        rows_written: rows of the output.
-        rows_dropped: overlong or empty rows that were dropped on request.
-        rows_rejected: bad rows that were skipped (`--on-error skip`).
-        rows_truncated: written rows that lost tokens.
-        rows_empty: written rows without tokens, whose mask is all False.
-        tokens_read: tokens of the rows that could be read.
-        tokens_kept: real tokens in the output.
-        labels_lost: labels other than -100 that were cut off.
-        places: places of the written rows with padding: rows_written times maxlen.
+        rows_read: number of input rows, up to `--limit`.
+        rows_written: number of output rows.
+        rows_dropped: number of overlong or empty rows that were dropped on request.
+        rows_rejected: number of bad rows that were skipped (`--on-error skip`).
+        rows_truncated: number of written rows that lost tokens.
+        rows_empty: number of written rows without tokens, whose mask is all False.
+        tokens_read: number of tokens in the rows that could be read.
+        tokens_kept: number of real tokens in the output.
+        labels_lost: number of labels other than -100 that were cut off.
+        places: number of places in the written rows, tokens and padding (rows_written times maxlen).
     """
 
     rows_read: int = 0
@@ -52,7 +52,7 @@ class Ledger:
 
     @property
     def balanced(self) -> bool:
-        """Whether rows read equal rows written, dropped and rejected."""
+        """Whether the rows read are as many as the rows written, dropped and rejected together."""
         return self.rows_read == self.rows_written + self.rows_dropped + self.rows_rejected
 
     def as_dict(self) -> dict[str, Any]:
@@ -72,9 +72,9 @@ class PadResult:
 
     Args:
         ledger: counts of rows and tokens.
-        maxlen: places in every row.
+        maxlen: number of places in every row.
         maxlen_found: `"given"`, `"longest"` or a percentile such as `"p95"`.
-        maxlen_exact: the length that was found, before it was rounded up to a multiple.
+        maxlen_exact: length that was found, before rounding up to a multiple.
         padding: side of the padding.
         columns: names of the padded columns.
         unpadded: columns that have the same lengths as the padded columns but were not padded, with the
@@ -109,10 +109,10 @@ class UnpadResult:
     """The result of `unpad_file`.
 
     Args:
-        ledger: counts of rows and tokens; places are those of the written rows before unpadding.
+        ledger: counts of rows and tokens. `places` counts the places of the written rows before unpadding.
         columns: names of the unpadded columns.
         mask_column: name of the mask column; None if the lengths alone showed the padding.
-        length_column: name of the length column, if any.
+        length_column: name of the length column; None without a length column.
         still_padded: columns that have as many places as the unpadded columns in every row but were not
             unpadded, with the command-line options that would unpad them.
         notes: other facts that the user should know, as sentences.

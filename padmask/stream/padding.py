@@ -1,4 +1,4 @@
-"""Whether the files of a dataset are padded. The decision itself is in `core/padding.py`."""
+"""Read what `core/padding.py` needs to decide whether a dataset is padded."""
 
 from __future__ import annotations
 
@@ -18,34 +18,34 @@ from padmask.spec.columns import Columns
 from padmask.stream.job import Job
 
 PADDED_ALREADY = (
-    "the input looks padded already: its padding counts as real tokens, and the mask does not mark it; "
-    "remove the padding with padmask unpad"
+    "the input looks padded already, so its padding counts as real tokens, and the mask does not show the "
+    "padding. To remove the padding first, run padmask unpad"
 )
 
 PLACES_UNKNOWN = (
-    "padmask padded the input, and the columns that say which places are padding are gone: its padding "
-    "counts as real tokens"
+    "padmask padded the input, but the columns that mark the padding are missing, so the padding counts as "
+    "real tokens"
 )
 
 
 def find_dataset_padding(dataset: Dataset, columns: Columns, mask_column: str | None) -> Padding | None:
-    """Return the columns that mark the padding of a dataset, or None for raw columns.
+    """Return the columns that mark the padding of a dataset; None if the columns are raw.
 
     Args:
         dataset: the data.
-        columns: the requested columns; None for the padded columns.
-        mask_column: the requested mask. With a requested mask, the metadata are not used.
+        columns: requested columns; None for all padded columns.
+        mask_column: requested mask column; None reads the metadata.
 
     Returns:
-        The columns, or None for raw columns. Padding without names is described by the metadata, and nothing
-        marks it, see `PLACES_UNKNOWN`.
+        The columns that mark the padding. `names` is empty if the metadata describe padding but the columns
+        that marked it are missing, see `PLACES_UNKNOWN`.
 
     Raises:
-        SpecError: a column that marks the padding is missing or has the wrong type.
-        DataError: the metadata are not valid, or the files are not padded in the same way.
+        SpecError: a column that marks the padding is missing or of another type.
+        DataError: the metadata cannot be read, or the files are not padded in the same way.
     """
     with dataset.named_in_errors():
-        # JSON Lines without rows have no columns to compare the names with, and no metadata.
+        # JSON Lines have no metadata to compare, and no columns without rows.
         names = asked_names(dataset.schema(), columns) if not dataset.format.is_text else []
     found = find_padding(
         dataset.schemas(),
@@ -62,17 +62,17 @@ def find_dataset_padding(dataset: Dataset, columns: Columns, mask_column: str | 
 
 
 def padding_note(dataset: Dataset, job: Job) -> str | None:
-    """Return a warning if padding of the input would count as tokens."""
+    """Return a warning if the input has padding that would count as tokens; None without such padding."""
     columns = [column.name for column in job.columns]
     names = (*job.mask.names, *MASK_NAMES)
     read_first = cache(partial(first_mask, dataset))
     note = None
     for name, schema in known_schemas(dataset).items():
-        # Each file is judged alone, because pad accepts padded files beside raw files.
+        # Check each file separately, because a mix of padded and raw files is not an error here.
         try:
             found = find_padding({name: schema}, columns=columns, names=names, first_mask=read_first)
         except DataError:
-            # Invalid metadata show that the file was padded.
+            # padmask writes these metadata only to padded files, so the file is padded.
             return PADDED_ALREADY
         if found is None or _passed_through(found, columns):
             continue
@@ -84,21 +84,17 @@ def padding_note(dataset: Dataset, job: Job) -> str | None:
 
 
 def _passed_through(found: Padding, columns: Sequence[str]) -> bool:
-    """Return whether the metadata name padded columns, and none of these columns is among them."""
+    """Return whether the metadata name padded columns, but none of these columns."""
     return bool(found.values and columns) and not set(columns) & set(found.values)
 
 
 def known_schemas(dataset: Dataset) -> dict[str, pa.Schema]:
-    """Return the schema of each file; for JSON Lines, which need a read, only of the first file."""
+    """Return the schema of each file, or only one schema for JSON Lines, which need rows for a schema."""
     return {dataset.name: dataset.schema()} if dataset.format.is_text else dataset.schemas()
 
 
 def first_mask(dataset: Dataset, name: str) -> Ragged | None:
-    """Return the first rows of a mask column, from the first file that has the column.
-
-    Returns:
-        The rows, or None if there is no row or the column cannot be a mask.
-    """
+    """Return the first rows of a mask column; None without rows or if the column is not a mask."""
     part = dataset.starting_with(name)
     field = part.schema().field(name)
     head = part.head(Wanted(pa.schema([field]))) if is_mask(field.type) else None

@@ -1,4 +1,4 @@
-"""Passes over all rows, in order and on threads: to find lengths and types, and to pad."""
+"""Ordered passes over all rows, on threads, to find lengths and types and to prepare rows for padding."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ class PadRun(Run):
     """A run that pads.
 
     Args:
-        job: how rows are padded.
+        job: decisions about the run.
         as_text: whether JSON rows may be padded as text.
     """
 
@@ -34,7 +34,7 @@ class PadRun(Run):
 
         Args:
             phase: name of this pass in the progress.
-            longest: the longest row that may be padded as text; None sets no limit.
+            longest: length of the longest row that may be padded as text; None sets no limit.
         """
 
         def take(chunk: Chunk) -> PaddableRows:
@@ -66,11 +66,11 @@ class Survey:
     """The result of one pass over rows. Surveys of consecutive rows can be added.
 
     Args:
-        lengths: how many rows have each length.
+        lengths: number of rows by length.
         longest: length of the longest row, -1 without rows.
         place: place of the longest row.
         types: types of the fields of JSON Lines; None if the types are not needed.
-        rows: number of rows that were read, refused rows included.
+        rows: number of rows that were read, including refused rows.
     """
 
     lengths: LengthStats

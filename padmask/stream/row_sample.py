@@ -1,7 +1,7 @@
-"""`RowSampler`: select a bounded number of rows in one pass.
+"""`RowSampler`: a selection of a limited number of rows, in one pass over all rows.
 
-Each row has a key, and the sampler keeps the rows with the smallest keys. Keys depend only on the rows and
-their order, so the selection does not depend on the batches.
+Every row gets a key, and the rows with the smallest keys are kept. Keys depend only on the rows and their
+order, so the selection is the same for every batch size.
 """
 
 from __future__ import annotations
@@ -22,12 +22,12 @@ Keys = npt.NDArray[np.float64]
 
 @dataclass(frozen=True)
 class Row:
-    """One row of the input, raw or padded.
+    """A row of raw or padded input.
 
     Args:
-        number: number of the row, counted over the whole input from 0.
-        values: values by column name, of shape (tokens, ...), or (maxlen, ...) in padded input.
-        mask: shape (maxlen,); None in raw input.
+        number: number of the row in the input, from 0.
+        values: tokens by column, shape (tokens, ...), or (maxlen, ...) with the padding of padded input.
+        mask: mask of a padded row, shape (maxlen,); None for a raw row.
     """
 
     number: int
@@ -35,21 +35,21 @@ class Row:
     mask: npt.NDArray[np.bool_] | None
 
 
-# Returns a row of a batch, from its position in the batch and its number in the whole input.
+# Returns a row of a batch. The arguments are the index of the row in the batch and its number in the input.
 RowGetter = Callable[[int, int], Row]
 
-# The row lengths of a batch, shape (rows,), and a function that returns its rows.
+# The lengths of the rows of a batch, shape (rows,), and a function that returns a row.
 BatchRows = tuple[Lengths, RowGetter]
 
 
 def copy_row(number: int, columns: Mapping[str, Ragged], place: int, mask: Ragged | None = None) -> Row:
-    """Copy a row out of a batch, so that the memory of the batch can be freed.
+    """Return a copy of a row, so that the memory of the batch can be freed.
 
     Args:
-        number: number of the row in the whole input.
-        columns: columns of the batch, by name.
-        place: position of the row in the batch.
-        mask: masks of padded rows.
+        number: number of the row in the input.
+        columns: columns of the batch.
+        place: index of the row in the batch.
+        mask: masks of the batch; None for raw rows.
     """
     values = {name: rows.values[_places_of(rows, place)].copy() for name, rows in columns.items()}
     return Row(number, values, None if mask is None else mask.values[_places_of(mask, place)].astype(bool))
@@ -61,7 +61,7 @@ def _places_of(rows: Ragged, place: int) -> slice:
 
 @dataclass(frozen=True)
 class KeptRow:
-    """A selected row and its key."""
+    """A row that is kept, and its key."""
 
     key: float
     row: Row
@@ -69,12 +69,12 @@ class KeptRow:
 
 @dataclass(frozen=True)
 class Pick:
-    """A selection of the rows with the smallest keys. Among equal keys, earlier rows are selected first.
+    """A rule that keeps the rows with the smallest keys. Of rows with equal keys, the first is kept.
 
     Args:
-        count: maximum number of rows.
-        keys: function from the row lengths of a batch and the number of its first row to the keys of the
-            rows. A row with an infinite key is never selected.
+        count: maximum number of rows to keep.
+        keys: function that returns the keys of a batch. The arguments are the lengths of the rows and the
+            number of the first row. A row with the key infinity is never kept.
     """
 
     count: int
@@ -82,7 +82,7 @@ class Pick:
 
 
 def pick_range(first: int, last: int) -> Pick:
-    """Select the rows from `first` up to `last`, without `last`, counted from 0.
+    """Return a pick of the rows from `first` up to but not including `last`, counted from 0.
 
     >>> pick_range(1, 3).keys(np.array([5, 5, 5, 5]), 0).tolist()
     [inf, 1.0, 2.0, inf]
@@ -96,7 +96,7 @@ def pick_range(first: int, last: int) -> Pick:
 
 
 def pick_numbers(chosen: Collection[int]) -> Pick:
-    """Select the rows with these numbers."""
+    """Return a pick of the rows with these numbers."""
     wanted = np.array(sorted(chosen), dtype=np.int64)
 
     def keys(lengths: Lengths, start: int) -> Keys:
@@ -107,36 +107,40 @@ def pick_numbers(chosen: Collection[int]) -> Pick:
 
 
 def pick_shortest(count: int) -> Pick:
-    """Select the shortest rows."""
+    """Return a pick of the shortest rows."""
     return Pick(count, lambda lengths, start: lengths.astype(np.float64))
 
 
 def pick_longest(count: int) -> Pick:
-    """Select the longest rows."""
+    """Return a pick of the longest rows."""
     return Pick(count, lambda lengths, start: -lengths.astype(np.float64))
 
 
 def pick_random(count: int, seed: int | Sequence[int]) -> Pick:
-    """Select random rows. All rows have the same probability.
+    """Return a pick of random rows. Every row has the same probability.
 
-    The pick draws one key per row, in order, so it can be used for one pass only.
+    A pick works for one pass only, because its random generator continues from row to row.
+
+    Args:
+        count: number of rows to keep.
+        seed: random seed.
     """
     random = np.random.default_rng(seed)
     return Pick(count, lambda lengths, start: random.random(len(lengths)))
 
 
 def without_empty_rows(pick: Pick) -> Pick:
-    """Return a pick that never selects a row without tokens.
+    """Return a pick that never keeps a row without tokens.
 
     >>> without_empty_rows(pick_shortest(1)).keys(np.array([0, 3]), 0).tolist()
     [inf, 3.0]
     """
-    # A random pick draws keys for empty rows too, so the keys of other rows do not depend on them.
+    # A random pick draws a key for empty rows too, so empty rows do not change the keys of later rows.
     return Pick(pick.count, lambda lengths, start: np.where(lengths > 0, pick.keys(lengths, start), np.inf))
 
 
 class RowSampler:
-    """Selects rows in one pass, with one or more picks.
+    """A sampler that keeps the rows of several picks in one pass.
 
     >>> sampler = RowSampler([pick_longest(1), pick_range(0, 2)])
     >>> lengths = np.array([3, 1, 9])
@@ -145,7 +149,7 @@ class RowSampler:
     [0, 2]
 
     Args:
-        picks: the selections.
+        picks: rules that decide which rows are kept.
     """
 
     def __init__(self, picks: Iterable[Pick]) -> None:
@@ -154,14 +158,14 @@ class RowSampler:
 
     @property
     def kept(self) -> Sequence[Sequence[KeptRow]]:
-        """The selected rows of each pick, by ascending key."""
+        """The kept rows of each pick, in the order of their keys."""
         return self._kept
 
     def take(self, lengths: Lengths, row_at: RowGetter, first: int) -> None:
-        """Add the rows of a batch.
+        """Keep the rows of a batch that the picks choose.
 
         Args:
-            lengths: row lengths, shape (rows,).
+            lengths: lengths of the rows, shape (rows,).
             row_at: function that returns a row.
             first: number of the first row of the batch.
         """
@@ -182,15 +186,15 @@ def _key_of(kept: KeptRow) -> float:
 
 
 def choose_rows(kept: Iterable[Iterable[KeptRow]], count: int | None = None) -> list[Row]:
-    """Return the rows of several picks without duplicates, in the order of the input.
+    """Return kept rows without duplicates, in the order of the input.
 
     Args:
-        kept: the selected rows of each pick.
-        count: maximum number of rows; None returns all. Earlier picks and smaller keys take precedence.
+        kept: kept rows of each pick. Earlier picks take precedence, and then smaller keys.
+        count: maximum number of rows to return; None returns all rows.
     """
     found: dict[int, Row] = {}
     for rows in kept:
-        for one in sorted(rows, key=_key_of):
+        for candidate in sorted(rows, key=_key_of):
             if count is None or len(found) < count:
-                found[one.row.number] = one.row
+                found[candidate.row.number] = candidate.row
     return [found[number] for number in sorted(found)]

@@ -35,13 +35,13 @@ class RejectedRow:
 
 @dataclass(frozen=True)
 class PadTarget:
-    """The job, plan and writer that rows are padded for.
+    """The job, plan and writer for padding.
 
     Args:
-        job: how rows are padded.
-        plan: the maxlen of all rows.
-        writer: the writer of the output format.
-        memo: a cache that `PaddableRows.pad` may use across pieces.
+        job: decisions about the run.
+        plan: maxlen of all rows.
+        writer: writer of the output format.
+        memo: cache that `PaddableRows.pad` may use across pieces.
     """
 
     job: Job
@@ -55,7 +55,7 @@ class PaddableRows(Protocol):
 
     @property
     def ledger(self) -> Ledger:
-        """Counts of all rows that were read, refused rows included."""
+        """Counts of all rows that were read, including refused rows."""
 
     @property
     def refused(self) -> Sequence[RejectedRow]:
@@ -84,9 +84,9 @@ class Rows:
     """Rows as columns that can be padded, with the counts of all rows that were read.
 
     Args:
-        batch: the rows to pad.
-        ragged: the sequences of these rows by column.
-        ledger: counts of all rows that were read, refused rows included.
+        batch: rows to pad.
+        ragged: sequences of these rows by column.
+        ledger: counts of all rows that were read, including refused rows.
         refused: rows that are not written.
         consumed: bytes of the input read so far, for the progress.
     """
@@ -159,13 +159,13 @@ def prepare_rows(batch: Batch, job: Job, consumed: int = 0) -> Rows:
 
 
 def _options_of(fault: Fault, job: Job) -> list[str]:
-    """Return the options that can cause a fault: `dtype` is not one for a column with a dtype of its own."""
+    """Return the options that can cause a fault, without `dtype` for a column with a dtype of its own."""
     has_own = any(column.name == fault.column and column.dtype != job.spec.dtype for column in job.columns)
     return [option for option in fault.options if option != "dtype" or not has_own]
 
 
 def _check_fields(batch: Batch, mask: MaskSpec) -> None:
-    """Refuse JSON rows that have a field of the mask's name, which the first rows did not show."""
+    """Refuse JSON rows with a field under the name of the new mask, which the first rows did not have."""
     if batch.objects is None or mask.overwrite:
         return
     for name in mask.names:
@@ -235,7 +235,7 @@ def split_rows(rows: Rows, size: int) -> Iterator[Rows]:
 
 
 def pad_prepared_rows(rows: Rows, job: Job, plan: Plan) -> Rows:
-    """Pad the rows; the batch that comes back has the padded columns and the mask."""
+    """Return the padded rows, as a batch with the padded columns and the mask."""
     segments = make_segments(rows.lengths, plan, job.spec)
     batch = rows.batch if segments.is_plain else rows.batch.select(segments.row_sources)
     columns = pad_rows(batch.columns, rows.ragged, job.columns, segments, job.mask, job.fixed_size)
@@ -248,8 +248,8 @@ def count_written(segments: Segments, labels_lost: int) -> Ledger:
     """Return the counts of padded rows.
 
     Args:
-        segments: the place of each token in the output.
-        labels_lost: number of labels that are in no output row.
+        segments: places of the tokens in the output.
+        labels_lost: number of labels that are not in the output.
     """
     kept, written = segments.kept_tokens(), segments.row_lengths
     return Ledger(
@@ -263,7 +263,7 @@ def count_written(segments: Segments, labels_lost: int) -> Ledger:
 
 
 def _labels_lost(ragged: Ragged, column: PadColumn, segments: Segments) -> int:
-    """Count the labels other than -100 that are in no output row."""
+    """Return the number of labels other than -100 that are not in the output."""
     if not is_label(column) or ragged.values.ndim > 1:
         return 0
     sources, starts, counts = segments.kept_runs()

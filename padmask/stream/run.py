@@ -1,6 +1,6 @@
 """The parts that pad and unpad share: the reading loop, threads, and the open output.
 
-This module does not know what happens to the rows.
+This module does not depend on the processing of the rows.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ GROUP_PLACES = 1 << 22
 
 
 class CountedRows(Protocol):
-    """Rows in process, with the counts of the rows they came from."""
+    """Rows with the counts that the reading loop needs."""
 
     @property
     def ledger(self) -> Ledger: ...
@@ -71,11 +71,11 @@ class Reading:
 
         Args:
             phase: name of this pass in the progress.
-            wanted: the columns to read.
-            take: turns a chunk into rows.
+            wanted: columns to read.
+            take: function that turns a chunk into rows.
         """
         chunks = self.dataset.chunks(wanted, self.files.limit)
-        # Remote storage has a long latency, so the next chunks are fetched during the work on this one.
+        # Remote storage has a long latency, so a thread fetches chunks while earlier chunks are processed.
         threaded = self.pool is not None or self.dataset.is_stored
         reader = ReadAhead(chunks, self.ahead) if threaded else nullcontext(chunks)
         with self.dataset.unchanged(), reader as read:
@@ -103,7 +103,7 @@ def open_reading(
 class Run(Reading):
     """A reading whose rows are written, with the limit on the bytes of the output."""
 
-    # The options that make the output smaller, named in an error.
+    # Options that make the output smaller. Errors name them.
     less: ClassVar[str] = "--maxlen or --limit"
 
     files: FileOptions
@@ -113,10 +113,10 @@ class Run(Reading):
 def choose_threads(files: FileOptions, source: FormatTraits, output: FormatTraits) -> FileOptions:
     """Return the options with one thread from JSON Lines to JSON Lines, unless the user gave a number.
 
-    Python's global lock lets one thread work at a time there, and a second thread only adds waiting.
+    Between JSON Lines, Python's global lock lets only one thread work at a time, so more threads only wait.
 
     Args:
-        files: the options of the user.
+        files: options of the user.
         source, output: formats of the input and the output.
     """
     text = source.is_text and output.is_text
@@ -131,7 +131,7 @@ def open_pool(files: ReadOptions) -> AbstractContextManager[ThreadPoolExecutor |
 
 @dataclass(frozen=True)
 class RowSink:
-    """Writes rows to the output, and refused rows to the rejects file."""
+    """A writer of rows to the output, and of refused rows to the rejects file."""
 
     writer: Writer
     rejects: SideFile | None
@@ -142,8 +142,8 @@ class RowSink:
         if self.rejects is None or not refused:
             return
         # Bad rows are refused before overlong rows. Restore the order of the input.
-        for one in sorted(refused, key=lambda one: int(one.batch.numbers[one.row])):
-            self.rejects.write(format_reject(one.batch, one.row, one.reason))
+        for rejected in sorted(refused, key=lambda rejected: int(rejected.batch.numbers[rejected.row])):
+            self.rejects.write(format_reject(rejected.batch, rejected.row, rejected.reason))
 
 
 def _name_of(output: str) -> str:
@@ -162,12 +162,12 @@ def open_sink(
     """Open the output, and rename all files to their names when the block ends without an error.
 
     Args:
-        run: the run that writes.
+        run: run that writes.
         output: path or URL of the output.
         format_: format of the output.
         layout: layout of the rows.
-        sealed: called with the descriptor of the complete file, before the file is renamed.
-        final_path: the path or URL to which the file is moved later. Errors name this path.
+        sealed: callback that receives the descriptor of the complete file before the file is renamed.
+        final_path: path or URL to which the file is moved later. Errors name this path.
     """
     shown = final_path or output
     with ExitStack() as stack:

@@ -1,4 +1,4 @@
-"""Find columns with the same lengths as the padded columns, which the user may have forgotten."""
+"""Find columns that have the same lengths as the padded columns and that the user may have forgotten."""
 
 from __future__ import annotations
 
@@ -24,8 +24,8 @@ def find_unpadded(dataset: Dataset, job: Job, asked: Columns) -> dict[str, str]:
 
     Args:
         dataset: the data.
-        job: the pad job.
-        asked: the columns that the user named.
+        job: decisions about the run.
+        asked: columns that the user named.
 
     Returns:
         The command-line options that pad all these columns, by the name of each found column.
@@ -56,7 +56,7 @@ def find_same_lengths(dataset: Dataset, first: pa.Field, taken: Collection[str])
 
     Args:
         dataset: the data.
-        first: the given column, with the type that it is read as.
+        first: field of the given column, with the type to read it as.
         taken: names of columns to leave out.
     """
     schema = dataset.schema()

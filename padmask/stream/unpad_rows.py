@@ -1,4 +1,4 @@
-"""Cut each padded row to its tokens or reject it, and count it."""
+"""Find the real tokens of padded rows, reject bad rows, and count both."""
 
 from __future__ import annotations
 
@@ -28,9 +28,9 @@ class UnpadRows:
     """Padded rows that can be unpadded, with the counts of all rows that were read.
 
     Args:
-        rows: indices of these rows in the batch that was read, int64.
-        batch: the rows.
-        segments: the places of the real tokens.
+        rows: indices of the rows in the batch that was read, int64.
+        batch: padded rows.
+        segments: places of the real tokens.
         ledger: counts of all rows that were read.
         refused: rows that are not written.
         consumed: bytes of the input read so far, for the progress.
@@ -50,10 +50,10 @@ def find_tokens(
     """Find the real tokens of each row, and separate the rows whose mask, lengths and tokens disagree.
 
     Args:
-        batch: the rows with their padded columns.
-        job: the padded columns, and the mask or length column.
-        masks: reads the masks of JSON rows.
-        on_error: `"fail"` or `"skip"`, for rows that disagree.
+        batch: rows with their padded columns.
+        job: padded columns, and the mask or length column.
+        masks: reader of the masks of JSON rows; None for other rows.
+        on_error: `"fail"` or `"skip"`, the action for rows that disagree.
         consumed: bytes of the input read so far.
 
     Raises:
@@ -90,10 +90,10 @@ def split_bad_rows(
     """Return the rows without faults, with the counts of all rows.
 
     Args:
-        batch: the rows, with the faults of rows that could not be read.
-        segments: the places of the real tokens.
-        faults: other faults, at most one a row.
-        on_error: `"fail"` or `"skip"`, for bad rows.
+        batch: rows, with the faults of rows that could not be read.
+        segments: places of the real tokens.
+        faults: other faults, at most one per row.
+        on_error: `"fail"` or `"skip"`, the action for bad rows.
         consumed: bytes of the input read so far.
 
     Raises:

@@ -23,8 +23,8 @@ from padmask.verify.proof.sample import ModelInput, SampleRows
 from padmask.verify.proof.tolerance import Array
 from padmask.verify.report import Report, describe_check, describe_culprit
 
-# What a report says where there is nothing to prove anything on.
-NOTHING_TO_PROVE = {"subjects": "none: the data have no row with a token to prove anything on"}
+# Part of the environment of a report if the data have no rows for a proof.
+NOTHING_TO_PROVE = {"subjects": "none: a proof needs tokens, but the data have no row with a token"}
 
 
 def verify_model(
@@ -53,8 +53,8 @@ def verify_model(
             or a dict or sequence of arrays.
         ids: padded ids or features of shape (rows, maxlen, ...), or a dict of such arrays by input name; None
             draws random rows.
-        mask: bool array of shape (rows, maxlen), True at real tokens, or a dict like `ids`; None if all
-            tokens are real.
+        mask: bool array of shape (rows, maxlen), True at real tokens, or a dict of such arrays by input name;
+            None if all tokens are real.
         padding: side of the padding; None reads the side from the mask, or uses `"post"` without a mask.
         value: pad value; None uses the value of the padding in `ids`, otherwise the mask_value of a Masking
             layer, otherwise 0.
@@ -66,7 +66,7 @@ def verify_model(
         A report with one subject.
 
     Raises:
-        SpecError: the model cannot run on the rows, or the mask has holes.
+        SpecError: the model cannot run on the rows, or the mask has padding between real tokens.
     """
     one_of("padding", padding or "post", ("post", "pre"))
     if isinstance(ids, Padded):
@@ -80,7 +80,7 @@ def verify_model(
         value=value,
         vocab_size=vocab_size,
         seed=seed,
-        # Given rows show whether empty rows occur. Random rows do not.
+        # The user's rows show whether empty rows occur. Random rows do not, so empty rows are assumed.
         empty_rows=rows is None or any(len(row) == 0 for given in rows.values() for row in given),
         explain=explain,
     )
@@ -90,7 +90,7 @@ def verify_model(
 
 
 def assert_ignores_padding(model: Any, ids: Any = None, mask: Any = None, **options: Any) -> None:
-    """Raise an AssertionError, with the layer that leaks, unless the outputs provably ignore padding.
+    """Raise an AssertionError that names the leaking layer, unless the outputs provably ignore padding.
 
     >>> assert_ignores_padding(lambda ids, mask: (ids * mask).max(axis=1), vocab_size=50)
 
@@ -140,8 +140,8 @@ def report_on_function(
     Args:
         function: function of ids and a mask.
         spec: settings of the proof.
-        rows: real tokens of each row of one input; None draws random rows.
-        places: length that the function requires; None for any length.
+        rows: real tokens of each row, by the name of the only input; None draws random rows.
+        places: length of the rows that the function requires; None for any length.
     """
     value = 0 if spec.value is None else spec.value
     if rows is None:
@@ -172,7 +172,7 @@ def report_on_function(
 
 
 def environment() -> dict[str, Any]:
-    """Return the versions that every report includes."""
+    """Return the versions that are part of every report."""
     return {"padmask": __version__, "python": platform.python_version(), "numpy": np.__version__}
 
 
@@ -211,7 +211,7 @@ def _remove_padding(ids: Any, mask: Any, padding: Side | None) -> tuple[SampleRo
 
 
 def _find_pad_value(ids: Any, mask: Any) -> Any:
-    """Return the single value of the padding in an array; None if there is no padding or several values."""
+    """Return the value of the padding in an array; None without padding or with different values in it."""
     if mask is None or isinstance(ids, Mapping) or isinstance(mask, Mapping):
         return None
     array, real = np.asarray(ids), np.asarray(mask).astype(bool)

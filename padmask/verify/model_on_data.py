@@ -1,4 +1,4 @@
-"""Prove a user's model or function, on data or on random rows."""
+"""Prove the model or function of a user, on data or on random rows."""
 
 from __future__ import annotations
 
@@ -24,13 +24,7 @@ from padmask.verify.report import Report
 
 
 def prove_user_model(paths: Sequence[str], request: AuditRequest, proof: ModelProof) -> Report:
-    """Prove a user's model or function.
-
-    Args:
-        paths: inputs with the rows to prove on; random rows without inputs.
-        request: how the data are read and audited.
-        proof: the model, and how to prove it.
-    """
+    """Prove the model or function of a user, on the data or, without paths, on random rows."""
     if proof.predict is not None:
         return _prove_function(paths, request, proof)
     from padmask.verify.keras.backend import start_backend
@@ -45,53 +39,53 @@ def prove_user_model(paths: Sequence[str], request: AuditRequest, proof: ModelPr
     spec = replace(proof.spec, name=os.path.basename(proof.model or ""))
     if not paths:
         return report_on_model(model, spec, None, engine)
-    audits = _audit_by_input(paths, request, proof, timed)
-    rows = {name: data.sample[column] for name, (data, column) in audits.items()}
-    spec = _on_data(spec, [data for data, _ in audits.values()])
+    data_by_input = _audit_by_input(paths, request, proof, timed)
+    rows = {name: data.sample[column] for name, (data, column) in data_by_input.items()}
+    spec = _fit_to_data(spec, [data for data, _ in data_by_input.values()])
     if not any(len(given) for given in rows.values()):
-        return _nothing_to_prove(audits)
-    return _with_data(report_on_model(model, spec, rows, engine), audits)
+        return _nothing_to_prove(data_by_input)
+    return _with_data(report_on_model(model, spec, rows, engine), data_by_input)
 
 
 def _prove_function(paths: Sequence[str], request: AuditRequest, proof: ModelProof) -> Report:
     function = find_function(proof.predict or "")
     spec = replace(proof.spec, name=proof.predict or "")
-    audits: dict[str, tuple[AuditedData, str]] = {}
+    data_by_input: dict[str, tuple[AuditedData, str]] = {}
     rows: dict[str, Sequence[npt.NDArray[Any]]] | None = None
     if paths:
-        audits = _audit_by_input(paths, request, proof, [IDS])
-        data, column = audits[IDS]
+        data_by_input = _audit_by_input(paths, request, proof, [IDS])
+        data, column = data_by_input[IDS]
         rows = {IDS: data.sample[column]}
-        spec = _on_data(spec, [data])
+        spec = _fit_to_data(spec, [data])
         if not data.sample[column]:
-            return _nothing_to_prove(audits)
+            return _nothing_to_prove(data_by_input)
     maxlen = request.asked.spec.maxlen
     try:
         report = report_on_function(function, spec, rows)
     except SpecError:
         if isinstance(maxlen, str):
             raise
-        # The function may accept only rows of the given length.
+        # The function may require a fixed length. Try again with the maxlen from the user.
         report = report_on_function(function, spec, rows, places=maxlen)
-    return _with_data(report, audits)
+    return _with_data(report, data_by_input)
 
 
 def _check_names(given: Mapping[str, str], known: Sequence[str]) -> None:
     for name in given:
         if name not in known:
             raise SpecError(
-                f"--input {name}=...: the model has no such input of tokens or features."
+                f"--input {name}=...: the model has no such input for tokens or features."
                 f"{did_you_mean(name, list(known))} Choose one of {', '.join(known)}.",
                 options=["model_inputs"],
             )
 
 
-def _on_data(spec: ModelSpec, data: Sequence[AuditedData]) -> ModelSpec:
-    """Return the options with the side, the pad value and the empty rows of the data."""
-    known = next((value for one in data for value in one.values.values()), None)
-    empty = any(finding.rule.name == "row-fully-masked" for one in data for finding in one.findings)
-    # The model gets the pad value of padded data. For raw data, 0 may be only the default, and a Masking
-    # layer of the model may name another value.
+def _fit_to_data(spec: ModelSpec, data: Sequence[AuditedData]) -> ModelSpec:
+    """Return the spec with the side of the padding, the pad value and the empty rows of the data."""
+    known = next((value for part in data for value in part.values.values()), None)
+    empty = any(finding.rule.name == "row-fully-masked" for part in data for finding in part.findings)
+    # The model receives the pad value of padded data. For raw data, 0 is only the default, and the value of a
+    # Masking layer in the model takes precedence.
     value = spec.value if spec.value is not None else (known if data[0].padded else known or None)
     return replace(spec, padding=data[0].padding, value=value, empty_rows=empty)
 
@@ -102,30 +96,26 @@ def _audit_by_input(
     proof: ModelProof,
     names: Sequence[str],
 ) -> dict[str, tuple[AuditedData, str]]:
-    """Audit the column of each model input in a pass of its own, because inputs may have different lengths.
-
-    Returns:
-        For each input the data, and the name of the column. The sampled rows are the same for all inputs.
-    """
+    """Audit the column of each input, in separate passes because the inputs can have different lengths."""
     files = request.files
-    audits: dict[str, tuple[AuditedData, str]] = {}
-    numbers: Sequence[int] | None = None
     with closing(Dataset(find_sources(paths), files.input_format, files.batch_rows)) as dataset:
         if len(names) > 1:
             dataset.spool(files.limit)
+        data_by_input: dict[str, tuple[AuditedData, str]] = {}
+        numbers: Sequence[int] | None = None
         for name in names:
             columns = _columns_for(name, names, dataset, request, proof)
-            own = replace(request, asked=replace(request.asked, columns=columns))
-            data = audit_and_sample(dataset, own, proof.sample, proof.spec.seed, numbers)
+            column_request = replace(request, asked=replace(request.asked, columns=columns))
+            data = audit_and_sample(dataset, column_request, proof.sample, proof.spec.seed, numbers)
             numbers = data.numbers
-            audits[name] = data, data.token_column
-    return audits
+            data_by_input[name] = data, data.token_column
+    return data_by_input
 
 
 def _columns_for(
     name: str, names: Sequence[str], dataset: Dataset, request: AuditRequest, proof: ModelProof
 ) -> Columns:
-    """Return the columns to read for a model input: the requested ones, or the one with the same name."""
+    """Return the columns to read for an input: the requested column, or the column with the input's name."""
     if name in proof.inputs:
         return [proof.inputs[name]]
     asked = list(request.asked.columns or ())
@@ -136,27 +126,27 @@ def _columns_for(
     if own or name in known:
         return own or [name]
     raise SpecError(
-        f"{dataset.name}: there is no column {name!r} for the model's input of that name. "
-        f"Say which it is with --input {name}=COLUMN.",
+        f"{dataset.name}: the model has an input {name!r}, but the data have no column of this name. "
+        f"Choose a column with --input {name}=COLUMN.",
         options=["model_inputs"],
     )
 
 
-def _with_data(report: Report, audits: Mapping[str, tuple[AuditedData, str]]) -> Report:
-    if not audits:
+def _with_data(report: Report, data_by_input: Mapping[str, tuple[AuditedData, str]]) -> Report:
+    if not data_by_input:
         return report
-    first = next(iter(audits.values()))[0]
-    # All passes read the same files, so equal findings are reported once.
+    first = next(iter(data_by_input.values()))[0]
+    # All inputs come from the same rows. Report equal findings once.
     findings = {
         (finding.rule.name, finding.detail, tuple(finding.examples)): finding
-        for data, _ in audits.values()
+        for data, _ in data_by_input.values()
         for finding in data.findings
     }
-    columns = {name: column for name, (_, column) in audits.items()}
-    seen = {"data": first.name, "rows": first.rows, "columns": columns}
-    notes = dict.fromkeys(note for data, _ in audits.values() for note in data.notes)
-    return Report(list(findings.values()), report.subjects, {**report.environment, **seen}, notes=list(notes))
+    columns = {name: column for name, (_, column) in data_by_input.items()}
+    run = {"data": first.name, "rows": first.rows, "columns": columns}
+    notes = dict.fromkeys(note for data, _ in data_by_input.values() for note in data.notes)
+    return Report(list(findings.values()), report.subjects, {**report.environment, **run}, notes=list(notes))
 
 
-def _nothing_to_prove(audits: Mapping[str, tuple[AuditedData, str]]) -> Report:
-    return _with_data(Report((), (), {**environment(), **NOTHING_TO_PROVE}), audits)
+def _nothing_to_prove(data_by_input: Mapping[str, tuple[AuditedData, str]]) -> Report:
+    return _with_data(Report((), (), {**environment(), **NOTHING_TO_PROVE}), data_by_input)

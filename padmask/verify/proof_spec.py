@@ -1,4 +1,4 @@
-"""How models are proven: `ProofSpec` for the reference models, `ModelProof` for a user's model."""
+"""Options of proofs: `ProofSpec` for the reference models, `ModelProof` for the model of a user."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ SAMPLE_ROWS = 256
 
 @dataclass(frozen=True, kw_only=True)
 class ProofSpec:
-    """How the reference models are proven.
+    """Options of a proof on the reference models.
 
     Args:
         reference: options of the reference models.
-        backend: backend of Keras; None uses `KERAS_BACKEND`, else TensorFlow.
-        device: `"auto"`, `"cpu"` or `"gpu"`.
-        sample: number of rows to prove on.
+        backend: backend of Keras; None uses the variable `KERAS_BACKEND`, else TensorFlow.
+        device: device for the proof: `"auto"`, `"cpu"` or `"gpu"`.
+        sample: number of rows in the proof.
     """
 
     reference: ReferenceSpec = field(default_factory=ReferenceSpec)
@@ -48,15 +48,15 @@ def _check_inputs(name: str, value: Any) -> dict[str, str]:
 
 @dataclass(frozen=True, kw_only=True)
 class ModelProof:
-    """The user's model or function to prove, and how. Give either `model` or `predict`.
+    """Options of a proof on the model or function of a user. Set either `model` or `predict`.
 
     Args:
-        spec: options of the proof.
+        spec: settings of the proof.
         model: path of a saved Keras model.
-        predict: `module:function` of a function of ids and mask.
-        inputs: column for each input of the model whose name differs.
+        predict: function of ids and a mask, as `module:function`.
+        inputs: column of each input whose name is not the name of its column.
         custom_objects: Python file with the classes that the model needs.
-        allow_unsafe: run code from the file of the model.
+        allow_unsafe: whether code in the file of the model may run.
         backend, device, sample: as in `ProofSpec`.
     """
 
@@ -84,15 +84,15 @@ class ModelProof:
             sample=at_least(1),
         )
         if (self.model is None) == (self.predict is None):
-            raise SpecError("Give one of a model and a function to predict with.")
+            raise SpecError("Set either `model` or `predict` of ModelProof, not both.")
         for named_path in (self.model, self.custom_objects):
-            _refuse_address(named_path or "")
+            _refuse_url(named_path or "")
 
 
-def _refuse_address(path: str) -> None:
+def _refuse_url(path: str) -> None:
     refuse_mistyped(path)
     if is_url(path):
         raise SpecError(
-            f"{display_path(path)!r}: models and their code are read from this machine. Copy the file "
-            "here first."
+            f"{display_path(path)!r}: models and their code cannot be read from an address. Copy the file "
+            "to this machine and give the local path."
         )

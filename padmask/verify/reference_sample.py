@@ -1,4 +1,4 @@
-"""Fit a sample of the data to the reference models: pad value 0, and ids below the vocabulary size."""
+"""Convert a sample of the data for the reference models."""
 
 from __future__ import annotations
 
@@ -13,36 +13,37 @@ from padmask.spec.verify import ReferenceSpec
 from padmask.verify.data.look import AuditedData
 from padmask.verify.proof.sample import Input, Sample
 
-# Maximum length of the rows of the sample. Longer rows prove nothing more and take more time.
+# Largest number of places in a row of the sample. Longer rows prove no more and take more time.
 STEPS = 64
 
-# Number of rows that are also used cut to their first tokens, because an RNN forgets the start of a long row.
+# Number of rows that are also added as short rows of one token, two tokens, and so on. In recurrent models,
+# long rows can hide a leak from padding at the start.
 SHORT_STEPS = 8
 
-# Maximum size of the embedding of a reference model.
+# Largest number of rows in the Embedding of a reference model.
 LARGEST_VOCABULARY = 1 << 22
 
 
 def fit_to_references(
     data: AuditedData, column: str, spec: ReferenceSpec, kind: str
 ) -> tuple[ReferenceSpec, Sample]:
-    """Return the sample for the reference models, and their options with the vocabulary size.
+    """Return the sample with the pad value 0, and the spec with a vocabulary that includes all its ids.
 
     Args:
-        data: the audited data with the sample.
-        column: name of the column of tokens.
+        data: the audited data.
+        column: name of the column with the tokens.
         spec: options of the reference models.
-        kind: NumPy's letter for the tokens.
+        kind: NumPy kind of the tokens, such as `"i"`.
 
     Raises:
-        SpecError: reference models cannot take these tokens.
-        DataError: an id is negative.
+        SpecError: the reference models do not support the column, or the requested vocabulary is too small.
+        DataError: the reference models do not support an id.
     """
     rows, value = data.sample[column], data.values[column]
     if kind not in "iuf":
         raise SpecError(
-            f"{data.name}: column {column!r} holds strings, and models take ids or features. "
-            "Name a column of ids with -c, or check the data alone with --no-model.",
+            f"{data.name}: column {column!r} holds strings, but models need ids or features. "
+            "Choose a column of ids with -c, or check only the data with --no-model.",
             options=["columns"],
         )
     if kind == "f":
@@ -51,36 +52,37 @@ def fit_to_references(
     low, high = data.ids[column]
     if low < 0:
         raise DataError(
-            f"{data.name}: column {column!r} holds the token {low}, and no Embedding has a row for it. "
-            "Fix the ids, or check the data alone with --no-model."
+            f"{data.name}: column {column!r} holds the id {low}, but an Embedding accepts no negative ids. "
+            "Fix the ids, or check only the data with --no-model."
         )
     needed = max(high, int(value)) + 1
     if value < 0:
-        # Real tokens 0 get a new id, because 0 becomes the pad value.
+        # The sample is padded with 0, so the token 0 needs another id.
         needed, stand_in = needed + 1, needed
     else:
         stand_in = int(value)
-    # A check replaces tokens by other ids, so at least two ids besides the pad value are necessary.
+    # At least two ids other than 0 are necessary, so that a check can replace a token with another one.
     vocab = spec.vocab_size or max(needed, 3)
     if vocab < needed:
         raise SpecError(
-            f"--vocab-size {vocab} is too small: {data.name} has the token {high}. "
-            f"Give at least {needed}, or leave it out.",
+            f"--vocab-size {vocab} is too small: {data.name} has the id {high}. "
+            f"Choose at least {needed}, or omit the option.",
             options=["vocab_size"],
         )
     if spec.vocab_size and vocab > LARGEST_VOCABULARY:
         raise SpecError(
-            f"--vocab-size {vocab:,} is beyond a reference model. Leave it out, or give less.",
+            f"--vocab-size {vocab:,} is too large for the reference models. Choose at most "
+            f"{LARGEST_VOCABULARY:,}, or omit the option.",
             options=["vocab_size"],
         )
     if vocab > LARGEST_VOCABULARY:
         raise SpecError(
-            f"{data.name}: column {column!r} holds the token {high}; an Embedding of {vocab:,} rows is "
-            "beyond a reference model. Check the data alone with --no-model."
+            f"{data.name}: column {column!r} holds the id {high}, but an Embedding of {vocab:,} rows is too "
+            "large for the reference models. Check only the data with --no-model."
         )
-    # Some routes compute the mask from ids equal to 0, so the pad value and 0 are swapped.
+    # Some reference models derive the mask from the ids and treat 0 as padding, so swap the pad value and 0.
     swapped = [np.where(row == value, 0, np.where(row == 0, stand_in, row)) for row in rows]
-    # Replacement tokens are drawn from all ids, because a sample may contain only one id.
+    # Checks may replace tokens with any id, so even a sample with few distinct ids can reveal a leak.
     sample = Sample(
         {"ids": Input(flatten(swapped), 0, "int32")},
         data.padding,
@@ -91,5 +93,7 @@ def fit_to_references(
 
 def _with_short_rows(sample: Sample) -> Sample:
     sample = sample.cut(STEPS)
-    few = sample.select(np.arange(min(len(sample), SHORT_STEPS)))
-    return reduce(Sample.joined, [few.select([row]).cut(row + 1) for row in range(len(few))], sample)
+    first_rows = sample.select(np.arange(min(len(sample), SHORT_STEPS)))
+    return reduce(
+        Sample.joined, [first_rows.select([row]).cut(row + 1) for row in range(len(first_rows))], sample
+    )

@@ -26,11 +26,11 @@ ANSWERS = {
 
 @dataclass(frozen=True)
 class Control:
-    """The results of the same checks on the control, a model without masks that must fail.
+    """The results of the checks on the control. The control has no masks and must fail.
 
     Args:
-        verdict: `"fails"` as expected, or `"holds"` if the control passes a check.
-        checks: result of each check on the control.
+        verdict: `"fails"` as expected, or `"holds"` if the control passes.
+        checks: results of the checks on the control.
     """
 
     verdict: Literal["fails", "holds"]
@@ -64,7 +64,7 @@ class LayerReport:
         name: name of the layer; `outer/inner` for nested layers.
         kind: class of the layer.
         mask_in, mask_out: whether the inputs and the outputs had a mask; None if unknown.
-        max_abs_diff: largest absolute deviation of the output at real positions; None if not comparable.
+        max_abs_diff: largest absolute deviation of the output at real positions; None if not compared.
     """
 
     name: str
@@ -81,14 +81,14 @@ class SubjectReport:
     Args:
         name: name of the route or of the user's model.
         verdict: `"ignores"`, `"leaks"` or `"inconclusive"`.
-        checks: result of each check.
+        checks: results of the checks.
         control: results of the control.
         outputs: verdict on each output.
-        detail: reason for an inconclusive verdict, and limits of the proof.
-        culprit: name of the layer that causes a leak.
+        detail: reason for an inconclusive verdict, or limits of the proof.
+        culprit: name of the layer that causes the leak.
         path: calls from the input through the culprit to the call where padding enters.
         advice: how to fix the leak.
-        layers: every layer of the model, if requested.
+        layers: reports on all layers of the model, if requested.
     """
 
     name: str
@@ -111,7 +111,7 @@ class Report:
         data: findings of the rules over the data.
         subjects: verdict on each model.
         environment: versions, device, and settings of the run.
-        proof: whether models were verified, and not only the data.
+        proof: whether models were verified in addition to the data.
         notes: warnings about the inputs that are not findings.
     """
 
@@ -206,7 +206,7 @@ def _limit_to_float(number: float | None) -> float | None:
 
 
 def _replace_infinite(value: Any) -> Any:
-    """Return NaN and infinite floats as text, because JSON does not support them. A pad value may be NaN."""
+    """Return NaN and infinity as text, because JSON does not support them. A pad value may be NaN."""
     return str(value) if isinstance(value, float) and not math.isfinite(value) else value
 
 

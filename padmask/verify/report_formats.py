@@ -69,7 +69,7 @@ def _add_subject_suite(root: ElementTree.Element, subject: SubjectReport) -> Non
 
 
 def _add_failed_suite(root: ElementTree.Element, report: Report) -> None:
-    """Add a failure if no model was proven, because a suite without tests would count as passed."""
+    """Add a failure for a report without models, because a suite without tests would count as passed."""
     suite = ElementTree.SubElement(root, "testsuite", name="models")
     message = _replace_invalid(
         f"{report.verdict}: {report.environment.get('subjects', 'no model was proven')}"
@@ -132,7 +132,7 @@ def _annotation(kind: str, title: str, message: str, places: Sequence[Place] = (
 
 
 def _escape(text: str, also: str = "") -> str:
-    """Escape text in the way of GitHub's actions toolkit."""
+    """Escape text as GitHub's actions toolkit does."""
     text = text.replace("%", "%25").replace("\r", "%0D").replace("\n", "%0A")
     for character in also:
         text = text.replace(character, f"%{ord(character):02X}")

@@ -1,4 +1,4 @@
-"""`verify_file`: audit the data, take a sample, prove models on the sample, report."""
+"""`verify_file`: audit data, and prove models on a sample of the data."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from padmask.verify.reference_sample import fit_to_references
 from padmask.verify.report import Report
 
 
-def verify_file(  # noqa: PLR0913 - a keyword each for what the command takes
+def verify_file(  # noqa: PLR0913 - one keyword per option of the command
     inputs: str | os.PathLike[str] | Sequence[str | os.PathLike[str]],
     *,
     columns: Columns = None,
@@ -37,7 +37,7 @@ def verify_file(  # noqa: PLR0913 - a keyword each for what the command takes
     files: ReadOptions | None = None,
     progress: ProgressCallback | None = None,
 ) -> Report:
-    """Audit a dataset, raw or padded, and prove with its rows that models ignore padding.
+    """Audit a raw or padded dataset, and prove on its rows that models ignore padding.
 
     >>> import tempfile, pathlib
     >>> file = pathlib.Path(tempfile.mkdtemp()) / "in.jsonl"
@@ -46,20 +46,20 @@ def verify_file(  # noqa: PLR0913 - a keyword each for what the command takes
     'data-ok'
 
     Args:
-        inputs: paths of one dataset; `-` is standard input. An empty list proves a user's model on random
-            rows.
-        columns: as in `pad_table`.
-        spec: how raw input is padded.
-        rules: how the rules for data are enforced.
-        proof: how to prove the reference models or a user's model; None checks only the data, and needs
-            no Keras.
-        mask_column: mask column of padded input; default as in `inspect_file`.
-        declared: side of the padding of padded input; default as in `inspect_file`.
-        files: options for reading files; default `ReadOptions()`.
-        progress: progress callback.
+        inputs: paths, read as one dataset; `-` is standard input. An empty sequence draws random rows for a
+            `ModelProof`.
+        columns: columns to verify, as in `pad_table`.
+        spec: padding options for raw input; None uses `PadSpec()`.
+        rules: options of the data rules; None uses `RuleSpec()`.
+        proof: options of the proof on the reference models or on the model of a user; None checks only the
+            data and needs no Keras.
+        mask_column: mask column of padded input; None as in `inspect_file`.
+        declared: side of the padding of padded input; None as in `inspect_file`.
+        files: input format, limits and tuning; None uses `ReadOptions()`.
+        progress: callback that receives the progress of the pass.
 
     Raises:
-        SpecError, DataError: as `pad_file`.
+        SpecError, DataError: as in `pad_file`.
         MissingExtraError: a proof needs packages that are not installed.
     """
     paths, files = checked_paths(inputs), read_options(files)
@@ -81,8 +81,8 @@ def verify_file(  # noqa: PLR0913 - a keyword each for what the command takes
     with closing(Dataset(find_sources(paths), files.input_format, files.batch_rows)) as dataset:
         if proof is None:
             data = audit_and_sample(dataset, request)
-            said = {**environment(), "data": data.name, "rows": data.rows}
-            return Report(data.findings, (), said, proof=False, notes=data.notes)
+            run = {**environment(), "data": data.name, "rows": data.rows}
+            return Report(data.findings, (), run, proof=False, notes=data.notes)
         data = audit_and_sample(dataset, request, proof.sample, proof.reference.seed)
         return _prove_references(data, proof)
 
@@ -95,7 +95,7 @@ def _prove_references(data: AuditedData, proof: ProofSpec) -> Report:
     from padmask.verify.keras.prove_references import prove_references
 
     rows = data.sample[column]
-    said = {
+    run = {
         **environment(),
         **engine.describe(),
         "data": data.name,
@@ -107,8 +107,10 @@ def _prove_references(data: AuditedData, proof: ProofSpec) -> Report:
         "seed": proof.reference.seed,
     }
     if not rows:
-        return Report(data.findings, (), said | NOTHING_TO_PROVE, notes=data.notes)
+        return Report(data.findings, (), run | NOTHING_TO_PROVE, notes=data.notes)
     kind = rows[0].dtype.kind
     reference, sample = fit_to_references(data, column, proof.reference, kind)
-    subjects, seen = prove_references(engine, reference, sample, rows[0].shape[1:] if kind == "f" else None)
-    return Report(data.findings, subjects, said | seen, notes=data.notes)
+    subjects, settings = prove_references(
+        engine, reference, sample, rows[0].shape[1:] if kind == "f" else None
+    )
+    return Report(data.findings, subjects, run | settings, notes=data.notes)

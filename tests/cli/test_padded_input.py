@@ -220,7 +220,7 @@ def test_commands_refuse_files_that_are_padded_in_different_ways(
     for command in (["verify", "--no-model"], ["inspect"], ["unpad", "-o", "out.jsonl"]):
         done = run(*command, "d")
         assert done.returncode == 1, done.stderr
-        assert "one dataset is raw or padded in one way" in done.stderr
+        assert "must be raw, or padded in the same way" in done.stderr
         assert all(f"d/{name}.parquet" in done.stderr for name in "ab")
         messages.add(done.stderr)
     assert len(messages) == 1

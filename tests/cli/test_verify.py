@@ -444,9 +444,9 @@ def test_inconclusive_is_1(here, tmp_path):
 @pytest.mark.parametrize(
     ("code", "rows", "options", "said"),
     [
-        (1, "[3, -4]", [], "no Embedding has a row for it"),
+        (1, "[3, -4]", [], "the id -4"),
         (2, '["a"]', [], "--no-model"),
-        (2, "[9]", ["--vocab-size", "9"], "Give at least 10"),
+        (2, "[9]", ["--vocab-size", "9"], "at least 10"),
         (2, "[0.5]", ["--route", "argument"], "--route masking"),
     ],
     ids=["negative-id", "strings", "small-vocabulary", "floats"],

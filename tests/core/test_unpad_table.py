@@ -197,7 +197,7 @@ def test_unreadable_metadata(metadata):
     odd = PADDED.replace_schema_metadata({"padmask": metadata})
     with pytest.raises(
         PadmaskError,
-        match=r"metadata cannot be read\. To unpad without the metadata, name the padded columns",
+        match=r"metadata cannot be read\. To read the file without the metadata, name the padded columns",
     ):
         unpad_table(odd)
     named = unpad_table(odd, ["input_ids", "labels"], UnpadSpec(mask_column="mask"))

@@ -237,10 +237,10 @@ def test_seed_gives_the_same_report(raw):
 @pytest.mark.parametrize(
     ("rows", "reference", "said"),
     [
-        ([[3, -4], [5]], {}, "the token -4"),
+        ([[3, -4], [5]], {}, "the id -4"),
         ([["a", "b"], ["c"]], {}, "holds strings"),
-        ([[1 << 23]], {}, "beyond a reference model"),
-        ([[9]], {"vocab_size": 9}, "Give at least 10"),
+        ([[1 << 23]], {}, "too large for the reference models"),
+        ([[9]], {"vocab_size": 9}, "at least 10"),
         ([[0.5]], {"routes": ("embedding",)}, "only the route masking takes"),
         ([[0.5]], {"routes": ("masking", "argument")}, "the route argument takes ids"),
     ],

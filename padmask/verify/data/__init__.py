@@ -1,1 +1,1 @@
-"""Rules over data, and the samples that proofs use."""
+"""Rules for data, and samples of data for proofs."""

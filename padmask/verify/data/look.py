@@ -1,4 +1,4 @@
-"""Audit data and take a sample of the rows, in one pass, or in two if a length must be found."""
+"""Audit data, and take a sample of the rows in the same pass."""
 
 from __future__ import annotations
 
@@ -46,11 +46,11 @@ from padmask.verify.data.rules import RULES, Audit, Finding
 
 @dataclass(frozen=True, kw_only=True)
 class RuleSpec:
-    """How the rules for data are enforced.
+    """Options of the data rules.
 
     Args:
-        strict: treat warnings as errors.
-        allow: names of rules that the data may break.
+        strict: whether warnings count as errors.
+        allow: names of rules that the data may violate.
     """
 
     strict: bool = False
@@ -61,12 +61,12 @@ class RuleSpec:
         for name in self.allow:
             if name not in RULES:
                 raise SpecError(
-                    f"There is no rule {name!r}.{did_you_mean(name, list(RULES))} "
+                    f"Unknown rule {name!r}.{did_you_mean(name, list(RULES))} "
                     f"Choose one of {', '.join(RULES)}."
                 )
 
     def enforce(self, findings: Sequence[Finding]) -> list[Finding]:
-        """Return the findings with the severity that these options give them."""
+        """Return the findings with the severities that these options give them."""
         return [
             replace(finding, rule=replace(finding.rule, severity=self._of(finding))) for finding in findings
         ]
@@ -79,19 +79,19 @@ class RuleSpec:
 
 @dataclass(frozen=True)
 class AuditedData:
-    """Findings of the rules, and rows to prove models on.
+    """The result of an audit: findings, and a sample of rows for proofs.
 
     Args:
         name: name of the input.
-        findings: findings of the rules, with the severities of the request.
-        rows: number of rows.
-        sample: real tokens of the sampled rows, by column name.
-        values: pad values by column name.
+        findings: findings of the data rules, with the severities of the `RuleSpec`.
+        rows: number of rows in the input.
+        sample: real tokens of each row of the sample, by column.
+        values: pad value of each column.
         padding: side of the padding.
         labels: names of the columns with labels.
-        ids: smallest and largest token, by name of the columns of integers.
-        maxlen: length of a padded row.
-        numbers: numbers of the sampled rows, counted over the whole input from 0.
+        ids: smallest and largest token of each integer column.
+        maxlen: number of places in a padded row.
+        numbers: row numbers of the sample in the input.
         padded: whether the input is padded.
         notes: warnings about the input that are not findings.
     """
@@ -111,21 +111,21 @@ class AuditedData:
 
     @property
     def token_column(self) -> str:
-        """The first column without labels, which the proof uses."""
+        """The column for proofs: the first column without labels, or the first column."""
         return next((name for name in self.sample if name not in self.labels), next(iter(self.sample)))
 
 
 @dataclass(frozen=True)
 class AuditRequest:
-    """How data are read and audited.
+    """The options of an audit.
 
     Args:
-        asked: the columns, and how raw rows are padded.
-        rules: how the rules are enforced.
-        mask_column: mask column of padded rows; None finds the mask.
-        declared: side of the padding of padded rows; None uses the metadata.
+        asked: columns to audit, and padding options for raw rows.
+        rules: options of the data rules.
+        mask_column: mask column of padded rows; None finds the column by the metadata, else by its name.
+        declared: side of the padding of padded rows; None uses the metadata, else the side of most rows.
         files: options for reading files.
-        progress: progress callback.
+        progress: callback that receives the progress of the pass.
     """
 
     asked: PadRequest
@@ -143,18 +143,18 @@ def audit_and_sample(
     seed: int = 0,
     numbers: Sequence[int] | None = None,
 ) -> AuditedData:
-    """Audit the data and take a sample, in one pass, or in two if a length must be found.
+    """Audit the data and take a sample in one pass, or in two passes if maxlen is a percentile.
 
     Args:
         dataset: the data.
-        request: how the data are read and audited.
-        sample: number of rows to sample.
-        seed: seed of the draw.
-        numbers: numbers of the rows to sample, if a pass over another column chose them.
+        request: options of the audit.
+        sample: number of rows to keep.
+        seed: random seed of the sample.
+        numbers: row numbers to keep instead, from the sample of another column.
     """
     asked, limit = request.asked, request.files.limit
     if needs_lengths(asked.spec) and asked.spec.maxlen != "longest":
-        # The copy of a pipe must contain all rows, so it is made before the first read.
+        # Copy a pipe before the first read, because the copy would lack the rows that were read before.
         dataset.spool(limit)
     job = make_audit_job(dataset, asked, request.mask_column, request.declared)
     audit, columns = open_audit(job), job.pad.columns
@@ -187,14 +187,14 @@ def audit_and_sample(
 
 
 def _sample_picks(count: int, seed: int) -> list[Pick]:
-    """Return the picks of a sample: some of the longest and shortest rows, and random rows for the rest."""
+    """Return the picks of a sample: a few of the longest rows, a few of the shortest, and random rows."""
     few = max(1, count // 8)
     picks = [pick_longest(few), pick_shortest(few), pick_random(count, seed)] if count else []
     return [without_empty_rows(pick) for pick in picks]
 
 
 def _maxlen(reading: Reading, job: Job) -> int | None:
-    """Return the length to cut raw rows to, or None for the length of the longest row."""
+    """Return the length to which raw rows are cut; None if rows are padded to the longest row."""
     if not needs_lengths(job.spec):
         return make_plan(job.spec).maxlen
     if job.spec.maxlen == "longest":
@@ -207,7 +207,7 @@ def _maxlen(reading: Reading, job: Job) -> int | None:
 
 
 def _pad_value(column: PadColumn, padding: Padding | None, audit: Audit) -> Any:
-    """Return the pad value from the metadata or the padded places, or the requested one."""
+    """Return the pad value from the metadata or the padded places, else the requested value."""
     known = audit_column(column, padding).value
     if known is None:
         known = audit.pad_value(column.name)
@@ -219,7 +219,7 @@ def _padding_side(padding: Padding | None, job: Job, kept: Sequence[Row]) -> Sid
         return job.spec.padding
     if padding.padding is not None:
         return padding.padding
-    # Without a declared side, the side of most rows counts.
+    # Neither the user nor the metadata name a side, so use the side of most rows.
     edges = [row.mask[[0, -1]] for row in kept if row.mask is not None and len(row.mask)]
     return side_of(np.array(edges).reshape(-1, 2)) or "post"
 

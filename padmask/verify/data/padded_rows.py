@@ -1,6 +1,6 @@
-"""Read and audit padded rows and their masks.
+"""Read padded rows and their masks for an audit.
 
-The mask comes from a mask column, or from a length column and the side of the padding, never from token
+The mask comes from a mask column, or from a length column and the side of the padding, but never from the
 values.
 """
 
@@ -31,7 +31,7 @@ from padmask.verify.data.rules import Audit
 
 @dataclass(frozen=True)
 class DecodedRows:
-    """Rows as a reader decoded them, with the counts that the reading loop needs.
+    """Decoded rows, with the counts that the reading loop needs.
 
     Args:
         batch: the rows.
@@ -43,19 +43,19 @@ class DecodedRows:
 
     @property
     def ledger(self) -> Ledger:
-        """Count of the rows that were read."""
+        """Counts with only the number of rows that were read."""
         return Ledger(rows_read=len(self.batch))
 
 
 def audit_padded_rows(
     reading: Reading, phase: str, job: Job, audit: Audit, padding: Padding
 ) -> Generator[BatchRows]:
-    """Read and audit padded rows and their masks. Arguments and results are those of `audited_rows`."""
+    """Read padded rows with their masks, audit the rows, and yield them as `audit_raw_rows` does."""
     dataset = reading.dataset
     if padding.mask in [column.name for column in job.columns]:
         raise SpecError(
-            f"{dataset.name}: column {padding.mask!r} cannot be the sequence and its mask at once. "
-            "Choose another with -c or --mask-column.",
+            f"{dataset.name}: column {padding.mask!r} cannot be both a sequence and its mask. "
+            "Choose another column with -c or --mask-column.",
             options=["columns", "mask_column"],
         )
     schema = dataset.schema()
@@ -79,15 +79,15 @@ def _audit_batches(batches: Iterable[Batch], job: Job, audit: Audit, padding: Pa
             raise _row_error(batch, batch.faults[0], batch.faults[0].column)
         values = {column.name: _column(batch, column) for column in job.columns}
         places = values[first].lengths
-        said = None if padding.length is None else _lengths(batch, padding.length)
-        mask, fits = _read_mask(batch, padding, places, said)
+        stated = None if padding.length is None else _read_lengths(batch, padding.length)
+        mask, fits = _read_mask(batch, padding, places, stated)
         if width is None and len(batch):
             width = int(places[0])
         for ragged in values.values():
             fits &= ragged.lengths == places
         audit.add_misshapen(~fits, batch.place)
-        if padding.mask is None and said is not None:
-            possible = _possible(said, places)
+        if padding.mask is None and stated is not None:
+            possible = _are_possible(stated, places)
             audit.add_impossible(~possible, batch.place)
             fits &= possible
         good = fits & (places == width)
@@ -102,7 +102,7 @@ def _audit_batches(batches: Iterable[Batch], job: Job, audit: Audit, padding: Pa
                 masks,
                 side or "post",
                 lambda row, batch=batch, picked=picked: batch.place(int(picked[row])),  # type: ignore[misc]
-                None if said is None else said[picked],
+                None if stated is None else stated[picked],
             )
         seen = np.concatenate([[0], np.cumsum(mask.values != 0)])
         lengths = np.where(fits, seen[mask.starts + mask.lengths] - seen[mask.starts], 0)
@@ -133,25 +133,25 @@ def _row_error(batch: Batch, fault: Fault, column: str | None) -> DataError:
 
 
 def _read_mask(
-    batch: Batch, padding: Padding, places: npt.NDArray[np.int64], said: npt.NDArray[np.int64] | None
+    batch: Batch, padding: Padding, places: npt.NDArray[np.int64], lengths: npt.NDArray[np.int64] | None
 ) -> tuple[Ragged, npt.NDArray[np.bool_]]:
-    """Return the mask of each row, and flags of the rows whose mask is valid and has the length of the row.
+    """Return the mask of each row, and whether the mask is valid and as long as the row.
 
     Args:
         batch: the rows.
-        padding: the columns that mark the padding.
-        places: length of each padded row.
-        said: values of the length column; None without a length column.
+        padding: names of the mask and length columns, and sides of the padding.
+        places: number of places in each row.
+        lengths: values of the length column; None without a length column.
     """
     if padding.mask is not None:
         mask, faults = Ragged.from_mask(batch.columns.column(padding.mask))
         fits = mask.lengths == places
         fits[[fault.row for fault in faults]] = False
         return mask, fits
-    assert said is not None
-    # The files may be padded on different sides, so the metadata of each file decide.
+    assert lengths is not None
+    # The metadata of a file take precedence over the side of the other files.
     side = padding.sides.get(batch.source, padding.padding or "post")
-    kept = np.where(_possible(said, places), said, 0)
+    kept = np.where(_are_possible(lengths, places), lengths, 0)
     starts = np.cumsum(places) - places
     at = np.arange(int(places.sum())) - np.repeat(starts, places)
     first = np.repeat(places - kept if side == "pre" else np.zeros_like(kept), places)
@@ -159,9 +159,9 @@ def _read_mask(
     return Ragged((at >= first) & (at < end), starts, places), np.ones(len(places), dtype=bool)
 
 
-def _possible(said: npt.NDArray[np.int64], places: npt.NDArray[np.int64]) -> npt.NDArray[np.bool_]:
-    """Return flags of the lengths that are possible for rows of this size. Null lengths are -1."""
-    possible: npt.NDArray[np.bool_] = (said >= 0) & (said <= places)
+def _are_possible(lengths: npt.NDArray[np.int64], places: npt.NDArray[np.int64]) -> npt.NDArray[np.bool_]:
+    """Return which lengths are from 0 to the number of places. A null length is read as -1."""
+    possible: npt.NDArray[np.bool_] = (lengths >= 0) & (lengths <= places)
     return possible
 
 
@@ -171,13 +171,13 @@ def _rectangle(ragged: Ragged, picked: npt.NDArray[np.int64], width: int) -> npt
     return rectangle
 
 
-def _lengths(batch: Batch, name: str) -> npt.NDArray[np.int64]:
-    # A length of 2**63 or more overflows to an impossible length.
+def _read_lengths(batch: Batch, name: str) -> npt.NDArray[np.int64]:
+    # The unsafe cast may change lengths of 2**63 and more. They are negative afterwards, and still invalid.
     return np.asarray(to_numpy(batch.columns.column(name).cast(pa.int64(), safe=False).fill_null(-1)))
 
 
 def side_of(masks: npt.NDArray[np.bool_]) -> Side | None:
-    """Return the side of the padding in most padded rows, or None without padding."""
+    """Return the side of the padding in most padded rows; None without padding at either end."""
     if masks.size == 0:
         return None
     pre, post = int((~masks[:, 0] & masks[:, -1]).sum()), int((masks[:, 0] & ~masks[:, -1]).sum())

@@ -1,4 +1,4 @@
-"""Read raw rows, and audit them as they will be padded."""
+"""Read raw rows for an audit, and cut them as padding would."""
 
 from __future__ import annotations
 
@@ -23,7 +23,11 @@ from padmask.verify.data.rules import Audit
 def audit_raw_rows(
     reading: Reading, phase: str, job: Job, audit: Audit, maxlen: int | None = None
 ) -> Generator[BatchRows]:
-    """Read and audit raw rows. Arguments and results are those of `audited_rows`."""
+    """Read raw rows and audit them as they would be padded, cut to `maxlen` tokens unless it is None.
+
+    Yields:
+        The lengths of the rows of a batch, shape (rows,), and a function that returns a row.
+    """
     with prepared_rows(reading, phase, job) as all_rows:
         for rows in all_rows:
             columns = {column.name: as_asked(rows.ragged[column.name], column) for column in job.columns}
@@ -43,10 +47,10 @@ def _cut(rows: Ragged, maxlen: int | None, truncating: Side) -> Ragged:
 
 
 def as_asked(rows: Ragged, column: PadColumn) -> Ragged:
-    """Return the rows with ints for an integer dtype and floats for a float dtype, as `pad` converts them."""
+    """Return the rows with integers or floats as the dtype of the column requires, as in padding."""
     kinds = "f" if column.dtype in FLOAT_DTYPES else "iu"
     if rows.values.dtype.kind in kinds or column.dtype == "string":
         return rows
-    # The values may include tokens of rejected rows that are not valid integers.
+    # The array can also hold tokens of refused rows, which may not be valid integers.
     with np.errstate(invalid="ignore"):
         return replace(rows, values=rows.values.astype(column.dtype))

@@ -1,4 +1,4 @@
-"""Read and audit the rows of a dataset, raw or padded, for `inspect` and `verify`."""
+"""Decide whether the rows of a dataset are padded, and audit the rows, for `inspect` and `verify`."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ from padmask.verify.data.rules import Audit, AuditColumn
 
 @dataclass(frozen=True)
 class AuditJob:
-    """How the rows of a dataset are read and audited.
+    """The decisions about an audit.
 
     Args:
-        pad: the columns, and how raw rows will be padded.
-        padding: the columns that mark the padding; None for raw rows.
-        notes: warnings for the user.
+        pad: columns to audit, and padding options for raw rows.
+        padding: columns that mark the padding of padded rows; None for raw rows.
+        notes: warnings about the decision for the user.
     """
 
     pad: Job
@@ -37,17 +37,17 @@ class AuditJob:
 def make_audit_job(
     dataset: Dataset, asked: PadRequest, mask_column: str | None, declared: Side | None
 ) -> AuditJob:
-    """Decide whether the rows are padded, and resolve the request against the columns of the dataset.
+    """Decide whether the rows are padded, and resolve a request against the columns of the dataset.
 
     Args:
         dataset: the data.
-        asked: the columns, and how raw rows are padded.
-        mask_column: mask column of padded rows; None finds the mask.
-        declared: side of the padding of padded rows; None uses the metadata.
+        asked: columns to audit, and padding options for raw rows.
+        mask_column: mask column of padded rows; None finds the column by the metadata, else by its name.
+        declared: side of the padding of padded rows; None uses the metadata, else the side of most rows.
 
     Raises:
         SpecError: the dataset does not have the columns or types that the request needs.
-        DataError: the metadata are not valid, or the files are not padded in the same way.
+        DataError: the metadata cannot be read, or the files are not padded in the same way.
     """
     found = find_dataset_padding(dataset, asked.columns, mask_column)
     notes = () if found is None or found.names else (PLACES_UNKNOWN,)
@@ -60,20 +60,20 @@ def make_audit_job(
 
 
 def open_audit(job: AuditJob) -> Audit:
-    """Return a new audit, with the findings in the metadata of padded files."""
+    """Return an audit with only the findings from the metadata of the files."""
     audit = Audit([audit_column(column, job.padding) for column in job.pad.columns])
     audit.add_sides(job.padding.sides if job.padding is not None else {})
     return audit
 
 
 def add_file_findings(audit: Audit, dataset: Dataset, job: AuditJob, limit: int | None) -> None:
-    """Add the findings that concern whole files: column types, manifests and end marks.
+    """Add the findings about files, which do not depend on the rows.
 
     Args:
-        audit: receives the findings.
+        audit: audit that receives the findings.
         dataset: the data.
-        job: how the rows are audited.
-        limit: number of rows that are read; None for all rows.
+        job: decisions about the audit.
+        limit: number of rows to read; None reads all rows.
     """
     for column in job.pad.columns:
         audit.add_types(column.name, dataset.types_of(column.name))
@@ -84,17 +84,17 @@ def add_file_findings(audit: Audit, dataset: Dataset, job: AuditJob, limit: int 
 def audited_rows(
     reading: Reading, phase: str, job: AuditJob, audit: Audit, maxlen: int | None = None
 ) -> Generator[BatchRows]:
-    """Read and audit rows. Raw rows are audited as they will be padded.
+    """Read rows and audit them. Raw rows are audited as they would be padded.
 
     Args:
-        reading: the dataset, and how to read it.
+        reading: dataset to read, with options.
         phase: name of this pass in the progress.
-        job: how the rows are audited.
-        audit: receives the findings.
-        maxlen: length to cut raw rows to; None keeps all tokens.
+        job: decisions about the audit.
+        audit: audit that receives the findings.
+        maxlen: length to which raw rows are cut; None keeps all tokens.
 
     Yields:
-        The row lengths of each batch, shape (rows,), and a function that returns its rows.
+        The lengths of the rows of a batch, shape (rows,), and a function that returns a row.
     """
     if job.padding is None:
         return audit_raw_rows(reading, phase, job.pad, audit, maxlen)
@@ -102,9 +102,9 @@ def audited_rows(
 
 
 def audit_column(column: PadColumn, padding: Padding | None) -> AuditColumn:
-    """Return a column for the audit. Padded input has its own pad value, instead of the requested one."""
+    """Return the column to audit. For padded input, the pad value from the metadata takes precedence."""
     value: Any = column.value
     if padding is not None:
-        # Without metadata, only an explicit pad value is known. The value 0 may be only the default.
+        # Without metadata, a requested value of 0 is only the default, so the pad value is unknown.
         value = padding.values.get(column.name, column.value or None)
     return AuditColumn(column.name, value, is_label(column))

@@ -45,8 +45,8 @@ class Rule:
 RULES = {
     rule.name: rule
     for rule in (
-        Rule("mask-shape", "error", "the mask has values other than 0 and 1, or another length than the ids"),
-        Rule("rows-unequal", "error", "padded rows have different lengths, so they form no rectangle"),
+        Rule("mask-shape", "error", "the mask has values other than 0 and 1, or is not as long as the ids"),
+        Rule("rows-unequal", "error", "padded rows have different lengths, so they do not form an array"),
         Rule("mask-not-contiguous", "error", "the mask has a hole: there is padding between real tokens"),
         Rule("mask-wrong-side", "error", "the padding is not on the same side as in other rows"),
         Rule("mask-length", "error", "the mask and the length column disagree"),
@@ -54,7 +54,9 @@ RULES = {
         Rule("mixed-sides", "error", "some files are padded at the end, others at the start", "file"),
         Rule("padding-not-pad-value", "error", "a padded place does not hold the pad value"),
         Rule("pad-value-in-tokens", "warning", "mask_zero=True or a Masking layer would mask real tokens"),
-        Rule("row-fully-masked", "warning", "no real token: NaN in pooling and attention layers"),
+        Rule(
+            "row-fully-masked", "warning", "rows without real tokens give NaN in pooling and attention layers"
+        ),
         Rule("cudnn-fallback", "warning", "cuDNN kernels need rows with a token, padded at the end"),
         Rule("stranger-file", "error", "the _padmask.json of the folder does not list the file", "file"),
         Rule("no-end-mark", "warning", LACKS_END, "file"),
@@ -129,7 +131,7 @@ def _extend_to(used: Flags | None, highest: int) -> Flags:
 
 
 class Audit:
-    """Apply the rules to batches and add up the findings.
+    """An audit that applies the rules to batches of rows and collects the findings.
 
     >>> import pyarrow as pa
     >>> audit = Audit([AuditColumn("ids", value=0)])
@@ -194,12 +196,12 @@ class Audit:
         return [self._found[name] for name in RULES if name in self._found]
 
     def add_raw(self, rows: Mapping[str, Ragged], padding: Side, place: Places) -> None:
-        """Audit raw rows as they will be padded.
+        """Audit raw rows as they would be padded.
 
         Args:
-            rows: the rows of each column.
-            padding: the side of the padding.
-            place: returns the place of a row.
+            rows: rows of each column.
+            padding: side of the padding.
+            place: function that returns the place of a row.
         """
         lengths = next(iter(rows.values())).lengths
         for column in self._columns:
@@ -220,11 +222,11 @@ class Audit:
         """Audit padded rows.
 
         Args:
-            values: the values of each column, shape (rows, maxlen, ...).
+            values: values of each column, shape (rows, maxlen, ...).
             mask: bool, shape (rows, maxlen), True at real tokens.
-            padding: the expected side of the padding.
-            place: returns the place of a row.
-            lengths: the values of a length column, shape (rows,), if there is one.
+            padding: expected side of the padding.
+            place: function that returns the place of a row.
+            lengths: values of the length column, shape (rows,); None without a length column.
         """
         kept = mask.sum(axis=1)
         holes = holes_in(mask)
@@ -239,11 +241,11 @@ class Audit:
         self._report("cudnn-fallback", (kept == 0) | holes | ~mask[:, 0], place)
 
     def add_types(self, column: str, types: Mapping[str, str]) -> None:
-        """Report files that have a column in another type than the first file.
+        """Report files in which a column does not have the type of the first file.
 
         Args:
             column: name of the column.
-            types: the type in each file, by the name of the file.
+            types: type of the column in each file, by file name.
         """
         first = next(iter(types.values()), None)
         others = [Place(f"{name} ({type_})") for name, type_ in types.items() if type_ != first]
@@ -251,21 +253,23 @@ class Audit:
         self._report("mixed-dtypes", np.ones(len(others), dtype=bool), others.__getitem__, detail)
 
     def add_sides(self, sides: Mapping[str, Side]) -> None:
-        """Report files that are padded on another side than the first file.
+        """Report files that are not padded on the side of the first file.
 
         Args:
-            sides: the side of each file, by the name of the file.
+            sides: side of the padding in each file, by file name.
         """
         first = next(iter(sides.values()), None)
         others = [Place(f"{name} ({side})") for name, side in sides.items() if side != first]
-        detail = f"{RULES['mixed-sides'].means}; the first file has {first}. Pad all files with one --padding"
+        detail = (
+            f"{RULES['mixed-sides'].means}; the first file has {first}. Pad all files with the same --padding"
+        )
         self._report("mixed-sides", np.ones(len(others), dtype=bool), others.__getitem__, detail)
 
     def add_strangers(self, names: Sequence[str]) -> None:
         """Report files that the manifest of their folder does not list."""
         detail = (
-            f"{RULES['stranger-file'].means}: a copied shard would repeat its rows. Move the file away, or "
-            "pad the dataset again"
+            f"{RULES['stranger-file'].means}: if the file is a copied shard, its rows are repeated. Move the "
+            "file out of the folder, or pad the dataset again"
         )
         self._report("stranger-file", np.ones(len(names), dtype=bool), lambda row: Place(names[row]), detail)
 
@@ -278,21 +282,21 @@ class Audit:
         self._report("length-range", bad, place)
 
     def add_misshapen(self, bad: Flags, place: Places) -> None:
-        """Report rows whose mask does not fit their ids."""
+        """Report rows whose mask is not valid or not as long as the ids."""
         self._report("mask-shape", bad, place)
 
     def add_unequal(self, bad: Flags, width: int, place: Places) -> None:
-        """Report rows that have more or fewer places than the first row."""
+        """Report rows that do not have as many places as the first row."""
         means = RULES["rows-unequal"].means
-        detail = f"the row does not have {width:,} places like the first row: {means}"
+        detail = f"the row does not have {width:,} places, unlike the first row: {means}"
         self._report("rows-unequal", bad, place, detail)
 
     def _padded_column(
         self, column: AuditColumn, values: npt.NDArray[Any], mask: Mask, place: Places
     ) -> Flags:
-        """Audit a padded column, and return the rows with another value than the pad value in the padding."""
+        """Audit a padded column, and return the rows whose padding has values other than the pad value."""
         if column.value is None and not mask.all():
-            # The pad value is unknown. The most frequent value is right even if the mask is wrong in places.
+            # The pad value is unknown. Use the most frequent value, because some rows may have a wrong mask.
             found, counts = np.unique(values[~mask].reshape(-1), return_counts=True)
             column = replace(column, value=self._pads.setdefault(column.name, found[counts.argmax()].item()))
         kept = mask.sum(axis=1)
@@ -306,7 +310,7 @@ class Audit:
         return wrong
 
     def _tokens(self, column: AuditColumn, rows: Ragged, place: Places) -> None:
-        """Look for the pad value among real tokens, except in labels, which may be 0."""
+        """Report rows with the pad value among their real tokens, except labels, which may be 0."""
         if rows.values.dtype.kind in "iu" and rows.values.size:
             least, most = int(rows.values.min()), int(rows.values.max())
             low, high = self._range.get(column.name, (least, most))
@@ -326,7 +330,7 @@ class Audit:
     def _free_ids(self) -> str:
         """Return the detail of `pad-value-in-tokens`, with the smallest unused id of each column."""
         free = [f"{name}={int(np.argmin(_extend_to(used, len(used))))}" for name, used in self._used.items()]
-        remedy = f"; pad with an id that no token has, such as with -c {free[0]}" if free else ""
+        remedy = f"; to pad with an unused id, use -c {free[0]}" if free else ""
         return RULES["pad-value-in-tokens"].means + remedy
 
     def _report(self, name: str, bad: Flags, place: Places, detail: str = "") -> None:
