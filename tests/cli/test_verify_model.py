@@ -279,7 +279,7 @@ def test_input_option_renames_columns(here, saved, tmp_path):
     model = saved("two-inputs")
     report, _ = answer_of(here("verify", data, "--model", model, "--input", "question=q", "--json"), 1)
     assert report["environment"]["columns"] == {"question": "q", "answer": "answer"}
-    refused(here("verify", data, "--model", model), "no column 'question'", "--input question=COLUMN")
+    refused(here("verify", data, "--model", model), "an input 'question'", "--input question=COLUMN")
 
 
 @with_models
