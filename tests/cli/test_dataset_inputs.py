@@ -324,7 +324,7 @@ def test_tampered_output_is_refused(here: Run, out: Path) -> None:
     edit(out / "_padmask.json", lambda manifest: manifest["shards"].append(shard(manifest) | added))
     done = here("pad", "in", "-o", "out/", "--delete")
     assert done.returncode == 2
-    assert "_padmask.json' has a total of 12 for rows_read, where its shards have " in done.stderr
+    assert "_padmask.json' has a total of 12 for rows_read, but the shards add up to " in done.stderr
     assert "does not know which of these files it wrote: a.jsonl, b.jsonl, precious.jsonl" in done.stderr
     assert {path: path.read_bytes() for path in out.rglob("*.jsonl")} == before
 

@@ -733,7 +733,7 @@ def test_open_input_takes_no_rejects(place: Place, pads: Pads) -> None:
     (place.folder / "in.jsonl").write_bytes(lines())
     args = ["in.jsonl", "-o", "out.jsonl", "--rejects", "-", "--maxlen", "2", "--overlong", "drop"]
     done = pads(*args, stdout=place.folder / "in.jsonl", flags=os.O_APPEND)
-    place.refused("out.jsonl", done, "in.jsonl", says="stdout is the same file as an input")
+    place.refused("out.jsonl", done, "in.jsonl", says="stdout is the same file")
 
 
 # --- Several at once ---------------------------------------------------------------------

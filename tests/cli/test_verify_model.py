@@ -331,7 +331,7 @@ def test_pad_value(here, saved):
     report, _ = answer_of(here("verify", "--model", saved("nine"), "--value", "9", "--json"), 0)
     assert report["environment"]["value"] == 9
     answer_of(here("verify", "--model", saved("nine"), "--json"), 1)
-    refused(here("verify", "--model", saved("nine"), "--value", "nine"), "'nine' is no number")
+    refused(here("verify", "--model", saved("nine"), "--value", "nine"), "Received: 'nine'")
 
 
 @with_models

@@ -38,6 +38,9 @@ class WordsReader:
     def look(self, wanted: Wanted) -> Iterator[Batch]:
         return (self.decode(chunk, wanted) for chunk in self.chunks(wanted))
 
+    def lacks_end(self) -> bool:
+        return False
+
     def chunks(self, wanted: Wanted) -> Iterator[Chunk]:
         rows = self._lines()[1:]
         for first in range(0, len(rows), self._rows):
@@ -54,9 +57,6 @@ class WordsReader:
 
     def cut(self, chunk: Chunk, rows: int) -> tuple[Chunk, int]:
         return replace(chunk, data=chunk.data[:rows]), min(rows, len(chunk.data))
-
-    def warnings(self) -> list[str]:
-        return []
 
 
 class WordsWriter:

@@ -124,7 +124,7 @@ def test_shutdown_does_not_wait(tmp_path):
         wait_until(lambda: len(pids_in(begun)) == 2)
         ended = time.monotonic()
     assert time.monotonic() - ended < 5
-    assert workers_of(os.getpid()) == before
+    assert workers_of(os.getpid()) <= before
     assert len(pids_in(begun)) == 2
     assert all(future.cancelled() or isinstance(future.exception(0), PadmaskError) for future in futures)
 

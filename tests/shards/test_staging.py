@@ -363,7 +363,7 @@ def test_resume_keeps_the_shards_of_a_repair_that_stopped(run, spec):
     with pytest.raises(EndedError):
         run(resume=True, end_after=2)
     assert run(resume=True).resumed == SHARDS - 1
-    assert run.told == {"padding": 1}
+    assert run.progress == {"padding": 1}
     assert bytes_in(run.folder) == run.undisturbed()
 
 

@@ -219,7 +219,9 @@ def check(parts: list[list[Any]], policy: Policy, source: str, target: str) -> N
         if expected.fates is None:
             event("refused")
             assert code == 1, said.getvalue()
-            assert not any(path.exists() for path in paths.values())
+            assert not output.exists()
+            assert not rejects.exists()
+            assert json.loads(report.read_text())["exit_code"] == 1
             return
         assert code == 0, said.getvalue()
         _agree(rows, expected, policy, read(output), rejects.read_bytes().splitlines())

@@ -20,6 +20,7 @@ from padmask.formats.contract import Batch, Chunk, Layout, Wanted
 from padmask.formats.dataset import Dataset
 from padmask.formats.jsonl import reader as jsonl
 from padmask.spec.files import FileOptions
+from padmask.spec.formats import FORMATS
 from padmask.storage.source import Source
 from padmask.storage.system import cores
 from padmask.stream.ledger import Ledger
@@ -64,7 +65,7 @@ def dataset(tmp_path: Path) -> Iterator[Dataset]:
 
 
 def read(reading: Reading) -> list[Taken]:
-    with reading.taken("padding", Wanted(SCHEMA), Taken.of) as rows:
+    with reading.map_chunks("padding", Wanted(SCHEMA), Taken.of) as rows:
         return list(rows)
 
 
@@ -93,7 +94,7 @@ def test_progress_counts_rows_and_bytes(dataset: Dataset) -> None:
 
 def test_reading_refuses_changed_inputs(dataset: Dataset, tmp_path: Path) -> None:
     reading = Reading(dataset, FileOptions(), None, None)
-    with pytest.raises(ChangedError), reading.taken("padding", Wanted(SCHEMA), Taken.of) as rows:
+    with pytest.raises(ChangedError), reading.map_chunks("padding", Wanted(SCHEMA), Taken.of) as rows:
         next(rows)
         os.utime(tmp_path / "b.jsonl", ns=(1, 1))
 
@@ -122,7 +123,7 @@ def test_one_thread_needs_no_pool() -> None:
     ],
 )
 def test_json_lines_get_one_thread(asked: int | None, formats: tuple[str, str], threads: int | None) -> None:
-    assert choose_threads(FileOptions(threads=asked), *formats).threads == threads
+    assert choose_threads(FileOptions(threads=asked), *(FORMATS[name] for name in formats)).threads == threads
 
 
 def batch_of(*numbers: int) -> Batch:
@@ -182,7 +183,7 @@ def read_rows(path: Path) -> list[list[int]]:
 def test_output_appears_when_the_block_ends(run: Run, tmp_path: Path, format_: str) -> None:
     output, rejects = tmp_path / f"out.{format_}", tmp_path / "rejects.jsonl"
     run = replace(run, files=FileOptions(rejects=str(rejects)))
-    with open_sink(run, str(output), format_, LAYOUT) as sink:
+    with open_sink(run, str(output), FORMATS[format_], LAYOUT) as sink:
         sink.write(sink.writer.encode(batch_of(1, 2)), [RejectedRow(batch_of(3), 0, "overlong")])
         assert not output.exists()
     assert read_rows(output) == [[1], [2]]
@@ -195,7 +196,7 @@ def test_failed_run_leaves_no_output(run: Run, tmp_path: Path, format_: str) -> 
     layout = replace(LAYOUT, shapes={"x": (1,)})
     with (
         pytest.raises(ValueError, match="stop"),
-        open_sink(run, str(tmp_path / "out"), format_, layout) as sink,
+        open_sink(run, str(tmp_path / "out"), FORMATS[format_], layout) as sink,
     ):
         sink.write(sink.writer.encode(batch_of(1)), [])
         raise ValueError("stop")
@@ -209,6 +210,6 @@ def test_output_is_sealed_before_it_appears(run: Run, tmp_path: Path) -> None:
         assert not output.exists()
         sizes.append(os.fstat(descriptor).st_size)
 
-    with open_sink(run, str(output), "jsonl", LAYOUT, sealed) as sink:
+    with open_sink(run, str(output), FORMATS["jsonl"], LAYOUT, sealed) as sink:
         sink.write(sink.writer.encode(batch_of(1)), [])
     assert sizes == [output.stat().st_size]
