@@ -1,5 +1,5 @@
 # make demo   create a virtual environment, install padmask with all extras, and pad sample_data
-# make test   create the environment and run the quick tests, in about two minutes
+# make test   create the environment and run the quick tests
 # make test-all  run make test, then the slow tests
 # make lowest run the smoke tests with the lowest supported versions of the dependencies
 # make lint   check style and types;  make format fixes the style

@@ -129,7 +129,7 @@ def test_folders_and_patterns(bucket: Bucket, local: Path, here: Here, input_: s
         # A store has no folders that a pattern could match.
         done = here("pad", bucket.url(f"data/{input_}"), "-o", bucket.url("out/"))
         assert done.returncode == 0, done.stderr
-        assert ("format of such a name: readme.txt" in done.stderr) == (input_ == "")
+        assert ("their format: readme.txt" in done.stderr) == (input_ == "")
     assert here("pad", f"data/{input_}", "-o", "out/").returncode == 0
     made = sorted(str(path.relative_to(local / "out")) for path in (local / "out").rglob("*.jsonl"))
     assert made == sorted(names[:3])
