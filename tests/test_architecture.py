@@ -339,3 +339,13 @@ def test_padding_imports_no_pandas(tmp_path, suffix):
     )
     assert "asked_for_pyarrow" in loaded
     assert "asked_for_pandas" not in loaded
+
+
+def test_architecture_page_names_files() -> None:
+    text = (PACKAGE.parent / "docs" / "architecture.md").read_text()
+    names = set(re.findall(r"`((?:[\w.]+/)+\w+\.py)`", text))
+    missing = [
+        name for name in names if not any((folder / name).exists() for folder in (PACKAGE, PACKAGE.parent))
+    ]
+    assert len(names) > 30
+    assert not missing
