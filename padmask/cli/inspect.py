@@ -1,4 +1,4 @@
-"""`padmask inspect`."""
+"""The command `padmask inspect`."""
 
 from __future__ import annotations
 

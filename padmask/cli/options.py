@@ -93,7 +93,7 @@ threads_option = setting(
     type=click.IntRange(min=1),
     default=None,
     metavar="N",
-    help="Batches to process in parallel.  [default: number of cores; 1 from JSON Lines to JSON Lines]",
+    help="Batches to process in parallel.  [default: number of cores; 1 if input and output are JSON Lines]",
 )
 
 
@@ -150,7 +150,7 @@ def input_options(command: Command) -> Command:
                 type=click.IntRange(min=1),
                 default=None,
                 metavar="N",
-                help="Round a maxlen found from the data up to a multiple of N.",
+                help="If maxlen is found from the data, round it up to a multiple of N.",
             ),
             input_format_option,
             limit_option,

@@ -1,4 +1,4 @@
-"""`padmask pad`."""
+"""The command `padmask pad`."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`padmask unpad`."""
+"""The command `padmask unpad`."""
 
 from __future__ import annotations
 
@@ -70,7 +70,7 @@ class UnpadArguments:
     "--padding",
     type=click.Choice(["post", "pre"]),
     default=None,
-    help="Side of the padding, for lengths without a mask.  [default: from metadata]",
+    help="Side of the padding, if there is a length column but no mask.  [default: from metadata]",
 )
 @setting(
     "--keep-mask/--no-keep-mask",

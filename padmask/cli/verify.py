@@ -1,4 +1,4 @@
-"""`padmask verify`."""
+"""The command `padmask verify`."""
 
 from __future__ import annotations
 
@@ -110,7 +110,7 @@ class ModelOptions:
     default=None,
     metavar="MODULE:FUNCTION",
     help="Verify a function of (ids, mask), two NumPy arrays, that returns an array or a dict of arrays. "
-    "Imports MODULE, also from the current folder. Importing a module runs its code.",
+    "MODULE can be in the current folder. Its code runs when it is imported.",
 )
 @setting(
     "--input",
@@ -165,7 +165,7 @@ class ModelOptions:
     type=click.Choice(DEVICES),
     default="auto",
     show_default=True,
-    help="Device that runs the models. gpu fails if there is no GPU.",
+    help="Device to run the models on. With gpu, the command fails if no GPU is available.",
 )
 @setting(
     "--backend",
@@ -187,7 +187,7 @@ class ModelOptions:
     default=256,
     show_default=True,
     metavar="N",
-    help="Number of rows for the proof: the shortest, the longest and random rows.",
+    help="Number of rows to test: the shortest, the longest, and a random sample of the rest.",
 )
 @setting(
     "--batch-size",
@@ -285,7 +285,7 @@ def _check_usage(ctx: click.Context, given: dict[str, Any], *, has_model: bool) 
         raise click.UsageError("--no-model cannot be used with --model or --predict. Remove one of them.")
     if has_model and given["routes"]:
         raise click.UsageError(
-            "--route selects reference models, which --model and --predict replace. Remove --route."
+            "--route selects reference models, so it does not work with --model or --predict. Remove --route."
         )
     for name in ("model_inputs", "custom_objects", "allow_unsafe_model", "explain"):
         if given[name] and given["model"] is None:

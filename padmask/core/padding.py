@@ -221,7 +221,7 @@ def _refuse_missing_mask(files: Mapping[str, pa.Schema], mask: str) -> None:
 
 
 def check_padding(schema: pa.Schema, found: Padding) -> None:
-    """Check that the columns that mark the padding exist once, and have the types of a mask and of lengths.
+    """Check that the mask and length columns exist, are unique, and have valid types.
 
     Raises:
         SpecError: a column is missing, not unique, or of another type.

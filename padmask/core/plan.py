@@ -120,7 +120,7 @@ def make_plan(spec: PadSpec, lengths: LengthStats | None = None) -> Plan:
 
 @dataclass(frozen=True)
 class Segments:
-    """Position of each token: pieces of source rows form sequences, and sequences form output rows.
+    """Where each token goes. Pieces of source rows form sequences, and sequences form output rows.
 
     A piece is a contiguous run of tokens of one source row. A sequence is one or more adjacent pieces. An
     output row holds one or more sequences. In plain padding, each output row holds one sequence of one

@@ -152,7 +152,9 @@ def find_misfits(ragged: Ragged, dtype: str) -> list[Fault]:
         return []
     every = np.ones(len(values), dtype=bool)
     if strings:
-        return ragged.find_faults(every, lambda _: f"a string does not fit {dtype}; use dtype string")
+        return ragged.find_faults(
+            every, lambda _: f"a string cannot be converted to {dtype}; use dtype string"
+        )
     if dtype == "string":
         return ragged.find_faults(every, lambda _: "a number is not a string; use dtype int32 or float32")
     if source.kind == "b":

@@ -124,14 +124,14 @@ def _refuse_two_sides(found: Padding | None) -> None:
     other = next((name for name, side in sides.items() if side != sides[first]), None)
     if other is not None:
         raise PaddedError(
-            f"{first} and {other} do not say the same of their padding: the sides are {sides[first]} and "
-            f"{sides[other]}, and no mask shows the side of a row",
-            remedy="Unpad the files apart.",
+            f"{first} and {other} have conflicting padding metadata: the sides are {sides[first]} and "
+            f"{sides[other]}, and there is no mask to show the side of each row",
+            remedy="Unpad the files separately.",
         )
 
 
 def _padded_columns(schema: pa.Schema, found: Padding) -> list[str]:
-    """Return the columns that the metadata name, or the default column."""
+    """Return the columns listed in the metadata, or the default column."""
     if not found.values:
         return [default_column(pa.schema([field for field in schema if field.name != found.mask]))]
     for name in found.values:

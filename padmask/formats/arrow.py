@@ -39,7 +39,7 @@ _STATUS = re.compile(r"\b(Invalid|IOError|Serialization error|Not ?implemented|N
 
 @contextmanager
 def arrow_errors(source: Source, kind: str) -> Iterator[None]:
-    """Replace errors of Arrow by errors that name the file. `kind` is a noun such as `"Arrow file"`."""
+    """Replace Arrow errors with errors that name the file. `kind` is a noun such as `"Arrow file"`."""
     try:
         yield
     except (pa.ArrowException, OSError, EOFError, UnicodeDecodeError) as error:

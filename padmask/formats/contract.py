@@ -104,7 +104,7 @@ class Chunk:
 
 @dataclass(frozen=True)
 class Wanted:
-    """The columns that a pass over the input reads.
+    """Columns to read in one pass over the input.
 
     Args:
         sequences: the sequence columns, with their list types.
@@ -157,7 +157,7 @@ class InputColumns(Protocol):
         """Return the columns of the dataset, which may be larger than these inputs."""
 
     def typed_schemas(self) -> Mapping[str, pa.Schema]:
-        """Return the columns of each input by the name of the input; empty for formats without types."""
+        """Return a dict from input name to columns; empty for formats without types."""
 
     def sequence_types(
         self, names: Sequence[str], kinds: Mapping[str, Kind], look: Callable[[Wanted], Iterator[Batch]]

@@ -27,7 +27,7 @@ from padmask.verify.data.rules import Audit
 
 @dataclass(frozen=True)
 class InspectRequest:
-    """The options for the inspection of rows.
+    """The options for inspecting rows.
 
     Args:
         format: format of the input.

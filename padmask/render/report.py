@@ -45,9 +45,7 @@ def show_report(report: Report, console: Console) -> None:
 def _describe_run(environment: Mapping[str, Any]) -> str:
     parts = []
     if "data" in environment:
-        used = (
-            f", {environment['rows_checked']:,} of them in the proof" if "rows_checked" in environment else ""
-        )
+        used = f", {environment['rows_checked']:,} of them tested" if "rows_checked" in environment else ""
         parts.append(f"{environment['data']}: {count(environment['rows'], 'row')}{used}")
     elif "rows_checked" in environment:
         rows = count(environment["rows_checked"], "random row")

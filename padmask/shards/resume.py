@@ -262,7 +262,7 @@ def decide(state: FolderState, request: ResumeRequest) -> Decision:
 
 
 def staged_state(state: FolderState, request: ResumeRequest) -> StagedState:
-    """Return the row of the first table."""
+    """Return the state of the staged run: a row of the first table."""
     if state.staged is not None:
         return run_state(state.staged, request)
     return StagedState.NONE if state.other is None else StagedState.OTHER_JOB
@@ -278,7 +278,7 @@ def run_state(run: StagedRun, request: ResumeRequest) -> StagedState:
 
 
 def dataset_state(state: FolderState, request: ResumeRequest) -> DatasetState:
-    """Return the column of the first table."""
+    """Return the state of the committed dataset: a column of the first table."""
     manifest, policy = state.manifest, request.policy
     if manifest is None:
         return DatasetState.NONE

@@ -187,7 +187,7 @@ def refuse_own_files(output: OutputFolder, shards: Sequence[Shard]) -> None:
         if name != path and (name in names or is_data(name)):
             raise OutputError(
                 f"The input {shard.source.name!r} is in the output folder {str(output)!r}, where it would be "
-                "replaced or read as a part of the output. Choose another folder."
+                "overwritten or mistaken for output. Choose another folder."
             )
 
 

@@ -57,7 +57,7 @@ class FileOptions(ReadOptions):
         super().__post_init__()
         if self.rejects == "":
             raise SpecError(
-                "The file name of the rejects is empty. Give a name, such as rejects.jsonl.",
+                "The name of the rejects file is empty. Give a name, such as rejects.jsonl.",
                 options=["rejects"],
             )
         check_fields(

@@ -11,7 +11,7 @@ from padmask.spec.pad import Side
 
 ROUTES = {
     "embedding": "Embedding(mask_zero=True) in a Sequential model",
-    "functional": "the same in the Functional API",
+    "functional": "the model of `embedding`, built with the Functional API",
     "masking": "a Masking layer on float features",
     "argument": "compute_mask, passed to LSTM(mask=...) inside a custom layer",
     "temporal-split": "padmask.layers.TemporalSplit, which splits the time axis and the mask in two",

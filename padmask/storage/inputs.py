@@ -52,7 +52,7 @@ class InputFiles:
 
 
 def find_inputs(inputs: Sequence[str]) -> InputFiles:
-    """Resolve inputs in the given order. The files of a folder or pattern are in order of name.
+    """Resolve inputs in the given order. Files of a folder or pattern are sorted by name.
 
     Raises:
         AccessError: a folder has no data files, or a pattern has no matches.

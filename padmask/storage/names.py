@@ -41,7 +41,7 @@ def _format_of_suffix(suffix: str) -> FormatTraits | None:
 
 
 def compression_of(path: str) -> str | None:
-    """Return what a path's suffix says the bytes are compressed with.
+    """Return the compression that the suffix of a path names.
 
     >>> compression_of("a.jsonl.GZ"), compression_of("s3://b/a.zst?region=x"), compression_of("a.jsonl")
     ('gzip', 'zstd', None)

@@ -26,7 +26,7 @@ def descriptor_of(path: str) -> int | None:
 
 
 def _open_file_of(path: str) -> tuple[str | None, int | None]:
-    """Return the process ID and the file descriptor that a path names. No process ID means this process."""
+    """Return the process ID and the file descriptor in a path. A process ID of None means this process."""
     for _ in range(MOST_LINKS):
         folder, name = os.path.split(path)
         found = _DESCRIPTOR_FOLDER.fullmatch(os.path.realpath(folder))

@@ -195,7 +195,7 @@ class Source:
         return shown.is_text and compression is None
 
     def sniff(self) -> tuple[FormatTraits, str | None]:
-        """Return the format and the compression that the first bytes show; without such bytes JSON Lines."""
+        """Detect the format and the compression from the first bytes. The default is JSON Lines."""
         start = self.first_bytes()
         shown = next(
             (traits for traits in FORMATS.values() if start.startswith(traits.magic)), DEFAULT_FORMAT
@@ -324,7 +324,7 @@ def unreadable(path: str, error: OSError) -> AccessError:
 
 
 def find_sources(inputs: Sequence[str], spool_folder: str | None = None) -> list[Source]:
-    """Return sources for the data files of the inputs. The files of a folder are in order of name.
+    """Return sources for the data files of the inputs. Files in a folder are sorted by name.
 
     Raises:
         AccessError: a folder has no data files, or a pattern has no matches.

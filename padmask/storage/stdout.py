@@ -35,7 +35,7 @@ class UnbufferedStdout(io.RawIOBase):
 
 
 def stdout_bytes() -> BinaryIO:
-    """Return the binary stream of standard output, which writes every byte."""
+    """Return a binary stream for standard output whose write() writes all bytes."""
     stream: Any = sys.stdout.buffer
     return cast(BinaryIO, UnbufferedStdout(stream)) if isinstance(stream, io.FileIO) else stream
 

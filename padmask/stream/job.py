@@ -107,7 +107,7 @@ def _as_asked(field: pa.Field, column: PadColumn) -> pa.Field:
 
 @dataclass(frozen=True)
 class Job:
-    """All decisions about a pad run, except for maxlen.
+    """All settings of a pad run except maxlen.
 
     Args:
         columns: columns to pad. The lengths of the first column determine the mask.

@@ -128,7 +128,7 @@ def choose_plan(
 
 
 def _rows_at_a_time(plan: Plan, files: FileOptions) -> int:
-    """Return the number of rows in a piece. Each piece is padded at once."""
+    """Return the number of rows that are padded in one operation."""
     return files.batch_rows or max(1, BATCH_PLACES // max(1, plan.maxlen))
 
 

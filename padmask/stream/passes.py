@@ -22,7 +22,7 @@ class PadRun(Run):
     """A run that pads.
 
     Args:
-        job: decisions about the run.
+        job: columns and options of the run.
         as_text: whether JSON rows may be padded as text.
     """
 

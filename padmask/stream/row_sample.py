@@ -61,7 +61,7 @@ def _places_of(rows: Ragged, place: int) -> slice:
 
 @dataclass(frozen=True)
 class KeptRow:
-    """A row that is kept, and its key."""
+    """A row of the sample, and its sort key."""
 
     key: float
     row: Row

@@ -101,7 +101,7 @@ def open_reading(
 
 @dataclass(frozen=True)
 class Run(Reading):
-    """A reading whose rows are written, with the limit on the bytes of the output."""
+    """A pass over the input whose rows are written, with a limit on the size of the output in bytes."""
 
     # Options that make the output smaller. Errors name them.
     less: ClassVar[str] = "--maxlen or --limit"
@@ -111,9 +111,9 @@ class Run(Reading):
 
 
 def choose_threads(files: FileOptions, source: FormatTraits, output: FormatTraits) -> FileOptions:
-    """Return the options with one thread from JSON Lines to JSON Lines, unless the user gave a number.
+    """Return the options, with one thread if both formats are JSON Lines and the user set no number.
 
-    Between JSON Lines, Python's global lock lets only one thread work at a time, so more threads only wait.
+    For JSON Lines, Python's global lock lets only one thread work at a time, so more threads would only wait.
 
     Args:
         files: options of the user.

@@ -112,7 +112,7 @@ def assert_ignores_padding(model: Any, ids: Any = None, mask: Any = None, **opti
 
 
 def report_on_model(model: Any, spec: ModelSpec, rows: SampleRows | None, engine: Engine) -> Report:
-    """Prove a Keras model and return the report."""
+    """Check whether a Keras model ignores padding, and return the report."""
     from padmask.verify.keras.prove_model import prove_model
     from padmask.verify.keras.user_model import UserModel
 

@@ -232,7 +232,7 @@ def describe_check(subject: SubjectReport, check: Check) -> str:
 
 
 def describe_culprit(subject: SubjectReport) -> str:
-    """Return the culprit, the path and the advice as sentences; empty without a culprit."""
+    """Return sentences about the leaking layer, the path to it and the advice; empty without a layer."""
     text = f" Culprit: {subject.culprit}." if subject.culprit else ""
     text += f" Path: {subject.path}." if subject.path else ""
     return text + (f" Advice: {subject.advice}" if subject.advice else "")

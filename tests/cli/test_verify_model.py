@@ -713,5 +713,5 @@ def test_report_keeps_the_model(here, tmp_path):
 
 def test_help_says_what_runs_code(here):
     said = " ".join(here("verify", "--help").stdout.split())
-    assert "Imports MODULE, also from the current folder. Importing a module runs its code." in said
+    assert "MODULE can be in the current folder. Its code runs when it is imported." in said
     assert "Use only for models that you trust" in said

@@ -95,7 +95,7 @@ def test_vectors():
         (pa.array([[1], None]), PadSpec(), "Row 1, the row is null"),
         (pa.array([[1, None]]), PadSpec(), "Row 0, position 1: the token is null"),
         (pa.array([1]), PadSpec(), "is not a list"),
-        ([["a"]], PadSpec(dtype="int64"), "a string does not fit int64"),
+        ([["a"]], PadSpec(dtype="int64"), "a string cannot be converted to int64"),
         (["a"], PadSpec(), "Row 0 is not a sequence"),
         ([[1]], PadSpec(value=0.5), "the pad value 0.5 is not of dtype int32"),
         ([[1]], PadSpec(value=2**40), "does not fit int32"),

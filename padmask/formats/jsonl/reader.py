@@ -370,8 +370,8 @@ def field_values(objects: Sequence[Object], name: str, place: Callable[[int], Pl
     """Return the values of one field, with None for rows without the field.
 
     Raises:
-        DataError: a number is out of range, or a value is nested too deeply. The message starts with the
-            result of `place` for the row.
+        DataError: a number is out of range, or a value is nested too deeply. The message starts with
+            the place of the row, as `place` returns it.
     """
     texts = [row.get(name, b"null") for row in objects]
     try:
@@ -380,7 +380,7 @@ def field_values(objects: Sequence[Object], name: str, place: Callable[[int], Pl
         row = next(i for i, text in enumerate(texts) if text != b"null" and _value_or_none(text) is None)
         raise DataError(
             f"{place(row)}, field {name!r}: a number is out of range, or the value is nested too deeply. "
-            "Fix the value, or write JSON Lines, which copies values unchanged.",
+            "Fix the value, or write JSON Lines, which keep the value unchanged.",
             options=["output_format"],
         ) from None
     return values

@@ -123,7 +123,7 @@ def _odd_sequences(
 
 
 def read_items(raws: Sequence[msgspec.Raw | None]) -> tuple[list[list[msgspec.Raw]], list[Fault]]:
-    """Split lists of any type into the text of their items. A row with a fault has no items.
+    """Split lists of any type into the text of their items. An invalid row gives no items.
 
     >>> rows, faults = read_items([msgspec.Raw(b"[1.50, [2]]"), None])
     >>> [bytes(item) for item in rows[0]], faults

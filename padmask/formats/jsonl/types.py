@@ -39,7 +39,7 @@ def _short(number: int) -> str:
 
 @dataclass
 class JsonType:
-    """The type of the values of one field that were observed so far.
+    """The type of the values seen so far in one field.
 
     >>> seen = JsonType("score")
     >>> seen.observe([1, None, 2.5], ["line 1", "line 2", "line 3"])
@@ -82,7 +82,7 @@ class JsonType:
         if self.depth > MAX_DEPTH:
             raise DataError(
                 f"{places[0]}, field {re.split('[.[]', self.path)[0]!r}: nested deeper than {MAX_DEPTH} "
-                "levels. Write JSON Lines, which copies values unchanged.",
+                "levels. Write JSON Lines, which keep the value unchanged.",
                 options=["output_format"],
             )
         if self.kind is None or kinds != {self.kind}:

@@ -122,8 +122,10 @@ class AuditRequest:
     Args:
         asked: columns to audit, and padding options for raw rows.
         rules: options of the data rules.
-        mask_column: mask column of padded rows; None finds the column by the metadata, else by its name.
-        declared: side of the padding of padded rows; None uses the metadata, else the side of most rows.
+        mask_column: mask column of padded rows; if None, the column in the metadata, else a column with the
+            name of a mask.
+        declared: side of the padding of padded rows; if None, the side in the metadata, else the side of
+            most rows.
         files: options for reading files.
         progress: callback that receives the progress of the pass.
     """

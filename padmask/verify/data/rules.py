@@ -60,8 +60,10 @@ RULES = {
         Rule("cudnn-fallback", "warning", "cuDNN kernels need rows with a token, padded at the end"),
         Rule("stranger-file", "error", "the _padmask.json of the folder does not list the file", "file"),
         Rule("no-end-mark", "warning", LACKS_END, "file"),
-        Rule("mixed-dtypes", "warning", "the files have this column in different types", "file"),
-        Rule("labels-on-padding", "warning", "labels on padding are not -100, so a loss counts them"),
+        Rule("mixed-dtypes", "warning", "the column has different types in different files", "file"),
+        Rule(
+            "labels-on-padding", "warning", "labels on padding are not -100, so they are included in the loss"
+        ),
     )
 }
 
@@ -249,7 +251,7 @@ class Audit:
         """
         first = next(iter(types.values()), None)
         others = [Place(f"{name} ({type_})") for name, type_ in types.items() if type_ != first]
-        detail = f"the files have {column!r} in different types; the first file has {first}"
+        detail = f"column {column!r} has different types in different files; in the first file it is {first}"
         self._report("mixed-dtypes", np.ones(len(others), dtype=bool), others.__getitem__, detail)
 
     def add_sides(self, sides: Mapping[str, Side]) -> None:
@@ -288,7 +290,7 @@ class Audit:
     def add_unequal(self, bad: Flags, width: int, place: Places) -> None:
         """Report rows that do not have as many places as the first row."""
         means = RULES["rows-unequal"].means
-        detail = f"the row does not have {width:,} places, unlike the first row: {means}"
+        detail = f"the row does not have {width:,} positions, the length of the first row: {means}"
         self._report("rows-unequal", bad, place, detail)
 
     def _padded_column(

@@ -22,7 +22,7 @@ MIXERS = {
     "Mean": "A mean over time includes padding. Use GlobalAveragePooling1D, which supports masks",
     "GetItem": "A fixed position is padding in some rows. Use a recurrent layer without return_sequences, "
     "or select the last real step with the mask",
-    "Reshape": "Reshape moves padding among the real steps. Reshape only the feature axes",
+    "Reshape": "Reshape mixes padding with real steps. Reshape only the feature axes",
     "Lambda": "A Lambda does not support masks unless its function takes a mask argument. Add the argument "
     "and use it",
     "TimeDistributed": "A compiled TimeDistributed loops over the wrong axis. Give the input a fixed length, "
@@ -79,7 +79,7 @@ def _advise_on_lost_mask(kind: str, entry: str, from_keras: bool) -> str:
         )
     if not from_keras:
         return (
-            f"{kind} does not pass the mask on. If it keeps the steps in their order, set "
+            f"{kind} does not pass the mask on. If it preserves the order of the steps, set "
             "self.supports_masking = True in its __init__; otherwise define compute_mask"
         )
     if kind[:1].isupper() and any(name in kind for name in ("Conv", "Pool", "Reshape", "Permute")):
@@ -156,7 +156,8 @@ def _advise_on_true_mask(kind: str, entry: str, from_keras: bool) -> str:
 def _advise_on_missing_mask(kind: str, entry: str, from_keras: bool) -> str:
     if "Embedding" in kind:
         return (
-            f"{kind} makes no mask. Build it with mask_zero=True and pad with 0, or pass a mask to {entry} "
+            f"{kind} does not create a mask. Build it with mask_zero=True and pad with 0, or pass a mask to "
+            f"{entry} "
             "with mask=..."
         )
     return f"No mask reaches {entry}. Pass a mask with mask=... or attention_mask=..., or use Masking"

@@ -124,7 +124,7 @@ def _choose_sample(user: UserModel, spec: ModelSpec, value: Any, rows: SampleRow
 
 
 def _check_rows(user: UserModel, rows: SampleRows) -> None:
-    """Check that the rows fit the inputs of the model. Errors of Keras itself would be long."""
+    """Check that the rows fit the inputs of the model. Keras's own errors are long and hard to read."""
     known = [slot.name for slot in user.slots if slot.kind != "mask"]
     timed = [slot.name for slot in user.slots if slot.kind in ("tokens", "features")]
     unknown = [name for name in rows if name not in known]

@@ -40,7 +40,7 @@ def prove_references(
     routes = [route for route in spec.routes if features is None or route in FLOAT_ROUTES]
     if not routes:
         raise SpecError(
-            f"The data are floats, and only the route {FLOAT_ROUTES[0]} takes floats. "
+            f"The data contain floats, which only the route {FLOAT_ROUTES[0]} supports. "
             f"Use --route {FLOAT_ROUTES[0]}, or choose a column of ids with -c.",
             options=["columns"],
         )

@@ -144,7 +144,7 @@ ROUTES: Mapping[str, _Route] = {
 
 @dataclass(frozen=True)
 class _Tail:
-    """The last layers of several models, with their weights."""
+    """The final layers that several models share, with their weights."""
 
     lstm: Any
     dense: Any

@@ -312,7 +312,7 @@ PATH_LABELS = {
     "lost": "mask lost here",
     "plain": "mask lost here",
     "stripped": "removes the mask from its own inputs here",
-    "all-true": "mask all true from here",
+    "all-true": "the mask is all True from this layer on",
     "never-made": "no mask is made here",
     "empty": "mixes the steps of a row without tokens",
 }

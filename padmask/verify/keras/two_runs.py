@@ -141,7 +141,7 @@ def crop_empty_row(one: Array, other: Array) -> tuple[Array | None, Array | None
 
 
 def run_twice(user: UserModel, proof: Proof, value: Any) -> Runs:
-    """Record two runs of the model: in its own precision for a clear leak, otherwise in float64."""
+    """Record two runs of the model, in the precision of the model if the leak is large, else in float64."""
     deviations = [
         (check.max_abs_diff or 0.0) / (check.tolerance or 1.0)
         for check in proof.report.checks

@@ -37,7 +37,7 @@ class _OutputCheck:
 def _skip_row_alone(setup: ProofSetup) -> str | None:
     if setup.sample.is_fixed:
         places = max(setup.sample.places().values())
-        return f"the model only accepts length {places}, so a shorter row cannot run without padding"
+        return f"the model only accepts rows of length {places}, so shorter rows always need padding"
     if setup.interact:
         return "the rows of a batch influence each other, so a single row cannot be compared"
     return None
@@ -219,7 +219,7 @@ def _decide_verdict(
     if control_passed and (twin or _has_no_padding(setup)):
         return (
             "inconclusive",
-            f"the control has no masks and must fail, but passes {', '.join(control_passed)}",
+            f"the control model, which has no masks, should fail but passed: {', '.join(control_passed)}",
         )
     if control_passed:
         return "ignores", "no mask is needed: the outputs do not depend on the padding even without a mask"

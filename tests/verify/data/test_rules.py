@@ -90,7 +90,10 @@ def test_mixed_types():
     audit = Audit([AuditColumn("ids", value=0)])
     audit.add_types("ids", {"a": "int32", "b": "int64", "c": "int32"})
     assert found(audit) == {"mixed-dtypes": (1, ["b (int64)"])}
-    assert audit.findings()[0].detail == "the files have 'ids' in different types; the first file has int32"
+    assert (
+        audit.findings()[0].detail
+        == "column 'ids' has different types in different files; in the first file it is int32"
+    )
 
 
 def test_mixed_sides():
@@ -121,7 +124,7 @@ def test_unequal_rows():
     audit = Audit([AuditColumn("ids", value=0)])
     audit.add_unequal(np.array([False, True]), 3, "row {}".format)
     assert found(audit) == {"rows-unequal": (1, ["row 1"])}
-    assert audit.findings()[0].detail.startswith("the row does not have 3 places")
+    assert audit.findings()[0].detail.startswith("the row does not have 3 positions")
 
 
 def test_remedy_names_an_unused_id():

@@ -189,7 +189,7 @@ FAULTS = {
         joined,
         "both",
         ("a mask that is all true", "Mask all its inputs", "mask=..."),
-        "both (mask all true from here) -> rnn (padding enters here)",
+        "both (the mask is all True from this layer on) -> rnn (padding enters here)",
         (lambda: joined(masked=True), lambda: joined(handed=True)),
     ),
     "group-normalization-over-time": Fault(
