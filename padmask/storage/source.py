@@ -190,12 +190,12 @@ class Source:
         self._spool = spool
 
     def _shows_lines(self) -> bool:
-        """Tell whether the first bytes are those of lines of text, not compressed."""
+        """Return whether the first bytes show an uncompressed text format."""
         shown, compression = self.sniff()
         return shown.is_text and compression is None
 
     def sniff(self) -> tuple[FormatTraits, str | None]:
-        """Return the format and the compression that the first bytes show; without such bytes JSON Lines."""
+        """Return the format and the compression that the first bytes show. The default is JSON Lines."""
         start = self.first_bytes()
         shown = next(
             (traits for traits in FORMATS.values() if start.startswith(traits.magic)), DEFAULT_FORMAT
