@@ -124,8 +124,8 @@ def _refuse_two_sides(found: Padding | None) -> None:
     other = next((name for name, side in sides.items() if side != sides[first]), None)
     if other is not None:
         raise PaddedError(
-            f"{first} and {other} have conflicting padding metadata: the sides are {sides[first]} and "
-            f"{sides[other]}, and there is no mask to show the side of each row",
+            f"{first} and {other} are padded on different sides: the sides are {sides[first]} and "
+            f"{sides[other]}, and no mask shows the side of a row",
             remedy="Unpad the files separately.",
         )
 

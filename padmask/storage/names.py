@@ -1,4 +1,4 @@
-"""What a file name says: its format, its compression, and whether it is data."""
+"""The meaning of file names: the format, the compression, and whether a file holds data."""
 
 from __future__ import annotations
 
@@ -8,22 +8,22 @@ import re
 from padmask.spec.formats import DEFAULT_FORMAT, FORMATS, FormatTraits
 from padmask.storage.urls import is_url, parse_url
 
-# What the folder itself knows of its files begins so.
+# Prefix of the files that padmask writes into an output folder in addition to the data.
 RESERVED = "_padmask"
 
 COMPRESSIONS = {".gz": "gzip", ".zst": "zstd"}
 
-# What begins so in an output folder waits for the end of the run.
+# Prefix of the folders of unfinished runs in an output folder.
 UNFINISHED = "_padmask-"
 
-# Where the first of these stands without the second, some of the shards have their names and some have not.
+# A run creates the first file before it renames its shards, and the second file after this.
 REPLACING, MANIFEST = "_padmask.replacing", "_padmask.json"
 
 _KEY = re.compile(r"[^\W_]\w*=[^=]*")
 
 
 def format_of(path: str) -> FormatTraits | None:
-    """Return the format that a path's suffix names, looking through `.gz` and `.zst`.
+    """Return the format that the suffix of a path names, before `.gz` or `.zst`; None for other suffixes.
 
     >>> [found and found.title for found in map(format_of, ["a/b.jsonl.gz", "c.parquet", "d"])]
     ['JSON Lines', 'Parquet', None]
@@ -41,7 +41,7 @@ def _format_of_suffix(suffix: str) -> FormatTraits | None:
 
 
 def compression_of(path: str) -> str | None:
-    """Return the compression that the suffix of a path names.
+    """Return the compression that the suffix of a path names; None without compression.
 
     >>> compression_of("a.jsonl.GZ"), compression_of("s3://b/a.zst?region=x"), compression_of("a.jsonl")
     ('gzip', 'zstd', None)
@@ -54,7 +54,7 @@ def _without_query(path: str) -> str:
 
 
 def hive_keys(folder: str) -> str:
-    """Return the folders at the end of a path that are keys of the data, with a slash behind each.
+    """Return the `key=value` folders at the end of a path, each with a trailing slash.
 
     >>> hive_keys("/data/year=2024/month=1"), hive_keys("run=3/data"), hive_keys("/data")
     ('year=2024/month=1/', '', '')
@@ -68,7 +68,7 @@ def hive_keys(folder: str) -> str:
 
 
 def is_data(name: str) -> bool:
-    """Tell whether a file found in a folder holds data, by its name from there on.
+    """Return whether a file in a folder is a data file, according to its path relative to the folder.
 
     >>> is_data("year=2024/a.parquet"), is_data("_padmask/a.parquet"), is_data("README.md")
     (True, False, False)

@@ -190,7 +190,7 @@ class Source:
         self._spool = spool
 
     def _shows_lines(self) -> bool:
-        """Tell whether the first bytes are those of lines of text, not compressed."""
+        """Return whether the first bytes show an uncompressed text format."""
         shown, compression = self.sniff()
         return shown.is_text and compression is None
 
