@@ -513,7 +513,7 @@ def test_setting_of_wrong_type(refused: Run, tmp_path: Path, setting: str, words
 
 def test_empty_rejects_name_is_refused(refused: Run, tmp_path: Path) -> None:
     name = write(tmp_path / "in.parquet", input_ids=IDS)
-    refused("pad", name, "--rejects", "", says=["rejects is empty"], code=2)
+    refused("pad", name, "--rejects", "", says=["rejects file is empty"], code=2)
 
 
 def test_good_rows_after_many_bad_ones(here: Run, tmp_path: Path) -> None:

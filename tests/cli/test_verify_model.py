@@ -360,8 +360,8 @@ def test_fixed_length_model(here, saved, raw):
     for given in ((), (raw,)):
         _, subject = answer_of(here("verify", *given, "--model", saved("one-length"), "--json"), 1)
         skipped = {c["name"]: c["detail"] for c in subject["checks"] if c["verdict"] == "skipped"}
-        assert "only accepts length 6" in skipped["row-alone"]
-        assert "only accepts length 6" in skipped["more-padding"]
+        assert "only accepts rows of length 6" in skipped["row-alone"]
+        assert "only accepts rows of length 6" in skipped["more-padding"]
         assert verdicts_of(subject)["other-content"] == "fails"
         assert subject["culprit"] == "flat"
         assert "GlobalAveragePooling1D" in subject["advice"]

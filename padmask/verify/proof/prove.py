@@ -45,7 +45,7 @@ def _skip_row_alone(setup: ProofSetup) -> str | None:
 
 def _skip_more_padding(setup: ProofSetup) -> str | None:
     if setup.sample.is_fixed:
-        return f"the model only accepts length {max(setup.sample.places().values())}"
+        return f"the model only accepts rows of length {max(setup.sample.places().values())}"
     return None if len(setup.more) > 1 else "the model cannot run on lengths above the longest row"
 
 

@@ -449,7 +449,7 @@ def test_fixed_length_changes_content():
     sound = proven(with_other_content(subject_of(takes(masked_mean, LONGEST, LONGEST))), fixed())
     assert sound.verdict == "ignores"
     assert [check.name for check in sound.checks if check.verdict == "holds"] == ["other-content"]
-    assert f"only accepts length {LONGEST}" in check_of(sound, "row-alone").detail
+    assert f"only accepts rows of length {LONGEST}" in check_of(sound, "row-alone").detail
     leaky = proven(with_other_content(subject_of(takes(mean, LONGEST, LONGEST))), fixed())
     assert (leaky.verdict, failed(leaky)) == ("leaks", {"other-content"})
 
