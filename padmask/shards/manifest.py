@@ -47,7 +47,8 @@ def file_digest(path: str) -> tuple[str, int]:
 class ShardRecord:
     """A completed or skipped shard, with the counts of its rows.
 
-    >>> record = ShardRecord(0, "a.parquet", "in/a.parquet", ledger=Ledger(rows_read=2, rows_written=2))
+    >>> ledger = Ledger(rows_read=2, rows_used=2, rows_written=2)
+    >>> record = ShardRecord(0, "a.parquet", "in/a.parquet", ledger)
     >>> ShardRecord.of(record.as_dict()) == record
     True
 

@@ -31,6 +31,7 @@ class ManifestCounts(msgspec.Struct):
     """Counts of the rows and tokens of a shard, as in `Ledger`."""
 
     rows_read: Count
+    rows_used: Count
     rows_written: Count
     rows_dropped: Count
     rows_rejected: Count
@@ -38,6 +39,7 @@ class ManifestCounts(msgspec.Struct):
     rows_empty: Count
     tokens_read: Count
     tokens_kept: Count
+    tokens_repeated: Count
     labels_lost: Count
     places: Count
 
@@ -197,10 +199,11 @@ def _faults_of_numbers(contents: ManifestContents) -> Iterator[str]:
 def _adds_up(shard: ManifestEntry, maxlen: int) -> bool:
     rows = shard.ledger
     return (
-        rows.rows_read == rows.rows_written + rows.rows_dropped + rows.rows_rejected
+        rows.rows_read == rows.rows_used + rows.rows_dropped + rows.rows_rejected
         and rows.places == rows.rows_written * maxlen
-        and rows.tokens_kept <= min(rows.tokens_read, rows.places)
-        and max(rows.rows_truncated, rows.rows_empty) <= rows.rows_written
+        and rows.tokens_kept <= rows.tokens_read
+        and rows.tokens_kept + rows.tokens_repeated <= rows.places
+        and max(rows.rows_truncated, rows.rows_empty) <= rows.rows_used
         and not (shard.fault and rows.rows_read)
     )
 
@@ -218,7 +221,8 @@ def _faults_of_total(contents: ManifestContents) -> Iterator[str]:
     for name, number in sums.items():
         if (total := contents.total.get(name)) != number:
             yield f"has a total of {_number(total)} for {name}, but the shards add up to {number}"
-    padding = 1 - sums["tokens_kept"] / sums["places"] if sums["places"] else 0.0
+    written = sums["tokens_kept"] + sums["tokens_repeated"]
+    padding = 1 - written / sums["places"] if sums["places"] else 0.0
     if not abs(contents.total.get("padding_share", -1) - padding) <= 1e-9:
         yield f"has a padding_share of {_number(contents.total.get('padding_share'))} instead of {padding}"
 

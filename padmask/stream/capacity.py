@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from padmask.core.columns import PadColumn
-from padmask.core.plan import LengthStats, Plan, make_plan
+from padmask.core.plan import LengthStats, Plan, make_plan, make_segments
 from padmask.errors import SpecError, size
 from padmask.spec.formats import FormatTraits
 from padmask.spec.pad import MaskSpec, PadSpec
@@ -71,14 +71,17 @@ def bytes_per_place(columns: Sequence[PadColumn], mask: MaskSpec, format_: Forma
     return PlaceBytes(real, padding)
 
 
-def predict_bytes(lengths: LengthStats, plan: Plan, widths: PlaceBytes) -> int:
+def predict_bytes(lengths: LengthStats, plan: Plan, spec: PadSpec, widths: PlaceBytes) -> int:
     """Return the size of the padded columns and masks of all rows, in bytes before compression.
 
-    >>> predict_bytes(LengthStats.of([2, 1]), Plan(3, "given", 3), PlaceBytes(4.0, 1.0))
+    >>> predict_bytes(LengthStats.of([2, 1]), Plan(3, "given", 3), PadSpec(), PlaceBytes(4.0, 1.0))
     15
     """
-    kept = sum(min(length, plan.maxlen) * rows for length, rows in lengths.counts.items())
-    return int(kept * widths.real + (lengths.rows * plan.maxlen - kept) * widths.padding)
+    # One row of each length shows how many output rows and tokens all rows of this length have.
+    segments = make_segments(np.array(list(lengths.counts), dtype=np.int64), plan, spec)
+    rows = np.array(list(lengths.counts.values()), dtype=np.int64)[segments.row_sources]
+    kept, places = int((segments.row_lengths * rows).sum()), int(rows.sum()) * plan.maxlen
+    return int(kept * widths.real + (places - kept) * widths.padding)
 
 
 def available_bytes(output: str, max_bytes: int | None) -> int | None:
@@ -112,7 +115,7 @@ def refuse_large_output(
         SpecError: the output would exceed the limit. The message names the longest row, and suggests a
             smaller length.
     """
-    total = predict_bytes(lengths, plan, widths)
+    total = predict_bytes(lengths, plan, spec, widths)
     if limit is None or total <= limit:
         return
     cause = f"{longest}: {lengths.longest:,} tokens" if plan.found == "longest" else f"maxlen {plan.found}"
@@ -127,7 +130,7 @@ def _ways_out(lengths: LengthStats, spec: PadSpec, widths: PlaceBytes, limit: in
     """Return a suggestion for an output that fits the limit."""
     for name in WAYS_OUT:
         plan = make_plan(replace(spec, maxlen=name), lengths)
-        total = predict_bytes(lengths, plan, widths)
+        total = predict_bytes(lengths, plan, spec, widths)
         if total <= limit:
             return (
                 f"Cut longer rows with --maxlen {name} ({plan.maxlen:,} positions, {size(total)}), "

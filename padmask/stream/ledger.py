@@ -10,23 +10,27 @@ from typing import Any
 class Ledger:
     """Counts of rows and tokens. Ledgers of batches, shards and machines can be added.
 
-    >>> (Ledger(rows_read=2, rows_written=2) + Ledger(rows_read=1, rows_dropped=1)).rows_read
+    >>> (Ledger(rows_read=2, rows_used=2) + Ledger(rows_read=1, rows_dropped=1)).rows_read
     3
 
     Args:
         rows_read: number of input rows, up to `--limit`.
-        rows_written: number of output rows.
+        rows_used: number of input rows whose tokens are in the output.
+        rows_written: number of output rows. A planner may write several rows for an input row, or one for
+            several.
         rows_dropped: number of overlong or empty rows that were dropped on request.
         rows_rejected: number of bad rows that were skipped (`--on-error skip`).
-        rows_truncated: number of written rows that lost tokens.
-        rows_empty: number of written rows without tokens, whose mask is all False.
+        rows_truncated: number of used rows that lost tokens.
+        rows_empty: number of used rows without tokens. Their mask is all False.
         tokens_read: number of tokens in the rows that could be read.
-        tokens_kept: number of real tokens in the output.
+        tokens_kept: number of input tokens that are in the output.
+        tokens_repeated: number of further copies of these tokens in the output.
         labels_lost: number of labels other than -100 that were cut off.
         places: number of places in the written rows, tokens and padding (rows_written times maxlen).
     """
 
     rows_read: int = 0
+    rows_used: int = 0
     rows_written: int = 0
     rows_dropped: int = 0
     rows_rejected: int = 0
@@ -34,6 +38,7 @@ class Ledger:
     rows_empty: int = 0
     tokens_read: int = 0
     tokens_kept: int = 0
+    tokens_repeated: int = 0
     labels_lost: int = 0
     places: int = 0
 
@@ -48,12 +53,12 @@ class Ledger:
     @property
     def padding_share(self) -> float:
         """Share of the places that are padding, from 0 to 1."""
-        return 1 - self.tokens_kept / self.places if self.places else 0.0
+        return 1 - (self.tokens_kept + self.tokens_repeated) / self.places if self.places else 0.0
 
     @property
     def balanced(self) -> bool:
-        """Whether the rows read are as many as the rows written, dropped and rejected together."""
-        return self.rows_read == self.rows_written + self.rows_dropped + self.rows_rejected
+        """Whether every row read was used, dropped or rejected."""
+        return self.rows_read == self.rows_used + self.rows_dropped + self.rows_rejected
 
     def as_dict(self) -> dict[str, Any]:
         """Return all counts and shares as a dict for JSON."""

@@ -253,10 +253,12 @@ def count_written(segments: Segments, labels_lost: int) -> Ledger:
     """
     kept, written = segments.kept_tokens(), segments.row_lengths
     return Ledger(
+        rows_used=len(segments.source_lengths),
         rows_written=len(written),
         rows_truncated=int((kept < segments.source_lengths).sum()),
         rows_empty=int((segments.source_lengths == 0).sum()),
         tokens_kept=int(kept.sum()),
+        tokens_repeated=int(written.sum() - kept.sum()),
         labels_lost=labels_lost,
         places=len(written) * (segments.maxlen or 0),
     )

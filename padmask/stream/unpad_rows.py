@@ -114,6 +114,7 @@ def split_bad_rows(
     tokens = int(kept.counts.sum())
     ledger = Ledger(
         rows_read=len(batch),
+        rows_used=len(good),
         rows_written=len(good),
         rows_rejected=len(bad),
         rows_empty=int((kept.counts == 0).sum()),

@@ -196,7 +196,7 @@ TAMPERED: dict[str, Callable[[dict[str, Any]], object]] = {
     "total type": lambda manifest: manifest.update(total=[]),
     "rows of a shard": lambda manifest: shard(manifest)["ledger"].update(rows_read=9),
     "rows of all": lambda manifest: (
-        shard(manifest)["ledger"].update(rows_read=9, rows_written=9),
+        shard(manifest)["ledger"].update(rows_read=9, rows_used=9, rows_written=9),
         add_up(manifest),
     ),
     "tokens of a shard": lambda manifest: (

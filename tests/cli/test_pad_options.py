@@ -1162,6 +1162,7 @@ def test_report(pad: Pad, form: str) -> None:
     report = json.loads(Path("report.json").read_text())
     assert {
         "rows_read": 4,
+        "rows_used": 2,
         "rows_written": 2,
         "rows_dropped": 1,
         "rows_rejected": 1,

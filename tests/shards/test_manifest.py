@@ -14,9 +14,9 @@ from padmask.shards.manifest import Manifest, ShardRecord, total_ledger
 from padmask.stream.ledger import Ledger
 
 RECORDS = [
-    ShardRecord(0, "a.jsonl", "in/a.jsonl", Ledger(3, 2, 1, places=16), 70, "ab", "9 8"),
+    ShardRecord(0, "a.jsonl", "in/a.jsonl", Ledger(3, 2, 2, 1, places=16), 70, "ab", "9 8"),
     ShardRecord(1, "", "in/b.jsonl", version="left out", fault="in/b.jsonl: no such thing."),
-    ShardRecord(2, "\udcff.jsonl", "in/\udcff.jsonl", Ledger(2, 2, places=16), 50, "cd", "7 8"),
+    ShardRecord(2, "\udcff.jsonl", "in/\udcff.jsonl", Ledger(2, 2, 2, places=16), 50, "cd", "7 8"),
 ]
 INPUTS = {record.source: record.version for record in RECORDS}
 MANIFEST = Manifest(Fingerprint("job", {"maxlen": "p95"}, INPUTS), Plan(8, "p95", 7), RECORDS)

@@ -13,13 +13,20 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.parquet as pq
+import pytest
 from hypothesis import HealthCheck, event, given, settings
 from hypothesis import strategies as st
 from oracle import nearest_rank, pad_lists
 
+from padmask import PadSpec, pad_file
 from padmask.cli import run
+from padmask.core.plan import LengthStats, Segments, make_plan
+from padmask.stream.capacity import PlaceBytes, predict_bytes
+from padmask.stream.ledger import Ledger
 
 SCHEMA = pa.schema([("id", pa.int64()), ("a", pa.list_(pa.int64())), ("b", pa.list_(pa.int64()))])
 # The first row shows the kind of the tokens.
@@ -300,3 +307,37 @@ def test_rows_without_column_are_counted(tmp_path: Path) -> None:
     assert [row["id"] for row in read(tmp_path / "out.jsonl")] == [0, 1]
     rejects = [rejected_row(line) for line in (tmp_path / "rejects.jsonl").read_bytes().splitlines()]
     assert [row["id"] for row in rejects] == [0, 1]
+
+
+def plan_windows(lengths: npt.NDArray[np.int64], maxlen: int, **_: str) -> Segments:
+    """Return rows that overlap by one token, as many as each source row needs."""
+    rows = np.maximum(1, -(-(lengths - 1) // (maxlen - 1)))
+    sources = np.repeat(np.arange(len(lengths)), rows)
+    starts = (np.arange(len(sources)) - np.repeat(np.cumsum(rows) - rows, rows)) * (maxlen - 1)
+    return Segments(lengths, starts, np.minimum(lengths[sources] - starts, maxlen), maxlen, sources=sources)
+
+
+def test_planner_may_write_several_rows(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A planner is one function: values, other columns, masks, counts and the predicted size follow."""
+    monkeypatch.setattr("padmask.core.plan.plan_pad", plan_windows)
+    rows = [{"id": 0, "a": [1, 2, 3, 4, 5], "b": [0] * 5}, {"id": 1, "a": [], "b": []}]
+    pq.write_table(pa.Table.from_pylist(rows, SCHEMA), tmp_path / "in.parquet")
+    result = pad_file(tmp_path / "in.parquet", tmp_path / "out.parquet", columns="a", spec=PadSpec(maxlen=3))
+    assert pq.read_table(tmp_path / "out.parquet", columns=["id", "a", "mask"]).to_pylist() == [
+        {"id": 0, "a": [1, 2, 3], "mask": [True] * 3},
+        {"id": 0, "a": [3, 4, 5], "mask": [True] * 3},
+        {"id": 1, "a": [0, 0, 0], "mask": [False] * 3},
+    ]
+    assert result.ledger == Ledger(
+        rows_read=2,
+        rows_used=2,
+        rows_written=3,
+        rows_empty=1,
+        tokens_read=5,
+        tokens_kept=5,
+        tokens_repeated=1,
+        places=9,
+    )
+    assert (
+        predict_bytes(LengthStats.of([5, 0]), make_plan(PadSpec(maxlen=3)), PadSpec(), PlaceBytes(1, 0)) == 6
+    )
