@@ -192,6 +192,7 @@ def test_files_ignore_folder_settings(here, data, tmp_path, default):
     assert here("pad", data / "half=0/0.jsonl").stdout
 
 
+@pytest.mark.slow
 def test_cluster_overrides_settings(here, data, tmp_path):
     (tmp_path / "pyproject.toml").write_text("[tool.padmask]\nworkers = 2\n")
     done = here("pad", data, "-o", "padded/", "--cluster", "tcp://127.0.0.1:1")

@@ -22,7 +22,8 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
-from functools import partial
+from functools import cache, partial
+from itertools import cycle
 from pathlib import Path
 from typing import Any
 
@@ -57,6 +58,7 @@ SECONDS = 60
 # --- Input and expected output -----------------------------------------------------------
 
 
+@cache
 def lines(rows: int = ROWS, seed: int = 0) -> bytes:
     """Rows of up to 40 tokens, the longest not among the first."""
     draw = random.Random(seed)
@@ -67,12 +69,13 @@ def lines(rows: int = ROWS, seed: int = 0) -> bytes:
     )
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture
 def verb(request: pytest.FixtureRequest) -> str:
     """The command that meets the faults."""
     return getattr(request, "param", "pad")
 
 
+@cache
 def lines_for(verb: str) -> bytes:
     """The rows as the command reads them: raw, or padded."""
     if verb == "pad":
@@ -96,9 +99,12 @@ def passes_of(verb: str, passes: tuple[str, ...]) -> tuple[str, ...]:
 
 
 @pytest.fixture(scope="module")
-def source(tmp_path_factory: pytest.TempPathFactory, verb: str) -> dict[str, Path]:
-    """The same rows in every format, as the command reads them."""
-    folder = tmp_path_factory.mktemp("source")
+def sources(tmp_path_factory: pytest.TempPathFactory) -> dict[str, dict[str, Path]]:
+    """The same rows in every format, by the command that reads them."""
+    return {verb: _sources(tmp_path_factory.mktemp("source"), verb) for verb in VERBS}
+
+
+def _sources(folder: Path, verb: str) -> dict[str, Path]:
     (folder / "in.jsonl").write_bytes(lines_for(verb))
     rows = [json.loads(line) for line in lines_for(verb).splitlines()]
     table = pa.table({name: [row[name] for row in rows] for name in rows[0]})
@@ -108,14 +114,30 @@ def source(tmp_path_factory: pytest.TempPathFactory, verb: str) -> dict[str, Pat
     return {name: folder / f"in.{name}" for name in ("jsonl", "parquet", "arrow")}
 
 
+@pytest.fixture
+def source(sources: dict[str, dict[str, Path]], verb: str) -> dict[str, Path]:
+    """The same rows in every format, as the command reads them."""
+    return sources[verb]
+
+
 @pytest.fixture(scope="module")
-def wanted(source: dict[str, Path], tmp_path_factory: pytest.TempPathFactory, verb: str) -> dict[str, bytes]:
-    """The output of an undisturbed run, by suffix."""
+def outputs(
+    sources: dict[str, dict[str, Path]], tmp_path_factory: pytest.TempPathFactory
+) -> dict[str, dict[str, bytes]]:
+    """The outputs of undisturbed runs, by command and suffix."""
     folder = tmp_path_factory.mktemp("wanted")
-    run = padmask.pad_file if verb == "pad" else padmask.unpad_file
-    for suffix in SUFFIXES:
-        run(source["jsonl"], folder / f"out.{suffix}")
-    return {suffix: (folder / f"out.{suffix}").read_bytes() for suffix in SUFFIXES}
+    for verb, run in (("pad", padmask.pad_file), ("unpad", padmask.unpad_file)):
+        for suffix in SUFFIXES:
+            run(sources[verb]["jsonl"], folder / f"{verb}.{suffix}")
+    return {
+        verb: {suffix: (folder / f"{verb}.{suffix}").read_bytes() for suffix in SUFFIXES} for verb in VERBS
+    }
+
+
+@pytest.fixture
+def wanted(outputs: dict[str, dict[str, bytes]], verb: str) -> dict[str, bytes]:
+    """The output of an undisturbed run, by suffix."""
+    return outputs[verb]
 
 
 @dataclass(frozen=True)
@@ -968,10 +990,13 @@ ERRORS = {
 }
 
 
-@pytest.mark.parametrize("error", ERRORS)
+# Each thread meets one error, and each error meets several threads.
 @pytest.mark.parametrize(
-    ("verb", "death"),
-    [*(("pad", death) for death in DEATHS), *(("unpad", death) for death in UNPAD_DEATHS)],
+    ("verb", "death", "error"),
+    [
+        ("pad" if death in DEATHS else "unpad", death, error)
+        for death, error in zip([*DEATHS, *UNPAD_DEATHS], cycle(ERRORS), strict=False)
+    ],
     indirect=["verb"],
 )
 def test_dying_thread_ends_the_run(

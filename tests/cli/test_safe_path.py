@@ -136,8 +136,17 @@ def check(place: Place, how: str, line: str) -> None:
     assert place.written() == wanted
 
 
-@pytest.mark.parametrize("how", ["script", "-m"])
-@pytest.mark.parametrize("line", COMMANDS.values(), ids=COMMANDS)
+@pytest.mark.parametrize(
+    ("how", "line"),
+    [
+        pytest.param(
+            how, line, id=f"{how}-{name}", marks=[pytest.mark.slow] * (name not in ("pad", "workers"))
+        )
+        for how in ("script", "-m")
+        for name, line in COMMANDS.items()
+        if (how, name) != ("-m", "pad")
+    ],
+)
 def test_data_folder_is_not_imported(place: Place, how: str, line: str) -> None:
     check(place, how, line)
 
