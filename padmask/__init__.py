@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from padmask.core.arrays import pad_sequences as pad_sequences
     from padmask.core.arrays import sequence_mask as sequence_mask
     from padmask.core.kernel import Padded as Padded
-    from padmask.core.table import pad_table as pad_table
+    from padmask.core.pad_table import pad_table as pad_table
     from padmask.core.unpad_table import unpad_table as unpad_table
     from padmask.errors import DataError as DataError
     from padmask.errors import MissingExtraError as MissingExtraError

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import click
@@ -29,8 +29,9 @@ from padmask.cli.options import (
     workers_of,
     workers_option,
 )
+from padmask.errors import SpecError
 from padmask.spec.formats import names_of, output_formats
-from padmask.spec.pad import MASK_DTYPES, MaskSpec, PadSpec, RowPolicy
+from padmask.spec.pad import MASK_DTYPES, MaskSpec, PadSpec, RowPolicy, parse_maxlen
 
 FOR_FOLDERS = ("workers", "cluster", "resume", "delete", "shard_bytes")
 
@@ -80,17 +81,16 @@ class PadArguments:
 )
 @setting(
     "--mask-column",
-    default="mask",
-    show_default=True,
+    default=None,
     metavar="NAME",
-    help="Name of the mask column.",
+    help="Name of the mask column.  [default: mask; attention_mask if the input has such a mask of ones, "
+    "which is replaced]",
 )
 @setting(
     "--mask-dtype",
     type=click.Choice(MASK_DTYPES),
-    default="bool",
-    show_default=True,
-    help="Dtype of the mask; True or 1 marks a real token.",
+    default=None,
+    help="Dtype of the mask; True or 1 marks a real token.  [default: bool; the dtype of a replaced mask]",
 )
 @setting("--no-mask/--mask", default=False, help="Do not add a mask.")
 @command_line_only(
@@ -104,6 +104,27 @@ class PadArguments:
     default=None,
     metavar="NAME",
     help="Add a column with the kept length of each row.",
+)
+@command_line_only(
+    "--allow-padded/--no-allow-padded",
+    because="pads padded data again",
+    default=False,
+    help="Pad padded columns again: all their positions count as tokens, and their mask is replaced.",
+)
+@setting(
+    "--own-length",
+    "own_lengths",
+    multiple=True,
+    metavar="NAME[=MAXLEN]",
+    help="Pad a column to a length of its own, such as the labels of translations; repeatable. MAXLEN is "
+    "as in --maxlen.  [default: longest]",
+)
+@setting(
+    "--own-mask",
+    "own_masks",
+    multiple=True,
+    metavar="NAME=COLUMN",
+    help="Add a mask COLUMN for the column NAME of --own-length; repeatable.",
 )
 @setting(
     "--overlong",
@@ -184,12 +205,15 @@ def command(ctx: click.Context, /, **given: Any) -> None:
     arguments = PadArguments(
         to=output_of(given),
         columns=given["columns"],
-        spec=spec_of(given, given["maxlen"]),
+        spec=replace(spec_of(given, given["maxlen"]), own_lengths=_own_lengths(given["own_lengths"])),
         mask=MaskSpec(
-            column=None if given["no_mask"] else given["mask_column"],
+            column=None if given["no_mask"] else given["mask_column"] or "mask",
             dtype=given["mask_dtype"],
             length_column=given["length_column"],
             overwrite=given["overwrite_mask"],
+            named=given["mask_column"] is not None,
+            allow_padded=given["allow_padded"],
+            own=_own_masks(given["own_masks"]),
         ),
         policy=RowPolicy(
             overlong=given["overlong"], empty_rows=given["empty_rows"], on_error=given["on_error"]
@@ -202,3 +226,27 @@ def command(ctx: click.Context, /, **given: Any) -> None:
         folder_options=[name for name in FOR_FOLDERS if given[name] and is_typed(ctx, name)],
     )
     load_runner("pad")(arguments)
+
+
+def _own_lengths(texts: Sequence[str]) -> list[tuple[str, int | str]]:
+    """Parse `NAME[=MAXLEN]`. A name may contain `=`, if a MAXLEN follows."""
+    found: list[tuple[str, int | str]] = []
+    for text in texts:
+        name, equals, maxlen = text.rpartition("=")
+        found.append((name, parse_maxlen(maxlen)) if equals else (text, "longest"))
+    return found
+
+
+def _own_masks(texts: Sequence[str]) -> list[tuple[str, str]]:
+    """Parse `NAME=COLUMN`."""
+    found = []
+    for text in texts:
+        name, _, column = text.partition("=")
+        if not name or not column:
+            raise SpecError(
+                f"--own-mask {text!r:.80} is not NAME=COLUMN. Name a column and its mask, such as "
+                "labels=labels_mask.",
+                options=["own_masks"],
+            )
+        found.append((name, column))
+    return found

@@ -15,10 +15,15 @@ import pyarrow.types as pat
 from padmask.core.plan import Positions
 from padmask.errors import Fault, OutputError, SpecError
 
-Kind = Literal["int", "float", "string"]
+Kind = Literal["int", "float", "string", "bool"]
 
 # Of tokens that say only of which kind they are, as in JSON.
-TOKEN_TYPES: dict[Kind, pa.DataType] = {"int": pa.int64(), "float": pa.float64(), "string": pa.string()}
+TOKEN_TYPES: dict[Kind, pa.DataType] = {
+    "int": pa.int64(),
+    "float": pa.float64(),
+    "string": pa.string(),
+    "bool": pa.bool_(),
+}
 
 Flags = npt.NDArray[np.bool_]
 
@@ -173,8 +178,8 @@ def kind_of(type_: pa.DataType) -> Kind:
     if pat.is_string(token) or pat.is_large_string(token) or pat.is_string_view(token):
         return "string"
     if pat.is_boolean(token):
-        raise SpecError(f"the type {type_} is a list of bools, not of numbers; write 0 and 1 instead")
-    raise SpecError(f"the type {type_} is not a list of integers, floats or strings")
+        return "bool"
+    raise SpecError(f"the type {type_} is not a list of integers, floats, bools or strings")
 
 
 def is_sequence(type_: pa.DataType) -> bool:
@@ -349,20 +354,24 @@ def to_lists(values: npt.NDArray[Any], dtype: str, fixed_size: bool = False) -> 
         fixed_size: make fixed-size lists. Not every reader supports them.
     """
     flat = values.reshape(-1)
-    array = pa.array(flat, type=pa.string()) if dtype == "string" else to_arrow(flat)
+    if dtype == "bool":
+        array = _bools(flat)
+    else:
+        array = pa.array(flat, type=pa.string()) if dtype == "string" else to_arrow(flat)
     return _nest(array, values.shape, fixed_size)
 
 
 def mask_lists(mask: npt.NDArray[np.bool_], dtype: str = "bool", fixed_size: bool = False) -> pa.Array:
     """Return a mask of shape (rows, maxlen) as an Arrow list column of bools, or of 0 and 1."""
     flat = mask.reshape(-1)
-    if dtype == "bool":
-        # Packing the bits here is ten times faster than Arrow's conversion of bools.
-        bits = pa.py_buffer(np.packbits(flat, bitorder="little"))
-        array = pa.Array.from_buffers(pa.bool_(), len(flat), [None, bits])
-    else:
-        array = to_arrow(flat.astype(dtype))
+    array = _bools(flat) if dtype == "bool" else to_arrow(flat.astype(dtype))
     return _nest(array, mask.shape, fixed_size)
+
+
+def _bools(flat: npt.NDArray[np.bool_]) -> pa.Array:
+    # Packing the bits here is ten times faster than Arrow's conversion of bools.
+    bits = pa.py_buffer(np.packbits(flat, bitorder="little"))
+    return pa.Array.from_buffers(pa.bool_(), len(flat), [None, bits])
 
 
 def _nest(array: pa.Array, shape: tuple[int, ...], fixed_size: bool) -> pa.Array:

@@ -28,14 +28,25 @@ IGNORED_LABEL = -100
 
 LABEL_NAMES = ("labels", "label_ids")
 
+# Columns that tokenizers and trainers put beside the ids, with their pad values.
+COMPANIONS: Mapping[str, int] = {
+    **dict.fromkeys(LABEL_NAMES, IGNORED_LABEL),
+    "special_tokens_mask": 1,
+    **dict.fromkeys(("token_type_ids", "completion_mask", "assistant_masks", "loss_mask", "position_ids"), 0),
+    **dict.fromkeys(("global_attention_mask", "bbox", "offset_mapping"), 0),
+}
+
 
 def is_label(column: PadColumn) -> bool:
     """Return whether a column holds labels: it has an integer dtype, and the name or pad value of labels."""
     return column.dtype in INTEGER_DTYPES and (column.name in LABEL_NAMES or column.value == IGNORED_LABEL)
 
 
+# Dtype of the padded values for each kind of token.
+NATURAL_DTYPES: Mapping[Kind, str] = {"int": "int32", "float": "float32", "string": "string", "bool": "bool"}
+
 # Default names of mask columns.
-MASK_NAMES = ("mask", "attention_mask")
+MASK_NAMES = ("mask", "attention_mask", "padding_mask")
 
 
 @dataclass(frozen=True)
@@ -103,15 +114,39 @@ def asked_names(schema: pa.Schema, asked: Columns) -> list[str]:
     return [column.name for column in name_columns(schema, asked)] if asked else []
 
 
+def judged_columns(schema: pa.Schema, columns: Columns) -> list[str]:
+    """Return the columns that a mask may mask: the requested columns, else the default column.
+
+    The list is empty if there is no default column.
+    """
+    try:
+        return [column.name for column in name_columns(schema, columns)] if schema.names else []
+    except SpecError:
+        if columns:
+            raise
+        return []
+
+
 def default_column(schema: pa.Schema) -> str:
-    """Return `input_ids`, otherwise `tokens`, otherwise the name of the only list column."""
+    """Return `input_ids`, otherwise `tokens`, otherwise the name of the only list column.
+
+    Masks, lists of bools and companions such as `labels` count only if there is no other list column.
+    """
     for name in ("input_ids", "tokens"):
         if name in schema.names:
             return name
     lists: list[str] = [field.name for field in schema if is_sequence(field.type)]
-    if len(lists) == 1:
-        return lists[0]
+    beside = {
+        *MASK_NAMES,
+        *COMPANIONS,
+        *(name for name in lists if kind_of(schema.field(name).type) == "bool"),
+    }
+    main = [name for name in lists if name not in beside]
+    for names in (main, lists):
+        if len(names) == 1:
+            return names[0]
     if lists:
+        lists = main or lists
         raise SpecError(
             f"The input has {len(lists)} list columns: {quote_names(lists)}. Choose the columns of tokens "
             f"with -c, for example -c {lists[0]:.40}."
@@ -145,12 +180,13 @@ def _resolve(column: Column, schema: pa.Schema, spec: PadSpec) -> PadColumn:
             f"Column {column.name!r} cannot be padded: {error}. Choose a list column with -c.",
             options=["columns"],
         ) from None
-    asked = asked_dtype(column, spec)
+    # The dtype of all columns does not apply to bools.
+    asked = column.dtype if kind == "bool" else asked_dtype(column, spec)
     if asked is not None and holds_nothing(type_):
         kind = kind_of_dtype(asked)
-    natural = {"int": "int32", "float": "float32", "string": "string"}[kind]
+    natural = NATURAL_DTYPES[kind]
     dtype = asked or natural
-    if (kind == "string") != (dtype == "string"):
+    if any((kind == other) != (dtype == other) for other in ("string", "bool")):
         raise SpecError(
             f"Column {column.name!r} holds {kind}s, which cannot become {dtype}. Use dtype {natural}, for "
             f"example -c {column.name}:{natural}.",
@@ -183,7 +219,9 @@ def kind_of_dtype(dtype: str) -> Kind:
     >>> kind_of_dtype("uint16"), kind_of_dtype("float64")
     ('int', 'float')
     """
-    return "string" if dtype == "string" else "float" if dtype in FLOAT_DTYPES else "int"
+    if dtype in FLOAT_DTYPES:
+        return "float"
+    return "string" if dtype == "string" else "bool" if dtype == "bool" else "int"
 
 
 def fill_value(value: Any, dtype: str, where: str, option: str = "value") -> int | float | str:
@@ -198,6 +236,12 @@ def fill_value(value: Any, dtype: str, where: str, option: str = "value") -> int
     if dtype == "string":
         return _fill_string(value, where, option)
     number = value.item() if isinstance(value, np.generic) else value
+    if dtype == "bool" and str(number).lower() in ("true", "false", "1", "0"):
+        return str(number).lower() in ("true", "1")
+    if dtype == "bool":
+        raise SpecError(
+            f"{where}: the pad value {value!r:.40} is not a bool. Choose true or false.", options=[option]
+        )
     if isinstance(number, str):
         number = _read_number(number)
     if isinstance(number, (int, float)) and not isinstance(number, bool):

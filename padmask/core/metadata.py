@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -28,7 +28,7 @@ def metadata_to_keep(schema: pa.Schema) -> dict[bytes, bytes]:
 
 
 def describe(columns: Sequence[PadColumn], plan: Plan, spec: PadSpec, mask: MaskSpec) -> dict[str, Any]:
-    """Return the description of the padding for the metadata of a padded table."""
+    """Return the description of columns that were padded together, for the metadata of a padded table."""
     return {
         "version": __version__,
         "maxlen": plan.maxlen,
@@ -37,7 +37,7 @@ def describe(columns: Sequence[PadColumn], plan: Plan, spec: PadSpec, mask: Mask
         "truncating": spec.truncating,
         "columns": {column.name: {"dtype": column.dtype, "value": column.value} for column in columns},
         "mask_column": mask.column,
-        "mask_dtype": mask.dtype,
+        "mask_dtype": mask.dtype or "bool",
         "mask_true": "real token",
         "length_column": mask.length_column,
     }
@@ -68,34 +68,85 @@ class Described:
         )
 
 
-def read_description(
+def read_descriptions(
     metadata: Mapping[bytes, bytes] | None, *, place: Place | None = None, remedy: str = ""
-) -> Described | None:
-    """Parse the description that `describe` wrote; None if the metadata describe no padding.
+) -> list[Described]:
+    """Parse the descriptions that `describe` wrote, one for each group of columns with the same lengths.
 
     Args:
         metadata: metadata of a schema.
         place: place of the metadata, for the error.
         remedy: what to do about metadata that are not valid, for the error.
 
+    Returns:
+        The descriptions, those of the last run first; an empty list if the metadata describe no padding.
+
     Raises:
-        DataError: the description is not valid.
+        DataError: a description is not valid.
     """
     text = (metadata or {}).get(METADATA_KEY)
     if text is None:
-        return None
+        return []
     try:
         meta = json.loads(text)
-        values = {name: column["value"] for name, column in meta["columns"].items()}
-        found = Described(values, meta["mask_column"], meta["length_column"], meta["padding"])
+        found = [_read(group) for group in (meta, *meta.get("others", ()))]
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
-        found = None
-    if found is None or not (
+        raise DataError("padmask metadata cannot be read", place=place, remedy=remedy) from None
+    return found
+
+
+def _read(group: Mapping[str, Any]) -> Described:
+    """Parse the description of one group of columns, or raise a ValueError."""
+    values = {name: column["value"] for name, column in group["columns"].items()}
+    found = Described(values, group["mask_column"], group["length_column"], group["padding"])
+    if not (
         isinstance(found.mask, str | None)
         and isinstance(found.length, str | None)
         and found.padding in ("post", "pre")
         and found.values
         and all(isinstance(value, str | int | float | None) for value in found.values.values())
     ):
-        raise DataError("padmask metadata cannot be read", place=place, remedy=remedy)
+        raise ValueError
     return found
+
+
+def groups_to_keep(schema: pa.Schema, changed: Collection[str]) -> list[dict[str, Any]]:
+    """Return the descriptions in the metadata of a schema that stay valid.
+
+    >>> groups_to_keep(pa.schema([("ids", pa.int32())]), ())
+    []
+
+    Args:
+        schema: columns of a table, with metadata.
+        changed: names of the columns, masks and length columns that change or are left out.
+    """
+    try:
+        read_descriptions(schema.metadata)
+    except DataError:
+        return []
+    text = (schema.metadata or {}).get(METADATA_KEY, b"{}")
+    meta = json.loads(text)
+    kept = []
+    for group in (meta, *meta.get("others", ())) if meta else ():
+        columns = {name: column for name, column in group["columns"].items() if name not in changed}
+        marks = {group["mask_column"], group["length_column"]} - {None}
+        if columns and (not marks or marks & (set(schema.names) - set(changed))):
+            kept.append(
+                {key: value for key, value in group.items() if key != "others"} | {"columns": columns}
+            )
+    return kept
+
+
+def described_names(schema: pa.Schema) -> set[str]:
+    """Return the names of the columns and masks that the metadata of a schema describe."""
+    groups = groups_to_keep(schema, ())
+    marks = {name for group in groups for name in (group["mask_column"], group["length_column"]) if name}
+    return marks | {name for group in groups for name in group["columns"]}
+
+
+def describe_groups(groups: Sequence[Mapping[str, Any]]) -> dict[bytes, bytes]:
+    """Return the metadata that describe these groups; empty without groups."""
+    if not groups:
+        return {}
+    first, *others = groups
+    return {METADATA_KEY: json.dumps({**first, **({"others": others} if others else {})}).encode()}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -10,9 +11,9 @@ import pyarrow as pa
 
 from padmask.core.arrow_lists import is_mask
 from padmask.core.columns import MASK_NAMES, PadColumn, only_field
-from padmask.core.metadata import Described, read_description
-from padmask.core.ragged import Ragged
-from padmask.errors import DataError, PaddedError, SpecError
+from padmask.core.first_rows import FIRST_ROWS, FirstRows
+from padmask.core.metadata import METADATA_KEY, Described, read_descriptions
+from padmask.errors import DataError, PaddedError, Place, SpecError
 from padmask.spec.pad import MaskSpec, Side
 
 
@@ -45,41 +46,45 @@ class Padding:
         return tuple(name for name in (self.mask, self.length) if name is not None)
 
 
-# Returns the first rows of a mask column, or None if no row is available or the column cannot be a mask.
-FirstMask = Callable[[str], Ragged | None]
+# Returns the first rows of a mask column and of the columns that it may mask, or None without rows.
+FirstRowsOf = Callable[[str], FirstRows | None]
 
 
-def find_padding(
+def find_padding(  # noqa: PLR0913 - one keyword for each fact
     files: Mapping[str, pa.Schema],
     *,
     columns: Collection[str] = (),
+    judged: Collection[str] = (),
     mask_column: str | None = None,
     length_column: str | None = None,
     names: Iterable[str] = MASK_NAMES,
-    first_mask: FirstMask | None = None,
+    first_rows: FirstRowsOf | None = None,
+    by_name: bool = False,
     read_metadata: bool = True,
 ) -> Padding | None:
     """Return the columns that mark the padding of a dataset, or None for a dataset without padding.
 
     The function uses the requested columns first, then the columns that the metadata name, then a column with
     the name and type of a mask. Tokenizers also write masks of ones for rows without padding. Therefore, if
-    the first rows are available, a mask found by its name counts only if these rows contain padding, if they
-    have equal lengths, or if the mask has padmask's default name.
+    the first rows are available, a mask found by its name counts only if it contains a 0 in a row that is as
+    long as the same row of one of the columns, or if it has padmask's default name and rows of one length.
 
     >>> schema = pa.schema([("input_ids", pa.list_(pa.int32())), ("attention_mask", pa.list_(pa.int8()))])
     >>> find_padding({"a.parquet": schema}).mask
     'attention_mask'
-    >>> ones, _ = Ragged.from_mask(pa.array([[1], [1, 1]]))
-    >>> find_padding({"a.parquet": schema}, first_mask=lambda name: ones) is None
+    >>> ones = FirstRows.of([pa.record_batch({"input_ids": [[7], [8, 9]], "attention_mask": [[1], [1, 1]]})])
+    >>> find_padding({"a.parquet": schema}, first_rows=lambda name: ones) is None
     True
 
     Args:
         files: schema of each file, by file name.
         columns: names of the columns to compare between files; empty compares all padded columns.
+        judged: names of the columns that a mask may mask; empty uses `columns`, else all list columns.
         mask_column: requested mask column, if any.
         length_column: requested length column, if any.
         names: names of columns that may be masks.
-        first_mask: function that returns the first rows of a mask column; None trusts the names.
+        first_rows: function that returns the first rows of a mask column; None trusts the names.
+        by_name: whether the name and the type of a mask are enough if no mask shows padding.
         read_metadata: whether to use the metadata.
 
     Returns:
@@ -88,19 +93,27 @@ def find_padding(
     Raises:
         DataError: the metadata of a file are not valid.
         PaddedError: the files are not padded in the same way.
+        SpecError: the columns have different masks, according to the metadata.
     """
-    described = _read_descriptions(files) if read_metadata else {}
-    _refuse_different_padding(files, described, columns)
+    groups = read_groups(files) if read_metadata else {}
+    _refuse_different_padding(files, groups, columns)
+    described = {}
+    for name, found_groups in groups.items():
+        if (group := _choose_group(name, found_groups, columns, by_name)) is not None:
+            described[name] = group
     first = next(iter(described.values()), None)
     all_names = {name for schema in files.values() for name in schema.names}
     mask, length = (None, None) if first is None else first.present(all_names)
     if mask_column or mask or length:
         found = Padding(mask_column or mask, length_column or length, described=bool(mask or length))
     else:
-        by_name = _find_mask(files, names, first_mask)
-        if by_name is None and length_column is None and first is None:
+        # A mask that the metadata name for some columns does not mask other columns.
+        taken = {group.mask for found_groups in groups.values() for group in found_groups}
+        free = [name for name in names if name not in taken]
+        by_name_found = _find_mask(files, free, first_rows, judged or columns, by_name)
+        if by_name_found is None and length_column is None and first is None:
             return None
-        found = replace(by_name or Padding(None, None), length=length_column)
+        found = replace(by_name_found or Padding(None, None), length=length_column)
     if found.mask is not None and found.mask != mask:
         _refuse_missing_mask(files, found.mask)
     if first is None:
@@ -109,45 +122,71 @@ def find_padding(
     return replace(found, values=first.values, padding=first.padding, sides=sides)
 
 
-def _read_descriptions(files: Mapping[str, pa.Schema]) -> dict[str, Described]:
-    """Return the description in the metadata of each file that has one."""
+def read_groups(files: Mapping[str, pa.Schema]) -> dict[str, list[Described]]:
+    """Return the descriptions in the metadata of each file that has some, by file name.
+
+    Raises:
+        DataError: the metadata of a file are not valid.
+    """
     described = {}
     for name, schema in files.items():
         try:
-            found = read_description(schema.metadata)
+            found = read_descriptions(schema.metadata)
         except DataError as error:
             raise DataError(
                 f"{name}: {error}", remedy=f"To read the file without the metadata, {_NAME_ALL}."
             ) from None
-        if found is not None:
+        if found:
             described[name] = found
     return described
+
+
+def _choose_group(
+    file: str, groups: Sequence[Described], columns: Collection[str], by_name: bool
+) -> Described | None:
+    """Return the description of the columns; without columns, of the usual tokens, else the first.
+
+    The result is None if the metadata describe only other columns, unless `by_name` trusts their mask.
+
+    Raises:
+        SpecError: the columns have different masks.
+    """
+    wanted = columns or ("input_ids", "tokens")
+    found = [group for group in groups if set(wanted) & set(group.values)]
+    if columns and len(found) > 1:
+        one, other = (next(name for name in columns if name in group.values) for group in found[:2])
+        raise SpecError(
+            f"{file}: the columns {one!r} and {other!r} have different masks. Choose one of them with -c.",
+            options=["columns"],
+        )
+    return found[0] if found else None if columns and not by_name else groups[0]
 
 
 _NAME_ALL = "name the padded columns with -c and their mask with --mask-column"
 
 _ONE_WAY = "all files of a dataset must be raw, or padded in the same way"
 
-# How a file is padded: the padded columns, the mask column and the length column.
-_Way = tuple[tuple[str, ...], str | None, str | None]
+# A group of padded columns, with its mask column and its length column.
+_Group = tuple[tuple[str, ...], str | None, str | None]
 
 
 def _refuse_different_padding(
-    files: Mapping[str, pa.Schema], described: Mapping[str, Described], columns: Collection[str]
+    files: Mapping[str, pa.Schema], groups: Mapping[str, Sequence[Described]], columns: Collection[str]
 ) -> None:
     """Refuse files with different padding, because the first file would decide for all.
 
     Pad values may differ. Sides may differ too, because a mask shows the side in each row.
     """
     compared = set(columns)
-    if not described or (compared and not any(compared & set(file.values) for file in described.values())):
+    known = [group for found in groups.values() for group in found]
+    if not known or (compared and not any(compared & set(group.values) for group in known)):
         return
     ways = {
-        name: _way_of(described.get(name), schema.names, compared)
+        name: _way_of(groups.get(name, ()), schema.names, compared)
         for name, schema in files.items()
         if schema.names
     }
-    padded = next((name for name, way in ways.items() if way is not None), None)
+    padded = next((name for name, way in ways.items() if way), None)
     other = next((name for name, way in ways.items() if padded is not None and way != ways[padded]), None)
     if padded is not None and other is not None:
         raise PaddedError(
@@ -157,54 +196,63 @@ def _refuse_different_padding(
         )
 
 
-def _way_of(description: Described | None, names: Sequence[str], columns: set[str]) -> _Way | None:
-    """Return how a file is padded, or None if no column of the file marks its padding."""
-    mask, length = (None, None) if description is None else description.present(names)
-    if description is None or (mask is None and length is None):
-        return None
-    padded = set(description.values)
-    return tuple(sorted(padded & columns if columns else padded)), mask, length
+def _way_of(groups: Sequence[Described], names: Sequence[str], columns: set[str]) -> tuple[_Group, ...]:
+    """Return how a file is padded: each group of columns whose padding a column of the file marks."""
+    found = []
+    for group in groups:
+        padded = set(group.values) & columns if columns else set(group.values)
+        mask, length = group.present(names)
+        if (mask is not None or length is not None) and (padded or len(groups) == 1):
+            found.append((tuple(sorted(padded)), mask, length))
+    return tuple(sorted(found, key=str))
 
 
-def _in_words(way: _Way | None) -> str:
-    if way is None:
-        return "no padding"
-    columns, mask, length = way
+def _in_words(way: Sequence[_Group]) -> str:
+    return " and ".join(map(_group_in_words, way)) or "no padding"
+
+
+def _group_in_words(group: _Group) -> str:
+    columns, mask, length = group
     markers = [f"the mask {mask!r}"] * (mask is not None) + [f"the lengths {length!r}"] * (length is not None)
     return f"{' and '.join(markers)} for {', '.join(map(repr, columns)) or 'other columns'}"
 
 
 def _find_mask(
-    files: Mapping[str, pa.Schema], names: Iterable[str], first_mask: FirstMask | None
+    files: Mapping[str, pa.Schema],
+    names: Iterable[str],
+    first_rows: FirstRowsOf | None,
+    columns: Collection[str],
+    by_name: bool,
 ) -> Padding | None:
     """Return the mask that the names, types and first rows of the columns show, or None."""
-    found = None
+    usual = None
     for name in dict.fromkeys(names):
         schema = next((schema for schema in files.values() if name in schema.names), None)
         if schema is None:
             continue
         if schema.names.count(name) > 1:
             return Padding(name, None)
-        candidate = _judge_mask(name, first_mask) if may_be_mask(schema.field(name).type) else None
-        if candidate is not None and (found is None or candidate.seen > found.seen):
-            found = candidate
-    return found
+        if not may_be_mask(schema.field(name).type):
+            continue
+        rows = None if first_rows is None else first_rows(name)
+        if rows is not None and _shows_padding(rows, name, columns):
+            return Padding(name, None, seen=True)
+        trusted = first_rows is None or by_name or (name == MASK_NAMES[0] and _has_one_length(rows, name))
+        usual = usual or (Padding(name, None) if trusted else None)
+    return usual
+
+
+def _shows_padding(rows: FirstRows, mask: str, columns: Collection[str]) -> bool:
+    return any(rows.show_padding(mask, column) for column in columns or rows.lengths if column != mask)
+
+
+def _has_one_length(rows: FirstRows | None, name: str) -> bool:
+    return rows is None or name not in rows.lengths or rows.have_one_length(name)
 
 
 def may_be_mask(type_: pa.DataType) -> bool:
     """Return whether a column of this type may be a mask: null, or a list of bools, integers or nulls."""
     return is_mask(type_) or type_ in (pa.list_(pa.null()), pa.null())
-
-
-def _judge_mask(name: str, first_mask: FirstMask | None) -> Padding | None:
-    if first_mask is None:
-        return Padding(name, None)
-    rows = first_mask(name)
-    if rows is None:
-        return Padding(name, None) if name == MASK_NAMES[0] else None
-    seen = bool((rows.values == 0).any())
-    equal = bool((rows.lengths == rows.lengths[:1]).all())
-    return Padding(name, None, seen=seen) if seen or equal or name == MASK_NAMES[0] else None
 
 
 def _refuse_missing_mask(files: Mapping[str, pa.Schema], mask: str) -> None:
@@ -244,13 +292,20 @@ def check_padding(schema: pa.Schema, found: Padding) -> None:
             )
 
 
-def check_names(schema: pa.Schema, columns: Sequence[PadColumn], mask: MaskSpec) -> None:
+def check_names(
+    schema: pa.Schema, columns: Sequence[PadColumn], mask: MaskSpec, replaced: str | None = None
+) -> None:
     """Raise an error if a new mask or length column would replace a column of the input.
+
+    Args:
+        schema: columns of the input.
+        columns: columns to pad.
+        mask: the new mask and length columns.
+        replaced: name of a mask of the input that the new mask replaces; None without such a mask.
 
     Raises:
         SpecError: the input has a column of this name and `mask.overwrite` is False, or the name is that
             of a column to pad.
-        PaddedError: the existing column is a mask.
     """
     for name in mask.names:
         if name in [column.name for column in columns]:
@@ -259,14 +314,10 @@ def check_names(schema: pa.Schema, columns: Sequence[PadColumn], mask: MaskSpec)
                 "another name with --mask-column or --length-column.",
                 options=[mask.option_for(name)],
             )
-        if name in schema.names and not mask.overwrite:
-            # Only a mask with a default name shows that the input is padded.
-            usual = name == mask.column and name in MASK_NAMES
-            padded = usual and is_mask(schema.field(schema.get_all_field_indices(name)[0]).type)
-            raise (PaddedError if padded else SpecError)(
-                f"The input already has a column {name!r}. If the input is padded, remove the padding first "
-                "with padmask unpad: the padding would count as real tokens. Otherwise choose another name "
-                "with --mask-column or --length-column, or replace the column with --overwrite-mask.",
+        if name in schema.names and name != replaced and not mask.overwrite:
+            raise SpecError(
+                f"The input already has a column {name!r}. Choose another name with --mask-column or "
+                "--length-column, or replace the column with --overwrite-mask.",
                 options=[mask.option_for(name)],
             )
 
@@ -275,3 +326,71 @@ def mask_field(schema: pa.Schema, name: str) -> pa.Field:
     """Return the field to read a mask as: lists of bools if the type of the column does not show a mask."""
     type_ = schema.field(name).type
     return pa.field(name, type_ if is_mask(type_) else pa.list_(pa.bool_()))
+
+
+def refuse_padded(
+    files: Mapping[str, pa.Schema], columns: Sequence[str], mask: MaskSpec, first_rows: FirstRowsOf
+) -> tuple[str | None, bool]:
+    """Refuse columns that are padded already, unless `mask.allow_padded` is set.
+
+    Args:
+        files: schema of each file, by file name.
+        columns: names of the columns to pad.
+        mask: the mask to add.
+        first_rows: function that returns the first rows of a mask column and of the columns.
+
+    Returns:
+        The mask that marks the padding of the first column, or None; and whether metadata describe padding
+        that no column marks.
+
+    Raises:
+        PaddedError: a column is padded.
+    """
+    names = dict.fromkeys([*MASK_NAMES, *([mask.column] if mask.column else [])])
+    old, unmarked = None, False
+    for file, schema in files.items():
+        if METADATA_KEY not in (schema.metadata or {}) and not names.keys() & set(schema.names):
+            continue
+        # Each file is checked separately, because a mix of padded and raw files is not an error here.
+        for column in columns:
+            try:
+                found = find_padding({file: schema}, columns=[column], names=names, first_rows=first_rows)
+            except DataError:
+                # padmask writes these metadata only to padded files, so the file is padded.
+                found = Padding(None, None, described=True)
+            if found is None:
+                continue
+            if not (found.seen or found.described):
+                unmarked |= not found.names
+            elif not mask.allow_padded:
+                raise _padded_error(file, column, found)
+            elif column == columns[0]:
+                old = old or found.mask
+    return old, unmarked
+
+
+def _padded_error(file: str, column: str, found: Padding) -> PaddedError:
+    marks = [f"the mask {found.mask!r}"] * (found.mask is not None)
+    marks += [f"the column of lengths {found.length!r}"] * (found.length is not None)
+    option = f" --mask-column {shlex.quote(found.mask)}" if found.mask and not found.described else ""
+    return PaddedError(
+        f"the input is padded already, according to {marks[0] if marks else 'its metadata'}",
+        place=Place(file),
+        column=column,
+        remedy=f"To remove the padding, run padmask unpad{option}. To pad again, use --allow-padded: all "
+        "positions count as tokens, and a new mask replaces the old mask.",
+        options=["columns", "allow_padded"],
+    )
+
+
+def later_zero(place: Place, mask: str) -> PaddedError:
+    """Return the error for a 0 in a mask that contains only ones in the first rows."""
+    return PaddedError(
+        f"the mask contains a 0, but the first {FIRST_ROWS:,} rows contain only ones",
+        place=place,
+        column=mask,
+        remedy="If the input is padded, remove the padding with padmask unpad --mask-column "
+        f"{shlex.quote(mask)}, or check it with padmask verify --mask-column {shlex.quote(mask)}. Otherwise "
+        "remove the mask, or pad all positions as tokens with --allow-padded.",
+        options=["allow_padded"],
+    )

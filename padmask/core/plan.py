@@ -81,16 +81,23 @@ class Plan:
         maxlen: length of every output row, in tokens.
         found: origin of the length: `"given"`, `"longest"`, or a percentile such as `"p95"`.
         exact: the length before rounding up to a multiple.
+        own: plans of the columns with lengths of their own, by column.
     """
 
     maxlen: int
     found: str
     exact: int
+    own: Mapping[str, Plan] = field(default_factory=dict)
 
 
 def needs_lengths(spec: PadSpec) -> bool:
     """Return whether the maxlen of `spec` depends on the row lengths of the data."""
     return isinstance(spec.maxlen, str)
+
+
+def needs_survey(spec: PadSpec) -> bool:
+    """Return whether any maxlen of `spec` depends on the row lengths of the data."""
+    return needs_lengths(spec) or any(isinstance(maxlen, str) for _, maxlen in spec.own_lengths)
 
 
 def make_plan(spec: PadSpec, lengths: LengthStats | None = None) -> Plan:

@@ -157,6 +157,8 @@ def find_misfits(ragged: Ragged, dtype: str) -> list[Fault]:
         )
     if dtype == "string":
         return ragged.find_faults(every, lambda _: "a number is not a string; use dtype int32 or float32")
+    if source.kind == "b" and dtype == "bool":
+        return []
     if source.kind == "b":
         return ragged.find_faults(every, lambda _: "expected a number, not a bool; write 0 and 1 instead")
     flagged = _misfits(values, np.dtype(dtype))

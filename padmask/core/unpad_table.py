@@ -6,7 +6,7 @@ reads values at padded positions.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -14,10 +14,19 @@ import numpy as np
 import pyarrow as pa
 
 from padmask.core.arrow_lists import count_places, cut_lists, is_sequence
-from padmask.core.columns import asked_names, default_column, only_field
+from padmask.core.columns import asked_names, default_column, judged_columns, only_field
+from padmask.core.companions import is_companion, list_names
+from padmask.core.first_rows import FirstRows
 from padmask.core.kernel import read_mask
-from padmask.core.metadata import metadata_to_keep
-from padmask.core.padding import Padding, check_padding, find_padding, may_be_mask
+from padmask.core.metadata import describe_groups, groups_to_keep, metadata_to_keep
+from padmask.core.padding import (
+    FirstRowsOf,
+    Padding,
+    check_padding,
+    find_padding,
+    may_be_mask,
+    read_groups,
+)
 from padmask.core.plan import Positions, Segments, plan_unpad
 from padmask.core.ragged import Ragged
 from padmask.core.table import replace_columns
@@ -38,6 +47,7 @@ class UnpadJob:
         length: name of the length column; None without a length column.
         padding: side of the padding. Used only without a mask.
         dropped: names of the columns to leave out of the output.
+        also: jobs for other columns, which other columns mark.
     """
 
     columns: tuple[str, ...]
@@ -45,16 +55,96 @@ class UnpadJob:
     length: str | None
     padding: Side
     dropped: tuple[str, ...]
+    also: tuple[UnpadJob, ...] = ()
 
     @property
     def names(self) -> tuple[str, ...]:
         """Names of the columns that unpadding reads."""
         markers = [name for name in (self.mask, self.length) if name is not None]
-        return tuple(dict.fromkeys([*self.columns, *markers]))
+        also = [name for job in self.also for name in job.names]
+        return tuple(dict.fromkeys([*self.columns, *markers, *also]))
+
+    @property
+    def all_columns(self) -> tuple[str, ...]:
+        """Names of the columns to unpad, in all jobs."""
+        return tuple(name for job in (self, *self.also) for name in job.columns)
+
+    @property
+    def all_dropped(self) -> tuple[str, ...]:
+        """Names of the columns to leave out of the output, in all jobs."""
+        return tuple(name for job in (self, *self.also) for name in job.dropped)
+
+
+# Returns the first rows of all list columns.
+ReadFirst = Callable[[], FirstRows]
+
+
+def find_padded_groups(
+    files: Mapping[str, pa.Schema],
+    columns: Sequence[str],
+    spec: UnpadSpec,
+    first_rows: FirstRowsOf | None = None,
+    judged: Sequence[str] = (),
+) -> list[tuple[Sequence[str], Padding | None]]:
+    """Find the padding to remove, in groups of columns that different masks mark according to the metadata.
+
+    Args:
+        files, columns, spec, first_rows, judged: as in `find_removable_padding`.
+
+    Returns:
+        The names of the columns of each group, empty for the padded columns; and what marks their padding.
+
+    Raises:
+        DataError: required metadata are not valid.
+        PaddedError: the files are not padded in the same way.
+    """
+    groups = [] if spec.mask_column or spec.length_column else _padded_groups(files, columns)
+    if len(groups) < 2:
+        return [(columns, find_removable_padding(files, columns, spec, first_rows, judged))]
+    if not columns:
+        # Compare all columns of all files.
+        find_removable_padding(files, (), spec)
+    return [(names, find_removable_padding(files, names, spec)) for names in groups]
+
+
+def _padded_groups(files: Mapping[str, pa.Schema], columns: Sequence[str]) -> list[list[str]]:
+    """Return the padded columns by mask, from the metadata of the first padded file."""
+    try:
+        described = next(iter(read_groups(files).values()), [])
+    except DataError:
+        return []
+    names = {name for schema in files.values() for name in schema.names}
+    groups = [
+        [name for name in group.values if not columns or name in columns]
+        for group in described
+        if group.present(names) != (None, None)
+    ]
+    if set(columns) - {name for group in groups for name in group}:
+        return []
+    return [group for group in groups if group]
+
+
+def choose_unpad_jobs(
+    schema: pa.Schema,
+    groups: Sequence[tuple[Sequence[str], Padding | None]],
+    spec: UnpadSpec,
+    read_first: ReadFirst | None = None,
+) -> UnpadJob:
+    """Choose the columns to unpad in each group that `find_padded_groups` returns, as one job.
+
+    Raises:
+        SpecError: as in `choose_unpad_job`.
+    """
+    first, *also = (choose_unpad_job(schema, names, spec, found, read_first) for names, found in groups)
+    return replace(first, also=tuple(also))
 
 
 def choose_unpad_job(
-    schema: pa.Schema, columns: Sequence[str], spec: UnpadSpec, found: Padding | None
+    schema: pa.Schema,
+    columns: Sequence[str],
+    spec: UnpadSpec,
+    found: Padding | None,
+    read_first: ReadFirst | None = None,
 ) -> UnpadJob:
     """Choose the columns to unpad and the columns that mark the padding.
 
@@ -67,6 +157,7 @@ def choose_unpad_job(
         columns: names of the requested columns; empty for the padded columns.
         spec: how the padding is marked.
         found: the padding, as `find_removable_padding` returns it.
+        read_first: function that returns the first rows of all list columns; None leaves companions out.
 
     Raises:
         SpecError: a column is missing or has the wrong type, or no column marks the padding.
@@ -82,7 +173,7 @@ def choose_unpad_job(
             f"Column {found.length!r} has the row lengths, but not the side of the padding. Add --padding "
             "post or --padding pre."
         )
-    padded = list(columns) or _padded_columns(schema, found)
+    padded = list(columns) or _padded_columns(schema, found, read_first)
     if spec.keep_mask and found.mask is not None and found.mask not in padded:
         padded.append(found.mask)
     _check_sequences(schema, padded)
@@ -92,7 +183,11 @@ def choose_unpad_job(
 
 
 def find_removable_padding(
-    files: Mapping[str, pa.Schema], columns: Sequence[str], spec: UnpadSpec
+    files: Mapping[str, pa.Schema],
+    columns: Sequence[str],
+    spec: UnpadSpec,
+    first_rows: FirstRowsOf | None = None,
+    judged: Sequence[str] = (),
 ) -> Padding | None:
     """Return the columns that mark the padding to remove. The name and type of a mask are enough.
 
@@ -100,12 +195,15 @@ def find_removable_padding(
         files: schema of each file, by file name.
         columns: names of the requested columns; empty for the padded columns.
         spec: how the padding is marked.
+        first_rows: function that returns the first rows of a mask column; None trusts the names.
+        judged: names of the columns that a mask may mask.
 
     Raises:
         DataError: required metadata are not valid.
         PaddedError: the files are not padded in the same way.
     """
     asked: dict[str, Any] = {"mask_column": spec.mask_column, "length_column": spec.length_column}
+    asked |= {"first_rows": first_rows, "judged": judged, "by_name": True}
     try:
         found = find_padding(files, columns=columns, **asked)
         _refuse_two_sides(found)
@@ -130,10 +228,19 @@ def _refuse_two_sides(found: Padding | None) -> None:
         )
 
 
-def _padded_columns(schema: pa.Schema, found: Padding) -> list[str]:
-    """Return the columns listed in the metadata, or the default column."""
+def _padded_columns(schema: pa.Schema, found: Padding, read_first: ReadFirst | None) -> list[str]:
+    """Return the columns listed in the metadata, or the default column and its companions."""
     if not found.values:
-        return [default_column(pa.schema([field for field in schema if field.name != found.mask]))]
+        others = pa.schema([field for field in schema if field.name != found.mask])
+        first = default_column(others)
+        if read_first is None:
+            return [first]
+        rows = read_first()
+        return [first] + [
+            field.name
+            for field in others
+            if field.name != first and is_companion(field) and rows.have_same_lengths(first, field.name)
+        ]
     for name in found.values:
         if name not in schema.names:
             raise SpecError(
@@ -181,18 +288,24 @@ def unpad_table(table: pa.Table, columns: Columns = None, spec: UnpadSpec | None
     if not isinstance(table, pa.Table):
         raise SpecError(f"`table` must be a pyarrow.Table. Received: {type(table).__name__}.")
     spec = or_default("spec", spec, UnpadSpec)
-    names = asked_names(table.schema, columns)
-    found = find_removable_padding({"the table": table.schema}, names, spec)
-    job = choose_unpad_job(table.schema, names, spec, found)
+    schema, batches = table.schema, table.to_batches()
+    names = asked_names(schema, columns)
+    first_rows = FirstRows.of(batch.select(list_names(schema)) for batch in batches)
+    judged = judged_columns(schema, columns)
+    groups = find_padded_groups({"the table": schema}, names, spec, lambda _: first_rows, judged)
+    job = choose_unpad_jobs(schema, groups, spec, lambda: first_rows)
     schema = unpadded_schema(table.schema, job)
     cut: list[pa.RecordBatch] = []
     first = 0
-    for batch in table.to_batches():
-        lengths = None if job.length is None else batch.column(job.length).to_pylist()
-        segments, faults = find_segments(batch, lengths, job)
-        if faults:
-            raise RowError(f"Row {first + faults[0].row}, {faults[0]}.")
-        columns_cut = cut_columns(batch, segments, job).columns
+    for batch in batches:
+        all_segments = []
+        for part in (job, *job.also):
+            lengths = None if part.length is None else batch.column(part.length).to_pylist()
+            segments, faults = find_segments(batch, lengths, part)
+            if faults:
+                raise RowError(f"Row {first + faults[0].row}, {faults[0]}.")
+            all_segments.append(segments)
+        columns_cut = cut_columns(batch, all_segments, job).columns
         cut.append(pa.RecordBatch.from_arrays(columns_cut, schema=schema))
         first += batch.num_rows
     return pa.Table.from_batches(cut, schema=schema)
@@ -313,16 +426,28 @@ def _read_lengths(values: Sequence[Any], name: str | None) -> tuple[Positions, l
     return np.array(lengths, dtype=np.int64), faults
 
 
-def cut_columns(batch: pa.RecordBatch, segments: Segments, job: UnpadJob) -> pa.RecordBatch:
-    """Return the batch without its padding and without the dropped columns. All rows must be valid."""
-    arrays = {name: cut_lists(batch.column(name), segments.starts, segments.counts) for name in job.columns}
-    return replace_columns(batch, arrays, without=job.dropped)
+def cut_columns(batch: pa.RecordBatch, segments: Sequence[Segments], job: UnpadJob) -> pa.RecordBatch:
+    """Return the batch without its padding and without the dropped columns. All rows must be valid.
+
+    Args:
+        batch: the padded rows.
+        segments: positions of the tokens, for the job and for each job in `job.also`.
+        job: what to unpad.
+    """
+    arrays = {
+        name: cut_lists(batch.column(name), its.starts, its.counts)
+        for part, its in zip((job, *job.also), segments, strict=True)
+        for name in part.columns
+    }
+    return replace_columns(batch, arrays, without=job.all_dropped)
 
 
 def unpadded_schema(schema: pa.Schema, job: UnpadJob) -> pa.Schema:
-    """Return the schema of the unpadded table. Its metadata describe no padding."""
+    """Return the schema of the unpadded table. Its metadata describe only padding that remains."""
     empty = pa.RecordBatch.from_arrays([pa.nulls(0, field.type) for field in schema], schema=schema)
     none = np.zeros(0, dtype=np.int64)
     # Unpadding zero rows yields the column types.
-    types = cut_columns(empty, plan_unpad(none, none, job.padding), job).schema
-    return types.with_metadata(metadata_to_keep(schema))
+    nothing = [plan_unpad(none, none, job.padding)] * (1 + len(job.also))
+    types = cut_columns(empty, nothing, job).schema
+    left = groups_to_keep(schema, [*job.all_columns, *job.all_dropped])
+    return types.with_metadata(metadata_to_keep(schema) | describe_groups(left))

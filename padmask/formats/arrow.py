@@ -16,7 +16,7 @@ import pyarrow as pa
 import pyarrow.types as pat
 
 from padmask.core.arrow_lists import count_shared, take_rows
-from padmask.core.metadata import METADATA_KEY, Described, read_description
+from padmask.core.metadata import METADATA_KEY, Described, read_descriptions
 from padmask.errors import AccessError, DataError, OutputError, PaddedError, UnreadableError, UnsupportedError
 from padmask.formats.contract import Batch, Chunk, Layout, Wanted, WriterOptions
 from padmask.storage.output import BorrowedStream
@@ -257,10 +257,10 @@ class ArrowReader:
         return cut_batch(chunk, rows)
 
 
-def _padding_of(schema: pa.Schema) -> Described | bytes | None:
+def _padding_of(schema: pa.Schema) -> list[Described] | bytes | None:
     """Return the padding metadata of a stream; the raw bytes if padmask cannot parse the metadata."""
     try:
-        return read_description(schema.metadata)
+        return read_descriptions(schema.metadata)
     except DataError:
         return (schema.metadata or {}).get(METADATA_KEY)
 

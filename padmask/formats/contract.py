@@ -72,6 +72,13 @@ class Batch:
             None if self.lines is None else [self.lines[row] for row in rows.tolist()],
         )
 
+    def without(self, names: Collection[str]) -> Batch:
+        """Return the rows without some fields of their JSON objects."""
+        if self.objects is None or not names:
+            return self
+        kept = [{name: text for name, text in row.items() if name not in names} for row in self.objects]
+        return replace(self, objects=kept)
+
     def slice(self, start: int, stop: int) -> Batch:
         """Return the rows from `start` to `stop` (exclusive), with their faults."""
         return Batch(

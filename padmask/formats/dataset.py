@@ -84,6 +84,8 @@ class Dataset:
         try:
             yield
         except SpecError as error:
+            if error.place is not None:
+                raise
             raise error.reworded(f"{self.name}: {error}") from None
 
     @property

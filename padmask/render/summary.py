@@ -39,11 +39,17 @@ def summary(result: PadResult, output: str, rejects: str | None = None) -> list[
             f"{cut}{count(ledger.tokens_lost, 'token')} lost{dropped} "
             f"({share(lost)} of {ledger.tokens_read:,}){labels}"
         )
+    for name, maxlen in result.own.items():
+        lines.append(f"{name!r}: maxlen {maxlen}, a length of its own")
+    if ledger.own_tokens_lost:
+        names = ", ".join(map(repr, result.own))
+        lines.append(f"{count(ledger.own_tokens_lost, 'token')} of {names} lost")
     left_out = [f"left out: {fault}" for fault in result.faults]
     return [
         *lines,
         *_describe_omitted_rows(ledger, rejects),
         *left_out,
+        *result.remarks,
         *(f"warning: {w}" for w in warnings(result)),
     ]
 
@@ -98,5 +104,8 @@ def warnings(result: PadResult) -> list[str]:
     if result.unpadded:
         names = ", ".join(map(repr, result.unpadded))
         flags = next(iter(result.unpadded.values()))
-        lines.append(f"left unpadded: {names} (same lengths as {result.columns[0]!r}). To pad all: {flags}")
+        it = "it" if len(result.unpadded) == 1 else "them"
+        lines.append(
+            f"left unpadded: {names} (same lengths as {result.columns[0]!r}). To pad {it} too: {flags}"
+        )
     return lines

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 
-from padmask.core.plan import make_plan, needs_lengths
+from padmask.core.plan import make_plan, needs_lengths, needs_survey
 from padmask.errors import SpecError, UnreadableError
 from padmask.formats.dataset import Dataset
 from padmask.shards.fingerprint import LEFT_OUT, Fingerprint, fingerprint_job
@@ -30,7 +30,6 @@ from padmask.storage.urls import display_path
 from padmask.stream.inputs import data_notes
 from padmask.stream.job import PadRequest, make_job
 from padmask.stream.run import choose_threads
-from padmask.stream.similar_columns import find_unpadded
 
 
 @dataclass(frozen=True)
@@ -43,7 +42,7 @@ class DatasetJob:
         shards: shards to pad.
         unreadable: records of files that cannot be opened and are skipped.
         typed: whether the types must be found by a pass over all inputs.
-        unpadded, notes: values for the result.
+        notes: warnings for the result.
     """
 
     identity: Fingerprint
@@ -51,7 +50,6 @@ class DatasetJob:
     shards: Sequence[Shard]
     unreadable: Sequence[ShardRecord]
     typed: bool
-    unpadded: dict[str, str]
     notes: tuple[str, ...]
 
     @property
@@ -101,7 +99,7 @@ def _make_job(
     job = make_job(dataset, asked, keep_others=format_.keeps_others)
     job = replace(job, fixed_size=files.fixed_size_list)
     typed = dataset.format.is_text and format_.needs_types
-    measured = needs_lengths(asked.spec) or typed
+    measured = needs_survey(asked.spec) or typed
     schema = dataset.schema()
     identity = fingerprint_job(
         shards, faults, (schema, job), asked, files, format_.name, shard_bytes, measured=measured
@@ -118,7 +116,6 @@ def _make_job(
         _limit_shards(work, shards, files.limit),
         unreadable,
         typed=typed,
-        unpadded=find_unpadded(dataset, job, asked.columns),
         notes=data_notes(dataset, job, format_, files.limit),
     )
 

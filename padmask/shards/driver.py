@@ -10,7 +10,7 @@ from contextlib import closing, contextmanager
 from dataclasses import dataclass, replace
 from functools import partial
 
-from padmask.core.plan import Plan, make_plan, needs_lengths
+from padmask.core.plan import Plan, needs_survey
 from padmask.errors import OutputError, PadmaskError, UnreadableError, WorkerDiedError, join_few, size
 from padmask.shards.dataset_job import DatasetJob, suggesting_skip
 from padmask.shards.manifest import ShardRecord
@@ -22,7 +22,7 @@ from padmask.storage.system import cores
 from padmask.storage.urls import display_path
 from padmask.stream.capacity import available_bytes
 from padmask.stream.pad import choose_plan, places_in_memory
-from padmask.stream.passes import Survey, typed_job
+from padmask.stream.passes import Survey, plan_job, typed_job
 
 
 @dataclass(frozen=True)
@@ -67,7 +67,7 @@ class Driver:
         """
         job, staging, rejects = self.job, self.job.work.staging, self.job.work.files.rejects
         policy = ResumePolicy(resume=resume, delete=delete, rejects=rejects is not None, skip=job.skips)
-        given = None if needs_lengths(job.work.job.spec) else make_plan(job.work.job.spec)
+        given = None if needs_survey(job.work.job.spec) else plan_job(job.work.job, None)
         decision = staging.prepare(ResumeRequest(job.identity, job.shards, policy, given, job.typed), rejects)
         found = decision.found
         if decision.action is Action.FINISH and found is not None:
@@ -102,7 +102,7 @@ class Driver:
         """Find the length and the types in all shards. Skip shards that cannot be read, if requested."""
         work, shards, typed = self.job.work, self.job.shards, self.job.typed
         surveys, left_out = SurveySum(), list[ShardRecord]()
-        if needs_lengths(work.job.spec) or typed:
+        if needs_survey(work.job.spec) or typed:
             total, read, rows = sum(shard.size for shard in shards), 0, 0
             measure = partial(measure_shard, work, typed=typed)
             with self._noting_progress({}), closing(self.pool.each(measure, shards)) as outcomes:

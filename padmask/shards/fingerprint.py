@@ -106,7 +106,8 @@ def fingerprint_job(
     named = [(shard.name, shard.source.path, shard.source.groups) for shard in shards]
     schema, job = found
     wanted = [columns.serialize().to_pybytes().hex() for columns in (schema, job.wanted.sequences)]
-    identity = json.dumps([options, named, left_out, wanted, repr(job.columns)])
+    chosen = [repr(part) for part in (job.columns, job.own, job.mask, job.replaced, job.earlier)]
+    identity = json.dumps([options, named, left_out, wanted, chosen])
     name = hashlib.sha256(identity.encode()).hexdigest()[:16]
     inputs = {shard.address: shard.stamp for shard in shards} | {
         display_path(path): LEFT_OUT for path in left_out

@@ -111,7 +111,8 @@ def plan_of(known: Mapping[str, Any]) -> Plan:
     Raises:
         ValueError, KeyError, TypeError: the dict is not a valid plan.
     """
-    plan = Plan(**known)
+    own = {name: plan_of(plan) for name, plan in known.get("own", {}).items()}
+    plan = Plan(**{**known, "own": own})
     if not (_is_text(plan.found) and _is_count(plan.maxlen) and _is_count(plan.exact)):
         raise ValueError("not a plan")
     return plan
@@ -174,7 +175,7 @@ class Manifest:
             for one in found.shards
         ]
         inputs = {record.source: record.version for record in records}
-        plan = Plan(found.plan.maxlen, found.plan.found, found.plan.exact)
+        plan = plan_of(asdict_of(found.plan))
         return cls(Fingerprint(found.job, found.options, inputs), plan, records, found.rejects)
 
 

@@ -117,7 +117,7 @@ def pad_dataset(  # noqa: PLR0913 - one keyword for each group of options
             stack.callback(output.remove_if_empty)
         finished = Driver(job, pool).run(resume=resume, delete=delete)
     notes = (*job.notes, *_notes_on(finished))
-    result = make_result(total_ledger(finished.records), finished.plan, job.work.job, job.unpadded, notes)
+    result = make_result(total_ledger(finished.records), finished.plan, job.work.job, notes)
     faults = tuple(sorted(record.fault for record in finished.records if record.fault))
     shards, resumed = len(finished.records) - len(faults), len(finished.decision.kept)
     return replace(result, shards=shards, resumed=resumed, faults=faults)

@@ -81,6 +81,23 @@ def strings(name: str, value: Any) -> tuple[str, ...]:
     return tuple(string(name, one) for one in value)
 
 
+def pairs_of(name: str, value: Any) -> tuple[tuple[str, Any], ...]:
+    """Check that an argument is a mapping from strings, or pairs, and return the pairs.
+
+    >>> pairs_of("own_lengths", {"labels": 64})
+    (('labels', 64),)
+    """
+    try:
+        pairs = tuple((key, entry) for key, entry in getattr(value, "items", lambda: value)())
+    except (TypeError, ValueError):
+        raise SpecError(f"`{name}` must be a mapping. Received: {value!r:.80}.", options=[name]) from None
+    names = [string(name, key) for key, _ in pairs]
+    for key in names:
+        if names.count(key) > 1:
+            raise SpecError(f"`{name}` names {key!r} twice. Name it once.", options=[name])
+    return pairs
+
+
 def file_path(name: str, value: Any) -> str:
     """Check that an argument is a path, and return the path as a string."""
     found = os.fspath(value) if isinstance(value, os.PathLike) else value

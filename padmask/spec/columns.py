@@ -8,7 +8,7 @@ from typing import Any
 
 from padmask.errors import SpecError, did_you_mean
 from padmask.spec.checks import check_fields, one_of, string
-from padmask.spec.pad import DTYPES
+from padmask.spec.pad import COLUMN_DTYPES
 
 
 @dataclass(frozen=True)
@@ -26,7 +26,7 @@ class Column:
     def __post_init__(self) -> None:
         check_fields(self, name=string)
         if self.dtype is not None:
-            one_of(f"dtype of column {self.name!r}", self.dtype, DTYPES, "columns")
+            one_of(f"dtype of column {self.name!r}", self.dtype, COLUMN_DTYPES, "columns")
 
 
 # Columns can be given as names, as short forms, as `Column`s, or as a mapping from names to pad values.

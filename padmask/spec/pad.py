@@ -7,11 +7,21 @@ other modules check whether a column exists and how long the rows are.
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 from padmask.errors import SpecError
-from padmask.spec.checks import as_int, at_least, check_fields, choice, flag, one_of, optional, string
+from padmask.spec.checks import (
+    as_int,
+    at_least,
+    check_fields,
+    choice,
+    flag,
+    one_of,
+    optional,
+    pairs_of,
+    string,
+)
 
 Side = Literal["pre", "post"]
 
@@ -20,6 +30,9 @@ INTEGER_DTYPES = ("int32", "int64", "int16", "uint16")
 FLOAT_DTYPES = ("float32", "float64")
 
 DTYPES = (*INTEGER_DTYPES, *FLOAT_DTYPES, "string")
+
+# Columns of bools stay bools, so only a column can have this dtype.
+COLUMN_DTYPES = (*DTYPES, "bool")
 
 MASK_DTYPES = ("bool", "int8", "int32", "int64")
 
@@ -68,6 +81,8 @@ class PadSpec:
         pad_to_multiple_of: round a maxlen found from the data up to a multiple of this number. A number
             given as `maxlen` must be a multiple.
         dtype_for_all: apply `dtype` to the float and string columns of tables too.
+        own_lengths: columns with lengths of their own, such as the labels of translations, and the `maxlen`
+            of each: a mapping or pairs.
 
     Raises:
         SpecError: an argument is out of range.
@@ -83,8 +98,12 @@ class PadSpec:
     dtype: str = DEFAULT_DTYPE
     pad_to_multiple_of: int | None = None
     dtype_for_all: bool = False
+    own_lengths: Any = ()
 
     def __post_init__(self) -> None:
+        object.__setattr__(self, "own_lengths", pairs_of("own_lengths", self.own_lengths))
+        for _, own in self.own_lengths:
+            self.with_maxlen(own)
         check_fields(
             self,
             padding=choice(("post", "pre")),
@@ -118,6 +137,10 @@ class PadSpec:
                 options=["maxlen", "pad_to_multiple_of"],
             )
 
+    def with_maxlen(self, maxlen: int | str) -> PadSpec:
+        """Return the same options with another maxlen, for a column with a length of its own."""
+        return replace(self, maxlen=maxlen, own_lengths=())
+
 
 @dataclass(frozen=True, kw_only=True)
 class MaskSpec:
@@ -128,19 +151,32 @@ class MaskSpec:
 
     Args:
         column: name of the mask column; None adds no mask.
-        dtype: dtype of the mask, one of `MASK_DTYPES`. Real tokens are True, or 1 in masks of integers.
+        dtype: dtype of the mask, one of `MASK_DTYPES`; None uses the dtype of a mask that this mask replaces,
+            else bool. Real tokens are True, or 1 in masks of integers.
         length_column: name of a column for the kept length of each row; None adds no lengths.
         overwrite: replace columns of the input that have these names, instead of raising an error.
+        named: whether the mask keeps the name `column` if it replaces an `attention_mask` of ones; None
+            keeps every name except `"mask"`.
+        allow_padded: pad padded columns again: all their positions count as tokens, and the new mask replaces
+            the old mask.
+        own: names of the masks of columns with lengths of their own, by column: a mapping or pairs.
     """
 
     column: str | None = "mask"
-    dtype: str = "bool"
+    dtype: str | None = None
     length_column: str | None = None
     overwrite: bool = False
+    named: bool | None = None
+    allow_padded: bool = False
+    own: Any = ()
 
     def __post_init__(self) -> None:
-        one_of("mask dtype", self.dtype, MASK_DTYPES, "mask_dtype")
+        if self.dtype is not None:
+            one_of("mask dtype", self.dtype, MASK_DTYPES, "mask_dtype")
         check_fields(self, column=optional(string), length_column=optional(string), overwrite=flag)
+        check_fields(self, named=optional(flag), allow_padded=flag, own=pairs_of)
+        for _, name in self.own:
+            string("own", name)
         if self.column == "" or self.length_column == "":
             raise SpecError(
                 "A column name is empty. Choose another name.", options=["mask_column", "length_column"]
@@ -154,7 +190,8 @@ class MaskSpec:
     @property
     def names(self) -> tuple[str, ...]:
         """Names of the added columns."""
-        return tuple(name for name in (self.column, self.length_column) if name is not None)
+        own = (name for _, name in self.own)
+        return tuple(name for name in (self.column, self.length_column, *own) if name is not None)
 
     def option_for(self, name: str) -> str:
         """Return the option that sets the name of an added column.
@@ -162,6 +199,8 @@ class MaskSpec:
         >>> MaskSpec(length_column="n").option_for("n")
         'length_column'
         """
+        if name in [own for _, own in self.own]:
+            return "own_masks"
         return "mask_column" if name == self.column else "length_column"
 
 

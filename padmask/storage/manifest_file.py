@@ -42,6 +42,7 @@ class ManifestCounts(msgspec.Struct):
     tokens_repeated: Count
     labels_lost: Count
     places: Count
+    own_tokens_lost: Count = 0
 
 
 class ManifestEntry(msgspec.Struct):
@@ -63,6 +64,7 @@ class ManifestLength(msgspec.Struct):
     maxlen: Count
     found: str
     exact: Count
+    own: dict[str, ManifestLength] = {}
 
 
 class ManifestContents(msgspec.Struct):

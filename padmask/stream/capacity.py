@@ -64,8 +64,9 @@ def bytes_per_place(columns: Sequence[PadColumn], mask: MaskSpec, format_: Forma
             width = np.dtype(column.dtype).itemsize
             real, padding = real + width * numbers, padding + width * numbers
     if mask.column is not None:
-        in_text = (5, 6) if mask.dtype == "bool" else (2, 2)
-        in_bytes = format_.bool_bytes if mask.dtype == "bool" else np.dtype(mask.dtype).itemsize
+        dtype = mask.dtype or "bool"
+        in_text = (5, 6) if dtype == "bool" else (2, 2)
+        in_bytes = format_.bool_bytes if dtype == "bool" else np.dtype(dtype).itemsize
         real += in_text[0] if format_.is_text else in_bytes
         padding += in_text[1] if format_.is_text else in_bytes
     return PlaceBytes(real, padding)

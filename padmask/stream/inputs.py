@@ -24,7 +24,6 @@ from padmask.storage.output_places import descriptor_of, is_written_in_place
 from padmask.storage.source import sources_of
 from padmask.storage.urls import checked_path, checked_paths, display_path, is_url, refuse_mistyped
 from padmask.stream.job import Job
-from padmask.stream.padding import padding_note
 
 NOT_READ = "files that were not read, because padmask does not know their format: {}"
 
@@ -38,9 +37,9 @@ def data_notes(dataset: Dataset, job: Job, format_: FormatTraits, limit: int | N
         format_: format of the output.
         limit: number of rows that are read; None for all rows.
     """
-    left, padded = dataset.passed_over, padding_note(dataset, job)
+    left = dataset.passed_over
     return (
-        *([padded] if padded else ()),
+        *job.beside.notes,
         *([NOT_READ.format(join_few(left))] if left else ()),
         *end_notes(dataset, limit),
         *unlisted_notes(dataset),
@@ -49,8 +48,8 @@ def data_notes(dataset: Dataset, job: Job, format_: FormatTraits, limit: int | N
 
 
 def _left_out(dataset: Dataset, job: Job, format_: FormatTraits) -> tuple[str, ...]:
-    padded = {column.name for column in job.columns}
-    names = [name for name in dataset.schema().names if name not in padded]
+    padded = {column.name for group in job.groups for column in group.columns}
+    names = [name for name in dataset.schema().names if name not in (*padded, *job.mask.names, *job.dropped)]
     if not names:
         return ()
     verb = "is" if len(names) == 1 else "are"

@@ -6,8 +6,9 @@ This module reads the first rows if the schema does not decide.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
 
 import pyarrow as pa
 
@@ -20,11 +21,15 @@ from padmask.core.columns import (
     kind_of_dtype,
     name_columns,
 )
-from padmask.core.padding import check_names
+from padmask.core.companions import ColumnChoice, dropped_columns, own_groups
+from padmask.core.metadata import groups_to_keep
+from padmask.core.padding import check_names, mask_field
+from padmask.core.table import ColumnGroup
 from padmask.formats.contract import Wanted
 from padmask.formats.dataset import Dataset
 from padmask.spec.columns import Column, Columns
 from padmask.spec.pad import FLOAT_DTYPES, MaskSpec, PadSpec, RowPolicy
+from padmask.stream.choice import Beside, Purpose, choose_for_dataset
 
 
 @dataclass(frozen=True)
@@ -37,33 +42,68 @@ class PadRequest:
     policy: RowPolicy
 
 
-def make_job(dataset: Dataset, asked: PadRequest, *, keep_others: bool) -> Job:
+def make_job(dataset: Dataset, asked: PadRequest, *, keep_others: bool, purpose: Purpose = "pad") -> Job:
     """Resolve a request against the columns of a dataset.
 
     Args:
         dataset: the data.
         asked: the request.
         keep_others: whether to read the columns that are not padded.
+        purpose: what happens with the rows.
 
     Raises:
         SpecError: the dataset does not have the columns or types that the request needs.
+        PaddedError: rows that are to be padded are padded already.
     """
+    spec, mask = asked.spec, asked.mask
+    choice, beside, own = ColumnChoice([], mask), Beside(), []
     with dataset.named_in_errors():
+        if (known := dataset.schema()).names:
+            choice, beside = choose_for_dataset(dataset, asked.columns, spec, mask, purpose)
+            own = own_groups(known, asked.columns, spec, mask)
+            asked = replace(
+                asked, columns=[*choice.columns, *(column for column, _, _ in own)], mask=choice.mask
+            )
         schema = _known_schema(dataset, asked)
-        chosen = choose_columns(schema, asked.columns, asked.spec)
-        check_names(schema, chosen, asked.mask)
+        chosen = choose_columns(schema, asked.columns, spec)
+        check_names(schema, chosen, asked.mask, choice.replaced)
+    ones = None if mask.allow_padded else choice.replaced
     fields = [schema.field(column.name) for column in chosen]
     if dataset.format.is_text:
         fields = [_as_asked(field, column) for field, column in zip(fields, chosen, strict=True)]
+    fields += [mask_field(schema, ones)] if ones is not None else []
     wanted = Wanted(
         pa.schema(fields),
         schema if keep_others and not dataset.format.is_text else None,
-        tuple(token_kinds(name_columns(schema, asked.columns), asked.spec)),
+        tuple(token_kinds(name_columns(schema, asked.columns), spec)),
     )
     chosen = find_vector_sizes(
         chosen, (batch.columns for batch in dataset.look(replace(wanted, others=None)))
     )
-    return Job(chosen, asked.spec, asked.mask, asked.policy, wanted)
+    main = len(choice.columns) or len(chosen)
+    groups = [
+        ColumnGroup([column], alone, its) for column, (_, alone, its) in zip(chosen[main:], own, strict=True)
+    ]
+    changed = [*(column.name for column in chosen), *asked.mask.names, *choice.dropped]
+    return Job(
+        chosen[:main],
+        spec,
+        asked.mask,
+        asked.policy,
+        wanted,
+        own=tuple(groups),
+        replaced=choice.replaced,
+        earlier=_earlier_groups(dataset, changed),
+        beside=beside,
+    )
+
+
+def _earlier_groups(dataset: Dataset, changed: Sequence[str]) -> tuple[Mapping[str, Any], ...]:
+    """Return the descriptions of earlier padding that stay valid for all files."""
+    if dataset.format.is_text:
+        return ()
+    first, *others = (groups_to_keep(schema, changed) for schema in dataset.schemas().values())
+    return tuple(group for group in first if all(group in other for other in others))
 
 
 def _known_schema(dataset: Dataset, asked: PadRequest) -> pa.Schema:
@@ -114,6 +154,10 @@ class Job:
         spec, mask, policy: options of the request.
         wanted: columns to read.
         fixed_size: whether to write fixed-size lists.
+        own: columns with lengths of their own.
+        replaced: name of a mask of the input that the new mask replaces; None without such a mask.
+        earlier: descriptions of columns that earlier runs padded, for the metadata.
+        beside: what the summary says about columns that are not padded.
     """
 
     columns: Sequence[PadColumn]
@@ -122,3 +166,22 @@ class Job:
     policy: RowPolicy
     wanted: Wanted
     fixed_size: bool = False
+    own: tuple[ColumnGroup, ...] = ()
+    replaced: str | None = None
+    earlier: tuple[Mapping[str, Any], ...] = ()
+    beside: Beside = field(default_factory=Beside)
+
+    @property
+    def groups(self) -> tuple[ColumnGroup, ...]:
+        """The columns to pad together: the main columns first, then each column with a length of its own."""
+        return (ColumnGroup(self.columns, self.spec, replace(self.mask, own=())), *self.own)
+
+    @property
+    def ones(self) -> str | None:
+        """Name of a mask of the input that must contain only ones; None without such a mask."""
+        return None if self.mask.allow_padded else self.replaced
+
+    @property
+    def dropped(self) -> tuple[str, ...]:
+        """Names of the columns of the input that are not written."""
+        return dropped_columns(self.replaced, self.mask)

@@ -172,14 +172,17 @@ class TextRows:
         if job.mask.length_column is not None:
             for row, length in zip(self.objects, kept, strict=True):
                 row[job.mask.length_column] = length
+        for row in self.objects if job.dropped else ():
+            for name in job.dropped:
+                row.pop(name, None)
         lost = sum(_labels_lost(self.ids[column.name], column, segments) for column in job.columns)
         done = replace(self, ledger=self.ledger + count_written(segments, lost))
         return write_objects(self.objects), done
 
 
 def takes_text(job: Job) -> bool:
-    """Return whether a job only pads columns of integers to integer dtypes, as text can."""
-    return all(
+    """Return whether a job only pads columns of integers to one length and to integer dtypes, as text can."""
+    return not job.own and all(
         column.kind == "int" and column.inner is None and column.dtype in INTEGER_DTYPES
         for column in job.columns
     )
@@ -209,10 +212,21 @@ def read_text_rows(chunk: Chunk, job: Job, longest: int | None = None) -> TextRo
         return None
     if longest is not None and int(lengths.max()) > longest:
         return None
-    if not job.mask.overwrite and any(_any_has(objects, name) for name in job.mask.names):
+    added = [name for name in job.mask.names if name != job.replaced]
+    if not job.mask.overwrite and any(_any_has(objects, name) for name in added):
+        return None
+    if job.ones is not None and not _are_ones([row.get(job.ones) for row in objects], lengths):
         return None
     ledger = Ledger(rows_read=len(objects), tokens_read=int(lengths.sum()))
     return TextRows(objects, ids, ledger, chunk)
+
+
+def _are_ones(raws: Sequence[msgspec.Raw | None], lengths: Positions) -> bool:
+    """Return whether all values are lists of ones, of these lengths. `rows` reports other values."""
+    found = read_ids(raws, "int32")
+    if found is None or not np.array_equal(found.lengths, lengths):
+        return False
+    return not found.text.translate(None, b"1,[]") and b"11" not in found.text
 
 
 def _any_has(objects: Sequence[dict[str, Any]], name: str) -> bool:
@@ -247,7 +261,7 @@ def _pad_column(rows: TextRows, column: PadColumn, segments: Segments) -> None:
 def _mask_text(kept: int, target: PadTarget) -> msgspec.Raw:
     """Return the mask of a row with `kept` tokens as text, and cache it."""
     maxlen = target.plan.maxlen
-    real, padding = (b"true", b"false") if target.job.mask.dtype == "bool" else (b"1", b"0")
+    real, padding = (b"true", b"false") if target.job.mask.dtype in (None, "bool") else (b"1", b"0")
     words, others = [real] * kept, [padding] * (maxlen - kept)
     mask = msgspec.Raw(
         b"[" + b",".join(words + others if target.job.spec.padding == "post" else others + words) + b"]"

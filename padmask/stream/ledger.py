@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, field, fields
 from typing import Any
 
 
@@ -26,6 +26,7 @@ class Ledger:
         tokens_kept: number of input tokens that are in the output.
         tokens_repeated: number of further copies of these tokens in the output.
         labels_lost: number of labels other than -100 that were cut off.
+        own_tokens_lost: number of tokens that were cut off in columns with lengths of their own.
         places: number of places in the written rows, tokens and padding (rows_written times maxlen).
     """
 
@@ -40,6 +41,7 @@ class Ledger:
     tokens_kept: int = 0
     tokens_repeated: int = 0
     labels_lost: int = 0
+    own_tokens_lost: int = 0
     places: int = 0
 
     def __add__(self, other: Ledger) -> Ledger:
@@ -88,6 +90,8 @@ class PadResult:
         shards: number of files in an output folder.
         resumed: number of these files that an earlier run had completed.
         faults: a message for each unreadable file that was skipped.
+        own: maxlen of each column with a length of its own.
+        remarks: facts that need no action, as sentences.
     """
 
     ledger: Ledger
@@ -101,6 +105,8 @@ class PadResult:
     shards: int = 0
     resumed: int = 0
     faults: tuple[str, ...] = ()
+    own: dict[str, int] = field(default_factory=dict)
+    remarks: tuple[str, ...] = ()
 
     def as_dict(self) -> dict[str, Any]:
         """Return the report that `--report` writes, as a dict for JSON."""

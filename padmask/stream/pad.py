@@ -14,7 +14,7 @@ from typing import Any
 import pyarrow as pa
 
 from padmask.core.padding import check_names
-from padmask.core.plan import Plan, make_plan, needs_lengths
+from padmask.core.plan import Plan, needs_survey
 from padmask.core.table import padded_schema
 from padmask.formats import output_format
 from padmask.formats.contract import Layout
@@ -23,17 +23,22 @@ from padmask.spec.columns import Columns, as_list
 from padmask.spec.files import FileOptions
 from padmask.spec.formats import FormatTraits
 from padmask.spec.pad import MaskSpec, PadSpec, RowPolicy
-from padmask.stream.capacity import available_bytes, bytes_per_place, refuse_large_output, refuse_large_pieces
+from padmask.stream.capacity import (
+    available_bytes,
+    bytes_per_place,
+    predict_bytes,
+    refuse_large_output,
+    refuse_large_pieces,
+)
 from padmask.stream.inputs import Paths, check_paths, data_notes, open_dataset
 from padmask.stream.job import Job, PadRequest, make_job
 from padmask.stream.json_text import takes_text
 from padmask.stream.ledger import Ledger, PadResult
 from padmask.stream.overlap import ordered_map
-from padmask.stream.passes import PadRun, Survey, survey, typed_job
+from padmask.stream.passes import PadRun, Survey, plan_job, survey, typed_job
 from padmask.stream.progress import ProgressCallback
 from padmask.stream.rows import PaddableRows, PadTarget
 from padmask.stream.run import GROUP_PLACES, choose_threads, open_pool, open_sink
-from padmask.stream.similar_columns import find_unpadded
 
 # Number of positions that are padded at a time. The ids, the mask and their text fit the CPU cache.
 BATCH_PLACES = 1 << 18
@@ -87,7 +92,7 @@ def pad_file(
     with ExitStack() as stack:
         dataset = stack.enter_context(open_dataset(paths, output, files))
         typed = dataset.format.is_text and format_.needs_types
-        if needs_lengths(spec) or typed:
+        if needs_survey(spec) or typed:
             dataset.spool(files.limit)
         asked = PadRequest(columns, spec, mask, policy)
         job = make_job(dataset, asked, keep_others=format_.keeps_others)
@@ -96,12 +101,11 @@ def pad_file(
         as_text = dataset.format.is_text and format_.is_text and takes_text(job)
         pool, limit = stack.enter_context(open_pool(files)), available_bytes(output, files.max_bytes)
         run = PadRun(dataset, files, pool, progress, limit, job, as_text)
-        unpadded = find_unpadded(dataset, job, columns)
         notes = data_notes(dataset, job, format_, files.limit)
-        measured = survey(run, typed) if needs_lengths(spec) or typed else None
+        measured = survey(run, typed) if needs_survey(spec) or typed else None
         plan = choose_plan(job, measured, format_, limit, places_in_memory(files, run.ahead))
         ledger = pad_rows_to_file(replace(run, job=typed_job(job, measured)), plan, output, format_)
-    return make_result(ledger, plan, job, unpadded, notes)
+    return make_result(ledger, plan, job, notes)
 
 
 def choose_plan(
@@ -119,17 +123,24 @@ def choose_plan(
     Raises:
         SpecError: the output exceeds the limit or the free memory.
     """
-    plan = make_plan(job.spec, None if measured is None else measured.lengths)
+    plan = plan_job(job, measured)
     widths = bytes_per_place(job.columns, job.mask, format_)
+    taken = 0
+    for i, (group, its) in enumerate(zip(job.own, plan.own.values(), strict=True)):
+        beside = bytes_per_place(group.columns, group.mask, format_)
+        refuse_large_pieces(its, beside, places(its))
+        taken += predict_bytes(measured.own[i], its, group.spec, beside) if measured is not None else 0
     refuse_large_pieces(plan, widths, places(plan))
     if measured is not None:
-        refuse_large_output(measured.lengths, plan, job.spec, widths, limit, measured.place)
+        left = None if limit is None else limit - taken
+        refuse_large_output(measured.lengths, plan, job.spec, widths, left, measured.place)
     return plan
 
 
 def _rows_at_a_time(plan: Plan, files: FileOptions) -> int:
     """Return the number of rows that are padded in one operation."""
-    return files.batch_rows or max(1, BATCH_PLACES // max(1, plan.maxlen))
+    widest = max(its.maxlen for its in (plan, *plan.own.values()))
+    return files.batch_rows or max(1, BATCH_PLACES // max(1, widest))
 
 
 def places_in_memory(files: FileOptions, ahead: int) -> Callable[[Plan], int]:
@@ -166,7 +177,7 @@ def pad_rows_to_file(
         # This format always contains the lengths under this name, and also under a requested name.
         copies = {name: always for name in [job.mask.length_column] if name not in (None, always)}
         job = replace(job, mask=replace(job.mask, length_column=always))
-        check_names(pa.schema([]), job.columns, job.mask)
+        check_names(pa.schema([]), [column for group in job.groups for column in group.columns], job.mask)
     layout = replace(_layout(job, plan), copies=copies)
     step = _rows_at_a_time(plan, run.files)
     ledger = Ledger()
@@ -187,9 +198,7 @@ def pad_rows_to_file(
     return ledger
 
 
-def make_result(
-    ledger: Ledger, plan: Plan, job: Job, unpadded: dict[str, str], notes: tuple[str, ...]
-) -> PadResult:
+def make_result(ledger: Ledger, plan: Plan, job: Job, notes: tuple[str, ...]) -> PadResult:
     """Return the result of a run, for reports and summaries."""
     return PadResult(
         ledger,
@@ -198,19 +207,23 @@ def make_result(
         plan.exact,
         job.spec.padding,
         tuple(column.name for column in job.columns),
-        unpadded,
+        dict(job.beside.unpadded),
         notes,
+        own={name: its.maxlen for name, its in plan.own.items()},
+        remarks=job.beside.remarks,
     )
 
 
 def _layout(job: Job, plan: Plan) -> Layout:
-    schema = padded_schema(job.wanted.schema, job.columns, plan, job.spec, job.mask, job.fixed_size)
-    shapes: dict[str, tuple[int, ...]] = {
-        column.name: (plan.maxlen,) if column.inner is None else (plan.maxlen, column.inner)
-        for column in job.columns
-    }
-    if job.mask.column is not None:
-        shapes[job.mask.column] = (plan.maxlen,)
+    groups = list(zip(job.groups, (plan, *plan.own.values()), strict=True))
+    schema = padded_schema(job.wanted.schema, groups, job.fixed_size, job.dropped, job.earlier)
+    shapes: dict[str, tuple[int, ...]] = {}
+    for group, its in groups:
+        for column in group.columns:
+            shapes[column.name] = (its.maxlen,) if column.inner is None else (its.maxlen, column.inner)
+        if group.mask.column is not None:
+            shapes[group.mask.column] = (its.maxlen,)
     if job.mask.length_column is not None:
         shapes[job.mask.length_column] = ()
-    return Layout(schema, shapes, max(1, GROUP_PLACES // max(1, plan.maxlen)))
+    widest = max(its.maxlen for _, its in groups)
+    return Layout(schema, shapes, max(1, GROUP_PLACES // max(1, widest)))

@@ -7,7 +7,7 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 from functools import partial
 
-from padmask.core.plan import LengthStats
+from padmask.core.plan import LengthStats, Plan, make_plan
 from padmask.formats.contract import Chunk
 from padmask.formats.dataset import Dataset
 from padmask.formats.jsonl.types import TypeSurvey
@@ -71,6 +71,7 @@ class Survey:
         place: place of the longest row.
         types: types of the fields of JSON Lines; None if the types are not needed.
         rows: number of rows that were read, including refused rows.
+        own: number of rows by length of each column with a length of its own.
     """
 
     lengths: LengthStats
@@ -78,6 +79,7 @@ class Survey:
     place: str = ""
     types: TypeSurvey | None = None
     rows: int = 0
+    own: tuple[LengthStats, ...] = ()
 
     def __add__(self, later: Survey) -> Survey:
         types = self.types
@@ -86,34 +88,50 @@ class Survey:
             types.join(later.types)
         first = self if self.longest >= later.longest else later
         lengths, rows = self.lengths + later.lengths, self.rows + later.rows
-        return Survey(lengths, first.longest, first.place, types, rows)
+        own = tuple(map(LengthStats.__add__, self.own, later.own))
+        return Survey(lengths, first.longest, first.place, types, rows, own)
 
 
 def survey(run: PadRun, typed: bool) -> Survey:
     """Read all rows once to find their lengths and, if `typed`, the types of their fields."""
     if not typed:
         with run.rows("measuring") as all_rows:
-            return _survey_lengths(all_rows)
+            return _survey_lengths(all_rows, run.job)
     types, sequences = TypeSurvey(), run.job.wanted.sequences.names
 
     def with_types(all_rows: Iterable[Rows]) -> Iterator[Rows]:
         for rows in all_rows:
-            types.add_rows(rows.batch, sequences, without=run.job.mask.names)
+            types.add_rows(rows.batch, sequences, without=(*run.job.mask.names, *run.job.dropped))
             yield rows
 
     with run.column_rows("measuring") as all_rows:
-        return replace(_survey_lengths(with_types(all_rows)), types=types)
+        return replace(_survey_lengths(with_types(all_rows), run.job), types=types)
 
 
-def _survey_lengths(all_rows: Iterable[PaddableRows]) -> Survey:
+def _survey_lengths(all_rows: Iterable[PaddableRows], job: Job) -> Survey:
     lengths, longest, place, read = LengthStats(), -1, "", 0
+    own = [LengthStats() for _ in job.own]
     for rows in all_rows:
         here = rows.lengths
         lengths += LengthStats.of(here)
+        if isinstance(rows, Rows):
+            names = [group.columns[0].name for group in job.own]
+            own = [
+                stats + LengthStats.of(rows.ragged[name].lengths)
+                for stats, name in zip(own, names, strict=True)
+            ]
         read += rows.ledger.rows_read
         if here.max(initial=-1) > longest:
             longest, place = int(here.max()), str(rows.place(int(here.argmax())))
-    return Survey(lengths, longest, place, None, read)
+    return Survey(lengths, longest, place, None, read, tuple(own))
+
+
+def plan_job(job: Job, seen: Survey | None) -> Plan:
+    """Return the plan of a job, with the plans of the columns with lengths of their own."""
+    own = {}
+    for i, group in enumerate(job.own):
+        own[group.columns[0].name] = make_plan(group.spec, None if seen is None else seen.own[i])
+    return replace(make_plan(job.spec, None if seen is None else seen.lengths), own=own)
 
 
 def typed_job(job: Job, seen: Survey | None) -> Job:

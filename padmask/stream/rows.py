@@ -13,11 +13,13 @@ import numpy as np
 import numpy.typing as npt
 
 from padmask.core.arrow_lists import Flags
-from padmask.core.columns import IGNORED_LABEL, MASK_NAMES, PadColumn, is_label
+from padmask.core.columns import IGNORED_LABEL, PadColumn, is_label
+from padmask.core.companions import check_ones
+from padmask.core.padding import later_zero
 from padmask.core.plan import Plan, Segments, make_segments
 from padmask.core.ragged import Ragged
 from padmask.core.table import pad_rows, read_rows, row_lengths
-from padmask.errors import DataError, Fault, PaddedError, Place, SpecError
+from padmask.errors import DataError, Fault, Place, SpecError
 from padmask.formats.contract import Batch, Writer
 from padmask.spec.pad import MaskSpec, RowPolicy
 from padmask.stream.job import Job
@@ -122,12 +124,15 @@ def prepare_rows(batch: Batch, job: Job, consumed: int = 0) -> Rows:
     Raises:
         DataError: a row cannot be padded and the policy is to fail, or a row is empty and the policy
             refuses empty rows.
-        PaddedError: a row already has a mask under the name of the new mask.
-        SpecError: a row already has another field under the name of the new mask.
+        PaddedError: a mask that contains only ones in the first rows contains a 0.
+        SpecError: a row already has a field under the name of the new mask.
     """
-    _check_fields(batch, job.mask)
-    ragged, found = read_rows(batch.columns, job.columns)
-    reasons = {fault.row: fault for fault in reversed([*batch.faults, *found])}
+    _check_fields(batch, job.mask, job.replaced)
+    ragged, found = read_rows(batch.columns, job.groups)
+    unread = [fault for fault in batch.faults if job.ones is None or fault.column != job.ones]
+    if job.ones is not None:
+        found += _check_ones(batch, job.ones, row_lengths(ragged))
+    reasons = {fault.row: fault for fault in reversed([*unread, *found])}
     faults = [reasons[row] for row in sorted(reasons)]
     if faults and job.policy.on_error == "fail":
         raise DataError(
@@ -158,21 +163,34 @@ def prepare_rows(batch: Batch, job: Job, consumed: int = 0) -> Rows:
     return _drop(rows, empty, "no tokens") if job.policy.empty_rows == "drop" else rows
 
 
+def _check_ones(batch: Batch, name: str, lengths: npt.NDArray[np.int64]) -> list[Fault]:
+    """Return the faults of a mask that contains only ones in the first rows.
+
+    Raises:
+        PaddedError: the mask contains a 0.
+    """
+    zero, faults = check_ones(batch.columns.column(name), lengths, name)
+    if zero is not None:
+        raise later_zero(batch.place(zero), name)
+    return faults
+
+
 def _options_of(fault: Fault, job: Job) -> list[str]:
     """Return the options that can cause a fault, without `dtype` for a column with a dtype of its own."""
     has_own = any(column.name == fault.column and column.dtype != job.spec.dtype for column in job.columns)
     return [option for option in fault.options if option != "dtype" or not has_own]
 
 
-def _check_fields(batch: Batch, mask: MaskSpec) -> None:
+def _check_fields(batch: Batch, mask: MaskSpec, replaced: str | None) -> None:
     """Refuse JSON rows with a field under the name of the new mask, which the first rows did not have."""
     if batch.objects is None or mask.overwrite:
         return
     for name in mask.names:
+        if name == replaced:
+            continue
         for row, fields in enumerate(batch.objects):
             if name in fields:
-                padded = name == mask.column and name in MASK_NAMES and bytes(fields[name])[:1] == b"["
-                raise (PaddedError if padded else SpecError)(
+                raise SpecError(
                     f"the row already has a field {name!r}",
                     place=batch.place(row),
                     remedy="Choose another name for the new field with --mask-column or --length-column, or "
@@ -208,16 +226,20 @@ def apply_overlong(rows: Rows, plan: Plan, policy: RowPolicy) -> Rows:
     """
     if policy.overlong == "truncate":
         return rows
-    overlong = rows.lengths > plan.maxlen
-    if policy.overlong == "error" and overlong.any():
-        row = int(np.argmax(overlong))
-        raise DataError(
-            f"{rows.lengths[row]} tokens are more than maxlen {plan.maxlen}, which --overlong error refuses",
-            place=rows.batch.place(row),
-            remedy="Choose a larger --maxlen, or --overlong truncate or drop.",
-            options=["maxlen", "overlong"],
-        )
-    return _drop(rows, overlong, f"longer than maxlen {plan.maxlen}")
+    for name, its in {next(iter(rows.ragged)): plan, **plan.own}.items():
+        lengths = rows.ragged[name].lengths
+        overlong = lengths > its.maxlen
+        if policy.overlong == "error" and overlong.any():
+            row = int(np.argmax(overlong))
+            raise DataError(
+                f"{lengths[row]} tokens are more than maxlen {its.maxlen}, which --overlong error refuses",
+                place=rows.batch.place(row),
+                column=name if plan.own else None,
+                remedy="Choose a larger --maxlen, or --overlong truncate or drop.",
+                options=["maxlen", "overlong"],
+            )
+        rows = _drop(rows, overlong, f"longer than maxlen {its.maxlen}")
+    return rows
 
 
 def split_rows(rows: Rows, size: int) -> Iterator[Rows]:
@@ -236,12 +258,21 @@ def split_rows(rows: Rows, size: int) -> Iterator[Rows]:
 
 def pad_prepared_rows(rows: Rows, job: Job, plan: Plan) -> Rows:
     """Return the padded rows, as a batch with the padded columns and the mask."""
-    segments = make_segments(rows.lengths, plan, job.spec)
+    shaped = [
+        (group, make_segments(rows.ragged[group.columns[0].name].lengths, its, group.spec))
+        for group, its in zip(job.groups, (plan, *plan.own.values()), strict=True)
+    ]
+    segments = shaped[0][1]
     batch = rows.batch if segments.is_plain else rows.batch.select(segments.row_sources)
-    columns = pad_rows(batch.columns, rows.ragged, job.columns, segments, job.mask, job.fixed_size)
-    labels_lost = sum(_labels_lost(rows.ragged[column.name], column, segments) for column in job.columns)
-    ledger = rows.ledger + count_written(segments, labels_lost)
-    return replace(rows, batch=replace(batch, columns=columns), ledger=ledger)
+    columns = pad_rows(batch.columns, rows.ragged, shaped, job.fixed_size, job.dropped)
+    labels_lost = sum(
+        _labels_lost(rows.ragged[column.name], column, its)
+        for group, its in shaped
+        for column in group.columns
+    )
+    cut = sum(int((its.source_lengths - its.kept_tokens()).sum()) for _, its in shaped[1:])
+    ledger = rows.ledger + replace(count_written(segments, labels_lost), own_tokens_lost=cut)
+    return replace(rows, batch=replace(batch.without(job.dropped), columns=columns), ledger=ledger)
 
 
 def count_written(segments: Segments, labels_lost: int) -> Ledger:

@@ -14,14 +14,15 @@ from typing import Any, ClassVar
 import pyarrow as pa
 
 from padmask.core.arrow_lists import count_places, is_sequence
-from padmask.core.columns import asked_names, name_columns
+from padmask.core.columns import asked_names, judged_columns, name_columns
+from padmask.core.companions import list_names
 from padmask.core.metadata import METADATA_KEY
 from padmask.core.padding import mask_field
 from padmask.core.unpad_table import (
     UnpadJob,
-    choose_unpad_job,
+    choose_unpad_jobs,
     cut_columns,
-    find_removable_padding,
+    find_padded_groups,
     unpadded_schema,
 )
 from padmask.errors import SpecError, join_or
@@ -36,6 +37,8 @@ from padmask.spec.formats import FormatTraits, ragged_formats
 from padmask.spec.pad import PadSpec
 from padmask.spec.unpad import UnpadSpec
 from padmask.stream.capacity import available_bytes
+from padmask.stream.choice import column_flags
+from padmask.stream.first_rows import first_rows_of, read_first_rows
 from padmask.stream.inputs import Paths, check_paths, end_notes, open_dataset, unlisted_notes
 from padmask.stream.job import empty_schema, token_kinds
 from padmask.stream.json_masks import MaskTexts
@@ -44,7 +47,6 @@ from padmask.stream.ledger import Ledger, UnpadResult
 from padmask.stream.padding import known_schemas
 from padmask.stream.progress import ProgressCallback
 from padmask.stream.run import GROUP_PLACES, Run, choose_threads, open_pool, open_sink
-from padmask.stream.similar_columns import column_flags, find_same_lengths
 from padmask.stream.unpad_rows import OnError, UnpadRows, find_tokens
 
 
@@ -113,7 +115,7 @@ def unpad_file(
         still_padded = _find_still_padded(run, columns)
         notes = (*end_notes(dataset, files.limit), *unlisted_notes(dataset))
         ledger = _unpad_all(_survey(run) if typed else run, goal, format_)
-    return UnpadResult(ledger, job.columns, job.mask, job.length, still_padded, notes)
+    return UnpadResult(ledger, job.all_columns, job.mask, job.length, still_padded, notes)
 
 
 def _decide(dataset: Dataset, columns: Columns, spec: UnpadSpec) -> UnpadJob:
@@ -123,9 +125,10 @@ def _decide(dataset: Dataset, columns: Columns, spec: UnpadSpec) -> UnpadJob:
         return UnpadJob(tuple(empty_schema(columns, PadSpec()).names), None, None, "post", ())
     with dataset.named_in_errors():
         names = asked_names(schema, columns)
-    found = find_removable_padding(known_schemas(dataset), names, spec)
+        judged = judged_columns(schema, columns)
+    groups = find_padded_groups(known_schemas(dataset), names, spec, first_rows_of(dataset, judged), judged)
     with dataset.named_in_errors():
-        return choose_unpad_job(schema, names, spec, found)
+        return choose_unpad_jobs(schema, groups, spec, lambda: read_first_rows(dataset, list_names(schema)))
 
 
 def _wanted(dataset: Dataset, job: UnpadJob, columns: Columns) -> Wanted:
@@ -194,7 +197,7 @@ def _survey(run: _Run) -> _Run:
     types, sequences = TypeSurvey(), run.wanted.sequences
     with run.map_chunks("measuring", run.wanted, run.find) as all_cuts:
         for cuts in all_cuts:
-            types.add_rows(cuts.batch, sequences.names, without=run.job.dropped)
+            types.add_rows(cuts.batch, sequences.names, without=run.job.all_dropped)
     return replace(run, wanted=replace(run.wanted, others=types.schema()))
 
 
@@ -204,7 +207,7 @@ def _unpad_all(run: _Run, goal: str, format_: FormatTraits) -> Ledger:
     schema = unpadded_schema(wanted.schema, job)
     with run.dataset.unchanged():
         width = _width(run)
-    layout = Layout(schema, {}, max(1, GROUP_PLACES // width), ragged=job.columns)
+    layout = Layout(schema, {}, max(1, GROUP_PLACES // width), ragged=job.all_columns)
     ledger = Ledger()
     with open_sink(run, goal, format_, layout) as outlet:
         as_text = run.dataset.format.is_text and format_.is_text
@@ -221,7 +224,7 @@ def _unpad_all(run: _Run, goal: str, format_: FormatTraits) -> Ledger:
 def _taker(run: _Run, writer: Writer) -> Callable[[Chunk], _Piece]:
     def take(chunk: Chunk) -> _Piece:
         cuts = run.find(chunk)
-        columns = cut_columns(cuts.batch.columns, cuts.segments, run.job)
+        columns = cut_columns(cuts.batch.columns, [cuts.segments, *cuts.also], run.job)
         batch = run.dataset.complete(replace(cuts.batch, columns=columns), run.wanted)
         return _Piece(writer.encode(batch), cuts)
 
@@ -253,5 +256,11 @@ def _find_still_padded(run: _Run, columns: Columns) -> dict[str, str]:
     first = next((field for field in padded if is_sequence(field.type)), None)
     if first is None or (not columns and METADATA_KEY in (schema.metadata or {})):
         return {}
-    found = find_same_lengths(run.dataset, first, {*job.columns, *job.dropped})
+    rows = read_first_rows(run.dataset, list_names(schema))
+    taken = {*job.all_columns, *job.all_dropped}
+    found = [
+        name
+        for name in rows.lengths
+        if name not in taken and rows.have_same_lengths(first.name, name) and rows.have_tokens(name)
+    ]
     return dict.fromkeys(found, column_flags([*(field.name for field in padded), *found]))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 import msgspec
@@ -34,6 +34,7 @@ class UnpadRows:
         ledger: counts of all rows that were read.
         refused: rows that are not written.
         consumed: bytes of the input read so far, for the progress.
+        also: places of the real tokens for each job in `UnpadJob.also`.
     """
 
     rows: npt.NDArray[np.int64]
@@ -42,6 +43,7 @@ class UnpadRows:
     ledger: Ledger
     refused: Sequence[RejectedRow] = ()
     consumed: int = 0
+    also: Sequence[Segments] = ()
 
 
 def find_tokens(
@@ -61,7 +63,13 @@ def find_tokens(
     """
     mask = None if masks is None or batch.objects is None else masks.read(batch.objects)
     segments, faults = find_segments(batch.columns, lengths_of(batch, job), job, mask)
-    return split_bad_rows(batch, segments, faults, on_error, consumed)
+    also = []
+    for part in job.also:
+        places, found = find_segments(batch.columns, lengths_of(batch, part), part)
+        also.append(places)
+        faults = [*faults, *found]
+    cuts = split_bad_rows(batch, segments, faults, on_error, consumed)
+    return replace(cuts, also=[places.select(cuts.rows) for places in also])
 
 
 def lengths_of(batch: Batch, job: UnpadJob) -> Sequence[Any] | None:

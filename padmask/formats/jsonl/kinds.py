@@ -20,9 +20,9 @@ _KINDS = {int: "number", float: "number", str: "string", bool: "bool", dict: "ob
 class TokenKinds:
     """The number of rows of a field for each kind of token.
 
-    The majority of the rows decides between numbers, strings and vectors, so that a single bad row does not
-    make other rows bad. On a tie, plain tokens win over vectors, and otherwise the earlier row wins. The
-    first row of the winning kind decides between ints and floats: a single float in this row makes all
+    The majority of the rows decides between numbers, strings, bools and vectors, so that a single bad row
+    does not make other rows bad. On a tie, plain tokens win over vectors, and otherwise the earlier row wins.
+    The first row of the winning kind decides between ints and floats: a single float in this row makes all
     tokens floats.
 
     >>> TokenKinds([[["a"]], [2, 1.0], [3]]).sequence()
@@ -58,8 +58,9 @@ class TokenKinds:
         Args:
             kind: requested kind of token, ignored if no row holds this kind. None uses the kind of the rows.
         """
-        tokens = [key for key in self._rows if key[1] in ("number", "string")]
-        matching = [key for key in tokens if kind is None or (key[1] == "string") == (kind == "string")]
+        tokens = [key for key in self._rows if key[1] in ("number", "string", "bool")]
+        wanted = "number" if kind in ("int", "float") else kind
+        matching = [key for key in tokens if wanted in (None, key[1])]
         if not tokens:
             return None
         key = self._most_frequent(matching or tokens)

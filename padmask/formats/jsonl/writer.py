@@ -77,7 +77,7 @@ class JsonlWriter:
         values = rows_as_array(column, shape)
         if values.size == 0 or values.dtype == object:
             return _plain_values(column)
-        if values.dtype == bool:
+        if values.dtype == bool and values.ndim == 2:
             return self._mask_texts(values)
         text = orjson.dumps(values, option=orjson.OPT_SERIALIZE_NUMPY)
         opening, closing = b"[" * (values.ndim - 1), b"]" * (values.ndim - 1)

@@ -10,6 +10,7 @@ from padmask.core.columns import PadColumn, is_label
 from padmask.core.padding import Padding
 from padmask.formats.dataset import Dataset
 from padmask.spec.pad import Side
+from padmask.stream.choice import Purpose
 from padmask.stream.job import Job, PadRequest, make_job
 from padmask.stream.padding import PLACES_UNKNOWN, find_dataset_padding
 from padmask.stream.row_sample import BatchRows
@@ -55,8 +56,9 @@ def make_audit_job(
     if padding is not None and declared is not None:
         padding = replace(padding, padding=declared)
     columns = asked.columns or (list(padding.values) if padding is not None else None)
-    job = make_job(dataset, replace(asked, columns=columns), keep_others=False)
-    return AuditJob(job, padding, notes)
+    purpose: Purpose = "audit raw" if padding is None else "audit padded"
+    job = make_job(dataset, replace(asked, columns=columns), keep_others=False, purpose=purpose)
+    return AuditJob(job, padding, (*notes, *job.beside.notes))
 
 
 def open_audit(job: AuditJob) -> Audit:

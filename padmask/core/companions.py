@@ -1,0 +1,253 @@
+"""Decide which columns belong together: the columns to pad, their companions, and a mask that they replace.
+
+Companions are columns that tokenizers and trainers put beside the ids. Without requested columns, they are
+padded together with the ids, each with a pad value of its own.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+import pyarrow as pa
+
+from padmask.core.arrow_lists import (
+    is_mask,
+    is_sequence,
+    is_vectors,
+    kind_of,
+    null_flags,
+    storage_type,
+    without_wrappers,
+)
+from padmask.core.columns import (
+    COMPANIONS,
+    LABEL_NAMES,
+    NATURAL_DTYPES,
+    asked_dtype,
+    kind_of_dtype,
+    name_columns,
+)
+from padmask.core.first_rows import FirstRows
+from padmask.core.plan import Positions
+from padmask.core.ragged import Ragged
+from padmask.errors import Fault, SpecError
+from padmask.spec.columns import Column, Columns, unknown_column
+from padmask.spec.pad import INTEGER_DTYPES, MaskSpec, PadSpec
+
+# The mask of tokenizers, which contains only ones before padding.
+ONES = "attention_mask"
+
+_VECTORS = ("bbox", "offset_mapping")
+
+# Names of columns that usually hold one value for each token.
+_PER_TOKEN = re.compile(r"(.*_)?(ids|mask|masks|labels)")
+
+
+@dataclass(frozen=True)
+class ColumnChoice:
+    """The columns to pad together, and the other list columns.
+
+    Args:
+        columns: columns to pad.
+        mask: mask to add, with the name and dtype of the mask that it replaces.
+        replaced: name of a mask of the input that the new mask replaces; None without such a mask.
+        alike: names of other list columns that have the same lengths.
+        ragged: names of other columns with one value for each token that have other lengths.
+    """
+
+    columns: Sequence[Column]
+    mask: MaskSpec
+    replaced: str | None = None
+    alike: tuple[str, ...] = ()
+    ragged: tuple[str, ...] = ()
+
+    @property
+    def dropped(self) -> tuple[str, ...]:
+        """Names of the columns of the input that are not in the output."""
+        return dropped_columns(self.replaced, self.mask)
+
+
+def dropped_columns(replaced: str | None, mask: MaskSpec) -> tuple[str, ...]:
+    """Return the names of the columns to leave out: a replaced mask, if the new mask has another name."""
+    return () if replaced is None or replaced == mask.column else (replaced,)
+
+
+def choose_together(
+    schema: pa.Schema,
+    asked: Columns,
+    spec: PadSpec,
+    mask: MaskSpec,
+    rows: FirstRows,
+    padded: str | None = None,
+    *,
+    ones: bool | None = None,
+) -> ColumnChoice:
+    """Choose the columns to pad together.
+
+    >>> lists = {"input_ids": [[7, 8], [9]], "attention_mask": [[1, 1], [1]], "labels": [[0, 1], [1]]}
+    >>> batch = pa.record_batch(lists)
+    >>> choice = choose_together(batch.schema, None, PadSpec(), MaskSpec(), FirstRows.of([batch]))
+    >>> [(column.name, column.value) for column in choice.columns], choice.mask.column
+    ([('input_ids', None), ('labels', -100)], 'attention_mask')
+
+    Args:
+        schema: schema of the input.
+        asked: requested columns; empty for the default column and its companions.
+        spec: how to pad.
+        mask: the requested mask.
+        rows: the first rows of the list columns.
+        padded: mask that marks existing padding, which counts as tokens; None for input without padding.
+        ones: whether the `attention_mask` contains only ones; None decides from `rows`.
+
+    Raises:
+        SpecError: a column is missing or requested twice, or there is no default column.
+    """
+    own = {name for name, _ in spec.own_lengths}
+    columns = [column for column in name_columns(schema, asked) if column.name not in own]
+    if not columns:
+        raise SpecError(
+            "Every column has a length of its own. Name a column that determines the mask with -c.",
+            options=["columns", "own_lengths"],
+        )
+    first = columns[0].name
+    once = {name for name, times in Counter(schema.names).items() if times == 1}
+    if not asked:
+        columns += [
+            _companion(field, spec)
+            for field in schema
+            if field.name in once - own - {first}
+            and is_companion(field)
+            and rows.have_same_lengths(first, field.name)
+        ]
+    chosen = {column.name for column in columns} | own
+    replaced = padded
+    if ones is None:
+        ones = rows.are_ones(ONES, first)
+    if padded is None and ONES in once - chosen and ones:
+        replaced = ONES
+    if replaced is not None:
+        mask = _take_place(mask, replaced, schema.field(replaced).type)
+    taken = {*chosen, *mask.names, replaced}
+    others = [field for field in schema if field.name in once - taken and is_sequence(field.type)]
+    alike = [
+        field.name
+        for field in others
+        if rows.have_same_lengths(first, field.name) and rows.have_tokens(field.name)
+    ]
+    ragged = [
+        field.name
+        for field in others
+        if field.name not in alike and (_is_per_token(field) or is_companion(field))
+    ]
+    return ColumnChoice(columns, mask, replaced, tuple(alike), tuple(ragged))
+
+
+def is_companion(field: pa.Field) -> bool:
+    """Return whether a column has the name and the type of a companion of the ids.
+
+    >>> is_companion(pa.field("labels", pa.list_(pa.int64()))), is_companion(pa.field("labels", pa.int64()))
+    (True, False)
+    """
+    if field.name not in COMPANIONS or not is_sequence(field.type):
+        return False
+    kind, vectors = kind_of(field.type), is_vectors(field.type)
+    if field.name in _VECTORS:
+        return vectors and kind in ("int", "float")
+    kinds = ("int",) if field.name in LABEL_NAMES else ("int", "bool", "float")
+    return not vectors and kind in kinds
+
+
+def _companion(field: pa.Field, spec: PadSpec) -> Column:
+    """Return a companion to pad. The dtype of all columns applies only if it fits."""
+    kind, value = kind_of(field.type), COMPANIONS[field.name]
+    asked = asked_dtype(None, spec)
+    fits = asked is None or (
+        kind_of_dtype(asked) == kind and (asked not in INTEGER_DTYPES or np.iinfo(asked).min <= value)
+    )
+    return Column(field.name, None if fits else NATURAL_DTYPES[kind], value)
+
+
+def _is_per_token(field: pa.Field) -> bool:
+    plain = is_sequence(field.type) and not is_vectors(field.type) and kind_of(field.type) in ("int", "bool")
+    return bool(plain and _PER_TOKEN.fullmatch(field.name))
+
+
+def _take_place(mask: MaskSpec, replaced: str, type_: pa.DataType) -> MaskSpec:
+    """Return the mask with the name and dtype of the mask that it replaces, unless others are requested."""
+    named = mask.column != "mask" if mask.named is None else mask.named
+    name = mask.column if named or mask.column is None else replaced
+    if name != replaced:
+        return mask
+    return replace(mask, column=name, dtype=mask.dtype or _mask_dtype(type_), named=True)
+
+
+def _mask_dtype(type_: pa.DataType) -> str:
+    token = storage_type(storage_type(type_).value_type)
+    if not is_mask(type_) or not pa.types.is_integer(token):
+        return "bool"
+    return {8: "int8", 16: "int32", 32: "int32", 64: "int64"}[token.bit_width]
+
+
+def list_names(schema: pa.Schema) -> list[str]:
+    """Return the names of the sequence columns whose names are unique."""
+    once = {name for name, times in Counter(schema.names).items() if times == 1}
+    return [field.name for field in schema if field.name in once and is_sequence(field.type)]
+
+
+def own_groups(
+    schema: pa.Schema, asked: Columns, spec: PadSpec, mask: MaskSpec
+) -> list[tuple[Column, PadSpec, MaskSpec]]:
+    """Return the columns with lengths of their own, each with its padding options and its mask.
+
+    >>> schema = pa.schema([("input_ids", pa.list_(pa.int64())), ("labels", pa.list_(pa.int64()))])
+    >>> [(column, own, _)] = own_groups(schema, None, PadSpec(own_lengths={"labels": 8}), MaskSpec())
+    >>> column.value, own.maxlen
+    (-100, 8)
+
+    Raises:
+        SpecError: a column is missing, or a mask is requested for a column without a length of its own.
+    """
+    names, masks = [name for name, _ in spec.own_lengths], dict(mask.own)
+    for name in masks:
+        if name not in names:
+            raise SpecError(
+                f"Column {name!r} has no length of its own, so it has no mask of its own. Add --own-length "
+                f"{name}, or remove --own-mask.",
+                options=["own_masks"],
+            )
+    given = {column.name: column for column in name_columns(schema, asked)} if asked else {}
+    found = []
+    for name, maxlen in spec.own_lengths:
+        if name not in schema.names:
+            raise unknown_column(name, schema.names, "own_lengths")
+        column = given.get(name) or Column(name, value=COMPANIONS.get(name))
+        own = MaskSpec(column=masks.get(name), dtype=mask.dtype, named=True)
+        found.append((column, spec.with_maxlen(maxlen), own))
+    return found
+
+
+def check_ones(column: pa.Array, lengths: Positions, name: str) -> tuple[int | None, list[Fault]]:
+    """Check rows of a mask that contains only ones in the first rows.
+
+    Args:
+        column: the mask. Null rows are accepted.
+        lengths: number of tokens in each row, shape (rows,).
+        name: name of the mask.
+
+    Returns:
+        The first row that contains a 0, or None; and a fault for each row that has other values, or another
+        length than the tokens.
+    """
+    mask, odd = Ragged.from_mask(column)
+    null = null_flags(without_wrappers(column))
+    zeros = mask.find_faults(mask.values == 0, str)
+    faults = [fault for fault in odd if not null[fault.row]]
+    faults += [
+        Fault(row, f"the mask has {mask.lengths[row]} values, but the row has {lengths[row]} tokens")
+        for row in np.flatnonzero(~null & (mask.lengths != lengths)).tolist()
+    ]
+    return (zeros[0].row if zeros else None), [replace(fault, column=name) for fault in faults]

@@ -1,0 +1,102 @@
+"""`FirstRows`: row lengths and masks of the first rows of an input.
+
+These rows decide which columns belong together and whether a mask shows padding. The number of rows is
+fixed, so the decision is the same in every format and at every batch size.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass
+
+import numpy as np
+import pyarrow as pa
+
+from padmask.core.arrow_lists import Flags, count_places, is_list, is_mask, null_flags, without_wrappers
+from padmask.core.plan import Positions
+from padmask.core.ragged import Ragged
+
+# Number of rows that decide.
+FIRST_ROWS = 1000
+
+
+@dataclass(frozen=True)
+class FirstRows:
+    """Row lengths and masks of the first rows of an input.
+
+    >>> rows = FirstRows.of([pa.record_batch({"ids": [[7, 8], [9, 0]], "mask": [[1, 1], [1, 0]]})])
+    >>> rows.have_same_lengths("ids", "mask"), rows.show_padding("mask", "ids")
+    (True, True)
+
+    Args:
+        lengths: length of each row by list column, -1 for a row without a list, shape (rows,).
+        zeros: by column that may be a mask: whether the row contains a 0, shape (rows,).
+        ones: names of these columns that contain only 1.
+    """
+
+    lengths: Mapping[str, Positions]
+    zeros: Mapping[str, Flags]
+    ones: Collection[str] = ()
+
+    @classmethod
+    def of(cls, batches: Iterable[pa.RecordBatch]) -> FirstRows:
+        """Return the lengths and masks of the first `FIRST_ROWS` rows of some batches."""
+        lengths: dict[str, list[Positions]] = {}
+        zeros: dict[str, list[Flags]] = {}
+        others: set[str] = set()
+        left = FIRST_ROWS
+        for batch in batches:
+            part = batch.slice(0, left)
+            for name, column in zip(part.schema.names, part.columns, strict=True):
+                if not is_list(column.type):
+                    continue
+                rows = count_places(column)[0]
+                rows[null_flags(without_wrappers(column))] = -1
+                lengths.setdefault(name, []).append(rows)
+                if is_mask(column.type):
+                    flags, only_ones = _judge(column)
+                    zeros.setdefault(name, []).append(flags)
+                    others |= set() if only_ones else {name}
+            left -= part.num_rows
+            if left <= 0:
+                break
+        return cls(
+            {name: np.concatenate(parts) for name, parts in lengths.items()},
+            {name: np.concatenate(parts) for name, parts in zeros.items()},
+            zeros.keys() - others,
+        )
+
+    def have_same_lengths(self, first: str, other: str) -> bool:
+        """Return whether two columns have the same lengths, in all rows where both have a list."""
+        if first not in self.lengths or other not in self.lengths:
+            return False
+        lengths, others = self.lengths[first], self.lengths[other]
+        both = (lengths >= 0) & (others >= 0)
+        return bool(both.any() and (lengths[both] == others[both]).all())
+
+    def have_one_length(self, name: str) -> bool:
+        """Return whether all rows of a column have the same length."""
+        known = self.lengths[name][self.lengths[name] >= 0]
+        return bool((known == known[:1]).all())
+
+    def have_tokens(self, name: str) -> bool:
+        """Return whether a row of a column has a token."""
+        return bool((self.lengths[name] > 0).any())
+
+    def show_padding(self, mask: str, column: str) -> bool:
+        """Return whether a mask contains a 0 in a row that is as long as the same row of a column."""
+        if mask not in self.zeros or column not in self.lengths:
+            return False
+        return bool((self.zeros[mask] & (self.lengths[mask] == self.lengths[column])).any())
+
+    def are_ones(self, mask: str, column: str) -> bool:
+        """Return whether a mask contains only ones, and has the lengths of a column."""
+        return mask in self.ones and self.have_same_lengths(column, mask)
+
+
+def _judge(column: pa.Array) -> tuple[Flags, bool]:
+    """Return which rows of a mask contain a 0, and whether all values are 1."""
+    mask, faults = Ragged.from_mask(column)
+    seen = np.concatenate([[0], np.cumsum(mask.values == 0)])
+    flags: Flags = seen[mask.starts + mask.lengths] > seen[mask.starts]
+    return flags, not flags.any() and not any(mask.lengths[fault.row] for fault in faults)

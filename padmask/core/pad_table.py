@@ -1,0 +1,122 @@
+"""`pad_table`: pad an Arrow table in memory."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+
+import pyarrow as pa
+
+from padmask.core.columns import choose_columns, find_vector_sizes
+from padmask.core.companions import check_ones, choose_together, list_names, own_groups
+from padmask.core.first_rows import FirstRows
+from padmask.core.metadata import groups_to_keep
+from padmask.core.padding import check_names, later_zero, refuse_padded
+from padmask.core.plan import LengthStats, Plan, Positions, Segments, make_plan, make_segments, needs_lengths
+from padmask.core.ragged import Ragged
+from padmask.core.table import ColumnGroup, pad_rows, padded_schema, read_rows
+from padmask.errors import DataError, Place, SpecError
+from padmask.spec.checks import or_default
+from padmask.spec.columns import Columns
+from padmask.spec.pad import MaskSpec, PadSpec
+
+
+def pad_table(
+    table: pa.Table,
+    columns: Columns = None,
+    spec: PadSpec | None = None,
+    mask: MaskSpec | None = None,
+) -> pa.Table:
+    """Pad the sequence columns of a table and add their mask.
+
+    >>> table = pa.table({"input_ids": [[7, 8], [9]], "labels": [[1, 0], [1]]})
+    >>> pad_table(table).to_pydict()["labels"]
+    [[1, 0], [1, -100]]
+
+    Args:
+        table: table with one or more list columns. All other columns stay unchanged.
+        columns: names, `Column`s, short forms such as `"labels:int64=-100"`, or a mapping from names to
+            pad values. Default: `input_ids`, otherwise `tokens`, otherwise the only list column, and columns
+            such as `labels` and `token_type_ids` that have the same lengths in the first 1,000 rows.
+        spec: how to pad. Default: `PadSpec()`.
+        mask: which mask to add. Default: `MaskSpec()`, a bool column `mask`. The mask replaces an
+            `attention_mask` that contains only ones.
+
+    Returns:
+        A table with the same rows. Each padded column is a `list` of maxlen values of the requested dtype
+        per row. The mask is a `list<bool>` of maxlen values per row, True at real tokens.
+
+    Raises:
+        SpecError: a column is missing, or cannot be padded with this dtype or pad value.
+        DataError: a row cannot be padded: it is null, its columns differ in length, or a value does not fit.
+        PaddedError: a column is padded already, and `mask.allow_padded` is not set.
+
+    Source: the Keras guide "Understanding masking & padding"; -100 for labels is Hugging Face's convention.
+    """
+    spec, mask = or_default("spec", spec, PadSpec), or_default("mask", mask, MaskSpec)
+    if not isinstance(table, pa.Table):
+        raise SpecError(f"`table` must be a pyarrow.Table. Received: {type(table).__name__}.")
+    schema, batches = table.schema, table.to_batches()
+    first = FirstRows.of(batch.select(list_names(schema)) for batch in batches)
+    choice = choose_together(schema, columns, spec, mask, first)
+    own = own_groups(schema, columns, spec, mask)
+    names = [*(column.name for column in choice.columns), *(column.name for column, _, _ in own)]
+    if (old := refuse_padded({"the table": schema}, names, mask, lambda _: first)[0]) is not None:
+        choice = choose_together(schema, columns, spec, mask, first, old)
+    groups = [ColumnGroup(choose_columns(schema, choice.columns, spec), spec, choice.mask)]
+    groups += [ColumnGroup(choose_columns(schema, [column], alone), alone, its) for column, alone, its in own]
+    check_names(
+        schema, [column for group in groups for column in group.columns], choice.mask, choice.replaced
+    )
+    # Vectors must have the same length in all chunks of the table.
+    groups = [replace(group, columns=find_vector_sizes(group.columns, batches)) for group in groups]
+    read: list[dict[str, Ragged]] = []
+    number = 0
+    for batch in batches:
+        rows, faults = read_rows(batch, groups)
+        if faults:
+            raise DataError(f"Row {number + faults[0].row}, {faults[0]}.")
+        if choice.replaced is not None and not mask.allow_padded:
+            _check_ones(batch, choice.replaced, rows[groups[0].columns[0].name], number)
+        read.append(rows)
+        number += batch.num_rows
+    plans = [_plan(group, read) for group in groups]
+    padded = [
+        pad_rows(
+            batch,
+            rows,
+            [(group, _segments(group, rows, plan)) for group, plan in zip(groups, plans, strict=True)],
+            without=choice.dropped,
+        )
+        for batch, rows in zip(batches, read, strict=True)
+    ]
+    changed = [*names, *choice.mask.names, *choice.dropped]
+    earlier = groups_to_keep(schema, changed)
+    schema = padded_schema(
+        schema, list(zip(groups, plans, strict=True)), without=choice.dropped, earlier=earlier
+    )
+    batches = [pa.RecordBatch.from_arrays(batch.columns, schema=schema) for batch in padded]
+    return pa.Table.from_batches(batches, schema=schema)
+
+
+def _lengths(group: ColumnGroup, rows: Mapping[str, Ragged]) -> Positions:
+    return rows[group.columns[0].name].lengths
+
+
+def _plan(group: ColumnGroup, read: Sequence[Mapping[str, Ragged]]) -> Plan:
+    stats = None
+    if needs_lengths(group.spec):
+        stats = sum((LengthStats.of(_lengths(group, rows)) for rows in read), LengthStats())
+    return make_plan(group.spec, stats)
+
+
+def _segments(group: ColumnGroup, rows: Mapping[str, Ragged], plan: Plan) -> Segments:
+    return make_segments(_lengths(group, rows), plan, group.spec)
+
+
+def _check_ones(batch: pa.RecordBatch, name: str, tokens: Ragged, first: int) -> None:
+    zero, faults = check_ones(batch.column(name), tokens.lengths, name)
+    if zero is not None:
+        raise later_zero(Place("the table", "row", first + zero), name)
+    if faults:
+        raise DataError(f"Row {first + faults[0].row}, {faults[0]}.")

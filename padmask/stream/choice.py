@@ -1,0 +1,147 @@
+"""Choose the columns to pad from the first rows of a dataset, and describe the columns beside them."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass, field, replace
+from typing import Literal
+
+import pyarrow as pa
+
+from padmask.core.arrow_lists import is_vectors
+from padmask.core.columns import COMPANIONS
+from padmask.core.companions import ONES, ColumnChoice, choose_together, list_names, own_groups
+from padmask.core.first_rows import FirstRows
+from padmask.core.metadata import described_names
+from padmask.core.padding import refuse_padded
+from padmask.errors import join_few
+from padmask.formats.dataset import Dataset
+from padmask.spec.columns import Columns
+from padmask.spec.pad import MaskSpec, PadSpec
+from padmask.stream.first_rows import first_rows_of, read_first_rows
+from padmask.stream.padding import PLACES_UNKNOWN, known_schemas
+
+# Whether rows are padded, audited as raw rows, or audited as padded rows.
+Purpose = Literal["pad", "audit raw", "audit padded"]
+
+
+@dataclass(frozen=True)
+class Beside:
+    """What the summary says about columns that are not padded.
+
+    Args:
+        unpadded: columns that have the same lengths as the padded columns, with the command-line options that
+            would pad them.
+        remarks: facts that need no action, as sentences.
+        notes: warnings, as sentences.
+    """
+
+    unpadded: Mapping[str, str] = field(default_factory=dict)
+    remarks: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
+
+
+def choose_for_dataset(
+    dataset: Dataset, asked: Columns, spec: PadSpec, mask: MaskSpec, purpose: Purpose
+) -> tuple[ColumnChoice, Beside]:
+    """Choose the columns of a dataset to pad together, and the mask.
+
+    Args:
+        dataset: the data, with at least one column.
+        asked: requested columns; empty for the default column and its companions.
+        spec: how to pad.
+        mask: the requested mask.
+        purpose: what happens with the rows.
+
+    Raises:
+        SpecError: a column is missing or requested twice, or there is no default column.
+        PaddedError: rows that are to be padded are padded already.
+    """
+    schema = dataset.schema()
+    own = [column.name for column, _, _ in own_groups(schema, asked, spec, mask)]
+    start = choose_together(schema, asked, spec, mask, read_first_rows(dataset, ()), ones=False)
+    first = start.columns[0].name
+    lists = list_names(schema)
+    rows = read_first_rows(dataset, [first, *lists] if set(lists) - {first} else ())
+    ones = False
+    if purpose != "audit padded" and ONES in lists and first != ONES:
+        # The first files may lack the mask.
+        found = first_rows_of(dataset, [first])(ONES)
+        ones = found is not None and found.are_ones(ONES, first)
+    choice = choose_together(schema, asked, spec, mask, rows, ones=ones)
+    notes = _batch_dimension(
+        schema, rows if first in rows.lengths else read_first_rows(dataset, [first]), first
+    )
+    if purpose != "pad":
+        return choice, Beside(notes=notes)
+    names = [*(column.name for column in choice.columns), *own]
+    files = known_schemas(dataset)
+    old, unmarked = refuse_padded(files, names, mask, first_rows_of(dataset, names))
+    if old is not None:
+        choice = choose_together(schema, asked, spec, mask, rows, old)
+    notes += (PLACES_UNKNOWN,) if unmarked else ()
+    before = {name for file in files.values() for name in described_names(file)}
+    beside = _describe(choice, asked, before)
+    return choice, replace(beside, notes=(*notes, *beside.notes))
+
+
+def _batch_dimension(schema: pa.Schema, rows: FirstRows, name: str) -> tuple[str, ...]:
+    """Return a warning if each of the first rows of a column has one vector at most."""
+    vectors = is_vectors(schema.field(name).type) and rows.have_tokens(name)
+    if not vectors or rows.lengths[name].max() > 1:
+        return ()
+    return (
+        f"column {name!r} has only one vector in each row. This is usually a batch dimension that was left in, "
+        "so that each row counts as one token. To remove the dimension from JSON Lines, run "
+        f"jq -c '.{name} |= .[0]'",
+    )
+
+
+def _describe(choice: ColumnChoice, asked: Columns, before: Collection[str]) -> Beside:
+    """Return what the summary says about the columns beside the padded columns.
+
+    Args:
+        choice: the chosen columns.
+        asked: requested columns.
+        before: names of columns and masks that earlier runs padded or added.
+    """
+    first = choice.columns[0].name
+    alike = [name for name in choice.alike if name not in before]
+    ragged = [name for name in choice.ragged if name not in before]
+    remarks, notes = [], []
+    if choice.dropped:
+        new = f"the new mask is {choice.mask.column!r}" if choice.mask.column else "no mask is added"
+        remarks.append(f"left out: {_quoted(choice.dropped)}, the mask of the input; {new}")
+    if asked:
+        if alike:
+            remarks.append(f"left as they are: {_quoted(alike)} (same lengths as {first!r})")
+        return Beside({}, tuple(remarks))
+    if ragged:
+        flags = " ".join(f"--own-length {shlex.quote(name)}" for name in ragged)
+        notes.append(
+            f"left unpadded: {_quoted(ragged)} (other lengths than {first!r}). To pad to lengths of their "
+            f"own: {flags}"
+        )
+    companions = [f"{column.name!r} (with {column.value})" for column in choice.columns[1:]]
+    if companions:
+        remarks.append(f"padded like {first!r}: {join_few(companions)}")
+    padded = [column.name + _value_of(column.name) for column in choice.columns]
+    return Beside(dict.fromkeys(alike, column_flags([*padded, *alike])), tuple(remarks), tuple(notes))
+
+
+def _value_of(name: str) -> str:
+    return f"={COMPANIONS[name]}" if COMPANIONS.get(name) else ""
+
+
+def _quoted(names: Iterable[str]) -> str:
+    return join_few([repr(name) for name in names])
+
+
+def column_flags(names: Iterable[str]) -> str:
+    """Return the command-line options that name columns.
+
+    >>> column_flags(["input_ids", "my labels"])
+    "-c input_ids -c 'my labels'"
+    """
+    return " ".join(f"-c {shlex.quote(name)}" for name in names)

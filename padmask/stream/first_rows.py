@@ -1,0 +1,55 @@
+"""Read the first rows of a dataset, which decide which columns belong together."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from functools import cache
+
+import pyarrow as pa
+
+from padmask.core.arrow_lists import holds_nothing, is_list
+from padmask.core.companions import list_names
+from padmask.core.first_rows import FirstRows
+from padmask.core.padding import FirstRowsOf
+from padmask.formats.contract import Wanted
+from padmask.formats.dataset import Dataset
+
+
+def read_first_rows(dataset: Dataset, names: Iterable[str]) -> FirstRows:
+    """Return the lengths and masks of list columns in the first rows.
+
+    Args:
+        dataset: the data.
+        names: names of the columns. Other columns than lists are left out.
+    """
+    schema = dataset.schema()
+    known = set(list_names(schema))
+    fields = [_readable(schema.field(name)) for name in dict.fromkeys(names) if name in known]
+    if not fields:
+        return FirstRows({}, {})
+    wanted = Wanted(pa.schema(fields), whole=[field.name for field in fields])
+    return FirstRows.of(batch.columns for batch in dataset.look(wanted))
+
+
+def _readable(field: pa.Field) -> pa.Field:
+    """Return the field of lists without a token as lists of integers, because later rows can have tokens."""
+    empty = is_list(field.type) and holds_nothing(field.type)
+    return pa.field(field.name, pa.list_(pa.int64())) if empty else field
+
+
+def first_rows_of(dataset: Dataset, columns: Iterable[str] = ()) -> FirstRowsOf:
+    """Return a function for the first rows of a mask column, from the first file that has the column.
+
+    Args:
+        dataset: the data.
+        columns: names of the columns that the mask may mask; empty for all list columns.
+    """
+    names = tuple(columns)
+
+    def read(mask: str) -> FirstRows | None:
+        part = dataset.starting_with(mask)
+        schema = part.schema()
+        rows = read_first_rows(part, [mask, *(names or list_names(schema))])
+        return rows if mask in rows.zeros and len(rows.zeros[mask]) else None
+
+    return cache(read)
