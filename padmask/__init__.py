@@ -81,7 +81,7 @@ _MODULES = {
     "PadSpec": "spec.pad",
     "RowPolicy": "spec.pad",
     "UnpadSpec": "spec.unpad",
-    "pad_table": "core.table",
+    "pad_table": "core.pad_table",
     "unpad_table": "core.unpad_table",
     "unpad_file": "stream.unpad",
     "ModelProof": "verify.proof_spec",

@@ -13,8 +13,9 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from padmask.core.arrow_lists import Kind
-from padmask.core.columns import asked_dtype, fill_value, kind_of_dtype
+from padmask.core.columns import asked_dtype, kind_of_dtype
 from padmask.core.kernel import Mask, Padded, make_mask, pad_batch
+from padmask.core.pad_values import fill_value
 from padmask.core.plan import LengthStats, make_plan, make_segments, needs_lengths, plan_pad
 from padmask.core.python_rows import flatten, flatten_objects, refuse_bools
 from padmask.core.ragged import Ragged, find_misfits

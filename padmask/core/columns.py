@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
 
-import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
 from padmask.core.arrow_lists import Kind, holds_nothing, is_sequence, kind_of, vector_size
+from padmask.core.pad_values import fill_value
 from padmask.core.ragged import Ragged
 from padmask.errors import SpecError
 from padmask.spec.columns import (
@@ -130,23 +129,17 @@ def judged_columns(schema: pa.Schema, columns: Columns) -> list[str]:
 def default_column(schema: pa.Schema) -> str:
     """Return `input_ids`, otherwise `tokens`, otherwise the name of the only list column.
 
-    Masks, lists of bools and companions such as `labels` count only if there is no other list column.
+    Lists of bools count only if there is no other list column.
     """
     for name in ("input_ids", "tokens"):
         if name in schema.names:
             return name
     lists: list[str] = [field.name for field in schema if is_sequence(field.type)]
-    beside = {
-        *MASK_NAMES,
-        *COMPANIONS,
-        *(name for name in lists if kind_of(schema.field(name).type) == "bool"),
-    }
-    main = [name for name in lists if name not in beside]
-    for names in (main, lists):
-        if len(names) == 1:
-            return names[0]
+    bools = {field.name for field in schema if field.name in lists and kind_of(field.type) == "bool"}
+    lists = [name for name in lists if name not in bools] or lists
+    if len(lists) == 1:
+        return lists[0]
     if lists:
-        lists = main or lists
         raise SpecError(
             f"The input has {len(lists)} list columns: {quote_names(lists)}. Choose the columns of tokens "
             f"with -c, for example -c {lists[0]:.40}."
@@ -222,75 +215,6 @@ def kind_of_dtype(dtype: str) -> Kind:
     if dtype in FLOAT_DTYPES:
         return "float"
     return "string" if dtype == "string" else "bool" if dtype == "bool" else "int"
-
-
-def fill_value(value: Any, dtype: str, where: str, option: str = "value") -> int | float | str:
-    """Return the pad value as an int, float or string for `dtype`. Text from the command line is parsed.
-
-    >>> fill_value("-100", "int32", "Column 'labels'"), fill_value(0, "string", "Column 'tokens'")
-    (-100, '')
-
-    Raises:
-        SpecError: the value does not fit the dtype. The message starts with `where`, and names `option`.
-    """
-    if dtype == "string":
-        return _fill_string(value, where, option)
-    number = value.item() if isinstance(value, np.generic) else value
-    if dtype == "bool" and str(number).lower() in ("true", "false", "1", "0"):
-        return str(number).lower() in ("true", "1")
-    if dtype == "bool":
-        raise SpecError(
-            f"{where}: the pad value {value!r:.40} is not a bool. Choose true or false.", options=[option]
-        )
-    if isinstance(number, str):
-        number = _read_number(number)
-    if isinstance(number, (int, float)) and not isinstance(number, bool):
-        if dtype in FLOAT_DTYPES:
-            return _fill_float(number, value, dtype, where, option)
-        limits = np.iinfo(dtype)
-        if number == number and abs(number) < 2**63 and number == int(number):
-            if limits.min <= number <= limits.max:
-                return int(number)
-            raise SpecError(
-                f"{where}: the pad value {value} does not fit {dtype} ({limits.min} to {limits.max}). "
-                "Choose another value, or a wider dtype such as int64.",
-                options=[option],
-            )
-    raise SpecError(
-        f"{where}: the pad value {value!r} is not of dtype {dtype}. Choose another value or another dtype.",
-        options=[option],
-    )
-
-
-def _fill_string(value: Any, where: str, option: str) -> str:
-    if isinstance(value, str):
-        return str(value)
-    if not isinstance(value, (int, float, np.integer, np.floating)) or isinstance(value, bool):
-        raise SpecError(
-            f"{where}: the pad value {value!r:.80} is not a string. Choose a string.", options=[option]
-        )
-    # 0 is the default pad value of every dtype. For strings, 0 means the empty string.
-    return "" if value == 0 else str(value)
-
-
-def _fill_float(number: int | float, value: Any, dtype: str, where: str, option: str) -> float:
-    largest = float(np.finfo(dtype).max)
-    if abs(number) > largest and abs(number) != float("inf"):
-        raise SpecError(
-            f"{where}: the pad value {value} does not fit {dtype} (up to {largest:.4g}). "
-            "Choose another value, or dtype float64.",
-            options=[option],
-        )
-    return float(number)
-
-
-def _read_number(text: str) -> int | float | None:
-    for read in (int, float):
-        try:
-            return read(text)
-        except ValueError:
-            continue
-    return None
 
 
 def find_vector_sizes(columns: Sequence[PadColumn], batches: Iterable[pa.RecordBatch]) -> list[PadColumn]:

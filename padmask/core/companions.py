@@ -124,7 +124,7 @@ def choose_together(
             and rows.have_same_lengths(first, field.name)
         ]
     chosen = {column.name for column in columns} | own
-    replaced = padded
+    replaced = padded if mask.column is not None else None
     if ones is None:
         ones = rows.are_ones(ONES, first)
     if padded is None and ONES in once - chosen and ones:

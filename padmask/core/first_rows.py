@@ -81,7 +81,7 @@ class FirstRows:
 
     def have_tokens(self, name: str) -> bool:
         """Return whether a row of a column has a token."""
-        return bool((self.lengths[name] > 0).any())
+        return name in self.lengths and bool((self.lengths[name] > 0).any())
 
     def show_padding(self, mask: str, column: str) -> bool:
         """Return whether a mask contains a 0 in a row that is as long as the same row of a column."""

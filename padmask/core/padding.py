@@ -67,7 +67,8 @@ def find_padding(  # noqa: PLR0913 - one keyword for each fact
     The function uses the requested columns first, then the columns that the metadata name, then a column with
     the name and type of a mask. Tokenizers also write masks of ones for rows without padding. Therefore, if
     the first rows are available, a mask found by its name counts only if it contains a 0 in a row that is as
-    long as the same row of one of the columns, or if it has padmask's default name and rows of one length.
+    long as the same row of one of the columns. A mask with padmask's default name also counts if it contains
+    only ones in rows of one length.
 
     >>> schema = pa.schema([("input_ids", pa.list_(pa.int32())), ("attention_mask", pa.list_(pa.int8()))])
     >>> find_padding({"a.parquet": schema}).mask
@@ -247,7 +248,9 @@ def _shows_padding(rows: FirstRows, mask: str, columns: Collection[str]) -> bool
 
 
 def _has_one_length(rows: FirstRows | None, name: str) -> bool:
-    return rows is None or name not in rows.lengths or rows.have_one_length(name)
+    if rows is None or name not in rows.zeros:
+        return True
+    return rows.have_one_length(name) and not rows.zeros[name].any()
 
 
 def may_be_mask(type_: pa.DataType) -> bool:
@@ -306,6 +309,7 @@ def check_names(
     Raises:
         SpecError: the input has a column of this name and `mask.overwrite` is False, or the name is that
             of a column to pad.
+        PaddedError: the existing column is a mask.
     """
     for name in mask.names:
         if name in [column.name for column in columns]:
@@ -315,9 +319,13 @@ def check_names(
                 options=[mask.option_for(name)],
             )
         if name in schema.names and name != replaced and not mask.overwrite:
-            raise SpecError(
-                f"The input already has a column {name!r}. Choose another name with --mask-column or "
-                "--length-column, or replace the column with --overwrite-mask.",
+            # Only a mask with a default name suggests that the input is padded.
+            usual = name == mask.column and name in MASK_NAMES
+            padded = usual and is_mask(schema.field(schema.get_all_field_indices(name)[0]).type)
+            raise (PaddedError if padded else SpecError)(
+                f"The input already has a column {name!r}. If the input is padded, remove the padding first "
+                "with padmask unpad: the padding would count as real tokens. Otherwise choose another name "
+                "with --mask-column or --length-column, or replace the column with --overwrite-mask.",
                 options=[mask.option_for(name)],
             )
 
@@ -377,8 +385,8 @@ def _padded_error(file: str, column: str, found: Padding) -> PaddedError:
         f"the input is padded already, according to {marks[0] if marks else 'its metadata'}",
         place=Place(file),
         column=column,
-        remedy=f"To remove the padding, run padmask unpad{option}. To pad again, use --allow-padded: all "
-        "positions count as tokens, and a new mask replaces the old mask.",
+        remedy=f"To pad only the tokens, remove the padding first with padmask unpad{option}. To count all "
+        "positions as tokens and replace the mask, use --allow-padded.",
         options=["columns", "allow_padded"],
     )
 

@@ -67,8 +67,8 @@ def _unequal(row: int, first: str, rows: Ragged, other: str, others: Ragged) -> 
     return Fault(
         row,
         f"column {other!r} has {others.lengths[row]} tokens, but {first!r} has {rows.lengths[row]}; fix the "
-        f"row, pad only {first!r} with -c {first}, or pad {other!r} to a length of its own with --own-length "
-        f"{other}",
+        f"row, or pad the columns separately: -c {first} leaves {other!r} as it is, and --own-length {other} "
+        "pads it to a length of its own",
         options=("columns", "own_lengths"),
     )
 

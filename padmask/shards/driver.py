@@ -21,8 +21,8 @@ from padmask.shards.worker import measure_shard, pad_shard
 from padmask.storage.system import cores
 from padmask.storage.urls import display_path
 from padmask.stream.capacity import available_bytes
-from padmask.stream.pad import choose_plan, places_in_memory
 from padmask.stream.passes import Survey, plan_job, typed_job
+from padmask.stream.plans import choose_plan, places_in_memory
 
 
 @dataclass(frozen=True)

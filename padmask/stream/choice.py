@@ -88,12 +88,11 @@ def choose_for_dataset(
 
 def _batch_dimension(schema: pa.Schema, rows: FirstRows, name: str) -> tuple[str, ...]:
     """Return a warning if each of the first rows of a column has one vector at most."""
-    vectors = is_vectors(schema.field(name).type) and rows.have_tokens(name)
-    if not vectors or rows.lengths[name].max() > 1:
+    if not rows.have_tokens(name) or rows.lengths[name].max() > 1 or not is_vectors(schema.field(name).type):
         return ()
     return (
-        f"column {name!r} has only one vector in each row. This is usually a batch dimension that was left in, "
-        "so that each row counts as one token. To remove the dimension from JSON Lines, run "
+        f"column {name!r} has one vector in each row, which counts as one token. This is usually a batch "
+        "dimension that was left in. To remove the dimension from JSON Lines, run "
         f"jq -c '.{name} |= .[0]'",
     )
 

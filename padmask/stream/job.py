@@ -5,20 +5,16 @@ This module reads the first rows if the schema does not decide.
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
 import pyarrow as pa
 
-from padmask.core.arrow_lists import Kind, list_of
 from padmask.core.columns import (
     PadColumn,
-    asked_dtype,
     choose_columns,
     find_vector_sizes,
-    kind_of_dtype,
     name_columns,
 )
 from padmask.core.companions import ColumnChoice, dropped_columns, own_groups
@@ -27,9 +23,10 @@ from padmask.core.padding import check_names, mask_field
 from padmask.core.table import ColumnGroup
 from padmask.formats.contract import Wanted
 from padmask.formats.dataset import Dataset
-from padmask.spec.columns import Column, Columns
-from padmask.spec.pad import FLOAT_DTYPES, MaskSpec, PadSpec, RowPolicy
+from padmask.spec.columns import Columns
+from padmask.spec.pad import MaskSpec, PadSpec, RowPolicy
 from padmask.stream.choice import Beside, Purpose, choose_for_dataset
+from padmask.stream.json_schema import known_schema, token_kinds, with_asked_tokens
 
 
 @dataclass(frozen=True)
@@ -64,13 +61,13 @@ def make_job(dataset: Dataset, asked: PadRequest, *, keep_others: bool, purpose:
             asked = replace(
                 asked, columns=[*choice.columns, *(column for column, _, _ in own)], mask=choice.mask
             )
-        schema = _known_schema(dataset, asked)
+        schema = known_schema(dataset, asked.columns, spec)
         chosen = choose_columns(schema, asked.columns, spec)
         check_names(schema, chosen, asked.mask, choice.replaced)
     ones = None if mask.allow_padded else choice.replaced
     fields = [schema.field(column.name) for column in chosen]
     if dataset.format.is_text:
-        fields = [_as_asked(field, column) for field, column in zip(fields, chosen, strict=True)]
+        fields = [with_asked_tokens(field, column) for field, column in zip(fields, chosen, strict=True)]
     fields += [mask_field(schema, ones)] if ones is not None else []
     wanted = Wanted(
         pa.schema(fields),
@@ -104,45 +101,6 @@ def _earlier_groups(dataset: Dataset, changed: Sequence[str]) -> tuple[Mapping[s
         return ()
     first, *others = (groups_to_keep(schema, changed) for schema in dataset.schemas().values())
     return tuple(group for group in first if all(group in other for other in others))
-
-
-def _known_schema(dataset: Dataset, asked: PadRequest) -> pa.Schema:
-    """Return the schema of the dataset, with the token types of the columns that will be padded."""
-    schema = dataset.schema()
-    if not dataset.format.is_text:
-        return schema
-    if not schema.names:
-        return empty_schema(asked.columns, asked.spec)
-    columns = name_columns(schema, asked.columns)
-    kinds = token_kinds(columns, asked.spec)
-    sequences = {field.name: field for field in dataset.sequence_types([c.name for c in columns], kinds)}
-    return pa.schema([sequences.get(field.name, field) for field in schema])
-
-
-def token_kinds(columns: Iterable[Column], spec: PadSpec) -> dict[str, Kind]:
-    """Return the kind of tokens of each column with a requested dtype.
-
-    >>> token_kinds([Column("ids"), Column("features", "float64")], PadSpec())
-    {'features': 'float'}
-    """
-    dtypes = {column.name: asked_dtype(column, spec) for column in columns}
-    return {name: kind_of_dtype(dtype) for name, dtype in dtypes.items() if dtype is not None}
-
-
-def empty_schema(asked: Columns, spec: PadSpec) -> pa.Schema:
-    """Return a schema for JSON Lines without rows, from the requested columns."""
-    short = [column if isinstance(column, str) else column.name for column in asked or ()] or ["input_ids"]
-    names = [re.split("[:=]", name, maxsplit=1)[0] or name for name in short]
-    kinds = token_kinds(name_columns(pa.schema([(name, pa.null()) for name in names]), asked), spec)
-    return pa.schema([(name, list_of(kinds.get(name, "int"))) for name in dict.fromkeys(names)])
-
-
-def _as_asked(field: pa.Field, column: PadColumn) -> pa.Field:
-    """Return a JSON field as floats if the column has a float dtype, because JSON may write 1.0 as 1."""
-    if column.dtype not in FLOAT_DTYPES:
-        return field
-    token = pa.from_numpy_dtype(column.dtype)
-    return pa.field(field.name, pa.list_(token if column.inner is None else pa.list_(token)))
 
 
 @dataclass(frozen=True)

@@ -21,9 +21,10 @@ from padmask.formats.contract import Chunk
 from padmask.formats.jsonl.reader import line_place, read_objects
 from padmask.formats.jsonl.writer import write_objects
 from padmask.spec.pad import INTEGER_DTYPES, RowPolicy
+from padmask.stream.counts import count_written
 from padmask.stream.job import Job
 from padmask.stream.ledger import Ledger
-from padmask.stream.rows import PadTarget, RejectedRow, count_written
+from padmask.stream.rows import PadTarget, RejectedRow
 
 # Places in the cached texts of masks.
 MEMO_PLACES = 1 << 20

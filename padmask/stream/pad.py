@@ -25,23 +25,17 @@ from padmask.spec.formats import FormatTraits
 from padmask.spec.pad import MaskSpec, PadSpec, RowPolicy
 from padmask.stream.capacity import (
     available_bytes,
-    bytes_per_place,
-    predict_bytes,
-    refuse_large_output,
-    refuse_large_pieces,
 )
 from padmask.stream.inputs import Paths, check_paths, data_notes, open_dataset
 from padmask.stream.job import Job, PadRequest, make_job
 from padmask.stream.json_text import takes_text
 from padmask.stream.ledger import Ledger, PadResult
 from padmask.stream.overlap import ordered_map
-from padmask.stream.passes import PadRun, Survey, plan_job, survey, typed_job
+from padmask.stream.passes import PadRun, survey, typed_job
+from padmask.stream.plans import choose_plan, places_in_memory, rows_at_a_time
 from padmask.stream.progress import ProgressCallback
 from padmask.stream.rows import PaddableRows, PadTarget
 from padmask.stream.run import GROUP_PLACES, choose_threads, open_pool, open_sink
-
-# Number of positions that are padded at a time. The ids, the mask and their text fit the CPU cache.
-BATCH_PLACES = 1 << 18
 
 
 def pad_file(
@@ -108,51 +102,6 @@ def pad_file(
     return make_result(ledger, plan, job, notes)
 
 
-def choose_plan(
-    job: Job, measured: Survey | None, format_: FormatTraits, limit: int | None, places: Callable[[Plan], int]
-) -> Plan:
-    """Decide the length, and refuse a length whose rows do not fit on disk or in memory.
-
-    Args:
-        job: decisions about the padding of rows.
-        measured: survey of all rows; None if the length is given.
-        format_: format of the output.
-        limit: size limit of the output in bytes; None without a limit.
-        places: function that returns how many positions are in memory at the same time.
-
-    Raises:
-        SpecError: the output exceeds the limit or the free memory.
-    """
-    plan = plan_job(job, measured)
-    widths = bytes_per_place(job.columns, job.mask, format_)
-    taken = 0
-    for i, (group, its) in enumerate(zip(job.own, plan.own.values(), strict=True)):
-        beside = bytes_per_place(group.columns, group.mask, format_)
-        refuse_large_pieces(its, beside, places(its))
-        taken += predict_bytes(measured.own[i], its, group.spec, beside) if measured is not None else 0
-    refuse_large_pieces(plan, widths, places(plan))
-    if measured is not None:
-        left = None if limit is None else limit - taken
-        refuse_large_output(measured.lengths, plan, job.spec, widths, left, measured.place)
-    return plan
-
-
-def _rows_at_a_time(plan: Plan, files: FileOptions) -> int:
-    """Return the number of rows that are padded in one operation."""
-    widest = max(its.maxlen for its in (plan, *plan.own.values()))
-    return files.batch_rows or max(1, BATCH_PLACES // max(1, widest))
-
-
-def places_in_memory(files: FileOptions, ahead: int) -> Callable[[Plan], int]:
-    """Return a function for the smallest number of positions in memory: all pieces and one row group.
-
-    Args:
-        files: formats and limits.
-        ahead: number of pieces that may be in memory at the same time.
-    """
-    return lambda plan: _rows_at_a_time(plan, files) * plan.maxlen * ahead + max(GROUP_PLACES, plan.maxlen)
-
-
 def pad_rows_to_file(
     run: PadRun,
     plan: Plan,
@@ -179,7 +128,7 @@ def pad_rows_to_file(
         job = replace(job, mask=replace(job.mask, length_column=always))
         check_names(pa.schema([]), [column for group in job.groups for column in group.columns], job.mask)
     layout = replace(_layout(job, plan), copies=copies)
-    step = _rows_at_a_time(plan, run.files)
+    step = rows_at_a_time(plan, run.files)
     ledger = Ledger()
     with open_sink(run, output, format_, layout, sealed, final_path) as sink:
         target = PadTarget(job, plan, sink.writer)

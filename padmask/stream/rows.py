@@ -13,15 +13,16 @@ import numpy as np
 import numpy.typing as npt
 
 from padmask.core.arrow_lists import Flags
-from padmask.core.columns import IGNORED_LABEL, PadColumn, is_label
+from padmask.core.columns import MASK_NAMES
 from padmask.core.companions import check_ones
 from padmask.core.padding import later_zero
-from padmask.core.plan import Plan, Segments, make_segments
+from padmask.core.plan import Plan, make_segments
 from padmask.core.ragged import Ragged
 from padmask.core.table import pad_rows, read_rows, row_lengths
-from padmask.errors import DataError, Fault, Place, SpecError
+from padmask.errors import DataError, Fault, PaddedError, Place, SpecError
 from padmask.formats.contract import Batch, Writer
 from padmask.spec.pad import MaskSpec, RowPolicy
+from padmask.stream.counts import count_written, labels_lost_in
 from padmask.stream.job import Job
 from padmask.stream.ledger import Ledger
 
@@ -124,7 +125,8 @@ def prepare_rows(batch: Batch, job: Job, consumed: int = 0) -> Rows:
     Raises:
         DataError: a row cannot be padded and the policy is to fail, or a row is empty and the policy
             refuses empty rows.
-        PaddedError: a mask that contains only ones in the first rows contains a 0.
+        PaddedError: a row already has a mask under the name of the new mask, or a mask that contains only
+            ones in the first rows contains a 0.
         SpecError: a row already has a field under the name of the new mask.
     """
     _check_fields(batch, job.mask, job.replaced)
@@ -190,7 +192,8 @@ def _check_fields(batch: Batch, mask: MaskSpec, replaced: str | None) -> None:
             continue
         for row, fields in enumerate(batch.objects):
             if name in fields:
-                raise SpecError(
+                padded = name == mask.column and name in MASK_NAMES and bytes(fields[name])[:1] == b"["
+                raise (PaddedError if padded else SpecError)(
                     f"the row already has a field {name!r}",
                     place=batch.place(row),
                     remedy="Choose another name for the new field with --mask-column or --length-column, or "
@@ -266,43 +269,10 @@ def pad_prepared_rows(rows: Rows, job: Job, plan: Plan) -> Rows:
     batch = rows.batch if segments.is_plain else rows.batch.select(segments.row_sources)
     columns = pad_rows(batch.columns, rows.ragged, shaped, job.fixed_size, job.dropped)
     labels_lost = sum(
-        _labels_lost(rows.ragged[column.name], column, its)
+        labels_lost_in(rows.ragged[column.name], column, its)
         for group, its in shaped
         for column in group.columns
     )
     cut = sum(int((its.source_lengths - its.kept_tokens()).sum()) for _, its in shaped[1:])
     ledger = rows.ledger + replace(count_written(segments, labels_lost), own_tokens_lost=cut)
     return replace(rows, batch=replace(batch.without(job.dropped), columns=columns), ledger=ledger)
-
-
-def count_written(segments: Segments, labels_lost: int) -> Ledger:
-    """Return the counts of padded rows.
-
-    Args:
-        segments: places of the tokens in the output.
-        labels_lost: number of labels that are not in the output.
-    """
-    kept, written = segments.kept_tokens(), segments.row_lengths
-    return Ledger(
-        rows_used=len(segments.source_lengths),
-        rows_written=len(written),
-        rows_truncated=int((kept < segments.source_lengths).sum()),
-        rows_empty=int((segments.source_lengths == 0).sum()),
-        tokens_kept=int(kept.sum()),
-        tokens_repeated=int(written.sum() - kept.sum()),
-        labels_lost=labels_lost,
-        places=len(written) * (segments.maxlen or 0),
-    )
-
-
-def _labels_lost(ragged: Ragged, column: PadColumn, segments: Segments) -> int:
-    """Return the number of labels other than -100 that are not in the output."""
-    if not is_label(column) or ragged.values.ndim > 1:
-        return 0
-    sources, starts, counts = segments.kept_runs()
-    if sources is None and not (counts < ragged.lengths).any():
-        return 0
-    seen = np.concatenate([[0], np.cumsum(ragged.values != IGNORED_LABEL)])
-    begins = (ragged.starts if sources is None else ragged.starts[sources]) + starts
-    total: npt.NDArray[Any] = seen[ragged.starts + ragged.lengths] - seen[ragged.starts]
-    return int(total.sum() - (seen[begins + counts] - seen[begins]).sum())

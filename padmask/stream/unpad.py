@@ -40,8 +40,8 @@ from padmask.stream.capacity import available_bytes
 from padmask.stream.choice import column_flags
 from padmask.stream.first_rows import first_rows_of, read_first_rows
 from padmask.stream.inputs import Paths, check_paths, end_notes, open_dataset, unlisted_notes
-from padmask.stream.job import empty_schema, token_kinds
 from padmask.stream.json_masks import MaskTexts
+from padmask.stream.json_schema import empty_schema, token_kinds
 from padmask.stream.json_text_unpad import TextUnpadder
 from padmask.stream.ledger import Ledger, UnpadResult
 from padmask.stream.padding import known_schemas

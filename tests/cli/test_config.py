@@ -18,7 +18,17 @@ Run = Callable[..., subprocess.CompletedProcess[str]]
 READ = ("column", "maxlen", "padding", "truncating", "value", "dtype", "pad-to-multiple-of", "input-format")
 # Every long option of every command. A new one belongs in one of the two lists of its command.
 MAY_SET = {
-    "pad": {*READ, "output-format", "mask-column", "mask-dtype", "no-mask", "mask", "length-column"}
+    "pad": {
+        *READ,
+        "own-length",
+        "own-mask",
+        "output-format",
+        "mask-column",
+        "mask-dtype",
+        "no-mask",
+        "mask",
+        "length-column",
+    }
     | {"overlong", "empty-rows", "fixed-size-list", "no-fixed-size-list", "batch-rows", "threads", "workers"}
     | {"shard-bytes", "progress", "no-progress"},
     "unpad": {"column", "mask-column", "length-column", "padding", "keep-mask", "no-keep-mask"}
@@ -30,6 +40,7 @@ MAY_SET = {
 }
 MUST_NOT_SET = {
     "pad": {"output", "rejects", "report", "limit", "on-error", "overwrite-mask", "no-overwrite-mask"}
+    | {"allow-padded", "no-allow-padded"}
     | {"cluster", "resume", "no-resume", "delete", "no-delete", "max-bytes", "quiet", "no-quiet"},
     "unpad": {"output", "rejects", "report", "limit", "on-error", "max-bytes", "quiet", "no-quiet"},
     "inspect": {"export", "limit", "cluster", "quiet", "no-quiet"},

@@ -771,7 +771,7 @@ BAD_TABLES: dict[str, tuple[Any, list[str], list[str]]] = {
     ),
     "vectors of two lengths": (pa.array([[[1, 2]], [[1, 2], [3]]]), [], ["row 1", COLUMN, "position 1"]),
     "a null vector": (pa.array([[[1, 2]], [[1, 2], None]]), [], ["row 1", COLUMN, "position 1", "null"]),
-    "bools": (pa.array([[True]]), [], ["'input_ids'", "bool"]),
+    "bools as ints": (pa.array([[True]]), ["-c", "input_ids:int32"], ["'input_ids'", "bool"]),
     "structs": (pa.array([[{"a": 1}]]), [], ["'input_ids'", "struct"]),
     "bytes": (pa.array([[b"a"]]), [], ["'input_ids'", "binary"]),
     "lists of lists of lists": (pa.array([[[[1]]]]), [], ["'input_ids'"]),

@@ -224,9 +224,11 @@ def test_commands_refuse_files_that_are_padded_in_different_ways(
         assert all(f"d/{name}.parquet" in done.stderr for name in "ab")
         messages.add(done.stderr)
     assert len(messages) == 1
-    # pad takes such files, and warns.
-    done = run("pad", "d", "-c", "input_ids", "-o", "again.parquet", "--overwrite-mask")
-    assert (done.returncode, "looks padded already" in done.stderr) == (0, True)
+    # pad checks each file, and takes such files on request.
+    again = ["pad", "d", "-c", "input_ids", "-o", "again.parquet", "--overwrite-mask"]
+    done = run(*again)
+    assert (done.returncode, "is padded already" in done.stderr) == (1, True)
+    assert run(*again, "--allow-padded").returncode == 0
 
 
 # Options for a second shard that goes together with the first one.
@@ -296,7 +298,7 @@ def test_a_mask_beyond_the_first_file_is_seen(run: Run, tmp_path: Path, suffix: 
         assert (done.returncode, "b." + suffix in done.stderr) == (1, True)
     if suffix == "parquet":
         # JSON Lines are known by the first file alone.
-        assert "looks padded already" in run("pad", "d", "-o", "out.parquet").stderr
+        assert "is padded already" in run("pad", "d", "-o", "out.parquet").stderr
 
 
 def test_padding_that_nothing_marks_any_more_is_told(run: Run, tmp_path: Path) -> None:

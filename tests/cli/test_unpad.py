@@ -66,10 +66,11 @@ def test_metadata_replace_options(here, tmp_path, raw, between, padding):
 
 
 @pytest.mark.parametrize("padding", ["post", "pre"])
-def test_jsonl_needs_columns(here, raw, padding):
+def test_jsonl_is_unpadded_with_labels(here, raw, padding):
     assert here("pad", raw, *BOTH, "--padding", padding, "-o", "padded.jsonl").returncode == 0
     assert here("unpad", "padded.jsonl", *BOTH).stdout == LINES
-    some = here("unpad", "padded.jsonl")
+    assert here("unpad", "padded.jsonl").stdout == LINES
+    some = here("unpad", "padded.jsonl", "-c", "input_ids")
     assert [json.loads(line)["input_ids"] for line in some.stdout.splitlines()] == [[5, 6, 7], [], [0]]
     assert (
         "left padded: 'labels' (same lengths as 'input_ids'). To unpad all: -c input_ids -c labels"

@@ -8,8 +8,8 @@ import pyarrow as pa
 import pytest
 
 from padmask import MaskSpec, PadSpec, pad_table
+from padmask.core.first_rows import FirstRows
 from padmask.core.padding import Padding, check_padding, find_padding
-from padmask.core.ragged import Ragged
 from padmask.errors import PaddedError, SpecError
 
 ROWS = pa.table({"input_ids": [[1, 2], [3]], "labels": [[1, 2], [3]]})
@@ -20,10 +20,14 @@ def padded(columns: list[str] | None = None, drop: tuple[str, ...] = (), **mask:
     return table.drop_columns(list(drop)).schema
 
 
-def masked(rows: list[list[int]], name: str = "attention_mask", **options: Any) -> Padding | None:
-    """Find the padding of rows with a mask column and no metadata."""
-    schema = pa.schema({"input_ids": pa.list_(pa.int32()), name: pa.list_(pa.int8())})
-    return find_padding({"a": schema}, first_mask=lambda _: Ragged.from_mask(pa.array(rows))[0], **options)
+def masked(
+    mask: list[list[int]], name: str = "attention_mask", ids: list[list[int]] | None = None
+) -> Padding | None:
+    """Find the padding of rows with a mask column and no metadata. The ids have the lengths of the mask."""
+    batch = pa.record_batch({"input_ids": ids or mask, name: mask})
+    return find_padding(
+        {"a": batch.schema}, columns=["input_ids"], first_rows=lambda _: FirstRows.of([batch])
+    )
 
 
 FILES = {
@@ -86,11 +90,19 @@ def test_requested_mask_wins() -> None:
 
 def test_masks_of_ones_mark_no_padding() -> None:
     assert masked([[1, 1], [1]]) is None
-    found = masked([[1, 0], [1]])
-    assert found == Padding("attention_mask", None, seen=True)
-    # Rows of equal lengths, and padmask's own name, count without a 0.
-    assert masked([[1, 1], [1, 1]]) == Padding("attention_mask", None)
-    assert masked([[1, 1], [1]], name="mask") == Padding("mask", None)
+    assert masked([[1, 1], [1, 1]]) is None
+    # padmask's own name counts for rows of one length.
+    assert masked([[1, 1], [1, 1]], name="mask") == Padding("mask", None)
+    assert masked([[1, 1], [1]], name="mask") is None
+
+
+@pytest.mark.parametrize("name", ["mask", "attention_mask", "padding_mask"])
+def test_zero_in_an_equal_row_marks_padding(name: str) -> None:
+    seen = Padding(name, None, seen=True)
+    assert masked([[1, 0], [1]], name) == seen
+    assert masked([[1, 0, 1, 0], [1, 1]], name, ids=[[5, 0, 6, 0], [7, 8]]) == seen
+    # The mask of another column.
+    assert masked([[1, 0], [1, 1]], name, ids=[[5], [7]]) is None
 
 
 @pytest.mark.parametrize(

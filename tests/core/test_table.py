@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from oracle import pad_lists
 
 from padmask import Column, MaskSpec, PadmaskError, PadSpec, pad_table
+from padmask.errors import PaddedError
 
 IDS = [[1, 2, 3], [], [4, 5]]
 TABLE = pa.table({"id": [7, 8, 9], "input_ids": IDS, "labels": [[-100, 1, 0], [], [0, -100]]})
@@ -21,7 +22,11 @@ def test_mask_is_added():
     assert padded.schema.names == ["id", "input_ids", "labels", "mask"]
     assert padded["input_ids"].to_pylist() == [[1, 2, 3], [0, 0, 0], [4, 5, 0]]
     assert padded["mask"].to_pylist() == [[True] * 3, [False] * 3, [True, True, False]]
-    assert padded["labels"].equals(TABLE["labels"])
+    assert padded["labels"].to_pylist() == [[-100, 1, 0], [-100] * 3, [0, -100, -100]]
+
+
+def test_only_named_columns_are_padded():
+    assert pad_table(TABLE, ["input_ids"])["labels"].equals(TABLE["labels"])
 
 
 def test_columns_are_cut_alike():
@@ -88,9 +93,11 @@ def test_attention_mask_column():
 
 def test_existing_mask():
     once = pad_table(TABLE)
-    with pytest.raises(PadmaskError, match="already has a column 'mask'"):
+    with pytest.raises(PaddedError, match="column 'input_ids': the input is padded already"):
         pad_table(once)
-    again = pad_table(once, spec=PadSpec(maxlen=4), mask=MaskSpec(overwrite=True))
+    with pytest.raises(PadmaskError, match="already has a column 'mask'"):
+        pad_table(TABLE.append_column("mask", [[[1]] * 3]))
+    again = pad_table(once, spec=PadSpec(maxlen=4), mask=MaskSpec(overwrite=True, allow_padded=True))
     assert again.schema.names == once.schema.names
     assert again["mask"].to_pylist()[0] == [True, True, True, False]
 

@@ -66,7 +66,8 @@ def test_kept_mask_is_cut():
 
 def test_default_columns():
     assert unpad_table(FOREIGN)["input_ids"].to_pylist() == [[1, 2, 3], [], [4, 0]]
-    assert unpad_table(FOREIGN)["labels"].to_pylist() == PADDED["labels"].to_pylist()
+    assert unpad_table(FOREIGN)["labels"].to_pylist() == ROWS["labels"].to_pylist()
+    assert unpad_table(FOREIGN, ["input_ids"])["labels"].equals(PADDED["labels"])
     assert unpad_table(FOREIGN, ["input_ids", "labels=-100"]).to_pydict() == ROWS.to_pydict()
     assert unpad_table(FOREIGN, {"input_ids": 0, "labels": -100}).to_pydict() == ROWS.to_pydict()
 

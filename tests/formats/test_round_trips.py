@@ -160,7 +160,7 @@ def round_trip(rows: Sequence[Row], between: str = "parquet") -> list[Row]:
         pad_file(
             *(here / f"padded.{between}", here / "back.jsonl"),
             columns=["input_ids"],
-            mask=MaskSpec(column=None),
+            mask=MaskSpec(column=None, allow_padded=True),
         )
         back = read(here / "back.jsonl")
     return [row | {"input_ids": unpad(row["input_ids"], row.pop("mask"))} for row in back]
@@ -214,7 +214,11 @@ def test_real_rows_survive_jsonl(tmp_path: Path, fields: list[Row]) -> None:
 def test_typed_formats_keep_values(rows: list[Row], format_: str) -> None:
     with folder() as here:
         pad_file(write(here / "in.jsonl", rows), here / f"once.{format_}")
-        pad_file(here / f"once.{format_}", here / f"twice.{format_}", mask=MaskSpec(overwrite=True))
+        pad_file(
+            here / f"once.{format_}",
+            here / f"twice.{format_}",
+            mask=MaskSpec(overwrite=True, allow_padded=True),
+        )
         once, twice = read(here / f"once.{format_}"), read(here / f"twice.{format_}")
 
     assert [row | {"mask": None} for row in once] == [row | {"mask": None} for row in twice]

@@ -22,8 +22,17 @@ OTHER = {
         "dtype": "int64",
         "pad_to_multiple_of": 8,
         "dtype_for_all": True,
+        "own_lengths": {"labels": 4},
     },
-    MaskSpec: {"column": "real", "dtype": "int8", "length_column": "length", "overwrite": True},
+    MaskSpec: {
+        "column": "real",
+        "dtype": "int8",
+        "length_column": "length",
+        "overwrite": True,
+        "named": True,
+        "allow_padded": True,
+        "own": {"labels": "labels_mask"},
+    },
     RowPolicy: {"overlong": "drop", "empty_rows": "drop", "on_error": "skip"},
     FileOptions: {
         "input_format": "jsonl",

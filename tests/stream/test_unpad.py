@@ -263,6 +263,8 @@ def test_still_padded_columns_are_named(tmp_path):
         columns=["input_ids", "labels=-100"],
     )
     result = unpad_file(tmp_path / "padded.jsonl", tmp_path / "out.jsonl")
+    assert (result.columns, result.still_padded) == (("input_ids", "labels"), {})
+    result = unpad_file(tmp_path / "padded.jsonl", tmp_path / "out.jsonl", columns=["input_ids"])
     assert result.still_padded == {"labels": "-c input_ids -c labels"}
     pq.write_table(PADDED, tmp_path / "padded.parquet")
     assert unpad_file(tmp_path / "padded.parquet", tmp_path / "out.jsonl").still_padded == {}

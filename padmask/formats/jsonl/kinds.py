@@ -39,6 +39,9 @@ class TokenKinds:
         self._types: dict[tuple[Depth, str], pa.DataType] = {}
         for row in rows:
             token = next((token for token in row if token is not None), None)
+            if isinstance(token, bool):
+                # A bool among other tokens is a bad token.
+                token = next((other for other in row if not isinstance(other, bool | None)), token)
             if token is not None:
                 self._observe(row, token)
 

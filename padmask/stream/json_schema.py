@@ -1,0 +1,53 @@
+"""The columns of a dataset with the token types to read: JSON Lines have no types, so the rows decide."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+
+import pyarrow as pa
+
+from padmask.core.arrow_lists import Kind, list_of
+from padmask.core.columns import PadColumn, asked_dtype, kind_of_dtype, name_columns
+from padmask.formats.dataset import Dataset
+from padmask.spec.columns import Column, Columns
+from padmask.spec.pad import FLOAT_DTYPES, PadSpec
+
+
+def known_schema(dataset: Dataset, asked: Columns, spec: PadSpec) -> pa.Schema:
+    """Return the schema of the dataset, with the token types of the columns that will be padded."""
+    schema = dataset.schema()
+    if not dataset.format.is_text:
+        return schema
+    if not schema.names:
+        return empty_schema(asked, spec)
+    columns = name_columns(schema, asked)
+    kinds = token_kinds(columns, spec)
+    sequences = {field.name: field for field in dataset.sequence_types([c.name for c in columns], kinds)}
+    return pa.schema([sequences.get(field.name, field) for field in schema])
+
+
+def token_kinds(columns: Iterable[Column], spec: PadSpec) -> dict[str, Kind]:
+    """Return the kind of tokens of each column with a requested dtype.
+
+    >>> token_kinds([Column("ids"), Column("features", "float64")], PadSpec())
+    {'features': 'float'}
+    """
+    dtypes = {column.name: asked_dtype(column, spec) for column in columns}
+    return {name: kind_of_dtype(dtype) for name, dtype in dtypes.items() if dtype is not None}
+
+
+def empty_schema(asked: Columns, spec: PadSpec) -> pa.Schema:
+    """Return a schema for JSON Lines without rows, from the requested columns."""
+    short = [column if isinstance(column, str) else column.name for column in asked or ()] or ["input_ids"]
+    names = [re.split("[:=]", name, maxsplit=1)[0] or name for name in short]
+    kinds = token_kinds(name_columns(pa.schema([(name, pa.null()) for name in names]), asked), spec)
+    return pa.schema([(name, list_of(kinds.get(name, "int"))) for name in dict.fromkeys(names)])
+
+
+def with_asked_tokens(field: pa.Field, column: PadColumn) -> pa.Field:
+    """Return a JSON field as floats if the column has a float dtype, because JSON may write 1.0 as 1."""
+    if column.dtype not in FLOAT_DTYPES:
+        return field
+    token = pa.from_numpy_dtype(column.dtype)
+    return pa.field(field.name, pa.list_(token if column.inner is None else pa.list_(token)))
