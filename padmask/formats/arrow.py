@@ -15,7 +15,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.types as pat
 
-from padmask.core.arrow_lists import count_shared, take_rows
+from padmask.core.arrow_lists import shared_list_lengths, take_rows
 from padmask.core.metadata import METADATA_KEY, Described, read_description
 from padmask.errors import AccessError, DataError, OutputError, PaddedError, UnreadableError, UnsupportedError
 from padmask.formats.contract import Batch, Chunk, Layout, Wanted, WriterOptions
@@ -270,7 +270,7 @@ def _slices(batch: pa.RecordBatch) -> Iterator[tuple[int, int]]:
     rows = batch.num_rows
     values = np.full(rows, max(1.0, batch.nbytes / 4 / max(1, rows)))
     for column in batch.columns:
-        shared = count_shared(column)
+        shared = shared_list_lengths(column)
         if shared is not None:
             values += shared
     ends = np.cumsum(values)

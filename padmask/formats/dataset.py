@@ -37,7 +37,7 @@ class Dataset:
         format_: format of all inputs; None detects the format.
         batch_rows: number of rows to read at a time, for Parquet; None uses a default.
         schema: columns of the dataset, if the inputs are only a part of the dataset.
-        passed_over: names of files that are not data files, for messages.
+        skipped_files: names of files that are not data files, for messages.
 
     Raises:
         DataError: an input cannot be read, or the columns of the inputs have no common types.
@@ -50,9 +50,9 @@ class Dataset:
         format_: str | None = None,
         batch_rows: int | None = None,
         schema: pa.Schema | None = None,
-        passed_over: Sequence[str] = (),
+        skipped_files: Sequence[str] = (),
     ) -> None:
-        self.passed_over = passed_over
+        self.skipped_files = skipped_files
         self._sources = sources
         self._found = [source.first_version() for source in self._sources]
         formats = [input_format(source, format_) for source in self._sources]
@@ -87,9 +87,9 @@ class Dataset:
             raise error.reworded(f"{self.name}: {error}") from None
 
     @property
-    def strangers(self) -> list[str]:
+    def unlisted_files(self) -> list[str]:
         """Names of the inputs in padded folders that the manifest of the folder does not list."""
-        return [source.name for source in self._sources if source.stranger]
+        return [source.name for source in self._sources if source.unlisted]
 
     @property
     def is_stored(self) -> bool:

@@ -17,7 +17,7 @@ from padmask.spec.checks import at_least, flag, optional, or_default
 from padmask.spec.columns import Columns, as_list
 from padmask.spec.files import FileOptions
 from padmask.spec.pad import MaskSpec, PadSpec, RowPolicy
-from padmask.storage.conflicts import refuse_among_data, refuse_inside, refuse_nowhere
+from padmask.storage.conflicts import refuse_among_data, refuse_inside, refuse_missing_folder
 from padmask.storage.folder import OutputFolder
 from padmask.storage.urls import checked_path, checked_paths, refuse_mistyped
 from padmask.stream.inputs import Paths
@@ -102,7 +102,7 @@ def pad_dataset(  # noqa: PLR0913 - one keyword for each group of options
         refuse_mistyped(files.rejects)
     refuse_inside({"the output": output.path, "the rejects": files.rejects}, paths)
     refuse_among_data(output.path, {"the rejects": files.rejects})
-    refuse_nowhere(files.rejects)
+    refuse_missing_folder(files.rejects)
     with ExitStack() as stack:
         job = make_dataset_job(paths, output, asked, files, shard_bytes)
         pool = WorkerPool.of(executor, workers, len(job.shards), progress)

@@ -38,7 +38,7 @@ def data_notes(dataset: Dataset, job: Job, format_: FormatTraits, limit: int | N
         format_: format of the output.
         limit: number of rows that are read; None for all rows.
     """
-    left, padded = dataset.passed_over, padding_note(dataset, job)
+    left, padded = dataset.skipped_files, padding_note(dataset, job)
     return (
         *([padded] if padded else ()),
         *([NOT_READ.format(join_few(left))] if left else ()),
@@ -107,7 +107,7 @@ def open_dataset(paths: Sequence[str], goal: str, files: FileOptions) -> Iterato
     sources = sources_of(found.files, spool_folder(goal))
     outputs = {"the output": goal, "the rejects": files.rejects}
     refuse_replaced(outputs, [source.path for source in sources], replaceable="the output")
-    dataset = Dataset(sources, files.input_format, files.batch_rows, passed_over=found.passed_over)
+    dataset = Dataset(sources, files.input_format, files.batch_rows, skipped_files=found.skipped_files)
     with closing(dataset):
         refuse_own_input([goal, files.rejects], dataset.is_input)
         yield dataset
@@ -120,7 +120,7 @@ def end_notes(dataset: Dataset, limit: int | None) -> list[str]:
 
 def unlisted_notes(dataset: Dataset) -> tuple[str, ...]:
     """Return a note about files that the manifest of their folder does not list, if there are such files."""
-    return (NOT_LISTED.format(join_few(dataset.strangers)),) if dataset.strangers else ()
+    return (NOT_LISTED.format(join_few(dataset.unlisted_files)),) if dataset.unlisted_files else ()
 
 
 def spool_folder(goal: str) -> str:

@@ -13,7 +13,7 @@ from typing import Any, ClassVar
 
 import pyarrow as pa
 
-from padmask.core.arrow_lists import count_places, is_sequence
+from padmask.core.arrow_lists import is_sequence, list_lengths
 from padmask.core.columns import asked_names, name_columns
 from padmask.core.metadata import METADATA_KEY
 from padmask.core.padding import mask_field
@@ -242,7 +242,7 @@ def _width(run: _Run) -> int:
     """Return the length of the longest of the first rows with its padding, at least 1."""
     first = run.wanted.sequences.field(run.job.columns[0])
     head = run.dataset.head(Wanted(pa.schema([first])))
-    places = [1] if head is None else count_places(head.columns.column(first.name))[0].tolist()
+    places = [1] if head is None else list_lengths(head.columns.column(first.name))[0].tolist()
     return max(1, *places)
 
 

@@ -168,8 +168,8 @@ def test_unused_settings_are_silent(here: Run, project: Callable[[str], Path]) -
         ("maxlen = 3\npad-to-multiple-of = 2", ("pad", "in.jsonl"), "not a multiple", "--maxlen and "),
         ("maxlen = 'p0'", ("pad", "in.jsonl"), "--maxlen must be", "--maxlen is"),
         ("value = 'x'", ("pad", "in.jsonl"), "the pad value 'x'", "--value is"),
-        ("dtype = 'string'", ("pad", "in.jsonl"), "cannot become string", "--dtype is"),
-        ("column = 'input_ids:string'", ("pad", "in.jsonl"), "cannot become string", "--column is"),
+        ("dtype = 'string'", ("pad", "in.jsonl"), "cannot be converted to string", "--dtype is"),
+        ("column = 'input_ids:string'", ("pad", "in.jsonl"), "cannot be converted to string", "--column is"),
         ("length-column = 'input_ids'", ("pad", "in.jsonl"), "is a column to pad", "--length-column is"),
         (
             "maxlen = 2\noverlong = 'error'",

@@ -284,10 +284,10 @@ def test_manifest_must_be_a_file(here: Run, out: Path, verb: str, make: Callable
 
 
 NO_MANIFEST: dict[str, tuple[Callable[[Path], object], str]] = {
-    "empty": (lambda path: path.write_text(""), "is not a manifest: it cannot be read as JSON. "),
+    "empty": (lambda path: path.write_text(""), "is not a manifest: the file is not valid JSON. "),
     "cut": (
         lambda path: path.write_text(path.read_text()[:-9]),
-        "is not a manifest: it cannot be read as JSON. ",
+        "is not a manifest: the file is not valid JSON. ",
     ),
     "no plan": (
         lambda path: edit(path, TAMPERED["plan"]),
