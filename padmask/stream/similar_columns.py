@@ -70,7 +70,9 @@ def find_same_lengths(dataset: Dataset, first: pa.Field, taken: Collection[str])
         # The token type of lists without any value is unknown.
         and "null" not in str(field.type.value_type)
     ]
-    wanted = Wanted(pa.schema([first, *others]), whole=[first.name, *(field.name for field in others)])
+    wanted = Wanted(
+        pa.schema([first, *others]), integral_floats=[first.name, *(field.name for field in others)]
+    )
     head = dataset.head(wanted) if others else None
     if head is None:
         return []

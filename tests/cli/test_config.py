@@ -180,7 +180,7 @@ def test_unused_settings_are_silent(here: Run, project: Callable[[str], Path]) -
         (
             "output-format = 'arrow'",
             ("pad", "in.jsonl", "-o", "x.parquet"),
-            "asks for arrow",
+            "--output-format is arrow",
             "--output-form",
         ),
         ("dtype = 'int16'", ("pad", "bad.jsonl"), "70000 does not fit int16", "--dtype is"),

@@ -269,7 +269,7 @@ def test_the_report_of_a_bad_row_has_the_fields_of_the_error(here, tmp_path):
 def test_npz_is_neither_read_nor_written(here, tmp_path, raw):
     assert here("pad", raw, "-o", "padded.npz").returncode == 0
     read = here("unpad", "padded.npz")
-    assert (read.returncode, "npz is for output only" in read.stderr) == (2, True)
+    assert (read.returncode, "padmask cannot read npz" in read.stderr) == (2, True)
     assert here("pad", raw, "-o", "padded.parquet").returncode == 0
     written = here("unpad", "padded.parquet", "-o", "out.npz")
     assert (written.returncode, "npz holds rows of one length" in written.stderr) == (2, True)

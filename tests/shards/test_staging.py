@@ -712,7 +712,7 @@ def test_too_small_disk_leaves_no_folder(run, monkeypatch):
         ),
         (
             {"files": FileOptions(output_format="npz"), "mask": MaskSpec(column="../mask")},
-            r"^.*/padded/0\.npz: npz cannot hold a column named '\.\./mask'",
+            r"^.*/padded/0\.npz: npz cannot store a column named '\.\./mask'",
         ),
     ],
     ids=["too large", "unsafe name"],

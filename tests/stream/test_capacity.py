@@ -121,7 +121,7 @@ def test_endless_compressed_line(tmp_path, monkeypatch):
             stream.write(b"0," * (1 << 19))
     assert source.stat().st_size < 2_000_000
 
-    with pytest.raises(PadmaskError, match=r"zeros.jsonl.gz, line 1: longer than 128.0 MiB"):
+    with pytest.raises(PadmaskError, match=r"zeros.jsonl.gz, line 1: the line is longer than 128.0 MiB"):
         pad(source, tmp_path / "out.jsonl")
 
 
