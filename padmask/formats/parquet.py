@@ -41,7 +41,7 @@ BATCH_ROWS = (64, 1 << 16)
 BUFFER_BYTES = 1 << 20
 
 # Number of row groups that are encoded while more rows are padded. Each needs memory.
-GROUPS_UNDER_WAY = 1
+PENDING_GROUPS = 1
 
 # Key of the file metadata that contains the Arrow schema, including its metadata.
 ARROW_SCHEMA = b"ARROW:schema"
@@ -189,7 +189,7 @@ class ParquetWriter:
         # An output without rows has no row group, because an empty row group breaks Hugging Face datasets.
         self._groups = RowGroups(layout)
         self._pool = ThreadPoolExecutor(options.threads, "padmask-parquet")
-        self._under_way: deque[list[Future[Encoded]]] = deque()
+        self._pending: deque[list[Future[Encoded]]] = deque()
         self._written: list[Struct] = []
         self._place = 0
         self._name = layout.name
@@ -206,8 +206,8 @@ class ParquetWriter:
     def finish(self) -> None:
         for table in self._groups.rest():
             self._begin(table)
-        while self._under_way:
-            self._write(self._under_way.popleft())
+        while self._pending:
+            self._write(self._pending.popleft())
         self._put(write_footer(self._template, self._written))
         self._pool.shutdown()
 
@@ -215,10 +215,10 @@ class ParquetWriter:
         self._pool.shutdown(wait=False, cancel_futures=True)
 
     def _begin(self, table: pa.Table) -> None:
-        if len(self._under_way) == GROUPS_UNDER_WAY:
-            self._write(self._under_way.popleft())
+        if len(self._pending) == PENDING_GROUPS:
+            self._write(self._pending.popleft())
         columns = zip(self._schema, table.columns, strict=True)
-        self._under_way.append([self._pool.submit(_encode, *column, self._name) for column in columns])
+        self._pending.append([self._pool.submit(_encode, *column, self._name) for column in columns])
 
     def _write(self, group: list[Future[Encoded]]) -> None:
         columns = [future.result() for future in group]

@@ -26,11 +26,11 @@ LOCAL = "local"
 CONNECT_SECONDS = 10
 
 # Seconds to wait for new workers after all workers are lost, as in a cluster that scales up and down.
-ABSENT_SECONDS = 60.0
+NO_WORKERS_SECONDS = 60.0
 
 _LOST = "The connection to the cluster was lost. Check that its scheduler runs, and run this again."
 
-_ABSENT = "The cluster has lost all its workers. Start some with dask worker ADDRESS, and run this again."
+_NO_WORKERS = "The cluster has lost all its workers. Start some with dask worker ADDRESS, and run this again."
 
 
 class Cluster(Executor):
@@ -62,34 +62,34 @@ class Cluster(Executor):
             sent = self._client.submit(begun_on_one_core, self._run, task.number, task.call, pure=False)
         except Exception as error:  # noqa: BLE001 - set on the future of the caller
             with suppress(InvalidStateError):
-                task.future.set_exception(_sentence_of(error))
+                task.future.set_exception(_as_padmask_error(error))
             if task.alone:
                 self._send_next_suspect(task)
             return
         self._waiting[task.future] = sent
-        sent.add_done_callback(partial(self._take, task))
+        sent.add_done_callback(partial(self._handle_outcome, task))
 
-    def _take(self, task: Task, done: Any) -> None:
+    def _handle_outcome(self, task: Task, done: Any) -> None:
         """Pass the outcome to the caller. Run the task again if another task may have killed the worker."""
         ran_alone = task.alone > 0
         try:
-            self._take_outcome(task, done)
+            self._set_outcome(task, done)
         finally:
             if ran_alone:
                 self._send_next_suspect(task)
 
-    def _take_outcome(self, task: Task, done: Any) -> None:
+    def _set_outcome(self, task: Task, done: Any) -> None:
         """Pass the outcome to the caller, with errors of padmask in place of errors of Dask."""
         with suppress(InvalidStateError):
             try:
                 task.future.set_result(done.result())
             except BaseException as error:  # noqa: BLE001 - asyncio.CancelledError is not an Exception
-                if type(error).__name__ == "KilledWorker" and not self._is_to_blame(task, error):
+                if type(error).__name__ == "KilledWorker" and not self._killed_workers(task, error):
                     self._run_alone(task)
                 else:
-                    task.future.set_exception(_sentence_of(error))
+                    task.future.set_exception(_as_padmask_error(error))
 
-    def _is_to_blame(self, task: Task, error: Any) -> bool:
+    def _killed_workers(self, task: Task, error: Any) -> bool:
         """Return whether this task killed its workers. Dask blames every task that a dead worker had."""
         if task.alone == ALONE or task.future.done() or self._ended.is_set():
             return True
@@ -126,16 +126,16 @@ class Cluster(Executor):
     def _watch(self) -> None:
         """Fail all tasks if the cluster has no workers for a while. Dask itself would wait forever."""
         last_seen = monotonic()
-        while not self._ended.wait(ABSENT_SECONDS / 10):
+        while not self._ended.wait(NO_WORKERS_SECONDS / 10):
             try:
                 found = bool(self._client.nthreads())
             except Exception:  # noqa: BLE001 - the tasks report a lost scheduler
                 continue
             last_seen = monotonic() if found else last_seen
-            if monotonic() - last_seen > ABSENT_SECONDS:
+            if monotonic() - last_seen > NO_WORKERS_SECONDS:
                 for future in list(self._waiting):
                     with suppress(InvalidStateError):
-                        future.set_exception(PadmaskError(_ABSENT))
+                        future.set_exception(PadmaskError(_NO_WORKERS))
 
     def shutdown(self, wait: bool = True, *, cancel_futures: bool = True) -> None:
         """Cancel all unfinished tasks."""
@@ -144,7 +144,7 @@ class Cluster(Executor):
             self._client.cancel(list(self._waiting.values()))
 
 
-def _sentence_of(error: BaseException) -> BaseException:
+def _as_padmask_error(error: BaseException) -> BaseException:
     if type(error).__name__ == "KilledWorker":
         return WorkerDiedError(WORKERS_DIED)
     ours = isinstance(error, Exception) and not type(error).__module__.startswith("distributed.")

@@ -21,7 +21,7 @@ from padmask.shards.worker import measure_shard, pad_shard
 from padmask.storage.system import cores
 from padmask.storage.urls import display_path
 from padmask.stream.capacity import available_bytes
-from padmask.stream.pad import choose_plan, places_in_memory
+from padmask.stream.pad import choose_plan, positions_in_memory
 from padmask.stream.passes import Survey, typed_job
 
 
@@ -80,7 +80,7 @@ class Driver:
             staging.write_plan(found, job.identity)
         padded, left_out = driver._pad(found, decision.records)
         records = self._all(padded, left_out)
-        with self._noting_progress({record.index: record for record in padded}):
+        with self._adding_progress_note({record.index: record for record in padded}):
             deleted = staging.commit(job.identity, found.plan, records, rejects)
         return FinishedDataset(found.plan, records, decision, deleted)
 
@@ -105,7 +105,7 @@ class Driver:
         if needs_lengths(work.job.spec) or typed:
             total, read, rows = sum(shard.size for shard in shards), 0, 0
             measure = partial(measure_shard, work, typed=typed)
-            with self._noting_progress({}), closing(self.pool.each(measure, shards)) as outcomes:
+            with self._adding_progress_note({}), closing(self.pool.each(measure, shards)) as outcomes:
                 for shard, found in outcomes:
                     if isinstance(found, Exception):
                         left_out.append(self._leave_out(shard, found, {}))
@@ -114,13 +114,13 @@ class Driver:
                     surveys.add(shard.index, found)
                     read, rows = read + shard.size, rows + found.rows
                     self.pool.report("measuring", rows, read, total)
-            _refuse_nothing(surveys.total is not None, left_out)
+            _refuse_all_skipped(surveys.total is not None, left_out)
         types = typed_job(work.job, surveys.total).wanted.others if typed else None
         return DatasetPlan(self._choose_plan(surveys.total), types, tuple(left_out))
 
     def _choose_plan(self, survey: Survey | None) -> Plan:
         work = self.job.work
-        places = places_in_memory(work.files, ahead=2 * (work.files.threads or cores()))
+        places = positions_in_memory(work.files, ahead=2 * (work.files.threads or cores()))
         # More workers than cores means that workers run on other machines, whose memory is unknown.
         at_once = min(self.pool.workers, cores())
         return choose_plan(
@@ -150,7 +150,7 @@ class Driver:
         rows = sum(record.ledger.rows_read for record in finished)
         written = sum(record.size for record in finished)
         pad = partial(pad_shard, work, plan=found.plan)
-        with self._noting_progress(records), closing(self.pool.each(pad, waiting)) as outcomes:
+        with self._adding_progress_note(records), closing(self.pool.each(pad, waiting)) as outcomes:
             for shard, record in outcomes:
                 if isinstance(record, Exception):
                     left_out.append(self._leave_out(shard, record, records))
@@ -159,7 +159,7 @@ class Driver:
                 read, rows, written = read + shard.size, rows + record.ledger.rows_read, written + record.size
                 self.pool.report("padding", rows, read, total)
                 self._refuse_large(written)
-        _refuse_nothing(bool(records), left_out)
+        _refuse_all_skipped(bool(records), left_out)
         return [records[index] for index in sorted(records)], left_out
 
     def _refuse_large(self, written: int) -> None:
@@ -187,7 +187,7 @@ class Driver:
             raise error
 
     @contextmanager
-    def _noting_progress(self, finished: Mapping[int, ShardRecord]) -> Iterator[None]:
+    def _adding_progress_note(self, finished: Mapping[int, ShardRecord]) -> Iterator[None]:
         """Add a note about the progress to an exception that stops the block, such as KeyboardInterrupt."""
         try:
             yield
@@ -224,7 +224,7 @@ class SurveySum:
                 self.total = survey if self.total is None else self.total + survey
 
 
-def _refuse_nothing(found: bool, left_out: Sequence[ShardRecord]) -> None:
+def _refuse_all_skipped(found: bool, left_out: Sequence[ShardRecord]) -> None:
     """Refuse a dataset in which no shard can be read.
 
     Raises:

@@ -52,12 +52,12 @@ class Shard:
     @property
     def place(self) -> str:
         """The name of the input, for messages."""
-        return self._piece_of(self.source.name)
+        return self._with_row_groups(self.source.name)
 
     @property
     def address(self) -> str:
         """The absolute path of the input, or its URL without secrets."""
-        return self._piece_of(display_path(self.source.path))
+        return self._with_row_groups(display_path(self.source.path))
 
     @property
     def stamp(self) -> str:
@@ -65,7 +65,7 @@ class Shard:
         version = () if self.version is None else self.source.shared_version(self.version)
         return " ".join(map(str, (*version, *(() if self.limit is None else (self.limit,)))))
 
-    def _piece_of(self, name: str) -> str:
+    def _with_row_groups(self, name: str) -> str:
         if self.source.groups is None:
             return name
         first, end = self.source.groups
@@ -99,7 +99,7 @@ def find_shards(
         size = file_source.size or 0
         can_split = source.row_groups is not None and size > shard_bytes
         sizes = row_group_sizes(source, file_source) if can_split else [size]
-        named += _pieces(file_source, name, sizes, shard_bytes)
+        named += _split_file(file_source, name, sizes, shard_bytes)
     refuse_same_output_names(InputFile(piece.name, name) for piece, name, _ in named)
     return [Shard(i, piece, name, size, piece.first_version()) for i, (piece, name, size) in enumerate(named)]
 
@@ -149,7 +149,7 @@ def output_name(name: str, source: FormatTraits, output: FormatTraits) -> str:
     return (stem if format_of(name) == source else name) + output.suffixes[0]
 
 
-def _pieces(
+def _split_file(
     source: Source, name: str, sizes: Sequence[int], shard_bytes: int
 ) -> list[tuple[Source, str, int]]:
     """Split a file with row groups of these sizes into pieces of about `shard_bytes` bytes."""

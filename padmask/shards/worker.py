@@ -22,7 +22,7 @@ from padmask.spec.files import FileOptions
 from padmask.spec.formats import FormatTraits
 from padmask.storage.folder import OutputFolder
 from padmask.stream.job import Job
-from padmask.stream.json_text import takes_text
+from padmask.stream.json_text import can_pad_as_text
 from padmask.stream.pad import pad_rows_to_file
 from padmask.stream.passes import PadRun, Survey, survey
 from padmask.stream.run import open_pool
@@ -100,7 +100,7 @@ def _dataset(work: ShardWork, shard: Shard) -> Dataset:
 
 def _run(work: ShardWork, shard: Shard, dataset: Dataset, pool: ThreadPoolExecutor | None) -> PadRun:
     files = replace(work.files, limit=shard.limit)
-    as_text = work.source_format.is_text and work.output_format.is_text and takes_text(work.job)
+    as_text = work.source_format.is_text and work.output_format.is_text and can_pad_as_text(work.job)
     return PadRun(dataset, files, pool, None, files.max_bytes, work.job, as_text)
 
 

@@ -254,7 +254,7 @@ def test_run_resumes_without_scheduler(command, data, wanted, empty, tmp_path):
 
 
 def test_absent_workers_end_the_run(data, empty, tmp_path, monkeypatch):
-    monkeypatch.setattr(dask, "ABSENT_SECONDS", 1.0)
+    monkeypatch.setattr(dask, "NO_WORKERS_SECONDS", 1.0)
     empty.add_worker()
     with open_cluster(empty.address) as executor:
         assert executor.workers == 1

@@ -272,7 +272,7 @@ def test_npz_is_neither_read_nor_written(here, tmp_path, raw):
     assert (read.returncode, "padmask cannot read npz" in read.stderr) == (2, True)
     assert here("pad", raw, "-o", "padded.parquet").returncode == 0
     written = here("unpad", "padded.parquet", "-o", "out.npz")
-    assert (written.returncode, "npz holds rows of one length" in written.stderr) == (2, True)
+    assert (written.returncode, "npz files cannot store unpadded rows" in written.stderr) == (2, True)
 
 
 def test_settings_hold_for_pad_and_unpad(here, tmp_path, raw):

@@ -286,7 +286,9 @@ def test_mixed_types_name_both_files(team, tmp_path):
     for number, extra in enumerate([1, None, "x"]):
         write(tmp_path / "data" / f"{number}.jsonl", [{"input_ids": [number], "extra": extra}])
     executor, workers = team
-    with pytest.raises(DataError, match=r"2\.jsonl, line 1, .*: a string, but .*0\.jsonl, line 1 has an int"):
+    with pytest.raises(
+        DataError, match=r"2\.jsonl, line 1, .*: found a string, but .*0\.jsonl, line 1 has an int"
+    ):
         pad_dataset(
             tmp_path / "data",
             tmp_path / "padded",

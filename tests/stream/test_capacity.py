@@ -15,7 +15,7 @@ from padmask.spec.columns import Column
 from padmask.spec.formats import FORMATS
 from padmask.spec.pad import MaskSpec, PadSpec
 from padmask.stream import capacity as bounds
-from padmask.stream.capacity import available_bytes, bytes_per_place, predict_bytes
+from padmask.stream.capacity import available_bytes, bytes_per_position, predict_bytes
 
 BOMB = [3] * 300 + [2000] + [5] * 300
 
@@ -75,7 +75,7 @@ def test_prediction_equals_output(bomb, tmp_path, suffix, columns, mask):
     column = columns[0] if isinstance(columns[0], Column) else Column(columns[0])
     chosen = PadColumn("input_ids", "int", column.dtype or "int32", column.value or 0)
     told = predict_bytes(
-        LengthStats.of(BOMB), Plan(2000, "longest", 2000), bytes_per_place([chosen], mask, FORMATS[suffix])
+        LengthStats.of(BOMB), Plan(2000, "longest", 2000), bytes_per_position([chosen], mask, FORMATS[suffix])
     )
     # Without other fields, names and offsets.
     assert told == pytest.approx(output.stat().st_size, rel=0.02)

@@ -117,7 +117,7 @@ def test_text_equals_numbers(tmp_path_factory, text, asked):
     folder = tmp_path_factory.mktemp("text")
     as_text = outcome(folder, text, asked)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(pipeline, "takes_text", lambda job: False)
+        patch.setattr(pipeline, "can_pad_as_text", lambda job: False)
         as_numbers = outcome(folder, text, asked)
     assert as_text == as_numbers
 
@@ -198,7 +198,7 @@ def test_columns_have_their_own_values():
 @pytest.mark.parametrize("size", [1, 2, 3, 10])
 def test_pieces_hold_every_row_once(size):
     rows, job = text_rows(*(f'{{"x":{list(range(n))}}}' for n in range(5)), mask=MaskSpec(column=None))
-    pieces = list(rows.pieces(Plan(5, "given", 5), RowPolicy(), size))
+    pieces = list(rows.split(Plan(5, "given", 5), RowPolicy(), size))
     lines, ledgers = zip(*(padded(piece, job, 5) for piece in pieces), strict=True)
     assert max(map(len, lines)) <= size
     rows_out = [json.loads(line)["x"] for piece in lines for line in piece]
