@@ -15,7 +15,7 @@ from padmask.stream.progress import Progress, ProgressCallback
 
 Item = TypeVar("Item")
 
-# Submitted tasks for each worker. The second waits, so that the worker is never idle.
+# Number of submitted tasks per worker. The second task waits, so that the worker is never idle.
 TASKS_PER_WORKER = 2
 
 
@@ -26,7 +26,7 @@ class WorkerPool:
     Args:
         executor: the executor; None runs one task after another in this process.
         workers: number of tasks that the executor runs at the same time.
-        progress: the progress callback.
+        progress: the progress callback; None to report no progress.
     """
 
     executor: Executor | None
@@ -37,11 +37,12 @@ class WorkerPool:
     def of(
         cls, executor: Executor | None, workers: int | None, items: int, progress: ProgressCallback | None
     ) -> WorkerPool:
-        """Return a pool for a number of items; a single item runs in this process.
+        """Return a pool for a number of items. A single item is processed in this process.
 
         Args:
             executor, progress: as in the class.
-            workers: number of tasks that run at the same time; None takes `executor.workers`, else the cores.
+            workers: number of tasks that run at the same time; None uses `executor.workers`, or the number of
+                cores.
             items: number of items.
         """
         workers = workers or getattr(executor, "workers", None) or cores()
@@ -50,7 +51,7 @@ class WorkerPool:
     def each(
         self, function: Callable[[Item], Result], items: Sequence[Item]
     ) -> Generator[tuple[Item, Result | Exception]]:
-        """Run a function on each item, and yield each item with its result or exception when ready."""
+        """Call a function for each item. Yield each item with its result or exception when it is ready."""
         if self.executor is None:
             for item in items:
                 yield item, _outcome(partial(function, item))
@@ -70,7 +71,7 @@ class WorkerPool:
                 future.cancel()
 
     def report(self, phase: str, rows: int, done: int, size: int) -> None:
-        """Report the progress in rows and bytes."""
+        """Call the progress callback with the numbers of rows and bytes that were processed."""
         if self.progress is not None:
             self.progress(Progress(phase, rows, done, size))
 

@@ -459,7 +459,7 @@ def test_foreign_output_is_refused(data, tmp_path):
     write(tmp_path / "padded" / "mine.jsonl", [{"input_ids": [1]}])
     (tmp_path / "padded" / "README.md").write_text("no data")
     before = bytes_in(tmp_path / "padded")
-    with pytest.raises(OutputError, match=r"contains data that padmask did not put there: mine\.jsonl"):
+    with pytest.raises(OutputError, match=r"contains files that padmask did not write: mine\.jsonl"):
         pad_dataset(data, tmp_path / "padded")
     assert bytes_in(tmp_path / "padded") == before
 
@@ -490,7 +490,7 @@ def test_compressed_rejects(data, tmp_path):
 
 
 def test_stdin_has_no_shards(tmp_path):
-    with pytest.raises(SpecError, match="a stream, which cannot be split"):
+    with pytest.raises(SpecError, match="a stream, which cannot be padded into a folder"):
         pad_dataset("-", tmp_path / "padded")
 
 

@@ -83,7 +83,7 @@ def test_empty_file_stays_whole(tmp_path):
 )
 def test_equal_output_names_are_refused(tmp_path, names):
     paths = [write_groups(tmp_path / name, 1) for name in names]
-    with pytest.raises(SpecError, match=r"Name it only once|would both become"):
+    with pytest.raises(SpecError, match=r"Specify it only once|would both become"):
         shards_of(*paths, target="jsonl")
 
 
