@@ -79,7 +79,7 @@ class PadmaskError(ValueError):
 
     @property
     def message(self) -> str:
-        """Description of the problem, without the other fields; for a reworded error, its `str`."""
+        """Description of the problem, without the other fields. For a reworded error, the complete text."""
         return super().__str__() if self._sentence is None else self._sentence
 
     def reworded(self, sentence: str) -> Self:

@@ -192,7 +192,7 @@ def _find_mask(
 
 
 def may_be_mask(type_: pa.DataType) -> bool:
-    """Return whether a column of this type may be a mask. Types of empty JSON columns may be masks too."""
+    """Return whether a column of this type may be a mask. A column that contains only nulls may be a mask."""
     return is_mask(type_) or type_ in (pa.list_(pa.null()), pa.null())
 
 

@@ -28,7 +28,7 @@ class LengthStats:
     (4, 7, 3, 1)
 
     Args:
-        counts: number of rows with each length in tokens. Only the number of different lengths needs memory.
+        counts: number of rows with each length in tokens. Memory use depends on the number of lengths.
     """
 
     counts: Mapping[int, int] = field(default_factory=dict)

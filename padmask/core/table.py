@@ -121,7 +121,7 @@ def _unequal(row: int, first: str, rows: Ragged, other: str, others: Ragged) -> 
 
 
 def row_lengths(rows: Mapping[str, Ragged]) -> npt.NDArray[np.int64]:
-    """Return the row lengths, which are the same in all columns, shape (rows,), in tokens."""
+    """Return the number of tokens in each row, int64, shape (rows,). All columns have the same lengths."""
     return next(iter(rows.values())).lengths
 
 

@@ -57,8 +57,8 @@ def output_format(path: str, asked: str | None) -> FormatTraits:
         return DEFAULT_FORMAT
     suffixes = join_or([traits.suffixes[0] for traits in output_formats()])
     raise SpecError(
-        f"The suffix of the output {display_path(path)!r} is not the suffix of a format. Use {suffixes}, or "
-        "set --output-format. If the output is a folder, end the path with /."
+        f"The output {display_path(path)!r} has no suffix of a known format. Use {suffixes}, or set "
+        "--output-format. If the output is a folder, end the path with /."
     )
 
 

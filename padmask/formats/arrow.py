@@ -39,7 +39,7 @@ _STATUS = re.compile(r"\b(Invalid|IOError|Serialization error|Not ?implemented|N
 
 @contextmanager
 def arrow_errors(source: Source, kind: str) -> Iterator[None]:
-    """Convert Arrow errors to errors with the file name. `kind` is a noun such as `"Arrow file"`."""
+    """Convert Arrow errors to padmask errors with the file name. `kind` is a noun, such as `"Arrow file"`."""
     try:
         yield
     except (pa.ArrowException, OSError, EOFError, UnicodeDecodeError) as error:
@@ -392,7 +392,7 @@ class RowGroups:
         self._count = self._bytes = 0
 
     def add(self, batch: pa.RecordBatch) -> Iterator[pa.Table]:
-        # Cast only columns whose type differs, since Arrow's cast breaks lists of nulls.
+        # Cast only columns whose type differs, because the Arrow cast breaks lists of nulls.
         columns = [
             column if column.type.equals(field.type) else column.cast(field.type)
             for column, field in zip(batch.columns, self._schema, strict=True)

@@ -115,7 +115,7 @@ class Processes(Executor):
         return worker
 
     def shutdown(self, wait: bool = True, *, cancel_futures: bool = True) -> None:
-        """Kill the workers. Unfinished tasks leave no files under a final name."""
+        """Kill the workers. Unfinished tasks leave no incomplete output files."""
         self._threads.shutdown(wait=False, cancel_futures=cancel_futures)
         with self._lock:
             self._stopped = True
@@ -237,7 +237,7 @@ class Task:
         number: number of the task in the run.
         call: the function and its arguments.
         future: the future that was returned to the caller.
-        alone: number of times that the task was run again, without other such tasks.
+        alone: number of times that the task was run again after its workers died.
     """
 
     number: int

@@ -143,7 +143,8 @@ class MaskSpec:
         check_fields(self, column=optional(string), length_column=optional(string), overwrite=flag)
         if self.column == "" or self.length_column == "":
             raise SpecError(
-                "A column name is empty. Choose another name.", options=["mask_column", "length_column"]
+                "The name of the mask or length column is empty. Choose another name.",
+                options=["mask_column", "length_column"],
             )
         if self.column is not None and self.column == self.length_column:
             raise SpecError(

@@ -28,7 +28,10 @@ def identify_output(path: str) -> Identity | None:
 
 
 def _identify_input(path: str) -> Identity | None:
-    """Return such a key for an input; None for a device or a socket, which never returns written data."""
+    """Return a key that is the same for all paths of an input file; None for a device or a socket.
+
+    A device or a socket never returns data that was written to it.
+    """
     return _identify(path, stdio=0, harmless=(stat.S_ISCHR, stat.S_ISSOCK))
 
 
@@ -91,6 +94,9 @@ def _may_be_an_input(path: str) -> bool:
 
 def refuse_shared_place(outputs: Mapping[str, str | None]) -> None:
     """Raise an error if two outputs go to the same file.
+
+    Args:
+        outputs: path of each output, by label. A path of None is ignored.
 
     Raises:
         OutputError: two outputs are the same file, or stdout or stderr is redirected to an output.

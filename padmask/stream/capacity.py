@@ -114,10 +114,11 @@ def refuse_large_output(
     total = predict_bytes(lengths, plan, widths)
     if limit is None or total <= limit:
         return
-    cause = f"{longest}: {lengths.longest:,} tokens" if plan.found == "longest" else f"maxlen {plan.found}"
+    cause = f"{longest}: the row has {lengths.longest:,} tokens" if plan.found == "longest" else ""
     raise SpecError(
-        f"{cause} would pad all {lengths.rows:,} rows to {plan.maxlen:,} positions: {size(total)} before "
-        f"compression, but only {size(limit)} may be written. {_suggestion(lengths, spec, widths, limit)}",
+        f"{cause or f'maxlen is {plan.maxlen:,} ({plan.found})'}. Padding all {lengths.rows:,} rows to "
+        f"{plan.maxlen:,} positions needs {size(total)} before compression, but the limit is {size(limit)}. "
+        f"{_suggestion(lengths, spec, widths, limit)}",
         options=["maxlen", "pad_to_multiple_of"],
     )
 

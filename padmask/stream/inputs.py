@@ -85,7 +85,7 @@ def check_paths(
         refuse_mistyped(rejects)
     if output_path.endswith("/") or os.path.isdir(output_path):
         raise SpecError(
-            f"{display_path(output_path)!r} is a folder, but the output is one file. Name a file."
+            f"{display_path(output_path)!r} is a folder, but the output is one file. Specify a file."
         )
     refuse_closed(output_path)
     if descriptor_of(output_path) == 1:

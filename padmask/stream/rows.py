@@ -212,7 +212,7 @@ def apply_overlong(rows: Rows, plan: Plan, policy: RowPolicy) -> Rows:
     if policy.overlong == "error" and overlong.any():
         row = int(np.argmax(overlong))
         raise DataError(
-            f"{rows.lengths[row]} tokens are more than maxlen {plan.maxlen}, which --overlong error refuses",
+            f"the row has {rows.lengths[row]} tokens, but maxlen is {plan.maxlen} (--overlong error)",
             place=rows.batch.place(row),
             remedy="Choose a larger --maxlen, or --overlong truncate or drop.",
             options=["maxlen", "overlong"],

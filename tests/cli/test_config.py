@@ -174,7 +174,7 @@ def test_unused_settings_are_silent(here: Run, project: Callable[[str], Path]) -
         (
             "maxlen = 2\noverlong = 'error'",
             ("pad", "in.jsonl"),
-            "more than maxlen",
+            "tokens, but maxlen is",
             "--maxlen and --overlong",
         ),
         (

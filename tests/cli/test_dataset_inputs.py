@@ -308,10 +308,7 @@ def test_padding_into_a_folder_with_a_broken_manifest(
     done = here("pad", "in", "-o", "out/", "--delete", *resume)
     assert done.returncode == 2
     assert f"out/_padmask.json' {fault}" in done.stderr
-    assert (
-        "which of these files it wrote: a.jsonl, b.jsonl, sub/c.jsonl. Choose another output folder, or move these files and the"
-        in done.stderr
-    )
+    assert "which of these files it wrote: a.jsonl, b.jsonl, sub/c.jsonl. " in done.stderr
     assert {path: path.read_bytes() for path in out.rglob("*.jsonl")} == before
     # As the message says.
     for path in (*before, out / "_padmask.json"):

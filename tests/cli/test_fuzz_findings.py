@@ -155,7 +155,7 @@ class TestMixedTypes:
             f"b{suffix}, row 1",
             "'input_ids'",
             "int64",
-            "cannot become",
+            "cannot be converted",
             "pad the files separately",
         ]
         refused("pad", first, second, "-o", "out.jsonl", says=says)

@@ -560,7 +560,7 @@ def test_memory_of_many_shards():
 def test_first_bad_row_is_reported(tmp_path):
     write(tmp_path / "data" / "0.jsonl", [{"input_ids": [7]}, {"input_ids": [0, 0, 0, 0]}])
     write(tmp_path / "data" / "1.jsonl", [{"input_ids": None}])
-    with pytest.raises(DataError, match=r"0\.jsonl, line 2: 4 tokens are more than maxlen 3"):
+    with pytest.raises(DataError, match=r"0\.jsonl, line 2: the row has 4 tokens, but maxlen is 3"):
         pad_dataset(
             tmp_path / "data",
             tmp_path / "padded",

@@ -725,7 +725,7 @@ def test_errors_of_writing_name_the_shard_and_not_the_staged_file(run, asked, er
 def test_more_than_may_be_written_is_refused_before_a_row_is_padded(run):
     from padmask.errors import SpecError
 
-    with pytest.raises(SpecError, match="would pad all 12 rows to 6 positions"):
+    with pytest.raises(SpecError, match="Padding all 12 rows to 6 positions"):
         run(files=FileOptions(max_bytes=100))
     assert not run.folder.exists()
     assert run.progress == {"measuring": SHARDS}

@@ -282,7 +282,7 @@ def test_real_files_are_read_as_text(tmp_path):
 def test_overlong_row_is_an_error(tmp_path):
     source = tmp_path / "in.jsonl"
     source.write_text('{"input_ids": [1, 2, 3]}\n')
-    with pytest.raises(PadmaskError, match="line 1: 3 tokens are more than maxlen 2"):
+    with pytest.raises(PadmaskError, match="line 1: the row has 3 tokens, but maxlen is 2"):
         pad_file(source, tmp_path / "o.jsonl", spec=PadSpec(maxlen=2), policy=RowPolicy(overlong="error"))
 
 

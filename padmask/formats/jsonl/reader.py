@@ -383,7 +383,7 @@ def field_values(objects: Sequence[Object], name: str, place: Callable[[int], Pl
         row = next(i for i, text in enumerate(texts) if text != b"null" and _value_or_none(text) is None)
         raise DataError(
             f"{place(row)}, field {name!r}: a number is out of range, or the value is nested too deeply. "
-            "Fix the value, or write JSON Lines, which keep the value unchanged.",
+            "Fix the value, or write JSON Lines, which keeps the value unchanged.",
             options=["output_format"],
         ) from None
     return values

@@ -82,7 +82,7 @@ class JsonType:
         if self.depth > MAX_DEPTH:
             raise DataError(
                 f"{places[0]}, field {re.split('[.[]', self.path)[0]!r}: nested deeper than {MAX_DEPTH} "
-                "levels. Write JSON Lines, which keep the value unchanged.",
+                "levels. Write JSON Lines, which keeps the value unchanged.",
                 options=["output_format"],
             )
         if self.kind is None or kinds != {self.kind}:
