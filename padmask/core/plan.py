@@ -210,7 +210,7 @@ class Segments:
         return counts if sources is None else _sum_by(sources, counts, len(self.source_lengths))
 
     def select(self, rows: Positions) -> Segments:
-        """Return the segments of the given rows. All segments must be plain."""
+        """Return the segments of the given rows. `is_plain` must be True."""
         return replace(
             self,
             source_lengths=self.source_lengths[rows],

@@ -94,7 +94,7 @@ def checked_schema(schema: pa.Schema) -> pa.Schema:
 
 
 def file_bounds(raw: Any) -> tuple[int, int]:
-    """Return the offset of the end of the last message in the footer of an IPC file, and of the footer.
+    """Return two offsets in an IPC file: the end of the last message, and the start of the footer.
 
     The footer is a flatbuffer, and pyarrow does not expose its blocks:
     https://arrow.apache.org/docs/format/Columnar.html#ipc-file-format. Polars writes dictionaries after the
@@ -283,7 +283,7 @@ def _slices(batch: pa.RecordBatch) -> Iterator[tuple[int, int]]:
 
 
 def cut_batch(chunk: Chunk, rows: int) -> tuple[Chunk, int]:
-    """Return the first `rows` rows of a chunk, and their number."""
+    """Return at most the first `rows` rows of a chunk, and the number of returned rows."""
     # A larger number may not fit into Arrow's 64-bit integers.
     data = chunk.data.slice(0, min(rows, chunk.data.num_rows))
     return replace(chunk, data=data), data.num_rows

@@ -144,7 +144,7 @@ class Reader(Protocol):
         """Decode a chunk. This is a pure function that any thread may call."""
 
     def cut(self, chunk: Chunk, rows: int) -> tuple[Chunk, int]:
-        """Return the first `rows` rows of a chunk, and their number."""
+        """Return at most the first `rows` rows of a chunk, and the number of returned rows."""
 
     def lacks_end(self) -> bool:
         """Return whether the input is readable, but has no end-of-stream marker."""

@@ -179,7 +179,7 @@ class Dataset:
         return len(self._readers)
 
     def leave_unreadable(self) -> dict[str, str]:
-        """Remove the inputs whose columns cannot be read. Return the reason for each removed path.
+        """Remove the inputs whose columns cannot be read. Return the reason for each removed input, by path.
 
         Afterwards, `look` skips inputs whose rows cannot be read.
 

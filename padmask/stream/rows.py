@@ -235,7 +235,7 @@ def split_rows(rows: Rows, size: int) -> Iterator[Rows]:
 
 
 def pad_prepared_rows(rows: Rows, job: Job, plan: Plan) -> Rows:
-    """Pad rows. The batch of the result has the padded columns and the mask."""
+    """Pad rows from `prepare_rows`. The batch of the result has the padded columns and the mask."""
     segments = make_segments(rows.lengths, plan, job.spec)
     batch = rows.batch if segments.is_plain else rows.batch.select(segments.row_sources)
     columns = pad_rows(batch.columns, rows.ragged, job.columns, segments, job.mask, job.fixed_size)
