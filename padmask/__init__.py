@@ -1,6 +1,6 @@
-"""Pad and mask sequence data, and prove that models ignore the padding.
+"""Pad and mask sequence data, and test that models ignore the padding.
 
-Each public name is imported at its first use, so `import padmask` does not load NumPy, click, rich or
+Each public name is imported when it is first used, so `import padmask` does not load NumPy, click, rich or
 TensorFlow.
 """
 
@@ -8,8 +8,8 @@ from importlib import import_module
 
 from padmask._version import __version__ as __version__
 
-# Not imported from typing: `python -m padmask` runs this module while sys.path still starts with the
-# current folder, which may contain a typing.py.
+# TYPE_CHECKING is not imported from typing. While `python -m padmask` runs this module, sys.path still starts
+# with the current folder, which may contain a typing.py.
 TYPE_CHECKING = False
 
 

@@ -220,7 +220,7 @@ def test_foreign_output_is_refused(here, data, tmp_path):
     (tmp_path / "padded").mkdir()
     (tmp_path / "padded" / "mine.parquet").write_text("mine")
     done = here("pad", data, "-o", "padded/")
-    assert (done.returncode, "did not put there: mine.parquet" in done.stderr) == (2, True)
+    assert (done.returncode, "that padmask did not write: mine.parquet" in done.stderr) == (2, True)
     assert bytes_in(tmp_path / "padded") == {"mine.parquet": b"mine"}
 
 
@@ -266,7 +266,7 @@ def test_deadly_shard_is_named(place, tmp_path):
     env = faulty(tmp_path / "fault", KILLS)
     code, said = place.run("--workers", "2", env=env)
     assert (code, is_sentence(said)) == (1, True), said
-    assert "half=0/2.jsonl: each worker that tried it died" in said
+    assert "half=0/2.jsonl: each worker that read the file died" in said
     assert "shards are done" in said
     assert not place.is_whole()
     done = len(place.staged())
@@ -281,7 +281,7 @@ def test_deadly_shard_can_be_skipped(place, tmp_path):
     assert code == 0, said
     assert f"({SHARDS - 1} shards)" in said
     [line] = [line for line in said.splitlines() if line.startswith("left out: ")]
-    assert "2.jsonl: each worker that tried it died" in line
+    assert "2.jsonl: each worker that read the file died" in line
     assert json.loads(report.read_text())["faults"] == [line.removeprefix("left out: ")]
     shards = json.loads((place.folder / MANIFEST).read_text())["shards"]
     assert [shard["index"] for shard in shards if shard["fault"]] == [2]

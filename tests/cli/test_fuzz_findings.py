@@ -155,7 +155,7 @@ class TestMixedTypes:
             f"b{suffix}, row 1",
             "'input_ids'",
             "int64",
-            "cannot become",
+            "cannot be converted",
             "pad the files separately",
         ]
         refused("pad", first, second, "-o", "out.jsonl", says=says)
@@ -419,7 +419,7 @@ def write_said(path: Path, table: pa.Table, **said: Any) -> str:
 def test_broken_metadata_is_refused(refused: Run, tmp_path: Path, command: str, columns: Any) -> None:
     name = write_said(tmp_path / "in.parquet", pa.table(PADDED), columns=columns)
     more = ["--no-model"] if command == "verify" else []
-    refused(command, name, *more, says=["in.parquet", "padmask metadata cannot be read"])
+    refused(command, name, *more, says=["in.parquet", "padmask metadata are not valid"])
 
 
 @pytest.mark.parametrize("mask", [["a", "b"], [{"a": 1}, {"a": 2}], [[["a"]], [["b"]]], [1, 2]], ids=repr)

@@ -37,8 +37,8 @@ PADDED = [
 # A remedy: an option, a suggestion, a question, or a verb in the imperative.
 REMEDY = re.compile(
     r"(?<!\w)--?[a-z]|Did you mean|The columns are|They end in|"
-    r"\b(fix|skip|choose|create|check|(?<!cannot )write|rename|convert|free|give|name (an?|another|it|two)|"
-    r"shorten|make|pad them|pad the files|ask for|remove|repeat|use|wait)\b",
+    r"\b(fix|skip|choose|create|check|(?<!cannot )write|rename|convert|free|give|specify|list the|pass|"
+    r"shorten|make|pad them|pad the files|remove|repeat|use|wait)\b",
     re.IGNORECASE,
 )
 

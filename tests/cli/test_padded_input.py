@@ -220,7 +220,7 @@ def test_commands_refuse_files_that_are_padded_in_different_ways(
     for command in (["verify", "--no-model"], ["inspect"], ["unpad", "-o", "out.jsonl"]):
         done = run(*command, "d")
         assert done.returncode == 1, done.stderr
-        assert "must be raw, or padded in the same way" in done.stderr
+        assert "must be unpadded, or padded in the same way" in done.stderr
         assert all(f"d/{name}.parquet" in done.stderr for name in "ab")
         messages.add(done.stderr)
     assert len(messages) == 1
@@ -264,7 +264,7 @@ def test_files_on_two_sides_without_a_mask_are_not_unpadded(run: Run, shard: Cal
     shard("b", options=(*IDS, *LENGTHS, "--padding", "pre"), drop=("mask",))
     done = run("unpad", "d", "-o", "out.jsonl")
     assert done.returncode == 1
-    assert "the sides are post and pre" in done.stderr
+    assert "is padded on side post, but" in done.stderr
     assert found(verify(run, "d"))["mixed-sides"] == ("error", 1)
 
 

@@ -123,7 +123,7 @@ def test_strings_are_no_ints(run):
     ran = run("pad", "-c", "x:int32", stdin=lines('["a"]', '["b"]'))
 
     assert ran.returncode == 2
-    assert "'x' holds strings" in ran.stderr
+    assert "'x' contains strings" in ran.stderr
 
 
 def test_most_rows_decide_the_kind(run):
@@ -198,7 +198,7 @@ def test_api_refuses_odd_rows(row):
 
 
 def test_the_twin_keeps_large_ints():
-    with pytest.raises(padmask.DataError, match="is in rows with floats"):
+    with pytest.raises(padmask.DataError, match="but other tokens are floats"):
         padmask.pad_sequences([[2**53 + 1, 1.0]], dtype="int64")
 
 

@@ -13,7 +13,7 @@ from oracle import pad_lists
 from padmask import PadmaskError
 from padmask.core import kernel
 from padmask.core.arrays import sequence_mask
-from padmask.core.kernel import keep_pieces, pad_batch, read_mask
+from padmask.core.kernel import pad_batch, read_mask, slice_rows
 from padmask.core.plan import Segments, plan_pad, plan_unpad
 from padmask.core.python_rows import flatten
 from padmask.core.ragged import Ragged
@@ -175,7 +175,7 @@ def test_unpad_is_pad_backwards(rows, maxlen, padding, truncating):
     padded = pad_batch(ragged, plan, value=0, dtype="int64")
     back = plan_unpad(plan.counts, np.full(len(rows), maxlen), padding)
     places = Ragged(padded.values.reshape(-1), np.arange(len(rows)) * maxlen, np.full(len(rows), maxlen))
-    kept, expected = keep_pieces(places, back), keep_pieces(ragged, plan)
+    kept, expected = slice_rows(places, back), slice_rows(ragged, plan)
     for one in (kept, expected):
         assert one.lengths.tolist() == plan.counts.tolist()
     assert rows_of(kept) == rows_of(expected)

@@ -99,7 +99,7 @@ def test_masks_of_ones_mark_no_padding() -> None:
         (Padding("gone", None), "no column 'gone'"),
         (Padding("twice", None), "2 columns named 'twice'"),
         (Padding("n", None), "'n' of type int64 is not a mask"),
-        (Padding(None, "ids"), "does not hold lengths"),
+        (Padding(None, "ids"), "is not a column of lengths"),
     ],
     ids=lambda value: str(value) if isinstance(value, str) else "",
 )

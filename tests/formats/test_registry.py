@@ -63,7 +63,7 @@ def test_no_two_formats_share_a_suffix_or_a_magic_number():
 
 
 def test_a_format_that_is_only_written_is_no_input(tmp_path):
-    with pytest.raises(SpecError, match=r"npz is for output only\. Give JSON Lines, Parquet or Arrow\."):
+    with pytest.raises(SpecError, match=r"padmask cannot read npz\. Use JSON Lines, Parquet or Arrow\."):
         input_format(Source(str(tmp_path / "a.npz")), None)
 
 

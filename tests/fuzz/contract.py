@@ -18,7 +18,7 @@ from typing import Protocol
 REMEDY = re.compile(
     r"(?<!\w)--?[a-z]|Did you mean|The columns are|They end in|"
     r"\b(must be|is not|is no|fix|skip|choose|create|check|(?<!cannot )write|rename|convert|free|give|"
-    r"name (an?|another|it|two)|shorten|make|pad|say|use|drop|install|look|ask for|remove|repeat|wait|add)\b",
+    r"specify|list the|pass|shorten|make|pad|use|drop|install|look|remove|repeat|wait|add)\b",
     re.IGNORECASE,
 )
 # Messages of the libraries below, which users cannot understand.

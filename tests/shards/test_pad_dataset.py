@@ -286,7 +286,9 @@ def test_mixed_types_name_both_files(team, tmp_path):
     for number, extra in enumerate([1, None, "x"]):
         write(tmp_path / "data" / f"{number}.jsonl", [{"input_ids": [number], "extra": extra}])
     executor, workers = team
-    with pytest.raises(DataError, match=r"2\.jsonl, line 1, .*: a string, but .*0\.jsonl, line 1 has an int"):
+    with pytest.raises(
+        DataError, match=r"2\.jsonl, line 1, .*: found a string, but .*0\.jsonl, line 1 has an int"
+    ):
         pad_dataset(
             tmp_path / "data",
             tmp_path / "padded",
@@ -457,7 +459,7 @@ def test_foreign_output_is_refused(data, tmp_path):
     write(tmp_path / "padded" / "mine.jsonl", [{"input_ids": [1]}])
     (tmp_path / "padded" / "README.md").write_text("no data")
     before = bytes_in(tmp_path / "padded")
-    with pytest.raises(OutputError, match=r"contains data that padmask did not put there: mine\.jsonl"):
+    with pytest.raises(OutputError, match=r"contains files that padmask did not write: mine\.jsonl"):
         pad_dataset(data, tmp_path / "padded")
     assert bytes_in(tmp_path / "padded") == before
 
@@ -488,7 +490,7 @@ def test_compressed_rejects(data, tmp_path):
 
 
 def test_stdin_has_no_shards(tmp_path):
-    with pytest.raises(SpecError, match="a stream, which cannot be split"):
+    with pytest.raises(SpecError, match="a stream, which cannot be padded into a folder"):
         pad_dataset("-", tmp_path / "padded")
 
 
@@ -558,7 +560,7 @@ def test_memory_of_many_shards():
 def test_first_bad_row_is_reported(tmp_path):
     write(tmp_path / "data" / "0.jsonl", [{"input_ids": [7]}, {"input_ids": [0, 0, 0, 0]}])
     write(tmp_path / "data" / "1.jsonl", [{"input_ids": None}])
-    with pytest.raises(DataError, match=r"0\.jsonl, line 2: 4 tokens are more than maxlen 3"):
+    with pytest.raises(DataError, match=r"0\.jsonl, line 2: the row has 4 tokens, but maxlen is 3"):
         pad_dataset(
             tmp_path / "data",
             tmp_path / "padded",

@@ -292,13 +292,13 @@ def test_replacing_shards_of_other_inputs_is_reported(run, tmp_path):
     assert run(spec=PadSpec(maxlen=2)).notes == ()
     other = Run(run.data.rename(tmp_path / "other"), run.folder)
     assert any(
-        "replaced by shards of other inputs: " in note and "data/0.jsonl" in note for note in other().notes
+        "replaced by those of other inputs: " in note and "data/0.jsonl" in note for note in other().notes
     )
 
 
 def test_padding_shards_of_a_stopped_run_again_is_reported(run):
     run.ended_after(4)
-    assert any("were padded again: 4; --resume" in note for note in run().notes)
+    assert any("were padded again: 4;" in note for note in run().notes)
     assert run().notes == ()
 
 
@@ -409,7 +409,7 @@ def test_old_shards_need_delete(run, resume):
 def test_foreign_file_is_kept(run, name):
     run.folder.mkdir()
     (run.folder / name).write_text("mine")
-    with pytest.raises(OutputError, match=f"did not put there: {name}"):
+    with pytest.raises(OutputError, match=f"that padmask did not write: {name}"):
         run(delete=True)
     assert bytes_in(run.folder) == {name: b"mine"}
 
@@ -712,7 +712,7 @@ def test_too_small_disk_leaves_no_folder(run, monkeypatch):
         ),
         (
             {"files": FileOptions(output_format="npz"), "mask": MaskSpec(column="../mask")},
-            r"^.*/padded/0\.npz: npz cannot hold a column named '\.\./mask'",
+            r"^.*/padded/0\.npz: npz cannot store a column named '\.\./mask'",
         ),
     ],
     ids=["too large", "unsafe name"],
@@ -725,7 +725,7 @@ def test_errors_of_writing_name_the_shard_and_not_the_staged_file(run, asked, er
 def test_more_than_may_be_written_is_refused_before_a_row_is_padded(run):
     from padmask.errors import SpecError
 
-    with pytest.raises(SpecError, match="would pad all 12 rows to 6 positions"):
+    with pytest.raises(SpecError, match="Padding all 12 rows to 6 positions"):
         run(files=FileOptions(max_bytes=100))
     assert not run.folder.exists()
     assert run.progress == {"measuring": SHARDS}

@@ -117,7 +117,7 @@ def test_text_equals_numbers(tmp_path_factory, text, asked):
     folder = tmp_path_factory.mktemp("text")
     as_text = outcome(folder, text, asked)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(pipeline, "takes_text", lambda job: False)
+        patch.setattr(pipeline, "can_pad_as_text", lambda job: False)
         as_numbers = outcome(folder, text, asked)
     assert as_text == as_numbers
 
@@ -198,7 +198,7 @@ def test_columns_have_their_own_values():
 @pytest.mark.parametrize("size", [1, 2, 3, 10])
 def test_pieces_hold_every_row_once(size):
     rows, job = text_rows(*(f'{{"x":{list(range(n))}}}' for n in range(5)), mask=MaskSpec(column=None))
-    pieces = list(rows.pieces(Plan(5, "given", 5), RowPolicy(), size))
+    pieces = list(rows.split(Plan(5, "given", 5), RowPolicy(), size))
     lines, ledgers = zip(*(padded(piece, job, 5) for piece in pieces), strict=True)
     assert max(map(len, lines)) <= size
     rows_out = [json.loads(line)["x"] for piece in lines for line in piece]
@@ -282,7 +282,7 @@ def test_real_files_are_read_as_text(tmp_path):
 def test_overlong_row_is_an_error(tmp_path):
     source = tmp_path / "in.jsonl"
     source.write_text('{"input_ids": [1, 2, 3]}\n')
-    with pytest.raises(PadmaskError, match="line 1: 3 tokens are more than maxlen 2"):
+    with pytest.raises(PadmaskError, match="line 1: the row has 3 tokens, but maxlen is 2"):
         pad_file(source, tmp_path / "o.jsonl", spec=PadSpec(maxlen=2), policy=RowPolicy(overlong="error"))
 
 

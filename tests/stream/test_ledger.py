@@ -25,7 +25,7 @@ from oracle import nearest_rank, pad_lists
 from padmask import PadSpec, pad_file
 from padmask.cli import run
 from padmask.core.plan import LengthStats, Segments, make_plan
-from padmask.stream.capacity import PlaceBytes, predict_bytes
+from padmask.stream.capacity import PositionBytes, predict_bytes
 from padmask.stream.ledger import Ledger
 
 SCHEMA = pa.schema([("id", pa.int64()), ("a", pa.list_(pa.int64())), ("b", pa.list_(pa.int64()))])
@@ -339,5 +339,6 @@ def test_planner_may_write_several_rows(tmp_path: Path, monkeypatch: pytest.Monk
         places=9,
     )
     assert (
-        predict_bytes(LengthStats.of([5, 0]), make_plan(PadSpec(maxlen=3)), PadSpec(), PlaceBytes(1, 0)) == 6
+        predict_bytes(LengthStats.of([5, 0]), make_plan(PadSpec(maxlen=3)), PadSpec(), PositionBytes(1, 0))
+        == 6
     )

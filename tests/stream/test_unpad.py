@@ -294,7 +294,7 @@ def test_mixed_lengths_and_sides(tmp_path):
 @pytest.mark.parametrize("name", ["out.npz", "fixed.parquet"])
 def test_fixed_length_output_is_refused(tmp_path, name):
     pq.write_table(PADDED, tmp_path / "in.parquet")
-    with pytest.raises(PadmaskError, match="rows of one length"):
+    with pytest.raises(PadmaskError, match="cannot store unpadded"):
         unpad_file(
             tmp_path / "in.parquet", tmp_path / name, files=FileOptions(fixed_size_list="fixed" in name)
         )

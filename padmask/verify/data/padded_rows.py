@@ -62,7 +62,7 @@ def audit_padded_rows(
     fields = [
         mask_field(schema, name) if dataset.format.is_text else schema.field(name) for name in padding.names
     ]
-    wanted = Wanted(pa.schema([*job.wanted.sequences, *fields]), whole=job.wanted.whole)
+    wanted = Wanted(pa.schema([*job.wanted.sequences, *fields]), integral_floats=job.wanted.integral_floats)
 
     def take(chunk: Chunk) -> DecodedRows:
         return DecodedRows(dataset.decode(chunk, wanted), chunk.consumed)

@@ -8,7 +8,7 @@ from dataclasses import replace
 import numpy as np
 
 from padmask.core.columns import PadColumn
-from padmask.core.kernel import keep_pieces
+from padmask.core.kernel import slice_rows
 from padmask.core.plan import plan_pad
 from padmask.core.ragged import Ragged
 from padmask.core.table import row_lengths
@@ -43,7 +43,7 @@ def audit_raw_rows(
 def _cut(rows: Ragged, maxlen: int | None, truncating: Side) -> Ragged:
     if maxlen is None:
         return rows
-    return keep_pieces(rows, plan_pad(rows.lengths, maxlen, padding="post", truncating=truncating))
+    return slice_rows(rows, plan_pad(rows.lengths, maxlen, padding="post", truncating=truncating))
 
 
 def as_asked(rows: Ragged, column: PadColumn) -> Ragged:

@@ -77,7 +77,7 @@ def add_file_findings(audit: Audit, dataset: Dataset, job: AuditJob, limit: int 
     """
     for column in job.pad.columns:
         audit.add_types(column.name, dataset.types_of(column.name))
-    audit.add_strangers(dataset.strangers)
+    audit.add_strangers(dataset.unlisted_files)
     audit.add_lacking_end(dataset.lacking_end(limit))
 
 

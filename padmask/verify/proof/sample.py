@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from padmask.core.kernel import Padded, keep_pieces, pad_batch
+from padmask.core.kernel import Padded, pad_batch, slice_rows
 from padmask.core.plan import plan_pad
 from padmask.core.ragged import Ragged
 from padmask.spec.pad import Side
@@ -135,7 +135,7 @@ class Sample:
         """Return the rows truncated to at most `maxlen` tokens."""
 
         def truncate(rows: Ragged) -> Ragged:
-            return keep_pieces(rows, plan_pad(rows.lengths, maxlen, padding="post", truncating="post"))
+            return slice_rows(rows, plan_pad(rows.lengths, maxlen, padding="post", truncating="post"))
 
         return self._replace_rows(truncate, self.timed)
 
