@@ -29,7 +29,7 @@ RUNS_CODE = "may run code"
 
 WRITES = "names a file to write"
 
-WEAKENS_PROOF = "decides how much verify proves"
+CHANGES_CHECKS = "decides how much verify proves"
 
 PASSES_BAD_ROWS = "lets a run pass with bad rows"
 

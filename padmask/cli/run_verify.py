@@ -16,7 +16,7 @@ from padmask.render.report import show_report
 from padmask.spec.verify import ModelSpec, ReferenceSpec
 from padmask.storage.conflicts import loaded_files, module_files, refuse_conflicts, refuse_replaced
 from padmask.storage.output import open_output
-from padmask.verify.data.look import RuleSpec
+from padmask.verify.data.audit_data import RuleSpec
 from padmask.verify.proof_spec import ModelProof, ProofSpec
 from padmask.verify.report import Report
 from padmask.verify.report_formats import to_annotations, to_json, to_junit

@@ -10,7 +10,14 @@ from typing import Any
 import click
 
 from padmask.cli.commands import load_runner
-from padmask.cli.config import RUNS_CODE, WEAKENS_PROOF, WRITES, ConfiguredCommand, command_line_only, setting
+from padmask.cli.config import (
+    CHANGES_CHECKS,
+    RUNS_CODE,
+    WRITES,
+    ConfiguredCommand,
+    command_line_only,
+    setting,
+)
 from padmask.cli.options import (
     PathOrAddress,
     declared_side,
@@ -140,14 +147,14 @@ class ModelOptions:
 )
 @command_line_only(
     "--no-model/--models",
-    because=WEAKENS_PROOF,
+    because=CHANGES_CHECKS,
     default=False,
     help="Check only the data, without TensorFlow.",
 )
 @setting("--strict/--no-strict", default=False, help="Treat warnings as errors.")
 @command_line_only(
     "--allow",
-    because=WEAKENS_PROOF,
+    because=CHANGES_CHECKS,
     multiple=True,
     metavar="RULE",
     help="Rule that the data may break; repeatable.",
@@ -155,7 +162,7 @@ class ModelOptions:
 @command_line_only(
     "--route",
     "routes",
-    because=WEAKENS_PROOF,
+    because=CHANGES_CHECKS,
     multiple=True,
     type=click.Choice(list(ROUTES)),
     help="Reference model to verify, by the route of its mask; repeatable.  [default: all]",
@@ -182,7 +189,7 @@ class ModelOptions:
 )
 @command_line_only(
     "--sample",
-    because=WEAKENS_PROOF,
+    because=CHANGES_CHECKS,
     type=click.IntRange(min=1),
     default=256,
     show_default=True,

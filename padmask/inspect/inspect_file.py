@@ -33,7 +33,7 @@ from padmask.storage.urls import checked_paths
 from padmask.stream.job import Job, PadRequest
 from padmask.stream.progress import ProgressCallback
 from padmask.stream.row_sample import Row
-from padmask.verify.data.reading import add_file_findings, make_audit_job
+from padmask.verify.data.audit_job import add_file_findings, make_audit_job
 from padmask.verify.data.rules import Audit, Finding
 
 

@@ -21,7 +21,7 @@ from padmask.storage.source import Source
 from padmask.stream.progress import ProgressCallback
 from padmask.stream.row_sample import KeptRow, Row, RowSampler, choose_rows, pick_random, pick_range
 from padmask.stream.run import open_reading
-from padmask.verify.data.reading import AuditJob, audited_rows, open_audit
+from padmask.verify.data.audit_job import AuditJob, audit_rows, open_audit
 from padmask.verify.data.rules import Audit
 
 
@@ -79,7 +79,7 @@ def inspect_rows(
     sampler = RowSampler([pick])
     with (
         open_reading(dataset, request.files, progress) as reading,
-        closing(audited_rows(reading, "measuring", request.job, audit)) as batches,
+        closing(audit_rows(reading, "measuring", request.job, audit)) as batches,
     ):
         for lengths, row_at in batches:
             sampler.take(lengths, row_at, stats.rows)

@@ -101,7 +101,7 @@ def print_findings(findings: Sequence[Finding], console: Console) -> None:
         colour = {"error": "red", "warning": "yellow"}.get(finding.rule.severity, "dim")
         console.print(
             f"  [{colour}]{finding.rule.severity}[/{colour}] {finding.rule.name}: "
-            f"{count(finding.count, finding.rule.breaker)} (first: "
+            f"{count(finding.count, finding.rule.unit)} (first: "
             f"{printable_line(', '.join(map(str, finding.examples[:3])))}). "
             f"{printable_line(finding.detail)}"
         )

@@ -286,7 +286,7 @@ def test_input_option_renames_columns(here, saved, tmp_path):
 @pytest.mark.parametrize(
     ("said", "words"),
     [
-        ("questions=question", ["no such input", "Did you mean", "question, answer"]),
+        ("questions=question", ["no input 'questions'", "Did you mean", "question, answer"]),
         ("question=nothing", ["nothing"]),
         ("question", ["--input takes NAME=COLUMN"]),
         ("=question", ["--input takes NAME=COLUMN"]),
@@ -615,7 +615,7 @@ def test_function_in_a_package(here, serve, tmp_path):
 def test_method_of_an_object(here, serve):
     given = ("verify", "--predict", f"{serve()}:service.predict", "--vocab-size", "20", "--json")
     _, subject = answer_of(here(*given), 0)
-    assert "no mask is needed" in subject["detail"]
+    assert "needs no mask" in subject["detail"]
 
 
 def test_function_with_two_outputs(here, serve, raw):
@@ -660,9 +660,9 @@ def test_function_that_raises(here, serve, raw):
 @pytest.mark.parametrize(
     ("name", "words"),
     [
-        ("{}", "--predict takes module:function"),
-        ("{}:", "--predict takes module:function"),
-        (":mean", "--predict takes module:function"),
+        ("{}", "--predict must be module:function"),
+        ("{}:", "--predict must be module:function"),
+        (":mean", "--predict must be module:function"),
         ("{}:median", "has no function 'median'"),
         ("{}:VOCAB", "has no function 'VOCAB'"),
         ("{}:service.fit", "has no function 'service.fit'"),

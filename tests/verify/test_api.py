@@ -216,7 +216,7 @@ def test_model_without_need_of_a_mask():
 
     subject = subject_of(first, vocab_size=VOCAB)
     assert subject.verdict == "ignores"
-    assert "no mask is needed" in subject.detail
+    assert "needs no mask" in subject.detail
 
 
 def test_empty_rows():
@@ -377,7 +377,7 @@ def test_model_knows_vocab_size():
 def test_embedding_without_mask_is_named():
     subject = subject_of(averaging(masked=False), IDS, MASK)
     assert subject.culprit == "embed"
-    assert subject.path == "embed (no mask is made here) -> pool (padding enters here)"
+    assert subject.path == "embed (creates no mask) -> pool (padding enters here)"
     assert "mask_zero=True" in subject.advice
 
 
@@ -670,7 +670,7 @@ def test_raising_model_is_unchanged():
     before = traces(model)
     subject = subject_of(model, explain=True)
     assert (subject.verdict, subject.culprit) == ("leaks", None)
-    assert "search for the layer that leaks failed" in subject.detail
+    assert "search for the layer that lets padding in failed" in subject.detail
     assert traces(model) == before
 
 

@@ -19,7 +19,7 @@ from padmask.spec.pad import RowPolicy
 from padmask.spec.verify import FLOAT_ROUTES, ROUTES, ReferenceSpec
 from padmask.storage.source import find_sources
 from padmask.stream.job import PadRequest
-from padmask.verify.data.look import AuditRequest, RuleSpec, audit_and_sample
+from padmask.verify.data.audit_data import AuditRequest, RuleSpec, audit_and_sample
 from padmask.verify.proof.sample import Input, Sample
 from padmask.verify.proof_spec import ProofSpec
 from padmask.verify.verify_file import verify_file
@@ -159,7 +159,7 @@ def test_mask_column(tmp_path):
 def test_no_tokens_prove_nothing(tmp_path, rows):
     report = verify_file(write(tmp_path / "in.jsonl", rows), proof=proof_on("embedding"))
     assert (report.verdict, list(report.subjects)) == ("inconclusive", [])
-    assert "no row with a token" in report.environment["subjects"]
+    assert "no row of the data has a token" in report.environment["subjects"]
 
 
 @with_models
@@ -238,7 +238,7 @@ def test_seed_gives_the_same_report(raw):
     ("rows", "reference", "said"),
     [
         ([[3, -4], [5]], {}, "the id -4"),
-        ([["a", "b"], ["c"]], {}, "holds strings"),
+        ([["a", "b"], ["c"]], {}, "has strings"),
         ([[1 << 23]], {}, "too large for the reference models"),
         ([[9]], {"vocab_size": 9}, "at least 10"),
         ([[0.5]], {"routes": ("embedding",)}, "only the route masking supports"),

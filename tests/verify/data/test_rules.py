@@ -82,7 +82,7 @@ def test_declared_left_padding():
 
 def test_mask_of_wrong_shape():
     audit = Audit([AuditColumn("ids", value=0)])
-    audit.add_misshapen(np.array([False, True]), "row {}".format)
+    audit.add_invalid_masks(np.array([False, True]), "row {}".format)
     assert found(audit) == {"mask-shape": (1, ["row 1"])}
 
 
@@ -104,19 +104,19 @@ def test_mixed_sides():
 
 def test_impossible_lengths():
     audit = Audit([AuditColumn("ids", value=0)])
-    audit.add_impossible(np.array([False, True]), "row {}".format)
+    audit.add_invalid_lengths(np.array([False, True]), "row {}".format)
     assert found(audit) == {"length-range": (1, ["row 1"])}
 
 
 def test_unlisted_files():
     audit = Audit([AuditColumn("ids", value=0)])
-    audit.add_strangers(["a copy.jsonl"])
+    audit.add_unlisted_files(["a copy.jsonl"])
     assert found(audit) == {"stranger-file": (1, ["a copy.jsonl"])}
 
 
 def test_missing_end_marks():
     audit = Audit([AuditColumn("ids", value=0)])
-    audit.add_lacking_end(["cut.arrow"])
+    audit.add_files_without_end(["cut.arrow"])
     assert found(audit) == {"no-end-mark": (1, ["cut.arrow"])}
 
 

@@ -40,8 +40,8 @@ def judge(tmp_path_factory):
     """Save an example model, load the file as the command does, and prove it on random rows."""
     engine = start_backend()
     from padmask.verify.keras.load import load_model
-    from padmask.verify.keras.prove_model import prove_model
     from padmask.verify.keras.user_model import UserModel
+    from padmask.verify.keras.verify_keras_model import verify_keras_model
 
     folder = tmp_path_factory.mktemp("models")
 
@@ -59,7 +59,7 @@ def judge(tmp_path_factory):
             value=example.value or None,
             vocab_size=VOCAB,
         )
-        return prove_model(user, spec)[0]
+        return verify_keras_model(user, spec)[0]
 
     return judged
 

@@ -144,41 +144,41 @@ FAULTS = {
         two_blocks,
         "attention_1",
         ("removes the mask from its own inputs", "attention_mask=...", "GroupQueryAttention"),
-        "attention_1 (removes the mask from its own inputs here) -> ",
+        "attention_1 (removes the mask from its own inputs) -> ",
         (lambda: two_blocks(explicit=True), lambda: two_blocks(grouped)),
     ),
     "attention-strips-a-mask-in-a-subclass": Fault(
         OneBlock,
         "attention",
         ("removes the mask from its own inputs", "GroupQueryAttention"),
-        "attention (removes the mask from its own inputs here) -> pool (padding enters here)",
+        "attention (removes the mask from its own inputs) -> pool (padding enters here)",
         (lambda: OneBlock(grouped), lambda: OneBlock(explicit=True, pooled_with_mask=True)),
     ),
     "lstm-with-initial-state": Fault(
         lambda: decoder(L.LSTM(UNITS, name="lstm"), states=2),
         "lstm",
         HANDED,
-        "embed -> lstm (receives no mask here)",
+        "embed -> lstm (receives no mask)",
         (lambda: decoder(L.LSTM(UNITS, name="lstm"), states=2, handed=True),),
     ),
     "simple-rnn-with-initial-state": Fault(
         lambda: decoder(L.SimpleRNN(UNITS, name="rnn")),
         "rnn",
         HANDED,
-        "embed -> rnn (receives no mask here)",
+        "embed -> rnn (receives no mask)",
         (lambda: decoder(L.SimpleRNN(UNITS, name="rnn"), handed=True),),
     ),
     "bidirectional-with-initial-state": Fault(
         lambda: decoder(L.Bidirectional(L.SimpleRNN(UNITS), name="ways"), states=2),
         "ways",
         HANDED,
-        "embed -> ways (receives no mask here)",
+        "embed -> ways (receives no mask)",
         (lambda: decoder(L.Bidirectional(L.SimpleRNN(UNITS), name="ways"), states=2, handed=True),),
     ),
     "backwards-with-sequences": Fault(
         lambda: chain(L.SimpleRNN(UNITS, go_backwards=True, return_sequences=True, name="rnn"), mean()),
         "rnn",
-        ("go_backwards and return_sequences", "not reversed", "Bidirectional"),
+        ("go_backwards with return_sequences", "does not reverse the mask", "Bidirectional"),
         "embed -> rnn (padding enters here in spite of the mask)",
         (
             lambda: chain(L.Bidirectional(L.SimpleRNN(UNITS, return_sequences=True), name="rnn"), mean()),
@@ -188,7 +188,7 @@ FAULTS = {
     "concatenate-makes-a-mask-all-true": Fault(
         joined,
         "both",
-        ("a mask that is all true", "Mask all its inputs", "mask=..."),
+        ("a mask that is all True", "Mask all its inputs", "mask=..."),
         "both (the mask is all True from this layer on) -> rnn (padding enters here)",
         (lambda: joined(masked=True), lambda: joined(handed=True)),
     ),
@@ -202,7 +202,7 @@ FAULTS = {
     "unit-normalization-over-time": Fault(
         lambda: chain(L.UnitNormalization(axis=1, name="norm"), mean()),
         "norm",
-        ("normalises over padding", "axis=-1"),
+        ("over the time axis includes padding", "axis=-1"),
         "embed -> norm (padding enters here)",
         (lambda: chain(L.UnitNormalization(axis=-1, name="norm"), mean()),),
     ),
@@ -274,7 +274,7 @@ def test_attention_advice():
     """A mask for the attention alone does not cure it: the pooling after the Add has none still."""
     assert proven(lambda: OneBlock(explicit=True)).verdict == "leaks"
     advice = proven(OneBlock).advice
-    assert "attends to padding" not in advice
+    assert "attend to padding" not in advice
     assert "attention_mask=..." not in advice or " mask=..." in advice
 
 
@@ -309,7 +309,7 @@ def test_wrong_output_shape():
     [shape] = [check for check in subject.checks if check.name == "output-shape"]
     assert "instead of" in shape.detail
     assert subject.culprit == "each"
-    assert "or fix the input's length" in subject.advice
+    assert "give the input a fixed length" in subject.advice
 
 
 @pytest.mark.parametrize(

@@ -14,9 +14,9 @@ import pytest
 from padmask.core.python_rows import flatten
 from padmask.verify.proof.cached_predict import cache_predictions
 from padmask.verify.proof.checks import CannotRunError, Subject, prepare
-from padmask.verify.proof.prove import prove
 from padmask.verify.proof.sample import Input, Sample
 from padmask.verify.proof.tolerance import Check, ComparedDeviation, Deviation, compare_deviation, worst
+from padmask.verify.proof.verify_subject import verify_subject
 from padmask.verify.report import SubjectReport
 
 VOCAB = 30
@@ -56,14 +56,14 @@ def with_other_content(subject: Subject) -> Subject:
     return replace(subject, other=other)
 
 
-def disguised(subject: Subject, sample: Sample) -> Subject:
+def unmasked(subject: Subject, sample: Sample) -> Subject:
     """The control: the same model with padding that looks like tokens."""
 
     def dressed(batch):
-        return subject.predict(sample.disguised(batch, seed=3))
+        return subject.predict(sample.unmasked(batch, seed=3))
 
     def otherwise(batch):
-        return subject.predict(sample.disguised(batch, seed=4))
+        return subject.predict(sample.unmasked(batch, seed=4))
 
     other = None if subject.other is None else otherwise
     return replace(subject, predict=dressed, other=other, gradient=None, precise=None)
@@ -73,8 +73,8 @@ def proven(model, sample=None, *, control=None, twin=False, **options) -> Subjec
     """Prove a model, a function or a subject; a user's model also with long padding and empty rows."""
     sample = sample or sample_of()
     subject = model if isinstance(model, Subject) else subject_of(model, **options)
-    control = subject_of(control) if control else disguised(subject, sample)
-    return prove(subject, control, sample, twin=twin, far=not twin, empty=not twin).report
+    control = subject_of(control) if control else unmasked(subject, sample)
+    return verify_subject(subject, control, sample, twin=twin, far=not twin, empty=not twin).report
 
 
 def check_of(report: SubjectReport, name: str) -> Check:
@@ -303,7 +303,7 @@ def absolute_positions(ids, mask):
 def test_causal_models_need_pre_padding(model):
     after = proven(model, sample_of(padding="post"))
     assert (after.verdict, after.control.verdict) == ("ignores", "holds")
-    assert "no mask is needed" in after.detail
+    assert "needs no mask" in after.detail
     assert proven(model, sample_of(padding="pre")).verdict == "leaks"
 
 
@@ -639,7 +639,7 @@ def test_control_must_fail_every_check():
     subject = with_other_content(subject_of(masked_mean))
     # More padding changes what it says, other content does not.
     control = with_other_content(subject_of(number_of_places))
-    report = prove(subject, control, sample_of(), twin=True).report
+    report = verify_subject(subject, control, sample_of(), twin=True).report
     assert (report.verdict, report.control.verdict) == ("inconclusive", "holds")
     assert "other-content" in report.detail
 
@@ -780,7 +780,7 @@ def test_leak_to_empty_rows():
 def test_extra_checks_count():
     def proven_with(extra):
         sample, subject = sample_of(), subject_of(masked_mean)
-        return prove(subject, subject_of(mean), sample, twin=True, extra=[extra]).report
+        return verify_subject(subject, subject_of(mean), sample, twin=True, extra=[extra]).report
 
     agrees = Check.of("routes-agree", {"output": ComparedDeviation(0.0, 1e-5)})
     differs = Check.of("routes-agree", {"output": ComparedDeviation(1.0, 1e-5, "against another")})
