@@ -292,20 +292,20 @@ def test_softmax_of_few_steps(steps, mask):
 def test_softmax_checks_the_rank(shape):
     with pytest.raises(PadmaskError, match=r"scores of shape \(batch, time, features\)"):
         TemporalSoftmax().compute_output_shape(shape)
-    with pytest.raises(ValueError, match=r"axis, `scores\[..., None\]`"):
+    with pytest.raises(ValueError, match=r"axis with `scores\[..., None\]`"):
         TemporalSoftmax()(np.ones(shape))
     with pytest.raises(ValueError, match=r"scores of shape \(batch, time, features\)"):
         TemporalSoftmax()(keras.Input(shape[1:]))
 
 
 def test_split_needs_a_batch_axis():
-    with pytest.raises(PadmaskError, match=r"add a batch axis, `inputs\[None\]`"):
+    with pytest.raises(PadmaskError, match=r"add a batch axis with `inputs\[None\]`"):
         TemporalSplit()(np.ones(5))
 
 
 @pytest.mark.parametrize("mask", [REAL[:, :4], REAL[:2], REAL[..., None]])
 def test_softmax_checks_the_mask(mask):
-    with pytest.raises(PadmaskError, match=r"needs a mask of shape \(batch, time\)"):
+    with pytest.raises(PadmaskError, match=r"requires a mask of shape \(batch, time\)"):
         TemporalSoftmax()(scores(3, 5, 4), mask=mask)
 
 

@@ -215,7 +215,7 @@ def test_unused_settings_are_silent(here: Run, project: Callable[[str], Path]) -
             "'n' is 3, but",
             "--length-column is",
         ),
-        ("rows = 'x'", ("inspect", "in.jsonl"), "--rows takes A:B", "--rows is"),
+        ("rows = 'x'", ("inspect", "in.jsonl"), "--rows must be A:B", "--rows is"),
         ("explain = true", ("verify", "in.jsonl", "--no-model"), "--explain needs --model", "--explain is"),
     ],
     ids=lambda value: value if isinstance(value, str) else " ".join(value),

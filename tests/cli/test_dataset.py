@@ -173,7 +173,7 @@ def test_patterns_and_lists_are_datasets(here, data, wanted, tmp_path):
 def test_folder_options_need_a_folder(here, data, option):
     done = here("pad", data, "-o", "padded.jsonl", *option)
     assert (done.returncode, done.stdout) == (2, "")
-    assert done.stderr.startswith(f"Error: {option[0]} needs an output folder")
+    assert done.stderr.startswith(f"Error: {option[0]} requires an output folder")
 
 
 def test_cluster_excludes_workers(here, data, tmp_path):

@@ -479,7 +479,7 @@ def test_names_cannot_drive_terminals(here: Run, tmp_path: Path) -> None:
 )
 def test_bad_row_range_is_refused(refused: Run, tmp_path: Path, rows: str) -> None:
     name = write(tmp_path / "in.parquet", input_ids=IDS)
-    refused("inspect", name, "--rows", rows, says=["--rows takes A:B", "5:15"], code=2)
+    refused("inspect", name, "--rows", rows, says=["--rows must be A:B", "5:15"], code=2)
 
 
 @pytest.mark.parametrize("option", ["--shard-bytes", "--max-bytes"])
@@ -562,7 +562,7 @@ def test_removed_current_folder(command: list[str], tmp_path: Path) -> None:
     done = subprocess.run(
         ["sh", "-c", program], cwd=tmp_path / "gone", capture_output=True, text=True, check=False
     )
-    assert (done.returncode, "The current folder does not exist" in done.stderr) == (2, True)
+    assert (done.returncode, "The current folder no longer exists" in done.stderr) == (2, True)
 
 
 @pytest.mark.parametrize("command", ["pad", "inspect"])

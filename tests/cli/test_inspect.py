@@ -325,7 +325,7 @@ def test_narrow_terminal(capfd, tmp_path, monkeypatch, columns):
     shown = capfd.readouterr().out.partition("Plans")[2].partition("Health")[0]
 
     assert max(map(len, shown.splitlines())) <= columns
-    table, _, left_out = shown.partition("left out")
+    table, _, left_out = shown.partition("omitted columns")
     cells = table.split()
     for plan in plans:
         numbers = [plan["name"], *map(str, plan.get("edges") or [plan["maxlen"]])]

@@ -188,7 +188,7 @@ def test_declared_padding_is_checked(here, tmp_path):
 def test_no_data_is_a_usage_error(padmask):
     done = padmask("verify", "--no-model", stdin=RAW)
     assert (done.returncode, done.stdout) == (2, "")
-    assert "Name an input file, - for stdin" in done.stderr
+    assert "Specify an input file, - for stdin" in done.stderr
     assert "Usage:" in done.stderr
 
 

@@ -288,8 +288,8 @@ def test_input_option_renames_columns(here, saved, tmp_path):
     [
         ("questions=question", ["no input 'questions'", "Did you mean", "question, answer"]),
         ("question=nothing", ["nothing"]),
-        ("question", ["--input takes NAME=COLUMN"]),
-        ("=question", ["--input takes NAME=COLUMN"]),
+        ("question", ["--input must be NAME=COLUMN"]),
+        ("=question", ["--input must be NAME=COLUMN"]),
     ],
 )
 def test_wrong_input_is_refused(here, saved, pairs, said, words):
@@ -693,11 +693,11 @@ def test_module_that_exits(here, serve, raw):
         (["--predict", "b:c", "--no-model"], "--no-model cannot be used with --model"),
         (["--model", "a.keras", "--route", "embedding"], "--route selects reference models"),
         (["--predict", "b:c", "--route", "embedding"], "--route selects reference models"),
-        (["raw.jsonl", "--input", "a=b"], "--input needs --model"),
-        (["--predict", "b:c", "--input", "a=b"], "--input needs --model"),
-        (["raw.jsonl", "--explain"], "--explain needs --model"),
-        (["--predict", "b:c", "--custom-objects", "d.py"], "--custom-objects needs --model"),
-        (["raw.jsonl", "--allow-unsafe-model"], "--allow-unsafe-model needs --model"),
+        (["raw.jsonl", "--input", "a=b"], "--input requires --model"),
+        (["--predict", "b:c", "--input", "a=b"], "--input requires --model"),
+        (["raw.jsonl", "--explain"], "--explain requires --model"),
+        (["--predict", "b:c", "--custom-objects", "d.py"], "--custom-objects requires --model"),
+        (["raw.jsonl", "--allow-unsafe-model"], "--allow-unsafe-model requires --model"),
     ],
     ids=lambda given: " ".join(given) if isinstance(given, list) else "",
 )
@@ -713,5 +713,5 @@ def test_report_keeps_the_model(here, tmp_path):
 
 def test_help_says_what_runs_code(here):
     said = " ".join(here("verify", "--help").stdout.split())
-    assert "MODULE can be in the current folder. Its code runs when it is imported." in said
+    assert "MODULE may be in the current folder. Importing MODULE runs its code." in said
     assert "Use only for models that you trust" in said

@@ -242,7 +242,7 @@ def test_seed_gives_the_same_report(raw):
         ([[1 << 23]], {}, "too large for the reference models"),
         ([[9]], {"vocab_size": 9}, "at least 10"),
         ([[0.5]], {"routes": ("embedding",)}, "only the route masking supports"),
-        ([[0.5]], {"routes": ("masking", "argument")}, "the route argument takes ids"),
+        ([[0.5]], {"routes": ("masking", "argument")}, "the route argument requires ids"),
     ],
     ids=["negative-id", "strings", "huge-id", "small-vocabulary", "floats-to-embedding", "floats-to-some"],
 )
