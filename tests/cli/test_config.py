@@ -216,7 +216,12 @@ def test_unused_settings_are_silent(here: Run, project: Callable[[str], Path]) -
             "--length-column is",
         ),
         ("rows = 'x'", ("inspect", "in.jsonl"), "--rows must be A:B", "--rows is"),
-        ("explain = true", ("verify", "in.jsonl", "--no-model"), "--explain needs --model", "--explain is"),
+        (
+            "explain = true",
+            ("verify", "in.jsonl", "--no-model"),
+            "--explain requires --model",
+            "--explain is",
+        ),
     ],
     ids=lambda value: value if isinstance(value, str) else " ".join(value),
 )

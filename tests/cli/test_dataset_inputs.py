@@ -300,7 +300,7 @@ NO_MANIFEST: dict[str, tuple[Callable[[Path], object], str]] = {
 
 @pytest.mark.parametrize("resume", [(), ("--resume",)], ids=["start", "resume"])
 @pytest.mark.parametrize(("spoil", "fault"), NO_MANIFEST.values(), ids=NO_MANIFEST)
-def test_padding_into_a_folder_with_a_broken_manifest(
+def test_pad_refuses_broken_manifest(
     here: Run, out: Path, spoil: Callable[[Path], object], fault: str, resume: tuple[str, ...]
 ) -> None:
     spoil(out / "_padmask.json")

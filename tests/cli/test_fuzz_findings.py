@@ -314,7 +314,7 @@ def test_column_is_not_its_own_mask(refused: Run, tmp_path: Path, command: list[
     refused(*command, name, "--mask-column", "input_ids", says=["'input_ids'", "--mask-column"], code=2)
 
 
-def test_an_output_that_cannot_be_named_leaves_no_rejects(refused: Run, tmp_path: Path) -> None:
+def test_bad_output_name_leaves_no_rejects(refused: Run, tmp_path: Path) -> None:
     name = write(tmp_path / "in.parquet", input_ids=IDS)
     long_name = "x" * 300 + ".jsonl"
     refused("pad", name, "-o", long_name, "--rejects", "r.jsonl", says=["xxx.jsonl", "shorter"], code=2)

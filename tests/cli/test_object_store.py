@@ -139,7 +139,7 @@ def test_folders_and_patterns(bucket: Bucket, local: Path, here: Here, input_: s
             assert bucket.read(f"out/{name}") == (local / "out" / name).read_bytes()
 
 
-def test_an_error_of_a_staged_file_names_the_final_address(store: None) -> None:
+def test_staging_errors_show_the_final_url(store: None) -> None:
     folder = "s3://no-such-bucket/out"
     with (
         pytest.raises(padmask.OutputError, match=f"Cannot write '{folder}/a.jsonl': "),

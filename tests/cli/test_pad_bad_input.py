@@ -247,7 +247,7 @@ def test_last_repeated_key_counts(here: Run, tmp_path: Path) -> None:
     assert rows_of(here("pad", "in.jsonl")) == [{"input_ids": [2, 3], "mask": [True, True]}]
 
 
-def test_ints_become_floats_if_asked(here: Run, tmp_path: Path) -> None:
+def test_ints_become_floats_on_request(here: Run, tmp_path: Path) -> None:
     (tmp_path / "in.jsonl").write_text('{"x": [1, 2.5]}\n{"x": [3]}\n')
     assert [row["x"] for row in rows_of(here("pad", "in.jsonl", "-c", "x:float32"))] == [[1, 2.5], [3, 0]]
 
@@ -527,7 +527,7 @@ class TestAskedColumn:
         code = 1 if lists.endswith(".jsonl") else 2
         refuses("pad", lists, "-c", "text", "-o", "out.jsonl", says=["'text'"], code=code)
 
-    def test_column_is_asked_for_once(self, refuses: Run, lists: str) -> None:
+    def test_column_is_requested_once(self, refuses: Run, lists: str) -> None:
         refuses("pad", lists, "-c", "ids", "-c", "ids=1", "-o", "out.jsonl", says=["'ids'", "twice"], code=2)
 
 

@@ -1190,7 +1190,7 @@ def test_report_on_stdout(pad: Pad) -> None:
     assert json.loads(ran.out)["rows_written"] == 2
 
 
-def test_the_report_of_a_bad_row_has_the_fields_of_the_error(pad: Pad) -> None:
+def test_bad_row_report_has_error_fields(pad: Pad) -> None:
     bad = write("in.jsonl", [*ROWS, {"input_ids": [1, 70000]}])
     assert_refused(pad(bad, "-o", "out.jsonl", "--dtype", "int16", "--report", "r.json"))
     report = json.loads(Path("r.json").read_text())
@@ -1221,9 +1221,7 @@ def test_the_report_of_a_bad_row_has_the_fields_of_the_error(pad: Pad) -> None:
     ],
     ids=lambda value: " ".join(value) if isinstance(value, tuple) else None,
 )
-def test_the_report_of_a_failed_run_has_the_exit_code(
-    pad: Pad, args: tuple[str, ...], code: int, options: list[str]
-) -> None:
+def test_failed_report_has_exit_code(pad: Pad, args: tuple[str, ...], code: int, options: list[str]) -> None:
     write("in.jsonl", ROWS)
     ran = pad(*args, "--report", "r.json")
     report = json.loads(Path("r.json").read_text())
@@ -1231,7 +1229,7 @@ def test_the_report_of_a_failed_run_has_the_exit_code(
     assert (ran.code, report["exit_code"], report["error"]["options"]) == (code, code, options)
 
 
-def test_a_run_that_is_not_allowed_to_replace_a_file_writes_no_report(pad: Pad) -> None:
+def test_refused_output_writes_no_report(pad: Pad) -> None:
     rows = write("in.jsonl", ROWS)
     before = Path(rows).read_bytes()
     assert_refused(pad(rows, "-c", "nope", "--report", rows), "replace the input", code=2)
@@ -1634,7 +1632,7 @@ def test_vectors_become_nested_lists(pad: Pad, suffix: str) -> None:
         assert type_.value_type.value_type == pa.float32()
 
 
-def test_vectors_beside_tokens(pad: Pad) -> None:
+def test_vectors_with_tokens(pad: Pad) -> None:
     rows = [{"input_ids": [1, 2], "bbox": [[1, 2], [3, 4]]}, {"input_ids": [3], "bbox": [[5, 6]]}]
 
     ran = pad(write("in.jsonl", rows), "-c", "input_ids", "-c", "bbox=-1")

@@ -211,9 +211,7 @@ DIFFERENT: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
 
 @pytest.mark.parametrize("order", ["ab", "ba"])
 @pytest.mark.parametrize("case", DIFFERENT)
-def test_commands_refuse_files_that_are_padded_in_different_ways(
-    run: Run, shard: Callable[..., None], case: str, order: str
-) -> None:
+def test_mixed_padding_is_refused(run: Run, shard: Callable[..., None], case: str, order: str) -> None:
     for name, made in zip(order, DIFFERENT[case], strict=True):
         shard(name, **made)
     messages = set()
@@ -238,7 +236,7 @@ ALIKE = {
 
 
 @pytest.mark.parametrize("options", ALIKE.values(), ids=ALIKE)
-def test_files_that_are_padded_in_one_way_go_together(
+def test_consistent_files_form_a_dataset(
     run: Run, shard: Callable[..., None], options: tuple[str, ...]
 ) -> None:
     shard("a")
@@ -258,7 +256,7 @@ def test_only_requested_columns_are_compared(run: Run, shard: Callable[..., None
     assert run("inspect", "d", "-c", "labels").returncode == 1
 
 
-def test_files_on_two_sides_without_a_mask_are_not_unpadded(run: Run, shard: Callable[..., None]) -> None:
+def test_unpad_refuses_unmasked_mixed_sides(run: Run, shard: Callable[..., None]) -> None:
     # The metadata name a mask that is gone, and the lengths are left.
     shard("a", options=(*IDS, *LENGTHS), drop=("mask",))
     shard("b", options=(*IDS, *LENGTHS, "--padding", "pre"), drop=("mask",))
@@ -268,7 +266,7 @@ def test_files_on_two_sides_without_a_mask_are_not_unpadded(run: Run, shard: Cal
     assert found(verify(run, "d"))["mixed-sides"] == ("error", 1)
 
 
-def test_masks_of_ones_in_some_files_are_no_padding(run: Run, tmp_path: Path) -> None:
+def test_masks_of_ones_are_not_padding(run: Run, tmp_path: Path) -> None:
     (tmp_path / "d").mkdir()
     plain = pa.table({"input_ids": [[1, 2], [3]]})
     for name, mask in (("a", None), ("b", [[1, 1], [1]])):
@@ -279,7 +277,7 @@ def test_masks_of_ones_in_some_files_are_no_padding(run: Run, tmp_path: Path) ->
 
 
 @pytest.mark.parametrize("suffix", ["parquet", "jsonl"])
-def test_a_mask_beyond_the_first_file_is_seen(run: Run, tmp_path: Path, suffix: str) -> None:
+def test_mask_in_a_later_file_is_found(run: Run, tmp_path: Path, suffix: str) -> None:
     (tmp_path / "d").mkdir()
     for name, mask in (("a", None), ("b", [[1, 0], [1, 1]])):
         rows: dict[str, Any] = {"input_ids": [[1, 2], [3, 4]]} | (
@@ -299,7 +297,7 @@ def test_a_mask_beyond_the_first_file_is_seen(run: Run, tmp_path: Path, suffix: 
         assert "looks padded already" in run("pad", "d", "-o", "out.parquet").stderr
 
 
-def test_padding_that_nothing_marks_any_more_is_told(run: Run, tmp_path: Path) -> None:
+def test_unmarked_padding_causes_warning(run: Run, tmp_path: Path) -> None:
     pad(run, "p.parquet")
     pq.write_table(pq.read_table(tmp_path / "p.parquet").drop_columns(["n"]), tmp_path / "p.parquet")
     seen = json.loads(run("inspect", "p.parquet", "--json").stdout)
@@ -310,7 +308,7 @@ def test_padding_that_nothing_marks_any_more_is_told(run: Run, tmp_path: Path) -
     assert run("unpad", "p.parquet", "-o", "out.jsonl").returncode == 2
 
 
-def test_a_column_that_passed_through_is_raw_to_all(run: Run, shard: Callable[..., None]) -> None:
+def test_unpadded_column_counts_as_raw(run: Run, shard: Callable[..., None]) -> None:
     shard("a")
     assert json.loads(run("inspect", "d", "-c", "labels", "--json").stdout)["padded"] is False
     again = ["pad", "d", "-o", "again.parquet", "--overwrite-mask"]
@@ -318,7 +316,7 @@ def test_a_column_that_passed_through_is_raw_to_all(run: Run, shard: Callable[..
     assert "padded already" in run(*again, *IDS).stderr
 
 
-def test_masks_without_an_element_are_masks_to_all(run: Run, tmp_path: Path) -> None:
+def test_empty_masks_count_as_padding(run: Run, tmp_path: Path) -> None:
     (tmp_path / "e.jsonl").write_text('{"input_ids": [], "mask": []}\n')
     assert json.loads(run("inspect", "e.jsonl", "--json").stdout)["padded"] is True
     assert verify(run, "e.jsonl").returncode == 0

@@ -55,7 +55,7 @@ BAD_FIRST = {
 
 @pytest.mark.parametrize("asked", [("-c", "x:int32"), ("-c", "x", "--dtype", "int64")], ids=["own", "all"])
 @pytest.mark.parametrize("bad", BAD_FIRST.values(), ids=BAD_FIRST)
-def test_asked_dtype_rejects_bad_rows(run, asked, bad):
+def test_explicit_dtype_rejects_bad_rows(run, asked, bad):
     rows = lines(bad, "[1,2]", "[3]")
 
     ran = run("pad", *asked, "--on-error", "skip", "--rejects", "r.jsonl", stdin=rows)
@@ -247,7 +247,7 @@ def test_unpad_blames_the_bad_row(run, tmp_path):
 
 
 @pytest.mark.parametrize("suffix", ["jsonl", "parquet"])
-def test_verify_reads_asked_dtype(tmp_path: Path, suffix):
+def test_verify_uses_explicit_dtype(tmp_path: Path, suffix):
     source = tmp_path / f"in.{suffix}"
     rows = [[1.0, 0.0, 3.0]] * 3
     if suffix == "jsonl":

@@ -371,7 +371,7 @@ def test_missing_extra_says_how_to_install(padmask, raw, nothing_installed, opti
 
 
 @with_models
-def test_proof_in_a_new_process(padmask, raw, tmp_path, monkeypatch):
+def test_verify_in_a_new_process(padmask, raw, tmp_path, monkeypatch):
     for name in ("TF_CPP_MIN_LOG_LEVEL", "KERAS_BACKEND"):
         monkeypatch.delenv(name, raising=False)
     done = padmask("verify", raw, *QUICK, "--json", "--report", "junit:out.xml")
@@ -386,7 +386,7 @@ def test_proof_in_a_new_process(padmask, raw, tmp_path, monkeypatch):
 
 
 @with_models
-def test_proof_shows_verdict_first(here, raw):
+def test_report_shows_verdict_first(here, raw):
     done = here("verify", raw, "--route", "embedding", "--route", "masking", "--device", "cpu")
     assert (done.returncode, done.stderr) == (0, "")
     assert done.stdout.startswith("ignores: ")

@@ -247,7 +247,7 @@ def test_raw_and_padded_data(here, saved, raw, tmp_path, name, code):
 
 
 @with_models
-def test_bad_data_beside_proof(here, saved, tmp_path):
+def test_bad_data_with_model_report(here, saved, tmp_path):
     data = write_rows(tmp_path / "in.jsonl", [{"input_ids": [5, 0, 6]}, {"input_ids": [7]}])
     report, subject = answer_of(here("verify", data, "--model", saved("sound"), "--json", "--strict"), 1)
     assert (report["verdict"], subject["verdict"]) == ("bad-data", "ignores")
@@ -428,7 +428,7 @@ def test_data_without_tokens(here, saved, tmp_path):
 
 
 @with_models
-def test_proof_in_a_new_process(padmask, saved, raw):
+def test_verify_in_a_new_process(padmask, saved, raw):
     """The start-up messages of TensorFlow stay hidden."""
     done = padmask("verify", raw, "--model", saved("convolving"), "--json")
     report, subject = answer_of(done, 1)
@@ -648,7 +648,7 @@ def test_function_of_fixed_length(here, serve, tmp_path):
     assert verdicts_of(subject)["other-content"] == "holds"
 
 
-def test_a_function_without_a_number_of_ids_is_a_sentence(here, serve):
+def test_missing_vocab_size_is_explained(here, serve):
     refused(here("verify", "--predict", f"{serve()}:mean"), "number of ids", "--vocab-size")
 
 

@@ -38,7 +38,7 @@ FILES = {
 
 
 @pytest.mark.parametrize("case", FILES)
-def test_copies_of_a_file_are_padded_like_the_file(case: str) -> None:
+def test_copies_have_the_same_padding(case: str) -> None:
     schema, names = FILES[case]
     one = find_padding({"a": schema})
     assert (None if one is None else one.names) == names

@@ -778,7 +778,7 @@ def test_every_type_passes_through(tmp_path: Path, output: str) -> None:
     ],
     ids=lambda value: str(value.type) if isinstance(value, pa.Array) else "",
 )
-def test_types_that_json_holds(tmp_path: Path, array: pa.Array, text: str) -> None:
+def test_types_that_json_supports(tmp_path: Path, array: pa.Array, text: str) -> None:
     pq.write_table(pa.table({"x": [[1]], "other": array}), tmp_path / "in.parquet")
 
     pad_file(tmp_path / "in.parquet", tmp_path / "out.jsonl", columns=["x"])

@@ -204,7 +204,7 @@ def test_resume_refuses_other_inputs(run):
     assert f"cannot continue the run in {str(run.folder)!r}: {differences}. Repeat the" in str(refused.value)
 
 
-def test_resume_refuses_another_run_whose_plan_is_unreadable(run):
+def test_resume_refuses_unreadable_plan(run):
     run.ended_after(2)
     run.staged("plan").write_text("{}")
     with pytest.raises(OutputError, match=r"padded': it had other options or inputs\. Repeat the"):
@@ -267,7 +267,7 @@ def test_resume_redoes_changed_inputs(run):
     assert bytes_in(run.folder) == run.undisturbed()
 
 
-def test_resume_without_skip_meets_skipped_rows_again(spoiled):
+def test_resume_without_skip_fails_again(spoiled):
     with pytest.raises(EndedError):
         spoiled(resume=True, end_after=2, **SKIP)
     with pytest.raises(DataError, match=r"3\.jsonl, line 3"):
@@ -287,7 +287,7 @@ def test_resume_finds_rejects_again(run, tmp_path):
     assert rejects.read_text().count("\n") == 1
 
 
-def test_replacing_shards_of_other_inputs_is_reported(run, tmp_path):
+def test_replaced_shards_are_reported(run, tmp_path):
     assert run().notes == ()
     assert run(spec=PadSpec(maxlen=2)).notes == ()
     other = Run(run.data.rename(tmp_path / "other"), run.folder)
@@ -296,13 +296,13 @@ def test_replacing_shards_of_other_inputs_is_reported(run, tmp_path):
     )
 
 
-def test_padding_shards_of_a_stopped_run_again_is_reported(run):
+def test_repadded_shards_are_reported(run):
     run.ended_after(4)
     assert any("were padded again: 4; --resume" in note for note in run().notes)
     assert run().notes == ()
 
 
-def test_resume_refuses_the_dataset_of_another_job(run, monkeypatch):
+def test_resume_refuses_another_job(run, monkeypatch):
     run()
     before = bytes_in(run.folder)
     with pytest.raises(OutputError, match=r"padded': maxlen was longest and is 4\."):
@@ -355,7 +355,7 @@ def test_resume_repairs_whole_dataset(run, tmp_path, fault, asks):
 
 
 @pytest.mark.parametrize("spec", [PadSpec(maxlen=4), PadSpec()], ids=["given", "found"])
-def test_resume_keeps_the_shards_of_a_repair_that_stopped(run, spec):
+def test_resume_keeps_repaired_shards(run, spec):
     run.asked = {"spec": spec}
     run()
     for shard in range(3):
@@ -367,7 +367,7 @@ def test_resume_keeps_the_shards_of_a_repair_that_stopped(run, spec):
     assert bytes_in(run.folder) == run.undisturbed()
 
 
-def test_rejects_that_are_gone_are_made_again(run, tmp_path):
+def test_lost_rejects_are_created_again(run, tmp_path):
     run.asked = typed(tmp_path)
     run()
     kept = bytes_in(tmp_path)
@@ -651,7 +651,7 @@ def test_resume_rewrites_rejects(run, tmp_path):
     assert json.loads((tmp_path / "rejects.jsonl").read_text())["row"] == {"input_ids": [5, "x"]}
 
 
-def test_resume_beside_whole_dataset(run):
+def test_resume_with_complete_dataset(run):
     run.asked = dict(GIVEN)
     run()
     rows(run, 3, "[1]")
@@ -717,12 +717,12 @@ def test_too_small_disk_leaves_no_folder(run, monkeypatch):
     ],
     ids=["too large", "unsafe name"],
 )
-def test_errors_of_writing_name_the_shard_and_not_the_staged_file(run, asked, error):
+def test_write_errors_show_the_shard_name(run, asked, error):
     with pytest.raises(OutputError, match=error):
         run(spec=PadSpec(maxlen=3), **asked)
 
 
-def test_more_than_may_be_written_is_refused_before_a_row_is_padded(run):
+def test_size_limit_is_checked_first(run):
     from padmask.errors import SpecError
 
     with pytest.raises(SpecError, match="would pad all 12 rows to 6 positions"):

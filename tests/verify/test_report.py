@@ -236,7 +236,7 @@ def test_junit_fails_with_the_command(name):
     assert (failures(REPORTS[name]) == 0) == REPORTS[name].ok
 
 
-def test_junit_fails_without_a_proof():
+def test_junit_fails_without_models():
     assert failures(REPORTS["nothing-proven"]) > 0
 
 

@@ -156,7 +156,7 @@ def test_mask_column(tmp_path):
 
 @with_models
 @pytest.mark.parametrize("rows", [[], [[]], [[], []]], ids=["no-row", "an-empty-row", "empty-rows"])
-def test_no_tokens_prove_nothing(tmp_path, rows):
+def test_no_tokens_are_inconclusive(tmp_path, rows):
     report = verify_file(write(tmp_path / "in.jsonl", rows), proof=proof_on("embedding"))
     assert (report.verdict, list(report.subjects)) == ("inconclusive", [])
     assert "no row of the data has a token" in report.environment["subjects"]
@@ -394,7 +394,7 @@ def test_leak_outweighs_bad_data(tmp_path, monkeypatch):
 
 
 @with_models
-def test_masked_control_proves_nothing(raw, monkeypatch):
+def test_masked_control_is_inconclusive(raw, monkeypatch):
     from padmask.verify.keras import reference_models as models
 
     route = models.ROUTES["embedding"]

@@ -393,7 +393,7 @@ def test_outputs_are_judged_alone():
     assert check_of(report, "row-alone").detail.startswith("pooled")
 
 
-def test_small_leak_beside_large_output():
+def test_small_leak_with_large_output():
     def model(ids, mask):
         return {"large": 1e6 * masked_mean(ids, mask), "small": slightly(ids, mask)}
 
@@ -500,7 +500,7 @@ def test_jittered_weights_show_noise():
     assert proven(model, jittered=jittered).verdict == "ignores"
 
 
-def test_pure_noise_proves_nothing():
+def test_pure_noise_is_inconclusive():
     random = np.random.default_rng(0)
     report = proven(lambda ids, mask: random.standard_normal((len(ids), 3)))
     assert report.verdict != "ignores"
@@ -630,7 +630,7 @@ def test_control_must_fail():
 
 
 @pytest.mark.parametrize("model", [masked_mean, sums_so_far, constant], ids=name_of)
-def test_passing_control_proves_nothing(model):
+def test_passing_control_is_inconclusive(model):
     report = proven(model, control=model, twin=True)
     assert (report.verdict, report.control.verdict) == ("inconclusive", "holds")
 

@@ -65,7 +65,7 @@ def test_joined_rows_follow_each_other(rows, maxlen):
 
 
 @given(rows=rows_of_ids, seed=st.integers(0, 99))
-def test_refilled_rows_keep_lengths(rows, seed):
+def test_random_tokens_keep_lengths(rows, seed):
     sample = sample_of(rows)
     refilled = tokens_of(sample.with_random_tokens(seed))
     assert list(map(len, refilled)) == list(map(len, rows))
@@ -73,13 +73,13 @@ def test_refilled_rows_keep_lengths(rows, seed):
     assert refilled == tokens_of(sample.with_random_tokens(seed))
 
 
-def test_refilled_rows_differ():
+def test_random_tokens_differ_by_seed():
     sample = sample_of([list(range(1, 30))])
     assert len({str(tokens_of(sample.with_random_tokens(seed))) for seed in range(5)}) == 5
 
 
 @given(rows=rows_of_ids, padding=sides, more=st.integers(0, 5), seed=st.integers(0, 99))
-def test_disguised_padding_looks_like_tokens(rows, padding, more, seed):
+def test_unmasked_padding_has_tokens(rows, padding, more, seed):
     sample = sample_of(rows, padding, value=0)
     batch = sample.padded(more)
     dressed = sample.unmasked(batch, seed)["ids"]
@@ -138,7 +138,7 @@ def test_inputs_have_their_own_lengths():
     assert (alone["source"].values.tolist(), alone["target"].values.tolist()) == ([[3]], [[5, 6, 7]])
 
 
-def test_fixed_input_beside_others():
+def test_fixed_input_with_others():
     sample = Sample({"ids": Input(flatten([[1, 2]])), "tags": Input(flatten([[1]]), places=3)})
     assert (sample.is_fixed, sample.has_fixed) == (False, True)
     assert sample.places(2) == {"ids": 4, "tags": 3}
