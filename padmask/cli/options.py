@@ -93,7 +93,8 @@ threads_option = setting(
     type=click.IntRange(min=1),
     default=None,
     metavar="N",
-    help="Batches to process in parallel.  [default: number of cores; 1 if input and output are JSON Lines]",
+    help="Number of batches to process in parallel.  [default: number of cores; 1 if input and output are "
+    "JSON Lines]",
 )
 
 
@@ -130,7 +131,7 @@ def input_options(command: Command) -> Command:
                 type=click.Choice(["post", "pre"]),
                 default="post",
                 show_default=True,
-                help="Side on which longer rows are cut.",
+                help="Side on which rows longer than maxlen are truncated.",
             ),
             setting(
                 "--value",
@@ -203,7 +204,8 @@ workers_option = setting(
     type=click.IntRange(min=1),
     default=None,
     metavar="N",
-    help="Worker processes for the shards of a dataset.  [default: number of cores; 1 for a single shard]",
+    help="Number of processes that work on the files of a dataset.  [default: number of cores; 1 for a "
+    "single file]",
 )
 
 cluster_option = command_line_only(
@@ -211,8 +213,8 @@ cluster_option = command_line_only(
     because="sends data and work to other machines",
     default=None,
     metavar="ADDRESS",
-    help="Dask scheduler to use instead of worker processes, such as tcp://host:8786, or local to start "
-    "one with --workers N.",
+    help="Address of a Dask scheduler to use instead of local processes, such as tcp://host:8786. With "
+    "local, padmask starts a scheduler and --workers workers.",
 )
 
 mask_column_option = setting(

@@ -156,7 +156,7 @@ def report_on_function(
     else:
         if len(rows) > 1:
             raise SpecError(
-                "A function takes one array of ids and its mask. Pass one array, not a dict of several."
+                "A function accepts only one array of ids and its mask. Pass one array instead of a dict."
             )
         [given] = rows.values()
         flat = np.concatenate([np.asarray(row).reshape(-1) for row in given])

@@ -173,7 +173,10 @@ def _read_mask(
 def _are_valid_lengths(
     lengths: npt.NDArray[np.int64], places: npt.NDArray[np.int64]
 ) -> npt.NDArray[np.bool_]:
-    """Return which lengths are between 0 and the number of positions. Null lengths were read as -1."""
+    """Check for each row whether its length is between 0 and its number of positions.
+
+    Null lengths were read as -1, so they are invalid.
+    """
     possible: npt.NDArray[np.bool_] = (lengths >= 0) & (lengths <= places)
     return possible
 

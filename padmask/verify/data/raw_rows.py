@@ -1,4 +1,4 @@
-"""Read raw rows and check them against the rules, truncated as padding would truncate them."""
+"""Read raw rows, truncate them to maxlen, and check them against the rules."""
 
 from __future__ import annotations
 

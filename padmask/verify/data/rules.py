@@ -57,7 +57,7 @@ RULES = {
         Rule(
             "row-fully-masked", "warning", "rows without real tokens give NaN in pooling and attention layers"
         ),
-        Rule("cudnn-fallback", "warning", "cuDNN kernels need rows with a token, padded at the end"),
+        Rule("cudnn-fallback", "warning", "cuDNN supports only rows with a token and padding at the end"),
         Rule("stranger-file", "error", "the _padmask.json of the folder does not list the file", "file"),
         Rule("no-end-mark", "warning", LACKS_END, "file"),
         Rule("mixed-dtypes", "warning", "the column has different types in different files", "file"),
@@ -291,7 +291,7 @@ class Audit:
     def add_unequal(self, bad: Flags, width: int, place: Places) -> None:
         """Report rows whose number of positions differs from that of the first row."""
         means = RULES["rows-unequal"].means
-        detail = f"the row does not have {width:,} positions as the first row does: {means}"
+        detail = f"the row does not have {width:,} positions like the first row: {means}"
         self._report("rows-unequal", bad, place, detail)
 
     def _padded_column(

@@ -244,7 +244,10 @@ def compare_row_alone(setup: CheckSetup, subject: Subject) -> Deviations:
 
 
 def _find_wrong_sizes(probe: Sample, alone: Sequence[Outputs], outputs: Outputs, more: int) -> set[str]:
-    """Return outputs whose time axis has the row length without padding, but lacks the padded length."""
+    """Return the outputs whose number of steps does not grow with the padding of the rows.
+
+    Without padding, these outputs have as many steps as the row has tokens.
+    """
     wrong = set()
     places = probe.places(more)
     for name, output in outputs.items():

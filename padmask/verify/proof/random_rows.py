@@ -40,8 +40,8 @@ def draw_random_rows(
         value: pad value. No random token has this value.
         vocab_size: number of ids. None uses the sizes of the model's embeddings.
         seed: random seed.
-        different_lengths: whether the inputs of a row have different lengths. Then the longest input cannot
-            hide a leak of the other inputs.
+        different_lengths: whether the inputs of a row have different lengths, which prevents the longest
+            input from hiding a leak of the other inputs.
     """
     random = np.random.default_rng(seed)
     inputs: dict[str, Input] = {}
@@ -111,7 +111,12 @@ def _add_static_inputs(
 
 
 def _choose_lengths(places: int | None, shift: int) -> npt.NDArray[np.int64]:
-    """Return a length for each row. Inputs with different shifts have different lengths in the same row."""
+    """Return the length of each row of an input, shape (rows,).
+
+    Args:
+        places: padded length that the input requires; None for any length.
+        shift: number of the input. Inputs with different numbers have different lengths in the same row.
+    """
     lengths = LENGTHS if places is None else _choose_lengths_up_to(places)
     lengths = np.roll(lengths, 4 * shift)
     if places is None and shift:

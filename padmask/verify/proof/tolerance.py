@@ -145,7 +145,7 @@ def compare_deviation(
             remark = (
                 f"the {dtype} deviation, {own.deviation:.1e}, is rounding, because it vanishes in float64"
                 if float64.holds
-                else "found in float64"
+                else "measured in float64"
             )
     return compared, remark
 

@@ -55,7 +55,7 @@ def _skip_row_alone(setup: CheckSetup) -> str | None:
 def _skip_more_padding(setup: CheckSetup) -> str | None:
     if setup.sample.is_fixed:
         return f"the model only accepts rows of length {max(setup.sample.places().values())}"
-    return None if len(setup.more) > 1 else "the model cannot run on lengths above the longest row"
+    return None if len(setup.more) > 1 else "the model cannot run if the longest row has padding too"
 
 
 def _skip_other_content(setup: CheckSetup) -> str | None:
