@@ -1,4 +1,4 @@
-"""The Keras layers make, split, pass on and use masks."""
+"""The Keras layers create, split, pass on and use masks."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ def gradient(layer, values, mask, weigh):
 
 
 def attention_pooling():
-    """A Functional model of all four layers: (batch, time) ids to (batch, 4) numbers."""
+    """A Functional model with all four layers, from (batch, time) ids to (batch, 4) numbers."""
     ids = keras.Input((None,), dtype="int32")
     vectors = MaskedActivation("tanh")(CustomEmbedding(10, 6, mask_zero=True)(ids))
     weights = TemporalSoftmax()(keras.layers.Dense(1)(vectors))
@@ -334,7 +334,7 @@ def test_symbolic_tensors_keep_masks():
 
 
 class Halves(keras.Model):
-    """The same layers in a subclassed model."""
+    """A subclassed model with the same layers."""
 
     def __init__(self):
         super().__init__()

@@ -45,7 +45,7 @@ def edit(path: Path, name: str, column: pa.Array) -> None:
 
 
 def found(done: Completed) -> dict[str, tuple[str, int]]:
-    """Return the severity and the count of each rule that is broken."""
+    """Return the severity and the number of violations of each violated rule."""
     shown: dict[str, Any] = json.loads(done.stdout)
     findings = shown.get("data", shown.get("health"))
     return {one["rule"]: (one["severity"], one["count"]) for one in findings}
@@ -154,7 +154,7 @@ def test_shards_on_two_sides(run: Run, tmp_path: Path, suffix: str, mask: bool) 
     assert done.returncode == 1
     assert found(done)["mixed-sides"] == ("error", 1)
     assert f"b.{suffix} (pre)" in done.stdout
-    # Each file is checked with its own side.
+    # Each file is checked with its own padding side.
     assert "padding-not-pad-value" not in found(done)
     shown = run("inspect", "d", "--json")
     assert found(shown)["mixed-sides"][1] == 1
@@ -196,7 +196,7 @@ def shard(run: Run, tmp_path: Path) -> Callable[..., None]:
 
 RAW: dict[str, Any] = {"drop": ("mask",), "metadata": False}
 ONLY_LENGTHS: dict[str, Any] = {"options": LENGTHS, "drop": ("mask",)}
-# Two shards that are not padded in the same way: how each is made.
+# Functions that write two shards with different padding.
 DIFFERENT: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
     "a raw file beside a mask": ({}, RAW),
     "a raw file beside lengths": (ONLY_LENGTHS, RAW),
@@ -222,12 +222,12 @@ def test_mixed_padding_is_refused(run: Run, shard: Callable[..., None], case: st
         assert all(f"d/{name}.parquet" in done.stderr for name in "ab")
         messages.add(done.stderr)
     assert len(messages) == 1
-    # pad takes such files, and warns.
+    # pad accepts such files and warns.
     done = run("pad", "d", "-c", "input_ids", "-o", "again.parquet", "--overwrite-mask")
     assert (done.returncode, "looks padded already" in done.stderr) == (0, True)
 
 
-# Options for a second shard that goes together with the first one.
+# Options for a second shard that is consistent with the first one.
 ALIKE = {
     "side, with a mask": ("--padding", "pre"),
     "pad value": ("--value", "9"),
@@ -257,7 +257,7 @@ def test_only_requested_columns_are_compared(run: Run, shard: Callable[..., None
 
 
 def test_unpad_refuses_unmasked_mixed_sides(run: Run, shard: Callable[..., None]) -> None:
-    # The metadata name a mask that is gone, and the lengths are left.
+    # The metadata refer to a missing mask, but the lengths exist.
     shard("a", options=(*IDS, *LENGTHS), drop=("mask",))
     shard("b", options=(*IDS, *LENGTHS, "--padding", "pre"), drop=("mask",))
     done = run("unpad", "d", "-o", "out.jsonl")
@@ -293,7 +293,7 @@ def test_mask_in_a_later_file_is_found(run: Run, tmp_path: Path, suffix: str) ->
         done = run(*command, "d")
         assert (done.returncode, "b." + suffix in done.stderr) == (1, True)
     if suffix == "parquet":
-        # JSON Lines are known by the first file alone.
+        # For JSON Lines, only the first file is checked.
         assert "looks padded already" in run("pad", "d", "-o", "out.parquet").stderr
 
 
@@ -323,7 +323,7 @@ def test_empty_masks_count_as_padding(run: Run, tmp_path: Path) -> None:
     assert run("unpad", "e.jsonl").stdout == '{"input_ids":[]}\n'
 
 
-# Masks of a file's rows, the name of the mask, and whether the rows count as padded.
+# Masks of the rows in a file, the name of the mask column, and whether the input is padded.
 ANSWERS = {
     "a mask with padding, rows of two lengths": ([[1, 1, 0], [1, 1]], "attention_mask", True),
     "a mask with padding, rows of one length": ([[1, 1, 0], [1, 1, 1]], "attention_mask", True),

@@ -276,7 +276,7 @@ def test_npz_is_neither_read_nor_written(here, tmp_path, raw):
 
 
 def test_settings_hold_for_pad_and_unpad(here, tmp_path, raw):
-    # The settings name the columns as pad needs them, and the mask.
+    # The settings contain the columns for pad, and the mask.
     (tmp_path / "pyproject.toml").write_text(
         '[tool.padmask]\ncolumn = ["input_ids", "labels=-100"]\nmask-column = "real"\nmaxlen = 4\n'
     )

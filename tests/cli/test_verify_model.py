@@ -576,8 +576,8 @@ _numbers = count()
 
 @pytest.fixture
 def serve(tmp_path, monkeypatch):
-    """Write a module of functions to predict with, and return its unique name."""
-    # Undoes the change of sys.path.
+    """Write a module with functions for --predict, and return its unique name."""
+    # Restores sys.path.
     monkeypatch.syspath_prepend(tmp_path)
     # Other tests may have imported Keras.
     for name in ("tensorflow", "keras"):

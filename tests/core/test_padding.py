@@ -88,7 +88,7 @@ def test_masks_of_ones_mark_no_padding() -> None:
     assert masked([[1, 1], [1]]) is None
     found = masked([[1, 0], [1]])
     assert found == Padding("attention_mask", None, seen=True)
-    # Rows of equal lengths, and padmask's own name, count without a 0.
+    # Rows of equal lengths, and the default mask name, count as padded even without a 0.
     assert masked([[1, 1], [1, 1]]) == Padding("attention_mask", None)
     assert masked([[1, 1], [1]], name="mask") == Padding("mask", None)
 

@@ -1,4 +1,4 @@
-"""The table of formats: entries name classes that keep the contract, and a new format takes one entry."""
+"""The table of formats: its classes implement the contract, and a new format needs only one entry."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ ROWS = "#words\tinput_ids\tlabels\n1 2 3\t4 5 6\n7\t8\n\t\n"
 
 PADDED = "#words\tinput_ids\tlabels\tmask\n1 2\t4 5\t1 1\n7 0\t8 -100\t1 0\n0 0\t-100 -100\t0 0\n"
 
-# The command line, to which one format was added.
+# A command line with an additional format.
 COMMAND = "import sys, words; words.register(); from padmask.cli import run; sys.exit(run(sys.argv[1:]))"
 
 

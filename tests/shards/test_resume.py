@@ -1,4 +1,4 @@
-"""The tables of `--resume`: what each state of an output folder leads to, for the run and for each shard."""
+"""The tables of `--resume`: the action for each state of an output folder, and for each shard."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ REJECTS = replace(RESUME, rejects=True)
 
 
 def record(index: int, **more: Any) -> ShardRecord:
-    """Return the record of a shard that was padded from its input as the input is now."""
+    """Return the record of a shard that was padded from the current input."""
     shard = SHARDS[index]
     return replace(ShardRecord(index, shard.name, shard.address, version=shard.stamp), **more)
 
@@ -137,7 +137,7 @@ WITHOUT_2 = replace(PLAN, left_out=(left_out(2),))
     [
         (StagedRun(JOB, PLAN), RESUME, StagedState.USABLE),
         (StagedRun(JOB, WITHOUT_2), SKIP, StagedState.USABLE),
-        # Its length was found without a shard that must not be left out now.
+        # Its length was computed without a shard that must be included now.
         (StagedRun(JOB, WITHOUT_2), RESUME, StagedState.UNUSABLE),
         (StagedRun(None, None), RESUME, StagedState.UNUSABLE),
         (StagedRun(OTHER_INPUTS, PLAN), RESUME, StagedState.OTHER_INPUTS),
@@ -163,7 +163,7 @@ REFUSED = Ledger(rows_read=1, rows_dropped=1)
         ([], {}, DatasetState.COMPLETE),
         ([], {"typed": True, "policy": REJECTS}, DatasetState.COMPLETE),
         ([2], {}, DatasetState.INCOMPLETE),
-        # The manifest has neither the types nor the rejected rows of the other shards.
+        # The manifest contains neither the types nor the rejected rows of the other shards.
         ([2], {"typed": True}, DatasetState.OUTDATED),
         ([2], {"policy": REJECTS}, DatasetState.OUTDATED),
     ],
@@ -180,7 +180,7 @@ def test_dataset_without_a_shard(missing: list[int], asked: dict[str, Any], stat
         ("a1", "a1", REJECTS, DatasetState.COMPLETE),
         ("a1", "b2", REJECTS, DatasetState.OUTDATED),
         ("a1", "", REJECTS, DatasetState.OUTDATED),
-        # The earlier run kept no rejected rows.
+        # The earlier run did not write rejected rows.
         ("", "", REJECTS, DatasetState.OUTDATED),
         ("a1", "", RESUME, DatasetState.COMPLETE),
     ],
@@ -290,7 +290,7 @@ def test_unreadable_shards_are_skipped_again(run: bool) -> None:
 
 
 def test_kept_shards_are_current() -> None:
-    """Whatever else is in the folder, a kept shard is intact and has the name and the input of now."""
+    """In every state of the folder, a kept shard is intact and has the current name and input."""
     changes = [{}, {"version": "changed"}, {"name": "other.jsonl"}]
     for files in itertools.product(FileState, FileState):
         for staged, committed in itertools.product(changes, changes):
@@ -319,7 +319,7 @@ def test_fixed_length_ignores_stored_plan() -> None:
         (STAGED_RUNS["another job"], ["maxlen was p95 and is longest"]),
         (STAGED_RUNS["other inputs"], ["/in/2.jsonl has changed"]),
         (DATASETS["another job"], ["maxlen was p95 and is longest"]),
-        # The later run is the one that cannot be continued.
+        # The later run cannot be continued.
         (STAGED_RUNS["other inputs"] | DATASETS["another job"], ["/in/2.jsonl has changed"]),
         ({"other": StagedRun()}, []),
     ],

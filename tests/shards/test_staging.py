@@ -29,7 +29,7 @@ SHARDS = 6
 
 
 class EndedError(Exception):
-    """Ends a run, as a kill would."""
+    """An exception that ends a run like a kill."""
 
 
 @dataclass
@@ -37,9 +37,9 @@ class Run:
     """A dataset, its options and its output folder.
 
     Args:
-        data: the inputs.
-        folder: the output.
-        asked: keywords of `pad_dataset`.
+        data: input folder.
+        folder: output folder.
+        asked: keyword arguments of `pad_dataset`.
     """
 
     data: Path
@@ -63,14 +63,14 @@ class Run:
         assert not self.seen()
 
     def undisturbed(self) -> dict[str, bytes]:
-        """Return the output of an undisturbed run."""
+        """Return the output of a run without faults."""
         other = Run(self.data, self.folder.with_name("undisturbed"), self.asked)
         shutil.rmtree(other.folder, ignore_errors=True)
         other()
         return bytes_in(other.folder)
 
     def seen(self) -> set[str]:
-        """Return the files that readers of the folder do not skip."""
+        """Return the files in the folder that readers would not ignore."""
         return {name for name in bytes_in(self.folder) if not name.startswith("_padmask-")}
 
     def staged(self, ending: str) -> Path:
@@ -83,7 +83,7 @@ def bytes_in(folder: Path) -> dict[str, bytes]:
 
 
 def stamps(folder: Path) -> dict[str, tuple[int, int]]:
-    """Return the stamps of a file, which change when it is written again."""
+    """Return the timestamps of a file, which change if the file is written again."""
     found = {path.name: path.stat() for path in folder.rglob("*.*") if path.name != MANIFEST}
     return {name: (stat.st_ino, stat.st_mtime_ns) for name, stat in found.items() if stat.st_size}
 
@@ -140,7 +140,7 @@ def test_run_without_resume_starts_over(run):
 
 
 def spoil(path: Path) -> None:
-    """Change a byte; keep size and time."""
+    """Change a byte of a file, but not its size and modification time."""
     stamp, data = path.stat(), bytearray(path.read_bytes())
     data[-3] ^= 1
     path.write_bytes(data)
@@ -307,7 +307,7 @@ def test_resume_refuses_another_job(run, monkeypatch):
     before = bytes_in(run.folder)
     with pytest.raises(OutputError, match=r"padded': maxlen was longest and is 4\."):
         run(resume=True, **GIVEN)
-    # Nothing else differs, also from another current folder.
+    # Nothing else differs, even from another current folder.
     monkeypatch.chdir(run.data.parent)
     with pytest.raises(OutputError, match=r"padded': maxlen was longest and is 4\. Repeat"):
         pad_dataset("data", run.folder, resume=True, **GIVEN)
@@ -437,13 +437,13 @@ def ended_at(monkeypatch: pytest.MonkeyPatch, run: Run, method: str, call: int) 
             return plain(*args)
 
         patch.setattr(OutputFolder, method, fail)
-        # In one thread, so that the order is known.
+        # Use one thread, so that the order is deterministic.
         patch.setattr("padmask.shards.staging.MOVES_AT_ONCE", 1)
         with pytest.raises(EndedError):
             run(delete=True)
 
 
-# At each of these moments the folder is between two datasets.
+# At each of these times, the folder is between two datasets.
 MOMENTS = [("remove", 0), ("move", 0), ("move", 2), ("remove", 2), ("sync", 0)]
 
 
@@ -492,7 +492,7 @@ def parquet(tmp_path: Path) -> Run:
     for shard in range(4):
         table = pa.table({"id": [1, 2], "input_ids": [[shard], [7] * shard]})
         pq.write_table(table, tmp_path / "data" / f"{shard}.parquet")
-    # One fails while lengths are found, the other only when all columns are read.
+    # One fails while lengths are computed, the other when all columns are read.
     corrupt(tmp_path / "data" / "1.parquet", 1)
     corrupt(tmp_path / "data" / "3.parquet", 0)
     return Run(tmp_path / "data", tmp_path / "padded", {"policy": RowPolicy(on_error="skip")})
@@ -511,7 +511,7 @@ def test_resume_skips_the_same_files(parquet, after):
 
 
 def test_resume_refuses_repaired_file(run, monkeypatch):
-    """The shards after it would change their numbers."""
+    """The numbers of the later shards would change."""
     bad = run.data / "1.jsonl"
     good = bad.read_bytes()
     run.asked = {"policy": RowPolicy(on_error="skip"), "files": FileOptions(input_format="arrow")}
@@ -569,7 +569,7 @@ def test_resume_adds_fixed_file(zipped):
 
 
 def test_resume_measures_again(zipped):
-    # A file that failed once, as for lack of memory, may be unchanged.
+    # A file may fail once, for example if memory is low, although it is unchanged.
     run, path, whole = zipped
     path.write_bytes(whole[:-8] + b"\0" * 8)
     stat = path.stat()

@@ -1,4 +1,4 @@
-"""The options for reading files, in the functions that only read: `inspect_file` and `verify_file`."""
+"""The options for reading files in the functions that only read: `inspect_file` and `verify_file`."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The sampler: which rows it keeps, whatever the batches and files that the rows come in."""
+"""The sampler keeps the same rows, independent of batches and files."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def row_at(place: int, number: int) -> Row:
 
 
 def sampled(picks: Sequence[Pick], lengths: Sequence[int], batch_rows: int) -> RowSampler:
-    """Show all rows to a sampler, in batches of this size."""
+    """Pass all rows to a sampler, in batches of this size."""
     sampler = RowSampler(picks)
     for first in range(0, len(lengths), batch_rows):
         sampler.take(np.array(lengths[first : first + batch_rows]), row_at, first)
@@ -112,7 +112,7 @@ def test_first_picks_take_precedence() -> None:
 def test_empty_rows_are_not_sampled() -> None:
     lengths = [0, 4, 0, 2]
     assert kept([without_empty_rows(pick_shortest(4))], lengths) == [1, 3]
-    # The other rows keep the keys that they have beside the empty ones.
+    # The keys of the other rows do not change if empty rows are ignored.
     found = sampled([without_empty_rows(pick_random(4, seed=3))], lengths, 3).kept[0]
     keys = np.random.default_rng(3).random(4)
     assert sorted(one.key for one in found) == sorted(keys[[1, 3]].tolist())

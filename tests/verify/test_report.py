@@ -280,7 +280,7 @@ def test_junit_control_characters():
 
 
 def unescaped(text: str, of_property: bool = False) -> str:
-    """The text that GitHub's runner reads."""
+    """Undo the escaping of annotations, as GitHub's runner does."""
     if of_property:
         text = text.replace("%3A", ":").replace("%2C", ",")
     return text.replace("%0D", "\r").replace("%0A", "\n").replace("%25", "%")

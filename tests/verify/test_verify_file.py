@@ -98,7 +98,7 @@ def test_raw_and_padded_input(raw, suffix, padding):
 @with_models
 @pytest.mark.parametrize("value", [0, 77, -1])
 def test_any_pad_value(tmp_path, value):
-    # With another pad value 0 is a token like any other.
+    # With another pad value, 0 is an ordinary token.
     rows = ROWS if value == 0 else [*ROWS, [0, 4, 0], [0]]
     raw = write(tmp_path / "in.jsonl", rows)
     for file in (raw, padded(raw, "parquet", value=value)):
@@ -230,7 +230,7 @@ def test_seed_gives_the_same_report(raw):
     assert first.as_dict() == again.as_dict() != other.as_dict()
 
 
-# --- what cannot be proven is refused ---------------------------------------------------------------
+# --- data that the reference models do not support --------------------------------------------------
 
 
 @with_models
@@ -276,7 +276,7 @@ def test_sizes_must_be_positive(size):
 
 
 def warned(tmp_path):
-    """Rows that break two rules of severity warning."""
+    """Rows that violate two rules of severity warning."""
     return write(tmp_path / "in.jsonl", [*ROWS, []])
 
 
@@ -349,7 +349,7 @@ def test_several_files(tmp_path):
 
 
 def lose_the_mask(monkeypatch, *routes):
-    """Let routes build their models without the mask."""
+    """Build the models of some routes without the mask."""
     from padmask.verify.keras import reference_models as models
 
     for name in routes:
@@ -380,7 +380,7 @@ def test_one_leaking_route(raw, monkeypatch, padding):
     assert report.verdict == "leaks"
     verdicts = {subject.name: subject.verdict for subject in report.subjects}
     assert (verdicts["functional"], verdicts["temporal-softmax"]) == ("leaks", "ignores")
-    # The others say which one it is that says something else.
+    # The checks of the other routes contain the route that differs.
     assert "functional" in checks_of(report, "embedding")["routes-agree"].detail
 
 
@@ -430,13 +430,13 @@ def test_disagreeing_routes(raw, monkeypatch):
 
 
 def two_kernels(apart: float) -> SimpleNamespace:
-    """Replaces the reference models on a GPU: cuDNN's kernel and the generic one."""
+    """A replacement for the reference models on a GPU, with a cuDNN kernel and a generic kernel."""
     import tensorflow as tf
 
     def steps_model(*, use_cudnn):
         def model(ids, training):
             steps = tf.one_hot(ids, 12)
-            # Outputs at padded places differ and are not compared.
+            # Outputs at padded positions differ and are not compared.
             return steps + (apart if use_cudnn is True else tf.cast(ids == 0, tf.float32)[..., None])
 
         return model

@@ -1,4 +1,4 @@
-"""For every rule, rows that break only this rule; and rows that break no rule."""
+"""For every rule, rows that violate only this rule, and rows that violate no rule."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ BROKEN = {
 def test_broken_rule_is_found(rule):
     seen = audited(**BROKEN[rule])
     assert rule in seen
-    # Left padding also breaks the rule for cuDNN's kernels.
+    # Left padding also violates the rule for cuDNN.
     assert set(seen) <= {rule, "cudnn-fallback"}
 
 

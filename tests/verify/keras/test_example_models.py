@@ -18,7 +18,7 @@ pytestmark = [pytest.mark.tf, pytest.mark.filterwarnings("ignore")]
 
 HERE = Path(__file__).parent
 
-# Examples of each verdict whose proofs are quick.
+# Examples of each verdict that run quickly.
 QUICK = {
     "flatten-fixed",
     "mean-operation",
@@ -37,7 +37,7 @@ QUICK = {
 
 @pytest.fixture(scope="module")
 def judge(tmp_path_factory):
-    """Save an example model, load the file as the command does, and prove it on random rows."""
+    """Save an example model, load the file as the command does, and verify it on random rows."""
     engine = start_backend()
     from padmask.verify.keras.load import load_model
     from padmask.verify.keras.user_model import UserModel
@@ -55,7 +55,7 @@ def judge(tmp_path_factory):
         spec = ModelSpec(
             name=example.name,
             padding=example.padding,
-            # A Masking layer says itself what it takes for padding.
+            # The mask_value of a Masking layer determines the pad value.
             value=example.value or None,
             vocab_size=VOCAB,
         )

@@ -1,6 +1,6 @@
-"""Mask bugs of Keras itself: each is found and explained, and the advice cures the model.
+"""Mask bugs in Keras: `verify` finds and explains each of them, and the advice fixes the model.
 
-Every fault is a function that builds a model, beside the functions that build it as the advice says.
+For every fault, there is a function that builds a faulty model, and functions that follow the advice.
 """
 
 from __future__ import annotations
@@ -61,7 +61,7 @@ def pairs(ids):
 
 
 def two_blocks(attention=multi_head, explicit=False):
-    """Attention and residual Adds; the first attention takes the mask off what the Add is given."""
+    """Attention with residual Adds. The first attention removes the mask from the input of the Add."""
     ids = tokens()
     x = embedding()(ids)
     handed = {"attention_mask": pairs(ids)} if explicit else {}
@@ -72,7 +72,7 @@ def two_blocks(attention=multi_head, explicit=False):
 
 
 class OneBlock(keras.Model):
-    """The same with one block, since nothing is baked into a graph."""
+    """A subclassed model with one attention block, because it has no graph that stores masks."""
 
     def __init__(self, attention=multi_head, explicit=False, pooled_with_mask=False):
         super().__init__(name="net")
@@ -88,7 +88,7 @@ class OneBlock(keras.Model):
 
 
 class Arithmetic(keras.Model):
-    """A product in a model's own `call`: the mask is gone without a word."""
+    """A model whose `call` multiplies, which silently drops the mask."""
 
     def __init__(self, handed=False):
         super().__init__(name="net")
@@ -100,7 +100,7 @@ class Arithmetic(keras.Model):
 
 
 def decoder(layer, states=1, handed=False):
-    """A recurrent layer with an initial state: two tensors, so that Keras hands no mask over."""
+    """A recurrent layer with an initial state. Keras does not pass a mask to calls with two tensors."""
     ids = tokens()
     embed = embedding()
     x = embed(ids)
@@ -121,14 +121,14 @@ def joined(masked=False, handed=False):
 
 @dataclass(frozen=True)
 class Fault:
-    """A mask bug of Keras.
+    """A mask bug in Keras.
 
     Args:
-        build: the model that has it.
-        culprit: the layer that must be named.
-        says: of the advice.
-        marks: of the path.
-        cures: the model as the advice says.
+        build: function that builds a model with the bug.
+        culprit: name of the layer that the report must contain.
+        says: words in the advice.
+        marks: labels in the path.
+        cures: functions that build the model as the advice says.
     """
 
     build: Callable[[], keras.Model]
@@ -271,7 +271,7 @@ def test_zeros_for_padding_are_harmless():
 
 
 def test_attention_advice():
-    """A mask for the attention alone does not cure it: the pooling after the Add has none still."""
+    """A mask for the attention alone does not fix the model, because the later pooling has no mask."""
     assert proven(lambda: OneBlock(explicit=True)).verdict == "leaks"
     advice = proven(OneBlock).advice
     assert "attend to padding" not in advice
@@ -346,7 +346,7 @@ def test_wrong_shape_hides_graph_lines():
     [("attention-strips-a-mask-in-a-graph", "residual_1"), ("concatenate-makes-a-mask-all-true", "both")],
 )
 def test_layers_are_explained(name, unmasked):
-    """The deviation begins after the mask has gone."""
+    """The first deviation occurs after the layer that drops the mask."""
     layers = {layer.name: layer for layer in proven(FAULTS[name].build, explain=True).layers}
     assert layers["embed"].mask_out
     assert not layers[unmasked].mask_out

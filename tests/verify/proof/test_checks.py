@@ -45,7 +45,7 @@ def subject_of(model, **options) -> Subject:
 
 
 def with_other_content(subject: Subject) -> Subject:
-    """The subject, which can also run with other ids in padded places."""
+    """Return the subject with a variant that runs with other ids in padded positions."""
 
     def other(batch):
         padded = batch["ids"]
@@ -57,7 +57,7 @@ def with_other_content(subject: Subject) -> Subject:
 
 
 def unmasked(subject: Subject, sample: Sample) -> Subject:
-    """The control: the same model with padding that looks like tokens."""
+    """Return the control model: the same model with random tokens as padding."""
 
     def dressed(batch):
         return subject.predict(sample.unmasked(batch, seed=3))
@@ -70,7 +70,7 @@ def unmasked(subject: Subject, sample: Sample) -> Subject:
 
 
 def proven(model, sample=None, *, control=None, twin=False, **options) -> SubjectReport:
-    """Prove a model, a function or a subject; a user's model also with long padding and empty rows."""
+    """Verify a model, a function or a subject. Without `twin`, also check long padding and empty rows."""
     sample = sample or sample_of()
     subject = model if isinstance(model, Subject) else subject_of(model, **options)
     control = subject_of(control) if control else unmasked(subject, sample)
@@ -120,7 +120,7 @@ def each_step(ids, mask):
 
 
 def neighbours(ids, mask):
-    """A convolution: each step with the one before and the one behind it, nothing where there is none."""
+    """A convolution over each step and its two neighbors, with zeros at the ends."""
     around = np.pad(TABLE[ids], ((0, 0), (1, 1), (0, 0)))
     return around[:, :-2] + around[:, 1:-1] + around[:, 2:]
 
@@ -142,7 +142,7 @@ def attention(ids, mask, dtype="float64"):
 
 
 def scores_of_pairs(ids, mask):
-    """Two axes of the output are steps."""
+    """Two axes of the output are time axes."""
     return TABLE[ids] @ np.swapaxes(TABLE[ids], 1, 2)
 
 
@@ -181,7 +181,7 @@ def in_rows_of_one_token(ids, mask):
 
 
 def less_the_batch(ids, mask):
-    """Rows of a batch influence each other."""
+    """The rows of a batch influence each other."""
     pooled = masked_mean(ids, mask)
     return pooled - pooled.mean(axis=0)
 
@@ -201,7 +201,7 @@ def no_numbers_on_padding(ids, mask):
 
 
 def counting_padding(ids, mask):
-    """The output at padded places is arbitrary."""
+    """The output at padded positions is arbitrary."""
     return np.where(mask[..., None], TABLE[ids], mask.shape[1])
 
 
@@ -287,7 +287,7 @@ def test_any_lengths_suffice(lengths):
 
 
 def sums_so_far(ids, mask):
-    """Causal: what follows is never seen."""
+    """A causal model does not use later steps."""
     return np.cumsum(TABLE[ids], axis=1)
 
 
@@ -308,7 +308,7 @@ def test_causal_models_need_pre_padding(model):
 
 
 def pairs_of_steps(ids, mask):
-    """Half as many steps come out; one without a partner stands alone."""
+    """The output has half as many steps. A last step without a partner remains alone."""
     vectors = TABLE[ids] * mask[..., None]
     if ids.shape[1] % 2:
         vectors = np.pad(vectors, ((0, 0), (0, 1), (0, 0)))
@@ -320,7 +320,7 @@ def pairs_of_all_steps(ids, mask):
 
 
 def whole_pairs_of_steps(ids, mask):
-    """A step without a partner is dropped: a row of one token gives nothing."""
+    """A last step without a partner is dropped, so a row of one token has no output."""
     return pairs_of_steps(ids, mask)[:, : ids.shape[1] // 2]
 
 
@@ -408,7 +408,7 @@ def test_small_leak_with_large_output():
 
 
 def takes(model, least=1, most=10**9):
-    """The model, which refuses fewer or more places than these."""
+    """Return the model with a minimum and a maximum length."""
 
     def choosy(ids, mask):
         if not least <= ids.shape[1] <= most:
@@ -637,7 +637,7 @@ def test_passing_control_is_inconclusive(model):
 
 def test_control_must_fail_every_check():
     subject = with_other_content(subject_of(masked_mean))
-    # More padding changes what it says, other content does not.
+    # More padding changes the output, but other content does not.
     control = with_other_content(subject_of(number_of_places))
     report = verify_subject(subject, control, sample_of(), twin=True).report
     assert (report.verdict, report.control.verdict) == ("inconclusive", "holds")
@@ -656,7 +656,7 @@ def test_leak_outweighs_passing_control():
 
 
 def gradient_of(at_padding):
-    """The gradients of a model that gives padding this much."""
+    """Return the gradients of a model with this gradient at padded positions."""
 
     def gradient(batch):
         mask = batch["ids"].mask
@@ -666,7 +666,7 @@ def gradient_of(at_padding):
 
 
 def no_answer_to_nothing(ids, mask):
-    """Zero divided by zero where there is no token."""
+    """The model divides zero by zero for rows without tokens."""
     return np.where(mask.any(axis=1)[:, None], masked_mean(ids, mask), np.nan)
 
 
@@ -680,13 +680,13 @@ def numbers_or_not_to_nothing(ids, mask):
 
 
 def padding_is_no_number(ids, mask):
-    """Multiplying by the mask takes no NaN away."""
+    """Multiplication by the mask does not remove NaN."""
     vectors = np.where(mask[..., None] | (ids[..., None] == 0), TABLE[ids], np.nan)
     return (vectors * mask[..., None]).sum(axis=1)
 
 
 def content_alone(ids, mask):
-    """Other content in padded places changes what it says, more of the same does not."""
+    """Other content in padded positions changes the output, but more padding does not."""
     return masked_mean(ids, mask) + ((ids != 0) & ~mask).any(axis=1)[:, None]
 
 

@@ -1,4 +1,4 @@
-"""The sample pads, cuts, draws and disguises its rows, and picks rows of many lengths."""
+"""The sample pads, truncates and replaces its rows, and picks rows of many lengths."""
 
 from __future__ import annotations
 
