@@ -29,7 +29,7 @@ class Control:
     """The results for the control model, which ignores masks and should fail the checks.
 
     Args:
-        verdict: `"fails"` if all checks failed as expected, `"holds"` if any check passed.
+        verdict: `"fails"` if no check passed, as expected, or `"holds"` if any check passed.
         checks: result of each check of the control model.
     """
 
