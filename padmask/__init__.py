@@ -48,7 +48,7 @@ if TYPE_CHECKING:
     from padmask.stream.ledger import UnpadResult as UnpadResult
     from padmask.stream.pad import pad_file as pad_file
     from padmask.stream.unpad import unpad_file as unpad_file
-    from padmask.verify.data.look import RuleSpec as RuleSpec
+    from padmask.verify.data.audit_data import RuleSpec as RuleSpec
     from padmask.verify.proof_spec import ModelProof as ModelProof
     from padmask.verify.proof_spec import ProofSpec as ProofSpec
     from padmask.verify.verify_file import verify_file as verify_file
@@ -88,7 +88,7 @@ _MODULES = {
     "ModelSpec": "spec.verify",
     "ProofSpec": "verify.proof_spec",
     "ReferenceSpec": "spec.verify",
-    "RuleSpec": "verify.data.look",
+    "RuleSpec": "verify.data.audit_data",
     "verify_file": "verify.verify_file",
 }
 

@@ -1,4 +1,4 @@
-"""A signal ends the process in every situation."""
+"""A signal ends the process at any time."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The error names the file that crashes its workers, and no other file."""
+"""The error message contains the file that crashes workers, and no other file."""
 
 from __future__ import annotations
 

@@ -254,7 +254,7 @@ def test_on_error_skip_and_rejects(here, tmp_path, suffix):
     assert (report["columns"], report["mask_column"], report["places"]) == (["input_ids"], "mask", 6)
 
 
-def test_the_report_of_a_bad_row_has_the_fields_of_the_error(here, tmp_path):
+def test_bad_row_report_has_error_fields(here, tmp_path):
     (tmp_path / "in.jsonl").write_text(f'{GOOD}\n{{"input_ids":[5,6,0],"mask":[1,0,1]}}\n')
     result = here("unpad", "in.jsonl", "--mask-column", "mask", "-o", "out.jsonl", "--report", "report.json")
     report = json.loads((tmp_path / "report.json").read_text())
@@ -276,7 +276,7 @@ def test_npz_is_neither_read_nor_written(here, tmp_path, raw):
 
 
 def test_settings_hold_for_pad_and_unpad(here, tmp_path, raw):
-    # The settings name the columns as pad needs them, and the mask.
+    # The settings contain the columns for pad, and the mask.
     (tmp_path / "pyproject.toml").write_text(
         '[tool.padmask]\ncolumn = ["input_ids", "labels=-100"]\nmask-column = "real"\nmaxlen = 4\n'
     )

@@ -1,4 +1,4 @@
-"""Arrow table in, Arrow table out."""
+"""`pad_table` on Arrow tables."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`unpad_table` gives back the rows that `pad_table` padded and refuses tables that contradict themselves."""
+"""`unpad_table` restores the rows that `pad_table` padded, and refuses inconsistent tables."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ ROWS = pa.table(
 PADDED = pad_table(ROWS, ["input_ids", "labels=-100"])
 BOTH = pad_table(ROWS, ["input_ids"], mask=MaskSpec(length_column="length"))
 LENGTHS = pad_table(ROWS, ["input_ids"], PadSpec(padding="pre"), MaskSpec(column=None, length_column="n"))
-# As other tools write it: the same columns without metadata.
+# Other tools write the same columns without metadata.
 FOREIGN = PADDED.replace_schema_metadata(None)
 
 
@@ -77,7 +77,7 @@ def test_mask_is_not_a_default_column():
 
 
 def test_padded_mask_stays_a_column():
-    # A tokenizer's own mask, padded like the other columns.
+    # The mask from a tokenizer, padded like the other columns.
     raw = pa.table({"input_ids": [[5, 6], [7]], "attention_mask": [[1, 1], [1]]})
     padded = pad_table(raw, ["input_ids", "attention_mask"], mask=MaskSpec(column=None))
     assert unpad_table(padded).to_pydict() == raw.to_pydict()

@@ -1,4 +1,4 @@
-"""Arrow rows that share their values: few bytes may hold very many tokens."""
+"""Arrow rows that share their values, so that a small file can have very many tokens."""
 
 import numpy as np
 import pyarrow as pa

@@ -23,7 +23,7 @@ from padmask.shards.processes import Processes
 
 pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="asks POSIX for its processes")
 
-# Tasks are Python code; they exchange data through files.
+# Tasks are Python code and exchange data through files.
 DIES = "import os, signal; os.kill(os.getpid(), signal.SIGKILL)"
 BEGINS = "open({0!r}, 'a').write('%d\\n' % __import__('os').getpid())"
 WAITS = BEGINS + "; __import__('time').sleep(60)"

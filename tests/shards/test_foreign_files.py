@@ -47,7 +47,7 @@ def bytes_in(folder: Path) -> dict[str, bytes]:
 
 
 def half_done(data: Path, out: Path, **asked: Any) -> Path:
-    """Leave a run that failed at its third shard, and return its staging folder."""
+    """Start a run that fails at its third shard, and return its staging folder."""
     bad = data / "sub" / "c.jsonl"
     whole = bad.read_text()
     bad.write_text("{\n")

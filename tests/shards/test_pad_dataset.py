@@ -1,4 +1,4 @@
-"""A dataset padded in shards equals the dataset padded at once, with every kind of worker."""
+"""A dataset padded in shards equals the dataset padded in one run, with every kind of worker."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ Row = dict[str, Any]
 
 
 def write(path: Path, rows: Sequence[Row], schema: pa.Schema | None = None) -> Path:
-    """Write rows as the path's suffix says."""
+    """Write rows in the format of the suffix."""
     path.parent.mkdir(parents=True, exist_ok=True)
     if path.suffix == ".jsonl":
         path.write_text("".join(json.dumps(row) + "\n" for row in rows))
@@ -106,13 +106,13 @@ extras = st.one_of(st.none(), st.integers(-5, 5), st.floats(0, 1, width=32))
 
 @st.composite
 def datasets(draw: st.DrawFn) -> list[list[Row]]:
-    """Draw a few files of rows; some ids are not lists or do not fit."""
+    """Generate a few files of rows. Some ids are not lists or do not fit the dtype."""
     spoiled = draw(st.booleans())
     bad = st.sampled_from([None, [2**40], [1, None]])
     ids = st.one_of(tokens, tokens, tokens, bad) if spoiled else tokens
     row = st.fixed_dictionaries({"input_ids": ids, "extra": extras})
     files = draw(st.lists(st.lists(row, max_size=5), min_size=1, max_size=4))
-    # The first row shows the type of the tokens.
+    # The first row determines the token type.
     files[0].insert(0, {"input_ids": [7], "extra": None})
     numbered = iter(range(100))
     return [[row | {"id": next(numbered)} for row in rows] for rows in files]
@@ -365,7 +365,7 @@ def corrupt_footer(path: Path) -> None:
 
 
 def corrupt_pages(path: Path, column: int = 1) -> None:
-    """Damage a column in the last row group, which only a read of that group finds."""
+    """Damage a column in the last row group, which only reading this group detects."""
     metadata = pq.read_metadata(path)
     chunk = metadata.row_group(metadata.num_row_groups - 1).column(column)
     place = chunk.dictionary_page_offset or chunk.data_page_offset
@@ -541,7 +541,7 @@ def test_calls_per_shard():
 
 
 def test_memory_of_many_shards():
-    # The lengths of one shard take 40 KiB, of a thousand shards 40 MiB.
+    # The lengths of one shard need 40 KiB, and of a thousand shards 40 MiB.
     found = SurveySum()
     tracemalloc.start()
     try:

@@ -1,4 +1,4 @@
-"""Which piece of the input becomes which file, and the joined types of pieces."""
+"""The split of inputs into output files, and the common types of the pieces."""
 
 from __future__ import annotations
 
@@ -150,7 +150,7 @@ def test_types_of_pieces_join(lists):
     if isinstance(whole, pa.Schema):
         assert joined == whole, (joined, whole)
     else:
-        # Either error may be reported: a piece may have an earlier one.
+        # Either error may be reported, because a piece may have an earlier error.
         assert isinstance(joined, str)
         line = int(joined.partition(",")[0].removeprefix("line "))
         flat = [value for found in lists for value in found]
@@ -192,7 +192,7 @@ def test_types_that_do_not_join(first, later, said):
 
 
 def test_too_many_shards_are_refused():
-    # The manifest of so many shards would be too large to read.
+    # The manifest of this many shards would be too large to read.
     shard = Shard(0, Source("/data/a.jsonl"), "a.jsonl", 1)
     refuse_too_many([shard] * 500_000)
     with pytest.raises(SpecError, match=r"600,000 shards"):

@@ -1,4 +1,4 @@
-"""The files that inputs refer to: none is silently missing, none is found twice."""
+"""The files that inputs refer to: no file is silently missing or found twice."""
 
 from __future__ import annotations
 
@@ -75,7 +75,7 @@ def test_many_links_are_fast(data: Path, way: str) -> None:
 
 
 def test_deep_folders(data: Path) -> None:
-    # Deeper than Python's recursion limit, also for the cleanup by pytest.
+    # Deeper than Python's recursion limit, which also affects the cleanup by pytest.
     deep = str(data)
     for _ in range(1200):
         deep += "/d"
@@ -100,7 +100,7 @@ def test_pipes_in_folders_are_refused(data: Path, way: str) -> None:
 
 @pytest.fixture
 def locked(data: Path) -> Iterator[Path]:
-    """A folder with an unreadable one in it, also for root."""
+    """A folder that contains a folder that even root cannot read."""
     (data / "in").chmod(0)
     if os.access(data / "in", os.R_OK):
         (data / "in").chmod(0o755)
@@ -134,7 +134,7 @@ def test_other_files_are_listed(data: Path) -> None:
         (data / name).write_text("")
     assert find_inputs([str(data)]).skipped_files == ["README.md", "in/b.jsonl.bz2", "in/x.npz"]
     assert find_inputs([f"{data}/*"]).skipped_files == ["README.md", "in/b.jsonl.bz2", "in/x.npz"]
-    # A pattern with a suffix or a name is a choice.
+    # A pattern with a suffix or a name is an explicit choice.
     assert find_inputs([f"{data}/*.md", f"{data}/README.md", "-"]).skipped_files == []
 
 

@@ -1,4 +1,4 @@
-"""The size of the output is predicted, and limited where it cannot be predicted."""
+"""The size of the output is predicted, or limited if it cannot be predicted."""
 
 import gzip
 import json
@@ -22,7 +22,7 @@ BOMB = [3] * 300 + [2000] + [5] * 300
 
 @pytest.fixture
 def bomb(tmp_path):
-    """A row of 2,000 tokens among 600 short ones, in line 301."""
+    """Write 600 short rows, and a row of 2,000 tokens in line 301."""
     path = tmp_path / "bomb.jsonl"
     path.write_text("".join(json.dumps({"input_ids": [10_000 + i for i in range(n)]}) + "\n" for n in BOMB))
     return path
@@ -80,7 +80,7 @@ def test_prediction_equals_output(bomb, tmp_path, suffix, columns, mask):
         PadSpec(),
         bytes_per_position([chosen], mask, FORMATS[suffix]),
     )
-    # Without other fields, names and offsets.
+    # The prediction does not include other fields, names and offsets.
     assert told == pytest.approx(output.stat().st_size, rel=0.02)
 
 
