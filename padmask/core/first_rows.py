@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 import pyarrow as pa
 
-from padmask.core.arrow_lists import Flags, count_places, is_list, is_mask, null_flags, without_wrappers
+from padmask.core.arrow_lists import Flags, is_list, is_mask, list_lengths, null_flags, without_wrappers
 from padmask.core.plan import Positions
 from padmask.core.ragged import Ragged
 
@@ -50,7 +50,7 @@ class FirstRows:
             for name, column in zip(part.schema.names, part.columns, strict=True):
                 if not is_list(column.type):
                     continue
-                rows = count_places(column)[0]
+                rows = list_lengths(column)[0]
                 rows[null_flags(without_wrappers(column))] = -1
                 lengths.setdefault(name, []).append(rows)
                 if is_mask(column.type):

@@ -1,6 +1,6 @@
 """Find the rows of Arrow columns that cannot be padded, and turn padded arrays into Arrow columns.
 
-This module handles no files.
+This module does not read files.
 """
 
 from __future__ import annotations
@@ -74,7 +74,7 @@ def _unequal(row: int, first: str, rows: Ragged, other: str, others: Ragged) -> 
 
 
 def row_lengths(rows: Mapping[str, Ragged]) -> npt.NDArray[np.int64]:
-    """Return the row lengths, which are the same in all columns, shape (rows,), in tokens."""
+    """Return the number of tokens in each row, int64, shape (rows,). All columns have the same lengths."""
     return next(iter(rows.values())).lengths
 
 
@@ -91,7 +91,7 @@ def pad_rows(
         batch: all columns of the output rows.
         rows: source rows of each sequence column.
         groups: columns to pad together, with the positions of their tokens.
-        fixed_size: make fixed-size lists.
+        fixed_size: whether to create fixed-size lists.
         without: names of columns to leave out.
     """
     arrays: dict[str, pa.Array] = {}
@@ -148,7 +148,7 @@ def padded_schema(
     Args:
         schema: schema of the input.
         groups: columns to pad together, with their plans.
-        fixed_size: make fixed-size lists.
+        fixed_size: whether to create fixed-size lists.
         without: names of columns to leave out.
         earlier: descriptions of columns that earlier runs padded.
     """
@@ -163,7 +163,7 @@ def _empty_types(
     fixed_size: bool,
     without: Collection[str],
 ) -> pa.Schema:
-    """Return the column types of the padded table, found by padding zero rows."""
+    """Return the schema of the padded table without metadata. It is found by padding zero rows."""
     empty = pa.RecordBatch.from_arrays([pa.nulls(0, field.type) for field in schema], schema=schema)
     inner: Callable[[PadColumn], tuple[int, ...]] = lambda c: () if c.inner is None else (c.inner,)  # noqa: E731
     none = np.zeros(0, dtype=np.int64)

@@ -14,10 +14,10 @@ from padmask.stream.ledger import Ledger
 
 
 def count_written(segments: Segments, labels_lost: int) -> Ledger:
-    """Return the counts of padded rows.
+    """Return a ledger of the padded rows.
 
     Args:
-        segments: places of the tokens in the output.
+        segments: positions of the tokens in the output.
         labels_lost: number of labels that are not in the output.
     """
     kept, written = segments.kept_tokens(), segments.row_lengths

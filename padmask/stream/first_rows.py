@@ -7,7 +7,7 @@ from functools import cache
 
 import pyarrow as pa
 
-from padmask.core.arrow_lists import holds_nothing, is_list
+from padmask.core.arrow_lists import has_null_tokens, is_list
 from padmask.core.companions import list_names
 from padmask.core.first_rows import FirstRows
 from padmask.core.padding import FirstRowsOf
@@ -27,13 +27,13 @@ def read_first_rows(dataset: Dataset, names: Iterable[str]) -> FirstRows:
     fields = [_readable(schema.field(name)) for name in dict.fromkeys(names) if name in known]
     if not fields:
         return FirstRows({}, {})
-    wanted = Wanted(pa.schema(fields), whole=[field.name for field in fields])
+    wanted = Wanted(pa.schema(fields), integral_floats=[field.name for field in fields])
     return FirstRows.of(batch.columns for batch in dataset.look(wanted))
 
 
 def _readable(field: pa.Field) -> pa.Field:
     """Return the field of lists without a token as lists of integers, because later rows can have tokens."""
-    empty = is_list(field.type) and holds_nothing(field.type)
+    empty = is_list(field.type) and has_null_tokens(field.type)
     return pa.field(field.name, pa.list_(pa.int64())) if empty else field
 
 

@@ -1,6 +1,6 @@
-"""Combine a request with the columns of a dataset: decide which columns are padded, and with which types.
+"""Choose the columns to pad and their types, from the user's request and the columns of a dataset.
 
-This module reads the first rows if the schema does not decide.
+This module reads the first rows if the schema does not contain the types.
 """
 
 from __future__ import annotations
@@ -26,12 +26,12 @@ from padmask.formats.dataset import Dataset
 from padmask.spec.columns import Columns
 from padmask.spec.pad import MaskSpec, PadSpec, RowPolicy
 from padmask.stream.choice import Beside, Purpose, choose_for_dataset
-from padmask.stream.json_schema import known_schema, token_kinds, with_asked_tokens
+from padmask.stream.json_schema import as_float_field, known_schema, token_kinds
 
 
 @dataclass(frozen=True)
 class PadRequest:
-    """The request of the user, before the data is read."""
+    """The columns and options that the user requested."""
 
     columns: Columns
     spec: PadSpec
@@ -40,16 +40,16 @@ class PadRequest:
 
 
 def make_job(dataset: Dataset, asked: PadRequest, *, keep_others: bool, purpose: Purpose = "pad") -> Job:
-    """Resolve a request against the columns of a dataset.
+    """Choose the columns to pad and their types.
 
     Args:
         dataset: the data.
-        asked: the request.
-        keep_others: whether to read the columns that are not padded.
+        asked: columns and options that the user requested.
+        keep_others: whether to also read the columns that are not padded.
         purpose: what happens with the rows.
 
     Raises:
-        SpecError: the dataset does not have the columns or types that the request needs.
+        SpecError: a requested column is missing, or has a type that does not fit the request.
         PaddedError: rows that are to be padded are padded already.
     """
     spec, mask = asked.spec, asked.mask
@@ -67,7 +67,7 @@ def make_job(dataset: Dataset, asked: PadRequest, *, keep_others: bool, purpose:
     ones = None if mask.allow_padded else choice.replaced
     fields = [schema.field(column.name) for column in chosen]
     if dataset.format.is_text:
-        fields = [with_asked_tokens(field, column) for field, column in zip(fields, chosen, strict=True)]
+        fields = [as_float_field(field, column) for field, column in zip(fields, chosen, strict=True)]
     fields += [mask_field(schema, ones)] if ones is not None else []
     wanted = Wanted(
         pa.schema(fields),
@@ -105,11 +105,11 @@ def _earlier_groups(dataset: Dataset, changed: Sequence[str]) -> tuple[Mapping[s
 
 @dataclass(frozen=True)
 class Job:
-    """All settings of a pad run except maxlen.
+    """The columns and options of a run that pads, without the final maxlen.
 
     Args:
         columns: columns to pad. The lengths of the first column determine the mask.
-        spec, mask, policy: options of the request.
+        spec, mask, policy: options that the user requested.
         wanted: columns to read.
         fixed_size: whether to write fixed-size lists.
         own: columns with lengths of their own.

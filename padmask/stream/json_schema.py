@@ -15,7 +15,7 @@ from padmask.spec.pad import FLOAT_DTYPES, PadSpec
 
 
 def known_schema(dataset: Dataset, asked: Columns, spec: PadSpec) -> pa.Schema:
-    """Return the schema of the dataset, with the token types of the columns that will be padded."""
+    """Return the schema of the dataset. For JSON Lines, detect the token types of the columns to pad."""
     schema = dataset.schema()
     if not dataset.format.is_text:
         return schema
@@ -28,7 +28,7 @@ def known_schema(dataset: Dataset, asked: Columns, spec: PadSpec) -> pa.Schema:
 
 
 def token_kinds(columns: Iterable[Column], spec: PadSpec) -> dict[str, Kind]:
-    """Return the kind of tokens of each column with a requested dtype.
+    """Return the kind of token for each column with a requested dtype.
 
     >>> token_kinds([Column("ids"), Column("features", "float64")], PadSpec())
     {'features': 'float'}
@@ -38,15 +38,15 @@ def token_kinds(columns: Iterable[Column], spec: PadSpec) -> dict[str, Kind]:
 
 
 def empty_schema(asked: Columns, spec: PadSpec) -> pa.Schema:
-    """Return a schema for JSON Lines without rows, from the requested columns."""
+    """Return a schema with the requested columns, for JSON Lines without rows."""
     short = [column if isinstance(column, str) else column.name for column in asked or ()] or ["input_ids"]
     names = [re.split("[:=]", name, maxsplit=1)[0] or name for name in short]
     kinds = token_kinds(name_columns(pa.schema([(name, pa.null()) for name in names]), asked), spec)
     return pa.schema([(name, list_of(kinds.get(name, "int"))) for name in dict.fromkeys(names)])
 
 
-def with_asked_tokens(field: pa.Field, column: PadColumn) -> pa.Field:
-    """Return a JSON field as floats if the column has a float dtype, because JSON may write 1.0 as 1."""
+def as_float_field(field: pa.Field, column: PadColumn) -> pa.Field:
+    """Return a field with a float type if the column has a float dtype. JSON files may contain 1 for 1.0."""
     if column.dtype not in FLOAT_DTYPES:
         return field
     token = pa.from_numpy_dtype(column.dtype)

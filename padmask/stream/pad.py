@@ -1,6 +1,6 @@
 """`pad_file`: pad files of sequences into one file. Reading, padding and writing overlap.
 
-The input is read at most twice: once to find lengths and JSON types if needed, and once to pad.
+The input is read once to pad it. If maxlen or JSON types must be found first, it is read twice.
 """
 
 from __future__ import annotations
@@ -28,14 +28,14 @@ from padmask.stream.capacity import (
 )
 from padmask.stream.inputs import Paths, check_paths, data_notes, open_dataset
 from padmask.stream.job import Job, PadRequest, make_job
-from padmask.stream.json_text import takes_text
+from padmask.stream.json_text import can_pad_as_text
 from padmask.stream.ledger import Ledger, PadResult
 from padmask.stream.overlap import ordered_map
 from padmask.stream.passes import PadRun, survey, typed_job
-from padmask.stream.plans import choose_plan, places_in_memory, rows_at_a_time
+from padmask.stream.plans import choose_plan, positions_in_memory, rows_at_a_time
 from padmask.stream.progress import ProgressCallback
 from padmask.stream.rows import PaddableRows, PadTarget
-from padmask.stream.run import GROUP_PLACES, choose_threads, open_pool, open_sink
+from padmask.stream.run import GROUP_POSITIONS, choose_threads, open_pool, open_sink
 
 
 def pad_file(
@@ -60,18 +60,18 @@ def pad_file(
     {"input_ids":[9,0],"mask":[true,false]}
 
     Args:
-        inputs: one path or several paths, read as one dataset. A folder means the data files in the folder,
-            and `-` means standard input.
-        output: path of the output, or `-` for standard output. The file is complete or absent.
+        inputs: one or more paths, which are read as one dataset. A folder stands for its data files, and `-`
+            for standard input.
+        output: path of the output file, or `-` for standard output. If the run fails, no file is written.
         columns: as in `pad_table`.
         spec: how to pad; default `PadSpec()`.
         mask: mask to add; default `MaskSpec()`.
         policy: which rows to write; default `RowPolicy()`.
         files: formats, limits and tuning; default `FileOptions()`.
-        progress: function called regularly with the progress.
+        progress: function that is called regularly with a `Progress`.
 
     Returns:
-        The counts of rows and tokens that were read, written and lost, and the length with its origin.
+        The numbers of rows and tokens that were read, written and lost, and the length of the padded rows.
 
     Raises:
         SpecError: an option is not valid, or does not fit the data.
@@ -92,12 +92,12 @@ def pad_file(
         job = make_job(dataset, asked, keep_others=format_.keeps_others)
         job = replace(job, fixed_size=files.fixed_size_list)
         files = choose_threads(files, dataset.format, format_)
-        as_text = dataset.format.is_text and format_.is_text and takes_text(job)
+        as_text = dataset.format.is_text and format_.is_text and can_pad_as_text(job)
         pool, limit = stack.enter_context(open_pool(files)), available_bytes(output, files.max_bytes)
         run = PadRun(dataset, files, pool, progress, limit, job, as_text)
         notes = data_notes(dataset, job, format_, files.limit)
         measured = survey(run, typed) if needs_survey(spec) or typed else None
-        plan = choose_plan(job, measured, format_, limit, places_in_memory(files, run.ahead))
+        plan = choose_plan(job, measured, format_, limit, positions_in_memory(files, run.ahead))
         ledger = pad_rows_to_file(replace(run, job=typed_job(job, measured)), plan, output, format_)
     return make_result(ledger, plan, job, notes)
 
@@ -114,11 +114,11 @@ def pad_rows_to_file(
 
     Args:
         run: the run that reads the rows.
-        plan: length of all rows.
+        plan: length of the output rows.
         output: path or URL of the output.
         format_: format of the output.
-        sealed: function called with the descriptor of the complete file, before the file is renamed.
-        final_path: path or URL to which the file is moved later. Errors name this path.
+        sealed: function that is called with the descriptor of the complete file, before it is renamed.
+        final_path: path or URL to which the caller moves the file later. Errors show this path.
     """
     job = run.job
     copies = {}
@@ -133,13 +133,13 @@ def pad_rows_to_file(
     with open_sink(run, output, format_, layout, sealed, final_path) as sink:
         target = PadTarget(job, plan, sink.writer)
 
-        def pad(piece: PaddableRows) -> tuple[Any, PaddableRows]:
-            return piece.pad(target)
+        def pad(block: PaddableRows) -> tuple[Any, PaddableRows]:
+            return block.pad(target)
 
         longest = None if job.policy.overlong == "truncate" else plan.maxlen
         with run.rows("padding", longest) as all_rows:
-            pieces = (piece for rows in all_rows for piece in rows.pieces(plan, job.policy, step))
-            for encoded, done in ordered_map(run.pool, pad, pieces, run.ahead):
+            blocks = (block for rows in all_rows for block in rows.split(plan, job.policy, step))
+            for encoded, done in ordered_map(run.pool, pad, blocks, run.ahead):
                 sink.write(encoded, done.refused)
                 ledger += done.ledger
     if not ledger.balanced:
@@ -175,4 +175,4 @@ def _layout(job: Job, plan: Plan) -> Layout:
     if job.mask.length_column is not None:
         shapes[job.mask.length_column] = ()
     widest = max(its.maxlen for _, its in groups)
-    return Layout(schema, shapes, max(1, GROUP_PLACES // max(1, widest)))
+    return Layout(schema, shapes, max(1, GROUP_POSITIONS // max(1, widest)))

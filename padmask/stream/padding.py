@@ -1,4 +1,4 @@
-"""Read what `core/padding.py` needs to decide whether a dataset is padded."""
+"""Find out whether a dataset is padded. This module reads the data for `core/padding.py`."""
 
 from __future__ import annotations
 
@@ -17,20 +17,20 @@ PLACES_UNKNOWN = (
 
 
 def find_dataset_padding(dataset: Dataset, columns: Columns, mask_column: str | None) -> Padding | None:
-    """Return the columns that mark the padding of a dataset; None if the columns are raw.
+    """Return the columns that mark the padding of a dataset; None if the dataset is not padded.
 
     Args:
         dataset: the data.
         columns: requested columns; None for all padded columns.
-        mask_column: requested mask column; None reads the metadata.
+        mask_column: name of the requested mask column; None uses the metadata.
 
     Returns:
-        The columns that mark the padding. `names` is empty if the metadata describe padding but the columns
-        that marked it are missing, see `PLACES_UNKNOWN`.
+        The columns that mark the padding. `names` is empty if the metadata describe padding, but the columns
+        that marked the padding are missing.
 
     Raises:
-        SpecError: a column that marks the padding is missing or of another type.
-        DataError: the metadata cannot be read, or the files are not padded in the same way.
+        SpecError: a column that marks the padding is missing or has the wrong type.
+        DataError: the metadata are not valid, or the files are not padded in the same way.
     """
     with dataset.named_in_errors():
         # JSON Lines have no metadata to compare, and no columns without rows.
@@ -52,5 +52,5 @@ def find_dataset_padding(dataset: Dataset, columns: Columns, mask_column: str | 
 
 
 def known_schemas(dataset: Dataset) -> dict[str, pa.Schema]:
-    """Return the schema of each file, or only one schema for JSON Lines, which need rows for a schema."""
+    """Return the schema of each file, by file name. For JSON Lines, return only the common schema."""
     return {dataset.name: dataset.schema()} if dataset.format.is_text else dataset.schemas()

@@ -42,7 +42,7 @@ FILES = {
 
 
 @pytest.mark.parametrize("case", FILES)
-def test_copies_of_a_file_are_padded_like_the_file(case: str) -> None:
+def test_copies_have_the_same_padding(case: str) -> None:
     schema, names = FILES[case]
     one = find_padding({"a": schema})
     assert (None if one is None else one.names) == names
@@ -111,7 +111,7 @@ def test_zero_in_an_equal_row_marks_padding(name: str) -> None:
         (Padding("gone", None), "no column 'gone'"),
         (Padding("twice", None), "2 columns named 'twice'"),
         (Padding("n", None), "'n' of type int64 is not a mask"),
-        (Padding(None, "ids"), "does not hold lengths"),
+        (Padding(None, "ids"), "is not a column of lengths"),
     ],
     ids=lambda value: str(value) if isinstance(value, str) else "",
 )
