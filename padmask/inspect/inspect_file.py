@@ -28,7 +28,8 @@ from padmask.spec.columns import Columns, as_list
 from padmask.spec.files import ReadOptions, read_options
 from padmask.spec.pad import MaskSpec, PadSpec, RowPolicy, Side
 from padmask.spec.show import ShowSpec
-from padmask.storage.source import find_sources
+from padmask.storage.inputs import find_inputs
+from padmask.storage.source import sources_of
 from padmask.storage.urls import checked_paths
 from padmask.stream.job import Job, PadRequest
 from padmask.stream.progress import ProgressCallback
@@ -84,8 +85,9 @@ def inspect_file(  # noqa: PLR0913 - one keyword per option of the command
     if not inputs or not specs:
         raise SpecError("`inspect_file` needs at least one input and one PadSpec.")
     spec = specs[0]
-    sources = find_sources(inputs)
-    with closing(Dataset(sources, files.input_format, files.batch_rows)) as dataset:
+    found = find_inputs(inputs)
+    sources = sources_of(found.files)
+    with closing(Dataset(sources, files.input_format, files.batch_rows, notes=found.notes)) as dataset:
         asked = PadRequest(columns, spec, MaskSpec(column=None), RowPolicy())
         job = make_audit_job(dataset, asked, mask_column, declared)
         request = InspectRequest(dataset.format, dataset.schema(), job, files, show)

@@ -91,7 +91,7 @@ def _make_job(
 ) -> DatasetJob:
     """Decide how to pad the listed files."""
     sources = sources_of(found.files)
-    dataset = Dataset(sources, files.input_format, files.batch_rows, passed_over=found.passed_over)
+    dataset = Dataset(sources, files.input_format, files.batch_rows, notes=found.notes)
     faults = dataset.leave_unreadable() if asked.policy.on_error == "skip" else {}
     format_ = FORMATS[files.output_format] if files.output_format else dataset.format
     readable = [file for file in found.files if file.path not in faults]

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import json
 import os
-from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
@@ -117,7 +116,7 @@ def refuse_no_shards(files: Sequence[InputFile]) -> None:
     """Refuse inputs that cannot be padded file by file, before any file is opened.
 
     Raises:
-        SpecError: an input is a stream, or a file is named twice.
+        SpecError: an input is a stream, or two files would have the same output file.
     """
     for file in files:
         source = Source(file.path, None, file.stored)
@@ -126,9 +125,6 @@ def refuse_no_shards(files: Sequence[InputFile]) -> None:
                 f"{source.name} is a stream, which cannot be split into shards. Name an output file, or "
                 "input files."
             )
-    path, times = Counter(file.path for file in files).most_common(1)[0] if files else ("", 0)
-    if times > 1:
-        raise SpecError(f"{display_path(path)!r} is named {times} times as an input. Name it only once.")
 
 
 def output_name(name: str, source: FormatTraits, output: FormatTraits) -> str:

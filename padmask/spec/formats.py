@@ -18,6 +18,8 @@ class FormatTraits:
         name: as options take it.
         title: name in sentences.
         suffixes: of file names; files that padmask names get the first one.
+        unsure_suffixes: suffixes that settings have too. In a folder, such a file is data only
+            if no other file is.
         magic: the first bytes of a file are one of these.
         reader: `"module:class"` of its `Reader`; None where padmask does not read the format.
         writer: `"module:class"` of its `Writer`; None where padmask does not write the format.
@@ -35,6 +37,7 @@ class FormatTraits:
     name: str
     title: str
     suffixes: tuple[str, ...]
+    unsure_suffixes: tuple[str, ...] = ()
     magic: tuple[bytes, ...] = ()
     reader: str | None = None
     writer: str | None = None
@@ -51,6 +54,7 @@ _JSON_LINES = FormatTraits(
     name="jsonl",
     title="JSON Lines",
     suffixes=(".jsonl", ".ndjson", ".json"),
+    unsure_suffixes=(".json",),
     reader="padmask.formats.jsonl.reader:JsonlReader",
     writer="padmask.formats.jsonl.writer:JsonlWriter",
     is_text=True,
