@@ -20,6 +20,7 @@ from padmask.core.metadata import METADATA_KEY, Described, read_description
 from padmask.errors import AccessError, DataError, OutputError, PaddedError, UnreadableError, UnsupportedError
 from padmask.formats.contract import Batch, Chunk, Layout, Wanted, WriterOptions
 from padmask.formats.row_sizes import slices
+from padmask.storage.foreign_formats import foreign_error
 from padmask.storage.output import BorrowedStream
 from padmask.storage.source import Source
 
@@ -46,11 +47,21 @@ def arrow_errors(source: Source, kind: str) -> Iterator[None]:
     except (pa.ArrowException, OSError, EOFError, UnicodeDecodeError) as error:
         if isinstance(error, BrokenPipeError):
             raise
-        raise _error_class(error)(
+        kind_of_error = _error_class(error)
+        other = None if kind_of_error is AccessError else _other_format(source)
+        raise other or kind_of_error(
             f"{source.name}: not a readable {kind}: {short_arrow_error(error)}. "
             "Check that the file is complete.",
             options=["input_format"],
         ) from None
+
+
+def _other_format(source: Source) -> UnsupportedError | None:
+    """Return the error for a file whose first bytes show a format that padmask does not read."""
+    try:
+        return foreign_error(source.name, source.path, source.first_bytes(), typed=True)
+    except AccessError:
+        return None
 
 
 def _error_class(error: Exception) -> type[UnreadableError]:

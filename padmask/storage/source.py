@@ -24,7 +24,10 @@ from padmask.storage.inputs import InputFile, list_inputs
 from padmask.storage.remote import RemoteFile, open_remote_file, open_remote_stream, read_errors, stat_remote
 from padmask.storage.urls import Url, display_path, is_url, parse_url
 
-_COMPRESSED = {b"\x1f\x8b": "gzip", b"\x28\xb5\x2f\xfd": "zstd"}
+# A stream of zstd may begin with a skippable frame, which has one of 16 magic numbers.
+_COMPRESSED = {b"\x1f\x8b": "gzip", b"\x28\xb5\x2f\xfd": "zstd"} | {
+    b"%c\x2a\x4d\x18" % number: "zstd" for number in range(0x50, 0x60)
+}
 
 _COPY_BYTES = 1 << 20
 

@@ -201,7 +201,7 @@ def test_unused_settings_are_silent(here: Run, project: Callable[[str], Path]) -
             "not a readable Parquet file",
             "--input-format is",
         ),
-        ("input-format = 'jsonl'", ("pad", "bad.parquet"), "not valid UTF-8", "--input-format is"),
+        ("input-format = 'jsonl'", ("pad", "bad.parquet"), "the file is Parquet", "--input-format is"),
         ("output-format = 'arrow'", ("pad", "mixed.jsonl"), "a string, but", "--output-format is"),
         (
             "mask-column = 'short'",
