@@ -12,7 +12,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.types as pat
 
-from padmask.core.arrow_lists import count_shared, to_numpy
+from padmask.core.arrow_lists import shared_list_lengths, to_numpy
 
 # Number of bytes of text that count as one value.
 VALUE_BYTES = 4
@@ -38,7 +38,7 @@ def _sizes(array: pa.Array) -> Sizes:
     width = _fixed_width(type_)
     if width is not None:
         return np.full(len(array), width)
-    shared = count_shared(array)
+    shared = shared_list_lengths(array)
     if shared is not None:
         # Rows that share values have as many tokens as their lengths show.
         return shared.astype(np.float64)

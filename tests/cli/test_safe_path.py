@@ -1,6 +1,6 @@
 """A run imports nothing from the current folder, its data folder or its output folder.
 
-These folders hold modules with every name that the run imports. They leave a mark when they are
+These folders contain modules with every name that the run imports. They write a marker file when they are
 imported. The output must not change.
 """
 
@@ -19,7 +19,7 @@ from processes import SECONDS
 
 ROWS = 30
 
-# Python imports this module at its start, in children too.
+# Python imports this module at start-up, also in child processes.
 SPY = """
 import sys
 def note(*names):
@@ -44,7 +44,7 @@ if __name__ == "__main__":
 
 
 class Place:
-    """Three folders, and runs in them."""
+    """Three folders with modules, and functions that run padmask there."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
@@ -60,7 +60,7 @@ class Place:
             (self.data / f"{shard}.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
 
     def launcher(self, how: str) -> list[str]:
-        """Return the command: a script as pip installs one, or Python's `-m`."""
+        """Return the command, which is a script as pip installs it, or `python -m`."""
         script = [sys.executable, str(self._bin / "padmask")]
         return script if how == "script" else [sys.executable, "-m", "padmask"]
 
