@@ -23,11 +23,12 @@ from padmask.inspect.advice import plan_advice
 from padmask.inspect.costs import candidate_costs
 from padmask.inspect.inspection import Inspection, ShownRow
 from padmask.inspect.read_files import InspectRequest, inspect_files_separately, inspect_rows
-from padmask.spec.checks import at_least, choice, instance, optional
+from padmask.spec.checks import at_least, instance, optional
 from padmask.spec.columns import Columns, as_list
 from padmask.spec.files import ReadOptions, read_options
 from padmask.spec.pad import MaskSpec, PadSpec, RowPolicy, Side
 from padmask.spec.show import ShowSpec
+from padmask.spec.sides import checked_side
 from padmask.storage.inputs import find_inputs
 from padmask.storage.source import sources_of
 from padmask.storage.urls import checked_paths
@@ -84,7 +85,7 @@ def inspect_file(  # noqa: PLR0913 - one keyword per option of the command
     columns, files = as_list(columns), read_options(files)
     workers = optional(at_least(1))("workers", workers)
     show = optional(instance(ShowSpec))("show", show) or ShowSpec(last=0)
-    declared = optional(choice(("post", "pre")))("declared", declared)
+    declared = optional(checked_side)("declared", declared)
     specs = [instance(PadSpec)("specs", spec) for spec in ([specs] if isinstance(specs, PadSpec) else specs)]
     if not inputs or not specs:
         raise SpecError("`inspect_file` requires at least one input and one PadSpec.")

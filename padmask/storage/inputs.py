@@ -16,7 +16,14 @@ from padmask.storage.data_files import DataFiles, choose_data_files
 from padmask.storage.glob import expand, files_in, fixed_part, is_pattern, matches
 from padmask.storage.manifest_file import sizes_in
 from padmask.storage.names import MANIFEST, REPLACING, UNFINISHED, hive_keys
-from padmask.storage.remote import RemoteFile, list_remote, read_at_most, stat_remote
+from padmask.storage.remote import (
+    RemoteFile,
+    list_remote,
+    missing_message,
+    read_at_most,
+    refuse_missing_bucket,
+    stat_remote,
+)
 from padmask.storage.system import read_small
 from padmask.storage.unlisted import find_unlisted_files
 from padmask.storage.urls import Url, checked_path, display_path, is_url, parse_url
@@ -310,7 +317,7 @@ def _find_remote(url: Url) -> InputFiles:
     # All checks use this listing, because each listing needs one request per thousand files.
     files = list_remote(url)
     if not files:
-        raise AccessError(f"There is no file {str(url)!r}. Check the address.")
+        raise AccessError(missing_message(url))
     shown = [name for name in files if not _is_hidden(name)]
     chosen = choose_data_files(shown, partial(_read_remote, url), folder=str(url))
     found, unlisted = chosen.data, set[str]()
@@ -336,6 +343,8 @@ def _read_remote(folder: Url, name: str) -> bytes | None:
 def _find_matching_remote(pattern: Url) -> InputFiles:
     base, parts = _split(pattern)
     files = list_remote(base)
+    if not files:
+        refuse_missing_bucket(base)
     matched = [name for name in files if not _is_hidden(name) and matches(name.split("/"), parts)]
     wanted = [name for name in matched if _is_wanted(name, pattern.path)]
     chosen = choose_data_files(matched, partial(_read_remote, base), wanted, str(base))

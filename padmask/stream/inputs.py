@@ -25,6 +25,7 @@ from padmask.storage.output_places import descriptor_of, is_written_in_place
 from padmask.storage.source import sources_of
 from padmask.storage.urls import checked_path, checked_paths, display_path, is_url, refuse_mistyped
 from padmask.stream.job import Job
+from padmask.stream.pad_values import pad_value_notes
 from padmask.stream.padding import padding_note
 
 
@@ -41,6 +42,7 @@ def data_notes(dataset: Dataset, job: Job, format_: FormatTraits, limit: int | N
     return (
         *([padded] if padded else ()),
         *dataset.notes,
+        *pad_value_notes(job.columns, format_),
         *end_notes(dataset, limit),
         *unlisted_notes(dataset),
         *(() if format_.keeps_others else _left_out(dataset, job, format_)),

@@ -15,7 +15,8 @@ from padmask.cli import cli
 
 Run = Callable[..., subprocess.CompletedProcess[str]]
 
-READ = ("column", "maxlen", "padding", "truncating", "value", "dtype", "pad-to-multiple-of", "input-format")
+READ = ("column", "maxlen", "max-length", "padding", "truncating", "value", "dtype", "pad-to-multiple-of")
+READ = (*READ, "input-format")
 # Every long option of every command. Add a new option to one of the two lists of its command.
 MAY_SET = {
     "pad": {*READ, "output-format", "mask-column", "mask-dtype", "no-mask", "mask", "length-column"}
