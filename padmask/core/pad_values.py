@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from padmask.core.dtypes import integer_dtype
 from padmask.errors import SpecError
 from padmask.spec.pad import FLOAT_DTYPES
 
@@ -39,7 +40,7 @@ def fill_value(value: Any, dtype: str, where: str, option: str = "value") -> int
                 return int(number)
             raise SpecError(
                 f"{where}: the pad value {value} does not fit {dtype} ({limits.min} to {limits.max}). "
-                "Choose another value, or a wider dtype such as int64.",
+                f"Choose another value, or a dtype that it fits, such as {integer_dtype(int(number))}.",
                 options=[option],
             )
     raise SpecError(

@@ -66,9 +66,8 @@ def read_rows(batch: pa.RecordBatch, groups: Sequence[ColumnGroup]) -> tuple[dic
 def _unequal(row: int, first: str, rows: Ragged, other: str, others: Ragged) -> Fault:
     return Fault(
         row,
-        f"column {other!r} has {others.lengths[row]} tokens, but {first!r} has {rows.lengths[row]}; fix the "
-        f"row, or pad the columns separately: -c {first} leaves {other!r} as it is, and --own-length {other} "
-        "pads it to a length of its own",
+        f"column {other!r} has {others.lengths[row]} tokens, but {first!r} has {rows.lengths[row]}; to "
+        f"pad the columns separately, use -c {first} (leaves {other!r} as it is), or --own-length {other}",
         options=("columns", "own_lengths"),
     )
 

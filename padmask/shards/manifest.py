@@ -10,6 +10,7 @@ from dataclasses import asdict, dataclass, field, fields
 from functools import reduce
 from typing import Any
 
+import msgspec
 from msgspec.structs import asdict as asdict_of
 
 from padmask._version import __version__
@@ -175,7 +176,7 @@ class Manifest:
             for one in found.shards
         ]
         inputs = {record.source: record.version for record in records}
-        plan = plan_of(asdict_of(found.plan))
+        plan = plan_of(msgspec.to_builtins(found.plan))
         return cls(Fingerprint(found.job, found.options, inputs), plan, records, found.rejects)
 
 

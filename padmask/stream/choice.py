@@ -15,7 +15,6 @@ from padmask.core.companions import ONES, ColumnChoice, choose_together, list_na
 from padmask.core.first_rows import FirstRows
 from padmask.core.metadata import described_names
 from padmask.core.padding import refuse_padded
-from padmask.errors import join_few
 from padmask.formats.dataset import Dataset
 from padmask.spec.columns import Columns
 from padmask.spec.pad import MaskSpec, PadSpec
@@ -124,7 +123,7 @@ def _describe(choice: ColumnChoice, asked: Columns, before: Collection[str]) -> 
         )
     companions = [f"{column.name!r} (with {column.value})" for column in choice.columns[1:]]
     if companions:
-        remarks.append(f"padded like {first!r}: {join_few(companions)}")
+        remarks.append(f"padded like {first!r}: {', '.join(companions)}")
     padded = [column.name + _value_of(column.name) for column in choice.columns]
     return Beside(dict.fromkeys(alike, column_flags([*padded, *alike])), tuple(remarks), tuple(notes))
 
@@ -134,7 +133,7 @@ def _value_of(name: str) -> str:
 
 
 def _quoted(names: Iterable[str]) -> str:
-    return join_few([repr(name) for name in names])
+    return ", ".join(map(repr, names))
 
 
 def column_flags(names: Iterable[str]) -> str:

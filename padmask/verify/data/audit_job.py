@@ -61,7 +61,7 @@ def make_audit_job(
     columns = asked.columns or (list(padding.values) if padding is not None else None)
     purpose: Purpose = "audit raw" if padding is None else "audit padded"
     job = make_job(dataset, replace(asked, columns=columns), keep_others=False, purpose=purpose)
-    return AuditJob(job, padding, (*notes, *job.beside.notes))
+    return AuditJob(job, padding, (*dataset.notes, *notes, *job.beside.notes))
 
 
 def open_audit(job: AuditJob) -> Audit:
