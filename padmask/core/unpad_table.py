@@ -121,7 +121,10 @@ def _padded_groups(files: Mapping[str, pa.Schema], columns: Sequence[str]) -> li
     ]
     if set(columns) - {name for group in groups for name in group}:
         return []
-    return [group for group in groups if group]
+    # The counts of a run are those of the first group.
+    return sorted(
+        (group for group in groups if group), key=lambda group: not {*group} & {"input_ids", "tokens"}
+    )
 
 
 def choose_unpad_jobs(

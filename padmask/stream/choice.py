@@ -34,11 +34,13 @@ class Beside:
             would pad them.
         remarks: facts that need no action, as sentences.
         notes: warnings, as sentences.
+        hint: likely reason for bad vectors, as a sentence; empty without a likely reason.
     """
 
     unpadded: Mapping[str, str] = field(default_factory=dict)
     remarks: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
+    hint: str = ""
 
 
 def choose_for_dataset(
@@ -66,14 +68,14 @@ def choose_for_dataset(
     ones = False
     if purpose != "audit padded" and ONES in lists and first != ONES:
         # The first files may lack the mask.
-        found = first_rows_of(dataset, [first])(ONES)
-        ones = found is not None and found.are_ones(ONES, first)
+        masks = first_rows_of(dataset, [first])(ONES)
+        ones = masks is not None and masks.are_ones(ONES, first)
     choice = choose_together(schema, asked, spec, mask, rows, ones=ones)
-    notes = _batch_dimension(
-        schema, rows if first in rows.lengths else read_first_rows(dataset, [first]), first
-    )
+    found = rows if first in rows.lengths else read_first_rows(dataset, [first])
+    hint = _batch_dimension(schema, found, first)
+    notes: tuple[str, ...] = (hint,) if hint else ()
     if purpose != "pad":
-        return choice, Beside(notes=notes)
+        return choice, Beside(notes=notes, hint=hint)
     names = [*(column.name for column in choice.columns), *own]
     files = known_schemas(dataset)
     old, unmarked = refuse_padded(files, names, mask, first_rows_of(dataset, names))
@@ -82,17 +84,17 @@ def choose_for_dataset(
     notes += (PLACES_UNKNOWN,) if unmarked else ()
     before = {name for file in files.values() for name in described_names(file)}
     beside = _describe(choice, asked, before)
-    return choice, replace(beside, notes=(*notes, *beside.notes))
+    return choice, replace(beside, notes=(*notes, *beside.notes), hint=hint)
 
 
-def _batch_dimension(schema: pa.Schema, rows: FirstRows, name: str) -> tuple[str, ...]:
-    """Return a warning if each of the first rows of a column has one vector at most."""
+def _batch_dimension(schema: pa.Schema, rows: FirstRows, name: str) -> str:
+    """Return a warning if each of the first rows of a column has one vector at most; otherwise empty."""
     if not rows.have_tokens(name) or rows.lengths[name].max() > 1 or not is_vectors(schema.field(name).type):
-        return ()
+        return ""
     return (
         f"column {name!r} has one vector in each row, which counts as one token. This is usually a batch "
         "dimension that was left in. To remove the dimension from JSON Lines, run "
-        f"jq -c '.{name} |= .[0]'",
+        f"jq -c '.{name} |= .[0]'"
     )
 
 

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import shlex
+
 import pyarrow as pa
 
 from padmask.core.columns import asked_names, judged_columns
-from padmask.core.padding import Padding, check_padding, find_padding
+from padmask.core.padding import Padding, check_padding, find_padding, read_groups
 from padmask.formats.dataset import Dataset
 from padmask.spec.columns import Columns
 from padmask.stream.first_rows import first_rows_of
@@ -54,3 +56,14 @@ def find_dataset_padding(dataset: Dataset, columns: Columns, mask_column: str | 
 def known_schemas(dataset: Dataset) -> dict[str, pa.Schema]:
     """Return the schema of each file, by file name. For JSON Lines, return only the common schema."""
     return {dataset.name: dataset.schema()} if dataset.format.is_text else dataset.schemas()
+
+
+def other_padding_notes(dataset: Dataset, padding: Padding) -> tuple[str, ...]:
+    """Return a note for each group of padded columns that another mask marks, according to the metadata."""
+    groups = next(iter(read_groups(known_schemas(dataset)).values()), [])
+    names = [list(group.values) for group in groups if padding.values and group.values != padding.values]
+    return tuple(
+        f"not checked: {', '.join(map(repr, group))}, which another mask marks. To check: "
+        + " ".join(f"-c {shlex.quote(name)}" for name in group)
+        for group in names
+    )

@@ -141,7 +141,7 @@ def prepare_rows(batch: Batch, job: Job, consumed: int = 0) -> Rows:
             faults[0].reason,
             place=batch.place(faults[0].row),
             column=faults[0].column,
-            remedy="Fix the row, or skip bad rows with --on-error skip.",
+            remedy=_remedy_of(faults[0], job),
             options=_options_of(faults[0], job),
         )
     bad = np.zeros(len(batch), dtype=bool)
@@ -175,6 +175,12 @@ def _check_ones(batch: Batch, name: str, lengths: npt.NDArray[np.int64]) -> list
     if zero is not None:
         raise later_zero(batch.place(zero), name)
     return faults
+
+
+def _remedy_of(fault: Fault, job: Job) -> str:
+    """Return what to do about a fault, with the likely reason for bad vectors."""
+    hint = job.beside.hint if fault.column == job.columns[0].name else ""
+    return (f"The {hint}. " if hint else "") + "Fix the row, or skip bad rows with --on-error skip."
 
 
 def _options_of(fault: Fault, job: Job) -> list[str]:

@@ -15,7 +15,7 @@ from padmask.formats.dataset import Dataset
 from padmask.spec.pad import Side
 from padmask.stream.choice import Purpose
 from padmask.stream.job import Job, PadRequest, make_job
-from padmask.stream.padding import PLACES_UNKNOWN, find_dataset_padding
+from padmask.stream.padding import PLACES_UNKNOWN, find_dataset_padding, other_padding_notes
 from padmask.stream.row_sample import BatchRows
 from padmask.stream.run import Reading
 from padmask.verify.data.padded_rows import audit_padded_rows
@@ -54,13 +54,15 @@ def make_audit_job(
         DataError: the metadata cannot be read, or the files are padded differently.
     """
     found = find_dataset_padding(dataset, asked.columns, mask_column)
-    notes = () if found is None or found.names else (PLACES_UNKNOWN,)
+    notes: tuple[str, ...] = () if found is None or found.names else (PLACES_UNKNOWN,)
     padding = found if found is not None and found.names else None
     if padding is not None and declared is not None:
         padding = replace(padding, padding=declared)
     columns = asked.columns or (list(padding.values) if padding is not None else None)
     purpose: Purpose = "audit raw" if padding is None else "audit padded"
     job = make_job(dataset, replace(asked, columns=columns), keep_others=False, purpose=purpose)
+    if padding is not None and not asked.columns:
+        notes += other_padding_notes(dataset, padding)
     return AuditJob(job, padding, (*dataset.notes, *notes, *job.beside.notes))
 
 

@@ -1,0 +1,337 @@
+"""Columns beside the ids: companions, masks of ones, and columns with lengths of their own."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from padmask import FileOptions, MaskSpec, PadSpec, RowPolicy, inspect_file, pad_dataset, pad_file, unpad_file
+from padmask.errors import DataError, PaddedError, SpecError
+from padmask.verify.verify_file import verify_file
+
+Row = dict[str, Any]
+
+HF: list[Row] = [
+    {
+        "input_ids": [5, 6, 7],
+        "token_type_ids": [0, 0, 1],
+        "attention_mask": [1, 1, 1],
+        "labels": [1, -100, 2],
+    },
+    {"input_ids": [8], "token_type_ids": [0], "attention_mask": [1], "labels": [3]},
+]
+PADDED: list[Row] = [
+    HF[0],
+    {
+        "input_ids": [8, 0, 0],
+        "token_type_ids": [0, 0, 0],
+        "attention_mask": [1, 0, 0],
+        "labels": [3, -100, -100],
+    },
+]
+
+formats = pytest.mark.parametrize("format_", ["jsonl", "parquet", "arrow"])
+
+
+@pytest.fixture
+def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def write(name: str, rows: list[Row]) -> str:
+    table = pa.Table.from_pylist(rows)
+    if name.endswith(".jsonl"):
+        Path(name).write_text("".join(json.dumps(row) + "\n" for row in rows))
+    elif name.endswith(".parquet"):
+        pq.write_table(table, name, row_group_size=300)
+    else:
+        with pa.ipc.new_file(name, table.schema) as writer:
+            writer.write_table(table, max_chunksize=70)
+    return name
+
+
+def read(name: str) -> list[Row]:
+    return [json.loads(line) for line in Path(name).read_text().splitlines()]
+
+
+def pad(source: str, **options: Any) -> list[Row]:
+    pad_file(source, "out.jsonl", **options)
+    return read("out.jsonl")
+
+
+# --- Companions ------------------------------------------------------------------------------
+
+
+@formats
+def test_tokenizer_columns_are_padded(here: Path, format_: str) -> None:
+    result = pad_file(write(f"in.{format_}", HF), "out.jsonl")
+    assert read("out.jsonl") == PADDED
+    assert (result.columns, result.unpadded) == (("input_ids", "token_type_ids", "labels"), {})
+    assert result.notes == ()
+
+
+@formats
+def test_commands_agree(here: Path, format_: str) -> None:
+    pad_file(write("in.jsonl", HF), f"padded.{format_}")
+    assert inspect_file(f"padded.{format_}").padded
+    report = verify_file(f"padded.{format_}")
+    assert [found.rule.name for found in report.data if found.rule.severity == "error"] == []
+    unpad_file(f"padded.{format_}", "back.jsonl")
+    raw = [{name: row[name] for name in row if name != "attention_mask"} for row in HF]
+    assert read("back.jsonl") == raw
+
+
+@pytest.mark.parametrize(
+    ("name", "tokens", "value"),
+    [
+        ("labels", [7, 7], -100),
+        ("label_ids", [7, 7], -100),
+        ("token_type_ids", [1, 1], 0),
+        ("special_tokens_mask", [0, 0], 1),
+        ("completion_mask", [True, True], False),
+        ("assistant_masks", [1, 1], 0),
+        ("loss_mask", [0.5, 1.0], 0.0),
+        ("position_ids", [0, 1], 0),
+        ("global_attention_mask", [1, 1], 0),
+        ("bbox", [[1, 2], [3, 4]], [0, 0]),
+        ("offset_mapping", [[0, 1], [1, 2]], [0, 0]),
+    ],
+)
+@formats
+def test_each_companion_has_its_pad_value(
+    here: Path, format_: str, name: str, tokens: list[Any], value: Any
+) -> None:
+    rows = [{"input_ids": [5, 6], name: tokens}, {"input_ids": [5], name: tokens[:1]}]
+    padded = pad(write(f"in.{format_}", rows), spec=PadSpec(value=9))
+    assert [row[name] for row in padded] == [tokens, [tokens[0], value]]
+
+
+@pytest.mark.parametrize(
+    ("name", "rows"),
+    [
+        ("label", [0, 1]),
+        ("labels", [[0.5, 0.5], [0.5]]),
+        ("labels", [["a", "b"], ["c"]]),
+        ("labels", [[[1], [0]], [[1]]]),
+        ("bbox", [[1, 2], [3]]),
+        ("other", [[1, 2], [3]]),
+    ],
+)
+def test_other_columns_stay(here: Path, name: str, rows: list[Any]) -> None:
+    source = [{"input_ids": [5, 6], name: rows[0]}, {"input_ids": [5], name: rows[1]}]
+    assert [row[name] for row in pad(write("in.jsonl", source))] == rows
+
+
+@formats
+def test_first_rows_decide(here: Path, format_: str) -> None:
+    rows = [{"input_ids": [5] * (i % 4), "labels": [7] * (i % 4)} for i in range(1200)]
+    alike = write(f"alike.{format_}", [*rows, {"input_ids": [5], "labels": [7, 7]}])
+    with pytest.raises(DataError, match="'labels' has 2 tokens, but 'input_ids' has 1") as caught:
+        pad_file(alike, "out.jsonl")
+    assert caught.value.column is None and "--own-length labels" in str(caught.value)
+    skipped = pad_file(alike, "out.jsonl", policy=RowPolicy(on_error="skip"))
+    assert skipped.ledger.rows_rejected == 1
+    assert pad(alike, columns=["input_ids"])[-1]["labels"] == [7, 7]
+    other = write(f"other.{format_}", [*rows[:999], {"input_ids": [5], "labels": [7, 7]}])
+    result = pad_file(other, "out.jsonl", files=FileOptions(batch_rows=9))
+    assert read("out.jsonl")[-1]["labels"] == [7, 7]
+    assert [note for note in result.notes if "'labels'" in note and "--own-length labels" in note]
+
+
+def test_named_columns_only(here: Path) -> None:
+    result = pad_file(write("in.jsonl", HF), "out.jsonl", columns=["input_ids"])
+    assert [row["labels"] for row in read("out.jsonl")] == [row["labels"] for row in HF]
+    assert (result.unpadded, result.notes) == ({}, ())
+    (remark,) = result.remarks
+    assert "'token_type_ids', 'labels'" in remark
+
+
+def test_dtype_of_all_columns(here: Path) -> None:
+    rows = [{"input_ids": [5, 6], "labels": [1, 2], "completion_mask": [True, False]}]
+    pad_file(write("in.jsonl", rows), "out.parquet", spec=PadSpec(dtype="uint16", maxlen=3))
+    types = {field.name: str(field.type.value_type) for field in pq.read_schema("out.parquet")}
+    assert types == {"input_ids": "uint16", "labels": "int32", "completion_mask": "bool", "mask": "bool"}
+
+
+def test_workers_pad_companions(here: Path) -> None:
+    Path("d").mkdir()
+    for name in "ab":
+        write(f"d/{name}.jsonl", HF)
+    pad_dataset("d", "padded")
+    assert [read(f"padded/{name}.jsonl") for name in "ab"] == [PADDED] * 2
+
+
+# --- A mask of ones --------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("dtype", "padded"), [("int64", "int64"), ("int8", "int8"), ("uint8", "int8"), ("bool", "bool")]
+)
+def test_mask_of_ones_keeps_its_dtype(here: Path, dtype: str, padded: str) -> None:
+    ones = pa.array([[1, 1], [1]]).cast(pa.list_(pa.type_for_alias(dtype)))
+    pq.write_table(pa.table({"input_ids": [[5, 6], [7]], "attention_mask": ones}), "in.parquet")
+    pad_file("in.parquet", "out.parquet")
+    schema = pq.read_schema("out.parquet")
+    assert schema.names == ["input_ids", "attention_mask"]
+    assert schema.field("attention_mask").type.value_type == padded
+
+
+def test_json_mask_keeps_its_values(here: Path) -> None:
+    for one, zero in ((1, 0), (True, False)):
+        rows = [
+            {"input_ids": [5, 6], "attention_mask": [one] * 2},
+            {"input_ids": [7], "attention_mask": [one]},
+        ]
+        (_, last) = pad(write("in.jsonl", rows))
+        assert repr(last["attention_mask"]) == repr([one, zero])
+
+
+@formats
+@pytest.mark.parametrize(
+    ("mask", "names"),
+    [
+        (MaskSpec(column="real"), ["real"]),
+        (MaskSpec(named=True), ["mask"]),
+        (MaskSpec(column=None), []),
+        (MaskSpec(column="attention_mask", dtype="int64", overwrite=True), ["attention_mask"]),
+        (MaskSpec(column="attention_mask"), ["attention_mask"]),
+    ],
+    ids=["another name", "the default name", "no mask", "the Hugging Face command", "the same name"],
+)
+def test_requested_names_win(here: Path, format_: str, mask: MaskSpec, names: list[str]) -> None:
+    result = pad_file(write(f"in.{format_}", HF), "out.jsonl", columns=["input_ids"], mask=mask)
+    for row in read("out.jsonl"):
+        assert sorted(row.keys() - {"input_ids", "token_type_ids", "labels"}) == names
+    assert any("left out: 'attention_mask'" in line for line in result.remarks) == (
+        "attention_mask" not in names
+    )
+
+
+@formats
+@pytest.mark.parametrize("on_error", ["fail", "skip"])
+def test_later_zero_ends_the_run(here: Path, format_: str, on_error: Any) -> None:
+    rows = [{"input_ids": [5, 6], "attention_mask": [1, 1]}] * 1001
+    source = write(f"in.{format_}", [*rows, {"input_ids": [5, 0], "attention_mask": [1, 0]}])
+    with pytest.raises(PaddedError) as caught:
+        pad_file(source, "out.jsonl", policy=RowPolicy(on_error=on_error))
+    assert caught.value.place is not None and caught.value.column == "attention_mask"
+    assert caught.value.place.number == (1002 if format_ == "jsonl" else 1001)
+    assert not Path("out.jsonl").exists()
+    for look in (inspect_file, verify_file):
+        with pytest.raises(PaddedError):
+            look(source)
+    assert inspect_file(source, mask_column="attention_mask").padded
+    assert pad(source, mask=MaskSpec(allow_padded=True))[-1]["attention_mask"] == [1, 1]
+
+
+def test_rows_without_the_mask_are_padded(here: Path) -> None:
+    rows = [{"input_ids": [5, 6], "attention_mask": [1, 1]}, {"input_ids": [7]}]
+    assert pad(write("in.jsonl", rows))[1] == {"input_ids": [7, 0], "attention_mask": [1, 0]}
+
+
+# --- Padded input ----------------------------------------------------------------------------
+
+
+@formats
+@pytest.mark.parametrize("name", ["mask", "attention_mask", "padding_mask", "real"])
+def test_padded_input_is_refused(here: Path, format_: str, name: str) -> None:
+    rows = [{"input_ids": [5, 0, 6, 0], name: [1, 0, 1, 0]}, {"input_ids": [7, 8], name: [1, 1]}]
+    source = write(f"in.{format_}", rows)
+    mask = MaskSpec(column=name, overwrite=True) if name == "real" else MaskSpec(column="new")
+    with pytest.raises(PaddedError) as caught:
+        pad_file(source, "out.jsonl", mask=mask)
+    assert (caught.value.column, "--allow-padded" in caught.value.remedy) == ("input_ids", True)
+    again = pad(source, mask=MaskSpec(column=name, overwrite=True, allow_padded=True))
+    assert [row["input_ids"] for row in again] == [[5, 0, 6, 0], [7, 8, 0, 0]]
+    assert [list(map(int, row[name])) for row in again] == [[1, 1, 1, 1], [1, 1, 0, 0]]
+
+
+def test_allow_padded_replaces_the_mask(here: Path) -> None:
+    pad_file(write("in.jsonl", HF), "once.parquet")
+    pad_file("once.parquet", "twice.parquet", spec=PadSpec(maxlen=4), mask=MaskSpec(allow_padded=True))
+    table = pq.read_table("twice.parquet").to_pydict()
+    assert table["attention_mask"] == [[1, 1, 1, 0]] * 2
+    unpad_file("twice.parquet", "back.jsonl")
+    assert [row["labels"] for row in read("back.jsonl")] == [row["labels"] for row in PADDED]
+
+
+# --- Columns with lengths of their own, and several runs ----------------------------------------
+
+SEQ2SEQ: list[Row] = [
+    {"input_ids": [5, 6, 7], "attention_mask": [1, 1, 1], "labels": [9]},
+    {"input_ids": [5], "attention_mask": [1], "labels": [9, 8]},
+]
+
+
+@formats
+@pytest.mark.parametrize(("maxlen", "labels"), [("longest", [[9, -100], [9, 8]]), (1, [[9], [9]])])
+def test_own_length(here: Path, format_: str, maxlen: Any, labels: list[Any]) -> None:
+    spec, mask = PadSpec(own_lengths={"labels": maxlen}), MaskSpec(own={"labels": "labels_mask"})
+    result = pad_file(write("in.jsonl", SEQ2SEQ), f"out.{format_}", spec=spec, mask=mask)
+    assert (result.maxlen, result.own) == (3, {"labels": len(labels[0])})
+    assert (result.ledger.own_tokens_lost, result.notes) == (2 - len(labels[0]), ())
+    if format_ == "jsonl":
+        assert [row["labels"] for row in read("out.jsonl")] == labels
+        return
+    unpad_file(f"out.{format_}", "back.jsonl")
+    back = [{"input_ids": [5, 6, 7], "labels": [9]}, {"input_ids": [5], "labels": [9, 8][: len(labels[0])]}]
+    assert read("back.jsonl") == back
+
+
+def test_own_length_of_overlong_rows(here: Path) -> None:
+    source, spec = write("in.jsonl", SEQ2SEQ), PadSpec(own_lengths={"labels": 1})
+    dropped = pad_file(source, "out.jsonl", spec=spec, policy=RowPolicy(overlong="drop"))
+    assert (dropped.ledger.rows_dropped, dropped.ledger.rows_written) == (1, 1)
+    with pytest.raises(DataError, match="column 'labels': the row has 2 tokens"):
+        pad_file(source, "out.jsonl", spec=spec, policy=RowPolicy(overlong="error"))
+
+
+@pytest.mark.parametrize(
+    ("spec", "mask", "says"),
+    [
+        (PadSpec(own_lengths={"nothing": 2}), MaskSpec(), "no column 'nothing'"),
+        (PadSpec(), MaskSpec(own={"labels": "m"}), "no length of its own"),
+        (PadSpec(own_lengths={"labels": 2}), MaskSpec(own={"labels": "labels"}), "cannot also be the mask"),
+    ],
+)
+def test_own_length_needs_a_column(here: Path, spec: PadSpec, mask: MaskSpec, says: str) -> None:
+    with pytest.raises(SpecError, match=says):
+        pad_file(write("in.jsonl", SEQ2SEQ), "out.jsonl", spec=spec, mask=mask)
+
+
+@pytest.mark.parametrize("format_", ["parquet", "arrow"])
+def test_runs_add_up(here: Path, format_: str) -> None:
+    rows = [{name: row[name] for name in ("input_ids", "labels")} for row in SEQ2SEQ]
+    one, two = f"one.{format_}", f"two.{format_}"
+    pad_file(write("in.jsonl", rows), one, columns=["input_ids"], mask=MaskSpec(column="attention_mask"))
+    result = pad_file(one, two, columns=["labels=-100"], mask=MaskSpec(column="labels_mask"))
+    assert (result.notes, result.remarks) == ((), ())
+    unpad_file(two, "back.jsonl")
+    assert read("back.jsonl") == rows
+    unpad_file(two, f"part.{format_}", columns=["labels"])
+    unpad_file(f"part.{format_}", "back.jsonl")
+    assert read("back.jsonl") == rows
+    for again in ("input_ids", "labels"):
+        with pytest.raises(PaddedError):
+            pad_file(two, "out.jsonl", columns=[again], mask=MaskSpec(column="m"))
+    assert (inspect_file(two).stats.tokens, inspect_file(two, columns=["labels"]).stats.tokens) == (4, 3)
+
+
+# --- A batch dimension ----------------------------------------------------------------------------
+
+
+def test_batch_dimension_is_reported(here: Path) -> None:
+    source = write("in.jsonl", [{"input_ids": [[5, 6, 7]]}, {"input_ids": [[8, 9, 9]]}])
+    (note,) = pad_file(source, "out.jsonl").notes
+    assert "batch dimension" in note and note in inspect_file(source).notes
+    ragged = write("ragged.jsonl", [{"input_ids": [[5, 6, 7]]}, {"input_ids": [[8, 9]]}])
+    with pytest.raises(DataError, match="batch dimension"):
+        pad_file(ragged, "out.jsonl")
+    vectors = write("vectors.jsonl", [{"x": [[5, 6]]}, {"x": [[8, 9], [1, 2]]}])
+    assert pad_file(vectors, "out.jsonl").notes == ()
