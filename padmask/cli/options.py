@@ -124,7 +124,7 @@ def input_options(command: Command) -> Command:
                 multiple=True,
                 metavar="NAME[:DTYPE][=VALUE]",
                 help="Column to pad, with an optional dtype and pad value; repeatable.  [default: input_ids, "
-                "else tokens, else the only list column]",
+                "else tokens, else the only list column; with companions such as labels and token_type_ids]",
             ),
             setting(
                 "--maxlen",
@@ -237,7 +237,7 @@ mask_column_option = setting(
     "--mask-column",
     default=None,
     metavar="NAME",
-    help="Mask column of padded input.  [default: from metadata, else mask or attention_mask]",
+    help="Mask column of padded input.  [default: from metadata, else mask, attention_mask or padding_mask]",
 )
 
 
