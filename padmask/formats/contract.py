@@ -118,11 +118,13 @@ class Wanted:
         others: all columns in order, with the types of the columns that are not sequences. None omits these
             columns, or keeps them as text in JSON Lines.
         integral_floats: names of integer columns in JSON Lines that also accept floats such as 1.0.
+        optional: names of sequence columns that may be null or missing.
     """
 
     sequences: pa.Schema
     others: pa.Schema | None = None
     integral_floats: Collection[str] = ()
+    optional: Collection[str] = ()
 
     @property
     def schema(self) -> pa.Schema:

@@ -82,8 +82,9 @@ class TypedColumns:
         ]
         missing = [name for name in wanted.sequences.names if name not in names]
         faults = [
-            Fault(row, "the file does not have this column", name, options=("columns",))
+            Fault(row, f"the file has no column {name!r}", options=("columns",))
             for name in missing
+            if name not in wanted.optional
             for row in range(len(batch))
         ]
         columns = pa.RecordBatch.from_arrays(arrays, schema=schema)

@@ -73,6 +73,7 @@ def make_job(dataset: Dataset, asked: PadRequest, *, keep_others: bool, purpose:
         pa.schema(fields),
         schema if keep_others and not dataset.format.is_text else None,
         tuple(token_kinds(name_columns(schema, asked.columns), spec)),
+        () if ones is None else (ones,),
     )
     chosen = find_vector_sizes(
         chosen, (batch.columns for batch in dataset.look(replace(wanted, others=None)))

@@ -131,10 +131,9 @@ def prepare_rows(batch: Batch, job: Job, consumed: int = 0) -> Rows:
     """
     _check_fields(batch, job.mask, job.replaced)
     ragged, found = read_rows(batch.columns, job.groups)
-    unread = [fault for fault in batch.faults if job.ones is None or fault.column != job.ones]
     if job.ones is not None:
         found += _check_ones(batch, job.ones, row_lengths(ragged))
-    reasons = {fault.row: fault for fault in reversed([*unread, *found])}
+    reasons = {fault.row: fault for fault in reversed([*batch.faults, *found])}
     faults = [reasons[row] for row in sorted(reasons)]
     if faults and job.policy.on_error == "fail":
         raise DataError(

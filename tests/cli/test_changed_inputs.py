@@ -97,7 +97,7 @@ def test_readers_detect_rewrites(command: list[str], tmp_path: Path, verb: list[
     path, pipe, row = tmp_path / "in.jsonl", tmp_path / "pipe.jsonl", '{"input_ids": [1], "mask": [true]}\n'
     path.write_text(row * 2)
     os.mkfifo(pipe)
-    options = ["--overwrite-mask", "--maxlen", "2"] if verb == ["pad"] else []
+    options = ["--overwrite-mask", "--allow-padded", "--maxlen", "2"] if verb == ["pad"] else []
     args = [*command, *verb, *options, str(path), str(pipe)]
     with subprocess.Popen(args, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
         # padmask opens the pipe after it has read the previous file.

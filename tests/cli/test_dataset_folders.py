@@ -115,7 +115,7 @@ def test_notes_in_all_commands(here: Run, verb: str) -> None:
     )
     Path("data/settings.json").write_text("{}")
     more = {
-        "pad": ["-o", "x.jsonl", "--overwrite-mask"],
+        "pad": ["-o", "x.jsonl", "--overwrite-mask", "--allow-padded"],
         "unpad": ["-o", "x.jsonl"],
         "verify": ["--no-model"],
     }

@@ -43,7 +43,7 @@ def stored(out: Path) -> tuple[Any, str]:
 
 
 COMMANDS = {
-    "pad": ["--overwrite-mask", "-o", "x.jsonl"],
+    "pad": ["--overwrite-mask", "--allow-padded", "-o", "x.jsonl"],
     "unpad": ["-o", "x.jsonl"],
     "inspect": ["--json"],
     "verify": ["--no-model", "--json"],
@@ -103,9 +103,9 @@ def test_named_file_is_not_reported(here: Run, out: Path, verb: str) -> None:
 
 def test_unlisted_file_among_shards(here: Run, out: Path) -> None:
     shutil.copy(out / "a.jsonl", out / "a copy.jsonl")
-    done = here("pad", "out", "-o", "again/", "--overwrite-mask", "--workers", "1")
+    done = here("pad", "out", "-o", "again/", "--overwrite-mask", "--allow-padded", "--workers", "1")
     assert is_warned(done, "pad", "a copy.jsonl")
-    assert here("pad", "out", "-o", "quiet/", "--overwrite-mask", "--quiet").stderr == ""
+    assert here("pad", "out", "-o", "quiet/", "--overwrite-mask", "--allow-padded", "--quiet").stderr == ""
 
 
 def test_unlisted_file_can_be_allowed(here: Run, out: Path) -> None:

@@ -379,7 +379,7 @@ def test_kill_before_rename(
     if verb == "unpad":
         return
     again = place.folder.parent / f"{place.folder.name}.{suffix}"
-    done = pads(place.folder, "-o", again, "--overwrite-mask")
+    done = pads(place.folder, "-o", again, "--overwrite-mask", "--allow-padded")
     assert (done.returncode, again.stat().st_size > 0) == (0, True), done
     again.unlink()
 

@@ -233,9 +233,10 @@ class JsonlReader:
         arrays: dict[str, pa.Array] = {}
         bad = {fault.row for fault in faults}
         for name, type_ in zip(wanted.sequences.names, wanted.sequences.types, strict=True):
-            array, found = read_sequences(
-                [row.get(name) for row in objects], type_, name in wanted.integral_floats
-            )
+            texts = [row.get(name) for row in objects]
+            array, found = read_sequences(texts, type_, name in wanted.integral_floats)
+            if name in wanted.optional:
+                found = [f for f in found if bytes(texts[f.row] or b"null") != b"null"]
             faults += [replace(f, column=name) for f in found if f.row not in bad]
             bad.update(fault.row for fault in found)
             arrays[name] = array
