@@ -218,7 +218,8 @@ def command(ctx: click.Context, /, **given: Any) -> None:
             dtype=given["mask_dtype"],
             length_column=given["length_column"],
             overwrite=given["overwrite_mask"],
-            named=given["mask_column"] is not None,
+            # Other names count as requested by themselves.
+            named=True if given["mask_column"] == "mask" else None,
             allow_padded=given["allow_padded"],
             own=_own_masks(given["own_masks"]),
         ),

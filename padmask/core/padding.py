@@ -67,8 +67,8 @@ def find_padding(  # noqa: PLR0913 - one keyword for each fact
     The function uses the requested columns first, then the columns that the metadata name, then a column with
     the name and type of a mask. Tokenizers also write masks of ones for rows without padding. Therefore, if
     the first rows are available, a mask found by its name counts only if it contains a 0 in a row that is as
-    long as the same row of one of the columns. A mask with padmask's default name also counts if it contains
-    only ones in rows of one length.
+    long as the same row of one of the columns. A mask with padmask's default name also counts if its rows
+    have one length or contain a 0.
 
     >>> schema = pa.schema([("input_ids", pa.list_(pa.int32())), ("attention_mask", pa.list_(pa.int8()))])
     >>> find_padding({"a.parquet": schema}).mask
@@ -238,7 +238,7 @@ def _find_mask(
         rows = None if first_rows is None else first_rows(name)
         if rows is not None and _shows_padding(rows, name, columns):
             return Padding(name, None, seen=True)
-        trusted = first_rows is None or by_name or (name == MASK_NAMES[0] and _has_one_length(rows, name))
+        trusted = first_rows is None or by_name or (name == MASK_NAMES[0] and _is_likely(rows, name))
         usual = usual or (Padding(name, None) if trusted else None)
     return usual
 
@@ -247,10 +247,10 @@ def _shows_padding(rows: FirstRows, mask: str, columns: Collection[str]) -> bool
     return any(rows.show_padding(mask, column) for column in columns or rows.lengths if column != mask)
 
 
-def _has_one_length(rows: FirstRows | None, name: str) -> bool:
+def _is_likely(rows: FirstRows | None, name: str) -> bool:
     if rows is None or name not in rows.zeros:
         return True
-    return rows.have_one_length(name) and not rows.zeros[name].any()
+    return rows.have_one_length(name) or bool(rows.zeros[name].any())
 
 
 def may_be_mask(type_: pa.DataType) -> bool:
