@@ -116,7 +116,6 @@ def inspect_file(  # noqa: PLR0913 - one keyword per option of the command
         plans,
         _health(inspected.audit),
         plan_advice(plans),
-        job.notes,
     )
 
 

@@ -46,7 +46,6 @@ class Inspection:
         plans: costs of the candidate plans.
         health: findings of the data rules.
         advice: advice on the choice of a plan.
-        notes: warnings about the input that are not findings.
     """
 
     name: str
@@ -57,7 +56,6 @@ class Inspection:
     plans: Sequence[Cost]
     health: Sequence[Finding]
     advice: str = field(default="")
-    notes: Sequence[str] = ()
 
     def lengths(self) -> dict[str, int | float]:
         """Return statistics of the lengths, in tokens."""
@@ -99,5 +97,4 @@ class Inspection:
             "plans": [cost.as_dict() for cost in self.plans],
             "health": [finding.as_dict() for finding in self.health],
             "advice": self.advice,
-            "notes": list(self.notes),
         }

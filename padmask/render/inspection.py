@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from padmask.errors import share, size
-from padmask.render.console import is_unicode, print_findings, print_notes, printable_line
+from padmask.render.console import is_unicode, print_line, printable_line
+from padmask.render.findings import print_findings
 from padmask.render.summary import count
 
 if TYPE_CHECKING:
@@ -51,9 +52,8 @@ def show_inspection(
         console.print()
         _print_plans(seen.plans, console)
     console.print()
-    print_notes(seen.notes, console)
     _print_health(seen, console)
-    console.print(f"[bold]Advice:[/bold] {printable_line(seen.advice)}")
+    print_line(f"[bold]Advice:[/bold] {printable_line(seen.advice)}", console)
 
 
 def _format_masks(shown: list[ShownRow] | Any, style: str, console: Console) -> list[RenderableType]:

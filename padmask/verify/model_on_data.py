@@ -138,14 +138,13 @@ def _with_data(report: Report, data_by_input: Mapping[str, tuple[AuditedData, st
     first = next(iter(data_by_input.values()))[0]
     # All inputs come from the same rows. Report equal findings once.
     findings = {
-        (finding.rule.name, finding.detail, tuple(finding.examples)): finding
+        (finding.rule.name, finding.column, finding.detail, tuple(finding.examples)): finding
         for data, _ in data_by_input.values()
         for finding in data.findings
     }
     columns = {name: column for name, (_, column) in data_by_input.items()}
     run = {"data": first.name, "rows": first.rows, "columns": columns}
-    notes = dict.fromkeys(note for data, _ in data_by_input.values() for note in data.notes)
-    return Report(list(findings.values()), report.subjects, {**report.environment, **run}, notes=list(notes))
+    return Report(list(findings.values()), report.subjects, {**report.environment, **run})
 
 
 def _nothing_to_prove(data_by_input: Mapping[str, tuple[AuditedData, str]]) -> Report:

@@ -82,7 +82,7 @@ def verify_file(  # noqa: PLR0913 - one keyword per option of the command
         if proof is None:
             data = audit_and_sample(dataset, request)
             run = {**environment(), "data": data.name, "rows": data.rows}
-            return Report(data.findings, (), run, proof=False, notes=data.notes)
+            return Report(data.findings, (), run, proof=False)
         data = audit_and_sample(dataset, request, proof.sample, proof.reference.seed)
         return _prove_references(data, proof)
 
@@ -107,10 +107,10 @@ def _prove_references(data: AuditedData, proof: ProofSpec) -> Report:
         "seed": proof.reference.seed,
     }
     if not rows:
-        return Report(data.findings, (), run | NOTHING_TO_PROVE, notes=data.notes)
+        return Report(data.findings, (), run | NOTHING_TO_PROVE)
     kind = rows[0].dtype.kind
     reference, sample = fit_to_references(data, column, proof.reference, kind)
     subjects, settings = prove_references(
         engine, reference, sample, rows[0].shape[1:] if kind == "f" else None
     )
-    return Report(data.findings, subjects, run | settings, notes=data.notes)
+    return Report(data.findings, subjects, run | settings)
