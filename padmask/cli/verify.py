@@ -162,7 +162,8 @@ def _report_failed_start(
     "model_inputs",
     multiple=True,
     metavar="NAME=COLUMN",
-    help="Column for an input of the model; repeatable.  [default: the column with the same name]",
+    help="Column for an input of the model; repeatable. The names mask and lengths mean the mask and the "
+    "lengths of the padding, also for raw input.  [default: the column with the same name]",
 )
 @command_line_only(
     "--custom-objects",

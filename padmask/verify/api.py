@@ -111,12 +111,26 @@ def assert_ignores_padding(model: Any, ids: Any = None, mask: Any = None, **opti
     raise AssertionError(f"{result}\n{describe_culprit(subject).strip()}".rstrip())
 
 
-def report_on_model(model: Any, spec: ModelSpec, rows: SampleRows | None, engine: Engine) -> Report:
-    """Check whether a Keras model ignores padding, and return the report."""
+def report_on_model(
+    model: Any,
+    spec: ModelSpec,
+    rows: SampleRows | None,
+    engine: Engine,
+    roles: Mapping[str, str] | None = None,
+) -> Report:
+    """Check whether a Keras model ignores padding, and return the report.
+
+    Args:
+        model: built Keras model.
+        spec: settings of the proof.
+        rows: real tokens of each row, by input name; None draws random rows.
+        engine: running Keras.
+        roles: inputs that take the mask or the lengths, as in `find_model_inputs`.
+    """
     from padmask.verify.keras.prove_model import prove_model
     from padmask.verify.keras.user_model import UserModel
 
-    user = UserModel(model, engine, spec.batch_size)
+    user = UserModel(model, engine, spec.batch_size, roles)
     if rows is not None and set(rows) == {IDS} and IDS not in [slot.name for slot in user.slots]:
         # A single array needs no name if the model has one input.
         timed = [slot.name for slot in user.slots if slot.kind in ("tokens", "features")]

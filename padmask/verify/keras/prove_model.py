@@ -17,7 +17,7 @@ from padmask.verify.keras.user_model import UserModel
 from padmask.verify.proof.checks import ROWS_ALONE, CannotRunError
 from padmask.verify.proof.prove import prove
 from padmask.verify.proof.random_rows import draw_random_rows, take_sample
-from padmask.verify.proof.sample import ModelInput, Sample, SampleRows, pick_rows, shared_lengths
+from padmask.verify.proof.sample import MADE, ModelInput, Sample, SampleRows, pick_rows, shared_lengths
 from padmask.verify.report import SubjectReport
 
 # Limits for models that are not compiled, which run slowly: rows that also run alone, and rows of the sample.
@@ -125,7 +125,7 @@ def _choose_sample(user: UserModel, spec: ModelSpec, value: Any, rows: SampleRow
 
 def _check_rows(user: UserModel, rows: SampleRows) -> None:
     """Check that the rows fit the inputs of the model. Keras's own errors are long and hard to read."""
-    known = [slot.name for slot in user.slots if slot.kind != "mask"]
+    known = [slot.name for slot in user.slots if slot.kind not in MADE]
     timed = [slot.name for slot in user.slots if slot.kind in ("tokens", "features")]
     unknown = [name for name in rows if name not in known]
     missing = [name for name in timed if name not in rows]

@@ -15,6 +15,7 @@ from padmask.verify.keras.two_runs import Runs, crop_empty_row, run_twice
 from padmask.verify.keras.user_model import UserModel
 from padmask.verify.proof.checks import CannotRunError
 from padmask.verify.proof.prove import Proof
+from padmask.verify.proof.sample import MADE
 from padmask.verify.report import LayerReport
 
 
@@ -67,7 +68,7 @@ def find_culprit(user: UserModel, proof: Proof, value: Any) -> Traced:
     entry = _find_entry(runs)
     if entry is None:
         return Traced(remark="no layer lets padding in when the model runs layer by layer", layers=layers)
-    explicit_masks = any(slot.kind == "mask" for slot in user.slots) or any(
+    explicit_masks = any(slot.kind in MADE for slot in user.slots) or any(
         map(_gets_explicit_mask, runs.padded)
     )
     culprit, reason = _find_culprit_call(runs, entry, explicit_masks=explicit_masks)

@@ -18,18 +18,22 @@ from padmask.spec.pad import Side
 ModelBatch = Mapping[str, Padded]
 
 
+# Kinds of inputs whose values the proof makes from the rows of another input.
+MADE = ("mask", "lengths")
+
+
 @dataclass(frozen=True)
 class ModelInput:
     """An input of a model and its role.
 
     Args:
         name: name of the input in the model.
-        kind: `"tokens"`, `"features"`, `"mask"` (receives the mask of the tokens) or `"static"`
-            (has no time axis).
+        kind: `"tokens"`, `"features"`, `"mask"` (receives the mask of the tokens), `"lengths"` (receives the
+            number of tokens of each row) or `"static"` (has no time axis).
         shape: shape without the batch axis; None for an axis of any size.
         dtype: dtype that the model expects.
         vocab: number of ids that the embedding has rows for, if known.
-        mask_of: name of the input that a mask belongs to.
+        mask_of: name of the input that a mask or the lengths belong to.
         exact: whether `vocab` is the size of the embedding that receives this input, and not of another one.
     """
 
