@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from padmask.errors import share, size
-from padmask.render.console import is_unicode, print_line, printable_line
+from padmask.render.console import is_unicode, printable_line
 from padmask.render.findings import print_findings
 from padmask.render.summary import count
 
@@ -53,7 +53,7 @@ def show_inspection(
         _print_plans(seen.plans, console)
     console.print()
     _print_health(seen, console)
-    print_line(f"[bold]Advice:[/bold] {printable_line(seen.advice)}", console)
+    console.print(f"[bold]Advice:[/bold] {printable_line(seen.advice)}")
 
 
 def _format_masks(shown: list[ShownRow] | Any, style: str, console: Console) -> list[RenderableType]:

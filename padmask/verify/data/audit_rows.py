@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 import pyarrow as pa
 
-from padmask.core.arrow_lists import Flags
+from padmask.core.arrow_lists import Flags, null_flags
 from padmask.core.columns import PadColumn
 from padmask.core.ragged import Ragged, find_misfits
 from padmask.core.table import read_rows
@@ -18,6 +18,7 @@ from padmask.formats.contract import Batch, Chunk, Wanted
 from padmask.spec.pad import FLOAT_DTYPES
 from padmask.stream.job import Job
 from padmask.stream.ledger import Ledger
+from padmask.stream.rows import options_of
 from padmask.stream.run import Reading
 
 # Returns the sequences of a batch by column, and the faults of its rows.
@@ -53,9 +54,11 @@ class AuditRows:
         return bad
 
     def wrong_masks(self, name: str) -> Flags:
-        """Return which good rows have a mask of another length than the row."""
-        mask, _ = Ragged.from_mask(self.batch.columns.column(name))
-        wrong: Flags = ~self.bad & (mask.lengths != next(iter(self.ragged.values())).lengths)
+        """Return which good rows have a mask of another length than the row. A row may have no mask."""
+        column = self.batch.columns.column(name)
+        mask, _ = Ragged.from_mask(column)
+        other = mask.lengths != next(iter(self.ragged.values())).lengths
+        wrong: Flags = other & ~self.bad & ~null_flags(column)
         return wrong
 
 
@@ -88,7 +91,11 @@ def map_audit_rows(
         if rows.faults and not report_bad_rows:
             first = rows.faults[0]
             raise DataError(
-                first.reason, place=rows.batch.place(first.row), column=first.column, remedy="Fix the row."
+                first.reason,
+                place=rows.batch.place(first.row),
+                column=first.column,
+                remedy="Fix the row.",
+                options=options_of(first, job),
             )
         return rows
 

@@ -114,9 +114,11 @@ def test_mask_of_raw_rows_is_fine(write):
     assert audited(path) == {}
 
 
-def test_null_mask_of_raw_rows(write):
+def test_raw_rows_need_no_mask(write, tmp_path):
     path = write({"input_ids": [5, 6], "attention_mask": [1, 1]}, {"input_ids": [5], "attention_mask": None})
-    assert audited(path) == {("mask-shape", "attention_mask"): 1}
+    assert audited(path) == {}
+    other = path.rename(tmp_path / f"other{path.suffix}")
+    assert audited([other, write({"input_ids": [5, 6]})]) == {}
 
 
 def test_mask_of_other_tokens(write):
