@@ -1,4 +1,4 @@
-"""The description of padding in a schema's metadata."""
+"""Read and write the description of padding in schema metadata."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ from padmask.spec.pad import MaskSpec, PadSpec, Side
 
 METADATA_KEY = b"padmask"
 
-# Metadata of other tools that describe the column types. Readers fail on them once the types change.
+# Keys of metadata in which other tools describe the column types. Readers fail if the types do not match.
 STALE_METADATA = (b"huggingface",)
 
 
 def metadata_to_keep(schema: pa.Schema) -> dict[bytes, bytes]:
-    """Return the metadata that remain valid after the column types change."""
+    """Return the schema metadata without the entries that become invalid when column types change."""
     known = schema.metadata or {}
     return {key: value for key, value in known.items() if key not in (*STALE_METADATA, METADATA_KEY)}
 
@@ -49,8 +49,8 @@ class Described:
 
     Args:
         values: pad values by column name.
-        mask: name of the mask column; None without a mask.
-        length: name of the length column; None without a length column.
+        mask: name of the mask column; None if there is no mask.
+        length: name of the length column; None if there is no length column.
         padding: side of the padding.
     """
 
@@ -75,8 +75,8 @@ def read_description(
 
     Args:
         metadata: metadata of a schema.
-        place: place of the metadata, for the error.
-        remedy: what to do about metadata that are not valid, for the error.
+        place: location of the metadata, for the error.
+        remedy: what to do if the metadata are not valid, for the error.
 
     Raises:
         DataError: the description is not valid.
@@ -97,5 +97,5 @@ def read_description(
         and found.values
         and all(isinstance(value, str | int | float | None) for value in found.values.values())
     ):
-        raise DataError("padmask metadata cannot be read", place=place, remedy=remedy)
+        raise DataError("the padmask metadata are not valid", place=place, remedy=remedy)
     return found

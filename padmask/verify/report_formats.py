@@ -1,4 +1,4 @@
-"""The report as JSON, JUnit XML and GitHub annotations."""
+"""Convert a report to JSON, JUnit XML or GitHub annotations."""
 
 from __future__ import annotations
 
@@ -25,10 +25,10 @@ def to_json(report: Report) -> str:
 
 
 def to_junit(report: Report) -> str:
-    """Return the report as JUnit XML, with a test suite for the data and one for each model.
+    """Return the report as JUnit XML, with one test suite for the data and one for each model.
 
-    The XML follows Jenkins's JUnit schema, which GitLab and other tools also read. Warnings are passed tests
-    with a text in `system-out`. An inconclusive proof is a failure.
+    The XML follows Jenkins's JUnit schema, which GitLab and other tools also read. A warning is a passed test
+    with text in `system-out`. An inconclusive verdict is a failed test.
     """
     suites = [_data_suite(report), *map(_subject_suite, report.subjects)]
     if report.proof and not report.subjects:
@@ -89,10 +89,10 @@ def _subject_suite(subject: SubjectReport) -> ElementTree.Element:
 
 
 def _failed_suite(report: Report) -> ElementTree.Element:
-    """Return a failure for a report without models, because a suite without tests would count as passed."""
+    """Return a failed test for a report without models: a suite without tests would count as passed."""
     suite = ElementTree.Element("testsuite", name="models")
     message = replace_invalid(
-        f"{report.verdict}: {report.environment.get('subjects', 'no model was proven')}"
+        f"{report.verdict}: {report.environment.get('subjects', 'no model was verified')}"
     )
     ElementTree.SubElement(
         _add_case(suite, "models", "proof"), "failure", message=message, type=report.verdict
@@ -116,7 +116,7 @@ def replace_invalid(text: str) -> str:
 
 
 def to_annotations(report: Report) -> str:
-    """Return the report as workflow commands, which GitHub Actions shows next to the code."""
+    """Return the report as workflow commands, which GitHub Actions displays as annotations."""
     lines = []
     for finding in report.data:
         kind = {"error": "error", "warning": "warning"}.get(finding.rule.severity, "notice")

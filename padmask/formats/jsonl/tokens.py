@@ -26,23 +26,23 @@ _read_strings = msgspec.json.Decoder(list[list[str]]).decode
 
 
 def read_sequences(
-    raws: list[msgspec.Raw | None], type_: pa.DataType, whole: bool = False
+    raws: list[msgspec.Raw | None], type_: pa.DataType, integral_floats: bool = False
 ) -> tuple[pa.Array, list[Fault]]:
     """Parse token lists to an Arrow list column. A row with a fault is null.
 
     Args:
         raws: JSON value of each row; None if the key is missing.
         type_: list type of the column.
-        whole: accept ints that are written as floats, such as 1.0.
+        integral_floats: whether integer columns accept floats such as 1.0.
     """
-    array = _plain_sequences(raws, type_, whole)
-    return (array, []) if array is not None else _odd_sequences(raws, type_, whole)
+    array = _plain_sequences(raws, type_, integral_floats)
+    return (array, []) if array is not None else _odd_sequences(raws, type_, integral_floats)
 
 
 def _plain_sequences(
-    raws: list[msgspec.Raw | None], type_: pa.DataType, whole: bool = False
+    raws: list[msgspec.Raw | None], type_: pa.DataType, integral_floats: bool = False
 ) -> pa.Array | None:
-    """Parse flat lists of numbers, strings or bools, fast. Return None if a row is anything else."""
+    """Parse flat lists of numbers, strings or bools quickly. Return None if a row is anything else."""
     try:
         text = b"".join(raws)  # type: ignore[arg-type]
     except TypeError:
@@ -59,7 +59,7 @@ def _plain_sequences(
         if others.translate(None, b".eE+"):
             return None
         if pat.is_integer(type_.value_type):
-            return _whole_numbers(raws) if whole else None
+            return _integral_numbers(raws) if integral_floats else None
     text = text.translate(None, _BLANK)
     # One opening bracket per row, and none inside a row, means that every row is a flat list.
     if text.count(b"[") != len(raws) or b"[[" in text or b",[" in text:
@@ -74,8 +74,8 @@ def _plain_sequences(
     return pa.ListArray.from_arrays(to_arrow(offsets), to_arrow(numbers))
 
 
-def _whole_numbers(raws: list[msgspec.Raw | None]) -> pa.Array | None:
-    """Parse flat lists of ints that are written as ints or floats; return None if a float has a fraction."""
+def _integral_numbers(raws: list[msgspec.Raw | None]) -> pa.Array | None:
+    """Parse flat lists of ints and floats such as 1.0 to ints. Return None if a float has a fraction."""
     floats = _plain_sequences(raws, pa.list_(pa.float64()))
     if floats is None:
         return None
@@ -86,7 +86,7 @@ def _whole_numbers(raws: list[msgspec.Raw | None]) -> pa.Array | None:
 
 
 def _numbers(text: bytes, type_: pa.DataType) -> npt.NDArray[Any] | None:
-    """Parse comma-separated numbers; return None if a number may not fit 64 bits."""
+    """Parse comma-separated numbers. Return None if a number may not fit into 64 bits."""
     integers = pat.is_integer(type_)
     # msgspec has validated the text, so NumPy parses all of it without warnings.
     numbers = np.fromstring(text, dtype=np.int64 if integers else np.float64, sep=",")
@@ -105,7 +105,7 @@ def _numbers(text: bytes, type_: pa.DataType) -> npt.NDArray[Any] | None:
 
 
 def _odd_sequences(
-    raws: list[msgspec.Raw | None], type_: pa.DataType, whole: bool
+    raws: list[msgspec.Raw | None], type_: pa.DataType, integral_floats: bool
 ) -> tuple[pa.Array, list[Fault]]:
     """Parse token lists row by row, with a fault for each row that is not a valid token list."""
     rows: list[Any] = []
@@ -115,7 +115,7 @@ def _odd_sequences(
         try:
             row = _list(raw)
             options = ("columns", "dtype")
-            rows.append(_tokens(row, type_, whole))
+            rows.append(_tokens(row, type_, integral_floats))
         except ValueError as error:
             rows.append(None)
             faults.append(Fault(i, str(error), options=options))
@@ -123,7 +123,7 @@ def _odd_sequences(
 
 
 def read_items(raws: Sequence[msgspec.Raw | None]) -> tuple[list[list[msgspec.Raw]], list[Fault]]:
-    """Split lists of any type into the text of their items. An invalid row gives no items.
+    """Split JSON lists of any type into the text of their items. For a bad row, return no items and a fault.
 
     >>> rows, faults = read_items([msgspec.Raw(b"[1.50, [2]]"), None])
     >>> [bytes(item) for item in rows[0]], faults
@@ -148,10 +148,10 @@ def _why_no_list(raw: msgspec.Raw | None) -> str:
     return "the value is nested too deeply"
 
 
-def _tokens(row: list[Any], type_: pa.DataType, whole: bool) -> list[Any]:
+def _tokens(row: list[Any], type_: pa.DataType, integral_floats: bool) -> list[Any]:
     """Return the tokens of a row, or raise a ValueError with the reason why they are not valid."""
     for position, token in enumerate(row):
-        _check_token(token, type_.value_type, f"position {position}: ", whole)
+        _check_token(token, type_.value_type, f"position {position}: ", integral_floats)
     number = _number_type(type_)
     if pat.is_floating(number):
         return _each(float, row)
@@ -180,12 +180,12 @@ def _each(make: type[int] | type[float], row: list[Any]) -> list[Any]:
     return [_each(make, token) if isinstance(token, list) else make(token) for token in row]
 
 
-def _check_token(token: Any, type_: pa.DataType, where: str, whole: bool) -> None:
+def _check_token(token: Any, type_: pa.DataType, where: str, integral_floats: bool) -> None:
     if pat.is_list(type_):
         if not isinstance(token, list):
             raise ValueError(f"{where}expected a vector, found {_describe(token)}")
         for number in token:
-            _check_token(number, type_.value_type, f"{where}in the vector: ", whole)
+            _check_token(number, type_.value_type, f"{where}in the vector: ", integral_floats)
         return
     if pat.is_string(type_):
         if not isinstance(token, str):
@@ -195,18 +195,18 @@ def _check_token(token: Any, type_: pa.DataType, where: str, whole: bool) -> Non
         if not isinstance(token, bool):
             raise ValueError(f"{where}expected a bool, found {_describe(token)}")
         return
-    _check_number(token, type_, where, whole)
+    _check_number(token, type_, where, integral_floats)
 
 
-def _check_number(token: Any, type_: pa.DataType, where: str, whole: bool) -> None:
+def _check_number(token: Any, type_: pa.DataType, where: str, integral_floats: bool) -> None:
     if isinstance(token, bool) or not isinstance(token, (int, float)):
         raise ValueError(f"{where}expected a number, found {_describe(token)}")
     if pat.is_integer(type_):
-        if isinstance(token, float) and not (whole and token.is_integer()):
+        if isinstance(token, float) and not (integral_floats and token.is_integer()):
             raise ValueError(
-                f"{where}{token} is a float, but the column holds ints; to pad floats, use dtype float32"
+                f"{where}{token} is a float, but the column contains ints; to pad floats, use dtype float32"
             )
-        # Above 2**53, several integers share one float.
+        # Above 2**53, several integers have the same float64.
         if not -(2**63) <= token < 2**63 or (isinstance(token, float) and abs(token) > 2**53):
             raise ValueError(f"{where}{token} does not fit int64, the widest integer dtype")
         return

@@ -1,4 +1,4 @@
-"""Decide which columns `verify` audits, and what the tokens of each column mean."""
+"""Choose the columns that `verify` checks, and find out what their tokens mean."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ _SAME_LENGTHS = 0.5
 
 
 def audit_columns(columns: Sequence[PadColumn], values: Mapping[str, Any]) -> list[AuditColumn]:
-    """Return the columns to audit, with their known pad values."""
+    """Return the columns to check, with their known pad values."""
     return [
         AuditColumn(
             column.name,
@@ -49,7 +49,7 @@ def known_pad_values(
     """Return the pad value of each column; None if unknown.
 
     Args:
-        columns: columns to audit.
+        columns: columns to check.
         padding: columns that mark the padding of padded rows; None for raw rows, which would be padded.
         requested: whether the user named the columns.
     """
@@ -75,7 +75,7 @@ def accepts_pad_value(name: str) -> bool:
 def beside_tokens(dataset: Dataset, columns: Sequence[PadColumn], padding: Padding | None) -> list[str]:
     """Return the mask columns beside the tokens, other than the mask that marks the padding.
 
-    A mask belongs to `input_ids`, otherwise to `tokens`, otherwise to the only audited column.
+    A mask belongs to `input_ids`, otherwise to `tokens`, otherwise to the only checked column.
     """
     schema, can_be_mask = dataset.schema(), may_be_mask if dataset.format.is_text else is_mask
     owner = next((name for name in ("input_ids", "tokens") if name in schema.names), columns[0].name)
@@ -100,7 +100,7 @@ def find_labels(dataset: Dataset, columns: Sequence[PadColumn], first: pa.Field)
 
     Args:
         dataset: the data.
-        columns: columns that are audited anyway.
+        columns: columns that are checked anyway.
         first: field of the first of these columns, with the type to read it as.
     """
     schema, known = dataset.schema(), {column.name for column in columns}
@@ -115,7 +115,7 @@ def find_labels(dataset: Dataset, columns: Sequence[PadColumn], first: pa.Field)
     if not fields:
         return []
     names = [field.name for field in fields]
-    head = dataset.head(Wanted(pa.schema([first, *fields]), whole=[first.name, *names]))
+    head = dataset.head(Wanted(pa.schema([first, *fields]), integral_floats=[first.name, *names]))
     if head is None:
         return []
     return [Column(name, value=IGNORED_LABEL) for name in names if _have_same_lengths(head, first.name, name)]

@@ -1,7 +1,7 @@
-"""Audit padded rows and their masks.
+"""Check padded rows and their masks against the rules.
 
-The mask comes from a mask column, or from a length column and the side of the padding, but never from the
-values.
+The mask comes from a mask column, or from a length column and the side of the padding. It is never derived
+from the pad value.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from padmask.formats.contract import Batch
 from padmask.spec.pad import Side
 from padmask.stream.job import Job
 from padmask.stream.row_sample import BatchRows, Row, copy_row
-from padmask.verify.data.audit_rows import AuditRows
+from padmask.verify.data.rows_to_check import AuditRows
 from padmask.verify.data.rules import Audit
 
 
@@ -31,7 +31,19 @@ def audit_padded_rows(
     padding: Padding,
     masks: Sequence[str] = (),
 ) -> Iterator[BatchRows]:
-    """Audit padded rows with their masks, and yield them as `audit_raw_rows` does."""
+    """Check padded rows and their masks against the rules.
+
+    Args:
+        all_rows: batches of rows, with the columns that mark the padding.
+        job: columns to check.
+        audit: object that collects the findings.
+        padding: columns that mark the padding.
+        masks: names of other mask columns, whose lengths are checked.
+
+    Yields:
+        The number of real tokens in each row of a batch, shape (rows,), and a function that returns a row. A
+        bad row has the length 0.
+    """
     side, width = padding.padding, None
     first = job.columns[0].name
     for rows in all_rows:
@@ -45,12 +57,12 @@ def audit_padded_rows(
         for ragged in values.values():
             fits &= ragged.lengths == places
         fits &= ~bad
-        audit.add_misshapen(~fits & ~bad, batch.place, padding.mask)
+        audit.add_invalid_masks(~fits & ~bad, batch.place, padding.mask)
         for name in masks:
-            audit.add_misshapen(rows.wrong_masks(name), batch.place, name)
+            audit.add_invalid_masks(rows.wrong_masks(name), batch.place, name)
         if padding.mask is None and stated is not None:
-            possible = _are_possible(stated, places) | bad
-            audit.add_impossible(~possible, batch.place)
+            possible = _are_valid_lengths(stated, places) | bad
+            audit.add_invalid_lengths(~possible, batch.place)
             fits &= possible
         good = fits & (places == width)
         audit.add_unequal(fits & ~good, width or 0, batch.place)
@@ -87,9 +99,9 @@ def _read_mask(
 
     Args:
         batch: the rows.
-        padding: names of the mask and length columns, and sides of the padding.
-        places: number of places in each row.
-        lengths: values of the length column; None without a length column.
+        padding: names of the mask and length columns, and the side of the padding.
+        places: number of positions in each row, shape (rows,).
+        lengths: values of the length column, shape (rows,); None if there is no such column.
     """
     if padding.mask is not None:
         mask, faults = Ragged.from_mask(batch.columns.column(padding.mask))
@@ -97,9 +109,9 @@ def _read_mask(
         fits[[fault.row for fault in faults]] = False
         return mask, fits
     assert lengths is not None
-    # The metadata of a file take precedence over the side of the other files.
+    # The side in the metadata of a file takes precedence over the side of the dataset.
     side = padding.sides.get(batch.source, padding.padding or "post")
-    kept = np.where(_are_possible(lengths, places), lengths, 0)
+    kept = np.where(_are_valid_lengths(lengths, places), lengths, 0)
     starts = np.cumsum(places) - places
     at = np.arange(int(places.sum())) - np.repeat(starts, places)
     first = np.repeat(places - kept if side == "pre" else np.zeros_like(kept), places)
@@ -107,8 +119,13 @@ def _read_mask(
     return Ragged((at >= first) & (at < end), starts, places), np.ones(len(places), dtype=bool)
 
 
-def _are_possible(lengths: npt.NDArray[np.int64], places: npt.NDArray[np.int64]) -> npt.NDArray[np.bool_]:
-    """Return which lengths are from 0 to the number of places. A null length is read as -1."""
+def _are_valid_lengths(
+    lengths: npt.NDArray[np.int64], places: npt.NDArray[np.int64]
+) -> npt.NDArray[np.bool_]:
+    """Check for each row whether its length is between 0 and its number of positions.
+
+    Null lengths were read as -1, so they are invalid.
+    """
     possible: npt.NDArray[np.bool_] = (lengths >= 0) & (lengths <= places)
     return possible
 
@@ -120,12 +137,12 @@ def _rectangle(ragged: Ragged, picked: npt.NDArray[np.int64], width: int) -> npt
 
 
 def _read_lengths(batch: Batch, name: str) -> npt.NDArray[np.int64]:
-    # The unsafe cast may change lengths of 2**63 and more. They are negative afterwards, and still invalid.
+    # The unsafe cast turns lengths of 2**63 and more into negative numbers, which are also invalid.
     return np.asarray(to_numpy(batch.columns.column(name).cast(pa.int64(), safe=False).fill_null(-1)))
 
 
 def side_of(masks: npt.NDArray[np.bool_]) -> Side | None:
-    """Return the side of the padding in most padded rows; None without padding at either end."""
+    """Return the side on which most padded rows are padded; None if no row is padded at exactly one end."""
     if masks.size == 0:
         return None
     pre, post = int((~masks[:, 0] & masks[:, -1]).sum()), int((masks[:, 0] & ~masks[:, -1]).sum())

@@ -1,4 +1,4 @@
-"""Audit raw rows, cut as padding would cut them."""
+"""Truncate raw rows to maxlen, and check them against the rules."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 import numpy as np
 
-from padmask.core.kernel import keep_pieces
+from padmask.core.kernel import slice_rows
 from padmask.core.plan import plan_pad
 from padmask.core.ragged import Ragged
 from padmask.core.table import row_lengths
@@ -14,7 +14,7 @@ from padmask.errors import Place
 from padmask.spec.pad import Side
 from padmask.stream.job import Job
 from padmask.stream.row_sample import BatchRows, Row, copy_row
-from padmask.verify.data.audit_rows import AuditRows, as_asked
+from padmask.verify.data.rows_to_check import AuditRows, to_column_dtype
 from padmask.verify.data.rules import Audit
 
 
@@ -25,17 +25,24 @@ def audit_raw_rows(
     masks: Sequence[str] = (),
     maxlen: int | None = None,
 ) -> Iterator[BatchRows]:
-    """Audit raw rows as they would be padded, cut to `maxlen` tokens unless it is None.
+    """Check what the rules would find in raw rows after padding.
+
+    Args:
+        all_rows: batches of rows.
+        job: columns to check, and padding options.
+        audit: object that collects the findings.
+        masks: names of mask columns, whose lengths are checked.
+        maxlen: length to which rows are truncated; None keeps all tokens.
 
     Yields:
-        The lengths of the rows of a batch, shape (rows,), and a function that returns a row. A bad row has
-        the length 0.
+        The length of each row of a batch in tokens, shape (rows,), and a function that returns a row. A bad
+        row has the length 0.
     """
     for rows in all_rows:
         audit.add_bad_rows(rows.faults, rows.batch.place)
         for name in masks:
-            audit.add_misshapen(rows.wrong_masks(name), rows.batch.place, name)
-        columns = {column.name: as_asked(rows.ragged[column.name], column) for column in job.columns}
+            audit.add_invalid_masks(rows.wrong_masks(name), rows.batch.place, name)
+        columns = {column.name: to_column_dtype(rows.ragged[column.name], column) for column in job.columns}
         ragged = {name: _cut(column, maxlen, job.spec.truncating) for name, column in columns.items()}
         good = ~rows.bad
         numbers = np.flatnonzero(good)
@@ -54,4 +61,4 @@ def audit_raw_rows(
 def _cut(rows: Ragged, maxlen: int | None, truncating: Side) -> Ragged:
     if maxlen is None:
         return rows
-    return keep_pieces(rows, plan_pad(rows.lengths, maxlen, padding="post", truncating=truncating))
+    return slice_rows(rows, plan_pad(rows.lengths, maxlen, padding="post", truncating=truncating))

@@ -1,4 +1,7 @@
-"""Decide whether the rows of a dataset are padded, and audit the rows, for `inspect` and `verify`."""
+"""Find out whether a dataset is padded, and check its rows against the rules.
+
+`inspect` and `verify` share this code.
+"""
 
 from __future__ import annotations
 
@@ -19,7 +22,6 @@ from padmask.stream.job import Job, PadRequest, make_job
 from padmask.stream.padding import find_dataset_padding
 from padmask.stream.row_sample import BatchRows
 from padmask.stream.run import Reading
-from padmask.verify.data.audit_rows import AuditRows, map_audit_rows
 from padmask.verify.data.columns import (
     audit_columns,
     beside_tokens,
@@ -29,15 +31,16 @@ from padmask.verify.data.columns import (
 )
 from padmask.verify.data.padded_rows import audit_padded_rows
 from padmask.verify.data.raw_rows import audit_raw_rows
+from padmask.verify.data.rows_to_check import AuditRows, map_audit_rows
 from padmask.verify.data.rules import Audit
 
 
 @dataclass(frozen=True)
 class AuditJob:
-    """The decisions about an audit.
+    """The columns to check against the rules, and how their padding is marked.
 
     Args:
-        pad: columns to audit, and padding options for raw rows.
+        pad: columns to check, and padding options for raw rows.
         padding: columns that mark the padding of padded rows; None for raw rows.
         values: known pad value of each column; None if unknown.
         masks: other mask columns of the tokens.
@@ -59,18 +62,18 @@ def make_audit_job(
     *,
     with_labels: bool = False,
 ) -> AuditJob:
-    """Decide whether the rows are padded, and resolve a request against the columns of the dataset.
+    """Find out whether the rows are padded, and choose the columns to check.
 
     Args:
-        dataset: the data.
-        asked: columns to audit, and padding options for raw rows.
-        mask_column: mask column of padded rows; None finds the column by the metadata, else by its name.
-        declared: side of the padding of padded rows; None uses the metadata, else the side of most rows.
-        with_labels: whether to also audit labels beside the tokens if no columns are requested.
+        dataset: dataset to check.
+        asked: columns to check, and padding options for raw rows.
+        mask_column: mask column of padded rows. None finds the column by the metadata, else by its name.
+        declared: side of the padding of padded rows. None uses the metadata, else the side of most rows.
+        with_labels: whether to also check labels beside the tokens if no columns are requested.
 
     Raises:
-        SpecError: the dataset does not have the columns or types that the request needs.
-        DataError: the metadata cannot be read, or the files are not padded in the same way.
+        SpecError: a column is missing or has an unsupported type.
+        DataError: the metadata cannot be read, or the files are padded differently.
     """
     found = find_dataset_padding(dataset, asked.columns, mask_column)
     unmarked = [] if found is None or found.names else _described_files(dataset)
@@ -101,29 +104,29 @@ def _described_files(dataset: Dataset) -> list[str]:
 
 
 def open_audit(job: AuditJob) -> Audit:
-    """Return an audit with only the findings from the metadata of the files."""
+    """Create the object that collects findings, and add the findings from the file metadata."""
     audit = Audit(audit_columns(job.pad.columns, job.values))
     audit.add_sides(job.padding.sides if job.padding is not None else {})
     return audit
 
 
 def add_file_findings(audit: Audit, dataset: Dataset, job: AuditJob, limit: int | None) -> None:
-    """Add the findings about files, which do not depend on the rows.
+    """Add the findings about whole files, such as different column types.
 
     Args:
-        audit: audit that receives the findings.
-        dataset: the data.
-        job: decisions about the audit.
+        audit: object that collects the findings.
+        dataset: dataset to check.
+        job: columns to check.
         limit: number of rows to read; None reads all rows.
     """
     for column in job.pad.columns:
         audit.add_types(column.name, dataset.types_of(column.name))
     audit.add_unmarked(job.unmarked)
-    audit.add_strangers(dataset.strangers)
-    audit.add_lacking_end(dataset.lacking_end(limit))
+    audit.add_unlisted_files(dataset.unlisted_files)
+    audit.add_files_without_end(dataset.lacking_end(limit))
 
 
-def audited_rows(
+def audit_rows(
     reading: Reading,
     phase: str,
     job: AuditJob,
@@ -132,19 +135,19 @@ def audited_rows(
     *,
     report_bad_rows: bool = False,
 ) -> Generator[BatchRows]:
-    """Read rows and audit them. Raw rows are audited as they would be padded.
+    """Read rows and check them against the rules. Raw rows are checked as if they were padded.
 
     Args:
-        reading: dataset to read, with options.
-        phase: name of this pass in the progress.
-        job: decisions about the audit.
-        audit: audit that receives the findings.
-        maxlen: length to which raw rows are cut; None keeps all tokens.
+        reading: dataset to read, with its options.
+        phase: name of this pass in progress updates.
+        job: columns to check, and how their padding is marked.
+        audit: object that collects the findings.
+        maxlen: length to which raw rows are truncated; None keeps all tokens.
         report_bad_rows: whether a bad row is a finding. Otherwise the first bad row raises an error.
 
     Yields:
-        The lengths of the rows of a batch, shape (rows,), and a function that returns a row. A bad row has
-        the length 0.
+        The number of tokens in each row of a batch, shape (rows,), and a function that returns a row. A bad
+        row has the length 0.
 
     Raises:
         DataError: a row cannot be read or padded, and `report_bad_rows` is False.
@@ -160,7 +163,7 @@ def audited_rows(
 def open_audit_rows(
     reading: Reading, phase: str, job: AuditJob, *, report_bad_rows: bool
 ) -> AbstractContextManager[Iterator[AuditRows]]:
-    """Read the rows to audit. The arguments are those of `audited_rows`."""
+    """Open the rows to check. The arguments are those of `audit_rows`."""
     marks = [] if job.padding is None else mask_fields(reading.dataset, job.padding.names)
     return map_audit_rows(
         reading,

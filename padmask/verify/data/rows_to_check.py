@@ -1,4 +1,4 @@
-"""Read the rows to audit, and separate the bad rows: rows that cannot be read or padded."""
+"""Read the rows to check, and separate the bad rows: rows that cannot be read or padded."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ ReadColumns = Callable[[pa.RecordBatch, Sequence[PadColumn]], tuple[dict[str, Ra
 
 @dataclass(frozen=True)
 class AuditRows:
-    """Rows to audit.
+    """Rows to check.
 
     Args:
         batch: the rows, with the mask and length columns.
@@ -76,14 +76,14 @@ def map_audit_rows(
     Args:
         reading: dataset to read, with options.
         phase: name of this pass in the progress.
-        job: columns to audit.
+        job: columns to check.
         marks: mask and length columns, which are read in addition. Faults in them do not make a row bad,
             because the rules about masks and lengths report them.
         padded: whether the rows are padded.
         report_bad_rows: whether a bad row is returned. Otherwise the first bad row raises a `DataError`.
     """
     dataset, names = reading.dataset, {field.name for field in marks}
-    wanted = Wanted(pa.schema([*job.wanted.sequences, *marks]), whole=job.wanted.whole)
+    wanted = Wanted(pa.schema([*job.wanted.sequences, *marks]), integral_floats=job.wanted.integral_floats)
     read: ReadColumns = _read_padded if padded else read_rows
 
     def take(chunk: Chunk) -> AuditRows:
@@ -126,7 +126,7 @@ def _read_padded(
     faults: list[Fault] = []
     for column in columns:
         ragged, found = Ragged.from_arrow(batch.column(column.name), column.inner)
-        asked = as_asked(ragged, column)
+        asked = to_column_dtype(ragged, column)
         if asked is not ragged:
             found = [*found, *find_misfits(ragged, column.dtype)]
         faults += [replace(fault, column=column.name) for fault in found]
@@ -134,7 +134,7 @@ def _read_padded(
     return rows, faults
 
 
-def as_asked(rows: Ragged, column: PadColumn) -> Ragged:
+def to_column_dtype(rows: Ragged, column: PadColumn) -> Ragged:
     """Return the rows with integers or floats as the dtype of the column requires, as in padding."""
     kinds = "f" if column.dtype in FLOAT_DTYPES else "iu"
     if rows.values.dtype.kind in kinds or column.dtype == "string":
