@@ -21,6 +21,7 @@ from padmask.core.arrow_lists import (
     vector_values,
     without_wrappers,
 )
+from padmask.core.dtypes import suggest_dtype
 from padmask.core.plan import Positions
 from padmask.errors import Fault
 
@@ -166,7 +167,7 @@ def find_misfits(ragged: Ragged, dtype: str) -> list[Fault]:
 
     def reason(token: int) -> str:
         here = values[token].reshape(-1)[flagged[token].reshape(-1)][0]
-        return f"{here} does not fit {dtype}; {_suggest_dtype(here)}"
+        return f"{here} does not fit {dtype}; {suggest_dtype(here, dtype)}"
 
     return ragged.find_faults(by_token, reason)
 
@@ -198,12 +199,3 @@ def _misfits(values: npt.NDArray[Any], target: np.dtype[Any]) -> Flags | None:
         with np.errstate(over="ignore", invalid="ignore"):
             flagged = np.isinf(values.astype(target)) & np.isfinite(values)
     return flagged if flagged.any() else None
-
-
-def _suggest_dtype(number: Any) -> str:
-    """Return a remedy that suggests a dtype for `number`, if any dtype fits."""
-    if isinstance(number, np.floating):
-        if not np.isfinite(number):
-            return "use dtype float32, or fix the data"
-        return "use dtype float32" if number != np.floor(number) else "use dtype float64"
-    return "use dtype int64" if abs(int(number)) < 2**63 else "the number is outside the range of int64"

@@ -46,6 +46,7 @@ class Inspection:
         plans: cost of each candidate plan.
         health: violations of the data rules.
         advice: recommended plan, as text.
+        notes: facts about the files, such as files that were not read.
     """
 
     name: str
@@ -56,6 +57,7 @@ class Inspection:
     plans: Sequence[Cost]
     health: Sequence[Finding]
     advice: str = field(default="")
+    notes: Sequence[str] = ()
 
     def lengths(self) -> dict[str, int | float]:
         """Return statistics of the row lengths in tokens: extremes, mean, percentiles, and empty rows."""
@@ -97,4 +99,5 @@ class Inspection:
             "plans": [cost.as_dict() for cost in self.plans],
             "health": [finding.as_dict() for finding in self.health],
             "advice": self.advice,
+            "notes": list(self.notes),
         }

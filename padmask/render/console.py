@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from time import monotonic
 from typing import TYPE_CHECKING, Any
@@ -80,6 +80,11 @@ def recording_console() -> Console:
 def is_unicode(console: Console) -> bool:
     """Return whether the console supports Unicode."""
     return (console.encoding or "").lower().replace("-", "").startswith("utf")
+
+
+def print_notes(notes: Sequence[str], console: Console) -> None:
+    for note in notes:
+        print_line(f"note: {printable_line(note)}", console)
 
 
 def printable_line(text: str) -> str:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from padmask.errors import share, size
-from padmask.render.console import is_unicode, printable_line
+from padmask.render.console import is_unicode, print_notes, printable_line
 from padmask.render.findings import print_findings
 from padmask.render.summary import count
 
@@ -60,6 +60,7 @@ def show_inspection(
         console.print()
         _print_plans(seen.plans, console)
     console.print()
+    print_notes(seen.notes, console)
     _print_health(seen, console)
     console.print(f"[bold]Advice:[/bold] {printable_line(seen.advice)}")
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from padmask.render.console import print_line, printable_line
+from padmask.render.console import print_line, print_notes, printable_line
 from padmask.render.findings import print_findings
 from padmask.render.inspection import NARROW
 from padmask.render.summary import count
@@ -27,6 +27,7 @@ def show_report(report: Report, console: Console) -> None:
     environment = report.environment
     _print_verdict(report, console)
     print_line(printable_line(_describe_run(environment)), console, style="dim")
+    print_notes(report.notes, console)
     if report.data:
         print_findings(report.data, console)
     elif "data" in environment:

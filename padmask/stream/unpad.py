@@ -111,7 +111,7 @@ def unpad_file(
         masks = _mask_texts(dataset, job)
         run = _Run(dataset, files, pool, progress, limit, job, wanted, masks, on_error)
         still_padded = _find_still_padded(run, columns)
-        notes = (*end_notes(dataset, files.limit), *unlisted_notes(dataset))
+        notes = (*dataset.notes, *end_notes(dataset, files.limit), *unlisted_notes(dataset))
         ledger = _unpad_all(_survey(run) if typed else run, output_path, format_)
     return UnpadResult(ledger, job.columns, job.mask, job.length, still_padded, notes)
 

@@ -14,11 +14,10 @@ import numpy.typing as npt
 from padmask.core.arrow_lists import is_sequence
 from padmask.core.columns import MASK_NAMES
 from padmask.errors import SpecError, did_you_mean
-from padmask.formats.dataset import Dataset
+from padmask.formats.dataset import Dataset, open_inputs
 from padmask.spec.columns import Columns
 from padmask.spec.files import ReadOptions
 from padmask.spec.verify import ModelSpec
-from padmask.storage.source import find_sources
 from padmask.stream.padding import find_dataset_padding
 from padmask.verify.api import NO_TOKENS, environment, report_on_function, report_on_model
 from padmask.verify.data.audit_data import AuditedData, AuditRequest, audit_and_sample
@@ -103,7 +102,7 @@ def _fit_to_data(spec: ModelSpec, data: Sequence[AuditedData]) -> ModelSpec:
 
 
 def _open_dataset(paths: Sequence[str], files: ReadOptions) -> closing[Dataset]:
-    return closing(Dataset(find_sources(paths), files.input_format, files.batch_rows))
+    return closing(open_inputs(paths, files))
 
 
 def _find_roles(inputs: Mapping[str, str], dataset: Dataset | None, request: AuditRequest) -> dict[str, str]:
@@ -181,7 +180,8 @@ def _with_data(report: Report, data_by_input: Mapping[str, tuple[AuditedData, st
     }
     columns = {name: column for name, (_, column) in data_by_input.items()}
     run = {"data": first.name, "rows": first.rows, "columns": columns}
-    return Report(list(findings.values()), report.subjects, {**report.environment, **run})
+    notes = first.notes
+    return Report(list(findings.values()), report.subjects, {**report.environment, **run}, notes=notes)
 
 
 def _report_no_tokens(data_by_input: Mapping[str, tuple[AuditedData, str]]) -> Report:

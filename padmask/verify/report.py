@@ -115,12 +115,14 @@ class Report:
         subjects: report on each model.
         environment: versions, device and options of the run, by name.
         proof: whether models were to be verified in addition to the data.
+        notes: facts about the files, such as files that were not read. They do not affect the verdict.
     """
 
     data: Sequence[Finding] = ()
     subjects: Sequence[SubjectReport] = ()
     environment: Mapping[str, Any] = field(default_factory=dict)
     proof: bool = True
+    notes: Sequence[str] = ()
 
     @property
     def verdict(self) -> Verdict:
@@ -150,6 +152,7 @@ class Report:
             "data": [finding.as_dict() for finding in self.data],
             "subjects": [_subject_as_dict(subject) for subject in self.subjects],
             "environment": {name: _replace_infinite(value) for name, value in self.environment.items()},
+            "notes": list(self.notes),
         }
 
 

@@ -41,7 +41,7 @@ def write_junit(suites: Sequence[ElementTree.Element]) -> str:
     root = ElementTree.Element("testsuites", name="padmask verify")
     for suite in suites:
         root.append(suite)
-        suite.set("tests", str(len(suite)))
+        suite.set("tests", str(len(suite.findall("testcase"))))
         suite.set("failures", str(len(suite.findall("testcase/failure"))))
         suite.set("errors", str(len(suite.findall("testcase/error"))))
         suite.set("skipped", str(len(suite.findall("testcase/skipped"))))
@@ -69,6 +69,8 @@ def _data_suite(report: Report) -> ElementTree.Element:
             ElementTree.SubElement(case, "failure", message=message, type=name).text = message
         else:
             ElementTree.SubElement(case, "system-out").text = f"{severity}: {message}"
+    if report.notes:
+        ElementTree.SubElement(suite, "system-out").text = replace_invalid("\n".join(report.notes))
     return suite
 
 
@@ -130,6 +132,7 @@ def to_annotations(report: Report) -> str:
         if subject.verdict == "inconclusive":
             message = f"{subject.name}: inconclusive. {subject.detail}"
             lines.append(annotate("error", subject.name, message))
+    lines += [annotate("notice", "padmask verify", note) for note in report.notes]
     verdict = report.verdict
     kind = "notice" if report.ok else "error"
     lines.append(annotate(kind, "padmask verify", f"{verdict}: {ANSWERS[verdict]}"))

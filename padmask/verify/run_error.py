@@ -36,6 +36,7 @@ def error_to_json(error: RunError) -> str:
         "data": [],
         "subjects": [],
         "environment": dict(error.environment),
+        "notes": [],
         **error.fields,
     }
     return json.dumps(report, indent=2) + "\n"

@@ -50,6 +50,7 @@ def test_json_matches_the_readme(raw, inspect):
         "plans",
         "health",
         "advice",
+        "notes",
     ]
     assert (seen["rows"], seen["tokens"], seen["padded"]) == (4, 12, False)
     assert seen["lengths"] == {

@@ -127,6 +127,15 @@ def test_bad_rows_in_reports():
     assert len(failure.text.splitlines()) == 3
 
 
+def test_notes_in_reports():
+    report = Report(proof=False, notes=["files that were not read: a.md"])
+    assert (report.verdict, read(report)["notes"]) == ("data-ok", ["files that were not read: a.md"])
+    validate(report)
+    assert "not read: a.md" in to_junit(report)
+    [(kind, _, message), _] = annotations(report)
+    assert (kind, message) == ("notice", "files that were not read: a.md")
+
+
 # --- a run that an error ended ----------------------------------------------------------------------
 
 FAILED = RunError(
@@ -141,6 +150,7 @@ def test_json_of_an_error():
         "data": [],
         "subjects": [],
         "environment": {},
+        "notes": [],
         "exit_code": 2,
         "error": {"column": None},
     }
@@ -180,7 +190,7 @@ def read(report: Report) -> dict:
 @pytest.mark.parametrize("report", REPORTS.values(), ids=REPORTS)
 def test_json_has_the_documented_shape(report):
     seen = read(report)
-    assert list(seen) == ["verdict", "data", "subjects", "environment"]
+    assert list(seen) == ["verdict", "data", "subjects", "environment", "notes"]
     assert seen["verdict"] == report.verdict
     assert seen["environment"] == report.environment
     for finding in seen["data"]:

@@ -94,6 +94,7 @@ class AuditedData:
         maxlen: number of positions in a padded row.
         numbers: row number in the input of each sampled row, from 0.
         padded: whether the input is already padded.
+        notes: facts about the files, such as files that were not read.
     """
 
     name: str
@@ -107,6 +108,7 @@ class AuditedData:
     maxlen: int
     numbers: Sequence[int] = ()
     padded: bool = False
+    notes: Sequence[str] = ()
 
     @property
     def token_column(self) -> str:
@@ -186,6 +188,7 @@ def audit_and_sample(
         longest if maxlen is None else maxlen,
         [row.number for row in kept],
         job.padding is not None,
+        dataset.notes,
     )
 
 
