@@ -411,8 +411,9 @@ def test_stdin_is_read(raw):
 
 
 def test_several_files_are_one_dataset(raw, inspect):
-    assert inspect(raw, raw)["rows"] == 8
-    assert inspect(raw, raw, "--limit", "5")["rows"] == 5
+    Path("other.jsonl").write_bytes(Path(raw).read_bytes())
+    assert inspect(raw, "other.jsonl")["rows"] == 8
+    assert inspect(raw, "other.jsonl", "--limit", "5")["rows"] == 5
 
 
 def test_empty_input(tmp_path, inspect):

@@ -22,7 +22,7 @@ from padmask.stream.rows import options_of
 from padmask.stream.run import Reading
 
 # Returns the sequences of a batch by column, and the faults of its rows.
-ReadColumns = Callable[[pa.RecordBatch, Sequence[PadColumn]], tuple[dict[str, Ragged], list[Fault]]]
+ReadColumns = Callable[[pa.RecordBatch, Job], tuple[dict[str, Ragged], list[Fault]]]
 
 
 @dataclass(frozen=True)
@@ -57,9 +57,21 @@ class AuditRows:
         """Return which good rows have a mask of another length than the row. A row may have no mask."""
         column = self.batch.columns.column(name)
         mask, _ = Ragged.from_mask(column)
-        other = mask.lengths != next(iter(self.ragged.values())).lengths
-        wrong: Flags = other & ~self.bad & ~null_flags(column)
+        wrong: Flags = ~self._fits(mask) & ~self.bad & ~null_flags(column)
         return wrong
+
+    def later_padding(self, name: str) -> list[Fault]:
+        """Return a fault for each good row whose mask marks padding, which the first rows do not have."""
+        mask, _ = Ragged.from_mask(self.batch.columns.column(name))
+        good = self._fits(mask) & ~self.bad
+        faults = mask.find_faults(
+            mask.values == 0, lambda _: "the mask is 0, but the first rows have no padding"
+        )
+        return [replace(fault, column=name) for fault in faults if good[fault.row]]
+
+    def _fits(self, mask: Ragged) -> Flags:
+        fits: Flags = mask.lengths == next(iter(self.ragged.values())).lengths
+        return fits
 
 
 def map_audit_rows(
@@ -84,7 +96,7 @@ def map_audit_rows(
     """
     dataset, names = reading.dataset, {field.name for field in marks}
     wanted = Wanted(pa.schema([*job.wanted.sequences, *marks]), integral_floats=job.wanted.integral_floats)
-    read: ReadColumns = _read_padded if padded else read_rows
+    read: ReadColumns = _read_padded if padded else _read_raw
 
     def take(chunk: Chunk) -> AuditRows:
         rows = _without_bad_rows(dataset.decode(chunk, wanted), job, names, read, chunk.consumed)
@@ -105,7 +117,7 @@ def map_audit_rows(
 def _without_bad_rows(
     batch: Batch, job: Job, marks: Collection[str], read: ReadColumns, consumed: int
 ) -> AuditRows:
-    ragged, found = read(batch.columns, job.columns)
+    ragged, found = read(batch.columns, job)
     faults: dict[int, Fault] = {}
     for fault in (*batch.faults, *found):
         if fault.column not in marks:
@@ -118,13 +130,15 @@ def _without_bad_rows(
     return replace(rows, ragged=empty)
 
 
-def _read_padded(
-    batch: pa.RecordBatch, columns: Sequence[PadColumn]
-) -> tuple[dict[str, Ragged], list[Fault]]:
+def _read_raw(batch: pa.RecordBatch, job: Job) -> tuple[dict[str, Ragged], list[Fault]]:
+    return read_rows(batch, job.columns)
+
+
+def _read_padded(batch: pa.RecordBatch, job: Job) -> tuple[dict[str, Ragged], list[Fault]]:
     """Read padded columns. The tokens keep their dtype unless the user asked for integers or floats."""
     rows: dict[str, Ragged] = {}
     faults: list[Fault] = []
-    for column in columns:
+    for column in job.columns:
         ragged, found = Ragged.from_arrow(batch.column(column.name), column.inner)
         asked = to_column_dtype(ragged, column)
         if asked is not ragged:

@@ -121,6 +121,12 @@ def test_raw_rows_need_no_mask(write, tmp_path):
     assert audited([other, write({"input_ids": [5, 6]})]) == {}
 
 
+def test_padding_after_the_first_rows(write):
+    good = [{"input_ids": [5, 6], "attention_mask": [1, 1]}, {"input_ids": [5], "attention_mask": [1]}]
+    path = write(*good * 1000, {"input_ids": [5, 9], "attention_mask": [1, 0]})
+    assert audited(path) == {("bad-row", "attention_mask"): 1}
+
+
 def test_mask_of_other_tokens(write):
     first = {"input_ids": [5, 6], "attention_mask": [1, 1], "decoder_input_ids": [7]}
     path = write(first, {"input_ids": [5], "attention_mask": [1], "decoder_input_ids": [7, 8, 9]})
