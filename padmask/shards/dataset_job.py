@@ -43,6 +43,7 @@ class DatasetJob:
         shards: shards to pad. A shard is an input file, or some row groups of a large Parquet file.
         unreadable: records of skipped files that cannot be opened.
         typed: whether column types must be found by a pass over all inputs.
+        source: name of the inputs, for messages.
         unpadded, notes: values of the fields of `PadResult` with these names.
     """
 
@@ -51,6 +52,7 @@ class DatasetJob:
     shards: Sequence[Shard]
     unreadable: Sequence[ShardRecord]
     typed: bool
+    source: str
     unpadded: dict[str, str]
     notes: tuple[str, ...]
 
@@ -118,6 +120,7 @@ def _make_job(
         _limit_shards(work, shards, files.limit),
         unreadable,
         typed=typed,
+        source=dataset.name,
         unpadded=find_unpadded(dataset, job, asked.columns),
         notes=data_notes(dataset, job, format_, files.limit),
     )

@@ -126,8 +126,7 @@ class Driver:
         plan = choose_plan(
             work.job, survey, work.output_format, work.files.max_bytes, lambda plan: places(plan) * at_once
         )
-        names = [shard.source.name for shard in self.job.shards]
-        refuse_zero_maxlen(plan, survey.lengths if survey else None, join_few(names))
+        refuse_zero_maxlen(plan, survey.lengths if survey else None, self.job.source)
         return plan
 
     def _pad(
