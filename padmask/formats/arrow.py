@@ -20,6 +20,7 @@ from padmask.core.metadata import METADATA_KEY, Described, read_descriptions
 from padmask.errors import AccessError, DataError, OutputError, PaddedError, UnreadableError, UnsupportedError
 from padmask.formats.contract import Batch, Chunk, Layout, Wanted, WriterOptions
 from padmask.formats.row_sizes import slices
+from padmask.spec.formats import DEFAULT_FORMAT
 from padmask.storage.foreign_formats import foreign_error
 from padmask.storage.output import BorrowedStream
 from padmask.storage.source import Source
@@ -48,20 +49,24 @@ def arrow_errors(source: Source, kind: str) -> Iterator[None]:
         if isinstance(error, BrokenPipeError):
             raise
         kind_of_error = _error_class(error)
-        other = None if kind_of_error is AccessError else _other_format(source)
+        start = b"" if kind_of_error is AccessError else _first_bytes(source)
+        other = foreign_error(source.name, source.path, start, typed=True)
+        remedy = "Check that the file is complete."
+        if start.lstrip()[:1] == b"{":
+            text = DEFAULT_FORMAT
+            remedy = f"If the file is {text.title}, rename it, or use --input-format {text.name}."
         raise other or kind_of_error(
-            f"{source.name}: not a readable {kind}: {short_arrow_error(error)}. "
-            "Check that the file is complete.",
+            f"{source.name}: not a readable {kind}: {short_arrow_error(error)}. {remedy}",
             options=["input_format"],
         ) from None
 
 
-def _other_format(source: Source) -> UnsupportedError | None:
-    """Return the error for a file whose first bytes show a format that padmask does not read."""
+def _first_bytes(source: Source) -> bytes:
+    """Return the first bytes of a file; none if the file cannot be read."""
     try:
-        return foreign_error(source.name, source.path, source.first_bytes(), typed=True)
+        return source.first_bytes()
     except AccessError:
-        return None
+        return b""
 
 
 def _error_class(error: Exception) -> type[UnreadableError]:

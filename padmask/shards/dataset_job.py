@@ -42,6 +42,7 @@ class DatasetJob:
         shards: shards to pad. A shard is an input file, or some row groups of a large Parquet file.
         unreadable: records of skipped files that cannot be opened.
         typed: whether column types must be found by a pass over all inputs.
+        source: name of the inputs, for messages.
         notes: value of the field of `PadResult` with this name.
     """
 
@@ -50,6 +51,7 @@ class DatasetJob:
     shards: Sequence[Shard]
     unreadable: Sequence[ShardRecord]
     typed: bool
+    source: str
     notes: tuple[str, ...]
 
     @property
@@ -116,6 +118,7 @@ def _make_job(
         _limit_shards(work, shards, files.limit),
         unreadable,
         typed=typed,
+        source=dataset.name,
         notes=data_notes(dataset, job, format_, files.limit),
     )
 

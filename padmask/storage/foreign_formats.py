@@ -129,9 +129,11 @@ def _recognize_csv(first: bytes, following: bytes) -> ForeignFormat | None:
     except UnicodeDecodeError:
         return None
     # A line of words among JSON Lines is a bad row, so the second line decides too.
-    if not following or following[:1] in b"{[" or not _CSV_NAMES.fullmatch(header):
+    if not following or following[:1] == b"{" or not _CSV_NAMES.fullmatch(header):
         return None
     separator = next((mark for mark in "\t;," if mark in header), "")
+    if following[:1] == b"[" and separator in ("", ","):
+        return None
     second = following.partition(b"\n")[0].decode(errors="replace")
     if not separator and not second.startswith('"['):
         return None

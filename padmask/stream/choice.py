@@ -21,8 +21,8 @@ from padmask.spec.pad import MaskSpec, PadSpec
 from padmask.stream.first_rows import first_rows_of, read_first_rows
 from padmask.stream.padding import PLACES_UNKNOWN, known_schemas
 
-# Whether rows are padded, audited as raw rows, or audited as padded rows.
-Purpose = Literal["pad", "audit raw", "audit padded"]
+# Whether rows are padded, or only checked.
+Purpose = Literal["pad", "audit"]
 
 
 @dataclass(frozen=True)
@@ -66,7 +66,7 @@ def choose_for_dataset(
     lists = list_names(schema)
     rows = read_first_rows(dataset, [first, *lists] if set(lists) - {first} else ())
     ones = False
-    if purpose != "audit padded" and ONES in lists and first != ONES:
+    if purpose == "pad" and ONES in lists and first != ONES:
         # The first files may lack the mask.
         masks = first_rows_of(dataset, [first])(ONES)
         ones = masks is not None and masks.are_ones(ONES, first)

@@ -23,9 +23,7 @@ from padmask.spec.columns import Columns, as_list
 from padmask.spec.files import FileOptions
 from padmask.spec.formats import FormatTraits
 from padmask.spec.pad import MaskSpec, PadSpec, RowPolicy
-from padmask.stream.capacity import (
-    available_bytes,
-)
+from padmask.stream.capacity import available_bytes, refuse_zero_maxlen
 from padmask.stream.inputs import Paths, check_paths, data_notes, open_dataset
 from padmask.stream.job import Job, PadRequest, make_job
 from padmask.stream.json_text import can_pad_as_text
@@ -98,6 +96,7 @@ def pad_file(
         notes = data_notes(dataset, job, format_, files.limit)
         measured = survey(run, typed) if needs_survey(spec) or typed else None
         plan = choose_plan(job, measured, format_, limit, positions_in_memory(files, run.ahead))
+        refuse_zero_maxlen(plan, measured.lengths if measured else None, dataset.name)
         ledger = pad_rows_to_file(replace(run, job=typed_job(job, measured)), plan, output, format_)
     return make_result(ledger, plan, job, notes)
 

@@ -12,7 +12,6 @@ from padmask.stream.capacity import (
     predict_bytes,
     refuse_large_output,
     refuse_more_than_memory,
-    refuse_zero_maxlen,
 )
 from padmask.stream.job import Job
 from padmask.stream.passes import Survey, plan_job
@@ -38,8 +37,6 @@ def choose_plan(
         SpecError: the output exceeds the limit or the free memory.
     """
     plan = plan_job(job, measured)
-    for each in (plan, *plan.own.values()):
-        refuse_zero_maxlen(each, measured is None or measured.lengths.rows > 0)
     widths = bytes_per_position(job.columns, job.mask, format_)
     taken = 0
     for i, (group, its) in enumerate(zip(job.own, plan.own.values(), strict=True)):

@@ -61,7 +61,7 @@ def verify_file(  # noqa: PLR0913 - one keyword per option of the command
 
     Raises:
         SpecError: an option is invalid, or a column is missing or has an unsupported type.
-        DataError: the input is invalid.
+        DataError: a file cannot be read, or the files are padded differently. A bad row is a finding instead.
         MissingExtraError: Keras or its backend is required but not installed.
     """
     paths, files = checked_paths(inputs), read_options(files)

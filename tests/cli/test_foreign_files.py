@@ -68,6 +68,13 @@ def test_format_under_another_suffix(here: Run) -> None:
     assert here("pad", "a.jsonl", "--input-format", "parquet").returncode == 0
 
 
+@pytest.mark.parametrize("name", ["a.parquet", "a.arrow"])
+def test_text_under_another_suffix(here: Run, name: str) -> None:
+    Path(name).write_bytes(LINE * 9)
+    assert "--input-format jsonl" in here("pad", name).stderr
+    assert here("pad", name, "--input-format", "jsonl").returncode == 0
+
+
 def test_plain_text_named_gz(here: Run) -> None:
     Path("a.jsonl.gz").write_bytes(LINE)
     done = here("pad", "a.jsonl.gz")

@@ -53,8 +53,13 @@ def test_limit_stops_before_a_bad_row(tmp_path: Path, read: Read) -> None:
     (tmp_path / "in.jsonl").write_text('{"input_ids": [1]}\n{"input_ids": [2]}\n{"input_ids": null}\n')
     found = read(tmp_path / "in.jsonl", files=ReadOptions(limit=2))
     assert (found.get("rows") or found["environment"]["rows"]) == 2
-    with pytest.raises(DataError, match="line 3"):
-        read(tmp_path / "in.jsonl")
+    if read is verify:
+        assert not found["data"]
+        [bad] = read(tmp_path / "in.jsonl")["data"]
+        assert (bad["rule"], bad["examples"]) == ("bad-row", [f"{tmp_path / 'in.jsonl'}, line 3"])
+    else:
+        with pytest.raises(DataError, match="line 3"):
+            read(tmp_path / "in.jsonl")
 
 
 @readers

@@ -56,6 +56,7 @@ FOREIGN = {
         b'"input_ids","label"\r\n"[1, 2]","0"\r\n',
         b"id\tinput_ids\n7\t1 2 3\n",
         b"a;b\n1;2\n",
+        b"input_ids\tlabel\n[1, 2]\t0\n",
         b'input_ids\n"[1, 2]"\n',
     ],
 }
@@ -80,6 +81,7 @@ def test_recognized(title: str, data: bytes) -> None:
         b"garbage\n" + LINE,
         b"hello, world\n" + LINE,
         b"hello, world\n",
+        b"hello, world\n[1, 2]\n",
         b"[1, 2]\n" + LINE,
         b"[1, 2\n" + LINE,
         b'[{"a": 1}]\n' + LINE,
