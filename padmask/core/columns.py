@@ -10,7 +10,8 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from padmask.core.arrow_lists import Kind, holds_nothing, is_sequence, kind_of, vector_size
+from padmask.core.arrow_lists import Kind, float_dtype, holds_nothing, is_sequence, kind_of, vector_size
+from padmask.core.extension_types import refuse_flat_shape
 from padmask.core.ragged import Ragged
 from padmask.errors import SpecError
 from padmask.spec.columns import (
@@ -137,9 +138,11 @@ def only_field(schema: pa.Schema, name: str, option: str = "columns") -> pa.Fiel
 
 
 def _resolve(column: Column, schema: pa.Schema, spec: PadSpec) -> PadColumn:
-    type_ = only_field(schema, column.name).type
+    field = only_field(schema, column.name)
+    type_ = field.type
     try:
         kind = kind_of(type_)
+        refuse_flat_shape(field)
     except SpecError as error:
         raise SpecError(
             f"Column {column.name!r} cannot be padded: {error}. Choose a list column with -c.",
@@ -148,7 +151,7 @@ def _resolve(column: Column, schema: pa.Schema, spec: PadSpec) -> PadColumn:
     asked = asked_dtype(column, spec)
     if asked is not None and holds_nothing(type_):
         kind = kind_of_dtype(asked)
-    natural = {"int": "int32", "float": "float32", "string": "string"}[kind]
+    natural = {"int": "int32", "float": float_dtype(type_), "string": "string"}[kind]
     dtype = asked or natural
     if (kind == "string") != (dtype == "string"):
         raise SpecError(
@@ -250,7 +253,7 @@ def _read_number(text: str) -> int | float | None:
 
 
 def find_vector_sizes(columns: Sequence[PadColumn], batches: Iterable[pa.RecordBatch]) -> list[PadColumn]:
-    """Return the columns with the length of their vectors, taken from the first vector of each column.
+    """Return the columns with the length of their vectors, taken from the first vector that has numbers.
 
     Args:
         columns: columns to pad. Columns of plain tokens are returned unchanged.
@@ -261,7 +264,7 @@ def find_vector_sizes(columns: Sequence[PadColumn], batches: Iterable[pa.RecordB
     for batch in batches if unknown else ():
         for name in sorted(unknown):
             rows, _ = Ragged.from_arrow(batch.column(name))
-            if rows.lengths.any():
+            if rows.values.shape[1]:
                 settled[name] = replace(settled[name], inner=int(rows.values.shape[1]))
                 unknown.discard(name)
         if not unknown:

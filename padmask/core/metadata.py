@@ -7,8 +7,6 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import pyarrow as pa
-
 from padmask._version import __version__
 from padmask.core.columns import PadColumn
 from padmask.core.plan import Plan
@@ -16,15 +14,6 @@ from padmask.errors import DataError, Place
 from padmask.spec.pad import MaskSpec, PadSpec, Side
 
 METADATA_KEY = b"padmask"
-
-# Metadata of other tools that describe the column types. Readers fail on them once the types change.
-STALE_METADATA = (b"huggingface",)
-
-
-def metadata_to_keep(schema: pa.Schema) -> dict[bytes, bytes]:
-    """Return the metadata that remain valid after the column types change."""
-    known = schema.metadata or {}
-    return {key: value for key, value in known.items() if key not in (*STALE_METADATA, METADATA_KEY)}
 
 
 def describe(columns: Sequence[PadColumn], plan: Plan, spec: PadSpec, mask: MaskSpec) -> dict[str, Any]:

@@ -110,7 +110,8 @@ class Wanted:
         sequences: the sequence columns, with their list types.
         others: all columns in order, with the types of the columns that are not sequences. None leaves these
             columns out, or keeps them as text in JSON Lines.
-        whole: names of integer columns that accept floats without a fraction, such as 1.0, from JSON Lines.
+        whole: names of columns with a requested dtype. From JSON Lines, their integers may be written as
+            floats such as 1.0, and their floats may be rounded to the dtype.
     """
 
     sequences: pa.Schema

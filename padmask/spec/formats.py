@@ -23,6 +23,8 @@ class FormatTraits:
         writer: `"module:class"` of its `Writer`; None where padmask does not write the format.
         row_groups: `"module:function"` that returns the bytes of each row group of a source, where large
             files can be cut between row groups: the reader reads `Source.groups`. None where they cannot.
+        holds: `"module:function"` that returns whether a file can hold the values of an array; None for a
+            format that only holds padded columns.
         is_text: whether rows are JSON Lines: a value has no type before all rows are known, passes to another
             such file as text, and files may be compressed.
         needs_types: whether a writer needs the types of all columns before the first row.
@@ -39,6 +41,7 @@ class FormatTraits:
     reader: str | None = None
     writer: str | None = None
     row_groups: str | None = None
+    holds: str | None = None
     is_text: bool = False
     needs_types: bool = True
     keeps_others: bool = True
@@ -53,6 +56,7 @@ _JSON_LINES = FormatTraits(
     suffixes=(".jsonl", ".ndjson", ".json"),
     reader="padmask.formats.jsonl.reader:JsonlReader",
     writer="padmask.formats.jsonl.writer:JsonlWriter",
+    holds="padmask.formats.jsonl.writer:fits_json",
     is_text=True,
     needs_types=False,
 )
@@ -70,6 +74,7 @@ FORMATS: dict[str, FormatTraits] = {
             reader="padmask.formats.parquet:ParquetReader",
             writer="padmask.formats.parquet:ParquetWriter",
             row_groups="padmask.formats.parquet:group_sizes",
+            holds="padmask.formats.parquet:fits_parquet",
         ),
         FormatTraits(
             name="arrow",
@@ -78,6 +83,7 @@ FORMATS: dict[str, FormatTraits] = {
             magic=(b"ARROW1", b"\xff\xff\xff\xff"),
             reader="padmask.formats.arrow:ArrowReader",
             writer="padmask.formats.arrow:ArrowWriter",
+            holds="padmask.formats.arrow:fits_arrow",
         ),
         FormatTraits(
             name="npz",

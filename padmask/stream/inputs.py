@@ -7,6 +7,11 @@ import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager
 
+import pyarrow as pa
+
+from padmask.core.foreign_metadata import lost_class_names
+from padmask.core.plan import Plan
+from padmask.core.table import padded_schema
 from padmask.errors import SpecError, join_few
 from padmask.formats.contract import LACKS_END
 from padmask.formats.dataset import Dataset
@@ -45,7 +50,32 @@ def data_notes(dataset: Dataset, job: Job, format_: FormatTraits, limit: int | N
         *end_notes(dataset, limit),
         *unlisted_notes(dataset),
         *(() if format_.keeps_others else _left_out(dataset, job, format_)),
+        *class_name_notes(dataset, _written(job) if format_.needs_types else None, format_),
     )
+
+
+def _written(job: Job) -> pa.Schema:
+    """Return the columns of the output. Their metadata do not depend on maxlen, but for that of padmask."""
+    any_plan = Plan(1, "given", 1)
+    return padded_schema(job.wanted.schema, job.columns, any_plan, job.spec, job.mask, job.fixed_size)
+
+
+def class_name_notes(dataset: Dataset, written: pa.Schema | None, format_: FormatTraits) -> tuple[str, ...]:
+    """Return a warning if the output lacks class label names that the input has.
+
+    Args:
+        dataset: the data.
+        written: columns of the output, with metadata; None for a format without metadata.
+        format_: format of the output.
+    """
+    lost = [] if dataset.format.is_text else lost_class_names(dataset.schemas().values(), written)
+    if not lost:
+        return ()
+    if written is None:
+        why = f"{format_.title} has no place for them. Write Parquet or Arrow to keep them"
+    else:
+        why = "the column changed its type, or the files have different names"
+    return (f"the class label names of {join_few(list(map(repr, lost)))} are not in the output: {why}",)
 
 
 def _left_out(dataset: Dataset, job: Job, format_: FormatTraits) -> tuple[str, ...]:

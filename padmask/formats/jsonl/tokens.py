@@ -33,7 +33,7 @@ def read_sequences(
     Args:
         raws: JSON value of each row; None if the key is missing.
         type_: list type of the column.
-        whole: accept ints that are written as floats, such as 1.0.
+        whole: accept ints that are written as floats, such as 1.0, and large floats that are rounded.
     """
     array = _plain_sequences(raws, type_, whole)
     return (array, []) if array is not None else _odd_sequences(raws, type_, whole)
@@ -66,7 +66,7 @@ def _plain_sequences(
         return None
     rows = text[1:-1].split(b"][") if raws else []
     lengths = np.fromiter((row.count(b",") + 1 if row else 0 for row in rows), np.int64, len(rows))
-    numbers = _numbers(b",".join(filter(None, rows)), type_.value_type)
+    numbers = _numbers(b",".join(filter(None, rows)), type_.value_type, whole)
     if numbers is None:
         return None
     offsets = np.zeros(len(rows) + 1, dtype=np.int32)
@@ -76,7 +76,7 @@ def _plain_sequences(
 
 def _whole_numbers(raws: list[msgspec.Raw | None]) -> pa.Array | None:
     """Parse flat lists of ints that are written as ints or floats; return None if a float has a fraction."""
-    floats = _plain_sequences(raws, pa.list_(pa.float64()))
+    floats = _plain_sequences(raws, pa.list_(pa.float64()), whole=True)
     if floats is None:
         return None
     numbers = to_numpy(floats.values)
@@ -85,7 +85,7 @@ def _whole_numbers(raws: list[msgspec.Raw | None]) -> pa.Array | None:
     return pa.ListArray.from_arrays(floats.offsets, to_arrow(numbers.astype(np.int64)))
 
 
-def _numbers(text: bytes, type_: pa.DataType) -> npt.NDArray[Any] | None:
+def _numbers(text: bytes, type_: pa.DataType, whole: bool) -> npt.NDArray[Any] | None:
     """Parse comma-separated numbers; return None if a number may not fit 64 bits."""
     integers = pat.is_integer(type_)
     # msgspec has validated the text, so NumPy parses all of it without warnings.
@@ -99,8 +99,9 @@ def _numbers(text: bytes, type_: pa.DataType) -> npt.NDArray[Any] | None:
     target = numpy_dtype(type_)
     largest, exact = np.finfo(target).max, 1 << (np.finfo(target).nmant + 1)
     # The slow path checks numbers that overflow to infinity, and large numbers that may be ints, because an
-    # int must be represented exactly.
-    suspects = ~(np.abs(numbers) <= largest) | ((np.abs(numbers) >= exact) & (numbers == np.floor(numbers)))
+    # int must be represented exactly. Large floats may be rounded only to a requested dtype.
+    exactly = (numbers == np.floor(numbers)) | (not whole)
+    suspects = ~(np.abs(numbers) <= largest) | ((np.abs(numbers) >= exact) & exactly)
     return None if suspects.any() else numbers.astype(target)
 
 
@@ -210,11 +211,11 @@ def _check_number(token: Any, type_: pa.DataType, where: str, whole: bool) -> No
         if not -(2**63) <= token < 2**63 or (isinstance(token, float) and abs(token) > 2**53):
             raise ValueError(f"{where}{token} does not fit int64, the widest integer dtype")
         return
-    _check_float(token, type_, where)
+    _check_float(token, type_, where, whole)
 
 
-def _check_float(token: int | float, type_: pa.DataType, where: str) -> None:
-    """Raise a ValueError if a float overflows, or if a float type cannot represent an int exactly."""
+def _check_float(token: int | float, type_: pa.DataType, where: str, whole: bool) -> None:
+    """Raise a ValueError if a float overflows, or if a float type cannot represent a large number exactly."""
     target = numpy_dtype(type_)
     try:
         with np.errstate(over="ignore"):
@@ -223,6 +224,11 @@ def _check_float(token: int | float, type_: pa.DataType, where: str) -> None:
         rounded = target.type("inf")
     if np.isinf(rounded) or (isinstance(token, int) and int(rounded) != token):
         raise ValueError(f"{where}{token} does not fit {target.name}; use dtype float64 or int64")
+    if not whole and abs(token) >= 1 << (np.finfo(target).nmant + 1) and float(rounded) != token:
+        raise ValueError(
+            f"{where}{target.name} would change {token} to {int(rounded)}; to keep the value, use dtype "
+            "float64, written :float64 after the name of the column"
+        )
 
 
 def _describe(value: Any) -> str:

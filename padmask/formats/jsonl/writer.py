@@ -20,8 +20,10 @@ import pyarrow.types as pat
 from padmask.core.arrow_lists import is_sequence, rows_as_array, storage_type, to_numpy, without_wrappers
 from padmask.core.ragged import Ragged
 from padmask.errors import OutputError, SpecError
+from padmask.formats import other_formats
 from padmask.formats.contract import Batch, Layout, WriterOptions
 from padmask.formats.jsonl.reader import read_object
+from padmask.formats.plain_dictionaries import as_type, of_views, plain_type
 from padmask.storage.blank_lines import BLANK
 
 _write_rows = msgspec.json.Encoder().encode_lines
@@ -134,18 +136,18 @@ def write_objects(rows: Sequence[Mapping[str, Any]]) -> bytes:
 
 
 def _not_json(name: str, batch: Batch, column: pa.Array) -> OutputError:
-    row = next((row for row in range(len(column)) if not _fits_json(column.slice(row, 1))), 0)
+    row = next((row for row in range(len(column)) if not fits_json(column.slice(row, 1))), 0)
     kind = "NaN or infinity" if _has_nonfinite(column.slice(row, 1)) else f"a {column.type}"
     return OutputError(
         f"{batch.place(row)}: column {name!r} holds {kind}, which JSON cannot represent. "
-        "Write Parquet or Arrow, or fix the data."
+        f"{other_formats(column.slice(row, 1)).rstrip('.')}, or fix the data."
     )
 
 
-def _fits_json(value: pa.Array) -> bool:
-    """Return whether JSON can represent an array of one value. Times may be out of Python's range."""
+def fits_json(values: pa.Array) -> bool:
+    """Return whether JSON can represent the values of an array. Times may be out of Python's range."""
     try:
-        return bool(_write_value(_plain_values(value))) and not _has_nonfinite(value)
+        return bool(_write_value(_plain_values(values))) and not _has_nonfinite(values)
     except (TypeError, ValueError, OverflowError, pa.ArrowException):
         return False
 
@@ -153,14 +155,20 @@ def _fits_json(value: pa.Array) -> bool:
 def _plain_values(column: pa.Array) -> list[Any]:
     """Return Python values that msgspec can write. Nanosecond times become text."""
     column = without_wrappers(column)
+    column = as_type(column, plain_type(column.type, of_views))
     target = _json_type(column.type)
     values: list[Any] = (column if target.equals(column.type) else column.cast(target)).to_pylist()
     return values
 
 
 def _json_type(type_: pa.DataType) -> pa.DataType:
-    """Return the type with strings in place of nanosecond times, which Python's times cannot represent."""
+    """Return the type with strings in place of nanosecond times, which Python's times cannot represent.
+
+    Durations become microseconds. A cast refuses to round them.
+    """
     type_ = storage_type(type_)
+    if pat.is_duration(type_):
+        return pa.duration("us")
     if getattr(type_, "unit", None) == "ns":
         return pa.string()
     if pat.is_struct(type_):
@@ -214,7 +222,7 @@ def reject_line(batch: Batch, row: int, reason: str) -> bytes:
     if batch.lines is None:
         record = batch.columns.slice(row, 1)
         out["row"] = {
-            name: _plain_values(column)[0] if _fits_json(column) else column.to_string(skip_new_lines=True)
+            name: _plain_values(column)[0] if fits_json(column) else column.to_string(skip_new_lines=True)
             for name, column in zip(record.schema.names, record.columns, strict=True)
         }
     else:

@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from padmask.core.arrow_lists import to_numpy
+from padmask.core.arrow_lists import to_numpy, with_floats
 from padmask.core.columns import PadColumn
 from padmask.core.padding import Padding, mask_field
 from padmask.core.ragged import Ragged, find_misfits
@@ -62,7 +62,11 @@ def audit_padded_rows(
     fields = [
         mask_field(schema, name) if dataset.format.is_text else schema.field(name) for name in padding.names
     ]
-    wanted = Wanted(pa.schema([*job.wanted.sequences, *fields]), whole=job.wanted.whole)
+    sequences = list(job.wanted.sequences)
+    if dataset.format.is_text:
+        # The floats were written with any dtype.
+        sequences = [field.with_type(with_floats(field.type, pa.float64())) for field in sequences]
+    wanted = Wanted(pa.schema([*sequences, *fields]), whole=job.wanted.whole)
 
     def take(chunk: Chunk) -> DecodedRows:
         return DecodedRows(dataset.decode(chunk, wanted), chunk.consumed)
