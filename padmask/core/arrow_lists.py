@@ -342,6 +342,9 @@ def token_values(tokens: pa.Array) -> npt.NDArray[Any]:
     if pat.is_null(tokens.type):
         return np.zeros(len(tokens), dtype=np.int64)
     if tokens.null_count:
+        if pat.is_string_view(tokens.type):
+            # Arrow cannot fill views.
+            tokens = tokens.cast(pa.large_string())
         # Arrow converts integers with nulls to floats, which would round large ids.
         zero: Any = "" if tokens.type in (pa.string(), pa.large_string(), pa.string_view()) else 0
         tokens = tokens.fill_null(pa.scalar(zero).cast(tokens.type))

@@ -286,16 +286,26 @@ def _names_in(feature: Any) -> Iterator[str]:
             yield from _names_in(part)
 
 
-def lost_class_names(files: Iterable[pa.Schema], after: pa.Schema | None) -> list[str]:
-    """Return the names of the columns whose class label names are in a file, but not in the output.
+def lost_class_names(files: Iterable[pa.Schema], after: pa.Schema | None) -> dict[str, bool]:
+    """Return the columns whose class label names are in a file, but not in the output.
 
     Args:
         files: schema of each input file.
         after: schema of the output; None for a format without metadata.
+
+    Returns:
+        Whether the files have different names for the column, by column.
     """
     known = {} if after is None else class_names(after)
-    had = [class_names(schema) for schema in files]
-    return sorted({name for names in had for name, classes in names.items() if known.get(name) != classes})
+    had: dict[str, list[list[str]]] = {}
+    for schema in files:
+        for name, classes in class_names(schema).items():
+            had.setdefault(name, []).append(classes)
+    return {
+        name: any(classes != found[0] for classes in found)
+        for name, found in had.items()
+        if any(classes != known.get(name) for classes in found)
+    }
 
 
 def merge_metadata(unified: pa.Schema, schemas: Sequence[pa.Schema]) -> pa.Schema:

@@ -144,7 +144,7 @@ def pad_rows(
         mask: which mask and length columns to add.
         fixed_size: make fixed-size lists.
     """
-    arrays = dict(zip(batch.schema.names, batch.columns, strict=False))
+    arrays: dict[str, pa.Array] = {}
     padded: Padded | None = None
     for column in columns:
         padded = pad_batch(rows[column.name], segments, value=column.value, dtype=column.numpy_dtype)

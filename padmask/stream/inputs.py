@@ -49,8 +49,11 @@ def data_notes(dataset: Dataset, job: Job, format_: FormatTraits, limit: int | N
         *([NOT_READ.format(join_few(left))] if left else ()),
         *end_notes(dataset, limit),
         *unlisted_notes(dataset),
-        *(() if format_.keeps_others else _left_out(dataset, job, format_)),
-        *class_name_notes(dataset, _written(job) if format_.needs_types else None, format_),
+        *(
+            class_name_notes(dataset, _written(job) if format_.needs_types else None, format_)
+            if format_.keeps_others
+            else _left_out(dataset, job, format_)
+        ),
     )
 
 
@@ -68,14 +71,19 @@ def class_name_notes(dataset: Dataset, written: pa.Schema | None, format_: Forma
         written: columns of the output, with metadata; None for a format without metadata.
         format_: format of the output.
     """
-    lost = [] if dataset.format.is_text else lost_class_names(dataset.schemas().values(), written)
-    if not lost:
-        return ()
+    lost = {} if dataset.format.is_text else lost_class_names(dataset.schemas().values(), written)
     if written is None:
-        why = f"{format_.title} has no place for them. Write Parquet or Arrow to keep them"
-    else:
-        why = "the column changed its type, or the files have different names"
-    return (f"the class label names of {join_few(list(map(repr, lost)))} are not in the output: {why}",)
+        return _lost_names(list(lost), f"{format_.title} has no place for them. Write Parquet or Arrow")
+    changed = [name for name, differ in lost.items() if not differ]
+    return (
+        *_lost_names([name for name in lost if lost[name]], "the files have different names"),
+        *_lost_names(changed, f"they are not int64 now. To keep the names: -c {(*changed, '')[0]}:int64"),
+    )
+
+
+def _lost_names(columns: Sequence[str], why: str) -> tuple[str, ...]:
+    named = join_few(list(map(repr, columns)))
+    return (f"the class label names of {named} are not in the output: {why}",) if columns else ()
 
 
 def _left_out(dataset: Dataset, job: Job, format_: FormatTraits) -> tuple[str, ...]:

@@ -81,7 +81,7 @@ class JsonlWriter:
             return _plain_values(column)
         if values.dtype == bool:
             return self._mask_texts(values)
-        text = orjson.dumps(values, option=orjson.OPT_SERIALIZE_NUMPY)
+        text = _numbers(values)
         opening, closing = b"[" * (values.ndim - 1), b"]" * (values.ndim - 1)
         rows = text[values.ndim : -values.ndim].split(closing + b"," + opening)
         return [msgspec.Raw(opening + row + closing) for row in rows]
@@ -101,7 +101,7 @@ class JsonlWriter:
             return _plain_values(column)
         ends = rows.starts + rows.lengths
         return [
-            msgspec.Raw(orjson.dumps(rows.values[start:end], option=orjson.OPT_SERIALIZE_NUMPY))
+            msgspec.Raw(_numbers(rows.values[start:end]))
             for start, end in zip(rows.starts.tolist(), ends.tolist(), strict=True)
         ]
 
@@ -121,6 +121,22 @@ class JsonlWriter:
                 self._masks[key] = text
             texts.append(msgspec.Raw(text))
         return texts
+
+
+def _numbers(values: npt.NDArray[Any]) -> bytes:
+    """Return numbers as JSON text. The text of a float32 is short, and a large float32 is written in full.
+
+    >>> _numbers(np.array([0.1, 46574712], dtype="float32"))
+    b'[0.1,46574712.0]'
+    """
+    if values.dtype == np.float32 and values.size:
+        large = np.abs(values) >= 1 << 24
+        if large.any():
+            # orjson would write 46574712 as 46574710.0, which is the same float32, but another number.
+            exact = np.array(orjson.loads(orjson.dumps(values, option=orjson.OPT_SERIALIZE_NUMPY)))
+            exact[large] = values[large]
+            values = exact
+    return orjson.dumps(np.ascontiguousarray(values), option=orjson.OPT_SERIALIZE_NUMPY)
 
 
 def write_objects(rows: Sequence[Mapping[str, Any]]) -> bytes:
