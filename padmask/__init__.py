@@ -1,6 +1,6 @@
-"""Pad and mask sequence data, and prove that models ignore the padding.
+"""Pad and mask sequence data, and test that models ignore the padding.
 
-Each public name is imported at its first use, so `import padmask` does not load NumPy, click, rich or
+Each public name is imported when it is first used, so `import padmask` does not load NumPy, click, rich or
 TensorFlow.
 """
 
@@ -8,8 +8,8 @@ from importlib import import_module
 
 from padmask._version import __version__ as __version__
 
-# Not imported from typing: `python -m padmask` runs this module while sys.path still starts with the
-# current folder, which may contain a typing.py.
+# TYPE_CHECKING is not imported from typing. While `python -m padmask` runs this module, sys.path still starts
+# with the current folder, which may contain a typing.py.
 TYPE_CHECKING = False
 
 
@@ -48,7 +48,7 @@ if TYPE_CHECKING:
     from padmask.stream.ledger import UnpadResult as UnpadResult
     from padmask.stream.pad import pad_file as pad_file
     from padmask.stream.unpad import unpad_file as unpad_file
-    from padmask.verify.data.look import RuleSpec as RuleSpec
+    from padmask.verify.data.audit_data import RuleSpec as RuleSpec
     from padmask.verify.proof_spec import ModelProof as ModelProof
     from padmask.verify.proof_spec import ProofSpec as ProofSpec
     from padmask.verify.verify_file import verify_file as verify_file
@@ -88,7 +88,7 @@ _MODULES = {
     "ModelSpec": "spec.verify",
     "ProofSpec": "verify.proof_spec",
     "ReferenceSpec": "spec.verify",
-    "RuleSpec": "verify.data.look",
+    "RuleSpec": "verify.data.audit_data",
     "verify_file": "verify.verify_file",
 }
 

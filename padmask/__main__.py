@@ -3,14 +3,14 @@
 The handlers are installed before the other imports, so that Ctrl-C during the imports prints no traceback.
 """
 
-# ruff: noqa: E402 - the current folder leaves sys.path before the other imports
+# ruff: noqa: E402 - the current folder is removed from sys.path before the other imports
 
 import os
 import sys
 
 
 def _remove_current_folder() -> None:
-    """Remove the current folder, which `python -m` adds, from `sys.path`: it may contain untrusted data."""
+    """Remove the current folder, which `python -m` adds to `sys.path`: it may contain untrusted files."""
     try:
         here = os.getcwd()
     except OSError:
@@ -34,7 +34,7 @@ _SIGNALS = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if
 
 
 class _TerminatedError(BaseException):
-    """Exception for SIGTERM and SIGHUP, so that temporary files are deleted before the process ends."""
+    """Raised for SIGTERM and SIGHUP, so that temporary files are deleted before the process ends."""
 
     def __init__(self, number: int) -> None:
         super().__init__(number)
@@ -47,7 +47,7 @@ def main() -> NoReturn:
         print("Error: padmask runs on Linux and macOS. On Windows, run padmask in WSL.", file=sys.stderr)
         sys.exit(2)
     try:
-        take_signals()
+        install_signal_handlers()
         _open_closed_streams()
         # NumPy would start one thread per core for linear algebra, which padmask does not use. The threads
         # take a quarter of the run time on small inputs.
@@ -75,7 +75,7 @@ def main() -> NoReturn:
     os._exit(code)
 
 
-def take_signals() -> None:
+def install_signal_handlers() -> None:
     """Install handlers that raise an exception for signals that end the process."""
     for number in _SIGNALS:
         # A signal that the parent process ignores, such as SIGHUP under nohup, stays ignored.
@@ -87,7 +87,7 @@ def take_signals() -> None:
 def _open_closed_streams() -> None:
     """Open /dev/null for each closed standard stream, so that no other file gets its descriptor.
 
-    Native code writes to descriptors 1 and 2 without asking.
+    Native code writes to descriptors 1 and 2 without checking which files these are.
     """
     for descriptor in range(3):
         try:
@@ -99,7 +99,7 @@ def _open_closed_streams() -> None:
 
 def _raise_for_signal(number: int, _: object) -> None:
     if _DroppedSignal.in_hook:
-        # Python would drop an exception from here too. The thread sends the signal again.
+        # Python would also drop an exception raised here. The thread sends the signal again.
         return
     # A second signal would interrupt the cleanup.
     signal.signal(number, signal.SIG_IGN)
@@ -109,13 +109,13 @@ def _raise_for_signal(number: int, _: object) -> None:
 
 
 class _DroppedSignal:
-    """State of `_repeat_dropped_signal`: whether the hook runs now."""
+    """Whether `_repeat_dropped_signal` is running."""
 
     in_hook = False
 
 
 def _repeat_dropped_signal(dropped: "sys.UnraisableHookArgs") -> None:
-    """Send a signal again if its exception was dropped: Python ignores exceptions in finalizers."""
+    """Send a signal again if Python dropped its exception. Python drops exceptions raised in finalizers."""
     stopped = dropped.exc_value
     if not isinstance(stopped, (KeyboardInterrupt, _TerminatedError)):
         sys.__unraisablehook__(dropped)
@@ -124,7 +124,7 @@ def _repeat_dropped_signal(dropped: "sys.UnraisableHookArgs") -> None:
     _DroppedSignal.in_hook = True
     signal.signal(number, _raise_for_signal)
     threading.Thread(target=_send_until_handled, args=(number,), daemon=True).start()
-    # This must be the last statement: after it, Python checks for signals only when the hook has returned.
+    # This must be the last statement. Python then handles the next signal only after the hook returns.
     _DroppedSignal.in_hook = False
 
 

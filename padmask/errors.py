@@ -1,7 +1,7 @@
 """Exception classes and their fields, and functions that format text for messages.
 
 This module imports nothing from padmask, so every other module can import it. An error says what is wrong,
-where, and what to do. The module that knows the place (a file and a line or row) adds the place.
+where, and what to do. The module that reads the input adds the place: the file, and the line or row.
 """
 
 from __future__ import annotations
@@ -14,15 +14,15 @@ from typing import ClassVar, Self
 
 @dataclass(frozen=True)
 class Place:
-    """A line or a row of an input.
+    """The location of an error: an input, or a line or row of an input.
 
     >>> str(Place("a.jsonl", "line", 12)), str(Place("a.parquet"))
     ('a.jsonl, line 12', 'a.parquet')
 
     Args:
         source: name of the input.
-        unit: `"line"` (counted from 1) or `"row"` (counted from 0); empty for a complete input.
-        number: line number or row number.
+        unit: `"line"` (numbered from 1) or `"row"` (numbered from 0); empty if the error has no line or row.
+        number: line number or row number; None if the error has no line or row.
     """
 
     source: str
@@ -34,9 +34,9 @@ class Place:
 
 
 class PadmaskError(ValueError):
-    """Base class of all errors that padmask raises deliberately.
+    """Base class of the errors that padmask raises.
 
-    `str(error)` is a readable message. It combines the fields: place, column, message, remedy.
+    `str(error)` combines the fields place, column, message and remedy into one message.
 
     >>> error = DataError("the row is null", place=Place("a.jsonl", "line", 3), remedy="Fix the row.")
     >>> str(error), error.place.number
@@ -49,11 +49,11 @@ class PadmaskError(ValueError):
         place: where the error is in the input.
         column: name of the column with the error.
         remedy: what to do, as a sentence.
-        options: parameters of the command line that can cause the error, such as `maxlen`. Options that
-            only the remedy suggests are not included.
+        options: command-line parameters that can cause the error, such as `maxlen`. Parameters that only
+            the remedy mentions are not included.
     """
 
-    # True if the data or the model is at fault (exit code 1), not the request or the machine (exit code 2).
+    # True if the data or the model causes the error (exit code 1), False for all other causes (exit code 2).
     blames_input: ClassVar[bool] = False
 
     def __init__(
@@ -79,18 +79,18 @@ class PadmaskError(ValueError):
 
     @property
     def message(self) -> str:
-        """What is wrong, without the other fields; the complete sentence of a reworded error."""
+        """Description of the problem, without the other fields. For a reworded error, the complete text."""
         return super().__str__() if self._sentence is None else self._sentence
 
     def reworded(self, sentence: str) -> Self:
-        """Return a copy of the error with the same fields and another sentence as `str(error)`."""
+        """Return a copy of the error with the same fields. The `str` of the copy is `sentence`."""
         new = type(self)(*self.args)
         new.__dict__.update(self.__dict__, _sentence=sentence)
         return new
 
 
 class SpecError(PadmaskError):
-    """An invalid request: a bad option, an unknown column, or a pad value that does not fit."""
+    """An invalid argument or option, such as an unknown column or a pad value that does not fit."""
 
 
 class DataError(PadmaskError):
@@ -106,11 +106,11 @@ class ChangedError(DataError):
 
 
 class PaddedError(DataError, SpecError):
-    """The input is already padded, or parts of the input are padded in different ways."""
+    """The input is already padded, or its files are padded in different ways."""
 
 
 class ModelError(SpecError):
-    """The model or function fails on the rows, or returns an unusable output."""
+    """The user's model or function raises an error, or returns an unusable output."""
 
     blames_input = True
 
@@ -120,7 +120,7 @@ class UnreadableError(DataError):
 
 
 class AccessError(UnreadableError):
-    """A file or folder is missing, is named twice, or lacks read permission."""
+    """A file or folder is missing, appears twice in the inputs, or lacks read permission."""
 
     blames_input = False
 
@@ -132,7 +132,7 @@ class UnsupportedError(UnreadableError):
 
 
 class WorkerDiedError(UnreadableError):
-    """Every worker process that reads a certain file dies."""
+    """A file that crashes every worker process that reads it."""
 
 
 class RowError(DataError):
@@ -149,16 +149,16 @@ class MissingExtraError(PadmaskError):
 
 @dataclass(frozen=True)
 class Fault:
-    """A row that cannot be padded, and the reason.
+    """A bad row, and the reason why padmask cannot pad or unpad it.
 
     >>> str(Fault(0, "the row is null", "labels"))
     "column 'labels': the row is null"
 
     Args:
-        row: row number in the batch or list of sequences, counted from 0.
+        row: row number in the batch or list of sequences, numbered from 0.
         reason: what is wrong, without the name of the file.
-        column: name of the column with the fault; None if the fault is in several columns or in none.
-        options: options that can cause the fault, as in `PadmaskError`.
+        column: name of the bad column; None if no single column is bad.
+        options: command-line parameters that can cause the error, as in `PadmaskError`.
     """
 
     row: int
@@ -171,7 +171,7 @@ class Fault:
 
 
 def os_error_remedy(error: OSError) -> str:
-    """Return a sentence that says what to do about an error of the operating system.
+    """Return a sentence that suggests how to fix an operating system error.
 
     >>> import errno
     >>> os_error_remedy(OSError(errno.ENOSPC, "No space left on device"))
@@ -191,7 +191,7 @@ def os_error_remedy(error: OSError) -> str:
 
 
 def size(number: int) -> str:
-    """Format a number of bytes.
+    """Format a number of bytes with a unit.
 
     >>> size(512), size(2_097_152)
     ('512 B', '2.0 MiB')
@@ -216,7 +216,7 @@ def share(fraction: float) -> str:
 
 
 def printable(text: str) -> str:
-    """Escape characters that control a terminal. File names and column names can contain them.
+    """Escape control characters, which can change a terminal. File and column names may contain them.
 
     >>> printable("a\\nb\\x1b[31m.jsonl"), printable("é 日.jsonl")
     ('a\\\\nb\\\\x1b[31m.jsonl', 'é 日.jsonl')
@@ -232,7 +232,7 @@ _SIGNED = r"""(://[^\s'"?]*)\?[A-Za-z_][\w.-]*=[^\s'"]*"""
 
 
 def redacted(text: str) -> str:
-    """Remove credentials from a message. Errors of other libraries may contain addresses with credentials.
+    """Remove credentials from a message. Error messages of other libraries may contain credentials.
 
     >>> redacted("no 's3://key:sec/ret@b/x?sig=a', nor https://token@host/x, nor key:secret@b/x")
     "no 's3://***@b/x', nor https://***@host/x, nor ***@b/x"
@@ -243,7 +243,7 @@ def redacted(text: str) -> str:
 
 
 def join_few(names: Sequence[str]) -> str:
-    """Join the first three names, and count the others.
+    """Join the first three names, and append the number of other names.
 
     >>> join_few(["a", "b"]), join_few(["a", "b", "c", "d", "e"])
     ('a, b', 'a, b, c and 2 more')
@@ -252,7 +252,7 @@ def join_few(names: Sequence[str]) -> str:
 
 
 def join_or(names: Sequence[str]) -> str:
-    """Return choices, as text.
+    """Join choices with commas and `or`.
 
     >>> join_or(["a"]), join_or(["a", "b", "c"])
     ('a', 'a, b or c')

@@ -1,12 +1,12 @@
 """Keras layers that create, pass on, split and use masks.
 
-The module has the four layers of TensorFlow's guide "Understanding masking & padding". The layers of padmask
-run on every backend of Keras 3 and on batches of any length, can be saved and loaded, and ignore the content
-of padded steps, including NaN. As in Keras, **True in a mask means a real step**. Models with these layers
-need only Keras and `padmask.errors`.
+These layers improve the four custom layers in TensorFlow's guide "Understanding masking & padding". They run
+on every Keras 3 backend and on batches of any length, and models with them can be saved and loaded. The
+content of padded steps never affects the output, even if it is NaN. As in Keras, **True in a mask means a
+real step**. Models with these layers depend only on Keras and `padmask.errors`.
 
-Only this module of padmask requires Keras. Import the module before you load a saved model with these layers,
-because Keras does not import custom layers.
+Import this module before you load a saved model with these layers, because Keras does not import custom
+layers. The module requires Keras.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ __all__ = ["CustomEmbedding", "MaskedActivation", "TemporalSoftmax", "TemporalSp
 
 Shape = tuple[int | None, ...]
 
-# Replaces the float32 scores of padded steps. Minus infinity would give NaN, as infinity minus infinity.
+# Replaces the float32 scores of padded steps. Minus infinity would cause NaN, because inf - inf is NaN.
 LOWEST = -3e38
 
 _registered = keras.saving.register_keras_serializable(package="padmask")
@@ -46,11 +46,11 @@ class TemporalSplit(keras.layers.Layer):  # type: ignore[misc]
     The first half has `time // 2` steps. If the number of steps is odd, the second half is one step longer.
 
     Args:
-        **kwargs: arguments of every Keras layer, such as `name` and `dtype`.
+        **kwargs: arguments of `keras.layers.Layer`, such as `name` and `dtype`.
 
     Returns:
-        A call returns a list of two tensors with the input's dtype and shape (batch, time, ...). Each tensor
-        has its half of the mask.
+        A call returns a list of two tensors with the dtype of the input and shape (batch, steps, ...). Each
+        tensor has its half of the mask.
 
     Raises:
         SpecError: the input has no time axis.
@@ -76,7 +76,7 @@ class TemporalSplit(keras.layers.Layer):  # type: ignore[misc]
         return _half_shapes(input_shape)
 
     def compute_output_spec(self, inputs: Any) -> list[Any]:
-        # By default, Keras would report the compute dtype, even for integers.
+        # The default implementation would return the compute dtype, even for integers.
         return [keras.KerasTensor(shape, inputs.dtype) for shape in self.compute_output_shape(inputs.shape)]
 
 
@@ -84,8 +84,8 @@ class TemporalSplit(keras.layers.Layer):  # type: ignore[misc]
 class SplitMask(keras.Operation):  # type: ignore[misc]
     """An operation that splits a symbolic mask for `TemporalSplit`.
 
-    A Functional model keeps masks as nodes of its graph. Keras's own operations cannot slice an unknown
-    length at its middle.
+    In a Functional model, masks are nodes of the graph. Keras has no operation that splits an axis of unknown
+    length in the middle.
     """
 
     def call(self, mask: Any) -> list[Any]:
@@ -109,7 +109,7 @@ class CustomEmbedding(keras.layers.Layer):  # type: ignore[misc]
         input_dim: number of ids. The ids are the integers from 0 to `input_dim - 1`.
         output_dim: length of a vector.
         mask_zero: whether id 0 is padding.
-        **kwargs: arguments of every Keras layer, such as `name` and `dtype`.
+        **kwargs: arguments of `keras.layers.Layer`, such as `name` and `dtype`.
 
     Returns:
         A call returns a tensor of the compute dtype and shape (*ids.shape, output_dim). Float ids are rounded
@@ -127,9 +127,9 @@ class CustomEmbedding(keras.layers.Layer):  # type: ignore[misc]
         self.input_dim = _at_least_one("input_dim", input_dim)
         self.output_dim = _at_least_one("output_dim", output_dim)
         self.mask_zero = bool(mask_zero)
-        # Without mask_zero, the layer drops the mask of its input. Keras then warns.
+        # If mask_zero is False, the layer drops the mask of its input, and Keras prints a warning.
         self.supports_masking = self.mask_zero
-        # With a half precision policy, autocast would round float ids. The largest float16 is 65504.
+        # With a half-precision policy, autocast would round float ids. The largest float16 is 65504.
         self.autocast = False
 
     def build(self, input_shape: Shape) -> None:
@@ -143,7 +143,7 @@ class CustomEmbedding(keras.layers.Layer):  # type: ignore[misc]
         return ops.cast(vectors, self.compute_dtype)
 
     def compute_mask(self, inputs: Any, mask: Any = None) -> Any:
-        # A float id such as 0.5 has the vector of id 0, so it is padding too.
+        # A float id such as 0.5 is rounded to 0, so it is padding too.
         return ops.not_equal(_to_integers(inputs), 0) if self.mask_zero else None
 
     def compute_output_shape(self, input_shape: Shape) -> Shape:
@@ -163,9 +163,9 @@ class MaskedActivation(keras.layers.Layer):  # type: ignore[misc]
     [[0.0, 2.0]]
 
     Args:
-        activation: name of a function in `keras.activations`, or a function that keeps the shape of a tensor
-            and does not mix its steps.
-        **kwargs: arguments of every Keras layer, such as `name` and `dtype`.
+        activation: name of a function in `keras.activations`, or a function that preserves the shape of a
+            tensor and does not mix its steps.
+        **kwargs: arguments of `keras.layers.Layer`, such as `name` and `dtype`.
 
     Returns:
         A call returns a tensor with the shape and the mask of the input.
@@ -173,8 +173,8 @@ class MaskedActivation(keras.layers.Layer):  # type: ignore[misc]
     Raises:
         ValueError: Keras has no activation with this name.
 
-    This is the `MyActivation` of TensorFlow's masking guide. A custom layer drops masks unless it sets
-    `supports_masking`.
+    The layer corresponds to `MyActivation` in TensorFlow's masking guide. It sets `supports_masking`, because
+    otherwise a custom layer drops the mask.
     """
 
     def __init__(self, activation: Any = "relu", **kwargs: Any) -> None:
@@ -206,12 +206,12 @@ class TemporalSoftmax(keras.layers.Layer):  # type: ignore[misc]
     0 for any content. In a row without real steps, all weights are 0. No gradient flows into padded steps.
 
     Args:
-        **kwargs: arguments of every Keras layer, such as `name` and `dtype`.
+        **kwargs: arguments of `keras.layers.Layer`, such as `name` and `dtype`.
 
     Returns:
-        A call takes scores of shape (batch, time, features) and a mask of shape (batch, time), and returns a
-        tensor with the shape of the scores and the compute dtype. Half precision is computed in float32.
-        Without a mask, all steps are real.
+        A call accepts scores of shape (batch, time, features) and a mask of shape (batch, time). If there is
+        no mask, all steps are real. The call returns a tensor with the shape of the scores and the compute
+        dtype. With a half-precision policy, the layer computes in float32 and casts the result.
 
     Raises:
         SpecError: the scores do not have the shape (batch, time, features), or the mask does not match the
@@ -240,13 +240,13 @@ class TemporalSoftmax(keras.layers.Layer):  # type: ignore[misc]
 
 
 def _softmax_over_real(scores: Any, mask: Any) -> Any:
-    """Return the softmax over axis 1 where `mask`, shape (batch, time), is True, and 0 elsewhere."""
+    """Return the softmax over the steps of axis 1 where the mask is True, and 0 elsewhere."""
     real = ops.expand_dims(ops.cast(mask, "bool"), -1)
-    # Subtracting a constant does not change the softmax, so the gradient can stop there.
-    # Some backends fail on the maximum of zero steps without `initial`.
+    # A constant that is subtracted from all scores does not change the softmax, so it needs no gradient. Some
+    # backends require `initial` for the maximum of zero steps.
     highest = ops.max(ops.where(real, scores, LOWEST), axis=1, keepdims=True, initial=LOWEST)
-    # Set padding to 0 before `exp` too. Otherwise, an overflow of `exp` would reach the gradient, because 0
-    # times infinity is NaN.
+    # Also set padding to 0 before `exp`. Otherwise, an overflow of `exp` would cause a NaN gradient, because
+    # 0 times infinity is NaN.
     shifted = ops.where(real, scores - ops.stop_gradient(highest), 0.0)
     weights = ops.where(real, ops.exp(shifted), 0.0)
     total = ops.sum(weights, axis=1, keepdims=True)
@@ -255,7 +255,7 @@ def _softmax_over_real(scores: Any, mask: Any) -> Any:
 
 
 def _halves(tensor: Any) -> list[Any]:
-    """Split a tensor along axis 1, whose length may be unknown until the graph runs."""
+    """Split a tensor into two halves along axis 1. The length may be unknown until the graph runs."""
     half = ops.shape(tensor)[1] // 2
     return [tensor[:, :half], tensor[:, half:]]
 
@@ -280,16 +280,16 @@ def _at_least_one(name: str, number: int) -> int:
 def _check_sequences(layer: Any, shape: Shape) -> None:
     if len(shape) < 2:
         raise SpecError(
-            f"{layer.name} needs an input of shape (batch, time, ...). For a single sequence, add a batch "
-            f"axis, `inputs[None]`. Received: shape {tuple(shape)}."
+            f"{layer.name} requires an input of shape (batch, time, ...). For a single sequence, add a batch "
+            f"axis with `inputs[None]`. Received: shape {tuple(shape)}."
         )
 
 
 def _check_scores(layer: Any, shape: Shape) -> None:
     if len(shape) != 3:
         raise SpecError(
-            f"{layer.name} needs scores of shape (batch, time, features). For one score per step, add an "
-            f"axis, `scores[..., None]`. Received: shape {tuple(shape)}."
+            f"{layer.name} requires scores of shape (batch, time, features). For one score per step, add an "
+            f"axis with `scores[..., None]`. Received: shape {tuple(shape)}."
         )
 
 
@@ -297,6 +297,6 @@ def _check_mask(layer: Any, shape: Shape, mask_shape: Shape) -> None:
     known = [pair for pair in zip(shape, mask_shape, strict=False) if None not in pair]
     if len(mask_shape) != 2 or any(axis != mask_axis for axis, mask_axis in known):
         raise SpecError(
-            f"{layer.name} needs a mask of shape (batch, time) for scores of shape {tuple(shape)}. "
+            f"{layer.name} requires a mask of shape (batch, time) for scores of shape {tuple(shape)}. "
             f"Received: a mask of shape {tuple(mask_shape)}."
         )

@@ -1,4 +1,4 @@
-"""What holds for all tests: seeds, a quiet TensorFlow, and a process that forks for runs of `padmask`."""
+"""Settings for all tests: seeds, a quiet TensorFlow, and a server process that runs `padmask`."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ except ImportError:
     # The smoke tests run without Hypothesis too.
     pass
 else:
-    # The same examples in every run. `make fuzz` draws others: --hypothesis-profile fuzz
+    # Use the same examples in every run. `make fuzz` uses others: --hypothesis-profile fuzz
     settings.register_profile("test", derandomize=True, deadline=None)
     settings.register_profile("fuzz", deadline=None)
     settings.load_profile("test")
@@ -24,6 +24,6 @@ else:
 
 @pytest.fixture(scope="session")
 def fork_server() -> Iterator[ForkServer]:
-    """A process that has imported padmask, and forks for each run."""
+    """A server process that has imported padmask and forks a child for each run."""
     with ForkServer() as server:
         yield server

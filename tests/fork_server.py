@@ -1,16 +1,16 @@
-"""`padmask` in a process that starts in milliseconds.
+"""Run `padmask` in processes that start in milliseconds.
 
-One process imports padmask and what padmask needs. For each run it forks a child, which takes over the
+A server process imports padmask and its dependencies. For each run, it forks a child, which receives the
 arguments, the folder, the environment and the standard streams, and calls `padmask.__main__.main`. Exit
-codes, streams and files are those of a new process; only the imports were made before.
+codes, streams and files are the same as in a new process.
 
-Signals, limits and what Python reads when it starts need a new process: `python -m padmask`.
+Tests of signals, limits and Python's start-up need a new process: `python -m padmask`.
 
-    python tests/fork_server.py serve SOCKET MODULE...    the process that forks
-    python tests/fork_server.py run SOCKET ARGS...        one run, for shells: `run` passes its own streams on
+    python tests/fork_server.py serve SOCKET MODULE...    the server
+    python tests/fork_server.py run SOCKET ARGS...        one run with the streams of this process
 """
 
-# `run` must start quickly, so that this file imports little at the top.
+# `run` must start quickly, so this file imports few modules at the top.
 from __future__ import annotations
 
 import json
@@ -27,16 +27,16 @@ if TYPE_CHECKING:
 
 SECONDS = 60
 
-# Descriptors below this number go to a run that a shell starts.
+# A run that a shell starts receives the descriptors below this number.
 _MOST_PASSED = 10
 
-# All descriptors of the process that forks are below this number.
+# All descriptors of the server are below this number.
 _MOST_OPEN = 64
 
 # Python, the C library and time zones read these when a process starts.
 _READ_AT_START = ("PYTHON", "LC_", "LANG", "LD_", "TZ")
 
-# What a run imports. Keras and TensorFlow are left out: only few runs need them.
+# Modules that runs import, without Keras and TensorFlow, which only few runs need.
 MODULES = [
     "padmask.cli.guard",
     "padmask.cli.inspect",
@@ -64,12 +64,12 @@ MODULES = [
 
 
 def serve(path: str, modules: Iterable[str]) -> None:
-    """Fork a child for every connection to a socket, until the process that started this one ends."""
+    """Fork a child for every connection to a socket, until the parent process ends."""
     import signal
     import warnings
     from importlib import import_module
 
-    # As `python -m padmask` does it.
+    # The same as `python -m padmask`.
     del sys.path[0]
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     os.environ.setdefault("ARROW_DEFAULT_MEMORY_POOL", "jemalloc")
@@ -79,9 +79,9 @@ def serve(path: str, modules: Iterable[str]) -> None:
     die_with(os.getppid())
     for module in modules:
         import_module(module)
-    # Python counts the thread of Arrow's allocator, which does not hold any lock of Python.
+    # Python warns about Arrow's allocator thread, which does not hold Python locks.
     warnings.filterwarnings("ignore", ".*fork", DeprecationWarning, "__main__")
-    # Nobody waits for the children of this process.
+    # This process does not wait for its children.
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)
     listener = socket.socket(socket.AF_UNIX)
     listener.bind(path)
@@ -133,7 +133,7 @@ def _receive(connection: socket.socket) -> tuple[dict, list[int]]:
 
 
 def _run(request: dict, streams: list[int], main) -> None:
-    """Become the process that was asked for."""
+    """Set up this process as requested: arguments, folder, environment and streams."""
     import traceback
 
     try:
@@ -151,7 +151,7 @@ def _run(request: dict, streams: list[int], main) -> None:
 def _take_over(request: dict, streams: list[int]) -> None:
     import fcntl
 
-    # First out of the way: a stream may have the number that another one is to have.
+    # Move the streams first, because a stream may have the target number of another one.
     kept = [fcntl.fcntl(stream, fcntl.F_DUPFD, _MOST_OPEN) for stream in streams]
     os.closerange(0, _MOST_OPEN)
     for number, stream in zip(request["open"], kept, strict=True):
@@ -166,7 +166,7 @@ def _take_over(request: dict, streams: list[int]) -> None:
 
 
 def _open_streams(numbers: list[int]) -> None:
-    """Open standard streams as Python does when it starts."""
+    """Open the standard streams as Python does at start-up."""
     import io
 
     unbuffered = bool(os.environ.get("PYTHONUNBUFFERED"))
@@ -188,21 +188,21 @@ def _open_streams(numbers: list[int]) -> None:
 # --- Who asks for runs -------------------------------------------------------------------
 
 
-# The environment that the process that forks was started with.
+# The environment with which the server was started.
 STARTED_WITH = dict(os.environ)
 
 
 def needs_new_process(env: Mapping[str, str]) -> bool:
-    """Tell whether an environment differs in what Python reads when it starts."""
+    """Return whether environments differ in variables that Python reads at start-up."""
     names = {name for name in {*env, *STARTED_WITH} if name.startswith(_READ_AT_START)}
     return any(env.get(name) != STARTED_WITH.get(name) for name in names)
 
 
 class ForkServer:
-    """A process that forks for each run of `padmask`.
+    """A server process that forks a child for each run of `padmask`.
 
     Args:
-        modules: imported before.
+        modules: modules that the server imports.
     """
 
     def __init__(self, modules: Iterable[str] = MODULES) -> None:
@@ -212,7 +212,7 @@ class ForkServer:
         import subprocess
         import tempfile
 
-        # The path of a socket has at most about 100 bytes, so that pytest's folders are too long.
+        # The path of a socket has at most about 100 bytes. pytest's folders are too long.
         self._folder = tempfile.TemporaryDirectory(prefix="padmask-")
         self._path = os.path.join(self._folder.name, "socket")
         self._process = subprocess.Popen(
@@ -232,7 +232,7 @@ class ForkServer:
 
     @property
     def command(self) -> list[str]:
-        """The start of a command line that runs `padmask` here, for shells and `subprocess`."""
+        """Start of a command line that runs `padmask` on this server, for shells and `subprocess`."""
         return [sys.executable, "-I", "-S", __file__, "run", self._path]
 
     def run(
@@ -244,15 +244,15 @@ class ForkServer:
         env: Mapping[str, str] | None = None,
         before: str = "",
     ) -> CompletedProcess[bytes]:
-        """Run `padmask ARGS...` and return its exit code and what came out of pipes.
+        """Run `padmask ARGS...` and return the exit code and the output.
 
         Args:
-            args: the arguments.
-            cwd: the folder that the run stands in.
-            stdin: what a pipe brings, or a descriptor.
-            stdout: a descriptor; a pipe unless given.
-            env: the environment; that of this process unless given.
-            before: Python that the process executes first.
+            args: command-line arguments.
+            cwd: current folder of the run.
+            stdin: bytes for a pipe, or a descriptor.
+            stdout: descriptor; None uses a pipe.
+            env: environment; None uses the environment of this process.
+            before: Python code that the process runs first.
         """
         from subprocess import CompletedProcess
 
@@ -268,7 +268,7 @@ class ForkServer:
 
 
 class _Pipes:
-    """Pipes to and from a process, each with a thread on this side."""
+    """Pipes to and from a process, each with a thread in this process."""
 
     def __init__(self) -> None:
         self._given: list[int] = []
@@ -284,7 +284,7 @@ class _Pipes:
             thread.join()
 
     def reading(self, data: bytes) -> int:
-        """Return the end of a pipe that brings these bytes."""
+        """Return the read end of a pipe from which these bytes can be read."""
         reading, writing = os.pipe()
 
         def write() -> None:
@@ -296,7 +296,7 @@ class _Pipes:
         return self._start(reading, write)
 
     def writing(self, name: str) -> int:
-        """Return the end of a pipe that takes bytes."""
+        """Return the write end of a pipe whose bytes are collected."""
         reading, writing = os.pipe()
 
         def read() -> None:
@@ -314,7 +314,7 @@ class _Pipes:
         return given
 
     def close_given(self) -> None:
-        """Close the ends that the process has by now."""
+        """Close the pipe ends that the process has received."""
         while self._given:
             os.close(self._given.pop())
 
@@ -332,7 +332,7 @@ def _ask(
     env: Mapping[str, str] | None = None,
     before: str = "",
 ) -> socket.socket:
-    """Ask for a run, and return the connection that brings its exit code."""
+    """Request a run, and return the connection that receives the exit code."""
     umask = os.umask(0)
     os.umask(umask)
     request = {
@@ -359,14 +359,14 @@ def _exit_code(connection: socket.socket) -> int:
 
 
 def forward(path: str, args: list[str]) -> None:
-    """Run `padmask ARGS...` with the streams of this process, and end as the run ends."""
+    """Run `padmask ARGS...` with the streams of this process, and exit with its exit code."""
     numbers = [number for number in range(_MOST_PASSED) if _is_open(number)]
     while not _is_open(2):
         # The socket must not get the number of a closed stream.
         os.open(os.devnull, os.O_RDWR)
     connection = _ask(path, args, numbers, cwd=os.getcwd(), numbers=numbers)
     for number in numbers:
-        # A pipe ends when nobody has it open any more.
+        # A pipe ends when no process has it open.
         os.close(number)
     code = _exit_code(connection)
     if code < 0:

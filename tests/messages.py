@@ -1,6 +1,6 @@
-"""Print every message of padmask once, to read them as a whole: `make messages`.
+"""Print every message of padmask, for review: `make messages`.
 
-A message is a string of three words or more that is no docstring. Its places for values stand in braces.
+A message is a string of at least three words that is not a docstring. Values are shown in braces.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ def messages(source: str) -> Iterator[tuple[int, str]]:
 
 
 def text_of(node: ast.AST) -> str:
-    """Return the text of a string or an f-string; nothing for other nodes."""
+    """Return the text of a string or f-string, or an empty string for other nodes."""
     if isinstance(node, ast.Constant):
         return node.value if isinstance(node.value, str) else ""
     if isinstance(node, ast.JoinedStr):

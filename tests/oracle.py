@@ -8,7 +8,7 @@ from typing import Any
 def pad_lists(
     rows: list[list[Any]], maxlen: int, padding: str, truncating: str, value: Any
 ) -> tuple[list[list[Any]], list[list[bool]], list[int]]:
-    """Return padded rows, masks and kept lengths."""
+    """Return the padded rows, their masks, and the number of real tokens in each row."""
     values, mask, lengths = [], [], []
     for row in rows:
         kept = row[:maxlen] if truncating == "post" else row[max(0, len(row) - maxlen) :]
@@ -21,7 +21,7 @@ def pad_lists(
 
 
 def nearest_rank(lengths: list[int], percent: float) -> int:
-    """Return the smallest length that at least `percent` % of the lengths do not exceed."""
+    """Return the smallest length such that at least `percent` % of the rows are not longer."""
     return min(
         candidate
         for candidate in lengths

@@ -1,4 +1,4 @@
-"""Combinations in which every two values of two parameters meet: far fewer than all, and nearly as telling.
+"""Pairwise testing: combinations that contain every pair of values of two parameters.
 
 @all_pairs(suffix=["jsonl", "parquet"], passes=PASSES, change=CHANGES)
 def test_changed_input_is_refused(suffix, passes, change): ...
@@ -14,13 +14,13 @@ import pytest
 
 
 def combine(counts: Sequence[int]) -> list[tuple[int, ...]]:
-    """Return rows of indexes in which every two indexes of two columns meet.
+    """Return rows of indices that contain every pair of indices of two columns.
 
     >>> combine([2, 2, 2])
     [(0, 0, 0), (0, 1, 1), (1, 0, 1), (1, 1, 0)]
 
     Args:
-        counts: of the values of each column.
+        counts: number of values of each column.
     """
     missing = {
         ((i, a), (j, b))
@@ -30,7 +30,7 @@ def combine(counts: Sequence[int]) -> list[tuple[int, ...]]:
     }
     rows = []
     while missing:
-        # Greedy: each row begins with the first missing pair, and adds the value that meets most others.
+        # Greedy: start each row with the first missing pair, and add the values with the most new pairs.
         row = dict(min(missing))
         for column in range(len(counts)):
             if column not in row:
@@ -49,11 +49,11 @@ def combine(counts: Sequence[int]) -> list[tuple[int, ...]]:
 def all_pairs(
     *, indirect: Sequence[str] = (), **values: Collection[Any] | Mapping[str, Any]
 ) -> pytest.MarkDecorator:
-    """Parametrize a test with rows in which every two values of two parameters meet.
+    """Parametrize a test with combinations that contain every pair of values of two parameters.
 
     Args:
-        indirect: the parameters that are fixtures.
-        values: of each parameter; a mapping has them by their ids.
+        indirect: names of the parameters that are fixtures.
+        values: values of each parameter, or a mapping from test ids to values.
     """
     named = [
         list(choices.items()) if isinstance(choices, Mapping) else [(str(value), value) for value in choices]

@@ -22,13 +22,13 @@ def wait_until(true: Callable[[], Any]) -> Any:
 
 
 def default_signals() -> None:
-    """Let signals end a child, also under nohup or in the background of a shell (a `preexec_fn`)."""
+    """Restore the default signal handlers in a child, as a `preexec_fn`, because nohup ignores signals."""
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, signal.SIG_DFL)
 
 
 def is_alive(pid: int) -> bool:
-    """Tell whether a process runs; a zombie does not."""
+    """Return whether a process is running. A zombie is not running."""
     try:
         return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] not in "ZX"
     except (FileNotFoundError, ProcessLookupError):
@@ -58,7 +58,7 @@ def command_of(pid: int) -> bytes:
         return b""
 
 
-# Python imports this module at its start from PYTHONPATH; only workers change.
+# Python imports this module at start-up from PYTHONPATH. It changes only workers.
 _FAULT = """
 import sys
 if any(name in " ".join(sys.orig_argv) for name in ("serve_tasks", "spawn_main", "dask_worker")):
@@ -82,9 +82,9 @@ def faulty(
     """Return the environment of a run whose workers have a fault.
 
     Args:
-        folder: for the module with the fault.
-        padding, measuring: Python, run before a worker pads or measures a `shard`.
-        first: run when a worker starts.
+        folder: folder for the module with the fault.
+        padding, measuring: Python code that runs before a worker pads or measures a `shard`.
+        first: Python code that runs when a worker starts.
     """
     folder.mkdir(exist_ok=True)
     code = _FAULT.format(padding=padding, measuring=measuring, first=first)

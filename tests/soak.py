@@ -1,7 +1,7 @@
-"""Many tokens through every pair of formats: `python tests/soak.py [--tokens N]`.
+"""Convert many tokens between every pair of formats: `python tests/soak.py [--tokens N]`.
 
 Prints a markdown table: seconds, rows per second, and peak memory compared with that of a tenth of the
-tokens. The exit code is 1 if memory grew too much. This process holds no data, since the peak memory of
+tokens. The exit code is 1 if memory grew too much. This process loads no data, because the peak memory of
 a process includes that of its parent.
 """
 
@@ -34,7 +34,7 @@ COLUMNS = [
     f"<= {GROWTH}",
 ]
 
-# In a separate process, block by block.
+# Runs in a separate process, block by block.
 MAKE = f"""
 import json, sys
 import numpy as np, pyarrow as pa, pyarrow.parquet as pq
@@ -63,7 +63,7 @@ with (
 
 @dataclass(frozen=True)
 class Soaked:
-    """Time and memory of one pair of formats, with its rows and tokens."""
+    """The time and memory for one pair of formats, with the number of rows and tokens."""
 
     wall: float
     peak: int
@@ -90,7 +90,7 @@ def soak(folder: Path, source: str, output: str) -> Soaked:
 
 
 def soaked(tokens: int, folder: Path) -> dict[tuple[str, str], Soaked]:
-    """Run every pair and check that all count the same rows and tokens."""
+    """Run every pair, and check that all report the same number of rows and tokens."""
     subprocess.run([sys.executable, "-c", MAKE, str(folder), str(tokens)], check=True)
     results = {(source, output): soak(folder, source, output) for source in SOURCES for output in GOALS}
     if len({(one.rows, one.tokens) for one in results.values()}) > 1:
@@ -99,10 +99,10 @@ def soaked(tokens: int, folder: Path) -> dict[tuple[str, str], Soaked]:
 
 
 def line(pair: tuple[str, str], tokens: int, full: Soaked, tenth: Soaked) -> tuple[list[str], bool]:
-    """Return a line of the table, and whether memory stayed within bounds.
+    """Return a line of the table, and whether memory stayed within the limit.
 
-    An npz archive is measured and not judged: its arrays go through temporary files, whose pages
-    the kernel may count or not.
+    For npz archives, memory has no limit. Their arrays go through temporary files, whose pages
+    the kernel may or may not count.
     """
     ratio = full.peak / tenth.peak
     fine = ratio <= GROWTH

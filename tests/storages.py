@@ -1,4 +1,4 @@
-"""An object store on this machine: moto in a separate process, on the loopback interface."""
+"""A local object store: moto in a separate process, on the loopback interface."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from typing import Any
 import pyarrow.fs as fs
 
 SECONDS = 30
-# Listens on a free port and prints its number.
+# The process listens on a free port and prints the port number.
 SERVE = """
 import sys
 from moto.server import DomainDispatcherApplication, create_backend_app
@@ -62,7 +62,7 @@ def environment(more: dict[str, str]) -> Iterator[None]:
 
 
 class Bucket:
-    """A bucket, seen from outside padmask."""
+    """A bucket, accessed without padmask."""
 
     def __init__(self, name: str) -> None:
         self.name = name
@@ -90,7 +90,7 @@ class Bucket:
 
 
 def wait_until(true: Any) -> None:
-    """Wait some seconds until a condition holds."""
+    """Wait up to some seconds until a condition is true."""
     end = time.monotonic() + SECONDS
     while not true():
         assert time.monotonic() < end, "nothing happened"

@@ -22,10 +22,10 @@ PACKAGE = Path(padmask.__file__).parent
 TESTS = Path(__file__).parent
 FILES = sorted(PACKAGE.rglob("*.py"))
 
-# The median name of a test has at most so many characters.
+# Maximum length of the median test name, in characters.
 SHORT_NAME = 30
 
-# Each line may import from its own packages and from the lines above it.
+# A package may import from packages in the same line and in the lines above.
 LAYERS = [
     ["errors", "_version"],
     ["spec"],
@@ -54,7 +54,7 @@ READING_PATH = [
     "stream/rows.py",
     "stream/pad.py",
 ]
-# Change the state of the whole process: warnings filters, umask, environment, sys.path, signals.
+# Calls that change the state of the process: warnings filters, umask, environment, sys.path, signals.
 PROCESS_STATE = re.compile(
     r"\b(warnings\.(simplefilter|filterwarnings|catch_warnings)|os\.umask|os\.environ\b.*(=|setdefault|update)"
     r"|os\.putenv|sys\.path\.(insert|append)|signal\.signal|signal\.pthread_sigmask)\b"
@@ -123,9 +123,9 @@ def test_reading_path_is_short() -> None:
     assert sum(lines.values()) <= 2600, lines
 
 
-# Functions may import from padmask only here: the registry of formats; the command line, which loads the
-# module for errors when a run needs it; what runs after signals are taken, or on another machine; and what
-# imports Keras, after the backend was started.
+# Functions may import from padmask only in these files: the registry of formats, the command line (which
+# imports the error module on demand), code that runs after signal handlers are installed or on another
+# machine, and code that imports Keras after the backend has started.
 MAY_IMPORT_LATE = {
     "__main__.py",
     "cli/__init__.py",
@@ -137,7 +137,7 @@ MAY_IMPORT_LATE = {
 
 
 def late_imports(file: Path) -> list[str]:
-    """Return the modules of padmask that functions of a file import."""
+    """Return the padmask modules that the functions in a file import."""
     functions = [node for node in ast.walk(tree(file)) if isinstance(node, ast.FunctionDef)]
     nodes = {id(one): one for function in functions for one, _ in imports(function)}
     found = [one.module or "" for one in nodes.values() if isinstance(one, ast.ImportFrom)]
@@ -153,12 +153,12 @@ def test_imports_are_at_the_top(file: Path) -> None:
         assert not late
 
 
-# What only the command line, worker processes and what runs models may change: warnings filters, umask,
-# environment, sys.path, signals.
+# Only these files, the command line and the code for Keras may change the warnings filters, umask,
+# environment, sys.path and signals.
 MAY_CHANGE_PROCESS = {
     "__main__.py",
-    "shards/processes.py",  # in the worker processes alone
-    "storage/system.py",  # defers signals, and gives them back
+    "shards/processes.py",  # only in worker processes
+    "storage/system.py",  # defers signals and restores them
     "verify/proof/function.py",  # imports a user's module
 }
 
@@ -187,7 +187,7 @@ def test_architecture_page_is_current() -> None:
 
 
 def test_writing_options_are_guarded() -> None:
-    """The options that name a file to write are those that test_output_conflicts.py tries over inputs."""
+    """test_output_conflicts.py tests every option that specifies a file to write."""
     from padmask.cli.commands import COMMANDS, load_command
     from padmask.cli.config import WRITES
 
@@ -213,7 +213,7 @@ def test_rich_click_and_keras_are_confined() -> None:
             assert relative(file).startswith("verify/keras/") or relative(file) == "layers.py"
 
 
-# The table, and what reads and writes one format.
+# The table of formats, and the modules that read and write one format.
 KNOWS_FORMATS = {"spec/formats.py"} | {
     address.partition(":")[0].removeprefix("padmask.").replace(".", "/") + ".py"
     for traits in FORMATS.values()
@@ -223,7 +223,7 @@ KNOWS_FORMATS = {"spec/formats.py"} | {
 
 
 def texts_in(file: Path) -> set[str]:
-    """Return the texts in the code of a file, without its docstrings."""
+    """Return the string literals in a file, without docstrings."""
     tree = ast.parse(file.read_text())
     owners = (ast.Module, ast.ClassDef, ast.FunctionDef)
     docstrings = {
@@ -235,7 +235,7 @@ def texts_in(file: Path) -> set[str]:
 
 @pytest.mark.parametrize("file", FILES, ids=relative)
 def test_only_the_table_names_formats(file: Path) -> None:
-    """Other modules ask for the traits of a format."""
+    """Other modules use the traits of a format."""
     names = {*FORMATS, *(suffix for traits in FORMATS.values() for suffix in traits.suffixes)}
     assert relative(file) in KNOWS_FORMATS or not texts_in(file) & names
 
@@ -262,7 +262,7 @@ def test_names_of_tests_are_short() -> None:
 
 
 def modules_after(*lines: str) -> set[str]:
-    """Run some lines in a new process and return the modules it has loaded then."""
+    """Run some lines in a new process and return the modules that it has imported."""
     code = "\n".join(["import json, sys", *lines, "print(json.dumps(sorted(sys.modules)), file=sys.stderr)"])
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     return set(json.loads(done.stderr.splitlines()[-1]))
@@ -324,7 +324,7 @@ def test_public_names():
 
 @pytest.mark.parametrize("suffix", ["jsonl", "parquet", "arrow"])
 def test_padding_imports_no_pandas(tmp_path, suffix):
-    # Arrow's conversions look whether they are given pandas' arrays, and importing it takes longer
+    # Arrow's conversions check for pandas arrays, and importing pandas takes longer
     # than padding a small file.
     rows, source = tmp_path / "rows.jsonl", tmp_path / f"in.{suffix}"
     rows.write_text('{"input_ids": [1, 2], "n": 1}\n' * 10)

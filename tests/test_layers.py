@@ -1,4 +1,4 @@
-"""The Keras layers make, split, pass on and use masks."""
+"""The Keras layers create, split, pass on and use masks."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ def gradient(layer, values, mask, weigh):
 
 
 def attention_pooling():
-    """A Functional model of all four layers: (batch, time) ids to (batch, 4) numbers."""
+    """A Functional model with all four layers, from (batch, time) ids to (batch, 4) numbers."""
     ids = keras.Input((None,), dtype="int32")
     vectors = MaskedActivation("tanh")(CustomEmbedding(10, 6, mask_zero=True)(ids))
     weights = TemporalSoftmax()(keras.layers.Dense(1)(vectors))
@@ -292,20 +292,20 @@ def test_softmax_of_few_steps(steps, mask):
 def test_softmax_checks_the_rank(shape):
     with pytest.raises(PadmaskError, match=r"scores of shape \(batch, time, features\)"):
         TemporalSoftmax().compute_output_shape(shape)
-    with pytest.raises(ValueError, match=r"axis, `scores\[..., None\]`"):
+    with pytest.raises(ValueError, match=r"axis with `scores\[..., None\]`"):
         TemporalSoftmax()(np.ones(shape))
     with pytest.raises(ValueError, match=r"scores of shape \(batch, time, features\)"):
         TemporalSoftmax()(keras.Input(shape[1:]))
 
 
 def test_split_needs_a_batch_axis():
-    with pytest.raises(PadmaskError, match=r"add a batch axis, `inputs\[None\]`"):
+    with pytest.raises(PadmaskError, match=r"add a batch axis with `inputs\[None\]`"):
         TemporalSplit()(np.ones(5))
 
 
 @pytest.mark.parametrize("mask", [REAL[:, :4], REAL[:2], REAL[..., None]])
 def test_softmax_checks_the_mask(mask):
-    with pytest.raises(PadmaskError, match=r"needs a mask of shape \(batch, time\)"):
+    with pytest.raises(PadmaskError, match=r"requires a mask of shape \(batch, time\)"):
         TemporalSoftmax()(scores(3, 5, 4), mask=mask)
 
 
@@ -334,7 +334,7 @@ def test_symbolic_tensors_keep_masks():
 
 
 class Halves(keras.Model):
-    """The same layers in a subclassed model."""
+    """A subclassed model with the same layers."""
 
     def __init__(self):
         super().__init__()

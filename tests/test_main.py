@@ -1,4 +1,4 @@
-"""A signal ends the process in every situation."""
+"""A signal ends the process at any time."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="sends POSIX's s
 
 TAKEN_DOWN = """
 import os, signal, time
-from padmask.__main__ import take_signals
+from padmask.__main__ import install_signal_handlers
 
 class Object:
     def __del__(self):
         os.kill(os.getpid(), signal.{name})
         sum(range(1000))
 
-take_signals()
+install_signal_handlers()
 Object()
 time.sleep({seconds})
 """

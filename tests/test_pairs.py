@@ -1,4 +1,4 @@
-"""The combinations of `pairs.py` are few, the same each time, and leave no pair out."""
+"""The combinations of `pairs.py` are few, deterministic, and contain every pair."""
 
 from __future__ import annotations
 

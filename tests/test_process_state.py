@@ -57,7 +57,7 @@ CALLS = [pad_formats, pad_shards, look]
 
 
 def changes(monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """Return a list of the calls that change the process's state."""
+    """Return a list of calls that change the state of the process."""
     called: list[str] = []
 
     def watch(owner: Any, name: str) -> None:
@@ -86,7 +86,7 @@ def test_process_state_is_unchanged(
     call: Callable[[Path, Path], None], data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "first").mkdir()
-    call(data, tmp_path / "first")  # imports of other packages may change it
+    call(data, tmp_path / "first")  # imports of other packages may change the state
     before, called = state(), changes(monkeypatch)
     call(data, tmp_path)
     assert called == []
@@ -98,7 +98,7 @@ def test_process_state_is_unchanged(
 
 @pytest.fixture(params=["as Linux shows it", "as a new file shows it"])
 def asked(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
-    """The ways to find the umask."""
+    """Each way to find the umask."""
     real = builtins.open
 
     def without(file: Any, *args: Any, **more: Any) -> Any:

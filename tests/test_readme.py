@@ -1,4 +1,4 @@
-"""The commands, help and Python of the README work."""
+"""The commands, help texts and Python examples in the README are correct."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ PADMASK_LINES = sorted(
 
 
 def help_text(name: str) -> str:
-    """The help of a command as a terminal of 100 columns shows it."""
+    """Return the help of a command for a terminal with 100 columns."""
     command = cli.get_command(click.Context(cli), name)
     context = click.Context(
         command,
@@ -51,8 +51,8 @@ def help_text(name: str) -> str:
 @pytest.mark.parametrize("name", COMMANDS)
 def test_options_match_help(name):
     shown = re.search(rf"<!-- help: {name} -->\n```\n(.*?)```\n<!-- end -->", TEXT, re.S)
-    assert shown, f"no help of {name}"
-    assert shown[1].strip() == help_text(name).strip(), "make readme writes it anew"
+    assert shown, f"the README has no help of {name}"
+    assert shown[1].strip() == help_text(name).strip(), "run `make readme`"
 
 
 @pytest.mark.parametrize("line", PADMASK_LINES)

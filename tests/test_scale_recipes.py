@@ -1,4 +1,4 @@
-"""The recipes of docs/scale.md run on Spark and Ray, if these are installed."""
+"""The recipes in docs/scale.md run on Spark and Ray, if they are installed."""
 
 from __future__ import annotations
 
@@ -28,13 +28,13 @@ TABLE = pa.table(
 
 pytestmark = [
     pytest.mark.skipif(not DOCUMENT.exists(), reason="the document is not part of this installation"),
-    # Warnings of the engines do not matter.
+    # Ignore warnings of Spark and Ray.
     pytest.mark.filterwarnings("ignore"),
 ]
 
 
 def recipe(name: str) -> str:
-    """Return the code in the document."""
+    """Return the code of a recipe in the document."""
     found = re.search(rf"<!-- recipe: {name} -->\n```python\n(.*?)```", DOCUMENT.read_text(), re.S)
     assert found, f"no recipe for {name}"
     return found[1]

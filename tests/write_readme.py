@@ -1,4 +1,4 @@
-"""Writes the commands' help into the README: what `make readme` runs."""
+"""Write the help of each command into the README, as `make readme` does."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from padmask.cli import COMMANDS
 
 
 def output(command: str) -> str:
-    """The output of a command, without trailing blanks."""
+    """Return the output of a command without trailing blanks."""
     done = subprocess.run(command, shell=True, capture_output=True, text=True, check=True, cwd=README.parent)
     return "".join(line.rstrip() + "\n" for line in done.stdout.splitlines())
 

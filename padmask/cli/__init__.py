@@ -1,7 +1,12 @@
-"""Command line interface. Each command parses its options, calls one function and renders the result.
+"""Command line interface. Each command parses its options, calls one function and prints the result.
 
-Exit codes of all commands: 0, done or proven; 1, the data or the model is at fault; 2, the run failed for
-another reason; 130, Ctrl-C; 143, SIGTERM. The class of an error decides between 1 and 2.
+Exit codes of all commands:
+    0: success.
+    1: the data or the model is at fault.
+    2: the run failed for another reason. The class of an error determines whether the code is 1 or 2.
+    130: Ctrl-C.
+    143: SIGTERM.
+
 The module of a command is imported when the command runs, so that `--version` and `--help` import only click.
 """
 
@@ -24,11 +29,14 @@ from padmask.storage.stdout import replace_unbuffered_stdout
 
 
 class _ClosedPipeError(Exception):
-    """Exception for a closed stdout. It is not an OSError, because click returns exit code 1 for OSError."""
+    """The reader of stdout closed the pipe.
+
+    This class does not inherit from OSError, because click exits with code 1 for an OSError.
+    """
 
 
 class _Commands(click.Group):
-    """Command group that imports a command when the command is called."""
+    """A command group that imports the module of a command when the command runs."""
 
     def invoke(self, ctx: click.Context) -> Any:
         try:
@@ -62,23 +70,23 @@ class _Commands(click.Group):
 @click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(__version__, prog_name="padmask", message="%(prog)s %(version)s")
 def cli() -> None:
-    """Pad and mask sequence data, and prove that models ignore the padding.
+    """Pad and mask sequence data, and verify that models ignore the padding.
 
     The mask is True at real tokens and False at padding.
     """
 
 
 def start(args: list[str]) -> int:
-    """Run the command line and return its exit code. Commands that read data run in a child process."""
+    """Run the command line and return the exit code. Commands that read data run in a child process."""
     replace_unbuffered_stdout()
-    # The import of TensorFlow creates 250,000 permanent objects. With the default threshold, the garbage
+    # Importing TensorFlow creates 250,000 permanent objects. With the default threshold, the garbage
     # collector scans them five times, which takes half a second.
     gc.set_threshold(100_000)
     return _exit_code(lambda: _run_guarded(args)) if _reads_data(args) else run(args)
 
 
 def _reads_data(args: list[str]) -> bool:
-    """Return whether the command reads data with native code, on a system that can fork."""
+    """Return whether the command reads data and the system supports fork."""
     asked_for_help = any(arg in ("-h", "--help") for arg in args)
     return bool(args) and args[0] in COMMANDS and not asked_for_help and hasattr(os, "fork")
 
@@ -87,17 +95,17 @@ def _run_guarded(args: list[str]) -> int:
     outputs = ("-o", "--output", "--rejects", "--report", "--export")
     given = pairwise(args)
     inputs = [arg for option, arg in given if option not in outputs and os.path.exists(arg)]
-    # TensorFlow reserves more address space than it uses, and the code of a model may write to stderr.
+    # TensorFlow reserves more address space than it uses, and a model's code may write to stderr.
     verifies = args[0] == "verify"
     if sys.platform == "linux" and not verifies:
-        # jemalloc needs 20% less memory than the default allocator of Arrow, in the same time.
+        # jemalloc needs 20% less memory than Arrow's default allocator, and is as fast.
         os.environ.setdefault("ARROW_DEFAULT_MEMORY_POOL", "jemalloc")
     print_error = _failures().print_error
     return run_guarded(lambda: run(args), print_error, inputs, bound_memory=not verifies, quiet=not verifies)
 
 
 def run(args: list[str]) -> int:
-    """Run the command line in this process and return its exit code."""
+    """Run the command line in this process and return the exit code."""
 
     def work() -> int:
         result: Any = cli.main(args, prog_name="padmask", standalone_mode=False)
@@ -107,7 +115,7 @@ def run(args: list[str]) -> int:
 
 
 def _exit_code(work: Callable[[], int]) -> int:
-    """Call a function and return its exit code. Print the message of any exception to stderr."""
+    """Call a function and return its exit code. If it raises an exception, print the message to stderr."""
     try:
         return work()
     except click.exceptions.Exit as exit_:
@@ -119,7 +127,7 @@ def _exit_code(work: Callable[[], int]) -> int:
         _failures().print_progress_notes(stopped.__cause__ or stopped)
         return 130
     except _ClosedPipeError:
-        # A reader such as `head` may stop reading. Python flushes stdout at exit, so stdout must be open.
+        # A reader such as `head` closed the pipe. Python flushes stdout at exit, so it must be valid.
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
         return 0
     except Exception as error:  # noqa: BLE001 - users get a message instead of a traceback
@@ -128,7 +136,7 @@ def _exit_code(work: Callable[[], int]) -> int:
 
 
 def _failures() -> ModuleType:
-    """Import the module for errors, which --help and --version do not need."""
+    """Import the module that prints errors. --help and --version do not need the module."""
     from padmask.cli import failures
 
     return failures

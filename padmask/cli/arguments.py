@@ -1,6 +1,7 @@
-"""Frozen dataclasses with the options that several commands share.
+"""Dataclasses for the options that several commands share.
 
-The module of each command declares its own request. These modules do not import NumPy: `--help` is fast.
+The module of each command defines a dataclass for its other options. None of these modules imports NumPy, so
+that `--help` is fast.
 """
 
 from __future__ import annotations
@@ -13,15 +14,15 @@ from padmask.spec.files import FileOptions
 
 @dataclass(frozen=True, kw_only=True)
 class Output:
-    """Options of a command that writes an output.
+    """Options of a command that writes an output file.
 
     Args:
-        inputs: files, folders, patterns or addresses; standard input if empty.
-        output: path or address; `-` is standard output.
-        files: how files are read and written.
-        report: path of the JSON report; None writes no report.
-        quiet: print no summary, warnings or progress.
-        progress: show progress on a terminal.
+        inputs: files, folders, glob patterns or URLs. If empty, the command reads standard input.
+        output: path or URL of the output. `-` is standard output.
+        files: options for reading and writing files.
+        report: path of the JSON report. None writes no report.
+        quiet: whether to suppress the summary, warnings and progress.
+        progress: whether to show progress on a terminal.
     """
 
     inputs: Sequence[str]
@@ -34,11 +35,11 @@ class Output:
 
 @dataclass(frozen=True, kw_only=True)
 class Workers:
-    """Processes or cluster that process the shards of a dataset.
+    """Where to process the files of a dataset: in local processes or on a Dask cluster.
 
     Args:
-        workers: number of processes on this machine; None means one per core.
-        cluster: address of a Dask scheduler; `local` starts a scheduler; None uses processes.
+        workers: number of worker processes. None starts one per core.
+        cluster: address of a Dask scheduler. `local` starts a scheduler. None uses local processes.
     """
 
     workers: int | None

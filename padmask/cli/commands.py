@@ -1,4 +1,4 @@
-"""Registry of the commands: names, one-line help, and modules, which are imported on demand."""
+"""The commands, with their one-line help texts, and functions that import their modules on demand."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ COMMANDS = {
     "pad": "Pad or truncate sequences to one length, and add a mask.",
     "unpad": "Remove padding from padded sequences.",
     "inspect": "Show masks, length statistics and the cost of padding.",
-    "verify": "Prove that a model ignores padding.",
+    "verify": "Verify that a model ignores padding.",
 }
 
 
@@ -23,6 +23,6 @@ def load_command(name: str) -> click.Command:
 
 
 def load_runner(name: str) -> Callable[[Any], Any]:
-    """Import the function that does the work of a command, with NumPy and Arrow. It takes the request."""
+    """Import and return the function that runs a command with its parsed options."""
     runner: Callable[[Any], Any] = getattr(import_module(f"padmask.cli.run_{name}"), f"run_{name}")
     return runner

@@ -1,8 +1,8 @@
 """Defaults from `[tool.padmask]` in the nearest pyproject.toml. The command line takes precedence.
 
-Only the nearest file counts, as with ruff. Files are not merged. The file may come from an untrusted source
-together with the data, so the file may set only how data is padded and displayed. Each option is declared
-with `setting` or `command_line_only`. The file may set only options that are declared with `setting`.
+As in ruff, only the nearest file is used. Files are not merged. The file may come from an untrusted source
+together with the data, so the file may only set how data is padded and displayed. Options that the file may
+set are declared with `setting`. All other options are declared with `command_line_only`.
 """
 
 from __future__ import annotations
@@ -20,20 +20,20 @@ from padmask.cli.commands import COMMANDS, load_command
 from padmask.errors import PadmaskError, SpecError, did_you_mean, printable, size
 from padmask.storage.system import read_small
 
-# Settings need a few kilobytes, and parsing a few megabytes of TOML takes a second.
+# Maximum size of a pyproject.toml. Settings need a few kilobytes. Parsing megabytes of TOML takes a second.
 MOST_BYTES = 1 << 20
 
-# The reasons why only the command line may set some options. A model file and a module run code when they are
-# loaded. The author of the data must not choose the checks, or the rows that are checked.
+# Reasons why only the command line may set some options. Loading a model file or a module runs code. The
+# author of the data must not choose which rows are checked, or how.
 RUNS_CODE = "may run code"
 
-WRITES = "names a file to write"
+WRITES = "specifies a file to write"
 
-WEAKENS_PROOF = "decides how much verify proves"
+CHANGES_CHECKS = "changes which checks verify runs"
 
-PASSES_BAD_ROWS = "lets a run pass with bad rows"
+PASSES_BAD_ROWS = "allows a run to succeed with bad rows"
 
-READS_A_PART = "leaves the rest of the data unread"
+READS_A_PART = "skips a part of the data"
 
 # Key of the path of the pyproject.toml in the metadata of a click context.
 _PROJECT = f"{__name__}.project"
@@ -42,14 +42,14 @@ Declared = TypeVar("Declared", bound=Callable[..., Any])
 
 
 class Setting(click.Option):
-    """Option that a pyproject.toml may set."""
+    """A command-line option that a pyproject.toml may also set."""
 
 
 class CommandLineOnly(click.Option):
-    """Option that a pyproject.toml must not set.
+    """A command-line option that a pyproject.toml must not set.
 
     Args:
-        because: reason, as the end of a sentence that starts with the option.
+        because: reason as a phrase without a subject, such as "deletes files".
     """
 
     def __init__(self, *args: Any, because: str, **kwargs: Any) -> None:
@@ -58,7 +58,12 @@ class CommandLineOnly(click.Option):
 
 
 def setting(*names: str, **attributes: Any) -> Callable[[Declared], Declared]:
-    """Declare an option that a pyproject.toml may set: how data is padded or displayed."""
+    """Declare an option that a pyproject.toml may also set, because it only affects padding or display.
+
+    Args:
+        names: as in `click.option`.
+        attributes: as in `click.option`.
+    """
     return click.option(*names, cls=Setting, **attributes)
 
 
@@ -67,14 +72,14 @@ def command_line_only(*names: str, because: str, **attributes: Any) -> Callable[
 
     Args:
         names: as in `click.option`.
-        because: reason, such as "deletes files".
+        because: reason as a phrase without a subject, such as "deletes files".
         attributes: as in `click.option`.
     """
     return click.option(*names, cls=CommandLineOnly, because=because, **attributes)
 
 
 class ConfiguredCommand(click.Command):
-    """Command with defaults from the nearest pyproject.toml."""
+    """A command with defaults from the nearest pyproject.toml."""
 
     def make_context(
         self, info_name: str | None, args: list[str], parent: click.Context | None = None, **extra: Any
@@ -82,7 +87,7 @@ class ConfiguredCommand(click.Command):
         try:
             file = find_project(os.getcwd())
         except FileNotFoundError:
-            raise SpecError("The current folder does not exist anymore. Change to another folder.") from None
+            raise SpecError("The current folder no longer exists. Change to another folder.") from None
         extra.setdefault("default_map", read_defaults(self, file) if file else {})
         try:
             context = super().make_context(info_name, args, parent, **extra)
@@ -96,7 +101,7 @@ class ConfiguredCommand(click.Command):
             raise
 
     def invoke(self, ctx: click.Context) -> Any:
-        """Run the command. Name the pyproject.toml in errors of its settings and in a last line on stderr."""
+        """Run the command. If a pyproject.toml sets options, print its path at the end and in errors."""
         try:
             result = super().invoke(ctx)
         except PadmaskError as error:
@@ -130,7 +135,7 @@ def _from_project(ctx: click.Context, names: Iterable[str]) -> list[click.Parame
 
 
 def _changed(ctx: click.Context) -> list[click.Parameter]:
-    """Return the parameters that a pyproject.toml sets to another value than the default."""
+    """Return the parameters that a pyproject.toml changes from their defaults."""
     found = _from_project(ctx, ctx.params)
     if not found:
         return []
@@ -139,7 +144,7 @@ def _changed(ctx: click.Context) -> list[click.Parameter]:
 
 
 def _set_in(ctx: click.Context, parameters: Sequence[click.Parameter]) -> str:
-    """Return a sentence that names options and the pyproject.toml that sets them."""
+    """Return a phrase with the options and the path of the pyproject.toml that sets them."""
     verb = "is" if len(parameters) == 1 else "are"
     *names, last = (parameter.opts[-1] for parameter in parameters)
     named = f"{', '.join(names)} and {last}" if names else last
@@ -147,7 +152,7 @@ def _set_in(ctx: click.Context, parameters: Sequence[click.Parameter]) -> str:
 
 
 def find_project(folder: str) -> str | None:
-    """Return the nearest pyproject.toml in `folder` or in its parents."""
+    """Return the path of the nearest pyproject.toml in `folder` or its parents; None if there is none."""
     while not _is_file(file := os.path.join(folder, "pyproject.toml")):
         above = os.path.dirname(folder)
         if above == folder:
@@ -160,7 +165,7 @@ def _is_file(path: str) -> bool:
     try:
         return stat.S_ISREG(os.stat(path).st_mode)
     except OSError as error:
-        # A file that may exist but cannot be read is an error.
+        # If the file exists but cannot be accessed, raise the error.
         if error.errno not in (errno.ENOENT, errno.ENOTDIR, errno.ELOOP):
             raise
         return False
@@ -169,15 +174,15 @@ def _is_file(path: str) -> bool:
 def read_defaults(command: click.Command, file: str) -> dict[str, Any]:
     """Return the defaults that a pyproject.toml sets for the parameters of a command.
 
-    Keys are the names of long options, in `[tool.padmask]` for all commands and in
-    `[tool.padmask.COMMAND]` for one command.
+    The keys are long option names, in `[tool.padmask]` for all commands and in `[tool.padmask.COMMAND]` for
+    one command.
 
     Raises:
-        SpecError: the file is not TOML, a key is not an option, or only the command line may set the option.
+        SpecError: the file is not valid TOML, or a key is not an option that the file may set.
     """
     text = _text_of(file)
     if b"padmask" not in text:
-        # Most projects do not configure padmask, so errors in their TOML do not matter here.
+        # The file does not configure padmask, so ignore it even if it is not valid TOML.
         return {}
     table = _table(file, text)
     tables = _tables_of_commands(file, table)
@@ -222,10 +227,10 @@ def _tables_of_commands(file: str, table: Mapping[str, Any]) -> dict[str, dict[s
 def _refuse_command_line_only(
     file: str, shared: Mapping[str, Any], tables: Mapping[str, Mapping[str, Any]]
 ) -> None:
-    """Refuse keys that only the command line may set, in the tables of all commands.
+    """Raise an error if the table of any command has a key that only the command line may set.
 
     Raises:
-        SpecError: the file has such a key.
+        SpecError: a table has such a key.
     """
     for command in _all_commands():
         own = tables.get(command.name or "", {})
@@ -241,7 +246,7 @@ def _refuse_command_line_only(
 
 
 def _command_line_only(command: click.Command) -> dict[str, str]:
-    """Return the options that a file must not set, without dashes, with the reasons."""
+    """Return the options that only the command line may set, without dashes, each with the reason."""
     return {
         option.removeprefix("--"): getattr(parameter, "because", "is not a setting")
         for parameter in command.params
@@ -262,7 +267,7 @@ def _text_of(file: str) -> bytes:
 
 
 def _kind_of(parameter: click.Option) -> tuple[str, tuple[type, ...]]:
-    """Return the types that a parameter accepts, with a description for messages."""
+    """Return the Python types that a parameter accepts, and their description for messages."""
     if parameter.is_flag:
         return "true or false", (bool,)
     if isinstance(parameter.type, click.types.IntParamType):
@@ -272,7 +277,7 @@ def _kind_of(parameter: click.Option) -> tuple[str, tuple[type, ...]]:
 
 def _check(file: str, key: str, value: Any, kind: tuple[str, tuple[type, ...]]) -> None:
     words, types = kind
-    # isinstance() accepts a bool as an int, so the types are compared. File names cannot contain a NUL.
+    # A bool is an instance of int, so compare the types. Reject NUL, which file names cannot contain.
     if type(value) not in types or (isinstance(value, str) and "\0" in value):
         raise SpecError(
             f"{file}: [tool.padmask] sets {key!r:.60} to {value!r:.60}, but the value must be {words}. "
@@ -297,7 +302,7 @@ def _table(file: str, text: bytes) -> dict[str, Any]:
 
 
 def _options(command: click.Command) -> dict[str, click.Option]:
-    """Return the long options of a command, without dashes, with their parameters."""
+    """Return the parameters of a command by long option name, without dashes."""
     return {
         option.removeprefix("--"): parameter
         for parameter in command.params
@@ -308,7 +313,7 @@ def _options(command: click.Command) -> dict[str, click.Option]:
 
 
 def _switched_off(command: click.Command) -> dict[str, str]:
-    """Return the long options that disable a flag, without dashes, with their parameters."""
+    """Return the parameter names of a command by the option that disables the flag, without dashes."""
     return {
         option.removeprefix("--"): parameter.name or ""
         for parameter in command.params
@@ -322,5 +327,5 @@ def _all_commands() -> list[click.Command]:
 
 
 def _all_options() -> set[str]:
-    """Return the long options of all commands. A key in `[tool.padmask]` may belong to any command."""
+    """Return the long option names of all commands, because `[tool.padmask]` applies to all commands."""
     return {option for one in _all_commands() for option in (*_options(one), *_switched_off(one))}

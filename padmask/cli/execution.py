@@ -1,4 +1,4 @@
-"""Executors for the commands."""
+"""Start the worker processes or the cluster for a command."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from padmask.storage.system import cores
 
 @contextmanager
 def open_executor(where: Workers) -> Iterator[Executor | None]:
-    """Yield the executor for the shards of a dataset; None if one process is enough."""
+    """Start worker processes or a cluster, and yield the executor; None if one process is enough."""
     workers = where.workers or cores()
     if where.cluster:
         if where.workers and where.cluster != LOCAL:
@@ -36,9 +36,12 @@ def open_executor(where: Workers) -> Iterator[Executor | None]:
 
 
 def _prepare_for_dask(*, starts_here: bool) -> None:
-    """Change process settings for Dask. Only the command line may do this, not the library."""
+    """Change the environment and the warning filters of this process for Dask.
+
+    Only the command line may change the process. The library must not.
+    """
     if starts_here:
-        # The child processes of multiprocessing would import modules from the current folder.
+        # Otherwise, child processes of multiprocessing would import modules from the current folder.
         os.environ["PYTHONSAFEPATH"] = "1"
-    # padmask raises an error for every problem that matters.
+    # padmask raises errors for all relevant problems.
     warnings.filterwarnings("ignore", module="distributed")

@@ -1,7 +1,7 @@
-"""Error messages, exit codes and error reports: how the command line shows an exception.
+"""Convert exceptions to error messages, exit codes and error reports.
 
-A run that reads data imports this module first, since later there may be no memory or file descriptor left to
-import it. Other runs import it when they fail.
+A run that reads data imports this module first, because a later import could fail if there is no free memory
+or file descriptor. Other runs import this module when they fail.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ def print_failure(error: Exception) -> int:
 
 
 def print_usage_error(error: click.ClickException) -> None:
-    """Print a usage error without credentials, which an address on the command line may contain."""
+    """Print a usage error, and remove credentials from URLs in the message."""
     message = error.format_message()
     if (redacted_message := redacted(message)) != message:
         error = click.UsageError(redacted_message, getattr(error, "ctx", None))
@@ -39,14 +39,14 @@ def print_usage_error(error: click.ClickException) -> None:
 
 
 def print_progress_notes(stopped: BaseException) -> None:
-    """Print the notes of an exception that stopped the run, such as how many shards are done."""
+    """Print the notes of the exception that stopped the run, such as the number of finished shards."""
     for note in getattr(stopped, "__notes__", ()):
         with suppress(OSError):
             click.echo(f"Stopped: {printable(redacted(note))}", err=True)
 
 
 def unknown_command_message(name: str, known: list[str]) -> str:
-    """Return the message for a command that does not exist."""
+    """Return the error message for an unknown command."""
     return f"There is no command {name!r}.{did_you_mean(name, known)}"
 
 
@@ -70,15 +70,15 @@ def message_of(error: Exception) -> str:
 
 
 def error_report(error: Exception, option_names: Mapping[str, str]) -> dict[str, Any]:
-    """Return the exit code and the fields of an error, ready for JSON.
+    """Return the exit code and the details of an error as a dict for the JSON report.
 
     >>> error = PadmaskError("cannot read 's3://key:secret@b/x'", options=["columns"])
     >>> error_report(error, {"columns": "--column"})["error"]["message"]
     "cannot read 's3://***@b/x'"
 
     Args:
-        error: error that ended the run.
-        option_names: long option of each parameter.
+        error: exception that ended the run.
+        option_names: long option by parameter name.
     """
     known = error if isinstance(error, PadmaskError) else PadmaskError(message_of(error))
     place = known.place
@@ -93,14 +93,14 @@ def error_report(error: Exception, option_names: Mapping[str, str]) -> dict[str,
 
 
 def _with_option_names(text: str, names: Iterable[str]) -> str:
-    """Return a message with the names of parameters, such as `maxlen`, replaced by their options."""
+    """Replace parameter names in a message, such as `maxlen`, with option names, such as --maxlen."""
     for name in names:
         text = text.replace(f"`{name}`", f"--{name.replace('_', '-')}")
     return text
 
 
 def _unexpected(error: Exception) -> str:
-    """Return the message for an error that padmask does not expect, with enough details to report a bug."""
+    """Return the message for an unexpected exception, with details for a bug report."""
     text = f"{type(error).__name__}: {(str(error).strip() or 'no message').splitlines()[0].rstrip('.')}"
     if isinstance(error, ImportError):
         return f"Cannot import a dependency: {text}. Reinstall padmask, or free some memory."

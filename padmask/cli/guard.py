@@ -1,7 +1,7 @@
 """Run a function in a child process, so that a crash in native code becomes an error message.
 
-Readers of binary formats are written in C++, and a corrupt file can crash the process. The parent process
-only waits, forwards signals, and reports how the child ended.
+The readers of binary formats are written in C++, and a corrupt file can crash them. The parent process only
+waits, forwards signals, and reports a crash.
 """
 
 from __future__ import annotations
@@ -15,14 +15,14 @@ from types import FrameType
 
 from padmask.storage.system import die_with, free_memory
 
-# Signals of crashes in native code. Users and the kernel send other signals.
+# Signals that a crash in native code raises. Users and the kernel send other signals.
 CRASHES = (signal.SIGSEGV, signal.SIGABRT, signal.SIGBUS, signal.SIGFPE, signal.SIGILL)
 
-# Exit code if the data is at fault.
+# Exit code if the input is probably corrupt.
 CORRUPT_INPUT = 1
 
-# Virtual memory that a run may reserve in addition to the free memory: threads and allocators reserve more
-# than they use.
+# Virtual memory that a run may reserve in addition to the free memory, in bytes. Threads and allocators
+# reserve more memory than they use.
 RESERVED_BYTES = 8 << 30
 
 _FORWARDED = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
@@ -36,18 +36,20 @@ def run_guarded(
     bound_memory: bool,
     quiet: bool = False,
 ) -> int:
-    """Run a function in a child process and return its exit code, in the parent and in the child.
+    """Run a function in a child process and return its exit code.
+
+    This function uses fork, and returns in both the parent and the child.
 
     Args:
-        run: function to run. It returns an exit code.
+        run: function to run, which returns an exit code.
         print_error: function that prints an error message and returns the exit code of a failed run.
-        inputs: inputs of the run, for the error message.
-        bound_memory: limit the virtual memory of the child, so that a huge allocation fails alone.
-        quiet: discard the output of native code to stderr.
+        inputs: input paths, for error messages.
+        bound_memory: whether to limit the child's virtual memory, so that a huge allocation fails safely.
+        quiet: whether to discard the output of native code to stderr.
     """
     parent = os.getpid()
     reading, writing = os.pipe()
-    # The parent cannot forward a signal before the child exists.
+    # Block signals until the child exists, because the parent must forward them.
     signal.pthread_sigmask(signal.SIG_BLOCK, _FORWARDED)
     child = os.fork()
     if child == 0:
@@ -63,7 +65,7 @@ def run_guarded(
         return code
     os.close(writing)
     for number in _FORWARDED:
-        # A signal that is ignored from the start, such as SIGHUP under nohup, stays ignored.
+        # If a signal is already ignored, such as SIGHUP under nohup, keep ignoring it.
         if signal.getsignal(number) is not signal.SIG_IGN:
             signal.signal(number, _forward_to(child))
     signal.pthread_sigmask(signal.SIG_UNBLOCK, _FORWARDED)
@@ -74,7 +76,7 @@ def run_guarded(
     os.set_blocking(reading, False)
     if code == 0 and not _has_byte(reading):
         return print_error(
-            "The process exited before the run was complete. Check your model or function for exit calls."
+            "The process exited before the run was complete. Check whether your model or function calls exit."
         )
     return code
 
@@ -97,7 +99,7 @@ def _has_byte(descriptor: int) -> bool:
 
 
 def _report_death(number: int, print_error: Callable[[str], int], inputs: Sequence[str]) -> int:
-    """Print why a signal ended the child, and return the exit code."""
+    """Print an error message for the signal that ended the child, and return the exit code."""
     name_of_input = f"{inputs[0]!r}" if len(inputs) == 1 else "one of the inputs" if inputs else "stdin"
     if number in CRASHES:
         name = signal.Signals(number).name
@@ -114,7 +116,7 @@ def _report_death(number: int, print_error: Callable[[str], int], inputs: Sequen
 
 
 def _silence_native_code() -> None:
-    """Point descriptor 2 to /dev/null, and give Python a stderr with another descriptor."""
+    """Redirect descriptor 2 to /dev/null, and move Python's stderr to another descriptor."""
     if sys.stderr is None:
         return
     sys.stderr.flush()

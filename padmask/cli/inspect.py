@@ -37,19 +37,21 @@ class InspectArguments:
     """Options of `padmask inspect`.
 
     Args:
-        inputs: as in `Output`.
-        columns: columns to inspect. The tokens of the first column are shown.
-        specs: candidate plans. Masks are shown for the first plan.
+        inputs: files, folders, glob patterns or URLs. If empty, the command reads standard input.
+        columns: columns to inspect. The output shows tokens of the first column.
+        specs: padding options of the candidate plans. The output shows masks for the first plan.
         show: rows to show.
-        style: how rows are shown.
-        masks, plans: show masks, show plans.
-        as_json: print JSON instead of text.
-        export: file for a copy of the printed output; None writes no file.
-        mask_column: mask column of padded input.
-        declared: side of the padding of padded input, if given on the command line.
-        files: how files are read.
-        where: where files are read.
-        quiet, progress: as in `Output`.
+        style: format of the rows: `"grid"`, `"tokens"`, `"bool"` or `"int"`.
+        masks: whether to show masks.
+        plans: whether to show plans.
+        as_json: whether to print JSON instead of text.
+        export: file for a copy of the printed output. None writes no file.
+        mask_column: mask column of padded input. None finds the column by the metadata, else by its name.
+        declared: padding side of padded input. None if the command line does not set the side.
+        files: options for reading files.
+        where: processes or cluster that read the files.
+        quiet: whether to suppress warnings and progress.
+        progress: whether to show progress on a terminal.
     """
 
     inputs: Sequence[str]
@@ -92,9 +94,7 @@ class InspectArguments:
 )
 @mask_column_option
 @setting("--masks/--no-masks", default=True, help="Show the masks of rows.  [default: on]")
-@setting(
-    "--plans/--no-plans", default=True, help="Show plans: candidate lengths and their cost.  [default: on]"
-)
+@setting("--plans/--no-plans", default=True, help="Show candidate lengths and their costs.  [default: on]")
 @setting("--json", "as_json", is_flag=True, help="Print the result as one JSON object.")
 @command_line_only(
     "--export",
@@ -111,8 +111,8 @@ class InspectArguments:
 def command(ctx: click.Context, /, **given: Any) -> None:
     """Show masks, length statistics and the cost of padding.
 
-    Reads the same inputs as pad, raw or padded. --maxlen accepts a list: each entry is a
-    plan, and the masks are those of the first plan.
+    Reads the same inputs as pad, raw or padded. --maxlen accepts a comma-separated list.
+    Each entry is a plan. The masks belong to the first plan.
 
     \b
     Examples:
@@ -146,10 +146,12 @@ def command(ctx: click.Context, /, **given: Any) -> None:
 
 
 def _chosen_rows(ctx: click.Context, given: dict[str, Any]) -> tuple[str | None, int | None]:
-    """Return `--rows` and `--sample`, of which at most one is set. The command line overrides the project.
+    """Return the values of `--rows` and `--sample`. At most one of them is not None.
+
+    If the command line sets one and pyproject.toml the other, the command line takes precedence.
 
     Raises:
-        UsageError: the command line or the project sets both.
+        UsageError: the command line sets both, or pyproject.toml sets both.
     """
     rows, sample = given["rows"], given["sample"]
     if not rows or not sample:
@@ -161,10 +163,10 @@ def _chosen_rows(ctx: click.Context, given: dict[str, Any]) -> tuple[str | None,
 
 def _range(text: str) -> tuple[int, int]:
     first, _, last = text.partition(":")
-    # Not \d, which matches digits of other scripts too.
+    # Do not use \d, because it also matches digits of other scripts.
     if re.fullmatch("[0-9]{1,18}:[0-9]{1,18}", text) and int(first) <= int(last):
         return int(first), int(last)
     raise SpecError(
-        f"--rows takes A:B, two integers with A <= B, such as 5:15. Received: {text!r:.60}.",
+        f"--rows must be A:B, two integers with A <= B, such as 5:15. Received: {text!r:.60}.",
         options=["rows"],
     )

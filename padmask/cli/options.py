@@ -25,10 +25,10 @@ Options = TypeVar("Options", bound=ReadOptions)
 
 
 class PathOrAddress(click.Path):
-    """Parameter type of a local path or a storage address. A `file://` address becomes a local path.
+    """A parameter type for local paths and URLs. A `file://` URL becomes a local path.
 
     Args:
-        forms: prefixes that may precede a path, without the colon.
+        forms: prefixes that may precede the path, without the colon, such as `json`.
     """
 
     def __init__(self, *forms: str) -> None:
@@ -38,18 +38,18 @@ class PathOrAddress(click.Path):
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
         form = next((f"{form}:" for form in self._forms if value.startswith(f"{form}:")), "")
         path = value.removeprefix(form)
-        # Every address contains one of these characters.
+        # Every URL contains at least one of these characters.
         is_plain = not any(mark in path for mark in ":@?")
         return super().convert(value, param, ctx) if is_plain else form + checked_path(path)
 
 
 def suffix_help(formats: Iterable[FormatTraits]) -> str:
-    """Return the sentence of the help text that lists the suffixes of these output formats."""
+    """Return a sentence for a help text that lists the file suffixes of these output formats."""
     suffixes: list[str] = []
     for traits in formats:
         plain = traits.suffixes[0]
         suffixes += [plain, *(plain + suffix for suffix in COMPRESSIONS if traits.is_text)]
-    return f"The suffix sets the format: {join_or(suffixes)}."
+    return f"The suffix determines the format: {join_or(suffixes)}."
 
 
 inputs_argument = click.argument("inputs", nargs=-1, type=PathOrAddress(), metavar="[INPUT]...")
@@ -76,7 +76,7 @@ rejects_option = command_line_only(
     type=PathOrAddress(),
     default=None,
     metavar="FILE",
-    help="Write the rows that are left out, with the reasons, to a JSON Lines file.",
+    help="Write dropped and rejected rows, with the reasons, to a JSON Lines file.",
 )
 
 report_option = command_line_only(
@@ -85,7 +85,7 @@ report_option = command_line_only(
     type=PathOrAddress("json"),
     default=None,
     metavar="[json:]FILE",
-    help="Write a JSON report: the counts, or the error of a failed run.",
+    help="Write a JSON report with the row and token counts, or with the error if the run fails.",
 )
 
 threads_option = setting(
@@ -93,12 +93,13 @@ threads_option = setting(
     type=click.IntRange(min=1),
     default=None,
     metavar="N",
-    help="Batches to process in parallel.  [default: number of cores; 1 if input and output are JSON Lines]",
+    help="Number of batches to process in parallel.  [default: number of cores; 1 if input and output are "
+    "JSON Lines]",
 )
 
 
 def input_options(command: Command) -> Command:
-    """Add the options that select the input and control padding."""
+    """Add the options that select the input and the padding to a command."""
     for option in reversed(
         (
             inputs_argument,
@@ -130,7 +131,7 @@ def input_options(command: Command) -> Command:
                 type=click.Choice(["post", "pre"]),
                 default="post",
                 show_default=True,
-                help="Side on which longer rows are cut.",
+                help="Side on which rows longer than maxlen are truncated.",
             ),
             setting(
                 "--value",
@@ -150,7 +151,7 @@ def input_options(command: Command) -> Command:
                 type=click.IntRange(min=1),
                 default=None,
                 metavar="N",
-                help="If maxlen is found from the data, round it up to a multiple of N.",
+                help="Round maxlen up to a multiple of N, unless --maxlen is a number.",
             ),
             input_format_option,
             limit_option,
@@ -161,10 +162,10 @@ def input_options(command: Command) -> Command:
 
 
 class Size(click.ParamType):  # type: ignore[type-arg]  # before click 8.4 it takes no type
-    """Parameter type of a number of bytes, with or without a unit: 1000, 10GB, 500MiB.
+    """A parameter type for sizes in bytes, with or without a unit, such as 1000, 10GB or 500MiB.
 
     Args:
-        min: smallest number that is accepted.
+        min: minimum number of bytes.
     """
 
     name = "SIZE"
@@ -185,7 +186,7 @@ class Size(click.ParamType):  # type: ignore[type-arg]  # before click 8.4 it ta
         amount = float(found[1]) * self._units[found[2]]
         if amount < self.min:
             self.fail(f"{value!r} is less than {self.min}.", param, ctx)
-        # The limit is larger than any disk, and small enough for 64-bit integers.
+        # Limit the size so that it fits in a 64-bit integer. No disk is larger.
         return int(min(amount, 1 << 62))
 
 
@@ -203,7 +204,8 @@ workers_option = setting(
     type=click.IntRange(min=1),
     default=None,
     metavar="N",
-    help="Worker processes for the shards of a dataset.  [default: number of cores; 1 for a single shard]",
+    help="Number of processes that work on the files of a dataset.  [default: number of cores; 1 for a "
+    "single file]",
 )
 
 cluster_option = command_line_only(
@@ -211,8 +213,8 @@ cluster_option = command_line_only(
     because="sends data and work to other machines",
     default=None,
     metavar="ADDRESS",
-    help="Dask scheduler to use instead of worker processes, such as tcp://host:8786, or local to start "
-    "one with --workers N.",
+    help="Address of a Dask scheduler to use instead of local processes, such as tcp://host:8786. With "
+    "local, padmask starts a scheduler and --workers workers.",
 )
 
 mask_column_option = setting(
@@ -224,34 +226,34 @@ mask_column_option = setting(
 
 
 def help_without_input(ctx: click.Context, given: Mapping[str, Any]) -> None:
-    """Show the help if there is no input and stdin is a terminal. The command would wait for input."""
+    """Show the help if there is no input and stdin is a terminal. Otherwise the command would wait."""
     if not given["inputs"] and sys.stdin is not None and sys.stdin.isatty():
         raise click.exceptions.NoArgsIsHelpError(ctx)
 
 
 def declared_side(ctx: click.Context, given: Mapping[str, Any]) -> Any:
-    """Return the side of the padding if the command line sets it; None otherwise."""
+    """Return the value of --padding if the command line sets it; None otherwise."""
     return given["padding"] if is_typed(ctx, "padding") else None
 
 
 def is_typed(ctx: click.Context, name: str) -> bool:
-    """Return whether the command line sets a parameter. Defaults and project settings do not count."""
+    """Return whether the command line sets a parameter, as opposed to a default or pyproject.toml."""
     return ctx.get_parameter_source(name) is click.core.ParameterSource.COMMANDLINE
 
 
 def workers_of(ctx: click.Context, given: Mapping[str, Any]) -> Workers:
-    """Return where shards are processed. `--cluster` overrides the `workers` setting of a project."""
+    """Return the values of --workers and --cluster. --cluster overrides `workers` in pyproject.toml."""
     configured = given["cluster"] and not is_typed(ctx, "workers")
     return Workers(workers=None if configured else given["workers"], cluster=given["cluster"])
 
 
 def file_options(given: Mapping[str, Any], kind: type[Options]) -> Options:
-    """Return the options of a command for reading files, or for reading and writing files."""
+    """Create a `ReadOptions` or `FileOptions` object from the parameters of a command."""
     return kind(**{field.name: given[field.name] for field in fields(kind) if field.name in given})
 
 
 def output_of(given: Mapping[str, Any]) -> Output:
-    """Return the options of a command that writes an output."""
+    """Create an `Output` object from the parameters of a command."""
     return Output(
         inputs=given["inputs"],
         output=given["output"],
@@ -263,7 +265,7 @@ def output_of(given: Mapping[str, Any]) -> Output:
 
 
 def quiet_options(command: Command) -> Command:
-    """Add the options that control progress, summary and warnings."""
+    """Add --quiet and --progress to a command."""
     command = setting(
         "--progress/--no-progress", default=True, help="Show progress on a terminal.  [default: on]"
     )(command)
@@ -276,7 +278,7 @@ def quiet_options(command: Command) -> Command:
 
 
 def spec_of(given: Mapping[str, Any], maxlen: str) -> PadSpec:
-    """Return the padding options of a command, with the given maxlen."""
+    """Create a `PadSpec` from the parameters of a command and one value of maxlen."""
     return PadSpec(
         maxlen=parse_maxlen(maxlen),
         padding=given["padding"],

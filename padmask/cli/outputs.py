@@ -1,4 +1,4 @@
-"""Write an output and its report, and print the summary."""
+"""Write the output and the report of a command, and print the summary."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from padmask.storage.urls import display_path
 
 
 class Reported(Protocol):
-    """A result that has a report."""
+    """A result that can be converted to a dict for the JSON report."""
 
     def as_dict(self) -> dict[str, Any]: ...
 
@@ -32,12 +32,12 @@ Written = TypeVar("Written", bound=Reported)
 def write_with_report(
     to: Output, work: Callable[[], Written], summary: Callable[[Written], Iterable[str]]
 ) -> None:
-    """Write an output, write the report, and print a summary.
+    """Write the output and the report of a command, and print a summary.
 
     Args:
-        to: where the command writes.
+        to: paths of the output and the report.
         work: function that writes the output and returns the result.
-        summary: function that returns the lines of the summary.
+        summary: function that converts the result to the lines of the summary.
     """
     _check_streams(to)
     result = _work_and_report(to, work) if to.report else work()
@@ -49,10 +49,10 @@ def write_with_report(
 
 
 def _work_and_report(to: Output, work: Callable[[], Written]) -> Written:
-    """Write an output, and report the result or the error."""
+    """Write the output, and a report with the result or the error."""
     outcome: Written | Exception | None = None
     try:
-        # The report is opened first: a run whose report cannot be written must not start.
+        # Open the report first, so that the run does not start if the report cannot be written.
         with open_output(_report_path(to)) as report:
             outcome = _result_or_error(work)
             report.write(_report_bytes(to, outcome))
@@ -61,34 +61,36 @@ def _work_and_report(to: Output, work: Callable[[], Written]) -> Written:
             raise outcome from None
         if outcome is None or not isinstance(error, OutputError):
             raise
-        raise error.reworded(f"{error} Only the report is missing: the output is complete.") from None
+        raise error.reworded(f"{error} The output is complete, and only the report is missing.") from None
     if isinstance(outcome, Exception):
         raise outcome
     return outcome
 
 
 def _result_or_error(work: Callable[[], Written]) -> Written | Exception:
-    """Return the result of the work or the error that ended the work."""
+    """Call a function and return its result or its exception."""
     try:
         return work()
     except BrokenPipeError:
-        raise  # The reader of the output closed the pipe, which is not an error.
+        raise  # The reader closed the pipe, which is not an error.
     except Exception as error:  # noqa: BLE001 - the report shows the error, and the caller raises it
         return error
 
 
 def _check_streams(to: Output) -> None:
-    """Refuse two outputs to the same file, and binary output to a terminal."""
+    """Raise an error if two outputs use the same file, or if binary output would go to a terminal."""
     report = to.report and to.report.removeprefix("json:")
     refuse_shared_place({"the output": to.output, "the rejects": to.files.rejects, "the report": report})
     refuse_conflicts({"the report": report}, to.inputs or ["-"])
     if any((path or "").lower().startswith("memory:") for path in (to.output, to.files.rejects, report)):
-        raise SpecError("An output in memory:// is lost when this process ends. Name a file or a storage.")
+        raise SpecError(
+            "An output in memory:// would be lost when this process ends. Choose a file or another storage."
+        )
     name = to.files.output_format
     binary = name is not None and not FORMATS[name].is_text
     if to.output == "-" and binary and sys.stdout is not None and sys.stdout.isatty():
         raise SpecError(
-            f"{name} is a binary format, and stdout is a terminal. Redirect stdout, or name a file with -o.",
+            f"{name} is a binary format, but stdout is a terminal. Redirect stdout, or set a file with -o.",
             options=["output_format"],
         )
 
@@ -102,7 +104,7 @@ def _report_path(to: Output) -> str:
 
 
 def _report_bytes(to: Output, outcome: Reported | Exception) -> bytes:
-    """Return the JSON report of a run: counts of a result, or fields of an error."""
+    """Return the JSON report of a run, with the counts of the result or the details of the error."""
     inputs = [display_path(path) for path in to.inputs or ["-"]]
     report = {"version": __version__, "inputs": inputs, "output": display_path(to.output)}
     if isinstance(outcome, Exception):

@@ -42,10 +42,14 @@ class PadArguments:
     Args:
         to: inputs, output and report.
         columns: columns to pad.
-        spec, mask, policy: how rows are padded, masked and filtered.
-        where: where shards are processed.
-        resume, delete, shard_bytes: options for an output folder.
-        folder_options: names of the options on the command line that need an output folder.
+        spec: padding options.
+        mask: options of the mask.
+        policy: what to do with overlong, empty and bad rows.
+        where: processes or cluster that pad the files of an output folder.
+        resume: whether to resume an incomplete run in the output folder.
+        delete: whether to delete files of an earlier dataset in the output folder.
+        shard_bytes: size above which a Parquet file is split, in bytes. None uses the default.
+        folder_options: names of options on the command line that require an output folder.
     """
 
     to: Output
@@ -76,7 +80,8 @@ class PadArguments:
     "--output-format",
     type=click.Choice(names_of(output_formats())),
     default=None,
-    help="Output format, if no suffix sets it.  [default: jsonl; in a folder, the input format]",
+    help="Output format, if the suffix does not determine it.  [default: jsonl; in a folder, the input "
+    "format]",
 )
 @setting(
     "--mask-column",
@@ -97,13 +102,13 @@ class PadArguments:
     "--overwrite-mask/--no-overwrite-mask",
     because="replaces a column of the data",
     default=False,
-    help="Replace a column that has the name of the mask.",
+    help="Replace an existing column that has the name of the mask column.",
 )
 @setting(
     "--length-column",
     default=None,
     metavar="NAME",
-    help="Add a column with the kept length of each row.",
+    help="Add a column with the number of real tokens in each row.",
 )
 @setting(
     "--overlong",
@@ -139,7 +144,7 @@ class PadArguments:
     type=click.IntRange(min=1),
     default=None,
     metavar="N",
-    help="Rows to process at a time.",
+    help="Number of rows in a batch.",
 )
 @threads_option
 @workers_option
@@ -160,7 +165,7 @@ class PadArguments:
     "--shard-bytes",
     type=Size(min=1),
     default=None,
-    help="Split larger Parquet files between row groups, into several output files.  [default: 256MiB]",
+    help="Split Parquet files larger than SIZE into several output files, at row groups.  [default: 256MiB]",
 )
 @max_bytes_option
 @quiet_options
@@ -198,7 +203,8 @@ def command(ctx: click.Context, /, **given: Any) -> None:
         resume=given["resume"],
         delete=given["delete"],
         shard_bytes=given["shard_bytes"],
-        # A project may set defaults for folders, so only options on the command line are refused for a file.
+        # pyproject.toml may set folder options, so a file output only conflicts with options on the command
+        # line.
         folder_options=[name for name in FOR_FOLDERS if given[name] and is_typed(ctx, name)],
     )
     load_runner("pad")(arguments)

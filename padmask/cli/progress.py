@@ -12,7 +12,13 @@ from padmask.stream.progress import ProgressCallback
 def open_progress(
     *, quiet: bool, progress: bool, output: str = ""
 ) -> AbstractContextManager[ProgressCallback | None]:
-    """Return a progress bar if stderr is a terminal that does not also show the output."""
+    """Return a context that shows a progress bar, if stderr is a terminal that does not show the output.
+
+    Args:
+        quiet: value of --quiet.
+        progress: value of --progress.
+        output: path of the output. `-` is standard output.
+    """
     shows_output = output == "-" and sys.stdout is not None and sys.stdout.isatty()
     if quiet or not progress or shows_output or sys.stderr is None or not sys.stderr.isatty():
         return nullcontext()

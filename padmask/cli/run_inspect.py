@@ -23,7 +23,7 @@ EXPORTS = (".svg", ".html", ".txt")
 
 
 def run_inspect(arguments: InspectArguments) -> None:
-    """Inspect the inputs, and print and export the result."""
+    """Run the command: inspect the inputs, print the result, and export the printed output."""
     _check_outputs(arguments)
     seen = _inspect(arguments)
     if arguments.as_json:
@@ -39,10 +39,10 @@ def run_inspect(arguments: InspectArguments) -> None:
 
 
 def _check_outputs(arguments: InspectArguments) -> None:
-    """Refuse an export in an unknown format, and an export that replaces an input or stdout."""
+    """Raise an error if the export has an unknown format, or would replace an input or stdout."""
     if arguments.export and not arguments.export.endswith(EXPORTS):
         raise SpecError(
-            f"The suffix of {display_path(arguments.export)!r} is not an export format. Choose one of "
+            f"--export {display_path(arguments.export)}: the suffix is not an export format. Choose one of "
             f"{', '.join(EXPORTS)}."
         )
     outputs = {"the printed report": "-", "the export": arguments.export or None}

@@ -16,10 +16,10 @@ from padmask.stream.pad import pad_file
 
 
 def run_pad(arguments: PadArguments) -> None:
-    """Pad the inputs, write the report, and print the summary."""
+    """Run the command: pad the inputs, write the report, and print the summary."""
     to = arguments.to
     if to.report and names_a_folder(to.output):
-        # The check must precede the opening of the report, which creates a file.
+        # Check before the report is opened, because that creates a file.
         report = to.report.removeprefix("json:")
         refuse_among_data(local_path(to.output), {"the report": report})
     rejects = to.files.rejects and display_path(to.files.rejects)
@@ -31,7 +31,7 @@ def run_pad(arguments: PadArguments) -> None:
 def _pad(arguments: PadArguments) -> PadResult:
     to = arguments.to
     if names_a_folder(to.output):
-        # Only output folders need workers, staging and manifests.
+        # Import the code for workers and manifests only for output folders.
         result: PadResult = load_runner("pad_folder")(arguments)
         return result
     _refuse_folder_options(arguments)
@@ -52,6 +52,6 @@ def _refuse_folder_options(arguments: PadArguments) -> None:
     if arguments.folder_options:
         option = arguments.folder_options[0].replace("_", "-")
         raise SpecError(
-            f"--{option} needs an output folder. Name a folder, such as -o padded/.",
+            f"--{option} requires an output folder. Choose a folder, such as -o padded/.",
             options=[arguments.folder_options[0]],
         )

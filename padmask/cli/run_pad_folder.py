@@ -1,4 +1,4 @@
-"""Run `padmask pad` with an output folder, which gets one file per input file."""
+"""Run `padmask pad` with an output folder."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from padmask.stream.ledger import PadResult
 
 
 def run_pad_folder(arguments: PadArguments) -> PadResult:
-    """Pad each file of a dataset to a file in the output folder."""
+    """Pad each input file, and write one or more files to the output folder."""
     to = arguments.to
     with (
         open_progress(quiet=to.quiet, progress=to.progress, output=to.output) as progress,

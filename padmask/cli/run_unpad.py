@@ -12,7 +12,7 @@ from padmask.stream.unpad import unpad_file
 
 
 def run_unpad(arguments: UnpadArguments) -> None:
-    """Remove padding, write the report, and print the summary."""
+    """Run the command: remove the padding, write the report, and print the summary."""
     to = arguments.to
     rejects = to.files.rejects and display_path(to.files.rejects)
     write_with_report(

@@ -16,7 +16,7 @@ from padmask.render.report import show_report
 from padmask.spec.verify import ModelSpec, ReferenceSpec
 from padmask.storage.conflicts import loaded_files, module_files, refuse_conflicts, refuse_replaced
 from padmask.storage.output import open_output
-from padmask.verify.data.look import RuleSpec
+from padmask.verify.data.audit_data import RuleSpec
 from padmask.verify.proof_spec import ModelProof, ProofSpec
 from padmask.verify.report import Report
 from padmask.verify.report_formats import to_annotations, to_json, to_junit
@@ -26,16 +26,16 @@ FORMS = {"json": to_json, "junit": to_junit, "github": to_annotations}
 
 
 def run_verify(arguments: VerifyArguments) -> int:
-    """Verify, write the reports, and return the exit code."""
+    """Run the command: verify the data and the models, write the reports, and return the exit code."""
     _check_reports(arguments)
     with ExitStack() as stack:
-        # The reports are opened first: a run whose reports cannot be written must not start.
+        # Open the reports first, so that the run does not start if a report cannot be written.
         streams = [
             (form, None if path == "-" else stack.enter_context(open_output(path)))
             for form, path in arguments.reports
         ]
         report = _verify(arguments)
-        # The modules that were imported during the run are inputs too.
+        # A report must not replace a module that was imported during the run.
         refuse_replaced(_report_files(arguments), loaded_files())
         for form, stream in streams:
             if stream is not None:
@@ -48,10 +48,10 @@ def run_verify(arguments: VerifyArguments) -> int:
 
 
 def _check_reports(arguments: VerifyArguments) -> None:
-    """Refuse reports that share a file or replace an input."""
+    """Raise an error if two reports use the same file, or if a report would replace an input."""
     reports = _report_files(arguments)
     if len(set(reports.values())) < len(reports):
-        raise SpecError("Two reports cannot go to the same file. Give each report its own file.")
+        raise SpecError("Two reports cannot use the same file. Choose a different file for each report.")
     prints = arguments.as_json or not arguments.quiet or any(path == "-" for _, path in arguments.reports)
     refuse_conflicts(({"the printed report": "-"} if prints else {}) | reports, arguments.inputs)
     if isinstance(arguments.proof, ModelOptions):
@@ -61,7 +61,7 @@ def _check_reports(arguments: VerifyArguments) -> None:
 
 
 def _report_files(arguments: VerifyArguments) -> dict[str, str | None]:
-    """Return the paths of the reports that go to files, by a description of the report."""
+    """Return the file path of each report, by a description such as "the json report"."""
     files = [(form, path) for form, path in arguments.reports if path != "-"]
     return {
         f"the {form} report {number}".removesuffix(" 1"): path for number, (form, path) in enumerate(files, 1)
@@ -69,7 +69,7 @@ def _report_files(arguments: VerifyArguments) -> dict[str, str | None]:
 
 
 def _verify(arguments: VerifyArguments) -> Report:
-    # The code of the user may print to stdout, where only the report may go.
+    # Redirect output of the user's code to stderr, because only the report may go to stdout.
     with (
         open_progress(quiet=arguments.quiet, progress=arguments.progress) as progress,
         redirect_stdout(sys.stderr),

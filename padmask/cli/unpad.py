@@ -37,8 +37,8 @@ class UnpadArguments:
     Args:
         to: inputs, output and report.
         columns: padded columns.
-        spec: how padding is recognized.
-        on_error: `"fail"` or `"skip"`.
+        spec: columns that mark the padding, and whether to keep them.
+        on_error: what to do with bad rows, `"fail"` or `"skip"`.
     """
 
     to: Output
@@ -55,15 +55,15 @@ class UnpadArguments:
     "columns",
     multiple=True,
     metavar="NAME",
-    help="Padded column; repeatable. Accepts NAME:DTYPE=VALUE too, as in pad.  [default: from metadata, else "
-    "input_ids, else tokens, else the only list column]",
+    help="Padded column; repeatable. Also accepts NAME:DTYPE=VALUE, as in pad.  [default: from metadata, "
+    "else input_ids, else tokens, else the only list column]",
 )
 @mask_column_option
 @setting(
     "--length-column",
     default=None,
     metavar="NAME",
-    help="Column with the number of tokens of each row. It must agree with the mask, if there is one.  "
+    help="Column with the number of tokens in each row. If there is a mask, both must agree.  "
     "[default: from metadata]",
 )
 @setting(
@@ -75,7 +75,7 @@ class UnpadArguments:
 @setting(
     "--keep-mask/--no-keep-mask",
     default=False,
-    help="Keep the mask and length columns. The mask is cut like its row.",
+    help="Keep the mask and length columns, and truncate the mask to the length of its row.",
 )
 @input_format_option
 @limit_option
@@ -92,7 +92,7 @@ class UnpadArguments:
     "--output-format",
     type=click.Choice(names_of(ragged_formats())),
     default=None,
-    help="Output format, if no suffix sets it.  [default: jsonl]",
+    help="Output format, if the suffix does not determine it.  [default: jsonl]",
 )
 @command_line_only(
     "--on-error",
@@ -100,7 +100,7 @@ class UnpadArguments:
     type=click.Choice(["fail", "skip"]),
     default="fail",
     show_default=True,
-    help="What to do with bad rows: a mask with a gap or with another length, a null.",
+    help="What to do with bad rows, such as nulls, or masks with gaps or a wrong length.",
 )
 @rejects_option
 @report_option
@@ -112,8 +112,8 @@ def command(ctx: click.Context, /, **given: Any) -> None:
     """Remove padding from padded sequences.
 
     Reads padded JSON Lines, Parquet or Arrow (not npz) from files, folders or stdin (-).
-    Several inputs form one dataset. A mask or a length column decides which places are
-    padding. Both are removed from the output. Values keep the dtype of the padded column.
+    Several inputs form one dataset. A mask column or a length column marks the padding.
+    The output does not contain these columns. Values keep the dtype of the padded column.
 
     \b
     Examples:

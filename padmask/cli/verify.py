@@ -10,7 +10,14 @@ from typing import Any
 import click
 
 from padmask.cli.commands import load_runner
-from padmask.cli.config import RUNS_CODE, WEAKENS_PROOF, WRITES, ConfiguredCommand, command_line_only, setting
+from padmask.cli.config import (
+    CHANGES_CHECKS,
+    RUNS_CODE,
+    WRITES,
+    ConfiguredCommand,
+    command_line_only,
+    setting,
+)
 from padmask.cli.options import (
     PathOrAddress,
     declared_side,
@@ -35,16 +42,22 @@ class VerifyArguments:
     """Options of `padmask verify`.
 
     Args:
-        inputs: as in `Output`; without inputs, a model is proven on random rows.
-        columns, spec: how raw input is padded.
-        strict, allow: how the data rules are enforced.
-        proof: options of the reference models or of the user's model; None checks only the data.
-        backend, device, sample: Keras backend, device and number of rows of the proof.
-        mask_column, declared: mask column and side of the padding of padded input.
-        files: how files are read.
-        reports: format and path of each report; `-` is standard output.
-        as_json: print the report as JSON.
-        quiet, progress: as in `Output`.
+        inputs: files, folders, glob patterns or URLs. If empty, the user's model runs on random rows.
+        columns: columns to verify.
+        spec: padding options for raw input.
+        strict: whether warnings count as errors.
+        allow: names of rules that the data may violate.
+        proof: options of the reference models or of the user's model. None checks only the data.
+        backend: Keras backend. None uses `KERAS_BACKEND`, else TensorFlow.
+        device: `"auto"`, `"cpu"` or `"gpu"`.
+        sample: number of rows to run.
+        mask_column: mask column of padded input. None finds the column by the metadata, else by its name.
+        declared: padding side of padded input. None if the command line does not set the side.
+        files: options for reading files.
+        reports: format and path of each report. `-` is standard output.
+        as_json: whether to print the report as JSON.
+        quiet: whether to suppress the printed report and progress.
+        progress: whether to show progress on a terminal.
     """
 
     inputs: Sequence[str]
@@ -70,7 +83,7 @@ class ReferenceOptions:
     """Options of the reference models.
 
     Args:
-        spec: fields of `ReferenceSpec` that were set.
+        spec: arguments for `ReferenceSpec`.
     """
 
     spec: dict[str, Any]
@@ -81,8 +94,12 @@ class ModelOptions:
     """Options of the user's model.
 
     Args:
-        spec: fields of `ModelSpec`.
-        model, predict, inputs, custom_objects, allow_unsafe: as in `ModelProof`.
+        spec: arguments for `ModelSpec`.
+        model: path of a saved Keras model, as in `ModelProof`.
+        predict: function of ids and a mask, as `module:function`.
+        inputs: column name by input name.
+        custom_objects: path of a Python file that defines the model's custom classes.
+        allow_unsafe: whether code in the model file may run.
     """
 
     spec: dict[str, Any]
@@ -109,15 +126,15 @@ class ModelOptions:
     because=RUNS_CODE,
     default=None,
     metavar="MODULE:FUNCTION",
-    help="Verify a function of (ids, mask), two NumPy arrays, that returns an array or a dict of arrays. "
-    "MODULE can be in the current folder. Its code runs when it is imported.",
+    help="Verify a function of two NumPy arrays, ids and mask, that returns an array or a dict of arrays. "
+    "MODULE may be in the current folder. Importing MODULE runs its code.",
 )
 @setting(
     "--input",
     "model_inputs",
     multiple=True,
     metavar="NAME=COLUMN",
-    help="Column for an input of the model; repeatable.  [default: the column with the same name]",
+    help="Column for a model input; repeatable.  [default: the column with the same name]",
 )
 @command_line_only(
     "--custom-objects",
@@ -125,7 +142,7 @@ class ModelOptions:
     type=PathOrAddress(),
     default=None,
     metavar="FILE.py",
-    help="Python file with classes of the model. The file is run.",
+    help="Python file that defines the model's custom classes. padmask runs the file.",
 )
 @command_line_only(
     "--allow-unsafe-model",
@@ -140,25 +157,25 @@ class ModelOptions:
 )
 @command_line_only(
     "--no-model/--models",
-    because=WEAKENS_PROOF,
+    because=CHANGES_CHECKS,
     default=False,
     help="Check only the data, without TensorFlow.",
 )
 @setting("--strict/--no-strict", default=False, help="Treat warnings as errors.")
 @command_line_only(
     "--allow",
-    because=WEAKENS_PROOF,
+    because=CHANGES_CHECKS,
     multiple=True,
     metavar="RULE",
-    help="Rule that the data may break; repeatable.",
+    help="Rule that the data may violate; repeatable.",
 )
 @command_line_only(
     "--route",
     "routes",
-    because=WEAKENS_PROOF,
+    because=CHANGES_CHECKS,
     multiple=True,
     type=click.Choice(list(ROUTES)),
-    help="Reference model to verify, by the route of its mask; repeatable.  [default: all]",
+    help="Reference model to verify, by the way its LSTM receives the mask; repeatable.  [default: all]",
 )
 @setting(
     "--device",
@@ -182,19 +199,19 @@ class ModelOptions:
 )
 @command_line_only(
     "--sample",
-    because=WEAKENS_PROOF,
+    because=CHANGES_CHECKS,
     type=click.IntRange(min=1),
     default=256,
     show_default=True,
     metavar="N",
-    help="Number of rows to test: the shortest, the longest, and a random sample of the rest.",
+    help="Number of rows to run: some of the shortest, some of the longest, and random rows.",
 )
 @setting(
     "--batch-size",
     type=click.IntRange(min=1),
     default=None,
     metavar="N",
-    help="Rows in each batch of a model.  [default: 512; 64 with --model or --predict]",
+    help="Number of rows in a batch.  [default: 512; 64 with --model or --predict]",
 )
 @setting(
     "--vocab-size",
@@ -230,11 +247,12 @@ class ModelOptions:
 @quiet_options
 @click.pass_context
 def command(ctx: click.Context, /, **given: Any) -> int:
-    """Prove that a model ignores padding, or find the layer that leaks.
+    """Verify that a model ignores padding, or find the layer that lets padding in.
 
     Checks the data, raw or padded, against a set of rules. Then runs Embedding and LSTM
-    models, or your own model, on the data and tests whether padding changes real outputs.
-    Exit code 0: proven; 1: a leak, a broken rule or no proof; 2: the run failed.
+    models, or your own model, on the data and checks whether padding changes real outputs.
+    Exit code 0: padding changes nothing; 1: padding changes the outputs, the data violate a
+    rule, or the checks are inconclusive; 2: the run failed.
 
     \b
     Examples:
@@ -266,7 +284,7 @@ def command(ctx: click.Context, /, **given: Any) -> int:
         files=file_options(given, ReadOptions),
         reports=reports,
         as_json=given["as_json"],
-        # Nothing else is printed next to a report on stdout.
+        # If a report goes to stdout, print nothing else there.
         quiet=given["quiet"] or any(form != "github" for form in to_stdout),
         progress=given["progress"],
     )
@@ -277,7 +295,8 @@ def command(ctx: click.Context, /, **given: Any) -> int:
 def _check_usage(ctx: click.Context, given: dict[str, Any], *, has_model: bool) -> None:
     if not given["inputs"] and not has_model:
         raise click.UsageError(
-            "There is nothing to verify. Name an input file, - for stdin, or a model (--model or --predict)."
+            "There is nothing to verify. Specify an input file, - for stdin, or a model (--model or "
+            "--predict)."
         )
     if given["model"] is not None and given["predict"] is not None:
         raise click.UsageError("--model and --predict cannot be used together. Remove one of them.")
@@ -290,7 +309,8 @@ def _check_usage(ctx: click.Context, given: dict[str, Any], *, has_model: bool) 
     for name in ("model_inputs", "custom_objects", "allow_unsafe_model", "explain"):
         if given[name] and given["model"] is None:
             option = "--input" if name == "model_inputs" else "--" + name.replace("_", "-")
-            raise click.BadOptionUsage(name, f"{option} needs --model. Add --model, or remove {option}.", ctx)
+            message = f"{option} requires --model. Add --model, or remove {option}."
+            raise click.BadOptionUsage(name, message, ctx)
 
 
 def _reference_options(given: dict[str, Any]) -> ReferenceOptions | None:
@@ -324,7 +344,7 @@ def _number(text: str) -> int | float:
         with suppress(ValueError):
             return read(text)
     raise SpecError(
-        f"--value must be a number to pad the inputs of a model. Received: {text!r}.", options=["value"]
+        f"--value must be a number with --model or --predict. Received: {text!r}.", options=["value"]
     )
 
 
@@ -332,7 +352,7 @@ def _named_column(text: str) -> tuple[str, str]:
     name, equals, column = text.partition("=")
     if not name or not equals or not column:
         raise SpecError(
-            f"--input takes NAME=COLUMN, such as --input tokens=input_ids. Received: {text!r}.",
+            f"--input must be NAME=COLUMN, such as --input tokens=input_ids. Received: {text!r}.",
             options=["model_inputs"],
         )
     return name, column
@@ -343,7 +363,7 @@ def _form(text: str) -> tuple[str, str]:
     if text == "github":
         return "github", "-"
     form, colon, path = text.partition(":")
-    # A single letter may be a drive.
+    # A single letter may be a Windows drive.
     if colon and form.isalpha() and len(form) > 1 and form not in ("json", "junit"):
         raise SpecError(
             f"--report {text}: there is no format {form!r}.{did_you_mean(form, ['json', 'junit', 'github'])} "
@@ -351,7 +371,7 @@ def _form(text: str) -> tuple[str, str]:
         )
     if text in ("json", "junit") or (not colon and text.endswith(".xml")):
         raise SpecError(
-            f"--report {text}: give a format and a file, such as junit:verify.xml or json:verify.json."
+            f"--report {text}: specify a format and a file, such as junit:verify.xml or json:verify.json."
         )
     if form not in ("json", "junit") or not colon:
         form, path = "json", text

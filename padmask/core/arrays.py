@@ -1,4 +1,4 @@
-"""Pad arrays in memory: `pad`, `sequence_mask`, and `pad_sequences`, a drop-in for the function of Keras.
+"""Pad arrays in memory: `pad`, `sequence_mask`, and `pad_sequences`, a replacement for the Keras function.
 
 This module handles neither tables nor files.
 """
@@ -46,16 +46,17 @@ def pad(sequences: Any, spec: PadSpec | None = None, *, threads: int = 2) -> Pad
         `values` of shape (rows, maxlen, ...); `mask` of shape (rows, maxlen), bool, True at real tokens;
         and `lengths` of shape (rows,), int64, the number of tokens kept in each row. The values have the
         dtype of the spec. With the default dtype, ints become int32, Python floats become float32, floats in
-        arrays keep float32 or float64, and strings stay strings (dtype object). In Python lists, the first
-        row with a token decides between ints and floats: a single float in this row makes all values floats.
+        arrays keep float32 or float64, and strings stay strings (dtype object). For Python lists of numbers,
+        the first row that is not empty determines the dtype: float32 if this row contains a float, otherwise
+        int32.
 
     Raises:
         SpecError: the pad value does not fit the dtype.
         DataError: a row cannot be padded: it is null or contains a null, its vectors differ in length, or
             a value does not fit the dtype.
 
-    Source: the Keras guide "Understanding masking & padding". The mask equals the one that `compute_mask`
-    makes there, but it comes from the lengths. A real token may therefore equal the pad value.
+    Source: the Keras guide "Understanding masking & padding". The mask has the same format as the result of
+    `compute_mask` in this guide, but is computed from the row lengths. A token may equal the pad value.
     """
     spec = or_default("spec", spec, PadSpec)
     threads = at_least(1)("threads", threads)
@@ -75,7 +76,7 @@ def pad(sequences: Any, spec: PadSpec | None = None, *, threads: int = 2) -> Pad
 
 
 def _default_dtype(ragged: Ragged) -> str:
-    """Return the default dtype for these tokens, the same as for a column of a table."""
+    """Return the default dtype for the tokens, which is the same as for a table column."""
     if ragged.values.size == 0:
         return DEFAULT_DTYPE
     # Arrays keep the width of their floats. Python floats have no width.
@@ -115,14 +116,15 @@ def _raise_first(faults: list[Fault]) -> None:
 
 
 def sequence_mask(lengths: npt.ArrayLike, maxlen: int | None = None, padding: Side = "post") -> Mask:
-    """Return the mask of rows with the given lengths.
+    """Return the mask of padded rows with the given lengths.
 
     >>> sequence_mask([1, 3], padding="post")
     array([[ True, False, False],
            [ True,  True,  True]])
 
     Args:
-        lengths: integers of shape (rows,), in tokens. A row longer than `maxlen` has an all-True mask.
+        lengths: number of tokens in each row, integers, shape (rows,). If a length exceeds `maxlen`, the mask
+            of the row is all True.
         maxlen: length of every mask row, in tokens. None uses the largest length.
         padding: `"post"` puts the padding after the tokens, `"pre"` before them.
 
@@ -132,7 +134,7 @@ def sequence_mask(lengths: npt.ArrayLike, maxlen: int | None = None, padding: Si
     Raises:
         SpecError: `lengths` or `maxlen` are not integers of at least 0, or the mask does not fit in memory.
 
-    Source: `tf.sequence_mask`, with the addition of `padding`.
+    Source: `tf.sequence_mask`, which has no `padding` argument.
     """
     try:
         kept = np.asarray(lengths)
@@ -163,8 +165,8 @@ def pad_sequences(
            [2, 3],
            [5, 6]], dtype=int32)
 
-    The defaults of `padding` and `truncating` are **pre**, as in Keras. All other functions of padmask
-    default to post.
+    The defaults of `padding` and `truncating` are **pre**, as in Keras. In all other padmask functions, the
+    default is post.
 
     Args:
         sequences: list of sequences of numbers, strings, or vectors of equal length.
@@ -178,7 +180,7 @@ def pad_sequences(
         Array of shape (len(sequences), maxlen, ...) and the given dtype.
 
     Raises:
-        SpecError: `padding`, `truncating` or `dtype` is invalid, or the dtype cannot hold the pad value.
+        SpecError: `padding`, `truncating` or `dtype` is invalid, or the pad value does not fit the dtype.
         DataError: a row is not a sequence, vectors differ in length, or a value does not fit the dtype.
 
     Source: `keras.utils.pad_sequences` of Keras 3.15. Unlike Keras, this function accepts `maxlen=0` and
@@ -219,7 +221,7 @@ def _check_value(value: Any, target: np.dtype[Any]) -> None:
     if (values.dtype.kind in "US") != (target.kind in "US"):
         if values.dtype.kind in "US":
             raise SpecError(
-                f"`value` {value!r} is a string, but dtype {target} does not hold strings. "
+                f"`value` {value!r} is a string, but dtype {target} is not a string dtype. "
                 "Use dtype=object or a string dtype."
             )
         values = values.astype(str)
@@ -238,7 +240,7 @@ def _width(target: np.dtype[Any]) -> int:
 
 
 def _convert(ragged: Ragged, target: np.dtype[Any]) -> Ragged:
-    """Convert the values to a dtype that casts to `target`, or raise an error for the first misfit."""
+    """Convert the values so that NumPy can cast them to `target`. Raise an error if a value does not fit."""
     values = ragged.values
     if target.kind in "US":
         texts = values.astype(object) if values.dtype.kind == "O" else values.astype(str).astype(object)
@@ -255,7 +257,7 @@ def _convert(ragged: Ragged, target: np.dtype[Any]) -> Ragged:
         try:
             values = values.astype(target)
         except (ValueError, OverflowError) as error:
-            raise DataError(f"Tokens that are strings do not fit dtype {target}: {error}.") from None
+            raise DataError(f"String tokens cannot be converted to dtype {target}: {error}.") from None
     if values.dtype.kind == "b":
         values = values.astype(np.int8)
     ragged = Ragged(values, ragged.starts, ragged.lengths)

@@ -1,6 +1,6 @@
-"""Conversion between Arrow's list layouts and NumPy arrays.
+"""Convert between Arrow list arrays and NumPy arrays.
 
-Only this module handles Arrow's offsets, slices, views and nulls. It does not handle padding.
+Only this module handles the offsets, slices, views and nulls of Arrow arrays. It does not handle padding.
 """
 
 from __future__ import annotations
@@ -19,14 +19,14 @@ from padmask.errors import Fault, OutputError, SpecError
 
 Kind = Literal["int", "float", "string"]
 
-# Of tokens that say only of which kind they are, as in JSON.
+# Arrow types for tokens of which only the kind is known, as in JSON.
 TOKEN_TYPES: dict[Kind, pa.DataType] = {"int": pa.int64(), "float": pa.float64(), "string": pa.string()}
 
 Flags = npt.NDArray[np.bool_]
 
 
 def list_of(kind: Kind) -> pa.DataType:
-    """Return the type of lists of tokens of a kind.
+    """Return the Arrow list type for a kind of token.
 
     >>> list_of("string")
     ListType(list<item: string>)
@@ -34,10 +34,10 @@ def list_of(kind: Kind) -> pa.DataType:
     return pa.list_(TOKEN_TYPES[kind])
 
 
-def count_places(array: pa.Array) -> tuple[Positions, list[Fault]]:
-    """Return the row lengths of a list column of any type, and a fault for each null row.
+def list_lengths(array: pa.Array) -> tuple[Positions, list[Fault]]:
+    """Return the length of each row in a list column of any type, and a fault for each null row.
 
-    >>> count_places(pa.array([["a", None], []]))[0].tolist()
+    >>> list_lengths(pa.array([["a", None], []]))[0].tolist()
     [2, 0]
     """
     rows = as_lists(without_wrappers(array))
@@ -47,28 +47,28 @@ def count_places(array: pa.Array) -> tuple[Positions, list[Fault]]:
     return np.where(nulls, 0, lengths), faults
 
 
-def count_shared(array: pa.Array) -> Positions | None:
-    """Return the row lengths of an array whose rows may share values; None for other arrays.
+def shared_list_lengths(array: pa.Array) -> Positions | None:
+    """Return the length of each row if rows of the array type can share values; otherwise return None.
 
-    The size in bytes of such an array does not limit the number of its tokens.
+    A small array of such a type can represent a very large number of tokens.
 
-    >>> count_shared(pa.DictionaryArray.from_arrays(pa.array([0, 0]), pa.array([["a", "b"]]))).tolist()
+    >>> shared_list_lengths(pa.DictionaryArray.from_arrays(pa.array([0, 0]), pa.array([["a", "b"]]))).tolist()
     [2, 2]
     """
     if isinstance(array, pa.ExtensionArray):
-        return count_shared(array.storage)
+        return shared_list_lengths(array.storage)
     if isinstance(array, pa.DictionaryArray) and is_list(array.type):
-        # An empty dictionary means that every row is null. The 0 gives index 0 a valid target.
-        lengths = np.append(count_places(array.dictionary)[0], 0)
+        # If the dictionary is empty, every row is null. The appended 0 makes index 0 valid.
+        lengths = np.append(list_lengths(array.dictionary)[0], 0)
         indices = to_numpy(array.indices.fill_null(0)).astype(np.int64)
         return np.where(null_flags(array.indices), 0, lengths[indices])
     if pat.is_list_view(array.type) or pat.is_large_list_view(array.type):
-        return count_places(array)[0]
+        return list_lengths(array)[0]
     return None
 
 
 def cut_lists(array: pa.Array, firsts: Positions, lengths: Positions) -> pa.Array:
-    """Return a list column with a slice of each row. The result is a plain list array of the same tokens.
+    """Return a plain list array with a slice of each row of a list column.
 
     >>> cut_lists(pa.array([["a", "b", ""], ["c", "", ""]]), np.array([0, 0]), np.array([2, 1])).to_pylist()
     [['a', 'b'], ['c']]
@@ -79,7 +79,7 @@ def cut_lists(array: pa.Array, firsts: Positions, lengths: Positions) -> pa.Arra
         lengths: number of tokens of each slice, int64, shape (rows,).
 
     Raises:
-        OutputError: the slices have more tokens than a list array can hold.
+        OutputError: the slices have more tokens than a list array can contain.
     """
     if pat.is_null(array.type):
         # The caller has removed null rows, so no rows remain.
@@ -96,7 +96,7 @@ def cut_lists(array: pa.Array, firsts: Positions, lengths: Positions) -> pa.Arra
 
 def _pick(tokens: pa.Array, places: Positions) -> pa.Array:
     if tokens.null_count == 0 and (pat.is_integer(tokens.type) or pat.is_floating(tokens.type)):
-        # take would load all compute functions of Arrow.
+        # Array.take would load all Arrow compute functions.
         return to_arrow(to_numpy(tokens)[places])
     if pat.is_string_view(tokens.type):
         tokens = tokens.cast(pa.string())
@@ -104,10 +104,10 @@ def _pick(tokens: pa.Array, places: Positions) -> pa.Array:
 
 
 def to_arrow(values: npt.NDArray[Any]) -> pa.Array:
-    """Return numbers as an Arrow array that shares their memory.
+    """Return a NumPy array of numbers as an Arrow array that shares its memory.
 
-    `pa.array` and `pa.Array.to_numpy` import pandas if it is installed, which doubles the time for a small
-    file. This function and `to_numpy` avoid the import.
+    `pa.array` and `pa.Array.to_numpy` import pandas if it is installed, which doubles the run time for small
+    files. This function and `to_numpy` do not import pandas.
 
     >>> to_arrow(np.array([7, 8], dtype="int32")).type
     DataType(int32)
@@ -120,7 +120,7 @@ def to_arrow(values: npt.NDArray[Any]) -> pa.Array:
 
 
 def to_numpy(array: pa.Array) -> npt.NDArray[Any]:
-    """Return an Arrow array without nulls as a NumPy array. Numbers share their memory.
+    """Return an Arrow array without nulls as a NumPy array. Arrays of numbers share their memory.
 
     >>> to_numpy(pa.array([True, False, True])[1:])
     array([False,  True])
@@ -140,7 +140,7 @@ def to_numpy(array: pa.Array) -> npt.NDArray[Any]:
 
 
 def numpy_dtype(type_: pa.DataType) -> np.dtype[Any]:
-    """Return the dtype of an Arrow type of bools or numbers. pyarrow's `to_pandas_dtype` may import pandas.
+    """Return the NumPy dtype for an Arrow type of bools or numbers, without an import of pandas.
 
     >>> numpy_dtype(pa.uint16()), numpy_dtype(pa.float64()), numpy_dtype(pa.bool_())
     (dtype('uint16'), dtype('float64'), dtype('bool'))
@@ -152,13 +152,13 @@ def numpy_dtype(type_: pa.DataType) -> np.dtype[Any]:
 
 
 def kind_of(type_: pa.DataType) -> Kind:
-    """Return the kind of token in an Arrow list type, or in a list type of vectors.
+    """Return the kind of token in an Arrow type of token lists or of vector lists.
 
     >>> kind_of(pa.list_(pa.list_(pa.float32(), 4)))
     'float'
 
     Raises:
-        SpecError: the type is not a list, or its items are not tokens. The message completes a sentence.
+        SpecError: the type is not a list, or its items are not tokens. The message is a sentence fragment.
     """
     refuse_permuted(type_)
     rows = storage_type(type_)
@@ -219,10 +219,10 @@ def is_sequence(type_: pa.DataType) -> bool:
     return not pa.types.is_null(storage_type(type_))
 
 
-def holds_nothing(type_: pa.DataType) -> bool:
-    """Return whether the token type of a sequence type is null: its rows are null, empty or hold only nulls.
+def has_null_tokens(type_: pa.DataType) -> bool:
+    """Return whether the token type in a list type is null, so that the rows contain no tokens.
 
-    >>> holds_nothing(pa.list_(pa.null())), holds_nothing(pa.list_(pa.int32()))
+    >>> has_null_tokens(pa.list_(pa.null())), has_null_tokens(pa.list_(pa.int32()))
     (True, False)
     """
     return bool(pat.is_null(token_type(type_)))
@@ -241,7 +241,7 @@ def is_mask(type_: pa.DataType) -> bool:
 
 
 def vector_size(type_: pa.DataType) -> int | None:
-    """Return the vector length of a sequence type, 0 if the length is not fixed, None for plain tokens.
+    """Return the length of the vectors in a list type: 0 if it is not fixed, None if tokens are not vectors.
 
     >>> vector_size(pa.list_(pa.list_(pa.float32(), 4))), vector_size(pa.list_(pa.int32()))
     (4, None)
@@ -253,7 +253,9 @@ def vector_size(type_: pa.DataType) -> int | None:
 
 
 def storage_type(type_: pa.DataType) -> pa.DataType:
-    """Return the type below extension and dictionary types. Tensors become lists of lists.
+    """Return the storage type of an extension type, and the value type of a dictionary type.
+
+    Tensors are lists of lists.
 
     >>> storage_type(pa.fixed_shape_tensor(pa.float32(), [3, 2]))
     FixedSizeListType(fixed_size_list<item: fixed_size_list<item: float>[2]>[3])
@@ -301,7 +303,7 @@ def as_lists(rows: pa.Array) -> pa.Array:
 
 
 def _plain_chunks(chunked: pa.ChunkedArray) -> list[pa.Array]:
-    """Return chunks that Arrow can concatenate: the dictionaries of chunks may differ."""
+    """Return chunks that Arrow can concatenate. It cannot concatenate chunks with different dictionaries."""
     if chunked.num_chunks == 0:
         return [pa.array([], type=storage_type(chunked.type))]
     return [without_wrappers(chunk) for chunk in chunked.chunks]
@@ -314,9 +316,9 @@ def null_flags(array: pa.Array) -> Flags:
 
 
 def list_windows(rows: pa.Array) -> tuple[Positions, Positions, pa.Array]:
-    """Return the starts and lengths of the rows, and the array of tokens that they index.
+    """Return the start and the length of each row, and the array of all tokens.
 
-    The token array is sliced to the range that the rows use.
+    A start is an index in the token array, which includes only the range that the rows use.
     """
     type_ = rows.type
     if pat.is_fixed_size_list(type_):
@@ -354,16 +356,16 @@ def token_values(tokens: pa.Array) -> npt.NDArray[Any]:
 def vector_values(
     tokens: pa.Array, starts: Positions, lengths: Positions, inner: int | None
 ) -> tuple[npt.NDArray[Any], Flags, Callable[[int], str]]:
-    """Return the vectors, shape (tokens, F), a flag for each vector that is not F numbers, and the reasons.
+    """Return the vectors, shape (tokens, F), a flag for each vector without F numbers, and the reasons.
 
     Args:
         tokens: the vectors, a list array.
         starts: index of the first vector of each row, int64, shape (rows,).
         lengths: number of vectors in each row, int64, shape (rows,).
-        inner: length that every vector must have. None uses the first vector that has numbers.
+        inner: length that every vector must have. None uses the first vector that is not empty.
 
     Raises:
-        SpecError: lists are nested deeper than vectors. The message completes a sentence.
+        SpecError: lists are nested deeper than vectors. The message is a sentence fragment.
     """
     begins, sizes, numbers = list_windows(tokens)
     if is_list(numbers.type):
@@ -417,7 +419,7 @@ def to_lists(values: npt.NDArray[Any], dtype: str, fixed_size: bool = False) -> 
     Args:
         values: padded values, shape (rows, maxlen, ...).
         dtype: one of `DTYPES`.
-        fixed_size: make fixed-size lists. Not every reader supports them.
+        fixed_size: whether to create fixed-size lists, which not every reader supports.
     """
     flat = values.reshape(-1)
     array = pa.array(flat, type=pa.string()) if dtype == "string" else to_arrow(flat)
@@ -454,14 +456,14 @@ def _nest(array: pa.Array, shape: tuple[int, ...], fixed_size: bool) -> pa.Array
 
 
 def rows_as_array(column: pa.Array, shape: tuple[int, ...]) -> npt.NDArray[Any]:
-    """Convert a list column whose rows all have this shape to an array of shape (rows, *shape).
+    """Convert a list column to an array of shape (rows, *shape). Every row must have the shape `shape`.
 
     >>> rows_as_array(pa.array([[1, 2], [3, 4]]), (2,)).tolist()
     [[1, 2], [3, 4]]
     """
     rows = count = len(column)
     for size in shape:
-        # .flatten() would import all compute functions of Arrow.
+        # .flatten() would load all Arrow compute functions.
         fixed = pa.types.is_fixed_size_list(column.type)
         first = column.offset * size if fixed else column.offsets[0].as_py()
         count *= size
@@ -470,12 +472,12 @@ def rows_as_array(column: pa.Array, shape: tuple[int, ...]) -> npt.NDArray[Any]:
 
 
 def take_rows(column: pa.Array, rows: npt.NDArray[np.int64]) -> pa.Array:
-    """Return the rows of a column with these indices, even if Arrow cannot take from its type."""
+    """Return the rows of a column at these indices. Works for types that Arrow's `take` does not support."""
     try:
         return column.take(to_arrow(rows))
     except pa.ArrowNotImplementedError:
-        pieces = [column.slice(row, 1) for row in rows.tolist()]
-        return pa.concat_arrays(pieces) if pieces else column.slice(0, 0)
+        slices = [column.slice(row, 1) for row in rows.tolist()]
+        return pa.concat_arrays(slices) if slices else column.slice(0, 0)
 
 
 def empty_batch(schema: pa.Schema) -> pa.RecordBatch:

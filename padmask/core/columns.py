@@ -1,4 +1,4 @@
-"""The choice of the columns to pad, with their dtypes and pad values."""
+"""Choose the columns to pad, and determine their dtypes and pad values."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from padmask.core.arrow_lists import Kind, float_dtype, holds_nothing, is_sequence, kind_of, vector_size
+from padmask.core.arrow_lists import Kind, float_dtype, has_null_tokens, is_sequence, kind_of, vector_size
 from padmask.core.extension_types import refuse_flat_shape
 from padmask.core.ragged import Ragged
 from padmask.errors import SpecError
@@ -18,7 +18,7 @@ from padmask.spec.columns import (
     Column,
     Columns,
     as_list,
-    columns_there,
+    list_columns,
     parse_column,
     quote_names,
     unknown_column,
@@ -31,7 +31,7 @@ LABEL_NAMES = ("labels", "label_ids")
 
 
 def is_label(column: PadColumn) -> bool:
-    """Return whether a column holds labels: it has an integer dtype, and the name or pad value of labels."""
+    """Return whether a column contains labels: integers with a usual name or the pad value of labels."""
     return column.dtype in INTEGER_DTYPES and (column.name in LABEL_NAMES or column.value == IGNORED_LABEL)
 
 
@@ -45,10 +45,10 @@ class PadColumn:
 
     Args:
         name: name of the column.
-        kind: kind of its tokens.
+        kind: kind of token: int, float or string.
         dtype: dtype of the padded values, one of `DTYPES`.
         value: pad value.
-        inner: length of its vectors, 0 if not yet known; None for plain tokens.
+        inner: length of each vector, 0 if not yet known; None if the tokens are not vectors.
     """
 
     name: str
@@ -63,7 +63,7 @@ class PadColumn:
 
 
 def choose_columns(schema: pa.Schema, asked: Columns, spec: PadSpec) -> list[PadColumn]:
-    """Return the columns to pad, with dtypes and pad values resolved against the schema of the input.
+    """Return the columns to pad. Dtypes that are not requested follow from the input schema.
 
     >>> choose_columns(pa.schema([("tokens", pa.list_(pa.string()))]), None, PadSpec())
     [PadColumn(name='tokens', kind='string', dtype='string', value='', inner=None)]
@@ -91,12 +91,12 @@ def name_columns(schema: pa.Schema, asked: Columns) -> list[Column]:
         if name not in schema.names:
             raise unknown_column(name, schema.names)
         if names.count(name) > 1:
-            raise SpecError(f"Column {name!r} is given twice. Give it once.", options=["columns"])
+            raise SpecError(f"Column {name!r} is specified twice. Remove one of them.", options=["columns"])
     return columns
 
 
 def asked_names(schema: pa.Schema, asked: Columns) -> list[str]:
-    """Return the names of the requested columns; an empty list without a request.
+    """Return the names of the requested columns; an empty list if no column is requested.
 
     >>> asked_names(pa.schema([("ids", pa.null()), ("labels", pa.null())]), ["labels=-100"])
     ['labels']
@@ -117,11 +117,11 @@ def default_column(schema: pa.Schema) -> str:
             f"The input has {len(lists)} list columns: {quote_names(lists)}. Choose the columns of tokens "
             f"with -c, for example -c {lists[0]:.40}."
         )
-    raise SpecError(f"The input has no list column of tokens. {columns_there(schema.names)}")
+    raise SpecError(f"The input has no list column of tokens. {list_columns(schema.names)}")
 
 
 def only_field(schema: pa.Schema, name: str, option: str = "columns") -> pa.Field:
-    """Return the field of a column. `option` is the option that names the column.
+    """Return the field of a column. `option` is the option that specified the column name.
 
     Raises:
         SpecError: the column is missing or not unique.
@@ -149,14 +149,14 @@ def _resolve(column: Column, schema: pa.Schema, spec: PadSpec) -> PadColumn:
             options=["columns"],
         ) from None
     asked = asked_dtype(column, spec)
-    if asked is not None and holds_nothing(type_):
+    if asked is not None and has_null_tokens(type_):
         kind = kind_of_dtype(asked)
     natural = {"int": "int32", "float": float_dtype(type_), "string": "string"}[kind]
     dtype = asked or natural
     if (kind == "string") != (dtype == "string"):
         raise SpecError(
-            f"Column {column.name!r} holds {kind}s, which cannot become {dtype}. Use dtype {natural}, for "
-            f"example -c {column.name}:{natural}.",
+            f"Column {column.name!r} contains {kind}s, which cannot be converted to {dtype}. Use dtype "
+            f"{natural}, for example -c {column.name}:{natural}.",
             options=["columns" if column.dtype else "dtype"],
         )
     value, option = (spec.value, "value") if column.value is None else (column.value, "columns")
@@ -170,7 +170,7 @@ def _resolve(column: Column, schema: pa.Schema, spec: PadSpec) -> PadColumn:
 
 
 def asked_dtype(column: Column | None, spec: PadSpec) -> str | None:
-    """Return the requested dtype of a column; None if the dtype follows from the tokens.
+    """Return the requested dtype of a column; None if the tokens determine the dtype.
 
     >>> asked_dtype(Column("x"), PadSpec()), asked_dtype(Column("x"), PadSpec(dtype="int64"))
     (None, 'int64')
@@ -181,7 +181,7 @@ def asked_dtype(column: Column | None, spec: PadSpec) -> str | None:
 
 
 def kind_of_dtype(dtype: str) -> Kind:
-    """Return the kind of token that a dtype holds.
+    """Return the kind of token for a dtype.
 
     >>> kind_of_dtype("uint16"), kind_of_dtype("float64")
     ('int', 'float')
@@ -253,11 +253,11 @@ def _read_number(text: str) -> int | float | None:
 
 
 def find_vector_sizes(columns: Sequence[PadColumn], batches: Iterable[pa.RecordBatch]) -> list[PadColumn]:
-    """Return the columns with the length of their vectors, taken from the first vector that has numbers.
+    """Set the vector length of each column to the length of the first vector that is not empty.
 
     Args:
-        columns: columns to pad. Columns of plain tokens are returned unchanged.
-        batches: batches from the start of the input. The function stops at the first batches that suffice.
+        columns: columns to pad. Columns without vectors are returned unchanged.
+        batches: batches from the start of the input. The function stops when it knows all vector lengths.
     """
     settled = {column.name: column for column in columns}
     unknown = {column.name for column in columns if column.inner == 0}

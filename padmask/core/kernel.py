@@ -1,7 +1,7 @@
-"""The kernel: turn segments into padded values and masks, and masks back into segments.
+"""Create padded values and masks from segments, and segments from masks.
 
-All masks are made here, from lengths and not from values: a real token may equal the pad value. This
-module handles neither files nor Arrow.
+All masks are created here. They depend on lengths, not on values, because a token may equal the pad value.
+This module handles neither files nor Arrow arrays.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ class Padded:
 
 
 def read_mask(mask: Ragged) -> tuple[Segments, list[Fault]]:
-    """Find the real tokens of rows that are padded before or after their tokens.
+    """Find the real tokens in mask rows, whose padding must be at the start or the end of the row.
 
     >>> rows = np.array([True, True, False, False, True, True, False, True])
     >>> segments, faults = read_mask(Ragged(rows, np.array([0, 3, 5]), np.array([3, 2, 3])))
@@ -59,8 +59,8 @@ def read_mask(mask: Ragged) -> tuple[Segments, list[Fault]]:
         mask: mask rows of bools, or of 0 and 1. The rows may differ in length.
 
     Returns:
-        The segments of the rows without padding, and a fault for each row whose real tokens are not one
-        contiguous run at the start or the end of the row.
+        The segments of the real tokens, and a fault for each row whose real tokens are not one contiguous
+        run at the start or the end of the row.
     """
     real = mask.values.astype(bool)
     ends = mask.starts + mask.lengths
@@ -102,7 +102,7 @@ def _make_mask(kept: npt.NDArray[np.int64], maxlen: int, padding: Side, out: Mas
 
 
 def _empty(shape: tuple[int, ...], dtype: npt.DTypeLike) -> npt.NDArray[Any]:
-    """Return an uninitialized array, or raise an error if memory cannot hold an array of this shape."""
+    """Return an uninitialized array, or raise an error if the array does not fit in memory."""
     try:
         return np.empty(shape, dtype=dtype)
     except (ValueError, OverflowError, MemoryError):
@@ -119,7 +119,7 @@ def make_mask(segments: Segments) -> Mask:
         return _make_mask(segments.counts, maxlen, segments.padding)
     mask = _empty((len(segments.row_lengths), maxlen), bool)
     mask[...] = False
-    mask.reshape(-1)[_runs(_first_flat_places(segments), segments.lengths)] = True
+    mask.reshape(-1)[_runs(_first_flat_indices(segments), segments.lengths)] = True
     return mask
 
 
@@ -137,44 +137,44 @@ def pad_batch(
 
     Args:
         ragged: source rows. Their values must fit `dtype`.
-        segments: segments that a planner made from the lengths of these rows.
-        value: pad value; broadcasts over inner feature axes.
+        segments: positions of the tokens of these rows in the output.
+        value: pad value, a scalar or a vector. It is broadcast over the axes after (rows, maxlen).
         dtype: dtype of the result.
         threads: number of blocks to pad at the same time.
 
     Returns:
         Padded values of shape (rows, maxlen, ...), their mask and the kept lengths.
     """
-    # A row of one piece is a window over the flat values. Gathering windows is faster than single tokens.
-    pad = _pad_windows if segments.is_plain else _pad_pieces
+    # If each row has one slice, a row is a window over the flat values. Gathering windows is faster.
+    pad = _pad_windows if segments.is_plain else _pad_slices
     return pad(ragged, segments, value, np.dtype(dtype), threads)
 
 
-def keep_pieces(ragged: Ragged, segments: Segments) -> Ragged:
-    """Return the kept piece of each row of plain segments. The result shares the values of `ragged`."""
+def slice_rows(ragged: Ragged, segments: Segments) -> Ragged:
+    """Cut each row to the tokens that plain segments keep. The result shares the values of `ragged`."""
     return Ragged(ragged.values, ragged.starts + segments.starts, segments.counts)
 
 
-def _pad_pieces(ragged: Ragged, segments: Segments, value: Any, dtype: np.dtype[Any], threads: int) -> Padded:
-    """Pad rows of any number of pieces, token by token."""
+def _pad_slices(ragged: Ragged, segments: Segments, value: Any, dtype: np.dtype[Any], threads: int) -> Padded:
+    """Pad rows that consist of any number of slices, token by token."""
     mask, inner = make_mask(segments), ragged.values.shape[1:]
     values = _empty((*mask.shape, *inner), dtype)
     values[...] = np.asarray(value, dtype=dtype)
     sources = np.arange(len(segments.counts)) if segments.sources is None else segments.sources
     before = np.cumsum(segments.counts) - segments.counts
     if segments.sequences is None:
-        targets = _first_flat_places(segments)
+        targets = _first_flat_indices(segments)
     else:
-        # The pieces of a sequence are adjacent and in order.
-        _, first_pieces = np.unique(segments.sequences, return_index=True)
-        targets = (_first_flat_places(segments) - before[first_pieces])[segments.sequences] + before
+        # The slices of a sequence are adjacent and in order.
+        _, first_slices = np.unique(segments.sequences, return_index=True)
+        targets = (_first_flat_indices(segments) - before[first_slices])[segments.sequences] + before
     tokens = ragged.values[_runs(ragged.starts[sources] + segments.starts, segments.counts)]
     with np.errstate(invalid="ignore"):
         values.reshape(-1, *inner)[_runs(targets, segments.counts)] = tokens.astype(dtype, casting="unsafe")
     return Padded(values, mask, segments.row_lengths)
 
 
-def _first_flat_places(segments: Segments) -> npt.NDArray[np.int64]:
+def _first_flat_indices(segments: Segments) -> npt.NDArray[np.int64]:
     """Return the index of the first token of each sequence in the flattened output."""
     rows = np.arange(len(segments.lengths)) if segments.rows is None else segments.rows
     return rows * (segments.maxlen or 0) + segments.first_places
@@ -193,7 +193,7 @@ def _runs(firsts: npt.NDArray[np.int64], counts: npt.NDArray[np.int64]) -> npt.N
 def _pad_windows(
     ragged: Ragged, segments: Segments, value: Any, dtype: np.dtype[Any], threads: int
 ) -> Padded:
-    """Pad rows of one piece each.
+    """Pad rows that consist of one slice each.
 
     A row is a window of `maxlen` values over the flat values. The window starts at the first token (post)
     or ends at the last token (pre). The windows of a block of rows are gathered in one operation. The pad
@@ -229,7 +229,7 @@ def _pad_windows(
 
 
 def _choose(tokens: npt.NDArray[Any], mask: Mask, value: npt.NDArray[Any], out: npt.NDArray[Any]) -> None:
-    """Write the tokens where the mask is True, and the pad value elsewhere. Both must fit the array `out`."""
+    """Write the tokens where the mask is True, and the pad value elsewhere. Both must fit `out.dtype`."""
     if out.dtype.kind not in "iu":
         out[...] = value
         # A signaling NaN raises "invalid", but is a valid float.

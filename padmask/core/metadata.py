@@ -1,4 +1,4 @@
-"""The description of padding in a schema's metadata."""
+"""Read and write the description of padding in schema metadata."""
 
 from __future__ import annotations
 
@@ -38,8 +38,8 @@ class Described:
 
     Args:
         values: pad values by column name.
-        mask: name of the mask column; None without a mask.
-        length: name of the length column; None without a length column.
+        mask: name of the mask column; None if there is no mask.
+        length: name of the length column; None if there is no length column.
         padding: side of the padding.
     """
 
@@ -64,8 +64,8 @@ def read_description(
 
     Args:
         metadata: metadata of a schema.
-        place: place of the metadata, for the error.
-        remedy: what to do about metadata that are not valid, for the error.
+        place: location of the metadata, for the error.
+        remedy: what to do if the metadata are not valid, for the error.
 
     Raises:
         DataError: the description is not valid.
@@ -86,5 +86,5 @@ def read_description(
         and found.values
         and all(isinstance(value, str | int | float | None) for value in found.values.values())
     ):
-        raise DataError("padmask metadata cannot be read", place=place, remedy=remedy)
+        raise DataError("the padmask metadata are not valid", place=place, remedy=remedy)
     return found

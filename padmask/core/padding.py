@@ -1,4 +1,4 @@
-"""`find_padding`: whether files are padded, and which columns mark the padding, for every command."""
+"""Find out whether files are padded, and which columns mark the padding. All commands use `find_padding`."""
 
 from __future__ import annotations
 
@@ -22,12 +22,12 @@ class Padding:
 
     Args:
         mask: name of the mask column; None if only the length column marks the padding.
-        length: name of the length column; None without a length column. If both names are None, the metadata
-            describe padding, but the columns that marked the padding are missing.
+        length: name of the length column; None if there is no length column. If both names are None, the
+            metadata describe padding, but the columns that marked the padding are missing.
         values: pad values by column name, from the metadata.
-        padding: side of the padding, from the metadata; None without metadata.
+        padding: side of the padding, from the metadata; None if there are no metadata.
         sides: side of the padding in each file, by file name, from the metadata.
-        described: whether the metadata name the mask or the length column.
+        described: whether the mask or the length column is specified by the metadata.
         seen: whether the first rows of the mask contain padding.
     """
 
@@ -61,10 +61,10 @@ def find_padding(
 ) -> Padding | None:
     """Return the columns that mark the padding of a dataset, or None for a dataset without padding.
 
-    The function uses the requested columns first, then the columns that the metadata name, then a column with
-    the name and type of a mask. Tokenizers also write masks of ones for rows without padding. Therefore, if
-    the first rows are available, a mask found by its name counts only if these rows contain padding, if they
-    have equal lengths, or if the mask has padmask's default name.
+    The function uses the requested columns first, then the columns in the metadata, then a column with the
+    name and type of a mask. Tokenizers also write masks of ones for rows without padding. If the first rows
+    are available, a mask found by its name is therefore used only if these rows contain padding, if they have
+    equal lengths, or if the mask has padmask's default name.
 
     >>> schema = pa.schema([("input_ids", pa.list_(pa.int32())), ("attention_mask", pa.list_(pa.int8()))])
     >>> find_padding({"a.parquet": schema}).mask
@@ -75,11 +75,11 @@ def find_padding(
 
     Args:
         files: schema of each file, by file name.
-        columns: names of the columns to compare between files; empty compares all padded columns.
-        mask_column: requested mask column, if any.
-        length_column: requested length column, if any.
-        names: names of columns that may be masks.
-        first_mask: function that returns the first rows of a mask column; None trusts the names.
+        columns: names of the columns whose padding must be the same in all files; empty for all columns.
+        mask_column: name of the requested mask column, if any.
+        length_column: name of the requested length column, if any.
+        names: column names that indicate a mask.
+        first_mask: function that returns the first rows of a mask column; None does not check these rows.
         read_metadata: whether to use the metadata.
 
     Returns:
@@ -124,9 +124,9 @@ def _read_descriptions(files: Mapping[str, pa.Schema]) -> dict[str, Described]:
     return described
 
 
-_NAME_ALL = "name the padded columns with -c and their mask with --mask-column"
+_NAME_ALL = "specify the padded columns with -c and their mask with --mask-column"
 
-_ONE_WAY = "all files of a dataset must be raw, or padded in the same way"
+_ONE_WAY = "all files of a dataset must be unpadded, or padded in the same way"
 
 # How a file is padded: the padded columns, the mask column and the length column.
 _Way = tuple[tuple[str, ...], str | None, str | None]
@@ -135,7 +135,7 @@ _Way = tuple[tuple[str, ...], str | None, str | None]
 def _refuse_different_padding(
     files: Mapping[str, pa.Schema], described: Mapping[str, Described], columns: Collection[str]
 ) -> None:
-    """Refuse files with different padding, because the first file would decide for all.
+    """Raise an error if files are padded differently, because padmask reads all files in the same way.
 
     Pad values may differ. Sides may differ too, because a mask shows the side in each row.
     """
@@ -177,7 +177,7 @@ def _in_words(way: _Way | None) -> str:
 def _find_mask(
     files: Mapping[str, pa.Schema], names: Iterable[str], first_mask: FirstMask | None
 ) -> Padding | None:
-    """Return the mask that the names, types and first rows of the columns show, or None."""
+    """Find a mask column by its name, its type and its first rows. Return None if there is no such column."""
     found = None
     for name in dict.fromkeys(names):
         schema = next((schema for schema in files.values() if name in schema.names), None)
@@ -192,7 +192,7 @@ def _find_mask(
 
 
 def may_be_mask(type_: pa.DataType) -> bool:
-    """Return whether a column of this type may be a mask: null, or a list of bools, integers or nulls."""
+    """Return whether a column of this type may be a mask. A column that contains only nulls may be a mask."""
     return is_mask(type_) or type_ in (pa.list_(pa.null()), pa.null())
 
 
@@ -208,7 +208,7 @@ def _judge_mask(name: str, first_mask: FirstMask | None) -> Padding | None:
 
 
 def _refuse_missing_mask(files: Mapping[str, pa.Schema], mask: str) -> None:
-    """Refuse a dataset in which some files have the mask and others do not."""
+    """Raise an error if some files of a dataset have the mask column and others do not."""
     has_mask = {name: mask in schema.names for name, schema in files.items() if schema.names}
     padded = next((name for name, has in has_mask.items() if has), None)
     raw = next((name for name, has in has_mask.items() if not has), None)
@@ -238,8 +238,8 @@ def check_padding(schema: pa.Schema, found: Padding) -> None:
         type_ = only_field(schema, found.length, "length_column").type
         if not (pa.types.is_integer(type_) or pa.types.is_null(type_)):
             raise SpecError(
-                f"Column {found.length!r} of type {type_} does not hold lengths. Write integers there, or "
-                "choose another column.",
+                f"Column {found.length!r} of type {type_} is not a column of lengths, which are integers. "
+                "Choose another column with --length-column.",
                 options=["length_column"],
             )
 
@@ -248,8 +248,8 @@ def check_names(schema: pa.Schema, columns: Sequence[PadColumn], mask: MaskSpec)
     """Raise an error if a new mask or length column would replace a column of the input.
 
     Raises:
-        SpecError: the input has a column of this name and `mask.overwrite` is False, or the name is that
-            of a column to pad.
+        SpecError: the input has a column with the same name and `mask.overwrite` is False, or a column to
+            pad has the same name.
         PaddedError: the existing column is a mask.
     """
     for name in mask.names:
@@ -264,14 +264,14 @@ def check_names(schema: pa.Schema, columns: Sequence[PadColumn], mask: MaskSpec)
             usual = name == mask.column and name in MASK_NAMES
             padded = usual and is_mask(schema.field(schema.get_all_field_indices(name)[0]).type)
             raise (PaddedError if padded else SpecError)(
-                f"The input already has a column {name!r}. If the input is padded, remove the padding first "
-                "with padmask unpad: the padding would count as real tokens. Otherwise choose another name "
-                "with --mask-column or --length-column, or replace the column with --overwrite-mask.",
+                f"The input already has a column {name!r}. If the input is padded, first remove the padding "
+                "with padmask unpad, because padding would count as real tokens. Otherwise choose another "
+                "name with --mask-column or --length-column, or replace the column with --overwrite-mask.",
                 options=[mask.option_for(name)],
             )
 
 
 def mask_field(schema: pa.Schema, name: str) -> pa.Field:
-    """Return the field to read a mask as: lists of bools if the type of the column does not show a mask."""
+    """Return the field for reading a mask column. If the column type is not a mask type, read bool lists."""
     type_ = schema.field(name).type
     return pa.field(name, type_ if is_mask(type_) else pa.list_(pa.bool_()))

@@ -1,7 +1,7 @@
 """Compute the maxlen of all rows and the position of each token from the row lengths alone.
 
-`LengthStats` can be summed over batches, shards and machines, and determines the `Plan`. A planner turns
-the lengths of some rows into `Segments` for the kernel. This module handles no values, files or columns.
+`make_plan` computes the `Plan` from `LengthStats`, which can be summed over batches, files and machines.
+`make_segments` computes the positions of tokens, the `Segments`. This module does not use token values.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ class LengthStats:
     (4, 7, 3, 1)
 
     Args:
-        counts: number of rows for each length in tokens. Memory grows only with the distinct lengths.
+        counts: number of rows with each length in tokens. Memory use depends on the number of lengths.
     """
 
     counts: Mapping[int, int] = field(default_factory=dict)
@@ -59,10 +59,10 @@ class LengthStats:
         return max(self.counts, default=0)
 
     def percentile(self, percent: str | float) -> int:
-        """Return the smallest length that at least `percent` % of the rows do not exceed; 0 without rows.
+        """Return the smallest length that at least `percent` % of the rows do not exceed.
 
-        This is the nearest-rank percentile. `percent` may be decimal text such as `"99.9"`, so that the rank
-        is exact.
+        This is the nearest-rank percentile, 0 if there are no rows. `percent` may be decimal text such as
+        `"99.9"`, so that the rank is exact.
         """
         rank = Fraction(str(percent)) * self.rows / 100
         seen = 0
@@ -75,11 +75,11 @@ class LengthStats:
 
 @dataclass(frozen=True)
 class Plan:
-    """The length of all output rows and its origin.
+    """The length of every output row, and how it was determined.
 
     Args:
         maxlen: length of every output row, in tokens.
-        found: origin of the length: `"given"`, `"longest"`, or a percentile such as `"p95"`.
+        found: how the length was determined: `"given"`, `"longest"`, or a percentile such as `"p95"`.
         exact: the length before rounding up to a multiple.
     """
 
@@ -120,23 +120,23 @@ def make_plan(spec: PadSpec, lengths: LengthStats | None = None) -> Plan:
 
 @dataclass(frozen=True)
 class Segments:
-    """Where each token goes. Pieces of source rows form sequences, and sequences form output rows.
+    """The output position of each token. Slices of source rows form sequences, which form output rows.
 
-    A piece is a contiguous run of tokens of one source row. A sequence is one or more adjacent pieces. An
-    output row holds one or more sequences. In plain padding, each output row holds one sequence of one
-    piece, and the optional arrays are None.
+    A slice is a contiguous run of tokens of one source row. A sequence is one or more adjacent slices. An
+    output row consists of one or more sequences. In plain padding, each output row consists of one sequence
+    of one slice, and the optional arrays are None.
 
     >>> plan_pad(np.array([1, 4]), 3, padding="pre", truncating="post").first_places
     array([2, 0])
 
     Args:
         source_lengths: number of tokens in each source row, int64, shape (source rows,).
-        starts: index of the first token of each piece in its source row, int64, shape (pieces,).
-        counts: number of tokens in each piece, int64, shape (pieces,).
+        starts: index of the first token of each slice in its source row, int64, shape (slices,).
+        counts: number of tokens in each slice, int64, shape (slices,).
         maxlen: length of every output row; None for output rows without padding.
         padding: side of the padding. Used only if `firsts` is None.
-        sources: source row of each piece, int64, shape (pieces,). None: piece i comes from source row i.
-        sequences: sequence of each piece, ascending, int64, shape (pieces,). None: piece i is sequence i.
+        sources: source row of each slice, int64, shape (slices,). None: slice i comes from source row i.
+        sequences: sequence of each slice, ascending, int64, shape (slices,). None: slice i is sequence i.
         rows: output row of each sequence, ascending, int64, shape (sequences,). None: sequence i is row i.
         firsts: position of each sequence in its output row, int64, shape (sequences,). None: each row has
             one sequence, and `padding` determines the position.
@@ -154,7 +154,7 @@ class Segments:
 
     @property
     def is_plain(self) -> bool:
-        """Whether output row i holds exactly one piece, which comes from source row i."""
+        """Whether each output row i consists of exactly one slice, which comes from source row i."""
         return self.sources is None and self.sequences is None and self.rows is None and self.firsts is None
 
     @property
@@ -179,14 +179,14 @@ class Segments:
 
     @property
     def row_sources(self) -> Positions:
-        """Source row of the first piece of each output row, shape (rows,)."""
+        """Source row of the first slice of each output row, shape (rows,)."""
         sources = np.arange(len(self.counts)) if self.sources is None else self.sources
         if self.sequences is not None:
             sources = sources[np.unique(self.sequences, return_index=True)[1]]
         return sources if self.rows is None else sources[np.unique(self.rows, return_index=True)[1]]
 
     def kept_runs(self) -> tuple[Positions | None, Positions, Positions]:
-        """Return the runs of source tokens that are in the output, each token once.
+        """Return the runs of source tokens that are in the output. Each token is in one run only.
 
         Returns:
             The source row of each run (None: run i comes from row i), the index of its first token, and
@@ -197,8 +197,8 @@ class Segments:
         order = np.lexsort((self.starts, self.sources))
         sources, starts = self.sources[order], self.starts[order]
         ends = starts + self.counts[order]
-        # Shift the rows so that they do not overlap. The end of all earlier pieces of a row is then a running
-        # maximum over all pieces.
+        # Shift the rows so that they do not overlap. The end of all earlier slices of a row is then a running
+        # maximum over all slices.
         shift = sources * (int(self.source_lengths.max(initial=0)) + 1)
         reached = np.concatenate([[0], np.maximum.accumulate(ends + shift)[:-1]]) - shift
         firsts = np.maximum(starts, reached)
@@ -210,7 +210,7 @@ class Segments:
         return counts if sources is None else _sum_by(sources, counts, len(self.source_lengths))
 
     def select(self, rows: Positions) -> Segments:
-        """Return plain segments for the given rows only."""
+        """Return the segments of the given rows. `is_plain` must be True."""
         return replace(
             self,
             source_lengths=self.source_lengths[rows],
@@ -224,7 +224,7 @@ def _sum_by(groups: Positions, counts: Positions, size: int = 0) -> Positions:
 
 
 def plan_pad(lengths: Positions, maxlen: int, *, padding: Side, truncating: Side) -> Segments:
-    """Return segments with one output row for each source row, cut to `maxlen` tokens.
+    """Return segments that pad each source row to one output row, and cut it to `maxlen` tokens.
 
     >>> plan_pad(np.array([1, 4]), 3, padding="post", truncating="pre").starts
     array([0, 1])
@@ -255,7 +255,7 @@ def plan_unpad(lengths: Positions, places: Positions, padding: Side) -> Segments
 
 
 def make_segments(lengths: Positions, plan: Plan, spec: PadSpec) -> Segments:
-    """Return segments from the planner that `spec` selects.
+    """Return the segments that pad rows according to `spec`.
 
     Args:
         lengths: row lengths in tokens, int64, shape (rows,).

@@ -47,7 +47,7 @@ def flatten(sequences: Sequence[Any], kind: Kind | None = None) -> Ragged:
 
 
 def _values(sequences: Sequence[Any], total: int, kind: Kind | None) -> tuple[npt.NDArray[Any], Any]:
-    """Return the tokens of all rows, and for Python numbers the token that decides between int and float."""
+    """Return the tokens of all rows, and for Python numbers the token that sets the kind of all tokens."""
     if set(map(type, sequences)) == {np.ndarray} or all(isinstance(row, np.ndarray) for row in sequences):
         return _concatenate(sequences), None
     row = next(row for row in sequences if len(row))
@@ -59,16 +59,16 @@ def _values(sequences: Sequence[Any], total: int, kind: Kind | None) -> tuple[np
     if isinstance(row[0], Iterable):
         vectors = _stack(sequences, kind)
         return vectors, None if isinstance(row[0], np.ndarray) else vectors.dtype.type(0)
-    # A single float in the first row makes all tokens floats.
+    # If the first row contains a float, all tokens become floats.
     floats = (token for token in row if isinstance(token, (float, np.floating)))
     return _flat_numbers(sequences, total, kind), next(floats, row[0])
 
 
 def _refuse_odd_first_row(sequences: Sequence[Any], kind: Kind | None) -> None:
-    """Raise an error if the first row differs in kind from the expected kind or from most rows."""
+    """Raise an error if the tokens of the first row have another kind than expected, or than most rows."""
     rows = [(i, _plural_kind(row[0])) for i, row in enumerate(sequences) if len(row) and row[0] is not None]
     counts = Counter(found for _, found in rows if kind is None or (found == "strings") == (kind == "string"))
-    # On a tie, plain tokens win over vectors.
+    # On a tie, plain tokens take precedence over vectors.
     most = max(counts, key=lambda found: (counts[found], found != "vectors"), default=None)
     number, found = next(iter(rows), (0, most))
     if most is not None and found != most:
@@ -122,13 +122,13 @@ def _row_lengths(sequences: Sequence[Any]) -> Positions:
         pass
     row = next(i for i, row in enumerate(sequences) if isinstance(row, no_rows) or not _sized(row))
     raise DataError(
-        f"Row {row} is not a sequence of tokens. Make every row a list or an array. "
+        f"Row {row} is not a sequence of tokens. Pass every row as a list or an array. "
         f"Received: {sequences[row]!r}."
     )
 
 
 def _refuse_masked(sequences: Sequence[Any]) -> None:
-    """Raise an error for a masked NumPy array: the values below its mask are undefined."""
+    """Raise an error for a masked NumPy array, because its masked values are undefined."""
     if any(issubclass(kind, np.ma.MaskedArray) for kind in set(map(type, sequences))):
         for number, row in enumerate(sequences):
             if np.ma.is_masked(row):
@@ -158,7 +158,7 @@ def _concatenate(sequences: Sequence[npt.NDArray[Any]]) -> npt.NDArray[Any]:
     """Concatenate NumPy rows with the same inner shape."""
     dtypes = set(map(attrgetter("dtype"), sequences))
     if len(dtypes) == 1 and next(iter(dtypes)).kind in "iufb":
-        # The code below finds out why rows cannot be concatenated.
+        # If this fails, the code below finds the reason.
         with suppress(ValueError):
             joined = np.concatenate(sequences)
             if joined.ndim == 1:
@@ -231,8 +231,8 @@ def _slow_numbers(sequences: Sequence[Any], kind: Kind | None) -> npt.NDArray[An
     if any(map(changes, tokens)):
         row, position = _find(sequences, changes)
         raise DataError(
-            f"Row {row}, position {position}: {_shorten(sequences[row][position])} is in rows with floats, "
-            "but float64 cannot represent it exactly. Write all tokens as ints."
+            f"Row {row}, position {position}: float64 cannot represent {_shorten(sequences[row][position])} "
+            "exactly, but other tokens are floats. Write all tokens as ints."
         )
     return np.array([float(token) for token in tokens], dtype=np.float64)
 
@@ -249,14 +249,14 @@ def _changes_as_float(token: Any) -> bool:
 
 
 def _shorten(number: Any) -> str:
-    """Return an int as text. Python refuses to print ints of several thousand digits."""
+    """Return an int as text, or its number of bits if it is long. Python does not print very long ints."""
     return str(number) if int(number).bit_length() <= 128 else f"an int of {int(number).bit_length()} bits"
 
 
 def refuse_bools(sequences: Sequence[Any], values: npt.NDArray[Any]) -> None:
-    """Raise an error for a Python bool in rows of numbers: `True` is not a token id.
+    """Raise an error for a Python bool in rows of numbers, because `True` is not a token id.
 
-    Bools became 0 or 1 in `values`, so the tokens are checked only if `values` holds a 0 or 1.
+    Bools are 0 or 1 in `values`, so the tokens are checked only if `values` contains a 0 or 1.
     """
     if values.dtype.kind in "iu" and ((values == 0) | (values == 1)).any():
         kinds = set(map(type, chain.from_iterable(sequences)))

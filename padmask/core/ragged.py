@@ -1,4 +1,4 @@
-"""`Ragged`: rows of different lengths in one flat array, and checks that their values fit a dtype."""
+"""Rows of different lengths in one flat array (`Ragged`), and checks that their values fit a dtype."""
 
 from __future__ import annotations
 
@@ -36,8 +36,8 @@ class Ragged:
         values: the tokens of all rows, shape (tokens, ...). Inner feature axes follow the first axis.
         starts: index in `values` of the first token of each row, int64, shape (rows,).
         lengths: number of tokens of each row, int64, shape (rows,).
-        first: a token of the first row of Python numbers, a float if this row holds a float. After ints and
-            floats are joined, `values` no longer shows which rows held floats.
+        first: for Python numbers, a token of the first row that is not empty: a float if this row contains
+            one. `values` does not show this, because NumPy converts all tokens to one dtype.
     """
 
     values: npt.NDArray[Any]
@@ -47,7 +47,7 @@ class Ragged:
 
     @property
     def kind(self) -> str:
-        """NumPy kind of `first`, or of `values` if `first` is None, as a letter."""
+        """One-letter NumPy kind of `first`, or of `values` if `first` is None."""
         return self.values.dtype.kind if self.first is None else np.asarray(self.first).dtype.kind
 
     def select(self, rows: Flags | slice) -> Ragged:
@@ -73,7 +73,7 @@ class Ragged:
             The rows, with length 0 for a bad row, and one fault for each bad row.
 
         Raises:
-            SpecError: the column does not hold sequences of tokens.
+            SpecError: the column is not a column of token sequences.
         """
         kind_of(array.type)
         rows = as_lists(without_wrappers(array))
@@ -103,7 +103,7 @@ class Ragged:
         [(1, 'position 1: 2 is neither 0 nor 1')]
 
         Returns:
-            The rows, and a fault for each row that is null or holds a value other than 0 and 1.
+            The rows, and a fault for each row that is null or contains a value other than 0 and 1.
         """
         rows = as_lists(without_wrappers(array))
         starts, lengths, places = list_windows(rows)
@@ -181,8 +181,8 @@ def _misfits(values: npt.NDArray[Any], target: np.dtype[Any], rounds: bool) -> F
             if int(low) >= limits.min and int(high) <= limits.max:
                 return None
             return (values < limits.min) | (values > limits.max)
-        # Above 2**53, several integers share one float. The bounds are float64 because a narrower dtype
-        # could round a bound up, to a number that does not fit or to infinity.
+        # Above 2**53, several integers have the same float64. The bounds are float64, because a narrower
+        # dtype could round a bound up to a number that does not fit, or to infinity.
         lowest, highest = np.float64(limits.min), np.float64(min(limits.max, 2**53))
         with np.errstate(invalid="ignore"):
             flagged = ~((values == np.floor(values)) & (values >= lowest) & (values <= highest))
@@ -202,7 +202,7 @@ def _misfits(values: npt.NDArray[Any], target: np.dtype[Any], rounds: bool) -> F
 
 
 def _suggest_dtype(number: Any, dtype: str) -> str:
-    """Return a remedy that names a dtype that fits `number`, if there is one, and that is not `dtype`."""
+    """Return a remedy that suggests a dtype other than `dtype` for `number`, if any dtype fits."""
     if isinstance(number, np.floating):
         if not np.isfinite(number):
             return "use dtype float32, or fix the data"

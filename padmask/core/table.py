@@ -1,7 +1,7 @@
 """`pad_table`: pad an Arrow table in memory.
 
-This module finds the rows that cannot be padded, and turns padded arrays into Arrow columns. It handles no
-files.
+This module finds the rows that cannot be padded, and converts padded arrays to Arrow columns. It does not
+read files.
 """
 
 from __future__ import annotations
@@ -122,7 +122,7 @@ def _unequal(row: int, first: str, rows: Ragged, other: str, others: Ragged) -> 
 
 
 def row_lengths(rows: Mapping[str, Ragged]) -> npt.NDArray[np.int64]:
-    """Return the row lengths, which are the same in all columns, shape (rows,), in tokens."""
+    """Return the number of tokens in each row, int64, shape (rows,). All columns have the same lengths."""
     return next(iter(rows.values())).lengths
 
 
@@ -142,7 +142,7 @@ def pad_rows(
         columns: columns to pad.
         segments: positions of the tokens, the same for all columns.
         mask: which mask and length columns to add.
-        fixed_size: make fixed-size lists.
+        fixed_size: whether to create fixed-size lists.
     """
     arrays: dict[str, pa.Array] = {}
     padded: Padded | None = None
@@ -204,7 +204,7 @@ def _empty_types(
     mask: MaskSpec,
     fixed_size: bool,
 ) -> pa.Schema:
-    """Return the column types of the padded table, found by padding zero rows."""
+    """Return the schema of the padded table without metadata. It is found by padding zero rows."""
     empty = pa.RecordBatch.from_arrays([pa.nulls(0, field.type) for field in schema], schema=schema)
     inner: Callable[[PadColumn], tuple[int, ...]] = lambda c: () if c.inner is None else (c.inner,)  # noqa: E731
     none = np.zeros(0, dtype=np.int64)

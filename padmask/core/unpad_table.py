@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from padmask.core.arrow_lists import count_places, cut_lists, is_sequence
+from padmask.core.arrow_lists import cut_lists, is_sequence, list_lengths
 from padmask.core.columns import asked_names, default_column, only_field
 from padmask.core.foreign_metadata import carry_metadata
 from padmask.core.kernel import read_mask
@@ -23,7 +23,7 @@ from padmask.core.ragged import Ragged
 from padmask.core.table import replace_columns
 from padmask.errors import DataError, Fault, PaddedError, RowError, SpecError
 from padmask.spec.checks import or_default
-from padmask.spec.columns import Columns, columns_there
+from padmask.spec.columns import Columns, list_columns
 from padmask.spec.pad import Side
 from padmask.spec.unpad import UnpadSpec
 
@@ -35,7 +35,7 @@ class UnpadJob:
     Args:
         columns: names of the columns to unpad.
         mask: name of the mask column; None if only the length column marks the padding.
-        length: name of the length column; None without a length column.
+        length: name of the length column; None if there is no length column.
         padding: side of the padding. Used only without a mask.
         dropped: names of the columns to leave out of the output.
     """
@@ -73,8 +73,8 @@ def choose_unpad_job(
     """
     if found is None or not found.names:
         raise SpecError(
-            "No column marks the padding. Name the mask column with --mask-column, or the column of row "
-            f"lengths with --length-column. {columns_there(schema.names)}"
+            "No column marks the padding. Specify the mask column with --mask-column, or the column of row "
+            f"lengths with --length-column. {list_columns(schema.names)}"
         )
     padding = spec.padding or found.padding
     if found.mask is None and padding is None:
@@ -94,7 +94,7 @@ def choose_unpad_job(
 def find_removable_padding(
     files: Mapping[str, pa.Schema], columns: Sequence[str], spec: UnpadSpec
 ) -> Padding | None:
-    """Return the columns that mark the padding to remove. The name and type of a mask are enough.
+    """Return the columns that mark the padding to remove. The function does not read the values of a mask.
 
     Args:
         files: schema of each file, by file name.
@@ -110,7 +110,7 @@ def find_removable_padding(
         found = find_padding(files, columns=columns, **asked)
         _refuse_two_sides(found)
     except DataError:
-        # The arguments name all that the metadata could say.
+        # The arguments specify everything that the metadata describe.
         if columns and (spec.mask_column or (spec.length_column and spec.padding)):
             return find_padding(files, **asked, read_metadata=False)
         raise
@@ -118,14 +118,14 @@ def find_removable_padding(
 
 
 def _refuse_two_sides(found: Padding | None) -> None:
-    """Refuse files with padding on two sides if only lengths mark the padding."""
+    """Raise an error if files are padded on different sides, and only lengths mark the padding."""
     sides = {} if found is None or found.mask is not None else found.sides
     first = next(iter(sides), "")
     other = next((name for name, side in sides.items() if side != sides[first]), None)
     if other is not None:
         raise PaddedError(
-            f"{first} and {other} are padded on different sides: the sides are {sides[first]} and "
-            f"{sides[other]}, and no mask shows the side of a row",
+            f"{first} is padded on side {sides[first]}, but {other} on side {sides[other]}, and no mask "
+            "shows the side of each row",
             remedy="Unpad the files separately.",
         )
 
@@ -137,8 +137,8 @@ def _padded_columns(schema: pa.Schema, found: Padding) -> list[str]:
     for name in found.values:
         if name not in schema.names:
             raise SpecError(
-                f"The padmask metadata name a padded column {name!r}, which the input does not have. "
-                f"Name the padded columns with -c. {columns_there(schema.names)}",
+                f"The padmask metadata list a padded column {name!r}, which the input does not have. "
+                f"Specify the padded columns with -c. {list_columns(schema.names)}",
                 options=["columns"],
             )
     return list(found.values)
@@ -165,7 +165,7 @@ def unpad_table(table: pa.Table, columns: Columns = None, spec: UnpadSpec | None
 
     Args:
         table: table with a mask column or a column of row lengths. All other columns stay unchanged.
-        columns: names of the padded columns. Default: the columns that the metadata of `pad_table` name,
+        columns: names of the padded columns. Default: the columns in the metadata that `pad_table` wrote,
             otherwise `input_ids`, otherwise `tokens`, otherwise the only list column.
         spec: how the input marks its padding. Default: `UnpadSpec()`.
 
@@ -208,14 +208,14 @@ def find_segments(
 
     Args:
         batch: batch with the padded columns and, if `mask` is None, the mask column.
-        lengths: values of the length column, one per row; None without a length column.
+        lengths: values of the length column, one per row; None if there is no length column.
         job: the padded columns and the columns that mark their padding.
-        mask: segments and faults that `read_mask_column` returned, if already read.
+        mask: segments and faults that `read_mask_column` returned; None to read the mask column here.
     """
     found: list[Fault] = []
     places = {}
     for name in job.columns:
-        places[name], nulls = count_places(batch.column(name))
+        places[name], nulls = list_lengths(batch.column(name))
         found += blame_column(name, nulls, "columns")
     if mask is None and job.mask is not None:
         mask = read_mask_column(batch.column(job.mask), job.mask)
@@ -224,14 +224,14 @@ def find_segments(
 
 
 def read_mask_column(column: pa.Array, name: str) -> tuple[Segments, list[Fault]]:
-    """Return the segments that a mask column marks as real, and a fault for each row without a valid mask."""
+    """Return the segments of the real tokens in a mask column, and a fault for each row with a bad mask."""
     rows, odd = Ragged.from_mask(column)
     segments, broken = read_mask(rows)
     return segments, blame_column(name, odd + broken, "mask_column")
 
 
 def blame_column(name: str, faults: Iterable[Fault], option: str) -> list[Fault]:
-    """Return the faults with the name of their column and the option that chooses the column."""
+    """Return copies of the faults with the name of their column and the option that specified the column."""
     return [replace(fault, column=name, options=(option,)) for fault in faults]
 
 
@@ -245,10 +245,10 @@ def compare_lengths(
     """Compare the mask, the length column and the lengths of the padded rows.
 
     Args:
-        places: lengths of the padded rows by column, shape (rows,) each.
-        mask: segments from the mask column; None without a mask.
-        lengths: values of the length column; None without a length column.
-        found: faults found earlier. The first fault of each row counts.
+        places: lengths of the padded rows for each column, int64, shape (rows,).
+        mask: segments from the mask column; None if there is no mask.
+        lengths: values of the length column; None if there is no length column.
+        found: faults found earlier. Only the first fault of each row is returned.
         job: the padded columns and the columns that mark their padding.
 
     Returns:
@@ -320,7 +320,7 @@ def cut_columns(batch: pa.RecordBatch, segments: Segments, job: UnpadJob) -> pa.
 
 
 def unpadded_schema(schema: pa.Schema, job: UnpadJob) -> pa.Schema:
-    """Return the schema of the unpadded table. Its metadata describe no padding."""
+    """Return the schema of the unpadded table. Its metadata contain no description of padding."""
     empty = pa.RecordBatch.from_arrays([pa.nulls(0, field.type) for field in schema], schema=schema)
     none = np.zeros(0, dtype=np.int64)
     # Unpadding zero rows yields the column types.

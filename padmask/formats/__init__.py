@@ -16,7 +16,7 @@ from padmask.storage.output_places import is_written_in_place
 from padmask.storage.source import Source
 from padmask.storage.urls import display_path
 
-# The class that joins the columns of several inputs, by whether the rows of the format are text.
+# The class that combines the columns of several inputs. The key is `FormatTraits.is_text`.
 _COLUMNS = {
     True: "padmask.formats.jsonl.columns:JsonColumns",
     False: "padmask.formats.typed_columns:TypedColumns",
@@ -24,7 +24,7 @@ _COLUMNS = {
 
 
 def input_format(source: Source, asked: str | None) -> FormatTraits:
-    """Return the format of an input: the requested format, or the format of the suffix or the first bytes.
+    """Return the requested format of an input. By default, detect it from the suffix or the first bytes.
 
     Raises:
         SpecError: padmask can write the format, but not read it.
@@ -32,12 +32,12 @@ def input_format(source: Source, asked: str | None) -> FormatTraits:
     found = FORMATS[asked] if asked else format_of(source.path) or source.sniff()[0]
     if found.reader is None:
         readable = join_or([traits.title for traits in input_formats()])
-        raise SpecError(f"{source.name}: {found.title} is for output only. Give {readable}.")
+        raise SpecError(f"{source.name}: padmask cannot read {found.title}. Use {readable}.")
     return found
 
 
 def output_format(path: str, asked: str | None) -> FormatTraits:
-    """Return the format of an output: the format of the suffix, or the requested format.
+    """Return the format of an output, according to its suffix or the requested format.
 
     The default for pipes is JSON Lines.
 
@@ -47,8 +47,8 @@ def output_format(path: str, asked: str | None) -> FormatTraits:
     named = None if path == "-" else format_of(path)
     if named and asked and named.name != asked:
         raise SpecError(
-            f"The suffix of the output {display_path(path)!r} means {named.name}, but --output-format asks "
-            f"for {asked}. Change the suffix or the option.",
+            f"The suffix of the output {display_path(path)!r} means {named.name}, but --output-format is "
+            f"{asked}. Change the suffix or the option.",
             options=["output_format"],
         )
     if named or asked:
@@ -57,13 +57,13 @@ def output_format(path: str, asked: str | None) -> FormatTraits:
         return DEFAULT_FORMAT
     suffixes = join_or([traits.suffixes[0] for traits in output_formats()])
     raise SpecError(
-        f"The output {display_path(path)!r} has no suffix that names a format. Use {suffixes}, or set "
+        f"The output {display_path(path)!r} has no suffix of a known format. Use {suffixes}, or set "
         "--output-format. If the output is a folder, end the path with /."
     )
 
 
 def open_reader(format_: FormatTraits, source: Source, batch_rows: int | None) -> Reader:
-    """Return the reader of a format for a source.
+    """Return a reader for an input.
 
     Args:
         format_: format of the source.
@@ -75,7 +75,7 @@ def open_reader(format_: FormatTraits, source: Source, batch_rows: int | None) -
 
 
 def open_writer(format_: FormatTraits, stream: BinaryIO, layout: Layout, options: WriterOptions) -> Writer:
-    """Return a writer of a format that writes to a stream."""
+    """Return a writer that writes a format to a stream."""
     writer: Writer = _load(format_.writer)(stream, layout, options)
     return writer
 
@@ -83,13 +83,13 @@ def open_writer(format_: FormatTraits, stream: BinaryIO, layout: Layout, options
 def join_columns(
     format_: FormatTraits, sources: Sequence[Source], readers: Sequence[Reader], schema: pa.Schema | None
 ) -> InputColumns:
-    """Return the common columns of several inputs of one format.
+    """Combine the columns of several inputs that have the same format.
 
     Args:
         format_: format of the inputs.
         sources: the inputs.
-        readers: readers of the inputs.
-        schema: columns of the dataset, if the inputs are only a part of the dataset.
+        readers: reader of each input.
+        schema: columns of the dataset, if the inputs are only a part of it; otherwise None.
     """
     columns: InputColumns = _load(_COLUMNS[format_.is_text])(sources, readers, schema)
     return columns
@@ -102,7 +102,7 @@ def row_group_sizes(format_: FormatTraits, source: Source) -> list[int]:
 
 
 def format_reject(batch: Batch, row: int, reason: str) -> bytes:
-    """Return the line that `--rejects` receives for a row, with the reason and the complete row."""
+    """Return the line for a rejected row in the `--rejects` file, with the reason and the complete row."""
     from padmask.formats.jsonl.writer import reject_line
 
     return reject_line(batch, row, reason)
@@ -119,7 +119,7 @@ def other_formats(values: pa.Array) -> str:
 
 
 def _load(address: str | None) -> Any:
-    """Import the class or function at an address of the form `"module:name"`."""
+    """Import a class or function, specified as `"module:name"`."""
     assert address is not None
     module, _, name = address.partition(":")
     return getattr(import_module(module), name)

@@ -15,7 +15,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.types as pat
 
-from padmask.core.arrow_lists import count_shared, take_rows
+from padmask.core.arrow_lists import shared_list_lengths, take_rows
 from padmask.core.metadata import METADATA_KEY, Described, read_description
 from padmask.errors import AccessError, DataError, OutputError, PaddedError, UnreadableError, UnsupportedError
 from padmask.formats import other_formats
@@ -27,13 +27,13 @@ from padmask.storage.source import Source
 # Number of values in a slice. The reader splits record batches of any size into slices.
 SLICE_VALUES = 1 << 20
 
-# Largest amount of text in a group of rows. Several groups are in memory at the same time.
+# Maximum size of the text in a row group, in bytes. Several row groups are in memory at the same time.
 GROUP_BYTES = 128 << 20
 
-# The last bytes of a stream: a continuation mark and a length of 0. Arrow before 0.15 wrote only the length.
+# End-of-stream marker: a continuation marker and a length of 0. Arrow before 0.15 wrote only the length.
 END_MARK = b"\xff\xff\xff\xff\0\0\0\0"
 
-# Longest message of Arrow that is shown, in characters.
+# Maximum length of an Arrow error message in an error of padmask, in characters.
 MAX_MESSAGE = 300
 
 _STATUS = re.compile(r"\b(Invalid|IOError|Serialization error|Not ?implemented|NotImplemented|Type error): ")
@@ -41,7 +41,7 @@ _STATUS = re.compile(r"\b(Invalid|IOError|Serialization error|Not ?implemented|N
 
 @contextmanager
 def arrow_errors(source: Source, kind: str) -> Iterator[None]:
-    """Replace Arrow errors with errors that name the file. `kind` is a noun such as `"Arrow file"`."""
+    """Convert Arrow errors to padmask errors with the file name. `kind` is a noun, such as `"Arrow file"`."""
     try:
         yield
     except (pa.ArrowException, OSError, EOFError, UnicodeDecodeError) as error:
@@ -55,7 +55,7 @@ def arrow_errors(source: Source, kind: str) -> Iterator[None]:
 
 
 def _error_class(error: Exception) -> type[UnreadableError]:
-    """Return the class for a read error: a system error, an unsupported file, or a corrupt file."""
+    """Return the error class for a read error: system error, unsupported file or corrupt file."""
     # For a corrupt file, Arrow raises an OSError without an errno, or seeks to an invalid offset.
     if isinstance(error, OSError) and error.errno not in (None, errno.EINVAL):
         return AccessError
@@ -63,7 +63,7 @@ def _error_class(error: Exception) -> type[UnreadableError]:
 
 
 def short_arrow_error(error: Exception) -> str:
-    """Return the message of an Arrow error, shortened and without locations in the source code of Arrow.
+    """Return the shortened message of an Arrow error, without locations in Arrow source code.
 
     >>> short_arrow_error(pa.ArrowInvalid("In chunk 0: Invalid: Offsets are broken.\\nlib.cc:12"))
     'In chunk 0: Offsets are broken'
@@ -74,7 +74,7 @@ def short_arrow_error(error: Exception) -> str:
 
 
 def check_batch(batch: pa.RecordBatch) -> None:
-    """Raise an Arrow error with the name of the column if a batch is corrupt, as reading it could crash."""
+    """Raise an Arrow error if a batch is corrupt, because reading it could crash the process."""
     for field, column in zip(batch.schema, batch.columns, strict=True):
         try:
             column.validate(full=True)
@@ -83,7 +83,7 @@ def check_batch(batch: pa.RecordBatch) -> None:
 
 
 def checked_schema(schema: pa.Schema) -> pa.Schema:
-    """Return the schema after a check that its names can be decoded, and that its types are supported."""
+    """Check that the names in a schema can be decoded and its types are supported, and return the schema."""
     _ = schema.names
     for field in schema:
         try:
@@ -96,7 +96,7 @@ def checked_schema(schema: pa.Schema) -> pa.Schema:
 
 
 def file_bounds(raw: Any) -> tuple[int, int]:
-    """Return the end of the last message that the footer of an IPC file lists, and the start of the footer.
+    """Return two offsets in an IPC file: the end of the last message, and the start of the footer.
 
     The footer is a flatbuffer, and pyarrow does not expose its blocks:
     https://arrow.apache.org/docs/format/Columnar.html#ipc-file-format. Polars writes dictionaries after the
@@ -114,12 +114,12 @@ def file_bounds(raw: Any) -> tuple[int, int]:
     return max(ends, default=_schema_end(raw)), footer
 
 
-# Field numbers in the table of the footer.
+# Field numbers in the flatbuffer table of the footer.
 _DICTIONARIES, _RECORD_BATCHES = 2, 3
 
 
 def _block_ends(footer: bytes, field: int) -> list[int]:
-    """Return the end of each message that a field of the footer lists."""
+    """Return the end offset of each message in a field of the footer."""
     table = int.from_bytes(footer[:4], "little")
     vtable = table - int.from_bytes(footer[table : table + 4], "little", signed=True)
     slot = 4 + 2 * field
@@ -134,7 +134,7 @@ def _block_ends(footer: bytes, field: int) -> list[int]:
 
 
 def _schema_end(raw: Any) -> int:
-    """Return the end of the schema message, which follows the magic bytes, an optional mark and a length."""
+    """Return the end offset of the schema message, which follows the magic bytes and the message length."""
     raw.seek(8)
     mark, length = raw.read(4), raw.read(4)
     if mark == END_MARK[:4]:
@@ -143,7 +143,7 @@ def _schema_end(raw: Any) -> int:
 
 
 class ArrowReader:
-    """Reads an IPC file, or one or more concatenated IPC streams."""
+    """Reader for an IPC file, or for one or more concatenated IPC streams."""
 
     def __init__(self, source: Source, batch_rows: int | None = None) -> None:
         self._source = source
@@ -213,7 +213,7 @@ class ArrowReader:
             reader = pa.ipc.open_stream(raw)
         except (pa.ArrowException, OSError):
             raise UnreadableError(
-                f"{self._source.name}: the bytes from {begin} on are not an Arrow stream. "
+                f"{self._source.name}: the data from byte {begin} onward are not an Arrow stream. "
                 "Check that the file is complete."
             ) from None
         if not reader.schema.equals(first):
@@ -229,22 +229,22 @@ class ArrowReader:
         return reader
 
     def _refuse_unlisted_bytes(self, raw: Any) -> None:
-        """Refuse a file with bytes that the footer does not list, such as another file before this file.
+        """Raise an error if the file contains data that the footer does not list, such as another file.
 
         Raises:
-            UnreadableError: the file has such bytes, and their rows would be missing.
+            UnreadableError: the file contains such data, so rows would be missing.
         """
         end, footer = file_bounds(raw)
         raw.seek(0)
-        # Between them are only an end mark, and zeros up to a multiple of 64 bytes.
+        # Between them are only an end-of-stream marker, and zeros up to a multiple of 64 bytes.
         if not 0 <= footer - end <= len(END_MARK) + 64:
             raise UnreadableError(
                 f"{self._source.name}: the footer does not match the {footer - end:,} bytes before it. If "
-                "these are several joined Arrow files, write each to a separate file."
+                "several Arrow files were joined, write each to a separate file."
             )
 
     def lacks_end(self) -> bool:
-        """Return whether a stream has no end mark. A file without an end mark cannot be read."""
+        """Return whether a stream has no end-of-stream marker. Files without this marker cannot be read."""
         if self._is_file:
             return False
         with self._source.open_arrow() as raw, arrow_errors(self._source, "Arrow file"):
@@ -260,7 +260,7 @@ class ArrowReader:
 
 
 def _padding_of(schema: pa.Schema) -> Described | bytes | None:
-    """Return the padding metadata of a stream; the raw bytes if padmask cannot parse the metadata."""
+    """Return the padding metadata in a schema, as raw bytes if padmask cannot parse the metadata."""
     try:
         return read_description(schema.metadata)
     except DataError:
@@ -272,7 +272,7 @@ def _slices(batch: pa.RecordBatch) -> Iterator[tuple[int, int]]:
     rows = batch.num_rows
     values = np.full(rows, max(1.0, batch.nbytes / 4 / max(1, rows)))
     for column in batch.columns:
-        shared = count_shared(column)
+        shared = shared_list_lengths(column)
         if shared is not None:
             values += shared
     ends = np.cumsum(values)
@@ -285,14 +285,14 @@ def _slices(batch: pa.RecordBatch) -> Iterator[tuple[int, int]]:
 
 
 def cut_batch(chunk: Chunk, rows: int) -> tuple[Chunk, int]:
-    """Return the first `rows` rows of a chunk, and their number."""
-    # A larger number may not fit the 64 bits of Arrow.
+    """Return at most the first `rows` rows of a chunk, and the number of returned rows."""
+    # A larger number may not fit into Arrow's 64-bit integers.
     data = chunk.data.slice(0, min(rows, chunk.data.num_rows))
     return replace(chunk, data=data), data.num_rows
 
 
 def select_columns(chunk: Chunk, wanted: Wanted) -> Batch:
-    """Return the rows of a chunk with those wanted columns that the input has."""
+    """Return the rows of a chunk with the requested columns, without columns that the input does not have."""
     data: pa.RecordBatch = chunk.data
     numbers = np.arange(chunk.first, chunk.first + data.num_rows)
     if wanted.others is None:
@@ -306,7 +306,7 @@ def select_columns(chunk: Chunk, wanted: Wanted) -> Batch:
 
 
 class ArrowWriter:
-    """Writes an IPC file, or an IPC stream if the output does not support seeking."""
+    """Writer for an IPC file, or for an IPC stream if the output does not support seeking."""
 
     def __init__(self, stream: BinaryIO, layout: Layout, options: WriterOptions) -> None:
         new = pa.ipc.new_stream if options.as_stream else pa.ipc.new_file
@@ -320,8 +320,8 @@ class ArrowWriter:
     def encode(self, batch: Batch) -> pa.RecordBatch:
         return batch.columns
 
-    def append(self, piece: pa.RecordBatch) -> None:
-        for table in self._groups.add(piece):
+    def append(self, encoded: pa.RecordBatch) -> None:
+        for table in self._groups.add(encoded):
             self._write(table)
 
     def finish(self) -> None:
@@ -343,7 +343,7 @@ class ArrowWriter:
             which = "these columns" if bad is None else f"column {bad[0].name!r} of type {bad[0].type}"
             remedy = "" if bad is None else f" {other_formats(pa.concat_arrays(bad[1].chunks))}"
             raise OutputError(
-                f"{self._name}: Arrow cannot hold {which}: {short_arrow_error(error)}.{remedy}"
+                f"{self._name}: Arrow cannot store {which}: {short_arrow_error(error)}.{remedy}"
             ) from None
 
 
@@ -360,7 +360,7 @@ def fits_arrow(values: pa.Array) -> bool:
 
 
 def _compact(table: pa.Table) -> pa.Table:
-    """Copy a table to one chunk per column, so that the file only depends on the rows.
+    """Copy a table to one chunk per column, so that the output bytes depend only on the rows.
 
     Without the copy, the record batches would depend on the read size. The last byte of a sliced bitmap would
     contain bits of the next rows, and null slots would contain arbitrary values.
@@ -372,7 +372,7 @@ def _compact(table: pa.Table) -> pa.Table:
 
 
 class _Dictionaries:
-    """Keeps one growing dictionary per column. An IPC file cannot replace a dictionary, only extend it."""
+    """The dictionary of each column, which grows. An IPC file cannot replace a dictionary, only extend it."""
 
     def __init__(self) -> None:
         self._known: dict[str, pa.Array] = {}
@@ -397,9 +397,9 @@ class _Dictionaries:
 
 
 class RowGroups:
-    """Regroups batches of any size into groups of a fixed number of rows, or fewer rows if the text is long.
+    """Converter from batches of any size to row groups with a fixed number of rows.
 
-    The row groups of the output depend on the data and the plan, not on the read size.
+    A row group has fewer rows if their text is long. The row groups do not depend on the batch size.
     """
 
     def __init__(self, layout: Layout) -> None:
@@ -429,7 +429,7 @@ class RowGroups:
             self._pending, self._count, self._bytes = [], 0, 0
 
     def _join(self, batches: Sequence[pa.RecordBatch]) -> pa.Table:
-        """Return a group without text that only the views of other groups refer to."""
+        """Join batches to one row group, and remove text that only views in other row groups refer to."""
         table = pa.Table.from_batches(batches, schema=self._schema)
         for i in self._views:
             field = self._schema.field(i)
@@ -438,13 +438,13 @@ class RowGroups:
         return table
 
     def _missing_rows(self, sizes: npt.NDArray[np.int64]) -> int:
-        """Return how many rows of these sizes complete the group; 0 if all of them are too few."""
+        """Return the number of rows with these sizes that complete the group; 0 if all are too few."""
         full = np.flatnonzero(self._bytes + np.cumsum(sizes) >= GROUP_BYTES)
         rows = min(self._rows - self._count, int(full[0]) + 1 if len(full) else len(sizes) + 1)
         return rows if rows <= len(sizes) else 0
 
     def _sizes(self, batch: pa.RecordBatch) -> npt.NDArray[np.int64]:
-        """Return the bytes of text in each row."""
+        """Return the size of the text in each row, in bytes."""
         sizes = np.zeros(batch.num_rows, dtype=np.int64)
         for i in (*self._texts, *self._views):
             column = batch.column(i)
@@ -453,7 +453,7 @@ class RowGroups:
 
 
 def _offsets(texts: pa.Array) -> npt.NDArray[np.int64]:
-    """Return the offsets of the texts. pyarrow.compute could do this, but its import takes 30 ms."""
+    """Return the offsets of a string or binary array, without pyarrow.compute, whose import takes 30 ms."""
     if not len(texts):
         return np.zeros(1, dtype=np.int64)
     large = pat.is_large_string(texts.type) or pat.is_large_binary(texts.type)

@@ -1,6 +1,6 @@
-"""The interfaces of file formats: `Reader`, `Writer`, and the rows that they exchange with other packages.
+"""The interfaces of file formats: `Reader` and `Writer`, and the classes for the rows that they process.
 
-Rows are Arrow columns. Formats do not know about padding.
+Rows are stored as Arrow columns. Readers and writers do not handle padding.
 """
 
 from __future__ import annotations
@@ -16,28 +16,28 @@ import pyarrow as pa
 from padmask.core.arrow_lists import Kind, take_rows
 from padmask.errors import Fault, Place
 
-# Number of rows that determine the columns of JSON Lines.
+# Number of rows from which the columns of JSON Lines are detected.
 HEAD_ROWS = 1000
 
-# Largest amount of these rows in memory, in bytes.
+# Maximum size of these rows in memory, in bytes.
 HEAD_BYTES = 16 << 20
 
-# Warning about an input without an end mark.
-LACKS_END = "the Arrow stream ends without its end mark, so rows may be missing"
+# Warning for an Arrow stream that may be truncated.
+LACKS_END = "the Arrow stream has no end-of-stream marker, so rows may be missing"
 
 
 @dataclass(frozen=True)
 class Batch:
-    """Some rows of an input.
+    """Decoded rows of an input.
 
     Args:
-        columns: the rows as Arrow columns. Rows with a fault are null.
+        columns: the rows as Arrow columns. A row with a fault is null.
         source: name of the input, for messages.
         numbers: line number (from 1) or row number (from 0) of each row, int64, shape (rows,).
         unit: `"line"` or `"row"`, the unit of `numbers`.
-        objects: for JSON Lines, the object of each row with its values as text.
-        lines: for JSON Lines, the text of each row.
-        faults: faults of rows that could not be read, in order.
+        objects: for JSON Lines, a dict from keys to JSON text for each row; otherwise None.
+        lines: for JSON Lines, the text of each row; otherwise None.
+        faults: reasons why rows could not be read, sorted by row.
     """
 
     columns: pa.RecordBatch
@@ -52,7 +52,7 @@ class Batch:
         return len(self.numbers)
 
     def place(self, row: int) -> Place:
-        """Return the place of a row in the input.
+        """Return the location of a row in the input.
 
         >>> str(Batch(pa.record_batch({"a": [1]}), "x.jsonl", np.array([12]), "line").place(0))
         'x.jsonl, line 12'
@@ -60,7 +60,7 @@ class Batch:
         return Place(self.source, self.unit, int(self.numbers[row]))
 
     def select(self, rows: npt.NDArray[np.int64]) -> Batch:
-        """Return the rows with these indices, without faults."""
+        """Return the rows at these indices, without faults."""
         return Batch(
             pa.RecordBatch.from_arrays(
                 [take_rows(column, rows) for column in self.columns.columns], schema=self.columns.schema
@@ -87,7 +87,7 @@ class Batch:
 
 @dataclass(frozen=True)
 class Chunk:
-    """A piece of an input that is not decoded yet.
+    """Consecutive rows of an input that are not decoded yet.
 
     Args:
         source: name of the input.
@@ -104,23 +104,23 @@ class Chunk:
 
 @dataclass(frozen=True)
 class Wanted:
-    """Columns to read in one pass over the input.
+    """The columns to read in one pass over the input.
 
     Args:
         sequences: the sequence columns, with their list types.
-        others: all columns in order, with the types of the columns that are not sequences. None leaves these
-            columns out, or keeps them as text in JSON Lines.
-        whole: names of columns with a requested dtype. From JSON Lines, their integers may be written as
-            floats such as 1.0, and their floats may be rounded to the dtype.
+        others: all columns in order, with the types of the columns that are not sequences. None omits these
+            columns, or keeps them as text in JSON Lines.
+        requested_dtypes: names of columns with a requested dtype. In JSON Lines, their integers may be
+            written as floats such as 1.0, and their floats may be rounded to the dtype.
     """
 
     sequences: pa.Schema
     others: pa.Schema | None = None
-    whole: Collection[str] = ()
+    requested_dtypes: Collection[str] = ()
 
     @property
     def schema(self) -> pa.Schema:
-        """All columns that are read, in order."""
+        """All columns to read, in order."""
         if self.others is None:
             return self.sequences
         sequences = {field.name: field for field in self.sequences}
@@ -130,13 +130,13 @@ class Wanted:
 
 
 class Reader(Protocol):
-    """An input that can be read several times. The class is called with a source and the rows per batch."""
+    """A reader for one input. The constructor arguments are a `Source` and the number of rows per batch."""
 
     def schema(self) -> pa.Schema:
         """Return the columns of the input; for JSON Lines, the columns of the first rows."""
 
     def look(self, wanted: Wanted) -> Iterator[Batch]:
-        """Read rows from the start, without consuming a pipe."""
+        """Yield rows from the start. If the input is a pipe, `chunks` later returns these rows again."""
 
     def chunks(self, wanted: Wanted) -> Iterator[Chunk]:
         """Split the input into chunks, in order. Only this method reads the input."""
@@ -145,42 +145,42 @@ class Reader(Protocol):
         """Decode a chunk. This is a pure function that any thread may call."""
 
     def cut(self, chunk: Chunk, rows: int) -> tuple[Chunk, int]:
-        """Return the first `rows` rows of a chunk, and their number."""
+        """Return at most the first `rows` rows of a chunk, and the number of returned rows."""
 
     def lacks_end(self) -> bool:
-        """Return whether the input ends without its end mark, though its rows can be read."""
+        """Return whether the input is readable, but has no end-of-stream marker."""
 
 
 class InputColumns(Protocol):
-    """The common columns of several inputs of one format."""
+    """The combined columns of several inputs that have the same format."""
 
     def schema(self) -> pa.Schema:
-        """Return the columns of the dataset, which may be larger than these inputs."""
+        """Return the columns of the dataset. The dataset may have more inputs than these."""
 
     def typed_schemas(self) -> Mapping[str, pa.Schema]:
-        """Return a dict from input name to columns; empty for formats without types."""
+        """Return the columns of each input, by input name; empty for JSON Lines, which has no types."""
 
     def sequence_types(
         self, names: Sequence[str], kinds: Mapping[str, Kind], look: Callable[[Wanted], Iterator[Batch]]
     ) -> pa.Schema:
-        """Return the list types of columns. `kinds` are the requested token kinds; `look` yields rows."""
+        """Return the list types of columns. `kinds` has the requested kinds of token; `look` yields rows."""
 
     def align(self, batch: Batch, wanted: Wanted) -> Batch:
-        """Return a batch of one input with the columns of the dataset."""
+        """Convert a batch of one input to the columns of the dataset."""
 
     def complete(self, batch: Batch, wanted: Wanted) -> Batch:
-        """Return a batch with all wanted columns, including columns that `decode` kept as text."""
+        """Add the requested columns that `decode` returned as text."""
 
 
 @dataclass(frozen=True)
 class Layout:
-    """The layout of the output.
+    """The schema and the row sizes of an output.
 
     Args:
         schema: schema of the output.
-        shapes: shape of a row, for each column whose rows all have the same shape.
-        group_rows: rows in a row group or record batch.
-        copies: columns that npz writes twice, by their second names.
+        shapes: shape of a row, by column name, for columns whose rows all have the same shape.
+        group_rows: number of rows in a row group or record batch.
+        copies: for npz, additional names of columns, each with the name of the column to copy.
         ragged: names of sequence columns whose rows have different lengths.
         name: name of the output, for messages.
     """
@@ -209,16 +209,16 @@ class WriterOptions:
 
 
 class Writer(Protocol):
-    """An output file. The class is called with a stream, a `Layout` and `WriterOptions`."""
+    """A writer for one output. The constructor arguments are a stream, a `Layout` and `WriterOptions`."""
 
     def encode(self, batch: Batch) -> Any:
         """Encode rows for `append`. This is a pure function that any thread may call."""
 
-    def append(self, piece: Any) -> None:
-        """Write encoded rows. The calls are in order."""
+    def append(self, encoded: Any) -> None:
+        """Write the result of `encode`. The calls are in row order."""
 
     def finish(self) -> None:
         """Write the end of the file."""
 
     def abandon(self) -> None:
-        """Close everything without writing more."""
+        """Close all resources without writing more data."""

@@ -1,4 +1,4 @@
-"""`Dataset`: several inputs of one format, read one after another."""
+"""The inputs of a run, which have the same format and are read one after another: `Dataset`."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from padmask.storage.source import Source
 
 
 def _fault_of(reader: Reader) -> UnreadableError | None:
-    """Return the error if the columns of an input cannot be read, else None."""
+    """Read the columns of an input. Return the error if they cannot be read, otherwise None."""
     try:
         reader.schema()
     except UnreadableError as error:
@@ -30,14 +30,14 @@ def _fault_of(reader: Reader) -> UnreadableError | None:
 
 
 class Dataset:
-    """Inputs of one format, in the order given.
+    """The inputs of a run, which have the same format.
 
     Args:
-        sources: the inputs.
+        sources: the inputs, in the order in which they are read.
         format_: format of all inputs; None detects the format.
         batch_rows: number of rows to read at a time, for Parquet; None uses a default.
-        schema: columns of the dataset, if the inputs are only a part of the dataset.
-        passed_over: names of files that are not data files, for messages.
+        schema: columns of the dataset, if the inputs are only a part of it; otherwise None.
+        skipped_files: names of files that are not data files, for messages.
 
     Raises:
         DataError: an input cannot be read, or the columns of the inputs have no common types.
@@ -50,9 +50,9 @@ class Dataset:
         format_: str | None = None,
         batch_rows: int | None = None,
         schema: pa.Schema | None = None,
-        passed_over: Sequence[str] = (),
+        skipped_files: Sequence[str] = (),
     ) -> None:
-        self.passed_over = passed_over
+        self.skipped_files = skipped_files
         self._sources = sources
         self._found = [source.first_version() for source in self._sources]
         formats = [input_format(source, format_) for source in self._sources]
@@ -74,22 +74,22 @@ class Dataset:
 
     @property
     def name(self) -> str:
-        """The inputs, for messages."""
+        """Name of the inputs, for messages."""
         first = self._sources[0].name
         return first if len(self._sources) == 1 else f"{first} and {len(self._sources) - 1} more"
 
     @contextmanager
     def named_in_errors(self) -> Iterator[None]:
-        """Add the name of the inputs to errors of the block about a request that does not fit the inputs."""
+        """Add the name of the inputs to each SpecError that the `with` block raises."""
         try:
             yield
         except SpecError as error:
             raise error.reworded(f"{self.name}: {error}") from None
 
     @property
-    def strangers(self) -> list[str]:
-        """Names of the inputs in padded folders that the manifest of the folder does not list."""
-        return [source.name for source in self._sources if source.stranger]
+    def unlisted_files(self) -> list[str]:
+        """Names of the inputs that are in a padded folder, but not in its manifest."""
+        return [source.name for source in self._sources if source.unlisted]
 
     @property
     def is_stored(self) -> bool:
@@ -103,7 +103,7 @@ class Dataset:
         return None if None in sizes else sum(size or 0 for size in sizes)
 
     def spool(self, limit: int | None = None) -> None:
-        """Make sure that all rows, or the first `limit` rows, can be read more than once."""
+        """Copy pipes to temporary files, so that the rows, or the first `limit` rows, can be read again."""
         for source in self._sources:
             source.spool(limit)
 
@@ -112,7 +112,7 @@ class Dataset:
             source.close()
 
     def is_input(self, file: os.stat_result) -> bool:
-        """Return whether a file is one of the inputs, under any name."""
+        """Return whether the file with this status is one of the inputs."""
         local = (
             found
             for source, found in zip(self._sources, self._found, strict=True)
@@ -122,11 +122,11 @@ class Dataset:
 
     @contextmanager
     def unchanged(self) -> Iterator[None]:
-        """Check at the end of the block that no input changed. Otherwise, two passes may read different rows.
+        """Check at the end of the `with` block that no input changed, so that all passes read the same rows.
 
         Raises:
             ChangedError: an input was written, replaced or removed. This error takes precedence over an error
-                of the block, which may be a result of the change.
+                in the block, which the change may have caused.
         """
         try:
             yield
@@ -148,7 +148,7 @@ class Dataset:
             if now != found:
                 raise ChangedError(
                     f"{source.name} was {'changed' if now else 'removed'} while it was read. Make sure that "
-                    "no other program writes to it, and run this again."
+                    "no other program writes to it, and run padmask again."
                 )
 
     def schema(self) -> pa.Schema:
@@ -156,10 +156,10 @@ class Dataset:
         return self._columns.schema()
 
     def lacking_end(self, limit: int | None = None) -> list[str]:
-        """Return the names of the inputs that end without their end mark.
+        """Return the names of the inputs that have no end-of-stream marker.
 
         Args:
-            limit: number of rows that are read. Inputs that are not read to their ends are left out.
+            limit: maximum number of rows to read. Inputs that are not read to the end are not included.
         """
         names = [source.name for source in self._sources]
         lacking = [reader.lacks_end() for reader in self._readers]
@@ -168,7 +168,7 @@ class Dataset:
         return [name for name, lacks in zip(names, lacking, strict=False) if lacks]
 
     def _count_ended(self, limit: int) -> int:
-        """Return the number of inputs that have fewer rows together than the limit."""
+        """Return the number of inputs that are read to the end before the limit of rows is reached."""
         nothing = Wanted(pa.schema([]))
         for ended, reader in enumerate(self._readers):
             with suppress(UnreadableError):
@@ -179,7 +179,7 @@ class Dataset:
         return len(self._readers)
 
     def leave_unreadable(self) -> dict[str, str]:
-        """Remove the inputs whose columns cannot be read, and return the reasons by path.
+        """Remove the inputs whose columns cannot be read. Return the reason for each removed input, by path.
 
         Afterwards, `look` skips inputs whose rows cannot be read.
 
@@ -212,7 +212,7 @@ class Dataset:
         }
 
     def look(self, wanted: Wanted) -> Iterator[Batch]:
-        """Yield rows from the start, without consuming a pipe."""
+        """Yield rows from the start. If an input is a pipe, `chunks` later returns these rows again."""
         for reader in self._readers:
             try:
                 for batch in reader.look(wanted):
@@ -227,7 +227,7 @@ class Dataset:
         return None if first is None else first.slice(0, min(len(first), HEAD_ROWS))
 
     def starting_with(self, name: str) -> Dataset:
-        """Return the inputs from the first one that has a column, or all inputs if none has the column."""
+        """Return a dataset without the inputs before the first input that has a column."""
         names = (reader.schema().names for reader in self._readers)
         start = next((i for i, known in enumerate(names) if name in known), 0)
         if start == 0:
@@ -266,5 +266,5 @@ class Dataset:
         return self._columns.align(self._readers[0].decode(chunk, wanted), wanted)
 
     def complete(self, batch: Batch, wanted: Wanted) -> Batch:
-        """Return a batch with all wanted columns, including columns that `decode` kept as text."""
+        """Add the requested columns that `decode` returned as text."""
         return self._columns.complete(batch, wanted)

@@ -1,7 +1,7 @@
 """Write NumPy npz archives: padded columns, mask and lengths as plain arrays.
 
-The rows of each array go to a temporary file first, because an archive is written one member at a time.
-Arrays never need pickle: strings become fixed-width text.
+The writer first writes each array to a temporary file, because an archive is written one array at a time.
+Strings become fixed-width text, so that reading the arrays does not require pickle.
 """
 
 from __future__ import annotations
@@ -26,69 +26,69 @@ _COPY_BYTES = 1 << 20
 
 @dataclass
 class _Member:
-    """An unfinished array: a temporary file with its rows, in pieces of one dtype each."""
+    """An incomplete array. Its rows are in a temporary file, in blocks that may have different dtypes."""
 
     file: IO[bytes]
-    pieces: list[tuple[tuple[int, ...], np.dtype[Any]]] = field(default_factory=list)
+    blocks: list[tuple[tuple[int, ...], np.dtype[Any]]] = field(default_factory=list)
 
     def add(self, array: npt.NDArray[Any]) -> None:
-        self.pieces.append((array.shape, array.dtype))
+        self.blocks.append((array.shape, array.dtype))
         self.file.write(
             np.ascontiguousarray(array).data if array.size and array.dtype.kind != "U" else array.tobytes()
         )
 
     def write(self, out: Any) -> None:
-        """Write all rows as one npy array. Text gets the width of the widest piece."""
-        dtype = np.result_type(*(dtype for _, dtype in self.pieces))
-        rows = sum(shape[0] for shape, _ in self.pieces)
+        """Write all rows as one npy array. The width of text is that of the widest block."""
+        dtype = np.result_type(*(dtype for _, dtype in self.blocks))
+        rows = sum(shape[0] for shape, _ in self.blocks)
         header = {"descr": np.lib.format.dtype_to_descr(dtype), "fortran_order": False}
-        np.lib.format.write_array_header_2_0(out, header | {"shape": (rows, *self.pieces[0][0][1:])})
+        np.lib.format.write_array_header_2_0(out, header | {"shape": (rows, *self.blocks[0][0][1:])})
         self.file.seek(0)
-        if all(piece == dtype for _, piece in self.pieces):
+        if all(block == dtype for _, block in self.blocks):
             shutil.copyfileobj(self.file, out, _COPY_BYTES)
             return
-        for shape, piece in self.pieces:
-            data = self.file.read(int(np.prod(shape)) * piece.itemsize)
-            out.write(np.frombuffer(data, dtype=piece).astype(dtype).tobytes())
+        for shape, block in self.blocks:
+            data = self.file.read(int(np.prod(shape)) * block.itemsize)
+            out.write(np.frombuffer(data, dtype=block).astype(dtype).tobytes())
 
 
 def _text(array: npt.NDArray[Any]) -> npt.NDArray[Any]:
-    """Return strings as fixed-width text. NumPy pads this text with NUL, so a final NUL would be lost."""
+    """Convert strings to fixed-width text. NumPy pads this text with NUL, so a final NUL would be lost."""
     if any(text.endswith("\0") for text in array.reshape(-1)):
         raise OutputError(
-            "A string ends with a NUL character, which NumPy text cannot hold. Write Parquet or JSON Lines."
+            "A string ends with a NUL character, which NumPy text cannot store. Write Parquet or JSON Lines."
         )
     return array.astype(str)
 
 
 def refuse_unsafe_names(names: Collection[str], output: str) -> None:
-    """Refuse array names that are unsafe or ambiguous as file names in an archive.
+    """Raise an error for an array name that is unsafe or ambiguous as a file name in an archive.
 
     >>> refuse_unsafe_names(["../ids"], "out.npz")
     Traceback (most recent call last):
         ...
-    padmask.errors.OutputError: out.npz: npz cannot hold a column named '../ids': ...
+    padmask.errors.OutputError: out.npz: npz cannot store a column named '../ids': ...
 
     Raises:
-        OutputError: a name is outside the extraction folder, is not a valid file name, or is the file name of
-            another array.
+        OutputError: a name leads out of the extraction folder, is not a valid file name, or is the file name
+            of another array.
     """
     for name in names:
         parts = name.split("/")
         leads_out = name.startswith("/") or any(part in ("", ".", "..") for part in parts)
         if leads_out or "\\" in name or not name.isprintable() or re.match("[A-Za-z]:", name):
-            why = "a file of this name could be extracted to another folder"
+            why = "a file with this name could be extracted to another folder"
         elif name.endswith(".npy") and name.removesuffix(".npy") in names:
             why = f"numpy.load would confuse it with {name.removesuffix('.npy')!r}"
         else:
             continue
         raise OutputError(
-            f"{output}: npz cannot hold a column named {name!r}: {why}. Rename the column, or write Parquet."
+            f"{output}: npz cannot store a column named {name!r}: {why}. Rename the column, or write Parquet."
         )
 
 
 class NpzWriter:
-    """Writes an uncompressed npz archive, as `numpy.savez` does."""
+    """Writer for an uncompressed npz archive, the format of `numpy.savez`."""
 
     def __init__(self, stream: BinaryIO, layout: Layout, options: WriterOptions) -> None:
         self._stream = stream
@@ -110,9 +110,9 @@ class NpzWriter:
         arrays |= {copy: arrays[name] for copy, name in self._layout.copies.items()}
         return {name: _text(array) if array.dtype == object else array for name, array in arrays.items()}
 
-    def append(self, piece: dict[str, npt.NDArray[Any]]) -> None:
-        for name, array in piece.items():
-            if len(array) or not self._members[name].pieces:
+    def append(self, encoded: dict[str, npt.NDArray[Any]]) -> None:
+        for name, array in encoded.items():
+            if len(array) or not self._members[name].blocks:
                 self._members[name].add(array)
 
     def abandon(self) -> None:
@@ -122,7 +122,7 @@ class NpzWriter:
     def finish(self) -> None:
         with zipfile.ZipFile(self._stream, "w", zipfile.ZIP_STORED, allowZip64=True) as archive:
             for name, member in self._members.items():
-                # A fixed date, so that the same rows give the same bytes.
+                # The date is fixed, so that the same rows result in the same bytes.
                 info = zipfile.ZipInfo(f"{name}.npy", date_time=(1980, 1, 1, 0, 0, 0))
                 with archive.open(info, "w", force_zip64=True) as out, member.file:
                     member.write(out)

@@ -45,10 +45,10 @@ BATCH_ROWS = (64, 1 << 16)
 # Without this buffer size, pyarrow would read a complete row group into memory.
 BUFFER_BYTES = 1 << 20
 
-# Number of row groups that are encoded while more rows are padded. Each takes memory.
-GROUPS_UNDER_WAY = 1
+# Number of row groups that are encoded while more rows are padded. Each needs memory.
+PENDING_GROUPS = 1
 
-# Metadata key of the Arrow schema, which includes the metadata of the schema.
+# Key of the file metadata that contains the Arrow schema, including its metadata.
 ARROW_SCHEMA = b"ARROW:schema"
 
 # Largest batch size that Arrow accepts.
@@ -56,7 +56,7 @@ MOST_ROWS = (1 << 31) - 1
 
 
 class ParquetReader:
-    """Reads one Parquet file."""
+    """Reader for one Parquet file."""
 
     def __init__(self, source: Source, batch_rows: int | None = None) -> None:
         self._source = source
@@ -121,14 +121,14 @@ class ParquetReader:
     ) -> Iterator[pa.RecordBatch]:
         """Yield the rows of row groups as batches.
 
-        Row groups in remote storage are read one after another, because each is in memory completely.
+        Row groups in remote storage are read one at a time, because each row group is loaded completely.
         """
-        pieces = [range(g, g + 1) for g in groups] if self._source.url is not None else [groups]
+        ranges = [range(g, g + 1) for g in groups] if self._source.url is not None else [groups]
         finer = [name for name in int96_columns(file.schema) if names is None or name in names]
-        for piece in pieces:
-            batches = file.iter_batches(batch_size=rows, columns=names, row_groups=list(piece))
+        for group_range in ranges:
+            batches = file.iter_batches(batch_size=rows, columns=names, row_groups=list(group_range))
             if finer:
-                exact = self._open(raw, "ns").iter_batches(rows, list(piece), finer)
+                exact = self._open(raw, "ns").iter_batches(rows, list(group_range), finer)
                 batches = exact_batches(batches, exact, self.schema(), self._source.name)
             yield from batches
 
@@ -139,15 +139,15 @@ class ParquetReader:
         return cut_batch(chunk, rows)
 
     def lacks_end(self) -> bool:
-        """Return False, since an incomplete Parquet file cannot be read."""
+        """Return False, because an incomplete Parquet file cannot be read."""
         return False
 
 
 def with_file_metadata(schema: pa.Schema, found: Mapping[bytes, bytes] | None) -> pa.Schema:
-    """Add the key-value metadata of a file to its schema, except keys that the schema already has.
+    """Add the key-value metadata of a file to its schema. Keys that the schema already has stay unchanged.
 
     Args:
-        schema: schema of the file as Arrow reads it.
+        schema: schema of the file.
         found: all key-value metadata of the file.
     """
     own = schema.metadata or {}
@@ -161,7 +161,7 @@ def _rows_of(file: pq.ParquetFile, begin: int, end: int) -> int:
 
 
 def _check_groups(source: Source, metadata: pq.FileMetaData) -> None:
-    """Refuse row groups that do not match the footer, because reading them could abort the process."""
+    """Raise an error if row groups do not match the footer, because reading them could abort the process."""
     for i in range(metadata.num_row_groups):
         columns = metadata.row_group(i).num_columns
         if columns != metadata.num_columns:
@@ -178,11 +178,11 @@ def _check_groups(source: Source, metadata: pq.FileMetaData) -> None:
 
 
 def _rows_at_a_time(file: pq.ParquetFile) -> int:
-    """Return how many rows hold about `BATCH_VALUES` values, according to the footer."""
+    """Return the number of rows that have about `BATCH_VALUES` values, according to the footer."""
     low, high = BATCH_ROWS
     if file.metadata.num_row_groups == 0:
         return high
-    # With a broken footer, reading a row raises an error, but reading the counts of a column would abort the
+    # If the footer is corrupt, reading a row raises an error, but reading column metadata would abort the
     # process.
     next(file.iter_batches(batch_size=1, row_groups=[0]), None)
     group = file.metadata.row_group(0)
@@ -191,9 +191,9 @@ def _rows_at_a_time(file: pq.ParquetFile) -> int:
 
 
 class ParquetWriter:
-    """Writes row groups of a fixed number of rows, with zstd and data pages of version 1.
+    """Writer for Parquet files with row groups of a fixed number of rows, zstd and data page version 1.
 
-    Threads encode the columns of a row group as separate files in parallel, and the writer joins these files.
+    Threads encode each column of a row group as a separate file, and the writer joins these files.
     """
 
     def __init__(self, stream: BinaryIO, layout: Layout, options: WriterOptions) -> None:
@@ -203,7 +203,7 @@ class ParquetWriter:
         # An output without rows has no row group, because an empty row group breaks Hugging Face datasets.
         self._groups = RowGroups(layout)
         self._pool = ThreadPoolExecutor(options.threads, "padmask-parquet")
-        self._under_way: deque[list[Future[Encoded]]] = deque()
+        self._pending: deque[list[Future[Encoded]]] = deque()
         self._written: list[Struct] = []
         self._place = 0
         self._name = layout.name
@@ -213,15 +213,15 @@ class ParquetWriter:
     def encode(self, batch: Batch) -> pa.RecordBatch:
         return batch.columns
 
-    def append(self, piece: pa.RecordBatch) -> None:
-        for table in self._groups.add(piece):
+    def append(self, encoded: pa.RecordBatch) -> None:
+        for table in self._groups.add(encoded):
             self._begin(table)
 
     def finish(self) -> None:
         for table in self._groups.rest():
             self._begin(table)
-        while self._under_way:
-            self._write(self._under_way.popleft())
+        while self._pending:
+            self._write(self._pending.popleft())
         self._put(write_footer(self._template, self._written))
         self._pool.shutdown()
 
@@ -229,10 +229,10 @@ class ParquetWriter:
         self._pool.shutdown(wait=False, cancel_futures=True)
 
     def _begin(self, table: pa.Table) -> None:
-        if len(self._under_way) == GROUPS_UNDER_WAY:
-            self._write(self._under_way.popleft())
+        if len(self._pending) == PENDING_GROUPS:
+            self._write(self._pending.popleft())
         columns = zip(self._schema, table.columns, strict=True)
-        self._under_way.append([self._pool.submit(_encode, *column, self._name) for column in columns])
+        self._pending.append([self._pool.submit(_encode, *column, self._name) for column in columns])
 
     def _write(self, group: list[Future[Encoded]]) -> None:
         columns = [future.result() for future in group]
@@ -253,26 +253,26 @@ def _encode(field: pa.Field, column: pa.ChunkedArray, name: str) -> Encoded:
     try:
         return split_file(_encoded(schema, table))
     except (pa.ArrowException, OSError) as error:
-        raise _cannot_hold(field, table.column(0).chunk(0), error, name) from None
+        raise _cannot_store(field, table.column(0).chunk(0), error, name) from None
 
 
 def _template(schema: pa.Schema, name: str) -> memoryview:
-    """Return a Parquet file without rows. The error names the first column that Parquet cannot hold."""
+    """Return a Parquet file without rows. Raise an error for the first column that Parquet cannot store."""
     try:
         return _encoded(schema, None)
     except (pa.ArrowException, OSError):
         for field in schema:
             values = pa.nulls(0, field.type)
             if not fits_parquet(values):
-                raise _cannot_hold(field, values, None, name) from None
+                raise _cannot_store(field, values, None, name) from None
         raise
 
 
 def _encoded(schema: pa.Schema, table: pa.Table | None) -> memoryview:
-    """Return a Parquet file with a table as its only row group, or without row groups.
+    """Return a Parquet file with a table as its only row group. Without a table, it has no row groups.
 
     Raises:
-        ArrowException: Parquet cannot hold a type or a value.
+        ArrowException: Parquet cannot store a type or a value.
     """
     sink = pa.BufferOutputStream()
     with pq.ParquetWriter(sink, schema, compression="zstd", data_page_version="1.0") as writer:
@@ -283,23 +283,23 @@ def _encoded(schema: pa.Schema, table: pa.Table | None) -> memoryview:
 
 
 def _refuse_empty_lists(parts: Iterable[pa.Field]) -> None:
-    """Refuse fixed-size lists of size 0 at any depth, which Arrow writes to Parquet, but cannot read."""
+    """Refuse fixed-size lists of size 0 at any depth, which Arrow writes to Parquet but cannot read."""
     for field in parts:
         if pa.types.is_fixed_size_list(field.type) and field.type.list_size == 0:
             raise pa.ArrowNotImplementedError("fixed-size lists of size 0 cannot be read again")
         _refuse_empty_lists(map(field.type.field, range(field.type.num_fields)))
 
 
-def _cannot_hold(field: pa.Field, values: pa.Array, error: Exception | None, name: str) -> OutputError:
+def _cannot_store(field: pa.Field, values: pa.Array, error: Exception | None, name: str) -> OutputError:
     reason = "" if error is None else f": {short_arrow_error(error)}"
     return OutputError(
-        f"{name}: Parquet cannot hold column {field.name!r} of type {field.type}{reason}. "
+        f"{name}: Parquet cannot store column {field.name!r} of type {field.type}{reason}. "
         f"{other_formats(values)}"
     )
 
 
 def fits_parquet(values: pa.Array) -> bool:
-    """Return whether Parquet can hold the values of an array."""
+    """Return whether Parquet can store the values of an array."""
     plain = as_type(values, plain_type(values.type, of_views))
     try:
         _encoded(pa.schema([("x", plain.type)]), pa.table({"x": plain}))

@@ -1,4 +1,4 @@
-"""Join Parquet column chunks that were encoded in parallel into one file."""
+"""Join Parquet column chunks, which were encoded in parallel, into one file."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ from typing import Any
 
 MAGIC = b"PAR1"
 
-# The fields of a Thrift struct by number, each with its type. A list is a pair: the item type and the items.
+# A Thrift struct: the type and the value of each field, by field number. A list is a pair (item type, items).
 Struct = dict[int, tuple[int, Any]]
 
 _TRUE, _FALSE, _BYTE, _I16, _I32, _I64, _DOUBLE, _BINARY, _LIST, _SET, _MAP, _STRUCT = range(1, 13)
 
-# Numbers of the fields that joining changes in FileMetaData, RowGroup, ColumnChunk and ColumnMetaData.
+# Numbers of the FileMetaData, RowGroup, ColumnChunk and ColumnMetaData fields that this module changes.
 _FILE_ROWS, _FILE_GROUPS = 3, 4
 
 _GROUP_COLUMNS, _GROUP_BYTES, _GROUP_ROWS, _GROUP_START, _GROUP_COMPRESSED = 1, 2, 3, 5, 6
@@ -25,12 +25,13 @@ _PAGE_STARTS = (9, 10, 11)
 
 @dataclass(frozen=True)
 class Encoded:
-    """The chunks of one column in one row group.
+    """One column of a row group, encoded.
 
     Args:
-        body: bytes of the chunks.
-        chunks: ColumnChunk structs, with offsets in a file where the body follows the magic bytes.
-        size: bytes before compression.
+        body: bytes of the column chunks.
+        chunks: ColumnChunk structs. Their offsets are correct if the body follows directly after the magic
+            bytes.
+        size: size in bytes before compression.
         rows: number of rows in the row group.
     """
 
@@ -41,14 +42,14 @@ class Encoded:
 
 
 def read_footer(file: memoryview) -> tuple[Struct, int]:
-    """Return the FileMetaData of a file, and its offset in the file."""
+    """Return the FileMetaData struct of a file, and its offset in the file."""
     end = len(file) - len(MAGIC) - 4
     start = end - int.from_bytes(file[end : end + 4], "little")
     return _Reader(bytes(file[start:end])).struct(), start
 
 
 def split_file(file: memoryview) -> Encoded:
-    """Return the chunks of a file with one row group."""
+    """Return the column chunks of a file with one row group."""
     footer, end = read_footer(file)
     (group,) = _items(footer, _FILE_GROUPS)
     size, rows = group[_GROUP_BYTES][1], group[_GROUP_ROWS][1]
@@ -56,7 +57,7 @@ def split_file(file: memoryview) -> Encoded:
 
 
 def join_group(columns: Sequence[Encoded], start: int) -> Struct:
-    """Return the RowGroup struct of columns whose bodies follow each other from the offset `start`."""
+    """Return the RowGroup struct of columns whose bodies are written one after another at offset `start`."""
     offset, chunks = start, []
     for column in columns:
         chunks += [_moved(chunk, offset - len(MAGIC)) for chunk in column.chunks]
@@ -90,7 +91,7 @@ def _items(struct: Struct, field: int) -> list[Any]:
 
 
 def _moved(chunk: Struct, by: int) -> Struct:
-    """Return a ColumnChunk struct with its offsets moved. An offset of 0 or a missing offset stays."""
+    """Return a ColumnChunk struct with `by` added to its offsets, unless an offset is 0 or missing."""
     metadata = chunk[_CHUNK_METADATA][1]
     metadata = metadata | {
         field: (_I64, metadata[field][1] + by) for field in _PAGE_STARTS if metadata.get(field, (0, 0))[1]
@@ -102,7 +103,7 @@ def _moved(chunk: Struct, by: int) -> Struct:
 
 
 class _Reader:
-    """Reads Thrift's compact protocol."""
+    """Parser for the compact protocol of Thrift."""
 
     def __init__(self, data: bytes) -> None:
         self._data, self._at = data, 0

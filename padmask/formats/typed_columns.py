@@ -1,4 +1,4 @@
-"""The common columns of inputs in typed formats. Each batch is cast to one common schema."""
+"""Combine the columns of Parquet or Arrow inputs, and cast each batch to the common schema."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from padmask.errors import DataError, Fault
 from padmask.formats.contract import Batch, Reader, Wanted
 from padmask.storage.source import Source
 
-# Number of inputs from which on their schemas are read in parallel.
+# If there are at least this many inputs, their schemas are read in parallel.
 MANY_INPUTS = 8
 
 # Number of schemas that are read at the same time.
@@ -23,19 +23,19 @@ SCHEMAS_AT_ONCE = 16
 
 
 class TypedColumns:
-    """The common columns of inputs in typed formats.
+    """The combined columns of Parquet or Arrow inputs.
 
     Args:
         sources: the inputs.
-        readers: readers of the inputs.
-        schema: columns of the dataset, if the inputs are only a part of the dataset.
+        readers: reader of each input.
+        schema: columns of the dataset, if the inputs are only a part of it; otherwise None.
     """
 
     def __init__(
         self, sources: Sequence[Source], readers: Sequence[Reader], schema: pa.Schema | None
     ) -> None:
         self._sources, self._readers, self._schema = sources, readers, schema
-        # A single input has the columns of the dataset already.
+        # A single input already has the columns of the dataset.
         self._alone = len(readers) == 1 and schema is None
 
     def schema(self) -> pa.Schema:
@@ -55,13 +55,13 @@ class TypedColumns:
             except pa.ArrowException as error:
                 reason = str(error).splitlines()[0].rstrip(".")
                 raise DataError(
-                    f"{source.name}: the columns do not fit those of {self._sources[0].name}: {reason}. "
+                    f"{source.name}: the columns do not match those of {self._sources[0].name}: {reason}. "
                     "Fix the types, or pad the files separately."
                 ) from None
         return merge_metadata(unified, schemas)
 
     def typed_schemas(self) -> Mapping[str, pa.Schema]:
-        """Return the columns of each input by the name of the input."""
+        """Return the columns of each input, by input name."""
         names = (source.name for source in self._sources)
         return dict(zip(names, read_schemas(self._readers), strict=True))
 
@@ -72,7 +72,7 @@ class TypedColumns:
         return pa.schema([self.schema().field(name) for name in names])
 
     def align(self, batch: Batch, wanted: Wanted) -> Batch:
-        """Return a batch with the columns of all inputs. Columns that its own input lacks are null."""
+        """Convert a batch to the columns of all inputs. Columns that its input does not have are null."""
         schema = self.schema() if wanted.others is not None else wanted.sequences
         names = batch.columns.schema.names
         if batch.columns.schema.equals(schema) or (self._alone and names == schema.names):
@@ -91,12 +91,12 @@ class TypedColumns:
         return replace(batch, columns=columns, faults=[*batch.faults, *faults])
 
     def complete(self, batch: Batch, wanted: Wanted) -> Batch:
-        """Return the batch unchanged: typed formats decode all wanted columns."""
+        """Return the batch unchanged, because `decode` has read all requested columns."""
         return batch
 
 
 def read_schemas(readers: Sequence[Reader]) -> list[pa.Schema]:
-    """Return the columns of each input. Many inputs are read in parallel, as remote storage is slow."""
+    """Return the columns of each input. Many inputs are read in parallel, because remote storage is slow."""
     if len(readers) < MANY_INPUTS:
         return [reader.schema() for reader in readers]
     with ThreadPoolExecutor(SCHEMAS_AT_ONCE, "padmask-schema") as pool:
@@ -111,8 +111,8 @@ def _cast(batch: Batch, field: pa.Field) -> pa.Array:
     except pa.ArrowException:
         row = next((row for row in range(len(batch)) if not _can_be(column, row, field.type)), 0)
         raise DataError(
-            f"{batch.place(row)}: column {field.name!r} of type {column.type} cannot become {field.type}, "
-            "the common type of all files. Fix the types, or pad the files separately."
+            f"{batch.place(row)}: column {field.name!r} of type {column.type} cannot be converted to "
+            f"{field.type}, the common type of all files. Fix the types, or pad the files separately."
         ) from None
 
 

@@ -1,4 +1,4 @@
-"""Advice on the choice of a plan, as text."""
+"""Advice on how to pad a dataset with little padding and few lost tokens."""
 
 from __future__ import annotations
 
@@ -7,15 +7,15 @@ from collections.abc import Sequence
 from padmask.errors import share
 from padmask.inspect.costs import Cost
 
-# With a smaller share of padding, other plans save too little.
+# If a smaller share of the output is padding, other plans save too little.
 LITTLE_PADDING = 0.15
 
-# Truncation is worth mentioning if padding to the longest row needs this many times the positions of p99.
+# Recommend truncation only if padding to the longest row needs at least this many times as many positions.
 WORTH_CUTTING = 1.1
 
 
 def plan_advice(plans: Sequence[Cost]) -> str:
-    """Return advice that compares padding to the longest row, truncation and buckets.
+    """Return a recommendation: pad to the longest row, truncate, or use buckets of similar lengths.
 
     >>> from padmask.core.plan import LengthStats
     >>> from padmask.inspect.costs import candidate_costs
@@ -24,7 +24,7 @@ def plan_advice(plans: Sequence[Cost]) -> str:
     """
     by_name = {cost.name: cost for cost in plans}
     if not by_name:
-        return "The input has no rows to pad."
+        return "The input has no rows."
     longest, p99 = by_name["longest"], by_name["p99"]
     if longest.padding_share <= LITTLE_PADDING:
         return (

@@ -1,4 +1,7 @@
-"""The costs of candidate plans: padding, lost tokens, bytes and shapes, computed from lengths."""
+"""The costs of candidate plans: padding, lost tokens, bytes and shapes.
+
+A plan is a choice of output row lengths. All costs are computed from the number of rows of each length.
+"""
 
 from __future__ import annotations
 
@@ -16,8 +19,8 @@ BUCKETS = (2, 4, 8)
 
 PERCENTILES = ("p99", "p95", "p90")
 
-# The time for first-fit-decreasing grows with the square of the number of distinct lengths. More lengths than
-# this are first rounded up to a grid, so the estimate is slightly too high.
+# The time of first-fit-decreasing grows with the square of the number of distinct lengths. If there are more
+# lengths than this, they are rounded up, so the estimate is slightly too high.
 PACKED_LENGTHS = 512
 
 
@@ -26,14 +29,14 @@ class Cost:
     """The cost of one plan.
 
     Args:
-        name: `"longest"`, `"p99"`, `"128"`, `"buckets-4"` or `"packed"`.
+        name: name of the plan, such as `"longest"`, `"p99"`, `"128"`, `"buckets-4"` or `"packed"`.
         edges: maxlen of the plan, or the maxlen of each bucket.
-        places: number of places in the output, with tokens or padding.
+        places: number of positions in the output, including padding.
         tokens: number of tokens in the output.
-        rows_cut: number of rows that lose tokens.
-        tokens_lost: number of tokens that are cut off.
-        bytes: bytes of the padded column in its dtype, without the mask.
-        shapes: number of distinct row lengths in the output. A compiled model is compiled once per shape.
+        rows_cut: number of truncated rows.
+        tokens_lost: number of tokens that truncation removes.
+        bytes: size of the padded column in bytes, without the mask.
+        shapes: number of distinct row lengths in the output. Compiled models are compiled once per shape.
     """
 
     name: str
@@ -47,17 +50,17 @@ class Cost:
 
     @property
     def padding_share(self) -> float:
-        """Share of the places that are padding, from 0 to 1."""
+        """Share of the positions that are padding, from 0 to 1."""
         return 1 - self.tokens / self.places if self.places else 0.0
 
     @property
     def lost_share(self) -> float:
-        """Share of the tokens that are cut off, from 0 to 1."""
+        """Share of the tokens that truncation removes, from 0 to 1."""
         total = self.tokens + self.tokens_lost
         return self.tokens_lost / total if total else 0.0
 
     def as_dict(self) -> dict[str, Any]:
-        """Return the cost as `inspect --json` prints it: with `edges` for buckets, else `maxlen`."""
+        """Return the cost as a dict for `inspect --json`. Buckets have `edges`, other plans `maxlen`."""
         length = {"edges": list(self.edges)} if self.name.startswith("buckets") else {"maxlen": self.edges[0]}
         return (
             {"name": self.name}
@@ -76,16 +79,16 @@ class Cost:
 def candidate_costs(
     stats: LengthStats, asked: Sequence[int | str] = (), multiple: int | None = None, token_bytes: int = 4
 ) -> list[Cost]:
-    """Return the costs of all candidate plans.
+    """Return the costs of all candidate plans: fixed lengths, percentiles, buckets and packing.
 
     >>> [(cost.name, cost.edges) for cost in candidate_costs(LengthStats({2: 9, 10: 1}), [4])][-4:]
     [('buckets-2', (2, 10)), ('buckets-4', (2, 10)), ('buckets-8', (2, 10)), ('packed', (10,))]
 
     Args:
-        stats: number of rows by length.
-        asked: other values of maxlen from the user. Bucket and packing plans ignore them and keep all tokens.
-        multiple: value of `pad_to_multiple_of` for lengths that are found in the data; None does not round.
-        token_bytes: bytes of one token in the output.
+        stats: number of rows of each length.
+        asked: additional values of maxlen that the user requested. They do not affect buckets and packing.
+        multiple: value of `pad_to_multiple_of`, for lengths that are found in the data. None does not round.
+        token_bytes: size of a token in the output, in bytes.
     """
     if not stats.rows:
         return []
@@ -97,7 +100,14 @@ def candidate_costs(
 
 
 def cost_of(stats: LengthStats, maxlen: int | str, multiple: int | None, token_bytes: int) -> Cost:
-    """Return the cost of one maxlen for all rows."""
+    """Return the cost of padding or truncating all rows to one maxlen.
+
+    Args:
+        stats: number of rows of each length.
+        maxlen: a number, `"longest"`, or a percentile such as `"p95"`.
+        multiple: value of `pad_to_multiple_of`; None does not round.
+        token_bytes: size of a token in the output, in bytes.
+    """
     found = isinstance(maxlen, str)
     plan = make_plan(PadSpec(maxlen=maxlen, pad_to_multiple_of=multiple if found else None), stats)
     cut = {length: rows for length, rows in stats.counts.items() if length > plan.maxlen}
@@ -122,7 +132,7 @@ def _powers(stats: LengthStats) -> list[int]:
 
 
 def _rounded(stats: LengthStats, multiple: int) -> dict[int, int]:
-    """Return the number of rows by rounded-up length. An empty row takes one place."""
+    """Round lengths up to a multiple and return the number of rows of each length. Empty rows count as 1."""
     rounded: dict[int, int] = {}
     for length in sorted(stats.counts):
         up = -(-max(length, 1) // multiple) * multiple
@@ -138,23 +148,26 @@ def _bucketed(stats: LengthStats, rounded: dict[int, int], count: int, token_byt
 
 
 def best_edges(rows: dict[int, int], count: int) -> tuple[int, ...]:
-    """Return at most `count` bucket edges that need the fewest places.
+    """Choose the maxlen of each bucket so that the output has the fewest positions.
 
     >>> best_edges({1: 10, 2: 1, 9: 5, 10: 5}, 2)
     (1, 10)
 
     Args:
-        rows: number of rows by length. Edges are chosen from these lengths.
-        count: largest number of buckets.
+        rows: number of rows of each length. The result contains only these lengths.
+        count: maximum number of buckets.
+
+    Returns:
+        The maxlen of each bucket, in ascending order.
 
     The function uses dynamic programming over the distinct lengths. The cost satisfies the quadrangle
-    inequality, so the best start of the last bucket never decreases when more lengths are covered. Divide and
-    conquer therefore needs n log n steps per bucket instead of n squared.
+    inequality, so the best start of the last bucket never decreases when more lengths are added. Therefore,
+    divide and conquer needs n log n steps per bucket instead of n squared.
     """
     lengths = np.array(sorted(rows), dtype=np.int64)
     before = np.concatenate([[0], np.cumsum([rows[int(length)] for length in lengths])])
     size = len(lengths)
-    # best[j] is the number of places for the first j lengths. The loop starts with the result for one bucket.
+    # best[j] is the number of positions for the first j lengths. Start with the result for one bucket.
     best = np.concatenate([[0], lengths * before[1:]])
     splits: list[npt.NDArray[np.int64]] = []
     for _ in range(min(count, size) - 1):
@@ -172,10 +185,14 @@ def best_edges(rows: dict[int, int], count: int) -> tuple[int, ...]:
 def _add_bucket(
     best: npt.NDArray[np.int64], lengths: npt.NDArray[np.int64], before: npt.NDArray[np.int64]
 ) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
-    """Return the fewest places with one more bucket, and the index of the first length in that bucket."""
+    """Add one bucket to the best buckets so far.
+
+    Returns:
+        For each number of lengths, the fewest positions, and the index of the last bucket's first length.
+    """
     size = len(lengths)
     result, split = np.zeros_like(best), np.zeros(size + 1, dtype=np.int64)
-    # Each task is a range of bucket ends to solve, and the range of starts that contains the best starts.
+    # Each task is a range of bucket ends, and the range of bucket starts that contains the best ones.
     tasks = [(1, size, 0, size - 1)]
     while tasks:
         first, last, low, high = tasks.pop()
@@ -191,31 +208,32 @@ def _add_bucket(
 
 
 def _packed(stats: LengthStats, rounded: dict[int, int], token_bytes: int) -> Cost:
-    """Return the cost of packing rows into bins as long as the longest row."""
+    """Return the cost of packing several rows into each output row, whose length is the longest row."""
     size = max(rounded)
     places = count_bins(stats, size) * size
     return Cost("packed", (size,), places, stats.tokens, 0, 0, places * token_bytes, 1)
 
 
 def count_bins(stats: LengthStats, size: int) -> int:
-    """Return the number of bins of `size` tokens that first-fit-decreasing needs.
+    """Return how many bins of `size` tokens first-fit-decreasing packing needs for all rows.
 
     >>> count_bins(LengthStats({6: 2, 4: 3, 2: 1}), 10)
     3
 
     Args:
-        stats: number of rows by length.
-        size: number of tokens in a bin, at least the longest length.
+        stats: number of rows of each length.
+        size: maximum number of tokens in a bin, at least the longest length.
 
-    Bins with the same free space are counted together, so the time depends on the number of distinct lengths,
-    not on the number of rows. Many distinct lengths are rounded up, and the result is then an estimate.
+    The function processes bins with the same free space together, so the time depends on the number of
+    distinct lengths and not on the number of rows. If there are many distinct lengths, the function rounds
+    them up, and the result is an estimate.
     """
     grid = max(1, -(-stats.longest // PACKED_LENGTHS)) if len(stats.counts) > PACKED_LENGTHS else 1
     needs: dict[int, int] = {}
     for length in sorted(filter(None, stats.counts), reverse=True):
         need = min(size, -(-length // grid) * grid)
         needs[need] = needs.get(need, 0) + stats.counts[length]
-    # Groups of bins in the order in which they were opened: [free tokens, bins].
+    # Groups of equally full bins in the order in which they were opened: [free tokens, number of bins].
     groups: list[list[int]] = []
     for need, rows in needs.items():
         groups = _place(groups, need, rows, size)
@@ -223,7 +241,7 @@ def count_bins(stats: LengthStats, size: int) -> int:
 
 
 def _place(groups: list[list[int]], need: int, rows: int, size: int) -> list[list[int]]:
-    """Put rows of one length into the first bins with enough free tokens, and open bins for the rest."""
+    """Put rows of one length into the first bins with enough free space, and open new bins for the rest."""
     after: list[list[int]] = []
     for free, bins in groups:
         each = free // need

@@ -1,6 +1,6 @@
-"""`inspect_file`: the masks, lengths, plans and findings of a raw or padded dataset.
+"""`inspect_file`, which computes length statistics, masks, plans and findings for a dataset.
 
-All rows are read once. The files of a raw dataset are read in parallel.
+Each row is read once. The files of a raw dataset are read in parallel.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ from padmask.storage.urls import checked_paths
 from padmask.stream.job import Job, PadRequest
 from padmask.stream.progress import ProgressCallback
 from padmask.stream.row_sample import Row
-from padmask.verify.data.reading import add_file_findings, make_audit_job
+from padmask.verify.data.audit_job import add_file_findings, make_audit_job
 from padmask.verify.data.rules import Audit, Finding
 
 
@@ -50,7 +50,9 @@ def inspect_file(  # noqa: PLR0913 - one keyword per option of the command
     workers: int | None = None,
     progress: ProgressCallback | None = None,
 ) -> Inspection:
-    """Return the masks, lengths, plans and findings of a raw or padded dataset.
+    """Compute length statistics, masks, plans and findings for a raw or padded dataset.
+
+    A plan is a candidate for the output row lengths, with its cost.
 
     >>> import tempfile, pathlib
     >>> file = pathlib.Path(tempfile.mkdtemp()) / "in.jsonl"
@@ -60,20 +62,22 @@ def inspect_file(  # noqa: PLR0913 - one keyword per option of the command
     (2, [[True, True], [True, False]])
 
     Args:
-        inputs: paths, read as one dataset; `-` is standard input.
-        columns: columns to inspect, as in `pad_table`. The tokens of the first column are shown.
-        specs: padding options. Masks are shown for the first spec, and plans for every spec.
-        show: rows to show; None shows no rows.
-        mask_column: mask column of padded input; None finds the column by the metadata, else by its name.
-        declared: side of the padding of padded input; None uses the metadata, else the side of most rows.
-        files: input format, limits and tuning; None uses `ReadOptions()`.
-        executor: executor that reads the files of a raw dataset in parallel; None reads in this process.
-        workers: number of files to read at the same time; None uses the executor's `workers`, else the number
-            of cores.
-        progress: callback that receives the progress of the pass.
+        inputs: paths of one dataset. `-` is standard input.
+        columns: columns to inspect, as in `pad_table`. The result shows tokens of the first column.
+        specs: padding options. The result has masks for the first spec, and a plan for each spec.
+        show: rows to show. None shows no rows.
+        mask_column: mask column of padded input. None finds the column by the metadata, else by its name.
+        declared: padding side of padded input, `"post"` or `"pre"`. None uses the metadata, else the side of
+            most rows.
+        files: input format and limits. None uses `ReadOptions()`.
+        executor: executor that reads the files of a raw dataset in parallel. None reads in this process.
+        workers: number of files to read in parallel. None uses the executor's `workers` attribute, else the
+            number of cores.
+        progress: callback that receives progress updates.
 
     Raises:
-        SpecError, DataError: as in `pad_file`.
+        SpecError: an option is invalid, or a column is missing or has an unsupported type.
+        DataError: the input is invalid.
     """
     inputs = checked_paths(inputs)
     columns, files = as_list(columns), read_options(files)
@@ -82,15 +86,15 @@ def inspect_file(  # noqa: PLR0913 - one keyword per option of the command
     declared = optional(choice(("post", "pre")))("declared", declared)
     specs = [instance(PadSpec)("specs", spec) for spec in ([specs] if isinstance(specs, PadSpec) else specs)]
     if not inputs or not specs:
-        raise SpecError("`inspect_file` needs at least one input and one PadSpec.")
+        raise SpecError("`inspect_file` requires at least one input and one PadSpec.")
     spec = specs[0]
     sources = find_sources(inputs)
     with closing(Dataset(sources, files.input_format, files.batch_rows)) as dataset:
         asked = PadRequest(columns, spec, MaskSpec(column=None), RowPolicy())
         job = make_audit_job(dataset, asked, mask_column, declared)
         request = InspectRequest(dataset.format, dataset.schema(), job, files, show)
-        # Padded files are read as one piece, because their first rows can decide the side and the pad value.
-        # A pipe can be read only once, so this process reads all files.
+        # Padded files are read in sequence, because the first rows can determine the side and the pad value.
+        # If an input is a pipe, this process reads all files, because a pipe can be read only once.
         has_pipe = any(source.is_pipe for source in sources)
         if len(sources) > 1 and job.padding is None and files.limit is None and not has_pipe:
             inspected = inspect_files_separately(request, sources, executor, workers, progress)
@@ -121,7 +125,7 @@ def inspect_file(  # noqa: PLR0913 - one keyword per option of the command
 
 
 def _health(audit: Audit) -> list[Finding]:
-    """Return the findings. The rule `stranger-file` is an error in `verify`, but only a warning here."""
+    """Return the findings, with `stranger-file` as a warning. In `verify`, this rule is an error."""
     return [
         replace(finding, rule=replace(finding.rule, severity="warning"))
         if finding.rule.name == "stranger-file"
@@ -136,7 +140,7 @@ def _token_bytes(column: PadColumn) -> int:
 
 
 def _show(row: Row, job: Job, spec: PadSpec, stats: LengthStats) -> ShownRow:
-    """Return a row to show: a raw row as `padmask pad` would pad it, or a padded row unchanged."""
+    """Convert a sampled row to the form in which it is shown. Raw rows are padded first."""
     column = job.columns[0]
     values = row.values[column.name]
     if row.mask is not None:

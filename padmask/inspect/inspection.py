@@ -1,4 +1,4 @@
-"""`Inspection`: the result of `inspect_file`."""
+"""`Inspection`, the result of `inspect_file`."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ LENGTH_PERCENTILES = ("90", "95", "99")
 
 @dataclass(frozen=True)
 class ShownRow:
-    """A padded row, or a raw row as it would be padded.
+    """A padded row to show, or a raw row after padding.
 
     Args:
         row: number of the row in the input, from 0.
         length: number of real tokens.
-        values: tokens and padding, shape (maxlen, ...).
+        values: tokens and pad values, shape (maxlen, ...).
         mask: bool, shape (maxlen,), True at real tokens.
     """
 
@@ -40,13 +40,13 @@ class Inspection:
     Args:
         name: name of the input.
         column: name of the inspected column.
-        padded: whether the input is padded.
-        stats: number of rows by length.
-        shown: rows to show, as requested.
-        plans: costs of the candidate plans.
-        health: findings of the data rules.
-        advice: advice on the choice of a plan.
-        notes: warnings about the input that are not findings.
+        padded: whether the input is already padded.
+        stats: number of rows of each length.
+        shown: requested rows, with their masks.
+        plans: cost of each candidate plan.
+        health: violations of the data rules.
+        advice: recommended plan, as text.
+        notes: warnings about the input that no rule covers.
     """
 
     name: str
@@ -60,7 +60,7 @@ class Inspection:
     notes: Sequence[str] = ()
 
     def lengths(self) -> dict[str, int | float]:
-        """Return statistics of the lengths, in tokens."""
+        """Return statistics of the row lengths in tokens: extremes, mean, percentiles, and empty rows."""
         stats = self.stats
         percentiles = {f"p{percent}": stats.percentile(percent) for percent in LENGTH_PERCENTILES}
         return {
@@ -73,7 +73,7 @@ class Inspection:
         }
 
     def histogram(self) -> list[dict[str, int]]:
-        """Return the number of rows by length. Each bin is twice as wide as the one before."""
+        """Return a histogram of the row lengths. Each bin is twice as wide as the previous bin."""
         bins: dict[tuple[int, int], int] = {}
         top = self.stats.longest.bit_length() if self.stats.rows else -1
         for bit in range(top + 1):
@@ -84,7 +84,7 @@ class Inspection:
         return [{"low": low, "high": high, "rows": rows} for (low, high), rows in bins.items()]
 
     def as_dict(self) -> dict[str, Any]:
-        """Return the inspection as `inspect --json` prints it."""
+        """Return the result as a dict with the structure that `inspect --json` prints."""
         return {
             "rows": self.stats.rows,
             "tokens": self.stats.tokens,

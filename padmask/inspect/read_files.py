@@ -1,4 +1,4 @@
-"""Read the rows to inspect in one pass: all files in this process, or each file separately on an executor."""
+"""Read the rows to inspect: all files in this process, or each file separately on an executor."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from padmask.storage.source import Source
 from padmask.stream.progress import ProgressCallback
 from padmask.stream.row_sample import KeptRow, Row, RowSampler, choose_rows, pick_random, pick_range
 from padmask.stream.run import open_reading
-from padmask.verify.data.reading import AuditJob, audited_rows, open_audit
+from padmask.verify.data.audit_job import AuditJob, audit_rows, open_audit
 from padmask.verify.data.rules import Audit
 
 
@@ -32,9 +32,9 @@ class InspectRequest:
     Args:
         format: format of the input.
         schema: schema of the dataset.
-        job: columns and padding to audit.
+        job: columns to check, and how their padding is marked.
         files: options for reading files.
-        show: rows to keep.
+        show: rows to show.
     """
 
     format: FormatTraits
@@ -46,12 +46,12 @@ class InspectRequest:
 
 @dataclass(frozen=True)
 class InspectedRows:
-    """The results for consecutive rows. Results can be added in the order of the rows.
+    """The results for a range of consecutive rows. Add two results to combine adjacent ranges.
 
     Args:
-        stats: number of rows by length.
-        audit: findings of the data rules.
-        kept: candidates for the rows to show. `shown` chooses the rows of a random sample by their keys.
+        stats: number of rows of each length.
+        audit: violations of the data rules.
+        kept: rows that may be shown, each with a random key. `shown` uses the keys to choose a random sample.
     """
 
     stats: LengthStats
@@ -73,13 +73,13 @@ class InspectedRows:
 def inspect_rows(
     request: InspectRequest, dataset: Dataset, progress: ProgressCallback | None = None
 ) -> InspectedRows:
-    """Read and audit the rows of a dataset, and keep the rows to show."""
+    """Read a dataset, check its rows against the rules, and sample the rows to show."""
     show, stats, audit = request.show, LengthStats(), open_audit(request.job)
     pick = pick_range(show.first, show.last) if show.sample is None else pick_random(show.sample, show.seeds)
     sampler = RowSampler([pick])
     with (
         open_reading(dataset, request.files, progress) as reading,
-        closing(audited_rows(reading, "measuring", request.job, audit)) as batches,
+        closing(audit_rows(reading, "measuring", request.job, audit)) as batches,
     ):
         for lengths, row_at in batches:
             sampler.take(lengths, row_at, stats.rows)
@@ -94,15 +94,15 @@ def inspect_files_separately(
     workers: int | None,
     progress: ProgressCallback | None,
 ) -> InspectedRows:
-    """Read each file of a raw dataset separately, and add the results.
+    """Read each file of a raw dataset separately, and combine the results.
 
-    Only the rows of a random sample are kept, because a single file does not show the numbers of its rows in
-    the dataset.
+    The results contain rows to show only for a random sample. To show the first rows of the dataset, the
+    caller reads them separately.
     """
     pool = WorkerPool.of(executor, workers, len(sources), progress)
     size, rows, read = sum(source.size or 0 for source in sources), 0, 0
     found: dict[int, InspectedRows] = {}
-    # Each worker uses one thread, because the workers together use all cores.
+    # Each worker uses one thread, because the workers already use all cores.
     threads = 1 if pool.executor is not None else request.files.threads or 1
     request = replace(request, files=replace(request.files, threads=threads))
     if request.show.sample is None:
@@ -122,7 +122,7 @@ def inspect_files_separately(
 def _inspect_one_file(request: InspectRequest, numbered: tuple[int, Source]) -> InspectedRows:
     """Read one of several files."""
     number, source = numbered
-    # Each file has a seed of its own, so the sample does not depend on the worker that reads the file.
+    # Each file has a different seed, so the sample does not depend on the worker that reads the file.
     show = replace(request.show, seed=(*request.show.seeds, number))
     reader = Dataset([source], request.format.name, request.files.batch_rows, schema=request.schema)
     with closing(reader) as dataset:

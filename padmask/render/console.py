@@ -1,4 +1,4 @@
-"""Consoles, the progress bar and exports. Functions import rich when called, which keeps startup fast."""
+"""Consoles, the progress bar and exports. The functions import rich only when they are called."""
 
 from __future__ import annotations
 
@@ -55,19 +55,19 @@ def progress_bar() -> Iterator[ProgressCallback]:
 
 
 def make_console() -> Console:
-    """Return a console for stdout."""
+    """Return a rich console for stdout."""
     from rich.console import Console
 
     class PipeConsole(Console):
         def on_broken_pipe(self) -> None:
-            # rich would exit with code 1, but a closed pipe is not an error of padmask.
+            # rich would exit with code 1, but a closed pipe is not an error.
             raise BrokenPipeError
 
     return PipeConsole(highlight=False)
 
 
 def recording_console() -> Console:
-    """Return a console that records its output in colour, for an export, and prints nothing."""
+    """Return a rich console that prints nothing and records its output with colours, for an export."""
     import io
 
     from rich.console import Console
@@ -80,7 +80,7 @@ def recording_console() -> Console:
 
 
 def is_unicode(console: Console) -> bool:
-    """Return whether the console can show Unicode."""
+    """Return whether the console supports Unicode."""
     return (console.encoding or "").lower().replace("-", "").startswith("utf")
 
 
@@ -101,16 +101,16 @@ def print_findings(findings: Sequence[Finding], console: Console) -> None:
         colour = {"error": "red", "warning": "yellow"}.get(finding.rule.severity, "dim")
         console.print(
             f"  [{colour}]{finding.rule.severity}[/{colour}] {finding.rule.name}: "
-            f"{count(finding.count, finding.rule.breaker)} (first: "
+            f"{count(finding.count, finding.rule.unit)} (first: "
             f"{printable_line(', '.join(map(str, finding.examples[:3])))}). "
             f"{printable_line(finding.detail)}"
         )
 
 
 def export(console: Console, path: str) -> bytes:
-    """Return the output of a recording console as SVG, HTML or text, by the suffix of the path.
+    """Convert the output of a recording console to SVG, HTML or text, depending on the suffix of the path.
 
-    The SVG loads no other files. rich's own template links to fonts on a server.
+    The SVG does not refer to other files. rich's own template would load fonts from a server.
     """
     import re
 

@@ -1,4 +1,4 @@
-"""Print the results of `inspect` on a terminal: masks, lengths, plans and health."""
+"""Print the result of `inspect`: masks, length statistics, plans and findings."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ if TYPE_CHECKING:
     from padmask.inspect.costs import Cost
     from padmask.inspect.inspection import Inspection, ShownRow
 
-# Shades from no real tokens to only real tokens, for Unicode and for ASCII terminals.
+# Characters for cells from no real tokens to only real tokens. The key is whether Unicode is supported.
 SHADES = {True: "·░▒▓█", False: ".-+*#"}
 
-# Narrower terminals would cut the heads of the tables.
+# Minimum terminal width in characters for the full tables.
 NARROW = 56
 
 BAR = {True: "█", False: "#"}
@@ -32,7 +32,15 @@ BAR = {True: "█", False: "#"}
 def show_inspection(
     seen: Inspection, console: Console, *, style: str = "grid", masks: bool = True, plans: bool = True
 ) -> None:
-    """Print the masks, lengths, plans, health and advice of an inspection."""
+    """Print the result of `inspect_file`.
+
+    Args:
+        seen: result to print.
+        console: console to print to.
+        style: `"grid"`, `"tokens"`, `"bool"` or `"int"`, as in `--style`.
+        masks: whether to print the masks of the shown rows.
+        plans: whether to print the plans.
+    """
     stats = seen.stats
     state = "padded" if seen.padded else "raw"
     console.print(
@@ -72,7 +80,7 @@ def _format_masks(shown: list[ShownRow] | Any, style: str, console: Console) -> 
 
 
 def _format_matrix(shown: Any, style: str) -> list[str]:
-    """Return the masks in NumPy's notation: one array, or one array per row if the rows are unequal."""
+    """Format the masks as one NumPy array, or as one array per row if the rows differ in length."""
     masks = [row.mask if style == "bool" else row.mask.astype(int) for row in shown]
     is_rectangle = len({len(mask) for mask in masks}) == 1
     arrays = [
@@ -100,7 +108,7 @@ def _format_row(row: ShownRow, margin: tuple[int, int], width: int, console: Con
     line = Text(no_wrap=True)
     line.append(f"{row.row:>{margin[0]}} ", style="dim")
     for share_ in _scale_mask(row.mask, width):
-        # Reserve the first shade for cells of only padding, and the last for cells of only real tokens.
+        # Use the first shade only for cells without real tokens, and the last for cells of only real tokens.
         level = 0 if share_ == 0 else 4 if share_ == 1 else min(3, max(1, round(share_ * 4)))
         line.append(shades[level], style="cyan" if level else "dim")
     line.append(f" {row.length:>{margin[1]}}", style="bold")
@@ -119,13 +127,13 @@ def _format_tokens(row: ShownRow) -> Text:
 
     line = Text()
     line.append(f"{row.row}: ", style="dim")
-    # The mask of a broken row may have another length. A question mark shows a missing value or mask.
+    # The mask of an invalid row may have another length. A question mark shows a missing value or mask.
     for value, real in zip_longest(row.values.tolist(), row.mask.tolist(), fillvalue="?"):
         shown = f"{value}?" if real == "?" else str(value)
         if not shown.isprintable():
-            # Escape control characters, which would change the terminal.
+            # Escape control characters, which could change the state of the terminal.
             shown = repr(shown)[1:-1]
-        # Brackets mark padding, for terminals without colour.
+        # Brackets mark padding, because the terminal may not support colours.
         line.append(f"{shown} " if real else f"({shown}) ", style="" if real else "dim")
     return line
 
@@ -175,12 +183,12 @@ def _print_histogram(seen: Inspection, console: Console) -> None:
     console.print(bars)
 
 
-# Columns to leave out on a narrow terminal, in this order. A number must not be cut.
+# Columns to omit on a narrow terminal, in this order, so that no number is cut off.
 DISPENSABLE = ("shapes", "rows cut", "size", "tokens lost", "padding")
 
 
 def _print_plans(plans: Sequence[Cost], console: Console) -> None:
-    """Print as many columns as fit, and name the others."""
+    """Print a table of the plans. Omit the columns that do not fit on the terminal, and list them."""
     left_out: list[str] = []
     # Without a larger limit, rich never measures a table wider than the console.
     unlimited = console.options.update(max_width=10_000)
@@ -191,7 +199,7 @@ def _print_plans(plans: Sequence[Cost], console: Console) -> None:
     console.print(_make_plan_table(plans, left_out))
     if left_out:
         console.print(
-            f"left out: {', '.join(left_out)} (the terminal is too narrow; --json shows all columns)",
+            f"omitted columns: {', '.join(left_out)} (the terminal is too narrow; --json shows all columns)",
             style="dim",
         )
 
@@ -205,7 +213,7 @@ def _make_plan_table(plans: Sequence[Cost], left_out: Sequence[str]) -> Renderab
     for name in rows[0]:
         if name in left_out:
             continue
-        # Only the list of bucket edges may wrap. Other cells must not be cut.
+        # Only the list of bucket edges may wrap. Other cells must fit on one line.
         wraps = name == "maxlen"
         parts = [part for cells in rows for part in (cells[name].split() if wraps else [cells[name]])]
         table.add_column(

@@ -21,7 +21,7 @@ VERDICT_COLOURS = {"ignores": "green", "data-ok": "green", "leaks": "red", "bad-
 
 
 def show_report(report: Report, console: Console) -> None:
-    """Print a report: the verdict first, then the run, the findings and the models."""
+    """Print the verdict, then information about the run, the findings, and the result for each model."""
     verdict, environment = report.verdict, report.environment
     colour = VERDICT_COLOURS.get(verdict, "yellow")
     console.print(f"[bold {colour}]{verdict}[/bold {colour}]: {ANSWERS[verdict]}")
@@ -37,7 +37,11 @@ def show_report(report: Report, console: Console) -> None:
     if report.subjects:
         console.print()
         console.print(_subject_table(report.subjects, console))
-        console.print("passed: checks that passed. The control has no masks and must fail.", style="dim")
+        console.print(
+            "passed: number of checks that passed. control: result of the control model, which ignores masks "
+            "and should fail.",
+            style="dim",
+        )
         for subject in report.subjects:
             _print_subject(subject, console)
 
@@ -90,7 +94,7 @@ def _subject_cells(subject: SubjectReport, narrow: bool) -> list[str]:
 
 
 def format_scientific(number: float) -> str:
-    """Write a number in scientific notation with one decimal.
+    """Format a number in scientific notation with one decimal.
 
     >>> format_scientific(0.0), format_scientific(1.234e-7), format_scientific(float("inf"))
     ('0', '1.2e-07', 'inf')

@@ -1,4 +1,4 @@
-"""The summaries of `pad` and `unpad`, as lines of text."""
+"""The summaries that `pad` and `unpad` print after a run."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from padmask.stream.ledger import Ledger, PadResult, UnpadResult
 
 
 def count(number: int, noun: str) -> str:
-    """Write a number with its noun.
+    """Format a number with a noun in the singular or plural.
 
     >>> count(1, "row"), count(1234, "token")
     ('1 row', '1,234 tokens')
@@ -16,7 +16,16 @@ def count(number: int, noun: str) -> str:
 
 
 def summary(result: PadResult, output: str, rejects: str | None = None) -> list[str]:
-    """Return the lines of the summary of `pad`: the output, lost tokens, omitted rows and warnings."""
+    """Return the summary of `pad`: the output, lost tokens, omitted rows and warnings.
+
+    Args:
+        result: counts of the run.
+        output: path of the output, for display.
+        rejects: path of the rejects file; None if there is none.
+
+    Returns:
+        Lines of text.
+    """
     ledger = result.ledger
     found = "given" if result.maxlen_found == "given" else f"found: {result.maxlen_found}"
     if result.maxlen_exact != result.maxlen:
@@ -49,7 +58,16 @@ def summary(result: PadResult, output: str, rejects: str | None = None) -> list[
 
 
 def unpad_summary(result: UnpadResult, output: str, rejects: str | None = None) -> list[str]:
-    """Return the lines of the summary of `unpad`: the output, omitted rows and warnings."""
+    """Return the summary of `unpad`: the output, omitted rows and warnings.
+
+    Args:
+        result: counts of the run.
+        output: path of the output, for display.
+        rejects: path of the rejects file; None if there is none.
+
+    Returns:
+        Lines of text.
+    """
     ledger = result.ledger
     line = (
         f"{count(ledger.rows_written, 'row')} -> {'stdout' if output == '-' else output}: "
@@ -81,7 +99,7 @@ def _warn_about_no_rows(ledger: Ledger) -> list[str]:
 
 
 def warnings(result: PadResult) -> list[str]:
-    """Return warnings about results that cause problems later."""
+    """Return warnings about output that may cause problems in training."""
     ledger = result.ledger
     lines = [*result.notes, *_warn_about_no_rows(ledger)]
     if result.maxlen == 0 and ledger.tokens_read:

@@ -22,15 +22,15 @@ from padmask.storage.system import cores
 
 LOCAL = "local"
 
-# Seconds in which a scheduler must answer.
+# Number of seconds to wait for an answer of the scheduler.
 CONNECT_SECONDS = 10
 
-# Seconds to wait for new workers after all workers are lost, as in a cluster that scales up and down.
-ABSENT_SECONDS = 60.0
+# Number of seconds to wait for new workers after all workers are lost, as in a cluster that scales down.
+NO_WORKERS_SECONDS = 60.0
 
-_LOST = "The connection to the cluster was lost. Check that its scheduler runs, and run this again."
+_LOST = "The connection to the cluster was lost. Check that its scheduler runs, and run padmask again."
 
-_ABSENT = "The cluster has lost all its workers. Start some with dask worker ADDRESS, and run this again."
+_NO_WORKERS = "The cluster has no workers left. Start some with dask worker ADDRESS, and run padmask again."
 
 
 class Cluster(Executor):
@@ -40,9 +40,9 @@ class Cluster(Executor):
         self._client = client
         self.workers = sum(client.nthreads().values())
         self._run, self._numbers = uuid4().hex, count()
-        # The Dask future of each task, by the caller's future. Dask drops a task without such a reference.
+        # The Dask future of each task, by the caller's future. Dask drops tasks without such a reference.
         self._waiting: dict[Future[Any], Any] = {}
-        # Tasks whose workers died, perhaps because of other tasks. They run again one after another.
+        # Tasks whose workers died, maybe because of other tasks. They run again, one at a time.
         self._suspects: deque[Task] = deque()
         self._lock = Lock()
         self._ended = Event()
@@ -57,46 +57,46 @@ class Cluster(Executor):
         return future
 
     def _send(self, task: Task) -> None:
-        # Not Dask's own executor, which never reports a result that cannot be fetched.
+        # Dask's own executor is not used, because it never reports a result that cannot be fetched.
         try:
             sent = self._client.submit(begun_on_one_core, self._run, task.number, task.call, pure=False)
         except Exception as error:  # noqa: BLE001 - set on the future of the caller
             with suppress(InvalidStateError):
-                task.future.set_exception(_sentence_of(error))
+                task.future.set_exception(_as_padmask_error(error))
             if task.alone:
                 self._send_next_suspect(task)
             return
         self._waiting[task.future] = sent
-        sent.add_done_callback(partial(self._take, task))
+        sent.add_done_callback(partial(self._handle_outcome, task))
 
-    def _take(self, task: Task, done: Any) -> None:
-        """Pass the outcome to the caller. Run the task again if another task may have killed the worker."""
+    def _handle_outcome(self, task: Task, done: Any) -> None:
+        """Set the result of the caller's future, or run the task again if another task killed its worker."""
         ran_alone = task.alone > 0
         try:
-            self._take_outcome(task, done)
+            self._set_outcome(task, done)
         finally:
             if ran_alone:
                 self._send_next_suspect(task)
 
-    def _take_outcome(self, task: Task, done: Any) -> None:
-        """Pass the outcome to the caller, with errors of padmask in place of errors of Dask."""
+    def _set_outcome(self, task: Task, done: Any) -> None:
+        """Set the result or the exception of the caller's future. Dask errors become padmask errors."""
         with suppress(InvalidStateError):
             try:
                 task.future.set_result(done.result())
             except BaseException as error:  # noqa: BLE001 - asyncio.CancelledError is not an Exception
-                if type(error).__name__ == "KilledWorker" and not self._is_to_blame(task, error):
+                if type(error).__name__ == "KilledWorker" and not self._killed_workers(task, error):
                     self._run_alone(task)
                 else:
-                    task.future.set_exception(_sentence_of(error))
+                    task.future.set_exception(_as_padmask_error(error))
 
-    def _is_to_blame(self, task: Task, error: Any) -> bool:
-        """Return whether this task killed its workers. Dask blames every task that a dead worker had."""
+    def _killed_workers(self, task: Task, error: Any) -> bool:
+        """Return whether this task killed its workers. Dask reports all tasks of a dead worker."""
         if task.alone == ALONE or task.future.done() or self._ended.is_set():
             return True
         begun: dict[int, set[str]] = {}
         try:
             events = self._client.get_events(BEGUN)
-        except Exception:  # noqa: BLE001 - without events, only Dask knows
+        except Exception:  # noqa: BLE001 - without events, trust Dask
             return True
         for _, (run, number, worker) in events:
             if run == self._run:
@@ -106,7 +106,7 @@ class Cluster(Executor):
         return len(own) > error.allowed_failures and not shared
 
     def _run_alone(self, task: Task) -> None:
-        """Queue a task to run again when no other suspect task runs."""
+        """Run a task again as soon as no other such task is running."""
         with self._lock:
             self._suspects.append(task)
             waits = len(self._suspects) > 1
@@ -115,7 +115,7 @@ class Cluster(Executor):
             self._send(task)
 
     def _send_next_suspect(self, task: Task) -> None:
-        """Run the next suspect task after one has ended."""
+        """Remove a task from the queue, and run the next task in the queue again."""
         with self._lock:
             self._suspects.remove(task)
             following = self._suspects[0] if self._suspects else None
@@ -124,18 +124,18 @@ class Cluster(Executor):
             self._send(following)
 
     def _watch(self) -> None:
-        """Fail all tasks if the cluster has no workers for a while. Dask itself would wait forever."""
+        """Fail all tasks if the cluster has no workers for some time. Dask would wait forever."""
         last_seen = monotonic()
-        while not self._ended.wait(ABSENT_SECONDS / 10):
+        while not self._ended.wait(NO_WORKERS_SECONDS / 10):
             try:
                 found = bool(self._client.nthreads())
             except Exception:  # noqa: BLE001 - the tasks report a lost scheduler
                 continue
             last_seen = monotonic() if found else last_seen
-            if monotonic() - last_seen > ABSENT_SECONDS:
+            if monotonic() - last_seen > NO_WORKERS_SECONDS:
                 for future in list(self._waiting):
                     with suppress(InvalidStateError):
-                        future.set_exception(PadmaskError(_ABSENT))
+                        future.set_exception(PadmaskError(_NO_WORKERS))
 
     def shutdown(self, wait: bool = True, *, cancel_futures: bool = True) -> None:
         """Cancel all unfinished tasks."""
@@ -144,7 +144,7 @@ class Cluster(Executor):
             self._client.cancel(list(self._waiting.values()))
 
 
-def _sentence_of(error: BaseException) -> BaseException:
+def _as_padmask_error(error: BaseException) -> BaseException:
     if type(error).__name__ == "KilledWorker":
         return WorkerDiedError(WORKERS_DIED)
     ours = isinstance(error, Exception) and not type(error).__module__.startswith("distributed.")
@@ -153,7 +153,7 @@ def _sentence_of(error: BaseException) -> BaseException:
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """Silence the loggers of Dask. Its errors are raised as exceptions too."""
+    """Silence the Dask loggers. Dask also raises its errors as exceptions."""
     known = logging.root.manager.loggerDict
     names = ["asyncio", *(name for name in known if name.startswith(("distributed", "tornado")))]
     levels = {logger: logger.level for logger in map(logging.getLogger, names) if logger.level}
@@ -168,17 +168,16 @@ def _quiet() -> Iterator[None]:
 
 @contextmanager
 def open_cluster(address: str, workers: int | None = None) -> Iterator[Executor]:
-    """Connect to a Dask cluster, as an executor.
+    """Connect to a Dask cluster, and return an executor that runs tasks on the cluster.
 
     Args:
-        address: address of the scheduler, such as `tcp://scheduler:8786`. `local` starts a cluster that only
-            listens on this machine.
+        address: address of the scheduler, such as `tcp://scheduler:8786`. `local` starts a cluster that is
+            reachable only from this machine.
         workers: number of workers of a local cluster; None starts one per core.
 
     Raises:
         MissingExtraError: Dask is not installed.
-        SpecError: no scheduler answers, the cluster has no workers, or a worker has another version of
-            padmask.
+        SpecError: no scheduler answers, the cluster has no workers, or a worker has another padmask version.
     """
     try:
         from distributed import Client, LocalCluster
@@ -205,12 +204,12 @@ def open_cluster(address: str, workers: int | None = None) -> Iterator[Executor]
         except TypeError:
             # Dask raises TypeError for a TLS address without certificates.
             raise SpecError(
-                f"Dask has no certificates for {address!r}. Set them in Dask's configuration, as with "
-                "DASK_DISTRIBUTED__COMM__TLS__CA_FILE, __CLIENT__CERT and __CLIENT__KEY."
+                f"Dask has no certificates for {address!r}. Set them in the Dask configuration, for example "
+                "with DASK_DISTRIBUTED__COMM__TLS__CA_FILE, __CLIENT__CERT and __CLIENT__KEY."
             ) from None
         except (OSError, ValueError) as error:
             reason = (str(error).splitlines() or [type(error).__name__])[0].rstrip(".")
-            # The parts before an @ and after a ? may be secrets.
+            # The text before an @ and after a ? may be secret.
             plain = re.sub(r"^(\w+://)?.*@|[?#].*", r"\1", address, flags=re.DOTALL)
             if plain != address:
                 address, reason = plain, "this is not a Dask address"
@@ -237,5 +236,5 @@ def _refuse_other_versions(client: Any) -> None:
         if there != __version__:
             raise SpecError(
                 f"Worker {worker} has padmask {there}, but this process has {__version__}, so the output may "
-                "differ. Install the same version everywhere."
+                "differ. Install the same version on all machines."
             )

@@ -1,4 +1,4 @@
-"""Decide how to pad a dataset: shards, columns and fingerprint. No row is padded yet."""
+"""Prepare to pad a dataset: list the shards, choose the columns, and compute the fingerprint."""
 
 from __future__ import annotations
 
@@ -35,15 +35,15 @@ from padmask.stream.similar_columns import find_unpadded
 
 @dataclass(frozen=True)
 class DatasetJob:
-    """A request combined with the shards of a dataset.
+    """The shards of a dataset, and the options to pad them.
 
     Args:
-        identity: fingerprint of the job.
-        work: the part of the job that workers receive.
-        shards: shards to pad.
-        unreadable: records of files that cannot be opened and are skipped.
-        typed: whether the types must be found by a pass over all inputs.
-        unpadded, notes: values for the result.
+        identity: fingerprint of the job, for `--resume`.
+        work: the settings that workers receive.
+        shards: shards to pad. A shard is an input file, or some row groups of a large Parquet file.
+        unreadable: records of skipped files that cannot be opened.
+        typed: whether column types must be found by a pass over all inputs.
+        unpadded, notes: values of the fields of `PadResult` with these names.
     """
 
     identity: Fingerprint
@@ -63,14 +63,14 @@ class DatasetJob:
 def make_dataset_job(
     paths: Sequence[str], output: OutputFolder, asked: PadRequest, files: FileOptions, shard_bytes: int
 ) -> DatasetJob:
-    """List the inputs, and decide how to pad them.
+    """List the inputs, split them into shards, and choose the columns to pad.
 
     Args:
         paths: paths, URLs or patterns of the inputs.
         output: the output folder.
-        asked: the request of the user.
+        asked: columns and options that the user requested.
         files: formats and limits.
-        shard_bytes: size above which a Parquet file is split between its row groups.
+        shard_bytes: a Parquet file that is larger than this size in bytes is split between its row groups.
 
     Raises:
         SpecError: an option is not valid, or does not fit the data.
@@ -78,7 +78,7 @@ def make_dataset_job(
         OutputError: an output would replace an input.
     """
     if not paths:
-        raise SpecError("There is no input: name a file or a folder.")
+        raise SpecError("There is no input. Specify a file or a folder.")
     found = find_inputs(paths)
     refuse_no_shards(found.files)
     refuse_replaced({"the rejects": files.rejects}, [file.path for file in found.files])
@@ -89,9 +89,9 @@ def make_dataset_job(
 def _make_job(
     found: InputFiles, output: OutputFolder, asked: PadRequest, files: FileOptions, shard_bytes: int
 ) -> DatasetJob:
-    """Decide how to pad the listed files."""
+    """Split the listed files into shards, and choose the columns to pad."""
     sources = sources_of(found.files)
-    dataset = Dataset(sources, files.input_format, files.batch_rows, passed_over=found.passed_over)
+    dataset = Dataset(sources, files.input_format, files.batch_rows, skipped_files=found.skipped_files)
     faults = dataset.leave_unreadable() if asked.policy.on_error == "skip" else {}
     format_ = FORMATS[files.output_format] if files.output_format else dataset.format
     readable = [file for file in found.files if file.path not in faults]
@@ -125,10 +125,10 @@ def _make_job(
 
 @contextmanager
 def suggesting_skip(helps: bool) -> Iterator[None]:
-    """Add the option that skips unreadable files to errors about an unreadable file.
+    """Add a suggestion to errors about unreadable files: `--on-error skip`.
 
     Args:
-        helps: whether the option can help.
+        helps: whether to add the suggestion.
     """
     try:
         yield
@@ -139,7 +139,7 @@ def suggesting_skip(helps: bool) -> Iterator[None]:
 
 
 def _limit_shards(work: ShardWork, shards: Sequence[Shard], limit: int | None) -> list[Shard]:
-    """Return the shards with the first `limit` rows, each with its own limit."""
+    """Return the shards that contain the first `limit` rows, and set the limit of each shard."""
     if limit is None:
         return list(shards)
     kept: list[Shard] = []
@@ -152,11 +152,11 @@ def _limit_shards(work: ShardWork, shards: Sequence[Shard], limit: int | None) -
         try:
             survey = measure_shard(work, kept[-1], typed=False)
             if refused is not None and survey.longest > refused:
-                # The run ends in this shard, so no later shard must be read before.
+                # The run ends with an error in this shard, so later shards must not be read.
                 break
             limit -= survey.rows
         except UnreadableError:
-            # The shard is skipped later, so its rows do not count.
+            # This shard is skipped later, so its rows are not part of the limit.
             if policy.on_error != "skip":
                 raise
     return kept

@@ -1,6 +1,6 @@
-"""Run a dataset job: measure the shards, pad them, and commit.
+"""Run a dataset job: find the lengths, pad the shards, and move the shards to the output folder.
 
-Rows never pass through the driver: workers read and write them, and return counts.
+The driver does not process rows. Workers read and write the rows, and return only counts.
 """
 
 from __future__ import annotations
@@ -21,18 +21,18 @@ from padmask.shards.worker import measure_shard, pad_shard
 from padmask.storage.system import cores
 from padmask.storage.urls import display_path
 from padmask.stream.capacity import available_bytes
-from padmask.stream.pad import choose_plan, places_in_memory
+from padmask.stream.pad import choose_plan, positions_in_memory
 from padmask.stream.passes import Survey, typed_job
 
 
 @dataclass(frozen=True)
 class FinishedDataset:
-    """A committed dataset.
+    """A dataset that was padded completely.
 
     Args:
-        plan: length of all rows.
+        plan: length of the output rows.
         records: records of all shards and of all skipped files.
-        decision: what the run did with the work of earlier runs.
+        decision: which shards of earlier runs this run used.
         deleted: number of files of an earlier dataset that were deleted because no new file replaces them.
     """
 
@@ -44,21 +44,21 @@ class FinishedDataset:
 
 @dataclass(frozen=True)
 class Driver:
-    """Runs a dataset job.
+    """The process that runs a dataset job with a pool of workers.
 
     Args:
         job: the dataset job.
-        pool: the workers that pad the shards.
+        pool: workers that pad the shards.
     """
 
     job: DatasetJob
     pool: WorkerPool
 
     def run(self, *, resume: bool, delete: bool) -> FinishedDataset:
-        """Pad the shards that no earlier run padded, and commit the dataset.
+        """Pad the shards that no earlier run padded, and move all shards to the output folder.
 
         Args:
-            resume: whether to keep the work of earlier runs.
+            resume: whether to use shards of earlier runs.
             delete: whether to delete files of an earlier dataset that the new dataset does not replace.
 
         Raises:
@@ -80,17 +80,17 @@ class Driver:
             staging.write_plan(found, job.identity)
         padded, left_out = driver._pad(found, decision.records)
         records = self._all(padded, left_out)
-        with self._noting_progress({record.index: record for record in padded}):
+        with self._adding_progress_note({record.index: record for record in padded}):
             deleted = staging.commit(job.identity, found.plan, records, rejects)
         return FinishedDataset(found.plan, records, decision, deleted)
 
     def _all(self, records: Sequence[ShardRecord], left_out: Sequence[ShardRecord]) -> list[ShardRecord]:
-        """Return the records of all shards and of all files that cannot be opened, in order."""
+        """Return all records, including those of skipped files, sorted by index."""
         by_index = {record.index: record for record in (*records, *left_out, *self.job.unreadable)}
         return [by_index[index] for index in sorted(by_index)]
 
     def _with_max_bytes(self, finished: Sequence[ShardRecord]) -> Driver:
-        """Return the driver with a size limit for the output, including the finished shards."""
+        """Return a driver with a limit for the size of all shards, including the finished shards."""
         work = self.job.work
         max_bytes = available_bytes(work.staging.folder.path_of("_"), work.files.max_bytes)
         if max_bytes is not None and work.files.max_bytes is None:
@@ -99,13 +99,13 @@ class Driver:
         return replace(self, job=replace(self.job, work=work))
 
     def _measure(self) -> DatasetPlan:
-        """Find the length and the types in all shards. Skip shards that cannot be read, if requested."""
+        """Find maxlen and the column types in all shards. If requested, skip shards that cannot be read."""
         work, shards, typed = self.job.work, self.job.shards, self.job.typed
         surveys, left_out = SurveySum(), list[ShardRecord]()
         if needs_lengths(work.job.spec) or typed:
             total, read, rows = sum(shard.size for shard in shards), 0, 0
             measure = partial(measure_shard, work, typed=typed)
-            with self._noting_progress({}), closing(self.pool.each(measure, shards)) as outcomes:
+            with self._adding_progress_note({}), closing(self.pool.each(measure, shards)) as outcomes:
                 for shard, found in outcomes:
                     if isinstance(found, Exception):
                         left_out.append(self._leave_out(shard, found, {}))
@@ -114,14 +114,14 @@ class Driver:
                     surveys.add(shard.index, found)
                     read, rows = read + shard.size, rows + found.rows
                     self.pool.report("measuring", rows, read, total)
-            _refuse_nothing(surveys.total is not None, left_out)
+            _refuse_all_skipped(surveys.total is not None, left_out)
         types = typed_job(work.job, surveys.total).wanted.others if typed else None
         return DatasetPlan(self._choose_plan(surveys.total), types, tuple(left_out))
 
     def _choose_plan(self, survey: Survey | None) -> Plan:
         work = self.job.work
-        places = places_in_memory(work.files, ahead=2 * (work.files.threads or cores()))
-        # More workers than cores means that workers run on other machines, whose memory is unknown.
+        places = positions_in_memory(work.files, ahead=2 * (work.files.threads or cores()))
+        # If there are more workers than cores, some run on other machines, whose memory is unknown.
         at_once = min(self.pool.workers, cores())
         return choose_plan(
             work.job, survey, work.output_format, work.files.max_bytes, lambda plan: places(plan) * at_once
@@ -133,11 +133,11 @@ class Driver:
         """Pad the shards that are not finished.
 
         Args:
-            found: length and types of all shards.
+            found: maxlen and column types for all shards.
             finished: records of the shards that earlier runs padded.
 
         Returns:
-            The records of all padded shards in order, and the records of the skipped shards.
+            The records of all padded shards, sorted by index, and the records of the skipped shards.
         """
         work, shards = self.job.work, self.job.shards
         if found.types is not None:
@@ -150,7 +150,7 @@ class Driver:
         rows = sum(record.ledger.rows_read for record in finished)
         written = sum(record.size for record in finished)
         pad = partial(pad_shard, work, plan=found.plan)
-        with self._noting_progress(records), closing(self.pool.each(pad, waiting)) as outcomes:
+        with self._adding_progress_note(records), closing(self.pool.each(pad, waiting)) as outcomes:
             for shard, record in outcomes:
                 if isinstance(record, Exception):
                     left_out.append(self._leave_out(shard, record, records))
@@ -159,7 +159,7 @@ class Driver:
                 read, rows, written = read + shard.size, rows + record.ledger.rows_read, written + record.size
                 self.pool.report("padding", rows, read, total)
                 self._refuse_large(written)
-        _refuse_nothing(bool(records), left_out)
+        _refuse_all_skipped(bool(records), left_out)
         return [records[index] for index in sorted(records)], left_out
 
     def _refuse_large(self, written: int) -> None:
@@ -167,15 +167,14 @@ class Driver:
         if limit is not None and written > limit:
             raise OutputError(
                 f"The output {display_path(self.job.work.folder)!r} is larger than the limit of "
-                f"{size(limit)}. Write less, for example with a smaller --maxlen or --limit, or allow more "
-                "with --max-bytes."
+                f"{size(limit)}. Choose a smaller --maxlen or --limit, or raise the limit with --max-bytes."
             )
 
     def _leave_out(self, shard: Shard, error: Exception, finished: Mapping[int, ShardRecord]) -> ShardRecord:
-        """Return the record of a shard that cannot be read, if the run skips such shards.
+        """Return the record of a skipped shard, or raise the error if the run does not skip bad shards.
 
         Raises:
-            PadmaskError: the run does not skip such shards. The message includes the progress of the run.
+            PadmaskError: the run does not skip bad shards. The message includes the progress of the run.
         """
         if isinstance(error, WorkerDiedError):
             error = WorkerDiedError(f"{shard.place}: {error}")
@@ -187,8 +186,8 @@ class Driver:
             raise error
 
     @contextmanager
-    def _noting_progress(self, finished: Mapping[int, ShardRecord]) -> Iterator[None]:
-        """Add a note about the progress to an exception that stops the block, such as KeyboardInterrupt."""
+    def _adding_progress_note(self, finished: Mapping[int, ShardRecord]) -> Iterator[None]:
+        """Add a note about the progress to an exception that stops the run, such as KeyboardInterrupt."""
         try:
             yield
         except Exception:
@@ -207,7 +206,7 @@ class Driver:
 
 
 class SurveySum:
-    """A running sum of surveys in the order of the shards. All surveys together would take gigabytes."""
+    """A running sum of surveys in shard order. Storing all surveys would need gigabytes of memory."""
 
     def __init__(self) -> None:
         self.total: Survey | None = None
@@ -215,7 +214,7 @@ class SurveySum:
         self._next = 0
 
     def add(self, index: int, survey: Survey | None) -> None:
-        """Add the survey of a shard, or None for a skipped shard. Early surveys wait for earlier shards."""
+        """Add the survey of a shard; None for a skipped shard. Surveys may arrive in any order."""
         self._early[index] = survey
         while self._next in self._early:
             survey = self._early.pop(self._next)
@@ -224,11 +223,11 @@ class SurveySum:
                 self.total = survey if self.total is None else self.total + survey
 
 
-def _refuse_nothing(found: bool, left_out: Sequence[ShardRecord]) -> None:
-    """Refuse a dataset in which no shard can be read.
+def _refuse_all_skipped(found: bool, left_out: Sequence[ShardRecord]) -> None:
+    """Raise an error if all shards were skipped.
 
     Raises:
-        UnreadableError: all shards were skipped. The error is that of the first shard.
+        UnreadableError: no shard can be read. The message is that of the first shard.
     """
     if not found and left_out:
         raise UnreadableError(min(left_out, key=lambda record: record.index).fault)

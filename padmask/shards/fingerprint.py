@@ -1,6 +1,6 @@
-"""The fingerprint of a job: everything that its output depends on.
+"""The fingerprint of a job: all options and inputs that its output depends on.
 
-`--resume` only continues a run with the same fingerprint, and reports the differences otherwise.
+`--resume` continues a run only if its fingerprint is the same. Otherwise it reports the differences.
 """
 
 from __future__ import annotations
@@ -20,17 +20,16 @@ from padmask.spec.files import FileOptions
 from padmask.storage.urls import display_path
 from padmask.stream.job import Job, PadRequest
 
-# Version of a file that cannot be read, in a fingerprint.
+# The version in a fingerprint of a file that cannot be read.
 LEFT_OUT = "left out"
 
-# Fields of a request that do not change the output of a shard without bad rows. The fingerprint contains all
-# other fields.
+# Options that do not change a shard without bad rows. The fingerprint contains all other options.
 WITHOUT_EFFECT = frozenset({"on_error", "rejects", "batch_rows", "threads", "max_bytes"})
 
 
 @dataclass(frozen=True)
 class Fingerprint:
-    """Everything that the output of a job depends on.
+    """The options and inputs that the output of a job depends on.
 
     >>> old = Fingerprint("a1", {"maxlen": "8"}, {"/data/a.jsonl": "1", "/data/b.jsonl": "1"})
     >>> new = Fingerprint("a2", {"maxlen": "9"}, {"/data/a.jsonl": "2", "/data/c.jsonl": "1"})
@@ -41,11 +40,12 @@ class Fingerprint:
     /data/c.jsonl is a new input
 
     Args:
-        name: hash of the options and of the names of the inputs. If the name and the input of a shard are the
-            same, the output of the shard is the same.
-        options: the options of the job as text.
-        inputs: the version of each input, by its path or URL without secrets.
-        measured: whether maxlen or types were found by a pass over all inputs, so that no input may change.
+        name: hash of the options and of the input names. If this hash and the input of a shard are the same,
+            the output of the shard is the same.
+        options: options of the job as text, by name.
+        inputs: version of each input, by its path or URL without secrets.
+        measured: whether maxlen or column types were found by a pass over all inputs, so that no input may
+            change.
     """
 
     name: str
@@ -86,23 +86,23 @@ def fingerprint_job(
 ) -> Fingerprint:
     """Return the fingerprint of a job.
 
-    The fingerprint does not contain the policy for bad rows, because a shard without bad rows is the same
-    under any policy.
+    The fingerprint does not contain the option for bad rows, because this option does not change shards
+    without bad rows.
 
     Args:
-        shards: the shards of the dataset.
+        shards: shards of the dataset.
         faults: paths of unreadable files that are skipped.
-        found: the schema of the dataset, and the job.
-        asked: the request of the user.
+        found: the schema of the dataset, and the columns and options.
+        asked: columns and options that the user requested.
         files: formats and limits.
         output_format: format of the output.
-        shard_bytes: size above which files are split.
-        measured: whether maxlen or types are found by a pass over all inputs.
+        shard_bytes: a Parquet file that is larger than this size in bytes is split.
+        measured: whether maxlen or column types are found by a pass over all inputs.
     """
     files = replace(files, output_format=output_format)
     options = {**describe_request(asked, files), "shard bytes": str(shard_bytes)}
     left_out = sorted(absolute(path) for path in faults)
-    # Full URLs, which may contain secrets, only go into the hash.
+    # Full URLs are used only in the hash, because they may contain secrets.
     named = [(shard.name, shard.source.path, shard.source.groups) for shard in shards]
     schema, job = found
     wanted = [columns.serialize().to_pybytes().hex() for columns in (schema, job.wanted.sequences)]
@@ -115,16 +115,16 @@ def fingerprint_job(
 
 
 def describe_request(asked: PadRequest, files: FileOptions) -> dict[str, str]:
-    """Return all options that have an effect on the output, as text.
+    """Return all options that have an effect on the output, as text, by name.
 
     Args:
-        asked: the request of the user.
+        asked: columns and options that the user requested.
         files: formats and limits.
     """
     options: dict[str, Any] = {"padmask": __version__}
     for name, value in {**vars(asked), "files": files}.items():
         if name == "columns":
-            # A mapping and a sequence that mean the same give the same text.
+            # The text is the same for a mapping and a sequence with the same meaning.
             options[name] = list(value.items() if isinstance(value, Mapping) else value or ())
             continue
         # Both the columns and the mask have a dtype.

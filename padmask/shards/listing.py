@@ -1,4 +1,4 @@
-"""List an output folder, and refuse to replace or delete files that padmask must keep."""
+"""List an output folder, and check that a run does not replace or delete files of other programs."""
 
 from __future__ import annotations
 
@@ -14,20 +14,20 @@ from padmask.storage.folder import OutputFolder
 from padmask.storage.names import MANIFEST, REPLACING, UNFINISHED, is_data
 from padmask.storage.urls import display_path
 
-# padmask does not own other names with the same prefix.
+# Other names with the same prefix are not files of padmask.
 _STAGED = re.compile(rf"{UNFINISHED}[0-9a-f]{{16}}/")
 
 
 @dataclass(frozen=True)
 class FolderListing:
-    """The files of an output folder, with the files that padmask wrote.
+    """The files of an output folder.
 
     Args:
         folder: the output folder.
-        files: sizes of the files in bytes, by name.
-        manifest: manifest of the committed dataset; None without a valid manifest.
-        fault: reason why the manifest cannot be read, as the end of a sentence; empty otherwise.
-        replacing: names of the data files in an unfinished commit. A commit lists them before it moves files.
+        files: size of each file in bytes, by relative path.
+        manifest: manifest of the padded dataset; None if there is no valid manifest.
+        fault: reason why the manifest cannot be read, as a sentence fragment; empty if it can be read.
+        replacing: names of data files that an interrupted run moved, or was about to move, to the folder.
     """
 
     folder: OutputFolder
@@ -48,13 +48,13 @@ class FolderListing:
         return frozenset(name.split("/")[0] for name in self.files if _STAGED.match(name))
 
     def refuse_foreign_data(self, names: Collection[str]) -> None:
-        """Refuse data files that padmask did not write, and other files that the run would replace.
+        """Raise an error for data files that padmask did not write, and for files that the run would replace.
 
         Args:
             names: names of the files that the run writes.
 
         Raises:
-            OutputError: the folder has such files.
+            OutputError: the folder contains such files.
         """
         foreign = [name for name in self.files if name not in self.owned and (name in names or is_data(name))]
         if not foreign:
@@ -63,21 +63,22 @@ class FolderListing:
             manifest = display_path(self.folder.path_of(MANIFEST))
             raise OutputError(
                 f"{manifest!r} {self.fault}. Without a manifest, padmask does not know which of these files "
-                f"it wrote: {join_few(foreign)}. Move them and the manifest away, or choose another folder."
+                f"it wrote: {join_few(foreign)}. Choose another output folder, or move these files and the "
+                "manifest."
             )
         raise OutputError(
-            f"The folder {str(self.folder)!r} contains data that padmask did not put there: "
-            f"{join_few(foreign)}. Choose another folder, or move them away."
+            f"The folder {str(self.folder)!r} contains files that padmask did not write: "
+            f"{join_few(foreign)}. Choose another output folder, or move these files."
         )
 
     def refuse_lost_files(self, names: Collection[str]) -> None:
-        """Refuse a run that would delete files of an earlier run without replacing them.
+        """Raise an error if the run would delete files of an earlier run without replacing them.
 
         Args:
             names: names of the files that the run writes.
 
         Raises:
-            OutputError: the folder has such files.
+            OutputError: the folder contains such files.
         """
         lost = sorted(self.owned & self.files.keys() - set(names))
         if lost:
@@ -88,7 +89,7 @@ class FolderListing:
 
 
 def list_output(folder: OutputFolder) -> FolderListing:
-    """List an output folder, and read the names of the files that padmask wrote."""
+    """List an output folder, and read the manifest that padmask wrote there."""
     files, manifest, fault = folder.names(), None, ""
     if MANIFEST in files:
         data = folder.read(MANIFEST)
@@ -102,7 +103,7 @@ def list_output(folder: OutputFolder) -> FolderListing:
 
 
 def _parse_names(data: bytes | None) -> frozenset[str]:
-    """Return the names in the list of an unfinished commit; an empty set if the list is corrupt."""
+    """Parse the list of files that an interrupted run left; return an empty set if the list is corrupt."""
     try:
         return frozenset(name for name in json.loads(data or b"[]") if isinstance(name, str))
     except (ValueError, TypeError, RecursionError):

@@ -1,4 +1,4 @@
-"""The manifest of an output folder. It lists each shard with its counts and checksum."""
+"""The manifest of an output folder, which lists each shard with its number of rows and its checksum."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def file_digest(path: str) -> tuple[str, int]:
 
 @dataclass(frozen=True)
 class ShardRecord:
-    """A completed or skipped shard, with the counts of its rows.
+    """A shard that was padded or skipped, with the numbers of its rows and tokens.
 
     >>> ledger = Ledger(rows_read=2, rows_used=2, rows_written=2)
     >>> record = ShardRecord(0, "a.parquet", "in/a.parquet", ledger)
@@ -53,14 +53,14 @@ class ShardRecord:
     True
 
     Args:
-        index: number of the shard in the dataset, from 0.
-        name: name of the file of the shard in the output folder.
-        source: input of the shard, for messages.
-        ledger: row counts of the shard.
+        index: number of the shard in the dataset, starting at 0.
+        name: file name of the shard in the output folder.
+        source: name of the input, for messages.
+        ledger: numbers of rows and tokens of the shard.
         size: size of the file in bytes.
-        sha256: checksum of the file.
-        version: a text that changes when the input changes.
-        fault: the reason why the shard was skipped and has no file; empty for a completed shard.
+        sha256: SHA-256 of the file, in hexadecimal.
+        version: text that changes if the input changes.
+        fault: reason why the shard was skipped and has no file; empty for a padded shard.
     """
 
     index: int
@@ -83,7 +83,7 @@ class ShardRecord:
 
     @classmethod
     def of(cls, known: Mapping[str, Any]) -> ShardRecord:
-        """Return the record of a JSON object.
+        """Convert a JSON object to a record.
 
         Raises:
             ValueError, KeyError, TypeError: the dict is not a valid record.
@@ -106,7 +106,7 @@ def _is_count(value: object) -> bool:
 
 
 def plan_of(known: Mapping[str, Any]) -> Plan:
-    """Return the plan of a JSON object.
+    """Convert a JSON object to a plan.
 
     Raises:
         ValueError, KeyError, TypeError: the dict is not a valid plan.
@@ -124,13 +124,13 @@ def total_ledger(records: Sequence[ShardRecord]) -> Ledger:
 
 @dataclass(frozen=True)
 class Manifest:
-    """The content of a complete output folder.
+    """The contents of the manifest of a complete output folder.
 
     Args:
         identity: fingerprint of the job that wrote the folder.
-        plan: maxlen of all rows.
+        plan: length of the output rows.
         records: records of all shards.
-        rejects: checksum of the rejects file, empty without such a file.
+        rejects: SHA-256 of the `--rejects` file; empty if there is no such file.
     """
 
     identity: Fingerprint
@@ -139,7 +139,7 @@ class Manifest:
     rejects: str = ""
 
     def to_bytes(self) -> bytes:
-        """Return the bytes of the manifest file. They do not depend on the number of workers."""
+        """Return the contents of the manifest file, which do not depend on the number of workers."""
         content = {
             "padmask": __version__,
             "job": self.identity.name,
@@ -156,8 +156,8 @@ class Manifest:
         """Parse a manifest.
 
         Raises:
-            ValueError: the bytes are not a valid manifest. The message is the end of a sentence that starts
-                with the name of the file.
+            ValueError: the bytes are not a valid manifest. The message is a sentence fragment, to which the
+                caller adds the file name.
         """
         found = parse_manifest(data)
         records = [
@@ -179,9 +179,9 @@ class Manifest:
 
 
 def refuse_changed_shards(paths: Iterable[str]) -> None:
-    """Compare the checksums of all shards in local folders with the manifest of each folder.
+    """Check that the shards in local folders have the checksums in the manifest of their folder.
 
-    This reads all files completely. It does not check for missing shards: listing a folder finds them.
+    The function reads all shards completely. It does not check for missing shards.
 
     Raises:
         DataError: the checksum of a shard differs from the manifest, or the manifest is not valid.
@@ -197,6 +197,5 @@ def refuse_changed_shards(paths: Iterable[str]) -> None:
             if file_digest(output.path_of(shard.name)) != (shard.sha256, shard.size):
                 raise DataError(
                     f"{output.path_of(shard.name)!r} was changed after padmask wrote it: its SHA-256 differs "
-                    f"from {MANIFEST}. Pad the data again, or name the files with a pattern to use them "
-                    "unchecked."
+                    f"from {MANIFEST}. Pad the data again, or skip this check with a pattern such as '*'."
                 )

@@ -1,4 +1,4 @@
-"""`pad_dataset`: pad a dataset shard by shard into a folder, on any executor."""
+"""`pad_dataset`: pad the files of a dataset into a folder, with any `concurrent.futures` executor."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from padmask.spec.checks import at_least, flag, optional, or_default
 from padmask.spec.columns import Columns, as_list
 from padmask.spec.files import FileOptions
 from padmask.spec.pad import MaskSpec, PadSpec, RowPolicy
-from padmask.storage.conflicts import refuse_among_data, refuse_inside, refuse_nowhere
+from padmask.storage.conflicts import refuse_among_data, refuse_inside, refuse_missing_folder
 from padmask.storage.folder import OutputFolder
 from padmask.storage.urls import checked_path, checked_paths, refuse_mistyped
 from padmask.stream.inputs import Paths
@@ -28,9 +28,9 @@ from padmask.stream.progress import ProgressCallback
 
 DELETED = "files of the earlier dataset that were deleted because no shard replaces them: {:,}"
 
-REPLACED = "inputs of the earlier dataset whose shards were replaced by shards of other inputs: {}"
+REPLACED = "inputs of the earlier dataset whose output files were replaced by those of other inputs: {}"
 
-PADDED_AGAIN = "shards of a stopped run that were padded again: {:,}; --resume keeps them"
+PADDED_AGAIN = "shards of a stopped run that were padded again: {:,}; to keep such shards, use --resume"
 
 
 def pad_dataset(  # noqa: PLR0913 - one keyword for each group of options
@@ -49,7 +49,7 @@ def pad_dataset(  # noqa: PLR0913 - one keyword for each group of options
     shard_bytes: int = SHARD_BYTES,
     progress: ProgressCallback | None = None,
 ) -> PadResult:
-    """Pad a dataset shard by shard into a folder. `padmask pad data/ -o padded/` calls this function.
+    """Pad the files of a dataset into a folder. `padmask pad data/ -o padded/` calls this function.
 
     >>> import tempfile, pathlib
     >>> data = pathlib.Path(tempfile.mkdtemp())
@@ -63,27 +63,28 @@ def pad_dataset(  # noqa: PLR0913 - one keyword for each group of options
     {"input_ids":[9,0],"mask":[true,false]}
 
     Args:
-        inputs: paths, URLs or patterns; a folder means the data files in the folder.
-        folder: path or URL of the output folder. padmask writes one file for each input file, and finally
-            the manifest `_padmask.json`, which lists these files.
-        columns, spec, mask, policy: as in `pad_file`. All shards get the same length.
-        files: formats and limits. The default output format is that of the input. With
-            `policy.on_error="skip"`, shards that cannot be read are skipped and reported.
+        inputs: paths, URLs or patterns. A folder stands for its data files.
+        folder: path or URL of the output folder. padmask writes one file (shard) for each input file, and
+            finally the manifest `_padmask.json`, which lists these files.
+        columns, spec, mask, policy: as in `pad_file`. The rows of all shards have the same length.
+        files: formats and limits. The default output format is that of the input. If `policy.on_error` is
+            `"skip"`, shards that cannot be read are skipped and reported.
         executor: executor that pads the shards: threads, processes or a cluster. None pads the shards one
             after another in this process. A single shard is always padded in this process.
         workers: number of shards that the executor pads at the same time; None uses `executor.workers`, or
             the number of cores.
-        resume: continue a stopped run with the same inputs and options.
-        delete: delete files of an earlier dataset in the folder that the new dataset does not replace.
-        shard_bytes: size above which a Parquet file is split between its row groups.
-        progress: function called after each shard.
+        resume: whether to continue a stopped run that had the same inputs and options.
+        delete: whether to delete files of an earlier dataset that the new dataset does not replace.
+        shard_bytes: a Parquet file that is larger than this size in bytes is split into several shards,
+            between its row groups.
+        progress: function that is called with a `Progress` after each shard.
 
     Returns:
-        The result as in `pad_file`, for all shards together.
+        The result as in `pad_file`, summed over all shards.
 
     Raises:
         SpecError: an option is not valid, or does not fit the data.
-        DataError: a shard cannot be read or padded. Finished shards are kept for `resume`.
+        DataError: a shard cannot be read or padded. `resume` can use the finished shards.
         OutputError: the folder cannot be written, contains other data, or contains files that would be lost.
     """
     asked = PadRequest(
@@ -102,7 +103,7 @@ def pad_dataset(  # noqa: PLR0913 - one keyword for each group of options
         refuse_mistyped(files.rejects)
     refuse_inside({"the output": output.path, "the rejects": files.rejects}, paths)
     refuse_among_data(output.path, {"the rejects": files.rejects})
-    refuse_nowhere(files.rejects)
+    refuse_missing_folder(files.rejects)
     with ExitStack() as stack:
         job = make_dataset_job(paths, output, asked, files, shard_bytes)
         pool = WorkerPool.of(executor, workers, len(job.shards), progress)

@@ -13,10 +13,10 @@ from padmask.storage.system import cores
 from padmask.stream.overlap import Result
 from padmask.stream.progress import Progress, ProgressCallback
 
-Piece = TypeVar("Piece")
+Item = TypeVar("Item")
 
-# Submitted tasks for each worker. The second waits, so that the worker is never idle.
-TASKS_A_WORKER = 2
+# Number of submitted tasks per worker. The second task waits, so that the worker is never idle.
+TASKS_PER_WORKER = 2
 
 
 @dataclass(frozen=True)
@@ -26,7 +26,7 @@ class WorkerPool:
     Args:
         executor: the executor; None runs one task after another in this process.
         workers: number of tasks that the executor runs at the same time.
-        progress: the progress callback.
+        progress: the progress callback; None to report no progress.
     """
 
     executor: Executor | None
@@ -35,32 +35,33 @@ class WorkerPool:
 
     @classmethod
     def of(
-        cls, executor: Executor | None, workers: int | None, pieces: int, progress: ProgressCallback | None
+        cls, executor: Executor | None, workers: int | None, items: int, progress: ProgressCallback | None
     ) -> WorkerPool:
-        """Return a pool for a number of pieces; a single piece runs in this process.
+        """Return a pool for a number of items. A single item is processed in this process.
 
         Args:
             executor, progress: as in the class.
-            workers: number of tasks that run at the same time; None takes `executor.workers`, else the cores.
-            pieces: number of pieces.
+            workers: number of tasks that run at the same time; None uses `executor.workers`, or the number of
+                cores.
+            items: number of items.
         """
         workers = workers or getattr(executor, "workers", None) or cores()
-        return cls(executor if pieces > 1 else None, max(1, min(workers, pieces)), progress)
+        return cls(executor if items > 1 else None, max(1, min(workers, items)), progress)
 
     def each(
-        self, function: Callable[[Piece], Result], pieces: Sequence[Piece]
-    ) -> Generator[tuple[Piece, Result | Exception]]:
-        """Run a function on each piece, and yield each piece with its result or exception when ready."""
+        self, function: Callable[[Item], Result], items: Sequence[Item]
+    ) -> Generator[tuple[Item, Result | Exception]]:
+        """Call a function for each item. Yield each item with its result or exception when it is ready."""
         if self.executor is None:
-            for piece in pieces:
-                yield piece, _outcome(partial(function, piece))
+            for item in items:
+                yield item, _outcome(partial(function, item))
             return
-        waiting = iter(pieces)
-        running: dict[Future[Result], Piece] = {}
+        waiting = iter(items)
+        running: dict[Future[Result], Item] = {}
         try:
             while True:
-                for piece in islice(waiting, self.workers * TASKS_A_WORKER - len(running)):
-                    running[self.executor.submit(function, piece)] = piece
+                for item in islice(waiting, self.workers * TASKS_PER_WORKER - len(running)):
+                    running[self.executor.submit(function, item)] = item
                 if not running:
                     return
                 for future in wait(running, return_when=FIRST_COMPLETED).done:
@@ -70,7 +71,7 @@ class WorkerPool:
                 future.cancel()
 
     def report(self, phase: str, rows: int, done: int, size: int) -> None:
-        """Report the progress in rows and bytes."""
+        """Call the progress callback with the numbers of rows and bytes that were processed."""
         if self.progress is not None:
             self.progress(Progress(phase, rows, done, size))
 
@@ -78,5 +79,5 @@ class WorkerPool:
 def _outcome(work: Callable[[], Result]) -> Result | Exception:
     try:
         return work()
-    except Exception as error:  # noqa: BLE001 - the caller adds the name of the piece
+    except Exception as error:  # noqa: BLE001 - the caller adds the name of the item
         return error

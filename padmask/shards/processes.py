@@ -21,25 +21,25 @@ from padmask.storage.system import die_with
 # Number of worker deaths after which a task fails.
 TRIES = 3
 
-# Number of times that a cluster runs a suspect task again by itself before the task fails.
+# Number of times that a cluster runs a task again, without other such tasks, before the task fails.
 ALONE = 2
 
-# Topic under which Dask's scheduler records which worker has started which task.
+# Topic under which the Dask scheduler records which worker has started which task.
 BEGUN = "padmask-begun"
 
 WORKERS_DIED = (
-    "each worker that tried it died, because the file is too large or corrupt. Check that another tool can "
-    "read the file, or choose a smaller --maxlen."
+    "each worker that read the file died, because the file is too large or corrupt. Check that another tool "
+    "can read the file, or choose a smaller --maxlen."
 )
 
 _NOT_STARTED = (
-    "Worker processes exit at their start. In a script, call this below if __name__ == '__main__'. "
+    "Worker processes exit when they start. In a script, call padmask below if __name__ == '__main__'. "
     "Otherwise free some memory, or use fewer workers."
 )
 
-# The program of a worker. Python starts with a safe path, so that nothing is imported from the current
-# folder, and then takes the path and the main module of the parent process. A parent without a main guard
-# is refused as in multiprocessing.
+# The program of a worker. Python starts with a safe path, so that it imports nothing from the current folder.
+# It then uses the import path and the main module of the parent process. If the main module of the parent has
+# no `if __name__ == "__main__"`, multiprocessing raises an error.
 _START = """
 import signal, sys
 signal.signal(signal.SIGINT, signal.SIG_IGN)
@@ -57,10 +57,10 @@ Call = tuple[Callable[..., Any], tuple[Any, ...], dict[str, Any]]
 
 
 class _DiedError(Exception):
-    """The process of a worker has ended.
+    """A worker process has ended.
 
     Args:
-        begun: whether the worker had started.
+        begun: whether the worker was ready for tasks before.
     """
 
     def __init__(self, begun: bool) -> None:
@@ -115,7 +115,7 @@ class Processes(Executor):
         return worker
 
     def shutdown(self, wait: bool = True, *, cancel_futures: bool = True) -> None:
-        """Kill the workers. Unfinished tasks leave no files under a final name."""
+        """Kill the workers. Unfinished tasks leave no incomplete output files."""
         self._threads.shutdown(wait=False, cancel_futures=cancel_futures)
         with self._lock:
             self._stopped = True
@@ -130,14 +130,14 @@ class _Worker:
     def __init__(self) -> None:
         preparation = _preparation_data()
         self._pipe, theirs = Pipe()
-        # Not a fork: a lock that another thread of this process holds would never be released in the child.
-        # Not multiprocessing: its children import modules from the current folder first.
+        # fork is not used, because a lock held by another thread would never be released in the child.
+        # multiprocessing is not used, because its child processes import from the current folder first.
         with theirs:
             self._process = subprocess.Popen(
                 _command(theirs.fileno()), stdin=subprocess.DEVNULL, pass_fds=[theirs.fileno()]
             )
         self._begun = False
-        # The first task detects a process that has died already.
+        # If the process has already died, the first task detects this.
         with suppress(OSError):
             self._pipe.send(preparation)
 
@@ -149,7 +149,7 @@ class _Worker:
             answer = self._pipe.recv_bytes()
         except (EOFError, OSError):
             raise _DiedError(self._begun) from None
-        # Outside the try block, since a task may raise an OSError of its own.
+        # This is outside the try block, because the task itself may raise an OSError.
         done, result = pickle.loads(answer)
         if not done:
             raise result
@@ -161,7 +161,7 @@ class _Worker:
 
 
 def _command(descriptor: int) -> list[str]:
-    """Return the command that starts a worker, with the options that this Python was started with."""
+    """Return the command that starts a worker, with the Python options of this process."""
     options: list[str] = subprocess._args_from_interpreter_flags()  # type: ignore[attr-defined]
     return [
         os.fsdecode(spawn.get_executable()),
@@ -175,7 +175,7 @@ def _command(descriptor: int) -> list[str]:
 
 
 def _preparation_data() -> dict[str, Any]:
-    """Return the import path and main module of this process for a worker."""
+    """Return the import path and the main module of this process, for a worker."""
     data = spawn.get_preparation_data("padmask-worker")
     # multiprocessing refuses to pickle the original key for other processes.
     return data | {"authkey": bytes(data["authkey"])}
@@ -210,7 +210,7 @@ def _portable(error: Exception) -> Exception:
 
 
 def use_one_core() -> None:
-    """Limit Arrow to one thread, since other workers use the other cores."""
+    """Limit Arrow to one thread, because other workers use the other cores."""
     import pyarrow as pa
 
     pa.set_cpu_count(1)
@@ -236,8 +236,8 @@ class Task:
     Args:
         number: number of the task in the run.
         call: the function and its arguments.
-        future: the future that the caller has.
-        alone: number of times that the suspect task was run again by itself.
+        future: the future that was returned to the caller.
+        alone: number of times that the task was run again after its workers died.
     """
 
     number: int

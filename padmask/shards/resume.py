@@ -1,10 +1,11 @@
-r"""Decide what to do with the work of earlier runs in an output folder, with tables of states.
+r"""Decide which shards of earlier runs a run with `--resume` uses.
 
-This module reads and writes no files: `padmask/shards/staging.py` reads the `FolderState` and carries out the
+This module does not access files: `padmask/shards/staging.py` reads the `FolderState`, and applies the
 `Decision`.
 
-Without `--resume`, the action is START. With `--resume`, the action depends on the staged run, which stopped
-before its commit, and on the committed dataset, which has a manifest:
+A run first pads all shards into a staging folder. It then moves them to the output folder and writes a
+manifest, which is called the commit. Without `--resume`, the action is START. With `--resume`, the action
+depends on the staged run, which stopped before its commit, and on the committed dataset:
 
 | staged run \ dataset | none     | another job | outdated | incomplete | complete |
 |----------------------|----------|-------------|----------|------------|----------|
@@ -14,7 +15,7 @@ before its commit, and on the committed dataset, which has a manifest:
 | unusable             | START    | START       | START    | REUSE      | FINISH   |
 | usable               | CONTINUE | CONTINUE    | CONTINUE | CONTINUE   | FINISH   |
 
-The action determines what happens to each shard. The first column that applies to the shard counts:
+The action determines what happens to each shard. The first column that applies to the shard is used:
 
 | action   | staged | committed | left out  | neither |
 |----------|--------|-----------|-----------|---------|
@@ -23,12 +24,12 @@ The action determines what happens to each shard. The first column that applies 
 | REUSE    | pad    | keep      | leave out | pad     |
 | FINISH   | -      | keep      | leave out | -       |
 
-(*) Only if the dataset is incomplete and has the same length as the staged run.
+(*) Only if the dataset is incomplete and has the same maxlen as the staged run.
 
 - *staged*, *committed*: the input has not changed since the shard was padded, and the file is intact. With
   `--rejects`, the rejected rows of a staged shard are intact too. Without `--on-error skip`, the shard has no
   rejected rows.
-- *left out*: the shard could not be read, its input has not changed since, and `--on-error skip` is given.
+- *left out*: the shard could not be read, its input has not changed since, and `--on-error skip` is set.
 """
 
 from __future__ import annotations
@@ -67,13 +68,13 @@ class DatasetState(Enum):
 
 
 class Action(Enum):
-    """What a run does with the work of earlier runs."""
+    """What a run does with the shards of earlier runs."""
 
     START = "pad every shard"
     CONTINUE = "keep the shards of the staged run, and pad the other shards"
     REUSE = "keep the shards of the committed dataset, and pad the other shards"
-    FINISH = "pad nothing, since the dataset is complete"
-    REFUSE = "raise an error, since the folder contains the work of another job"
+    FINISH = "pad nothing, because the dataset is complete"
+    REFUSE = "raise an error, because the folder contains files of another job"
 
 
 START, CONTINUE, REUSE, FINISH, REFUSE = Action
@@ -91,7 +92,7 @@ ACTIONS: Mapping[StagedState, Sequence[Action]] = {
 
 
 class FileState(Enum):
-    """The location of the file of a shard that an earlier run padded."""
+    """The location of a shard file that an earlier run wrote."""
 
     STAGED = "intact in the staging folder"
     COMMITTED = "intact under its final name"
@@ -104,8 +105,8 @@ class FoundShard:
 
     Args:
         record: record of the shard.
-        file: location of the file of the shard.
-        lacks_rejects: whether the run needs the rejected rows of the shard, but they are missing.
+        file: location of the shard file.
+        lacks_rejects: whether the rejected rows of the shard are needed but missing.
     """
 
     record: ShardRecord
@@ -115,11 +116,11 @@ class FoundShard:
 
 @dataclass(frozen=True)
 class DatasetPlan:
-    """The results of the first pass of a run over all inputs.
+    """The lengths and types that a first pass over all inputs found.
 
     Args:
-        plan: length of all rows.
-        types: types of the columns, if JSON Lines are converted to a typed format.
+        plan: length of the output rows.
+        types: types of the columns, if JSON Lines are converted to Parquet or Arrow; otherwise None.
         left_out: records of the shards that could not be read.
     """
 
@@ -133,7 +134,7 @@ class StagedRun:
     """A run that stopped before its commit.
 
     Args:
-        identity: fingerprint of the job of the run; None if the plan is unreadable.
+        identity: fingerprint of the job; None if the plan is unreadable.
         found: plan of the run; None if the plan is unreadable.
         shards: shards that the run padded.
     """
@@ -145,14 +146,14 @@ class StagedRun:
 
 @dataclass(frozen=True)
 class FolderState:
-    """The content of an output folder, as far as it matters for `decide`.
+    """The contents of an output folder, as input for `decide`.
 
     Args:
-        staged: staged run of the current job.
-        other: staged run of another job.
-        manifest: manifest of the committed dataset.
+        staged: staged run of the current job; None if there is none.
+        other: staged run of another job; None if there is none.
+        manifest: manifest of the committed dataset; None if there is none.
         committed: shards of the committed dataset.
-        rejects: SHA-256 of the file that `--rejects` names; empty without such a file.
+        rejects: SHA-256 of the `--rejects` file; empty if there is no such file.
         staged_records: number of shards that the staged run of the current job finished.
     """
 
@@ -166,10 +167,10 @@ class FolderState:
 
 @dataclass(frozen=True, kw_only=True)
 class ResumePolicy:
-    """Options that decide about the work of earlier runs.
+    """Options that determine which files of earlier runs a run uses.
 
     Args:
-        resume: whether to keep the work of earlier runs.
+        resume: whether to use shards of earlier runs.
         delete: whether to delete files of an earlier dataset that the new dataset does not replace.
         rejects: whether to write rejected rows to a file.
         skip: whether to skip rows and files that cannot be read.
@@ -183,14 +184,14 @@ class ResumePolicy:
 
 @dataclass(frozen=True)
 class ResumeRequest:
-    """The current job, as far as it matters for `decide`.
+    """The current job, as input for `decide`.
 
     Args:
         identity: fingerprint of the job.
         shards: shards of the job.
-        policy: options that decide about the work of earlier runs.
-        given: plan with the requested length; None if the length is found by a pass over all inputs.
-        typed: whether the types are found by a pass over all inputs.
+        policy: options that determine which files of earlier runs are used.
+        given: plan with the requested maxlen; None if maxlen is found by a pass over all inputs.
+        typed: whether column types are found by a pass over all inputs.
     """
 
     identity: Fingerprint
@@ -201,25 +202,25 @@ class ResumeRequest:
 
     @cached_property
     def names(self) -> Mapping[int, str]:
-        """The file names of the shards, by index."""
+        """File name of each shard, by index."""
         return {shard.index: shard.name for shard in self.shards}
 
     @cached_property
     def stamps(self) -> Mapping[int, str]:
-        """The input versions of the shards, by index."""
+        """Version of the input of each shard, by index."""
         return {shard.index: shard.stamp for shard in self.shards}
 
 
 @dataclass(frozen=True)
 class Decision:
-    """What a run does with the work of earlier runs.
+    """What a run does with the shards of earlier runs.
 
     Args:
         action: action for the run.
-        found: plan of the staged run or the dataset whose shards are kept; None if the run makes a new plan.
+        found: plan of the staged run or the dataset whose shards are used; None if a new plan is needed.
         kept: shards that are not padded again.
-        differences: known differences between the refused run and the current job.
-        padded_again: number of staged shards that are padded again because `--resume` is not given.
+        differences: differences between the earlier run and the current job, if the action is REFUSE.
+        padded_again: number of staged shards that are padded again because `--resume` is not set.
         replaced: inputs of the committed dataset whose shards are replaced by shards of other inputs.
     """
 
@@ -232,7 +233,7 @@ class Decision:
 
     @property
     def records(self) -> list[ShardRecord]:
-        """The records of the shards that are not padded again."""
+        """Records of the shards that are not padded again."""
         return [shard.record for shard in self.kept]
 
 
@@ -269,7 +270,7 @@ def staged_state(state: FolderState, request: ResumeRequest) -> StagedState:
 
 
 def run_state(run: StagedRun, request: ResumeRequest) -> StagedState:
-    """Return the row of the first table for a staged run of the current job. Only its plan matters."""
+    """Return the state of a staged run of the current job. Only the plan of the run is used."""
     if run.found is None or run.identity is None or (run.found.left_out and not request.policy.skip):
         return StagedState.UNUSABLE
     if request.identity.measured and run.identity.inputs != request.identity.inputs:
@@ -291,7 +292,7 @@ def dataset_state(state: FolderState, request: ResumeRequest) -> DatasetState:
     has_rejects = not policy.rejects or not refused or state.rejects == manifest.rejects != ""
     if has_rejects and kept.keys() | {record.index for record in left_out} >= request.stamps.keys():
         return DatasetState.COMPLETE
-    # A manifest does not contain types, and the file of rejected rows does not name the shard of a row.
+    # A manifest does not contain types, and the `--rejects` file does not contain the shard of a row.
     return DatasetState.OUTDATED if request.typed or policy.rejects else DatasetState.INCOMPLETE
 
 
@@ -307,7 +308,7 @@ def is_reusable(manifest: Manifest, request: ResumeRequest) -> bool:
 
 
 def is_current(record: ShardRecord, request: ResumeRequest) -> bool:
-    """Return whether padding the shard again would give the same file."""
+    """Return whether padding the shard again would result in the same file."""
     return (
         request.names.get(record.index) == record.name
         and request.stamps[record.index] == record.version
@@ -316,7 +317,7 @@ def is_current(record: ShardRecord, request: ResumeRequest) -> bool:
 
 
 def _keepable(shards: Iterable[FoundShard], request: ResumeRequest) -> dict[int, FoundShard]:
-    """Return the shards that can be kept, by index."""
+    """Return the shards that need not be padded again, by index."""
     return {
         shard.record.index: shard
         for shard in shards
@@ -327,7 +328,7 @@ def _keepable(shards: Iterable[FoundShard], request: ResumeRequest) -> dict[int,
 
 
 def _left_out_again(records: Iterable[ShardRecord], request: ResumeRequest) -> tuple[ShardRecord, ...]:
-    """Return the records of unreadable shards that the run skips again without reading them."""
+    """Return the records of unreadable shards that the run skips without trying to read them again."""
     return tuple(
         record
         for record in records

@@ -22,7 +22,7 @@ from padmask.storage.names import COMPRESSIONS, MANIFEST, RESERVED, format_of, i
 from padmask.storage.source import Source
 from padmask.storage.urls import display_path, is_url
 
-# Upper bound on the bytes of a shard record in the manifest, without its names and version.
+# Maximum size of a shard record in the manifest in bytes, without its names and version.
 RECORD_BYTES = 900
 
 # Larger Parquet files are split between row groups, so that several workers can share a file.
@@ -31,15 +31,15 @@ SHARD_BYTES = 256 << 20
 
 @dataclass(frozen=True)
 class Shard:
-    """A file, or some row groups of a file, with the name of the output file.
+    """An input file, or some row groups of an input file, that becomes one output file.
 
     Args:
-        index: number of the shard in the dataset, from 0.
+        index: number of the shard in the dataset, starting at 0.
         source: the input file, with a range of row groups if the file is split.
-        name: name of the output file in the output folder.
-        size: size of the input in bytes, 0 if unknown.
-        version: version of the file when it was listed.
-        limit: largest number of rows to read; None reads all.
+        name: path of the output file, relative to the output folder.
+        size: size of the input in bytes; 0 if unknown.
+        version: version of the input when it was listed.
+        limit: maximum number of rows to read; None reads all rows.
     """
 
     index: int
@@ -51,21 +51,21 @@ class Shard:
 
     @property
     def place(self) -> str:
-        """The name of the input, for messages."""
-        return self._piece_of(self.source.name)
+        """Name of the input, for messages."""
+        return self._with_row_groups(self.source.name)
 
     @property
     def address(self) -> str:
-        """The absolute path of the input, or its URL without secrets."""
-        return self._piece_of(display_path(self.source.path))
+        """Absolute path of the input, or its URL without secrets."""
+        return self._with_row_groups(display_path(self.source.path))
 
     @property
     def stamp(self) -> str:
-        """A version as text. It changes when the rows change, and is the same on every machine."""
+        """Version of the input and the limit as text, which is the same on every machine."""
         version = () if self.version is None else self.source.shared_version(self.version)
         return " ".join(map(str, (*version, *(() if self.limit is None else (self.limit,)))))
 
-    def _piece_of(self, name: str) -> str:
+    def _with_row_groups(self, name: str) -> str:
         if self.source.groups is None:
             return name
         first, end = self.source.groups
@@ -80,16 +80,16 @@ def find_shards(
     The split does not depend on the number of workers, so the output does not either.
 
     Args:
-        files: the files of the dataset.
+        files: files of the dataset.
         source, output: formats of the input and the output.
-        shard_bytes: size above which a Parquet file is split between its row groups.
+        shard_bytes: a Parquet file that is larger than this size in bytes is split between its row groups.
 
     Raises:
-        SpecError: two output files would have the same name, or one would have the name of the manifest.
+        SpecError: two output files would have the same name, or an output file would have a reserved name.
     """
     named = []
     for file in files:
-        # Workers may have another current folder.
+        # The path is absolute, because workers may have another current folder.
         file_source = Source(absolute(file.path), None, file.stored, label=display_path(file.path))
         name = output_name(file.name, source, output)
         if name.startswith(RESERVED):
@@ -99,13 +99,13 @@ def find_shards(
         size = file_source.size or 0
         can_split = source.row_groups is not None and size > shard_bytes
         sizes = row_group_sizes(source, file_source) if can_split else [size]
-        named += _pieces(file_source, name, sizes, shard_bytes)
-    refuse_same_output_names(InputFile(piece.name, name) for piece, name, _ in named)
-    return [Shard(i, piece, name, size, piece.first_version()) for i, (piece, name, size) in enumerate(named)]
+        named += _split_file(file_source, name, sizes, shard_bytes)
+    refuse_same_output_names(InputFile(part.name, name) for part, name, _ in named)
+    return [Shard(i, part, name, size, part.first_version()) for i, (part, name, size) in enumerate(named)]
 
 
 def absolute(path: str) -> str:
-    """Return an absolute path; a URL is returned unchanged.
+    """Return the absolute path; return a URL unchanged.
 
     >>> absolute("/data/a.jsonl"), absolute("s3://bucket/a.jsonl")
     ('/data/a.jsonl', 's3://bucket/a.jsonl')
@@ -114,21 +114,21 @@ def absolute(path: str) -> str:
 
 
 def refuse_no_shards(files: Sequence[InputFile]) -> None:
-    """Refuse inputs that cannot be padded file by file, before any file is opened.
+    """Raise an error if an input is a stream, or if an input file is specified twice.
 
     Raises:
-        SpecError: an input is a stream, or a file is named twice.
+        SpecError: an input is a stream, or a file is specified twice.
     """
     for file in files:
         source = Source(file.path, None, file.stored)
         if source.is_pipe:
             raise SpecError(
-                f"{source.name} is a stream, which cannot be split into shards. Name an output file, or "
-                "input files."
+                f"{source.name} is a stream, which cannot be padded into a folder. Specify an output file, "
+                "or input files."
             )
     path, times = Counter(file.path for file in files).most_common(1)[0] if files else ("", 0)
     if times > 1:
-        raise SpecError(f"{display_path(path)!r} is named {times} times as an input. Name it only once.")
+        raise SpecError(f"The input {display_path(path)!r} is specified {times} times. Specify it only once.")
 
 
 def output_name(name: str, source: FormatTraits, output: FormatTraits) -> str:
@@ -149,16 +149,16 @@ def output_name(name: str, source: FormatTraits, output: FormatTraits) -> str:
     return (stem if format_of(name) == source else name) + output.suffixes[0]
 
 
-def _pieces(
+def _split_file(
     source: Source, name: str, sizes: Sequence[int], shard_bytes: int
 ) -> list[tuple[Source, str, int]]:
-    """Split a file with row groups of these sizes into pieces of about `shard_bytes` bytes."""
-    bounds, piece = [0], 0
+    """Split a file into parts of about `shard_bytes` bytes, given the size of each row group in bytes."""
+    bounds, part = [0], 0
     for group, bytes_ in enumerate(sizes, 1):
-        piece += bytes_
-        if piece >= shard_bytes and group < len(sizes):
+        part += bytes_
+        if part >= shard_bytes and group < len(sizes):
             bounds.append(group)
-            piece = 0
+            part = 0
     bounds.append(len(sizes))
     count = len(bounds) - 1
     if count == 1:
@@ -175,7 +175,7 @@ def _pieces(
 
 
 def refuse_own_files(output: OutputFolder, shards: Sequence[Shard]) -> None:
-    """Refuse an output folder that contains an input.
+    """Raise an error if an input is in the output folder.
 
     Raises:
         OutputError: an input is in the output folder.
@@ -187,7 +187,7 @@ def refuse_own_files(output: OutputFolder, shards: Sequence[Shard]) -> None:
         if name != path and (name in names or is_data(name)):
             raise OutputError(
                 f"The input {shard.source.name!r} is in the output folder {str(output)!r}, where it would be "
-                "overwritten or mistaken for output. Choose another folder."
+                "overwritten or treated as an output file. Choose another output folder."
             )
 
 
@@ -196,7 +196,7 @@ def _true_path(path: str) -> str:
 
 
 def refuse_too_many(shards: Sequence[Shard]) -> None:
-    """Refuse a dataset whose manifest would be too large to read.
+    """Raise an error if the manifest of the dataset would be too large to read.
 
     Raises:
         SpecError: the dataset has too many shards.

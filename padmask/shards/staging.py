@@ -1,8 +1,8 @@
-"""Keep shards in a staging folder until all are padded, then move them and write the manifest.
+"""Store shards in a staging folder until all shards are padded, then move them and write the manifest.
 
-The name of the staging folder starts with `_`, so readers of folders skip it. A run that stops leaves only
-the staging folder, which `--resume` uses. This module reads and writes files; `padmask/shards/resume.py`
-decides which files to keep.
+The staging folder is a subfolder of the output folder. Its name starts with `_`, so other programs usually
+ignore it. If a run stops, its shards stay in the staging folder, and `--resume` uses them. This module reads
+and writes files. `padmask/shards/resume.py` decides which files to keep.
 """
 
 from __future__ import annotations
@@ -44,13 +44,13 @@ from padmask.storage.names import MANIFEST, REPLACING, UNFINISHED
 from padmask.storage.output import SideFile
 from padmask.storage.system import signals_deferred
 
-# Number of files that are moved at the same time, since each move in remote storage takes long.
+# Number of files that are moved at the same time, because each move in remote storage takes long.
 MOVES_AT_ONCE = 16
 
 # Names of files in the staging folder. Data files have other names.
 _RECORD, _PLAN = ".record", "plan"
 
-# Largest size of a record. A record takes about 600 bytes, plus the error message of a skipped shard.
+# Maximum size of a record in bytes. A record has about 600 bytes, plus the error message of a skipped shard.
 MOST_RECORD_BYTES = 1 << 20
 
 # Suffix of the file with the rejected rows of a shard.
@@ -71,11 +71,11 @@ class Staging:
 
     @property
     def name(self) -> str:
-        """The name of the staging folder in the output folder."""
+        """Name of the staging folder in the output folder."""
         return UNFINISHED + self.job
 
     def file(self, index: int, suffix: str) -> str:
-        """Return the name of a staged file, relative to the output folder.
+        """Return the path of a staged file, relative to the output folder.
 
         Args:
             index: index of the shard.
@@ -84,7 +84,7 @@ class Staging:
         return f"{self.name}/{index:06}{suffix}"
 
     def shard_file(self, record: ShardRecord) -> str:
-        """Return the name of a staged shard, relative to the output folder."""
+        """Return the path of a staged shard, relative to the output folder."""
         return self.file(record.index, Path(record.name).suffix)
 
     def prepare(self, request: ResumeRequest, rejects: str | None) -> Decision:
@@ -92,10 +92,10 @@ class Staging:
 
         Args:
             request: the current job.
-            rejects: path of the file for rejected rows; None without such a file.
+            rejects: path of the `--rejects` file; None if there is no such file.
 
         Raises:
-            OutputError: the folder contains other data, data that would be lost, or the work of another job.
+            OutputError: the folder contains other data, data that would be lost, or files of another job.
         """
         names = {shard.name for shard in request.shards}
         self.folder.refuse_unfit(names | {MANIFEST, REPLACING, self.file(0, _RECORD)})
@@ -108,15 +108,15 @@ class Staging:
             differences = "; ".join(decision.differences) or "it had other options or inputs"
             raise OutputError(
                 f"--resume cannot continue the run in {str(self.folder)!r}: {differences}",
-                remedy="Repeat the command of that run, or start over without --resume.",
+                remedy="Repeat the command of that run, or start again without --resume.",
             )
         self._remove_staged(listing, decision)
         return decision
 
     def _read_state(self, listing: FolderListing, request: ResumeRequest, rejects: str | None) -> FolderState:
-        """Read all facts that the decision depends on.
+        """Read the state of the output folder, which determines the shards to keep.
 
-        This reads the content of the files that may be kept, to compare their checksums.
+        The function reads the contents of files that may be kept, to compare their checksums.
         """
         manifest, records = listing.manifest, self._names_of_records(listing)
         if not request.policy.resume:
@@ -149,7 +149,7 @@ class Staging:
             record = _parse_record(self.folder.read(name, MOST_RECORD_BYTES))
             if record is None or not is_current(record, request):
                 continue
-            # A run that stopped during its commit has moved some shards already.
+            # A run that stopped during its commit has already moved some shards.
             file = self._find(record, listing, [FileState.STAGED, FileState.COMMITTED])
             needs_rejects = request.policy.rejects and file is not FileState.MISSING
             lacks_rejects = needs_rejects and not self._has_rejects(record, listing)
@@ -157,7 +157,7 @@ class Staging:
         return replace(run, shards=shards)
 
     def _find(self, record: ShardRecord, listing: FolderListing, locations: Sequence[FileState]) -> FileState:
-        """Return the first of some locations where the file of a shard is intact."""
+        """Return the first of the locations at which the shard file is intact."""
         names = {FileState.STAGED: self.shard_file(record), FileState.COMMITTED: record.name}
         intact = (location for location in locations if self._is_intact(names[location], record, listing))
         return next(intact, FileState.MISSING)
@@ -180,7 +180,7 @@ class Staging:
         return sum(block.count(b"\n") for block in self.folder.blocks(name)) == record.rows_refused
 
     def _remove_staged(self, listing: FolderListing, decision: Decision) -> None:
-        """Remove the staged files that are not kept, so that this run does not use them."""
+        """Remove the staged files that this run does not use."""
         continued = {self.name} if decision.action is Action.CONTINUE else set[str]()
         for name in listing.staging_folders - continued:
             self.folder.remove_below(name)
@@ -193,7 +193,7 @@ class Staging:
                 self.folder.remove(name)
 
     def write_plan(self, found: DatasetPlan, identity: Fingerprint) -> None:
-        """Write the results of the first pass and the fingerprint of the job for later runs."""
+        """Write the results of the first pass, and the fingerprint of the job, for later runs."""
         types = None if found.types is None else base64.b64encode(found.types.serialize()).decode()
         left_out = [record.as_dict() for record in found.left_out]
         contents = {
@@ -205,7 +205,7 @@ class Staging:
         self.folder.write(f"{self.name}/{_PLAN}", json.dumps(contents).encode())
 
     def _read_plan(self, name: str) -> StagedRun:
-        """Return a staged run without its shards.
+        """Read a staged run, without its shards.
 
         Args:
             name: name of the staging folder.
@@ -222,7 +222,7 @@ class Staging:
             return StagedRun()
 
     def write_record(self, record: ShardRecord) -> None:
-        """Write the record of a shard. The file of the shard must be complete."""
+        """Write the record of a shard. The shard file must be complete."""
         self.folder.write(self.file(record.index, _RECORD), json.dumps(record.as_dict()).encode())
 
     def commit(
@@ -232,9 +232,9 @@ class Staging:
 
         Args:
             identity: fingerprint of the job.
-            plan: length of all rows.
+            plan: length of the output rows.
             records: records of all shards.
-            rejects: path of the file for rejected rows; None without such a file.
+            rejects: path of the `--rejects` file; None if there is no such file.
 
         Returns:
             The number of files of an earlier dataset that were deleted because no new file replaces them.
@@ -251,7 +251,7 @@ class Staging:
         listing = list_output(self.folder)
         listing.refuse_foreign_data(names)
         for record in written:
-            # An earlier run has moved the shards that are not staged.
+            # Shards that are not in the staging folder were moved by an earlier run.
             moved = listing.files.get(record.name) if record.name in listing.owned else None
             if listing.files.get(self.shard_file(record), moved) != record.size:
                 raise self._disappeared(record.name)
@@ -294,7 +294,7 @@ class Staging:
     def _disappeared(self, name: str) -> OutputError:
         return OutputError(
             f"{name} disappeared from {str(self.folder)!r} during the run. Make sure that no other program "
-            "writes there, and run this again with --resume."
+            "changes the folder, and run padmask again with --resume."
         )
 
     def _clear(self) -> None:
@@ -305,7 +305,7 @@ class Staging:
 
 
 def _digest_if_there(path: str | None) -> str:
-    """Return the SHA-256 of a local file; empty if the file does not exist."""
+    """Return the SHA-256 of a local file; an empty string if the file does not exist."""
     return file_digest(path)[0] if path is not None and os.path.isfile(path) else ""
 
 

@@ -1,6 +1,6 @@
-"""The tasks of a worker: measure a shard, or pad a shard into the staging folder.
+"""The tasks of a worker: find the lengths and types of a shard, or pad a shard into the staging folder.
 
-A task gives the same result each time, so it can run again after a worker has died.
+A task has the same result each time, so it can run again after a worker has died.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from padmask.spec.files import FileOptions
 from padmask.spec.formats import FormatTraits
 from padmask.storage.folder import OutputFolder
 from padmask.stream.job import Job
-from padmask.stream.json_text import takes_text
+from padmask.stream.json_text import can_pad_as_text
 from padmask.stream.pad import pad_rows_to_file
 from padmask.stream.passes import PadRun, Survey, survey
 from padmask.stream.run import open_pool
@@ -30,12 +30,12 @@ from padmask.stream.run import open_pool
 
 @dataclass(frozen=True)
 class ShardWork:
-    """The part of a job that is the same for all shards.
+    """The settings of a job, which are the same for all shards.
 
     Args:
         source_format, output_format: formats of the input and the output.
         schema: columns of the dataset.
-        job: decisions about the padding of rows.
+        job: columns and options of the run.
         files: formats and limits.
         folder: path or URL of the output folder.
         name: name of the fingerprint of the job.
@@ -58,7 +58,7 @@ class ShardWork:
 
 
 def measure_shard(work: ShardWork, shard: Shard, typed: bool) -> Survey:
-    """Return the lengths of the rows of a shard, with the types of their fields if `typed` is set."""
+    """Find the row lengths of a shard and, if `typed` is True, the types of its fields."""
     _refuse_other_version(work)
     with closing(_dataset(work, shard)) as dataset, open_pool(work.files) as pool:
         return survey(_run(work, shard, dataset, pool), typed)
@@ -76,7 +76,7 @@ def pad_shard(work: ShardWork, shard: Shard, plan: Plan) -> ShardRecord:
         if run.files.rejects is not None:
             rejects = staging.folder.path_of(staging.file(shard.index, REJECTS))
             run = replace(run, files=replace(run.files, rejects=rejects))
-        # Errors name the final path, not the path in the staging folder.
+        # Errors show the final path, not the path in the staging folder.
         staged, final_path = staging.folder.path_of(name), staging.folder.path_of(shard.name)
         ledger = pad_rows_to_file(
             run, plan, staged, work.output_format, lambda file: sums.append(digest(file)), final_path
@@ -88,19 +88,19 @@ def pad_shard(work: ShardWork, shard: Shard, plan: Plan) -> ShardRecord:
 
 
 def _dataset(work: ShardWork, shard: Shard) -> Dataset:
-    """Open a shard whose file has not changed since it was listed. `Dataset` checks for later changes."""
+    """Open a shard. Raise an error if its file has changed since the listing."""
     now, before, shared = shard.source.first_version(), shard.version, shard.source.shared_version
     if now is not None and before is not None and shared(now) != shared(before):
         raise ChangedError(
             f"{shard.source.name} was changed while it was read. Make sure that no other program writes to "
-            "it, and run this again."
+            "it, and run padmask again."
         )
     return Dataset([shard.source], work.source_format.name, work.files.batch_rows, work.schema)
 
 
 def _run(work: ShardWork, shard: Shard, dataset: Dataset, pool: ThreadPoolExecutor | None) -> PadRun:
     files = replace(work.files, limit=shard.limit)
-    as_text = work.source_format.is_text and work.output_format.is_text and takes_text(work.job)
+    as_text = work.source_format.is_text and work.output_format.is_text and can_pad_as_text(work.job)
     return PadRun(dataset, files, pool, None, files.max_bytes, work.job, as_text)
 
 
@@ -108,5 +108,5 @@ def _refuse_other_version(work: ShardWork) -> None:
     if work.version != __version__:
         raise PadmaskError(
             f"A worker has padmask {__version__}, but the driver has {work.version}, so the output may "
-            "differ. Install the same version everywhere."
+            "differ. Install the same version on all machines."
         )

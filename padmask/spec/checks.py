@@ -1,4 +1,4 @@
-"""Checks of arguments. Each check returns the value as a built-in type, or raises an error with the name."""
+"""Argument checks. Each check returns the value as a built-in type, or raises an error."""
 
 from __future__ import annotations
 
@@ -11,12 +11,19 @@ from padmask.errors import SpecError
 
 Thing = TypeVar("Thing")
 
-# Takes the name and the value of an argument, and returns the value as a built-in type.
+# A function of the name and the value of an argument that returns the value as a built-in type.
 ArgumentCheck = Callable[[str, Any], Any]
 
 
 def one_of(name: str, value: object, choices: Collection[str], option: str | None = None) -> None:
-    """Check that the value of an argument is in `choices`. `option` is the option that sets the argument."""
+    """Raise an error if the value of an argument is not in `choices`.
+
+    Args:
+        name: name of the argument, for the message.
+        value: value of the argument.
+        choices: accepted values.
+        option: command-line parameter that sets the argument; None if both have the same name.
+    """
     if not isinstance(value, str) or value not in choices:
         raise SpecError(
             f"`{name}` must be one of {', '.join(choices)}. Received: {value!r}.", options=[option or name]
@@ -24,7 +31,7 @@ def one_of(name: str, value: object, choices: Collection[str], option: str | Non
 
 
 def at_least(least: int, bits: int | None = None) -> ArgumentCheck:
-    """Return a check for integers of at least `least` and less than 2**`bits`.
+    """Return a check that accepts integers of at least `least` and less than 2**`bits`.
 
     >>> at_least(0)("limit", 3)
     3
@@ -51,7 +58,7 @@ def integer(name: str, number: Any) -> int:
 
 
 def as_int(number: Any) -> int | None:
-    """Return an integer of any type as an int; None for a bool and for all other values."""
+    """Convert an integer of any type to an int. Return None for a bool and for any other value."""
     if type(number).__name__ in ("bool", "bool_"):
         return None
     try:
@@ -75,7 +82,7 @@ def string(name: str, value: Any) -> str:
 
 
 def strings(name: str, value: Any) -> tuple[str, ...]:
-    """Check that an argument is a collection of strings, and not one string."""
+    """Check that an argument is an iterable of strings, not a single string."""
     if isinstance(value, (str, bytes)) or not isinstance(value, Iterable):
         raise SpecError(f"`{name}` must be a list of strings. Received: {value!r:.80}.", options=[name])
     return tuple(string(name, one) for one in value)
@@ -92,7 +99,7 @@ def file_path(name: str, value: Any) -> str:
 
 
 def choice(choices: Collection[str]) -> ArgumentCheck:
-    """Return a check for strings in `choices`."""
+    """Return a check that accepts the strings in `choices`."""
 
     def check(name: str, value: Any) -> Any:
         one_of(name, value, choices)
@@ -102,7 +109,7 @@ def choice(choices: Collection[str]) -> ArgumentCheck:
 
 
 def instance(kind: type[Thing]) -> ArgumentCheck:
-    """Return a check for instances of a class."""
+    """Return a check that accepts instances of a class."""
 
     def check(name: str, value: Any) -> Thing:
         if not isinstance(value, kind):

@@ -1,4 +1,4 @@
-"""Requested columns: the class `Column` and the short form `NAME[:DTYPE][=VALUE]`."""
+"""Columns to pad, as the user requests them: `Column`, or the short form `NAME[:DTYPE][=VALUE]`."""
 
 from __future__ import annotations
 
@@ -13,10 +13,15 @@ from padmask.spec.pad import DTYPES
 
 @dataclass(frozen=True)
 class Column:
-    """Sequence column to pad, with an optional dtype and pad value.
+    """A column to pad, with an optional dtype and pad value.
 
     >>> Column("labels", value=-100)
     Column(name='labels', dtype=None, value=-100)
+
+    Args:
+        name: name of the column.
+        dtype: dtype of the padded values, one of `DTYPES`; None uses the dtype of `PadSpec`.
+        value: pad value; None uses the value of `PadSpec`.
     """
 
     name: str
@@ -59,9 +64,9 @@ def _check_columns(names: Iterable[Any], kinds: type | tuple[type, ...]) -> None
 
 
 def parse_column(text: str, known: Collection[str]) -> Column:
-    """Parse the short form `NAME[:DTYPE][=VALUE]`, given the names of the existing columns.
+    """Parse the short form `NAME[:DTYPE][=VALUE]` of a column.
 
-    A column name may contain `:` and `=`. The longest name that exists is used.
+    A column name may contain `:` and `=`. If several names are possible, the longest name in `known` is used.
 
     >>> parse_column("labels:int64=-100", ["input_ids", "labels"])
     Column(name='labels', dtype='int64', value='-100')
@@ -71,25 +76,25 @@ def parse_column(text: str, known: Collection[str]) -> Column:
     Raises:
         SpecError: there is no column of this name, or the dtype is unknown.
     """
-    readings = sorted(_readings(text), key=lambda reading: len(reading[0]), reverse=True)
-    for name, dtype, value in readings:
+    splits = sorted(_splits(text), key=lambda split: len(split[0]), reverse=True)
+    for name, dtype, value in splits:
         if name in known:
             return Column(name, dtype, value)
     # No name exists. The user most likely meant the shortest one.
-    raise unknown_column(readings[-1][0], known)
+    raise unknown_column(splits[-1][0], known)
 
 
-def _readings(text: str) -> list[tuple[str, str | None, str | None]]:
+def _splits(text: str) -> list[tuple[str, str | None, str | None]]:
     """Return all ways to split `text` into NAME, DTYPE and VALUE."""
-    splits: list[tuple[str, str | None]] = [(text, None)]
-    splits += [(text[:i], text[i + 1 :]) for i, character in enumerate(text) if character == "="]
-    readings: list[tuple[str, str | None, str | None]] = []
-    for head, value in splits:
-        readings.append((head, None, value))
+    heads: list[tuple[str, str | None]] = [(text, None)]
+    heads += [(text[:i], text[i + 1 :]) for i, character in enumerate(text) if character == "="]
+    splits: list[tuple[str, str | None, str | None]] = []
+    for head, value in heads:
+        splits.append((head, None, value))
         name, colon, dtype = head.rpartition(":")
         if colon and "=" not in dtype:
-            readings.append((name, dtype, value))
-    return readings
+            splits.append((name, dtype, value))
+    return splits
 
 
 def quote_names(names: Collection[str]) -> str:
@@ -102,10 +107,10 @@ def quote_names(names: Collection[str]) -> str:
     return f"{few}, ..." if len(names) > 20 else few or "none"
 
 
-def columns_there(names: Collection[str]) -> str:
+def list_columns(names: Collection[str]) -> str:
     """Return a sentence that lists the columns of an input.
 
-    >>> columns_there(["ids"]), columns_there([])
+    >>> list_columns(["ids"]), list_columns([])
     ("The columns are: 'ids'.", 'The input has no columns: check that it has rows.')
     """
     return (
@@ -116,8 +121,8 @@ def columns_there(names: Collection[str]) -> str:
 
 
 def unknown_column(name: str, known: Collection[str], option: str = "columns") -> SpecError:
-    """Return the error for a missing column that `option` names. The message suggests a similar name."""
-    there = f"Choose one of {quote_names(known)}." if known else columns_there(known)
+    """Return the error for a missing column. `option` is the option that specified the column name."""
+    there = f"Choose one of {quote_names(known)}." if known else list_columns(known)
     return SpecError(
         f"There is no column {name!r:.80}.{did_you_mean(name, list(known))} {there}", options=[option]
     )

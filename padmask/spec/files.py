@@ -14,7 +14,8 @@ class ReadOptions:
     """Options for reading files. The result does not depend on `batch_rows` and `threads`.
 
     Args:
-        input_format: `"jsonl"`, `"parquet"` or `"arrow"`; None uses the suffix, else the first bytes.
+        input_format: `"jsonl"`, `"parquet"` or `"arrow"`; None detects the format from the suffix or the
+            first bytes.
         limit: number of rows to read; None reads all rows.
         batch_rows: number of rows to process at a time.
         threads: number of batches to process in parallel.
@@ -37,15 +38,15 @@ class ReadOptions:
 
 @dataclass(frozen=True, kw_only=True)
 class FileOptions(ReadOptions):
-    """Options for reading and writing files: the options of `ReadOptions`, and options of the output.
+    """Options for reading and writing files. The options for reading are those of `ReadOptions`.
 
     Args:
-        output_format: `"jsonl"`, `"parquet"`, `"arrow"` or `"npz"`; None uses the suffix, and JSON Lines for
-            pipes.
-        rejects: JSON Lines file for dropped and rejected rows, with the reasons.
+        output_format: `"jsonl"`, `"parquet"`, `"arrow"` or `"npz"`; None detects the format from the suffix,
+            and uses JSON Lines for pipes.
+        rejects: path of a JSON Lines file for dropped and rejected rows, with the reasons.
         fixed_size_list: whether to write fixed-size lists, which some readers do not support.
-        max_bytes: maximum size of the output; None allows 90% of the free disk space, and any size for
-            standard output and pipes.
+        max_bytes: maximum size of the output in bytes. None allows 90% of the free disk space, and does not
+            limit standard output and pipes.
     """
 
     output_format: str | None = None
@@ -57,7 +58,7 @@ class FileOptions(ReadOptions):
         super().__post_init__()
         if self.rejects == "":
             raise SpecError(
-                "The name of the rejects file is empty. Give a name, such as rejects.jsonl.",
+                "The name of the rejects file is empty. Choose a name, such as rejects.jsonl.",
                 options=["rejects"],
             )
         check_fields(
@@ -70,23 +71,23 @@ class FileOptions(ReadOptions):
 
 
 def read_options(files: ReadOptions | None) -> ReadOptions:
-    """Return the `files` argument of a function that only reads; `ReadOptions()` for None.
+    """Check the `files` argument of a function that writes no files, and convert None to `ReadOptions()`.
 
     >>> read_options(FileOptions(limit=3)).limit
     3
     >>> read_options(FileOptions(max_bytes=9))
     Traceback (most recent call last):
-    padmask.errors.SpecError: `files` sets max_bytes, but this function writes no output. Give ReadOptions.
+    padmask.errors.SpecError: `files` sets max_bytes, but this function writes no output. Use ReadOptions.
 
     Raises:
-        SpecError: the argument has another type, or sets an option of the output.
+        SpecError: the argument has another type, or sets an output option.
     """
     given = or_default("files", files, ReadOptions)
     reading = {field.name for field in fields(ReadOptions)}
     for field in fields(given):
         if field.name not in reading and getattr(given, field.name) != field.default:
             raise SpecError(
-                f"`files` sets {field.name}, but this function writes no output. Give ReadOptions.",
+                f"`files` sets {field.name}, but this function writes no output. Use ReadOptions.",
                 options=[field.name],
             )
     return given

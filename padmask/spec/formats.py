@@ -1,7 +1,7 @@
-"""The table of file formats: what other modules must know of each.
+"""The supported file formats and their properties.
 
-A new format is one entry here and one module that reads and writes its files. The table names the classes as
-text, so that `--help` loads none of them.
+To add a format, add an entry here and a module with its reader and writer. The entries contain class paths as
+text, so that `--help` does not import the classes.
 """
 
 from __future__ import annotations
@@ -12,26 +12,27 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, kw_only=True)
 class FormatTraits:
-    """A file format.
+    """The properties of a file format.
 
     Args:
-        name: as options take it.
-        title: name in sentences.
-        suffixes: of file names; files that padmask names get the first one.
-        magic: the first bytes of a file are one of these.
-        reader: `"module:class"` of its `Reader`; None where padmask does not read the format.
-        writer: `"module:class"` of its `Writer`; None where padmask does not write the format.
-        row_groups: `"module:function"` that returns the bytes of each row group of a source, where large
-            files can be cut between row groups: the reader reads `Source.groups`. None where they cannot.
-        holds: `"module:function"` that returns whether a file can hold the values of an array; None for a
-            format that only holds padded columns.
-        is_text: whether rows are JSON Lines: a value has no type before all rows are known, passes to another
-            such file as text, and files may be compressed.
-        needs_types: whether a writer needs the types of all columns before the first row.
-        keeps_others: whether a file can hold the columns that are not padded.
-        is_ragged: whether a file can hold rows of different lengths.
-        length_column: name of the kept lengths, where every file holds them.
-        bool_bytes: bytes of a bool, before compression.
+        name: name of the format in options, such as `jsonl`.
+        title: name of the format in messages, such as `JSON Lines`.
+        suffixes: file name suffixes. Files that padmask creates in a folder get the first suffix.
+        magic: byte strings that files of this format start with; empty if the first bytes are not fixed.
+        reader: `"module:class"` of the reader; None if padmask does not read the format.
+        writer: `"module:class"` of the writer; None if padmask does not write the format.
+        row_groups: `"module:function"` of a function that returns the size of each row group in bytes, if
+            large files can be split between row groups; otherwise None.
+        holds: `"module:function"` of a function that returns whether a file can store the values of an array;
+            None for a format that stores only padded columns.
+        is_text: whether rows are JSON text. The type of a field is then unknown until all rows are read,
+            fields are copied to other JSON files as text, and files may be compressed.
+        needs_types: whether the writer needs the types of all columns before the first row.
+        keeps_others: whether a file can contain columns that are not padded.
+        is_ragged: whether a file can contain rows of different lengths.
+        length_column: name of the column with the number of tokens in each row, if every file has this
+            column; otherwise None.
+        bool_bytes: size of a bool in bytes, before compression.
     """
 
     name: str
@@ -61,7 +62,7 @@ _JSON_LINES = FormatTraits(
     needs_types=False,
 )
 
-# In the order in which options and messages list them.
+# Options and messages list the formats in this order.
 FORMATS: dict[str, FormatTraits] = {
     traits.name: traits
     for traits in (
@@ -99,12 +100,12 @@ FORMATS: dict[str, FormatTraits] = {
     )
 }
 
-# The format of pipes, and of files that no name and no magic number tells.
+# The format of pipes, and of files whose suffix and first bytes indicate no format.
 DEFAULT_FORMAT = _JSON_LINES
 
 
 def names_of(formats: Iterable[FormatTraits]) -> list[str]:
-    """Return the names of formats, as options take them.
+    """Return the names of formats, as used in options.
 
     >>> names_of(input_formats())
     ['jsonl', 'parquet', 'arrow']
@@ -123,5 +124,5 @@ def output_formats() -> list[FormatTraits]:
 
 
 def ragged_formats() -> list[FormatTraits]:
-    """Return the formats that padmask writes and that can hold rows of different lengths."""
+    """Return the formats that padmask writes and that can contain rows of different lengths."""
     return [traits for traits in output_formats() if traits.is_ragged]

@@ -1,7 +1,7 @@
-"""Options for padding: `PadSpec`, `MaskSpec` and `RowPolicy`, which are frozen and validated once.
+"""Options for padding: the dataclasses `PadSpec`, `MaskSpec` and `RowPolicy`, which check their fields.
 
-The names are those of Keras (`maxlen`, `padding`, `truncating`, `value`). Nothing here depends on the data:
-other modules check whether a column exists and how long the rows are.
+The names are those of Keras (`maxlen`, `padding`, `truncating`, `value`). This module does not use the data.
+Other modules check whether a column exists and how long the rows are.
 """
 
 from __future__ import annotations
@@ -57,20 +57,20 @@ class PadSpec:
 
     Args:
         maxlen: length of every padded row: a number, `"longest"`, or a percentile such as `"p95"` or
-            `"p99.9"`. A percentile is computed by nearest rank: the smallest length such that at least
-            this share of the rows is not longer.
+            `"p99.9"`. `"p95"` is the smallest length that at least 95% of the rows do not exceed (the
+            nearest-rank percentile).
         padding: side of the padding, `"post"` (after the tokens) or `"pre"`. The Keras guide recommends
             `"post"` for recurrent layers, because the cuDNN kernels require it.
         truncating: side on which rows longer than `maxlen` are cut.
-        value: pad value; 0 means the zero of the dtype, which is the empty string for strings.
+        value: pad value. For strings, 0 means the empty string.
         dtype: dtype of the padded values, one of `DTYPES`. In tables, the default applies only to integer
             columns. Float columns become float32 and strings stay strings, unless the column sets a dtype.
-        pad_to_multiple_of: round a maxlen found from the data up to a multiple of this number. A number
-            given as `maxlen` must be a multiple.
-        dtype_for_all: apply `dtype` to the float and string columns of tables too.
+        pad_to_multiple_of: if `maxlen` is found from the data, it is rounded up to a multiple of this
+            number. A numeric `maxlen` must already be a multiple.
+        dtype_for_all: whether `dtype` also applies to float and string columns of tables.
 
     Raises:
-        SpecError: an argument is out of range.
+        SpecError: an argument is not valid.
 
     The names and masks follow the Keras guide "Understanding masking & padding". `pad_to_multiple_of` comes
     from Hugging Face.
@@ -121,16 +121,16 @@ class PadSpec:
 
 @dataclass(frozen=True, kw_only=True)
 class MaskSpec:
-    """Columns that mark real tokens: the mask and the length.
+    """The columns to add to padded data: a mask of the real tokens, and the number of tokens in each row.
 
     >>> MaskSpec(column="attention_mask", dtype="int64").column
     'attention_mask'
 
     Args:
         column: name of the mask column; None adds no mask.
-        dtype: dtype of the mask, one of `MASK_DTYPES`. Real tokens are True, or 1 in masks of integers.
-        length_column: name of a column for the kept length of each row; None adds no lengths.
-        overwrite: replace columns of the input that have these names, instead of raising an error.
+        dtype: dtype of the mask, one of `MASK_DTYPES`. Real tokens are True, or 1 if the dtype is an integer.
+        length_column: name of a column for the number of kept tokens in each row; None adds no such column.
+        overwrite: whether to replace input columns with these names, instead of raising an error.
     """
 
     column: str | None = "mask"
@@ -143,7 +143,8 @@ class MaskSpec:
         check_fields(self, column=optional(string), length_column=optional(string), overwrite=flag)
         if self.column == "" or self.length_column == "":
             raise SpecError(
-                "A column name is empty. Choose another name.", options=["mask_column", "length_column"]
+                "The name of the mask or length column is empty. Choose another name.",
+                options=["mask_column", "length_column"],
             )
         if self.column is not None and self.column == self.length_column:
             raise SpecError(
@@ -167,7 +168,7 @@ class MaskSpec:
 
 @dataclass(frozen=True, kw_only=True)
 class RowPolicy:
-    """Treatment of rows that are too long, empty or bad.
+    """What to do with rows that are too long, empty or bad.
 
     Args:
         overlong: rows longer than maxlen: `"truncate"`, `"drop"` or `"error"`.

@@ -20,7 +20,7 @@ class ShowSpec:
     """Rows to show: a range or a random sample.
 
     Args:
-        first, last: half-open range of rows, counted from 0.
+        first, last: half-open range of row numbers, starting at 0.
         sample: number of random rows to show instead of the range.
         seed: random seed of the sample; a tuple of integers is one seed.
     """
@@ -35,6 +35,6 @@ class ShowSpec:
 
     @property
     def seeds(self) -> tuple[int, ...]:
-        """Seed for NumPy, which does not accept negative numbers."""
+        """The seed as non-negative integers. NumPy does not accept negative seeds."""
         given = self.seed if isinstance(self.seed, tuple) else (self.seed,)
         return tuple(number % (1 << 64) for number in given)

@@ -11,18 +11,18 @@ from padmask.spec.pad import Side
 
 @dataclass(frozen=True, kw_only=True)
 class UnpadSpec:
-    """Options for removing padding: how padding is distinguished from tokens.
+    """Options for removing padding: the columns that distinguish tokens from padding.
 
     >>> UnpadSpec(mask_column="attention_mask").keep_mask
     False
 
     Args:
-        mask_column: column with a list of bools, or of 0 and 1, in each row. True or 1 is a real token. None
-            uses the column named in the metadata, else `mask` or `attention_mask`.
-        length_column: column with the number of tokens of each row; None uses the metadata. The lengths must
-            agree with the mask, if there is a mask.
-        padding: side of the padding, needed for lengths without a mask; None uses the metadata.
-        keep_mask: keep the mask column, cut like its row, and the length column.
+        mask_column: name of the mask column. Each row is a list of bools, or of 0 and 1. True or 1 is a real
+            token. None uses the column that the metadata specify, else `mask` or `attention_mask`.
+        length_column: name of the column with the number of tokens in each row; None uses the metadata. If
+            there is also a mask, both must agree.
+        padding: side of the padding; None uses the metadata. Used only if there is no mask.
+        keep_mask: whether to keep the mask and length columns. Mask rows are cut like their tokens.
     """
 
     mask_column: str | None = None

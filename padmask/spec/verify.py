@@ -1,4 +1,4 @@
-"""Options of a proof: `ReferenceSpec` for the reference models, and `ModelSpec` for the user's model."""
+"""Options for testing models: `ReferenceSpec` for the reference models, `ModelSpec` for a user's model."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ ROUTES = {
     "masking": "a Masking layer on float features",
     "argument": "compute_mask, passed to LSTM(mask=...) inside a custom layer",
     "temporal-split": "padmask.layers.TemporalSplit, which splits the time axis and the mask in two",
-    "custom-embedding": "padmask.layers.CustomEmbedding, which makes its own mask",
+    "custom-embedding": "padmask.layers.CustomEmbedding, which creates its own mask",
     "masked-activation": "padmask.layers.MaskedActivation, which passes the mask through",
     "temporal-softmax": "padmask.layers.TemporalSoftmax, which uses the mask",
 }
@@ -30,15 +30,15 @@ FLOAT_ROUTES = ("masking",)
 
 @dataclass(frozen=True, kw_only=True)
 class ReferenceSpec:
-    """Options of the reference models.
+    """Options of the reference models, the small Keras models that padmask builds.
 
     Args:
         routes: names of the reference models, from `ROUTES`.
         embedding_dim, units: sizes of the embedding and the LSTM.
         vocab_size: number of token ids of the embedding; None finds the number from the data.
         seed: random seed of the weights.
-        batch_size: number of rows per model call. The default covers the default sample: one call is faster
-            than several, because each call runs all time steps.
+        batch_size: number of rows per model call. By default, the default sample fits in one call, which is
+            faster than several calls.
     """
 
     routes: tuple[str, ...] = tuple(ROUTES)
@@ -69,7 +69,7 @@ class ReferenceSpec:
 
 @dataclass(frozen=True, kw_only=True)
 class ModelSpec:
-    """Options of the proof of a user's model.
+    """Options for testing a user's model.
 
     Args:
         name: name of the model in the report.
@@ -77,8 +77,8 @@ class ModelSpec:
         value: pad value; None uses the mask value of a Masking layer in the model, else 0.
         vocab_size: number of token ids for random rows; None uses the size of the embeddings.
         seed: random seed of the rows.
-        empty_rows: also check rows without tokens.
-        explain: report every layer.
+        empty_rows: whether to also test rows without tokens.
+        explain: whether to report the result of every layer.
         batch_size: maximum number of rows per model call.
     """
 

@@ -1,4 +1,4 @@
-"""Checks that an output does not replace an input, another output, or data."""
+"""Check that an output does not replace an input, another output or a data file."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ Identity = tuple[object, ...]
 
 
 def identify_output(path: str) -> Identity | None:
-    """Return the identity of an output file, equal for all paths of one file; None for a device.
+    """Return a key that is the same for all paths of an output file; None for a device.
 
     >>> identify_output("/dev/null")
     >>> identify_output("a") == identify_output("./a"), identify_output("a") == identify_output("b")
@@ -28,7 +28,10 @@ def identify_output(path: str) -> Identity | None:
 
 
 def _identify_input(path: str) -> Identity | None:
-    """Return the identity of an input; None for a device or a socket, which never returns written data."""
+    """Return a key that is the same for all paths of an input file; None for a device or a socket.
+
+    A device or a socket never returns data that was written to it.
+    """
     return _identify(path, stdio=0, harmless=(stat.S_ISCHR, stat.S_ISSOCK))
 
 
@@ -65,10 +68,10 @@ def refuse_conflicts(
     """Raise an error if outputs share a file, replace an input, or are data files in an input folder.
 
     Args:
-        outputs: paths by the name of the output, such as `"the report"`. None means no output.
+        outputs: path of each output, by a label such as `"the report"`. A path of None is ignored.
         inputs: paths of files and folders, patterns and addresses, as the user wrote them.
-        replaceable: name of the output that may replace a single input, because padmask renames this output
-            after it has read the input.
+        replaceable: label of the output that may replace the only input. padmask renames this output to its
+            final path after it has read the input.
 
     Raises:
         OutputError: a file would be lost, or the next run would read an output as data.
@@ -92,8 +95,11 @@ def _may_be_an_input(path: str) -> bool:
 def refuse_shared_place(outputs: Mapping[str, str | None]) -> None:
     """Raise an error if two outputs go to the same file.
 
+    Args:
+        outputs: path of each output, by label. A path of None is ignored.
+
     Raises:
-        OutputError: two outputs are one file, or an output is the file that stdout or stderr goes to.
+        OutputError: two outputs are the same file, or stdout or stderr is redirected to an output.
     """
     seen: dict[Identity, str] = {}
     for name, path in outputs.items():
@@ -106,7 +112,7 @@ def refuse_shared_place(outputs: Mapping[str, str | None]) -> None:
             where = "stdout" if path == "-" or outputs[other] == "-" else repr(display_path(path or ""))
             raise OutputError(
                 f"{other.capitalize()} and {name} cannot both go to {where}. "
-                "Name another file for one of them."
+                "Choose another file for one of them."
             )
 
 
@@ -118,7 +124,7 @@ def _refuse_redirected(name: str, path: str, identity: Identity) -> None:
         if identity == identify_output(f"/dev/fd/{descriptor}"):
             raise OutputError(
                 f"{name.capitalize()} would replace {display_path(path)!r}, the file that {stream} is "
-                f"redirected to. Name another file, or write to /dev/{stream}."
+                f"redirected to. Choose another file, or write to /dev/{stream}."
             )
 
 
@@ -128,9 +134,9 @@ def refuse_replaced(
     """Raise an error if an output would replace an input.
 
     Args:
-        outputs: paths by the name of the output. None means no output.
+        outputs: path of each output, by label. A path of None is ignored.
         files: paths of the input files.
-        replaceable: name of the output that may replace a single input.
+        replaceable: label of the output that may replace the only input.
 
     Raises:
         OutputError: an input would be lost.
@@ -143,7 +149,7 @@ def refuse_replaced(
     for file in files if by_identity else ():
         identity = _identify_input(file)
         name = None if identity is None else by_identity.get(identity)
-        # A pipe cannot be replaced: padmask would read its own output.
+        # padmask would read its own output from a pipe, because it writes to pipes directly.
         if name is None or (name == replaceable and len(files) == 1 and not _is_pipe(outputs[name])):
             continue
         path, shown = outputs[name] or "", "on stdin" if file == "-" else repr(display_path(file))
@@ -174,7 +180,7 @@ def refuse_inside(outputs: Mapping[str, str | None], inputs: Sequence[str]) -> N
         for name, path in outputs.items():
             if path in (None, "", "-") or folder == "-" or not _is_in(path or "", folder):
                 continue
-            # The main output is data, whatever its name.
+            # The main output is data, regardless of its name.
             if name == "the output" or is_data(os.path.basename(path or "")):
                 raise OutputError(
                     f"{name.capitalize()} {display_path(path or '')!r} is in the input folder "
@@ -194,8 +200,10 @@ def _is_in(path: str, folder: str) -> bool:
     return os.path.commonpath([os.path.realpath(folder), os.path.realpath(path)]) == os.path.realpath(folder)
 
 
-def refuse_nowhere(path: str | None) -> None:
-    """Raise an error before the run if the folder of a file that is written at the end does not exist.
+def refuse_missing_folder(path: str | None) -> None:
+    """Raise an error if the folder of an output file does not exist.
+
+    padmask calls this function at the start of a run, because it writes the file only at the end.
 
     Raises:
         OutputError: the folder does not exist.
@@ -208,7 +216,7 @@ def refuse_nowhere(path: str | None) -> None:
 
 
 def refuse_closed(path: str) -> None:
-    """Raise an error if a path names a file descriptor that is not open.
+    """Raise an error for the path of a file descriptor that is not open, such as `/dev/fd/9`.
 
     Raises:
         OutputError: the descriptor is not open.
@@ -216,31 +224,31 @@ def refuse_closed(path: str) -> None:
     descriptor = descriptor_of(path)
     if descriptor is not None and descriptor > 2 and _status(path, stdio=1) is None:
         raise OutputError(
-            f"Cannot write {path!r}: file descriptor {descriptor} is not open. Open it, or name a file."
+            f"Cannot write {path!r}: file descriptor {descriptor} is not open. Open it, or choose a file."
         )
 
 
 def refuse_own_input(paths: Iterable[str | None], is_input: Callable[[os.stat_result], bool]) -> None:
-    """Raise an error if an output appends to an input, as with `>>`: reading the input would never end.
+    """Raise an error if an output appends to an input, as with `>>`. The input would then never end.
 
     Args:
-        paths: paths of outputs. None means no output.
-        is_input: function that returns whether a file is an input.
+        paths: paths of the outputs. A path of None is ignored.
+        is_input: function that returns whether the file with this status is an input.
 
     Raises:
-        OutputError: an output that is written in place is an input.
+        OutputError: padmask would append the output to an input.
     """
     for path in paths:
         if path is not None and (file := _open_file(path)) and is_input(file):
             name = "stdout" if path == "-" else repr(path)
             raise OutputError(
-                f"{name} is the same file as an input, and would change while padmask reads the input. Name "
-                "the file with -o: padmask then replaces the file at the end of the run."
+                f"{name} is the same file as an input, and would change while padmask reads the input. "
+                "Specify the file with -o: padmask then replaces the file at the end of the run."
             )
 
 
 def _open_file(path: str) -> os.stat_result | None:
-    """Return the status of a regular file that an output is written into in place; None for other outputs."""
+    """Return the status of the regular file that padmask appends an output to; None for other outputs."""
     try:
         if path == "-":
             status = os.fstat(sys.stdout.fileno())
@@ -258,7 +266,7 @@ def refuse_among_data(folder: str, outputs: Mapping[str, str | None]) -> None:
 
     Args:
         folder: path or address of the output folder.
-        outputs: paths of the other outputs by the name of the output. None means no output.
+        outputs: path of each other output, by label. A path of None is ignored.
 
     Raises:
         OutputError: an output has the name of a data file, or a reserved name.
@@ -282,13 +290,13 @@ def refuse_among_data(folder: str, outputs: Mapping[str, str | None]) -> None:
 
 
 def loaded_files() -> list[str]:
-    """Return the files of all loaded Python modules. A report must not replace a module."""
+    """Return the paths of all loaded Python modules. A report must not replace a module."""
     found = (getattr(module, "__file__", None) for module in list(sys.modules.values()))
     return [file for file in found if isinstance(file, str)]
 
 
 def module_files(name: str) -> list[str]:
-    """Return the files that importing a module may load, without importing the module.
+    """Return the paths of the files that `import name` may load, without importing the module.
 
     >>> module_files("no_such_module_here")
     []

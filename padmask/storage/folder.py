@@ -100,7 +100,7 @@ class OutputFolder:
             os.close(descriptor)
 
     def names(self, below: str = "") -> dict[str, int]:
-        """Return the sizes in bytes of all files, or of the files below a subfolder, by relative path."""
+        """Return the size of each file in bytes, by relative path. `below` selects a subfolder."""
         url = self.url
         prefix = f"{below}/" if below else ""
         if url is not None:
@@ -117,7 +117,7 @@ class OutputFolder:
         """Return the contents of a small file; None if the file does not exist.
 
         Raises:
-            OutputError: the file is larger than `most` bytes, so padmask cannot have written it.
+            OutputError: the file is larger than `most` bytes, so padmask did not write it.
         """
         data = bytearray()
         try:
@@ -155,14 +155,14 @@ class OutputFolder:
                 yield block
 
     def is_plain(self, name: str) -> bool:
-        """Return whether a name is a regular file, not a link, pipe or device."""
+        """Return whether a path is a regular file, not a link, pipe or device."""
         try:
             return self.url is not None or stat.S_ISREG(os.lstat(self.path_of(name)).st_mode)
         except OSError:
             return False
 
     def refuse_unfit(self, names: Collection[str]) -> None:
-        """Raise an error before the run if a file cannot be written under one of these names.
+        """Raise an error if a file with one of these relative paths cannot be written.
 
         Raises:
             OutputError: a name is too long, is a folder, is below a file or a link, or is in a folder without
@@ -181,22 +181,26 @@ class OutputFolder:
             if any(len(os.fsencode(part)) > longest for part in name.split("/")):
                 raise OutputError(f"Cannot write {path!r}: the file name is too long. Choose a shorter name.")
             if os.path.isdir(path):
-                raise OutputError(f"Cannot write the file {path!r}: it is a folder. Move or remove it.")
+                raise OutputError(
+                    f"Cannot write the file {path!r}: it is a folder. Move or remove the folder."
+                )
         for path in map(self.path_of, sorted(folders)):
             if os.path.islink(path):
                 raise OutputError(
                     f"{path!r} is a link, and padmask does not write into linked folders. Remove the link."
                 )
             if os.path.lexists(path) and not os.path.isdir(path):
-                raise OutputError(f"Cannot create the folder {path!r}: it is a file. Move or remove it.")
+                raise OutputError(
+                    f"Cannot create the folder {path!r}: it is a file. Move or remove the file."
+                )
             if os.path.isdir(path) and not os.access(path, os.W_OK | os.X_OK):
                 raise OutputError(f"Cannot write into {path!r}: permission denied. Check its permissions.")
 
     def write(self, name: str, data: bytes) -> None:
-        """Write a small file, which is complete or absent at any time."""
+        """Write a small file atomically: other programs see the complete file or none."""
         self.make_parent(name)
         if os.path.lexists(self.path_of(name)) and not self.is_plain(name):
-            # Replace a link or a pipe, not its target or its reader.
+            # Remove a link or a pipe, so that the data does not go to its target or its reader.
             self.remove(name)
         with open_output(self.path_of(name)) as stream:
             stream.write(data)

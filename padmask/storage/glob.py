@@ -1,4 +1,4 @@
-"""List the files below a folder or matching a pattern, without hidden files.
+"""List the files that are below a folder or match a pattern, without hidden files.
 
 This module does not handle file formats.
 """
@@ -36,16 +36,16 @@ def fixed_part(pattern: str) -> str:
 
 
 def files_in(folder: str, visited: list[str] | None = None) -> Iterator[str]:
-    """Yield the files below a folder: first the files of the folder itself, then those of its subfolders.
+    """Yield the paths of the files in a folder, and then of the files in its subfolders.
 
-    Links are followed.
+    The function follows links.
 
     Args:
         folder: path of the folder.
-        visited: list that receives the paths of all folders, including `folder`.
+        visited: list to which the function appends the paths of all folders, including `folder`.
 
     Raises:
-        AccessError: a folder cannot be read, or appears twice.
+        AccessError: a folder cannot be read, or two paths lead to the same folder.
     """
     walk, waiting = _Walk(), [(folder, _NO_PARENTS)]
     while waiting:
@@ -65,7 +65,7 @@ def expand(folder: str, pattern: Sequence[str]) -> Iterator[str]:
         pattern: parts of the pattern, split at slashes.
 
     Raises:
-        AccessError: a folder cannot be read, or appears twice.
+        AccessError: a folder cannot be read, or two paths lead to the same folder.
     """
     walk = _Walk()
     waiting: list[tuple[str, Sequence[str], tuple[_Inode, ...]]] = [(folder, pattern, _NO_PARENTS)]
@@ -91,7 +91,7 @@ _NO_PARENTS: tuple[_Inode, ...] = ()
 
 
 class _Walk:
-    """A walk over folders that detects folders reached by two paths."""
+    """A walk over folders that detects two paths to the same folder."""
 
     def __init__(self) -> None:
         self._paths: dict[tuple[_Inode, tuple[str, ...]], str] = {}
@@ -99,16 +99,16 @@ class _Walk:
     def entries(
         self, folder: str, parents: Sequence[_Inode], wanted: Sequence[str] = ()
     ) -> tuple[_Inode, list[os.DirEntry[str]]]:
-        """Return the inode of a folder, and its entries that are not hidden, in order of name.
+        """Return the inode of a folder, and its entries sorted by name, without hidden entries.
 
         Args:
             folder: path of the folder.
-            parents: inodes of its parent folders. A link to one of them has no entries.
-            wanted: parts of the pattern to find in the folder. A walk may search one folder for several.
+            parents: inodes of its parent folders. A link to a parent folder has an empty list of entries.
+            wanted: remaining parts of the pattern. A walk may visit a folder once for each remainder.
 
         Raises:
-            AccessError: the folder cannot be read, or the walk reached it by another path before. Its rows
-                would be missing or duplicated.
+            AccessError: the folder cannot be read, or the walk has visited it by another path, so its rows
+                would be duplicated.
         """
         try:
             status = os.stat(folder or ".")
@@ -122,14 +122,14 @@ class _Walk:
         other = self._paths.setdefault((here, tuple(wanted)), folder)
         if other != folder:
             raise AccessError(
-                f"{other!r} and {folder!r} are the same folder: its rows would be duplicated. "
-                "Remove the link, or name the folders to read."
+                f"{other!r} and {folder!r} are the same folder, so its rows would be duplicated. "
+                "Remove the link, or list the folders to read."
             )
         return here, entries
 
 
 def matches(parts: Sequence[str], pattern: Sequence[str]) -> bool:
-    """Return whether a path matches a pattern, both split at slashes. `**` matches any number of folders.
+    """Return whether a path matches a pattern. Both are split at slashes. `**` matches any number of folders.
 
     >>> matches(["a", "b", "c.jsonl"], ["**", "*.jsonl"]), matches(["a", "c.jsonl"], ["*.jsonl"])
     (True, False)

@@ -1,6 +1,6 @@
-"""Resolve inputs (files, folders, patterns, addresses) to the files of a dataset.
+"""Find the files of a dataset, which the user specifies as files, folders, patterns and addresses.
 
-This module reads file names and padmask's manifests. It does not open data files.
+This module reads file names and the manifests that padmask wrote. It does not open data files.
 """
 
 from __future__ import annotations
@@ -25,34 +25,34 @@ class InputFile:
 
     Args:
         path: path or address of the file; `-` is standard input.
-        name: path relative to the input folder, or to the fixed part of the pattern. The name starts with the
-            `key=value` folders at the end of this folder, because they are part of the data.
-        stored: size and version of a remote file; None for local files, or if not requested yet.
-        stranger: the file is in a folder that padmask wrote, but the manifest does not list it.
+        name: path relative to the input folder, or to the part of the pattern before the first wildcard. If
+            this folder ends in `key=value` folders, the name starts with these, because they are data.
+        stored: size and version of a remote file; None for a local file, or if not requested yet.
+        unlisted: whether the file is in a folder that padmask wrote, but is missing from its manifest.
     """
 
     path: str
     name: str
     stored: RemoteFile | None = None
-    stranger: bool = False
+    unlisted: bool = False
 
 
 @dataclass(frozen=True)
 class InputFiles:
-    """The files that inputs resolve to.
+    """The files found for the inputs of a run.
 
     Args:
         files: files of the dataset.
-        passed_over: names of files that are not data files. Hidden files, which start with `.` or `_`, are
-            not included.
+        skipped_files: names of files that are not data files, without hidden files, which start with `.` or
+            `_`.
     """
 
     files: Sequence[InputFile] = ()
-    passed_over: Sequence[str] = ()
+    skipped_files: Sequence[str] = ()
 
 
 def find_inputs(inputs: Sequence[str]) -> InputFiles:
-    """Resolve inputs in the given order. Files of a folder or pattern are sorted by name.
+    """Find the files of the inputs, in the order of the inputs. Files in a folder are sorted by name.
 
     Raises:
         AccessError: a folder has no data files, or a pattern has no matches.
@@ -61,9 +61,9 @@ def find_inputs(inputs: Sequence[str]) -> InputFiles:
     found = [_find_one(checked_path(path)) for path in inputs]
     files = [file for one in found for file in one.files]
     if sum(file.path == "-" for file in files) > 1:
-        raise SpecError("Standard input can be read only once. Give - only once.")
+        raise SpecError("Standard input can be read only once. Use - only once.")
     marked = _mark_unlisted(files, [checked_path(path) for path in inputs])
-    return InputFiles(marked, [name for one in found for name in one.passed_over])
+    return InputFiles(marked, [name for one in found for name in one.skipped_files])
 
 
 def _mark_unlisted(files: Sequence[InputFile], inputs: Sequence[str]) -> list[InputFile]:
@@ -74,7 +74,7 @@ def _mark_unlisted(files: Sequence[InputFile], inputs: Sequence[str]) -> list[In
     folders += [fixed_part(pattern) or "." for pattern in patterns]
     paths = [file.path for file in files if not is_url(file.path) and file.path != "-"]
     unlisted = find_unlisted_files(paths, folders, MANIFEST)
-    return [replace(file, stranger=True) if file.path in unlisted else file for file in files]
+    return [replace(file, unlisted=True) if file.path in unlisted else file for file in files]
 
 
 def list_inputs(inputs: Sequence[str]) -> Sequence[InputFile]:
@@ -108,8 +108,8 @@ def _complete_files(folder: str) -> list[str]:
     """Return the files below a folder, after a check that all files in padmask's manifests exist.
 
     Raises:
-        DataError: the folder or a subfolder holds incomplete output of padmask, or a manifest is not valid.
-        AccessError: a folder cannot be read, or appears twice.
+        DataError: the folder or a subfolder contains incomplete output, or a manifest is not valid.
+        AccessError: a folder cannot be read, or two paths lead to the same folder.
     """
     folders: list[str] = []
     found = list(files_in(folder, folders))
@@ -129,14 +129,14 @@ def _size(path: str) -> int | None:
 
 
 def _checked_file(path: str) -> str:
-    """Return the path, after a check that it is a file.
+    """Check that a path is a file, and return the path.
 
     Raises:
         AccessError: the path is a pipe or a device, which could block, or a broken link.
     """
     if not os.path.isfile(path):
         kind = "a pipe or a device" if os.path.exists(path) else "a broken link"
-        raise AccessError(f"{path!r} is {kind}, not a file. Remove it, or name the files to read.")
+        raise AccessError(f"{path!r} is {kind}, not a file. Remove it, or list the files to read.")
     return path
 
 
@@ -145,13 +145,13 @@ def _refuse_partial_output(folder: str, names: Iterable[str]) -> None:
     present = set(names)
     if REPLACING in present and MANIFEST not in present:
         raise DataError(
-            f"The folder {folder!r} holds incomplete output: a run ended while it renamed its files. "
+            f"The folder {folder!r} contains incomplete output: a run ended while it renamed its files. "
             "Repeat that run with --resume."
         )
 
 
 def _refuse_incomplete(folder: str, listed: Mapping[str, int], sizes: Mapping[str, int]) -> None:
-    """Raise an error for a folder in which files of the manifest are missing or have another size."""
+    """Raise an error if files in the manifest of a folder are missing or have another size."""
     wrong = {
         "Missing files": [name for name in listed if name not in sizes],
         "Files of another size": [name for name in listed if sizes.get(name, listed[name]) != listed[name]],
@@ -167,7 +167,7 @@ def _refuse_incomplete(folder: str, listed: Mapping[str, int], sizes: Mapping[st
 def _checked_files(files: list[InputFile], folder: str, names: Iterable[str]) -> list[InputFile]:
     if not files and any(name.startswith(UNFINISHED) for name in names):
         raise DataError(
-            f"The folder {folder!r} holds the output of an unfinished run. Repeat that run with --resume."
+            f"The folder {folder!r} contains the output of an unfinished run. Repeat that run with --resume."
         )
     if not files:
         raise AccessError(
@@ -178,7 +178,7 @@ def _checked_files(files: list[InputFile], folder: str, names: Iterable[str]) ->
 
 
 def _find_matching(pattern: str) -> InputFiles:
-    """Return the local files that a pattern matches, and the data files below folders that it matches."""
+    """Return the local files that match a pattern, and the data files below folders that match."""
     base = fixed_part(pattern)
     matched = list(_matches_of(pattern))
     found = dict.fromkeys(_checked_file(path) for path, wanted in matched if wanted)
@@ -189,7 +189,7 @@ def _find_matching(pattern: str) -> InputFiles:
 
 
 def _matches_of(pattern: str) -> Iterator[tuple[str, bool]]:
-    """Yield the files whose path or folder a pattern matches, and whether they are data files."""
+    """Yield each file whose path or folder matches a pattern, and whether it is a data file."""
     base = fixed_part(pattern)
     parts = [part for part in pattern.removeprefix(base).split("/") if part]
     for path in sorted(expand(base, parts)) if os.path.isdir(base or ".") else ():
@@ -225,7 +225,7 @@ def _checked_matches(files: list[InputFile], pattern: str) -> list[InputFile]:
 
 
 def _find_remote(url: Url) -> InputFiles:
-    """Return the files that an address of remote storage names."""
+    """Return the files of a remote address, which may be a file, a folder or a pattern."""
     # The name of an existing file may contain wildcards.
     known = None if url.path.endswith("/") or not url.path else stat_remote(url)
     if known is not None:
@@ -233,7 +233,7 @@ def _find_remote(url: Url) -> InputFiles:
         return InputFiles([InputFile(url.text, hive_keys(folder) + name, known)])
     if is_pattern(url.path):
         return _find_matching_remote(url)
-    # A listing needs one request per thousand files. All checks use this listing.
+    # All checks use this listing, because each listing needs one request per thousand files.
     files = list_remote(url)
     if not files:
         raise AccessError(f"There is no file {str(url)!r}. Check the address.")
@@ -303,5 +303,5 @@ def refuse_same_output_names(files: Iterable[InputFile]) -> None:
         if other != file.path:
             raise SpecError(
                 f"{display_path(other)!r} and {display_path(file.path)!r} would both become {file.name!r} in "
-                "the output folder. Pad them separately, or name the folder that contains both."
+                "the output folder. Pad them separately, or use the folder that contains both as the input."
             )

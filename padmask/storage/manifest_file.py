@@ -1,4 +1,4 @@
-"""Read and validate the manifest of an output folder."""
+"""Read and validate the manifest of an output folder: a JSON file that lists the output files (shards)."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ from padmask.storage.remote import read_at_most
 from padmask.storage.system import read_small
 from padmask.storage.urls import display_path, is_url, parse_url
 
-# Enough for half a million shards, at about 600 bytes per shard. Such a manifest takes about 4 GB of memory
-# with its parsed objects. The other files in an output folder are smaller.
+# This is enough for half a million shards, at about 600 bytes per shard. Such a manifest needs about 4 GB of
+# memory when parsed. The other files that padmask reads from an output folder are smaller.
 MOST_MANIFEST_BYTES = 512 << 20
 
 # The maximum length of a row in a list column.
@@ -28,7 +28,7 @@ Count = Annotated[int, msgspec.Meta(ge=0, le=2**63 - 1)]
 
 
 class ManifestCounts(msgspec.Struct):
-    """Counts of the rows and tokens of a shard, as in `Ledger`."""
+    """Numbers of rows and tokens of a shard, with the fields of `Ledger`."""
 
     rows_read: Count
     rows_used: Count
@@ -45,7 +45,7 @@ class ManifestCounts(msgspec.Struct):
 
 
 class ManifestEntry(msgspec.Struct):
-    """A shard. A shard that was left out has a fault and no name."""
+    """A shard in the manifest. A skipped shard has a fault and no name."""
 
     index: Count
     name: str
@@ -58,7 +58,7 @@ class ManifestEntry(msgspec.Struct):
 
 
 class ManifestLength(msgspec.Struct):
-    """The length of all rows, as in `Plan`."""
+    """The length of every padded row, with the fields of `Plan`."""
 
     maxlen: Count
     found: str
@@ -66,7 +66,7 @@ class ManifestLength(msgspec.Struct):
 
 
 class ManifestContents(msgspec.Struct):
-    """The contents of a manifest."""
+    """A parsed manifest."""
 
     job: str
     options: dict[str, str]
@@ -80,15 +80,15 @@ def parse_manifest(data: bytes) -> ManifestContents:
     """Parse and validate a manifest.
 
     Raises:
-        ValueError: the bytes are not a manifest, or its numbers are inconsistent. The message completes a
-            sentence that starts with the file name.
+        ValueError: the bytes are not a manifest, or its numbers are inconsistent. The message is a sentence
+            fragment, to which the caller adds the file name.
     """
     try:
         contents = msgspec.convert(json.loads(data), ManifestContents)
     except msgspec.ValidationError as error:
         raise ValueError(f"is not a manifest: {error}") from None
     except (ValueError, RecursionError):
-        raise ValueError("is not a manifest: it cannot be read as JSON") from None
+        raise ValueError("is not a manifest: the file is not valid JSON") from None
     fault = next(_faults(contents), None)
     if fault is not None:
         raise ValueError(fault)
@@ -108,7 +108,7 @@ def read_manifest(path: str) -> ManifestContents:
         raise DataError(f"{display_path(path)!r} {error}. {_REMEDY}") from None
 
 
-_REMEDY = "Pad the data again, or read the files without the manifest: name them with a pattern such as '*'."
+_REMEDY = "Pad the data again, or read the files without the manifest, with a pattern such as '*'."
 
 
 def sizes_in(path: str) -> Mapping[str, int]:
@@ -133,7 +133,7 @@ def _sizes_once(path: str, version: tuple[int, ...]) -> Mapping[str, int]:
 
 
 def _sizes(contents: ManifestContents) -> Mapping[str, int]:
-    # A shard that was left out has no name.
+    # A skipped shard has no name.
     return {shard.name: shard.size for shard in contents.shards if shard.name}
 
 
@@ -156,7 +156,7 @@ def _bytes_of(path: str) -> bytes:
 
 
 def _faults(contents: ManifestContents) -> Iterator[str]:
-    """Yield each inconsistency. The text completes a sentence that starts with the file name."""
+    """Yield a description of each inconsistency: a sentence without its subject, the file name."""
     yield from _faults_of_names(contents)
     yield from _faults_of_numbers(contents)
     for shard in contents.shards:
@@ -172,7 +172,7 @@ def _faults_of_names(contents: ManifestContents) -> Iterator[str]:
         if times > 1:
             yield f"lists the shard {name!r} {times} times"
         if not _is_below(name):
-            yield f"lists {name!r}, which is not the name of a file in its folder"
+            yield f"lists {name!r}, which is not a path inside its folder"
     for shard in contents.shards:
         if bool(shard.name) == bool(shard.fault):
             fields = "both a name and a fault" if shard.name else "neither a name nor a fault"

@@ -1,4 +1,4 @@
-"""The meaning of file names: the format, the compression, and whether a file holds data."""
+"""Find the format and the compression of a file from its name, and whether it is a data file."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ COMPRESSIONS = {".gz": "gzip", ".zst": "zstd"}
 # Prefix of the folders of unfinished runs in an output folder.
 UNFINISHED = "_padmask-"
 
-# A run creates the first file before it renames its shards, and the second file after this.
+# A run creates the first file before it renames its shards, and the second file afterwards.
 REPLACING, MANIFEST = "_padmask.replacing", "_padmask.json"
 
 _KEY = re.compile(r"[^\W_]\w*=[^=]*")
 
 
 def format_of(path: str) -> FormatTraits | None:
-    """Return the format that the suffix of a path names, before `.gz` or `.zst`; None for other suffixes.
+    """Return the format for the suffix of a path, without `.gz` or `.zst`; None for an unknown suffix.
 
     >>> [found and found.title for found in map(format_of, ["a/b.jsonl.gz", "c.parquet", "d"])]
     ['JSON Lines', 'Parquet', None]
@@ -41,7 +41,7 @@ def _format_of_suffix(suffix: str) -> FormatTraits | None:
 
 
 def compression_of(path: str) -> str | None:
-    """Return the compression that the suffix of a path names; None without compression.
+    """Return the compression for the suffix of a path; None if the file is not compressed.
 
     >>> compression_of("a.jsonl.GZ"), compression_of("s3://b/a.zst?region=x"), compression_of("a.jsonl")
     ('gzip', 'zstd', None)

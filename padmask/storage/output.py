@@ -56,14 +56,14 @@ class LimitedStream:
 def open_output(
     path: str, sealed: Callable[[int], None] | None = None, final_path: str | None = None
 ) -> Iterator[BinaryIO]:
-    """Open an output stream. If the block succeeds, the complete file is at the path.
+    """Open an output stream. padmask creates or replaces the file only if the `with` block succeeds.
 
     Args:
         path: path or address of the file; `-` is standard output. Pipes and devices are written directly. A
-            remote file is written to the folder for temporary files first.
-        sealed: function called with the readable descriptor of the complete file, before the file is renamed
-            or uploaded. Not called for files written directly.
-        final_path: the path or address to which the file is moved later. Write errors name this path.
+            remote file is first written to the folder for temporary files.
+        sealed: function that is called with a readable descriptor of the complete file, before the file is
+            renamed or uploaded. It is not called for files that are written directly.
+        final_path: path or address to which the caller moves the file later. Errors show this path.
 
     Raises:
         OutputError: the folder does not exist or is not writable, or the disk is full.
@@ -75,7 +75,7 @@ def open_output(
         return
     if path == "-":
         if sys.stdout is None:
-            raise OutputError("stdout is closed. Name an output file with -o.")
+            raise OutputError("stdout is closed. Specify an output file with -o.")
         with _write_errors("stdout"):
             stream = stdout_bytes()
             yield stream
@@ -83,15 +83,15 @@ def open_output(
         return
     mode = mode_of(path)
     if stat.S_ISDIR(mode):
-        raise OutputError(f"{path!r} is a folder. Name a file in the folder.")
+        raise OutputError(f"{path!r} is a folder. Specify a file in the folder.")
     descriptor = descriptor_of(path)
     if descriptor is not None:
-        # dup, because opening the file again would start writing at its beginning.
+        # The descriptor is duplicated, because opening the file again would write at its beginning.
         with _write_errors(path), os.fdopen(os.dup(descriptor), "wb") as stream:
             yield stream
         return
     if is_written_in_place(path):
-        # A regular file here is one that another process has open. Appending keeps its contents.
+        # A regular file is written in place only if another process has it open. Its contents are kept.
         with _write_errors(path), open(path, "ab" if stat.S_ISREG(mode) else "wb") as stream:
             yield stream
         return
@@ -103,20 +103,20 @@ def open_output(
 def _uploaded(url: Url, sealed: Callable[[int], None] | None, shown: Url) -> Iterator[BinaryIO]:
     """Open a temporary file, and upload it if the block succeeds."""
     locate(url)
-    # An unnamed file, where /proc allows reading it, is removed even if the process is killed.
-    nameless = os.path.isdir("/proc/self/fd")
-    with (tempfile.TemporaryFile if nameless else tempfile.NamedTemporaryFile)(prefix="padmask-") as stream:
+    # The system removes an unnamed file even if the process is killed, but reading it requires /proc.
+    unnamed = os.path.isdir("/proc/self/fd")
+    with (tempfile.TemporaryFile if unnamed else tempfile.NamedTemporaryFile)(prefix="padmask-") as stream:
         with _write_errors(tempfile.gettempdir()):
             yield cast(BinaryIO, stream)
             stream.flush()
             if sealed is not None:
                 sealed(stream.fileno())
-        upload(f"/proc/self/fd/{stream.fileno()}" if nameless else stream.name, url, shown)
+        upload(f"/proc/self/fd/{stream.fileno()}" if unnamed else stream.name, url, shown)
 
 
 @contextmanager
 def _write_errors(path: str, shown: str | None = None) -> Iterator[None]:
-    """Raise write errors, which do not name a file, as OutputError with the path, or the path to show."""
+    """Convert write errors to OutputError. The message contains `shown`, or `path` if `shown` is None."""
     try:
         yield
     except OSError as error:
@@ -183,7 +183,7 @@ def _create_temporary(target: str, path: str) -> tuple[int, str | None]:
 
 
 def _can_link_unnamed(folder: str) -> bool:
-    """Return whether the file system can create an unnamed file and name it later. Some do only the first."""
+    """Return whether the file system can create an unnamed file, and can give it a name later."""
     if not hasattr(os, "O_TMPFILE"):
         return False
     probe = os.open(folder, os.O_TMPFILE | os.O_WRONLY | os.O_CLOEXEC, 0o600)
@@ -192,14 +192,14 @@ def _can_link_unnamed(folder: str) -> bool:
         _link_descriptor(probe, name)
         return True
     finally:
-        # In finally, because a signal may arrive right after the link.
+        # A signal may arrive right after the link, so the file is removed in a finally block.
         with suppress(OSError):
             os.unlink(name)
         os.close(probe)
 
 
 def _link_descriptor(descriptor: int, path: str) -> None:
-    """Give a name to an open unnamed file."""
+    """Give an open unnamed file a path."""
     # Python follows the link of an open file only relative to a folder descriptor.
     folder = os.open("/proc/self/fd", os.O_RDONLY)
     try:
@@ -235,7 +235,7 @@ def _sync_folder(folder: str) -> None:
 
 @contextmanager
 def open_compressed(stream: BinaryIO, path: str) -> Iterator[BinaryIO]:
-    """Compress a stream if its path ends in `.gz` or `.zst`. The compressed bytes depend only on the data."""
+    """Compress a stream if `path` ends in `.gz` or `.zst`. The compressed bytes depend only on the data."""
     codec = compression_of(path)
     if codec == "gzip":
         import gzip

@@ -1,4 +1,4 @@
-"""The destination of an output path: an open file descriptor, a pipe or device, or a file to replace."""
+"""Find out what an output path refers to: an open file descriptor, a pipe, a device, or a file to replace."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from padmask.storage.urls import is_url, local_path, parse_url
 
 _DESCRIPTOR_FOLDER = re.compile(r"/dev/fd|/proc/(\d+)(?:/task/\d+)?/fd")
 
-# The limit of Linux for links in a path.
+# Linux follows at most this number of links in a path.
 MOST_LINKS = 40
 
 
 def descriptor_of(path: str) -> int | None:
-    """Return the file descriptor of this process that a path names; None for other paths.
+    """Return the file descriptor of this process for a path such as `/dev/stdout`; None for other paths.
 
     >>> descriptor_of("/dev/stdout"), descriptor_of("/dev/fd/2"), descriptor_of("/tmp/a"), descriptor_of("1")
     (1, 2, None, None)
@@ -26,7 +26,7 @@ def descriptor_of(path: str) -> int | None:
 
 
 def _open_file_of(path: str) -> tuple[str | None, int | None]:
-    """Return the process ID and the file descriptor in a path. A process ID of None means this process."""
+    """Return the process ID and the file descriptor in a path. The process ID is None for this process."""
     for _ in range(MOST_LINKS):
         folder, name = os.path.split(path)
         found = _DESCRIPTOR_FOLDER.fullmatch(os.path.realpath(folder))
@@ -39,7 +39,7 @@ def _open_file_of(path: str) -> tuple[str | None, int | None]:
 
 
 def names_a_folder(path: str) -> bool:
-    """Return whether an output path names a folder: the path ends in a slash, or the folder exists.
+    """Return whether an output path is a folder: the path ends in a slash, or is an existing folder.
 
     >>> names_a_folder("padded/"), names_a_folder("padded.parquet"), names_a_folder("-")
     (True, False, False)

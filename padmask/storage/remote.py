@@ -18,7 +18,7 @@ from padmask.storage.urls import NATIVE, Url
 # Bytes per request. Object stores have a high latency for requests of any size.
 REMOTE_BLOCK_BYTES = 8 << 20
 
-# Time limit for retries, for filesystems of Arrow that have this option.
+# Time limit for retries in seconds. Only some Arrow filesystems have this option.
 RETRY_SECONDS = 15
 
 
@@ -72,7 +72,7 @@ def locate(url: Url) -> tuple[Any, str]:
 
 @contextmanager
 def _storage_errors(url: Url, kind: type[PadmaskError], verb: str) -> Iterator[None]:
-    """Raise errors of the storage as `kind`, with a message that names the address."""
+    """Convert storage errors to `kind`. The message contains the address."""
     from pyarrow import ArrowException
 
     try:
@@ -89,14 +89,14 @@ _REMEDY = "Check the address, and the credentials, region and endpoint in the en
 
 
 def _summarize(error: Exception) -> str:
-    """Return the first line of an error of the storage, without request IDs, details and credentials."""
+    """Return the first line of a storage error, without request IDs, details and credentials."""
     line = (str(error).splitlines() or [""])[0] or type(error).__name__
     return redacted(re.split(r" \(Request ID|; Details|\. Detail:", line)[0].rstrip(". ")[:300])
 
 
 @contextmanager
 def read_errors(url: Url) -> Iterator[None]:
-    """Raise read errors of the storage as AccessError, with a message that names the address.
+    """Convert storage errors to AccessError. The message contains the address.
 
     Raises:
         AccessError: the file cannot be read.
@@ -107,7 +107,7 @@ def read_errors(url: Url) -> Iterator[None]:
 
 @contextmanager
 def write_errors(url: Url) -> Iterator[None]:
-    """Raise write errors of the storage as OutputError, with a message that names the address.
+    """Convert storage errors to OutputError. The message contains the address.
 
     Raises:
         OutputError: the file cannot be written.
@@ -153,7 +153,7 @@ def is_remote_folder(url: Url) -> bool:
 
 
 def list_remote(url: Url) -> dict[str, RemoteFile]:
-    """Return all files below an address by their relative path, in order of path."""
+    """Return the metadata of all files below an address, by relative path, sorted by path."""
     from pyarrow.fs import FileSelector
 
     filesystem, path = locate(url)
@@ -186,15 +186,15 @@ def read_at_most(url: Url, most: int) -> bytes | None:
 
 
 def upload(file: str, url: Url, shown: Url) -> None:
-    """Copy a local file to an address, where the file appears only when it is complete.
+    """Copy a local file to a remote address. The remote file appears only when it is complete.
 
-    The copy is a single call that Python cannot interrupt: an abandoned output stream of Arrow would still
-    complete the partial file.
+    Python cannot interrupt the copy, which is a single call. An interrupted Arrow output stream would create
+    a partial file.
 
     Args:
         file: path of the local file.
         url: address of the copy.
-        shown: address that errors name.
+        shown: address to show in errors.
     """
     from pyarrow import fs
 

@@ -38,8 +38,8 @@ class Source:
         spool_folder: folder for the copy of a pipe that must be read again.
         stored: metadata of a remote file, if already requested.
         groups: half-open range of the row groups to read; None reads all row groups.
-        label: name of the input in messages, if not the path.
-        stranger: the file is in a folder that padmask wrote, but the manifest does not list it.
+        label: name of the input in messages; None uses the path.
+        unlisted: whether the file is in a folder that padmask wrote, but is missing from its manifest.
     """
 
     path: str
@@ -47,7 +47,7 @@ class Source:
     stored: RemoteFile | None = None
     groups: tuple[int, int] | None = None
     label: str | None = None
-    stranger: bool = False
+    unlisted: bool = False
     _pipe: BinaryIO | None = field(default=None, repr=False)
     _spool: BinaryIO | None = field(default=None, repr=False)
 
@@ -98,7 +98,7 @@ class Source:
         return file.st_dev, file.st_ino, file.st_size, file.st_mtime_ns, file.st_ctime_ns
 
     def first_version(self) -> tuple[int, ...] | None:
-        """Return the version at the time of the listing if known, otherwise the current version."""
+        """Return the version from the listing of the remote folder if known, else the current version."""
         return self.version() if self.stored is None else self.stored.version
 
     def shared_version(self, version: tuple[int, ...]) -> tuple[int, ...]:
@@ -124,7 +124,7 @@ class Source:
             return cast(BinaryIO, _NonClosing(self._spool))
         if self._pipe is None and self.path == "-":
             if sys.stdin is None:
-                raise AccessError("stdin is closed. Name an input file.")
+                raise AccessError("stdin is closed. Specify an input file.")
             self._pipe = sys.stdin.buffer
         if self._pipe is not None:
             return cast(BinaryIO, _NonClosing(self._pipe))
@@ -145,7 +145,7 @@ class Source:
         if self._spool is not None:
             return pa.PythonFile(self.open(), mode="r")
         try:
-            # As bytes, because a file name may not be valid UTF-8.
+            # The path is passed as bytes, because it may not be valid UTF-8.
             return pa.OSFile(os.fsencode(self.path))
         except OSError as error:
             raise unreadable(self.path, error) from None
@@ -219,7 +219,7 @@ def open_temporary(folder: str | None) -> BinaryIO:
 
 @contextmanager
 def copy_errors(name: str, folder: str | None) -> Iterator[None]:
-    """Raise errors from the copy of an input to a temporary file as AccessError.
+    """Convert errors while an input is copied to a temporary file to AccessError.
 
     Raises:
         AccessError: the disk is full, or the folder is not writable.
@@ -335,4 +335,4 @@ def find_sources(inputs: Sequence[str], spool_folder: str | None = None) -> list
 
 def sources_of(files: Iterable[InputFile], spool_folder: str | None = None) -> list[Source]:
     """Return a source for each file."""
-    return [Source(file.path, spool_folder, file.stored, stranger=file.stranger) for file in files]
+    return [Source(file.path, spool_folder, file.stored, unlisted=file.unlisted) for file in files]

@@ -1,4 +1,4 @@
-"""Resources of the machine and the process: free memory, free disk space, CPU cores, umask and signals."""
+"""Free memory, free disk space, CPU cores, the umask and signals."""
 
 from __future__ import annotations
 
@@ -29,9 +29,9 @@ def free_memory() -> int | None:
 
 
 def free_disk(path: str) -> int | None:
-    """Return the free space in bytes of the disk that holds or will hold a file; None if unknown.
+    """Return the free space of the disk for a file path, in bytes; None if unknown.
 
-    The parent folders of the file need not exist.
+    The file and its parent folders need not exist.
     """
     folder = os.path.dirname(os.path.realpath(path))
     while not os.path.exists(folder) and folder != os.path.dirname(folder):
@@ -46,7 +46,7 @@ def free_disk(path: str) -> int | None:
 def read_small(path: str, most: int) -> bytes | None:
     """Return the contents of a file; None if the file is larger than `most` bytes."""
     with open(path, "rb") as file:
-        # A file can grow, or report the size 0, so the bytes read are counted too.
+        # A file can grow, or have the size 0 in /proc, so the number of bytes read is checked too.
         if os.fstat(file.fileno()).st_size > most:
             return None
         data = file.read(most + 1)
@@ -77,10 +77,10 @@ def cores() -> int:
 
 
 def umask(folder: str) -> int:
-    """Return the umask of the process without changing it: a change would affect files of other threads.
+    """Return the umask of the process without changing it, which would affect other threads.
 
     Args:
-        folder: existing folder for a temporary file. Only systems that do not report the umask use it.
+        folder: existing folder for a temporary file, which is used if the system does not report the umask.
     """
     try:
         with open("/proc/self/status", "rb") as status:

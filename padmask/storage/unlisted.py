@@ -12,17 +12,17 @@ from padmask.storage.manifest_file import sizes_in
 def find_unlisted_files(paths: Sequence[str], folders: Iterable[str], manifest: str) -> set[str]:
     """Return the paths of input files that the manifest in a parent folder does not list.
 
-    A manifest is used if its folder is in an input folder, or if it lists another input file. If the only
-    input is a file, the file is never unlisted.
+    The function uses a manifest if its folder is in an input folder, or if it lists another input file. If
+    the only input is a file, the result is empty.
 
     Args:
         paths: paths of all input files.
-        folders: input folders, and the folders that patterns start with.
+        folders: input folders, and the part of each input pattern before the first wildcard.
         manifest: file name of manifests.
     """
     absolute = {path: os.path.abspath(path) for path in paths}
     roots = [os.path.abspath(folder) for folder in folders]
-    # The shell may have expanded a pattern to single files, so the common parent counts as an input folder.
+    # The shell may have expanded a pattern, so the common parent of all files is treated as an input folder.
     parents = {os.path.dirname(path) for path in absolute.values()}
     common = os.path.commonpath(parents) if len(absolute) > 1 else None
     unlisted: set[str] = set()
@@ -38,7 +38,7 @@ def find_unlisted_files(paths: Sequence[str], folders: Iterable[str], manifest: 
 
 
 def _with_manifest(folders: Iterable[str], roots: Sequence[str], manifest: str) -> list[str]:
-    """Return the folders and their parents, up to the roots, that have a manifest."""
+    """Return those of the folders and their parents, up to the roots, that contain a manifest."""
     seen: dict[str, bool] = {}
     for folder in folders:
         while folder not in seen and any(_is_below(folder, root) for root in roots):

@@ -1,4 +1,4 @@
-"""Addresses of remote storage: parse them, and display them without secrets."""
+"""Parse addresses of remote storage, and display them without secrets."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from padmask.spec.checks import file_path
 _URL = r"(?s)(?P<scheme>[a-zA-Z][a-zA-Z0-9+.-]+)://(?P<authority>[^/]*)/*(?P<path>.*)"
 
 # A question mark starts a query only before a name and a value, because it may also be part of a pattern.
-# Url.text marks a question mark in a file name with a NUL, which no path can contain.
+# Url.text puts a NUL before a question mark in a file name, because no path can contain a NUL.
 _ESCAPE = "\0"
 
 _QUERY = r"(?<!\0)\?(?=[A-Za-z_][\w.-]*=)"
@@ -25,7 +25,7 @@ NATIVE = ("s3", "gs", "gcs", "abfs", "abfss")
 # Schemes of local files, as in fsspec.
 LOCAL_SCHEMES = ("file", "local")
 
-# Schemes of fsspec and other tools, as a part of a regular expression.
+# Schemes of fsspec and other tools, as part of a regular expression.
 _OTHERS = "s3[an]|az|adl|wasbs?|oci|oss|hf|https?|ftp|sftp|ssh|smb|hdfs|webhdfs|memory|github|gdrive|dbfs"
 
 _KNOWN = "|".join((*NATIVE, *LOCAL_SCHEMES, _OTHERS))
@@ -105,7 +105,7 @@ def parse_url(text: str) -> Url:
     _, colon, port = authority.partition(":")
     if colon and "@" not in authority and "@" in found["path"] and (scheme in NATIVE or not port.isdigit()):
         # The message omits the address, because part of it is a secret.
-        raise SpecError(f"The {scheme}:// address has a / in its credentials. Write %2F in its place.")
+        raise SpecError(f"The {scheme}:// address has a / in its credentials. Write %2F instead.")
     if colon and "@" not in authority and not authority.startswith("[") and port and not port.isdigit():
         raise SpecError(
             f"The {scheme}:// address has no @ between the secret and the bucket. Add the @, or set the key "
@@ -124,7 +124,7 @@ def local_path(path: str) -> str:
     '/tmp/a%20b.jsonl'
 
     Raises:
-        SpecError: the address names another machine.
+        SpecError: the address is on another machine.
     """
     scheme, slashes, rest = path.partition("://")
     if not slashes or scheme.lower() not in LOCAL_SCHEMES:
@@ -167,7 +167,7 @@ def is_mistyped(path: str) -> bool:
 
 
 def refuse_mistyped(path: str) -> None:
-    """Raise an error for a path that looks like a mistyped address, because it would name a local folder.
+    """Raise an error for a path that looks like a mistyped address, which would create a local folder.
 
     Raises:
         SpecError: the path looks like a mistyped address.
@@ -180,10 +180,10 @@ def refuse_mistyped(path: str) -> None:
 
 
 def checked_path(path: str | os.PathLike[str], name: str = "output") -> str:
-    """Check a path of the user, and return it as `local_path` does.
+    """Check a path from the user. Return a local path, or an address of remote storage.
 
     Raises:
-        SpecError: the value is not a path, looks like a mistyped address, or names another machine.
+        SpecError: the value is not a path, looks like a mistyped address, or is on another machine.
     """
     text = file_path(name, path)
     refuse_mistyped(text)
@@ -191,6 +191,6 @@ def checked_path(path: str | os.PathLike[str], name: str = "output") -> str:
 
 
 def checked_paths(paths: str | os.PathLike[str] | Iterable[str | os.PathLike[str]]) -> list[str]:
-    """Check one or more paths of the user, and return each as `checked_path` does."""
+    """Check one or more paths from the user, and return them as a list, as `checked_path` does."""
     several = paths if isinstance(paths, Iterable) and not isinstance(paths, (str, bytes)) else [paths]
     return [checked_path(path, "inputs") for path in several]

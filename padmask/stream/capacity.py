@@ -1,7 +1,7 @@
-"""Predict the size of the output, and refuse an output that does not fit on disk or in memory.
+"""Predict the size of the output, and raise an error if the output does not fit on disk or in memory.
 
-One long row among many short rows can produce an output that fills a disk. The prediction only needs the
-lengths and the plan. The error names the longest row.
+One long row among many short rows can produce an output that fills a disk. The prediction depends only on the
+row lengths and on maxlen.
 """
 
 from __future__ import annotations
@@ -23,19 +23,19 @@ from padmask.storage.system import free_disk, free_memory
 # Share of the free disk space that an output may use. A full disk would also stop other programs.
 DISK_SHARE = 0.9
 
-# Bytes of an id as text with a comma. The ids of usual vocabularies have about five digits.
+# Size of an id and a comma as text, in bytes. The ids of usual vocabularies have about five digits.
 ID_TEXT_BYTES = 6
 
-# Bytes of a string token.
+# Size of a string token, in bytes.
 STRING_BYTES = 8
 
 # Values of --maxlen that an error suggests.
-WAYS_OUT = ("p99.9", "p99", "p95")
+SUGGESTED_MAXLENS = ("p99.9", "p99", "p95")
 
 
 @dataclass(frozen=True)
-class PlaceBytes:
-    """Size of one position in the output, in bytes before compression.
+class PositionBytes:
+    """The size of one position of the output, in bytes before compression.
 
     Args:
         real: size of a position with a token.
@@ -46,12 +46,12 @@ class PlaceBytes:
     padding: float
 
 
-def bytes_per_place(columns: Sequence[PadColumn], mask: MaskSpec, format_: FormatTraits) -> PlaceBytes:
-    """Return the size of one position of all padded columns and the mask together.
+def bytes_per_position(columns: Sequence[PadColumn], mask: MaskSpec, format_: FormatTraits) -> PositionBytes:
+    """Return the size of one position, summed over all padded columns and the mask.
 
     >>> from padmask.spec.formats import FORMATS
-    >>> bytes_per_place([PadColumn("ids", "int", "int32", 0)], MaskSpec(dtype="int8"), FORMATS["parquet"])
-    PlaceBytes(real=5.0, padding=5.0)
+    >>> bytes_per_position([PadColumn("ids", "int", "int32", 0)], MaskSpec(dtype="int8"), FORMATS["parquet"])
+    PositionBytes(real=5.0, padding=5.0)
     """
     real = padding = 0.0
     for column in columns:
@@ -68,13 +68,13 @@ def bytes_per_place(columns: Sequence[PadColumn], mask: MaskSpec, format_: Forma
         in_bytes = format_.bool_bytes if mask.dtype == "bool" else np.dtype(mask.dtype).itemsize
         real += in_text[0] if format_.is_text else in_bytes
         padding += in_text[1] if format_.is_text else in_bytes
-    return PlaceBytes(real, padding)
+    return PositionBytes(real, padding)
 
 
-def predict_bytes(lengths: LengthStats, plan: Plan, spec: PadSpec, widths: PlaceBytes) -> int:
+def predict_bytes(lengths: LengthStats, plan: Plan, spec: PadSpec, widths: PositionBytes) -> int:
     """Return the size of the padded columns and masks of all rows, in bytes before compression.
 
-    >>> predict_bytes(LengthStats.of([2, 1]), Plan(3, "given", 3), PadSpec(), PlaceBytes(4.0, 1.0))
+    >>> predict_bytes(LengthStats.of([2, 1]), Plan(3, "given", 3), PadSpec(), PositionBytes(4.0, 1.0))
     15
     """
     # One row of each length shows how many output rows and tokens all rows of this length have.
@@ -99,51 +99,51 @@ def available_bytes(output: str, max_bytes: int | None) -> int | None:
 
 
 def refuse_large_output(
-    lengths: LengthStats, plan: Plan, spec: PadSpec, widths: PlaceBytes, limit: int | None, longest: str
+    lengths: LengthStats, plan: Plan, spec: PadSpec, widths: PositionBytes, limit: int | None, longest: str
 ) -> None:
-    """Refuse a plan whose output would exceed a size limit.
+    """Raise an error if the output would exceed a size limit.
 
     Args:
         lengths: lengths of all rows.
-        plan: plan of the output.
+        plan: length of the output rows.
         spec: how to pad.
         widths: size of one position.
-        limit: size limit in bytes; None without a limit.
-        longest: place of the longest row in the input, for messages.
+        limit: size limit in bytes; None if there is no limit.
+        longest: file and line or row of the longest row, for messages.
 
     Raises:
-        SpecError: the output would exceed the limit. The message names the longest row, and suggests a
-            smaller length.
+        SpecError: the output would exceed the limit. The message suggests a smaller maxlen.
     """
     total = predict_bytes(lengths, plan, spec, widths)
     if limit is None or total <= limit:
         return
-    cause = f"{longest}: {lengths.longest:,} tokens" if plan.found == "longest" else f"maxlen {plan.found}"
+    cause = f"{longest}: the row has {lengths.longest:,} tokens" if plan.found == "longest" else ""
     raise SpecError(
-        f"{cause} would pad all {lengths.rows:,} rows to {plan.maxlen:,} positions: {size(total)} before "
-        f"compression, but only {size(limit)} may be written. {_ways_out(lengths, spec, widths, limit)}",
+        f"{cause or f'maxlen is {plan.maxlen:,} ({plan.found})'}. Padding all {lengths.rows:,} rows to "
+        f"{plan.maxlen:,} positions needs {size(total)} before compression, but the limit is {size(limit)}. "
+        f"{_suggestion(lengths, spec, widths, limit)}",
         options=["maxlen", "pad_to_multiple_of"],
     )
 
 
-def _ways_out(lengths: LengthStats, spec: PadSpec, widths: PlaceBytes, limit: int) -> str:
-    """Return a suggestion for an output that fits the limit."""
-    for name in WAYS_OUT:
+def _suggestion(lengths: LengthStats, spec: PadSpec, widths: PositionBytes, limit: int) -> str:
+    """Return a sentence that suggests how to make the output smaller."""
+    for name in SUGGESTED_MAXLENS:
         plan = make_plan(replace(spec, maxlen=name), lengths)
         total = predict_bytes(lengths, plan, spec, widths)
         if total <= limit:
             return (
                 f"Cut longer rows with --maxlen {name} ({plan.maxlen:,} positions, {size(total)}), "
-                "or allow more with --max-bytes."
+                "or raise the limit with --max-bytes."
             )
-    return "Choose a smaller --maxlen, or allow more with --max-bytes."
+    return "Choose a smaller --maxlen, or raise the limit with --max-bytes."
 
 
-def refuse_large_pieces(plan: Plan, widths: PlaceBytes, places: int) -> None:
-    """Refuse a plan whose rows do not fit in memory.
+def refuse_more_than_memory(plan: Plan, widths: PositionBytes, places: int) -> None:
+    """Raise an error if the rows that are processed at the same time do not fit in memory.
 
     Args:
-        plan: plan of the output.
+        plan: length of the output rows.
         widths: size of one position.
         places: number of positions that are in memory at the same time.
 

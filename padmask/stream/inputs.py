@@ -1,4 +1,4 @@
-"""Check and open the inputs of a run, and collect notes about the inputs."""
+"""Check and open the inputs of a run, and collect warnings about the inputs."""
 
 from __future__ import annotations
 
@@ -39,14 +39,14 @@ def data_notes(dataset: Dataset, job: Job, format_: FormatTraits, limit: int | N
 
     Args:
         dataset: the data.
-        job: the request and the columns.
+        job: columns and options of the run.
         format_: format of the output.
-        limit: number of rows that are read; None for all rows.
+        limit: maximum number of rows to read; None reads all rows.
     """
-    left, padded = dataset.passed_over, padding_note(dataset, job)
+    skipped, padded = dataset.skipped_files, padding_note(dataset, job)
     return (
         *([padded] if padded else ()),
-        *([NOT_READ.format(join_few(left))] if left else ()),
+        *([NOT_READ.format(join_few(skipped))] if skipped else ()),
         *end_notes(dataset, limit),
         *unlisted_notes(dataset),
         *(
@@ -93,23 +93,23 @@ def _left_out(dataset: Dataset, job: Job, format_: FormatTraits) -> tuple[str, .
         return ()
     verb = "is" if len(names) == 1 else "are"
     return (
-        f"{format_.title} holds only the padded columns, so {', '.join(map(repr, names))} {verb} left out. "
-        "Write Parquet to keep everything.",
+        f"{format_.title} files contain only the padded columns, so {', '.join(map(repr, names))} {verb} not "
+        "written. Write Parquet to keep all columns.",
     )
 
 
 Paths = str | os.PathLike[str] | Sequence[str | os.PathLike[str]]
 
 NOT_LISTED = (
-    "files that were read, although the _padmask.json of their folder does not list them: {}; a copy of a "
-    "shard repeats its rows, so move such files away, or pad the dataset again"
+    "files that were read, although the _padmask.json of their folder does not list them: {}; if a file is a "
+    "copy of a shard, its rows are read twice, so move the copy to another folder, or pad the dataset again"
 )
 
 
 def check_paths(
     inputs: Paths, output: str | os.PathLike[str], rejects: str | None = None
 ) -> tuple[list[str], str]:
-    """Return the paths of the inputs and the output as text, after a check for conflicts.
+    """Check the input and output paths for conflicts, and return them as strings.
 
     Raises:
         SpecError: there is no input.
@@ -117,23 +117,25 @@ def check_paths(
     """
     paths = checked_paths(inputs)
     if not paths:
-        raise SpecError("There is no input: name a file, or - for standard input.")
-    goal = checked_path(output)
+        raise SpecError("There is no input. Specify a file, or - for standard input.")
+    output_path = checked_path(output)
     if rejects is not None:
         refuse_mistyped(rejects)
-    if goal.endswith("/") or os.path.isdir(goal):
-        raise SpecError(f"{display_path(goal)!r} is a folder, but the output is one file. Name a file.")
-    refuse_closed(goal)
-    if descriptor_of(goal) == 1:
-        goal = "-"
-    outputs = {"the output": goal, "the rejects": rejects}
+    if output_path.endswith("/") or os.path.isdir(output_path):
+        raise SpecError(
+            f"{display_path(output_path)!r} is a folder, but the output is one file. Specify a file."
+        )
+    refuse_closed(output_path)
+    if descriptor_of(output_path) == 1:
+        output_path = "-"
+    outputs = {"the output": output_path, "the rejects": rejects}
     refuse_shared_place(outputs)
     refuse_inside(outputs, paths)
-    return paths, goal
+    return paths, output_path
 
 
 @contextmanager
-def open_dataset(paths: Sequence[str], goal: str, files: FileOptions) -> Iterator[Dataset]:
+def open_dataset(paths: Sequence[str], output_path: str, files: FileOptions) -> Iterator[Dataset]:
     """Open the inputs as one dataset.
 
     Raises:
@@ -142,29 +144,29 @@ def open_dataset(paths: Sequence[str], goal: str, files: FileOptions) -> Iterato
         OutputError: an output is also an input.
     """
     found = find_inputs(paths)
-    sources = sources_of(found.files, spool_folder(goal))
-    outputs = {"the output": goal, "the rejects": files.rejects}
+    sources = sources_of(found.files, spool_folder(output_path))
+    outputs = {"the output": output_path, "the rejects": files.rejects}
     refuse_replaced(outputs, [source.path for source in sources], replaceable="the output")
-    dataset = Dataset(sources, files.input_format, files.batch_rows, passed_over=found.passed_over)
+    dataset = Dataset(sources, files.input_format, files.batch_rows, skipped_files=found.skipped_files)
     with closing(dataset):
-        refuse_own_input([goal, files.rejects], dataset.is_input)
+        refuse_own_input([output_path, files.rejects], dataset.is_input)
         yield dataset
 
 
 def end_notes(dataset: Dataset, limit: int | None) -> list[str]:
-    """Return a warning for each file that is read to its end and has no end mark."""
+    """Return a warning for each file that is read to the end but has no end-of-stream marker."""
     return [f"{name}: {LACKS_END}" for name in dataset.lacking_end(limit)]
 
 
 def unlisted_notes(dataset: Dataset) -> tuple[str, ...]:
-    """Return a note about files that the manifest of their folder does not list, if there are such files."""
-    return (NOT_LISTED.format(join_few(dataset.strangers)),) if dataset.strangers else ()
+    """Return a warning if files are missing from the manifest of their folder; otherwise an empty tuple."""
+    return (NOT_LISTED.format(join_few(dataset.unlisted_files)),) if dataset.unlisted_files else ()
 
 
-def spool_folder(goal: str) -> str:
-    """Return the folder for copies of pipes: the folder of the output, else the temporary folder."""
-    elsewhere = goal == "-" or is_url(goal) or is_written_in_place(goal)
-    folder = None if elsewhere else os.path.dirname(os.path.realpath(goal))
+def spool_folder(output_path: str) -> str:
+    """Return the folder for copies of pipes: the output folder if writable, else the temporary folder."""
+    elsewhere = output_path == "-" or is_url(output_path) or is_written_in_place(output_path)
+    folder = None if elsewhere else os.path.dirname(os.path.realpath(output_path))
     return (
         folder if folder and os.path.isdir(folder) and os.access(folder, os.W_OK) else tempfile.gettempdir()
     )

@@ -1,6 +1,6 @@
-"""Combine a request with the columns of a dataset: decide which columns are padded, and with which types.
+"""Choose the columns to pad and their types, from the user's request and the columns of a dataset.
 
-This module reads the first rows if the schema does not decide.
+This module reads the first rows if the schema does not contain the types.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from padmask.spec.pad import FLOAT_DTYPES, MaskSpec, PadSpec, RowPolicy
 
 @dataclass(frozen=True)
 class PadRequest:
-    """The request of the user, before the data is read."""
+    """The columns and options that the user requested."""
 
     columns: Columns
     spec: PadSpec
@@ -38,15 +38,15 @@ class PadRequest:
 
 
 def make_job(dataset: Dataset, asked: PadRequest, *, keep_others: bool) -> Job:
-    """Resolve a request against the columns of a dataset.
+    """Choose the columns to pad and their types.
 
     Args:
         dataset: the data.
-        asked: the request.
-        keep_others: whether to read the columns that are not padded.
+        asked: columns and options that the user requested.
+        keep_others: whether to also read the columns that are not padded.
 
     Raises:
-        SpecError: the dataset does not have the columns or types that the request needs.
+        SpecError: a requested column is missing, or has a type that does not fit the request.
     """
     with dataset.named_in_errors():
         schema = _known_schema(dataset, asked)
@@ -54,7 +54,7 @@ def make_job(dataset: Dataset, asked: PadRequest, *, keep_others: bool) -> Job:
         check_names(schema, chosen, asked.mask)
     fields = [schema.field(column.name) for column in chosen]
     if dataset.format.is_text:
-        fields = [_as_asked(field, column) for field, column in zip(fields, chosen, strict=True)]
+        fields = [_as_float_field(field, column) for field, column in zip(fields, chosen, strict=True)]
     wanted = Wanted(
         pa.schema(fields),
         schema if keep_others and not dataset.format.is_text else None,
@@ -67,7 +67,7 @@ def make_job(dataset: Dataset, asked: PadRequest, *, keep_others: bool) -> Job:
 
 
 def _known_schema(dataset: Dataset, asked: PadRequest) -> pa.Schema:
-    """Return the schema of the dataset, with the token types of the columns that will be padded."""
+    """Return the schema of the dataset. For JSON Lines, detect the token types of the columns to pad."""
     schema = dataset.schema()
     if not dataset.format.is_text:
         return schema
@@ -82,7 +82,7 @@ def _known_schema(dataset: Dataset, asked: PadRequest) -> pa.Schema:
 
 
 def token_kinds(columns: Iterable[Column], spec: PadSpec) -> dict[str, Kind]:
-    """Return the kind of tokens of each column with a requested dtype.
+    """Return the kind of token for each column with a requested dtype.
 
     >>> token_kinds([Column("ids"), Column("features", "float64")], PadSpec())
     {'features': 'float'}
@@ -92,15 +92,15 @@ def token_kinds(columns: Iterable[Column], spec: PadSpec) -> dict[str, Kind]:
 
 
 def empty_schema(asked: Columns, spec: PadSpec) -> pa.Schema:
-    """Return a schema for JSON Lines without rows, from the requested columns."""
+    """Return a schema with the requested columns, for JSON Lines without rows."""
     short = [column if isinstance(column, str) else column.name for column in asked or ()] or ["input_ids"]
     names = [re.split("[:=]", name, maxsplit=1)[0] or name for name in short]
     kinds = token_kinds(name_columns(pa.schema([(name, pa.null()) for name in names]), asked), spec)
     return pa.schema([(name, list_of(kinds.get(name, "int"))) for name in dict.fromkeys(names)])
 
 
-def _as_asked(field: pa.Field, column: PadColumn) -> pa.Field:
-    """Return a JSON field as floats if the column has a float dtype, because JSON may write 1.0 as 1."""
+def _as_float_field(field: pa.Field, column: PadColumn) -> pa.Field:
+    """Return a field with a float type if the column has a float dtype. JSON files may contain 1 for 1.0."""
     if column.dtype not in FLOAT_DTYPES:
         return field
     token = pa.from_numpy_dtype(column.dtype)
@@ -109,11 +109,11 @@ def _as_asked(field: pa.Field, column: PadColumn) -> pa.Field:
 
 @dataclass(frozen=True)
 class Job:
-    """All settings of a pad run except maxlen.
+    """The columns and options of a run that pads, without the final maxlen.
 
     Args:
         columns: columns to pad. The lengths of the first column determine the mask.
-        spec, mask, policy: options of the request.
+        spec, mask, policy: options that the user requested.
         wanted: columns to read.
         fixed_size: whether to write fixed-size lists.
     """

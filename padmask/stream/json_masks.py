@@ -1,4 +1,4 @@
-"""Read the masks of JSON Lines. Each distinct text is parsed once, because many rows have the same mask."""
+"""Read the masks of JSON Lines. Parsed masks are cached, because many rows have the same mask."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ from padmask.errors import Fault
 from padmask.formats.jsonl.reader import Object
 from padmask.formats.jsonl.tokens import read_sequences
 
-# Maximum size of the cached texts of masks, in bytes.
-MEMO_BYTES = 1 << 22
+# Maximum size of the cached mask texts, in bytes.
+CACHE_BYTES = 1 << 22
 
 
 class MaskTexts:
@@ -32,20 +32,20 @@ class MaskTexts:
         self._seen: Mapping[bytes, tuple[int, int, int, Fault | None]] = {}
 
     def read(self, objects: Sequence[Object]) -> tuple[Segments, list[Fault]]:
-        """Return the real places of each row, and a fault for each row without a valid mask.
+        """Return the positions of the real tokens, and a fault for each row with a bad mask.
 
         >>> masks = MaskTexts("mask", pa.list_(pa.bool_()))
         >>> masks.read([{"mask": msgspec.Raw(b"[false,true,true]")}])[0].starts.tolist()
         [1]
 
         Args:
-            objects: JSON object of each row, with the values as text.
+            objects: each row as a dict from keys to JSON text.
         """
-        # Every JSON value has a text, so an empty text means that the key is missing.
+        # No JSON value is an empty text, so an empty text means that the key is missing.
         texts = [bytes(row.get(self._name, b"")) for row in objects]
         cached = len(self._seen) * len(texts[0]) if texts else 0
-        # Another thread may read this dict, so it is replaced and not changed.
-        seen = self._seen if cached < MEMO_BYTES else {}
+        # This dict is replaced instead of changed, because another thread may read it.
+        seen = self._seen if cached < CACHE_BYTES else {}
         new = [text for text in dict.fromkeys(texts) if text not in seen]
         if new:
             self._seen = seen = {**seen, **self._read(new)}

@@ -1,4 +1,4 @@
-"""Unpad JSON Lines to JSON Lines without parsing tokens. The text of the remaining tokens stays unchanged."""
+"""Unpad JSON Lines to JSON Lines without parsing tokens. The text of the real tokens stays unchanged."""
 
 from __future__ import annotations
 
@@ -20,21 +20,21 @@ from padmask.stream.unpad_rows import OnError, UnpadRows, lengths_of, split_bad_
 
 
 class TokenTexts(Protocol):
-    """The tokens of a column as text: ids (`IdTexts`) or items of any type (`ItemTexts`)."""
+    """The tokens of a column as JSON text: ids (`IdTexts`) or items of any type (`ItemTexts`)."""
 
     @property
     def lengths(self) -> Positions:
-        """Lengths of the rows in tokens, int64, shape (rows,)."""
+        """Number of tokens in each row, int64, shape (rows,)."""
 
     def cut(self, rows: Positions, starts: Positions, counts: Positions) -> Sequence[Any]:
-        """Return `counts` tokens from `starts` of each of these rows, as values that msgspec can write."""
+        """Return `counts` tokens of each of these rows, from index `starts`, as values for msgspec."""
 
 
 class ItemTexts:
-    """The items of lists as text.
+    """The items of lists as JSON text.
 
     Args:
-        items: the items of each row.
+        items: items of each row.
     """
 
     def __init__(self, items: Sequence[Sequence[msgspec.Raw]]) -> None:
@@ -42,30 +42,30 @@ class ItemTexts:
         self.lengths = np.array(list(map(len, items)), dtype=np.int64)
 
     def cut(self, rows: Positions, starts: Positions, counts: Positions) -> Sequence[Any]:
-        """Return `counts` items from `starts` of each of these rows.
+        """Return `counts` items of each of these rows, from index `starts`.
 
         >>> items = ItemTexts([[msgspec.Raw(b"1.5"), msgspec.Raw(b"0")]])
         >>> [bytes(item) for item in items.cut(np.array([0]), np.array([0]), np.array([1]))[0]]
         [b'1.5']
         """
-        pieces = zip(rows.tolist(), starts.tolist(), (starts + counts).tolist(), strict=True)
-        return [self._items[row][start:end] for row, start, end in pieces]
+        slices = zip(rows.tolist(), starts.tolist(), (starts + counts).tolist(), strict=True)
+        return [self._items[row][start:end] for row, start, end in slices]
 
 
 class TextUnpadder:
-    """Removes the padding from rows of JSON Lines as text.
+    """A class that removes the padding from JSON rows as text.
 
     Args:
         job: the padded columns, and the columns that mark the padding.
-        masks: reader of the mask column; None without a mask column.
-        on_error: what to do with rows that contradict themselves.
+        masks: reader of the mask column; None if there is no mask column.
+        on_error: what to do with bad rows.
     """
 
     def __init__(self, job: UnpadJob, masks: MaskTexts | None, on_error: OnError) -> None:
         self._job, self._masks, self._on_error = job, masks, on_error
 
     def cut(self, batch: Batch, consumed: int) -> tuple[bytes, UnpadRows]:
-        """Return the unpadded rows as lines, and the rows with their counts."""
+        """Return the unpadded rows as lines, and the rows with their ledger."""
         job, objects = self._job, batch.objects
         assert objects is not None
         found: list[Fault] = []

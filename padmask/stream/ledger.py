@@ -1,4 +1,4 @@
-"""Counts of rows and tokens that were read, written and lost."""
+"""The result of a run, and the numbers of rows and tokens that were read, written and lost."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 
 @dataclass(frozen=True)
 class Ledger:
-    """Counts of rows and tokens. Ledgers of batches, shards and machines can be added.
+    """Numbers of rows and tokens. Ledgers of batches, files and machines can be added with `+`.
 
     >>> (Ledger(rows_read=2, rows_used=2) + Ledger(rows_read=1, rows_dropped=1)).rows_read
     3
@@ -26,7 +26,7 @@ class Ledger:
         tokens_kept: number of input tokens that are in the output.
         tokens_repeated: number of further copies of these tokens in the output.
         labels_lost: number of labels other than -100 that were cut off.
-        places: number of places in the written rows, tokens and padding (rows_written times maxlen).
+        places: number of positions in the written rows, both tokens and padding (rows_written times maxlen).
     """
 
     rows_read: int = 0
@@ -47,12 +47,12 @@ class Ledger:
 
     @property
     def tokens_lost(self) -> int:
-        """Tokens that were cut off or were in dropped rows."""
+        """Number of tokens that were cut off or were in dropped rows."""
         return self.tokens_read - self.tokens_kept
 
     @property
     def padding_share(self) -> float:
-        """Share of the places that are padding, from 0 to 1."""
+        """Share of the positions that are padding, from 0 to 1."""
         return 1 - (self.tokens_kept + self.tokens_repeated) / self.places if self.places else 0.0
 
     @property
@@ -76,18 +76,18 @@ class PadResult:
     """The result of `pad_file` and `pad_dataset`.
 
     Args:
-        ledger: counts of rows and tokens.
-        maxlen: number of places in every row.
-        maxlen_found: `"given"`, `"longest"` or a percentile such as `"p95"`.
-        maxlen_exact: length that was found, before rounding up to a multiple.
+        ledger: numbers of rows and tokens.
+        maxlen: length of every output row.
+        maxlen_found: how maxlen was determined: `"given"`, `"longest"` or a percentile such as `"p95"`.
+        maxlen_exact: maxlen before rounding up to a multiple.
         padding: side of the padding.
         columns: names of the padded columns.
         unpadded: columns that have the same lengths as the padded columns but were not padded, with the
             command-line options that would pad them.
-        notes: other facts that the user should know, as sentences.
-        shards: number of files in an output folder.
-        resumed: number of these files that an earlier run had completed.
-        faults: a message for each unreadable file that was skipped.
+        notes: warnings and other messages for the user.
+        shards: number of output files, if the output is a folder.
+        resumed: number of output files from an earlier run that `resume` kept.
+        faults: message for each unreadable file that was skipped.
     """
 
     ledger: Ledger
@@ -103,7 +103,7 @@ class PadResult:
     faults: tuple[str, ...] = ()
 
     def as_dict(self) -> dict[str, Any]:
-        """Return the report that `--report` writes, as a dict for JSON."""
+        """Return the contents of the `--report` file, as a dict for JSON."""
         rest = asdict(self)
         del rest["ledger"]
         return self.ledger.as_dict() | rest
@@ -114,13 +114,13 @@ class UnpadResult:
     """The result of `unpad_file`.
 
     Args:
-        ledger: counts of rows and tokens. `places` counts the places of the written rows before unpadding.
+        ledger: numbers of rows and tokens. `places` is the number of positions before unpadding.
         columns: names of the unpadded columns.
-        mask_column: name of the mask column; None if the lengths alone showed the padding.
-        length_column: name of the length column; None without a length column.
-        still_padded: columns that have as many places as the unpadded columns in every row but were not
+        mask_column: name of the mask column; None if only a length column marked the padding.
+        length_column: name of the length column; None if there is no length column.
+        still_padded: columns that have the same padded lengths as the unpadded columns but were not
             unpadded, with the command-line options that would unpad them.
-        notes: other facts that the user should know, as sentences.
+        notes: warnings and other messages for the user.
     """
 
     ledger: Ledger
@@ -131,7 +131,7 @@ class UnpadResult:
     notes: tuple[str, ...] = ()
 
     def as_dict(self) -> dict[str, Any]:
-        """Return the report that `--report` writes, as a dict for JSON."""
+        """Return the contents of the `--report` file, as a dict for JSON."""
         counts = self.ledger.as_dict()
         names = ("rows_read", "rows_written", "rows_rejected", "rows_empty", "tokens_kept")
         rest = asdict(self)

@@ -1,4 +1,4 @@
-"""Overlap reading and work, in order: read ahead in a thread, and map over a pool."""
+"""Overlap reading and processing: read ahead in a thread, and map a function over items in a pool."""
 
 from __future__ import annotations
 
@@ -19,37 +19,37 @@ _END = object()
 def ordered_map(
     executor: Executor | None, function: Callable[[Item], Result], items: Iterable[Item], ahead: int
 ) -> Generator[Result]:
-    """Yield `function(item)` in the order of the items, with at most `ahead` items in work.
+    """Yield `function(item)` in the order of the items. At most `ahead` items are processed at a time.
 
     >>> list(ordered_map(None, abs, [-1, 2], ahead=2))
     [1, 2]
 
     Args:
-        executor: the pool to run on; None runs in this thread.
-        function: called with one item.
-        items: iterated in this thread.
-        ahead: largest number of items in work, which bounds the memory.
+        executor: pool that calls the function; None calls the function in this thread.
+        function: function of one item.
+        items: the items. This thread iterates over them.
+        ahead: maximum number of items that are processed at the same time, which limits memory use.
     """
     if executor is None:
         yield from map(function, items)
         return
-    under_way: deque[Future[Result]] = deque()
+    pending: deque[Future[Result]] = deque()
     try:
         for item in items:
-            under_way.append(executor.submit(function, item))
-            if len(under_way) >= ahead:
-                yield under_way.popleft().result()
-        while under_way:
-            yield under_way.popleft().result()
+            pending.append(executor.submit(function, item))
+            if len(pending) >= ahead:
+                yield pending.popleft().result()
+        while pending:
+            yield pending.popleft().result()
     finally:
-        for future in under_way:
+        for future in pending:
             future.cancel()
 
 
 class ReadAhead(Iterator[Item]):
-    """Iterate over items in a separate thread that is at most `ahead` items in front.
+    """An iterator that reads up to `ahead` items in advance, in a separate thread.
 
-    An exception of the items is raised in the consumer. The thread ends with the block.
+    If the items raise an exception, the iterator raises it. The thread ends at the end of the `with` block.
 
     >>> with ReadAhead(range(3), ahead=2) as items:
     ...     list(items)
@@ -76,7 +76,7 @@ class ReadAhead(Iterator[Item]):
         if more:
             item: Item = content
             return item
-        # A further call ends the iteration too.
+        # All later calls also end the iteration.
         self._queue.put((False, None))
         raise content or StopIteration
 
@@ -91,7 +91,7 @@ class ReadAhead(Iterator[Item]):
         self._put(False, error)
 
     def _put(self, more: bool, content: Any) -> bool:
-        """Put an item or an exception into the queue, and return False after the consumer stopped."""
+        """Put an item or an exception into the queue. Return False if the consumer has stopped."""
         while not self._stop.is_set():
             try:
                 self._queue.put((more, content), timeout=0.1)

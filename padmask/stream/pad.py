@@ -1,6 +1,6 @@
 """`pad_file`: pad files of sequences into one file. Reading, padding and writing overlap.
 
-The input is read at most twice: once to find lengths and JSON types if needed, and once to pad.
+The input is read once to pad it. If maxlen or JSON types must be found first, it is read twice.
 """
 
 from __future__ import annotations
@@ -23,20 +23,25 @@ from padmask.spec.columns import Columns, as_list
 from padmask.spec.files import FileOptions
 from padmask.spec.formats import FormatTraits
 from padmask.spec.pad import MaskSpec, PadSpec, RowPolicy
-from padmask.stream.capacity import available_bytes, bytes_per_place, refuse_large_output, refuse_large_pieces
+from padmask.stream.capacity import (
+    available_bytes,
+    bytes_per_position,
+    refuse_large_output,
+    refuse_more_than_memory,
+)
 from padmask.stream.inputs import Paths, check_paths, data_notes, open_dataset
 from padmask.stream.job import Job, PadRequest, make_job
-from padmask.stream.json_text import takes_text
+from padmask.stream.json_text import can_pad_as_text
 from padmask.stream.ledger import Ledger, PadResult
 from padmask.stream.overlap import ordered_map
 from padmask.stream.passes import PadRun, Survey, survey, typed_job
 from padmask.stream.progress import ProgressCallback
 from padmask.stream.rows import PaddableRows, PadTarget
-from padmask.stream.run import GROUP_PLACES, choose_threads, open_pool, open_sink
+from padmask.stream.run import GROUP_POSITIONS, choose_threads, open_pool, open_sink
 from padmask.stream.similar_columns import find_unpadded
 
-# Number of positions that are padded at a time. The ids, the mask and their text fit the CPU cache.
-BATCH_PLACES = 1 << 18
+# Number of positions that are padded at a time. The ids, the mask and their text fit in the CPU cache.
+BATCH_POSITIONS = 1 << 18
 
 
 def pad_file(
@@ -61,18 +66,18 @@ def pad_file(
     {"input_ids":[9,0],"mask":[true,false]}
 
     Args:
-        inputs: one path or several paths, read as one dataset. A folder means the data files in the folder,
-            and `-` means standard input.
-        output: path of the output, or `-` for standard output. The file is complete or absent.
+        inputs: one or more paths, which are read as one dataset. A folder stands for its data files, and `-`
+            for standard input.
+        output: path of the output file, or `-` for standard output. If the run fails, no file is written.
         columns: as in `pad_table`.
         spec: how to pad; default `PadSpec()`.
         mask: mask to add; default `MaskSpec()`.
         policy: which rows to write; default `RowPolicy()`.
         files: formats, limits and tuning; default `FileOptions()`.
-        progress: function called regularly with the progress.
+        progress: function that is called regularly with a `Progress`.
 
     Returns:
-        The counts of rows and tokens that were read, written and lost, and the length with its origin.
+        The numbers of rows and tokens that were read, written and lost, and the length of the padded rows.
 
     Raises:
         SpecError: an option is not valid, or does not fit the data.
@@ -93,13 +98,13 @@ def pad_file(
         job = make_job(dataset, asked, keep_others=format_.keeps_others)
         job = replace(job, fixed_size=files.fixed_size_list)
         files = choose_threads(files, dataset.format, format_)
-        as_text = dataset.format.is_text and format_.is_text and takes_text(job)
+        as_text = dataset.format.is_text and format_.is_text and can_pad_as_text(job)
         pool, limit = stack.enter_context(open_pool(files)), available_bytes(output, files.max_bytes)
         run = PadRun(dataset, files, pool, progress, limit, job, as_text)
         unpadded = find_unpadded(dataset, job, columns)
         notes = data_notes(dataset, job, format_, files.limit)
         measured = survey(run, typed) if needs_lengths(spec) or typed else None
-        plan = choose_plan(job, measured, format_, limit, places_in_memory(files, run.ahead))
+        plan = choose_plan(job, measured, format_, limit, positions_in_memory(files, run.ahead))
         ledger = pad_rows_to_file(replace(run, job=typed_job(job, measured)), plan, output, format_)
     return make_result(ledger, plan, job, unpadded, notes)
 
@@ -107,21 +112,21 @@ def pad_file(
 def choose_plan(
     job: Job, measured: Survey | None, format_: FormatTraits, limit: int | None, places: Callable[[Plan], int]
 ) -> Plan:
-    """Decide the length, and refuse a length whose rows do not fit on disk or in memory.
+    """Determine maxlen. Raise an error if the padded rows do not fit on disk or in memory.
 
     Args:
-        job: decisions about the padding of rows.
-        measured: survey of all rows; None if the length is given.
+        job: columns and options of the run.
+        measured: lengths of all rows; None if the user specified maxlen as a number.
         format_: format of the output.
-        limit: size limit of the output in bytes; None without a limit.
-        places: function that returns how many positions are in memory at the same time.
+        limit: size limit of the output in bytes; None if there is no limit.
+        places: function that returns the number of positions that are in memory at the same time.
 
     Raises:
         SpecError: the output exceeds the limit or the free memory.
     """
     plan = make_plan(job.spec, None if measured is None else measured.lengths)
-    widths = bytes_per_place(job.columns, job.mask, format_)
-    refuse_large_pieces(plan, widths, places(plan))
+    widths = bytes_per_position(job.columns, job.mask, format_)
+    refuse_more_than_memory(plan, widths, places(plan))
     if measured is not None:
         refuse_large_output(measured.lengths, plan, job.spec, widths, limit, measured.place)
     return plan
@@ -129,17 +134,17 @@ def choose_plan(
 
 def _rows_at_a_time(plan: Plan, files: FileOptions) -> int:
     """Return the number of rows that are padded in one operation."""
-    return files.batch_rows or max(1, BATCH_PLACES // max(1, plan.maxlen))
+    return files.batch_rows or max(1, BATCH_POSITIONS // max(1, plan.maxlen))
 
 
-def places_in_memory(files: FileOptions, ahead: int) -> Callable[[Plan], int]:
-    """Return a function for the smallest number of positions in memory: all pieces and one row group.
+def positions_in_memory(files: FileOptions, ahead: int) -> Callable[[Plan], int]:
+    """Return a function that computes the number of positions in memory: all blocks and one row group.
 
     Args:
         files: formats and limits.
-        ahead: number of pieces that may be in memory at the same time.
+        ahead: number of blocks of rows that may be in memory at the same time.
     """
-    return lambda plan: _rows_at_a_time(plan, files) * plan.maxlen * ahead + max(GROUP_PLACES, plan.maxlen)
+    return lambda plan: _rows_at_a_time(plan, files) * plan.maxlen * ahead + max(GROUP_POSITIONS, plan.maxlen)
 
 
 def pad_rows_to_file(
@@ -154,11 +159,11 @@ def pad_rows_to_file(
 
     Args:
         run: the run that reads the rows.
-        plan: length of all rows.
+        plan: length of the output rows.
         output: path or URL of the output.
         format_: format of the output.
-        sealed: function called with the descriptor of the complete file, before the file is renamed.
-        final_path: path or URL to which the file is moved later. Errors name this path.
+        sealed: function that is called with the descriptor of the complete file, before it is renamed.
+        final_path: path or URL to which the caller moves the file later. Errors show this path.
     """
     job = run.job
     copies = {}
@@ -173,13 +178,13 @@ def pad_rows_to_file(
     with open_sink(run, output, format_, layout, sealed, final_path) as sink:
         target = PadTarget(job, plan, sink.writer)
 
-        def pad(piece: PaddableRows) -> tuple[Any, PaddableRows]:
-            return piece.pad(target)
+        def pad(block: PaddableRows) -> tuple[Any, PaddableRows]:
+            return block.pad(target)
 
         longest = None if job.policy.overlong == "truncate" else plan.maxlen
         with run.rows("padding", longest) as all_rows:
-            pieces = (piece for rows in all_rows for piece in rows.pieces(plan, job.policy, step))
-            for encoded, done in ordered_map(run.pool, pad, pieces, run.ahead):
+            blocks = (block for rows in all_rows for block in rows.split(plan, job.policy, step))
+            for encoded, done in ordered_map(run.pool, pad, blocks, run.ahead):
                 sink.write(encoded, done.refused)
                 ledger += done.ledger
     if not ledger.balanced:
@@ -213,4 +218,4 @@ def _layout(job: Job, plan: Plan) -> Layout:
         shapes[job.mask.column] = (plan.maxlen,)
     if job.mask.length_column is not None:
         shapes[job.mask.length_column] = ()
-    return Layout(schema, shapes, max(1, GROUP_PLACES // max(1, plan.maxlen)))
+    return Layout(schema, shapes, max(1, GROUP_POSITIONS // max(1, plan.maxlen)))

@@ -1,4 +1,4 @@
-"""Read what `core/padding.py` needs to decide whether a dataset is padded."""
+"""Find out whether a dataset is padded. This module reads the data for `core/padding.py`."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ from padmask.spec.columns import Columns
 from padmask.stream.job import Job
 
 PADDED_ALREADY = (
-    "the input looks padded already, so its padding counts as real tokens, and the mask does not show the "
-    "padding. To remove the padding first, run padmask unpad"
+    "the input looks padded already, so the new mask marks its padding as real tokens. To remove the padding "
+    "first, run padmask unpad"
 )
 
 PLACES_UNKNOWN = (
@@ -29,23 +29,23 @@ PLACES_UNKNOWN = (
 
 
 def find_dataset_padding(dataset: Dataset, columns: Columns, mask_column: str | None) -> Padding | None:
-    """Return the columns that mark the padding of a dataset; None if the columns are raw.
+    """Return the columns that mark the padding of a dataset; None if the dataset is not padded.
 
     Args:
         dataset: the data.
         columns: requested columns; None for all padded columns.
-        mask_column: requested mask column; None reads the metadata.
+        mask_column: name of the requested mask column; None uses the metadata.
 
     Returns:
-        The columns that mark the padding. `names` is empty if the metadata describe padding but the columns
-        that marked it are missing, see `PLACES_UNKNOWN`.
+        The columns that mark the padding. `names` is empty if the metadata describe padding, but the columns
+        that marked the padding are missing.
 
     Raises:
-        SpecError: a column that marks the padding is missing or of another type.
-        DataError: the metadata cannot be read, or the files are not padded in the same way.
+        SpecError: a column that marks the padding is missing or has the wrong type.
+        DataError: the metadata are not valid, or the files are not padded in the same way.
     """
     with dataset.named_in_errors():
-        # JSON Lines have no metadata to compare, and no columns without rows.
+        # JSON Lines files have no metadata to compare, and their columns are unknown if they have no rows.
         names = asked_names(dataset.schema(), columns) if not dataset.format.is_text else []
     found = find_padding(
         dataset.schemas(),
@@ -54,7 +54,7 @@ def find_dataset_padding(dataset: Dataset, columns: Columns, mask_column: str | 
         first_mask=partial(first_mask, dataset),
         read_metadata=mask_column is None,
     )
-    if found is None or _passed_through(found, names):
+    if found is None or _describes_other_columns(found, names):
         return None
     with dataset.named_in_errors():
         check_padding(dataset.schema(), found)
@@ -62,19 +62,19 @@ def find_dataset_padding(dataset: Dataset, columns: Columns, mask_column: str | 
 
 
 def padding_note(dataset: Dataset, job: Job) -> str | None:
-    """Return a warning if the input has padding that would count as tokens; None without such padding."""
+    """Return a warning if the input seems to be padded already; otherwise None."""
     columns = [column.name for column in job.columns]
     names = (*job.mask.names, *MASK_NAMES)
     read_first = cache(partial(first_mask, dataset))
     note = None
     for name, schema in known_schemas(dataset).items():
-        # Check each file separately, because a mix of padded and raw files is not an error here.
+        # Check each file separately, because it is not an error here if only some files are padded.
         try:
             found = find_padding({name: schema}, columns=columns, names=names, first_mask=read_first)
         except DataError:
             # padmask writes these metadata only to padded files, so the file is padded.
             return PADDED_ALREADY
-        if found is None or _passed_through(found, columns):
+        if found is None or _describes_other_columns(found, columns):
             continue
         if found.seen or found.described:
             return PADDED_ALREADY
@@ -83,18 +83,18 @@ def padding_note(dataset: Dataset, job: Job) -> str | None:
     return note
 
 
-def _passed_through(found: Padding, columns: Sequence[str]) -> bool:
-    """Return whether the metadata name padded columns, but none of these columns."""
+def _describes_other_columns(found: Padding, columns: Sequence[str]) -> bool:
+    """Return whether the metadata describe padding of other columns only."""
     return bool(found.values and columns) and not set(columns) & set(found.values)
 
 
 def known_schemas(dataset: Dataset) -> dict[str, pa.Schema]:
-    """Return the schema of each file, or only one schema for JSON Lines, which need rows for a schema."""
+    """Return the schema of each file, by file name. For JSON Lines, return only the common schema."""
     return {dataset.name: dataset.schema()} if dataset.format.is_text else dataset.schemas()
 
 
 def first_mask(dataset: Dataset, name: str) -> Ragged | None:
-    """Return the first rows of a mask column; None without rows or if the column is not a mask."""
+    """Return the first rows of a mask column; None if there are no rows or the column is not a mask."""
     part = dataset.starting_with(name)
     field = part.schema().field(name)
     head = part.head(Wanted(pa.schema([field]))) if is_mask(field.type) else None

@@ -1,4 +1,4 @@
-"""Ordered passes over all rows, on threads, to find lengths and types and to prepare rows for padding."""
+"""Passes over all rows, in threads, to find lengths and types and to prepare rows for padding."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from padmask.stream.run import Reading, Run
 
 @dataclass(frozen=True)
 class PadRun(Run):
-    """A run that pads.
+    """A run that pads rows.
 
     Args:
         job: columns and options of the run.
@@ -30,21 +30,21 @@ class PadRun(Run):
     as_text: bool
 
     def rows(self, phase: str, longest: int | None = None) -> AbstractContextManager[Iterator[PaddableRows]]:
-        """Iterate over all rows in order, prepared on the pool.
+        """Iterate over all rows in order. The threads of the pool prepare the rows.
 
         Args:
-            phase: name of this pass in the progress.
-            longest: length of the longest row that may be padded as text; None sets no limit.
+            phase: name of this pass in progress reports.
+            longest: maximum length of a row that is padded as text; None if there is no limit.
         """
 
-        def take(chunk: Chunk) -> PaddableRows:
+        def prepare(chunk: Chunk) -> PaddableRows:
             text = read_text_rows(chunk, self.job, longest) if self.as_text else None
             return self._column_rows(chunk) if text is None else text
 
-        return self.map_chunks(phase, self.job.wanted, take)
+        return self.map_chunks(phase, self.job.wanted, prepare)
 
     def column_rows(self, phase: str) -> AbstractContextManager[Iterator[Rows]]:
-        """Iterate over all rows in order as columns, prepared on the pool."""
+        """Iterate over all rows in order, as columns and not as JSON text."""
         return self.map_chunks(phase, self.job.wanted, self._column_rows)
 
     def _column_rows(self, chunk: Chunk) -> Rows:
@@ -53,7 +53,7 @@ class PadRun(Run):
 
 
 def prepared_rows(reading: Reading, phase: str, job: Job) -> AbstractContextManager[Iterator[Rows]]:
-    """Iterate over the sequences that a job pads, in order, without the other columns."""
+    """Iterate over all rows in order, with only the columns that a job pads."""
     return reading.map_chunks(phase, job.wanted, partial(_prepare, reading.dataset, job))
 
 
@@ -63,14 +63,14 @@ def _prepare(dataset: Dataset, job: Job, chunk: Chunk) -> Rows:
 
 @dataclass(frozen=True)
 class Survey:
-    """The result of one pass over rows. Surveys of consecutive rows can be added.
+    """The lengths and types that one pass over rows found. Surveys of consecutive rows can be added.
 
     Args:
-        lengths: number of rows by length.
-        longest: length of the longest row, -1 without rows.
-        place: place of the longest row.
-        types: types of the fields of JSON Lines; None if the types are not needed.
-        rows: number of rows that were read, including refused rows.
+        lengths: histogram of row lengths.
+        longest: length of the longest row; -1 if there are no rows.
+        place: file and line or row of the longest row.
+        types: types of the JSON fields; None if the types are not needed.
+        rows: number of rows that were read, including rows that are not written.
     """
 
     lengths: LengthStats
@@ -90,7 +90,7 @@ class Survey:
 
 
 def survey(run: PadRun, typed: bool) -> Survey:
-    """Read all rows once to find their lengths and, if `typed`, the types of their fields."""
+    """Read all rows once to find their lengths and, if `typed` is True, the types of their fields."""
     if not typed:
         with run.rows("measuring") as all_rows:
             return _survey_lengths(all_rows)

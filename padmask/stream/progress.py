@@ -1,4 +1,4 @@
-"""The progress of a run, as callbacks receive it."""
+"""The argument of progress callbacks."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ class Progress:
     """The progress of a run.
 
     Args:
-        phase: `"measuring"`, `"padding"`, `"unpadding"` or `"auditing"`.
-        rows: number of rows processed in this phase.
-        consumed: bytes of the input read in this phase.
-        size: bytes of the input; None if unknown.
+        phase: name of the current pass: `"measuring"`, `"padding"`, `"unpadding"` or `"auditing"`.
+        rows: number of rows processed in this pass.
+        consumed: number of input bytes read in this pass.
+        size: size of the input in bytes; None if unknown.
     """
 
     phase: str

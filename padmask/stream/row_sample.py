@@ -1,7 +1,7 @@
-"""`RowSampler`: a selection of a limited number of rows, in one pass over all rows.
+"""Select a limited number of rows in one pass over all rows: `RowSampler`.
 
-Every row gets a key, and the rows with the smallest keys are kept. Keys depend only on the rows and their
-order, so the selection is the same for every batch size.
+Every row has a key, and the rows with the smallest keys are selected. Keys depend only on the rows and their
+order, so the selection does not depend on the batch size.
 """
 
 from __future__ import annotations
@@ -22,12 +22,13 @@ Keys = npt.NDArray[np.float64]
 
 @dataclass(frozen=True)
 class Row:
-    """A row of raw or padded input.
+    """A row of the input, which may be padded.
 
     Args:
-        number: number of the row in the input, from 0.
-        values: tokens by column, shape (tokens, ...), or (maxlen, ...) with the padding of padded input.
-        mask: mask of a padded row, shape (maxlen,); None for a raw row.
+        number: number of the row in the input, starting at 0.
+        values: tokens of each column, by column name, shape (tokens, ...). For padded input, the values
+            include the padding, and the shape is (maxlen, ...).
+        mask: mask of the row, bool, shape (maxlen,); None if the input is not padded.
     """
 
     number: int
@@ -35,7 +36,7 @@ class Row:
     mask: npt.NDArray[np.bool_] | None
 
 
-# Returns a row of a batch. The arguments are the index of the row in the batch and its number in the input.
+# A function that returns a row, given the index of the row in the batch and its number in the input.
 RowGetter = Callable[[int, int], Row]
 
 # The lengths of the rows of a batch, shape (rows,), and a function that returns a row.
@@ -43,13 +44,13 @@ BatchRows = tuple[Lengths, RowGetter]
 
 
 def copy_row(number: int, columns: Mapping[str, Ragged], place: int, mask: Ragged | None = None) -> Row:
-    """Return a copy of a row, so that the memory of the batch can be freed.
+    """Copy a row from a batch, so that the memory of the batch can be freed.
 
     Args:
         number: number of the row in the input.
         columns: columns of the batch.
         place: index of the row in the batch.
-        mask: masks of the batch; None for raw rows.
+        mask: masks of the batch; None if the input is not padded.
     """
     values = {name: rows.values[_places_of(rows, place)].copy() for name, rows in columns.items()}
     return Row(number, values, None if mask is None else mask.values[_places_of(mask, place)].astype(bool))
@@ -61,7 +62,7 @@ def _places_of(rows: Ragged, place: int) -> slice:
 
 @dataclass(frozen=True)
 class KeptRow:
-    """A row of the sample, and its sort key."""
+    """A selected row, and its sort key."""
 
     key: float
     row: Row
@@ -69,12 +70,12 @@ class KeptRow:
 
 @dataclass(frozen=True)
 class Pick:
-    """A rule that keeps the rows with the smallest keys. Of rows with equal keys, the first is kept.
+    """A rule that selects the rows with the smallest keys. For equal keys, earlier rows take precedence.
 
     Args:
-        count: maximum number of rows to keep.
-        keys: function that returns the keys of a batch. The arguments are the lengths of the rows and the
-            number of the first row. A row with the key infinity is never kept.
+        count: maximum number of rows to select.
+        keys: function that returns the keys of a batch, float64, shape (rows,). The arguments are the lengths
+            of the rows and the number of the first row. A row with the key infinity is never selected.
     """
 
     count: int
@@ -82,7 +83,7 @@ class Pick:
 
 
 def pick_range(first: int, last: int) -> Pick:
-    """Return a pick of the rows from `first` up to but not including `last`, counted from 0.
+    """Return a rule that selects the rows from `first` up to but not including `last`, numbered from 0.
 
     >>> pick_range(1, 3).keys(np.array([5, 5, 5, 5]), 0).tolist()
     [inf, 1.0, 2.0, inf]
@@ -96,7 +97,7 @@ def pick_range(first: int, last: int) -> Pick:
 
 
 def pick_numbers(chosen: Collection[int]) -> Pick:
-    """Return a pick of the rows with these numbers."""
+    """Return a rule that selects the rows with these numbers."""
     wanted = np.array(sorted(chosen), dtype=np.int64)
 
     def keys(lengths: Lengths, start: int) -> Keys:
@@ -107,22 +108,22 @@ def pick_numbers(chosen: Collection[int]) -> Pick:
 
 
 def pick_shortest(count: int) -> Pick:
-    """Return a pick of the shortest rows."""
+    """Return a rule that selects the shortest rows."""
     return Pick(count, lambda lengths, start: lengths.astype(np.float64))
 
 
 def pick_longest(count: int) -> Pick:
-    """Return a pick of the longest rows."""
+    """Return a rule that selects the longest rows."""
     return Pick(count, lambda lengths, start: -lengths.astype(np.float64))
 
 
 def pick_random(count: int, seed: int | Sequence[int]) -> Pick:
-    """Return a pick of random rows. Every row has the same probability.
+    """Return a rule that selects random rows. Every row has the same probability.
 
-    A pick works for one pass only, because its random generator continues from row to row.
+    The rule works for one pass only, because each call changes the state of its random generator.
 
     Args:
-        count: number of rows to keep.
+        count: number of rows to select.
         seed: random seed.
     """
     random = np.random.default_rng(seed)
@@ -130,17 +131,17 @@ def pick_random(count: int, seed: int | Sequence[int]) -> Pick:
 
 
 def without_empty_rows(pick: Pick) -> Pick:
-    """Return a pick that never keeps a row without tokens.
+    """Return the same rule, except that it never selects a row without tokens.
 
     >>> without_empty_rows(pick_shortest(1)).keys(np.array([0, 3]), 0).tolist()
     [inf, 3.0]
     """
-    # A random pick draws a key for empty rows too, so empty rows do not change the keys of later rows.
+    # A random rule also draws a key for empty rows, so empty rows do not change the keys of later rows.
     return Pick(pick.count, lambda lengths, start: np.where(lengths > 0, pick.keys(lengths, start), np.inf))
 
 
 class RowSampler:
-    """A sampler that keeps the rows of several picks in one pass.
+    """A sampler that applies several rules in one pass over the rows.
 
     >>> sampler = RowSampler([pick_longest(1), pick_range(0, 2)])
     >>> lengths = np.array([3, 1, 9])
@@ -149,7 +150,7 @@ class RowSampler:
     [0, 2]
 
     Args:
-        picks: rules that decide which rows are kept.
+        picks: rules that select the rows.
     """
 
     def __init__(self, picks: Iterable[Pick]) -> None:
@@ -158,15 +159,15 @@ class RowSampler:
 
     @property
     def kept(self) -> Sequence[Sequence[KeptRow]]:
-        """The kept rows of each pick, in the order of their keys."""
+        """The rows that each rule has selected, sorted by key."""
         return self._kept
 
     def take(self, lengths: Lengths, row_at: RowGetter, first: int) -> None:
-        """Keep the rows of a batch that the picks choose.
+        """Apply the rules to the rows of a batch.
 
         Args:
-            lengths: lengths of the rows, shape (rows,).
-            row_at: function that returns a row.
+            lengths: number of tokens in each row of the batch, int64, shape (rows,).
+            row_at: function that returns a row of the batch.
             first: number of the first row of the batch.
         """
         for pick, kept in zip(self._picks, self._kept, strict=True):
@@ -186,10 +187,10 @@ def _key_of(kept: KeptRow) -> float:
 
 
 def choose_rows(kept: Iterable[Iterable[KeptRow]], count: int | None = None) -> list[Row]:
-    """Return kept rows without duplicates, in the order of the input.
+    """Combine the rows that several rules selected, without duplicates, in the order of the input.
 
     Args:
-        kept: kept rows of each pick. Earlier picks take precedence, and then smaller keys.
+        kept: rows that each rule selected. Earlier rules take precedence, and then smaller keys.
         count: maximum number of rows to return; None returns all rows.
     """
     found: dict[int, Row] = {}

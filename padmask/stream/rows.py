@@ -1,6 +1,6 @@
-"""Pad, drop or reject each row, and count it.
+"""Pad, drop or reject each row, and count the rows and tokens.
 
-All functions are pure: they take a batch and return a batch and a ledger. Any thread or machine can run them.
+All functions are pure: they receive a batch, and return a batch and a ledger. They can run in any thread.
 """
 
 from __future__ import annotations
@@ -35,19 +35,19 @@ class RejectedRow:
 
 @dataclass(frozen=True)
 class PadTarget:
-    """The job, plan and writer for padding.
+    """The settings and the writer of a run that pads.
 
     Args:
-        job: decisions about the run.
-        plan: maxlen of all rows.
+        job: columns and options of the run.
+        plan: length of the output rows.
         writer: writer of the output format.
-        memo: cache that `PaddableRows.pad` may use across pieces.
+        cache: cache that `PaddableRows.pad` may use for all blocks.
     """
 
     job: Job
     plan: Plan
     writer: Writer
-    memo: dict[Any, Any] = field(default_factory=dict)
+    cache: dict[Any, Any] = field(default_factory=dict)
 
 
 class PaddableRows(Protocol):
@@ -55,7 +55,7 @@ class PaddableRows(Protocol):
 
     @property
     def ledger(self) -> Ledger:
-        """Counts of all rows that were read, including refused rows."""
+        """Numbers of all rows and tokens that were read, including refused rows."""
 
     @property
     def refused(self) -> Sequence[RejectedRow]:
@@ -63,32 +63,32 @@ class PaddableRows(Protocol):
 
     @property
     def consumed(self) -> int:
-        """Bytes of the input read so far, for the progress."""
+        """Number of input bytes read so far, for progress reports."""
 
     @property
     def lengths(self) -> npt.NDArray[np.int64]:
-        """Lengths of the rows in tokens, int64, shape (rows,)."""
+        """Number of tokens in each row, int64, shape (rows,)."""
 
     def place(self, row: int) -> Place:
-        """Return the place of a row in the input."""
+        """Return the location of a row in the input."""
 
-    def pieces(self, plan: Plan, policy: RowPolicy, size: int) -> Iterator[PaddableRows]:
-        """Split the rows into pieces of at most `size` rows, without the rows that `policy` drops."""
+    def split(self, plan: Plan, policy: RowPolicy, size: int) -> Iterator[PaddableRows]:
+        """Split the rows into blocks of at most `size` rows, without the rows that `policy` drops."""
 
     def pad(self, target: PadTarget) -> tuple[Any, PaddableRows]:
-        """Pad the rows, and return the encoded rows and the rows with their final counts."""
+        """Pad the rows. Return the encoded rows, and the rows with their updated ledger."""
 
 
 @dataclass(frozen=True)
 class Rows:
-    """Rows as columns that can be padded, with the counts of all rows that were read.
+    """Rows to pad, as Arrow columns.
 
     Args:
         batch: rows to pad.
-        ragged: sequences of these rows by column.
-        ledger: counts of all rows that were read, including refused rows.
+        ragged: token sequences of these rows, by column name.
+        ledger: numbers of all rows and tokens that were read, including refused rows.
         refused: rows that are not written.
-        consumed: bytes of the input read so far, for the progress.
+        consumed: number of input bytes read so far, for progress reports.
     """
 
     batch: Batch
@@ -99,31 +99,31 @@ class Rows:
 
     @property
     def lengths(self) -> npt.NDArray[np.int64]:
-        """Lengths of the rows in tokens, int64, shape (rows,)."""
+        """Number of tokens in each row, int64, shape (rows,)."""
         return row_lengths(self.ragged)
 
     def place(self, row: int) -> Place:
-        """Return the place of a row in the input."""
+        """Return the location of a row in the input."""
         return self.batch.place(row)
 
-    def pieces(self, plan: Plan, policy: RowPolicy, size: int) -> Iterator[Rows]:
-        """Split the rows into pieces of at most `size` rows, without the rows that `policy` drops."""
+    def split(self, plan: Plan, policy: RowPolicy, size: int) -> Iterator[Rows]:
+        """Split the rows into blocks of at most `size` rows, without the rows that `policy` drops."""
         return split_rows(apply_overlong(self, plan, policy), size)
 
     def pad(self, target: PadTarget) -> tuple[Any, Rows]:
-        """Pad the rows, and return the encoded rows and the rows with their final counts."""
+        """Pad the rows. Return the encoded rows, and the rows with their updated ledger."""
         padded = pad_prepared_rows(self, target.job, target.plan)
         return target.writer.encode(padded.batch), padded
 
 
 def prepare_rows(batch: Batch, job: Job, consumed: int = 0) -> Rows:
-    """Flatten the sequences of a batch, and separate the rows that are not padded.
+    """Flatten the sequences of a batch, and separate the rows that are not written.
 
     Raises:
-        DataError: a row cannot be padded and the policy is to fail, or a row is empty and the policy
-            refuses empty rows.
-        PaddedError: a row already has a mask under the name of the new mask.
-        SpecError: a row already has another field under the name of the new mask.
+        DataError: a row cannot be padded and `--on-error` is `fail`, or a row is empty and `--empty-rows` is
+            `error`.
+        PaddedError: a row already has a mask with the name of the new mask.
+        SpecError: a row already has another field with the name of the new mask.
     """
     _check_fields(batch, job.mask)
     ragged, found = read_rows(batch.columns, job.columns)
@@ -159,13 +159,13 @@ def prepare_rows(batch: Batch, job: Job, consumed: int = 0) -> Rows:
 
 
 def _options_of(fault: Fault, job: Job) -> list[str]:
-    """Return the options that can cause a fault, without `dtype` for a column with a dtype of its own."""
+    """Return the options that can cause a fault, without `dtype` if the column sets its own dtype."""
     has_own = any(column.name == fault.column and column.dtype != job.spec.dtype for column in job.columns)
     return [option for option in fault.options if option != "dtype" or not has_own]
 
 
 def _check_fields(batch: Batch, mask: MaskSpec) -> None:
-    """Refuse JSON rows with a field under the name of the new mask, which the first rows did not have."""
+    """Raise an error if a JSON row, unlike the first rows, has a field with the name of the new mask."""
     if batch.objects is None or mask.overwrite:
         return
     for name in mask.names:
@@ -182,7 +182,7 @@ def _check_fields(batch: Batch, mask: MaskSpec) -> None:
 
 
 def _refuse(rows: Rows, refuse: Flags, reason: Callable[[int], str]) -> Rows:
-    """Move the rows that `refuse` marks to the refused rows."""
+    """Move the rows for which `refuse` is True to `Rows.refused`."""
     if not refuse.any():
         return rows
     kept = np.flatnonzero(~refuse)
@@ -201,10 +201,10 @@ def _drop(rows: Rows, drop: Flags, reason: str) -> Rows:
 
 
 def apply_overlong(rows: Rows, plan: Plan, policy: RowPolicy) -> Rows:
-    """Drop or refuse the rows that are longer than maxlen, unless the policy is to cut them.
+    """Drop the rows that are longer than maxlen, or raise an error, as `policy.overlong` specifies.
 
     Raises:
-        DataError: a row is overlong and the policy refuses overlong rows.
+        DataError: a row is longer than maxlen, and `policy.overlong` is `"error"`.
     """
     if policy.overlong == "truncate":
         return rows
@@ -212,7 +212,7 @@ def apply_overlong(rows: Rows, plan: Plan, policy: RowPolicy) -> Rows:
     if policy.overlong == "error" and overlong.any():
         row = int(np.argmax(overlong))
         raise DataError(
-            f"{rows.lengths[row]} tokens are more than maxlen {plan.maxlen}, which --overlong error refuses",
+            f"the row has {rows.lengths[row]} tokens, but maxlen is {plan.maxlen} (--overlong error)",
             place=rows.batch.place(row),
             remedy="Choose a larger --maxlen, or --overlong truncate or drop.",
             options=["maxlen", "overlong"],
@@ -221,13 +221,13 @@ def apply_overlong(rows: Rows, plan: Plan, policy: RowPolicy) -> Rows:
 
 
 def split_rows(rows: Rows, size: int) -> Iterator[Rows]:
-    """Split rows into pieces of at most `size` rows. The first piece carries the counts of refused rows."""
+    """Split rows into blocks of at most `size` rows. The first block has the ledger and the refused rows."""
     total = len(rows.batch)
     for start in range(0, max(total, 1), size):
-        piece = slice(start, min(start + size, total))
+        block = slice(start, min(start + size, total))
         part = Rows(
-            rows.batch.slice(piece.start, piece.stop),
-            {name: ragged.select(piece) for name, ragged in rows.ragged.items()},
+            rows.batch.slice(block.start, block.stop),
+            {name: ragged.select(block) for name, ragged in rows.ragged.items()},
             Ledger(),
             consumed=rows.consumed,
         )
@@ -235,7 +235,7 @@ def split_rows(rows: Rows, size: int) -> Iterator[Rows]:
 
 
 def pad_prepared_rows(rows: Rows, job: Job, plan: Plan) -> Rows:
-    """Return the padded rows, as a batch with the padded columns and the mask."""
+    """Pad rows from `prepare_rows`. The batch of the result has the padded columns and the mask."""
     segments = make_segments(rows.lengths, plan, job.spec)
     batch = rows.batch if segments.is_plain else rows.batch.select(segments.row_sources)
     columns = pad_rows(batch.columns, rows.ragged, job.columns, segments, job.mask, job.fixed_size)
@@ -245,10 +245,10 @@ def pad_prepared_rows(rows: Rows, job: Job, plan: Plan) -> Rows:
 
 
 def count_written(segments: Segments, labels_lost: int) -> Ledger:
-    """Return the counts of padded rows.
+    """Return a ledger of the padded rows.
 
     Args:
-        segments: places of the tokens in the output.
+        segments: positions of the tokens in the output.
         labels_lost: number of labels that are not in the output.
     """
     kept, written = segments.kept_tokens(), segments.row_lengths

@@ -1,6 +1,6 @@
-"""The parts that pad and unpad share: the reading loop, threads, and the open output.
+"""Code that all commands share: the reading loop, the thread pool and the output file.
 
-This module does not depend on the processing of the rows.
+This module does not depend on how rows are processed.
 """
 
 from __future__ import annotations
@@ -25,12 +25,12 @@ from padmask.stream.overlap import ReadAhead, ordered_map
 from padmask.stream.progress import Progress, ProgressCallback
 from padmask.stream.rows import RejectedRow
 
-# Places in a row group or record batch of the output.
-GROUP_PLACES = 1 << 22
+# Number of positions in a row group or record batch of the output.
+GROUP_POSITIONS = 1 << 22
 
 
 class CountedRows(Protocol):
-    """Rows with the counts that the reading loop needs."""
+    """Rows with the attributes that the reading loop needs."""
 
     @property
     def ledger(self) -> Ledger: ...
@@ -44,7 +44,7 @@ Counted = TypeVar("Counted", bound=CountedRows)
 
 @dataclass(frozen=True)
 class Reading:
-    """A dataset, and the options, threads and progress callback to read it with."""
+    """A dataset to read, with the options, the thread pool and the progress callback."""
 
     dataset: Dataset
     files: ReadOptions
@@ -63,23 +63,23 @@ class Reading:
 
     @contextmanager
     def map_chunks(
-        self, phase: str, wanted: Wanted, take: Callable[[Chunk], Counted]
+        self, phase: str, wanted: Wanted, process: Callable[[Chunk], Counted]
     ) -> Iterator[Iterator[Counted]]:
-        """Apply a function to every chunk of the dataset on the pool, and iterate over the results in order.
+        """Apply a function to every chunk of the dataset in the pool, and iterate over the results in order.
 
-        A separate thread reads the chunks ahead.
+        A separate thread reads chunks in advance.
 
         Args:
-            phase: name of this pass in the progress.
+            phase: name of this pass in progress reports.
             wanted: columns to read.
-            take: function that turns a chunk into rows.
+            process: function that converts a chunk to rows.
         """
         chunks = self.dataset.chunks(wanted, self.files.limit)
         # Remote storage has a long latency, so a thread fetches chunks while earlier chunks are processed.
         threaded = self.pool is not None or self.dataset.is_stored
         reader = ReadAhead(chunks, self.ahead) if threaded else nullcontext(chunks)
         with self.dataset.unchanged(), reader as read:
-            yield self._report_progress(phase, ordered_map(self.pool, take, read, self.ahead))
+            yield self._report_progress(phase, ordered_map(self.pool, process, read, self.ahead))
 
     def _report_progress(self, phase: str, all_rows: Iterable[Counted]) -> Iterator[Counted]:
         done = 0
@@ -94,26 +94,26 @@ class Reading:
 def open_reading(
     dataset: Dataset, files: ReadOptions, progress: ProgressCallback | None = None
 ) -> Iterator[Reading]:
-    """Open a dataset for commands that only read."""
+    """Open the thread pool for reading a dataset without writing an output."""
     with open_pool(files) as pool:
         yield Reading(dataset, files, pool, progress)
 
 
 @dataclass(frozen=True)
 class Run(Reading):
-    """A pass over the input whose rows are written, with a limit on the size of the output in bytes."""
+    """A run that writes an output of at most `max_bytes` bytes; None means no limit."""
 
-    # Options that make the output smaller. Errors name them.
-    less: ClassVar[str] = "--maxlen or --limit"
+    # Options that make the output smaller, for errors.
+    size_options: ClassVar[str] = "--maxlen or --limit"
 
     files: FileOptions
-    room: int | None
+    max_bytes: int | None
 
 
 def choose_threads(files: FileOptions, source: FormatTraits, output: FormatTraits) -> FileOptions:
-    """Return the options, with one thread if both formats are JSON Lines and the user set no number.
+    """Set the number of threads to one if both formats are JSON Lines, unless the user set a number.
 
-    For JSON Lines, Python's global lock lets only one thread work at a time, so more threads would only wait.
+    For JSON Lines, Python's global interpreter lock lets only one thread run at a time.
 
     Args:
         files: options of the user.
@@ -124,20 +124,20 @@ def choose_threads(files: FileOptions, source: FormatTraits, output: FormatTrait
 
 
 def open_pool(files: ReadOptions) -> AbstractContextManager[ThreadPoolExecutor | None]:
-    """Return the thread pool that processes the chunks, or None for one thread."""
+    """Return a thread pool for processing chunks; None if the number of threads is one."""
     threads = files.threads or cores()
     return ThreadPoolExecutor(threads, "padmask") if threads > 1 else nullcontext()
 
 
 @dataclass(frozen=True)
 class RowSink:
-    """A writer of rows to the output, and of refused rows to the rejects file."""
+    """A writer for the output and the `--rejects` file."""
 
     writer: Writer
     rejects: SideFile | None
 
     def write(self, encoded: Any, refused: Sequence[RejectedRow]) -> None:
-        """Write encoded rows, and the rows that were refused with them."""
+        """Write encoded rows to the output, and refused rows to the `--rejects` file."""
         self.writer.append(encoded)
         if self.rejects is None or not refused:
             return
@@ -159,26 +159,26 @@ def open_sink(
     sealed: Callable[[int], None] | None = None,
     final_path: str | None = None,
 ) -> Iterator[RowSink]:
-    """Open the output, and rename all files to their names when the block ends without an error.
+    """Open the output and the `--rejects` file. Both are created only if the `with` block succeeds.
 
     Args:
-        run: run that writes.
+        run: the run that writes the output.
         output: path or URL of the output.
         format_: format of the output.
-        layout: layout of the rows.
-        sealed: callback that receives the descriptor of the complete file before the file is renamed.
-        final_path: path or URL to which the file is moved later. Errors name this path.
+        layout: schema and row sizes of the output.
+        sealed: function that is called with the descriptor of the complete file, before it is renamed.
+        final_path: path or URL to which the caller moves the file later. Errors show this path.
     """
     shown = final_path or output
     with ExitStack() as stack:
-        # The footer of an Arrow file holds offsets, so a pipe gets the streaming format.
+        # An Arrow file has a footer with offsets, so the streaming format is written to a pipe.
         raw = cast(
             BinaryIO,
             LimitedStream(
                 stack.enter_context(open_output(output, sealed, shown)),
-                run.room,
+                run.max_bytes,
                 display_path(shown),
-                run.less,
+                run.size_options,
             ),
         )
         stream = stack.enter_context(open_compressed(raw, output))

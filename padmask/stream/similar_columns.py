@@ -1,4 +1,4 @@
-"""Find columns that have the same lengths as the padded columns and that the user may have forgotten."""
+"""Find columns that have the same lengths as the padded columns. The user may have forgotten to pad them."""
 
 from __future__ import annotations
 
@@ -24,11 +24,11 @@ def find_unpadded(dataset: Dataset, job: Job, asked: Columns) -> dict[str, str]:
 
     Args:
         dataset: the data.
-        job: decisions about the run.
-        asked: columns that the user named.
+        job: columns and options of the run.
+        asked: columns that the user requested.
 
     Returns:
-        The command-line options that pad all these columns, by the name of each found column.
+        A mapping from the name of each found column to the command-line options that pad all these columns.
     """
     given = [] if asked is None or isinstance(asked, Mapping) else list(asked)
     named = [column for column in given if isinstance(column, str)] or [column.name for column in job.columns]
@@ -37,13 +37,13 @@ def find_unpadded(dataset: Dataset, job: Job, asked: Columns) -> dict[str, str]:
         (name, name + (f"={IGNORED_LABEL}" if name in LABEL_NAMES else ""))
         for name in find_same_lengths(dataset, job.wanted.sequences.field(0), taken)
     ]
-    # -c on the command line replaces the columns of a project file, so the options name all columns.
+    # -c on the command line replaces the columns in pyproject.toml, so the options list all columns.
     flags = column_flags([*named, *(short for _, short in found)])
     return dict.fromkeys((name for name, _ in found), flags)
 
 
 def column_flags(names: Iterable[str]) -> str:
-    """Return the command-line options that name columns.
+    """Return the command-line options that specify columns.
 
     >>> column_flags(["input_ids", "my labels"])
     "-c input_ids -c 'my labels'"
@@ -56,8 +56,8 @@ def find_same_lengths(dataset: Dataset, first: pa.Field, taken: Collection[str])
 
     Args:
         dataset: the data.
-        first: field of the given column, with the type to read it as.
-        taken: names of columns to leave out.
+        first: field of the given column, with the type for reading.
+        taken: names of columns to ignore.
     """
     schema = dataset.schema()
     times = Counter(schema.names)
@@ -67,10 +67,12 @@ def find_same_lengths(dataset: Dataset, first: pa.Field, taken: Collection[str])
         if field.name not in taken
         and times[field.name] == 1
         and is_sequence(field.type)
-        # The token type of lists without any value is unknown.
+        # The token type is unknown if all lists are empty.
         and "null" not in str(field.type.value_type)
     ]
-    wanted = Wanted(pa.schema([first, *others]), whole=[first.name, *(field.name for field in others)])
+    wanted = Wanted(
+        pa.schema([first, *others]), requested_dtypes=[first.name, *(field.name for field in others)]
+    )
     head = dataset.head(wanted) if others else None
     if head is None:
         return []
@@ -85,7 +87,7 @@ def find_same_lengths(dataset: Dataset, first: pa.Field, taken: Collection[str])
 
 
 def _known_lengths(batch: Batch, name: str) -> npt.NDArray[np.int64]:
-    """Return the length of each row, -1 for a row without a list."""
+    """Return the length of each row; -1 for a row that is null or bad."""
     ragged, faults = Ragged.from_arrow(batch.columns.column(name))
     lengths = ragged.lengths.copy()
     lengths[[fault.row for fault in faults]] = -1

@@ -1,6 +1,6 @@
 """`unpad_file`: remove the padding from files.
 
-The input is read once. JSON Lines that become a typed format are read twice, to find the types first.
+The input is read once. JSON Lines input is read twice if the output format needs types.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from typing import Any, ClassVar
 
 import pyarrow as pa
 
-from padmask.core.arrow_lists import count_places, is_sequence
+from padmask.core.arrow_lists import is_sequence, list_lengths
 from padmask.core.columns import asked_names, name_columns
 from padmask.core.metadata import METADATA_KEY
 from padmask.core.padding import mask_field
@@ -50,7 +50,7 @@ from padmask.stream.json_text_unpad import TextUnpadder
 from padmask.stream.ledger import Ledger, UnpadResult
 from padmask.stream.padding import known_schemas
 from padmask.stream.progress import ProgressCallback
-from padmask.stream.run import GROUP_PLACES, Run, choose_threads, open_pool, open_sink
+from padmask.stream.run import GROUP_POSITIONS, Run, choose_threads, open_pool, open_sink
 from padmask.stream.similar_columns import column_flags, find_same_lengths
 from padmask.stream.unpad_rows import OnError, UnpadRows, find_tokens
 
@@ -75,18 +75,18 @@ def unpad_file(
     {"input_ids":[7]}
 
     Args:
-        inputs: one path or several paths, read as one dataset. A folder means the data files in the folder,
-            and `-` means standard input.
-        output: path of the output, or `-` for standard output. The file is complete or absent.
+        inputs: one or more paths, which are read as one dataset. A folder stands for its data files, and `-`
+            for standard input.
+        output: path of the output file, or `-` for standard output. If the run fails, no file is written.
         columns: as in `unpad_table`.
         spec: how to find the padding; default `UnpadSpec()`.
         on_error: what to do with a row whose mask or length does not fit its tokens: `"fail"` raises an
             error, `"skip"` skips the row.
         files: formats, limits and tuning; default `FileOptions()`.
-        progress: function called regularly with the progress.
+        progress: function that is called regularly with a `Progress`.
 
     Returns:
-        The counts of rows, tokens and positions, and the names of the unpadded columns.
+        The numbers of rows, tokens and positions, and the names of the unpadded columns.
 
     Raises:
         SpecError: an option is not valid, or does not fit the data.
@@ -97,26 +97,26 @@ def unpad_file(
     spec, files = or_default("spec", spec, UnpadSpec), or_default("files", files, FileOptions)
     one_of("on_error", on_error, ("fail", "skip"))
     columns = as_list(columns)
-    paths, goal = check_paths(inputs, output, files.rejects)
-    format_ = output_format(goal, files.output_format)
+    paths, output_path = check_paths(inputs, output, files.rejects)
+    format_ = output_format(output_path, files.output_format)
     if not format_.is_ragged or files.fixed_size_list:
         writable = join_or([traits.title for traits in ragged_formats()])
         raise SpecError(
-            f"{'A fixed-size list' if format_.is_ragged else format_.title} holds rows of one length, but "
-            f"unpadded rows have different lengths. Write {writable}, with plain lists.",
+            f"{'Fixed-size lists' if format_.is_ragged else f'{format_.title} files'} cannot store unpadded "
+            f"rows, which have different lengths. Write {writable}, with plain lists.",
             options=["output_format"],
         )
     with ExitStack() as stack:
-        dataset = stack.enter_context(open_dataset(paths, goal, files))
+        dataset = stack.enter_context(open_dataset(paths, output_path, files))
         typed = dataset.format.is_text and format_.needs_types
         if typed:
             dataset.spool(files.limit)
-        job = _decide(dataset, columns, spec)
-        wanted = _wanted(dataset, job, columns)
+        job = _choose_job(dataset, columns, spec)
+        wanted = _columns_to_read(dataset, job, columns)
         files = choose_threads(files, dataset.format, format_)
-        pool, room = stack.enter_context(open_pool(files)), available_bytes(goal, files.max_bytes)
+        pool, limit = stack.enter_context(open_pool(files)), available_bytes(output_path, files.max_bytes)
         masks = _mask_texts(dataset, job)
-        run = _Run(dataset, files, pool, progress, room, job, wanted, masks, on_error)
+        run = _Run(dataset, files, pool, progress, limit, job, wanted, masks, on_error)
         still_padded = _find_still_padded(run, columns)
         written = unpadded_schema(wanted.schema, job) if format_.needs_types else None
         notes = (
@@ -124,12 +124,12 @@ def unpad_file(
             *unlisted_notes(dataset),
             *class_name_notes(dataset, written, format_),
         )
-        ledger = _unpad_all(_survey(run) if typed else run, goal, format_)
+        ledger = _unpad_all(_survey(run) if typed else run, output_path, format_)
     return UnpadResult(ledger, job.columns, job.mask, job.length, still_padded, notes)
 
 
-def _decide(dataset: Dataset, columns: Columns, spec: UnpadSpec) -> UnpadJob:
-    """Decide which columns to unpad, from the request, the columns of the data and their metadata."""
+def _choose_job(dataset: Dataset, columns: Columns, spec: UnpadSpec) -> UnpadJob:
+    """Choose the columns to unpad, from the requested columns, the schema and its metadata."""
     schema = dataset.schema()
     if dataset.format.is_text and not schema.names:
         return UnpadJob(tuple(empty_schema(columns, PadSpec()).names), None, None, "post", ())
@@ -140,7 +140,7 @@ def _decide(dataset: Dataset, columns: Columns, spec: UnpadSpec) -> UnpadJob:
         return choose_unpad_job(schema, names, spec, found)
 
 
-def _wanted(dataset: Dataset, job: UnpadJob, columns: Columns) -> Wanted:
+def _columns_to_read(dataset: Dataset, job: UnpadJob, columns: Columns) -> Wanted:
     """Return the columns to read. Other fields of JSON Lines stay text until their types are known."""
     schema = dataset.schema()
     if not dataset.format.is_text:
@@ -152,7 +152,7 @@ def _wanted(dataset: Dataset, job: UnpadJob, columns: Columns) -> Wanted:
     tokens = dataset.sequence_types([name for name in job.columns if name not in masks], kinds)
     fields = {field.name: field for field in tokens}
     fields |= {name: mask_field(schema, name) for name in masks}
-    return Wanted(pa.schema([fields[name] for name in job.columns]), whole=tuple(kinds))
+    return Wanted(pa.schema([fields[name] for name in job.columns]), requested_dtypes=tuple(kinds))
 
 
 def _mask_texts(dataset: Dataset, job: UnpadJob) -> MaskTexts | None:
@@ -168,11 +168,11 @@ class _Run(Run):
     Args:
         job: the padded columns, and the columns that mark the padding.
         wanted: the columns to read.
-        masks: reader of the mask column of JSON Lines; None without such a column.
+        masks: reader of the mask column of JSON Lines; None if there is no such column.
         on_error: what to do with bad rows.
     """
 
-    less: ClassVar[str] = "--limit"
+    size_options: ClassVar[str] = "--limit"
 
     job: UnpadJob
     wanted: Wanted
@@ -180,14 +180,14 @@ class _Run(Run):
     on_error: OnError
 
     def find(self, chunk: Chunk) -> UnpadRows:
-        """Return the rows of a chunk with the positions of their tokens."""
+        """Decode a chunk, and find the positions of the real tokens."""
         batch = self.dataset.decode(chunk, self.wanted)
         return find_tokens(batch, self.job, self.masks, self.on_error, chunk.consumed)
 
 
 @dataclass(frozen=True)
-class _Piece:
-    """Encoded rows, and the rows with their counts."""
+class _EncodedRows:
+    """Rows that are encoded for the writer, and the rows before encoding."""
 
     encoded: Any
     cuts: UnpadRows
@@ -210,56 +210,56 @@ def _survey(run: _Run) -> _Run:
     return replace(run, wanted=replace(run.wanted, others=types.schema()))
 
 
-def _unpad_all(run: _Run, goal: str, format_: FormatTraits) -> Ledger:
+def _unpad_all(run: _Run, output_path: str, format_: FormatTraits) -> Ledger:
     """Remove the padding from all rows and write them."""
     job, wanted = run.job, run.wanted
     schema = unpadded_schema(wanted.schema, job)
     with run.dataset.unchanged():
         width = _width(run)
-    layout = Layout(schema, {}, max(1, GROUP_PLACES // width), ragged=job.columns)
+    layout = Layout(schema, {}, max(1, GROUP_POSITIONS // width), ragged=job.columns)
     ledger = Ledger()
-    with open_sink(run, goal, format_, layout) as outlet:
+    with open_sink(run, output_path, format_, layout) as sink:
         as_text = run.dataset.format.is_text and format_.is_text
-        take = _text_taker(run) if as_text else _taker(run, outlet.writer)
-        with run.map_chunks("unpadding", wanted, take) as pieces:
-            for piece in pieces:
-                outlet.write(piece.encoded, piece.cuts.refused)
-                ledger += piece.ledger
+        encode = _text_encoder(run) if as_text else _encoder(run, sink.writer)
+        with run.map_chunks("unpadding", wanted, encode) as results:
+            for result in results:
+                sink.write(result.encoded, result.cuts.refused)
+                ledger += result.ledger
     if not ledger.balanced:
         raise AssertionError(f"The row counts of padmask are inconsistent. Please report this: {ledger}")
     return ledger
 
 
-def _taker(run: _Run, writer: Writer) -> Callable[[Chunk], _Piece]:
-    def take(chunk: Chunk) -> _Piece:
+def _encoder(run: _Run, writer: Writer) -> Callable[[Chunk], _EncodedRows]:
+    def encode(chunk: Chunk) -> _EncodedRows:
         cuts = run.find(chunk)
         columns = cut_columns(cuts.batch.columns, cuts.segments, run.job)
         batch = run.dataset.complete(replace(cuts.batch, columns=columns), run.wanted)
-        return _Piece(writer.encode(batch), cuts)
+        return _EncodedRows(writer.encode(batch), cuts)
 
-    return take
+    return encode
 
 
-def _text_taker(run: _Run) -> Callable[[Chunk], _Piece]:
+def _text_encoder(run: _Run) -> Callable[[Chunk], _EncodedRows]:
     job, nothing = run.job, Wanted(pa.schema([]))
     cutter = TextUnpadder(job, run.masks, run.on_error)
 
-    def take(chunk: Chunk) -> _Piece:
-        return _Piece(*cutter.cut(run.dataset.decode(chunk, nothing), chunk.consumed))
+    def encode(chunk: Chunk) -> _EncodedRows:
+        return _EncodedRows(*cutter.cut(run.dataset.decode(chunk, nothing), chunk.consumed))
 
-    return take
+    return encode
 
 
 def _width(run: _Run) -> int:
-    """Return the length of the longest of the first rows with its padding, at least 1."""
+    """Return the maximum length of the first rows, including padding; at least 1."""
     first = run.wanted.sequences.field(run.job.columns[0])
     head = run.dataset.head(Wanted(pa.schema([first])))
-    places = [1] if head is None else count_places(head.columns.column(first.name))[0].tolist()
+    places = [1] if head is None else list_lengths(head.columns.column(first.name))[0].tolist()
     return max(1, *places)
 
 
 def _find_still_padded(run: _Run, columns: Columns) -> dict[str, str]:
-    """Return columns that look padded too, and the flags that would unpad them."""
+    """Return columns that look padded too, and the command-line options that would unpad them."""
     schema, job = run.dataset.schema(), run.job
     padded = [run.wanted.sequences.field(name) for name in job.columns if name != job.mask]
     first = next((field for field in padded if is_sequence(field.type)), None)

@@ -1,4 +1,4 @@
-"""Find the real tokens of padded rows, reject bad rows, and count both."""
+"""Find the real tokens of padded rows, reject bad rows, and count the rows and tokens."""
 
 from __future__ import annotations
 
@@ -25,15 +25,15 @@ OnError = Literal["fail", "skip"]
 
 @dataclass(frozen=True)
 class UnpadRows:
-    """Padded rows that can be unpadded, with the counts of all rows that were read.
+    """Padded rows that can be unpadded, and the positions of their real tokens.
 
     Args:
-        rows: indices of the rows in the batch that was read, int64.
+        rows: indices of these rows in the batch that was read, int64, shape (rows,).
         batch: padded rows.
-        segments: places of the real tokens.
-        ledger: counts of all rows that were read.
+        segments: positions of the real tokens.
+        ledger: numbers of all rows and tokens that were read, including refused rows.
         refused: rows that are not written.
-        consumed: bytes of the input read so far, for the progress.
+        consumed: number of input bytes read so far, for progress reports.
     """
 
     rows: npt.NDArray[np.int64]
@@ -53,11 +53,11 @@ def find_tokens(
         batch: rows with their padded columns.
         job: padded columns, and the mask or length column.
         masks: reader of the masks of JSON rows; None for other rows.
-        on_error: `"fail"` or `"skip"`, the action for rows that disagree.
-        consumed: bytes of the input read so far.
+        on_error: `"fail"` raises an error for such a row, `"skip"` skips the row.
+        consumed: number of input bytes read so far.
 
     Raises:
-        RowError: a row disagrees and `on_error` is `"fail"`.
+        RowError: the mask, length and tokens of a row disagree, and `on_error` is `"fail"`.
     """
     mask = None if masks is None or batch.objects is None else masks.read(batch.objects)
     segments, faults = find_segments(batch.columns, lengths_of(batch, job), job, mask)
@@ -65,7 +65,7 @@ def find_tokens(
 
 
 def lengths_of(batch: Batch, job: UnpadJob) -> Sequence[Any] | None:
-    """Return the values of the length column; None without a length column."""
+    """Return the values of the length column; None if there is no length column."""
     if job.length is None:
         return None
     if batch.objects is not None:
@@ -75,7 +75,7 @@ def lengths_of(batch: Batch, job: UnpadJob) -> Sequence[Any] | None:
 
 
 def _json_length(text: msgspec.Raw | None) -> Any:
-    """Return a length from JSON, or the start of its text if the value cannot be decoded."""
+    """Parse a length. Return the start of its text if it cannot be parsed."""
     if text is None:
         return None
     try:
@@ -87,14 +87,14 @@ def _json_length(text: msgspec.Raw | None) -> Any:
 def split_bad_rows(
     batch: Batch, segments: Segments, faults: Iterable[Fault], on_error: OnError, consumed: int
 ) -> UnpadRows:
-    """Return the rows without faults, with the counts of all rows.
+    """Separate the rows that have a fault from the other rows, and count the rows and tokens.
 
     Args:
         batch: rows, with the faults of rows that could not be read.
-        segments: places of the real tokens.
+        segments: positions of the real tokens.
         faults: other faults, at most one per row.
-        on_error: `"fail"` or `"skip"`, the action for bad rows.
-        consumed: bytes of the input read so far.
+        on_error: `"fail"` raises an error for a bad row, `"skip"` skips the row.
+        consumed: number of input bytes read so far.
 
     Raises:
         RowError: a row is bad and `on_error` is `"fail"`.

@@ -1,4 +1,4 @@
-"""Proofs that models ignore padding: rules over the data and checks of the models.
+"""Verify that models ignore padding: rules for the data, and checks that run the models.
 
 The public names are imported on first use.
 """

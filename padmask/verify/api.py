@@ -1,4 +1,4 @@
-"""`verify_model` and `assert_ignores_padding`, proofs for test suites and notebooks."""
+"""`verify_model` and `assert_ignores_padding`, which verify models in test suites and notebooks."""
 
 from __future__ import annotations
 
@@ -15,16 +15,16 @@ from padmask.errors import SpecError
 from padmask.spec.checks import one_of
 from padmask.spec.pad import Side
 from padmask.spec.verify import ModelSpec
-from padmask.verify.data.rules import holes_in
+from padmask.verify.data.rules import find_holes
 from padmask.verify.keras.backend import Engine, start_backend
-from padmask.verify.proof.function import IDS, prove_function
+from padmask.verify.proof.function import IDS, verify_function
 from padmask.verify.proof.random_rows import draw_random_rows, take_sample
 from padmask.verify.proof.sample import ModelInput, SampleRows
 from padmask.verify.proof.tolerance import Array
 from padmask.verify.report import Report, describe_check, describe_culprit
 
-# Part of the environment of a report if the data have no rows for a proof.
-NOTHING_TO_PROVE = {"subjects": "none: a proof needs tokens, but the data have no row with a token"}
+# Added to the environment of a report if no row has a token, so that no model can be verified.
+NO_TOKENS = {"subjects": "none: no row of the data has a token, so no model was verified"}
 
 
 def verify_model(
@@ -38,7 +38,7 @@ def verify_model(
     seed: int = 0,
     explain: bool = False,
 ) -> Report:
-    """Check whether the outputs of a model depend on padding, and find the layer that leaks.
+    """Check whether padding changes the outputs of a model, and find the layer that lets padding in.
 
     >>> import numpy as np
     >>> def masked_mean(ids, mask):
@@ -49,21 +49,22 @@ def verify_model(
     'leaks'
 
     Args:
-        model: built Keras model, or a function of ids and a mask, both NumPy arrays, that returns an array,
-            or a dict or sequence of arrays.
-        ids: padded ids or features of shape (rows, maxlen, ...), or a dict of such arrays by input name; None
-            draws random rows.
-        mask: bool array of shape (rows, maxlen), True at real tokens, or a dict of such arrays by input name;
-            None if all tokens are real.
-        padding: side of the padding; None reads the side from the mask, or uses `"post"` without a mask.
-        value: pad value; None uses the value of the padding in `ids`, otherwise the mask_value of a Masking
-            layer, otherwise 0.
-        vocab_size: number of ids for random rows; None uses the sizes of the embeddings.
-        seed: seed of the random rows.
-        explain: whether the report includes every layer.
+        model: built Keras model, or a function `model(ids, mask)` of two NumPy arrays. The function returns
+            an array, a sequence of arrays or a dict of arrays.
+        ids: padded ids or features, shape (rows, maxlen, ...), or a dict of such arrays by input name. None
+            generates random rows.
+        mask: bool array, shape (rows, maxlen), True at real tokens, or a dict of such arrays by input name.
+            None means that all tokens are real.
+        padding: side of the padding, `"post"` or `"pre"`. None reads the side from the mask, or uses
+            `"post"` if there is no mask.
+        value: pad value. None reads the value from the padding in `ids`. If that fails, None uses the
+            `mask_value` of a Masking layer, otherwise 0.
+        vocab_size: number of ids for random rows. None uses the sizes of the model's embeddings.
+        seed: random seed of the generated rows.
+        explain: whether the report lists every layer.
 
     Returns:
-        A report with one subject.
+        A report whose only subject is this model.
 
     Raises:
         SpecError: the model cannot run on the rows, or the mask has padding between real tokens.
@@ -90,16 +91,18 @@ def verify_model(
 
 
 def assert_ignores_padding(model: Any, ids: Any = None, mask: Any = None, **options: Any) -> None:
-    """Raise an AssertionError that names the leaking layer, unless the outputs provably ignore padding.
+    """Raise an AssertionError if padding changes the outputs of a model, with the layer that lets padding in.
 
     >>> assert_ignores_padding(lambda ids, mask: (ids * mask).max(axis=1), vocab_size=50)
 
     Args:
-        model, ids, mask: as in `verify_model`.
-        **options: as in `verify_model`.
+        model: as in `verify_model`.
+        ids: as in `verify_model`.
+        mask: as in `verify_model`.
+        **options: other arguments of `verify_model`.
 
     Raises:
-        AssertionError: the outputs depend on padding, or the proof is inconclusive.
+        AssertionError: padding changes the outputs, or the checks are inconclusive.
     """
     __tracebackhide__ = True
     report = verify_model(model, ids, mask, **options)
@@ -112,20 +115,20 @@ def assert_ignores_padding(model: Any, ids: Any = None, mask: Any = None, **opti
 
 
 def report_on_model(model: Any, spec: ModelSpec, rows: SampleRows | None, engine: Engine) -> Report:
-    """Check whether a Keras model ignores padding, and return the report."""
-    from padmask.verify.keras.prove_model import prove_model
+    """Verify a Keras model and return the report."""
     from padmask.verify.keras.user_model import UserModel
+    from padmask.verify.keras.verify_keras_model import verify_keras_model
 
     user = UserModel(model, engine, spec.batch_size)
     if rows is not None and set(rows) == {IDS} and IDS not in [slot.name for slot in user.slots]:
-        # A single array needs no name if the model has one input.
+        # If the model has one input, a single array belongs to this input.
         timed = [slot.name for slot in user.slots if slot.kind in ("tokens", "features")]
         if len(timed) > 1:
             raise SpecError(
                 f"The model has the inputs {', '.join(timed)}. Pass a dict of arrays with these names."
             )
         rows = {timed[0]: rows[IDS]}
-    subject, settings = prove_model(user, spec, rows)
+    subject, settings = verify_keras_model(user, spec, rows)
     return Report((), [subject], {**environment(), **engine.describe(), **settings})
 
 
@@ -135,13 +138,14 @@ def report_on_function(
     rows: SampleRows | None,
     places: int | None = None,
 ) -> Report:
-    """Prove a function and return the report.
+    """Verify a function and return the report.
 
     Args:
         function: function of ids and a mask.
-        spec: settings of the proof.
-        rows: real tokens of each row, by the name of the only input; None draws random rows.
-        places: length of the rows that the function requires; None for any length.
+        spec: options of the verification.
+        rows: dict with the name of the only input and the real tokens of each row. None generates random
+            rows.
+        places: padded row length that the function requires. None if the function accepts any length.
     """
     value = 0 if spec.value is None else spec.value
     if rows is None:
@@ -152,7 +156,7 @@ def report_on_function(
     else:
         if len(rows) > 1:
             raise SpecError(
-                "A function takes one array of ids and its mask. Pass one array, not a dict of several."
+                "A function accepts only one array of ids and its mask. Pass one array instead of a dict."
             )
         [given] = rows.values()
         flat = np.concatenate([np.asarray(row).reshape(-1) for row in given])
@@ -160,7 +164,7 @@ def report_on_function(
         dtype = "float32" if flat.dtype.kind == "f" else "int64" if is_large else "int32"
         slot = ModelInput(IDS, shape=(places,), dtype=dtype)
         sample = take_sample([slot], {IDS: given}, padding=spec.padding, values={IDS: value}, seed=spec.seed)
-    subject = prove_function(function, replace(spec, value=value), sample)
+    subject = verify_function(function, replace(spec, value=value), sample)
     settings = {
         "rows_checked": len(sample),
         "padding": spec.padding,
@@ -172,12 +176,16 @@ def report_on_function(
 
 
 def environment() -> dict[str, Any]:
-    """Return the versions that are part of every report."""
+    """Return the versions of padmask, Python and NumPy, which are part of every report."""
     return {"padmask": __version__, "python": platform.python_version(), "numpy": np.__version__}
 
 
 def _remove_padding(ids: Any, mask: Any, padding: Side | None) -> tuple[SampleRows, Side]:
-    """Return the rows without padding, by input name, and the side of the padding."""
+    """Remove the padding from the arrays of all inputs.
+
+    Returns:
+        The real tokens of each row, by input name, and the side of the padding.
+    """
     given = dict(ids) if isinstance(ids, Mapping) else {IDS: ids}
     masks = dict(mask) if isinstance(mask, Mapping) else {}
     for name in masks:
@@ -193,7 +201,7 @@ def _remove_padding(ids: Any, mask: Any, padding: Side | None) -> tuple[SampleRo
         if isinstance(mask, Mapping) or len(given) == 1:
             own = mask.get(name) if isinstance(mask, Mapping) else mask
         else:
-            # One mask for several inputs. Inputs without a time axis, such as an age, are not masked.
+            # One mask applies to several inputs, except to inputs without a time axis, such as an age.
             own = mask if mask is not None and np.shape(values)[:2] == np.shape(mask) else None
         rows[name], own_sides = _remove_padding_of_input(name, values, own)
         sides |= own_sides
@@ -211,7 +219,7 @@ def _remove_padding(ids: Any, mask: Any, padding: Side | None) -> tuple[SampleRo
 
 
 def _find_pad_value(ids: Any, mask: Any) -> Any:
-    """Return the value of the padding in an array; None without padding or with different values in it."""
+    """Return the pad value of an array; None if there is no padding or the padding has several values."""
     if mask is None or isinstance(ids, Mapping) or isinstance(mask, Mapping):
         return None
     array, real = np.asarray(ids), np.asarray(mask).astype(bool)
@@ -222,7 +230,7 @@ def _find_pad_value(ids: Any, mask: Any) -> Any:
 
 
 def _remove_padding_of_input(name: str, values: Any, mask: Any) -> tuple[list[Array], set[Side]]:
-    """Return the real tokens of each row, and the sides with padding."""
+    """Return the real tokens of each row, and the sides on which any row is padded."""
     if not hasattr(values, "__len__") or len(values) == 0:
         raise SpecError(f"{name}: no rows. Pass ids of shape (rows, maxlen).")
     if mask is None:
@@ -238,7 +246,7 @@ def _remove_padding_of_input(name: str, values: Any, mask: Any) -> tuple[list[Ar
         )
     if not real.any():
         raise SpecError(f"{name}: the mask is False everywhere. Pass at least one row with real tokens.")
-    if holes_in(real).any():
+    if find_holes(real).any():
         raise SpecError(f"{name}: the mask has a hole, that is, padding between real tokens. Fix the mask.")
     sides: set[Side] = set()
     if (~real[:, 0] & real[:, -1]).any():

@@ -1,4 +1,4 @@
-"""Prove the model or function of a user, on data or on random rows."""
+"""Verify a user's model or function on data or on random rows."""
 
 from __future__ import annotations
 
@@ -16,17 +16,17 @@ from padmask.formats.dataset import Dataset
 from padmask.spec.columns import Columns
 from padmask.spec.verify import ModelSpec
 from padmask.storage.source import find_sources
-from padmask.verify.api import NOTHING_TO_PROVE, environment, report_on_function, report_on_model
-from padmask.verify.data.look import AuditedData, AuditRequest, audit_and_sample
+from padmask.verify.api import NO_TOKENS, environment, report_on_function, report_on_model
+from padmask.verify.data.audit_data import AuditedData, AuditRequest, audit_and_sample
 from padmask.verify.proof.function import IDS, find_function
 from padmask.verify.proof_spec import ModelProof
 from padmask.verify.report import Report
 
 
-def prove_user_model(paths: Sequence[str], request: AuditRequest, proof: ModelProof) -> Report:
-    """Prove the model or function of a user, on the data or, without paths, on random rows."""
+def verify_user_model(paths: Sequence[str], request: AuditRequest, proof: ModelProof) -> Report:
+    """Verify a user's model or function on the data, or on random rows if `paths` is empty."""
     if proof.predict is not None:
-        return _prove_function(paths, request, proof)
+        return _verify_function(paths, request, proof)
     from padmask.verify.keras.backend import start_backend
 
     engine = start_backend(proof.backend, proof.device)
@@ -43,11 +43,11 @@ def prove_user_model(paths: Sequence[str], request: AuditRequest, proof: ModelPr
     rows = {name: data.sample[column] for name, (data, column) in data_by_input.items()}
     spec = _fit_to_data(spec, [data for data, _ in data_by_input.values()])
     if not any(len(given) for given in rows.values()):
-        return _nothing_to_prove(data_by_input)
+        return _report_no_tokens(data_by_input)
     return _with_data(report_on_model(model, spec, rows, engine), data_by_input)
 
 
-def _prove_function(paths: Sequence[str], request: AuditRequest, proof: ModelProof) -> Report:
+def _verify_function(paths: Sequence[str], request: AuditRequest, proof: ModelProof) -> Report:
     function = find_function(proof.predict or "")
     spec = replace(proof.spec, name=proof.predict or "")
     data_by_input: dict[str, tuple[AuditedData, str]] = {}
@@ -58,14 +58,14 @@ def _prove_function(paths: Sequence[str], request: AuditRequest, proof: ModelPro
         rows = {IDS: data.sample[column]}
         spec = _fit_to_data(spec, [data])
         if not data.sample[column]:
-            return _nothing_to_prove(data_by_input)
+            return _report_no_tokens(data_by_input)
     maxlen = request.asked.spec.maxlen
     try:
         report = report_on_function(function, spec, rows)
     except SpecError:
         if isinstance(maxlen, str):
             raise
-        # The function may require a fixed length. Try again with the maxlen from the user.
+        # The function may require a fixed length. Try again with the requested maxlen.
         report = report_on_function(function, spec, rows, places=maxlen)
     return _with_data(report, data_by_input)
 
@@ -74,18 +74,18 @@ def _check_names(given: Mapping[str, str], known: Sequence[str]) -> None:
     for name in given:
         if name not in known:
             raise SpecError(
-                f"--input {name}=...: the model has no such input for tokens or features."
+                f"--input {name}=...: the model has no input {name!r} for tokens or features."
                 f"{did_you_mean(name, list(known))} Choose one of {', '.join(known)}.",
                 options=["model_inputs"],
             )
 
 
 def _fit_to_data(spec: ModelSpec, data: Sequence[AuditedData]) -> ModelSpec:
-    """Return the spec with the side of the padding, the pad value and the empty rows of the data."""
+    """Return the spec with the padding side and pad value of the data, and whether rows can be empty."""
     known = next((value for part in data for value in part.values.values()), None)
     empty = any(finding.rule.name == "row-fully-masked" for part in data for finding in part.findings)
-    # The model receives the pad value of padded data. For raw data, 0 is only the default, and the value of a
-    # Masking layer in the model takes precedence.
+    # Padded data determine the pad value, even 0. For raw data, 0 is only the default, and the `mask_value`
+    # of a Masking layer in the model takes precedence.
     value = spec.value if spec.value is not None else (known if data[0].padded else known or None)
     return replace(spec, padding=data[0].padding, value=value, empty_rows=empty)
 
@@ -96,7 +96,13 @@ def _audit_by_input(
     proof: ModelProof,
     names: Sequence[str],
 ) -> dict[str, tuple[AuditedData, str]]:
-    """Audit the column of each input, in separate passes because the inputs can have different lengths."""
+    """Check and sample the column of each model input, in one pass per input.
+
+    One pass for all inputs would fail if the rows of the columns have different lengths.
+
+    Returns:
+        The checked data and the column name, by input name.
+    """
     files = request.files
     with closing(Dataset(find_sources(paths), files.input_format, files.batch_rows)) as dataset:
         if len(names) > 1:
@@ -115,7 +121,7 @@ def _audit_by_input(
 def _columns_for(
     name: str, names: Sequence[str], dataset: Dataset, request: AuditRequest, proof: ModelProof
 ) -> Columns:
-    """Return the columns to read for an input: the requested column, or the column with the input's name."""
+    """Return the columns to read for a model input: the requested columns, else the column of that name."""
     if name in proof.inputs:
         return [proof.inputs[name]]
     asked = list(request.asked.columns or ())
@@ -136,7 +142,7 @@ def _with_data(report: Report, data_by_input: Mapping[str, tuple[AuditedData, st
     if not data_by_input:
         return report
     first = next(iter(data_by_input.values()))[0]
-    # All inputs come from the same rows. Report equal findings once.
+    # All inputs come from the same rows, so report equal findings only once.
     findings = {
         (finding.rule.name, finding.detail, tuple(finding.examples)): finding
         for data, _ in data_by_input.values()
@@ -148,5 +154,5 @@ def _with_data(report: Report, data_by_input: Mapping[str, tuple[AuditedData, st
     return Report(list(findings.values()), report.subjects, {**report.environment, **run}, notes=list(notes))
 
 
-def _nothing_to_prove(data_by_input: Mapping[str, tuple[AuditedData, str]]) -> Report:
-    return _with_data(Report((), (), {**environment(), **NOTHING_TO_PROVE}), data_by_input)
+def _report_no_tokens(data_by_input: Mapping[str, tuple[AuditedData, str]]) -> Report:
+    return _with_data(Report((), (), {**environment(), **NO_TOKENS}), data_by_input)

@@ -1,4 +1,4 @@
-"""Options of proofs: `ProofSpec` for the reference models, `ModelProof` for the model of a user."""
+"""Options for verifying models: `ProofSpec` for reference models, `ModelProof` for a user's model."""
 
 from __future__ import annotations
 
@@ -16,13 +16,14 @@ SAMPLE_ROWS = 256
 
 @dataclass(frozen=True, kw_only=True)
 class ProofSpec:
-    """Options of a proof on the reference models.
+    """Options for verifying the reference models on the data.
 
     Args:
         reference: options of the reference models.
-        backend: backend of Keras; None uses the variable `KERAS_BACKEND`, else TensorFlow.
-        device: device for the proof: `"auto"`, `"cpu"` or `"gpu"`.
-        sample: number of rows in the proof.
+        backend: Keras backend, `"tensorflow"`, `"jax"` or `"torch"`. None uses the environment variable
+            `KERAS_BACKEND` if it is set, otherwise TensorFlow.
+        device: `"auto"`, `"cpu"` or `"gpu"`. `"auto"` uses a GPU if there is one.
+        sample: number of rows to run, at least 1.
     """
 
     reference: ReferenceSpec = field(default_factory=ReferenceSpec)
@@ -42,22 +43,24 @@ class ProofSpec:
 
 def _check_inputs(name: str, value: Any) -> dict[str, str]:
     if not isinstance(value, Mapping):
-        raise SpecError(f"`{name}` must map the model's inputs to columns. Received: {value!r:.80}.")
+        raise SpecError(f"`{name}` must be a dict of column names by input name. Received: {value!r:.80}.")
     return {string(name, key): string(name, column) for key, column in value.items()}
 
 
 @dataclass(frozen=True, kw_only=True)
 class ModelProof:
-    """Options of a proof on the model or function of a user. Set either `model` or `predict`.
+    """Options for verifying a user's model or function. Set either `model` or `predict`.
 
     Args:
-        spec: settings of the proof.
+        spec: pad value, seed, batch size and similar options.
         model: path of a saved Keras model.
         predict: function of ids and a mask, as `module:function`.
-        inputs: column of each input whose name is not the name of its column.
-        custom_objects: Python file with the classes that the model needs.
-        allow_unsafe: whether code in the file of the model may run.
-        backend, device, sample: as in `ProofSpec`.
+        inputs: column name by input name, for inputs whose column has another name.
+        custom_objects: path of a Python file that defines the model's custom classes.
+        allow_unsafe: whether code in the model file may run.
+        backend: as in `ProofSpec`.
+        device: as in `ProofSpec`.
+        sample: as in `ProofSpec`.
     """
 
     spec: ModelSpec
@@ -93,6 +96,6 @@ def _refuse_url(path: str) -> None:
     refuse_mistyped(path)
     if is_url(path):
         raise SpecError(
-            f"{display_path(path)!r}: models and their code cannot be read from an address. Copy the file "
-            "to this machine and give the local path."
+            f"{display_path(path)!r}: models and their code must be local files. Copy the file to this "
+            "machine, and pass the local path."
         )

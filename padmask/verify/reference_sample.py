@@ -1,4 +1,4 @@
-"""Convert a sample of the data for the reference models."""
+"""Prepare a sample of the data for the reference models."""
 
 from __future__ import annotations
 
@@ -10,30 +10,35 @@ import numpy as np
 from padmask.core.python_rows import flatten
 from padmask.errors import DataError, SpecError
 from padmask.spec.verify import ReferenceSpec
-from padmask.verify.data.look import AuditedData
+from padmask.verify.data.audit_data import AuditedData
 from padmask.verify.proof.sample import Input, Sample
 
-# Largest number of places in a row of the sample. Longer rows prove no more and take more time.
+# Maximum row length in the sample. Longer rows take more time and do not reveal more leaks.
 STEPS = 64
 
-# Number of rows that are also added as short rows of one token, two tokens, and so on. In recurrent models,
-# long rows can hide a leak from padding at the start.
+# Number of short rows to add, with one token, two tokens, and so on. In recurrent models, long rows can hide
+# the effect of padding at the start.
 SHORT_STEPS = 8
 
-# Largest number of rows in the Embedding of a reference model.
+# Maximum number of rows in the embedding table of a reference model.
 LARGEST_VOCABULARY = 1 << 22
 
 
 def fit_to_references(
     data: AuditedData, column: str, spec: ReferenceSpec, kind: str
 ) -> tuple[ReferenceSpec, Sample]:
-    """Return the sample with the pad value 0, and the spec with a vocabulary that includes all its ids.
+    """Convert the sampled rows so that the reference models can run on them.
+
+    The pad value becomes 0. For ids, the vocabulary becomes large enough for all ids.
 
     Args:
-        data: the audited data.
-        column: name of the column with the tokens.
+        data: checked and sampled data.
+        column: name of the token column.
         spec: options of the reference models.
-        kind: NumPy kind of the tokens, such as `"i"`.
+        kind: NumPy kind of the tokens, such as `"i"` for integers.
+
+    Returns:
+        The spec with the vocabulary size, and the converted rows.
 
     Raises:
         SpecError: the reference models do not support the column, or the requested vocabulary is too small.
@@ -42,7 +47,7 @@ def fit_to_references(
     rows, value = data.sample[column], data.values[column]
     if kind not in "iuf":
         raise SpecError(
-            f"{data.name}: column {column!r} holds strings, but models need ids or features. "
+            f"{data.name}: column {column!r} has strings, but models require ids or features. "
             "Choose a column of ids with -c, or check only the data with --no-model.",
             options=["columns"],
         )
@@ -52,16 +57,16 @@ def fit_to_references(
     low, high = data.ids[column]
     if low < 0:
         raise DataError(
-            f"{data.name}: column {column!r} holds the id {low}, but an Embedding accepts no negative ids. "
+            f"{data.name}: column {column!r} has the id {low}, but an Embedding accepts no negative ids. "
             "Fix the ids, or check only the data with --no-model."
         )
     needed = max(high, int(value)) + 1
     if value < 0:
-        # The sample is padded with 0, so the token 0 needs another id.
+        # The sample is padded with 0, so token 0 needs a new id.
         needed, stand_in = needed + 1, needed
     else:
         stand_in = int(value)
-    # At least two ids other than 0 are necessary, so that a check can replace a token with another one.
+    # Some checks replace a token with another one, which requires at least two ids other than 0.
     vocab = spec.vocab_size or max(needed, 3)
     if vocab < needed:
         raise SpecError(
@@ -77,12 +82,12 @@ def fit_to_references(
         )
     if vocab > LARGEST_VOCABULARY:
         raise SpecError(
-            f"{data.name}: column {column!r} holds the id {high}, but an Embedding of {vocab:,} rows is too "
+            f"{data.name}: column {column!r} has the id {high}, but an Embedding of {vocab:,} rows is too "
             "large for the reference models. Check only the data with --no-model."
         )
-    # Some reference models derive the mask from the ids and treat 0 as padding, so swap the pad value and 0.
+    # Some reference models treat id 0 as padding, so swap the pad value and 0.
     swapped = [np.where(row == value, 0, np.where(row == 0, stand_in, row)) for row in rows]
-    # Checks may replace tokens with any id, so even a sample with few distinct ids can reveal a leak.
+    # The pool has all ids, so that checks can replace tokens even if the sample has few distinct ids.
     sample = Sample(
         {"ids": Input(flatten(swapped), 0, "int32")},
         data.padding,

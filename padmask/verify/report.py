@@ -1,4 +1,4 @@
-"""The report of a verification, as dataclasses and as JSON."""
+"""The report of `verify` as dataclasses, and its conversion to a dict and to sentences."""
 
 from __future__ import annotations
 
@@ -18,19 +18,19 @@ SubjectVerdict = Literal["ignores", "leaks", "inconclusive"]
 ANSWERS = {
     "ignores": "padding does not change the outputs",
     "leaks": "padding changes the outputs",
-    "inconclusive": "no proof that the outputs ignore padding",
-    "bad-data": "the data break a rule",
+    "inconclusive": "the checks cannot show whether padding changes the outputs",
+    "bad-data": "the data violate a rule",
     "data-ok": "no errors in the data",
 }
 
 
 @dataclass(frozen=True)
 class Control:
-    """The results of the checks on the control. The control has no masks and must fail.
+    """The results for the control model, which ignores masks and should fail the checks.
 
     Args:
-        verdict: `"fails"` as expected, or `"holds"` if the control passes.
-        checks: results of the checks on the control.
+        verdict: `"fails"` if no check passed, as expected, or `"holds"` if any check passed.
+        checks: result of each check of the control model.
     """
 
     verdict: Literal["fails", "holds"]
@@ -43,10 +43,10 @@ class OutputReport:
 
     Args:
         name: name of the output.
-        verdict: verdict on this output.
+        verdict: `"ignores"`, `"leaks"` or `"inconclusive"`.
         max_abs_diff: largest absolute deviation at real positions; None if nothing was compared.
-        tolerance: largest allowed deviation.
-        detail: row and padding of the largest deviation.
+        tolerance: largest allowed deviation; None if nothing was compared.
+        detail: row and padding with the largest deviation.
     """
 
     name: str
@@ -61,10 +61,11 @@ class LayerReport:
     """The masks and the deviation of one layer or operation.
 
     Args:
-        name: name of the layer; `outer/inner` for nested layers.
-        kind: class of the layer.
-        mask_in, mask_out: whether the inputs and the outputs had a mask; None if unknown.
-        max_abs_diff: largest absolute deviation of the output at real positions; None if not compared.
+        name: name of the layer, such as `outer/inner` for a nested layer.
+        kind: class name of the layer.
+        mask_in: whether any input had a mask that marks padding.
+        mask_out: whether any output had a mask that marks padding.
+        max_abs_diff: largest absolute deviation of the outputs at real positions; None if not compared.
     """
 
     name: str
@@ -79,16 +80,17 @@ class SubjectReport:
     """The verdict on one model.
 
     Args:
-        name: name of the route or of the user's model.
-        verdict: `"ignores"`, `"leaks"` or `"inconclusive"`.
-        checks: results of the checks.
-        control: results of the control.
+        name: name of the reference model or of the user's model.
+        verdict: `"ignores"` if padding does not change the outputs, `"leaks"` if padding changes them, or
+            `"inconclusive"`.
+        checks: result of each check.
+        control: results for the control model.
         outputs: verdict on each output.
-        detail: reason for an inconclusive verdict, or limits of the proof.
-        culprit: name of the layer that causes the leak.
-        path: calls from the input through the culprit to the call where padding enters.
-        advice: how to fix the leak.
-        layers: reports on all layers of the model, if requested.
+        detail: reason for an inconclusive verdict, or limits of the checks.
+        culprit: name of the layer to fix; None if unknown.
+        path: names of the layers from the input to the first layer whose output padding changes.
+        advice: how to fix the layer.
+        layers: report on each layer of the model, if requested.
     """
 
     name: str
@@ -105,14 +107,14 @@ class SubjectReport:
 
 @dataclass(frozen=True)
 class Report:
-    """The results of a verification.
+    """The result of `verify`: findings in the data and verdicts on the models.
 
     Args:
-        data: findings of the rules over the data.
-        subjects: verdict on each model.
-        environment: versions, device, and settings of the run.
-        proof: whether models were verified in addition to the data.
-        notes: warnings about the inputs that are not findings.
+        data: violations of the data rules.
+        subjects: report on each model.
+        environment: versions, device and options of the run, by name.
+        proof: whether models were to be verified in addition to the data.
+        notes: warnings about the inputs that no rule covers.
     """
 
     data: Sequence[Finding] = ()
@@ -123,7 +125,10 @@ class Report:
 
     @property
     def verdict(self) -> Verdict:
-        """The overall verdict. A leak outweighs bad data, and bad data outweigh an inconclusive proof."""
+        """The overall verdict: the first of `"leaks"`, `"bad-data"` and `"inconclusive"` that applies.
+
+        Otherwise the verdict is `"ignores"`, or `"data-ok"` if only the data were checked.
+        """
         bad = any(finding.rule.severity == "error" for finding in self.data)
         if not self.proof:
             return "bad-data" if bad else "data-ok"
@@ -136,11 +141,11 @@ class Report:
 
     @property
     def ok(self) -> bool:
-        """Whether the data have no errors and every requested proof succeeded."""
+        """Whether the data have no errors and every verified model ignores padding."""
         return self.verdict in ("ignores", "data-ok")
 
     def as_dict(self) -> dict[str, Any]:
-        """Return the report as `--json` prints it."""
+        """Return the report as a dict with the structure that `--json` prints."""
         return {
             "verdict": self.verdict,
             "data": [finding.as_dict() for finding in self.data],
@@ -199,31 +204,31 @@ def _check_as_dict(check: Check) -> dict[str, Any]:
 
 
 def _limit_to_float(number: float | None) -> float | None:
-    """Return the largest float for infinity and NaN, which JSON does not support."""
+    """Replace infinity and NaN with the largest float, because JSON does not support them."""
     if number is not None and not math.isfinite(number):
         return sys.float_info.max
     return number
 
 
 def _replace_infinite(value: Any) -> Any:
-    """Return NaN and infinity as text, because JSON does not support them. A pad value may be NaN."""
+    """Convert NaN and infinity, such as a NaN pad value, to text, because JSON does not support them."""
     return str(value) if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def describe_finding(finding: Finding) -> str:
-    """Return a sentence with the rule, how often the data break the rule, and the first examples."""
+    """Return a sentence with the rule, the number of violations and the first examples."""
     first = f" (first: {', '.join(map(str, finding.examples[:3]))})" if finding.examples else ""
-    broken = finding.rule.breaker + ("" if finding.count == 1 else "s")
+    broken = finding.rule.unit + ("" if finding.count == 1 else "s")
     return f"{finding.rule.name}: {finding.count:,} {broken}{first}. {finding.detail or finding.rule.means}"
 
 
 def describe_failure(subject: SubjectReport, check: Check) -> str:
-    """Return the result of a failed check, with the culprit and the advice."""
+    """Return sentences about a failed check, the layer to fix and the advice."""
     return describe_check(subject, check) + describe_culprit(subject)
 
 
 def describe_check(subject: SubjectReport, check: Check) -> str:
-    """Return the result of a failed check as a sentence."""
+    """Return a sentence about a failed check, with the deviation and the tolerance."""
     if check.max_abs_diff is None:
         return f"{subject.name}: {check.name} fails."
     deviation = f"{check.max_abs_diff:.2e}" if math.isfinite(check.max_abs_diff) else "NaN or a wrong shape"
@@ -232,7 +237,7 @@ def describe_check(subject: SubjectReport, check: Check) -> str:
 
 
 def describe_culprit(subject: SubjectReport) -> str:
-    """Return sentences about the leaking layer, the path to it and the advice; empty without a layer."""
+    """Return the layer to fix, the path and the advice as sentences; empty if the report has none of them."""
     text = f" Culprit: {subject.culprit}." if subject.culprit else ""
     text += f" Path: {subject.path}." if subject.path else ""
     return text + (f" Advice: {subject.advice}" if subject.advice else "")

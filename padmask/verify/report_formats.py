@@ -1,4 +1,4 @@
-"""The report as JSON, JUnit XML and GitHub annotations."""
+"""Convert a report to JSON, JUnit XML or GitHub annotations."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ def to_json(report: Report) -> str:
 
 
 def to_junit(report: Report) -> str:
-    """Return the report as JUnit XML, with a test suite for the data and one for each model.
+    """Return the report as JUnit XML, with one test suite for the data and one for each model.
 
-    The XML follows Jenkins's JUnit schema, which GitLab and other tools also read. Warnings are passed tests
-    with a text in `system-out`. An inconclusive proof is a failure.
+    The XML follows Jenkins's JUnit schema, which GitLab and other tools also read. A warning is a passed test
+    with text in `system-out`. An inconclusive verdict is a failed test.
     """
     root = ElementTree.Element("testsuites", name="padmask verify")
     _add_data_suite(root, report)
@@ -69,10 +69,10 @@ def _add_subject_suite(root: ElementTree.Element, subject: SubjectReport) -> Non
 
 
 def _add_failed_suite(root: ElementTree.Element, report: Report) -> None:
-    """Add a failure for a report without models, because a suite without tests would count as passed."""
+    """Add a failed test to a report without models, because a suite without tests would count as passed."""
     suite = ElementTree.SubElement(root, "testsuite", name="models")
     message = _replace_invalid(
-        f"{report.verdict}: {report.environment.get('subjects', 'no model was proven')}"
+        f"{report.verdict}: {report.environment.get('subjects', 'no model was verified')}"
     )
     ElementTree.SubElement(
         _add_case(suite, "models", "proof"), "failure", message=message, type=report.verdict
@@ -102,7 +102,7 @@ def _replace_invalid(text: str) -> str:
 
 
 def to_annotations(report: Report) -> str:
-    """Return the report as workflow commands, which GitHub Actions shows next to the code."""
+    """Return the report as workflow commands, which GitHub Actions displays as annotations."""
     lines = []
     for finding in report.data:
         kind = {"error": "error", "warning": "warning"}.get(finding.rule.severity, "notice")

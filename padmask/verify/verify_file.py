@@ -1,4 +1,4 @@
-"""`verify_file`: audit data, and prove models on a sample of the data."""
+"""`verify_file`, which checks data against rules and verifies models on a sample of the data."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ from padmask.storage.source import find_sources
 from padmask.storage.urls import checked_paths
 from padmask.stream.job import PadRequest
 from padmask.stream.progress import ProgressCallback
-from padmask.verify.api import NOTHING_TO_PROVE, environment
-from padmask.verify.data.look import AuditedData, AuditRequest, RuleSpec, audit_and_sample
-from padmask.verify.model_on_data import prove_user_model
+from padmask.verify.api import NO_TOKENS, environment
+from padmask.verify.data.audit_data import AuditedData, AuditRequest, RuleSpec, audit_and_sample
+from padmask.verify.model_on_data import verify_user_model
 from padmask.verify.proof_spec import ModelProof, ProofSpec
 from padmask.verify.reference_sample import fit_to_references
 from padmask.verify.report import Report
@@ -37,7 +37,7 @@ def verify_file(  # noqa: PLR0913 - one keyword per option of the command
     files: ReadOptions | None = None,
     progress: ProgressCallback | None = None,
 ) -> Report:
-    """Audit a raw or padded dataset, and prove on its rows that models ignore padding.
+    """Check a raw or padded dataset against rules, and verify on its rows that models ignore padding.
 
     >>> import tempfile, pathlib
     >>> file = pathlib.Path(tempfile.mkdtemp()) / "in.jsonl"
@@ -46,21 +46,23 @@ def verify_file(  # noqa: PLR0913 - one keyword per option of the command
     'data-ok'
 
     Args:
-        inputs: paths, read as one dataset; `-` is standard input. An empty sequence draws random rows for a
-            `ModelProof`.
+        inputs: paths of one dataset. `-` is standard input. With a `ModelProof`, an empty sequence generates
+            random rows.
         columns: columns to verify, as in `pad_table`.
-        spec: padding options for raw input; None uses `PadSpec()`.
-        rules: options of the data rules; None uses `RuleSpec()`.
-        proof: options of the proof on the reference models or on the model of a user; None checks only the
-            data and needs no Keras.
-        mask_column: mask column of padded input; None as in `inspect_file`.
-        declared: side of the padding of padded input; None as in `inspect_file`.
-        files: input format, limits and tuning; None uses `ReadOptions()`.
-        progress: callback that receives the progress of the pass.
+        spec: padding options for raw input. None uses `PadSpec()`.
+        rules: options of the data rules. None uses `RuleSpec()`.
+        proof: `ProofSpec` to verify the reference models, or `ModelProof` to verify the user's model. None
+            checks only the data and does not require Keras.
+        mask_column: mask column of padded input. None finds the column as `inspect_file` does.
+        declared: padding side of padded input, `"post"` or `"pre"`. None uses the metadata, else the side of
+            most rows.
+        files: input format and limits. None uses `ReadOptions()`.
+        progress: callback that receives progress updates.
 
     Raises:
-        SpecError, DataError: as in `pad_file`.
-        MissingExtraError: a proof needs packages that are not installed.
+        SpecError: an option is invalid, or a column is missing or has an unsupported type.
+        DataError: the input is invalid.
+        MissingExtraError: Keras or its backend is required but not installed.
     """
     paths, files = checked_paths(inputs), read_options(files)
     declared = optional(choice(("post", "pre")))("declared", declared)
@@ -77,22 +79,22 @@ def verify_file(  # noqa: PLR0913 - one keyword per option of the command
     if files.limit is None:
         refuse_changed_shards(paths)
     if isinstance(proof, ModelProof):
-        return prove_user_model(paths, request, proof)
+        return verify_user_model(paths, request, proof)
     with closing(Dataset(find_sources(paths), files.input_format, files.batch_rows)) as dataset:
         if proof is None:
             data = audit_and_sample(dataset, request)
             run = {**environment(), "data": data.name, "rows": data.rows}
             return Report(data.findings, (), run, proof=False, notes=data.notes)
         data = audit_and_sample(dataset, request, proof.sample, proof.reference.seed)
-        return _prove_references(data, proof)
+        return _verify_references(data, proof)
 
 
-def _prove_references(data: AuditedData, proof: ProofSpec) -> Report:
+def _verify_references(data: AuditedData, proof: ProofSpec) -> Report:
     from padmask.verify.keras.backend import start_backend
 
     column = data.token_column
     engine = start_backend(proof.backend, proof.device)
-    from padmask.verify.keras.prove_references import prove_references
+    from padmask.verify.keras.verify_references import verify_references
 
     rows = data.sample[column]
     run = {
@@ -107,10 +109,10 @@ def _prove_references(data: AuditedData, proof: ProofSpec) -> Report:
         "seed": proof.reference.seed,
     }
     if not rows:
-        return Report(data.findings, (), run | NOTHING_TO_PROVE, notes=data.notes)
+        return Report(data.findings, (), run | NO_TOKENS, notes=data.notes)
     kind = rows[0].dtype.kind
     reference, sample = fit_to_references(data, column, proof.reference, kind)
-    subjects, settings = prove_references(
+    subjects, settings = verify_references(
         engine, reference, sample, rows[0].shape[1:] if kind == "f" else None
     )
     return Report(data.findings, subjects, run | settings, notes=data.notes)

@@ -1,9 +1,9 @@
-"""padmask beside what people use instead: `python tests/bench/bench.py`.
+"""Compare padmask with other tools: `python tests/bench/bench.py`.
 
-Takes data with the long-tailed lengths of real text, generated or real, lets every pair of tools
-do the same job by turns, checks that their outputs hold the same, and prints a table of ratios
-for every count of rows, and one of what depends on no rows.
-`--scale` prints instead what a token costs and how much memory it takes as the input grows.
+Uses generated or real data with the long-tailed lengths of real text, lets every pair of tools
+do the same job alternately, checks that their outputs are equal, and prints a table of ratios
+for every number of rows, and a table of results that do not depend on rows.
+`--scale` prints the time per token and the memory for growing inputs instead.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ MANY_ROWS = 10**6
 
 
 def compared(names: Sequence[str], load: Load) -> Iterator[list[str]]:
-    """Run some comparisons and yield the table's lines."""
+    """Run some comparisons and yield the lines of the table."""
     for name in names:
         with tempfile.TemporaryDirectory(prefix="padmask-bench-") as folder:
             for result in BENCHES[name](Path(folder), load):
@@ -34,12 +34,12 @@ def compared(names: Sequence[str], load: Load) -> Iterator[list[str]]:
 
 
 def turns(repeat: int, rows: int) -> int:
-    """Return how often a pair is run: where each run is long, fewer turns even it out."""
+    """Return the number of runs of a pair, which is smaller if each run is long."""
     return repeat if rows < MANY_ROWS else (repeat + 1) // 2
 
 
 def section(title: str, columns: Sequence[str], lines: Iterator[list[str]], write: bool) -> None:
-    """Print a table, each line as soon as it is there (the whole takes minutes), and keep it."""
+    """Print each line of a table when it is complete, because the table takes minutes, and save the table."""
     here = machine()
     done = []
     for cells in lines:

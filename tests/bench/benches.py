@@ -1,4 +1,4 @@
-"""The comparisons: each runs padmask and another by turns, after it has seen that both do the same."""
+"""The comparisons. Each runs padmask and another tool alternately, and checks that their outputs agree."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from peers import NEEDS, PEERS, result_of
 from report import mebibytes
 from targets import JSON_LINES, PARQUET, TARGETS, Target, verdict
 
-# What takes a fraction of a second can be measured more often.
+# Short runs are repeated more often.
 SHORT_REPEAT = 4
 IN_MEMORY = ("keras", "torch", "tensorflow", "copy")
 VERIFIED_ROWS = 2_000
@@ -22,12 +22,12 @@ VERIFIED_ROWS = 2_000
 
 @dataclass(frozen=True)
 class Load:
-    """What is padded, and how often.
+    """The data to pad, and the number of repetitions.
 
     Args:
         data: `generated` or `real`.
-        rows: of the file, or in memory.
-        repeat: turns of each pair.
+        rows: number of rows in the file or in memory.
+        repeat: number of runs of each pair.
     """
 
     data: str
@@ -37,12 +37,12 @@ class Load:
 
 @dataclass(frozen=True)
 class Result:
-    """A line of the table.
+    """A row of the table of results.
 
     Args:
-        job, against: what was run, and beside what.
-        pair: what it took; peaks are 0 where no process of its own was started.
-        sizes: bytes of the two outputs.
+        job, against: what was run, and the tool that padmask is compared with.
+        pair: time and memory of both. Peaks are 0 if the run was not a separate process.
+        sizes: size of each output, in bytes.
     """
 
     job: str
@@ -94,7 +94,7 @@ def _bench_files(folder: Path, suffix: str, job: str, load: Load) -> Iterator[Re
     source, ours, theirs, kept = (folder / f"{name}.{suffix}" for name in ("in", "padmask", "peer", "kept"))
     answer(python("data.py", load.data, load.rows, source))
     padmask = writing(pad(source, ours), ours)
-    # The first run warms the page cache, and its output is what the others are checked by.
+    # The first run warms the page cache. The other outputs are compared with its output.
     padmask()
     kept.hardlink_to(ours)
     if suffix == "parquet":
@@ -110,7 +110,7 @@ def _bench_files(folder: Path, suffix: str, job: str, load: Load) -> Iterator[Re
 
 
 def _present(job: str, suffix: str) -> Iterator[str]:
-    """Yield the peers of a format whose packages are here."""
+    """Yield the peers of a format whose packages are installed."""
     for against in PEERS[suffix]:
         missing = [package for package in NEEDS.get(against, ()) if find_spec(package) is None]
         if missing:
@@ -120,7 +120,7 @@ def _present(job: str, suffix: str) -> Iterator[str]:
 
 
 def bench_memory(_: Path, load: Load) -> Iterator[Result]:
-    """Run `pad_sequences` and `pad`, beside each peer in one process of their own."""
+    """Run `pad_sequences` and `pad` against each peer, in a separate process for each peer."""
     for peer in IN_MEMORY:
         found = answer(python("memory.py", peer, load.data, load.rows, SHORT_REPEAT * load.repeat))
         if found["missing"]:
@@ -131,7 +131,7 @@ def bench_memory(_: Path, load: Load) -> Iterator[Result]:
 
 
 def bench_startup(folder: Path, load: Load) -> Iterator[Result]:
-    """Run what takes no time but its start."""
+    """Measure the start-up time."""
     source, goal = folder / "ten.jsonl", folder / "ten.out.jsonl"
     answer(python("data.py", "generated", 10, source))
     for job, command, modules in (
@@ -145,7 +145,7 @@ def bench_startup(folder: Path, load: Load) -> Iterator[Result]:
 
 
 def bench_verify(folder: Path, load: Load) -> Iterator[Result]:
-    """Run the whole proof of the reference models, beside what its start cannot do without."""
+    """Run `verify` on all reference models, and compare with the time for importing TensorFlow."""
     job, modules = f"`padmask verify` on {VERIFIED_ROWS:,} rows", "tensorflow"
     if find_spec(modules) is None:
         _skipped(job, f"import {modules}", f"no {modules} here")
@@ -153,7 +153,7 @@ def bench_verify(folder: Path, load: Load) -> Iterator[Result]:
     source = folder / "rows.jsonl"
     answer(python("data.py", "generated", VERIFIED_ROWS, source))
     verify = [*PADMASK, "verify", str(source), "--quiet"]
-    # Both exit 0, or the run stops: the proof was made.
+    # If the exit code of either is not 0, the run stops.
     run(verify), run(importing(modules))
     pair = by_turns(lambda: run(verify), lambda: run(importing(modules)), load.repeat)
     yield Result(job, f"`python -c 'import {modules}'`", pair)
@@ -163,7 +163,7 @@ def _skipped(job: str, against: str, reason: str) -> None:
     print(f"{job}, {against}: skipped, {reason}", file=sys.stderr)
 
 
-# What depends on the rows, and what is measured once.
+# Benches that depend on the number of rows, and benches that run once.
 SIZED = {"jsonl": bench_jsonl, "parquet": bench_parquet, "memory": bench_memory}
 ONCE = {"startup": bench_startup, "verify": bench_verify}
 BENCHES = SIZED | ONCE

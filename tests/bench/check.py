@@ -1,4 +1,4 @@
-"""Whether two outputs hold the same rows: `python check.py OURS THEIRS`, exit 1 where they do not."""
+"""Compare the rows of two outputs: `python check.py OURS THEIRS`. The exit code is 1 if they differ."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 
 
 def same_jsonl(ours: str, theirs: str) -> bool:
-    """Compare line by line, by value: peers differ in how they write spaces and letters."""
+    """Compare the lines by value, because peers write spaces and letters differently."""
     with open(ours, "rb") as a, open(theirs, "rb") as b:
         return all(
             x == y or (x is not None and y is not None and _canonical(x) == _canonical(y))
@@ -17,14 +17,14 @@ def same_jsonl(ours: str, theirs: str) -> bool:
 
 
 def _canonical(line: bytes) -> bytes:
-    """Write a row anew: Python would take 1, 1.0 and true for the same."""
+    """Serialize a row again. Python's == would treat 1, 1.0 and true as equal."""
     import orjson
 
     return orjson.dumps(orjson.loads(line), option=orjson.OPT_SORT_KEYS)
 
 
 def same_parquet(ours: str, theirs: str) -> bool:
-    """Compare column by column, by value and type: peers differ in large and plain types only."""
+    """Compare the columns by value and type, except that large types equal plain types."""
     import pyarrow.parquet as pq
 
     a, b = pq.read_table(ours), pq.read_table(theirs)
@@ -36,7 +36,7 @@ def same_parquet(ours: str, theirs: str) -> bool:
 
 
 def _plain(type_: Any) -> Any:
-    """Return a type as it is without large offsets and names of items."""
+    """Return a type without large offsets and item names."""
     import pyarrow as pa
 
     if pa.types.is_large_list(type_) or pa.types.is_list(type_):

@@ -1,4 +1,4 @@
-"""The processes that the benchmark starts. Small: nothing is imported but the standard library."""
+"""The processes that the benchmark starts. This module imports only the standard library."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def importing(modules: str) -> list[str]:
 
 
 def writing(command: Sequence[str], goal: Path) -> Callable[[], Cost]:
-    """Return a run of the command; each starts without the file that it writes."""
+    """Return a function that deletes the output file and then runs the command."""
 
     def fresh() -> Cost:
         goal.unlink(missing_ok=True)

@@ -1,3 +1,3 @@
-"""The benchmark is run by hand, by `make bench`: pytest leaves it alone."""
+"""The benchmark is run manually with `make bench`. pytest does not collect it."""
 
 collect_ignore_glob = ["*.py"]

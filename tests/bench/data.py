@@ -1,6 +1,6 @@
-"""The benchmark's data: rows whose lengths have the long tail of real text, generated or real.
+"""The data for the benchmark: generated or real rows whose lengths have the long tail of real text.
 
-Run as a process of its own, so that the one that measures stays small:
+This module runs in a separate process, so that the measuring process needs little memory:
 `python data.py DATA ROWS OUTPUT...`, a .jsonl or .parquet file each.
 """
 
@@ -17,29 +17,29 @@ from real import real_blocks
 
 SEED = 20251122
 MEAN_TOKENS, MAX_TOKENS = 70, 1024
-# A log-normal with this spread has a median of 42 where the mean is 70.
+# A log-normal distribution with this spread and a mean of 70 has a median of 42.
 SPREAD = 1.0
 VOCABULARY = 30_522
-# BERT's vocabulary keeps its first thousand places for special, unused and single-letter tokens.
+# The first thousand ids of BERT's vocabulary are special, unused and single-letter tokens.
 FIRST_WORD = 1_000
 BLOCK_ROWS = 10_000
 INPUT_GROUP_ROWS = 16_384
 
 
 def lengths_of(rng: np.random.Generator, rows: int) -> Any:
-    """Draw lengths: log-normal, mean 70, from 1 to 1,024."""
+    """Draw lengths from 1 to 1,024 from a log-normal distribution with a mean of 70."""
     drawn = rng.lognormal(np.log(MEAN_TOKENS) - SPREAD**2 / 2, SPREAD, rows)
     return np.clip(np.rint(drawn), 1, MAX_TOKENS).astype(np.int64)
 
 
 def tokens_of(rng: np.random.Generator, count: int) -> Any:
-    """Draw ids as words are used: the chance falls with the rank (Zipf)."""
+    """Draw ids from a Zipf distribution, like words in text."""
     ranks = (VOCABULARY - FIRST_WORD) ** rng.random(count)
     return (FIRST_WORD - 1 + ranks).astype(np.int32)
 
 
 def prose(rng: np.random.Generator, characters: int = 1 << 21) -> str:
-    """Return words to cut texts from; one in fifty has a letter beyond ASCII."""
+    """Return words for texts. One in fifty has a letter that is not ASCII."""
     letters = list("etaoinshrdlucmfwypvbgk")
     words = ["".join(rng.choice(letters, size)) for size in rng.integers(1, 11, 5_000)]
     words = [word + "é" if i % 50 == 7 else word for i, word in enumerate(words)]
@@ -48,13 +48,13 @@ def prose(rng: np.random.Generator, characters: int = 1 << 21) -> str:
 
 
 def generated_blocks(rows: int) -> Iterator[dict[str, Any]]:
-    """Yield the columns, some rows at a time; the first rows are the same for any count."""
+    """Yield the columns in blocks of rows. The first rows do not depend on the number of rows."""
     text = prose(np.random.default_rng(SEED))
     for first in range(0, rows, BLOCK_ROWS):
         rng = np.random.default_rng([SEED, first])
         lengths = lengths_of(rng, BLOCK_ROWS)
         tokens = tokens_of(rng, int(lengths.sum()))
-        # About four characters of text for a token.
+        # About four characters of text per token.
         begins = rng.integers(0, len(text) - 4 * MAX_TOKENS, BLOCK_ROWS)
         rows_here = min(BLOCK_ROWS, rows - first)
         lengths, begins = lengths[:rows_here], begins[:rows_here]
@@ -70,12 +70,12 @@ BLOCKS = {"generated": generated_blocks, "real": real_blocks}
 
 
 def write(path: str, data: str, rows: int) -> int:
-    """Write a file in the format of its suffix, and return how many tokens it holds."""
+    """Write a file in the format of its suffix, and return the number of tokens."""
     return write_blocks(path, BLOCKS[data](rows))
 
 
 def write_blocks(path: str, blocks: Iterator[dict[str, Any]]) -> int:
-    """Write blocks of rows, and return how many tokens they hold."""
+    """Write blocks of rows, and return the number of tokens."""
     return _write_jsonl(path, blocks) if path.endswith(".jsonl") else _write_parquet(path, blocks)
 
 
@@ -93,7 +93,7 @@ def _write_jsonl(path: str, blocks: Iterator[dict[str, Any]]) -> int:
 
 
 def _write_parquet(path: str, blocks: Iterator[dict[str, Any]]) -> int:
-    """Several row groups, so that readers may share them out among threads."""
+    """Write several row groups, so that readers can use threads."""
     import pyarrow as pa
     import pyarrow.parquet as pq
 

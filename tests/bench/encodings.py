@@ -1,6 +1,6 @@
-"""What Parquet's encodings make of padded ids and masks: `python tests/bench/encodings.py [--write]`.
+"""Compare Parquet encodings of padded ids and masks: `python tests/bench/encodings.py [--write]`.
 
-Each column is written alone, in memory, as the writer of padmask would but for one option.
+Each column is written alone, in memory, with the options of padmask's writer except one.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ WAYS: dict[str, dict[str, dict[str, Any]]] = {
 
 
 def measured(column: Any, options: dict[str, Any]) -> tuple[float, int]:
-    """Return the median of the seconds that writing takes, and the bytes."""
+    """Return the median time for writing in seconds, and the size in bytes."""
     import pyarrow as pa
     import pyarrow.parquet as pq
 

@@ -1,4 +1,4 @@
-"""Keep a Parquet file's table as Arrow, to be mapped into memory: `python keep.py PARQUET ARROW`."""
+"""Convert a Parquet file to an Arrow file for memory mapping: `python keep.py PARQUET ARROW`."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
-"""Processes and functions measured beside each other. Small: nothing is imported but the standard library.
+"""Measure processes and functions in pairs. This module imports only the standard library.
 
-A process's peak memory can never read less than that of the one that started it, so the
-process that measures holds no data.
+The reported peak memory of a process is at least that of its parent, so the
+measuring process has no data in memory.
 """
 
 from __future__ import annotations
@@ -13,18 +13,18 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from statistics import median
 
-# Installed packages come with their bytecode, and padmask run from its sources shall have it too.
+# Installed packages have bytecode files. Allow padmask to write them too.
 ENVIRONMENT = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
 
 
 @dataclass(frozen=True)
 class Cost:
-    """What one run took.
+    """The time and memory of one run.
 
     Args:
-        wall: seconds by the clock.
-        cpu: seconds of all cores, user and system, of the process and its children.
-        peak: bytes of the largest resident set; 0 where it was not measured.
+        wall: wall-clock time, in seconds.
+        cpu: CPU time of the process and its children, user and system, in seconds.
+        peak: peak resident memory, in bytes; 0 if not measured.
     """
 
     wall: float
@@ -34,7 +34,7 @@ class Cost:
 
 @dataclass(frozen=True)
 class Pair:
-    """The medians of two things run by turns; the ratios are medians of the ratio of each turn."""
+    """The medians of alternating runs of two things. The ratios are medians of the ratios of each turn."""
 
     ours: Cost
     theirs: Cost
@@ -43,10 +43,10 @@ class Pair:
 
 
 def run(command: Sequence[str]) -> Cost:
-    """Run a process to its end.
+    """Run a process and measure it.
 
     Raises:
-        RuntimeError: it failed; the message is what it said.
+        RuntimeError: the process failed. The message is its output.
     """
     begin = time.perf_counter()
     process = subprocess.Popen(command, env=ENVIRONMENT, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
@@ -62,7 +62,7 @@ def run(command: Sequence[str]) -> Cost:
 
 
 def call(function: Callable[[], object]) -> Cost:
-    """Call a function; throwing its result away is not measured."""
+    """Call a function and measure it, without the time for releasing the result."""
     wall, cpu = time.perf_counter(), time.process_time()
     result = function()
     cost = Cost(time.perf_counter() - wall, time.process_time() - cpu)
@@ -71,7 +71,7 @@ def call(function: Callable[[], object]) -> Cost:
 
 
 def by_turns(ours: Callable[[], Cost], theirs: Callable[[], Cost], repeat: int) -> Pair:
-    """Run two things A B A B, so that a slow spell of the machine strikes both."""
+    """Run two things alternately, so that a slow phase of the machine affects both."""
     turns = [(ours(), theirs()) for _ in range(repeat)]
     return Pair(
         middle([a for a, _ in turns]),

@@ -1,7 +1,7 @@
-"""Padding in memory, beside one other way: `python memory.py PEER DATA ROWS REPEAT`.
+"""Compare padding in memory with another library: `python memory.py PEER DATA ROWS REPEAT`.
 
-Prints the results as JSON, or what is missing for them. Every pair's outputs are compared
-before it is timed. A process a peer, so that the threads of one are not in another's way.
+Prints the results as JSON, or the missing package. The outputs of every pair are compared
+before they are timed. Each peer runs in a separate process, so that their threads do not interfere.
 """
 
 from __future__ import annotations
@@ -24,14 +24,14 @@ import padmask
 
 POST: dict[str, Any] = {"maxlen": MAXLEN, "padding": "post", "truncating": "post"}
 SPEC = padmask.PadSpec(**POST)
-# Else TensorFlow greets at length.
+# Otherwise TensorFlow prints start-up messages.
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "0")
 
 
 @dataclass(frozen=True)
 class Job:
-    """What is done, beside what, and the two functions that do it."""
+    """A job, the tool to compare with, and the two functions."""
 
     job: str
     against: str
@@ -40,7 +40,7 @@ class Job:
 
 
 def copy_jobs(rows: list[Any]) -> Iterator[Job]:
-    """The least that a result can cost: its memory, written once."""
+    """Write the memory of the result once, which is the minimum cost."""
     arrow = arrow_of(rows)
     padded = padmask.pad(arrow, SPEC)
     yield Job(
@@ -52,7 +52,7 @@ def copy_jobs(rows: list[Any]) -> Iterator[Job]:
 
 
 def keras_jobs(rows: list[Any]) -> Iterator[Job]:
-    """Keras's `pad_sequences`; neither it nor its twin makes a mask."""
+    """Keras's `pad_sequences`. Neither Keras's nor padmask's function returns a mask."""
     from keras.utils import pad_sequences
 
     lists, arrow = [row.tolist() for row in rows], arrow_of(rows)
@@ -77,7 +77,7 @@ def keras_jobs(rows: list[Any]) -> Iterator[Job]:
 
 
 def torch_jobs(rows: list[Any]) -> Iterator[Job]:
-    """torch's `pad_sequence`, from tensors that are there already, and a mask from their lengths."""
+    """torch's `pad_sequence` on existing tensors, and a mask from their lengths."""
     import torch
     from torch.nn.functional import pad
     from torch.nn.utils.rnn import pad_sequence
@@ -85,8 +85,8 @@ def torch_jobs(rows: list[Any]) -> Iterator[Job]:
     tensors = [torch.from_numpy(row) for row in rows]
 
     def theirs() -> tuple[Any, Any]:
-        # It does not cut, and pads to the longest row. Cutting only what is too long took two thirds
-        # of the time of cutting all.
+        # pad_sequence does not truncate, and pads to the longest row. Truncating only long rows took 2/3
+        # of the time of truncating all rows.
         lengths = [min(tensor.numel(), MAXLEN) for tensor in tensors]
         kept = [
             tensor if length < MAXLEN else tensor[:MAXLEN]
@@ -106,7 +106,7 @@ def torch_jobs(rows: list[Any]) -> Iterator[Job]:
 
 
 def tensorflow_jobs(rows: list[Any]) -> Iterator[Job]:
-    """TensorFlow's ragged tensors, which hold rows as Arrow does: flat, and where each ends."""
+    """TensorFlow's ragged tensors, which store flat values and the end of each row, as Arrow does."""
     import tensorflow as tf
 
     tf.config.set_visible_devices([], "GPU")
@@ -118,13 +118,13 @@ def tensorflow_jobs(rows: list[Any]) -> Iterator[Job]:
         lambda: padmask.pad(arrow, SPEC),
         lambda: (
             ragged.to_tensor(shape=[None, MAXLEN]),
-            # Lengths beyond it are cut to it.
+            # Longer rows are truncated to this length.
             tf.sequence_mask(ragged.row_lengths(), MAXLEN),
         ),
     )
 
 
-# By name: what must be there to import, and the jobs.
+# The packages to import and the jobs, by name.
 PEERS = {
     "copy": ("numpy", copy_jobs),
     "keras": ("keras", keras_jobs),
@@ -138,7 +138,7 @@ def arrow_of(rows: list[Any]) -> Any:
 
 
 def parts(result: Any) -> tuple[Any, Any]:
-    """Return a result's values and mask as NumPy arrays; None where no mask was made."""
+    """Return the values and the mask of a result as NumPy arrays; None if there is no mask."""
     if isinstance(result, padmask.Padded):
         return result.values, result.mask
     values, mask = result if isinstance(result, tuple) else (result, None)
@@ -146,7 +146,7 @@ def parts(result: Any) -> tuple[Any, Any]:
 
 
 def check(job: Job, rows: list[Any]) -> None:
-    """Stop where the two results differ, or are not what the rows say."""
+    """Raise an error if the two results differ, or do not match the rows."""
     (values, mask), (others, other_mask) = parts(job.ours()), parts(job.theirs())
     kept = np.minimum(np.fromiter(map(len, rows), np.int64, len(rows)), MAXLEN)
     real = np.arange(MAXLEN) < kept[:, None]
@@ -167,7 +167,7 @@ def main(peer: str, data: str, count: int, repeat: int) -> None:
     except ImportError as error:
         print(json.dumps({"missing": f"{needed} cannot be imported: {error}", "results": []}))
         return
-    # Arrays of int32, as Parquet and Arrow hold ids.
+    # int32 arrays, like ids in Parquet and Arrow.
     rows = [row for block in BLOCKS[data](count) for row in block["input_ids"]]
     results = []
     for job in jobs(rows):

@@ -1,8 +1,8 @@
-"""What people use instead, each doing the same job: `python peers.py FORMAT NAME INPUT OUTPUT`.
+"""Other tools that do the same job: `python peers.py FORMAT NAME INPUT OUTPUT`.
 
-The job: `input_ids` padded and cut to 128 places after the tokens, a bool column `mask`, the
-other fields as they are, rows in order. Each is written as one who knows the tool would write
-it, the quickest of the ways that were tried. Libraries are imported by the peer that needs them.
+The job: pad and truncate `input_ids` to 128 positions at the end, add a bool column `mask`, keep the
+other fields and the order of the rows. Each peer is written as an expert in the tool would write
+it, in the fastest of several tested ways. Each peer imports its own libraries.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import sys
 from typing import Any
 
 MAXLEN = 128
-# As padmask writes: zstd at its first level, and row groups of the same size.
+# The same options as padmask: zstd at level 1, and row groups of the same size.
 ZSTD_LEVEL = 1
 GROUP_ROWS = 32_768
 
@@ -27,7 +27,7 @@ def json_script(source: str, goal: str) -> None:
 
 
 def orjson_script(source: str, goal: str) -> None:
-    """Pad JSON Lines with the quickest JSON library for Python."""
+    """Pad JSON Lines with the fastest JSON library for Python."""
     import orjson
 
     with open(source, "rb") as lines, open(goal, "wb", buffering=1 << 20) as out:
@@ -44,7 +44,7 @@ def _padded(row: dict[str, Any]) -> dict[str, Any]:
 
 
 def _fields(source: str) -> dict[str, type]:
-    """Return what the fields of JSON Lines hold, by the first row; a list holds token ids."""
+    """Return the type of each field of JSON Lines, from the first row. A list contains token ids."""
     import json
 
     with open(source, encoding="utf-8") as lines:
@@ -63,7 +63,7 @@ _DUCKDB = f"""
 
 
 def duckdb_jsonl(source: str, goal: str) -> None:
-    """Pad JSON Lines in SQL; DuckDB is told the types and need not find them."""
+    """Pad JSON Lines in SQL. DuckDB receives the types and does not have to infer them."""
     import duckdb
 
     types = {int: "BIGINT", str: "VARCHAR", list: "INTEGER[]"}
@@ -81,7 +81,7 @@ def duckdb_parquet(source: str, goal: str) -> None:
 
 
 def polars_jsonl(source: str, goal: str) -> None:
-    """Pad JSON Lines in a lazy query; Polars is told the types and need not find them."""
+    """Pad JSON Lines in a lazy query. Polars receives the types and does not have to infer them."""
     import polars as pl
 
     types = {int: pl.Int64, str: pl.String, list: pl.List(pl.Int32)}
@@ -99,7 +99,7 @@ def polars_parquet(source: str, goal: str) -> None:
 
 
 def _polars_columns() -> dict[str, Any]:
-    """Padding and masks from tables by length, which took a third of `repeat_by`'s time."""
+    """Look up padding and masks in tables by length, in a third of the time of `repeat_by`."""
     import polars as pl
 
     lengths = range(MAXLEN + 1)
@@ -114,21 +114,21 @@ def _polars_columns() -> dict[str, Any]:
 
 
 def datasets_jsonl(source: str, goal: str) -> None:
-    """Pad JSON Lines by `datasets.map`; it is told the types and need not find them."""
+    """Pad JSON Lines with `datasets.map`, which receives the types and does not have to infer them."""
     import tempfile
 
     from datasets import Dataset, Features, List, Value
 
     types = {int: Value("int64"), str: Value("string"), list: List(Value("int32"))}
     features = Features({name: types[kind] for name, kind in _fields(source).items()})
-    # A cache of its own, or a second run would find the work done.
+    # Use a new cache. Otherwise, a second run would reuse the result.
     with tempfile.TemporaryDirectory() as cache:
         rows = Dataset.from_json(source, features=features, cache_dir=cache)
         _mapped(rows).to_json(goal, force_ascii=False, num_proc=_cores())
 
 
 def datasets_parquet(source: str, goal: str) -> None:
-    """Pad Parquet by `datasets.map`; it writes snappy, and cannot be told otherwise."""
+    """Pad Parquet with `datasets.map`, which always writes snappy."""
     import tempfile
 
     from datasets import Dataset
@@ -139,9 +139,9 @@ def datasets_parquet(source: str, goal: str) -> None:
 
 
 def _mapped(rows: Any) -> Any:
-    """Pad by a tokenizer's `pad`, in lists, which took two thirds of its NumPy arrays' time.
+    """Pad lists with a tokenizer's `pad`, in two thirds of the time for NumPy arrays.
 
-    The tokenizer is made here, so that nothing is downloaded; `pad` asks only for its pad token.
+    The tokenizer is created here, so that nothing is downloaded. `pad` needs only its pad token.
     """
     from datasets import Features, List, Value, disable_progress_bars
     from tokenizers import Tokenizer
@@ -153,7 +153,7 @@ def _mapped(rows: Any) -> Any:
     tokenizer = PreTrainedTokenizerFast(tokenizer_object=Tokenizer(words), pad_token="[PAD]")
 
     def pad(batch: dict[str, Any]) -> dict[str, Any]:
-        # A tokenizer's `pad` does not cut.
+        # A tokenizer's `pad` does not truncate.
         kept = {"input_ids": [ids[:MAXLEN] for ids in batch["input_ids"]]}
         padded = tokenizer.pad(kept, padding="max_length", max_length=MAXLEN)
         masks = [list(map(bool, mask)) for mask in padded["attention_mask"]]
@@ -170,7 +170,7 @@ def _cores() -> int:
 
 
 def pyarrow_parquet(source: str, goal: str) -> None:
-    """No padding at all: read the input, then write a result that lies in memory, padded already."""
+    """Do not pad: read the input, then write a padded result that is already in memory."""
     import pyarrow as pa
     import pyarrow.parquet as pq
 
@@ -180,7 +180,7 @@ def pyarrow_parquet(source: str, goal: str) -> None:
 
 
 def result_of(source: str) -> str:
-    """Return where the padded result of a Parquet input lies, for the peer that only writes it."""
+    """Return the path of the padded result, for the peer that only writes the result."""
     return source + ".padded.arrow"
 
 
@@ -200,7 +200,7 @@ PEERS = {
     },
 }
 
-# The packages of the peers that not everybody has.
+# Optional packages that some peers need.
 _HUGGING_FACE = ("datasets", "transformers", "tokenizers")
 NEEDS = {
     "DuckDB": ("duckdb",),

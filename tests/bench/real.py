@@ -1,7 +1,7 @@
-"""The benchmark's real data: the entries of the Jargon File, which lie beside the project.
+"""The real data for the benchmark: the entries of the Jargon File in sample_data.
 
-They are few, so they are repeated up to the rows asked for, numbered on in `id`; everything
-else of a row stays as it is. Importing this costs no NumPy.
+The entries are repeated up to the requested number of rows, with new numbers in `id`. Everything
+else in a row stays the same. This module does not import NumPy at the top.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ LISTS = ("input_ids", "labels")
 
 
 def real_blocks(rows: int) -> Iterator[dict[str, Any]]:
-    """Yield the columns, the whole file at a time; the last block is as long as is left."""
+    """Yield the columns in blocks of the entire file. The last block may be shorter."""
     import numpy as np
 
     with REAL.open(encoding="utf-8") as lines:
@@ -25,7 +25,7 @@ def real_blocks(rows: int) -> Iterator[dict[str, Any]]:
     for first in range(0, rows, len(entries)):
         here = list(islice(entries, rows - first))
         lengths = [len(entry["input_ids"]) for entry in here]
-        # Arrays of each block's own: rows that shared their memory would lie in the caches.
+        # Each block has new arrays, because shared arrays would stay in the CPU caches.
         flat = {name: np.concatenate([np.array(e[name], np.int32) for e in here]) for name in LISTS}
         yield {
             "id": np.arange(first, first + len(here)),

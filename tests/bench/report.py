@@ -1,4 +1,4 @@
-"""What the benchmark shows: the machine, tables, and RESULTS.md."""
+"""The output of the benchmark: the machine, tables, and RESULTS.md."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ machines are shared, so ratios are more reliable than seconds.
 - In memory, rows are int32. "Arrow rows" are one list array, and "NumPy rows" are a list of arrays.
   torch starts with the rows as tensors, and TensorFlow with one ragged tensor. Both compute a mask.
   Keras computes no mask.
-- `padmask verify` proves all reference models on generated rows, with its defaults.
+- `padmask verify` verifies all reference models on generated rows, with its defaults.
 - padmask and the other tool run alternately, A B A B. Seconds are medians. A ratio is the median of the
   ratios padmask : other of all turns. CPU is the user and system time of all threads and child
   processes. Peak is the largest resident set of one process, padmask / other. Its minimum is the size of
@@ -68,7 +68,7 @@ machines are shared, so ratios are more reliable than seconds.
 
 
 def machine() -> str:
-    """Say what the numbers were made on: nothing that names the machine."""
+    """Describe the machine and the versions, without identifying the machine."""
     cores = len(os.sched_getaffinity(0))
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30
     return (
@@ -86,12 +86,12 @@ def _versioned(package: str) -> str:
 
 
 def mebibytes(sizes: Sequence[int]) -> str:
-    """Return sizes side by side."""
+    """Return two sizes as text."""
     return " / ".join(f"{size / 2**20:,.0f}" for size in sizes) or "-"
 
 
 def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
-    """Return the lines of a Markdown table, numbers to the right."""
+    """Return the lines of a Markdown table with right-aligned numbers."""
     widths = [max(map(len, column)) for column in zip(head, *rows, strict=True)]
     left = [
         any(cell[:1].isalpha() or cell[:1] == "`" for cell in column) for column in zip(*rows, strict=True)
@@ -113,7 +113,7 @@ def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
 
 
 def write_section(path: Path, title: str, made_on: str, lines: Sequence[str]) -> None:
-    """Put a section into the file, in the place of the one with the same title."""
+    """Write a section to the file, and replace the section with the same title."""
     found = path.read_text().split("\n## ")[1:] if path.exists() else []
     sections = dict(section.split("\n", 1) for section in found)
     sections[title] = "\n".join(["", made_on, "", *lines, ""])

@@ -1,4 +1,4 @@
-"""What a token costs, and how much memory it takes, as the input grows."""
+"""Time per token and memory for growing inputs."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from report import mebibytes
 from targets import JSON_LINES, MEMORY_GROWTH, PARQUET, verdict
 
 MEAN_TOKENS = 70
-# Each ten times the one before: that is what the growth of memory is told by.
+# Each number is ten times the previous one, to measure the growth of memory.
 SCALE_TOKENS = [10**5, 10**6, 10**7]
 HUGE_TOKENS = 10**8
 COLUMNS = [
@@ -29,7 +29,7 @@ COLUMNS = [
 
 
 def scaled(counts: Sequence[int], repeat: int) -> Iterator[list[str]]:
-    """Run padmask on more and more tokens and yield the table's lines."""
+    """Run padmask on growing inputs and yield the lines of the table."""
     for suffix, job in (("jsonl", JSON_LINES), ("parquet", PARQUET)):
         before = 0
         for count in counts:
@@ -49,7 +49,7 @@ def scaled(counts: Sequence[int], repeat: int) -> Iterator[list[str]]:
 
 
 def _growth(peak: int, before: int, count: int) -> tuple[str, str]:
-    """Compare a peak with that of a tenth of the tokens; only at the largest count was a promise made."""
+    """Compare a peak with that of a tenth of the tokens. Only the largest input has a target."""
     if not before:
         return "-", "-"
     ratio = peak / before
@@ -57,7 +57,7 @@ def _growth(peak: int, before: int, count: int) -> tuple[str, str]:
 
 
 def _grown(folder: Path, suffix: str, count: int, repeat: int) -> tuple[Pair, int]:
-    """Run padmask on so many tokens and, by turns, on ten rows, which is its start-up."""
+    """Run padmask alternately on many tokens and on ten rows, which measures the start-up."""
     runs = []
     for name, rows in (("in", count // MEAN_TOKENS), ("ten", 10)):
         source, goal = folder / f"{name}.{suffix}", folder / f"{name}.out.{suffix}"
@@ -65,5 +65,5 @@ def _grown(folder: Path, suffix: str, count: int, repeat: int) -> tuple[Pair, in
         runs.append((writing(pad(source, goal), goal), tokens))
     (ours, tokens), (start, _) = runs
     ours(), start()
-    # Where start-up is most of it, the rest shows only in many turns.
+    # If start-up dominates, many runs are needed to measure the rest.
     return by_turns(ours, start, repeat * (SHORT_REPEAT if count < 10**6 else 1)), tokens

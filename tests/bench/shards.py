@@ -1,9 +1,9 @@
-"""A dataset of shards, padded by one process, by several, and by a Dask cluster of this machine.
+"""Pad a dataset of shards with one process, several processes, and a local Dask cluster.
 
 `python tests/bench/shards.py [--tokens N] [--shards N] [--tiny N] [--repeat N] [--write]`
 
-Three tables: what a token costs, what a shard costs however small it is, and what the one that
-drives the others takes alone. Everybody's manifests are compared, and so the checksums of all shards.
+The three tables show the cost per token, the cost per small shard, and the cost of the driver
+alone. The manifests of all runs are compared, and therefore the checksums of all shards.
 """
 
 from __future__ import annotations
@@ -31,10 +31,10 @@ from measure import ENVIRONMENT
 from peers import MAXLEN
 from report import machine, mebibytes, table, write_section
 
-# Blocks of 10,000 rows, of 70 tokens in the mean, are what data.py makes.
+# data.py writes blocks of 10,000 rows with 70 tokens on average.
 BLOCK_TOKENS = 700_000
 TINY_ROWS, FEW = 10, 20
-# The memory of a process is told as the most it ever had: only what it takes in its last moment is missed.
+# The system reports the peak memory of a process, so only a peak just before its end can be missed.
 LOOK_SECONDS = 0.1
 DRIVEN = (1_000, 10_000)
 FORMATS = {"jsonl": "JSON Lines -> JSON Lines", "parquet": "Parquet -> Parquet"}
@@ -67,13 +67,13 @@ PARTS = {
 
 @dataclass(frozen=True)
 class Usage:
-    """What a run of several processes took.
+    """The time and memory of a run with several processes.
 
     Args:
-        wall: seconds by the clock.
-        cpu: seconds of all cores, of all processes.
-        driver: bytes of the largest resident set of the one that drives.
-        worker: that of the largest of its workers; 0 where it has none.
+        wall: wall-clock time, in seconds.
+        cpu: CPU time of all processes, in seconds.
+        driver: peak resident memory of the driver, in bytes.
+        worker: largest peak resident memory of a worker, in bytes; 0 if there are no workers.
     """
 
     wall: float
@@ -83,10 +83,10 @@ class Usage:
 
 
 def run(command: Sequence[str]) -> Usage:
-    """Run a process and those that it starts to their end.
+    """Run a process and its children, and measure them.
 
     Raises:
-        RuntimeError: it failed; the message is what it said.
+        RuntimeError: the process failed. The message is its output.
     """
     drivers, workers = dict[int, int](), dict[int, int]()
     with tempfile.TemporaryFile() as said:
@@ -112,7 +112,7 @@ def run(command: Sequence[str]) -> Usage:
 
 
 def _family(pid: int) -> set[int]:
-    """Return a process and all that came of it."""
+    """Return a process and all its descendants."""
     found = {pid}
     with suppress(FileNotFoundError, ProcessLookupError):
         for task in Path(f"/proc/{pid}/task").iterdir():
@@ -143,7 +143,7 @@ def middle(runs: Sequence[Usage]) -> Usage:
 
 
 def make(folder: str, suffix: str, shards: int, blocks: int, rows: int) -> int:
-    """Write shards of so many blocks, or of the first rows of one, and return how many tokens they hold."""
+    """Write shards of several blocks, or of the first rows of a block, and return the number of tokens."""
     from itertools import islice
 
     from data import BLOCK_ROWS, generated_blocks, write_blocks
@@ -161,20 +161,20 @@ def make(folder: str, suffix: str, shards: int, blocks: int, rows: int) -> int:
 
 
 def made(folder: Path, suffix: str, shards: int, blocks: int = 1, rows: int = 0) -> int:
-    """Do the same in a process of its own: the one that measures holds no data."""
+    """Do the same in a separate process, so that the measuring process has no data in memory."""
     folder.mkdir()
     return int(answer(python("shards.py", "--make", folder, suffix, shards, blocks, rows)))
 
 
 def padded(source: Path, goal: Path, way: str) -> Usage:
-    """Pad a folder into one that is not there."""
+    """Pad a folder into a new folder."""
     shutil.rmtree(goal, ignore_errors=True)
     asked = ["--maxlen", str(MAXLEN), "--threads", "1", "--quiet", *WAYS[way]]
     return run([*PADMASK, "pad", str(source), "-o", f"{goal}/", *asked])
 
 
 def compared(source: Path, goal: Path, repeat: int) -> Iterator[tuple[str, Usage]]:
-    """Have everybody do the same by turns, and give the medians; stop where a manifest differs."""
+    """Run all executors alternately, and return the medians. Raise an error if the manifests differ."""
     runs: dict[str, list[Usage]] = {way: [] for way in WAYS}
     manifests = set()
     for _ in range(repeat):
@@ -191,7 +191,7 @@ def compared(source: Path, goal: Path, repeat: int) -> Iterator[tuple[str, Usage
 
 
 def tokens_table(folder: Path, options: argparse.Namespace) -> Iterator[list[str]]:
-    """Tell what a token costs."""
+    """Measure the cost per token."""
     shards = options.shards
     blocks = max(1, round(options.tokens / BLOCK_TOKENS / shards))
     for suffix, job in FORMATS.items():
@@ -209,7 +209,7 @@ def tokens_table(folder: Path, options: argparse.Namespace) -> Iterator[list[str
 
 
 def shards_table(folder: Path, options: argparse.Namespace) -> Iterator[list[str]]:
-    """Tell what a shard costs that holds next to nothing; what a few take is start-up."""
+    """Measure the cost per tiny shard, without the start-up, which a run with few shards measures."""
     shards = options.tiny
     for suffix, job in FORMATS.items():
         sources = {count: folder / f"tiny-{suffix}-{count}" for count in (FEW, shards)}
@@ -227,7 +227,7 @@ def shards_table(folder: Path, options: argparse.Namespace) -> Iterator[list[str
 
 
 class Nobody(Executor):
-    """Workers that leave a file of one byte, and answer as true ones would."""
+    """Fake workers that write a file of one byte and return realistic results."""
 
     def submit(self, function: Callable[..., Any], /, *args: Any, **more: Any) -> Future[Any]:
         from padmask.shards.manifest import ShardRecord
@@ -251,7 +251,7 @@ class Nobody(Executor):
 
 @cache
 def _lengths() -> bytes:
-    """Return what the lengths of 10,000 rows are, as it comes through a pipe."""
+    """Return the lengths of 10,000 rows as a worker would send them."""
     import numpy as np
     from data import lengths_of
 
@@ -261,17 +261,17 @@ def _lengths() -> bytes:
 
 
 def drive(source: str, goal: str, maxlen: str) -> None:
-    """List, plan and commit a dataset on which others have worked."""
+    """List, plan and commit a dataset with fake workers."""
     from padmask import FileOptions, PadSpec, pad_dataset
 
     spec = PadSpec(maxlen=int(maxlen) if maxlen.isdigit() else maxlen)
-    # Whatever the disk holds: next to nothing is written.
+    # Ignore the free disk space, because almost nothing is written.
     files = FileOptions(max_bytes=1 << 60)
     pad_dataset(source, goal, spec=spec, files=files, executor=Nobody(), workers=2)
 
 
 def driver_table(folder: Path, options: argparse.Namespace) -> Iterator[list[str]]:
-    """Tell what driving takes: listing, footers, planning, records, the manifest; of tiny files."""
+    """Measure the driver on tiny files: listing, footers, planning, records and the manifest."""
     for suffix in FORMATS:
         one = folder / f"one-{suffix}"
         made(one, suffix, 1, rows=TINY_ROWS)
@@ -310,7 +310,7 @@ def parse() -> argparse.Namespace:
 
 
 def shown(columns: Sequence[str], lines: Iterator[list[str]]) -> list[str]:
-    """Return a table, and tell of each line as soon as it is there."""
+    """Return a table, and print each line when it is complete."""
     done = []
     for cells in lines:
         print(" | ".join(cells), file=sys.stderr, flush=True)

@@ -1,4 +1,4 @@
-"""What padmask shall reach beside others: ratios, padmask : other, by the names of a table's line."""
+"""Targets for padmask: the ratio of padmask to another tool, by the names in a line of the table."""
 
 from __future__ import annotations
 
@@ -6,19 +6,19 @@ from dataclasses import dataclass
 
 JSON_LINES = "JSON Lines -> JSON Lines"
 PARQUET = "Parquet -> Parquet"
-# Peak memory beside that of a tenth of the tokens.
+# Peak memory relative to that of a tenth of the tokens.
 MEMORY_GROWTH = 1.1
 
 
 @dataclass(frozen=True)
 class Target:
-    """The largest ratios that are good enough; None where nothing was promised."""
+    """The largest acceptable ratios; None if there is no target."""
 
     wall: float | None = None
     cpu: float | None = None
 
 
-# Less CPU than the best peer, times 0.7, is less than every peer's.
+# The target is 0.7 times the CPU time of the best peer.
 _ANY_PEER = 0.7
 TARGETS = {
     (JSON_LINES, "json script"): Target(cpu=_ANY_PEER),
@@ -40,7 +40,7 @@ TARGETS = {
 
 
 def verdict(ratio: float, limit: float | None) -> str:
-    """Say whether a ratio, not rounded, is small enough."""
+    """Return whether an unrounded ratio meets its target."""
     if limit is None:
         return "-"
     return f"{'met' if ratio <= limit else 'missed'}, <= {limit}"

@@ -1,4 +1,4 @@
-"""The command line as its users meet it: as a process, or quickly inside this process."""
+"""Run the command line as users do: as a process, or faster, in this process."""
 
 from __future__ import annotations
 
@@ -15,30 +15,30 @@ from padmask.cli import run
 
 Completed = subprocess.CompletedProcess[str]
 
-# Set to run every command in a new process, as a check of the process that forks.
+# If set, every command runs in a new process, to check the server process.
 NEW_PROCESSES = "PADMASK_NEW_PROCESSES" in os.environ
 
 
 def _text(data: bytes) -> str:
-    # Binary output comes through whole: .encode("utf-8", "surrogateescape") gives it back.
+    # Binary output is not lost: .encode("utf-8", "surrogateescape") restores the bytes.
     return data.decode("utf-8", "surrogateescape")
 
 
 @pytest.fixture
 def command() -> list[str]:
-    """The command line that starts `padmask` in a new process."""
+    """Command line that starts `padmask` in a new process."""
     return [sys.executable, "-m", "padmask"]
 
 
 @pytest.fixture
 def quick_command(command: list[str], fork_server: ForkServer) -> list[str]:
-    """The command line that starts `padmask` in a forked process, for shells and pipelines."""
+    """Command line that runs `padmask` on the server process, for shells and pipelines."""
     return command if NEW_PROCESSES else fork_server.command
 
 
 @pytest.fixture
 def shell(quick_command: list[str], tmp_path: Path) -> Callable[[str], Completed]:
-    """Run a shell line in which `padmask` is this padmask."""
+    """Run a shell command in which `padmask` is this version of padmask."""
 
     def start(line: str) -> Completed:
         code = f'padmask() {{ {" ".join(quick_command)} "$@"; }}; {line}'
@@ -53,9 +53,9 @@ def shell(quick_command: list[str], tmp_path: Path) -> Callable[[str], Completed
 def padmask(command: list[str], request: pytest.FixtureRequest, tmp_path: Path) -> Callable[..., Completed]:
     """Run `padmask ARGS...` as a process.
 
-    The process is forked, unless what is asked for needs a new one. `stdin` is text or bytes, nothing unless
-    given; `redirect` is what a shell would be given after the command, such as `>&-`; `before` is what it
-    would be given first, such as `ulimit -f 8`; `new` asks for a new process.
+    The server process forks a child, unless an argument requires a new process. `stdin` is text or bytes, by
+    default empty. `redirect` is shell syntax after the command, such as `>&-`. `before` is shell syntax
+    before the command, such as `ulimit -f 8`. `new` starts a new process.
     """
 
     def start(
@@ -88,7 +88,7 @@ def padmask(command: list[str], request: pytest.FixtureRequest, tmp_path: Path) 
 def here(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> Callable[..., Completed]:
-    """Run `padmask ARGS...` inside this process, in the test's folder: the quickest way."""
+    """Run `padmask ARGS...` in this process, in the test's folder, which is the fastest way."""
 
     def call(*args: str | Path) -> Completed:
         monkeypatch.chdir(tmp_path)

@@ -26,7 +26,7 @@ KEY, SECRET, SIGNATURE = "AKIA5EXAMPLE", "wJalr/XUtnF", "5ignature"
 
 @pytest.fixture
 def here_is_empty(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Work in an empty folder, in which a file at a relative path would be noticed."""
+    """Change to an empty folder, so that the test detects files at relative paths."""
     folder = tmp_path / "here"
     folder.mkdir()
     monkeypatch.chdir(folder)
@@ -34,7 +34,7 @@ def here_is_empty(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 class Distant(LocalFileSystem):
-    """A machine behind sftp:// with the files of this machine."""
+    """A fake sftp:// server with the files of this machine."""
 
     protocol = ("sftp",)
 

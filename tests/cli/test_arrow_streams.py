@@ -102,7 +102,7 @@ def test_trailing_bytes_are_refused(here: Run, tmp_path: Path, rest: bytes) -> N
     (tmp_path / "a.arrow").write_bytes(whole + rest)
     done = here("pad", tmp_path / "a.arrow", "--maxlen", "1")
     assert done.returncode != 0
-    assert f"the bytes from {len(whole)} on are not an Arrow stream" in done.stderr
+    assert f"the data from byte {len(whole)} onward are not an Arrow stream" in done.stderr
 
 
 @pytest.mark.parametrize("command", [("pad", "--maxlen", "1"), ("inspect",), ("verify", "--no-model")])
@@ -111,7 +111,7 @@ def test_missing_end_mark_warns(here: Run, tmp_path: Path, command: tuple[str, .
     (tmp_path / "cut.arrow").write_bytes(stream([1], [2])[:-END_MARK_BYTES])
     done = here(verb, tmp_path / "cut.arrow", *options)
     assert done.returncode == 0
-    assert "ends without its end mark" in " ".join((done.stdout + done.stderr).split())
+    assert "has no end-of-stream marker" in " ".join((done.stdout + done.stderr).split())
 
 
 COMMANDS = {
@@ -125,17 +125,17 @@ COMMANDS = {
 @pytest.mark.parametrize(
     ("limit", "is_warned"), [(0, False), (1, False), (2, False), (3, True), (None, True)], ids=str
 )
-def test_rows_beyond_the_limit_are_not_missing(
+def test_limit_avoids_end_mark_warning(
     here: Run, tmp_path: Path, command: tuple[str, ...], limit: int | None, is_warned: bool
 ) -> None:
     verb, *options = command
     (tmp_path / "cut.arrow").write_bytes(stream([1], [2])[:-END_MARK_BYTES])
     done = here(verb, "cut.arrow", *options, *([] if limit is None else ["--limit", str(limit)]))
     assert done.returncode == 0
-    assert ("ends without its end mark" in " ".join((done.stdout + done.stderr).split())) is is_warned
+    assert ("has no end-of-stream marker" in " ".join((done.stdout + done.stderr).split())) is is_warned
 
 
-def test_limit_reaches_into_the_files_that_are_read(here: Run, tmp_path: Path) -> None:
+def test_limit_applies_within_files(here: Run, tmp_path: Path) -> None:
     for name in ("a", "b", "c"):
         (tmp_path / f"{name}.arrow").write_bytes(stream([1], [2])[:-END_MARK_BYTES])
     for limit, cut in (("2", []), ("3", ["a"]), ("5", ["a", "b"]), ("7", ["a", "b", "c"])):
@@ -144,20 +144,20 @@ def test_limit_reaches_into_the_files_that_are_read(here: Run, tmp_path: Path) -
         assert found.get("no-end-mark", []) == [f"{name}.arrow" for name in cut]
 
 
-def test_strict_refuses_a_stream_without_its_end_mark(here: Run, two_streams: Path) -> None:
+def test_strict_refuses_missing_end_mark(here: Run, two_streams: Path) -> None:
     whole = two_streams.read_bytes()
     strict = ("verify", two_streams, "--no-model", "--strict")
     assert here(*strict).returncode == 0
     two_streams.write_bytes(whole[:-END_MARK_BYTES])
     done = here(*strict)
     assert (done.returncode, "no-end-mark" in done.stdout) == (1, True)
-    # The first rows are all there.
+    # All of the first rows are in the output.
     assert here(*strict, "--limit", "2").returncode == 0
     assert here(*strict, "--allow", "no-end-mark").returncode == 0
 
 
 def test_whole_stream_gets_no_warning(here: Run, two_streams: Path) -> None:
-    assert "end mark" not in here("pad", two_streams, "-o", "out.jsonl", "--maxlen", "1").stderr
+    assert "end-of-stream" not in here("pad", two_streams, "-o", "out.jsonl", "--maxlen", "1").stderr
 
 
 @pytest.mark.parametrize("second", [file([9]), file()], ids=["rows", "no rows"])

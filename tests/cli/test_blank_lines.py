@@ -53,7 +53,7 @@ def test_blank_lines_in_pipes(command, blank, options):
 
     assert output.count(b"\n") == 2
     assert mebibytes < 150
-    # One step of Python per line took more than 15 seconds.
+    # A Python loop over the lines took more than 15 seconds.
     assert seconds < 5
 
 
@@ -86,7 +86,7 @@ def test_bad_lines_in_pipes(command):
 
 
 def test_bad_lines_are_reported(padmask, tmp_path):
-    # More lines than are held in memory; their order is kept.
+    # There are more lines than fit in memory. Their order must stay the same.
     lines = [f"bad {i} ".encode() + b"x" * 100_000 for i in range(500)]
 
     ran = padmask(
@@ -157,7 +157,7 @@ def test_limit_ignores_blank_lines(padmask, limit):
 
 
 def test_vertical_tab_is_not_blank(padmask):
-    # Python counts these bytes as blank; JSON does not.
+    # These bytes are whitespace in Python but not in JSON.
     ran = padmask("pad", "-", stdin=b"\n\v\n" + ROW)
 
     assert ran.returncode != 0

@@ -25,7 +25,7 @@ def tokens_of(path: Path) -> list[int]:
 
 
 def rewrite(path: Path, token: int) -> None:
-    """Change the token of every row; keep the file's size and modification time."""
+    """Change the token of every row, but not the size and modification time of the file."""
     before = path.stat()
     with path.open("r+b") as file:
         whole = file.read()
@@ -38,7 +38,7 @@ def rewrite(path: Path, token: int) -> None:
 
 
 def rewrite_while_it_runs(args: list[str], path: Path, cwd: Path) -> subprocess.CompletedProcess[bytes]:
-    """Run a command that stops at a full pipe halfway through its input, and rewrite the input then."""
+    """Run a command that blocks at a full pipe, and rewrite the input before it continues."""
     with subprocess.Popen(args, cwd=cwd, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
         assert process.stdout is not None
         first = process.stdout.read(1)
@@ -71,7 +71,7 @@ def test_resume_detects_rewrites(padmask: Callable[..., Completed], tmp_path: Pa
     done = padmask(*args)
     assert done.returncode == 0
     assert tokens_of(tmp_path / "out" / "a.jsonl") == [2, 2]
-    # If one input changed, a length found over all inputs is found again.
+    # If one input changed, a length computed from all inputs is computed again.
     assert ("1 of them done before" in done.stderr) == (length == "2")
 
 
@@ -100,7 +100,7 @@ def test_readers_detect_rewrites(command: list[str], tmp_path: Path, verb: list[
     options = ["--overwrite-mask", "--maxlen", "2"] if verb == ["pad"] else []
     args = [*command, *verb, *options, str(path), str(pipe)]
     with subprocess.Popen(args, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
-        # The pipe opens when the file before it has been read.
+        # padmask opens the pipe after it has read the previous file.
         with pipe.open("w") as stream:
             rewrite(path, 2)
             stream.write(row)

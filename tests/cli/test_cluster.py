@@ -27,7 +27,7 @@ pytest.importorskip("distributed", reason="--cluster needs Dask")
 pytestmark = [pytest.mark.slow, pytest.mark.skipif(sys.platform != "linux", reason="asks Linux's /proc")]
 
 SHARDS, ROWS = 6, 20
-# Slow workers, so that a test finds them at work.
+# Slow workers, so that they are still busy when a test acts.
 SLOW = "time.sleep(0.1)"
 HERE = ("--host", "127.0.0.1")
 
@@ -41,7 +41,7 @@ def records_in(folder: Path) -> list[Path]:
 
 
 def seen_in(folder: Path) -> set[str]:
-    """Return the files that readers of the folder do not skip."""
+    """Return the files in a folder that readers would not ignore."""
     return (
         {name for name in bytes_in(folder) if not name.startswith("_padmask-")} if folder.exists() else set()
     )
@@ -74,7 +74,7 @@ def wanted(data: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, by
 
 @contextmanager
 def started(command: str, *args: str, cwd: Path, env: Mapping[str, str]) -> Iterator[subprocess.Popen[bytes]]:
-    """Run a part of a cluster while the block lasts."""
+    """Run a scheduler or worker process inside the context."""
     with (cwd / "cluster.log").open("ab") as log:
         process = subprocess.Popen(
             [sys.executable, "-m", f"distributed.cli.{command}", *args, *HERE, "--no-dashboard"],
@@ -95,8 +95,8 @@ class Nodes:
     """A scheduler and a changing set of workers.
 
     Args:
-        folder: for their files.
-        env: of the workers.
+        folder: folder for their files.
+        env: environment of the workers.
     """
 
     def __init__(self, folder: Path, env: Mapping[str, str]) -> None:
@@ -118,7 +118,7 @@ class Nodes:
         self._stack.close()
 
     def add_worker(self, env: Mapping[str, str] | None = None) -> None:
-        """Start a worker that is not restarted when it dies, and wait for it."""
+        """Start a worker that is not restarted when it dies, and wait until it is ready."""
         log, lines = self._folder / "cluster.log", "Registered to"
         before = log.read_text().count(lines)
         worker = started(
@@ -172,7 +172,7 @@ def start(
 def end(process: subprocess.Popen[str]) -> tuple[int, str]:
     """Return the exit code of a run and its stderr."""
     with process:
-        # Dask may try for half a minute to reach a worker that is dead.
+        # Dask may try for half a minute to reach a dead worker.
         out, said = process.communicate(timeout=4 * SECONDS)
     assert out == ""
     return process.returncode, said
@@ -238,7 +238,7 @@ def test_interrupted_run_frees_cluster(command, data, wanted, nodes, tmp_path):
 def test_run_resumes_without_scheduler(command, data, wanted, empty, tmp_path):
     empty.add_worker()
     process = start(command, data, tmp_path / "padded", "--cluster", empty.address)
-    # By then the scheduler has reported the first ones.
+    # At this time, the scheduler has reported the first workers.
     wait_until(lambda: len(records_in(tmp_path / "padded")) >= 3)
     empty.scheduler.kill()
     began = time.monotonic()
@@ -254,7 +254,7 @@ def test_run_resumes_without_scheduler(command, data, wanted, empty, tmp_path):
 
 
 def test_absent_workers_end_the_run(data, empty, tmp_path, monkeypatch):
-    monkeypatch.setattr(dask, "ABSENT_SECONDS", 1.0)
+    monkeypatch.setattr(dask, "NO_WORKERS_SECONDS", 1.0)
     empty.add_worker()
     with open_cluster(empty.address) as executor:
         assert executor.workers == 1
@@ -263,7 +263,7 @@ def test_absent_workers_end_the_run(data, empty, tmp_path, monkeypatch):
             if empty.workers:
                 empty.kill(0)
 
-        with pytest.raises(PadmaskError, match="lost all its workers"):
+        with pytest.raises(PadmaskError, match="has no workers left"):
             pad_dataset(data, tmp_path / "padded", executor=executor, progress=tell)
     assert not seen_in(tmp_path / "padded")
 
@@ -314,7 +314,7 @@ def sockets_of(pid: int) -> set[str]:
             number = re.fullmatch(r"socket:\[(\d+)\]", os.readlink(link))
             found |= {number[1]} if number else set()
     except OSError:
-        pass  # It has ended.
+        pass  # The process has ended.
     return found
 
 
@@ -353,14 +353,14 @@ def test_shard_that_kills_workers(command, data, wanted, tmp_path):
     env = faulty(tmp_path / "fault", "if shard.index == 2: os.kill(os.getpid(), signal.SIGKILL)")
     code, said = end(start(command, data, tmp_path / "padded", "--cluster", "local", env=env))
     assert (code, is_sentence(said)) == (1, True), said
-    assert "02.jsonl: each worker that tried it died" in said
+    assert "02.jsonl: each worker that read the file died" in said
     assert not seen_in(tmp_path / "padded")
     pad_dataset(data, tmp_path / "padded", resume=True)
     assert bytes_in(tmp_path / "padded") == wanted
 
 
 def test_tls_needs_certificates():
-    # Dask looks for certificates before it connects: nothing listens there.
+    # Dask reads the certificates before it connects, so no process listens at the address.
     with pytest.raises(SpecError, match="Dask has no certificates"), open_cluster("tls://127.0.0.1:1"):
         pass
 

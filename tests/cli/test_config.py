@@ -16,7 +16,7 @@ from padmask.cli import cli
 Run = Callable[..., subprocess.CompletedProcess[str]]
 
 READ = ("column", "maxlen", "padding", "truncating", "value", "dtype", "pad-to-multiple-of", "input-format")
-# Every long option of every command. A new one belongs in one of the two lists of its command.
+# Every long option of every command. Add a new option to one of the two lists of its command.
 MAY_SET = {
     "pad": {*READ, "output-format", "mask-column", "mask-dtype", "no-mask", "mask", "length-column"}
     | {"overlong", "empty-rows", "fixed-size-list", "no-fixed-size-list", "batch-rows", "threads", "workers"}
@@ -54,7 +54,7 @@ def long_options(command: str) -> set[str]:
 
 @pytest.fixture
 def project(tmp_path: Path) -> Callable[[str], Path]:
-    """Write a pyproject.toml beside some data, and return its path."""
+    """Write some data, and return a function that writes a pyproject.toml and returns its path."""
     (tmp_path / "in.jsonl").write_text('{"input_ids": [1, 2, 3]}\n{"input_ids": [4]}\n')
 
     def write(text: str) -> Path:
@@ -168,19 +168,19 @@ def test_unused_settings_are_silent(here: Run, project: Callable[[str], Path]) -
         ("maxlen = 3\npad-to-multiple-of = 2", ("pad", "in.jsonl"), "not a multiple", "--maxlen and "),
         ("maxlen = 'p0'", ("pad", "in.jsonl"), "--maxlen must be", "--maxlen is"),
         ("value = 'x'", ("pad", "in.jsonl"), "the pad value 'x'", "--value is"),
-        ("dtype = 'string'", ("pad", "in.jsonl"), "cannot become string", "--dtype is"),
-        ("column = 'input_ids:string'", ("pad", "in.jsonl"), "cannot become string", "--column is"),
+        ("dtype = 'string'", ("pad", "in.jsonl"), "cannot be converted to string", "--dtype is"),
+        ("column = 'input_ids:string'", ("pad", "in.jsonl"), "cannot be converted to string", "--column is"),
         ("length-column = 'input_ids'", ("pad", "in.jsonl"), "is a column to pad", "--length-column is"),
         (
             "maxlen = 2\noverlong = 'error'",
             ("pad", "in.jsonl"),
-            "more than maxlen",
+            "tokens, but maxlen is",
             "--maxlen and --overlong",
         ),
         (
             "output-format = 'arrow'",
             ("pad", "in.jsonl", "-o", "x.parquet"),
-            "asks for arrow",
+            "--output-format is arrow",
             "--output-form",
         ),
         ("dtype = 'int16'", ("pad", "bad.jsonl"), "70000 does not fit int16", "--dtype is"),
@@ -215,8 +215,13 @@ def test_unused_settings_are_silent(here: Run, project: Callable[[str], Path]) -
             "'n' is 3, but",
             "--length-column is",
         ),
-        ("rows = 'x'", ("inspect", "in.jsonl"), "--rows takes A:B", "--rows is"),
-        ("explain = true", ("verify", "in.jsonl", "--no-model"), "--explain needs --model", "--explain is"),
+        ("rows = 'x'", ("inspect", "in.jsonl"), "--rows must be A:B", "--rows is"),
+        (
+            "explain = true",
+            ("verify", "in.jsonl", "--no-model"),
+            "--explain requires --model",
+            "--explain is",
+        ),
     ],
     ids=lambda value: value if isinstance(value, str) else " ".join(value),
 )

@@ -56,7 +56,7 @@ def start(here: Run, verb: str, *inputs: str) -> Completed:
 
 
 def is_warned(done: Completed, verb: str, name: str) -> bool:
-    """Tell whether a command warns of a file that the manifest does not list, or verify finds an error."""
+    """Return whether a command warns about, or verify reports, a file that the manifest does not list."""
     if verb in ("inspect", "verify"):
         shown: dict[str, Any] = json.loads(done.stdout)
         found = [one for one in shown.get("data", shown.get("health")) if one["rule"] == "stranger-file"]
@@ -88,7 +88,7 @@ def test_unlisted_match_is_reported(here: Run, out: Path, verb: str) -> None:
     shutil.copy(out / "a.jsonl", out / "a copy.jsonl")
     assert is_warned(start(here, verb, "out/*.jsonl"), verb, "a copy.jsonl")
     assert is_warned(start(here, verb, "out/a*"), verb, "a copy.jsonl")
-    # A shell expands the pattern to single files.
+    # A shell would expand the pattern to file names.
     assert is_warned(start(here, verb, "out/a.jsonl", "out/a copy.jsonl"), verb, "a copy.jsonl")
     assert is_warned(start(here, verb, "out/sub/c.jsonl", "out/a copy.jsonl"), verb, "a copy.jsonl")
 
@@ -166,13 +166,13 @@ def shard(manifest: dict[str, Any], number: int = 0) -> dict[str, Any]:
 
 
 def add_up(manifest: dict[str, Any]) -> None:
-    """Make the totals those of the shards."""
+    """Set the totals to the sums over the shards."""
     for name in manifest["shards"][0]["ledger"] if manifest["shards"] else ():
         manifest["total"][name] = sum(one["ledger"][name] for one in manifest["shards"])
 
 
 def longer(manifest: dict[str, Any], maxlen: int) -> None:
-    """Say that all rows are longer, in all places that depend on it."""
+    """Increase the length of all rows in every field that depends on it."""
     manifest["plan"] |= {"maxlen": maxlen, "exact": maxlen}
     for one in manifest["shards"]:
         one["ledger"]["places"] = one["ledger"]["rows_written"] * maxlen
@@ -181,7 +181,7 @@ def longer(manifest: dict[str, Any], maxlen: int) -> None:
 
 
 def without_first(manifest: dict[str, Any]) -> None:
-    """Take the first shard out, and the totals with it."""
+    """Remove the first shard, and adjust the totals."""
     manifest["shards"].pop(0)
     add_up(manifest)
     manifest["total"]["tokens_lost"] = manifest["total"]["tokens_read"] - manifest["total"]["tokens_kept"]
@@ -259,7 +259,7 @@ def test_broken_manifest_is_refused(here: Run, out: Path, verb: str, manifest: s
     done = start(here, verb, "out")
     assert done.returncode
     assert "_padmask.json' is not a manifest" in done.stderr
-    # As the message suggests.
+    # The remedy in the message works.
     assert start(here, verb, "out/*.jsonl").returncode == 0
 
 
@@ -284,10 +284,10 @@ def test_manifest_must_be_a_file(here: Run, out: Path, verb: str, make: Callable
 
 
 NO_MANIFEST: dict[str, tuple[Callable[[Path], object], str]] = {
-    "empty": (lambda path: path.write_text(""), "is not a manifest: it cannot be read as JSON. "),
+    "empty": (lambda path: path.write_text(""), "is not a manifest: the file is not valid JSON. "),
     "cut": (
         lambda path: path.write_text(path.read_text()[:-9]),
-        "is not a manifest: it cannot be read as JSON. ",
+        "is not a manifest: the file is not valid JSON. ",
     ),
     "no plan": (
         lambda path: edit(path, TAMPERED["plan"]),
@@ -300,7 +300,7 @@ NO_MANIFEST: dict[str, tuple[Callable[[Path], object], str]] = {
 
 @pytest.mark.parametrize("resume", [(), ("--resume",)], ids=["start", "resume"])
 @pytest.mark.parametrize(("spoil", "fault"), NO_MANIFEST.values(), ids=NO_MANIFEST)
-def test_padding_into_a_folder_with_a_broken_manifest(
+def test_pad_refuses_broken_manifest(
     here: Run, out: Path, spoil: Callable[[Path], object], fault: str, resume: tuple[str, ...]
 ) -> None:
     spoil(out / "_padmask.json")
@@ -308,16 +308,16 @@ def test_padding_into_a_folder_with_a_broken_manifest(
     done = here("pad", "in", "-o", "out/", "--delete", *resume)
     assert done.returncode == 2
     assert f"out/_padmask.json' {fault}" in done.stderr
-    assert "which of these files it wrote: a.jsonl, b.jsonl, sub/c.jsonl. Move them and the" in done.stderr
+    assert "which of these files it wrote: a.jsonl, b.jsonl, sub/c.jsonl. " in done.stderr
     assert {path: path.read_bytes() for path in out.rglob("*.jsonl")} == before
-    # As the message says.
+    # The remedy in the message is correct.
     for path in (*before, out / "_padmask.json"):
         path.rename(out.parent / path.name)
     assert here("pad", "in", "-o", "out/", *resume).returncode == 0
 
 
 def test_tampered_output_is_refused(here: Run, out: Path) -> None:
-    """Listed files may be replaced and deleted, unless the manifest contradicts itself."""
+    """padmask may replace and delete listed files, unless the manifest is inconsistent."""
     (out / "precious.jsonl").write_text("mine")
     before = {path: path.read_bytes() for path in out.rglob("*.jsonl")}
     added = {"name": "precious.jsonl", "index": 3}
@@ -330,7 +330,7 @@ def test_tampered_output_is_refused(here: Run, out: Path) -> None:
 
 
 def test_limits_and_faults_are_valid(here: Run, tmp_path: Path, out: Path) -> None:
-    """A manifest with a limit and a file left out lists fewer shards than there are inputs."""
+    """With --limit and a skipped file, a manifest lists fewer shards than there are inputs."""
     (tmp_path / "in" / "b.jsonl.gz").write_bytes(b"no gzip")
     args = ["pad", "in", "--on-error", "skip", "-o"]
     assert here(*args, "limited/", "--limit", "3").returncode == 0
@@ -345,7 +345,7 @@ def test_limits_and_faults_are_valid(here: Run, tmp_path: Path, out: Path) -> No
 
 
 def enlarge(path: Path, size: int) -> None:
-    """Make a file larger, without bytes on the disk."""
+    """Increase the size of a file without using disk space."""
     with path.open("ab") as file:
         file.truncate(size)
 
@@ -387,6 +387,6 @@ def test_large_settings(here: Run, out: Path, tmp_path: Path, verb: str) -> None
     done = start(here, verb, "out")
     assert done.returncode == 2
     assert "pyproject.toml: the file is larger than 1.0 MiB" in done.stderr
-    # Settings of the usual size are read.
+    # Files of normal size are read.
     (tmp_path / "pyproject.toml").write_text("[tool.padmask]\nthreads = 1\n" + "#" * 500_000)
     assert start(here, verb, "out").returncode == 0

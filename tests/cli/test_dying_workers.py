@@ -1,4 +1,4 @@
-"""The error names the file that crashes its workers, and no other file."""
+"""The error message contains the file that crashes workers, and no other file."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ def run(command: list[str], tmp_path: Path) -> Callable[..., subprocess.Complete
 
 def test_other_shards_continue(run: Run, tmp_path: Path, address: str) -> None:
     done = run("pad", "data", "-o", "out/", "--maxlen", "4", "--cluster", address, "--on-error", "skip")
-    assert "1.jsonl: each worker that tried it died" in done.stderr
+    assert "1.jsonl: each worker that read the file died" in done.stderr
     assert "0.jsonl: every" not in done.stderr
     assert done.returncode == 0
     assert [path.name for path in (tmp_path / "out").glob("*.jsonl")] == ["0.jsonl"]
@@ -75,5 +75,5 @@ OPENED = "event == 'open' and str(args[0]).endswith('1.jsonl')"
 def test_inspect_names_the_bad_file(run: Run, tmp_path: Path) -> None:
     dies = f"sys.addaudithook(lambda event, args: {OPENED} and os.kill(os.getpid(), signal.SIGKILL))"
     done = run("inspect", "data", "--workers", "2", env=faulty(tmp_path / "fault", first=dies))
-    assert "1.jsonl: each worker that tried it died" in done.stderr
+    assert "1.jsonl: each worker that read the file died" in done.stderr
     assert done.returncode != 0

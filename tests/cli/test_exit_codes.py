@@ -1,4 +1,4 @@
-"""Exit codes of all commands: 1 if the data or the model is at fault, 2 if nothing could run."""
+"""Exit codes of all commands: 1 if the data or the model is at fault, 2 for other errors."""
 
 from __future__ import annotations
 

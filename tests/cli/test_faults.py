@@ -1,7 +1,7 @@
-"""External faults at any moment: signals, full disks, changing files, too few descriptors.
+"""External faults at any time: signals, full disks, changing files, too few descriptors.
 
-In every case the output is the old file, the new file or absent; no other file is left; the exit code
-is 0 only if the new output is complete; and errors are one sentence.
+In every case, the output path has the old file, the new file or no file, and no other file remains. The exit
+code is 0 only if the new output is complete. Errors are short messages.
 """
 
 from __future__ import annotations
@@ -41,10 +41,10 @@ pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="faults are inje
 
 SUFFIXES = ["jsonl", "parquet"]
 suffixes = pytest.mark.parametrize("suffix", SUFFIXES)
-# `unpad` reads and writes files through its own code.
+# `unpad` has separate code for reading and writing files.
 VERBS = ["pad", "unpad"]
 both = pytest.mark.parametrize("verb", VERBS, indirect=True)
-# A given maxlen needs one pass over the input, a found one needs two.
+# A number as maxlen needs one pass over the input. Other values need two.
 PASSES = {"one pass": ("--maxlen", "40"), "two passes": ()}
 passes = pytest.mark.parametrize("passes", PASSES.values(), ids=PASSES)
 
@@ -71,13 +71,13 @@ def lines(rows: int = ROWS, seed: int = 0) -> bytes:
 
 @pytest.fixture
 def verb(request: pytest.FixtureRequest) -> str:
-    """The command that meets the faults."""
+    """Command to test."""
     return getattr(request, "param", "pad")
 
 
 @cache
 def lines_for(verb: str) -> bytes:
-    """The rows as the command reads them: raw, or padded."""
+    """Input rows of the command, raw or padded."""
     if verb == "pad":
         return lines()
     rows = [json.loads(line) for line in lines().splitlines()]
@@ -89,12 +89,12 @@ def lines_for(verb: str) -> bytes:
 
 
 def maxlen_for(verb: str, maxlen: int = 40) -> list[str]:
-    """Options that make one pass enough."""
+    """Options with which one pass is enough."""
     return ["--maxlen", str(maxlen)] if verb == "pad" else []
 
 
 def passes_of(verb: str, passes: tuple[str, ...]) -> tuple[str, ...]:
-    """Only `pad` finds a length."""
+    """Only `pad` computes a length."""
     return passes if verb == "pad" else ()
 
 
@@ -142,11 +142,11 @@ def wanted(outputs: dict[str, dict[str, bytes]], verb: str) -> dict[str, bytes]:
 
 @dataclass(frozen=True)
 class Place:
-    """A folder for runs that meet faults.
+    """A folder for runs with faults.
 
     Args:
-        folder: where they run.
-        wanted: the output of an undisturbed run, by suffix.
+        folder: folder of the runs.
+        wanted: output of a run without faults, by suffix.
     """
 
     folder: Path
@@ -158,7 +158,7 @@ class Place:
     def settled(
         self, target: str, done: subprocess.CompletedProcess[bytes], *also: str, old: bytes | None = None
     ) -> bool:
-        """Check the files of a finished run, and return whether the new output is there."""
+        """Check the files after a run, and return whether the new output exists."""
         path = self.folder / target
         found = path.read_bytes() if path.exists() else None
         new = self.wanted[target.rpartition(".")[2]]
@@ -208,7 +208,7 @@ def started(fault: str, *args: str | Path, cwd: Path) -> subprocess.CompletedPro
 
 
 class Pads:
-    """Runs `padmask VERB ARGS...` in a forked process; a fault is Python that is run there first."""
+    """Runs `padmask VERB ARGS...` in a forked process. A fault is Python code that runs there first."""
 
     def __init__(self, server: ForkServer, folder: Path, verb: str) -> None:
         self._server, self._folder, self._verb = server, folder, verb
@@ -243,7 +243,7 @@ class Pads:
 
 @contextmanager
 def opened(path: Path, flags: int) -> Iterator[int]:
-    """Give a descriptor of a file."""
+    """Yield a descriptor of a file."""
     descriptor = os.open(path, flags)
     try:
         yield descriptor
@@ -256,7 +256,7 @@ def pads(fork_server: ForkServer, tmp_path: Path, verb: str) -> Pads:
     return Pads(fork_server, tmp_path, verb)
 
 
-# The moment before the first row is written, after an earlier pass over the input.
+# The time before the first row is written, after an earlier pass over the input.
 BETWEEN = """
 import padmask.stream.pad, padmask.stream.unpad
 def first(plain):
@@ -273,7 +273,7 @@ padmask.stream.unpad._unpad_all = first(padmask.stream.unpad._unpad_all)
 
 
 def takes_signals(pid: int) -> bool:
-    """Tell whether a process has installed a handler for SIGTERM."""
+    """Return whether a process has installed a handler for SIGTERM."""
     status = Path(f"/proc/{pid}/status").read_text()
     caught = int(re.search(r"^SigCgt:\s*(\w+)", status, re.MULTILINE)[1], 16)
     return bool(caught >> signal.SIGTERM - 1 & 1)
@@ -329,7 +329,7 @@ def test_signal_leaves_old_or_new_output(
 ) -> None:
     output = f"out.{suffix}"
     args: list[str | Path] = [source["jsonl"], "-o", output, "--quiet"]
-    # An undisturbed run gives the duration.
+    # Measure the duration of a run without signals.
     done, whole = hit(command, verb, args, place.folder, None, 0)
     assert place.settled(output, done)
     draw = random.Random(f"{number}{suffix}")
@@ -338,14 +338,14 @@ def test_signal_leaves_old_or_new_output(
         (place.folder / output).unlink(missing_ok=True)
         if old:
             (place.folder / output).write_bytes(old)
-        # One moment in each part of the run.
+        # One time in each part of the run.
         after = whole * (moment + draw.random()) / MOMENTS
         done, _ = hit(command, verb, args, place.folder, number, after)
         if number is signal.SIGKILL:
-            # The run ends shortly after its guard.
+            # The run ends shortly after the guard process.
             wait_until(lambda: not list(place.folder.glob(".*")))
         assert done.returncode in (0, CODES[number]), done
-        # click ends the line that shows ^C.
+        # click prints a line break after ^C.
         assert done.stderr.strip() == b""
         place.settled(output, done, old=old)
     assert place.settled(output, pads(*args), old=old)
@@ -374,7 +374,7 @@ def test_kill_before_rename(
     assert len(left) == (name == "replace")
     assert all(re.fullmatch(rf"\.out\.{suffix}\.\w+\.tmp", name) for name in left)
     assert (place.folder / output).read_bytes() == OLD
-    # The next run ignores the temporary file, also when the folder is the input.
+    # The next run ignores the temporary file, even if the folder is the input.
     assert place.settled(output, pads(source["jsonl"], "-o", output), *left)
     if verb == "unpad":
         return
@@ -385,8 +385,8 @@ def test_kill_before_rename(
 
 
 def test_early_ctrl_c_has_no_traceback(tmp_path: Path) -> None:
-    # The signal comes at the first import after the handlers were installed.
-    # Children inherit an ignored Ctrl-C, as of a shell's background jobs.
+    # Send the signal at the first import after the handlers were installed.
+    # Children inherit an ignored Ctrl-C, for example in background jobs of a shell.
     fault = """
 import os, signal, sys
 signal.signal(signal.SIGINT, signal.default_int_handler)
@@ -434,7 +434,7 @@ def test_closed_rejects_keep_output(
 ) -> None:
     fifo = place.folder / pipe
     os.mkfifo(fifo)
-    # Much more than a pipe holds, so that some is written after the reader has gone.
+    # Much more than the capacity of a pipe, so that padmask writes after the reader has closed it.
     bad = b'{"input_ids": [null], "noise": "%s"}\n'
     if verb == "unpad":
         bad = bad.replace(b"[null]", b'[1], "mask": []')
@@ -527,7 +527,7 @@ class TestSmallDisk:
         output = small_disk / f"out.{suffix}"
         output.write_bytes(OLD)
         for allowed in (["--max-bytes", "1GB"], []):
-            # Predicted, or found while writing.
+            # The error may be predicted or occur during writing.
             done = pads(*[source["parquet"]] * 9, "-o", output, *maxlen_for(verb), *allowed)
 
             assert done.returncode == 2
@@ -545,7 +545,7 @@ class TestSmallDisk:
             pytest.skip("read once, and never copied")
         data = source["jsonl"].read_bytes()
         assert len(data) > 256 << 10
-        # Beside an output file, else in the folder for temporary files.
+        # In the folder of the output, else in the folder for temporary files.
         for args in (["-o", small_disk / f"out.{suffix}"], ["--output-format", suffix]):
             done = pads("-", *args, input=data, env={"TMPDIR": small_disk})
 
@@ -581,7 +581,7 @@ class TestSmallDisk:
 
 
 class suppressed:  # noqa: N801 - reads as contextlib's
-    """Let errors of this number pass."""
+    """Suppress OSErrors with this number."""
 
     def __init__(self, number: int) -> None:
         self._number = number
@@ -629,7 +629,7 @@ def test_recreated_folder_gets_output(source: dict[str, Path], place: Place, pad
 
 
 def cut(path: Path) -> str:
-    """Return Python that cuts a file in half, at the end of a line where it has lines."""
+    """Return Python code that cuts a file in half, at the end of a line in text files."""
     data = path.read_bytes()
     half = len(data) // 2
     if path.suffix == ".jsonl":
@@ -800,7 +800,7 @@ def test_concurrent_runs_in_place(command: list[str], place: Place, passes: tupl
     said = [process.communicate(timeout=SECONDS)[1].decode() for process in both]
     codes = [process.returncode for process in both]
     assert 0 in codes, said
-    # The slower run refuses: its input changed or has a mask by now.
+    # The slower run fails, because its input has changed or already has a mask.
     assert all(re.fullmatch(r"Error: .*(while it was read|already).*\n", s) for s in said if s), said
     assert path.read_bytes() == place.wanted["jsonl"]
     assert place.names() == {path.name}
@@ -847,7 +847,7 @@ def test_dev_stdin_and_dev_stdout(
     done = pads(*args, **given)
     assert done.returncode == 0, done
     if suffix == "parquet" and passes:
-        # The metadata say how the length was found.
+        # The metadata contain how the length was found.
         padmask.pad_file(source["jsonl"], place.folder / "to.parquet", spec=padmask.PadSpec(maxlen=40))
         assert done.stdout == (place.folder / "to.parquet").read_bytes()
     else:
@@ -855,7 +855,7 @@ def test_dev_stdin_and_dev_stdout(
 
 
 def test_dev_stdin_is_copied_to_tmp(command: list[str], source: dict[str, Path], place: Place) -> None:
-    # An unnamed pipe has no folder.
+    # An anonymous pipe has no folder.
     args = ["/dev/stdin", "-o", "/dev/stdout"]
     done = runs(command, *args, cwd=place.folder, input=source["jsonl"].read_bytes())
     assert (done.returncode, done.stdout) == (0, place.wanted["jsonl"]), done
@@ -872,7 +872,7 @@ def test_closed_streams_spare_output(
 
 @linux
 def test_closed_stderr_spares_output(tmp_path: Path, pads: Pads) -> None:
-    # Messages of native code on descriptor 2 must not get into the output.
+    # Messages of native code on descriptor 2 must not appear in the output.
     target = tmp_path / "out.jsonl"
     fault = """
 import os
@@ -1005,7 +1005,7 @@ def test_dying_thread_ends_the_run(
     suffix, module, name = (DEATHS | UNPAD_DEATHS)[death]
     output = f"out.{suffix}"
     (place.folder / output).write_bytes(OLD)
-    # The first calls may only read the head of the file.
+    # The first calls may read only the start of the file.
     after = 0 if verb == "unpad" else 1 if name == "_encode" else 2
     fault = DIE.format(module=module, name=name, after=after, error=error)
     args = [source[suffix], "-o", output, "--threads", "3"]
@@ -1041,7 +1041,7 @@ os.fork = fork
 
 
 def test_failed_import_is_reported(source: dict[str, Path], place: Place) -> None:
-    # As if there were no memory left to load a library.
+    # Simulate that there is no memory for loading a library.
     fault = "import sys\nsys.modules['pyarrow'] = None\n"
     done = started(fault, source["jsonl"], "-o", "out.jsonl", cwd=place.folder)
     place.refused("out.jsonl", done, says="Cannot import a dependency")
@@ -1089,7 +1089,7 @@ def test_failed_last_step_keeps_output(
 @both
 @suffixes
 def test_failed_link_is_reported(source: dict[str, Path], place: Place, suffix: str, pads: Pads) -> None:
-    # The run tests at the start whether it can create a file; the space may be gone at the end.
+    # The run checks at the start whether it can create a file. Later, the disk may be full.
     fault = """
 import errno, itertools, os
 plain, calls = os.link, itertools.count()
@@ -1168,7 +1168,7 @@ def test_system_calls_are_in_order(
     output = place.folder / f"out.{suffix}"
     done = runs([*strace, *command], source["jsonl"], "-o", output, "--quiet", cwd=place.folder)
     assert done.returncode == 0, done
-    # Only calls on this folder, after the test of the name.
+    # Only calls for this folder, after the name was checked.
     here = re.escape(str(place.folder))
     calls = re.findall(rf"(?m)^(?:\[pid +\d+\] )?(\w+)\(.*{here}.*$", done.stderr.decode(errors="replace"))
     calls = [name for i, name in enumerate(calls) if i == 0 or calls[i - 1] != name]

@@ -27,7 +27,7 @@ REJECTS = ("--on-error", "skip", "--rejects", "rejects.jsonl")
 
 @pytest.fixture
 def refused(here: Run, tmp_path: Path) -> Run:
-    """Check that a command refuses in one sentence with these words and writes nothing."""
+    """Check that a command fails with a short message that contains these words, and writes nothing."""
 
     def check(*args: str, says: list[str], code: int = 1) -> None:
         before = sorted(tmp_path.rglob("*"))
@@ -53,7 +53,7 @@ def write(path: Path, **columns: Any) -> str:
 
 
 def change_footer(path: Path, change: Callable[[dict[int, Any]], None]) -> None:
-    """Change a Parquet footer in place, and write it so that it can be read."""
+    """Change fields of a Parquet footer and write a valid footer."""
     data = path.read_bytes()
     fields, start = read_footer(memoryview(data))
     change(fields)
@@ -63,7 +63,7 @@ def change_footer(path: Path, change: Callable[[dict[int, Any]], None]) -> None:
 
 
 class TestParquetFooter:
-    """Fields 3 and 4 of a footer are its rows and row groups; 1 and 3 of a row group columns and rows."""
+    """Change a row group. Footer fields: 3 rows, 4 row groups. Row group fields: 1 columns, 3 rows."""
 
     @pytest.fixture
     def file(self, tmp_path: Path) -> Path:
@@ -72,7 +72,7 @@ class TestParquetFooter:
 
     @pytest.mark.parametrize("output", ["out.jsonl", "out.npz", "out.parquet"])
     def test_too_many_rows_are_refused(self, refused: Run, file: Path, output: str) -> None:
-        # Otherwise the readable rows would count as all rows.
+        # Otherwise padmask would assume that the readable rows are all rows.
         change_footer(file, lambda footer: footer.update({3: (6, 300)}))
         refused("pad", "in.parquet", "-o", output, says=["in.parquet", "300 rows", "row groups have 2"])
 
@@ -96,7 +96,7 @@ class TestParquetFooter:
         refused("pad", "in.parquet", "-o", "out.jsonl", says=["in.parquet", f"{columns} columns, but", "2."])
 
     def test_missing_metadata_is_refused(self, refused: Run, file: Path) -> None:
-        # Native code then reads no rows and reports no error.
+        # In this case, native code reads no rows and reports no error.
         def lose_metadata(footer: dict[int, Any]) -> None:
             (group,) = footer[4][1][1]
             for chunk in group[1][1][1]:
@@ -148,14 +148,14 @@ def test_long_names_are_shortened(here: Run, tmp_path: Path) -> None:
 class TestMixedTypes:
     @pytest.mark.parametrize("suffix", [".parquet", ".arrow"])
     def test_common_type_must_hold_values(self, refused: Run, tmp_path: Path, suffix: str) -> None:
-        # The common type of ints and floats is double, which does not hold every int.
+        # The common type of ints and floats is double, which cannot represent every int.
         first = write(tmp_path / f"a{suffix}", input_ids=[[0.5]])
         second = write(tmp_path / f"b{suffix}", input_ids=[[1], [2**53 + 1]])
         says = [
             f"b{suffix}, row 1",
             "'input_ids'",
             "int64",
-            "cannot become",
+            "cannot be converted",
             "pad the files separately",
         ]
         refused("pad", first, second, "-o", "out.jsonl", says=says)
@@ -231,7 +231,7 @@ def test_kernel_ignores_values_outside() -> None:
 def test_too_large_float_is_refused(
     refused: Run, tmp_path: Path, type_: pa.DataType, number: float, dtype: str
 ) -> None:
-    # In the precision of the floats, the bound of the integers is rounded up.
+    # As a float, the limit of the integers is rounded up.
     name = write(tmp_path / "in.parquet", input_ids=pa.array([[1.0], [2.0, number]], pa.list_(type_)))
     column = f"input_ids:{dtype}"
     refused("pad", name, "-c", column, "-o", "out.jsonl", says=["row 1", "position 1", f"fit {dtype}"])
@@ -314,7 +314,7 @@ def test_column_is_not_its_own_mask(refused: Run, tmp_path: Path, command: list[
     refused(*command, name, "--mask-column", "input_ids", says=["'input_ids'", "--mask-column"], code=2)
 
 
-def test_an_output_that_cannot_be_named_leaves_no_rejects(refused: Run, tmp_path: Path) -> None:
+def test_bad_output_name_leaves_no_rejects(refused: Run, tmp_path: Path) -> None:
     name = write(tmp_path / "in.parquet", input_ids=IDS)
     long_name = "x" * 300 + ".jsonl"
     refused("pad", name, "-o", long_name, "--rejects", "r.jsonl", says=["xxx.jsonl", "shorter"], code=2)
@@ -409,7 +409,7 @@ SAID = {
 
 
 def write_said(path: Path, table: pa.Table, **said: Any) -> str:
-    """Write a table with metadata that describe its padding."""
+    """Write a table with metadata about its padding."""
     pq.write_table(table.replace_schema_metadata({"padmask": json.dumps(SAID | said)}), path)
     return path.name
 
@@ -419,7 +419,7 @@ def write_said(path: Path, table: pa.Table, **said: Any) -> str:
 def test_broken_metadata_is_refused(refused: Run, tmp_path: Path, command: str, columns: Any) -> None:
     name = write_said(tmp_path / "in.parquet", pa.table(PADDED), columns=columns)
     more = ["--no-model"] if command == "verify" else []
-    refused(command, name, *more, says=["in.parquet", "padmask metadata cannot be read"])
+    refused(command, name, *more, says=["in.parquet", "padmask metadata are not valid"])
 
 
 @pytest.mark.parametrize("mask", [["a", "b"], [{"a": 1}, {"a": 2}], [[["a"]], [["b"]]], [1, 2]], ids=repr)
@@ -479,7 +479,7 @@ def test_names_cannot_drive_terminals(here: Run, tmp_path: Path) -> None:
 )
 def test_bad_row_range_is_refused(refused: Run, tmp_path: Path, rows: str) -> None:
     name = write(tmp_path / "in.parquet", input_ids=IDS)
-    refused("inspect", name, "--rows", rows, says=["--rows takes A:B", "5:15"], code=2)
+    refused("inspect", name, "--rows", rows, says=["--rows must be A:B", "5:15"], code=2)
 
 
 @pytest.mark.parametrize("option", ["--shard-bytes", "--max-bytes"])
@@ -562,7 +562,7 @@ def test_removed_current_folder(command: list[str], tmp_path: Path) -> None:
     done = subprocess.run(
         ["sh", "-c", program], cwd=tmp_path / "gone", capture_output=True, text=True, check=False
     )
-    assert (done.returncode, "The current folder does not exist" in done.stderr) == (2, True)
+    assert (done.returncode, "The current folder no longer exists" in done.stderr) == (2, True)
 
 
 @pytest.mark.parametrize("command", ["pad", "inspect"])

@@ -64,7 +64,7 @@ def test_exit_code_is_passed_on(code):
 
 
 def alive(pid: int) -> bool:
-    """Tell whether a process runs; a zombie does not."""
+    """Return whether a process is running. A zombie is not running."""
     try:
         return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
     except FileNotFoundError:
@@ -115,7 +115,7 @@ def test_killed_run_leaves_no_file(tmp_path, command):
         process.stdin.flush()
         time.sleep(0.3)
         process.kill()
-        # Before stdin ends: otherwise the run might finish before the signal.
+        # Send the signal before stdin ends. Otherwise the run might finish first.
         process.wait()
     time.sleep(0.2)
     assert os.listdir(tmp_path) == []

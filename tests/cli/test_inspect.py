@@ -229,7 +229,7 @@ def test_files_count_as_one(shards, inspect, shown):
     whole = inspect(str(shards / "whole.jsonl"), *shown)
     apart = inspect(str(shards / "data"), *shown)
     for found in (whole, apart):
-        # The places of the rows differ.
+        # The locations of the rows differ.
         for finding in found["health"]:
             finding["examples"] = len(finding["examples"])
     assert apart == whole
@@ -325,7 +325,7 @@ def test_narrow_terminal(capfd, tmp_path, monkeypatch, columns):
     shown = capfd.readouterr().out.partition("Plans")[2].partition("Health")[0]
 
     assert max(map(len, shown.splitlines())) <= columns
-    table, _, left_out = shown.partition("left out")
+    table, _, left_out = shown.partition("omitted columns")
     cells = table.split()
     for plan in plans:
         numbers = [plan["name"], *map(str, plan.get("edges") or [plan["maxlen"]])]
@@ -387,7 +387,7 @@ def test_export_is_self_contained(raw, suffix, capfd):
     capfd.readouterr()
     exported = Path(f"masks.{suffix}").read_text(encoding="utf-8")
     assert "raw.jsonl" in exported.replace("&#160;", " ")
-    assert "url(" not in exported.replace("url(#", "")  # a picture may point into itself
+    assert "url(" not in exported.replace("url(#", "")  # an SVG may refer to parts of itself
     assert "http" not in exported.replace("http://www.w3.org/2000/svg", "")
 
 

@@ -1,4 +1,4 @@
-"""Input that comes slowly, in many files, in many rows or in one very long row.
+"""Slow input, many files, many rows, and very long rows.
 
 PADMASK_LOAD=large uses ten times as much: rows of 10^7 tokens, 10^7 empty rows.
 """
@@ -29,7 +29,7 @@ SECONDS = 60 * SCALE
 
 passes = pytest.mark.parametrize("passes", [("--maxlen", "3"), ()], ids=["one pass", "two passes"])
 
-# A small process starts the command: a child's peak memory includes that of its parent.
+# A small process starts the command, because the peak memory of a child includes that of its parent.
 PEAK = """
 import resource, subprocess, sys
 print(subprocess.call(sys.argv[1:]), resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss)
@@ -136,7 +136,7 @@ def test_thousand_files(command: list[str], tmp_path: Path, suffix: str) -> None
     ("suffix", "policy"), [("jsonl", "keep"), ("parquet", "keep"), ("npz", "keep"), ("parquet", "drop")]
 )
 def test_million_empty_arrow_rows(tmp_path: Path, suffix: str, policy: str) -> None:
-    # Typed rows are cut into groups, unlike text.
+    # Typed rows are written in row groups, unlike text.
     source, output, count = tmp_path / "in.arrow", tmp_path / f"out.{suffix}", SCALE * 10**6
     table = pa.table(
         {"input_ids": pa.ListArray.from_arrays(np.zeros(count + 1, np.int32), pa.array([], "i4"))}
@@ -192,7 +192,7 @@ def test_row_of_a_million_tokens(tmp_path: Path, source: str, output: str, maxle
 
 @pytest.mark.parametrize("output", ["jsonl", "parquet"])
 def test_long_piped_line_is_fast(command: list[str], tmp_path: Path, output: str) -> None:
-    # Adding each piece to all earlier ones would take quadratic time.
+    # Appending each piece to a growing buffer would take quadratic time.
     line = b'{"input_ids":[' + b",".join([b"12345"] * SCALE * 10**6) + b"]}\n"
     out = tmp_path / f"out.{output}"
     pieces = [line[i : i + 4096] for i in range(0, len(line), 4096)]
@@ -201,13 +201,17 @@ def test_long_piped_line_is_fast(command: list[str], tmp_path: Path, output: str
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="others count memory in other units")
-@pytest.mark.parametrize(("output", "mebibytes"), [("out.jsonl", 200), ("out/", 200), ("out.parquet", 800)])
-def test_long_rows_use_little_memory(command: list[str], tmp_path: Path, output: str, mebibytes: int) -> None:
-    # 700 MiB must not be in memory at once, neither to find the columns nor in a row group.
+@pytest.mark.parametrize(
+    ("output", "rows", "mebibytes"), [("out.jsonl", 300, 200), ("out/", 300, 200), ("out.parquet", 900, 800)]
+)
+def test_long_rows_use_little_memory(
+    command: list[str], tmp_path: Path, output: str, rows: int, mebibytes: int
+) -> None:
+    # Rows of 1 MiB each must not be in memory at once, neither to find the columns nor in a row group.
     row = json.dumps({"text": "x" * (1 << 20), "input_ids": [1, 2, 3]}).encode() + b"\n"
     (tmp_path / "data").mkdir()
     with open(tmp_path / "data" / "in.jsonl", "wb") as file:
-        for _ in range(700):
+        for _ in range(rows):
             file.write(row)
     args = [*command, "pad", "data/in.jsonl", "-o", output, "--maxlen", "2", "--quiet", "--threads", "1"]
     done = subprocess.run([sys.executable, "-c", PEAK, *args], cwd=tmp_path, capture_output=True, check=True)

@@ -1,6 +1,6 @@
 """Inputs and outputs at URLs: an object store, files, and the schemes of fsspec.
 
-The store is moto's, on this machine. Its objects must equal local output byte for byte.
+The object store is a local moto server. Its objects must equal local output byte for byte.
 """
 
 from __future__ import annotations
@@ -139,7 +139,7 @@ def test_folders_and_patterns(bucket: Bucket, local: Path, here: Here, input_: s
             assert bucket.read(f"out/{name}") == (local / "out" / name).read_bytes()
 
 
-def test_an_error_of_a_staged_file_names_the_final_address(store: None) -> None:
+def test_staging_errors_show_the_final_url(store: None) -> None:
     folder = "s3://no-such-bucket/out"
     with (
         pytest.raises(padmask.OutputError, match=f"Cannot write '{folder}/a.jsonl': "),
@@ -295,7 +295,7 @@ def test_unreachable_url_is_refused(store: None, local: Path, here: Here, args: 
 
 @pytest.mark.parametrize("name", ["a?x=1.jsonl", "a?region=x.jsonl", "a[1].jsonl", "b*.jsonl", "c?.jsonl"])
 def test_names_like_queries(bucket: Bucket, local: Path, here: Here, name: str) -> None:
-    # Beside each object stands one that a wrong reading would find.
+    # For each object there is another one that an incorrect pattern would match.
     for other in ("a", "a1.jsonl", "bb.jsonl", "cc.jsonl"):
         bucket.write(f"in/{other}", LINES + LINES)
     url = bucket.write(f"in/{name}", LINES)
@@ -335,7 +335,7 @@ def test_refusals_hide_secrets(store: None, local: Path, here: Here, args: list[
 
 
 def test_arrow_errors_are_explained() -> None:
-    # As for abfs:// without credentials; a request for those would leave this machine.
+    # Simulate abfs:// without credentials. A real request would leave this machine.
     url = parse_url("abfs://c@nobody.dfs.core.windows.net/b.jsonl")
     with (
         pytest.raises(padmask.UnreadableError, match=r"Cannot read 'abfs://nobody.*no credentials"),

@@ -30,7 +30,7 @@ def test_npz_refuses_unsafe_names(here: Run, tmp_path: Path, name: str) -> None:
     rows.write_text(json.dumps({name: [1, 2]}) + "\n")
     done = here("pad", rows, "-o", "out.npz", "-c", name)
     assert done.returncode == 2
-    assert "out.npz: npz cannot hold a column named" in done.stderr
+    assert "out.npz: npz cannot store a column named" in done.stderr
     assert not (tmp_path / "out.npz").exists()
 
 
@@ -62,7 +62,7 @@ def test_parquet_error_names_output(here: Run, tmp_path: Path) -> None:
         writer.write_table(table)
     done = here("pad", "in.arrow", "-o", "out.parquet")
     assert done.returncode == 2
-    assert "out.parquet: Parquet cannot hold column 'wait'" in done.stderr
+    assert "out.parquet: Parquet cannot store column 'wait'" in done.stderr
 
 
 @pytest.mark.parametrize("name", ["`maxlen`", "`limit`.jsonl", "`x`"])

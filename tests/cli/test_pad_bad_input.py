@@ -1,4 +1,4 @@
-"""Wrong, unusual or broken input is refused with its place, or padded correctly."""
+"""Invalid or unusual input is refused with its location, or padded correctly."""
 
 from __future__ import annotations
 
@@ -37,8 +37,8 @@ PADDED = [
 # A remedy: an option, a suggestion, a question, or a verb in the imperative.
 REMEDY = re.compile(
     r"(?<!\w)--?[a-z]|Did you mean|The columns are|They end in|"
-    r"\b(fix|skip|choose|create|check|(?<!cannot )write|rename|convert|free|give|name (an?|another|it|two)|"
-    r"shorten|make|pad them|pad the files|ask for|remove|repeat|use|wait)\b",
+    r"\b(fix|skip|choose|create|check|(?<!cannot )write|rename|convert|free|give|specify|list the|pass|"
+    r"shorten|make|pad them|pad the files|remove|repeat|use|wait)\b",
     re.IGNORECASE,
 )
 
@@ -88,7 +88,7 @@ PASSES = {"one pass": ("--maxlen", "4"), "two passes": ()}
 
 @pytest.fixture(params=PASSES.values(), ids=PASSES)
 def passes(request: pytest.FixtureRequest) -> tuple[str, ...]:
-    """A given maxlen needs one pass over the input, a found one needs two."""
+    """A number as maxlen needs one pass over the input. Other values need two."""
     return request.param
 
 
@@ -247,7 +247,7 @@ def test_last_repeated_key_counts(here: Run, tmp_path: Path) -> None:
     assert rows_of(here("pad", "in.jsonl")) == [{"input_ids": [2, 3], "mask": [True, True]}]
 
 
-def test_ints_become_floats_if_asked(here: Run, tmp_path: Path) -> None:
+def test_ints_become_floats_on_request(here: Run, tmp_path: Path) -> None:
     (tmp_path / "in.jsonl").write_text('{"x": [1, 2.5]}\n{"x": [3]}\n')
     assert [row["x"] for row in rows_of(here("pad", "in.jsonl", "-c", "x:float32"))] == [[1, 2.5], [3, 0]]
 
@@ -316,7 +316,7 @@ def test_bad_line_can_be_skipped(here: Run, tmp_path: Path, line: str, says: lis
     assert [row["input_ids"] for row in rows_of(result)] == [[1, 2, 3]] * 2
     (reject,) = (tmp_path / "rejects.jsonl").read_text().splitlines()
     assert '"line":3' in reject
-    # As an object if the line is JSON, else as text.
+    # The rejects have the line as an object if it is JSON, else as text.
     assert line in reject or json.dumps(line)[1:-1] in reject
 
 
@@ -424,14 +424,14 @@ def test_parquet_needs_struct_fields(refuses: Run, tmp_path: Path) -> None:
 
 
 def test_late_mask_field_is_refused(refuses: Run, tmp_path: Path, passes: tuple[str, ...]) -> None:
-    # After the rows that are read first.
+    # The bad row is after the rows that determine the type.
     (tmp_path / "in.jsonl").write_text(f"{GOOD}\n" * 5000 + '{"input_ids": [1], "mask": [1]}\n')
     says = ["in.jsonl, line 5001", "'mask'", "--overwrite-mask"]
     refuses("pad", "in.jsonl", "-o", "out.jsonl", *passes, says=says)
 
 
 class TestLateTypeChange:
-    """After 100,000 lines of another type."""
+    """The type changes after 100,000 lines."""
 
     @pytest.fixture(autouse=True)
     def _folder(self, tmp_path: Path) -> None:
@@ -523,11 +523,11 @@ class TestAskedColumn:
         refuses("pad", lists, "-o", "out.jsonl", says=["'ids', 'labels'", "-c ids"], code=2)
 
     def test_column_must_hold_lists(self, refuses: Run, lists: str) -> None:
-        # In JSON Lines a value has a type, a column has none.
+        # In JSON Lines, values have types, but columns do not.
         code = 1 if lists.endswith(".jsonl") else 2
         refuses("pad", lists, "-c", "text", "-o", "out.jsonl", says=["'text'"], code=code)
 
-    def test_column_is_asked_for_once(self, refuses: Run, lists: str) -> None:
+    def test_column_is_requested_once(self, refuses: Run, lists: str) -> None:
         refuses("pad", lists, "-c", "ids", "-c", "ids=1", "-o", "out.jsonl", says=["'ids'", "twice"], code=2)
 
 
@@ -575,7 +575,7 @@ class TestDuplicateColumns:
 )
 @pytest.mark.parametrize("suffix", [".jsonl", ".parquet", ".arrow"])
 def test_odd_column_names(here: Run, tmp_path: Path, suffix: str, name: str) -> None:
-    # Beside a struct: "a.b" is not field b of a.
+    # The file also has a struct. "a.b" is not field b of a.
     table = pa.table({name: ROWS, "a": [{"b": 1}, {"b": 2}, {"b": 3}]})
     if suffix == ".jsonl":
         (tmp_path / "in.jsonl").write_text("".join(json.dumps(row) + "\n" for row in table.to_pylist()))
@@ -722,7 +722,7 @@ def test_dictionaries_differ_by_batch(here: Run, tmp_path: Path) -> None:
     with pa.ipc.new_stream(tmp_path / "in.arrow", batches[0].schema) as out:
         for batch in batches:
             out.write_batch(batch)
-    # So long that each row is one record batch.
+    # Rows are so long that each is one record batch.
     assert here("pad", "in.arrow", "-o", "out.arrow", "--maxlen", str(1 << 22)).returncode == 0
     assert read(tmp_path / "out.arrow").column("kind").to_pylist() == ["news", "wiki"]
 
@@ -832,7 +832,7 @@ def test_incompatible_files_are_named(refuses: Run, tmp_path: Path, suffix: str)
 
 
 def text_file(path: Path, **options: Any) -> bytes:
-    """A Parquet file without compression and dictionaries, so that its bytes can be found."""
+    """Write a Parquet file without compression and dictionaries, so that values can be found in the bytes."""
     table = pa.table({"input_ids": [[258, 259, 260], [261]], "text": ["grün", "weiß"]})
     pq.write_table(table, path, compression="none", use_dictionary=False, **options)
     return path.read_bytes()
@@ -889,7 +889,7 @@ class TestFlippedBytes:
     @pytest.mark.parametrize("output", ["out.jsonl", "out.parquet", "out.arrow"])
     def test_text_in_parquet(self, refuses: Run, tmp_path: Path, output: str) -> None:
         data = text_file(tmp_path / "in.parquet")
-        # The text is in the page and in its statistics.
+        # The text is in the page and in the statistics.
         (tmp_path / "in.parquet").write_bytes(data.replace("grün".encode(), b"gr\xff\xfcn"))
         refuses("pad", "in.parquet", "-o", output, says=["in.parquet"])
 
@@ -919,7 +919,7 @@ class TestFlippedBytes:
     @pytest.mark.slow
     @pytest.mark.parametrize("bits", [0x01, 0xFF])
     def test_every_byte(self, tmp_path: Path, suffix: str, bits: int) -> None:
-        # In a new process, since Arrow may abort.
+        # Use a new process, because Arrow may abort.
         text_file(tmp_path / "in.parquet", store_schema=False)
         write(tmp_path / "in.arrow", pq.read_table(tmp_path / "in.parquet"))
         done = subprocess.run(
@@ -1171,7 +1171,7 @@ class TestFullDevice:
 
 
 class TestFullDisk:
-    """A limit on file sizes acts like a disk that is full after some thousand bytes."""
+    """A limit on the file size simulates a full disk."""
 
     limit = "ulimit -f 8"
 
@@ -1202,7 +1202,7 @@ class TestFullDisk:
         refuses(*args, "--rejects", "rejects.jsonl", says=says, by=padmask, before=self.limit, code=2)
 
     def test_stdin_copy_does_not_fit(self, refuses: Run, padmask: Run) -> None:
-        # The length must be found, so the pipe is copied to a file.
+        # The length must be computed, so the pipe is copied to a file.
         says = ["stdin", "File too large"]
         refuses(
             "pad", "-", "-o", "out.jsonl", says=says, by=padmask, before=self.limit, stdin=noise(), code=2
@@ -1211,7 +1211,7 @@ class TestFullDisk:
 
 @pytest.fixture
 def endless() -> Iterator[subprocess.Popen[bytes]]:
-    """Good lines without an end."""
+    """Yield valid lines forever."""
     with subprocess.Popen(["yes", GOOD], stdout=subprocess.PIPE) as process:
         yield process
         process.terminate()
@@ -1283,7 +1283,7 @@ def test_stopped_run_leaves_nothing(
         cwd=tmp_path,
         preexec_fn=default_signals,
     ) as process:
-        # A pipe holds far less: once this is written, padmask has read most of it and waits for more.
+        # A pipe has a smaller capacity, so after this write padmask has read most lines and waits for more.
         process.stdin.write(f"{GOOD}\n".encode() * 100_000)
         process.stdin.flush()
         time.sleep(0.3)

@@ -1,6 +1,6 @@
-"""`padmask pad`, option by option, as in the README's table.
+"""`padmask pad`: each option, in the order of the README.
 
-Every test starts in an empty folder, so that paths are relative as users type them. Tests of standard
+Every test starts in an empty folder and uses relative paths, as users do. Tests of standard
 input, pipes and terminals run processes.
 """
 
@@ -87,7 +87,7 @@ def process(fork_server: ForkServer, here: Path) -> Pad:
 
 
 def on_terminal(*args: object, streams: Sequence[str]) -> tuple[int, str]:
-    """Run `padmask pad` with some streams on a terminal; return the exit code and the terminal's text."""
+    """Run `padmask pad` with some streams on a terminal. Return the exit code and the terminal's text."""
     terminal, side = pty.openpty()
     wired: dict[str, Any] = dict.fromkeys(("stdin", "stdout", "stderr"), subprocess.DEVNULL)
     wired |= dict.fromkeys(streams, side)
@@ -103,12 +103,12 @@ def on_terminal(*args: object, streams: Sequence[str]) -> tuple[int, str]:
 def _read(terminal: int) -> bytes:
     try:
         return os.read(terminal, 1 << 16)
-    except OSError:  # Linux reports the closed other side
+    except OSError:  # Linux reports that the other side is closed
         return b""
 
 
 def write(path: str, rows: Sequence[Mapping[str, Any]] | pa.Table) -> str:
-    """Write rows as the path's suffix says."""
+    """Write rows in the format of the suffix."""
     Path(path).parent.mkdir(parents=True, exist_ok=True)
     if path.endswith((".jsonl", ".ndjson", ".json")):
         records = rows.to_pylist() if isinstance(rows, pa.Table) else rows
@@ -124,7 +124,7 @@ def write(path: str, rows: Sequence[Mapping[str, Any]] | pa.Table) -> str:
 
 
 def read(path: str) -> list[dict[str, Any]]:
-    """Read a file's rows as its suffix says."""
+    """Read the rows of a file in the format of the suffix."""
     rows: list[dict[str, Any]]
     if path.endswith(".parquet"):
         rows = pq.read_table(path).to_pylist()
@@ -590,7 +590,7 @@ def test_unknown_dtype_lists_known_ones(pad: Pad) -> None:
 
 @pytest.mark.parametrize("format_", ["jsonl", "parquet", "arrow"])
 def test_similar_columns_are_named(pad: Pad, format_: str) -> None:
-    """The summary and the report name them, with an option that works."""
+    """The summary and the report list the unpadded columns, with an option that works."""
     write(f"in.{format_}", [row | {"other": [1, 2], "id": 0} for row in LABELLED])
 
     ran = pad(f"in.{format_}", "--report", "report.json")
@@ -799,7 +799,7 @@ def test_whole_floats_become_ints(pad: Pad) -> None:
 @pytest.mark.parametrize("format_", ["jsonl", "parquet"])
 @pytest.mark.parametrize("options", [("--dtype", "float32"), ("-c", "x:float64")], ids=["dtype", "own dtype"])
 def test_float_column_starting_with_int(pad: Pad, format_: str, options: tuple[str, ...]) -> None:
-    """JavaScript, jq and PostgreSQL all write the float 0.0 as `0`."""
+    """JavaScript, jq and PostgreSQL write the float 0.0 as `0`."""
     if format_ == "jsonl":
         Path("in.jsonl").write_text('{"x":[0,0.5]}\n{"x":[1.25]}\n')
     else:
@@ -1019,7 +1019,7 @@ BAD_LINES = {
 
 @pytest.mark.parametrize("line", BAD_LINES.values(), ids=BAD_LINES)
 def test_on_error(pad: Pad, line: str) -> None:
-    """The error names the place; with `skip` the other rows are written and the rejects keep the line."""
+    """The error has the location. With `skip`, the rejects have the line, and the output the other rows."""
     Path("in.jsonl").write_text('{"input_ids":[1],"id":0}\n' + line + '\n{"input_ids":[2],"id":1}\n')
 
     assert_refused(pad("in.jsonl", "-o", "out.jsonl"), "in.jsonl, line 2", "--on-error skip")
@@ -1128,7 +1128,7 @@ def test_rejects_may_be_compressed(pad: Pad) -> None:
 
 @pytest.mark.parametrize("option", ["--rejects", "--report"])
 def test_outputs_need_their_own_files(pad: Pad, option: str) -> None:
-    """Otherwise the output that is finished last replaces the other."""
+    """Otherwise one output would replace the other."""
     ran = pad(write("in.jsonl", ROWS), "-o", "out.jsonl", option, "out.jsonl")
 
     assert_refused(ran, "out.jsonl", code=2)
@@ -1191,7 +1191,7 @@ def test_report_on_stdout(pad: Pad) -> None:
     assert json.loads(ran.out)["rows_written"] == 2
 
 
-def test_the_report_of_a_bad_row_has_the_fields_of_the_error(pad: Pad) -> None:
+def test_bad_row_report_has_error_fields(pad: Pad) -> None:
     bad = write("in.jsonl", [*ROWS, {"input_ids": [1, 70000]}])
     assert_refused(pad(bad, "-o", "out.jsonl", "--dtype", "int16", "--report", "r.json"))
     report = json.loads(Path("r.json").read_text())
@@ -1222,9 +1222,7 @@ def test_the_report_of_a_bad_row_has_the_fields_of_the_error(pad: Pad) -> None:
     ],
     ids=lambda value: " ".join(value) if isinstance(value, tuple) else None,
 )
-def test_the_report_of_a_failed_run_has_the_exit_code(
-    pad: Pad, args: tuple[str, ...], code: int, options: list[str]
-) -> None:
+def test_failed_report_has_exit_code(pad: Pad, args: tuple[str, ...], code: int, options: list[str]) -> None:
     write("in.jsonl", ROWS)
     ran = pad(*args, "--report", "r.json")
     report = json.loads(Path("r.json").read_text())
@@ -1232,7 +1230,7 @@ def test_the_report_of_a_failed_run_has_the_exit_code(
     assert (ran.code, report["exit_code"], report["error"]["options"]) == (code, code, options)
 
 
-def test_a_run_that_is_not_allowed_to_replace_a_file_writes_no_report(pad: Pad) -> None:
+def test_refused_output_writes_no_report(pad: Pad) -> None:
     rows = write("in.jsonl", ROWS)
     before = Path(rows).read_bytes()
     assert_refused(pad(rows, "-c", "nope", "--report", rows), "replace the input", code=2)
@@ -1268,7 +1266,7 @@ TUNINGS = [("--threads", "1"), ("--threads", "3"), ("--batch-rows", "777"), ("--
 
 @pytest.fixture(scope="module")
 def large(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """More than one page of values per column, with nulls, strings and floats."""
+    """Each column has more than one page of values, including nulls, strings and floats."""
     random = np.random.default_rng(2)
     lengths = random.integers(0, 100, 9000)
     offsets = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int32)
@@ -1635,7 +1633,7 @@ def test_vectors_become_nested_lists(pad: Pad, suffix: str) -> None:
         assert type_.value_type.value_type == pa.float32()
 
 
-def test_vectors_beside_tokens(pad: Pad) -> None:
+def test_vectors_with_tokens(pad: Pad) -> None:
     rows = [{"input_ids": [1, 2], "bbox": [[1, 2], [3, 4]]}, {"input_ids": [3], "bbox": [[5, 6]]}]
 
     ran = pad(write("in.jsonl", rows), "-c", "input_ids", "-c", "bbox=-1")
@@ -1687,7 +1685,7 @@ def test_vectors_of_empty_rows(pad: Pad, suffix: str) -> None:
 @pytest.mark.parametrize("format_", ["jsonl", "parquet", "arrow"])
 @pytest.mark.parametrize("suffix", ["jsonl", "parquet", "npz"])
 def test_late_vectors(pad: Pad, format_: str, suffix: str) -> None:
-    """The first 2,500 rows are empty, more than are read to guess the type."""
+    """The first 2,500 rows are empty, which is more than the rows that determine the type."""
     write_vectors(format_, [[]] * 2500 + VECTORS)
 
     assert pad(f"in.{format_}", "-c", "x", "-o", f"out.{suffix}").code == 0

@@ -45,7 +45,7 @@ def edit(path: Path, name: str, column: pa.Array) -> None:
 
 
 def found(done: Completed) -> dict[str, tuple[str, int]]:
-    """Return the severity and the count of each rule that is broken."""
+    """Return the severity and the number of violations of each violated rule."""
     shown: dict[str, Any] = json.loads(done.stdout)
     findings = shown.get("data", shown.get("health"))
     return {one["rule"]: (one["severity"], one["count"]) for one in findings}
@@ -154,7 +154,7 @@ def test_shards_on_two_sides(run: Run, tmp_path: Path, suffix: str, mask: bool) 
     assert done.returncode == 1
     assert found(done)["mixed-sides"] == ("error", 1)
     assert f"b.{suffix} (pre)" in done.stdout
-    # Each file is checked with its own side.
+    # Each file is checked with its own padding side.
     assert "padding-not-pad-value" not in found(done)
     shown = run("inspect", "d", "--json")
     assert found(shown)["mixed-sides"][1] == 1
@@ -196,7 +196,7 @@ def shard(run: Run, tmp_path: Path) -> Callable[..., None]:
 
 RAW: dict[str, Any] = {"drop": ("mask",), "metadata": False}
 ONLY_LENGTHS: dict[str, Any] = {"options": LENGTHS, "drop": ("mask",)}
-# Two shards that are not padded in the same way: how each is made.
+# Functions that write two shards with different padding.
 DIFFERENT: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
     "a raw file beside a mask": ({}, RAW),
     "a raw file beside lengths": (ONLY_LENGTHS, RAW),
@@ -211,25 +211,23 @@ DIFFERENT: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
 
 @pytest.mark.parametrize("order", ["ab", "ba"])
 @pytest.mark.parametrize("case", DIFFERENT)
-def test_commands_refuse_files_that_are_padded_in_different_ways(
-    run: Run, shard: Callable[..., None], case: str, order: str
-) -> None:
+def test_mixed_padding_is_refused(run: Run, shard: Callable[..., None], case: str, order: str) -> None:
     for name, made in zip(order, DIFFERENT[case], strict=True):
         shard(name, **made)
     messages = set()
     for command in (["verify", "--no-model"], ["inspect"], ["unpad", "-o", "out.jsonl"]):
         done = run(*command, "d")
         assert done.returncode == 1, done.stderr
-        assert "must be raw, or padded in the same way" in done.stderr
+        assert "must be unpadded, or padded in the same way" in done.stderr
         assert all(f"d/{name}.parquet" in done.stderr for name in "ab")
         messages.add(done.stderr)
     assert len(messages) == 1
-    # pad takes such files, and warns.
+    # pad accepts such files and warns.
     done = run("pad", "d", "-c", "input_ids", "-o", "again.parquet", "--overwrite-mask")
     assert (done.returncode, "looks padded already" in done.stderr) == (0, True)
 
 
-# Options for a second shard that goes together with the first one.
+# Options for a second shard that is consistent with the first one.
 ALIKE = {
     "side, with a mask": ("--padding", "pre"),
     "pad value": ("--value", "9"),
@@ -238,7 +236,7 @@ ALIKE = {
 
 
 @pytest.mark.parametrize("options", ALIKE.values(), ids=ALIKE)
-def test_files_that_are_padded_in_one_way_go_together(
+def test_consistent_files_form_a_dataset(
     run: Run, shard: Callable[..., None], options: tuple[str, ...]
 ) -> None:
     shard("a")
@@ -258,17 +256,17 @@ def test_only_requested_columns_are_compared(run: Run, shard: Callable[..., None
     assert run("inspect", "d", "-c", "labels").returncode == 1
 
 
-def test_files_on_two_sides_without_a_mask_are_not_unpadded(run: Run, shard: Callable[..., None]) -> None:
-    # The metadata name a mask that is gone, and the lengths are left.
+def test_unpad_refuses_unmasked_mixed_sides(run: Run, shard: Callable[..., None]) -> None:
+    # The metadata refer to a missing mask, but the lengths exist.
     shard("a", options=(*IDS, *LENGTHS), drop=("mask",))
     shard("b", options=(*IDS, *LENGTHS, "--padding", "pre"), drop=("mask",))
     done = run("unpad", "d", "-o", "out.jsonl")
     assert done.returncode == 1
-    assert "the sides are post and pre" in done.stderr
+    assert "is padded on side post, but" in done.stderr
     assert found(verify(run, "d"))["mixed-sides"] == ("error", 1)
 
 
-def test_masks_of_ones_in_some_files_are_no_padding(run: Run, tmp_path: Path) -> None:
+def test_masks_of_ones_are_not_padding(run: Run, tmp_path: Path) -> None:
     (tmp_path / "d").mkdir()
     plain = pa.table({"input_ids": [[1, 2], [3]]})
     for name, mask in (("a", None), ("b", [[1, 1], [1]])):
@@ -279,7 +277,7 @@ def test_masks_of_ones_in_some_files_are_no_padding(run: Run, tmp_path: Path) ->
 
 
 @pytest.mark.parametrize("suffix", ["parquet", "jsonl"])
-def test_a_mask_beyond_the_first_file_is_seen(run: Run, tmp_path: Path, suffix: str) -> None:
+def test_mask_in_a_later_file_is_found(run: Run, tmp_path: Path, suffix: str) -> None:
     (tmp_path / "d").mkdir()
     for name, mask in (("a", None), ("b", [[1, 0], [1, 1]])):
         rows: dict[str, Any] = {"input_ids": [[1, 2], [3, 4]]} | (
@@ -295,11 +293,11 @@ def test_a_mask_beyond_the_first_file_is_seen(run: Run, tmp_path: Path, suffix: 
         done = run(*command, "d")
         assert (done.returncode, "b." + suffix in done.stderr) == (1, True)
     if suffix == "parquet":
-        # JSON Lines are known by the first file alone.
+        # For JSON Lines, only the first file is checked.
         assert "looks padded already" in run("pad", "d", "-o", "out.parquet").stderr
 
 
-def test_padding_that_nothing_marks_any_more_is_told(run: Run, tmp_path: Path) -> None:
+def test_unmarked_padding_causes_warning(run: Run, tmp_path: Path) -> None:
     pad(run, "p.parquet")
     pq.write_table(pq.read_table(tmp_path / "p.parquet").drop_columns(["n"]), tmp_path / "p.parquet")
     seen = json.loads(run("inspect", "p.parquet", "--json").stdout)
@@ -310,7 +308,7 @@ def test_padding_that_nothing_marks_any_more_is_told(run: Run, tmp_path: Path) -
     assert run("unpad", "p.parquet", "-o", "out.jsonl").returncode == 2
 
 
-def test_a_column_that_passed_through_is_raw_to_all(run: Run, shard: Callable[..., None]) -> None:
+def test_unpadded_column_counts_as_raw(run: Run, shard: Callable[..., None]) -> None:
     shard("a")
     assert json.loads(run("inspect", "d", "-c", "labels", "--json").stdout)["padded"] is False
     again = ["pad", "d", "-o", "again.parquet", "--overwrite-mask"]
@@ -318,14 +316,14 @@ def test_a_column_that_passed_through_is_raw_to_all(run: Run, shard: Callable[..
     assert "padded already" in run(*again, *IDS).stderr
 
 
-def test_masks_without_an_element_are_masks_to_all(run: Run, tmp_path: Path) -> None:
+def test_empty_masks_count_as_padding(run: Run, tmp_path: Path) -> None:
     (tmp_path / "e.jsonl").write_text('{"input_ids": [], "mask": []}\n')
     assert json.loads(run("inspect", "e.jsonl", "--json").stdout)["padded"] is True
     assert verify(run, "e.jsonl").returncode == 0
     assert run("unpad", "e.jsonl").stdout == '{"input_ids":[]}\n'
 
 
-# Masks of a file's rows, the name of the mask, and whether the rows count as padded.
+# Masks of the rows in a file, the name of the mask column, and whether the input is padded.
 ANSWERS = {
     "a mask with padding, rows of two lengths": ([[1, 1, 0], [1, 1]], "attention_mask", True),
     "a mask with padding, rows of one length": ([[1, 1, 0], [1, 1, 1]], "attention_mask", True),

@@ -1,4 +1,4 @@
-"""Every command and format once, with padmask's required dependencies only."""
+"""Every command and format once, with only the required dependencies."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The type of a column's tokens: an asked dtype wins, and bad rows do not decide."""
+"""The token type of a column: an explicit dtype takes precedence, and bad rows are ignored."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ INTS = PadSpec(dtype="int32", dtype_for_all=True)
 
 
 def lines(*rows: str) -> str:
-    """JSON Lines with these texts as values of `x`."""
+    """Return JSON Lines with these texts as values of `x`."""
     return "".join(f'{{"x":{row}}}\n' for row in rows)
 
 
@@ -55,7 +55,7 @@ BAD_FIRST = {
 
 @pytest.mark.parametrize("asked", [("-c", "x:int32"), ("-c", "x", "--dtype", "int64")], ids=["own", "all"])
 @pytest.mark.parametrize("bad", BAD_FIRST.values(), ids=BAD_FIRST)
-def test_asked_dtype_rejects_bad_rows(run, asked, bad):
+def test_explicit_dtype_rejects_bad_rows(run, asked, bad):
     rows = lines(bad, "[1,2]", "[3]")
 
     ran = run("pad", *asked, "--on-error", "skip", "--rejects", "r.jsonl", stdin=rows)
@@ -123,7 +123,7 @@ def test_strings_are_no_ints(run):
     ran = run("pad", "-c", "x:int32", stdin=lines('["a"]', '["b"]'))
 
     assert ran.returncode == 2
-    assert "'x' holds strings" in ran.stderr
+    assert "'x' contains strings" in ran.stderr
 
 
 def test_most_rows_decide_the_kind(run):
@@ -198,7 +198,7 @@ def test_api_refuses_odd_rows(row):
 
 
 def test_the_twin_keeps_large_ints():
-    with pytest.raises(padmask.DataError, match="is in rows with floats"):
+    with pytest.raises(padmask.DataError, match="but other tokens are floats"):
         padmask.pad_sequences([[2**53 + 1, 1.0]], dtype="int64")
 
 
@@ -247,7 +247,7 @@ def test_unpad_blames_the_bad_row(run, tmp_path):
 
 
 @pytest.mark.parametrize("suffix", ["jsonl", "parquet"])
-def test_verify_reads_asked_dtype(tmp_path: Path, suffix):
+def test_verify_uses_explicit_dtype(tmp_path: Path, suffix):
     source = tmp_path / f"in.{suffix}"
     rows = [[1.0, 0.0, 3.0]] * 3
     if suffix == "jsonl":
@@ -257,7 +257,7 @@ def test_verify_reads_asked_dtype(tmp_path: Path, suffix):
 
     report = padmask.verify_file(source, columns=["x:int32"])
 
-    # Only ids are searched for an unused one.
+    # An unused id is suggested only for ids.
     [finding] = [found for found in report.data if found.rule.name == "pad-value-in-tokens"]
     assert "x=2" in finding.detail
 

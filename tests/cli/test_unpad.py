@@ -209,12 +209,12 @@ def test_impossible_length_is_1(refuses, length, says):
         (
             (),
             '{"input_ids": [5]}',
-            "Name the mask column with --mask-column, or the column of row lengths with",
+            "Specify the mask column with --mask-column, or the column of row lengths with",
         ),
         (("--length-column", "n"), '{"input_ids": [5], "n": 1}', "Add --padding post or --padding pre"),
         (("--mask-column", "msk"), GOOD, "Did you mean 'mask'?"),
         (("--mask-column", "t"), '{"x": [5], "t": "a"}', "is not a mask. Choose a list column of bools"),
-        (("--length-column", "mask"), GOOD, "does not hold lengths"),
+        (("--length-column", "mask"), GOOD, "is not a column of lengths"),
         (("-c", "input_id"), GOOD, "Did you mean 'input_ids'?"),
         (("-c", "n"), '{"n": 5, "mask": [1]}', "'n' cannot be unpadded"),
         ((), '{"a": [5], "b": [5], "mask": [1]}', "The input has 2 list columns: 'a', 'b'"),
@@ -254,7 +254,7 @@ def test_on_error_skip_and_rejects(here, tmp_path, suffix):
     assert (report["columns"], report["mask_column"], report["places"]) == (["input_ids"], "mask", 6)
 
 
-def test_the_report_of_a_bad_row_has_the_fields_of_the_error(here, tmp_path):
+def test_bad_row_report_has_error_fields(here, tmp_path):
     (tmp_path / "in.jsonl").write_text(f'{GOOD}\n{{"input_ids":[5,6,0],"mask":[1,0,1]}}\n')
     result = here("unpad", "in.jsonl", "--mask-column", "mask", "-o", "out.jsonl", "--report", "report.json")
     report = json.loads((tmp_path / "report.json").read_text())
@@ -269,14 +269,14 @@ def test_the_report_of_a_bad_row_has_the_fields_of_the_error(here, tmp_path):
 def test_npz_is_neither_read_nor_written(here, tmp_path, raw):
     assert here("pad", raw, "-o", "padded.npz").returncode == 0
     read = here("unpad", "padded.npz")
-    assert (read.returncode, "npz is for output only" in read.stderr) == (2, True)
+    assert (read.returncode, "padmask cannot read npz" in read.stderr) == (2, True)
     assert here("pad", raw, "-o", "padded.parquet").returncode == 0
     written = here("unpad", "padded.parquet", "-o", "out.npz")
-    assert (written.returncode, "npz holds rows of one length" in written.stderr) == (2, True)
+    assert (written.returncode, "npz files cannot store unpadded rows" in written.stderr) == (2, True)
 
 
 def test_settings_hold_for_pad_and_unpad(here, tmp_path, raw):
-    # The settings name the columns as pad needs them, and the mask.
+    # The settings contain the columns for pad, and the mask.
     (tmp_path / "pyproject.toml").write_text(
         '[tool.padmask]\ncolumn = ["input_ids", "labels=-100"]\nmask-column = "real"\nmaxlen = 4\n'
     )
@@ -287,7 +287,7 @@ def test_settings_hold_for_pad_and_unpad(here, tmp_path, raw):
 def test_pad_suggests_unpad(here, raw):
     assert here("pad", raw, "-o", "padded.jsonl").returncode == 0
     again = here("pad", "padded.jsonl")
-    assert (again.returncode, "remove the padding first with padmask unpad" in again.stderr) == (1, True)
+    assert (again.returncode, "first remove the padding with padmask unpad" in again.stderr) == (1, True)
 
 
 @pytest.mark.parametrize("suffix", ["jsonl", "parquet"])

@@ -39,7 +39,7 @@ def raw(tmp_path):
 
 @pytest.fixture
 def leaky(raw, monkeypatch):
-    """Rows for a route that loses its mask."""
+    """Rows for a route that drops its mask."""
     from padmask.verify.keras import reference_models as models
 
     route = models.ROUTES["embedding"]
@@ -87,7 +87,7 @@ def write_impossible_length(folder):
 
 
 def write_two_sides(folder):
-    # Rows of one length, so that no other rule is broken.
+    # The rows have the same length, so that no other rule is violated.
     (folder / "raw.jsonl").write_text('{"input_ids": [5, 6]}\n')
     for side in ("post", "pre"):
         pad_file(folder / "raw.jsonl", folder / f"{side}.parquet", spec=PadSpec(padding=side))
@@ -132,7 +132,7 @@ BROKEN = {
         [*lines({**GOOD, "labels": [1, 1, 0]})(folder), "-c", "input_ids", "-c", "labels"]
     ),
 }
-# Holes, left padding and empty rows also break the rule for cuDNN's kernels.
+# Holes, left padding and empty rows also violate the rule for cuDNN.
 BESIDE = ("--allow", "cudnn-fallback")
 ERRORS = [name for name, rule in RULES.items() if rule.severity == "error"]
 WARNINGS = [name for name, rule in RULES.items() if rule.severity == "warning"]
@@ -188,7 +188,7 @@ def test_declared_padding_is_checked(here, tmp_path):
 def test_no_data_is_a_usage_error(padmask):
     done = padmask("verify", "--no-model", stdin=RAW)
     assert (done.returncode, done.stdout) == (2, "")
-    assert "Name an input file, - for stdin" in done.stderr
+    assert "Specify an input file, - for stdin" in done.stderr
     assert "Usage:" in done.stderr
 
 
@@ -337,7 +337,7 @@ def test_data_need_no_tensorflow(raw, tmp_path):
 
 @pytest.fixture
 def nothing_installed(tmp_path, monkeypatch):
-    """Started processes find no TensorFlow, Keras or other backend."""
+    """New processes cannot import TensorFlow, Keras or other backends."""
     (tmp_path / "site").mkdir()
     (tmp_path / "site" / "sitecustomize.py").write_text(
         "from importlib.machinery import PathFinder\n"
@@ -371,7 +371,7 @@ def test_missing_extra_says_how_to_install(padmask, raw, nothing_installed, opti
 
 
 @with_models
-def test_proof_in_a_new_process(padmask, raw, tmp_path, monkeypatch):
+def test_verify_in_a_new_process(padmask, raw, tmp_path, monkeypatch):
     for name in ("TF_CPP_MIN_LOG_LEVEL", "KERAS_BACKEND"):
         monkeypatch.delenv(name, raising=False)
     done = padmask("verify", raw, *QUICK, "--json", "--report", "junit:out.xml")
@@ -386,7 +386,7 @@ def test_proof_in_a_new_process(padmask, raw, tmp_path, monkeypatch):
 
 
 @with_models
-def test_proof_shows_verdict_first(here, raw):
+def test_report_shows_verdict_first(here, raw):
     done = here("verify", raw, "--route", "embedding", "--route", "masking", "--device", "cpu")
     assert (done.returncode, done.stderr) == (0, "")
     assert done.stdout.startswith("ignores: ")

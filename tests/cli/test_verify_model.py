@@ -247,7 +247,7 @@ def test_raw_and_padded_data(here, saved, raw, tmp_path, name, code):
 
 
 @with_models
-def test_bad_data_beside_proof(here, saved, tmp_path):
+def test_bad_data_with_model_report(here, saved, tmp_path):
     data = write_rows(tmp_path / "in.jsonl", [{"input_ids": [5, 0, 6]}, {"input_ids": [7]}])
     report, subject = answer_of(here("verify", data, "--model", saved("sound"), "--json", "--strict"), 1)
     assert (report["verdict"], subject["verdict"]) == ("bad-data", "ignores")
@@ -286,10 +286,10 @@ def test_input_option_renames_columns(here, saved, tmp_path):
 @pytest.mark.parametrize(
     ("said", "words"),
     [
-        ("questions=question", ["no such input", "Did you mean", "question, answer"]),
+        ("questions=question", ["no input 'questions'", "Did you mean", "question, answer"]),
         ("question=nothing", ["nothing"]),
-        ("question", ["--input takes NAME=COLUMN"]),
-        ("=question", ["--input takes NAME=COLUMN"]),
+        ("question", ["--input must be NAME=COLUMN"]),
+        ("=question", ["--input must be NAME=COLUMN"]),
     ],
 )
 def test_wrong_input_is_refused(here, saved, pairs, said, words):
@@ -428,7 +428,7 @@ def test_data_without_tokens(here, saved, tmp_path):
 
 
 @with_models
-def test_proof_in_a_new_process(padmask, saved, raw):
+def test_verify_in_a_new_process(padmask, saved, raw):
     """The start-up messages of TensorFlow stay hidden."""
     done = padmask("verify", raw, "--model", saved("convolving"), "--json")
     report, subject = answer_of(done, 1)
@@ -576,8 +576,8 @@ _numbers = count()
 
 @pytest.fixture
 def serve(tmp_path, monkeypatch):
-    """Write a module of functions to predict with, and return its unique name."""
-    # Undoes the change of sys.path.
+    """Write a module with functions for --predict, and return its unique name."""
+    # Restores sys.path.
     monkeypatch.syspath_prepend(tmp_path)
     # Other tests may have imported Keras.
     for name in ("tensorflow", "keras"):
@@ -615,7 +615,7 @@ def test_function_in_a_package(here, serve, tmp_path):
 def test_method_of_an_object(here, serve):
     given = ("verify", "--predict", f"{serve()}:service.predict", "--vocab-size", "20", "--json")
     _, subject = answer_of(here(*given), 0)
-    assert "no mask is needed" in subject["detail"]
+    assert "needs no mask" in subject["detail"]
 
 
 def test_function_with_two_outputs(here, serve, raw):
@@ -648,7 +648,7 @@ def test_function_of_fixed_length(here, serve, tmp_path):
     assert verdicts_of(subject)["other-content"] == "holds"
 
 
-def test_a_function_without_a_number_of_ids_is_a_sentence(here, serve):
+def test_missing_vocab_size_is_explained(here, serve):
     refused(here("verify", "--predict", f"{serve()}:mean"), "number of ids", "--vocab-size")
 
 
@@ -660,9 +660,9 @@ def test_function_that_raises(here, serve, raw):
 @pytest.mark.parametrize(
     ("name", "words"),
     [
-        ("{}", "--predict takes module:function"),
-        ("{}:", "--predict takes module:function"),
-        (":mean", "--predict takes module:function"),
+        ("{}", "--predict must be module:function"),
+        ("{}:", "--predict must be module:function"),
+        (":mean", "--predict must be module:function"),
         ("{}:median", "has no function 'median'"),
         ("{}:VOCAB", "has no function 'VOCAB'"),
         ("{}:service.fit", "has no function 'service.fit'"),
@@ -693,11 +693,11 @@ def test_module_that_exits(here, serve, raw):
         (["--predict", "b:c", "--no-model"], "--no-model cannot be used with --model"),
         (["--model", "a.keras", "--route", "embedding"], "--route selects reference models"),
         (["--predict", "b:c", "--route", "embedding"], "--route selects reference models"),
-        (["raw.jsonl", "--input", "a=b"], "--input needs --model"),
-        (["--predict", "b:c", "--input", "a=b"], "--input needs --model"),
-        (["raw.jsonl", "--explain"], "--explain needs --model"),
-        (["--predict", "b:c", "--custom-objects", "d.py"], "--custom-objects needs --model"),
-        (["raw.jsonl", "--allow-unsafe-model"], "--allow-unsafe-model needs --model"),
+        (["raw.jsonl", "--input", "a=b"], "--input requires --model"),
+        (["--predict", "b:c", "--input", "a=b"], "--input requires --model"),
+        (["raw.jsonl", "--explain"], "--explain requires --model"),
+        (["--predict", "b:c", "--custom-objects", "d.py"], "--custom-objects requires --model"),
+        (["raw.jsonl", "--allow-unsafe-model"], "--allow-unsafe-model requires --model"),
     ],
     ids=lambda given: " ".join(given) if isinstance(given, list) else "",
 )
@@ -713,5 +713,5 @@ def test_report_keeps_the_model(here, tmp_path):
 
 def test_help_says_what_runs_code(here):
     said = " ".join(here("verify", "--help").stdout.split())
-    assert "MODULE can be in the current folder. Its code runs when it is imported." in said
+    assert "MODULE may be in the current folder. Importing MODULE runs its code." in said
     assert "Use only for models that you trust" in said

@@ -1,4 +1,4 @@
-"""The kernel equals the oracle for every side, cut, value and shape."""
+"""The kernel and the oracle agree for every side, value and shape."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from oracle import pad_lists
 from padmask import PadmaskError
 from padmask.core import kernel
 from padmask.core.arrays import sequence_mask
-from padmask.core.kernel import keep_pieces, pad_batch, read_mask
+from padmask.core.kernel import pad_batch, read_mask, slice_rows
 from padmask.core.plan import Segments, plan_pad, plan_unpad
 from padmask.core.python_rows import flatten
 from padmask.core.ragged import Ragged
@@ -84,7 +84,7 @@ def test_rows_may_overlap():
 def test_both_kernels_agree(rows, value, **sides):
     ragged, maxlen = flatten(rows), sides.pop("maxlen")
     plain = plan_pad(ragged.lengths, maxlen, **sides)
-    # With every array given, the same table goes through the kernel for pieces.
+    # If all arrays are set, the kernel for pieces processes the same table.
     numbers = np.arange(len(rows))
     general = replace(plain, sources=numbers, sequences=numbers, rows=numbers, firsts=plain.first_places)
     one, other = (pad_batch(ragged, table, value=value, dtype="int64") for table in (plain, general))
@@ -95,7 +95,7 @@ def test_both_kernels_agree(rows, value, **sides):
 
 @st.composite
 def packed_rows(draw):
-    """Rows of tokens, and output rows of sequences of pieces, each piece (source row, first, count)."""
+    """Generate rows, and output rows that consist of sequences of pieces (source row, first, count)."""
     lengths = draw(st.lists(st.integers(0, 9), min_size=1, max_size=6))
     tokens = iter(range(100, 1000))
     rows = [[next(tokens) for _ in range(length)] for length in lengths]
@@ -145,7 +145,7 @@ def test_any_pieces_equal_the_oracle(case):
 
 @given(rows=st.lists(st.lists(st.booleans(), max_size=6), max_size=8), gap=st.integers(0, 2))
 def test_masks_are_read_back(rows, gap):
-    # Rows of any lengths, with places between them that belong to no row.
+    # Rows of any lengths, with unused values between them.
     starts, flat = [], [True] * gap
     for row in rows:
         starts.append(len(flat))
@@ -175,7 +175,7 @@ def test_unpad_is_pad_backwards(rows, maxlen, padding, truncating):
     padded = pad_batch(ragged, plan, value=0, dtype="int64")
     back = plan_unpad(plan.counts, np.full(len(rows), maxlen), padding)
     places = Ragged(padded.values.reshape(-1), np.arange(len(rows)) * maxlen, np.full(len(rows), maxlen))
-    kept, expected = keep_pieces(places, back), keep_pieces(ragged, plan)
+    kept, expected = slice_rows(places, back), slice_rows(ragged, plan)
     for one in (kept, expected):
         assert one.lengths.tolist() == plan.counts.tolist()
     assert rows_of(kept) == rows_of(expected)
@@ -187,7 +187,7 @@ def rows_of(ragged):
 
 
 def test_long_rows_get_whole_masks():
-    # Lengths beyond 16 bits.
+    # Lengths that do not fit in 16 bits.
     ragged = Ragged(np.ones(40_000, np.int8), np.array([0]), np.array([40_000]))
     padded = pad_plain(ragged, 50_000)
     assert padded.mask.sum() == padded.values.sum() == 40_000

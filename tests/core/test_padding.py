@@ -38,7 +38,7 @@ FILES = {
 
 
 @pytest.mark.parametrize("case", FILES)
-def test_copies_of_a_file_are_padded_like_the_file(case: str) -> None:
+def test_copies_have_the_same_padding(case: str) -> None:
     schema, names = FILES[case]
     one = find_padding({"a": schema})
     assert (None if one is None else one.names) == names
@@ -88,7 +88,7 @@ def test_masks_of_ones_mark_no_padding() -> None:
     assert masked([[1, 1], [1]]) is None
     found = masked([[1, 0], [1]])
     assert found == Padding("attention_mask", None, seen=True)
-    # Rows of equal lengths, and padmask's own name, count without a 0.
+    # Rows of equal lengths, and the default mask name, count as padded even without a 0.
     assert masked([[1, 1], [1, 1]]) == Padding("attention_mask", None)
     assert masked([[1, 1], [1]], name="mask") == Padding("mask", None)
 
@@ -99,7 +99,7 @@ def test_masks_of_ones_mark_no_padding() -> None:
         (Padding("gone", None), "no column 'gone'"),
         (Padding("twice", None), "2 columns named 'twice'"),
         (Padding("n", None), "'n' of type int64 is not a mask"),
-        (Padding(None, "ids"), "does not hold lengths"),
+        (Padding(None, "ids"), "is not a column of lengths"),
     ],
     ids=lambda value: str(value) if isinstance(value, str) else "",
 )

@@ -1,4 +1,4 @@
-"""Plans: one maxlen from the lengths of all rows, and the place of each token."""
+"""Plans: the maxlen computed from all row lengths, and the position of each token."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def test_percentiles_are_nearest_rank(lengths, percent):
 
 
 def test_percentile_rank_is_exact():
-    # 0.29 * 100 is 28.999... in floats, which would give the length of one row too few or too many.
+    # 0.29 * 100 is 28.999... in floats, so the index of the row would be off by one.
     assert LengthStats.of(range(1, 101)).percentile("29") == 29
     assert LengthStats.of(range(1, 1001)).percentile("99.9") == 999
 
@@ -108,7 +108,7 @@ def test_plain_rows_can_be_selected():
 
 
 def test_overlapping_pieces_count_once():
-    # Row 0 is cut into windows of three that overlap by one; row 1 is there twice.
+    # Row 0 is split into windows of three that overlap by one. Row 1 occurs twice.
     segments = Segments(
         np.array([5, 2]),
         starts=np.array([0, 2, 0, 0]),

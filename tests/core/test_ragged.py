@@ -78,7 +78,7 @@ def test_nulls_outside_a_slice():
     assert Ragged.from_arrow(array)[1] == []
 
 
-def test_large_ids_beside_nulls():
+def test_large_ids_with_nulls():
     ragged, _ = Ragged.from_arrow(pa.array([[2**53 + 1], [None]], LIST))
     assert ragged.values[0] == 2**53 + 1
 

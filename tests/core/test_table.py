@@ -1,4 +1,4 @@
-"""Arrow table in, Arrow table out."""
+"""`pad_table` on Arrow tables."""
 
 from __future__ import annotations
 
@@ -117,9 +117,9 @@ def test_duplicate_columns_are_kept():
     ("table", "columns", "said"),
     [
         (TABLE, ["lables"], "Did you mean 'labels'"),
-        (TABLE, ["input_ids", "input_ids"], "is given twice"),
+        (TABLE, ["input_ids", "input_ids"], "is specified twice"),
         (TABLE, ["id"], "'id' cannot be padded: the type int64 is not a list"),
-        (TABLE, [Column("input_ids", "string")], "holds ints, which cannot become string"),
+        (TABLE, [Column("input_ids", "string")], "contains ints, which cannot be converted to string"),
         (TABLE, {"labels": 2**40}, "pad value 1099511627776 does not fit int32"),
         (TABLE, {"labels": "x"}, "pad value 'x' is not of dtype int32"),
         (TABLE, {"labels": True}, "pad value True is not of dtype int32"),

@@ -1,4 +1,4 @@
-"""`unpad_table` gives back the rows that `pad_table` padded and refuses tables that contradict themselves."""
+"""`unpad_table` restores the rows that `pad_table` padded, and refuses inconsistent tables."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ ROWS = pa.table(
 PADDED = pad_table(ROWS, ["input_ids", "labels=-100"])
 BOTH = pad_table(ROWS, ["input_ids"], mask=MaskSpec(length_column="length"))
 LENGTHS = pad_table(ROWS, ["input_ids"], PadSpec(padding="pre"), MaskSpec(column=None, length_column="n"))
-# As other tools write it: the same columns without metadata.
+# Other tools write the same columns without metadata.
 FOREIGN = PADDED.replace_schema_metadata(None)
 
 
@@ -77,7 +77,7 @@ def test_mask_is_not_a_default_column():
 
 
 def test_padded_mask_stays_a_column():
-    # A tokenizer's own mask, padded like the other columns.
+    # The mask from a tokenizer, padded like the other columns.
     raw = pa.table({"input_ids": [[5, 6], [7]], "attention_mask": [[1, 1], [1]]})
     padded = pad_table(raw, ["input_ids", "attention_mask"], mask=MaskSpec(column=None))
     assert unpad_table(padded).to_pydict() == raw.to_pydict()
@@ -152,11 +152,11 @@ def test_columns_must_be_equally_long():
 
 
 NOT_UNPADDABLE = {
-    "no mask": (ROWS, None, {}, "No column marks the padding. Name the mask column with --mask-column"),
+    "no mask": (ROWS, None, {}, "No column marks the padding. Specify the mask column with --mask-column"),
     "no such mask": (PADDED, None, {"mask_column": "msk"}, "no column 'msk'. Did you mean 'mask'"),
     "no mask at all": (PADDED, None, {"mask_column": "id"}, "'id' of type int64 is not a mask"),
     "no such length": (PADDED, None, {"length_column": "len"}, "no column 'len'"),
-    "no lengths": (PADDED, None, {"length_column": "text"}, "'text' of type string does not hold lengths"),
+    "no lengths": (PADDED, None, {"length_column": "text"}, "is not a column of lengths"),
     "no side": (
         LENGTHS.replace_schema_metadata(None),
         None,
@@ -165,7 +165,7 @@ NOT_UNPADDABLE = {
     ),
     "no such column": (PADDED, ["lables"], {}, "Did you mean 'labels'"),
     "no list": (PADDED, ["id"], {}, "'id' cannot be unpadded: the type int64 is not a list"),
-    "a column twice": (PADDED, ["labels", "labels"], {}, "is given twice"),
+    "a column twice": (PADDED, ["labels", "labels"], {}, "is specified twice"),
     "two masks": (
         pa.Table.from_arrays([PADDED["input_ids"], PADDED["mask"], PADDED["mask"]], ["x", "mask", "mask"]),
         ["x"],
@@ -197,7 +197,7 @@ def test_unreadable_metadata(metadata):
     odd = PADDED.replace_schema_metadata({"padmask": metadata})
     with pytest.raises(
         PadmaskError,
-        match=r"metadata cannot be read\. To read the file without the metadata, name the padded columns",
+        match=r"metadata are not valid\. To read the file without the metadata, specify the padded columns",
     ):
         unpad_table(odd)
     named = unpad_table(odd, ["input_ids", "labels"], UnpadSpec(mask_column="mask"))
@@ -208,7 +208,7 @@ def test_unreadable_metadata(metadata):
     ("claim", "said"),
     [
         ({"mask_column": "id"}, "'id' of type int64 is not a mask"),
-        ({"length_column": "text"}, "'text' of type string does not hold lengths"),
+        ({"length_column": "text"}, "is not a column of lengths"),
         ({"columns": {"text": {"value": 0}}}, "'text' cannot be unpadded"),
         (
             {"length_column": "id"},

@@ -1,10 +1,10 @@
-"""Arrow rows that share their values: few bytes may hold very many tokens."""
+"""Arrow rows that share their values, so that a small file can have very many tokens."""
 
 import numpy as np
 import pyarrow as pa
 import pytest
 
-from padmask.core.arrow_lists import count_places, count_shared
+from padmask.core.arrow_lists import list_lengths, shared_list_lengths
 from padmask.formats.arrow import SLICE_VALUES, ArrowReader
 from padmask.formats.contract import Wanted
 from padmask.storage.source import Source
@@ -30,7 +30,7 @@ def test_shared_values_make_small_pieces(tmp_path, rows):
 
     reader = ArrowReader(Source(str(path)))
     chunks = list(reader.chunks(Wanted(reader.schema())))
-    places = [int(count_places(chunk.data.column(0))[0].sum()) for chunk in chunks]
+    places = [int(list_lengths(chunk.data.column(0))[0].sum()) for chunk in chunks]
     assert sum(places) == ROWS * TOKENS
     assert max(places) <= SLICE_VALUES
     before = np.cumsum([0, *(chunk.data.num_rows for chunk in chunks)])
@@ -40,7 +40,7 @@ def test_shared_values_make_small_pieces(tmp_path, rows):
 def test_lengths_of_shared_rows():
     lists = pa.array([["a", "b"], ["c"]])
     rows = pa.DictionaryArray.from_arrays(pa.array([1, None, 0], pa.int8()), lists)
-    assert count_shared(rows).tolist() == [1, 0, 2]
+    assert shared_list_lengths(rows).tolist() == [1, 0, 2]
     nothing = pa.DictionaryArray.from_arrays(pa.array([None], pa.int8()), lists.slice(0, 0))
-    assert count_shared(nothing).tolist() == [0]
-    assert count_shared(lists) is None
+    assert shared_list_lengths(nothing).tolist() == [0]
+    assert shared_list_lengths(lists) is None

@@ -1,4 +1,4 @@
-"""Joined column chunks, compared with the file that Arrow writes at once."""
+"""Column chunks that were written in steps, compared with a file that Arrow writes in one step."""
 
 import io
 

@@ -1,4 +1,4 @@
-"""The table of formats: entries name classes that keep the contract, and a new format takes one entry."""
+"""The table of formats: its classes implement the contract, and a new format needs only one entry."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ ROWS = "#words\tinput_ids\tlabels\n1 2 3\t4 5 6\n7\t8\n\t\n"
 
 PADDED = "#words\tinput_ids\tlabels\tmask\n1 2\t4 5\t1 1\n7 0\t8 -100\t1 0\n0 0\t-100 -100\t0 0\n"
 
-# The command line, to which one format was added.
+# A command line with an additional format.
 COMMAND = "import sys, words; words.register(); from padmask.cli import run; sys.exit(run(sys.argv[1:]))"
 
 
@@ -42,7 +42,7 @@ def load(address: str) -> Any:
 
 
 @pytest.mark.parametrize("traits", FORMATS.values(), ids=FORMATS)
-def test_readers_and_writers_keep_the_contract(traits: FormatTraits) -> None:
+def test_formats_implement_the_contract(traits: FormatTraits) -> None:
     for address, protocol in ((traits.reader, contract.Reader), (traits.writer, contract.Writer)):
         if address is not None:
             found = methods(load(address))
@@ -55,19 +55,19 @@ def test_columns_keep_the_contract(columns: type) -> None:
     assert methods(columns) == methods(contract.InputColumns)
 
 
-def test_no_two_formats_share_a_suffix_or_a_magic_number():
+def test_suffixes_and_magic_are_unique():
     suffixes = [suffix for traits in FORMATS.values() for suffix in traits.suffixes]
     magic = [start for traits in FORMATS.values() for start in traits.magic]
     assert len(set(suffixes)) == len(suffixes)
     assert not [(a, b) for a in magic for b in magic if a is not b and a.startswith(b)]
 
 
-def test_a_format_that_is_only_written_is_no_input(tmp_path):
-    with pytest.raises(SpecError, match=r"npz is for output only\. Give JSON Lines, Parquet or Arrow\."):
+def test_write_only_format_is_no_input(tmp_path):
+    with pytest.raises(SpecError, match=r"padmask cannot read npz\. Use JSON Lines, Parquet or Arrow\."):
         input_format(Source(str(tmp_path / "a.npz")), None)
 
 
-def test_an_output_without_a_suffix_names_the_suffixes():
+def test_missing_suffix_lists_suffixes():
     with pytest.raises(SpecError, match=r"Use \.jsonl, \.parquet, \.arrow or \.npz, or set"):
         output_format("out", None)
 
@@ -99,20 +99,20 @@ def test_a_new_format_is_padded(rows, tmp_path):
 
 
 @pytest.mark.parametrize("suffix", ["jsonl", "parquet", "arrow", "words"])
-def test_a_new_format_goes_to_every_other_one_and_back(rows, tmp_path, suffix):
+def test_new_format_round_trips(rows, tmp_path, suffix):
     padded, back = tmp_path / f"padded.{suffix}", tmp_path / "back.words"
     padmask.pad_file(rows, padded, columns=["input_ids", "labels"])
     padmask.unpad_file(padded, back, columns=["input_ids", "labels"])
     assert back.read_text() == ROWS
 
 
-def test_a_new_format_is_found_by_its_first_bytes(rows, tmp_path):
+def test_new_format_is_detected(rows, tmp_path):
     unnamed = rows.rename(tmp_path / "rows")
     padmask.pad_file(unnamed, tmp_path / "out.parquet")
     assert pq.read_table(tmp_path / "out.parquet")["input_ids"].type == pa.list_(pa.int32())
 
 
-def test_a_folder_of_a_new_format_gets_its_suffix(rows, tmp_path):
+def test_new_format_sets_folder_suffix(rows, tmp_path):
     folder = tmp_path / "data"
     folder.mkdir()
     rows.rename(folder / "a.wrd")

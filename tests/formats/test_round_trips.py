@@ -1,4 +1,4 @@
-"""Rows survive every format, batch size and number of threads.
+"""Rows are preserved by every format, batch size and number of threads.
 
 Properties over rows from Hypothesis, and examples of real rows. Rows are compared as Python values, or
 as bytes where padmask promises bytes.
@@ -25,7 +25,7 @@ from padmask.spec.files import FileOptions
 
 FORMATS = ["jsonl", "parquet", "arrow"]
 
-# Every example writes files, so there are few.
+# Every example writes files, so the number of examples is small.
 few = settings(max_examples=25, deadline=None)
 
 Row = dict[str, Any]
@@ -38,7 +38,7 @@ def folder() -> Iterator[Path]:
 
 
 def write(path: Path, rows: Sequence[Mapping[str, Any]], schema: pa.Schema | None = None) -> Path:
-    """Write rows as the path's suffix says."""
+    """Write rows in the format of the suffix."""
     if path.suffix == ".jsonl":
         path.write_text("".join(json.dumps(row) + "\n" for row in rows))
         return path
@@ -59,7 +59,7 @@ def read_table(path: Path) -> pa.Table:
 
 
 def read(path: Path) -> list[Row]:
-    """Read a file's rows as its suffix says."""
+    """Read the rows of a file in the format of the suffix."""
     rows: list[Row]
     if path.suffix == ".jsonl":
         rows = [json.loads(line) for line in path.read_bytes().split(b"\n")[:-1]]
@@ -82,14 +82,14 @@ def unpad(tokens: Sequence[Any], mask: Sequence[bool]) -> list[Any]:
 
 
 def as_float32(value: Any) -> Any:
-    """JSON holds the shortest text of a float32, which is another number as a double."""
+    """JSON contains the shortest text of a float32, which is a different number as a double."""
     if isinstance(value, list):
         return [as_float32(item) for item in value]
     return np.float32(value) if isinstance(value, float) else value
 
 
 def raw_fields(line: str) -> dict[str, str]:
-    """Split an object's text into the texts of its values."""
+    """Split the text of a JSON object into the texts of its values."""
     scan = json.JSONDecoder().raw_decode
     fields, place = {}, line.index("{") + 1
     while line[place:].lstrip()[0] != "}":
@@ -102,7 +102,7 @@ def raw_fields(line: str) -> dict[str, str]:
     return fields
 
 
-# Rows of tokens, and of everything else.
+# Strategies for rows with tokens and other fields.
 
 token_ids = st.lists(st.integers(-(2**31), 2**31 - 1), max_size=4)
 names = st.text(max_size=4).filter(lambda name: name not in ("input_ids", "mask", "n"))
@@ -113,15 +113,15 @@ def nullable(values: st.SearchStrategy[Any]) -> st.SearchStrategy[Any]:
 
 
 def objects(kinds: st.SearchStrategy[Any]) -> st.SearchStrategy[Any]:
-    """Strategies of objects with the same fields, some of them missing.
+    """Return a strategy for objects with the same fields, some of which are missing.
 
-    Never without a field: Parquet has no structs of nothing.
+    There is at least one field, because Parquet does not support empty structs.
     """
     fields = st.dictionaries(st.text(max_size=3), kinds, min_size=1, max_size=3)
     return fields.map(lambda known: st.fixed_dictionaries({}, optional=known).filter(bool))
 
 
-# Strategies of strategies: a column first gets its kind, and then its values.
+# Strategies for strategies: first draw the kind of a column, and then its values.
 scalar_kinds = st.sampled_from(
     [
         st.booleans(),
@@ -144,7 +144,7 @@ kinds = st.recursive(
 
 @st.composite
 def typed_rows(draw: st.DrawFn) -> list[Row]:
-    """Rows as JSON has them, every field of one type in all of them and missing in some."""
+    """Generate JSON rows. Each field has one type and may be missing in some rows."""
     columns = draw(st.dictionaries(names, kinds, max_size=3))
     row = st.fixed_dictionaries({"input_ids": token_ids}, optional=columns)
     return draw(st.lists(row, min_size=1, max_size=4))
@@ -154,7 +154,7 @@ def typed_rows(draw: st.DrawFn) -> list[Row]:
 
 
 def round_trip(rows: Sequence[Row], between: str = "parquet") -> list[Row]:
-    """Pad JSON Lines into a typed format, turn that into JSON Lines, and undo the padding."""
+    """Pad JSON Lines to a typed format, convert the result to JSON Lines, and remove the padding."""
     with folder() as here:
         pad_file(write(here / "in.jsonl", rows), here / f"padded.{between}", columns=["input_ids"])
         pad_file(
@@ -221,7 +221,7 @@ def test_typed_formats_keep_values(rows: list[Row], format_: str) -> None:
 
 
 def test_types_come_from_all_rows() -> None:
-    """After 100,000 lines an int becomes a float and a null a string."""
+    """After 100,000 lines, ints become floats and nulls become strings."""
     rows = [{"input_ids": [1], "n": 1, "text": None}] * 100_000 + [{"input_ids": [2], "n": 0.5, "text": "x"}]
     with folder() as here:
         pad_file(write(here / "in.jsonl", rows), here / "out.parquet")
@@ -291,7 +291,7 @@ def test_no_common_type(tmp_path: Path, format_: str, first: Any, second: Any) -
     ],
 )
 def test_value_without_column_type(tmp_path: Path, format_: str, texts: list[str], said: str) -> None:
-    """Neither silently rounded nor a traceback."""
+    """The value is not silently rounded, and there is no traceback."""
     source = tmp_path / "in.jsonl"
     source.write_text("".join(f'{{"input_ids":[1],"x":{text}}}\n' for text in texts))
 
@@ -363,7 +363,7 @@ def test_other_fields_keep_their_bytes(fields: list[tuple[str, str, str]]) -> No
     ],
 )
 def test_any_json_passes_through_jsonl(tmp_path: Path, text: str) -> None:
-    """Between JSON Lines no type is needed."""
+    """From JSON Lines to JSON Lines, columns need no type."""
     (tmp_path / "in.jsonl").write_text(f'{{"input_ids":[1],"x":{text}}}\n')
 
     pad_file(tmp_path / "in.jsonl", tmp_path / "out.jsonl", columns=["input_ids"])
@@ -398,7 +398,7 @@ Rows = tuple[list[Row], pa.Schema]
 
 @st.composite
 def sequence_rows(draw: st.DrawFn, min_rows: int = 1) -> Rows:
-    """Rows of one kind of token with labels, and their schema in typed files."""
+    """Generate rows with one kind of token and labels, and their schema for typed files."""
     type_, tokens = draw(token_kinds)
     rows = []
     for sequence in draw(st.lists(st.lists(tokens, max_size=5), min_size=min_rows, max_size=8)):
@@ -415,7 +415,7 @@ def sequence_rows(draw: st.DrawFn, min_rows: int = 1) -> Rows:
             ("score", pa.float64()),
         ]
     )
-    # JSON has no types, so a token must show the kind.
+    # JSON columns have no types, so at least one token must determine the kind.
     rows.sort(key=lambda row: not row["x"])
     return rows, schema
 
@@ -438,7 +438,7 @@ policies = st.builds(
 @given(sequence_rows(), specs, policies, st.sampled_from(FORMATS))
 def test_input_format_does_not_matter(data: Rows, spec: PadSpec, policy: RowPolicy, output: str) -> None:
     rows, schema = data
-    # Without a token the kind is unknown in JSON.
+    # If there is no token, the kind is unknown in JSON.
     assume(any(row["x"] for row in rows))
     results, ledgers = [], []
     with folder() as here:
@@ -481,7 +481,7 @@ def test_batches_and_threads(
 def test_late_tokens_decide_the_kind(
     tmp_path: Path, format_: str, type_: pa.DataType, token: Any, padding: Any
 ) -> None:
-    """Rows without tokens do not decide the kind, however many come first."""
+    """Rows without tokens do not determine the kind, even if many of them come first."""
     rows = [{"x": []}] * 1500 + [{"x": [token, token]}]
     source = write(tmp_path / f"in.{format_}", rows, pa.schema([("x", pa.list_(type_))]))
 
@@ -558,7 +558,7 @@ def test_mask_selects_the_cut_rows(data: Rows, spec: PadSpec, format_: str, outp
         assert out["mask"] == (real + padding if spec.padding == "post" else padding + real)
 
 
-# What Parquet files look like
+# The structure of Parquet files
 
 
 def tokens_table(**metadata: str) -> pa.Table:
@@ -568,7 +568,7 @@ def tokens_table(**metadata: str) -> pa.Table:
 
 @pytest.fixture(params=FORMATS)
 def padded(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
-    """A Parquet file made from each format."""
+    """A Parquet file converted from each format."""
     source = tmp_path / f"in.{request.param}"
     if request.param == "parquet":
         pq.write_table(tokens_table(huggingface='{"info":{"features":{}}}', mine="kept"), source)
@@ -617,7 +617,7 @@ def test_schema_describes_padding(tmp_path: Path, output: str) -> None:
 
 
 def test_hugging_face_metadata_is_dropped(tmp_path: Path) -> None:
-    """Its types describe the input and would contradict the output."""
+    """The types in the metadata describe the input and would contradict the output."""
     pq.write_table(tokens_table(huggingface="{}", mine="kept"), tmp_path / "in.parquet")
 
     pad_file(tmp_path / "in.parquet", tmp_path / "out.parquet")
@@ -711,7 +711,7 @@ def _plain(value: Any) -> Any:
     return [_plain(item) for item in value]
 
 
-# Columns of types that JSON does not have
+# Columns with types that JSON does not support
 
 
 @pytest.mark.parametrize("output", FORMATS)
@@ -757,7 +757,7 @@ def test_every_type_passes_through(tmp_path: Path, output: str) -> None:
     out, truth = read_table(tmp_path / f"out.{output}"), pq.read_table(tmp_path / "in.parquet")
     for name in table.schema.names[1:]:
         type_ = truth.schema.field(name).type
-        # By value: Arrow files cannot hold dictionaries that differ from batch to batch.
+        # Compare by value, because Arrow files do not support dictionaries that differ between batches.
         values = type_.value_type if pa.types.is_dictionary(type_) else type_
         assert out.schema.field(name).type in (type_, values)
         if name != "nan":
@@ -779,7 +779,7 @@ def test_every_type_passes_through(tmp_path: Path, output: str) -> None:
     ],
     ids=lambda value: str(value.type) if isinstance(value, pa.Array) else "",
 )
-def test_types_that_json_holds(tmp_path: Path, array: pa.Array, text: str) -> None:
+def test_types_that_json_supports(tmp_path: Path, array: pa.Array, text: str) -> None:
     pq.write_table(pa.table({"x": [[1]], "other": array}), tmp_path / "in.parquet")
 
     pad_file(tmp_path / "in.parquet", tmp_path / "out.jsonl", columns=["x"])
@@ -789,7 +789,7 @@ def test_types_that_json_holds(tmp_path: Path, array: pa.Array, text: str) -> No
 
 @pytest.mark.parametrize("value", [float("nan"), float("inf")], ids=str)
 def test_json_refuses_nan_and_infinity(tmp_path: Path, value: float) -> None:
-    """JSON cannot hold them: they are refused, not silently replaced by null."""
+    """JSON does not support these values. padmask refuses them instead of writing null."""
     pq.write_table(pa.table({"x": [[1]], "score": [value]}), tmp_path / "in.parquet")
 
     with pytest.raises(PadmaskError, match="score"):

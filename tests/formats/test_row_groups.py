@@ -16,7 +16,7 @@ TYPES = [pa.string(), pa.large_string(), pa.string_view()]
 
 
 def groups_of(table: pa.Table, cuts: list[int], rows: int) -> list[pa.Table]:
-    """Return the groups of a table that comes in pieces."""
+    """Return the row groups of a table that is written in pieces."""
     regrouped, groups = RowGroups(Layout(table.schema, {}, rows)), []
     for first, last in zip([0, *cuts], [*cuts, len(table)], strict=True):
         for batch in table.slice(first, max(0, last - first)).combine_chunks().to_batches():

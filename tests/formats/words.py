@@ -1,6 +1,6 @@
-"""A small format for tests: a line of column names, then a line for each row, numbers with spaces between.
+"""A small format for tests: a line of column names, then a line per row, with numbers separated by spaces.
 
-The columns of a line stand between tabs. This module and the entry at its end are all that padmask needs.
+Columns are separated by tabs. padmask needs only this module and the entry at its end.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ ROWS = 100
 
 
 class WordsReader:
-    """Reads one file, which the test keeps small."""
+    """A reader of one file, which is small in tests."""
 
     def __init__(self, source: Source, batch_rows: int | None = None) -> None:
         self._source, self._rows = source, batch_rows or ROWS
@@ -60,7 +60,7 @@ class WordsReader:
 
 
 class WordsWriter:
-    """Writes the columns of the schema, all of which are lists of numbers."""
+    """A writer of tables whose columns are lists of numbers."""
 
     def __init__(self, stream: BinaryIO, layout: Layout, options: WriterOptions) -> None:
         self._stream = stream
@@ -77,10 +77,10 @@ class WordsWriter:
         self._stream.write(piece)
 
     def finish(self) -> None:
-        """Nothing comes last."""
+        """Do nothing, because the format has no footer."""
 
     def abandon(self) -> None:
-        """Nothing is held back."""
+        """Do nothing, because the writer has no buffer."""
 
 
 WORDS = FormatTraits(
@@ -94,5 +94,5 @@ WORDS = FormatTraits(
 
 
 def register() -> None:
-    """Add the format to the table, as an entry in the table would."""
+    """Add the format to the table of formats."""
     FORMATS[WORDS.name] = WORDS

@@ -1,4 +1,4 @@
-"""Cases: a file and options, drawn from a seed."""
+"""Random cases: a file and options, generated from a seed."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def seeds_of(kind: str) -> list[bytes]:
 
 
 def asked(random: Random, kind: str) -> Asked:
-    """Draw how a file is padded."""
+    """Generate the options for padding a file."""
     pick = random.choice
     return Asked(
         kind=kind,
@@ -45,7 +45,7 @@ def asked(random: Random, kind: str) -> Asked:
 
 
 def case_of(data: bytes, how: Asked, more: bytes | None = None) -> Case:
-    """Return the run that pads a file as asked, or two of them as one dataset."""
+    """Return the run that pads a file, or two copies as one dataset."""
     source = f"in{SUFFIXES[how.kind]}" + (".gz" if how.compressed else "")
     files = {source: data} if more is None else {source: data, f"more-{source}": more}
     how = replace(how, sources=tuple(files))
@@ -53,7 +53,7 @@ def case_of(data: bytes, how: Asked, more: bytes | None = None) -> Case:
 
 
 def file_case(random: Random, kind: str, pool: list[bytes]) -> Case:
-    """Draw a file of a kind, mostly a changed one."""
+    """Generate a file of a kind, which is usually mutated."""
     data = random.choice(pool)
     if random.random() > 0.03:
         data = mutate(random, data, kind, pool)
@@ -65,7 +65,7 @@ def file_case(random: Random, kind: str, pool: list[bytes]) -> Case:
 
 
 def unpadding(random: Random, kind: str, masked: bool) -> unpadded.Asked:
-    """Draw options of `unpad`; by lengths alone only if there is no mask."""
+    """Generate options for `unpad`. They use only lengths if there is no mask."""
     pick = random.choice
     named = pick(["mask", "mask", "both"] if masked else ["length", "length", "mask"])
     return unpadded.Asked(
@@ -81,7 +81,7 @@ def unpadding(random: Random, kind: str, masked: bool) -> unpadded.Asked:
 
 
 def unpad_case(random: Random, pool: list[bytes]) -> Case:
-    """Draw a padded file, mostly a changed one, and how it is unpadded."""
+    """Generate a padded file, which is usually mutated, and options for `unpad`."""
     data = random.choice(pool)
     alike = [other for other in pool if kind_of(other) == kind_of(data)]
     more = random.choice(alike) if random.random() < 0.1 else None
@@ -91,19 +91,19 @@ def unpad_case(random: Random, pool: list[bytes]) -> Case:
 
 
 def unpad_case_of(random: Random, data: bytes, kind: str, more: bytes | None = None) -> Case:
-    """Return the run that unpads a file, or two of them as one dataset."""
+    """Return the run that unpads a file, or two copies as one dataset."""
     source = f"in{SUFFIXES[kind]}"
     files = {source: data} if more is None else {source: data, f"more-{source}": more}
     masked = any(b"mask" in data for data in files.values())
     how = replace(unpadding(random, kind, masked), sources=tuple(files))
     if random.random() < 0.15 or any(b"padmask" in data for data in files.values()):
-        # Without options, metadata describe the padding, perhaps wrongly.
+        # Without options, unpad uses the metadata, which may be wrong.
         return Case(files, ("unpad", *files, "-o", how.output, "--on-error", how.on_error), source)
     return Case(files, how.args(), source, how)
 
 
 def kind_of(data: bytes) -> str:
-    """Return the format that a file's first bytes show."""
+    """Return the format of a file according to its first bytes."""
     known = {b"PAR1": "parquet", b"ARRO": "arrow", b"\xff\xff\xff\xff": "arrow"}
     return known.get(data[:4], "jsonl")
 
@@ -348,7 +348,7 @@ _CONFIGS = [
 
 
 def option_case(random: Random) -> Case:
-    """Draw a command line, and now and then a file of defaults."""
+    """Generate a command line, and sometimes a pyproject.toml."""
     command = random.choice(["pad", "pad", "pad", "unpad", "inspect", "verify"])
     args = [command, *_inputs(random)]
     for _ in range(random.choice([0, 1, 1, 2, 2, 3, 4, 6])):
@@ -378,12 +378,12 @@ def _value(random: Random, values: list[str]) -> str:
     if random.random() < 0.05:
         odd = random.choice(ODD[:90]).decode("utf-8", "replace").replace("\0", "")
         value = random.choice([odd, value + odd, value[:-1], value * 2])
-    # Stay inside the folder, and bound the work of a case.
+    # Keep all files in the folder, and limit the time of a case.
     return value.replace("/", "_")[:400] if value not in _OUTPUTS else value
 
 
 def draw(random: Random, target: str, pool: list[bytes]) -> Case:
-    """Draw a case of a target."""
+    """Generate a case for a target."""
     if target == "unpad":
         return unpad_case(random, pool)
     return option_case(random) if target == "options" else file_case(random, target, pool)

@@ -14,14 +14,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
 
-# A remedy.
+# Words of a remedy.
 REMEDY = re.compile(
     r"(?<!\w)--?[a-z]|Did you mean|The columns are|They end in|"
     r"\b(must be|is not|is no|fix|skip|choose|create|check|(?<!cannot )write|rename|convert|free|give|"
-    r"name (an?|another|it|two)|shorten|make|pad|say|use|drop|install|look|ask for|remove|repeat|wait|add)\b",
+    r"specify|list the|pass|shorten|make|pad|use|drop|install|look|remove|repeat|wait|add)\b",
     re.IGNORECASE,
 )
-# Messages of the libraries below, which users cannot understand.
+# Words in messages of native libraries, which users cannot understand.
 INNARDS = re.compile(
     r"\.(cc|h|cpp|py):\d|Traceback|Check failed|std::|arrow::|parquet::|0x[0-9a-f]{9}|<[a-z.]+ object|"
     r"\bgdb\b|JIRA|GitHub issue|bug report|Python int too large|argument \d|NoneType|numpy\.|\bnp\.",
@@ -39,13 +39,13 @@ class Asked(Protocol):
 
 @dataclass(frozen=True)
 class Case:
-    """A run of the command.
+    """A run of the command line.
 
     Args:
-        files: what is in its folder, by name.
-        args: its command line.
-        source: the file that is read, where a complaint must name it.
-        asked: the oracle for its rows; None to check the contract alone.
+        files: contents of the files in the folder, by name.
+        args: arguments of the command line.
+        source: input file that error messages must contain.
+        asked: oracle for the output rows; None checks only the contract.
     """
 
     files: Mapping[str, bytes]
@@ -104,7 +104,7 @@ def contents(folder: Path) -> dict[str, bytes]:
 
 
 def fill(folder: Path, files: Mapping[str, bytes]) -> None:
-    """Make a folder hold these files and nothing else."""
+    """Write these files to a folder, and delete all others."""
     for path in folder.iterdir():
         shutil.rmtree(path) if path.is_dir() and not path.is_symlink() else path.unlink()
     for name, data in files.items():
@@ -113,7 +113,7 @@ def fill(folder: Path, files: Mapping[str, bytes]) -> None:
 
 
 def problems(case: Case, folder: Path) -> tuple[Outcome, list[str]]:
-    """Run a case in a new folder, and return how it broke the contract."""
+    """Run a case in a new folder, and return its violations of the contract."""
     fill(folder, case.files)
     os.chdir(folder)
     outcome = call(case.args)
@@ -122,7 +122,7 @@ def problems(case: Case, folder: Path) -> tuple[Outcome, list[str]]:
 
 
 def judged(case: Case, outcome: Outcome) -> list[str]:
-    """Return how an outcome breaks the contract."""
+    """Return the violations of the contract by an outcome."""
     if outcome.code is None:
         return ["raised: " + "\n".join(reversed(outcome.said.strip().splitlines()))]
     if outcome.code not in (0, 1, 2):

@@ -1,7 +1,7 @@
 """The expected output rows, computed with the json module and lists.
 
-Rows that are not written must be in the rejects with their line or row; all others must be written
-in order, padded as a loop over lists pads them.
+Rows that are not written must be in the rejects with their line or row. All other rows must be written
+in order, padded like lists in a loop.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ _BLANK = b" \t\r\n"
 
 @dataclass(frozen=True)
 class Asked:
-    """How a file is to be padded; the column is always `input_ids`."""
+    """The options for padding a file. The column is always `input_ids`."""
 
     kind: str
     output: str
@@ -93,7 +93,7 @@ def wrong_rows(given: Mapping[str, bytes], asked: Asked, files: Mapping[str, byt
 
 
 class Reading(Protocol):
-    """How files are read."""
+    """The options for reading files."""
 
     @property
     def kind(self) -> str: ...
@@ -109,7 +109,7 @@ class Reading(Protocol):
 
 
 def rows_of(given: Mapping[str, bytes], asked: Reading) -> list[tuple[tuple[str, int], Any]] | None:
-    """Return the rows of all inputs with their places; None where another reader cannot read them."""
+    """Return the rows of all inputs with their locations; None if another reader cannot read them."""
     all_rows = []
     for name in asked.sources:
         rows = (_json_rows if asked.kind == "jsonl" else _table_rows)(given[name], asked)
@@ -154,7 +154,7 @@ def _blank(tokens: list[Any], padded: Any) -> Any:
 
 
 def same(one: Any, other: Any, rounded: bool = False) -> bool:
-    """Tell whether two values are equal; a missing field equals null, floats may be rounded to 32 bits."""
+    """Return whether two values are equal. A missing field equals null, and floats may be rounded."""
     if one is UNKNOWN or other is UNKNOWN:
         return True
     if isinstance(one, dict) and isinstance(other, dict):
@@ -174,7 +174,7 @@ def _same_number(one: Any, other: Any, rounded: bool) -> bool:
         return False
     if one == other or (one != one and other != other):
         return True
-    # Text of a float32 is its shortest, which as a double is not quite the number.
+    # The shortest text of a float32 is a slightly different number as a double.
     return rounded and (_single(one) == _single(other) or math.isclose(one, other, rel_tol=1e-7))
 
 
@@ -243,7 +243,7 @@ def _is_json(type_: pa.DataType) -> bool:
 
 
 def values_of(column: pa.ChunkedArray) -> list[Any]:
-    """Return a column's values; values without a Python type are unknown."""
+    """Return the values of a column. Values without a Python type are marked as unknown."""
     try:
         found: list[Any] = column.to_pylist()
     except Exception:  # noqa: BLE001 - times beyond Python's, and what else there is
@@ -252,7 +252,7 @@ def values_of(column: pa.ChunkedArray) -> list[Any]:
 
 
 def read_table(kind: str, data: bytes) -> pa.Table:
-    """Read a Parquet file, an Arrow file or an Arrow stream at once."""
+    """Read an entire Parquet file, Arrow file or Arrow stream."""
     if kind == "parquet":
         file = pq.ParquetFile(io.BytesIO(data))
         table = file.read()
@@ -265,7 +265,7 @@ def read_table(kind: str, data: bytes) -> pa.Table:
 
 
 def output_rows(name: str, data: bytes) -> list[dict[str, Any]]:
-    """Return the rows of what was written."""
+    """Return the rows of an output file."""
     if name.endswith(".jsonl"):
         lines = data.decode().split("\n")
         return [json.loads(line, parse_int=parse_integer) for line in lines if line]
@@ -275,7 +275,7 @@ def output_rows(name: str, data: bytes) -> list[dict[str, Any]]:
 
 
 def _columns(table: pa.Table) -> dict[str, list[Any]]:
-    """Return values by name; columns that share a name are unknown."""
+    """Return the values by column name. Columns with the same name are marked as unknown."""
     times = Counter(table.column_names)
     return {
         name: values_of(column) if times[name] == 1 else [UNKNOWN] * table.num_rows

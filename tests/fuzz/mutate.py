@@ -1,4 +1,4 @@
-"""Mutations that keep enough of a file's structure for readers to get far."""
+"""Mutations of files that keep most of the structure, so that readers do not fail early."""
 
 from __future__ import annotations
 
@@ -138,7 +138,7 @@ def _place(random: Random, data: bytes) -> int:
 
 
 def flip(random: Random, data: bytes) -> bytes:
-    """Flip bits of a few bytes, mostly near each other."""
+    """Flip bits of a few bytes, which are usually near each other."""
     out = bytearray(data)
     near = random.randrange(len(out)) if out else 0
     for _ in range(random.choice([1, 1, 1, 2, 4, 16]) if out else 0):
@@ -161,19 +161,19 @@ def number(random: Random, data: bytes) -> bytes:
 
 
 def cut(random: Random, data: bytes) -> bytes:
-    """Remove the end, the beginning, or a piece."""
+    """Remove the end, the start or another part."""
     first, last = sorted((_place(random, data), _place(random, data)))
     return random.choice([data[:first], data[last:], data[:first] + data[last:]])
 
 
 def double(random: Random, data: bytes) -> bytes:
-    """Repeat a piece once or many times."""
+    """Repeat a part once or many times."""
     first, last = sorted((_place(random, data), _place(random, data)))
     return (data[:last] + data[first:last] * random.choice([1, 1, 2, 20]) + data[last:])[:MOST_BYTES]
 
 
 def splice(random: Random, data: bytes, others: Sequence[bytes]) -> bytes:
-    """Insert a piece of another file, or continue with it."""
+    """Insert a part of another file, or append its end."""
     other = random.choice(others)
     first, last = sorted((_place(random, other), _place(random, other)))
     place = _place(random, data)
@@ -281,7 +281,7 @@ def pages(random: Random, data: bytes) -> bytes:
 
 
 def mutate(random: Random, data: bytes, kind: str, others: Sequence[bytes]) -> bytes:
-    """Change a file of a kind, once or a few times."""
+    """Mutate a file of a kind one or more times."""
     own: list[Mutation] = {
         "jsonl": [tokens, tokens, tokens, lines],
         "parquet": [footer, footer, pages, pages],

@@ -1,4 +1,4 @@
-"""Padded seed files: sound ones, and ones with wrong masks and lengths."""
+"""Padded seed files, with correct and with wrong masks and lengths."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ POST = [[True] * len(row) + [False] * (3 - len(row)) for row in RAW]
 PRE = [mask[::-1] for mask in POST]
 IDS = [row + [0] * (3 - len(row)) for row in RAW]
 
-# Wrong masks and lengths, one in each row.
+# Each row has a wrong mask or a wrong length.
 LIES: list[dict[str, Any]] = [
     {"mask": [True, False, True]},
     {"mask": [False, True, False]},
@@ -32,7 +32,7 @@ LIES: list[dict[str, Any]] = [
     {"input_ids": [1, None, 3]},
     {"input_ids": [1, 2]},
 ]
-# Values that only JSON can hold.
+# Values that only JSON supports.
 TEXT_LIES: list[dict[str, Any]] = [
     {"mask": [1, 1, 2]},
     {"mask": [1.0, 1, 0]},

@@ -2,10 +2,10 @@
 
     python tests/fuzz/run.py TARGET --minutes N --seed S
 
-TARGET is jsonl, parquet, arrow, unpad, options, or all. Each case runs in a process that may die of it.
-Files that showed a new answer are changed further; with atheris installed, --guided lets the
-branches that were taken choose: those of Python, for what is inside Arrow's readers is native.
-Cases that break the contract are kept in a folder.
+TARGET is jsonl, parquet, arrow, unpad, options, or all. Each case runs in a process that may crash.
+Files that led to a new message are mutated further. With --guided, which requires atheris, branch
+coverage of the Python code selects the files. The native code of Arrow is not instrumented.
+Cases that violate the contract are saved in a folder.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ class Tally:
     codes: Counter[str] = field(default_factory=Counter)
 
     def add(self, case: Case, found: tuple[str, ...]) -> None:
-        """Count a case, and keep the first ones of each failure."""
+        """Count a case, and save the first cases of each failure."""
         self.executions += 1
         for problem in found:
             kind = normal(problem.splitlines()[0])[:160]
@@ -59,13 +59,13 @@ class Tally:
 
 
 def normal(said: str) -> str:
-    """Return a message without the parts that differ between cases."""
+    """Remove the parts of a message that differ between cases."""
     said = re.sub(r"'[^']*'|\"[^\"]*\"|`[^`]*`", "'...'", said)
     return re.sub(r"-?[0-9][0-9.e+]*", "N", said)
 
 
 def save(case: Case, problem: str, keep: Path) -> None:
-    """Keep a case as a folder: its files, its command line and what is wrong."""
+    """Save a case as a folder with its files, its command line and its problems."""
     line = line_of_case(case)
     name = hashlib.sha256(line).hexdigest()[:12]
     folder = keep / name
@@ -76,7 +76,7 @@ def save(case: Case, problem: str, keep: Path) -> None:
 
 
 def guarded(case: Case) -> tuple[str, ...]:
-    """Run a case as its users do, in a guarded process, and say how that breaks the contract."""
+    """Run a case like a user, with the guard process, and return the violations of the contract."""
     with tempfile.TemporaryDirectory(dir=scratch()) as name:
         folder = Path(name)
         fill(folder, case.files)
@@ -95,12 +95,12 @@ def guarded(case: Case) -> tuple[str, ...]:
             return (f"more than {GUARDED_SECONDS} seconds",)
         files = {str(p.relative_to(folder)): p.read_bytes() for p in folder.rglob("*") if p.is_file()}
         said = done.stderr.decode("utf-8", "replace")
-        # The rows are not read again here: another reader may be what the process died of.
+        # Do not read the rows again, because the other reader may have crashed the process.
         return tuple(judged(replace(case, asked=None), Outcome(done.returncode, done.stdout, said, files)))
 
 
 def random_run(target: str, end: float, random: Random, tally: Tally) -> None:
-    """Draw cases; files that get a new answer are drawn from too."""
+    """Generate cases, also from files that led to a new message."""
     pool = [] if target == "options" else list(seeds_of(target))
     seen: set[str] = set()
     with Worker() as worker:
@@ -127,7 +127,7 @@ def _kind_of(case: Case, answer: Answer) -> str:
 
 
 def guided_run(target: str, seconds: float, seed: int, tally: Tally) -> None:
-    """Let atheris choose by branch coverage; ends the process."""
+    """Let atheris generate cases by branch coverage, and end the process."""
     import atheris
 
     with atheris.instrument_imports(include=["padmask"]):
@@ -208,7 +208,7 @@ def print_tally(tally: Tally, target: str, seconds: float) -> None:
 
 
 def main() -> int:
-    """Run the targets asked for; 0 where nothing broke the contract."""
+    """Run the requested targets. Return 0 if no case violates the contract."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n\n")[0])
     parser.add_argument("target", choices=[*TARGETS, "all"])
     parser.add_argument("--minutes", type=float, default=1.0, help="of each target")

@@ -31,7 +31,7 @@ LINES = [
 
 
 def json_lines() -> list[bytes]:
-    """Return JSON Lines: of one kind, of many, with odd ends."""
+    """Return JSON Lines files with one type, with several types, and with unusual line ends."""
     plain = [json.dumps({"input_ids": row, "i": i}) for i, row in enumerate(IDS)]
     rows = [
         "\n".join(plain),
@@ -155,7 +155,7 @@ def _tables(parquet: bool) -> list[pa.Table]:
 
 @functools.cache
 def parquet_files() -> list[bytes]:
-    """Return Parquet files: every layout, encoding, codec and page version."""
+    """Return Parquet files with every layout, encoding, codec and page version."""
     first, *_ = tables = _tables(True)
     wide = tables[-2]
     found = [parquet(table) for table in tables]
@@ -187,7 +187,7 @@ def parquet(table: pa.Table, **options: object) -> bytes:
 
 @functools.cache
 def arrow_files() -> list[bytes]:
-    """Return Arrow files and streams: every layout, codec and version of the metadata."""
+    """Return Arrow files and streams with every layout, codec and metadata version."""
     tables = _tables(False)
     found = [arrow(table, stream=stream) for table in tables for stream in (False, True)]
     for table in (tables[0], tables[-2]):

@@ -1,6 +1,6 @@
-"""Every input and request gives right rows or an error message, and leaves no other file.
+"""Every run writes correct rows or prints an error message, and leaves no other files.
 
-`run.py` in this folder runs the same for hours.
+`run.py` in this folder runs random cases for hours.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ def worker() -> Iterator[Worker]:
 
 
 def check(worker: Worker, case: Case) -> Answer:
-    """Run a case in a worker process; a case that kills the worker runs again under the guard."""
+    """Run a case in a worker process. If the case kills the worker, run it again with the guard process."""
     answer = worker.run(case)
     found = guarded(case) if answer.died and not answer.problems else answer.problems
     assert not found, f"padmask {' '.join(case.args)}\n{case.source and case.files[case.source][:2000]!r}"
@@ -318,7 +318,7 @@ class TestUnpadOracle:
 
     @pytest.mark.parametrize("letter", range(len(METADATA_KEY)))
     def test_hidden_metadata_are_seen(self, letter: int) -> None:
-        # A letter of the key is changed in the footer; the footer's copy of Arrow's schema keeps the key.
+        # Change a letter of the key in the footer, but not in the footer's copy of the Arrow schema.
         data = bytearray(seeds.parquet(pad_table(pa.table({"input_ids": [[1, 2], [3]]}))))
         assert data.count(METADATA_KEY) == 1
         data[data.index(METADATA_KEY) + letter] ^= 1

@@ -1,7 +1,7 @@
-"""The expected output rows of `unpad`, computed with lists as the README says.
+"""The expected output rows of `unpad`, computed with lists according to the README.
 
-A row is good if its mask is as long as its tokens, is one run of real places at the start or end, and
-agrees with its length; the run is written.
+A row is valid if its mask is as long as the row, marks contiguous tokens at the start or end, and
+agrees with the length. The output contains these tokens.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from padmask.core.metadata import METADATA_KEY
 
 @dataclass(frozen=True)
 class Asked:
-    """How a padded file is unpadded; the column is always `input_ids`, the mask `mask`, the length `kept`."""
+    """The options for unpadding a file. The columns are always `input_ids`, `mask` and `kept`."""
 
     kind: str
     output: str
@@ -72,7 +72,7 @@ class Asked:
         return found[:4]
 
     def _describes(self, data: bytes) -> bool:
-        """Tell whether metadata describe the padding: this oracle does not know what they say."""
+        """Return whether metadata describe the padding. The oracle does not read the metadata."""
         try:
             return METADATA_KEY in metadata_keys(self.kind, data)
         except Exception:  # noqa: BLE001 - whatever it is, it cannot be read
@@ -97,7 +97,7 @@ class Asked:
         ]
 
     def _run(self, row: dict[str, Any]) -> slice | None:
-        """Return where the real tokens are; None of a row that contradicts itself."""
+        """Return the positions of the real tokens; None if the mask and the length are inconsistent."""
         tokens, mask, kept = row.get("input_ids"), row.get("mask"), row.get("kept")
         if not isinstance(tokens, list):
             return None
@@ -128,7 +128,7 @@ class Asked:
         return all(type(token) is int and abs(token) < 2**31 for token in row["input_ids"])
 
     def _are_of_one_kind(self, rows: Iterable[Any]) -> bool:
-        """Masks, or tokens, of bools beside those of numbers are a mixture that may be refused."""
+        """Return whether masks or tokens mix bools and numbers. padmask may refuse such files."""
         known = [row for row in rows if row is not UNKNOWN]
         return all(
             len({type(place) for row in known if isinstance(row.get(name), list) for place in row[name]}) < 2
@@ -139,8 +139,8 @@ class Asked:
 def metadata_keys(kind: str, data: bytes) -> set[bytes]:
     """Return the keys of all metadata of a table.
 
-    Parquet files have them twice: in the footer, and in the copy of Arrow's schema that the footer holds. A
-    changed byte may leave a key in one of the two.
+    Parquet files have the keys twice: in the footer, and in the footer's copy of the Arrow schema. A
+    changed byte may remove a key from only one of them.
     """
     found = {*(read_table(kind, data).schema.metadata or {})}
     if kind == "parquet":

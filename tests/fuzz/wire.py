@@ -1,4 +1,4 @@
-"""Cases and outcomes as lines of JSON."""
+"""Convert cases and outcomes to lines of JSON, and back."""
 
 from __future__ import annotations
 

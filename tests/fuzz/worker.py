@@ -1,6 +1,6 @@
-"""A worker process for cases, which native code may crash.
+"""A worker process that runs cases, because native code may crash.
 
-`python tests/fuzz/worker.py` reads cases from stdin, a line of JSON each, and answers on stdout.
+`python tests/fuzz/worker.py` reads cases from stdin, one line of JSON each, and writes results to stdout.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ MEMORY = 6 << 30
 
 @dataclass(frozen=True)
 class Answer:
-    """The result of a case: whether it killed the process, and how it broke the contract."""
+    """The result of a case: whether the process died, and the violations of the contract."""
 
     outcome: Outcome | None
     problems: tuple[str, ...]
@@ -34,7 +34,7 @@ class Answer:
 
 
 class Worker:
-    """Runs cases in a process that is restarted after a crash."""
+    """An object that runs cases in a process, which it restarts after a crash."""
 
     def __init__(self, seconds: float = SECONDS) -> None:
         self._seconds = seconds
@@ -83,7 +83,7 @@ def _serve(reading: Any, writing: Any) -> None:
 
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     resource.setrlimit(resource.RLIMIT_AS, (MEMORY, MEMORY))
-    # They need more address space than that, so they count as not installed here.
+    # These packages need more address space than the limit, so treat them as not installed.
     sys.modules |= dict.fromkeys(("tensorflow", "keras"))
     with tempfile.TemporaryDirectory(dir=scratch()) as folder:
         for line in reading:
@@ -92,14 +92,14 @@ def _serve(reading: Any, writing: Any) -> None:
 
 
 def scratch() -> str | None:
-    """Return a folder in memory if there is one, since runs wait for the disk."""
+    """Return a folder in memory if there is one, because disks are slow."""
     return "/dev/shm" if Path("/dev/shm").is_dir() else None
 
 
 if __name__ == "__main__":
     import os
 
-    # The streams of runs are separate from those of cases and answers.
+    # The streams of runs are separate from the streams for cases and results.
     cases, answers = os.fdopen(os.dup(0), "rb"), os.fdopen(os.dup(1), "wb")
     os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
     os.dup2(2, 1)

@@ -1,4 +1,4 @@
-"""Costs of plans, compared with brute force."""
+"""The costs of plans, compared with brute force."""
 
 from __future__ import annotations
 

@@ -23,7 +23,7 @@ from padmask.shards.processes import Processes
 
 pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="asks POSIX for its processes")
 
-# Tasks are Python code; they exchange data through files.
+# Tasks are Python code and exchange data through files.
 DIES = "import os, signal; os.kill(os.getpid(), signal.SIGKILL)"
 BEGINS = "open({0!r}, 'a').write('%d\\n' % __import__('os').getpid())"
 WAITS = BEGINS + "; __import__('time').sleep(60)"
@@ -103,7 +103,7 @@ def test_killed_worker_is_replaced(two, tmp_path):
 
 def test_deadly_task_is_given_up(two):
     futures: list[Future[Any]] = [two.submit(exec, DIES, {}), *(two.submit(abs, -i) for i in range(5))]
-    with pytest.raises(WorkerDiedError, match="each worker that tried it died"):
+    with pytest.raises(WorkerDiedError, match="each worker that read the file died"):
         futures[0].result(SECONDS)
     assert [future.result(SECONDS) for future in futures[1:]] == list(range(5))
 
@@ -153,7 +153,7 @@ def run_script(folder: Path, text: str) -> subprocess.CompletedProcess[str]:
 def test_script_needs_main_guard(tmp_path):
     assert run_script(tmp_path, SCRIPT.format(guard="if __name__ == '__main__':")).stdout == "3\n"
     assert (
-        "call this below if __name__ == '__main__'"
+        "call padmask below if __name__ == '__main__'"
         in run_script(tmp_path, SCRIPT.format(guard="if True:")).stderr
     )
 

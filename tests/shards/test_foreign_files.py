@@ -47,7 +47,7 @@ def bytes_in(folder: Path) -> dict[str, bytes]:
 
 
 def half_done(data: Path, out: Path, **asked: Any) -> Path:
-    """Leave a run that failed at its third shard, and return its staging folder."""
+    """Start a run that fails at its third shard, and return its staging folder."""
     bad = data / "sub" / "c.jsonl"
     whole = bad.read_text()
     bad.write_text("{\n")
@@ -111,7 +111,7 @@ def test_foreign_files_are_kept(data: Path, out: Path) -> None:
     (out / "_b.jsonl").write_text("mine")
     hidden = write(data / "_b.jsonl", [1])
     for inputs, files in ((data, FileOptions(output_format="npz")), ([hidden], FileOptions())):
-        with pytest.raises(OutputError, match="did not put there"):
+        with pytest.raises(OutputError, match="that padmask did not write"):
             pad_dataset(inputs, out, files=files)
     assert bytes_in(out) == {"a.npz": b"mine", "_b.jsonl": b"mine"}
 
@@ -128,7 +128,7 @@ def test_file_added_during_run(data: Path, out: Path) -> None:
     def tell(progress: Any) -> None:
         (out / "b.jsonl").write_text("mine")
 
-    with pytest.raises(OutputError, match=r"did not put there: b\.jsonl"):
+    with pytest.raises(OutputError, match=r"that padmask did not write: b\.jsonl"):
         pad_dataset(data, out, spec=GIVEN, progress=tell)
     assert (out / "b.jsonl").read_text() == "mine"
     (out / "b.jsonl").unlink()

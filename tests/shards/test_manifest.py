@@ -1,4 +1,4 @@
-"""A manifest comes back from its bytes as it was, or is refused with the reason."""
+"""Reading a manifest restores it exactly, or fails with a reason."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Adding the findings of two shards changes neither of them."""
+"""Adding the findings of two shards does not change the operands."""
 
 from __future__ import annotations
 

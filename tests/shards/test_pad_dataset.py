@@ -1,4 +1,4 @@
-"""A dataset padded in shards equals the dataset padded at once, with every kind of worker."""
+"""A dataset padded in shards equals the dataset padded in one run, with every kind of worker."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ Row = dict[str, Any]
 
 
 def write(path: Path, rows: Sequence[Row], schema: pa.Schema | None = None) -> Path:
-    """Write rows as the path's suffix says."""
+    """Write rows in the format of the suffix."""
     path.parent.mkdir(parents=True, exist_ok=True)
     if path.suffix == ".jsonl":
         path.write_text("".join(json.dumps(row) + "\n" for row in rows))
@@ -106,13 +106,13 @@ extras = st.one_of(st.none(), st.integers(-5, 5), st.floats(0, 1, width=32))
 
 @st.composite
 def datasets(draw: st.DrawFn) -> list[list[Row]]:
-    """Draw a few files of rows; some ids are not lists or do not fit."""
+    """Generate a few files of rows. Some ids are not lists or do not fit the dtype."""
     spoiled = draw(st.booleans())
     bad = st.sampled_from([None, [2**40], [1, None]])
     ids = st.one_of(tokens, tokens, tokens, bad) if spoiled else tokens
     row = st.fixed_dictionaries({"input_ids": ids, "extra": extras})
     files = draw(st.lists(st.lists(row, max_size=5), min_size=1, max_size=4))
-    # The first row shows the type of the tokens.
+    # The first row determines the token type.
     files[0].insert(0, {"input_ids": [7], "extra": None})
     numbered = iter(range(100))
     return [[row | {"id": next(numbered)} for row in rows] for rows in files]
@@ -286,7 +286,9 @@ def test_mixed_types_name_both_files(team, tmp_path):
     for number, extra in enumerate([1, None, "x"]):
         write(tmp_path / "data" / f"{number}.jsonl", [{"input_ids": [number], "extra": extra}])
     executor, workers = team
-    with pytest.raises(DataError, match=r"2\.jsonl, line 1, .*: a string, but .*0\.jsonl, line 1 has an int"):
+    with pytest.raises(
+        DataError, match=r"2\.jsonl, line 1, .*: found a string, but .*0\.jsonl, line 1 has an int"
+    ):
         pad_dataset(
             tmp_path / "data",
             tmp_path / "padded",
@@ -363,7 +365,7 @@ def corrupt_footer(path: Path) -> None:
 
 
 def corrupt_pages(path: Path, column: int = 1) -> None:
-    """Damage a column in the last row group, which only a read of that group finds."""
+    """Damage a column in the last row group, which only reading this group detects."""
     metadata = pq.read_metadata(path)
     chunk = metadata.row_group(metadata.num_row_groups - 1).column(column)
     place = chunk.dictionary_page_offset or chunk.data_page_offset
@@ -457,7 +459,7 @@ def test_foreign_output_is_refused(data, tmp_path):
     write(tmp_path / "padded" / "mine.jsonl", [{"input_ids": [1]}])
     (tmp_path / "padded" / "README.md").write_text("no data")
     before = bytes_in(tmp_path / "padded")
-    with pytest.raises(OutputError, match=r"contains data that padmask did not put there: mine\.jsonl"):
+    with pytest.raises(OutputError, match=r"contains files that padmask did not write: mine\.jsonl"):
         pad_dataset(data, tmp_path / "padded")
     assert bytes_in(tmp_path / "padded") == before
 
@@ -488,7 +490,7 @@ def test_compressed_rejects(data, tmp_path):
 
 
 def test_stdin_has_no_shards(tmp_path):
-    with pytest.raises(SpecError, match="a stream, which cannot be split"):
+    with pytest.raises(SpecError, match="a stream, which cannot be padded into a folder"):
         pad_dataset("-", tmp_path / "padded")
 
 
@@ -539,7 +541,7 @@ def test_calls_per_shard():
 
 
 def test_memory_of_many_shards():
-    # The lengths of one shard take 40 KiB, of a thousand shards 40 MiB.
+    # The lengths of one shard need 40 KiB, and of a thousand shards 40 MiB.
     found = SurveySum()
     tracemalloc.start()
     try:
@@ -558,7 +560,7 @@ def test_memory_of_many_shards():
 def test_first_bad_row_is_reported(tmp_path):
     write(tmp_path / "data" / "0.jsonl", [{"input_ids": [7]}, {"input_ids": [0, 0, 0, 0]}])
     write(tmp_path / "data" / "1.jsonl", [{"input_ids": None}])
-    with pytest.raises(DataError, match=r"0\.jsonl, line 2: 4 tokens are more than maxlen 3"):
+    with pytest.raises(DataError, match=r"0\.jsonl, line 2: the row has 4 tokens, but maxlen is 3"):
         pad_dataset(
             tmp_path / "data",
             tmp_path / "padded",

@@ -1,4 +1,4 @@
-"""The tables of `--resume`: what each state of an output folder leads to, for the run and for each shard."""
+"""The tables of `--resume`: the action for each state of an output folder, and for each shard."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ REJECTS = replace(RESUME, rejects=True)
 
 
 def record(index: int, **more: Any) -> ShardRecord:
-    """Return the record of a shard that was padded from its input as the input is now."""
+    """Return the record of a shard that was padded from the current input."""
     shard = SHARDS[index]
     return replace(ShardRecord(index, shard.name, shard.address, version=shard.stamp), **more)
 
@@ -137,7 +137,7 @@ WITHOUT_2 = replace(PLAN, left_out=(left_out(2),))
     [
         (StagedRun(JOB, PLAN), RESUME, StagedState.USABLE),
         (StagedRun(JOB, WITHOUT_2), SKIP, StagedState.USABLE),
-        # Its length was found without a shard that must not be left out now.
+        # Its length was computed without a shard that must be included now.
         (StagedRun(JOB, WITHOUT_2), RESUME, StagedState.UNUSABLE),
         (StagedRun(None, None), RESUME, StagedState.UNUSABLE),
         (StagedRun(OTHER_INPUTS, PLAN), RESUME, StagedState.OTHER_INPUTS),
@@ -147,7 +147,7 @@ def test_states_of_a_staged_run(run: StagedRun, policy: ResumePolicy, state: Sta
     assert resume.run_state(run, request(policy)) is state
 
 
-def test_a_given_length_does_not_depend_on_other_inputs() -> None:
+def test_fixed_length_ignores_other_inputs() -> None:
     given = request(job=replace(JOB, measured=False))
     assert resume.run_state(StagedRun(OTHER_INPUTS, PLAN), given) is StagedState.USABLE
 
@@ -163,12 +163,12 @@ REFUSED = Ledger(rows_read=1, rows_dropped=1)
         ([], {}, DatasetState.COMPLETE),
         ([], {"typed": True, "policy": REJECTS}, DatasetState.COMPLETE),
         ([2], {}, DatasetState.INCOMPLETE),
-        # The manifest has neither the types nor the rejected rows of the other shards.
+        # The manifest contains neither the types nor the rejected rows of the other shards.
         ([2], {"typed": True}, DatasetState.OUTDATED),
         ([2], {"policy": REJECTS}, DatasetState.OUTDATED),
     ],
 )
-def test_a_dataset_that_lacks_a_shard(missing: list[int], asked: dict[str, Any], state: DatasetState) -> None:
+def test_dataset_without_a_shard(missing: list[int], asked: dict[str, Any], state: DatasetState) -> None:
     shards = [shard for shard in found(COMMITTED, 0, 1, 2) if shard.record.index not in missing]
     folder = FolderState(manifest=manifest(), committed=shards)
     assert resume.dataset_state(folder, request(**asked)) is state
@@ -180,7 +180,7 @@ def test_a_dataset_that_lacks_a_shard(missing: list[int], asked: dict[str, Any],
         ("a1", "a1", REJECTS, DatasetState.COMPLETE),
         ("a1", "b2", REJECTS, DatasetState.OUTDATED),
         ("a1", "", REJECTS, DatasetState.OUTDATED),
-        # The earlier run kept no rejected rows.
+        # The earlier run did not write rejected rows.
         ("", "", REJECTS, DatasetState.OUTDATED),
         ("a1", "", RESUME, DatasetState.COMPLETE),
     ],
@@ -204,7 +204,7 @@ def test_a_dataset_with_rejected_rows(
         ("changed", SKIP, False, DatasetState.INCOMPLETE),
     ],
 )
-def test_a_dataset_without_a_shard_that_was_unreadable(
+def test_dataset_without_unreadable_shard(
     version: str, policy: ResumePolicy, measured: bool, state: DatasetState
 ) -> None:
     records = record(0), record(1), left_out(2, version=version)
@@ -212,7 +212,7 @@ def test_a_dataset_without_a_shard_that_was_unreadable(
     assert resume.dataset_state(folder, request(policy, replace(JOB, measured=measured))) is state
 
 
-def test_a_changed_input_does_not_outdate_a_dataset_of_a_given_length() -> None:
+def test_fixed_length_ignores_changed_input() -> None:
     folder = FolderState(manifest=manifest(), committed=found(COMMITTED, 0, 1, 2, version="changed"))
     given = request(job=replace(JOB, measured=False))
     assert resume.dataset_state(folder, given) is DatasetState.INCOMPLETE
@@ -230,7 +230,7 @@ def state_of_shards(staged: Sequence[int], committed: Sequence[int], run: bool =
     )
 
 
-def test_continue_keeps_staged_shards_before_committed_ones() -> None:
+def test_continue_prefers_staged_shards() -> None:
     decision = decide(state_of_shards(staged=[0], committed=[0, 1]), request())
     assert {shard.record.index: shard.file for shard in decision.kept} == {0: STAGED, 1: COMMITTED}
 
@@ -242,30 +242,30 @@ def test_continue_keeps_staged_shards_before_committed_ones() -> None:
         ({"policy": REJECTS}, "the dataset's rejected rows are not known by shard"),
     ],
 )
-def test_continue_keeps_no_committed_shard_that_cannot_stand_alone(asked: dict[str, Any], why: str) -> None:
+def test_continue_pads_dependent_shards(asked: dict[str, Any], why: str) -> None:
     decision = decide(state_of_shards(staged=[0], committed=[0, 1]), request(**asked))
     assert (decision.action, kept(decision)) == (CONTINUE, [0]), why
 
 
-def test_continue_keeps_no_committed_shard_of_another_length() -> None:
+def test_continue_pads_other_lengths_again() -> None:
     state = replace(state_of_shards([0], [0, 1]), manifest=replace(manifest(), plan=Plan(9, "longest", 9)))
     assert kept(decide(state, request())) == [0]
 
 
-def test_continue_keeps_shards_that_an_interrupted_commit_named() -> None:
+def test_continue_keeps_renamed_shards() -> None:
     shards = [*found(STAGED, 0), *found(COMMITTED, 1), *found(MISSING, 2)]
     decision = decide(FolderState(staged=StagedRun(JOB, PLAN, shards)), request())
     assert (decision.action, kept(decision)) == (CONTINUE, [0, 1])
 
 
 @pytest.mark.parametrize(("policy", "keeps"), [(RESUME, []), (SKIP, [0])])
-def test_a_shard_with_rejected_rows_is_kept_with_skip_only(policy: ResumePolicy, keeps: list[int]) -> None:
+def test_rejected_rows_need_skip_to_resume(policy: ResumePolicy, keeps: list[int]) -> None:
     shards = found(STAGED, 0, ledger=Ledger(rows_read=1, rows_rejected=1))
     decision = decide(FolderState(staged=StagedRun(JOB, PLAN, shards)), request(policy))
     assert (decision.action, kept(decision)) == (CONTINUE, keeps)
 
 
-def test_a_shard_that_lacks_rejected_rows_is_padded_again() -> None:
+def test_missing_rejects_are_padded_again() -> None:
     shards = [replace(shard, lacks_rejects=shard.record.index == 0) for shard in found(STAGED, 0, 1)]
     assert kept(decide(FolderState(staged=StagedRun(JOB, PLAN, shards)), request(REJECTS))) == [1]
 
@@ -276,7 +276,7 @@ def test_reuse_keeps_committed_shards() -> None:
 
 
 @pytest.mark.parametrize("run", [True, False])
-def test_shards_that_were_unreadable_are_left_out_again(run: bool) -> None:
+def test_unreadable_shards_are_skipped_again(run: bool) -> None:
     records = [record(0), record(1), left_out(2)]
     state = FolderState(
         staged=StagedRun(JOB, WITHOUT_2, found(STAGED, 0)) if run else None,
@@ -289,8 +289,8 @@ def test_shards_that_were_unreadable_are_left_out_again(run: bool) -> None:
     assert decision.found.left_out == (left_out(2),)
 
 
-def test_nothing_is_kept_that_would_be_padded_differently() -> None:
-    """Whatever else is in the folder, a kept shard is intact and has the name and the input of now."""
+def test_kept_shards_are_current() -> None:
+    """In every state of the folder, a kept shard is intact and has the current name and input."""
     changes = [{}, {"version": "changed"}, {"name": "other.jsonl"}]
     for files in itertools.product(FileState, FileState):
         for staged, committed in itertools.product(changes, changes):
@@ -307,7 +307,7 @@ def test_nothing_is_kept_that_would_be_padded_differently() -> None:
 # --- What the run needs to know -----------------------------------------------------------
 
 
-def test_a_given_length_is_not_taken_from_a_file() -> None:
+def test_fixed_length_ignores_stored_plan() -> None:
     given = Plan(3, "given", 3)
     decision = decide(state_of_shards([0], []), request(job=replace(JOB, measured=False), given=given))
     assert decision.found == replace(PLAN, plan=given)
@@ -319,7 +319,7 @@ def test_a_given_length_is_not_taken_from_a_file() -> None:
         (STAGED_RUNS["another job"], ["maxlen was p95 and is longest"]),
         (STAGED_RUNS["other inputs"], ["/in/2.jsonl has changed"]),
         (DATASETS["another job"], ["maxlen was p95 and is longest"]),
-        # The later run is the one that cannot be continued.
+        # The later run cannot be continued.
         (STAGED_RUNS["other inputs"] | DATASETS["another job"], ["/in/2.jsonl has changed"]),
         ({"other": StagedRun()}, []),
     ],
@@ -329,7 +329,7 @@ def test_a_refusal_has_the_differences(state: dict[str, Any], differences: list[
 
 
 @pytest.mark.parametrize("policy", [RESUME, ResumePolicy(resume=False)])
-def test_inputs_whose_output_is_replaced_are_named(policy: ResumePolicy) -> None:
+def test_replaced_inputs_are_listed(policy: ResumePolicy) -> None:
     old = manifest(record(0), record(1, source="/old/1.jsonl"))
     decision = decide(FolderState(manifest=old), request(policy))
     assert decision.replaced == ("/old/1.jsonl",)

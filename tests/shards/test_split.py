@@ -1,4 +1,4 @@
-"""Which piece of the input becomes which file, and the joined types of pieces."""
+"""The split of inputs into output files, and the common types of the pieces."""
 
 from __future__ import annotations
 
@@ -83,7 +83,7 @@ def test_empty_file_stays_whole(tmp_path):
 )
 def test_equal_output_names_are_refused(tmp_path, names):
     paths = [write_groups(tmp_path / name, 1) for name in names]
-    with pytest.raises(SpecError, match=r"Name it only once|would both become"):
+    with pytest.raises(SpecError, match=r"Specify it only once|would both become"):
         shards_of(*paths, target="jsonl")
 
 
@@ -150,7 +150,7 @@ def test_types_of_pieces_join(lists):
     if isinstance(whole, pa.Schema):
         assert joined == whole, (joined, whole)
     else:
-        # Either error may be reported: a piece may have an earlier one.
+        # Either error may be reported, because a piece may have an earlier error.
         assert isinstance(joined, str)
         line = int(joined.partition(",")[0].removeprefix("line "))
         flat = [value for found in lists for value in found]
@@ -160,29 +160,29 @@ def test_types_of_pieces_join(lists):
 @pytest.mark.parametrize(
     ("first", "later", "said"),
     [
-        ([1], ["x"], "line 2, field 'x': a string, but line 1 has an int"),
+        ([1], ["x"], "line 2, field 'x': found a string, but line 1 has an int"),
         # What is at the place is named, not what it became with others.
-        ([1, 0.5], ["x"], "line 3, field 'x': a string, but line 1 has an int"),
-        (["x"], [1, 0.5], "line 2, field 'x': an int, but line 1 has a string"),
+        ([1, 0.5], ["x"], "line 3, field 'x': found a string, but line 1 has an int"),
+        (["x"], [1, 0.5], "line 2, field 'x': found an int, but line 1 has a string"),
         (
             [1, 2**53 + 1],
             [0.5],
-            "line 2, field 'x': the field holds floats",
+            "line 2, field 'x': the field contains floats",
         ),
         (
             [0.5],
             [1, 2**53 + 1],
-            "line 3, field 'x': the field holds floats",
+            "line 3, field 'x': the field contains floats",
         ),
         ([1, -1], [1, 2**63], "line 4, field 'x': 9223372036854775808 and the other values do not fit"),
         ([1, 2**63], [1, -1], "line 4, field 'x': -1 and the other values do not fit"),
         (
             [1, -(2**53) - 1],
             [0.5],
-            "line 2, field 'x': the field holds floats",
+            "line 2, field 'x': the field contains floats",
         ),
-        ([[], [1]], [[], ["x"]], "line 4, field 'x[]': a string, but line 2 has an int"),
-        ([{"a": 1}], [{"b": 1}, {"a": "x"}], "line 3, field 'x.a': a string, but line 1 has an int"),
+        ([[], [1]], [[], ["x"]], "line 4, field 'x[]': found a string, but line 2 has an int"),
+        ([{"a": 1}], [{"b": 1}, {"a": "x"}], "line 3, field 'x.a': found a string, but line 1 has an int"),
     ],
 )
 def test_types_that_do_not_join(first, later, said):
@@ -192,7 +192,7 @@ def test_types_that_do_not_join(first, later, said):
 
 
 def test_too_many_shards_are_refused():
-    # The manifest of so many shards would be too large to read.
+    # The manifest of this many shards would be too large to read.
     shard = Shard(0, Source("/data/a.jsonl"), "a.jsonl", 1)
     refuse_too_many([shard] * 500_000)
     with pytest.raises(SpecError, match=r"600,000 shards"):

@@ -29,7 +29,7 @@ SHARDS = 6
 
 
 class EndedError(Exception):
-    """Ends a run, as a kill would."""
+    """An exception that ends a run like a kill."""
 
 
 @dataclass
@@ -37,9 +37,9 @@ class Run:
     """A dataset, its options and its output folder.
 
     Args:
-        data: the inputs.
-        folder: the output.
-        asked: keywords of `pad_dataset`.
+        data: input folder.
+        folder: output folder.
+        asked: keyword arguments of `pad_dataset`.
     """
 
     data: Path
@@ -63,14 +63,14 @@ class Run:
         assert not self.seen()
 
     def undisturbed(self) -> dict[str, bytes]:
-        """Return the output of an undisturbed run."""
+        """Return the output of a run without faults."""
         other = Run(self.data, self.folder.with_name("undisturbed"), self.asked)
         shutil.rmtree(other.folder, ignore_errors=True)
         other()
         return bytes_in(other.folder)
 
     def seen(self) -> set[str]:
-        """Return the files that readers of the folder do not skip."""
+        """Return the files in the folder that readers would not ignore."""
         return {name for name in bytes_in(self.folder) if not name.startswith("_padmask-")}
 
     def staged(self, ending: str) -> Path:
@@ -83,7 +83,7 @@ def bytes_in(folder: Path) -> dict[str, bytes]:
 
 
 def stamps(folder: Path) -> dict[str, tuple[int, int]]:
-    """Return the stamps of a file, which change when it is written again."""
+    """Return the timestamps of a file, which change if the file is written again."""
     found = {path.name: path.stat() for path in folder.rglob("*.*") if path.name != MANIFEST}
     return {name: (stat.st_ino, stat.st_mtime_ns) for name, stat in found.items() if stat.st_size}
 
@@ -140,7 +140,7 @@ def test_run_without_resume_starts_over(run):
 
 
 def spoil(path: Path) -> None:
-    """Change a byte; keep size and time."""
+    """Change a byte of a file, but not its size and modification time."""
     stamp, data = path.stat(), bytearray(path.read_bytes())
     data[-3] ^= 1
     path.write_bytes(data)
@@ -204,7 +204,7 @@ def test_resume_refuses_other_inputs(run):
     assert f"cannot continue the run in {str(run.folder)!r}: {differences}. Repeat the" in str(refused.value)
 
 
-def test_resume_refuses_another_run_whose_plan_is_unreadable(run):
+def test_resume_refuses_unreadable_plan(run):
     run.ended_after(2)
     run.staged("plan").write_text("{}")
     with pytest.raises(OutputError, match=r"padded': it had other options or inputs\. Repeat the"):
@@ -267,7 +267,7 @@ def test_resume_redoes_changed_inputs(run):
     assert bytes_in(run.folder) == run.undisturbed()
 
 
-def test_resume_without_skip_meets_skipped_rows_again(spoiled):
+def test_resume_without_skip_fails_again(spoiled):
     with pytest.raises(EndedError):
         spoiled(resume=True, end_after=2, **SKIP)
     with pytest.raises(DataError, match=r"3\.jsonl, line 3"):
@@ -287,27 +287,27 @@ def test_resume_finds_rejects_again(run, tmp_path):
     assert rejects.read_text().count("\n") == 1
 
 
-def test_replacing_shards_of_other_inputs_is_reported(run, tmp_path):
+def test_replaced_shards_are_reported(run, tmp_path):
     assert run().notes == ()
     assert run(spec=PadSpec(maxlen=2)).notes == ()
     other = Run(run.data.rename(tmp_path / "other"), run.folder)
     assert any(
-        "replaced by shards of other inputs: " in note and "data/0.jsonl" in note for note in other().notes
+        "replaced by those of other inputs: " in note and "data/0.jsonl" in note for note in other().notes
     )
 
 
-def test_padding_shards_of_a_stopped_run_again_is_reported(run):
+def test_repadded_shards_are_reported(run):
     run.ended_after(4)
-    assert any("were padded again: 4; --resume" in note for note in run().notes)
+    assert any("were padded again: 4;" in note for note in run().notes)
     assert run().notes == ()
 
 
-def test_resume_refuses_the_dataset_of_another_job(run, monkeypatch):
+def test_resume_refuses_another_job(run, monkeypatch):
     run()
     before = bytes_in(run.folder)
     with pytest.raises(OutputError, match=r"padded': maxlen was longest and is 4\."):
         run(resume=True, **GIVEN)
-    # Nothing else differs, also from another current folder.
+    # Nothing else differs, even from another current folder.
     monkeypatch.chdir(run.data.parent)
     with pytest.raises(OutputError, match=r"padded': maxlen was longest and is 4\. Repeat"):
         pad_dataset("data", run.folder, resume=True, **GIVEN)
@@ -355,7 +355,7 @@ def test_resume_repairs_whole_dataset(run, tmp_path, fault, asks):
 
 
 @pytest.mark.parametrize("spec", [PadSpec(maxlen=4), PadSpec()], ids=["given", "found"])
-def test_resume_keeps_the_shards_of_a_repair_that_stopped(run, spec):
+def test_resume_keeps_repaired_shards(run, spec):
     run.asked = {"spec": spec}
     run()
     for shard in range(3):
@@ -367,7 +367,7 @@ def test_resume_keeps_the_shards_of_a_repair_that_stopped(run, spec):
     assert bytes_in(run.folder) == run.undisturbed()
 
 
-def test_rejects_that_are_gone_are_made_again(run, tmp_path):
+def test_lost_rejects_are_created_again(run, tmp_path):
     run.asked = typed(tmp_path)
     run()
     kept = bytes_in(tmp_path)
@@ -409,7 +409,7 @@ def test_old_shards_need_delete(run, resume):
 def test_foreign_file_is_kept(run, name):
     run.folder.mkdir()
     (run.folder / name).write_text("mine")
-    with pytest.raises(OutputError, match=f"did not put there: {name}"):
+    with pytest.raises(OutputError, match=f"that padmask did not write: {name}"):
         run(delete=True)
     assert bytes_in(run.folder) == {name: b"mine"}
 
@@ -437,13 +437,13 @@ def ended_at(monkeypatch: pytest.MonkeyPatch, run: Run, method: str, call: int) 
             return plain(*args)
 
         patch.setattr(OutputFolder, method, fail)
-        # In one thread, so that the order is known.
+        # Use one thread, so that the order is deterministic.
         patch.setattr("padmask.shards.staging.MOVES_AT_ONCE", 1)
         with pytest.raises(EndedError):
             run(delete=True)
 
 
-# At each of these moments the folder is between two datasets.
+# At each of these times, the folder is between two datasets.
 MOMENTS = [("remove", 0), ("move", 0), ("move", 2), ("remove", 2), ("sync", 0)]
 
 
@@ -492,7 +492,7 @@ def parquet(tmp_path: Path) -> Run:
     for shard in range(4):
         table = pa.table({"id": [1, 2], "input_ids": [[shard], [7] * shard]})
         pq.write_table(table, tmp_path / "data" / f"{shard}.parquet")
-    # One fails while lengths are found, the other only when all columns are read.
+    # One fails while lengths are computed, the other when all columns are read.
     corrupt(tmp_path / "data" / "1.parquet", 1)
     corrupt(tmp_path / "data" / "3.parquet", 0)
     return Run(tmp_path / "data", tmp_path / "padded", {"policy": RowPolicy(on_error="skip")})
@@ -511,7 +511,7 @@ def test_resume_skips_the_same_files(parquet, after):
 
 
 def test_resume_refuses_repaired_file(run, monkeypatch):
-    """The shards after it would change their numbers."""
+    """The numbers of the later shards would change."""
     bad = run.data / "1.jsonl"
     good = bad.read_bytes()
     run.asked = {"policy": RowPolicy(on_error="skip"), "files": FileOptions(input_format="arrow")}
@@ -569,7 +569,7 @@ def test_resume_adds_fixed_file(zipped):
 
 
 def test_resume_measures_again(zipped):
-    # A file that failed once, as for lack of memory, may be unchanged.
+    # A file may fail once, for example if memory is low, although it is unchanged.
     run, path, whole = zipped
     path.write_bytes(whole[:-8] + b"\0" * 8)
     stat = path.stat()
@@ -651,7 +651,7 @@ def test_resume_rewrites_rejects(run, tmp_path):
     assert json.loads((tmp_path / "rejects.jsonl").read_text())["row"] == {"input_ids": [5, "x"]}
 
 
-def test_resume_beside_whole_dataset(run):
+def test_resume_with_complete_dataset(run):
     run.asked = dict(GIVEN)
     run()
     rows(run, 3, "[1]")
@@ -712,20 +712,20 @@ def test_too_small_disk_leaves_no_folder(run, monkeypatch):
         ),
         (
             {"files": FileOptions(output_format="npz"), "mask": MaskSpec(column="../mask")},
-            r"^.*/padded/0\.npz: npz cannot hold a column named '\.\./mask'",
+            r"^.*/padded/0\.npz: npz cannot store a column named '\.\./mask'",
         ),
     ],
     ids=["too large", "unsafe name"],
 )
-def test_errors_of_writing_name_the_shard_and_not_the_staged_file(run, asked, error):
+def test_write_errors_show_the_shard_name(run, asked, error):
     with pytest.raises(OutputError, match=error):
         run(spec=PadSpec(maxlen=3), **asked)
 
 
-def test_more_than_may_be_written_is_refused_before_a_row_is_padded(run):
+def test_size_limit_is_checked_first(run):
     from padmask.errors import SpecError
 
-    with pytest.raises(SpecError, match="would pad all 12 rows to 6 positions"):
+    with pytest.raises(SpecError, match="Padding all 12 rows to 6 positions"):
         run(files=FileOptions(max_bytes=100))
     assert not run.folder.exists()
     assert run.progress == {"measuring": SHARDS}

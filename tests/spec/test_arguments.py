@@ -334,11 +334,11 @@ READERS: dict[str, Callable[..., Any]] = {
     [{"output_format": "jsonl"}, {"rejects": "r.jsonl"}, {"fixed_size_list": True}, {"max_bytes": 9}],
     ids=_id,
 )
-def test_options_of_an_output_are_refused_by_what_writes_none(source, read, option):
+def test_readers_refuse_output_options(source, read, option):
     with pytest.raises(SpecError, match=f"`files` sets {next(iter(option))}, but .* writes no output"):
         read(source, files=FileOptions(**option))
 
 
 @pytest.mark.parametrize("read", READERS.values(), ids=READERS)
-def test_options_of_reading_may_come_from_those_of_a_pad_run(source, read):
+def test_readers_accept_file_options(source, read):
     assert read(source, files=FileOptions(limit=1, threads=2)) is not None

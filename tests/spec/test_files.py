@@ -1,4 +1,4 @@
-"""The options for reading files, in the functions that only read: `inspect_file` and `verify_file`."""
+"""The options for reading files in the functions that only read: `inspect_file` and `verify_file`."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ readers = pytest.mark.parametrize("read", [inspect, verify], ids=["inspect", "ve
 
 @readers
 @pytest.mark.parametrize("name", ["data", "data/a.parquet"], ids=["two files", "one file"])
-def test_batches_and_threads_do_not_change_the_result(tmp_path: Path, read: Read, name: str) -> None:
+def test_result_ignores_batches_and_threads(tmp_path: Path, read: Read, name: str) -> None:
     table = pa.table({"input_ids": [list(range(number % 7)) for number in range(200)]})
     (tmp_path / "data").mkdir()
     pq.write_table(table.slice(0, 150), tmp_path / "data" / "a.parquet")
@@ -41,7 +41,7 @@ def test_batches_and_threads_do_not_change_the_result(tmp_path: Path, read: Read
 
 
 @readers
-def test_rows_are_read_in_batches_of_the_given_size(tmp_path: Path, read: Read) -> None:
+def test_batch_rows_sets_batch_size(tmp_path: Path, read: Read) -> None:
     pq.write_table(pa.table({"input_ids": [[1]] * 100}), tmp_path / "in.parquet")
     calls: list[Any] = []
     read(tmp_path / "in.parquet", files=ReadOptions(batch_rows=30), progress=calls.append)

@@ -1,4 +1,4 @@
-"""Patterns match the names of a storage as they match files in a folder."""
+"""Patterns match names in an object store like files in a folder."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The files that inputs refer to: none is silently missing, none is found twice."""
+"""The files that inputs refer to: no file is silently missing or found twice."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ def test_link_cycles_add_no_files(data: Path, way: str) -> None:
 @ways
 def test_folder_found_twice_is_refused(data: Path, way: str) -> None:
     (data / "latest").symlink_to("in")
-    with pytest.raises(UnreadableError, match="are the same folder: its rows would be duplicated"):
+    with pytest.raises(UnreadableError, match="are the same folder, so its rows would be duplicated"):
         names(data, way)
     assert names(data, "in/*") == ["b.jsonl", "deep/c.jsonl"]
 
@@ -75,7 +75,7 @@ def test_many_links_are_fast(data: Path, way: str) -> None:
 
 
 def test_deep_folders(data: Path) -> None:
-    # Deeper than Python's recursion limit, also for the cleanup by pytest.
+    # Deeper than Python's recursion limit, which also affects the cleanup by pytest.
     deep = str(data)
     for _ in range(1200):
         deep += "/d"
@@ -100,7 +100,7 @@ def test_pipes_in_folders_are_refused(data: Path, way: str) -> None:
 
 @pytest.fixture
 def locked(data: Path) -> Iterator[Path]:
-    """A folder with an unreadable one in it, also for root."""
+    """A folder that contains a folder that even root cannot read."""
     (data / "in").chmod(0)
     if os.access(data / "in", os.R_OK):
         (data / "in").chmod(0o755)
@@ -132,10 +132,10 @@ def test_locked_folder_is_named(locked: Path, way: str) -> None:
 def test_other_files_are_listed(data: Path) -> None:
     for name in ("README.md", "in/b.jsonl.bz2", "in/x.npz", ".hidden", "_x/y.txt"):
         (data / name).write_text("")
-    assert find_inputs([str(data)]).passed_over == ["README.md", "in/b.jsonl.bz2", "in/x.npz"]
-    assert find_inputs([f"{data}/*"]).passed_over == ["README.md", "in/b.jsonl.bz2", "in/x.npz"]
-    # A pattern with a suffix or a name is a choice.
-    assert find_inputs([f"{data}/*.md", f"{data}/README.md", "-"]).passed_over == []
+    assert find_inputs([str(data)]).skipped_files == ["README.md", "in/b.jsonl.bz2", "in/x.npz"]
+    assert find_inputs([f"{data}/*"]).skipped_files == ["README.md", "in/b.jsonl.bz2", "in/x.npz"]
+    # A pattern with a suffix or a name is an explicit choice.
+    assert find_inputs([f"{data}/*.md", f"{data}/README.md", "-"]).skipped_files == []
 
 
 def test_pattern_matches_plain_names(data: Path) -> None:
@@ -218,7 +218,7 @@ def test_incomplete_folder_below(data: Path) -> None:
             names(data, way)
     (data / "in" / MANIFEST).rename(data / "in" / REPLACING)
     for way in (None, "i*"):
-        with pytest.raises(DataError, match="holds incomplete output"):
+        with pytest.raises(DataError, match="contains incomplete output"):
             names(data, way)
 
 

@@ -1,4 +1,4 @@
-"""The size of the output is predicted, and limited where it cannot be predicted."""
+"""The size of the output is predicted, or limited if it cannot be predicted."""
 
 import gzip
 import json
@@ -15,14 +15,14 @@ from padmask.spec.columns import Column
 from padmask.spec.formats import FORMATS
 from padmask.spec.pad import MaskSpec, PadSpec
 from padmask.stream import capacity as bounds
-from padmask.stream.capacity import available_bytes, bytes_per_place, predict_bytes
+from padmask.stream.capacity import available_bytes, bytes_per_position, predict_bytes
 
 BOMB = [3] * 300 + [2000] + [5] * 300
 
 
 @pytest.fixture
 def bomb(tmp_path):
-    """A row of 2,000 tokens among 600 short ones, in line 301."""
+    """Write 600 short rows, and a row of 2,000 tokens in line 301."""
     path = tmp_path / "bomb.jsonl"
     path.write_text("".join(json.dumps({"input_ids": [10_000 + i for i in range(n)]}) + "\n" for n in BOMB))
     return path
@@ -39,8 +39,8 @@ def test_longest_row_is_named(bomb, tmp_path, suffix):
         pad(bomb, output, max_bytes=100_000)
 
     said = str(refused.value)
-    assert said.startswith(f"{bomb}, line 301: 2,000 tokens would pad all 601 rows to 2,000 positions: ")
-    assert "97.7 KiB may be written" in said
+    assert said.startswith(f"{bomb}, line 301: the row has 2,000 tokens. Padding all 601 rows to ")
+    assert "the limit is 97.7 KiB" in said
     # The suggested options work.
     assert "--maxlen p99 (5 positions" in said
     assert not output.exists()
@@ -54,7 +54,7 @@ def test_longest_row_of_typed_file(bomb, tmp_path):
     import pyarrow.parquet as pq
 
     pq.write_table(pa.table({"input_ids": [[7] * n for n in BOMB]}), table)
-    with pytest.raises(SpecError, match=r"bomb.parquet, row 300: 2,000 tokens"):
+    with pytest.raises(SpecError, match=r"bomb.parquet, row 300: the row has 2,000 tokens"):
         pad(table, tmp_path / "out.parquet", max_bytes=100_000)
 
 
@@ -78,9 +78,9 @@ def test_prediction_equals_output(bomb, tmp_path, suffix, columns, mask):
         LengthStats.of(BOMB),
         Plan(2000, "longest", 2000),
         PadSpec(),
-        bytes_per_place([chosen], mask, FORMATS[suffix]),
+        bytes_per_position([chosen], mask, FORMATS[suffix]),
     )
-    # Without other fields, names and offsets.
+    # The prediction does not include other fields, names and offsets.
     assert told == pytest.approx(output.stat().st_size, rel=0.02)
 
 
@@ -124,7 +124,7 @@ def test_endless_compressed_line(tmp_path, monkeypatch):
             stream.write(b"0," * (1 << 19))
     assert source.stat().st_size < 2_000_000
 
-    with pytest.raises(PadmaskError, match=r"zeros.jsonl.gz, line 1: longer than 128.0 MiB"):
+    with pytest.raises(PadmaskError, match=r"zeros.jsonl.gz, line 1: the line is longer than 128.0 MiB"):
         pad(source, tmp_path / "out.jsonl")
 
 

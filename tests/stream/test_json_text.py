@@ -1,4 +1,4 @@
-"""Ids that stay text give the same bytes, counts and errors as numbers."""
+"""Ids that are processed as text have the same output, counts and errors as numbers."""
 
 import json
 
@@ -32,7 +32,7 @@ blanks = st.sampled_from(["", " ", "\t", "  "])
 
 @st.composite
 def lists(draw):
-    """The text of a token list, mostly plain, with some blanks."""
+    """Generate the text of a token list, usually plain, with some whitespace."""
     if draw(st.integers(0, 30)) == 0:
         odd = ["null", "7", "[[1]]", "[1.0]", "[-0]", "[1e3]", "{}", '"[1]"', "[true]", '["7"]', "[1,null]"]
         return draw(st.sampled_from(odd))
@@ -42,7 +42,7 @@ def lists(draw):
 
 @st.composite
 def lines(draw):
-    """A line of JSON with ids, perhaps labels and other fields; sometimes an invalid line."""
+    """Generate a line of JSON with ids, optional labels and other fields, or an invalid line."""
     if draw(st.integers(0, 40)) == 0:
         return draw(st.sampled_from(["", "  ", "{", "[]", '{"a": 1}', '{"input_ids": [1]} x', "null"]))
     tokens = draw(lists())
@@ -117,13 +117,13 @@ def test_text_equals_numbers(tmp_path_factory, text, asked):
     folder = tmp_path_factory.mktemp("text")
     as_text = outcome(folder, text, asked)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(pipeline, "takes_text", lambda job: False)
+        patch.setattr(pipeline, "can_pad_as_text", lambda job: False)
         as_numbers = outcome(folder, text, asked)
     assert as_text == as_numbers
 
 
 def text_rows(*lines, columns=("x",), mask=None, spec=None, policy=None, longest=None):
-    """Return lines as rows that can be padded as text, and their job."""
+    """Convert lines to rows that can be padded as text, and return them with their job."""
     columns = [PadColumn(name, "int", "int32", 0) if isinstance(name, str) else name for name in columns]
     schema = pa.schema([(column.name, pa.list_(pa.int64())) for column in columns])
     job = Job(columns, spec or PadSpec(), mask or MaskSpec(), policy or RowPolicy(), Wanted(schema))
@@ -132,7 +132,7 @@ def text_rows(*lines, columns=("x",), mask=None, spec=None, policy=None, longest
 
 
 def padded(rows, job, maxlen):
-    """Return the lines that a piece of rows is padded to, and its counts."""
+    """Pad a part of the rows, and return the lines and the counts."""
     encoded, done = rows.pad(PadTarget(job, Plan(maxlen, "given", maxlen), writer=None))
     return encoded.decode().splitlines(), done.ledger
 
@@ -191,14 +191,14 @@ def test_columns_have_their_own_values():
         "mask": [True] * 3 + [False] * 2,
     }
     assert ledger.labels_lost == 0
-    # Of -100, 5 and 6 the last one is cut off.
+    # The last one of -100, 5 and 6 is cut off.
     assert padded(*text_rows('{"labels":[-100,5,6],"x":[1,2,3]}', columns=columns), 2)[1].labels_lost == 1
 
 
 @pytest.mark.parametrize("size", [1, 2, 3, 10])
 def test_pieces_hold_every_row_once(size):
     rows, job = text_rows(*(f'{{"x":{list(range(n))}}}' for n in range(5)), mask=MaskSpec(column=None))
-    pieces = list(rows.pieces(Plan(5, "given", 5), RowPolicy(), size))
+    pieces = list(rows.split(Plan(5, "given", 5), RowPolicy(), size))
     lines, ledgers = zip(*(padded(piece, job, 5) for piece in pieces), strict=True)
     assert max(map(len, lines)) <= size
     rows_out = [json.loads(line)["x"] for piece in lines for line in piece]
@@ -233,7 +233,7 @@ def test_kept_rows_stay_text():
 
 
 def test_ids_that_surely_fit_are_read():
-    # One digit fewer than the largest number has.
+    # One digit fewer than the largest number.
     assert read_ids(raws("[999999999,-99999999]", "[ ]", "[0]"), "int32").lengths.tolist() == [2, 0, 1]
     assert read_ids(raws("[9999]"), "int16") is not None
     assert read_ids(raws("[99999]"), "int16") is None
@@ -259,7 +259,7 @@ def test_brackets_count_per_row():
 
 
 def test_real_files_are_read_as_text(tmp_path):
-    # Otherwise the module could be unused, and only the time would show it.
+    # Otherwise only the run time would show that the module is unused.
     seen = []
     original = passes.read_text_rows
 
@@ -274,7 +274,7 @@ def test_real_files_are_read_as_text(tmp_path):
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(passes, "read_text_rows", watched)
         pad_file(source, tmp_path / "out.jsonl", spec=PadSpec(maxlen="longest"))
-    # All chunks twice: once for the lengths.
+    # All chunks are read twice, the first time for the lengths.
     assert len(seen) > 2
     assert all(seen)
 
@@ -282,13 +282,13 @@ def test_real_files_are_read_as_text(tmp_path):
 def test_overlong_row_is_an_error(tmp_path):
     source = tmp_path / "in.jsonl"
     source.write_text('{"input_ids": [1, 2, 3]}\n')
-    with pytest.raises(PadmaskError, match="line 1: 3 tokens are more than maxlen 2"):
+    with pytest.raises(PadmaskError, match="line 1: the row has 3 tokens, but maxlen is 2"):
         pad_file(source, tmp_path / "o.jsonl", spec=PadSpec(maxlen=2), policy=RowPolicy(overlong="error"))
 
 
 @given(st.lists(st.lists(st.integers(-99, 99), max_size=4), min_size=1, max_size=5), st.data())
 def test_ids_and_items_cut_alike(rows, data):
-    """Ids as text and items give the same lists."""
+    """Ids as text and ids as items result in the same lists."""
     starts = [data.draw(st.integers(0, len(row))) for row in rows]
     counts = [data.draw(st.integers(0, len(row) - start)) for row, start in zip(rows, starts, strict=True)]
     picked = np.array(sorted(data.draw(st.sets(st.sampled_from(range(len(rows)))))), dtype=np.int64)

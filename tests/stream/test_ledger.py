@@ -1,4 +1,4 @@
-"""Every row is written, dropped or rejected, exactly once, in order, and counted."""
+"""Every row is written, dropped or rejected exactly once and in order, and is counted."""
 
 from __future__ import annotations
 
@@ -25,11 +25,11 @@ from oracle import nearest_rank, pad_lists
 from padmask import PadSpec, pad_file
 from padmask.cli import run
 from padmask.core.plan import LengthStats, Segments, make_plan
-from padmask.stream.capacity import PlaceBytes, predict_bytes
+from padmask.stream.capacity import PositionBytes, predict_bytes
 from padmask.stream.ledger import Ledger
 
 SCHEMA = pa.schema([("id", pa.int64()), ("a", pa.list_(pa.int64())), ("b", pa.list_(pa.int64()))])
-# The first row shows the kind of the tokens.
+# The first row determines the kind of tokens.
 FIRST = {"a": [7], "b": [8]}
 
 ids = st.integers(-(2**31), 2**31 - 1)
@@ -63,7 +63,7 @@ TYPED = st.one_of(good_rows(), good_rows(), unequal_rows(), null_rows, spoiled(t
 missing = st.builds(lambda row, name: {name: row[name]}, good_rows(), st.sampled_from("ab"))
 odd_tokens = st.sampled_from([1.5, True, "x", [1], {}, 2**70])
 odd_values = st.builds(lambda row, value: row | {"a": value}, good_rows(), st.sampled_from([7, "x", {}]))
-# In JSON Lines a line may be anything; a string is the text of a line.
+# In JSON Lines, a line may have any content. A string is the text of a line.
 no_rows = st.sampled_from(["{", "[1]", "7", "null", '{"a": [1', "é\udcff"])
 FREE = st.one_of(TYPED, TYPED, missing, spoiled(odd_tokens), odd_values, no_rows)
 
@@ -133,7 +133,7 @@ def is_good(row: Any) -> bool:
 
 @dataclass(frozen=True)
 class Fates:
-    """The fate of each row: "written", "dropped" or "rejected"; None if the run is refused."""
+    """Return "written", "dropped" or "rejected" for each row; None if the run is refused."""
 
     fates: list[str] | None
     maxlen: int
@@ -240,7 +240,7 @@ def check(parts: list[list[Any]], policy: Policy, source: str, target: str) -> N
 def _agree(
     rows: list[Any], expected: Fates, policy: Policy, written: list[dict[str, Any]], rejects: list[bytes]
 ) -> None:
-    """Output and rejects together hold every row once and in order."""
+    """Output and rejects together contain every row once and in order."""
     assert expected.fates is not None
     kept, left = iter(written), iter(rejects)
     for row, fate in zip(rows, expected.fates, strict=True):
@@ -255,7 +255,7 @@ def _agree(
 
 
 def _count(rows: list[Any], expected: Fates, report: dict[str, Any], summary: str) -> None:
-    """The numbers in report and summary are right and add up."""
+    """The numbers in the report and the summary are correct and consistent."""
     assert expected.fates is not None
     counts = {fate: expected.fates.count(fate) for fate in ("written", "dropped", "rejected")}
     event(", ".join(fate for fate, number in counts.items() if number))
@@ -339,5 +339,6 @@ def test_planner_may_write_several_rows(tmp_path: Path, monkeypatch: pytest.Monk
         places=9,
     )
     assert (
-        predict_bytes(LengthStats.of([5, 0]), make_plan(PadSpec(maxlen=3)), PadSpec(), PlaceBytes(1, 0)) == 6
+        predict_bytes(LengthStats.of([5, 0]), make_plan(PadSpec(maxlen=3)), PadSpec(), PositionBytes(1, 0))
+        == 6
     )

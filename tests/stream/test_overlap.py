@@ -1,4 +1,4 @@
-"""Overlapping work keeps its order."""
+"""Tasks that run in parallel return results in order."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The sampler: which rows it keeps, whatever the batches and files that the rows come in."""
+"""The sampler keeps the same rows, independent of batches and files."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def row_at(place: int, number: int) -> Row:
 
 
 def sampled(picks: Sequence[Pick], lengths: Sequence[int], batch_rows: int) -> RowSampler:
-    """Show all rows to a sampler, in batches of this size."""
+    """Pass all rows to a sampler, in batches of this size."""
     sampler = RowSampler(picks)
     for first in range(0, len(lengths), batch_rows):
         sampler.take(np.array(lengths[first : first + batch_rows]), row_at, first)
@@ -44,7 +44,7 @@ def kept(picks: Sequence[Pick], lengths: Sequence[int], batch_rows: int = 7) -> 
 
 @given(lengths=lengths_of_rows, count=st.integers(0, 70))
 @few
-def test_shortest_and_longest_rows_are_those_of_a_sorted_list(lengths: list[int], count: int) -> None:
+def test_extreme_rows_match_sorting(lengths: list[int], count: int) -> None:
     by_length = sorted(range(len(lengths)), key=lengths.__getitem__)
     by_length_down = sorted(range(len(lengths)), key=lambda number: -lengths[number])
     assert kept([pick_shortest(count)], lengths) == sorted(by_length[:count])
@@ -60,7 +60,7 @@ def test_a_range_is_a_slice(lengths: list[int], first: int, size: int) -> None:
 
 @given(lengths=lengths_of_rows, chosen=st.sets(st.integers(0, 70)))
 @few
-def test_given_numbers_are_kept_as_far_as_there_are_rows(lengths: list[int], chosen: set[int]) -> None:
+def test_missing_row_numbers_are_ignored(lengths: list[int], chosen: set[int]) -> None:
     assert kept([pick_numbers(chosen)], lengths) == sorted(n for n in chosen if n < len(lengths))
 
 
@@ -87,7 +87,7 @@ def test_batches_do_not_matter(
 
 @given(parts=st.lists(lengths_of_rows, min_size=1, max_size=4), count=st.integers(1, 12))
 @few
-def test_the_draws_of_parts_are_a_draw_of_the_whole(parts: list[list[int]], count: int) -> None:
+def test_partial_samples_combine(parts: list[list[int]], count: int) -> None:
     draws = [sampled([pick_random(count, seed=(8, i))], part, 9).kept[0] for i, part in enumerate(parts)]
     together = [one for draw in draws for one in draw]
     keys = np.concatenate([np.random.default_rng((8, i)).random(len(part)) for i, part in enumerate(parts)])
@@ -102,17 +102,17 @@ def test_a_seed_decides_the_draw() -> None:
     assert len(draws[0]) == 20
 
 
-def test_the_first_picks_go_first_where_not_all_rows_fit() -> None:
+def test_first_picks_take_precedence() -> None:
     lengths = [5, 1, 3, 9, 2]
     found = sampled([pick_longest(2), pick_shortest(2)], lengths, 2).kept
     assert [row.number for row in choose_rows(found, 3)] == [0, 1, 3]
     assert [row.number for row in choose_rows(found, 2)] == [0, 3]
 
 
-def test_rows_without_a_token_are_drawn_and_not_kept() -> None:
+def test_empty_rows_are_not_sampled() -> None:
     lengths = [0, 4, 0, 2]
     assert kept([without_empty_rows(pick_shortest(4))], lengths) == [1, 3]
-    # The other rows keep the keys that they have beside the empty ones.
+    # The keys of the other rows do not change if empty rows are ignored.
     found = sampled([without_empty_rows(pick_random(4, seed=3))], lengths, 3).kept[0]
     keys = np.random.default_rng(3).random(4)
     assert sorted(one.key for one in found) == sorted(keys[[1, 3]].tolist())

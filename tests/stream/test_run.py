@@ -1,4 +1,4 @@
-"""A run takes every row once and in order, reports how far it is, and leaves a whole output or none."""
+"""A run processes every row once and in order, reports progress, and writes a complete output or none."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ LAYOUT = Layout(SCHEMA, {}, 1000)
 
 @dataclass(frozen=True)
 class Taken:
-    """The lines of a chunk, counted."""
+    """The lines of a chunk, and their number."""
 
     lines: list[str]
     ledger: Ledger
@@ -127,13 +127,13 @@ def test_json_lines_get_one_thread(asked: int | None, formats: tuple[str, str], 
 
 
 def batch_of(*numbers: int) -> Batch:
-    """Rows of these numbers, whose only token is their number."""
+    """Rows with one token each, which is the row number."""
     columns = pa.record_batch({"x": pa.array([[n] for n in numbers], pa.list_(pa.int64()))}, schema=SCHEMA)
     return Batch(columns, "in.parquet", np.array(numbers), "row")
 
 
 class Lines:
-    """Rejects that are kept."""
+    """A rejects file in memory."""
 
     def __init__(self) -> None:
         self.numbers: list[int] = []
@@ -143,7 +143,7 @@ class Lines:
 
 
 class Pieces:
-    """A writer that keeps its pieces."""
+    """A writer that stores its pieces in a list."""
 
     def __init__(self) -> None:
         self.pieces: list[Any] = []

@@ -1,4 +1,4 @@
-"""`unpad_file` gives back the rows that `pad_file` padded, and refuses files that contradict themselves."""
+"""`unpad_file` restores the rows that `pad_file` padded, and refuses inconsistent files."""
 
 from __future__ import annotations
 
@@ -36,14 +36,14 @@ ROWS = pa.table(
 )
 PADDED = pad_table(ROWS, ["input_ids", "labels=-100"])
 BOTH = pad_table(ROWS, ["input_ids"], mask=MaskSpec(length_column="length"))
-# As other tools write it: the same columns without metadata.
+# Other tools write the same columns without metadata.
 FOREIGN = PADDED.replace_schema_metadata(None)
 
 few = settings(max_examples=60, deadline=None)
 
 
 FORMATS = ["jsonl", "parquet", "arrow"]
-# Kinds of tokens: Arrow type, strategy, and dtypes that hold them.
+# Kinds of tokens: Arrow type, strategy, and dtypes that can represent them.
 KINDS = [
     (pa.int64(), st.integers(-(2**15), 2**15 - 1), ["int16", "int32", "int64"]),
     (pa.int64(), st.integers(-(2**63), 2**63 - 1), ["int64"]),
@@ -60,7 +60,7 @@ KINDS = [
 
 @st.composite
 def raw_rows(draw):
-    """Rows of sequences with labels and other fields, their schema, and the columns to pad."""
+    """Generate rows with labels and other fields, their schema, and the columns to pad."""
     type_, tokens, dtypes = draw(st.sampled_from(KINDS))
     rows = []
     for sequence in draw(st.lists(st.lists(tokens, max_size=5), min_size=1, max_size=6)):
@@ -83,7 +83,7 @@ def raw_rows(draw):
             ("score", pa.float64()),
         ]
     )
-    # In JSON the first token shows whether these are vectors or floats, and there may be none.
+    # In JSON, the first token determines whether these are vectors or floats, and there may be no token.
     columns = [Column("x", draw(st.sampled_from(dtypes))), Column("labels", "int64", -100)]
     return rows, schema, columns
 
@@ -109,7 +109,7 @@ def read(path):
 
 
 def as_padded(rows, column):
-    """JSON holds the shortest text of a float32, which is another number as a double."""
+    """JSON contains the shortest text of a float32, which is a different number as a double."""
     if column.dtype != "float32":
         return rows
     return [row | {"x": np.array(row["x"], dtype="float32").tolist()} for row in rows]
@@ -128,7 +128,7 @@ def test_rows_survive_every_format(raw, formats, padding, dtype, added, batch_ro
     rows, schema, columns = raw
     first, between, last = formats
     if not any(row["x"] for row in rows):
-        # A JSON column without a token counts as ints.
+        # A JSON column without tokens has the type int.
         columns = [Column("x", "int64"), columns[1]] if first == "jsonl" else columns
     length, mask = added
     files = FileOptions(batch_rows=batch_rows, threads=2 if batch_rows == 2 else None)
@@ -196,7 +196,7 @@ ROUTES = [("jsonl", "jsonl"), ("jsonl", "parquet"), ("parquet", "arrow"), ("arro
     st.booleans(),
 )
 def test_formats_agree_on_masks(rows, with_lengths):
-    # Every format rejects the same contradictory rows.
+    # Every format rejects the same inconsistent rows.
     schema = pa.schema([("x", pa.list_(pa.int64())), ("mask", pa.list_(pa.int64())), ("length", pa.int64())])
     objects = [dict(zip(schema.names, row, strict=True)) for row in rows]
     outcomes = []
@@ -294,7 +294,7 @@ def test_mixed_lengths_and_sides(tmp_path):
 @pytest.mark.parametrize("name", ["out.npz", "fixed.parquet"])
 def test_fixed_length_output_is_refused(tmp_path, name):
     pq.write_table(PADDED, tmp_path / "in.parquet")
-    with pytest.raises(PadmaskError, match="rows of one length"):
+    with pytest.raises(PadmaskError, match="cannot store unpadded"):
         unpad_file(
             tmp_path / "in.parquet", tmp_path / name, files=FileOptions(fixed_size_list="fixed" in name)
         )

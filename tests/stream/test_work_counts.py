@@ -1,4 +1,4 @@
-"""Costs of a run that can be counted, so that a busy machine does not fail the tests.
+"""Costs of a run that can be counted, so that the tests do not depend on the load of the machine.
 
 `make bench` measures seconds. These tests count passes over the input, Python calls per row and token,
 and bytes in memory.
@@ -34,7 +34,7 @@ def write_rows(path: Path, rows: int, tokens: int) -> Path:
 
 
 def calls(run: Callable[[], object]) -> int:
-    """Count the calls of Python and C functions that a run makes in this thread."""
+    """Count the Python and C function calls of a run in this thread."""
     count = 0
 
     def watch(_frame: object, event: str, _argument: object) -> None:
@@ -69,11 +69,11 @@ def test_calls_per_row_and_token(tmp_path, source, output, most):
         for name, rows, tokens in (("few", 2000, 8), ("many", 4000, 8), ("long", 2000, 16))
     )
     out = tmp_path / f"out.{output}"
-    pad(few, out)()  # Run once first, so that imports and caches do not count.
+    pad(few, out)()  # The first run is not counted, because of imports and caches.
 
     base = calls(pad(few, out))
     assert (calls(pad(many, out)) - base) / 2000 <= most
-    # A chunk holds fewer of the longer rows, and a chunk costs something.
+    # A chunk has fewer long rows than short rows, and each chunk has a cost.
     assert (calls(pad(long, out)) - base) / 16_000 < 0.1
 
 
@@ -97,16 +97,16 @@ def test_number_of_passes(tmp_path, source, output, maxlen, passes):
     before = transferred()
     run()
     after = transferred()
-    # The types of JSON Lines are known only after all rows.
+    # The types of JSON Lines are known only after all rows have been read.
     passes = 2 if (source, output) == ("jsonl", "parquet") else passes
     size = rows.stat().st_size
-    # Beside the passes: the first chunks and footers, where columns are chosen.
+    # In addition to the passes, the first chunks and footers are read to choose the columns.
     assert after["rchar"] - before["rchar"] <= passes * size + (1 << 21)
     assert after["wchar"] - before["wchar"] <= out.stat().st_size + (1 << 12)
 
 
 def peak(run: Callable[[], object]) -> int:
-    """Return the most bytes that a run holds at once in Python's and NumPy's memory."""
+    """Return the peak memory of a run in Python and NumPy, in bytes."""
     run()
     tracemalloc.start()
     try:

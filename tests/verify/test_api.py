@@ -216,7 +216,7 @@ def test_model_without_need_of_a_mask():
 
     subject = subject_of(first, vocab_size=VOCAB)
     assert subject.verdict == "ignores"
-    assert "no mask is needed" in subject.detail
+    assert "needs no mask" in subject.detail
 
 
 def test_empty_rows():
@@ -320,7 +320,7 @@ def test_large_ids_reach_the_function():
 
 @pytest.mark.parametrize("padding", ["post", pytest.param("pre")])
 def test_half_precision_rounding(padding):
-    """Padding before the tokens moves them to other blocks, so that the sums are rounded elsewhere."""
+    """Padding before the tokens moves them to other blocks, which changes the rounding of sums."""
     table = TABLE.astype("float16")
 
     def in_blocks(ids, mask):
@@ -377,7 +377,7 @@ def test_model_knows_vocab_size():
 def test_embedding_without_mask_is_named():
     subject = subject_of(averaging(masked=False), IDS, MASK)
     assert subject.culprit == "embed"
-    assert subject.path == "embed (no mask is made here) -> pool (padding enters here)"
+    assert subject.path == "embed (creates no mask) -> pool (padding enters here)"
     assert "mask_zero=True" in subject.advice
 
 
@@ -583,7 +583,7 @@ def test_subclassed_model():
 
 @with_models
 def test_sequential_model_built_by_batch():
-    """Without an Input it has the shape of the first batch in its config, and takes every other."""
+    """Without an Input, the config has the shape of the first batch, but the model accepts other shapes."""
     layers = keras.layers
     model = keras.Sequential(
         [
@@ -613,7 +613,7 @@ def test_unbuilt_model():
 
 
 def traces(model):
-    """The state of a model that a proof changes for a while."""
+    """Return the state of a model that verification changes temporarily."""
     return {
         "weights": [(v.path, v.dtype, np.asarray(v.value).tobytes()) for v in model.variables],
         "policies": [layer.dtype_policy.name for layer in model._flatten_layers()],
@@ -670,7 +670,7 @@ def test_raising_model_is_unchanged():
     before = traces(model)
     subject = subject_of(model, explain=True)
     assert (subject.verdict, subject.culprit) == ("leaks", None)
-    assert "search for the layer that leaks failed" in subject.detail
+    assert "search for the layer that lets padding in failed" in subject.detail
     assert traces(model) == before
 
 

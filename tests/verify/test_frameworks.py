@@ -1,6 +1,6 @@
-"""Proofs on functions of other frameworks: PyTorch, JAX and ONNX, if installed.
+"""Verification of functions in other frameworks: PyTorch, JAX and ONNX, if installed.
 
-A proof needs only a function of two NumPy arrays. The frameworks are not dependencies:
+`verify` needs only a function of two NumPy arrays. The frameworks are not dependencies:
 pip install torch jax onnx onnxruntime
 """
 
@@ -57,7 +57,7 @@ def test_torch_gru(torch, torch_table, packed, verdict):
             steps = torch.nn.utils.rnn.pack_padded_sequence(
                 steps, lengths, batch_first=True, enforce_sorted=False
             )
-        # With its gradients, as a model in training gives it.
+        # The tensor requires gradients, as in training.
         return gru(steps)[1][0]
 
     assert verify_model(predict, vocab_size=VOCAB).verdict == verdict
@@ -143,7 +143,7 @@ def test_jax_recurrence(jax, masked, verdict, padding):
 
 @pytest.fixture
 def session():
-    """Make an ONNX model that averages embedded ids, with or without the mask, and a session to run it."""
+    """Create an ONNX model that averages embedded ids, with or without the mask, and a session for it."""
     onnx = pytest.importorskip("onnx", reason="ONNX is not installed: pip install onnx onnxruntime")
     onnxruntime = pytest.importorskip(
         "onnxruntime", reason="ONNX Runtime is not installed: pip install onnxruntime"

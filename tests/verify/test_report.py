@@ -236,7 +236,7 @@ def test_junit_fails_with_the_command(name):
     assert (failures(REPORTS[name]) == 0) == REPORTS[name].ok
 
 
-def test_junit_fails_without_a_proof():
+def test_junit_fails_without_models():
     assert failures(REPORTS["nothing-proven"]) > 0
 
 
@@ -280,7 +280,7 @@ def test_junit_control_characters():
 
 
 def unescaped(text: str, of_property: bool = False) -> str:
-    """The text that GitHub's runner reads."""
+    """Undo the escaping of annotations, as GitHub's runner does."""
     if of_property:
         text = text.replace("%3A", ":").replace("%2C", ",")
     return text.replace("%0D", "\r").replace("%0A", "\n").replace("%25", "%")

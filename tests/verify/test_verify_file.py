@@ -19,7 +19,7 @@ from padmask.spec.pad import RowPolicy
 from padmask.spec.verify import FLOAT_ROUTES, ROUTES, ReferenceSpec
 from padmask.storage.source import find_sources
 from padmask.stream.job import PadRequest
-from padmask.verify.data.look import AuditRequest, RuleSpec, audit_and_sample
+from padmask.verify.data.audit_data import AuditRequest, RuleSpec, audit_and_sample
 from padmask.verify.proof.sample import Input, Sample
 from padmask.verify.proof_spec import ProofSpec
 from padmask.verify.verify_file import verify_file
@@ -98,7 +98,7 @@ def test_raw_and_padded_input(raw, suffix, padding):
 @with_models
 @pytest.mark.parametrize("value", [0, pytest.param(77, marks=pytest.mark.slow), -1])
 def test_any_pad_value(tmp_path, value):
-    # With another pad value 0 is a token like any other.
+    # With another pad value, 0 is an ordinary token.
     rows = ROWS if value == 0 else [*ROWS, [0, 4, 0], [0]]
     raw = write(tmp_path / "in.jsonl", rows)
     for file in (raw, padded(raw, "parquet", value=value)):
@@ -156,10 +156,10 @@ def test_mask_column(tmp_path):
 
 @with_models
 @pytest.mark.parametrize("rows", [[], [[]], [[], []]], ids=["no-row", "an-empty-row", "empty-rows"])
-def test_no_tokens_prove_nothing(tmp_path, rows):
+def test_no_tokens_are_inconclusive(tmp_path, rows):
     report = verify_file(write(tmp_path / "in.jsonl", rows), proof=proof_on("embedding"))
     assert (report.verdict, list(report.subjects)) == ("inconclusive", [])
-    assert "no row with a token" in report.environment["subjects"]
+    assert "no row of the data has a token" in report.environment["subjects"]
 
 
 @with_models
@@ -228,7 +228,7 @@ def test_seed_gives_the_same_report(raw):
     assert first.as_dict() == again.as_dict() != other.as_dict()
 
 
-# --- what cannot be proven is refused ---------------------------------------------------------------
+# --- data that the reference models do not support --------------------------------------------------
 
 
 @with_models
@@ -236,11 +236,11 @@ def test_seed_gives_the_same_report(raw):
     ("rows", "reference", "said"),
     [
         ([[3, -4], [5]], {}, "the id -4"),
-        ([["a", "b"], ["c"]], {}, "holds strings"),
+        ([["a", "b"], ["c"]], {}, "has strings"),
         ([[1 << 23]], {}, "too large for the reference models"),
         ([[9]], {"vocab_size": 9}, "at least 10"),
         ([[0.5]], {"routes": ("embedding",)}, "only the route masking supports"),
-        ([[0.5]], {"routes": ("masking", "argument")}, "the route argument takes ids"),
+        ([[0.5]], {"routes": ("masking", "argument")}, "the route argument requires ids"),
     ],
     ids=["negative-id", "strings", "huge-id", "small-vocabulary", "floats-to-embedding", "floats-to-some"],
 )
@@ -274,7 +274,7 @@ def test_sizes_must_be_positive(size):
 
 
 def warned(tmp_path):
-    """Rows that break two rules of severity warning."""
+    """Rows that violate two rules of severity warning."""
     return write(tmp_path / "in.jsonl", [*ROWS, []])
 
 
@@ -347,7 +347,7 @@ def test_several_files(tmp_path):
 
 
 def lose_the_mask(monkeypatch, *routes):
-    """Let routes build their models without the mask."""
+    """Build the models of some routes without the mask."""
     from padmask.verify.keras import reference_models as models
 
     for name in routes:
@@ -378,7 +378,7 @@ def test_one_leaking_route(raw, monkeypatch, padding):
     assert report.verdict == "leaks"
     verdicts = {subject.name: subject.verdict for subject in report.subjects}
     assert (verdicts["functional"], verdicts["temporal-softmax"]) == ("leaks", "ignores")
-    # The others say which one it is that says something else.
+    # The checks of the other routes contain the route that differs.
     assert "functional" in checks_of(report, "embedding")["routes-agree"].detail
 
 
@@ -392,7 +392,7 @@ def test_leak_outweighs_bad_data(tmp_path, monkeypatch):
 
 
 @with_models
-def test_masked_control_proves_nothing(raw, monkeypatch):
+def test_masked_control_is_inconclusive(raw, monkeypatch):
     from padmask.verify.keras import reference_models as models
 
     route = models.ROUTES["embedding"]
@@ -428,13 +428,13 @@ def test_disagreeing_routes(raw, monkeypatch):
 
 
 def two_kernels(apart: float) -> SimpleNamespace:
-    """Replaces the reference models on a GPU: cuDNN's kernel and the generic one."""
+    """A replacement for the reference models on a GPU, with a cuDNN kernel and a generic kernel."""
     import tensorflow as tf
 
     def steps_model(*, use_cudnn):
         def model(ids, training):
             steps = tf.one_hot(ids, 12)
-            # Outputs at padded places differ and are not compared.
+            # Outputs at padded positions differ and are not compared.
             return steps + (apart if use_cudnn is True else tf.cast(ids == 0, tf.float32)[..., None])
 
         return model

@@ -1,4 +1,4 @@
-"""The common columns of JSON Lines inputs, detected from their rows."""
+"""Detect the columns of JSON Lines inputs from their rows."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ TOKEN_CHUNKS = 256
 
 
 class JsonColumns:
-    """The columns of JSON Lines, detected from the first input that has rows.
+    """The columns of JSON Lines inputs, detected from the first input that has rows.
 
     Args:
         sources: the inputs.
-        readers: readers of the inputs.
-        schema: columns of the dataset, if the inputs are only a part of the dataset.
+        readers: reader of each input.
+        schema: columns of the dataset, if the inputs are only a part of it; otherwise None.
     """
 
     def __init__(
@@ -39,7 +39,7 @@ class JsonColumns:
         return self._schema
 
     def typed_schemas(self) -> Mapping[str, pa.Schema]:
-        """Return an empty mapping: JSON Lines has no types."""
+        """Return an empty mapping, because JSON Lines has no column types."""
         return {}
 
     def sequence_types(
@@ -60,9 +60,9 @@ class JsonColumns:
         return pa.schema({**types, **without}.items())
 
     def align(self, batch: Batch, wanted: Wanted) -> Batch:
-        """Return the batch unchanged: each row of JSON Lines names its fields."""
+        """Return the batch unchanged, because each JSON row contains its field names."""
         return batch
 
     def complete(self, batch: Batch, wanted: Wanted) -> Batch:
-        """Return a batch with all fields as columns, if `wanted` includes them."""
+        """Add the other fields as columns, if `wanted` includes them."""
         return batch if wanted.others is None else add_other_columns(batch, wanted.others)

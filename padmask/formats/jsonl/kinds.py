@@ -1,4 +1,4 @@
-"""Detection of the token type of a JSON field: ints, floats, strings or vectors."""
+"""Detect the token type of a JSON field: ints, floats, strings or vectors."""
 
 from __future__ import annotations
 
@@ -18,12 +18,11 @@ _KINDS = {int: "number", float: "number", str: "string", bool: "bool", dict: "ob
 
 
 class TokenKinds:
-    """The number of rows of a field for each kind of token.
+    """A count of the rows of a field by kind of token, from which the token type follows.
 
-    The majority of the rows decides between numbers, strings and vectors, so that a single bad row does not
-    make other rows bad. On a tie, plain tokens win over vectors, and otherwise the earlier row wins. The
-    first row of the winning kind decides between ints and floats: a single float in this row makes all
-    tokens floats.
+    The most frequent kind (numbers, strings or vectors) is used, so that a single bad row does not make other
+    rows bad. On a tie, plain tokens take precedence over vectors, and earlier rows over later rows. Numbers
+    are floats if the first row of numbers contains a float, otherwise ints.
 
     >>> TokenKinds([[["a"]], [2, 1.0], [3]]).sequence()
     ListType(list<item: double>)
@@ -31,7 +30,7 @@ class TokenKinds:
     ListType(list<item: int64>)
 
     Args:
-        rows: lists of one field.
+        rows: values of the field that are lists.
     """
 
     def __init__(self, rows: Iterable[list[Any]]) -> None:
@@ -45,7 +44,7 @@ class TokenKinds:
     def _observe(self, row: list[Any], token: Any) -> None:
         depth: Depth = 2 if isinstance(token, list) else 1
         if depth == 2:
-            # Empty vectors count as vectors of numbers, but do not decide between ints and floats.
+            # Empty vectors are vectors of numbers, but do not determine whether these are ints or floats.
             token = next((vector[0] for vector in row if isinstance(vector, list) and vector), 0)
         key = depth, _KINDS.get(type(token), "null")
         self._rows[key] += 1
@@ -53,10 +52,10 @@ class TokenKinds:
             self._types[key] = _type_in(row if depth == 1 else _inner(row), token)
 
     def sequence(self, kind: Kind | None = None) -> pa.DataType | None:
-        """Return the list type of the tokens; None if no row holds a token.
+        """Return the list type of the tokens; None if no row contains a token.
 
         Args:
-            kind: requested kind of token, ignored if no row holds this kind. None uses the kind of the rows.
+            kind: requested kind of token, ignored if no row has this kind. None uses the kind of the rows.
         """
         tokens = [key for key in self._rows if key[1] in ("number", "string")]
         matching = [key for key in tokens if kind is None or (key[1] == "string") == (kind == "string")]
@@ -66,7 +65,7 @@ class TokenKinds:
         return self._nest(key, TOKEN_TYPES[kind] if kind is not None and matching else self._types.get(key))
 
     def list_type(self) -> pa.DataType | None:
-        """Return the list type of most rows, even if it holds no tokens; None if all lists are empty."""
+        """Return the list type of most rows, with items of any kind; None if all lists are empty."""
         if not self._rows:
             return None
         key = self._most_frequent(list(self._rows))
@@ -85,13 +84,13 @@ def _inner(row: list[Any]) -> list[Any]:
 
 
 def _type_in(tokens: list[Any], first: Any) -> pa.DataType:
-    """Return the type of the tokens of a row. A single float makes all tokens floats."""
+    """Return the token type of a row. If the row contains a float, all tokens are floats."""
     floats = _KINDS.get(type(first)) == "number" and float in map(type, tokens)
     return pa.float64() if floats else value_type(first)
 
 
 def value_type(value: Any) -> pa.DataType:
-    """Return an Arrow type for a JSON value, precise enough for the choice of columns.
+    """Return an approximate Arrow type for a JSON value. It is used to choose the columns to pad.
 
     >>> value_type([0.5]), value_type({"a": 1})
     (ListType(list<item: double>), StructType(struct<>))

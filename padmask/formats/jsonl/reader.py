@@ -1,6 +1,7 @@
 """Read JSON Lines: one object per line.
 
-The reader splits each line into the text of its values (`msgspec.Raw`), so that other fields stay unchanged.
+The reader splits each line into the JSON text of its values (`msgspec.Raw`), so that fields that are not
+padded stay unchanged.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ import pyarrow as pa
 from padmask.core.arrow_lists import Kind
 from padmask.errors import AccessError, DataError, Fault, Place, UnreadableError, size
 from padmask.formats.contract import HEAD_BYTES, HEAD_ROWS, Batch, Chunk, Wanted
-from padmask.formats.jsonl.held import Held
+from padmask.formats.jsonl.chunk_buffer import ChunkBuffer
 from padmask.formats.jsonl.kinds import TokenKinds, value_type
 from padmask.formats.jsonl.tokens import read_sequences
 from padmask.storage.blank_lines import BLANK, blank_lines, filled_lines, is_blank
@@ -33,7 +34,7 @@ CHUNK_BYTES = 1 << 18
 # Number of chunks of a long line between two checks of its size.
 LONG_LINE_PARTS = 256
 
-# Parsing a line takes this multiple of its size in memory.
+# Parsing a line needs this multiple of its size in memory.
 LINE_COPIES = 16
 
 # If the average line is shorter than this, in bytes, most lines may be blank.
@@ -50,18 +51,18 @@ Object = dict[str, msgspec.Raw]
 
 
 class JsonlReader:
-    """Reads a source of JSON Lines."""
+    """Reader for one JSON Lines input."""
 
     def __init__(self, source: Source, batch_rows: int | None = None) -> None:
         self._source = source
         self._head: pa.Schema | None = None
         self._kinds: dict[str, TokenKinds] = {}
-        self._held = Held(source.spool_folder)
+        self._buffer = ChunkBuffer(source.spool_folder)
         self._rest: Iterator[Chunk] | None = None
         self._empty = False
 
     def schema(self) -> pa.Schema:
-        """Return the types of the fields in the first rows. The majority decides the type of a list field."""
+        """Return the types of the fields in the first rows. A list field has the type of most rows."""
         if self._head is None:
             fields: dict[str, list[Any]] = {}
             for row in self._head_objects():
@@ -77,7 +78,7 @@ class JsonlReader:
         return self._head
 
     def sequence_type(self, name: str, kind: Kind | None) -> pa.DataType | None:
-        """Return the list type of a field in the first rows; None if they hold no tokens of the field.
+        """Return the list type of a field in the first rows; None if the field contains no tokens there.
 
         Args:
             name: name of the field.
@@ -108,36 +109,36 @@ class JsonlReader:
                 yield from rest
                 return
             self._rest = rest
-            self._held.add(first)
+            self._buffer.add(first)
         self._rest = self._rest or self._cut()
-        yield from self._held
+        yield from self._buffer
         for chunk in self._rest:
-            self._held.add(chunk)
+            self._buffer.add(chunk)
             yield chunk
 
     def look(self, wanted: Wanted) -> Iterator[Batch]:
         return (self.decode(chunk, wanted) for chunk in self._peek())
 
     def chunks(self, wanted: Wanted | None = None) -> Iterator[Chunk]:
-        """Yield the input in chunks of complete lines. A pipe can be read only once."""
+        """Split the input into chunks of complete lines. A pipe can be read only once."""
         if self._rest is None:
             yield from self._cut()
         elif self._source.once:
-            yield from self._held.take()
+            yield from self._buffer.drain()
             yield from self._rest
         else:
             yield from self._far_chunks(self._rest)
 
     def _far_chunks(self, rest: Iterator[Chunk]) -> Iterator[Chunk]:
         """Yield the chunks of a file that starts with many blank lines. Buffer them if they fit in memory."""
-        self._rest, before = None, self._held
-        self._held = kept = Held(self._source.spool_folder)
-        for chunk in chain(before.take(), rest):
-            if not kept.is_full:
-                kept.add(chunk)
+        self._rest, before = None, self._buffer
+        self._buffer = buffer = ChunkBuffer(self._source.spool_folder)
+        for chunk in chain(before.drain(), rest):
+            if not buffer.is_full:
+                buffer.add(chunk)
             yield chunk
-        if kept.is_full:
-            kept.close()
+        if buffer.is_full:
+            buffer.close()
         else:
             self._rest = iter(())
 
@@ -149,7 +150,7 @@ class JsonlReader:
             stream: Any = pa.CompressedInputStream(pa.PythonFile(raw, mode="r"), codec) if codec else raw
             parts: list[bytes] = []
             first, started = 1, False
-            # From a pipe, read the available bytes: a full block would delay the rows of a slow writer.
+            # Read only the available bytes of a pipe. Waiting for a full block would delay the output.
             waits = codec is not None or not self._source.once
             read: Callable[[int], bytes] = getattr(stream, "read" if waits else "read1")
             while block := self._read(read, first, codec):
@@ -181,8 +182,8 @@ class JsonlReader:
         length = parts * CHUNK_BYTES
         if free is not None and length * LINE_COPIES > free:
             raise UnreadableError(
-                f"{self._source.name}, line {line}: longer than {size(length)}, too long for the "
-                f"{size(free)} of free memory. Check that the file is JSON Lines, with one object per line."
+                f"{self._source.name}, line {line}: the line is longer than {size(length)}, too long for the "
+                f"{size(free)} of free memory. Check that the file has one JSON object per line."
             )
 
     def _read(self, read: Callable[[int], bytes], line: int, codec: str | None) -> bytes:
@@ -197,7 +198,7 @@ class JsonlReader:
             ) from None
 
     def _codec(self) -> str | None:
-        """Return the compression, gzip or zstd, from the suffix or the first bytes; None without one."""
+        """Return the compression, gzip or zstd, from the suffix or the first bytes; None if there is none."""
         return compression_of(self._source.path) or self._source.sniff()[1]
 
     def decode(self, chunk: Chunk, wanted: Wanted) -> Batch:
@@ -206,7 +207,9 @@ class JsonlReader:
         arrays: dict[str, pa.Array] = {}
         bad = {fault.row for fault in faults}
         for name, type_ in zip(wanted.sequences.names, wanted.sequences.types, strict=True):
-            array, found = read_sequences([row.get(name) for row in objects], type_, name in wanted.whole)
+            array, found = read_sequences(
+                [row.get(name) for row in objects], type_, name in wanted.requested_dtypes
+            )
             faults += [replace(f, column=name) for f in found if f.row not in bad]
             bad.update(fault.row for fault in found)
             arrays[name] = array
@@ -229,14 +232,14 @@ class JsonlReader:
         return replace(chunk, data=b"\n".join(chunk.data.split(b"\n", last)[:last])), rows
 
     def lacks_end(self) -> bool:
-        """Return False: lines have no end mark."""
+        """Return False, because JSON Lines has no end-of-stream marker."""
         return False
 
 
 def add_other_columns(batch: Batch, others: pa.Schema) -> Batch:
-    """Return a batch of JSON rows with all fields as columns, in the order of `others`.
+    """Convert all fields of JSON rows to columns, in the order of `others`.
 
-    `decode` does not do this, because only rows that are written must have values of these types.
+    `decode` does not convert these fields, because rejected rows may have values of other types.
     """
     assert batch.objects is not None
     have = dict(zip(batch.columns.schema.names, batch.columns.columns, strict=True))
@@ -273,12 +276,12 @@ def _lines(data: bytes, first: int) -> tuple[list[bytes], npt.NDArray[np.int64]]
 
 
 def line_place(chunk: Chunk, row: int) -> Place:
-    """Return the place of a row of a chunk."""
+    """Return the location of a row of a chunk."""
     return Place(chunk.source, "line", int(_lines(chunk.data, chunk.first)[1][row]))
 
 
 def read_objects(data: bytes) -> list[Object] | None:
-    """Return the object of each line that is not blank; None if a line is not an object.
+    """Parse all lines that are not blank. Return None if a line is not a JSON object.
 
     >>> [bytes(row["a"]) for row in read_objects(b'{"a": 1}\\n\\n{"a": [2]}\\n')]
     [b'1', b'[2]']
@@ -296,7 +299,7 @@ def _all_objects(data: bytes, lines: list[bytes]) -> list[Object] | None:
 
 
 def _parse(data: bytes, lines: list[bytes]) -> tuple[list[Object], list[Fault]]:
-    """Return the object of each line. A line that is not an object has an empty object and a fault."""
+    """Parse each line. For a line that is not a JSON object, return an empty dict and a fault."""
     all_objects = _all_objects(data, lines)
     if all_objects is not None:
         return all_objects, []
@@ -309,7 +312,7 @@ def _parse(data: bytes, lines: list[bytes]) -> tuple[list[Object], list[Fault]]:
 
 
 def _good_objects(data: bytes, lines: list[bytes]) -> list[Object]:
-    """Return the objects of the lines that hold one."""
+    """Parse the lines that are JSON objects, and skip all other lines."""
     found = _all_objects(data, lines)
     if found is None:
         found = []
@@ -348,10 +351,10 @@ def _what_is_wrong(line: bytes, error: Exception) -> str:
 
 
 def first_list_type(objects: Sequence[Object], name: str, kind: Kind | None = None) -> pa.DataType | None:
-    """Return the list type of a field in the rows; None if they hold no tokens of the field.
+    """Return the list type of a field in the rows; None if the field contains no tokens there.
 
     Args:
-        objects: rows as objects.
+        objects: rows as dicts from keys to JSON text.
         name: name of the field.
         kind: requested kind of token; None uses the kind of the rows.
     """
@@ -371,7 +374,7 @@ def field_values(objects: Sequence[Object], name: str, place: Callable[[int], Pl
 
     Raises:
         DataError: a number is out of range, or a value is nested too deeply. The message starts with
-            the place of the row, as `place` returns it.
+            `place(row)`.
     """
     texts = [row.get(name, b"null") for row in objects]
     try:
@@ -380,14 +383,14 @@ def field_values(objects: Sequence[Object], name: str, place: Callable[[int], Pl
         row = next(i for i, text in enumerate(texts) if text != b"null" and _value_or_none(text) is None)
         raise DataError(
             f"{place(row)}, field {name!r}: a number is out of range, or the value is nested too deeply. "
-            "Fix the value, or write JSON Lines, which keep the value unchanged.",
+            "Fix the value, or write JSON Lines, which keeps the value unchanged.",
             options=["output_format"],
         ) from None
     return values
 
 
 def _head_type(values: list[Any], kinds: TokenKinds) -> pa.DataType:
-    """Return an Arrow type for a field, precise enough for the choice of columns."""
+    """Return an approximate Arrow type for a field. It is used to choose the columns to pad."""
     if any(isinstance(value, list) for value in values):
         return kinds.list_type() or pa.list_(pa.null())
     first = next((value for value in values if value is not None), None)

@@ -1,4 +1,4 @@
-"""Detection of the Arrow types of JSON fields over a complete input."""
+"""Detect the Arrow types of JSON fields from all rows of an input."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from padmask.errors import DataError
 from padmask.formats.contract import Batch
 from padmask.formats.jsonl.reader import field_values
 
-# Readers of Parquet and Arrow limit the nesting depth. Real data stay far below this depth.
+# Parquet and Arrow readers limit the nesting depth. Real data is much less deeply nested.
 MAX_DEPTH = 64
 
 _KINDS = {bool: "bool", int: "int", float: "float", str: "string", list: "list", dict: "object"}
@@ -39,7 +39,7 @@ def _short(number: int) -> str:
 
 @dataclass
 class JsonType:
-    """The type of the values seen so far in one field.
+    """The type of a JSON field, according to the values that were observed so far.
 
     >>> seen = JsonType("score")
     >>> seen.observe([1, None, 2.5], ["line 1", "line 2", "line 3"])
@@ -51,11 +51,11 @@ class JsonType:
         depth: nesting depth of the field.
         kind: kind of the values; None if all values are null.
         first: kind of the first value that is not null.
-        place: place of this value in the input.
-        low, high: smallest and largest integer, including 0.
-        low_place, high_place: places of these integers in the input.
-        item: type of the list items; None without lists.
-        fields: types of the object fields.
+        place: file and line of this value.
+        low, high: smallest and largest integer; 0 if there is no smaller or larger integer.
+        low_place, high_place: file and line of these integers.
+        item: type of the list items; None if no value is a list.
+        fields: types of the fields of objects, by name.
     """
 
     path: str
@@ -71,7 +71,7 @@ class JsonType:
     fields: dict[str, JsonType] = field(default_factory=dict)
 
     def observe(self, values: Sequence[Any], places: Sequence[str]) -> None:
-        """Add values and their places in the input.
+        """Add values, and the file and line of each value.
 
         Raises:
             DataError: the values have no common type.
@@ -82,7 +82,7 @@ class JsonType:
         if self.depth > MAX_DEPTH:
             raise DataError(
                 f"{places[0]}, field {re.split('[.[]', self.path)[0]!r}: nested deeper than {MAX_DEPTH} "
-                "levels. Write JSON Lines, which keep the value unchanged.",
+                "levels. Write JSON Lines, which keeps the value unchanged.",
                 options=["output_format"],
             )
         if self.kind is None or kinds != {self.kind}:
@@ -123,7 +123,7 @@ class JsonType:
                 for value, place in zip(values, places, strict=True)
                 if value is not None and not lowest <= value <= highest
             )
-            # If no value is out of bounds by itself, a large and a negative value are in different rows.
+            # If each value fits one of the two types, a large and a negative value are in different rows.
             value, place = next(beyond, (None, ""))
             if value is None:
                 value = self.low if self.low in integers else self.high
@@ -135,7 +135,7 @@ class JsonType:
             )
 
     def _refuse_rounding(self, values: Sequence[Any], places: Sequence[str]) -> None:
-        """Raise an error for an integer that float64 cannot represent exactly: one beyond 2**53."""
+        """Raise an error for an integer beyond 2**53, which float64 may not represent exactly."""
         if self.low >= -(2**53) and self.high <= 2**53:
             return
         large = (
@@ -146,7 +146,7 @@ class JsonType:
         highest, lowest = (self.high, self.high_place), (self.low, self.low_place)
         value, place = next(large, highest if self.high > 2**53 else lowest)
         raise DataError(
-            f"{place}, field {self.path!r}: the field holds floats, but float64 cannot represent the int "
+            f"{place}, field {self.path!r}: the field contains floats, but float64 cannot represent the int "
             f"{_short(value)} exactly. Write the values as strings, or write JSON Lines.",
             options=["output_format"],
         )
@@ -164,7 +164,7 @@ class JsonType:
                 child.observe([value[name]], [place])
 
     def join(self, later: JsonType) -> None:
-        """Add the observations of later rows.
+        """Add the values that another `JsonType` observed in later rows.
 
         >>> seen, later = JsonType("x"), JsonType("x")
         >>> seen.observe([1], ["a, line 1"])
@@ -198,7 +198,7 @@ class JsonType:
 
     def _mixture(self, kind: str, place: str) -> DataError:
         return DataError(
-            f"{place}, field {self.path!r}: {_WITH_ARTICLE[kind]}, but {self.place} has "
+            f"{place}, field {self.path!r}: found {_WITH_ARTICLE[kind]}, but {self.place} has "
             f"{_WITH_ARTICLE[self.first]}. A column needs a single type: fix the rows, or write JSON Lines.",
             options=["output_format"],
         )
@@ -218,18 +218,18 @@ class JsonType:
 
 
 def _place_of(number: int, values: Sequence[Any], places: Sequence[str]) -> str:
-    """Return the place of an integer. A float of equal value does not count."""
+    """Return the file and line of an integer. A float of the same value is ignored."""
     return next(p for v, p in zip(values, places, strict=True) if type(v) is int and v == number)
 
 
 class TypeSurvey:
-    """The types of all fields, in order of first appearance."""
+    """The types of all JSON fields, in the order in which the fields first appear."""
 
     def __init__(self) -> None:
         self._types: dict[str, JsonType] = {}
 
     def add(self, name: str, values: Sequence[Any], places: Sequence[str]) -> None:
-        """Add the values of one field, and their places in the input."""
+        """Add values of one field, and the file and line of each value."""
         self._types.setdefault(name, JsonType(name)).observe(values, places)
 
     def add_rows(self, batch: Batch, sequences: Sequence[str], without: Sequence[str]) -> None:
@@ -237,8 +237,8 @@ class TypeSurvey:
 
         Args:
             batch: the rows.
-            sequences: names of fields with a known type, which only get a position in the order of fields.
-            without: names of fields to leave out.
+            sequences: names of fields with a known type. Their values are ignored, but not their order.
+            without: names of fields to ignore.
         """
         assert batch.objects is not None
         places = [str(batch.place(row)) for row in range(len(batch))]
@@ -248,7 +248,7 @@ class TypeSurvey:
                 self.add(name, [] if known else field_values(batch.objects, name, batch.place), places)
 
     def join(self, later: TypeSurvey) -> None:
-        """Add the survey of later rows.
+        """Add the types that another survey found in later rows.
 
         Raises:
             DataError: a field has values without a common type.

@@ -1,4 +1,4 @@
-"""Write JSON Lines, and the lines of rejected rows.
+"""Write JSON Lines files, and the lines of the `--rejects` file.
 
 orjson formats NumPy arrays directly. JSON text from the input is written unchanged.
 """
@@ -32,7 +32,7 @@ _write_value = msgspec.json.Encoder().encode
 
 
 class JsonlWriter:
-    """Writes each row as a JSON object on one line."""
+    """Writer for JSON Lines. Each row becomes a JSON object on one line."""
 
     def __init__(self, stream: BinaryIO, layout: Layout, options: WriterOptions) -> None:
         self._stream = stream
@@ -46,7 +46,7 @@ class JsonlWriter:
         self._masks: dict[tuple[int, bytes], bytes] = {}
 
     def encode(self, batch: Batch) -> bytes:
-        """Return the rows as lines. Fields of JSON input keep their text."""
+        """Return the rows as lines. The text of fields from JSON input stays unchanged."""
         texts: dict[str, list[Any]] = {}
         for name, column in zip(batch.columns.schema.names, batch.columns.columns, strict=True):
             shape = self._shapes.get(name, ())
@@ -65,14 +65,14 @@ class JsonlWriter:
             rows = [dict(zip(texts, values, strict=True)) for values in zip(*texts.values(), strict=True)]
         return write_objects(rows)
 
-    def append(self, piece: bytes) -> None:
-        self._stream.write(piece)
+    def append(self, encoded: bytes) -> None:
+        self._stream.write(encoded)
 
     def finish(self) -> None:
-        """Do nothing: JSON Lines has no footer."""
+        """Do nothing, because JSON Lines has no footer."""
 
     def abandon(self) -> None:
-        """Do nothing: this writer does not buffer."""
+        """Do nothing, because this writer has no buffer."""
 
     def _lists(self, column: pa.Array, shape: tuple[int, ...]) -> list[Any]:
         """Return the JSON text of each row of a padded column or a mask."""
@@ -93,7 +93,7 @@ class JsonlWriter:
         return self._lists(column, shape) if shape else _plain_values(column)
 
     def _sequences(self, column: pa.Array) -> list[Any]:
-        """Return the JSON text of each row of sequences, with floats as short as in padded columns."""
+        """Return the JSON text of each row of a sequence column. Floats have the format of padded columns."""
         if not is_sequence(column.type):
             return _plain_values(column)
         rows, faults = Ragged.from_arrow(column)
@@ -155,13 +155,13 @@ def _not_json(name: str, batch: Batch, column: pa.Array) -> OutputError:
     row = next((row for row in range(len(column)) if not fits_json(column.slice(row, 1))), 0)
     kind = "NaN or infinity" if _has_nonfinite(column.slice(row, 1)) else f"a {column.type}"
     return OutputError(
-        f"{batch.place(row)}: column {name!r} holds {kind}, which JSON cannot represent. "
+        f"{batch.place(row)}: column {name!r} contains {kind}, which JSON cannot represent. "
         f"{other_formats(column.slice(row, 1)).rstrip('.')}, or fix the data."
     )
 
 
 def fits_json(values: pa.Array) -> bool:
-    """Return whether JSON can represent the values of an array. Times may be out of Python's range."""
+    """Return whether JSON can represent the values of an array. Times outside Python's range do not fit."""
     try:
         return bool(_write_value(_plain_values(values))) and not _has_nonfinite(values)
     except (TypeError, ValueError, OverflowError, pa.ArrowException):
@@ -169,7 +169,7 @@ def fits_json(values: pa.Array) -> bool:
 
 
 def _plain_values(column: pa.Array) -> list[Any]:
-    """Return Python values that msgspec can write. Nanosecond times become text."""
+    """Convert a column to Python values that msgspec can write. Nanosecond times become text."""
     column = without_wrappers(column)
     column = as_type(column, plain_type(column.type, of_views))
     target = _json_type(column.type)
@@ -178,9 +178,9 @@ def _plain_values(column: pa.Array) -> list[Any]:
 
 
 def _json_type(type_: pa.DataType) -> pa.DataType:
-    """Return the type with strings in place of nanosecond times, which Python's times cannot represent.
+    """Replace nanosecond times in a type with strings, because Python times do not support nanoseconds.
 
-    Durations become microseconds. A cast refuses to round them.
+    Durations become microseconds. The cast raises an error instead of rounding.
     """
     type_ = storage_type(type_)
     if pat.is_duration(type_):
@@ -226,10 +226,9 @@ def _nonfinite_within(value: Any) -> bool:
 
 
 def reject_line(batch: Batch, row: int, reason: str) -> bytes:
-    """Return the line that `--rejects` receives for a row, with the reason and the complete row.
+    """Return the line for a rejected row in the `--rejects` file, with the reason and the complete row.
 
-    The row is under the key `row` if it is valid JSON, otherwise under `text`, or under `bytes` if it is not
-    valid UTF-8.
+    The key of the row is `row` if the row is valid JSON, `bytes` if it is not valid UTF-8, otherwise `text`.
     """
     unit = "line" if batch.unit == "line" else "row_number"
     # File names may not be valid Unicode.

@@ -1,1 +1,1 @@
-"""Rules for data, and samples of data for proofs."""
+"""Rules for padded and raw data, and samples of rows for the model checks."""

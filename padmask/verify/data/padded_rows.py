@@ -1,7 +1,7 @@
-"""Read padded rows and their masks for an audit.
+"""Read padded rows and their masks, and check them against the rules.
 
-The mask comes from a mask column, or from a length column and the side of the padding, but never from the
-values.
+The mask comes from a mask column, or from a length column and the side of the padding. It is never derived
+from the pad value.
 """
 
 from __future__ import annotations
@@ -25,17 +25,17 @@ from padmask.stream.job import Job
 from padmask.stream.ledger import Ledger
 from padmask.stream.row_sample import BatchRows, Row, copy_row
 from padmask.stream.run import Reading
-from padmask.verify.data.raw_rows import as_asked
+from padmask.verify.data.raw_rows import to_column_dtype
 from padmask.verify.data.rules import Audit
 
 
 @dataclass(frozen=True)
 class DecodedRows:
-    """Decoded rows, with the counts that the reading loop needs.
+    """A batch of decoded rows, with the numbers that the reading loop needs.
 
     Args:
-        batch: the rows.
-        consumed: bytes of the input read so far, for the progress.
+        batch: decoded rows.
+        consumed: number of input bytes read so far, for progress updates.
     """
 
     batch: Batch
@@ -43,14 +43,25 @@ class DecodedRows:
 
     @property
     def ledger(self) -> Ledger:
-        """Counts with only the number of rows that were read."""
+        """Row and token counts, of which only the number of rows read is set."""
         return Ledger(rows_read=len(self.batch))
 
 
 def audit_padded_rows(
     reading: Reading, phase: str, job: Job, audit: Audit, padding: Padding
 ) -> Generator[BatchRows]:
-    """Read padded rows with their masks, audit the rows, and yield them as `audit_raw_rows` does."""
+    """Read padded rows and their masks, and check them against the rules.
+
+    Args:
+        reading: dataset to read, with its options.
+        phase: name of this pass in progress updates.
+        job: columns to check.
+        audit: object that collects the findings.
+        padding: columns that mark the padding.
+
+    Yields:
+        The number of real tokens in each row of a batch, shape (rows,), and a function that returns a row.
+    """
     dataset = reading.dataset
     if padding.mask in [column.name for column in job.columns]:
         raise SpecError(
@@ -64,9 +75,9 @@ def audit_padded_rows(
     ]
     sequences = list(job.wanted.sequences)
     if dataset.format.is_text:
-        # The floats were written with any dtype.
+        # The floats may have been written with any dtype.
         sequences = [field.with_type(with_floats(field.type, pa.float64())) for field in sequences]
-    wanted = Wanted(pa.schema([*sequences, *fields]), whole=job.wanted.whole)
+    wanted = Wanted(pa.schema([*sequences, *fields]), requested_dtypes=job.wanted.requested_dtypes)
 
     def take(chunk: Chunk) -> DecodedRows:
         return DecodedRows(dataset.decode(chunk, wanted), chunk.consumed)
@@ -89,10 +100,10 @@ def _audit_batches(batches: Iterable[Batch], job: Job, audit: Audit, padding: Pa
             width = int(places[0])
         for ragged in values.values():
             fits &= ragged.lengths == places
-        audit.add_misshapen(~fits, batch.place)
+        audit.add_invalid_masks(~fits, batch.place)
         if padding.mask is None and stated is not None:
-            possible = _are_possible(stated, places)
-            audit.add_impossible(~possible, batch.place)
+            possible = _are_valid_lengths(stated, places)
+            audit.add_invalid_lengths(~possible, batch.place)
             fits &= possible
         good = fits & (places == width)
         audit.add_unequal(fits & ~good, width or 0, batch.place)
@@ -126,7 +137,7 @@ def _column(batch: Batch, column: PadColumn) -> Ragged:
     ragged, faults = Ragged.from_arrow(batch.columns.column(column.name), column.inner)
     if faults:
         raise _row_error(batch, faults[0], column.name)
-    asked = as_asked(ragged, column)
+    asked = to_column_dtype(ragged, column)
     if asked is not ragged and (faults := find_misfits(ragged, column.dtype)):
         raise _row_error(batch, faults[0], column.name)
     return asked
@@ -143,9 +154,9 @@ def _read_mask(
 
     Args:
         batch: the rows.
-        padding: names of the mask and length columns, and sides of the padding.
-        places: number of places in each row.
-        lengths: values of the length column; None without a length column.
+        padding: names of the mask and length columns, and the side of the padding.
+        places: number of positions in each row, shape (rows,).
+        lengths: values of the length column, shape (rows,); None if there is no such column.
     """
     if padding.mask is not None:
         mask, faults = Ragged.from_mask(batch.columns.column(padding.mask))
@@ -153,9 +164,9 @@ def _read_mask(
         fits[[fault.row for fault in faults]] = False
         return mask, fits
     assert lengths is not None
-    # The metadata of a file take precedence over the side of the other files.
+    # The side in the metadata of a file takes precedence over the side of the dataset.
     side = padding.sides.get(batch.source, padding.padding or "post")
-    kept = np.where(_are_possible(lengths, places), lengths, 0)
+    kept = np.where(_are_valid_lengths(lengths, places), lengths, 0)
     starts = np.cumsum(places) - places
     at = np.arange(int(places.sum())) - np.repeat(starts, places)
     first = np.repeat(places - kept if side == "pre" else np.zeros_like(kept), places)
@@ -163,8 +174,13 @@ def _read_mask(
     return Ragged((at >= first) & (at < end), starts, places), np.ones(len(places), dtype=bool)
 
 
-def _are_possible(lengths: npt.NDArray[np.int64], places: npt.NDArray[np.int64]) -> npt.NDArray[np.bool_]:
-    """Return which lengths are from 0 to the number of places. A null length is read as -1."""
+def _are_valid_lengths(
+    lengths: npt.NDArray[np.int64], places: npt.NDArray[np.int64]
+) -> npt.NDArray[np.bool_]:
+    """Check for each row whether its length is between 0 and its number of positions.
+
+    Null lengths were read as -1, so they are invalid.
+    """
     possible: npt.NDArray[np.bool_] = (lengths >= 0) & (lengths <= places)
     return possible
 
@@ -176,12 +192,12 @@ def _rectangle(ragged: Ragged, picked: npt.NDArray[np.int64], width: int) -> npt
 
 
 def _read_lengths(batch: Batch, name: str) -> npt.NDArray[np.int64]:
-    # The unsafe cast may change lengths of 2**63 and more. They are negative afterwards, and still invalid.
+    # The unsafe cast turns lengths of 2**63 and more into negative numbers, which are also invalid.
     return np.asarray(to_numpy(batch.columns.column(name).cast(pa.int64(), safe=False).fill_null(-1)))
 
 
 def side_of(masks: npt.NDArray[np.bool_]) -> Side | None:
-    """Return the side of the padding in most padded rows; None without padding at either end."""
+    """Return the side on which most padded rows are padded; None if no row is padded at exactly one end."""
     if masks.size == 0:
         return None
     pre, post = int((~masks[:, 0] & masks[:, -1]).sum()), int((masks[:, 0] & ~masks[:, -1]).sum())

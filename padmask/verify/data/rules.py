@@ -1,4 +1,4 @@
-"""The rules that `verify` checks on ids and masks, without a model."""
+"""The rules for ids and masks that `verify` checks without running a model."""
 
 from __future__ import annotations
 
@@ -27,19 +27,19 @@ Places = Callable[[int], Place]
 
 @dataclass(frozen=True)
 class Rule:
-    """A rule over the data.
+    """A rule that the data must satisfy.
 
     Args:
         name: name of the rule, as in `--allow`.
-        severity: `"error"` or `"warning"`.
-        means: what a violation means for a model.
-        breaker: what violates the rule: `"row"` or `"file"`.
+        severity: `"error"`, `"warning"` or `"allowed"`.
+        means: description of a violation, which often states the effect on a model.
+        unit: whether the rule applies to each `"row"` or to each `"file"`.
     """
 
     name: str
     severity: str
     means: str
-    breaker: str = "row"
+    unit: str = "row"
 
 
 RULES = {
@@ -52,12 +52,12 @@ RULES = {
         Rule("mask-length", "error", "the mask and the length column disagree"),
         Rule("length-range", "error", "the length is null, negative or larger than the row"),
         Rule("mixed-sides", "error", "some files are padded at the end, others at the start", "file"),
-        Rule("padding-not-pad-value", "error", "a padded place does not hold the pad value"),
+        Rule("padding-not-pad-value", "error", "a padded position does not have the pad value"),
         Rule("pad-value-in-tokens", "warning", "mask_zero=True or a Masking layer would mask real tokens"),
         Rule(
             "row-fully-masked", "warning", "rows without real tokens give NaN in pooling and attention layers"
         ),
-        Rule("cudnn-fallback", "warning", "cuDNN kernels need rows with a token, padded at the end"),
+        Rule("cudnn-fallback", "warning", "cuDNN supports only rows with a token and padding at the end"),
         Rule("stranger-file", "error", "the _padmask.json of the folder does not list the file", "file"),
         Rule("no-end-mark", "warning", LACKS_END, "file"),
         Rule("mixed-dtypes", "warning", "the column has different types in different files", "file"),
@@ -73,10 +73,10 @@ class Finding:
     """All violations of one rule.
 
     Args:
-        rule: the rule.
-        count: number of rows or files that violate it.
-        examples: places of the first violations.
-        detail: what is wrong, and what to do.
+        rule: violated rule.
+        count: number of rows or files that violate the rule.
+        examples: locations of the first violations.
+        detail: what is wrong, and how to fix it.
     """
 
     rule: Rule
@@ -97,12 +97,12 @@ class Finding:
 
 @dataclass(frozen=True)
 class AuditColumn:
-    """A column under audit.
+    """A column to check against the rules.
 
     Args:
         name: name of the column.
         value: pad value; None if unknown.
-        label: whether the column holds labels, which should be padded with -100.
+        label: whether the column contains labels, which should be padded with -100.
     """
 
     name: str
@@ -110,10 +110,10 @@ class AuditColumn:
     label: bool = False
 
 
-def holes_in(mask: Mask) -> Flags:
+def find_holes(mask: Mask) -> Flags:
     """Return which rows have padding between their real tokens.
 
-    >>> holes_in(np.array([[True, False, True], [False, True, True]])).tolist()
+    >>> find_holes(np.array([[True, False, True], [False, True, True]])).tolist()
     [True, False]
     """
     starts = mask[:, :1].sum(axis=1) + (~mask[:, :-1] & mask[:, 1:]).sum(axis=1)
@@ -122,18 +122,18 @@ def holes_in(mask: Mask) -> Flags:
 
 
 def _extend_to(used: Flags | None, highest: int) -> Flags:
-    """Return the flags of used ids, extended with False so that they include the id `highest`."""
+    """Return an array of flags that is long enough for the id `highest`. New flags are False."""
     known = np.zeros(0, dtype=bool) if used is None else used
     if highest < len(known):
         return known
-    # The size doubles, so that growing ids do not copy the flags each time.
+    # The size is a power of two, so that growing ids do not copy the flags each time.
     longer = np.zeros(1 << int(highest).bit_length(), dtype=bool)
     longer[: len(known)] = known
     return longer
 
 
 class Audit:
-    """An audit that applies the rules to batches of rows and collects the findings.
+    """An object that checks batches of rows against the rules and collects the findings.
 
     >>> import pyarrow as pa
     >>> audit = Audit([AuditColumn("ids", value=0)])
@@ -151,15 +151,15 @@ class Audit:
         self._pads: dict[str, Any] = {}
 
     def id_range(self, name: str) -> tuple[int, int] | None:
-        """Return the smallest and largest token of an integer column; None without tokens."""
+        """Return the smallest and largest token of an integer column; None if the column has no tokens."""
         return self._range.get(name)
 
     def pad_value(self, name: str) -> Any:
-        """Return the value in the padded places of a column whose pad value was not given."""
+        """Return the pad value found in padded positions, for a column whose pad value was unknown."""
         return self._pads.get(name)
 
     def join(self, later: Audit) -> None:
-        """Add the findings of later raw rows.
+        """Add the findings of another object that checked later raw rows of the same columns.
 
         >>> audits = [Audit([AuditColumn("ids", value=0)]) for _ in range(2)]
         >>> for number, audit in enumerate(audits):
@@ -181,7 +181,7 @@ class Audit:
             own[: len(used)] |= used
 
     def copy(self) -> Audit:
-        """Return an independent copy."""
+        """Return an independent copy of the findings so far."""
         same = Audit(self._columns)
         same._found = {
             name: replace(found, examples=list(found.examples)) for name, found in self._found.items()
@@ -194,16 +194,16 @@ class Audit:
         """Return the findings in the order of the rules."""
         for finding in self._found.values():
             if finding.rule.name == "pad-value-in-tokens":
-                finding.detail = self._free_ids()
+                finding.detail = self._describe_unused_ids()
         return [self._found[name] for name in RULES if name in self._found]
 
     def add_raw(self, rows: Mapping[str, Ragged], padding: Side, place: Places) -> None:
-        """Audit raw rows as they would be padded.
+        """Check raw rows as if they were padded.
 
         Args:
-            rows: rows of each column.
+            rows: rows of each column, by column name.
             padding: side of the padding.
-            place: function that returns the place of a row.
+            place: function that returns the location of a row, given its index.
         """
         lengths = next(iter(rows.values())).lengths
         for column in self._columns:
@@ -221,17 +221,17 @@ class Audit:
         place: Places,
         lengths: npt.NDArray[np.int64] | None = None,
     ) -> None:
-        """Audit padded rows.
+        """Check padded rows.
 
         Args:
-            values: values of each column, shape (rows, maxlen, ...).
+            values: values of each column by column name, shape (rows, maxlen, ...).
             mask: bool, shape (rows, maxlen), True at real tokens.
             padding: expected side of the padding.
-            place: function that returns the place of a row.
-            lengths: values of the length column, shape (rows,); None without a length column.
+            place: function that returns the location of a row, given its index.
+            lengths: values of the length column, shape (rows,); None if there is no such column.
         """
         kept = mask.sum(axis=1)
-        holes = holes_in(mask)
+        holes = find_holes(mask)
         self._report("mask-not-contiguous", holes, place)
         edge = mask[:, 0] if padding == "post" else mask[:, -1]
         self._report("mask-wrong-side", ~holes & (kept > 0) & ~edge, place)
@@ -243,7 +243,7 @@ class Audit:
         self._report("cudnn-fallback", (kept == 0) | holes | ~mask[:, 0], place)
 
     def add_types(self, column: str, types: Mapping[str, str]) -> None:
-        """Report files in which a column does not have the type of the first file.
+        """Report files in which the type of a column differs from its type in the first file.
 
         Args:
             column: name of the column.
@@ -255,7 +255,7 @@ class Audit:
         self._report("mixed-dtypes", np.ones(len(others), dtype=bool), others.__getitem__, detail)
 
     def add_sides(self, sides: Mapping[str, Side]) -> None:
-        """Report files that are not padded on the side of the first file.
+        """Report files that are padded on another side than the first file.
 
         Args:
             sides: side of the padding in each file, by file name.
@@ -263,42 +263,44 @@ class Audit:
         first = next(iter(sides.values()), None)
         others = [Place(f"{name} ({side})") for name, side in sides.items() if side != first]
         detail = (
-            f"{RULES['mixed-sides'].means}; the first file has {first}. Pad all files with the same --padding"
+            f"{RULES['mixed-sides'].means}; the first file uses --padding {first}. Pad all files with the "
+            "same --padding"
         )
         self._report("mixed-sides", np.ones(len(others), dtype=bool), others.__getitem__, detail)
 
-    def add_strangers(self, names: Sequence[str]) -> None:
-        """Report files that the manifest of their folder does not list."""
+    def add_unlisted_files(self, names: Sequence[str]) -> None:
+        """Report files that the manifest (`_padmask.json`) of their folder does not list."""
         detail = (
             f"{RULES['stranger-file'].means}: if the file is a copied shard, its rows are repeated. Move the "
             "file out of the folder, or pad the dataset again"
         )
         self._report("stranger-file", np.ones(len(names), dtype=bool), lambda row: Place(names[row]), detail)
 
-    def add_lacking_end(self, names: Sequence[str]) -> None:
-        """Report files that stop before their end mark."""
+    def add_files_without_end(self, names: Sequence[str]) -> None:
+        """Report files that lack the end marker of their format, and may be truncated."""
         self._report("no-end-mark", np.ones(len(names), dtype=bool), lambda row: Place(names[row]))
 
-    def add_impossible(self, bad: Flags, place: Places) -> None:
-        """Report rows with a length that is null, negative or larger than the row."""
+    def add_invalid_lengths(self, bad: Flags, place: Places) -> None:
+        """Report rows whose length is null, negative or larger than the row."""
         self._report("length-range", bad, place)
 
-    def add_misshapen(self, bad: Flags, place: Places) -> None:
-        """Report rows whose mask is not valid or not as long as the ids."""
+    def add_invalid_masks(self, bad: Flags, place: Places) -> None:
+        """Report rows whose mask is invalid or differs in length from the ids."""
         self._report("mask-shape", bad, place)
 
     def add_unequal(self, bad: Flags, width: int, place: Places) -> None:
-        """Report rows that do not have as many places as the first row."""
+        """Report rows whose number of positions differs from that of the first row."""
         means = RULES["rows-unequal"].means
-        detail = f"the row does not have {width:,} positions, the length of the first row: {means}"
+        detail = f"the row does not have {width:,} positions like the first row: {means}"
         self._report("rows-unequal", bad, place, detail)
 
     def _padded_column(
         self, column: AuditColumn, values: npt.NDArray[Any], mask: Mask, place: Places
     ) -> Flags:
-        """Audit a padded column, and return the rows whose padding has values other than the pad value."""
+        """Check a padded column, and return which rows have padding that differs from the pad value."""
         if column.value is None and not mask.all():
-            # The pad value is unknown. Use the most frequent value, because some rows may have a wrong mask.
+            # The pad value is unknown. Use the most frequent value in the padding, because some masks may be
+            # wrong.
             found, counts = np.unique(values[~mask].reshape(-1), return_counts=True)
             column = replace(column, value=self._pads.setdefault(column.name, found[counts.argmax()].item()))
         kept = mask.sum(axis=1)
@@ -312,7 +314,7 @@ class Audit:
         return wrong
 
     def _tokens(self, column: AuditColumn, rows: Ragged, place: Places) -> None:
-        """Report rows with the pad value among their real tokens, except labels, which may be 0."""
+        """Report rows with the pad value among their real tokens. Labels are exempt because they may be 0."""
         if rows.values.dtype.kind in "iu" and rows.values.size:
             least, most = int(rows.values.min()), int(rows.values.max())
             low, high = self._range.get(column.name, (least, most))
@@ -329,7 +331,7 @@ class Audit:
             self._used[column.name] = used = _extend_to(self._used.get(column.name), ids.max(initial=-1))
             used[ids] = True
 
-    def _free_ids(self) -> str:
+    def _describe_unused_ids(self) -> str:
         """Return the detail of `pad-value-in-tokens`, with the smallest unused id of each column."""
         free = [f"{name}={int(np.argmin(_extend_to(used, len(used))))}" for name, used in self._used.items()]
         remedy = f"; to pad with an unused id, use -c {free[0]}" if free else ""

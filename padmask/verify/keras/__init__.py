@@ -1,1 +1,1 @@
-"""Keras models: reference models, and loading, running and tracing of a user's model."""
+"""Everything that imports Keras: reference models, and code that loads, runs and traces a user's model."""

@@ -1,27 +1,27 @@
-"""Advice for a layer that loses the mask or lets padding in."""
+"""Advice on how to fix a layer that drops the mask or lets padding change its output."""
 
 from __future__ import annotations
 
 MIXERS = {
     "Conv": "A convolution mixes neighbouring steps by design, including padding. Set padded steps to zero "
-    "before it and mask its output again, use kernel size 1, or use causal padding with right-padded rows",
+    "before and after the convolution, use kernel size 1, or use causal padding with right-padded rows",
     "GlobalMaxPool": "GlobalMaxPooling1D includes padding in the maximum. Set padded steps to a large "
     "negative number first, or use GlobalAveragePooling1D, which supports masks",
     "GlobalAveragePool": "GlobalAveragePooling1D supports masks. Make sure that a mask reaches it",
     "Pool": "Pooling mixes neighbouring steps by design, including padding. Use a layer that supports masks, "
     "such as GlobalAveragePooling1D",
-    "Flatten": "Flatten gives every position its own weights, including padded positions. Use "
-    "GlobalAveragePooling1D or a recurrent layer, which support masks",
+    "Flatten": "After Flatten, the next layer has separate weights for every position, including padding. "
+    "Use GlobalAveragePooling1D or a recurrent layer, which support masks",
     "GroupNormalization": "GroupNormalization normalises over the steps, including padding. Use "
     "LayerNormalization over the features only (axis=-1)",
-    "LayerNormalization": "LayerNormalization over the time axis normalises over padding too. Use axis=-1",
-    "UnitNormalization": "UnitNormalization over the time axis normalises over padding too. Use axis=-1",
-    "Dot": "Dot does not support masks. Use keras.layers.Attention, which does",
+    "LayerNormalization": "LayerNormalization over the time axis includes padding. Use axis=-1",
+    "UnitNormalization": "UnitNormalization over the time axis includes padding. Use axis=-1",
+    "Dot": "Dot does not support masks. Use keras.layers.Attention, which supports them",
     "Softmax": "A softmax over time includes padding. Use padmask.layers.TemporalSoftmax, or pass the mask "
     "to the softmax",
     "Mean": "A mean over time includes padding. Use GlobalAveragePooling1D, which supports masks",
-    "GetItem": "A fixed position is padding in some rows. Use a recurrent layer without return_sequences, "
-    "or select the last real step with the mask",
+    "GetItem": "The model selects a fixed position, which is padding in some rows. Use a recurrent layer "
+    "without return_sequences, or select the last real step with the mask",
     "Reshape": "Reshape mixes padding with real steps. Reshape only the feature axes",
     "Lambda": "A Lambda does not support masks unless its function takes a mask argument. Add the argument "
     "and use it",
@@ -33,17 +33,17 @@ MERGES = ("Add", "Subtract", "Average", "Multiply", "Maximum", "Minimum", "Conca
 
 
 def advise_on_layer(kind: str, reason: str, entry: str, from_keras: bool, is_layer: bool = True) -> str:
-    """Return advice on the layer or operation that causes a leak, in sentences.
+    """Return advice on how to fix the layer or operation through which padding changes the outputs.
 
     >>> advise_on_layer("Conv1D", "lost", "LSTM", True)[:54]
     'Conv1D does not pass masks on, so LSTM receives none. '
 
     Args:
-        kind: class of the culprit.
-        reason: reason why the culprit leaks, as returned by `find_culprit`.
-        entry: class of the layer or operation where padding enters.
-        from_keras: whether Keras defines the culprit.
-        is_layer: whether the culprit is a layer, and not an operation such as `+`.
+        kind: class name of the layer or operation to fix.
+        reason: key of the reason, such as `"lost"` if the layer drops the mask.
+        entry: class name of the first layer or operation whose output padding changes.
+        from_keras: whether the layer is part of Keras.
+        is_layer: whether `kind` is a layer; False for an operation such as `+`.
     """
     if reason == "lost" and not is_layer:
         return (
@@ -52,7 +52,10 @@ def advise_on_layer(kind: str, reason: str, entry: str, from_keras: bool, is_lay
             f"pass the mask to {entry} with mask=..."
         )
     if reason == "lost" and kind == "Lambda":
-        return f"A Lambda drops the mask. Build it with mask=..., or pass the mask to {entry} with mask=..."
+        return (
+            f"A Lambda drops the mask. Create the Lambda with mask=..., or pass the mask to {entry} with "
+            "mask=..."
+        )
     advice = _ADVICE[reason](kind, entry, from_keras)
     return advice if advice.endswith(".") else advice + "."
 
@@ -63,12 +66,10 @@ def _advise_on_mixing(kind: str, entry: str, from_keras: bool) -> str:
             return remedy
     if not from_keras:
         return (
-            f"{kind} mixes padding into real steps and takes no mask. Add a mask argument to its call "
-            "method, and use the mask"
+            f"{kind} mixes padding into real steps and does not accept a mask. Add a mask argument to its "
+            "call method, and use the mask"
         )
-    return (
-        f"{kind} mixes the steps by design, including padding. Use the mask to exclude padded steps before it"
-    )
+    return f"{kind} mixes the steps by design, including padding. Use the mask to exclude padded steps first"
 
 
 def _advise_on_lost_mask(kind: str, entry: str, from_keras: bool) -> str:
@@ -79,8 +80,8 @@ def _advise_on_lost_mask(kind: str, entry: str, from_keras: bool) -> str:
         )
     if not from_keras:
         return (
-            f"{kind} does not pass the mask on. If it preserves the order of the steps, set "
-            "self.supports_masking = True in its __init__; otherwise define compute_mask"
+            f"{kind} does not pass the mask on. If {kind} preserves the order of the steps, set "
+            "self.supports_masking = True in its __init__. Otherwise, define compute_mask"
         )
     if kind[:1].isupper() and any(name in kind for name in ("Conv", "Pool", "Reshape", "Permute")):
         return (
@@ -95,17 +96,17 @@ def _advise_on_lost_mask(kind: str, entry: str, from_keras: bool) -> str:
 def _advise_on_ignored_mask(kind: str, entry: str, from_keras: bool) -> str:
     if kind in ("LSTM", "GRU", "SimpleRNN", "RNN"):
         return (
-            f"{kind} receives the mask, but its output still depends on padding. With go_backwards and "
-            "return_sequences, the mask is not reversed; with zero_output_for_mask, the last output is zero. "
-            "Remove these options, or use Bidirectional"
+            f"{kind} receives the mask, but its output still depends on padding. Keras does not reverse the "
+            "mask for go_backwards with return_sequences. With zero_output_for_mask, the last output is "
+            "zero. Remove these options, or use Bidirectional"
         )
     if "BatchNormalization" in kind:
-        return f"{kind} includes padding in its statistics when it trains. Do not call it with training=True"
+        return f"With training=True, {kind} includes padding in its statistics. Call it with training=False"
     if "Attention" in kind:
         return (
-            f"{kind} receives a mask, but its output still depends on padding. A row without real steps, or "
-            "a mask on the wrong axis, attends to padding. Pass attention_mask with shape (batch, query "
-            "steps, key steps)"
+            f"{kind} receives a mask, but its output still depends on padding. Real steps attend to padding "
+            "if the mask is on the wrong axis or a row has no real steps. Pass attention_mask with shape "
+            "(batch, query steps, key steps)"
         )
     return f"{kind} receives the mask but does not use it. Use the mask wherever its call method mixes steps"
 
@@ -119,8 +120,8 @@ def _advise_on_passing_mask(kind: str, entry: str, from_keras: bool) -> str:
 
 def _advise_on_stripping(kind: str, entry: str, from_keras: bool) -> str:
     cause = (
-        f"{kind} removes the mask from its own inputs while it runs (Keras 3.10 to 3.15). Layers that use "
-        f"these inputs later, such as a residual connection, have no mask, so {entry} includes padding. "
+        f"In Keras 3.10 to 3.15, {kind} removes the mask from its own inputs. Layers that use these inputs "
+        f"later, such as a residual connection, receive no mask, so {entry} includes padding. "
     )
     if "Attention" in entry:
         return (
@@ -140,32 +141,32 @@ def _advise_on_plain_operations(kind: str, entry: str, from_keras: bool) -> str:
 def _advise_on_true_mask(kind: str, entry: str, from_keras: bool) -> str:
     if kind == "Concatenate":
         return (
-            "Concatenate of masked and unmasked inputs returns a mask that is all true, without a warning. "
+            "If only some inputs have a mask, Concatenate silently returns a mask that is all True. "
             f"Mask all its inputs, or pass the mask to {entry} with mask=..."
         )
     if kind == "Masking":
         return (
-            "The padding that reaches Masking does not have the value mask_value. Make Masking the first "
-            "layer, and set mask_value to the pad value"
+            "The padding that reaches Masking differs from mask_value. Make Masking the first layer, and set "
+            "mask_value to the pad value"
         )
     return (
-        f"The mask of {kind} marks padding as real, because {kind} masks another value. Pad with that value"
+        f"The mask of {kind} marks padding as real, because {kind} masks another value than the pad value. "
+        f"Pad with the value that {kind} masks"
     )
 
 
 def _advise_on_missing_mask(kind: str, entry: str, from_keras: bool) -> str:
     if "Embedding" in kind:
         return (
-            f"{kind} does not create a mask. Build it with mask_zero=True and pad with 0, or pass a mask to "
-            f"{entry} "
-            "with mask=..."
+            f"{kind} does not create a mask. Create {kind} with mask_zero=True and pad with 0, or pass a "
+            f"mask to {entry} with mask=..."
         )
     return f"No mask reaches {entry}. Pass a mask with mask=... or attention_mask=..., or use Masking"
 
 
 def _advise_on_empty_rows(kind: str, entry: str, from_keras: bool) -> str:
     return (
-        f"For a row without real steps, the output of {kind} depends on the padding. Drop such rows "
+        f"If a row has no real steps, the output of {kind} depends on the padding. Drop such rows "
         "(padmask pad --empty-rows drop), or ignore their outputs"
     )
 

@@ -1,4 +1,4 @@
-"""Import Keras on a chosen backend and device, without its startup messages."""
+"""Import Keras with a chosen backend and device, and suppress its startup messages."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ from padmask.spec.verify import BACKENDS
 
 @dataclass(frozen=True)
 class Engine:
-    """A running Keras: its backend and device.
+    """The backend and device that Keras uses in this process.
 
     Args:
-        backend: one of `BACKENDS`.
+        backend: `"tensorflow"`, `"torch"` or `"jax"`.
         device: `"cpu"` or `"gpu"`.
         seen: names of the accelerators that the backend finds.
     """
@@ -36,7 +36,7 @@ class Engine:
         import keras
 
         if self.backend == "torch":
-            # The environment selects the device. Keras cannot build recurrent layers inside a torch scope.
+            # KERAS_TORCH_DEVICE selects the device. Keras cannot build recurrent layers in a device scope.
             return nullcontext()
 
         scope: AbstractContextManager[Any] = keras.device(f"{self.device}:0")
@@ -44,11 +44,11 @@ class Engine:
 
     @property
     def is_slow_on_new_shapes(self) -> bool:
-        """Whether the backend compiles for every new shape, which takes as long as many runs."""
+        """Whether the backend compiles the model again for every new shape, which is slow."""
         return self.backend == "jax"
 
     def describe(self) -> dict[str, Any]:
-        """Return the versions and devices for a report."""
+        """Return the Keras version, the backend and the device, as entries for a report."""
         return {
             "keras": version("keras"),
             "backend": self.backend,
@@ -59,15 +59,16 @@ class Engine:
 
 
 def start_backend(backend: str | None = None, device: str = "auto") -> Engine:
-    """Import Keras on a backend and choose the device.
+    """Import Keras with a backend and choose the device.
 
     Args:
-        backend: one of `BACKENDS`; None uses `KERAS_BACKEND` if set, otherwise TensorFlow.
-        device: `"auto"`, `"cpu"` or `"gpu"`; `"auto"` uses a GPU if the backend finds one.
+        backend: `"tensorflow"`, `"torch"` or `"jax"`. None uses the environment variable `KERAS_BACKEND` if
+            it is set, otherwise TensorFlow.
+        device: `"auto"`, `"cpu"` or `"gpu"`. `"auto"` uses a GPU if the backend finds one.
 
     Raises:
         MissingExtraError: Keras or the backend is not installed.
-        SpecError: Keras already runs on another backend, or the backend finds no GPU for `"gpu"`.
+        SpecError: Keras already runs on another backend, or `device` is `"gpu"` and there is no usable GPU.
     """
     running = sys.modules.get("keras")
     if running is not None:
@@ -87,7 +88,7 @@ def start_backend(backend: str | None = None, device: str = "auto") -> Engine:
     with _silence_stderr():
         seen = _find_accelerators(chosen)
     if running is None and chosen == "tensorflow":
-        # TensorFlow logs hints for developers, not for users.
+        # TensorFlow logs hints that only help its developers.
         logging.getLogger("tensorflow").setLevel(logging.ERROR)
     if device == "gpu" and not seen:
         raise SpecError(
@@ -157,7 +158,7 @@ def _hide_gpus() -> None:
     try:
         tf.config.set_visible_devices([], "GPU")
     except RuntimeError:
-        # TensorFlow already runs in this process. The scope still selects the device.
+        # TensorFlow has already initialized its devices. Engine.scope still selects the CPU.
         return
 
 
@@ -172,9 +173,9 @@ def _find_version(package: str) -> str:
 
 @contextmanager
 def _silence_stderr() -> Iterator[None]:
-    """Discard what is written to stderr inside the context, unless an exception leaves the context.
+    """Discard output to stderr inside the context, but print it if the context raises an exception.
 
-    Libraries write to the file descriptor directly, so replacing `sys.stderr` is not enough.
+    Native libraries write to the file descriptor directly, so replacing `sys.stderr` is not enough.
     """
     if sys.stderr is None:
         yield

@@ -1,4 +1,4 @@
-"""Compare the cuDNN kernel of an LSTM with the generic kernel on a GPU."""
+"""Compare the outputs of an LSTM's cuDNN kernel and generic kernel on a GPU."""
 
 from __future__ import annotations
 
@@ -13,23 +13,29 @@ from padmask.verify.keras.reference_models import OUTPUT, Reference
 from padmask.verify.proof.sample import Sample
 from padmask.verify.proof.tolerance import LIMITS, Array, Check, ComparedDeviation
 
-# The kernels add in different orders, and cuDNN may compute in TensorFloat-32.
+# The kernels sum in different orders, and cuDNN may compute in TensorFloat-32. A share of the largest output.
 LIMIT = 1e-3
 
 
 def compare_kernels(
     engine: Engine, reference: Reference, sample: Sample
 ) -> tuple[list[Check], dict[str, Any]]:
-    """Compare both kernels on the sample, and try rows that cuDNN does not support.
+    """Check that both LSTM kernels return the same outputs, and try rows that cuDNN does not support.
+
+    Args:
+        engine: backend and device of Keras.
+        reference: reference models, which provide an LSTM for each kernel.
+        sample: rows of one input.
 
     Returns:
-        The check that the kernels agree at real positions, and entries for the report's environment.
+        The check, and entries for the report's environment about the kernels.
     """
     right_padded = replace(sample, padding="post")
     ids = right_padded.padded(1)["ids"] if "ids" in right_padded.inputs else None
     if ids is None or (ids.values[ids.mask] == 0).any():
         reason = (
-            "the rows are floats or contain id 0, so their masks may have holes, which cuDNN does not support"
+            "the rows are floats or contain id 0, so padding may occur between real tokens, and cuDNN does "
+            "not support such masks"
         )
         return [Check.skipped("kernels-agree", reason)], {"kernel": "generic"}
     outputs = {}
@@ -37,7 +43,8 @@ def compare_kernels(
         for use_cudnn in (True, False):
             model = reference.steps_model(use_cudnn=use_cudnn)
             outputs[use_cudnn] = np.asarray(model(ids.values, training=False))
-        # At padded positions the kernels differ by design: cuDNN returns zeros, the other repeats values.
+        # Only real positions count. At padded positions, cuDNN returns zeros and the generic kernel repeats
+        # earlier values.
         deviations = np.abs(outputs[True] - outputs[False])[ids.mask]
         scale = float(np.abs(outputs[False][ids.mask]).max(initial=0))
         compared = ComparedDeviation(
@@ -58,7 +65,11 @@ def compare_kernels(
 
 
 def _try_unsupported(reference: Reference, ids: Array) -> dict[str, str]:
-    """Return what the model does, eagerly and compiled, with rows that cuDNN does not support."""
+    """Run a model eagerly and compiled on rows that cuDNN does not support, and describe the behavior.
+
+    Returns:
+        A description for `"eager"` and one for `"compiled"`.
+    """
     model = reference.steps_model(use_cudnn="auto")
     generic = np.asarray(reference.steps_model(use_cudnn=False)(ids, training=False))
     eager = np.asarray(model(ids, training=False))

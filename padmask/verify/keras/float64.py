@@ -1,4 +1,4 @@
-"""Run a Keras model in float64, by changing the model in place and restoring it."""
+"""Convert a Keras model to float64 in place for a while, and restore it afterwards."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ from typing import Any
 
 
 class Float64Mode:
-    """A context in which the layers and variables of a model are float64.
+    """A context manager that converts the layers and variables of a model to float64 and restores them.
 
-    The model itself changes, because a copy might behave differently.
+    The context manager changes the model in place, because a copy might behave differently.
     """
 
     def __init__(self, model: Any) -> None:
@@ -19,7 +19,7 @@ class Float64Mode:
         self._is_possible: bool | None = None
 
     def is_possible(self, run: Callable[[], object]) -> bool:
-        """Return whether the model can run in float64. Its own code may require another precision."""
+        """Return whether `run()` succeeds in float64. Custom code of a model may require another dtype."""
         if self._is_possible is None:
             self._is_possible = False
             with suppress(Exception), self:
@@ -49,7 +49,7 @@ class Float64Mode:
             for variable, _, float64, _ in self._variables:
                 variable._value, variable._dtype = float64, "float64"
         except Exception:
-            # A layer may refuse. The layers changed so far must be restored.
+            # A layer may not support the change. Restore the layers that were changed so far.
             self.__exit__()
             raise
 

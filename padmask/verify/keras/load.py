@@ -1,4 +1,4 @@
-"""Load a saved Keras model, in safe mode by default."""
+"""Load a saved Keras model. By default, code in the model file does not run."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ import keras
 
 from padmask.errors import AccessError, DataError, SpecError, UnsupportedError
 
-# Characters to keep of a Keras error. Some errors print every input.
+# Maximum number of characters of a Keras error in a message. Some Keras errors print every input.
 LONGEST_ERROR = 300
 
 
@@ -23,14 +23,15 @@ def load_model(path: str, custom_objects: str | None = None, *, unsafe: bool = F
 
     Args:
         path: path of the `.keras` file.
-        custom_objects: path of a Python file that defines the custom classes of the model. The file is run.
-        unsafe: whether code in the model file may be run.
+        custom_objects: path of a Python file that defines the model's custom classes. This function runs the
+            file.
+        unsafe: whether code in the model file may run.
 
     Raises:
-        SpecError: the file contains code and `unsafe` is False.
-        DataError: the file is corrupt.
-        AccessError: the file does not exist.
-        UnsupportedError: Keras does not know a class of the model, or the format of the file.
+        SpecError: the model file contains code and `unsafe` is False, or `custom_objects` fails to run.
+        DataError: the model file is corrupt.
+        AccessError: the model file does not exist.
+        UnsupportedError: Keras does not know a class of the model, or the file format.
     """
     if not Path(path).is_file():
         raise AccessError(f"{path}: no such file. Check the path of --model.")
@@ -70,18 +71,18 @@ def load_model(path: str, custom_objects: str | None = None, *, unsafe: bool = F
 # Terminal colours, and the node names that Keras and TensorFlow insert into messages.
 _INNER = re.compile(r"\x1b\[[0-9;]*m|\{\{.*?\}\}")
 
-# Details for developers of Keras and TensorFlow start here.
+# Start of the details that only help developers of Keras and TensorFlow.
 _END = re.compile(r"\[Op:\w+\]|Arguments received by|Detected at node|Stack trace for op|Full object config")
 
 
 def shorten(message: str) -> str:
-    """Return the essential part of a Keras or TensorFlow error message, as a sentence."""
+    """Shorten a Keras or TensorFlow error message to one sentence for users."""
     plain = " ".join(_END.split(_INNER.sub("", message))[0].split())
     return (plain[:LONGEST_ERROR] + " ..." if len(plain) > LONGEST_ERROR else plain).rstrip(".: ") + "."
 
 
 def _load_custom_objects(path: str) -> dict[str, Any]:
-    """Run a Python file and return the classes and functions in its namespace."""
+    """Run a Python file and return the classes and functions that it defines or imports, by name."""
     file = Path(path)
     spec = importlib.util.spec_from_file_location(file.stem, file) if file.is_file() else None
     if spec is None or spec.loader is None:

@@ -1,4 +1,4 @@
-"""Find the inputs of a Keras model and the role of each: tokens, features, mask or static."""
+"""Find the inputs of a Keras model, and whether each expects tokens, features, a mask or a static value."""
 
 from __future__ import annotations
 
@@ -14,24 +14,24 @@ from padmask.verify.proof.sample import ModelInput
 
 
 def find_model_inputs(model: Any) -> list[ModelInput]:
-    """Return the inputs of a model with their roles.
+    """Return the inputs of a model, each with its role, shape and dtype.
 
     Raises:
-        SpecError: no input has a time axis, or an input takes strings.
+        SpecError: no input has a time axis, or an input expects strings.
     """
     tensors = inputs_of(model)
     strings = [name for name, _, dtype, _ in tensors if dtype == "string"]
     if strings:
         raise SpecError(
-            f"The input {strings[0]!r} takes strings, which cannot be padded. Verify the part of the model "
-            "after its text layers, or a function that calls the model, with --predict."
+            f"The model's input {strings[0]!r} expects strings, which cannot be padded. Verify only the part "
+            "of the model after its text layers, or use --predict to verify a function that calls the model."
         )
     slots = [_describe_input(model, *tensor) for tensor in tensors]
     timed = [slot.name for slot in slots if slot.kind in ("tokens", "features")]
     if not timed:
         raise SpecError(
-            "The model has no input with a time axis, so there is nothing to pad. Verify a model that takes "
-            "sequences."
+            "The model has no input with a time axis, so there is nothing to pad. Choose a model that "
+            "accepts sequences."
         )
     return [
         slot
@@ -44,7 +44,10 @@ def find_model_inputs(model: Any) -> list[ModelInput]:
 
 
 def inputs_of(model: Any) -> list[tuple[str, tuple[int | None, ...], str, Any]]:
-    """Return the name, shape, dtype and symbolic tensor of each input. Subclassed models have no tensors."""
+    """Return the name, shape, dtype and symbolic tensor of each input.
+
+    The tensors are None for subclassed models, which have no symbolic inputs.
+    """
     inputs = getattr(graph_of(model), "inputs", None)
     if inputs:
         return [(t.name, tuple(t.shape), keras.backend.standardize_dtype(t.dtype), t) for t in inputs]
@@ -57,12 +60,12 @@ def inputs_of(model: Any) -> list[tuple[str, tuple[int | None, ...], str, Any]]:
 
 
 def graph_of(model: Any) -> Any:
-    """Return the model that has the graph. A Sequential model contains a Functional model."""
+    """Return the Functional model inside a Sequential model. Return any other model unchanged."""
     return getattr(model, "_functional", None) or model
 
 
 def _find_built_shapes(model: Any) -> dict[str, tuple[int | None, ...]]:
-    """Return the shapes that a subclassed model was built with, by argument or key."""
+    """Return the input shapes with which a subclassed model was built, by argument name or dict key."""
     config = model.get_build_config() or {}
     given = config.get("shapes_dict") or config.get("input_shape")
     first = next(iter(parameters_of(model)), "inputs")
@@ -76,12 +79,12 @@ def _find_built_shapes(model: Any) -> dict[str, tuple[int | None, ...]]:
 
 
 def _release_sizes(shape: Sequence[int | None]) -> tuple[int | None, ...]:
-    """Return a shape with free batch and time axes, which have the sizes of the model's first batch."""
+    """Replace the sizes of the batch and time axes, which come from the model's first batch, with None."""
     return (None, None, *shape[2:])
 
 
 def parameters_of(model: Any) -> list[str]:
-    """Return the names of the inputs that the call method of a model takes."""
+    """Return the names of the input parameters of a model's call method."""
     names = inspect.signature(model.call).parameters
     return [name for name in names if name not in ("training", "args", "kwargs")]
 
@@ -104,7 +107,7 @@ def _describe_input(
 
 
 def _find_masked_input(mask: str, timed: Sequence[str]) -> str:
-    """Return the input that a mask belongs to. Its name shares the most words with the name of the mask."""
+    """Return the name of the input to which a mask belongs: the one that shares most words with the mask."""
     words = set(re.split(r"[^a-z0-9]+", mask.lower())) - {"mask"}
     return max(timed, key=lambda name: len(words & set(re.split(r"[^a-z0-9]+", name.lower()))))
 
@@ -114,7 +117,7 @@ def is_embedding(layer: Any) -> bool:
 
 
 def _find_vocab_size(model: Any, tensor: Any) -> int | None:
-    """Return the size of the embedding that a tensor feeds, or of the smallest embedding of the model."""
+    """Return the vocabulary size of the embedding that reads a tensor, else of the model's smallest one."""
     embedding = _find_embedding(model, tensor)
     if embedding is not None:
         return int(embedding.input_dim)
@@ -123,7 +126,7 @@ def _find_vocab_size(model: Any, tensor: Any) -> int | None:
 
 
 def _find_embedding(model: Any, tensor: Any) -> Any:
-    """Follow an input through the graph to the embedding that it feeds; None if there is no embedding."""
+    """Follow an input through the graph, and return the embedding that reads it; None if there is none."""
     reached = [(graph_of(model), tensor)] if tensor is not None else []
     for _ in range(64):
         if not reached:

@@ -1,4 +1,4 @@
-"""Record the inputs, outputs and masks of every layer and operation while a Keras model runs."""
+"""Record the inputs, outputs and masks of every layer and operation call while a Keras model runs."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ class Event:
 
     @property
     def records_inner_calls(self) -> bool:
-        """Whether to record the calls inside: for models and custom layers, not for Keras's own layers."""
+        """Whether to record the calls inside this call, which is true for models and custom layers only."""
         if isinstance(self.operation, keras.Model):
             return True
         return isinstance(self.operation, keras.Layer) and not is_from_keras(self.operation)
@@ -65,12 +65,12 @@ def _mask_of(tensor: Any) -> Array | None:
 
 
 def marks_padding(mask: Any) -> bool:
-    """Return whether a mask marks any position as padding. A mask that is all True counts as no mask."""
+    """Return whether a mask is False anywhere. Masks that are all True do not mark padding."""
     return mask is not None and not bool(np.all(as_array(mask) if keras.ops.is_tensor(mask) else mask))
 
 
 class Recorder:
-    """A recorder of the calls of layers and operations while a model runs."""
+    """An object that records the calls of layers and operations while a model runs."""
 
     def __init__(self) -> None:
         self.events: list[Event] = []
@@ -78,7 +78,7 @@ class Recorder:
 
     @contextmanager
     def recording(self) -> Iterator[None]:
-        """Replace the call methods of Keras's layers and operations with recording versions."""
+        """Record all calls inside the context, by replacing the call methods of Keras's base classes."""
         layer_call, operation_call = keras.Layer.__call__, Operation.__call__
         recorder = self
 
@@ -89,7 +89,7 @@ class Recorder:
 
         def call_operation(operation: Any, *arguments: Any, **named: Any) -> Any:
             if isinstance(operation, keras.Layer):
-                # Recorded by call_layer already. Here Keras has added the masks that it passes to the layer.
+                # call_layer has already recorded the call. Now Keras has added the masks for the layer.
                 if recorder._stack and recorder._stack[-1].operation is operation:
                     recorder._stack[-1].mask_arguments = {k: v for k, v in named.items() if "mask" in k}
                 return operation_call(operation, *arguments, **named)
@@ -108,7 +108,7 @@ class Recorder:
 
     def _record(self, operation: Any, call: Any, arguments: Any, named: dict[str, Any]) -> Any:
         parent = self._stack[-1] if self._stack else None
-        # Paths do not include the name of the model.
+        # The paths of layers do not include the name of the model.
         prefix = f"{parent.name}/" if parent is not None and parent.parent is not None else ""
         tensors = _tensors(operation, arguments, named)
         event = Event(
@@ -131,7 +131,7 @@ class Recorder:
 
 
 def _tensors(operation: Any, arguments: Any, named: dict[str, Any]) -> list[tuple[str, Any]]:
-    """Return the tensors among the arguments of a call, except masks, with the argument names."""
+    """Return the tensors among the arguments of a call, each with its argument name, without masks."""
     with suppress(ValueError, TypeError):
         bound = inspect.signature(operation.call).bind_partial(*arguments, **named)
         named = dict(bound.arguments)

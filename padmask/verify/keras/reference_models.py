@@ -1,4 +1,7 @@
-"""Reference models of Embedding, LSTM and Dense, one for each route by which a mask reaches the LSTM."""
+"""Reference models with an Embedding, an LSTM and a Dense layer.
+
+The models differ in how the mask reaches the LSTM. Each way is called a route.
+"""
 
 from __future__ import annotations
 
@@ -25,10 +28,10 @@ OUTPUT = "output"
 
 @dataclass(frozen=True)
 class _Weights:
-    """The weights that all routes share.
+    """The weights that the models of all routes share.
 
-    The embedding table has no negative number, so a ReLU in a route changes nothing and the outputs of all
-    routes can be compared.
+    No weight of the embedding table is negative, so a ReLU after the embedding has no effect and the outputs
+    of all routes can be compared.
     """
 
     table: Array
@@ -44,7 +47,8 @@ class _Weights:
         def matrix(*shape: int) -> Array:
             return np.asarray(random.standard_normal(shape) / np.sqrt(shape[0]), dtype="float32")
 
-        # A forget gate bias of 1, as in Keras. Without biases, leading zeros would not change the state.
+        # The forget gate bias is 1, as in Keras. Without biases, zeros at the start of a row would not change
+        # the state, and the checks would not detect them.
         bias = matrix(4 * units) + np.repeat(np.array([0, 1, 0, 0], dtype="float32"), units)
         return cls(
             np.abs(random.standard_normal((vocab, dim))).astype("float32") / 2,
@@ -55,9 +59,9 @@ class _Weights:
 
 
 class _SharedTraceLSTM(keras.layers.LSTM):  # type: ignore[misc]
-    """Keras's LSTM on TensorFlow, traced once for all models that contain the layer.
+    """An LSTM that TensorFlow traces only once, although several models share the layer.
 
-    Tracing its loop takes most of the time of building a small model. Eager calls run Keras's own code.
+    Tracing the loop of the LSTM takes most of the time for building a small model.
     """
 
     def __init__(self, *arguments: Any, **options: Any) -> None:
@@ -81,14 +85,14 @@ class _SharedTraceLSTM(keras.layers.LSTM):  # type: ignore[misc]
 
 @keras.saving.register_keras_serializable(package="padmask.verify")
 class MaskByArgument(keras.layers.Layer):  # type: ignore[misc]
-    """A layer that passes the mask to its LSTM as an argument, as `MyLayer` in TensorFlow's guide does."""
+    """A layer that passes the mask to its LSTM as an argument, like `MyLayer` in TensorFlow's guide."""
 
     def __init__(self, embedding: Any, lstm: Any, masked: bool, **options: Any) -> None:
         super().__init__(**options)
         self.embedding, self.lstm, self.masked = embedding, lstm, masked
 
     def call(self, inputs: Any) -> Any:
-        # The multiplication drops the mask of the tensor, so the LSTM gets a mask only as an argument.
+        # The multiplication drops the tensor's mask, so the LSTM can receive the mask only as an argument.
         embedded = keras.ops.multiply(self.embedding(inputs), 1.0)
         mask = self.embedding.compute_mask(inputs) if self.masked else None
         return self.lstm(embedded, mask=mask)
@@ -99,13 +103,13 @@ class MaskByArgument(keras.layers.Layer):  # type: ignore[misc]
 
 @dataclass(frozen=True)
 class _Route:
-    """The layers of a route's model.
+    """How to build the model of a route.
 
     Args:
-        head: function that returns the layers before the LSTM, the embedding first. Its arguments are
-            whether to mask and the shape of the table.
+        head: function `head(masked, table_shape)` that returns the layers before the LSTM, with the
+            embedding first. `masked` is False for the model without masks.
         sequences: whether the model has an output for each step.
-        functional: whether the model uses the Functional API.
+        functional: whether the model uses the Functional API instead of Sequential.
     """
 
     head: Callable[[bool, Any], list[Any]]
@@ -114,7 +118,7 @@ class _Route:
 
 
 def _make_embedding(masked: bool, table: Any) -> Any:
-    # Zeros, because the weights are set later and drawing random weights takes time.
+    # The weights are set later. The initializer "zeros" is faster than random weights.
     return keras.layers.Embedding(*table, "zeros", mask_zero=masked, name="embedding")
 
 
@@ -144,7 +148,7 @@ ROUTES: Mapping[str, _Route] = {
 
 @dataclass(frozen=True)
 class _Tail:
-    """The final layers that several models share, with their weights."""
+    """The last layers of a model, LSTM and Dense, which several models share."""
 
     lstm: Any
     dense: Any
@@ -162,7 +166,13 @@ class _Tail:
 
 
 def build_route(name: str, weights: _Weights, tail: _Tail, *, masked: bool) -> tuple[Any, Any]:
-    """Build the model of a route, or its unmasked twin, with shared last layers.
+    """Build the model of a route.
+
+    Args:
+        name: name of the route.
+        weights: weights of the embedding.
+        tail: last layers, which the models share.
+        masked: whether the model uses masks. The control model does not.
 
     Returns:
         The model, and the layer that outputs the embedded input.
@@ -193,14 +203,14 @@ def build_route(name: str, weights: _Weights, tail: _Tail, *, masked: bool) -> t
 
 
 class Reference:
-    """The reference models of all routes, with shared weights.
+    """The reference models of all routes. They share their weights.
 
     Args:
-        engine: running Keras.
+        engine: backend and device of Keras.
         spec: sizes, seed and routes.
-        vocab: number of rows of the embedding table.
-        features: number of values in a step for float data; None for ids.
-        use_cudnn: argument of `keras.layers.LSTM`; False for rows that cuDNN does not support.
+        vocab: number of rows in the embedding table.
+        features: number of values per step of float data; None for ids.
+        use_cudnn: argument of `keras.layers.LSTM`. False for rows that cuDNN does not support.
     """
 
     def __init__(
@@ -219,11 +229,11 @@ class Reference:
         self._is_float = features is not None
 
     def subjects(self, route: str) -> tuple[Subject, Subject]:
-        """Return the model of a route and its unmasked twin, as the subject and the control of a proof."""
+        """Return the model of a route, and the control model: the same model without masks."""
         return self._subject(route, masked=True), self._subject(route, masked=False)
 
     def steps_model(self, *, use_cudnn: bool | str) -> Any:
-        """Return a model of Embedding and LSTM with an output for each step, on the given kernel."""
+        """Return a model with an Embedding and an LSTM that outputs every step, with the given kernel."""
         embedding = _make_embedding(True, self._weights.table.shape)
         lstm = keras.layers.LSTM(self._spec.units, return_sequences=True, use_cudnn=use_cudnn)
         model = keras.Sequential([keras.Input((None,), dtype="int32"), embedding, lstm])
@@ -232,9 +242,9 @@ class Reference:
         return model
 
     def _tail(self, sequences: bool) -> _Tail:
-        """Return the shared last layers for models with an output for each step, or for other models."""
+        """Return the last layers, which all models with the same value of `sequences` share."""
         if sequences not in self._tails:
-            # On a GPU the trace of the entire model selects the kernel.
+            # On a GPU, TensorFlow selects the kernel when it traces the entire model.
             on_cpu = (self._engine.backend, self._engine.device) == ("tensorflow", "cpu")
             lstm = (_SharedTraceLSTM if on_cpu else keras.layers.LSTM)(
                 self._spec.units, return_sequences=sequences, use_cudnn=self._use_cudnn, name="lstm"
@@ -255,7 +265,7 @@ class Reference:
             return {OUTPUT: run_in_pieces(run, feed(batch), self._spec.batch_size)}
 
         def other(batch: ModelBatch) -> Outputs:
-            # Padding is embedded as row 0 of the table. Changing this row keeps the ids and so the mask.
+            # Padding is embedded as row 0 of the table. A new row 0 changes neither the ids nor the mask.
             [table] = first.get_weights()
             random = np.random.default_rng(self._spec.seed + 1)
             first.set_weights([np.concatenate([random.standard_normal((1, *table.shape[1:])), table[1:]])])
@@ -282,13 +292,17 @@ class Reference:
         if self._is_float:
             values = padded.values.astype("float32")
             return values if values.ndim == 3 else values[..., None]
-        # The embedded tokens, with zeros for padding, which Masking masks. Tokens with id 0 become zeros too,
-        # because the other routes mask them.
+        # Look up the embeddings here, with zeros for padding, which Masking masks. Tokens with id 0 become
+        # zeros too, because the other routes mask them.
         real = (padded.mask & (padded.values != 0))[..., None]
         return np.where(real, self._weights.table[padded.values], np.float32(0))
 
     def _gradient(self, model: Any, first: Any, given: Array, batch: ModelBatch) -> Array:
-        """Return the gradients of a random mix of the real outputs with respect to the embedded inputs."""
+        """Return the gradients of a random weighted sum of the real outputs, with respect to the embeddings.
+
+        Returns:
+            Gradients of shape (rows, maxlen, embedding_dim).
+        """
         [padded] = batch.values()
 
         def mix(output: Any) -> Any:
@@ -335,7 +349,7 @@ def _differentiate(
 
 
 def compile_model(model: Any, engine: Engine) -> Callable[[Array], Array]:
-    """Return a function of a NumPy array that runs the model. On TensorFlow, one trace serves all shapes."""
+    """Return a function that runs the model on a NumPy array. TensorFlow traces it once for all shapes."""
     if engine.backend != "tensorflow":
 
         def eager(given: Array) -> Array:
@@ -366,16 +380,20 @@ def compile_model(model: Any, engine: Engine) -> Callable[[Array], Array]:
 
 
 def run_in_pieces(run: Callable[[Array], Array], given: Array, size: int) -> Array:
-    """Run a function on pieces of at most `size` rows and concatenate the results."""
+    """Run a function on at most `size` rows at a time, and concatenate the results."""
     pieces = [run(given[first : first + size]) for first in range(0, len(given), size)]
     return np.concatenate(pieces) if len(pieces) > 1 else pieces[0]
 
 
 def check_agreement(subjects: Sequence[Subject], sample: Sample) -> dict[str, Check]:
-    """Check that routes that compute the same function return the same outputs.
+    """Check that the reference models with one output per row agree, because they share their weights.
+
+    Args:
+        subjects: reference models of the routes.
+        sample: rows to run.
 
     Returns:
-        A check for each subject, by name.
+        The result for each model, by name.
     """
     name = "routes-agree"
     batch = sample.padded(4)
@@ -387,7 +405,7 @@ def check_agreement(subjects: Sequence[Subject], sample: Sample) -> dict[str, Ch
     first = next(iter(pooled))
     scale = float(np.abs(pooled[first]).max(initial=0))
     for route, output in pooled.items():
-        # The first route is compared with all others, every other route with the first.
+        # Compare the first route with all others, and every other route with the first.
         others = [other for other in pooled if other != route] if route == first else [first]
         deviations = {other: float(np.abs(output - pooled[other]).max(initial=0)) for other in others}
         worst = max(deviations, key=lambda other: deviations[other])

@@ -1,4 +1,4 @@
-"""Find the layer that loses the mask or lets padding in, by comparing two runs of a model."""
+"""Find the layer through which padding changes the outputs, by comparing two runs of a model."""
 
 from __future__ import annotations
 
@@ -14,20 +14,21 @@ from padmask.verify.keras.record import Event, is_from_keras, marks_padding
 from padmask.verify.keras.two_runs import Runs, crop_empty_row, run_twice
 from padmask.verify.keras.user_model import UserModel
 from padmask.verify.proof.checks import CannotRunError
-from padmask.verify.proof.prove import Proof
+from padmask.verify.proof.verify_subject import Verification
 from padmask.verify.report import LayerReport
 
 
 @dataclass(frozen=True)
 class Traced:
-    """The result of a search for the culprit of a leak.
+    """The result of the search for the layer through which padding changes the outputs.
 
     Args:
-        culprit: name of the layer or operation that causes the leak; None if unknown.
-        path: calls from the input through the culprit to the call where padding enters.
-        advice: what to change.
-        remark: limits of the result.
-        layers: every layer and operation that ran.
+        culprit: name of the layer or operation to fix, such as the layer that drops the mask. None if
+            unknown.
+        path: names of the layers from the input to the first layer whose output padding changes.
+        advice: how to fix the model.
+        remark: additional information, or the reason why the search failed.
+        layers: masks and deviations of every layer and operation that ran.
     """
 
     culprit: str | None = None
@@ -37,20 +38,20 @@ class Traced:
     layers: Sequence[LayerReport] = ()
 
 
-def find_culprit(user: UserModel, proof: Proof, value: Any) -> Traced:
-    """Find the layer that loses the mask or lets padding in.
+def find_culprit(user: UserModel, verification: Verification, value: Any) -> Traced:
+    """Find the layer through which padding changes the outputs.
 
     Args:
-        user: model under proof.
-        proof: finished proof. Without a leak, the result has only the layers.
+        user: verified model.
+        verification: result of the checks. If the model ignores padding, only `layers` of the result is set.
         value: pad value.
     """
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            runs = run_twice(user, proof, value)
+            runs = run_twice(user, verification, value)
     except CannotRunError as error:
-        return Traced(remark=f"the search for the layer that leaks failed: {error}")
+        return Traced(remark=f"the search for the layer that lets padding in failed: {error}")
     layers = [
         LayerReport(
             event.name,
@@ -62,7 +63,7 @@ def find_culprit(user: UserModel, proof: Proof, value: Any) -> Traced:
         for event in runs.padded
         if event.parent is not None
     ]
-    if proof.report.verdict != "leaks":
+    if verification.report.verdict != "leaks":
         return Traced(layers=layers)
     entry = _find_entry(runs)
     if entry is None:
@@ -98,7 +99,7 @@ def _has_mask_argument(event: Event) -> bool:
 
 
 def _find_entry(runs: Runs) -> Event | None:
-    """Return the first innermost call whose inputs agree and whose outputs differ."""
+    """Return the first innermost call whose inputs are equal in both runs and whose outputs differ."""
     for event in (event for event in runs.padded if event.parent is None):
         found = _find_entry_within(runs, event)
         if found is not None:
@@ -111,20 +112,20 @@ def _find_entry_within(runs: Runs, event: Event) -> Event | None:
         found = _find_entry_within(runs, child)
         if found is not None:
             return found
-    # No inner call lets padding in, so the call itself may.
+    # No inner call differs, so compare the call itself.
     return event if runs.differs(event) else None
 
 
 def _find_culprit_call(runs: Runs, entry: Event, *, explicit_masks: bool) -> tuple[Event, str]:
-    """Search backwards, from the call where padding enters, for the call that lost the mask.
+    """Search backwards from `entry` for the call that drops the mask.
 
     Args:
-        runs: runs without and with padding.
-        entry: call where padding enters.
-        explicit_masks: whether the model passes masks as arguments, so that no layer has to make a mask.
+        runs: recorded runs without and with padding.
+        entry: first call whose outputs padding changes.
+        explicit_masks: whether the model passes masks as arguments. Then no layer has to create a mask.
 
     Returns:
-        The culprit and the reason: `"mixes"`, `"not-handed-over"`, `"lost"`, `"plain"`, `"stripped"`,
+        The call to fix, and the reason: `"mixes"`, `"not-handed-over"`, `"lost"`, `"plain"`, `"stripped"`,
         `"all-true"`, `"never-made"` or `"ignored"`.
     """
     if not entry.takes_mask:
@@ -148,7 +149,7 @@ def _gets_explicit_mask(event: Event) -> bool:
 
 
 def _find_empty_row_culprit(runs: Runs, entry: Event) -> Event:
-    """Return the last layer up to `entry` that mixes the steps of a row although all of them are masked."""
+    """Return the call to fix if padding changes only the outputs of rows without tokens."""
     before = [
         event for event in _find_calls_before(runs, entry) if event.takes_mask or "Attention" in event.kind
     ]
@@ -167,7 +168,7 @@ def _find_inputs_without_mask(runs: Runs, event: Event) -> list[int]:
         if not runs.has_steps(event, index):
             continue
         if name == "query" and ("value" in names or "key" in names):
-            # Only the keys and values of an attention need a mask.
+            # An attention layer needs masks only for its keys and values.
             continue
         masks = event.mask_arguments.get("mask")
         if is_mask_list:
@@ -183,7 +184,7 @@ def _find_inputs_without_mask(runs: Runs, event: Event) -> list[int]:
 
 
 def _follow_mask_back(runs: Runs, event: Event, index: int, seen: set[int]) -> tuple[Event, str] | None:
-    """Follow an unmasked input back to the call that lost its mask; None if the input never had a mask."""
+    """Follow an unmasked input back to the call that dropped its mask; None if there never was a mask."""
     tensor = event.inputs[index][1]
     producer = runs.producer.get(id(tensor))
     if producer is None or producer is event:
@@ -193,10 +194,10 @@ def _follow_mask_back(runs: Runs, event: Event, index: int, seen: set[int]) -> t
     seen.add(id(producer))
     output = next(i for i, made in enumerate(producer.outputs) if made is tensor)
     if marks_padding(producer.masks_out[output]):
-        # The tensor had a mask when it was produced, so a later call removed the mask.
+        # The producer returned the tensor with a mask, so a later call removed the mask.
         return _find_stripping_call(runs, tensor) or (event, "not-handed-over")
     for other in range(len(producer.inputs)):
-        # A call that merges branches: a branch without a mask may have lost its mask earlier.
+        # If the producer merges branches, a branch without a mask may have lost its mask earlier.
         if runs.has_steps(producer, other) and not marks_padding(producer.masks_in[other]):
             found = _follow_mask_back(runs, producer, other, seen)
             if found is not None:
@@ -212,7 +213,7 @@ def _follow_mask_back(runs: Runs, event: Event, index: int, seen: set[int]) -> t
 def _follow_mask_into_parent(
     runs: Runs, event: Event, tensor: Any, seen: set[int]
 ) -> tuple[Event, str] | None:
-    """Follow an input that no recorded call produced into the inputs of the parent."""
+    """Follow an input that no recorded call produced to the inputs of the enclosing model or layer."""
     parent = event.parent
     if parent is None or id(parent) in seen:
         return None
@@ -238,7 +239,7 @@ def _index_in_parent(parent: Event, event: Event) -> int:
 
 
 def _find_culprit_inside(runs: Runs, producer: Event) -> tuple[Event, str] | None:
-    """Return the innermost call that lost the mask inside a model or custom layer, or None."""
+    """Return the innermost call that drops the mask inside a model or custom layer; None if there is none."""
     for child in producer.children:
         had_mask = any(marks_padding(mask) for mask in child.masks_in)
         if had_mask and child.masks_out and not any(marks_padding(mask) for mask in child.masks_out):
@@ -247,7 +248,7 @@ def _find_culprit_inside(runs: Runs, producer: Event) -> tuple[Event, str] | Non
 
 
 def _find_stripping_call(runs: Runs, tensor: Any) -> tuple[Event, str] | None:
-    """Return the innermost call that removed the mask from its own input."""
+    """Return the innermost call that removes the mask from its own input; None if there is none."""
     found = None
     for event in runs.padded:
         for (_, given), before, after in zip(event.inputs, event.masks_in, event.masks_after, strict=True):
@@ -257,7 +258,7 @@ def _find_stripping_call(runs: Runs, tensor: Any) -> tuple[Event, str] | None:
 
 
 def _find_mask_source(runs: Runs, event: Event, index: int) -> Event:
-    """Return the layer that should make the mask: the embedding, or `event` if there is no embedding."""
+    """Return the layer that should create the mask: an embedding or Masking layer, else `event` itself."""
     tensor, user = event.inputs[index][1], event
     seen: set[int] = set()
     while True:
@@ -275,14 +276,18 @@ def _find_mask_source(runs: Runs, event: Event, index: int) -> Event:
 
 
 def _find_sibling_embedding(event: Event) -> Event | None:
-    """Return the first embedding in the same parent. Plain operations can hide the connection to it."""
+    """Return the first embedding in the same model or layer, in case plain operations hide the connection."""
     parent = event.parent
     siblings = parent.children if parent is not None else []
     return next((child for child in siblings if "Embedding" in child.kind), None)
 
 
 def _describe_mask_suspect(runs: Runs, culprit: Event, entry: Event) -> str:
-    """Name the first call that lost a mask, if it is neither the culprit nor the entry."""
+    """Describe an earlier layer that also drops the mask, but without effect on the outputs.
+
+    Returns:
+        A phrase for the report, or an empty string if there is no such layer before `culprit`.
+    """
     for event in runs.padded:
         if event is culprit:
             return ""
@@ -294,13 +299,13 @@ def _describe_mask_suspect(runs: Runs, culprit: Event, entry: Event) -> str:
             return (
                 ""
                 if event is entry
-                else f"{event.name} also loses the mask, but without effect on the outputs"
+                else f"{event.name} also drops the mask, but without effect on the outputs"
             )
     return ""
 
 
 def _keeps_steps(event: Event) -> bool:
-    """Return whether an output has the steps of an input, and so should have a mask."""
+    """Return whether an output has as many steps as an input, and therefore should have a mask."""
     sizes = {tensor.shape[1] for _, tensor in event.inputs if len(tensor.shape) > 1}
     return any(len(output.shape) > 2 and output.shape[1] in sizes for output in event.outputs)
 
@@ -308,18 +313,18 @@ def _keeps_steps(event: Event) -> bool:
 PATH_LABELS = {
     "mixes": "padding enters here",
     "ignored": "padding enters here in spite of the mask",
-    "not-handed-over": "receives no mask here",
+    "not-handed-over": "receives no mask",
     "lost": "mask lost here",
     "plain": "mask lost here",
-    "stripped": "removes the mask from its own inputs here",
+    "stripped": "removes the mask from its own inputs",
     "all-true": "the mask is all True from this layer on",
-    "never-made": "no mask is made here",
-    "empty": "mixes the steps of a row without tokens",
+    "never-made": "creates no mask",
+    "empty": "mixes the steps of rows without tokens",
 }
 
 
 def _describe_path(runs: Runs, culprit: Event, entry: Event, reason: str) -> str:
-    """Return the path from the input to the entry as text, with labels at the culprit and the entry."""
+    """Return the layers from the input to `entry` as text, with labels at `culprit` and `entry`."""
     before = _find_calls_before(runs, culprit)
     calls = [*before, culprit]
     if entry is not culprit:
@@ -334,7 +339,7 @@ def _describe_path(runs: Runs, culprit: Event, entry: Event, reason: str) -> str
 
 
 def _find_calls_before(runs: Runs, event: Event) -> list[Event]:
-    """Return the calls that lead to an event, in order."""
+    """Return the chain of calls that produced the inputs of a call, in the order in which they ran."""
     chain: list[Event] = []
     while len(chain) < 40:
         producers = [

@@ -1,4 +1,4 @@
-"""Run a Keras model without and with padding, and compare the tensors of every call."""
+"""Run a Keras model without and with padding, and compare the outputs of every layer."""
 
 from __future__ import annotations
 
@@ -14,27 +14,27 @@ from padmask.verify.keras.record import Event, Recorder, as_array
 from padmask.verify.keras.user_model import UserModel, in_float64
 from padmask.verify.proof.checks import EMPTY_PLACES, MORE, CannotRunError
 from padmask.verify.proof.deviations import Outputs, crop, difference, relative_difference, scale_of
-from padmask.verify.proof.prove import Proof
 from padmask.verify.proof.sample import ModelBatch
 from padmask.verify.proof.tolerance import LIMITS, PRECISE, Array
+from padmask.verify.proof.verify_subject import Verification
 
-# A deviation above this multiple of its tolerance is certainly a leak.
+# If a deviation exceeds its tolerance by this factor, it cannot be rounding.
 CLEAR_LEAK = 100.0
 
-# Cuts an array of the reference run and the same array of the padded run to their real positions.
+# Function that cuts an array of the unpadded run and its counterpart in the padded run to real positions.
 Crop = Callable[[Array, Array], tuple[Array | None, Array | None]]
 
 
 @dataclass
 class Runs:
-    """Two recorded runs of a model, and comparisons of their tensors.
+    """Two recorded runs of a model, without and with padding, and methods that compare their tensors.
 
     Args:
-        reference: events of the run without padding.
-        padded: events of the run with padding.
+        reference: calls of the run without padding.
+        padded: calls of the run with padding.
         crop: function that cuts two arrays to their real positions.
-        limit: largest deviation at which tensors agree, as a share of their values.
-        places: lengths of the inputs, if both runs have inputs of the same length.
+        limit: largest deviation of equal tensors, as a share of the largest value.
+        places: lengths of the inputs, if both runs use inputs of the same length. Otherwise empty.
     """
 
     reference: list[Event]
@@ -53,7 +53,7 @@ class Runs:
         self._deviations: dict[int, float | None] = {}
 
     def deviation(self, event: Event) -> float | None:
-        """Return the deviation of an event's outputs at real positions; None if they cannot be compared."""
+        """Return the largest deviation of a call's outputs at real positions; None if not comparable."""
         key = id(event)
         if key not in self._deviations:
             reference = self.counterpart.get(event)
@@ -63,7 +63,7 @@ class Runs:
         return self._deviations[key]
 
     def differs(self, event: Event) -> bool:
-        """Return whether an event's outputs differ although its inputs agree."""
+        """Return whether the outputs of a call differ between the runs although its inputs are equal."""
         reference = self.counterpart.get(event)
         if reference is None or all(_is_bool(output) for output in event.outputs):
             return False
@@ -72,7 +72,7 @@ class Runs:
         return self._compare(reference.outputs, event.outputs)[1]
 
     def has_steps(self, event: Event, index: int) -> bool:
-        """Return whether an input has a time axis: a size that changes with the padding, or a mask."""
+        """Return whether an input of a call has a time axis, because its size changes or it has a mask."""
         reference = self.counterpart.get(event)
         tensor = event.inputs[index][1]
         if reference is None or index >= len(reference.inputs):
@@ -85,7 +85,11 @@ class Runs:
         )
 
     def _compare(self, ones: Sequence[Any], others: Sequence[Any]) -> tuple[float | None, bool]:
-        """Return the largest deviation, or None if nothing was compared, and whether it exceeds the limit."""
+        """Compare two lists of tensors at their real positions.
+
+        Returns:
+            The largest deviation, None if nothing was compared, and whether any deviation exceeds the limit.
+        """
         largest, exceeds, compared = 0.0, False, False
         for one, other in zip(ones, others, strict=False):
             first, second = self.crop(as_array(one), as_array(other))
@@ -103,7 +107,7 @@ def _is_bool(tensor: Any) -> bool:
 
 
 def _match_events(reference: Sequence[Event], padded: Sequence[Event]) -> dict[Event, Event]:
-    """Match the calls of two runs by name, and calls of the same name by their order."""
+    """Match the calls of two runs by name. Calls with the same name are matched in order."""
     waiting: dict[str, list[Event]] = {}
     for event in reference:
         waiting.setdefault(event.name, []).append(event)
@@ -111,7 +115,7 @@ def _match_events(reference: Sequence[Event], padded: Sequence[Event]) -> dict[E
 
 
 def _crop_to_reference(padding: Side) -> Crop:
-    """Return a function that cuts padded arrays to the shape of the unpadded reference."""
+    """Return a function that cuts padded arrays to the shape of the unpadded arrays."""
 
     def cut(one: Array, other: Array) -> tuple[Array | None, Array | None]:
         part = crop(other, one.shape, padding)
@@ -121,7 +125,7 @@ def _crop_to_reference(padding: Side) -> Crop:
 
 
 def _crop_to_length(padding: Side, places: set[int], length: int) -> Crop:
-    """Return a function that cuts the time axes of arrays of equal shape to the length of the row."""
+    """Return a function that cuts the time axes of two padded arrays to the length of the row."""
 
     def cut_both(one: Array, other: Array) -> tuple[Array | None, Array | None]:
         if one.shape != other.shape:
@@ -134,59 +138,68 @@ def _crop_to_length(padding: Side, places: set[int], length: int) -> Crop:
 
 
 def crop_empty_row(one: Array, other: Array) -> tuple[Array | None, Array | None]:
-    """Return arrays of equal shape as they are, and others empty: a padded axis has no real positions."""
+    """Return arrays of equal shape unchanged, and empty arrays otherwise.
+
+    Rows without tokens have no real positions, so arrays that grow with the padding cannot be compared.
+    """
     if one.shape != other.shape:
         return one[:0], other[:0]
     return one, other
 
 
-def run_twice(user: UserModel, proof: Proof, value: Any) -> Runs:
-    """Record two runs of the model, in the precision of the model if the leak is large, else in float64."""
+def run_twice(user: UserModel, verification: Verification, value: Any) -> Runs:
+    """Record a run without and a run with padding.
+
+    The runs use float64 if possible, unless the deviation is so large that it cannot be rounding.
+    """
     deviations = [
         (check.max_abs_diff or 0.0) / (check.tolerance or 1.0)
-        for check in proof.report.checks
+        for check in verification.report.checks
         if check.verdict == "fails"
     ]
     if user.dtype == "float32" and max(deviations, default=0.0) > CLEAR_LEAK:
-        return _record_runs(user, proof, value, LIMITS["float32"])
-    sample = proof.setup.probe if len(proof.setup.probe) else proof.setup.sample
+        return _record_runs(user, verification, value, LIMITS["float32"])
+    sample = verification.setup.probe if len(verification.setup.probe) else verification.setup.sample
     with in_float64(user, sample) as is_float64:
-        return _record_runs(user, proof, value, LIMITS[PRECISE if is_float64 else "float32"])
+        return _record_runs(user, verification, value, LIMITS[PRECISE if is_float64 else "float32"])
 
 
-def _record_runs(user: UserModel, proof: Proof, value: Any, limit: float) -> Runs:
-    """Record a run without and a run with padding, for the row and padding with the largest deviation."""
-    setup = proof.setup
-    failed = {check.name for check in proof.report.checks if check.verdict == "fails"}
+def _record_runs(user: UserModel, verification: Verification, value: Any, limit: float) -> Runs:
+    """Record a run without and a run with padding, with the row and padding that deviate most."""
+    setup = verification.setup
+    failed = {check.name for check in verification.report.checks if check.verdict == "fails"}
     padding = setup.sample.padding
     if setup.sample.is_fixed:
-        return _record_runs_of_fixed_length(user, proof, value, limit)
+        return _record_runs_of_fixed_length(user, verification, value, limit)
     if failed == {"empty-rows"}:
         empty = setup.sample.empty(1)
         few, many = (empty.padded(places) for places in EMPTY_PLACES[::2])
         return Runs(_record(user, few), _record(user, many), crop_empty_row, limit)
     if setup.interact:
-        same = setup.probe.select([len(setup.probe) // 2] * 4).refilled(7)
+        same = setup.probe.select([len(setup.probe) // 2] * 4).with_random_tokens(7)
         return Runs(
             _record(user, same.padded()),
             _record(user, same.padded(MORE[-1])),
             _crop_to_reference(padding),
             limit,
         )
-    row, more, largest = _find_worst_row(user, proof)
+    row, more, largest = _find_worst_row(user, verification)
     one = setup.probe.select([row])
     crop_rows = _crop_to_reference(padding)
     if largest > limit:
         return Runs(_record(user, one.padded()), _record(user, one.padded(more)), crop_rows, limit)
-    # The leak needs a longer row in the batch. The crop keeps the first row for "post", the last for "pre".
+    # The outputs change only if the batch has a longer row. The crop selects the first row for "post" and the
+    # last row for "pre".
     longest = len(setup.probe) - 1
     pair = setup.probe.select([0, longest] if padding == "post" else [longest, 0])
     return Runs(_record(user, setup.probe.alone(0)), _record(user, pair.padded()), crop_rows, limit)
 
 
-def _record_runs_of_fixed_length(user: UserModel, proof: Proof, value: Any, limit: float) -> Runs:
-    """Record two runs that differ in the content of the padding."""
-    sample = proof.setup.sample
+def _record_runs_of_fixed_length(
+    user: UserModel, verification: Verification, value: Any, limit: float
+) -> Runs:
+    """Record two runs with different content in the padding, for models that require a fixed length."""
+    sample = verification.setup.sample
     lengths = next(iter(sample.lengths().values()))
     places = set(sample.places().values())
     row = int(np.argmax(np.where(lengths < max(places), lengths, -1)))
@@ -214,9 +227,13 @@ def _record(user: UserModel, batch: ModelBatch) -> list[Event]:
     return recorder.events
 
 
-def _find_worst_row(user: UserModel, proof: Proof) -> tuple[int, int, float]:
-    """Return the row and the added padding with the largest relative deviation, and that deviation."""
-    setup = proof.setup
+def _find_worst_row(user: UserModel, verification: Verification) -> tuple[int, int, float]:
+    """Find the row and the amount of padding with the largest relative deviation.
+
+    Returns:
+        The row index, the number of added positions, and the relative deviation.
+    """
+    setup = verification.setup
     largest, found = -1.0, (0, setup.more[-1])
     for row in range(len(setup.probe)):
         one = setup.probe.select([row])

@@ -1,4 +1,4 @@
-"""A user's Keras model as the subject of a proof."""
+"""Run a user's Keras model for the checks."""
 
 from __future__ import annotations
 
@@ -29,38 +29,39 @@ from padmask.verify.proof.tolerance import Array, Check, ComparedDeviation
 
 
 class UserModel:
-    """A user's Keras model, with functions that run it on batches.
+    """A user's Keras model, with methods that run the model on batches.
 
     Args:
         model: built Keras model.
-        engine: running Keras.
-        batch_size: maximum number of rows in a call of the model.
+        engine: backend and device of Keras.
+        batch_size: maximum number of rows per call of the model.
     """
 
     def __init__(self, model: Any, engine: Engine, batch_size: int = 32) -> None:
         if not model.built:
-            raise SpecError("The model is not built. Call it once on a batch, or add an Input.")
+            raise SpecError("The model is not built. Call the model once on a batch, or add an Input.")
         self.model, self.engine, self.slots = model, engine, find_model_inputs(model)
         self._batch_size = batch_size
         tensors = inputs_of(model)
-        # The required number of rows, for stateful models.
+        # Fixed batch size of a stateful model; None for any batch size.
         self._rows = tensors[0][1][0]
         self._graph_call: Callable[..., Any] | None = None
         self._use_graph = engine.backend == "tensorflow"
-        # Outputs without a value for each row, which the proof ignores.
+        # Names of outputs without a value for each row. The checks ignore these outputs.
         self.left_out: set[str] = set()
         self.float64 = Float64Mode(model) if engine.backend == "tensorflow" else None
         if isinstance(model, keras.Sequential):
             self._release_sizes_of_first_batch()
 
     def _release_sizes_of_first_batch(self) -> None:
-        """Allow any batch size and length if the model runs on other sizes than those of its first batch.
+        """Accept any batch size and length if the model can run on them.
 
-        A Sequential model without an Input reports the shape of its first batch as its input shape.
+        A Sequential model without an Input reports the shape of its first batch as its input shape, although
+        it may accept other sizes.
         """
         [slot] = self.slots
         if slot.kind not in ("tokens", "features") or self._rows is None:
-            # The number of rows is free, so the shape comes from an Input and not from a batch.
+            # The batch size is not fixed, so the shape comes from an Input and not from the first batch.
             return
         original = self.slots, self._rows
         self.slots, self._rows = [replace(slot, shape=(None, *slot.shape[1:]))], None
@@ -74,7 +75,7 @@ class UserModel:
 
     @contextmanager
     def restore_afterwards(self) -> Iterator[None]:
-        """Restore the states of stateful layers at the end, and suppress warnings inside the context."""
+        """Suppress warnings inside the context, and restore the states of stateful layers at its end."""
         states = [
             variable
             for layer in self.model._flatten_layers()
@@ -98,13 +99,13 @@ class UserModel:
 
     @property
     def mask_value(self) -> float | None:
-        """The value that a Masking layer of the model masks; None without such a layer."""
+        """The `mask_value` of the first Masking layer; None if the model has no such layer."""
         found = [layer for layer in self.model._flatten_layers() if isinstance(layer, keras.layers.Masking)]
         return float(np.max(found[0].mask_value)) if found else None
 
     @property
     def dtype(self) -> str:
-        """The least precise dtype that any layer computes in."""
+        """The least precise compute dtype of any layer."""
         used = {layer.compute_dtype for layer in self.model._flatten_layers()}
         for name in ("bfloat16", "float16", "float32"):
             if name in used:
@@ -112,7 +113,7 @@ class UserModel:
         return "float64"
 
     def feed(self, batch: ModelBatch) -> list[Array]:
-        """Return the arrays for the inputs of the model, in order."""
+        """Convert a batch to a list of arrays, one for each input of the model, in order."""
         arrays = []
         for slot in self.slots:
             if slot.kind == "mask":
@@ -134,7 +135,7 @@ class UserModel:
         return self._run_in_pieces(self.feed(batch), self._run)
 
     def predict_eagerly(self, batch: ModelBatch) -> Outputs:
-        """Run the model on a batch without compiling it, as `model(x)` does."""
+        """Run the model on a batch eagerly, as `model(x)` does."""
         return self._run_in_pieces(self.feed(batch), self._run_eagerly)
 
     def _run_in_pieces(self, arrays: list[Array], run: Callable[[list[Array]], Outputs]) -> Outputs:
@@ -145,7 +146,7 @@ class UserModel:
             piece = [array[first : first + size] for array in arrays]
             count = len(piece[0])
             if self._rows:
-                # The last row repeats until the number of rows is the required one.
+                # Repeat the last row until the piece has the required batch size.
                 piece = [np.concatenate([p, np.repeat(p[-1:], size - count, axis=0)]) for p in piece]
             self._reset_states()
             outputs = self._select_row_outputs(run(piece), len(piece[0]))
@@ -153,7 +154,7 @@ class UserModel:
         return concatenate_outputs(parts)
 
     def _select_row_outputs(self, outputs: Outputs, rows: int) -> Outputs:
-        """Return the outputs that have a value for each row."""
+        """Return only the outputs that have a value for each row."""
         kept = {name: output for name, output in outputs.items() if output.ndim and len(output) == rows}
         self.left_out |= set(outputs) - set(kept)
         if not kept:
@@ -212,7 +213,7 @@ class UserModel:
         return compiled
 
     def call(self, tensors: list[Any]) -> Any:
-        """Call the model on tensors, arranged in the structure of its inputs."""
+        """Call the model with a list of tensors, arranged as the model expects its inputs."""
         graph = graph_of(self.model)
         if getattr(graph, "inputs", None):
             names = [slot.name for slot in self.slots]
@@ -234,19 +235,20 @@ class UserModel:
         return self.model(tensors if is_list else named, training=False)
 
     def check_shapes(self, sample: Sample) -> tuple[Check, str | None]:
-        """Check that the compiled model, as in `predict`, returns outputs of the same shapes as `model(x)`.
+        """Check that the compiled model returns outputs of the same shapes as the eager model.
 
-        If the shapes differ, later calls run eagerly.
+        `model.predict` runs the compiled model, and `model(x)` runs the eager model. If the shapes differ,
+        later calls of this object run eagerly.
 
         Returns:
-            The check, and the layer that causes a wrong shape if known.
+            The result of the check, and the path of the layer that causes a wrong shape, None if unknown.
         """
         name = "output-shape"
         if not self._use_graph:
             return Check.skipped(name, f"models are not compiled on {self.engine.backend}"), None
         few = sample.select(np.arange(min(3, len(sample))))
         wrong, compiles = "", True
-        # A layer may confuse rows and steps, so the last batch has fewer steps than rows.
+        # The last batch has fewer steps than rows, to detect a layer that confuses rows and steps.
         for batch in (few.padded(), few.padded(2), sample.cut(2).padded()):
             try:
                 eager = self.predict_eagerly(batch)
@@ -262,15 +264,15 @@ class UserModel:
             layer for layer in self.model._flatten_layers() if isinstance(layer, keras.layers.TimeDistributed)
         ]
         if not loops and not compiles:
-            return Check.skipped(name, "the model cannot be compiled, so it ran as model(x)"), None
+            return Check.skipped(name, "the model cannot be compiled, so it ran eagerly, as model(x)"), None
         culprit = find_layer_path(self.model, loops[0]) if loops else None
         return Check.of(name, {"shape": ComparedDeviation(float("inf"), 0.0, wrong)}), culprit
 
     def _compare_graph(self, batch: ModelBatch, eager: Outputs) -> tuple[str, bool]:
-        """Compare the shapes of a compiled run with those of an eager run.
+        """Compare the output shapes of a compiled run with those of an eager run.
 
         Returns:
-            The difference, empty if the shapes agree, and whether the compiled model runs.
+            A description of the difference, empty if the shapes agree, and whether the compiled model runs.
         """
         try:
             graph = self._run_in_pieces(self.feed(batch), self._run_graph)
@@ -286,11 +288,14 @@ class UserModel:
         return "", True
 
     def subject(self, name: str, sample: Sample, value: Any) -> tuple[Subject, Subject]:
-        """Return the model and its control as subjects of a proof.
+        """Return the model and its control model in the form that the checks require.
+
+        The control model is the same model, but its padding consists of random tokens and its mask is all
+        True.
 
         Args:
-            name: name in the report.
-            sample: rows of the proof. The control draws tokens for its padding from them.
+            name: name of the model in the report.
+            sample: rows to verify, and source of the random tokens.
             value: pad value.
         """
 
@@ -318,14 +323,14 @@ class UserModel:
         )
         control = Subject(
             name,
-            lambda batch: self.predict(sample.disguised(batch, 21)),
+            lambda batch: self.predict(sample.unmasked(batch, 21)),
             self.dtype,
-            other=lambda batch: self.predict(sample.disguised(batch, 22)),
+            other=lambda batch: self.predict(sample.unmasked(batch, 22)),
         )
         return subject, control
 
     def can_run_in_float64(self, sample: Sample) -> bool:
-        """Return whether the model is not float64 but can run in float64."""
+        """Return whether a model of lower precision can run in float64."""
         one = sample.select([0])
         return (
             self.float64 is not None
@@ -339,7 +344,7 @@ class UserModel:
         return "the mask depends on the content of the padding, or the pad value has no embedding to change"
 
     def _find_tables(self, value: Any) -> list[Any]:
-        """Return the embedding tables whose row for the pad value is not zero."""
+        """Return the embedding tables in which the row of the pad value is not all zero."""
         tables = []
         for layer in self.model._flatten_layers():
             if is_embedding(layer) and layer.weights:
@@ -352,7 +357,7 @@ class UserModel:
     def with_other_content(
         self, value: Any, predict: Callable[[ModelBatch], Outputs]
     ) -> Callable[[ModelBatch], Outputs] | None:
-        """Return a variant of `predict` in which the pad value has another embedding; None if impossible."""
+        """Return a variant of `predict` that gives the pad value another embedding; None if impossible."""
         if not isinstance(value, (int, np.integer)) or not self._find_tables(value):
             return None
 
@@ -375,7 +380,7 @@ class UserModel:
         return other
 
     def _predict_jittered(self, batch: ModelBatch) -> Outputs:
-        """Run the model with every weight changed by a rounding error."""
+        """Run the model with every weight changed by one rounding step up or down."""
         random = np.random.default_rng(3)
         floats = [v for v in self.model.variables if v.dtype in ("float32", "float64")]
         originals = [keras.ops.convert_to_numpy(variable) for variable in floats]
@@ -390,14 +395,14 @@ class UserModel:
 
 
 def _find_sizes(slot: ModelInput, array: Array) -> list[int | None]:
-    """Return the sizes for the signature of a compiled function; None for axes of any size."""
+    """Return the axis sizes for the signature of a compiled function; None for axes of any size."""
     return [
         None if wanted is None else have for wanted, have in zip(slot.shape, array.shape[1:], strict=False)
     ]
 
 
 def _reshape_mask(mask: Array, slot: ModelInput) -> Array:
-    """Return a mask in the shape of its input, such as (time,), (time, 1), (1, time) or (time, time)."""
+    """Reshape a mask for its model input, to (rows, time, 1), (rows, 1, time) or (rows, time, time)."""
     rank = len(slot.shape)
     if rank <= 1:
         return mask
@@ -410,7 +415,7 @@ def _reshape_mask(mask: Array, slot: ModelInput) -> Array:
 
 
 def name_outputs(model: Any, outputs: Any) -> dict[str, Array]:
-    """Return the outputs of a model as NumPy arrays, by name."""
+    """Convert the outputs of a model to NumPy arrays, and return them by name."""
     flat = keras.tree.flatten_with_path(outputs)
     known = getattr(model, "output_names", None) or []
     named = {}
@@ -436,7 +441,7 @@ def _cast_bfloat16(output: Any) -> Any:
 
 
 def find_layer_path(model: Any, wanted: Any) -> str:
-    """Return the names of a layer and of its outer layers, joined by slashes, without the model's name."""
+    """Return the path of a layer in a model, such as `encoder/lstm`, without the name of the model."""
 
     def search(owner: Any, parents: tuple[str, ...]) -> tuple[str, ...] | None:
         for layer in getattr(owner, "layers", None) or owner._layers:
@@ -451,7 +456,7 @@ def find_layer_path(model: Any, wanted: Any) -> str:
 
 
 class _Float64Model:
-    """The model in float64, with its own trace."""
+    """A user's model that runs in float64, with a separate compiled function."""
 
     def __init__(self, user: UserModel) -> None:
         self._user = user
@@ -477,10 +482,10 @@ class _Float64Model:
 
 @contextmanager
 def in_float64(user: UserModel, sample: Sample) -> Iterator[bool]:
-    """Switch the model to float64 inside the context, if the model can run in float64.
+    """Switch the model to float64 inside the context, if the model supports float64.
 
     Yields:
-        Whether the model is float64.
+        Whether the model computes in float64.
     """
     if user.float64 is None or not user.can_run_in_float64(sample):
         yield user.dtype == "float64"

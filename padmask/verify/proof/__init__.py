@@ -1,1 +1,1 @@
-"""Checks, in NumPy alone, that the outputs of a model do not depend on padding."""
+"""Checks that padding does not change the outputs of a model. This package does not import Keras."""

@@ -1,4 +1,4 @@
-"""Cache a model's predictions, because several checks run the same batches."""
+"""Cache the outputs of a model, because several checks run the same batches."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from padmask.verify.proof.sample import ModelBatch
 
 
 def cache_predictions(predict: Callable[[ModelBatch], Outputs]) -> Callable[[ModelBatch], Outputs]:
-    """Return a function that predicts each batch once and then returns the cached outputs.
+    """Return a function that runs the model once for each batch and caches the outputs.
 
-    Use only with deterministic models whose weights do not change.
+    The model must be deterministic, and its weights must not change.
 
     >>> from padmask.core.python_rows import flatten
     >>> from padmask.verify.proof.sample import Input, Sample
@@ -34,7 +34,7 @@ def cache_predictions(predict: Callable[[ModelBatch], Outputs]) -> Callable[[Mod
 
 
 def _digest(batch: ModelBatch) -> bytes:
-    """Return a hash of everything in a batch that a model can observe."""
+    """Return a hash of the names, values and masks in a batch."""
     hasher = blake2b(digest_size=16)
     for name, padded in batch.items():
         for array in (padded.values, padded.mask):

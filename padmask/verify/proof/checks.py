@@ -14,12 +14,12 @@ from padmask.errors import PadmaskError
 from padmask.verify.proof.deviations import (
     Outputs,
     add_deviation,
-    at_real_places,
+    compare_real_positions,
     crop,
+    describe_row,
     difference,
     find_steps,
     is_all_nan,
-    row_of,
     scale_of,
 )
 from padmask.verify.proof.sample import ModelBatch, Sample, pick_rows, shared_lengths
@@ -27,19 +27,19 @@ from padmask.verify.proof.tolerance import LIMITS, MOST_NOISE, Array, Deviation,
 
 Predict = Callable[[ModelBatch], Outputs]
 
-# Positions of padding after the longest row: none, few and many.
+# Numbers of padding positions to add to the longest row: none, few and many.
 MORE = (0, 1, 4, 60)
 
-# Rows are also padded to this length, or to four times the longest row if that is more.
+# Rows are also padded to this length, or to four times the longest row if that is longer.
 FAR = 512
 
-# Rows that also run alone, at most.
+# Maximum number of rows that also run in a batch of one row.
 ROWS_ALONE = 16
 
-# Tokens of a row in the gradient check. Each step costs a forward and a backward pass.
+# Maximum number of tokens of a row in the gradient check, to limit the time.
 GRADIENT_STEPS = 12
 
-# Padded lengths of rows without tokens.
+# Lengths to which rows without tokens are padded.
 EMPTY_PLACES = (4, 7, 21)
 
 
@@ -51,18 +51,19 @@ class CannotRunError(PadmaskError):
 
 @dataclass(frozen=True)
 class Subject:
-    """A model under proof, as functions of NumPy batches.
+    """A model to check, in the form of functions that run the model on NumPy batches.
 
     Args:
-        name: name in the report.
-        predict: returns the outputs for a batch, each of shape (rows, ...).
-        dtype: dtype that the model computes in.
+        name: name of the model in the report.
+        predict: function that returns the outputs for a batch, each of shape (rows, ...).
+        dtype: compute dtype of the model.
         predict_uncached: `predict` without a cache; None if `predict` has no cache.
-        other: `predict` with other content in the padding; None if the model has no such variant.
-        gradient: returns the gradients of the outputs at real positions with respect to the embedded inputs,
-            shape (rows, maxlen, ...); None if gradients are not available.
-        jittered: `predict` with every weight changed by a rounding error, which measures the model's noise.
-        precise: returns the same subject in float64, or None if the model cannot run in float64.
+        other: `predict` with other content in the padding; None if the content cannot be changed.
+        gradient: function that returns the gradients of the outputs at real positions with respect to the
+            embedded inputs, shape (rows, maxlen, ...); None if gradients are not available.
+        jittered: `predict` with a rounding error added to every weight, to measure the numerical noise. None
+            if the weights cannot be changed.
+        precise: function that returns the same model in float64, or None if the model cannot run in float64.
         reason: reason why `other` is None.
     """
 
@@ -78,17 +79,17 @@ class Subject:
 
 
 @dataclass(frozen=True)
-class ProofSetup:
-    """The rows and amounts of padding that a subject can run. Its control runs the same.
+class CheckSetup:
+    """The rows and amounts of padding for the checks of a model and of its control model.
 
     Args:
-        subject: model under proof.
+        subject: model to check.
         sample: all rows.
-        probe: rows that also run alone.
-        more: numbers of padding positions to add.
+        probe: rows that also run in a batch of one row.
+        more: numbers of padding positions to add to the longest row.
         interact: whether the rows of a batch influence each other.
-        notes: remarks about rows and amounts of padding that the subject cannot run.
-        deterministic: whether the subject returns the same outputs for the same batch each time.
+        notes: remarks about rows and amounts of padding that the model cannot run.
+        deterministic: whether the model returns the same outputs each time it runs the same batch.
     """
 
     subject: Subject
@@ -100,17 +101,17 @@ class ProofSetup:
     deterministic: bool = True
 
 
-def prepare(subject: Subject, sample: Sample, *, far: bool = False, alone: int = ROWS_ALONE) -> ProofSetup:
-    """Find the rows and amounts of padding that a subject can run, and whether rows influence each other.
+def prepare(subject: Subject, sample: Sample, *, far: bool = False, alone: int = ROWS_ALONE) -> CheckSetup:
+    """Find the rows and amounts of padding that a model can run, and whether rows influence each other.
 
     Args:
-        subject: model under proof.
+        subject: model to check.
         sample: available rows.
         far: whether to also pad far beyond the longest row.
-        alone: maximum number of rows that also run alone.
+        alone: maximum number of rows that also run in a batch of one row.
 
     Raises:
-        CannotRunError: the subject cannot run on any batch.
+        CannotRunError: the model cannot run on any batch.
     """
     notes: list[str] = []
     sample = _keep_runnable_rows(subject, sample, notes)
@@ -123,14 +124,14 @@ def prepare(subject: Subject, sample: Sample, *, far: bool = False, alone: int =
         wanted = (*wanted, max(FAR, longest * 4) - longest)
     more = tuple(number for number in wanted if _can_run(subject, probe.padded(number)))
     if not more:
-        raise CannotRunError(f"{subject.name} runs on single rows, but not on a padded batch.")
+        raise CannotRunError(f"{subject.name} runs on single rows, but fails on a padded batch.")
     left_out = [number for number in wanted if number not in more]
     if left_out:
         notes.append(f"the model cannot run with {left_out[0]} more padding positions")
     if sample.is_fixed:
         notes.append("the model only accepts one length, so only the content of the padding was varied")
     deterministic = _is_deterministic(subject, probe)
-    setup = ProofSetup(subject, sample, probe, more, False, tuple(notes), deterministic)
+    setup = CheckSetup(subject, sample, probe, more, False, tuple(notes), deterministic)
     if not deterministic or sample.is_fixed or not _rows_interact(setup):
         return setup
     notes.append("the rows of a batch influence each other, so batches were compared instead of single rows")
@@ -147,7 +148,7 @@ def _is_deterministic(subject: Subject, sample: Sample) -> bool:
 
 
 def _keep_runnable_rows(subject: Subject, sample: Sample, notes: list[str]) -> Sample:
-    """Return the sample, with rows cut if the model cannot run on its longest rows."""
+    """Return the sample, with rows truncated if the model cannot run on the longest rows."""
     try:
         subject.predict(sample.padded())
     except CannotRunError as error:
@@ -156,21 +157,22 @@ def _keep_runnable_rows(subject: Subject, sample: Sample, notes: list[str]) -> S
             shorter = sample.cut(maxlen)
             if not sample.is_fixed and _can_run(subject, shorter.padded()):
                 notes.append(
-                    f"the model cannot run on rows of length {longest}, so rows were cut to {maxlen} tokens"
+                    f"the model cannot run on rows of length {longest}, so rows were truncated to {maxlen} "
+                    "tokens"
                 )
                 return shorter
         raise error
     longest = max(sample.places().values())
     all_full = all((rows == longest).all() for rows in sample.lengths().values())
     if not sample.is_fixed and all_full and longest > 1 and not _can_run(subject, sample.padded(1)):
-        # Without this cut, no batch would contain padding.
-        notes.append(f"the model cannot run on rows longer than {longest}, so some rows were cut")
+        # All rows have the maximum length, so without truncation no batch would contain padding.
+        notes.append(f"the model cannot run on rows longer than {longest}, so some rows were truncated")
         return _cut_to_quarters(sample, longest)
     return sample
 
 
 def _cut_to_quarters(sample: Sample, longest: int) -> Sample:
-    """Cut the rows to 100%, 75%, 50% and 25% of the longest length, in turn."""
+    """Truncate each row to 100%, 75%, 50% or 25% of the longest length, in turn."""
     cuts = [sample.select(np.arange(i, len(sample), 4)).cut(max(1, longest * (4 - i) // 4)) for i in range(4)]
     return reduce(Sample.joined, cuts)
 
@@ -178,12 +180,12 @@ def _cut_to_quarters(sample: Sample, longest: int) -> Sample:
 def _keep_rows_that_run_alone(subject: Subject, probe: Sample, notes: list[str]) -> Sample:
     runnable = [row for row in range(len(probe)) if _can_run(subject, probe.alone(row))]
     if not runnable:
-        # Raises the error of the model.
+        # This call raises the model's own error.
         subject.predict(probe.alone(len(probe) - 1))
     if len(runnable) < len(probe):
         first_bad = next(row for row in range(len(probe)) if row not in runnable)
         length = int(shared_lengths(probe)[first_bad])
-        notes.append(f"the model cannot run on a {row_of(length)} alone")
+        notes.append(f"the model cannot run on a single {describe_row(length)}")
     return probe.select(runnable)
 
 
@@ -194,7 +196,7 @@ def _can_run(subject: Subject, batch: ModelBatch) -> bool:
     return False
 
 
-def _rows_interact(setup: ProofSetup) -> bool:
+def _rows_interact(setup: CheckSetup) -> bool:
     """Return whether the outputs of a row depend on other rows of the same length in the batch."""
     for row in {0, len(setup.probe) - 1}:
         copies = setup.probe.select([row] * 4)
@@ -208,8 +210,8 @@ def _rows_interact(setup: ProofSetup) -> bool:
 
 
 def _replace_other_rows(sample: Sample, seed: int) -> ModelBatch:
-    """Return a batch in which every row but the first one has other tokens."""
-    original, other = sample.padded(), sample.refilled(seed).padded()
+    """Return a batch in which all rows except the first have other tokens."""
+    original, other = sample.padded(), sample.with_random_tokens(seed).padded()
     batch = {}
     for name, padded in original.items():
         values = other[name].values.copy()
@@ -218,7 +220,7 @@ def _replace_other_rows(sample: Sample, seed: int) -> ModelBatch:
     return batch
 
 
-def compare_row_alone(setup: ProofSetup, subject: Subject) -> Deviations:
+def compare_row_alone(setup: CheckSetup, subject: Subject) -> Deviations:
     """Compare each row of a padded batch with the same row alone, for several amounts of padding."""
     probe = setup.probe
     alone = [subject.predict(probe.alone(row)) for row in range(len(probe))]
@@ -235,14 +237,17 @@ def compare_row_alone(setup: ProofSetup, subject: Subject) -> Deviations:
             for name, output in outputs.items():
                 expected = reference[name][0]
                 cut = None if name in wrong else crop(output[row], expected.shape, probe.padding)
-                where = f"{row_of(int(lengths[row]))} padded to {max(probe.places(more).values())}"
+                where = f"{describe_row(int(lengths[row]))} padded to {max(probe.places(more).values())}"
                 deviation = Deviation(difference(expected, cut), scale_of(expected), where)
                 add_deviation(found, name, deviation)
     return found
 
 
 def _find_wrong_sizes(probe: Sample, alone: Sequence[Outputs], outputs: Outputs, more: int) -> set[str]:
-    """Return the outputs that have the length of the row without padding, but not the padded length."""
+    """Return the outputs whose number of steps does not grow with the padding of the rows.
+
+    Without padding, these outputs have as many steps as the row has tokens.
+    """
     wrong = set()
     places = probe.places(more)
     for name, output in outputs.items():
@@ -256,11 +261,11 @@ def _find_wrong_sizes(probe: Sample, alone: Sequence[Outputs], outputs: Outputs,
     return wrong
 
 
-def compare_more_padding(setup: ProofSetup, subject: Subject) -> Deviations:
-    """Compare a padded batch with the same batch with more padding.
+def compare_more_padding(setup: CheckSetup, subject: Subject) -> Deviations:
+    """Compare a padded batch with the same batch with additional padding.
 
-    The shortest rows also run in a batch of their own. In a batch with long rows they already have so much
-    padding that more padding may change nothing.
+    The shortest rows also run in a separate batch. In a batch with long rows, they already have so much
+    padding that additional padding may have no effect.
     """
     more = [number for number in setup.more[1:] if number <= MORE[-1]]
     if setup.interact:
@@ -280,15 +285,15 @@ def _add_padding(subject: Subject, sample: Sample, numbers: Sequence[int]) -> De
             outputs = subject.predict(sample.padded(more))
             steps = find_steps(base, outputs, sample.places(), sample.places(more))
             where = f"{more} more padding positions"
-            for name, deviation in at_real_places(sample, steps, base, outputs, where).items():
+            for name, deviation in compare_real_positions(sample, steps, base, outputs, where).items():
                 add_deviation(found, name, deviation)
     return found
 
 
-def compare_other_content(setup: ProofSetup, subject: Subject) -> Deviations:
-    """Compare a padded batch with the same batch with other content in the padding."""
+def compare_other_content(setup: CheckSetup, subject: Subject) -> Deviations:
+    """Compare a padded batch with the same batch after the content of the padding is replaced."""
     assert subject.other is not None
-    # One more position, if the model accepts it, because rows of equal length have no padding otherwise.
+    # Add one position if the model supports it, because rows of equal length would have no padding.
     more = min(1, setup.more[-1])
     batch, places = setup.sample.padded(more), setup.sample.places(more)
     base, outputs = subject.predict(batch), subject.other(batch)
@@ -296,17 +301,17 @@ def compare_other_content(setup: ProofSetup, subject: Subject) -> Deviations:
         name: tuple(tuple(i for i, n in places.items() if n == size) or None for size in output.shape[1:])
         for name, output in base.items()
     }
-    return at_real_places(setup.sample, steps, base, outputs, "other content in the padding")
+    return compare_real_positions(setup.sample, steps, base, outputs, "other content in the padding")
 
 
-def compare_empty_rows(setup: ProofSetup, subject: Subject) -> tuple[Deviations, bool]:
+def compare_empty_rows(setup: CheckSetup, subject: Subject) -> tuple[Deviations, bool]:
     """Compare the outputs of rows without tokens at several padded lengths.
 
     Returns:
-        The deviations, and whether any output was NaN throughout.
+        The deviation of each output, and whether all values of any output are NaN.
     """
     empty = setup.sample.empty(2)
-    # The outputs of empty rows may be close to zero, so the outputs of other rows set the scale.
+    # The outputs of empty rows may be close to zero, so use the scale of other rows' outputs.
     usual = {name: scale_of(output) for name, output in subject.predict(setup.probe.padded()).items()}
     runs = [subject.predict(empty.padded(places)) for places in EMPTY_PLACES]
     found: Deviations = {}
@@ -314,7 +319,7 @@ def compare_empty_rows(setup: ProofSetup, subject: Subject) -> tuple[Deviations,
     for places, outputs in zip(EMPTY_PLACES[1:], runs[1:], strict=True):
         for name, output in outputs.items():
             if output.shape != runs[0][name].shape:
-                # An output for each position has no real positions here.
+                # The output has a value for each position, and none of the positions is real.
                 continue
             all_nan |= is_all_nan(output)
             deviation = Deviation(
@@ -326,8 +331,8 @@ def compare_empty_rows(setup: ProofSetup, subject: Subject) -> tuple[Deviations,
     return found, all_nan
 
 
-def measure_gradient(setup: ProofSetup, subject: Subject) -> Deviations:
-    """Measure the gradients with respect to padded positions, which must be exactly zero."""
+def measure_gradient(setup: CheckSetup, subject: Subject) -> Deviations:
+    """Measure the largest gradient with respect to a padded position, which must be exactly zero."""
     assert subject.gradient is not None
     batch = setup.probe.cut(GRADIENT_STEPS).padded(MORE[2])
     [mask] = {name: padded.mask for name, padded in batch.items()}.values()
@@ -339,13 +344,17 @@ def measure_gradient(setup: ProofSetup, subject: Subject) -> Deviations:
     }
 
 
-def measure_noise(setup: ProofSetup, subject: Subject) -> dict[str, float]:
-    """Measure how much rounding alone changes each output, with repeated rows and with jittered weights."""
+def measure_noise(setup: CheckSetup, subject: Subject) -> dict[str, float]:
+    """Measure how much rounding changes each output, by repeating rows and by changing weights slightly.
+
+    Returns:
+        The largest change of each output that rounding causes, by output name.
+    """
     batch = setup.probe.padded()
     base = subject.predict(batch)
     largest = dict.fromkeys(base, 0.0)
     if not setup.interact:
-        # Only the number of rows changes, which changes the order of additions.
+        # A different number of rows changes only the order of additions.
         twice = subject.predict(setup.probe.select(np.tile(np.arange(len(setup.probe)), 2)).padded())
         for name, output in twice.items():
             largest[name] = difference(base[name], output[: len(base[name])])
@@ -358,15 +367,15 @@ def measure_noise(setup: ProofSetup, subject: Subject) -> dict[str, float]:
     }
 
 
-def find_constant_outputs(setup: ProofSetup, subject: Subject) -> set[str]:
-    """Return the outputs that stay the same when all tokens change. They prove nothing."""
+def find_constant_outputs(setup: CheckSetup, subject: Subject) -> set[str]:
+    """Return the outputs that do not change if all tokens change. Such outputs cannot show a leak."""
     changed: set[str] = set()
     names: set[str] = set()
-    # Two rows, because a model may subtract the mean of its batch.
+    # Use two rows, because a model may subtract the mean of the batch.
     rows = setup.probe.select([len(setup.probe) - 1] * 2)
-    outputs = subject.predict(rows.refilled(10).padded())
+    outputs = subject.predict(rows.with_random_tokens(10).padded())
     for seed in (11, 12, 13):
-        for name, output in subject.predict(rows.refilled(seed).padded()).items():
+        for name, output in subject.predict(rows.with_random_tokens(seed).padded()).items():
             names.add(name)
             if difference(outputs[name], output) > LIMITS["float64"] * scale_of(outputs[name]):
                 changed.add(name)

@@ -1,4 +1,4 @@
-"""Compare the outputs of two runs at real positions."""
+"""Compare the outputs of two runs of a model at real positions."""
 
 from __future__ import annotations
 
@@ -13,13 +13,20 @@ from padmask.verify.proof.tolerance import Array, Deviation, Deviations
 
 Outputs = Mapping[str, Array]
 
-# One entry for each axis of each output after the first: the names of the inputs whose steps the axis counts,
-# () if the size changes with the padding in another way, None if the size does not change.
+# For each output, an entry for each axis after the first: the names of the inputs with as many steps as the
+# axis is long, () if the size changes with the padding in another way, None if the size does not change.
 Steps = Mapping[str, tuple[tuple[str, ...] | None, ...]]
 
 
 def find_steps(short: Outputs, long: Outputs, before: Mapping[str, int], after: Mapping[str, int]) -> Steps:
-    """Find the axes of the outputs that count steps. Their sizes grow with the padding of an input."""
+    """Find the time axes of the outputs, that is, the axes whose sizes grow with the padding of an input.
+
+    Args:
+        short: outputs for the batch with less padding.
+        long: outputs for the same batch with more padding.
+        before: padded length of each input in the first batch, by input name.
+        after: padded length of each input in the second batch, by input name.
+    """
 
     def axis(small: int, large: int) -> tuple[str, ...] | None:
         if small == large:
@@ -33,7 +40,9 @@ def find_steps(short: Outputs, long: Outputs, before: Mapping[str, int], after: 
     }
 
 
-def at_real_places(sample: Sample, steps: Steps, base: Outputs, outputs: Outputs, where: str) -> Deviations:
+def compare_real_positions(
+    sample: Sample, steps: Steps, base: Outputs, outputs: Outputs, where: str
+) -> Deviations:
     """Compare two runs of the same sample at the real positions of each output."""
     lengths = sample.lengths()
     shared = shared_lengths(sample)
@@ -41,10 +50,10 @@ def at_real_places(sample: Sample, steps: Steps, base: Outputs, outputs: Outputs
     found: Deviations = {}
     for name, axes in steps.items():
         if () in axes:
-            # After striding, for example. Only the row-alone check knows which steps are real.
+            # The number of steps changed, for example by striding. Only the row-alone check can compare them.
             continue
         if not any(axes) and len(rows) and base[name].shape == outputs[name].shape:
-            # Without a time axis every value is real, so all rows can be compared at once.
+            # The output has no time axis, so every value is real and all rows can be compared together.
             add_deviation(
                 found, name, _compare_rows(base[name][rows], outputs[name][rows], shared[rows], where)
             )
@@ -57,16 +66,18 @@ def at_real_places(sample: Sample, steps: Steps, base: Outputs, outputs: Outputs
             one = crop(base[name][row], shape, sample.padding)
             two = crop(outputs[name][row], shape, sample.padding)
             assert one is not None
-            deviation = Deviation(difference(one, two), scale_of(one), f"{row_of(int(shared[row]))}, {where}")
+            deviation = Deviation(
+                difference(one, two), scale_of(one), f"{describe_row(int(shared[row]))}, {where}"
+            )
             add_deviation(found, name, deviation)
     return found
 
 
 def _compare_rows(one: Array, two: Array, tokens: npt.NDArray[np.int64], where: str) -> Deviation:
-    """Compare at least one row of outputs without a time axis."""
+    """Compare outputs that have no time axis, for at least one row."""
     largest = _differences(one, two).reshape(len(one), -1).max(axis=1, initial=0.0)
     worst = int(largest.argmax())
-    return Deviation(float(largest[worst]), scale_of(one), f"{row_of(int(tokens[worst]))}, {where}")
+    return Deviation(float(largest[worst]), scale_of(one), f"{describe_row(int(tokens[worst]))}, {where}")
 
 
 def add_deviation(found: Deviations, name: str, deviation: Deviation) -> None:
@@ -75,23 +86,23 @@ def add_deviation(found: Deviations, name: str, deviation: Deviation) -> None:
 
 
 def concatenate_outputs(pieces: Sequence[Outputs]) -> Outputs:
-    """Return the outputs of a batch that ran in several pieces."""
+    """Concatenate the outputs of a batch that was run in several pieces."""
     if len(pieces) == 1:
         return pieces[0]
     return {name: np.concatenate([piece[name] for piece in pieces]) for name in pieces[0]}
 
 
-def row_of(tokens: int) -> str:
-    """Describe a row by its length.
+def describe_row(tokens: int) -> str:
+    """Return a short description of a row with this number of tokens.
 
-    >>> row_of(1), row_of(0)
+    >>> describe_row(1), describe_row(0)
     ('row of 1 token', 'row of 0 tokens')
     """
     return f"row of {tokens} token{'' if tokens == 1 else 's'}"
 
 
 def crop(array: Array | None, shape: Sequence[int], padding: Side) -> Array | None:
-    """Cut the output of a padded row to the shape of the unpadded output; None if it is too small."""
+    """Cut the output of a padded row to the shape of the unpadded output; None if the output is too small."""
     if (
         array is None
         or array.ndim != len(shape)
@@ -106,14 +117,17 @@ def crop(array: Array | None, shape: Sequence[int], padding: Side) -> Array | No
 
 
 def difference(one: Array | None, two: Array | None) -> float:
-    """Return the largest absolute difference; infinite if the shapes differ or only one value is NaN."""
+    """Return the largest absolute difference of two arrays.
+
+    The result is infinite if the shapes differ or only one of two values is NaN.
+    """
     if one is None or two is None or one.shape != two.shape:
         return float("inf")
     return float(_differences(one, two).max(initial=0.0))
 
 
 def _differences(one: Array, two: Array) -> npt.NDArray[np.float64]:
-    """Return the absolute differences; infinite where only one value is NaN."""
+    """Return the absolute differences of two arrays, infinite where only one of two values is NaN."""
     first, second = _floats(one), _floats(two)
     same = (first == second) | (np.isnan(first) & np.isnan(second))
     with np.errstate(invalid="ignore"):
@@ -122,7 +136,7 @@ def _differences(one: Array, two: Array) -> npt.NDArray[np.float64]:
 
 
 def scale_of(array: Array) -> float:
-    """Return the largest absolute value; 1 for integers, whose changes are never rounding."""
+    """Return the largest finite absolute value; 1 for integers, because rounding cannot change them."""
     if array.dtype.kind in "iub":
         return 1.0 if array.size else 0.0
     finite = np.abs(_floats(array))
@@ -130,7 +144,7 @@ def scale_of(array: Array) -> float:
 
 
 def is_all_nan(array: Array) -> bool:
-    """Return whether an output has values and all of them are NaN."""
+    """Return whether an output is not empty and all its values are NaN."""
     return bool(array.size and np.isnan(_floats(array)).all())
 
 
@@ -141,7 +155,10 @@ def _floats(array: Array) -> npt.NDArray[np.float64]:
 
 
 def relative_difference(alone: Outputs, outputs: Outputs, padding: Side) -> float:
-    """Return the largest difference between a padded row and the row alone, as a share of the outputs."""
+    """Return the largest difference between the outputs of a padded row and of the same row without padding.
+
+    The difference is a share of the largest absolute value of the output.
+    """
     shares = [
         difference(one, crop(outputs[name], one.shape, padding)) / (scale_of(one) or 1.0)
         for name, one in alone.items()

@@ -1,4 +1,4 @@
-"""Prove a function that takes ids and a mask as NumPy arrays and returns arrays."""
+"""Verify a function that accepts ids and a mask as NumPy arrays and returns arrays."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ from padmask.errors import ModelError, SpecError
 from padmask.spec.verify import ModelSpec
 from padmask.verify.proof.checks import CannotRunError, Subject
 from padmask.verify.proof.deviations import Outputs, concatenate_outputs
-from padmask.verify.proof.prove import prove
 from padmask.verify.proof.sample import ModelBatch, Sample
 from padmask.verify.proof.tolerance import Array
+from padmask.verify.proof.verify_subject import verify_subject
 from padmask.verify.report import SubjectReport
 
 IDS = "ids"
@@ -33,7 +33,7 @@ def find_function(text: str) -> Callable[[Array, Array], Any]:
     module, colon, name = text.partition(":")
     if not module or not colon or not name:
         raise SpecError(
-            f"--predict takes module:function, for example mypackage.serve:predict. Received: {text!r}."
+            f"--predict must be module:function, for example mypackage.serve:predict. Received: {text!r}."
         )
     _add_current_folder(module)
     try:
@@ -56,8 +56,8 @@ def find_function(text: str) -> Callable[[Array, Array], Any]:
 def _add_current_folder(module: str) -> None:
     """Add the current folder to `sys.path`.
 
-    The folder goes first only if it contains the module. Otherwise the folder goes last, so that files in a
-    folder of data do not replace installed modules.
+    The folder becomes the first entry only if it contains the module. Otherwise it becomes the last entry, so
+    that files in a data folder do not replace installed modules.
     """
     folder = os.getcwd()
     if folder not in sys.path:
@@ -65,12 +65,15 @@ def _add_current_folder(module: str) -> None:
         sys.path.insert(0 if has_module else len(sys.path), folder)
 
 
-def prove_function(function: Callable[[Array, Array], Any], spec: ModelSpec, sample: Sample) -> SubjectReport:
-    """Prove a function of ids, shape (rows, maxlen, ...), and a bool mask, shape (rows, maxlen).
+def verify_function(
+    function: Callable[[Array, Array], Any], spec: ModelSpec, sample: Sample
+) -> SubjectReport:
+    """Verify a function of ids, shape (rows, maxlen, ...), and a bool mask, shape (rows, maxlen).
 
     Args:
-        function: function that returns an array, or a dict or sequence of arrays, with the rows on axis 0.
-        spec: settings of the proof.
+        function: function that returns an array, a sequence of arrays or a dict of arrays, with the rows on
+            axis 0.
+        spec: options of the verification.
         sample: rows of one input.
 
     Raises:
@@ -95,9 +98,10 @@ def prove_function(function: Callable[[Array, Array], Any], spec: ModelSpec, sam
         return concatenate_outputs(pieces)
 
     def other(batch: ModelBatch) -> Outputs:
-        # Tokens in the padding, with the mask unchanged. A function of one length allows no other variation.
-        disguised = sample.disguised(batch, 23)
-        return predict({name: replace(batch[name], values=disguised[name].values) for name in batch})
+        # If a function requires a fixed length, only the content of the padding can vary. Put random tokens
+        # into the padding and leave the mask unchanged.
+        unmasked = sample.unmasked(batch, 23)
+        return predict({name: replace(batch[name], values=unmasked[name].values) for name in batch})
 
     try:
         is_half = any(output.dtype == np.float16 for output in predict(sample.padded()).values())
@@ -113,19 +117,19 @@ def prove_function(function: Callable[[Array, Array], Any], spec: ModelSpec, sam
     )
     control = Subject(
         spec.name,
-        lambda batch: predict(sample.disguised(batch, 21)),
+        lambda batch: predict(sample.unmasked(batch, 21)),
         dtype,
-        other=lambda batch: predict(sample.disguised(batch, 22)),
+        other=lambda batch: predict(sample.unmasked(batch, 22)),
     )
     try:
-        return prove(subject, control, sample, twin=False, far=True, empty=spec.empty_rows).report
+        return verify_subject(subject, control, sample, twin=False, far=True, empty=spec.empty_rows).report
     except CannotRunError as error:
         raise ModelError(f"{spec.name}: {error}", options=error.options) from None
 
 
 def _call_function(function: Callable[[Array, Array], Any], ids: Array, mask: Array) -> dict[str, Array]:
     try:
-        # Copies, because the function may change its arguments.
+        # Pass copies, because the function may change its arguments.
         result = function(ids.copy(), mask.copy())
     except (Exception, SystemExit) as error:  # noqa: BLE001 - the function is the user's, and may raise anything
         raise CannotRunError(f"the function raised {type(error).__name__}: {_first_line(error)}") from None
@@ -157,10 +161,10 @@ def _first_line(error: BaseException) -> str:
 
 
 def _to_numpy(output: Any) -> Array:
-    """Return an output as a NumPy array. PyTorch tensors are detached and copied to the CPU first."""
+    """Convert an output to a NumPy array. PyTorch tensors are detached and copied to the CPU first."""
     if hasattr(output, "detach"):
         output = output.detach().cpu()
         if "bfloat16" in str(output.dtype):
             output = output.float()
-    # A copy, because some functions return the same buffer each time.
+    # Copy the array, because some functions return the same buffer each time.
     return np.array(output)

@@ -1,4 +1,4 @@
-"""Draw random rows for a model if there are no data."""
+"""Generate random rows for verifying a model without data."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ from padmask.verify.proof.sample import Input, ModelInput, Sample
 
 LENGTHS: npt.NDArray[np.int64] = np.arange(1, 12, dtype=np.int64)
 
-# Number of rows of each length, with different tokens.
+# Number of rows of each length. Their tokens differ.
 DRAWS = 2
 
-# Values in a step, for models that do not specify a number.
+# Number of values per step, for models that do not specify a number.
 FEATURES = 5
 
 
@@ -32,16 +32,16 @@ def draw_random_rows(
     seed: int = 0,
     different_lengths: bool = True,
 ) -> Sample:
-    """Draw rows for every input of a model.
+    """Generate random rows for every input of a model.
 
     Args:
         slots: inputs of the model.
         padding: side of the padding.
-        value: pad value; no drawn token has this value.
-        vocab_size: number of ids; None uses the sizes of the embeddings.
-        seed: seed of the draw.
-        different_lengths: whether the inputs of a row have different lengths, so that the longest input
-            does not conceal a leak of the others.
+        value: pad value. No random token has this value.
+        vocab_size: number of ids. None uses the sizes of the model's embeddings.
+        seed: random seed.
+        different_lengths: whether the inputs of a row have different lengths, which prevents the longest
+            input from hiding a leak of the other inputs.
     """
     random = np.random.default_rng(seed)
     inputs: dict[str, Input] = {}
@@ -63,7 +63,15 @@ def take_sample(
     values: Mapping[str, Any],
     seed: int = 0,
 ) -> Sample:
-    """Make a sample from given rows, by input name."""
+    """Create a sample from rows of the data.
+
+    Args:
+        slots: inputs of the model.
+        rows: real tokens of each row, by input name.
+        padding: side of the padding.
+        values: pad value of each input, by input name.
+        seed: random seed for the values of inputs that `rows` lacks and that have no time axis.
+    """
     timed = [slot for slot in slots if slot.kind in ("tokens", "features")]
     inputs = {
         slot.name: Input(
@@ -84,7 +92,7 @@ def _add_static_inputs(
     random: np.random.Generator,
     rows: Mapping[str, Sequence[npt.NDArray[Any]]] | None = None,
 ) -> Sample:
-    """Add the inputs without a time axis: the given values, or one random value for each row."""
+    """Add the inputs that have no time axis, with the values in `rows`, or else a random value per row."""
     inputs, count = dict(sample.inputs), len(sample)
     for slot in slots:
         if slot.kind == "static":
@@ -103,7 +111,12 @@ def _add_static_inputs(
 
 
 def _choose_lengths(places: int | None, shift: int) -> npt.NDArray[np.int64]:
-    """Return the lengths to try. A shift pairs the lengths of several inputs differently in each row."""
+    """Return the length of each row of an input, shape (rows,).
+
+    Args:
+        places: padded length that the input requires; None for any length.
+        shift: number of the input. Inputs with different numbers have different lengths in the same row.
+    """
     lengths = LENGTHS if places is None else _choose_lengths_up_to(places)
     lengths = np.roll(lengths, 4 * shift)
     if places is None and shift:
@@ -123,7 +136,7 @@ def _draw_pool(
     inner = tuple(size or FEATURES for size in slot.shape[1:])
     if slot.kind == "features":
         return np.asarray(random.standard_normal((512, *inner)), dtype="float32")
-    # The size of an embedding that may belong to another input counts only without a vocab_size.
+    # If the embedding may belong to another input, use its size only if there is no vocab_size.
     own = slot.vocab if slot.exact or vocab_size is None else None
     sizes = [size for size in (vocab_size, own) if size is not None]
     if not sizes:

@@ -1,4 +1,4 @@
-"""The rows of a proof, without padding, and the batches made from them."""
+"""Rows for the checks, and methods that build padded batches from them."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from padmask.core.kernel import Padded, keep_pieces, pad_batch
+from padmask.core.kernel import Padded, pad_batch, slice_rows
 from padmask.core.plan import plan_pad
 from padmask.core.ragged import Ragged
 from padmask.spec.pad import Side
 
-# The padded values and the mask of each input of a model.
+# Padded values and mask of each model input, by input name.
 ModelBatch = Mapping[str, Padded]
 
 
@@ -24,13 +24,12 @@ class ModelInput:
 
     Args:
         name: name of the input in the model.
-        kind: `"tokens"`, `"features"`, `"mask"` (receives the mask of the tokens) or `"static"`
-            (has no time axis).
-        shape: shape without the batch axis; None for an axis of any size.
+        kind: `"tokens"` (ids), `"features"` (float vectors), `"mask"`, or `"static"` (no time axis).
+        shape: shape without the batch axis. None for an axis of any size.
         dtype: dtype that the model expects.
-        vocab: number of ids that the embedding has rows for, if known.
-        mask_of: name of the input that a mask belongs to.
-        exact: whether `vocab` is the size of the embedding that receives this input, and not of another one.
+        vocab: number of ids that the embedding accepts; None if unknown.
+        mask_of: for a mask, the name of the masked input.
+        exact: whether `vocab` is certainly the size of the embedding that reads this input.
     """
 
     name: str
@@ -44,14 +43,14 @@ class ModelInput:
 
 @dataclass(frozen=True)
 class Input:
-    """The rows of one input, without padding.
+    """The rows of one model input, without padding.
 
     Args:
         rows: real tokens of each row.
         value: pad value.
         dtype: dtype that the model expects.
-        places: padded length that the model requires; None for any length.
-        static: whether the input has no time axis. Each row then has one value, which is not padded.
+        places: padded length that the model requires. None if the model accepts any length.
+        static: whether the input has no time axis. Then each row is a single value, which is not padded.
     """
 
     rows: Ragged
@@ -63,7 +62,7 @@ class Input:
 
 @dataclass(frozen=True)
 class Sample:
-    """The rows of every input of a model, without padding.
+    """The rows of all inputs of a model, without padding.
 
     >>> from padmask.core.python_rows import flatten
     >>> sample = Sample({"ids": Input(flatten([[7], [8, 9]]))})
@@ -71,9 +70,9 @@ class Sample:
     ([[7, 0, 0], [8, 9, 0]], [[7]])
 
     Args:
-        inputs: rows by input name; every input has the same number of rows.
+        inputs: rows by input name. Every input has the same number of rows.
         padding: side of the padding.
-        pool: tokens to draw replacements from, by input; the default is the tokens of the sample.
+        pool: tokens from which replacements are drawn, by input name. The default is the sample's tokens.
     """
 
     inputs: Mapping[str, Input]
@@ -85,15 +84,15 @@ class Sample:
 
     @property
     def timed(self) -> dict[str, Input]:
-        """The inputs with a time axis."""
+        """The inputs that have a time axis, by name."""
         return {name: given for name, given in self.inputs.items() if not given.static}
 
     def lengths(self) -> dict[str, npt.NDArray[np.int64]]:
-        """Return the row lengths of each input with a time axis, in tokens, shape (rows,)."""
+        """Return the number of tokens in each row, shape (rows,), for each input with a time axis."""
         return {name: given.rows.lengths for name, given in self.timed.items()}
 
     def places(self, more: int = 0) -> dict[str, int]:
-        """Return the padded length of each input: its longest row plus `more`, or the required length."""
+        """Return the padded length of each input: the longest row plus `more`, or the required length."""
         return {
             name: int(given.rows.lengths.max(initial=0)) + more if given.places is None else given.places
             for name, given in self.timed.items()
@@ -110,7 +109,7 @@ class Sample:
         return any(given.places is not None for given in self.timed.values())
 
     def padded(self, more: int = 0) -> ModelBatch:
-        """Return all rows as one batch, padded to the longest row plus `more` positions."""
+        """Return all rows in one batch, padded to the longest row plus `more` positions."""
         places = self.places(more)
         return {
             name: pad_batch(
@@ -123,24 +122,24 @@ class Sample:
         }
 
     def alone(self, row: int) -> ModelBatch:
-        """Return one row as a batch, without padding unless an input requires a fixed length."""
+        """Return a batch of one row, without padding unless an input requires a fixed length."""
         return self.select([row]).padded()
 
     def select(self, rows: Sequence[int] | npt.NDArray[np.int64]) -> Sample:
-        """Return the rows at these indices, in this order; an index may repeat."""
+        """Return a sample with the rows at these indices, in this order. Indices may repeat."""
         index = np.asarray(rows, dtype=np.int64)
         return self._replace_rows(lambda r: Ragged(r.values, r.starts[index], r.lengths[index]), self.inputs)
 
     def cut(self, maxlen: int) -> Sample:
-        """Return the rows truncated to at most `maxlen` tokens."""
+        """Return a sample with all rows truncated to at most `maxlen` tokens."""
 
         def truncate(rows: Ragged) -> Ragged:
-            return keep_pieces(rows, plan_pad(rows.lengths, maxlen, padding="post", truncating="post"))
+            return slice_rows(rows, plan_pad(rows.lengths, maxlen, padding="post", truncating="post"))
 
         return self._replace_rows(truncate, self.timed)
 
     def joined(self, other: Sample) -> Sample:
-        """Return the rows of both samples, which must share their token arrays."""
+        """Concatenate the rows of two samples that are views of the same token arrays."""
         inputs = {}
         for name, given in self.inputs.items():
             rows, more = given.rows, other.inputs[name].rows
@@ -151,13 +150,13 @@ class Sample:
         return replace(self, inputs=inputs)
 
     def empty(self, count: int) -> Sample:
-        """Return `count` rows without tokens."""
+        """Return a sample of `count` rows without tokens."""
         zeros = np.zeros(count, dtype=np.int64)
         selected = self.select(np.arange(count) % len(self))
         return selected._replace_rows(lambda rows: Ragged(rows.values, zeros, zeros), self.timed)
 
-    def refilled(self, seed: int) -> Sample:
-        """Return rows of the same lengths, with tokens drawn from the pool."""
+    def with_random_tokens(self, seed: int) -> Sample:
+        """Return a sample with rows of the same lengths and random tokens from the pool."""
         random = np.random.default_rng(seed)
         inputs = dict(self.inputs)
         for name, given in self.timed.items():
@@ -167,30 +166,30 @@ class Sample:
         return replace(self, inputs=inputs)
 
     def tokens(self, name: str, count: int, random: np.random.Generator) -> npt.NDArray[Any]:
-        """Draw `count` tokens of an input from the pool, shape (count, ...)."""
+        """Return `count` random tokens for an input from the pool, shape (count, ...)."""
         pool = self.pool.get(name)
         pool = self.inputs[name].rows.values if pool is None else pool
         drawn: npt.NDArray[Any] = pool[random.integers(len(pool), size=count)] if len(pool) else pool[:0]
         return drawn
 
-    def disguised(self, batch: ModelBatch, seed: int) -> ModelBatch:
-        """Return the batch with random tokens in the padding and a mask that is all True.
+    def unmasked(self, batch: ModelBatch, seed: int) -> ModelBatch:
+        """Replace the padding of a batch with random tokens, and its masks with masks that are all True.
 
-        A model cannot distinguish this padding from tokens. The batch is the control of a proof.
+        A model cannot distinguish this padding from real tokens.
         """
         random = np.random.default_rng(seed)
-        disguised = dict(batch)
+        unmasked = dict(batch)
         for name in self.timed:
             padded = batch[name]
             values = padded.values.copy()
             values[~padded.mask] = self.tokens(name, int((~padded.mask).sum()), random)
             full = np.full(len(values), padded.mask.shape[1], dtype=np.int64)
-            disguised[name] = Padded(values, np.ones_like(padded.mask), full)
-        return disguised
+            unmasked[name] = Padded(values, np.ones_like(padded.mask), full)
+        return unmasked
 
     def _replace_rows(self, change: Callable[[Ragged], Ragged], changed: Collection[str]) -> Sample:
-        """Return the sample with the rows of the inputs `changed` replaced by `change(rows)`."""
-        # Tokens that the change removes can still be drawn.
+        """Return a sample in which `change` has been applied to the rows of the inputs `changed`."""
+        # The pool keeps the tokens that the change removes.
         pool = {name: given.rows.values for name, given in self.inputs.items()} | dict(self.pool)
         inputs = {
             name: replace(given, rows=change(given.rows)) if name in changed else given
@@ -206,11 +205,11 @@ def pick_rows(lengths: npt.NDArray[np.int64], count: int) -> npt.NDArray[np.int6
     [1, 3, 0]
 
     Args:
-        lengths: row lengths in tokens, shape (rows,). Rows without tokens are never picked.
+        lengths: number of tokens in each row, shape (rows,). Rows without tokens are never picked.
         count: number of rows to pick, at least 2.
 
     Returns:
-        Indices of the picked rows, the shortest row first.
+        Indices of the picked rows, in order of length.
     """
     _, first = np.unique(lengths, return_index=True)
     first = first[lengths[first] > 0]
@@ -225,7 +224,7 @@ def pick_rows(lengths: npt.NDArray[np.int64], count: int) -> npt.NDArray[np.int6
 
 
 def shared_lengths(sample: Sample) -> npt.NDArray[np.int64]:
-    """Return one length for each row: 0 if any input has no token, otherwise that of the longest input."""
+    """Return the length of the longest input in each row, or 0 if any input of the row is empty."""
     lengths = np.stack(list(sample.lengths().values()))
     shared: npt.NDArray[np.int64] = np.where(lengths.min(axis=0) == 0, 0, lengths.max(axis=0))
     return shared

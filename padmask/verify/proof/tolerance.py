@@ -1,4 +1,4 @@
-"""Distinguish leaks from rounding: tolerances, noise, and the result of a check."""
+"""Distinguish leaks from rounding errors with tolerances and measured noise."""
 
 from __future__ import annotations
 
@@ -13,21 +13,21 @@ Array = npt.NDArray[Any]
 
 CheckVerdict = Literal["holds", "fails", "skipped"]
 
-# The key in LIMITS for a model converted to float64. The model may still cast to float32 inside, which rounds
-# by up to 4e-7. Leaks were never below 1e-5.
+# Key in LIMITS for a model that was converted to float64. Layers may still cast to float32, which causes
+# rounding errors of up to 4e-7. Measured leaks were never smaller than 1e-5.
 PRECISE = "widened"
 
-# Largest allowed deviation, as a share of the largest output. In models that ignore padding, with recurrent,
-# attention and pooling layers, the largest measured deviation was 4e-7 in float32 and 9e-16 in float64.
+# Largest allowed deviation, as a share of the largest output. For models that ignore padding, the largest
+# measured deviation was 4e-7 in float32 and 9e-16 in float64.
 LIMITS = {"float64": 1e-9, PRECISE: 1e-6, "float32": 1e-5, "float16": 5e-3, "bfloat16": 2e-2}
 
-# Deviations of sound models stay within the measured noise. Those of leaks were thousands of times larger.
+# Allowed deviation as a multiple of the measured noise. Leaks were thousands of times larger than the noise.
 NOISE_FACTOR = 20.0
 
-# Upper limit of the noise, as a share of the outputs.
+# Upper limit for the noise, as a share of the largest output.
 MOST_NOISE = 1e-3
 
-# Largest deviation that can be rounding, as a share of the outputs, if float64 shows no leak.
+# Largest deviation that can be rounding if float64 shows no leak, as a share of the largest output.
 PLAUSIBLE_ROUNDING = {"float32": 2e-2, "float16": 5e-2, "bfloat16": 2e-1}
 
 
@@ -38,7 +38,7 @@ class Deviation:
     Args:
         largest: largest absolute difference; infinite if the shapes differ or only one value is NaN.
         scale: largest absolute value of the output.
-        where: row and padding of the largest difference.
+        where: text with the row and the padding for which the difference is largest.
     """
 
     largest: float = 0.0
@@ -55,7 +55,7 @@ Deviations = dict[str, Deviation]
 
 @dataclass(frozen=True)
 class ComparedDeviation:
-    """A deviation and its tolerance, both absolute."""
+    """The deviation of an output and its tolerance, both as absolute differences."""
 
     deviation: float
     tolerance: float
@@ -72,11 +72,11 @@ class Check:
 
     Args:
         name: name of the check.
-        verdict: `"holds"`, `"fails"` or `"skipped"`.
+        verdict: `"holds"` if the check passed, `"fails"` or `"skipped"`.
         max_abs_diff: largest absolute deviation at real positions; None if the check was skipped.
         tolerance: largest allowed deviation; None if the check was skipped.
-        detail: row and padding of the deviation, or the reason why the check was skipped.
-        outputs: deviation and tolerance of each output.
+        detail: row and padding with the largest deviation, or the reason why the check was skipped.
+        outputs: deviation and tolerance of each output, by output name.
     """
 
     name: str
@@ -92,7 +92,10 @@ class Check:
 
     @classmethod
     def of(cls, name: str, outputs: Mapping[str, ComparedDeviation], detail: str = "") -> Check:
-        """Summarize the deviations of all outputs by the one that is largest relative to its tolerance."""
+        """Create a result from the deviations of all outputs.
+
+        The summary is the deviation that is largest relative to its tolerance.
+        """
         if not outputs:
             return cls.skipped(name, detail or "no output has real positions to compare")
         worst_name, worst = max(outputs.items(), key=lambda item: _excess(item[1]))
@@ -115,17 +118,17 @@ def compare_deviation(
     dtype: str,
     precise: tuple[Deviations, Mapping[str, float]] | None,
 ) -> tuple[dict[str, ComparedDeviation], str]:
-    """Decide for each output whether its deviation is larger than rounding.
+    """Choose the deviation and the tolerance of each output, to distinguish a leak from rounding.
 
-    If the model also ran in float64, the float64 deviation decides: rounding vanishes in float64, a leak
-    does not. A deviation that is too large for rounding counts as a leak in any case. Some leaks occur in one
-    precision only, because a cast returns a new tensor without the mask.
+    If the model also ran in float64, the float64 deviation is usually chosen, because float64 has almost no
+    rounding. However, a deviation that is too large for rounding is always a leak. Some leaks occur in only
+    one precision, because a cast returns a new tensor without the mask.
 
     Args:
-        native: deviations in the model's own precision.
-        noises: noise in the model's own precision by output, in the unit of the output.
-        dtype: the model's own precision.
-        precise: deviations and noise in float64, if the model ran in float64.
+        native: deviation of each output in the model's own precision, by output name.
+        noises: absolute noise of each output in the model's own precision, by output name.
+        dtype: the model's own precision, such as `"float32"`.
+        precise: deviations and noise in float64; None if the model did not run in float64.
 
     Returns:
         The deviation and tolerance of each output, and a remark for the report.
@@ -140,9 +143,9 @@ def compare_deviation(
         if own.holds != float64.holds and (own.holds or _may_be_rounding(deviation, dtype)):
             compared[name] = float64
             remark = (
-                f"the deviation in {dtype}, {own.deviation:.1e}, is rounding: float64 does not show it"
+                f"the {dtype} deviation, {own.deviation:.1e}, is rounding, because it vanishes in float64"
                 if float64.holds
-                else "found in float64"
+                else "measured in float64"
             )
     return compared, remark
 
@@ -153,10 +156,10 @@ def _compare(deviation: Deviation, noise: float, dtype: str) -> ComparedDeviatio
 
 
 def _may_be_rounding(deviation: Deviation, dtype: str) -> bool:
-    """Return whether a deviation above its tolerance is still small enough to be rounding."""
+    """Return whether a deviation above its tolerance is small enough to be a rounding error."""
     return deviation.largest <= PLAUSIBLE_ROUNDING.get(dtype, 0.0) * deviation.scale
 
 
 def worst(deviations: Iterable[ComparedDeviation]) -> ComparedDeviation | None:
-    """Return the deviation that is largest relative to its tolerance; None if there is none."""
+    """Return the deviation that is largest relative to its tolerance; None if there are no deviations."""
     return max(deviations, key=_excess, default=None)

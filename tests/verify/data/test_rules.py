@@ -1,4 +1,4 @@
-"""For every rule, rows that break only this rule; and rows that break no rule."""
+"""For every rule, rows that violate only this rule, and rows that violate no rule."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ BROKEN = {
 def test_broken_rule_is_found(rule):
     seen = audited(**BROKEN[rule])
     assert rule in seen
-    # Left padding also breaks the rule for cuDNN's kernels.
+    # Left padding also violates the rule for cuDNN.
     assert set(seen) <= {rule, "cudnn-fallback"}
 
 
@@ -82,7 +82,7 @@ def test_declared_left_padding():
 
 def test_mask_of_wrong_shape():
     audit = Audit([AuditColumn("ids", value=0)])
-    audit.add_misshapen(np.array([False, True]), "row {}".format)
+    audit.add_invalid_masks(np.array([False, True]), "row {}".format)
     assert found(audit) == {"mask-shape": (1, ["row 1"])}
 
 
@@ -104,19 +104,19 @@ def test_mixed_sides():
 
 def test_impossible_lengths():
     audit = Audit([AuditColumn("ids", value=0)])
-    audit.add_impossible(np.array([False, True]), "row {}".format)
+    audit.add_invalid_lengths(np.array([False, True]), "row {}".format)
     assert found(audit) == {"length-range": (1, ["row 1"])}
 
 
 def test_unlisted_files():
     audit = Audit([AuditColumn("ids", value=0)])
-    audit.add_strangers(["a copy.jsonl"])
+    audit.add_unlisted_files(["a copy.jsonl"])
     assert found(audit) == {"stranger-file": (1, ["a copy.jsonl"])}
 
 
 def test_missing_end_marks():
     audit = Audit([AuditColumn("ids", value=0)])
-    audit.add_lacking_end(["cut.arrow"])
+    audit.add_files_without_end(["cut.arrow"])
     assert found(audit) == {"no-end-mark": (1, ["cut.arrow"])}
 
 

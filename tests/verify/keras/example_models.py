@@ -1,8 +1,8 @@
-"""Small Keras models with known verdicts: some ignore their padding, some leak it.
+"""Small Keras models with known verdicts: some ignore padding, some do not.
 
-Every model was measured: each row alone and without padding, against the same row in batches of growing
-width; where the rows of a batch depend on each other, padded batches of several widths; where the width is
-fixed, other numbers in the padding's row of the embedding. The name of the function that
+Every verdict was measured independently. Each row without padding was compared with the same row in wider
+batches. If the rows of a batch depend on each other, batches of several widths were compared. If the width is
+fixed, the embedding of the padding was changed. The name of the function that
 builds a model is the model's name, and its docstring explains the verdict.
 """
 
@@ -30,22 +30,23 @@ FRAMES = {"frames": f"features:{DIM}"}
 class ExampleModel:
     """A model and its known verdict.
 
-    `culprits` are acceptable names of the first layer or operation after which the mask is gone or padding
-    reaches real places; "outer/inner" where it is nested, the model's own name where plain operations in a
-    subclassed model's `call` are to blame. Most have one name; two are given where both can be defended.
+    `culprits` are the acceptable names of the first layer or operation that drops the mask or lets padding
+    change real positions. A nested layer has the name "outer/inner". If plain operations in the `call` of a
+    subclassed model leak, the name is that of the model. Most models have one acceptable name.
 
-    `inputs` says what to feed, by name: "tokens" (two of them have lengths of their own), "tokens:ids"
-    (tokens as long as those of `ids`), "features:F" (F floats a step), "mask" (1 for real, 0 for padding, in
-    the dtype of the input, or int32). A fixed length or batch size is in the model's input shape.
+    `inputs` describes each input by name: "tokens" (if there are two, their lengths differ), "tokens:ids"
+    (tokens with the lengths of `ids`), "features:F" (F floats per step) or "mask" (1 for real tokens and 0
+    for padding, in the dtype of the input, or int32). The input shape of the model contains a fixed length or
+    batch size.
     """
 
     name: str
     build: Callable[[], keras.Model] = field(repr=False)
     verdict: str  # "ignores", "leaks" or "inconclusive"
     culprits: frozenset[str] = frozenset()
-    custom: bool = False  # needs the classes below to be loaded
-    unsafe: bool = False  # loads with safe_mode=False alone
-    graph: bool = False  # leaks only where it runs as a graph, as it does in predict
+    custom: bool = False  # loading requires the classes in this file
+    unsafe: bool = False  # loading requires safe_mode=False
+    graph: bool = False  # leaks only if compiled, as in predict
     inputs: dict[str, str] = field(default_factory=lambda: dict(IDS))
     value: int = 0  # the pad id
     padding: str = "post"
@@ -87,7 +88,7 @@ def unsure(**known):
     return example("inconclusive", **known)
 
 
-# What the builders share. ---------------------------------------------------------------------------------
+# Functions that the builders share. -----------------------------------------------------------------------
 
 
 def scrambled(model: keras.Model, scale: float = 0.5) -> keras.Model:
@@ -150,7 +151,7 @@ def attention(name: str = "attention"):
 
 
 def real(ids, value: int = 0):
-    """1.0 for real steps, with an axis for the features."""
+    """Return 1.0 for real steps and 0.0 for padding, with an axis for the features."""
     return K.expand_dims(K.cast(K.not_equal(ids, value), "float32"), -1)
 
 
@@ -165,7 +166,7 @@ custom = keras.saving.register_keras_serializable("examples")
 
 @custom
 class Halve(L.Layer):
-    """Step by step, but supports_masking was forgotten."""
+    """A layer that does not mix steps, but does not set supports_masking."""
 
     def call(self, x):
         return x * 0.5
@@ -173,7 +174,7 @@ class Halve(L.Layer):
 
 @custom
 class SumOfTwo(L.Layer):
-    """With two tensors Keras fills `first_mask` and `second_mask`, never `mask`."""
+    """A layer with two tensors. Keras passes `first_mask` and `second_mask`, but never `mask`."""
 
     def call(self, first, second, mask=None):
         both = first + second
@@ -184,7 +185,7 @@ class SumOfTwo(L.Layer):
 
 @custom
 class WidthMean(L.Layer):
-    """The sum over the real steps, but divided by the width of the batch."""
+    """The sum over the real steps, divided by the width of the batch."""
 
     supports_masking = True
 
@@ -220,7 +221,7 @@ class LastReal(L.Layer):
 
 @custom
 class Count(L.Layer):
-    """How many steps are real."""
+    """The number of real steps."""
 
     def call(self, x, mask=None):
         return K.sum(K.cast(mask, "float32"), axis=1, keepdims=True)
@@ -231,7 +232,7 @@ class Count(L.Layer):
 
 @custom
 class Positions(L.Layer):
-    """Learned positions, counted from the left or from the right end of the batch."""
+    """Learned position embeddings, counted from the left or the right end of the batch."""
 
     def __init__(self, from_right=False, **options):
         super().__init__(**options)
@@ -265,7 +266,7 @@ class Recent(L.Layer):
 
 @custom
 class FirstThree(L.Layer):
-    """The mean of the first three steps, real or not."""
+    """The mean of the first three steps, including padding."""
 
     def call(self, x):
         return K.mean(x[:, :3], axis=1)
@@ -273,7 +274,7 @@ class FirstThree(L.Layer):
 
 @custom
 class SplitAtFour(L.Layer):
-    """Two pieces, each with its own piece of the mask."""
+    """A layer that splits the steps and the mask into two pieces."""
 
     def call(self, x):
         return x[:, :4], x[:, 4:]
@@ -287,7 +288,7 @@ class SplitAtFour(L.Layer):
 
 @custom
 class PadEmbedding(L.Layer):
-    """An embedding whose pad id need not be zero."""
+    """An embedding with a configurable pad id."""
 
     def __init__(self, pad, **options):
         super().__init__(**options)
@@ -312,7 +313,7 @@ class PadEmbedding(L.Layer):
 
 @custom
 class Block(L.Layer):
-    """Attention and residual Adds: the attention takes the mask off its own input."""
+    """Attention with residual Adds. The attention removes the mask from its own input."""
 
     def __init__(self, depth=1, explicit=False, **options):
         super().__init__(**options)
@@ -391,12 +392,12 @@ def own(model: keras.Model) -> keras.Model:
     return scrambled(model)
 
 
-# Leaks: the mask is lost, without a word, in an operator, an operation or a merge. -----------------------
+# Leaks: an operator, an operation or a merge drops the mask silently. -------------------------------------
 
 
 @leaks("add")
 def plus_then_lstm():
-    """A plus sign keeps no mask, so the LSTM runs over the padding."""
+    """The operator + drops the mask, so the LSTM includes the padding."""
     ids = tokens()
     x = embedding()(ids)
     return net(ids, head(lstm()(x + L.Dense(DIM, name="mix")(x))))
@@ -404,28 +405,28 @@ def plus_then_lstm():
 
 @leaks("multiply")
 def scaled_embedding():
-    """Times a number: the mask is gone."""
+    """Multiplication by a number drops the mask."""
     ids = tokens()
     return net(ids, head(L.Bidirectional(gru(), name="both")(embedding()(ids) * 2.0)))
 
 
 @leaks("tanh")
 def tanh_operation():
-    """keras.ops.tanh keeps no mask, where Activation("tanh") does."""
+    """keras.ops.tanh drops the mask, unlike Activation("tanh")."""
     ids = tokens()
     return net(ids, head(gru()(K.tanh(embedding()(ids)))))
 
 
 @leaks("flip")
 def flip_then_gru():
-    """keras.ops.flip loses the mask and puts the padding first."""
+    """keras.ops.flip drops the mask and moves the padding to the start."""
     ids = tokens()
     return net(ids, head(gru()(K.flip(embedding()(ids), axis=1))))
 
 
 @leaks("merge")
 def add_unmasked_branch():
-    """Add gives no mask when one branch has none."""
+    """Add returns no mask if one branch has no mask."""
     ids = tokens()
     merged = L.Add(name="merge")([embedding()(ids), embedding(False, "plain")(ids)])
     return net(ids, head(lstm()(merged)))
@@ -433,7 +434,7 @@ def add_unmasked_branch():
 
 @leaks("merge")
 def concatenate_unmasked_branch():
-    """Concatenate takes an unmasked branch as all real, and so the whole."""
+    """Concatenate treats an unmasked branch as real, and returns a mask that is all True."""
     ids = tokens()
     merged = L.Concatenate(name="merge")([embedding()(ids), embedding(False, "plain")(ids)])
     return net(ids, head(mean()(merged)))
@@ -441,34 +442,34 @@ def concatenate_unmasked_branch():
 
 @leaks("mean")
 def mean_operation():
-    """keras.ops.mean over time counts the padding."""
+    """keras.ops.mean over time includes the padding."""
     ids = tokens()
     return net(ids, head(K.mean(embedding()(ids), axis=1)))
 
 
 @leaks("mean")
 def masked_sum_over_width():
-    """The padding is zeroed, but the sum is divided by the width."""
+    """The padding is set to zero, but the sum is divided by the width."""
     ids = tokens()
     return net(ids, head(K.mean(embedding(False)(ids) * real(ids), axis=1)))
 
 
 @leaks("share", custom=True)
 def width_mean_layer():
-    """A layer that uses its mask, then divides by the width all the same."""
+    """A layer uses its mask, but divides by the width."""
     return chain(embedding(), WidthMean(name="share"), L.Dense(OUT, name="head"))
 
 
 @leaks("get_item")
 def last_step():
-    """x[:, -1] is padding in every row but the longest."""
+    """x[:, -1] is padding in every row except the longest."""
     ids = tokens()
     return net(ids, head(L.Dense(UNITS, name="mix")(embedding()(ids))[:, -1]))
 
 
 @leaks("softmax")
 def softmax_over_time():
-    """Attention pooling whose softmax gives the padding its share."""
+    """Attention pooling with a softmax that includes the padding."""
     ids = tokens()
     x = embedding()(ids)
     weights = K.softmax(L.Dense(1, name="score")(x), axis=1)
@@ -477,7 +478,7 @@ def softmax_over_time():
 
 @leaks("softmax")
 def weak_mask_constant():
-    """Minus six is not minus infinity: a little of the padding remains, and more with more of it."""
+    """The score of padding is -6 instead of minus infinity, so padding has a small effect."""
     ids = tokens()
     x = embedding()(ids)
     scores = L.Dense(1, name="score")(x) - 6.0 * (1.0 - real(ids))
@@ -486,7 +487,7 @@ def weak_mask_constant():
 
 @leaks("einsum", "softmax")
 def attention_by_hand():
-    """Self attention in keras.ops: the scores carry no mask, the softmax mixes the padding in."""
+    """Self-attention in keras.ops. The scores have no mask, so the softmax includes the padding."""
     ids = tokens()
     x = embedding()(ids)
     query, key = L.Dense(DIM, name="query")(x), L.Dense(DIM, name="key")(x)
@@ -496,7 +497,7 @@ def attention_by_hand():
 
 @leaks("scores", "weights")
 def dot_attention():
-    """Dot gives no mask, so the softmax over its scores mixes the padding in."""
+    """Dot returns no mask, so the softmax over its scores includes the padding."""
     ids = tokens()
     x = embedding()(ids)
     weights = L.Activation("softmax", name="weights")(L.Dot((2, 2), name="scores")([x, x]))
@@ -505,7 +506,7 @@ def dot_attention():
 
 @leaks("sum")
 def width_alone():
-    """Tokens do not matter to it, but the width does."""
+    """The output depends on the width and not on the tokens."""
     ids = tokens()
     return net(ids, head(K.expand_dims(K.log(K.sum(K.ones_like(ids, dtype="float32"), axis=1)), -1)))
 
@@ -515,51 +516,51 @@ def width_alone():
 
 @leaks("conv")
 def conv_same():
-    """A convolution reaches over the edge into the padding."""
+    """A convolution at the last real step includes the padding."""
     return chain(embedding(), L.Conv1D(UNITS, 3, padding="same", name="conv"), L.Dense(OUT, name="head"))
 
 
 @leaks("conv")
 def separable_conv():
-    """So does a separable one, here before a pooling that would have masked."""
+    """A separable convolution includes the padding, before a pooling layer that supports masks."""
     conv = L.SeparableConv1D(UNITS, 3, padding="same", name="conv")
     return chain(embedding(), conv, mean(), L.Dense(OUT, name="head"))
 
 
 @leaks("conv")
 def pointwise_conv_then_lstm():
-    """A kernel of one mixes nothing but loses the mask the LSTM needs."""
+    """A convolution with kernel size 1 mixes no steps, but drops the mask that the LSTM needs."""
     return chain(embedding(), L.Conv1D(UNITS, 1, name="conv"), lstm(), L.Dense(OUT, name="head"))
 
 
 @leaks("conv", padding="pre")
 def causal_conv_pre():
-    """Looking back, a causal convolution meets padding on the left where a row alone meets zeros."""
+    """With padding on the left, a causal convolution includes padding instead of zeros."""
     return chain(embedding(), L.Conv1D(UNITS, 3, padding="causal", name="conv"), L.Dense(OUT, name="head"))
 
 
 @leaks("flat")
 def flatten_fixed():
-    """Flatten gives every place weights of its own, those of the padding too."""
+    """After Flatten, every position has separate weights, including padding."""
     return chain(embedding(), L.Flatten(name="flat"), L.Dense(OUT, name="head"), shape=(12,))
 
 
 @leaks("peak")
 def global_max():
-    """The largest value may be the padding's."""
+    """The maximum may be a value of the padding."""
     return chain(embedding(), peak(), L.Dense(OUT, name="head"))
 
 
 @leaks("squeeze")
 def max_pool_then_lstm():
-    """Pooling halves the steps and loses the mask."""
+    """Pooling halves the number of steps and drops the mask."""
     pool = L.MaxPooling1D(2, padding="same", name="squeeze")
     return chain(embedding(), pool, lstm(), L.Dense(OUT, name="head"))
 
 
 @leaks("squeeze")
 def average_pool_then_mean():
-    """The mean after it no longer knows what was real."""
+    """The mean after the layer receives no mask."""
     pool = L.AveragePooling1D(3, padding="same", name="squeeze")
     return chain(embedding(), pool, mean(), L.Dense(OUT, name="head"))
 
@@ -579,31 +580,31 @@ def einsum_dense_then_gru():
 
 @leaks("same")
 def identity_reshape():
-    """A Reshape that changes nothing still loses the mask."""
+    """A Reshape to the same shape drops the mask."""
     return chain(embedding(), L.Reshape((-1, DIM), name="same"), gru(), L.Dense(OUT, name="head"))
 
 
 @leaks("same")
 def identity_permute():
-    """So does a Permute that changes nothing."""
+    """A Permute to the same order drops the mask."""
     return chain(embedding(), L.Permute((1, 2), name="same"), lstm(), L.Dense(OUT, name="head"))
 
 
 @leaks("twice")
 def upsampling():
-    """Every step twice, and the mask not at all."""
+    """The steps are repeated, but the mask is dropped."""
     return chain(embedding(), L.UpSampling1D(2, name="twice"), gru(), L.Dense(OUT, name="head"))
 
 
 @leaks("halve", custom=True)
 def custom_without_masking():
-    """A custom layer has to say supports_masking."""
+    """A custom layer must set supports_masking."""
     return chain(embedding(), Halve(name="halve"), gru(), L.Dense(OUT, name="head"))
 
 
 @leaks("both", custom=True)
 def custom_with_two_tensors():
-    """`mask` is not filled when a layer takes two tensors."""
+    """Keras does not pass `mask` to a layer with two tensors."""
     ids = tokens()
     x = embedding()(ids)
     return net(ids, head(SumOfTwo(name="both")(x, L.Dense(DIM, name="mix")(x))))
@@ -611,59 +612,59 @@ def custom_with_two_tensors():
 
 @leaks("last", unsafe=True)
 def lambda_last_step():
-    """A Lambda gets no mask unless it asks for one."""
+    """A Lambda receives no mask unless its function has a mask argument."""
     last = L.Lambda(lambda x: x[:, -1], output_shape=(DIM,), name="last")
     return chain(embedding(), last, L.Dense(OUT, name="head"))
 
 
-# Leaks: layers that carry the mask on and mix the steps all the same. ------------------------------------
+# Leaks: layers that pass the mask on but mix the steps. ---------------------------------------------------
 
 
 @leaks("norm")
 def group_normalization():
-    """Its moments are taken over time, the padding included."""
+    """The layer computes its moments over time, including the padding."""
     return chain(embedding(), L.GroupNormalization(2, name="norm"), mean(), L.Dense(OUT, name="head"))
 
 
 @leaks("norm")
 def layer_normalization_over_time():
-    """So are those of a LayerNormalization over time and features."""
+    """A LayerNormalization over time and features includes the padding."""
     norm = L.LayerNormalization([1, 2], center=False, scale=False, name="norm")
     return chain(embedding(), norm, lstm(), L.Dense(OUT, name="head"))
 
 
 @leaks("norm")
 def unit_normalization_over_time():
-    """The length of a column grows with the padding in it."""
+    """The norm of a feature over time includes the padding."""
     return chain(embedding(), L.UnitNormalization(1, name="norm"), gru(), L.Dense(OUT, name="head"))
 
 
 @leaks("back")
 def backwards_sequences_then_lstm():
-    """go_backwards turns the steps around but not their mask."""
+    """go_backwards reverses the steps but not the mask."""
     back = lstm("back", go_backwards=True, return_sequences=True)
     return chain(embedding(), back, lstm("front"), L.Dense(OUT, name="head"))
 
 
 @leaks("lstm")
 def zero_output_for_mask():
-    """With zero_output_for_mask even the final output is zero, if the last step is padding."""
+    """With zero_output_for_mask, the final output is zero if the last step is padding."""
     return chain(embedding(), lstm(zero_output_for_mask=True), L.Dense(OUT, name="head"))
 
 
 @leaks("again")
 def masking_after_embedding():
-    """Masking throws the mask that came in away and finds nothing to mask."""
+    """Masking discards the incoming mask, and no step has its mask value."""
     return chain(embedding(), L.Masking(0.0, name="again"), gru(), L.Dense(OUT, name="head"))
 
 
 @leaks("steps", graph=True)
 def time_distributed():
-    """In a graph with an unknown width it loops over the batch, and returns the wrong shape."""
+    """In a graph with an unknown width, the layer loops over the batch and returns a wrong shape."""
     return chain(embedding(), L.TimeDistributed(L.Dense(OUT, name="head"), name="steps"))
 
 
-# Leaks: the mask does not arrive where an initial state does. --------------------------------------------
+# Leaks: Keras does not pass the mask to layers with an initial state. -------------------------------------
 
 
 def decoder(cell, by_hand: bool = False):
@@ -676,19 +677,19 @@ def decoder(cell, by_hand: bool = False):
 
 @leaks("decoder", inputs=PAIR)
 def lstm_initial_state():
-    """An LSTM that is given an initial state is not given the mask."""
+    """Keras does not pass the mask to an LSTM with an initial state."""
     return decoder(lstm)
 
 
 @leaks("decoder", inputs=PAIR)
 def gru_initial_state():
-    """Nor is a GRU."""
+    """Keras does not pass the mask to a GRU with an initial state."""
     return decoder(gru)
 
 
 @leaks("decoder", inputs=PAIR)
 def bidirectional_initial_state():
-    """Nor is a Bidirectional, whose backward half starts in the padding; seen here at every step."""
+    """Keras does not pass the mask to a Bidirectional with an initial state. Outputs every step."""
     source, target = tokens("source"), tokens("target")
     state = L.Bidirectional(gru("half"), name="encoder")(embedding(name="embed_source")(source))
     forth, back = L.Dense(UNITS, name="forth")(state), L.Dense(UNITS, name="back")(state)
@@ -699,7 +700,7 @@ def bidirectional_initial_state():
 
 @clean(inputs=PAIR)
 def lstm_initial_state_and_mask():
-    """The mask given by hand arrives."""
+    """The mask is passed explicitly."""
     return decoder(lstm, by_hand=True)
 
 
@@ -708,58 +709,58 @@ def lstm_initial_state_and_mask():
 
 @leaks("embed")
 def unmasked_lstm():
-    """Without mask_zero the LSTM runs on over the padding."""
+    """Without mask_zero, the LSTM includes the padding."""
     return chain(embedding(False), lstm(), L.Dense(OUT, name="head"))
 
 
 @leaks("embed")
 def unmasked_mean():
-    """Without mask_zero the mean counts the padding."""
+    """Without mask_zero, the mean includes the padding."""
     return chain(embedding(False), mean(), L.Dense(OUT, name="head"))
 
 
 @leaks("embed")
 def unmasked_tagger():
-    """At every step, the backward half has read the padding first."""
+    """The backward LSTM reads the padding first, which affects every step."""
     both = L.Bidirectional(lstm("half", return_sequences=True), name="both")
     return chain(embedding(False), both, L.Dense(OUT, name="head"))
 
 
 @leaks("embed", padding="pre")
 def unmasked_steps_pre():
-    """Padded on the left, even a forward LSTM reads the padding first."""
+    """With padding on the left, a forward LSTM reads the padding first."""
     return chain(embedding(False), lstm(return_sequences=True), L.Dense(OUT, name="head"))
 
 
 @leaks("embed")
 def unmasked_stateful():
-    """Stateful, four rows at a time, and without a mask."""
+    """A stateful model with a batch size of four and no mask."""
     ids = L.Input(batch_shape=(4, None), dtype="int32", name="ids")
     return net(ids, head(gru(stateful=True)(embedding(False)(ids))))
 
 
 @leaks("embed")
 def unmasked_fixed():
-    """A fixed width of twelve, and no mask."""
+    """A model with a fixed width of twelve and no mask."""
     return chain(embedding(False), lstm(), L.Dense(OUT, name="head"), shape=(12,))
 
 
 @leaks("embed", value=49)
 def other_pad_id():
-    """mask_zero masks zeros; this padding is 49."""
+    """mask_zero masks id 0, but the pad value is 49."""
     return chain(embedding(), gru(), L.Dense(OUT, name="head"))
 
 
 @leaks("lstm", inputs=FRAMES)
 def frames_without_masking():
-    """Features have no mask unless Masking makes one."""
+    """Features have no mask, because there is no Masking layer."""
     x = frames()
     return net(x, head(lstm()(x)))
 
 
 @leaks("masking", "project", inputs=FRAMES)
 def masking_too_late():
-    """Behind a Dense with a bias the padding is no longer zero."""
+    """After a Dense layer with a bias, the padding is not zero."""
     x = frames()
     y = L.Masking(0.0, name="masking")(L.Dense(DIM, name="project")(x))
     return net(x, head(gru()(y)))
@@ -767,25 +768,25 @@ def masking_too_late():
 
 @leaks("conv", inputs=FRAMES)
 def frames_conv():
-    """Zeros are what a convolution sees past the end of a row; with a bias below it they are not."""
+    """A convolution pads rows with zeros. After a layer with a bias, the padding is not zero."""
     x = frames()
     y = L.Dense(DIM, name="project")(L.Masking(0.0, name="masking")(x))
     return net(x, head(L.Conv1D(UNITS, 3, padding="same", name="conv")(y)))
 
 
-# Leaks: a mask comes in as an input, and is used too little. ----------------------------------------------
+# Leaks: the mask is an input, but the model does not use it everywhere. -----------------------------------
 
 
 @leaks("mean", inputs=MASKED)
 def mask_input_ignored():
-    """The mask is an input, and nothing uses it."""
+    """The mask is an input that no layer uses."""
     ids, mask = tokens(), mask_input("int32")
     return net([ids, mask], head(K.mean(embedding(False)(ids), axis=1)))
 
 
 @leaks("attention", inputs=MASKED)
 def mask_input_in_pooling_alone():
-    """The pooling is masked, but attention below it has mixed the padding in already."""
+    """The pooling is masked, but the attention before it includes the padding."""
     ids, mask = tokens(), mask_input("float32")
     x = embedding(False)(ids)
     return net([ids, mask], head(weighted_mean(attention()(x, x), K.expand_dims(mask, -1))))
@@ -793,7 +794,7 @@ def mask_input_in_pooling_alone():
 
 @leaks("attention", inputs=MASKED)
 def mask_input_on_the_wrong_axis():
-    """It masks the queries, and every real query sees all keys."""
+    """The model masks the queries, but every real query attends to all keys."""
     ids, mask = tokens(), mask_input("bool")
     x = embedding(False)(ids)
     return net([ids, mask], head(attention()(x, x, attention_mask=K.expand_dims(mask, -1))))
@@ -801,14 +802,14 @@ def mask_input_on_the_wrong_axis():
 
 @leaks("softmax", inputs=MASKED)
 def mask_input_inverted():
-    """Minus a billion where the mask is one: the padding alone is seen."""
+    """The mask is inverted, so only the padding is used."""
     ids, mask = tokens(), mask_input("float32")
     x = embedding(False)(ids)
     scores = L.Dense(1, name="score")(x) - 1e9 * K.expand_dims(mask, -1)
     return net([ids, mask], head(K.sum(x * K.softmax(scores, axis=1), axis=1)))
 
 
-# Leaks: MultiHeadAttention takes the mask off its own input, so a residual has none. ----------------------
+# Leaks: MultiHeadAttention removes the mask from its input, so a residual connection has no mask. ---------
 
 
 def transformer(blocks: int, cell=attention, **options):
@@ -823,39 +824,39 @@ def transformer(blocks: int, cell=attention, **options):
 
 @leaks("attention_1")
 def two_blocks():
-    """The second block attends to the padding."""
+    """The second attention block attends to the padding."""
     ids = tokens()
     return net(ids, head(mean()(transformer(2)(embedding()(ids)))))
 
 
 @leaks("attention_1")
 def two_blocks_tagger():
-    """The same, seen at every step."""
+    """The second attention block attends to the padding. Outputs every step."""
     ids = tokens()
     return net(ids, head(transformer(2)(embedding()(ids))))
 
 
 @leaks("attention", custom=True)
 def subclassed_one_block():
-    """In a subclassed model one block is enough."""
+    """In a subclassed model, one attention block is enough for a leak."""
     return own(OwnOneBlock(name="net"))
 
 
 @leaks("attention", custom=True)
 def subclassed_reuse():
-    """What attention has read, the GRU after it reads without a mask."""
+    """Attention removes the mask of its input, which a GRU uses afterwards."""
     return own(OwnReuse(name="net"))
 
 
 @leaks("block/attention_1", custom=True)
 def custom_block():
-    """The same within a custom layer that attends twice."""
+    """A custom layer applies attention twice, and the second attention receives no mask."""
     return chain(embedding(), Block(2, name="block"), mean(), L.Dense(OUT, name="head"))
 
 
 @leaks("encoder/attention_1")
 def nested_encoder():
-    """The same within a nested model."""
+    """In a nested model, the second attention block attends to the padding."""
     inner = L.Input((None, DIM), name="steps")
     encoder = keras.Model(inner, transformer(2)(inner), name="encoder")
     ids = tokens()
@@ -867,7 +868,7 @@ def nested_encoder():
 
 @leaks("encoder/peak")
 def nested_peak():
-    """The culprit is inside a nested model."""
+    """The layer that leaks is in a nested model."""
     inner = L.Input((None, DIM), name="steps")
     encoder = keras.Model(inner, peak()(L.Dense(UNITS, name="mix")(inner)), name="encoder")
     ids = tokens()
@@ -876,7 +877,7 @@ def nested_peak():
 
 @leaks("outer/inner/conv")
 def nested_twice():
-    """The culprit is inside a Sequential inside a Sequential."""
+    """The layer that leaks is in a Sequential in another Sequential."""
     inner = keras.Sequential([L.Conv1D(DIM, 3, padding="same", name="conv")], name="inner")
     outer = keras.Sequential([L.Dense(DIM, name="mix"), inner], name="outer")
     return chain(embedding(), outer, lstm(), L.Dense(OUT, name="head"))
@@ -884,7 +885,7 @@ def nested_twice():
 
 @leaks("add", inputs=PAIR)
 def shared_encoder():
-    """The encoder is right; the second time it is called on what has lost its mask."""
+    """The encoder is correct, but its second input has lost the mask."""
     source, target = tokens("source"), tokens("target")
     embed, shift = embedding(), L.Dense(DIM, name="shift")
     encoder = keras.Sequential([L.Input((None, DIM)), gru()], name="encoder")
@@ -895,16 +896,16 @@ def shared_encoder():
 
 @leaks("net", custom=True)
 def subclassed_mean():
-    """A plain operation in a model's own call: only the model can be named."""
+    """A plain operation in the call method of a model leaks. Only the model has a name."""
     return own(OwnPlainMean(name="net"))
 
 
-# Leaks that are hard to see: small, rare, on one side, in one input or one output. ------------------------
+# Leaks that are hard to detect: small, rare, on one side, in one input or one output. ---------------------
 
 
 @leaks("peak")
 def slight_leak():
-    """A thousandth of a maximum beside a mean that is right."""
+    """A correct mean plus a thousandth of a maximum that includes the padding."""
     ids = tokens()
     x = embedding()(ids)
     return net(ids, head(mean()(x) + 1e-3 * peak()(x)))
@@ -912,38 +913,38 @@ def slight_leak():
 
 @leaks("recent", custom=True)
 def wide_batches_alone():
-    """Right up to forty steps; wider, the start of each row is cut off."""
+    """Correct up to forty steps. In wider batches, the start of each row is cut off."""
     return chain(embedding(), Recent(name="recent"), lstm(), L.Dense(OUT, name="head"))
 
 
 @leaks("first", custom=True)
 def short_rows_alone():
-    """Only rows shorter than three steps have padding among the first three."""
+    """The first three steps include padding only in rows shorter than three steps."""
     return chain(embedding(), FirstThree(name="first"), L.Dense(OUT, name="head"))
 
 
 @leaks("positions", padding="pre", custom=True)
 def positions_from_left_pre():
-    """The mask is right, but with padding on the left a word's position depends on the width."""
+    """The mask is correct, but with padding on the left, positions depend on the width."""
     return chain(embedding(), Positions(name="positions"), lstm(), L.Dense(OUT, name="head"))
 
 
 @leaks("positions", custom=True)
 def positions_from_right_post():
-    """Counted from the right, positions depend on the width where the padding is on the right."""
+    """Positions are counted from the right, so they depend on the width if padding is on the right."""
     return chain(embedding(), Positions(True, name="positions"), mean(), L.Dense(OUT, name="head"))
 
 
 @leaks("get_item", padding="pre")
 def first_step_pre():
-    """x[:, 0] is padding where rows are padded on the left."""
+    """x[:, 0] is padding if rows are padded on the left."""
     ids = tokens()
     return net(ids, head(embedding()(ids)[:, 0]))
 
 
 @leaks("peak", inputs=PAIR)
 def second_input_alone():
-    """Only the second input's padding matters."""
+    """Only the padding of the second input changes the output."""
     source, target = tokens("source"), tokens("target")
     x = gru()(embedding(name="embed_source")(source))
     y = peak()(embedding(name="embed_target")(target))
@@ -952,7 +953,7 @@ def second_input_alone():
 
 @leaks("conv", inputs=PAIR)
 def cross_attention_after_conv():
-    """A convolution over the source has lost the mask that attention needs."""
+    """A convolution over the source drops the mask that the attention needs."""
     source, target = tokens("source"), tokens("target")
     memory = L.Conv1D(DIM, 3, padding="same", name="conv")(embedding(name="embed_source")(source))
     x = embedding(name="embed_target")(target)
@@ -961,7 +962,7 @@ def cross_attention_after_conv():
 
 @leaks("peak")
 def one_output_of_two():
-    """One output is right, the other is not."""
+    """One output ignores padding, and the other does not."""
     ids = tokens()
     x = embedding()(ids)
     outputs = {"average": L.Dense(OUT, name="average")(mean()(x)), "highest": peak()(x)}
@@ -970,7 +971,7 @@ def one_output_of_two():
 
 @leaks("embed")
 def batch_centred_unmasked():
-    """Rows depend on each other, and on the padding too."""
+    """The rows of a batch depend on each other and on the padding."""
     ids = tokens()
     x = head(mean()(embedding(False)(ids)))
     return net(ids, x - K.mean(x, axis=0, keepdims=True))
@@ -978,7 +979,7 @@ def batch_centred_unmasked():
 
 @leaks("add", policy="mixed_float16")
 def float16_plus():
-    """A leak in half precision."""
+    """A leak in float16."""
     ids = tokens()
     x = embedding()(ids)
     return net(ids, head(gru()(x + L.Dense(DIM, name="mix")(x))))
@@ -992,22 +993,22 @@ def bfloat16_unmasked():
 
 @leaks("peak", policy="float64")
 def float64_peak():
-    """A leak in double precision."""
+    """A leak in float64."""
     return chain(embedding(), peak(), L.Dense(OUT, name="head"))
 
 
-# Clean: the mask goes all the way. ------------------------------------------------------------------------
+# Clean: the mask reaches every layer. ---------------------------------------------------------------------
 
 
 @clean()
 def masked_lstm():
-    """The usual way: mask_zero and an LSTM."""
+    """An embedding with mask_zero and an LSTM."""
     return chain(embedding(), lstm(), L.Dense(OUT, name="head"))
 
 
 @clean(padding="pre")
 def masked_lstm_pre():
-    """The same, padded on the left."""
+    """An embedding with mask_zero and an LSTM, with padding on the left."""
     return chain(embedding(), lstm(), L.Dense(OUT, name="head"))
 
 
@@ -1021,7 +1022,7 @@ def masked_gru_in_depth():
 
 @clean()
 def masked_simple_rnn():
-    """A SimpleRNN that reads backwards and gives its last output alone."""
+    """A SimpleRNN with go_backwards that returns only its last output."""
     return chain(embedding(), L.SimpleRNN(UNITS, go_backwards=True, name="rnn"), L.Dense(OUT, name="head"))
 
 
@@ -1034,33 +1035,33 @@ def masked_cells():
 
 @clean()
 def masked_bidirectional_tagger():
-    """At every step, both ways."""
+    """A Bidirectional layer that outputs every step."""
     both = L.Bidirectional(lstm("half", return_sequences=True), name="both")
     return chain(embedding(), both, L.Dense(OUT, activation="softmax", name="head"))
 
 
 @clean()
 def masked_stateful():
-    """Stateful, four rows at a time."""
+    """A stateful model with a batch size of four."""
     ids = L.Input(batch_shape=(4, None), dtype="int32", name="ids")
     return net(ids, head(lstm(stateful=True)(embedding()(ids))))
 
 
 @clean()
 def masked_fixed():
-    """A fixed width of twelve, masked."""
+    """A model with a fixed width of twelve and a mask."""
     return chain(embedding(), lstm(), L.Dense(OUT, name="head"), shape=(12,))
 
 
 @clean()
 def masked_mean():
-    """GlobalAveragePooling1D counts the real steps alone."""
+    """GlobalAveragePooling1D averages only the real steps."""
     return chain(embedding(), L.Dense(UNITS, "relu", name="mix"), mean(), L.Dense(OUT, name="head"))
 
 
 @clean()
 def masked_merge():
-    """The Add layer keeps the mask of two masked branches, where a plus sign does not."""
+    """The Add layer keeps the mask of two masked branches, unlike the operator +."""
     ids = tokens()
     x = embedding()(ids)
     gate = L.Activation("sigmoid", name="gate")(L.Dense(DIM, name="mix")(x))
@@ -1070,7 +1071,7 @@ def masked_merge():
 
 @clean()
 def masked_batch_normalization():
-    """At inference its moments are those it has learned, even where training=True was given to it."""
+    """At inference, the layer uses its learned moments, even with training=True."""
     ids = tokens()
     x = L.BatchNormalization(name="norm")(embedding()(ids), training=True)
     return net(ids, head(mean()(x)))
@@ -1078,14 +1079,14 @@ def masked_batch_normalization():
 
 @clean()
 def masked_spectral_dense():
-    """SpectralNormalization warns that the mask is destroyed, and it is not."""
+    """SpectralNormalization warns that it destroys the mask, but keeps the mask."""
     mix = L.SpectralNormalization(L.Dense(UNITS, name="inner"), name="mix")
     return chain(embedding(), mix, gru(), L.Dense(OUT, name="head"))
 
 
 @clean()
 def masked_nested():
-    """A nested model passes the mask on, though its symbolic output shows none."""
+    """A nested model passes the mask on, although its symbolic output has no mask."""
     inner = L.Input((None, DIM), name="steps")
     encoder = keras.Model(inner, gru("lower", return_sequences=True)(inner), name="encoder")
     ids = tokens()
@@ -1094,7 +1095,7 @@ def masked_nested():
 
 @clean()
 def masked_tied_embedding():
-    """One table reads the tokens and scores them."""
+    """One embedding table embeds the tokens and computes the output scores."""
     ids = tokens()
     table = L.ReversibleEmbedding(VOCAB, DIM, mask_zero=True, name="embed")
     half = L.GRU(DIM, return_sequences=True, name="half")
@@ -1104,14 +1105,14 @@ def masked_tied_embedding():
 
 @clean()
 def encoder_and_fixed_decoder():
-    """Five steps come out whatever went in: the output's time is not the input's."""
+    """The output always has five steps, independent of the input length."""
     decode = gru("decoder", return_sequences=True)
     return chain(embedding(), lstm(), L.RepeatVector(5, name="repeat"), decode, L.Dense(OUT, name="head"))
 
 
 @clean()
 def several_outputs():
-    """One output a row and one a step."""
+    """The model has an output per row and an output per step."""
     ids = tokens()
     x = lstm(return_sequences=True)(embedding()(ids))
     return net(ids, [L.Dense(OUT, name="row")(mean()(x)), L.Dense(OUT, name="step")(x)])
@@ -1119,16 +1120,16 @@ def several_outputs():
 
 @clean(custom=True)
 def subclassed_reader():
-    """A subclassed model with everything in order."""
+    """A correct subclassed model."""
     return own(OwnReader(name="net"))
 
 
-# Clean: attention done right. -----------------------------------------------------------------------------
+# Clean: correct attention. --------------------------------------------------------------------------------
 
 
 @clean()
 def dot_product_attention():
-    """Attention is given the mask of its values."""
+    """Attention receives the mask of its values."""
     ids = tokens()
     x = embedding()(ids)
     return net(ids, head(mean()(L.Attention(name="attention")([x, x]))))
@@ -1136,7 +1137,7 @@ def dot_product_attention():
 
 @clean(inputs=PAIR)
 def additive_attention():
-    """Target attends to source, each with its own mask."""
+    """The target attends to the source. Each has its own mask."""
     source, target = tokens("source"), tokens("target")
     x, memory = embedding(name="embed_target")(target), embedding(name="embed_source")(source)
     return net([source, target], head(mean()(L.AdditiveAttention(name="attention")([x, memory]))))
@@ -1144,7 +1145,7 @@ def additive_attention():
 
 @clean()
 def attention_scores():
-    """Its scores follow the width along two axes."""
+    """The attention scores have two axes that grow with the width."""
     ids = tokens()
     x = embedding()(ids)
     y, scores = L.Attention(name="attention")([x, x], return_attention_scores=True)
@@ -1153,14 +1154,14 @@ def attention_scores():
 
 @clean()
 def one_block():
-    """One block of a functional transformer is right: the pooling's mask was looked up in time."""
+    """One attention block of a Functional model is correct: the pooling gets the mask before its removal."""
     ids = tokens()
     return net(ids, head(mean()(transformer(1)(embedding()(ids)))))
 
 
 @clean()
 def three_blocks_with_explicit_mask():
-    """attention_mask is not lost, however many the blocks."""
+    """Every block receives attention_mask explicitly, so the mask is not lost."""
     ids = tokens()
     seen = K.expand_dims(K.not_equal(ids, 0), 1)
     x = transformer(3, attention_mask=seen)(embedding()(ids))
@@ -1169,7 +1170,7 @@ def three_blocks_with_explicit_mask():
 
 @clean()
 def grouped_queries():
-    """GroupQueryAttention leaves the masks of its inputs alone."""
+    """GroupQueryAttention does not remove the masks of its inputs."""
     ids = tokens()
     x = transformer(2, lambda name: L.GroupQueryAttention(DIM, 2, 1, name=name))(embedding()(ids))
     return net(ids, head(mean()(x)))
@@ -1177,7 +1178,7 @@ def grouped_queries():
 
 @clean(inputs=PAIR)
 def cross_attention():
-    """Target attends to source, several heads, masks of their own."""
+    """The target attends to the source with several heads. Each has its own mask."""
     source, target = tokens("source"), tokens("target")
     memory = gru("encoder", return_sequences=True)(embedding(name="embed_source")(source))
     x = embedding(name="embed_target")(target)
@@ -1186,29 +1187,29 @@ def cross_attention():
 
 @clean(custom=True)
 def custom_blocks():
-    """Two custom layers that attend once each: Keras gives each one's output the mask that came in."""
+    """Two custom layers apply attention once each. Keras gives each output the incoming mask."""
     return chain(embedding(), Block(name="block_1"), Block(name="block_2"), mean(), L.Dense(OUT, name="head"))
 
 
 @clean(custom=True)
 def custom_block_with_explicit_mask():
-    """A custom layer that attends twice, with the mask handed to both."""
+    """A custom layer applies attention twice, and passes the mask explicitly."""
     return chain(embedding(), Block(2, True, name="block"), L.Dense(OUT, name="head"))
 
 
-# Clean: the mask comes in as an input. --------------------------------------------------------------------
+# Clean: the mask is an input. -----------------------------------------------------------------------------
 
 
 @clean(inputs=MASKED)
 def bool_mask_input():
-    """A bool mask goes to the GRU."""
+    """The input mask is bool and is passed to the GRU."""
     ids, mask = tokens(), mask_input("bool")
     return net([ids, mask], head(gru()(embedding(False)(ids), mask=mask)))
 
 
 @clean(inputs=MASKED)
 def int_mask_input():
-    """An int mask goes to two blocks of attention and to the mean."""
+    """The input mask is int and is passed to two attention blocks and the mean."""
     ids, mask = tokens(), mask_input("int32")
     x = transformer(2, attention_mask=K.expand_dims(K.cast(mask, "bool"), 1))(embedding(False)(ids))
     return net([ids, mask], head(weighted_mean(x, K.expand_dims(K.cast(mask, "float32"), -1))))
@@ -1216,14 +1217,14 @@ def int_mask_input():
 
 @clean(inputs=MASKED)
 def float_mask_input():
-    """A float mask weighs the mean."""
+    """The input mask is float and weights the mean."""
     ids, mask = tokens(), mask_input("float32")
     return net([ids, mask], head(weighted_mean(embedding(False)(ids), K.expand_dims(mask, -1))))
 
 
 @clean(inputs=MASKED, custom=True)
 def subclassed_mask_input():
-    """A subclassed model that takes a dict."""
+    """A subclassed model with a dict as input."""
     model = OwnMasked(name="net")
     model({"ids": np.ones((2, 3), "int32"), "attention_mask": np.ones((2, 3), "int32")})
     return scrambled(model)
@@ -1242,7 +1243,7 @@ def segments():
 
 @clean(inputs=PAIR)
 def two_towers():
-    """Each input with a tower of its own."""
+    """Each input has separate layers."""
     source, target = tokens("source"), tokens("target")
     x = lstm()(embedding(name="embed_source")(source))
     y = mean()(embedding(name="embed_target")(target))
@@ -1251,7 +1252,7 @@ def two_towers():
 
 @clean(inputs=PAIR)
 def one_after_the_other():
-    """Concatenated in time, so that padding stands between the two; the mask knows."""
+    """Two inputs are concatenated in time. The mask marks the padding between them."""
     source, target = tokens("source"), tokens("target")
     embed = embedding()
     x = L.Concatenate(axis=1, name="both")([embed(source), embed(target)])
@@ -1260,50 +1261,50 @@ def one_after_the_other():
 
 @clean(inputs=FRAMES)
 def masking_lstm():
-    """Masking makes the mask out of the features."""
+    """Masking creates the mask from the features."""
     x = frames()
     return net(x, head(lstm()(L.Masking(0.0, name="masking")(x))))
 
 
 @clean(inputs=FRAMES, value=-1)
 def masking_minus_one():
-    """The same with padding of minus one."""
+    """Masking creates the mask for the pad value -1."""
     x = frames()
     return net(x, head(mean()(L.Dense(UNITS, "tanh", name="mix")(L.Masking(-1.0, name="masking")(x)))))
 
 
 @clean(value=49)
 def other_pad_id_masked():
-    """The padding is 49, and the mask is made for it."""
+    """The pad value is 49, and the mask marks this value."""
     ids = tokens()
     return net(ids, head(gru()(embedding(False)(ids), mask=K.not_equal(ids, 49))))
 
 
 @clean(value=1, custom=True)
 def custom_embedding():
-    """A custom embedding with a pad id of its own."""
+    """A custom embedding creates the mask for another pad id."""
     return chain(PadEmbedding(1, name="embed"), gru(), L.Dense(OUT, name="head"))
 
 
-# Clean: without masks, or by hand. ------------------------------------------------------------------------
+# Clean: without masks, or with explicit masks. ------------------------------------------------------------
 
 
 @clean()
 def causal_conv():
-    """It looks back alone, and the padding is on the right."""
+    """A causal convolution with padding on the right."""
     conv = L.Conv1D(UNITS, 3, padding="causal", name="conv")
     return chain(embedding(False), conv, L.Dense(OUT, name="head"))
 
 
 @clean()
 def unmasked_steps():
-    """So does a forward LSTM: unmasked, but no real step comes after padding."""
+    """A forward LSTM without a mask. With padding on the right, no real step follows padding."""
     return chain(embedding(False), lstm(return_sequences=True), L.Dense(OUT, name="head"))
 
 
 @clean()
 def causal_attention():
-    """So does causal attention."""
+    """Causal attention with padding on the right."""
     ids = tokens()
     x = embedding(False)(ids)
     return net(ids, head(attention()(x, x, use_causal_mask=True)))
@@ -1311,27 +1312,27 @@ def causal_attention():
 
 @clean()
 def pointwise_conv():
-    """A kernel of one loses the mask, and nothing needs it after."""
+    """A convolution with kernel size 1 drops the mask, but no later layer needs the mask."""
     return chain(embedding(), L.Conv1D(UNITS, 1, name="conv"), L.Dense(OUT, name="head"))
 
 
 @clean()
 def first_step():
-    """x[:, 0] is real where the padding is on the right."""
+    """x[:, 0] is real if padding is on the right."""
     ids = tokens()
     return net(ids, head(embedding()(ids)[:, 0]))
 
 
 @clean(padding="pre")
 def last_step_pre():
-    """x[:, -1] is real where the padding is on the left."""
+    """x[:, -1] is real if padding is on the left."""
     ids = tokens()
     return net(ids, head(lstm(return_sequences=True)(embedding()(ids))[:, -1]))
 
 
 @clean()
 def masked_softmax():
-    """Attention pooling with minus a billion at the padding."""
+    """Attention pooling with a score of minus a billion for padding."""
     ids = tokens()
     x = embedding()(ids)
     scores = L.Dense(1, name="score")(x) - 1e9 * (1.0 - real(ids))
@@ -1340,7 +1341,7 @@ def masked_softmax():
 
 @clean()
 def masked_softmax_layer():
-    """The Softmax layer with a mask given by hand."""
+    """The Softmax layer with an explicit mask."""
     ids = tokens()
     x = embedding(False)(ids)
     seen = K.expand_dims(K.not_equal(ids, 0), -1)
@@ -1350,14 +1351,14 @@ def masked_softmax_layer():
 
 @clean()
 def masked_peak():
-    """The largest of the real steps alone."""
+    """The maximum over the real steps."""
     ids = tokens()
     return net(ids, head(K.max(embedding(False)(ids) - 1e9 * (1.0 - real(ids)), axis=1)))
 
 
 @clean()
 def zero_pad_row():
-    """No mask at all, but the padding's embedding is zero, and zeros do not change a sum."""
+    """There is no mask, but the embedding of the padding is zero and does not change a sum."""
     model = chain(embedding(False, "embed"), L.Dense(DIM, use_bias=False, name="mix"))
     total = keras.Model(model.inputs, head(K.sum(model.outputs[0], axis=1)), name="net")
     table = scrambled(total).get_layer("embed").embeddings
@@ -1365,7 +1366,7 @@ def zero_pad_row():
     return total
 
 
-# Clean: custom layers that know their masks. --------------------------------------------------------------
+# Clean: custom layers that use their masks. ---------------------------------------------------------------
 
 
 @clean(custom=True)
@@ -1376,14 +1377,14 @@ def custom_masked_mean():
 
 @clean(custom=True)
 def custom_last_real():
-    """The last real step, found by the mask."""
+    """The last real step, selected with the mask."""
     both = L.Bidirectional(gru("half", return_sequences=True), name="both")
     return chain(embedding(), both, LastReal(name="last"), L.Dense(OUT, name="head"))
 
 
 @clean(custom=True)
 def custom_split():
-    """Cut in two at the fourth step, masks too, and put together again."""
+    """The steps and the mask are split at the fourth step and concatenated again."""
     ids = tokens()
     start, rest = SplitAtFour(name="split")(embedding()(ids))
     pieces = [L.Dense(UNITS, "tanh", name="start")(start), L.Dense(UNITS, "tanh", name="rest")(rest)]
@@ -1392,7 +1393,7 @@ def custom_split():
 
 @clean(custom=True)
 def custom_count():
-    """The number of real tokens is a feature, made from the mask."""
+    """The number of real tokens, computed from the mask, is a feature."""
     ids = tokens()
     x = embedding()(ids)
     return net(ids, head(L.Concatenate(name="both")([mean()(x), Count(name="count")(x)])))
@@ -1400,22 +1401,22 @@ def custom_count():
 
 @clean(custom=True)
 def positions_from_left():
-    """Counted from the left, positions do not depend on padding on the right."""
+    """Positions are counted from the left, so padding on the right does not change them."""
     return chain(embedding(), Positions(name="positions"), lstm(), L.Dense(OUT, name="head"))
 
 
 @clean(padding="pre", custom=True)
 def positions_from_right_pre():
-    """Counted from the right, they do not depend on padding on the left."""
+    """Positions are counted from the right, so padding on the left does not change them."""
     return chain(embedding(), Positions(True, name="positions"), gru(), L.Dense(OUT, name="head"))
 
 
-# Clean, but hard to see so. -------------------------------------------------------------------------------
+# Clean, but hard to recognize. ----------------------------------------------------------------------------
 
 
 @clean()
 def noisy_head():
-    """The difference of two large numbers: float32 leaves a thousandth of noise, which is not a leak."""
+    """The difference of two large numbers. In float32, the noise is 0.1%, which is not a leak."""
     ids = tokens()
     x = mean()(lstm(return_sequences=True)(embedding()(ids)))
     large, other = L.Dense(OUT, name="large"), L.Dense(OUT, name="other")
@@ -1427,7 +1428,7 @@ def noisy_head():
 
 @clean()
 def batch_centred_mean():
-    """Rows depend on each other, but not on the padding."""
+    """The rows of a batch depend on each other, but not on the padding."""
     ids = tokens()
     x = head(mean()(embedding()(ids)))
     return net(ids, x - K.mean(x, axis=0, keepdims=True))
@@ -1435,7 +1436,7 @@ def batch_centred_mean():
 
 @clean(policy="mixed_float16")
 def float16_attention():
-    """Half precision leaves a thousandth of noise after three blocks, and none of it is a leak."""
+    """In float16, the noise after three blocks is 0.1%, which is not a leak."""
     ids = tokens()
     seen = K.expand_dims(K.not_equal(ids, 0), 1)
     return net(ids, head(transformer(3, attention_mask=seen)(embedding()(ids))))
@@ -1443,7 +1444,7 @@ def float16_attention():
 
 @clean(policy="mixed_bfloat16")
 def bfloat16_attention():
-    """In bfloat16 too: whether there is noise depends on the processor."""
+    """In bfloat16, the noise depends on the processor."""
     ids = tokens()
     x = embedding()(ids)
     return net(ids, head(mean()(L.Attention(name="attention")([x, x]))))
@@ -1457,23 +1458,23 @@ def bfloat16_gru():
 
 @clean(policy="float64")
 def float64_lstm():
-    """Double precision."""
+    """A model in float64."""
     return chain(embedding(), lstm(), L.Dense(OUT, name="head"))
 
 
-# Inconclusive: whatever the padding does, nothing could show it. ------------------------------------------
+# Inconclusive: the output does not depend on the tokens. --------------------------------------------------
 
 
 @unsure()
 def constant():
-    """Every input gives the same output."""
+    """The output is the same for every input."""
     ids = tokens()
     return net(ids, head(0.0 * gru()(embedding()(ids))))
 
 
 @unsure()
 def dead_relu():
-    """A ReLU that never fires."""
+    """A ReLU whose output is always zero."""
     ids = tokens()
     dead = L.Dense(UNITS, "relu", name="dead")
     model = net(ids, head(dead(mean()(embedding()(ids)))))
@@ -1483,7 +1484,7 @@ def dead_relu():
 
 @unsure()
 def dead_relu_unmasked():
-    """A ReLU that never fires, above a maximum that would leak."""
+    """A ReLU whose output is always zero, after a maximum that includes the padding."""
     ids = tokens()
     dead = L.Dense(UNITS, "relu", name="dead")
     model = net(ids, head(dead(peak()(embedding()(ids)))))
@@ -1493,7 +1494,7 @@ def dead_relu_unmasked():
 
 @unsure(custom=True)
 def count_alone():
-    """It counts the tokens, and does not care which they are."""
+    """The output is the number of tokens, and does not depend on their values."""
     return chain(embedding(), Count(name="count"), L.Dense(OUT, name="head"))
 
 

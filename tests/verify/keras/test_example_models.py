@@ -18,7 +18,7 @@ pytestmark = [pytest.mark.tf, pytest.mark.filterwarnings("ignore")]
 
 HERE = Path(__file__).parent
 
-# Examples of each verdict whose proofs are quick.
+# Examples of each verdict that run quickly.
 QUICK = {
     "flatten-fixed",
     "mean-operation",
@@ -37,11 +37,11 @@ QUICK = {
 
 @pytest.fixture(scope="module")
 def judge(tmp_path_factory):
-    """Save an example model, load the file as the command does, and prove it on random rows."""
+    """Save an example model, load the file as the command does, and verify it on random rows."""
     engine = start_backend()
     from padmask.verify.keras.load import load_model
-    from padmask.verify.keras.prove_model import prove_model
     from padmask.verify.keras.user_model import UserModel
+    from padmask.verify.keras.verify_keras_model import verify_keras_model
 
     folder = tmp_path_factory.mktemp("models")
 
@@ -55,11 +55,11 @@ def judge(tmp_path_factory):
         spec = ModelSpec(
             name=example.name,
             padding=example.padding,
-            # A Masking layer says itself what it takes for padding.
+            # The mask_value of a Masking layer determines the pad value.
             value=example.value or None,
             vocab_size=VOCAB,
         )
-        return prove_model(user, spec)[0]
+        return verify_keras_model(user, spec)[0]
 
     return judged
 

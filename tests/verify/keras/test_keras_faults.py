@@ -1,6 +1,6 @@
-"""Mask bugs of Keras itself: each is found and explained, and the advice cures the model.
+"""Mask bugs in Keras: `verify` finds and explains each of them, and the advice fixes the model.
 
-Every fault is a function that builds a model, beside the functions that build it as the advice says.
+For every fault, there is a function that builds a faulty model, and functions that follow the advice.
 """
 
 from __future__ import annotations
@@ -61,7 +61,7 @@ def pairs(ids):
 
 
 def two_blocks(attention=multi_head, explicit=False):
-    """Attention and residual Adds; the first attention takes the mask off what the Add is given."""
+    """Attention with residual Adds. The first attention removes the mask from the input of the Add."""
     ids = tokens()
     x = embedding()(ids)
     handed = {"attention_mask": pairs(ids)} if explicit else {}
@@ -72,7 +72,7 @@ def two_blocks(attention=multi_head, explicit=False):
 
 
 class OneBlock(keras.Model):
-    """The same with one block, since nothing is baked into a graph."""
+    """A subclassed model with one attention block, because it has no graph that stores masks."""
 
     def __init__(self, attention=multi_head, explicit=False, pooled_with_mask=False):
         super().__init__(name="net")
@@ -88,7 +88,7 @@ class OneBlock(keras.Model):
 
 
 class Arithmetic(keras.Model):
-    """A product in a model's own `call`: the mask is gone without a word."""
+    """A model whose `call` multiplies, which silently drops the mask."""
 
     def __init__(self, handed=False):
         super().__init__(name="net")
@@ -100,7 +100,7 @@ class Arithmetic(keras.Model):
 
 
 def decoder(layer, states=1, handed=False):
-    """A recurrent layer with an initial state: two tensors, so that Keras hands no mask over."""
+    """A recurrent layer with an initial state. Keras does not pass a mask to calls with two tensors."""
     ids = tokens()
     embed = embedding()
     x = embed(ids)
@@ -121,14 +121,14 @@ def joined(masked=False, handed=False):
 
 @dataclass(frozen=True)
 class Fault:
-    """A mask bug of Keras.
+    """A mask bug in Keras.
 
     Args:
-        build: the model that has it.
-        culprit: the layer that must be named.
-        says: of the advice.
-        marks: of the path.
-        cures: the model as the advice says.
+        build: function that builds a model with the bug.
+        culprit: name of the layer that the report must contain.
+        says: words in the advice.
+        marks: labels in the path.
+        cures: functions that build the model as the advice says.
     """
 
     build: Callable[[], keras.Model]
@@ -144,41 +144,41 @@ FAULTS = {
         two_blocks,
         "attention_1",
         ("removes the mask from its own inputs", "attention_mask=...", "GroupQueryAttention"),
-        "attention_1 (removes the mask from its own inputs here) -> ",
+        "attention_1 (removes the mask from its own inputs) -> ",
         (lambda: two_blocks(explicit=True), lambda: two_blocks(grouped)),
     ),
     "attention-strips-a-mask-in-a-subclass": Fault(
         OneBlock,
         "attention",
         ("removes the mask from its own inputs", "GroupQueryAttention"),
-        "attention (removes the mask from its own inputs here) -> pool (padding enters here)",
+        "attention (removes the mask from its own inputs) -> pool (padding enters here)",
         (lambda: OneBlock(grouped), lambda: OneBlock(explicit=True, pooled_with_mask=True)),
     ),
     "lstm-with-initial-state": Fault(
         lambda: decoder(L.LSTM(UNITS, name="lstm"), states=2),
         "lstm",
         HANDED,
-        "embed -> lstm (receives no mask here)",
+        "embed -> lstm (receives no mask)",
         (lambda: decoder(L.LSTM(UNITS, name="lstm"), states=2, handed=True),),
     ),
     "simple-rnn-with-initial-state": Fault(
         lambda: decoder(L.SimpleRNN(UNITS, name="rnn")),
         "rnn",
         HANDED,
-        "embed -> rnn (receives no mask here)",
+        "embed -> rnn (receives no mask)",
         (lambda: decoder(L.SimpleRNN(UNITS, name="rnn"), handed=True),),
     ),
     "bidirectional-with-initial-state": Fault(
         lambda: decoder(L.Bidirectional(L.SimpleRNN(UNITS), name="ways"), states=2),
         "ways",
         HANDED,
-        "embed -> ways (receives no mask here)",
+        "embed -> ways (receives no mask)",
         (lambda: decoder(L.Bidirectional(L.SimpleRNN(UNITS), name="ways"), states=2, handed=True),),
     ),
     "backwards-with-sequences": Fault(
         lambda: chain(L.SimpleRNN(UNITS, go_backwards=True, return_sequences=True, name="rnn"), mean()),
         "rnn",
-        ("go_backwards and return_sequences", "not reversed", "Bidirectional"),
+        ("go_backwards with return_sequences", "does not reverse the mask", "Bidirectional"),
         "embed -> rnn (padding enters here in spite of the mask)",
         (
             lambda: chain(L.Bidirectional(L.SimpleRNN(UNITS, return_sequences=True), name="rnn"), mean()),
@@ -188,7 +188,7 @@ FAULTS = {
     "concatenate-makes-a-mask-all-true": Fault(
         joined,
         "both",
-        ("a mask that is all true", "Mask all its inputs", "mask=..."),
+        ("a mask that is all True", "Mask all its inputs", "mask=..."),
         "both (the mask is all True from this layer on) -> rnn (padding enters here)",
         (lambda: joined(masked=True), lambda: joined(handed=True)),
     ),
@@ -202,7 +202,7 @@ FAULTS = {
     "unit-normalization-over-time": Fault(
         lambda: chain(L.UnitNormalization(axis=1, name="norm"), mean()),
         "norm",
-        ("normalises over padding", "axis=-1"),
+        ("over the time axis includes padding", "axis=-1"),
         "embed -> norm (padding enters here)",
         (lambda: chain(L.UnitNormalization(axis=-1, name="norm"), mean()),),
     ),
@@ -271,10 +271,10 @@ def test_zeros_for_padding_are_harmless():
 
 
 def test_attention_advice():
-    """A mask for the attention alone does not cure it: the pooling after the Add has none still."""
+    """A mask for the attention alone does not fix the model, because the later pooling has no mask."""
     assert proven(lambda: OneBlock(explicit=True)).verdict == "leaks"
     advice = proven(OneBlock).advice
-    assert "attends to padding" not in advice
+    assert "attend to padding" not in advice
     assert "attention_mask=..." not in advice or " mask=..." in advice
 
 
@@ -309,7 +309,7 @@ def test_wrong_output_shape():
     [shape] = [check for check in subject.checks if check.name == "output-shape"]
     assert "instead of" in shape.detail
     assert subject.culprit == "each"
-    assert "or fix the input's length" in subject.advice
+    assert "give the input a fixed length" in subject.advice
 
 
 @pytest.mark.parametrize(
@@ -346,7 +346,7 @@ def test_wrong_shape_hides_graph_lines():
     [("attention-strips-a-mask-in-a-graph", "residual_1"), ("concatenate-makes-a-mask-all-true", "both")],
 )
 def test_layers_are_explained(name, unmasked):
-    """The deviation begins after the mask has gone."""
+    """The first deviation occurs after the layer that drops the mask."""
     layers = {layer.name: layer for layer in proven(FAULTS[name].build, explain=True).layers}
     assert layers["embed"].mask_out
     assert not layers[unmasked].mask_out

@@ -1,4 +1,4 @@
-"""Equal batches are predicted once, different batches are told apart."""
+"""Equal batches run once, and different batches run separately."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def batch_of(name="ids", **changed):
 
 
 def predictions(*batches) -> int:
-    """How many times a model is run on these batches, one after the other."""
+    """Return how many times a model runs on a sequence of batches."""
     seen = []
     predict = cache_predictions(lambda batch: {"output": np.array([seen.append(batch)])})
     for batch in batches:

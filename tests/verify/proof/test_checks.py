@@ -14,9 +14,9 @@ import pytest
 from padmask.core.python_rows import flatten
 from padmask.verify.proof.cached_predict import cache_predictions
 from padmask.verify.proof.checks import CannotRunError, Subject, prepare
-from padmask.verify.proof.prove import prove
 from padmask.verify.proof.sample import Input, Sample
 from padmask.verify.proof.tolerance import Check, ComparedDeviation, Deviation, compare_deviation, worst
+from padmask.verify.proof.verify_subject import verify_subject
 from padmask.verify.report import SubjectReport
 
 VOCAB = 30
@@ -45,7 +45,7 @@ def subject_of(model, **options) -> Subject:
 
 
 def with_other_content(subject: Subject) -> Subject:
-    """The subject, which can also run with other ids in padded places."""
+    """Return the subject with a variant that runs with other ids in padded positions."""
 
     def other(batch):
         padded = batch["ids"]
@@ -56,25 +56,25 @@ def with_other_content(subject: Subject) -> Subject:
     return replace(subject, other=other)
 
 
-def disguised(subject: Subject, sample: Sample) -> Subject:
-    """The control: the same model with padding that looks like tokens."""
+def unmasked(subject: Subject, sample: Sample) -> Subject:
+    """Return the control model: the same model with random tokens as padding."""
 
     def dressed(batch):
-        return subject.predict(sample.disguised(batch, seed=3))
+        return subject.predict(sample.unmasked(batch, seed=3))
 
     def otherwise(batch):
-        return subject.predict(sample.disguised(batch, seed=4))
+        return subject.predict(sample.unmasked(batch, seed=4))
 
     other = None if subject.other is None else otherwise
     return replace(subject, predict=dressed, other=other, gradient=None, precise=None)
 
 
 def proven(model, sample=None, *, control=None, twin=False, **options) -> SubjectReport:
-    """Prove a model, a function or a subject; a user's model also with long padding and empty rows."""
+    """Verify a model, a function or a subject. Without `twin`, also check long padding and empty rows."""
     sample = sample or sample_of()
     subject = model if isinstance(model, Subject) else subject_of(model, **options)
-    control = subject_of(control) if control else disguised(subject, sample)
-    return prove(subject, control, sample, twin=twin, far=not twin, empty=not twin).report
+    control = subject_of(control) if control else unmasked(subject, sample)
+    return verify_subject(subject, control, sample, twin=twin, far=not twin, empty=not twin).report
 
 
 def check_of(report: SubjectReport, name: str) -> Check:
@@ -120,7 +120,7 @@ def each_step(ids, mask):
 
 
 def neighbours(ids, mask):
-    """A convolution: each step with the one before and the one behind it, nothing where there is none."""
+    """A convolution over each step and its two neighbors, with zeros at the ends."""
     around = np.pad(TABLE[ids], ((0, 0), (1, 1), (0, 0)))
     return around[:, :-2] + around[:, 1:-1] + around[:, 2:]
 
@@ -142,7 +142,7 @@ def attention(ids, mask, dtype="float64"):
 
 
 def scores_of_pairs(ids, mask):
-    """Two axes of the output are steps."""
+    """Two axes of the output are time axes."""
     return TABLE[ids] @ np.swapaxes(TABLE[ids], 1, 2)
 
 
@@ -181,7 +181,7 @@ def in_rows_of_one_token(ids, mask):
 
 
 def less_the_batch(ids, mask):
-    """Rows of a batch influence each other."""
+    """The rows of a batch influence each other."""
     pooled = masked_mean(ids, mask)
     return pooled - pooled.mean(axis=0)
 
@@ -201,7 +201,7 @@ def no_numbers_on_padding(ids, mask):
 
 
 def counting_padding(ids, mask):
-    """The output at padded places is arbitrary."""
+    """The output at padded positions is arbitrary."""
     return np.where(mask[..., None], TABLE[ids], mask.shape[1])
 
 
@@ -287,7 +287,7 @@ def test_any_lengths_suffice(lengths):
 
 
 def sums_so_far(ids, mask):
-    """Causal: what follows is never seen."""
+    """A causal model does not use later steps."""
     return np.cumsum(TABLE[ids], axis=1)
 
 
@@ -303,12 +303,12 @@ def absolute_positions(ids, mask):
 def test_causal_models_need_pre_padding(model):
     after = proven(model, sample_of(padding="post"))
     assert (after.verdict, after.control.verdict) == ("ignores", "holds")
-    assert "no mask is needed" in after.detail
+    assert "needs no mask" in after.detail
     assert proven(model, sample_of(padding="pre")).verdict == "leaks"
 
 
 def pairs_of_steps(ids, mask):
-    """Half as many steps come out; one without a partner stands alone."""
+    """The output has half as many steps. A last step without a partner remains alone."""
     vectors = TABLE[ids] * mask[..., None]
     if ids.shape[1] % 2:
         vectors = np.pad(vectors, ((0, 0), (0, 1), (0, 0)))
@@ -320,7 +320,7 @@ def pairs_of_all_steps(ids, mask):
 
 
 def whole_pairs_of_steps(ids, mask):
-    """A step without a partner is dropped: a row of one token gives nothing."""
+    """A last step without a partner is dropped, so a row of one token has no output."""
     return pairs_of_steps(ids, mask)[:, : ids.shape[1] // 2]
 
 
@@ -393,7 +393,7 @@ def test_outputs_are_judged_alone():
     assert check_of(report, "row-alone").detail.startswith("pooled")
 
 
-def test_small_leak_beside_large_output():
+def test_small_leak_with_large_output():
     def model(ids, mask):
         return {"large": 1e6 * masked_mean(ids, mask), "small": slightly(ids, mask)}
 
@@ -408,7 +408,7 @@ def test_small_leak_beside_large_output():
 
 
 def takes(model, least=1, most=10**9):
-    """The model, which refuses fewer or more places than these."""
+    """Return the model with a minimum and a maximum length."""
 
     def choosy(ids, mask):
         if not least <= ids.shape[1] <= most:
@@ -500,7 +500,7 @@ def test_jittered_weights_show_noise():
     assert proven(model, jittered=jittered).verdict == "ignores"
 
 
-def test_pure_noise_proves_nothing():
+def test_pure_noise_is_inconclusive():
     random = np.random.default_rng(0)
     report = proven(lambda ids, mask: random.standard_normal((len(ids), 3)))
     assert report.verdict != "ignores"
@@ -630,16 +630,16 @@ def test_control_must_fail():
 
 
 @pytest.mark.parametrize("model", [masked_mean, sums_so_far, constant], ids=name_of)
-def test_passing_control_proves_nothing(model):
+def test_passing_control_is_inconclusive(model):
     report = proven(model, control=model, twin=True)
     assert (report.verdict, report.control.verdict) == ("inconclusive", "holds")
 
 
 def test_control_must_fail_every_check():
     subject = with_other_content(subject_of(masked_mean))
-    # More padding changes what it says, other content does not.
+    # More padding changes the output, but other content does not.
     control = with_other_content(subject_of(number_of_places))
-    report = prove(subject, control, sample_of(), twin=True).report
+    report = verify_subject(subject, control, sample_of(), twin=True).report
     assert (report.verdict, report.control.verdict) == ("inconclusive", "holds")
     assert "other-content" in report.detail
 
@@ -656,7 +656,7 @@ def test_leak_outweighs_passing_control():
 
 
 def gradient_of(at_padding):
-    """The gradients of a model that gives padding this much."""
+    """Return the gradients of a model with this gradient at padded positions."""
 
     def gradient(batch):
         mask = batch["ids"].mask
@@ -666,7 +666,7 @@ def gradient_of(at_padding):
 
 
 def no_answer_to_nothing(ids, mask):
-    """Zero divided by zero where there is no token."""
+    """The model divides zero by zero for rows without tokens."""
     return np.where(mask.any(axis=1)[:, None], masked_mean(ids, mask), np.nan)
 
 
@@ -680,13 +680,13 @@ def numbers_or_not_to_nothing(ids, mask):
 
 
 def padding_is_no_number(ids, mask):
-    """Multiplying by the mask takes no NaN away."""
+    """Multiplication by the mask does not remove NaN."""
     vectors = np.where(mask[..., None] | (ids[..., None] == 0), TABLE[ids], np.nan)
     return (vectors * mask[..., None]).sum(axis=1)
 
 
 def content_alone(ids, mask):
-    """Other content in padded places changes what it says, more of the same does not."""
+    """Other content in padded positions changes the output, but more padding does not."""
     return masked_mean(ids, mask) + ((ids != 0) & ~mask).any(axis=1)[:, None]
 
 
@@ -780,7 +780,7 @@ def test_leak_to_empty_rows():
 def test_extra_checks_count():
     def proven_with(extra):
         sample, subject = sample_of(), subject_of(masked_mean)
-        return prove(subject, subject_of(mean), sample, twin=True, extra=[extra]).report
+        return verify_subject(subject, subject_of(mean), sample, twin=True, extra=[extra]).report
 
     agrees = Check.of("routes-agree", {"output": ComparedDeviation(0.0, 1e-5)})
     differs = Check.of("routes-agree", {"output": ComparedDeviation(1.0, 1e-5, "against another")})

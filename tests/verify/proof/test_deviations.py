@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from padmask.core.python_rows import flatten
-from padmask.verify.proof.deviations import at_real_places, difference, row_of, scale_of
+from padmask.verify.proof.deviations import compare_real_positions, describe_row, difference, scale_of
 from padmask.verify.proof.sample import Input, Sample
 from padmask.verify.proof.tolerance import Deviation
 
@@ -26,7 +26,7 @@ def changed(array, **places):
 def row_by_row(base, output):
     found = Deviation()
     for row in np.flatnonzero(LENGTHS):
-        where = f"{row_of(LENGTHS[row])}, here"
+        where = f"{describe_row(LENGTHS[row])}, here"
         found |= Deviation(difference(base[row], output[row]), scale_of(base[row]), where)
     return found
 
@@ -51,12 +51,12 @@ def row_by_row(base, output):
 )
 def test_all_rows_equal_row_by_row(base, output):
     follow = {"out": (None,) * (base.ndim - 1)}
-    found = at_real_places(SAMPLE, follow, {"out": base}, {"out": output}, "here")
+    found = compare_real_positions(SAMPLE, follow, {"out": base}, {"out": output}, "here")
     assert found == {"out": row_by_row(base, output)}
 
 
 def test_other_sizes_differ_infinitely():
-    found = at_real_places(
+    found = compare_real_positions(
         SAMPLE, {"out": (None,)}, {"out": np.zeros((4, 3))}, {"out": np.zeros((4, 2))}, "here"
     )
     assert found["out"].largest == np.inf
@@ -64,4 +64,6 @@ def test_other_sizes_differ_infinitely():
 
 def test_empty_rows_have_no_places():
     nothing = SAMPLE.empty(2)
-    assert at_real_places(nothing, {"out": ()}, {"out": np.zeros(2)}, {"out": np.ones(2)}, "here") == {}
+    assert (
+        compare_real_positions(nothing, {"out": ()}, {"out": np.zeros(2)}, {"out": np.ones(2)}, "here") == {}
+    )

@@ -1,4 +1,4 @@
-"""The sample pads, cuts, draws and disguises its rows, and picks rows of many lengths."""
+"""The sample pads, truncates and replaces its rows, and picks rows of many lengths."""
 
 from __future__ import annotations
 
@@ -65,24 +65,24 @@ def test_joined_rows_follow_each_other(rows, maxlen):
 
 
 @given(rows=rows_of_ids, seed=st.integers(0, 99))
-def test_refilled_rows_keep_lengths(rows, seed):
+def test_random_tokens_keep_lengths(rows, seed):
     sample = sample_of(rows)
-    refilled = tokens_of(sample.refilled(seed))
+    refilled = tokens_of(sample.with_random_tokens(seed))
     assert list(map(len, refilled)) == list(map(len, rows))
     assert {*chain(*refilled)} <= {*chain(*rows)}
-    assert refilled == tokens_of(sample.refilled(seed))
+    assert refilled == tokens_of(sample.with_random_tokens(seed))
 
 
-def test_refilled_rows_differ():
+def test_random_tokens_differ_by_seed():
     sample = sample_of([list(range(1, 30))])
-    assert len({str(tokens_of(sample.refilled(seed))) for seed in range(5)}) == 5
+    assert len({str(tokens_of(sample.with_random_tokens(seed))) for seed in range(5)}) == 5
 
 
 @given(rows=rows_of_ids, padding=sides, more=st.integers(0, 5), seed=st.integers(0, 99))
-def test_disguised_padding_looks_like_tokens(rows, padding, more, seed):
+def test_unmasked_padding_has_tokens(rows, padding, more, seed):
     sample = sample_of(rows, padding, value=0)
     batch = sample.padded(more)
-    dressed = sample.disguised(batch, seed)["ids"]
+    dressed = sample.unmasked(batch, seed)["ids"]
     mask = batch["ids"].mask
     assert dressed.mask.all()
     assert (dressed.lengths == mask.shape[1]).all()
@@ -93,8 +93,8 @@ def test_disguised_padding_looks_like_tokens(rows, padding, more, seed):
 
 def test_pool_limits_tokens():
     sample = Sample({"ids": Input(flatten([[1, 2], [3]]))}, pool={"ids": np.array([70])})
-    assert tokens_of(sample.refilled(0)) == [[70, 70], [70]]
-    assert sample.disguised(sample.padded(), 0)["ids"].values.tolist() == [[1, 2], [3, 70]]
+    assert tokens_of(sample.with_random_tokens(0)) == [[70, 70], [70]]
+    assert sample.unmasked(sample.padded(), 0)["ids"].values.tolist() == [[1, 2], [3, 70]]
 
 
 @pytest.mark.parametrize(
@@ -138,7 +138,7 @@ def test_inputs_have_their_own_lengths():
     assert (alone["source"].values.tolist(), alone["target"].values.tolist()) == ([[3]], [[5, 6, 7]])
 
 
-def test_fixed_input_beside_others():
+def test_fixed_input_with_others():
     sample = Sample({"ids": Input(flatten([[1, 2]])), "tags": Input(flatten([[1]]), places=3)})
     assert (sample.is_fixed, sample.has_fixed) == (False, True)
     assert sample.places(2) == {"ids": 4, "tags": 3}
@@ -149,7 +149,12 @@ def test_static_input_is_kept():
     sample = Sample({"ids": Input(flatten([[1], [2, 3], [4, 5, 6]])), "speaker": speaker})
     assert (sample.places(60), set(sample.lengths())) == ({"ids": 63}, {"ids"})
     batch = sample.padded(60)
-    for same in (batch, sample.cut(1).padded(), sample.refilled(0).padded(), sample.disguised(batch, 0)):
+    for same in (
+        batch,
+        sample.cut(1).padded(),
+        sample.with_random_tokens(0).padded(),
+        sample.unmasked(batch, 0),
+    ):
         assert same["speaker"].values.tolist() == [[7], [8], [9]]
     assert sample.alone(1)["speaker"].values.tolist() == [[8]]
     assert sample.empty(2).padded()["speaker"].values.tolist() == [[7], [8]]

@@ -1,4 +1,4 @@
-"""A buffer for chunks of a pipe that are read ahead: in memory first, then on disk."""
+"""A buffer for chunks that are read ahead from a pipe. It uses memory first, then a temporary file."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ from typing import IO
 from padmask.formats.contract import HEAD_BYTES, Chunk
 from padmask.storage.source import copy_errors, open_temporary
 
-# Enough for the first rows of an input without bad rows.
+# This is large enough for the first rows of an input without bad rows.
 IN_MEMORY = 2 * HEAD_BYTES
 
 
-class Held:
-    """A buffer that returns chunks again, in order.
+class ChunkBuffer:
+    """A first-in, first-out buffer for chunks.
 
     Args:
         folder: folder for a temporary file; None uses the system's folder for temporary files.
@@ -41,7 +41,7 @@ class Held:
 
     @property
     def is_full(self) -> bool:
-        """Whether the memory limit is reached. Further chunks go to the temporary file."""
+        """Whether the memory limit is reached. The buffer writes more chunks to the temporary file."""
         return self._bytes >= IN_MEMORY
 
     def _write(self, data: bytes) -> slice:
@@ -52,11 +52,11 @@ class Held:
         return slice(start, start + len(data))
 
     def __iter__(self) -> Iterator[Chunk]:
-        """Iterate over the buffered chunks, and keep them."""
+        """Iterate over the buffered chunks without removing them."""
         for chunk in list(self._chunks):
             yield self._load(chunk)
 
-    def take(self) -> Iterator[Chunk]:
+    def drain(self) -> Iterator[Chunk]:
         """Iterate over the buffered chunks, and remove them."""
         while self._chunks:
             yield self._load(self._chunks.pop(0))

@@ -1,4 +1,4 @@
-"""Prove a user's model: choose the rows, run the checks, and find the layer that leaks."""
+"""Verify a user's Keras model: choose rows, run the checks, and find the layer that lets padding in."""
 
 from __future__ import annotations
 
@@ -15,38 +15,41 @@ from padmask.spec.verify import ModelSpec
 from padmask.verify.keras.trace import find_culprit
 from padmask.verify.keras.user_model import UserModel
 from padmask.verify.proof.checks import ROWS_ALONE, CannotRunError
-from padmask.verify.proof.prove import prove
 from padmask.verify.proof.random_rows import draw_random_rows, take_sample
 from padmask.verify.proof.sample import ModelInput, Sample, SampleRows, pick_rows, shared_lengths
+from padmask.verify.proof.verify_subject import verify_subject
 from padmask.verify.report import SubjectReport
 
-# Limits for models that are not compiled, which run slowly: rows that also run alone, and rows of the sample.
+# Limits for models that cannot be compiled, because they run slowly: the number of rows that also run in a
+# batch of one row, and the number of rows in the sample.
 FEW_ROWS = 6
 
 ROWS_UNCOMPILED = 24
 
 
-def prove_model(
+def verify_keras_model(
     user: UserModel, spec: ModelSpec, rows: SampleRows | None = None
 ) -> tuple[SubjectReport, dict[str, Any]]:
-    """Prove a model on given rows, or on random rows.
+    """Verify a Keras model on given rows or on random rows.
 
     Args:
-        user: model under proof.
-        spec: settings of the proof.
-        rows: real tokens of each row, by input name; None draws random rows.
+        user: model to verify.
+        spec: options of the verification.
+        rows: real tokens of each row, by input name. None generates random rows.
 
     Returns:
-        The report, and entries for the report's environment.
+        The report on the model, and entries for the report's environment.
 
     Raises:
         SpecError: the model cannot run on the rows.
     """
     with user.restore_afterwards():
-        return _prove(user, spec, rows)
+        return _verify(user, spec, rows)
 
 
-def _prove(user: UserModel, spec: ModelSpec, rows: SampleRows | None) -> tuple[SubjectReport, dict[str, Any]]:
+def _verify(
+    user: UserModel, spec: ModelSpec, rows: SampleRows | None
+) -> tuple[SubjectReport, dict[str, Any]]:
     value = spec.value if spec.value is not None else (user.mask_value or 0)
     sample = _choose_sample(user, spec, value, rows)
     try:
@@ -54,7 +57,7 @@ def _prove(user: UserModel, spec: ModelSpec, rows: SampleRows | None) -> tuple[S
         if not user.is_compiled:
             sample = sample.select(pick_rows(shared_lengths(sample), ROWS_UNCOMPILED))
         subject, control = user.subject(spec.name, sample, value)
-        proof = prove(
+        verification = verify_subject(
             subject,
             control,
             sample,
@@ -66,19 +69,20 @@ def _prove(user: UserModel, spec: ModelSpec, rows: SampleRows | None) -> tuple[S
         )
     except CannotRunError as error:
         raise ModelError(f"{spec.name}: {error}", options=error.options) from None
-    report = proof.report
+    report = verification.report
     if shape_check.verdict == "fails" and all(
         check.verdict != "fails" for check in report.checks if check is not shape_check
     ):
         advice = (
             "A compiled TimeDistributed loops over the wrong axis if the number of steps is unknown. Apply "
-            "the inner layer directly, as is possible with Dense, or fix the input's length."
+            "the inner layer directly, which works for layers such as Dense, or give the input a fixed "
+            "length."
         )
         report = replace(
             report, culprit=looping_layer, path=looping_layer, advice=advice if looping_layer else None
         )
     if (report.verdict == "leaks" and report.culprit is None) or spec.explain:
-        traced = find_culprit(user, proof, value)
+        traced = find_culprit(user, verification, value)
         if report.verdict == "leaks" and report.culprit is None:
             detail = "; ".join(part for part in (report.detail, traced.remark) if part)
             report = replace(
@@ -119,18 +123,18 @@ def _choose_sample(user: UserModel, spec: ModelSpec, value: Any, rows: SampleRow
         with suppress(CannotRunError):
             user.predict_eagerly(sample.padded())
             return sample
-    # The model may still run on shorter rows, which the proof tries.
+    # The model may still run on shorter rows. `prepare` tries them.
     return samples[-1]
 
 
 def _check_rows(user: UserModel, rows: SampleRows) -> None:
-    """Check that the rows fit the inputs of the model. Keras's own errors are long and hard to read."""
+    """Check that the rows match the inputs of the model, because Keras's own errors are hard to read."""
     known = [slot.name for slot in user.slots if slot.kind != "mask"]
     timed = [slot.name for slot in user.slots if slot.kind in ("tokens", "features")]
     unknown = [name for name in rows if name not in known]
     missing = [name for name in timed if name not in rows]
     if unknown or missing:
-        wrong = f"has no input {unknown[0]!r}" if unknown else f"needs rows for its input {missing[0]!r}"
+        wrong = f"has no input {unknown[0]!r}" if unknown else f"requires rows for the input {missing[0]!r}"
         raise SpecError(f"The model {wrong}. The inputs of the model are {', '.join(known)}.")
     for slot in user.slots:
         if slot.kind in ("tokens", "features"):
@@ -149,24 +153,24 @@ def _check_shape(slot: ModelInput, row: npt.NDArray[Any] | None) -> None:
     expected = f"vectors of {wanted[-1]} numbers" if wanted else "one number per step"
     found = f"vectors of {row.shape[-1]} numbers" if row.ndim > 1 else "one number per step"
     raise SpecError(
-        f"The input {slot.name!r} takes {expected}, but the data have {found}. Choose another column with "
+        f"The input {slot.name!r} requires {expected}, but the data have {found}. Choose another column with "
         "-c.",
         options=["columns"],
     )
 
 
 def _check_tokens(slot: ModelInput, rows: Sequence[npt.NDArray[Any]]) -> None:
-    """Check that the values are ids of the embedding. Keras would round or wrap some other values."""
+    """Check that the values are valid ids, because Keras would silently round or wrap other values."""
     for row in rows:
         if row.dtype.kind not in "iuf":
             raise SpecError(
-                f"The input {slot.name!r} takes ids, but the data have strings. Choose another column with "
-                "-c.",
+                f"The input {slot.name!r} requires ids, but the data have strings. Choose another column "
+                "with -c.",
                 options=["columns"],
             )
         if (row != np.floor(row)).any():
             raise SpecError(
-                f"The input {slot.name!r} takes ids, but the data have fractions. Choose another column "
+                f"The input {slot.name!r} requires ids, but the data have fractions. Choose another column "
                 "with -c.",
                 options=["columns"],
             )
@@ -177,6 +181,6 @@ def _check_tokens(slot: ModelInput, rows: Sequence[npt.NDArray[Any]]) -> None:
     largest = max((int(row.max()) for row in rows), default=0)
     if slot.exact and slot.vocab is not None and largest >= slot.vocab:
         raise ModelError(
-            f"The data have the id {largest}, but the embedding of the input {slot.name!r} only has the ids "
-            f"0 to {slot.vocab - 1}. Use data that were tokenized for this model."
+            f"The data have the id {largest}, but the embedding of the input {slot.name!r} only accepts the "
+            f"ids 0 to {slot.vocab - 1}. Use data that were tokenized for this model."
         )

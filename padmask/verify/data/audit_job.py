@@ -1,4 +1,7 @@
-"""Decide whether the rows of a dataset are padded, and audit the rows, for `inspect` and `verify`."""
+"""Find out whether a dataset is padded, and check its rows against the rules.
+
+`inspect` and `verify` share this code.
+"""
 
 from __future__ import annotations
 
@@ -21,12 +24,12 @@ from padmask.verify.data.rules import Audit, AuditColumn
 
 @dataclass(frozen=True)
 class AuditJob:
-    """The decisions about an audit.
+    """The columns to check against the rules, and how their padding is marked.
 
     Args:
-        pad: columns to audit, and padding options for raw rows.
+        pad: columns to check, and padding options for raw rows.
         padding: columns that mark the padding of padded rows; None for raw rows.
-        notes: warnings about the decision for the user.
+        notes: warnings for the user.
     """
 
     pad: Job
@@ -37,17 +40,17 @@ class AuditJob:
 def make_audit_job(
     dataset: Dataset, asked: PadRequest, mask_column: str | None, declared: Side | None
 ) -> AuditJob:
-    """Decide whether the rows are padded, and resolve a request against the columns of the dataset.
+    """Find out whether the rows are padded, and choose the columns to check.
 
     Args:
-        dataset: the data.
-        asked: columns to audit, and padding options for raw rows.
-        mask_column: mask column of padded rows; None finds the column by the metadata, else by its name.
-        declared: side of the padding of padded rows; None uses the metadata, else the side of most rows.
+        dataset: dataset to check.
+        asked: columns to check, and padding options for raw rows.
+        mask_column: mask column of padded rows. None finds the column by the metadata, else by its name.
+        declared: side of the padding of padded rows. None uses the metadata, else the side of most rows.
 
     Raises:
-        SpecError: the dataset does not have the columns or types that the request needs.
-        DataError: the metadata cannot be read, or the files are not padded in the same way.
+        SpecError: a column is missing or has an unsupported type.
+        DataError: the metadata cannot be read, or the files are padded differently.
     """
     found = find_dataset_padding(dataset, asked.columns, mask_column)
     notes = () if found is None or found.names else (PLACES_UNKNOWN,)
@@ -60,41 +63,41 @@ def make_audit_job(
 
 
 def open_audit(job: AuditJob) -> Audit:
-    """Return an audit with only the findings from the metadata of the files."""
+    """Create the object that collects findings, and add the findings from the file metadata."""
     audit = Audit([audit_column(column, job.padding) for column in job.pad.columns])
     audit.add_sides(job.padding.sides if job.padding is not None else {})
     return audit
 
 
 def add_file_findings(audit: Audit, dataset: Dataset, job: AuditJob, limit: int | None) -> None:
-    """Add the findings about files, which do not depend on the rows.
+    """Add the findings about whole files, such as different column types.
 
     Args:
-        audit: audit that receives the findings.
-        dataset: the data.
-        job: decisions about the audit.
+        audit: object that collects the findings.
+        dataset: dataset to check.
+        job: columns to check.
         limit: number of rows to read; None reads all rows.
     """
     for column in job.pad.columns:
         audit.add_types(column.name, dataset.types_of(column.name))
-    audit.add_strangers(dataset.strangers)
-    audit.add_lacking_end(dataset.lacking_end(limit))
+    audit.add_unlisted_files(dataset.unlisted_files)
+    audit.add_files_without_end(dataset.lacking_end(limit))
 
 
-def audited_rows(
+def audit_rows(
     reading: Reading, phase: str, job: AuditJob, audit: Audit, maxlen: int | None = None
 ) -> Generator[BatchRows]:
-    """Read rows and audit them. Raw rows are audited as they would be padded.
+    """Read rows and check them against the rules. Raw rows are checked as if they were padded.
 
     Args:
-        reading: dataset to read, with options.
-        phase: name of this pass in the progress.
-        job: decisions about the audit.
-        audit: audit that receives the findings.
-        maxlen: length to which raw rows are cut; None keeps all tokens.
+        reading: dataset to read, with its options.
+        phase: name of this pass in progress updates.
+        job: columns to check, and how their padding is marked.
+        audit: object that collects the findings.
+        maxlen: length to which raw rows are truncated; None keeps all tokens.
 
     Yields:
-        The lengths of the rows of a batch, shape (rows,), and a function that returns a row.
+        The number of tokens in each row of a batch, shape (rows,), and a function that returns a row.
     """
     if job.padding is None:
         return audit_raw_rows(reading, phase, job.pad, audit, maxlen)
@@ -102,9 +105,9 @@ def audited_rows(
 
 
 def audit_column(column: PadColumn, padding: Padding | None) -> AuditColumn:
-    """Return the column to audit. For padded input, the pad value from the metadata takes precedence."""
+    """Return the column to check. For padded input, the pad value from the metadata takes precedence."""
     value: Any = column.value
     if padding is not None:
-        # Without metadata, a requested value of 0 is only the default, so the pad value is unknown.
+        # If the metadata has no pad value, a value of 0 is only the default, so the pad value is unknown.
         value = padding.values.get(column.name, column.value or None)
     return AuditColumn(column.name, value, is_label(column))

@@ -1,4 +1,4 @@
-"""Audit data, and take a sample of the rows in the same pass."""
+"""Check data against the rules, and sample rows for the model checks in the same pass."""
 
 from __future__ import annotations
 
@@ -33,24 +33,24 @@ from padmask.stream.row_sample import (
     without_empty_rows,
 )
 from padmask.stream.run import Reading, open_reading
-from padmask.verify.data.padded_rows import side_of
-from padmask.verify.data.reading import (
+from padmask.verify.data.audit_job import (
     add_file_findings,
     audit_column,
-    audited_rows,
+    audit_rows,
     make_audit_job,
     open_audit,
 )
+from padmask.verify.data.padded_rows import side_of
 from padmask.verify.data.rules import RULES, Audit, Finding
 
 
 @dataclass(frozen=True, kw_only=True)
 class RuleSpec:
-    """Options of the data rules.
+    """Options for the rules that data must satisfy.
 
     Args:
         strict: whether warnings count as errors.
-        allow: names of rules that the data may violate.
+        allow: names of rules whose violations are reported but do not count as errors.
     """
 
     strict: bool = False
@@ -66,7 +66,7 @@ class RuleSpec:
                 )
 
     def enforce(self, findings: Sequence[Finding]) -> list[Finding]:
-        """Return the findings with the severities that these options give them."""
+        """Return the findings with their severities changed according to `strict` and `allow`."""
         return [
             replace(finding, rule=replace(finding.rule, severity=self._of(finding))) for finding in findings
         ]
@@ -79,21 +79,21 @@ class RuleSpec:
 
 @dataclass(frozen=True)
 class AuditedData:
-    """The result of an audit: findings, and a sample of rows for proofs.
+    """The result of checking data against the rules, and a sample of rows for the model checks.
 
     Args:
         name: name of the input.
-        findings: findings of the data rules, with the severities of the `RuleSpec`.
+        findings: violations of the rules, with the severities from the `RuleSpec`.
         rows: number of rows in the input.
-        sample: real tokens of each row of the sample, by column.
-        values: pad value of each column.
-        padding: side of the padding.
-        labels: names of the columns with labels.
-        ids: smallest and largest token of each integer column.
-        maxlen: number of places in a padded row.
-        numbers: row numbers of the sample in the input.
-        padded: whether the input is padded.
-        notes: warnings about the input that are not findings.
+        sample: real tokens of each sampled row, by column name.
+        values: pad value of each column, by column name.
+        padding: side of the padding, `"post"` or `"pre"`.
+        labels: names of the label columns.
+        ids: smallest and largest token of each integer column, by column name.
+        maxlen: number of positions in a padded row.
+        numbers: row number in the input of each sampled row, from 0.
+        padded: whether the input is already padded.
+        notes: warnings about the input that no rule covers.
     """
 
     name: str
@@ -111,23 +111,23 @@ class AuditedData:
 
     @property
     def token_column(self) -> str:
-        """The column for proofs: the first column without labels, or the first column."""
+        """Name of the column for the model checks: the first column that has no labels, else the first."""
         return next((name for name in self.sample if name not in self.labels), next(iter(self.sample)))
 
 
 @dataclass(frozen=True)
 class AuditRequest:
-    """The options of an audit.
+    """The options for checking data against the rules.
 
     Args:
-        asked: columns to audit, and padding options for raw rows.
-        rules: options of the data rules.
-        mask_column: mask column of padded rows; if None, the column in the metadata, else a column with the
-            name of a mask.
-        declared: side of the padding of padded rows; if None, the side in the metadata, else the side of
-            most rows.
+        asked: columns to check, and padding options for raw rows.
+        rules: strictness and allowed violations.
+        mask_column: mask column of padded rows. None uses the column in the file metadata, else a column
+            with a common mask name.
+        declared: side of the padding of padded rows. None uses the side in the file metadata, else the side
+            of most rows.
         files: options for reading files.
-        progress: callback that receives the progress of the pass.
+        progress: callback that receives progress updates.
     """
 
     asked: PadRequest
@@ -145,18 +145,21 @@ def audit_and_sample(
     seed: int = 0,
     numbers: Sequence[int] | None = None,
 ) -> AuditedData:
-    """Audit the data and take a sample in one pass, or in two passes if maxlen is a percentile.
+    """Check all rows against the rules and sample some of them, in one pass over the data.
+
+    If maxlen is a percentile, a first pass measures the row lengths.
 
     Args:
-        dataset: the data.
-        request: options of the audit.
-        sample: number of rows to keep.
+        dataset: dataset to read.
+        request: options of the check.
+        sample: number of rows to sample.
         seed: random seed of the sample.
-        numbers: row numbers to keep instead, from the sample of another column.
+        numbers: row numbers of another column's sample. If set, the sample has these rows and ignores
+            `sample` and `seed`.
     """
     asked, limit = request.asked, request.files.limit
     if needs_lengths(asked.spec) and asked.spec.maxlen != "longest":
-        # Copy a pipe before the first read, because the copy would lack the rows that were read before.
+        # A pipe can be read only once, so copy it to a file before the first of the two passes.
         dataset.spool(limit)
     job = make_audit_job(dataset, asked, request.mask_column, request.declared)
     audit, columns = open_audit(job), job.pad.columns
@@ -165,7 +168,7 @@ def audit_and_sample(
     rows = longest = 0
     with open_reading(dataset, request.files, request.progress) as reading:
         maxlen = None if job.padding else _maxlen(reading, job.pad)
-        with closing(audited_rows(reading, "auditing", job, audit, maxlen)) as batches:
+        with closing(audit_rows(reading, "auditing", job, audit, maxlen)) as batches:
             for lengths, row_at in batches:
                 sampler.take(lengths, row_at, rows)
                 rows += len(lengths)
@@ -189,14 +192,14 @@ def audit_and_sample(
 
 
 def _sample_picks(count: int, seed: int) -> list[Pick]:
-    """Return the picks of a sample: a few of the longest rows, a few of the shortest, and random rows."""
+    """Return the functions that choose the sample: some longest rows, some shortest rows, and random rows."""
     few = max(1, count // 8)
     picks = [pick_longest(few), pick_shortest(few), pick_random(count, seed)] if count else []
     return [without_empty_rows(pick) for pick in picks]
 
 
 def _maxlen(reading: Reading, job: Job) -> int | None:
-    """Return the length to which raw rows are cut; None if rows are padded to the longest row."""
+    """Return the length to which raw rows are truncated; None if rows are padded to the longest row."""
     if not needs_lengths(job.spec):
         return make_plan(job.spec).maxlen
     if job.spec.maxlen == "longest":
@@ -209,7 +212,7 @@ def _maxlen(reading: Reading, job: Job) -> int | None:
 
 
 def _pad_value(column: PadColumn, padding: Padding | None, audit: Audit) -> Any:
-    """Return the pad value from the metadata or the padded places, else the requested value."""
+    """Return the pad value from the metadata or the padded positions, else the requested value."""
     known = audit_column(column, padding).value
     if known is None:
         known = audit.pad_value(column.name)
@@ -221,7 +224,7 @@ def _padding_side(padding: Padding | None, job: Job, kept: Sequence[Row]) -> Sid
         return job.spec.padding
     if padding.padding is not None:
         return padding.padding
-    # Neither the user nor the metadata name a side, so use the side of most rows.
+    # Neither the user nor the metadata specifies a side, so use the side of most rows.
     edges = [row.mask[[0, -1]] for row in kept if row.mask is not None and len(row.mask)]
     return side_of(np.array(edges).reshape(-1, 2)) or "post"
 

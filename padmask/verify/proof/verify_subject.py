@@ -1,4 +1,7 @@
-"""Run all checks on a model and on its unmasked control, and decide the verdict."""
+"""Run all checks on a model and on its control model, and derive the verdict.
+
+A control model ignores masks. It must fail, which shows that the checks can detect a leak.
+"""
 
 from __future__ import annotations
 
@@ -9,7 +12,7 @@ from dataclasses import dataclass, replace
 from padmask.verify.proof.checks import (
     ROWS_ALONE,
     CannotRunError,
-    ProofSetup,
+    CheckSetup,
     Subject,
     compare_empty_rows,
     compare_more_padding,
@@ -27,57 +30,63 @@ from padmask.verify.report import Control, OutputReport, SubjectReport, SubjectV
 
 @dataclass(frozen=True)
 class _OutputCheck:
-    """A check that compares outputs, and a function that returns the reason to skip the check, or None."""
+    """A check that compares outputs.
+
+    Args:
+        name: name of the check.
+        run: function that returns the deviation of each output.
+        reason_to_skip: function that returns the reason to skip the check; None if the check can run.
+    """
 
     name: str
-    run: Callable[[ProofSetup, Subject], Deviations]
-    reason_to_skip: Callable[[ProofSetup], str | None]
+    run: Callable[[CheckSetup, Subject], Deviations]
+    reason_to_skip: Callable[[CheckSetup], str | None]
 
 
-def _skip_row_alone(setup: ProofSetup) -> str | None:
+def _skip_row_alone(setup: CheckSetup) -> str | None:
     if setup.sample.is_fixed:
         places = max(setup.sample.places().values())
-        return f"the model only accepts rows of length {places}, so shorter rows always need padding"
+        return f"the model only accepts rows of length {places}, so shorter rows cannot run without padding"
     if setup.interact:
         return "the rows of a batch influence each other, so a single row cannot be compared"
     return None
 
 
-def _skip_more_padding(setup: ProofSetup) -> str | None:
+def _skip_more_padding(setup: CheckSetup) -> str | None:
     if setup.sample.is_fixed:
         return f"the model only accepts rows of length {max(setup.sample.places().values())}"
-    return None if len(setup.more) > 1 else "the model cannot run on lengths above the longest row"
+    return None if len(setup.more) > 1 else "the model cannot run if the longest row has padding too"
 
 
-def _skip_other_content(setup: ProofSetup) -> str | None:
+def _skip_other_content(setup: CheckSetup) -> str | None:
     return setup.subject.reason if setup.subject.other is None else None
 
 
-# Checks that compare outputs, for the subject and for its control.
+# Checks that compare the outputs of the model, and also of the control model.
 COMPARISONS = (
     _OutputCheck("row-alone", compare_row_alone, _skip_row_alone),
     _OutputCheck("more-padding", compare_more_padding, _skip_more_padding),
     _OutputCheck("other-content", compare_other_content, _skip_other_content),
 )
 
-# Checks that count for the verdict on each output.
+# Names of the checks that determine the verdict on each output.
 OUTPUT_CHECKS = {*(check.name for check in COMPARISONS), "empty-rows"}
 
 
 @dataclass(frozen=True)
-class Proof:
-    """A finished proof.
+class Verification:
+    """The results of all checks of a model.
 
     Args:
-        report: verdict and checks.
-        setup: rows and amounts of padding of the proof, which the search for the culprit uses again.
+        report: verdict and check results.
+        setup: rows and amounts of padding of the checks. The search for the leaking layer uses them again.
     """
 
     report: SubjectReport
-    setup: ProofSetup
+    setup: CheckSetup
 
 
-def prove(
+def verify_subject(
     subject: Subject,
     control: Subject,
     sample: Sample,
@@ -87,25 +96,26 @@ def prove(
     alone: int = ROWS_ALONE,
     far: bool = False,
     empty: bool = False,
-) -> Proof:
-    """Try to change the outputs of a model by changing its padding.
+) -> Verification:
+    """Check whether changes of the padding change the outputs of a model.
 
     Args:
-        subject: model under proof.
-        control: model without masks, which must fail the checks that the subject passes.
-        sample: rows of the proof.
-        twin: whether the control is an unmasked copy of the model, which must fail. Otherwise the control is
-            the model itself on padding disguised as tokens. A causal model, for example, passes with both.
+        subject: model to check.
+        control: control model, which runs the same checks.
+        sample: rows for the checks.
+        twin: whether the control model is a copy of the model without masks, which must fail. If False, the
+            control model is the same model, with random tokens as padding and a mask that is all True. It
+            may pass if the model needs no mask, such as a causal model.
         extra: results of other checks of the model.
-        alone: maximum number of rows that also run alone.
+        alone: maximum number of rows that also run in a batch of one row.
         far: whether to also pad far beyond the longest row.
         empty: whether to also check rows without tokens.
 
     Raises:
-        CannotRunError: the model runs on none of the rows.
+        CannotRunError: the model cannot run on any of the rows.
     """
     setup = prepare(subject, sample, far=far, alone=alone)
-    # The tolerances suit the reference models. The noise of a user's model must be measured.
+    # The default tolerances are sufficient for the reference models. For a user's model, measure the noise.
     precisions = _measure_precisions(setup, subject) if not twin else [_Precision(subject, {})]
     checks = [*_run_checks(setup, precisions, twin), *extra]
     if empty:
@@ -120,7 +130,7 @@ def prove(
     verdict, detail = _decide_verdict(setup, checks, control_passed, constant, twin)
     if detail and setup.notes:
         detail = "; ".join([detail, *setup.notes])
-    return Proof(
+    return Verification(
         SubjectReport(
             subject.name, verdict, checks, control_result, outputs, detail or "; ".join(setup.notes)
         ),
@@ -130,14 +140,14 @@ def prove(
 
 @dataclass(frozen=True)
 class _Precision:
-    """A subject in one precision, and the noise of each output in the unit of the output."""
+    """A model in one precision, and the numerical noise of each output as an absolute value."""
 
     subject: Subject
     noises: Mapping[str, float]
 
 
-def _measure_precisions(setup: ProofSetup, subject: Subject) -> list[_Precision]:
-    """Measure the noise of the subject in its own precision and, if possible, in float64."""
+def _measure_precisions(setup: CheckSetup, subject: Subject) -> list[_Precision]:
+    """Measure the numerical noise of a model in its own precision and, if possible, in float64."""
     found = [_Precision(subject, measure_noise(setup, subject))]
     precise = subject.precise() if subject.precise is not None else None
     if precise is not None:
@@ -156,7 +166,7 @@ def _compare_in_precisions(
     )
 
 
-def _run_checks(setup: ProofSetup, precisions: Sequence[_Precision], twin: bool) -> list[Check]:
+def _run_checks(setup: CheckSetup, precisions: Sequence[_Precision], twin: bool) -> list[Check]:
     checks = []
     for check in COMPARISONS:
         reason = check.reason_to_skip(setup)
@@ -170,7 +180,7 @@ def _run_checks(setup: ProofSetup, precisions: Sequence[_Precision], twin: bool)
     return checks
 
 
-def _check_gradient(setup: ProofSetup, subject: Subject) -> Check:
+def _check_gradient(setup: CheckSetup, subject: Subject) -> Check:
     if subject.gradient is None:
         return Check.skipped("gradient", "gradients are not available on this backend")
     found = measure_gradient(setup, subject)["gradient"]
@@ -179,7 +189,7 @@ def _check_gradient(setup: ProofSetup, subject: Subject) -> Check:
     return Check.of("gradient", {"gradient": ComparedDeviation(found.largest, 0.0, found.where)})
 
 
-def _check_empty_rows(setup: ProofSetup, precisions: Sequence[_Precision]) -> Check:
+def _check_empty_rows(setup: CheckSetup, precisions: Sequence[_Precision]) -> Check:
     name = "empty-rows"
     if setup.sample.has_fixed:
         return Check.skipped(name, "the model only accepts one length")
@@ -198,14 +208,14 @@ def _check_empty_rows(setup: ProofSetup, precisions: Sequence[_Precision]) -> Ch
 
 
 def _decide_verdict(
-    setup: ProofSetup,
+    setup: CheckSetup,
     checks: Sequence[Check],
     control_passed: Sequence[str],
     constant: set[str],
     twin: bool,
 ) -> tuple[SubjectVerdict, str]:
     if not setup.deterministic:
-        return "inconclusive", "the model is not deterministic: the same batch gave different outputs"
+        return "inconclusive", "the model is not deterministic: two runs of a batch had different outputs"
     if any(check.verdict == "fails" for check in checks):
         return "leaks", ""
     comparisons = [check for check in checks if check.name in {comparison.name for comparison in COMPARISONS}]
@@ -222,11 +232,11 @@ def _decide_verdict(
             f"the control model, which has no masks, should fail but passed: {', '.join(control_passed)}",
         )
     if control_passed:
-        return "ignores", "no mask is needed: the outputs do not depend on the padding even without a mask"
+        return "ignores", "the model needs no mask: even without a mask, padding does not change the outputs"
     return "ignores", ""
 
 
-def _has_no_padding(setup: ProofSetup) -> bool:
+def _has_no_padding(setup: CheckSetup) -> bool:
     if not setup.sample.is_fixed and len(setup.more) > 1:
         return False
     places = setup.sample.places()

@@ -1,4 +1,4 @@
-"""Prove the reference models, one for each route."""
+"""Verify the reference models. Each passes the mask to its LSTM in a different way, called a route."""
 
 from __future__ import annotations
 
@@ -11,31 +11,31 @@ from padmask.spec.verify import FLOAT_ROUTES, ROUTES, ReferenceSpec
 from padmask.verify.keras.backend import Engine
 from padmask.verify.keras.reference_models import Reference, check_agreement
 from padmask.verify.proof.checks import ROWS_ALONE
-from padmask.verify.proof.prove import prove
 from padmask.verify.proof.sample import Sample
 from padmask.verify.proof.tolerance import Check
+from padmask.verify.proof.verify_subject import verify_subject
 from padmask.verify.report import SubjectReport
 
-# Rows that also run alone on JAX, which compiles for every length.
+# Number of rows that also run in a batch of one row on JAX, which compiles again for every length.
 ROWS_ALONE_ON_JAX = 4
 
 
-def prove_references(
+def verify_references(
     engine: Engine, spec: ReferenceSpec, sample: Sample, features: Sequence[int] | None = None
 ) -> tuple[list[SubjectReport], dict[str, Any]]:
-    """Prove the reference model of each route on the sample.
+    """Verify the reference model of each route on the sample.
 
     Args:
-        engine: running Keras.
-        spec: routes and settings of the models.
-        sample: rows of one input, padded with 0.
-        features: shape of a step for float data; None for ids.
+        engine: backend and device of Keras.
+        spec: routes and sizes of the models.
+        sample: rows of one input, with pad value 0.
+        features: shape of one step of float data; None for ids.
 
     Returns:
-        A report for each route, and entries for the reports' environment.
+        A report for each route, and entries for the report's environment.
 
     Raises:
-        SpecError: a route of the spec does not take the data.
+        SpecError: a requested route does not support the data.
     """
     routes = [route for route in spec.routes if features is None or route in FLOAT_ROUTES]
     if not routes:
@@ -50,7 +50,9 @@ def prove_references(
     agreement = check_agreement([subject for subject, _ in pairs], sample)
     alone = ROWS_ALONE_ON_JAX if engine.is_slow_on_new_shapes else ROWS_ALONE
     reports = [
-        prove(subject, control, sample, twin=True, extra=[agreement[subject.name]], alone=alone).report
+        verify_subject(
+            subject, control, sample, twin=True, extra=[agreement[subject.name]], alone=alone
+        ).report
         for subject, control in pairs
     ]
     environment: dict[str, Any] = {
@@ -63,7 +65,7 @@ def prove_references(
     left_out = [route for route in spec.routes if route not in routes]
     if left_out and set(spec.routes) != set(ROUTES):
         raise SpecError(
-            f"The data are floats, and the route {left_out[0]} takes ids. Remove --route {left_out[0]}."
+            f"The data are floats, but the route {left_out[0]} requires ids. Remove --route {left_out[0]}."
         )
     if engine.device == "gpu" and engine.backend == "tensorflow":
         from padmask.verify.keras.cudnn import compare_kernels
@@ -75,7 +77,7 @@ def prove_references(
 
 
 def _use_cudnn(sample: Sample) -> bool | str:
-    """Return False for rows that cuDNN does not support. Compiled models would fail on them."""
+    """Return the `use_cudnn` argument of the LSTM: False if cuDNN does not support the rows, else "auto"."""
     [given] = sample.inputs.values()
     no_pad_values = given.rows.values.ndim > 1 or not (given.rows.values == given.value).any()
     return "auto" if sample.padding == "post" and no_pad_values else False
