@@ -54,8 +54,8 @@ _SPARK_NAMES = {
     "large_string": "string",
 }
 
-# Names of Arrow types in `datasets`, where they differ from those of Arrow.
-_HUGGING_FACE_NAMES = {"float": "float32", "double": "float64", "halffloat": "float16"}
+# Names of floats in `datasets` and pandas.
+_FLOATS = {"float": "float32", "double": "float64", "halffloat": "float16"}
 
 
 @dataclass(frozen=True)
@@ -163,6 +163,10 @@ def _spark_type(type_: pa.DataType) -> Any:
     return item and {"type": "array", "elementType": item, "containsNull": True}
 
 
+def _number_name(type_: pa.DataType) -> str:
+    return _FLOATS.get(str(type_), str(type_))
+
+
 def _is_plain_list(type_: pa.DataType) -> bool:
     return bool(pat.is_list(type_) or pat.is_large_list(type_) or pat.is_fixed_size_list(type_))
 
@@ -203,21 +207,33 @@ def _feature(type_: pa.DataType) -> Any:
         size = {"length": type_.list_size} if pat.is_fixed_size_list(type_) else {}
         return item and {"feature": item, **size, "_type": "Sequence"}
     if pat.is_primitive(type_) or pat.is_string(type_) or pat.is_large_string(type_):
-        return {"dtype": _HUGGING_FACE_NAMES.get(str(type_), str(type_)), "_type": "Value"}
+        return {"dtype": _number_name(type_), "_type": "Value"}
     return None
 
 
 def _pandas(stored: Any, change: _Change) -> Any:
-    """Return the description of pandas without the columns that changed. pandas derives their types."""
+    """Return the description of pandas for the changed columns."""
+    old = {column.get("field_name", column["name"]): column for column in stored["columns"]}
     names = set(change.after.names)
     columns = [
-        column
-        for column in stored["columns"]
-        if (name := column.get("field_name", column["name"])) is None
-        or (name in names and change.keeps(name))
+        old[field.name] if change.keeps(field.name) and field.name in old else _pandas_column(field)
+        for field in change.after
+        if field.name in old or not change.keeps(field.name)
     ]
     index = [level for level in stored["index_columns"] if not isinstance(level, str) or level in names]
     return stored | {"columns": columns, "index_columns": index}
+
+
+def _pandas_column(field: pa.Field) -> Any:
+    numbers = "object" if _is_plain_list(field.type) else _pandas_type(field.type)
+    types = {"pandas_type": _pandas_type(field.type), "numpy_type": numbers}
+    return {"name": field.name, "field_name": field.name, **types, "metadata": None}
+
+
+def _pandas_type(type_: pa.DataType) -> str:
+    if _is_plain_list(type_):
+        return f"list[{_pandas_type(type_.value_type)}]"
+    return {"string": "unicode", "large_string": "unicode"}.get(str(type_), _number_name(type_))
 
 
 _REWRITERS: Mapping[bytes, _Rewriter] = {SPARK: _spark, HUGGING_FACE: _hugging_face, PANDAS: _pandas}

@@ -114,7 +114,8 @@ def other_formats(values: pa.Array) -> str:
     >>> other_formats(pa.array([float("nan")]))
     'Write Parquet or Arrow.'
     """
-    able = [traits.title for traits in FORMATS.values() if traits.holds and _load(traits.holds)(values)]
+    typed_first = sorted(FORMATS.values(), key=lambda traits: traits.is_text)
+    able = [traits.title for traits in typed_first if traits.holds and _load(traits.holds)(values)]
     return f"Write {join_or(able)}." if able else "Convert the column, or leave the column out."
 
 

@@ -136,7 +136,14 @@ def test_pandas_keeps_its_index():
         "numpy_type": "object",
     }
     table = with_metadata("pandas", {"index_columns": ["label", "gone"], "columns": [column, ids]})
-    assert stored(pad_table(table), "pandas") == {"index_columns": ["label"], "columns": [column]}
+    described = stored(pad_table(table), "pandas")
+    assert described["index_columns"] == ["label"]
+    assert column in described["columns"]
+    types = {
+        found["field_name"]: (found["pandas_type"], found["numpy_type"]) for found in described["columns"]
+    }
+    assert types["input_ids"] == ("list[int32]", "object")
+    assert types["mask"] == ("list[bool]", "object")
 
 
 @pytest.mark.parametrize(

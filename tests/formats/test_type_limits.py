@@ -14,9 +14,9 @@ from padmask.formats import other_formats
 UNION = pa.UnionArray.from_sparse(pa.array([0, 1], pa.int8()), [pa.array([1, 2]), pa.array(["a", "b"])])
 FAR_SECONDS = pa.array([2**60, 1], pa.timestamp("s"))
 COLUMNS = {
-    "a union": (UNION, "parquet", "JSON Lines or Arrow"),
-    "a struct without fields": (pa.array([{}, {}], pa.struct([])), "parquet", "JSON Lines or Arrow"),
-    "lists of size 0": (pa.array([[], []], pa.list_(pa.int32(), 0)), "parquet", "JSON Lines or Arrow"),
+    "a union": (UNION, "parquet", "Arrow or JSON Lines"),
+    "a struct without fields": (pa.array([{}, {}], pa.struct([])), "parquet", "Arrow or JSON Lines"),
+    "lists of size 0": (pa.array([[], []], pa.list_(pa.int32(), 0)), "parquet", "Arrow or JSON Lines"),
     "seconds beyond milliseconds": (FAR_SECONDS, "parquet", "Arrow"),
     "years beyond 9999": (FAR_SECONDS, "jsonl", "Arrow"),
     "microseconds beyond 9999": (pa.array([2**62, 1], pa.timestamp("us")), "jsonl", "Parquet or Arrow"),
