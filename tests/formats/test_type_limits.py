@@ -13,6 +13,10 @@ from padmask.formats import other_formats
 
 UNION = pa.UnionArray.from_sparse(pa.array([0, 1], pa.int8()), [pa.array([1, 2]), pa.array(["a", "b"])])
 FAR_SECONDS = pa.array([2**60, 1], pa.timestamp("s"))
+PERMUTED = pa.ExtensionArray.from_storage(
+    pa.fixed_shape_tensor(pa.int32(), [2, 1], permutation=[1, 0]),
+    pa.array([[1, 2]] * 2, pa.list_(pa.int32(), 2)),
+)
 COLUMNS = {
     "a union": (UNION, "parquet", "Arrow or JSON Lines"),
     "a struct without fields": (pa.array([{}, {}], pa.struct([])), "parquet", "Arrow or JSON Lines"),
@@ -22,6 +26,7 @@ COLUMNS = {
     "microseconds beyond 9999": (pa.array([2**62, 1], pa.timestamp("us")), "jsonl", "Parquet or Arrow"),
     "nanoseconds of a duration": (pa.array([1, 2], pa.duration("ns")), "jsonl", "Parquet or Arrow"),
     "NaN": (pa.array([float("nan"), 1]), "jsonl", "Parquet or Arrow"),
+    "axes in another order": (PERMUTED, "jsonl", "Parquet or Arrow"),
     "NaN in a struct": (pa.array([{"a": float("nan")}, {}]), "jsonl", "Parquet or Arrow"),
 }
 

@@ -18,6 +18,7 @@ import pyarrow as pa
 import pyarrow.types as pat
 
 from padmask.core.arrow_lists import is_sequence, rows_as_array, storage_type, to_numpy, without_wrappers
+from padmask.core.extension_types import refuse_permuted
 from padmask.core.ragged import Ragged
 from padmask.errors import OutputError, SpecError
 from padmask.formats import other_formats
@@ -170,6 +171,7 @@ def fits_json(values: pa.Array) -> bool:
 
 def _plain_values(column: pa.Array) -> list[Any]:
     """Convert a column to Python values that msgspec can write. Nanosecond times become text."""
+    refuse_permuted(column.type)
     column = without_wrappers(column)
     column = as_type(column, plain_type(column.type, of_views))
     target = _json_type(column.type)
