@@ -68,7 +68,7 @@ class _Commands(click.Group):
 
 
 @click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"]})
-@click.version_option(__version__, prog_name="padmask", message="%(prog)s %(version)s")
+@click.version_option(__version__, "-V", "--version", prog_name="padmask", message="%(prog)s %(version)s")
 def cli() -> None:
     """Pad and mask sequence data, and verify that models ignore the padding.
 

@@ -146,9 +146,14 @@ def _changed(ctx: click.Context) -> list[click.Parameter]:
 def _set_in(ctx: click.Context, parameters: Sequence[click.Parameter]) -> str:
     """Return a phrase with the options and the path of the pyproject.toml that sets them."""
     verb = "is" if len(parameters) == 1 else "are"
-    *names, last = (parameter.opts[-1] for parameter in parameters)
+    *names, last = map(long_option, parameters)
     named = f"{', '.join(names)} and {last}" if names else last
     return f"{named} {verb} set in {ctx.meta[_PROJECT]}"
+
+
+def long_option(parameter: click.Parameter) -> str:
+    """Return the first long option of a parameter, such as `--maxlen`; the name of an argument."""
+    return next((option for option in parameter.opts if option.startswith("--")), parameter.opts[-1])
 
 
 def find_project(folder: str) -> str | None:

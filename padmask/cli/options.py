@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import re
+import shlex
 import sys
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import fields
@@ -12,12 +14,14 @@ import click
 
 from padmask.cli.arguments import Output, Workers
 from padmask.cli.config import READS_A_PART, WRITES, command_line_only, setting
-from padmask.errors import join_or
+from padmask.errors import SpecError, join_or
 from padmask.spec.files import FileOptions, ReadOptions
 from padmask.spec.formats import FormatTraits, input_formats, names_of
 from padmask.spec.pad import DTYPES, PadSpec, parse_maxlen
-from padmask.storage.names import COMPRESSIONS
-from padmask.storage.urls import checked_path
+from padmask.spec.sides import SIDES, keras_side
+from padmask.storage.glob import is_pattern
+from padmask.storage.names import COMPRESSIONS, format_of
+from padmask.storage.urls import checked_path, is_url
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
@@ -41,6 +45,16 @@ class PathOrAddress(click.Path):
         # Every URL contains at least one of these characters.
         is_plain = not any(mark in path for mark in ":@?")
         return super().convert(value, param, ctx) if is_plain else form + checked_path(path)
+
+
+class SideChoice(click.Choice[str]):
+    """Parameter type of a side in the names of Keras. Also accepts left and right, as in Hugging Face."""
+
+    def __init__(self) -> None:
+        super().__init__(SIDES)
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        return super().convert(keras_side(value), param, ctx)
 
 
 def suffix_help(formats: Iterable[FormatTraits]) -> str:
@@ -114,6 +128,8 @@ def input_options(command: Command) -> Command:
             ),
             setting(
                 "--maxlen",
+                "--max-length",
+                "maxlen",
                 default="longest",
                 show_default=True,
                 metavar="N|longest|pNN",
@@ -121,14 +137,14 @@ def input_options(command: Command) -> Command:
             ),
             setting(
                 "--padding",
-                type=click.Choice(["post", "pre"]),
+                type=SideChoice(),
                 default="post",
                 show_default=True,
-                help="Side of the padding.",
+                help="Side of the padding. right means post, and left means pre.",
             ),
             setting(
                 "--truncating",
-                type=click.Choice(["post", "pre"]),
+                type=SideChoice(),
                 default="post",
                 show_default=True,
                 help="Side on which rows longer than maxlen are truncated.",
@@ -231,6 +247,29 @@ def help_without_input(ctx: click.Context, given: Mapping[str, Any]) -> None:
         raise click.exceptions.NoArgsIsHelpError(ctx)
 
 
+def refuse_output_as_input(ctx: click.Context, given: Mapping[str, Any]) -> None:
+    """Raise an error if the last input looks like the output: `padmask pad in.jsonl out.parquet`.
+
+    Raises:
+        SpecError: `-o` is not set, and the last of several inputs is missing or has another format.
+    """
+    *others, last = given["inputs"] or ("",)
+    if not others or is_typed(ctx, "output") or is_url(last) or is_pattern(last) or os.path.isdir(last):
+        return
+    hint = f"Did you mean -o {shlex.quote(last)}?"
+    if not os.path.lexists(last):
+        # A name in an output format, or a new folder.
+        if format_of(last) is not None or last.endswith("/"):
+            raise SpecError(f"There is no file {last!r}. {hint}")
+        return
+    first, other = format_of(others[0]), format_of(last)
+    if first is not None and other is not None and first != other:
+        raise SpecError(
+            f"The inputs have different formats: {others[0]} is {first.name}, but {last} is {other.name}. "
+            f"Use only one format in each run. {hint}"
+        )
+
+
 def declared_side(ctx: click.Context, given: Mapping[str, Any]) -> Any:
     """Return the value of --padding if the command line sets it; None otherwise."""
     return given["padding"] if is_typed(ctx, "padding") else None
@@ -270,6 +309,7 @@ def quiet_options(command: Command) -> Command:
         "--progress/--no-progress", default=True, help="Show progress on a terminal.  [default: on]"
     )(command)
     return command_line_only(
+        "-q",
         "--quiet/--no-quiet",
         because="hides the summary and the warnings",
         default=False,

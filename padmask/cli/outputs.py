@@ -12,6 +12,7 @@ import click
 
 from padmask._version import __version__
 from padmask.cli.arguments import Output
+from padmask.cli.config import long_option
 from padmask.cli.failures import error_report
 from padmask.errors import OutputError, SpecError, printable
 from padmask.spec.formats import FORMATS
@@ -108,7 +109,7 @@ def _report_bytes(to: Output, outcome: Reported | Exception) -> bytes:
     inputs = [display_path(path) for path in to.inputs or ["-"]]
     report = {"version": __version__, "inputs": inputs, "output": display_path(to.output)}
     if isinstance(outcome, Exception):
-        options = {p.name or "": p.opts[-1] for p in click.get_current_context().command.params}
+        options = {p.name or "": long_option(p) for p in click.get_current_context().command.params}
         report |= error_report(outcome, options)
     else:
         report |= outcome.as_dict()

@@ -21,6 +21,7 @@ from padmask.cli.options import (
     max_bytes_option,
     output_of,
     quiet_options,
+    refuse_output_as_input,
     rejects_option,
     report_option,
     spec_of,
@@ -186,6 +187,7 @@ def command(ctx: click.Context, /, **given: Any) -> None:
       padmask pad s3://bucket/train/ -o s3://bucket/padded/ --cluster tcp://scheduler:8786
     """
     help_without_input(ctx, given)
+    refuse_output_as_input(ctx, given)
     arguments = PadArguments(
         to=output_of(given),
         columns=given["columns"],

@@ -13,6 +13,7 @@ from padmask.cli.commands import load_runner
 from padmask.cli.config import PASSES_BAD_ROWS, WRITES, ConfiguredCommand, command_line_only, setting
 from padmask.cli.options import (
     PathOrAddress,
+    SideChoice,
     help_without_input,
     input_format_option,
     inputs_argument,
@@ -21,6 +22,7 @@ from padmask.cli.options import (
     max_bytes_option,
     output_of,
     quiet_options,
+    refuse_output_as_input,
     rejects_option,
     report_option,
     suffix_help,
@@ -68,7 +70,7 @@ class UnpadArguments:
 )
 @setting(
     "--padding",
-    type=click.Choice(["post", "pre"]),
+    type=SideChoice(),
     default=None,
     help="Side of the padding, if there is a length column but no mask.  [default: from metadata]",
 )
@@ -123,6 +125,7 @@ def command(ctx: click.Context, /, **given: Any) -> None:
       padmask unpad lengths.jsonl --length-column length --padding post
     """
     help_without_input(ctx, given)
+    refuse_output_as_input(ctx, given)
     arguments = UnpadArguments(
         to=output_of(given),
         columns=given["columns"],

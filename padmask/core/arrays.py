@@ -21,6 +21,7 @@ from padmask.core.ragged import Ragged, find_misfits
 from padmask.errors import DataError, Fault, SpecError
 from padmask.spec.checks import at_least, one_of, optional, or_default
 from padmask.spec.pad import DEFAULT_DTYPE, PadSpec, Side
+from padmask.spec.sides import checked_side
 
 # With fewer values, a second thread costs more time than it saves.
 VALUES_FOR_TWO_THREADS = 1 << 20
@@ -126,7 +127,8 @@ def sequence_mask(lengths: npt.ArrayLike, maxlen: int | None = None, padding: Si
         lengths: number of tokens in each row, integers, shape (rows,). If a length exceeds `maxlen`, the mask
             of the row is all True.
         maxlen: length of every mask row, in tokens. None uses the largest length.
-        padding: `"post"` puts the padding after the tokens, `"pre"` before them.
+        padding: `"post"` puts the padding after the tokens, `"pre"` before them; `"right"` and `"left"`
+            mean the same.
 
     Returns:
         Mask of shape (rows, maxlen), bool, True at real tokens.
@@ -145,7 +147,7 @@ def sequence_mask(lengths: npt.ArrayLike, maxlen: int | None = None, padding: Si
     if kept.ndim != 1 or kept.dtype.kind not in "iu" or (kept < 0).any():
         raise SpecError(f"`lengths` must be a 1-D array of integers of at least 0. Received: {lengths!r}.")
     maxlen = int(kept.max(initial=0)) if maxlen is None else at_least(0, bits=63)("maxlen", maxlen)
-    one_of("padding", padding, ("post", "pre"))
+    padding = checked_side("padding", padding)
     kept = np.minimum(kept, maxlen).astype(np.int64)
     return make_mask(plan_pad(kept, maxlen, padding=padding, truncating="post"))
 

@@ -11,8 +11,10 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from padmask.core.arrow_lists import Kind, float_dtype, has_null_tokens, is_sequence, kind_of, vector_size
+from padmask.core.dtypes import integer_dtype
 from padmask.core.extension_types import refuse_flat_shape
 from padmask.core.ragged import Ragged
+from padmask.core.struct_fields import refuse_struct_field, struct_hint
 from padmask.errors import SpecError
 from padmask.spec.columns import (
     Column,
@@ -83,6 +85,8 @@ def name_columns(schema: pa.Schema, asked: Columns) -> list[Column]:
     asked = as_list(asked)
     if isinstance(asked, Mapping):
         asked = [Column(name, value=value) for name, value in asked.items()]
+    for column in asked or ():
+        refuse_struct_field(schema, column if isinstance(column, str) else column.name)
     columns = [
         parse_column(column, schema.names) if isinstance(column, str) else column for column in asked or ()
     ] or [Column(default_column(schema))]
@@ -117,7 +121,9 @@ def default_column(schema: pa.Schema) -> str:
             f"The input has {len(lists)} list columns: {quote_names(lists)}. Choose the columns of tokens "
             f"with -c, for example -c {lists[0]:.40}."
         )
-    raise SpecError(f"The input has no list column of tokens. {list_columns(schema.names)}")
+    raise SpecError(
+        f"The input has no list column of tokens. {list_columns(schema.names)}{struct_hint(schema)}"
+    )
 
 
 def only_field(schema: pa.Schema, name: str, option: str = "columns") -> pa.Field:
@@ -212,7 +218,7 @@ def fill_value(value: Any, dtype: str, where: str, option: str = "value") -> int
                 return int(number)
             raise SpecError(
                 f"{where}: the pad value {value} does not fit {dtype} ({limits.min} to {limits.max}). "
-                "Choose another value, or a wider dtype such as int64.",
+                f"Choose another value, or a dtype that it fits, such as {integer_dtype(int(number))}.",
                 options=[option],
             )
     raise SpecError(

@@ -21,6 +21,7 @@ from padmask.core.arrow_lists import (
     vector_values,
     without_wrappers,
 )
+from padmask.core.dtypes import suggest_dtype
 from padmask.core.plan import Positions
 from padmask.errors import Fault
 
@@ -165,7 +166,7 @@ def find_misfits(ragged: Ragged, dtype: str, rounds: bool = True) -> list[Fault]
 
     def reason(token: int) -> str:
         here = values[token].reshape(-1)[flagged[token].reshape(-1)][0]
-        return f"{here} does not fit {dtype}; {_suggest_dtype(here, dtype)}"
+        return f"{here} does not fit {dtype}; {suggest_dtype(here, dtype)}"
 
     return ragged.find_faults(by_token, reason)
 
@@ -199,13 +200,3 @@ def _misfits(values: npt.NDArray[Any], target: np.dtype[Any], rounds: bool) -> F
             changed = (np.abs(values) >= 1 << (np.finfo(target).nmant + 1)) & (cast != values)
             flagged = changed & (np.isinf(cast) | (not rounds)) & np.isfinite(values)
     return flagged if flagged.any() else None
-
-
-def _suggest_dtype(number: Any, dtype: str) -> str:
-    """Return a remedy that suggests a dtype other than `dtype` for `number`, if any dtype fits."""
-    if isinstance(number, np.floating):
-        if not np.isfinite(number):
-            return "use dtype float32, or fix the data"
-        fraction = number != np.floor(number) and dtype != "float32"
-        return "use dtype float32" if fraction else "use dtype float64"
-    return "use dtype int64" if abs(int(number)) < 2**63 else "the number is outside the range of int64"

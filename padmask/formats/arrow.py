@@ -15,12 +15,14 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.types as pat
 
-from padmask.core.arrow_lists import shared_list_lengths, take_rows
+from padmask.core.arrow_lists import take_rows
 from padmask.core.metadata import METADATA_KEY, Described, read_description
 from padmask.errors import AccessError, DataError, OutputError, PaddedError, UnreadableError, UnsupportedError
 from padmask.formats import other_formats
 from padmask.formats.contract import Batch, Chunk, Layout, Wanted, WriterOptions
 from padmask.formats.plain_dictionaries import as_type, of_lists, plain_schema, plain_type
+from padmask.formats.row_sizes import slices
+from padmask.storage.foreign_formats import foreign_error
 from padmask.storage.output import BorrowedStream
 from padmask.storage.source import Source
 
@@ -47,11 +49,21 @@ def arrow_errors(source: Source, kind: str) -> Iterator[None]:
     except (pa.ArrowException, OSError, EOFError, UnicodeDecodeError) as error:
         if isinstance(error, BrokenPipeError):
             raise
-        raise _error_class(error)(
+        kind_of_error = _error_class(error)
+        other = None if kind_of_error is AccessError else _other_format(source)
+        raise other or kind_of_error(
             f"{source.name}: not a readable {kind}: {short_arrow_error(error)}. "
             "Check that the file is complete.",
             options=["input_format"],
         ) from None
+
+
+def _other_format(source: Source) -> UnsupportedError | None:
+    """Return the error for a file whose first bytes show a format that padmask does not read."""
+    try:
+        return foreign_error(source.name, source.path, source.first_bytes(), typed=True)
+    except AccessError:
+        return None
 
 
 def _error_class(error: Exception) -> type[UnreadableError]:
@@ -172,8 +184,7 @@ class ArrowReader:
             raw = self._source.open_arrow()
         with raw:
             for batch in self._batches(raw):
-                for start, stop in _slices(batch):
-                    data = batch.slice(start, stop - start)
+                for data, _ in slices(batch, batch.num_rows, SLICE_VALUES):
                     yield Chunk(self._source.name, first, data, raw.tell())
                     first += data.num_rows
 
@@ -265,23 +276,6 @@ def _padding_of(schema: pa.Schema) -> Described | bytes | None:
         return read_description(schema.metadata)
     except DataError:
         return (schema.metadata or {}).get(METADATA_KEY)
-
-
-def _slices(batch: pa.RecordBatch) -> Iterator[tuple[int, int]]:
-    """Split a batch into slices of about `SLICE_VALUES` values, with at least one row each."""
-    rows = batch.num_rows
-    values = np.full(rows, max(1.0, batch.nbytes / 4 / max(1, rows)))
-    for column in batch.columns:
-        shared = shared_list_lengths(column)
-        if shared is not None:
-            values += shared
-    ends = np.cumsum(values)
-    start = 0
-    while start < rows:
-        before = ends[start - 1] if start else 0
-        stop = max(start + 1, int(np.searchsorted(ends, before + SLICE_VALUES, side="right")))
-        yield start, stop
-        start = stop
 
 
 def cut_batch(chunk: Chunk, rows: int) -> tuple[Chunk, int]:

@@ -17,7 +17,9 @@ from padmask.errors import ChangedError, DataError, SpecError, UnreadableError
 from padmask.formats import input_format, join_columns, open_reader
 from padmask.formats.contract import HEAD_ROWS, Batch, Chunk, InputColumns, Reader, Wanted
 from padmask.formats.typed_columns import SCHEMAS_AT_ONCE, read_schemas
-from padmask.storage.source import Source
+from padmask.spec.files import ReadOptions
+from padmask.storage.inputs import find_inputs
+from padmask.storage.source import Source, sources_of
 
 
 def _fault_of(reader: Reader) -> UnreadableError | None:
@@ -37,7 +39,7 @@ class Dataset:
         format_: format of all inputs; None detects the format.
         batch_rows: number of rows to read at a time, for Parquet; None uses a default.
         schema: columns of the dataset, if the inputs are only a part of it; otherwise None.
-        skipped_files: names of files that are not data files, for messages.
+        notes: notes for the user about files that are not read.
 
     Raises:
         DataError: an input cannot be read, or the columns of the inputs have no common types.
@@ -50,9 +52,9 @@ class Dataset:
         format_: str | None = None,
         batch_rows: int | None = None,
         schema: pa.Schema | None = None,
-        skipped_files: Sequence[str] = (),
+        notes: Sequence[str] = (),
     ) -> None:
-        self.skipped_files = skipped_files
+        self.notes = tuple(notes)
         self._sources = sources
         self._found = [source.first_version() for source in self._sources]
         formats = [input_format(source, format_) for source in self._sources]
@@ -268,3 +270,14 @@ class Dataset:
     def complete(self, batch: Batch, wanted: Wanted) -> Batch:
         """Add the requested columns that `decode` returned as text."""
         return self._columns.complete(batch, wanted)
+
+
+def open_inputs(paths: Sequence[str], files: ReadOptions) -> Dataset:
+    """Return the data files of inputs as one dataset, for commands that only read.
+
+    Raises:
+        AccessError: a folder has no data files, or a pattern has no matches.
+        SpecError: standard input is given twice, or the inputs have different formats.
+    """
+    found = find_inputs(paths)
+    return Dataset(sources_of(found.files), files.input_format, files.batch_rows, notes=found.notes)

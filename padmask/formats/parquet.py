@@ -22,7 +22,8 @@ from padmask.formats.arrow import (
     select_columns,
     short_arrow_error,
 )
-from padmask.formats.contract import HEAD_ROWS, Batch, Chunk, Layout, Wanted, WriterOptions
+from padmask.formats.contract import HEAD_BYTES, HEAD_ROWS, Batch, Chunk, Layout, Wanted, WriterOptions
+from padmask.formats.parquet_batches import BATCH_ROWS, BATCH_VALUES, read_batches
 from padmask.formats.parquet_footer import (
     MAGIC,
     Encoded,
@@ -34,13 +35,8 @@ from padmask.formats.parquet_footer import (
 )
 from padmask.formats.parquet_int96 import exact_batches, int96_columns, with_time_zone
 from padmask.formats.plain_dictionaries import as_type, of_views, plain_schema, plain_type
+from padmask.formats.row_sizes import VALUE_BYTES
 from padmask.storage.source import Source
-
-# Number of values to read at a time.
-BATCH_VALUES = 1 << 19
-
-# Smallest and largest number of rows to read at a time.
-BATCH_ROWS = (64, 1 << 16)
 
 # Without this buffer size, pyarrow would read a complete row group into memory.
 BUFFER_BYTES = 1 << 20
@@ -86,22 +82,20 @@ class ParquetReader:
         return file
 
     def look(self, wanted: Wanted) -> Iterator[Batch]:
-        return (self.decode(chunk, wanted) for chunk in self._batches(wanted, HEAD_ROWS))
+        chunks = self._batches(wanted, HEAD_ROWS, HEAD_BYTES // VALUE_BYTES)
+        return (self.decode(chunk, wanted) for chunk in chunks)
 
     def chunks(self, wanted: Wanted) -> Iterator[Chunk]:
-        return self._batches(wanted, self._batch_rows)
+        return self._batches(wanted, min(self._batch_rows or BATCH_ROWS, MOST_ROWS), BATCH_VALUES)
 
-    def _batches(self, wanted: Wanted, batch_rows: int | None) -> Iterator[Chunk]:
+    def _batches(self, wanted: Wanted, rows: int, values: int) -> Iterator[Chunk]:
         with self._source.open_arrow() as raw:
             file = self._open(raw)
             begin, end = self._source.groups or (0, file.metadata.num_row_groups)
             first = _rows_of(file, 0, begin)
             total, size = first + _rows_of(file, begin, end), self._source.size or 0
-            with arrow_errors(self._source, "Parquet file"):
-                rows = min(batch_rows or _rows_at_a_time(file), MOST_ROWS)
             names = None if wanted.others is not None else wanted.sequences.names
-            with arrow_errors(self._source, "Parquet file"):
-                batches = self._iterate(raw, file, range(begin, end), rows, names)
+            batches = self._read(raw, file, range(begin, end), names, rows, values)
             while True:
                 with arrow_errors(self._source, "Parquet file"):
                     data = next(batches, None)
@@ -116,21 +110,17 @@ class ParquetReader:
                     "Check that the file is complete."
                 )
 
-    def _iterate(
-        self, raw: Any, file: pq.ParquetFile, groups: range, rows: int, names: list[str] | None
+    def _read(
+        self, raw: Any, file: pq.ParquetFile, groups: range, names: list[str] | None, rows: int, values: int
     ) -> Iterator[pa.RecordBatch]:
-        """Yield the rows of row groups as batches.
-
-        Row groups in remote storage are read one at a time, because each row group is loaded completely.
-        """
-        ranges = [range(g, g + 1) for g in groups] if self._source.url is not None else [groups]
+        """Return the rows of row groups in batches, with INT96 timestamps as microseconds."""
+        remote = self._source.url is not None
+        batches = read_batches(file, groups, names, rows, values, remote=remote)
         finer = [name for name in int96_columns(file.schema) if names is None or name in names]
-        for group_range in ranges:
-            batches = file.iter_batches(batch_size=rows, columns=names, row_groups=list(group_range))
-            if finer:
-                exact = self._open(raw, "ns").iter_batches(rows, list(group_range), finer)
-                batches = exact_batches(batches, exact, self.schema(), self._source.name)
-            yield from batches
+        if not finer:
+            return batches
+        exact = read_batches(self._open(raw, "ns"), groups, finer, rows, values, remote=remote)
+        return exact_batches(batches, exact, self.schema(), self._source.name)
 
     def decode(self, chunk: Chunk, wanted: Wanted) -> Batch:
         return select_columns(chunk, wanted)
@@ -175,19 +165,6 @@ def _check_groups(source: Source, metadata: pq.FileMetaData) -> None:
             f"{source.name}: the footer specifies {metadata.num_rows} rows, but its row groups have {rows}. "
             "Check that the file is complete."
         )
-
-
-def _rows_at_a_time(file: pq.ParquetFile) -> int:
-    """Return the number of rows that have about `BATCH_VALUES` values, according to the footer."""
-    low, high = BATCH_ROWS
-    if file.metadata.num_row_groups == 0:
-        return high
-    # If the footer is corrupt, reading a row raises an error, but reading column metadata would abort the
-    # process.
-    next(file.iter_batches(batch_size=1, row_groups=[0]), None)
-    group = file.metadata.row_group(0)
-    values = max((group.column(i).num_values for i in range(group.num_columns)), default=0)
-    return int(max(low, min(high, BATCH_VALUES * group.num_rows // max(1, values))))
 
 
 class ParquetWriter:

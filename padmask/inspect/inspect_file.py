@@ -23,12 +23,14 @@ from padmask.inspect.advice import plan_advice
 from padmask.inspect.costs import candidate_costs
 from padmask.inspect.inspection import Inspection, ShownRow
 from padmask.inspect.read_files import InspectRequest, inspect_files_separately, inspect_rows
-from padmask.spec.checks import at_least, choice, instance, optional
+from padmask.spec.checks import at_least, instance, optional
 from padmask.spec.columns import Columns, as_list
 from padmask.spec.files import ReadOptions, read_options
 from padmask.spec.pad import MaskSpec, PadSpec, RowPolicy, Side
 from padmask.spec.show import ShowSpec
-from padmask.storage.source import find_sources
+from padmask.spec.sides import checked_side
+from padmask.storage.inputs import find_inputs
+from padmask.storage.source import sources_of
 from padmask.storage.urls import checked_paths
 from padmask.stream.job import Job, PadRequest
 from padmask.stream.progress import ProgressCallback
@@ -83,13 +85,14 @@ def inspect_file(  # noqa: PLR0913 - one keyword per option of the command
     columns, files = as_list(columns), read_options(files)
     workers = optional(at_least(1))("workers", workers)
     show = optional(instance(ShowSpec))("show", show) or ShowSpec(last=0)
-    declared = optional(choice(("post", "pre")))("declared", declared)
+    declared = optional(checked_side)("declared", declared)
     specs = [instance(PadSpec)("specs", spec) for spec in ([specs] if isinstance(specs, PadSpec) else specs)]
     if not inputs or not specs:
         raise SpecError("`inspect_file` requires at least one input and one PadSpec.")
     spec = specs[0]
-    sources = find_sources(inputs)
-    with closing(Dataset(sources, files.input_format, files.batch_rows)) as dataset:
+    found = find_inputs(inputs)
+    sources = sources_of(found.files)
+    with closing(Dataset(sources, files.input_format, files.batch_rows, notes=found.notes)) as dataset:
         asked = PadRequest(columns, spec, MaskSpec(column=None), RowPolicy())
         job = make_audit_job(dataset, asked, mask_column, declared)
         request = InspectRequest(dataset.format, dataset.schema(), job, files, show)

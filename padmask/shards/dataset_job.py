@@ -91,7 +91,7 @@ def _make_job(
 ) -> DatasetJob:
     """Split the listed files into shards, and choose the columns to pad."""
     sources = sources_of(found.files)
-    dataset = Dataset(sources, files.input_format, files.batch_rows, skipped_files=found.skipped_files)
+    dataset = Dataset(sources, files.input_format, files.batch_rows, notes=found.notes)
     faults = dataset.leave_unreadable() if asked.policy.on_error == "skip" else {}
     format_ = FORMATS[files.output_format] if files.output_format else dataset.format
     readable = [file for file in found.files if file.path not in faults]

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import json
 import os
-from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
@@ -114,10 +113,10 @@ def absolute(path: str) -> str:
 
 
 def refuse_no_shards(files: Sequence[InputFile]) -> None:
-    """Raise an error if an input is a stream, or if an input file is specified twice.
+    """Raise an error if an input is a stream.
 
     Raises:
-        SpecError: an input is a stream, or a file is specified twice.
+        SpecError: an input is a stream.
     """
     for file in files:
         source = Source(file.path, None, file.stored)
@@ -126,9 +125,6 @@ def refuse_no_shards(files: Sequence[InputFile]) -> None:
                 f"{source.name} is a stream, which cannot be padded into a folder. Specify an output file, "
                 "or input files."
             )
-    path, times = Counter(file.path for file in files).most_common(1)[0] if files else ("", 0)
-    if times > 1:
-        raise SpecError(f"The input {display_path(path)!r} is specified {times} times. Specify it only once.")
 
 
 def output_name(name: str, source: FormatTraits, output: FormatTraits) -> str:

@@ -18,6 +18,8 @@ class FormatTraits:
         name: name of the format in options, such as `jsonl`.
         title: name of the format in messages, such as `JSON Lines`.
         suffixes: file name suffixes. Files that padmask creates in a folder get the first suffix.
+        unsure_suffixes: suffixes that settings have too. In a folder, a file with such a suffix is data only
+            if no other file is.
         magic: byte strings that files of this format start with; empty if the first bytes are not fixed.
         reader: `"module:class"` of the reader; None if padmask does not read the format.
         writer: `"module:class"` of the writer; None if padmask does not write the format.
@@ -38,6 +40,7 @@ class FormatTraits:
     name: str
     title: str
     suffixes: tuple[str, ...]
+    unsure_suffixes: tuple[str, ...] = ()
     magic: tuple[bytes, ...] = ()
     reader: str | None = None
     writer: str | None = None
@@ -55,6 +58,7 @@ _JSON_LINES = FormatTraits(
     name="jsonl",
     title="JSON Lines",
     suffixes=(".jsonl", ".ndjson", ".json"),
+    unsure_suffixes=(".json",),
     reader="padmask.formats.jsonl.reader:JsonlReader",
     writer="padmask.formats.jsonl.writer:JsonlWriter",
     holds="padmask.formats.jsonl.writer:fits_json",

@@ -12,6 +12,7 @@ from typing import Any, Literal
 
 from padmask.errors import SpecError
 from padmask.spec.checks import as_int, at_least, check_fields, choice, flag, one_of, optional, string
+from padmask.spec.sides import checked_side
 
 Side = Literal["pre", "post"]
 
@@ -61,7 +62,8 @@ class PadSpec:
             nearest-rank percentile).
         padding: side of the padding, `"post"` (after the tokens) or `"pre"`. The Keras guide recommends
             `"post"` for recurrent layers, because the cuDNN kernels require it.
-        truncating: side on which rows longer than `maxlen` are cut.
+        truncating: side on which rows longer than `maxlen` are cut. For both sides, `"left"` and `"right"`
+            mean `"pre"` and `"post"`.
         value: pad value. For strings, 0 means the empty string.
         dtype: dtype of the padded values, one of `DTYPES`. In tables, the default applies only to integer
             columns. Float columns keep float32 or float64, floats in JSON become float32, and strings stay
@@ -88,8 +90,8 @@ class PadSpec:
     def __post_init__(self) -> None:
         check_fields(
             self,
-            padding=choice(("post", "pre")),
-            truncating=choice(("post", "pre")),
+            padding=checked_side,
+            truncating=checked_side,
             dtype=choice(DTYPES),
             pad_to_multiple_of=optional(at_least(1, bits=53)),
             dtype_for_all=flag,

@@ -5,8 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from padmask.errors import SpecError
-from padmask.spec.checks import check_fields, choice, flag, optional, string
+from padmask.spec.checks import check_fields, flag, optional, string
 from padmask.spec.pad import Side
+from padmask.spec.sides import checked_side
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -35,7 +36,7 @@ class UnpadSpec:
             self,
             mask_column=optional(string),
             length_column=optional(string),
-            padding=optional(choice(("post", "pre"))),
+            padding=optional(checked_side),
             keep_mask=flag,
         )
         if self.mask_column is not None and self.mask_column == self.length_column:

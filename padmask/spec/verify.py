@@ -6,8 +6,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from padmask.errors import SpecError, did_you_mean
-from padmask.spec.checks import at_least, check_fields, choice, flag, optional, string, strings
+from padmask.spec.checks import at_least, check_fields, flag, optional, string, strings
 from padmask.spec.pad import Side
+from padmask.spec.sides import checked_side
 
 ROUTES = {
     "embedding": "Embedding(mask_zero=True) in a Sequential model",
@@ -95,7 +96,7 @@ class ModelSpec:
         check_fields(
             self,
             name=string,
-            padding=choice(("post", "pre")),
+            padding=checked_side,
             vocab_size=optional(at_least(1)),
             seed=at_least(0),
             empty_rows=flag,

@@ -8,15 +8,28 @@ from __future__ import annotations
 import os
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
+from functools import partial
 
 from padmask.errors import AccessError, DataError, SpecError, join_few
+from padmask.storage.data_files import DataFiles, choose_data_files
 from padmask.storage.glob import expand, files_in, fixed_part, is_pattern, matches
 from padmask.storage.manifest_file import sizes_in
-from padmask.storage.names import MANIFEST, REPLACING, UNFINISHED, hive_keys, is_data
-from padmask.storage.remote import RemoteFile, list_remote, stat_remote
+from padmask.storage.names import MANIFEST, REPLACING, UNFINISHED, hive_keys
+from padmask.storage.remote import (
+    RemoteFile,
+    list_remote,
+    missing_message,
+    read_at_most,
+    refuse_missing_bucket,
+    stat_remote,
+)
+from padmask.storage.system import read_small
 from padmask.storage.unlisted import find_unlisted_files
 from padmask.storage.urls import Url, checked_path, display_path, is_url, parse_url
+
+# Size limit of the files that describe a saved dataset, in bytes.
+MOST_DESCRIPTION = 16 << 20
 
 
 @dataclass(frozen=True)
@@ -45,10 +58,30 @@ class InputFiles:
         files: files of the dataset.
         skipped_files: names of files that are not data files, without hidden files, which start with `.` or
             `_`.
+        unsure: names of files with a suffix such as `.json` beside other data, which are not read.
+        unlisted: names of data files that a saved dataset does not list, which are not read.
+        repeated: names of files that the inputs contain more than once. `files` contains them once.
+        splits: names of the splits of each saved `DatasetDict`, by the path of its folder.
     """
 
     files: Sequence[InputFile] = ()
     skipped_files: Sequence[str] = ()
+    unsure: Sequence[str] = ()
+    unlisted: Sequence[str] = ()
+    repeated: Sequence[str] = ()
+    splits: Mapping[str, Sequence[str]] = field(default_factory=dict)
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """Notes about files that are not read, or are read only once, as sentences."""
+        texts = {
+            "files that were not read, because padmask does not know their format: {}": self.skipped_files,
+            "files that were not read, because .json files are data only if there is no other data: {}; to "
+            "read such files, name them": self.unsure,
+            "files that were not read, because the saved dataset does not list them: {}": self.unlisted,
+            "files that the inputs contain more than once and that were read once: {}": self.repeated,
+        }
+        return tuple(text.format(join_few(names)) for text, names in texts.items() if names)
 
 
 def find_inputs(inputs: Sequence[str]) -> InputFiles:
@@ -63,7 +96,36 @@ def find_inputs(inputs: Sequence[str]) -> InputFiles:
     if sum(file.path == "-" for file in files) > 1:
         raise SpecError("Standard input can be read only once. Use - only once.")
     marked = _mark_unlisted(files, [checked_path(path) for path in inputs])
-    return InputFiles(marked, [name for one in found for name in one.skipped_files])
+    once, repeated = _without_repeated(marked)
+    return InputFiles(
+        once,
+        [name for one in found for name in one.skipped_files],
+        [name for one in found for name in one.unsure],
+        [name for one in found for name in one.unlisted],
+        repeated,
+        {folder: splits for one in found for folder, splits in one.splits.items()},
+    )
+
+
+def _without_repeated(files: Sequence[InputFile]) -> tuple[list[InputFile], list[str]]:
+    """Return each file once, and the paths of the files that appear more than once.
+
+    The same file may have several paths, such as `a.jsonl` and `./a.jsonl`, but has one name in one folder. A
+    link in the same folder has another name, so it is another file.
+    """
+    folders: dict[str, str] = {}
+    once: dict[str, InputFile] = {}
+    repeated: dict[str, None] = {}
+    for file in files:
+        place = file.path
+        if file.path != "-" and not is_url(file.path):
+            folder, name = os.path.split(file.path)
+            if folder not in folders:
+                folders[folder] = os.path.realpath(folder or ".")
+            place = os.path.join(folders[folder], name)
+        if once.setdefault(place, file) is not file:
+            repeated[display_path(once[place].path)] = None
+    return list(once.values()), list(repeated)
 
 
 def _mark_unlisted(files: Sequence[InputFile], inputs: Sequence[str]) -> list[InputFile]:
@@ -96,12 +158,30 @@ def _find_one(path: str) -> InputFiles:
 
 def _find_in_folder(folder: str) -> InputFiles:
     """Return the data files and the other files below a folder, without hidden files."""
-    found = {path: is_data(os.path.basename(path)) for path in _complete_files(folder)}
-    names = {path: os.path.relpath(path, folder) for path in found}
+    paths = {os.path.relpath(path, folder): path for path in _complete_files(folder)}
+    chosen = choose_data_files(list(paths), partial(_read_below, folder), folder=folder)
     keys = hive_keys(folder)
-    files = [InputFile(_checked_file(path), keys + names[path]) for path in found if found[path]]
-    others = [names[path] for path in found if not found[path]]
-    return InputFiles(_checked_files(files, folder, os.listdir(folder)), others)
+    files = [InputFile(_checked_file(paths[name]), keys + name) for name in chosen.data]
+    return _input_files(_checked_files(files, folder, os.listdir(folder)), chosen, folder)
+
+
+def _input_files(files: list[InputFile], chosen: DataFiles, folder: str) -> InputFiles:
+    """Return the files of an input with the names of the files that are not read."""
+    splits = {_below(folder, name): found for name, found in chosen.splits.items()}
+    return InputFiles(files, chosen.unknown, chosen.unsure, chosen.unlisted, splits=splits)
+
+
+def _below(folder: str, name: str) -> str:
+    return f"{folder.rstrip('/')}/{name}" if name else folder
+
+
+def _read_below(folder: str, name: str) -> bytes | None:
+    """Return the contents of a file below a folder; None if padmask cannot read it."""
+    path = os.path.join(folder, name)
+    try:
+        return read_small(path, MOST_DESCRIPTION) if os.path.isfile(path) else None
+    except OSError:
+        return None
 
 
 def _complete_files(folder: str) -> list[str]:
@@ -180,36 +260,37 @@ def _checked_files(files: list[InputFile], folder: str, names: Iterable[str]) ->
 def _find_matching(pattern: str) -> InputFiles:
     """Return the local files that match a pattern, and the data files below folders that match."""
     base = fixed_part(pattern)
-    matched = list(_matches_of(pattern))
-    found = dict.fromkeys(_checked_file(path) for path, wanted in matched if wanted)
     keys, start = hive_keys(base), base or "."
-    files = [InputFile(path, keys + os.path.relpath(path, start)) for path in found]
-    others = [os.path.relpath(path, start) for path, wanted in matched if not wanted]
-    return InputFiles(_checked_matches(files, pattern), others)
+    matched = {os.path.relpath(path, start): (path, wanted) for path, wanted in _matches_of(pattern)}
+    wanted = [name for name, (_, is_wanted) in matched.items() if is_wanted]
+    chosen = choose_data_files(list(matched), partial(_read_below, start), wanted, start)
+    files = [InputFile(_checked_file(matched[name][0]), keys + name) for name in chosen.data]
+    # A pattern that matches the folders of splits is a choice of these splits.
+    return replace(_input_files(_checked_matches(files, pattern), chosen, start), splits={})
 
 
 def _matches_of(pattern: str) -> Iterator[tuple[str, bool]]:
-    """Yield each file whose path or folder matches a pattern, and whether it is a data file."""
+    """Yield the files whose path or folder a pattern matches, and whether the pattern chooses the suffix."""
     base = fixed_part(pattern)
     parts = [part for part in pattern.removeprefix(base).split("/") if part]
     for path in sorted(expand(base, parts)) if os.path.isdir(base or ".") else ():
         # Both a folder and its files may match. The caller removes duplicates.
         if os.path.isdir(path):
-            yield from ((file, is_data(os.path.basename(file))) for file in _complete_files(path))
+            yield from ((file, False) for file in _complete_files(path))
         else:
             yield path, _is_wanted(path, pattern)
 
 
 def _is_wanted(path: str, pattern: str) -> bool:
-    """Return whether a file that matches a pattern is a data file, according to its suffix or the pattern.
+    """Return whether a pattern chooses a file by its suffix, or the file has no suffix.
 
     >>> [_is_wanted(path, "data/*") for path in ("data/a.jsonl", "data/part-0", "data/README.md")]
-    [True, True, False]
+    [False, True, False]
     >>> _is_wanted("data/a.txt", "data/*.txt")
     True
     """
     suffix, named = os.path.splitext(path)[1], os.path.splitext(pattern)[1]
-    return is_data(os.path.basename(path)) or not suffix or (bool(named) and not is_pattern(named))
+    return not suffix or (bool(named) and not is_pattern(named))
 
 
 def _is_hidden(name: str) -> bool:
@@ -236,8 +317,10 @@ def _find_remote(url: Url) -> InputFiles:
     # All checks use this listing, because each listing needs one request per thousand files.
     files = list_remote(url)
     if not files:
-        raise AccessError(f"There is no file {str(url)!r}. Check the address.")
-    found, unlisted = [name for name in files if is_data(name)], set[str]()
+        raise AccessError(missing_message(url))
+    shown = [name for name in files if not _is_hidden(name)]
+    chosen = choose_data_files(shown, partial(_read_remote, url), folder=str(url))
+    found, unlisted = chosen.data, set[str]()
     for folder in sorted({name.rpartition("/")[0] for name in files if name.endswith((MANIFEST, REPLACING))}):
         prefix = f"{folder}/" if folder else ""
         sizes = {name.removeprefix(prefix): files[name].size for name in files if name.startswith(prefix)}
@@ -247,18 +330,26 @@ def _find_remote(url: Url) -> InputFiles:
             listed = sizes_in(address.child(MANIFEST).text)
             _refuse_incomplete(str(address), listed, sizes)
             unlisted |= _unlisted(found, prefix, listed)
-    others = [name for name in files if not _is_hidden(name) and not is_data(name)]
-    return InputFiles(_checked_files(_listed(url, files, found, unlisted), str(url), files), others)
+    return _input_files(
+        _checked_files(_listed(url, files, found, unlisted), str(url), files), chosen, str(url)
+    )
+
+
+def _read_remote(folder: Url, name: str) -> bytes | None:
+    """Return the contents of a file below an address; None if the file is too large."""
+    return read_at_most(folder.child(name), MOST_DESCRIPTION)
 
 
 def _find_matching_remote(pattern: Url) -> InputFiles:
-    base, wanted = _split(pattern)
+    base, parts = _split(pattern)
     files = list_remote(base)
-    matched = [name for name in files if not _is_hidden(name) and matches(name.split("/"), wanted)]
-    found = [name for name in matched if _is_wanted(name, pattern.path)]
-    others = [name for name in matched if not _is_wanted(name, pattern.path)]
-    listed = _listed(base, files, found, _unlisted_remote(base, files, found))
-    return InputFiles(_checked_matches(listed, str(pattern)), others)
+    if not files:
+        refuse_missing_bucket(base)
+    matched = [name for name in files if not _is_hidden(name) and matches(name.split("/"), parts)]
+    wanted = [name for name in matched if _is_wanted(name, pattern.path)]
+    chosen = choose_data_files(matched, partial(_read_remote, base), wanted, str(base))
+    listed = _listed(base, files, chosen.data, _unlisted_remote(base, files, chosen.data))
+    return replace(_input_files(_checked_matches(listed, str(pattern)), chosen, str(base)), splits={})
 
 
 def _unlisted_remote(base: Url, names: Iterable[str], matched: Sequence[str]) -> set[str]:

@@ -76,3 +76,13 @@ def is_data(name: str) -> bool:
     hidden = any(part[0] in "._" for part in name.split("/") if part)
     found = None if hidden else format_of(name)
     return found is not None and found.reader is not None
+
+
+def is_surely_data(name: str) -> bool:
+    """Return whether the suffix of a data file has no other common use.
+
+    >>> is_surely_data("a.jsonl"), is_surely_data("config.json"), is_surely_data("a.json.gz")
+    (True, False, True)
+    """
+    found = format_of(name)
+    return found is not None and os.path.splitext(name)[1].lower() not in found.unsure_suffixes

@@ -80,9 +80,52 @@ def _storage_errors(url: Url, kind: type[PadmaskError], verb: str) -> Iterator[N
     except PadmaskError:
         raise
     except FileNotFoundError:
-        raise kind(f"There is no file {str(url)!r}. Check the address.") from None
+        raise kind(missing_message(url)) from None
     except (OSError, ValueError, NotImplementedError, ArrowException) as error:
+        if "bucket" in str(error).lower() and (bucket := _missing_bucket(url)) is not None:
+            raise kind(_NO_BUCKET.format(bucket)) from None
         raise kind(f"Cannot {verb} {str(url)!r}: {_summarize(error)}. {_REMEDY}") from None
+
+
+_NO_BUCKET = (
+    "There is no bucket {!r}. Check its name, and the credentials, region and endpoint in the environment."
+)
+
+
+def missing_message(url: Url) -> str:
+    """Return the message for an address without a file or folder: its bucket is missing, or only the file."""
+    bucket = _missing_bucket(url)
+    if bucket is not None:
+        return _NO_BUCKET.format(bucket)
+    kind = "folder" if url.path.endswith("/") or not url.path else "file"
+    return f"There is no {kind} {str(url)!r}. Check the address."
+
+
+def refuse_missing_bucket(url: Url) -> None:
+    """Raise an error if the bucket of an address does not exist.
+
+    Raises:
+        AccessError: the bucket does not exist, or is not visible.
+    """
+    bucket = _missing_bucket(url)
+    if bucket is not None:
+        raise AccessError(_NO_BUCKET.format(bucket))
+
+
+def _missing_bucket(url: Url) -> str | None:
+    """Return the bucket or container of an address if it does not exist; None if it may exist."""
+    from pyarrow import ArrowException
+    from pyarrow.fs import FileType
+
+    if url.scheme not in NATIVE:
+        return None
+    try:
+        filesystem, path = _filesystem(url.scheme, url.authority, url.query)
+        bucket = "/".join(filter(None, (path, url.path))).split("/")[0]
+        missing = bucket and filesystem.get_file_info(bucket).type == FileType.NotFound
+    except (OSError, ValueError, ArrowException, PadmaskError):
+        return None
+    return bucket if missing else None
 
 
 _REMEDY = "Check the address, and the credentials, region and endpoint in the environment."

@@ -21,10 +21,20 @@ from padmask.errors import AccessError, os_error_remedy
 from padmask.spec.formats import DEFAULT_FORMAT, FORMATS, FormatTraits
 from padmask.storage.blank_lines import filled_lines, is_blank
 from padmask.storage.inputs import InputFile, list_inputs
-from padmask.storage.remote import RemoteFile, open_remote_file, open_remote_stream, read_errors, stat_remote
+from padmask.storage.remote import (
+    RemoteFile,
+    missing_message,
+    open_remote_file,
+    open_remote_stream,
+    read_errors,
+    stat_remote,
+)
 from padmask.storage.urls import Url, display_path, is_url, parse_url
 
-_COMPRESSED = {b"\x1f\x8b": "gzip", b"\x28\xb5\x2f\xfd": "zstd"}
+# A stream of zstd may begin with a skippable frame, which has one of 16 magic numbers.
+_COMPRESSED = {b"\x1f\x8b": "gzip", b"\x28\xb5\x2f\xfd": "zstd"} | {
+    b"%c\x2a\x4d\x18" % number: "zstd" for number in range(0x50, 0x60)
+}
 
 _COPY_BYTES = 1 << 20
 
@@ -310,15 +320,18 @@ class _Prefixed(io.BufferedIOBase):
 def _look_up(url: Url) -> RemoteFile:
     found = stat_remote(url)
     if found is None:
-        raise AccessError(f"There is no file {str(url)!r}. Check the address.")
+        raise AccessError(missing_message(url))
     return found
 
 
 def unreadable(path: str, error: OSError) -> AccessError:
     """Return the error for an input that cannot be opened."""
     if isinstance(error, FileNotFoundError):
+        folder = os.path.dirname(path)
+        is_missing = folder and not os.path.isdir(folder)
+        where = f": the folder {display_path(folder)!r} does not exist" if is_missing else ""
         return AccessError(
-            f"There is no file {display_path(path)!r}. Check the path, or use - for standard input."
+            f"There is no file {display_path(path)!r}{where}. Check the path, or use - for standard input."
         )
     return AccessError(f"Cannot read {display_path(path)!r}: {error.strerror}. {os_error_remedy(error)}")
 

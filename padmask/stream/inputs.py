@@ -24,14 +24,14 @@ from padmask.storage.conflicts import (
     refuse_replaced,
     refuse_shared_place,
 )
-from padmask.storage.inputs import find_inputs
+from padmask.storage.data_files import split_of
+from padmask.storage.inputs import InputFiles, find_inputs
 from padmask.storage.output_places import descriptor_of, is_written_in_place
 from padmask.storage.source import sources_of
 from padmask.storage.urls import checked_path, checked_paths, display_path, is_url, refuse_mistyped
 from padmask.stream.job import Job
+from padmask.stream.pad_values import pad_value_notes
 from padmask.stream.padding import padding_note
-
-NOT_READ = "files that were not read, because padmask does not know their format: {}"
 
 
 def data_notes(dataset: Dataset, job: Job, format_: FormatTraits, limit: int | None) -> tuple[str, ...]:
@@ -43,10 +43,11 @@ def data_notes(dataset: Dataset, job: Job, format_: FormatTraits, limit: int | N
         format_: format of the output.
         limit: maximum number of rows to read; None reads all rows.
     """
-    skipped, padded = dataset.skipped_files, padding_note(dataset, job)
+    padded = padding_note(dataset, job)
     return (
         *([padded] if padded else ()),
-        *([NOT_READ.format(join_few(skipped))] if skipped else ()),
+        *dataset.notes,
+        *pad_value_notes(job.columns, format_),
         *end_notes(dataset, limit),
         *unlisted_notes(dataset),
         *(
@@ -144,13 +145,41 @@ def open_dataset(paths: Sequence[str], output_path: str, files: FileOptions) -> 
         OutputError: an output is also an input.
     """
     found = find_inputs(paths)
+    refuse_joined_splits(found)
     sources = sources_of(found.files, spool_folder(output_path))
     outputs = {"the output": output_path, "the rejects": files.rejects}
     refuse_replaced(outputs, [source.path for source in sources], replaceable="the output")
-    dataset = Dataset(sources, files.input_format, files.batch_rows, skipped_files=found.skipped_files)
+    dataset = Dataset(
+        sources, files.input_format, files.batch_rows, notes=[*found.notes, *joined_splits_note(found)]
+    )
     with closing(dataset):
         refuse_own_input([output_path, files.rejects], dataset.is_input)
         yield dataset
+
+
+def refuse_joined_splits(found: InputFiles) -> None:
+    """Raise an error if one output file would join the splits of a saved `DatasetDict`.
+
+    Raises:
+        SpecError: an input is a folder with several splits.
+    """
+    for folder, splits in found.splits.items():
+        if len(splits) > 1:
+            raise SpecError(
+                f"{folder!r} holds {len(splits)} splits of a dataset: {join_few(splits)}. Name one, such as "
+                f"{folder}/{splits[0]}, or keep the splits apart with an output folder, such as -o padded/."
+            )
+
+
+def joined_splits_note(found: InputFiles) -> tuple[str, ...]:
+    """Return a note if the names of the input files name several splits, which one output file joins."""
+    splits = dict.fromkeys(split for file in found.files if (split := split_of(file.name)))
+    if len(splits) < 2:
+        return ()
+    return (
+        f"the output joins several splits: {', '.join(splits)}; to keep the splits apart, use an output "
+        "folder, such as -o padded/, or name the files of one split",
+    )
 
 
 def end_notes(dataset: Dataset, limit: int | None) -> list[str]:

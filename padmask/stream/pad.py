@@ -28,6 +28,7 @@ from padmask.stream.capacity import (
     bytes_per_position,
     refuse_large_output,
     refuse_more_than_memory,
+    refuse_zero_maxlen,
 )
 from padmask.stream.inputs import Paths, check_paths, data_notes, open_dataset
 from padmask.stream.job import Job, PadRequest, make_job
@@ -125,6 +126,7 @@ def choose_plan(
         SpecError: the output exceeds the limit or the free memory.
     """
     plan = make_plan(job.spec, None if measured is None else measured.lengths)
+    refuse_zero_maxlen(plan, measured is None or measured.lengths.rows > 0)
     widths = bytes_per_position(job.columns, job.mask, format_)
     refuse_more_than_memory(plan, widths, places(plan))
     if measured is not None:

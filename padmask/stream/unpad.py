@@ -120,6 +120,7 @@ def unpad_file(
         still_padded = _find_still_padded(run, columns)
         written = unpadded_schema(wanted.schema, job) if format_.needs_types else None
         notes = (
+            *dataset.notes,
             *end_notes(dataset, files.limit),
             *unlisted_notes(dataset),
             *class_name_notes(dataset, written, format_),

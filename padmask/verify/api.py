@@ -12,8 +12,9 @@ import numpy as np
 from padmask._version import __version__
 from padmask.core.kernel import Padded
 from padmask.errors import SpecError
-from padmask.spec.checks import one_of
+from padmask.spec.checks import optional
 from padmask.spec.pad import Side
+from padmask.spec.sides import checked_side
 from padmask.spec.verify import ModelSpec
 from padmask.verify.data.rules import find_holes
 from padmask.verify.keras.backend import Engine, start_backend
@@ -69,7 +70,7 @@ def verify_model(
     Raises:
         SpecError: the model cannot run on the rows, or the mask has padding between real tokens.
     """
-    one_of("padding", padding or "post", ("post", "pre"))
+    padding = optional(checked_side)("padding", padding)
     if isinstance(ids, Padded):
         ids, mask = ids.values, ids.mask
     if value is None and ids is not None:

@@ -12,10 +12,9 @@ from typing import Any
 import numpy.typing as npt
 
 from padmask.errors import SpecError, did_you_mean
-from padmask.formats.dataset import Dataset
+from padmask.formats.dataset import Dataset, open_inputs
 from padmask.spec.columns import Columns
 from padmask.spec.verify import ModelSpec
-from padmask.storage.source import find_sources
 from padmask.verify.api import NO_TOKENS, environment, report_on_function, report_on_model
 from padmask.verify.data.audit_data import AuditedData, AuditRequest, audit_and_sample
 from padmask.verify.proof.function import IDS, find_function
@@ -104,7 +103,7 @@ def _audit_by_input(
         The checked data and the column name, by input name.
     """
     files = request.files
-    with closing(Dataset(find_sources(paths), files.input_format, files.batch_rows)) as dataset:
+    with closing(open_inputs(paths, files)) as dataset:
         if len(names) > 1:
             dataset.spool(files.limit)
         data_by_input: dict[str, tuple[AuditedData, str]] = {}

@@ -7,13 +7,13 @@ from collections.abc import Sequence
 from contextlib import closing
 
 from padmask.errors import SpecError
-from padmask.formats.dataset import Dataset
+from padmask.formats.dataset import open_inputs
 from padmask.shards.manifest import refuse_changed_shards
-from padmask.spec.checks import choice, optional, or_default
+from padmask.spec.checks import optional, or_default
 from padmask.spec.columns import Columns, as_list
 from padmask.spec.files import ReadOptions, read_options
 from padmask.spec.pad import MaskSpec, PadSpec, RowPolicy, Side
-from padmask.storage.source import find_sources
+from padmask.spec.sides import checked_side
 from padmask.storage.urls import checked_paths
 from padmask.stream.job import PadRequest
 from padmask.stream.progress import ProgressCallback
@@ -65,7 +65,7 @@ def verify_file(  # noqa: PLR0913 - one keyword per option of the command
         MissingExtraError: Keras or its backend is required but not installed.
     """
     paths, files = checked_paths(inputs), read_options(files)
-    declared = optional(choice(("post", "pre")))("declared", declared)
+    declared = optional(checked_side)("declared", declared)
     if not isinstance(proof, ProofSpec | ModelProof | None):
         raise SpecError(f"`proof` must be a ProofSpec or a ModelProof. Received: {proof!r:.80}.")
     request = AuditRequest(
@@ -80,7 +80,7 @@ def verify_file(  # noqa: PLR0913 - one keyword per option of the command
         refuse_changed_shards(paths)
     if isinstance(proof, ModelProof):
         return verify_user_model(paths, request, proof)
-    with closing(Dataset(find_sources(paths), files.input_format, files.batch_rows)) as dataset:
+    with closing(open_inputs(paths, files)) as dataset:
         if proof is None:
             data = audit_and_sample(dataset, request)
             run = {**environment(), "data": data.name, "rows": data.rows}

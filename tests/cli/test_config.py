@@ -15,7 +15,8 @@ from padmask.cli import cli
 
 Run = Callable[..., subprocess.CompletedProcess[str]]
 
-READ = ("column", "maxlen", "padding", "truncating", "value", "dtype", "pad-to-multiple-of", "input-format")
+READ = ("column", "maxlen", "max-length", "padding", "truncating", "value", "dtype", "pad-to-multiple-of")
+READ = (*READ, "input-format")
 # Every long option of every command. Add a new option to one of the two lists of its command.
 MAY_SET = {
     "pad": {*READ, "output-format", "mask-column", "mask-dtype", "no-mask", "mask", "length-column"}
@@ -201,7 +202,7 @@ def test_unused_settings_are_silent(here: Run, project: Callable[[str], Path]) -
             "not a readable Parquet file",
             "--input-format is",
         ),
-        ("input-format = 'jsonl'", ("pad", "bad.parquet"), "not valid UTF-8", "--input-format is"),
+        ("input-format = 'jsonl'", ("pad", "bad.parquet"), "the file is Parquet", "--input-format is"),
         ("output-format = 'arrow'", ("pad", "mixed.jsonl"), "a string, but", "--output-format is"),
         (
             "mask-column = 'short'",

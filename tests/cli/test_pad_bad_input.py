@@ -333,7 +333,6 @@ ALONE = {
     "an object": ('{"input_ids": {"0": 1}}', [COLUMN]),
     "no object": ("42", ["object"]),
     "no JSON": ("input_ids = 1, 2", []),
-    "an array of objects": (f"[{GOOD}]", ["jq"]),
 }
 alone = pytest.mark.parametrize(("line", "says"), ALONE.values(), ids=ALONE)
 
@@ -353,6 +352,14 @@ def test_bad_first_line_is_named(
 ) -> None:
     (tmp_path / "in.jsonl").write_text(f"{line}\n{GOOD}\n")
     refuses("pad", "in.jsonl", "-o", "out.jsonl", *passes, says=["in.jsonl, line 1", *says])
+
+
+def test_first_line_of_an_array(refuses: Run, tmp_path: Path, passes: tuple[str, ...]) -> None:
+    (tmp_path / "in.jsonl").write_text(f"[{GOOD}]\n{GOOD}\n")
+    refuses("pad", "in.jsonl", "-o", "out.jsonl", *passes, says=["in.jsonl, line 1", "jq"])
+    # A file of one array has another format.
+    (tmp_path / "in.jsonl").write_text(f"[{GOOD}]\n")
+    refuses("pad", "in.jsonl", "-o", "out.jsonl", *passes, says=["one JSON array", "jq"], code=2)
 
 
 @pytest.mark.parametrize("ending", ["", "\n", "\r\n"], ids=["no newline", "newline", "CRLF"])

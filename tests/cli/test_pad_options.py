@@ -1041,7 +1041,9 @@ def test_skip_may_leave_no_rows(pad: Pad, option: tuple[str, ...]) -> None:
 
     assert_refused(pad("in.jsonl", *option), "input_ids")
 
-    ran = pad("in.jsonl", "-c", "input_ids", "--on-error", "skip", "--rejects", "bad.jsonl")
+    skip = ("-c", "input_ids", "--on-error", "skip", "--rejects", "bad.jsonl")
+    assert_refused(pad("in.jsonl", *skip), "no rows to pad")
+    ran = pad("in.jsonl", *skip, "--maxlen", "4")
     assert (ran.code, ran.rows) == (0, [])
     assert [reject["row"]["id"] for reject in read("bad.jsonl")] == [1, 2]
 
@@ -1479,7 +1481,7 @@ def test_foreign_pyproject_is_ignored(pad: Pad) -> None:
         ("[tool.padmask\nmaxlen = 2\n", "TOML"),
         ("[tool]\npadmask = 3\n", "padmask"),
         ('[tool.padmask]\npad = "x"\n', "pad"),
-        ('[tool.padmask]\npadding = "left"\n', "left"),
+        ('[tool.padmask]\npadding = "up"\n', "up"),
     ],
     ids=["unknown option", "no TOML", "no table", "no table of a command", "bad choice"],
 )
@@ -1552,6 +1554,7 @@ def test_completion_for_every_shell(shell: str) -> None:
             2,
             {
                 "plain,--maxlen",
+                "plain,--max-length",
                 "plain,--mask",
                 "plain,--mask-column",
                 "plain,--mask-dtype",

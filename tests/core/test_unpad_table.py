@@ -235,7 +235,7 @@ def test_input_must_be_a_table():
 
 
 @pytest.mark.parametrize(
-    "arguments", [{"padding": "left"}, {"mask_column": "a", "length_column": "a"}], ids=str
+    "arguments", [{"padding": "up"}, {"mask_column": "a", "length_column": "a"}], ids=str
 )
 def test_impossible_spec(arguments):
     with pytest.raises(PadmaskError):

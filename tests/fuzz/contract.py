@@ -159,7 +159,7 @@ def _complaint(case: Case, outcome: Outcome) -> list[str]:
         found.append(f"innards: {said[:300]}")
     if not REMEDY.search(said):
         found.append(f"no word of what to do: {said[:300]}")
-    about_output = "memory" in said or "cannot hold" in said or "cannot store" in said
+    about_output = "memory" in said or "cannot store" in said or "cannot hold" in said
     if case.source and case.source not in said and not about_output:
         found.append(f"the input is not named: {said[:300]}")
     before = {name: bytes(data) for name, data in case.files.items()}

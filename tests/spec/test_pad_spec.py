@@ -25,8 +25,8 @@ def test_spec_is_frozen():
 @pytest.mark.parametrize(
     ("asked", "said"),
     [
-        ({"padding": "left"}, "`padding` must be one of post, pre"),
-        ({"truncating": "right"}, "`truncating` must be one of"),
+        ({"padding": "up"}, "`padding` must be one of post, pre"),
+        ({"truncating": "down"}, "`truncating` must be one of"),
         ({"dtype": "int8"}, "`dtype` must be one of int32"),
         ({"maxlen": -1}, "at least 0"),
         ({"maxlen": 1.5}, "at least 0"),

@@ -130,12 +130,37 @@ def test_locked_folder_is_named(locked: Path, way: str) -> None:
 
 
 def test_other_files_are_listed(data: Path) -> None:
-    for name in ("README.md", "in/b.jsonl.bz2", "in/x.npz", ".hidden", "_x/y.txt"):
+    for name in ("notes.md", "in/b.jsonl.bz2", "in/x.npz", ".hidden", "_x/y.txt", "README.md", "in/LICENSE"):
         (data / name).write_text("")
-    assert find_inputs([str(data)]).skipped_files == ["README.md", "in/b.jsonl.bz2", "in/x.npz"]
-    assert find_inputs([f"{data}/*"]).skipped_files == ["README.md", "in/b.jsonl.bz2", "in/x.npz"]
-    # A pattern with a suffix or a name is an explicit choice.
-    assert find_inputs([f"{data}/*.md", f"{data}/README.md", "-"]).skipped_files == []
+    # Nobody expects rows in README.md and LICENSE.
+    assert find_inputs([str(data)]).skipped_files == ["notes.md", "in/b.jsonl.bz2", "in/x.npz"]
+    assert find_inputs([f"{data}/*"]).skipped_files == ["in/b.jsonl.bz2", "in/x.npz", "notes.md"]
+    # A pattern with a suffix or a name is a choice.
+    assert find_inputs([f"{data}/*.md", f"{data}/in/LICENSE", "-"]).skipped_files == []
+
+
+@pytest.mark.parametrize(
+    "inputs",
+    [
+        ["data/*.jsonl", "data/a.jsonl"],
+        ["data/a.jsonl", "data/../data/a.jsonl"],
+        ["data", "data/a.jsonl"],
+        ["data/**", "./data"],
+    ],
+    ids=["pattern and name", "two paths", "folder and name", "pattern and folder"],
+)
+def test_repeated_file_is_read_once(data: Path, monkeypatch: pytest.MonkeyPatch, inputs: list[str]) -> None:
+    monkeypatch.chdir(data.parent)
+    found = find_inputs(inputs)
+    assert [os.path.normpath(file.path) for file in found.files].count("data/a.jsonl") == 1
+    assert "data/a.jsonl" in found.repeated
+    assert any("read once: data/a.jsonl" in note for note in found.notes)
+
+
+def test_link_with_another_name_is_read(data: Path) -> None:
+    (data / "again.jsonl").symlink_to("a.jsonl")
+    found = find_inputs([str(data)])
+    assert "again.jsonl" in [file.name for file in found.files] and not found.repeated
 
 
 def test_pattern_matches_plain_names(data: Path) -> None:

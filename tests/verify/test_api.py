@@ -283,8 +283,8 @@ def test_unusable_rows(ids, mask):
 
 
 def test_unknown_side():
-    with pytest.raises(SpecError, match="left"):
-        verify_model(last_real, IDS, MASK, padding="left")
+    with pytest.raises(SpecError, match="up"):
+        verify_model(last_real, IDS, MASK, padding="up")
 
 
 def test_function_may_reuse_memory():

@@ -18,12 +18,16 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from padmask.core.arrow_lists import Kind
-from padmask.errors import AccessError, DataError, Fault, Place, UnreadableError, size
+from padmask.errors import AccessError, DataError, Fault, Place, UnreadableError, UnsupportedError, size
 from padmask.formats.contract import HEAD_BYTES, HEAD_ROWS, Batch, Chunk, Wanted
 from padmask.formats.jsonl.chunk_buffer import ChunkBuffer
 from padmask.formats.jsonl.kinds import TokenKinds, value_type
+from padmask.formats.jsonl.line_faults import line_fault
 from padmask.formats.jsonl.tokens import read_sequences
+from padmask.spec.formats import FORMATS
 from padmask.storage.blank_lines import BLANK, blank_lines, filled_lines, is_blank
+from padmask.storage.decompress import DAMAGED, open_decompressed
+from padmask.storage.foreign_formats import foreign_error
 from padmask.storage.names import compression_of
 from padmask.storage.source import Source
 from padmask.storage.system import free_memory
@@ -147,15 +151,18 @@ class JsonlReader:
             return
         codec = self._codec()
         with self._source.open() as raw:
-            stream: Any = pa.CompressedInputStream(pa.PythonFile(raw, mode="r"), codec) if codec else raw
+            stream: Any = open_decompressed(raw, codec) if codec else raw
             parts: list[bytes] = []
-            first, started = 1, False
+            first, started, known = 1, False, False
             # Read only the available bytes of a pipe. Waiting for a full block would delay the output.
             waits = codec is not None or not self._source.once
             read: Callable[[int], bytes] = getattr(stream, "read" if waits else "read1")
             while block := self._read(read, first, codec):
                 if not started:
                     block, started = block.removeprefix(b"\xef\xbb\xbf"), True
+                if not known and not is_blank(block):
+                    known = True
+                    self._refuse_other_format(block, codec)
                 end = block.rfind(b"\n") + 1
                 if not end:
                     # The parts of a long line are joined once, when the line is complete.
@@ -174,6 +181,23 @@ class JsonlReader:
             if any(parts):
                 yield Chunk(self._source.name, first, b"".join(parts), _tell(raw))
 
+    def _refuse_other_format(self, start: bytes, codec: str | None) -> None:
+        """Raise an error if the first bytes show that the input is not JSON Lines.
+
+        Raises:
+            UnsupportedError: the input has another format.
+        """
+        error = foreign_error(self._source.name, self._source.path, start)
+        if error is not None:
+            raise error
+        other = next((traits for traits in FORMATS.values() if start.startswith(traits.magic)), None)
+        if other is not None:
+            remedy = "Decompress it" if codec else f"Read it with --input-format {other.name}, or rename it"
+            raise UnsupportedError(
+                f"{self._source.name}: the file is {other.title}, not JSON Lines. {remedy}.",
+                options=["input_format"],
+            )
+
     def _refuse_endless(self, parts: int, line: int) -> None:
         """Raise an error for a line that is too long to parse in the free memory."""
         if parts % LONG_LINE_PARTS:
@@ -189,12 +213,14 @@ class JsonlReader:
     def _read(self, read: Callable[[int], bytes], line: int, codec: str | None) -> bytes:
         try:
             return read(CHUNK_BYTES)
-        except (OSError, EOFError) as error:
+        except (OSError, *DAMAGED) as error:
             # Decompression errors have no errno.
             system = isinstance(error, OSError) and (error.errno or codec is None)
+            remedy = "Check that the file is complete."
+            if not system and not self._source.once and self._source.sniff()[1] != codec:
+                remedy = f"The name of the file means {codec}, but the file is not {codec}. Rename the file."
             raise (AccessError if system else UnreadableError)(
-                f"{self._source.name}: cannot be read from line {line} onward: {error}. "
-                "Check that the file is complete."
+                f"{self._source.name}: cannot be read from line {line} onward: {error}. {remedy}"
             ) from None
 
     def _codec(self) -> str | None:
@@ -303,11 +329,15 @@ def _parse(data: bytes, lines: list[bytes]) -> tuple[list[Object], list[Fault]]:
     all_objects = _all_objects(data, lines)
     if all_objects is not None:
         return all_objects, []
-    objects, faults = [], []
-    for i, (row, fault) in enumerate(_objects(lines)):
-        objects.append(row)
-        if fault is not None:
-            faults.append(Fault(i, fault, options=("input_format",)))
+    objects: list[Object] = []
+    faults = []
+    for i, line in enumerate(lines):
+        try:
+            line.decode()
+            objects.append(read_object(line))
+        except (ValueError, RecursionError) as error:
+            objects.append({})
+            faults.append(Fault(i, *line_fault(line, error), options=("input_format",)))
     return objects, faults
 
 
@@ -321,33 +351,6 @@ def _good_objects(data: bytes, lines: list[bytes]) -> list[Object]:
                 line.decode()
                 found.append(read_object(line))
     return found
-
-
-def _objects(lines: list[bytes]) -> Iterator[tuple[Object, str | None]]:
-    for line in lines:
-        try:
-            line.decode()
-            yield read_object(line), None
-        except (ValueError, RecursionError) as error:
-            yield {}, _what_is_wrong(line, error)
-
-
-def _what_is_wrong(line: bytes, error: Exception) -> str:
-    if isinstance(error, UnicodeDecodeError):
-        return f"byte {error.start} is not valid UTF-8; convert the file to UTF-8, for example with iconv"
-    if isinstance(error, RecursionError):
-        return "the JSON is nested too deeply"
-    if isinstance(error, msgspec.ValidationError):
-        found = str(error).split("got ")[-1].strip("`")
-        hint = (
-            "; if the file is one JSON array, convert it to lines with jq -c '.[]'"
-            if line[:1] == b"["
-            else ""
-        )
-        return f"expected a JSON object, found a JSON {found}{hint}"
-    if "truncated" in str(error):
-        return "the JSON is incomplete, or contains half a surrogate pair; the file may be truncated"
-    return f"the line is not a JSON object: {str(error).removeprefix('JSON is malformed: ')}"
 
 
 def first_list_type(objects: Sequence[Object], name: str, kind: Kind | None = None) -> pa.DataType | None:

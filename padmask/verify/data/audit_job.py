@@ -59,7 +59,7 @@ def make_audit_job(
         padding = replace(padding, padding=declared)
     columns = asked.columns or (list(padding.values) if padding is not None else None)
     job = make_job(dataset, replace(asked, columns=columns), keep_others=False)
-    return AuditJob(job, padding, notes)
+    return AuditJob(job, padding, (*dataset.notes, *notes))
 
 
 def open_audit(job: AuditJob) -> Audit:

@@ -1,0 +1,56 @@
+"""The error for a request to pad a field of a struct."""
+
+from __future__ import annotations
+
+import pyarrow as pa
+import pyarrow.types as pat
+
+from padmask.errors import SpecError
+
+_HOW = (
+    "padmask pads only columns, not fields of structs. Copy the field to a column first, for example with "
+    "jq -c '.{field} = .{path}', or in DuckDB with SELECT *, {path} AS {field}"
+)
+
+
+def struct_columns(schema: pa.Schema) -> list[str]:
+    """Return the names of the struct columns.
+
+    >>> struct_columns(pa.schema([("data", pa.struct([])), ("ids", pa.list_(pa.int32()))]))
+    ['data']
+    """
+    return [field.name for field in schema if pat.is_struct(field.type)]
+
+
+def refuse_struct_field(schema: pa.Schema, name: str) -> None:
+    """Raise an error if a requested column is a field of a struct, such as `data.input_ids`.
+
+    Args:
+        schema: columns of the input.
+        name: requested column, which may be a short form such as `data.input_ids:int64=0`.
+
+    Raises:
+        SpecError: the input has no column of this name, and the first part of the name is a struct column.
+    """
+    names = schema.names
+    if any(name == known or name.startswith((f"{known}:", f"{known}=")) for known in names):
+        return
+    for struct in struct_columns(schema):
+        if name.startswith(f"{struct}."):
+            path = name.split(":")[0].split("=")[0]
+            field = path.rpartition(".")[2]
+            raise SpecError(
+                f"{path!r:.80} is a field of the struct column {struct!r:.80}. "
+                f"{_HOW.format(field=field, path=path)}.",
+                options=["columns"],
+            )
+
+
+def struct_hint(schema: pa.Schema) -> str:
+    """Return a sentence that names the struct columns, whose fields are not padded; empty without structs."""
+    structs = struct_columns(schema)
+    if not structs:
+        return ""
+    how = _HOW.format(field="input_ids", path=f"{structs[0]}.input_ids")
+    kind = "is a struct" if len(structs) == 1 else "are structs"
+    return f" {', '.join(map(repr, structs[:3]))} {kind}: {how}."

@@ -1,0 +1,89 @@
+"""Say what is wrong with a line that is not a JSON object."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+
+import msgspec
+
+# The parts of JSON that matter here: strings, brackets, commas, colons, and words without quotes.
+_PARTS = re.compile(r'"(?:[^"\\]|\\.)*"|[{}\[\],:]|[-+]?[A-Za-z_]+(?![\w.])')
+
+# Words that other programs write where JSON has no word, with what JSON has.
+_NUMBERS = {"nan": "NaN", "inf": "Infinity", "infinity": "Infinity"}
+
+_JSON_WORDS = {"None": "null", "True": "true", "False": "false", "undefined": "null", "NULL": "null"}
+
+
+def line_fault(line: bytes, error: Exception) -> tuple[str, str | None]:
+    """Return what is wrong with a line, and the field with the fault; None if the fault is in no field.
+
+    >>> line_fault(b'{"ids": [1], "score": NaN}', msgspec.DecodeError("invalid character (byte 23)"))
+    ('NaN is not a JSON value; write a number or null', 'score')
+
+    Args:
+        line: the text of the line.
+        error: error of the parser.
+    """
+    if isinstance(error, UnicodeDecodeError):
+        return (
+            f"byte {error.start} is not valid UTF-8; convert the file to UTF-8, for example with iconv",
+            None,
+        )
+    if isinstance(error, RecursionError):
+        return "the JSON is nested too deeply", None
+    if isinstance(error, msgspec.ValidationError):
+        found = str(error).split("got ")[-1].strip("`")
+        hint = (
+            "; if the file is one JSON array, convert it to lines with jq -c '.[]'"
+            if line[:1] == b"["
+            else ""
+        )
+        return f"expected a JSON object, found a JSON {found}{hint}", None
+    word = _foreign_word(line.decode())
+    if word is not None:
+        return word
+    if "truncated" in str(error):
+        return "the JSON is incomplete, or contains half a surrogate pair; the file may be truncated", None
+    return f"the line is not a JSON object: {str(error).removeprefix('JSON is malformed: ')}", None
+
+
+def _foreign_word(line: str) -> tuple[str, str | None] | None:
+    """Return the fault and the field of the first word that JSON does not have, such as NaN."""
+    for word, field, position in _words(line):
+        where = "" if position is None else f"position {position}: "
+        sign, bare = ("-" if word[0] == "-" else ""), word.lstrip("+-")
+        if (number := _NUMBERS.get(bare.lower())) is not None:
+            shown = word if number == bare else f"{word} ({sign if number == 'Infinity' else ''}{number})"
+            return f"{where}{shown} is not a JSON value; write a number or null", field
+        if bare in _JSON_WORDS:
+            return f"{where}{word} is not a JSON value; write {_JSON_WORDS[bare]}", field
+    return None
+
+
+def _words(line: str) -> Iterator[tuple[str, str | None, int | None]]:
+    """Yield the words without quotes, with their field and, in a flat list, their position in the list."""
+    opened: list[str] = []
+    field, last, position = None, "", 0
+    for part in _PARTS.findall(line):
+        if part in "{[":
+            opened.append(part)
+            position = 0
+        elif part in "]}":
+            opened = opened[:-1]
+        elif part == ":" and len(opened) == 1:
+            field = last
+        elif part == ",":
+            position += len(opened) == 2
+        elif part[0] == '"':
+            last = _text(part)
+        else:
+            yield part, field, position if opened == ["{", "["] else None
+
+
+def _text(quoted: str) -> str:
+    try:
+        return str(msgspec.json.decode(quoted.encode()))
+    except (ValueError, msgspec.DecodeError):
+        return quoted.strip('"')

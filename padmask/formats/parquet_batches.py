@@ -1,0 +1,79 @@
+"""Read the row groups of a Parquet file in batches of limited size, whatever the order of the rows."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import groupby
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from padmask.formats.row_sizes import regroup
+
+# Number of values in a batch.
+BATCH_VALUES = 1 << 19
+
+# Largest number of rows in a batch.
+BATCH_ROWS = 1 << 16
+
+# pyarrow decodes a fixed number of rows at a time, but the footer has only the average length of the rows of
+# a row group, and long rows may follow short rows. So pyarrow decodes few rows at a time, and several such
+# pieces become one batch. More pieces would take longer.
+PIECES = 4
+PIECE_ROWS = (8, 1 << 10)
+
+# Number of rows that pyarrow decodes at a time from remote storage, where a safe look at the counts in the
+# footer would need a second request for each row group.
+REMOTE_ROWS = 1 << 8
+
+
+def read_batches(
+    file: pq.ParquetFile,
+    groups: range,
+    names: Sequence[str] | None,
+    rows: int = BATCH_ROWS,
+    values: int = BATCH_VALUES,
+    *,
+    remote: bool = False,
+) -> Iterator[pa.RecordBatch]:
+    """Yield the rows of row groups in batches of limited size.
+
+    Args:
+        file: the file.
+        groups: row groups to read.
+        names: columns to read; None reads all columns.
+        rows, values: limits of a batch. A single row may have more values.
+        remote: whether the file is in remote storage. Then the row groups are read one after another, because
+            each is in memory completely.
+    """
+    return regroup(_pieces(file, groups, names, rows, remote), rows, values)
+
+
+def _pieces(
+    file: pq.ParquetFile, groups: Iterable[int], names: Sequence[str] | None, most: int, remote: bool
+) -> Iterator[pa.RecordBatch]:
+    if remote:
+        for group in groups:
+            yield from file.iter_batches(min(most, REMOTE_ROWS), row_groups=[group], columns=names)
+        return
+    for rows, same in groupby(groups, lambda group: min(most, _piece_rows(file, group, names))):
+        yield from file.iter_batches(rows, row_groups=list(same), columns=names)
+
+
+def _piece_rows(file: pq.ParquetFile, number: int, names: Sequence[str] | None) -> int:
+    """Return how many rows to decode at a time, a power of 2, according to the footer."""
+    low, high = PIECE_ROWS
+    # With a broken footer, reading a row raises an error, but reading the counts of a column would abort the
+    # process.
+    next(file.iter_batches(1, row_groups=[number], columns=names), None)
+    group = file.metadata.row_group(number)
+    columns = (group.column(i) for i in range(group.num_columns))
+    values = max((column.num_values for column in columns if _is_read(column, names)), default=0)
+    rows = int(BATCH_VALUES * group.num_rows // (PIECES * max(1, values)))
+    return int(2 ** (max(low, min(high, rows)).bit_length() - 1))
+
+
+def _is_read(column: Any, names: Sequence[str] | None) -> bool:
+    path: str = column.path_in_schema
+    return names is None or any(path == name or path.startswith(f"{name}.") for name in names)

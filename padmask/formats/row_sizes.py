@@ -1,0 +1,155 @@
+"""Split record batches by the values in their rows, so that memory does not depend on the order of the rows.
+
+An average is not enough: short rows may be followed by long rows.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.types as pat
+
+from padmask.core.arrow_lists import shared_list_lengths, to_numpy
+
+# Number of bytes of text that count as one value.
+VALUE_BYTES = 4
+
+Sizes = npt.NDArray[np.float64]
+
+
+def row_sizes(batch: pa.RecordBatch) -> Sizes:
+    """Return the number of values in each row, over all columns. Text counts by its bytes.
+
+    >>> row_sizes(pa.record_batch({"ids": [[1, 2, 3], []], "n": [1, 2]})).tolist()
+    [4.0, 1.0]
+    """
+    sizes = np.zeros(batch.num_rows)
+    for column in batch.columns:
+        sizes += _sizes(column)
+    return sizes
+
+
+def _sizes(array: pa.Array) -> Sizes:
+    """Return the number of values in each slot of an array."""
+    type_ = array.type
+    width = _fixed_width(type_)
+    if width is not None:
+        return np.full(len(array), width)
+    shared = shared_list_lengths(array)
+    if shared is not None:
+        # Rows that share values have as many tokens as their lengths show.
+        return shared.astype(np.float64)
+    if isinstance(array, pa.ExtensionArray):
+        return _sizes(array.storage)
+    if pat.is_dictionary(type_):
+        indices = to_numpy(array.indices.fill_null(0)).astype(np.int64)
+        # Null rows have no index, and the dictionary may be empty.
+        return np.append(_sizes(array.dictionary), 1.0)[indices]
+    if pat.is_struct(type_):
+        return np.asarray(np.sum([_sizes(array.field(i)) for i in range(type_.num_fields)], axis=0))
+    if pat.is_fixed_size_list(type_):
+        first, size = array.offset * type_.list_size, type_.list_size
+        values = _sizes(array.values.slice(first, len(array) * size))
+        return np.asarray(values.reshape(len(array), size).sum(axis=1))
+    if pat.is_list(type_) or pat.is_large_list(type_) or pat.is_map(type_):
+        return _list_sizes(array)
+    if pat.is_string(type_) or pat.is_binary(type_):
+        return 1 + np.diff(_text_offsets(array, np.int32)) / VALUE_BYTES
+    if pat.is_large_string(type_) or pat.is_large_binary(type_):
+        return 1 + np.diff(_text_offsets(array, np.int64)) / VALUE_BYTES
+    # Views and other types without a fixed width: the average.
+    return np.full(len(array), max(1.0, array.nbytes / VALUE_BYTES / max(1, len(array))))
+
+
+def _fixed_width(type_: pa.DataType) -> float | None:
+    """Return the number of values in each slot of a type; None if the slots differ.
+
+    >>> _fixed_width(pa.list_(pa.float32(), 3)), _fixed_width(pa.list_(pa.float32()))
+    (3.0, None)
+    """
+    if isinstance(type_, pa.BaseExtensionType):
+        return _fixed_width(type_.storage_type)
+    if pat.is_fixed_size_list(type_):
+        inner = _fixed_width(type_.value_type)
+        return None if inner is None else float(inner * type_.list_size)
+    if pat.is_struct(type_):
+        widths = [_fixed_width(field.type) for field in type_]
+        known = [width for width in widths if width is not None]
+        return max(1.0, sum(known)) if len(known) == len(widths) else None
+    if pat.is_fixed_size_binary(type_):
+        return max(1.0, float(type_.byte_width) / VALUE_BYTES)
+    return 1.0 if pat.is_primitive(type_) or pat.is_null(type_) or pat.is_decimal(type_) else None
+
+
+def _list_sizes(array: pa.Array) -> Sizes:
+    if len(array) == 0:
+        return np.zeros(0)
+    offsets = to_numpy(array.offsets).astype(np.int64)
+    width = _fixed_width(array.values.type)
+    if width is not None:
+        return np.diff(offsets) * width
+    first, last = int(offsets[0]), int(offsets[-1])
+    totals = np.concatenate([[0.0], np.cumsum(_sizes(array.values.slice(first, last - first)))])
+    return np.diff(offsets) + np.diff(totals[offsets - first])
+
+
+def _text_offsets(texts: pa.Array, dtype: npt.DTypeLike) -> npt.NDArray[np.int64]:
+    """Return the offsets of the texts, which Arrow does not show."""
+    if not len(texts):
+        return np.zeros(1, dtype=np.int64)
+    offsets = np.frombuffer(texts.buffers()[1], dtype=dtype)
+    return offsets[texts.offset : texts.offset + len(texts) + 1].astype(np.int64)
+
+
+def cut_points(sizes: Sizes, most_rows: int, most_values: int) -> list[int]:
+    """Return where to cut rows into pieces of limited size, with at least one row each.
+
+    >>> cut_points(np.array([4.0, 4.0, 1.0, 1.0, 1.0]), most_rows=2, most_values=5)
+    [1, 3, 5]
+
+    Args:
+        sizes: number of values in each row, shape (rows,).
+        most_rows, most_values: limits of a piece.
+    """
+    ends, start, cuts = np.cumsum(sizes), 0, list[int]()
+    while start < len(sizes):
+        before = ends[start - 1] if start else 0
+        full = int(np.searchsorted(ends, before + most_values, side="right"))
+        start = min(max(start + 1, full), start + most_rows)
+        cuts.append(start)
+    return cuts
+
+
+def slices(batch: pa.RecordBatch, most_rows: int, most_values: int) -> Iterator[tuple[pa.RecordBatch, float]]:
+    """Yield a batch in slices of limited size, with the number of values in each slice."""
+    sizes, start = row_sizes(batch), 0
+    for stop in cut_points(sizes, most_rows, most_values):
+        yield batch.slice(start, stop - start), float(sizes[start:stop].sum())
+        start = stop
+
+
+def regroup(batches: Iterable[pa.RecordBatch], most_rows: int, most_values: int) -> Iterator[pa.RecordBatch]:
+    """Join small batches and split large ones, to batches of about `most_values` values.
+
+    Args:
+        batches: batches with the same columns.
+        most_rows, most_values: limits of a batch. A single row may have more values.
+    """
+    pending: list[pa.RecordBatch] = []
+    rows, values = 0, 0.0
+    for batch in batches:
+        for piece, more in slices(batch, most_rows, most_values):
+            if pending and (rows + piece.num_rows > most_rows or values + more > most_values):
+                yield _join(pending)
+                pending, rows, values = [], 0, 0.0
+            pending.append(piece)
+            rows, values = rows + piece.num_rows, values + more
+    if pending:
+        yield _join(pending)
+
+
+def _join(batches: Sequence[pa.RecordBatch]) -> pa.RecordBatch:
+    return batches[0] if len(batches) == 1 else pa.concat_batches(batches)

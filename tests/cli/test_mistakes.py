@@ -1,0 +1,112 @@
+"""Frequent mistakes on the command line, and other names of options."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from padmask._version import __version__
+
+Run = Callable[..., subprocess.CompletedProcess[str]]
+
+
+@pytest.fixture
+def here(padmask: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
+    monkeypatch.chdir(tmp_path)
+    Path("train.jsonl").write_text('{"input_ids": [1, 2, 3]}\n{"input_ids": [4]}\n')
+    return padmask
+
+
+def ids(done: subprocess.CompletedProcess[str]) -> list[list[int]]:
+    return [json.loads(line)["input_ids"] for line in done.stdout.splitlines()]
+
+
+@pytest.mark.parametrize("output", ["out.parquet", "out.jsonl", "out.npz", "padded/", "a b.parquet"])
+@pytest.mark.parametrize("verb", ["pad", "unpad"])
+def test_output_without_option(here: Run, verb: str, output: str) -> None:
+    done = here(verb, "train.jsonl", output)
+    assert done.returncode == 2
+    assert "Did you mean -o " in done.stderr and output in done.stderr.partition("Did you mean")[2]
+
+
+def test_existing_output_without_option(here: Run) -> None:
+    Path("out.parquet").write_bytes(b"PAR1")
+    done = here("pad", "train.jsonl", "out.parquet")
+    assert done.returncode == 2
+    assert "different formats" in done.stderr and "Did you mean -o out.parquet?" in done.stderr
+
+
+@pytest.mark.parametrize(
+    "args", [["missing.jsonl"], ["train.jsonl", "missing"], ["train.jsonl", "missing.jsonl", "-o", "x.jsonl"]]
+)
+def test_missing_inputs(here: Run, args: list[str]) -> None:
+    done = here("pad", *args)
+    assert done.returncode == 2
+    assert "There is no file 'missing" in done.stderr and "Did you mean" not in done.stderr
+
+
+def test_missing_folder(here: Run) -> None:
+    assert "the folder 'no/such' does not exist" in here("pad", "no/such/a.jsonl").stderr
+    assert "folder" not in here("pad", "a.jsonl").stderr
+
+
+@pytest.mark.parametrize(
+    ("options", "same"),
+    [
+        (["--padding", "left"], ["--padding", "pre"]),
+        (["--padding", "right"], ["--padding", "post"]),
+        (["--maxlen", "2", "--truncating", "left"], ["--maxlen", "2", "--truncating", "pre"]),
+        (["--max-length", "2"], ["--maxlen", "2"]),
+        (["--max-length=p50"], ["--maxlen=p50"]),
+        (["-q"], ["--quiet"]),
+    ],
+    ids=lambda options: " ".join(options),
+)
+def test_other_names(here: Run, options: list[str], same: list[str]) -> None:
+    done, other = here("pad", "train.jsonl", *options), here("pad", "train.jsonl", *same)
+    assert (done.returncode, done.stdout, done.stderr) == (0, other.stdout, other.stderr)
+
+
+@pytest.mark.parametrize("verb", ["inspect", "verify", "unpad"])
+def test_names_in_other_commands(here: Run, verb: str) -> None:
+    Path("padded.jsonl").write_text('{"input_ids": [0, 1], "mask": [false, true], "n": 1}\n')
+    options = {"inspect": ["--max-length", "2"], "verify": ["--no-model"], "unpad": ["--length-column", "n"]}
+    done = here(verb, "padded.jsonl", "--padding", "left", "-q", *options[verb])
+    assert done.returncode == 0, done.stderr
+    assert done.stderr == ""
+
+
+def test_short_version(here: Run) -> None:
+    assert here("-V").stdout == here("--version").stdout == f"padmask {__version__}\n"
+
+
+def test_names_in_pyproject(here: Run) -> None:
+    Path("pyproject.toml").write_text('[tool.padmask]\nmax-length = 2\npadding = "left"\n')
+    done = here("pad", "train.jsonl")
+    assert ids(done) == [[1, 2], [0, 4]]
+    assert "--maxlen and --padding are set in" in done.stderr
+
+
+def test_file_given_twice(here: Run) -> None:
+    done = here("pad", "*.jsonl", "./train.jsonl")
+    assert ids(done) == [[1, 2, 3], [4, 0, 0]]
+    assert "more than once" in done.stderr and "train.jsonl" in done.stderr
+
+
+def test_field_of_a_struct(here: Run) -> None:
+    Path("in.jsonl").write_text('{"data": {"input_ids": [1]}, "x": [1]}\n')
+    done = here("pad", "in.jsonl", "-c", "data.input_ids")
+    assert done.returncode == 2
+    assert "field of the struct column 'data'" in done.stderr
+
+
+def test_maxlen_of_an_empty_file(here: Run) -> None:
+    Path("empty.jsonl").write_text("")
+    done = here("pad", "empty.jsonl", "-o", "out.parquet")
+    assert (done.returncode, Path("out.parquet").exists()) == (1, False)
+    assert "--maxlen 128" in done.stderr
+    assert here("pad", "empty.jsonl", "-o", "out.parquet", "--maxlen", "0").returncode == 0

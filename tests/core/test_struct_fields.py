@@ -1,0 +1,38 @@
+"""Fields of structs cannot be padded, and the error says how to make them columns."""
+
+from __future__ import annotations
+
+import pyarrow as pa
+import pytest
+
+from padmask import PadSpec
+from padmask.core.columns import choose_columns
+from padmask.errors import SpecError
+
+IDS = pa.list_(pa.int32())
+DATA = ("data", pa.struct([("input_ids", IDS)]))
+
+
+@pytest.mark.parametrize("asked", ["data.input_ids", "data.input_ids:int64=-1", "data.input_ids=0"])
+@pytest.mark.parametrize("data", [DATA, ("data", pa.struct([]))], ids=["typed", "JSON"])
+def test_field_is_refused(asked: str, data: tuple[str, pa.DataType]) -> None:
+    with pytest.raises(SpecError) as caught:
+        choose_columns(pa.schema([data, ("input_ids", IDS)]), [asked], PadSpec())
+    assert "'data.input_ids' is a field of the struct column 'data'" in str(caught.value)
+    assert "jq -c '.input_ids = .data.input_ids'" in str(caught.value)
+    assert caught.value.options == ("columns",)
+
+
+def test_column_with_a_dot() -> None:
+    schema = pa.schema([DATA, ("data.input_ids", IDS)])
+    assert choose_columns(schema, ["data.input_ids=7"], PadSpec())[0].name == "data.input_ids"
+
+
+def test_other_missing_columns() -> None:
+    with pytest.raises(SpecError, match=r"There is no column 'dat\.input_ids'"):
+        choose_columns(pa.schema([DATA]), ["dat.input_ids"], PadSpec())
+
+
+def test_only_structs() -> None:
+    with pytest.raises(SpecError, match=r"no list column.*'data' is a struct.*jq -c"):
+        choose_columns(pa.schema([DATA]), None, PadSpec())

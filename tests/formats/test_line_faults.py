@@ -1,0 +1,53 @@
+"""The reason why a line is not a JSON object, and the field with the fault."""
+
+from __future__ import annotations
+
+import pytest
+
+from padmask.formats.jsonl.line_faults import line_fault
+from padmask.formats.jsonl.reader import read_object
+
+
+def fault_of(line: str) -> tuple[str, str | None]:
+    with pytest.raises(ValueError) as caught:
+        read_object(line.encode())
+    return line_fault(line.encode(), caught.value)
+
+
+@pytest.mark.parametrize(
+    ("line", "field", "says"),
+    [
+        ('{"ids": [1], "score": NaN}', "score", "NaN is not"),
+        ('{"ids": [1.0, -Infinity]}', "ids", "position 1: -Infinity is not"),
+        ('{"ids": [Infinity], "x": 1}', "ids", "position 0: Infinity is not"),
+        ('{"x": {"y": [1, NaN]}, "z": 1}', "x", "NaN is not"),
+        ('{"x": [[1, 2], [NaN]]}', "x", "NaN is not"),
+        ('{"s": "a: NaN, \\"b\\"", "x": nan}', "x", "nan (NaN)"),
+        ('{"x": -inf}', "x", "-inf (-Infinity)"),
+        ('{"x": [1, +Infinity]}', "x", "position 1: +Infinity is not"),
+        ('{"x\\"y": NaN}', 'x"y', "NaN is not"),
+        ('{"x": None}', "x", "write null"),
+        ('{"x": True}', "x", "write true"),
+        ('{"x": undefined}', "x", "write null"),
+    ],
+)
+def test_word_of_another_language(line: str, field: str, says: str) -> None:
+    reason, column = fault_of(line)
+    assert column == field
+    assert says in reason
+
+
+@pytest.mark.parametrize(
+    ("line", "says"),
+    [
+        ('{"x": [1, 2]', "incomplete"),
+        ("[1]", "found a JSON array"),
+        ("{'x': 1}", "not a JSON object"),
+        ('{"x": nano}', "not a JSON object"),
+        ('{"NaN": 1,}', "not a JSON object"),
+    ],
+)
+def test_other_faults(line: str, says: str) -> None:
+    reason, column = fault_of(line)
+    assert column is None
+    assert says in reason

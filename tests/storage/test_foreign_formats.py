@@ -1,0 +1,121 @@
+"""Files of other formats are recognized by their first bytes."""
+
+from __future__ import annotations
+
+import bz2
+import io
+import lzma
+import pickle
+import tarfile
+import zipfile
+
+import numpy as np
+import pytest
+
+from padmask.storage.foreign_formats import foreign_error, recognize
+
+LINE = b'{"input_ids": [1, 2]}\n'
+
+
+def made(write) -> bytes:
+    out = io.BytesIO()
+    write(out)
+    return out.getvalue()
+
+
+def tar(out: io.BytesIO) -> None:
+    with tarfile.open(fileobj=out, mode="w") as archive:
+        archive.addfile(tarfile.TarInfo("a.jsonl"), io.BytesIO())
+
+
+FOREIGN = {
+    "bzip2 data": [bz2.compress(LINE), bz2.compress(b"", 1)],
+    "xz data": [lzma.compress(LINE), lzma.compress(LINE, lzma.FORMAT_ALONE)],
+    "a zip archive": [made(lambda out: zipfile.ZipFile(out, "w").close())],
+    "a tar archive": [made(tar)],
+    "a NumPy array (.npy)": [made(lambda out: np.save(out, np.zeros(3)))],
+    "Feather version 1": [b"FEA1" + bytes(60)],
+    "Avro": [b"Obj\x01\x04\x14avro.codec"],
+    "ORC": [b"ORC\x01\x02"],
+    "an HDF5 file": [b"\x89HDF\r\n\x1a\n"],
+    "an SQLite database": [b"SQLite format 3\0"],
+    "a pickle of Python": [pickle.dumps([1], protocol) for protocol in (2, 3, 4, 5)],
+    "UTF-16 text": ['{"a": [1]}'.encode("utf-16")],
+    "one JSON array": [
+        b"[" + LINE.strip() + b"]",
+        b'[\n  {"a": [1]},\n  {"a": [2]}\n]\n',
+        b'[{"a": [1]},\n{"a": [2]}]\n',
+        b"  \n [\n",
+        b"[\n  [1, 2],\n  [3]\n]",
+        b"[[1, 2], [3]]\n",
+        b'[{"a": [' + b"1," * 1000,
+    ],
+    "JSON over several lines": [b'{\n  "input_ids": [1, 2]\n}\n'],
+    "CSV": [
+        b'input_ids,label\n"[1, 2]",0\n',
+        b'"input_ids","label"\r\n"[1, 2]","0"\r\n',
+        b"id\tinput_ids\n7\t1 2 3\n",
+        b"a;b\n1;2\n",
+        b'input_ids\n"[1, 2]"\n',
+    ],
+}
+
+
+@pytest.mark.parametrize(
+    ("title", "data"),
+    [(title, data) for title, files in FOREIGN.items() for data in files],
+    ids=lambda x: x[:14],
+)
+def test_recognized(title: str, data: bytes) -> None:
+    found = recognize(data)
+    assert found is not None and found.title == title
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        LINE,
+        b"",
+        b"\n\n",
+        b"garbage\n" + LINE,
+        b"hello, world\n" + LINE,
+        b"hello, world\n",
+        b"[1, 2]\n" + LINE,
+        b"[1, 2\n" + LINE,
+        b'[{"a": 1}]\n' + LINE,
+        b"[]\n",
+        b'{"a": [1],\n',
+        b"{\n",
+        b"{\n" + LINE,
+        b'"a", "b"\n' + LINE,
+        b"Hello there\nHow are you\n",
+        b"12, 13\n14, 15\n",
+        b"\xff" + LINE,
+        b"BZ" + LINE,
+    ],
+)
+def test_bad_rows_are_no_format(data: bytes) -> None:
+    assert recognize(data) is None
+
+
+@pytest.mark.parametrize(
+    ("path", "command"),
+    [
+        ("a.jsonl.bz2", "bzip2 -dc a.jsonl.bz2 > a.jsonl"),
+        ("d/a.bz2", "bzip2 -dc d/a.bz2 > d/a"),
+        ("-", "bzip2 -dc FILE > FILE.out"),
+        ("it's.bz2", "bzip2 -dc FILE > FILE.out"),
+    ],
+)
+def test_command_names_the_file(path: str, command: str) -> None:
+    error = foreign_error("the input", path, bz2.compress(LINE))
+    assert error is not None and str(error).endswith(command)
+
+
+def test_csv_command_names_the_tokens() -> None:
+    error = foreign_error("a.csv", "a.csv", b"id,tokens\n1,2\n")
+    assert error is not None and "tokens::INT[] AS tokens" in str(error)
+
+
+def test_compressed_typed_files() -> None:
+    assert recognize(b"\x1f\x8b\x08", typed=True) and not recognize(b"\x1f\x8b\x08")
