@@ -9,12 +9,13 @@ from typing import Any
 import click
 
 from padmask.cli.progress import open_progress
+from padmask.cli.run_verify_error import error_text, refuse_report_conflicts
 from padmask.cli.verify import ModelOptions, ReferenceOptions, VerifyArguments
 from padmask.errors import SpecError
 from padmask.render.console import make_console
-from padmask.render.report import show_report
+from padmask.render.report import show_errors, show_report
 from padmask.spec.verify import ModelSpec, ReferenceSpec
-from padmask.storage.conflicts import loaded_files, module_files, refuse_conflicts, refuse_replaced
+from padmask.storage.conflicts import loaded_files, module_files, refuse_replaced
 from padmask.storage.output import open_output
 from padmask.verify.data.audit_data import RuleSpec
 from padmask.verify.proof_spec import ModelProof, ProofSpec
@@ -34,17 +35,37 @@ def run_verify(arguments: VerifyArguments) -> int:
             (form, None if path == "-" else stack.enter_context(open_output(path)))
             for form, path in arguments.reports
         ]
-        report = _verify(arguments)
+        outcome = _report_or_error(arguments)
         # A report must not replace a module that was imported during the run.
         refuse_replaced(_report_files(arguments), loaded_files())
         for form, stream in streams:
             if stream is not None:
-                stream.write(FORMS[form](report).encode(errors="backslashreplace"))
-    if not arguments.as_json and not arguments.quiet:
-        show_report(report, make_console())
-    for form in [form for form, stream in streams if stream is None] + ["json"] * arguments.as_json:
-        click.echo(FORMS[form](report), nl=False)
-    return 0 if report.ok else 1
+                stream.write(_text(form, outcome).encode(errors="backslashreplace"))
+    printed = [form for form, stream in streams if stream is None] + ["json"] * arguments.as_json
+    if isinstance(outcome, Report) and set(printed) <= {"github"}:
+        if not arguments.quiet:
+            show_report(outcome, make_console())
+        elif not printed:
+            show_errors(outcome, make_console())
+    for form in printed:
+        click.echo(_text(form, outcome), nl=False)
+    if isinstance(outcome, Exception):
+        raise outcome
+    return 0 if outcome.ok else 1
+
+
+def _text(form: str, outcome: Report | Exception) -> str:
+    return error_text(form, outcome) if isinstance(outcome, Exception) else FORMS[form](outcome)
+
+
+def _report_or_error(arguments: VerifyArguments) -> Report | Exception:
+    """Return the report, or the error that ended the run."""
+    try:
+        return _verify(arguments)
+    except BrokenPipeError:
+        raise  # The reader closed the pipe, which is not an error.
+    except Exception as error:  # noqa: BLE001 - the reports show the error, and the caller raises it
+        return error
 
 
 def _check_reports(arguments: VerifyArguments) -> None:
@@ -52,8 +73,7 @@ def _check_reports(arguments: VerifyArguments) -> None:
     reports = _report_files(arguments)
     if len(set(reports.values())) < len(reports):
         raise SpecError("Two reports cannot use the same file. Choose a different file for each report.")
-    prints = arguments.as_json or not arguments.quiet or any(path == "-" for _, path in arguments.reports)
-    refuse_conflicts(({"the printed report": "-"} if prints else {}) | reports, arguments.inputs)
+    refuse_report_conflicts({"the printed report": "-"} | reports, arguments.inputs)
     if isinstance(arguments.proof, ModelOptions):
         module = (arguments.proof.predict or "").partition(":")[0]
         code = [path for path in (arguments.proof.model, arguments.proof.custom_objects) if path]

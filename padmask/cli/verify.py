@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any
 
 import click
@@ -27,7 +28,7 @@ from padmask.cli.options import (
     quiet_options,
     spec_of,
 )
-from padmask.errors import SpecError, did_you_mean
+from padmask.errors import PadmaskError, SpecError, did_you_mean
 from padmask.spec.files import ReadOptions
 from padmask.spec.pad import PadSpec, Side
 from padmask.spec.verify import BACKENDS, DEVICES, ROUTES
@@ -110,7 +111,51 @@ class ModelOptions:
     allow_unsafe: bool
 
 
-@click.command("verify", cls=ConfiguredCommand)
+@dataclass(frozen=True, kw_only=True)
+class FailedStart:
+    """A run that an error ended before its options were complete.
+
+    Args:
+        reports: format and path of each report; `-` is standard output.
+        inputs: arguments that may be inputs, which a report must not replace.
+        error: the error.
+    """
+
+    reports: Sequence[tuple[str, str]]
+    inputs: Sequence[str]
+    error: Exception
+
+
+class VerifyCommand(ConfiguredCommand):
+    """`padmask verify`, which also writes reports of runs whose options are not valid."""
+
+    def make_context(
+        self, info_name: str | None, args: list[str], parent: click.Context | None = None, **extra: Any
+    ) -> click.Context:
+        given = list(args)
+        try:
+            return super().make_context(info_name, args, parent, **extra)
+        except (PadmaskError, click.UsageError) as error:
+            reports = [text for option, text in pairwise(given) if option == "--report"]
+            reports += [text.removeprefix("--report=") for text in given if text.startswith("--report=")]
+            inputs = [text for option, text in pairwise(["", *given]) if option != "--report"]
+            _report_failed_start(reports, "--json" in given, inputs, error)
+            raise
+
+
+def _report_failed_start(
+    texts: Sequence[str], as_json: bool, inputs: Sequence[str], error: Exception
+) -> None:
+    """Write the reports of a run whose options are not valid."""
+    reports = [("json", "-")] * as_json
+    for text in texts:
+        with suppress(SpecError):
+            reports.append(_form(text))
+    if reports:
+        load_runner("verify_error")(FailedStart(reports=reports, inputs=inputs, error=error))
+
+
+@click.command("verify", cls=VerifyCommand)
 @input_options
 @mask_column_option
 @command_line_only(
@@ -134,7 +179,8 @@ class ModelOptions:
     "model_inputs",
     multiple=True,
     metavar="NAME=COLUMN",
-    help="Column for a model input; repeatable.  [default: the column with the same name]",
+    help="Column for a model input; repeatable. The names mask and lengths stand for the mask and the "
+    "lengths of the padding, also for raw input.  [default: the column with the same name]",
 )
 @command_line_only(
     "--custom-objects",
@@ -263,13 +309,23 @@ def command(ctx: click.Context, /, **given: Any) -> int:
       padmask verify --model model.keras --vocab-size 32000 --explain
       padmask verify tokens.jsonl --predict mypackage.serve:predict
     """
+    try:
+        arguments = _read_arguments(ctx, given)
+    except (PadmaskError, click.UsageError) as error:
+        _report_failed_start(given["reports"], given["as_json"], given["inputs"], error)
+        raise
+    code: int = load_runner("verify")(arguments)
+    return code
+
+
+def _read_arguments(ctx: click.Context, given: dict[str, Any]) -> VerifyArguments:
     has_model = given["model"] is not None or given["predict"] is not None
     _check_usage(ctx, given, has_model=has_model)
     reports = [_form(text) for text in given["reports"]]
     to_stdout = [form for form, path in reports if path == "-"]
     if len(to_stdout) + given["as_json"] > 1:
         raise SpecError("Two reports cannot both go to stdout. Write one of them to a file.")
-    arguments = VerifyArguments(
+    return VerifyArguments(
         inputs=given["inputs"],
         columns=given["columns"],
         spec=spec_of(given, given["maxlen"]),
@@ -288,8 +344,6 @@ def command(ctx: click.Context, /, **given: Any) -> int:
         quiet=given["quiet"] or any(form != "github" for form in to_stdout),
         progress=given["progress"],
     )
-    code: int = load_runner("verify")(arguments)
-    return code
 
 
 def _check_usage(ctx: click.Context, given: dict[str, Any], *, has_model: bool) -> None:

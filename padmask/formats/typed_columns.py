@@ -83,7 +83,7 @@ class TypedColumns:
         ]
         missing = [name for name in wanted.sequences.names if name not in names]
         faults = [
-            Fault(row, f"the file has no column {name!r}", options=("columns",))
+            Fault(row, "the file does not have this column", name, ("columns",))
             for name in missing
             for row in range(len(batch))
         ]

@@ -123,7 +123,7 @@ def inspect_file(  # noqa: PLR0913 - one keyword per option of the command
         plans,
         _health(inspected.audit),
         plan_advice(plans),
-        job.notes,
+        dataset.notes,
     )
 
 

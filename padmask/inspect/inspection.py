@@ -46,7 +46,7 @@ class Inspection:
         plans: cost of each candidate plan.
         health: violations of the data rules.
         advice: recommended plan, as text.
-        notes: warnings about the input that no rule covers.
+        notes: facts about the files, such as files that were not read.
     """
 
     name: str

@@ -9,13 +9,11 @@ from time import monotonic
 from typing import TYPE_CHECKING, Any
 
 from padmask.errors import printable
-from padmask.render.summary import count
 
 if TYPE_CHECKING:
     from rich.console import Console
 
     from padmask.stream.progress import Progress, ProgressCallback
-    from padmask.verify.data.rules import Finding
 
 # Shorter runs show no progress bar.
 SECONDS_BEFORE_PROGRESS = 0.7
@@ -86,7 +84,7 @@ def is_unicode(console: Console) -> bool:
 
 def print_notes(notes: Sequence[str], console: Console) -> None:
     for note in notes:
-        console.print(f"[yellow]warning:[/yellow] {printable_line(note)}")
+        print_line(f"note: {printable_line(note)}", console)
 
 
 def printable_line(text: str) -> str:
@@ -96,15 +94,9 @@ def printable_line(text: str) -> str:
     return escape(printable(text))
 
 
-def print_findings(findings: Sequence[Finding], console: Console) -> None:
-    for finding in findings:
-        colour = {"error": "red", "warning": "yellow"}.get(finding.rule.severity, "dim")
-        console.print(
-            f"  [{colour}]{finding.rule.severity}[/{colour}] {finding.rule.name}: "
-            f"{count(finding.count, finding.rule.unit)} (first: "
-            f"{printable_line(', '.join(map(str, finding.examples[:3])))}). "
-            f"{printable_line(finding.detail)}"
-        )
+def print_line(markup: str, console: Console, style: str | None = None) -> None:
+    """Print text that rich does not wrap: a terminal wraps it, and a pipe receives one line."""
+    console.print(markup, style=style, soft_wrap=True)
 
 
 def export(console: Console, path: str) -> bytes:

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from padmask.errors import share, size
-from padmask.render.console import is_unicode, print_findings, print_notes, printable_line
+from padmask.render.console import is_unicode, print_notes, printable_line
+from padmask.render.findings import print_findings
 from padmask.render.summary import count
 
 if TYPE_CHECKING:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from padmask.render.console import print_findings, print_notes, printable_line
+from padmask.render.console import print_line, print_notes, printable_line
+from padmask.render.findings import print_findings
 from padmask.render.inspection import NARROW
 from padmask.render.summary import count
 from padmask.verify.report import ANSWERS, describe_check
@@ -22,18 +24,15 @@ VERDICT_COLOURS = {"ignores": "green", "data-ok": "green", "leaks": "red", "bad-
 
 def show_report(report: Report, console: Console) -> None:
     """Print the verdict, then information about the run, the findings, and the result for each model."""
-    verdict, environment = report.verdict, report.environment
-    colour = VERDICT_COLOURS.get(verdict, "yellow")
-    console.print(f"[bold {colour}]{verdict}[/bold {colour}]: {ANSWERS[verdict]}")
-    console.print(printable_line(_describe_run(environment)), style="dim")
+    environment = report.environment
+    _print_verdict(report, console)
+    print_line(printable_line(_describe_run(environment)), console, style="dim")
     print_notes(report.notes, console)
     if report.data:
-        console.print("[bold]Data[/bold]")
         print_findings(report.data, console)
     elif "data" in environment:
         console.print("[bold]Data:[/bold] no findings")
-    if report.proof and not report.subjects:
-        console.print(f"[bold]Models:[/bold] {printable_line(str(environment.get('subjects', 'none')))}")
+    _print_missing_proof(report, console)
     if report.subjects:
         console.print()
         console.print(_subject_table(report.subjects, console))
@@ -44,6 +43,29 @@ def show_report(report: Report, console: Console) -> None:
         )
         for subject in report.subjects:
             _print_subject(subject, console)
+
+
+def show_errors(report: Report, console: Console) -> None:
+    """Print the verdict and the errors of a report that is not ok; print nothing for a report that is ok."""
+    if report.ok:
+        return
+    _print_verdict(report, console)
+    print_findings([finding for finding in report.data if finding.rule.severity == "error"], console)
+    _print_missing_proof(report, console)
+    for subject in report.subjects:
+        _print_subject(replace(subject, outputs=(), layers=()), console)
+
+
+def _print_verdict(report: Report, console: Console) -> None:
+    colour = VERDICT_COLOURS.get(report.verdict, "yellow")
+    verdict = f"[bold {colour}]{report.verdict}[/bold {colour}]"
+    print_line(f"{verdict}: {ANSWERS[report.verdict]}", console)
+
+
+def _print_missing_proof(report: Report, console: Console) -> None:
+    if report.proof and not report.subjects:
+        models = printable_line(str(report.environment.get("subjects", "none")))
+        print_line(f"[bold]Models:[/bold] {models}", console)
 
 
 def _describe_run(environment: Mapping[str, Any]) -> str:
@@ -107,9 +129,9 @@ def format_scientific(number: float) -> str:
 def _print_subject(subject: SubjectReport, console: Console) -> None:
     for check in subject.checks:
         if check.verdict == "fails":
-            console.print(f"[red]fails[/red] {printable_line(describe_check(subject, check))}")
+            print_line(f"[red]fails[/red] {printable_line(describe_check(subject, check))}", console)
     if subject.detail:
-        console.print(f"[bold]{printable_line(subject.name)}:[/bold] {printable_line(subject.detail)}")
+        print_line(f"[bold]{printable_line(subject.name)}:[/bold] {printable_line(subject.detail)}", console)
     if len(subject.outputs) > 1:
         for output in subject.outputs:
             colour = VERDICT_COLOURS.get(output.verdict, "yellow")
@@ -118,11 +140,11 @@ def _print_subject(subject: SubjectReport, console: Console) -> None:
                 f"deviation {format_scientific(output.max_abs_diff or 0.0)}"
             )
     if subject.culprit:
-        console.print(f"[bold]Culprit:[/bold] [red]{printable_line(subject.culprit)}[/red]")
+        print_line(f"[bold]Culprit:[/bold] [red]{printable_line(subject.culprit)}[/red]", console)
     if subject.path:
-        console.print(f"[bold]Path:[/bold] {printable_line(subject.path)}")
+        print_line(f"[bold]Path:[/bold] {printable_line(subject.path)}", console)
     if subject.advice:
-        console.print(f"[bold]Advice:[/bold] {printable_line(subject.advice)}")
+        print_line(f"[bold]Advice:[/bold] {printable_line(subject.advice)}", console)
     if subject.layers:
         console.print(_layer_table(subject))
 

@@ -20,7 +20,7 @@ from padmask.shards.split import Shard
 from padmask.shards.worker import measure_shard, pad_shard
 from padmask.storage.system import cores
 from padmask.storage.urls import display_path
-from padmask.stream.capacity import available_bytes
+from padmask.stream.capacity import available_bytes, refuse_zero_maxlen
 from padmask.stream.pad import choose_plan, positions_in_memory
 from padmask.stream.passes import Survey, typed_job
 
@@ -123,9 +123,12 @@ class Driver:
         places = positions_in_memory(work.files, ahead=2 * (work.files.threads or cores()))
         # If there are more workers than cores, some run on other machines, whose memory is unknown.
         at_once = min(self.pool.workers, cores())
-        return choose_plan(
+        plan = choose_plan(
             work.job, survey, work.output_format, work.files.max_bytes, lambda plan: places(plan) * at_once
         )
+        names = [shard.source.name for shard in self.job.shards]
+        refuse_zero_maxlen(plan, survey.lengths if survey else None, join_few(names))
+        return plan
 
     def _pad(
         self, found: DatasetPlan, finished: Sequence[ShardRecord]

@@ -15,7 +15,7 @@ import numpy as np
 
 from padmask.core.columns import PadColumn
 from padmask.core.plan import LengthStats, Plan, make_plan, make_segments
-from padmask.errors import DataError, SpecError, size
+from padmask.errors import DataError, Place, SpecError, size
 from padmask.spec.formats import FormatTraits
 from padmask.spec.pad import MaskSpec, PadSpec
 from padmask.storage.system import free_disk, free_memory
@@ -139,25 +139,28 @@ def _suggestion(lengths: LengthStats, spec: PadSpec, widths: PositionBytes, limi
     return "Choose a smaller --maxlen, or raise the limit with --max-bytes."
 
 
-def refuse_zero_maxlen(plan: Plan, has_rows: bool) -> None:
+def refuse_zero_maxlen(plan: Plan, lengths: LengthStats | None, source: str) -> None:
     """Raise an error if the maxlen that was found is 0, because the output would lose or hold no tokens.
 
     Args:
         plan: the plan.
-        has_rows: whether the input has rows that can be padded.
+        lengths: lengths of all rows that can be padded; None if they were not needed.
+        source: name of the input, for the message.
 
     Raises:
         DataError: the maxlen is 0, and the user did not set this number.
     """
-    if plan.maxlen or plan.found == "given":
+    if plan.maxlen or plan.found == "given" or lengths is None:
         return
     reason = "the input has no rows to pad"
-    if has_rows:
+    if lengths.rows:
         reason = "all rows are empty"
         if plan.found != "longest":
             reason = f"{plan.found} of the row lengths is 0, so that every token would be lost"
     raise DataError(
-        f"The maxlen would be 0: {reason}. Check the input, or set the length, such as `maxlen` 128",
+        f"the maxlen would be 0: {reason}",
+        place=Place(source),
+        remedy="Check the input, or set a length, such as --maxlen 128.",
         options=["maxlen"],
     )
 

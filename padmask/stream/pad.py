@@ -106,6 +106,7 @@ def pad_file(
         notes = data_notes(dataset, job, format_, files.limit)
         measured = survey(run, typed) if needs_lengths(spec) or typed else None
         plan = choose_plan(job, measured, format_, limit, positions_in_memory(files, run.ahead))
+        refuse_zero_maxlen(plan, measured.lengths if measured else None, dataset.name)
         ledger = pad_rows_to_file(replace(run, job=typed_job(job, measured)), plan, output, format_)
     return make_result(ledger, plan, job, unpadded, notes)
 
@@ -126,7 +127,6 @@ def choose_plan(
         SpecError: the output exceeds the limit or the free memory.
     """
     plan = make_plan(job.spec, None if measured is None else measured.lengths)
-    refuse_zero_maxlen(plan, measured is None or measured.lengths.rows > 0)
     widths = bytes_per_position(job.columns, job.mask, format_)
     refuse_more_than_memory(plan, widths, places(plan))
     if measured is not None:

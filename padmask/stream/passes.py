@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
-from functools import partial
 
 from padmask.core.plan import LengthStats
 from padmask.formats.contract import Chunk
@@ -14,7 +13,7 @@ from padmask.formats.jsonl.types import TypeSurvey
 from padmask.stream.job import Job
 from padmask.stream.json_text import read_text_rows
 from padmask.stream.rows import PaddableRows, Rows, prepare_rows
-from padmask.stream.run import Reading, Run
+from padmask.stream.run import Run
 
 
 @dataclass(frozen=True)
@@ -50,11 +49,6 @@ class PadRun(Run):
     def _column_rows(self, chunk: Chunk) -> Rows:
         rows = _prepare(self.dataset, self.job, chunk)
         return replace(rows, batch=self.dataset.complete(rows.batch, self.job.wanted))
-
-
-def prepared_rows(reading: Reading, phase: str, job: Job) -> AbstractContextManager[Iterator[Rows]]:
-    """Iterate over all rows in order, with only the columns that a job pads."""
-    return reading.map_chunks(phase, job.wanted, partial(_prepare, reading.dataset, job))
 
 
 def _prepare(dataset: Dataset, job: Job, chunk: Chunk) -> Rows:

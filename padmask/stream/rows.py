@@ -135,7 +135,7 @@ def prepare_rows(batch: Batch, job: Job, consumed: int = 0) -> Rows:
             place=batch.place(faults[0].row),
             column=faults[0].column,
             remedy="Fix the row, or skip bad rows with --on-error skip.",
-            options=_options_of(faults[0], job),
+            options=options_of(faults[0], job),
         )
     bad = np.zeros(len(batch), dtype=bool)
     bad[list(reasons)] = True
@@ -158,7 +158,7 @@ def prepare_rows(batch: Batch, job: Job, consumed: int = 0) -> Rows:
     return _drop(rows, empty, "no tokens") if job.policy.empty_rows == "drop" else rows
 
 
-def _options_of(fault: Fault, job: Job) -> list[str]:
+def options_of(fault: Fault, job: Job) -> list[str]:
     """Return the options that can cause a fault, without `dtype` if the column sets its own dtype."""
     has_own = any(column.name == fault.column and column.dtype != job.spec.dtype for column in job.columns)
     return [option for option in fault.options if option != "dtype" or not has_own]

@@ -71,7 +71,7 @@ def find_same_lengths(dataset: Dataset, first: pa.Field, taken: Collection[str])
         and "null" not in str(field.type.value_type)
     ]
     wanted = Wanted(
-        pa.schema([first, *others]), requested_dtypes=[first.name, *(field.name for field in others)]
+        pa.schema([first, *others]), integral_floats=[first.name, *(field.name for field in others)]
     )
     head = dataset.head(wanted) if others else None
     if head is None:

@@ -153,7 +153,7 @@ def _columns_to_read(dataset: Dataset, job: UnpadJob, columns: Columns) -> Wante
     tokens = dataset.sequence_types([name for name in job.columns if name not in masks], kinds)
     fields = {field.name: field for field in tokens}
     fields |= {name: mask_field(schema, name) for name in masks}
-    return Wanted(pa.schema([fields[name] for name in job.columns]), requested_dtypes=tuple(kinds))
+    return Wanted(pa.schema([fields[name] for name in job.columns]), integral_floats=tuple(kinds))
 
 
 def _mask_texts(dataset: Dataset, job: UnpadJob) -> MaskTexts | None:

@@ -115,12 +115,26 @@ def assert_ignores_padding(model: Any, ids: Any = None, mask: Any = None, **opti
     raise AssertionError(f"{result}\n{describe_culprit(subject).strip()}".rstrip())
 
 
-def report_on_model(model: Any, spec: ModelSpec, rows: SampleRows | None, engine: Engine) -> Report:
-    """Verify a Keras model and return the report."""
+def report_on_model(
+    model: Any,
+    spec: ModelSpec,
+    rows: SampleRows | None,
+    engine: Engine,
+    roles: Mapping[str, str] | None = None,
+) -> Report:
+    """Verify a Keras model and return the report.
+
+    Args:
+        model: built Keras model.
+        spec: options of the verification.
+        rows: real tokens of each row, by input name. None draws random rows.
+        engine: backend and device of Keras.
+        roles: inputs that expect the mask or the lengths, as in `find_model_inputs`.
+    """
     from padmask.verify.keras.user_model import UserModel
     from padmask.verify.keras.verify_keras_model import verify_keras_model
 
-    user = UserModel(model, engine, spec.batch_size)
+    user = UserModel(model, engine, spec.batch_size, roles)
     if rows is not None and set(rows) == {IDS} and IDS not in [slot.name for slot in user.slots]:
         # If the model has one input, a single array belongs to this input.
         timed = [slot.name for slot in user.slots if slot.kind in ("tokens", "features")]

@@ -5,21 +5,28 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Mapping, Sequence
-from contextlib import closing
+from contextlib import ExitStack, closing
 from dataclasses import replace
 from typing import Any
 
 import numpy.typing as npt
 
+from padmask.core.arrow_lists import is_sequence
+from padmask.core.columns import MASK_NAMES
 from padmask.errors import SpecError, did_you_mean
 from padmask.formats.dataset import Dataset, open_inputs
 from padmask.spec.columns import Columns
+from padmask.spec.files import ReadOptions
 from padmask.spec.verify import ModelSpec
+from padmask.stream.padding import find_dataset_padding
 from padmask.verify.api import NO_TOKENS, environment, report_on_function, report_on_model
 from padmask.verify.data.audit_data import AuditedData, AuditRequest, audit_and_sample
 from padmask.verify.proof.function import IDS, find_function
 from padmask.verify.proof_spec import ModelProof
 from padmask.verify.report import Report
+
+# Name that stands for the lengths of the rows in `ModelProof.inputs`.
+LENGTHS = "lengths"
 
 
 def verify_user_model(paths: Sequence[str], request: AuditRequest, proof: ModelProof) -> Report:
@@ -33,17 +40,21 @@ def verify_user_model(paths: Sequence[str], request: AuditRequest, proof: ModelP
     from padmask.verify.keras.model_inputs import find_model_inputs
 
     model = load_model(proof.model or "", proof.custom_objects, unsafe=proof.allow_unsafe)
-    timed = [slot.name for slot in find_model_inputs(model) if slot.kind in ("tokens", "features")]
-    _check_names(proof.inputs, timed)
     spec = replace(proof.spec, name=os.path.basename(proof.model or ""))
-    if not paths:
-        return report_on_model(model, spec, None, engine)
-    data_by_input = _audit_by_input(paths, request, proof, timed)
+    with ExitStack() as stack:
+        dataset = stack.enter_context(_open_dataset(paths, request.files)) if paths else None
+        roles = _find_roles(proof.inputs, dataset, request)
+        slots = find_model_inputs(model, roles)
+        timed = [slot.name for slot in slots if slot.kind in ("tokens", "features")]
+        _check_names(proof.inputs, [*timed, *(slot.name for slot in slots if slot.name in roles)])
+        if dataset is None:
+            return report_on_model(model, spec, None, engine, roles)
+        data_by_input = _audit_by_input(dataset, request, proof, timed)
     rows = {name: data.sample[column] for name, (data, column) in data_by_input.items()}
     spec = _fit_to_data(spec, [data for data, _ in data_by_input.values()])
     if not any(len(given) for given in rows.values()):
         return _report_no_tokens(data_by_input)
-    return _with_data(report_on_model(model, spec, rows, engine), data_by_input)
+    return _with_data(report_on_model(model, spec, rows, engine, roles), data_by_input)
 
 
 def _verify_function(paths: Sequence[str], request: AuditRequest, proof: ModelProof) -> Report:
@@ -52,7 +63,8 @@ def _verify_function(paths: Sequence[str], request: AuditRequest, proof: ModelPr
     data_by_input: dict[str, tuple[AuditedData, str]] = {}
     rows: dict[str, Sequence[npt.NDArray[Any]]] | None = None
     if paths:
-        data_by_input = _audit_by_input(paths, request, proof, [IDS])
+        with _open_dataset(paths, request.files) as dataset:
+            data_by_input = _audit_by_input(dataset, request, proof, [IDS])
         data, column = data_by_input[IDS]
         rows = {IDS: data.sample[column]}
         spec = _fit_to_data(spec, [data])
@@ -73,8 +85,8 @@ def _check_names(given: Mapping[str, str], known: Sequence[str]) -> None:
     for name in given:
         if name not in known:
             raise SpecError(
-                f"--input {name}=...: the model has no input {name!r} for tokens or features."
-                f"{did_you_mean(name, list(known))} Choose one of {', '.join(known)}.",
+                f"--input {name}=...: the model has no input {name!r} for tokens, features, a mask or "
+                f"lengths.{did_you_mean(name, list(known))} Choose one of {', '.join(known)}.",
                 options=["model_inputs"],
             )
 
@@ -89,11 +101,30 @@ def _fit_to_data(spec: ModelSpec, data: Sequence[AuditedData]) -> ModelSpec:
     return replace(spec, padding=data[0].padding, value=value, empty_rows=empty)
 
 
+def _open_dataset(paths: Sequence[str], files: ReadOptions) -> closing[Dataset]:
+    return closing(open_inputs(paths, files))
+
+
+def _find_roles(inputs: Mapping[str, str], dataset: Dataset | None, request: AuditRequest) -> dict[str, str]:
+    """Return the model's inputs that take the mask or the lengths of the padding, by the requested columns.
+
+    Raw rows have no such columns: their mask and lengths are those of the rows as padded for the proof.
+    """
+    masks, lengths = {*MASK_NAMES, "attention_mask", request.mask_column}, {LENGTHS}
+    if dataset is not None and inputs:
+        padding = find_dataset_padding(dataset, request.asked.columns, request.mask_column)
+        masks |= {None if padding is None else padding.mask}
+        lengths |= {field.name for field in dataset.schema() if padding and field.name == padding.length}
+        lengths -= {field.name for field in dataset.schema() if is_sequence(field.type)}
+    return {
+        name: "mask" if column in masks else "lengths"
+        for name, column in inputs.items()
+        if column in masks or column in lengths
+    }
+
+
 def _audit_by_input(
-    paths: Sequence[str],
-    request: AuditRequest,
-    proof: ModelProof,
-    names: Sequence[str],
+    dataset: Dataset, request: AuditRequest, proof: ModelProof, names: Sequence[str]
 ) -> dict[str, tuple[AuditedData, str]]:
     """Check and sample the column of each model input, in one pass per input.
 
@@ -102,18 +133,16 @@ def _audit_by_input(
     Returns:
         The checked data and the column name, by input name.
     """
-    files = request.files
-    with closing(open_inputs(paths, files)) as dataset:
-        if len(names) > 1:
-            dataset.spool(files.limit)
-        data_by_input: dict[str, tuple[AuditedData, str]] = {}
-        numbers: Sequence[int] | None = None
-        for name in names:
-            columns = _columns_for(name, names, dataset, request, proof)
-            column_request = replace(request, asked=replace(request.asked, columns=columns))
-            data = audit_and_sample(dataset, column_request, proof.sample, proof.spec.seed, numbers)
-            numbers = data.numbers
-            data_by_input[name] = data, data.token_column
+    if len(names) > 1:
+        dataset.spool(request.files.limit)
+    data_by_input: dict[str, tuple[AuditedData, str]] = {}
+    numbers: Sequence[int] | None = None
+    for name in names:
+        columns = _columns_for(name, names, dataset, request, proof)
+        column_request = replace(request, asked=replace(request.asked, columns=columns))
+        data = audit_and_sample(dataset, column_request, proof.sample, proof.spec.seed, numbers)
+        numbers = data.numbers
+        data_by_input[name] = data, data.token_column
     return data_by_input
 
 
@@ -126,7 +155,9 @@ def _columns_for(
     asked = list(request.asked.columns or ())
     known = dataset.schema().names
     if len(names) == 1:
-        return asked or ([name] if name in known else None)
+        default = next((column for column in ("input_ids", "tokens") if column in known), None)
+        # Without a request, the labels beside the default column are audited too.
+        return asked or ([name] if name in known and name != default else None)
     own = [short for short in asked if isinstance(short, str) and re.split("[:=]", short)[0] == name]
     if own or name in known:
         return own or [name]
@@ -143,14 +174,14 @@ def _with_data(report: Report, data_by_input: Mapping[str, tuple[AuditedData, st
     first = next(iter(data_by_input.values()))[0]
     # All inputs come from the same rows, so report equal findings only once.
     findings = {
-        (finding.rule.name, finding.detail, tuple(finding.examples)): finding
+        (finding.rule.name, finding.column, finding.detail, tuple(finding.examples)): finding
         for data, _ in data_by_input.values()
         for finding in data.findings
     }
     columns = {name: column for name, (_, column) in data_by_input.items()}
     run = {"data": first.name, "rows": first.rows, "columns": columns}
-    notes = dict.fromkeys(note for data, _ in data_by_input.values() for note in data.notes)
-    return Report(list(findings.values()), report.subjects, {**report.environment, **run}, notes=list(notes))
+    notes = first.notes
+    return Report(list(findings.values()), report.subjects, {**report.environment, **run}, notes=notes)
 
 
 def _report_no_tokens(data_by_input: Mapping[str, tuple[AuditedData, str]]) -> Report:

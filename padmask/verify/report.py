@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+from padmask.errors import Place
 from padmask.verify.data.rules import Finding
 from padmask.verify.proof.tolerance import Check
 
@@ -114,7 +115,7 @@ class Report:
         subjects: report on each model.
         environment: versions, device and options of the run, by name.
         proof: whether models were to be verified in addition to the data.
-        notes: warnings about the inputs that no rule covers.
+        notes: facts about the files, such as files that were not read. They do not affect the verdict.
     """
 
     data: Sequence[Finding] = ()
@@ -215,11 +216,44 @@ def _replace_infinite(value: Any) -> Any:
     return str(value) if isinstance(value, float) and not math.isfinite(value) else value
 
 
-def describe_finding(finding: Finding) -> str:
-    """Return a sentence with the rule, the number of violations and the first examples."""
-    first = f" (first: {', '.join(map(str, finding.examples[:3]))})" if finding.examples else ""
-    broken = finding.rule.unit + ("" if finding.count == 1 else "s")
-    return f"{finding.rule.name}: {finding.count:,} {broken}{first}. {finding.detail or finding.rule.means}"
+def describe_finding(finding: Finding) -> list[tuple[Place | None, str]]:
+    """Return the lines that describe a finding, each with its place.
+
+    Bad rows have one line per example, because each example has a reason of its own. All other findings have
+    one line, at the first example.
+
+    >>> from padmask.verify.data.rules import RULES
+    >>> rule, line = RULES["row-fully-masked"], Place("a.jsonl", "line", 3)
+    >>> [(place, text)] = describe_finding(Finding(rule, 2, [line, Place("a.jsonl", "line", 5)]))
+    >>> describe_place(place), text.partition("rows; ")[2]
+    ('a.jsonl:3', 'also at a.jsonl:5)')
+    """
+    column = "" if finding.column is None else f"{finding.column}: "
+    start = f"{finding.rule.name}: {column}"
+    if finding.reasons:
+        lines = list(zip(finding.examples, finding.reasons, strict=True))
+        more = finding.count - len(lines)
+        ends = [""] * (len(lines) - 1) + [f" ({more:,} more bad {_plural('row', more)})" if more else ""]
+        return [(place, f"{start}{reason}{end}") for (place, reason), end in zip(lines, ends, strict=True)]
+    others = ", ".join(map(describe_place, finding.examples[1:3]))
+    count = f"{finding.count:,} {_plural(finding.rule.unit, finding.count)}"
+    text = f"{start}{finding.detail or finding.rule.means} ({count}{f'; also at {others}' if others else ''})"
+    return [(finding.examples[0] if finding.examples else None, text)]
+
+
+def _plural(word: str, count: int) -> str:
+    return word if count == 1 else f"{word}s"
+
+
+def describe_place(place: Place | None) -> str:
+    """Return a place as compilers and linters write it: a line as `file:line`.
+
+    >>> describe_place(Place("a.jsonl", "line", 3)), describe_place(Place("a.parquet", "row", 3))
+    ('a.jsonl:3', 'a.parquet, row 3')
+    """
+    if place is None:
+        return ""
+    return f"{place.source}:{place.number}" if place.unit == "line" else str(place)
 
 
 def describe_failure(subject: SubjectReport, check: Check) -> str:

@@ -9,7 +9,14 @@ from xml.etree import ElementTree
 
 from padmask.errors import Place
 from padmask.verify.data.rules import RULES
-from padmask.verify.report import ANSWERS, Report, SubjectReport, describe_failure, describe_finding
+from padmask.verify.report import (
+    ANSWERS,
+    Report,
+    SubjectReport,
+    describe_failure,
+    describe_finding,
+    describe_place,
+)
 
 
 def to_json(report: Report) -> str:
@@ -23,81 +30,90 @@ def to_junit(report: Report) -> str:
     The XML follows Jenkins's JUnit schema, which GitLab and other tools also read. A warning is a passed test
     with text in `system-out`. An inconclusive verdict is a failed test.
     """
-    root = ElementTree.Element("testsuites", name="padmask verify")
-    _add_data_suite(root, report)
-    for subject in report.subjects:
-        _add_subject_suite(root, subject)
+    suites = [_data_suite(report), *map(_subject_suite, report.subjects)]
     if report.proof and not report.subjects:
-        _add_failed_suite(root, report)
+        suites.append(_failed_suite(report))
+    return write_junit(suites)
+
+
+def write_junit(suites: Sequence[ElementTree.Element]) -> str:
+    """Return test suites as JUnit XML, with their counts."""
+    root = ElementTree.Element("testsuites", name="padmask verify")
+    for suite in suites:
+        root.append(suite)
+        suite.set("tests", str(len(suite.findall("testcase"))))
+        suite.set("failures", str(len(suite.findall("testcase/failure"))))
+        suite.set("errors", str(len(suite.findall("testcase/error"))))
+        suite.set("skipped", str(len(suite.findall("testcase/skipped"))))
     for name in ("tests", "failures", "errors"):
         root.set(name, str(sum(int(suite.get(name, "0")) for suite in root)))
     ElementTree.indent(root)
     return '<?xml version="1.0" encoding="UTF-8"?>\n' + ElementTree.tostring(root, encoding="unicode") + "\n"
 
 
-def _add_data_suite(root: ElementTree.Element, report: Report) -> None:
-    found = {finding.rule.name: finding for finding in report.data}
-    suite = ElementTree.SubElement(root, "testsuite", name="data")
+def _data_suite(report: Report) -> ElementTree.Element:
+    suite = ElementTree.Element("testsuite", name="data")
     for name in RULES:
         case = _add_case(suite, "data", name)
-        finding = found.get(name)
-        if finding is None:
+        found = [finding for finding in report.data if finding.rule.name == name]
+        if not found:
             continue
-        message = _replace_invalid(describe_finding(finding))
-        if finding.rule.severity == "error":
-            failure = ElementTree.SubElement(case, "failure", message=message, type=name)
-            failure.text = message
+        # A rule may be broken in several columns, but is one test.
+        lines = [
+            f"{describe_place(place)}: {text}"
+            for finding in found
+            for place, text in describe_finding(finding)
+        ]
+        message, severity = replace_invalid("\n".join(lines)), found[0].rule.severity
+        if severity == "error":
+            ElementTree.SubElement(case, "failure", message=message, type=name).text = message
         else:
-            ElementTree.SubElement(case, "system-out").text = f"{finding.rule.severity}: {message}"
-    _set_counts(suite)
+            ElementTree.SubElement(case, "system-out").text = f"{severity}: {message}"
+    if report.notes:
+        ElementTree.SubElement(suite, "system-out").text = replace_invalid("\n".join(report.notes))
+    return suite
 
 
-def _add_subject_suite(root: ElementTree.Element, subject: SubjectReport) -> None:
-    suite = ElementTree.SubElement(root, "testsuite", name=_replace_invalid(subject.name))
+def _subject_suite(subject: SubjectReport) -> ElementTree.Element:
+    suite = ElementTree.Element("testsuite", name=replace_invalid(subject.name))
     for check in subject.checks:
         case = _add_case(suite, subject.name, check.name)
         if check.verdict == "skipped":
-            ElementTree.SubElement(case, "skipped", message=_replace_invalid(check.detail))
+            ElementTree.SubElement(case, "skipped", message=replace_invalid(check.detail))
         elif check.verdict == "fails":
-            message = _replace_invalid(describe_failure(subject, check))
+            message = replace_invalid(describe_failure(subject, check))
             ElementTree.SubElement(case, "failure", message=message, type="leak").text = message
     case = _add_case(suite, subject.name, "proof")
     if subject.verdict == "inconclusive":
-        message = _replace_invalid(f"{subject.name}: inconclusive. {subject.detail}")
+        message = replace_invalid(f"{subject.name}: inconclusive. {subject.detail}")
         ElementTree.SubElement(case, "failure", message=message, type="inconclusive").text = message
-    _set_counts(suite)
+    return suite
 
 
-def _add_failed_suite(root: ElementTree.Element, report: Report) -> None:
-    """Add a failed test to a report without models, because a suite without tests would count as passed."""
-    suite = ElementTree.SubElement(root, "testsuite", name="models")
-    message = _replace_invalid(
+def _failed_suite(report: Report) -> ElementTree.Element:
+    """Return a failed test for a report without models: a suite without tests would count as passed."""
+    suite = ElementTree.Element("testsuite", name="models")
+    message = replace_invalid(
         f"{report.verdict}: {report.environment.get('subjects', 'no model was verified')}"
     )
     ElementTree.SubElement(
         _add_case(suite, "models", "proof"), "failure", message=message, type=report.verdict
     ).text = message
-    _set_counts(suite)
+    return suite
 
 
 def _add_case(suite: ElementTree.Element, owner: str, name: str) -> ElementTree.Element:
     return ElementTree.SubElement(
-        suite, "testcase", classname=_replace_invalid(f"padmask.{owner}"), name=name, time="0"
+        suite, "testcase", classname=replace_invalid(f"padmask.{owner}"), name=name, time="0"
     )
-
-
-def _set_counts(suite: ElementTree.Element) -> None:
-    suite.set("tests", str(len(suite)))
-    suite.set("failures", str(len(suite.findall("testcase/failure"))))
-    suite.set("errors", "0")
-    suite.set("skipped", str(len(suite.findall("testcase/skipped"))))
 
 
 # Characters that XML 1.0 does not allow, not even escaped.
 _NOT_ALLOWED = re.compile("[^\t\n\r\u0020-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 
 
-def _replace_invalid(text: str) -> str:
+def replace_invalid(text: str) -> str:
+    """Replace the characters that XML does not allow."""
     return _NOT_ALLOWED.sub("\ufffd", text)
 
 
@@ -106,26 +122,28 @@ def to_annotations(report: Report) -> str:
     lines = []
     for finding in report.data:
         kind = {"error": "error", "warning": "warning"}.get(finding.rule.severity, "notice")
-        lines.append(_annotation(kind, finding.rule.name, describe_finding(finding), finding.examples))
+        lines += [annotate(kind, finding.rule.name, text, place) for place, text in describe_finding(finding)]
     for subject in report.subjects:
         failed = [check for check in subject.checks if check.verdict == "fails"]
         lines += [
-            _annotation("error", f"{subject.name}: {check.name}", describe_failure(subject, check))
+            annotate("error", f"{subject.name}: {check.name}", describe_failure(subject, check))
             for check in failed
         ]
         if subject.verdict == "inconclusive":
             message = f"{subject.name}: inconclusive. {subject.detail}"
-            lines.append(_annotation("error", subject.name, message))
+            lines.append(annotate("error", subject.name, message))
+    lines += [annotate("notice", "padmask verify", note) for note in report.notes]
     verdict = report.verdict
     kind = "notice" if report.ok else "error"
-    lines.append(_annotation(kind, "padmask verify", f"{verdict}: {ANSWERS[verdict]}"))
+    lines.append(annotate(kind, "padmask verify", f"{verdict}: {ANSWERS[verdict]}"))
     return "".join(line + "\n" for line in lines)
 
 
-def _annotation(kind: str, title: str, message: str, places: Sequence[Place] = ()) -> str:
+def annotate(kind: str, title: str, message: str, place: Place | None = None) -> str:
+    """Return a workflow command. A place in lines becomes its file and line."""
     properties = {}
-    if places and places[0].unit == "line":
-        properties = {"file": places[0].source, "line": str(places[0].number)}
+    if place is not None and place.unit == "line":
+        properties = {"file": place.source, "line": str(place.number)}
     properties["title"] = title
     settings = ",".join(f"{name}={_escape(value, ':,')}" for name, value in properties.items())
     return f"::{kind} {settings}::{_escape(message)}"

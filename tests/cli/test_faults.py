@@ -526,9 +526,12 @@ class TestSmallDisk:
             pytest.skip("npz holds rows of one length")
         output = small_disk / f"out.{suffix}"
         output.write_bytes(OLD)
+        inputs = [small_disk.parent / f"in{number}.parquet" for number in range(9)]
+        for path in inputs:
+            path.symlink_to(source["parquet"])
         for allowed in (["--max-bytes", "1GB"], []):
             # The error may be predicted or occur during writing.
-            done = pads(*[source["parquet"]] * 9, "-o", output, *maxlen_for(verb), *allowed)
+            done = pads(*inputs, "-o", output, *maxlen_for(verb), *allowed)
 
             assert done.returncode == 2
             said = done.stderr.decode()

@@ -124,12 +124,12 @@ def test_folders_and_patterns(bucket: Bucket, local: Path, here: Here, input_: s
         bucket.write(f"data/{name}", line)
         (local / "data" / name).parent.mkdir(parents=True, exist_ok=True)
         (local / "data" / name).write_bytes(line)
-    bucket.write("data/readme.txt", b"no data")
+    bucket.write("data/notes.txt", b"no data")
     if input_ != "year=*":
         # A store has no folders that a pattern could match.
         done = here("pad", bucket.url(f"data/{input_}"), "-o", bucket.url("out/"))
         assert done.returncode == 0, done.stderr
-        assert ("their format: readme.txt" in done.stderr) == (input_ == "")
+        assert ("their format: notes.txt" in done.stderr) == (input_ == "")
     assert here("pad", f"data/{input_}", "-o", "out/").returncode == 0
     made = sorted(str(path.relative_to(local / "out")) for path in (local / "out").rglob("*.jsonl"))
     assert made == sorted(names[:3])
@@ -275,11 +275,11 @@ def test_secrets_stay_hidden(bucket: Bucket, here: Here, tmp_path: Path) -> None
 @pytest.mark.parametrize(
     ("args", "says"),
     [
-        (["s3://test-nowhere/a.jsonl"], "There is no file 's3://test-nowhere/a.jsonl'"),
-        (["s3://test-nowhere/data/"], "There is no file 's3://test-nowhere/data/'"),
-        (["s3://test-nowhere/*.jsonl"], "No file matches 's3://test-nowhere/*.jsonl'"),
-        (["rows.jsonl", "-o", "s3://test-nowhere/out.jsonl"], "Check the address"),
-        (["rows.jsonl", "-o", "s3://test-nowhere/out/"], "Check the address"),
+        (["s3://test-nowhere/a.jsonl"], "There is no bucket 'test-nowhere'"),
+        (["s3://test-nowhere/data/"], "There is no bucket 'test-nowhere'"),
+        (["s3://test-nowhere/*.jsonl"], "There is no bucket 'test-nowhere'"),
+        (["rows.jsonl", "-o", "s3://test-nowhere/out.jsonl"], "There is no bucket 'test-nowhere'"),
+        (["rows.jsonl", "-o", "s3://test-nowhere/out/"], "There is no bucket 'test-nowhere'"),
         (["foo://x/a.jsonl"], "Unknown scheme foo://"),
         (["hf://datasets/x/y.jsonl"], "hf:// needs another package"),
         (["file://elsewhere/a.jsonl"], "is on another machine"),
@@ -291,6 +291,20 @@ def test_unreachable_url_is_refused(store: None, local: Path, here: Here, args: 
     assert done.returncode == 2
     assert says in done.stderr
     assert done.stderr.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    ("name", "says"),
+    [
+        ("a.jsonl", "There is no file"),
+        ("data/", "There is no folder"),
+        ("*.jsonl", "No file matches"),
+    ],
+)
+def test_missing_file_in_a_bucket(bucket: Bucket, here: Here, name: str, says: str) -> None:
+    done = here("pad", f"s3://{bucket.name}/{name}")
+    assert done.returncode == 2
+    assert f"{says} 's3://{bucket.name}/{name}'" in done.stderr
 
 
 @pytest.mark.parametrize("name", ["a?x=1.jsonl", "a?region=x.jsonl", "a[1].jsonl", "b*.jsonl", "c?.jsonl"])

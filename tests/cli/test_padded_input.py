@@ -302,9 +302,11 @@ def test_unmarked_padding_causes_warning(run: Run, tmp_path: Path) -> None:
     pq.write_table(pq.read_table(tmp_path / "p.parquet").drop_columns(["n"]), tmp_path / "p.parquet")
     seen = json.loads(run("inspect", "p.parquet", "--json").stdout)
     report = json.loads(verify(run, "p.parquet").stdout)
-    assert (seen["padded"], len(seen["notes"])) == (False, 1)
-    assert seen["notes"] == report["notes"]
-    assert seen["notes"][0] in run("pad", "p.parquet", "-o", "again.parquet").stderr
+    assert seen["padded"] is False
+    rules = [[finding["rule"] for finding in findings] for findings in (seen["health"], report["data"])]
+    assert [found[-1] for found in rules] == ["unmarked-padding", "unmarked-padding"]
+    said = run("pad", "p.parquet", "-o", "again.parquet").stderr
+    assert "the columns that mark the padding are missing" in said
     assert run("unpad", "p.parquet", "-o", "out.jsonl").returncode == 2
 
 

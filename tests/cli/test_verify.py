@@ -103,6 +103,19 @@ def write_without_end_mark(folder):
     return ["cut.arrow"]
 
 
+def write_not_finite(folder):
+    rows = pa.array([[[1.0, 2.0]], [[float("nan"), 3.0]]], pa.list_(pa.list_(pa.float32(), 2)))
+    pq.write_table(pa.table({"features": rows}), folder / "in.parquet")
+    return ["in.parquet"]
+
+
+def write_without_mask(folder):
+    (folder / "raw.jsonl").write_text('{"input_ids": [5, 6]}\n{"input_ids": [7]}\n')
+    pad_file(folder / "raw.jsonl", folder / "in.parquet", spec=PadSpec(value=9))
+    pq.write_table(pq.read_table(folder / "in.parquet").drop_columns("mask"), folder / "in.parquet")
+    return ["in.parquet"]
+
+
 def write_stranger(folder):
     (folder / "raw.jsonl").write_text('{"input_ids": [5, 6]}\n')
     pad_dataset(folder / "raw.jsonl", folder / "padded")
@@ -112,6 +125,9 @@ def write_stranger(folder):
 
 GOOD = {"input_ids": [5, 6, 0], "mask": [1, 1, 0]}
 BROKEN = {
+    "bad-row": lines({"input_ids": [5, 6]}, {"input_ids": None}),
+    "non-finite": write_not_finite,
+    "unmarked-padding": write_without_mask,
     "mask-shape": lines(GOOD, {"input_ids": [5, 6, 0], "mask": [1, 2, 0]}),
     "rows-unequal": lines(GOOD, {"input_ids": [5, 6], "mask": [1, 1]}),
     "mask-not-contiguous": lines(GOOD, {"input_ids": [5, 0, 6], "mask": [1, 0, 1]}),
@@ -263,7 +279,8 @@ def test_reports_of_bad_data(here, tmp_path):
     )
     assert done.returncode == 1
     rule, verdict = [line for line in done.stdout.splitlines() if line.startswith("::")]
-    assert rule.startswith("::error file=in.jsonl,line=2,title=mask-shape::mask-shape: 1 row")
+    assert rule.startswith("::error file=in.jsonl,line=2,title=mask-shape::mask-shape: mask: ")
+    assert rule.endswith("(1 row)")
     assert verdict.startswith("::error title=padmask verify::bad-data: ")
     assert json.loads((tmp_path / "out.json").read_text())["verdict"] == "bad-data"
     root = ElementTree.parse(tmp_path / "out.xml").getroot()
@@ -307,12 +324,93 @@ def test_report_path_is_checked_first(here, tmp_path):
     assert "missing.jsonl" not in done.stderr
 
 
-def test_failed_run_leaves_no_report(here, tmp_path):
+# Runs that an error ends, and their exit codes.
+FAILING = {
+    "missing-file": (["missing.jsonl"], 2),
+    "missing-column": (["raw.jsonl", "-c", "missing"], 2),
+    "unknown-rule": (["raw.jsonl", "--allow", "mask-shap"], 2),
+    "invalid-value": (["raw.jsonl", "--sample", "0"], 2),
+    "unknown-option": (["raw.jsonl", "--bogus"], 2),
+    "unusable-together": (["raw.jsonl", "--model", "m.keras"], 2),
+    "damaged-file": (["damaged.parquet"], 1),
+}
+
+
+@pytest.mark.parametrize("name", FAILING)
+def test_failed_run_has_reports(here, raw, tmp_path, name):
+    (tmp_path / "damaged.parquet").write_bytes(b"PAR1 and no footer")
     (tmp_path / "out.json").write_text("of yesterday")
-    done = here("verify", "missing.jsonl", "--report", "json:out.json", "--report", "junit:out.xml")
+    options, code = FAILING[name]
+    done = here(
+        *("verify", *options, "--no-model", "--report", "json:out.json", "--report=junit:out.xml"),
+        *("--report", "github"),
+    )
+    assert done.returncode == code
+    assert "Error: " in done.stderr
+    seen = json.loads((tmp_path / "out.json").read_text())
+    assert (seen["verdict"], seen["exit_code"]) == ("error", code)
+    assert seen["error"]["message"] in done.stderr
+    root = ElementTree.parse(tmp_path / "out.xml").getroot()
+    assert (root.get("errors"), root.get("failures")) == ("1", "0")
+    [annotation] = done.stdout.splitlines()
+    assert annotation.startswith("::error ")
+
+
+def test_json_of_a_failed_run(here):
+    done = here("verify", "missing.jsonl", "--no-model", "--json")
+    assert (done.returncode, json.loads(done.stdout)["verdict"]) == (2, "error")
+    done = here("verify", "missing.jsonl", "--bogus", "--json")
+    assert (done.returncode, json.loads(done.stdout)["verdict"]) == (2, "error")
+
+
+@pytest.mark.parametrize("options", [["--bogus"], ["--sample", "0"], ["--allow", "x"], []], ids=str)
+@pytest.mark.parametrize("inputs", [["raw.jsonl"], ["*.jsonl"], ["missing.jsonl", "raw.jsonl"]], ids=str)
+def test_failed_run_keeps_the_data(here, raw, tmp_path, inputs, options):
+    done = here("verify", *inputs, "--no-model", *options, "--report", "json:raw.jsonl")
     assert done.returncode == 2
-    assert (tmp_path / "out.json").read_text() == "of yesterday"
-    assert [path.name for path in tmp_path.iterdir()] == ["out.json"]
+    assert (tmp_path / raw).read_text() == RAW
+
+
+# --- what a person reads --------------------------------------------------------------------------------
+
+
+def test_findings_are_one_line_each(here, tmp_path):
+    name = "a long name of a folder that fills most of a line in a terminal of eighty characters"
+    (tmp_path / name).mkdir()
+    rows = [{"input_ids": [5, 6], "labels": [1, 2]}, {"input_ids": [7], "labels": None}]
+    (tmp_path / name / "in.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows) + "no\n")
+    done = here("verify", f"{name}/in.jsonl", "--no-model", "--padding", "pre")
+    assert done.returncode == 1
+    _, _, labels, syntax, warning = done.stdout.splitlines()
+    assert labels.startswith(f"{name}/in.jsonl:2: bad-row: labels: ")
+    assert "null" in labels
+    assert syntax.startswith(f"{name}/in.jsonl:3: bad-row: ")
+    assert warning.startswith(f"{name}/in.jsonl:1: cudnn-fallback: ")
+    assert warning.endswith(" (1 row) [warning]")
+
+
+def test_quiet_prints_errors(here, tmp_path):
+    rows = lines({"input_ids": [5, 6]}, {"input_ids": None})(tmp_path)
+    done = here("verify", *rows, "--no-model", "--quiet", "--padding", "pre")
+    assert done.returncode == 1
+    verdict, error = done.stdout.splitlines()
+    assert verdict.startswith("bad-data: ")
+    assert error.startswith("in.jsonl:2: bad-row: input_ids: ")
+    # A report on stdout has the errors already.
+    done = here("verify", *rows, "--no-model", "--quiet", "--report", "github")
+    assert all(line.startswith("::") for line in done.stdout.splitlines())
+
+
+def test_quiet_hides_warnings(here, raw):
+    done = here("verify", raw, "--no-model", "--quiet", "--padding", "pre")
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+
+
+def test_control_characters_are_escaped(here, tmp_path):
+    (tmp_path / "in.jsonl").write_text('{"input_ids": [5], "[red]": 1}\n{"input_ids": "\\u001b[31m"}\n')
+    done = here("verify", "in.jsonl", "--no-model")
+    assert "\x1b" not in done.stdout
+    assert len(done.stdout.splitlines()) == 3
 
 
 def test_report_keeps_the_data(here, raw, tmp_path):

@@ -12,7 +12,7 @@ from xml.etree import ElementTree
 import numpy as np
 import pytest
 
-from padmask import PadSpec, pad_file
+from padmask import MaskSpec, PadSpec, pad_file
 from padmask.spec.verify import ROUTES
 
 try:
@@ -116,6 +116,19 @@ def with_a_mask_input():
     return keras.Model([ids, mask], weighted(embedding(masked=False)(ids), mask), name="net")
 
 
+def unnamed(kind):
+    """A model whose second input takes the mask or the lengths, without a name that shows this."""
+    ids = keras.Input((None,), dtype="int32", name="input_layer")
+    shape = {"mask": (None,), "lengths": (), "lengths-column": (1,)}[kind]
+    other = keras.Input(shape, dtype="float32" if kind == "mask" else "int64", name="input_layer_1")
+    if kind == "mask":
+        weights = other
+    else:
+        places = keras.ops.cumsum(keras.ops.ones_like(ids), axis=1)
+        weights = places <= keras.ops.cast(keras.ops.reshape(other, (-1, 1)), "int32")
+    return keras.Model([ids, other], weighted(embedding(masked=False)(ids), weights), name="net")
+
+
 def padded_with_nine():
     ids = tokens()
     return keras.Model(ids, weighted(embedding(masked=False)(ids), keras.ops.not_equal(ids, 9)), name="net")
@@ -142,6 +155,9 @@ MODELS = {
     "convolving": lambda: chain(embedding(), keras.layers.Conv1D(3, 3, padding="same", name="conv"), mean()),
     "two-inputs": two_inputs,
     "mask-input": with_a_mask_input,
+    "unnamed-mask": lambda: unnamed("mask"),
+    "unnamed-lengths": lambda: unnamed("lengths"),
+    "lengths-column": lambda: unnamed("lengths-column"),
     "nine": padded_with_nine,
     "last": last_place,
     "one-hot": one_hot,
@@ -294,6 +310,74 @@ def test_input_option_renames_columns(here, saved, tmp_path):
 )
 def test_wrong_input_is_refused(here, saved, pairs, said, words):
     refused(here("verify", pairs, "--model", saved("two-inputs"), "--input", said), *words)
+
+
+ROLES = {"unnamed-mask": "mask", "unnamed-lengths": "lengths", "lengths-column": "lengths"}
+
+
+@with_models
+@pytest.mark.parametrize("name", ROLES)
+def test_mask_and_lengths_of_raw_rows(here, saved, raw, name):
+    given = ("--model", saved(name), "--input", f"input_layer_1={ROLES[name]}", "--json")
+    report, _ = answer_of(here("verify", raw, *given), 0)
+    assert report["verdict"] == "ignores"
+    assert report["environment"]["inputs"] == {"input_layer": "tokens", "input_layer_1": ROLES[name]}
+    assert report["environment"]["columns"] == {"input_layer": "input_ids"}
+
+
+@with_models
+def test_lengths_of_left_padding_leak(here, saved, raw):
+    # The model takes lengths as those of tokens at the start, so padding before the tokens leaks.
+    given = ("--model", saved("unnamed-lengths"), "--input", "input_layer_1=lengths", "--padding", "pre")
+    assert here("verify", raw, *given).returncode == 1
+
+
+@with_models
+@pytest.mark.parametrize("column", ["mask", "my_mask", "attention_mask"])
+def test_mask_of_padded_rows(here, saved, raw, tmp_path, column):
+    pad_file(tmp_path / raw, tmp_path / "in.parquet", mask=MaskSpec(column=column))
+    given = ("--model", saved("unnamed-mask"), "--input", f"input_layer_1={column}", "--json")
+    report, _ = answer_of(here("verify", "in.parquet", *given), 0)
+    assert report["environment"]["inputs"]["input_layer_1"] == "mask"
+
+
+@with_models
+def test_lengths_of_padded_rows(here, saved, raw, tmp_path):
+    pad_file(tmp_path / raw, tmp_path / "in.parquet", mask=MaskSpec(length_column="tokens_used"))
+    for column in ("tokens_used", "lengths"):
+        given = ("--model", saved("unnamed-lengths"), "--input", f"input_layer_1={column}", "--json")
+        answer_of(here("verify", "in.parquet", *given), 0)
+
+
+@with_models
+def test_attention_mask_of_raw_rows(here, saved, tmp_path):
+    rows = [{"input_ids": ids, "attention_mask": [1] * len(ids)} for ids in ([5, 6, 7], [8], [9, 3, 2])]
+    data = write_rows(tmp_path / "in.jsonl", rows)
+    given = ("--model", saved("unnamed-mask"), "--input", "input_layer_1=attention_mask", "--json")
+    report, _ = answer_of(here("verify", data, *given), 0)
+    assert report["environment"]["inputs"]["input_layer_1"] == "mask"
+
+
+@with_models
+def test_mask_without_data(here, saved):
+    given = ("--model", saved("unnamed-mask"), "--input", "input_layer_1=mask", "--vocab-size", str(VOCAB))
+    answer_of(here("verify", *given, "--json"), 0)
+
+
+@with_models
+@pytest.mark.parametrize(
+    ("name", "given", "words"),
+    [
+        ("unnamed-mask", "input_layer_1=lengths", ["input_layer_1=lengths", "one number per row"]),
+        ("unnamed-lengths", "input_layer_1=mask", ["input_layer_1=mask", "one number per step"]),
+        ("unnamed-mask", "input_layer_2=mask", ["has no input", "input_layer"]),
+        ("unnamed-mask", "input_layer=mask", ["nothing to pad"]),
+    ],
+)
+def test_wrong_role_is_refused(here, saved, raw, name, given, words):
+    given = [given] if given != "input_layer=mask" else ["input_layer=mask", "input_layer_1=mask"]
+    options = [part for text in given for part in ("--input", text)]
+    refused(here("verify", raw, "--model", saved(name), *options), *words)
 
 
 @with_models

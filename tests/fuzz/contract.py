@@ -165,15 +165,18 @@ def _complaint(case: Case, outcome: Outcome) -> list[str]:
     before = {name: bytes(data) for name, data in case.files.items()}
     changed = [name for name in {*before, *outcome.files} if before.get(name) != outcome.files.get(name)]
     reports = [name for name in changed if "--report" in case.args and _is_error_report(outcome, name)]
-    if len(reports) > 1 or changed != reports:
+    if changed != reports:
         found.append(f"files changed: {sorted(changed)}")
     return found
 
 
 def _is_error_report(outcome: Outcome, name: str) -> bool:
     """Return whether a file is the report of a run that failed."""
+    data = outcome.files.get(name, b"")
+    if data.startswith(b"<?xml"):
+        return b"<error " in data
     try:
-        report = json.loads(outcome.files.get(name, b""))
+        report = json.loads(data)
     except ValueError:
         return False
     return isinstance(report, dict) and report.get("exit_code") == outcome.code and "error" in report

@@ -15,8 +15,17 @@ from hypothesis import strategies as st
 from padmask.errors import Place
 from padmask.verify.data.rules import RULES, Finding
 from padmask.verify.proof.tolerance import Check, ComparedDeviation
-from padmask.verify.report import Control, LayerReport, OutputReport, Report, SubjectReport
+from padmask.verify.report import (
+    Control,
+    LayerReport,
+    OutputReport,
+    Report,
+    SubjectReport,
+    describe_finding,
+    describe_place,
+)
 from padmask.verify.report_formats import to_annotations, to_json, to_junit
+from padmask.verify.run_error import RunError, error_to_annotation, error_to_json, error_to_junit
 
 SCHEMA = Path(__file__).with_name("junit-10.xsd")
 
@@ -80,6 +89,90 @@ def test_order_of_verdicts(data, subjects, verdict):
     assert Report(data, subjects).verdict == verdict
 
 
+# --- one line per finding --------------------------------------------------------------------------
+
+
+def lines_of(finding: Finding) -> list[str]:
+    return [f"{describe_place(place)}: {text}" for place, text in describe_finding(finding)]
+
+
+def test_finding_is_one_line():
+    assert lines_of(replace(BAD_MASK, column="mask", detail="too short")) == [
+        "in.jsonl:4: mask-shape: mask: too short (2 rows; also at in.jsonl:9)"
+    ]
+    [line] = lines_of(WARNING)
+    assert line.startswith("in.parquet, row 7: row-fully-masked: ")
+    assert line.endswith(" (1,234 rows)")
+
+
+def test_bad_rows_are_one_line_each():
+    places = [Place("in.jsonl", "line", number) for number in (3, 8)]
+    bad = Finding(RULES["bad-row"], 2, places, column="labels", reasons=["found null", "found 7"])
+    lines = ["in.jsonl:3: bad-row: labels: found null", "in.jsonl:8: bad-row: labels: found 7"]
+    assert lines_of(bad) == lines
+    assert lines_of(replace(bad, count=1003)) == [lines[0], f"{lines[1]} (1,001 more bad rows)"]
+    assert lines_of(replace(bad, count=3, column=None))[-1].endswith("bad-row: found 7 (1 more bad row)")
+
+
+def test_bad_rows_in_reports():
+    places = [Place("in.jsonl", "line", number) for number in (3, 8)]
+    bad = Finding(RULES["bad-row"], 2, places, column="labels", reasons=["found null", "found 7"])
+    other = replace(bad, count=1, column=None, examples=places[:1], reasons=["no JSON"])
+    report = Report([bad, other], proof=False)
+    assert report.verdict == "bad-data"
+    lines = [properties.get("line") for _, properties, _ in annotations(report)]
+    assert lines == ["3", "8", "3", None]
+    # A rule is one test, whatever the number of its findings.
+    [failure] = ElementTree.fromstring(to_junit(report).encode()).iter("failure")
+    assert len(failure.text.splitlines()) == 3
+
+
+def test_notes_in_reports():
+    report = Report(proof=False, notes=["files that were not read: a.md"])
+    assert (report.verdict, read(report)["notes"]) == ("data-ok", ["files that were not read: a.md"])
+    validate(report)
+    assert "not read: a.md" in to_junit(report)
+    [(kind, _, message), _] = annotations(report)
+    assert (kind, message) == ("notice", "files that were not read: a.md")
+
+
+# --- a run that an error ended ----------------------------------------------------------------------
+
+FAILED = RunError(
+    "a.arrow, row 3: damaged", Place("a.jsonl", "line", 3), {"exit_code": 2, "error": {"column": None}}, {}
+)
+
+
+def test_json_of_an_error():
+    seen = json.loads(error_to_json(FAILED))
+    assert seen == {
+        "verdict": "error",
+        "data": [],
+        "subjects": [],
+        "environment": {},
+        "notes": [],
+        "exit_code": 2,
+        "error": {"column": None},
+    }
+
+
+def test_junit_of_an_error():
+    root = ElementTree.fromstring(error_to_junit(FAILED).encode())
+    assert (root.get("tests"), root.get("failures"), root.get("errors")) == ("1", "0", "1")
+    [error] = root.iter("error")
+    assert error.get("message") == error.text == FAILED.message
+
+
+def test_junit_of_an_error_is_valid():
+    xmlschema = pytest.importorskip("xmlschema", reason="xmlschema is not installed")
+    xmlschema.XMLSchema(SCHEMA).validate(error_to_junit(replace(FAILED, message="\x00<&")))
+
+
+def test_annotation_of_an_error():
+    line = "::error file=a.jsonl,line=3,title=padmask verify::a.arrow, row 3: damaged\n"
+    assert error_to_annotation(FAILED) == line
+
+
 # --- JSON ------------------------------------------------------------------------------------------
 
 CHECK_KEYS = ["name", "verdict", "max_abs_diff", "tolerance", "detail"]
@@ -101,7 +194,7 @@ def test_json_has_the_documented_shape(report):
     assert seen["verdict"] == report.verdict
     assert seen["environment"] == report.environment
     for finding in seen["data"]:
-        assert {"rule", "severity", "count", "examples"} <= set(finding)
+        assert {"rule", "severity", "column", "count", "examples", "reasons", "detail"} == set(finding)
     for subject in seen["subjects"]:
         documented = {"name", "verdict", "culprit", "path", "advice", "checks", "control"}
         assert documented <= set(subject)
@@ -117,8 +210,10 @@ def test_json_findings():
     assert seen["data"][0] == {
         "rule": "mask-shape",
         "severity": "error",
+        "column": None,
         "count": 2,
         "examples": ["in.jsonl, line 4", "in.jsonl, line 9"],
+        "reasons": [],
         "detail": RULES["mask-shape"].means,
     }
     assert [finding["severity"] for finding in seen["data"]] == ["error", "warning", "allowed"]

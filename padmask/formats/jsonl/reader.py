@@ -234,7 +234,7 @@ class JsonlReader:
         bad = {fault.row for fault in faults}
         for name, type_ in zip(wanted.sequences.names, wanted.sequences.types, strict=True):
             array, found = read_sequences(
-                [row.get(name) for row in objects], type_, name in wanted.requested_dtypes
+                [row.get(name) for row in objects], type_, name in wanted.integral_floats
             )
             faults += [replace(f, column=name) for f in found if f.row not in bad]
             bad.update(fault.row for fault in found)

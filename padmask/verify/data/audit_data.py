@@ -13,13 +13,13 @@ import numpy.typing as npt
 from padmask.core.columns import PadColumn, is_label
 from padmask.core.padding import Padding
 from padmask.core.plan import LengthStats, make_plan, needs_lengths
+from padmask.core.table import row_lengths
 from padmask.errors import SpecError, did_you_mean
 from padmask.formats.dataset import Dataset
 from padmask.spec.checks import check_fields, flag, strings
 from padmask.spec.files import ReadOptions
 from padmask.spec.pad import Side
 from padmask.stream.job import Job, PadRequest
-from padmask.stream.passes import prepared_rows
 from padmask.stream.progress import ProgressCallback
 from padmask.stream.row_sample import (
     Pick,
@@ -34,11 +34,12 @@ from padmask.stream.row_sample import (
 )
 from padmask.stream.run import Reading, open_reading
 from padmask.verify.data.audit_job import (
+    AuditJob,
     add_file_findings,
-    audit_column,
     audit_rows,
     make_audit_job,
     open_audit,
+    open_audit_rows,
 )
 from padmask.verify.data.padded_rows import side_of
 from padmask.verify.data.rules import RULES, Audit, Finding
@@ -93,7 +94,7 @@ class AuditedData:
         maxlen: number of positions in a padded row.
         numbers: row number in the input of each sampled row, from 0.
         padded: whether the input is already padded.
-        notes: warnings about the input that no rule covers.
+        notes: facts about the files, such as files that were not read.
     """
 
     name: str
@@ -161,14 +162,14 @@ def audit_and_sample(
     if needs_lengths(asked.spec) and asked.spec.maxlen != "longest":
         # A pipe can be read only once, so copy it to a file before the first of the two passes.
         dataset.spool(limit)
-    job = make_audit_job(dataset, asked, request.mask_column, request.declared)
+    job = make_audit_job(dataset, asked, request.mask_column, request.declared, with_labels=True)
     audit, columns = open_audit(job), job.pad.columns
     add_file_findings(audit, dataset, job, limit)
     sampler = RowSampler(_sample_picks(sample, seed) if numbers is None else [pick_numbers(numbers)])
     rows = longest = 0
     with open_reading(dataset, request.files, request.progress) as reading:
-        maxlen = None if job.padding else _maxlen(reading, job.pad)
-        with closing(audit_rows(reading, "auditing", job, audit, maxlen)) as batches:
+        maxlen = None if job.padding else _maxlen(reading, job)
+        with closing(audit_rows(reading, "auditing", job, audit, maxlen, report_bad_rows=True)) as batches:
             for lengths, row_at in batches:
                 sampler.take(lengths, row_at, rows)
                 rows += len(lengths)
@@ -180,14 +181,14 @@ def audit_and_sample(
         request.rules.enforce(audit.findings()),
         rows,
         {name: [_tokens(row, name) for row in kept] for name in names},
-        {column.name: _pad_value(column, job.padding, audit) for column in columns},
+        {column.name: _pad_value(column, job, audit) for column in columns},
         _padding_side(job.padding, job.pad, kept),
         [column.name for column in columns if is_label(column)],
         {name: found for name in names if (found := audit.id_range(name)) is not None},
         longest if maxlen is None else maxlen,
         [row.number for row in kept],
         job.padding is not None,
-        job.notes,
+        dataset.notes,
     )
 
 
@@ -198,22 +199,23 @@ def _sample_picks(count: int, seed: int) -> list[Pick]:
     return [without_empty_rows(pick) for pick in picks]
 
 
-def _maxlen(reading: Reading, job: Job) -> int | None:
+def _maxlen(reading: Reading, job: AuditJob) -> int | None:
     """Return the length to which raw rows are truncated; None if rows are padded to the longest row."""
-    if not needs_lengths(job.spec):
-        return make_plan(job.spec).maxlen
-    if job.spec.maxlen == "longest":
+    spec = job.pad.spec
+    if not needs_lengths(spec):
+        return make_plan(spec).maxlen
+    if spec.maxlen == "longest":
         return None
     stats = LengthStats()
-    with prepared_rows(reading, "measuring", job) as all_rows:
+    with open_audit_rows(reading, "measuring", job, report_bad_rows=True) as all_rows:
         for rows in all_rows:
-            stats += LengthStats.of(rows.lengths)
-    return make_plan(job.spec, stats).maxlen
+            stats += LengthStats.of(row_lengths(rows.ragged)[~rows.bad])
+    return make_plan(spec, stats).maxlen
 
 
-def _pad_value(column: PadColumn, padding: Padding | None, audit: Audit) -> Any:
+def _pad_value(column: PadColumn, job: AuditJob, audit: Audit) -> Any:
     """Return the pad value from the metadata or the padded positions, else the requested value."""
-    known = audit_column(column, padding).value
+    known = job.values[column.name]
     if known is None:
         known = audit.pad_value(column.name)
     return column.value if known is None else known
@@ -231,4 +233,7 @@ def _padding_side(padding: Padding | None, job: Job, kept: Sequence[Row]) -> Sid
 
 def _tokens(row: Row, name: str) -> npt.NDArray[Any]:
     values = row.values[name]
-    return values if row.mask is None else values[row.mask]
+    if row.mask is None:
+        return values
+    # The mask of a bad row may have another length.
+    return values[row.mask] if len(row.mask) == len(values) else values[:0]

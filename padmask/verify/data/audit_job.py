@@ -5,21 +5,34 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator
+from collections.abc import Generator, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 from typing import Any
 
-from padmask.core.columns import PadColumn, is_label
+import pyarrow as pa
+
+from padmask.core.metadata import read_description
 from padmask.core.padding import Padding
+from padmask.errors import SpecError
 from padmask.formats.dataset import Dataset
+from padmask.spec.columns import Column
 from padmask.spec.pad import Side
 from padmask.stream.job import Job, PadRequest, make_job
-from padmask.stream.padding import PLACES_UNKNOWN, find_dataset_padding
+from padmask.stream.padding import find_dataset_padding
 from padmask.stream.row_sample import BatchRows
 from padmask.stream.run import Reading
+from padmask.verify.data.columns import (
+    audit_columns,
+    beside_tokens,
+    find_labels,
+    known_pad_values,
+    mask_fields,
+)
 from padmask.verify.data.padded_rows import audit_padded_rows
 from padmask.verify.data.raw_rows import audit_raw_rows
-from padmask.verify.data.rules import Audit, AuditColumn
+from padmask.verify.data.rows_to_check import AuditRows, map_audit_rows
+from padmask.verify.data.rules import Audit
 
 
 @dataclass(frozen=True)
@@ -29,16 +42,25 @@ class AuditJob:
     Args:
         pad: columns to check, and padding options for raw rows.
         padding: columns that mark the padding of padded rows; None for raw rows.
-        notes: warnings for the user.
+        values: known pad value of each column; None if unknown.
+        masks: other mask columns of the tokens.
+        unmarked: names of padded files without the columns that marked their padding.
     """
 
     pad: Job
     padding: Padding | None
-    notes: tuple[str, ...] = ()
+    values: Mapping[str, Any]
+    masks: Sequence[pa.Field] = ()
+    unmarked: Sequence[str] = ()
 
 
 def make_audit_job(
-    dataset: Dataset, asked: PadRequest, mask_column: str | None, declared: Side | None
+    dataset: Dataset,
+    asked: PadRequest,
+    mask_column: str | None,
+    declared: Side | None,
+    *,
+    with_labels: bool = False,
 ) -> AuditJob:
     """Find out whether the rows are padded, and choose the columns to check.
 
@@ -47,24 +69,43 @@ def make_audit_job(
         asked: columns to check, and padding options for raw rows.
         mask_column: mask column of padded rows. None finds the column by the metadata, else by its name.
         declared: side of the padding of padded rows. None uses the metadata, else the side of most rows.
+        with_labels: whether to also check labels beside the tokens if no columns are requested.
 
     Raises:
         SpecError: a column is missing or has an unsupported type.
         DataError: the metadata cannot be read, or the files are padded differently.
     """
     found = find_dataset_padding(dataset, asked.columns, mask_column)
-    notes = () if found is None or found.names else (PLACES_UNKNOWN,)
+    unmarked = [] if found is None or found.names else _described_files(dataset)
     padding = found if found is not None and found.names else None
     if padding is not None and declared is not None:
         padding = replace(padding, padding=declared)
     columns = asked.columns or (list(padding.values) if padding is not None else None)
     job = make_job(dataset, replace(asked, columns=columns), keep_others=False)
-    return AuditJob(job, padding, (*dataset.notes, *notes))
+    if with_labels and not columns:
+        labels = find_labels(dataset, job.columns, job.wanted.sequences.field(0))
+        named = [Column(column.name, value=column.value) for column in job.columns]
+        if labels:
+            job = make_job(dataset, replace(asked, columns=[*named, *labels]), keep_others=False)
+    if padding is not None and padding.mask in [column.name for column in job.columns]:
+        raise SpecError(
+            f"{dataset.name}: column {padding.mask!r} cannot be both a sequence and its mask. "
+            "Choose another column with -c or --mask-column.",
+            options=["columns", "mask_column"],
+        )
+    masks = mask_fields(dataset, beside_tokens(dataset, job.columns, padding))
+    values = known_pad_values(job.columns, padding, requested=bool(asked.columns))
+    return AuditJob(job, padding, values, masks, unmarked)
+
+
+def _described_files(dataset: Dataset) -> list[str]:
+    """Return the names of the files with metadata of padmask."""
+    return [name for name, schema in dataset.schemas().items() if read_description(schema.metadata)]
 
 
 def open_audit(job: AuditJob) -> Audit:
     """Create the object that collects findings, and add the findings from the file metadata."""
-    audit = Audit([audit_column(column, job.padding) for column in job.pad.columns])
+    audit = Audit(audit_columns(job.pad.columns, job.values))
     audit.add_sides(job.padding.sides if job.padding is not None else {})
     return audit
 
@@ -80,12 +121,19 @@ def add_file_findings(audit: Audit, dataset: Dataset, job: AuditJob, limit: int 
     """
     for column in job.pad.columns:
         audit.add_types(column.name, dataset.types_of(column.name))
+    audit.add_unmarked(job.unmarked)
     audit.add_unlisted_files(dataset.unlisted_files)
     audit.add_files_without_end(dataset.lacking_end(limit))
 
 
 def audit_rows(
-    reading: Reading, phase: str, job: AuditJob, audit: Audit, maxlen: int | None = None
+    reading: Reading,
+    phase: str,
+    job: AuditJob,
+    audit: Audit,
+    maxlen: int | None = None,
+    *,
+    report_bad_rows: bool = False,
 ) -> Generator[BatchRows]:
     """Read rows and check them against the rules. Raw rows are checked as if they were padded.
 
@@ -95,19 +143,33 @@ def audit_rows(
         job: columns to check, and how their padding is marked.
         audit: object that collects the findings.
         maxlen: length to which raw rows are truncated; None keeps all tokens.
+        report_bad_rows: whether a bad row is a finding. Otherwise the first bad row raises an error.
 
     Yields:
-        The number of tokens in each row of a batch, shape (rows,), and a function that returns a row.
+        The number of tokens in each row of a batch, shape (rows,), and a function that returns a row. A bad
+        row has the length 0.
+
+    Raises:
+        DataError: a row cannot be read or padded, and `report_bad_rows` is False.
     """
-    if job.padding is None:
-        return audit_raw_rows(reading, phase, job.pad, audit, maxlen)
-    return audit_padded_rows(reading, phase, job.pad, audit, job.padding)
+    masks = [field.name for field in job.masks]
+    with open_audit_rows(reading, phase, job, report_bad_rows=report_bad_rows) as all_rows:
+        if job.padding is None:
+            yield from audit_raw_rows(all_rows, job.pad, audit, masks, maxlen)
+        else:
+            yield from audit_padded_rows(all_rows, job.pad, audit, job.padding, masks)
 
 
-def audit_column(column: PadColumn, padding: Padding | None) -> AuditColumn:
-    """Return the column to check. For padded input, the pad value from the metadata takes precedence."""
-    value: Any = column.value
-    if padding is not None:
-        # If the metadata has no pad value, a value of 0 is only the default, so the pad value is unknown.
-        value = padding.values.get(column.name, column.value or None)
-    return AuditColumn(column.name, value, is_label(column))
+def open_audit_rows(
+    reading: Reading, phase: str, job: AuditJob, *, report_bad_rows: bool
+) -> AbstractContextManager[Iterator[AuditRows]]:
+    """Open the rows to check. The arguments are those of `audit_rows`."""
+    marks = [] if job.padding is None else mask_fields(reading.dataset, job.padding.names)
+    return map_audit_rows(
+        reading,
+        phase,
+        job.pad,
+        [*marks, *job.masks],
+        padded=job.padding is not None,
+        report_bad_rows=report_bad_rows,
+    )

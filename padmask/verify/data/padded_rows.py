@@ -1,4 +1,4 @@
-"""Read padded rows and their masks, and check them against the rules.
+"""Check padded rows and their masks against the rules.
 
 The mask comes from a mask column, or from a length column and the side of the padding. It is never derived
 from the pad value.
@@ -6,115 +6,74 @@ from the pad value.
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from padmask.core.arrow_lists import to_numpy, with_floats
-from padmask.core.columns import PadColumn
-from padmask.core.padding import Padding, mask_field
-from padmask.core.ragged import Ragged, find_misfits
-from padmask.errors import DataError, Fault, SpecError
-from padmask.formats.contract import Batch, Chunk, Wanted
+from padmask.core.arrow_lists import to_numpy
+from padmask.core.padding import Padding
+from padmask.core.ragged import Ragged
+from padmask.formats.contract import Batch
 from padmask.spec.pad import Side
 from padmask.stream.job import Job
-from padmask.stream.ledger import Ledger
 from padmask.stream.row_sample import BatchRows, Row, copy_row
-from padmask.stream.run import Reading
-from padmask.verify.data.raw_rows import to_column_dtype
+from padmask.verify.data.rows_to_check import AuditRows
 from padmask.verify.data.rules import Audit
 
 
-@dataclass(frozen=True)
-class DecodedRows:
-    """A batch of decoded rows, with the numbers that the reading loop needs.
-
-    Args:
-        batch: decoded rows.
-        consumed: number of input bytes read so far, for progress updates.
-    """
-
-    batch: Batch
-    consumed: int
-
-    @property
-    def ledger(self) -> Ledger:
-        """Row and token counts, of which only the number of rows read is set."""
-        return Ledger(rows_read=len(self.batch))
-
-
 def audit_padded_rows(
-    reading: Reading, phase: str, job: Job, audit: Audit, padding: Padding
-) -> Generator[BatchRows]:
-    """Read padded rows and their masks, and check them against the rules.
+    all_rows: Iterable[AuditRows],
+    job: Job,
+    audit: Audit,
+    padding: Padding,
+    masks: Sequence[str] = (),
+) -> Iterator[BatchRows]:
+    """Check padded rows and their masks against the rules.
 
     Args:
-        reading: dataset to read, with its options.
-        phase: name of this pass in progress updates.
+        all_rows: batches of rows, with the columns that mark the padding.
         job: columns to check.
         audit: object that collects the findings.
         padding: columns that mark the padding.
+        masks: names of other mask columns, whose lengths are checked.
 
     Yields:
-        The number of real tokens in each row of a batch, shape (rows,), and a function that returns a row.
+        The number of real tokens in each row of a batch, shape (rows,), and a function that returns a row. A
+        bad row has the length 0.
     """
-    dataset = reading.dataset
-    if padding.mask in [column.name for column in job.columns]:
-        raise SpecError(
-            f"{dataset.name}: column {padding.mask!r} cannot be both a sequence and its mask. "
-            "Choose another column with -c or --mask-column.",
-            options=["columns", "mask_column"],
-        )
-    schema = dataset.schema()
-    fields = [
-        mask_field(schema, name) if dataset.format.is_text else schema.field(name) for name in padding.names
-    ]
-    sequences = list(job.wanted.sequences)
-    if dataset.format.is_text:
-        # The floats may have been written with any dtype.
-        sequences = [field.with_type(with_floats(field.type, pa.float64())) for field in sequences]
-    wanted = Wanted(pa.schema([*sequences, *fields]), requested_dtypes=job.wanted.requested_dtypes)
-
-    def take(chunk: Chunk) -> DecodedRows:
-        return DecodedRows(dataset.decode(chunk, wanted), chunk.consumed)
-
-    with reading.map_chunks(phase, wanted, take) as all_rows:
-        yield from _audit_batches((rows.batch for rows in all_rows), job, audit, padding)
-
-
-def _audit_batches(batches: Iterable[Batch], job: Job, audit: Audit, padding: Padding) -> Iterator[BatchRows]:
     side, width = padding.padding, None
     first = job.columns[0].name
-    for batch in batches:
-        if batch.faults:
-            raise _row_error(batch, batch.faults[0], batch.faults[0].column)
-        values = {column.name: _column(batch, column) for column in job.columns}
+    for rows in all_rows:
+        batch, values, bad = rows.batch, rows.ragged, rows.bad
+        audit.add_bad_rows(rows.faults, batch.place)
         places = values[first].lengths
         stated = None if padding.length is None else _read_lengths(batch, padding.length)
         mask, fits = _read_mask(batch, padding, places, stated)
-        if width is None and len(batch):
-            width = int(places[0])
+        if width is None and not bad.all():
+            width = int(places[int(np.argmin(bad))])
         for ragged in values.values():
             fits &= ragged.lengths == places
-        audit.add_invalid_masks(~fits, batch.place)
+        fits &= ~bad
+        audit.add_invalid_masks(~fits & ~bad, batch.place, padding.mask)
+        for name in masks:
+            audit.add_invalid_masks(rows.wrong_masks(name), batch.place, name)
         if padding.mask is None and stated is not None:
-            possible = _are_valid_lengths(stated, places)
+            possible = _are_valid_lengths(stated, places) | bad
             audit.add_invalid_lengths(~possible, batch.place)
             fits &= possible
         good = fits & (places == width)
         audit.add_unequal(fits & ~good, width or 0, batch.place)
         picked = np.flatnonzero(good)
-        masks = _rectangle(mask, picked, width or 0).astype(bool)
+        marked = _rectangle(mask, picked, width or 0).astype(bool)
         rectangles = {name: _rectangle(ragged, picked, width or 0) for name, ragged in values.items()}
-        side = side or side_of(masks)
+        side = side or side_of(marked)
         if width and len(picked):
             audit.add_padded(
                 rectangles,
-                masks,
+                marked,
                 side or "post",
                 lambda row, batch=batch, picked=picked: batch.place(int(picked[row])),  # type: ignore[misc]
                 None if stated is None else stated[picked],
@@ -131,20 +90,6 @@ def _audit_batches(batches: Iterable[Batch], job: Job, audit: Audit, padding: Pa
             return copy_row(number, values, place, mask)
 
         yield lengths, row_at
-
-
-def _column(batch: Batch, column: PadColumn) -> Ragged:
-    ragged, faults = Ragged.from_arrow(batch.columns.column(column.name), column.inner)
-    if faults:
-        raise _row_error(batch, faults[0], column.name)
-    asked = to_column_dtype(ragged, column)
-    if asked is not ragged and (faults := find_misfits(ragged, column.dtype)):
-        raise _row_error(batch, faults[0], column.name)
-    return asked
-
-
-def _row_error(batch: Batch, fault: Fault, column: str | None) -> DataError:
-    return DataError(fault.reason, place=batch.place(fault.row), column=column, remedy="Fix the row.")
 
 
 def _read_mask(

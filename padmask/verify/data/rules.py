@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+import math
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from itertools import islice
+from shlex import quote
 from typing import Any
 
 import numpy as np
@@ -13,7 +16,7 @@ from padmask.core.arrow_lists import Flags
 from padmask.core.columns import IGNORED_LABEL
 from padmask.core.kernel import Mask
 from padmask.core.ragged import Ragged
-from padmask.errors import Place
+from padmask.errors import Fault, Place
 from padmask.formats.contract import LACKS_END
 from padmask.spec.pad import Side
 
@@ -45,6 +48,7 @@ class Rule:
 RULES = {
     rule.name: rule
     for rule in (
+        Rule("bad-row", "error", "the row cannot be read, or does not fit the other rows"),
         Rule("mask-shape", "error", "the mask has values other than 0 and 1, or is not as long as the ids"),
         Rule("rows-unequal", "error", "padded rows have different lengths, so they do not form an array"),
         Rule("mask-not-contiguous", "error", "the mask has a hole: there is padding between real tokens"),
@@ -54,12 +58,20 @@ RULES = {
         Rule("mixed-sides", "error", "some files are padded at the end, others at the start", "file"),
         Rule("padding-not-pad-value", "error", "a padded position does not have the pad value"),
         Rule("pad-value-in-tokens", "warning", "mask_zero=True or a Masking layer would mask real tokens"),
+        Rule("non-finite", "warning", "real tokens are NaN or infinite, so outputs and gradients become NaN"),
         Rule(
             "row-fully-masked", "warning", "rows without real tokens give NaN in pooling and attention layers"
         ),
         Rule("cudnn-fallback", "warning", "cuDNN supports only rows with a token and padding at the end"),
         Rule("stranger-file", "error", "the _padmask.json of the folder does not list the file", "file"),
         Rule("no-end-mark", "warning", LACKS_END, "file"),
+        Rule(
+            "unmarked-padding",
+            "warning",
+            "padmask padded the file, but the columns that mark the padding are missing, so the padding "
+            "counts as real tokens",
+            "file",
+        ),
         Rule("mixed-dtypes", "warning", "the column has different types in different files", "file"),
         Rule(
             "labels-on-padding", "warning", "labels on padding are not -100, so they are included in the loss"
@@ -77,22 +89,38 @@ class Finding:
         count: number of rows or files that violate the rule.
         examples: locations of the first violations.
         detail: what is wrong, and how to fix it.
+        column: column that violates the rule; None if the violation is not in one column.
+        reasons: for `bad-row`, what is wrong at each of the examples; empty for other rules.
     """
 
     rule: Rule
     count: int = 0
     examples: list[Place] = field(default_factory=list)
     detail: str = ""
+    column: str | None = None
+    reasons: list[str] = field(default_factory=list)
 
     def as_dict(self) -> dict[str, Any]:
         """Return the finding as a dict for JSON."""
         return {
             "rule": self.rule.name,
             "severity": self.rule.severity,
+            "column": self.column,
             "count": self.count,
             "examples": [str(place) for place in self.examples],
+            "reasons": list(self.reasons),
             "detail": self.detail or self.rule.means,
         }
+
+    def extend(self, count: int, places: Iterable[Place], reasons: Iterable[str] = ()) -> None:
+        """Count more violations. Only the first places and reasons of all violations are examples."""
+        self.count += count
+        self.examples += islice(places, EXAMPLES - len(self.examples))
+        self.reasons += islice(reasons, EXAMPLES - len(self.reasons))
+
+    def copy(self) -> Finding:
+        """Return an independent copy."""
+        return replace(self, examples=list(self.examples), reasons=list(self.reasons))
 
 
 @dataclass(frozen=True)
@@ -103,11 +131,13 @@ class AuditColumn:
         name: name of the column.
         value: pad value; None if unknown.
         label: whether the column contains labels, which should be padded with -100.
+        any_value: whether the pad value is also a valid token of the column, such as the token type 0.
     """
 
     name: str
     value: Any
     label: bool = False
+    any_value: bool = False
 
 
 def find_holes(mask: Mask) -> Flags:
@@ -145,7 +175,8 @@ class Audit:
 
     def __init__(self, columns: Sequence[AuditColumn]) -> None:
         self._columns = columns
-        self._found: dict[str, Finding] = {}
+        # The findings, by the name of the rule and of the column.
+        self._found: dict[tuple[str, str | None], Finding] = {}
         self._used: dict[str, Flags] = {}
         self._range: dict[str, tuple[int, int]] = {}
         self._pads: dict[str, Any] = {}
@@ -169,10 +200,9 @@ class Audit:
         >>> audits[0].id_range("ids"), [found.count for found in audits[0].findings()]
         ((0, 1), [1, 2])
         """
-        for name, found in later._found.items():
-            finding = self._found.setdefault(name, Finding(RULES[name], detail=found.detail))
-            finding.count += found.count
-            finding.examples += found.examples[: EXAMPLES - len(finding.examples)]
+        for key, found in later._found.items():
+            new = Finding(found.rule, detail=found.detail, column=found.column)
+            self._found.setdefault(key, new).extend(found.count, found.examples, found.reasons)
         for name, (low, high) in later._range.items():
             least, most = self._range.get(name, (low, high))
             self._range[name] = min(low, least), max(high, most)
@@ -183,19 +213,34 @@ class Audit:
     def copy(self) -> Audit:
         """Return an independent copy of the findings so far."""
         same = Audit(self._columns)
-        same._found = {
-            name: replace(found, examples=list(found.examples)) for name, found in self._found.items()
-        }
+        same._found = {key: found.copy() for key, found in self._found.items()}
         same._used = {name: used.copy() for name, used in self._used.items()}
         same._range, same._pads = dict(self._range), dict(self._pads)
         return same
 
     def findings(self) -> list[Finding]:
-        """Return the findings in the order of the rules."""
-        for finding in self._found.values():
+        """Return the findings in the order of the rules and the columns."""
+        rules, names = list(RULES), [column.name for column in self._columns]
+
+        def order(finding: Finding) -> tuple[int, int, str]:
+            known = names.index(finding.column) if finding.column in names else len(names)
+            return rules.index(finding.rule.name), known, finding.column or ""
+
+        found = []
+        for finding in sorted(self._found.values(), key=order):
             if finding.rule.name == "pad-value-in-tokens":
-                finding.detail = self._describe_unused_ids()
-        return [self._found[name] for name in RULES if name in self._found]
+                if self._are_flags(finding.column or ""):
+                    continue
+                finding.detail = self._with_unused_id(finding.column or "")
+            found.append(finding)
+        return found
+
+    def add_bad_rows(self, faults: Iterable[Fault], place: Places) -> None:
+        """Report rows that cannot be read or padded."""
+        for fault in faults:
+            key = ("bad-row", fault.column)
+            finding = self._found.setdefault(key, Finding(RULES["bad-row"], column=fault.column))
+            finding.extend(1, [place(fault.row)], [fault.reason])
 
     def add_raw(self, rows: Mapping[str, Ragged], padding: Side, place: Places) -> None:
         """Check raw rows as if they were padded.
@@ -209,7 +254,8 @@ class Audit:
         for column in self._columns:
             self._tokens(column, rows[column.name], place)
             if column.label and column.value != IGNORED_LABEL:
-                self._report("labels-on-padding", np.ones(len(lengths), dtype=bool), place)
+                every = np.ones(len(lengths), dtype=bool)
+                self._report("labels-on-padding", every, place, column=column.name)
         self._report("row-fully-masked", lengths == 0, place)
         self._report("cudnn-fallback", (lengths == 0) | (padding == "pre"), place)
 
@@ -237,8 +283,8 @@ class Audit:
         self._report("mask-wrong-side", ~holes & (kept > 0) & ~edge, place)
         if lengths is not None:
             self._report("mask-length", lengths != kept, place)
-        wrong = [self._padded_column(column, values[column.name], mask, place) for column in self._columns]
-        self._report("padding-not-pad-value", np.any(wrong, axis=0), place)
+        for column in self._columns:
+            self._padded_column(column, values[column.name], mask, place)
         self._report("row-fully-masked", kept == 0, place)
         self._report("cudnn-fallback", (kept == 0) | holes | ~mask[:, 0], place)
 
@@ -251,8 +297,8 @@ class Audit:
         """
         first = next(iter(types.values()), None)
         others = [Place(f"{name} ({type_})") for name, type_ in types.items() if type_ != first]
-        detail = f"column {column!r} has different types in different files; in the first file it is {first}"
-        self._report("mixed-dtypes", np.ones(len(others), dtype=bool), others.__getitem__, detail)
+        detail = f"the column has different types in different files; in the first file it is {first}"
+        self._report("mixed-dtypes", np.ones(len(others), dtype=bool), others.__getitem__, detail, column)
 
     def add_sides(self, sides: Mapping[str, Side]) -> None:
         """Report files that are padded on another side than the first file.
@@ -280,13 +326,17 @@ class Audit:
         """Report files that lack the end marker of their format, and may be truncated."""
         self._report("no-end-mark", np.ones(len(names), dtype=bool), lambda row: Place(names[row]))
 
+    def add_unmarked(self, names: Sequence[str]) -> None:
+        """Report padded files that lack the columns that marked their padding."""
+        self._report("unmarked-padding", np.ones(len(names), dtype=bool), lambda row: Place(names[row]))
+
     def add_invalid_lengths(self, bad: Flags, place: Places) -> None:
         """Report rows whose length is null, negative or larger than the row."""
         self._report("length-range", bad, place)
 
-    def add_invalid_masks(self, bad: Flags, place: Places) -> None:
-        """Report rows whose mask is invalid or differs in length from the ids."""
-        self._report("mask-shape", bad, place)
+    def add_invalid_masks(self, bad: Flags, place: Places, mask: str | None = None) -> None:
+        """Report rows whose mask, the column `mask`, is invalid or differs in length from the ids."""
+        self._report("mask-shape", bad, place, column=mask)
 
     def add_unequal(self, bad: Flags, width: int, place: Places) -> None:
         """Report rows whose number of positions differs from that of the first row."""
@@ -296,8 +346,8 @@ class Audit:
 
     def _padded_column(
         self, column: AuditColumn, values: npt.NDArray[Any], mask: Mask, place: Places
-    ) -> Flags:
-        """Check a padded column, and return which rows have padding that differs from the pad value."""
+    ) -> None:
+        """Check a padded column."""
         if column.value is None and not mask.all():
             # The pad value is unknown. Use the most frequent value in the padding, because some masks may be
             # wrong.
@@ -307,41 +357,69 @@ class Audit:
         self._tokens(column, Ragged(values[mask], np.cumsum(kept) - kept, kept), place)
         if column.label:
             unlike = (values != IGNORED_LABEL).reshape(*mask.shape, -1).any(axis=2) & ~mask
-            self._report("labels-on-padding", unlike.any(axis=1), place)
-        if column.value is None:
-            return np.zeros(len(mask), dtype=bool)
-        wrong: Flags = ((values != column.value).reshape(*mask.shape, -1).any(axis=2) & ~mask).any(axis=1)
-        return wrong
+            self._report("labels-on-padding", unlike.any(axis=1), place, column=column.name)
+        if column.value is not None:
+            other = ~_equal(values, column.value).reshape(*mask.shape, -1).all(axis=2) & ~mask
+            self._report("padding-not-pad-value", np.asarray(other.any(axis=1)), place, column=column.name)
 
     def _tokens(self, column: AuditColumn, rows: Ragged, place: Places) -> None:
-        """Report rows with the pad value among their real tokens. Labels are exempt because they may be 0."""
-        if rows.values.dtype.kind in "iu" and rows.values.size:
-            least, most = int(rows.values.min()), int(rows.values.max())
+        """Check the real tokens of a column."""
+        values = rows.values
+        if values.dtype.kind == "f":
+            self._report("non-finite", _rows_with(rows, ~np.isfinite(values)), place, column=column.name)
+        if values.dtype.kind in "iu" and values.size:
+            least, most = int(values.min()), int(values.max())
             low, high = self._range.get(column.name, (least, most))
             self._range[column.name] = min(low, least), max(high, most)
-        if column.label or column.value is None:
+        if column.label or column.any_value or column.value is None:
             return
         # A vector counts as padding if all its values are the pad value.
-        equal = rows.values == column.value
-        equal = equal.all(axis=tuple(range(1, equal.ndim)))
-        seen = np.concatenate([[0], np.cumsum(equal)])
-        self._report("pad-value-in-tokens", seen[rows.starts + rows.lengths] > seen[rows.starts], place)
-        if rows.values.dtype.kind in "iu" and rows.values.ndim == 1:
-            ids = rows.values[(rows.values >= 0) & (rows.values < LARGEST_ID)]
+        equal = _by_token(_equal(values, column.value)).all(axis=1)
+        self._report("pad-value-in-tokens", _rows_with(rows, np.asarray(equal)), place, column=column.name)
+        if values.dtype.kind in "iu" and values.ndim == 1:
+            ids = values[(values >= 0) & (values < LARGEST_ID)]
             self._used[column.name] = used = _extend_to(self._used.get(column.name), ids.max(initial=-1))
             used[ids] = True
 
-    def _describe_unused_ids(self) -> str:
-        """Return the detail of `pad-value-in-tokens`, with the smallest unused id of each column."""
-        free = [f"{name}={int(np.argmin(_extend_to(used, len(used))))}" for name, used in self._used.items()]
-        remedy = f"; to pad with an unused id, use -c {free[0]}" if free else ""
-        return RULES["pad-value-in-tokens"].means + remedy
+    def _are_flags(self, name: str) -> bool:
+        """Return whether a column beside the tokens holds only 0 and 1, which are flags and not ids."""
+        beside = name != next((column.name for column in self._columns), None)
+        low, high = self._range.get(name, (0, LARGEST_ID))
+        return beside and low >= 0 and high <= 1
 
-    def _report(self, name: str, bad: Flags, place: Places, detail: str = "") -> None:
+    def _with_unused_id(self, name: str) -> str:
+        """Return the detail of `pad-value-in-tokens`, with the smallest unused id of the column."""
+        means, used = RULES["pad-value-in-tokens"].means, self._used.get(name)
+        if used is None:
+            return means
+        unused = int(np.argmin(_extend_to(used, len(used))))
+        return f"{means}; to pad with an unused id, use -c {quote(f'{name}={unused}')}"
+
+    def _report(
+        self, name: str, bad: Flags, place: Places, detail: str = "", column: str | None = None
+    ) -> None:
         count = int(bad.sum())
         if not count:
             return
-        finding = self._found.setdefault(name, Finding(RULES[name], detail=detail or RULES[name].means))
-        finding.count += count
-        wanted = EXAMPLES - len(finding.examples)
-        finding.examples += [place(row) for row in np.flatnonzero(bad)[:wanted].tolist()]
+        new = Finding(RULES[name], detail=detail or RULES[name].means, column=column)
+        found = self._found.setdefault((name, column), new)
+        found.extend(count, map(place, np.flatnonzero(bad)[:EXAMPLES].tolist()))
+
+
+def _equal(values: npt.NDArray[Any], value: Any) -> Flags:
+    """Return which values are the pad value, which may be NaN."""
+    if value != value and values.dtype.kind == "f":
+        return np.asarray(np.isnan(values))
+    return np.asarray(values == value)
+
+
+def _by_token(flagged: Flags) -> npt.NDArray[Any]:
+    """Return flags of values as an array of shape (tokens, values per token)."""
+    return flagged.reshape(len(flagged), math.prod(flagged.shape[1:]))
+
+
+def _rows_with(rows: Ragged, flagged: Flags) -> Flags:
+    """Return which rows have a flagged value."""
+    seen = np.concatenate([[0], np.cumsum(_by_token(flagged).any(axis=1))])
+    found: Flags = seen[rows.starts + rows.lengths] > seen[rows.starts]
+    return found

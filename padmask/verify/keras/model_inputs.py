@@ -1,23 +1,29 @@
-"""Find the inputs of a Keras model, and whether each expects tokens, features, a mask or a static value."""
+"""Find the inputs of a Keras model, and what each expects: tokens, features, a mask, lengths or constants."""
 
 from __future__ import annotations
 
 import inspect
 import re
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import keras
 
 from padmask.errors import SpecError
-from padmask.verify.proof.sample import ModelInput
+from padmask.verify.proof.sample import MADE, ModelInput
 
 
-def find_model_inputs(model: Any) -> list[ModelInput]:
+def find_model_inputs(model: Any, roles: Mapping[str, str] | None = None) -> list[ModelInput]:
     """Return the inputs of a model, each with its role, shape and dtype.
 
+    Args:
+        model: built Keras model.
+        roles: role of inputs whose names do not show that they take the mask or the lengths: `"mask"` or
+            `"lengths"`, by input name.
+
     Raises:
-        SpecError: no input has a time axis, or an input expects strings.
+        SpecError: no input has a time axis, an input expects strings, or an input cannot have its role.
     """
     tensors = inputs_of(model)
     strings = [name for name, _, dtype, _ in tensors if dtype == "string"]
@@ -26,7 +32,7 @@ def find_model_inputs(model: Any) -> list[ModelInput]:
             f"The model's input {strings[0]!r} expects strings, which cannot be padded. Verify only the part "
             "of the model after its text layers, or use --predict to verify a function that calls the model."
         )
-    slots = [_describe_input(model, *tensor) for tensor in tensors]
+    slots = [_with_role(_describe_input(model, *tensor), (roles or {}).get(tensor[0])) for tensor in tensors]
     timed = [slot.name for slot in slots if slot.kind in ("tokens", "features")]
     if not timed:
         raise SpecError(
@@ -34,13 +40,24 @@ def find_model_inputs(model: Any) -> list[ModelInput]:
             "accepts sequences."
         )
     return [
-        slot
-        if slot.kind != "mask"
-        else ModelInput(
-            slot.name, "mask", slot.shape, slot.dtype, mask_of=_find_masked_input(slot.name, timed)
-        )
+        replace(slot, mask_of=_find_masked_input(slot.name, timed)) if slot.kind in MADE else slot
         for slot in slots
     ]
+
+
+def _with_role(slot: ModelInput, role: str | None) -> ModelInput:
+    """Return an input with a role that the user chose."""
+    if role is None:
+        return slot
+    per_row = slot.shape in ((), (1,))
+    if per_row != (role == "lengths"):
+        needs = "lengths are one number per row" if role == "lengths" else "a mask has one number per step"
+        raise SpecError(
+            f"--input {slot.name}={role}: the model's input {slot.name!r} has the shape "
+            f"{(None, *slot.shape)}, but {needs}. Choose another input.",
+            options=["model_inputs"],
+        )
+    return ModelInput(slot.name, role, slot.shape, slot.dtype)
 
 
 def inputs_of(model: Any) -> list[tuple[str, tuple[int | None, ...], str, Any]]:

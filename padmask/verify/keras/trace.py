@@ -14,6 +14,7 @@ from padmask.verify.keras.record import Event, is_from_keras, marks_padding
 from padmask.verify.keras.two_runs import Runs, crop_empty_row, run_twice
 from padmask.verify.keras.user_model import UserModel
 from padmask.verify.proof.checks import CannotRunError
+from padmask.verify.proof.sample import MADE
 from padmask.verify.proof.verify_subject import Verification
 from padmask.verify.report import LayerReport
 
@@ -68,7 +69,7 @@ def find_culprit(user: UserModel, verification: Verification, value: Any) -> Tra
     entry = _find_entry(runs)
     if entry is None:
         return Traced(remark="no layer lets padding in when the model runs layer by layer", layers=layers)
-    explicit_masks = any(slot.kind == "mask" for slot in user.slots) or any(
+    explicit_masks = any(slot.kind in MADE for slot in user.slots) or any(
         map(_gets_explicit_mask, runs.padded)
     )
     culprit, reason = _find_culprit_call(runs, entry, explicit_masks=explicit_masks)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any
@@ -35,12 +35,15 @@ class UserModel:
         model: built Keras model.
         engine: backend and device of Keras.
         batch_size: maximum number of rows per call of the model.
+        roles: inputs that take the mask or the lengths, as in `find_model_inputs`.
     """
 
-    def __init__(self, model: Any, engine: Engine, batch_size: int = 32) -> None:
+    def __init__(
+        self, model: Any, engine: Engine, batch_size: int = 32, roles: Mapping[str, str] | None = None
+    ) -> None:
         if not model.built:
             raise SpecError("The model is not built. Call the model once on a batch, or add an Input.")
-        self.model, self.engine, self.slots = model, engine, find_model_inputs(model)
+        self.model, self.engine, self.slots = model, engine, find_model_inputs(model, roles)
         self._batch_size = batch_size
         tensors = inputs_of(model)
         # Fixed batch size of a stateful model; None for any batch size.
@@ -119,6 +122,10 @@ class UserModel:
             if slot.kind == "mask":
                 mask = batch[slot.mask_of or ""].mask
                 arrays.append(_reshape_mask(mask, slot).astype(slot.dtype))
+                continue
+            if slot.kind == "lengths":
+                lengths = batch[slot.mask_of or ""].lengths
+                arrays.append(lengths.reshape(len(lengths), *slot.shape).astype(slot.dtype))
                 continue
             values = batch[slot.name].values
             if slot.kind == "static":

@@ -16,7 +16,7 @@ from padmask.verify.keras.trace import find_culprit
 from padmask.verify.keras.user_model import UserModel
 from padmask.verify.proof.checks import ROWS_ALONE, CannotRunError
 from padmask.verify.proof.random_rows import draw_random_rows, take_sample
-from padmask.verify.proof.sample import ModelInput, Sample, SampleRows, pick_rows, shared_lengths
+from padmask.verify.proof.sample import MADE, ModelInput, Sample, SampleRows, pick_rows, shared_lengths
 from padmask.verify.proof.verify_subject import verify_subject
 from padmask.verify.report import SubjectReport
 
@@ -129,7 +129,7 @@ def _choose_sample(user: UserModel, spec: ModelSpec, value: Any, rows: SampleRow
 
 def _check_rows(user: UserModel, rows: SampleRows) -> None:
     """Check that the rows match the inputs of the model, because Keras's own errors are hard to read."""
-    known = [slot.name for slot in user.slots if slot.kind != "mask"]
+    known = [slot.name for slot in user.slots if slot.kind not in MADE]
     timed = [slot.name for slot in user.slots if slot.kind in ("tokens", "features")]
     unknown = [name for name in rows if name not in known]
     missing = [name for name in timed if name not in rows]

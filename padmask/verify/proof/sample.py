@@ -18,17 +18,22 @@ from padmask.spec.pad import Side
 ModelBatch = Mapping[str, Padded]
 
 
+# Kinds of inputs whose values the proof makes from the rows of another input.
+MADE = ("mask", "lengths")
+
+
 @dataclass(frozen=True)
 class ModelInput:
     """An input of a model and its role.
 
     Args:
         name: name of the input in the model.
-        kind: `"tokens"` (ids), `"features"` (float vectors), `"mask"`, or `"static"` (no time axis).
+        kind: `"tokens"` (ids), `"features"` (float vectors), `"mask"`, `"lengths"` (number of
+            tokens in each row), or `"static"` (no time axis).
         shape: shape without the batch axis. None for an axis of any size.
         dtype: dtype that the model expects.
         vocab: number of ids that the embedding accepts; None if unknown.
-        mask_of: for a mask, the name of the masked input.
+        mask_of: for a mask or lengths, the name of the input that they describe.
         exact: whether `vocab` is certainly the size of the embedding that reads this input.
     """
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from padmask.core.python_rows import flatten
-from padmask.errors import Place
+from padmask.errors import Fault, Place
 from padmask.verify.data.rules import RULES, Audit, AuditColumn
 
 MASK = np.array([[True, True, False], [True, True, True], [True, False, False]])
@@ -90,10 +90,9 @@ def test_mixed_types():
     audit = Audit([AuditColumn("ids", value=0)])
     audit.add_types("ids", {"a": "int32", "b": "int64", "c": "int32"})
     assert found(audit) == {"mixed-dtypes": (1, ["b (int64)"])}
-    assert (
-        audit.findings()[0].detail
-        == "column 'ids' has different types in different files; in the first file it is int32"
-    )
+    [finding] = audit.findings()
+    assert finding.column == "ids"
+    assert finding.detail.endswith("in the first file it is int32")
 
 
 def test_mixed_sides():
@@ -135,6 +134,99 @@ def test_remedy_names_an_unused_id():
     assert "-c ids=3" in finding.detail
 
 
+# --- one finding per rule and column ---------------------------------------------------------------------
+
+
+def by_column(audit: Audit) -> dict[tuple[str, str | None], int]:
+    return {(finding.rule.name, finding.column): finding.count for finding in audit.findings()}
+
+
+def audited_raw(columns: list[AuditColumn], **rows: list) -> Audit:
+    audit = Audit(columns)
+    audit.add_raw({name: flatten(of) for name, of in rows.items()}, "post", "row {}".format)
+    return audit
+
+
+def test_pad_value_names_its_column():
+    audit = audited_raw([AuditColumn("a", 0), AuditColumn("b", 0)], a=[[5, 6], [7]], b=[[1, 0], [2]])
+    assert by_column(audit) == {("pad-value-in-tokens", "b"): 1}
+    # The remedy is an id that no token of this column has.
+    assert audit.findings()[0].detail.endswith("-c b=3")
+
+
+def test_each_column_has_its_unused_id():
+    audit = audited_raw([AuditColumn("a", 0), AuditColumn("my b", 0)], a=[[0, 1]], **{"my b": [[0, 2]]})
+    assert [finding.detail.rpartition("-c ")[2] for finding in audit.findings()] == ["a=2", "'my b=1'"]
+
+
+def test_pad_value_as_valid_token():
+    types = AuditColumn("token_type_ids", 0, any_value=True)
+    audit = audited_raw([AuditColumn("ids", 0), types], ids=[[5, 6]], token_type_ids=[[0, 7]])
+    assert by_column(audit) == {}
+
+
+def test_flags_beside_the_tokens():
+    ids, flags = AuditColumn("ids", 0), AuditColumn("flags", 0)
+    assert by_column(audited_raw([ids, flags], ids=[[5, 6]], flags=[[0, 1]])) == {}
+    # A value above 1 is not a flag, and tokens may be 0 and 1.
+    rule = "pad-value-in-tokens"
+    assert by_column(audited_raw([ids, flags], ids=[[5, 6]], flags=[[0, 2]])) == {(rule, "flags"): 1}
+    assert by_column(audited_raw([ids], ids=[[1, 0]])) == {(rule, "ids"): 1}
+
+
+@pytest.mark.parametrize("number", [float("nan"), float("inf"), float("-inf")], ids=str)
+def test_non_finite_tokens(number):
+    audit = audited_raw([AuditColumn("x", -1.0)], x=[[1.0, 2.0], [number, 3.0], [], [4.0]])
+    assert by_column(audit)["non-finite", "x"] == 1
+    assert found(audit)["non-finite"] == (1, ["row 1"])
+
+
+def test_non_finite_vectors():
+    audit = audited_raw([AuditColumn("x", 0.0)], x=[[[1.0, 2.0]], [[3.0, 4.0], [5.0, float("nan")]]])
+    assert found(audit) == {"non-finite": (1, ["row 1"])}
+
+
+def test_padding_may_be_nan():
+    values = np.where(MASK, 7.0, np.nan)
+    audit = Audit([AuditColumn("x", float("nan"))])
+    audit.add_padded({"x": values}, MASK, "post", "row {}".format)
+    assert found(audit) == {}
+    audit.add_padded({"x": changed(values, 0, 2, 5.0)}, MASK, "post", "row {}".format)
+    assert by_column(audit) == {("padding-not-pad-value", "x"): 1}
+
+
+def test_wrong_padding_names_its_column():
+    columns = [AuditColumn("ids", 0), AuditColumn("b", 0)]
+    audit = Audit(columns)
+    audit.add_padded({"ids": IDS, "b": changed(IDS, 0, 2, 5)}, MASK, "post", "row {}".format)
+    assert by_column(audit) == {("padding-not-pad-value", "b"): 1}
+
+
+def test_bad_rows_have_reasons():
+    audit = Audit([AuditColumn("ids", 0), AuditColumn("labels", -100, label=True)])
+    faults = [Fault(0, "null", "labels"), Fault(1, "not JSON"), Fault(3, "1.5", "ids"), Fault(4, "x", "ids")]
+    audit.add_bad_rows(faults, lambda row: Place("a", "line", row + 1))
+    seen = [(bad.column, bad.count, list(map(str, bad.examples)), bad.reasons) for bad in audit.findings()]
+    assert seen == [
+        ("ids", 2, ["a, line 4", "a, line 5"], ["1.5", "x"]),
+        ("labels", 1, ["a, line 1"], ["null"]),
+        (None, 1, ["a, line 2"], ["not JSON"]),
+    ]
+
+
+def test_bad_rows_keep_first_reasons():
+    audit = Audit([AuditColumn("ids", 0)])
+    audit.add_bad_rows([Fault(row, str(row), "ids") for row in range(9)], lambda row: Place("a", "row", row))
+    [bad] = audit.findings()
+    assert (bad.count, bad.reasons) == (9, ["0", "1", "2", "3", "4"])
+
+
+def test_unmarked_files():
+    audit = Audit([AuditColumn("ids", 0)])
+    audit.add_unmarked(["a.parquet"])
+    assert found(audit) == {"unmarked-padding": (1, ["a.parquet"])}
+
+
 def test_raw_rows():
     audit = Audit([AuditColumn("ids", value=9), AuditColumn("labels", value=0, label=True)])
     rows = flatten([[1, 9], [], [3]])
@@ -169,8 +261,14 @@ def test_every_rule_is_tested():
         "stranger-file",
         "no-end-mark",
         "cudnn-fallback",
+        "bad-row",
+        "non-finite",
+        "unmarked-padding",
     }
     assert tested == set(RULES)
+
+
+BAD = {1: "labels", 2: None, 3: "ids"}
 
 
 @pytest.mark.parametrize("cut", [0, 1, 3, 4])
@@ -183,6 +281,8 @@ def test_audits_can_be_joined(cut):
         new = Audit(columns)
         ragged = {"ids": flatten(rows[first:last]), "labels": flatten(labels[first:last])}
         new.add_raw(ragged, "post", lambda row: Place(f"row {first + row}"))
+        faults = [Fault(row - first, str(row), name) for row, name in BAD.items() if first <= row < last]
+        new.add_bad_rows(faults, lambda row: Place(f"row {first + row}"))
         return new
 
     whole, joined = audit(0, 4), audit(0, cut)

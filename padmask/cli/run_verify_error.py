@@ -1,0 +1,71 @@
+"""Write the reports of a run of `padmask verify` that an error ended, which replace older reports."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from typing import Any
+
+import click
+
+from padmask.cli.failures import error_report, message_of
+from padmask.cli.verify import FailedStart, command
+from padmask.errors import OutputError, PadmaskError, SpecError, redacted
+from padmask.storage.conflicts import refuse_conflicts
+from padmask.storage.output import open_output
+from padmask.verify.api import environment
+from padmask.verify.run_error import RunError, error_to_annotation, error_to_json, error_to_junit
+
+ERROR_FORMS = {"json": error_to_json, "junit": error_to_junit, "github": error_to_annotation}
+
+
+def run_verify_error(failed: FailedStart) -> None:
+    """Write the reports of a run that did not start, except reports that would replace an input."""
+    error = _read_error(failed.error)
+    with suppress(PadmaskError, OSError):
+        files = {f"{form} {path}": path for form, path in failed.reports if path != "-"}
+        if len(files) < sum(path != "-" for _, path in failed.reports):
+            return
+        refuse_report_conflicts(files, [path for path in failed.inputs if _may_exist(path)])
+        for form, path in failed.reports:
+            if path != "-":
+                with open_output(path) as stream:
+                    stream.write(ERROR_FORMS[form](error).encode(errors="backslashreplace"))
+        to_stdout = [form for form, path in failed.reports if path == "-"]
+        if len(to_stdout) == 1:
+            click.echo(ERROR_FORMS[to_stdout[0]](error), nl=False)
+
+
+def error_text(form: str, error: Exception) -> str:
+    """Return the report of a run that an error ended, in the requested format."""
+    return ERROR_FORMS[form](_read_error(error))
+
+
+def _read_error(error: Exception) -> RunError:
+    if isinstance(error, click.ClickException):
+        error = SpecError(error.format_message())
+    option_names = {parameter.name or "": parameter.opts[-1] for parameter in command.params}
+    place = error.place if isinstance(error, PadmaskError) else None
+    fields: Mapping[str, Any] = error_report(error, option_names)
+    return RunError(redacted(message_of(error)), place, fields, environment())
+
+
+def _may_exist(path: str) -> bool:
+    return os.path.exists(path) or any(character in path for character in "*?[")
+
+
+def refuse_report_conflicts(reports: Mapping[str, str | None], inputs: Sequence[str]) -> None:
+    """Raise an error if reports share a file or replace an input.
+
+    Raises:
+        OutputError: a file would be lost. Inputs that cannot be read raise no error here, because the run
+            reports them.
+    """
+    for path in inputs or ["-"]:
+        try:
+            refuse_conflicts(reports, [path])
+        except OutputError:
+            raise
+        except PadmaskError:
+            continue

@@ -1,0 +1,29 @@
+"""Print the findings of `verify` and `inspect`."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from padmask.render.console import print_line, printable_line
+from padmask.verify.report import describe_finding, describe_place
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from padmask.verify.data.rules import Finding
+
+
+def print_findings(findings: Sequence[Finding], console: Console) -> None:
+    """Print findings as a linter does: one per line, starting with its place, and never wrapped."""
+    for finding in findings:
+        severity = finding.rule.severity
+        colour = {"error": "red", "warning": "yellow"}.get(severity, "dim")
+        end = "" if severity == "error" else f" [{colour}]\\[{severity}][/{colour}]"
+        for place, text in describe_finding(finding):
+            rule, _, rest = text.partition(": ")
+            print_line(
+                f"{printable_line(describe_place(place))}: [{colour}]{rule}[/{colour}]: "
+                f"{printable_line(rest)}{end}",
+                console,
+            )

@@ -1,0 +1,135 @@
+"""Choose the columns that `verify` checks, and find out what their tokens mean."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from padmask.core.arrow_lists import is_mask, is_sequence, is_vectors, kind_of
+from padmask.core.columns import IGNORED_LABEL, LABEL_NAMES, MASK_NAMES, PadColumn, is_label
+from padmask.core.padding import Padding, mask_field, may_be_mask
+from padmask.core.ragged import Ragged
+from padmask.formats.contract import Batch, Wanted
+from padmask.formats.dataset import Dataset
+from padmask.spec.columns import Column
+from padmask.verify.data.rules import AuditColumn
+
+# Names of columns in which a mask of the tokens may be.
+MASKS = tuple(dict.fromkeys([*MASK_NAMES, "attention_mask", "padding_mask"]))
+
+# Words in the names of columns in which 0 is a valid token: masks, token types, positions, tags, weights.
+_VALID_ZEROS = {"mask", "masks", "type", "types", "segment", "segments", "position", "positions", "bbox"}
+_VALID_ZEROS |= {"label", "labels", "tag", "tags", "pos", "ner", "offset", "offsets", "weight", "weights"}
+
+# A labels column belongs to the tokens if at least this share of the first rows has the lengths of the ids.
+_SAME_LENGTHS = 0.5
+
+
+def audit_columns(columns: Sequence[PadColumn], values: Mapping[str, Any]) -> list[AuditColumn]:
+    """Return the columns to check, with their known pad values."""
+    return [
+        AuditColumn(
+            column.name,
+            values[column.name],
+            is_label(column),
+            # Floats beside the tokens are weights or scores. Vectors may be features, as for a Masking layer.
+            accepts_pad_value(column.name) or (place > 0 and column.kind == "float" and column.inner is None),
+        )
+        for place, column in enumerate(columns)
+    ]
+
+
+def known_pad_values(
+    columns: Sequence[PadColumn], padding: Padding | None, *, requested: bool
+) -> dict[str, Any]:
+    """Return the pad value of each column; None if unknown.
+
+    Args:
+        columns: columns to check.
+        padding: columns that mark the padding of padded rows; None for raw rows, which would be padded.
+        requested: whether the user named the columns.
+    """
+    if padding is None:
+        return {column.name: column.value for column in columns}
+    # Without metadata, a value of 0 is only the default, and so is every value beside the tokens that the
+    # user did not request.
+    known = columns if requested else columns[:1]
+    values = {column.name: column.value or None for column in known}
+    return {column.name: padding.values.get(column.name, values.get(column.name)) for column in columns}
+
+
+def accepts_pad_value(name: str) -> bool:
+    """Return whether the pad value of a column with this name is also a valid token.
+
+    >>> accepts_pad_value("token_type_ids"), accepts_pad_value("input_ids"), accepts_pad_value("lossMask")
+    (True, False, True)
+    """
+    words = re.findall(r"[a-z]+", re.sub(r"([a-z])([A-Z])", r"\1_\2", name).lower())
+    return not _VALID_ZEROS.isdisjoint(words)
+
+
+def beside_tokens(dataset: Dataset, columns: Sequence[PadColumn], padding: Padding | None) -> list[str]:
+    """Return the mask columns beside the tokens, other than the mask that marks the padding.
+
+    A mask belongs to `input_ids`, otherwise to `tokens`, otherwise to the only checked column.
+    """
+    schema, can_be_mask = dataset.schema(), may_be_mask if dataset.format.is_text else is_mask
+    owner = next((name for name in ("input_ids", "tokens") if name in schema.names), columns[0].name)
+    if columns[0].name != owner:
+        return []
+    taken = {column.name for column in columns} | set(() if padding is None else padding.names)
+    return [
+        name
+        for name in MASKS
+        if name not in taken and schema.names.count(name) == 1 and can_be_mask(schema.field(name).type)
+    ]
+
+
+def mask_fields(dataset: Dataset, names: Iterable[str]) -> list[pa.Field]:
+    """Return the fields to read mask columns as."""
+    schema = dataset.schema()
+    return [mask_field(schema, name) if dataset.format.is_text else schema.field(name) for name in names]
+
+
+def find_labels(dataset: Dataset, columns: Sequence[PadColumn], first: pa.Field) -> list[Column]:
+    """Find the columns of labels that belong to the tokens but are not among the columns.
+
+    Args:
+        dataset: the data.
+        columns: columns that are checked anyway.
+        first: field of the first of these columns, with the type to read it as.
+    """
+    schema, known = dataset.schema(), {column.name for column in columns}
+    names = [name for name in LABEL_NAMES if name not in known and schema.names.count(name) == 1]
+    fields = [schema.field(name) for name in names]
+    if dataset.format.is_text:
+        # The type of a JSON field is unknown if the field is null in the first row.
+        unknown = [field.name for field in fields if pa.types.is_null(field.type)]
+        found = {field.name: field for field in dataset.sequence_types(unknown)} if unknown else {}
+        fields = [found.get(field.name, field) for field in fields]
+    fields = [field for field in fields if _holds_integers(field.type)]
+    if not fields:
+        return []
+    names = [field.name for field in fields]
+    head = dataset.head(Wanted(pa.schema([first, *fields]), integral_floats=[first.name, *names]))
+    if head is None:
+        return []
+    return [Column(name, value=IGNORED_LABEL) for name in names if _have_same_lengths(head, first.name, name)]
+
+
+def _holds_integers(type_: pa.DataType) -> bool:
+    return is_sequence(type_) and kind_of(type_) == "int" and not is_vectors(type_)
+
+
+def _have_same_lengths(batch: Batch, first: str, other: str) -> bool:
+    """Return whether a column belongs to the tokens: most rows have the lengths of the tokens."""
+    ids, bad_ids = Ragged.from_arrow(batch.columns.column(first))
+    labels, bad_labels = Ragged.from_arrow(batch.columns.column(other))
+    known = np.ones(len(batch), dtype=bool)
+    known[[fault.row for fault in (*bad_ids, *bad_labels)]] = False
+    equal = (ids.lengths == labels.lengths)[known]
+    return bool(equal.size) and bool(equal.mean() >= _SAME_LENGTHS)

@@ -1,0 +1,162 @@
+"""Read the rows to check, and separate the bad rows: rows that cannot be read or padded."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, replace
+
+import numpy as np
+import pyarrow as pa
+
+from padmask.core.arrow_lists import Flags, null_flags, with_floats
+from padmask.core.columns import PadColumn
+from padmask.core.ragged import Ragged, find_misfits
+from padmask.core.table import read_rows
+from padmask.errors import DataError, Fault
+from padmask.formats.contract import Batch, Chunk, Wanted
+from padmask.spec.pad import FLOAT_DTYPES
+from padmask.stream.job import Job
+from padmask.stream.ledger import Ledger
+from padmask.stream.rows import options_of
+from padmask.stream.run import Reading
+
+# Returns the sequences of a batch by column, and the faults of its rows.
+ReadColumns = Callable[[pa.RecordBatch, Job], tuple[dict[str, Ragged], list[Fault]]]
+
+
+@dataclass(frozen=True)
+class AuditRows:
+    """Rows to check.
+
+    Args:
+        batch: the rows, with the mask and length columns.
+        ragged: sequences of all rows by column; a bad row has no tokens.
+        faults: the first fault of each bad row, in order.
+        consumed: bytes of the input read so far, for the progress.
+    """
+
+    batch: Batch
+    ragged: Mapping[str, Ragged]
+    faults: Sequence[Fault]
+    consumed: int
+
+    @property
+    def ledger(self) -> Ledger:
+        """Counts with only the number of rows that were read."""
+        return Ledger(rows_read=len(self.batch))
+
+    @property
+    def bad(self) -> Flags:
+        """Flags of the bad rows, shape (rows,)."""
+        bad = np.zeros(len(self.batch), dtype=bool)
+        bad[[fault.row for fault in self.faults]] = True
+        return bad
+
+    def wrong_masks(self, name: str) -> Flags:
+        """Return which good rows have a mask of another length than the row. A row may have no mask."""
+        column = self.batch.columns.column(name)
+        mask, _ = Ragged.from_mask(column)
+        wrong: Flags = ~self._fits(mask) & ~self.bad & ~null_flags(column)
+        return wrong
+
+    def later_padding(self, name: str) -> list[Fault]:
+        """Return a fault for each good row whose mask marks padding, which the first rows do not have."""
+        mask, _ = Ragged.from_mask(self.batch.columns.column(name))
+        good = self._fits(mask) & ~self.bad
+        faults = mask.find_faults(
+            mask.values == 0, lambda _: "the mask is 0, but the first rows have no padding"
+        )
+        return [replace(fault, column=name) for fault in faults if good[fault.row]]
+
+    def _fits(self, mask: Ragged) -> Flags:
+        fits: Flags = mask.lengths == next(iter(self.ragged.values())).lengths
+        return fits
+
+
+def map_audit_rows(
+    reading: Reading,
+    phase: str,
+    job: Job,
+    marks: Sequence[pa.Field] = (),
+    *,
+    padded: bool,
+    report_bad_rows: bool,
+) -> AbstractContextManager[Iterator[AuditRows]]:
+    """Iterate over the rows of a dataset in order, read on the pool.
+
+    Args:
+        reading: dataset to read, with options.
+        phase: name of this pass in the progress.
+        job: columns to check.
+        marks: mask and length columns, which are read in addition. Faults in them do not make a row bad,
+            because the rules about masks and lengths report them.
+        padded: whether the rows are padded.
+        report_bad_rows: whether a bad row is returned. Otherwise the first bad row raises a `DataError`.
+    """
+    dataset, names = reading.dataset, {field.name for field in marks}
+    sequences = list(job.wanted.sequences)
+    if padded and dataset.format.is_text:
+        # The floats may have been written with any dtype.
+        sequences = [field.with_type(with_floats(field.type, pa.float64())) for field in sequences]
+    wanted = Wanted(pa.schema([*sequences, *marks]), integral_floats=job.wanted.integral_floats)
+    read: ReadColumns = _read_padded if padded else _read_raw
+
+    def take(chunk: Chunk) -> AuditRows:
+        rows = _without_bad_rows(dataset.decode(chunk, wanted), job, names, read, chunk.consumed)
+        if rows.faults and not report_bad_rows:
+            first = rows.faults[0]
+            raise DataError(
+                first.reason,
+                place=rows.batch.place(first.row),
+                column=first.column,
+                remedy="Fix the row.",
+                options=options_of(first, job),
+            )
+        return rows
+
+    return reading.map_chunks(phase, wanted, take)
+
+
+def _without_bad_rows(
+    batch: Batch, job: Job, marks: Collection[str], read: ReadColumns, consumed: int
+) -> AuditRows:
+    ragged, found = read(batch.columns, job)
+    faults: dict[int, Fault] = {}
+    for fault in (*batch.faults, *found):
+        if fault.column not in marks:
+            faults.setdefault(fault.row, fault)
+    rows = AuditRows(batch, ragged, [faults[row] for row in sorted(faults)], consumed)
+    if not faults:
+        return rows
+    bad = rows.bad
+    empty = {name: replace(part, lengths=np.where(bad, 0, part.lengths)) for name, part in ragged.items()}
+    return replace(rows, ragged=empty)
+
+
+def _read_raw(batch: pa.RecordBatch, job: Job) -> tuple[dict[str, Ragged], list[Fault]]:
+    return read_rows(batch, job.columns)
+
+
+def _read_padded(batch: pa.RecordBatch, job: Job) -> tuple[dict[str, Ragged], list[Fault]]:
+    """Read padded columns. The tokens keep their dtype unless the user asked for integers or floats."""
+    rows: dict[str, Ragged] = {}
+    faults: list[Fault] = []
+    for column in job.columns:
+        ragged, found = Ragged.from_arrow(batch.column(column.name), column.inner)
+        asked = to_column_dtype(ragged, column)
+        if asked is not ragged:
+            found = [*found, *find_misfits(ragged, column.dtype)]
+        faults += [replace(fault, column=column.name) for fault in found]
+        rows[column.name] = asked
+    return rows, faults
+
+
+def to_column_dtype(rows: Ragged, column: PadColumn) -> Ragged:
+    """Return the rows with integers or floats as the dtype of the column requires, as in padding."""
+    kinds = "f" if column.dtype in FLOAT_DTYPES else "iu"
+    if rows.values.dtype.kind in kinds or column.dtype == "string":
+        return rows
+    # The array can also hold tokens of bad rows, which may not be valid integers.
+    with np.errstate(invalid="ignore"):
+        return replace(rows, values=rows.values.astype(column.dtype))

@@ -1,0 +1,56 @@
+"""The report of a run that an error ended, as JSON, JUnit XML and a GitHub annotation."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+from xml.etree import ElementTree
+
+from padmask.errors import Place
+from padmask.verify.report_formats import annotate, replace_invalid, write_junit
+
+
+@dataclass(frozen=True)
+class RunError:
+    """An error that ended a run of `verify`.
+
+    Args:
+        message: the message that the command prints.
+        place: where the error is in the input; None if unknown.
+        fields: the exit code and the fields of the error, ready for JSON.
+        environment: versions and settings of the run.
+    """
+
+    message: str
+    place: Place | None
+    fields: Mapping[str, Any]
+    environment: Mapping[str, Any]
+
+
+def error_to_json(error: RunError) -> str:
+    """Return an object with the keys of a report, the verdict `error`, and the fields of the error."""
+    report = {
+        "verdict": "error",
+        "data": [],
+        "subjects": [],
+        "environment": dict(error.environment),
+        "notes": [],
+        **error.fields,
+    }
+    return json.dumps(report, indent=2) + "\n"
+
+
+def error_to_junit(error: RunError) -> str:
+    """Return a test suite with one test, which has an error."""
+    message = replace_invalid(error.message)
+    suite = ElementTree.Element("testsuite", name="run")
+    case = ElementTree.SubElement(suite, "testcase", classname="padmask.run", name="verify", time="0")
+    ElementTree.SubElement(case, "error", message=message, type="error").text = message
+    return write_junit([suite])
+
+
+def error_to_annotation(error: RunError) -> str:
+    """Return a workflow command that shows the error."""
+    return annotate("error", "padmask verify", error.message, error.place) + "\n"
