@@ -7,8 +7,6 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import pyarrow as pa
-
 from padmask._version import __version__
 from padmask.core.columns import PadColumn
 from padmask.core.plan import Plan
@@ -16,15 +14,6 @@ from padmask.errors import DataError, Place
 from padmask.spec.pad import MaskSpec, PadSpec, Side
 
 METADATA_KEY = b"padmask"
-
-# Keys of metadata in which other tools describe the column types. Readers fail if the types do not match.
-STALE_METADATA = (b"huggingface",)
-
-
-def metadata_to_keep(schema: pa.Schema) -> dict[bytes, bytes]:
-    """Return the schema metadata without the entries that become invalid when column types change."""
-    known = schema.metadata or {}
-    return {key: value for key, value in known.items() if key not in (*STALE_METADATA, METADATA_KEY)}
 
 
 def describe(columns: Sequence[PadColumn], plan: Plan, spec: PadSpec, mask: MaskSpec) -> dict[str, Any]:

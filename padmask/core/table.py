@@ -17,8 +17,9 @@ import pyarrow as pa
 
 from padmask.core.arrow_lists import mask_lists, to_arrow, to_lists
 from padmask.core.columns import PadColumn, choose_columns, find_vector_sizes
+from padmask.core.foreign_metadata import carry_metadata, field_metadata
 from padmask.core.kernel import Padded, pad_batch
-from padmask.core.metadata import METADATA_KEY, describe, metadata_to_keep
+from padmask.core.metadata import METADATA_KEY, describe
 from padmask.core.padding import check_names
 from padmask.core.plan import LengthStats, Plan, Segments, make_plan, make_segments, needs_lengths
 from padmask.core.ragged import Ragged, find_misfits
@@ -143,7 +144,7 @@ def pad_rows(
         mask: which mask and length columns to add.
         fixed_size: whether to create fixed-size lists.
     """
-    arrays = dict(zip(batch.schema.names, batch.columns, strict=False))
+    arrays: dict[str, pa.Array] = {}
     padded: Padded | None = None
     for column in columns:
         padded = pad_batch(rows[column.name], segments, value=column.value, dtype=column.numpy_dtype)
@@ -170,18 +171,14 @@ def replace_columns(
         if name not in without
     ]
     out += [(name, array) for name, array in arrays.items() if name not in names]
-    fields = [
-        pa.field(name, array.type, metadata=_field_metadata(schema, name, array)) for name, array in out
-    ]
+    fields = [_field(schema, name, array.type, changed=name in arrays) for name, array in out]
     return pa.RecordBatch.from_arrays([array for _, array in out], schema=pa.schema(fields))
 
 
-def _field_metadata(schema: pa.Schema, name: str, array: pa.Array) -> dict[bytes, bytes] | None:
+def _field(schema: pa.Schema, name: str, type_: pa.DataType, *, changed: bool) -> pa.Field:
     place = schema.get_field_index(name)
-    if place >= 0 and schema.field(place).type == array.type:
-        metadata: dict[bytes, bytes] | None = schema.field(place).metadata
-        return metadata
-    return None
+    old = schema.field(place) if place >= 0 else None
+    return pa.field(name, type_, metadata=field_metadata(old, type_, changed=changed))
 
 
 def padded_schema(
@@ -195,7 +192,8 @@ def padded_schema(
     """Return the schema of the padded table, with a description of the padding in its metadata."""
     types = _empty_types(schema, columns, plan, spec, mask, fixed_size)
     description = {METADATA_KEY: json.dumps(describe(columns, plan, spec, mask)).encode()}
-    return types.with_metadata(metadata_to_keep(schema) | description)
+    changed = [*(column.name for column in columns), *mask.names]
+    return carry_metadata(schema, types, changed, description)
 
 
 def _empty_types(

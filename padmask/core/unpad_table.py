@@ -15,8 +15,8 @@ import pyarrow as pa
 
 from padmask.core.arrow_lists import cut_lists, is_sequence, list_lengths
 from padmask.core.columns import asked_names, default_column, only_field
+from padmask.core.foreign_metadata import carry_metadata
 from padmask.core.kernel import read_mask
-from padmask.core.metadata import metadata_to_keep
 from padmask.core.padding import Padding, check_padding, find_padding, may_be_mask
 from padmask.core.plan import Positions, Segments, plan_unpad
 from padmask.core.ragged import Ragged
@@ -325,4 +325,4 @@ def unpadded_schema(schema: pa.Schema, job: UnpadJob) -> pa.Schema:
     none = np.zeros(0, dtype=np.int64)
     # Unpadding zero rows yields the column types.
     types = cut_columns(empty, plan_unpad(none, none, job.padding), job).schema
-    return types.with_metadata(metadata_to_keep(schema))
+    return carry_metadata(schema, types, job.columns)

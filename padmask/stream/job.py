@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 
 import pyarrow as pa
 
-from padmask.core.arrow_lists import Kind, list_of
+from padmask.core.arrow_lists import Kind, list_of, with_floats
 from padmask.core.columns import (
     PadColumn,
     asked_dtype,
@@ -75,7 +75,9 @@ def _known_schema(dataset: Dataset, asked: PadRequest) -> pa.Schema:
         return empty_schema(asked.columns, asked.spec)
     columns = name_columns(schema, asked.columns)
     kinds = token_kinds(columns, asked.spec)
-    sequences = {field.name: field for field in dataset.sequence_types([c.name for c in columns], kinds)}
+    # JSON floats have no width, and the default dtype of floats without a width is float32.
+    found = dataset.sequence_types([c.name for c in columns], kinds)
+    sequences = {field.name: field.with_type(with_floats(field.type, pa.float32())) for field in found}
     return pa.schema([sequences.get(field.name, field) for field in schema])
 
 

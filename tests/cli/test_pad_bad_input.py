@@ -770,7 +770,11 @@ BAD_TABLES: dict[str, tuple[Any, list[str], list[str]]] = {
         ["--dtype", "int32"],
         ["row 1", COLUMN, "position 1", "nan"],
     ),
-    "a float over float32": (pa.array([[1.0], [1e300]]), [], ["row 1", COLUMN, "position 0", "float64"]),
+    "a float over float32": (
+        pa.array([[1.0], [1e300]]),
+        ["--dtype", "float32"],
+        ["row 1", COLUMN, "position 0", "float64"],
+    ),
     "an int that float32 rounds": (
         pa.array([[1], [2**24 + 1]]),
         ["--dtype", "float32"],
