@@ -159,8 +159,8 @@ def input_options(command: Command) -> Command:
                 "--dtype",
                 type=click.Choice(DTYPES),
                 default=None,
-                help="Dtype, unless set with --column.  [default: int32; float32 for floats; string for "
-                "strings]",
+                help="Dtype, unless set with --column.  [default: int32; string for strings; float32 for "
+                "floats, or float64 if Parquet or Arrow has this type]",
             ),
             setting(
                 "--pad-to-multiple-of",

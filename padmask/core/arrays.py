@@ -47,9 +47,10 @@ def pad(sequences: Any, spec: PadSpec | None = None, *, threads: int = 2) -> Pad
     Returns:
         `values` of shape (rows, maxlen, ...); `mask` of shape (rows, maxlen), bool, True at real tokens;
         and `lengths` of shape (rows,), int64, the number of tokens kept in each row. The values have the
-        dtype of the spec. With the default dtype, ints become int32, floats become float32, and strings
-        stay strings (dtype object). For Python lists of numbers, the first row that is not empty determines
-        the dtype: float32 if this row contains a float, otherwise int32.
+        dtype of the spec. With the default dtype, ints become int32, Python floats become float32, floats in
+        arrays keep float32 or float64, and strings stay strings (dtype object). For Python lists of numbers,
+        the first row that is not empty determines the dtype: float32 if this row contains a float, otherwise
+        int32.
 
     Raises:
         SpecError: the pad value does not fit the dtype.
@@ -65,7 +66,7 @@ def pad(sequences: Any, spec: PadSpec | None = None, *, threads: int = 2) -> Pad
     ragged = _to_ragged(sequences, None if asked is None else kind_of_dtype(asked))
     dtype = asked or _default_dtype(ragged)
     value = fill_value(spec.value, dtype, "PadSpec")
-    _raise_first(find_misfits(ragged, dtype))
+    _raise_first(find_misfits(ragged, dtype, rounds=asked is not None))
     plan = make_plan(spec, LengthStats.of(ragged.lengths) if needs_lengths(spec) else None)
     return pad_batch(
         ragged,
@@ -80,7 +81,9 @@ def _default_dtype(ragged: Ragged) -> str:
     """Return the default dtype for the tokens, which is the same as for a table column."""
     if ragged.values.size == 0:
         return DEFAULT_DTYPE
-    return {"f": "float32", "O": "string"}.get(ragged.kind, DEFAULT_DTYPE)
+    # Arrays keep the width of their floats. Python floats have no width.
+    is_wide = ragged.first is None and ragged.values.dtype == np.float64
+    return {"f": "float64" if is_wide else "float32", "O": "string"}.get(ragged.kind, DEFAULT_DTYPE)
 
 
 def _to_ragged(sequences: Any, kind: Kind | None) -> Ragged:

@@ -5,6 +5,7 @@ Only this module handles the offsets, slices, views and nulls of Arrow arrays. I
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, Literal
 
 import numpy as np
@@ -12,6 +13,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.types as pat
 
+from padmask.core.extension_types import dictionary_values, refuse_permuted, tensor_list_type, tensor_lists
 from padmask.core.plan import Positions
 from padmask.errors import Fault, OutputError, SpecError
 
@@ -163,6 +165,7 @@ def kind_of(type_: pa.DataType) -> Kind:
     Raises:
         SpecError: the type is not a list, or its items are not tokens. The message is a sentence fragment.
     """
+    refuse_permuted(type_)
     rows = storage_type(type_)
     if pat.is_null(rows):
         return "int"
@@ -182,6 +185,36 @@ def kind_of(type_: pa.DataType) -> Kind:
     raise SpecError(f"the type {type_} is not a list of integers, floats, bools or strings")
 
 
+def float_dtype(type_: pa.DataType) -> str:
+    """Return the dtype that holds the floats of a sequence type: float64, or float32 for narrower floats.
+
+    >>> float_dtype(pa.list_(pa.float64())), float_dtype(pa.list_(pa.list_(pa.float16())))
+    ('float64', 'float32')
+    """
+    return "float64" if token_type(type_) == pa.float64() else "float32"
+
+
+def with_floats(type_: pa.DataType, float_: pa.DataType) -> pa.DataType:
+    """Return a type of JSON sequences with another type of floats.
+
+    >>> with_floats(pa.list_(pa.float64()), pa.float32()), with_floats(pa.list_(pa.int64()), pa.float32())
+    (ListType(list<item: float>), ListType(list<item: int64>))
+    """
+    if pat.is_list(type_):
+        return pa.list_(with_floats(type_.value_type, float_))
+    return float_ if pat.is_floating(type_) else type_
+
+
+def token_type(type_: pa.DataType) -> pa.DataType:
+    """Return the type below all lists of a type.
+
+    >>> token_type(pa.list_(pa.list_(pa.float32(), 4)))
+    DataType(float)
+    """
+    type_ = storage_type(type_)
+    return token_type(type_.value_type) if is_list(type_) else type_
+
+
 def is_sequence(type_: pa.DataType) -> bool:
     """Return whether a column of this type can be padded."""
     try:
@@ -197,9 +230,7 @@ def has_null_tokens(type_: pa.DataType) -> bool:
     >>> has_null_tokens(pa.list_(pa.null())), has_null_tokens(pa.list_(pa.int32()))
     (True, False)
     """
-    while is_list(type_):
-        type_ = storage_type(type_).value_type
-    return bool(pat.is_null(storage_type(type_)))
+    return bool(pat.is_null(token_type(type_)))
 
 
 def is_vectors(type_: pa.DataType) -> bool:
@@ -227,9 +258,17 @@ def vector_size(type_: pa.DataType) -> int | None:
 
 
 def storage_type(type_: pa.DataType) -> pa.DataType:
-    """Return the storage type of an extension type, and the value type of a dictionary type."""
+    """Return the storage type of an extension type, and the value type of a dictionary type.
+
+    Tensors are lists of lists.
+
+    >>> storage_type(pa.fixed_shape_tensor(pa.float32(), [3, 2]))
+    FixedSizeListType(fixed_size_list<item: fixed_size_list<item: float>[2]>[3])
+    """
     while True:
-        if isinstance(type_, pa.BaseExtensionType):
+        if isinstance(type_, pa.FixedShapeTensorType):
+            type_ = tensor_list_type(type_)
+        elif isinstance(type_, pa.BaseExtensionType):
             type_ = type_.storage_type
         elif pat.is_dictionary(type_):
             type_ = type_.value_type
@@ -253,10 +292,12 @@ def without_wrappers(array: pa.Array | pa.ChunkedArray) -> pa.Array:
     if isinstance(array, pa.ChunkedArray):
         array = array.chunk(0) if array.num_chunks == 1 else pa.concat_arrays(_plain_chunks(array))
     while True:
-        if isinstance(array, pa.ExtensionArray):
+        if isinstance(array, pa.FixedShapeTensorArray):
+            array = tensor_lists(array)
+        elif isinstance(array, pa.ExtensionArray):
             array = array.storage
         elif isinstance(array, pa.DictionaryArray):
-            array = array.dictionary_decode()
+            array = dictionary_values(array)
         else:
             return array
 
@@ -308,6 +349,9 @@ def token_values(tokens: pa.Array) -> npt.NDArray[Any]:
     if pat.is_null(tokens.type):
         return np.zeros(len(tokens), dtype=np.int64)
     if tokens.null_count:
+        if pat.is_string_view(tokens.type):
+            # Arrow cannot fill views.
+            tokens = tokens.cast(pa.large_string())
         # Arrow converts integers with nulls to floats, which would round large ids.
         zero: Any = "" if tokens.type in (pa.string(), pa.large_string(), pa.string_view()) else 0
         tokens = tokens.fill_null(pa.scalar(zero).cast(tokens.type))
@@ -316,8 +360,14 @@ def token_values(tokens: pa.Array) -> npt.NDArray[Any]:
 
 def vector_values(
     tokens: pa.Array, starts: Positions, lengths: Positions, inner: int | None
-) -> tuple[npt.NDArray[Any], Flags]:
-    """Return the vectors, shape (tokens, F), and a flag for each vector that does not have F numbers.
+) -> tuple[npt.NDArray[Any], Flags, Callable[[int], str]]:
+    """Return the vectors, shape (tokens, F), a flag for each vector without F numbers, and the reasons.
+
+    Args:
+        tokens: the vectors, a list array.
+        starts: index of the first vector of each row, int64, shape (rows,).
+        lengths: number of vectors in each row, int64, shape (rows,).
+        inner: length that every vector must have. None uses the first vector that is not empty.
 
     Raises:
         SpecError: lists are nested deeper than vectors. The message is a sentence fragment.
@@ -325,21 +375,44 @@ def vector_values(
     begins, sizes, numbers = list_windows(tokens)
     if is_list(numbers.type):
         raise SpecError(f"lists of {tokens.type} are nested too deeply; flatten the vectors first")
-    used = np.flatnonzero(lengths)
+    nulls = null_flags(tokens)
     if inner is None:
-        inner = int(sizes[starts[used[0]]]) if len(used) else 0
+        inner = _first_size(np.where(nulls, 0, sizes), starts, lengths)
     flat, holes = token_values(numbers), null_flags(numbers)
-    good = (sizes == inner) & ~null_flags(tokens)
+    good = (sizes == inner) & ~nulls
+
+    def reason(token: int) -> str:
+        if nulls[token]:
+            return "the vector is null"
+        if sizes[token] != inner:
+            return (
+                f"the vector has {sizes[token]} numbers, but the first vector that is not empty has {inner}"
+            )
+        place = int(np.argmax(holes[begins[token] : begins[token] + inner]))
+        return f"the vector has a null at position {place}"
+
     if good.all() and (begins == np.arange(len(good)) * inner).all():
         flat, holes = flat[: len(good) * inner], holes[: len(good) * inner]
         # The vectors are contiguous, as in fixed-size lists, so no gather is needed.
-        return flat.reshape(len(good), inner), np.asarray(holes.reshape(len(good), inner).any(axis=1))
+        return flat.reshape(len(good), inner), np.asarray(holes.reshape(len(good), inner).any(axis=1)), reason
     places = begins[good][:, None] + np.arange(inner)
     values = np.zeros((len(tokens), inner), dtype=flat.dtype)
     values[good] = flat[places]
     bad = ~good
     bad[good] = holes[places].any(axis=1)
-    return values, bad
+    return values, bad, reason
+
+
+def _first_size(sizes: Positions, starts: Positions, lengths: Positions) -> int:
+    """Return the length of the first vector with numbers in any row; 0 if there is none."""
+    seen = np.concatenate([[0], np.cumsum(sizes > 0)])
+    rows = np.flatnonzero(seen[starts + lengths] > seen[starts])
+    if not len(rows):
+        return 0
+    # The rows of views may be in any order, so the first vector of the array may be in a later row.
+    start, length = int(starts[rows[0]]), int(lengths[rows[0]])
+    here = sizes[start : start + length]
+    return int(here[np.argmax(here > 0)])
 
 
 def to_lists(values: npt.NDArray[Any], dtype: str, fixed_size: bool = False) -> pa.Array:

@@ -8,7 +8,8 @@ from dataclasses import dataclass, replace
 import numpy.typing as npt
 import pyarrow as pa
 
-from padmask.core.arrow_lists import Kind, has_null_tokens, is_sequence, kind_of, vector_size
+from padmask.core.arrow_lists import Kind, float_dtype, has_null_tokens, is_sequence, kind_of, vector_size
+from padmask.core.extension_types import refuse_flat_shape
 from padmask.core.pad_values import fill_value
 from padmask.core.ragged import Ragged
 from padmask.core.struct_fields import refuse_struct_field, struct_hint
@@ -170,9 +171,11 @@ def only_field(schema: pa.Schema, name: str, option: str = "columns") -> pa.Fiel
 
 
 def _resolve(column: Column, schema: pa.Schema, spec: PadSpec) -> PadColumn:
-    type_ = only_field(schema, column.name).type
+    field = only_field(schema, column.name)
+    type_ = field.type
     try:
         kind = kind_of(type_)
+        refuse_flat_shape(field)
     except SpecError as error:
         raise SpecError(
             f"Column {column.name!r} cannot be padded: {error}. Choose a list column with -c.",
@@ -182,7 +185,7 @@ def _resolve(column: Column, schema: pa.Schema, spec: PadSpec) -> PadColumn:
     asked = column.dtype if kind == "bool" else asked_dtype(column, spec)
     if asked is not None and has_null_tokens(type_):
         kind = kind_of_dtype(asked)
-    natural = NATURAL_DTYPES[kind]
+    natural = float_dtype(type_) if kind == "float" else NATURAL_DTYPES[kind]
     dtype = asked or natural
     if any((kind == other) != (dtype == other) for other in ("string", "bool")):
         raise SpecError(
@@ -223,7 +226,7 @@ def kind_of_dtype(dtype: str) -> Kind:
 
 
 def find_vector_sizes(columns: Sequence[PadColumn], batches: Iterable[pa.RecordBatch]) -> list[PadColumn]:
-    """Set the vector length of each column to the length of the first vector in the column.
+    """Set the vector length of each column to the length of the first vector that is not empty.
 
     Args:
         columns: columns to pad. Columns without vectors are returned unchanged.
@@ -234,7 +237,7 @@ def find_vector_sizes(columns: Sequence[PadColumn], batches: Iterable[pa.RecordB
     for batch in batches if unknown else ():
         for name in sorted(unknown):
             rows, _ = Ragged.from_arrow(batch.column(name))
-            if rows.lengths.any():
+            if rows.values.shape[1]:
                 settled[name] = replace(settled[name], inner=int(rows.values.shape[1]))
                 unknown.discard(name)
         if not unknown:

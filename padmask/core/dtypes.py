@@ -20,7 +20,8 @@ def suggest_dtype(number: Any, dtype: str) -> str:
     if isinstance(number, np.floating):
         if not np.isfinite(number):
             return "use dtype float32, or fix the data"
-        return "use dtype float32" if number != np.floor(number) else "use dtype float64"
+        narrow = number != np.floor(number) and dtype != "float32"
+        return "use dtype float32" if narrow else "use dtype float64"
     if abs(int(number)) >= 2**63:
         return "the number is outside the range of int64"
     exact = np.dtype(dtype).kind == "f" and abs(int(number)) <= 2**53

@@ -17,15 +17,6 @@ from padmask.spec.pad import MaskSpec, PadSpec, Side
 
 METADATA_KEY = b"padmask"
 
-# Keys of metadata in which other tools describe the column types. Readers fail if the types do not match.
-STALE_METADATA = (b"huggingface",)
-
-
-def metadata_to_keep(schema: pa.Schema) -> dict[bytes, bytes]:
-    """Return the schema metadata without the entries that become invalid when column types change."""
-    known = schema.metadata or {}
-    return {key: value for key, value in known.items() if key not in (*STALE_METADATA, METADATA_KEY)}
-
 
 def describe(columns: Sequence[PadColumn], plan: Plan, spec: PadSpec, mask: MaskSpec) -> dict[str, Any]:
     """Return the description of columns that were padded together, for the metadata of a padded table."""

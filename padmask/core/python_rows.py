@@ -57,7 +57,8 @@ def _values(sequences: Sequence[Any], total: int, kind: Kind | None) -> tuple[np
             _refuse_first_other(sequences, str, "strings")
         return values, None
     if isinstance(row[0], Iterable):
-        return _stack(sequences, kind), None
+        vectors = _stack(sequences, kind)
+        return vectors, None if isinstance(row[0], np.ndarray) else vectors.dtype.type(0)
     # If the first row contains a float, all tokens become floats.
     floats = (token for token in row if isinstance(token, (float, np.floating)))
     return _flat_numbers(sequences, total, kind), next(floats, row[0])
@@ -65,11 +66,11 @@ def _values(sequences: Sequence[Any], total: int, kind: Kind | None) -> tuple[np
 
 def _refuse_odd_first_row(sequences: Sequence[Any], kind: Kind | None) -> None:
     """Raise an error if the tokens of the first row have another kind than expected, or than most rows."""
-    rows = [(i, _plural_kind(row[0])) for i, row in enumerate(sequences) if len(row)]
+    rows = [(i, _plural_kind(row[0])) for i, row in enumerate(sequences) if len(row) and row[0] is not None]
     counts = Counter(found for _, found in rows if kind is None or (found == "strings") == (kind == "string"))
     # On a tie, plain tokens take precedence over vectors.
     most = max(counts, key=lambda found: (counts[found], found != "vectors"), default=None)
-    number, found = rows[0]
+    number, found = next(iter(rows), (0, most))
     if most is not None and found != most:
         raise _unexpected_token(sequences, number, 0, most)
 
@@ -102,7 +103,7 @@ def _stack(sequences: Sequence[Any], kind: Kind | None = None) -> npt.NDArray[An
             f"Row {row}, position {position}: expected a vector of numbers, like the first token. "
             f"Received: {sequences[row][position]!r}."
         ) from error
-    size = int(vectors.lengths[0])
+    size = next(filter(None, vectors.lengths.tolist()), 0)
     if (vectors.lengths != size).any():
         row, position = _find(sequences, lambda token: len(token) != size)
         raise DataError(

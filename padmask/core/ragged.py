@@ -68,7 +68,7 @@ class Ragged:
         Args:
             array: list, large_list, fixed_size_list or list_view of numbers, strings, or vectors of equal
                 length. The array may be dictionary-encoded, sliced or chunked.
-            inner: length that every vector must have. None uses the length of the first vector.
+            inner: length that every vector must have. None uses the first vector that has numbers.
 
         Returns:
             The rows, with length 0 for a bad row, and one fault for each bad row.
@@ -83,13 +83,12 @@ class Ragged:
         lengths = np.where(null_rows, 0, lengths)
         faults = [Fault(int(row), "the row is null") for row in np.flatnonzero(null_rows)]
         if is_list(tokens.type):
-            values, bad_tokens = vector_values(tokens, starts, lengths, inner)
-            reason = "the vector is null, contains a null, or differs in length from the first vector"
+            values, bad_tokens, reason = vector_values(tokens, starts, lengths, inner)
         else:
             values, bad_tokens = token_values(tokens), null_flags(tokens)
-            reason = "the token is null"
+            reason = lambda _: "the token is null"  # noqa: E731
         ragged = cls(values, starts, lengths)
-        found = ragged.find_faults(bad_tokens, lambda _: reason)
+        found = ragged.find_faults(bad_tokens, reason)
         if found:
             faulty = np.zeros(len(lengths), dtype=bool)
             faulty[[fault.row for fault in found]] = True
@@ -137,12 +136,12 @@ class Ragged:
         return faults
 
 
-def find_misfits(ragged: Ragged, dtype: str) -> list[Fault]:
+def find_misfits(ragged: Ragged, dtype: str, rounds: bool = True) -> list[Fault]:
     """Return a fault for each row with a token that `dtype` cannot represent.
 
     An int must fit the dtype, and a float dtype must represent the int exactly. A float becomes an int only
-    if it is finite and has no fraction. A float64 may be rounded to float32, but must not overflow. A bool
-    is not a number.
+    if it is finite and has no fraction. A float64 may be rounded to float32, but must not overflow. Without
+    `rounds`, a float of at least 2**24 must not change. A bool is not a number.
 
     >>> find_misfits(Ragged.from_arrow(pa.array([[1, 2**31]]))[0], "int32")[0].reason
     'position 1: 2147483648 does not fit int32; use dtype int64'
@@ -162,7 +161,7 @@ def find_misfits(ragged: Ragged, dtype: str) -> list[Fault]:
         return []
     if source.kind == "b":
         return ragged.find_faults(every, lambda _: "expected a number, not a bool; write 0 and 1 instead")
-    flagged = _misfits(values, np.dtype(dtype))
+    flagged = _misfits(values, np.dtype(dtype), rounds)
     if flagged is None:
         return []
     by_token = np.asarray(flagged.reshape(len(values), -1).any(axis=1))
@@ -174,9 +173,9 @@ def find_misfits(ragged: Ragged, dtype: str) -> list[Fault]:
     return ragged.find_faults(by_token, reason)
 
 
-def _misfits(values: npt.NDArray[Any], target: np.dtype[Any]) -> Flags | None:
+def _misfits(values: npt.NDArray[Any], target: np.dtype[Any], rounds: bool) -> Flags | None:
     """Flag the numbers that a cast to `target` changes beyond rounding; None if no number changes."""
-    if values.dtype.kind in "iu" and target.kind in "iu" and np.can_cast(values.dtype, target):
+    if (values.dtype.kind == "f") == (target.kind == "f") and np.can_cast(values.dtype, target):
         return None
     low, high = values.min(), values.max()
     if target.kind in "iu":
@@ -199,5 +198,7 @@ def _misfits(values: npt.NDArray[Any], target: np.dtype[Any]) -> Flags | None:
     else:
         # A signaling NaN raises "invalid", but is a valid float.
         with np.errstate(over="ignore", invalid="ignore"):
-            flagged = np.isinf(values.astype(target)) & np.isfinite(values)
+            cast = values.astype(target)
+            changed = (np.abs(values) >= 1 << (np.finfo(target).nmant + 1)) & (cast != values)
+            flagged = changed & (np.isinf(cast) | (not rounds)) & np.isfinite(values)
     return flagged if flagged.any() else None

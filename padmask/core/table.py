@@ -16,8 +16,9 @@ import pyarrow as pa
 
 from padmask.core.arrow_lists import mask_lists, to_arrow, to_lists
 from padmask.core.columns import PadColumn
+from padmask.core.foreign_metadata import carry_metadata, field_metadata
 from padmask.core.kernel import pad_batch
-from padmask.core.metadata import describe, describe_groups, metadata_to_keep
+from padmask.core.metadata import describe, describe_groups
 from padmask.core.plan import Plan, Segments, make_segments
 from padmask.core.ragged import Ragged, find_misfits
 from padmask.errors import Fault
@@ -121,18 +122,14 @@ def replace_columns(
         if name not in without
     ]
     out += [(name, array) for name, array in arrays.items() if name not in names]
-    fields = [
-        pa.field(name, array.type, metadata=_field_metadata(schema, name, array)) for name, array in out
-    ]
+    fields = [_field(schema, name, array.type, changed=name in arrays) for name, array in out]
     return pa.RecordBatch.from_arrays([array for _, array in out], schema=pa.schema(fields))
 
 
-def _field_metadata(schema: pa.Schema, name: str, array: pa.Array) -> dict[bytes, bytes] | None:
+def _field(schema: pa.Schema, name: str, type_: pa.DataType, *, changed: bool) -> pa.Field:
     place = schema.get_field_index(name)
-    if place >= 0 and schema.field(place).type == array.type:
-        metadata: dict[bytes, bytes] | None = schema.field(place).metadata
-        return metadata
-    return None
+    old = schema.field(place) if place >= 0 else None
+    return pa.field(name, type_, metadata=field_metadata(old, type_, changed=changed))
 
 
 def padded_schema(
@@ -153,7 +150,9 @@ def padded_schema(
     """
     types = _empty_types(schema, groups, fixed_size, without)
     found = [describe(group.columns, plan, group.spec, group.mask) for group, plan in groups]
-    return types.with_metadata(metadata_to_keep(schema) | describe_groups([*found, *earlier]))
+    changed = [name for group, _ in groups for name in group.mask.names]
+    changed += [column.name for group, _ in groups for column in group.columns]
+    return carry_metadata(schema, types, changed, describe_groups([*found, *earlier]))
 
 
 def _empty_types(

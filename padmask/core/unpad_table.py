@@ -17,8 +17,9 @@ from padmask.core.arrow_lists import cut_lists, is_sequence, list_lengths
 from padmask.core.columns import asked_names, default_column, judged_columns, only_field
 from padmask.core.companions import is_companion, list_names
 from padmask.core.first_rows import FirstRows
+from padmask.core.foreign_metadata import carry_metadata
 from padmask.core.kernel import read_mask
-from padmask.core.metadata import describe_groups, groups_to_keep, metadata_to_keep
+from padmask.core.metadata import describe_groups, groups_to_keep
 from padmask.core.padding import (
     FirstRowsOf,
     Padding,
@@ -453,4 +454,4 @@ def unpadded_schema(schema: pa.Schema, job: UnpadJob) -> pa.Schema:
     nothing = [plan_unpad(none, none, job.padding)] * (1 + len(job.also))
     types = cut_columns(empty, nothing, job).schema
     left = groups_to_keep(schema, [*job.all_columns, *job.all_dropped])
-    return types.with_metadata(metadata_to_keep(schema) | describe_groups(left))
+    return carry_metadata(schema, types, job.all_columns, describe_groups(left))

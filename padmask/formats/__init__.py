@@ -108,6 +108,17 @@ def format_reject(batch: Batch, row: int, reason: str) -> bytes:
     return reject_line(batch, row, reason)
 
 
+def other_formats(values: pa.Array) -> str:
+    """Return the formats that can hold the values of a column, as a sentence that says what to do.
+
+    >>> other_formats(pa.array([float("nan")]))
+    'Write Parquet or Arrow.'
+    """
+    typed_first = sorted(FORMATS.values(), key=lambda traits: traits.is_text)
+    able = [traits.title for traits in typed_first if traits.holds and _load(traits.holds)(values)]
+    return f"Write {join_or(able)}." if able else "Convert the column, or leave the column out."
+
+
 def _load(address: str | None) -> Any:
     """Import a class or function, specified as `"module:name"`."""
     assert address is not None

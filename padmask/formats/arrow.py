@@ -18,7 +18,9 @@ import pyarrow.types as pat
 from padmask.core.arrow_lists import take_rows
 from padmask.core.metadata import METADATA_KEY, Described, read_descriptions
 from padmask.errors import AccessError, DataError, OutputError, PaddedError, UnreadableError, UnsupportedError
+from padmask.formats import other_formats
 from padmask.formats.contract import Batch, Chunk, Layout, Wanted, WriterOptions
+from padmask.formats.plain_dictionaries import as_type, of_lists, plain_schema, plain_type
 from padmask.formats.row_sizes import slices
 from padmask.spec.formats import DEFAULT_FORMAT
 from padmask.storage.foreign_formats import foreign_error
@@ -307,6 +309,7 @@ class ArrowWriter:
 
     def __init__(self, stream: BinaryIO, layout: Layout, options: WriterOptions) -> None:
         new = pa.ipc.new_stream if options.as_stream else pa.ipc.new_file
+        layout = replace(layout, schema=plain_schema(layout.schema, of_lists))
         self._stream = BorrowedStream(stream)
         deltas = pa.ipc.IpcWriteOptions(emit_dictionary_deltas=True)
         self._sink = new(pa.PythonFile(self._stream, mode="w"), layout.schema, options=deltas)
@@ -334,10 +337,25 @@ class ArrowWriter:
             for batch in _compact(table).to_batches():
                 self._sink.write_batch(self._dictionaries.unify(batch))
         except pa.ArrowException as error:
+            columns = zip(table.schema, table.columns, strict=True)
+            bad = next(((f, c) for f, c in columns if not all(map(fits_arrow, c.chunks))), None)
+            which = "these columns" if bad is None else f"column {bad[0].name!r} of type {bad[0].type}"
+            remedy = "" if bad is None else f" {other_formats(pa.concat_arrays(bad[1].chunks))}"
             raise OutputError(
-                f"{self._name}: Arrow cannot store these columns: {str(error).rstrip('.')}. "
-                "Write Parquet or JSON Lines."
+                f"{self._name}: Arrow cannot store {which}: {short_arrow_error(error)}.{remedy}"
             ) from None
+
+
+def fits_arrow(values: pa.Array) -> bool:
+    """Return whether an Arrow file can hold the values of an array."""
+    plain = as_type(values, plain_type(values.type, of_lists))
+    table = pa.table({"x": plain})
+    try:
+        with pa.ipc.new_file(pa.BufferOutputStream(), table.schema) as writer:
+            writer.write_table(table)
+    except pa.ArrowException:
+        return False
+    return True
 
 
 def _compact(table: pa.Table) -> pa.Table:
@@ -391,10 +409,8 @@ class RowGroups:
         self._count = self._bytes = 0
 
     def add(self, batch: pa.RecordBatch) -> Iterator[pa.Table]:
-        # Cast only columns whose type differs, because the Arrow cast breaks lists of nulls.
         columns = [
-            column if column.type.equals(field.type) else column.cast(field.type)
-            for column, field in zip(batch.columns, self._schema, strict=True)
+            as_type(column, field.type) for column, field in zip(batch.columns, self._schema, strict=True)
         ]
         rest = pa.RecordBatch.from_arrays(columns, schema=self._schema)
         sizes = self._sizes(rest)

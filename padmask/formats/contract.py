@@ -117,7 +117,8 @@ class Wanted:
         sequences: the sequence columns, with their list types.
         others: all columns in order, with the types of the columns that are not sequences. None omits these
             columns, or keeps them as text in JSON Lines.
-        integral_floats: names of integer columns in JSON Lines that also accept floats such as 1.0.
+        integral_floats: names of columns with a requested dtype. In JSON Lines, their integers may be
+            written as floats such as 1.0, and their floats may be rounded to the dtype.
         optional: names of sequence columns that may be null or missing.
     """
 

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import replace
 from typing import Any, BinaryIO
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from padmask.errors import OutputError, UnreadableError
+from padmask.formats import other_formats
 from padmask.formats.arrow import (
     RowGroups,
     arrow_errors,
@@ -18,6 +20,7 @@ from padmask.formats.arrow import (
     checked_schema,
     cut_batch,
     select_columns,
+    short_arrow_error,
 )
 from padmask.formats.contract import HEAD_BYTES, HEAD_ROWS, Batch, Chunk, Layout, Wanted, WriterOptions
 from padmask.formats.parquet_batches import BATCH_ROWS, BATCH_VALUES, read_batches
@@ -30,6 +33,8 @@ from padmask.formats.parquet_footer import (
     split_file,
     write_footer,
 )
+from padmask.formats.parquet_int96 import exact_batches, int96_columns, with_time_zone
+from padmask.formats.plain_dictionaries import as_type, of_views, plain_schema, plain_type
 from padmask.formats.row_sizes import VALUE_BYTES
 from padmask.storage.source import Source
 
@@ -58,10 +63,12 @@ class ParquetReader:
         if self._schema is None:
             with self._source.open_arrow() as raw, arrow_errors(self._source, "Parquet file"):
                 file = self._open(raw)
-                self._schema = with_file_metadata(checked_schema(file.schema_arrow), file.metadata.metadata)
+                schema = checked_schema(file.schema_arrow)
+                schema = with_time_zone(schema, int96_columns(file.schema), file.metadata.metadata)
+                self._schema = with_file_metadata(schema, file.metadata.metadata)
         return self._schema
 
-    def _open(self, raw: Any) -> Any:
+    def _open(self, raw: Any, int96_unit: str = "us") -> Any:
         with arrow_errors(self._source, "Parquet file"):
             # Remote storage is slow to respond, so one request fetches all columns of a row group.
             file = pq.ParquetFile(
@@ -69,6 +76,7 @@ class ParquetReader:
                 buffer_size=BUFFER_BYTES,
                 pre_buffer=self._source.url is not None,
                 page_checksum_verification=True,
+                coerce_int96_timestamp_unit=int96_unit,
             )
         _check_groups(self._source, file.metadata)
         return file
@@ -87,8 +95,7 @@ class ParquetReader:
             first = _rows_of(file, 0, begin)
             total, size = first + _rows_of(file, begin, end), self._source.size or 0
             names = None if wanted.others is not None else wanted.sequences.names
-            is_remote = self._source.url is not None
-            batches = read_batches(file, range(begin, end), names, rows, values, remote=is_remote)
+            batches = self._read(raw, file, range(begin, end), names, rows, values)
             while True:
                 with arrow_errors(self._source, "Parquet file"):
                     data = next(batches, None)
@@ -102,6 +109,18 @@ class ParquetReader:
                     f"{self._source.name}: the footer specifies {total} rows, but {first} can be read. "
                     "Check that the file is complete."
                 )
+
+    def _read(
+        self, raw: Any, file: pq.ParquetFile, groups: range, names: list[str] | None, rows: int, values: int
+    ) -> Iterator[pa.RecordBatch]:
+        """Return the rows of row groups in batches, with INT96 timestamps as microseconds."""
+        remote = self._source.url is not None
+        batches = read_batches(file, groups, names, rows, values, remote=remote)
+        finer = [name for name in int96_columns(file.schema) if names is None or name in names]
+        if not finer:
+            return batches
+        exact = read_batches(self._open(raw, "ns"), groups, finer, rows, values, remote=remote)
+        return exact_batches(batches, exact, self.schema(), self._source.name)
 
     def decode(self, chunk: Chunk, wanted: Wanted) -> Batch:
         return select_columns(chunk, wanted)
@@ -156,6 +175,7 @@ class ParquetWriter:
 
     def __init__(self, stream: BinaryIO, layout: Layout, options: WriterOptions) -> None:
         self._stream = stream
+        layout = replace(layout, schema=plain_schema(layout.schema, of_views))
         self._schema = layout.schema
         # An output without rows has no row group, because an empty row group breaks Hugging Face datasets.
         self._groups = RowGroups(layout)
@@ -164,7 +184,7 @@ class ParquetWriter:
         self._written: list[Struct] = []
         self._place = 0
         self._name = layout.name
-        self._template, _ = read_footer(_template(layout.schema, self._name))
+        self._template, _ = read_footer(_template(self._schema, self._name))
         self._put(MAGIC)
 
     def encode(self, batch: Batch) -> pa.RecordBatch:
@@ -207,40 +227,62 @@ def _encode(field: pa.Field, column: pa.ChunkedArray, name: str) -> Encoded:
     # Combine the chunks, so that the pages do not depend on the read size.
     schema = pa.schema([field])
     table = pa.Table.from_arrays([column], schema=schema).combine_chunks()
-    return split_file(_encoded(schema, table, name))
+    try:
+        return split_file(_encoded(schema, table))
+    except (pa.ArrowException, OSError) as error:
+        raise _cannot_store(field, table.column(0).chunk(0), error, name) from None
 
 
 def _template(schema: pa.Schema, name: str) -> memoryview:
     """Return a Parquet file without rows. Raise an error for the first column that Parquet cannot store."""
     try:
-        return _encoded(schema, None, name)
-    except OutputError:
+        return _encoded(schema, None)
+    except (pa.ArrowException, OSError):
         for field in schema:
-            try:
-                _encoded(pa.schema([field]), None, name)
-            except OutputError:
-                raise OutputError(
-                    f"{name}: Parquet cannot store column {field.name!r} of type {field.type}. "
-                    "Write Arrow or JSON Lines."
-                ) from None
+            values = pa.nulls(0, field.type)
+            if not fits_parquet(values):
+                raise _cannot_store(field, values, None, name) from None
         raise
 
 
-def _encoded(schema: pa.Schema, table: pa.Table | None, name: str) -> memoryview:
-    """Return a Parquet file with a table as its only row group. Without a table, it has no row groups."""
+def _encoded(schema: pa.Schema, table: pa.Table | None) -> memoryview:
+    """Return a Parquet file with a table as its only row group. Without a table, it has no row groups.
+
+    Raises:
+        ArrowException: Parquet cannot store a type or a value.
+    """
     sink = pa.BufferOutputStream()
-    try:
-        with pq.ParquetWriter(sink, schema, compression="zstd", data_page_version="1.0") as writer:
-            if table is not None:
-                writer.write_table(table, row_group_size=table.num_rows)
-    except (pa.ArrowException, OSError) as error:
-        raise _cannot_hold(error, name) from None
+    with pq.ParquetWriter(sink, schema, compression="zstd", data_page_version="1.0") as writer:
+        if table is not None:
+            writer.write_table(table, row_group_size=max(1, table.num_rows))
+    _refuse_empty_lists(schema)
     return memoryview(sink.getvalue())
 
 
-def _cannot_hold(error: Exception, name: str) -> OutputError:
-    reason = str(error).rstrip(".")
-    return OutputError(f"{name}: Parquet cannot store these columns: {reason}. Write Arrow or JSON Lines.")
+def _refuse_empty_lists(parts: Iterable[pa.Field]) -> None:
+    """Refuse fixed-size lists of size 0 at any depth, which Arrow writes to Parquet but cannot read."""
+    for field in parts:
+        if pa.types.is_fixed_size_list(field.type) and field.type.list_size == 0:
+            raise pa.ArrowNotImplementedError("fixed-size lists of size 0 cannot be read again")
+        _refuse_empty_lists(map(field.type.field, range(field.type.num_fields)))
+
+
+def _cannot_store(field: pa.Field, values: pa.Array, error: Exception | None, name: str) -> OutputError:
+    reason = "" if error is None else f": {short_arrow_error(error)}"
+    return OutputError(
+        f"{name}: Parquet cannot store column {field.name!r} of type {field.type}{reason}. "
+        f"{other_formats(values)}"
+    )
+
+
+def fits_parquet(values: pa.Array) -> bool:
+    """Return whether Parquet can store the values of an array."""
+    plain = as_type(values, plain_type(values.type, of_views))
+    try:
+        _encoded(pa.schema([("x", plain.type)]), pa.table({"x": plain}))
+    except (pa.ArrowException, OSError):
+        return False
+    return True
 
 
 def group_sizes(source: Source) -> list[int]:

@@ -10,6 +10,7 @@ import numpy as np
 import pyarrow as pa
 
 from padmask.core.arrow_lists import Kind, take_rows
+from padmask.core.foreign_metadata import merge_metadata
 from padmask.errors import DataError, Fault
 from padmask.formats.contract import Batch, Reader, Wanted
 from padmask.storage.source import Source
@@ -46,7 +47,7 @@ class TypedColumns:
     def _unified(self) -> pa.Schema:
         schemas = read_schemas(self._readers)
         if all(schema.equals(schemas[0]) for schema in schemas):
-            return schemas[0]
+            return merge_metadata(schemas[0], schemas)
         unified = schemas[0]
         for source, schema in zip(self._sources, schemas, strict=True):
             try:
@@ -57,7 +58,7 @@ class TypedColumns:
                     f"{source.name}: the columns do not match those of {self._sources[0].name}: {reason}. "
                     "Fix the types, or pad the files separately."
                 ) from None
-        return unified
+        return merge_metadata(unified, schemas)
 
     def typed_schemas(self) -> Mapping[str, pa.Schema]:
         """Return the columns of each input, by input name."""

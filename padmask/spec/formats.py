@@ -25,6 +25,8 @@ class FormatTraits:
         writer: `"module:class"` of the writer; None if padmask does not write the format.
         row_groups: `"module:function"` of a function that returns the size of each row group in bytes, if
             large files can be split between row groups; otherwise None.
+        holds: `"module:function"` of a function that returns whether a file can store the values of an array;
+            None for a format that stores only padded columns.
         is_text: whether rows are JSON text. The type of a field is then unknown until all rows are read,
             fields are copied to other JSON files as text, and files may be compressed.
         needs_types: whether the writer needs the types of all columns before the first row.
@@ -43,6 +45,7 @@ class FormatTraits:
     reader: str | None = None
     writer: str | None = None
     row_groups: str | None = None
+    holds: str | None = None
     is_text: bool = False
     needs_types: bool = True
     keeps_others: bool = True
@@ -58,6 +61,7 @@ _JSON_LINES = FormatTraits(
     unsure_suffixes=(".json",),
     reader="padmask.formats.jsonl.reader:JsonlReader",
     writer="padmask.formats.jsonl.writer:JsonlWriter",
+    holds="padmask.formats.jsonl.writer:fits_json",
     is_text=True,
     needs_types=False,
 )
@@ -75,6 +79,7 @@ FORMATS: dict[str, FormatTraits] = {
             reader="padmask.formats.parquet:ParquetReader",
             writer="padmask.formats.parquet:ParquetWriter",
             row_groups="padmask.formats.parquet:group_sizes",
+            holds="padmask.formats.parquet:fits_parquet",
         ),
         FormatTraits(
             name="arrow",
@@ -83,6 +88,7 @@ FORMATS: dict[str, FormatTraits] = {
             magic=(b"ARROW1", b"\xff\xff\xff\xff"),
             reader="padmask.formats.arrow:ArrowReader",
             writer="padmask.formats.arrow:ArrowWriter",
+            holds="padmask.formats.arrow:fits_arrow",
         ),
         FormatTraits(
             name="npz",

@@ -79,7 +79,8 @@ class PadSpec:
             mean `"pre"` and `"post"`.
         value: pad value. For strings, 0 means the empty string.
         dtype: dtype of the padded values, one of `DTYPES`. In tables, the default applies only to integer
-            columns. Float columns become float32 and strings stay strings, unless the column sets a dtype.
+            columns. Float columns keep float32 or float64, floats in JSON become float32, and strings stay
+            strings, unless the column sets a dtype.
         pad_to_multiple_of: if `maxlen` is found from the data, it is rounded up to a multiple of this
             number. A numeric `maxlen` must already be a multiple.
         dtype_for_all: whether `dtype` also applies to float and string columns of tables.

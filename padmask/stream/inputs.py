@@ -7,6 +7,11 @@ import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager
 
+import pyarrow as pa
+
+from padmask.core.foreign_metadata import lost_class_names
+from padmask.core.plan import Plan
+from padmask.core.table import padded_schema
 from padmask.errors import SpecError, join_few
 from padmask.formats.contract import LACKS_END
 from padmask.formats.dataset import Dataset
@@ -43,8 +48,42 @@ def data_notes(dataset: Dataset, job: Job, format_: FormatTraits, limit: int | N
         *pad_value_notes([column for group in job.groups for column in group.columns], format_),
         *end_notes(dataset, limit),
         *unlisted_notes(dataset),
-        *(() if format_.keeps_others else _left_out(dataset, job, format_)),
+        *(
+            class_name_notes(dataset, _written(job) if format_.needs_types else None, format_)
+            if format_.keeps_others
+            else _left_out(dataset, job, format_)
+        ),
     )
+
+
+def _written(job: Job) -> pa.Schema:
+    """Return the columns of the output. Their metadata do not depend on maxlen, but for that of padmask."""
+    any_plan = Plan(1, "given", 1)
+    groups = [(group, any_plan) for group in job.groups]
+    return padded_schema(job.wanted.schema, groups, job.fixed_size, job.dropped)
+
+
+def class_name_notes(dataset: Dataset, written: pa.Schema | None, format_: FormatTraits) -> tuple[str, ...]:
+    """Return a warning if the output lacks class label names that the input has.
+
+    Args:
+        dataset: the data.
+        written: columns of the output, with metadata; None for a format without metadata.
+        format_: format of the output.
+    """
+    lost = {} if dataset.format.is_text else lost_class_names(dataset.schemas().values(), written)
+    if written is None:
+        return _lost_names(list(lost), f"{format_.title} has no place for them. Write Parquet or Arrow")
+    changed = [name for name, differ in lost.items() if not differ]
+    return (
+        *_lost_names([name for name in lost if lost[name]], "the files have different names"),
+        *_lost_names(changed, f"they are not int64 now. To keep the names: -c {(*changed, '')[0]}:int64"),
+    )
+
+
+def _lost_names(columns: Sequence[str], why: str) -> tuple[str, ...]:
+    named = join_few(list(map(repr, columns)))
+    return (f"the class label names of {named} are not in the output: {why}",) if columns else ()
 
 
 def _left_out(dataset: Dataset, job: Job, format_: FormatTraits) -> tuple[str, ...]:

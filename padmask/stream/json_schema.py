@@ -7,7 +7,7 @@ from collections.abc import Iterable
 
 import pyarrow as pa
 
-from padmask.core.arrow_lists import Kind, list_of
+from padmask.core.arrow_lists import Kind, list_of, with_floats
 from padmask.core.columns import PadColumn, asked_dtype, kind_of_dtype, name_columns
 from padmask.formats.dataset import Dataset
 from padmask.spec.columns import Column, Columns
@@ -23,7 +23,9 @@ def known_schema(dataset: Dataset, asked: Columns, spec: PadSpec) -> pa.Schema:
         return empty_schema(asked, spec)
     columns = name_columns(schema, asked)
     kinds = token_kinds(columns, spec)
-    sequences = {field.name: field for field in dataset.sequence_types([c.name for c in columns], kinds)}
+    # JSON floats have no width, and the default dtype of floats without a width is float32.
+    found = dataset.sequence_types([c.name for c in columns], kinds)
+    sequences = {field.name: field.with_type(with_floats(field.type, pa.float32())) for field in found}
     return pa.schema([sequences.get(field.name, field) for field in schema])
 
 

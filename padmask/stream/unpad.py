@@ -39,7 +39,14 @@ from padmask.spec.unpad import UnpadSpec
 from padmask.stream.capacity import available_bytes
 from padmask.stream.choice import column_flags
 from padmask.stream.first_rows import first_rows_of, read_first_rows
-from padmask.stream.inputs import Paths, check_paths, end_notes, open_dataset, unlisted_notes
+from padmask.stream.inputs import (
+    Paths,
+    check_paths,
+    class_name_notes,
+    end_notes,
+    open_dataset,
+    unlisted_notes,
+)
 from padmask.stream.json_masks import MaskTexts
 from padmask.stream.json_schema import empty_schema, token_kinds
 from padmask.stream.json_text_unpad import TextUnpadder
@@ -113,7 +120,13 @@ def unpad_file(
         masks = _mask_texts(dataset, job)
         run = _Run(dataset, files, pool, progress, limit, job, wanted, masks, on_error)
         still_padded = _find_still_padded(run, columns)
-        notes = (*dataset.notes, *end_notes(dataset, files.limit), *unlisted_notes(dataset))
+        written = unpadded_schema(wanted.schema, job) if format_.needs_types else None
+        notes = (
+            *dataset.notes,
+            *end_notes(dataset, files.limit),
+            *unlisted_notes(dataset),
+            *class_name_notes(dataset, written, format_),
+        )
         ledger = _unpad_all(_survey(run) if typed else run, output_path, format_)
     return UnpadResult(ledger, job.all_columns, job.mask, job.length, still_padded, notes)
 

@@ -269,7 +269,7 @@ def test_non_json_value_is_named(refused: Run, tmp_path: Path, odd: pa.Array, sa
         name,
         "-o",
         "out.jsonl",
-        says=["in.arrow, row 1", "'odd'", said, "Write Parquet or Arrow"],
+        says=["in.arrow, row 1", "'odd'", said, "Arrow, or fix the data"],
         code=2,
     )
 

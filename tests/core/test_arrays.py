@@ -63,8 +63,10 @@ def test_strings():
     ("rows", "dtype"),
     [
         ([[1.0, 2.0], [3]], "float32"),
-        ([np.ones(3), np.ones(1)], "float32"),
-        (pa.array([[1.0], [2.5]]), "float32"),
+        ([np.ones(3, "float32"), np.ones(1, "float32")], "float32"),
+        ([np.ones(3), np.ones(1)], "float64"),
+        ([[[1.0, 2.0]], [[3.0, 4.0]]], "float32"),
+        (pa.array([[1.0], [2.5]]), "float64"),
         ([[1, 2]], "int32"),
         ([["a"]], "object"),
         ([], "int32"),
@@ -215,3 +217,19 @@ def test_pad_sequences_equals_keras(keras_pad_sequences, case, maxlen, padding, 
     theirs, ours = keras_pad_sequences(rows, **options), pad_sequences(rows, **options)
     assert (ours.shape, ours.dtype) == (theirs.shape, theirs.dtype)
     assert (ours == theirs).all()
+
+
+@pytest.mark.parametrize("rows", [[[0.5, 1700000000.25]], [[[1700000000.25]]]], ids=["floats", "vectors"])
+def test_large_python_floats(rows):
+    with pytest.raises(PadmaskError, match="does not fit float32; use dtype float64"):
+        pad(rows)
+    assert pad(rows, PadSpec(dtype="float64")).values.max() == 1700000000.25
+    assert pad(rows, PadSpec(dtype="float32")).values.max() == np.float32(1700000000.25)
+    assert pad([np.array(row) for row in rows]).values.max() == 1700000000.25
+
+
+def test_empty_first_vector():
+    with pytest.raises(PadmaskError, match="Row 0, position 0: the vector has 0 values"):
+        pad([[[]], [[1, 2]]])
+    with pytest.raises(PadmaskError, match="Row 1, position 0: expected a vector"):
+        pad([[[1, 2]], [None]])

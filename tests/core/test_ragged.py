@@ -214,3 +214,45 @@ def test_extreme_values_fit(values, dtype):
 def test_values_outside_rows_are_ignored():
     ragged = Ragged(np.array([2**40, 5]), starts=np.array([1]), lengths=np.array([1]))
     assert find_misfits(ragged, "int32") == []
+
+
+LIST_OF_VECTORS = pa.list_(pa.list_(pa.float32()))
+
+
+@pytest.mark.parametrize(
+    ("rows", "bad"),
+    [
+        (
+            [[[]], [[1, 2]]],
+            {0: "position 0: the vector has 0 numbers, but the first"},
+        ),
+        ([[None, [1, 2]], [[3, 4]]], {0: "position 0: the vector is null"}),
+        ([[[1, 2], [3, None]]], {0: "position 1: the vector has a null at position 1"}),
+        ([[[1, 2]], [[1, 2], [1, 2, 3]]], {1: "position 1: the vector has 3 numbers"}),
+        ([[[]], []], {}),
+    ],
+)
+def test_bad_vectors(rows, bad):
+    _, faults = Ragged.from_arrow(pa.array(rows, LIST_OF_VECTORS))
+    assert {fault.row: fault.reason[: len(bad.get(fault.row, ""))] for fault in faults} == bad
+
+
+def test_first_vector_of_views():
+    numbers = pa.array([[1.0], [2.0, 3.0]])
+    views = pa.ListViewArray.from_arrays(pa.array([1, 0], pa.int32()), pa.array([1, 1], pa.int32()), numbers)
+    ragged, faults = Ragged.from_arrow(views)
+    assert ragged.values.shape == (2, 2)
+    assert [fault.row for fault in faults] == [1]
+
+
+def test_rounding_of_large_floats():
+    large = Ragged.from_arrow(pa.array([[0.1, 2.0**24, 2.0**24 + 1], [0.1, 1e30], [-16777217.5]]))[0]
+    assert find_misfits(large, "float32") == []
+    assert find_misfits(large, "float64", rounds=False) == []
+    found = find_misfits(large, "float32", rounds=False)
+    assert [(fault.row, fault.reason[:10]) for fault in found] == [
+        (0, "position 2"),
+        (1, "position 1"),
+        (2, "position 0"),
+    ]
+    assert "float64" in found[0].reason

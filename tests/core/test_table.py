@@ -62,7 +62,10 @@ def test_empty_table_keeps_types():
     ("tokens", "dtype"),
     [
         (pa.list_(pa.int64()), pa.int32()),
-        (pa.list_(pa.float64()), pa.float32()),
+        (pa.list_(pa.float16()), pa.float32()),
+        (pa.list_(pa.float32()), pa.float32()),
+        (pa.list_(pa.float64()), pa.float64()),
+        (pa.list_(pa.list_(pa.float64(), 2)), pa.list_(pa.float64())),
         (pa.list_(pa.string()), pa.string()),
         (pa.large_list(pa.large_string()), pa.string()),
     ],

@@ -26,21 +26,22 @@ _read_strings = msgspec.json.Decoder(list[list[str]]).decode
 
 
 def read_sequences(
-    raws: list[msgspec.Raw | None], type_: pa.DataType, integral_floats: bool = False
+    raws: list[msgspec.Raw | None], type_: pa.DataType, requested: bool = False
 ) -> tuple[pa.Array, list[Fault]]:
     """Parse token lists to an Arrow list column. A row with a fault is null.
 
     Args:
         raws: JSON value of each row; None if the key is missing.
         type_: list type of the column.
-        integral_floats: whether integer columns accept floats such as 1.0.
+        requested: whether the user requested the dtype. Ints may then be written as floats such as 1.0, and
+            large floats may be rounded.
     """
-    array = _plain_sequences(raws, type_, integral_floats)
-    return (array, []) if array is not None else _odd_sequences(raws, type_, integral_floats)
+    array = _plain_sequences(raws, type_, requested)
+    return (array, []) if array is not None else _odd_sequences(raws, type_, requested)
 
 
 def _plain_sequences(
-    raws: list[msgspec.Raw | None], type_: pa.DataType, integral_floats: bool = False
+    raws: list[msgspec.Raw | None], type_: pa.DataType, requested: bool = False
 ) -> pa.Array | None:
     """Parse flat lists of numbers, strings or bools quickly. Return None if a row is anything else."""
     try:
@@ -59,14 +60,14 @@ def _plain_sequences(
         if others.translate(None, b".eE+"):
             return None
         if pat.is_integer(type_.value_type):
-            return _integral_numbers(raws) if integral_floats else None
+            return _integral_numbers(raws) if requested else None
     text = text.translate(None, _BLANK)
     # One opening bracket per row, and none inside a row, means that every row is a flat list.
     if text.count(b"[") != len(raws) or b"[[" in text or b",[" in text:
         return None
     rows = text[1:-1].split(b"][") if raws else []
     lengths = np.fromiter((row.count(b",") + 1 if row else 0 for row in rows), np.int64, len(rows))
-    numbers = _numbers(b",".join(filter(None, rows)), type_.value_type)
+    numbers = _numbers(b",".join(filter(None, rows)), type_.value_type, requested)
     if numbers is None:
         return None
     offsets = np.zeros(len(rows) + 1, dtype=np.int32)
@@ -76,7 +77,7 @@ def _plain_sequences(
 
 def _integral_numbers(raws: list[msgspec.Raw | None]) -> pa.Array | None:
     """Parse flat lists of ints and floats such as 1.0 to ints. Return None if a float has a fraction."""
-    floats = _plain_sequences(raws, pa.list_(pa.float64()))
+    floats = _plain_sequences(raws, pa.list_(pa.float64()), requested=True)
     if floats is None:
         return None
     numbers = to_numpy(floats.values)
@@ -85,7 +86,7 @@ def _integral_numbers(raws: list[msgspec.Raw | None]) -> pa.Array | None:
     return pa.ListArray.from_arrays(floats.offsets, to_arrow(numbers.astype(np.int64)))
 
 
-def _numbers(text: bytes, type_: pa.DataType) -> npt.NDArray[Any] | None:
+def _numbers(text: bytes, type_: pa.DataType, requested: bool) -> npt.NDArray[Any] | None:
     """Parse comma-separated numbers. Return None if a number may not fit into 64 bits."""
     integers = pat.is_integer(type_)
     # msgspec has validated the text, so NumPy parses all of it without warnings.
@@ -99,13 +100,14 @@ def _numbers(text: bytes, type_: pa.DataType) -> npt.NDArray[Any] | None:
     target = numpy_dtype(type_)
     largest, exact = np.finfo(target).max, 1 << (np.finfo(target).nmant + 1)
     # The slow path checks numbers that overflow to infinity, and large numbers that may be ints, because an
-    # int must be represented exactly.
-    suspects = ~(np.abs(numbers) <= largest) | ((np.abs(numbers) >= exact) & (numbers == np.floor(numbers)))
+    # int must be represented exactly. Large floats may be rounded only to a requested dtype.
+    exactly = (numbers == np.floor(numbers)) | (not requested)
+    suspects = ~(np.abs(numbers) <= largest) | ((np.abs(numbers) >= exact) & exactly)
     return None if suspects.any() else numbers.astype(target)
 
 
 def _odd_sequences(
-    raws: list[msgspec.Raw | None], type_: pa.DataType, integral_floats: bool
+    raws: list[msgspec.Raw | None], type_: pa.DataType, requested: bool
 ) -> tuple[pa.Array, list[Fault]]:
     """Parse token lists row by row, with a fault for each row that is not a valid token list."""
     rows: list[Any] = []
@@ -115,7 +117,7 @@ def _odd_sequences(
         try:
             row = _list(raw)
             options = ("columns", "dtype")
-            rows.append(_tokens(row, type_, integral_floats))
+            rows.append(_tokens(row, type_, requested))
         except ValueError as error:
             rows.append(None)
             faults.append(Fault(i, str(error), options=options))
@@ -148,10 +150,10 @@ def _why_no_list(raw: msgspec.Raw | None) -> str:
     return "the value is nested too deeply"
 
 
-def _tokens(row: list[Any], type_: pa.DataType, integral_floats: bool) -> list[Any]:
+def _tokens(row: list[Any], type_: pa.DataType, requested: bool) -> list[Any]:
     """Return the tokens of a row, or raise a ValueError with the reason why they are not valid."""
     for position, token in enumerate(row):
-        _check_token(token, type_.value_type, f"position {position}: ", integral_floats)
+        _check_token(token, type_.value_type, f"position {position}: ", requested)
     number = _number_type(type_)
     if pat.is_floating(number):
         return _each(float, row)
@@ -180,12 +182,12 @@ def _each(make: type[int] | type[float], row: list[Any]) -> list[Any]:
     return [_each(make, token) if isinstance(token, list) else make(token) for token in row]
 
 
-def _check_token(token: Any, type_: pa.DataType, where: str, integral_floats: bool) -> None:
+def _check_token(token: Any, type_: pa.DataType, where: str, requested: bool) -> None:
     if pat.is_list(type_):
         if not isinstance(token, list):
             raise ValueError(f"{where}expected a vector, found {_describe(token)}")
         for number in token:
-            _check_token(number, type_.value_type, f"{where}in the vector: ", integral_floats)
+            _check_token(number, type_.value_type, f"{where}in the vector: ", requested)
         return
     if pat.is_string(type_):
         if not isinstance(token, str):
@@ -195,14 +197,14 @@ def _check_token(token: Any, type_: pa.DataType, where: str, integral_floats: bo
         if not isinstance(token, bool):
             raise ValueError(f"{where}expected a bool, found {_describe(token)}")
         return
-    _check_number(token, type_, where, integral_floats)
+    _check_number(token, type_, where, requested)
 
 
-def _check_number(token: Any, type_: pa.DataType, where: str, integral_floats: bool) -> None:
+def _check_number(token: Any, type_: pa.DataType, where: str, requested: bool) -> None:
     if isinstance(token, bool) or not isinstance(token, (int, float)):
         raise ValueError(f"{where}expected a number, found {_describe(token)}")
     if pat.is_integer(type_):
-        if isinstance(token, float) and not (integral_floats and token.is_integer()):
+        if isinstance(token, float) and not (requested and token.is_integer()):
             raise ValueError(
                 f"{where}{token} is a float, but the column contains ints; to pad floats, use dtype float32"
             )
@@ -210,11 +212,11 @@ def _check_number(token: Any, type_: pa.DataType, where: str, integral_floats: b
         if not -(2**63) <= token < 2**63 or (isinstance(token, float) and abs(token) > 2**53):
             raise ValueError(f"{where}{token} does not fit int64, the widest integer dtype")
         return
-    _check_float(token, type_, where)
+    _check_float(token, type_, where, requested)
 
 
-def _check_float(token: int | float, type_: pa.DataType, where: str) -> None:
-    """Raise a ValueError if a float overflows, or if a float type cannot represent an int exactly."""
+def _check_float(token: int | float, type_: pa.DataType, where: str, requested: bool) -> None:
+    """Raise a ValueError if a float overflows, or if a float type cannot represent a large number exactly."""
     target = numpy_dtype(type_)
     try:
         with np.errstate(over="ignore"):
@@ -223,6 +225,11 @@ def _check_float(token: int | float, type_: pa.DataType, where: str) -> None:
         rounded = target.type("inf")
     if np.isinf(rounded) or (isinstance(token, int) and int(rounded) != token):
         raise ValueError(f"{where}{token} does not fit {target.name}; use dtype float64 or int64")
+    if not requested and abs(token) >= 1 << (np.finfo(target).nmant + 1) and float(rounded) != token:
+        raise ValueError(
+            f"{where}{target.name} would change {token} to {int(rounded)}; to keep the value, use dtype "
+            "float64, written :float64 after the name of the column"
+        )
 
 
 def _describe(value: Any) -> str:

@@ -18,10 +18,13 @@ import pyarrow as pa
 import pyarrow.types as pat
 
 from padmask.core.arrow_lists import is_sequence, rows_as_array, storage_type, to_numpy, without_wrappers
+from padmask.core.extension_types import refuse_permuted
 from padmask.core.ragged import Ragged
 from padmask.errors import OutputError, SpecError
+from padmask.formats import other_formats
 from padmask.formats.contract import Batch, Layout, WriterOptions
 from padmask.formats.jsonl.reader import read_object
+from padmask.formats.plain_dictionaries import as_type, of_views, plain_type
 from padmask.storage.blank_lines import BLANK
 
 _write_rows = msgspec.json.Encoder().encode_lines
@@ -79,7 +82,7 @@ class JsonlWriter:
             return _plain_values(column)
         if values.dtype == bool and values.ndim == 2:
             return self._mask_texts(values)
-        text = orjson.dumps(values, option=orjson.OPT_SERIALIZE_NUMPY)
+        text = _numbers(values)
         opening, closing = b"[" * (values.ndim - 1), b"]" * (values.ndim - 1)
         rows = text[values.ndim : -values.ndim].split(closing + b"," + opening)
         return [msgspec.Raw(opening + row + closing) for row in rows]
@@ -99,7 +102,7 @@ class JsonlWriter:
             return _plain_values(column)
         ends = rows.starts + rows.lengths
         return [
-            msgspec.Raw(orjson.dumps(rows.values[start:end], option=orjson.OPT_SERIALIZE_NUMPY))
+            msgspec.Raw(_numbers(rows.values[start:end]))
             for start, end in zip(rows.starts.tolist(), ends.tolist(), strict=True)
         ]
 
@@ -121,6 +124,22 @@ class JsonlWriter:
         return texts
 
 
+def _numbers(values: npt.NDArray[Any]) -> bytes:
+    """Return numbers as JSON text. The text of a float32 is short, and a large float32 is written in full.
+
+    >>> _numbers(np.array([0.1, 46574712], dtype="float32"))
+    b'[0.1,46574712.0]'
+    """
+    if values.dtype == np.float32 and values.size:
+        large = np.abs(values) >= 1 << 24
+        if large.any():
+            # orjson would write 46574712 as 46574710.0, which is the same float32, but another number.
+            exact = np.array(orjson.loads(orjson.dumps(values, option=orjson.OPT_SERIALIZE_NUMPY)))
+            exact[large] = values[large]
+            values = exact
+    return orjson.dumps(np.ascontiguousarray(values), option=orjson.OPT_SERIALIZE_NUMPY)
+
+
 def write_objects(rows: Sequence[Mapping[str, Any]]) -> bytes:
     """Return objects as lines. JSON text from the input stays unchanged.
 
@@ -134,33 +153,40 @@ def write_objects(rows: Sequence[Mapping[str, Any]]) -> bytes:
 
 
 def _not_json(name: str, batch: Batch, column: pa.Array) -> OutputError:
-    row = next((row for row in range(len(column)) if not _fits_json(column.slice(row, 1))), 0)
+    row = next((row for row in range(len(column)) if not fits_json(column.slice(row, 1))), 0)
     kind = "NaN or infinity" if _has_nonfinite(column.slice(row, 1)) else f"a {column.type}"
     return OutputError(
         f"{batch.place(row)}: column {name!r} contains {kind}, which JSON cannot represent. "
-        "Write Parquet or Arrow, or fix the data."
+        f"{other_formats(column.slice(row, 1)).rstrip('.')}, or fix the data."
     )
 
 
-def _fits_json(value: pa.Array) -> bool:
-    """Return whether JSON can represent an array of one value. Times outside Python's range do not fit."""
+def fits_json(values: pa.Array) -> bool:
+    """Return whether JSON can represent the values of an array. Times outside Python's range do not fit."""
     try:
-        return bool(_write_value(_plain_values(value))) and not _has_nonfinite(value)
+        return bool(_write_value(_plain_values(values))) and not _has_nonfinite(values)
     except (TypeError, ValueError, OverflowError, pa.ArrowException):
         return False
 
 
 def _plain_values(column: pa.Array) -> list[Any]:
     """Convert a column to Python values that msgspec can write. Nanosecond times become text."""
+    refuse_permuted(column.type)
     column = without_wrappers(column)
+    column = as_type(column, plain_type(column.type, of_views))
     target = _json_type(column.type)
     values: list[Any] = (column if target.equals(column.type) else column.cast(target)).to_pylist()
     return values
 
 
 def _json_type(type_: pa.DataType) -> pa.DataType:
-    """Replace nanosecond times in a type with strings, because Python times do not support nanoseconds."""
+    """Replace nanosecond times in a type with strings, because Python times do not support nanoseconds.
+
+    Durations become microseconds. The cast raises an error instead of rounding.
+    """
     type_ = storage_type(type_)
+    if pat.is_duration(type_):
+        return pa.duration("us")
     if getattr(type_, "unit", None) == "ns":
         return pa.string()
     if pat.is_struct(type_):
@@ -213,7 +239,7 @@ def reject_line(batch: Batch, row: int, reason: str) -> bytes:
     if batch.lines is None:
         record = batch.columns.slice(row, 1)
         out["row"] = {
-            name: _plain_values(column)[0] if _fits_json(column) else column.to_string(skip_new_lines=True)
+            name: _plain_values(column)[0] if fits_json(column) else column.to_string(skip_new_lines=True)
             for name, column in zip(record.schema.names, record.columns, strict=True)
         }
     else:

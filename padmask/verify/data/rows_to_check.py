@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 import pyarrow as pa
 
-from padmask.core.arrow_lists import Flags, null_flags
+from padmask.core.arrow_lists import Flags, null_flags, with_floats
 from padmask.core.columns import PadColumn
 from padmask.core.ragged import Ragged, find_misfits
 from padmask.core.table import read_rows
@@ -95,7 +95,11 @@ def map_audit_rows(
         report_bad_rows: whether a bad row is returned. Otherwise the first bad row raises a `DataError`.
     """
     dataset, names = reading.dataset, {field.name for field in marks}
-    wanted = Wanted(pa.schema([*job.wanted.sequences, *marks]), integral_floats=job.wanted.integral_floats)
+    sequences = list(job.wanted.sequences)
+    if padded and dataset.format.is_text:
+        # The floats may have been written with any dtype.
+        sequences = [field.with_type(with_floats(field.type, pa.float64())) for field in sequences]
+    wanted = Wanted(pa.schema([*sequences, *marks]), integral_floats=job.wanted.integral_floats)
     read: ReadColumns = _read_padded if padded else _read_raw
 
     def take(chunk: Chunk) -> AuditRows:

@@ -1,0 +1,86 @@
+"""JSON floats become float32 only if no large number changes; floats of typed formats keep their width."""
+
+from __future__ import annotations
+
+import json
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from padmask import DataError, PadSpec, RowPolicy, pad_file, unpad_file
+
+SECONDS = [1700000000.25, 1700000001.25]
+
+
+def write_json(folder, rows):
+    (folder / "in.jsonl").write_text("".join(json.dumps({"t": row}) + "\n" for row in rows))
+    return folder / "in.jsonl"
+
+
+def read_json(path):
+    return [json.loads(line)["t"] for line in path.read_text().splitlines()]
+
+
+@pytest.mark.parametrize(
+    "type_", [pa.list_(pa.float64()), pa.large_list(pa.float64()), pa.list_view(pa.float64())]
+)
+@pytest.mark.parametrize("format_", ["parquet", "arrow", "jsonl"])
+def test_typed_floats_keep_64_bits(tmp_path, type_, format_):
+    table = pa.table({"t": pa.array([SECONDS, [16777217.0]], type_)})
+    with pa.OSFile(str(tmp_path / "in.arrow"), "wb") as raw, pa.ipc.new_file(raw, table.schema) as out:
+        out.write_table(table)
+    result = tmp_path / f"out.{format_}"
+    pad_file(tmp_path / "in.arrow", result)
+    if format_ == "jsonl":
+        assert read_json(result) == [SECONDS, [16777217.0, 0.0]]
+    else:
+        padded = pq.read_table(result) if format_ == "parquet" else pa.ipc.open_file(str(result)).read_all()
+        assert padded["t"].type == pa.list_(pa.float64())
+        assert padded["t"].to_pylist() == [SECONDS, [16777217.0, 0.0]]
+
+
+def test_float64_on_request_is_float32(tmp_path):
+    pq.write_table(pa.table({"t": [SECONDS]}), tmp_path / "in.parquet")
+    pad_file(tmp_path / "in.parquet", tmp_path / "out.parquet", columns=["t:float32"])
+    assert pq.read_schema(tmp_path / "out.parquet").field("t").type == pa.list_(pa.float32())
+
+
+@pytest.mark.parametrize(
+    ("row", "position"),
+    [
+        ([0.5, 1700000000.25], "position 1"),
+        ([0.5, -16777216.5], "position 1"),
+        ([0.5, 123456789.0], "position 1"),
+        ([0.5, 1e30], "position 1"),
+        ([[0.5, 16777217.0]], "position 0: in the vector"),
+    ],
+    ids=str,
+)
+@pytest.mark.parametrize("format_", ["jsonl", "parquet"])
+def test_large_json_float_is_refused(tmp_path, row, position, format_):
+    source = write_json(tmp_path, [row[:1], row] if position == "position 1" else [row])
+    with pytest.raises(DataError, match=position) as refused:
+        pad_file(source, tmp_path / f"out.{format_}")
+    assert (refused.value.column, refused.value.options[0]) == ("t", "columns")
+    assert ":float64" in str(refused.value)
+    pad_file(source, tmp_path / "wide.jsonl", columns=["t:float64"])
+    assert read_json(tmp_path / "wide.jsonl")[-1] == row
+    pad_file(source, tmp_path / "narrow.jsonl", columns=["t:float32"])
+
+
+def test_large_json_float_is_skipped(tmp_path):
+    source = write_json(tmp_path, [[0.5], [16777217.0], [1.5]])
+    pad_file(source, tmp_path / "out.jsonl", policy=RowPolicy(on_error="skip"))
+    assert read_json(tmp_path / "out.jsonl") == [[0.5], [1.5]]
+
+
+def test_floats_that_float32_holds(tmp_path):
+    """The text of a large float32 is its value, so it can be read again."""
+    rows = [[0.1, 46574712.0], [2.0**24, 2.0**100]]
+    pad_file(write_json(tmp_path, rows), tmp_path / "out.jsonl")
+    assert read_json(tmp_path / "out.jsonl") == rows
+    unpad_file(tmp_path / "out.jsonl", tmp_path / "again.jsonl")
+    assert read_json(tmp_path / "again.jsonl") == rows
+    pad_file(tmp_path / "again.jsonl", tmp_path / "out.parquet", spec=PadSpec(maxlen=2))
+    assert pq.read_table(tmp_path / "out.parquet")["t"].type == pa.list_(pa.float32())
