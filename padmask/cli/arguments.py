@@ -20,7 +20,7 @@ class Output:
         inputs: files, folders, glob patterns or URLs. If empty, the command reads standard input.
         output: path or URL of the output. `-` is standard output.
         files: options for reading and writing files.
-        report: path of the JSON report. None writes no report.
+        report: path of the JSON report. If None, no report is written.
         quiet: whether to suppress the summary, warnings and progress.
         progress: whether to show progress on a terminal.
     """
@@ -38,8 +38,8 @@ class Workers:
     """Where to process the files of a dataset: in local processes or on a Dask cluster.
 
     Args:
-        workers: number of worker processes. None starts one per core.
-        cluster: address of a Dask scheduler. `local` starts a scheduler. None uses local processes.
+        workers: number of worker processes. If None, one process per core.
+        cluster: address of a Dask scheduler. `local` starts a scheduler. If None, local processes are used.
     """
 
     workers: int | None

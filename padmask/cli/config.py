@@ -33,7 +33,7 @@ CHANGES_CHECKS = "changes which checks verify runs"
 
 PASSES_BAD_ROWS = "allows a run to succeed with bad rows"
 
-READS_A_PART = "skips a part of the data"
+READS_A_PART = "skips part of the data"
 
 # Key of the path of the pyproject.toml in the metadata of a click context.
 _PROJECT = f"{__name__}.project"

@@ -45,8 +45,9 @@ class InspectArguments:
         masks: whether to show masks.
         plans: whether to show plans.
         as_json: whether to print JSON instead of text.
-        export: file for a copy of the printed output. None writes no file.
-        mask_column: mask column of padded input. None finds the column by the metadata, else by its name.
+        export: file for a copy of the printed output. If None, no file is written.
+        mask_column: mask column of padded input. If None, the column is found from the metadata, else by its
+            name.
         declared: padding side of padded input. None if the command line does not set the side.
         files: options for reading files.
         where: processes or cluster that read the files.
@@ -84,7 +85,7 @@ class InspectArguments:
 )
 @setting("--rows", default=None, metavar="A:B", help="Show rows A to B-1, counted from 0.")
 @setting("--sample", type=click.IntRange(min=1), default=None, metavar="N", help="Show N random rows.")
-@setting("--seed", type=int, default=0, show_default=True, help="Random seed of --sample.")
+@setting("--seed", type=int, default=0, show_default=True, help="Random seed for --sample.")
 @setting(
     "--style",
     type=click.Choice(["grid", "tokens", "bool", "int"]),

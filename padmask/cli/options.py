@@ -123,8 +123,9 @@ def input_options(command: Command) -> Command:
                 "columns",
                 multiple=True,
                 metavar="NAME[:DTYPE][=VALUE]",
-                help="Column to pad, with an optional dtype and pad value; repeatable.  [default: input_ids, "
-                "else tokens, else the only list column; with companions such as labels and token_type_ids]",
+                help="Column to pad, with an optional dtype and pad value; repeatable.  [default: "
+                "input_ids, else tokens, else the only list column; also columns of the same lengths, such "
+                "as labels and token_type_ids]",
             ),
             setting(
                 "--maxlen",
@@ -153,14 +154,14 @@ def input_options(command: Command) -> Command:
                 "--value",
                 default=None,
                 metavar="V",
-                help="Pad value, unless set with --column.  [default: 0; '' for strings]",
+                help="Pad value for columns whose --column option sets none.  [default: 0; '' for strings]",
             ),
             setting(
                 "--dtype",
                 type=click.Choice(DTYPES),
                 default=None,
-                help="Dtype, unless set with --column.  [default: int32; string for strings; float32 for "
-                "floats, or float64 if Parquet or Arrow has this type]",
+                help="Dtype for columns whose --column option sets none.  [default: int32; string for "
+                "strings; float32 for floats; float64 if Parquet or Arrow columns have this type]",
             ),
             setting(
                 "--pad-to-multiple-of",
@@ -226,11 +227,11 @@ workers_option = setting(
 
 cluster_option = command_line_only(
     "--cluster",
-    because="sends data and work to other machines",
+    because="sends data to other machines",
     default=None,
     metavar="ADDRESS",
-    help="Address of a Dask scheduler to use instead of local processes, such as tcp://host:8786. With "
-    "local, padmask starts a scheduler and --workers workers.",
+    help="Address of a Dask scheduler to use instead of local processes, such as tcp://host:8786. For "
+    "local, padmask starts a scheduler on this machine. --workers sets the number of workers.",
 )
 
 mask_column_option = setting(

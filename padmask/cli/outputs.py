@@ -85,7 +85,7 @@ def _check_streams(to: Output) -> None:
     refuse_conflicts({"the report": report}, to.inputs or ["-"])
     if any((path or "").lower().startswith("memory:") for path in (to.output, to.files.rejects, report)):
         raise SpecError(
-            "An output in memory:// would be lost when this process ends. Choose a file or another storage."
+            "An output in memory:// would be lost when this process ends. Choose a file or remote storage."
         )
     name = to.files.output_format
     binary = name is not None and not FORMATS[name].is_text

@@ -50,7 +50,7 @@ class PadArguments:
         where: processes or cluster that pad the files of an output folder.
         resume: whether to resume an incomplete run in the output folder.
         delete: whether to delete files of an earlier dataset in the output folder.
-        shard_bytes: size above which a Parquet file is split, in bytes. None uses the default.
+        shard_bytes: size above which a Parquet file is split, in bytes. If None, the default size is used.
         folder_options: names of options on the command line that require an output folder.
     """
 
@@ -89,14 +89,15 @@ class PadArguments:
     "--mask-column",
     default=None,
     metavar="NAME",
-    help="Name of the mask column.  [default: mask; attention_mask if the input has such a mask of ones, "
-    "which is replaced]",
+    help="Name of the mask column.  [default: mask; attention_mask if this column of the input contains "
+    "only ones, and is therefore replaced]",
 )
 @setting(
     "--mask-dtype",
     type=click.Choice(MASK_DTYPES),
     default=None,
-    help="Dtype of the mask; True or 1 marks a real token.  [default: bool; the dtype of a replaced mask]",
+    help="Dtype of the mask. True or 1 marks a real token.  [default: bool; if a mask is replaced, its "
+    "dtype]",
 )
 @setting("--no-mask/--mask", default=False, help="Do not add a mask.")
 @command_line_only(
@@ -115,15 +116,15 @@ class PadArguments:
     "--allow-padded/--no-allow-padded",
     because="pads padded data again",
     default=False,
-    help="Pad padded columns again: all their positions count as tokens, and their mask is replaced.",
+    help="Pad padded columns again. All their positions count as tokens, and a new mask replaces their mask.",
 )
 @setting(
     "--own-length",
     "own_lengths",
     multiple=True,
     metavar="NAME[=MAXLEN]",
-    help="Pad a column to a length of its own, such as the labels of translations; repeatable. MAXLEN is "
-    "as in --maxlen.  [default: longest]",
+    help="Pad a column to a separate length, for example translation labels; repeatable. MAXLEN has the "
+    "values of --maxlen.  [default: longest]",
 )
 @setting(
     "--own-mask",
@@ -181,7 +182,7 @@ class PadArguments:
     "--delete/--no-delete",
     because="deletes files",
     default=False,
-    help="Delete files of an earlier dataset that the new dataset does not replace.",
+    help="Delete files left by an earlier dataset, if no file of the new dataset replaces them.",
 )
 @setting(
     "--shard-bytes",
@@ -238,7 +239,7 @@ def command(ctx: click.Context, /, **given: Any) -> None:
 
 
 def _own_lengths(texts: Sequence[str]) -> list[tuple[str, int | str]]:
-    """Parse `NAME[=MAXLEN]`. A name may contain `=`, if a MAXLEN follows."""
+    """Parse `NAME[=MAXLEN]`. A name may contain `=` if the text ends with a MAXLEN."""
     found: list[tuple[str, int | str]] = []
     for text in texts:
         name, equals, maxlen = text.rpartition("=")
@@ -253,7 +254,7 @@ def _own_masks(texts: Sequence[str]) -> list[tuple[str, str]]:
         name, _, column = text.partition("=")
         if not name or not column:
             raise SpecError(
-                f"--own-mask {text!r:.80} is not NAME=COLUMN. Name a column and its mask, such as "
+                f"--own-mask {text!r:.80} is not NAME=COLUMN. Specify a column and its mask, such as "
                 "labels=labels_mask.",
                 options=["own_masks"],
             )

@@ -48,11 +48,12 @@ class VerifyArguments:
         spec: padding options for raw input.
         strict: whether warnings count as errors.
         allow: names of rules that the data may violate.
-        proof: options of the reference models or of the user's model. None checks only the data.
-        backend: Keras backend. None uses `KERAS_BACKEND`, else TensorFlow.
+        proof: options of the reference models or of the user's model. If None, only the data are checked.
+        backend: Keras backend. If None, `KERAS_BACKEND` is used, else TensorFlow.
         device: `"auto"`, `"cpu"` or `"gpu"`.
         sample: number of rows to run.
-        mask_column: mask column of padded input. None finds the column by the metadata, else by its name.
+        mask_column: mask column of padded input. If None, the column is found from the metadata, else by its
+            name.
         declared: padding side of padded input. None if the command line does not set the side.
         files: options for reading files.
         reports: format and path of each report. `-` is standard output.
@@ -221,7 +222,8 @@ def _report_failed_start(
     because=CHANGES_CHECKS,
     multiple=True,
     type=click.Choice(list(ROUTES)),
-    help="Reference model to verify, by the way its LSTM receives the mask; repeatable.  [default: all]",
+    help="Reference model to verify, named after the way in which its LSTM receives the mask; repeatable.  "
+    "[default: all]",
 )
 @setting(
     "--device",

@@ -127,7 +127,7 @@ def sequence_mask(lengths: npt.ArrayLike, maxlen: int | None = None, padding: Si
     Args:
         lengths: number of tokens in each row, integers, shape (rows,). If a length exceeds `maxlen`, the mask
             of the row is all True.
-        maxlen: length of every mask row, in tokens. None uses the largest length.
+        maxlen: length of every mask row, in tokens. If None, the largest length.
         padding: `"post"` puts the padding after the tokens, `"pre"` before them; `"right"` and `"left"`
             mean the same.
 
@@ -173,7 +173,7 @@ def pad_sequences(
 
     Args:
         sequences: list of sequences of numbers, strings, or vectors of equal length.
-        maxlen: length of every output row, in tokens. None uses the length of the longest row.
+        maxlen: length of every output row, in tokens. If None, the length of the longest row.
         dtype: any NumPy dtype; `object` or `str` for strings.
         padding: `"pre"` or `"post"`, the side of the padding.
         truncating: `"pre"` or `"post"`, the side at which longer rows are cut.

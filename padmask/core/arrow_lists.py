@@ -40,7 +40,7 @@ def list_of(kind: Kind) -> pa.DataType:
 
 
 def list_lengths(array: pa.Array) -> tuple[Positions, list[Fault]]:
-    """Return the length of each row in a list column of any type, and a fault for each null row.
+    """Return the length of each row in a list column of any type, and a `Fault` for each null row.
 
     >>> list_lengths(pa.array([["a", None], []]))[0].tolist()
     [2, 0]
@@ -186,7 +186,7 @@ def kind_of(type_: pa.DataType) -> Kind:
 
 
 def float_dtype(type_: pa.DataType) -> str:
-    """Return the dtype that holds the floats of a sequence type: float64, or float32 for narrower floats.
+    """Return the dtype for the floats of a sequence type: float64, or float32 for narrower floats.
 
     >>> float_dtype(pa.list_(pa.float64())), float_dtype(pa.list_(pa.list_(pa.float16())))
     ('float64', 'float32')
@@ -195,7 +195,7 @@ def float_dtype(type_: pa.DataType) -> str:
 
 
 def with_floats(type_: pa.DataType, float_: pa.DataType) -> pa.DataType:
-    """Return a type of JSON sequences with another type of floats.
+    """Return a sequence type of JSON data with its float type replaced.
 
     >>> with_floats(pa.list_(pa.float64()), pa.float32()), with_floats(pa.list_(pa.int64()), pa.float32())
     (ListType(list<item: float>), ListType(list<item: int64>))
@@ -258,7 +258,7 @@ def vector_size(type_: pa.DataType) -> int | None:
 
 
 def storage_type(type_: pa.DataType) -> pa.DataType:
-    """Return the storage type of an extension type, and the value type of a dictionary type.
+    """Return the storage type of an extension type, or the value type of a dictionary type.
 
     Tensors are lists of lists.
 
@@ -367,7 +367,7 @@ def vector_values(
         tokens: the vectors, a list array.
         starts: index of the first vector of each row, int64, shape (rows,).
         lengths: number of vectors in each row, int64, shape (rows,).
-        inner: length that every vector must have. None uses the first vector that is not empty.
+        inner: length that every vector must have. If None, the length of the first vector that is not empty.
 
     Raises:
         SpecError: lists are nested deeper than vectors. The message is a sentence fragment.
@@ -490,5 +490,5 @@ def take_rows(column: pa.Array, rows: npt.NDArray[np.int64]) -> pa.Array:
 
 
 def empty_batch(schema: pa.Schema) -> pa.RecordBatch:
-    """Return an empty batch with a schema."""
+    """Return an empty batch with the given schema."""
     return pa.RecordBatch.from_arrays([pa.nulls(0, field.type) for field in schema], schema=schema)

@@ -29,7 +29,7 @@ IGNORED_LABEL = -100
 
 LABEL_NAMES = ("labels", "label_ids")
 
-# Columns that tokenizers and trainers put beside the ids, with their pad values.
+# Columns that tokenizers and trainers write in addition to the ids, with their pad values.
 COMPANIONS: Mapping[str, int] = {
     **dict.fromkeys(LABEL_NAMES, IGNORED_LABEL),
     "special_tokens_mask": 1,
@@ -104,7 +104,7 @@ def name_columns(schema: pa.Schema, asked: Columns) -> list[Column]:
         if name not in schema.names:
             raise unknown_column(name, schema.names)
         if names.count(name) > 1:
-            raise SpecError(f"Column {name!r} is specified twice. Remove one of them.", options=["columns"])
+            raise SpecError(f"Column {name!r} is specified twice. Specify it only once.", options=["columns"])
     return columns
 
 

@@ -1,7 +1,7 @@
-"""Decide which columns belong together: the columns to pad, their companions, and a mask that they replace.
+"""Choose the columns to pad together, including companions, and the input mask that the new mask replaces.
 
-Companions are columns that tokenizers and trainers put beside the ids. Without requested columns, they are
-padded together with the ids, each with a pad value of its own.
+Companions are columns such as `labels`, which tokenizers and trainers write in addition to the ids. If no
+columns are requested, the companions are padded together with the ids. Each companion has its own pad value.
 """
 
 from __future__ import annotations
@@ -38,12 +38,12 @@ from padmask.errors import Fault, SpecError
 from padmask.spec.columns import Column, Columns, unknown_column
 from padmask.spec.pad import INTEGER_DTYPES, MaskSpec, PadSpec
 
-# The mask of tokenizers, which contains only ones before padding.
+# Name of the mask that tokenizers write. It contains only ones if the rows are not padded.
 ONES = "attention_mask"
 
 _VECTORS = ("bbox", "offset_mapping")
 
-# Names of columns that usually hold one value for each token.
+# Names of columns that usually contain one value for each token.
 _PER_TOKEN = re.compile(r"(.*_)?(ids|mask|masks|labels)")
 
 
@@ -54,9 +54,10 @@ class ColumnChoice:
     Args:
         columns: columns to pad.
         mask: mask to add, with the name and dtype of the mask that it replaces.
-        replaced: name of a mask of the input that the new mask replaces; None without such a mask.
-        alike: names of other list columns that have the same lengths.
-        ragged: names of other columns with one value for each token that have other lengths.
+        replaced: name of the input mask that the new mask replaces; None if no mask is replaced.
+        alike: names of list columns that are not padded but have the same lengths as the padded columns.
+        ragged: names of columns that are not padded because their lengths differ, although they usually have
+            one value for each token.
     """
 
     columns: Sequence[Column]
@@ -67,12 +68,12 @@ class ColumnChoice:
 
     @property
     def dropped(self) -> tuple[str, ...]:
-        """Names of the columns of the input that are not in the output."""
+        """Names of the input columns that are not in the output."""
         return dropped_columns(self.replaced, self.mask)
 
 
 def dropped_columns(replaced: str | None, mask: MaskSpec) -> tuple[str, ...]:
-    """Return the names of the columns to leave out: a replaced mask, if the new mask has another name."""
+    """Return the names of the columns to leave out: a replaced mask, if the new mask has a different name."""
     return () if replaced is None or replaced == mask.column else (replaced,)
 
 
@@ -96,12 +97,13 @@ def choose_together(
 
     Args:
         schema: schema of the input.
-        asked: requested columns; empty for the default column and its companions.
+        asked: requested columns. If empty, the default column and its companions are used.
         spec: how to pad.
         mask: the requested mask.
         rows: the first rows of the list columns.
-        padded: mask that marks existing padding, which counts as tokens; None for input without padding.
-        ones: whether the `attention_mask` contains only ones; None decides from `rows`.
+        padded: name of the mask of padded input, whose padding counts as tokens; None if the input is not
+            padded.
+        ones: whether the `attention_mask` contains only ones. If None, `rows` determine this.
 
     Raises:
         SpecError: a column is missing or requested twice, or there is no default column.
@@ -110,7 +112,8 @@ def choose_together(
     columns = [column for column in name_columns(schema, asked) if column.name not in own]
     if not columns:
         raise SpecError(
-            "Every column has a length of its own. Name a column that determines the mask with -c.",
+            "Every column is set with --own-length, so no column determines the mask. Specify such a column "
+            "with -c.",
             options=["columns", "own_lengths"],
         )
     first = columns[0].name
@@ -147,7 +150,7 @@ def choose_together(
 
 
 def is_companion(field: pa.Field) -> bool:
-    """Return whether a column has the name and the type of a companion of the ids.
+    """Return whether a column is a companion of the ids, according to its name and type.
 
     >>> is_companion(pa.field("labels", pa.list_(pa.int64()))), is_companion(pa.field("labels", pa.int64()))
     (True, False)
@@ -162,7 +165,7 @@ def is_companion(field: pa.Field) -> bool:
 
 
 def _companion(field: pa.Field, spec: PadSpec) -> Column:
-    """Return a companion to pad. The dtype of all columns applies only if it fits."""
+    """Return a companion to pad. A dtype for all columns is used only if the companion supports it."""
     kind, value = kind_of(field.type), COMPANIONS[field.name]
     asked = asked_dtype(None, spec)
     fits = asked is None or (
@@ -201,7 +204,7 @@ def list_names(schema: pa.Schema) -> list[str]:
 def own_groups(
     schema: pa.Schema, asked: Columns, spec: PadSpec, mask: MaskSpec
 ) -> list[tuple[Column, PadSpec, MaskSpec]]:
-    """Return the columns with lengths of their own, each with its padding options and its mask.
+    """Return the columns with separate lengths, each with its padding options and its mask.
 
     >>> schema = pa.schema([("input_ids", pa.list_(pa.int64())), ("labels", pa.list_(pa.int64()))])
     >>> [(column, own, _)] = own_groups(schema, None, PadSpec(own_lengths={"labels": 8}), MaskSpec())
@@ -215,7 +218,7 @@ def own_groups(
     for name in masks:
         if name not in names:
             raise SpecError(
-                f"Column {name!r} has no length of its own, so it has no mask of its own. Add --own-length "
+                f"Column {name!r} is set with --own-mask, but not with --own-length. Add --own-length "
                 f"{name}, or remove --own-mask.",
                 options=["own_masks"],
             )
@@ -231,7 +234,7 @@ def own_groups(
 
 
 def check_ones(column: pa.Array, lengths: Positions, name: str) -> tuple[int | None, list[Fault]]:
-    """Check rows of a mask that contains only ones in the first rows.
+    """Check rows of a mask whose first rows contain only ones.
 
     Args:
         column: the mask. Null rows are accepted.
@@ -239,8 +242,8 @@ def check_ones(column: pa.Array, lengths: Positions, name: str) -> tuple[int | N
         name: name of the mask.
 
     Returns:
-        The first row that contains a 0, or None; and a fault for each row that has other values, or another
-        length than the tokens.
+        The first row that contains a 0, or None; and a `Fault` for each row with values other than 0 and 1,
+        or with a different number of values than tokens.
     """
     mask, odd = Ragged.from_mask(column)
     null = null_flags(without_wrappers(column))

@@ -8,7 +8,7 @@ import numpy as np
 
 
 def suggest_dtype(number: Any, dtype: str) -> str:
-    """Return a remedy that suggests a dtype for `number`, if any dtype fits.
+    """Return advice: a dtype for `number`, or another remedy if no dtype fits.
 
     >>> suggest_dtype(np.int64(70_000), "uint16"), suggest_dtype(np.int64(2**24 + 1), "float32")
     ('use dtype int32', 'use dtype float64 or int32')
@@ -29,7 +29,7 @@ def suggest_dtype(number: Any, dtype: str) -> str:
 
 
 def integer_dtype(number: int) -> str:
-    """Return the usual integer dtype that represents a number.
+    """Return int32 or, for numbers outside its range, the integer dtype that represents a number.
 
     >>> integer_dtype(70_000), integer_dtype(2**31)
     ('int32', 'int64')

@@ -1,4 +1,4 @@
-"""Columns that Arrow stores in another layout than their values: tensors, and dictionaries of views."""
+"""Convert columns with a special Arrow layout to plain lists: tensors, and dictionaries of views."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 """`FirstRows`: row lengths and masks of the first rows of an input.
 
-These rows decide which columns belong together and whether a mask shows padding. The number of rows is
-fixed, so the decision is the same in every format and at every batch size.
+These rows determine which columns are padded together, and whether a mask marks padding. The number of rows
+is fixed, so the result is the same for every format and batch size.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from padmask.core.arrow_lists import Flags, is_list, is_mask, list_lengths, null
 from padmask.core.plan import Positions
 from padmask.core.ragged import Ragged
 
-# Number of rows that decide.
+# Number of rows that are read to choose the columns and the mask.
 FIRST_ROWS = 1000
 
 
@@ -29,9 +29,9 @@ class FirstRows:
     (True, True)
 
     Args:
-        lengths: length of each row by list column, -1 for a row without a list, shape (rows,).
-        zeros: by column that may be a mask: whether the row contains a 0, shape (rows,).
-        ones: names of these columns that contain only 1.
+        lengths: by list column, the length of each row, int64, shape (rows,); -1 for null.
+        zeros: by column that may be a mask, whether each row contains a 0, bool, shape (rows,).
+        ones: names of the columns that may be masks and contain only 1.
     """
 
     lengths: Mapping[str, Positions]
@@ -40,7 +40,7 @@ class FirstRows:
 
     @classmethod
     def of(cls, batches: Iterable[pa.RecordBatch]) -> FirstRows:
-        """Return the lengths and masks of the first `FIRST_ROWS` rows of some batches."""
+        """Return the lengths and masks of the first `FIRST_ROWS` rows in the batches."""
         lengths: dict[str, list[Positions]] = {}
         zeros: dict[str, list[Flags]] = {}
         others: set[str] = set()
@@ -67,7 +67,7 @@ class FirstRows:
         )
 
     def have_same_lengths(self, first: str, other: str) -> bool:
-        """Return whether two columns have the same lengths, in all rows where both have a list."""
+        """Return whether two columns have the same length in each row where neither column is null."""
         if first not in self.lengths or other not in self.lengths:
             return False
         lengths, others = self.lengths[first], self.lengths[other]
@@ -80,17 +80,17 @@ class FirstRows:
         return bool((known == known[:1]).all())
 
     def have_tokens(self, name: str) -> bool:
-        """Return whether a row of a column has a token."""
+        """Return whether any row of a column has a token."""
         return name in self.lengths and bool((self.lengths[name] > 0).any())
 
     def show_padding(self, mask: str, column: str) -> bool:
-        """Return whether a mask contains a 0 in a row that is as long as the same row of a column."""
+        """Return whether a mask contains a 0 in a row where the mask is as long as the row of a column."""
         if mask not in self.zeros or column not in self.lengths:
             return False
         return bool((self.zeros[mask] & (self.lengths[mask] == self.lengths[column])).any())
 
     def are_ones(self, mask: str, column: str) -> bool:
-        """Return whether a mask contains only ones, and has the lengths of a column."""
+        """Return whether a mask contains only ones, and is as long as a column in each row."""
         return mask in self.ones and self.have_same_lengths(column, mask)
 
 

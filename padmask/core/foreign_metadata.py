@@ -1,7 +1,7 @@
-"""Metadata of other tools in a schema: after columns change, rewrite what is known and leave out what is not.
+"""Update the schema metadata of other tools after columns change, and drop metadata that cannot be updated.
 
-Spark, Hugging Face `datasets` and pandas describe the columns of a file in its metadata, and trust this
-description more than the columns.
+Spark, Hugging Face `datasets` and pandas write a description of the columns to the file metadata. When they
+read the file, this description takes precedence over the actual column types.
 """
 
 from __future__ import annotations
@@ -35,10 +35,10 @@ _OTHER_SCHEMAS = (
     b"writer.model.name",
 )
 
-# Start of the keys of a field that describe its type: extension types, ids of Iceberg, categories of Polars.
+# Prefixes of field metadata keys that describe the type: extension types, Iceberg ids, Polars categories.
 _ABOUT_TYPES = (b"ARROW:", b"PARQUET:", b"_PL_")
 
-# Names of Arrow types in Spark. Spark reads unsigned integers as wider signed integers.
+# Spark names of Arrow types. Spark reads unsigned integers as wider signed integers.
 _SPARK_NAMES = {
     "bool": "boolean",
     "int8": "byte",
@@ -54,7 +54,7 @@ _SPARK_NAMES = {
     "large_string": "string",
 }
 
-# Names of floats in `datasets` and pandas.
+# Names of float types in `datasets` and pandas.
 _FLOATS = {"float": "float32", "double": "float64", "halffloat": "float16"}
 
 
@@ -65,7 +65,7 @@ class _Change:
     Args:
         before: the columns as they were read.
         after: the columns as they are written.
-        changed: names of the columns in `after` that are new or have other values.
+        changed: names of the columns in `after` that are new or have different values.
     """
 
     before: pa.Schema
@@ -85,10 +85,10 @@ class _Change:
 def carry_metadata(
     before: pa.Schema, after: pa.Schema, changed: Collection[str], own: Mapping[bytes, bytes] | None = None
 ) -> pa.Schema:
-    """Return the schema of changed columns with the metadata that are still true.
+    """Return the schema of changed columns with the metadata that are still correct.
 
-    The descriptions of Spark, `datasets` and pandas are rewritten. Other descriptions of columns are left out
-    if the columns differ, and so is the description of padding.
+    The column descriptions of Spark, `datasets` and pandas are updated. If the columns change, all other
+    column descriptions are dropped. An old description of padding is always dropped.
 
     >>> features = {"y": {"names": ["no", "yes"], "_type": "ClassLabel"}}
     >>> named = {"huggingface": json.dumps({"info": {"features": features}})}
@@ -100,7 +100,7 @@ def carry_metadata(
     Args:
         before: the columns as they were read, with all metadata.
         after: the columns as they are written.
-        changed: names of the columns in `after` that are new or have other values.
+        changed: names of the columns in `after` that are new or have different values.
         own: metadata to add, such as a description of padding.
     """
     types = after if after.equals(before) else without_field_ids(after)
@@ -127,7 +127,7 @@ _Rewriter = Callable[[Any, _Change], Any]
 
 
 def _rewritten(rewrite: _Rewriter, value: bytes, change: _Change) -> bytes | None:
-    """Return a description in JSON for the changed columns; None if the description cannot be parsed."""
+    """Update a JSON description for the changed columns; return None if the description cannot be parsed."""
     try:
         new = rewrite(json.loads(value), change)
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
@@ -136,7 +136,7 @@ def _rewritten(rewrite: _Rewriter, value: bytes, change: _Change) -> bytes | Non
 
 
 def _spark(row: Any, change: _Change) -> Any:
-    """Return the struct type of Spark for the changed columns; None if Spark has no name for a type."""
+    """Return Spark's struct type for the changed columns; None if Spark has no name for a type."""
     old = {field["name"]: field for field in row["fields"]}
     fields = []
     for field in change.after:
@@ -156,7 +156,7 @@ def _spark(row: Any, change: _Change) -> Any:
 
 
 def _spark_type(type_: pa.DataType) -> Any:
-    """Return the type of Spark in JSON; None for types other than numbers, text, bools and lists of these."""
+    """Return a type in Spark's JSON format; None for types other than numbers, text, bools and lists."""
     if not _is_plain_list(type_):
         return _SPARK_NAMES.get(str(type_))
     item = _spark_type(type_.value_type)
@@ -178,7 +178,7 @@ def _spark_nullable(type_: Any) -> Any:
 
 
 def _hugging_face(stored: Any, change: _Change) -> Any:
-    """Return the features of `datasets` for the changed columns."""
+    """Return the `datasets` features for the changed columns."""
     old = stored["info"]["features"]
     features = {}
     for field in change.after:
@@ -191,7 +191,7 @@ def _hugging_face(stored: Any, change: _Change) -> Any:
 
 
 def _has_no_shape(feature: Any) -> bool:
-    """Return whether a feature describes lists of any length, so that it also describes padded lists."""
+    """Return whether a feature describes lists of any length, which includes padded lists."""
     while isinstance(feature, dict) and feature.get("_type") in ("List", "LargeList", "Sequence"):
         if feature.get("length", -1) not in (-1, None):
             return False
@@ -200,7 +200,7 @@ def _has_no_shape(feature: Any) -> bool:
 
 
 def _feature(type_: pa.DataType) -> Any:
-    """Return the feature of numbers, text, bools and lists of these; None for other types."""
+    """Return the `datasets` feature of a number, text, bool or list type; None for other types."""
     if _is_plain_list(type_):
         item = _feature(type_.value_type)
         # Every version of datasets reads Sequence. Versions before 4 do not read List.
@@ -212,7 +212,7 @@ def _feature(type_: pa.DataType) -> Any:
 
 
 def _pandas(stored: Any, change: _Change) -> Any:
-    """Return the description of pandas for the changed columns."""
+    """Return the pandas description of the changed columns."""
     old = {column.get("field_name", column["name"]): column for column in stored["columns"]}
     names = set(change.after.names)
     columns = [
@@ -240,12 +240,12 @@ _REWRITERS: Mapping[bytes, _Rewriter] = {SPARK: _spark, HUGGING_FACE: _hugging_f
 
 
 def field_metadata(field: pa.Field | None, type_: pa.DataType, *, changed: bool) -> dict[bytes, bytes] | None:
-    """Return the metadata of a field that are true for its new type and values.
+    """Return the field metadata that are still correct for the new type and values of the field.
 
     Args:
         field: the field as it was read; None for a new column.
         type_: type of the column as it is written.
-        changed: whether the column has other values.
+        changed: whether the values of the column changed.
     """
     if field is None or not field.metadata or (not changed and field.type == type_):
         return None if field is None else field.metadata
@@ -253,7 +253,7 @@ def field_metadata(field: pa.Field | None, type_: pa.DataType, *, changed: bool)
 
 
 def without_field_ids(schema: pa.Schema) -> pa.Schema:
-    """Return a schema without the ids of Iceberg. A reader would ignore added columns, which have no id."""
+    """Return a schema without Iceberg field ids. Otherwise readers ignore new columns, which have no id."""
     return pa.schema([_without_id(field) for field in schema], metadata=schema.metadata)
 
 
@@ -294,7 +294,7 @@ def class_names(schema: pa.Schema) -> dict[str, list[str]]:
 
 
 def _names_in(feature: Any) -> Iterator[str]:
-    """Yield the class names in a feature, at any depth."""
+    """Yield the class label names in a feature, at any nesting depth."""
     if isinstance(feature, dict) and feature.get("_type") == "ClassLabel":
         yield from map(str, feature.get("names") or ())
     elif isinstance(feature, (dict, list)):
@@ -310,7 +310,7 @@ def lost_class_names(files: Iterable[pa.Schema], after: pa.Schema | None) -> dic
         after: schema of the output; None for a format without metadata.
 
     Returns:
-        Whether the files have different names for the column, by column.
+        For each such column, whether its class label names differ between the files.
     """
     known = {} if after is None else class_names(after)
     had: dict[str, list[list[str]]] = {}
@@ -325,7 +325,7 @@ def lost_class_names(files: Iterable[pa.Schema], after: pa.Schema | None) -> dic
 
 
 def merge_metadata(unified: pa.Schema, schemas: Sequence[pa.Schema]) -> pa.Schema:
-    """Return the common schema of several files, without class label names that differ between the files.
+    """Return the common schema of several files. Class label names that differ between the files are dropped.
 
     Args:
         unified: the common columns, with the metadata of the first file.

@@ -59,7 +59,7 @@ def read_mask(mask: Ragged) -> tuple[Segments, list[Fault]]:
         mask: mask rows of bools, or of 0 and 1. The rows may differ in length.
 
     Returns:
-        The segments of the real tokens, and a fault for each row whose real tokens are not one contiguous
+        The segments of the real tokens, and a `Fault` for each row whose real tokens are not one contiguous
         run at the start or the end of the row.
     """
     real = mask.values.astype(bool)
@@ -74,7 +74,7 @@ def read_mask(mask: Ragged) -> tuple[Segments, list[Fault]]:
 
 
 def _at(flat: npt.NDArray[Any], places: npt.NDArray[np.int64]) -> npt.NDArray[Any]:
-    """Return the values at these indices. The index of an empty row may be out of bounds."""
+    """Return the values at these indices. Indices of empty rows may be out of bounds."""
     found: npt.NDArray[Any] = flat[np.clip(places, 0, len(flat) - 1)] if len(flat) else np.zeros_like(places)
     return found
 
@@ -151,7 +151,7 @@ def pad_batch(
 
 
 def slice_rows(ragged: Ragged, segments: Segments) -> Ragged:
-    """Cut each row to the tokens that plain segments keep. The result shares the values of `ragged`."""
+    """Keep only the tokens that plain segments select. The result shares memory with `ragged`."""
     return Ragged(ragged.values, ragged.starts + segments.starts, segments.counts)
 
 

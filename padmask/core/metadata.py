@@ -62,7 +62,7 @@ class Described:
 def read_descriptions(
     metadata: Mapping[bytes, bytes] | None, *, place: Place | None = None, remedy: str = ""
 ) -> list[Described]:
-    """Parse the descriptions that `describe` wrote, one for each group of columns with the same lengths.
+    """Parse the descriptions of padding in metadata. There is one for each group of columns padded together.
 
     Args:
         metadata: metadata of a schema.
@@ -102,7 +102,7 @@ def _read(group: Mapping[str, Any]) -> Described:
 
 
 def groups_to_keep(schema: pa.Schema, changed: Collection[str]) -> list[dict[str, Any]]:
-    """Return the descriptions in the metadata of a schema that stay valid.
+    """Return the descriptions of padding that stay valid after some columns change.
 
     >>> groups_to_keep(pa.schema([("ids", pa.int32())]), ())
     []
@@ -136,7 +136,7 @@ def described_names(schema: pa.Schema) -> set[str]:
 
 
 def describe_groups(groups: Sequence[Mapping[str, Any]]) -> dict[bytes, bytes]:
-    """Return the metadata that describe these groups; empty without groups."""
+    """Return the metadata that describe these groups; empty if there are no groups."""
     if not groups:
         return {}
     first, *others = groups

@@ -18,7 +18,8 @@ def fill_value(value: Any, dtype: str, where: str, option: str = "value") -> int
     (-100, '')
 
     Raises:
-        SpecError: the value does not fit the dtype. The message starts with `where`, and names `option`.
+        SpecError: the value does not fit the dtype. The message starts with `where`, and the error lists
+            `option` as the cause.
     """
     if dtype == "string":
         return _fill_string(value, where, option)

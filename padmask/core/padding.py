@@ -1,4 +1,4 @@
-"""Find out whether files are padded, and which columns mark the padding. All commands use `find_padding`."""
+"""Check whether files are padded, and find the columns that mark the padding, for all commands."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from padmask.spec.pad import MaskSpec, Side
 
 @dataclass(frozen=True)
 class Padding:
-    """The columns that mark the padding of an input, and the description of the padding in the metadata.
+    """The columns that mark the padding of an input, and the pad values and sides from the metadata.
 
     Args:
         mask: name of the mask column; None if only the length column marks the padding.
@@ -28,7 +28,7 @@ class Padding:
         values: pad values by column name, from the metadata.
         padding: side of the padding, from the metadata; None if there are no metadata.
         sides: side of the padding in each file, by file name, from the metadata.
-        described: whether the mask or the length column is specified by the metadata.
+        described: whether the metadata specify the mask or the length column.
         seen: whether the first rows of the mask contain padding.
     """
 
@@ -46,7 +46,7 @@ class Padding:
         return tuple(name for name in (self.mask, self.length) if name is not None)
 
 
-# Returns the first rows of a mask column and of the columns that it may mask, or None without rows.
+# Returns the first rows of a mask column and of the columns that it may apply to; None if there are no rows.
 FirstRowsOf = Callable[[str], FirstRows | None]
 
 
@@ -79,13 +79,15 @@ def find_padding(  # noqa: PLR0913 - one keyword for each fact
 
     Args:
         files: schema of each file, by file name.
-        columns: names of the columns whose padding must be the same in all files; empty for all columns.
-        judged: names of the columns that a mask may mask; empty uses `columns`, else all list columns.
+        columns: names of the columns whose padding must be the same in all files. If empty, all columns.
+        judged: names of the columns that a mask may apply to. If empty, `columns`, else all list columns.
         mask_column: name of the requested mask column, if any.
         length_column: name of the requested length column, if any.
         names: column names that indicate a mask.
-        first_rows: function that returns the first rows of a mask column; None does not check these rows.
-        by_name: whether the name and the type of a mask are enough if no mask shows padding.
+        first_rows: function that returns the first rows of a mask column; if None, these rows are not
+            checked.
+        by_name: whether a column with the name and type of a mask counts as a mask even if its first rows
+            contain no 0.
         read_metadata: whether to use the metadata.
 
     Returns:
@@ -124,7 +126,7 @@ def find_padding(  # noqa: PLR0913 - one keyword for each fact
 
 
 def read_groups(files: Mapping[str, pa.Schema]) -> dict[str, list[Described]]:
-    """Return the descriptions in the metadata of each file that has some, by file name.
+    """Return the descriptions of padding in the metadata of each file that has any, by file name.
 
     Raises:
         DataError: the metadata of a file are not valid.
@@ -145,9 +147,9 @@ def read_groups(files: Mapping[str, pa.Schema]) -> dict[str, list[Described]]:
 def _choose_group(
     file: str, groups: Sequence[Described], columns: Collection[str], by_name: bool
 ) -> Described | None:
-    """Return the description of the columns; without columns, of the usual tokens, else the first.
+    """Return the description of the columns, by default of the default column, else the first description.
 
-    The result is None if the metadata describe only other columns, unless `by_name` trusts their mask.
+    If the metadata describe only other columns, the result is None, unless `by_name` is set.
 
     Raises:
         SpecError: the columns have different masks.
@@ -198,7 +200,7 @@ def _refuse_different_padding(
 
 
 def _way_of(groups: Sequence[Described], names: Sequence[str], columns: set[str]) -> tuple[_Group, ...]:
-    """Return how a file is padded: each group of columns whose padding a column of the file marks."""
+    """Return how a file is padded: its groups of columns, with the mask and length column of each group."""
     found = []
     for group in groups:
         padded = set(group.values) & columns if columns else set(group.values)
@@ -304,7 +306,7 @@ def check_names(
         schema: columns of the input.
         columns: columns to pad.
         mask: the new mask and length columns.
-        replaced: name of a mask of the input that the new mask replaces; None without such a mask.
+        replaced: name of the input mask that the new mask replaces; None if no mask is replaced.
 
     Raises:
         SpecError: the input has a column with the same name and `mask.overwrite` is False, or a column to
@@ -331,7 +333,7 @@ def check_names(
 
 
 def mask_field(schema: pa.Schema, name: str) -> pa.Field:
-    """Return the field for reading a mask column. If the column type is not a mask type, read bool lists."""
+    """Return the field for reading a mask column: the column itself, or bool lists if it is not a mask."""
     type_ = schema.field(name).type
     return pa.field(name, type_ if is_mask(type_) else pa.list_(pa.bool_()))
 
@@ -348,8 +350,8 @@ def refuse_padded(
         first_rows: function that returns the first rows of a mask column and of the columns.
 
     Returns:
-        The mask that marks the padding of the first column, or None; and whether metadata describe padding
-        that no column marks.
+        The mask of the first column, or None; and whether the metadata describe padding whose mask and length
+        columns are missing.
 
     Raises:
         PaddedError: a column is padded.

@@ -1,7 +1,7 @@
 """Compute the maxlen of all rows and the position of each token from the row lengths alone.
 
 `make_plan` computes the `Plan` from `LengthStats`, which can be summed over batches, files and machines.
-`make_segments` computes the positions of tokens, the `Segments`. This module does not use token values.
+`make_segments` computes the token positions as `Segments`. This module does not use token values.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ class LengthStats:
 
     @classmethod
     def of(cls, lengths: npt.ArrayLike) -> LengthStats:
-        """Return the histogram of `lengths`, an array of shape (rows,), in tokens."""
+        """Return the histogram of `lengths`, the number of tokens in each row, shape (rows,)."""
         found, rows = np.unique(np.asarray(lengths, dtype=np.int64), return_counts=True)
         return cls(dict(zip(found.tolist(), rows.tolist(), strict=True)))
 
@@ -81,7 +81,7 @@ class Plan:
         maxlen: length of every output row, in tokens.
         found: how the length was determined: `"given"`, `"longest"`, or a percentile such as `"p95"`.
         exact: the length before rounding up to a multiple.
-        own: plans of the columns with lengths of their own, by column.
+        own: plans of the columns with separate lengths, by column.
     """
 
     maxlen: int
@@ -104,7 +104,7 @@ def make_plan(spec: PadSpec, lengths: LengthStats | None = None) -> Plan:
     """Return the plan with the numeric maxlen of all rows.
 
     >>> make_plan(PadSpec(maxlen="longest", pad_to_multiple_of=8), LengthStats.of([3, 9]))
-    Plan(maxlen=16, found='longest', exact=9)
+    Plan(maxlen=16, found='longest', exact=9, own={})
 
     Args:
         spec: how to pad.

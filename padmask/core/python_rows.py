@@ -27,7 +27,7 @@ def flatten(sequences: Sequence[Any], kind: Kind | None = None) -> Ragged:
 
     Args:
         sequences: rows of tokens.
-        kind: expected kind of token. None uses the kind of the first row.
+        kind: expected kind of token. If None, the kind of the first row.
 
     Raises:
         DataError: a row is not a sequence, or tokens have different kinds.
@@ -65,7 +65,7 @@ def _values(sequences: Sequence[Any], total: int, kind: Kind | None) -> tuple[np
 
 
 def _refuse_odd_first_row(sequences: Sequence[Any], kind: Kind | None) -> None:
-    """Raise an error if the tokens of the first row have another kind than expected, or than most rows."""
+    """Raise an error if the kind of the first row's tokens is not the expected kind or that of most rows."""
     rows = [(i, _plural_kind(row[0])) for i, row in enumerate(sequences) if len(row) and row[0] is not None]
     counts = Counter(found for _, found in rows if kind is None or (found == "strings") == (kind == "string"))
     # On a tie, plain tokens take precedence over vectors.
@@ -231,8 +231,8 @@ def _slow_numbers(sequences: Sequence[Any], kind: Kind | None) -> npt.NDArray[An
     if any(map(changes, tokens)):
         row, position = _find(sequences, changes)
         raise DataError(
-            f"Row {row}, position {position}: float64 cannot represent {_shorten(sequences[row][position])} "
-            "exactly, but other tokens are floats. Write all tokens as ints."
+            f"Row {row}, position {position}: the rows mix ints and floats, and float64 cannot represent the "
+            f"int {_shorten(sequences[row][position])} exactly. Write all tokens as ints."
         )
     return np.array([float(token) for token in tokens], dtype=np.float64)
 

@@ -37,8 +37,8 @@ class Ragged:
         values: the tokens of all rows, shape (tokens, ...). Inner feature axes follow the first axis.
         starts: index in `values` of the first token of each row, int64, shape (rows,).
         lengths: number of tokens of each row, int64, shape (rows,).
-        first: for Python numbers, a token of the first row that is not empty: a float if this row contains
-            one. `values` does not show this, because NumPy converts all tokens to one dtype.
+        first: for Python numbers, a token of the first row that is not empty. It is a float if that row
+            contains a float. `values` does not show this, because NumPy converts all tokens to one dtype.
     """
 
     values: npt.NDArray[Any]
@@ -68,10 +68,11 @@ class Ragged:
         Args:
             array: list, large_list, fixed_size_list or list_view of numbers, strings, or vectors of equal
                 length. The array may be dictionary-encoded, sliced or chunked.
-            inner: length that every vector must have. None uses the first vector that has numbers.
+            inner: length that every vector must have. If None, the length of the first vector that has
+                numbers.
 
         Returns:
-            The rows, with length 0 for a bad row, and one fault for each bad row.
+            The rows, with length 0 for a bad row, and one `Fault` for each bad row.
 
         Raises:
             SpecError: the column is not a column of token sequences.
@@ -104,7 +105,7 @@ class Ragged:
         [(1, 'position 1: 2 is neither 0 nor 1')]
 
         Returns:
-            The rows, and a fault for each row that is null or contains a value other than 0 and 1.
+            The rows, and a `Fault` for each row that is null or contains a value other than 0 and 1.
         """
         rows = as_lists(without_wrappers(array))
         starts, lengths, places = list_windows(rows)
@@ -119,7 +120,7 @@ class Ragged:
         )
 
     def find_faults(self, flagged: Flags, reason: Callable[[int], str]) -> list[Fault]:
-        """Return a fault for the first flagged token of each row that has flagged tokens.
+        """Return a `Fault` for the first flagged token of each row that has flagged tokens.
 
         Args:
             flagged: flags of bad tokens, bool, shape (tokens,).
@@ -137,7 +138,7 @@ class Ragged:
 
 
 def find_misfits(ragged: Ragged, dtype: str, rounds: bool = True) -> list[Fault]:
-    """Return a fault for each row with a token that `dtype` cannot represent.
+    """Return a `Fault` for each row with a token that `dtype` cannot represent.
 
     An int must fit the dtype, and a float dtype must represent the int exactly. A float becomes an int only
     if it is finite and has no fraction. A float64 may be rounded to float32, but must not overflow. Without
@@ -156,7 +157,9 @@ def find_misfits(ragged: Ragged, dtype: str, rounds: bool = True) -> list[Fault]
             every, lambda _: f"a string cannot be converted to {dtype}; use dtype string"
         )
     if dtype == "string":
-        return ragged.find_faults(every, lambda _: "a number is not a string; use dtype int32 or float32")
+        return ragged.find_faults(
+            every, lambda _: "found a number, but the dtype is string; use dtype int32 or float32"
+        )
     if source.kind == "b" and dtype == "bool":
         return []
     if source.kind == "b":

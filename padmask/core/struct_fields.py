@@ -1,4 +1,4 @@
-"""The error for a request to pad a field of a struct."""
+"""Error messages for fields of structs, which cannot be padded."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def refuse_struct_field(schema: pa.Schema, name: str) -> None:
 
 
 def struct_hint(schema: pa.Schema) -> str:
-    """Return a sentence that names the struct columns, whose fields are not padded; empty without structs."""
+    """Return a sentence that lists the struct columns, which cannot be padded; empty if there are none."""
     structs = struct_columns(schema)
     if not structs:
         return ""

@@ -1,4 +1,4 @@
-"""Find the rows of Arrow columns that cannot be padded, and turn padded arrays into Arrow columns.
+"""Find the rows of Arrow columns that cannot be padded, and convert padded arrays to Arrow columns.
 
 This module does not read files.
 """
@@ -30,7 +30,7 @@ class ColumnGroup:
     """Columns that are padded together: they have the same lengths, the same maxlen and one mask.
 
     Args:
-        columns: columns to pad. The lengths of the first column count.
+        columns: columns to pad. The lengths of the first column determine the mask.
         spec: how to pad.
         mask: mask and length columns to add.
     """
@@ -44,7 +44,7 @@ def read_rows(batch: pa.RecordBatch, groups: Sequence[ColumnGroup]) -> tuple[dic
     """Flatten the columns to pad, and find the rows that cannot be padded.
 
     Returns:
-        The rows of each column, and the first fault of each bad row in row order.
+        The rows of each column, and the first `Fault` of each bad row in row order.
     """
     rows: dict[str, Ragged] = {}
     faults: dict[int, Fault] = {}
@@ -67,8 +67,9 @@ def read_rows(batch: pa.RecordBatch, groups: Sequence[ColumnGroup]) -> tuple[dic
 def _unequal(row: int, first: str, rows: Ragged, other: str, others: Ragged) -> Fault:
     return Fault(
         row,
-        f"column {other!r} has {others.lengths[row]} tokens, but {first!r} has {rows.lengths[row]}; to "
-        f"pad the columns separately, use -c {first} (leaves {other!r} as it is), or --own-length {other}",
+        f"column {other!r} has {others.lengths[row]} tokens, but {first!r} has {rows.lengths[row]}; to leave "
+        f"{other!r} unchanged, use -c {first}; to pad {other!r} to a separate length, use --own-length "
+        f"{other}",
         options=("columns", "own_lengths"),
     )
 
@@ -161,7 +162,7 @@ def _empty_types(
     fixed_size: bool,
     without: Collection[str],
 ) -> pa.Schema:
-    """Return the schema of the padded table without metadata. It is found by padding zero rows."""
+    """Return the schema of the padded table, without metadata, by padding a table without rows."""
     empty = pa.RecordBatch.from_arrays([pa.nulls(0, field.type) for field in schema], schema=schema)
     inner: Callable[[PadColumn], tuple[int, ...]] = lambda c: () if c.inner is None else (c.inner,)  # noqa: E731
     none = np.zeros(0, dtype=np.int64)

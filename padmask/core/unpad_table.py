@@ -40,15 +40,15 @@ from padmask.spec.unpad import UnpadSpec
 
 @dataclass(frozen=True)
 class UnpadJob:
-    """The padded columns and the columns that mark their padding.
+    """The columns to unpad, and the columns that mark their padding.
 
     Args:
         columns: names of the columns to unpad.
         mask: name of the mask column; None if only the length column marks the padding.
         length: name of the length column; None if there is no length column.
-        padding: side of the padding. Used only without a mask.
+        padding: side of the padding, used only if there is no mask.
         dropped: names of the columns to leave out of the output.
-        also: jobs for other columns, which other columns mark.
+        also: jobs for columns whose padding other mask or length columns mark.
     """
 
     columns: tuple[str, ...]
@@ -87,13 +87,14 @@ def find_padded_groups(
     first_rows: FirstRowsOf | None = None,
     judged: Sequence[str] = (),
 ) -> list[tuple[Sequence[str], Padding | None]]:
-    """Find the padding to remove, in groups of columns that different masks mark according to the metadata.
+    """Find the padding to remove. According to the metadata, each group of columns may have a different mask.
 
     Args:
         files, columns, spec, first_rows, judged: as in `find_removable_padding`.
 
     Returns:
-        The names of the columns of each group, empty for the padded columns; and what marks their padding.
+        For each group, the names of its columns (empty for all padded columns), and the columns that mark
+        their padding.
 
     Raises:
         DataError: required metadata are not valid.
@@ -109,7 +110,7 @@ def find_padded_groups(
 
 
 def _padded_groups(files: Mapping[str, pa.Schema], columns: Sequence[str]) -> list[list[str]]:
-    """Return the padded columns by mask, from the metadata of the first padded file."""
+    """Return the padded columns of each mask, from the metadata of the first padded file."""
     try:
         described = next(iter(read_groups(files).values()), [])
     except DataError:
@@ -158,10 +159,11 @@ def choose_unpad_job(
 
     Args:
         schema: schema of the table.
-        columns: names of the requested columns; empty for the padded columns.
+        columns: names of the requested columns. If empty, the padded columns.
         spec: how the padding is marked.
         found: the padding, as `find_removable_padding` returns it.
-        read_first: function that returns the first rows of all list columns; None leaves companions out.
+        read_first: function that returns the first rows of all list columns; if None, companions are left
+            out.
 
     Raises:
         SpecError: a column is missing or has the wrong type, or no column marks the padding.
@@ -193,14 +195,15 @@ def find_removable_padding(
     first_rows: FirstRowsOf | None = None,
     judged: Sequence[str] = (),
 ) -> Padding | None:
-    """Return the columns that mark the padding to remove. The function does not read the values of a mask.
+    """Return the columns that mark the padding to remove. This function does not read the values of a mask.
 
     Args:
         files: schema of each file, by file name.
-        columns: names of the requested columns; empty for the padded columns.
+        columns: names of the requested columns. If empty, the padded columns.
         spec: how the padding is marked.
-        first_rows: function that returns the first rows of a mask column; None trusts the names.
-        judged: names of the columns that a mask may mask.
+        first_rows: function that returns the first rows of a mask column; if None, a column with the name of
+            a mask counts as a mask.
+        judged: names of the columns that a mask may apply to.
 
     Raises:
         DataError: required metadata are not valid.
@@ -226,8 +229,8 @@ def _refuse_two_sides(found: Padding | None) -> None:
     other = next((name for name, side in sides.items() if side != sides[first]), None)
     if other is not None:
         raise PaddedError(
-            f"{first} is padded on side {sides[first]}, but {other} on side {sides[other]}, and no mask "
-            "shows the side of each row",
+            f"{first} has --padding {sides[first]}, but {other} has --padding {sides[other]}, and no mask "
+            "marks the padding",
             remedy="Unpad the files separately.",
         )
 
@@ -321,13 +324,14 @@ def find_segments(
     job: UnpadJob,
     mask: tuple[Segments, list[Fault]] | None = None,
 ) -> tuple[Segments, list[Fault]]:
-    """Return the segments of the real tokens, and a fault for each row whose columns disagree.
+    """Return the segments of the real tokens, and a `Fault` for each row whose columns disagree.
 
     Args:
         batch: batch with the padded columns and, if `mask` is None, the mask column.
         lengths: values of the length column, one per row; None if there is no length column.
         job: the padded columns and the columns that mark their padding.
-        mask: segments and faults that `read_mask_column` returned; None to read the mask column here.
+        mask: segments and faults that `read_mask_column` returned; if None, this function reads the mask
+            column.
     """
     found: list[Fault] = []
     places = {}
@@ -341,14 +345,14 @@ def find_segments(
 
 
 def read_mask_column(column: pa.Array, name: str) -> tuple[Segments, list[Fault]]:
-    """Return the segments of the real tokens in a mask column, and a fault for each row with a bad mask."""
+    """Return the segments of the real tokens in a mask column, and a `Fault` for each row with a bad mask."""
     rows, odd = Ragged.from_mask(column)
     segments, broken = read_mask(rows)
     return segments, blame_column(name, odd + broken, "mask_column")
 
 
 def blame_column(name: str, faults: Iterable[Fault], option: str) -> list[Fault]:
-    """Return copies of the faults with the name of their column and the option that specified the column."""
+    """Return copies of the faults with the column name and the option that specified the column."""
     return [replace(fault, column=name, options=(option,)) for fault in faults]
 
 
@@ -365,11 +369,11 @@ def compare_lengths(
         places: lengths of the padded rows for each column, int64, shape (rows,).
         mask: segments from the mask column; None if there is no mask.
         lengths: values of the length column; None if there is no length column.
-        found: faults found earlier. Only the first fault of each row is returned.
+        found: faults found earlier. Only the first `Fault` of each row is returned.
         job: the padded columns and the columns that mark their padding.
 
     Returns:
-        The segments of the real tokens, and the first fault of each bad row in row order.
+        The segments of the real tokens, and the first `Fault` of each bad row in row order.
     """
     first, widths = next(iter(places.items()))
     known, odd = _read_lengths(lengths, job.length) if lengths is not None else (widths, [])
@@ -414,7 +418,7 @@ def _unequal(places: Mapping[str, Positions], segments: Segments, first: str) ->
 
 
 def _read_lengths(values: Sequence[Any], name: str | None) -> tuple[Positions, list[Fault]]:
-    """Return the lengths as integers, with 0 and a fault for each invalid length."""
+    """Return the lengths as integers, with 0 and a `Fault` for each invalid length."""
     good = [type(value) is int and 0 <= value < 2**31 for value in values]
     lengths = [value if fine else 0 for value, fine in zip(values, good, strict=True)]
     faults = [

@@ -47,7 +47,7 @@ def output_format(path: str, asked: str | None) -> FormatTraits:
     named = None if path == "-" else format_of(path)
     if named and asked and named.name != asked:
         raise SpecError(
-            f"The suffix of the output {display_path(path)!r} means {named.name}, but --output-format is "
+            f"The output {display_path(path)!r} has the suffix of {named.name}, but --output-format is "
             f"{asked}. Change the suffix or the option.",
             options=["output_format"],
         )
@@ -57,7 +57,7 @@ def output_format(path: str, asked: str | None) -> FormatTraits:
         return DEFAULT_FORMAT
     suffixes = join_or([traits.suffixes[0] for traits in output_formats()])
     raise SpecError(
-        f"The output {display_path(path)!r} has no suffix of a known format. Use {suffixes}, or set "
+        f"The suffix of the output {display_path(path)!r} belongs to no format. Use {suffixes}, or set "
         "--output-format. If the output is a folder, end the path with /."
     )
 
@@ -68,7 +68,7 @@ def open_reader(format_: FormatTraits, source: Source, batch_rows: int | None) -
     Args:
         format_: format of the source.
         source: the input.
-        batch_rows: number of rows to read at a time, for Parquet; None uses a default.
+        batch_rows: number of rows to read at a time, for Parquet. If None, a default is used.
     """
     reader: Reader = _load(format_.reader)(source, batch_rows)
     return reader
@@ -109,7 +109,7 @@ def format_reject(batch: Batch, row: int, reason: str) -> bytes:
 
 
 def other_formats(values: pa.Array) -> str:
-    """Return the formats that can hold the values of a column, as a sentence that says what to do.
+    """Return a sentence that suggests the formats that can store the values of a column.
 
     >>> other_formats(pa.array([float("nan")]))
     'Write Parquet or Arrow.'

@@ -136,7 +136,7 @@ _DICTIONARIES, _RECORD_BATCHES = 2, 3
 
 
 def _block_ends(footer: bytes, field: int) -> list[int]:
-    """Return the end offset of each message in a field of the footer."""
+    """Return the end offset of each message that a footer field lists."""
     table = int.from_bytes(footer[:4], "little")
     vtable = table - int.from_bytes(footer[table : table + 4], "little", signed=True)
     slot = 4 + 2 * field
@@ -245,7 +245,7 @@ class ArrowReader:
         return reader
 
     def _refuse_unlisted_bytes(self, raw: Any) -> None:
-        """Raise an error if the file contains data that the footer does not list, such as another file.
+        """Raise an error if the file contains data that the footer does not list, such as an appended file.
 
         Raises:
             UnreadableError: the file contains such data, so rows would be missing.
@@ -347,7 +347,7 @@ class ArrowWriter:
 
 
 def fits_arrow(values: pa.Array) -> bool:
-    """Return whether an Arrow file can hold the values of an array."""
+    """Return whether an Arrow file can store the values of an array."""
     plain = as_type(values, plain_type(values.type, of_lists))
     table = pa.table({"x": plain})
     try:
@@ -371,7 +371,7 @@ def _compact(table: pa.Table) -> pa.Table:
 
 
 class _Dictionaries:
-    """The dictionary of each column, which grows. An IPC file cannot replace a dictionary, only extend it."""
+    """The dictionary of each column. An IPC file can only extend a dictionary, not replace it."""
 
     def __init__(self) -> None:
         self._known: dict[str, pa.Array] = {}
@@ -437,7 +437,7 @@ class RowGroups:
         return table
 
     def _missing_rows(self, sizes: npt.NDArray[np.int64]) -> int:
-        """Return the number of rows with these sizes that complete the group; 0 if all are too few."""
+        """Return the number of rows with these sizes that complete the group; 0 if there are too few rows."""
         full = np.flatnonzero(self._bytes + np.cumsum(sizes) >= GROUP_BYTES)
         rows = min(self._rows - self._count, int(full[0]) + 1 if len(full) else len(sizes) + 1)
         return rows if rows <= len(sizes) else 0

@@ -115,16 +115,16 @@ class Wanted:
 
     Args:
         sequences: the sequence columns, with their list types.
-        others: all columns in order, with the types of the columns that are not sequences. None omits these
-            columns, or keeps them as text in JSON Lines.
-        integral_floats: names of columns with a requested dtype. In JSON Lines, their integers may be
+        others: all columns in order, with the types of the columns that are not sequences. If None, these
+            columns are omitted; in JSON Lines, they stay text.
+        dtype_requested: names of columns with a requested dtype. In JSON Lines, their integers may be
             written as floats such as 1.0, and their floats may be rounded to the dtype.
         optional: names of sequence columns that may be null or missing.
     """
 
     sequences: pa.Schema
     others: pa.Schema | None = None
-    integral_floats: Collection[str] = ()
+    dtype_requested: Collection[str] = ()
     optional: Collection[str] = ()
 
     @property
@@ -164,7 +164,7 @@ class InputColumns(Protocol):
     """The combined columns of several inputs that have the same format."""
 
     def schema(self) -> pa.Schema:
-        """Return the columns of the dataset. The dataset may have more inputs than these."""
+        """Return the columns of the dataset. The dataset may have inputs that are not included here."""
 
     def typed_schemas(self) -> Mapping[str, pa.Schema]:
         """Return the columns of each input, by input name; empty for JSON Lines, which has no types."""

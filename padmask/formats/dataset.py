@@ -36,8 +36,8 @@ class Dataset:
 
     Args:
         sources: the inputs, in the order in which they are read.
-        format_: format of all inputs; None detects the format.
-        batch_rows: number of rows to read at a time, for Parquet; None uses a default.
+        format_: format of all inputs. If None, the format is detected.
+        batch_rows: number of rows to read at a time, for Parquet. If None, a default is used.
         schema: columns of the dataset, if the inputs are only a part of it; otherwise None.
         notes: notes for the user about files that are not read.
 
@@ -183,7 +183,7 @@ class Dataset:
         return len(self._readers)
 
     def leave_unreadable(self) -> dict[str, str]:
-        """Remove the inputs whose columns cannot be read. Return the reason for each removed input, by path.
+        """Remove the inputs whose columns cannot be read. Return the error of each removed input, by path.
 
         Afterwards, `look` skips inputs whose rows cannot be read.
 

@@ -77,9 +77,9 @@ def refuse_unsafe_names(names: Collection[str], output: str) -> None:
         parts = name.split("/")
         leads_out = name.startswith("/") or any(part in ("", ".", "..") for part in parts)
         if leads_out or "\\" in name or not name.isprintable() or re.match("[A-Za-z]:", name):
-            why = "a file with this name could be extracted to another folder"
+            why = "a file with this name could be extracted outside the target folder"
         elif name.endswith(".npy") and name.removesuffix(".npy") in names:
-            why = f"numpy.load would confuse it with {name.removesuffix('.npy')!r}"
+            why = f"numpy.load cannot distinguish this name from {name.removesuffix('.npy')!r}"
         else:
             continue
         raise OutputError(

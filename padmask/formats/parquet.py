@@ -106,8 +106,8 @@ class ParquetReader:
                 first += data.num_rows
             if first != total:
                 raise UnreadableError(
-                    f"{self._source.name}: the footer specifies {total} rows, but {first} can be read. "
-                    "Check that the file is complete."
+                    f"{self._source.name}: the footer gives the number of rows as {total}, but only {first} "
+                    "can be read. Check that the file is complete."
                 )
 
     def _read(
@@ -162,8 +162,8 @@ def _check_groups(source: Source, metadata: pq.FileMetaData) -> None:
     rows = sum(metadata.row_group(i).num_rows for i in range(metadata.num_row_groups))
     if rows != metadata.num_rows:
         raise UnreadableError(
-            f"{source.name}: the footer specifies {metadata.num_rows} rows, but its row groups have {rows}. "
-            "Check that the file is complete."
+            f"{source.name}: the footer gives the number of rows as {metadata.num_rows}, but the row groups "
+            f"contain {rows}. Check that the file is complete."
         )
 
 

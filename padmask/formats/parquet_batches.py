@@ -1,4 +1,4 @@
-"""Read the row groups of a Parquet file in batches of limited size, whatever the order of the rows."""
+"""Read the row groups of a Parquet file in batches of limited size, for rows of any size and order."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from padmask.formats.row_sizes import regroup
 # Number of values in a batch.
 BATCH_VALUES = 1 << 19
 
-# Largest number of rows in a batch.
+# Maximum number of rows in a batch.
 BATCH_ROWS = 1 << 16
 
 # pyarrow decodes a fixed number of rows at a time, but the footer has only the average length of the rows of
@@ -42,10 +42,10 @@ def read_batches(
     Args:
         file: the file.
         groups: row groups to read.
-        names: columns to read; None reads all columns.
-        rows, values: limits of a batch. A single row may have more values.
-        remote: whether the file is in remote storage. Then the row groups are read one after another, because
-            each is in memory completely.
+        names: names of the columns to read. If None, all columns are read.
+        rows, values: maximum number of rows and of values in a batch. A single row may have more values.
+        remote: whether the file is in remote storage. Remote row groups are read one after another, because
+            each row group is loaded into memory completely.
     """
     return regroup(_pieces(file, groups, names, rows, remote), rows, values)
 
@@ -62,7 +62,7 @@ def _pieces(
 
 
 def _piece_rows(file: pq.ParquetFile, number: int, names: Sequence[str] | None) -> int:
-    """Return how many rows to decode at a time, a power of 2, according to the footer."""
+    """Return the number of rows to decode at a time: a power of 2, chosen from the sizes in the footer."""
     low, high = PIECE_ROWS
     # With a broken footer, reading a row raises an error, but reading the counts of a column would abort the
     # process.

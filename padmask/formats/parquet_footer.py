@@ -57,7 +57,7 @@ def split_file(file: memoryview) -> Encoded:
 
 
 def join_group(columns: Sequence[Encoded], start: int) -> Struct:
-    """Return the RowGroup struct of columns whose bodies are written one after another at offset `start`."""
+    """Return the RowGroup struct for column chunks that are written consecutively from offset `start` on."""
     offset, chunks = start, []
     for column in columns:
         chunks += [_moved(chunk, offset - len(MAGIC)) for chunk in column.chunks]
@@ -134,7 +134,7 @@ class _Reader:
             return self._bytes(8)
         if type_ in (_TRUE, _FALSE, _BYTE):
             return self._byte()
-        raise AssertionError(f"Parquet footers have no type {type_}")
+        raise AssertionError(f"unknown Thrift type {type_}")
 
     def _byte(self) -> int:
         self._at += 1

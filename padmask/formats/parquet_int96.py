@@ -1,6 +1,7 @@
 """Read Parquet timestamps of type INT96, the default of Spark, Hive and Impala, as microseconds.
 
-INT96 stores nanoseconds from year -4712 on. Nanoseconds in 64 bits end in 2262, and Spark cannot read them.
+INT96 stores nanoseconds since year -4712. A 64-bit number of nanoseconds cannot represent times after 2262,
+and Spark does not support it.
 """
 
 from __future__ import annotations
@@ -51,7 +52,7 @@ def with_time_zone(
     if not any(key in (metadata or {}) for key in _SPARK_KEYS):
         return schema
     fields = [
-        # A column with other timestamps too does not show which of them are INT96.
+        # If a column also has other timestamps, the INT96 timestamps cannot be identified.
         field.with_type(_in_utc(field.type)) if columns.get(field.name) == _count_naive(field.type) else field
         for field in schema
     ]
@@ -127,7 +128,7 @@ def _refuse_finer(batch: pa.RecordBatch, nanoseconds: pa.Table, file: str) -> No
 
 
 def _leaves(array: pa.Array) -> Iterator[pa.Array]:
-    """Yield the arrays without parts, at all depths."""
+    """Yield the arrays that contain no other arrays, at all nesting depths."""
     if pat.is_struct(array.type):
         parts = array.flatten()
     elif pat.is_map(array.type):

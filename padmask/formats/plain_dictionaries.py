@@ -1,4 +1,4 @@
-"""Replace dictionary columns that a format cannot hold by their values, at any depth of nested columns."""
+"""Replace dictionaries that a format cannot store by their values, at any depth of nested columns."""
 
 from __future__ import annotations
 
@@ -12,17 +12,17 @@ from padmask.core.arrow_lists import to_arrow, to_numpy
 from padmask.core.extension_types import dictionary_values
 from padmask.core.foreign_metadata import field_metadata
 
-# Returns whether dictionaries of this type of values are replaced.
+# Returns whether to replace dictionaries with values of this type.
 Replaces = Callable[[pa.DataType], bool]
 
 
 def of_views(values: pa.DataType) -> bool:
-    """Return whether values are views or nested. Parquet cannot hold dictionaries of them."""
+    """Return whether values are views or nested. Parquet cannot store dictionaries of such values."""
     return bool(pat.is_string_view(values) or pat.is_binary_view(values)) or of_lists(values)
 
 
 def of_lists(values: pa.DataType) -> bool:
-    """Return whether values are nested. Arrow cannot join dictionaries of them."""
+    """Return whether values are nested. Arrow cannot join dictionaries of such values."""
     return bool(pat.is_nested(values))
 
 
@@ -64,14 +64,14 @@ def plain_type(type_: pa.DataType, replaces: Replaces) -> pa.DataType:
 
 
 def _value_type(type_: pa.DataType) -> pa.DataType:
-    """Return the type for the values of a dictionary, which may hold dictionaries themselves."""
+    """Return the type for the values of a dictionary. The values may contain dictionaries."""
     if pat.is_string_view(type_):
         return pa.string()
     return pa.binary() if pat.is_binary_view(type_) else plain_type(type_, of_views)
 
 
 def as_type(array: pa.Array, type_: pa.DataType) -> pa.Array:
-    """Return an array with another type, such as that which `plain_type` returned for its type.
+    """Cast an array to the type that `plain_type` returns for the type of the array.
 
     >>> views = pa.DictionaryArray.from_arrays(pa.array([0, 0]), pa.array(["a"], pa.string_view()))
     >>> as_type(pa.ListArray.from_arrays([0, 1, 2], views), pa.list_(pa.string())).to_pylist()
@@ -105,7 +105,7 @@ def as_type(array: pa.Array, type_: pa.DataType) -> pa.Array:
 
 
 def _offsets(lists: pa.Array) -> pa.Array:
-    """Return a copy of the offsets. Arrow accepts no slice of offsets next to a mask."""
+    """Return a copy of the offsets, because Arrow does not accept sliced offsets together with a mask."""
     return to_arrow(np.array(to_numpy(lists.offsets)))
 
 

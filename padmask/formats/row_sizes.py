@@ -1,6 +1,6 @@
-"""Split record batches by the values in their rows, so that memory does not depend on the order of the rows.
+"""Split record batches by the number of values in each row, to limit memory use for rows in any order.
 
-An average is not enough: short rows may be followed by long rows.
+The average number of values is not sufficient, because long rows may follow short rows.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ Sizes = npt.NDArray[np.float64]
 
 
 def row_sizes(batch: pa.RecordBatch) -> Sizes:
-    """Return the number of values in each row, over all columns. Text counts by its bytes.
+    """Return the number of values in each row, summed over all columns. 4 bytes of text count as one value.
 
     >>> row_sizes(pa.record_batch({"ids": [[1, 2, 3], []], "n": [1, 2]})).tolist()
     [4.0, 1.0]
@@ -40,7 +40,7 @@ def _sizes(array: pa.Array) -> Sizes:
         return np.full(len(array), width)
     shared = shared_list_lengths(array)
     if shared is not None:
-        # Rows that share values have as many tokens as their lengths show.
+        # If rows share values, their lengths are the number of values.
         return shared.astype(np.float64)
     if isinstance(array, pa.ExtensionArray):
         return _sizes(array.storage)
@@ -60,7 +60,7 @@ def _sizes(array: pa.Array) -> Sizes:
         return 1 + np.diff(_text_offsets(array, np.int32)) / VALUE_BYTES
     if pat.is_large_string(type_) or pat.is_large_binary(type_):
         return 1 + np.diff(_text_offsets(array, np.int64)) / VALUE_BYTES
-    # Views and other types without a fixed width: the average.
+    # For views and other types without a fixed width, use the average.
     return np.full(len(array), max(1.0, array.nbytes / VALUE_BYTES / max(1, len(array))))
 
 
@@ -97,7 +97,7 @@ def _list_sizes(array: pa.Array) -> Sizes:
 
 
 def _text_offsets(texts: pa.Array, dtype: npt.DTypeLike) -> npt.NDArray[np.int64]:
-    """Return the offsets of the texts, which Arrow does not show."""
+    """Return the offsets of the texts from the buffer, because pyarrow has no method for this."""
     if not len(texts):
         return np.zeros(1, dtype=np.int64)
     offsets = np.frombuffer(texts.buffers()[1], dtype=dtype)
@@ -105,14 +105,14 @@ def _text_offsets(texts: pa.Array, dtype: npt.DTypeLike) -> npt.NDArray[np.int64
 
 
 def cut_points(sizes: Sizes, most_rows: int, most_values: int) -> list[int]:
-    """Return where to cut rows into pieces of limited size, with at least one row each.
+    """Return the row numbers at which slices of limited size end. Each slice has at least one row.
 
     >>> cut_points(np.array([4.0, 4.0, 1.0, 1.0, 1.0]), most_rows=2, most_values=5)
     [1, 3, 5]
 
     Args:
         sizes: number of values in each row, shape (rows,).
-        most_rows, most_values: limits of a piece.
+        most_rows, most_values: maximum number of rows and of values in a slice.
     """
     ends, start, cuts = np.cumsum(sizes), 0, list[int]()
     while start < len(sizes):
@@ -132,11 +132,12 @@ def slices(batch: pa.RecordBatch, most_rows: int, most_values: int) -> Iterator[
 
 
 def regroup(batches: Iterable[pa.RecordBatch], most_rows: int, most_values: int) -> Iterator[pa.RecordBatch]:
-    """Join small batches and split large ones, to batches of about `most_values` values.
+    """Join small batches and split large batches, so that each has about `most_values` values.
 
     Args:
         batches: batches with the same columns.
-        most_rows, most_values: limits of a batch. A single row may have more values.
+        most_rows, most_values: maximum number of rows and of values in a batch. A single row may have more
+            values.
     """
     pending: list[pa.RecordBatch] = []
     rows, values = 0, 0.0

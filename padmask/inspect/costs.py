@@ -87,7 +87,8 @@ def candidate_costs(
     Args:
         stats: number of rows of each length.
         asked: additional values of maxlen that the user requested. They do not affect buckets and packing.
-        multiple: value of `pad_to_multiple_of`, for lengths that are found in the data. None does not round.
+        multiple: value of `pad_to_multiple_of`, for lengths that are found in the data. If None, lengths are
+            not rounded.
         token_bytes: size of a token in the output, in bytes.
     """
     if not stats.rows:
@@ -105,7 +106,7 @@ def cost_of(stats: LengthStats, maxlen: int | str, multiple: int | None, token_b
     Args:
         stats: number of rows of each length.
         maxlen: a number, `"longest"`, or a percentile such as `"p95"`.
-        multiple: value of `pad_to_multiple_of`; None does not round.
+        multiple: value of `pad_to_multiple_of`. If None, the length is not rounded.
         token_bytes: size of a token in the output, in bytes.
     """
     found = isinstance(maxlen, str)
@@ -126,7 +127,7 @@ def cost_of(stats: LengthStats, maxlen: int | str, multiple: int | None, token_b
 
 
 def _powers(stats: LengthStats) -> list[int]:
-    """Return the powers of two from about the median to the longest row."""
+    """Return the powers of two from about the median row length to the maximum row length."""
     low, high = max(8, stats.percentile(50)), stats.longest
     return [1 << bit for bit in range(3, 31) if low <= 1 << bit < 2 * high]
 
@@ -208,21 +209,21 @@ def _add_bucket(
 
 
 def _packed(stats: LengthStats, rounded: dict[int, int], token_bytes: int) -> Cost:
-    """Return the cost of packing several rows into each output row, whose length is the longest row."""
+    """Return the cost of packing several rows into each output row, which is as long as the longest row."""
     size = max(rounded)
     places = count_bins(stats, size) * size
     return Cost("packed", (size,), places, stats.tokens, 0, 0, places * token_bytes, 1)
 
 
 def count_bins(stats: LengthStats, size: int) -> int:
-    """Return how many bins of `size` tokens first-fit-decreasing packing needs for all rows.
+    """Return the number of bins of `size` tokens that first-fit-decreasing packing needs for the rows.
 
     >>> count_bins(LengthStats({6: 2, 4: 3, 2: 1}), 10)
     3
 
     Args:
         stats: number of rows of each length.
-        size: maximum number of tokens in a bin, at least the longest length.
+        size: maximum number of tokens in a bin. It must be at least the length of the longest row.
 
     The function processes bins with the same free space together, so the time depends on the number of
     distinct lengths and not on the number of rows. If there are many distinct lengths, the function rounds

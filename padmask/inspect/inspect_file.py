@@ -67,14 +67,16 @@ def inspect_file(  # noqa: PLR0913 - one keyword per option of the command
         inputs: paths of one dataset. `-` is standard input.
         columns: columns to inspect, as in `pad_table`. The result shows tokens of the first column.
         specs: padding options. The result has masks for the first spec, and a plan for each spec.
-        show: rows to show. None shows no rows.
-        mask_column: mask column of padded input. None finds the column by the metadata, else by its name.
-        declared: padding side of padded input, `"post"` or `"pre"`. None uses the metadata, else the side of
-            most rows.
-        files: input format and limits. None uses `ReadOptions()`.
-        executor: executor that reads the files of a raw dataset in parallel. None reads in this process.
-        workers: number of files to read in parallel. None uses the executor's `workers` attribute, else the
-            number of cores.
+        show: rows to show. If None, no rows are shown.
+        mask_column: mask column of padded input. If None, the column is found from the metadata, else by its
+            name.
+        declared: padding side of padded input, `"post"` or `"pre"`. If None, the side in the metadata is
+            used, else the most common side.
+        files: input format and limits. If None, `ReadOptions()` is used.
+        executor: executor that reads the files of a raw dataset in parallel. If None, this process reads the
+            files.
+        workers: number of files to read in parallel. If None, the executor's `workers` attribute is used,
+            else the number of cores.
         progress: callback that receives progress updates.
 
     Raises:

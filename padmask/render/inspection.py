@@ -128,7 +128,7 @@ def _format_tokens(row: ShownRow) -> Text:
 
     line = Text()
     line.append(f"{row.row}: ", style="dim")
-    # The mask of an invalid row may have another length. A question mark shows a missing value or mask.
+    # The mask of an invalid row may have a different length. A question mark shows a missing value or mask.
     for value, real in zip_longest(row.values.tolist(), row.mask.tolist(), fillvalue="?"):
         shown = f"{value}?" if real == "?" else str(value)
         if not shown.isprintable():

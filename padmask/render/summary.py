@@ -29,10 +29,10 @@ def summary(result: PadResult, output: str, rejects: str | None = None) -> list[
     ledger = result.ledger
     found = "given" if result.maxlen_found == "given" else f"found: {result.maxlen_found}"
     if result.maxlen_exact != result.maxlen:
-        found = f"{result.maxlen_found} is {result.maxlen_exact:,}, rounded up"
+        found = f"{result.maxlen_found}: {result.maxlen_exact:,}, rounded up"
     where = "stdout" if output == "-" else output
     if result.shards:
-        resumed = f", {result.resumed:,} of them done before" if result.resumed else ""
+        resumed = f", {result.resumed:,} of them from an earlier run" if result.resumed else ""
         where += f" ({count(result.shards, 'shard')}{resumed})"
     lines = [
         f"{count(ledger.rows_written, 'row')} -> {where}: "
@@ -49,11 +49,11 @@ def summary(result: PadResult, output: str, rejects: str | None = None) -> list[
             f"({share(lost)} of {ledger.tokens_read:,}){labels}"
         )
     for name, maxlen in result.own.items():
-        lines.append(f"{name!r}: maxlen {maxlen}, a length of its own")
+        lines.append(f"{name!r}: maxlen {maxlen} (--own-length)")
     if ledger.own_tokens_lost:
         names = ", ".join(map(repr, result.own))
-        lines.append(f"{count(ledger.own_tokens_lost, 'token')} of {names} lost")
-    left_out = [f"left out: {fault}" for fault in result.faults]
+        lines.append(f"{count(ledger.own_tokens_lost, 'token')} lost in {names}")
+    left_out = [f"skipped: {fault}" for fault in result.faults]
     return [
         *lines,
         *_describe_omitted_rows(ledger, rejects),
@@ -84,7 +84,7 @@ def unpad_summary(result: UnpadResult, output: str, rejects: str | None = None) 
     if result.still_padded:
         names = ", ".join(map(repr, result.still_padded))
         flags = next(iter(result.still_padded.values()))
-        notes.append(f"left padded: {names} (same lengths as {result.columns[0]!r}). To unpad all: {flags}")
+        notes.append(f"still padded: {names} (same lengths as {result.columns[0]!r}). To unpad all: {flags}")
     return [line, *_describe_omitted_rows(ledger, rejects), *(f"warning: {note}" for note in notes)]
 
 
@@ -123,7 +123,5 @@ def warnings(result: PadResult) -> list[str]:
         names = ", ".join(map(repr, result.unpadded))
         flags = next(iter(result.unpadded.values()))
         it = "it" if len(result.unpadded) == 1 else "them"
-        lines.append(
-            f"left unpadded: {names} (same lengths as {result.columns[0]!r}). To pad {it} too: {flags}"
-        )
+        lines.append(f"not padded: {names} (same lengths as {result.columns[0]!r}). To pad {it} too: {flags}")
     return lines

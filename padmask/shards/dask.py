@@ -28,9 +28,11 @@ CONNECT_SECONDS = 10
 # Number of seconds to wait for new workers after all workers are lost, as in a cluster that scales down.
 NO_WORKERS_SECONDS = 60.0
 
-_LOST = "The connection to the cluster was lost. Check that its scheduler runs, and run padmask again."
+_LOST = "The connection to the cluster was lost. Check that the scheduler is running, and run padmask again."
 
-_NO_WORKERS = "The cluster has no workers left. Start some with dask worker ADDRESS, and run padmask again."
+_NO_WORKERS = (
+    "The cluster has no workers left. Start workers with dask worker ADDRESS, and run padmask again."
+)
 
 
 class Cluster(Executor):
@@ -173,7 +175,7 @@ def open_cluster(address: str, workers: int | None = None) -> Iterator[Executor]
     Args:
         address: address of the scheduler, such as `tcp://scheduler:8786`. `local` starts a cluster that is
             reachable only from this machine.
-        workers: number of workers of a local cluster; None starts one per core.
+        workers: number of workers of a local cluster. If None, one worker per core.
 
     Raises:
         MissingExtraError: Dask is not installed.
@@ -215,7 +217,7 @@ def open_cluster(address: str, workers: int | None = None) -> Iterator[Executor]
                 address, reason = plain, "this is not a Dask address"
             raise SpecError(
                 f"No Dask scheduler answers at {address!r}: {reason}. Check the address, such as "
-                "tcp://scheduler:8786, and that the scheduler runs."
+                "tcp://scheduler:8786. Check that the scheduler is running."
             ) from None
         _refuse_other_versions(client)
         yield stack.enter_context(Cluster(client))
@@ -231,7 +233,7 @@ def _refuse_other_versions(client: Any) -> None:
 
     found: dict[str, str] = client.run(version)
     if not found:
-        raise SpecError("The cluster has no workers. Start some with dask worker ADDRESS.")
+        raise SpecError("The cluster has no workers. Start workers with dask worker ADDRESS.")
     for worker, there in found.items():
         if there != __version__:
             raise SpecError(

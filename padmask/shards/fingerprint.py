@@ -34,7 +34,7 @@ class Fingerprint:
     >>> old = Fingerprint("a1", {"maxlen": "8"}, {"/data/a.jsonl": "1", "/data/b.jsonl": "1"})
     >>> new = Fingerprint("a2", {"maxlen": "9"}, {"/data/a.jsonl": "2", "/data/c.jsonl": "1"})
     >>> print("\\n".join(new.list_differences(old)))
-    maxlen was 8 and is 9
+    maxlen changed from 8 to 9
     /data/a.jsonl has changed
     /data/b.jsonl is no longer an input
     /data/c.jsonl is a new input
@@ -56,7 +56,7 @@ class Fingerprint:
     def list_differences(self, old: Fingerprint) -> list[str]:
         """Return the differences from an older job, as sentences without a period."""
         differences = [
-            f"{name} was {old.options.get(name, 'unknown')} and is {value}"
+            f"{name} changed from {old.options.get(name, 'unknown')} to {value}"
             for name, value in self.options.items()
             if old.options.get(name) != value
         ]

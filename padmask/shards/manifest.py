@@ -46,7 +46,7 @@ def file_digest(path: str) -> tuple[str, int]:
 
 @dataclass(frozen=True)
 class ShardRecord:
-    """A shard that was padded or skipped, with the numbers of its rows and tokens.
+    """A shard that was padded or skipped, with the counts of its rows and tokens.
 
     >>> ledger = Ledger(rows_read=2, rows_used=2, rows_written=2)
     >>> record = ShardRecord(0, "a.parquet", "in/a.parquet", ledger)
@@ -57,7 +57,7 @@ class ShardRecord:
         index: number of the shard in the dataset, starting at 0.
         name: file name of the shard in the output folder.
         source: name of the input, for messages.
-        ledger: numbers of rows and tokens of the shard.
+        ledger: counts of rows and tokens of the shard.
         size: size of the file in bytes.
         sha256: SHA-256 of the file, in hexadecimal.
         version: text that changes if the input changes.

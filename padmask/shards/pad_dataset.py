@@ -26,11 +26,17 @@ from padmask.stream.ledger import PadResult
 from padmask.stream.pad import make_result
 from padmask.stream.progress import ProgressCallback
 
-DELETED = "files of the earlier dataset that were deleted because no shard replaces them: {:,}"
+DELETED = "files of the earlier dataset that were deleted, because no new file has the same name: {:,}"
 
-REPLACED = "inputs of the earlier dataset whose output files were replaced by those of other inputs: {}"
+REPLACED = (
+    "inputs of the earlier dataset whose output files were replaced, because other inputs have "
+    "output files of the same name: {}"
+)
 
-PADDED_AGAIN = "shards of a stopped run that were padded again: {:,}; to keep such shards, use --resume"
+PADDED_AGAIN = (
+    "shards that were padded again, although an interrupted run had already padded them: {:,}; "
+    "to keep such shards, use --resume"
+)
 
 
 def pad_dataset(  # noqa: PLR0913 - one keyword for each group of options
@@ -63,17 +69,17 @@ def pad_dataset(  # noqa: PLR0913 - one keyword for each group of options
     {"input_ids":[9,0],"mask":[true,false]}
 
     Args:
-        inputs: paths, URLs or patterns. A folder stands for its data files.
+        inputs: paths, URLs or patterns. A folder means all data files in the folder.
         folder: path or URL of the output folder. padmask writes one file (shard) for each input file, and
             finally the manifest `_padmask.json`, which lists these files.
         columns, spec, mask, policy: as in `pad_file`. The rows of all shards have the same length.
         files: formats and limits. The default output format is that of the input. If `policy.on_error` is
             `"skip"`, shards that cannot be read are skipped and reported.
-        executor: executor that pads the shards: threads, processes or a cluster. None pads the shards one
-            after another in this process. A single shard is always padded in this process.
-        workers: number of shards that the executor pads at the same time; None uses `executor.workers`, or
-            the number of cores.
-        resume: whether to continue a stopped run that had the same inputs and options.
+        executor: executor that pads the shards: threads, processes or a cluster. If None, this process pads
+            the shards one after another. A single shard is always padded in this process.
+        workers: number of shards that the executor pads at the same time; if None, `executor.workers`, or the
+            number of cores.
+        resume: whether to continue an interrupted run that had the same inputs and options.
         delete: whether to delete files of an earlier dataset that the new dataset does not replace.
         shard_bytes: a Parquet file that is larger than this size in bytes is split into several shards,
             between its row groups.

@@ -21,12 +21,12 @@ TASKS_PER_WORKER = 2
 
 @dataclass(frozen=True)
 class WorkerPool:
-    """An executor with a number of workers and a progress callback.
+    """An executor, the number of tasks that it runs at the same time, and a progress callback.
 
     Args:
-        executor: the executor; None runs one task after another in this process.
+        executor: the executor. If None, tasks run one after another in this process.
         workers: number of tasks that the executor runs at the same time.
-        progress: the progress callback; None to report no progress.
+        progress: the progress callback; None if progress is not reported.
     """
 
     executor: Executor | None
@@ -37,12 +37,12 @@ class WorkerPool:
     def of(
         cls, executor: Executor | None, workers: int | None, items: int, progress: ProgressCallback | None
     ) -> WorkerPool:
-        """Return a pool for a number of items. A single item is processed in this process.
+        """Return a pool that processes `items` items. A single item is processed in this process.
 
         Args:
-            executor, progress: as in the class.
-            workers: number of tasks that run at the same time; None uses `executor.workers`, or the number of
-                cores.
+            executor, progress: see `WorkerPool`.
+            workers: number of tasks that run at the same time. If None, `executor.workers` is used, or the
+                number of cores.
             items: number of items.
         """
         workers = workers or getattr(executor, "workers", None) or cores()
@@ -71,7 +71,7 @@ class WorkerPool:
                 future.cancel()
 
     def report(self, phase: str, rows: int, done: int, size: int) -> None:
-        """Call the progress callback with the numbers of rows and bytes that were processed."""
+        """Call the progress callback with the counts of processed rows and bytes."""
         if self.progress is not None:
             self.progress(Progress(phase, rows, done, size))
 

@@ -5,7 +5,7 @@ This module does not access files: `padmask/shards/staging.py` reads the `Folder
 
 A run first pads all shards into a staging folder. It then moves them to the output folder and writes a
 manifest, which is called the commit. Without `--resume`, the action is START. With `--resume`, the action
-depends on the staged run, which stopped before its commit, and on the committed dataset:
+depends on the staged run, which was interrupted before its commit, and on the committed dataset:
 
 | staged run \ dataset | none     | another job | outdated | incomplete | complete |
 |----------------------|----------|-------------|----------|------------|----------|
@@ -50,11 +50,11 @@ from padmask.shards.split import Shard
 class StagedState(Enum):
     """The state of the staged runs, compared with the current job."""
 
-    NONE = "no run stopped in this folder"
-    OTHER_JOB = "a run of another job stopped in this folder"
-    OTHER_INPUTS = "the length or the types come from inputs that have changed since"
+    NONE = "no interrupted run in this folder"
+    OTHER_JOB = "an interrupted run of another job in this folder"
+    OTHER_INPUTS = "the interrupted run found the length or the types in inputs that have changed since"
     UNUSABLE = "the plan is unreadable, or skips shards that this run must not skip"
-    USABLE = "the shards of the staged run can be kept"
+    USABLE = "the shards of the interrupted run can be kept"
 
 
 class DatasetState(Enum):
@@ -71,7 +71,7 @@ class Action(Enum):
     """What a run does with the shards of earlier runs."""
 
     START = "pad every shard"
-    CONTINUE = "keep the shards of the staged run, and pad the other shards"
+    CONTINUE = "keep the shards of the interrupted run, and pad the other shards"
     REUSE = "keep the shards of the committed dataset, and pad the other shards"
     FINISH = "pad nothing, because the dataset is complete"
     REFUSE = "raise an error, because the folder contains files of another job"
@@ -131,7 +131,7 @@ class DatasetPlan:
 
 @dataclass(frozen=True)
 class StagedRun:
-    """A run that stopped before its commit.
+    """A run that was interrupted before its commit.
 
     Args:
         identity: fingerprint of the job; None if the plan is unreadable.
@@ -216,12 +216,13 @@ class Decision:
     """What a run does with the shards of earlier runs.
 
     Args:
-        action: action for the run.
-        found: plan of the staged run or the dataset whose shards are used; None if a new plan is needed.
+        action: what the run does with the shards of earlier runs.
+        found: plan of the staged run or of the dataset, if its shards are used; None if a new plan is needed.
         kept: shards that are not padded again.
         differences: differences between the earlier run and the current job, if the action is REFUSE.
         padded_again: number of staged shards that are padded again because `--resume` is not set.
-        replaced: inputs of the committed dataset whose shards are replaced by shards of other inputs.
+        replaced: inputs of the committed dataset that lose their shards, because shards of other inputs have
+            the same names.
     """
 
     action: Action
@@ -344,7 +345,7 @@ def _differences(state: FolderState, request: ResumeRequest) -> tuple[str, ...]:
 
 
 def _replaced_inputs(manifest: Manifest | None, shards: Iterable[Shard]) -> tuple[str, ...]:
-    """Return the inputs of a dataset whose shards are replaced by shards of other inputs."""
+    """Return the inputs of a dataset that lose their shards to other inputs with the same output names."""
     new = {shard.name: shard.address for shard in shards}
     records = manifest.records if manifest is not None else ()
     changed = (record for record in records if new.get(record.name, record.source) != record.source)

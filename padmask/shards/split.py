@@ -38,7 +38,7 @@ class Shard:
         name: path of the output file, relative to the output folder.
         size: size of the input in bytes; 0 if unknown.
         version: version of the input when it was listed.
-        limit: maximum number of rows to read; None reads all rows.
+        limit: maximum number of rows to read. If None, all rows are read.
     """
 
     index: int
@@ -60,7 +60,7 @@ class Shard:
 
     @property
     def stamp(self) -> str:
-        """Version of the input and the limit as text, which is the same on every machine."""
+        """Text that contains the version of the input and the row limit. It is the same on every machine."""
         version = () if self.version is None else self.source.shared_version(self.version)
         return " ".join(map(str, (*version, *(() if self.limit is None else (self.limit,)))))
 
@@ -88,7 +88,7 @@ def find_shards(
     """
     named = []
     for file in files:
-        # The path is absolute, because workers may have another current folder.
+        # The path is absolute, because workers may have a different current folder.
         file_source = Source(absolute(file.path), None, file.stored, label=display_path(file.path))
         name = output_name(file.name, source, output)
         if name.startswith(RESERVED):

@@ -1,8 +1,8 @@
 """Store shards in a staging folder until all shards are padded, then move them and write the manifest.
 
 The staging folder is a subfolder of the output folder. Its name starts with `_`, so other programs usually
-ignore it. If a run stops, its shards stay in the staging folder, and `--resume` uses them. This module reads
-and writes files. `padmask/shards/resume.py` decides which files to keep.
+ignore it. If a run is interrupted, its shards stay in the staging folder, and `--resume` uses them. This
+module reads and writes files. `padmask/shards/resume.py` decides which files to keep.
 """
 
 from __future__ import annotations
@@ -105,7 +105,7 @@ class Staging:
             listing.refuse_lost_files(names)
         decision = decide(self._read_state(listing, request, rejects), request)
         if decision.action is Action.REFUSE:
-            differences = "; ".join(decision.differences) or "it had other options or inputs"
+            differences = "; ".join(decision.differences) or "the options or inputs are different"
             raise OutputError(
                 f"--resume cannot continue the run in {str(self.folder)!r}: {differences}",
                 remedy="Repeat the command of that run, or start again without --resume.",

@@ -20,8 +20,8 @@ class Column:
 
     Args:
         name: name of the column.
-        dtype: dtype of the padded values, one of `DTYPES`; None uses the dtype of `PadSpec`.
-        value: pad value; None uses the value of `PadSpec`.
+        dtype: dtype of the padded values, one of `DTYPES`; if None, the dtype of `PadSpec`.
+        value: pad value; if None, the value of `PadSpec`.
     """
 
     name: str
@@ -111,12 +111,12 @@ def list_columns(names: Collection[str]) -> str:
     """Return a sentence that lists the columns of an input.
 
     >>> list_columns(["ids"]), list_columns([])
-    ("The columns are: 'ids'.", 'The input has no columns: check that it has rows.')
+    ("The columns are: 'ids'.", 'The input has no columns. Check that the input has rows.')
     """
     return (
         f"The columns are: {quote_names(names)}."
         if names
-        else "The input has no columns: check that it has rows."
+        else "The input has no columns. Check that the input has rows."
     )
 
 

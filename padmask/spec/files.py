@@ -14,9 +14,9 @@ class ReadOptions:
     """Options for reading files. The result does not depend on `batch_rows` and `threads`.
 
     Args:
-        input_format: `"jsonl"`, `"parquet"` or `"arrow"`; None detects the format from the suffix or the
-            first bytes.
-        limit: number of rows to read; None reads all rows.
+        input_format: `"jsonl"`, `"parquet"` or `"arrow"`; if None, the format is detected from the suffix or
+            the first bytes.
+        limit: maximum number of rows to read. If None, all rows are read.
         batch_rows: number of rows to process at a time.
         threads: number of batches to process in parallel.
     """
@@ -41,12 +41,12 @@ class FileOptions(ReadOptions):
     """Options for reading and writing files. The options for reading are those of `ReadOptions`.
 
     Args:
-        output_format: `"jsonl"`, `"parquet"`, `"arrow"` or `"npz"`; None detects the format from the suffix,
-            and uses JSON Lines for pipes.
+        output_format: `"jsonl"`, `"parquet"`, `"arrow"` or `"npz"`; if None, the format is detected from the
+            suffix, and is JSON Lines for pipes.
         rejects: path of a JSON Lines file for dropped and rejected rows, with the reasons.
         fixed_size_list: whether to write fixed-size lists, which some readers do not support.
-        max_bytes: maximum size of the output in bytes. None allows 90% of the free disk space, and does not
-            limit standard output and pipes.
+        max_bytes: maximum size of the output in bytes. If None, the limit is 90% of the free disk space, and
+            there is no limit for standard output and pipes.
     """
 
     output_format: str | None = None

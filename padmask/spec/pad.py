@@ -84,8 +84,8 @@ class PadSpec:
         pad_to_multiple_of: if `maxlen` is found from the data, it is rounded up to a multiple of this
             number. A numeric `maxlen` must already be a multiple.
         dtype_for_all: whether `dtype` also applies to float and string columns of tables.
-        own_lengths: columns with lengths of their own, such as the labels of translations, and the `maxlen`
-            of each: a mapping or pairs.
+        own_lengths: columns with separate lengths, such as the labels of translations, and the `maxlen` of
+            each: a mapping or pairs.
 
     Raises:
         SpecError: an argument is not valid.
@@ -141,7 +141,7 @@ class PadSpec:
             )
 
     def with_maxlen(self, maxlen: int | str) -> PadSpec:
-        """Return the same options with another maxlen, for a column with a length of its own."""
+        """Return the same options with another maxlen, for a column with a separate length."""
         return replace(self, maxlen=maxlen, own_lengths=())
 
 
@@ -153,16 +153,17 @@ class MaskSpec:
     'attention_mask'
 
     Args:
-        column: name of the mask column; None adds no mask.
-        dtype: dtype of the mask, one of `MASK_DTYPES`; None uses the dtype of a mask that this mask replaces,
-            else bool. Real tokens are True, or 1 if the dtype is an integer.
-        length_column: name of a column for the number of kept tokens in each row; None adds no such column.
+        column: name of the mask column. If None, no mask is added.
+        dtype: dtype of the mask, one of `MASK_DTYPES`; if None, the dtype of the mask that this mask
+            replaces, else bool. Real tokens are True, or 1 if the dtype is an integer.
+        length_column: name of a new column with the number of kept tokens in each row. If None, no such
+            column is added.
         overwrite: whether to replace input columns with these names, instead of raising an error.
-        named: whether the mask keeps the name `column` if it replaces an `attention_mask` of ones; None
-            keeps every name except `"mask"`.
-        allow_padded: whether to pad padded columns again: all their positions count as tokens, and the new
-            mask replaces the old mask.
-        own: names of the masks of columns with lengths of their own, by column: a mapping or pairs.
+        named: whether the mask has the name `column` even if it replaces an `attention_mask` of ones. If
+            None, this is the case for every name except `"mask"`.
+        allow_padded: whether to pad padded columns again. All their positions then count as tokens, and the
+            new mask replaces the old mask.
+        own: names of the masks of columns with separate lengths, by column: a mapping or pairs.
     """
 
     column: str | None = "mask"
@@ -187,7 +188,8 @@ class MaskSpec:
             )
         if self.column is not None and self.column == self.length_column:
             raise SpecError(
-                f"The mask and the length have the same column name {self.column!r}. Choose two names.",
+                f"The mask column and the length column have the same name {self.column!r}. Choose different "
+                "names.",
                 options=["mask_column", "length_column"],
             )
 

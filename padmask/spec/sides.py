@@ -13,7 +13,7 @@ SIDES = ("post", "pre")
 
 
 def keras_side(value: Any) -> Any:
-    """Return `"pre"` for `"left"` and `"post"` for `"right"`; other values unchanged.
+    """Return `"pre"` for `"left"` and `"post"` for `"right"`; return other values unchanged.
 
     >>> keras_side("left"), keras_side("post")
     ('pre', 'post')

@@ -19,10 +19,11 @@ class UnpadSpec:
 
     Args:
         mask_column: name of the mask column. Each row is a list of bools, or of 0 and 1. True or 1 is a real
-            token. None uses the column that the metadata specify, else `mask` or `attention_mask`.
-        length_column: name of the column with the number of tokens in each row; None uses the metadata. If
-            there is also a mask, both must agree.
-        padding: side of the padding; None uses the metadata. Used only if there is no mask.
+            token. If None, the column that the metadata specify is used, else `mask` or `attention_mask`.
+        length_column: name of the column with the number of tokens in each row. If None, the column is found
+            from the metadata. If there is also a mask, both must agree.
+        padding: side of the padding, used only if there is no mask. If None, the side in the metadata is
+            used.
         keep_mask: whether to keep the mask and length columns. Mask rows are cut like their tokens.
     """
 
@@ -41,6 +42,7 @@ class UnpadSpec:
         )
         if self.mask_column is not None and self.mask_column == self.length_column:
             raise SpecError(
-                f"Column {self.mask_column!r} cannot be both the mask and the length. Choose two columns.",
+                f"Column {self.mask_column!r} cannot be both the mask and the length column. Choose "
+                "different columns.",
                 options=["mask_column", "length_column"],
             )

@@ -36,10 +36,10 @@ class ReferenceSpec:
     Args:
         routes: names of the reference models, from `ROUTES`.
         embedding_dim, units: sizes of the embedding and the LSTM.
-        vocab_size: number of token ids of the embedding; None finds the number from the data.
+        vocab_size: number of token ids of the embedding. If None, the number is found from the data.
         seed: random seed of the weights.
-        batch_size: number of rows per model call. By default, the default sample fits in one call, which is
-            faster than several calls.
+        batch_size: number of rows per model call. The default is large enough to run the default sample in
+            one call, which is faster than several calls.
     """
 
     routes: tuple[str, ...] = tuple(ROUTES)
@@ -75,8 +75,8 @@ class ModelSpec:
     Args:
         name: name of the model in the report.
         padding: side of the padding.
-        value: pad value; None uses the mask value of a Masking layer in the model, else 0.
-        vocab_size: number of token ids for random rows; None uses the size of the embeddings.
+        value: pad value. If None, the mask value of a Masking layer in the model is used, else 0.
+        vocab_size: number of token ids for random rows. If None, the size of the embeddings is used.
         seed: random seed of the rows.
         empty_rows: whether to also test rows without tokens.
         explain: whether to report the result of every layer.

@@ -1,4 +1,4 @@
-"""Vectorized search for the blank and non-blank lines of a text."""
+"""Find the blank lines and the non-blank lines of a text, with vectorized operations."""
 
 from __future__ import annotations
 

@@ -17,7 +17,7 @@ Identity = tuple[object, ...]
 
 
 def identify_output(path: str) -> Identity | None:
-    """Return a key that is the same for all paths of an output file; None for a device.
+    """Return a key that is the same for all paths to an output file; None for a device.
 
     >>> identify_output("/dev/null")
     >>> identify_output("a") == identify_output("./a"), identify_output("a") == identify_output("b")
@@ -28,7 +28,7 @@ def identify_output(path: str) -> Identity | None:
 
 
 def _identify_input(path: str) -> Identity | None:
-    """Return a key that is the same for all paths of an input file; None for a device or a socket.
+    """Return a key that is the same for all paths to an input file; None for a device or a socket.
 
     A device or a socket never returns data that was written to it.
     """
@@ -156,8 +156,8 @@ def refuse_replaced(
         if path == "-" or is_written_in_place(path):
             where = "stdout" if path == "-" else repr(path)
             raise OutputError(
-                f"{name.capitalize()} would be written into the input {shown}: {where} is the same file. "
-                "Choose another file."
+                f"{name.capitalize()} would overwrite the input {shown}: {where} is the same file. Choose "
+                "another file."
             )
         several = ", one of several inputs" if name == replaceable else ""
         raise OutputError(
@@ -242,8 +242,8 @@ def refuse_own_input(paths: Iterable[str | None], is_input: Callable[[os.stat_re
         if path is not None and (file := _open_file(path)) and is_input(file):
             name = "stdout" if path == "-" else repr(path)
             raise OutputError(
-                f"{name} is the same file as an input, and would change while padmask reads the input. "
-                "Specify the file with -o: padmask then replaces the file at the end of the run."
+                f"{name} is also an input, so the input would change while padmask reads it. Set the file "
+                "with -o instead of a redirection. padmask then replaces the file at the end of the run."
             )
 
 

@@ -1,7 +1,7 @@
-"""Choose the data files of a folder, such as a folder that Hugging Face `datasets` or the Hub wrote.
+"""Choose the data files of a folder, for example a folder that Hugging Face `datasets` saved.
 
-This module decides by names. It reads only `state.json` and `dataset_dict.json`, which list the files and the
-splits of a saved dataset.
+The choice depends on the file names. The module reads only `state.json` and `dataset_dict.json`, which list
+the files and the splits of a saved dataset.
 """
 
 from __future__ import annotations
@@ -15,16 +15,16 @@ from typing import Any
 from padmask.errors import DataError, UnsupportedError, join_few
 from padmask.storage.names import is_data, is_surely_data
 
-# Reads a small file of the folder, by its name relative to the folder; None if the file cannot be read.
+# Reads a small file, given its path relative to the folder. Returns None if the file cannot be read.
 ReadSmall = Callable[[str], bytes | None]
 
-# `Dataset.save_to_disk` writes these two files beside the data.
+# `Dataset.save_to_disk` writes these two files to the folder of the data.
 _STATE, _INFO = "state.json", "dataset_info.json"
 
-# `DatasetDict.save_to_disk` writes this file above the folders of the splits.
+# `DatasetDict.save_to_disk` writes this file to the parent folder of the splits.
 _SPLITS = "dataset_dict.json"
 
-# Files that describe a dataset. Nobody expects them to be read as data, so no note mentions them.
+# Files that describe a dataset. Users do not expect padmask to read them, so no note lists them.
 _DESCRIBES = re.compile(
     r"(dataset_infos?|dataset_dict|croissant|data_args)\.json|readme(\.\w+)?|licen[cs]e(\.\w+)?",
     re.IGNORECASE,
@@ -44,14 +44,15 @@ _SPLIT_NAMES = {
 
 @dataclass(frozen=True)
 class DataFiles:
-    """The data files among the files of a folder, and the reasons why others are not read.
+    """The data files of a folder, and the files that are not read, grouped by reason.
 
     Args:
         data: names of the data files, in the given order.
-        unknown: names of the files whose suffix is not a format that padmask reads.
-        unsure: names of files with a suffix such as `.json` beside data of another suffix.
+        unknown: names of the files whose suffix belongs to no format that padmask reads.
+        unsure: names of files with a suffix such as `.json`, which are not read because the folder has other
+            data files.
         unlisted: names of data files that the `state.json` of a saved dataset does not list.
-        splits: names of the splits of a saved `DatasetDict` that have data, by the name of its folder.
+        splits: for each folder with a saved `DatasetDict`, the names of the splits that have data files.
     """
 
     data: Sequence[str]
@@ -66,7 +67,8 @@ def choose_data_files(
 ) -> DataFiles:
     """Choose the data files of a folder.
 
-    A `.json` file is data only if no other file is, because most folders use such files for settings.
+    A `.json` file counts as data only if the folder has no other data files, because most `.json` files
+    contain settings.
 
     >>> chosen = choose_data_files(["a.jsonl", "config.json", "README.md", "b.txt"], lambda name: None)
     >>> chosen.data, chosen.unsure, chosen.unknown
@@ -75,21 +77,21 @@ def choose_data_files(
     ['a.json']
 
     Args:
-        names: names of all files relative to the folder, without hidden files.
+        names: paths of all files relative to the folder, without hidden files.
         read: function that reads a small file of the folder.
-        wanted: names of files that the user chose by their suffix, so that they are data.
+        wanted: names of files that count as data because the user selected their suffix.
         folder: path of the folder, for messages.
 
     Raises:
         DataError: a file of a saved dataset is missing.
-        UnsupportedError: a saved dataset selects its rows by an index.
+        UnsupportedError: a saved dataset selects its rows with an index file.
     """
     present, chosen = set(names), set(wanted)
     aside = _unlisted(names, present, read, folder)
     unlisted = [name for name in names if name in aside]
     left = [name for name in names if name not in aside and not _describes(name, present, name in chosen)]
     known = {name for name in left if name in chosen or is_data(name.rpartition("/")[2])}
-    # Without other data, all files of a known format are data.
+    # If there are no other data files, all files of a known format are data.
     first = {name for name in known if name in chosen or is_surely_data(name)} or known
     return DataFiles(
         data := [name for name in left if name in first],
@@ -101,7 +103,7 @@ def choose_data_files(
 
 
 def _describes(name: str, present: set[str], is_chosen: bool) -> bool:
-    """Return whether a file describes a dataset. A pattern such as `*.md` chooses README.md nevertheless."""
+    """Return whether a file only describes a dataset, such as README.md, and no pattern selects the file."""
     folder, _, base = name.rpartition("/")
     if base == _STATE:
         return _join(folder, _INFO) in present
@@ -113,7 +115,7 @@ def _join(folder: str, name: str) -> str:
 
 
 def _unlisted(names: Iterable[str], present: set[str], read: ReadSmall, base: str) -> set[str]:
-    """Return the data files beside a `state.json` that the file does not list, such as caches of `map`."""
+    """Return the data files that the `state.json` of their folder does not list, such as `map` caches."""
     unlisted: set[str] = set()
     for state in [name for name in names if name.rpartition("/")[2] == _STATE]:
         folder = state.rpartition("/")[0]
@@ -129,7 +131,7 @@ def _unlisted(names: Iterable[str], present: set[str], read: ReadSmall, base: st
         if missing := sorted(listed - present):
             raise DataError(
                 f"{_join(base, state)} lists files that are missing: {join_few(missing)}. Copy the complete "
-                "folder, or name the files to read."
+                "folder, or list the files to read."
             )
         beside = {name for name in names if name.rpartition("/")[0] == folder and is_surely_data(name)}
         unlisted |= beside - listed if listed else set()
@@ -153,7 +155,7 @@ def _object(text: bytes | None) -> Mapping[str, Any]:
 
 
 def _splits(names: Iterable[str], data: Sequence[str], read: ReadSmall) -> dict[str, list[str]]:
-    """Return the splits of each saved `DatasetDict` that have data files, by the name of its folder."""
+    """Return the splits that have data files, by the folder of the saved `DatasetDict`."""
     found: dict[str, list[str]] = {}
     for marker in [name for name in names if name.rpartition("/")[2] == _SPLITS]:
         folder = marker.rpartition("/")[0]
@@ -164,7 +166,7 @@ def _splits(names: Iterable[str], data: Sequence[str], read: ReadSmall) -> dict[
 
 
 def split_of(name: str) -> str | None:
-    """Return the split that the name of a file, or else of its folders, names; None without one.
+    """Return the split in the name of a file, or else in the names of its folders; None if there is none.
 
     >>> [split_of(name) for name in ("data/train-00000-of-00002.parquet", "dev/a.jsonl", "a.jsonl")]
     ['train', 'validation', None]

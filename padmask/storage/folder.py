@@ -136,7 +136,7 @@ class OutputFolder:
         return bytes(data)
 
     def blocks(self, name: str) -> Iterator[bytes]:
-        """Yield the contents of a regular file in blocks, without following links or opening pipes.
+        """Yield the contents of a regular file in blocks. Links are not followed, and pipes are not opened.
 
         Raises:
             FileNotFoundError: there is no regular file of this name.

@@ -1,4 +1,4 @@
-"""Recognize files of other formats by their first bytes, and name the command that converts them."""
+"""Recognize formats that padmask does not read by the first bytes, and suggest a command for conversion."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ class ForeignFormat:
     """A format that padmask does not read.
 
     Args:
-        title: name in sentences, with an article.
+        title: name for messages, with an article if one is needed.
         command: command that converts a file, with `{file}` and `{base}` (the file without its suffix).
-        verb: what the command does.
-        magic: the first bytes of a file are one of these.
+        verb: verb for the command in messages, such as `Convert` or `Decompress`.
+        magic: byte strings with which files of this format start.
     """
 
     title: str
@@ -87,15 +87,15 @@ _CSV_NAMES = re.compile(r'"?[A-Za-z_][\w .-]*"?([,;\t] *"?[A-Za-z_][\w .-]*"?)*\
 
 
 def recognize(start: bytes, *, typed: bool = False) -> ForeignFormat | None:
-    """Return the foreign format of a file with these first bytes; None if the bytes show none.
+    """Return the unsupported format that the first bytes of a file show; None if there is none.
 
     >>> recognize(b"BZh91AY&SY").title, recognize(b'input_ids,label\\n"[1, 2]",0\\n').title
     ('bzip2 data', 'CSV')
     >>> recognize(b'{"input_ids": [1]}\\n')
 
     Args:
-        start: the first bytes, decompressed; for text, the complete first lines.
-        typed: whether the file should be Parquet or Arrow, which padmask does not decompress.
+        start: the first bytes of the decompressed file; for text, complete lines.
+        typed: whether the input format is Parquet or Arrow. padmask does not decompress such files.
     """
     for format_ in (*_BINARY, *(_COMPRESSED if typed else ())):
         if start.startswith(tuple(format_.magic)):
@@ -114,7 +114,7 @@ def _recognize_text(start: bytes) -> ForeignFormat | None:
 
 
 def _starts_array(line: bytes, ends: bool, following: bytes) -> bool:
-    """Return whether a line starts a JSON array of rows, and is not only a bad row among good rows."""
+    """Return whether a line starts a JSON array of rows, as opposed to a bad row among good rows."""
     try:
         rows = json.loads(line)
     except (ValueError, RecursionError):
@@ -128,7 +128,7 @@ def _recognize_csv(first: bytes, following: bytes) -> ForeignFormat | None:
         header = first.decode()
     except UnicodeDecodeError:
         return None
-    # A line of words among JSON Lines is a bad row, so the second line decides too.
+    # A line of words in a JSON Lines file is only a bad row, so check the second line too.
     if not following or following[:1] == b"{" or not _CSV_NAMES.fullmatch(header):
         return None
     separator = next((mark for mark in "\t;," if mark in header), "")
@@ -158,7 +158,7 @@ def foreign_error(name: str, path: str, start: bytes, *, typed: bool = False) ->
     found = recognize(start, typed=typed)
     if found is None:
         return None
-    # The command is for a shell, so other names would need quotes.
+    # A shell runs the command, so other names would need quotes.
     file = path if re.fullmatch(r"[\w./+=-]+", path) and path != "-" else "FILE"
     base = os.path.splitext(file)[0] if os.path.splitext(file)[1] else f"{file}.out"
     how = found.command.replace("{file}", file).replace("{base}", base)

@@ -56,12 +56,13 @@ class InputFiles:
 
     Args:
         files: files of the dataset.
-        skipped_files: names of files that are not data files, without hidden files, which start with `.` or
-            `_`.
-        unsure: names of files with a suffix such as `.json` beside other data, which are not read.
-        unlisted: names of data files that a saved dataset does not list, which are not read.
+        skipped_files: names of files that are not data files. Hidden files, which start with `.` or `_`, are
+            not included.
+        unsure: names of files with a suffix such as `.json`, which are not read because there are other data
+            files.
+        unlisted: names of data files that are not read because the saved dataset does not list them.
         repeated: names of files that the inputs contain more than once. `files` contains them once.
-        splits: names of the splits of each saved `DatasetDict`, by the path of its folder.
+        splits: for each folder with a saved `DatasetDict`, the names of the splits.
     """
 
     files: Sequence[InputFile] = ()
@@ -76,10 +77,10 @@ class InputFiles:
         """Notes about files that are not read, or are read only once, as sentences."""
         texts = {
             "files that were not read, because padmask does not know their format: {}": self.skipped_files,
-            "files that were not read, because .json files are data only if there is no other data: {}; to "
-            "read such files, name them": self.unsure,
+            "files that were not read, because .json files count as data only if there are no other data "
+            "files: {}; to read these files, list them as inputs": self.unsure,
             "files that were not read, because the saved dataset does not list them: {}": self.unlisted,
-            "files that the inputs contain more than once and that were read once: {}": self.repeated,
+            "files that appear more than once in the inputs, but were read only once: {}": self.repeated,
         }
         return tuple(text.format(join_few(names)) for text, names in texts.items() if names)
 
@@ -166,7 +167,7 @@ def _find_in_folder(folder: str) -> InputFiles:
 
 
 def _input_files(files: list[InputFile], chosen: DataFiles, folder: str) -> InputFiles:
-    """Return the files of an input with the names of the files that are not read."""
+    """Return the data files of an input, and the names of the files that are not read."""
     splits = {_below(folder, name): found for name, found in chosen.splits.items()}
     return InputFiles(files, chosen.unknown, chosen.unsure, chosen.unlisted, splits=splits)
 
@@ -221,20 +222,22 @@ def _checked_file(path: str) -> str:
 
 
 def _refuse_partial_output(folder: str, names: Iterable[str]) -> None:
-    """Raise an error for a folder in which a run ended while it renamed its shards."""
+    """Raise an error for a folder in which a run was interrupted while it renamed its output files."""
     present = set(names)
     if REPLACING in present and MANIFEST not in present:
         raise DataError(
-            f"The folder {folder!r} contains incomplete output: a run ended while it renamed its files. "
-            "Repeat that run with --resume."
+            f"The folder {folder!r} contains incomplete output, because a run was interrupted while it "
+            "renamed its files. Run the same command again with --resume."
         )
 
 
 def _refuse_incomplete(folder: str, listed: Mapping[str, int], sizes: Mapping[str, int]) -> None:
-    """Raise an error if files in the manifest of a folder are missing or have another size."""
+    """Raise an error if files in the manifest of a folder are missing or have a different size."""
     wrong = {
         "Missing files": [name for name in listed if name not in sizes],
-        "Files of another size": [name for name in listed if sizes.get(name, listed[name]) != listed[name]],
+        "Files with a different size": [
+            name for name in listed if sizes.get(name, listed[name]) != listed[name]
+        ],
     }
     for problem, names in wrong.items():
         if names:
@@ -247,7 +250,8 @@ def _refuse_incomplete(folder: str, listed: Mapping[str, int], sizes: Mapping[st
 def _checked_files(files: list[InputFile], folder: str, names: Iterable[str]) -> list[InputFile]:
     if not files and any(name.startswith(UNFINISHED) for name in names):
         raise DataError(
-            f"The folder {folder!r} contains the output of an unfinished run. Repeat that run with --resume."
+            f"The folder {folder!r} contains the output of an interrupted run. Run the same command again "
+            "with --resume."
         )
     if not files:
         raise AccessError(
@@ -270,7 +274,7 @@ def _find_matching(pattern: str) -> InputFiles:
 
 
 def _matches_of(pattern: str) -> Iterator[tuple[str, bool]]:
-    """Yield the files whose path or folder a pattern matches, and whether the pattern chooses the suffix."""
+    """Yield the files whose path or folder matches a pattern, and whether the pattern selects the suffix."""
     base = fixed_part(pattern)
     parts = [part for part in pattern.removeprefix(base).split("/") if part]
     for path in sorted(expand(base, parts)) if os.path.isdir(base or ".") else ():
@@ -282,7 +286,7 @@ def _matches_of(pattern: str) -> Iterator[tuple[str, bool]]:
 
 
 def _is_wanted(path: str, pattern: str) -> bool:
-    """Return whether a pattern chooses a file by its suffix, or the file has no suffix.
+    """Return whether a pattern selects a file by its suffix, or the file has no suffix.
 
     >>> [_is_wanted(path, "data/*") for path in ("data/a.jsonl", "data/part-0", "data/README.md")]
     [False, True, False]

@@ -28,7 +28,7 @@ Count = Annotated[int, msgspec.Meta(ge=0, le=2**63 - 1)]
 
 
 class ManifestCounts(msgspec.Struct):
-    """Numbers of rows and tokens of a shard, with the fields of `Ledger`."""
+    """Counts of rows and tokens of a shard, with the fields of `Ledger`."""
 
     rows_read: Count
     rows_used: Count
@@ -46,7 +46,7 @@ class ManifestCounts(msgspec.Struct):
 
 
 class ManifestEntry(msgspec.Struct):
-    """A shard in the manifest. A skipped shard has a fault and no name."""
+    """A shard in the manifest. A skipped shard has no name, but the reason why it was skipped (`fault`)."""
 
     index: Count
     name: str
@@ -110,7 +110,7 @@ def read_manifest(path: str) -> ManifestContents:
         raise DataError(f"{display_path(path)!r} {error}. {_REMEDY}") from None
 
 
-_REMEDY = "Pad the data again, or read the files without the manifest, with a pattern such as '*'."
+_REMEDY = "Pad the data again, or use a pattern such as '*' to read the files and ignore the manifest."
 
 
 def sizes_in(path: str) -> Mapping[str, int]:
@@ -174,10 +174,10 @@ def _faults_of_names(contents: ManifestContents) -> Iterator[str]:
         if times > 1:
             yield f"lists the shard {name!r} {times} times"
         if not _is_below(name):
-            yield f"lists {name!r}, which is not a path inside its folder"
+            yield f"lists {name!r}, which is outside the folder of the manifest"
     for shard in contents.shards:
         if bool(shard.name) == bool(shard.fault):
-            fields = "both a name and a fault" if shard.name else "neither a name nor a fault"
+            fields = "both a name and an error" if shard.name else "neither a name nor an error"
             yield f"has {fields} for shard {shard.index}"
 
 
@@ -188,7 +188,7 @@ def _is_below(name: str) -> bool:
 
 
 def _faults_of_numbers(contents: ManifestContents) -> Iterator[str]:
-    """Yield the shard numbers that are duplicated or missing."""
+    """Yield a description of each shard number that is duplicated or missing."""
     numbers = Counter(shard.index for shard in contents.shards)
     yield from (f"lists shard {number} {times} times" for number, times in numbers.items() if times > 1)
     # With --limit, files after the last row have numbers but no shards.

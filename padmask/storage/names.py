@@ -79,7 +79,7 @@ def is_data(name: str) -> bool:
 
 
 def is_surely_data(name: str) -> bool:
-    """Return whether the suffix of a data file has no other common use.
+    """Return whether the suffix of a data file is used only for data, unlike `.json`.
 
     >>> is_surely_data("a.jsonl"), is_surely_data("config.json"), is_surely_data("a.json.gz")
     (True, False, True)

@@ -47,8 +47,8 @@ class Source:
         path: path or address as the user wrote it; `-` is standard input.
         spool_folder: folder for the copy of a pipe that must be read again.
         stored: metadata of a remote file, if already requested.
-        groups: half-open range of the row groups to read; None reads all row groups.
-        label: name of the input in messages; None uses the path.
+        groups: half-open range of the row groups to read. If None, all row groups are read.
+        label: name of the input in messages; if None, the path.
         unlisted: whether the file is in a folder that padmask wrote, but is missing from its manifest.
     """
 
@@ -183,7 +183,7 @@ class Source:
         """Copy a pipe to a temporary file, for repeated reads and random access.
 
         Args:
-            lines: number of non-blank lines to copy; None copies the complete input.
+            lines: number of non-blank lines to copy. If None, the complete input is copied.
         """
         if not self.is_pipe or self._spool is not None:
             return
@@ -222,7 +222,7 @@ def open_temporary(folder: str | None) -> BinaryIO:
     """Open a private temporary file that is deleted when closed.
 
     Args:
-        folder: folder of the file; None uses the system's folder for temporary files.
+        folder: folder of the file. If None, the system's folder for temporary files is used.
     """
     return cast(BinaryIO, tempfile.TemporaryFile(prefix="padmask-", dir=folder))
 

@@ -108,7 +108,7 @@ def refuse_large_output(
         lengths: lengths of all rows.
         plan: length of the output rows.
         spec: how to pad.
-        widths: size of one position.
+        widths: bytes per position of the output, summed over all columns.
         limit: size limit in bytes; None if there is no limit.
         longest: file and line or row of the longest row, for messages.
 
@@ -171,7 +171,7 @@ def refuse_more_than_memory(plan: Plan, widths: PositionBytes, places: int) -> N
 
     Args:
         plan: length of the output rows.
-        widths: size of one position.
+        widths: bytes per position of the output, summed over all columns.
         places: number of positions that are in memory at the same time.
 
     Raises:

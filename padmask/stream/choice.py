@@ -1,4 +1,4 @@
-"""Choose the columns to pad from the first rows of a dataset, and describe the columns beside them."""
+"""Choose the columns to pad from the first rows of a dataset, and describe the other columns."""
 
 from __future__ import annotations
 
@@ -21,20 +21,20 @@ from padmask.spec.pad import MaskSpec, PadSpec
 from padmask.stream.first_rows import first_rows_of, read_first_rows
 from padmask.stream.padding import PLACES_UNKNOWN, known_schemas
 
-# Whether rows are padded, or only checked.
+# Whether to pad the rows, or only to check them.
 Purpose = Literal["pad", "audit"]
 
 
 @dataclass(frozen=True)
 class Beside:
-    """What the summary says about columns that are not padded.
+    """Information about columns that are not padded, for the summary.
 
     Args:
         unpadded: columns that have the same lengths as the padded columns, with the command-line options that
             would pad them.
-        remarks: facts that need no action, as sentences.
+        remarks: facts that require no action, as sentences.
         notes: warnings, as sentences.
-        hint: likely reason for bad vectors, as a sentence; empty without a likely reason.
+        hint: likely reason for errors about vectors, as a sentence; empty if unknown.
     """
 
     unpadded: Mapping[str, str] = field(default_factory=dict)
@@ -53,11 +53,11 @@ def choose_for_dataset(
         asked: requested columns; empty for the default column and its companions.
         spec: how to pad.
         mask: the requested mask.
-        purpose: what happens with the rows.
+        purpose: `"pad"` if the rows are padded, `"audit"` if they are only checked.
 
     Raises:
         SpecError: a column is missing or requested twice, or there is no default column.
-        PaddedError: rows that are to be padded are padded already.
+        PaddedError: the purpose is `"pad"`, but the rows are padded already.
     """
     schema = dataset.schema()
     own = [column.name for column, _, _ in own_groups(schema, asked, spec, mask)]
@@ -88,7 +88,7 @@ def choose_for_dataset(
 
 
 def _batch_dimension(schema: pa.Schema, rows: FirstRows, name: str) -> str:
-    """Return a warning if each of the first rows of a column has one vector at most; otherwise empty."""
+    """Return a warning if none of the first rows has more than one vector; otherwise an empty string."""
     if not rows.have_tokens(name) or rows.lengths[name].max() > 1 or not is_vectors(schema.field(name).type):
         return ""
     return (
@@ -99,7 +99,7 @@ def _batch_dimension(schema: pa.Schema, rows: FirstRows, name: str) -> str:
 
 
 def _describe(choice: ColumnChoice, asked: Columns, before: Collection[str]) -> Beside:
-    """Return what the summary says about the columns beside the padded columns.
+    """Return the information about columns that are not padded, for the summary.
 
     Args:
         choice: the chosen columns.
@@ -112,20 +112,20 @@ def _describe(choice: ColumnChoice, asked: Columns, before: Collection[str]) -> 
     remarks, notes = [], []
     if choice.dropped:
         new = f"the new mask is {choice.mask.column!r}" if choice.mask.column else "no mask is added"
-        remarks.append(f"left out: {_quoted(choice.dropped)}, the mask of the input; {new}")
+        remarks.append(f"not written: {_quoted(choice.dropped)}, the mask of the input; {new}")
     if asked:
         if alike:
-            remarks.append(f"left as they are: {_quoted(alike)} (same lengths as {first!r})")
+            remarks.append(f"unchanged: {_quoted(alike)} (same lengths as {first!r})")
         return Beside({}, tuple(remarks))
     if ragged:
         flags = " ".join(f"--own-length {shlex.quote(name)}" for name in ragged)
         notes.append(
-            f"left unpadded: {_quoted(ragged)} (other lengths than {first!r}). To pad to lengths of their "
-            f"own: {flags}"
+            f"not padded: {_quoted(ragged)} (lengths differ from {first!r}). To pad to separate lengths: "
+            f"{flags}"
         )
     companions = [f"{column.name!r} (with {column.value})" for column in choice.columns[1:]]
     if companions:
-        remarks.append(f"padded like {first!r}: {', '.join(companions)}")
+        remarks.append(f"also padded, to the same length as {first!r}: {', '.join(companions)}")
     padded = [column.name + _value_of(column.name) for column in choice.columns]
     return Beside(dict.fromkeys(alike, column_flags([*padded, *alike])), tuple(remarks), tuple(notes))
 
@@ -139,7 +139,7 @@ def _quoted(names: Iterable[str]) -> str:
 
 
 def column_flags(names: Iterable[str]) -> str:
-    """Return the command-line options that name columns.
+    """Return the `-c` options for columns.
 
     >>> column_flags(["input_ids", "my labels"])
     "-c input_ids -c 'my labels'"

@@ -1,4 +1,4 @@
-"""Read the first rows of a dataset, which decide which columns belong together."""
+"""Read the first rows of a dataset, which determine the columns that are padded together."""
 
 from __future__ import annotations
 
@@ -20,29 +20,29 @@ def read_first_rows(dataset: Dataset, names: Iterable[str]) -> FirstRows:
 
     Args:
         dataset: the data.
-        names: names of the columns. Other columns than lists are left out.
+        names: names of the columns. Columns that are not lists are ignored.
     """
     schema = dataset.schema()
     known = set(list_names(schema))
     fields = [_readable(schema.field(name)) for name in dict.fromkeys(names) if name in known]
     if not fields:
         return FirstRows({}, {})
-    wanted = Wanted(pa.schema(fields), integral_floats=[field.name for field in fields])
+    wanted = Wanted(pa.schema(fields), dtype_requested=[field.name for field in fields])
     return FirstRows.of(batch.columns for batch in dataset.look(wanted))
 
 
 def _readable(field: pa.Field) -> pa.Field:
-    """Return the field of lists without a token as lists of integers, because later rows can have tokens."""
+    """Return a field for reading a column. Lists without tokens are read as integer lists."""
     empty = is_list(field.type) and has_null_tokens(field.type)
     return pa.field(field.name, pa.list_(pa.int64())) if empty else field
 
 
 def first_rows_of(dataset: Dataset, columns: Iterable[str] = ()) -> FirstRowsOf:
-    """Return a function for the first rows of a mask column, from the first file that has the column.
+    """Return a function that reads the first rows of a mask column, from the first file with this column.
 
     Args:
         dataset: the data.
-        columns: names of the columns that the mask may mask; empty for all list columns.
+        columns: names of the columns that the mask may apply to. If empty, all list columns.
     """
     names = tuple(columns)
 

@@ -40,7 +40,7 @@ def data_notes(dataset: Dataset, job: Job, format_: FormatTraits, limit: int | N
         dataset: the data.
         job: columns and options of the run.
         format_: format of the output.
-        limit: maximum number of rows to read; None reads all rows.
+        limit: maximum number of rows to read. If None, all rows are read.
     """
     return (
         *job.beside.notes,
@@ -57,14 +57,14 @@ def data_notes(dataset: Dataset, job: Job, format_: FormatTraits, limit: int | N
 
 
 def _written(job: Job) -> pa.Schema:
-    """Return the columns of the output. Their metadata do not depend on maxlen, but for that of padmask."""
+    """Return the columns of the output. Only their padmask metadata depend on maxlen."""
     any_plan = Plan(1, "given", 1)
     groups = [(group, any_plan) for group in job.groups]
     return padded_schema(job.wanted.schema, groups, job.fixed_size, job.dropped)
 
 
 def class_name_notes(dataset: Dataset, written: pa.Schema | None, format_: FormatTraits) -> tuple[str, ...]:
-    """Return a warning if the output lacks class label names that the input has.
+    """Return a warning if class label names of the input are missing from the output.
 
     Args:
         dataset: the data.
@@ -73,11 +73,13 @@ def class_name_notes(dataset: Dataset, written: pa.Schema | None, format_: Forma
     """
     lost = {} if dataset.format.is_text else lost_class_names(dataset.schemas().values(), written)
     if written is None:
-        return _lost_names(list(lost), f"{format_.title} has no place for them. Write Parquet or Arrow")
+        return _lost_names(
+            list(lost), f"{format_.title} cannot store class label names. Write Parquet or Arrow"
+        )
     changed = [name for name, differ in lost.items() if not differ]
     return (
         *_lost_names([name for name in lost if lost[name]], "the files have different names"),
-        *_lost_names(changed, f"they are not int64 now. To keep the names: -c {(*changed, '')[0]}:int64"),
+        *_lost_names(changed, f"class labels must be int64. To keep the names: -c {(*changed, '')[0]}:int64"),
     )
 
 
@@ -101,8 +103,8 @@ def _left_out(dataset: Dataset, job: Job, format_: FormatTraits) -> tuple[str, .
 Paths = str | os.PathLike[str] | Sequence[str | os.PathLike[str]]
 
 NOT_LISTED = (
-    "files that were read, although the _padmask.json of their folder does not list them: {}; if a file is a "
-    "copy of a shard, its rows are read twice, so move the copy to another folder, or pad the dataset again"
+    "files that were read, but are not listed in the _padmask.json of their folder: {}. If a file is a copy "
+    "of a shard, its rows were read twice. Move the copy to another folder, or pad the dataset again"
 )
 
 
@@ -165,19 +167,20 @@ def refuse_joined_splits(found: InputFiles) -> None:
     for folder, splits in found.splits.items():
         if len(splits) > 1:
             raise SpecError(
-                f"{folder!r} holds {len(splits)} splits of a dataset: {join_few(splits)}. Name one, such as "
-                f"{folder}/{splits[0]}, or keep the splits apart with an output folder, such as -o padded/."
+                f"{folder!r} contains {len(splits)} splits of a dataset: {join_few(splits)}. Specify one "
+                f"split, such as {folder}/{splits[0]}. To pad all splits to separate files, use an output "
+                "folder, such as -o padded/."
             )
 
 
 def joined_splits_note(found: InputFiles) -> tuple[str, ...]:
-    """Return a note if the names of the input files name several splits, which one output file joins."""
+    """Return a note if the file names show that one output file joins several splits of a dataset."""
     splits = dict.fromkeys(split for file in found.files if (split := split_of(file.name)))
     if len(splits) < 2:
         return ()
     return (
-        f"the output joins several splits: {', '.join(splits)}; to keep the splits apart, use an output "
-        "folder, such as -o padded/, or name the files of one split",
+        f"the output contains several splits: {', '.join(splits)}. To write them to separate files, use an "
+        "output folder, such as -o padded/. To pad one split, list only its files",
     )
 
 

@@ -46,11 +46,11 @@ def make_job(dataset: Dataset, asked: PadRequest, *, keep_others: bool, purpose:
         dataset: the data.
         asked: columns and options that the user requested.
         keep_others: whether to also read the columns that are not padded.
-        purpose: what happens with the rows.
+        purpose: `"pad"` if the rows are padded, `"audit"` if they are only checked.
 
     Raises:
         SpecError: a requested column is missing, or has a type that does not fit the request.
-        PaddedError: rows that are to be padded are padded already.
+        PaddedError: the purpose is `"pad"`, but the rows are padded already.
     """
     spec, mask = asked.spec, asked.mask
     choice, beside, own = ColumnChoice([], mask), Beside(), []
@@ -113,10 +113,10 @@ class Job:
         spec, mask, policy: options that the user requested.
         wanted: columns to read.
         fixed_size: whether to write fixed-size lists.
-        own: columns with lengths of their own.
-        replaced: name of a mask of the input that the new mask replaces; None without such a mask.
+        own: columns with separate lengths.
+        replaced: name of the input mask that the new mask replaces; None if no mask is replaced.
         earlier: descriptions of columns that earlier runs padded, for the metadata.
-        beside: what the summary says about columns that are not padded.
+        beside: information about columns that are not padded, for the summary.
     """
 
     columns: Sequence[PadColumn]
@@ -132,15 +132,15 @@ class Job:
 
     @property
     def groups(self) -> tuple[ColumnGroup, ...]:
-        """The columns to pad together: the main columns first, then each column with a length of its own."""
+        """The columns to pad together: the main columns first, then each column with a separate length."""
         return (ColumnGroup(self.columns, self.spec, replace(self.mask, own=())), *self.own)
 
     @property
     def ones(self) -> str | None:
-        """Name of a mask of the input that must contain only ones; None without such a mask."""
+        """Name of the input mask that must contain only ones; None if there is no such mask."""
         return None if self.mask.allow_padded else self.replaced
 
     @property
     def dropped(self) -> tuple[str, ...]:
-        """Names of the columns of the input that are not written."""
+        """Names of the input columns that are not written."""
         return dropped_columns(self.replaced, self.mask)

@@ -32,7 +32,7 @@ class MaskTexts:
         self._seen: Mapping[bytes, tuple[int, int, int, Fault | None]] = {}
 
     def read(self, objects: Sequence[Object]) -> tuple[Segments, list[Fault]]:
-        """Return the positions of the real tokens, and a fault for each row with a bad mask.
+        """Return the positions of the real tokens, and a `Fault` for each row with a bad mask.
 
         >>> masks = MaskTexts("mask", pa.list_(pa.bool_()))
         >>> masks.read([{"mask": msgspec.Raw(b"[false,true,true]")}])[0].starts.tolist()

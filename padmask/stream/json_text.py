@@ -74,7 +74,7 @@ class IdTexts:
         return [msgspec.Raw(b"[" + self.text[begin:end] + b"]") for begin, end in bounds]
 
     def between(self, begins: Positions, counts: Positions) -> tuple[Positions, Positions]:
-        """Return the start and end offset in `text` of the `counts` ids after each of the marks `begins`."""
+        """Return the start and end offset in `text` of `counts` ids each, which follow the marks `begins`."""
         return self.marks[begins] + 1, self.marks[begins + counts]
 
 
@@ -121,12 +121,12 @@ def _flat(text: bytes, marks: Positions, opens: Positions, closes: Positions) ->
 
 @dataclass(frozen=True)
 class TextRows:
-    """JSON rows that can be padded as text, and the numbers of rows and tokens.
+    """JSON rows that can be padded as text, and the counts of rows and tokens.
 
     Args:
         objects: each row as a dict from keys to JSON text.
         ids: ids of the columns to pad, by column name.
-        ledger: numbers of rows and tokens.
+        ledger: counts of rows and tokens.
         chunk: the chunk that starts with these rows.
         refused: rows that are not written; always empty.
     """

@@ -58,7 +58,7 @@ class TextUnpadder:
     Args:
         job: the padded columns, and the columns that mark the padding.
         masks: reader of the mask column; None if there is no mask column.
-        on_error: what to do with bad rows.
+        on_error: `"fail"` raises an error for a bad row, `"skip"` skips the row.
     """
 
     def __init__(self, job: UnpadJob, masks: MaskTexts | None, on_error: OnError) -> None:

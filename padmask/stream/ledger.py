@@ -1,4 +1,4 @@
-"""The result of a run, and the numbers of rows and tokens that were read, written and lost."""
+"""The result of a run, and the counts of rows and tokens that were read, written and lost."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 
 @dataclass(frozen=True)
 class Ledger:
-    """Numbers of rows and tokens. Ledgers of batches, files and machines can be added with `+`.
+    """Counts of rows and tokens. Ledgers of batches, files and machines can be added with `+`.
 
     >>> (Ledger(rows_read=2, rows_used=2) + Ledger(rows_read=1, rows_dropped=1)).rows_read
     3
@@ -26,7 +26,7 @@ class Ledger:
         tokens_kept: number of input tokens that are in the output.
         tokens_repeated: number of further copies of these tokens in the output.
         labels_lost: number of labels other than -100 that were cut off.
-        own_tokens_lost: number of tokens that were cut off in columns with lengths of their own.
+        own_tokens_lost: number of tokens that were cut off in columns with separate lengths.
         places: number of positions in the written rows, both tokens and padding (rows_written times maxlen).
     """
 
@@ -78,7 +78,7 @@ class PadResult:
     """The result of `pad_file` and `pad_dataset`.
 
     Args:
-        ledger: numbers of rows and tokens.
+        ledger: counts of rows and tokens.
         maxlen: length of every output row.
         maxlen_found: how maxlen was determined: `"given"`, `"longest"` or a percentile such as `"p95"`.
         maxlen_exact: maxlen before rounding up to a multiple.
@@ -90,7 +90,7 @@ class PadResult:
         shards: number of output files, if the output is a folder.
         resumed: number of output files from an earlier run that `resume` kept.
         faults: message for each unreadable file that was skipped.
-        own: maxlen of each column with a length of its own.
+        own: maxlen of each column with a separate length.
         remarks: facts that need no action, as sentences.
     """
 
@@ -120,7 +120,7 @@ class UnpadResult:
     """The result of `unpad_file`.
 
     Args:
-        ledger: numbers of rows and tokens. `places` is the number of positions before unpadding.
+        ledger: counts of rows and tokens. `places` is the number of positions before unpadding.
         columns: names of the unpadded columns.
         mask_column: name of the mask column; None if only a length column marked the padding.
         length_column: name of the length column; None if there is no length column.

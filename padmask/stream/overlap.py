@@ -25,7 +25,7 @@ def ordered_map(
     [1, 2]
 
     Args:
-        executor: pool that calls the function; None calls the function in this thread.
+        executor: pool that calls the function. If None, this thread calls the function.
         function: function of one item.
         items: the items. This thread iterates over them.
         ahead: maximum number of items that are processed at the same time, which limits memory use.

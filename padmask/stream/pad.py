@@ -69,7 +69,7 @@ def pad_file(
         progress: function that is called regularly with a `Progress`.
 
     Returns:
-        The numbers of rows and tokens that were read, written and lost, and the length of the padded rows.
+        The counts of rows and tokens that were read, written and lost, and the length of the padded rows.
 
     Raises:
         SpecError: an option is not valid, or does not fit the data.
@@ -116,7 +116,7 @@ def pad_rows_to_file(
         plan: length of the output rows.
         output: path or URL of the output.
         format_: format of the output.
-        sealed: function that is called with the descriptor of the complete file, before it is renamed.
+        sealed: function that is called with the descriptor of the complete file before the file is renamed.
         final_path: path or URL to which the caller moves the file later. Errors show this path.
     """
     job = run.job

@@ -1,4 +1,4 @@
-"""Find out whether a dataset is padded. This module reads the data for `core/padding.py`."""
+"""Check whether a dataset is padded. This module reads the data that `core/padding.py` needs."""
 
 from __future__ import annotations
 
@@ -24,14 +24,14 @@ def find_dataset_padding(dataset: Dataset, columns: Columns, mask_column: str | 
     Args:
         dataset: the data.
         columns: requested columns; None for all padded columns.
-        mask_column: name of the requested mask column; None uses the metadata.
+        mask_column: name of the requested mask column. If None, the mask column is found from the metadata.
 
     Returns:
-        The columns that mark the padding. `names` is empty if the metadata describe padding, but the columns
-        that marked the padding are missing.
+        The mask and length columns. `names` is empty if the metadata describe padding, but neither the mask
+        nor the length column exists.
 
     Raises:
-        SpecError: a column that marks the padding is missing or has the wrong type.
+        SpecError: a requested mask column is missing, or a mask or length column has the wrong type.
         DataError: the metadata are not valid, or the files are not padded in the same way.
     """
     with dataset.named_in_errors():
@@ -59,11 +59,11 @@ def known_schemas(dataset: Dataset) -> dict[str, pa.Schema]:
 
 
 def other_padding_notes(dataset: Dataset, padding: Padding) -> tuple[str, ...]:
-    """Return a note for each group of padded columns that another mask marks, according to the metadata."""
+    """Return a note for each group of padded columns that has a different mask in the metadata."""
     groups = next(iter(read_groups(known_schemas(dataset)).values()), [])
     names = [list(group.values) for group in groups if padding.values and group.values != padding.values]
     return tuple(
-        f"not checked: {', '.join(map(repr, group))}, which another mask marks. To check: "
+        f"not checked: {', '.join(map(repr, group))}, because another mask marks their padding. To check:   "
         + " ".join(f"-c {shlex.quote(name)}" for name in group)
         for group in names
     )

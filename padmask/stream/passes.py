@@ -65,7 +65,7 @@ class Survey:
         place: file and line or row of the longest row.
         types: types of the JSON fields; None if the types are not needed.
         rows: number of rows that were read, including rows that are not written.
-        own: histogram of row lengths of each column with a length of its own.
+        own: histogram of row lengths of each column with a separate length.
     """
 
     lengths: LengthStats
@@ -121,7 +121,7 @@ def _survey_lengths(all_rows: Iterable[PaddableRows], job: Job) -> Survey:
 
 
 def plan_job(job: Job, seen: Survey | None) -> Plan:
-    """Return the plan of a job, with the plans of the columns with lengths of their own."""
+    """Return the plan of a job, with the plans of the columns with separate lengths."""
     own = {}
     for i, group in enumerate(job.own):
         own[group.columns[0].name] = make_plan(group.spec, None if seen is None else seen.own[i])

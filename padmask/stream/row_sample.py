@@ -131,7 +131,7 @@ def pick_random(count: int, seed: int | Sequence[int]) -> Pick:
 
 
 def without_empty_rows(pick: Pick) -> Pick:
-    """Return the same rule, except that it never selects a row without tokens.
+    """Return a variant of a selection rule that never selects a row without tokens.
 
     >>> without_empty_rows(pick_shortest(1)).keys(np.array([0, 3]), 0).tolist()
     [inf, 3.0]
@@ -191,7 +191,7 @@ def choose_rows(kept: Iterable[Iterable[KeptRow]], count: int | None = None) -> 
 
     Args:
         kept: rows that each rule selected. Earlier rules take precedence, and then smaller keys.
-        count: maximum number of rows to return; None returns all rows.
+        count: maximum number of rows to return. If None, all rows are returned.
     """
     found: dict[int, Row] = {}
     for rows in kept:

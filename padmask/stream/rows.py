@@ -58,7 +58,7 @@ class PaddableRows(Protocol):
 
     @property
     def ledger(self) -> Ledger:
-        """Numbers of all rows and tokens that were read, including refused rows."""
+        """Counts of rows and tokens read, including refused rows."""
 
     @property
     def refused(self) -> Sequence[RejectedRow]:
@@ -89,7 +89,7 @@ class Rows:
     Args:
         batch: rows to pad.
         ragged: token sequences of these rows, by column name.
-        ledger: numbers of all rows and tokens that were read, including refused rows.
+        ledger: counts of rows and tokens read, including refused rows.
         refused: rows that are not written.
         consumed: number of input bytes read so far, for progress reports.
     """

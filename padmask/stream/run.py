@@ -101,7 +101,7 @@ def open_reading(
 
 @dataclass(frozen=True)
 class Run(Reading):
-    """A run that writes an output of at most `max_bytes` bytes; None means no limit."""
+    """A run that writes an output of at most `max_bytes` bytes. If None, the size is not limited."""
 
     # Options that make the output smaller, for errors.
     size_options: ClassVar[str] = "--maxlen or --limit"
@@ -166,7 +166,7 @@ def open_sink(
         output: path or URL of the output.
         format_: format of the output.
         layout: schema and row sizes of the output.
-        sealed: function that is called with the descriptor of the complete file, before it is renamed.
+        sealed: function that is called with the descriptor of the complete file before the file is renamed.
         final_path: path or URL to which the caller moves the file later. Errors show this path.
     """
     shown = final_path or output

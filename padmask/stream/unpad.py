@@ -88,7 +88,7 @@ def unpad_file(
         progress: function that is called regularly with a `Progress`.
 
     Returns:
-        The numbers of rows, tokens and positions, and the names of the unpadded columns.
+        The counts of rows, tokens and positions, and the names of the unpadded columns.
 
     Raises:
         SpecError: an option is not valid, or does not fit the data.
@@ -105,7 +105,7 @@ def unpad_file(
         writable = join_or([traits.title for traits in ragged_formats()])
         raise SpecError(
             f"{'Fixed-size lists' if format_.is_ragged else f'{format_.title} files'} cannot store unpadded "
-            f"rows, which have different lengths. Write {writable}, with plain lists.",
+            f"rows, which have different lengths. Write {writable} with variable-size lists.",
             options=["output_format"],
         )
     with ExitStack() as stack:
@@ -156,7 +156,7 @@ def _columns_to_read(dataset: Dataset, job: UnpadJob, columns: Columns) -> Wante
     tokens = dataset.sequence_types([name for name in job.columns if name not in masks], kinds)
     fields = {field.name: field for field in tokens}
     fields |= {name: mask_field(schema, name) for name in masks}
-    return Wanted(pa.schema([fields[name] for name in job.columns]), integral_floats=tuple(kinds))
+    return Wanted(pa.schema([fields[name] for name in job.columns]), dtype_requested=tuple(kinds))
 
 
 def _mask_texts(dataset: Dataset, job: UnpadJob) -> MaskTexts | None:
@@ -173,7 +173,7 @@ class _Run(Run):
         job: the padded columns, and the columns that mark the padding.
         wanted: the columns to read.
         masks: reader of the mask column of JSON Lines; None if there is no such column.
-        on_error: what to do with bad rows.
+        on_error: `"fail"` raises an error for a bad row, `"skip"` skips the row.
     """
 
     size_options: ClassVar[str] = "--limit"

@@ -31,7 +31,7 @@ class UnpadRows:
         rows: indices of these rows in the batch that was read, int64, shape (rows,).
         batch: padded rows.
         segments: positions of the real tokens.
-        ledger: numbers of all rows and tokens that were read, including refused rows.
+        ledger: counts of rows and tokens read, including refused rows.
         refused: rows that are not written.
         consumed: number of input bytes read so far, for progress reports.
         also: places of the real tokens for each job in `UnpadJob.also`.

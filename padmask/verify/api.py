@@ -25,7 +25,7 @@ from padmask.verify.proof.tolerance import Array
 from padmask.verify.report import Report, describe_check, describe_culprit
 
 # Added to the environment of a report if no row has a token, so that no model can be verified.
-NO_TOKENS = {"subjects": "none: no row of the data has a token, so no model was verified"}
+NO_TOKENS = {"subjects": "none: all rows are empty, so no model was verified"}
 
 
 def verify_model(
@@ -52,15 +52,15 @@ def verify_model(
     Args:
         model: built Keras model, or a function `model(ids, mask)` of two NumPy arrays. The function returns
             an array, a sequence of arrays or a dict of arrays.
-        ids: padded ids or features, shape (rows, maxlen, ...), or a dict of such arrays by input name. None
-            generates random rows.
+        ids: padded ids or features, shape (rows, maxlen, ...), or a dict of such arrays by input name. If
+            None, random rows are generated.
         mask: bool array, shape (rows, maxlen), True at real tokens, or a dict of such arrays by input name.
-            None means that all tokens are real.
-        padding: side of the padding, `"post"` or `"pre"`. None reads the side from the mask, or uses
+            If None, all tokens are real.
+        padding: side of the padding, `"post"` or `"pre"`. If None, the side is found from the mask, or is
             `"post"` if there is no mask.
-        value: pad value. None reads the value from the padding in `ids`. If that fails, None uses the
-            `mask_value` of a Masking layer, otherwise 0.
-        vocab_size: number of ids for random rows. None uses the sizes of the model's embeddings.
+        value: pad value. If None, the value is found from the padding in `ids`. If this is not possible, the
+            `mask_value` of a Masking layer is used, otherwise 0.
+        vocab_size: number of ids for random rows. If None, the sizes of the model's embeddings are used.
         seed: random seed of the generated rows.
         explain: whether the report lists every layer.
 
@@ -127,7 +127,7 @@ def report_on_model(
     Args:
         model: built Keras model.
         spec: options of the verification.
-        rows: real tokens of each row, by input name. None draws random rows.
+        rows: real tokens of each row, by input name. If None, random rows are generated.
         engine: backend and device of Keras.
         roles: inputs that expect the mask or the lengths, as in `find_model_inputs`.
     """
@@ -158,9 +158,9 @@ def report_on_function(
     Args:
         function: function of ids and a mask.
         spec: options of the verification.
-        rows: dict with the name of the only input and the real tokens of each row. None generates random
-            rows.
-        places: padded row length that the function requires. None if the function accepts any length.
+        rows: dict with the name of the only input and the real tokens of each row. If None, random rows are
+            generated.
+        places: padded row length that the function requires; None if the function accepts any length.
     """
     value = 0 if spec.value is None else spec.value
     if rows is None:
@@ -224,11 +224,12 @@ def _remove_padding(ids: Any, mask: Any, padding: Side | None) -> tuple[SampleRo
         raise SpecError("The shape of the mask does not match any input. Pass a dict of masks by input name.")
     if len({len(given) for given in rows.values()}) > 1:
         raise SpecError(
-            "The inputs have different numbers of rows. Pass the same number of rows for each input."
+            "The number of rows differs between the inputs. Pass the same number of rows for each input."
         )
     if padding is None and len(sides) > 1:
         raise SpecError(
-            "The mask pads some rows at the start and others at the end. Choose one side with padding=."
+            "The mask marks padding at the start of some rows and at the end of other rows. Choose one side "
+            "with padding=."
         )
     return rows, padding or ("pre" if "pre" in sides else "post")
 
@@ -247,7 +248,7 @@ def _find_pad_value(ids: Any, mask: Any) -> Any:
 def _remove_padding_of_input(name: str, values: Any, mask: Any) -> tuple[list[Array], set[Side]]:
     """Return the real tokens of each row, and the sides on which any row is padded."""
     if not hasattr(values, "__len__") or len(values) == 0:
-        raise SpecError(f"{name}: no rows. Pass ids of shape (rows, maxlen).")
+        raise SpecError(f"{name}: the array has no rows. Pass ids of shape (rows, maxlen).")
     if mask is None:
         rows = [np.asarray(row) for row in values]
         _check_dtypes(name, rows)

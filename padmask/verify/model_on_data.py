@@ -25,7 +25,7 @@ from padmask.verify.proof.function import IDS, find_function
 from padmask.verify.proof_spec import ModelProof
 from padmask.verify.report import Report
 
-# Name that stands for the lengths of the rows in `ModelProof.inputs`.
+# Name for the lengths of the rows in `ModelProof.inputs`.
 LENGTHS = "lengths"
 
 
@@ -106,9 +106,9 @@ def _open_dataset(paths: Sequence[str], files: ReadOptions) -> closing[Dataset]:
 
 
 def _find_roles(inputs: Mapping[str, str], dataset: Dataset | None, request: AuditRequest) -> dict[str, str]:
-    """Return the model's inputs that take the mask or the lengths of the padding, by the requested columns.
+    """Return the model inputs that expect the mask or the lengths, according to the requested columns.
 
-    Raw rows have no such columns: their mask and lengths are those of the rows as padded for the proof.
+    Raw rows have no such columns. Their mask and lengths result from padding the rows for the checks.
     """
     masks, lengths = {*MASK_NAMES, "attention_mask", request.mask_column}, {LENGTHS}
     if dataset is not None and inputs:
@@ -156,7 +156,7 @@ def _columns_for(
     known = dataset.schema().names
     if len(names) == 1:
         default = next((column for column in ("input_ids", "tokens") if column in known), None)
-        # Without a request, the labels beside the default column are audited too.
+        # If no columns are requested, the labels of the default column are checked too.
         return asked or ([name] if name in known and name != default else None)
     own = [short for short in asked if isinstance(short, str) and re.split("[:=]", short)[0] == name]
     if own or name in known:

@@ -20,8 +20,8 @@ class ProofSpec:
 
     Args:
         reference: options of the reference models.
-        backend: Keras backend, `"tensorflow"`, `"jax"` or `"torch"`. None uses the environment variable
-            `KERAS_BACKEND` if it is set, otherwise TensorFlow.
+        backend: Keras backend, `"tensorflow"`, `"jax"` or `"torch"`. If None, the environment variable
+            `KERAS_BACKEND` is used if it is set, otherwise TensorFlow.
         device: `"auto"`, `"cpu"` or `"gpu"`. `"auto"` uses a GPU if there is one.
         sample: number of rows to run, at least 1.
     """

@@ -29,7 +29,7 @@ def fit_to_references(
 ) -> tuple[ReferenceSpec, Sample]:
     """Convert the sampled rows so that the reference models can run on them.
 
-    The pad value becomes 0. For ids, the vocabulary becomes large enough for all ids.
+    The pad value becomes 0. For ids, the vocabulary size is increased to include all ids.
 
     Args:
         data: checked and sampled data.

@@ -89,7 +89,7 @@ class SubjectReport:
         outputs: verdict on each output.
         detail: reason for an inconclusive verdict, or limits of the checks.
         culprit: name of the layer to fix; None if unknown.
-        path: names of the layers from the input to the first layer whose output padding changes.
+        path: names of the layers from the input to the first layer whose output is changed by padding.
         advice: how to fix the layer.
         layers: report on each layer of the model, if requested.
     """

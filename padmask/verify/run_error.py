@@ -1,4 +1,4 @@
-"""The report of a run that an error ended, as JSON, JUnit XML and a GitHub annotation."""
+"""Reports for a run that ended with an error, as JSON, JUnit XML or a GitHub annotation."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class RunError:
 
 
 def error_to_json(error: RunError) -> str:
-    """Return an object with the keys of a report, the verdict `error`, and the fields of the error."""
+    """Return a JSON report with the verdict `error` and the fields of the error."""
     report = {
         "verdict": "error",
         "data": [],
@@ -43,7 +43,7 @@ def error_to_json(error: RunError) -> str:
 
 
 def error_to_junit(error: RunError) -> str:
-    """Return a test suite with one test, which has an error."""
+    """Return JUnit XML: one test suite with one test, which has an error."""
     message = replace_invalid(error.message)
     suite = ElementTree.Element("testsuite", name="run")
     case = ElementTree.SubElement(suite, "testcase", classname="padmask.run", name="verify", time="0")
@@ -52,5 +52,5 @@ def error_to_junit(error: RunError) -> str:
 
 
 def error_to_annotation(error: RunError) -> str:
-    """Return a workflow command that shows the error."""
+    """Return the error as a GitHub workflow command."""
     return annotate("error", "padmask verify", error.message, error.place) + "\n"

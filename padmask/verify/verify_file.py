@@ -49,14 +49,14 @@ def verify_file(  # noqa: PLR0913 - one keyword per option of the command
         inputs: paths of one dataset. `-` is standard input. With a `ModelProof`, an empty sequence generates
             random rows.
         columns: columns to verify, as in `pad_table`.
-        spec: padding options for raw input. None uses `PadSpec()`.
-        rules: options of the data rules. None uses `RuleSpec()`.
-        proof: `ProofSpec` to verify the reference models, or `ModelProof` to verify the user's model. None
-            checks only the data and does not require Keras.
-        mask_column: mask column of padded input. None finds the column as `inspect_file` does.
-        declared: padding side of padded input, `"post"` or `"pre"`. None uses the metadata, else the side of
-            most rows.
-        files: input format and limits. None uses `ReadOptions()`.
+        spec: padding options for raw input. If None, `PadSpec()` is used.
+        rules: options of the data rules. If None, `RuleSpec()` is used.
+        proof: `ProofSpec` to verify the reference models, or `ModelProof` to verify the user's model. If
+            None, only the data are checked, and Keras is not required.
+        mask_column: mask column of padded input. If None, the column is found as in `inspect_file`.
+        declared: padding side of padded input, `"post"` or `"pre"`. If None, the side in the metadata is
+            used, else the most common side.
+        files: input format and limits. If None, `ReadOptions()` is used.
         progress: callback that receives progress updates.
 
     Raises:

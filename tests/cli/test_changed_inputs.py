@@ -72,7 +72,7 @@ def test_resume_detects_rewrites(padmask: Callable[..., Completed], tmp_path: Pa
     assert done.returncode == 0
     assert tokens_of(tmp_path / "out" / "a.jsonl") == [2, 2]
     # If one input changed, a length computed from all inputs is computed again.
-    assert ("1 of them done before" in done.stderr) == (length == "2")
+    assert ("1 of them from an earlier run" in done.stderr) == (length == "2")
 
 
 def test_resume_after_a_failure(padmask: Callable[..., Completed], tmp_path: Path) -> None:

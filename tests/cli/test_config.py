@@ -204,7 +204,7 @@ def test_unused_settings_are_silent(here: Run, project: Callable[[str], Path]) -
         (
             "column = ['input_ids', 'short']",
             ("pad", "bad.jsonl"),
-            "pad the columns separately",
+            "has 1 tokens, but",
             "--column is",
         ),
         (

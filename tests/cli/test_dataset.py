@@ -280,9 +280,9 @@ def test_deadly_shard_can_be_skipped(place, tmp_path):
     code, said = place.run("--workers", "2", "--on-error", "skip", "--report", str(report), env=env)
     assert code == 0, said
     assert f"({SHARDS - 1} shards)" in said
-    [line] = [line for line in said.splitlines() if line.startswith("left out: ")]
+    [line] = [line for line in said.splitlines() if line.startswith("skipped: ")]
     assert "2.jsonl: each worker that read the file died" in line
-    assert json.loads(report.read_text())["faults"] == [line.removeprefix("left out: ")]
+    assert json.loads(report.read_text())["faults"] == [line.removeprefix("skipped: ")]
     shards = json.loads((place.folder / MANIFEST).read_text())["shards"]
     assert [shard["index"] for shard in shards if shard["fault"]] == [2]
     assert place.names() == set(place.wanted) - {"half=0/2.jsonl"}
@@ -292,7 +292,7 @@ def test_skipped_shard_is_reported(place, tmp_path):
     place.data = shutil.copytree(place.data, tmp_path / "data")
     (place.data / "half=0" / "2.jsonl.gz").write_bytes(b"\x1f\x8b\x08\x00 no gzip")
     code, said = place.run("--workers", "2", "--maxlen", "8", "--on-error", "skip")
-    assert (code, f"({SHARDS} shards)" in said, "left out: " in said) == (0, True, True), said
+    assert (code, f"({SHARDS} shards)" in said, "skipped: " in said) == (0, True, True), said
 
 
 # --- The end of the driver ---------------------------------------------------------------

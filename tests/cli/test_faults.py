@@ -750,7 +750,7 @@ def test_open_input_is_not_an_output(
     (place.folder / "in.jsonl").write_bytes(lines_for(verb))
     path = place.folder / "in.jsonl"
     done = pads(*args, *passes_of(verb, passes), stdin=path, stdout=path, flags=mode, file_size=1 << 23)
-    place.refused("out.jsonl", done, "in.jsonl", says="is the same file as an input")
+    place.refused("out.jsonl", done, "in.jsonl", says="is also an input")
     assert (place.folder / "in.jsonl").read_bytes() == lines_for(verb)
 
 

@@ -74,7 +74,7 @@ class TestParquetFooter:
     def test_too_many_rows_are_refused(self, refused: Run, file: Path, output: str) -> None:
         # Otherwise padmask would assume that the readable rows are all rows.
         change_footer(file, lambda footer: footer.update({3: (6, 300)}))
-        refused("pad", "in.parquet", "-o", output, says=["in.parquet", "300 rows", "row groups have 2"])
+        refused("pad", "in.parquet", "-o", output, says=["in.parquet", "as 300", "contain 2"])
 
     def test_short_row_group_is_refused(self, refused: Run, file: Path) -> None:
         def end_early(footer: dict[int, Any]) -> None:
@@ -82,7 +82,7 @@ class TestParquetFooter:
             group[3] = (6, 1)
 
         change_footer(file, end_early)
-        refused("pad", "in.parquet", "-o", "out.jsonl", says=["in.parquet", "2 rows", "row groups have 1"])
+        refused("pad", "in.parquet", "-o", "out.jsonl", says=["in.parquet", "as 2", "contain 1"])
 
     @pytest.mark.parametrize("columns", [0, 1, 3])
     def test_other_columns_are_refused(self, refused: Run, file: Path, columns: int) -> None:

@@ -193,7 +193,7 @@ def test_pipe_is_not_both_ends(here: Run, tmp_path: Path) -> None:
     finally:
         os.close(descriptor)
     assert done.returncode == 2
-    assert "would be written into the input 'pipe'" in done.stderr
+    assert "would overwrite the input 'pipe'" in done.stderr
 
 
 def test_closed_descriptor_is_named(here: Run, tmp_path: Path) -> None:

@@ -65,7 +65,7 @@ def test_report_never_goes_to_input(shell: Run, tmp_path: Path, command: str) ->
 
     done = shell(f"padmask {command} >> in.jsonl")
     assert done.returncode == 2
-    assert "would be written into the input 'in.jsonl'" in done.stderr
+    assert "would overwrite the input 'in.jsonl'" in done.stderr
     assert (tmp_path / "in.jsonl").read_text() == ROWS
 
 

@@ -198,7 +198,7 @@ def test_api_refuses_odd_rows(row):
 
 
 def test_the_twin_keeps_large_ints():
-    with pytest.raises(padmask.DataError, match="but other tokens are floats"):
+    with pytest.raises(padmask.DataError, match="mix ints and floats"):
         padmask.pad_sequences([[2**53 + 1, 1.0]], dtype="int64")
 
 

@@ -73,7 +73,7 @@ def test_jsonl_is_unpadded_with_labels(here, raw, padding):
     some = here("unpad", "padded.jsonl", "-c", "input_ids")
     assert [json.loads(line)["input_ids"] for line in some.stdout.splitlines()] == [[5, 6, 7], [], [0]]
     assert (
-        "left padded: 'labels' (same lengths as 'input_ids'). To unpad all: -c input_ids -c labels"
+        "still padded: 'labels' (same lengths as 'input_ids'). To unpad all: -c input_ids -c labels"
         in some.stderr
     )
 

@@ -223,7 +223,7 @@ def test_leak_names_the_layer(here, saved):
     assert done.returncode == 1
     said = " ".join(done.stdout.split())
     assert said.startswith("leaks")
-    for words in ("conv", "padding enters here", "A convolution mixes neighbouring steps by design"):
+    for words in ("conv", "padding enters here", "a convolution mixes neighbouring steps"):
         assert words in said
 
 
@@ -232,7 +232,7 @@ def test_culprit_and_advice_in_json(here, saved):
     report, subject = answer_of(here("verify", "--model", saved("convolving"), "--json"), 1)
     assert (report["verdict"], subject["culprit"]) == ("leaks", "conv")
     assert subject["path"] == "embed -> conv (padding enters here)"
-    assert subject["advice"].startswith("A convolution mixes neighbouring steps by design")
+    assert subject["advice"].startswith("By design, a convolution mixes neighbouring steps")
 
 
 @with_models
@@ -246,7 +246,7 @@ def test_culprit_and_advice_in_reports(here, saved, tmp_path):
     assert failures and annotations
     for said in [*(failure.get("message") for failure in failures), *annotations]:
         assert "Culprit: conv." in said
-        assert "A convolution mixes neighbouring steps by design" in said
+        assert "a convolution mixes neighbouring steps" in said
     xmlschema = pytest.importorskip("xmlschema", reason="xmlschema is not installed")
     xmlschema.XMLSchema(SCHEMA).validate(tmp_path / "out.xml")
 

@@ -180,7 +180,7 @@ def test_numpy_scalars_do_not_overflow():
         ([2**24 + 1], "float32", "16777217 does not fit float32"),
         ([2**53 + 1], "float64", "does not fit float64"),
         (["a"], "int32", "a string cannot be converted to int32"),
-        ([1], "string", "a number is not a string"),
+        ([1], "string", "the dtype is string"),
         ([True], "int32", "expected a number, not a bool"),
     ],
 )

@@ -316,9 +316,9 @@ def test_fixed_length_ignores_stored_plan() -> None:
 @pytest.mark.parametrize(
     ("state", "differences"),
     [
-        (STAGED_RUNS["another job"], ["maxlen was p95 and is longest"]),
+        (STAGED_RUNS["another job"], ["maxlen changed from p95 to longest"]),
         (STAGED_RUNS["other inputs"], ["/in/2.jsonl has changed"]),
-        (DATASETS["another job"], ["maxlen was p95 and is longest"]),
+        (DATASETS["another job"], ["maxlen changed from p95 to longest"]),
         # The later run cannot be continued.
         (STAGED_RUNS["other inputs"] | DATASETS["another job"], ["/in/2.jsonl has changed"]),
         ({"other": StagedRun()}, []),

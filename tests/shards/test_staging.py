@@ -174,11 +174,11 @@ def test_resume_redoes_damaged_shards(run, name, fault, again):
 @pytest.mark.parametrize(
     "other",
     [
-        {"maxlen was longest and is 3": {"spec": PadSpec(maxlen=3)}},
-        {"empty rows was keep and is drop": {"policy": RowPolicy(empty_rows="drop")}},
-        {"output format was jsonl and is arrow": {"files": FileOptions(output_format="arrow")}},
-        {"limit was None and is 3": {"files": FileOptions(limit=3)}},
-        {"shard bytes was 268435456 and is 7": {"shard_bytes": 7}},
+        {"maxlen changed from longest to 3": {"spec": PadSpec(maxlen=3)}},
+        {"empty rows changed from keep to drop": {"policy": RowPolicy(empty_rows="drop")}},
+        {"output format changed from jsonl to arrow": {"files": FileOptions(output_format="arrow")}},
+        {"limit changed from None to 3": {"files": FileOptions(limit=3)}},
+        {"shard bytes changed from 268435456 to 7": {"shard_bytes": 7}},
     ],
     ids=["length", "policy", "format", "limit", "cut"],
 )
@@ -207,7 +207,7 @@ def test_resume_refuses_other_inputs(run):
 def test_resume_refuses_unreadable_plan(run):
     run.ended_after(2)
     run.staged("plan").write_text("{}")
-    with pytest.raises(OutputError, match=r"padded': it had other options or inputs\. Repeat the"):
+    with pytest.raises(OutputError, match=r"padded': the options or inputs are different\. Repeat the"):
         run(resume=True, shard_bytes=7)
 
 
@@ -291,25 +291,23 @@ def test_replaced_shards_are_reported(run, tmp_path):
     assert run().notes == ()
     assert run(spec=PadSpec(maxlen=2)).notes == ()
     other = Run(run.data.rename(tmp_path / "other"), run.folder)
-    assert any(
-        "replaced by those of other inputs: " in note and "data/0.jsonl" in note for note in other().notes
-    )
+    assert any("output files were replaced" in note and "data/0.jsonl" in note for note in other().notes)
 
 
 def test_repadded_shards_are_reported(run):
     run.ended_after(4)
-    assert any("were padded again: 4;" in note for note in run().notes)
+    assert any("had already padded them: 4;" in note for note in run().notes)
     assert run().notes == ()
 
 
 def test_resume_refuses_another_job(run, monkeypatch):
     run()
     before = bytes_in(run.folder)
-    with pytest.raises(OutputError, match=r"padded': maxlen was longest and is 4\."):
+    with pytest.raises(OutputError, match=r"padded': maxlen changed from longest to 4\."):
         run(resume=True, **GIVEN)
     # Nothing else differs, even from another current folder.
     monkeypatch.chdir(run.data.parent)
-    with pytest.raises(OutputError, match=r"padded': maxlen was longest and is 4\. Repeat"):
+    with pytest.raises(OutputError, match=r"padded': maxlen changed from longest to 4\. Repeat"):
         pad_dataset("data", run.folder, resume=True, **GIVEN)
     assert bytes_in(run.folder) == before
 
@@ -390,7 +388,7 @@ def test_delete_replaces_dataset(run):
     (run.folder / "README.md").write_text("mine")
     fewer(run)
     result = run(delete=True)
-    assert any("deleted because no shard replaces them: 2" in note for note in result.notes)
+    assert any("no new file has the same name: 2" in note for note in result.notes)
     (run.folder / "README.md").unlink()
     assert bytes_in(run.folder) == run.undisturbed()
 

@@ -228,7 +228,7 @@ def test_incomplete_folder_is_refused(data: Path) -> None:
     with pytest.raises(DataError, match=r"does not match its _padmask\.json\. Missing files: gone\.jsonl\. "):
         names(data)
     written(data, a=3)
-    with pytest.raises(DataError, match=r"Files of another size: a\.jsonl\. "):
+    with pytest.raises(DataError, match=r"Files with a different size: a\.jsonl\. "):
         names(data)
     # As the message suggests.
     assert names(data, "*") == ["a.jsonl", "in/b.jsonl", "in/deep/c.jsonl"]

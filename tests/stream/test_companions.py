@@ -208,7 +208,7 @@ def test_requested_names_win(here: Path, format_: str, mask: MaskSpec, names: li
     result = pad_file(write(f"in.{format_}", HF), "out.jsonl", columns=["input_ids"], mask=mask)
     for row in read("out.jsonl"):
         assert sorted(row.keys() - {"input_ids", "token_type_ids", "labels"}) == names
-    assert any("left out: 'attention_mask'" in line for line in result.remarks) == (
+    assert any("not written: 'attention_mask'" in line for line in result.remarks) == (
         "attention_mask" not in names
     )
 
@@ -295,7 +295,7 @@ def test_own_length_of_overlong_rows(here: Path) -> None:
     ("spec", "mask", "says"),
     [
         (PadSpec(own_lengths={"nothing": 2}), MaskSpec(), "no column 'nothing'"),
-        (PadSpec(), MaskSpec(own={"labels": "m"}), "no length of its own"),
+        (PadSpec(), MaskSpec(own={"labels": "m"}), "not with --own-length"),
         (PadSpec(own_lengths={"labels": 2}), MaskSpec(own={"labels": "labels"}), "cannot also be the mask"),
     ],
 )

@@ -17,7 +17,7 @@ class ChunkBuffer:
     """A first-in, first-out buffer for chunks.
 
     Args:
-        folder: folder for a temporary file; None uses the system's folder for temporary files.
+        folder: folder for a temporary file. If None, the system's folder for temporary files is used.
     """
 
     def __init__(self, folder: str | None) -> None:

@@ -18,7 +18,7 @@ _KINDS = {int: "number", float: "number", str: "string", bool: "bool", dict: "ob
 
 
 class TokenKinds:
-    """A count of the rows of a field by kind of token, from which the token type follows.
+    """Counts of the rows of a field by kind of token, which determine the token type of the field.
 
     The most frequent kind (numbers, strings, bools or vectors) is used, so that a single bad row does not
     make other rows bad. On a tie, plain tokens take precedence over vectors, and earlier rows over later
@@ -58,7 +58,8 @@ class TokenKinds:
         """Return the list type of the tokens; None if no row contains a token.
 
         Args:
-            kind: requested kind of token, ignored if no row has this kind. None uses the kind of the rows.
+            kind: requested kind of token, ignored if no row has this kind. If None, the most frequent kind is
+                used.
         """
         tokens = [key for key in self._rows if key[1] in ("number", "string", "bool")]
         wanted = "number" if kind in ("int", "float") else kind
@@ -69,7 +70,7 @@ class TokenKinds:
         return self._nest(key, TOKEN_TYPES[kind] if kind is not None and matching else self._types.get(key))
 
     def list_type(self) -> pa.DataType | None:
-        """Return the list type of most rows, with items of any kind; None if all lists are empty."""
+        """Return the most common list type, with items of any kind; None if all lists are empty."""
         if not self._rows:
             return None
         key = self._most_frequent(list(self._rows))

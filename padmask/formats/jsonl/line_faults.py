@@ -1,4 +1,4 @@
-"""Say what is wrong with a line that is not a JSON object."""
+"""Describe the error in a line that is not a JSON object."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ import msgspec
 # The parts of JSON that matter here: strings, brackets, commas, colons, and words without quotes.
 _PARTS = re.compile(r'"(?:[^"\\]|\\.)*"|[{}\[\],:]|[-+]?[A-Za-z_]+(?![\w.])')
 
-# Words that other programs write where JSON has no word, with what JSON has.
+# Words that other programs write but JSON does not support, with the JSON word to write instead.
 _NUMBERS = {"nan": "NaN", "inf": "Infinity", "infinity": "Infinity"}
 
 _JSON_WORDS = {"None": "null", "True": "true", "False": "false", "undefined": "null", "NULL": "null"}
 
 
 def line_fault(line: bytes, error: Exception) -> tuple[str, str | None]:
-    """Return what is wrong with a line, and the field with the fault; None if the fault is in no field.
+    """Return a description of the error in a line, and the field with the error, None if unknown.
 
     >>> line_fault(b'{"ids": [1], "score": NaN}', msgspec.DecodeError("invalid character (byte 23)"))
     ('NaN is not a JSON value; write a number or null', 'score')
@@ -50,7 +50,7 @@ def line_fault(line: bytes, error: Exception) -> tuple[str, str | None]:
 
 
 def _foreign_word(line: str) -> tuple[str, str | None] | None:
-    """Return the fault and the field of the first word that JSON does not have, such as NaN."""
+    """Return the error and the field for the first word that is not valid in JSON, such as NaN."""
     for word, field, position in _words(line):
         where = "" if position is None else f"position {position}: "
         sign, bare = ("-" if word[0] == "-" else ""), word.lstrip("+-")
@@ -63,7 +63,7 @@ def _foreign_word(line: str) -> tuple[str, str | None] | None:
 
 
 def _words(line: str) -> Iterator[tuple[str, str | None, int | None]]:
-    """Yield the words without quotes, with their field and, in a flat list, their position in the list."""
+    """Yield each word without quotes, with its field and, in a flat list, its position in the list."""
     opened: list[str] = []
     field, last, position = None, "", 0
     for part in _PARTS.findall(line):

@@ -66,7 +66,7 @@ class JsonlReader:
         self._empty = False
 
     def schema(self) -> pa.Schema:
-        """Return the types of the fields in the first rows. A list field has the type of most rows."""
+        """Return the types of the fields in the first rows. A list field has its most common type."""
         if self._head is None:
             fields: dict[str, list[Any]] = {}
             for row in self._head_objects():
@@ -86,7 +86,7 @@ class JsonlReader:
 
         Args:
             name: name of the field.
-            kind: requested kind of token; None uses the kind of the rows.
+            kind: requested kind of token. If None, the kind is detected from the rows.
         """
         self.schema()
         return self._kinds[name].sequence(kind) if name in self._kinds else None
@@ -185,7 +185,7 @@ class JsonlReader:
         """Raise an error if the first bytes show that the input is not JSON Lines.
 
         Raises:
-            UnsupportedError: the input has another format.
+            UnsupportedError: the input has a different format.
         """
         error = foreign_error(self._source.name, self._source.path, start)
         if error is not None:
@@ -234,7 +234,7 @@ class JsonlReader:
         bad = {fault.row for fault in faults}
         for name, type_ in zip(wanted.sequences.names, wanted.sequences.types, strict=True):
             texts = [row.get(name) for row in objects]
-            array, found = read_sequences(texts, type_, name in wanted.integral_floats)
+            array, found = read_sequences(texts, type_, name in wanted.dtype_requested)
             if name in wanted.optional:
                 found = [f for f in found if bytes(texts[f.row] or b"null") != b"null"]
             faults += [replace(f, column=name) for f in found if f.row not in bad]
@@ -360,7 +360,7 @@ def first_list_type(objects: Sequence[Object], name: str, kind: Kind | None = No
     Args:
         objects: rows as dicts from keys to JSON text.
         name: name of the field.
-        kind: requested kind of token; None uses the kind of the rows.
+        kind: requested kind of token. If None, the kind is detected from the rows.
     """
     values = (_value_or_none(row.get(name, b"null")) for row in objects)
     return TokenKinds(value for value in values if isinstance(value, list)).sequence(kind)
@@ -374,7 +374,7 @@ def _value_or_none(text: Any) -> Any:
 
 
 def field_values(objects: Sequence[Object], name: str, place: Callable[[int], Place]) -> list[Any]:
-    """Return the values of one field, with None for rows without the field.
+    """Return the values of one field. The value is None for rows without the field.
 
     Raises:
         DataError: a number is out of range, or a value is nested too deeply. The message starts with

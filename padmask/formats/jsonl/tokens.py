@@ -109,7 +109,7 @@ def _numbers(text: bytes, type_: pa.DataType, requested: bool) -> npt.NDArray[An
 def _odd_sequences(
     raws: list[msgspec.Raw | None], type_: pa.DataType, requested: bool
 ) -> tuple[pa.Array, list[Fault]]:
-    """Parse token lists row by row, with a fault for each row that is not a valid token list."""
+    """Parse token lists row by row, with a `Fault` for each row that is not a valid token list."""
     rows: list[Any] = []
     faults = []
     for i, raw in enumerate(raws):

@@ -52,8 +52,8 @@ class JsonType:
         kind: kind of the values; None if all values are null.
         first: kind of the first value that is not null.
         place: file and line of this value.
-        low, high: smallest and largest integer; 0 if there is no smaller or larger integer.
-        low_place, high_place: file and line of these integers.
+        low, high: smallest and largest integer, including 0, so that low <= 0 <= high.
+        low_place, high_place: file and line of these integers; empty for 0.
         item: type of the list items; None if no value is a list.
         fields: types of the fields of objects, by name.
     """
@@ -129,8 +129,8 @@ class JsonType:
                 value = self.low if self.low in integers else self.high
                 place = places[list(values).index(value)]
             raise DataError(
-                f"{place}, field {self.path!r}: {_short(value)} and the other values do not fit one 64-bit "
-                "integer type. Write the values as strings, or write JSON Lines.",
+                f"{place}, field {self.path!r}: no 64-bit integer type can represent both {_short(value)} "
+                "and the other values. Write the values as strings, or write JSON Lines.",
                 options=["output_format"],
             )
 

@@ -133,7 +133,7 @@ def _numbers(values: npt.NDArray[Any]) -> bytes:
     if values.dtype == np.float32 and values.size:
         large = np.abs(values) >= 1 << 24
         if large.any():
-            # orjson would write 46574712 as 46574710.0, which is the same float32, but another number.
+            # orjson would write 46574712 as 46574710.0, which is the same float32, but a different number.
             exact = np.array(orjson.loads(orjson.dumps(values, option=orjson.OPT_SERIALIZE_NUMPY)))
             exact[large] = values[large]
             values = exact
@@ -162,7 +162,7 @@ def _not_json(name: str, batch: Batch, column: pa.Array) -> OutputError:
 
 
 def fits_json(values: pa.Array) -> bool:
-    """Return whether JSON can represent the values of an array. Times outside Python's range do not fit."""
+    """Return whether JSON can represent an array. It cannot represent times outside Python's range."""
     try:
         return bool(_write_value(_plain_values(values))) and not _has_nonfinite(values)
     except (TypeError, ValueError, OverflowError, pa.ArrowException):

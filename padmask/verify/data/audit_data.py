@@ -112,7 +112,7 @@ class AuditedData:
 
     @property
     def token_column(self) -> str:
-        """Name of the column for the model checks: the first column that has no labels, else the first."""
+        """Name of the column for the model checks: the first column without labels, else the first column."""
         return next((name for name in self.sample if name not in self.labels), next(iter(self.sample)))
 
 
@@ -123,10 +123,10 @@ class AuditRequest:
     Args:
         asked: columns to check, and padding options for raw rows.
         rules: strictness and allowed violations.
-        mask_column: mask column of padded rows. None uses the column in the file metadata, else a column
-            with a common mask name.
-        declared: side of the padding of padded rows. None uses the side in the file metadata, else the side
-            of most rows.
+        mask_column: mask column of padded rows. If None, the column in the file metadata is used, else a
+            column with a common mask name.
+        declared: side of the padding of padded rows. If None, the side in the file metadata is used, else the
+            most common side.
         files: options for reading files.
         progress: callback that receives progress updates.
     """
@@ -155,8 +155,8 @@ def audit_and_sample(
         request: options of the check.
         sample: number of rows to sample.
         seed: random seed of the sample.
-        numbers: row numbers of another column's sample. If set, the sample has these rows and ignores
-            `sample` and `seed`.
+        numbers: numbers of the rows to sample, for the same rows as in the sample of another column. If set,
+            `sample` and `seed` are ignored.
     """
     asked, limit = request.asked, request.files.limit
     if needs_lengths(asked.spec) and asked.spec.maxlen != "longest":
@@ -193,7 +193,7 @@ def audit_and_sample(
 
 
 def _sample_picks(count: int, seed: int) -> list[Pick]:
-    """Return the functions that choose the sample: some longest rows, some shortest rows, and random rows."""
+    """Return the rules that select the sample: some long rows, some short rows, and random rows."""
     few = max(1, count // 8)
     picks = [pick_longest(few), pick_shortest(few), pick_random(count, seed)] if count else []
     return [without_empty_rows(pick) for pick in picks]
@@ -226,7 +226,7 @@ def _padding_side(padding: Padding | None, job: Job, kept: Sequence[Row]) -> Sid
         return job.spec.padding
     if padding.padding is not None:
         return padding.padding
-    # Neither the user nor the metadata specifies a side, so use the side of most rows.
+    # Neither the user nor the metadata specifies a side, so use the most common side.
     edges = [row.mask[[0, -1]] for row in kept if row.mask is not None and len(row.mask)]
     return side_of(np.array(edges).reshape(-1, 2)) or "post"
 
@@ -235,5 +235,5 @@ def _tokens(row: Row, name: str) -> npt.NDArray[Any]:
     values = row.values[name]
     if row.mask is None:
         return values
-    # The mask of a bad row may have another length.
+    # The mask of a bad row may have a different length.
     return values[row.mask] if len(row.mask) == len(values) else values[:0]

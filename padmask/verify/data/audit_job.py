@@ -1,4 +1,4 @@
-"""Find out whether a dataset is padded, and check its rows against the rules.
+"""Check whether a dataset is padded, and check its rows against the rules.
 
 `inspect` and `verify` share this code.
 """
@@ -45,8 +45,8 @@ class AuditJob:
         padding: columns that mark the padding of padded rows; None for raw rows.
         values: known pad value of each column; None if unknown.
         masks: other mask columns of the tokens.
-        unmarked: names of padded files without the columns that marked their padding.
-        notes: facts about the columns that are no findings.
+        unmarked: names of padded files that lack the columns that marked their padding.
+        notes: facts about the columns that are not findings.
     """
 
     pad: Job
@@ -65,14 +65,16 @@ def make_audit_job(
     *,
     with_labels: bool = False,
 ) -> AuditJob:
-    """Find out whether the rows are padded, and choose the columns to check.
+    """Check whether the rows are padded, and choose the columns to check.
 
     Args:
         dataset: dataset to check.
         asked: columns to check, and padding options for raw rows.
-        mask_column: mask column of padded rows. None finds the column by the metadata, else by its name.
-        declared: side of the padding of padded rows. None uses the metadata, else the side of most rows.
-        with_labels: whether to also check labels beside the tokens if no columns are requested.
+        mask_column: mask column of padded rows. If None, the column is found from the metadata, else by its
+            name.
+        declared: side of the padding of padded rows. If None, the side in the metadata is used, else the most
+            common side.
+        with_labels: whether to also check the labels of the tokens if no columns are requested.
 
     Raises:
         SpecError: a column is missing or has an unsupported type.
@@ -110,7 +112,7 @@ def make_audit_job(
 
 
 def _described_files(dataset: Dataset) -> list[str]:
-    """Return the names of the files with metadata of padmask."""
+    """Return the names of the files with padmask metadata."""
     return [name for name, schema in dataset.schemas().items() if read_descriptions(schema.metadata)]
 
 
@@ -128,7 +130,7 @@ def add_file_findings(audit: Audit, dataset: Dataset, job: AuditJob, limit: int 
         audit: object that collects the findings.
         dataset: dataset to check.
         job: columns to check.
-        limit: number of rows to read; None reads all rows.
+        limit: maximum number of rows to read. If None, all rows are read.
     """
     for column in job.pad.columns:
         audit.add_types(column.name, dataset.types_of(column.name))
@@ -153,7 +155,7 @@ def audit_rows(
         phase: name of this pass in progress updates.
         job: columns to check, and how their padding is marked.
         audit: object that collects the findings.
-        maxlen: length to which raw rows are truncated; None keeps all tokens.
+        maxlen: length to which raw rows are truncated. If None, all tokens are kept.
         report_bad_rows: whether a bad row is a finding. Otherwise the first bad row raises an error.
 
     Yields:

@@ -1,4 +1,4 @@
-"""Choose the columns that `verify` checks, and find out what their tokens mean."""
+"""Choose the columns that `verify` checks, and find their pad values, masks and labels."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ from padmask.formats.dataset import Dataset
 from padmask.spec.columns import Column
 from padmask.verify.data.rules import AuditColumn
 
-# Names of columns in which a mask of the tokens may be.
+# Names of columns that may contain a mask of the tokens.
 MASKS = tuple(dict.fromkeys([*MASK_NAMES, "attention_mask", "padding_mask"]))
 
 # Words in the names of columns in which 0 is a valid token: masks, token types, positions, tags, weights.
 _VALID_ZEROS = {"mask", "masks", "type", "types", "segment", "segments", "position", "positions", "bbox"}
 _VALID_ZEROS |= {"label", "labels", "tag", "tags", "pos", "ner", "offset", "offsets", "weight", "weights"}
 
-# A labels column belongs to the tokens if at least this share of the first rows has the lengths of the ids.
+# A labels column belongs to the tokens if at least this share of the first rows is as long as the ids.
 _SAME_LENGTHS = 0.5
 
 
@@ -50,8 +50,8 @@ def known_pad_values(
 
     Args:
         columns: columns to check.
-        padding: columns that mark the padding of padded rows; None for raw rows, which would be padded.
-        requested: whether the user named the columns.
+        padding: columns that mark the padding of padded rows; None for raw rows.
+        requested: whether the user requested the columns.
     """
     if padding is None:
         return {column.name: column.value for column in columns}
@@ -73,7 +73,7 @@ def accepts_pad_value(name: str) -> bool:
 
 
 def beside_tokens(dataset: Dataset, columns: Sequence[PadColumn], padding: Padding | None) -> list[str]:
-    """Return the mask columns beside the tokens, other than the mask that marks the padding.
+    """Return the mask columns that belong to the tokens, except the mask that marks the padding.
 
     A mask belongs to `input_ids`, otherwise to `tokens`, otherwise to the only checked column.
     """
@@ -90,7 +90,7 @@ def beside_tokens(dataset: Dataset, columns: Sequence[PadColumn], padding: Paddi
 
 
 def mask_fields(dataset: Dataset, names: Iterable[str]) -> list[pa.Field]:
-    """Return the fields to read mask columns as."""
+    """Return the Arrow fields with which mask columns are read."""
     schema = dataset.schema()
     return [mask_field(schema, name) if dataset.format.is_text else schema.field(name) for name in names]
 
@@ -101,7 +101,7 @@ def find_labels(dataset: Dataset, columns: Sequence[PadColumn], first: pa.Field)
     Args:
         dataset: the data.
         columns: columns that are checked anyway.
-        first: field of the first of these columns, with the type to read it as.
+        first: Arrow field of the first of these columns, with the type with which the column is read.
     """
     schema, known = dataset.schema(), {column.name for column in columns}
     names = [name for name in LABEL_NAMES if name not in known and schema.names.count(name) == 1]
@@ -115,7 +115,7 @@ def find_labels(dataset: Dataset, columns: Sequence[PadColumn], first: pa.Field)
     if not fields:
         return []
     names = [field.name for field in fields]
-    head = dataset.head(Wanted(pa.schema([first, *fields]), integral_floats=[first.name, *names]))
+    head = dataset.head(Wanted(pa.schema([first, *fields]), dtype_requested=[first.name, *names]))
     if head is None:
         return []
     return [Column(name, value=IGNORED_LABEL) for name in names if _have_same_lengths(head, first.name, name)]
@@ -126,7 +126,7 @@ def _holds_integers(type_: pa.DataType) -> bool:
 
 
 def _have_same_lengths(batch: Batch, first: str, other: str) -> bool:
-    """Return whether a column belongs to the tokens: most rows have the lengths of the tokens."""
+    """Return whether a column belongs to the tokens: most of its rows are as long as the token rows."""
     ids, bad_ids = Ragged.from_arrow(batch.columns.column(first))
     labels, bad_labels = Ragged.from_arrow(batch.columns.column(other))
     known = np.ones(len(batch), dtype=bool)

@@ -38,7 +38,7 @@ def audit_padded_rows(
         job: columns to check.
         audit: object that collects the findings.
         padding: columns that mark the padding.
-        masks: names of other mask columns, whose lengths are checked.
+        masks: names of the other mask columns. Only their lengths are checked.
 
     Yields:
         The number of real tokens in each row of a batch, shape (rows,), and a function that returns a row. A
@@ -95,7 +95,7 @@ def audit_padded_rows(
 def _read_mask(
     batch: Batch, padding: Padding, places: npt.NDArray[np.int64], lengths: npt.NDArray[np.int64] | None
 ) -> tuple[Ragged, npt.NDArray[np.bool_]]:
-    """Return the mask of each row, and whether the mask is valid and as long as the row.
+    """Return the mask of each row, and whether each mask is valid and as long as its row.
 
     Args:
         batch: the rows.
@@ -142,7 +142,7 @@ def _read_lengths(batch: Batch, name: str) -> npt.NDArray[np.int64]:
 
 
 def side_of(masks: npt.NDArray[np.bool_]) -> Side | None:
-    """Return the side on which most padded rows are padded; None if no row is padded at exactly one end."""
+    """Return the most common side of the padding; None if no row is padded at exactly one end."""
     if masks.size == 0:
         return None
     pre, post = int((~masks[:, 0] & masks[:, -1]).sum()), int((masks[:, 0] & ~masks[:, -1]).sum())

@@ -25,14 +25,14 @@ def audit_raw_rows(
     masks: Sequence[str] = (),
     maxlen: int | None = None,
 ) -> Iterator[BatchRows]:
-    """Check what the rules would find in raw rows after padding.
+    """Check raw rows for violations of the rules that they would have after padding.
 
     Args:
         all_rows: batches of rows.
         job: columns to check, and padding options.
         audit: object that collects the findings.
-        masks: names of mask columns, whose lengths are checked.
-        maxlen: length to which rows are truncated; None keeps all tokens.
+        masks: names of mask columns. Only their lengths are checked.
+        maxlen: length to which rows are truncated. If None, all tokens are kept.
 
     Yields:
         The length of each row of a batch in tokens, shape (rows,), and a function that returns a row. A bad

@@ -32,7 +32,7 @@ class AuditRows:
     Args:
         batch: the rows, with the mask and length columns.
         ragged: sequences of all rows by column; a bad row has no tokens.
-        faults: the first fault of each bad row, in order.
+        faults: the first `Fault` of each bad row, in order.
         consumed: bytes of the input read so far, for the progress.
     """
 
@@ -43,7 +43,7 @@ class AuditRows:
 
     @property
     def ledger(self) -> Ledger:
-        """Counts with only the number of rows that were read."""
+        """A ledger that contains only the number of rows read."""
         return Ledger(rows_read=len(self.batch))
 
     @property
@@ -54,14 +54,14 @@ class AuditRows:
         return bad
 
     def wrong_masks(self, name: str) -> Flags:
-        """Return which good rows have a mask of another length than the row. A row may have no mask."""
+        """Return which good rows differ in length from their mask. A row without a mask does not count."""
         column = self.batch.columns.column(name)
         mask, _ = Ragged.from_mask(column)
         wrong: Flags = ~self._fits(mask) & ~self.bad & ~null_flags(column)
         return wrong
 
     def later_padding(self, name: str) -> list[Fault]:
-        """Return a fault for each good row whose mask marks padding, which the first rows do not have."""
+        """Return a `Fault` for each good row whose mask marks padding, if the first rows have no padding."""
         mask, _ = Ragged.from_mask(self.batch.columns.column(name))
         good = self._fits(mask) & ~self.bad
         faults = mask.find_faults(
@@ -83,23 +83,23 @@ def map_audit_rows(
     padded: bool,
     report_bad_rows: bool,
 ) -> AbstractContextManager[Iterator[AuditRows]]:
-    """Iterate over the rows of a dataset in order, read on the pool.
+    """Iterate over the rows of a dataset in order. The threads of the pool read the rows.
 
     Args:
         reading: dataset to read, with options.
         phase: name of this pass in the progress.
         job: columns to check.
-        marks: mask and length columns, which are read in addition. Faults in them do not make a row bad,
-            because the rules about masks and lengths report them.
+        marks: mask and length columns to read in addition. An error in these columns does not make a row bad,
+            because the rules about masks and lengths report such errors.
         padded: whether the rows are padded.
-        report_bad_rows: whether a bad row is returned. Otherwise the first bad row raises a `DataError`.
+        report_bad_rows: whether to return bad rows. Otherwise the first bad row raises a `DataError`.
     """
     dataset, names = reading.dataset, {field.name for field in marks}
     sequences = list(job.wanted.sequences)
     if padded and dataset.format.is_text:
         # The floats may have been written with any dtype.
         sequences = [field.with_type(with_floats(field.type, pa.float64())) for field in sequences]
-    wanted = Wanted(pa.schema([*sequences, *marks]), integral_floats=job.wanted.integral_floats)
+    wanted = Wanted(pa.schema([*sequences, *marks]), dtype_requested=job.wanted.dtype_requested)
     read: ReadColumns = _read_padded if padded else _read_raw
 
     def take(chunk: Chunk) -> AuditRows:
@@ -139,7 +139,7 @@ def _read_raw(batch: pa.RecordBatch, job: Job) -> tuple[dict[str, Ragged], list[
 
 
 def _read_padded(batch: pa.RecordBatch, job: Job) -> tuple[dict[str, Ragged], list[Fault]]:
-    """Read padded columns. The tokens keep their dtype unless the user asked for integers or floats."""
+    """Read padded columns. The tokens keep their dtype unless the user requested integers or floats."""
     rows: dict[str, Ragged] = {}
     faults: list[Fault] = []
     for column in job.columns:
@@ -153,10 +153,10 @@ def _read_padded(batch: pa.RecordBatch, job: Job) -> tuple[dict[str, Ragged], li
 
 
 def to_column_dtype(rows: Ragged, column: PadColumn) -> Ragged:
-    """Return the rows with integers or floats as the dtype of the column requires, as in padding."""
+    """Convert the rows to integers or floats if the dtype of the column requires this, as `pad` does."""
     kinds = "f" if column.dtype in FLOAT_DTYPES else "iu"
     if rows.values.dtype.kind in kinds or column.dtype == "string":
         return rows
-    # The array can also hold tokens of bad rows, which may not be valid integers.
+    # The array may also contain tokens of bad rows, which may not be valid integers.
     with np.errstate(invalid="ignore"):
         return replace(rows, values=rows.values.astype(column.dtype))

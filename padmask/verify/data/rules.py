@@ -35,8 +35,8 @@ class Rule:
     Args:
         name: name of the rule, as in `--allow`.
         severity: `"error"`, `"warning"` or `"allowed"`.
-        means: description of a violation, which often states the effect on a model.
-        unit: whether the rule applies to each `"row"` or to each `"file"`.
+        means: description of a violation, often with its effect on a model.
+        unit: `"row"` if the rule applies to each row, `"file"` if it applies to each file.
     """
 
     name: str
@@ -48,7 +48,7 @@ class Rule:
 RULES = {
     rule.name: rule
     for rule in (
-        Rule("bad-row", "error", "the row cannot be read, or does not fit the other rows"),
+        Rule("bad-row", "error", "the row cannot be read or padded"),
         Rule("mask-shape", "error", "the mask has values other than 0 and 1, or is not as long as the ids"),
         Rule("rows-unequal", "error", "padded rows have different lengths, so they do not form an array"),
         Rule("mask-not-contiguous", "error", "the mask has a hole: there is padding between real tokens"),
@@ -301,7 +301,7 @@ class Audit:
         self._report("mixed-dtypes", np.ones(len(others), dtype=bool), others.__getitem__, detail, column)
 
     def add_sides(self, sides: Mapping[str, Side]) -> None:
-        """Report files that are padded on another side than the first file.
+        """Report files that are padded on a different side than the first file.
 
         Args:
             sides: side of the padding in each file, by file name.
@@ -382,7 +382,7 @@ class Audit:
             used[ids] = True
 
     def _are_flags(self, name: str) -> bool:
-        """Return whether a column beside the tokens holds only 0 and 1, which are flags and not ids."""
+        """Return whether a column other than the token column contains only 0 and 1, which are flags."""
         beside = name != next((column.name for column in self._columns), None)
         low, high = self._range.get(name, (0, LARGEST_ID))
         return beside and low >= 0 and high <= 1

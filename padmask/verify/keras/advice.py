@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 MIXERS = {
-    "Conv": "A convolution mixes neighbouring steps by design, including padding. Set padded steps to zero "
-    "before and after the convolution, use kernel size 1, or use causal padding with right-padded rows",
-    "GlobalMaxPool": "GlobalMaxPooling1D includes padding in the maximum. Set padded steps to a large "
-    "negative number first, or use GlobalAveragePooling1D, which supports masks",
+    "Conv": "By design, a convolution mixes neighbouring steps, including padding steps. Set padded steps "
+    "to zero before and after the convolution, use kernel size 1, or use causal padding with right-padded "
+    "rows",
+    "GlobalMaxPool": "GlobalMaxPooling1D includes padding in the maximum. First set padded steps to a large "
+    "negative number, or use GlobalAveragePooling1D, which supports masks",
     "GlobalAveragePool": "GlobalAveragePooling1D supports masks. Make sure that a mask reaches it",
-    "Pool": "Pooling mixes neighbouring steps by design, including padding. Use a layer that supports masks, "
-    "such as GlobalAveragePooling1D",
+    "Pool": "By design, pooling mixes neighbouring steps, including padding steps. Use a layer that "
+    "supports masks, such as GlobalAveragePooling1D",
     "Flatten": "After Flatten, the next layer has separate weights for every position, including padding. "
     "Use GlobalAveragePooling1D or a recurrent layer, which support masks",
     "GroupNormalization": "GroupNormalization normalises over the steps, including padding. Use "
@@ -17,9 +18,9 @@ MIXERS = {
     "LayerNormalization": "LayerNormalization over the time axis includes padding. Use axis=-1",
     "UnitNormalization": "UnitNormalization over the time axis includes padding. Use axis=-1",
     "Dot": "Dot does not support masks. Use keras.layers.Attention, which supports them",
-    "Softmax": "A softmax over time includes padding. Use padmask.layers.TemporalSoftmax, or pass the mask "
-    "to the softmax",
-    "Mean": "A mean over time includes padding. Use GlobalAveragePooling1D, which supports masks",
+    "Softmax": "A softmax over the time axis includes padding. Use padmask.layers.TemporalSoftmax, or pass "
+    "the mask to the softmax",
+    "Mean": "A mean over the time axis includes padding. Use GlobalAveragePooling1D, which supports masks",
     "GetItem": "The model selects a fixed position, which is padding in some rows. Use a recurrent layer "
     "without return_sequences, or select the last real step with the mask",
     "Reshape": "Reshape mixes padding with real steps. Reshape only the feature axes",
@@ -41,7 +42,7 @@ def advise_on_layer(kind: str, reason: str, entry: str, from_keras: bool, is_lay
     Args:
         kind: class name of the layer or operation to fix.
         reason: key of the reason, such as `"lost"` if the layer drops the mask.
-        entry: class name of the first layer or operation whose output padding changes.
+        entry: class name of the first layer or operation whose output is changed by padding.
         from_keras: whether the layer is part of Keras.
         is_layer: whether `kind` is a layer; False for an operation such as `+`.
     """
@@ -69,14 +70,16 @@ def _advise_on_mixing(kind: str, entry: str, from_keras: bool) -> str:
             f"{kind} mixes padding into real steps and does not accept a mask. Add a mask argument to its "
             "call method, and use the mask"
         )
-    return f"{kind} mixes the steps by design, including padding. Use the mask to exclude padded steps first"
+    return (
+        f"By design, {kind} mixes steps, including padding steps. Use the mask to exclude padded steps first"
+    )
 
 
 def _advise_on_lost_mask(kind: str, entry: str, from_keras: bool) -> str:
     if kind in MERGES:
         return (
-            f"Without a warning, {kind} returns no mask if one of its inputs has none. Mask all its inputs, "
-            f"or pass the mask to {entry} with mask=..."
+            f"{kind} silently drops the mask if one of its inputs has no mask. Mask all its inputs, or pass "
+            f"the mask to {entry} with mask=..."
         )
     if not from_keras:
         return (
@@ -96,9 +99,9 @@ def _advise_on_lost_mask(kind: str, entry: str, from_keras: bool) -> str:
 def _advise_on_ignored_mask(kind: str, entry: str, from_keras: bool) -> str:
     if kind in ("LSTM", "GRU", "SimpleRNN", "RNN"):
         return (
-            f"{kind} receives the mask, but its output still depends on padding. Keras does not reverse the "
-            "mask for go_backwards with return_sequences. With zero_output_for_mask, the last output is "
-            "zero. Remove these options, or use Bidirectional"
+            f"{kind} receives the mask, but its output still depends on padding. If go_backwards and "
+            "return_sequences are set, Keras does not reverse the mask. If zero_output_for_mask is set, "
+            "Keras sets the last output to zero. Unset these options, or use Bidirectional"
         )
     if "BatchNormalization" in kind:
         return f"With training=True, {kind} includes padding in its statistics. Call it with training=False"
@@ -113,8 +116,9 @@ def _advise_on_ignored_mask(kind: str, entry: str, from_keras: bool) -> str:
 
 def _advise_on_passing_mask(kind: str, entry: str, from_keras: bool) -> str:
     return (
-        "Keras passes the mask automatically only to layers with a single tensor argument, but the call of "
-        f"{kind} has more, such as initial_state. Pass the mask explicitly with mask=..."
+        "Keras passes the mask automatically only in calls with a single tensor argument. This call to "
+        f"{kind} has more than one tensor argument, such as initial_state. Pass the mask explicitly with "
+        "mask=..."
     )
 
 
@@ -150,7 +154,7 @@ def _advise_on_true_mask(kind: str, entry: str, from_keras: bool) -> str:
             "mask_value to the pad value"
         )
     return (
-        f"The mask of {kind} marks padding as real, because {kind} masks another value than the pad value. "
+        f"The mask of {kind} marks padding as real, because {kind} masks a value that is not the pad value. "
         f"Pad with the value that {kind} masks"
     )
 

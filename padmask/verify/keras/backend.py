@@ -62,8 +62,8 @@ def start_backend(backend: str | None = None, device: str = "auto") -> Engine:
     """Import Keras with a backend and choose the device.
 
     Args:
-        backend: `"tensorflow"`, `"torch"` or `"jax"`. None uses the environment variable `KERAS_BACKEND` if
-            it is set, otherwise TensorFlow.
+        backend: `"tensorflow"`, `"torch"` or `"jax"`. If None, the environment variable `KERAS_BACKEND` is
+            used if it is set, otherwise TensorFlow.
         device: `"auto"`, `"cpu"` or `"gpu"`. `"auto"` uses a GPU if the backend finds one.
 
     Raises:

@@ -68,13 +68,13 @@ def _try_unsupported(reference: Reference, ids: Array) -> dict[str, str]:
     """Run a model eagerly and compiled on rows that cuDNN does not support, and describe the behavior.
 
     Returns:
-        A description for `"eager"` and one for `"compiled"`.
+        A description of the eager run by the key `"eager"`, and of the compiled run by the key `"compiled"`.
     """
     model = reference.steps_model(use_cudnn="auto")
     generic = np.asarray(reference.steps_model(use_cudnn=False)(ids, training=False))
     eager = np.asarray(model(ids, training=False))
     same = float(np.abs(eager - generic).max(initial=0)) <= LIMITS["float32"]
-    behaviour = {"eager": "falls back to the generic kernel" if same else "runs, with other outputs"}
+    behaviour = {"eager": "falls back to the generic kernel" if same else "runs, but with different outputs"}
 
     @tf.function(autograph=False)  # type: ignore[untyped-decorator]
     def graph(given: Any) -> Any:

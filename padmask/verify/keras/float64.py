@@ -1,4 +1,4 @@
-"""Convert a Keras model to float64 in place for a while, and restore it afterwards."""
+"""Convert a Keras model to float64 in place for some time, and restore the model afterwards."""
 
 from __future__ import annotations
 

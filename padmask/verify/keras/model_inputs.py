@@ -1,4 +1,4 @@
-"""Find the inputs of a Keras model, and what each expects: tokens, features, a mask, lengths or constants."""
+"""Find the inputs of a Keras model and their roles: tokens, features, a mask, lengths or constants."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ def find_model_inputs(model: Any, roles: Mapping[str, str] | None = None) -> lis
 
     Args:
         model: built Keras model.
-        roles: role of inputs whose names do not show that they take the mask or the lengths: `"mask"` or
-            `"lengths"`, by input name.
+        roles: `"mask"` or `"lengths"`, by input name, for inputs whose names do not show that they expect the
+            mask or the lengths.
 
     Raises:
         SpecError: no input has a time axis, an input expects strings, or an input cannot have its role.
@@ -124,7 +124,7 @@ def _describe_input(
 
 
 def _find_masked_input(mask: str, timed: Sequence[str]) -> str:
-    """Return the name of the input to which a mask belongs: the one that shares most words with the mask."""
+    """Return the name of the input that a mask belongs to: the input with the most similar name."""
     words = set(re.split(r"[^a-z0-9]+", mask.lower())) - {"mask"}
     return max(timed, key=lambda name: len(words & set(re.split(r"[^a-z0-9]+", name.lower()))))
 
@@ -134,7 +134,7 @@ def is_embedding(layer: Any) -> bool:
 
 
 def _find_vocab_size(model: Any, tensor: Any) -> int | None:
-    """Return the vocabulary size of the embedding that reads a tensor, else of the model's smallest one."""
+    """Return the vocabulary size of the embedding that reads a tensor, else of the smallest embedding."""
     embedding = _find_embedding(model, tensor)
     if embedding is not None:
         return int(embedding.input_dim)

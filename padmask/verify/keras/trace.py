@@ -26,7 +26,7 @@ class Traced:
     Args:
         culprit: name of the layer or operation to fix, such as the layer that drops the mask. None if
             unknown.
-        path: names of the layers from the input to the first layer whose output padding changes.
+        path: names of the layers from the input to the first layer whose output is changed by padding.
         advice: how to fix the model.
         remark: additional information, or the reason why the search failed.
         layers: masks and deviations of every layer and operation that ran.
@@ -122,7 +122,7 @@ def _find_culprit_call(runs: Runs, entry: Event, *, explicit_masks: bool) -> tup
 
     Args:
         runs: recorded runs without and with padding.
-        entry: first call whose outputs padding changes.
+        entry: first call whose outputs are changed by padding.
         explicit_masks: whether the model passes masks as arguments. Then no layer has to create a mask.
 
     Returns:
@@ -249,7 +249,7 @@ def _find_culprit_inside(runs: Runs, producer: Event) -> tuple[Event, str] | Non
 
 
 def _find_stripping_call(runs: Runs, tensor: Any) -> tuple[Event, str] | None:
-    """Return the innermost call that removes the mask from its own input; None if there is none."""
+    """Return the innermost call that removes the mask from its input tensor; None if there is none."""
     found = None
     for event in runs.padded:
         for (_, given), before, after in zip(event.inputs, event.masks_in, event.masks_after, strict=True):
@@ -277,14 +277,14 @@ def _find_mask_source(runs: Runs, event: Event, index: int) -> Event:
 
 
 def _find_sibling_embedding(event: Event) -> Event | None:
-    """Return the first embedding in the same model or layer, in case plain operations hide the connection."""
+    """Return the first embedding in the same model or layer. Plain operations may hide its connection."""
     parent = event.parent
     siblings = parent.children if parent is not None else []
     return next((child for child in siblings if "Embedding" in child.kind), None)
 
 
 def _describe_mask_suspect(runs: Runs, culprit: Event, entry: Event) -> str:
-    """Describe an earlier layer that also drops the mask, but without effect on the outputs.
+    """Describe an earlier layer that also drops the mask, if this does not affect the outputs.
 
     Returns:
         A phrase for the report, or an empty string if there is no such layer before `culprit`.
@@ -300,7 +300,7 @@ def _describe_mask_suspect(runs: Runs, culprit: Event, entry: Event) -> str:
             return (
                 ""
                 if event is entry
-                else f"{event.name} also drops the mask, but without effect on the outputs"
+                else f"{event.name} also drops the mask, but this does not affect the outputs"
             )
     return ""
 

@@ -33,7 +33,7 @@ class Runs:
         reference: calls of the run without padding.
         padded: calls of the run with padding.
         crop: function that cuts two arrays to their real positions.
-        limit: largest deviation of equal tensors, as a share of the largest value.
+        limit: largest deviation at which two tensors still count as equal, relative to the largest value.
         places: lengths of the inputs, if both runs use inputs of the same length. Otherwise empty.
     """
 
@@ -72,7 +72,7 @@ class Runs:
         return self._compare(reference.outputs, event.outputs)[1]
 
     def has_steps(self, event: Event, index: int) -> bool:
-        """Return whether an input of a call has a time axis, because its size changes or it has a mask."""
+        """Return whether an input of a call has a time axis: the input has a mask, or its size changes."""
         reference = self.counterpart.get(event)
         tensor = event.inputs[index][1]
         if reference is None or index >= len(reference.inputs):
@@ -198,7 +198,7 @@ def _record_runs(user: UserModel, verification: Verification, value: Any, limit:
 def _record_runs_of_fixed_length(
     user: UserModel, verification: Verification, value: Any, limit: float
 ) -> Runs:
-    """Record two runs with different content in the padding, for models that require a fixed length."""
+    """Record two runs with different values in the padding, for models that require a fixed length."""
     sample = verification.setup.sample
     lengths = next(iter(sample.lengths().values()))
     places = set(sample.places().values())

@@ -35,7 +35,7 @@ class UserModel:
         model: built Keras model.
         engine: backend and device of Keras.
         batch_size: maximum number of rows per call of the model.
-        roles: inputs that take the mask or the lengths, as in `find_model_inputs`.
+        roles: inputs that expect the mask or the lengths, as in `find_model_inputs`.
     """
 
     def __init__(
@@ -201,7 +201,7 @@ class UserModel:
                 return name_outputs(self.model, self._graph_call(*arrays))
         except (Exception, SystemExit) as error:  # noqa: BLE001 - a model's own code may raise anything
             raise CannotRunError(
-                f"the model fails when compiled, as in predict: {shorten(str(error))}"
+                f"the compiled model, which model.predict runs, fails: {shorten(str(error))}"
             ) from None
 
     def _trace(self, arrays: Sequence[Array]) -> Callable[..., Any]:
@@ -271,7 +271,9 @@ class UserModel:
             layer for layer in self.model._flatten_layers() if isinstance(layer, keras.layers.TimeDistributed)
         ]
         if not loops and not compiles:
-            return Check.skipped(name, "the model cannot be compiled, so it ran eagerly, as model(x)"), None
+            return Check.skipped(
+                name, "the model cannot be compiled, so the checks ran the model eagerly, as model(x) does"
+            ), None
         culprit = find_layer_path(self.model, loops[0]) if loops else None
         return Check.of(name, {"shape": ComparedDeviation(float("inf"), 0.0, wrong)}), culprit
 
@@ -289,7 +291,8 @@ class UserModel:
             if name not in graph or graph[name].shape != output.shape:
                 shape = graph[name].shape if name in graph else "none"
                 return (
-                    f"{name} has shape {shape} instead of {output.shape} when compiled, as in predict",
+                    f"{name} has shape {shape} in the compiled model, which model.predict runs, but "
+                    f"{output.shape} in the eager model",
                     True,
                 )
         return "", True
@@ -364,7 +367,7 @@ class UserModel:
     def with_other_content(
         self, value: Any, predict: Callable[[ModelBatch], Outputs]
     ) -> Callable[[ModelBatch], Outputs] | None:
-        """Return a variant of `predict` that gives the pad value another embedding; None if impossible."""
+        """Return a variant of `predict` with a different embedding for the pad value; None if impossible."""
         if not isinstance(value, (int, np.integer)) or not self._find_tables(value):
             return None
 

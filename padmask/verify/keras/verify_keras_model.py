@@ -35,7 +35,7 @@ def verify_keras_model(
     Args:
         user: model to verify.
         spec: options of the verification.
-        rows: real tokens of each row, by input name. None generates random rows.
+        rows: real tokens of each row, by input name. If None, random rows are generated.
 
     Returns:
         The report on the model, and entries for the report's environment.
@@ -170,8 +170,8 @@ def _check_tokens(slot: ModelInput, rows: Sequence[npt.NDArray[Any]]) -> None:
             )
         if (row != np.floor(row)).any():
             raise SpecError(
-                f"The input {slot.name!r} requires ids, but the data have fractions. Choose another column "
-                "with -c.",
+                f"The input {slot.name!r} requires integer ids, but the data contain non-integer values. "
+                "Choose another column with -c.",
                 options=["columns"],
             )
         if row.min() < 0:

@@ -58,7 +58,7 @@ class Subject:
         predict: function that returns the outputs for a batch, each of shape (rows, ...).
         dtype: compute dtype of the model.
         predict_uncached: `predict` without a cache; None if `predict` has no cache.
-        other: `predict` with other content in the padding; None if the content cannot be changed.
+        other: `predict` with different values in the padding; None if the values cannot be changed.
         gradient: function that returns the gradients of the outputs at real positions with respect to the
             embedded inputs, shape (rows, maxlen, ...); None if gradients are not available.
         jittered: `predict` with a rounding error added to every weight, to measure the numerical noise. None
@@ -86,9 +86,9 @@ class CheckSetup:
         subject: model to check.
         sample: all rows.
         probe: rows that also run in a batch of one row.
-        more: numbers of padding positions to add to the longest row.
+        more: amounts of padding to test: the number of padding positions after the longest row.
         interact: whether the rows of a batch influence each other.
-        notes: remarks about rows and amounts of padding that the model cannot run.
+        notes: remarks about rows and amounts of padding on which the model cannot run.
         deterministic: whether the model returns the same outputs each time it runs the same batch.
     """
 
@@ -102,7 +102,7 @@ class CheckSetup:
 
 
 def prepare(subject: Subject, sample: Sample, *, far: bool = False, alone: int = ROWS_ALONE) -> CheckSetup:
-    """Find the rows and amounts of padding that a model can run, and whether rows influence each other.
+    """Find the rows and amounts of padding on which a model can run, and whether rows influence each other.
 
     Args:
         subject: model to check.
@@ -172,7 +172,7 @@ def _keep_runnable_rows(subject: Subject, sample: Sample, notes: list[str]) -> S
 
 
 def _cut_to_quarters(sample: Sample, longest: int) -> Sample:
-    """Truncate each row to 100%, 75%, 50% or 25% of the longest length, in turn."""
+    """Truncate the rows to 100%, 75%, 50% and 25% of the maximum row length, in turn."""
     cuts = [sample.select(np.arange(i, len(sample), 4)).cut(max(1, longest * (4 - i) // 4)) for i in range(4)]
     return reduce(Sample.joined, cuts)
 
@@ -291,7 +291,7 @@ def _add_padding(subject: Subject, sample: Sample, numbers: Sequence[int]) -> De
 
 
 def compare_other_content(setup: CheckSetup, subject: Subject) -> Deviations:
-    """Compare a padded batch with the same batch after the content of the padding is replaced."""
+    """Compare a padded batch with the same batch after the values in the padding are replaced."""
     assert subject.other is not None
     # Add one position if the model supports it, because rows of equal length would have no padding.
     more = min(1, setup.more[-1])
@@ -301,7 +301,7 @@ def compare_other_content(setup: CheckSetup, subject: Subject) -> Deviations:
         name: tuple(tuple(i for i, n in places.items() if n == size) or None for size in output.shape[1:])
         for name, output in base.items()
     }
-    return compare_real_positions(setup.sample, steps, base, outputs, "other content in the padding")
+    return compare_real_positions(setup.sample, steps, base, outputs, "different values in the padding")
 
 
 def compare_empty_rows(setup: CheckSetup, subject: Subject) -> tuple[Deviations, bool]:

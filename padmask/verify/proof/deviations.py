@@ -157,7 +157,7 @@ def _floats(array: Array) -> npt.NDArray[np.float64]:
 def relative_difference(alone: Outputs, outputs: Outputs, padding: Side) -> float:
     """Return the largest difference between the outputs of a padded row and of the same row without padding.
 
-    The difference is a share of the largest absolute value of the output.
+    The difference is relative to the largest absolute value of the output.
     """
     shares = [
         difference(one, crop(outputs[name], one.shape, padding)) / (scale_of(one) or 1.0)

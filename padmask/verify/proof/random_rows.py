@@ -38,10 +38,10 @@ def draw_random_rows(
         slots: inputs of the model.
         padding: side of the padding.
         value: pad value. No random token has this value.
-        vocab_size: number of ids. None uses the sizes of the model's embeddings.
+        vocab_size: number of ids. If None, the sizes of the model's embeddings are used.
         seed: random seed.
-        different_lengths: whether the inputs of a row have different lengths, which prevents the longest
-            input from hiding a leak of the other inputs.
+        different_lengths: whether the inputs of a row have different lengths. With equal lengths, one input
+            can hide a leak in another input.
     """
     random = np.random.default_rng(seed)
     inputs: dict[str, Input] = {}
@@ -146,7 +146,7 @@ def _draw_pool(
             options=["vocab_size"],
         )
     ids = np.setdiff1d(np.arange(min(sizes)), [int(value)])
-    # Embedding(mask_zero=True) treats 0 as padding, whatever the pad value is.
+    # Embedding(mask_zero=True) treats 0 as padding, even if the pad value is different.
     ids = ids[ids != 0] if len(ids) > 1 else ids
     if not len(ids):
         raise SpecError(

@@ -18,7 +18,7 @@ from padmask.spec.pad import Side
 ModelBatch = Mapping[str, Padded]
 
 
-# Kinds of inputs whose values the proof makes from the rows of another input.
+# Kinds of inputs whose values are computed from the rows of another input.
 MADE = ("mask", "lengths")
 
 
@@ -30,10 +30,11 @@ class ModelInput:
         name: name of the input in the model.
         kind: `"tokens"` (ids), `"features"` (float vectors), `"mask"`, `"lengths"` (number of
             tokens in each row), or `"static"` (no time axis).
-        shape: shape without the batch axis. None for an axis of any size.
+        shape: shape without the batch axis; None for an axis of any size.
         dtype: dtype that the model expects.
         vocab: number of ids that the embedding accepts; None if unknown.
-        mask_of: for a mask or lengths, the name of the input that they describe.
+        mask_of: for an input of kind `"mask"` or `"lengths"`, the name of the input that the mask or lengths
+            describe.
         exact: whether `vocab` is certainly the size of the embedding that reads this input.
     """
 
@@ -54,8 +55,9 @@ class Input:
         rows: real tokens of each row.
         value: pad value.
         dtype: dtype that the model expects.
-        places: padded length that the model requires. None if the model accepts any length.
-        static: whether the input has no time axis. Then each row is a single value, which is not padded.
+        places: padded length that the model requires; None if the model accepts any length.
+        static: whether the input has no time axis. Each row of such an input is a single value, which is not
+            padded.
     """
 
     rows: Ragged

@@ -104,8 +104,8 @@ def verify_subject(
         control: control model, which runs the same checks.
         sample: rows for the checks.
         twin: whether the control model is a copy of the model without masks, which must fail. If False, the
-            control model is the same model, with random tokens as padding and a mask that is all True. It
-            may pass if the model needs no mask, such as a causal model.
+            control model is the same model, with random tokens as padding and a mask that is all True. Such a
+            control model passes if the model needs no mask, for example if the model is causal.
         extra: results of other checks of the model.
         alone: maximum number of rows that also run in a batch of one row.
         far: whether to also pad far beyond the longest row.
