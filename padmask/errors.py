@@ -1,7 +1,7 @@
 """Exception classes and their fields, and functions that format text for messages.
 
-This module imports nothing from padmask, so every other module can import it. An error says what is wrong,
-where, and what to do. The module that reads the input adds the place: the file, and the line or row.
+This module imports nothing from padmask, so every other module can import it. An error reports what is wrong,
+where, and what to do. The module that reads the input adds the location: the file, and the line or row.
 """
 
 from __future__ import annotations
@@ -132,7 +132,7 @@ class UnsupportedError(UnreadableError):
 
 
 class WorkerDiedError(UnreadableError):
-    """A file that crashes every worker process that reads it."""
+    """A file crashed every worker process that read the file."""
 
 
 class RowError(DataError):

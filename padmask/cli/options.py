@@ -252,7 +252,7 @@ def refuse_output_as_input(ctx: click.Context, given: Mapping[str, Any]) -> None
     """Raise an error if the last input looks like the output: `padmask pad in.jsonl out.parquet`.
 
     Raises:
-        SpecError: `-o` is not set, and the last of several inputs is missing or has another format.
+        SpecError: `-o` is not set, and the last of several inputs is missing or has a different format.
     """
     *others, last = given["inputs"] or ("",)
     if not others or is_typed(ctx, "output") or is_url(last) or is_pattern(last) or os.path.isdir(last):

@@ -123,8 +123,8 @@ class PadArguments:
     "own_lengths",
     multiple=True,
     metavar="NAME[=MAXLEN]",
-    help="Pad a column to a separate length, for example translation labels; repeatable. MAXLEN has the "
-    "values of --maxlen.  [default: longest]",
+    help="Pad a column to a separate length, for example translation labels; repeatable. MAXLEN accepts the "
+    "same values as --maxlen.  [default: longest]",
 )
 @setting(
     "--own-mask",

@@ -40,7 +40,7 @@ class UnpadArguments:
         to: inputs, output and report.
         columns: padded columns.
         spec: columns that mark the padding, and whether to keep them.
-        on_error: what to do with bad rows, `"fail"` or `"skip"`.
+        on_error: `"fail"` raises an error for a bad row, `"skip"` skips the row.
     """
 
     to: Output

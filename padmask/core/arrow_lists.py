@@ -206,7 +206,7 @@ def with_floats(type_: pa.DataType, float_: pa.DataType) -> pa.DataType:
 
 
 def token_type(type_: pa.DataType) -> pa.DataType:
-    """Return the type below all lists of a type.
+    """Return the type of the tokens: the innermost item type of a list type.
 
     >>> token_type(pa.list_(pa.list_(pa.float32(), 4)))
     DataType(float)

@@ -53,7 +53,7 @@ class ColumnChoice:
 
     Args:
         columns: columns to pad.
-        mask: mask to add, with the name and dtype of the mask that it replaces.
+        mask: mask to add. If it replaces a mask of the input, it has the name and dtype of that mask.
         replaced: name of the input mask that the new mask replaces; None if no mask is replaced.
         alike: names of list columns that are not padded but have the same lengths as the padded columns.
         ragged: names of columns that are not padded because their lengths differ, although they usually have
@@ -180,7 +180,7 @@ def _is_per_token(field: pa.Field) -> bool:
 
 
 def _take_place(mask: MaskSpec, replaced: str, type_: pa.DataType) -> MaskSpec:
-    """Return the mask with the name and dtype of the mask that it replaces, unless others are requested."""
+    """Return the mask to add. By default, it has the name and dtype of the input mask that it replaces."""
     named = mask.column != "mask" if mask.named is None else mask.named
     name = mask.column if named or mask.column is None else replaced
     if name != replaced:
@@ -196,7 +196,7 @@ def _mask_dtype(type_: pa.DataType) -> str:
 
 
 def list_names(schema: pa.Schema) -> list[str]:
-    """Return the names of the sequence columns whose names are unique."""
+    """Return the names of the sequence columns. Names that several columns share are left out."""
     once = {name for name, times in Counter(schema.names).items() if times == 1}
     return [field.name for field in schema if field.name in once and is_sequence(field.type)]
 
@@ -212,7 +212,7 @@ def own_groups(
     (-100, 8)
 
     Raises:
-        SpecError: a column is missing, or a mask is requested for a column without a length of its own.
+        SpecError: a column is missing, or a mask is requested for a column without a separate length.
     """
     names, masks = [name for name, _ in spec.own_lengths], dict(mask.own)
     for name in masks:

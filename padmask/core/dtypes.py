@@ -8,7 +8,7 @@ import numpy as np
 
 
 def suggest_dtype(number: Any, dtype: str) -> str:
-    """Return advice: a dtype for `number`, or another remedy if no dtype fits.
+    """Return advice for an error message: a dtype that fits `number`, or another remedy.
 
     >>> suggest_dtype(np.int64(70_000), "uint16"), suggest_dtype(np.int64(2**24 + 1), "float32")
     ('use dtype int32', 'use dtype float64 or int32')
@@ -29,7 +29,7 @@ def suggest_dtype(number: Any, dtype: str) -> str:
 
 
 def integer_dtype(number: int) -> str:
-    """Return int32 or, for numbers outside its range, the integer dtype that represents a number.
+    """Return `int32` if this dtype can represent the number, otherwise `int64`.
 
     >>> integer_dtype(70_000), integer_dtype(2**31)
     ('int32', 'int64')

@@ -65,7 +65,7 @@ def refuse_permuted(type_: pa.DataType) -> None:
 
 
 def refuse_flat_shape(field: pa.Field) -> None:
-    """Refuse an extension type with a shape, unknown to Arrow, whose values are stored as one flat list.
+    """Refuse an extension type that Arrow does not know, if it has a shape but stores values as a flat list.
 
     Raises:
         SpecError: a value has more axes than its list has levels. The message completes a sentence.

@@ -48,7 +48,7 @@ class Padded:
 
 
 def read_mask(mask: Ragged) -> tuple[Segments, list[Fault]]:
-    """Find the real tokens in mask rows, whose padding must be at the start or the end of the row.
+    """Find the real tokens in mask rows. The padding of a row must be at its start or its end.
 
     >>> rows = np.array([True, True, False, False, True, True, False, True])
     >>> segments, faults = read_mask(Ragged(rows, np.array([0, 3, 5]), np.array([3, 2, 3])))
@@ -59,8 +59,8 @@ def read_mask(mask: Ragged) -> tuple[Segments, list[Fault]]:
         mask: mask rows of bools, or of 0 and 1. The rows may differ in length.
 
     Returns:
-        The segments of the real tokens, and a `Fault` for each row whose real tokens are not one contiguous
-        run at the start or the end of the row.
+        The segments of the real tokens, and a `Fault` for each row in which the real tokens are not one
+        contiguous run at the start or the end.
     """
     real = mask.values.astype(bool)
     ends = mask.starts + mask.lengths

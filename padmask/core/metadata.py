@@ -70,7 +70,7 @@ def read_descriptions(
         remedy: what to do if the metadata are not valid, for the error.
 
     Returns:
-        The descriptions, those of the last run first; an empty list if the metadata describe no padding.
+        The descriptions, those of the last run first. The list is empty if the metadata describe no padding.
 
     Raises:
         DataError: a description is not valid.

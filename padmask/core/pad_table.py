@@ -36,9 +36,9 @@ def pad_table(
     Args:
         table: table with one or more list columns. All other columns stay unchanged.
         columns: names, `Column`s, short forms such as `"labels:int64=-100"`, or a mapping from names to pad
-            values. Default: `input_ids`, otherwise `tokens`, otherwise the only list column. By default,
-            columns such as `labels` and `token_type_ids` are padded too, if they have the same lengths in the
-            first 1,000 rows.
+            values. Default: `input_ids`, otherwise `tokens`, otherwise the only list column. The default also
+            includes columns such as `labels` and `token_type_ids`, if they have the same lengths in the first
+            1,000 rows.
         spec: how to pad. Default: `PadSpec()`.
         mask: which mask to add. Default: `MaskSpec()`, a bool column `mask`. The mask replaces an
             `attention_mask` that contains only ones.

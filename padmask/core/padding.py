@@ -64,10 +64,10 @@ def find_padding(  # noqa: PLR0913 - one keyword for each fact
 ) -> Padding | None:
     """Return the columns that mark the padding of a dataset, or None for a dataset without padding.
 
-    The function uses the requested columns first, then the columns that the metadata name, then a column with
-    the name and type of a mask. Tokenizers also write masks of ones for rows without padding. Therefore, if
-    the first rows are available, a mask found by its name counts only if it contains a 0 in a row that is as
-    long as the same row of one of the columns. A mask with padmask's default name also counts if its rows
+    The function uses the requested columns first, then the columns in the metadata, then a column with the
+    name and type of a mask. Tokenizers also write masks of ones for rows without padding. Therefore, if the
+    first rows are available, a mask found by its name counts only if some row of the mask contains a 0 and is
+    as long as the same row of one of the columns. A mask with padmask's default name also counts if its rows
     have one length or contain a 0.
 
     >>> schema = pa.schema([("input_ids", pa.list_(pa.int32())), ("attention_mask", pa.list_(pa.int8()))])
@@ -178,7 +178,8 @@ def _refuse_different_padding(
 ) -> None:
     """Raise an error if files are padded differently, because padmask reads all files in the same way.
 
-    Pad values may differ. Sides may differ too, because a mask shows the side in each row.
+    Pad values may differ. The sides of the padding may differ too, because a mask marks the padding in each
+    row.
     """
     compared = set(columns)
     known = [group for found in groups.values() for group in found]
@@ -277,7 +278,7 @@ def check_padding(schema: pa.Schema, found: Padding) -> None:
     """Check that the mask and length columns exist, are unique, and have valid types.
 
     Raises:
-        SpecError: a column is missing, not unique, or of another type.
+        SpecError: a column is missing, not unique, or has an unsupported type.
     """
     if found.mask is not None:
         type_ = only_field(schema, found.mask, "mask_column").type

@@ -141,8 +141,8 @@ def find_misfits(ragged: Ragged, dtype: str, rounds: bool = True) -> list[Fault]
     """Return a `Fault` for each row with a token that `dtype` cannot represent.
 
     An int must fit the dtype, and a float dtype must represent the int exactly. A float becomes an int only
-    if it is finite and has no fraction. A float64 may be rounded to float32, but must not overflow. Without
-    `rounds`, a float of at least 2**24 must not change. A bool is not a number.
+    if its value is an integer. A float64 may be rounded to float32, but must not overflow. Without `rounds`,
+    a float of at least 2**24 must not change. A bool is not a number.
 
     >>> find_misfits(Ragged.from_arrow(pa.array([[1, 2**31]]))[0], "int32")[0].reason
     'position 1: 2147483648 does not fit int32; use dtype int64'

@@ -135,7 +135,7 @@ def choose_unpad_jobs(
     spec: UnpadSpec,
     read_first: ReadFirst | None = None,
 ) -> UnpadJob:
-    """Choose the columns to unpad in each group that `find_padded_groups` returns, as one job.
+    """Choose the columns to unpad in each group from `find_padded_groups`, and return them as one job.
 
     Raises:
         SpecError: as in `choose_unpad_job`.
@@ -155,7 +155,7 @@ def choose_unpad_job(
 
     >>> schema = pa.schema([("input_ids", pa.list_(pa.int32())), ("mask", pa.list_(pa.bool_()))])
     >>> choose_unpad_job(schema, (), UnpadSpec(), Padding("mask", None))
-    UnpadJob(columns=('input_ids',), mask='mask', length=None, padding='post', dropped=('mask',))
+    UnpadJob(columns=('input_ids',), mask='mask', length=None, padding='post', dropped=('mask',), also=())
 
     Args:
         schema: schema of the table.
@@ -440,7 +440,7 @@ def cut_columns(batch: pa.RecordBatch, segments: Sequence[Segments], job: UnpadJ
     Args:
         batch: the padded rows.
         segments: positions of the tokens, for the job and for each job in `job.also`.
-        job: what to unpad.
+        job: columns to unpad, and columns to leave out.
     """
     arrays = {
         name: cut_lists(batch.column(name), its.starts, its.counts)

@@ -57,7 +57,7 @@ def output_format(path: str, asked: str | None) -> FormatTraits:
         return DEFAULT_FORMAT
     suffixes = join_or([traits.suffixes[0] for traits in output_formats()])
     raise SpecError(
-        f"The suffix of the output {display_path(path)!r} belongs to no format. Use {suffixes}, or set "
+        f"The format of the output {display_path(path)!r} is unknown. Use the suffix {suffixes}, or set "
         "--output-format. If the output is a folder, end the path with /."
     )
 

@@ -31,7 +31,7 @@ class Batch:
     """Decoded rows of an input.
 
     Args:
-        columns: the rows as Arrow columns. A row with a fault is null.
+        columns: the rows as Arrow columns. A row that could not be read is null.
         source: name of the input, for messages.
         numbers: line number (from 1) or row number (from 0) of each row, int64, shape (rows,).
         unit: `"line"` or `"row"`, the unit of `numbers`.

@@ -95,7 +95,7 @@ def printable_line(text: str) -> str:
 
 
 def print_line(markup: str, console: Console, style: str | None = None) -> None:
-    """Print text that rich does not wrap: a terminal wraps it, and a pipe receives one line."""
+    """Print text without wrapping by rich. A terminal wraps long lines, and a pipe receives one line."""
     console.print(markup, style=style, soft_wrap=True)
 
 

@@ -229,7 +229,7 @@ def _refuse_all_skipped(found: bool, left_out: Sequence[ShardRecord]) -> None:
     """Raise an error if all shards were skipped.
 
     Raises:
-        UnreadableError: no shard can be read. The message is that of the first shard.
+        UnreadableError: no shard can be read. The message is the error of the first shard.
     """
     if not found and left_out:
         raise UnreadableError(min(left_out, key=lambda record: record.index).fault)

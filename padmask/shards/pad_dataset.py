@@ -29,8 +29,8 @@ from padmask.stream.progress import ProgressCallback
 DELETED = "files of the earlier dataset that were deleted, because no new file has the same name: {:,}"
 
 REPLACED = (
-    "inputs of the earlier dataset whose output files were replaced, because other inputs have "
-    "output files of the same name: {}"
+    "inputs of the earlier dataset whose output files were replaced, because output files of other inputs "
+    "have the same names: {}"
 )
 
 PADDED_AGAIN = (

@@ -80,7 +80,7 @@ def read_options(files: ReadOptions | None) -> ReadOptions:
     padmask.errors.SpecError: `files` sets max_bytes, but this function writes no output. Use ReadOptions.
 
     Raises:
-        SpecError: the argument has another type, or sets an output option.
+        SpecError: the argument has the wrong type, or sets an output option.
     """
     given = or_default("files", files, ReadOptions)
     reading = {field.name for field in fields(ReadOptions)}

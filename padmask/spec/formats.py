@@ -18,8 +18,8 @@ class FormatTraits:
         name: name of the format in options, such as `jsonl`.
         title: name of the format in messages, such as `JSON Lines`.
         suffixes: file name suffixes. Files that padmask creates in a folder get the first suffix.
-        unsure_suffixes: suffixes that settings have too. In a folder, a file with such a suffix is data only
-            if no other file is.
+        unsure_suffixes: suffixes that are also common for settings. In a folder, a file with such a suffix
+            counts as data only if there are no other data files.
         magic: byte strings that files of this format start with; empty if the first bytes are not fixed.
         reader: `"module:class"` of the reader; None if padmask does not read the format.
         writer: `"module:class"` of the writer; None if padmask does not write the format.

@@ -112,7 +112,7 @@ def _without_repeated(files: Sequence[InputFile]) -> tuple[list[InputFile], list
     """Return each file once, and the paths of the files that appear more than once.
 
     The same file may have several paths, such as `a.jsonl` and `./a.jsonl`, but has one name in one folder. A
-    link in the same folder has another name, so it is another file.
+    link in the same folder has a different name, so it counts as a separate file.
     """
     folders: dict[str, str] = {}
     once: dict[str, InputFile] = {}
@@ -369,7 +369,7 @@ def _unlisted_remote(base: Url, names: Iterable[str], matched: Sequence[str]) ->
 
 
 def _unlisted(names: Iterable[str], prefix: str, listed: Collection[str]) -> set[str]:
-    """Return the names below the folder `prefix` whose relative path is not listed."""
+    """Return the names below the folder `prefix` that are not listed by their relative path."""
     return {name for name in names if name.startswith(prefix) and name.removeprefix(prefix) not in listed}
 
 

@@ -183,7 +183,7 @@ def _create_temporary(target: str, path: str) -> tuple[int, str | None]:
 
 
 def _can_link_unnamed(folder: str) -> bool:
-    """Return whether the file system can create an unnamed file, and can give it a name later."""
+    """Return whether the file system can create an unnamed file and name the file later."""
     if not hasattr(os, "O_TMPFILE"):
         return False
     probe = os.open(folder, os.O_TMPFILE | os.O_WRONLY | os.O_CLOEXEC, 0o600)

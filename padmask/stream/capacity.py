@@ -141,7 +141,7 @@ def _suggestion(lengths: LengthStats, spec: PadSpec, widths: PositionBytes, limi
 
 
 def refuse_zero_maxlen(plan: Plan, lengths: LengthStats | None, source: str) -> None:
-    """Raise an error if the maxlen that was found is 0, because the output would lose or hold no tokens.
+    """Raise an error if the maxlen that was found is 0, because the output would contain no tokens.
 
     Args:
         plan: the plan.

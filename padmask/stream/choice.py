@@ -30,8 +30,8 @@ class Beside:
     """Information about columns that are not padded, for the summary.
 
     Args:
-        unpadded: columns that have the same lengths as the padded columns, with the command-line options that
-            would pad them.
+        unpadded: columns that have the same lengths as the padded columns. Each has the command-line options
+            that would pad it.
         remarks: facts that require no action, as sentences.
         notes: warnings, as sentences.
         hint: likely reason for errors about vectors, as a sentence; empty if unknown.

@@ -1,4 +1,4 @@
-"""The columns of a dataset with the token types to read: JSON Lines have no types, so the rows decide."""
+"""The columns of a dataset with the token types to read. For JSON Lines, the rows determine the types."""
 
 from __future__ import annotations
 

@@ -224,7 +224,7 @@ def read_text_rows(chunk: Chunk, job: Job, longest: int | None = None) -> TextRo
 
 
 def _are_ones(raws: Sequence[msgspec.Raw | None], lengths: Positions) -> bool:
-    """Return whether all values are lists of ones, of these lengths. `rows` reports other values."""
+    """Return whether all values are lists of ones with these lengths. `rows.py` reports all other values."""
     found = read_ids(raws, "int32")
     if found is None or not np.array_equal(found.lengths, lengths):
         return False

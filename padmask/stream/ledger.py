@@ -16,8 +16,8 @@ class Ledger:
     Args:
         rows_read: number of input rows, up to `--limit`.
         rows_used: number of input rows whose tokens are in the output.
-        rows_written: number of output rows. A planner may write several rows for an input row, or one for
-            several.
+        rows_written: number of output rows. An input row may become several output rows, or several input
+            rows may become one.
         rows_dropped: number of overlong or empty rows that were dropped on request.
         rows_rejected: number of bad rows that were skipped (`--on-error skip`).
         rows_truncated: number of used rows that lost tokens.
@@ -84,8 +84,8 @@ class PadResult:
         maxlen_exact: maxlen before rounding up to a multiple.
         padding: side of the padding.
         columns: names of the padded columns.
-        unpadded: columns that have the same lengths as the padded columns but were not padded, with the
-            command-line options that would pad them.
+        unpadded: columns that were not padded, although they have the same lengths as the padded columns.
+            Each has the command-line options that would pad it.
         notes: warnings and other messages for the user.
         shards: number of output files, if the output is a folder.
         resumed: number of output files from an earlier run that `resume` kept.
@@ -124,8 +124,8 @@ class UnpadResult:
         columns: names of the unpadded columns.
         mask_column: name of the mask column; None if only a length column marked the padding.
         length_column: name of the length column; None if there is no length column.
-        still_padded: columns that have the same padded lengths as the unpadded columns but were not
-            unpadded, with the command-line options that would unpad them.
+        still_padded: columns that still have padding, although their padded lengths are those of the unpadded
+            columns. Each has the command-line options that would unpad it.
         notes: warnings and other messages for the user.
     """
 

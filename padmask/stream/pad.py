@@ -58,13 +58,13 @@ def pad_file(
     {"input_ids":[9,0],"mask":[true,false]}
 
     Args:
-        inputs: one or more paths, which are read as one dataset. A folder stands for its data files, and `-`
-            for standard input.
+        inputs: one or more paths, which are read as one dataset. A folder means all data files in the folder.
+            `-` is standard input.
         output: path of the output file, or `-` for standard output. If the run fails, no file is written.
         columns: as in `pad_table`.
         spec: how to pad; default `PadSpec()`.
         mask: mask to add; default `MaskSpec()`.
-        policy: which rows to write; default `RowPolicy()`.
+        policy: what to do with overlong, empty and bad rows; default `RowPolicy()`.
         files: formats, limits and tuning; default `FileOptions()`.
         progress: function that is called regularly with a `Progress`.
 

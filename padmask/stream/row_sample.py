@@ -70,7 +70,7 @@ class KeptRow:
 
 @dataclass(frozen=True)
 class Pick:
-    """A rule that selects the rows with the smallest keys. For equal keys, earlier rows take precedence.
+    """A rule that selects the rows with the smallest keys. If keys are equal, earlier rows take precedence.
 
     Args:
         count: maximum number of rows to select.

@@ -177,7 +177,7 @@ def _check_ones(batch: Batch, name: str, lengths: npt.NDArray[np.int64]) -> list
 
 
 def _remedy_of(fault: Fault, job: Job) -> str:
-    """Return what to do about a fault, with the likely reason for bad vectors."""
+    """Return the remedy for a fault, including the likely reason for errors about vectors."""
     hint = job.beside.hint if fault.column == job.columns[0].name else ""
     return (f"The {hint}. " if hint else "") + "Fix the row, or skip bad rows with --on-error skip."
 

@@ -77,13 +77,13 @@ def unpad_file(
     {"input_ids":[7]}
 
     Args:
-        inputs: one or more paths, which are read as one dataset. A folder stands for its data files, and `-`
-            for standard input.
+        inputs: one or more paths, which are read as one dataset. A folder means all data files in the folder.
+            `-` is standard input.
         output: path of the output file, or `-` for standard output. If the run fails, no file is written.
         columns: as in `unpad_table`.
         spec: how to find the padding; default `UnpadSpec()`.
-        on_error: what to do with a row whose mask or length does not fit its tokens: `"fail"` raises an
-            error, `"skip"` skips the row.
+        on_error: `"fail"` raises an error for a row with a mask or length that does not match its tokens,
+            `"skip"` skips the row.
         files: formats, limits and tuning; default `FileOptions()`.
         progress: function that is called regularly with a `Progress`.
 
@@ -92,7 +92,7 @@ def unpad_file(
 
     Raises:
         SpecError: an option is not valid, or does not fit the data.
-        RowError: the mask or length of a row does not fit its tokens.
+        RowError: the mask or length of a row does not match its tokens.
         DataError: the input cannot be read.
         OutputError: the output cannot be written.
     """

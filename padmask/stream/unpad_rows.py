@@ -34,7 +34,7 @@ class UnpadRows:
         ledger: counts of rows and tokens read, including refused rows.
         refused: rows that are not written.
         consumed: number of input bytes read so far, for progress reports.
-        also: places of the real tokens for each job in `UnpadJob.also`.
+        also: positions of the real tokens, for each job in `UnpadJob.also`.
     """
 
     rows: npt.NDArray[np.int64]
@@ -49,7 +49,7 @@ class UnpadRows:
 def find_tokens(
     batch: Batch, job: UnpadJob, masks: MaskTexts | None, on_error: OnError, consumed: int = 0
 ) -> UnpadRows:
-    """Find the real tokens of each row, and separate the rows whose mask, lengths and tokens disagree.
+    """Find the real tokens of each row, and separate the rows in which mask, length and tokens disagree.
 
     Args:
         batch: rows with their padded columns.
@@ -83,7 +83,7 @@ def lengths_of(batch: Batch, job: UnpadJob) -> Sequence[Any] | None:
 
 
 def _json_length(text: msgspec.Raw | None) -> Any:
-    """Parse a length. Return the start of its text if it cannot be parsed."""
+    """Parse a length. If the length cannot be parsed, return the start of its text."""
     if text is None:
         return None
     try:

@@ -219,8 +219,8 @@ def _replace_infinite(value: Any) -> Any:
 def describe_finding(finding: Finding) -> list[tuple[Place | None, str]]:
     """Return the lines that describe a finding, each with its place.
 
-    Bad rows have one line per example, because each example has a reason of its own. All other findings have
-    one line, at the first example.
+    Bad rows have one line per example, because the reason may differ between examples. All other findings
+    have one line, at the first example.
 
     >>> from padmask.verify.data.rules import RULES
     >>> rule, line = RULES["row-fully-masked"], Place("a.jsonl", "line", 3)

@@ -121,4 +121,4 @@ def test_notes_in_all_commands(here: Run, verb: str) -> None:
     }
     done = here(verb, "data", "data/a.jsonl", *more.get(verb, []))
     text = " ".join((done.stdout + done.stderr).split())
-    assert "settings.json" in text and "read once: data/a.jsonl" in text
+    assert "settings.json" in text and "only once: data/a.jsonl" in text

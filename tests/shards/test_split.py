@@ -179,8 +179,8 @@ def test_types_of_pieces_join(lists):
             [1, 2**53 + 1],
             "line 3, field 'x': the field contains floats",
         ),
-        ([1, -1], [1, 2**63], "line 4, field 'x': no 64-bit integer .* 9223372036854775808 and"),
-        ([1, 2**63], [1, -1], "line 4, field 'x': no 64-bit integer .* -1 and"),
+        ([1, -1], [1, 2**63], "line 4, field 'x': no 64-bit integer type can represent both 92233720"),
+        ([1, 2**63], [1, -1], "line 4, field 'x': no 64-bit integer type can represent both -1 and"),
         (
             [1, -(2**53) - 1],
             [0.5],

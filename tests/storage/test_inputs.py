@@ -154,7 +154,7 @@ def test_repeated_file_is_read_once(data: Path, monkeypatch: pytest.MonkeyPatch,
     found = find_inputs(inputs)
     assert [os.path.normpath(file.path) for file in found.files].count("data/a.jsonl") == 1
     assert "data/a.jsonl" in found.repeated
-    assert any("read once: data/a.jsonl" in note for note in found.notes)
+    assert any("only once: data/a.jsonl" in note for note in found.notes)
 
 
 def test_link_with_another_name_is_read(data: Path) -> None:

@@ -21,8 +21,8 @@ class TokenKinds:
     """Counts of the rows of a field by kind of token, which determine the token type of the field.
 
     The most frequent kind (numbers, strings, bools or vectors) is used, so that a single bad row does not
-    make other rows bad. On a tie, plain tokens take precedence over vectors, and earlier rows over later
-    rows. Numbers are floats if the first row of numbers contains a float, otherwise ints.
+    make other rows bad. On a tie, plain tokens take precedence over vectors, and the kinds of earlier rows
+    over those of later rows. Numbers are floats if the first row of numbers contains a float, otherwise ints.
 
     >>> TokenKinds([[["a"]], [2, 1.0], [3]]).sequence()
     ListType(list<item: double>)

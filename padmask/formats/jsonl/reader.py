@@ -266,7 +266,7 @@ class JsonlReader:
 def add_other_columns(batch: Batch, others: pa.Schema) -> Batch:
     """Convert all fields of JSON rows to columns, in the order of `others`.
 
-    `decode` does not convert these fields, because rejected rows may have values of other types.
+    `decode` does not convert these fields, because rejected rows may have values of different types.
     """
     assert batch.objects is not None
     have = dict(zip(batch.columns.schema.names, batch.columns.columns, strict=True))
@@ -326,7 +326,7 @@ def _all_objects(data: bytes, lines: list[bytes]) -> list[Object] | None:
 
 
 def _parse(data: bytes, lines: list[bytes]) -> tuple[list[Object], list[Fault]]:
-    """Parse each line. For a line that is not a JSON object, return an empty dict and a fault."""
+    """Parse each line. For a line that is not a JSON object, return an empty dict and a `Fault`."""
     all_objects = _all_objects(data, lines)
     if all_objects is not None:
         return all_objects, []

@@ -28,12 +28,12 @@ _read_strings = msgspec.json.Decoder(list[list[str]]).decode
 def read_sequences(
     raws: list[msgspec.Raw | None], type_: pa.DataType, requested: bool = False
 ) -> tuple[pa.Array, list[Fault]]:
-    """Parse token lists to an Arrow list column. A row with a fault is null.
+    """Parse token lists to an Arrow list column. A bad row is null.
 
     Args:
         raws: JSON value of each row; None if the key is missing.
         type_: list type of the column.
-        requested: whether the user requested the dtype. Ints may then be written as floats such as 1.0, and
+        requested: whether the user requested the dtype. If so, ints may be written as floats such as 1.0, and
             large floats may be rounded.
     """
     array = _plain_sequences(raws, type_, requested)
@@ -109,7 +109,7 @@ def _numbers(text: bytes, type_: pa.DataType, requested: bool) -> npt.NDArray[An
 def _odd_sequences(
     raws: list[msgspec.Raw | None], type_: pa.DataType, requested: bool
 ) -> tuple[pa.Array, list[Fault]]:
-    """Parse token lists row by row, with a `Fault` for each row that is not a valid token list."""
+    """Parse token lists row by row. Return a `Fault` for each row that is not a valid token list."""
     rows: list[Any] = []
     faults = []
     for i, raw in enumerate(raws):
@@ -125,7 +125,7 @@ def _odd_sequences(
 
 
 def read_items(raws: Sequence[msgspec.Raw | None]) -> tuple[list[list[msgspec.Raw]], list[Fault]]:
-    """Split JSON lists of any type into the text of their items. For a bad row, return no items and a fault.
+    """Split JSON lists of any type into the text of their items, and return a `Fault` for each bad row.
 
     >>> rows, faults = read_items([msgspec.Raw(b"[1.50, [2]]"), None])
     >>> [bytes(item) for item in rows[0]], faults

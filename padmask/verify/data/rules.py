@@ -113,7 +113,7 @@ class Finding:
         }
 
     def extend(self, count: int, places: Iterable[Place], reasons: Iterable[str] = ()) -> None:
-        """Count more violations. Only the first places and reasons of all violations are examples."""
+        """Count more violations. Only the first violations are stored as examples."""
         self.count += count
         self.examples += islice(places, EXAMPLES - len(self.examples))
         self.reasons += islice(reasons, EXAMPLES - len(self.reasons))
@@ -186,7 +186,7 @@ class Audit:
         return self._range.get(name)
 
     def pad_value(self, name: str) -> Any:
-        """Return the pad value found in padded positions, for a column whose pad value was unknown."""
+        """Return the pad value found in padded positions, for a column with an unknown pad value."""
         return self._pads.get(name)
 
     def join(self, later: Audit) -> None:
@@ -289,7 +289,7 @@ class Audit:
         self._report("cudnn-fallback", (kept == 0) | holes | ~mask[:, 0], place)
 
     def add_types(self, column: str, types: Mapping[str, str]) -> None:
-        """Report files in which the type of a column differs from its type in the first file.
+        """Report files in which a column has a different type than in the first file.
 
         Args:
             column: name of the column.
@@ -335,7 +335,7 @@ class Audit:
         self._report("length-range", bad, place)
 
     def add_invalid_masks(self, bad: Flags, place: Places, mask: str | None = None) -> None:
-        """Report rows whose mask, the column `mask`, is invalid or differs in length from the ids."""
+        """Report rows in which the column `mask` is not a valid mask or differs in length from the ids."""
         self._report("mask-shape", bad, place, column=mask)
 
     def add_unequal(self, bad: Flags, width: int, place: Places) -> None:

@@ -19,7 +19,7 @@ class Float64Mode:
         self._is_possible: bool | None = None
 
     def is_possible(self, run: Callable[[], object]) -> bool:
-        """Return whether `run()` succeeds in float64. Custom code of a model may require another dtype."""
+        """Return whether `run()` succeeds in float64. Custom code of a model may require a specific dtype."""
         if self._is_possible is None:
             self._is_possible = False
             with suppress(Exception), self:

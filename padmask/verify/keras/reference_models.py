@@ -61,7 +61,7 @@ class _Weights:
 class _SharedTraceLSTM(keras.layers.LSTM):  # type: ignore[misc]
     """An LSTM that TensorFlow traces only once, although several models share the layer.
 
-    Tracing the loop of the LSTM takes most of the time for building a small model.
+    Most of the time for building a small model is needed for tracing the LSTM loop.
     """
 
     def __init__(self, *arguments: Any, **options: Any) -> None:

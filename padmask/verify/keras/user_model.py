@@ -220,7 +220,7 @@ class UserModel:
         return compiled
 
     def call(self, tensors: list[Any]) -> Any:
-        """Call the model with a list of tensors, arranged as the model expects its inputs."""
+        """Call the model with a list of tensors, converted to the structure that the model expects."""
         graph = graph_of(self.model)
         if getattr(graph, "inputs", None):
             names = [slot.name for slot in self.slots]

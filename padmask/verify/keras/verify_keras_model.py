@@ -160,7 +160,7 @@ def _check_shape(slot: ModelInput, row: npt.NDArray[Any] | None) -> None:
 
 
 def _check_tokens(slot: ModelInput, rows: Sequence[npt.NDArray[Any]]) -> None:
-    """Check that the values are valid ids, because Keras would silently round or wrap other values."""
+    """Check that the values are valid ids, because Keras would silently round or wrap invalid values."""
     for row in rows:
         if row.dtype.kind not in "iuf":
             raise SpecError(
