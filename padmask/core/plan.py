@@ -104,7 +104,7 @@ def make_plan(spec: PadSpec, lengths: LengthStats | None = None) -> Plan:
     """Return the plan with the numeric maxlen of all rows.
 
     >>> make_plan(PadSpec(maxlen="longest", pad_to_multiple_of=8), LengthStats.of([3, 9]))
-    Plan(maxlen=16, found='longest', exact=9)
+    Plan(maxlen=16, found='longest', exact=9, own={})
 
     Args:
         spec: how to pad.
