@@ -154,8 +154,9 @@ def choose_unpad_job(
     """Choose the columns to unpad and the columns that mark the padding.
 
     >>> schema = pa.schema([("input_ids", pa.list_(pa.int32())), ("mask", pa.list_(pa.bool_()))])
-    >>> choose_unpad_job(schema, (), UnpadSpec(), Padding("mask", None))
-    UnpadJob(columns=('input_ids',), mask='mask', length=None, padding='post', dropped=('mask',), also=())
+    >>> job = choose_unpad_job(schema, (), UnpadSpec(), Padding("mask", None))
+    >>> job.columns, job.mask, job.padding, job.dropped
+    (('input_ids',), 'mask', 'post', ('mask',))
 
     Args:
         schema: schema of the table.

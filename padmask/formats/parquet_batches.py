@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import groupby
-from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -65,15 +64,15 @@ def _piece_rows(file: pq.ParquetFile, number: int, names: Sequence[str] | None) 
     """Return the number of rows to decode at a time: a power of 2, chosen from the sizes in the footer."""
     low, high = PIECE_ROWS
     # With a broken footer, reading a row raises an error, but reading the counts of a column would abort the
-    # process.
+    # process. So look only at the columns that were read.
     next(file.iter_batches(1, row_groups=[number], columns=names), None)
     group = file.metadata.row_group(number)
-    columns = (group.column(i) for i in range(group.num_columns))
-    values = max((column.num_values for column in columns if _is_read(column, names)), default=0)
+    read = (i for i in range(group.num_columns) if _is_read(file.schema.column(i).path, names))
+    values = max((group.column(i).num_values for i in read), default=0)
     rows = int(BATCH_VALUES * group.num_rows // (PIECES * max(1, values)))
     return int(2 ** (max(low, min(high, rows)).bit_length() - 1))
 
 
-def _is_read(column: Any, names: Sequence[str] | None) -> bool:
-    path: str = column.path_in_schema
+def _is_read(path: str, names: Sequence[str] | None) -> bool:
+    """Return whether the column at a path is one of these columns, or part of one."""
     return names is None or any(path == name or path.startswith(f"{name}.") for name in names)

@@ -265,7 +265,7 @@ def log(tmp_path: Path) -> Iterator[Path]:
 @pytest.mark.slow
 def test_inputs_are_listed_once(log: Path, here: Run) -> None:
     bucket = Bucket("test-listed")
-    for name in ("a.jsonl", "deep/b.jsonl", "readme.txt"):
+    for name in ("a.jsonl", "deep/b.jsonl", "notes.txt"):
         bucket.write(f"data/{name}", LINE.encode())
     for path in ("data/", "data/**/*"):
         for args in (
@@ -282,7 +282,7 @@ def test_inputs_are_listed_once(log: Path, here: Run) -> None:
             listings = [line for line in asked if "max-keys=1000" in line and "prefix=data" in line]
             assert len(listings) == 1, listings
             if args[0] == "pad":
-                assert "readme.txt" in done.stderr
+                assert "notes.txt" in done.stderr
 
 
 @pytest.mark.slow

@@ -258,13 +258,13 @@ def pads(fork_server: ForkServer, tmp_path: Path, verb: str) -> Pads:
 
 # The time before the first row is written, after an earlier pass over the input.
 BETWEEN = """
-import padmask.stream.pad, padmask.stream.unpad
+import padmask.stream.plans, padmask.stream.unpad
 def first(plain):
     def faulty(*args):
         fault()
         return plain(*args)
     return faulty
-padmask.stream.pad.make_plan = first(padmask.stream.pad.make_plan)
+padmask.stream.plans.plan_job = first(padmask.stream.plans.plan_job)
 padmask.stream.unpad._unpad_all = first(padmask.stream.unpad._unpad_all)
 """
 
@@ -882,12 +882,12 @@ import os
 os.close(2)
 import sys
 sys.stderr = None
-import padmask.stream.pad as pipeline
-plain = pipeline.make_plan
+import padmask.stream.plans as pipeline
+plain = pipeline.plan_job
 def faulty(*args):
     os.write(2, b"noise")
     return plain(*args)
-pipeline.make_plan = faulty
+pipeline.plan_job = faulty
 """
     done = pads("-", "-o", target, fault=fault, input=b'{"input_ids": [1]}\n')
     assert done.returncode == 0, done

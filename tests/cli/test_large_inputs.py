@@ -143,7 +143,8 @@ def test_million_empty_arrow_rows(tmp_path: Path, suffix: str, policy: str) -> N
     )
     with pa.ipc.new_file(source, table.schema) as out:
         out.write_table(table)
-    result = padmask.pad_file(source, output, policy=padmask.RowPolicy(empty_rows=policy))
+    spec, rows = padmask.PadSpec(maxlen=0), padmask.RowPolicy(empty_rows=policy)
+    result = padmask.pad_file(source, output, spec=spec, policy=rows)
     kept = count if policy == "keep" else 0
     assert (result.ledger.rows_read, result.ledger.rows_written, result.maxlen) == (count, kept, 0)
     if suffix == "jsonl":

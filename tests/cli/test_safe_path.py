@@ -113,7 +113,7 @@ COMMANDS = {
     "inspect": "inspect ../data/0.jsonl --json",
     "no model": "verify ../data/padded.parquet --no-model",
     "workers": "pad ../data/*.jsonl -o ../out/ --workers 2",
-    "inspect a folder": "inspect . --workers 2 --json",
+    "inspect files": "inspect 0.jsonl 1.jsonl --workers 2 --json",
     "version": "--version",
 }
 SLOW = {
@@ -123,7 +123,7 @@ SLOW = {
 
 
 def check(place: Place, how: str, line: str) -> None:
-    launcher, cwd = place.launcher(how), place.data if "inspect ." in line else place.here
+    launcher, cwd = place.launcher(how), place.data if "inspect 0" in line else place.here
     if "padded" in line:
         place.run([*launcher, "pad", "0.jsonl", "-o", "padded.parquet", "--quiet"], place.data)
     command = [*launcher, *line.split()]
