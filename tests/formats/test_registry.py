@@ -68,7 +68,7 @@ def test_write_only_format_is_no_input(tmp_path):
 
 
 def test_missing_suffix_lists_suffixes():
-    with pytest.raises(SpecError, match=r"Use \.jsonl, \.parquet, \.arrow or \.npz, or set"):
+    with pytest.raises(SpecError, match=r"Use the suffix \.jsonl, \.parquet, \.arrow or \.npz, or set"):
         output_format("out", None)
 
 
