@@ -29,7 +29,7 @@ RUNS_CODE = "may run code"
 
 WRITES = "specifies a file to write"
 
-CHANGES_CHECKS = "changes which checks verify runs"
+CHANGES_CHECKS = "changes which checks padmask verify runs"
 
 PASSES_BAD_ROWS = "allows a run to succeed with bad rows"
 

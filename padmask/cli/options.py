@@ -124,8 +124,8 @@ def input_options(command: Command) -> Command:
                 multiple=True,
                 metavar="NAME[:DTYPE][=VALUE]",
                 help="Column to pad, with an optional dtype and pad value; repeatable.  [default: "
-                "input_ids, else tokens, else the only list column; also columns of the same lengths, such "
-                "as labels and token_type_ids]",
+                "input_ids, else tokens, else the only list column; with it labels, token_type_ids and "
+                "similar columns that have the same lengths]",
             ),
             setting(
                 "--maxlen",

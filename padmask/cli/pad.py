@@ -131,7 +131,7 @@ class PadArguments:
     "own_masks",
     multiple=True,
     metavar="NAME=COLUMN",
-    help="Add a mask COLUMN for the column NAME of --own-length; repeatable.",
+    help="Add the mask of column NAME, which --own-length lists, as a new column; repeatable.",
 )
 @setting(
     "--overlong",

@@ -129,7 +129,7 @@ def groups_to_keep(schema: pa.Schema, changed: Collection[str]) -> list[dict[str
 
 
 def described_names(schema: pa.Schema) -> set[str]:
-    """Return the names of the columns and masks that the metadata of a schema describe."""
+    """Return the names of the columns and masks in the metadata of a schema."""
     groups = groups_to_keep(schema, ())
     marks = {name for group in groups for name in (group["mask_column"], group["length_column"]) if name}
     return marks | {name for group in groups for name in group["columns"]}

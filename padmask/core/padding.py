@@ -126,7 +126,7 @@ def find_padding(  # noqa: PLR0913 - one keyword for each fact
 
 
 def read_groups(files: Mapping[str, pa.Schema]) -> dict[str, list[Described]]:
-    """Return the descriptions of padding in the metadata of each file that has any, by file name.
+    """Return the padding descriptions from the metadata of the files, by file name.
 
     Raises:
         DataError: the metadata of a file are not valid.
@@ -402,6 +402,6 @@ def later_zero(place: Place, mask: str) -> PaddedError:
         column=mask,
         remedy="If the input is padded, remove the padding with padmask unpad --mask-column "
         f"{shlex.quote(mask)}, or check it with padmask verify --mask-column {shlex.quote(mask)}. Otherwise "
-        "remove the mask, or pad all positions as tokens with --allow-padded.",
+        "remove the mask, or count all positions as tokens with --allow-padded.",
         options=["allow_padded"],
     )

@@ -177,7 +177,7 @@ def find_misfits(ragged: Ragged, dtype: str, rounds: bool = True) -> list[Fault]
 
 
 def _misfits(values: npt.NDArray[Any], target: np.dtype[Any], rounds: bool) -> Flags | None:
-    """Flag the numbers that a cast to `target` changes beyond rounding; None if no number changes."""
+    """Flag the numbers that a cast to `target` would change by more than rounding. None if there are none."""
     if (values.dtype.kind == "f") == (target.kind == "f") and np.can_cast(values.dtype, target):
         return None
     low, high = values.min(), values.max()

@@ -189,7 +189,8 @@ def _add_bucket(
     """Add one bucket to the best buckets so far.
 
     Returns:
-        For each number of lengths, the fewest positions, and the index of the last bucket's first length.
+        For each n: the fewest positions for the first n lengths, and the index of the length at which the
+        last bucket starts.
     """
     size = len(lengths)
     result, split = np.zeros_like(best), np.zeros(size + 1, dtype=np.int64)

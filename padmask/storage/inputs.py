@@ -286,7 +286,7 @@ def _matches_of(pattern: str) -> Iterator[tuple[str, bool]]:
 
 
 def _is_wanted(path: str, pattern: str) -> bool:
-    """Return whether a pattern selects a file by its suffix, or the file has no suffix.
+    """Return True if the file has no suffix, or if the pattern ends with a suffix, such as `*.txt`.
 
     >>> [_is_wanted(path, "data/*") for path in ("data/a.jsonl", "data/part-0", "data/README.md")]
     [False, True, False]

@@ -93,7 +93,7 @@ _NO_BUCKET = (
 
 
 def missing_message(url: Url) -> str:
-    """Return the message for an address without a file or folder: its bucket is missing, or only the file."""
+    """Return the message for an address at which nothing exists: no bucket, or no file."""
     bucket = _missing_bucket(url)
     if bucket is not None:
         return _NO_BUCKET.format(bucket)

@@ -27,7 +27,7 @@ class TokenTexts(Protocol):
         """Number of tokens in each row, int64, shape (rows,)."""
 
     def cut(self, rows: Positions, starts: Positions, counts: Positions) -> Sequence[Any]:
-        """Return `counts` tokens of each of these rows, from index `starts`, as values for msgspec."""
+        """Return `counts[i]` tokens of row `rows[i]`, from index `starts[i]`, for each i."""
 
 
 class ItemTexts:

@@ -218,7 +218,7 @@ class JsonlReader:
             system = isinstance(error, OSError) and (error.errno or codec is None)
             remedy = "Check that the file is complete."
             if not system and not self._source.once and self._source.sniff()[1] != codec:
-                remedy = f"The name of the file means {codec}, but the file is not {codec}. Rename the file."
+                remedy = f"The file name suggests {codec}, but the file is not {codec}. Rename the file."
             raise (AccessError if system else UnreadableError)(
                 f"{self._source.name}: cannot be read from line {line} onward: {error}. {remedy}"
             ) from None

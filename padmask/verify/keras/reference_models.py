@@ -386,7 +386,7 @@ def run_in_pieces(run: Callable[[Array], Array], given: Array, size: int) -> Arr
 
 
 def check_agreement(subjects: Sequence[Subject], sample: Sample) -> dict[str, Check]:
-    """Check that the reference models with one output per row agree, because they share their weights.
+    """Check that the reference models with one output per row return the same. They share their weights.
 
     Args:
         subjects: reference models of the routes.

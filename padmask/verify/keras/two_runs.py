@@ -165,7 +165,7 @@ def run_twice(user: UserModel, verification: Verification, value: Any) -> Runs:
 
 
 def _record_runs(user: UserModel, verification: Verification, value: Any, limit: float) -> Runs:
-    """Record a run without and a run with padding, with the row and padding that deviate most."""
+    """Record two runs of the row with the largest deviation: one without padding, and one with padding."""
     setup = verification.setup
     failed = {check.name for check in verification.report.checks if check.verdict == "fails"}
     padding = setup.sample.padding
