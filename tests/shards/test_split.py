@@ -196,6 +196,7 @@ def test_types_that_do_not_join(first, later, said):
         assert found.startswith(said)
 
 
+@pytest.mark.slow
 def test_too_many_shards_are_refused():
     # The manifest of this many shards would be too large to read.
     shard = Shard(0, Source("/data/a.jsonl"), "a.jsonl", 1)

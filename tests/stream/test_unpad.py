@@ -39,7 +39,7 @@ BOTH = pad_table(ROWS, ["input_ids"], mask=MaskSpec(length_column="length"))
 # Other tools write the same columns without metadata.
 FOREIGN = PADDED.replace_schema_metadata(None)
 
-few = settings(max_examples=60, deadline=None)
+few = settings(max_examples=30, deadline=None)
 
 
 FORMATS = ["jsonl", "parquet", "arrow"]

@@ -65,7 +65,7 @@ def padded(raw, suffix, **spec):
 
 
 @with_models
-@pytest.mark.parametrize("padding", ["post", "pre"])
+@pytest.mark.parametrize("padding", ["post", pytest.param("pre", marks=pytest.mark.slow)])
 def test_every_route_ignores_padding(raw, padding):
     report = verify_file(padded(raw, "parquet", padding=padding), proof=proof_on())
     assert report.verdict == "ignores"
@@ -85,8 +85,7 @@ def test_every_route_ignores_padding(raw, padding):
 
 
 @with_models
-@pytest.mark.parametrize("padding", ["post", "pre"])
-@pytest.mark.parametrize("suffix", ["raw", "jsonl", "arrow"])
+@pytest.mark.parametrize(("suffix", "padding"), [("raw", "post"), ("jsonl", "pre"), ("arrow", "post")])
 def test_raw_and_padded_input(raw, suffix, padding):
     spec = PadSpec(padding=padding)
     file = raw if suffix == "raw" else padded(raw, suffix, padding=padding)
@@ -96,7 +95,7 @@ def test_raw_and_padded_input(raw, suffix, padding):
 
 
 @with_models
-@pytest.mark.parametrize("value", [0, pytest.param(77, marks=pytest.mark.slow), -1])
+@pytest.mark.parametrize("value", [0, *(pytest.param(value, marks=pytest.mark.slow) for value in (77, -1))])
 def test_any_pad_value(tmp_path, value):
     # With another pad value, 0 is an ordinary token.
     rows = ROWS if value == 0 else [*ROWS, [0, 4, 0], [0]]
