@@ -144,6 +144,32 @@ def test_first_rows_decide(here: Path, format_: str) -> None:
     assert [note for note in result.notes if "'labels'" in note and "--own-length labels" in note]
 
 
+@formats
+@pytest.mark.parametrize("first", [0, 1])
+@pytest.mark.parametrize("name", ["mask", "attention_mask"])
+def test_any_file_can_be_padded(here: Path, format_: str, first: int, name: str) -> None:
+    (here / "in").mkdir()
+    padded = [{"input_ids": [1, 2, 0], name: [1, 1, 0]}]
+    for place, rows in ((first, [{"input_ids": [1, 2, 3]}]), (1 - first, padded)):
+        write(f"in/{place}.{format_}", rows)
+    with pytest.raises(PaddedError):
+        pad_file([f"in/0.{format_}", f"in/1.{format_}"], "out.jsonl", mask=MaskSpec(column="new"))
+    with pytest.raises(PaddedError):
+        pad_dataset("in", "out")
+
+
+@formats
+def test_first_rows_of_all_files(here: Path, format_: str) -> None:
+    files = [write(f"0.{format_}", [{"input_ids": [1, 2, 3]}])]
+    files.append(write(f"1.{format_}", [{"input_ids": [1, 2], "labels": [5, 6], "attention_mask": [1, 1]}]))
+    with pytest.raises(DataError) as caught:
+        pad_file(files, "out.jsonl")
+    assert (caught.value.column, str(caught.value.place)[:2]) == ("labels", "0.")
+    assert [finding.rule.name for finding in verify_file(files).data] == ["bad-row"]
+    pad_file(files, "out.jsonl", policy=RowPolicy(on_error="skip"))
+    assert read("out.jsonl") == [{"input_ids": [1, 2], "labels": [5, 6], "attention_mask": [1, 1]}]
+
+
 def test_named_columns_only(here: Path) -> None:
     result = pad_file(write("in.jsonl", HF), "out.jsonl", columns=["input_ids"])
     assert [row["labels"] for row in read("out.jsonl")] == [row["labels"] for row in HF]
