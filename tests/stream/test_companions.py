@@ -255,6 +255,33 @@ def test_later_zero_ends_the_run(here: Path, format_: str, on_error: Any) -> Non
     assert pad(source, mask=MaskSpec(allow_padded=True))[-1]["attention_mask"] == [1, 1]
 
 
+LATE = [{"input_ids": [5] * (1 + i % 3)} for i in range(1002)]
+
+
+@pytest.mark.parametrize("first", [{}, {"labels": None, "attention_mask": None}])
+@pytest.mark.parametrize("output", ["out.jsonl", "out.parquet"])
+def test_late_mask_is_refused(here: Path, first: Row, output: str) -> None:
+    late = {"input_ids": [1, 1], "labels": [1, 2], "attention_mask": [1, 0]}
+    source = write("in.jsonl", [*({**row, **first} for row in LATE), late])
+    with pytest.raises(PaddedError) as caught:
+        pad_file(source, output)
+    assert (caught.value.place.number, caught.value.column) == (1003, "attention_mask")
+    assert [finding.rule.name for finding in verify_file(source).data] == ["bad-row"]
+    assert pad(source, mask=MaskSpec(allow_padded=True))[-1]["mask"] == [True, True, False]
+
+
+@pytest.mark.parametrize("first", [{}, {"labels": None}])
+def test_late_companion_is_reported(here: Path, first: Row) -> None:
+    late = {"input_ids": [1, 1], "labels": [1, 2], "attention_mask": [1, 1], "text": "x", "n": [1]}
+    source = write("in.jsonl", [*({**row, **first} for row in LATE), late])
+    [note] = pad_file(source, "out.jsonl").notes
+    assert pad_dataset(source, "out").notes == (note,)
+    assert pad_dataset(source, "out", resume=True).notes == (note,)
+    assert note.startswith("left unpadded: 'attention_mask', 'labels' (not in the first 1,000 rows)")
+    assert pad_file(source, "out.jsonl", columns=["input_ids"]).notes == ()
+    assert read("out.jsonl")[-1]["labels"] == [1, 2]
+
+
 def test_rows_without_the_mask_are_padded(here: Path) -> None:
     rows = [{"input_ids": [5, 6], "attention_mask": [1, 1]}, {"input_ids": [7]}]
     assert pad(write("in.jsonl", rows))[1] == {"input_ids": [7, 0], "attention_mask": [1, 0]}
