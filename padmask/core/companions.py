@@ -44,7 +44,7 @@ ONES = "attention_mask"
 _VECTORS = ("bbox", "offset_mapping")
 
 # Names of columns that usually contain one value for each token.
-_PER_TOKEN = re.compile(r"(.*_)?(ids|mask|masks|labels)")
+PER_TOKEN = re.compile(r"(.*_)?(ids|mask|masks|labels)")
 
 
 @dataclass(frozen=True)
@@ -176,7 +176,7 @@ def _companion(field: pa.Field, spec: PadSpec) -> Column:
 
 def _is_per_token(field: pa.Field) -> bool:
     plain = is_sequence(field.type) and not is_vectors(field.type) and kind_of(field.type) in ("int", "bool")
-    return bool(plain and _PER_TOKEN.fullmatch(field.name))
+    return bool(plain and PER_TOKEN.fullmatch(field.name))
 
 
 def _take_place(mask: MaskSpec, replaced: str, type_: pa.DataType) -> MaskSpec:

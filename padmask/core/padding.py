@@ -395,9 +395,9 @@ def _padded_error(file: str, column: str, found: Padding) -> PaddedError:
 
 
 def later_zero(place: Place, mask: str) -> PaddedError:
-    """Return the error for a 0 in a mask that contains only ones in the first rows."""
+    """Return the error for a 0 in a mask that does not mark padding in the first rows."""
     return PaddedError(
-        f"the mask contains a 0, but the first {FIRST_ROWS:,} rows contain only ones",
+        f"the mask contains a 0, but the first {FIRST_ROWS:,} rows have no padding",
         place=place,
         column=mask,
         remedy="If the input is padded, remove the padding with padmask unpad --mask-column "

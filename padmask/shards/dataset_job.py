@@ -6,6 +6,8 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 
+import pyarrow as pa
+
 from padmask.core.plan import make_plan, needs_lengths, needs_survey
 from padmask.errors import SpecError, UnreadableError
 from padmask.formats.dataset import Dataset
@@ -103,8 +105,10 @@ def _make_job(
     typed = dataset.format.is_text and format_.needs_types
     measured = needs_survey(asked.spec) or typed
     schema = dataset.schema()
+    # The rows of JSON Lines have all fields, so other fields than the chosen ones do not change the output.
+    decides = pa.schema([]) if dataset.format.is_text else schema
     identity = fingerprint_job(
-        shards, faults, (schema, job), asked, files, format_.name, shard_bytes, measured=measured
+        shards, faults, (decides, job), asked, files, format_.name, shard_bytes, measured=measured
     )
     files, folder = choose_threads(files, dataset.format, format_), absolute(output.path)
     work = ShardWork(dataset.format, format_, schema, job, files, folder, identity.name)

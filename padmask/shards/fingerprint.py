@@ -92,7 +92,7 @@ def fingerprint_job(
     Args:
         shards: shards of the dataset.
         faults: paths of unreadable files that are skipped.
-        found: the schema of the dataset, and the columns and options.
+        found: the schema of the output's other columns, empty for JSON Lines; and the columns and options.
         asked: columns and options that the user requested.
         files: formats and limits.
         output_format: format of the output.

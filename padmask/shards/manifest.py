@@ -90,9 +90,13 @@ class ShardRecord:
             ValueError, KeyError, TypeError: the dict is not a valid record.
         """
         own = {name: known[name] for name in (own_field.name for own_field in fields(cls))}
-        record = cls(**own | {"ledger": Ledger(**known["ledger"])})
-        texts = (record.name, record.source, record.sha256, record.version, record.fault)
-        counts = (record.index, record.size, *asdict(record.ledger).values())
+        counted = dict(known["ledger"])
+        late = tuple(counted.get("late", ()))
+        record = cls(**own | {"ledger": Ledger(**counted | {"late": late})})
+        texts = (record.name, record.source, record.sha256, record.version, record.fault, *late)
+        numbers = asdict(record.ledger)
+        del numbers["late"]
+        counts = (record.index, record.size, *numbers.values())
         if not (all(map(_is_text, texts)) and all(map(_is_count, counts)) and record.ledger.balanced):
             raise ValueError("not a record")
         return record

@@ -43,6 +43,7 @@ class ManifestCounts(msgspec.Struct):
     labels_lost: Count
     places: Count
     own_tokens_lost: Count = 0
+    late: tuple[str, ...] = ()
 
 
 class ManifestEntry(msgspec.Struct):
@@ -217,7 +218,8 @@ def _faults_of_length(contents: ManifestContents) -> Iterator[str]:
 
 
 def _faults_of_total(contents: ManifestContents) -> Iterator[str]:
-    names, ledgers = ManifestCounts.__struct_fields__, [shard.ledger for shard in contents.shards]
+    ledgers = [shard.ledger for shard in contents.shards]
+    names = [name for name in ManifestCounts.__struct_fields__ if name != "late"]
     sums = {name: sum(getattr(ledger, name) for ledger in ledgers) for name in names}
     sums["tokens_lost"] = sums["tokens_read"] - sums["tokens_kept"]
     for name, number in sums.items():

@@ -27,6 +27,7 @@ from padmask.spec.columns import Columns
 from padmask.spec.pad import MaskSpec, PadSpec, RowPolicy
 from padmask.stream.choice import Beside, Purpose, choose_for_dataset
 from padmask.stream.json_schema import as_float_field, known_schema, token_kinds
+from padmask.stream.late_fields import LateFields
 
 
 @dataclass(frozen=True)
@@ -52,7 +53,7 @@ def make_job(dataset: Dataset, asked: PadRequest, *, keep_others: bool, purpose:
         SpecError: a requested column is missing, or has a type that does not fit the request.
         PaddedError: the purpose is `"pad"`, but the rows are padded already.
     """
-    spec, mask = asked.spec, asked.mask
+    spec, mask, named = asked.spec, asked.mask, bool(asked.columns)
     choice, beside, own = ColumnChoice([], mask), Beside(), []
     with dataset.named_in_errors():
         if (known := dataset.schema()).names:
@@ -93,6 +94,7 @@ def make_job(dataset: Dataset, asked: PadRequest, *, keep_others: bool, purpose:
         replaced=choice.replaced,
         earlier=_earlier_groups(dataset, changed),
         beside=beside,
+        late=LateFields.of(known, reported=not named) if dataset.format.is_text and known.names else None,
     )
 
 
@@ -117,6 +119,7 @@ class Job:
         replaced: name of the input mask that the new mask replaces; None if no mask is replaced.
         earlier: descriptions of columns that earlier runs padded, for the metadata.
         beside: information about columns that are not padded, for the summary.
+        late: for JSON Lines, the fields of the first rows, to find other fields in later rows.
     """
 
     columns: Sequence[PadColumn]
@@ -129,6 +132,7 @@ class Job:
     replaced: str | None = None
     earlier: tuple[Mapping[str, Any], ...] = ()
     beside: Beside = field(default_factory=Beside)
+    late: LateFields | None = None
 
     @property
     def groups(self) -> tuple[ColumnGroup, ...]:

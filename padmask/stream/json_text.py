@@ -14,7 +14,7 @@ from typing import Any
 import msgspec
 import numpy as np
 
-from padmask.core.columns import IGNORED_LABEL, PadColumn, is_label
+from padmask.core.columns import IGNORED_LABEL, MASK_NAMES, PadColumn, is_label
 from padmask.core.plan import Plan, Positions, Segments, make_segments
 from padmask.errors import Place
 from padmask.formats.contract import Chunk
@@ -219,7 +219,10 @@ def read_text_rows(chunk: Chunk, job: Job, longest: int | None = None) -> TextRo
         return None
     if job.ones is not None and not _are_ones([row.get(job.ones) for row in objects], lengths):
         return None
-    ledger = Ledger(rows_read=len(objects), tokens_read=int(lengths.sum()))
+    late = () if job.late is None else job.late.find(objects)
+    if any(name in MASK_NAMES for name in late):
+        return None
+    ledger = Ledger(rows_read=len(objects), tokens_read=int(lengths.sum()), late=late)
     return TextRows(objects, ids, ledger, chunk)
 
 

@@ -28,6 +28,7 @@ class Ledger:
         labels_lost: number of labels other than -100 that were cut off.
         own_tokens_lost: number of tokens that were cut off in columns with separate lengths.
         places: number of positions in the written rows, both tokens and padding (rows_written times maxlen).
+        late: names of JSON fields with a value for each token that the first rows do not have.
     """
 
     rows_read: int = 0
@@ -43,9 +44,12 @@ class Ledger:
     labels_lost: int = 0
     own_tokens_lost: int = 0
     places: int = 0
+    late: tuple[str, ...] = ()
 
     def __add__(self, other: Ledger) -> Ledger:
-        return Ledger(*(getattr(self, f.name) + getattr(other, f.name) for f in fields(self)))
+        late = tuple(sorted({*self.late, *other.late}))
+        names = (f.name for f in fields(self) if f.name != "late")
+        return Ledger(**{name: getattr(self, name) + getattr(other, name) for name in names}, late=late)
 
     @property
     def tokens_lost(self) -> int:
@@ -66,6 +70,7 @@ class Ledger:
         """Return all counts and shares as a dict for JSON."""
         counts = asdict(self)
         places = counts.pop("places")
+        del counts["late"]
         return counts | {
             "tokens_lost": self.tokens_lost,
             "padding_share": self.padding_share,

@@ -27,6 +27,7 @@ from padmask.stream.capacity import available_bytes, refuse_zero_maxlen
 from padmask.stream.inputs import Paths, check_paths, data_notes, open_dataset
 from padmask.stream.job import Job, PadRequest, make_job
 from padmask.stream.json_text import can_pad_as_text
+from padmask.stream.late_fields import late_notes
 from padmask.stream.ledger import Ledger, PadResult
 from padmask.stream.overlap import ordered_map
 from padmask.stream.passes import PadRun, survey, typed_job
@@ -156,7 +157,7 @@ def make_result(ledger: Ledger, plan: Plan, job: Job, notes: tuple[str, ...]) ->
         job.spec.padding,
         tuple(column.name for column in job.columns),
         dict(job.beside.unpadded),
-        notes,
+        (*notes, *(late_notes(ledger.late) if job.late is not None and job.late.reported else ())),
         own={name: its.maxlen for name, its in plan.own.items()},
         remarks=job.beside.remarks,
     )

@@ -24,6 +24,7 @@ from padmask.formats.contract import Batch, Writer
 from padmask.spec.pad import MaskSpec, RowPolicy
 from padmask.stream.counts import count_written, labels_lost_in
 from padmask.stream.job import Job
+from padmask.stream.late_fields import late_zeros
 from padmask.stream.ledger import Ledger
 
 
@@ -133,6 +134,7 @@ def prepare_rows(batch: Batch, job: Job, consumed: int = 0) -> Rows:
     ragged, found = read_rows(batch.columns, job.groups)
     if job.ones is not None:
         found += _check_ones(batch, job.ones, row_lengths(ragged))
+    late = _find_late(batch, job, row_lengths(ragged))
     reasons = {fault.row: fault for fault in reversed([*batch.faults, *found])}
     faults = [reasons[row] for row in sorted(reasons)]
     if faults and job.policy.on_error == "fail":
@@ -149,7 +151,7 @@ def prepare_rows(batch: Batch, job: Job, consumed: int = 0) -> Rows:
     rows = Rows(
         batch,
         ragged,
-        Ledger(rows_read=len(batch), rows_rejected=len(faults), tokens_read=int(lengths[~bad].sum())),
+        Ledger(len(batch), rows_rejected=len(faults), tokens_read=int(lengths[~bad].sum()), late=late),
         consumed=consumed,
     )
     rows = _refuse(rows, bad, lambda row: str(reasons[row]))
@@ -174,6 +176,21 @@ def _check_ones(batch: Batch, name: str, lengths: npt.NDArray[np.int64]) -> list
     if zero is not None:
         raise later_zero(batch.place(zero), name)
     return faults
+
+
+def _find_late(batch: Batch, job: Job, lengths: npt.NDArray[np.int64]) -> tuple[str, ...]:
+    """Return the names of JSON fields beside the ids that the first rows do not have.
+
+    Raises:
+        PaddedError: one of them is a mask that shows padding.
+    """
+    if batch.objects is None or job.late is None:
+        return ()
+    late = [name for name in job.late.find(batch.objects) if name not in job.mask.names]
+    for name in MASK_NAMES if not job.mask.allow_padded else ():
+        if name in late and (row := next(late_zeros(batch.objects, name, lengths), None)) is not None:
+            raise later_zero(batch.place(row), name)
+    return tuple(late)
 
 
 def _remedy_of(fault: Fault, job: Job) -> str:

@@ -144,6 +144,32 @@ def test_first_rows_decide(here: Path, format_: str) -> None:
     assert [note for note in result.notes if "'labels'" in note and "--own-length labels" in note]
 
 
+@formats
+@pytest.mark.parametrize("first", [0, 1])
+@pytest.mark.parametrize("name", ["mask", "attention_mask"])
+def test_any_file_can_be_padded(here: Path, format_: str, first: int, name: str) -> None:
+    (here / "in").mkdir()
+    padded = [{"input_ids": [1, 2, 0], name: [1, 1, 0]}]
+    for place, rows in ((first, [{"input_ids": [1, 2, 3]}]), (1 - first, padded)):
+        write(f"in/{place}.{format_}", rows)
+    with pytest.raises(PaddedError):
+        pad_file([f"in/0.{format_}", f"in/1.{format_}"], "out.jsonl", mask=MaskSpec(column="new"))
+    with pytest.raises(PaddedError):
+        pad_dataset("in", "out")
+
+
+@formats
+def test_first_rows_of_all_files(here: Path, format_: str) -> None:
+    files = [write(f"0.{format_}", [{"input_ids": [1, 2, 3]}])]
+    files.append(write(f"1.{format_}", [{"input_ids": [1, 2], "labels": [5, 6], "attention_mask": [1, 1]}]))
+    with pytest.raises(DataError) as caught:
+        pad_file(files, "out.jsonl")
+    assert (caught.value.column, str(caught.value.place)[:2]) == ("labels", "0.")
+    assert [finding.rule.name for finding in verify_file(files).data] == ["bad-row"]
+    pad_file(files, "out.jsonl", policy=RowPolicy(on_error="skip"))
+    assert read("out.jsonl") == [{"input_ids": [1, 2], "labels": [5, 6], "attention_mask": [1, 1]}]
+
+
 def test_named_columns_only(here: Path) -> None:
     result = pad_file(write("in.jsonl", HF), "out.jsonl", columns=["input_ids"])
     assert [row["labels"] for row in read("out.jsonl")] == [row["labels"] for row in HF]
@@ -227,6 +253,33 @@ def test_later_zero_ends_the_run(here: Path, format_: str, on_error: Any) -> Non
     assert errors
     assert inspect_file(source, mask_column="attention_mask").padded
     assert pad(source, mask=MaskSpec(allow_padded=True))[-1]["attention_mask"] == [1, 1]
+
+
+LATE = [{"input_ids": [5] * (1 + i % 3)} for i in range(1002)]
+
+
+@pytest.mark.parametrize("first", [{}, {"labels": None, "attention_mask": None}])
+@pytest.mark.parametrize("output", ["out.jsonl", "out.parquet"])
+def test_late_mask_is_refused(here: Path, first: Row, output: str) -> None:
+    late = {"input_ids": [1, 1], "labels": [1, 2], "attention_mask": [1, 0]}
+    source = write("in.jsonl", [*({**row, **first} for row in LATE), late])
+    with pytest.raises(PaddedError) as caught:
+        pad_file(source, output)
+    assert (caught.value.place.number, caught.value.column) == (1003, "attention_mask")
+    assert [finding.rule.name for finding in verify_file(source).data] == ["bad-row"]
+    assert pad(source, mask=MaskSpec(allow_padded=True))[-1]["mask"] == [True, True, False]
+
+
+@pytest.mark.parametrize("first", [{}, {"labels": None}])
+def test_late_companion_is_reported(here: Path, first: Row) -> None:
+    late = {"input_ids": [1, 1], "labels": [1, 2], "attention_mask": [1, 1], "text": "x", "n": [1]}
+    source = write("in.jsonl", [*({**row, **first} for row in LATE), late])
+    [note] = pad_file(source, "out.jsonl").notes
+    assert pad_dataset(source, "out").notes == (note,)
+    assert pad_dataset(source, "out", resume=True).notes == (note,)
+    assert note.startswith("left unpadded: 'attention_mask', 'labels' (not in the first 1,000 rows)")
+    assert pad_file(source, "out.jsonl", columns=["input_ids"]).notes == ()
+    assert read("out.jsonl")[-1]["labels"] == [1, 2]
 
 
 def test_rows_without_the_mask_are_padded(here: Path) -> None:

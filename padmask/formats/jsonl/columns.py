@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import cached_property
 from itertools import islice
 
 import pyarrow as pa
 
 from padmask.core.arrow_lists import Kind, list_of
 from padmask.formats.contract import Batch, Wanted
-from padmask.formats.jsonl.reader import JsonlReader, add_other_columns, first_list_type
+from padmask.formats.jsonl.head import Head
+from padmask.formats.jsonl.reader import JsonlReader, add_other_columns, first_list_type, first_objects
 from padmask.storage.source import Source
 
 # Number of chunks in which to search for the first token of a field. A pipe without tokens would otherwise be
@@ -18,7 +20,7 @@ TOKEN_CHUNKS = 256
 
 
 class JsonColumns:
-    """The columns of JSON Lines inputs, detected from the first input that has rows.
+    """The columns of JSON Lines inputs, detected from the first rows of all inputs together.
 
     Args:
         sources: the inputs.
@@ -31,12 +33,14 @@ class JsonColumns:
     ) -> None:
         self._readers, self._schema = readers, schema
 
+    @cached_property
+    def _head(self) -> Head:
+        [first, *others] = self._readers
+        return Head.of(first_objects(self._readers)) if others else first.head
+
     def schema(self) -> pa.Schema:
-        """Return the columns of the first input that has rows."""
-        if self._schema is None:
-            found = (reader.schema() for reader in self._readers)
-            self._schema = next((schema for schema in found if schema.names), pa.schema([]))
-        return self._schema
+        """Return the columns of the first rows. A later input can have further columns in these rows."""
+        return self._head.schema if self._schema is None else self._schema
 
     def typed_schemas(self) -> Mapping[str, pa.Schema]:
         """Return an empty mapping, because JSON Lines has no column types."""
@@ -46,8 +50,7 @@ class JsonColumns:
         self, names: Sequence[str], kinds: Mapping[str, Kind], look: Callable[[Wanted], Iterator[Batch]]
     ) -> pa.Schema:
         """Return the list types of fields, detected from the first rows with tokens."""
-        head = next((reader for reader in self._readers if reader.schema().names), self._readers[0])
-        types = {name: head.sequence_type(name, kinds.get(name)) for name in names}
+        types = {name: self._head.sequence_type(name, kinds.get(name)) for name in names}
         unknown = {name for name, type_ in types.items() if type_ is None}
         for batch in islice(look(Wanted(pa.schema([]))), TOKEN_CHUNKS if unknown else 0):
             assert batch.objects is not None

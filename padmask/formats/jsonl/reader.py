@@ -6,9 +6,10 @@ padded stay unchanged.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import replace
+from functools import cached_property
 from itertools import chain
 from typing import Any, BinaryIO
 
@@ -21,7 +22,8 @@ from padmask.core.arrow_lists import Kind
 from padmask.errors import AccessError, DataError, Fault, Place, UnreadableError, UnsupportedError, size
 from padmask.formats.contract import HEAD_BYTES, HEAD_ROWS, Batch, Chunk, Wanted
 from padmask.formats.jsonl.chunk_buffer import ChunkBuffer
-from padmask.formats.jsonl.kinds import TokenKinds, value_type
+from padmask.formats.jsonl.head import Head, read_value, value_or_none
+from padmask.formats.jsonl.kinds import TokenKinds
 from padmask.formats.jsonl.line_faults import line_fault
 from padmask.formats.jsonl.tokens import read_sequences
 from padmask.spec.formats import FORMATS
@@ -49,8 +51,6 @@ FAR = 100_000
 
 read_object = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
 
-_read_value = msgspec.json.Decoder().decode
-
 Object = dict[str, msgspec.Raw]
 
 
@@ -59,50 +59,20 @@ class JsonlReader:
 
     def __init__(self, source: Source, batch_rows: int | None = None) -> None:
         self._source = source
-        self._head: pa.Schema | None = None
-        self._kinds: dict[str, TokenKinds] = {}
         self._buffer = ChunkBuffer(source.spool_folder)
         self._rest: Iterator[Chunk] | None = None
         self._empty = False
 
     def schema(self) -> pa.Schema:
         """Return the types of the fields in the first rows. A list field has its most common type."""
-        if self._head is None:
-            fields: dict[str, list[Any]] = {}
-            for row in self._head_objects():
-                for name, raw in row.items():
-                    fields.setdefault(name, []).append(_value_or_none(raw))
-            self._kinds = {
-                name: TokenKinds(value for value in values if isinstance(value, list))
-                for name, values in fields.items()
-            }
-            self._head = pa.schema(
-                [(name, _head_type(values, self._kinds[name])) for name, values in fields.items()]
-            )
-        return self._head
+        return self.head.schema
 
-    def sequence_type(self, name: str, kind: Kind | None) -> pa.DataType | None:
-        """Return the list type of a field in the first rows; None if the field contains no tokens there.
+    @cached_property
+    def head(self) -> Head:
+        """The fields of the first rows of this input."""
+        return Head.of(first_objects([self]))
 
-        Args:
-            name: name of the field.
-            kind: requested kind of token. If None, the kind is detected from the rows.
-        """
-        self.schema()
-        return self._kinds[name].sequence(kind) if name in self._kinds else None
-
-    def _head_objects(self) -> list[Object]:
-        rows: list[Object] = []
-        seen = 0
-        for chunk in self._peek():
-            rows += _good_objects(chunk.data, _lines(chunk.data, chunk.first)[0])
-            seen += len(chunk.data)
-            # Continue until there is a good row, even after many bad rows.
-            if len(rows) >= HEAD_ROWS or (rows and seen >= HEAD_BYTES):
-                break
-        return rows[:HEAD_ROWS]
-
-    def _peek(self) -> Iterator[Chunk]:
+    def peek(self) -> Iterator[Chunk]:
         """Yield chunks from the start. Buffer them for `chunks` if a second read is impossible or slow."""
         if self._rest is None and not self._source.once:
             rest = self._cut()
@@ -121,7 +91,7 @@ class JsonlReader:
             yield chunk
 
     def look(self, wanted: Wanted) -> Iterator[Batch]:
-        return (self.decode(chunk, wanted) for chunk in self._peek())
+        return (self.decode(chunk, wanted) for chunk in self.peek())
 
     def chunks(self, wanted: Wanted | None = None) -> Iterator[Chunk]:
         """Split the input into chunks of complete lines. A pipe can be read only once."""
@@ -354,6 +324,20 @@ def _good_objects(data: bytes, lines: list[bytes]) -> list[Object]:
     return found
 
 
+def first_objects(readers: Iterable[JsonlReader]) -> list[Object]:
+    """Return the first good rows of several inputs, which are read one after another."""
+    rows: list[Object] = []
+    seen = 0
+    for reader in readers:
+        for chunk in reader.peek():
+            rows += _good_objects(chunk.data, _lines(chunk.data, chunk.first)[0])
+            seen += len(chunk.data)
+            # Continue until there is a good row, even after many bad rows.
+            if len(rows) >= HEAD_ROWS or (rows and seen >= HEAD_BYTES):
+                return rows[:HEAD_ROWS]
+    return rows
+
+
 def first_list_type(objects: Sequence[Object], name: str, kind: Kind | None = None) -> pa.DataType | None:
     """Return the list type of a field in the rows; None if the field contains no tokens there.
 
@@ -362,15 +346,8 @@ def first_list_type(objects: Sequence[Object], name: str, kind: Kind | None = No
         name: name of the field.
         kind: requested kind of token. If None, the kind is detected from the rows.
     """
-    values = (_value_or_none(row.get(name, b"null")) for row in objects)
+    values = (value_or_none(row.get(name, b"null")) for row in objects)
     return TokenKinds(value for value in values if isinstance(value, list)).sequence(kind)
-
-
-def _value_or_none(text: Any) -> Any:
-    try:
-        return _read_value(text)
-    except (msgspec.DecodeError, RecursionError):
-        return None
 
 
 def field_values(objects: Sequence[Object], name: str, place: Callable[[int], Place]) -> list[Any]:
@@ -382,20 +359,12 @@ def field_values(objects: Sequence[Object], name: str, place: Callable[[int], Pl
     """
     texts = [row.get(name, b"null") for row in objects]
     try:
-        values: list[Any] = _read_value(b"[" + b",".join(texts) + b"]")
+        values: list[Any] = read_value(b"[" + b",".join(texts) + b"]")
     except (msgspec.DecodeError, RecursionError):
-        row = next(i for i, text in enumerate(texts) if text != b"null" and _value_or_none(text) is None)
+        row = next(i for i, text in enumerate(texts) if text != b"null" and value_or_none(text) is None)
         raise DataError(
             f"{place(row)}, field {name!r}: a number is out of range, or the value is nested too deeply. "
             "Fix the value, or write JSON Lines, which keeps the value unchanged.",
             options=["output_format"],
         ) from None
     return values
-
-
-def _head_type(values: list[Any], kinds: TokenKinds) -> pa.DataType:
-    """Return an approximate Arrow type for a field. It is used to choose the columns to pad."""
-    if any(isinstance(value, list) for value in values):
-        return kinds.list_type() or pa.list_(pa.null())
-    first = next((value for value in values if value is not None), None)
-    return pa.null() if first is None else value_type(first)

@@ -10,16 +10,19 @@ import numpy as np
 import pyarrow as pa
 
 from padmask.core.arrow_lists import Flags, null_flags, with_floats
-from padmask.core.columns import PadColumn
+from padmask.core.columns import MASK_NAMES, PadColumn
 from padmask.core.ragged import Ragged, find_misfits
 from padmask.core.table import read_rows
 from padmask.errors import DataError, Fault
 from padmask.formats.contract import Batch, Chunk, Wanted
 from padmask.spec.pad import FLOAT_DTYPES
 from padmask.stream.job import Job
+from padmask.stream.late_fields import late_zeros
 from padmask.stream.ledger import Ledger
 from padmask.stream.rows import options_of
 from padmask.stream.run import Reading
+
+_FIRST_ROWS = "but the first rows have no padding"
 
 # Returns the sequences of a batch by column, and the faults of its rows.
 ReadColumns = Callable[[pa.RecordBatch, Job], tuple[dict[str, Ragged], list[Fault]]]
@@ -64,10 +67,22 @@ class AuditRows:
         """Return a `Fault` for each good row whose mask marks padding, if the first rows have no padding."""
         mask, _ = Ragged.from_mask(self.batch.columns.column(name))
         good = self._fits(mask) & ~self.bad
-        faults = mask.find_faults(
-            mask.values == 0, lambda _: "the mask is 0, but the first rows have no padding"
-        )
+        faults = mask.find_faults(mask.values == 0, lambda _: f"the mask is 0, {_FIRST_ROWS}")
         return [replace(fault, column=name) for fault in faults if good[fault.row]]
+
+    def late_padding(self, job: Job) -> list[Fault]:
+        """Return the same faults for the masks that the first rows of JSON Lines do not have."""
+        if self.batch.objects is None or job.late is None:
+            return []
+        objects, good = self.batch.objects, ~self.bad
+        late = [name for name in job.late.find(objects) if name in MASK_NAMES]
+        lengths = next(iter(self.ragged.values())).lengths
+        return [
+            Fault(row, f"the mask contains a 0, {_FIRST_ROWS}", column=name)
+            for name in late
+            for row in late_zeros(objects, name, lengths)
+            if good[row]
+        ]
 
     def _fits(self, mask: Ragged) -> Flags:
         fits: Flags = mask.lengths == next(iter(self.ragged.values())).lengths
