@@ -52,6 +52,20 @@ def list_lengths(array: pa.Array) -> tuple[Positions, list[Fault]]:
     return np.where(nulls, 0, lengths), faults
 
 
+def null_token_rows(array: pa.Array) -> Flags:
+    """Return which rows of a list column contain a null token. A row that is null contains no token.
+
+    >>> null_token_rows(pa.array([[1, None], [1], None])).tolist()
+    [True, False, False]
+    """
+    rows = as_lists(without_wrappers(array))
+    starts, lengths, tokens = list_windows(rows)
+    lengths = np.where(null_flags(rows), 0, lengths)
+    nulls = np.concatenate([[0], np.cumsum(null_flags(tokens))])
+    found: Flags = nulls[starts + lengths] > nulls[starts]
+    return found
+
+
 def shared_list_lengths(array: pa.Array) -> Positions | None:
     """Return the length of each row if rows of the array type can share values; otherwise return None.
 

@@ -20,6 +20,7 @@ from padmask.core.arrow_lists import (
     is_vectors,
     kind_of,
     null_flags,
+    null_token_rows,
     storage_type,
     without_wrappers,
 )
@@ -247,7 +248,9 @@ def check_ones(column: pa.Array, lengths: Positions, name: str) -> tuple[int | N
     """
     mask, odd = Ragged.from_mask(column)
     null = null_flags(without_wrappers(column))
-    zeros = mask.find_faults(mask.values == 0, str)
+    # The value at a null is 0, but a null is no padding.
+    nulls = null_token_rows(column)
+    zeros = [fault for fault in mask.find_faults(mask.values == 0, str) if not nulls[fault.row]]
     faults = [fault for fault in odd if not null[fault.row]]
     faults += [
         Fault(row, f"the mask has {mask.lengths[row]} values, but the row has {lengths[row]} tokens")

@@ -21,11 +21,42 @@ def suggest_dtype(number: Any, dtype: str) -> str:
         if not np.isfinite(number):
             return "use dtype float32, or fix the data"
         narrow = number != np.floor(number) and dtype != "float32"
-        return "use dtype float32" if narrow else "use dtype float64"
+        return f"use dtype {narrowest_float(float(number)) if narrow else 'float64'}"
     if abs(int(number)) >= 2**63:
         return "the number is outside the range of int64"
-    exact = np.dtype(dtype).kind == "f" and abs(int(number)) <= 2**53
+    exact = np.dtype(dtype).kind == "f" and int(np.float64(number)) == int(number)
     return f"use dtype {'float64 or ' if exact else ''}{integer_dtype(int(number))}"
+
+
+def narrowest_float(number: float) -> str:
+    """Return `float32` if this dtype may round the number, else `float64`.
+
+    >>> narrowest_float(0.1), narrowest_float(1e39), narrowest_float(1e-50), narrowest_float(2.0**24)
+    ('float32', 'float64', 'float64', 'float32')
+    """
+    with np.errstate(over="ignore"):
+        rounded = np.float32(number)
+    fits = float(rounded) == number or abs(number) < 2**24
+    return "float32" if fits and (rounded != 0 or number == 0) else "float64"
+
+
+def suggest_for_floats(number: int | float) -> str:
+    """Return a remedy that suggests a dtype for a JSON number that does not fit a float column.
+
+    >>> suggest_for_floats(1e39), suggest_for_floats(2**24 + 1), suggest_for_floats(10**400)
+    ('use dtype float64', 'use dtype float64', 'no dtype can represent the number')
+    >>> suggest_for_floats(2**53 + 1)
+    'use dtype int64 if no number of the column has a fraction'
+    """
+    try:
+        exact = float(number) == number
+    except OverflowError:
+        exact = False
+    if exact:
+        return "use dtype float64"
+    fits = -(2**63) <= number < 2**63
+    whole = "use dtype int64 if no number of the column has a fraction"
+    return whole if fits else "no dtype can represent the number"
 
 
 def integer_dtype(number: int) -> str:

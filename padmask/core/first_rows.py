@@ -12,7 +12,15 @@ from dataclasses import dataclass
 import numpy as np
 import pyarrow as pa
 
-from padmask.core.arrow_lists import Flags, is_list, is_mask, list_lengths, null_flags, without_wrappers
+from padmask.core.arrow_lists import (
+    Flags,
+    is_list,
+    is_mask,
+    list_lengths,
+    null_flags,
+    null_token_rows,
+    without_wrappers,
+)
 from padmask.core.plan import Positions
 from padmask.core.ragged import Ragged
 
@@ -29,7 +37,8 @@ class FirstRows:
     (True, True)
 
     Args:
-        lengths: by list column, the length of each row, int64, shape (rows,); -1 for null.
+        lengths: by list column, the length of each row, int64, shape (rows,); -1 for null or for a row with
+            a null token.
         zeros: by column that may be a mask, whether each row contains a 0, bool, shape (rows,).
         ones: names of the columns that may be masks and contain only 1.
     """
@@ -50,11 +59,10 @@ class FirstRows:
             for name, column in zip(part.schema.names, part.columns, strict=True):
                 if not is_list(column.type):
                     continue
-                rows = list_lengths(column)[0]
-                rows[null_flags(without_wrappers(column))] = -1
+                rows = _known_lengths(column)
                 lengths.setdefault(name, []).append(rows)
                 if is_mask(column.type):
-                    flags, only_ones = _judge(column)
+                    flags, only_ones = _judge(column, rows >= 0)
                     zeros.setdefault(name, []).append(flags)
                     others |= set() if only_ones else {name}
             left -= part.num_rows
@@ -94,9 +102,19 @@ class FirstRows:
         return mask in self.ones and self.have_same_lengths(column, mask)
 
 
-def _judge(column: pa.Array) -> tuple[Flags, bool]:
-    """Return which rows of a mask contain a 0, and whether all values are 1."""
+def _known_lengths(column: pa.Array) -> Positions:
+    """Return the length of each row, -1 for a row that is null or contains a null token.
+
+    The reader of JSON Lines returns a null row for both, so all formats agree.
+    """
+    unknown = null_flags(without_wrappers(column)) | null_token_rows(column)
+    known: Positions = np.where(unknown, -1, list_lengths(column)[0])
+    return known
+
+
+def _judge(column: pa.Array, known: Flags) -> tuple[Flags, bool]:
+    """Return which of the known rows of a mask contain a 0, and whether all values of these rows are 1."""
     mask, faults = Ragged.from_mask(column)
     seen = np.concatenate([[0], np.cumsum(mask.values == 0)])
-    flags: Flags = seen[mask.starts + mask.lengths] > seen[mask.starts]
-    return flags, not flags.any() and not any(mask.lengths[fault.row] for fault in faults)
+    flags: Flags = (seen[mask.starts + mask.lengths] > seen[mask.starts]) & known
+    return flags, not flags.any() and not any(known[fault.row] for fault in faults)

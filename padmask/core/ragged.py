@@ -141,8 +141,8 @@ def find_misfits(ragged: Ragged, dtype: str, rounds: bool = True) -> list[Fault]
     """Return a `Fault` for each row with a token that `dtype` cannot represent.
 
     An int must fit the dtype, and a float dtype must represent the int exactly. A float becomes an int only
-    if its value is an integer. A float64 may be rounded to float32, but must not overflow. Without `rounds`,
-    a float of at least 2**24 must not change. A bool is not a number.
+    if it is finite and has no fraction. A float64 may be rounded to float32, but not to infinity or 0.
+    Without `rounds`, a float of at least 2**24 must not change. A bool is not a number.
 
     >>> find_misfits(Ragged.from_arrow(pa.array([[1, 2**31]]))[0], "int32")[0].reason
     'position 1: 2147483648 does not fit int32; use dtype int64'
@@ -204,4 +204,5 @@ def _misfits(values: npt.NDArray[Any], target: np.dtype[Any], rounds: bool) -> F
             cast = values.astype(target)
             changed = (np.abs(values) >= 1 << (np.finfo(target).nmant + 1)) & (cast != values)
             flagged = changed & (np.isinf(cast) | (not rounds)) & np.isfinite(values)
+            flagged |= (cast == 0) & (values != 0)
     return flagged if flagged.any() else None

@@ -13,6 +13,10 @@ _HOW = (
 )
 
 
+def _is_tensor(type_: pa.DataType) -> bool:
+    return isinstance(type_, pa.FixedShapeTensorType)
+
+
 def struct_columns(schema: pa.Schema) -> list[str]:
     """Return the names of the struct columns.
 
@@ -47,10 +51,19 @@ def refuse_struct_field(schema: pa.Schema, name: str) -> None:
 
 
 def struct_hint(schema: pa.Schema) -> str:
-    """Return a sentence that lists the struct columns, which cannot be padded; empty if there are none."""
+    """Return a sentence about the columns that are not padded because of their types; empty without one.
+
+    >>> struct_hint(pa.schema([("deep", pa.list_(pa.list_(pa.list_(pa.int32()))))]))[:60]
+    " 'deep' has the type list<item: list<item: list<item: int32>"
+    """
     structs = struct_columns(schema)
     if not structs:
-        return ""
+        lists = [field for field in schema if pat.is_nested(field.type) or _is_tensor(field.type)]
+        if not lists:
+            return ""
+        return (
+            f" {lists[0].name!r} has the type {lists[0].type}, which is not a list of tokens or of vectors."
+        )
     how = _HOW.format(field="input_ids", path=f"{structs[0]}.input_ids")
     kind = "is a struct" if len(structs) == 1 else "are structs"
     return f" {', '.join(map(repr, structs[:3]))} {kind}: {how}."

@@ -7,6 +7,7 @@ import os
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from padmask.errors import UnsupportedError
 from padmask.storage.blank_lines import BLANK
@@ -110,6 +111,8 @@ def _recognize_text(start: bytes) -> ForeignFormat | None:
         return _JSON_ARRAY if _starts_array(first, bool(newline), following) else None
     if first == b"{" and following[:1] == b'"':
         return _JSON_DOCUMENT
+    if first[:1] == b"{" and not following:
+        return _recognize_object(first)
     return _recognize_csv(first, following)
 
 
@@ -121,6 +124,30 @@ def _starts_array(line: bytes, ends: bool, following: bytes) -> bool:
         # The array continues on the next lines, or is longer than the bytes that were read.
         return not ends or line[1:].lstrip()[:1] in (b"", b"{", b"[")
     return bool(rows) and isinstance(rows[0], (dict, list)) and not following
+
+
+def _recognize_object(line: bytes) -> ForeignFormat | None:
+    """Recognize one JSON object that contains all rows as a list of objects in its only field."""
+    try:
+        found = json.loads(line)
+    except (ValueError, RecursionError):
+        return None
+    if not isinstance(found, dict) or len(found) != 1:
+        return None
+    [(name, rows)] = found.items()
+    if not isinstance(rows, list) or not all(isinstance(row, dict) for row in rows):
+        return None
+    # One row of chat messages is a list of objects too, but without lists of tokens.
+    if not rows or not any(_is_tokens(value) for value in rows[0].values()):
+        return None
+    field = name if re.fullmatch("[A-Za-z_][A-Za-z_0-9]*", name) else "FIELD"
+    return ForeignFormat(
+        "one JSON object with a list of rows", f"jq -c '.{field}[]' {{file}} > {{base}}.jsonl"
+    )
+
+
+def _is_tokens(value: Any) -> bool:
+    return isinstance(value, list) and bool(value) and all(isinstance(token, int | float) for token in value)
 
 
 def _recognize_csv(first: bytes, following: bytes) -> ForeignFormat | None:
@@ -141,7 +168,7 @@ def _recognize_csv(first: bytes, following: bytes) -> ForeignFormat | None:
         return None
     names = [name.strip(' "') for name in re.split(r"[,;\t]", header)]
     column = next((name for name in ("input_ids", "tokens") if name in names), "COLUMN")
-    return ForeignFormat("CSV", _CSV.replace("{column}", column))
+    return ForeignFormat("TSV" if separator == "\t" else "CSV", _CSV.replace("{column}", column))
 
 
 def foreign_error(name: str, path: str, start: bytes, *, typed: bool = False) -> UnsupportedError | None:

@@ -21,7 +21,12 @@ from padmask.spec.pad import MaskSpec, PadSpec
 from padmask.stream.first_rows import first_rows_of, read_first_rows
 from padmask.stream.padding import PLACES_UNKNOWN, known_schemas
 
-# Whether to pad the rows, or only to check them.
+# The jq program that replaces each list of one list by this list.
+_FIRST_VECTOR = (
+    'map_values(if type == "array" and length == 1 and (.[0] | type) == "array" then .[0] else . end)'
+)
+
+# Whether rows are padded, or only checked.
 Purpose = Literal["pad", "audit"]
 
 
@@ -93,8 +98,8 @@ def _batch_dimension(schema: pa.Schema, rows: FirstRows, name: str) -> str:
         return ""
     return (
         f"column {name!r} has one vector in each row, which counts as one token. This is usually a batch "
-        "dimension that was left in. To remove the dimension from JSON Lines, run "
-        f"jq -c '.{name} |= .[0]'"
+        "dimension that was left in. To remove the dimension from all columns of JSON Lines, run "
+        f"jq -c '{_FIRST_VECTOR}'"
     )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shlex
+from collections.abc import Sequence
 
 import pyarrow as pa
 
@@ -59,11 +60,29 @@ def known_schemas(dataset: Dataset) -> dict[str, pa.Schema]:
 
 
 def other_padding_notes(dataset: Dataset, padding: Padding) -> tuple[str, ...]:
-    """Return a note for each group of padded columns that has a different mask in the metadata."""
-    groups = next(iter(read_groups(known_schemas(dataset)).values()), [])
-    names = [list(group.values) for group in groups if padding.values and group.values != padding.values]
+    """Return a note for each group of padded columns whose padding `padding` does not mark."""
+    file, groups = next(iter(read_groups(known_schemas(dataset)).items()), ("", []))
+    names = known_schemas(dataset)[file].names if file else []
     return tuple(
-        f"not checked: {', '.join(map(repr, group))}, because another mask marks their padding. To check:   "
-        + " ".join(f"-c {shlex.quote(name)}" for name in group)
-        for group in names
+        _other_padding_note(list(group.values), [mark for mark in group.present(names) if mark])
+        for group in groups
+        if padding.values and group.values != padding.values
+    )
+
+
+def _other_padding_note(columns: Sequence[str], marks: Sequence[str]) -> str:
+    """Return the note for padded columns that are not checked.
+
+    >>> _other_padding_note(["labels"], ["labels_mask"])
+    "not checked: 'labels', whose padding is marked by 'labels_mask'. To check: -c labels"
+    >>> _other_padding_note(["labels"], [])
+    "not checked: 'labels', whose padding no column marks"
+    """
+    quoted = ", ".join(map(repr, columns))
+    if not marks:
+        return f"not checked: {quoted}, whose padding no column marks"
+    flags = " ".join(f"-c {shlex.quote(name)}" for name in columns)
+    return (
+        f"not checked: {quoted}, whose padding is marked by {' and '.join(map(repr, marks))}. "
+        f"To check: {flags}"
     )

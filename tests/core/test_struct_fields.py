@@ -36,3 +36,15 @@ def test_other_missing_columns() -> None:
 def test_only_structs() -> None:
     with pytest.raises(SpecError, match=r"no list column.*'data' is a struct.*jq -c"):
         choose_columns(pa.schema([DATA]), None, PadSpec())
+
+
+@pytest.mark.parametrize(
+    "type_",
+    [pa.list_(pa.list_(IDS)), pa.fixed_shape_tensor(pa.float32(), [2, 2], permutation=[1, 0])],
+    ids=["deep", "permuted"],
+)
+def test_only_deep_lists(type_: pa.DataType) -> None:
+    for name in ("input_ids", "x"):
+        with pytest.raises(SpecError) as caught:
+            choose_columns(pa.schema([(name, type_)]), None, PadSpec())
+        assert str(type_) in str(caught.value)

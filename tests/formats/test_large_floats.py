@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
@@ -84,3 +85,49 @@ def test_floats_that_float32_holds(tmp_path):
     assert read_json(tmp_path / "again.jsonl") == rows
     pad_file(tmp_path / "again.jsonl", tmp_path / "out.parquet", spec=PadSpec(maxlen=2))
     assert pq.read_table(tmp_path / "out.parquet")["t"].type == pa.list_(pa.float32())
+
+
+# --- small numbers ---------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("format_", "column"), [("jsonl", "t"), ("jsonl", "t:float32"), ("parquet", "t:float32")]
+)
+@pytest.mark.parametrize("number", [1e-50, -1e-60, 5e-324])
+def test_number_that_becomes_zero(tmp_path, format_, column, number):
+    source = tmp_path / f"in.{format_}"
+    if format_ == "jsonl":
+        source.write_text(json.dumps({"t": [0.5, number]}) + "\n")
+    else:
+        pq.write_table(pa.table({"t": [[0.5, number]]}), source)
+    with pytest.raises(DataError, match=r"position 1: \S+ does not fit float32; use dtype float64\."):
+        pad_file(source, tmp_path / "out.parquet", columns=[column])
+    pad_file(source, tmp_path / "out.parquet", columns=["t:float64"])
+    assert pq.read_table(tmp_path / "out.parquet")["t"].to_pylist() == [[0.5, number]]
+
+
+def test_small_numbers_that_float32_holds(tmp_path):
+    (tmp_path / "in.jsonl").write_text('{"t": [0.5, 1e-45, -1e-40, 0.0, -0.0]}\n')
+    pad_file(tmp_path / "in.jsonl", tmp_path / "out.parquet", columns=["t"])
+    [row] = pq.read_table(tmp_path / "out.parquet")["t"].to_pylist()
+    assert np.array_equal(row, np.float32([0.5, 1e-45, -1e-40, 0, 0])) and row[1] and row[2]
+
+
+@pytest.mark.parametrize(
+    ("rows", "remedy"),
+    [
+        ("[0.5, 1e39]", "use dtype float64"),
+        ("[0.1, 16777217]", "use dtype float64"),
+        ("[0.5, 9007199254740993]", "use dtype int64 if no number of the column has a fraction"),
+        ("[0.5, 1" + 30 * "0" + "1]", "no dtype can represent the number"),
+        ("[1, 1e39]", "use dtype float64"),
+        ("[1, 1e-50]", "use dtype float64"),
+        ("[1, 1.5]", "use dtype float32"),
+    ],
+)
+def test_remedy_can_hold_the_number(tmp_path, rows, remedy):
+    first = rows.partition(",")[0] + "]"
+    (tmp_path / "in.jsonl").write_text(f'{{"t": {first}}}\n{{"t": {rows}}}\n')
+    with pytest.raises(DataError) as caught:
+        pad_file(tmp_path / "in.jsonl", tmp_path / "out.jsonl", columns=["t"])
+    assert f"{remedy}. " in str(caught.value)

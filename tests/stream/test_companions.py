@@ -387,3 +387,40 @@ def test_batch_dimension_is_reported(here: Path) -> None:
         pad_file(ragged, "out.jsonl")
     vectors = write("vectors.jsonl", [{"x": [[5, 6]]}, {"x": [[8, 9], [1, 2]]}])
     assert pad_file(vectors, "out.jsonl").notes == ()
+
+
+# --- nulls in masks --------------------------------------------------------------------------------------
+
+
+@formats
+@pytest.mark.parametrize("name", ["mask", "attention_mask", "padding_mask"])
+@pytest.mark.parametrize("mask", [[1, None], [None, None], [None, 0]], ids=str)
+def test_null_in_mask_is_no_padding(here: Path, format_: str, name: str, mask: list[int | None]) -> None:
+    path = write(f"in.{format_}", [{"input_ids": [5, 6], name: mask}, {"input_ids": [7], name: [1]}])
+    found = {(finding.rule.name, finding.column): finding.count for finding in verify_file(path).data}
+    assert found.pop(("mask-shape", name)) == 1
+    # A mask with the default name marks padding, so the rows should have one length.
+    assert found == ({("rows-unequal", None): 1} if name == "mask" else {})
+    if name == "mask":
+        with pytest.raises(PaddedError, match="already has a column"):
+            pad_file(path, "out.jsonl")
+    elif name == "attention_mask":
+        with pytest.raises(DataError, match="position") as caught:
+            pad_file(path, "out.jsonl")
+        assert caught.value.column == name and not isinstance(caught.value, PaddedError)
+
+
+# --- padding that is not checked -------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("own", "said"),
+    [({}, "whose padding no column marks"), ({"labels": "their_mask"}, "marked by 'their_mask'")],
+    ids=["unmarked", "own-mask"],
+)
+def test_note_about_unchecked_columns(here: Path, own: dict[str, str], said: str) -> None:
+    path = write("in.jsonl", [{"input_ids": [5, 6], "labels": [1]}, {"input_ids": [7], "labels": [1, 2]}])
+    pad_file(path, "out.parquet", spec=PadSpec(own_lengths={"labels": "longest"}), mask=MaskSpec(own=own))
+    [note] = verify_file("out.parquet").notes
+    assert said in note
+    assert ("-c labels" in note) == bool(own)

@@ -12,6 +12,7 @@ import pyarrow as pa
 import pyarrow.types as pat
 
 from padmask.core.arrow_lists import numpy_dtype, to_arrow, to_numpy
+from padmask.core.dtypes import narrowest_float, suggest_for_floats
 from padmask.errors import Fault
 
 _BLANK = b" \t\r\n"
@@ -103,7 +104,11 @@ def _numbers(text: bytes, type_: pa.DataType, requested: bool) -> npt.NDArray[An
     # int must be represented exactly. Large floats may be rounded only to a requested dtype.
     exactly = (numbers == np.floor(numbers)) | (not requested)
     suspects = ~(np.abs(numbers) <= largest) | ((np.abs(numbers) >= exact) & exactly)
-    return None if suspects.any() else numbers.astype(target)
+    if suspects.any():
+        return None
+    rounded = numbers.astype(target)
+    # The slow path refuses small numbers that become 0.
+    return rounded if np.count_nonzero(rounded) == np.count_nonzero(numbers) else None
 
 
 def _odd_sequences(
@@ -206,7 +211,8 @@ def _check_number(token: Any, type_: pa.DataType, where: str, requested: bool) -
     if pat.is_integer(type_):
         if isinstance(token, float) and not (requested and token.is_integer()):
             raise ValueError(
-                f"{where}{token} is a float, but the column contains ints; to pad floats, use dtype float32"
+                f"{where}{token} is a float, but the column contains ints; to pad floats, "
+                f"use dtype {narrowest_float(token)}"
             )
         # Above 2**53, several integers have the same float64.
         if not -(2**63) <= token < 2**63 or (isinstance(token, float) and abs(token) > 2**53):
@@ -216,15 +222,16 @@ def _check_number(token: Any, type_: pa.DataType, where: str, requested: bool) -
 
 
 def _check_float(token: int | float, type_: pa.DataType, where: str, requested: bool) -> None:
-    """Raise a ValueError if a float overflows, or if a float type cannot represent a large number exactly."""
+    """Raise a ValueError if a float overflows or becomes 0, or if a large number would change."""
     target = numpy_dtype(type_)
     try:
         with np.errstate(over="ignore"):
             rounded = target.type(token)
     except OverflowError:
         rounded = target.type("inf")
-    if np.isinf(rounded) or (isinstance(token, int) and int(rounded) != token):
-        raise ValueError(f"{where}{token} does not fit {target.name}; use dtype float64 or int64")
+    vanishes = token != 0 and rounded == 0
+    if np.isinf(rounded) or vanishes or (isinstance(token, int) and int(rounded) != token):
+        raise ValueError(f"{where}{token} does not fit {target.name}; {suggest_for_floats(token)}")
     if not requested and abs(token) >= 1 << (np.finfo(target).nmant + 1) and float(rounded) != token:
         raise ValueError(
             f"{where}{target.name} would change {token} to {int(rounded)}; to keep the value, use dtype "

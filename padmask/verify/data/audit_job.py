@@ -45,8 +45,9 @@ class AuditJob:
         padding: columns that mark the padding of padded rows; None for raw rows.
         values: known pad value of each column; None if unknown.
         masks: other mask columns of the tokens.
-        unmarked: names of padded files that lack the columns that marked their padding.
-        notes: facts about the columns that are not findings.
+        unmarked: names of padded files without the columns that marked their padding.
+        notes: facts about the columns that are no findings.
+        side_from: what gives the side of the padding of padded rows; empty if most rows do.
     """
 
     pad: Job
@@ -55,6 +56,7 @@ class AuditJob:
     masks: Sequence[pa.Field] = ()
     unmarked: Sequence[str] = ()
     notes: Sequence[str] = ()
+    side_from: str = ""
 
 
 def make_audit_job(
@@ -108,7 +110,10 @@ def make_audit_job(
     notes = list(job.beside.notes)
     if padding is not None and not asked.columns:
         notes += other_padding_notes(dataset, padding)
-    return AuditJob(job, padding, values, masks, unmarked, notes)
+    side_from = ""
+    if padding is not None and padding.padding is not None:
+        side_from = f"--padding {declared}" if declared is not None else "the file metadata"
+    return AuditJob(job, padding, values, masks, unmarked, notes, side_from)
 
 
 def _described_files(dataset: Dataset) -> list[str]:
@@ -170,7 +175,7 @@ def audit_rows(
         if job.padding is None:
             yield from audit_raw_rows(all_rows, job.pad, audit, masks, maxlen)
         else:
-            yield from audit_padded_rows(all_rows, job.pad, audit, job.padding, masks)
+            yield from audit_padded_rows(all_rows, job.pad, audit, job.padding, masks, job.side_from)
 
 
 def open_audit_rows(

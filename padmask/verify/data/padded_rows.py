@@ -16,6 +16,7 @@ import pyarrow as pa
 from padmask.core.arrow_lists import to_numpy
 from padmask.core.padding import Padding
 from padmask.core.ragged import Ragged
+from padmask.errors import Fault
 from padmask.formats.contract import Batch
 from padmask.spec.pad import Side
 from padmask.stream.job import Job
@@ -30,6 +31,7 @@ def audit_padded_rows(
     audit: Audit,
     padding: Padding,
     masks: Sequence[str] = (),
+    side_from: str = "",
 ) -> Iterator[BatchRows]:
     """Check padded rows and their masks against the rules.
 
@@ -38,7 +40,8 @@ def audit_padded_rows(
         job: columns to check.
         audit: object that collects the findings.
         padding: columns that mark the padding.
-        masks: names of the other mask columns. Only their lengths are checked.
+        masks: names of other mask columns, whose lengths are checked.
+        side_from: what gives the side of the padding; empty if most rows do.
 
     Yields:
         The number of real tokens in each row of a batch, shape (rows,), and a function that returns a row. A
@@ -54,10 +57,12 @@ def audit_padded_rows(
         mask, fits = _read_mask(batch, padding, places, stated)
         if width is None and not bad.all():
             width = int(places[int(np.argmin(bad))])
-        for ragged in values.values():
-            fits &= ragged.lengths == places
         fits &= ~bad
         audit.add_invalid_masks(~fits & ~bad, batch.place, padding.mask)
+        for name, ragged in values.items():
+            unequal = (ragged.lengths != places) & ~bad
+            audit.add_bad_rows(_length_faults(name, first, ragged.lengths, places, unequal), batch.place)
+            fits &= ~unequal
         for name in masks:
             audit.add_invalid_masks(rows.wrong_masks(name), batch.place, name)
         if padding.mask is None and stated is not None:
@@ -77,6 +82,7 @@ def audit_padded_rows(
                 side or "post",
                 lambda row, batch=batch, picked=picked: batch.place(int(picked[row])),  # type: ignore[misc]
                 None if stated is None else stated[picked],
+                side_from,
             )
         seen = np.concatenate([[0], np.cumsum(mask.values != 0)])
         lengths = np.where(fits, seen[mask.starts + mask.lengths] - seen[mask.starts], 0)
@@ -90,6 +96,20 @@ def audit_padded_rows(
             return copy_row(number, values, place, mask)
 
         yield lengths, row_at
+
+
+def _length_faults(
+    name: str,
+    first: str,
+    lengths: npt.NDArray[np.int64],
+    places: npt.NDArray[np.int64],
+    unequal: npt.NDArray[np.bool_],
+) -> list[Fault]:
+    """Return a fault for each row in which a column does not have the length of the first column."""
+    return [
+        Fault(row, f"{lengths[row]} values, but {first!r} has {places[row]}", name)
+        for row in np.flatnonzero(unequal).tolist()
+    ]
 
 
 def _read_mask(

@@ -53,7 +53,13 @@ def audit_raw_rows(
         def place(row: int, rows: AuditRows = rows, numbers: Sequence[int] = numbers.tolist()) -> Place:
             return rows.batch.place(numbers[row])
 
-        audit.add_raw({name: part.select(good) for name, part in ragged.items()}, job.spec.padding, place)
+        audit.add_raw(
+            {name: part.select(good) for name, part in ragged.items()},
+            job.spec.padding,
+            place,
+            maxlen,
+            job.spec.pad_to_multiple_of or 1,
+        )
 
         def row_at(index: int, number: int, ragged: Mapping[str, Ragged] = ragged) -> Row:
             return copy_row(number, ragged, index)

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 import pyarrow as pa
 
-from padmask.core.arrow_lists import Flags, null_flags, with_floats
+from padmask.core.arrow_lists import Flags, null_flags, null_token_rows, with_floats
 from padmask.core.columns import MASK_NAMES, PadColumn
 from padmask.core.ragged import Ragged, find_misfits
 from padmask.core.table import read_rows
@@ -57,16 +57,20 @@ class AuditRows:
         return bad
 
     def wrong_masks(self, name: str) -> Flags:
-        """Return which good rows differ in length from their mask. A row without a mask does not count."""
+        """Return which good rows have a mask with a null, or of another length. A row may have no mask."""
         column = self.batch.columns.column(name)
         mask, _ = Ragged.from_mask(column)
-        wrong: Flags = ~self._fits(mask) & ~self.bad & ~null_flags(column)
-        return wrong
+        wrong: Flags = ~self._fits(mask) & ~null_flags(column) | null_token_rows(column)
+        # The reader of JSON Lines returns a null row for a mask with a null.
+        nulls = [fault.row for fault in self.batch.faults if fault.column == name and _is_null_token(fault)]
+        wrong[nulls] = True
+        return np.asarray(wrong & ~self.bad)
 
     def later_padding(self, name: str) -> list[Fault]:
-        """Return a `Fault` for each good row whose mask marks padding, if the first rows have no padding."""
-        mask, _ = Ragged.from_mask(self.batch.columns.column(name))
-        good = self._fits(mask) & ~self.bad
+        """Return a fault for each good row whose mask marks padding, which the first rows do not have."""
+        column = self.batch.columns.column(name)
+        mask, _ = Ragged.from_mask(column)
+        good = self._fits(mask) & ~self.bad & ~null_token_rows(column)
         faults = mask.find_faults(mask.values == 0, lambda _: f"the mask is 0, {_FIRST_ROWS}")
         return [replace(fault, column=name) for fault in faults if good[fault.row]]
 
@@ -87,6 +91,10 @@ class AuditRows:
     def _fits(self, mask: Ragged) -> Flags:
         fits: Flags = mask.lengths == next(iter(self.ragged.values())).lengths
         return fits
+
+
+def _is_null_token(fault: Fault) -> bool:
+    return fault.reason.startswith("position ") and fault.reason.endswith("found null")
 
 
 def map_audit_rows(

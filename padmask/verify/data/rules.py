@@ -19,6 +19,7 @@ from padmask.core.ragged import Ragged
 from padmask.errors import Fault, Place
 from padmask.formats.contract import LACKS_END
 from padmask.spec.pad import Side
+from padmask.verify.data.short_rows import ShortRows
 
 EXAMPLES = 5
 
@@ -180,6 +181,7 @@ class Audit:
         self._used: dict[str, Flags] = {}
         self._range: dict[str, tuple[int, int]] = {}
         self._pads: dict[str, Any] = {}
+        self._short = ShortRows(EXAMPLES)
 
     def id_range(self, name: str) -> tuple[int, int] | None:
         """Return the smallest and largest token of an integer column; None if the column has no tokens."""
@@ -209,6 +211,7 @@ class Audit:
         for name, used in later._used.items():
             self._used[name] = own = _extend_to(self._used.get(name), len(used) - 1)
             own[: len(used)] |= used
+        self._short.join(later._short)
 
     def copy(self) -> Audit:
         """Return an independent copy of the findings so far."""
@@ -216,6 +219,7 @@ class Audit:
         same._found = {key: found.copy() for key, found in self._found.items()}
         same._used = {name: used.copy() for name, used in self._used.items()}
         same._range, same._pads = dict(self._range), dict(self._pads)
+        same._short = self._short.copy()
         return same
 
     def findings(self) -> list[Finding]:
@@ -227,7 +231,7 @@ class Audit:
             return rules.index(finding.rule.name), known, finding.column or ""
 
         found = []
-        for finding in sorted(self._found.values(), key=order):
+        for finding in sorted([*self._found.values(), *self._labels_on_new_padding()], key=order):
             if finding.rule.name == "pad-value-in-tokens":
                 if self._are_flags(finding.column or ""):
                     continue
@@ -242,20 +246,31 @@ class Audit:
             finding = self._found.setdefault(key, Finding(RULES["bad-row"], column=fault.column))
             finding.extend(1, [place(fault.row)], [fault.reason])
 
-    def add_raw(self, rows: Mapping[str, Ragged], padding: Side, place: Places) -> None:
+    def add_raw(
+        self,
+        rows: Mapping[str, Ragged],
+        padding: Side,
+        place: Places,
+        maxlen: int | None = None,
+        multiple: int = 1,
+    ) -> None:
         """Check raw rows as if they were padded.
 
         Args:
             rows: rows of each column, by column name.
             padding: side of the padding.
             place: function that returns the location of a row, given its index.
+            maxlen: length to which the rows are padded; None pads to the longest row.
+            multiple: without `maxlen`, the length is rounded up to a multiple of this number.
         """
         lengths = next(iter(rows.values())).lengths
         for column in self._columns:
             self._tokens(column, rows[column.name], place)
-            if column.label and column.value != IGNORED_LABEL:
-                every = np.ones(len(lengths), dtype=bool)
-                self._report("labels-on-padding", every, place, column=column.name)
+            if maxlen is not None and _pads_labels_in_loss(column):
+                self._report("labels-on-padding", lengths < maxlen, place, column=column.name)
+        if maxlen is None and any(map(_pads_labels_in_loss, self._columns)):
+            self._short.multiple = multiple
+            self._short.add(lengths, place)
         self._report("row-fully-masked", lengths == 0, place)
         self._report("cudnn-fallback", (lengths == 0) | (padding == "pre"), place)
 
@@ -266,6 +281,7 @@ class Audit:
         padding: Side,
         place: Places,
         lengths: npt.NDArray[np.int64] | None = None,
+        side_from: str = "",
     ) -> None:
         """Check padded rows.
 
@@ -275,12 +291,14 @@ class Audit:
             padding: expected side of the padding.
             place: function that returns the location of a row, given its index.
             lengths: values of the length column, shape (rows,); None if there is no such column.
+            side_from: what gives the side of the padding, such as `"--padding post"`; empty if most rows do.
         """
         kept = mask.sum(axis=1)
         holes = find_holes(mask)
         self._report("mask-not-contiguous", holes, place)
         edge = mask[:, 0] if padding == "post" else mask[:, -1]
-        self._report("mask-wrong-side", ~holes & (kept > 0) & ~edge, place)
+        detail = f"the padding is not on the side given by {side_from}" if side_from else ""
+        self._report("mask-wrong-side", ~holes & (kept > 0) & ~edge, place, detail)
         if lengths is not None:
             self._report("mask-length", lengths != kept, place)
         for column in self._columns:
@@ -381,6 +399,13 @@ class Audit:
             self._used[column.name] = used = _extend_to(self._used.get(column.name), ids.max(initial=-1))
             used[ids] = True
 
+    def _labels_on_new_padding(self) -> list[Finding]:
+        """Return a finding for each label column whose padding would not be -100, if raw rows get padding."""
+        count, places = self._short.found()
+        rule = RULES["labels-on-padding"]
+        columns = [column.name for column in self._columns if count and _pads_labels_in_loss(column)]
+        return [Finding(rule, count, list(places), rule.means, name) for name in columns]
+
     def _are_flags(self, name: str) -> bool:
         """Return whether a column other than the token column contains only 0 and 1, which are flags."""
         beside = name != next((column.name for column in self._columns), None)
@@ -404,6 +429,10 @@ class Audit:
         new = Finding(RULES[name], detail=detail or RULES[name].means, column=column)
         found = self._found.setdefault((name, column), new)
         found.extend(count, map(place, np.flatnonzero(bad)[:EXAMPLES].tolist()))
+
+
+def _pads_labels_in_loss(column: AuditColumn) -> bool:
+    return column.label and column.value != IGNORED_LABEL
 
 
 def _equal(values: npt.NDArray[Any], value: Any) -> Flags:

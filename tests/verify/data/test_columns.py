@@ -88,6 +88,22 @@ def test_inspect_leaves_labels_out(write):
     assert inspect_file(path).stats.rows == 2
 
 
+@pytest.mark.parametrize("mask", ["mask", "attention_mask"])
+def test_short_labels_beside_padded_ids(write, mask):
+    first = {"input_ids": [1, 2, 0], mask: [1, 1, 0], "labels": [1, 2, -100]}
+    path = write(first, {"input_ids": [1, 2, 3], mask: [1, 1, 1], "labels": [1, 2]})
+    assert audited(path) == {("bad-row", "labels"): 1}
+    path = write(first, {"input_ids": [1, 2, 3], mask: [1, 1], "labels": [1, 2, 3]})
+    assert audited(path) == {("mask-shape", mask): 1}
+
+
+def test_labels_without_padding(write):
+    same = [{"input_ids": [1, 2], "labels": [5, 6]}] * 2
+    assert audited(write(*same), columns=["labels"]) == {}
+    path = write(*same, {"input_ids": [1], "labels": [5]})
+    assert audited(path, columns=["labels"]) == {("labels-on-padding", "labels"): 1}
+
+
 # --- masks beside the tokens -----------------------------------------------------------------------------
 
 

@@ -235,8 +235,41 @@ def test_raw_rows():
         "pad-value-in-tokens": (1, ["row 0"]),
         "row-fully-masked": (1, ["row 1"]),
         "cudnn-fallback": (3, ["row 0", "row 1", "row 2"]),
-        "labels-on-padding": (3, ["row 0", "row 1", "row 2"]),
+        "labels-on-padding": (2, ["row 1", "row 2"]),
     }
+
+
+@pytest.mark.parametrize(
+    ("lengths", "options", "short"),
+    [
+        ([2, 2], {}, []),
+        ([1, 2, 2, 0], {}, ["row 0", "row 3"]),
+        ([1, 1, 2, 3], {}, ["row 0", "row 1", "row 2"]),
+        ([2, 2], {"multiple": 4}, ["row 0", "row 1"]),
+        ([4, 4], {"multiple": 4}, []),
+        ([2, 3], {"maxlen": 3}, ["row 0"]),
+    ],
+)
+@pytest.mark.parametrize("batch", [1, 2, 9])
+@pytest.mark.parametrize("joined", [False, True])
+def test_only_short_rows_get_padding(lengths, options, short, batch, joined):
+    columns = [AuditColumn("labels", value=0, label=True)]
+    audit = Audit(columns)
+    for start in range(0, len(lengths), batch):
+        part = Audit(columns) if joined else audit
+        rows = flatten([[5] * length for length in lengths[start : start + batch]])
+        place = lambda row, start=start: Place(f"row {start + row}")  # noqa: E731
+        part.add_raw({"labels": rows}, "post", place, **options)
+        if joined:
+            audit.join(part)
+    assert found(audit).get("labels-on-padding", (0, [])) == (len(short), short)
+
+
+def test_wrong_side_says_which_side_is_right():
+    audit = Audit([AuditColumn("ids", value=0)])
+    audit.add_padded({"ids": IDS[:, ::-1]}, MASK[:, ::-1], "post", Place, side_from="--padding post")
+    [detail] = [one.detail for one in audit.findings() if one.rule.name == "mask-wrong-side"]
+    assert "--padding post" in detail and "other rows" not in detail
 
 
 def test_findings_keep_first_examples():
