@@ -73,7 +73,7 @@ class ColumnChoice:
 
 def dropped_columns(replaced: str | None, mask: MaskSpec) -> tuple[str, ...]:
     """Return the names of the columns to leave out: a replaced mask, if the new mask has another name."""
-    return () if replaced is None or replaced == mask.column else (replaced,)
+    return () if replaced is None or replaced in mask.names else (replaced,)
 
 
 def choose_together(

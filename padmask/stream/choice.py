@@ -9,7 +9,7 @@ from typing import Literal
 
 import pyarrow as pa
 
-from padmask.core.arrow_lists import is_vectors
+from padmask.core.arrow_lists import is_vectors, kind_of
 from padmask.core.columns import COMPANIONS
 from padmask.core.companions import ONES, ColumnChoice, choose_together, list_names, own_groups
 from padmask.core.first_rows import FirstRows
@@ -19,7 +19,7 @@ from padmask.formats.dataset import Dataset
 from padmask.spec.columns import Columns
 from padmask.spec.pad import MaskSpec, PadSpec
 from padmask.stream.first_rows import first_rows_of, read_first_rows
-from padmask.stream.padding import PLACES_UNKNOWN, known_schemas
+from padmask.stream.padding import known_schemas
 
 # Whether rows are padded, or only checked.
 Purpose = Literal["pad", "audit"]
@@ -78,12 +78,11 @@ def choose_for_dataset(
         return choice, Beside(notes=notes, hint=hint)
     names = [*(column.name for column in choice.columns), *own]
     files = known_schemas(dataset)
-    old, unmarked = refuse_padded(files, names, mask, first_rows_of(dataset, names))
+    old = refuse_padded(files, names, mask, first_rows_of(dataset, names))
     if old is not None:
         choice = choose_together(schema, asked, spec, mask, rows, old)
-    notes += (PLACES_UNKNOWN,) if unmarked else ()
     before = {name for file in files.values() for name in described_names(file)}
-    beside = _describe(choice, asked, before)
+    beside = _describe(schema, choice, asked, before)
     return choice, replace(beside, notes=(*notes, *beside.notes), hint=hint)
 
 
@@ -98,10 +97,11 @@ def _batch_dimension(schema: pa.Schema, rows: FirstRows, name: str) -> str:
     )
 
 
-def _describe(choice: ColumnChoice, asked: Columns, before: Collection[str]) -> Beside:
+def _describe(schema: pa.Schema, choice: ColumnChoice, asked: Columns, before: Collection[str]) -> Beside:
     """Return what the summary says about the columns beside the padded columns.
 
     Args:
+        schema: columns of the input.
         choice: the chosen columns.
         asked: requested columns.
         before: names of columns and masks that earlier runs padded or added.
@@ -127,7 +127,13 @@ def _describe(choice: ColumnChoice, asked: Columns, before: Collection[str]) -> 
     if companions:
         remarks.append(f"padded like {first!r}: {', '.join(companions)}")
     padded = [column.name + _value_of(column.name) for column in choice.columns]
-    return Beside(dict.fromkeys(alike, column_flags([*padded, *alike])), tuple(remarks), tuple(notes))
+    numbers = {field.name for field in schema if field.name in alike and _has_numbers(field.type)}
+    flags = column_flags([*padded, *(name + _value_of(name) if name in numbers else name for name in alike)])
+    return Beside(dict.fromkeys(alike, flags), tuple(remarks), tuple(notes))
+
+
+def _has_numbers(type_: pa.DataType) -> bool:
+    return not is_vectors(type_) and kind_of(type_) in ("int", "float")
 
 
 def _value_of(name: str) -> str:

@@ -144,6 +144,12 @@ def test_first_rows_decide(here: Path, format_: str) -> None:
     assert [note for note in result.notes if "'labels'" in note and "--own-length labels" in note]
 
 
+def test_advice_has_the_pad_value(here: Path) -> None:
+    for labels, flag in (([0.5, 1.5], "labels=-100"), (["a", "b"], "labels")):
+        result = pad_file(write("in.jsonl", [{"input_ids": [5, 6], "labels": labels}]), "out.jsonl")
+        assert result.unpadded == {"labels": f"-c input_ids -c {flag}"}
+
+
 def test_named_columns_only(here: Path) -> None:
     result = pad_file(write("in.jsonl", HF), "out.jsonl", columns=["input_ids"])
     assert [row["labels"] for row in read("out.jsonl")] == [row["labels"] for row in HF]
@@ -302,6 +308,80 @@ def test_own_length_of_overlong_rows(here: Path) -> None:
 def test_own_length_needs_a_column(here: Path, spec: PadSpec, mask: MaskSpec, says: str) -> None:
     with pytest.raises(SpecError, match=says):
         pad_file(write("in.jsonl", SEQ2SEQ), "out.jsonl", spec=spec, mask=mask)
+
+
+@pytest.mark.parametrize(
+    ("spec", "labels"),
+    [
+        (PadSpec(own_lengths={"labels": "longest"}, maxlen=1), [[5]]),
+        (PadSpec(own_lengths={"labels": "longest"}, maxlen="p50"), [[5]]),
+        (PadSpec(own_lengths={"labels": 1}), [[5]]),
+        (PadSpec(own_lengths={"labels": "p50"}), [[5]]),
+        (PadSpec(own_lengths={"labels": "longest"}), [[5, -100, -100], [5, 6, 7]]),
+    ],
+)
+def test_dropped_rows_set_no_length(here: Path, spec: PadSpec, labels: list[Any]) -> None:
+    source = write(
+        "in.jsonl", [{"input_ids": [1], "labels": [5]}, {"input_ids": [1, 2], "labels": [5, 6, 7]}]
+    )
+    result = pad_file(source, "out.jsonl", spec=spec, policy=RowPolicy(overlong="drop"))
+    assert [row["labels"] for row in read("out.jsonl")] == labels
+    assert (result.maxlen, result.own["labels"]) == (len(labels), len(labels[0]))
+    assert result.ledger.own_tokens_lost == (0 if len(labels) == 2 else 3)
+
+
+def test_empty_dropped_rows_lose_labels(here: Path) -> None:
+    source = write("in.jsonl", [{"input_ids": [1], "labels": [5]}, {"input_ids": [], "labels": [6, 7]}])
+    spec, policy = PadSpec(own_lengths={"labels": "longest"}), RowPolicy(empty_rows="drop")
+    result = pad_file(source, "out.jsonl", spec=spec, policy=policy)
+    assert (result.own, result.ledger.own_tokens_lost) == ({"labels": 1}, 2)
+
+
+def test_workers_drop_rows_alike(here: Path) -> None:
+    Path("d").mkdir()
+    write("d/a.jsonl", [{"input_ids": [1], "labels": [5]}] * 2)
+    write("d/b.jsonl", [{"input_ids": [1, 2], "labels": [5, 6, 7]}])
+    spec = PadSpec(own_lengths={"labels": "longest"}, maxlen="p50")
+    result = pad_dataset("d", "padded", spec=spec, policy=RowPolicy(overlong="drop"))
+    assert (result.own, read("padded/a.jsonl")[0]["labels"]) == ({"labels": 1}, [5])
+
+
+@formats
+@pytest.mark.parametrize(
+    "mask",
+    [
+        MaskSpec(own={"labels": "attention_mask"}),
+        MaskSpec(column="m", own={"labels": "attention_mask"}),
+        MaskSpec(column="m", length_column="attention_mask"),
+    ],
+)
+def test_own_mask_replaces_no_mask(here: Path, format_: str, mask: MaskSpec) -> None:
+    source, spec = write(f"in.{format_}", SEQ2SEQ), PadSpec(own_lengths={"labels": 2})
+    with pytest.raises(SpecError, match="'attention_mask'"):
+        pad_file(source, "out.jsonl", spec=spec, mask=mask)
+
+
+def test_overwritten_mask_is_written(here: Path) -> None:
+    mask = MaskSpec(column="m", own={"labels": "attention_mask"}, overwrite=True)
+    rows = pad(write("in.jsonl", SEQ2SEQ), spec=PadSpec(own_lengths={"labels": 2}), mask=mask)
+    assert [row["attention_mask"] for row in rows] == [[True, False], [True, True]]
+
+
+def test_own_mask_beside_npz_lengths(here: Path) -> None:
+    mask = MaskSpec(own={"labels": "length"})
+    with pytest.raises(SpecError, match="same column name 'length'"):
+        pad_file(write("in.jsonl", SEQ2SEQ), "out.npz", spec=PadSpec(own_lengths={"labels": 2}), mask=mask)
+
+
+@pytest.mark.parametrize("format_", ["parquet", "arrow"])
+def test_padding_without_a_mark_is_refused(here: Path, format_: str) -> None:
+    source, padded = write("in.jsonl", SEQ2SEQ), f"padded.{format_}"
+    pad_file(source, padded, spec=PadSpec(own_lengths={"labels": 2}), mask=MaskSpec(column=None))
+    for name in ("input_ids", "labels"):
+        with pytest.raises(PaddedError) as caught:
+            pad_file(padded, "out.jsonl", columns=[name])
+        assert caught.value.column == name and "--allow-padded" in caught.value.remedy
+        pad_file(padded, "out.jsonl", columns=[name], mask=MaskSpec(allow_padded=True))
 
 
 @pytest.mark.parametrize("format_", ["parquet", "arrow"])
