@@ -10,7 +10,17 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from padmask import FileOptions, MaskSpec, PadSpec, RowPolicy, inspect_file, pad_dataset, pad_file, unpad_file
+from padmask import (
+    FileOptions,
+    MaskSpec,
+    PadSpec,
+    RowPolicy,
+    UnpadSpec,
+    inspect_file,
+    pad_dataset,
+    pad_file,
+    unpad_file,
+)
 from padmask.errors import DataError, PaddedError, SpecError
 from padmask.verify.verify_file import verify_file
 
@@ -400,6 +410,43 @@ def test_runs_add_up(here: Path, format_: str) -> None:
         with pytest.raises(PaddedError):
             pad_file(two, "out.jsonl", columns=[again], mask=MaskSpec(column="m"))
     assert (inspect_file(two).stats.tokens, inspect_file(two, columns=["labels"]).stats.tokens) == (4, 3)
+
+
+# --- Columns that unpad leaves -------------------------------------------------------------------
+
+OWN = PadSpec(own_lengths={"labels": 4})
+
+
+@formats
+def test_companion_may_still_be_padded(here: Path, format_: str) -> None:
+    rows = [
+        {"input_ids": [1, 2, 0], "mask": [True, True, False], "labels": [1, 2, -100]},
+        {"input_ids": [1, 2, 3], "mask": [True] * 3, "labels": [1, 2]},
+    ]
+    (note,) = unpad_file(write(f"in.{format_}", rows), "out.jsonl").notes
+    assert "'labels'" in note and note.endswith("-c input_ids -c labels")
+    assert [row["labels"] for row in read("out.jsonl")] == [[1, 2, -100], [1, 2]]
+
+
+def test_own_mask_unpads(here: Path) -> None:
+    pad_file(write("in.jsonl", SEQ2SEQ), "padded.jsonl", spec=OWN, mask=MaskSpec(own={"labels": "lm"}))
+    (note,) = unpad_file("padded.jsonl", "once.jsonl").notes
+    assert note.endswith("'labels'. To unpad: -c labels --mask-column lm")
+    unpad_file("once.jsonl", "back.jsonl", columns=["labels"], spec=UnpadSpec(mask_column="lm"))
+    assert [row["labels"] for row in read("back.jsonl")] == [[9], [9, 8]]
+
+
+@formats
+def test_own_length_without_a_mask_is_noted(here: Path, format_: str) -> None:
+    pad_file(write("in.jsonl", SEQ2SEQ), f"padded.{format_}", spec=OWN)
+    (note,) = unpad_file(f"padded.{format_}", "out.jsonl").notes
+    assert "'labels'" in note and "--mask-column MASK" in note
+
+
+@formats
+def test_raw_labels_are_not_noted(here: Path, format_: str) -> None:
+    pad_file(write("in.jsonl", SEQ2SEQ), f"padded.{format_}", columns=["input_ids"])
+    assert unpad_file(f"padded.{format_}", "out.jsonl").notes == ()
 
 
 # --- A batch dimension ----------------------------------------------------------------------------
