@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -210,6 +210,7 @@ def command(ctx: click.Context, /, **given: Any) -> None:
     """
     help_without_input(ctx, given)
     refuse_output_as_input(ctx, given)
+    _refuse_mask_options(ctx, given)
     arguments = PadArguments(
         to=output_of(given),
         columns=given["columns"],
@@ -244,6 +245,7 @@ def _own_lengths(texts: Sequence[str]) -> list[tuple[str, int | str]]:
     for text in texts:
         name, equals, maxlen = text.rpartition("=")
         found.append((name, parse_maxlen(maxlen)) if equals else (text, "longest"))
+    _refuse_twice("--own-length", [name for name, _ in found], "own_lengths")
     return found
 
 
@@ -259,4 +261,30 @@ def _own_masks(texts: Sequence[str]) -> list[tuple[str, str]]:
                 options=["own_masks"],
             )
         found.append((name, column))
+    _refuse_twice("--own-mask", [name for name, _ in found], "own_masks")
     return found
+
+
+def _refuse_twice(option: str, names: Sequence[str], parameter: str) -> None:
+    """Raise an error if an option names a column twice."""
+    for name in names:
+        if names.count(name) > 1:
+            raise SpecError(f"{option} names {name!r} twice. Name it once.", options=[parameter])
+
+
+def _refuse_mask_options(ctx: click.Context, given: Mapping[str, Any]) -> None:
+    """Raise an error if the name or the dtype of a mask is set, but no mask is added.
+
+    --no-mask on the command line overrides the options of a mask in pyproject.toml.
+    """
+    if not given["no_mask"]:
+        return
+    for name in ("mask_column", "mask_dtype"):
+        # The dtype also applies to the masks of --own-mask.
+        used = name == "mask_dtype" and given["own_masks"]
+        if given[name] is not None and not used and (is_typed(ctx, name) or not is_typed(ctx, "no_mask")):
+            option = f"--{name.replace('_', '-')}"
+            raise SpecError(
+                f"--no-mask adds no mask, so {option} has no effect. Remove one of the two.",
+                options=["no_mask", name],
+            )

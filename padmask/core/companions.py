@@ -75,7 +75,7 @@ class ColumnChoice:
 
 def dropped_columns(replaced: str | None, mask: MaskSpec) -> tuple[str, ...]:
     """Return the names of the columns to leave out: a replaced mask, if the new mask has a different name."""
-    return () if replaced is None or replaced == mask.column else (replaced,)
+    return () if replaced is None or replaced in mask.names else (replaced,)
 
 
 def choose_together(
@@ -145,7 +145,7 @@ def choose_together(
     ragged = [
         field.name
         for field in others
-        if field.name not in alike and (_is_per_token(field) or is_companion(field))
+        if field.name not in alike and (is_per_token(field) or is_companion(field))
     ]
     return ColumnChoice(columns, mask, replaced, tuple(alike), tuple(ragged))
 
@@ -175,7 +175,12 @@ def _companion(field: pa.Field, spec: PadSpec) -> Column:
     return Column(field.name, None if fits else NATURAL_DTYPES[kind], value)
 
 
-def _is_per_token(field: pa.Field) -> bool:
+def is_per_token(field: pa.Field) -> bool:
+    """Return whether the name and the type of a column suggest one value for each token.
+
+    >>> is_per_token(pa.field("token_ids", pa.list_(pa.int64()))), is_per_token(pa.field("x", pa.int64()))
+    (True, False)
+    """
     plain = is_sequence(field.type) and not is_vectors(field.type) and kind_of(field.type) in ("int", "bool")
     return bool(plain and PER_TOKEN.fullmatch(field.name))
 

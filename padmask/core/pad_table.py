@@ -62,7 +62,7 @@ def pad_table(
     choice = choose_together(schema, columns, spec, mask, first)
     own = own_groups(schema, columns, spec, mask)
     names = [*(column.name for column in choice.columns), *(column.name for column, _, _ in own)]
-    if (old := refuse_padded({"the table": schema}, names, mask, lambda _: first)[0]) is not None:
+    if (old := refuse_padded({"the table": schema}, names, mask, lambda _: first)) is not None:
         choice = choose_together(schema, columns, spec, mask, first, old)
     groups = [ColumnGroup(choose_columns(schema, choice.columns, spec), spec, choice.mask)]
     groups += [ColumnGroup(choose_columns(schema, [column], alone), alone, its) for column, alone, its in own]

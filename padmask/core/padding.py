@@ -318,17 +318,19 @@ def check_names(
         if name in [column.name for column in columns]:
             raise SpecError(
                 f"Column {name!r} is a column to pad, and cannot also be the mask or length column. Choose "
-                "another name with --mask-column or --length-column.",
+                "another name with --mask-column, --length-column or --own-mask.",
                 options=[mask.option_for(name)],
             )
-        if name in schema.names and name != replaced and not mask.overwrite:
+        in_place = name == mask.column == replaced
+        if name in schema.names and not in_place and not mask.overwrite:
             # Only a mask with a default name suggests that the input is padded.
             usual = name == mask.column and name in MASK_NAMES
             padded = usual and is_mask(schema.field(schema.get_all_field_indices(name)[0]).type)
             raise (PaddedError if padded else SpecError)(
                 f"The input already has a column {name!r}. If the input is padded, first remove the padding "
                 "with padmask unpad, because padding would count as real tokens. Otherwise choose another "
-                "name with --mask-column or --length-column, or replace the column with --overwrite-mask.",
+                "name with --mask-column, --length-column or --own-mask, or replace the column with "
+                "--overwrite-mask.",
                 options=[mask.option_for(name)],
             )
 
@@ -341,7 +343,7 @@ def mask_field(schema: pa.Schema, name: str) -> pa.Field:
 
 def refuse_padded(
     files: Mapping[str, pa.Schema], columns: Sequence[str], mask: MaskSpec, first_rows: FirstRowsOf
-) -> tuple[str | None, bool]:
+) -> str | None:
     """Refuse columns that are padded already, unless `mask.allow_padded` is set.
 
     Args:
@@ -351,14 +353,13 @@ def refuse_padded(
         first_rows: function that returns the first rows of a mask column and of the columns.
 
     Returns:
-        The mask of the first column, or None; and whether the metadata describe padding whose mask and length
-        columns are missing.
+        The mask that marks the padding of the first column, or None.
 
     Raises:
         PaddedError: a column is padded.
     """
     names = dict.fromkeys([*MASK_NAMES, *([mask.column] if mask.column else [])])
-    old, unmarked = None, False
+    old = None
     for file, schema in files.items():
         if METADATA_KEY not in (schema.metadata or {}) and not names.keys() & set(schema.names):
             continue
@@ -371,25 +372,27 @@ def refuse_padded(
                 found = Padding(None, None, described=True)
             if found is None:
                 continue
-            if not (found.seen or found.described):
-                unmarked |= not found.names
-            elif not mask.allow_padded:
+            if not (found.seen or found.described or column in found.values):
+                continue
+            if not mask.allow_padded:
                 raise _padded_error(file, column, found)
-            elif column == columns[0]:
+            if column == columns[0]:
                 old = old or found.mask
-    return old, unmarked
+    return old
 
 
 def _padded_error(file: str, column: str, found: Padding) -> PaddedError:
     marks = [f"the mask {found.mask!r}"] * (found.mask is not None)
     marks += [f"the column of lengths {found.length!r}"] * (found.length is not None)
     option = f" --mask-column {shlex.quote(found.mask)}" if found.mask and not found.described else ""
+    unpad = f"To pad only the tokens, first remove the padding with padmask unpad{option}."
+    if not found.names and column in found.values:
+        unpad = "No column marks the padding, so padmask unpad cannot remove it. Pad the original data."
     return PaddedError(
         f"the input is padded already, according to {marks[0] if marks else 'its metadata'}",
         place=Place(file),
         column=column,
-        remedy=f"To pad only the tokens, first remove the padding with padmask unpad{option}. To count all "
-        "positions as tokens and replace the mask, use --allow-padded.",
+        remedy=f"{unpad} To count all positions as tokens and replace the mask, use --allow-padded.",
         options=["columns", "allow_padded"],
     )
 

@@ -186,12 +186,17 @@ class MaskSpec:
                 "The name of the mask or length column is empty. Choose another name.",
                 options=["mask_column", "length_column"],
             )
-        if self.column is not None and self.column == self.length_column:
-            raise SpecError(
-                f"The mask column and the length column have the same name {self.column!r}. Choose different "
-                "names.",
-                options=["mask_column", "length_column"],
-            )
+        added = [("the mask", self.column), ("the length", self.length_column)]
+        added += [(f"the mask of {column!r}", name) for column, name in self.own]
+        for i, (one, name) in enumerate(added):
+            for other, same in added[:i]:
+                if name is not None and name == same:
+                    options = ["own_masks"] if i > 1 else ["mask_column", "length_column"]
+                    raise SpecError(
+                        f"{other[0].upper()}{other[1:]} and {one} have the same column name {name!r}. "
+                        "Choose different names.",
+                        options=options,
+                    )
 
     @property
     def names(self) -> tuple[str, ...]:

@@ -9,7 +9,7 @@ from typing import Literal
 
 import pyarrow as pa
 
-from padmask.core.arrow_lists import is_vectors
+from padmask.core.arrow_lists import is_vectors, kind_of
 from padmask.core.columns import COMPANIONS
 from padmask.core.companions import ONES, ColumnChoice, choose_together, list_names, own_groups
 from padmask.core.first_rows import FirstRows
@@ -19,7 +19,7 @@ from padmask.formats.dataset import Dataset
 from padmask.spec.columns import Columns
 from padmask.spec.pad import MaskSpec, PadSpec
 from padmask.stream.first_rows import first_rows_of, read_first_rows
-from padmask.stream.padding import PLACES_UNKNOWN, known_schemas
+from padmask.stream.padding import known_schemas
 
 # The jq program that replaces each list of one list by this list.
 _FIRST_VECTOR = (
@@ -83,12 +83,11 @@ def choose_for_dataset(
         return choice, Beside(notes=notes, hint=hint)
     names = [*(column.name for column in choice.columns), *own]
     files = known_schemas(dataset)
-    old, unmarked = refuse_padded(files, names, mask, first_rows_of(dataset, names))
+    old = refuse_padded(files, names, mask, first_rows_of(dataset, names))
     if old is not None:
         choice = choose_together(schema, asked, spec, mask, rows, old)
-    notes += (PLACES_UNKNOWN,) if unmarked else ()
     before = {name for file in files.values() for name in described_names(file)}
-    beside = _describe(choice, asked, before)
+    beside = _describe(schema, choice, asked, before)
     return choice, replace(beside, notes=(*notes, *beside.notes), hint=hint)
 
 
@@ -103,10 +102,11 @@ def _batch_dimension(schema: pa.Schema, rows: FirstRows, name: str) -> str:
     )
 
 
-def _describe(choice: ColumnChoice, asked: Columns, before: Collection[str]) -> Beside:
+def _describe(schema: pa.Schema, choice: ColumnChoice, asked: Columns, before: Collection[str]) -> Beside:
     """Return the information about columns that are not padded, for the summary.
 
     Args:
+        schema: columns of the input.
         choice: the chosen columns.
         asked: requested columns.
         before: names of columns and masks that earlier runs padded or added.
@@ -132,7 +132,13 @@ def _describe(choice: ColumnChoice, asked: Columns, before: Collection[str]) -> 
     if companions:
         remarks.append(f"also padded, to the same length as {first!r}: {', '.join(companions)}")
     padded = [column.name + _value_of(column.name) for column in choice.columns]
-    return Beside(dict.fromkeys(alike, column_flags([*padded, *alike])), tuple(remarks), tuple(notes))
+    numbers = {field.name for field in schema if field.name in alike and _has_numbers(field.type)}
+    flags = column_flags([*padded, *(name + _value_of(name) if name in numbers else name for name in alike)])
+    return Beside(dict.fromkeys(alike, flags), tuple(remarks), tuple(notes))
+
+
+def _has_numbers(type_: pa.DataType) -> bool:
+    return not is_vectors(type_) and kind_of(type_) in ("int", "float")
 
 
 def _value_of(name: str) -> str:

@@ -26,7 +26,8 @@ class Ledger:
         tokens_kept: number of input tokens that are in the output.
         tokens_repeated: number of further copies of these tokens in the output.
         labels_lost: number of labels other than -100 that were cut off.
-        own_tokens_lost: number of tokens that were cut off in columns with separate lengths.
+        own_tokens_lost: number of tokens that were cut off or were in dropped rows, in columns with lengths
+            of their own.
         places: number of positions in the written rows, both tokens and padding (rows_written times maxlen).
         late: names of JSON fields with a value for each token that the first rows do not have.
     """

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
+
+import numpy as np
 
 from padmask.core.plan import LengthStats, Plan, make_plan
 from padmask.formats.contract import Chunk
 from padmask.formats.dataset import Dataset
 from padmask.formats.jsonl.types import TypeSurvey
+from padmask.stream.dropped import Lengths, join_longest, longest_together, plan_written, written_rows
 from padmask.stream.job import Job
 from padmask.stream.json_text import read_text_rows
 from padmask.stream.rows import PaddableRows, Rows, prepare_rows
@@ -66,6 +69,8 @@ class Survey:
         types: types of the JSON fields; None if the types are not needed.
         rows: number of rows that were read, including rows that are not written.
         own: histogram of row lengths of each column with a separate length.
+        together: if rows are dropped by a percentile: for the row lengths in the columns with a percentile,
+            the length of the longest row in each group of columns.
     """
 
     lengths: LengthStats
@@ -74,6 +79,7 @@ class Survey:
     types: TypeSurvey | None = None
     rows: int = 0
     own: tuple[LengthStats, ...] = ()
+    together: Mapping[Lengths, Lengths] = field(default_factory=dict)
 
     def __add__(self, later: Survey) -> Survey:
         types = self.types
@@ -83,7 +89,8 @@ class Survey:
         first = self if self.longest >= later.longest else later
         lengths, rows = self.lengths + later.lengths, self.rows + later.rows
         own = tuple(map(LengthStats.__add__, self.own, later.own))
-        return Survey(lengths, first.longest, first.place, types, rows, own)
+        together = join_longest(self.together, later.together)
+        return Survey(lengths, first.longest, first.place, types, rows, own, together)
 
 
 def survey(run: PadRun, typed: bool) -> Survey:
@@ -105,27 +112,31 @@ def survey(run: PadRun, typed: bool) -> Survey:
 def _survey_lengths(all_rows: Iterable[PaddableRows], job: Job) -> Survey:
     lengths, longest, place, read = LengthStats(), -1, "", 0
     own = [LengthStats() for _ in job.own]
+    together: Mapping[Lengths, Lengths] = {}
     for rows in all_rows:
         here = rows.lengths
-        lengths += LengthStats.of(here)
-        if isinstance(rows, Rows):
-            names = [group.columns[0].name for group in job.own]
-            own = [
-                stats + LengthStats.of(rows.ragged[name].lengths)
-                for stats, name in zip(own, names, strict=True)
-            ]
+        if isinstance(rows, Rows) and job.own:
+            every = np.stack([rows.ragged[group.columns[0].name].lengths for group in job.groups])
+            every = every[:, written_rows(every, job)]
+            own = [stats + LengthStats.of(its) for stats, its in zip(own, every[1:], strict=True)]
+            together = join_longest(together, longest_together(every, job))
+            lengths += LengthStats.of(every[0])
+        else:
+            lengths += LengthStats.of(here)
         read += rows.ledger.rows_read
         if here.max(initial=-1) > longest:
             longest, place = int(here.max()), str(rows.place(int(here.argmax())))
-    return Survey(lengths, longest, place, None, read, tuple(own))
+    return Survey(lengths, longest, place, None, read, tuple(own), together)
 
 
 def plan_job(job: Job, seen: Survey | None) -> Plan:
     """Return the plan of a job, with the plans of the columns with separate lengths."""
-    own = {}
-    for i, group in enumerate(job.own):
-        own[group.columns[0].name] = make_plan(group.spec, None if seen is None else seen.own[i])
-    return replace(make_plan(job.spec, None if seen is None else seen.lengths), own=own)
+    stats = [None] * len(job.groups) if seen is None else [seen.lengths, *seen.own]
+    plans = [make_plan(group.spec, lengths) for group, lengths in zip(job.groups, stats, strict=True)]
+    if seen is not None and seen.together:
+        plans = plan_written(plans, job, seen.together)
+    names = [group.columns[0].name for group in job.own]
+    return replace(plans[0], own=dict(zip(names, plans[1:], strict=True)))
 
 
 def typed_job(job: Job, seen: Survey | None) -> Job:

@@ -5,7 +5,7 @@ All functions are pure: they receive a batch, and return a batch and a ledger. T
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Protocol
 
@@ -163,7 +163,8 @@ def prepare_rows(batch: Batch, job: Job, consumed: int = 0) -> Rows:
             remedy="To accept empty rows, choose --empty-rows keep or drop.",
             options=["empty_rows"],
         )
-    return _drop(rows, empty, "no tokens") if job.policy.empty_rows == "drop" else rows
+    own = [group.columns[0].name for group in job.own]
+    return _drop(rows, empty, "no tokens", own) if job.policy.empty_rows == "drop" else rows
 
 
 def _check_ones(batch: Batch, name: str, lengths: npt.NDArray[np.int64]) -> list[Fault]:
@@ -218,8 +219,8 @@ def _check_fields(batch: Batch, mask: MaskSpec, replaced: str | None) -> None:
                 raise (PaddedError if padded else SpecError)(
                     f"the row already has a field {name!r}",
                     place=batch.place(row),
-                    remedy="Choose another name for the new field with --mask-column or --length-column, or "
-                    "replace the field with --overwrite-mask.",
+                    remedy="Choose another name for the new field with --mask-column, --length-column or "
+                    "--own-mask, or replace the field with --overwrite-mask.",
                     options=[mask.option_for(name)],
                 )
 
@@ -238,8 +239,9 @@ def _refuse(rows: Rows, refuse: Flags, reason: Callable[[int], str]) -> Rows:
     )
 
 
-def _drop(rows: Rows, drop: Flags, reason: str) -> Rows:
-    dropped = Ledger(rows_dropped=int(drop.sum()))
+def _drop(rows: Rows, drop: Flags, reason: str, own: Iterable[str]) -> Rows:
+    lost = sum(int(rows.ragged[name].lengths[drop].sum()) for name in own)
+    dropped = Ledger(rows_dropped=int(drop.sum()), own_tokens_lost=lost)
     return replace(_refuse(rows, drop, lambda _: reason), ledger=rows.ledger + dropped)
 
 
@@ -263,7 +265,7 @@ def apply_overlong(rows: Rows, plan: Plan, policy: RowPolicy) -> Rows:
                 remedy="Choose a larger --maxlen, or --overlong truncate or drop.",
                 options=["maxlen", "overlong"],
             )
-        rows = _drop(rows, overlong, f"longer than maxlen {its.maxlen}")
+        rows = _drop(rows, overlong, f"longer than maxlen {its.maxlen}", plan.own)
     return rows
 
 

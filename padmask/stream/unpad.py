@@ -54,6 +54,7 @@ from padmask.stream.ledger import Ledger, UnpadResult
 from padmask.stream.padding import known_schemas
 from padmask.stream.progress import ProgressCallback
 from padmask.stream.run import GROUP_POSITIONS, Run, choose_threads, open_pool, open_sink
+from padmask.stream.still_padded import still_padded_notes
 from padmask.stream.unpad_rows import OnError, UnpadRows, find_tokens
 
 
@@ -126,6 +127,7 @@ def unpad_file(
             *end_notes(dataset, files.limit),
             *unlisted_notes(dataset),
             *class_name_notes(dataset, written, format_),
+            *still_padded_notes(dataset, job, columns),
         )
         ledger = _unpad_all(_survey(run) if typed else run, output_path, format_)
     return UnpadResult(ledger, job.all_columns, job.mask, job.length, still_padded, notes)

@@ -110,3 +110,22 @@ def test_maxlen_of_an_empty_file(here: Run) -> None:
     assert (done.returncode, Path("out.parquet").exists()) == (1, False)
     assert "--maxlen 128" in done.stderr
     assert here("pad", "empty.jsonl", "-o", "out.parquet", "--maxlen", "0").returncode == 0
+
+
+@pytest.mark.parametrize(
+    ("options", "says"),
+    [
+        (["--no-mask", "--mask-column", "m"], "--mask-column has no effect"),
+        (["--no-mask", "--mask-dtype", "int8"], "--mask-dtype has no effect"),
+        (["--own-length", "x", "--own-length", "x=2"], "--own-length names 'x' twice"),
+        (["--own-mask", "x=m", "--own-mask", "x=n"], "--own-mask names 'x' twice"),
+    ],
+)
+def test_options_that_disagree(here: Run, options: list[str], says: str) -> None:
+    done = here("pad", "train.jsonl", *options)
+    assert (done.returncode, says in done.stderr) == (2, True)
+
+
+def test_no_mask_overrides_pyproject(here: Run) -> None:
+    Path("pyproject.toml").write_text('[tool.padmask]\nmask-dtype = "int8"\n')
+    assert here("pad", "train.jsonl", "--no-mask").returncode == 0

@@ -96,3 +96,18 @@ def test_unknown_dtype_is_named():
 def test_other_specs_refuse_nonsense(wrong):
     with pytest.raises(PadmaskError):
         wrong()
+
+
+@pytest.mark.parametrize(
+    "names",
+    [
+        {"own": {"labels": "mask"}},
+        {"column": "m", "own": {"labels": "m"}},
+        {"length_column": "n", "own": {"labels": "n"}},
+        {"own": {"labels": "k", "dec": "k"}},
+        {"length_column": "mask"},
+    ],
+)
+def test_added_columns_have_two_names(names):
+    with pytest.raises(PadmaskError, match="same column name"):
+        MaskSpec(**names)

@@ -10,7 +10,17 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from padmask import FileOptions, MaskSpec, PadSpec, RowPolicy, inspect_file, pad_dataset, pad_file, unpad_file
+from padmask import (
+    FileOptions,
+    MaskSpec,
+    PadSpec,
+    RowPolicy,
+    UnpadSpec,
+    inspect_file,
+    pad_dataset,
+    pad_file,
+    unpad_file,
+)
 from padmask.errors import DataError, PaddedError, SpecError
 from padmask.verify.verify_file import verify_file
 
@@ -168,6 +178,12 @@ def test_first_rows_of_all_files(here: Path, format_: str) -> None:
     assert [finding.rule.name for finding in verify_file(files).data] == ["bad-row"]
     pad_file(files, "out.jsonl", policy=RowPolicy(on_error="skip"))
     assert read("out.jsonl") == [{"input_ids": [1, 2], "labels": [5, 6], "attention_mask": [1, 1]}]
+
+
+def test_advice_has_the_pad_value(here: Path) -> None:
+    for labels, flag in (([0.5, 1.5], "labels=-100"), (["a", "b"], "labels")):
+        result = pad_file(write("in.jsonl", [{"input_ids": [5, 6], "labels": labels}]), "out.jsonl")
+        assert result.unpadded == {"labels": f"-c input_ids -c {flag}"}
 
 
 def test_named_columns_only(here: Path) -> None:
@@ -357,6 +373,80 @@ def test_own_length_needs_a_column(here: Path, spec: PadSpec, mask: MaskSpec, sa
         pad_file(write("in.jsonl", SEQ2SEQ), "out.jsonl", spec=spec, mask=mask)
 
 
+@pytest.mark.parametrize(
+    ("spec", "labels"),
+    [
+        (PadSpec(own_lengths={"labels": "longest"}, maxlen=1), [[5]]),
+        (PadSpec(own_lengths={"labels": "longest"}, maxlen="p50"), [[5]]),
+        (PadSpec(own_lengths={"labels": 1}), [[5]]),
+        (PadSpec(own_lengths={"labels": "p50"}), [[5]]),
+        (PadSpec(own_lengths={"labels": "longest"}), [[5, -100, -100], [5, 6, 7]]),
+    ],
+)
+def test_dropped_rows_set_no_length(here: Path, spec: PadSpec, labels: list[Any]) -> None:
+    source = write(
+        "in.jsonl", [{"input_ids": [1], "labels": [5]}, {"input_ids": [1, 2], "labels": [5, 6, 7]}]
+    )
+    result = pad_file(source, "out.jsonl", spec=spec, policy=RowPolicy(overlong="drop"))
+    assert [row["labels"] for row in read("out.jsonl")] == labels
+    assert (result.maxlen, result.own["labels"]) == (len(labels), len(labels[0]))
+    assert result.ledger.own_tokens_lost == (0 if len(labels) == 2 else 3)
+
+
+def test_empty_dropped_rows_lose_labels(here: Path) -> None:
+    source = write("in.jsonl", [{"input_ids": [1], "labels": [5]}, {"input_ids": [], "labels": [6, 7]}])
+    spec, policy = PadSpec(own_lengths={"labels": "longest"}), RowPolicy(empty_rows="drop")
+    result = pad_file(source, "out.jsonl", spec=spec, policy=policy)
+    assert (result.own, result.ledger.own_tokens_lost) == ({"labels": 1}, 2)
+
+
+def test_workers_drop_rows_alike(here: Path) -> None:
+    Path("d").mkdir()
+    write("d/a.jsonl", [{"input_ids": [1], "labels": [5]}] * 2)
+    write("d/b.jsonl", [{"input_ids": [1, 2], "labels": [5, 6, 7]}])
+    spec = PadSpec(own_lengths={"labels": "longest"}, maxlen="p50")
+    result = pad_dataset("d", "padded", spec=spec, policy=RowPolicy(overlong="drop"))
+    assert (result.own, read("padded/a.jsonl")[0]["labels"]) == ({"labels": 1}, [5])
+
+
+@formats
+@pytest.mark.parametrize(
+    "mask",
+    [
+        MaskSpec(own={"labels": "attention_mask"}),
+        MaskSpec(column="m", own={"labels": "attention_mask"}),
+        MaskSpec(column="m", length_column="attention_mask"),
+    ],
+)
+def test_own_mask_replaces_no_mask(here: Path, format_: str, mask: MaskSpec) -> None:
+    source, spec = write(f"in.{format_}", SEQ2SEQ), PadSpec(own_lengths={"labels": 2})
+    with pytest.raises(SpecError, match="'attention_mask'"):
+        pad_file(source, "out.jsonl", spec=spec, mask=mask)
+
+
+def test_overwritten_mask_is_written(here: Path) -> None:
+    mask = MaskSpec(column="m", own={"labels": "attention_mask"}, overwrite=True)
+    rows = pad(write("in.jsonl", SEQ2SEQ), spec=PadSpec(own_lengths={"labels": 2}), mask=mask)
+    assert [row["attention_mask"] for row in rows] == [[True, False], [True, True]]
+
+
+def test_own_mask_beside_npz_lengths(here: Path) -> None:
+    mask = MaskSpec(own={"labels": "length"})
+    with pytest.raises(SpecError, match="same column name 'length'"):
+        pad_file(write("in.jsonl", SEQ2SEQ), "out.npz", spec=PadSpec(own_lengths={"labels": 2}), mask=mask)
+
+
+@pytest.mark.parametrize("format_", ["parquet", "arrow"])
+def test_padding_without_a_mark_is_refused(here: Path, format_: str) -> None:
+    source, padded = write("in.jsonl", SEQ2SEQ), f"padded.{format_}"
+    pad_file(source, padded, spec=PadSpec(own_lengths={"labels": 2}), mask=MaskSpec(column=None))
+    for name in ("input_ids", "labels"):
+        with pytest.raises(PaddedError) as caught:
+            pad_file(padded, "out.jsonl", columns=[name])
+        assert caught.value.column == name and "--allow-padded" in caught.value.remedy
+        pad_file(padded, "out.jsonl", columns=[name], mask=MaskSpec(allow_padded=True))
+
+
 @pytest.mark.parametrize("format_", ["parquet", "arrow"])
 def test_runs_add_up(here: Path, format_: str) -> None:
     rows = [{name: row[name] for name in ("input_ids", "labels")} for row in SEQ2SEQ]
@@ -373,6 +463,43 @@ def test_runs_add_up(here: Path, format_: str) -> None:
         with pytest.raises(PaddedError):
             pad_file(two, "out.jsonl", columns=[again], mask=MaskSpec(column="m"))
     assert (inspect_file(two).stats.tokens, inspect_file(two, columns=["labels"]).stats.tokens) == (4, 3)
+
+
+# --- Columns that unpad leaves -------------------------------------------------------------------
+
+OWN = PadSpec(own_lengths={"labels": 4})
+
+
+@formats
+def test_companion_may_still_be_padded(here: Path, format_: str) -> None:
+    rows = [
+        {"input_ids": [1, 2, 0], "mask": [True, True, False], "labels": [1, 2, -100]},
+        {"input_ids": [1, 2, 3], "mask": [True] * 3, "labels": [1, 2]},
+    ]
+    (note,) = unpad_file(write(f"in.{format_}", rows), "out.jsonl").notes
+    assert "'labels'" in note and note.endswith("-c input_ids -c labels")
+    assert [row["labels"] for row in read("out.jsonl")] == [[1, 2, -100], [1, 2]]
+
+
+def test_own_mask_unpads(here: Path) -> None:
+    pad_file(write("in.jsonl", SEQ2SEQ), "padded.jsonl", spec=OWN, mask=MaskSpec(own={"labels": "lm"}))
+    (note,) = unpad_file("padded.jsonl", "once.jsonl").notes
+    assert note.endswith("'labels'. To unpad: -c labels --mask-column lm")
+    unpad_file("once.jsonl", "back.jsonl", columns=["labels"], spec=UnpadSpec(mask_column="lm"))
+    assert [row["labels"] for row in read("back.jsonl")] == [[9], [9, 8]]
+
+
+@formats
+def test_own_length_without_a_mask_is_noted(here: Path, format_: str) -> None:
+    pad_file(write("in.jsonl", SEQ2SEQ), f"padded.{format_}", spec=OWN)
+    (note,) = unpad_file(f"padded.{format_}", "out.jsonl").notes
+    assert "'labels'" in note and "--mask-column MASK" in note
+
+
+@formats
+def test_raw_labels_are_not_noted(here: Path, format_: str) -> None:
+    pad_file(write("in.jsonl", SEQ2SEQ), f"padded.{format_}", columns=["input_ids"])
+    assert unpad_file(f"padded.{format_}", "out.jsonl").notes == ()
 
 
 # --- A batch dimension ----------------------------------------------------------------------------

@@ -1,0 +1,94 @@
+"""Find the lengths of columns from the rows that are written, if overlong rows are dropped.
+
+With lengths of their own, a row that is too long in one column is dropped from all columns. Numeric lengths
+drop rows before lengths are found. A percentile drops rows only after the lengths of all rows are known.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+import numpy.typing as npt
+
+from padmask.core.arrow_lists import Flags
+from padmask.core.plan import LengthStats, Plan, make_plan
+from padmask.spec.pad import percentile_of
+from padmask.stream.job import Job
+
+# The length of a row in each of some groups of columns, in tokens.
+Lengths = tuple[int, ...]
+
+
+def written_rows(lengths: npt.NDArray[np.int64], job: Job) -> Flags:
+    """Return which rows are not longer than a numeric maxlen, shape (rows,).
+
+    Args:
+        lengths: lengths of the rows in each group of columns, shape (groups, rows).
+        job: columns and options of the run.
+    """
+    written = np.ones(lengths.shape[1], dtype=bool)
+    if job.policy.overlong == "drop":
+        for group, its in zip(job.groups, lengths, strict=True):
+            if not isinstance(group.spec.maxlen, str):
+                written &= its <= group.spec.maxlen
+    return written
+
+
+def longest_together(lengths: npt.NDArray[np.int64], job: Job) -> dict[Lengths, Lengths]:
+    """Return the longest rows of each group, by the row lengths in the groups with a percentile.
+
+    The result is empty if no percentile drops rows, or no group is padded to its longest row.
+
+    Args:
+        lengths: lengths of the rows in each group of columns, shape (groups, rows).
+        job: columns and options of the run.
+    """
+    places = _percentiles(job)
+    if job.policy.overlong != "drop" or not places or len(places) == len(job.groups) or not lengths.size:
+        return {}
+    keys, which = np.unique(lengths[places], axis=1, return_inverse=True)
+    longest = np.zeros((len(lengths), keys.shape[1]), dtype=np.int64)
+    for its, found in zip(lengths, longest, strict=True):
+        np.maximum.at(found, which.reshape(-1), its)
+    return dict(zip(map(tuple, keys.T.tolist()), map(tuple, longest.T.tolist()), strict=True))
+
+
+def join_longest(
+    one: Mapping[Lengths, Lengths], other: Mapping[Lengths, Lengths]
+) -> Mapping[Lengths, Lengths]:
+    """Return the longest rows of two sets of rows.
+
+    >>> join_longest({(1,): (1, 5)}, {(1,): (1, 2), (3,): (3, 9)})
+    {(1,): (1, 5), (3,): (3, 9)}
+    """
+    joined = dict(one)
+    for key, lengths in other.items():
+        joined[key] = tuple(map(max, joined.get(key, lengths), lengths))
+    return joined
+
+
+def plan_written(plans: Sequence[Plan], job: Job, together: Mapping[Lengths, Lengths]) -> list[Plan]:
+    """Return the plans of all groups, where `longest` counts only the rows that no percentile drops.
+
+    Args:
+        plans: plan of each group of columns, from all rows.
+        job: columns and options of the run.
+        together: what `longest_together` returns.
+    """
+    limits = [plans[place].maxlen for place in _percentiles(job)]
+    rows = [
+        lengths
+        for key, lengths in together.items()
+        if all(length <= limit for length, limit in zip(key, limits, strict=True))
+    ]
+    return [
+        make_plan(group.spec, LengthStats.of([lengths[i] for lengths in rows]))
+        if group.spec.maxlen == "longest"
+        else plan
+        for i, (group, plan) in enumerate(zip(job.groups, plans, strict=True))
+    ]
+
+
+def _percentiles(job: Job) -> list[int]:
+    return [i for i, group in enumerate(job.groups) if percentile_of(group.spec.maxlen) is not None]
