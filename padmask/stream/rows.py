@@ -132,9 +132,10 @@ def prepare_rows(batch: Batch, job: Job, consumed: int = 0) -> Rows:
     """
     _check_fields(batch, job.mask, job.replaced)
     ragged, found = read_rows(batch.columns, job.groups)
+    lengths = row_lengths(ragged)
     if job.ones is not None:
-        found += _check_ones(batch, job.ones, row_lengths(ragged))
-    late = _find_late(batch, job, row_lengths(ragged))
+        found += _check_ones(batch, job.ones, lengths)
+    late = _find_late(batch, job, lengths)
     reasons = {fault.row: fault for fault in reversed([*batch.faults, *found])}
     faults = [reasons[row] for row in sorted(reasons)]
     if faults and job.policy.on_error == "fail":
@@ -147,7 +148,6 @@ def prepare_rows(batch: Batch, job: Job, consumed: int = 0) -> Rows:
         )
     bad = np.zeros(len(batch), dtype=bool)
     bad[list(reasons)] = True
-    lengths = row_lengths(ragged)
     rows = Rows(
         batch,
         ragged,
@@ -210,9 +210,7 @@ def _check_fields(batch: Batch, mask: MaskSpec, replaced: str | None) -> None:
     """Raise an error if a JSON row, unlike the first rows, has a field with the name of the new mask."""
     if batch.objects is None or mask.overwrite:
         return
-    for name in mask.names:
-        if name == replaced:
-            continue
+    for name in (name for name in mask.names if name != replaced):
         for row, fields in enumerate(batch.objects):
             if name in fields:
                 padded = name == mask.column and name in MASK_NAMES and bytes(fields[name])[:1] == b"["

@@ -167,8 +167,9 @@ def shard(manifest: dict[str, Any], number: int = 0) -> dict[str, Any]:
 
 def add_up(manifest: dict[str, Any]) -> None:
     """Set the totals to the sums over the shards."""
-    for name in manifest["shards"][0]["ledger"] if manifest["shards"] else ():
-        manifest["total"][name] = sum(one["ledger"][name] for one in manifest["shards"])
+    for name, value in manifest["shards"][0]["ledger"].items() if manifest["shards"] else ():
+        if isinstance(value, int):
+            manifest["total"][name] = sum(one["ledger"][name] for one in manifest["shards"])
 
 
 def longer(manifest: dict[str, Any], maxlen: int) -> None:
