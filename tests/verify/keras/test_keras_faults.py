@@ -178,7 +178,7 @@ FAULTS = {
     "backwards-with-sequences": Fault(
         lambda: chain(L.SimpleRNN(UNITS, go_backwards=True, return_sequences=True, name="rnn"), mean()),
         "rnn",
-        ("go_backwards with return_sequences", "does not reverse the mask", "Bidirectional"),
+        ("go_backwards and return_sequences", "does not reverse the mask", "Bidirectional"),
         "embed -> rnn (padding enters here in spite of the mask)",
         (
             lambda: chain(L.Bidirectional(L.SimpleRNN(UNITS, return_sequences=True), name="rnn"), mean()),
@@ -209,7 +209,7 @@ FAULTS = {
     "zero-output-for-mask": Fault(
         lambda: chain(L.SimpleRNN(UNITS, zero_output_for_mask=True, name="rnn")),
         "rnn",
-        ("zero_output_for_mask", "Remove these options"),
+        ("zero_output_for_mask", "Unset these options"),
         "embed -> rnn (padding enters here in spite of the mask)",
         (lambda: chain(L.SimpleRNN(UNITS, name="rnn")),),
     ),
@@ -307,7 +307,7 @@ def test_wrong_output_shape():
     assert checks_of(subject)["output-shape"] == "fails"
     assert checks_of(subject)["row-alone"] == checks_of(subject)["more-padding"] == "holds"
     [shape] = [check for check in subject.checks if check.name == "output-shape"]
-    assert "instead of" in shape.detail
+    assert "in the eager model" in shape.detail
     assert subject.culprit == "each"
     assert "give the input a fixed length" in subject.advice
 
