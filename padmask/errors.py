@@ -242,6 +242,15 @@ def redacted(text: str) -> str:
     return re.sub(_CREDENTIALS, "***@", re.sub(_SIGNED, r"\1", text))
 
 
+def quoted(names: Iterable[str]) -> str:
+    """Join names in quotes.
+
+    >>> quoted(["a", "b"])
+    "'a', 'b'"
+    """
+    return ", ".join(map(repr, names))
+
+
 def join_few(names: Sequence[str]) -> str:
     """Join the first three names, and append the number of other names.
 

@@ -12,7 +12,7 @@ from padmask.core.arrow_lists import Kind, float_dtype, has_null_tokens, is_sequ
 from padmask.core.extension_types import refuse_flat_shape
 from padmask.core.pad_values import fill_value
 from padmask.core.ragged import Ragged
-from padmask.core.struct_fields import refuse_struct_field, struct_hint
+from padmask.core.unpaddable_types import describe_other_types, refuse_struct_field
 from padmask.errors import SpecError
 from padmask.spec.columns import (
     Column,
@@ -149,7 +149,7 @@ def default_column(schema: pa.Schema) -> str:
             f"with -c, for example -c {lists[0]:.40}."
         )
     raise SpecError(
-        f"The input has no list column of tokens. {list_columns(schema.names)}{struct_hint(schema)}"
+        f"The input has no list column of tokens. {list_columns(schema.names)}{describe_other_types(schema)}"
     )
 
 

@@ -72,10 +72,20 @@ class ColumnChoice:
         """Names of the input columns that are not in the output."""
         return dropped_columns(self.replaced, self.mask)
 
+    @property
+    def ones(self) -> str | None:
+        """Name of the input mask that must contain only ones; None if there is no such mask."""
+        return mask_of_ones(self.replaced, self.mask)
+
 
 def dropped_columns(replaced: str | None, mask: MaskSpec) -> tuple[str, ...]:
     """Return the names of the columns to leave out: a replaced mask, if the new mask has a different name."""
     return () if replaced is None or replaced in mask.names else (replaced,)
+
+
+def mask_of_ones(replaced: str | None, mask: MaskSpec) -> str | None:
+    """Return the name of the replaced mask, unless its padding counts as tokens."""
+    return None if mask.allow_padded else replaced
 
 
 def choose_together(
@@ -118,7 +128,7 @@ def choose_together(
             options=["columns", "own_lengths"],
         )
     first = columns[0].name
-    once = {name for name, times in Counter(schema.names).items() if times == 1}
+    once = _unique_names(schema)
     if not asked:
         columns += [
             _companion(field, spec)
@@ -203,8 +213,12 @@ def _mask_dtype(type_: pa.DataType) -> str:
 
 def list_names(schema: pa.Schema) -> list[str]:
     """Return the names of the sequence columns. Names that several columns share are left out."""
-    once = {name for name, times in Counter(schema.names).items() if times == 1}
+    once = _unique_names(schema)
     return [field.name for field in schema if field.name in once and is_sequence(field.type)]
+
+
+def _unique_names(schema: pa.Schema) -> set[str]:
+    return {name for name, times in Counter(schema.names).items() if times == 1}
 
 
 def own_groups(

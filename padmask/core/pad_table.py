@@ -77,8 +77,8 @@ def pad_table(
         rows, faults = read_rows(batch, groups)
         if faults:
             raise DataError(f"Row {number + faults[0].row}, {faults[0]}.")
-        if choice.replaced is not None and not mask.allow_padded:
-            _check_ones(batch, choice.replaced, rows[groups[0].columns[0].name], number)
+        if choice.ones is not None:
+            _check_ones(batch, choice.ones, rows[groups[0].columns[0].name], number)
         read.append(rows)
         number += batch.num_rows
     plans = [_plan(group, read) for group in groups]

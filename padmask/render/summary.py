@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from padmask.errors import share
+from padmask.errors import quoted, share
 from padmask.stream.ledger import Ledger, PadResult, UnpadResult
 
 
@@ -51,8 +51,7 @@ def summary(result: PadResult, output: str, rejects: str | None = None) -> list[
     for name, maxlen in result.own.items():
         lines.append(f"{name!r}: maxlen {maxlen} (--own-length)")
     if ledger.own_tokens_lost:
-        names = ", ".join(map(repr, result.own))
-        lines.append(f"{count(ledger.own_tokens_lost, 'token')} lost in {names}")
+        lines.append(f"{count(ledger.own_tokens_lost, 'token')} lost in {quoted(result.own)}")
     left_out = [f"skipped: {fault}" for fault in result.faults]
     return [
         *lines,
@@ -82,7 +81,7 @@ def unpad_summary(result: UnpadResult, output: str, rejects: str | None = None) 
     )
     notes = [*result.notes, *_warn_about_no_rows(ledger)]
     if result.still_padded:
-        names = ", ".join(map(repr, result.still_padded))
+        names = quoted(result.still_padded)
         flags = next(iter(result.still_padded.values()))
         notes.append(f"still padded: {names} (same lengths as {result.columns[0]!r}). To unpad all: {flags}")
     return [line, *_describe_omitted_rows(ledger, rejects), *(f"warning: {note}" for note in notes)]
@@ -120,7 +119,7 @@ def warnings(result: PadResult) -> list[str]:
             "--padding pre: LSTM and GRU layers use slower kernels, because cuDNN requires --padding post"
         )
     if result.unpadded:
-        names = ", ".join(map(repr, result.unpadded))
+        names = quoted(result.unpadded)
         flags = next(iter(result.unpadded.values()))
         it = "it" if len(result.unpadded) == 1 else "them"
         lines.append(f"not padded: {names} (same lengths as {result.columns[0]!r}). To pad {it} too: {flags}")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Literal
 
@@ -15,11 +15,12 @@ from padmask.core.companions import ONES, ColumnChoice, choose_together, list_na
 from padmask.core.first_rows import FirstRows
 from padmask.core.metadata import described_names
 from padmask.core.padding import refuse_padded
+from padmask.errors import quoted
 from padmask.formats.dataset import Dataset
 from padmask.spec.columns import Columns
 from padmask.spec.pad import MaskSpec, PadSpec
 from padmask.stream.first_rows import first_rows_of, read_first_rows
-from padmask.stream.padding import known_schemas
+from padmask.stream.padding import column_flags, known_schemas
 
 # The jq program that replaces each list of one list by this list.
 _FIRST_VECTOR = (
@@ -66,24 +67,24 @@ def choose_for_dataset(
     """
     schema = dataset.schema()
     own = [column.name for column, _, _ in own_groups(schema, asked, spec, mask)]
-    start = choose_together(schema, asked, spec, mask, read_first_rows(dataset, ()), ones=False)
-    first = start.columns[0].name
-    lists = list_names(schema)
-    rows = read_first_rows(dataset, [first, *lists] if set(lists) - {first} else ())
+    # A request that does not fit the schema is refused before any row is read.
+    start = choose_together(schema, asked, spec, mask, FirstRows({}, {}), ones=False)
+    first, lists = start.columns[0].name, list_names(schema)
+    rows = read_first_rows(dataset, lists)
+    first_rows = first_rows_of(dataset, known=rows)
     ones = False
     if purpose == "pad" and ONES in lists and first != ONES:
         # The first files may lack the mask.
-        masks = first_rows_of(dataset, [first])(ONES)
+        masks = first_rows(ONES)
         ones = masks is not None and masks.are_ones(ONES, first)
     choice = choose_together(schema, asked, spec, mask, rows, ones=ones)
-    found = rows if first in rows.lengths else read_first_rows(dataset, [first])
-    hint = _batch_dimension(schema, found, first)
+    hint = _batch_dimension(schema, rows, first)
     notes: tuple[str, ...] = (hint,) if hint else ()
     if purpose != "pad":
         return choice, Beside(notes=notes, hint=hint)
     names = [*(column.name for column in choice.columns), *own]
     files = known_schemas(dataset)
-    old = refuse_padded(files, names, mask, first_rows_of(dataset, names))
+    old = refuse_padded(files, names, mask, first_rows)
     if old is not None:
         choice = choose_together(schema, asked, spec, mask, rows, old)
     before = {name for file in files.values() for name in described_names(file)}
@@ -117,15 +118,15 @@ def _describe(schema: pa.Schema, choice: ColumnChoice, asked: Columns, before: C
     remarks, notes = [], []
     if choice.dropped:
         new = f"the new mask is {choice.mask.column!r}" if choice.mask.column else "no mask is added"
-        remarks.append(f"not written: {_quoted(choice.dropped)}, the mask of the input; {new}")
+        remarks.append(f"not written: {quoted(choice.dropped)}, the mask of the input; {new}")
     if asked:
         if alike:
-            remarks.append(f"unchanged: {_quoted(alike)} (same lengths as {first!r})")
+            remarks.append(f"unchanged: {quoted(alike)} (same lengths as {first!r})")
         return Beside({}, tuple(remarks))
     if ragged:
         flags = " ".join(f"--own-length {shlex.quote(name)}" for name in ragged)
         notes.append(
-            f"not padded: {_quoted(ragged)} (lengths differ from {first!r}). To pad to separate lengths: "
+            f"not padded: {quoted(ragged)} (lengths differ from {first!r}). To pad to separate lengths: "
             f"{flags}"
         )
     companions = [f"{column.name!r} (with {column.value})" for column in choice.columns[1:]]
@@ -143,16 +144,3 @@ def _has_numbers(type_: pa.DataType) -> bool:
 
 def _value_of(name: str) -> str:
     return f"={COMPANIONS[name]}" if COMPANIONS.get(name) else ""
-
-
-def _quoted(names: Iterable[str]) -> str:
-    return ", ".join(map(repr, names))
-
-
-def column_flags(names: Iterable[str]) -> str:
-    """Return the `-c` options for columns.
-
-    >>> column_flags(["input_ids", "my labels"])
-    "-c input_ids -c 'my labels'"
-    """
-    return " ".join(f"-c {shlex.quote(name)}" for name in names)

@@ -37,19 +37,24 @@ def _readable(field: pa.Field) -> pa.Field:
     return pa.field(field.name, pa.list_(pa.int64())) if empty else field
 
 
-def first_rows_of(dataset: Dataset, columns: Iterable[str] = ()) -> FirstRowsOf:
+def first_rows_of(
+    dataset: Dataset, columns: Iterable[str] = (), known: FirstRows | None = None
+) -> FirstRowsOf:
     """Return a function that reads the first rows of a mask column, from the first file with this column.
 
     Args:
         dataset: the data.
         columns: names of the columns that the mask may apply to. If empty, all list columns.
+        known: the first rows of these columns and of all masks, if they were read already.
     """
     names = tuple(columns)
 
     def read(mask: str) -> FirstRows | None:
         part = dataset.starting_with(mask)
         schema = part.schema()
-        rows = read_first_rows(part, [mask, *(names or list_names(schema))])
+        rows = known if part is dataset else None
+        if rows is None:
+            rows = read_first_rows(part, [mask, *(names or list_names(schema))])
         return rows if mask in rows.zeros and len(rows.zeros[mask]) else None
 
     return cache(read)

@@ -17,7 +17,7 @@ from padmask.core.columns import (
     find_vector_sizes,
     name_columns,
 )
-from padmask.core.companions import ColumnChoice, dropped_columns, own_groups
+from padmask.core.companions import ColumnChoice, dropped_columns, mask_of_ones, own_groups
 from padmask.core.metadata import groups_to_keep
 from padmask.core.padding import check_names, mask_field
 from padmask.core.table import ColumnGroup
@@ -65,7 +65,7 @@ def make_job(dataset: Dataset, asked: PadRequest, *, keep_others: bool, purpose:
         schema = known_schema(dataset, asked.columns, spec)
         chosen = choose_columns(schema, asked.columns, spec)
         check_names(schema, chosen, asked.mask, choice.replaced)
-    ones = None if mask.allow_padded else choice.replaced
+    ones = choice.ones
     fields = [schema.field(column.name) for column in chosen]
     if dataset.format.is_text:
         fields = [as_float_field(field, column) for field, column in zip(fields, chosen, strict=True)]
@@ -142,7 +142,7 @@ class Job:
     @property
     def ones(self) -> str | None:
         """Name of the input mask that must contain only ones; None if there is no such mask."""
-        return None if self.mask.allow_padded else self.replaced
+        return mask_of_ones(self.replaced, self.mask)
 
     @property
     def dropped(self) -> tuple[str, ...]:

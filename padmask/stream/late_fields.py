@@ -78,6 +78,6 @@ def late_notes(names: Sequence[str]) -> tuple[str, ...]:
     if not names:
         return ()
     return (
-        f"left unpadded: {join_few(list(map(repr, names)))} (not in the first {FIRST_ROWS:,} rows). To pad "
+        f"not padded: {join_few(list(map(repr, names)))} (not in the first {FIRST_ROWS:,} rows). To pad "
         "them, put rows that have all fields first",
     )

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import pyarrow as pa
 
 from padmask.core.columns import asked_names, judged_columns
 from padmask.core.padding import Padding, check_padding, find_padding, read_groups
+from padmask.errors import quoted
 from padmask.formats.dataset import Dataset
 from padmask.spec.columns import Columns
 from padmask.stream.first_rows import first_rows_of
@@ -61,8 +62,9 @@ def known_schemas(dataset: Dataset) -> dict[str, pa.Schema]:
 
 def other_padding_notes(dataset: Dataset, padding: Padding) -> tuple[str, ...]:
     """Return a note for each group of padded columns whose padding `padding` does not mark."""
-    file, groups = next(iter(read_groups(known_schemas(dataset)).items()), ("", []))
-    names = known_schemas(dataset)[file].names if file else []
+    schemas = known_schemas(dataset)
+    file, groups = next(iter(read_groups(schemas).items()), ("", []))
+    names = schemas[file].names if file else []
     return tuple(
         _other_padding_note(list(group.values), [mark for mark in group.present(names) if mark])
         for group in groups
@@ -78,11 +80,18 @@ def _other_padding_note(columns: Sequence[str], marks: Sequence[str]) -> str:
     >>> _other_padding_note(["labels"], [])
     "not checked: 'labels', whose padding no column marks"
     """
-    quoted = ", ".join(map(repr, columns))
     if not marks:
-        return f"not checked: {quoted}, whose padding no column marks"
-    flags = " ".join(f"-c {shlex.quote(name)}" for name in columns)
+        return f"not checked: {quoted(columns)}, whose padding no column marks"
     return (
-        f"not checked: {quoted}, whose padding is marked by {' and '.join(map(repr, marks))}. "
-        f"To check: {flags}"
+        f"not checked: {quoted(columns)}, whose padding is marked by {' and '.join(map(repr, marks))}. "
+        f"To check: {column_flags(columns)}"
     )
+
+
+def column_flags(names: Iterable[str]) -> str:
+    """Return the `-c` options for columns.
+
+    >>> column_flags(["input_ids", "my labels"])
+    "-c input_ids -c 'my labels'"
+    """
+    return " ".join(f"-c {shlex.quote(name)}" for name in names)

@@ -12,11 +12,11 @@ from padmask.core.companions import is_companion, is_per_token, list_names
 from padmask.core.first_rows import FirstRows
 from padmask.core.padding import read_groups
 from padmask.core.unpad_table import UnpadJob
+from padmask.errors import quoted
 from padmask.formats.dataset import Dataset
 from padmask.spec.columns import Columns
-from padmask.stream.choice import column_flags
 from padmask.stream.first_rows import read_first_rows
-from padmask.stream.padding import known_schemas
+from padmask.stream.padding import column_flags, known_schemas
 
 
 def still_padded_notes(dataset: Dataset, job: UnpadJob, columns: Columns) -> tuple[str, ...]:
@@ -43,10 +43,9 @@ def still_padded_notes(dataset: Dataset, job: UnpadJob, columns: Columns) -> tup
         found = find_still_padded(schema, job, taken, read_first_rows(dataset, list_names(schema)))
     if not found:
         return ()
-    names = ", ".join(map(repr, found))
     flags = "; ".join(_flags(name, mask, job) for name, mask in found.items())
     unknown = " (MASK stands for the mask of the column)" if None in found.values() else ""
-    return (f"may still be padded: {names}. To unpad: {flags}{unknown}",)
+    return (f"may still be padded: {quoted(found)}. To unpad: {flags}{unknown}",)
 
 
 def find_still_padded(

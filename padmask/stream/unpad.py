@@ -37,7 +37,6 @@ from padmask.spec.formats import FormatTraits, ragged_formats
 from padmask.spec.pad import PadSpec
 from padmask.spec.unpad import UnpadSpec
 from padmask.stream.capacity import available_bytes
-from padmask.stream.choice import column_flags
 from padmask.stream.first_rows import first_rows_of, read_first_rows
 from padmask.stream.inputs import (
     Paths,
@@ -51,7 +50,7 @@ from padmask.stream.json_masks import MaskTexts
 from padmask.stream.json_schema import empty_schema, token_kinds
 from padmask.stream.json_text_unpad import TextUnpadder
 from padmask.stream.ledger import Ledger, UnpadResult
-from padmask.stream.padding import known_schemas
+from padmask.stream.padding import column_flags, known_schemas
 from padmask.stream.progress import ProgressCallback
 from padmask.stream.run import GROUP_POSITIONS, Run, choose_threads, open_pool, open_sink
 from padmask.stream.still_padded import still_padded_notes

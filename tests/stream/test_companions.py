@@ -293,7 +293,7 @@ def test_late_companion_is_reported(here: Path, first: Row) -> None:
     [note] = pad_file(source, "out.jsonl").notes
     assert pad_dataset(source, "out").notes == (note,)
     assert pad_dataset(source, "out", resume=True).notes == (note,)
-    assert note.startswith("left unpadded: 'attention_mask', 'labels' (not in the first 1,000 rows)")
+    assert note.startswith("not padded: 'attention_mask', 'labels' (not in the first 1,000 rows)")
     assert pad_file(source, "out.jsonl", columns=["input_ids"]).notes == ()
     assert read("out.jsonl")[-1]["labels"] == [1, 2]
 

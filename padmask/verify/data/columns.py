@@ -9,17 +9,15 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from padmask.core.arrow_lists import is_mask, is_sequence, is_vectors, kind_of
+from padmask.core.arrow_lists import is_mask
 from padmask.core.columns import IGNORED_LABEL, LABEL_NAMES, MASK_NAMES, PadColumn, is_label
+from padmask.core.companions import is_companion
 from padmask.core.padding import Padding, mask_field, may_be_mask
 from padmask.core.ragged import Ragged
 from padmask.formats.contract import Batch, Wanted
 from padmask.formats.dataset import Dataset
 from padmask.spec.columns import Column
 from padmask.verify.data.rules import AuditColumn
-
-# Names of columns that may contain a mask of the tokens.
-MASKS = tuple(dict.fromkeys([*MASK_NAMES, "attention_mask", "padding_mask"]))
 
 # Words in the names of columns in which 0 is a valid token: masks, token types, positions, tags, weights.
 _VALID_ZEROS = {"mask", "masks", "type", "types", "segment", "segments", "position", "positions", "bbox"}
@@ -84,7 +82,7 @@ def beside_tokens(dataset: Dataset, columns: Sequence[PadColumn], padding: Paddi
     taken = {column.name for column in columns} | set(() if padding is None else padding.names)
     return [
         name
-        for name in MASKS
+        for name in MASK_NAMES
         if name not in taken and schema.names.count(name) == 1 and can_be_mask(schema.field(name).type)
     ]
 
@@ -111,7 +109,7 @@ def find_labels(dataset: Dataset, columns: Sequence[PadColumn], first: pa.Field)
         unknown = [field.name for field in fields if pa.types.is_null(field.type)]
         found = {field.name: field for field in dataset.sequence_types(unknown)} if unknown else {}
         fields = [found.get(field.name, field) for field in fields]
-    fields = [field for field in fields if _holds_integers(field.type)]
+    fields = [field for field in fields if is_companion(field)]
     if not fields:
         return []
     names = [field.name for field in fields]
@@ -119,10 +117,6 @@ def find_labels(dataset: Dataset, columns: Sequence[PadColumn], first: pa.Field)
     if head is None:
         return []
     return [Column(name, value=IGNORED_LABEL) for name in names if _have_same_lengths(head, first.name, name)]
-
-
-def _holds_integers(type_: pa.DataType) -> bool:
-    return is_sequence(type_) and kind_of(type_) == "int" and not is_vectors(type_)
 
 
 def _have_same_lengths(batch: Batch, first: str, other: str) -> bool:

@@ -1,4 +1,4 @@
-"""Error messages for fields of structs, which cannot be padded."""
+"""Error messages for columns whose types cannot be padded: structs, tensors and deep lists."""
 
 from __future__ import annotations
 
@@ -50,10 +50,10 @@ def refuse_struct_field(schema: pa.Schema, name: str) -> None:
             )
 
 
-def struct_hint(schema: pa.Schema) -> str:
+def describe_other_types(schema: pa.Schema) -> str:
     """Return a sentence about the columns that are not padded because of their types; empty without one.
 
-    >>> struct_hint(pa.schema([("deep", pa.list_(pa.list_(pa.list_(pa.int32()))))]))[:60]
+    >>> describe_other_types(pa.schema([("deep", pa.list_(pa.list_(pa.list_(pa.int32()))))]))[:60]
     " 'deep' has the type list<item: list<item: list<item: int32>"
     """
     structs = struct_columns(schema)
