@@ -96,7 +96,7 @@ def _format_legend(shown: Any, width: int, console: Console) -> list[Text]:
 
     shades = SHADES[is_unicode(console)]
     places = len(shown[0].mask)
-    scaled = f"; a cell is about {places / width:.1f} positions" if places > width else ""
+    scaled = f"; each cell shows about {places / width:.1f} positions" if places > width else ""
     legend = Text.assemble((shades[-1], "cyan"), " real token  ", (shades[0], "dim"), " padding")
     legend.append(f"  ({places} positions per row{scaled})", style="dim")
     return [legend]
