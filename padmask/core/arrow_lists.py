@@ -503,6 +503,12 @@ def take_rows(column: pa.Array, rows: npt.NDArray[np.int64]) -> pa.Array:
         return pa.concat_arrays(slices) if slices else column.slice(0, 0)
 
 
+def select_rows(batch: pa.RecordBatch, rows: npt.NDArray[np.int64]) -> pa.RecordBatch:
+    """Return the rows of a batch at these indices. An index may occur several times."""
+    columns = [take_rows(column, rows) for column in batch.columns]
+    return pa.RecordBatch.from_arrays(columns, schema=batch.schema)
+
+
 def empty_batch(schema: pa.Schema) -> pa.RecordBatch:
     """Return an empty batch with the given schema."""
     return pa.RecordBatch.from_arrays([pa.nulls(0, field.type) for field in schema], schema=schema)

@@ -18,7 +18,8 @@ from padmask.core.columns import asked_names, default_column, judged_columns, on
 from padmask.core.companions import is_companion, list_names
 from padmask.core.first_rows import FirstRows
 from padmask.core.foreign_metadata import carry_metadata
-from padmask.core.kernel import read_mask
+from padmask.core.length_column import read_lengths
+from padmask.core.mask_segments import read_mask
 from padmask.core.metadata import describe_groups, groups_to_keep
 from padmask.core.padding import (
     FirstRowsOf,
@@ -377,7 +378,7 @@ def compare_lengths(
         The segments of the real tokens, and the first `Fault` of each bad row in row order.
     """
     first, widths = next(iter(places.items()))
-    known, odd = _read_lengths(lengths, job.length) if lengths is not None else (widths, [])
+    known, odd = read_lengths(lengths, job.length) if lengths is not None else (widths, [])
     segments = mask or plan_unpad(known, widths, job.padding)
     faults = [*found, *odd, *_unequal(places, segments, job.mask or first)]
     if mask is None and lengths is None:
@@ -416,23 +417,6 @@ def _unequal(places: Mapping[str, Positions], segments: Segments, first: str) ->
         for name, counts in places.items()
         for row in np.flatnonzero(counts != segments.source_lengths).tolist()
     ]
-
-
-def _read_lengths(values: Sequence[Any], name: str | None) -> tuple[Positions, list[Fault]]:
-    """Return the lengths as integers, with 0 and a `Fault` for each invalid length."""
-    good = [type(value) is int and 0 <= value < 2**31 for value in values]
-    lengths = [value if fine else 0 for value, fine in zip(values, good, strict=True)]
-    faults = [
-        Fault(
-            row,
-            f"{'null' if values[row] is None else repr(values[row])} is not a length",
-            name,
-            ("length_column",),
-        )
-        for row, fine in enumerate(good)
-        if not fine
-    ]
-    return np.array(lengths, dtype=np.int64), faults
 
 
 def cut_columns(batch: pa.RecordBatch, segments: Sequence[Segments], job: UnpadJob) -> pa.RecordBatch:

@@ -6,7 +6,6 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
-import msgspec
 import numpy as np
 import numpy.typing as npt
 
@@ -14,11 +13,10 @@ from padmask.core.plan import Segments
 from padmask.core.unpad_table import UnpadJob, find_segments
 from padmask.errors import Fault, RowError
 from padmask.formats.contract import Batch
+from padmask.stream.column_values import column_values
 from padmask.stream.json_masks import MaskTexts
 from padmask.stream.ledger import Ledger
-from padmask.stream.rows import RejectedRow
-
-_read_value = msgspec.json.Decoder().decode
+from padmask.stream.paddable_rows import RejectedRow
 
 OnError = Literal["fail", "skip"]
 
@@ -74,22 +72,7 @@ def find_tokens(
 
 def lengths_of(batch: Batch, job: UnpadJob) -> Sequence[Any] | None:
     """Return the values of the length column; None if there is no length column."""
-    if job.length is None:
-        return None
-    if batch.objects is not None:
-        return [_json_length(row.get(job.length)) for row in batch.objects]
-    values: list[Any] = batch.columns.column(job.length).to_pylist()
-    return values
-
-
-def _json_length(text: msgspec.Raw | None) -> Any:
-    """Parse a length. If the length cannot be parsed, return the start of its text."""
-    if text is None:
-        return None
-    try:
-        return _read_value(text)
-    except (msgspec.DecodeError, RecursionError):
-        return bytes(text)[:40].decode("utf-8", "replace")
+    return None if job.length is None else column_values(batch, job.length)
 
 
 def split_bad_rows(
