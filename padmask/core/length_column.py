@@ -12,7 +12,7 @@ from padmask.errors import Fault
 
 
 def read_lengths(
-    values: Sequence[Any], name: str | None, option: str = "length_column"
+    values: Sequence[Any], name: str | None, option: str = "length_column", bits: int = 31
 ) -> tuple[Positions, list[Fault]]:
     """Return lengths as integers, with 0 and a `Fault` for each invalid length.
 
@@ -24,8 +24,9 @@ def read_lengths(
         values: values of the column, shape (rows,).
         name: name of the column, for the faults.
         option: option that specified the column, for the faults.
+        bits: number of bits of the largest valid length.
     """
-    good = [type(value) is int and 0 <= value < 2**31 for value in values]
+    good = [type(value) is int and 0 <= value < 1 << bits for value in values]
     lengths = [value if fine else 0 for value, fine in zip(values, good, strict=True)]
     faults = [
         Fault(row, f"{'null' if values[row] is None else repr(values[row])} is not a length", name, (option,))

@@ -85,12 +85,15 @@ def unpad_summary(result: UnpadResult, output: str, rejects: str | None = None) 
         f"{count(ledger.tokens_kept, 'token')}; {share(ledger.padding_share)} of "
         f"{count(ledger.places, 'position')} were padding"
     )
+    lines = [line]
+    if ledger.rows_used > ledger.rows_written:
+        lines.append(f"{count(ledger.rows_used, 'window')} joined to {count(ledger.rows_written, 'row')}")
     notes = [*result.notes, *_warn_about_no_rows(ledger)]
     if result.still_padded:
         names = quoted(result.still_padded)
         flags = next(iter(result.still_padded.values()))
         notes.append(f"still padded: {names} (same lengths as {result.columns[0]!r}). To unpad all: {flags}")
-    return [line, *_describe_omitted_rows(ledger, rejects), *(f"warning: {note}" for note in notes)]
+    return [*lines, *_describe_omitted_rows(ledger, rejects), *(f"warning: {note}" for note in notes)]
 
 
 def _describe_omitted_rows(ledger: Ledger, rejects: str | None) -> list[str]:

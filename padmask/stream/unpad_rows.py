@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
 
+from padmask.core.join_windows import RowWindows, read_windows
 from padmask.core.plan import Segments
 from padmask.core.unpad_table import UnpadJob, find_segments
 from padmask.errors import Fault, RowError
@@ -33,6 +35,7 @@ class UnpadRows:
         refused: rows that are not written.
         consumed: number of input bytes read so far, for progress reports.
         also: positions of the real tokens, for each job in `UnpadJob.also`.
+        windows: the windows of these rows; None if windows are not joined.
     """
 
     rows: npt.NDArray[np.int64]
@@ -42,6 +45,7 @@ class UnpadRows:
     refused: Sequence[RejectedRow] = ()
     consumed: int = 0
     also: Sequence[Segments] = ()
+    windows: RowWindows | None = None
 
 
 def find_tokens(
@@ -66,8 +70,16 @@ def find_tokens(
         places, found = find_segments(batch.columns, lengths_of(batch, part), part)
         also.append(places)
         faults = [*faults, *found]
+    windows = None
+    if job.windows:
+        windows, found = read_windows(partial(column_values, batch))
+        faults = [*faults, *found]
     cuts = split_bad_rows(batch, segments, faults, on_error, consumed)
-    return replace(cuts, also=[places.select(cuts.rows) for places in also])
+    return replace(
+        cuts,
+        also=[places.select(cuts.rows) for places in also],
+        windows=windows and windows.select(cuts.rows),
+    )
 
 
 def lengths_of(batch: Batch, job: UnpadJob) -> Sequence[Any] | None:

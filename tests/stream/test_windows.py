@@ -21,9 +21,12 @@ from padmask import (
     PadSpec,
     RowPolicy,
     SpecError,
+    UnpadSpec,
     WindowSpec,
     pad_file,
     pad_table,
+    unpad_file,
+    unpad_table,
 )
 
 SCHEMA = pa.schema(
@@ -140,6 +143,59 @@ def test_every_format_gives_the_same_rows(tmp_path_factory, case, source, target
     assert ledger.tokens_lost == 0 or spec.windows is None
     table = pad_table(pa.Table.from_pylist(rows, SCHEMA), ["ids", "labels=-100"], spec)
     assert table.to_pylist() == written
+    if spec.windows is not None:
+        assert unpad_table(table).to_pylist() == rows
+        joined = folder / f"joined.{source}"
+        unpad_file(output, joined, columns=["ids", "labels"], files=FileOptions(batch_rows=batch_rows))
+        assert read(joined) == rows
+
+
+WINDOWS = [
+    {"ids": [1, 2, 0], "mask": [1, 1, 0], "source_row": 0, "window": 0, "source_start": 0, "source_stop": 2},
+    {"ids": [3, 4, 9], "mask": [1, 1, 1], "source_row": 1, "window": 0, "source_start": 0, "source_stop": 2},
+    {"ids": [4, 5, 9], "mask": [1, 1, 1], "source_row": 1, "window": 1, "source_start": 1, "source_stop": 3},
+    {"ids": [5, 6, 9], "mask": [1, 1, 1], "source_row": 1, "window": 2, "source_start": 2, "source_stop": 4},
+]
+
+
+@pytest.mark.parametrize(
+    ("number", "change"),
+    [
+        (1, None),
+        (2, None),
+        (2, {"source_row": 2}),
+        (2, {"window": 3}),
+        (2, {"source_start": 3}),
+        (2, {"source_stop": 2}),
+        (3, {"source_stop": 5}),
+        (2, {"window": "x"}),
+        (2, {"source_start": None}),
+        (2, {"source_stop": -1}),
+    ],
+    ids=str,
+)
+def test_bad_windows_are_not_joined(tmp_path, number, change):
+    rows = [dict(row) for row in WINDOWS]
+    rows[number : number + 1] = [] if change is None else [rows[number] | change]
+    lines = [json.dumps(row) + "\n" for row in rows]
+    (tmp_path / "in.jsonl").write_text("".join(lines))
+    with pytest.raises(DataError):
+        unpad_file(tmp_path / "in.jsonl", tmp_path / "out.jsonl")
+    result = unpad_file(
+        tmp_path / "in.jsonl",
+        tmp_path / "out.jsonl",
+        on_error="skip",
+        files=FileOptions(rejects=str(tmp_path / "rejects.jsonl"), batch_rows=1),
+    )
+    assert read(tmp_path / "out.jsonl") == [{"ids": [1, 2]}]
+    assert result.ledger.rows_rejected == len(rows) - 1 == len(read(tmp_path / "rejects.jsonl"))
+    assert result.ledger.balanced
+
+
+def test_windows_can_stay(tmp_path):
+    (tmp_path / "in.jsonl").write_text("".join(json.dumps(row) + "\n" for row in WINDOWS))
+    unpad_file(tmp_path / "in.jsonl", tmp_path / "out.jsonl", spec=UnpadSpec(join_windows=False))
+    assert [row["ids"] for row in read(tmp_path / "out.jsonl")] == [[1, 2], [3, 4, 9], [4, 5, 9], [5, 6, 9]]
 
 
 def test_source_row_counts_bad_rows(tmp_path):
