@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 SHADES = {True: "·░▒▓█", False: ".-+*#"}
 
 # Character for cells of tokens that truncation removes.
-CUT = {True: "\N{MULTIPLICATION SIGN}", False: "x"}
+CUT = {True: "×", False: "x"}
 
 CUT_STYLE = "red"
 
@@ -47,7 +47,7 @@ def make_grid(seen: Inspection, console: Console) -> list[RenderableType]:
     margins = [max(map(len, texts)) for texts in (numbers, lengths, cuts)]
     places = max(map(len, states))
     width = min(places, max(8, console.width - sum(margins) - 2))
-    lines: list[RenderableType] = [*_legend(seen, places / width, unicode)]
+    lines: list[RenderableType] = [*_legend(seen, places / max(1, width), unicode)]
     for number, length, cut, row in zip(numbers, lengths, cuts, states, strict=True):
         line = _cells(row, places, width, unicode)
         line = type(line).assemble((f"{number:>{margins[0]}} ", "dim"), line)
