@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from padmask.errors import share
+from padmask.errors import count, share
 from padmask.inspect.commands import PadCommand
 from padmask.inspect.costs import Cost, CostBasis, windows_cost
 
@@ -23,8 +23,8 @@ SMALL_LOSS = 0.05
 # A plan that loses a larger share of the tokens is never recommended.
 LARGE_LOSS = 0.2
 
-# The overlap of windows is this share of their length.
-OVERLAP = 1 / 8
+# The overlap of windows is their length divided by this number.
+OVERLAP = 8
 
 
 @dataclass(frozen=True)
@@ -32,16 +32,21 @@ class Advice:
     """A recommended plan and the command that makes the output of this plan.
 
     Args:
-        text: recommendation and its reasons, as sentences.
+        text: recommendation and its reason, as sentences.
         plan: recommended plan; None if there is nothing to pad.
         command: command that makes the output of the plan; empty if nothing needs to be done.
         maxlen: recommended value of `--maxlen`.
+        details: facts about the plan and its alternatives, one sentence or two each.
     """
 
     text: str
     plan: Cost | None = None
     command: str = ""
     maxlen: int | str = "longest"
+    details: Sequence[str] = ()
+
+    def __str__(self) -> str:
+        return "\n".join(filter(None, (self.text, *self.details, self.command)))
 
     @property
     def has_windows(self) -> bool:
@@ -88,16 +93,17 @@ class Adviser:
             advice = replace(advice, text=f"maxlen 0 removes all tokens. {advice.text}")
         plan = advice.plan
         if plan is not None and self.width == plan.maxlen and not plan.rows_cut and not advice.has_windows:
-            text = f"The rows already have {plan.maxlen:,} positions, like the plan {plan.name}."
-            return replace(advice, text=text + self._alternatives(plan), command="")
+            text = f"The rows already have the length of the plan {plan.name}{_of(plan)}."
+            return replace(advice, text=text, command="")
         return advice
 
     def _choose(self) -> Advice:
         """Recommend a length for which the user gave no limit."""
         longest, p99 = self.plans["longest"], self.plans["p99"]
         if longest.padding_share <= LITTLE_PADDING:
-            text = f"Pad to the longest row{_of(longest)}. No tokens are lost, and"
-            return self._pad(longest, f"{text} only {_padding(longest)}.")
+            share_ = f"only {_padding(longest)}" if longest.padding_share else "no positions are padding"
+            text = f"Pad to the longest row{_of(longest)}. No tokens are lost, and {share_}."
+            return self._pad(longest, text)
         for name in ("p95", "p99"):
             cut = self.plans[name]
             if cut.maxlen and cut.lost_share <= NEGLIGIBLE_LOSS and longest.places >= 1.1 * cut.places:
@@ -107,12 +113,15 @@ class Adviser:
                 return self._cut(p99)
             windows = self._windows(self.basis.round_up(p99.maxlen))
             if longest.places >= 1.5 * windows.places:
-                reason = f"Cutting rows to p99 would lose {share(p99.lost_share)} of the tokens."
+                reason = f"Cutting rows to p99{_of(p99)} would lose {share(p99.lost_share)} of the tokens."
                 return self._split(windows, reason)
-        saved = 1 - p99.places / longest.places
-        reason = f"Cutting rows to p99{_of(p99)} would lose {share(p99.lost_share)} of the tokens"
-        reason += f" and save only {share(saved)} of the positions." if saved else "."
-        reason = reason if p99.rows_cut else "At least 1% of the rows have this length."
+        reason = "At least 1% of the rows have this length."
+        if p99.rows_cut:
+            saved = share(1 - p99.places / longest.places)
+            reason = (
+                f"Cutting rows to p99{_of(p99)} would lose {share(p99.lost_share)} of the tokens and save "
+                f"{saved} of the positions."
+            )
         text = f"Pad to the longest row{_of(longest)}. No tokens are lost, but {_padding(longest)}."
         return self._pad(longest, f"{text} {reason}")
 
@@ -123,89 +132,94 @@ class Adviser:
         name = next(iter(few), asked[-1])
         plan, longest = self.plans[str(name)], self.plans["longest"]
         if plan.lost_share >= LARGE_LOSS:
-            reason = (
-                f"{_name(plan)} would cut {self._rows(plan)} and lose {share(plan.lost_share)} of the tokens."
-            )
-            return self._split(self._windows(plan.maxlen), reason)
-        if plan.rows_cut:
-            text = f"{_name(plan)} cuts {self._rows(plan)} and loses {share(plan.lost_share)} of the tokens."
-            if plan.lost_share > SMALL_LOSS:
-                windows = self._windows(plan.maxlen)
-                rows = windows.places // windows.maxlen
-                text += f" To lose no tokens, add --overlong window {_overlap(plan.maxlen)} ({rows:,} rows)."
-            return self._pad(plan, text, name)
-        text = f"{_name(plan)} cuts no rows, and {_padding(plan)}."
-        if longest.places <= 0.9 * plan.places:
+            cut = f"would cut {self._rows(plan)} and lose {share(plan.lost_share)} of the tokens"
+            return self._split(self._windows(plan.maxlen), f"{_name(plan)} {cut}.")
+        if plan.lost_share > SMALL_LOSS:
+            windows = self._windows(plan.maxlen)
+            details = [
+                f"To lose no tokens, use {' '.join(_window_options(windows))} instead "
+                f"({count(windows.rows, 'row')})."
+            ]
+        elif longest.places <= 0.9 * plan.places:
             saved = share(1 - longest.places / plan.places)
-            text += f" --maxlen longest ({longest.maxlen:,}) saves {saved} of the positions."
-        return self._pad(plan, text, name)
+            details = [f"--maxlen longest{_of(longest)} saves {saved} of the positions."]
+        else:
+            details = []
+        does = f"cuts no rows, and {_padding(plan)}"
+        if plan.rows_cut:
+            does = f"cuts {self._rows(plan)} and loses {share(plan.lost_share)} of the tokens"
+        return self._pad(plan, f"{_name(plan)} {does}.", details, name)
 
     def _cut(self, plan: Cost) -> Advice:
         """Recommend a percentile of the lengths."""
         longest = self.plans["longest"]
         text = (
             f"Cut rows to {plan.name}{_of(plan)}. The output is {longest.places / plan.places:.1f} times "
-            f"smaller than with the longest row ({longest.maxlen:,}), {self._rows(plan)} are cut, and "
-            f"{share(plan.lost_share)} of the tokens are lost."
+            f"smaller than with the longest row ({longest.maxlen:,}). This cuts {self._rows(plan)} and loses "
+            f"{share(plan.lost_share)} of the tokens."
         )
         return self._pad(plan, text)
 
-    def _pad(self, plan: Cost, text: str, maxlen: int | str | None = None) -> Advice:
+    def _pad(
+        self, plan: Cost, text: str, details: Sequence[str] = (), maxlen: int | str | None = None
+    ) -> Advice:
         """Recommend one length for all rows, and keep the token that most rows share at an end."""
         maxlen = plan.name if maxlen is None else maxlen
-        options = ["--maxlen", str(maxlen)]
+        options, details = ["--maxlen", str(maxlen)], list(details)
         if plan.ends_lost and self.basis.shared is not None:
-            end = self.basis.shared.end
-            rows = "1 cut row" if plan.ends_lost == 1 else f"{plan.ends_lost:,} cut rows"
-            text += (
-                f" {rows} would lose the {end} token {self.basis.shared.token!r}; --keep-{end} 1 keeps it."
-            )
+            end, rows = self.basis.shared.end, count(plan.ends_lost, "cut row")
+            token = f"{self.basis.shared.token!r:.40}"
+            details.append(f"{rows} would lose the {end} token {token}; --keep-{end} 1 keeps it.")
             options += [f"--keep-{end}", "1"]
-        return Advice(text + self._alternatives(plan), plan, self.command.text(*options), maxlen)
+        return Advice(text, plan, self.command.text(*options), maxlen, (*details, *self._alternatives(plan)))
 
     def _split(self, windows: Cost, reason: str) -> Advice:
         """Recommend windows."""
-        rows = windows.places // windows.maxlen
+        more = f"{count(self.basis.stats.rows, 'row')} become {windows.rows:,}"
         text = (
-            f"{reason} Instead, split longer rows into windows{_of(windows)}: no tokens are lost, and "
-            f"{self.basis.stats.rows:,} rows become {rows:,}."
+            f"{reason} Instead, split longer rows into windows{_of(windows)}. No tokens are lost, and {more}."
         )
-        options = f"--maxlen {windows.maxlen} --overlong window {_overlap(windows.maxlen)}".split()
-        command = self.command.text(*options)
-        return Advice(text + self._alternatives(windows), windows, command, windows.maxlen)
+        command = self.command.text("--maxlen", str(windows.maxlen), *_window_options(windows))
+        return Advice(text, windows, command, windows.maxlen, self._alternatives(windows))
 
-    def _alternatives(self, plan: Cost) -> str:
-        """Return sentences about plans with much less padding that no command makes yet."""
+    def _alternatives(self, plan: Cost) -> tuple[str, ...]:
+        """Return a line about plans with much less padding that no command makes yet."""
         candidates = [self.plans[name] for name in ("sorted-32", "packed") if name in self.plans]
         less = [cost for cost in candidates if cost.padding_share < plan.padding_share / 2]
         if plan.padding_share < MUCH_PADDING or not less:
-            return ""
-        shares = " and ".join(f"{cost.name} has {share(cost.padding_share)}" for cost in less)
+            return ()
+        shares = " and ".join(f"{cost.name} {share(cost.padding_share)}" for cost in less)
         lossless = plan.tokens_lost and not any(cost.tokens_lost for cost in less)
+        collator = "; a collator that pads each batch to its longest row makes sorted-32"
         return (
-            f" Less padding than {share(plan.padding_share)} is possible: {shares}"
+            f"{share(plan.padding_share)} of the positions are padding. Less is possible: {shares}"
             f"{', without lost tokens' if lossless else ''}. No padmask command makes "
             f"{'this plan' if len(less) == 1 else 'these plans'} yet"
-            + (
-                "; a collator that pads each batch to its longest row makes sorted-32."
-                if less[0].name == "sorted-32"
-                else "."
-            )
+            f"{collator if less[0].name == 'sorted-32' else ''}.",
         )
 
     def _windows(self, maxlen: int) -> Cost:
-        return windows_cost(self.basis, maxlen, int(maxlen * OVERLAP))
+        return windows_cost(self.basis, maxlen, overlap_of(maxlen))
 
     def _rows(self, plan: Cost) -> str:
-        return f"{plan.rows_cut:,} of {self.basis.stats.rows:,} rows"
+        return f"{plan.rows_cut:,} of {count(self.basis.stats.rows, 'row')}"
+
+
+def overlap_of(maxlen: int) -> int:
+    """Return the overlap of recommended windows.
+
+    >>> overlap_of(512), overlap_of(3)
+    (64, 0)
+    """
+    return maxlen // OVERLAP
+
+
+def _window_options(windows: Cost) -> tuple[str, ...]:
+    return "--overlong", "window", "--overlap", str(overlap_of(windows.maxlen))
 
 
 def _of(plan: Cost) -> str:
-    return f" ({plan.maxlen:,} positions)"
-
-
-def _overlap(maxlen: int) -> str:
-    return f"--overlap {int(maxlen * OVERLAP)}"
+    return f" ({count(plan.maxlen, 'position')})"
 
 
 def _padding(plan: Cost) -> str:

@@ -64,6 +64,11 @@ class Cost:
         return self.edges[-1]
 
     @property
+    def rows(self) -> int:
+        """Number of output rows, if they all have one length."""
+        return self.places // self.maxlen if self.maxlen else 0
+
+    @property
     def padding_share(self) -> float:
         """Share of the positions that are padding, from 0 to 1."""
         return 1 - self.tokens / self.places if self.places else 0.0

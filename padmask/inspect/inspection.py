@@ -111,6 +111,6 @@ class Inspection:
             "health": [finding.as_dict() for finding in self.health],
             "shared_end": None if self.shared is None else self.shared.as_dict(),
             "recommended": self.advice.as_dict(),
-            "advice": "\n".join(filter(None, (self.advice.text, self.advice.command))),
+            "advice": str(self.advice),
             "notes": list(self.notes),
         }

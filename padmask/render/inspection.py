@@ -5,17 +5,17 @@ from __future__ import annotations
 import sys
 from collections.abc import Sequence
 from itertools import groupby, zip_longest
+from textwrap import fill
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from padmask.errors import share, size
+from padmask.errors import count, share, size
 from padmask.inspect.advice import LARGE_LOSS
 from padmask.inspect.dynamic import BATCH_ROWS, WINDOW_BATCHES
 from padmask.render.console import is_unicode, print_line, print_notes, printable_line
 from padmask.render.findings import print_findings
 from padmask.render.grid import CUT_STYLE, make_grid
-from padmask.render.summary import count
 
 if TYPE_CHECKING:
     from rich.console import Console, RenderableType
@@ -63,6 +63,15 @@ def show_inspection(
     print_notes(seen.notes, console)
     _print_health(seen, console)
     console.print(f"[bold]Advice:[/bold] {printable_line(seen.advice.text)}")
+    for detail in seen.advice.details:
+        line = fill(
+            f"- {detail}",
+            console.width,
+            subsequent_indent="  ",
+            break_on_hyphens=False,
+            break_long_words=False,
+        )
+        print_line("\n".join(map(printable_line, line.split("\n"))), console)
     if seen.advice.command:
         # The command stays on one line, so that users can copy it.
         print_line(f"  {printable_line(seen.advice.command)}", console, style="green")
