@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from padmask.core.plan import LengthStats, Positions
+from padmask.core.length_stats import LengthStats
+from padmask.core.plan import Positions
 
 # Number of lengths to collect before they are counted. Counting has a fixed cost.
 PENDING_ROWS = 1 << 16

@@ -166,10 +166,11 @@ class Adviser:
         """Recommend one length for all rows, and keep the token that most rows share at an end."""
         maxlen = plan.name if maxlen is None else maxlen
         options, details = ["--maxlen", str(maxlen)], list(details)
-        if plan.ends_lost and self.basis.shared is not None:
+        if 2 * plan.ends_lost > plan.rows_cut and self.basis.shared is not None:
             end, rows = self.basis.shared.end, count(plan.ends_lost, "cut row")
-            token = f"{self.basis.shared.token!r:.40}"
-            details.append(f"{rows} would lose the {end} token {token}; --keep-{end} 1 keeps it.")
+            token = self.basis.shared.token
+            its = "its" if plan.ends_lost == 1 else "their"
+            details.append(f"{rows} would lose {its} {end} token {token}; --keep-{end} 1 keeps it.")
             options += [f"--keep-{end}", "1"]
         return Advice(text, plan, self.command.text(*options), maxlen, (*details, *self._alternatives(plan)))
 

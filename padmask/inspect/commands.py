@@ -66,6 +66,9 @@ class PadCommand:
             yield from ("--value", str(spec.value))
         if spec.dtype_for_all or spec.dtype != DEFAULT_DTYPE:
             yield from ("--dtype", spec.dtype)
+        for name, number in (("--keep-first", spec.keep_first), ("--keep-last", spec.keep_last)):
+            if number:
+                yield from (name, str(number))
         if spec.pad_to_multiple_of:
             yield from ("--pad-to-multiple-of", str(spec.pad_to_multiple_of))
 

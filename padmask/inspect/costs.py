@@ -12,9 +12,10 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from padmask.core.plan import LengthStats, make_plan
-from padmask.core.shared_ends import SharedEnd
+from padmask.core.length_stats import LengthStats
+from padmask.core.plan import make_plan
 from padmask.inspect.dynamic import BATCH_ROWS, WINDOW_BATCHES, expected_padding
+from padmask.inspect.shared_end import SharedEnd
 from padmask.spec.pad import PadSpec
 
 BUCKETS = (2, 8)

@@ -15,7 +15,9 @@ import numpy as np
 
 from padmask.core.columns import PadColumn
 from padmask.core.kernel import pad_batch
-from padmask.core.plan import LengthStats, make_plan, make_segments
+from padmask.core.length_stats import LengthStats
+from padmask.core.plan import make_plan
+from padmask.core.planners import make_segments
 from padmask.core.ragged import Ragged
 from padmask.errors import SpecError
 from padmask.formats.dataset import Dataset
@@ -24,6 +26,7 @@ from padmask.inspect.commands import PadCommand, has_many_files, new_name
 from padmask.inspect.costs import CostBasis, candidate_costs
 from padmask.inspect.inspection import Inspection, ShownRow
 from padmask.inspect.read_files import InspectRequest, inspect_files_separately, inspect_rows
+from padmask.inspect.shared_end import SharedEnd
 from padmask.spec.checks import at_least, instance, optional
 from padmask.spec.columns import Columns, as_list
 from padmask.spec.files import ReadOptions, read_options
@@ -112,8 +115,12 @@ def inspect_file(  # noqa: PLR0913 - one keyword per option of the command
         else:
             inspected = inspect_rows(request, dataset, progress)
         add_file_findings(inspected.audit, dataset, job, files.limit)
-    stats, shown_column, shared = inspected.stats, job.pad.columns[0], inspected.ends.shared
-    basis = CostBasis(stats, spec.pad_to_multiple_of, _token_bytes(shown_column), shared)
+    stats, shown_column, shared = inspected.stats, job.pad.columns[0], None
+    token = job.pad.beside.shared.cut_at(spec.truncating)
+    if token is not None and job.padding is None:
+        shared = SharedEnd(token, spec.truncating, inspected.ends)
+    is_kept = bool(spec.keep_last if spec.truncating == "post" else spec.keep_first)
+    basis = CostBasis(stats, spec.pad_to_multiple_of, _token_bytes(shown_column), None if is_kept else shared)
     maxlens = [one.maxlen for one in specs]
     maxlens = [] if maxlens == ["longest"] else maxlens
     plans = candidate_costs(basis, maxlens)
@@ -130,8 +137,8 @@ def inspect_file(  # noqa: PLR0913 - one keyword per option of the command
     )
     adviser = Adviser(basis, {cost.name: cost for cost in plans}, command, inspected.width)
     advice = adviser.recommend(maxlens)
-    # The rows are shown as the recommended plan cuts them.
-    spec = replace(spec, maxlen=advice.maxlen)
+    # The rows are shown as the recommended plan cuts them, or as their first window.
+    spec = replace(spec, maxlen=advice.maxlen, windows=None)
     return Inspection(
         dataset.name,
         shown_column.name,

@@ -9,10 +9,10 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from padmask.core.plan import LengthStats
-from padmask.core.shared_ends import SharedEnd
+from padmask.core.length_stats import LengthStats
 from padmask.inspect.advice import Advice
 from padmask.inspect.costs import Cost
+from padmask.inspect.shared_end import SharedEnd
 from padmask.verify.data.rules import Finding
 
 LENGTH_PERCENTILES = ("90", "95", "99")
@@ -52,8 +52,7 @@ class Inspection:
         plans: cost of each candidate plan.
         health: violations of the data rules.
         advice: recommended plan, with the reasons and the command.
-        shared: token that at least half of the raw rows have at the end that truncation removes; None if
-            there is none.
+        shared: token that most raw rows share at the end that truncation removes; None if there is none.
         sampled: whether the shown rows are a random sample of all rows.
         notes: facts about the files, such as files that were not read.
     """

@@ -11,10 +11,10 @@ from functools import partial, reduce
 import pyarrow as pa
 
 from padmask.core.length_counter import LengthCounter
-from padmask.core.plan import LengthStats
-from padmask.core.shared_ends import EndCounter, EndCounts
+from padmask.core.length_stats import LengthStats
 from padmask.errors import WorkerDiedError
 from padmask.formats.dataset import Dataset
+from padmask.inspect.shared_end import lengths_with_token
 from padmask.shards.pool import WorkerPool
 from padmask.spec.files import ReadOptions
 from padmask.spec.formats import FormatTraits
@@ -62,14 +62,14 @@ class InspectedRows:
         stats: number of rows of each length.
         audit: violations of the data rules.
         kept: rows that may be shown, each with a random key. `shown` uses the keys to choose a random sample.
-        ends: tokens at the end of raw rows that truncation removes.
+        ends: lengths of the raw rows that have the shared token at the end that truncation removes.
         width: number of positions in the first row of padded input; None for raw input.
     """
 
     stats: LengthStats
     audit: Audit
     kept: Sequence[KeptRow]
-    ends: EndCounts
+    ends: LengthStats
     width: int | None = None
 
     def __add__(self, later: InspectedRows) -> InspectedRows:
@@ -90,20 +90,21 @@ def inspect_rows(
 ) -> InspectedRows:
     """Read a dataset, check its rows against the rules, and sample the rows to show."""
     job, lengths, audit = request.job, LengthCounter(), open_audit(request.job)
-    column, ends, width = job.pad.columns[0].name, EndCounter(job.pad.spec.truncating), None
+    column, side, ends, width = job.pad.columns[0].name, job.pad.spec.truncating, LengthCounter(), None
+    token = job.pad.beside.shared.cut_at(side)
     sampler = RowSampler([_pick_shown(request.show)])
     with (
         open_reading(dataset, request.files, progress) as reading,
         closing(audit_rows(reading, "measuring", job, audit)) as batches,
     ):
         for batch in batches:
-            if column in batch.tokens:
-                ends.add(batch.tokens[column])
-            elif width is None and len(batch.lengths):
+            if token is not None and column in batch.tokens:
+                ends.add(lengths_with_token(batch.tokens[column], token, side))
+            if width is None and not batch.tokens and len(batch.lengths):
                 width = len(batch.row_at(0, 0).values[column])
             sampler.take(batch.lengths, batch.row_at, lengths.rows)
             lengths.add(batch.lengths)
-    return InspectedRows(lengths.stats(), audit, sampler.kept[0], ends.counts(), width)
+    return InspectedRows(lengths.stats(), audit, sampler.kept[0], ends.stats(), width)
 
 
 def _pick_shown(show: ShowSpec) -> Pick:

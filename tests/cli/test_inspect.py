@@ -320,12 +320,20 @@ def run_command(line: str) -> dict:
 def test_command_makes_the_plan(texts, inspect, asked):
     seen = inspect(texts, "--maxlen", asked, "--value", "7")
     [plan] = [plan for plan in seen["plans"] if plan["name"] == seen["recommended"]["plan"]]
-    # The command keeps the shared token, which changes no length.
-    command = seen["recommended"]["command"].replace(" --keep-last 1", "")
-    report = run_command(command)
+    report = run_command(seen["recommended"]["command"])
     assert (report["maxlen"], report["rows_truncated"]) == (plan["maxlen"], plan["rows_cut"])
     assert report["tokens_lost"] == plan["tokens_lost"]
-    assert pq.read_table("padded.parquet")["input_ids"][0].as_py()[-1] == (7 if plan["maxlen"] > 20 else 102)
+    rows = pq.read_table("padded.parquet")
+    assert {row[sum(mask) - 1] for row, mask in zip(*rows.to_pydict().values(), strict=True)} == {102}
+    assert rows["input_ids"][0].as_py()[-1] == (7 if plan["maxlen"] > 20 else 102)
+
+
+def test_command_makes_windows(texts, inspect):
+    seen = inspect(texts, "--maxlen", "30")
+    report = run_command(seen["recommended"]["command"])
+    plan = seen["plans"][-1]
+    assert (report["maxlen"], report["rows_written"]) == (30, plan["bytes"] // 30 // 4)
+    assert (report["tokens_lost"], report["padding_share"]) == (0, pytest.approx(plan["padding_share"]))
 
 
 def test_command_for_padded_input(texts, inspect):

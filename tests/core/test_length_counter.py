@@ -7,7 +7,7 @@ import pytest
 
 from padmask.core import length_counter
 from padmask.core.length_counter import LengthCounter
-from padmask.core.plan import LengthStats
+from padmask.core.length_stats import LengthStats
 
 
 @pytest.mark.parametrize("pending", [1, 7, 10**6])

@@ -8,11 +8,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from padmask.core.plan import LengthStats
-from padmask.core.shared_ends import SharedEnd
+from padmask.core.length_stats import LengthStats
 from padmask.inspect.advice import Advice, Adviser
 from padmask.inspect.commands import PadCommand
 from padmask.inspect.costs import CostBasis, candidate_costs
+from padmask.inspect.shared_end import SharedEnd
 
 # Most rows are short. One row in 400 has more than half of the tokens.
 HEAVY_TAIL = {20: 399, 40_000: 1}
@@ -100,12 +100,12 @@ def test_maxlen_0_is_not_recommended():
     assert advice.text.startswith("maxlen 0 removes all tokens.")
 
 
-@pytest.mark.parametrize("end", ["first", "last"])
-def test_shared_end_is_kept(end):
-    shared = SharedEnd(102, end, LengthStats({120: 90, 140: 9, 500: 1}))
+@pytest.mark.parametrize(("truncating", "end"), [("pre", "first"), ("post", "last")])
+def test_shared_end_is_kept(truncating, end):
+    shared = SharedEnd(102, truncating, LengthStats({120: 90, 140: 9, 500: 1}))
     advice = advise(TEXTS, shared=shared)
     assert options(advice) == ["--maxlen", "p99", f"--keep-{end}", "1"]
-    assert f"10 cut rows would lose the {end} token 102; --keep-{end} 1 keeps it." in advice.details
+    assert f"10 cut rows would lose their {end} token 102; --keep-{end} 1 keeps it." in advice.details
     assert "--keep" not in advise(TEXTS, 500, shared=shared).command
     assert "--keep" not in advise(TEXTS, 30, shared=shared).command
 

@@ -10,9 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from padmask import PadSpec, pad
-from padmask.core.plan import LengthStats
-from padmask.core.shared_ends import SharedEnd
+from padmask.core.length_stats import LengthStats
 from padmask.inspect.costs import CostBasis, best_edges, candidate_costs, cost_of, count_bins, windows_cost
+from padmask.inspect.shared_end import SharedEnd
 
 LENGTHS = st.lists(st.integers(0, 20), min_size=1, max_size=40)
 
@@ -94,7 +94,7 @@ def test_default_plans_lose_nothing():
 
 
 def test_cost_as_json():
-    shared = SharedEnd(9, "last", LengthStats({1: 50, 3: 2, 100: 1}))
+    shared = SharedEnd(9, "post", LengthStats({1: 50, 3: 2, 100: 1}))
     assert costs_of({1: 50, 3: 5, 100: 1}, [2], shared=shared)["2"].as_dict() == {
         "name": "2",
         "maxlen": 2,

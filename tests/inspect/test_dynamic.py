@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from padmask.core.plan import LengthStats
+from padmask.core.length_stats import LengthStats
 from padmask.inspect import dynamic
 from padmask.inspect.dynamic import expected_padding
 

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from rich.console import Console
 
-from padmask.core.plan import LengthStats
+from padmask.core.length_stats import LengthStats
 from padmask.inspect.advice import Advice
 from padmask.inspect.costs import CostBasis, cost_of, windows_cost
 from padmask.inspect.inspection import Inspection, ShownRow
