@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from concurrent.futures import Executor
 from contextlib import closing
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import partial, reduce
 
 import pyarrow as pa
@@ -69,7 +69,7 @@ class InspectedRows:
     stats: LengthStats
     audit: Audit
     kept: Sequence[KeptRow]
-    ends: LengthStats
+    ends: LengthStats = field(default_factory=LengthStats)
     width: int | None = None
 
     def __add__(self, later: InspectedRows) -> InspectedRows:
