@@ -5,7 +5,7 @@ Only this module reads Python sequences, which may mix types.
 
 from __future__ import annotations
 
-from array import array
+import struct
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
@@ -20,6 +20,10 @@ from padmask.core.arrow_lists import Kind
 from padmask.core.plan import Positions
 from padmask.core.ragged import Ragged
 from padmask.errors import DataError
+
+
+# Number of rows that are converted to bytes in one call.
+ROWS_TO_PACK = 32
 
 
 def flatten(sequences: Sequence[Any], kind: Kind | None = None) -> Ragged:
@@ -187,16 +191,9 @@ def _flat_numbers(sequences: Sequence[Any], total: int, kind: Kind | None) -> np
     if set(map(type, sequences)) == {list}:
         # int32 first: most ids fit, and the result needs half the memory.
         for code, dtype in (("i", np.int32), ("q", np.int64)):
-            joined = array(code)
-            try:
-                for row in sequences:
-                    # fromlist accepts only integers. The code below handles other tokens.
-                    joined.fromlist(row)
-                return np.frombuffer(joined, dtype=dtype)
-            except OverflowError:
-                continue
-            except TypeError:
-                break
+            # struct accepts only integers that fit. The code below handles other tokens.
+            with suppress(struct.error):
+                return np.frombuffer(_pack(sequences, code), dtype=dtype)
     try:
         # The sum is an int only if every token is an int. This check costs one addition per token.
         with np.errstate(over="ignore"):
@@ -209,6 +206,19 @@ def _flat_numbers(sequences: Sequence[Any], total: int, kind: Kind | None) -> np
     except (TypeError, ValueError, OverflowError):
         pass
     return _slow_numbers(sequences, kind)
+
+
+def _pack(sequences: Sequence[list[Any]], code: str) -> bytes:
+    """Return the integers of all rows as bytes, with the type `code` of `struct`. Much faster than NumPy.
+
+    Raises:
+        struct.error: a token is not an integer that fits.
+    """
+    packed = []
+    for start in range(0, len(sequences), ROWS_TO_PACK):
+        tokens = list(chain.from_iterable(sequences[start : start + ROWS_TO_PACK]))
+        packed.append(struct.pack(f"{len(tokens)}{code}", *tokens))
+    return b"".join(packed)
 
 
 def _slow_numbers(sequences: Sequence[Any], kind: Kind | None) -> npt.NDArray[Any]:
