@@ -21,7 +21,7 @@ from padmask.storage.source import Source
 from padmask.stream.progress import ProgressCallback
 from padmask.stream.row_sample import KeptRow, Row, RowSampler, choose_rows, pick_random, pick_range
 from padmask.stream.run import open_reading
-from padmask.verify.data.audit_job import AuditJob, audit_rows, open_audit
+from padmask.verify.data.audit_job import AuditJob, audit_rows, open_audits
 from padmask.verify.data.rules import Audit
 
 
@@ -50,20 +50,21 @@ class InspectedRows:
 
     Args:
         stats: number of rows of each length.
-        audit: violations of the data rules.
+        audits: violations of the data rules, for each group of columns.
         kept: rows that may be shown, each with a random key. `shown` uses the keys to choose a random sample.
     """
 
     stats: LengthStats
-    audit: Audit
+    audits: Sequence[Audit]
     kept: Sequence[KeptRow]
 
     def __add__(self, later: InspectedRows) -> InspectedRows:
         before = self.stats.rows
         moved = [replace(kept, row=replace(kept.row, number=kept.row.number + before)) for kept in later.kept]
-        audit = self.audit.copy()
-        audit.join(later.audit)
-        return InspectedRows(self.stats + later.stats, audit, [*self.kept, *moved])
+        audits = [audit.copy() for audit in self.audits]
+        for audit, others in zip(audits, later.audits, strict=True):
+            audit.join(others)
+        return InspectedRows(self.stats + later.stats, audits, [*self.kept, *moved])
 
     def shown(self, show: ShowSpec) -> list[Row]:
         """Return the rows to show, in the order of the input."""
@@ -74,17 +75,17 @@ def inspect_rows(
     request: InspectRequest, dataset: Dataset, progress: ProgressCallback | None = None
 ) -> InspectedRows:
     """Read a dataset, check its rows against the rules, and sample the rows to show."""
-    show, stats, audit = request.show, LengthStats(), open_audit(request.job)
+    show, stats, audits = request.show, LengthStats(), open_audits(request.job)
     pick = pick_range(show.first, show.last) if show.sample is None else pick_random(show.sample, show.seeds)
     sampler = RowSampler([pick])
     with (
         open_reading(dataset, request.files, progress) as reading,
-        closing(audit_rows(reading, "measuring", request.job, audit)) as batches,
+        closing(audit_rows(reading, "measuring", request.job, audits)) as batches,
     ):
         for lengths, row_at in batches:
             sampler.take(lengths, row_at, stats.rows)
             stats += LengthStats.of(lengths)
-    return InspectedRows(stats, audit, sampler.kept[0])
+    return InspectedRows(stats, audits, sampler.kept[0])
 
 
 def inspect_files_separately(

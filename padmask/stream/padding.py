@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 
 import pyarrow as pa
 
@@ -60,31 +60,15 @@ def known_schemas(dataset: Dataset) -> dict[str, pa.Schema]:
     return {dataset.name: dataset.schema()} if dataset.format.is_text else dataset.schemas()
 
 
-def other_padding_notes(dataset: Dataset, padding: Padding) -> tuple[str, ...]:
-    """Return a note for each group of padded columns whose padding `padding` does not mark."""
+def unmarked_padding_notes(dataset: Dataset, padding: Padding) -> tuple[str, ...]:
+    """Return a note for each other group of padded columns than `padding` whose padding no column marks."""
     schemas = known_schemas(dataset)
     file, groups = next(iter(read_groups(schemas).items()), ("", []))
     names = schemas[file].names if file else []
     return tuple(
-        _other_padding_note(list(group.values), [mark for mark in group.present(names) if mark])
+        f"not checked: {quoted(list(group.values))}, whose padding no column marks"
         for group in groups
-        if padding.values and group.values != padding.values
-    )
-
-
-def _other_padding_note(columns: Sequence[str], marks: Sequence[str]) -> str:
-    """Return the note for padded columns that are not checked.
-
-    >>> _other_padding_note(["labels"], ["labels_mask"])
-    "not checked: 'labels', whose padding is marked by 'labels_mask'. To check: -c labels"
-    >>> _other_padding_note(["labels"], [])
-    "not checked: 'labels', whose padding no column marks"
-    """
-    if not marks:
-        return f"not checked: {quoted(columns)}, whose padding no column marks"
-    return (
-        f"not checked: {quoted(columns)}, whose padding is marked by {' and '.join(map(repr, marks))}. "
-        f"To check: {column_flags(columns)}"
+        if padding.values and group.values != padding.values and group.present(names) == (None, None)
     )
 
 
