@@ -11,7 +11,6 @@ from dataclasses import dataclass, replace
 from itertools import repeat
 from typing import Any
 
-import numpy as np
 import pyarrow as pa
 
 from padmask.core.columns import name_columns
@@ -214,8 +213,7 @@ def audit_rows(
             an error. A row that is bad in another column is always a finding.
 
     Yields:
-        The number of tokens in each row of a batch, shape (rows,), and a function that returns a row. A row
-        with bad tokens, and a bad row that is a finding, has the length 0.
+        The rows of each batch. A row with bad tokens, and a bad row that is a finding, has the length 0.
 
     Raises:
         DataError: the tokens of a row cannot be read or padded, and `report_bad_rows` is False.
@@ -226,9 +224,8 @@ def audit_rows(
             for check, rows in zip(also, batch.groups[1:], strict=True):
                 check(rows)
             checked = main(batch.groups[0])
-            lengths = checked.lengths
             # Only rows without faults are sampled for models.
-            yield np.where(checked.fits, lengths, 0) if report_bad_rows else lengths, checked.row_at
+            yield checked.without_bad_rows() if report_bad_rows else checked.rows
 
 
 def _check_of(job: AuditJob, audit: Audit, maxlen: int | None) -> Callable[[AuditRows], CheckedRows]:

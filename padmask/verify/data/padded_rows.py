@@ -20,7 +20,7 @@ from padmask.errors import Fault
 from padmask.formats.contract import Batch
 from padmask.spec.pad import Side
 from padmask.stream.job import Job
-from padmask.stream.row_sample import copy_row
+from padmask.stream.row_sample import BatchRows, copy_row
 from padmask.verify.data.rows_to_check import AuditRows, CheckedRows
 from padmask.verify.data.rules import Audit
 
@@ -74,7 +74,8 @@ class PaddedRows:
         self._check_positions(batch, values, mask, fits, stated)
         seen = np.concatenate([[0], np.cumsum(mask.values != 0)])
         lengths = np.where(known, seen[mask.starts + mask.lengths] - seen[mask.starts], 0)
-        return CheckedRows(lengths, fits, lambda place, number: copy_row(number, values, place, mask))
+        found = BatchRows(lengths, lambda place, number: copy_row(number, values, place, mask))
+        return CheckedRows(found, fits)
 
     def _check_positions(
         self,

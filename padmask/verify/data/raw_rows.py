@@ -12,7 +12,7 @@ from padmask.core.ragged import Ragged
 from padmask.core.table import row_lengths
 from padmask.spec.pad import Side
 from padmask.stream.job import Job
-from padmask.stream.row_sample import copy_row
+from padmask.stream.row_sample import BatchRows, copy_row
 from padmask.verify.data.rows_to_check import AuditRows, CheckedRows, to_column_dtype
 from padmask.verify.data.rules import Audit
 
@@ -46,7 +46,8 @@ def audit_raw_rows(
         maxlen,
         job.spec.pad_to_multiple_of or 1,
     )
-    return CheckedRows(row_lengths(ragged), good, lambda index, number: copy_row(number, ragged, index))
+    found = BatchRows(row_lengths(ragged), lambda index, number: copy_row(number, ragged, index), ragged)
+    return CheckedRows(found, good)
 
 
 def _cut(rows: Ragged, maxlen: int | None, truncating: Side) -> Ragged:

@@ -19,7 +19,7 @@ from padmask.spec.pad import FLOAT_DTYPES
 from padmask.stream.job import Job
 from padmask.stream.late_fields import late_zeros
 from padmask.stream.ledger import Ledger
-from padmask.stream.row_sample import Lengths, RowGetter
+from padmask.stream.row_sample import BatchRows
 from padmask.stream.rows import options_of
 from padmask.stream.run import Reading
 
@@ -129,14 +129,16 @@ class CheckedRows:
     """The rows of a batch after the check.
 
     Args:
-        lengths: number of tokens in each row, shape (rows,). A row with bad tokens has the length 0.
+        rows: the rows. A row with bad tokens has the length 0.
         fits: flags of the rows without a fault in any column, shape (rows,).
-        row_at: function that returns a row.
     """
 
-    lengths: Lengths
+    rows: BatchRows
     fits: Flags
-    row_at: RowGetter
+
+    def without_bad_rows(self) -> BatchRows:
+        """Return the rows. All bad rows have the length 0."""
+        return replace(self.rows, lengths=np.where(self.fits, self.rows.lengths, 0))
 
 
 def _flags(rows: Iterable[int], count: int) -> Flags:
