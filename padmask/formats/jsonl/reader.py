@@ -241,13 +241,19 @@ def add_other_columns(batch: Batch, others: pa.Schema) -> Batch:
     assert batch.objects is not None
     have = dict(zip(batch.columns.schema.names, batch.columns.columns, strict=True))
     columns = {
-        field.name: have[field.name]
-        if field.name in have
-        else pa.array(field_values(batch.objects, field.name, batch.place), type=field.type)
+        field.name: have[field.name] if field.name in have else _other_column(batch, field)
         for field in others
     }
     columns |= {name: array for name, array in have.items() if name not in columns}
     return replace(batch, columns=pa.RecordBatch.from_arrays(list(columns.values()), names=list(columns)))
+
+
+def _other_column(batch: Batch, field: pa.Field) -> pa.Array:
+    if pa.types.is_null(field.type):
+        # The field has no value in any row, or a new column will replace its values.
+        return pa.nulls(len(batch))
+    assert batch.objects is not None
+    return pa.array(field_values(batch.objects, field.name, batch.place), type=field.type)
 
 
 def _tell(raw: BinaryIO) -> int:
