@@ -41,11 +41,13 @@ class FirstRows:
             a null token.
         zeros: by column that may be a mask, whether each row contains a 0, bool, shape (rows,).
         ones: names of the columns that may be masks and contain only 1.
+        empty: names of the columns whose rows are all null.
     """
 
     lengths: Mapping[str, Positions]
     zeros: Mapping[str, Flags]
     ones: Collection[str] = ()
+    empty: Collection[str] = ()
 
     @classmethod
     def of(cls, batches: Iterable[pa.RecordBatch]) -> FirstRows:
@@ -53,6 +55,7 @@ class FirstRows:
         lengths: dict[str, list[Positions]] = {}
         zeros: dict[str, list[Flags]] = {}
         others: set[str] = set()
+        valued: set[str] = set()
         left = FIRST_ROWS
         for batch in batches:
             part = batch.slice(0, left)
@@ -61,6 +64,8 @@ class FirstRows:
                     continue
                 rows = _known_lengths(column)
                 lengths.setdefault(name, []).append(rows)
+                if not null_flags(without_wrappers(column)).all():
+                    valued.add(name)
                 if is_mask(column.type):
                     flags, only_ones = _judge(column, rows >= 0)
                     zeros.setdefault(name, []).append(flags)
@@ -72,6 +77,7 @@ class FirstRows:
             {name: np.concatenate(parts) for name, parts in lengths.items()},
             {name: np.concatenate(parts) for name, parts in zeros.items()},
             zeros.keys() - others,
+            lengths.keys() - valued,
         )
 
     def have_same_lengths(self, first: str, other: str) -> bool:
@@ -86,6 +92,10 @@ class FirstRows:
         """Return whether all rows of a column have the same length."""
         known = self.lengths[name][self.lengths[name] >= 0]
         return bool((known == known[:1]).all())
+
+    def have_values(self, name: str) -> bool:
+        """Return whether any row of a column has a value, which may be an empty list."""
+        return name in self.lengths and name not in self.empty
 
     def have_tokens(self, name: str) -> bool:
         """Return whether any row of a column has a token."""

@@ -8,10 +8,11 @@ from dataclasses import replace
 import pyarrow as pa
 
 from padmask.core.columns import choose_columns, find_vector_sizes
-from padmask.core.companions import check_ones, choose_together, list_names, own_groups
+from padmask.core.companions import choose_together, list_names, own_groups
 from padmask.core.first_rows import FirstRows
+from padmask.core.later_masks import check_ones, later_zero, padded_rows
 from padmask.core.metadata import groups_to_keep
-from padmask.core.padding import check_names, later_zero, refuse_padded
+from padmask.core.padding import check_names, refuse_padded
 from padmask.core.plan import LengthStats, Plan, Positions, Segments, make_plan, make_segments, needs_lengths
 from padmask.core.ragged import Ragged
 from padmask.core.table import ColumnGroup, pad_rows, padded_schema, read_rows
@@ -77,8 +78,12 @@ def pad_table(
         rows, faults = read_rows(batch, groups)
         if faults:
             raise DataError(f"Row {number + faults[0].row}, {faults[0]}.")
+        tokens = rows[groups[0].columns[0].name]
+        for name in choice.watched:
+            if name in schema.names and (later := padded_rows(batch.column(name), tokens.lengths)):
+                raise later_zero(Place("the table", "row", number + later[0]), name)
         if choice.ones is not None:
-            _check_ones(batch, choice.ones, rows[groups[0].columns[0].name], number)
+            _check_ones(batch, choice.ones, tokens, number)
         read.append(rows)
         number += batch.num_rows
     plans = [_plan(group, read) for group in groups]

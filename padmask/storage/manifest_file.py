@@ -43,7 +43,6 @@ class ManifestCounts(msgspec.Struct):
     labels_lost: Count
     places: Count
     own_tokens_lost: Count = 0
-    late: tuple[str, ...] = ()
 
 
 class ManifestEntry(msgspec.Struct):
@@ -57,6 +56,7 @@ class ManifestEntry(msgspec.Struct):
     sha256: str
     version: str
     fault: str
+    late: tuple[str, ...] = ()
 
 
 class ManifestLength(msgspec.Struct):
@@ -219,8 +219,9 @@ def _faults_of_length(contents: ManifestContents) -> Iterator[str]:
 
 def _faults_of_total(contents: ManifestContents) -> Iterator[str]:
     ledgers = [shard.ledger for shard in contents.shards]
-    names = [name for name in ManifestCounts.__struct_fields__ if name != "late"]
-    sums = {name: sum(getattr(ledger, name) for ledger in ledgers) for name in names}
+    sums = {
+        name: sum(getattr(ledger, name) for ledger in ledgers) for name in ManifestCounts.__struct_fields__
+    }
     sums["tokens_lost"] = sums["tokens_read"] - sums["tokens_kept"]
     for name, number in sums.items():
         if (total := contents.total.get(name)) != number:

@@ -41,18 +41,20 @@ class Beside:
         remarks: facts that require no action, as sentences.
         notes: warnings, as sentences.
         hint: likely reason for errors about vectors, as a sentence; empty if unknown.
+        ragged: names of columns beside the tokens with other lengths, if no columns were requested.
     """
 
     unpadded: Mapping[str, str] = field(default_factory=dict)
     remarks: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
     hint: str = ""
+    ragged: tuple[str, ...] = ()
 
 
 def choose_for_dataset(
     dataset: Dataset, asked: Columns, spec: PadSpec, mask: MaskSpec, purpose: Purpose
-) -> tuple[ColumnChoice, Beside]:
-    """Choose the columns of a dataset to pad together, and the mask.
+) -> tuple[ColumnChoice, Beside, FirstRows]:
+    """Choose the columns of a dataset to pad together, and the mask. Also return the first rows.
 
     Args:
         dataset: the data, with at least one column.
@@ -81,7 +83,7 @@ def choose_for_dataset(
     hint = _batch_dimension(schema, rows, first)
     notes: tuple[str, ...] = (hint,) if hint else ()
     if purpose != "pad":
-        return choice, Beside(notes=notes, hint=hint)
+        return choice, Beside(notes=notes, hint=hint, ragged=() if asked else choice.ragged), rows
     names = [*(column.name for column in choice.columns), *own]
     files = known_schemas(dataset)
     old = refuse_padded(files, names, mask, first_rows)
@@ -89,7 +91,7 @@ def choose_for_dataset(
         choice = choose_together(schema, asked, spec, mask, rows, old)
     before = {name for file in files.values() for name in described_names(file)}
     beside = _describe(schema, choice, asked, before)
-    return choice, replace(beside, notes=(*notes, *beside.notes), hint=hint)
+    return choice, replace(beside, notes=(*notes, *beside.notes), hint=hint), rows
 
 
 def _batch_dimension(schema: pa.Schema, rows: FirstRows, name: str) -> str:

@@ -53,12 +53,16 @@ def make_job(dataset: Dataset, asked: PadRequest, *, keep_others: bool, purpose:
         SpecError: a requested column is missing, or has a type that does not fit the request.
         PaddedError: the purpose is `"pad"`, but the rows are padded already.
     """
-    spec, mask, named = asked.spec, asked.mask, bool(asked.columns)
-    choice, beside, own = ColumnChoice([], mask), Beside(), []
+    spec, mask = asked.spec, asked.mask
+    choice, beside, late, own = ColumnChoice([], mask), Beside(), None, []
     with dataset.named_in_errors():
         if (known := dataset.schema()).names:
-            choice, beside = choose_for_dataset(dataset, asked.columns, spec, mask, purpose)
+            choice, beside, rows = choose_for_dataset(dataset, asked.columns, spec, mask, purpose)
             own = own_groups(known, asked.columns, spec, mask)
+            used = [*(column.name for column in (*choice.columns, *(column for column, _, _ in own)))]
+            late = LateFields.of(
+                known, rows, [*used, *choice.mask.names, choice.replaced], reported=not asked.columns
+            )
             asked = replace(
                 asked, columns=[*choice.columns, *(column for column, _, _ in own)], mask=choice.mask
             )
@@ -70,6 +74,8 @@ def make_job(dataset: Dataset, asked: PadRequest, *, keep_others: bool, purpose:
     if dataset.format.is_text:
         fields = [as_float_field(field, column) for field, column in zip(fields, chosen, strict=True)]
     fields += [mask_field(schema, ones)] if ones is not None else []
+    if late is not None and not dataset.format.is_text and not keep_others:
+        fields += late.columns_to_read(schema, choice.watched)
     wanted = Wanted(
         pa.schema(fields),
         schema if keep_others and not dataset.format.is_text else None,
@@ -94,7 +100,8 @@ def make_job(dataset: Dataset, asked: PadRequest, *, keep_others: bool, purpose:
         replaced=choice.replaced,
         earlier=_earlier_groups(dataset, changed),
         beside=beside,
-        late=LateFields.of(known, reported=not named) if dataset.format.is_text and known.names else None,
+        late=late,
+        watched=choice.watched,
     )
 
 
@@ -119,7 +126,8 @@ class Job:
         replaced: name of the input mask that the new mask replaces; None if no mask is replaced.
         earlier: descriptions of columns that earlier runs padded, for the metadata.
         beside: information about columns that are not padded, for the summary.
-        late: for JSON Lines, the fields of the first rows, to find other fields in later rows.
+        late: the columns with values in the first rows, to find other columns in later rows.
+        watched: names of masks in which a 0 in a later row means that the row is padded.
     """
 
     columns: Sequence[PadColumn]
@@ -133,6 +141,7 @@ class Job:
     earlier: tuple[Mapping[str, Any], ...] = ()
     beside: Beside = field(default_factory=Beside)
     late: LateFields | None = None
+    watched: tuple[str, ...] = ()
 
     @property
     def groups(self) -> tuple[ColumnGroup, ...]:

@@ -14,8 +14,7 @@ import numpy.typing as npt
 
 from padmask.core.arrow_lists import Flags
 from padmask.core.columns import MASK_NAMES
-from padmask.core.companions import check_ones
-from padmask.core.padding import later_zero
+from padmask.core.later_masks import check_ones, later_zero
 from padmask.core.plan import Plan, make_segments
 from padmask.core.ragged import Ragged
 from padmask.core.table import pad_rows, read_rows, row_lengths
@@ -24,7 +23,7 @@ from padmask.formats.contract import Batch, Writer
 from padmask.spec.pad import MaskSpec, RowPolicy
 from padmask.stream.counts import count_written, labels_lost_in
 from padmask.stream.job import Job
-from padmask.stream.late_fields import late_zeros
+from padmask.stream.late_fields import later_zeros
 from padmask.stream.ledger import Ledger
 
 
@@ -66,6 +65,10 @@ class PaddableRows(Protocol):
         """Rows that are not written."""
 
     @property
+    def late(self) -> Sequence[str]:
+        """Names of columns beside the ids that the first rows do not have."""
+
+    @property
     def consumed(self) -> int:
         """Number of input bytes read so far, for progress reports."""
 
@@ -93,6 +96,7 @@ class Rows:
         ledger: counts of rows and tokens read, including refused rows.
         refused: rows that are not written.
         consumed: number of input bytes read so far, for progress reports.
+        late: names of columns beside the ids that the first rows do not have.
     """
 
     batch: Batch
@@ -100,6 +104,7 @@ class Rows:
     ledger: Ledger
     refused: Sequence[RejectedRow] = ()
     consumed: int = 0
+    late: Sequence[str] = ()
 
     @property
     def lengths(self) -> npt.NDArray[np.int64]:
@@ -126,16 +131,14 @@ def prepare_rows(batch: Batch, job: Job, consumed: int = 0) -> Rows:
     Raises:
         DataError: a row cannot be padded and `--on-error` is `fail`, or a row is empty and `--empty-rows` is
             `error`.
-        PaddedError: a row already has a mask with the name of the new mask, or a mask that contains only
-            ones in the first rows contains a 0.
+        PaddedError: a row already has a mask with the name of the new mask, or a mask without padding in
+            the first rows contains a 0.
         SpecError: a row already has another field with the name of the new mask.
     """
     _check_fields(batch, job.mask, job.replaced)
     ragged, found = read_rows(batch.columns, job.groups)
     lengths = row_lengths(ragged)
-    if job.ones is not None:
-        found += _check_ones(batch, job.ones, lengths)
-    late = _find_late(batch, job, lengths)
+    found += _check_masks(batch, job, lengths)
     reasons = {fault.row: fault for fault in reversed([*batch.faults, *found])}
     faults = [reasons[row] for row in sorted(reasons)]
     if faults and job.policy.on_error == "fail":
@@ -151,8 +154,9 @@ def prepare_rows(batch: Batch, job: Job, consumed: int = 0) -> Rows:
     rows = Rows(
         batch,
         ragged,
-        Ledger(len(batch), rows_rejected=len(faults), tokens_read=int(lengths[~bad].sum()), late=late),
+        Ledger(len(batch), rows_rejected=len(faults), tokens_read=int(lengths[~bad].sum())),
         consumed=consumed,
+        late=() if job.late is None else job.late.find(batch),
     )
     rows = _refuse(rows, bad, lambda row: str(reasons[row]))
     empty = rows.lengths == 0
@@ -167,31 +171,21 @@ def prepare_rows(batch: Batch, job: Job, consumed: int = 0) -> Rows:
     return _drop(rows, empty, "no tokens", own) if job.policy.empty_rows == "drop" else rows
 
 
-def _check_ones(batch: Batch, name: str, lengths: npt.NDArray[np.int64]) -> list[Fault]:
+def _check_masks(batch: Batch, job: Job, lengths: npt.NDArray[np.int64]) -> list[Fault]:
     """Return the faults of a mask that contains only ones in the first rows.
 
     Raises:
-        PaddedError: the mask contains a 0.
+        PaddedError: a mask without padding in the first rows contains a 0.
     """
-    zero, faults = check_ones(batch.columns.column(name), lengths, name)
+    for name in job.watched:
+        if zeros := later_zeros(batch, name, lengths):
+            raise later_zero(batch.place(zeros[0]), name)
+    if job.ones is None:
+        return []
+    zero, faults = check_ones(batch.columns.column(job.ones), lengths, job.ones)
     if zero is not None:
-        raise later_zero(batch.place(zero), name)
+        raise later_zero(batch.place(zero), job.ones)
     return faults
-
-
-def _find_late(batch: Batch, job: Job, lengths: npt.NDArray[np.int64]) -> tuple[str, ...]:
-    """Return the names of JSON fields beside the ids that the first rows do not have.
-
-    Raises:
-        PaddedError: one of them is a mask that shows padding.
-    """
-    if batch.objects is None or job.late is None:
-        return ()
-    late = [name for name in job.late.find(batch.objects) if name not in job.mask.names]
-    for name in MASK_NAMES if not job.mask.allow_padded else ():
-        if name in late and (row := next(late_zeros(batch.objects, name, lengths), None)) is not None:
-            raise later_zero(batch.place(row), name)
-    return tuple(late)
 
 
 def _remedy_of(fault: Fault, job: Job) -> str:
@@ -278,7 +272,7 @@ def split_rows(rows: Rows, size: int) -> Iterator[Rows]:
             Ledger(),
             consumed=rows.consumed,
         )
-        yield replace(part, ledger=rows.ledger, refused=rows.refused) if start == 0 else part
+        yield replace(part, ledger=rows.ledger, refused=rows.refused, late=rows.late) if start == 0 else part
 
 
 def pad_prepared_rows(rows: Rows, job: Job, plan: Plan) -> Rows:
