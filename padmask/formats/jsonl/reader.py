@@ -22,7 +22,8 @@ from padmask.core.arrow_lists import Kind
 from padmask.errors import AccessError, DataError, Fault, Place, UnreadableError, UnsupportedError, size
 from padmask.formats.contract import HEAD_BYTES, HEAD_ROWS, Batch, Chunk, Wanted
 from padmask.formats.jsonl.chunk_buffer import ChunkBuffer
-from padmask.formats.jsonl.head import Head, read_value, value_or_none
+from padmask.formats.jsonl.exact_numbers import read_value
+from padmask.formats.jsonl.head import Head, value_or_none
 from padmask.formats.jsonl.kinds import TokenKinds
 from padmask.formats.jsonl.line_faults import line_fault
 from padmask.formats.jsonl.tokens import read_sequences
@@ -367,10 +368,18 @@ def field_values(objects: Sequence[Object], name: str, place: Callable[[int], Pl
     try:
         values: list[Any] = read_value(b"[" + b",".join(texts) + b"]")
     except (msgspec.DecodeError, RecursionError):
-        row = next(i for i, text in enumerate(texts) if text != b"null" and value_or_none(text) is None)
+        row = next(row for row, text in enumerate(texts) if _is_unreadable(text))
         raise DataError(
-            f"{place(row)}, field {name!r}: a number is out of range, or the value is nested too deeply. "
-            "Fix the value, or write JSON Lines, which keeps the value unchanged.",
+            f"{place(row)}, field {name!r}: a number is too large or too small for float64, or the value is "
+            "nested too deeply. Fix the value, or write JSON Lines, which keeps the value unchanged.",
             options=["output_format"],
         ) from None
     return values
+
+
+def _is_unreadable(text: Any) -> bool:
+    try:
+        read_value(text)
+    except (msgspec.DecodeError, RecursionError):
+        return True
+    return False
