@@ -7,7 +7,7 @@ is fixed, so the result is the same for every format and batch size.
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 import pyarrow as pa
@@ -21,6 +21,7 @@ from padmask.core.arrow_lists import (
     null_token_rows,
     without_wrappers,
 )
+from padmask.core.kernel import read_mask
 from padmask.core.plan import Positions
 from padmask.core.ragged import Ragged
 
@@ -42,20 +43,26 @@ class FirstRows:
         zeros: by column that may be a mask, whether each row contains a 0, bool, shape (rows,).
         ones: names of the columns that may be masks and contain only 1.
         empty: names of the columns whose rows are all null.
+        real: by column that may be a mask and has one run of real tokens at the start or the end of each
+            row: start and number of the real tokens of each row, int64, shape (rows, 2). Other columns are
+            missing.
     """
 
     lengths: Mapping[str, Positions]
     zeros: Mapping[str, Flags]
     ones: Collection[str] = ()
     empty: Collection[str] = ()
+    real: Mapping[str, Positions] = field(default_factory=dict)
 
     @classmethod
     def of(cls, batches: Iterable[pa.RecordBatch]) -> FirstRows:
         """Return the lengths and masks of the first `FIRST_ROWS` rows in the batches."""
         lengths: dict[str, list[Positions]] = {}
         zeros: dict[str, list[Flags]] = {}
+        real: dict[str, list[Positions]] = {}
         others: set[str] = set()
         valued: set[str] = set()
+        no_masks: set[str] = set()
         left = FIRST_ROWS
         for batch in batches:
             part = batch.slice(0, left)
@@ -67,9 +74,14 @@ class FirstRows:
                 if not null_flags(without_wrappers(column)).all():
                     valued.add(name)
                 if is_mask(column.type):
-                    flags, only_ones = _judge(column, rows >= 0)
+                    mask, odd = Ragged.from_mask(column)
+                    flags = _rows_with_zeros(mask) & (rows >= 0)
+                    odd = [fault for fault in odd if rows[fault.row] >= 0]
                     zeros.setdefault(name, []).append(flags)
-                    others |= set() if only_ones else {name}
+                    others |= {name} if odd or flags.any() else set()
+                    segments, broken = read_mask(mask)
+                    real.setdefault(name, []).append(np.stack([segments.starts, segments.counts], axis=1))
+                    no_masks |= {name} if odd or any(rows[fault.row] >= 0 for fault in broken) else set()
             left -= part.num_rows
             if left <= 0:
                 break
@@ -78,6 +90,7 @@ class FirstRows:
             {name: np.concatenate(parts) for name, parts in zeros.items()},
             zeros.keys() - others,
             lengths.keys() - valued,
+            {name: np.concatenate(parts) for name, parts in real.items() if name not in no_masks},
         )
 
     def have_same_lengths(self, first: str, other: str) -> bool:
@@ -107,6 +120,20 @@ class FirstRows:
             return False
         return bool((self.zeros[mask] & (self.lengths[mask] == self.lengths[column])).any())
 
+    def mark_other_padding(self, other: str, mask: str | None) -> bool:
+        """Return whether a column may be a mask that marks other padding than a mask does.
+
+        Args:
+            other: name of the column.
+            mask: name of the mask; None if there is no mask to compare with.
+        """
+        if other not in self.real or not self.real[other][:, 1].any():
+            return False
+        if mask is None or mask not in self.real:
+            return True
+        both = (self.lengths[mask] >= 0) & (self.lengths[other] >= 0)
+        return bool((self.real[mask] != self.real[other])[both].any())
+
     def are_ones(self, mask: str, column: str) -> bool:
         """Return whether a mask contains only ones, and is as long as a column in each row."""
         return mask in self.ones and self.have_same_lengths(column, mask)
@@ -122,9 +149,7 @@ def _known_lengths(column: pa.Array) -> Positions:
     return known
 
 
-def _judge(column: pa.Array, known: Flags) -> tuple[Flags, bool]:
-    """Return which of the known rows of a mask contain a 0, and whether all values of these rows are 1."""
-    mask, faults = Ragged.from_mask(column)
+def _rows_with_zeros(mask: Ragged) -> Flags:
     seen = np.concatenate([[0], np.cumsum(mask.values == 0)])
-    flags: Flags = (seen[mask.starts + mask.lengths] > seen[mask.starts]) & known
-    return flags, not flags.any() and not any(known[fault.row] for fault in faults)
+    flags: Flags = seen[mask.starts + mask.lengths] > seen[mask.starts]
+    return flags

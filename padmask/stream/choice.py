@@ -15,12 +15,12 @@ from padmask.core.companions import ONES, ColumnChoice, choose_together, list_na
 from padmask.core.first_rows import FirstRows
 from padmask.core.metadata import described_names
 from padmask.core.padding import refuse_padded
-from padmask.errors import quoted
+from padmask.errors import column_flags, quoted
 from padmask.formats.dataset import Dataset
 from padmask.spec.columns import Columns
 from padmask.spec.pad import MaskSpec, PadSpec
 from padmask.stream.first_rows import first_rows_of, read_first_rows
-from padmask.stream.padding import column_flags, known_schemas
+from padmask.stream.padding import known_schemas
 
 # The jq program that replaces each list of one list by this list.
 _FIRST_VECTOR = (

@@ -15,11 +15,11 @@ import pyarrow as pa
 from padmask.core.columns import judged_columns
 from padmask.core.metadata import read_descriptions
 from padmask.core.padding import Padding
-from padmask.errors import SpecError, quoted
+from padmask.errors import SpecError, column_flags, quoted
 from padmask.formats.dataset import Dataset
 from padmask.spec.pad import Side
 from padmask.stream.job import Job, PadRequest, make_job
-from padmask.stream.padding import column_flags, find_dataset_padding, other_padding_notes
+from padmask.stream.padding import find_dataset_padding, other_padding_notes
 from padmask.stream.row_sample import BatchRows
 from padmask.stream.run import Reading
 from padmask.verify.data.columns import (
