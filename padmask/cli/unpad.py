@@ -80,6 +80,11 @@ class UnpadArguments:
     help="Keep the mask and length columns, and truncate the mask to the length of its row. They are always "
     "kept, unchanged, if they mark the padding of other columns.",
 )
+@setting(
+    "--join-windows/--no-join-windows",
+    default=True,
+    help="Join the windows of --overlong window to the original rows.  [default: on]",
+)
 @input_format_option
 @limit_option
 @command_line_only(
@@ -135,6 +140,7 @@ def command(ctx: click.Context, /, **given: Any) -> None:
             length_column=given["length_column"],
             padding=given["padding"],
             keep_mask=given["keep_mask"],
+            join_windows=given["join_windows"],
         ),
         on_error=given["on_error"],
     )

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
+from functools import reduce
 
 import numpy as np
 import pyarrow as pa
@@ -21,9 +22,10 @@ from padmask.core.arrow_lists import (
     null_token_rows,
     without_wrappers,
 )
-from padmask.core.kernel import read_mask
+from padmask.core.mask_segments import read_mask
 from padmask.core.plan import Positions
 from padmask.core.ragged import Ragged
+from padmask.core.shared_ends import SharedEnds
 
 # Number of rows that are read to choose the columns and the mask.
 FIRST_ROWS = 1000
@@ -46,6 +48,7 @@ class FirstRows:
         real: by column that may be a mask and has one run of real tokens at the start or the end of each
             row: start and number of the real tokens of each row, int64, shape (rows, 2). Other columns are
             missing.
+        ends: by list column, the tokens that most rows start and end with.
     """
 
     lengths: Mapping[str, Positions]
@@ -53,44 +56,33 @@ class FirstRows:
     ones: Collection[str] = ()
     empty: Collection[str] = ()
     real: Mapping[str, Positions] = field(default_factory=dict)
+    ends: Mapping[str, SharedEnds] = field(default_factory=dict)
 
     @classmethod
     def of(cls, batches: Iterable[pa.RecordBatch]) -> FirstRows:
         """Return the lengths and masks of the first `FIRST_ROWS` rows in the batches."""
-        lengths: dict[str, list[Positions]] = {}
-        zeros: dict[str, list[Flags]] = {}
-        real: dict[str, list[Positions]] = {}
-        others: set[str] = set()
-        valued: set[str] = set()
-        no_masks: set[str] = set()
+        columns: dict[str, list[pa.Array]] = {}
         left = FIRST_ROWS
         for batch in batches:
             part = batch.slice(0, left)
             for name, column in zip(part.schema.names, part.columns, strict=True):
-                if not is_list(column.type):
-                    continue
-                rows = _known_lengths(column)
-                lengths.setdefault(name, []).append(rows)
-                if not null_flags(without_wrappers(column)).all():
-                    valued.add(name)
-                if is_mask(column.type):
-                    mask, odd = Ragged.from_mask(column)
-                    flags = _rows_with_zeros(mask) & (rows >= 0)
-                    odd = [fault for fault in odd if rows[fault.row] >= 0]
-                    zeros.setdefault(name, []).append(flags)
-                    others |= {name} if odd or flags.any() else set()
-                    segments, broken = read_mask(mask)
-                    real.setdefault(name, []).append(np.stack([segments.starts, segments.counts], axis=1))
-                    no_masks |= {name} if odd or any(rows[fault.row] >= 0 for fault in broken) else set()
+                if is_list(column.type):
+                    columns.setdefault(name, []).append(column)
             left -= part.num_rows
             if left <= 0:
                 break
+        masks = {
+            name: _MaskRows.of(parts)
+            for name, parts in columns.items()
+            if all(is_mask(part.type) for part in parts)
+        }
         return cls(
-            {name: np.concatenate(parts) for name, parts in lengths.items()},
-            {name: np.concatenate(parts) for name, parts in zeros.items()},
-            zeros.keys() - others,
-            lengths.keys() - valued,
-            {name: np.concatenate(parts) for name, parts in real.items() if name not in no_masks},
+            {name: np.concatenate(list(map(_known_lengths, parts))) for name, parts in columns.items()},
+            {name: mask.zeros for name, mask in masks.items()},
+            {name for name, mask in masks.items() if mask.ones},
+            {name for name, parts in columns.items() if all(map(_is_empty, parts))},
+            {name: mask.real for name, mask in masks.items() if mask.real is not None},
+            {name: SharedEnds.of(parts) for name, parts in columns.items()},
         )
 
     def have_same_lengths(self, first: str, other: str) -> bool:
@@ -149,7 +141,34 @@ def _known_lengths(column: pa.Array) -> Positions:
     return known
 
 
-def _rows_with_zeros(mask: Ragged) -> Flags:
-    seen = np.concatenate([[0], np.cumsum(mask.values == 0)])
-    flags: Flags = seen[mask.starts + mask.lengths] > seen[mask.starts]
-    return flags
+def _is_empty(column: pa.Array) -> bool:
+    return bool(null_flags(without_wrappers(column)).all())
+
+
+@dataclass(frozen=True)
+class _MaskRows:
+    """The rows of a column that may be a mask. The arguments are as in `FirstRows`, for one column."""
+
+    zeros: Flags
+    ones: bool
+    real: Positions | None
+
+    @classmethod
+    def of(cls, parts: Iterable[pa.Array]) -> _MaskRows:
+        return reduce(cls._add, map(cls._of_part, parts))
+
+    @classmethod
+    def _of_part(cls, column: pa.Array) -> _MaskRows:
+        known = _known_lengths(column) >= 0
+        mask, odd = Ragged.from_mask(column)
+        segments, broken = read_mask(mask)
+        seen = np.concatenate([[0], np.cumsum(mask.values == 0)])
+        zeros: Flags = (seen[mask.starts + mask.lengths] > seen[mask.starts]) & known
+        is_valid = not any(known[fault.row] for fault in odd)
+        has_runs = is_valid and not any(known[fault.row] for fault in broken)
+        real = np.stack([segments.starts, segments.counts], axis=1) if has_runs else None
+        return cls(zeros, is_valid and not zeros.any(), real)
+
+    def _add(self, later: _MaskRows) -> _MaskRows:
+        both = None if self.real is None or later.real is None else np.concatenate([self.real, later.real])
+        return _MaskRows(np.concatenate([self.zeros, later.zeros]), self.ones and later.ones, both)

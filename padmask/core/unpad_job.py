@@ -12,6 +12,7 @@ from padmask.core.arrow_lists import is_sequence
 from padmask.core.columns import COMPANIONS, default_column, only_field
 from padmask.core.companions import is_companion
 from padmask.core.first_rows import FirstRows
+from padmask.core.join_windows import has_windows
 from padmask.core.metadata import read_descriptions
 from padmask.core.padding import (
     FirstRowsOf,
@@ -25,6 +26,7 @@ from padmask.errors import DataError, PaddedError, SpecError
 from padmask.spec.columns import list_columns
 from padmask.spec.pad import Side
 from padmask.spec.unpad import UnpadSpec
+from padmask.spec.windows import WINDOW_COLUMNS
 
 
 @dataclass(frozen=True)
@@ -40,6 +42,7 @@ class UnpadJob:
         also: jobs for columns whose padding other mask or length columns mark.
         left: names of the columns that stay padded, although the mask or the length column marks their
             padding. These columns are then in the output, and stay unchanged.
+        windows: whether to join windows.
         unsure: names of the columns that stay as they are, because another mask may mark their padding. Each
             has the name of this mask.
     """
@@ -51,6 +54,7 @@ class UnpadJob:
     dropped: tuple[str, ...]
     also: tuple[UnpadJob, ...] = ()
     left: tuple[str, ...] = ()
+    windows: bool = False
     unsure: Mapping[str, str] = field(default_factory=dict)
 
     @property
@@ -73,7 +77,8 @@ class UnpadJob:
     @property
     def all_dropped(self) -> tuple[str, ...]:
         """Names of the columns to leave out of the output, in all jobs."""
-        return tuple(name for job in (self, *self.also) for name in job.dropped)
+        names = [name for job in (self, *self.also) for name in job.dropped]
+        return (*names, *(WINDOW_COLUMNS if self.windows else ()))
 
 
 # Returns the first rows of all list columns.
@@ -141,7 +146,10 @@ def choose_unpad_jobs(
         SpecError: as in `choose_unpad_job`.
     """
     first, *also = (choose_unpad_job(schema, names, spec, found, read_first) for names, found in groups)
-    return replace(first, also=tuple(also))
+    job = replace(first, also=tuple(also))
+    # Joining windows would lose the later windows of columns that stay padded.
+    joins = not job.all_left and not job.unsure
+    return replace(job, windows=joins and spec.join_windows and has_windows(schema))
 
 
 def choose_unpad_job(

@@ -19,7 +19,9 @@ from padmask.core.columns import asked_names, judged_columns
 from padmask.core.companions import list_names
 from padmask.core.first_rows import FirstRows
 from padmask.core.foreign_metadata import carry_metadata
-from padmask.core.kernel import read_mask
+from padmask.core.join_windows import JoinPlan, join_rows, plan_join, read_windows
+from padmask.core.length_column import read_lengths
+from padmask.core.mask_segments import read_mask
 from padmask.core.metadata import describe_groups, groups_to_keep
 from padmask.core.plan import Positions, Segments, plan_unpad
 from padmask.core.ragged import Ragged
@@ -30,6 +32,7 @@ from padmask.errors import Fault, RowError, SpecError
 from padmask.spec.checks import or_default
 from padmask.spec.columns import Columns
 from padmask.spec.unpad import UnpadSpec
+from padmask.spec.windows import WINDOW_COLUMNS
 
 
 def unpad_table(table: pa.Table, columns: Columns = None, spec: UnpadSpec | None = None) -> pa.Table:
@@ -71,6 +74,9 @@ def unpad_table(table: pa.Table, columns: Columns = None, spec: UnpadSpec | None
     for warning in left.warnings(job.columns[0]):
         warnings.warn(warning, stacklevel=2)
     schema = unpadded_schema(table.schema, job)
+    if job.windows:
+        # The windows of a row may be in several batches.
+        batches = table.combine_chunks().to_batches()
     cut: list[pa.RecordBatch] = []
     first = 0
     for batch in batches:
@@ -81,8 +87,16 @@ def unpad_table(table: pa.Table, columns: Columns = None, spec: UnpadSpec | None
             if faults:
                 raise RowError(f"Row {first + faults[0].row}, {faults[0]}.")
             all_segments.append(segments)
-        columns_cut = cut_columns(batch, all_segments, job).columns
-        cut.append(pa.RecordBatch.from_arrays(columns_cut, schema=schema))
+        if job.windows:
+            values = {name: batch.column(name).to_pylist() for name in WINDOW_COLUMNS}
+            windows, faults = read_windows(values.__getitem__)
+            joined = plan_join(windows, all_segments[0].counts)
+            if found := [*faults, *joined.faults]:
+                raise RowError(f"Row {first + found[0].row}, {found[0]}.")
+            whole = join_columns(batch, all_segments, job, joined)
+        else:
+            whole = cut_columns(batch, all_segments, job)
+        cut.append(pa.RecordBatch.from_arrays(whole.columns, schema=schema))
         first += batch.num_rows
     return pa.Table.from_batches(cut, schema=schema)
 
@@ -145,7 +159,7 @@ def compare_lengths(
         The segments of the real tokens, and the first `Fault` of each bad row in row order.
     """
     first, widths = next(iter(places.items()))
-    known, odd = _read_lengths(lengths, job.length) if lengths is not None else (widths, [])
+    known, odd = read_lengths(lengths, job.length) if lengths is not None else (widths, [])
     segments = mask or plan_unpad(known, widths, job.padding)
     faults = [*found, *odd, *_unequal(places, segments, job.mask or first)]
     if mask is None and lengths is None:
@@ -186,23 +200,6 @@ def _unequal(places: Mapping[str, Positions], segments: Segments, first: str) ->
     ]
 
 
-def _read_lengths(values: Sequence[Any], name: str | None) -> tuple[Positions, list[Fault]]:
-    """Return the lengths as integers, with 0 and a `Fault` for each invalid length."""
-    good = [type(value) is int and 0 <= value < 2**31 for value in values]
-    lengths = [value if fine else 0 for value, fine in zip(values, good, strict=True)]
-    faults = [
-        Fault(
-            row,
-            f"{'null' if values[row] is None else repr(values[row])} is not a length",
-            name,
-            ("length_column",),
-        )
-        for row, fine in enumerate(good)
-        if not fine
-    ]
-    return np.array(lengths, dtype=np.int64), faults
-
-
 def cut_columns(batch: pa.RecordBatch, segments: Sequence[Segments], job: UnpadJob) -> pa.RecordBatch:
     """Return the batch without its padding and without the dropped columns. All rows must be valid.
 
@@ -217,6 +214,21 @@ def cut_columns(batch: pa.RecordBatch, segments: Sequence[Segments], job: UnpadJ
         for name in part.columns
     }
     return replace_columns(batch, arrays, without=job.all_dropped)
+
+
+def join_columns(
+    batch: pa.RecordBatch, segments: Sequence[Segments], job: UnpadJob, joined: JoinPlan
+) -> pa.RecordBatch:
+    """Return the batch without its padding, with its windows joined. The arguments are as in `cut_columns`.
+
+    Args:
+        batch, segments, job: as in `cut_columns`.
+        joined: the tokens that each window adds to its row.
+    """
+    main, *also = segments
+    new = replace(main, starts=main.starts + joined.starts, counts=joined.counts)
+    # The columns that locate windows stay until the windows are joined.
+    return join_rows(cut_columns(batch, [new, *also], job), job.columns, joined.firsts)
 
 
 def unpadded_schema(schema: pa.Schema, job: UnpadJob) -> pa.Schema:

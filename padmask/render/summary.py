@@ -49,6 +49,12 @@ def summary(result: PadResult, output: str, rejects: str | None = None) -> list[
             f"{cut}{count(ledger.tokens_lost, 'token')} lost{dropped} "
             f"({share(lost)} of {ledger.tokens_read:,}){labels}"
         )
+    if ledger.rows_split:
+        windows = ledger.rows_written - ledger.rows_used + ledger.rows_split
+        lines.append(
+            f"{count(ledger.rows_split, 'row')} split into {count(windows, 'window')}; "
+            f"{count(ledger.tokens_repeated, 'token')} repeated"
+        )
     for name, maxlen in result.own.items():
         lines.append(f"{name!r}: maxlen {maxlen} (--own-length)")
     if ledger.own_tokens_lost:
@@ -80,9 +86,12 @@ def unpad_summary(result: UnpadResult, output: str, rejects: str | None = None) 
         f"{count(ledger.tokens_kept, 'token')}; {share(ledger.padding_share)} of "
         f"{count(ledger.places, 'position')} were padding"
     )
+    lines = [line]
+    if ledger.rows_used > ledger.rows_written:
+        lines.append(f"{count(ledger.rows_used, 'window')} joined to {count(ledger.rows_written, 'row')}")
     left = StillPadded(result.still_padded, result.notes) if result.columns else StillPadded()
     notes = [*_warn_about_no_rows(ledger), *left.warnings(result.columns[0])]
-    return [line, *_describe_omitted_rows(ledger, rejects), *(f"warning: {note}" for note in notes)]
+    return [*lines, *_describe_omitted_rows(ledger, rejects), *(f"warning: {note}" for note in notes)]
 
 
 def _describe_omitted_rows(ledger: Ledger, rejects: str | None) -> list[str]:
@@ -107,6 +116,13 @@ def warnings(result: PadResult) -> list[str]:
     lines = [*result.notes, *_warn_about_no_rows(ledger)]
     if result.maxlen == 0 and ledger.tokens_read:
         lines.append("maxlen 0 removes every token")
+    if ledger.ends_lost * 2 > ledger.rows_truncated:
+        end = "last" if result.truncating == "post" else "first"
+        rows = count(ledger.ends_lost, "truncated row")
+        lines.append(
+            f"{rows} lost {'its' if ledger.ends_lost == 1 else 'their'} {end} token {result.shared_end}; "
+            f"--keep-{end} 1 keeps it"
+        )
     if ledger.rows_empty:
         lines.append(
             f"{count(ledger.rows_empty, 'row')} without tokens: fully masked rows give NaN in pooling and "

@@ -26,12 +26,15 @@ class UnpadSpec:
             used.
         keep_mask: whether to keep the mask and length columns. Mask rows are cut like their tokens, unless
             other columns with the same mask stay padded.
+        join_windows: whether to join windows to the rows that they come from, if the input has the columns
+            that locate windows.
     """
 
     mask_column: str | None = None
     length_column: str | None = None
     padding: Side | None = None
     keep_mask: bool = False
+    join_windows: bool = True
 
     def __post_init__(self) -> None:
         check_fields(
@@ -40,6 +43,7 @@ class UnpadSpec:
             length_column=optional(string),
             padding=optional(checked_side),
             keep_mask=flag,
+            join_windows=flag,
         )
         if self.mask_column is not None and self.mask_column == self.length_column:
             raise SpecError(

@@ -10,13 +10,14 @@ import pyarrow as pa
 
 from padmask.core.arrow_lists import is_sequence
 from padmask.core.columns import COMPANIONS, MASK_NAMES
-from padmask.core.companions import PER_TOKEN
+from padmask.core.companions import PER_TOKEN, ColumnChoice
 from padmask.core.first_rows import FIRST_ROWS, FirstRows
 from padmask.core.later_masks import padded_rows
 from padmask.core.plan import Positions
 from padmask.errors import join_few
 from padmask.formats.contract import Batch
 from padmask.formats.jsonl.head import value_or_none
+from padmask.spec.columns import Column
 
 Objects = Sequence[Mapping[str, Any]]
 
@@ -35,19 +36,28 @@ class LateFields:
 
     @classmethod
     def of(
-        cls, schema: pa.Schema, rows: FirstRows, used: Iterable[str | None], *, reported: bool
+        cls,
+        schema: pa.Schema,
+        rows: FirstRows,
+        columns: Iterable[Column],
+        choice: ColumnChoice,
+        *,
+        reported: bool,
     ) -> LateFields:
         """Return the late fields for the columns of a dataset and their first rows.
 
         >>> schema = pa.schema([(name, pa.list_(pa.int8())) for name in ("ids", "labels")])
         >>> rows = FirstRows.of([pa.RecordBatch.from_pylist([{"ids": [7]}], schema=schema)])
-        >>> sorted(LateFields.of(schema, rows, ["mask"], reported=True).known)
+        >>> from padmask import MaskSpec
+        >>> choice = ColumnChoice([Column("ids")], MaskSpec())
+        >>> sorted(LateFields.of(schema, rows, choice.columns, choice, reported=True).known)
         ['ids', 'mask']
 
         Args:
             schema: columns of the dataset.
             rows: the first rows of its list columns.
-            used: names of columns that the run pads, replaces or adds.
+            columns: columns to pad.
+            choice: the new mask, and the mask that it replaces.
             reported: as in the class.
         """
         have_values = {
@@ -55,7 +65,8 @@ class LateFields:
             for field in schema
             if (rows.have_values(field.name) if is_sequence(field.type) else not pa.types.is_null(field.type))
         }
-        return cls(frozenset({*have_values, *(name for name in used if name is not None)}), reported)
+        masks = {*choice.mask.names, *([choice.replaced] if choice.replaced is not None else [])}
+        return cls(frozenset({*have_values, *masks, *(column.name for column in columns)}), reported)
 
     def columns_to_read(self, schema: pa.Schema, watched: Iterable[str]) -> list[pa.Field]:
         """Return the columns of a typed schema in which `find` and `later_zeros` look for values."""
