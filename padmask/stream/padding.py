@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
-from collections.abc import Iterable
-
 import pyarrow as pa
 
 from padmask.core.columns import asked_names, judged_columns
@@ -70,12 +67,3 @@ def unmarked_padding_notes(dataset: Dataset, padding: Padding) -> tuple[str, ...
         for group in groups
         if padding.values and group.values != padding.values and group.present(names) == (None, None)
     )
-
-
-def column_flags(names: Iterable[str]) -> str:
-    """Return the `-c` options for columns.
-
-    >>> column_flags(["input_ids", "my labels"])
-    "-c input_ids -c 'my labels'"
-    """
-    return " ".join(f"-c {shlex.quote(name)}" for name in names)

@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Generator, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 from itertools import repeat
@@ -16,8 +16,8 @@ import pyarrow as pa
 from padmask.core.columns import name_columns
 from padmask.core.metadata import read_descriptions
 from padmask.core.padding import Padding
-from padmask.core.unpad_table import groups_with_marks
-from padmask.errors import SpecError
+from padmask.core.unpad_job import groups_with_marks
+from padmask.errors import SpecError, column_flags, quoted
 from padmask.formats.dataset import Dataset
 from padmask.spec.columns import Column, Columns
 from padmask.spec.pad import Side
@@ -28,11 +28,10 @@ from padmask.stream.run import Reading
 from padmask.verify.data.columns import (
     audit_columns,
     beside_tokens,
-    find_labels,
     known_pad_values,
     mask_fields,
 )
-from padmask.verify.data.padded_rows import PaddedRows
+from padmask.verify.data.padded_rows import PaddedRowAudit
 from padmask.verify.data.raw_rows import audit_raw_rows
 from padmask.verify.data.rows_to_check import AuditBatch, AuditRows, CheckedRows, GroupToRead, map_audit_rows
 from padmask.verify.data.rules import RULES, Audit, Finding
@@ -88,19 +87,17 @@ def make_audit_job(
         DataError: the metadata cannot be read, or the files are padded differently.
     """
     groups = [] if mask_column is not None else _requested_groups(dataset, asked.columns)
-    first, *others = groups if len(groups) > 1 else [asked.columns]
+    first = groups[0] if asked.columns and len(groups) > 1 else asked.columns
     job = _make_group_job(dataset, replace(asked, columns=first), mask_column, declared)
-    if not asked.columns:
-        checked = {column.name for column in job.pad.columns}
-        others = [columns for columns in groups if checked.isdisjoint(column.name for column in columns)]
+    checked = {column.name for column in job.pad.columns}
+    others = [columns for columns in groups if checked.isdisjoint(column.name for column in columns)]
     also = [_make_group_job(dataset, replace(asked, columns=other), None, declared) for other in others]
-    taken = [name for other in also if other.padding is not None for name in other.padding.names]
-    return replace(
-        job,
-        also=tuple(also),
-        # The mask of other columns is no second mask of the tokens.
-        masks=[field for field in job.masks if field.name not in taken],
-    )
+    taken = {name for other in also if other.padding is not None for name in other.padding.names}
+    # The mask of other columns is no second mask of the tokens.
+    masks = [field for field in job.masks if field.name not in taken]
+    taken |= {column.name for other in also for column in other.pad.columns}
+    notes = [*job.notes, *_ragged_notes(job, taken | {field.name for field in masks})]
+    return replace(job, also=tuple(also), masks=masks, notes=notes)
 
 
 def _requested_groups(dataset: Dataset, columns: Columns) -> list[list[Column]]:
@@ -126,13 +123,6 @@ def _make_group_job(
         padding = replace(padding, padding=declared)
     columns = asked.columns or (list(padding.values) if padding is not None else None)
     job = make_job(dataset, replace(asked, columns=columns), keep_others=False, purpose="audit")
-    if not columns:
-        labels = find_labels(dataset, job.columns, job.wanted.sequences.field(0))
-        named = [Column(column.name, value=column.value) for column in job.columns]
-        if labels:
-            job = make_job(
-                dataset, replace(asked, columns=[*named, *labels]), keep_others=False, purpose="audit"
-            )
     if padding is not None and padding.mask in [column.name for column in job.columns]:
         raise SpecError(
             f"{dataset.name}: column {padding.mask!r} cannot be both a sequence and its mask. "
@@ -148,6 +138,17 @@ def _make_group_job(
     if padding is not None and padding.padding is not None:
         side_from = f"--padding {declared}" if declared is not None else "the file metadata"
     return AuditJob(job, padding, values, masks, unmarked, notes, side_from)
+
+
+def _ragged_notes(job: AuditJob, checked: Collection[str]) -> list[str]:
+    """Return a note if columns beside the tokens are not checked, because their lengths differ."""
+    marks = () if job.padding is None else job.padding.names
+    names = [name for name in job.pad.beside.ragged if name not in checked and name not in marks]
+    flags = "; ".join(column_flags([name]) for name in names)
+    first = job.pad.columns[0].name
+    return (
+        [f"not checked: {quoted(names)} (lengths differ from {first!r}). To check: {flags}"] if names else []
+    )
 
 
 def _described_files(dataset: Dataset) -> list[str]:
@@ -233,7 +234,7 @@ def _check_of(job: AuditJob, audit: Audit, maxlen: int | None) -> Callable[[Audi
     masks = [field.name for field in job.masks]
     if job.padding is None:
         return lambda rows: audit_raw_rows(rows, job.pad, audit, masks, maxlen)
-    return PaddedRows(job.pad, audit, job.padding, masks, job.side_from).check
+    return PaddedRowAudit(job.pad, audit, job.padding, masks, job.side_from).check
 
 
 def open_audit_rows(

@@ -25,7 +25,7 @@ from padmask.verify.data.rows_to_check import AuditRows, CheckedRows
 from padmask.verify.data.rules import Audit
 
 
-class PaddedRows:
+class PaddedRowAudit:
     """Check of the padded rows of one group of columns, and of their masks, batch by batch.
 
     The first rows determine the number of positions and, if neither the metadata nor the user does, the side
@@ -51,6 +51,7 @@ class PaddedRows:
         """Check the next batch. A row with a mask that does not fit has the length 0."""
         audit, batch, values, bad = self._audit, rows.batch, rows.ragged, rows.bad
         audit.add_bad_rows(rows.faults, batch.place)
+        audit.add_late(rows.late)
         places = values[self._first].lengths
         length = self._padding.length
         stated = None if length is None else _read_lengths(batch, length)

@@ -10,20 +10,18 @@ import numpy as np
 import pyarrow as pa
 
 from padmask.core.arrow_lists import Flags, null_flags, null_token_rows, with_floats
-from padmask.core.columns import MASK_NAMES, PadColumn
+from padmask.core.columns import PadColumn
 from padmask.core.ragged import Ragged, find_misfits
 from padmask.core.table import read_rows
 from padmask.errors import DataError, Fault
 from padmask.formats.contract import Batch, Chunk, Wanted
 from padmask.spec.pad import FLOAT_DTYPES
 from padmask.stream.job import Job
-from padmask.stream.late_fields import late_zeros
+from padmask.stream.late_fields import later_zeros
 from padmask.stream.ledger import Ledger
 from padmask.stream.row_sample import BatchRows
 from padmask.stream.rows import options_of
 from padmask.stream.run import Reading
-
-_FIRST_ROWS = "but the first rows have no padding"
 
 
 @dataclass(frozen=True)
@@ -57,12 +55,14 @@ class AuditRows:
             in other columns keeps the tokens of the first column.
         faults: the first `Fault` of each bad row, in order.
         bad_tokens: flags of the rows that are bad in the first column, shape (rows,).
+        late: names of columns beside the tokens that the first rows do not have, and that are not checked.
     """
 
     batch: Batch
     ragged: Mapping[str, Ragged]
     faults: Sequence[Fault]
     bad_tokens: Flags
+    late: Sequence[str] = ()
 
     @property
     def bad(self) -> Flags:
@@ -79,25 +79,13 @@ class AuditRows:
         wrong[nulls] = True
         return np.asarray(wrong & ~self.bad)
 
-    def later_padding(self, name: str) -> list[Fault]:
+    def later_padding(self, job: Job) -> list[Fault]:
         """Return a fault for each good row whose mask marks padding, which the first rows do not have."""
-        column = self.batch.columns.column(name)
-        mask, _ = Ragged.from_mask(column)
-        good = self._fits(mask) & ~self.bad & ~null_token_rows(column)
-        faults = mask.find_faults(mask.values == 0, lambda _: f"the mask is 0, {_FIRST_ROWS}")
-        return [replace(fault, column=name) for fault in faults if good[fault.row]]
-
-    def late_padding(self, job: Job) -> list[Fault]:
-        """Return the same faults for the masks that the first rows of JSON Lines do not have."""
-        if self.batch.objects is None or job.late is None:
-            return []
-        objects, good = self.batch.objects, ~self.bad
-        late = [name for name in job.late.find(objects) if name in MASK_NAMES]
-        lengths = next(iter(self.ragged.values())).lengths
+        lengths, good = next(iter(self.ragged.values())).lengths, ~self.bad
         return [
-            Fault(row, f"the mask contains a 0, {_FIRST_ROWS}", column=name)
-            for name in late
-            for row in late_zeros(objects, name, lengths)
+            Fault(row, "the mask contains a 0, but the first rows have no padding", column=name)
+            for name in job.watched
+            for row in later_zeros(self.batch, name, lengths)
             if good[row]
         ]
 
@@ -178,6 +166,7 @@ def map_audit_rows(
 
 def _wanted_columns(groups: Sequence[GroupToRead], *, is_text: bool) -> Wanted:
     fields: dict[str, pa.Field] = {}
+    checked = {column.name for group in groups for column in group.job.columns}
     for group in groups:
         for field in group.job.wanted.sequences:
             # The floats of padded JSON Lines may have been written with any dtype.
@@ -185,9 +174,11 @@ def _wanted_columns(groups: Sequence[GroupToRead], *, is_text: bool) -> Wanted:
             fields[field.name] = field.with_type(with_floats(field.type, pa.float64())) if wide else field
     for group in groups:
         for field in group.marks:
-            fields.setdefault(field.name, field)
+            if field.name not in checked:
+                fields[field.name] = field
     requested = [name for group in groups for name in group.job.wanted.dtype_requested]
-    return Wanted(pa.schema(list(fields.values())), dtype_requested=requested)
+    optional = {name for group in groups for name in group.job.wanted.optional} - checked
+    return Wanted(pa.schema(fields.values()), dtype_requested=requested, optional=optional)
 
 
 def _refuse_bad_tokens(rows: AuditRows, job: Job) -> None:
@@ -216,8 +207,14 @@ def _without_bad_rows(batch: Batch, group: GroupToRead, groups: Sequence[GroupTo
     faults: dict[int, Fault] = {}
     for fault in (*bad_tokens, *unread, *unpaddable):
         faults.setdefault(fault.row, fault)
-    in_order = [faults[row] for row in sorted(faults)]
-    rows = AuditRows(batch, ragged, in_order, _flags((fault.row for fault in bad_tokens), len(batch)))
+    late = job.late.find(batch) if job.late is not None and job.late.reported else ()
+    rows = AuditRows(
+        batch,
+        ragged,
+        [faults[row] for row in sorted(faults)],
+        _flags((fault.row for fault in bad_tokens), len(batch)),
+        [name for name in late if name not in marks | foreign],
+    )
     if not faults:
         return rows
     bad = rows.bad

@@ -111,6 +111,19 @@ def test_mask_of_a_group_is_missing(tmp_path: Path, padded: pa.Table) -> None:
     assert ("unmarked-padding", None, 1) in found(path)
 
 
+def test_unmarked_group_is_in_the_notes(tmp_path: Path, padded: pa.Table) -> None:
+    rows = {**ROWS, "tags": [[1], [2, 3], [4]]}
+    table = pad_table(pa.table(rows), columns=["tags"], mask=MaskSpec(column=None))
+    table = pad_table(table, columns=FIRST)
+    table = pad_table(table, columns=["labels=-100"], mask=MaskSpec(column="labels_mask"))
+    pq.write_table(changed(table, "labels", 0, [9, -100, 1]), tmp_path / "in.parquet")
+    report = verify_file(tmp_path / "in.parquet")
+    assert [summary(finding)[:2] for finding in report.data if finding.rule.severity == "error"] == [
+        ("padding-not-pad-value", "labels")
+    ]
+    assert report.notes == ("not checked: 'tags', whose padding no column marks",)
+
+
 def test_labels_do_not_empty_rows(tmp_path: Path) -> None:
     rows = {"input_ids": [[5, 6], [7]], "labels": [[1], []]}
     table = pad_table(pa.table({name: pa.array(rows[name], pa.list_(pa.int32())) for name in rows}), FIRST)
