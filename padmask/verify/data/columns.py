@@ -71,9 +71,10 @@ def accepts_pad_value(name: str) -> bool:
 
 
 def beside_tokens(dataset: Dataset, columns: Sequence[PadColumn], padding: Padding | None) -> list[str]:
-    """Return the mask columns that belong to the tokens, except the mask that marks the padding.
+    """Return the mask columns of the tokens, except the mask that marks the padding.
 
-    A mask belongs to `input_ids`, otherwise to `tokens`, otherwise to the only checked column.
+    The masks belong to `input_ids`. If there is no such column, they belong to `tokens`, else to the first
+    checked column.
     """
     schema, can_be_mask = dataset.schema(), may_be_mask if dataset.format.is_text else is_mask
     owner = next((name for name in ("input_ids", "tokens") if name in schema.names), columns[0].name)
@@ -88,18 +89,18 @@ def beside_tokens(dataset: Dataset, columns: Sequence[PadColumn], padding: Paddi
 
 
 def mask_fields(dataset: Dataset, names: Iterable[str]) -> list[pa.Field]:
-    """Return the Arrow fields with which mask columns are read."""
+    """Return the Arrow field of each mask column. Its type is the type used to read the column."""
     schema = dataset.schema()
     return [mask_field(schema, name) if dataset.format.is_text else schema.field(name) for name in names]
 
 
 def find_labels(dataset: Dataset, columns: Sequence[PadColumn], first: pa.Field) -> list[Column]:
-    """Find the columns of labels that belong to the tokens but are not among the columns.
+    """Find columns of per-token labels that are not in `columns`.
 
     Args:
         dataset: the data.
-        columns: columns that are checked anyway.
-        first: Arrow field of the first of these columns, with the type with which the column is read.
+        columns: columns to check. The first one contains the tokens.
+        first: Arrow field of the first column. Its type is the type used to read the column.
     """
     schema, known = dataset.schema(), {column.name for column in columns}
     names = [name for name in LABEL_NAMES if name not in known and schema.names.count(name) == 1]
@@ -120,7 +121,7 @@ def find_labels(dataset: Dataset, columns: Sequence[PadColumn], first: pa.Field)
 
 
 def _have_same_lengths(batch: Batch, first: str, other: str) -> bool:
-    """Return whether a column belongs to the tokens: most of its rows are as long as the token rows."""
+    """Return whether most rows of a column are as long as the rows of the tokens."""
     ids, bad_ids = Ragged.from_arrow(batch.columns.column(first))
     labels, bad_labels = Ragged.from_arrow(batch.columns.column(other))
     known = np.ones(len(batch), dtype=bool)

@@ -25,7 +25,7 @@ def audit_raw_rows(
     masks: Sequence[str] = (),
     maxlen: int | None = None,
 ) -> Iterator[BatchRows]:
-    """Check raw rows for violations of the rules that they would have after padding.
+    """Check raw rows against the rules, as if the rows were padded.
 
     Args:
         all_rows: batches of rows.
@@ -35,7 +35,7 @@ def audit_raw_rows(
         maxlen: length to which rows are truncated. If None, all tokens are kept.
 
     Yields:
-        The length of each row of a batch in tokens, shape (rows,), and a function that returns a row. A bad
+        The number of tokens in each row of a batch, shape (rows,), and a function that returns a row. A bad
         row has the length 0.
     """
     for rows in all_rows:
