@@ -47,7 +47,7 @@ class ManifestCounts(msgspec.Struct):
 
 
 class ManifestEntry(msgspec.Struct):
-    """A shard in the manifest. A skipped shard has no name, but the reason why it was skipped (`fault`)."""
+    """A shard in the manifest. A skipped shard has no name, and `fault` is the reason why it was skipped."""
 
     index: Count
     name: str
@@ -83,8 +83,8 @@ def parse_manifest(data: bytes) -> ManifestContents:
     """Parse and validate a manifest.
 
     Raises:
-        ValueError: the bytes are not a manifest, or its numbers are inconsistent. The message is a sentence
-            fragment, to which the caller adds the file name.
+        ValueError: the bytes are not a manifest, or its numbers are inconsistent. The message is a
+            predicate, and the caller adds the file name as its subject.
     """
     try:
         contents = msgspec.convert(json.loads(data), ManifestContents)
@@ -159,7 +159,7 @@ def _bytes_of(path: str) -> bytes:
 
 
 def _faults(contents: ManifestContents) -> Iterator[str]:
-    """Yield a description of each inconsistency: a sentence without its subject, the file name."""
+    """Yield a description of each inconsistency, as a predicate whose subject is the file name."""
     yield from _faults_of_names(contents)
     yield from _faults_of_numbers(contents)
     for shard in contents.shards:
