@@ -37,10 +37,11 @@ class FirstRows:
     (True, True)
 
     Args:
-        lengths: by list column, the length of each row, int64, shape (rows,); -1 for null or for a row with
-            a null token.
-        zeros: by column that may be a mask, whether each row contains a 0, bool, shape (rows,).
-        ones: names of the columns that may be masks and contain only 1.
+        lengths: by name of each list column, the length of each row, int64, shape (rows,). The length is -1
+            if the row is null or contains a null token.
+        zeros: by name of each column that may be a mask, flags of the rows that contain a 0, bool, shape
+            (rows,).
+        ones: names of the columns that may be masks and contain only ones.
     """
 
     lengths: Mapping[str, Positions]
@@ -75,7 +76,7 @@ class FirstRows:
         )
 
     def have_same_lengths(self, first: str, other: str) -> bool:
-        """Return whether two columns have the same length in each row where neither column is null."""
+        """Return whether two columns have the same length in each row in which no column is null."""
         if first not in self.lengths or other not in self.lengths:
             return False
         lengths, others = self.lengths[first], self.lengths[other]
@@ -92,20 +93,20 @@ class FirstRows:
         return name in self.lengths and bool((self.lengths[name] > 0).any())
 
     def show_padding(self, mask: str, column: str) -> bool:
-        """Return whether a mask contains a 0 in a row where the mask is as long as the row of a column."""
+        """Return whether a mask contains a 0 in a row in which the mask is as long as the other column."""
         if mask not in self.zeros or column not in self.lengths:
             return False
         return bool((self.zeros[mask] & (self.lengths[mask] == self.lengths[column])).any())
 
     def are_ones(self, mask: str, column: str) -> bool:
-        """Return whether a mask contains only ones, and is as long as a column in each row."""
+        """Return whether a mask contains only ones and is as long as another column in each row."""
         return mask in self.ones and self.have_same_lengths(column, mask)
 
 
 def _known_lengths(column: pa.Array) -> Positions:
-    """Return the length of each row, -1 for a row that is null or contains a null token.
+    """Return the length of each row. The length is -1 if the row is null or contains a null token.
 
-    The reader of JSON Lines returns a null row for both, so all formats agree.
+    The reader of JSON Lines returns a null row in both cases, so all formats have the same result.
     """
     unknown = null_flags(without_wrappers(column)) | null_token_rows(column)
     known: Positions = np.where(unknown, -1, list_lengths(column)[0])
@@ -113,7 +114,7 @@ def _known_lengths(column: pa.Array) -> Positions:
 
 
 def _judge(column: pa.Array, known: Flags) -> tuple[Flags, bool]:
-    """Return which of the known rows of a mask contain a 0, and whether all values of these rows are 1."""
+    """Return flags of the rows in `known` that contain a 0, and whether all values of these rows are 1."""
     mask, faults = Ragged.from_mask(column)
     seen = np.concatenate([[0], np.cumsum(mask.values == 0)])
     flags: Flags = (seen[mask.starts + mask.lengths] > seen[mask.starts]) & known

@@ -74,7 +74,7 @@ def read_mask(mask: Ragged) -> tuple[Segments, list[Fault]]:
 
 
 def _at(flat: npt.NDArray[Any], places: npt.NDArray[np.int64]) -> npt.NDArray[Any]:
-    """Return the values at these indices. Indices of empty rows may be out of bounds."""
+    """Return the values at the indices `places`. Indices of empty rows may be out of bounds."""
     found: npt.NDArray[Any] = flat[np.clip(places, 0, len(flat) - 1)] if len(flat) else np.zeros_like(places)
     return found
 
@@ -151,7 +151,7 @@ def pad_batch(
 
 
 def slice_rows(ragged: Ragged, segments: Segments) -> Ragged:
-    """Keep only the tokens that plain segments select. The result shares memory with `ragged`."""
+    """Return the tokens that plain segments select (see `Segments.is_plain`), without copying values."""
     return Ragged(ragged.values, ragged.starts + segments.starts, segments.counts)
 
 

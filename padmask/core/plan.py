@@ -81,7 +81,7 @@ class Plan:
         maxlen: length of every output row, in tokens.
         found: how the length was determined: `"given"`, `"longest"`, or a percentile such as `"p95"`.
         exact: the length before rounding up to a multiple.
-        own: plans of the columns with separate lengths, by column.
+        own: plans of the columns with their own lengths, by column name.
     """
 
     maxlen: int
@@ -127,7 +127,7 @@ def make_plan(spec: PadSpec, lengths: LengthStats | None = None) -> Plan:
 
 @dataclass(frozen=True)
 class Segments:
-    """The output position of each token. Slices of source rows form sequences, which form output rows.
+    """The output position of each token. Slices of source rows form sequences. Sequences form output rows.
 
     A slice is a contiguous run of tokens of one source row. A sequence is one or more adjacent slices. An
     output row consists of one or more sequences. In plain padding, each output row consists of one sequence
@@ -231,7 +231,7 @@ def _sum_by(groups: Positions, counts: Positions, size: int = 0) -> Positions:
 
 
 def plan_pad(lengths: Positions, maxlen: int, *, padding: Side, truncating: Side) -> Segments:
-    """Return segments that pad each source row to one output row, and cut it to `maxlen` tokens.
+    """Return segments that truncate or pad each source row to one output row of length `maxlen`.
 
     >>> plan_pad(np.array([1, 4]), 3, padding="post", truncating="pre").starts
     array([0, 1])
@@ -240,7 +240,7 @@ def plan_pad(lengths: Positions, maxlen: int, *, padding: Side, truncating: Side
         lengths: row lengths in tokens, int64, shape (rows,).
         maxlen: length of every output row, in tokens.
         padding: side of the padding.
-        truncating: side at which longer rows are cut.
+        truncating: side on which longer rows are truncated.
     """
     counts = np.minimum(lengths, maxlen)
     starts = lengths - counts if truncating == "pre" else np.zeros_like(lengths)

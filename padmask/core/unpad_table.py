@@ -48,7 +48,7 @@ class UnpadJob:
         length: name of the length column; None if there is no length column.
         padding: side of the padding, used only if there is no mask.
         dropped: names of the columns to leave out of the output.
-        also: jobs for columns whose padding other mask or length columns mark.
+        also: jobs for the columns that have other mask or length columns.
     """
 
     columns: tuple[str, ...]
@@ -224,7 +224,7 @@ def find_removable_padding(
 
 
 def _refuse_two_sides(found: Padding | None) -> None:
-    """Raise an error if files are padded on different sides, and only lengths mark the padding."""
+    """Raise an error if files without a mask are padded on different sides."""
     sides = {} if found is None or found.mask is not None else found.sides
     first = next(iter(sides), "")
     other = next((name for name, side in sides.items() if side != sides[first]), None)
@@ -440,7 +440,7 @@ def cut_columns(batch: pa.RecordBatch, segments: Sequence[Segments], job: UnpadJ
 
     Args:
         batch: the padded rows.
-        segments: positions of the tokens, for the job and for each job in `job.also`.
+        segments: positions of the tokens of `job`, then of each job in `job.also`.
         job: columns to unpad, and columns to leave out.
     """
     arrays = {

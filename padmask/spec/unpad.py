@@ -24,7 +24,7 @@ class UnpadSpec:
             from the metadata. If there is also a mask, both must agree.
         padding: side of the padding, used only if there is no mask. If None, the side in the metadata is
             used.
-        keep_mask: whether to keep the mask and length columns. Mask rows are cut like their tokens.
+        keep_mask: whether to keep the mask and length columns. The padding is also removed from the mask.
     """
 
     mask_column: str | None = None

@@ -218,7 +218,7 @@ def test_mixed_padding_is_refused(run: Run, shard: Callable[..., None], case: st
     for command in (["verify", "--no-model"], ["inspect"], ["unpad", "-o", "out.jsonl"]):
         done = run(*command, "d")
         assert done.returncode == 1, done.stderr
-        assert "must be unpadded, or padded in the same way" in done.stderr
+        assert "must all be raw, or all be padded in the same way" in done.stderr
         assert all(f"d/{name}.parquet" in done.stderr for name in "ab")
         messages.add(done.stderr)
     assert len(messages) == 1
