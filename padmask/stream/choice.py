@@ -33,7 +33,7 @@ Purpose = Literal["pad", "audit"]
 
 @dataclass(frozen=True)
 class Beside:
-    """Information about columns that are not padded, for the summary.
+    """Facts about columns that are not padded, for the summary.
 
     Args:
         unpadded: columns that have the same lengths as the padded columns. Each has the command-line options
@@ -93,24 +93,24 @@ def choose_for_dataset(
 
 
 def _batch_dimension(schema: pa.Schema, rows: FirstRows, name: str) -> str:
-    """Return a warning if none of the first rows has more than one vector; otherwise an empty string."""
+    """Return a warning if no row in `rows` has more than one vector. Otherwise return an empty string."""
     if not rows.have_tokens(name) or rows.lengths[name].max() > 1 or not is_vectors(schema.field(name).type):
         return ""
     return (
         f"column {name!r} has one vector in each row, which counts as one token. This is usually a batch "
-        "dimension that was left in. To remove the dimension from all columns of JSON Lines, run "
+        "dimension that was not removed. To remove the dimension from all columns of JSON Lines, run "
         f"jq -c '{_FIRST_VECTOR}'"
     )
 
 
 def _describe(schema: pa.Schema, choice: ColumnChoice, asked: Columns, before: Collection[str]) -> Beside:
-    """Return the information about columns that are not padded, for the summary.
+    """Describe the columns that are not padded, for the summary.
 
     Args:
         schema: columns of the input.
         choice: the chosen columns.
         asked: requested columns.
-        before: names of columns and masks that earlier runs padded or added.
+        before: names of columns that earlier runs padded, and of masks that they added.
     """
     first = choice.columns[0].name
     alike = [name for name in choice.alike if name not in before]
@@ -118,7 +118,7 @@ def _describe(schema: pa.Schema, choice: ColumnChoice, asked: Columns, before: C
     remarks, notes = [], []
     if choice.dropped:
         new = f"the new mask is {choice.mask.column!r}" if choice.mask.column else "no mask is added"
-        remarks.append(f"not written: {quoted(choice.dropped)}, the mask of the input; {new}")
+        remarks.append(f"the input mask {quoted(choice.dropped)} is not copied to the output; {new}")
     if asked:
         if alike:
             remarks.append(f"unchanged: {quoted(alike)} (same lengths as {first!r})")
@@ -126,7 +126,7 @@ def _describe(schema: pa.Schema, choice: ColumnChoice, asked: Columns, before: C
     if ragged:
         flags = " ".join(f"--own-length {shlex.quote(name)}" for name in ragged)
         notes.append(
-            f"not padded: {quoted(ragged)} (lengths differ from {first!r}). To pad to separate lengths: "
+            f"not padded: {quoted(ragged)} (lengths differ from {first!r}). To pad to their own lengths: "
             f"{flags}"
         )
     companions = [f"{column.name!r} (with {column.value})" for column in choice.columns[1:]]

@@ -14,7 +14,7 @@ from padmask.stream.ledger import Ledger
 
 
 def count_written(segments: Segments, labels_lost: int) -> Ledger:
-    """Return a ledger of the padded rows.
+    """Return a ledger with the counts of the padded rows.
 
     Args:
         segments: positions of the tokens in the output.

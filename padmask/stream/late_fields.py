@@ -1,4 +1,4 @@
-"""Fields of JSON rows that the first rows do not have: masks of padding, and columns beside the ids."""
+"""Find late fields: fields of JSON rows that the first rows do not have, such as masks."""
 
 from __future__ import annotations
 
@@ -20,11 +20,12 @@ Objects = Sequence[Mapping[str, Any]]
 
 @dataclass(frozen=True)
 class LateFields:
-    """The names of the fields that the first rows have, to find other fields in later rows.
+    """The names of the fields of the first rows. Other fields of later rows are late fields.
 
     Args:
         known: names of the fields that have a value in the first rows.
-        reported: whether columns beside the ids are reported. They are not if the user named the columns.
+        reported: whether late fields with one value per token are reported. False if the user named the
+            columns.
     """
 
     known: frozenset[str]
@@ -32,11 +33,11 @@ class LateFields:
 
     @classmethod
     def of(cls, schema: pa.Schema, *, reported: bool) -> LateFields:
-        """Return the late fields for the schema of the first rows. A field of nulls is not known."""
+        """Return an object for the schema of the first rows. A field of nulls is not known."""
         return cls(frozenset(f.name for f in schema if not pa.types.is_null(f.type)), reported)
 
     def find(self, objects: Objects) -> tuple[str, ...]:
-        """Return the names of lists with one value for each token that the first rows do not have.
+        """Return the names of late fields that are lists with one value per token.
 
         >>> LateFields(frozenset(["ids"])).find([{"ids": b"[7]"}, {"ids": b"[8]", "labels": b"[1]"}])
         ('labels',)
@@ -74,10 +75,10 @@ def late_zeros(objects: Objects, name: str, lengths: Positions) -> Iterator[int]
 
 
 def late_notes(names: Sequence[str]) -> tuple[str, ...]:
-    """Return a warning about fields that are left as they are, if there are any."""
+    """Return a warning about late fields that are not padded; an empty tuple if there are none."""
     if not names:
         return ()
     return (
         f"not padded: {join_few(list(map(repr, names)))} (not in the first {FIRST_ROWS:,} rows). To pad "
-        "them, put rows that have all fields first",
+        "them, move a row that has all fields to the start of the input",
     )

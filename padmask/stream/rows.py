@@ -39,7 +39,7 @@ class RejectedRow:
 
 @dataclass(frozen=True)
 class PadTarget:
-    """The settings and the writer of a run that pads.
+    """The settings and the writer of a run that pads rows.
 
     Args:
         job: columns and options of the run.
@@ -55,7 +55,7 @@ class PadTarget:
 
 
 class PaddableRows(Protocol):
-    """Rows that can be padded, as columns (`Rows`) or as JSON text (`TextRows`)."""
+    """Rows to pad, as columns (`Rows`) or as JSON text (`TextRows`)."""
 
     @property
     def ledger(self) -> Ledger:
@@ -80,7 +80,7 @@ class PaddableRows(Protocol):
         """Split the rows into blocks of at most `size` rows, without the rows that `policy` drops."""
 
     def pad(self, target: PadTarget) -> tuple[Any, PaddableRows]:
-        """Pad the rows. Return the encoded rows, and the rows with their updated ledger."""
+        """Pad the rows. Return the encoded rows, and the rows with an updated ledger."""
 
 
 @dataclass(frozen=True)
@@ -115,7 +115,7 @@ class Rows:
         return split_rows(apply_overlong(self, plan, policy), size)
 
     def pad(self, target: PadTarget) -> tuple[Any, Rows]:
-        """Pad the rows. Return the encoded rows, and the rows with their updated ledger."""
+        """Pad the rows. Return the encoded rows, and the rows with an updated ledger."""
         padded = pad_prepared_rows(self, target.job, target.plan)
         return target.writer.encode(padded.batch), padded
 
@@ -126,8 +126,8 @@ def prepare_rows(batch: Batch, job: Job, consumed: int = 0) -> Rows:
     Raises:
         DataError: a row cannot be padded and `--on-error` is `fail`, or a row is empty and `--empty-rows` is
             `error`.
-        PaddedError: a row already has a mask with the name of the new mask, or a mask that contains only
-            ones in the first rows contains a 0.
+        PaddedError: a row already has a mask with the name of the new mask, or a mask whose first rows
+            contain only ones contains a 0 in a later row.
         SpecError: a row already has another field with the name of the new mask.
     """
     _check_fields(batch, job.mask, job.replaced)
@@ -168,7 +168,7 @@ def prepare_rows(batch: Batch, job: Job, consumed: int = 0) -> Rows:
 
 
 def _check_ones(batch: Batch, name: str, lengths: npt.NDArray[np.int64]) -> list[Fault]:
-    """Return the faults of a mask that contains only ones in the first rows.
+    """Return the faults of a mask whose first rows contain only ones.
 
     Raises:
         PaddedError: the mask contains a 0.
@@ -180,10 +180,10 @@ def _check_ones(batch: Batch, name: str, lengths: npt.NDArray[np.int64]) -> list
 
 
 def _find_late(batch: Batch, job: Job, lengths: npt.NDArray[np.int64]) -> tuple[str, ...]:
-    """Return the names of JSON fields beside the ids that the first rows do not have.
+    """Return the names of JSON fields with one value per token that are missing from the first rows.
 
     Raises:
-        PaddedError: one of them is a mask that shows padding.
+        PaddedError: one of these fields is a mask that contains a 0.
     """
     if batch.objects is None or job.late is None:
         return ()
@@ -201,13 +201,13 @@ def _remedy_of(fault: Fault, job: Job) -> str:
 
 
 def options_of(fault: Fault, job: Job) -> list[str]:
-    """Return the options that can cause a fault, without `dtype` if the column sets its own dtype."""
+    """Return the options that can cause a fault. If the column sets its own dtype, omit `dtype`."""
     has_own = any(column.name == fault.column and column.dtype != job.spec.dtype for column in job.columns)
     return [option for option in fault.options if option != "dtype" or not has_own]
 
 
 def _check_fields(batch: Batch, mask: MaskSpec, replaced: str | None) -> None:
-    """Raise an error if a JSON row, unlike the first rows, has a field with the name of the new mask."""
+    """Raise an error if a JSON row has a field with the name of the new mask. The first rows have none."""
     if batch.objects is None or mask.overwrite:
         return
     for name in (name for name in mask.names if name != replaced):
@@ -218,7 +218,7 @@ def _check_fields(batch: Batch, mask: MaskSpec, replaced: str | None) -> None:
                     f"the row already has a field {name!r}",
                     place=batch.place(row),
                     remedy="Choose another name for the new field with --mask-column, --length-column or "
-                    "--own-mask, or replace the field with --overwrite-mask.",
+                    "--own-mask, or replace the existing field with --overwrite-mask.",
                     options=[mask.option_for(name)],
                 )
 
@@ -244,7 +244,7 @@ def _drop(rows: Rows, drop: Flags, reason: str, own: Iterable[str]) -> Rows:
 
 
 def apply_overlong(rows: Rows, plan: Plan, policy: RowPolicy) -> Rows:
-    """Drop the rows that are longer than maxlen, or raise an error, as `policy.overlong` specifies.
+    """Drop the rows that are longer than maxlen, or raise an error. `policy.overlong` decides.
 
     Raises:
         DataError: a row is longer than maxlen, and `policy.overlong` is `"error"`.
@@ -257,7 +257,7 @@ def apply_overlong(rows: Rows, plan: Plan, policy: RowPolicy) -> Rows:
         if policy.overlong == "error" and overlong.any():
             row = int(np.argmax(overlong))
             raise DataError(
-                f"the row has {lengths[row]} tokens, but maxlen is {its.maxlen} (--overlong error)",
+                f"the row has {lengths[row]} tokens, but maxlen is {its.maxlen} and --overlong is error",
                 place=rows.batch.place(row),
                 column=name if plan.own else None,
                 remedy="Choose a larger --maxlen, or --overlong truncate or drop.",
@@ -268,7 +268,7 @@ def apply_overlong(rows: Rows, plan: Plan, policy: RowPolicy) -> Rows:
 
 
 def split_rows(rows: Rows, size: int) -> Iterator[Rows]:
-    """Split rows into blocks of at most `size` rows. The first block has the ledger and the refused rows."""
+    """Split rows into blocks of at most `size` rows. The first block has the counts (ledger) of all rows."""
     total = len(rows.batch)
     for start in range(0, max(total, 1), size):
         block = slice(start, min(start + size, total))

@@ -1,4 +1,4 @@
-"""Find columns that `unpad` leaves as they are, although they may be padded."""
+"""Find columns that `unpad` does not change although they may be padded."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from padmask.stream.padding import column_flags, known_schemas
 def still_padded_notes(dataset: Dataset, job: UnpadJob, columns: Columns) -> tuple[str, ...]:
     """Return a warning with the columns that may still be padded, and the options that unpad them.
 
-    If the metadata describe the padding, only the metadata count. Otherwise the first rows decide.
+    If the metadata describe the padding, only the metadata decide. Otherwise the first rows decide.
 
     Args:
         dataset: the padded data.
@@ -51,7 +51,7 @@ def still_padded_notes(dataset: Dataset, job: UnpadJob, columns: Columns) -> tup
 def find_still_padded(
     schema: pa.Schema, job: UnpadJob, taken: Collection[str], rows: FirstRows
 ) -> dict[str, str | None]:
-    """Return the columns that look padded, each with the mask that marks its padding; None if unknown.
+    """Return the columns that look padded, each with its mask (None if unknown).
 
     A column looks padded if a mask contains a 0 in a row that is as long as the row of the column, or if its
     name is usual for tokens and all its rows have one length of at least 2.
@@ -59,7 +59,7 @@ def find_still_padded(
     Args:
         schema: columns of the input.
         job: the columns to unpad, which have the lengths of the mask of the job.
-        taken: names of the columns that are unpadded, and of those that mark their padding.
+        taken: names of the columns that are unpadded, and of their mask and length columns.
         rows: the first rows of the list columns.
     """
     fields = {
@@ -94,7 +94,7 @@ def _has_one_length(rows: FirstRows, name: str) -> bool:
 
 
 def _flags(name: str, mask: str | None, job: UnpadJob) -> str:
-    """Return the options that unpad a column, together with the others if they have the same mask."""
+    """Return the options that unpad a column. Columns with the same mask are unpadded together."""
     if mask is not None and mask == job.mask:
         return column_flags([*(column for column in job.columns if column != mask), name])
     return f"{column_flags([name])} --mask-column {'MASK' if mask is None else shlex.quote(mask)}"
