@@ -123,7 +123,7 @@ class PadArguments:
     "own_lengths",
     multiple=True,
     metavar="NAME[=MAXLEN]",
-    help="Pad a column to a separate length, for example translation labels; repeatable. MAXLEN accepts the "
+    help="Pad a column to its own length, for example translation labels; repeatable. MAXLEN accepts the "
     "same values as --maxlen.  [default: longest]",
 )
 @setting(

@@ -186,11 +186,11 @@ def best_edges(rows: dict[int, int], count: int) -> tuple[int, ...]:
 def _add_bucket(
     best: npt.NDArray[np.int64], lengths: npt.NDArray[np.int64], before: npt.NDArray[np.int64]
 ) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
-    """Add one bucket to the best buckets so far.
+    """Return the best split of the first n lengths if one more bucket is allowed, for each n.
 
     Returns:
-        For each n: the fewest positions for the first n lengths, and the index of the length at which the
-        last bucket starts.
+        For each n: the smallest number of output positions for the first n lengths, and the index of the
+            first length in the last bucket.
     """
     size = len(lengths)
     result, split = np.zeros_like(best), np.zeros(size + 1, dtype=np.int64)
