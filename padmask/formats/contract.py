@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from padmask.core.arrow_lists import Kind, take_rows
+from padmask.core.arrow_lists import Kind, join_batches, select_rows
 from padmask.errors import Fault, Place
 
 # Number of rows from which the columns of JSON Lines are detected.
@@ -62,15 +62,34 @@ class Batch:
     def select(self, rows: npt.NDArray[np.int64]) -> Batch:
         """Return the rows at the given indices, without faults."""
         return Batch(
-            pa.RecordBatch.from_arrays(
-                [take_rows(column, rows) for column in self.columns.columns], schema=self.columns.schema
-            ),
+            select_rows(self.columns, rows),
             self.source,
             self.numbers[rows],
             self.unit,
             None if self.objects is None else [self.objects[row] for row in rows.tolist()],
             None if self.lines is None else [self.lines[row] for row in rows.tolist()],
         )
+
+    @classmethod
+    def concat(cls, batches: Sequence[Batch]) -> Batch:
+        """Return consecutive rows of one input as one batch, without faults."""
+        first = batches[0]
+        objects = [row for batch in batches for row in batch.objects or ()]
+        lines = [line for batch in batches for line in batch.lines or ()]
+        return cls(
+            join_batches([batch.columns for batch in batches]),
+            first.source,
+            np.concatenate([batch.numbers for batch in batches]),
+            first.unit,
+            None if first.objects is None else objects,
+            None if first.lines is None else lines,
+        )
+
+    def repeat(self, rows: npt.NDArray[np.int64]) -> Batch:
+        """Return the rows at the given indices. An index may occur several times."""
+        chosen = self.select(rows)
+        # The writer of JSON Lines changes the dicts.
+        return replace(chosen, objects=None if chosen.objects is None else list(map(dict, chosen.objects)))
 
     def without(self, names: Collection[str]) -> Batch:
         """Return the rows without some fields of their JSON objects."""

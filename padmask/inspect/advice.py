@@ -17,7 +17,7 @@ WORTH_CUTTING = 1.1
 def plan_advice(plans: Sequence[Cost]) -> str:
     """Return a recommendation: pad to the longest row, truncate, or use buckets of similar lengths.
 
-    >>> from padmask.core.plan import LengthStats
+    >>> from padmask.core.length_stats import LengthStats
     >>> from padmask.inspect.costs import candidate_costs
     >>> plan_advice(candidate_costs(LengthStats({7: 9, 8: 1})))
     'Pad to the longest row (8): only 11% of the positions are padding, and no tokens are lost.'

@@ -12,7 +12,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from padmask.core.plan import LengthStats, make_plan
+from padmask.core.length_stats import LengthStats
+from padmask.core.plan import make_plan
 from padmask.spec.pad import PadSpec
 
 BUCKETS = (2, 4, 8)

@@ -15,7 +15,9 @@ import numpy as np
 
 from padmask.core.columns import PadColumn
 from padmask.core.kernel import pad_batch
-from padmask.core.plan import LengthStats, make_plan, make_segments
+from padmask.core.length_stats import LengthStats
+from padmask.core.plan import make_plan
+from padmask.core.planners import make_segments
 from padmask.core.ragged import Ragged
 from padmask.errors import SpecError
 from padmask.formats.dataset import Dataset

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from padmask.core.plan import LengthStats
+from padmask.core.length_stats import LengthStats
 from padmask.inspect.costs import Cost
 from padmask.verify.data.rules import Finding
 

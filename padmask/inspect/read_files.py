@@ -10,7 +10,7 @@ from functools import partial, reduce
 
 import pyarrow as pa
 
-from padmask.core.plan import LengthStats
+from padmask.core.length_stats import LengthStats
 from padmask.errors import WorkerDiedError
 from padmask.formats.dataset import Dataset
 from padmask.shards.pool import WorkerPool

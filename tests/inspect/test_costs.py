@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from padmask import PadSpec, pad
-from padmask.core.plan import LengthStats
+from padmask.core.length_stats import LengthStats
 from padmask.inspect.costs import best_edges, candidate_costs, cost_of, count_bins
 
 LENGTHS = st.lists(st.integers(0, 20), min_size=1, max_size=40)

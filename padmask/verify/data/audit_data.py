@@ -11,8 +11,9 @@ import numpy as np
 import numpy.typing as npt
 
 from padmask.core.columns import PadColumn, is_label
+from padmask.core.length_stats import LengthStats
 from padmask.core.padding import Padding
-from padmask.core.plan import LengthStats, make_plan, needs_lengths
+from padmask.core.plan import make_plan, needs_lengths
 from padmask.core.table import row_lengths
 from padmask.errors import SpecError, did_you_mean
 from padmask.formats.dataset import Dataset

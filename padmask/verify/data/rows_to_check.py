@@ -67,7 +67,7 @@ class AuditRows:
         return np.asarray(wrong & ~self.bad)
 
     def later_padding(self, name: str) -> list[Fault]:
-        """Return a fault for each good row whose mask contains a 0. The mask of the first rows is all ones."""
+        """Return a fault for each good row whose mask contains a 0. The first rows have only ones."""
         column = self.batch.columns.column(name)
         mask, _ = Ragged.from_mask(column)
         good = self._fits(mask) & ~self.bad & ~null_token_rows(column)
