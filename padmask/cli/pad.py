@@ -114,8 +114,8 @@ def _refuse_stride(ctx: click.Context, param: click.Parameter, value: Any) -> No
     "--mask-column",
     default=None,
     metavar="NAME",
-    help="Name of the mask column.  [default: mask; attention_mask if this column of the input contains "
-    "only ones, and is therefore replaced]",
+    help="Name of the mask column.  [default: mask; attention_mask if the input has an attention_mask "
+    "of ones, which the new mask replaces]",
 )
 @setting(
     "--mask-dtype",

@@ -243,7 +243,8 @@ def _refuse_incomplete(folder: str, listed: Mapping[str, int], sizes: Mapping[st
         if names:
             raise DataError(
                 f"The folder {folder!r} does not match its {MANIFEST}. {problem}: {join_few(names)}. "
-                "Pad the data again, or read the existing files with a pattern such as '*'."
+                "Pad the data again, or read the existing files with a "
+                "pattern such as 'FOLDER/*'."
             )
 
 

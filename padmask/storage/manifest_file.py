@@ -113,7 +113,7 @@ def read_manifest(path: str) -> ManifestContents:
         raise DataError(f"{display_path(path)!r} {error}. {_REMEDY}") from None
 
 
-_REMEDY = "Pad the data again, or use a pattern such as '*' to read the files and ignore the manifest."
+_REMEDY = "Pad the data again. To ignore the manifest, read the files with a pattern such as 'FOLDER/*'."
 
 
 def sizes_in(path: str) -> Mapping[str, int]:

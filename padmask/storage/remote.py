@@ -72,7 +72,7 @@ def locate(url: Url) -> tuple[Any, str]:
 
 @contextmanager
 def _storage_errors(url: Url, kind: type[PadmaskError], verb: str) -> Iterator[None]:
-    """Convert storage errors to `kind`. The message contains the address."""
+    """Convert storage errors to the error class `kind`. The message contains the address."""
     from pyarrow import ArrowException
 
     try:

@@ -96,7 +96,7 @@ def _find_built_shapes(model: Any) -> dict[str, tuple[int | None, ...]]:
 
 
 def _release_sizes(shape: Sequence[int | None]) -> tuple[int | None, ...]:
-    """Replace the sizes of the batch and time axes, which are those of the first batch, with None."""
+    """Replace the sizes of the batch and time axes with None. They come from the first batch."""
     return (None, None, *shape[2:])
 
 

@@ -399,7 +399,9 @@ def check_agreement(subjects: Sequence[Subject], sample: Sample) -> dict[str, Ch
     batch = sample.padded(4)
     outputs = {subject.name: subject.predict(batch)[OUTPUT] for subject in subjects}
     pooled = {route: output for route, output in outputs.items() if output.ndim == 2}
-    found = {route: Check.skipped(name, "no other route computes the same function") for route in outputs}
+    found = {
+        route: Check.skipped(name, "no other reference model computes the same function") for route in outputs
+    }
     if len(pooled) < 2:
         return found
     first = next(iter(pooled))
