@@ -37,6 +37,12 @@ from padmask.spec.maxlen import parse_maxlen
 from padmask.spec.pad import MASK_DTYPES, MaskSpec, PadSpec, RowPolicy
 from padmask.spec.windows import WindowSpec
 
+STRIDE = (
+    "--stride has two meanings: the overlap of windows in Hugging Face's tokenizers, and the step from one "
+    "window to the next elsewhere. Use --overlap N, the number of tokens that two consecutive windows share. "
+    "For a step of S, N is maxlen - kept ends - S."
+)
+
 FOR_FOLDERS = ("workers", "cluster", "resume", "delete", "shard_bytes")
 
 
@@ -82,16 +88,7 @@ class EndLength(click.ParamType):  # type: ignore[type-arg]  # before click 8.4 
         return number
 
 
-def _refuse_stride(ctx: click.Context, param: click.Parameter, value: Any) -> None:
-    if value is not None:
-        raise click.UsageError(
-            "--stride has two meanings: the overlap of windows in Hugging Face's tokenizers, and the step "
-            "from one window to the next elsewhere. Use --overlap N, the number of tokens that two "
-            "consecutive windows share. For a step of S, N is maxlen - kept ends - S."
-        )
-
-
-@click.command("pad", cls=ConfiguredCommand)
+@click.command("pad", cls=ConfiguredCommand, unsupported={"--stride": STRIDE})
 @input_options
 @command_line_only(
     "-o",
@@ -193,7 +190,6 @@ def _refuse_stride(ctx: click.Context, param: click.Parameter, value: Any) -> No
     help="Labels of tokens that occur in several windows. all: each window has the label. new: one window "
     "has the label, and the others have the pad value.  [default: all]",
 )
-@click.option("--stride", hidden=True, expose_value=False, callback=_refuse_stride)
 @setting(
     "--empty-rows",
     type=click.Choice(["keep", "drop", "error"]),

@@ -328,7 +328,7 @@ def unpad_table(table: pa.Table, columns: Columns = None, spec: UnpadSpec | None
             joined = plan_join(windows, all_segments[0].counts)
             if found := [*faults, *joined.faults]:
                 raise RowError(f"Row {first + found[0].row}, {found[0]}.")
-            whole = join_columns(batch, all_segments, job, joined)
+            whole = cut_and_join_columns(batch, all_segments, job, joined)
         else:
             whole = cut_columns(batch, all_segments, job)
         cut.append(pa.RecordBatch.from_arrays(whole.columns, schema=schema))
@@ -451,7 +451,7 @@ def cut_columns(batch: pa.RecordBatch, segments: Sequence[Segments], job: UnpadJ
     return replace_columns(batch, arrays, without=job.all_dropped)
 
 
-def join_columns(
+def cut_and_join_columns(
     batch: pa.RecordBatch, segments: Sequence[Segments], job: UnpadJob, joined: JoinPlan
 ) -> pa.RecordBatch:
     """Return the batch without its padding and with joined windows. The arguments are as in `cut_columns`.

@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from padmask.core.arrow_lists import Kind, join_batches, select_rows
+from padmask.core.arrow_lists import Kind, select_rows
 from padmask.errors import Fault, Place
 
 # Number of rows from which the columns of JSON Lines are detected.
@@ -68,21 +68,6 @@ class Batch:
             self.unit,
             None if self.objects is None else [self.objects[row] for row in rows.tolist()],
             None if self.lines is None else [self.lines[row] for row in rows.tolist()],
-        )
-
-    @classmethod
-    def concat(cls, batches: Sequence[Batch]) -> Batch:
-        """Return consecutive rows of one input as one batch, without faults."""
-        first = batches[0]
-        objects = [row for batch in batches for row in batch.objects or ()]
-        lines = [line for batch in batches for line in batch.lines or ()]
-        return cls(
-            join_batches([batch.columns for batch in batches]),
-            first.source,
-            np.concatenate([batch.numbers for batch in batches]),
-            first.unit,
-            None if first.objects is None else objects,
-            None if first.lines is None else lines,
         )
 
     def repeat(self, rows: npt.NDArray[np.int64]) -> Batch:

@@ -8,9 +8,10 @@ from functools import reduce
 
 import numpy as np
 
+from padmask.core.arrow_lists import join_batches
 from padmask.core.join_windows import RowWindows, plan_join
 from padmask.core.plan import Positions, Segments
-from padmask.core.unpad_table import UnpadJob, join_columns
+from padmask.core.unpad_table import UnpadJob, cut_and_join_columns
 from padmask.errors import RowError
 from padmask.formats.contract import Batch
 from padmask.stream.ledger import Ledger
@@ -59,7 +60,7 @@ def join_windows(part: UnpadRows, job: UnpadJob, on_error: OnError) -> UnpadRows
         part = _reject(part, {fault.row: fault.reason for fault in plan.faults})
         assert part.windows is not None
         plan = plan_join(part.windows, part.segments.counts)
-    columns = join_columns(part.batch.columns, [part.segments, *part.also], job, plan)
+    columns = cut_and_join_columns(part.batch.columns, [part.segments, *part.also], job, plan)
     batch = replace(part.batch.repeat(plan.firsts).without(job.all_dropped), columns=columns)
     kept = int(plan.counts.sum())
     joined = replace(
@@ -115,13 +116,28 @@ def _concat(parts: Sequence[UnpadRows]) -> UnpadRows:
     return replace(
         first,
         rows=np.concatenate([part.rows for part in parts]),
-        batch=Batch.concat([part.batch for part in parts]),
+        batch=_concat_batches([part.batch for part in parts]),
         segments=_concat_segments([part.segments for part in parts]),
         ledger=reduce(Ledger.__add__, (part.ledger for part in parts)),
         refused=[row for part in parts for row in part.refused],
         consumed=parts[-1].consumed,
         also=[_concat_segments(its) for its in zip(*(part.also for part in parts), strict=True)],
         windows=RowWindows.concat(windows),
+    )
+
+
+def _concat_batches(batches: Sequence[Batch]) -> Batch:
+    """Return consecutive rows of one input as one batch, without faults."""
+    first = batches[0]
+    objects = [row for batch in batches for row in batch.objects or ()]
+    lines = [line for batch in batches for line in batch.lines or ()]
+    return Batch(
+        join_batches([batch.columns for batch in batches]),
+        first.source,
+        np.concatenate([batch.numbers for batch in batches]),
+        first.unit,
+        None if first.objects is None else objects,
+        None if first.lines is None else lines,
     )
 
 

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from oracle import pad_lists, split_row
 
-from padmask import PadSpec, SpecError, WindowSpec
+from padmask import PadSpec, SpecError, WindowSpec, pad
 from padmask.core.keep_ends import Ends
 from padmask.core.kernel import pad_batch
 from padmask.core.plan import make_plan
@@ -68,6 +68,41 @@ def test_windows_equal_the_oracle(case, padding, truncating):
     assert np.repeat(np.arange(len(rows)), counts).tolist() == segments.row_sources.tolist()
     flags, _, _ = pad_lists(repeated, maxlen, padding, truncating, False)
     assert repeated_mask(segments).tolist() == flags
+
+
+@settings(max_examples=200)
+@given(rows_to_split(), SIDES)
+def test_windows_equal_the_tokenizers(case, truncating):
+    """The kept ends are special tokens of a template, such as [CLS] and [SEP]."""
+    tokenizers = pytest.importorskip("tokenizers")
+    maxlen, overlap, rows, firsts, lasts = case
+    first, last = (firsts or [0])[0], (lasts or [0])[0]
+    words = {f"w{i}": i for i in range(1000)}
+    tokenizer = tokenizers.Tokenizer(tokenizers.models.WordLevel(words, unk_token="w0"))
+    tokenizer.pre_tokenizer = tokenizers.pre_tokenizers.WhitespaceSplit()
+    heads, tails = list(range(900, 900 + first)), list(range(950, 950 + last))
+    if heads or tails:
+        special = [(f"w{i}", i) for i in [*heads, *tails]]
+        template = [*(f"w{i}" for i in heads), "$A", *(f"w{i}" for i in tails)]
+        tokenizer.post_processor = tokenizers.processors.TemplateProcessing(
+            single=" ".join(template), special_tokens=special
+        )
+    direction = "right" if truncating == "post" else "left"
+    tokenizer.enable_truncation(maxlen, stride=overlap, direction=direction)
+    spec = PadSpec(
+        maxlen=maxlen,
+        truncating=truncating,
+        keep_first=first,
+        keep_last=last,
+        windows=WindowSpec(overlap=overlap),
+    )
+    for row in rows:
+        found = tokenizer.encode(" ".join(f"w{i}" for i in row))
+        theirs = [found.ids, *(window.ids for window in found.overflowing)]
+        if truncating == "pre":
+            theirs.reverse()
+        padded = pad([[*heads, *row, *tails]], spec)
+        assert [ids[real].tolist() for ids, real in zip(padded.values, padded.mask, strict=True)] == theirs
 
 
 def test_no_window_is_inside_another():
