@@ -82,7 +82,7 @@ class FirstRows:
         )
 
     def have_same_lengths(self, first: str, other: str) -> bool:
-        """Return whether two columns have the same length in each row in which no column is null."""
+        """Return whether two columns have the same length in each row. Null rows do not count."""
         if first not in self.lengths or other not in self.lengths:
             return False
         lengths, others = self.lengths[first], self.lengths[other]

@@ -117,8 +117,8 @@ def file_bounds(raw: Any) -> tuple[int, int]:
     """Return two offsets in an IPC file: the end of the last message, and the start of the footer.
 
     The footer is a flatbuffer, and pyarrow does not expose its blocks:
-        https://arrow.apache.org/docs/format/Columnar.html#ipc-file-format. The last message may be a
-        dictionary, because Polars writes dictionaries after the batches that use them.
+    https://arrow.apache.org/docs/format/Columnar.html#ipc-file-format. The last message may be a dictionary,
+    because Polars writes dictionaries after the batches that use them.
 
     Args:
         raw: a file that pyarrow can open.

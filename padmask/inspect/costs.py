@@ -187,7 +187,7 @@ def best_edges(rows: dict[int, int], count: int) -> tuple[int, ...]:
 def _add_bucket(
     best: npt.NDArray[np.int64], lengths: npt.NDArray[np.int64], before: npt.NDArray[np.int64]
 ) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
-    """Return the best split of the first n lengths if one more bucket is allowed, for each n.
+    """Return the best split of the first n lengths into buckets, with one more bucket, for each n.
 
     Returns:
         For each n: the smallest number of output positions for the first n lengths, and the index of the

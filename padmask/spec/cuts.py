@@ -21,7 +21,7 @@ def refuse_unused_cuts(spec: PadSpec, policy: RowPolicy) -> None:
     options = ["overlong"] if windows else [option]
     if policy.overlong != "truncate":
         raise SpecError(
-            f"{subject} no effect if rows longer than maxlen are not cut (`overlong` is "
+            f"{subject} no effect if rows longer than maxlen are not truncated or split (`overlong` is "
             f"{policy.overlong!r}). Remove one of the two.",
             options=[*options, "overlong"],
         )

@@ -66,8 +66,8 @@ class PadSpec:
         dtype_for_all: whether `dtype` also applies to float and string columns of tables.
         own_lengths: columns with their own lengths, such as the labels of translations, and the `maxlen` of
             each: a mapping or pairs.
-        keep_first, keep_last: number of tokens to keep at the start and at the end of a row if the row is
-            cut, such as `[CLS]` and `[SEP]`; or the name of a column with this number for each row. Then
+        keep_first, keep_last: number of tokens to keep at the start and at the end of a row longer than
+            `maxlen`, such as `[CLS]` and `[SEP]`; or the name of a column with this number for each row. Then
             `truncating` is the side on which the other tokens are truncated.
         windows: how to split rows longer than `maxlen` into several rows. If None, these rows are truncated.
 

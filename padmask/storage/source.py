@@ -97,7 +97,7 @@ class Source:
         return None if self.is_pipe else os.stat(self.path).st_size
 
     def version(self) -> tuple[int, ...] | None:
-        """Return numbers that change if the file is written or replaced; None for other inputs than files."""
+        """Return numbers that change if the file is written or replaced; None if the input is not a file."""
         url = self.url
         if url is not None:
             return _look_up(url).version

@@ -38,7 +38,7 @@ def written_rows(lengths: npt.NDArray[np.int64], job: Job) -> Flags:
 
 
 def longest_together(lengths: npt.NDArray[np.int64], job: Job) -> dict[Lengths, Lengths]:
-    """Return the length of the longest row of each group, by the row lengths in the groups with a percentile.
+    """Return the lengths of the longest rows of all groups, by their lengths in groups with a percentile.
 
     The result is empty if no percentile drops rows, or if all groups have a percentile.
 

@@ -75,7 +75,7 @@ class AuditRows:
         return [replace(fault, column=name) for fault in faults if good[fault.row]]
 
     def late_padding(self, job: Job) -> list[Fault]:
-        """Return the same faults for JSON fields that are masks and first appear in later rows."""
+        """Return a fault for each good row with a 0 in a mask that first appears in a later row."""
         if self.batch.objects is None or job.late is None:
             return []
         objects, good = self.batch.objects, ~self.bad

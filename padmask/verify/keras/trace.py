@@ -184,7 +184,7 @@ def _find_inputs_without_mask(runs: Runs, event: Event) -> list[int]:
 
 
 def _follow_mask_back(runs: Runs, event: Event, index: int, seen: set[int]) -> tuple[Event, str] | None:
-    """Return the call that dropped the mask of an input; None if the input never had a mask."""
+    """Return the call that dropped the mask of an input, and the reason; None if there was no mask."""
     tensor = event.inputs[index][1]
     producer = runs.producer.get(id(tensor))
     if producer is None or producer is event:
@@ -213,7 +213,7 @@ def _follow_mask_back(runs: Runs, event: Event, index: int, seen: set[int]) -> t
 def _follow_mask_into_parent(
     runs: Runs, event: Event, tensor: Any, seen: set[int]
 ) -> tuple[Event, str] | None:
-    """Return the call that dropped the mask of a tensor that no recorded call produced."""
+    """Return the call that dropped the mask of a tensor from outside the enclosing model, and the reason."""
     parent = event.parent
     if parent is None or id(parent) in seen:
         return None

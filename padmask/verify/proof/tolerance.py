@@ -95,7 +95,7 @@ class Check:
     def of(cls, name: str, outputs: Mapping[str, ComparedDeviation], detail: str = "") -> Check:
         """Create a result from the deviations of all outputs.
 
-        The check gets the deviation with the largest ratio to its tolerance.
+        `max_abs_diff` and `tolerance` come from the output with the largest ratio of deviation to tolerance.
         """
         if not outputs:
             return cls.skipped(name, detail or "no output has real positions to compare")
