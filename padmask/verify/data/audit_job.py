@@ -45,10 +45,9 @@ class AuditJob:
         padding: columns that mark the padding of padded rows; None for raw rows.
         values: known pad value of each column; None if unknown.
         masks: other mask columns of the tokens.
-        unmarked: names of padded files without a mask or length column.
-        notes: facts about the columns. They are not findings.
-        side_from: source of the padding side of padded rows, such as `"the file metadata"`. Empty if the
-            side is the most common side of the rows.
+        unmarked: names of padded files without the columns that marked their padding.
+        notes: facts about the columns that are no findings.
+        side_from: what gives the side of the padding of padded rows; empty if most rows do.
     """
 
     pad: Job
@@ -123,7 +122,7 @@ def _described_files(dataset: Dataset) -> list[str]:
 
 
 def open_audit(job: AuditJob) -> Audit:
-    """Return an `Audit` with the findings from the file metadata."""
+    """Create the object that collects findings, and add the findings from the file metadata."""
     audit = Audit(audit_columns(job.pad.columns, job.values))
     audit.add_sides(job.padding.sides if job.padding is not None else {})
     return audit
@@ -162,11 +161,10 @@ def audit_rows(
         job: columns to check, and how their padding is marked.
         audit: object that collects the findings.
         maxlen: length to which raw rows are truncated. If None, all tokens are kept.
-        report_bad_rows: whether a bad row is a finding. If False, the first bad row raises an error.
+        report_bad_rows: whether a bad row is a finding. Otherwise the first bad row raises an error.
 
     Yields:
-        The number of tokens in each row of a batch, shape (rows,), and a function that returns a row. A bad
-        row has the length 0.
+        The rows of each batch.
 
     Raises:
         DataError: a row cannot be read or padded, and `report_bad_rows` is False.
@@ -182,7 +180,7 @@ def audit_rows(
 def open_audit_rows(
     reading: Reading, phase: str, job: AuditJob, *, report_bad_rows: bool
 ) -> AbstractContextManager[Iterator[AuditRows]]:
-    """Open the rows to check, with the arguments of `audit_rows`."""
+    """Open the rows to check. The arguments are those of `audit_rows`."""
     marks = [] if job.padding is None else mask_fields(reading.dataset, job.padding.names)
     return map_audit_rows(
         reading,

@@ -40,13 +40,11 @@ def audit_padded_rows(
         job: columns to check.
         audit: object that collects the findings.
         padding: columns that mark the padding.
-        masks: names of other mask columns. Only their lengths are checked.
-        side_from: source of the padding side, such as `"the file metadata"`. If empty, the most common side
-            of the rows is used.
+        masks: names of other mask columns, whose lengths are checked.
+        side_from: what gives the side of the padding; empty if most rows do.
 
     Yields:
-        The number of real tokens in each row of a batch, shape (rows,), and a function that returns a row. A
-        bad row has the length 0.
+        The rows of each batch, with their numbers of real tokens.
     """
     side, width = padding.padding, None
     first = job.columns[0].name
@@ -96,7 +94,7 @@ def audit_padded_rows(
         ) -> Row:
             return copy_row(number, values, place, mask)
 
-        yield lengths, row_at
+        yield BatchRows(lengths, row_at)
 
 
 def _length_faults(
@@ -106,7 +104,7 @@ def _length_faults(
     places: npt.NDArray[np.int64],
     unequal: npt.NDArray[np.bool_],
 ) -> list[Fault]:
-    """Return a fault for each row in which a column and the first column have different lengths."""
+    """Return a fault for each row in which a column does not have the length of the first column."""
     return [
         Fault(row, f"{lengths[row]} values, but {first!r} has {places[row]}", name)
         for row in np.flatnonzero(unequal).tolist()
@@ -116,7 +114,7 @@ def _length_faults(
 def _read_mask(
     batch: Batch, padding: Padding, places: npt.NDArray[np.int64], lengths: npt.NDArray[np.int64] | None
 ) -> tuple[Ragged, npt.NDArray[np.bool_]]:
-    """Return the mask of each row, and a flag for each row: True if the mask is valid and as long as the row.
+    """Return the mask of each row, and whether each mask is valid and as long as its row.
 
     Args:
         batch: the rows.
@@ -143,9 +141,9 @@ def _read_mask(
 def _are_valid_lengths(
     lengths: npt.NDArray[np.int64], places: npt.NDArray[np.int64]
 ) -> npt.NDArray[np.bool_]:
-    """Return flags of the rows whose length is between 0 and the number of positions.
+    """Check for each row whether its length is between 0 and its number of positions.
 
-    A null length is read as -1, so it is invalid.
+    Null lengths were read as -1, so they are invalid.
     """
     possible: npt.NDArray[np.bool_] = (lengths >= 0) & (lengths <= places)
     return possible

@@ -1,4 +1,4 @@
-"""Read the rows to check, and separate the bad rows. A bad row cannot be read or padded."""
+"""Read the rows to check, and separate the bad rows: rows that cannot be read or padded."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ class AuditRows:
         batch: the rows, with the mask and length columns.
         ragged: sequences of all rows by column; a bad row has no tokens.
         faults: the first `Fault` of each bad row, in order.
-        consumed: number of bytes of the input read so far, for progress updates.
+        consumed: bytes of the input read so far, for the progress.
     """
 
     batch: Batch
@@ -57,7 +57,7 @@ class AuditRows:
         return bad
 
     def wrong_masks(self, name: str) -> Flags:
-        """Return flags of the good rows whose mask contains a null or has another length."""
+        """Return which good rows have a mask with a null, or of another length. A row may have no mask."""
         column = self.batch.columns.column(name)
         mask, _ = Ragged.from_mask(column)
         wrong: Flags = ~self._fits(mask) & ~null_flags(column) | null_token_rows(column)
@@ -67,7 +67,7 @@ class AuditRows:
         return np.asarray(wrong & ~self.bad)
 
     def later_padding(self, name: str) -> list[Fault]:
-        """Return a fault for each good row whose mask contains a 0. The first rows have only ones."""
+        """Return a fault for each good row whose mask marks padding, which the first rows do not have."""
         column = self.batch.columns.column(name)
         mask, _ = Ragged.from_mask(column)
         good = self._fits(mask) & ~self.bad & ~null_token_rows(column)
@@ -75,7 +75,7 @@ class AuditRows:
         return [replace(fault, column=name) for fault in faults if good[fault.row]]
 
     def late_padding(self, job: Job) -> list[Fault]:
-        """Return a fault for each good row with a 0 in a mask that first appears in a later row."""
+        """Return the same faults for the masks that the first rows of JSON Lines do not have."""
         if self.batch.objects is None or job.late is None:
             return []
         objects, good = self.batch.objects, ~self.bad
@@ -110,12 +110,12 @@ def map_audit_rows(
 
     Args:
         reading: dataset to read, with options.
-        phase: name of this pass in progress updates.
+        phase: name of this pass in the progress.
         job: columns to check.
-        marks: mask and length columns to read in addition. A row with an error in these columns is not a
-            bad row, because rules report such errors.
+        marks: mask and length columns to read in addition. An error in these columns does not make a row bad,
+            because the rules about masks and lengths report such errors.
         padded: whether the rows are padded.
-        report_bad_rows: whether to return bad rows. If False, the first bad row raises a `DataError`.
+        report_bad_rows: whether to return bad rows. Otherwise the first bad row raises a `DataError`.
     """
     dataset, names = reading.dataset, {field.name for field in marks}
     sequences = list(job.wanted.sequences)
