@@ -2,17 +2,8 @@
 
 from __future__ import annotations
 
-from padmask.errors import quoted, share
+from padmask.errors import count, quoted, share
 from padmask.stream.ledger import Ledger, PadResult, UnpadResult
-
-
-def count(number: int, noun: str) -> str:
-    """Format a number with a noun in the singular or plural.
-
-    >>> count(1, "row"), count(1234, "token")
-    ('1 row', '1,234 tokens')
-    """
-    return f"{number:,} {noun}{'' if number == 1 else 's'}"
 
 
 def summary(result: PadResult, output: str, rejects: str | None = None) -> list[str]:
