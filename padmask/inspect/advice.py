@@ -155,8 +155,8 @@ class Adviser:
         longest = self.plans["longest"]
         text = (
             f"Truncate rows to {plan.name}{_of(plan)}. The output is {longest.places / plan.places:.1f} "
-            f"times smaller than with the longest row ({longest.maxlen:,}). This truncates {self._rows(plan)} "
-            f"and loses {share(plan.lost_share)} of the tokens."
+            f"times smaller than with the longest row ({longest.maxlen:,}). This truncates "
+            f"{self._rows(plan)} and loses {share(plan.lost_share)} of the tokens."
         )
         return self._pad(plan, text)
 

@@ -117,7 +117,7 @@ def test_length_must_be_an_integer(run: Run, tmp_path: Path) -> None:
     for verb in (["verify", "--no-model"], ["inspect"]):
         done = run(*verb, "p.parquet")
         assert done.returncode
-        assert "'n' of type double" in done.stderr
+        assert "'n' has the type double" in done.stderr
 
 
 def test_lengths_of_vectors(run: Run, tmp_path: Path) -> None:
