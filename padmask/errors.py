@@ -8,6 +8,7 @@ the row.
 from __future__ import annotations
 
 import re
+import shlex
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import ClassVar, Self
@@ -259,6 +260,15 @@ def quoted(names: Iterable[str]) -> str:
     "'a', 'b'"
     """
     return ", ".join(map(repr, names))
+
+
+def column_flags(names: Iterable[str]) -> str:
+    """Return the `-c` options for columns.
+
+    >>> column_flags(["input_ids", "my labels"])
+    "-c input_ids -c 'my labels'"
+    """
+    return " ".join(f"-c {shlex.quote(name)}" for name in names)
 
 
 def join_few(names: Sequence[str]) -> str:

@@ -54,6 +54,10 @@ class PaddableRows(Protocol):
         """Rows that are not written."""
 
     @property
+    def late(self) -> Sequence[str]:
+        """Names of columns with one value per token that have no values in the first rows."""
+
+    @property
     def consumed(self) -> int:
         """Number of input bytes read so far, for progress reports."""
 
