@@ -142,8 +142,7 @@ def find_misfits(ragged: Ragged, dtype: str, rounds: bool = True) -> list[Fault]
 
     An int must fit the dtype, and a float dtype must represent the int exactly. A float becomes an int only
     if it is finite and has no fraction. A float64 may be rounded to float32, but not to infinity or 0. If
-    `rounds` is False, a float64 of at least 2**24 must not be rounded, because it may be an integer. A bool
-    is not a number.
+    `rounds` is False, a float64 of at least 2**24 must not be rounded. A bool is not a number.
 
     >>> find_misfits(Ragged.from_arrow(pa.array([[1, 2**31]]))[0], "int32")[0].reason
     'position 1: 2147483648 does not fit int32; use dtype int64'

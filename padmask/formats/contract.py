@@ -191,10 +191,9 @@ class Layout:
 
     Args:
         schema: schema of the output.
-        shapes: by column name, the shape of a row. Only columns whose rows all have the same shape are
-            included.
+        shapes: shape of a row by column name, only for columns whose rows all have one shape.
         group_rows: number of rows in a row group or record batch.
-        copies: for npz, names of additional columns. Each name has the name of the column to copy.
+        copies: for npz, names of additional columns, each with the name of the column to copy.
         ragged: names of sequence columns whose rows have different lengths.
         name: name of the output, for messages.
     """
