@@ -151,8 +151,8 @@ _PARTICIPLES = {"pad": "padded", "check": "checked"}
 def late_notes(names: Sequence[str], verb: Literal["pad", "check"] = "pad") -> tuple[str, ...]:
     """Return a warning about late columns that are not processed; an empty tuple if there are none.
 
-    >>> late_notes(["labels"])[0] "not padded: 'labels' (not in the first 1,000 rows). To pad them, move a
-    row that has all fields to the start of the input"
+    >>> late_notes(["labels"])[0].partition(". ")[0]
+    "not padded: 'labels' (not in the first 1,000 rows)"
 
     Args:
         names: names of the columns.
