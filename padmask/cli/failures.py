@@ -17,6 +17,17 @@ import click
 from padmask.errors import PadmaskError, did_you_mean, os_error_remedy, printable, redacted
 
 
+class UnfinishedError(PadmaskError):
+    """A run that has not finished, so that its exit code is unknown."""
+
+
+# The error in the report of a run until the run ends.
+UNFINISHED = UnfinishedError(
+    "the run did not finish: it is still running, was interrupted or killed, or crashed",
+    remedy="Check the exit code of the run and its messages on stderr.",
+)
+
+
 def print_error(message: str, code: int = 2) -> int:
     """Print an error message to stderr, and return the exit code."""
     with suppress(OSError):
@@ -89,7 +100,8 @@ def error_report(error: Exception, option_names: Mapping[str, str]) -> dict[str,
         "options": [option_names.get(name, name) for name in known.options],
         "remedy": redacted(known.remedy),
     }
-    return {"exit_code": exit_code_of(error), "error": fields}
+    code = None if isinstance(error, UnfinishedError) else exit_code_of(error)
+    return {"exit_code": code, "error": fields}
 
 
 def _with_option_names(text: str, names: Iterable[str]) -> str:

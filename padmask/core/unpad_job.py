@@ -105,7 +105,7 @@ def find_padded_groups(
         DataError: required metadata are not valid.
         PaddedError: the files are not padded in the same way.
     """
-    groups = [] if spec.mask_column or spec.length_column else _padded_groups(files, columns)
+    groups = [] if spec.mask_column or spec.length_column else groups_with_marks(files, columns)
     if len(groups) < 2:
         return [(columns, find_removable_padding(files, columns, spec, first_rows, judged))]
     if not columns:
@@ -114,7 +114,7 @@ def find_padded_groups(
     return [(names, find_removable_padding(files, names, spec)) for names in groups]
 
 
-def _padded_groups(files: Mapping[str, pa.Schema], columns: Sequence[str]) -> list[list[str]]:
+def groups_with_marks(files: Mapping[str, pa.Schema], columns: Sequence[str]) -> list[list[str]]:
     """Return the padded columns of each mask, from the metadata of the first padded file."""
     try:
         described = next(iter(read_groups(files).values()), [])

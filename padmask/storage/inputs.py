@@ -6,7 +6,7 @@ This module reads file names and the manifests that padmask wrote. It does not o
 from __future__ import annotations
 
 import os
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Hashable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -109,24 +109,42 @@ def find_inputs(inputs: Sequence[str]) -> InputFiles:
 
 
 def _without_repeated(files: Sequence[InputFile]) -> tuple[list[InputFile], list[str]]:
-    """Return each file once, and the paths of the files that appear more than once.
+    """Return each file once, and the names of the files that appear more than once.
 
-    The same file may have several paths, such as `a.jsonl` and `./a.jsonl`, but has one name in one folder. A
-    link in the same folder has a different name, so it counts as a separate file.
+    A hard link or a symbolic link is a second name of the same file.
     """
-    folders: dict[str, str] = {}
-    once: dict[str, InputFile] = {}
+    once: dict[Hashable, InputFile] = {}
     repeated: dict[str, None] = {}
     for file in files:
-        place = file.path
-        if file.path != "-" and not is_url(file.path):
-            folder, name = os.path.split(file.path)
-            if folder not in folders:
-                folders[folder] = os.path.realpath(folder or ".")
-            place = os.path.join(folders[folder], name)
-        if once.setdefault(place, file) is not file:
-            repeated[display_path(once[place].path)] = None
+        first = once.setdefault(_identity(file.path), file)
+        if first is not file:
+            repeated[_second_name(first.path, file.path)] = None
     return list(once.values()), list(repeated)
+
+
+def _identity(path: str) -> Hashable:
+    """Return a key that is the same for all names of a file."""
+    if path == "-" or is_url(path):
+        return path
+    try:
+        found = os.stat(path)
+    except OSError:
+        # A file that does not exist is reported when it is read.
+        return os.path.realpath(path)
+    # Some network file systems have no reliable inodes, so two files must also have the same size and time.
+    return found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns
+
+
+def _second_name(first: str, second: str) -> str:
+    """Return the path of a file that appears more than once, with the other name if it is a link.
+
+    >>> _second_name("a.jsonl", "./a.jsonl"), _second_name("a.jsonl", "in/b.jsonl")
+    ('a.jsonl', 'a.jsonl (also named in/b.jsonl)')
+    """
+    folders = [os.path.realpath(os.path.dirname(path) or ".") for path in (first, second)]
+    if folders[0] == folders[1] and os.path.basename(first) == os.path.basename(second):
+        return display_path(first)
+    return f"{display_path(first)} (also named {display_path(second)})"
 
 
 def _mark_unlisted(files: Sequence[InputFile], inputs: Sequence[str]) -> list[InputFile]:

@@ -94,7 +94,7 @@ def _check_names(given: Mapping[str, str], known: Sequence[str]) -> None:
 def _fit_to_data(spec: ModelSpec, data: Sequence[AuditedData]) -> ModelSpec:
     """Return the spec with the padding side, the pad value and the handling of empty rows from the data."""
     known = next((value for part in data for value in part.values.values()), None)
-    empty = any(finding.rule.name == "row-fully-masked" for part in data for finding in part.findings)
+    empty = any(part.has_empty_rows for part in data)
     # Padded data determine the pad value, even 0. For raw data, 0 is only the default, and the `mask_value`
     # of a Masking layer in the model takes precedence.
     value = spec.value if spec.value is not None else (known if data[0].padded else known or None)

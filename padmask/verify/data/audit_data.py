@@ -39,9 +39,10 @@ from padmask.verify.data.audit_job import (
     AuditJob,
     add_file_findings,
     audit_rows,
+    findings_of,
     make_audit_job,
-    open_audit,
     open_audit_rows,
+    open_audits,
 )
 from padmask.verify.data.padded_rows import side_of
 from padmask.verify.data.rules import RULES, Audit, Finding
@@ -96,6 +97,7 @@ class AuditedData:
         maxlen: number of positions in a padded row.
         numbers: for each sampled row, its row number in the input, from 0.
         padded: whether the input is already padded.
+        has_empty_rows: whether some rows have no tokens.
         notes: facts about the files, such as files that were not read.
     """
 
@@ -110,6 +112,7 @@ class AuditedData:
     maxlen: int
     numbers: Sequence[int] = ()
     padded: bool = False
+    has_empty_rows: bool = False
     notes: Sequence[str] = ()
 
     @property
@@ -164,14 +167,15 @@ def audit_and_sample(
     if needs_lengths(asked.spec) and asked.spec.maxlen != "longest":
         # A pipe can be read only once, so copy it to a file before the first of the two passes.
         dataset.spool(limit)
-    job = make_audit_job(dataset, asked, request.mask_column, request.declared, with_labels=True)
-    audit, columns = open_audit(job), job.pad.columns
-    add_file_findings(audit, dataset, job, limit)
+    job = make_audit_job(dataset, asked, request.mask_column, request.declared)
+    audits, columns = open_audits(job), job.pad.columns
+    audit = audits[0]
+    add_file_findings(audits, dataset, job, limit)
     sampler = RowSampler(_sample_picks(sample, seed) if numbers is None else [pick_numbers(numbers)])
     rows = longest = 0
     with open_reading(dataset, request.files, request.progress) as reading:
         maxlen = None if job.padding else _maxlen(reading, job)
-        with closing(audit_rows(reading, "auditing", job, audit, maxlen, report_bad_rows=True)) as batches:
+        with closing(audit_rows(reading, "auditing", job, audits, maxlen, report_bad_rows=True)) as batches:
             for batch in batches:
                 sampler.take(batch.lengths, batch.row_at, rows)
                 rows += len(batch.lengths)
@@ -180,7 +184,7 @@ def audit_and_sample(
     names = [column.name for column in columns]
     return AuditedData(
         dataset.name,
-        request.rules.enforce(audit.findings()),
+        request.rules.enforce(findings_of(audits)),
         rows,
         {name: [_tokens(row, name) for row in kept] for name in names},
         {column.name: _pad_value(column, job, audit) for column in columns},
@@ -190,6 +194,7 @@ def audit_and_sample(
         longest if maxlen is None else maxlen,
         [row.number for row in kept],
         job.padding is not None,
+        any(finding.rule.name == "row-fully-masked" for finding in audit.findings()),
         (*dataset.notes, *job.notes, *late_notes(audit.late, "check")),
     )
 
@@ -210,7 +215,8 @@ def _maxlen(reading: Reading, job: AuditJob) -> int | None:
         return None
     stats = LengthStats()
     with open_audit_rows(reading, "measuring", job, report_bad_rows=True) as all_rows:
-        for rows in all_rows:
+        for batch in all_rows:
+            rows = batch.groups[0]
             stats += LengthStats.of(row_lengths(rows.ragged)[~rows.bad])
     return make_plan(spec, stats).maxlen
 

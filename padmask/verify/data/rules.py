@@ -178,8 +178,17 @@ class Audit:
     ['pad-value-in-tokens']
     """
 
-    def __init__(self, columns: Sequence[AuditColumn]) -> None:
-        self._columns = columns
+    def __init__(
+        self, columns: Sequence[AuditColumn], *, mask: str | None = None, length: str | None = None
+    ) -> None:
+        """Create an audit without findings.
+
+        Args:
+            columns: columns to check, which have the same lengths.
+            mask: name of the mask column of padded rows.
+            length: name of the length column of padded rows.
+        """
+        self._columns, self._mask, self._length = columns, mask, length
         # The findings, by the name of the rule and of the column.
         self._found: dict[tuple[str, str | None], Finding] = {}
         self._used: dict[str, Flags] = {}
@@ -230,7 +239,7 @@ class Audit:
 
     def copy(self) -> Audit:
         """Return an independent copy of the findings so far."""
-        same = Audit(self._columns)
+        same = Audit(self._columns, mask=self._mask, length=self._length)
         same._found = {key: found.copy() for key, found in self._found.items()}
         same._used = {name: used.copy() for name, used in self._used.items()}
         same._range, same._pads = dict(self._range), dict(self._pads)
@@ -311,17 +320,17 @@ class Audit:
                 common side of the rows.
         """
         kept = mask.sum(axis=1)
-        holes = find_holes(mask)
-        self._report("mask-not-contiguous", holes, place)
+        holes, marks = find_holes(mask), self._mask or self._length
+        self._report("mask-not-contiguous", holes, place, column=marks)
         edge = mask[:, 0] if padding == "post" else mask[:, -1]
         detail = f"the padding is not on the side given by {side_from}" if side_from else ""
-        self._report("mask-wrong-side", ~holes & (kept > 0) & ~edge, place, detail)
+        self._report("mask-wrong-side", ~holes & (kept > 0) & ~edge, place, detail, marks)
         if lengths is not None:
-            self._report("mask-length", lengths != kept, place)
+            self._report("mask-length", lengths != kept, place, column=self._length)
         for column in self._columns:
             self._padded_column(column, values[column.name], mask, place)
-        self._report("row-fully-masked", kept == 0, place)
-        self._report("cudnn-fallback", (kept == 0) | holes | ~mask[:, 0], place)
+        self._report("row-fully-masked", kept == 0, place, column=marks)
+        self._report("cudnn-fallback", (kept == 0) | holes | ~mask[:, 0], place, column=marks)
 
     def add_types(self, column: str, types: Mapping[str, str]) -> None:
         """Report files in which a column has a different type than in the first file.
@@ -347,7 +356,8 @@ class Audit:
             f"{RULES['mixed-sides'].means}; the first file uses --padding {first}. Pad all files with the "
             "same --padding"
         )
-        self._report("mixed-sides", np.ones(len(others), dtype=bool), others.__getitem__, detail)
+        found = np.ones(len(others), dtype=bool)
+        self._report("mixed-sides", found, others.__getitem__, detail, self._mask or self._length)
 
     def add_unlisted_files(self, names: Sequence[str]) -> None:
         """Report files that the manifest (`_padmask.json`) of their folder does not list."""
@@ -367,7 +377,7 @@ class Audit:
 
     def add_invalid_lengths(self, bad: Flags, place: Places) -> None:
         """Report rows whose length is null, negative or larger than the row."""
-        self._report("length-range", bad, place)
+        self._report("length-range", bad, place, column=self._length)
 
     def add_invalid_masks(self, bad: Flags, place: Places, mask: str | None = None) -> None:
         """Report rows in which the column `mask` is not a valid mask or is not as long as the ids."""
@@ -377,7 +387,7 @@ class Audit:
         """Report rows that do not have as many positions as the first row."""
         means = RULES["rows-unequal"].means
         detail = f"the row does not have {width:,} positions like the first row: {means}"
-        self._report("rows-unequal", bad, place, detail)
+        self._report("rows-unequal", bad, place, detail, self._columns[0].name)
 
     def _padded_column(
         self, column: AuditColumn, values: npt.NDArray[Any], mask: Mask, place: Places
