@@ -31,7 +31,7 @@ from padmask.storage.stdout import replace_unbuffered_stdout
 class _ClosedPipeError(Exception):
     """The reader of stdout closed the pipe.
 
-    This class does not inherit from OSError, because click exits with code 1 for an OSError.
+    This class does not inherit from OSError. For an OSError, click exits with code 1.
     """
 
 

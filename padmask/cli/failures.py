@@ -1,7 +1,7 @@
 """Convert exceptions to error messages, exit codes and error reports.
 
-A run that reads data imports this module first, because a later import could fail if there is no free memory
-or file descriptor. Other runs import this module when they fail.
+A run that reads data imports this module first. A later import could fail if no memory or file descriptor
+is free. Other runs import this module when they fail.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ def print_usage_error(error: click.ClickException) -> None:
 
 
 def print_progress_notes(stopped: BaseException) -> None:
-    """Print the notes of the exception that stopped the run, such as the number of finished shards."""
+    """Print the notes of an exception that stopped the run, such as the number of finished shards."""
     for note in getattr(stopped, "__notes__", ()):
         with suppress(OSError):
             click.echo(f"Stopped: {printable(redacted(note))}", err=True)

@@ -1,4 +1,4 @@
-"""Run a function in a child process, so that a crash in native code becomes an error message.
+"""Run a function in a child process. A crash in native code then becomes an error message.
 
 The readers of binary formats are written in C++, and a corrupt file can crash them. The parent process only
 waits, forwards signals, and reports a crash.
@@ -39,13 +39,13 @@ def run_guarded(
 ) -> int:
     """Run a function in a child process and return its exit code.
 
-    This function uses fork, and returns in both the parent and the child.
+    This function uses fork. It returns in both the parent and the child.
 
     Args:
-        run: function to run, which returns an exit code.
+        run: function to run. It returns an exit code.
         print_error: function that prints an error message and returns the exit code of a failed run.
         inputs: input paths, for error messages.
-        bound_memory: whether to limit the child's virtual memory, so that a huge allocation fails safely.
+        bound_memory: whether to limit the child's virtual memory. A huge allocation then fails safely.
         quiet: whether to discard the output of native code to stderr.
         runs_model: whether the run also runs a model, which may crash too.
     """

@@ -50,7 +50,7 @@ def write_with_report(
 
 
 def _work_and_report(to: Output, work: Callable[[], Written]) -> Written:
-    """Write the output, and a report with the result or the error."""
+    """Write the output, and write a report with the result or the error."""
     outcome: Written | Exception | None = None
     try:
         # Open the report first, so that the run does not start if the report cannot be written.
@@ -62,7 +62,7 @@ def _work_and_report(to: Output, work: Callable[[], Written]) -> Written:
             raise outcome from None
         if outcome is None or not isinstance(error, OutputError):
             raise
-        raise error.reworded(f"{error} The output is complete, and only the report is missing.") from None
+        raise error.reworded(f"{error} The output is complete, but the report is missing.") from None
     if isinstance(outcome, Exception):
         raise outcome
     return outcome

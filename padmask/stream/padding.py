@@ -1,4 +1,4 @@
-"""Check whether a dataset is padded. This module reads the data that `core/padding.py` needs."""
+"""Check whether a dataset is padded. This module reads data, and `core/padding.py` decides."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from padmask.spec.columns import Columns
 from padmask.stream.first_rows import first_rows_of
 
 PLACES_UNKNOWN = (
-    "padmask padded the input, but the columns that mark the padding are missing, so the padding counts as "
-    "real tokens"
+    "padmask padded the input, but the mask and length columns are missing, so the padding counts as real "
+    "tokens"
 )
 
 
 def find_dataset_padding(dataset: Dataset, columns: Columns, mask_column: str | None) -> Padding | None:
-    """Return the columns that mark the padding of a dataset; None if the dataset is not padded.
+    """Return the mask and length columns of a dataset; None if the dataset is not padded.
 
     Args:
         dataset: the data.
@@ -58,7 +58,7 @@ def known_schemas(dataset: Dataset) -> dict[str, pa.Schema]:
 
 
 def unmarked_padding_notes(dataset: Dataset, padding: Padding) -> tuple[str, ...]:
-    """Return a note for each other group of padded columns than `padding` whose padding no column marks."""
+    """Return a note for each other group of padded columns that has no mask or length column."""
     schemas = known_schemas(dataset)
     file, groups = next(iter(read_groups(schemas).items()), ("", []))
     names = schemas[file].names if file else []

@@ -257,7 +257,7 @@ def test_requested_names_win(here: Path, format_: str, mask: MaskSpec, names: li
     result = pad_file(write(f"in.{format_}", HF), "out.jsonl", columns=["input_ids"], mask=mask)
     for row in read("out.jsonl"):
         assert sorted(row.keys() - {"input_ids", "token_type_ids", "labels"}) == names
-    assert any("not written: 'attention_mask'" in line for line in result.remarks) == (
+    assert any("'attention_mask' is not copied" in line for line in result.remarks) == (
         "attention_mask" not in names
     )
 

@@ -1,4 +1,4 @@
-"""Check data against the rules, and sample rows for the model checks in the same pass."""
+"""Check data against the rules, and sample rows for the checks of models in the same pass."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ class RuleSpec:
 
     Args:
         strict: whether warnings count as errors.
-        allow: names of rules whose violations are reported but do not count as errors.
+        allow: names of rules whose violations are not errors. They are reported as allowed.
     """
 
     strict: bool = False
@@ -70,7 +70,7 @@ class RuleSpec:
                 )
 
     def enforce(self, findings: Sequence[Finding]) -> list[Finding]:
-        """Return the findings with their severities changed according to `strict` and `allow`."""
+        """Return the findings with the severities that `strict` and `allow` determine."""
         return [
             replace(finding, rule=replace(finding.rule, severity=self._of(finding))) for finding in findings
         ]
@@ -83,7 +83,7 @@ class RuleSpec:
 
 @dataclass(frozen=True)
 class AuditedData:
-    """The result of checking data against the rules, and a sample of rows for the model checks.
+    """The result of checking data against the rules, and a sample of rows for the checks of models.
 
     Args:
         name: name of the input.
@@ -95,7 +95,7 @@ class AuditedData:
         labels: names of the label columns.
         ids: smallest and largest token of each integer column, by column name.
         maxlen: number of positions in a padded row.
-        numbers: row number in the input of each sampled row, from 0.
+        numbers: for each sampled row, its row number in the input, from 0.
         padded: whether the input is already padded.
         has_empty_rows: whether some rows have no tokens.
         notes: facts about the files, such as files that were not read.
@@ -160,8 +160,8 @@ def audit_and_sample(
         request: options of the check.
         sample: number of rows to sample.
         seed: random seed of the sample.
-        numbers: numbers of the rows to sample, for the same rows as in the sample of another column. If set,
-            `sample` and `seed` are ignored.
+        numbers: numbers of the rows to sample, such as the rows that were sampled for another column. If
+            set, `sample` and `seed` are ignored.
     """
     asked, limit = request.asked, request.files.limit
     if needs_lengths(asked.spec) and asked.spec.maxlen != "longest":
@@ -207,7 +207,7 @@ def _sample_picks(count: int, seed: int) -> list[Pick]:
 
 
 def _maxlen(reading: Reading, job: AuditJob) -> int | None:
-    """Return the length to which raw rows are truncated; None if rows are padded to the longest row."""
+    """Return the length to which raw rows are truncated; None if no row is truncated."""
     spec = job.pad.spec
     if not needs_lengths(spec):
         return make_plan(spec).maxlen
@@ -222,7 +222,7 @@ def _maxlen(reading: Reading, job: AuditJob) -> int | None:
 
 
 def _pad_value(column: PadColumn, job: AuditJob, audit: Audit) -> Any:
-    """Return the pad value from the metadata or the padded positions, else the requested value."""
+    """Return the known pad value, else the value in the padded positions, else the requested value."""
     known = job.values[column.name]
     if known is None:
         known = audit.pad_value(column.name)

@@ -1,4 +1,4 @@
-"""Read the rows to check, and separate the bad rows: rows that cannot be read or padded."""
+"""Read the rows to check, and separate the bad rows. A bad row cannot be read or padded."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ class AuditRows:
             in other columns keeps the tokens of the first column.
         faults: the first `Fault` of each bad row, in order.
         bad_tokens: flags of the rows that are bad in the first column, shape (rows,).
-        late: names of columns beside the tokens that the first rows do not have, and that are not checked.
+        late: names of unchecked columns with one value per token that have no values in the first rows.
     """
 
     batch: Batch
@@ -70,7 +70,7 @@ class AuditRows:
         return _flags((fault.row for fault in self.faults), len(self.batch))
 
     def wrong_masks(self, name: str) -> Flags:
-        """Return which good rows have a mask with a null, or of another length. A row may have no mask."""
+        """Return flags of the good rows whose mask contains a null or has another length."""
         column = self.batch.columns.column(name)
         mask, _ = Ragged.from_mask(column)
         wrong: Flags = ~self._fits(mask) & ~null_flags(column) | null_token_rows(column)
@@ -80,7 +80,7 @@ class AuditRows:
         return np.asarray(wrong & ~self.bad)
 
     def later_padding(self, job: Job) -> list[Fault]:
-        """Return a fault for each good row whose mask marks padding, which the first rows do not have."""
+        """Return a fault for each good row whose mask contains a 0. The first rows have only ones."""
         lengths, good = next(iter(self.ragged.values())).lengths, ~self.bad
         return [
             Fault(row, "the mask contains a 0, but the first rows have no padding", column=name)
@@ -146,7 +146,7 @@ def map_audit_rows(
 
     Args:
         reading: dataset to read, with options.
-        phase: name of this pass in the progress.
+        phase: name of this pass in progress updates.
         groups: columns to read. The first group has the tokens.
         report_bad_rows: whether to return rows with bad tokens. Otherwise the first of these rows raises a
             `DataError`. Rows that are bad in other columns are always returned.
