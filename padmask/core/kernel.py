@@ -152,42 +152,12 @@ def _pad_slices(ragged: Ragged, segments: Segments, value: Any, dtype: np.dtype[
     return Padded(values, mask, segments.row_lengths)
 
 
-<<<<<<< HEAD
 def _pad_tokens(ragged: Ragged, segments: Segments, value: Any, dtype: np.dtype[Any], threads: int) -> Padded:
     """Pad rows that consist of one sequence each. The tokens fill the True positions of the mask in order."""
     mask, inner = make_mask(segments), ragged.values.shape[1:]
     values = _empty((*mask.shape, *inner), dtype)
     values[...] = np.asarray(value, dtype=dtype)
     starts = ragged.starts if segments.sources is None else ragged.starts[segments.sources]
-=======
-def _pad_cut_rows(
-    ragged: Ragged, segments: Segments, value: Any, dtype: np.dtype[Any], threads: int
-) -> Padded:
-    """Pad rows that consist of one sequence each. This is fast if most rows have one long slice.
-
-    The slice at the side opposite to the padding is padded as a window. The other slices are then copied.
-    """
-    assert segments.sequences is not None
-    post = segments.padding == "post"
-    changes = np.flatnonzero(np.diff(segments.sequences))
-    edges = np.append(0, changes + 1) if post else np.append(changes, len(segments.counts) - 1)
-    edges = edges[: len(segments.counts)]
-    sources = np.arange(len(segments.counts)) if segments.sources is None else segments.sources
-    one = replace(
-        segments,
-        starts=segments.starts[edges],
-        counts=segments.counts[edges],
-        sources=sources[edges],
-        sequences=None,
-    )
-    padded = _pad_windows(ragged, one, value, dtype, threads)
-    others = np.ones(len(segments.counts), dtype=bool)
-    others[edges] = False
-    inner = ragged.values.shape[1:]
-    targets = _slice_targets(segments)[others]
-    starts, counts = (ragged.starts[sources] + segments.starts)[others], segments.counts[others]
-    tokens = ragged.values[_runs(starts, counts)]
->>>>>>> main
     with np.errstate(invalid="ignore"):
         tokens = ragged.values[_runs(starts + segments.starts, segments.counts)]
         values[mask] = tokens.astype(dtype, casting="unsafe", copy=False)
