@@ -99,7 +99,10 @@ __all__ = ["__version__", *_MODULES]
 def __getattr__(name: str) -> "Any":
     if name not in _MODULES:
         raise AttributeError(f"module 'padmask' has no attribute {name!r}")
-    return getattr(import_module(f"padmask.{_MODULES[name]}"), name)
+    value = getattr(import_module(f"padmask.{_MODULES[name]}"), name)
+    # Python calls this function only for names that the module does not have.
+    globals()[name] = value
+    return value
 
 
 def __dir__() -> list[str]:
