@@ -66,7 +66,9 @@ def read_windows(values: Callable[[str], Sequence[Any]]) -> tuple[RowWindows, li
     """
     arrays, faults = [], []
     for name in WINDOW_COLUMNS:
-        numbers, found = read_lengths(values(name), name, "join_windows", bits=63)
+        numbers, found = read_lengths(
+            values(name), name, "join_windows", bits=63, noun="a number of a row, window or token"
+        )
         arrays.append(numbers)
         faults += found
     rows, *places = arrays

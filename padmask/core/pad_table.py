@@ -20,7 +20,7 @@ from padmask.core.plan import Plan, Positions, make_plan, needs_lengths
 from padmask.core.planners import make_segments
 from padmask.core.ragged import Ragged
 from padmask.core.table import ColumnGroup, pad_rows, padded_schema, read_rows
-from padmask.core.windows import check_window_names
+from padmask.core.windows import check_windows
 from padmask.errors import DataError, Fault, Place, SpecError
 from padmask.spec.checks import or_default
 from padmask.spec.columns import Columns
@@ -76,7 +76,7 @@ def pad_table(
         schema, [column for group in groups for column in group.columns], choice.mask, choice.replaced
     )
     check_end_columns(schema, spec)
-    check_window_names(schema.names, spec, choice.mask)
+    check_windows(schema.names, groups[0].columns, spec, choice.mask)
     # Vectors must have the same length in all chunks of the table.
     groups = [replace(group, columns=find_vector_sizes(group.columns, batches)) for group in groups]
     read: list[dict[str, Ragged]] = []

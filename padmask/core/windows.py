@@ -7,11 +7,13 @@ the order of the row.
 
 from __future__ import annotations
 
-from collections.abc import Collection
+import shlex
+from collections.abc import Collection, Sequence
 
 import numpy as np
 import pyarrow as pa
 
+from padmask.core.columns import IGNORED_LABEL, PadColumn, is_label
 from padmask.core.keep_ends import Ends, join_pieces
 from padmask.core.kernel import Mask, fill_runs
 from padmask.core.plan import Positions, Segments, WindowPlaces
@@ -117,18 +119,31 @@ def window_columns(segments: Segments, numbers: Positions) -> dict[str, pa.Array
     return dict(zip(WINDOW_COLUMNS, arrays, strict=True))
 
 
-def check_window_names(names: Collection[str], spec: PadSpec, mask: MaskSpec) -> None:
-    """Raise an error if a column that locates windows has the name of another column.
+def check_windows(
+    names: Collection[str], columns: Sequence[PadColumn], spec: PadSpec, mask: MaskSpec
+) -> None:
+    """Raise an error if a column that locates windows has the name of another column, or labels are missing.
 
     Args:
         names: names of the columns of the input.
+        columns: columns to pad.
         spec: how to pad.
         mask: the new mask and length columns.
 
     Raises:
-        SpecError: the input or the mask has one of these names.
+        SpecError: the input or the mask has one of these names, or labels of new tokens are requested, but no
+            column contains labels.
     """
-    for name in WINDOW_COLUMNS if spec.windows is not None else ():
+    if spec.windows is None:
+        return
+    if spec.windows.labels == "new" and not any(map(is_label, columns)):
+        padded = " ".join(f"-c {shlex.quote(column.name)}" for column in columns)
+        raise SpecError(
+            "`window_labels` 'new' has no effect, because no padded column contains labels. To pad a column "
+            f"of labels, use {padded} -c NAME={IGNORED_LABEL}. Otherwise remove the option.",
+            options=["window_labels"],
+        )
+    for name in WINDOW_COLUMNS:
         if name in names:
             raise SpecError(
                 f"The input already has a column {name!r}, which windows add. If the input has windows, "

@@ -22,7 +22,7 @@ from padmask.core.keep_ends import check_end_columns
 from padmask.core.metadata import groups_to_keep
 from padmask.core.padding import check_names, mask_field
 from padmask.core.table import ColumnGroup
-from padmask.core.windows import check_window_names
+from padmask.core.windows import check_windows
 from padmask.formats.contract import Wanted
 from padmask.formats.dataset import Dataset
 from padmask.spec.columns import Columns
@@ -72,8 +72,9 @@ def make_job(dataset: Dataset, asked: PadRequest, *, keep_others: bool, purpose:
         schema = known_schema(dataset, asked.columns, spec)
         chosen = choose_columns(schema, asked.columns, spec)
         check_names(schema, chosen, asked.mask, choice.replaced)
-        check_end_columns(schema, spec)
-        check_window_names(schema.names, spec, asked.mask)
+        if known.names:
+            check_end_columns(schema, spec)
+            check_windows(schema.names, chosen, spec, asked.mask)
     ones = choice.ones
     fields = [schema.field(column.name) for column in chosen]
     if dataset.format.is_text:

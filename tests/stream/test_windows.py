@@ -235,6 +235,21 @@ def test_large_ends_are_bad_rows(tmp_path, suffix):
     assert (ledger.rows_rejected, ledger.tokens_read, ledger.tokens_kept) == (2, 6, 5)
 
 
+def test_new_labels_need_a_label_column(tmp_path):
+    spec = PadSpec(maxlen=2, windows=WindowSpec(labels="new"))
+    table = pa.table({"ids": [[1, 2, 3]], "tags": [[4, 5, 6]]})
+    with pytest.raises(SpecError) as caught:
+        pad_table(table, "ids", spec)
+    assert (caught.value.options, "-c ids -c NAME=-100" in str(caught.value)) == (("window_labels",), True)
+    assert pad_table(table, ["ids", "tags=-100"], spec)["tags"].to_pylist() == [[4, 5], [6, -100]]
+
+
+def test_empty_json_lines_have_no_ends(tmp_path):
+    (tmp_path / "in.jsonl").write_text("")
+    spec = PadSpec(maxlen=4, keep_first="n", windows=WindowSpec(labels="new"))
+    assert pad_file(tmp_path / "in.jsonl", tmp_path / "out.jsonl", spec=spec).ledger.rows_read == 0
+
+
 @pytest.mark.parametrize("policy", ["drop", "error"])
 def test_cuts_need_truncation(tmp_path, policy):
     (tmp_path / "in.jsonl").write_text('{"ids": [1]}\n')
