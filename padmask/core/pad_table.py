@@ -103,7 +103,8 @@ def pad_table(
         ]
         segments, numbers = shaped[0][1], np.arange(number, number + batch.num_rows)
         number += batch.num_rows
-        repeated = select_rows(batch, segments.row_sources) if segments.moves_rows else batch
+        unread = (*rows, *choice.dropped)
+        repeated = select_rows(batch, segments.row_sources, unread) if segments.moves_rows else batch
         padded.append(pad_rows(repeated, rows, shaped, without=choice.dropped, numbers=numbers))
     changed = [*names, *choice.mask.names, *choice.dropped]
     earlier = groups_to_keep(schema, changed)

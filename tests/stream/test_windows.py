@@ -288,3 +288,25 @@ def test_lost_ends_are_counted(tmp_path, source, truncating, lost):
     end = {"keep_last": 1} if truncating == "post" else {"keep_first": 1}
     spec = PadSpec(maxlen=3, truncating=truncating, **end)
     assert pad_file(path, tmp_path / "out.jsonl", columns="ids", spec=spec).ledger.ends_lost == 0
+
+
+def test_windows_do_not_copy_their_row(tmp_path):
+    # A copy of the whole row in each window would need 5,000 * 5,000 * 8 bytes.
+    table = pa.table({"ids": [list(range(5_000))], "attention_mask": [[1] * 5_000]})
+    pq.write_table(table, tmp_path / "in.parquet")
+    spec, pool = PadSpec(maxlen=2, windows=WindowSpec(overlap=1)), pa.default_memory_pool()
+    counted = pa.proxy_memory_pool(pool)
+    pa.set_memory_pool(counted)
+    try:
+        assert pad_table(table, "ids", spec).num_rows == 4_999
+        pad_file(tmp_path / "in.parquet", tmp_path / "out.parquet", columns="ids", spec=spec)
+    finally:
+        pa.set_memory_pool(pool)
+    assert counted.max_memory() < 50_000_000
+
+
+def test_repeated_fields_must_fit(tmp_path):
+    table = pa.table({"ids": [list(range(2_200))], "text": ["x" * (1 << 20)]})
+    with pytest.raises(SpecError, match="Column 'text' would need more than 2 GiB in 2,200 rows") as caught:
+        pad_table(table, "ids", PadSpec(maxlen=1, windows=WindowSpec()))
+    assert "batch_rows" in caught.value.options
