@@ -7,6 +7,7 @@ where, and what to do. The module that reads the input adds the location: the fi
 from __future__ import annotations
 
 import re
+import shlex
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import ClassVar, Self
@@ -258,6 +259,15 @@ def quoted(names: Iterable[str]) -> str:
     "'a', 'b'"
     """
     return ", ".join(map(repr, names))
+
+
+def column_flags(names: Iterable[str]) -> str:
+    """Return the `-c` options for columns.
+
+    >>> column_flags(["input_ids", "my labels"])
+    "-c input_ids -c 'my labels'"
+    """
+    return " ".join(f"-c {shlex.quote(name)}" for name in names)
 
 
 def join_few(names: Sequence[str]) -> str:

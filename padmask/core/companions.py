@@ -19,10 +19,7 @@ from padmask.core.arrow_lists import (
     is_sequence,
     is_vectors,
     kind_of,
-    null_flags,
-    null_token_rows,
     storage_type,
-    without_wrappers,
 )
 from padmask.core.columns import (
     COMPANIONS,
@@ -33,9 +30,8 @@ from padmask.core.columns import (
     name_columns,
 )
 from padmask.core.first_rows import FirstRows
-from padmask.core.plan import Positions
-from padmask.core.ragged import Ragged
-from padmask.errors import Fault, SpecError
+from padmask.core.later_masks import watched_masks
+from padmask.errors import SpecError
 from padmask.spec.columns import Column, Columns, unknown_column
 from padmask.spec.pad import INTEGER_DTYPES, MaskSpec, PadSpec
 
@@ -59,6 +55,7 @@ class ColumnChoice:
         alike: names of list columns that are not padded but have the same lengths as the padded columns.
         ragged: names of columns that are not padded because their lengths differ, although they usually have
             one value for each token.
+        watched: names of masks in which a 0 in a later row means that the row is padded. They may be missing.
     """
 
     columns: Sequence[Column]
@@ -66,6 +63,7 @@ class ColumnChoice:
     replaced: str | None = None
     alike: tuple[str, ...] = ()
     ragged: tuple[str, ...] = ()
+    watched: tuple[str, ...] = ()
 
     @property
     def dropped(self) -> tuple[str, ...]:
@@ -143,6 +141,7 @@ def choose_together(
         ones = rows.are_ones(ONES, first)
     if padded is None and ONES in once - chosen and ones:
         replaced = ONES
+    watched = watched_masks(schema, rows, mask, {*chosen, replaced})
     if replaced is not None:
         mask = _take_place(mask, replaced, schema.field(replaced).type)
     taken = {*chosen, *mask.names, replaced}
@@ -155,9 +154,11 @@ def choose_together(
     ragged = [
         field.name
         for field in others
-        if field.name not in alike and (is_per_token(field) or is_companion(field))
+        if field.name not in alike
+        and rows.have_values(field.name)
+        and (is_per_token(field) or is_companion(field))
     ]
-    return ColumnChoice(columns, mask, replaced, tuple(alike), tuple(ragged))
+    return ColumnChoice(columns, mask, replaced, tuple(alike), tuple(ragged), watched)
 
 
 def is_companion(field: pa.Field) -> bool:
@@ -251,28 +252,3 @@ def own_groups(
         own = MaskSpec(column=masks.get(name), dtype=mask.dtype, named=True)
         found.append((column, spec.with_maxlen(maxlen), own))
     return found
-
-
-def check_ones(column: pa.Array, lengths: Positions, name: str) -> tuple[int | None, list[Fault]]:
-    """Check rows of a mask whose first rows contain only ones.
-
-    Args:
-        column: the mask. Null rows are accepted.
-        lengths: number of tokens in each row, shape (rows,).
-        name: name of the mask.
-
-    Returns:
-        The first row that contains a 0, or None; and a `Fault` for each row with values other than 0 and 1,
-        or with a different number of values than tokens.
-    """
-    mask, odd = Ragged.from_mask(column)
-    null = null_flags(without_wrappers(column))
-    # The value at a null is 0, but a null is no padding.
-    nulls = null_token_rows(column)
-    zeros = [fault for fault in mask.find_faults(mask.values == 0, str) if not nulls[fault.row]]
-    faults = [fault for fault in odd if not null[fault.row]]
-    faults += [
-        Fault(row, f"the mask has {mask.lengths[row]} values, but the row has {lengths[row]} tokens")
-        for row in np.flatnonzero(~null & (mask.lengths != lengths)).tolist()
-    ]
-    return (zeros[0].row if zeros else None), [replace(fault, column=name) for fault in faults]

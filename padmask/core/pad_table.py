@@ -10,12 +10,13 @@ import pyarrow as pa
 
 from padmask.core.arrow_lists import select_rows
 from padmask.core.columns import choose_columns, find_vector_sizes
-from padmask.core.companions import check_ones, choose_together, list_names, own_groups
+from padmask.core.companions import choose_together, list_names, own_groups
 from padmask.core.first_rows import FirstRows
 from padmask.core.keep_ends import Ends, check_end_columns, find_large_ends, read_ends
+from padmask.core.later_masks import check_ones, later_zero, padded_rows
 from padmask.core.length_stats import LengthStats
 from padmask.core.metadata import groups_to_keep
-from padmask.core.padding import check_names, later_zero, refuse_padded
+from padmask.core.padding import check_names, refuse_padded
 from padmask.core.plan import Plan, Positions, make_plan, needs_lengths
 from padmask.core.planners import make_segments
 from padmask.core.ragged import Ragged
@@ -88,8 +89,12 @@ def pad_table(
         ends, bad_ends = read_ends(spec, batch.num_rows, values.__getitem__)
         _raise_first([*faults, *bad_ends], number)
         kept.append(ends)
+        tokens = rows[groups[0].columns[0].name]
+        for name in choice.watched:
+            if name in schema.names and (later := padded_rows(batch.column(name), tokens.lengths)):
+                raise later_zero(Place("the table", "row", number + later[0]), name)
         if choice.ones is not None:
-            _check_ones(batch, choice.ones, rows[groups[0].columns[0].name], number)
+            _check_ones(batch, choice.ones, tokens, number)
         read.append(rows)
         number += batch.num_rows
     plans = [_plan(group, read) for group in groups]
@@ -103,8 +108,8 @@ def pad_table(
         ]
         segments, numbers = shaped[0][1], np.arange(number, number + batch.num_rows)
         number += batch.num_rows
-        unread = (*rows, *choice.dropped)
-        repeated = select_rows(batch, segments.row_sources, unread) if segments.moves_rows else batch
+        replaced = (*rows, *choice.mask.names, *choice.dropped)
+        repeated = select_rows(batch, segments.row_sources, replaced) if segments.moves_rows else batch
         padded.append(pad_rows(repeated, rows, shaped, without=choice.dropped, numbers=numbers))
     changed = [*names, *choice.mask.names, *choice.dropped]
     earlier = groups_to_keep(schema, changed)

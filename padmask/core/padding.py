@@ -11,7 +11,7 @@ import pyarrow as pa
 
 from padmask.core.arrow_lists import is_mask
 from padmask.core.columns import MASK_NAMES, PadColumn, only_field
-from padmask.core.first_rows import FIRST_ROWS, FirstRows
+from padmask.core.first_rows import FirstRows
 from padmask.core.metadata import METADATA_KEY, Described, read_descriptions
 from padmask.errors import DataError, PaddedError, Place, SpecError
 from padmask.spec.pad import MaskSpec, Side
@@ -394,17 +394,4 @@ def _padded_error(file: str, column: str, found: Padding) -> PaddedError:
         column=column,
         remedy=f"{unpad} To count all positions as tokens and replace the mask, use --allow-padded.",
         options=["columns", "allow_padded"],
-    )
-
-
-def later_zero(place: Place, mask: str) -> PaddedError:
-    """Return the error for a 0 in a mask that does not mark padding in the first rows."""
-    return PaddedError(
-        f"the mask contains a 0, but the first {FIRST_ROWS:,} rows have no padding",
-        place=place,
-        column=mask,
-        remedy="If the input is padded, remove the padding with padmask unpad --mask-column "
-        f"{shlex.quote(mask)}, or check it with padmask verify --mask-column {shlex.quote(mask)}. Otherwise "
-        "remove the mask, or count all positions as tokens with --allow-padded.",
-        options=["allow_padded"],
     )

@@ -38,6 +38,7 @@ from padmask.storage.inputs import find_inputs
 from padmask.storage.source import sources_of
 from padmask.storage.urls import checked_paths
 from padmask.stream.job import Job, PadRequest
+from padmask.stream.late_fields import late_notes
 from padmask.stream.progress import ProgressCallback
 from padmask.stream.row_sample import Row
 from padmask.verify.data.audit_job import add_file_findings, make_audit_job
@@ -150,7 +151,7 @@ def inspect_file(  # noqa: PLR0913 - one keyword per option of the command
         advice,
         shared,
         show.random_rows is not None,
-        (*dataset.notes, *job.notes),
+        (*dataset.notes, *job.notes, *late_notes(inspected.audit.late, "check")),
     )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from padmask.core.still_padded import StillPadded
 from padmask.errors import count, quoted, share
 from padmask.stream.ledger import Ledger, PadResult, UnpadResult
 
@@ -79,11 +80,8 @@ def unpad_summary(result: UnpadResult, output: str, rejects: str | None = None) 
     lines = [line]
     if ledger.rows_used > ledger.rows_written:
         lines.append(f"{count(ledger.rows_used, 'window')} joined to {count(ledger.rows_written, 'row')}")
-    notes = [*result.notes, *_warn_about_no_rows(ledger)]
-    if result.still_padded:
-        names = quoted(result.still_padded)
-        flags = next(iter(result.still_padded.values()))
-        notes.append(f"still padded: {names} (same lengths as {result.columns[0]!r}). To unpad all: {flags}")
+    left = StillPadded(result.still_padded, result.notes) if result.columns else StillPadded()
+    notes = [*_warn_about_no_rows(ledger), *left.warnings(result.columns[0])]
     return [*lines, *_describe_omitted_rows(ledger, rejects), *(f"warning: {note}" for note in notes)]
 
 

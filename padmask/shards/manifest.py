@@ -21,7 +21,7 @@ from padmask.storage.folder import OutputFolder
 from padmask.storage.manifest_file import parse_manifest, read_manifest
 from padmask.storage.names import MANIFEST
 from padmask.storage.urls import is_url
-from padmask.stream.ledger import Ledger
+from padmask.stream.ledger import Ledger, PaddedRows
 
 _READ_BYTES = 1 << 20
 
@@ -62,6 +62,7 @@ class ShardRecord:
         sha256: SHA-256 of the file, in hexadecimal.
         version: text that changes if the input changes.
         fault: reason why the shard was skipped and has no file; empty for a padded shard.
+        late: names of columns with a value for each token that the first rows of the dataset do not have.
     """
 
     index: int
@@ -72,6 +73,7 @@ class ShardRecord:
     sha256: str = ""
     version: str = ""
     fault: str = ""
+    late: tuple[str, ...] = ()
 
     @property
     def rows_refused(self) -> int:
@@ -90,13 +92,9 @@ class ShardRecord:
             ValueError, KeyError, TypeError: the dict is not a valid record.
         """
         own = {name: known[name] for name in (own_field.name for own_field in fields(cls))}
-        counted = dict(known["ledger"])
-        late = tuple(counted.get("late", ()))
-        record = cls(**own | {"ledger": Ledger(**counted | {"late": late})})
-        texts = (record.name, record.source, record.sha256, record.version, record.fault, *late)
-        numbers = asdict(record.ledger)
-        del numbers["late"]
-        counts = (record.index, record.size, *numbers.values())
+        record = cls(**own | {"ledger": Ledger(**known["ledger"]), "late": tuple(known["late"])})
+        texts = (record.name, record.source, record.sha256, record.version, record.fault, *record.late)
+        counts = (record.index, record.size, *asdict(record.ledger).values())
         if not (all(map(_is_text, texts)) and all(map(_is_count, counts)) and record.ledger.balanced):
             raise ValueError("not a record")
         return record
@@ -123,9 +121,11 @@ def plan_of(known: Mapping[str, Any]) -> Plan:
     return plan
 
 
-def total_ledger(records: Sequence[ShardRecord]) -> Ledger:
-    """Add up the ledgers of all shards."""
-    return reduce(Ledger.__add__, (record.ledger for record in records), Ledger())
+def total(records: Sequence[ShardRecord]) -> PaddedRows:
+    """Add up the rows of all shards."""
+    return reduce(
+        PaddedRows.__add__, (PaddedRows(record.ledger, record.late) for record in records), PaddedRows()
+    )
 
 
 @dataclass(frozen=True)
@@ -151,7 +151,7 @@ class Manifest:
             "job": self.identity.name,
             "options": self.identity.options,
             "plan": asdict(self.plan),
-            "total": total_ledger(self.records).as_dict(),
+            "total": total(self.records).ledger.as_dict(),
             "rejects": self.rejects,
             "shards": [record.as_dict() for record in sorted(self.records, key=lambda record: record.index)],
         }
@@ -176,6 +176,7 @@ class Manifest:
                 one.sha256,
                 one.version,
                 one.fault,
+                one.late,
             )
             for one in found.shards
         ]

@@ -10,7 +10,7 @@ from dataclasses import replace
 from padmask.errors import join_few
 from padmask.shards.dataset_job import make_dataset_job
 from padmask.shards.driver import Driver, FinishedDataset
-from padmask.shards.manifest import total_ledger
+from padmask.shards.manifest import total
 from padmask.shards.pool import WorkerPool
 from padmask.shards.split import SHARD_BYTES
 from padmask.spec.checks import at_least, flag, optional, or_default
@@ -124,7 +124,7 @@ def pad_dataset(  # noqa: PLR0913 - one keyword for each group of options
             stack.callback(output.remove_if_empty)
         finished = Driver(job, pool).run(resume=resume, delete=delete)
     notes = (*job.notes, *_notes_on(finished))
-    result = make_result(total_ledger(finished.records), finished.plan, job.work.job, notes)
+    result = make_result(total(finished.records), finished.plan, job.work.job, notes)
     faults = tuple(sorted(record.fault for record in finished.records if record.fault))
     shards, resumed = len(finished.records) - len(faults), len(finished.decision.kept)
     return replace(result, shards=shards, resumed=resumed, faults=faults)

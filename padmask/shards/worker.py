@@ -78,11 +78,11 @@ def pad_shard(work: ShardWork, shard: Shard, plan: Plan) -> ShardRecord:
             run = replace(run, files=replace(run.files, rejects=rejects))
         # Errors show the final path, not the path in the staging folder.
         staged, final_path = staging.folder.path_of(name), staging.folder.path_of(shard.name)
-        ledger = pad_rows_to_file(
+        padded = pad_rows_to_file(
             run, plan, staged, work.output_format, lambda file: sums.append(digest(file)), final_path
         )
     [(sha256, size)] = sums
-    record = replace(record, ledger=ledger, size=size, sha256=sha256)
+    record = replace(record, ledger=padded.ledger, late=padded.late, size=size, sha256=sha256)
     staging.write_record(record)
     return record
 

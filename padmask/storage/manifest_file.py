@@ -45,7 +45,6 @@ class ManifestCounts(msgspec.Struct):
     own_tokens_lost: Count = 0
     rows_split: Count = 0
     ends_lost: Count = 0
-    late: tuple[str, ...] = ()
 
 
 class ManifestEntry(msgspec.Struct):
@@ -59,6 +58,7 @@ class ManifestEntry(msgspec.Struct):
     sha256: str
     version: str
     fault: str
+    late: tuple[str, ...] = ()
 
 
 class ManifestLength(msgspec.Struct):
@@ -222,8 +222,9 @@ def _faults_of_length(contents: ManifestContents) -> Iterator[str]:
 
 def _faults_of_total(contents: ManifestContents) -> Iterator[str]:
     ledgers = [shard.ledger for shard in contents.shards]
-    names = [name for name in ManifestCounts.__struct_fields__ if name != "late"]
-    sums = {name: sum(getattr(ledger, name) for ledger in ledgers) for name in names}
+    sums = {
+        name: sum(getattr(ledger, name) for ledger in ledgers) for name in ManifestCounts.__struct_fields__
+    }
     sums["tokens_lost"] = sums["tokens_read"] - sums["tokens_kept"]
     for name, number in sums.items():
         if (total := contents.total.get(name)) != number:

@@ -16,12 +16,12 @@ from padmask.core.first_rows import FirstRows
 from padmask.core.metadata import described_names
 from padmask.core.padding import refuse_padded
 from padmask.core.shared_ends import SharedEnds
-from padmask.errors import quoted
+from padmask.errors import column_flags, quoted
 from padmask.formats.dataset import Dataset
 from padmask.spec.columns import Columns
 from padmask.spec.pad import MaskSpec, PadSpec
 from padmask.stream.first_rows import first_rows_of, read_first_rows
-from padmask.stream.padding import column_flags, known_schemas
+from padmask.stream.padding import known_schemas
 
 # The jq program that replaces each list of one list by this list.
 _FIRST_VECTOR = (
@@ -42,6 +42,7 @@ class Beside:
         remarks: facts that require no action, as sentences.
         notes: warnings, as sentences.
         hint: likely reason for errors about vectors, as a sentence; empty if unknown.
+        ragged: names of columns beside the tokens with other lengths, if no columns were requested.
         shared: the tokens that most rows start and end with.
     """
 
@@ -49,13 +50,14 @@ class Beside:
     remarks: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
     hint: str = ""
+    ragged: tuple[str, ...] = ()
     shared: SharedEnds = field(default_factory=SharedEnds)
 
 
 def choose_for_dataset(
     dataset: Dataset, asked: Columns, spec: PadSpec, mask: MaskSpec, purpose: Purpose
-) -> tuple[ColumnChoice, Beside]:
-    """Choose the columns of a dataset to pad together, and the mask.
+) -> tuple[ColumnChoice, Beside, FirstRows]:
+    """Choose the columns of a dataset to pad together, and the mask. Also return the first rows.
 
     Args:
         dataset: the data, with at least one column.
@@ -85,7 +87,8 @@ def choose_for_dataset(
     notes: tuple[str, ...] = (hint,) if hint else ()
     shared = rows.ends.get(first, SharedEnds())
     if purpose != "pad":
-        return choice, Beside(notes=notes, hint=hint, shared=shared)
+        ragged = () if asked else choice.ragged
+        return choice, Beside(notes=notes, hint=hint, ragged=ragged, shared=shared), rows
     names = [*(column.name for column in choice.columns), *own]
     files = known_schemas(dataset)
     old = refuse_padded(files, names, mask, first_rows)
@@ -93,7 +96,7 @@ def choose_for_dataset(
         choice = choose_together(schema, asked, spec, mask, rows, old)
     before = {name for file in files.values() for name in described_names(file)}
     beside = _describe(schema, choice, asked, before)
-    return choice, replace(beside, notes=(*notes, *beside.notes), hint=hint, shared=shared)
+    return choice, replace(beside, notes=(*notes, *beside.notes), hint=hint, shared=shared), rows
 
 
 def _batch_dimension(schema: pa.Schema, rows: FirstRows, name: str) -> str:

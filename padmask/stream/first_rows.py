@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import replace
 from functools import cache
 
 import pyarrow as pa
@@ -28,7 +29,9 @@ def read_first_rows(dataset: Dataset, names: Iterable[str]) -> FirstRows:
     if not fields:
         return FirstRows({}, {})
     wanted = Wanted(pa.schema(fields), dtype_requested=[field.name for field in fields])
-    return FirstRows.of(batch.columns for batch in dataset.look(wanted))
+    rows = FirstRows.of(batch.columns for batch in dataset.look(wanted))
+    # A JSON field has the type of its values, so a list column has values, even if none of them is valid.
+    return replace(rows, empty=()) if dataset.format.is_text else rows
 
 
 def _readable(field: pa.Field) -> pa.Field:

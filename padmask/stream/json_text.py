@@ -14,7 +14,7 @@ from typing import Any
 import msgspec
 import numpy as np
 
-from padmask.core.columns import IGNORED_LABEL, MASK_NAMES, PadColumn, is_label
+from padmask.core.columns import IGNORED_LABEL, PadColumn, is_label
 from padmask.core.plan import Plan, Positions, Segments
 from padmask.core.planners import make_segments
 from padmask.errors import Place
@@ -24,6 +24,7 @@ from padmask.formats.jsonl.writer import write_objects
 from padmask.spec.pad import INTEGER_DTYPES
 from padmask.stream.counts import count_written, rows_without_end
 from padmask.stream.job import Job
+from padmask.stream.late_fields import may_have_zero
 from padmask.stream.ledger import Ledger
 from padmask.stream.paddable_rows import PadTarget, RejectedRow
 
@@ -144,6 +145,7 @@ class TextRows:
         ledger: counts of rows and tokens.
         chunk: the chunk that starts with these rows.
         refused: rows that are not written; always empty.
+        late: names of columns beside the ids that the first rows do not have.
     """
 
     objects: Sequence[dict[str, Any]]
@@ -151,6 +153,7 @@ class TextRows:
     ledger: Ledger
     chunk: Chunk
     refused: Sequence[RejectedRow] = ()
+    late: Sequence[str] = ()
 
     @property
     def lengths(self) -> Positions:
@@ -174,7 +177,8 @@ class TextRows:
         for start in range(0, len(self.objects), size):
             block = slice(start, start + size)
             ids = {name: texts.select(block) for name, texts in self.ids.items()}
-            yield TextRows(self.objects[block], ids, Ledger() if start else self.ledger, self.chunk)
+            ledger, late = (Ledger(), ()) if start else (self.ledger, self.late)
+            yield TextRows(self.objects[block], ids, ledger, self.chunk, late=late)
 
     def pad(self, target: PadTarget) -> tuple[bytes, TextRows]:
         """Pad the rows. Return them as lines, and the rows with their updated ledger."""
@@ -254,13 +258,24 @@ def read_text_rows(chunk: Chunk, job: Job, longest: int | None = None) -> TextRo
     added = [name for name in job.mask.names if name != job.replaced]
     if not job.mask.overwrite and any(_any_has(objects, name) for name in added):
         return None
+    if not _are_without_padding(objects, job, lengths):
+        return None
+    late = () if job.late is None else job.late.find_in(objects)
+    ledger = Ledger(rows_read=len(objects), tokens_read=int(lengths.sum()))
+    return TextRows(objects, ids, ledger, chunk, late=late)
+
+
+def _are_without_padding(objects: Sequence[dict[str, Any]], job: Job, lengths: Positions) -> bool:
+    """Return whether no mask of the input shows padding. `rows.py` decides about all other rows."""
     if job.ones is not None and not _are_ones([row.get(job.ones) for row in objects], lengths):
-        return None
-    late = () if job.late is None else job.late.find(objects)
-    if any(name in MASK_NAMES for name in late):
-        return None
-    ledger = Ledger(rows_read=len(objects), tokens_read=int(lengths.sum()), late=late)
-    return TextRows(objects, ids, ledger, chunk)
+        return False
+    return not any(
+        may_have_zero(row[name])
+        for name in job.watched
+        if _any_has(objects, name)
+        for row in objects
+        if name in row
+    )
 
 
 def _are_ones(raws: Sequence[msgspec.Raw | None], lengths: Positions) -> bool:

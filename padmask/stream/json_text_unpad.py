@@ -9,7 +9,8 @@ import msgspec
 import numpy as np
 
 from padmask.core.plan import Positions
-from padmask.core.unpad_table import UnpadJob, blame_column, compare_lengths
+from padmask.core.unpad_job import UnpadJob
+from padmask.core.unpad_table import blame_column, compare_lengths
 from padmask.errors import Fault
 from padmask.formats.contract import Batch
 from padmask.formats.jsonl.tokens import read_items

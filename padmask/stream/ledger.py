@@ -32,7 +32,6 @@ class Ledger:
         own_tokens_lost: number of tokens that were cut off or were in dropped rows, in columns with lengths
             of their own.
         places: number of positions in the written rows, both tokens and padding (rows_written times maxlen).
-        late: names of JSON fields with a value for each token that the first rows do not have.
     """
 
     rows_read: int = 0
@@ -50,12 +49,10 @@ class Ledger:
     labels_lost: int = 0
     own_tokens_lost: int = 0
     places: int = 0
-    late: tuple[str, ...] = ()
 
     def __add__(self, other: Ledger) -> Ledger:
-        late = tuple(sorted({*self.late, *other.late}))
-        names = (f.name for f in fields(self) if f.name != "late")
-        return Ledger(**{name: getattr(self, name) + getattr(other, name) for name in names}, late=late)
+        names = (f.name for f in fields(self))
+        return Ledger(**{name: getattr(self, name) + getattr(other, name) for name in names})
 
     @property
     def tokens_lost(self) -> int:
@@ -76,12 +73,30 @@ class Ledger:
         """Return all counts and shares as a dict for JSON."""
         counts = asdict(self)
         places = counts.pop("places")
-        del counts["late"]
         return counts | {
             "tokens_lost": self.tokens_lost,
             "padding_share": self.padding_share,
             "places": places,
         }
+
+
+@dataclass(frozen=True)
+class PaddedRows:
+    """The rows that a run padded: their counts, and the columns that first appeared in later rows.
+
+    >>> PaddedRows(Ledger(rows_read=1)) + PaddedRows(Ledger(rows_read=2), ("labels",))
+    PaddedRows(ledger=Ledger(rows_read=3, ...), late=('labels',))
+
+    Args:
+        ledger: counts of rows and tokens.
+        late: names of columns with a value for each token that the first rows do not have.
+    """
+
+    ledger: Ledger = Ledger()
+    late: tuple[str, ...] = ()
+
+    def __add__(self, other: PaddedRows) -> PaddedRows:
+        return PaddedRows(self.ledger + other.ledger, tuple(sorted({*self.late, *other.late})))
 
 
 @dataclass(frozen=True)

@@ -54,6 +54,10 @@ class PaddableRows(Protocol):
         """Rows that are not written."""
 
     @property
+    def late(self) -> Sequence[str]:
+        """Names of columns beside the ids that the first rows do not have."""
+
+    @property
     def consumed(self) -> int:
         """Number of input bytes read so far, for progress reports."""
 

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import shlex
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 
 import pyarrow as pa
 
 from padmask.core.columns import asked_names, judged_columns
 from padmask.core.padding import Padding, check_padding, find_padding, read_groups
-from padmask.errors import quoted
+from padmask.errors import column_flags, quoted
 from padmask.formats.dataset import Dataset
 from padmask.spec.columns import Columns
 from padmask.stream.first_rows import first_rows_of
@@ -86,12 +85,3 @@ def _other_padding_note(columns: Sequence[str], marks: Sequence[str]) -> str:
         f"not checked: {quoted(columns)}, whose padding is marked by {' and '.join(map(repr, marks))}. "
         f"To check: {column_flags(columns)}"
     )
-
-
-def column_flags(names: Iterable[str]) -> str:
-    """Return the `-c` options for columns.
-
-    >>> column_flags(["input_ids", "my labels"])
-    "-c input_ids -c 'my labels'"
-    """
-    return " ".join(f"-c {shlex.quote(name)}" for name in names)

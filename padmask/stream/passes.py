@@ -100,11 +100,13 @@ def survey(run: PadRun, typed: bool) -> Survey:
     if not typed:
         with run.rows("measuring") as all_rows:
             return _survey_lengths(all_rows, run.job)
-    types, sequences = TypeSurvey(), run.job.wanted.sequences.names
+    types = TypeSurvey()
+    # A mask or length column that replaces a field keeps the place of the field.
+    known = (*run.job.wanted.sequences.names, *run.job.added)
 
     def with_types(all_rows: Iterable[Rows]) -> Iterator[Rows]:
         for rows in all_rows:
-            types.add_rows(rows.batch, sequences, without=(*run.job.added, *run.job.dropped))
+            types.add_rows(rows.batch, known, without=run.job.dropped)
             yield rows
 
     with run.column_rows("measuring") as all_rows:

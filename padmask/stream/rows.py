@@ -27,7 +27,7 @@ from padmask.stream.counts import count_lost_ends, count_written, labels_lost_in
 from padmask.stream.job import Job
 from padmask.stream.ledger import Ledger
 from padmask.stream.paddable_rows import PadTarget, RejectedRow
-from padmask.stream.row_checks import check_added_fields, check_mask_of_ones, find_late_fields
+from padmask.stream.row_checks import check_added_fields, check_masks
 
 
 @dataclass(frozen=True)
@@ -42,6 +42,7 @@ class Rows:
         ends: numbers of tokens to keep in each row, if columns have these numbers.
         refused: rows that are not written.
         consumed: number of input bytes read so far, for progress reports.
+        late: names of columns beside the ids that the first rows do not have.
     """
 
     batch: Batch
@@ -51,6 +52,7 @@ class Rows:
     ends: Ends | None = None
     refused: Sequence[RejectedRow] = ()
     consumed: int = 0
+    late: Sequence[str] = ()
 
     @property
     def lengths(self) -> npt.NDArray[np.int64]:
@@ -79,8 +81,8 @@ def prepare_rows(batch: Batch, job: Job, consumed: int = 0) -> Rows:
     Raises:
         DataError: a row cannot be padded and `--on-error` is `fail`, or a row is empty and `--empty-rows` is
             `error`.
-        PaddedError: a row already has a mask with the name of the new mask, or a mask that contains only
-            ones in the first rows contains a 0.
+        PaddedError: a row already has a mask with the name of the new mask, or a mask without padding in
+            the first rows contains a 0.
         SpecError: a row already has another field with the name of the new mask.
     """
     check_added_fields(batch, job)
@@ -88,9 +90,7 @@ def prepare_rows(batch: Batch, job: Job, consumed: int = 0) -> Rows:
     ends, bad_ends = read_ends(job.spec, len(batch), partial(column_values, batch))
     found += bad_ends
     lengths = row_lengths(ragged)
-    if job.ones is not None:
-        found += check_mask_of_ones(batch, job.ones, lengths)
-    late = find_late_fields(batch, job, lengths)
+    found += check_masks(batch, job, lengths)
     reasons = {fault.row: fault for fault in reversed([*batch.faults, *found])}
     faults = [reasons[row] for row in sorted(reasons)]
     if faults and job.policy.on_error == "fail":
@@ -106,10 +106,11 @@ def prepare_rows(batch: Batch, job: Job, consumed: int = 0) -> Rows:
     rows = Rows(
         batch,
         ragged,
-        Ledger(len(batch), rows_rejected=len(faults), tokens_read=int(lengths[~bad].sum()), late=late),
+        Ledger(len(batch), rows_rejected=len(faults), tokens_read=int(lengths[~bad].sum())),
         np.arange(len(batch)),
         ends,
         consumed=consumed,
+        late=() if job.late is None else job.late.find(batch),
     )
     rows = _refuse(rows, bad, lambda row: str(reasons[row]))
     empty = rows.lengths == 0
@@ -224,7 +225,7 @@ def split_rows(rows: Rows, size: int, weights: Positions | None = None) -> Itera
             rows.ends and rows.ends.select(block),
             consumed=rows.consumed,
         )
-        yield replace(part, ledger=rows.ledger, refused=rows.refused) if start == 0 else part
+        yield replace(part, ledger=rows.ledger, refused=rows.refused, late=rows.late) if start == 0 else part
 
 
 def _blocks(total: int, size: int, weights: Positions | None) -> Iterator[tuple[int, int]]:
@@ -248,8 +249,8 @@ def pad_prepared_rows(rows: Rows, job: Job, plan: Plan) -> Rows:
         for group, its, ends in zip(job.groups, plans, (rows.ends, *[None] * len(job.own)), strict=True)
     ]
     segments = shaped[0][1]
-    unread = (*rows.ragged, *job.dropped)
-    batch = rows.batch.repeat(segments.row_sources, unread) if segments.moves_rows else rows.batch
+    replaced = (*rows.ragged, *job.added, *job.dropped)
+    batch = rows.batch.repeat(segments.row_sources, replaced) if segments.moves_rows else rows.batch
     columns = pad_rows(batch.columns, rows.ragged, shaped, job.fixed_size, job.dropped, rows.numbers)
     labels_lost = sum(
         labels_lost_in(rows.ragged[column.name], column, its)

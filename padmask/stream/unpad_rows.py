@@ -12,7 +12,8 @@ import numpy.typing as npt
 
 from padmask.core.join_windows import RowWindows, read_windows
 from padmask.core.plan import Segments
-from padmask.core.unpad_table import UnpadJob, find_segments
+from padmask.core.unpad_job import UnpadJob
+from padmask.core.unpad_table import find_segments
 from padmask.errors import Fault, RowError
 from padmask.formats.contract import Batch
 from padmask.stream.column_values import column_values

@@ -28,6 +28,7 @@ from padmask import (
     unpad_file,
     unpad_table,
 )
+from padmask.core import arrow_lists
 
 SCHEMA = pa.schema(
     [
@@ -305,8 +306,29 @@ def test_windows_do_not_copy_their_row(tmp_path):
     assert counted.max_memory() < 50_000_000
 
 
-def test_repeated_fields_must_fit(tmp_path):
-    table = pa.table({"ids": [list(range(2_200))], "text": ["x" * (1 << 20)]})
-    with pytest.raises(SpecError, match="Column 'text' would need more than 2 GiB in 2,200 rows") as caught:
+def test_repeated_fields_must_fit(monkeypatch):
+    def refuse(*_):
+        # This is the error of Arrow for 2 GiB of text.
+        raise pa.ArrowInvalid("Take operation overflowed binary array capacity")
+
+    monkeypatch.setattr(arrow_lists, "take_rows", refuse)
+    table = pa.table({"ids": [[1, 2, 3]], "text": ["x"]})
+    with pytest.raises(SpecError, match="Column 'text' would need more than 2 GiB in 3 rows") as caught:
         pad_table(table, "ids", PadSpec(maxlen=1, windows=WindowSpec()))
     assert "batch_rows" in caught.value.options
+
+
+@pytest.mark.parametrize("format_", ["jsonl", "parquet"])
+def test_windows_of_a_part_are_not_joined(tmp_path: Path, format_: str) -> None:
+    raw = [{"input_ids": [1, 2, 3, 4, 5], "labels": [6, 7, 8, 9, 10]}]
+    (tmp_path / "in.jsonl").write_text("".join(json.dumps(row) + "\n" for row in raw))
+    padded, once, twice = (tmp_path / f"{name}.{format_}" for name in ("padded", "once", "twice"))
+    pad_file(tmp_path / "in.jsonl", padded, spec=PadSpec(maxlen=3, windows=WindowSpec()))
+    result = unpad_file(padded, once, columns=["input_ids"])
+    assert result.notes == (
+        "kept: 'mask', which marks the padding of 'labels'",
+        "windows are not joined, because columns stay padded",
+    )
+    assert [row["input_ids"] for row in read(once)] == [[1, 2, 3], [4, 5]]
+    unpad_file(padded, twice, columns=["input_ids", "labels"])
+    assert read(twice) == raw

@@ -22,7 +22,8 @@ from padmask.core.arrow_lists import Kind
 from padmask.errors import AccessError, DataError, Fault, Place, UnreadableError, UnsupportedError, size
 from padmask.formats.contract import HEAD_BYTES, HEAD_ROWS, Batch, Chunk, Wanted
 from padmask.formats.jsonl.chunk_buffer import ChunkBuffer
-from padmask.formats.jsonl.head import Head, read_value, value_or_none
+from padmask.formats.jsonl.exact_numbers import read_value
+from padmask.formats.jsonl.head import Head, value_or_none
 from padmask.formats.jsonl.kinds import TokenKinds
 from padmask.formats.jsonl.line_faults import line_fault
 from padmask.formats.jsonl.tokens import read_sequences
@@ -241,13 +242,19 @@ def add_other_columns(batch: Batch, others: pa.Schema) -> Batch:
     assert batch.objects is not None
     have = dict(zip(batch.columns.schema.names, batch.columns.columns, strict=True))
     columns = {
-        field.name: have[field.name]
-        if field.name in have
-        else pa.array(field_values(batch.objects, field.name, batch.place), type=field.type)
+        field.name: have[field.name] if field.name in have else _other_column(batch, field)
         for field in others
     }
     columns |= {name: array for name, array in have.items() if name not in columns}
     return replace(batch, columns=pa.RecordBatch.from_arrays(list(columns.values()), names=list(columns)))
+
+
+def _other_column(batch: Batch, field: pa.Field) -> pa.Array:
+    if pa.types.is_null(field.type):
+        # The field has no value in any row, or a new column will replace its values.
+        return pa.nulls(len(batch))
+    assert batch.objects is not None
+    return pa.array(field_values(batch.objects, field.name, batch.place), type=field.type)
 
 
 def _tell(raw: BinaryIO) -> int:
@@ -361,10 +368,18 @@ def field_values(objects: Sequence[Object], name: str, place: Callable[[int], Pl
     try:
         values: list[Any] = read_value(b"[" + b",".join(texts) + b"]")
     except (msgspec.DecodeError, RecursionError):
-        row = next(i for i, text in enumerate(texts) if text != b"null" and value_or_none(text) is None)
+        row = next(row for row, text in enumerate(texts) if _is_unreadable(text))
         raise DataError(
-            f"{place(row)}, field {name!r}: a number is out of range, or the value is nested too deeply. "
-            "Fix the value, or write JSON Lines, which keeps the value unchanged.",
+            f"{place(row)}, field {name!r}: a number is too large or too small for float64, or the value is "
+            "nested too deeply. Fix the value, or write JSON Lines, which keeps the value unchanged.",
             options=["output_format"],
         ) from None
     return values
+
+
+def _is_unreadable(text: Any) -> bool:
+    try:
+        read_value(text)
+    except (msgspec.DecodeError, RecursionError):
+        return True
+    return False

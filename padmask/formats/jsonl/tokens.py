@@ -14,10 +14,9 @@ import pyarrow.types as pat
 from padmask.core.arrow_lists import numpy_dtype, to_arrow, to_numpy
 from padmask.core.dtypes import narrowest_float, suggest_for_floats
 from padmask.errors import Fault
+from padmask.formats.jsonl.exact_numbers import may_vanish, read_value, vanishing_number
 
 _BLANK = b" \t\r\n"
-
-_read_value = msgspec.json.Decoder().decode
 
 _read_items = msgspec.json.Decoder(list[msgspec.Raw]).decode
 
@@ -108,7 +107,10 @@ def _numbers(text: bytes, type_: pa.DataType, requested: bool) -> npt.NDArray[An
         return None
     rounded = numbers.astype(target)
     # The slow path refuses small numbers that become 0.
-    return rounded if np.count_nonzero(rounded) == np.count_nonzero(numbers) else None
+    nonzero = np.count_nonzero(rounded)
+    if nonzero < np.count_nonzero(numbers) or (nonzero < len(numbers) and may_vanish(text)):
+        return None
+    return rounded
 
 
 def _odd_sequences(
@@ -170,9 +172,10 @@ def _list(raw: msgspec.Raw | None) -> list[Any]:
     if raw is None:
         raise ValueError("the key is missing")
     try:
-        row = _read_value(raw)
-    except (msgspec.DecodeError, RecursionError):
-        raise ValueError("a number is out of range, or the value is nested too deeply") from None
+        row = read_value(raw)
+    except (msgspec.DecodeError, RecursionError) as error:
+        why = vanishing_number(error) or "a number is out of range, or the value is nested too deeply"
+        raise ValueError(why) from None
     if not isinstance(row, list):
         raise ValueError(f"expected a list of tokens, found {_describe(row)}")
     return row

@@ -232,20 +232,20 @@ class TypeSurvey:
         """Add values of one field, and the file and line of each value."""
         self._types.setdefault(name, JsonType(name)).observe(values, places)
 
-    def add_rows(self, batch: Batch, sequences: Sequence[str], without: Sequence[str]) -> None:
+    def add_rows(self, batch: Batch, known: Sequence[str], without: Sequence[str]) -> None:
         """Add the fields of JSON rows.
 
         Args:
             batch: the rows.
-            sequences: names of fields with a known type. Their values are ignored, but not their order.
+            known: names of fields with a known type. Their values are ignored, but not their order.
             without: names of fields to ignore.
         """
         assert batch.objects is not None
         places = [str(batch.place(row)) for row in range(len(batch))]
         for name in dict.fromkeys(name for row in batch.objects for name in row):
             if name not in without:
-                known = name in sequences
-                self.add(name, [] if known else field_values(batch.objects, name, batch.place), places)
+                values = [] if name in known else field_values(batch.objects, name, batch.place)
+                self.add(name, values, places)
 
     def join(self, later: TypeSurvey) -> None:
         """Add the types that another survey found in later rows.

@@ -21,6 +21,7 @@ from padmask.spec.checks import check_fields, flag, strings
 from padmask.spec.files import ReadOptions
 from padmask.spec.pad import Side
 from padmask.stream.job import Job, PadRequest
+from padmask.stream.late_fields import late_notes
 from padmask.stream.progress import ProgressCallback
 from padmask.stream.row_sample import (
     Pick,
@@ -189,7 +190,7 @@ def audit_and_sample(
         longest if maxlen is None else maxlen,
         [row.number for row in kept],
         job.padding is not None,
-        (*dataset.notes, *job.notes),
+        (*dataset.notes, *job.notes, *late_notes(audit.late, "check")),
     )
 
 

@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterator, Mapping, Sequence
+from collections.abc import Collection, Generator, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 from typing import Any
@@ -15,9 +15,8 @@ import pyarrow as pa
 from padmask.core.columns import judged_columns
 from padmask.core.metadata import read_descriptions
 from padmask.core.padding import Padding
-from padmask.errors import SpecError
+from padmask.errors import SpecError, column_flags, quoted
 from padmask.formats.dataset import Dataset
-from padmask.spec.columns import Column
 from padmask.spec.pad import Side
 from padmask.stream.job import Job, PadRequest, make_job
 from padmask.stream.padding import find_dataset_padding, other_padding_notes
@@ -26,7 +25,6 @@ from padmask.stream.run import Reading
 from padmask.verify.data.columns import (
     audit_columns,
     beside_tokens,
-    find_labels,
     known_pad_values,
     mask_fields,
 )
@@ -92,13 +90,6 @@ def make_audit_job(
         # Rows with bad companions can be inspected.
         columns = judged_columns(dataset.schema(), None) or None
     job = make_job(dataset, replace(asked, columns=columns), keep_others=False, purpose="audit")
-    if with_labels and not columns:
-        labels = find_labels(dataset, job.columns, job.wanted.sequences.field(0))
-        named = [Column(column.name, value=column.value) for column in job.columns]
-        if labels:
-            job = make_job(
-                dataset, replace(asked, columns=[*named, *labels]), keep_others=False, purpose="audit"
-            )
     if padding is not None and padding.mask in [column.name for column in job.columns]:
         raise SpecError(
             f"{dataset.name}: column {padding.mask!r} cannot be both a sequence and its mask. "
@@ -107,13 +98,24 @@ def make_audit_job(
         )
     masks = mask_fields(dataset, beside_tokens(dataset, job.columns, padding))
     values = known_pad_values(job.columns, padding, requested=bool(asked.columns))
-    notes = list(job.beside.notes)
+    notes = [*job.beside.notes, *_ragged_notes(job, {field.name for field in masks}, padding)]
     if padding is not None and not asked.columns:
         notes += other_padding_notes(dataset, padding)
     side_from = ""
     if padding is not None and padding.padding is not None:
         side_from = f"--padding {declared}" if declared is not None else "the file metadata"
     return AuditJob(job, padding, values, masks, unmarked, notes, side_from)
+
+
+def _ragged_notes(job: Job, checked: Collection[str], padding: Padding | None) -> list[str]:
+    """Return a note if columns beside the tokens are not checked, because their lengths differ."""
+    marks = () if padding is None else padding.names
+    names = [name for name in job.beside.ragged if name not in checked and name not in marks]
+    flags = "; ".join(column_flags([name]) for name in names)
+    first = job.columns[0].name
+    return (
+        [f"not checked: {quoted(names)} (lengths differ from {first!r}). To check: {flags}"] if names else []
+    )
 
 
 def _described_files(dataset: Dataset) -> list[str]:

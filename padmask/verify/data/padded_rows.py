@@ -51,6 +51,7 @@ def audit_padded_rows(
     for rows in all_rows:
         batch, values, bad = rows.batch, rows.ragged, rows.bad
         audit.add_bad_rows(rows.faults, batch.place)
+        audit.add_late(rows.late)
         places = values[first].lengths
         stated = None if padding.length is None else _read_lengths(batch, padding.length)
         mask, fits = _read_mask(batch, padding, places, stated)

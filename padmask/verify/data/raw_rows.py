@@ -41,9 +41,8 @@ def audit_raw_rows(
         audit.add_bad_rows(rows.faults, rows.batch.place)
         for name in masks:
             audit.add_invalid_masks(rows.wrong_masks(name), rows.batch.place, name)
-            if job.late is None or name in job.late.known:
-                audit.add_bad_rows(rows.later_padding(name), rows.batch.place)
-        audit.add_bad_rows(rows.late_padding(job), rows.batch.place)
+        audit.add_bad_rows(rows.later_padding(job), rows.batch.place)
+        audit.add_late(rows.late)
         columns = {column.name: to_column_dtype(rows.ragged[column.name], column) for column in job.columns}
         ragged = {name: _cut(column, maxlen, job.spec.truncating) for name, column in columns.items()}
         good = ~rows.bad

@@ -10,19 +10,17 @@ import numpy as np
 import pyarrow as pa
 
 from padmask.core.arrow_lists import Flags, null_flags, null_token_rows, with_floats
-from padmask.core.columns import MASK_NAMES, PadColumn
+from padmask.core.columns import PadColumn
 from padmask.core.ragged import Ragged, find_misfits
 from padmask.core.table import read_rows
 from padmask.errors import DataError, Fault
 from padmask.formats.contract import Batch, Chunk, Wanted
 from padmask.spec.pad import FLOAT_DTYPES
 from padmask.stream.job import Job
-from padmask.stream.late_fields import late_zeros
+from padmask.stream.late_fields import later_zeros
 from padmask.stream.ledger import Ledger
 from padmask.stream.rows import options_of
 from padmask.stream.run import Reading
-
-_FIRST_ROWS = "but the first rows have no padding"
 
 # Returns the sequences of a batch by column, and the faults of its rows.
 ReadColumns = Callable[[pa.RecordBatch, Job], tuple[dict[str, Ragged], list[Fault]]]
@@ -37,12 +35,14 @@ class AuditRows:
         ragged: sequences of all rows by column; a bad row has no tokens.
         faults: the first `Fault` of each bad row, in order.
         consumed: bytes of the input read so far, for the progress.
+        late: names of columns beside the tokens that the first rows do not have, and that are not checked.
     """
 
     batch: Batch
     ragged: Mapping[str, Ragged]
     faults: Sequence[Fault]
     consumed: int
+    late: Sequence[str] = ()
 
     @property
     def ledger(self) -> Ledger:
@@ -66,25 +66,13 @@ class AuditRows:
         wrong[nulls] = True
         return np.asarray(wrong & ~self.bad)
 
-    def later_padding(self, name: str) -> list[Fault]:
+    def later_padding(self, job: Job) -> list[Fault]:
         """Return a fault for each good row whose mask marks padding, which the first rows do not have."""
-        column = self.batch.columns.column(name)
-        mask, _ = Ragged.from_mask(column)
-        good = self._fits(mask) & ~self.bad & ~null_token_rows(column)
-        faults = mask.find_faults(mask.values == 0, lambda _: f"the mask is 0, {_FIRST_ROWS}")
-        return [replace(fault, column=name) for fault in faults if good[fault.row]]
-
-    def late_padding(self, job: Job) -> list[Fault]:
-        """Return the same faults for the masks that the first rows of JSON Lines do not have."""
-        if self.batch.objects is None or job.late is None:
-            return []
-        objects, good = self.batch.objects, ~self.bad
-        late = [name for name in job.late.find(objects) if name in MASK_NAMES]
-        lengths = next(iter(self.ragged.values())).lengths
+        lengths, good = next(iter(self.ragged.values())).lengths, ~self.bad
         return [
-            Fault(row, f"the mask contains a 0, {_FIRST_ROWS}", column=name)
-            for name in late
-            for row in late_zeros(objects, name, lengths)
+            Fault(row, "the mask contains a 0, but the first rows have no padding", column=name)
+            for name in job.watched
+            for row in later_zeros(self.batch, name, lengths)
             if good[row]
         ]
 
@@ -122,7 +110,10 @@ def map_audit_rows(
     if padded and dataset.format.is_text:
         # The floats may have been written with any dtype.
         sequences = [field.with_type(with_floats(field.type, pa.float64())) for field in sequences]
-    wanted = Wanted(pa.schema([*sequences, *marks]), dtype_requested=job.wanted.dtype_requested)
+    fields = {field.name: field for field in (*sequences, *marks)}
+    wanted = Wanted(
+        pa.schema(fields.values()), dtype_requested=job.wanted.dtype_requested, optional=job.wanted.optional
+    )
     read: ReadColumns = _read_padded if padded else _read_raw
 
     def take(chunk: Chunk) -> AuditRows:
@@ -136,7 +127,9 @@ def map_audit_rows(
                 remedy="Fix the row.",
                 options=options_of(first, job),
             )
-        return rows
+        if job.late is None or not job.late.reported:
+            return rows
+        return replace(rows, late=[name for name in job.late.find(rows.batch) if name not in names])
 
     return reading.map_chunks(phase, wanted, take)
 

@@ -182,6 +182,7 @@ class Audit:
         self._range: dict[str, tuple[int, int]] = {}
         self._pads: dict[str, Any] = {}
         self._short = ShortRows(EXAMPLES)
+        self._late: set[str] = set()
 
     def id_range(self, name: str) -> tuple[int, int] | None:
         """Return the smallest and largest token of an integer column; None if the column has no tokens."""
@@ -190,6 +191,15 @@ class Audit:
     def pad_value(self, name: str) -> Any:
         """Return the pad value found in padded positions, for a column with an unknown pad value."""
         return self._pads.get(name)
+
+    @property
+    def late(self) -> list[str]:
+        """Names of unchecked columns beside the tokens that the first rows do not have."""
+        return sorted(self._late)
+
+    def add_late(self, names: Iterable[str]) -> None:
+        """Add names of such columns."""
+        self._late |= set(names)
 
     def join(self, later: Audit) -> None:
         """Add the findings of another object that checked later raw rows of the same columns.
@@ -212,6 +222,7 @@ class Audit:
             self._used[name] = own = _extend_to(self._used.get(name), len(used) - 1)
             own[: len(used)] |= used
         self._short.join(later._short)
+        self._late |= later._late
 
     def copy(self) -> Audit:
         """Return an independent copy of the findings so far."""
@@ -220,6 +231,7 @@ class Audit:
         same._used = {name: used.copy() for name, used in self._used.items()}
         same._range, same._pads = dict(self._range), dict(self._pads)
         same._short = self._short.copy()
+        same._late = set(self._late)
         return same
 
     def findings(self) -> list[Finding]:
