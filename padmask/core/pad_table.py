@@ -12,7 +12,7 @@ from padmask.core.arrow_lists import select_rows
 from padmask.core.columns import choose_columns, find_vector_sizes
 from padmask.core.companions import choose_together, list_names, own_groups
 from padmask.core.first_rows import FirstRows
-from padmask.core.keep_ends import Ends, check_end_columns, find_large_ends, read_ends
+from padmask.core.keep_ends import Ends, find_large_ends, read_ends
 from padmask.core.later_masks import check_ones, later_zero, padded_rows
 from padmask.core.length_stats import LengthStats
 from padmask.core.metadata import groups_to_keep
@@ -21,7 +21,7 @@ from padmask.core.plan import Plan, Positions, make_plan, needs_lengths
 from padmask.core.planners import make_segments
 from padmask.core.ragged import Ragged
 from padmask.core.table import ColumnGroup, pad_rows, padded_schema, read_rows
-from padmask.core.windows import check_windows
+from padmask.core.windows import check_cuts
 from padmask.errors import DataError, Fault, Place, SpecError
 from padmask.spec.checks import or_default
 from padmask.spec.columns import Columns
@@ -76,8 +76,7 @@ def pad_table(
     check_names(
         schema, [column for group in groups for column in group.columns], choice.mask, choice.replaced
     )
-    check_end_columns(schema, spec)
-    check_windows(schema.names, groups[0].columns, spec, choice.mask)
+    check_cuts(schema, groups[0].columns, spec, choice.mask)
     # Vectors must have the same length in all chunks of the table.
     groups = [replace(group, columns=find_vector_sizes(group.columns, batches)) for group in groups]
     read: list[dict[str, Ragged]] = []
