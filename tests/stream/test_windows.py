@@ -193,6 +193,94 @@ def test_bad_windows_are_not_joined(tmp_path, number, change):
     assert result.ledger.balanced
 
 
+def write_windows(tmp_path, changes, suffix="jsonl"):
+    rows = [row | change for row, change in zip(WINDOWS, changes, strict=True)]
+    path = tmp_path / f"windows.{suffix}"
+    if suffix == "jsonl":
+        path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    else:
+        pq.write_table(pa.Table.from_pylist(rows), path)
+    return path
+
+
+@pytest.mark.parametrize("batch_rows", [1, 2, 100])
+@pytest.mark.parametrize("number", [1, 2, 3])
+def test_rows_without_a_bad_window(tmp_path, number, batch_rows):
+    # The last window is bad, so the windows before it are not the whole row.
+    changes = [{"mask": [True, False, True]} if i == number else {} for i in range(4)]
+    rejects, output = tmp_path / "rejects.jsonl", tmp_path / "out.jsonl"
+    files = FileOptions(rejects=str(rejects), batch_rows=batch_rows)
+    result = unpad_file(write_windows(tmp_path, changes), output, on_error="skip", files=files)
+    assert [row["ids"] for row in read(output)] == [[1, 2]]
+    assert result.ledger.rows_rejected == len(read(rejects)) == 3
+    assert result.ledger.balanced
+
+
+@pytest.mark.parametrize("suffix", ["jsonl", "parquet"])
+@pytest.mark.parametrize("value", [1.5, "a", [1, 2], {"b": [3]}], ids=str)
+def test_other_fields_must_be_equal(tmp_path, suffix, value):
+    output = tmp_path / "out.parquet"
+    source = write_windows(tmp_path, [{"x": value}] * 4, suffix)
+    unpad_file(source, output, columns="ids")
+    assert [row["x"] for row in read(output)] == [value] * 2
+    source = write_windows(tmp_path, [*[{"x": value}] * 3, {"x": None}], suffix)
+    with pytest.raises(DataError) as caught:
+        unpad_file(source, output, columns="ids")
+    assert (caught.value.column, caught.value.place.number) == ("x", 4 if suffix == "jsonl" else 3)
+    if suffix == "parquet":
+        with pytest.raises(DataError, match="Row 3, column 'x'"):
+            unpad_table(pq.read_table(source), "ids")
+
+
+def test_nan_equals_nan_in_windows(tmp_path):
+    source = write_windows(tmp_path, [{"x": [float("nan"), 1.0]}] * 4, "parquet")
+    assert unpad_table(pq.read_table(source), "ids")["ids"].to_pylist() == [[1, 2], [3, 4, 5, 6, 9]]
+
+
+@pytest.mark.parametrize("suffix", ["jsonl", "parquet"])
+@pytest.mark.parametrize("target", ["jsonl", "parquet"])
+def test_kept_lengths_are_those_of_rows(tmp_path, suffix, target):
+    source = write_windows(tmp_path, [{"n": n} for n in (2, 3, 3, 3)], suffix)
+    output, spec = (
+        tmp_path / f"out.{target}",
+        UnpadSpec(length_column="n", mask_column="mask", keep_mask=True),
+    )
+    unpad_file(source, output, spec=spec)
+    assert [row["n"] for row in read(output)] == [len(row["ids"]) for row in read(output)] == [2, 5]
+    if suffix == "parquet":
+        assert unpad_table(pq.read_table(source), spec=spec)["n"].to_pylist() == [2, 5]
+
+
+def test_limit_could_cut_windows(tmp_path):
+    source, files = write_windows(tmp_path, [{}] * 4), FileOptions(limit=2)
+    with pytest.raises(SpecError) as caught:
+        unpad_file(source, tmp_path / "out.jsonl", files=files)
+    assert caught.value.options == ("limit", "join_windows")
+    spec = UnpadSpec(join_windows=False)
+    assert unpad_file(source, tmp_path / "out.jsonl", spec=spec, files=files).ledger.rows_written == 2
+
+
+def test_unusable_windows_are_reported(tmp_path):
+    source = write_windows(tmp_path, [{"window": 0.5}] * 4)
+    note = "windows are not joined, because column 'window' has the type double"
+    assert note in unpad_file(source, tmp_path / "out.jsonl").notes
+    assert unpad_file(source, tmp_path / "out.jsonl", spec=UnpadSpec(join_windows=False)).notes == ()
+    table = pad_table(pa.table({"ids": [[1, 2, 3]]}), spec=PadSpec(maxlen=2, windows=WindowSpec()))
+    with pytest.warns(UserWarning, match="has no column 'source_stop'"):
+        assert unpad_table(table.drop_columns(["source_stop"]))["ids"].to_pylist() == [[1, 2], [3]]
+
+
+def test_windows_of_one_of_two_masks(tmp_path):
+    table = pad_table(
+        pa.table({"tokens": [[1, 2]], "frames": [[1, 2, 3, 4, 5]]}), "tokens", PadSpec(maxlen=3)
+    )
+    spec, mask = PadSpec(maxlen=2, windows=WindowSpec()), MaskSpec(column="frames_mask")
+    padded = pad_table(table, "frames", spec, mask)
+    assert unpad_table(padded).to_pylist() == [{"tokens": [1, 2], "frames": [1, 2, 3, 4, 5]}]
+    with pytest.warns(UserWarning, match="windows are not joined"):
+        assert unpad_table(padded, "tokens")["tokens"].to_pylist() == [[1, 2]] * 3
+
+
 def test_windows_can_stay(tmp_path):
     (tmp_path / "in.jsonl").write_text("".join(json.dumps(row) + "\n" for row in WINDOWS))
     unpad_file(tmp_path / "in.jsonl", tmp_path / "out.jsonl", spec=UnpadSpec(join_windows=False))
