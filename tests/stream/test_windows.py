@@ -23,6 +23,7 @@ from padmask import (
     SpecError,
     UnpadSpec,
     WindowSpec,
+    pad,
     pad_file,
     pad_table,
     unpad_file,
@@ -331,6 +332,14 @@ def test_new_labels_need_a_label_column(tmp_path):
         pad_table(table, "ids", spec)
     assert (caught.value.options, "-c ids -c NAME=-100" in str(caught.value)) == (("window_labels",), True)
     assert pad_table(table, ["ids", "tags=-100"], spec)["tags"].to_pylist() == [[4, 5], [6, -100]]
+
+
+@pytest.mark.parametrize("spec", [PadSpec(keep_first=1), PadSpec(windows=WindowSpec())], ids=repr)
+def test_longest_cuts_no_row(spec):
+    for call in (lambda: pad([[1, 2], [3]], spec), lambda: pad_table(pa.table({"ids": [[1]]}), spec=spec)):
+        with pytest.raises(SpecError) as caught:
+            call()
+        assert "maxlen" in caught.value.options
 
 
 def test_empty_json_lines_have_no_ends(tmp_path):
