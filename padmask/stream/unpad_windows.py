@@ -31,10 +31,14 @@ def group_windows(parts: Iterable[UnpadRows]) -> Iterator[UnpadRows]:
     """Regroup windows so that all windows of a row are in one part."""
     held: list[UnpadRows] = []
     for part in parts:
-        if held and held[-1].batch.source != part.batch.source:
-            yield _concat(held)
-            held = []
         assert part.windows is not None
+        if held and held[-1].batch.source != part.batch.source:
+            rows = _concat(held)
+            if part.windows.places.numbers[:1].any():
+                # The last row of the file before may continue in this file.
+                rows = replace(rows, gaps=np.append(rows.gaps, len(rows.batch)))
+            yield rows
+            held = []
         firsts = np.flatnonzero(part.windows.places.numbers == 0)
         if not len(firsts):
             held.append(part)
@@ -58,7 +62,7 @@ def join_windows(part: UnpadRows, job: UnpadJob, on_error: OnError) -> UnpadRows
     found = _find_differences(part.batch, part.windows, job.may_differ)
     # Gaps before the first window belong to another file.
     for row in part.gaps[part.gaps > 0] - 1:
-        reason = f"the bad row after {part.windows.name(row)} may be its next window"
+        reason = f"the row after {part.windows.name(row)} cannot be joined, and may be its next window"
         found.append(Fault(int(row), reason))
     plan = plan_join(part.windows, part.segments.counts, found)
     if plan.faults:

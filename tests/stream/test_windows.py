@@ -217,6 +217,15 @@ def test_rows_without_a_bad_window(tmp_path, number, batch_rows):
     assert result.ledger.balanced
 
 
+def test_rows_that_continue_in_another_file(tmp_path):
+    for name, rows in {"a": WINDOWS[:3], "b": WINDOWS[3:], "c": WINDOWS[:1]}.items():
+        (tmp_path / f"{name}.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    inputs, output = [tmp_path / f"{name}.jsonl" for name in "abc"], tmp_path / "out.jsonl"
+    result = unpad_file(inputs, output, on_error="skip")
+    assert [row["ids"] for row in read(output)] == [[1, 2], [1, 2]]
+    assert (result.ledger.rows_rejected, result.ledger.balanced) == (3, True)
+
+
 @pytest.mark.parametrize("suffix", ["jsonl", "parquet"])
 @pytest.mark.parametrize("value", [1.5, "a", [1, 2], {"b": [3]}], ids=str)
 def test_other_fields_must_be_equal(tmp_path, suffix, value):
