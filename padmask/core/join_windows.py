@@ -163,8 +163,17 @@ def plan_join(windows: RowWindows, lengths: Positions, found: Iterable[Fault] = 
     fits &= is_first | ((places.starts <= reached) & (places.stops > reached))
     # A row with one window is not cut, so it has no kept ends.
     alone = is_first & is_last & (lengths != sizes)
+    # The next window, but of another row: one of the two row numbers is wrong.
+    strays = is_first & (places.numbers > 0) & (places.numbers == places.numbers[before] + 1)
+    strays &= (places.starts <= places.stops[before]) & (places.stops > places.stops[before])
+    strayed = np.append(strays[1:], False)[:total]
     causes = {fault.row: fault for fault in found}
-    for wrong, text in ((~fits, _NO_MATCH), (alone & fits, _LACKS_LATER), (~follows, _LACKS_EARLIER)):
+    for wrong, text in (
+        (strayed, _STRAYED),
+        (~fits, _NO_MATCH),
+        (alone & fits, _LACKS_LATER),
+        (~follows, _LACKS_EARLIER),
+    ):
         for row in np.flatnonzero(wrong).tolist():
             causes[row] = Fault(row, text.format(window=windows.name(row)))
     causes = {row: causes[row] for row in sorted(causes)}
@@ -178,6 +187,7 @@ def plan_join(windows: RowWindows, lengths: Positions, found: Iterable[Fault] = 
 
 _NO_MATCH = "{window} does not have the tokens that its columns describe"
 _LACKS_LATER = "the windows after {window} are missing or in another place"
+_STRAYED = "{window} is followed by the next window of another source row"
 _LACKS_EARLIER = "a window before {window} is missing or in another place"
 
 
