@@ -1,7 +1,7 @@
-"""Choose the columns to pad together, including companions, and the input mask that the new mask replaces.
+"""Choose the columns to pad together, and the input mask that the new mask replaces.
 
-Companions are columns such as `labels`, which tokenizers and trainers write in addition to the ids. If no
-columns are requested, the companions are padded together with the ids. Each companion has its own pad value.
+A companion is a column such as `labels`, which tokenizers and trainers write in addition to the ids. If no
+columns are requested, companions are padded together with the ids. Each companion has its own pad value.
 """
 
 from __future__ import annotations
@@ -53,9 +53,10 @@ class ColumnChoice:
         mask: mask to add. If it replaces a mask of the input, it has the name and dtype of that mask.
         replaced: name of the input mask that the new mask replaces; None if no mask is replaced.
         alike: names of list columns that are not padded but have the same lengths as the padded columns.
-        ragged: names of columns that are not padded because their lengths differ, although they usually have
-            one value for each token.
-        watched: names of masks in which a 0 in a later row means that the row is padded. They may be missing.
+        ragged: names of columns that usually have one value per token, but have other lengths here. They
+            are not padded.
+        watched: names of masks in which a 0 in a later row means that the row is padded. The input may not
+            have them.
     """
 
     columns: Sequence[Column]
@@ -77,12 +78,12 @@ class ColumnChoice:
 
 
 def dropped_columns(replaced: str | None, mask: MaskSpec) -> tuple[str, ...]:
-    """Return the names of the columns to leave out: a replaced mask, if the new mask has a different name."""
+    """Return the columns that are not written: the replaced mask if the new mask has another name."""
     return () if replaced is None or replaced in mask.names else (replaced,)
 
 
 def mask_of_ones(replaced: str | None, mask: MaskSpec) -> str | None:
-    """Return the name of the replaced mask, unless its padding counts as tokens."""
+    """Return the replaced mask, which must contain only ones; None if it may contain zeros."""
     return None if mask.allow_padded else replaced
 
 
@@ -110,9 +111,9 @@ def choose_together(
         spec: how to pad.
         mask: the requested mask.
         rows: the first rows of the list columns.
-        padded: name of the mask of padded input, whose padding counts as tokens; None if the input is not
-            padded.
-        ones: whether the `attention_mask` contains only ones. If None, `rows` determine this.
+        padded: name of the mask of padded input. All positions of such input count as tokens. None if the
+            input is not padded.
+        ones: whether the `attention_mask` contains only ones. If None, this is found from `rows`.
 
     Raises:
         SpecError: a column is missing or requested twice, or there is no default column.
@@ -162,7 +163,7 @@ def choose_together(
 
 
 def is_companion(field: pa.Field) -> bool:
-    """Return whether a column is a companion of the ids, according to its name and type.
+    """Return whether a column has the name and the type of a companion of the ids.
 
     >>> is_companion(pa.field("labels", pa.list_(pa.int64()))), is_companion(pa.field("labels", pa.int64()))
     (True, False)
@@ -177,7 +178,7 @@ def is_companion(field: pa.Field) -> bool:
 
 
 def _companion(field: pa.Field, spec: PadSpec) -> Column:
-    """Return a companion to pad. A dtype for all columns is used only if the companion supports it."""
+    """Return a companion to pad. It gets the dtype for all columns only if its values fit this dtype."""
     kind, value = kind_of(field.type), COMPANIONS[field.name]
     asked = asked_dtype(None, spec)
     fits = asked is None or (
@@ -197,7 +198,7 @@ def is_per_token(field: pa.Field) -> bool:
 
 
 def _take_place(mask: MaskSpec, replaced: str, type_: pa.DataType) -> MaskSpec:
-    """Return the mask to add. By default, it has the name and dtype of the input mask that it replaces."""
+    """Return the mask to add. By default, it has the name and the dtype of the replaced mask."""
     named = mask.column != "mask" if mask.named is None else mask.named
     name = mask.column if named or mask.column is None else replaced
     if name != replaced:
@@ -213,7 +214,7 @@ def _mask_dtype(type_: pa.DataType) -> str:
 
 
 def list_names(schema: pa.Schema) -> list[str]:
-    """Return the names of the sequence columns. Names that several columns share are left out."""
+    """Return the names of the sequence columns. A name that several columns share is omitted."""
     once = _unique_names(schema)
     return [field.name for field in schema if field.name in once and is_sequence(field.type)]
 
@@ -225,7 +226,7 @@ def _unique_names(schema: pa.Schema) -> set[str]:
 def own_groups(
     schema: pa.Schema, asked: Columns, spec: PadSpec, mask: MaskSpec
 ) -> list[tuple[Column, PadSpec, MaskSpec]]:
-    """Return the columns with separate lengths, each with its padding options and its mask.
+    """Return the columns with their own lengths, each with its padding options and its mask.
 
     >>> schema = pa.schema([("input_ids", pa.list_(pa.int64())), ("labels", pa.list_(pa.int64()))])
     >>> [(column, own, _)] = own_groups(schema, None, PadSpec(own_lengths={"labels": 8}), MaskSpec())
@@ -233,7 +234,7 @@ def own_groups(
     (-100, 8)
 
     Raises:
-        SpecError: a column is missing, or a mask is requested for a column without a separate length.
+        SpecError: a column is missing, or a mask is requested for a column without its own length.
     """
     names, masks = [name for name, _ in spec.own_lengths], dict(mask.own)
     for name in masks:

@@ -40,15 +40,16 @@ class FirstRows:
     (True, True)
 
     Args:
-        lengths: by list column, the length of each row, int64, shape (rows,); -1 for null or for a row with
-            a null token.
-        zeros: by column that may be a mask, whether each row contains a 0, bool, shape (rows,).
-        ones: names of the columns that may be masks and contain only 1.
+        lengths: by name of each list column, the length of each row, int64, shape (rows,). The length is -1
+            if the row is null or contains a null token.
+        zeros: by name of each column that may be a mask, flags of the rows that contain a 0, bool, shape
+            (rows,).
+        ones: names of the columns that may be masks and contain only ones.
         empty: names of the columns whose rows are all null.
         real: by column that may be a mask and has one run of real tokens at the start or the end of each
             row: start and number of the real tokens of each row, int64, shape (rows, 2). Other columns are
             missing.
-        ends: by list column, the tokens that most rows start and end with.
+        ends: by name of each list column, the tokens with which most rows start and end.
     """
 
     lengths: Mapping[str, Positions]
@@ -86,7 +87,7 @@ class FirstRows:
         )
 
     def have_same_lengths(self, first: str, other: str) -> bool:
-        """Return whether two columns have the same length in each row where neither column is null."""
+        """Return whether two columns have the same length in each row. Null rows do not count."""
         if first not in self.lengths or other not in self.lengths:
             return False
         lengths, others = self.lengths[first], self.lengths[other]
@@ -99,7 +100,7 @@ class FirstRows:
         return bool((known == known[:1]).all())
 
     def have_values(self, name: str) -> bool:
-        """Return whether any row of a column has a value, which may be an empty list."""
+        """Return whether any row of a column is not null. An empty list is not null."""
         return name in self.lengths and name not in self.empty
 
     def have_tokens(self, name: str) -> bool:
@@ -107,13 +108,13 @@ class FirstRows:
         return name in self.lengths and bool((self.lengths[name] > 0).any())
 
     def show_padding(self, mask: str, column: str) -> bool:
-        """Return whether a mask contains a 0 in a row where the mask is as long as the row of a column."""
+        """Return whether a mask contains a 0 in a row in which the mask is as long as the other column."""
         if mask not in self.zeros or column not in self.lengths:
             return False
         return bool((self.zeros[mask] & (self.lengths[mask] == self.lengths[column])).any())
 
     def mark_other_padding(self, other: str, mask: str | None) -> bool:
-        """Return whether a column may be a mask that marks other padding than a mask does.
+        """Return whether a column may be a mask and marks other padding than the mask `mask`.
 
         Args:
             other: name of the column.
@@ -127,14 +128,14 @@ class FirstRows:
         return bool((self.real[mask] != self.real[other])[both].any())
 
     def are_ones(self, mask: str, column: str) -> bool:
-        """Return whether a mask contains only ones, and is as long as a column in each row."""
+        """Return whether a mask contains only ones and is as long as another column in each row."""
         return mask in self.ones and self.have_same_lengths(column, mask)
 
 
 def _known_lengths(column: pa.Array) -> Positions:
-    """Return the length of each row, -1 for a row that is null or contains a null token.
+    """Return the length of each row. The length is -1 if the row is null or contains a null token.
 
-    The reader of JSON Lines returns a null row for both, so all formats agree.
+    The reader of JSON Lines returns a null row in both cases, so all formats have the same result.
     """
     unknown = null_flags(without_wrappers(column)) | null_token_rows(column)
     known: Positions = np.where(unknown, -1, list_lengths(column)[0])

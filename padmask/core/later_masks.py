@@ -1,4 +1,4 @@
-"""Masks without padding in the first rows: find the padding that later rows have, and report it."""
+"""Find padding in later rows, for masks without padding in the first rows."""
 
 from __future__ import annotations
 
@@ -24,8 +24,8 @@ def watched_masks(
 ) -> tuple[str, ...]:
     """Return the names of masks in which a 0 in a later row means that the row is padded.
 
-    The first rows of such a mask contain no 0, have no mask, or do not have the column. A mask with a 0 that
-    does not pad the columns belongs to other columns, as does a mask in the metadata.
+    Such a mask contains no 0 in the first rows, or has no values there, or is missing. A mask with a 0 that
+    does not mark the padding of the columns belongs to other columns. So does a mask in the metadata.
 
     >>> rows = FirstRows.of([pa.record_batch({"ids": [[7]], "mask": [[1]], "padding_mask": [[1, 0]]})])
     >>> watched_masks(pa.schema([]), rows, MaskSpec(), ["ids"])
@@ -35,7 +35,7 @@ def watched_masks(
         schema: columns of the input, with metadata.
         rows: the first rows of the list columns.
         mask: the mask to add.
-        known: names of columns that are padded, or whose values are checked anyway.
+        known: names of columns that are padded or checked.
     """
     if mask.allow_padded:
         return ()
@@ -57,7 +57,7 @@ def padded_rows(column: pa.Array, lengths: Positions) -> list[int]:
     [1]
 
     Args:
-        column: the column. A column that is not a mask has no such rows.
+        column: the column. If it is not a mask, the result is empty.
         lengths: number of tokens in each row, shape (rows,).
     """
     if not is_mask(column.type):
@@ -79,7 +79,7 @@ def check_ones(column: pa.Array, lengths: Positions, name: str) -> tuple[int | N
 
     Returns:
         The first row that contains a 0, or None; and a `Fault` for each row with values other than 0 and 1,
-        or with a different number of values than tokens.
+        or with another number of values than tokens.
     """
     mask, odd = Ragged.from_mask(column)
     null = null_flags(without_wrappers(column))
@@ -95,7 +95,7 @@ def check_ones(column: pa.Array, lengths: Positions, name: str) -> tuple[int | N
 
 
 def later_zero(place: Place, mask: str) -> PaddedError:
-    """Return the error for a 0 in a mask that does not mark padding in the first rows."""
+    """Return the error for a 0 in a mask without padding in the first rows."""
     return PaddedError(
         f"the mask contains a 0, but the first {FIRST_ROWS:,} rows have no padding",
         place=place,

@@ -1,4 +1,4 @@
-"""Describe the columns that `unpad` leaves as they are, although they are padded or may be padded."""
+"""Describe the columns that `unpad` does not change although they are padded or may be padded."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from padmask.errors import DataError, column_flags, quoted
 
 @dataclass(frozen=True)
 class StillPadded:
-    """The columns that `unpad` leaves as they are.
+    """The columns that `unpad` does not change.
 
     Args:
         alike: columns that have the padded lengths of the unpadded columns. Each has the command-line options
@@ -46,7 +46,7 @@ def find_still_padded(
     requested: bool,
     read_first: Callable[[], FirstRows],
 ) -> StillPadded:
-    """Find the columns that `unpad` leaves as they are. If metadata describe the padding, only they count.
+    """Find the padded columns that `unpad` does not change, from the metadata, else from the first rows.
 
     Args:
         schema: columns of the input.
@@ -101,7 +101,7 @@ def _notes(found: Mapping[str, str | None], job: UnpadJob) -> list[str]:
 
 
 def _flags(name: str, mask: str | None, job: UnpadJob) -> str:
-    """Return the options that unpad a column, together with the others if they have the same mask."""
+    """Return the options that unpad a column. Columns with the same mask are unpadded together."""
     together = column_flags([*(column for column in job.columns if column != job.mask), name])
     if mask is not None and mask == job.mask:
         return together
@@ -127,7 +127,7 @@ def _find_alike(schema: pa.Schema, job: UnpadJob, taken: Collection[str], rows: 
 def _find_padded(
     schema: pa.Schema, job: UnpadJob, taken: Collection[str], rows: FirstRows
 ) -> dict[str, str | None]:
-    """Return the columns that look padded, each with the mask that marks its padding; None if unknown.
+    """Return the columns that look padded, each with its mask (None if unknown).
 
     A column looks padded if a mask contains a 0 in a row that is as long as the row of the column, or if its
     name is usual for tokens and all its rows have one length of at least 2.
@@ -135,7 +135,7 @@ def _find_padded(
     Args:
         schema: columns of the input.
         job: the columns to unpad, which have the lengths of the mask of the job.
-        taken: names of the columns that are unpadded, and of those that mark their padding.
+        taken: names of the columns that are unpadded, and of their mask and length columns.
         rows: the first rows of the list columns.
     """
     fields = {

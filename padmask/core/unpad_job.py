@@ -1,4 +1,4 @@
-"""Choose the columns to unpad, and the columns that mark their padding: `UnpadJob`."""
+"""Choose the columns to unpad, and their mask and length columns: `UnpadJob`."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ from padmask.spec.windows import WINDOW_COLUMNS
 
 @dataclass(frozen=True)
 class UnpadJob:
-    """The columns to unpad, and the columns that mark their padding.
+    """The columns to unpad, and their mask and length columns.
 
     Args:
         columns: names of the columns to unpad.
@@ -39,14 +39,14 @@ class UnpadJob:
         length: name of the length column; None if there is no length column.
         padding: side of the padding, used only if there is no mask.
         dropped: names of the columns to leave out of the output.
-        also: jobs for columns whose padding other mask or length columns mark.
-        left: names of the columns that stay padded, although the mask or the length column marks their
-            padding. These columns are then in the output, and stay unchanged.
+        also: jobs for the columns that have other mask or length columns.
+        left: names of the columns that stay padded although the job has their mask or length column. The
+            mask and length columns are then written unchanged.
         windows: whether to join windows.
         unjoined: why windows are not joined, although the user did not ask to keep them; empty if they are
             joined, or if there are none.
-        unsure: names of the columns that stay as they are, because another mask may mark their padding. Each
-            has the name of this mask.
+        unsure: names of the columns that are not changed because another mask may mark their padding, with
+            the name of this mask.
     """
 
     columns: tuple[str, ...]
@@ -74,7 +74,7 @@ class UnpadJob:
 
     @property
     def all_left(self) -> tuple[str, ...]:
-        """Names of the columns that stay padded, although a mask or length column of the jobs marks them."""
+        """Names of the columns that stay padded although their mask or length column is used."""
         return tuple(name for job in (self, *self.also) for name in job.left)
 
     @property
@@ -119,7 +119,7 @@ def find_padded_groups(
         DataError: required metadata are not valid.
         PaddedError: the files are not padded in the same way.
     """
-    groups = [] if spec.mask_column or spec.length_column else _padded_groups(files, columns)
+    groups = [] if spec.mask_column or spec.length_column else groups_with_marks(files, columns)
     if len(groups) < 2:
         return [(columns, find_removable_padding(files, columns, spec, first_rows, judged))]
     if not columns:
@@ -128,7 +128,7 @@ def find_padded_groups(
     return [(names, find_removable_padding(files, names, spec)) for names in groups]
 
 
-def _padded_groups(files: Mapping[str, pa.Schema], columns: Sequence[str]) -> list[list[str]]:
+def groups_with_marks(files: Mapping[str, pa.Schema], columns: Sequence[str]) -> list[list[str]]:
     """Return the padded columns of each mask, from the metadata of the first padded file."""
     try:
         described = next(iter(read_groups(files).values()), [])
@@ -200,8 +200,7 @@ def choose_unpad_job(
         columns: names of the requested columns. If empty, the padded columns.
         spec: how the padding is marked.
         found: the padding, as `find_removable_padding` returns it.
-        read_first: function that returns the first rows of all list columns; if None, companions are left
-            out.
+        read_first: function that returns the first rows of all list columns; if None, companions are omitted.
 
     Raises:
         SpecError: a column is missing or has the wrong type, or no column marks the padding.
@@ -219,7 +218,7 @@ def choose_unpad_job(
         )
     # The metadata list all columns with the same mask. Without metadata, the first rows decide.
     rows = None if found.values or read_first is None else read_first()
-    unsure = {} if rows is None else _unsure_columns(schema, found, columns, rows)
+    unsure = {} if rows is None else unsure_columns(schema, found, columns, rows)
     padded = list(columns) or _padded_columns(schema, found, rows, unsure)
     left = _left_columns(schema, found, padded, rows, unsure)
     if spec.keep_mask and found.mask is not None and found.mask not in padded and not left:
@@ -247,7 +246,7 @@ def find_removable_padding(
         spec: how the padding is marked.
         first_rows: function that returns the first rows of a mask column; if None, a column with the name of
             a mask counts as a mask.
-        judged: names of the columns that a mask may apply to.
+        judged: names of the columns to which a mask may belong.
 
     Raises:
         DataError: required metadata are not valid.
@@ -267,7 +266,7 @@ def find_removable_padding(
 
 
 def _refuse_two_sides(found: Padding | None) -> None:
-    """Raise an error if files are padded on different sides, and only lengths mark the padding."""
+    """Raise an error if files without a mask are padded on different sides."""
     sides = {} if found is None or found.mask is not None else found.sides
     first = next(iter(sides), "")
     other = next((name for name, side in sides.items() if side != sides[first]), None)
@@ -315,7 +314,7 @@ def _companions_of(
 def _left_columns(
     schema: pa.Schema, found: Padding, padded: Sequence[str], rows: FirstRows | None, unsure: Collection[str]
 ) -> tuple[str, ...]:
-    """Return the columns that stay padded, although the mask or the length column marks their padding."""
+    """Return the columns that stay padded although their mask or length column is used."""
     if rows is not None:
         names = _companions_of(padded[0], schema, found, rows, unsure)
         names = [name for name in names if found.mask is not None and rows.show_padding(found.mask, name)]
@@ -333,10 +332,10 @@ def _marks(schema: pa.Schema, found: Padding, name: str) -> bool:
     return any(name in group.values and {group.mask, group.length} & {*found.names} for group in groups)
 
 
-def _unsure_columns(
+def unsure_columns(
     schema: pa.Schema, found: Padding, columns: Sequence[str], rows: FirstRows
 ) -> dict[str, str]:
-    """Return the columns that another mask may mark, each with this mask. Requested columns are left out.
+    """Return the columns to which another mask may belong, each with this mask. Omit requested columns.
 
     Such a mask has the lengths of the padded columns, marks padding at one end of each row, and differs from
     the mask of the padded columns. If its name contains the name of a column, it marks only this column.

@@ -216,7 +216,7 @@ def cut_columns(batch: pa.RecordBatch, segments: Sequence[Segments], job: UnpadJ
 
     Args:
         batch: the padded rows.
-        segments: positions of the tokens, for the job and for each job in `job.also`.
+        segments: positions of the tokens of `job`, then of each job in `job.also`.
         job: columns to unpad, and columns to leave out.
     """
     arrays = {
@@ -230,7 +230,7 @@ def cut_columns(batch: pa.RecordBatch, segments: Sequence[Segments], job: UnpadJ
 def cut_and_join_columns(
     batch: pa.RecordBatch, segments: Sequence[Segments], job: UnpadJob, joined: JoinPlan
 ) -> pa.RecordBatch:
-    """Return the batch without its padding, with its windows joined. The arguments are as in `cut_columns`.
+    """Return the batch without its padding and with joined windows. The arguments are as in `cut_columns`.
 
     Args:
         batch, segments, job: as in `cut_columns`.

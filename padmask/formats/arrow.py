@@ -56,7 +56,8 @@ def arrow_errors(source: Source, kind: str) -> Iterator[None]:
         remedy = "Check that the file is complete."
         if start.lstrip()[:1] == b"{":
             text = DEFAULT_FORMAT
-            remedy = f"If the file is {text.title}, rename it, or use --input-format {text.name}."
+            ways = f"use the suffix {text.suffixes[0]} or --input-format {text.name}"
+            remedy = f"If the file is {text.title}, {ways}."
         raise other or kind_of_error(
             f"{source.name}: not a readable {kind}: {short_arrow_error(error)}. {remedy}",
             options=["input_format"],
@@ -64,7 +65,7 @@ def arrow_errors(source: Source, kind: str) -> Iterator[None]:
 
 
 def _first_bytes(source: Source) -> bytes:
-    """Return the first bytes of a file; none if the file cannot be read."""
+    """Return the first bytes of a file; an empty bytes object if the file cannot be read."""
     try:
         return source.first_bytes()
     except AccessError:
@@ -91,7 +92,7 @@ def short_arrow_error(error: Exception) -> str:
 
 
 def check_batch(batch: pa.RecordBatch) -> None:
-    """Raise an Arrow error if a batch is corrupt, because reading it could crash the process."""
+    """Raise an Arrow error if a batch is corrupt. A corrupt batch could crash the process."""
     for field, column in zip(batch.schema, batch.columns, strict=True):
         try:
             column.validate(full=True)
@@ -100,7 +101,7 @@ def check_batch(batch: pa.RecordBatch) -> None:
 
 
 def checked_schema(schema: pa.Schema) -> pa.Schema:
-    """Check that the names in a schema can be decoded and its types are supported, and return the schema."""
+    """Return the schema. Raise an error if its names cannot be decoded or its types are not supported."""
     _ = schema.names
     for field in schema:
         try:
@@ -116,8 +117,8 @@ def file_bounds(raw: Any) -> tuple[int, int]:
     """Return two offsets in an IPC file: the end of the last message, and the start of the footer.
 
     The footer is a flatbuffer, and pyarrow does not expose its blocks:
-    https://arrow.apache.org/docs/format/Columnar.html#ipc-file-format. Polars writes dictionaries after the
-    batches that use them.
+    https://arrow.apache.org/docs/format/Columnar.html#ipc-file-format. The last message may be a dictionary,
+    because Polars writes dictionaries after the batches that use them.
 
     Args:
         raw: a file that pyarrow can open.
@@ -151,7 +152,7 @@ def _block_ends(footer: bytes, field: int) -> list[int]:
 
 
 def _schema_end(raw: Any) -> int:
-    """Return the end offset of the schema message, which follows the magic bytes and the message length."""
+    """Return the end offset of the schema message. It starts after the magic bytes and the message length."""
     raw.seek(8)
     mark, length = raw.read(4), raw.read(4)
     if mark == END_MARK[:4]:
@@ -160,7 +161,7 @@ def _schema_end(raw: Any) -> int:
 
 
 class ArrowReader:
-    """Reader for an IPC file, or for one or more concatenated IPC streams."""
+    """Reader for an IPC file or for concatenated IPC streams."""
 
     def __init__(self, source: Source, batch_rows: int | None = None) -> None:
         self._source = source
@@ -245,7 +246,7 @@ class ArrowReader:
         return reader
 
     def _refuse_unlisted_bytes(self, raw: Any) -> None:
-        """Raise an error if the file contains data that the footer does not list, such as an appended file.
+        """Raise an error if the file contains data that its footer does not list, such as an appended file.
 
         Raises:
             UnreadableError: the file contains such data, so rows would be missing.
@@ -260,7 +261,7 @@ class ArrowReader:
             )
 
     def lacks_end(self) -> bool:
-        """Return whether a stream has no end-of-stream marker. Files without this marker cannot be read."""
+        """Return whether a stream has no end-of-stream marker. Return False for a file with a footer."""
         if self._is_file:
             return False
         with self._source.open_arrow() as raw, arrow_errors(self._source, "Arrow file"):
@@ -276,7 +277,7 @@ class ArrowReader:
 
 
 def _padding_of(schema: pa.Schema) -> list[Described] | bytes | None:
-    """Return the padding metadata in a schema, as raw bytes if padmask cannot parse the metadata."""
+    """Return the padding metadata in a schema. If padmask cannot parse them, return the raw bytes."""
     try:
         return read_descriptions(schema.metadata)
     except DataError:
@@ -291,7 +292,7 @@ def cut_batch(chunk: Chunk, rows: int) -> tuple[Chunk, int]:
 
 
 def select_columns(chunk: Chunk, wanted: Wanted) -> Batch:
-    """Return the rows of a chunk with the requested columns, without columns that the input does not have."""
+    """Return the rows of a chunk with the requested columns. Omit columns that the input does not have."""
     data: pa.RecordBatch = chunk.data
     numbers = np.arange(chunk.first, chunk.first + data.num_rows)
     if wanted.others is None:
@@ -359,10 +360,10 @@ def fits_arrow(values: pa.Array) -> bool:
 
 
 def _compact(table: pa.Table) -> pa.Table:
-    """Copy a table to one chunk per column, so that the output bytes depend only on the rows.
+    """Copy a table to one chunk per column. The output bytes then depend only on the rows.
 
-    Without the copy, the record batches would depend on the read size. The last byte of a sliced bitmap would
-    contain bits of the next rows, and null slots would contain arbitrary values.
+    Without the copy, the record batches depend on the read size. The last byte of a sliced bitmap contains
+    bits of the next rows, and null slots contain arbitrary values.
     """
     columns = [pa.concat_arrays([*column.chunks, pa.nulls(0, column.type)]) for column in table.columns]
     rows = np.arange(table.num_rows)
@@ -396,7 +397,7 @@ class _Dictionaries:
 
 
 class RowGroups:
-    """Converter from batches of any size to row groups with a fixed number of rows.
+    """A converter from batches of any size to row groups with a fixed number of rows.
 
     A row group has fewer rows if their text is long. The row groups do not depend on the batch size.
     """
@@ -428,7 +429,7 @@ class RowGroups:
             self._pending, self._count, self._bytes = [], 0, 0
 
     def _join(self, batches: Sequence[pa.RecordBatch]) -> pa.Table:
-        """Join batches to one row group, and remove text that only views in other row groups refer to."""
+        """Join batches to one row group. Remove text to which only views in other row groups refer."""
         table = pa.Table.from_batches(batches, schema=self._schema)
         for i in self._views:
             field = self._schema.field(i)
@@ -437,7 +438,7 @@ class RowGroups:
         return table
 
     def _missing_rows(self, sizes: npt.NDArray[np.int64]) -> int:
-        """Return the number of rows with these sizes that complete the group; 0 if there are too few rows."""
+        """Return the number of rows that complete the row group; 0 if there are too few rows."""
         full = np.flatnonzero(self._bytes + np.cumsum(sizes) >= GROUP_BYTES)
         rows = min(self._rows - self._count, int(full[0]) + 1 if len(full) else len(sizes) + 1)
         return rows if rows <= len(sizes) else 0
@@ -452,7 +453,7 @@ class RowGroups:
 
 
 def _offsets(texts: pa.Array) -> npt.NDArray[np.int64]:
-    """Return the offsets of a string or binary array, without pyarrow.compute, whose import takes 30 ms."""
+    """Return the offsets of a string or binary array without pyarrow.compute, which takes 30 ms to import."""
     if not len(texts):
         return np.zeros(1, dtype=np.int64)
     large = pat.is_large_string(texts.type) or pat.is_large_binary(texts.type)

@@ -13,7 +13,7 @@ def summary(result: PadResult, output: str, rejects: str | None = None) -> list[
     Args:
         result: counts of the run.
         output: path of the output, for display.
-        rejects: path of the rejects file; None if there is none.
+        rejects: path of the `--rejects` file. If None, rejected rows are not written.
 
     Returns:
         Lines of text.
@@ -34,7 +34,7 @@ def summary(result: PadResult, output: str, rejects: str | None = None) -> list[
     if ledger.rows_truncated or ledger.tokens_lost:
         lost = ledger.tokens_lost / ledger.tokens_read if ledger.tokens_read else 0.0
         labels = f", {count(ledger.labels_lost, 'label')} lost" if ledger.labels_lost else ""
-        cut = f"{count(ledger.rows_truncated, 'row')} cut; " if ledger.rows_truncated else ""
+        cut = f"{count(ledger.rows_truncated, 'row')} truncated; " if ledger.rows_truncated else ""
         dropped = "" if ledger.rows_truncated else " in dropped rows"
         lines.append(
             f"{cut}{count(ledger.tokens_lost, 'token')} lost{dropped} "
@@ -66,7 +66,7 @@ def unpad_summary(result: UnpadResult, output: str, rejects: str | None = None) 
     Args:
         result: counts of the run.
         output: path of the output, for display.
-        rejects: path of the rejects file; None if there is none.
+        rejects: path of the `--rejects` file. If None, rejected rows are not written.
 
     Returns:
         Lines of text.
@@ -116,8 +116,8 @@ def warnings(result: PadResult) -> list[str]:
         )
     if ledger.rows_empty:
         lines.append(
-            f"{count(ledger.rows_empty, 'row')} without tokens: fully masked rows give NaN in pooling and "
-            "attention layers. To drop empty rows: --empty-rows drop"
+            f"{count(ledger.rows_empty, 'row')} without tokens, which cause NaN in pooling and attention "
+            "layers. To drop empty rows: --empty-rows drop"
         )
     if result.padding == "pre" and ledger.rows_written:
         lines.append(

@@ -1,4 +1,4 @@
-"""The manifest of an output folder, which lists each shard with its number of rows and its checksum."""
+"""The manifest of an output folder. It lists each shard with its number of rows and its checksum."""
 
 from __future__ import annotations
 
@@ -60,9 +60,9 @@ class ShardRecord:
         ledger: counts of rows and tokens of the shard.
         size: size of the file in bytes.
         sha256: SHA-256 of the file, in hexadecimal.
-        version: text that changes if the input changes.
+        version: version of the input, a text that changes if the input changes.
         fault: reason why the shard was skipped and has no file; empty for a padded shard.
-        late: names of columns with a value for each token that the first rows of the dataset do not have.
+        late: names of columns with one value per token that have no values in the first rows of the dataset.
     """
 
     index: int
@@ -77,7 +77,7 @@ class ShardRecord:
 
     @property
     def rows_refused(self) -> int:
-        """Number of rows that were read and are not in the shard."""
+        """Number of rows that were read but are not in the shard."""
         return self.ledger.rows_dropped + self.ledger.rows_rejected
 
     def as_dict(self) -> dict[str, Any]:
@@ -89,7 +89,7 @@ class ShardRecord:
         """Convert a JSON object to a record.
 
         Raises:
-            ValueError, KeyError, TypeError: the dict is not a valid record.
+            ValueError, KeyError, TypeError: the object is not a valid record.
         """
         own = {name: known[name] for name in (own_field.name for own_field in fields(cls))}
         record = cls(**own | {"ledger": Ledger(**known["ledger"]), "late": tuple(known["late"])})
@@ -112,7 +112,7 @@ def plan_of(known: Mapping[str, Any]) -> Plan:
     """Convert a JSON object to a plan.
 
     Raises:
-        ValueError, KeyError, TypeError: the dict is not a valid plan.
+        ValueError, KeyError, TypeError: the object is not a valid plan.
     """
     own = {name: plan_of(plan) for name, plan in known.get("own", {}).items()}
     plan = Plan(**{**known, "own": own})
@@ -134,7 +134,7 @@ class Manifest:
 
     Args:
         identity: fingerprint of the job that wrote the folder.
-        plan: length of the output rows.
+        plan: plan of the output rows (maxlen).
         records: records of all shards.
         rejects: SHA-256 of the `--rejects` file; empty if there is no such file.
     """
@@ -145,7 +145,7 @@ class Manifest:
     rejects: str = ""
 
     def to_bytes(self) -> bytes:
-        """Return the contents of the manifest file, which do not depend on the number of workers."""
+        """Return the contents of the manifest file. They do not depend on the number of workers."""
         content = {
             "padmask": __version__,
             "job": self.identity.name,
@@ -162,8 +162,8 @@ class Manifest:
         """Parse a manifest.
 
         Raises:
-            ValueError: the bytes are not a valid manifest. The message is a sentence fragment, to which the
-                caller adds the file name.
+            ValueError: the bytes are not a valid manifest. The message is a predicate, and the caller adds
+                the file name as its subject.
         """
         found = parse_manifest(data)
         records = [
@@ -204,5 +204,6 @@ def refuse_changed_shards(paths: Iterable[str]) -> None:
             if file_digest(output.path_of(shard.name)) != (shard.sha256, shard.size):
                 raise DataError(
                     f"{output.path_of(shard.name)!r} was changed after padmask wrote it: its SHA-256 differs "
-                    f"from {MANIFEST}. Pad the data again, or skip this check with a pattern such as '*'."
+                    f"from {MANIFEST}. Pad the data again. To skip this check, use a "
+                    "pattern such as 'FOLDER/*' as the input."
                 )

@@ -1,4 +1,4 @@
-"""The tasks of a worker: find the lengths and types of a shard, or pad a shard into the staging folder.
+"""The tasks of a worker: measure a shard (find row lengths and types), or pad a shard.
 
 A task has the same result each time, so it can run again after a worker has died.
 """
@@ -30,7 +30,7 @@ from padmask.stream.run import open_pool
 
 @dataclass(frozen=True)
 class ShardWork:
-    """The settings of a job, which are the same for all shards.
+    """The settings of a job. They are the same for all shards.
 
     Args:
         source_format, output_format: formats of the input and the output.
@@ -58,7 +58,7 @@ class ShardWork:
 
 
 def measure_shard(work: ShardWork, shard: Shard, typed: bool) -> Survey:
-    """Find the row lengths of a shard and, if `typed` is True, the types of its fields."""
+    """Find the row lengths of a shard. If `typed` is True, also find the types of its fields."""
     _refuse_other_version(work)
     with closing(_dataset(work, shard)) as dataset, open_pool(work.files) as pool:
         return survey(_run(work, shard, dataset, pool), typed)

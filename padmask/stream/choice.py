@@ -34,7 +34,7 @@ Purpose = Literal["pad", "audit"]
 
 @dataclass(frozen=True)
 class Beside:
-    """Information from the first rows, for the summary and for errors.
+    """Facts from the first rows, for the summary and for errors.
 
     Args:
         unpadded: columns that have the same lengths as the padded columns. Each has the command-line options
@@ -42,8 +42,9 @@ class Beside:
         remarks: facts that require no action, as sentences.
         notes: warnings, as sentences.
         hint: likely reason for errors about vectors, as a sentence; empty if unknown.
-        ragged: names of columns beside the tokens with other lengths, if no columns were requested.
-        shared: the tokens that most rows start and end with.
+        ragged: names of columns with one value per token, but with other lengths. Empty if columns were
+            requested.
+        shared: the tokens with which most rows start and end.
     """
 
     unpadded: Mapping[str, str] = field(default_factory=dict)
@@ -100,24 +101,24 @@ def choose_for_dataset(
 
 
 def _batch_dimension(schema: pa.Schema, rows: FirstRows, name: str) -> str:
-    """Return a warning if none of the first rows has more than one vector; otherwise an empty string."""
+    """Return a warning if no row in `rows` has more than one vector. Otherwise return an empty string."""
     if not rows.have_tokens(name) or rows.lengths[name].max() > 1 or not is_vectors(schema.field(name).type):
         return ""
     return (
         f"column {name!r} has one vector in each row, which counts as one token. This is usually a batch "
-        "dimension that was left in. To remove the dimension from all columns of JSON Lines, run "
+        "dimension that was not removed. To remove the dimension from all columns of JSON Lines, run "
         f"jq -c '{_FIRST_VECTOR}'"
     )
 
 
 def _describe(schema: pa.Schema, choice: ColumnChoice, asked: Columns, before: Collection[str]) -> Beside:
-    """Return the information about columns that are not padded, for the summary.
+    """Describe the columns that are not padded, for the summary.
 
     Args:
         schema: columns of the input.
         choice: the chosen columns.
         asked: requested columns.
-        before: names of columns and masks that earlier runs padded or added.
+        before: names of columns that earlier runs padded, and of masks that they added.
     """
     first = choice.columns[0].name
     alike = [name for name in choice.alike if name not in before]
@@ -125,7 +126,7 @@ def _describe(schema: pa.Schema, choice: ColumnChoice, asked: Columns, before: C
     remarks, notes = [], []
     if choice.dropped:
         new = f"the new mask is {choice.mask.column!r}" if choice.mask.column else "no mask is added"
-        remarks.append(f"not written: {quoted(choice.dropped)}, the mask of the input; {new}")
+        remarks.append(f"the input mask {quoted(choice.dropped)} is not copied to the output; {new}")
     if asked:
         if alike:
             remarks.append(f"unchanged: {quoted(alike)} (same lengths as {first!r})")
@@ -133,7 +134,7 @@ def _describe(schema: pa.Schema, choice: ColumnChoice, asked: Columns, before: C
     if ragged:
         flags = " ".join(f"--own-length {shlex.quote(name)}" for name in ragged)
         notes.append(
-            f"not padded: {quoted(ragged)} (lengths differ from {first!r}). To pad to separate lengths: "
+            f"not padded: {quoted(ragged)} (lengths differ from {first!r}). To pad to their own lengths: "
             f"{flags}"
         )
     companions = [f"{column.name!r} (with {column.value})" for column in choice.columns[1:]]

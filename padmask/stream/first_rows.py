@@ -1,4 +1,4 @@
-"""Read the first rows of a dataset, which determine the columns that are padded together."""
+"""Read the first rows of a dataset. They determine the columns that are padded together."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def read_first_rows(dataset: Dataset, names: Iterable[str]) -> FirstRows:
 
 
 def _readable(field: pa.Field) -> pa.Field:
-    """Return a field for reading a column. Lists without tokens are read as integer lists."""
+    """Return the Arrow field used to read a column. Lists without tokens are read as integer lists."""
     empty = is_list(field.type) and has_null_tokens(field.type)
     return pa.field(field.name, pa.list_(pa.int64())) if empty else field
 
@@ -43,12 +43,12 @@ def _readable(field: pa.Field) -> pa.Field:
 def first_rows_of(
     dataset: Dataset, columns: Iterable[str] = (), known: FirstRows | None = None
 ) -> FirstRowsOf:
-    """Return a function that reads the first rows of a mask column, from the first file with this column.
+    """Return a function that reads the first rows of a mask column. It reads the first file with this column.
 
     Args:
         dataset: the data.
-        columns: names of the columns that the mask may apply to. If empty, all list columns.
-        known: the first rows of these columns and of all masks, if they were read already.
+        columns: names of the columns to which the mask may belong. If empty, all list columns.
+        known: the first rows of these columns and of all masks. None if they have not been read.
     """
     names = tuple(columns)
 

@@ -1,4 +1,4 @@
-"""Choose the columns to pad and their types, from the user's request and the columns of a dataset.
+"""Choose the columns to pad and their types. They depend on the user's request and on the dataset.
 
 This module reads the first rows if the schema does not contain the types.
 """
@@ -56,7 +56,7 @@ def make_job(dataset: Dataset, asked: PadRequest, *, keep_others: bool, purpose:
         purpose: `"pad"` if the rows are padded, `"audit"` if they are only checked.
 
     Raises:
-        SpecError: a requested column is missing, or has a type that does not fit the request.
+        SpecError: a requested column is missing, or its type does not fit the request.
         PaddedError: the purpose is `"pad"`, but the rows are padded already.
     """
     spec, mask = asked.spec, asked.mask
@@ -124,19 +124,19 @@ def _earlier_groups(dataset: Dataset, changed: Sequence[str]) -> tuple[Mapping[s
 
 @dataclass(frozen=True)
 class Job:
-    """The columns and options of a run that pads, without the final maxlen.
+    """The columns and options of a run that pads rows. The job does not contain the final maxlen.
 
     Args:
         columns: columns to pad. The lengths of the first column determine the mask.
         spec, mask, policy: options that the user requested.
         wanted: columns to read.
         fixed_size: whether to write fixed-size lists.
-        own: columns with separate lengths.
+        own: columns with their own lengths.
         replaced: name of the input mask that the new mask replaces; None if no mask is replaced.
         earlier: descriptions of columns that earlier runs padded, for the metadata.
-        beside: information from the first rows, for the summary and for errors.
+        beside: facts from the first rows, for the summary and for errors.
         unwritten: names of columns that are only read, for the number of tokens to keep and for checks.
-        late: the columns with values in the first rows, to find other columns in later rows.
+        late: the columns with values in the first rows. Other columns with values in later rows are reported.
         watched: names of masks in which a 0 in a later row means that the row is padded.
     """
 
@@ -161,7 +161,7 @@ class Job:
 
     @property
     def groups(self) -> tuple[ColumnGroup, ...]:
-        """The columns to pad together: the main columns first, then each column with a separate length."""
+        """The columns to pad together: the main columns first, then each column with its own length."""
         return (ColumnGroup(self.columns, self.spec, replace(self.mask, own=())), *self.own)
 
     @property

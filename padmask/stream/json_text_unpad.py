@@ -43,7 +43,7 @@ class ItemTexts:
         self.lengths = np.array(list(map(len, items)), dtype=np.int64)
 
     def cut(self, rows: Positions, starts: Positions, counts: Positions) -> Sequence[Any]:
-        """Return `counts` items of each of these rows, from index `starts`.
+        """Return `counts[i]` items of row `rows[i]`, from index `starts[i]`, for each i.
 
         >>> items = ItemTexts([[msgspec.Raw(b"1.5"), msgspec.Raw(b"0")]])
         >>> [bytes(item) for item in items.cut(np.array([0]), np.array([0]), np.array([1]))[0]]
@@ -54,7 +54,7 @@ class ItemTexts:
 
 
 class TextUnpadder:
-    """A class that removes the padding from JSON rows as text.
+    """An object that removes the padding from JSON rows as text.
 
     Args:
         job: the padded columns, and the columns that mark the padding.

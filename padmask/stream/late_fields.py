@@ -1,4 +1,4 @@
-"""Columns without values in the first rows: find padding, and columns beside the ids, in later rows."""
+"""Find late columns: columns that have no values in the first rows, but have values in later rows."""
 
 from __future__ import annotations
 
@@ -24,11 +24,12 @@ Objects = Sequence[Mapping[str, Any]]
 
 @dataclass(frozen=True)
 class LateFields:
-    """The names of the columns with values in the first rows, to find the other columns in later rows.
+    """The names of the columns with values in the first rows. All other columns are late columns.
 
     Args:
         known: names of the columns that have a value in the first rows, or that the run uses.
-        reported: whether columns beside the ids are reported. They are not if the user named the columns.
+        reported: whether late columns with one value per token are reported. False if the user named the
+            columns.
     """
 
     known: frozenset[str]
@@ -78,7 +79,7 @@ class LateFields:
         ]
 
     def find(self, batch: Batch) -> tuple[str, ...]:
-        """Return the names of lists with one value for each token that the first rows do not have."""
+        """Return the names of late columns that are lists with one value per token."""
         if batch.objects is not None:
             return self.find_in(batch.objects)
         return tuple(
@@ -93,7 +94,7 @@ class LateFields:
         )
 
     def find_in(self, objects: Objects) -> tuple[str, ...]:
-        """Return the same names for JSON rows, as dicts from keys to JSON text.
+        """As `find`, for JSON rows (dicts from keys to JSON text).
 
         >>> LateFields(frozenset(["ids"])).find_in([{"ids": b"[7]"}, {"ids": b"[8]", "labels": b"[1]"}])
         ('labels',)
@@ -111,7 +112,7 @@ def _is_list(objects: Objects, name: str) -> bool:
 
 
 def later_zeros(batch: Batch, name: str, lengths: Positions) -> list[int]:
-    """Return the rows in which a mask has the length of the row and contains a 0.
+    """Return the rows in which a mask contains a 0 and is as long as the row.
 
     Args:
         batch: the rows.
@@ -125,7 +126,7 @@ def later_zeros(batch: Batch, name: str, lengths: Positions) -> list[int]:
 
 
 def zeros_in(objects: Objects, name: str, lengths: Positions) -> list[int]:
-    """Return the same rows for JSON rows, as dicts from keys to JSON text.
+    """As `later_zeros`, for JSON rows (dicts from keys to JSON text).
 
     >>> zeros_in([{"mask": b"[1,1]"}, {}, {"mask": b"[1,0]"}], "mask", [2, 2, 2])
     [2]
@@ -148,10 +149,10 @@ _PARTICIPLES = {"pad": "padded", "check": "checked"}
 
 
 def late_notes(names: Sequence[str], verb: Literal["pad", "check"] = "pad") -> tuple[str, ...]:
-    """Return a warning about columns that are left as they are, if there are any.
+    """Return a warning about late columns that are not processed; an empty tuple if there are none.
 
-    >>> late_notes(["labels"])[0]
-    "not padded: 'labels' (not in the first 1,000 rows). To pad them, put rows that have all fields first"
+    >>> late_notes(["labels"])[0].partition(". ")[0]
+    "not padded: 'labels' (not in the first 1,000 rows)"
 
     Args:
         names: names of the columns.
@@ -161,5 +162,5 @@ def late_notes(names: Sequence[str], verb: Literal["pad", "check"] = "pad") -> t
         return ()
     return (
         f"not {_PARTICIPLES[verb]}: {join_few(list(map(repr, names)))} (not in the first {FIRST_ROWS:,} "
-        f"rows). To {verb} them, put rows that have all fields first",
+        f"rows). To {verb} them, move a row that has all fields to the start of the input",
     )

@@ -27,10 +27,10 @@ class Ledger:
         rows_empty: number of used rows without tokens. Their mask is all False.
         tokens_read: number of tokens in the rows that could be read.
         tokens_kept: number of input tokens that are in the output.
-        tokens_repeated: number of further copies of these tokens in the output.
-        labels_lost: number of labels other than -100 that were cut off.
-        own_tokens_lost: number of tokens that were cut off or were in dropped rows, in columns with lengths
-            of their own.
+        tokens_repeated: number of additional copies of these tokens in the output.
+        labels_lost: number of labels other than -100 that are not in the output.
+        own_tokens_lost: number of tokens that were truncated or in dropped rows, in columns with their own
+            lengths.
         places: number of positions in the written rows, both tokens and padding (rows_written times maxlen).
     """
 
@@ -56,7 +56,7 @@ class Ledger:
 
     @property
     def tokens_lost(self) -> int:
-        """Number of tokens that were cut off or were in dropped rows."""
+        """Number of tokens that were truncated or in dropped rows."""
         return self.tokens_read - self.tokens_kept
 
     @property
@@ -89,7 +89,7 @@ class PaddedRows:
 
     Args:
         ledger: counts of rows and tokens.
-        late: names of columns with a value for each token that the first rows do not have.
+        late: names of columns with one value per token that have no values in the first rows.
     """
 
     ledger: Ledger = Ledger()
@@ -116,10 +116,10 @@ class PadResult:
         shards: number of output files, if the output is a folder.
         resumed: number of output files from an earlier run that `resume` kept.
         faults: message for each unreadable file that was skipped.
-        own: maxlen of each column with a separate length.
+        own: maxlen of each column with its own length.
         remarks: facts that need no action, as sentences.
         shared_end: token that `Ledger.ends_lost` counts; None if most rows share no token.
-        truncating: side at which rows are cut.
+        truncating: side on which rows are truncated.
     """
 
     ledger: Ledger

@@ -1,6 +1,6 @@
 """`pad_file`: pad files of sequences into one file. Reading, padding and writing overlap.
 
-The input is read once to pad it. If maxlen or JSON types must be found first, it is read twice.
+Padding reads the input once. If maxlen or JSON types must be found, a first pass reads the input before.
 """
 
 from __future__ import annotations
@@ -60,7 +60,7 @@ def pad_file(
     {"input_ids":[9,0],"mask":[true,false]}
 
     Args:
-        inputs: one or more paths, which are read as one dataset. A folder means all data files in the folder.
+        inputs: one or more paths of one dataset. A folder means all data files in the folder.
             `-` is standard input.
         output: path of the output file, or `-` for standard output. If the run fails, no file is written.
         columns: as in `pad_table`.
@@ -74,7 +74,7 @@ def pad_file(
         The counts of rows and tokens that were read, written and lost, and the length of the padded rows.
 
     Raises:
-        SpecError: an option is not valid, or does not fit the data.
+        SpecError: an option is not valid for the data.
         DataError: the input cannot be read or padded.
         OutputError: the output cannot be written.
     """

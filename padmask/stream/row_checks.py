@@ -1,4 +1,4 @@
-"""Checks of the fields beside the tokens: new fields, and masks."""
+"""Checks of new fields and of masks."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from padmask.stream.late_fields import later_zeros
 
 
 def check_added_fields(batch: Batch, job: Job) -> None:
-    """Raise an error if a JSON row, unlike the first rows, has a field with the name of an added field.
+    """Raise an error if a JSON row has a field with the name of an added field, unlike the first rows.
 
     Raises:
         PaddedError: the field is a mask with a default name.

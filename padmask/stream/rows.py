@@ -38,11 +38,11 @@ class Rows:
         batch: rows to pad.
         ragged: token sequences of these rows, by column name.
         ledger: counts of rows and tokens read, including refused rows.
-        numbers: number of each row in the rows that were read, int64, shape (rows,).
-        ends: numbers of tokens to keep in each row, if columns have these numbers.
+        numbers: for each row, its number among the rows read, int64, shape (rows,).
+        ends: numbers of tokens to keep in each row, read from columns; None if no column has these numbers.
         refused: rows that are not written.
         consumed: number of input bytes read so far, for progress reports.
-        late: names of columns beside the ids that the first rows do not have.
+        late: names of columns with one value per token that have no values in the first rows.
     """
 
     batch: Batch
@@ -70,7 +70,7 @@ class Rows:
         return split_rows(rows, size, count_rows(rows.lengths, plan, job.spec, rows.ends))
 
     def pad(self, target: PadTarget) -> tuple[Any, Rows]:
-        """Pad the rows. Return the encoded rows, and the rows with their updated ledger."""
+        """Pad the rows. Return the encoded rows, and the rows with an updated ledger."""
         padded = pad_prepared_rows(self, target.job, target.plan)
         return target.writer.encode(padded.batch), padded
 
@@ -132,16 +132,16 @@ def _remedy_of(fault: Fault, job: Job) -> str:
 
 
 def options_of(fault: Fault, job: Job) -> list[str]:
-    """Return the options that can cause a fault, without `dtype` if the column sets its own dtype."""
+    """Return the options that can cause a fault. If the column sets its own dtype, omit `dtype`."""
     has_own = any(column.name == fault.column and column.dtype != job.spec.dtype for column in job.columns)
     return [option for option in fault.options if option != "dtype" or not has_own]
 
 
 def _refuse_large_ends(rows: Rows, job: Job, plan: Plan) -> Rows:
-    """Reject rows that are cut, but whose kept ends do not fit in an output row, or raise an error.
+    """Reject rows that are too long and whose kept ends do not fit in maxlen, or raise an error.
 
     Raises:
-        DataError: there is such a row, and `--on-error` is `fail`.
+        DataError: such a row exists, and `--on-error` is `fail`.
     """
     faults = find_large_ends(rows.lengths, rows.ends, plan, job.spec)
     if not faults:
@@ -183,7 +183,7 @@ def _drop(rows: Rows, drop: Flags, reason: str, own: Iterable[str]) -> Rows:
 
 
 def apply_overlong(rows: Rows, plan: Plan, policy: RowPolicy) -> Rows:
-    """Drop the rows that are longer than maxlen, or raise an error, as `policy.overlong` specifies.
+    """Drop the rows that are longer than maxlen, or raise an error. `policy.overlong` decides.
 
     Raises:
         DataError: a row is longer than maxlen, and `policy.overlong` is `"error"`.
@@ -196,7 +196,7 @@ def apply_overlong(rows: Rows, plan: Plan, policy: RowPolicy) -> Rows:
         if policy.overlong == "error" and overlong.any():
             row = int(np.argmax(overlong))
             raise DataError(
-                f"the row has {lengths[row]} tokens, but maxlen is {its.maxlen} (--overlong error)",
+                f"the row has {lengths[row]} tokens, but maxlen is {its.maxlen} and --overlong is error",
                 place=rows.batch.place(row),
                 column=name if plan.own else None,
                 remedy="Choose a larger --maxlen, or --overlong truncate or drop.",
@@ -207,11 +207,11 @@ def apply_overlong(rows: Rows, plan: Plan, policy: RowPolicy) -> Rows:
 
 
 def split_rows(rows: Rows, size: int, weights: Positions | None = None) -> Iterator[Rows]:
-    """Split rows into blocks. The first block has the ledger and the refused rows.
+    """Split rows into blocks. The first block has the counts (ledger) and the refused rows of all blocks.
 
     Args:
         rows: rows to split.
-        size: maximum number of output rows of a block with several source rows.
+        size: maximum number of output rows in a block. A single source row may have more output rows.
         weights: number of output rows of each source row, int64, shape (rows,). If None, each row has one.
     """
     total = len(rows.batch)

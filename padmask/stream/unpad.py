@@ -1,6 +1,6 @@
 """`unpad_file`: remove the padding from files.
 
-The input is read once. JSON Lines input is read twice if the output format needs types.
+Unpadding reads the input once. If the output format needs types, JSON Lines input is read twice.
 """
 
 from __future__ import annotations
@@ -74,7 +74,7 @@ def unpad_file(
     {"input_ids":[7]}
 
     Args:
-        inputs: one or more paths, which are read as one dataset. A folder means all data files in the folder.
+        inputs: one or more paths of one dataset. A folder means all data files in the folder.
             `-` is standard input.
         output: path of the output file, or `-` for standard output. If the run fails, no file is written.
         columns: as in `unpad_table`.
@@ -88,7 +88,7 @@ def unpad_file(
         The counts of rows, tokens and positions, and the names of the unpadded columns.
 
     Raises:
-        SpecError: an option is not valid, or does not fit the data.
+        SpecError: an option is not valid for the data.
         RowError: the mask or length of a row does not match its tokens.
         DataError: the input cannot be read.
         OutputError: the output cannot be written.
@@ -255,7 +255,7 @@ def _encoder(run: _Run, writer: Writer) -> Callable[[Chunk], _EncodedRows]:
 
 @contextmanager
 def _join_all(run: _Run, writer: Writer) -> Iterator[Iterator[_EncodedRows]]:
-    """Iterate over all rows, with their windows joined."""
+    """Iterate over all rows, with joined windows."""
 
     def encode(part: UnpadRows) -> _EncodedRows:
         joined = join_windows(part, run.job, run.on_error)

@@ -264,7 +264,7 @@ NOT_UNPADDABLE = {
     "no such mask": (PADDED, None, {"mask_column": "msk"}, "no column 'msk'. Did you mean 'mask'"),
     "no mask at all": (PADDED, None, {"mask_column": "id"}, "'id' of type int64 is not a mask"),
     "no such length": (PADDED, None, {"length_column": "len"}, "no column 'len'"),
-    "no lengths": (PADDED, None, {"length_column": "text"}, "is not a column of lengths"),
+    "no lengths": (PADDED, None, {"length_column": "text"}, "lengths must be integers"),
     "no side": (
         LENGTHS.replace_schema_metadata(None),
         None,
@@ -316,7 +316,7 @@ def test_unreadable_metadata(metadata):
     ("claim", "said"),
     [
         ({"mask_column": "id"}, "'id' of type int64 is not a mask"),
-        ({"length_column": "text"}, "is not a column of lengths"),
+        ({"length_column": "text"}, "lengths must be integers"),
         ({"columns": {"text": {"value": 0}}}, "'text' cannot be unpadded"),
         (
             {"length_column": "id"},

@@ -1,4 +1,4 @@
-"""Refuse JSON numbers that are not 0 but would be read as 0, because they are too small for float64."""
+"""Raise an error for JSON numbers that are too small for float64 and would be read as 0."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _read_plain = msgspec.json.Decoder().decode
 
 
 def may_vanish(text: bytes) -> bool:
-    """Return whether JSON text may contain a number that would be read as 0, without parsing the text.
+    """Return whether JSON text may contain a number that would be read as 0. The text is not parsed.
 
     >>> may_vanish(b"[0.0, 1e-05]"), may_vanish(b"[1e-400]")
     (False, True)
@@ -45,7 +45,7 @@ def read_value(text: Any) -> Any:
     msgspec.ValidationError: 1e-400 does not fit float64; no dtype can represent the number - at `$[1]`
 
     Raises:
-        msgspec.ValidationError: a number is out of range: too large, or too small to differ from 0.
+        msgspec.ValidationError: a number is too large or too small for float64.
         msgspec.DecodeError: the text is not JSON.
         RecursionError: the value is nested too deeply.
     """
@@ -53,7 +53,7 @@ def read_value(text: Any) -> Any:
 
 
 def vanishing_number(error: Exception) -> str:
-    """Return the reason of an error of `read_value` for a number that is too small; empty for other errors.
+    """Return the reason of an error of `read_value` if a number is too small; empty for other errors.
 
     >>> try:
     ...     read_value(b"[[0.5, 1e-400]]")

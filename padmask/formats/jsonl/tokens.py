@@ -1,4 +1,4 @@
-"""Parse JSON token lists to Arrow list columns, without a Python object for each token."""
+"""Parse JSON token lists to Arrow list columns. Most tokens do not become Python objects."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def read_sequences(
 def _plain_sequences(
     raws: list[msgspec.Raw | None], type_: pa.DataType, requested: bool = False
 ) -> pa.Array | None:
-    """Parse flat lists of numbers, strings or bools quickly. Return None if a row is anything else."""
+    """Parse flat lists of numbers, strings or bools quickly. Return None if a row is not such a list."""
     try:
         text = b"".join(raws)  # type: ignore[arg-type]
     except TypeError:
@@ -158,7 +158,7 @@ def _why_no_list(raw: msgspec.Raw | None) -> str:
 
 
 def _tokens(row: list[Any], type_: pa.DataType, requested: bool) -> list[Any]:
-    """Return the tokens of a row, or raise a ValueError with the reason why they are not valid."""
+    """Return the tokens of a row. If they are not valid, raise a ValueError with the reason."""
     for position, token in enumerate(row):
         _check_token(token, type_.value_type, f"position {position}: ", requested)
     number = _number_type(type_)
@@ -168,7 +168,7 @@ def _tokens(row: list[Any], type_: pa.DataType, requested: bool) -> list[Any]:
 
 
 def _list(raw: msgspec.Raw | None) -> list[Any]:
-    """Parse a JSON list, or raise a ValueError with the reason why the value is not a list."""
+    """Parse a JSON list. If the value is not a list, raise a ValueError with the reason."""
     if raw is None:
         raise ValueError("the key is missing")
     try:
@@ -186,7 +186,7 @@ def _number_type(type_: pa.DataType) -> pa.DataType:
 
 
 def _each(make: type[int] | type[float], row: list[Any]) -> list[Any]:
-    """Convert all numbers of a row to one type. Arrow does not convert large ints to floats itself."""
+    """Convert all numbers of a row to one type. Arrow itself does not convert large ints to floats."""
     return [_each(make, token) if isinstance(token, list) else make(token) for token in row]
 
 
@@ -225,7 +225,7 @@ def _check_number(token: Any, type_: pa.DataType, where: str, requested: bool) -
 
 
 def _check_float(token: int | float, type_: pa.DataType, where: str, requested: bool) -> None:
-    """Raise a ValueError if a float overflows or becomes 0, or if a large number would change."""
+    """Raise a ValueError if the type turns a float into infinity or 0, or changes a large number."""
     target = numpy_dtype(type_)
     try:
         with np.errstate(over="ignore"):

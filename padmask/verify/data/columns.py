@@ -63,9 +63,10 @@ def accepts_pad_value(name: str) -> bool:
 
 
 def beside_tokens(dataset: Dataset, columns: Sequence[PadColumn], padding: Padding | None) -> list[str]:
-    """Return the mask columns that belong to the tokens, except the mask that marks the padding.
+    """Return the mask columns of the tokens, except the mask that marks the padding.
 
-    A mask belongs to `input_ids`, otherwise to `tokens`, otherwise to the only checked column.
+    The masks belong to `input_ids`. If there is no such column, they belong to `tokens`, else to the first
+    checked column.
     """
     schema, can_be_mask = dataset.schema(), may_be_mask if dataset.format.is_text else is_mask
     owner = next((name for name in ("input_ids", "tokens") if name in schema.names), columns[0].name)
@@ -80,6 +81,6 @@ def beside_tokens(dataset: Dataset, columns: Sequence[PadColumn], padding: Paddi
 
 
 def mask_fields(dataset: Dataset, names: Iterable[str]) -> list[pa.Field]:
-    """Return the Arrow fields with which mask columns are read."""
+    """Return the Arrow field of each mask column. Its type is the type used to read the column."""
     schema = dataset.schema()
     return [mask_field(schema, name) if dataset.format.is_text else schema.field(name) for name in names]

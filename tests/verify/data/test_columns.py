@@ -75,10 +75,10 @@ def test_late_labels_are_reported_as_in_pad(write, tmp_path):
     path = write(*rows, {"input_ids": [7, 8], "labels": [1]})
     late = "'labels' (not in the first 1,000 rows)"
     assert verify_file(path).notes == (
-        f"not checked: {late}. To check them, put rows that have all fields first",
+        f"not checked: {late}. To check them, move a row that has all fields to the start of the input",
     )
     assert pad_file(path, tmp_path / "out.jsonl").notes == (
-        f"not padded: {late}. To pad them, put rows that have all fields first",
+        f"not padded: {late}. To pad them, move a row that has all fields to the start of the input",
     )
     assert verify_file(path, columns=["input_ids"]).notes == ()
 
@@ -198,7 +198,7 @@ def test_bad_rows_of_padded_data(write):
     path = write({"input_ids": None, "mask": [1, 1, 0]}, good, {"input_ids": [5, 6, 9], "mask": [1, 1, 0]})
     # The first good row decides the length of the rows, and most rows the pad value.
     assert audited(path, columns=["input_ids=9"])[("bad-row", "input_ids")] == 1
-    assert ("rows-unequal", None) not in audited(path)
+    assert ("rows-unequal", "input_ids") not in audited(path)
 
 
 def test_null_mask_of_padded_rows(write):
@@ -257,3 +257,14 @@ def test_zeros_are_not_valid(name):
 def test_weights_beside_the_tokens(write):
     path = write({"input_ids": [5, 6], "advantages": [0.0, 3.5]}, {"input_ids": [7], "advantages": [0.5]})
     assert audited(path, columns=["input_ids", "advantages"]) == {}
+
+
+def test_column_of_another_mask(tmp_path):
+    rows = [
+        {"input_ids": [5, 6, 7], "labels": [1, 2, -100], "mask": [1, 1, 1], "lm": [1, 1, 0]},
+        {"input_ids": [5, 0, 0], "labels": [1, 2, 3], "mask": [1, 0, 0], "lm": [1, 1, 1]},
+    ]
+    (tmp_path / "in.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    report = verify_file(tmp_path / "in.jsonl")
+    assert list(report.data) == []
+    assert [("labels" in note, "lm" in note) for note in report.notes] == [(True, True)]
