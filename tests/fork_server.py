@@ -48,6 +48,7 @@ MODULES = [
     "padmask.cli.unpad",
     "padmask.cli.verify",
     "padmask.formats.arrow",
+    "padmask.formats.jsonl.columns",
     "padmask.formats.jsonl.reader",
     "padmask.formats.jsonl.writer",
     "padmask.formats.npz",
@@ -55,8 +56,13 @@ MODULES = [
     "padmask.render.report",
     "padmask.shards.pad_dataset",
     "padmask.shards.processes",
+    "difflib",
+    "numpy.ma",
     "pyarrow.compute",
     "pyarrow.parquet",
+    "resource",
+    "rich.console",
+    "rich.table",
 ]
 
 
@@ -65,6 +71,7 @@ MODULES = [
 
 def serve(path: str, modules: Iterable[str]) -> None:
     """Fork a child for every connection to a socket, until the parent process ends."""
+    import gc
     import signal
     import warnings
     from importlib import import_module
@@ -79,6 +86,9 @@ def serve(path: str, modules: Iterable[str]) -> None:
     die_with(os.getppid())
     for module in modules:
         import_module(module)
+    # The garbage collector would write to the pages of these objects, and each child would copy the pages.
+    gc.collect()
+    gc.freeze()
     # Python warns about Arrow's allocator thread, which does not hold Python locks.
     warnings.filterwarnings("ignore", ".*fork", DeprecationWarning, "__main__")
     # This process does not wait for its children.

@@ -512,6 +512,7 @@ def test_data_without_tokens(here, saved, tmp_path):
 
 
 @with_models
+@pytest.mark.slow
 def test_verify_in_a_new_process(padmask, saved, raw):
     """The start-up messages of TensorFlow stay hidden."""
     done = padmask("verify", raw, "--model", saved("convolving"), "--json")

@@ -95,13 +95,21 @@ def test_raw_and_padded_input(raw, suffix, padding):
 
 
 @with_models
-@pytest.mark.parametrize("value", [0, *(pytest.param(value, marks=pytest.mark.slow) for value in (77, -1))])
-def test_any_pad_value(tmp_path, value):
+@pytest.mark.parametrize(
+    ("value", "routes"),
+    [
+        (77, ["masking"]),
+        pytest.param(0, ["embedding", "masking"], marks=pytest.mark.slow),
+        pytest.param(77, ["embedding"], marks=pytest.mark.slow),
+        pytest.param(-1, ["embedding", "masking"], marks=pytest.mark.slow),
+    ],
+)
+def test_any_pad_value(tmp_path, value, routes):
     # With another pad value, 0 is an ordinary token.
     rows = ROWS if value == 0 else [*ROWS, [0, 4, 0], [0]]
     raw = write(tmp_path / "in.jsonl", rows)
     for file in (raw, padded(raw, "parquet", value=value)):
-        report = verify_file(file, spec=PadSpec(value=value), proof=proof_on("embedding", "masking"))
+        report = verify_file(file, spec=PadSpec(value=value), proof=proof_on(*routes))
         assert (report.verdict, list(report.data)) == ("ignores", [])
         assert report.environment["value"] == value
 
@@ -355,10 +363,15 @@ def lose_the_mask(monkeypatch, *routes):
         monkeypatch.setitem(models.ROUTES, name, without)
 
 
+# A sequential model, a model on floats, and a layer of padmask. The slow tests have all routes.
+SOME = ("embedding", "masking", "temporal-softmax")
+
+
 @with_models
-def test_routes_without_mask_leak(raw, monkeypatch):
-    lose_the_mask(monkeypatch, *ROUTES)
-    report = verify_file(raw, proof=proof_on())
+@pytest.mark.parametrize("routes", [SOME, pytest.param(tuple(ROUTES), marks=pytest.mark.slow)], ids=len)
+def test_routes_without_mask_leak(raw, monkeypatch, routes):
+    lose_the_mask(monkeypatch, *routes)
+    report = verify_file(raw, proof=proof_on(*routes))
     assert (report.verdict, report.ok) == ("leaks", False)
     for subject in report.subjects:
         failed = {check.name for check in subject.checks if check.verdict == "fails"}
