@@ -43,6 +43,7 @@ if TYPE_CHECKING:
     from padmask.spec.unpad import UnpadSpec as UnpadSpec
     from padmask.spec.verify import ModelSpec as ModelSpec
     from padmask.spec.verify import ReferenceSpec as ReferenceSpec
+    from padmask.spec.windows import WindowSpec as WindowSpec
     from padmask.stream.ledger import Ledger as Ledger
     from padmask.stream.ledger import PadResult as PadResult
     from padmask.stream.ledger import UnpadResult as UnpadResult
@@ -80,6 +81,7 @@ _MODULES = {
     "MaskSpec": "spec.pad",
     "PadSpec": "spec.pad",
     "RowPolicy": "spec.pad",
+    "WindowSpec": "spec.windows",
     "UnpadSpec": "spec.unpad",
     "pad_table": "core.pad_table",
     "unpad_table": "core.unpad_table",

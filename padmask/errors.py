@@ -204,6 +204,15 @@ def size(number: int) -> str:
     return f"{amount:,.1f} TiB"
 
 
+def count(number: int, noun: str) -> str:
+    """Format a number with a noun in the singular or plural.
+
+    >>> count(1, "row"), count(1234, "token")
+    ('1 row', '1,234 tokens')
+    """
+    return f"{number:,} {noun}{'' if number == 1 else 's'}"
+
+
 def share(fraction: float) -> str:
     """Format a fraction as a percentage. A small nonzero fraction becomes `<0.1%`, never `0%`.
 

@@ -27,3 +27,30 @@ def nearest_rank(lengths: list[int], percent: float) -> int:
         for candidate in lengths
         if sum(length <= candidate for length in lengths) * 100 >= percent * len(lengths)
     )
+
+
+def cut_between_ends(row: list[Any], maxlen: int, first: int, last: int, truncating: str) -> list[Any]:
+    """Return a row that is cut to maxlen between its first and last tokens."""
+    if len(row) <= maxlen:
+        return row
+    head, body, tail = row[:first], row[first : len(row) - last], row[len(row) - last :]
+    room = maxlen - first - last
+    return head + (body[:room] if truncating == "post" else body[len(body) - room :]) + tail
+
+
+def split_row(
+    row: list[Any], maxlen: int, first: int, last: int, overlap: int, truncating: str
+) -> list[tuple[int, int]]:
+    """Return the start and stop of each window, without the kept ends, as the fast tokenizers choose them."""
+    if len(row) <= maxlen:
+        return [(0, len(row))]
+    room, length = maxlen - first - last, len(row) - first - last
+    found = []
+    for offset in range(0, length, room - overlap):
+        end = min(offset + room, length)
+        found.append((offset, end))
+        if end == length:
+            break
+    if truncating == "pre":
+        found = [(length - end, length - start) for start, end in reversed(found)]
+    return [(first + start, first + end) for start, end in found]

@@ -79,7 +79,24 @@ def command_line_only(*names: str, because: str, **attributes: Any) -> Callable[
 
 
 class ConfiguredCommand(click.Command):
-    """A command with defaults from the nearest pyproject.toml."""
+    """A command with defaults from the nearest pyproject.toml.
+
+    Args:
+        unsupported: options of other tools that this command refuses, each with a sentence about what to use.
+        settings: arguments of `click.Command`.
+    """
+
+    def __init__(self, *args: Any, unsupported: Mapping[str, str] | None = None, **settings: Any) -> None:
+        super().__init__(*args, **settings)
+        self._unsupported = unsupported or {}
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        try:
+            return super().parse_args(ctx, args)
+        except click.NoSuchOption as error:
+            if (remedy := self._unsupported.get(error.option_name)) is None:
+                raise
+            raise click.UsageError(remedy, ctx) from None
 
     def make_context(
         self, info_name: str | None, args: list[str], parent: click.Context | None = None, **extra: Any

@@ -39,7 +39,7 @@ class InspectArguments:
     Args:
         inputs: files, folders, glob patterns or URLs. If empty, the command reads standard input.
         columns: columns to inspect. The output shows tokens of the first column.
-        specs: padding options of the candidate plans. The output shows masks for the first plan.
+        specs: padding options of the candidate plans. The output shows masks for the recommended plan.
         show: rows to show.
         style: format of the rows: `"grid"`, `"tokens"`, `"bool"` or `"int"`.
         masks: whether to show masks.
@@ -81,11 +81,11 @@ class InspectArguments:
     default=10,
     show_default=True,
     metavar="N",
-    help="Number of rows to show.",
+    help="Number of random rows to show.",
 )
 @setting("--rows", default=None, metavar="A:B", help="Show rows A to B-1, counted from 0.")
-@setting("--sample", type=click.IntRange(min=1), default=None, metavar="N", help="Show N random rows.")
-@setting("--seed", type=int, default=0, show_default=True, help="Random seed for --sample.")
+@setting("--sample", type=click.IntRange(min=1), default=None, metavar="N", help="The same as --count.")
+@setting("--seed", type=int, default=0, show_default=True, help="Random seed for the shown rows.")
 @setting(
     "--style",
     type=click.Choice(["grid", "tokens", "bool", "int"]),
@@ -110,10 +110,10 @@ class InspectArguments:
 @quiet_options
 @click.pass_context
 def command(ctx: click.Context, /, **given: Any) -> None:
-    """Show masks, length statistics and the cost of padding.
+    """Show masks, length statistics and the cost of padding, and recommend a command.
 
     Reads the same inputs as pad, raw or padded. --maxlen accepts a comma-separated list.
-    Each entry is a plan. The masks belong to the first plan.
+    Each entry is a plan, and the largest limits the other plans. The masks show the recommended plan.
 
     \b
     Examples:
@@ -125,12 +125,17 @@ def command(ctx: click.Context, /, **given: Any) -> None:
     """
     help_without_input(ctx, given)
     rows, sample = _chosen_rows(ctx, given)
-    first, last = _range(rows) if rows else (0, given["count"])
+    first, last = _range(rows) if rows else (0, None if given["count"] else 0)
     arguments = InspectArguments(
         inputs=given["inputs"],
         columns=given["columns"],
         specs=[spec_of(given, maxlen.strip()) for maxlen in given["maxlen"].split(",")],
-        show=ShowSpec(first=first, last=last, sample=sample, seed=given["seed"]),
+        show=ShowSpec(
+            first=first,
+            last=last,
+            sample=sample or (given["count"] if last is None else None),
+            seed=given["seed"],
+        ),
         style=given["style"],
         masks=given["masks"],
         plans=given["plans"],

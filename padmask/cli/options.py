@@ -17,7 +17,8 @@ from padmask.cli.config import READS_A_PART, WRITES, command_line_only, setting
 from padmask.errors import SpecError, join_or
 from padmask.spec.files import FileOptions, ReadOptions
 from padmask.spec.formats import FormatTraits, input_formats, names_of
-from padmask.spec.pad import DTYPES, PadSpec, parse_maxlen
+from padmask.spec.maxlen import parse_maxlen
+from padmask.spec.pad import DTYPES, PadSpec
 from padmask.spec.sides import SIDES, keras_side
 from padmask.storage.glob import is_pattern
 from padmask.storage.names import COMPRESSIONS, format_of

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -32,7 +33,15 @@ from padmask.cli.options import (
 )
 from padmask.errors import SpecError
 from padmask.spec.formats import names_of, output_formats
-from padmask.spec.pad import MASK_DTYPES, MaskSpec, PadSpec, RowPolicy, parse_maxlen
+from padmask.spec.maxlen import parse_maxlen
+from padmask.spec.pad import MASK_DTYPES, MaskSpec, PadSpec, RowPolicy
+from padmask.spec.windows import WindowSpec
+
+STRIDE = (
+    "--stride has two meanings: the overlap of windows in Hugging Face's tokenizers, and the step from one "
+    "window to the next elsewhere. Use --overlap N, the number of tokens that two consecutive windows share. "
+    "For a step of S, N is maxlen - kept ends - S."
+)
 
 FOR_FOLDERS = ("workers", "cluster", "resume", "delete", "shard_bytes")
 
@@ -66,7 +75,20 @@ class PadArguments:
     folder_options: Sequence[str]
 
 
-@click.command("pad", cls=ConfiguredCommand)
+class EndLength(click.ParamType):  # type: ignore[type-arg]  # before click 8.4 it takes no type
+    """A parameter type for a number of tokens, or a column with this number for each row."""
+
+    name = "N|COLUMN"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int | str:
+        text = str(value)
+        number = parse_maxlen(text)
+        if text == "" or (isinstance(number, str) and re.fullmatch(r"[-+]?[\d.]+", text)):
+            self.fail(f"{text!r} is neither a number of tokens nor the name of a column.", param, ctx)
+        return number
+
+
+@click.command("pad", cls=ConfiguredCommand, unsupported={"--stride": STRIDE})
 @input_options
 @command_line_only(
     "-o",
@@ -135,10 +157,38 @@ class PadArguments:
 )
 @setting(
     "--overlong",
-    type=click.Choice(["truncate", "drop", "error"]),
+    type=click.Choice(["truncate", "window", "drop", "error"]),
     default="truncate",
     show_default=True,
-    help="What to do with rows longer than maxlen.",
+    help="What to do with rows longer than maxlen. window splits a row into several rows.",
+)
+@setting(
+    "--keep-first",
+    type=EndLength(),
+    default=None,
+    help="Keep the first N tokens of a row that is cut, such as [CLS] or a prompt. COLUMN has the number for "
+    "each row.",
+)
+@setting(
+    "--keep-last",
+    type=EndLength(),
+    default=None,
+    help="Keep the last N tokens of a row that is cut, such as [SEP] or an end-of-text token.",
+)
+@setting(
+    "--overlap",
+    type=click.IntRange(min=0),
+    default=None,
+    metavar="N",
+    help="Number of tokens that each window repeats from the window before, in addition to the kept ends. "
+    " [default: 0]",
+)
+@setting(
+    "--window-labels",
+    type=click.Choice(["all", "new"]),
+    default=None,
+    help="Labels of tokens that occur in several windows. all: each window has the label. new: one window "
+    "has the label, and the others have the pad value.  [default: all]",
 )
 @setting(
     "--empty-rows",
@@ -205,6 +255,8 @@ def command(ctx: click.Context, /, **given: Any) -> None:
       zcat big.jsonl.gz | padmask pad - --maxlen 64 | jq -c .mask | head
       padmask pad train.parquet -o out.parquet -c input_ids -c labels=-100 --maxlen p95
       padmask pad train.jsonl -o hf.parquet --mask-column attention_mask --mask-dtype int64
+      padmask pad train.jsonl -o cut.parquet --maxlen 512 --keep-last 1
+      padmask pad books.jsonl -o windows.parquet --maxlen 512 --overlong window --overlap 128
       padmask pad data/ -o padded/ --maxlen p99 --workers 8
       padmask pad s3://bucket/train/ -o s3://bucket/padded/ --cluster tcp://scheduler:8786
     """
@@ -214,7 +266,13 @@ def command(ctx: click.Context, /, **given: Any) -> None:
     arguments = PadArguments(
         to=output_of(given),
         columns=given["columns"],
-        spec=replace(spec_of(given, given["maxlen"]), own_lengths=_own_lengths(given["own_lengths"])),
+        spec=replace(
+            spec_of(given, given["maxlen"]),
+            own_lengths=_own_lengths(given["own_lengths"]),
+            keep_first=given["keep_first"] or 0,
+            keep_last=given["keep_last"] or 0,
+            windows=_windows(ctx, given),
+        ),
         mask=MaskSpec(
             column=None if given["no_mask"] else given["mask_column"] or "mask",
             dtype=given["mask_dtype"],
@@ -226,7 +284,10 @@ def command(ctx: click.Context, /, **given: Any) -> None:
             own=_own_masks(given["own_masks"]),
         ),
         policy=RowPolicy(
-            overlong=given["overlong"], empty_rows=given["empty_rows"], on_error=given["on_error"]
+            # Windows replace truncation.
+            overlong="truncate" if given["overlong"] == "window" else given["overlong"],
+            empty_rows=given["empty_rows"],
+            on_error=given["on_error"],
         ),
         where=workers_of(ctx, given),
         resume=given["resume"],
@@ -237,6 +298,19 @@ def command(ctx: click.Context, /, **given: Any) -> None:
         folder_options=[name for name in FOR_FOLDERS if given[name] and is_typed(ctx, name)],
     )
     load_runner("pad")(arguments)
+
+
+def _windows(ctx: click.Context, given: Mapping[str, Any]) -> WindowSpec | None:
+    """Return the options of windows. Raise an error if these options are set without --overlong window."""
+    if given["overlong"] == "window":
+        return WindowSpec(overlap=given["overlap"] or 0, labels=given["window_labels"] or "all")
+    for name in ("overlap", "window_labels"):
+        if given[name] is not None and (is_typed(ctx, name) or not is_typed(ctx, "overlong")):
+            raise SpecError(
+                f"--{name.replace('_', '-')} has an effect only on windows. Add --overlong window.",
+                options=[name, "overlong"],
+            )
+    return None
 
 
 def _own_lengths(texts: Sequence[str]) -> list[tuple[str, int | str]]:

@@ -79,6 +79,11 @@ class UnpadArguments:
     default=False,
     help="Keep the mask and length columns, and truncate the mask to the length of its row.",
 )
+@setting(
+    "--join-windows/--no-join-windows",
+    default=True,
+    help="Join the windows of --overlong window to the original rows.  [default: on]",
+)
 @input_format_option
 @limit_option
 @command_line_only(
@@ -134,6 +139,7 @@ def command(ctx: click.Context, /, **given: Any) -> None:
             length_column=given["length_column"],
             padding=given["padding"],
             keep_mask=given["keep_mask"],
+            join_windows=given["join_windows"],
         ),
         on_error=given["on_error"],
     )

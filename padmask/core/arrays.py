@@ -15,8 +15,10 @@ import pyarrow as pa
 from padmask.core.arrow_lists import Kind
 from padmask.core.columns import asked_dtype, kind_of_dtype
 from padmask.core.kernel import Mask, Padded, make_mask, pad_batch
+from padmask.core.length_stats import LengthStats
 from padmask.core.pad_values import fill_value
-from padmask.core.plan import LengthStats, make_plan, make_segments, needs_lengths, plan_pad
+from padmask.core.plan import make_plan, needs_lengths, plan_pad
+from padmask.core.planners import make_segments
 from padmask.core.python_rows import flatten, flatten_objects, refuse_bools
 from padmask.core.ragged import Ragged, find_misfits
 from padmask.errors import DataError, Fault, SpecError
@@ -62,6 +64,12 @@ def pad(sequences: Any, spec: PadSpec | None = None, *, threads: int = 2) -> Pad
     """
     spec = or_default("spec", spec, PadSpec)
     threads = at_least(1)("threads", threads)
+    if spec.end_columns:
+        raise SpecError(
+            f"`pad` has no columns, so {spec.end_columns[0]!r} cannot be the number of tokens to keep. Use a "
+            "number, or `pad_table`.",
+            options=["keep_first", "keep_last"],
+        )
     asked = asked_dtype(None, spec)
     ragged = _to_ragged(sequences, None if asked is None else kind_of_dtype(asked))
     dtype = asked or _default_dtype(ragged)

@@ -5,7 +5,7 @@ Only this module handles the offsets, slices, views and nulls of Arrow arrays. I
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, Literal
 
 import numpy as np
@@ -501,6 +501,20 @@ def take_rows(column: pa.Array, rows: npt.NDArray[np.int64]) -> pa.Array:
     except pa.ArrowNotImplementedError:
         slices = [column.slice(row, 1) for row in rows.tolist()]
         return pa.concat_arrays(slices) if slices else column.slice(0, 0)
+
+
+def select_rows(batch: pa.RecordBatch, rows: npt.NDArray[np.int64]) -> pa.RecordBatch:
+    """Return the rows of a batch at these indices. An index may occur several times."""
+    columns = [take_rows(column, rows) for column in batch.columns]
+    return pa.RecordBatch.from_arrays(columns, schema=batch.schema)
+
+
+def join_batches(batches: Sequence[pa.RecordBatch]) -> pa.RecordBatch:
+    """Return the rows of batches with the same schema as one batch."""
+    columns = [
+        pa.concat_arrays(columns) for columns in zip(*(batch.columns for batch in batches), strict=True)
+    ]
+    return pa.RecordBatch.from_arrays(columns, schema=batches[0].schema)
 
 
 def empty_batch(schema: pa.Schema) -> pa.RecordBatch:

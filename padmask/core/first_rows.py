@@ -7,7 +7,7 @@ is fixed, so the result is the same for every format and batch size.
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 import pyarrow as pa
@@ -23,6 +23,7 @@ from padmask.core.arrow_lists import (
 )
 from padmask.core.plan import Positions
 from padmask.core.ragged import Ragged
+from padmask.core.shared_ends import SharedEnds
 
 # Number of rows that are read to choose the columns and the mask.
 FIRST_ROWS = 1000
@@ -41,11 +42,13 @@ class FirstRows:
             a null token.
         zeros: by column that may be a mask, whether each row contains a 0, bool, shape (rows,).
         ones: names of the columns that may be masks and contain only 1.
+        ends: by list column, the tokens that most rows start and end with.
     """
 
     lengths: Mapping[str, Positions]
     zeros: Mapping[str, Flags]
     ones: Collection[str] = ()
+    ends: Mapping[str, SharedEnds] = field(default_factory=dict)
 
     @classmethod
     def of(cls, batches: Iterable[pa.RecordBatch]) -> FirstRows:
@@ -53,6 +56,7 @@ class FirstRows:
         lengths: dict[str, list[Positions]] = {}
         zeros: dict[str, list[Flags]] = {}
         others: set[str] = set()
+        columns: dict[str, list[pa.Array]] = {}
         left = FIRST_ROWS
         for batch in batches:
             part = batch.slice(0, left)
@@ -61,6 +65,7 @@ class FirstRows:
                     continue
                 rows = _known_lengths(column)
                 lengths.setdefault(name, []).append(rows)
+                columns.setdefault(name, []).append(column)
                 if is_mask(column.type):
                     flags, only_ones = _judge(column, rows >= 0)
                     zeros.setdefault(name, []).append(flags)
@@ -72,6 +77,7 @@ class FirstRows:
             {name: np.concatenate(parts) for name, parts in lengths.items()},
             {name: np.concatenate(parts) for name, parts in zeros.items()},
             zeros.keys() - others,
+            {name: SharedEnds.of(parts) for name, parts in columns.items()},
         )
 
     def have_same_lengths(self, first: str, other: str) -> bool:

@@ -1,4 +1,4 @@
-"""Create padded values and masks from segments, and segments from masks.
+"""Create padded values and masks from segments.
 
 All masks are created here. They depend on lengths, not on values, because a token may equal the pad value.
 This module handles neither files nor Arrow arrays.
@@ -7,7 +7,7 @@ This module handles neither files nor Arrow arrays.
 from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -16,7 +16,7 @@ from numpy.lib.stride_tricks import sliding_window_view
 
 from padmask.core.plan import Segments
 from padmask.core.ragged import Ragged
-from padmask.errors import Fault, SpecError
+from padmask.errors import SpecError
 from padmask.spec.pad import Side
 
 Mask = npt.NDArray[np.bool_]
@@ -47,48 +47,6 @@ class Padded:
     lengths: npt.NDArray[np.int64]
 
 
-def read_mask(mask: Ragged) -> tuple[Segments, list[Fault]]:
-    """Find the real tokens in mask rows. The padding of a row must be at its start or its end.
-
-    >>> rows = np.array([True, True, False, False, True, True, False, True])
-    >>> segments, faults = read_mask(Ragged(rows, np.array([0, 3, 5]), np.array([3, 2, 3])))
-    >>> segments.starts.tolist(), segments.counts.tolist(), [fault.row for fault in faults]
-    ([0, 1, 0], [2, 1, 2], [2])
-
-    Args:
-        mask: mask rows of bools, or of 0 and 1. The rows may differ in length.
-
-    Returns:
-        The segments of the real tokens, and a `Fault` for each row in which the real tokens are not one
-        contiguous run at the start or the end.
-    """
-    real = mask.values.astype(bool)
-    ends = mask.starts + mask.lengths
-    total = np.concatenate([[0], np.cumsum(real)])
-    kept = np.where(mask.lengths > 0, total[ends] - total[mask.starts], 0)
-    begins_real = _at(real, mask.starts) & (mask.lengths > 0)
-    segments = Segments(mask.lengths, np.where(begins_real, 0, mask.lengths - kept), kept, None)
-    changes = np.concatenate([[0], np.cumsum(real[1:] != real[:-1])])
-    broken = (mask.lengths > 0) & (_at(changes, ends - 1) - _at(changes, mask.starts) > 1)
-    return segments, [_second_change(mask, row) for row in np.flatnonzero(broken).tolist()]
-
-
-def _at(flat: npt.NDArray[Any], places: npt.NDArray[np.int64]) -> npt.NDArray[Any]:
-    """Return the values at these indices. Indices of empty rows may be out of bounds."""
-    found: npt.NDArray[Any] = flat[np.clip(places, 0, len(flat) - 1)] if len(flat) else np.zeros_like(places)
-    return found
-
-
-def _second_change(mask: Ragged, row: int) -> Fault:
-    places = mask.values[mask.starts[row] :][: mask.lengths[row]].astype(bool)
-    position = int(np.flatnonzero(places[1:] != places[:-1])[1]) + 1
-    return Fault(
-        row,
-        f"position {position}: the mask changes a second time; the real tokens must be contiguous, at the "
-        "start or the end of the row",
-    )
-
-
 def _make_mask(kept: npt.NDArray[np.int64], maxlen: int, padding: Side, out: Mask | None = None) -> Mask:
     # The CPU compares more narrow integers per instruction.
     lane = np.int16 if maxlen < 1 << 15 else np.int64
@@ -115,12 +73,31 @@ def _empty(shape: tuple[int, ...], dtype: npt.DTypeLike) -> npt.NDArray[Any]:
 def make_mask(segments: Segments) -> Mask:
     """Return the mask of padded rows: bool, shape (rows, maxlen), True at real tokens."""
     maxlen = segments.maxlen or 0
-    if segments.is_plain:
-        return _make_mask(segments.counts, maxlen, segments.padding)
+    if segments.has_one_sequence_a_row:
+        return _make_mask(segments.lengths, maxlen, segments.padding)
     mask = _empty((len(segments.row_lengths), maxlen), bool)
     mask[...] = False
-    mask.reshape(-1)[_runs(_first_flat_indices(segments), segments.lengths)] = True
+    fill_runs(mask, _first_flat_indices(segments), segments.lengths, True)
     return mask
+
+
+def fill_runs(
+    values: npt.NDArray[Any], firsts: npt.NDArray[np.int64], counts: npt.NDArray[np.int64], value: Any
+) -> None:
+    """Set runs of positions of a contiguous array to a value.
+
+    >>> flags = np.zeros((2, 3), dtype=bool)
+    >>> fill_runs(flags, np.array([1, 4]), np.array([1, 2]), True)
+    >>> flags.tolist()
+    [[False, True, False], [False, True, True]]
+
+    Args:
+        values: array to change.
+        firsts: index of the first position of each run in the flattened array, int64, shape (runs,).
+        counts: number of positions of each run, int64, shape (runs,).
+        value: the new value.
+    """
+    values.reshape(-1)[_runs(firsts, counts)] = value
 
 
 def pad_batch(
@@ -146,7 +123,10 @@ def pad_batch(
         Padded values of shape (rows, maxlen, ...), their mask and the kept lengths.
     """
     # If each row has one slice, a row is a window over the flat values. Gathering windows is faster.
-    pad = _pad_windows if segments.is_plain else _pad_slices
+    if segments.has_one_sequence_a_row:
+        pad = _pad_windows if segments.sequences is None else _pad_cut_rows
+    else:
+        pad = _pad_slices
     return pad(ragged, segments, value, np.dtype(dtype), threads)
 
 
@@ -161,17 +141,55 @@ def _pad_slices(ragged: Ragged, segments: Segments, value: Any, dtype: np.dtype[
     values = _empty((*mask.shape, *inner), dtype)
     values[...] = np.asarray(value, dtype=dtype)
     sources = np.arange(len(segments.counts)) if segments.sources is None else segments.sources
-    before = np.cumsum(segments.counts) - segments.counts
-    if segments.sequences is None:
-        targets = _first_flat_indices(segments)
-    else:
-        # The slices of a sequence are adjacent and in order.
-        _, first_slices = np.unique(segments.sequences, return_index=True)
-        targets = (_first_flat_indices(segments) - before[first_slices])[segments.sequences] + before
+    targets = _slice_targets(segments)
     tokens = ragged.values[_runs(ragged.starts[sources] + segments.starts, segments.counts)]
     with np.errstate(invalid="ignore"):
         values.reshape(-1, *inner)[_runs(targets, segments.counts)] = tokens.astype(dtype, casting="unsafe")
     return Padded(values, mask, segments.row_lengths)
+
+
+def _pad_cut_rows(
+    ragged: Ragged, segments: Segments, value: Any, dtype: np.dtype[Any], threads: int
+) -> Padded:
+    """Pad rows that consist of one sequence each. Most rows have one slice, or one long slice.
+
+    The slice at the side opposite to the padding is padded as a window. The other slices are then copied.
+    """
+    assert segments.sequences is not None
+    post = segments.padding == "post"
+    changes = np.flatnonzero(np.diff(segments.sequences))
+    edges = np.append(0, changes + 1) if post else np.append(changes, len(segments.counts) - 1)
+    edges = edges[: len(segments.counts)]
+    sources = np.arange(len(segments.counts)) if segments.sources is None else segments.sources
+    one = replace(
+        segments,
+        starts=segments.starts[edges],
+        counts=segments.counts[edges],
+        sources=sources[edges],
+        sequences=None,
+    )
+    padded = _pad_windows(ragged, one, value, dtype, threads)
+    others = np.ones(len(segments.counts), dtype=bool)
+    others[edges] = False
+    inner = ragged.values.shape[1:]
+    targets = _slice_targets(segments)[others]
+    starts, counts = (ragged.starts[sources] + segments.starts)[others], segments.counts[others]
+    tokens = ragged.values[_runs(starts, counts)]
+    with np.errstate(invalid="ignore"):
+        padded.values.reshape(-1, *inner)[_runs(targets, counts)] = tokens.astype(dtype, casting="unsafe")
+    return Padded(padded.values, make_mask(segments), segments.lengths)
+
+
+def _slice_targets(segments: Segments) -> npt.NDArray[np.int64]:
+    """Return the index of the first token of each slice in the flattened output."""
+    firsts = _first_flat_indices(segments)
+    if segments.sequences is None:
+        return firsts
+    # The slices of a sequence are adjacent and in order.
+    before = np.cumsum(segments.counts) - segments.counts
+    _, first_slices = np.unique(segments.sequences, return_index=True)
+    targets: npt.NDArray[np.int64] = (firsts - before[first_slices])[segments.sequences] + before
+    return targets
 
 
 def _first_flat_indices(segments: Segments) -> npt.NDArray[np.int64]:
@@ -200,8 +218,9 @@ def _pad_windows(
     value then replaces the values where the mask is False.
     """
     maxlen, padding = segments.maxlen or 0, segments.padding
-    rows, inner = len(ragged.lengths), ragged.values.shape[1:]
-    begins, kept = ragged.starts + segments.starts, segments.counts
+    rows, inner = len(segments.counts), ragged.values.shape[1:]
+    starts = ragged.starts if segments.sources is None else ragged.starts[segments.sources]
+    begins, kept = starts + segments.starts, segments.counts
     width = maxlen * int(np.prod(inner, dtype=np.int64))
     values = _empty((rows, maxlen, *inner), dtype)
     if values.size == 0:

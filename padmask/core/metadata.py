@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import pyarrow as pa
@@ -27,6 +27,9 @@ def describe(columns: Sequence[PadColumn], plan: Plan, spec: PadSpec, mask: Mask
         "padding": spec.padding,
         "truncating": spec.truncating,
         "columns": {column.name: {"dtype": column.dtype, "value": column.value} for column in columns},
+        "keep_first": spec.keep_first,
+        "keep_last": spec.keep_last,
+        "windows": None if spec.windows is None else asdict(spec.windows),
         "mask_column": mask.column,
         "mask_dtype": mask.dtype or "bool",
         "mask_true": "real token",

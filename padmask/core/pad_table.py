@@ -5,17 +5,23 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
+import numpy as np
 import pyarrow as pa
 
+from padmask.core.arrow_lists import select_rows
 from padmask.core.columns import choose_columns, find_vector_sizes
 from padmask.core.companions import check_ones, choose_together, list_names, own_groups
 from padmask.core.first_rows import FirstRows
+from padmask.core.keep_ends import Ends, check_end_columns, find_large_ends, read_ends
+from padmask.core.length_stats import LengthStats
 from padmask.core.metadata import groups_to_keep
 from padmask.core.padding import check_names, later_zero, refuse_padded
-from padmask.core.plan import LengthStats, Plan, Positions, Segments, make_plan, make_segments, needs_lengths
+from padmask.core.plan import Plan, Positions, make_plan, needs_lengths
+from padmask.core.planners import make_segments
 from padmask.core.ragged import Ragged
 from padmask.core.table import ColumnGroup, pad_rows, padded_schema, read_rows
-from padmask.errors import DataError, Place, SpecError
+from padmask.core.windows import check_window_names
+from padmask.errors import DataError, Fault, Place, SpecError
 from padmask.spec.checks import or_default
 from padmask.spec.columns import Columns
 from padmask.spec.pad import MaskSpec, PadSpec
@@ -69,28 +75,36 @@ def pad_table(
     check_names(
         schema, [column for group in groups for column in group.columns], choice.mask, choice.replaced
     )
+    check_end_columns(schema, spec)
+    check_window_names(schema.names, spec, choice.mask)
     # Vectors must have the same length in all chunks of the table.
     groups = [replace(group, columns=find_vector_sizes(group.columns, batches)) for group in groups]
     read: list[dict[str, Ragged]] = []
+    kept: list[Ends | None] = []
     number = 0
     for batch in batches:
         rows, faults = read_rows(batch, groups)
-        if faults:
-            raise DataError(f"Row {number + faults[0].row}, {faults[0]}.")
+        values = {name: batch.column(name).to_pylist() for name in spec.end_columns}
+        ends, bad_ends = read_ends(spec, batch.num_rows, values.__getitem__)
+        _raise_first([*faults, *bad_ends], number)
+        kept.append(ends)
         if choice.ones is not None:
             _check_ones(batch, choice.ones, rows[groups[0].columns[0].name], number)
         read.append(rows)
         number += batch.num_rows
     plans = [_plan(group, read) for group in groups]
-    padded = [
-        pad_rows(
-            batch,
-            rows,
-            [(group, _segments(group, rows, plan)) for group, plan in zip(groups, plans, strict=True)],
-            without=choice.dropped,
-        )
-        for batch, rows in zip(batches, read, strict=True)
-    ]
+    padded = []
+    number = 0
+    for batch, rows, ends in zip(batches, read, kept, strict=True):
+        _raise_first(find_large_ends(_lengths(groups[0], rows), ends, plans[0], spec), number)
+        shaped = [
+            (group, make_segments(_lengths(group, rows), plan, group.spec, its))
+            for group, plan, its in zip(groups, plans, (ends, *[None] * len(own)), strict=True)
+        ]
+        segments, numbers = shaped[0][1], np.arange(number, number + batch.num_rows)
+        number += batch.num_rows
+        repeated = select_rows(batch, segments.row_sources) if segments.moves_rows else batch
+        padded.append(pad_rows(repeated, rows, shaped, without=choice.dropped, numbers=numbers))
     changed = [*names, *choice.mask.names, *choice.dropped]
     earlier = groups_to_keep(schema, changed)
     schema = padded_schema(
@@ -111,8 +125,16 @@ def _plan(group: ColumnGroup, read: Sequence[Mapping[str, Ragged]]) -> Plan:
     return make_plan(group.spec, stats)
 
 
-def _segments(group: ColumnGroup, rows: Mapping[str, Ragged], plan: Plan) -> Segments:
-    return make_segments(_lengths(group, rows), plan, group.spec)
+def _raise_first(faults: Sequence[Fault], number: int) -> None:
+    """Raise an error for the first bad row.
+
+    Args:
+        faults: the bad rows.
+        number: number of rows before these rows.
+    """
+    if faults:
+        first = min(faults, key=lambda fault: fault.row)
+        raise DataError(f"Row {number + first.row}, {first}.")
 
 
 def _check_ones(batch: pa.RecordBatch, name: str, tokens: Ragged, first: int) -> None:

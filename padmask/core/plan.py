@@ -8,69 +8,16 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from fractions import Fraction
 
 import numpy as np
 import numpy.typing as npt
 
+from padmask.core.length_stats import LengthStats
 from padmask.errors import SpecError
-from padmask.spec.pad import PadSpec, Side, percentile_of
+from padmask.spec.maxlen import percentile_of
+from padmask.spec.pad import PadSpec, Side
 
 Positions = npt.NDArray[np.int64]
-
-
-@dataclass(frozen=True)
-class LengthStats:
-    """Histogram of row lengths.
-
-    >>> stats = LengthStats.of([3, 1, 3]) + LengthStats.of([0])
-    >>> stats.rows, stats.tokens, stats.longest, stats.percentile("50")
-    (4, 7, 3, 1)
-
-    Args:
-        counts: number of rows with each length in tokens. Memory use depends on the number of lengths.
-    """
-
-    counts: Mapping[int, int] = field(default_factory=dict)
-
-    @classmethod
-    def of(cls, lengths: npt.ArrayLike) -> LengthStats:
-        """Return the histogram of `lengths`, the number of tokens in each row, shape (rows,)."""
-        found, rows = np.unique(np.asarray(lengths, dtype=np.int64), return_counts=True)
-        return cls(dict(zip(found.tolist(), rows.tolist(), strict=True)))
-
-    def __add__(self, other: LengthStats) -> LengthStats:
-        counts = dict(self.counts)
-        for length, rows in other.counts.items():
-            counts[length] = counts.get(length, 0) + rows
-        return LengthStats(counts)
-
-    @property
-    def rows(self) -> int:
-        return sum(self.counts.values())
-
-    @property
-    def tokens(self) -> int:
-        return sum(length * rows for length, rows in self.counts.items())
-
-    @property
-    def longest(self) -> int:
-        """Length of the longest row; 0 if there are no rows."""
-        return max(self.counts, default=0)
-
-    def percentile(self, percent: str | float) -> int:
-        """Return the smallest length that at least `percent` % of the rows do not exceed.
-
-        This is the nearest-rank percentile, 0 if there are no rows. `percent` may be decimal text such as
-        `"99.9"`, so that the rank is exact.
-        """
-        rank = Fraction(str(percent)) * self.rows / 100
-        seen = 0
-        for length in sorted(self.counts):
-            seen += self.counts[length]
-            if seen >= rank:
-                return length
-        return 0
 
 
 @dataclass(frozen=True)
@@ -111,7 +58,8 @@ def make_plan(spec: PadSpec, lengths: LengthStats | None = None) -> Plan:
         lengths: lengths of all rows. Required if `needs_lengths(spec)`.
 
     Raises:
-        SpecError: the spec needs lengths, and `lengths` is None.
+        SpecError: the spec needs lengths, and `lengths` is None; or rows are cut, but the kept ends do not
+            fit in the maxlen that was found.
     """
     if not isinstance(spec.maxlen, str):
         return Plan(int(spec.maxlen), "given", int(spec.maxlen))
@@ -122,7 +70,25 @@ def make_plan(spec: PadSpec, lengths: LengthStats | None = None) -> Plan:
     percent = percentile_of(spec.maxlen)
     maxlen = lengths.longest if percent is None else lengths.percentile(percent)
     multiple = spec.pad_to_multiple_of or 1
-    return Plan(-(-maxlen // multiple) * multiple, spec.maxlen, maxlen)
+    found = Plan(-(-maxlen // multiple) * multiple, spec.maxlen, maxlen)
+    if found.maxlen < lengths.longest:
+        spec.refuse_large_ends(found.maxlen)
+    return found
+
+
+@dataclass(frozen=True)
+class WindowPlaces:
+    """The part of its source row that each window covers. The kept ends do not count.
+
+    Args:
+        numbers: number of the window in its source row, from 0, int64, shape (windows,).
+        starts: index of the first token in the source row, int64, shape (windows,).
+        stops: index after the last token, int64, shape (windows,).
+    """
+
+    numbers: Positions
+    starts: Positions
+    stops: Positions
 
 
 @dataclass(frozen=True)
@@ -147,6 +113,7 @@ class Segments:
         rows: output row of each sequence, ascending, int64, shape (sequences,). None: sequence i is row i.
         firsts: position of each sequence in its output row, int64, shape (sequences,). None: each row has
             one sequence, and `padding` determines the position.
+        windows: the part of the source row in each output row; None if rows are not split into windows.
     """
 
     source_lengths: Positions
@@ -158,11 +125,24 @@ class Segments:
     sequences: Positions | None = None
     rows: Positions | None = None
     firsts: Positions | None = None
+    windows: WindowPlaces | None = None
 
     @property
     def is_plain(self) -> bool:
         """Whether each output row i consists of exactly one slice, which comes from source row i."""
-        return self.sources is None and self.sequences is None and self.rows is None and self.firsts is None
+        return self.sources is None and self.has_one_sequence_a_row and self.sequences is None
+
+    @property
+    def has_one_sequence_a_row(self) -> bool:
+        """Whether each output row i consists of sequence i, at the side opposite to the padding."""
+        return self.rows is None and self.firsts is None
+
+    @property
+    def moves_rows(self) -> bool:
+        """Whether an output row i may come from another source row than i."""
+        if self.is_plain:
+            return False
+        return not np.array_equal(self.row_sources, np.arange(len(self.source_lengths)))
 
     @property
     def lengths(self) -> Positions:
@@ -259,14 +239,3 @@ def plan_unpad(lengths: Positions, places: Positions, padding: Side) -> Segments
         padding: side of the padding.
     """
     return Segments(places, np.zeros_like(lengths) if padding == "post" else places - lengths, lengths, None)
-
-
-def make_segments(lengths: Positions, plan: Plan, spec: PadSpec) -> Segments:
-    """Return the segments that pad rows according to `spec`.
-
-    Args:
-        lengths: row lengths in tokens, int64, shape (rows,).
-        plan: plan with the maxlen of all rows.
-        spec: how to pad.
-    """
-    return plan_pad(lengths, plan.maxlen, padding=spec.padding, truncating=spec.truncating)

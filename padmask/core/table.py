@@ -15,12 +15,14 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from padmask.core.arrow_lists import mask_lists, to_arrow, to_lists
-from padmask.core.columns import PadColumn
+from padmask.core.columns import PadColumn, is_label
 from padmask.core.foreign_metadata import carry_metadata, field_metadata
 from padmask.core.kernel import pad_batch
 from padmask.core.metadata import describe, describe_groups
-from padmask.core.plan import Plan, Segments, make_segments
+from padmask.core.plan import Plan, Positions, Segments
+from padmask.core.planners import make_segments
 from padmask.core.ragged import Ragged, find_misfits
+from padmask.core.windows import repeated_mask, window_columns
 from padmask.errors import Fault
 from padmask.spec.pad import MaskSpec, PadSpec
 
@@ -85,6 +87,7 @@ def pad_rows(
     groups: Sequence[tuple[ColumnGroup, Segments]],
     fixed_size: bool = False,
     without: Collection[str] = (),
+    numbers: Positions | None = None,
 ) -> pa.RecordBatch:
     """Return the batch with its sequence columns padded and the mask and length columns added.
 
@@ -94,18 +97,26 @@ def pad_rows(
         groups: columns to pad together, with the positions of their tokens.
         fixed_size: whether to create fixed-size lists.
         without: names of columns to leave out.
+        numbers: number of each source row in the input, int64, shape (source rows,), if rows are split into
+            windows.
     """
     arrays: dict[str, pa.Array] = {}
     for group, segments in groups:
         mask, padded = group.mask, None
+        windows = group.spec.windows
+        repeated = repeated_mask(segments) if windows is not None and windows.labels == "new" else None
         for column in group.columns:
             padded = pad_batch(rows[column.name], segments, value=column.value, dtype=column.numpy_dtype)
+            if repeated is not None and is_label(column):
+                padded.values[repeated] = column.value
             arrays[column.name] = to_lists(padded.values, column.dtype, fixed_size)
         assert padded is not None
         if mask.column is not None:
             arrays[mask.column] = mask_lists(padded.mask, mask.dtype or "bool", fixed_size)
         if mask.length_column is not None:
             arrays[mask.length_column] = to_arrow(padded.lengths.astype(np.int32))
+        if segments.windows is not None and numbers is not None:
+            arrays |= window_columns(segments, numbers)
     return replace_columns(batch, arrays, without)
 
 
@@ -172,4 +183,4 @@ def _empty_types(
         for column in group.columns
     }
     shaped = [(group, make_segments(none, plan, group.spec)) for group, plan in groups]
-    return pad_rows(empty, rows, shaped, fixed_size, without).schema
+    return pad_rows(empty, rows, shaped, fixed_size, without, none).schema

@@ -18,7 +18,9 @@ from padmask.core.columns import asked_names, default_column, judged_columns, on
 from padmask.core.companions import is_companion, list_names
 from padmask.core.first_rows import FirstRows
 from padmask.core.foreign_metadata import carry_metadata
-from padmask.core.kernel import read_mask
+from padmask.core.join_windows import JoinPlan, has_windows, join_rows, plan_join, read_windows
+from padmask.core.length_column import read_lengths
+from padmask.core.mask_segments import read_mask
 from padmask.core.metadata import describe_groups, groups_to_keep
 from padmask.core.padding import (
     FirstRowsOf,
@@ -36,6 +38,7 @@ from padmask.spec.checks import or_default
 from padmask.spec.columns import Columns, list_columns
 from padmask.spec.pad import Side
 from padmask.spec.unpad import UnpadSpec
+from padmask.spec.windows import WINDOW_COLUMNS
 
 
 @dataclass(frozen=True)
@@ -49,6 +52,7 @@ class UnpadJob:
         padding: side of the padding, used only if there is no mask.
         dropped: names of the columns to leave out of the output.
         also: jobs for columns whose padding other mask or length columns mark.
+        windows: whether to join windows.
     """
 
     columns: tuple[str, ...]
@@ -57,6 +61,7 @@ class UnpadJob:
     padding: Side
     dropped: tuple[str, ...]
     also: tuple[UnpadJob, ...] = ()
+    windows: bool = False
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -73,7 +78,8 @@ class UnpadJob:
     @property
     def all_dropped(self) -> tuple[str, ...]:
         """Names of the columns to leave out of the output, in all jobs."""
-        return tuple(name for job in (self, *self.also) for name in job.dropped)
+        names = [name for job in (self, *self.also) for name in job.dropped]
+        return (*names, *(WINDOW_COLUMNS if self.windows else ()))
 
 
 # Returns the first rows of all list columns.
@@ -141,7 +147,7 @@ def choose_unpad_jobs(
         SpecError: as in `choose_unpad_job`.
     """
     first, *also = (choose_unpad_job(schema, names, spec, found, read_first) for names, found in groups)
-    return replace(first, also=tuple(also))
+    return replace(first, also=tuple(also), windows=spec.join_windows and has_windows(schema))
 
 
 def choose_unpad_job(
@@ -303,6 +309,9 @@ def unpad_table(table: pa.Table, columns: Columns = None, spec: UnpadSpec | None
     groups = find_padded_groups({"the table": schema}, names, spec, lambda _: first_rows, judged)
     job = choose_unpad_jobs(schema, groups, spec, lambda: first_rows)
     schema = unpadded_schema(table.schema, job)
+    if job.windows:
+        # The windows of a row may be in several batches.
+        batches = table.combine_chunks().to_batches()
     cut: list[pa.RecordBatch] = []
     first = 0
     for batch in batches:
@@ -313,8 +322,16 @@ def unpad_table(table: pa.Table, columns: Columns = None, spec: UnpadSpec | None
             if faults:
                 raise RowError(f"Row {first + faults[0].row}, {faults[0]}.")
             all_segments.append(segments)
-        columns_cut = cut_columns(batch, all_segments, job).columns
-        cut.append(pa.RecordBatch.from_arrays(columns_cut, schema=schema))
+        if job.windows:
+            values = {name: batch.column(name).to_pylist() for name in WINDOW_COLUMNS}
+            windows, faults = read_windows(values.__getitem__)
+            joined = plan_join(windows, all_segments[0].counts)
+            if found := [*faults, *joined.faults]:
+                raise RowError(f"Row {first + found[0].row}, {found[0]}.")
+            whole = cut_and_join_columns(batch, all_segments, job, joined)
+        else:
+            whole = cut_columns(batch, all_segments, job)
+        cut.append(pa.RecordBatch.from_arrays(whole.columns, schema=schema))
         first += batch.num_rows
     return pa.Table.from_batches(cut, schema=schema)
 
@@ -377,7 +394,7 @@ def compare_lengths(
         The segments of the real tokens, and the first `Fault` of each bad row in row order.
     """
     first, widths = next(iter(places.items()))
-    known, odd = _read_lengths(lengths, job.length) if lengths is not None else (widths, [])
+    known, odd = read_lengths(lengths, job.length) if lengths is not None else (widths, [])
     segments = mask or plan_unpad(known, widths, job.padding)
     faults = [*found, *odd, *_unequal(places, segments, job.mask or first)]
     if mask is None and lengths is None:
@@ -418,23 +435,6 @@ def _unequal(places: Mapping[str, Positions], segments: Segments, first: str) ->
     ]
 
 
-def _read_lengths(values: Sequence[Any], name: str | None) -> tuple[Positions, list[Fault]]:
-    """Return the lengths as integers, with 0 and a `Fault` for each invalid length."""
-    good = [type(value) is int and 0 <= value < 2**31 for value in values]
-    lengths = [value if fine else 0 for value, fine in zip(values, good, strict=True)]
-    faults = [
-        Fault(
-            row,
-            f"{'null' if values[row] is None else repr(values[row])} is not a length",
-            name,
-            ("length_column",),
-        )
-        for row, fine in enumerate(good)
-        if not fine
-    ]
-    return np.array(lengths, dtype=np.int64), faults
-
-
 def cut_columns(batch: pa.RecordBatch, segments: Sequence[Segments], job: UnpadJob) -> pa.RecordBatch:
     """Return the batch without its padding and without the dropped columns. All rows must be valid.
 
@@ -449,6 +449,21 @@ def cut_columns(batch: pa.RecordBatch, segments: Sequence[Segments], job: UnpadJ
         for name in part.columns
     }
     return replace_columns(batch, arrays, without=job.all_dropped)
+
+
+def cut_and_join_columns(
+    batch: pa.RecordBatch, segments: Sequence[Segments], job: UnpadJob, joined: JoinPlan
+) -> pa.RecordBatch:
+    """Return the batch without its padding, with its windows joined. The arguments are as in `cut_columns`.
+
+    Args:
+        batch, segments, job: as in `cut_columns`.
+        joined: the tokens that each window adds to its row.
+    """
+    main, *also = segments
+    new = replace(main, starts=main.starts + joined.starts, counts=joined.counts)
+    # The columns that locate windows stay until the windows are joined.
+    return join_rows(cut_columns(batch, [new, *also], job), job.columns, joined.firsts)
 
 
 def unpadded_schema(schema: pa.Schema, job: UnpadJob) -> pa.Schema:

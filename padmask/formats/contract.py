@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from padmask.core.arrow_lists import Kind, take_rows
+from padmask.core.arrow_lists import Kind, select_rows
 from padmask.errors import Fault, Place
 
 # Number of rows from which the columns of JSON Lines are detected.
@@ -62,15 +62,19 @@ class Batch:
     def select(self, rows: npt.NDArray[np.int64]) -> Batch:
         """Return the rows at these indices, without faults."""
         return Batch(
-            pa.RecordBatch.from_arrays(
-                [take_rows(column, rows) for column in self.columns.columns], schema=self.columns.schema
-            ),
+            select_rows(self.columns, rows),
             self.source,
             self.numbers[rows],
             self.unit,
             None if self.objects is None else [self.objects[row] for row in rows.tolist()],
             None if self.lines is None else [self.lines[row] for row in rows.tolist()],
         )
+
+    def repeat(self, rows: npt.NDArray[np.int64]) -> Batch:
+        """Return the rows at these indices. An index may occur several times."""
+        chosen = self.select(rows)
+        # The writer of JSON Lines changes the dicts.
+        return replace(chosen, objects=None if chosen.objects is None else list(map(dict, chosen.objects)))
 
     def without(self, names: Collection[str]) -> Batch:
         """Return the rows without some fields of their JSON objects."""

@@ -1,51 +1,231 @@
-"""Advice on how to pad a dataset with little padding and few lost tokens."""
+"""Advice on how to pad a dataset with little padding and few lost tokens, with the command that does it."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any
 
-from padmask.errors import share
-from padmask.inspect.costs import Cost
+from padmask.errors import count, share
+from padmask.inspect.commands import PadCommand
+from padmask.inspect.costs import Cost, CostBasis, windows_cost
 
 # If a smaller share of the output is padding, other plans save too little.
 LITTLE_PADDING = 0.15
 
-# Recommend truncation only if padding to the longest row needs at least this many times as many positions.
-WORTH_CUTTING = 1.1
+# If a larger share of the output is padding, the advice names plans with less padding.
+MUCH_PADDING = 0.3
+
+# A plan that loses a smaller share of the tokens is worth its smaller output.
+NEGLIGIBLE_LOSS = 0.01
+SMALL_LOSS = 0.05
+
+# A plan that loses a larger share of the tokens is never recommended.
+LARGE_LOSS = 0.2
+
+# The overlap of windows is their length divided by this number.
+OVERLAP = 8
 
 
-def plan_advice(plans: Sequence[Cost]) -> str:
-    """Return a recommendation: pad to the longest row, truncate, or use buckets of similar lengths.
+@dataclass(frozen=True)
+class Advice:
+    """A recommended plan and the command that makes the output of this plan.
 
-    >>> from padmask.core.plan import LengthStats
-    >>> from padmask.inspect.costs import candidate_costs
-    >>> plan_advice(candidate_costs(LengthStats({7: 9, 8: 1})))
-    'Pad to the longest row (8): only 11% of the positions are padding, and no tokens are lost.'
+    Args:
+        text: recommendation and its reason, as sentences.
+        plan: recommended plan; None if there is nothing to pad.
+        command: command that makes the output of the plan; empty if nothing needs to be done.
+        maxlen: recommended value of `--maxlen`.
+        details: facts about the plan and its alternatives, one sentence or two each.
     """
-    by_name = {cost.name: cost for cost in plans}
-    if not by_name:
-        return "The input has no rows."
-    longest, p99 = by_name["longest"], by_name["p99"]
-    if longest.padding_share <= LITTLE_PADDING:
-        return (
-            f"Pad to the longest row ({longest.edges[0]}): only {longest.padding_share:.0%} of the positions "
-            "are padding, and no tokens are lost."
+
+    text: str
+    plan: Cost | None = None
+    command: str = ""
+    maxlen: int | str = "longest"
+    details: Sequence[str] = ()
+
+    def __str__(self) -> str:
+        return "\n".join(filter(None, (self.text, *self.details, self.command)))
+
+    @property
+    def has_windows(self) -> bool:
+        """Whether the plan splits longer rows into windows."""
+        return self.plan is not None and self.plan.name.startswith("windows")
+
+    def as_dict(self) -> dict[str, Any] | None:
+        """Return the recommended plan as a dict for JSON; None if there is nothing to pad."""
+        if self.plan is None:
+            return None
+        return {"plan": self.plan.name, "maxlen": self.plan.maxlen, "command": self.command or None}
+
+
+@dataclass(frozen=True)
+class Adviser:
+    """The data for a recommendation.
+
+    Args:
+        basis: data from which the costs are computed.
+        plans: costs of the candidate plans, by name.
+        command: inputs and options of the recommended command.
+        width: number of positions in each row of padded input; None for raw input.
+    """
+
+    basis: CostBasis
+    plans: dict[str, Cost]
+    command: PadCommand
+    width: int | None = None
+
+    def recommend(self, asked: Sequence[int | str]) -> Advice:
+        """Return the recommended plan: one length for all rows, or windows.
+
+        Args:
+            asked: values of maxlen that the user requested. If there are any, one of these lengths is
+                recommended.
+        """
+        if not self.plans:
+            return Advice("The input has no rows.")
+        if self.plans["longest"].maxlen == 0:
+            return Advice("All rows are empty, so there is nothing to pad.")
+        usable = [name for name in asked if self.plans[str(name)].maxlen > 0]
+        advice = self._judge(usable) if usable else self._choose()
+        if len(usable) < len(asked):
+            advice = replace(advice, text=f"maxlen 0 removes all tokens. {advice.text}")
+        plan = advice.plan
+        if plan is not None and self.width == plan.maxlen and not plan.rows_cut and not advice.has_windows:
+            text = f"The rows already have the length of the plan {plan.name}{_of(plan)}."
+            return replace(advice, text=text, command="")
+        return advice
+
+    def _choose(self) -> Advice:
+        """Recommend a length for which the user gave no limit."""
+        longest, p99 = self.plans["longest"], self.plans["p99"]
+        if longest.padding_share <= LITTLE_PADDING:
+            share_ = f"only {_padding(longest)}" if longest.padding_share else "no positions are padding"
+            text = f"Pad to the longest row{_of(longest)}. No tokens are lost, and {share_}."
+            return self._pad(longest, text)
+        for name in ("p95", "p99"):
+            cut = self.plans[name]
+            if cut.maxlen and cut.lost_share <= NEGLIGIBLE_LOSS and longest.places >= 1.1 * cut.places:
+                return self._cut(cut)
+        if p99.maxlen and longest.places >= 1.5 * p99.places:
+            if p99.lost_share <= SMALL_LOSS:
+                return self._cut(p99)
+            windows = self._windows(self.basis.round_up(p99.maxlen))
+            if longest.places >= 1.5 * windows.places:
+                reason = f"Cutting rows to p99{_of(p99)} would lose {share(p99.lost_share)} of the tokens."
+                return self._split(windows, reason)
+        reason = "At least 1% of the rows have this length."
+        if p99.rows_cut:
+            saved = share(1 - p99.places / longest.places)
+            reason = (
+                f"Cutting rows to p99{_of(p99)} would lose {share(p99.lost_share)} of the tokens and save "
+                f"{saved} of the positions."
+            )
+        text = f"Pad to the longest row{_of(longest)}. No tokens are lost, but {_padding(longest)}."
+        return self._pad(longest, f"{text} {reason}")
+
+    def _judge(self, asked: Sequence[int | str]) -> Advice:
+        """Recommend one of the requested lengths: the smallest one that loses few tokens."""
+        asked = sorted(asked, key=lambda name: self.plans[str(name)].maxlen)
+        few = [name for name in asked if self.plans[str(name)].lost_share <= SMALL_LOSS]
+        name = next(iter(few), asked[-1])
+        plan, longest = self.plans[str(name)], self.plans["longest"]
+        if plan.lost_share >= LARGE_LOSS:
+            cut = f"would cut {self._rows(plan)} and lose {share(plan.lost_share)} of the tokens"
+            return self._split(self._windows(plan.maxlen), f"{_name(plan)} {cut}.")
+        if plan.lost_share > SMALL_LOSS:
+            windows = self._windows(plan.maxlen)
+            details = [
+                f"To lose no tokens, use {' '.join(_window_options(windows))} instead "
+                f"({count(windows.rows, 'row')})."
+            ]
+        elif longest.places <= 0.9 * plan.places:
+            saved = share(1 - longest.places / plan.places)
+            details = [f"--maxlen longest{_of(longest)} saves {saved} of the positions."]
+        else:
+            details = []
+        does = f"cuts no rows, and {_padding(plan)}"
+        if plan.rows_cut:
+            does = f"cuts {self._rows(plan)} and loses {share(plan.lost_share)} of the tokens"
+        return self._pad(plan, f"{_name(plan)} {does}.", details, name)
+
+    def _cut(self, plan: Cost) -> Advice:
+        """Recommend a percentile of the lengths."""
+        longest = self.plans["longest"]
+        text = (
+            f"Cut rows to {plan.name}{_of(plan)}. The output is {longest.places / plan.places:.1f} times "
+            f"smaller than with the longest row ({longest.maxlen:,}). This cuts {self._rows(plan)} and loses "
+            f"{share(plan.lost_share)} of the tokens."
         )
-    buckets = [by_name[name] for name in ("buckets-2", "buckets-4", "buckets-8")]
-    chosen = next((cost for cost in buckets if cost.padding_share <= LITTLE_PADDING), None)
-    chosen = chosen or min(buckets, key=lambda cost: cost.padding_share)
-    lossless = (
-        f"With {chosen.name} ({chosen.shapes} shapes), no tokens are lost and "
-        f"{chosen.padding_share:.0%} of the positions are padding."
-    )
-    if longest.places < WORTH_CUTTING * p99.places:
-        saved = 1 - p99.places / longest.places
-        return (
-            f"Truncation to p99 ({p99.edges[0]}) would save only {share(saved)} of the positions. {lossless}"
+        return self._pad(plan, text)
+
+    def _pad(
+        self, plan: Cost, text: str, details: Sequence[str] = (), maxlen: int | str | None = None
+    ) -> Advice:
+        """Recommend one length for all rows, and keep the token that most rows share at an end."""
+        maxlen = plan.name if maxlen is None else maxlen
+        options, details = ["--maxlen", str(maxlen)], list(details)
+        if 2 * plan.ends_lost > plan.rows_cut and self.basis.shared is not None:
+            end, rows = self.basis.shared.end, count(plan.ends_lost, "cut row")
+            token = self.basis.shared.token
+            its = "its" if plan.ends_lost == 1 else "their"
+            details.append(f"{rows} would lose {its} {end} token {token}; --keep-{end} 1 keeps it.")
+            options += [f"--keep-{end}", "1"]
+        return Advice(text, plan, self.command.text(*options), maxlen, (*details, *self._alternatives(plan)))
+
+    def _split(self, windows: Cost, reason: str) -> Advice:
+        """Recommend windows."""
+        more = f"{count(self.basis.stats.rows, 'row')} become {windows.rows:,}"
+        text = (
+            f"{reason} Instead, split longer rows into windows{_of(windows)}. No tokens are lost, and {more}."
         )
-    rows, factor = longest.places / longest.edges[0], longest.places / p99.places
-    return (
-        f"{share(p99.rows_cut / rows)} of rows are longer than p99 ({p99.edges[0]}), so truncation to p99 "
-        f"would lose {share(p99.lost_share)} of the tokens. The output would be {factor:.1f} times smaller "
-        f"than with padding to the longest row ({longest.edges[0]}). {lossless}"
-    )
+        command = self.command.text("--maxlen", str(windows.maxlen), *_window_options(windows))
+        return Advice(text, windows, command, windows.maxlen, self._alternatives(windows))
+
+    def _alternatives(self, plan: Cost) -> tuple[str, ...]:
+        """Return a line about plans with much less padding that no command makes yet."""
+        candidates = [self.plans[name] for name in ("sorted-32", "packed") if name in self.plans]
+        less = [cost for cost in candidates if cost.padding_share < plan.padding_share / 2]
+        if plan.padding_share < MUCH_PADDING or not less:
+            return ()
+        shares = " and ".join(f"{cost.name} {share(cost.padding_share)}" for cost in less)
+        lossless = plan.tokens_lost and not any(cost.tokens_lost for cost in less)
+        collator = "; a collator that pads each batch to its longest row makes sorted-32"
+        return (
+            f"{share(plan.padding_share)} of the positions are padding. Less is possible: {shares}"
+            f"{', without lost tokens' if lossless else ''}. No padmask command makes "
+            f"{'this plan' if len(less) == 1 else 'these plans'} yet"
+            f"{collator if less[0].name == 'sorted-32' else ''}.",
+        )
+
+    def _windows(self, maxlen: int) -> Cost:
+        return windows_cost(self.basis, maxlen, overlap_of(maxlen))
+
+    def _rows(self, plan: Cost) -> str:
+        return f"{plan.rows_cut:,} of {count(self.basis.stats.rows, 'row')}"
+
+
+def overlap_of(maxlen: int) -> int:
+    """Return the overlap of recommended windows.
+
+    >>> overlap_of(512), overlap_of(3)
+    (64, 0)
+    """
+    return maxlen // OVERLAP
+
+
+def _window_options(windows: Cost) -> tuple[str, ...]:
+    return "--overlong", "window", "--overlap", str(overlap_of(windows.maxlen))
+
+
+def _of(plan: Cost) -> str:
+    return f" ({count(plan.maxlen, 'position')})"
+
+
+def _padding(plan: Cost) -> str:
+    return f"{share(plan.padding_share)} of the positions are padding"
+
+
+def _name(plan: Cost) -> str:
+    return f"maxlen {plan.name}" if plan.name.isdigit() else f"{plan.name}{_of(plan)}"

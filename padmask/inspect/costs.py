@@ -12,12 +12,21 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from padmask.core.plan import LengthStats, make_plan
+from padmask.core.length_stats import LengthStats
+from padmask.core.plan import make_plan
+from padmask.inspect.dynamic import BATCH_ROWS, WINDOW_BATCHES, expected_padding
+from padmask.inspect.shared_end import SharedEnd
 from padmask.spec.pad import PadSpec
 
-BUCKETS = (2, 4, 8)
+BUCKETS = (2, 8)
 
-PERCENTILES = ("p99", "p95", "p90")
+PERCENTILES = ("p99", "p95")
+
+# Dynamic padding: names of the plans, and the number of rows that are sorted together.
+DYNAMIC = {f"random-{BATCH_ROWS}": BATCH_ROWS, f"sorted-{BATCH_ROWS}": BATCH_ROWS * WINDOW_BATCHES}
+
+# Lengths that are not in the data and that the user did not request are multiples of this number.
+MULTIPLE = 8
 
 # The time of first-fit-decreasing grows with the square of the number of distinct lengths. If there are more
 # lengths than this, they are rounded up, so the estimate is slightly too high.
@@ -29,14 +38,15 @@ class Cost:
     """The cost of one plan.
 
     Args:
-        name: name of the plan, such as `"longest"`, `"p99"`, `"128"`, `"buckets-4"` or `"packed"`.
-        edges: maxlen of the plan, or the maxlen of each bucket.
+        name: name of the plan, such as `"longest"`, `"p99"`, `"128"`, `"buckets-8"` or `"packed"`.
+        edges: maxlen of the plan, or the maxlen of each bucket. For dynamic padding, the largest maxlen.
         places: number of positions in the output, including padding.
-        tokens: number of tokens in the output.
+        tokens: number of tokens in the output. Windows repeat tokens.
         rows_cut: number of truncated rows.
         tokens_lost: number of tokens that truncation removes.
         bytes: size of the padded column in bytes, without the mask.
         shapes: number of distinct row lengths in the output. Compiled models are compiled once per shape.
+        ends_lost: number of truncated rows that lose the token that most rows share at that end.
     """
 
     name: str
@@ -47,6 +57,17 @@ class Cost:
     tokens_lost: int
     bytes: int
     shapes: int
+    ends_lost: int = 0
+
+    @property
+    def maxlen(self) -> int:
+        """The largest length of an output row."""
+        return self.edges[-1]
+
+    @property
+    def rows(self) -> int:
+        """Number of output rows, if they all have one length."""
+        return self.places // self.maxlen if self.maxlen else 0
 
     @property
     def padding_share(self) -> float:
@@ -61,7 +82,7 @@ class Cost:
 
     def as_dict(self) -> dict[str, Any]:
         """Return the cost as a dict for `inspect --json`. Buckets have `edges`, other plans `maxlen`."""
-        length = {"edges": list(self.edges)} if self.name.startswith("buckets") else {"maxlen": self.edges[0]}
+        length = {"edges": list(self.edges)} if self.name.startswith("buckets") else {"maxlen": self.maxlen}
         return (
             {"name": self.name}
             | length
@@ -70,82 +91,135 @@ class Cost:
                 "rows_cut": self.rows_cut,
                 "tokens_lost": self.tokens_lost,
                 "tokens_lost_share": self.lost_share,
+                "ends_lost": self.ends_lost,
                 "bytes": self.bytes,
                 "shapes": self.shapes,
             }
         )
 
 
-def candidate_costs(
-    stats: LengthStats, asked: Sequence[int | str] = (), multiple: int | None = None, token_bytes: int = 4
-) -> list[Cost]:
-    """Return the costs of all candidate plans: fixed lengths, percentiles, buckets and packing.
-
-    >>> [(cost.name, cost.edges) for cost in candidate_costs(LengthStats({2: 9, 10: 1}), [4])][-4:]
-    [('buckets-2', (2, 10)), ('buckets-4', (2, 10)), ('buckets-8', (2, 10)), ('packed', (10,))]
+@dataclass(frozen=True)
+class CostBasis:
+    """The data from which the costs of all plans are computed.
 
     Args:
         stats: number of rows of each length.
-        asked: additional values of maxlen that the user requested. They do not affect buckets and packing.
-        multiple: value of `pad_to_multiple_of`, for lengths that are found in the data. If None, lengths are
-            not rounded.
+        multiple: value of `pad_to_multiple_of`. If None, `longest` and percentiles are exact, and the other
+            proposed lengths are multiples of 8.
         token_bytes: size of a token in the output, in bytes.
+        shared: token that most rows share at the end that truncation removes; None if there is none.
     """
-    if not stats.rows:
+
+    stats: LengthStats
+    multiple: int | None = None
+    token_bytes: int = 4
+    shared: SharedEnd | None = None
+
+    def round_up(self, length: int) -> int:
+        """Round a proposed length up to a multiple, at least to one multiple.
+
+        >>> CostBasis(LengthStats()).round_up(9), CostBasis(LengthStats(), multiple=5).round_up(0)
+        (16, 5)
+        """
+        multiple = self.multiple or MULTIPLE
+        return -(-max(length, 1) // multiple) * multiple
+
+    def cost(
+        self, name: str, edges: tuple[int, ...], places: int, shapes: int = 1, limit: int | None = None
+    ) -> Cost:
+        """Return the cost of a plan that cuts rows to `limit` tokens. If `limit` is None, no row is cut."""
+        cut = {} if limit is None else {n: rows for n, rows in self.stats.counts.items() if n > limit}
+        lost = sum((length - (limit or 0)) * rows for length, rows in cut.items())
+        ends = 0 if limit is None or self.shared is None else self.shared.rows_losing(limit)
+        size, kept = places * self.token_bytes, self.stats.tokens - lost
+        return Cost(name, edges, places, kept, sum(cut.values()), lost, size, shapes, ends)
+
+
+def candidate_costs(basis: CostBasis, asked: Sequence[int | str] = ()) -> list[Cost]:
+    """Return the costs of all candidate plans: fixed lengths, percentiles, buckets, batches and packing.
+
+    >>> [(cost.name, cost.edges) for cost in candidate_costs(CostBasis(LengthStats({2: 9, 10: 1})), [9])]
+    ... # doctest: +NORMALIZE_WHITESPACE
+    [('longest', (10,)), ('p99', (10,)), ('p95', (10,)), ('9', (9,)), ('buckets-2', (8, 9)),
+     ('buckets-8', (8, 9)), ('random-32', (9,)), ('sorted-32', (9,)), ('packed', (9,))]
+
+    Args:
+        basis: data from which the costs are computed.
+        asked: values of maxlen that the user requested. The largest one also limits the lengths of buckets,
+            batches and packed rows. Longer rows are cut.
+    """
+    if not basis.stats.rows:
         return []
-    names: list[int | str] = ["longest", *PERCENTILES, *_powers(stats), *asked]
-    costs = [cost_of(stats, name, multiple, token_bytes) for name in dict.fromkeys(names)]
-    rounded = _rounded(stats, multiple or 1)
-    costs += [_bucketed(stats, rounded, count, token_bytes) for count in BUCKETS]
-    return [*costs, _packed(stats, rounded, token_bytes)]
+    names = dict.fromkeys(["longest", *PERCENTILES, *asked])
+    costs = [cost_of(basis, name) for name in names]
+    limit = max((cost_of(basis, name).maxlen for name in asked), default=None)
+    # Buckets and batches cannot have rows without positions.
+    if limit == 0:
+        return costs
+    costs += [_bucketed(basis, count, limit) for count in BUCKETS]
+    costs += [_dynamic(basis, name, limit) for name in DYNAMIC]
+    return [*costs, _packed(basis, limit)]
 
 
-def cost_of(stats: LengthStats, maxlen: int | str, multiple: int | None, token_bytes: int) -> Cost:
+def cost_of(basis: CostBasis, maxlen: int | str) -> Cost:
     """Return the cost of padding or truncating all rows to one maxlen.
 
     Args:
-        stats: number of rows of each length.
+        basis: data from which the cost is computed.
         maxlen: a number, `"longest"`, or a percentile such as `"p95"`.
-        multiple: value of `pad_to_multiple_of`. If None, the length is not rounded.
-        token_bytes: size of a token in the output, in bytes.
     """
-    found = isinstance(maxlen, str)
-    plan = make_plan(PadSpec(maxlen=maxlen, pad_to_multiple_of=multiple if found else None), stats)
-    cut = {length: rows for length, rows in stats.counts.items() if length > plan.maxlen}
-    lost = sum((length - plan.maxlen) * rows for length, rows in cut.items())
-    places = stats.rows * plan.maxlen
-    return Cost(
-        str(maxlen),
-        (plan.maxlen,),
-        places,
-        stats.tokens - lost,
-        sum(cut.values()),
-        lost,
-        places * token_bytes,
-        1,
-    )
+    multiple = basis.multiple if isinstance(maxlen, str) else None
+    found = make_plan(PadSpec(maxlen=maxlen, pad_to_multiple_of=multiple), basis.stats).maxlen
+    return basis.cost(str(maxlen), (found,), basis.stats.rows * found, limit=found)
 
 
-def _powers(stats: LengthStats) -> list[int]:
-    """Return the powers of two from about the median row length to the maximum row length."""
-    low, high = max(8, stats.percentile(50)), stats.longest
-    return [1 << bit for bit in range(3, 31) if low <= 1 << bit < 2 * high]
+def windows_cost(basis: CostBasis, maxlen: int, overlap: int) -> Cost:
+    """Return the cost of splitting longer rows into windows of `maxlen` tokens.
+
+    >>> windows_cost(CostBasis(LengthStats({10: 1, 3: 1})), 4, 2).places
+    20
+
+    Args:
+        basis: data from which the cost is computed.
+        maxlen: length of every output row.
+        overlap: number of tokens that a window repeats from the window before, less than `maxlen`.
+    """
+    windows = {n: 1 + max(0, -((n - maxlen) // -(maxlen - overlap))) for n in basis.stats.counts}
+    rows = sum(windows[length] * count for length, count in basis.stats.counts.items())
+    tokens = basis.stats.tokens + (rows - basis.stats.rows) * overlap
+    places = rows * maxlen
+    return Cost(f"windows-{maxlen}", (maxlen,), places, tokens, 0, 0, places * basis.token_bytes, 1)
 
 
-def _rounded(stats: LengthStats, multiple: int) -> dict[int, int]:
-    """Round lengths up to a multiple and return the number of rows of each length. Empty rows count as 1."""
+def _clipped(stats: LengthStats, limit: int | None) -> dict[int, int]:
+    """Return the number of rows of each length if rows are cut to `limit` tokens."""
+    clipped: dict[int, int] = {}
+    for length, rows in stats.counts.items():
+        short = length if limit is None else min(length, limit)
+        clipped[short] = clipped.get(short, 0) + rows
+    return clipped
+
+
+def _bucketed(basis: CostBasis, count: int, limit: int | None) -> Cost:
     rounded: dict[int, int] = {}
-    for length in sorted(stats.counts):
-        up = -(-max(length, 1) // multiple) * multiple
-        rounded[up] = rounded.get(up, 0) + stats.counts[length]
-    return rounded
-
-
-def _bucketed(stats: LengthStats, rounded: dict[int, int], count: int, token_bytes: int) -> Cost:
+    for length, rows in sorted(_clipped(basis.stats, limit).items()):
+        up = basis.round_up(length)
+        up = up if limit is None else min(up, limit)
+        rounded[up] = rounded.get(up, 0) + rows
     edges = best_edges(rounded, count)
-    lengths, rows = np.array(list(rounded)), np.array(list(rounded.values()))
-    places = int((np.array(edges)[np.searchsorted(edges, lengths)] * rows).sum())
-    return Cost(f"buckets-{count}", edges, places, stats.tokens, 0, 0, places * token_bytes, len(edges))
+    lengths, rows_of = np.array(list(rounded)), np.array(list(rounded.values()))
+    places = int((np.array(edges)[np.searchsorted(edges, lengths)] * rows_of).sum())
+    return basis.cost(f"buckets-{count}", edges, places, len(edges), limit)
+
+
+def _dynamic(basis: CostBasis, name: str, limit: int | None) -> Cost:
+    """Return the expected cost of batches of 32 rows that are padded to their longest row."""
+    rounded: dict[int, int] = {}
+    for length, rows in _clipped(basis.stats, limit).items():
+        up = basis.round_up(length) if basis.multiple and length else length
+        rounded[up] = rounded.get(up, 0) + rows
+    expected = expected_padding(rounded, DYNAMIC[name])
+    return basis.cost(name, (max(rounded),), round(expected.places), max(1, round(expected.shapes)), limit)
 
 
 def best_edges(rows: dict[int, int], count: int) -> tuple[int, ...]:
@@ -209,11 +283,11 @@ def _add_bucket(
     return result, split
 
 
-def _packed(stats: LengthStats, rounded: dict[int, int], token_bytes: int) -> Cost:
-    """Return the cost of packing several rows into each output row, which is as long as the longest row."""
-    size = max(rounded)
-    places = count_bins(stats, size) * size
-    return Cost("packed", (size,), places, stats.tokens, 0, 0, places * token_bytes, 1)
+def _packed(basis: CostBasis, limit: int | None) -> Cost:
+    """Return the cost of packing several rows into each output row."""
+    size = basis.round_up(basis.stats.longest) if limit is None else limit
+    places = count_bins(LengthStats(_clipped(basis.stats, limit)), size) * size
+    return basis.cost("packed", (size,), places, limit=limit)
 
 
 def count_bins(stats: LengthStats, size: int) -> int:
@@ -230,9 +304,11 @@ def count_bins(stats: LengthStats, size: int) -> int:
     distinct lengths and not on the number of rows. If there are many distinct lengths, the function rounds
     them up, and the result is an estimate.
     """
-    grid = max(1, -(-stats.longest // PACKED_LENGTHS)) if len(stats.counts) > PACKED_LENGTHS else 1
+    rounds = len(stats.counts) > PACKED_LENGTHS
     needs: dict[int, int] = {}
     for length in sorted(filter(None, stats.counts), reverse=True):
+        # Keep the seven highest bits, so that no length changes by more than 1.6%.
+        grid = 1 << max(0, length.bit_length() - 7) if rounds else 1
         need = min(size, -(-length // grid) * grid)
         needs[need] = needs.get(need, 0) + stats.counts[length]
     # Groups of equally full bins in the order in which they were opened: [free tokens, number of bins].

@@ -15,17 +15,22 @@ import numpy as np
 
 from padmask.core.columns import PadColumn
 from padmask.core.kernel import pad_batch
-from padmask.core.plan import LengthStats, make_plan, make_segments
+from padmask.core.length_stats import LengthStats
+from padmask.core.plan import make_plan
+from padmask.core.planners import make_segments
 from padmask.core.ragged import Ragged
 from padmask.errors import SpecError
 from padmask.formats.dataset import Dataset
-from padmask.inspect.advice import plan_advice
-from padmask.inspect.costs import candidate_costs
+from padmask.inspect.advice import Adviser
+from padmask.inspect.commands import PadCommand, has_many_files, new_name
+from padmask.inspect.costs import CostBasis, candidate_costs
 from padmask.inspect.inspection import Inspection, ShownRow
 from padmask.inspect.read_files import InspectRequest, inspect_files_separately, inspect_rows
+from padmask.inspect.shared_end import SharedEnd
 from padmask.spec.checks import at_least, instance, optional
 from padmask.spec.columns import Columns, as_list
 from padmask.spec.files import ReadOptions, read_options
+from padmask.spec.formats import RECOMMENDED_FORMAT
 from padmask.spec.pad import MaskSpec, PadSpec, RowPolicy, Side
 from padmask.spec.show import ShowSpec
 from padmask.spec.sides import checked_side
@@ -66,7 +71,8 @@ def inspect_file(  # noqa: PLR0913 - one keyword per option of the command
     Args:
         inputs: paths of one dataset. `-` is standard input.
         columns: columns to inspect, as in `pad_table`. The result shows tokens of the first column.
-        specs: padding options. The result has masks for the first spec, and a plan for each spec.
+        specs: padding options. The first spec sets everything but the length. Each maxlen is a plan, and the
+            largest one limits buckets, batches and packed rows. The masks are those of the recommended plan.
         show: rows to show. If None, no rows are shown.
         mask_column: mask column of padded input. If None, the column is found from the metadata, else by its
             name.
@@ -103,28 +109,47 @@ def inspect_file(  # noqa: PLR0913 - one keyword per option of the command
         has_pipe = any(source.is_pipe for source in sources)
         if len(sources) > 1 and job.padding is None and files.limit is None and not has_pipe:
             inspected = inspect_files_separately(request, sources, executor, workers, progress)
-            if show.sample is None and show.last:
-                first = replace(request, files=replace(files, limit=show.last))
+            if show.random_rows is None and show.stop:
+                first = replace(request, files=replace(files, limit=show.stop))
                 inspected = replace(inspected, kept=inspect_rows(first, dataset).kept)
         else:
             inspected = inspect_rows(request, dataset, progress)
         add_file_findings(inspected.audit, dataset, job, files.limit)
-    stats, shown_column = inspected.stats, job.pad.columns[0]
-    plans = candidate_costs(
-        stats,
-        [s.maxlen for s in specs if s.maxlen != "longest"],
-        spec.pad_to_multiple_of,
-        _token_bytes(shown_column),
+    stats, shown_column, shared = inspected.stats, job.pad.columns[0], None
+    token = job.pad.beside.shared.cut_at(spec.truncating)
+    if token is not None and job.padding is None:
+        shared = SharedEnd(token, spec.truncating, inspected.ends)
+    is_kept = bool(spec.keep_last if spec.truncating == "post" else spec.keep_first)
+    basis = CostBasis(stats, spec.pad_to_multiple_of, _token_bytes(shown_column), None if is_kept else shared)
+    maxlens = [one.maxlen for one in specs]
+    maxlens = [] if maxlens == ["longest"] else maxlens
+    plans = candidate_costs(basis, maxlens)
+    is_padded, suffix = job.padding is not None, RECOMMENDED_FORMAT.suffixes[0]
+    command = PadCommand(
+        inputs,
+        new_name("padded", "/" if has_many_files(inputs) and not is_padded else suffix),
+        columns,
+        spec,
+        files.input_format,
+        new_name("rows", suffix) if is_padded else None,
+        mask_column,
+        [column.name for column in job.pad.columns] if columns else [],
     )
+    adviser = Adviser(basis, {cost.name: cost for cost in plans}, command, inspected.width)
+    advice = adviser.recommend(maxlens)
+    # The rows are shown as the recommended plan cuts them, or as their first window.
+    spec = replace(spec, maxlen=advice.maxlen, windows=None)
     return Inspection(
         dataset.name,
         shown_column.name,
-        job.padding is not None,
+        is_padded,
         stats,
         [_show(row, job.pad, spec, stats) for row in inspected.shown(show)],
-        plans,
+        [*plans, advice.plan] if advice.has_windows and advice.plan else plans,
         _health(inspected.audit),
-        plan_advice(plans),
+        advice,
+        shared,
+        show.random_rows is not None,
         (*dataset.notes, *job.notes),
     )
 
@@ -153,4 +178,6 @@ def _show(row: Row, job: Job, spec: PadSpec, stats: LengthStats) -> ShownRow:
     ragged = Ragged(values, np.array([0]), np.array([len(values)]))
     segments = make_segments(ragged.lengths, make_plan(spec, stats), spec)
     padded = pad_batch(ragged, segments, value=column.value, dtype=column.numpy_dtype)
-    return ShownRow(row.number, int(padded.lengths[0]), padded.values[0], padded.mask[0])
+    kept = int(padded.lengths[0])
+    cut_first = spec.truncating == "pre"
+    return ShownRow(row.number, kept, padded.values[0], padded.mask[0], len(values) - kept, cut_first)

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from padmask.core.plan import LengthStats
+from padmask.core.length_stats import LengthStats
+from padmask.inspect.advice import Advice
 from padmask.inspect.costs import Cost
+from padmask.inspect.shared_end import SharedEnd
 from padmask.verify.data.rules import Finding
 
 LENGTH_PERCENTILES = ("90", "95", "99")
@@ -25,12 +27,16 @@ class ShownRow:
         length: number of real tokens.
         values: tokens and pad values, shape (maxlen, ...).
         mask: bool, shape (maxlen,), True at real tokens.
+        cut: number of tokens that truncation removes.
+        cut_first: whether these tokens are at the start of the row.
     """
 
     row: int
     length: int
     values: npt.NDArray[Any]
     mask: npt.NDArray[np.bool_]
+    cut: int = 0
+    cut_first: bool = False
 
 
 @dataclass(frozen=True)
@@ -45,7 +51,9 @@ class Inspection:
         shown: requested rows, with their masks.
         plans: cost of each candidate plan.
         health: violations of the data rules.
-        advice: recommended plan, as text.
+        advice: recommended plan, with the reasons and the command.
+        shared: token that most raw rows share at the end that truncation removes; None if there is none.
+        sampled: whether the shown rows are a random sample of all rows.
         notes: facts about the files, such as files that were not read.
     """
 
@@ -56,7 +64,9 @@ class Inspection:
     shown: Sequence[ShownRow]
     plans: Sequence[Cost]
     health: Sequence[Finding]
-    advice: str = field(default="")
+    advice: Advice
+    shared: SharedEnd | None = None
+    sampled: bool = False
     notes: Sequence[str] = ()
 
     def lengths(self) -> dict[str, int | float]:
@@ -93,11 +103,13 @@ class Inspection:
             "lengths": self.lengths(),
             "histogram": self.histogram(),
             "masks": [
-                {"row": shown.row, "length": shown.length, "mask": shown.mask.tolist()}
+                {"row": shown.row, "length": shown.length, "cut": shown.cut, "mask": shown.mask.tolist()}
                 for shown in self.shown
             ],
             "plans": [cost.as_dict() for cost in self.plans],
             "health": [finding.as_dict() for finding in self.health],
-            "advice": self.advice,
+            "shared_end": None if self.shared is None else self.shared.as_dict(),
+            "recommended": self.advice.as_dict(),
+            "advice": str(self.advice),
             "notes": list(self.notes),
         }

@@ -5,21 +5,31 @@ from __future__ import annotations
 from collections.abc import Sequence
 from concurrent.futures import Executor
 from contextlib import closing
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import partial, reduce
 
 import pyarrow as pa
 
-from padmask.core.plan import LengthStats
+from padmask.core.length_counter import LengthCounter
+from padmask.core.length_stats import LengthStats
 from padmask.errors import WorkerDiedError
 from padmask.formats.dataset import Dataset
+from padmask.inspect.shared_end import lengths_with_token
 from padmask.shards.pool import WorkerPool
 from padmask.spec.files import ReadOptions
 from padmask.spec.formats import FormatTraits
 from padmask.spec.show import ShowSpec
 from padmask.storage.source import Source
 from padmask.stream.progress import ProgressCallback
-from padmask.stream.row_sample import KeptRow, Row, RowSampler, choose_rows, pick_random, pick_range
+from padmask.stream.row_sample import (
+    KeptRow,
+    Pick,
+    Row,
+    RowSampler,
+    choose_rows,
+    pick_random,
+    pick_range,
+)
 from padmask.stream.run import open_reading
 from padmask.verify.data.audit_job import AuditJob, audit_rows, open_audit
 from padmask.verify.data.rules import Audit
@@ -52,39 +62,55 @@ class InspectedRows:
         stats: number of rows of each length.
         audit: violations of the data rules.
         kept: rows that may be shown, each with a random key. `shown` uses the keys to choose a random sample.
+        ends: lengths of the raw rows that have the shared token at the end that truncation removes.
+        width: number of positions in the first row of padded input; None for raw input.
     """
 
     stats: LengthStats
     audit: Audit
     kept: Sequence[KeptRow]
+    ends: LengthStats = field(default_factory=LengthStats)
+    width: int | None = None
 
     def __add__(self, later: InspectedRows) -> InspectedRows:
         before = self.stats.rows
         moved = [replace(kept, row=replace(kept.row, number=kept.row.number + before)) for kept in later.kept]
         audit = self.audit.copy()
         audit.join(later.audit)
-        return InspectedRows(self.stats + later.stats, audit, [*self.kept, *moved])
+        ends = self.ends + later.ends
+        return InspectedRows(self.stats + later.stats, audit, [*self.kept, *moved], ends, self.width)
 
     def shown(self, show: ShowSpec) -> list[Row]:
         """Return the rows to show, in the order of the input."""
-        return choose_rows([self.kept], show.sample)
+        return choose_rows([self.kept], show.random_rows)
 
 
 def inspect_rows(
     request: InspectRequest, dataset: Dataset, progress: ProgressCallback | None = None
 ) -> InspectedRows:
     """Read a dataset, check its rows against the rules, and sample the rows to show."""
-    show, stats, audit = request.show, LengthStats(), open_audit(request.job)
-    pick = pick_range(show.first, show.last) if show.sample is None else pick_random(show.sample, show.seeds)
-    sampler = RowSampler([pick])
+    job, lengths, audit = request.job, LengthCounter(), open_audit(request.job)
+    column, side, ends, width = job.pad.columns[0].name, job.pad.spec.truncating, LengthCounter(), None
+    token = job.pad.beside.shared.cut_at(side)
+    sampler = RowSampler([_pick_shown(request.show)])
     with (
         open_reading(dataset, request.files, progress) as reading,
-        closing(audit_rows(reading, "measuring", request.job, audit)) as batches,
+        closing(audit_rows(reading, "measuring", job, audit)) as batches,
     ):
-        for lengths, row_at in batches:
-            sampler.take(lengths, row_at, stats.rows)
-            stats += LengthStats.of(lengths)
-    return InspectedRows(stats, audit, sampler.kept[0])
+        for batch in batches:
+            if token is not None and column in batch.tokens:
+                ends.add(lengths_with_token(batch.tokens[column], token, side))
+            if width is None and not batch.tokens and len(batch.lengths):
+                width = len(batch.row_at(0, 0).values[column])
+            sampler.take(batch.lengths, batch.row_at, lengths.rows)
+            lengths.add(batch.lengths)
+    return InspectedRows(lengths.stats(), audit, sampler.kept[0], ends.stats(), width)
+
+
+def _pick_shown(show: ShowSpec) -> Pick:
+    if show.random_rows is not None:
+        return pick_random(show.random_rows, show.seeds)
+    return pick_range(show.first, show.stop)
 
 
 def inspect_files_separately(
@@ -105,7 +131,7 @@ def inspect_files_separately(
     # Each worker uses one thread, because the workers already use all cores.
     threads = 1 if pool.executor is not None else request.files.threads or 1
     request = replace(request, files=replace(request.files, threads=threads))
-    if request.show.sample is None:
+    if request.show.random_rows is None:
         request = replace(request, show=replace(request.show, last=0))
     with closing(pool.each(partial(_inspect_one_file, request), list(enumerate(sources)))) as outcomes:
         for (number, source), inspected in outcomes:

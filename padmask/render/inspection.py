@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
-from itertools import zip_longest
+from itertools import groupby, zip_longest
+from textwrap import fill
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from padmask.errors import share, size
-from padmask.render.console import is_unicode, print_notes, printable_line
+from padmask.errors import count, share, size
+from padmask.inspect.advice import LARGE_LOSS
+from padmask.inspect.dynamic import BATCH_ROWS, WINDOW_BATCHES
+from padmask.render.console import is_unicode, print_line, print_notes, printable_line
 from padmask.render.findings import print_findings
-from padmask.render.summary import count
+from padmask.render.grid import CUT_STYLE, make_grid
 
 if TYPE_CHECKING:
     from rich.console import Console, RenderableType
@@ -20,9 +23,6 @@ if TYPE_CHECKING:
 
     from padmask.inspect.costs import Cost
     from padmask.inspect.inspection import Inspection, ShownRow
-
-# Characters for cells from no real tokens to only real tokens. The key is whether Unicode is supported.
-SHADES = {True: "·░▒▓█", False: ".-+*#"}
 
 # Minimum terminal width in characters for the full tables.
 NARROW = 56
@@ -51,36 +51,43 @@ def show_inspection(
     )
     if masks and seen.shown:
         console.print()
-        for line in _format_masks(seen.shown, style, console):
+        for line in _format_masks(seen, style, console):
             console.print(line)
     if stats.rows:
         console.print()
         _print_lengths(seen, console)
     if plans and seen.plans:
         console.print()
-        _print_plans(seen.plans, console)
+        _print_plans(seen, console)
     console.print()
     print_notes(seen.notes, console)
     _print_health(seen, console)
-    console.print(f"[bold]Advice:[/bold] {printable_line(seen.advice)}")
+    console.print(f"[bold]Advice:[/bold] {printable_line(seen.advice.text)}")
+    for detail in seen.advice.details:
+        line = fill(
+            f"- {detail}",
+            console.width,
+            subsequent_indent="  ",
+            break_on_hyphens=False,
+            break_long_words=False,
+        )
+        print_line("\n".join(map(printable_line, line.split("\n"))), console)
+    if seen.advice.command:
+        # The command stays on one line, so that users can copy it.
+        print_line(f"  {printable_line(seen.advice.command)}", console, style="green")
 
 
-def _format_masks(shown: list[ShownRow] | Any, style: str, console: Console) -> list[RenderableType]:
+def _format_masks(seen: Inspection, style: str, console: Console) -> list[RenderableType]:
     from rich.text import Text
 
     if style in ("bool", "int"):
-        return [Text(line, overflow="ignore", no_wrap=True) for line in _format_matrix(shown, style)]
+        return [Text(line, overflow="ignore", no_wrap=True) for line in _format_matrix(seen.shown, style)]
     if style == "tokens":
-        return [_format_tokens(row) for row in shown]
-    margin = max(len(str(row.row)) for row in shown), max(len(str(row.length)) for row in shown)
-    width = max(8, console.width - sum(margin) - 6)
-    return [
-        *_format_legend(shown, width, console),
-        *[_format_row(row, margin, width, console) for row in shown],
-    ]
+        return [_format_tokens(row) for row in seen.shown]
+    return make_grid(seen, console)
 
 
-def _format_matrix(shown: Any, style: str) -> list[str]:
+def _format_matrix(shown: Sequence[ShownRow], style: str) -> list[str]:
     """Format the masks as one NumPy array, or as one array per row if the rows differ in length."""
     masks = [row.mask if style == "bool" else row.mask.astype(int) for row in shown]
     is_rectangle = len({len(mask) for mask in masks}) == 1
@@ -91,52 +98,30 @@ def _format_matrix(shown: Any, style: str) -> list[str]:
     return [line for text in arrays for line in text.splitlines()]
 
 
-def _format_legend(shown: Any, width: int, console: Console) -> list[Text]:
-    from rich.text import Text
-
-    shades = SHADES[is_unicode(console)]
-    places = len(shown[0].mask)
-    scaled = f"; each cell shows about {places / width:.1f} positions" if places > width else ""
-    legend = Text.assemble((shades[-1], "cyan"), " real token  ", (shades[0], "dim"), " padding")
-    legend.append(f"  ({places} positions per row{scaled})", style="dim")
-    return [legend]
-
-
-def _format_row(row: ShownRow, margin: tuple[int, int], width: int, console: Console) -> Text:
-    from rich.text import Text
-
-    shades = SHADES[is_unicode(console)]
-    line = Text(no_wrap=True)
-    line.append(f"{row.row:>{margin[0]}} ", style="dim")
-    for share_ in _scale_mask(row.mask, width):
-        # Use the first shade only for cells without real tokens, and the last for cells of only real tokens.
-        level = 0 if share_ == 0 else 4 if share_ == 1 else min(3, max(1, round(share_ * 4)))
-        line.append(shades[level], style="cyan" if level else "dim")
-    line.append(f" {row.length:>{margin[1]}}", style="bold")
-    return line
-
-
-def _scale_mask(mask: Any, width: int) -> list[float]:
-    """Return the share of real tokens in each of at most `width` cells."""
-    if len(mask) <= width:
-        return [float(real) for real in mask]
-    return [float(part.mean()) for part in np.array_split(mask, width)]
-
-
 def _format_tokens(row: ShownRow) -> Text:
+    """Format the tokens of a row. Brackets mark padding, because the terminal may not support colours."""
     from rich.text import Text
 
     line = Text()
     line.append(f"{row.row}: ", style="dim")
+    cut = f"[{count(row.cut, 'token')} cut] " if row.cut else ""
+    line.append(cut if row.cut_first else "", style=CUT_STYLE)
     # The mask of an invalid row may have a different length. A question mark shows a missing value or mask.
-    for value, real in zip_longest(row.values.tolist(), row.mask.tolist(), fillvalue="?"):
-        shown = f"{value}?" if real == "?" else str(value)
-        if not shown.isprintable():
-            # Escape control characters, which could change the state of the terminal.
-            shown = repr(shown)[1:-1]
-        # Brackets mark padding, because the terminal may not support colours.
-        line.append(f"{shown} " if real else f"({shown}) ", style="" if real else "dim")
+    places = zip_longest(row.values.tolist(), row.mask.tolist(), fillvalue="?")
+    for (shown, real), same in groupby((_format_token(value, real), real) for value, real in places):
+        number = sum(1 for _ in same)
+        if real:
+            line.append(f"{shown} " * number)
+        else:
+            line.append(f"({shown}) " if number == 1 else f"({shown} x {number:,}) ", style="dim")
+    line.append("" if row.cut_first else cut, style=CUT_STYLE)
     return line
+
+
+def _format_token(value: Any, real: Any) -> str:
+    shown = f"{value}?" if real == "?" else str(value)
+    # Escape control characters, which could change the state of the terminal.
+    return shown if shown.isprintable() else repr(shown)[1:-1]
 
 
 def _print_lengths(seen: Inspection, console: Console) -> None:
@@ -188,16 +173,18 @@ def _print_histogram(seen: Inspection, console: Console) -> None:
 DISPENSABLE = ("shapes", "rows cut", "size", "tokens lost", "padding")
 
 
-def _print_plans(plans: Sequence[Cost], console: Console) -> None:
+def _print_plans(seen: Inspection, console: Console) -> None:
     """Print a table of the plans. Omit the columns that do not fit on the terminal, and list them."""
     left_out: list[str] = []
     # Without a larger limit, rich never measures a table wider than the console.
     unlimited = console.options.update(max_width=10_000)
     for name in DISPENSABLE:
-        if console.measure(_make_plan_table(plans, left_out), options=unlimited).minimum <= console.width:
+        if console.measure(_make_plan_table(seen, left_out), options=unlimited).minimum <= console.width:
             break
         left_out.append(name)
-    console.print(_make_plan_table(plans, left_out))
+    console.print(_make_plan_table(seen, left_out))
+    for note in _plan_notes(seen):
+        console.print(note, style="dim")
     if left_out:
         console.print(
             f"omitted columns: {', '.join(left_out)} (the terminal is too narrow; --json shows all columns)",
@@ -205,12 +192,24 @@ def _print_plans(plans: Sequence[Cost], console: Console) -> None:
         )
 
 
-def _make_plan_table(plans: Sequence[Cost], left_out: Sequence[str]) -> RenderableType:
+def _plan_notes(seen: Inspection) -> list[str]:
+    """Return explanations of the plans in the table."""
+    notes = ["* recommended"] if seen.advice.plan is not None else []
+    if any(plan.name == "sorted-32" for plan in seen.plans):
+        notes.append(
+            f"random-32, sorted-32: expected values for batches of {BATCH_ROWS} rows, each padded to its "
+            f"longest row, in random order or sorted by length within {BATCH_ROWS * WINDOW_BATCHES:,} rows"
+        )
+    return notes
+
+
+def _make_plan_table(seen: Inspection, left_out: Sequence[str]) -> RenderableType:
     from rich import box
     from rich.table import Table
 
     table = Table(title="Plans", title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False)
-    rows = [_format_plan(plan) for plan in plans]
+    best = seen.advice.plan.name if seen.advice.plan is not None else None
+    rows = [_format_plan(plan, plan.name == best) for plan in seen.plans]
     for name in rows[0]:
         if name in left_out:
             continue
@@ -223,21 +222,24 @@ def _make_plan_table(plans: Sequence[Cost], left_out: Sequence[str]) -> Renderab
             min_width=max(map(len, [name, *parts])),
             no_wrap=not wraps,
         )
-    for cells in rows:
-        table.add_row(*(cell for name, cell in cells.items() if name not in left_out))
+    for plan, cells in zip(seen.plans, rows, strict=True):
+        shown = {name: cell for name, cell in cells.items() if name not in left_out}
+        if plan.lost_share >= LARGE_LOSS and "tokens lost" in shown:
+            shown["tokens lost"] = f"[{CUT_STYLE}]{shown['tokens lost']}[/{CUT_STYLE}]"
+        table.add_row(*shown.values(), style="bold" if plan.name == best else "")
     return table
 
 
-def _format_plan(plan: Cost) -> dict[str, str]:
+def _format_plan(plan: Cost, is_best: bool) -> dict[str, str]:
     lost = f"{plan.tokens_lost:,} ({share(plan.lost_share)})" if plan.tokens_lost else "0"
     return {
-        "plan": plan.name,
+        "plan": f"{plan.name} *" if is_best else plan.name,
         "maxlen": " ".join(map(str, plan.edges)),
         "padding": share(plan.padding_share),
         "rows cut": f"{plan.rows_cut:,}",
         "tokens lost": lost,
         "size": size(plan.bytes),
-        "shapes": str(plan.shapes),
+        "shapes": f"{plan.shapes:,}",
     }
 
 

@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from padmask.errors import count
 from padmask.render.console import print_line, print_notes, printable_line
 from padmask.render.findings import print_findings
 from padmask.render.inspection import NARROW
-from padmask.render.summary import count
 from padmask.verify.report import ANSWERS, describe_check
 
 if TYPE_CHECKING:

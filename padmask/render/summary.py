@@ -2,17 +2,8 @@
 
 from __future__ import annotations
 
-from padmask.errors import quoted, share
+from padmask.errors import count, quoted, share
 from padmask.stream.ledger import Ledger, PadResult, UnpadResult
-
-
-def count(number: int, noun: str) -> str:
-    """Format a number with a noun in the singular or plural.
-
-    >>> count(1, "row"), count(1234, "token")
-    ('1 row', '1,234 tokens')
-    """
-    return f"{number:,} {noun}{'' if number == 1 else 's'}"
 
 
 def summary(result: PadResult, output: str, rejects: str | None = None) -> list[str]:
@@ -48,6 +39,12 @@ def summary(result: PadResult, output: str, rejects: str | None = None) -> list[
             f"{cut}{count(ledger.tokens_lost, 'token')} lost{dropped} "
             f"({share(lost)} of {ledger.tokens_read:,}){labels}"
         )
+    if ledger.rows_split:
+        windows = ledger.rows_written - ledger.rows_used + ledger.rows_split
+        lines.append(
+            f"{count(ledger.rows_split, 'row')} split into {count(windows, 'window')}; "
+            f"{count(ledger.tokens_repeated, 'token')} repeated"
+        )
     for name, maxlen in result.own.items():
         lines.append(f"{name!r}: maxlen {maxlen} (--own-length)")
     if ledger.own_tokens_lost:
@@ -79,12 +76,15 @@ def unpad_summary(result: UnpadResult, output: str, rejects: str | None = None) 
         f"{count(ledger.tokens_kept, 'token')}; {share(ledger.padding_share)} of "
         f"{count(ledger.places, 'position')} were padding"
     )
+    lines = [line]
+    if ledger.rows_used > ledger.rows_written:
+        lines.append(f"{count(ledger.rows_used, 'window')} joined to {count(ledger.rows_written, 'row')}")
     notes = [*result.notes, *_warn_about_no_rows(ledger)]
     if result.still_padded:
         names = quoted(result.still_padded)
         flags = next(iter(result.still_padded.values()))
         notes.append(f"still padded: {names} (same lengths as {result.columns[0]!r}). To unpad all: {flags}")
-    return [line, *_describe_omitted_rows(ledger, rejects), *(f"warning: {note}" for note in notes)]
+    return [*lines, *_describe_omitted_rows(ledger, rejects), *(f"warning: {note}" for note in notes)]
 
 
 def _describe_omitted_rows(ledger: Ledger, rejects: str | None) -> list[str]:
@@ -109,6 +109,13 @@ def warnings(result: PadResult) -> list[str]:
     lines = [*result.notes, *_warn_about_no_rows(ledger)]
     if result.maxlen == 0 and ledger.tokens_read:
         lines.append("maxlen 0 removes every token")
+    if ledger.ends_lost * 2 > ledger.rows_truncated:
+        end = "last" if result.truncating == "post" else "first"
+        rows = count(ledger.ends_lost, "truncated row")
+        lines.append(
+            f"{rows} lost {'its' if ledger.ends_lost == 1 else 'their'} {end} token {result.shared_end}; "
+            f"--keep-{end} 1 keeps it"
+        )
     if ledger.rows_empty:
         lines.append(
             f"{count(ledger.rows_empty, 'row')} without tokens: fully masked rows give NaN in pooling and "

@@ -107,6 +107,9 @@ FORMATS: dict[str, FormatTraits] = {
 # The format of pipes, and of files whose suffix and first bytes indicate no format.
 DEFAULT_FORMAT = _JSON_LINES
 
+# The format of the outputs in recommended commands: typed, compressed, and supported by most tools.
+RECOMMENDED_FORMAT = FORMATS["parquet"]
+
 
 def names_of(formats: Iterable[FormatTraits]) -> list[str]:
     """Return the names of formats, as used in options.

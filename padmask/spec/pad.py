@@ -6,7 +6,6 @@ Other modules check whether a column exists and how long the rows are.
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
@@ -17,12 +16,15 @@ from padmask.spec.checks import (
     check_fields,
     choice,
     flag,
+    instance,
     one_of,
     optional,
     pairs_of,
     string,
 )
+from padmask.spec.maxlen import percentile_of
 from padmask.spec.sides import checked_side
+from padmask.spec.windows import WindowSpec, checked_end, refuse_large_ends, refuse_with_own_lengths
 
 Side = Literal["pre", "post"]
 
@@ -38,28 +40,6 @@ COLUMN_DTYPES = (*DTYPES, "bool")
 MASK_DTYPES = ("bool", "int8", "int32", "int64")
 
 DEFAULT_DTYPE = "int32"
-
-_PERCENTILE = re.compile(r"p(\d{1,3}(?:\.\d{1,6})?)")
-
-
-def percentile_of(maxlen: int | str) -> str | None:
-    """Return the percentile in `maxlen` as a decimal string; None if `maxlen` is not a percentile.
-
-    >>> percentile_of("p99.9"), percentile_of(128), percentile_of("longest")
-    ('99.9', None, None)
-    """
-    found = _PERCENTILE.fullmatch(maxlen) if isinstance(maxlen, str) else None
-    return found[1] if found else None
-
-
-def parse_maxlen(text: str) -> int | str:
-    """Convert the text of `--maxlen` to a value for `PadSpec`.
-
-    >>> parse_maxlen("128"), parse_maxlen("p95")
-    (128, 'p95')
-    """
-    # int() would also accept '1_000' and ' 12 '.
-    return int(text) if text.isascii() and text.isdigit() and len(text) < 19 else text
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -86,9 +66,13 @@ class PadSpec:
         dtype_for_all: whether `dtype` also applies to float and string columns of tables.
         own_lengths: columns with separate lengths, such as the labels of translations, and the `maxlen` of
             each: a mapping or pairs.
+        keep_first, keep_last: number of tokens at the start and at the end of a row that stay if the row is
+            cut, such as `[CLS]` and `[SEP]`; or the name of a column with this number for each row. Then
+            `truncating` is the side at which the other tokens are cut.
+        windows: how to split rows longer than `maxlen` into several rows. If None, these rows are cut.
 
     Raises:
-        SpecError: an argument is not valid.
+        SpecError: an argument is not valid, or the kept ends do not fit in `maxlen`.
 
     The names and masks follow the Keras guide "Understanding masking & padding". `pad_to_multiple_of` comes
     from Hugging Face.
@@ -102,6 +86,9 @@ class PadSpec:
     pad_to_multiple_of: int | None = None
     dtype_for_all: bool = False
     own_lengths: Any = ()
+    keep_first: int | str = 0
+    keep_last: int | str = 0
+    windows: WindowSpec | None = None
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "own_lengths", pairs_of("own_lengths", self.own_lengths))
@@ -114,7 +101,12 @@ class PadSpec:
             dtype=choice(DTYPES),
             pad_to_multiple_of=optional(at_least(1, bits=53)),
             dtype_for_all=flag,
+            keep_first=checked_end,
+            keep_last=checked_end,
+            windows=optional(instance(WindowSpec)),
         )
+        if self.own_lengths:
+            refuse_with_own_lengths(self.windows, self.end_columns)
         multiple = self.pad_to_multiple_of
         if isinstance(self.maxlen, str):
             percentile = percentile_of(self.maxlen)
@@ -133,6 +125,7 @@ class PadSpec:
                 options=["maxlen"],
             )
         object.__setattr__(self, "maxlen", maxlen)
+        self.refuse_large_ends(maxlen)
         if multiple and maxlen % multiple:
             raise SpecError(
                 f"`maxlen` {maxlen} is not a multiple of `pad_to_multiple_of` {multiple}. "
@@ -143,6 +136,16 @@ class PadSpec:
     def with_maxlen(self, maxlen: int | str) -> PadSpec:
         """Return the same options with another maxlen, for a column with a separate length."""
         return replace(self, maxlen=maxlen, own_lengths=())
+
+    @property
+    def end_columns(self) -> tuple[str, ...]:
+        """Names of the columns with the number of tokens to keep at an end of each row."""
+        return tuple(dict.fromkeys(end for end in (self.keep_first, self.keep_last) if isinstance(end, str)))
+
+    def refuse_large_ends(self, maxlen: int) -> None:
+        """Raise an error if the kept ends do not fit in `maxlen`. Names of columns count as 0."""
+        overlap = None if self.windows is None else self.windows.overlap
+        refuse_large_ends(maxlen, self.keep_first, self.keep_last, overlap)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -15,23 +15,48 @@ def check_seed(name: str, value: Any) -> int | tuple[int, ...]:
     return integer(name, value)
 
 
+# Number of rows to show if the user sets none.
+SHOWN_ROWS = 10
+
+
 @dataclass(frozen=True, kw_only=True)
 class ShowSpec:
-    """Rows to show: a range or a random sample.
+    """Rows to show: a random sample of all rows, or a range.
+
+    >>> ShowSpec().random_rows, ShowSpec(sample=3).random_rows, ShowSpec(last=5).random_rows
+    (10, 3, None)
 
     Args:
-        first, last: half-open range of row numbers, starting at 0.
-        sample: number of random rows to show instead of the range.
+        first, last: half-open range of row numbers, starting at 0. `last` may be None for 10 rows.
+        sample: number of random rows to show instead of a range; 10 if none of the three is set.
         seed: random seed of the sample; a tuple of integers is one seed.
     """
 
     first: int = 0
-    last: int = 10
+    last: int | None = None
     sample: int | None = None
     seed: int | tuple[int, ...] = 0
 
     def __post_init__(self) -> None:
-        check_fields(self, first=at_least(0), last=at_least(0), sample=optional(at_least(1)), seed=check_seed)
+        check_fields(
+            self,
+            first=at_least(0),
+            last=optional(at_least(0)),
+            sample=optional(at_least(1)),
+            seed=check_seed,
+        )
+
+    @property
+    def random_rows(self) -> int | None:
+        """Number of random rows to show; None for a range of rows."""
+        if self.sample is not None:
+            return self.sample
+        return SHOWN_ROWS if self.last is None and not self.first else None
+
+    @property
+    def stop(self) -> int:
+        """End of the range of rows."""
+        return self.first + SHOWN_ROWS if self.last is None else self.last
 
     @property
     def seeds(self) -> tuple[int, ...]:

@@ -25,12 +25,15 @@ class UnpadSpec:
         padding: side of the padding, used only if there is no mask. If None, the side in the metadata is
             used.
         keep_mask: whether to keep the mask and length columns. Mask rows are cut like their tokens.
+        join_windows: whether to join windows to the rows that they come from, if the input has the columns
+            that locate windows.
     """
 
     mask_column: str | None = None
     length_column: str | None = None
     padding: Side | None = None
     keep_mask: bool = False
+    join_windows: bool = True
 
     def __post_init__(self) -> None:
         check_fields(
@@ -39,6 +42,7 @@ class UnpadSpec:
             length_column=optional(string),
             padding=optional(checked_side),
             keep_mask=flag,
+            join_windows=flag,
         )
         if self.mask_column is not None and self.mask_column == self.length_column:
             raise SpecError(

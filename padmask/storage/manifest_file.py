@@ -43,6 +43,8 @@ class ManifestCounts(msgspec.Struct):
     labels_lost: Count
     places: Count
     own_tokens_lost: Count = 0
+    rows_split: Count = 0
+    ends_lost: Count = 0
     late: tuple[str, ...] = ()
 
 
@@ -206,7 +208,8 @@ def _adds_up(shard: ManifestEntry, maxlen: int) -> bool:
         and rows.places == rows.rows_written * maxlen
         and rows.tokens_kept <= rows.tokens_read
         and rows.tokens_kept + rows.tokens_repeated <= rows.places
-        and max(rows.rows_truncated, rows.rows_empty) <= rows.rows_used
+        and max(rows.rows_truncated, rows.rows_empty, rows.rows_split) <= rows.rows_used
+        and rows.ends_lost <= rows.rows_truncated
         and not (shard.fault and rows.rows_read)
     )
 

@@ -14,7 +14,9 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from padmask.core.columns import PadColumn
-from padmask.core.plan import LengthStats, Plan, make_plan, make_segments
+from padmask.core.length_stats import LengthStats
+from padmask.core.plan import Plan, make_plan
+from padmask.core.planners import make_segments
 from padmask.errors import DataError, Place, SpecError, size
 from padmask.spec.formats import FormatTraits
 from padmask.spec.pad import MaskSpec, PadSpec

@@ -15,6 +15,7 @@ from padmask.core.companions import ONES, ColumnChoice, choose_together, list_na
 from padmask.core.first_rows import FirstRows
 from padmask.core.metadata import described_names
 from padmask.core.padding import refuse_padded
+from padmask.core.shared_ends import SharedEnds
 from padmask.errors import quoted
 from padmask.formats.dataset import Dataset
 from padmask.spec.columns import Columns
@@ -33,7 +34,7 @@ Purpose = Literal["pad", "audit"]
 
 @dataclass(frozen=True)
 class Beside:
-    """Information about columns that are not padded, for the summary.
+    """Information from the first rows, for the summary and for errors.
 
     Args:
         unpadded: columns that have the same lengths as the padded columns. Each has the command-line options
@@ -41,12 +42,14 @@ class Beside:
         remarks: facts that require no action, as sentences.
         notes: warnings, as sentences.
         hint: likely reason for errors about vectors, as a sentence; empty if unknown.
+        shared: the tokens that most rows start and end with.
     """
 
     unpadded: Mapping[str, str] = field(default_factory=dict)
     remarks: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
     hint: str = ""
+    shared: SharedEnds = field(default_factory=SharedEnds)
 
 
 def choose_for_dataset(
@@ -80,8 +83,9 @@ def choose_for_dataset(
     choice = choose_together(schema, asked, spec, mask, rows, ones=ones)
     hint = _batch_dimension(schema, rows, first)
     notes: tuple[str, ...] = (hint,) if hint else ()
+    shared = rows.ends.get(first, SharedEnds())
     if purpose != "pad":
-        return choice, Beside(notes=notes, hint=hint)
+        return choice, Beside(notes=notes, hint=hint, shared=shared)
     names = [*(column.name for column in choice.columns), *own]
     files = known_schemas(dataset)
     old = refuse_padded(files, names, mask, first_rows)
@@ -89,7 +93,7 @@ def choose_for_dataset(
         choice = choose_together(schema, asked, spec, mask, rows, old)
     before = {name for file in files.values() for name in described_names(file)}
     beside = _describe(schema, choice, asked, before)
-    return choice, replace(beside, notes=(*notes, *beside.notes), hint=hint)
+    return choice, replace(beside, notes=(*notes, *beside.notes), hint=hint, shared=shared)
 
 
 def _batch_dimension(schema: pa.Schema, rows: FirstRows, name: str) -> str:

@@ -8,8 +8,10 @@ import numpy as np
 import numpy.typing as npt
 
 from padmask.core.columns import IGNORED_LABEL, PadColumn, is_label
-from padmask.core.plan import Segments
+from padmask.core.plan import Positions, Segments
 from padmask.core.ragged import Ragged
+from padmask.core.shared_ends import SharedEnds
+from padmask.spec.pad import Side
 from padmask.stream.ledger import Ledger
 
 
@@ -21,9 +23,11 @@ def count_written(segments: Segments, labels_lost: int) -> Ledger:
         labels_lost: number of labels that are not in the output.
     """
     kept, written = segments.kept_tokens(), segments.row_lengths
+    places = segments.windows
     return Ledger(
         rows_used=len(segments.source_lengths),
         rows_written=len(written),
+        rows_split=0 if places is None else int((places.numbers == 1).sum()),
         rows_truncated=int((kept < segments.source_lengths).sum()),
         rows_empty=int((segments.source_lengths == 0).sum()),
         tokens_kept=int(kept.sum()),
@@ -31,6 +35,37 @@ def count_written(segments: Segments, labels_lost: int) -> Ledger:
         labels_lost=labels_lost,
         places=len(written) * (segments.maxlen or 0),
     )
+
+
+def rows_without_end(segments: Segments, truncating: Side) -> Positions:
+    """Return the rows with tokens whose last token (or first, if `truncating` is `"pre"`) is cut off.
+
+    Returns:
+        Indices of source rows, int64, shape (rows,).
+    """
+    sources = np.arange(len(segments.counts)) if segments.sources is None else segments.sources
+    lengths = segments.source_lengths
+    reached = segments.starts + segments.counts == lengths[sources]
+    kept = np.zeros(len(lengths), dtype=bool)
+    kept[sources[(reached if truncating == "post" else segments.starts == 0) & (segments.counts > 0)]] = True
+    return np.flatnonzero(~kept & (lengths > 0))
+
+
+def count_lost_ends(tokens: Ragged, shared: SharedEnds, segments: Segments, truncating: Side) -> Ledger:
+    """Return a ledger of the rows whose shared last (or first) token is cut off.
+
+    Args:
+        tokens: source rows of the first column.
+        shared: the tokens that most rows start and end with.
+        segments: positions of the tokens in the output.
+        truncating: side at which rows are cut.
+    """
+    token = shared.cut_at(truncating)
+    rows = rows_without_end(segments, truncating) if token is not None else ()
+    if not len(rows):
+        return Ledger()
+    places = tokens.starts[rows] + (tokens.lengths[rows] - 1 if truncating == "post" else 0)
+    return Ledger(ends_lost=int((tokens.values[places] == token).sum()))
 
 
 def labels_lost_in(ragged: Ragged, column: PadColumn, segments: Segments) -> int:

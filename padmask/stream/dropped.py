@@ -12,8 +12,9 @@ import numpy as np
 import numpy.typing as npt
 
 from padmask.core.arrow_lists import Flags
-from padmask.core.plan import LengthStats, Plan, make_plan
-from padmask.spec.pad import percentile_of
+from padmask.core.length_stats import LengthStats
+from padmask.core.plan import Plan, make_plan
+from padmask.spec.maxlen import percentile_of
 from padmask.stream.job import Job
 
 # The length of a row in each of some groups of columns, in tokens.

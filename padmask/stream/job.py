@@ -18,13 +18,17 @@ from padmask.core.columns import (
     name_columns,
 )
 from padmask.core.companions import ColumnChoice, dropped_columns, mask_of_ones, own_groups
+from padmask.core.keep_ends import check_end_columns
 from padmask.core.metadata import groups_to_keep
 from padmask.core.padding import check_names, mask_field
 from padmask.core.table import ColumnGroup
+from padmask.core.windows import check_window_names
 from padmask.formats.contract import Wanted
 from padmask.formats.dataset import Dataset
 from padmask.spec.columns import Columns
+from padmask.spec.cuts import refuse_unused_cuts
 from padmask.spec.pad import MaskSpec, PadSpec, RowPolicy
+from padmask.spec.windows import WINDOW_COLUMNS
 from padmask.stream.choice import Beside, Purpose, choose_for_dataset
 from padmask.stream.json_schema import as_float_field, known_schema, token_kinds
 from padmask.stream.late_fields import LateFields
@@ -38,6 +42,9 @@ class PadRequest:
     spec: PadSpec
     mask: MaskSpec
     policy: RowPolicy
+
+    def __post_init__(self) -> None:
+        refuse_unused_cuts(self.spec, self.policy)
 
 
 def make_job(dataset: Dataset, asked: PadRequest, *, keep_others: bool, purpose: Purpose = "pad") -> Job:
@@ -65,11 +72,17 @@ def make_job(dataset: Dataset, asked: PadRequest, *, keep_others: bool, purpose:
         schema = known_schema(dataset, asked.columns, spec)
         chosen = choose_columns(schema, asked.columns, spec)
         check_names(schema, chosen, asked.mask, choice.replaced)
+        check_end_columns(schema, spec)
+        check_window_names(schema.names, spec, asked.mask)
     ones = choice.ones
     fields = [schema.field(column.name) for column in chosen]
     if dataset.format.is_text:
         fields = [as_float_field(field, column) for field, column in zip(fields, chosen, strict=True)]
     fields += [mask_field(schema, ones)] if ones is not None else []
+    names = {field.name for field in fields}
+    # JSON rows have all fields as text.
+    ends = [] if dataset.format.is_text else [name for name in spec.end_columns if name not in names]
+    fields += [schema.field(name) for name in ends]
     wanted = Wanted(
         pa.schema(fields),
         schema if keep_others and not dataset.format.is_text else None,
@@ -94,6 +107,7 @@ def make_job(dataset: Dataset, asked: PadRequest, *, keep_others: bool, purpose:
         replaced=choice.replaced,
         earlier=_earlier_groups(dataset, changed),
         beside=beside,
+        unwritten=() if keep_others else tuple(ends),
         late=LateFields.of(known, reported=not named) if dataset.format.is_text and known.names else None,
     )
 
@@ -118,7 +132,8 @@ class Job:
         own: columns with separate lengths.
         replaced: name of the input mask that the new mask replaces; None if no mask is replaced.
         earlier: descriptions of columns that earlier runs padded, for the metadata.
-        beside: information about columns that are not padded, for the summary.
+        beside: information from the first rows, for the summary and for errors.
+        unwritten: names of columns that are only read, for the number of tokens to keep.
         late: for JSON Lines, the fields of the first rows, to find other fields in later rows.
     """
 
@@ -132,7 +147,13 @@ class Job:
     replaced: str | None = None
     earlier: tuple[Mapping[str, Any], ...] = ()
     beside: Beside = field(default_factory=Beside)
+    unwritten: tuple[str, ...] = ()
     late: LateFields | None = None
+
+    @property
+    def added(self) -> tuple[str, ...]:
+        """Names of the columns that padding adds."""
+        return (*self.mask.names, *(WINDOW_COLUMNS if self.spec.windows is not None else ()))
 
     @property
     def groups(self) -> tuple[ColumnGroup, ...]:
@@ -147,4 +168,4 @@ class Job:
     @property
     def dropped(self) -> tuple[str, ...]:
         """Names of the input columns that are not written."""
-        return dropped_columns(self.replaced, self.mask)
+        return (*dropped_columns(self.replaced, self.mask), *self.unwritten)

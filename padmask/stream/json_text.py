@@ -6,7 +6,7 @@ token is an integer that fits the dtype. `rows.py` pads all other chunks, and re
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import repeat
 from typing import Any
@@ -15,16 +15,17 @@ import msgspec
 import numpy as np
 
 from padmask.core.columns import IGNORED_LABEL, MASK_NAMES, PadColumn, is_label
-from padmask.core.plan import Plan, Positions, Segments, make_segments
+from padmask.core.plan import Plan, Positions, Segments
+from padmask.core.planners import make_segments
 from padmask.errors import Place
 from padmask.formats.contract import Chunk
 from padmask.formats.jsonl.reader import line_place, read_objects
 from padmask.formats.jsonl.writer import write_objects
-from padmask.spec.pad import INTEGER_DTYPES, RowPolicy
-from padmask.stream.counts import count_written
+from padmask.spec.pad import INTEGER_DTYPES
+from padmask.stream.counts import count_written, rows_without_end
 from padmask.stream.job import Job
 from padmask.stream.ledger import Ledger
-from padmask.stream.rows import PadTarget, RejectedRow
+from padmask.stream.paddable_rows import PadTarget, RejectedRow
 
 # Maximum number of positions in the cached mask texts.
 CACHE_POSITIONS = 1 << 20
@@ -58,9 +59,23 @@ class IdTexts:
         """Return the selected rows, which share `text`."""
         return replace(self, opens=self.opens[rows], lengths=self.lengths[rows])
 
-    def bounds(self, segments: Segments) -> tuple[Positions, Positions]:
-        """Return the start and end offset in `text` of the ids that the segments select in each row."""
-        return self.between(self.opens + segments.starts, segments.counts)
+    def join(self, segments: Segments) -> Iterable[bytes]:
+        """Return the text of the ids that the segments select in each row, separated by commas.
+
+        >>> ids = read_ids([msgspec.Raw(b"[7,8,9]")], "int32")
+        >>> one, two = np.array([0, 2]), np.array([1, 1])
+        >>> list(ids.join(Segments(ids.lengths, one, two, 2, sources=one * 0, sequences=one * 0)))
+        [b'7,9']
+        """
+        opens = self.opens if segments.sources is None else self.opens[segments.sources]
+        begins, ends = self.between(opens + segments.starts, segments.counts)
+        slices = map(self.text.__getitem__, map(slice, begins.tolist(), ends.tolist()))
+        if segments.sequences is None:
+            return slices
+        texts: dict[int, bytes] = {}
+        for sequence, text in zip(segments.sequences.tolist(), slices, strict=True):
+            texts[sequence] = texts[sequence] + b"," + text if sequence in texts else text
+        return texts.values()
 
     def cut(self, rows: Positions, starts: Positions, counts: Positions) -> Sequence[msgspec.Raw]:
         """Return the JSON text of a list with `counts` ids of each of these rows, from index `starts`.
@@ -151,7 +166,7 @@ class TextRows:
         """Return the location of a row in the input."""
         return line_place(self.chunk, row)
 
-    def split(self, plan: Plan, policy: RowPolicy, size: int) -> Iterator[TextRows]:
+    def split(self, job: Job, plan: Plan, size: int, first: int) -> Iterator[TextRows]:
         """Split the rows into blocks of at most `size` rows. The first block has the ledger of all rows.
 
         No row is dropped, because `read_text_rows` accepts only chunks whose rows are all written.
@@ -167,7 +182,7 @@ class TextRows:
         segments = make_segments(self.lengths, target.plan, job.spec)
         for column in job.columns:
             _pad_column(self, column, segments)
-        kept = segments.counts.tolist()
+        kept = segments.lengths.tolist()
         if job.mask.column is not None:
             for row, length in zip(self.objects, kept, strict=True):
                 row[job.mask.column] = target.cache.get(length) or _mask_text(length, target)
@@ -178,15 +193,37 @@ class TextRows:
             for name in job.dropped:
                 row.pop(name, None)
         lost = sum(_labels_lost(self.ids[column.name], column, segments) for column in job.columns)
-        done = replace(self, ledger=self.ledger + count_written(segments, lost))
+        counts = count_written(segments, lost) + self._count_lost_ends(job, segments)
+        done = replace(self, ledger=self.ledger + counts)
         return write_objects(self.objects), done
+
+    def _count_lost_ends(self, job: Job, segments: Segments) -> Ledger:
+        """Return a ledger of the rows whose shared last (or first) token is cut off."""
+        shared, truncating = job.beside.shared.cut_at(job.spec.truncating), job.spec.truncating
+        rows = rows_without_end(segments, truncating) if shared is not None else np.zeros(0, dtype=np.int64)
+        if not len(rows):
+            return Ledger()
+        ids, token = self.ids[job.columns[0].name], str(shared).encode()
+        marks = ids.opens[rows] + (ids.lengths[rows] - 1 if truncating == "post" else 0)
+        begins, ends = ids.between(marks, np.ones_like(rows))
+        begins = begins[ends - begins == len(token)]
+        letters = np.frombuffer(ids.text, dtype=np.uint8)
+        found = np.ones(len(begins), dtype=bool)
+        for i, letter in enumerate(token):
+            found &= letters[begins + i] == letter
+        return Ledger(ends_lost=int(found.sum()))
 
 
 def can_pad_as_text(job: Job) -> bool:
     """Return whether all columns to pad contain integers, have an integer dtype and the same lengths."""
-    return not job.own and all(
-        column.kind == "int" and column.inner is None and column.dtype in INTEGER_DTYPES
-        for column in job.columns
+    return (
+        not job.own
+        and job.spec.windows is None
+        and not job.spec.end_columns
+        and all(
+            column.kind == "int" and column.inner is None and column.dtype in INTEGER_DTYPES
+            for column in job.columns
+        )
     )
 
 
@@ -240,27 +277,21 @@ def _any_has(objects: Sequence[dict[str, Any]], name: str) -> bool:
 
 def _pad_column(rows: TextRows, column: PadColumn, segments: Segments) -> None:
     """Replace the values of a column in `rows.objects` with padded text."""
-    name, maxlen, texts = column.name, segments.maxlen or 0, rows.ids[column.name]
-    begins, ends = texts.bounds(segments)
-    kept = segments.counts
+    name, maxlen = column.name, segments.maxlen or 0
+    texts, kept = rows.ids[column.name].join(segments), segments.lengths
     value = str(column.value).encode()
-    width = len(value) + 1
-    text, raw = texts.text, msgspec.Raw
+    width, raw = len(value) + 1, msgspec.Raw
     if segments.padding == "post":
         padding = (b"," + value) * maxlen + b"]"
         # A row without ids has no comma before its padding.
         skips = np.where(kept == 0, min(1, maxlen), kept * width)
-        for row, begin, end, skip in zip(
-            rows.objects, begins.tolist(), ends.tolist(), skips.tolist(), strict=True
-        ):
-            row[name] = raw(b"[" + text[begin:end] + padding[skip:])
+        for row, text, skip in zip(rows.objects, texts, skips.tolist(), strict=True):
+            row[name] = raw(b"[" + text + padding[skip:])
     else:
         padding = b"[" + (value + b",") * maxlen
         stops = np.where(kept == 0, max(1, maxlen * width), 1 + (maxlen - kept) * width)
-        for row, begin, end, stop in zip(
-            rows.objects, begins.tolist(), ends.tolist(), stops.tolist(), strict=True
-        ):
-            row[name] = raw(padding[:stop] + text[begin:end] + b"]")
+        for row, text, stop in zip(rows.objects, texts, stops.tolist(), strict=True):
+            row[name] = raw(padding[:stop] + text + b"]")
 
 
 def _mask_text(kept: int, target: PadTarget) -> msgspec.Raw:
@@ -279,14 +310,14 @@ def _mask_text(kept: int, target: PadTarget) -> msgspec.Raw:
 
 def _labels_lost(texts: IdTexts, column: PadColumn, segments: Segments) -> int:
     """Return the number of labels other than -100 that are not in the output."""
-    cut = np.flatnonzero(segments.counts < texts.lengths)
+    cut = np.flatnonzero(segments.lengths < texts.lengths)
     if not is_label(column) or not len(cut):
         return 0
-    all_ids = texts.between(texts.opens[cut], texts.lengths[cut])
-    kept = texts.between((texts.opens + segments.starts)[cut], segments.counts[cut])
+    all_ids = zip(*map(np.ndarray.tolist, texts.between(texts.opens[cut], texts.lengths[cut])), strict=True)
+    kept = list(texts.join(segments))
     return sum(
-        _labels(texts.text[first:last]) - _labels(texts.text[begin:end])
-        for first, last, begin, end in zip(*(bounds.tolist() for bounds in (*all_ids, *kept)), strict=True)
+        _labels(texts.text[first:last]) - _labels(kept[row])
+        for row, (first, last) in zip(cut.tolist(), all_ids, strict=True)
     )
 
 

@@ -20,7 +20,10 @@ class Ledger:
             rows may become one.
         rows_dropped: number of overlong or empty rows that were dropped on request.
         rows_rejected: number of bad rows that were skipped (`--on-error skip`).
+        rows_split: number of used rows that became several output rows.
         rows_truncated: number of used rows that lost tokens.
+        ends_lost: number of truncated rows that lost the token with which most rows end (or start, if rows
+            are truncated at the start).
         rows_empty: number of used rows without tokens. Their mask is all False.
         tokens_read: number of tokens in the rows that could be read.
         tokens_kept: number of input tokens that are in the output.
@@ -37,7 +40,9 @@ class Ledger:
     rows_written: int = 0
     rows_dropped: int = 0
     rows_rejected: int = 0
+    rows_split: int = 0
     rows_truncated: int = 0
+    ends_lost: int = 0
     rows_empty: int = 0
     tokens_read: int = 0
     tokens_kept: int = 0
@@ -98,6 +103,8 @@ class PadResult:
         faults: message for each unreadable file that was skipped.
         own: maxlen of each column with a separate length.
         remarks: facts that need no action, as sentences.
+        shared_end: token that `Ledger.ends_lost` counts; None if most rows share no token.
+        truncating: side at which rows are cut.
     """
 
     ledger: Ledger
@@ -113,6 +120,8 @@ class PadResult:
     faults: tuple[str, ...] = ()
     own: dict[str, int] = field(default_factory=dict)
     remarks: tuple[str, ...] = ()
+    shared_end: int | None = None
+    truncating: str = "post"
 
     def as_dict(self) -> dict[str, Any]:
         """Return the contents of the `--report` file, as a dict for JSON."""

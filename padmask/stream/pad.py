@@ -6,7 +6,7 @@ The input is read once to pad it. If maxlen or JSON types must be found first, i
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from dataclasses import replace
 from typing import Any
@@ -23,6 +23,7 @@ from padmask.spec.columns import Columns, as_list
 from padmask.spec.files import FileOptions
 from padmask.spec.formats import FormatTraits
 from padmask.spec.pad import MaskSpec, PadSpec, RowPolicy
+from padmask.spec.windows import WINDOW_COLUMNS
 from padmask.stream.capacity import available_bytes, refuse_zero_maxlen
 from padmask.stream.inputs import Paths, check_paths, data_notes, open_dataset
 from padmask.stream.job import Job, PadRequest, make_job
@@ -30,10 +31,10 @@ from padmask.stream.json_text import can_pad_as_text
 from padmask.stream.late_fields import late_notes
 from padmask.stream.ledger import Ledger, PadResult
 from padmask.stream.overlap import ordered_map
+from padmask.stream.paddable_rows import PaddableRows, PadTarget
 from padmask.stream.passes import PadRun, survey, typed_job
 from padmask.stream.plans import choose_plan, positions_in_memory, rows_at_a_time
 from padmask.stream.progress import ProgressCallback
-from padmask.stream.rows import PaddableRows, PadTarget
 from padmask.stream.run import GROUP_POSITIONS, choose_threads, open_pool, open_sink
 
 
@@ -138,13 +139,22 @@ def pad_rows_to_file(
 
         longest = None if job.policy.overlong == "truncate" else plan.maxlen
         with run.rows("padding", longest) as all_rows:
-            blocks = (block for rows in all_rows for block in rows.split(plan, job.policy, step))
+            blocks = _split(all_rows, job, plan, step)
             for encoded, done in ordered_map(run.pool, pad, blocks, run.ahead):
                 sink.write(encoded, done.refused)
                 ledger += done.ledger
     if not ledger.balanced:
         raise AssertionError(f"The row counts of padmask are inconsistent. Please report this: {ledger}")
     return ledger
+
+
+def _split(all_rows: Iterator[PaddableRows], job: Job, plan: Plan, size: int) -> Iterator[PaddableRows]:
+    """Split all rows into blocks of at most `size` output rows."""
+    read = 0
+    for rows in all_rows:
+        # Rejecting rows later does not change the number of rows that were read.
+        yield from rows.split(job, plan, size, read)
+        read += rows.ledger.rows_read
 
 
 def make_result(ledger: Ledger, plan: Plan, job: Job, notes: tuple[str, ...]) -> PadResult:
@@ -160,6 +170,8 @@ def make_result(ledger: Ledger, plan: Plan, job: Job, notes: tuple[str, ...]) ->
         (*notes, *(late_notes(ledger.late) if job.late is not None and job.late.reported else ())),
         own={name: its.maxlen for name, its in plan.own.items()},
         remarks=job.beside.remarks,
+        shared_end=job.beside.shared.cut_at(job.spec.truncating),
+        truncating=job.spec.truncating,
     )
 
 
@@ -174,5 +186,6 @@ def _layout(job: Job, plan: Plan) -> Layout:
             shapes[group.mask.column] = (its.maxlen,)
     if job.mask.length_column is not None:
         shapes[job.mask.length_column] = ()
+    shapes |= dict.fromkeys(WINDOW_COLUMNS if job.spec.windows is not None else (), ())
     widest = max(its.maxlen for _, its in groups)
     return Layout(schema, shapes, max(1, GROUP_POSITIONS // max(1, widest)))

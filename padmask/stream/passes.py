@@ -8,14 +8,16 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
-from padmask.core.plan import LengthStats, Plan, make_plan
+from padmask.core.length_stats import LengthStats
+from padmask.core.plan import Plan, make_plan
 from padmask.formats.contract import Chunk
 from padmask.formats.dataset import Dataset
 from padmask.formats.jsonl.types import TypeSurvey
 from padmask.stream.dropped import Lengths, join_longest, longest_together, plan_written, written_rows
 from padmask.stream.job import Job
 from padmask.stream.json_text import read_text_rows
-from padmask.stream.rows import PaddableRows, Rows, prepare_rows
+from padmask.stream.paddable_rows import PaddableRows
+from padmask.stream.rows import Rows, prepare_rows
 from padmask.stream.run import Run
 
 
@@ -102,7 +104,7 @@ def survey(run: PadRun, typed: bool) -> Survey:
 
     def with_types(all_rows: Iterable[Rows]) -> Iterator[Rows]:
         for rows in all_rows:
-            types.add_rows(rows.batch, sequences, without=(*run.job.mask.names, *run.job.dropped))
+            types.add_rows(rows.batch, sequences, without=(*run.job.added, *run.job.dropped))
             yield rows
 
     with run.column_rows("measuring") as all_rows:

@@ -7,7 +7,7 @@ order, so the selection does not depend on the batch size.
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -39,8 +39,20 @@ class Row:
 # A function that returns a row, given the index of the row in the batch and its number in the input.
 RowGetter = Callable[[int, int], Row]
 
-# The lengths of the rows of a batch, shape (rows,), and a function that returns a row.
-BatchRows = tuple[Lengths, RowGetter]
+
+@dataclass(frozen=True)
+class BatchRows:
+    """The rows of a batch.
+
+    Args:
+        lengths: number of real tokens in each row, int64, shape (rows,). A bad row has the length 0.
+        row_at: function that returns a row.
+        tokens: tokens by column, if the rows are not padded; else empty.
+    """
+
+    lengths: Lengths
+    row_at: RowGetter
+    tokens: Mapping[str, Ragged] = field(default_factory=dict)
 
 
 def copy_row(number: int, columns: Mapping[str, Ragged], place: int, mask: Ragged | None = None) -> Row:

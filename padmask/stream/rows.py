@@ -6,81 +6,28 @@ All functions are pure: they receive a batch, and return a batch and a ledger. T
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
-from typing import Any, Protocol
+from dataclasses import dataclass, replace
+from functools import partial
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from padmask.core.arrow_lists import Flags
-from padmask.core.columns import MASK_NAMES
-from padmask.core.companions import check_ones
-from padmask.core.padding import later_zero
-from padmask.core.plan import Plan, make_segments
+from padmask.core.keep_ends import Ends, find_large_ends, read_ends
+from padmask.core.plan import Plan, Positions
+from padmask.core.planners import count_rows, make_segments
 from padmask.core.ragged import Ragged
 from padmask.core.table import pad_rows, read_rows, row_lengths
-from padmask.errors import DataError, Fault, PaddedError, Place, SpecError
-from padmask.formats.contract import Batch, Writer
-from padmask.spec.pad import MaskSpec, RowPolicy
-from padmask.stream.counts import count_written, labels_lost_in
+from padmask.errors import DataError, Fault, Place
+from padmask.formats.contract import Batch
+from padmask.spec.pad import RowPolicy
+from padmask.stream.column_values import column_values
+from padmask.stream.counts import count_lost_ends, count_written, labels_lost_in
 from padmask.stream.job import Job
-from padmask.stream.late_fields import late_zeros
 from padmask.stream.ledger import Ledger
-
-
-@dataclass(frozen=True)
-class RejectedRow:
-    """A row that is not written, and the reason."""
-
-    batch: Batch
-    row: int
-    reason: str
-
-
-@dataclass(frozen=True)
-class PadTarget:
-    """The settings and the writer of a run that pads.
-
-    Args:
-        job: columns and options of the run.
-        plan: length of the output rows.
-        writer: writer of the output format.
-        cache: cache that `PaddableRows.pad` may use for all blocks.
-    """
-
-    job: Job
-    plan: Plan
-    writer: Writer
-    cache: dict[Any, Any] = field(default_factory=dict)
-
-
-class PaddableRows(Protocol):
-    """Rows that can be padded, as columns (`Rows`) or as JSON text (`TextRows`)."""
-
-    @property
-    def ledger(self) -> Ledger:
-        """Counts of rows and tokens read, including refused rows."""
-
-    @property
-    def refused(self) -> Sequence[RejectedRow]:
-        """Rows that are not written."""
-
-    @property
-    def consumed(self) -> int:
-        """Number of input bytes read so far, for progress reports."""
-
-    @property
-    def lengths(self) -> npt.NDArray[np.int64]:
-        """Number of tokens in each row, int64, shape (rows,)."""
-
-    def place(self, row: int) -> Place:
-        """Return the location of a row in the input."""
-
-    def split(self, plan: Plan, policy: RowPolicy, size: int) -> Iterator[PaddableRows]:
-        """Split the rows into blocks of at most `size` rows, without the rows that `policy` drops."""
-
-    def pad(self, target: PadTarget) -> tuple[Any, PaddableRows]:
-        """Pad the rows. Return the encoded rows, and the rows with their updated ledger."""
+from padmask.stream.paddable_rows import PadTarget, RejectedRow
+from padmask.stream.row_checks import check_added_fields, check_mask_of_ones, find_late_fields
 
 
 @dataclass(frozen=True)
@@ -91,6 +38,8 @@ class Rows:
         batch: rows to pad.
         ragged: token sequences of these rows, by column name.
         ledger: counts of rows and tokens read, including refused rows.
+        numbers: number of each row in the rows that were read, int64, shape (rows,).
+        ends: numbers of tokens to keep in each row, if columns have these numbers.
         refused: rows that are not written.
         consumed: number of input bytes read so far, for progress reports.
     """
@@ -98,6 +47,8 @@ class Rows:
     batch: Batch
     ragged: Mapping[str, Ragged]
     ledger: Ledger
+    numbers: Positions
+    ends: Ends | None = None
     refused: Sequence[RejectedRow] = ()
     consumed: int = 0
 
@@ -110,9 +61,11 @@ class Rows:
         """Return the location of a row in the input."""
         return self.batch.place(row)
 
-    def split(self, plan: Plan, policy: RowPolicy, size: int) -> Iterator[Rows]:
-        """Split the rows into blocks of at most `size` rows, without the rows that `policy` drops."""
-        return split_rows(apply_overlong(self, plan, policy), size)
+    def split(self, job: Job, plan: Plan, size: int, first: int) -> Iterator[Rows]:
+        """Split the rows into blocks of at most `size` output rows, without the rows that are not written."""
+        rows = replace(self, numbers=self.numbers + first)
+        rows = apply_overlong(_refuse_large_ends(rows, job, plan), plan, job.policy)
+        return split_rows(rows, size, count_rows(rows.lengths, plan, job.spec, rows.ends))
 
     def pad(self, target: PadTarget) -> tuple[Any, Rows]:
         """Pad the rows. Return the encoded rows, and the rows with their updated ledger."""
@@ -130,12 +83,14 @@ def prepare_rows(batch: Batch, job: Job, consumed: int = 0) -> Rows:
             ones in the first rows contains a 0.
         SpecError: a row already has another field with the name of the new mask.
     """
-    _check_fields(batch, job.mask, job.replaced)
+    check_added_fields(batch, job)
     ragged, found = read_rows(batch.columns, job.groups)
+    ends, bad_ends = read_ends(job.spec, len(batch), partial(column_values, batch))
+    found += bad_ends
     lengths = row_lengths(ragged)
     if job.ones is not None:
-        found += _check_ones(batch, job.ones, lengths)
-    late = _find_late(batch, job, lengths)
+        found += check_mask_of_ones(batch, job.ones, lengths)
+    late = find_late_fields(batch, job, lengths)
     reasons = {fault.row: fault for fault in reversed([*batch.faults, *found])}
     faults = [reasons[row] for row in sorted(reasons)]
     if faults and job.policy.on_error == "fail":
@@ -152,6 +107,8 @@ def prepare_rows(batch: Batch, job: Job, consumed: int = 0) -> Rows:
         batch,
         ragged,
         Ledger(len(batch), rows_rejected=len(faults), tokens_read=int(lengths[~bad].sum()), late=late),
+        np.arange(len(batch)),
+        ends,
         consumed=consumed,
     )
     rows = _refuse(rows, bad, lambda row: str(reasons[row]))
@@ -167,33 +124,6 @@ def prepare_rows(batch: Batch, job: Job, consumed: int = 0) -> Rows:
     return _drop(rows, empty, "no tokens", own) if job.policy.empty_rows == "drop" else rows
 
 
-def _check_ones(batch: Batch, name: str, lengths: npt.NDArray[np.int64]) -> list[Fault]:
-    """Return the faults of a mask that contains only ones in the first rows.
-
-    Raises:
-        PaddedError: the mask contains a 0.
-    """
-    zero, faults = check_ones(batch.columns.column(name), lengths, name)
-    if zero is not None:
-        raise later_zero(batch.place(zero), name)
-    return faults
-
-
-def _find_late(batch: Batch, job: Job, lengths: npt.NDArray[np.int64]) -> tuple[str, ...]:
-    """Return the names of JSON fields beside the ids that the first rows do not have.
-
-    Raises:
-        PaddedError: one of them is a mask that shows padding.
-    """
-    if batch.objects is None or job.late is None:
-        return ()
-    late = [name for name in job.late.find(batch.objects) if name not in job.mask.names]
-    for name in MASK_NAMES if not job.mask.allow_padded else ():
-        if name in late and (row := next(late_zeros(batch.objects, name, lengths), None)) is not None:
-            raise later_zero(batch.place(row), name)
-    return tuple(late)
-
-
 def _remedy_of(fault: Fault, job: Job) -> str:
     """Return the remedy for a fault, including the likely reason for errors about vectors."""
     hint = job.beside.hint if fault.column == job.columns[0].name else ""
@@ -206,21 +136,27 @@ def options_of(fault: Fault, job: Job) -> list[str]:
     return [option for option in fault.options if option != "dtype" or not has_own]
 
 
-def _check_fields(batch: Batch, mask: MaskSpec, replaced: str | None) -> None:
-    """Raise an error if a JSON row, unlike the first rows, has a field with the name of the new mask."""
-    if batch.objects is None or mask.overwrite:
-        return
-    for name in (name for name in mask.names if name != replaced):
-        for row, fields in enumerate(batch.objects):
-            if name in fields:
-                padded = name == mask.column and name in MASK_NAMES and bytes(fields[name])[:1] == b"["
-                raise (PaddedError if padded else SpecError)(
-                    f"the row already has a field {name!r}",
-                    place=batch.place(row),
-                    remedy="Choose another name for the new field with --mask-column, --length-column or "
-                    "--own-mask, or replace the field with --overwrite-mask.",
-                    options=[mask.option_for(name)],
-                )
+def _refuse_large_ends(rows: Rows, job: Job, plan: Plan) -> Rows:
+    """Reject rows that are cut, but whose kept ends do not fit in an output row, or raise an error.
+
+    Raises:
+        DataError: there is such a row, and `--on-error` is `fail`.
+    """
+    faults = find_large_ends(rows.lengths, rows.ends, plan, job.spec)
+    if not faults:
+        return rows
+    if job.policy.on_error == "fail":
+        raise DataError(
+            faults[0].reason,
+            place=rows.batch.place(faults[0].row),
+            remedy="Choose a larger --maxlen, fix the row, or skip bad rows with --on-error skip.",
+            options=faults[0].options,
+        )
+    bad = np.zeros(len(rows.batch), dtype=bool)
+    bad[[fault.row for fault in faults]] = True
+    reasons = {fault.row: fault.reason for fault in faults}
+    rejected = Ledger(rows_rejected=len(faults), tokens_read=-int(rows.lengths[bad].sum()))
+    return replace(_refuse(rows, bad, reasons.__getitem__), ledger=rows.ledger + rejected)
 
 
 def _refuse(rows: Rows, refuse: Flags, reason: Callable[[int], str]) -> Rows:
@@ -233,6 +169,8 @@ def _refuse(rows: Rows, refuse: Flags, reason: Callable[[int], str]) -> Rows:
         rows,
         batch=rows.batch.select(kept),
         ragged={name: ragged.select(~refuse) for name, ragged in rows.ragged.items()},
+        numbers=rows.numbers[kept],
+        ends=rows.ends and rows.ends.select(kept),
         refused=[*rows.refused, *refused],
     )
 
@@ -267,34 +205,59 @@ def apply_overlong(rows: Rows, plan: Plan, policy: RowPolicy) -> Rows:
     return rows
 
 
-def split_rows(rows: Rows, size: int) -> Iterator[Rows]:
-    """Split rows into blocks of at most `size` rows. The first block has the ledger and the refused rows."""
+def split_rows(rows: Rows, size: int, weights: Positions | None = None) -> Iterator[Rows]:
+    """Split rows into blocks. The first block has the ledger and the refused rows.
+
+    Args:
+        rows: rows to split.
+        size: maximum number of output rows of a block with several source rows.
+        weights: number of output rows of each source row, int64, shape (rows,). If None, each row has one.
+    """
     total = len(rows.batch)
-    for start in range(0, max(total, 1), size):
-        block = slice(start, min(start + size, total))
+    for start, stop in _blocks(total, size, weights):
+        block = slice(start, stop)
         part = Rows(
-            rows.batch.slice(block.start, block.stop),
+            rows.batch.slice(start, stop),
             {name: ragged.select(block) for name, ragged in rows.ragged.items()},
             Ledger(),
+            rows.numbers[block],
+            rows.ends and rows.ends.select(block),
             consumed=rows.consumed,
         )
         yield replace(part, ledger=rows.ledger, refused=rows.refused) if start == 0 else part
 
 
+def _blocks(total: int, size: int, weights: Positions | None) -> Iterator[tuple[int, int]]:
+    """Yield the start and stop of blocks of rows, at least one block."""
+    ends = None if weights is None else np.cumsum(weights)
+    start = 0
+    while start < max(total, 1):
+        stop = start + size
+        if ends is not None and total:
+            before = ends[start - 1] if start else 0
+            stop = max(start + 1, int(np.searchsorted(ends, before + size, side="right")))
+        yield start, min(stop, total)
+        start = stop
+
+
 def pad_prepared_rows(rows: Rows, job: Job, plan: Plan) -> Rows:
     """Pad rows from `prepare_rows`. The batch of the result has the padded columns and the mask."""
+    plans = (plan, *plan.own.values())
     shaped = [
-        (group, make_segments(rows.ragged[group.columns[0].name].lengths, its, group.spec))
-        for group, its in zip(job.groups, (plan, *plan.own.values()), strict=True)
+        (group, make_segments(rows.ragged[group.columns[0].name].lengths, its, group.spec, ends))
+        for group, its, ends in zip(job.groups, plans, (rows.ends, *[None] * len(job.own)), strict=True)
     ]
     segments = shaped[0][1]
-    batch = rows.batch if segments.is_plain else rows.batch.select(segments.row_sources)
-    columns = pad_rows(batch.columns, rows.ragged, shaped, job.fixed_size, job.dropped)
+    batch = rows.batch.repeat(segments.row_sources) if segments.moves_rows else rows.batch
+    columns = pad_rows(batch.columns, rows.ragged, shaped, job.fixed_size, job.dropped, rows.numbers)
     labels_lost = sum(
         labels_lost_in(rows.ragged[column.name], column, its)
         for group, its in shaped
         for column in group.columns
     )
     cut = sum(int((its.source_lengths - its.kept_tokens()).sum()) for _, its in shaped[1:])
-    ledger = rows.ledger + replace(count_written(segments, labels_lost), own_tokens_lost=cut)
+    first = rows.ragged[job.columns[0].name]
+    counts = count_written(segments, labels_lost)
+    counts += count_lost_ends(first, job.beside.shared, segments, job.spec.truncating)
+    ledger = rows.ledger + replace(counts, own_tokens_lost=cut)
     return replace(rows, batch=replace(batch.without(job.dropped), columns=columns), ledger=ledger)

@@ -22,8 +22,8 @@ from padmask.storage.urls import display_path
 from padmask.stream.inputs import spool_folder
 from padmask.stream.ledger import Ledger
 from padmask.stream.overlap import ReadAhead, ordered_map
+from padmask.stream.paddable_rows import RejectedRow
 from padmask.stream.progress import Progress, ProgressCallback
-from padmask.stream.rows import RejectedRow
 
 # Number of positions in a row group or record batch of the output.
 GROUP_POSITIONS = 1 << 22

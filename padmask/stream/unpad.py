@@ -6,8 +6,8 @@ The input is read once. JSON Lines input is read twice if the output format need
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
-from contextlib import ExitStack
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from typing import Any, ClassVar
 
@@ -50,11 +50,13 @@ from padmask.stream.json_masks import MaskTexts
 from padmask.stream.json_schema import empty_schema, token_kinds
 from padmask.stream.json_text_unpad import TextUnpadder
 from padmask.stream.ledger import Ledger, UnpadResult
+from padmask.stream.overlap import ordered_map
 from padmask.stream.padding import column_flags, known_schemas
 from padmask.stream.progress import ProgressCallback
 from padmask.stream.run import GROUP_POSITIONS, Run, choose_threads, open_pool, open_sink
 from padmask.stream.still_padded import still_padded_notes
 from padmask.stream.unpad_rows import OnError, UnpadRows, find_tokens
+from padmask.stream.unpad_windows import group_windows, join_windows
 
 
 def unpad_file(
@@ -225,9 +227,13 @@ def _unpad_all(run: _Run, output_path: str, format_: FormatTraits) -> Ledger:
     ledger = Ledger()
     with open_sink(run, output_path, format_, layout) as sink:
         as_text = run.dataset.format.is_text and format_.is_text
-        encode = _text_encoder(run) if as_text else _encoder(run, sink.writer)
-        with run.map_chunks("unpadding", wanted, encode) as results:
-            for result in results:
+        if job.windows:
+            results = _join_all(run, sink.writer)
+        else:
+            encode = _text_encoder(run) if as_text else _encoder(run, sink.writer)
+            results = run.map_chunks("unpadding", wanted, encode)
+        with results as all_results:
+            for result in all_results:
                 sink.write(result.encoded, result.cuts.refused)
                 ledger += result.ledger
     if not ledger.balanced:
@@ -243,6 +249,18 @@ def _encoder(run: _Run, writer: Writer) -> Callable[[Chunk], _EncodedRows]:
         return _EncodedRows(writer.encode(batch), cuts)
 
     return encode
+
+
+@contextmanager
+def _join_all(run: _Run, writer: Writer) -> Iterator[Iterator[_EncodedRows]]:
+    """Iterate over all rows, with their windows joined."""
+
+    def encode(part: UnpadRows) -> _EncodedRows:
+        joined = join_windows(part, run.job, run.on_error)
+        return _EncodedRows(writer.encode(run.dataset.complete(joined.batch, run.wanted)), joined)
+
+    with run.map_chunks("unpadding", run.wanted, run.find) as parts:
+        yield ordered_map(run.pool, encode, group_windows(parts), run.ahead)
 
 
 def _text_encoder(run: _Run) -> Callable[[Chunk], _EncodedRows]:

@@ -4,21 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any, Literal
 
-import msgspec
 import numpy as np
 import numpy.typing as npt
 
+from padmask.core.join_windows import RowWindows, read_windows
 from padmask.core.plan import Segments
 from padmask.core.unpad_table import UnpadJob, find_segments
 from padmask.errors import Fault, RowError
 from padmask.formats.contract import Batch
+from padmask.stream.column_values import column_values
 from padmask.stream.json_masks import MaskTexts
 from padmask.stream.ledger import Ledger
-from padmask.stream.rows import RejectedRow
-
-_read_value = msgspec.json.Decoder().decode
+from padmask.stream.paddable_rows import RejectedRow
 
 OnError = Literal["fail", "skip"]
 
@@ -35,6 +35,7 @@ class UnpadRows:
         refused: rows that are not written.
         consumed: number of input bytes read so far, for progress reports.
         also: positions of the real tokens, for each job in `UnpadJob.also`.
+        windows: the windows of these rows; None if windows are not joined.
     """
 
     rows: npt.NDArray[np.int64]
@@ -44,6 +45,7 @@ class UnpadRows:
     refused: Sequence[RejectedRow] = ()
     consumed: int = 0
     also: Sequence[Segments] = ()
+    windows: RowWindows | None = None
 
 
 def find_tokens(
@@ -68,28 +70,21 @@ def find_tokens(
         places, found = find_segments(batch.columns, lengths_of(batch, part), part)
         also.append(places)
         faults = [*faults, *found]
+    windows = None
+    if job.windows:
+        windows, found = read_windows(partial(column_values, batch))
+        faults = [*faults, *found]
     cuts = split_bad_rows(batch, segments, faults, on_error, consumed)
-    return replace(cuts, also=[places.select(cuts.rows) for places in also])
+    return replace(
+        cuts,
+        also=[places.select(cuts.rows) for places in also],
+        windows=windows and windows.select(cuts.rows),
+    )
 
 
 def lengths_of(batch: Batch, job: UnpadJob) -> Sequence[Any] | None:
     """Return the values of the length column; None if there is no length column."""
-    if job.length is None:
-        return None
-    if batch.objects is not None:
-        return [_json_length(row.get(job.length)) for row in batch.objects]
-    values: list[Any] = batch.columns.column(job.length).to_pylist()
-    return values
-
-
-def _json_length(text: msgspec.Raw | None) -> Any:
-    """Parse a length. If the length cannot be parsed, return the start of its text."""
-    if text is None:
-        return None
-    try:
-        return _read_value(text)
-    except (msgspec.DecodeError, RecursionError):
-        return bytes(text)[:40].decode("utf-8", "replace")
+    return None if job.length is None else column_values(batch, job.length)
 
 
 def split_bad_rows(

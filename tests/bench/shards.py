@@ -255,7 +255,7 @@ def _lengths() -> bytes:
     import numpy as np
     from data import lengths_of
 
-    from padmask.core.plan import LengthStats
+    from padmask.core.length_stats import LengthStats
 
     return pickle.dumps(LengthStats.of(lengths_of(np.random.default_rng(0), 10_000)))
 

@@ -31,9 +31,11 @@ MAY_SET = {
         "length-column",
     }
     | {"overlong", "empty-rows", "fixed-size-list", "no-fixed-size-list", "batch-rows", "threads", "workers"}
-    | {"shard-bytes", "progress", "no-progress"},
+    | {"shard-bytes", "progress", "no-progress"}
+    | {"keep-first", "keep-last", "overlap", "window-labels"},
     "unpad": {"column", "mask-column", "length-column", "padding", "keep-mask", "no-keep-mask"}
-    | {"input-format", "output-format", "threads", "progress", "no-progress"},
+    | {"input-format", "output-format", "threads", "progress", "no-progress"}
+    | {"join-windows", "no-join-windows"},
     "inspect": {*READ, "count", "rows", "sample", "seed", "style", "mask-column", "masks", "no-masks"}
     | {"plans", "no-plans", "json", "workers", "progress", "no-progress"},
     "verify": {*READ, "mask-column", "input", "explain", "strict", "no-strict", "device", "backend", "seed"}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shlex
 import shutil
 import subprocess
 import sys
@@ -50,6 +51,8 @@ def test_json_matches_the_readme(raw, inspect):
         "masks",
         "plans",
         "health",
+        "shared_end",
+        "recommended",
         "advice",
         "notes",
     ]
@@ -66,9 +69,20 @@ def test_json_matches_the_readme(raw, inspect):
     }
     assert sum(bin_["rows"] for bin_ in seen["histogram"]) == 4
     assert [mask["length"] for mask in seen["masks"]] == [3, 0, 1, 8]
-    assert {"name", "maxlen", "padding_share", "rows_cut", "tokens_lost", "bytes", "shapes"} <= set(
-        seen["plans"][0]
-    )
+    assert list(seen["plans"][0]) == [
+        "name",
+        "maxlen",
+        "padding_share",
+        "rows_cut",
+        "tokens_lost",
+        "tokens_lost_share",
+        "ends_lost",
+        "bytes",
+        "shapes",
+    ]
+    assert list(seen["recommended"]) == ["plan", "maxlen", "command"]
+    assert seen["advice"].endswith(f"\n{seen['recommended']['command']}")
+    assert list(seen["masks"][0]) == ["row", "length", "cut", "mask"]
     assert [finding["rule"] for finding in seen["health"]] == ["row-fully-masked", "cudnn-fallback"]
     assert seen["health"][0]["examples"] == ["raw.jsonl, line 2"]
 
@@ -77,7 +91,7 @@ def test_json_matches_the_readme(raw, inspect):
 @pytest.mark.parametrize("truncating", ["pre", "post"])
 def test_masks_equal_those_of_pad(raw, inspect, padding, truncating):
     sides = ("--padding", padding, "--truncating", truncating)
-    seen = inspect(raw, "--maxlen", "2,p99", *sides)
+    seen = inspect(raw, "--maxlen", "2", *sides)
     pad_file(raw, "padded.parquet", spec=PadSpec(maxlen=2, padding=padding, truncating=truncating))
     made = pq.read_table("padded.parquet")["mask"].to_pylist()
     assert [mask["mask"] for mask in seen["masks"]] == made
@@ -87,7 +101,9 @@ def test_masks_equal_those_of_pad(raw, inspect, padding, truncating):
 def test_each_length_gets_a_plan(raw, inspect):
     plans = {plan["name"]: plan for plan in inspect(raw, "--maxlen", "2,5,p50")["plans"]}
     assert (plans["2"]["tokens_lost"], plans["5"]["tokens_lost"], plans["p50"]["maxlen"]) == (7, 3, 1)
-    assert plans["buckets-2"]["edges"][-1] == plans["packed"]["maxlen"] == 8
+    # The largest requested length limits the other plans.
+    assert plans["buckets-2"]["edges"][-1] == plans["packed"]["maxlen"] == 5
+    assert inspect(raw)["plans"][-1]["maxlen"] == 8
 
 
 @settings(deadline=None, max_examples=25)
@@ -192,7 +208,9 @@ def test_mixed_types_are_named(tmp_path, inspect):
 
 
 def test_rows_can_be_chosen(raw, inspect):
-    assert [mask["row"] for mask in inspect(raw, "-n", "2")["masks"]] == [0, 1]
+    assert len(inspect(raw, "-n", "2")["masks"]) == 2
+    assert inspect(raw, "-n", "0")["masks"] == []
+    assert [mask["row"] for mask in inspect(raw)["masks"]] == [0, 1, 2, 3]
     assert [mask["row"] for mask in inspect(raw, "--rows", "1:3")["masks"]] == [1, 2]
     drawn = [mask["row"] for mask in inspect(raw, "--sample", "2", "--seed", "5")["masks"]]
     assert len(set(drawn)) == 2
@@ -230,6 +248,10 @@ def test_files_count_as_one(shards, inspect, shown):
     whole = inspect(str(shards / "whole.jsonl"), *shown)
     apart = inspect(str(shards / "data"), *shown, "--workers", "1")
     for found in (whole, apart):
+        # The random rows and the name of the input in the command differ.
+        del found["advice"], found["recommended"]["command"]
+        if "-n" in shown:
+            del found["masks"]
         # The locations of the rows differ.
         for finding in found["health"]:
             finding["examples"] = len(finding["examples"])
@@ -266,6 +288,120 @@ def test_unreadable_file_is_named(shards, capfd):
     assert "c.jsonl, line 2: " in capfd.readouterr().err
 
 
+def test_random_rows_come_from_the_whole_file(shards, inspect):
+    rows = [mask["row"] for mask in inspect(str(shards / "whole.jsonl"))["masks"]]
+    assert len(rows) == 10
+    assert rows == sorted(rows)
+    assert rows[-1] > 100
+    assert rows == [mask["row"] for mask in inspect(str(shards / "whole.jsonl"), "--sample", "10")["masks"]]
+    other = inspect(str(shards / "whole.jsonl"), "--seed", "1")
+    assert rows != [mask["row"] for mask in other["masks"]]
+
+
+@pytest.fixture
+def texts(tmp_path, monkeypatch):
+    """Rows that end with token 102. A few of them are much longer than the others."""
+    monkeypatch.chdir(tmp_path)
+    lengths = [20] * 600 + [60] * 300 + [120] * 90 + [140] * 9 + [500]
+    rows = [[101, *range(1, length - 1), 102] for length in lengths]
+    pq.write_table(pa.table({"input_ids": rows}), "my texts.parquet")
+    return "my texts.parquet"
+
+
+def run_command(line: str) -> dict:
+    """Run a recommended command, and return its report."""
+    words = shlex.split(line)
+    assert words[0] == "padmask"
+    assert run([*words[1:], "--report", "report.json", "--quiet"]) == 0
+    return json.loads(Path("report.json").read_text())
+
+
+@pytest.mark.parametrize("asked", ["140", "100", "p95", "500", "600", "120,p50"])
+def test_command_makes_the_plan(texts, inspect, asked):
+    seen = inspect(texts, "--maxlen", asked, "--value", "7")
+    [plan] = [plan for plan in seen["plans"] if plan["name"] == seen["recommended"]["plan"]]
+    report = run_command(seen["recommended"]["command"])
+    assert (report["maxlen"], report["rows_truncated"]) == (plan["maxlen"], plan["rows_cut"])
+    assert report["tokens_lost"] == plan["tokens_lost"]
+    rows = pq.read_table("padded.parquet")
+    assert {row[sum(mask) - 1] for row, mask in zip(*rows.to_pydict().values(), strict=True)} == {102}
+    assert rows["input_ids"][0].as_py()[-1] == (7 if plan["maxlen"] > 20 else 102)
+
+
+def test_command_makes_windows(texts, inspect):
+    seen = inspect(texts, "--maxlen", "30")
+    report = run_command(seen["recommended"]["command"])
+    plan = seen["plans"][-1]
+    assert (report["maxlen"], report["rows_written"]) == (30, plan["bytes"] // 30 // 4)
+    assert (report["tokens_lost"], report["padding_share"]) == (0, pytest.approx(plan["padding_share"]))
+
+
+def test_command_for_padded_input(texts, inspect):
+    pad_file(texts, "all.parquet", spec=PadSpec(maxlen=600))
+    seen = inspect("all.parquet")
+    assert seen["recommended"]["plan"] == "p99"
+    unpad, command = seen["recommended"]["command"].split(" && ")
+    assert run(shlex.split(unpad)[1:]) == 0
+    assert run_command(command)["maxlen"] == 120
+    # The padded rows cannot become shorter without a cut.
+    assert inspect("padded.parquet", "--maxlen", "120")["recommended"]["command"] is None
+
+
+def test_shared_end_is_reported(texts, inspect):
+    seen = inspect(texts, "--maxlen", "100,p99")
+    assert seen["shared_end"] == {"token": 102, "end": "last", "rows": 1000}
+    ends = {plan["name"]: plan["ends_lost"] for plan in seen["plans"]}
+    assert (ends["longest"], ends["p99"], ends["100"], ends["packed"]) == (0, 10, 100, 10)
+    assert seen["recommended"]["command"].endswith("--maxlen p99 --keep-last 1")
+    pre = inspect(texts, "--truncating", "pre")
+    assert pre["shared_end"] == {"token": 101, "end": "first", "rows": 1000}
+    assert pre["recommended"]["command"].endswith("--truncating pre --maxlen p99 --keep-first 1")
+
+
+@pytest.mark.parametrize("workers", ["1", "2"])
+def test_shared_end_over_files(tmp_path, inspect, workers):
+    (tmp_path / "data").mkdir()
+    for number in range(3):
+        table = pa.table({"ids": [[1, number, 9], [], [number, 9]] * (number + 1)})
+        pq.write_table(table, tmp_path / "data" / f"{number}.parquet")
+    seen = inspect(str(tmp_path / "data"), "--workers", workers, "--maxlen", "2")
+    assert seen["shared_end"] == {"token": 9, "end": "last", "rows": 12}
+    assert {plan["name"]: plan["ends_lost"] for plan in seen["plans"]}["2"] == 6
+    assert shlex.split(seen["recommended"]["command"])[4] == "padded/"
+
+
+def test_large_loss_is_not_recommended(texts, inspect):
+    seen = inspect(texts, "--maxlen", "30")
+    assert seen["recommended"]["plan"] == seen["plans"][-1]["name"] == "windows-30"
+    assert seen["recommended"]["command"].endswith("--maxlen 30 --overlong window --overlap 3")
+    assert [len(mask["mask"]) for mask in seen["masks"]] == [30] * 10
+    assert all(mask["cut"] in (0, 30, 90, 110, 470) for mask in seen["masks"])
+
+
+def test_grid_shows_cut_tokens(texts, capfd, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "80")
+    assert run(["inspect", texts, "--rows", "988:992", "--maxlen", "130", "--no-plans"]) == 0
+    head, legend, *rows = capfd.readouterr().out.splitlines()[2:8]
+    assert head.startswith("Masks of 4 rows: 130 positions, ")
+    assert "× cut" in legend
+    assert [line.split()[0] for line in rows] == ["988", "989", "990", "991"]
+    assert [line.endswith("130 -10") for line in rows] == [False, False, True, True]
+
+
+def test_tokens_style_folds_padding(texts, capfd):
+    assert run(["inspect", texts, "--rows", "899:901", "--maxlen", "100", "--style", "tokens"]) == 0
+    shown = " ".join(capfd.readouterr().out.split())
+    assert "58 102 (0 x 40) 900: 101 1 2" in shown
+    assert "99 [20 tokens cut] Lengths" in shown
+
+
+def test_command_is_one_line(texts):
+    shown = real_process(texts, "--no-masks", COLUMNS="40").stdout
+    assert shown.splitlines()[-1] == (
+        "  padmask pad 'my texts.parquet' -o padded.parquet --maxlen p99 --keep-last 1"
+    )
+
+
 def test_parts_can_be_omitted(raw, inspect):
     assert "plans" not in inspect(raw, "--no-plans")
     assert "masks" not in inspect(raw, "--no-masks")
@@ -286,7 +422,7 @@ def test_int_style_prints_a_mask(raw, capfd):
 
 def test_tokens_work_without_colour(raw, capfd):
     assert run(["inspect", raw, "--style", "tokens", "--maxlen", "3", "--value", "4", "--no-plans"]) == 0
-    assert "2: 8 (4) (4)" in capfd.readouterr().out
+    assert "2: 8 (4 x 2)" in capfd.readouterr().out
 
 
 def real_process(*args: str, **env: str) -> subprocess.CompletedProcess:
@@ -309,7 +445,9 @@ def test_output_fits_the_terminal(raw, columns, env):
     shown = real_process(raw, "--maxlen", "300", COLUMNS=str(columns), **env).stdout
     # A finding is one line, like the output of a linter.
     findings = shown.partition("Health\n")[2].partition("Advice: ")[0]
-    assert max(map(len, shown.replace(findings, "").splitlines())) <= columns
+    # The command is one line too, so that users can copy it.
+    lines = [line for line in shown.replace(findings, "").splitlines() if "  padmask pad" not in line]
+    assert max(map(len, lines)) <= columns
     assert "\x1b" not in shown
     grid = [line for line in shown.splitlines() if line.startswith(("0 ", "1 "))]
     assert len(grid) == 2

@@ -13,7 +13,8 @@ from oracle import pad_lists
 from padmask import PadmaskError
 from padmask.core import kernel
 from padmask.core.arrays import sequence_mask
-from padmask.core.kernel import pad_batch, read_mask, slice_rows
+from padmask.core.kernel import pad_batch, slice_rows
+from padmask.core.mask_segments import read_mask
 from padmask.core.plan import Segments, plan_pad, plan_unpad
 from padmask.core.python_rows import flatten
 from padmask.core.ragged import Ragged

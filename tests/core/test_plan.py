@@ -9,15 +9,9 @@ from hypothesis import strategies as st
 from oracle import nearest_rank
 
 from padmask import PadSpec, SpecError
-from padmask.core.plan import (
-    LengthStats,
-    Segments,
-    make_plan,
-    make_segments,
-    needs_lengths,
-    plan_pad,
-    plan_unpad,
-)
+from padmask.core.length_stats import LengthStats
+from padmask.core.plan import Segments, make_plan, needs_lengths, plan_pad, plan_unpad
+from padmask.core.planners import make_segments
 
 LENGTHS = st.lists(st.integers(0, 50), min_size=1, max_size=60)
 

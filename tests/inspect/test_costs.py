@@ -10,8 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from padmask import PadSpec, pad
-from padmask.core.plan import LengthStats
-from padmask.inspect.costs import best_edges, candidate_costs, cost_of, count_bins
+from padmask.core.length_stats import LengthStats
+from padmask.inspect.costs import CostBasis, best_edges, candidate_costs, cost_of, count_bins, windows_cost
+from padmask.inspect.shared_end import SharedEnd
 
 LENGTHS = st.lists(st.integers(0, 20), min_size=1, max_size=40)
 
@@ -58,7 +59,7 @@ def test_packing_is_first_fit(lengths, spare):
 @given(lengths=LENGTHS, maxlen=st.one_of(st.integers(0, 25), st.sampled_from(["longest", "p50", "p90"])))
 def test_cost_equals_padding(lengths, maxlen):
     padded = pad([[1] * length for length in lengths], PadSpec(maxlen=maxlen))
-    cost = cost_of(LengthStats.of(lengths), maxlen, None, 4)
+    cost = cost_of(CostBasis(LengthStats.of(lengths)), maxlen)
     assert cost.places == padded.values.size
     assert cost.bytes == padded.values.nbytes
     assert cost.tokens == padded.mask.sum()
@@ -68,58 +69,118 @@ def test_cost_equals_padding(lengths, maxlen):
         assert cost.padding_share == pytest.approx(1 - padded.mask.mean())
 
 
-def test_buckets_and_packing_lose_nothing():
-    costs = {cost.name: cost for cost in candidate_costs(LengthStats({1: 50, 3: 5, 100: 1}), [2, "p50"])}
+def costs_of(counts, asked=(), **given):
+    return {cost.name: cost for cost in candidate_costs(CostBasis(LengthStats(counts), **given), asked)}
+
+
+def test_default_plans_lose_nothing():
+    costs = costs_of({1: 50, 3: 5, 100: 1})
     assert list(costs) == [
         "longest",
         "p99",
         "p95",
-        "p90",
-        "8",
-        "16",
-        "32",
-        "64",
-        "128",
-        "2",
-        "p50",
         "buckets-2",
-        "buckets-4",
         "buckets-8",
+        "random-32",
+        "sorted-32",
         "packed",
     ]
-    for name in ("buckets-2", "buckets-4", "buckets-8", "packed", "longest", "128"):
+    for name in ("longest", "buckets-2", "buckets-8", "random-32", "sorted-32", "packed"):
         assert (costs[name].rows_cut, costs[name].tokens_lost) == (0, 0)
-    assert costs["buckets-4"].edges == (1, 3, 100)
-    assert costs["buckets-4"].padding_share == 0
-    assert costs["packed"].as_dict()["maxlen"] == 100
-    assert costs["2"].as_dict() == {
+    assert costs["buckets-8"].edges == (8, 104)
+    assert costs["packed"].as_dict()["maxlen"] == 104
+    # One window: the batch with the longest row has 32 rows, the other batch 24.
+    assert costs["sorted-32"].places == 32 * 100 + 24 * 1
+
+
+def test_cost_as_json():
+    shared = SharedEnd(9, "post", LengthStats({1: 50, 3: 2, 100: 1}))
+    assert costs_of({1: 50, 3: 5, 100: 1}, [2], shared=shared)["2"].as_dict() == {
         "name": "2",
         "maxlen": 2,
         "padding_share": pytest.approx(1 - 62 / 112),
         "rows_cut": 6,
         "tokens_lost": 103,
         "tokens_lost_share": pytest.approx(103 / 165),
+        "ends_lost": 3,
         "bytes": 448,
         "shapes": 1,
     }
 
 
+@pytest.mark.parametrize("asked", [[60], [60, 8], ["p75", 10]], ids=str)
+def test_largest_maxlen_limits_other_plans(asked):
+    counts = {5: 30, 50: 20, 60: 30, 100: 20}
+    costs = costs_of(counts, asked)
+    for name in ("buckets-2", "buckets-8", "random-32", "sorted-32", "packed"):
+        assert costs[name].maxlen == 60
+        assert (costs[name].rows_cut, costs[name].tokens_lost) == (20, 20 * 40)
+        assert costs[name].tokens == 30 * 5 + 20 * 50 + 50 * 60
+    assert costs["longest"].rows_cut == 0
+
+
+def test_packed_rows_can_be_longer_than_all():
+    costs = costs_of({30: 10}, [100])
+    assert (costs["packed"].maxlen, costs["packed"].places) == (100, 400)
+    assert costs["buckets-8"].edges == (32,)
+
+
+def test_longest_is_no_limit():
+    costs = costs_of({10: 5, 33: 1}, ["longest", 8])
+    assert costs["packed"].tokens_lost == costs["buckets-2"].tokens_lost == 0
+
+
+def test_maxlen_0_limits_nothing():
+    assert list(costs_of({10: 5}, [0])) == ["longest", "p99", "p95", "0"]
+
+
+@given(
+    counts=st.dictionaries(st.integers(0, 300), st.integers(1, 50), min_size=1, max_size=9),
+    multiple=st.sampled_from([None, 1, 5]),
+)
+def test_proposed_lengths_are_multiples(counts, multiple):
+    costs = costs_of(counts, multiple=multiple)
+    for name in ("buckets-2", "buckets-8", "packed"):
+        assert all(edge % (multiple or 8) == 0 for edge in costs[name].edges)
+        assert costs[name].maxlen >= max(counts)
+    exact = -(-max(counts) // multiple) * multiple if multiple else max(counts)
+    assert costs["longest"].edges == costs["random-32"].edges == (exact,)
+
+
+def test_fewer_places_from_better_plans():
+    costs = costs_of({20: 600, 60: 300, 120: 90, 140: 9, 500: 1}, multiple=1)
+    order = ["longest", "random-32", "buckets-2", "buckets-8"]
+    places = [costs[name].places for name in order]
+    assert places == sorted(places, reverse=True)
+    assert costs["sorted-32"].places < costs["random-32"].places
+
+
 def test_multiple_rounds_edges_up():
-    costs = {cost.name: cost for cost in candidate_costs(LengthStats({3: 4, 17: 1}), [5], multiple=8)}
-    assert (costs["longest"].edges, costs["buckets-2"].edges, costs["packed"].edges) == (
-        (24,),
-        (8, 24),
-        (24,),
-    )
+    costs = costs_of({3: 4, 17: 1}, [5], multiple=8)
+    assert costs["longest"].edges == (24,)
     assert costs["5"].edges == (5,)
+    costs = costs_of({3: 4, 17: 1}, multiple=8)
+    assert (costs["buckets-2"].edges, costs["packed"].edges) == ((8, 24), (24,))
+    assert costs["sorted-32"].places == 5 * 24
+
+
+def test_windows_repeat_tokens():
+    # 10 tokens in windows of 4 that overlap by 2: 0-3, 2-5, 4-7, 6-9.
+    cost = windows_cost(CostBasis(LengthStats({10: 1, 4: 2, 0: 1})), 4, 2)
+    assert (cost.places, cost.tokens, cost.tokens_lost) == ((4 + 2 + 1) * 4, 16 + 8, 0)
 
 
 def test_no_rows():
-    assert candidate_costs(LengthStats()) == []
+    assert candidate_costs(CostBasis(LengthStats())) == []
 
 
 def test_many_distinct_lengths():
-    stats = LengthStats.of(np.arange(1, 20_001))
-    costs = {cost.name: cost for cost in candidate_costs(stats)}
+    costs = costs_of(LengthStats.of(np.arange(1, 20_001)).counts, multiple=1)
     assert costs["buckets-2"].edges == (10_000, 20_000)
     assert costs["packed"].padding_share < 0.01
+
+
+def test_packing_of_skewed_lengths():
+    # Rounding the lengths must not hide that short rows fill the rest of each packed row.
+    counts = {length: 1 + 10_000 // length for length in range(1, 700)} | {50_000: 1}
+    assert costs_of(counts)["packed"].padding_share < 0.15

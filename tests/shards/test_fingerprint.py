@@ -7,6 +7,7 @@ import pytest
 from padmask.shards.fingerprint import WITHOUT_EFFECT, describe_request
 from padmask.spec.files import FileOptions
 from padmask.spec.pad import MaskSpec, PadSpec, RowPolicy
+from padmask.spec.windows import WindowSpec
 from padmask.stream.job import PadRequest
 
 REQUEST = PadRequest(None, PadSpec(maxlen=8), MaskSpec(), RowPolicy())
@@ -23,6 +24,9 @@ OTHER = {
         "pad_to_multiple_of": 8,
         "dtype_for_all": True,
         "own_lengths": {"labels": 4},
+        "keep_first": 1,
+        "keep_last": 1,
+        "windows": WindowSpec(overlap=1),
     },
     MaskSpec: {
         "column": "real",

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from padmask.core.plan import LengthStats
+from padmask.core.length_stats import LengthStats
 from padmask.core.ragged import Ragged
 from padmask.formats.jsonl.types import TypeSurvey
 from padmask.inspect.read_files import InspectedRows

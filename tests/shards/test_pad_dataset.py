@@ -21,7 +21,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from padmask import MaskSpec, PadmaskError, PadSpec, RowPolicy, pad_file
-from padmask.core.plan import LengthStats
+from padmask.core.length_stats import LengthStats
 from padmask.errors import DataError, OutputError, SpecError, UnreadableError
 from padmask.shards.driver import SurveySum
 from padmask.shards.pad_dataset import pad_dataset

@@ -8,7 +8,7 @@ import pytest
 
 from padmask import Column, MaskSpec, PadmaskError, PadSpec, RowPolicy
 from padmask.spec.columns import parse_column
-from padmask.spec.pad import parse_maxlen
+from padmask.spec.maxlen import parse_maxlen
 
 
 def test_defaults_follow_keras_guide():

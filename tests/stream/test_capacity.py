@@ -8,7 +8,8 @@ import pytest
 
 import padmask
 from padmask.core.columns import PadColumn
-from padmask.core.plan import LengthStats, Plan
+from padmask.core.length_stats import LengthStats
+from padmask.core.plan import Plan
 from padmask.errors import OutputError, PadmaskError, SpecError
 from padmask.formats.jsonl import reader as jsonl
 from padmask.spec.columns import Column

@@ -23,7 +23,7 @@ from padmask.stream.job import Job
 from padmask.stream.json_text import read_ids, read_text_rows
 from padmask.stream.json_text_unpad import ItemTexts
 from padmask.stream.pad import pad_file
-from padmask.stream.rows import PadTarget
+from padmask.stream.paddable_rows import PadTarget
 
 EDGES = [0, 1, -1, 999_999_999, 10**9, 2**31 - 1, 2**31, -(2**31), 2**63 - 1, 2**63, 9999, 32767, -100, 65535]
 ids = st.lists(st.sampled_from(EDGES) | st.integers(0, 40_000), max_size=7)
@@ -198,7 +198,7 @@ def test_columns_have_their_own_values():
 @pytest.mark.parametrize("size", [1, 2, 3, 10])
 def test_pieces_hold_every_row_once(size):
     rows, job = text_rows(*(f'{{"x":{list(range(n))}}}' for n in range(5)), mask=MaskSpec(column=None))
-    pieces = list(rows.split(Plan(5, "given", 5), RowPolicy(), size))
+    pieces = list(rows.split(job, Plan(5, "given", 5), size, 0))
     lines, ledgers = zip(*(padded(piece, job, 5) for piece in pieces), strict=True)
     assert max(map(len, lines)) <= size
     rows_out = [json.loads(line)["x"] for piece in lines for line in piece]

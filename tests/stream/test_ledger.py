@@ -24,7 +24,8 @@ from oracle import nearest_rank, pad_lists
 
 from padmask import PadSpec, pad_file
 from padmask.cli import run
-from padmask.core.plan import LengthStats, Segments, make_plan
+from padmask.core.length_stats import LengthStats
+from padmask.core.plan import Segments, make_plan
 from padmask.stream.capacity import PositionBytes, predict_bytes
 from padmask.stream.ledger import Ledger
 
@@ -319,7 +320,7 @@ def plan_windows(lengths: npt.NDArray[np.int64], maxlen: int, **_: str) -> Segme
 
 def test_planner_may_write_several_rows(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A planner is one function: values, other columns, masks, counts and the predicted size follow."""
-    monkeypatch.setattr("padmask.core.plan.plan_pad", plan_windows)
+    monkeypatch.setattr("padmask.core.planners.plan_pad", plan_windows)
     rows = [{"id": 0, "a": [1, 2, 3, 4, 5], "b": [0] * 5}, {"id": 1, "a": [], "b": []}]
     pq.write_table(pa.Table.from_pylist(rows, SCHEMA), tmp_path / "in.parquet")
     result = pad_file(tmp_path / "in.parquet", tmp_path / "out.parquet", columns="a", spec=PadSpec(maxlen=3))

@@ -24,8 +24,8 @@ from padmask.spec.formats import FORMATS
 from padmask.storage.source import Source
 from padmask.storage.system import cores
 from padmask.stream.ledger import Ledger
+from padmask.stream.paddable_rows import RejectedRow
 from padmask.stream.progress import Progress
-from padmask.stream.rows import RejectedRow
 from padmask.stream.run import Reading, RowSink, Run, choose_threads, open_pool, open_sink
 
 LINES = [json.dumps({"x": [n]}) for n in range(100)]

@@ -11,8 +11,9 @@ import numpy as np
 import numpy.typing as npt
 
 from padmask.core.columns import PadColumn, is_label
+from padmask.core.length_stats import LengthStats
 from padmask.core.padding import Padding
-from padmask.core.plan import LengthStats, make_plan, needs_lengths
+from padmask.core.plan import make_plan, needs_lengths
 from padmask.core.table import row_lengths
 from padmask.errors import SpecError, did_you_mean
 from padmask.formats.dataset import Dataset
@@ -170,10 +171,10 @@ def audit_and_sample(
     with open_reading(dataset, request.files, request.progress) as reading:
         maxlen = None if job.padding else _maxlen(reading, job)
         with closing(audit_rows(reading, "auditing", job, audit, maxlen, report_bad_rows=True)) as batches:
-            for lengths, row_at in batches:
-                sampler.take(lengths, row_at, rows)
-                rows += len(lengths)
-                longest = max(longest, int(lengths.max(initial=0)))
+            for batch in batches:
+                sampler.take(batch.lengths, batch.row_at, rows)
+                rows += len(batch.lengths)
+                longest = max(longest, int(batch.lengths.max(initial=0)))
     kept = choose_rows(sampler.kept, sample if numbers is None else None)
     names = [column.name for column in columns]
     return AuditedData(

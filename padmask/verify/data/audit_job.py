@@ -164,8 +164,7 @@ def audit_rows(
         report_bad_rows: whether a bad row is a finding. Otherwise the first bad row raises an error.
 
     Yields:
-        The number of tokens in each row of a batch, shape (rows,), and a function that returns a row. A bad
-        row has the length 0.
+        The rows of each batch.
 
     Raises:
         DataError: a row cannot be read or padded, and `report_bad_rows` is False.

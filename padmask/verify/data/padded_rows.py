@@ -44,8 +44,7 @@ def audit_padded_rows(
         side_from: what gives the side of the padding; empty if most rows do.
 
     Yields:
-        The number of real tokens in each row of a batch, shape (rows,), and a function that returns a row. A
-        bad row has the length 0.
+        The rows of each batch, with their numbers of real tokens.
     """
     side, width = padding.padding, None
     first = job.columns[0].name
@@ -95,7 +94,7 @@ def audit_padded_rows(
         ) -> Row:
             return copy_row(number, values, place, mask)
 
-        yield lengths, row_at
+        yield BatchRows(lengths, row_at)
 
 
 def _length_faults(

@@ -35,8 +35,7 @@ def audit_raw_rows(
         maxlen: length to which rows are truncated. If None, all tokens are kept.
 
     Yields:
-        The length of each row of a batch in tokens, shape (rows,), and a function that returns a row. A bad
-        row has the length 0.
+        The rows of each batch, with their tokens.
     """
     for rows in all_rows:
         audit.add_bad_rows(rows.faults, rows.batch.place)
@@ -64,7 +63,7 @@ def audit_raw_rows(
         def row_at(index: int, number: int, ragged: Mapping[str, Ragged] = ragged) -> Row:
             return copy_row(number, ragged, index)
 
-        yield row_lengths(ragged), row_at
+        yield BatchRows(row_lengths(ragged), row_at, ragged)
 
 
 def _cut(rows: Ragged, maxlen: int | None, truncating: Side) -> Ragged:

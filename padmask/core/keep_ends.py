@@ -1,0 +1,166 @@
+"""Cut rows between their kept ends and the other tokens."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+
+from padmask.core.length_column import read_lengths
+from padmask.core.plan import Plan, Positions, Segments, WindowPlaces
+from padmask.errors import Fault, SpecError
+from padmask.spec.columns import unknown_column
+from padmask.spec.pad import PadSpec, Side
+from padmask.spec.windows import describe_large_ends, needed_positions
+
+
+@dataclass(frozen=True)
+class Ends:
+    """The number of tokens at the start and at the end of each row that stay if the row is cut.
+
+    Args:
+        first, last: numbers of tokens, int64, shape (rows,).
+    """
+
+    first: Positions
+    last: Positions
+
+    @classmethod
+    def constant(cls, first: int, last: int, rows: int) -> Ends:
+        """Return the same numbers for all rows."""
+        return cls(np.full(rows, first, dtype=np.int64), np.full(rows, last, dtype=np.int64))
+
+    def select(self, rows: npt.NDArray[np.int64] | npt.NDArray[np.bool_] | slice) -> Ends:
+        """Return the numbers of the selected rows."""
+        return Ends(self.first[rows], self.last[rows])
+
+
+def check_end_columns(schema: pa.Schema, spec: PadSpec) -> None:
+    """Check that the columns with the number of tokens to keep exist and contain integers.
+
+    Raises:
+        SpecError: a column is missing, or has another type.
+    """
+    for option, name in (("keep_first", spec.keep_first), ("keep_last", spec.keep_last)):
+        if not isinstance(name, str):
+            continue
+        if name not in schema.names:
+            raise unknown_column(name, schema.names, option)
+        type_ = schema.field(name).type
+        if not (pa.types.is_integer(type_) or pa.types.is_null(type_)):
+            raise SpecError(
+                f"Column {name!r} has the type {type_}, but the numbers of tokens to keep must be integers. "
+                "Choose another column, or a number.",
+                options=[option],
+            )
+
+
+def read_ends(
+    spec: PadSpec, rows: int, values: Callable[[str], Sequence[Any]]
+) -> tuple[Ends | None, list[Fault]]:
+    """Read the number of tokens to keep in each row from columns.
+
+    Args:
+        spec: how to pad.
+        rows: number of rows.
+        values: function that returns the values of a column.
+
+    Returns:
+        The numbers, None if `spec` names no column; and a `Fault` for each row without a valid number.
+    """
+    if not spec.end_columns:
+        return None, []
+    ends, faults = [], []
+    for option, end in (("keep_first", spec.keep_first), ("keep_last", spec.keep_last)):
+        if isinstance(end, str):
+            numbers, found = read_lengths(values(end), end, option)
+            faults += found
+        else:
+            numbers = np.full(rows, end, dtype=np.int64)
+        ends.append(numbers)
+    return Ends(*ends), faults
+
+
+def find_large_ends(lengths: Positions, ends: Ends | None, plan: Plan, spec: PadSpec) -> list[Fault]:
+    """Return a `Fault` for each row that is cut, but whose kept ends do not fit in an output row."""
+    if ends is None:
+        return []
+    overlap = None if spec.windows is None else spec.windows.overlap
+    needed = needed_positions(ends.first, ends.last, overlap)
+    return [
+        Fault(
+            row,
+            describe_large_ends(plan.maxlen, int(ends.first[row]), int(ends.last[row]), overlap),
+            options=("maxlen", "keep_first", "keep_last"),
+        )
+        for row in np.flatnonzero((lengths > plan.maxlen) & (needed > plan.maxlen)).tolist()
+    ]
+
+
+def plan_keep_ends(
+    lengths: Positions, maxlen: int, ends: Ends, *, padding: Side, truncating: Side
+) -> Segments:
+    """Return segments that pad each source row, and cut tokens between its kept ends.
+
+    >>> ends = Ends.constant(1, 1, 2)
+    >>> segments = plan_keep_ends(np.array([5, 2]), 3, ends, padding="post", truncating="post")
+    >>> segments.starts.tolist(), segments.counts.tolist()
+    ([0, 4, 0], [2, 1, 2])
+
+    Args:
+        lengths: row lengths in tokens, int64, shape (rows,).
+        maxlen: length of every output row, in tokens.
+        ends: numbers of tokens to keep. For rows that are cut, their sum is at most `maxlen`.
+        padding: side of the padding.
+        truncating: side at which the other tokens are cut.
+    """
+    cut = lengths > maxlen
+    kept = np.minimum(lengths, maxlen)
+    # The end on the side that stays is adjacent to the other tokens that stay.
+    tail = np.where(cut, ends.last, 0) if truncating == "post" else kept - np.where(cut, ends.first, 0)
+    rows = np.arange(len(lengths))
+    starts = np.stack([np.zeros_like(lengths), lengths - tail], axis=1)
+    counts = np.stack([kept - tail, tail], axis=1)
+    return join_pieces(lengths, rows, starts, counts, maxlen, padding)
+
+
+def join_pieces(
+    lengths: Positions,
+    sources: Positions,
+    starts: npt.NDArray[np.int64],
+    counts: npt.NDArray[np.int64],
+    maxlen: int,
+    padding: Side,
+    windows: WindowPlaces | None = None,
+) -> Segments:
+    """Return segments in which each output row is one sequence of slices of one source row.
+
+    Args:
+        lengths: number of tokens in each source row, int64, shape (source rows,).
+        sources: source row of each output row, int64, shape (rows,).
+        starts, counts: first token and number of tokens of each slice, int64, shape (rows, slices). Slices
+            without tokens are left out.
+        maxlen: length of every output row, in tokens.
+        padding: side of the padding.
+        windows: the part of the source row in each output row, if rows are split into windows.
+    """
+    used = counts > 0
+    # A sequence without tokens has one slice.
+    used[:, 0] |= ~used.any(axis=1)
+    sequences = np.nonzero(used)[0]
+    many = len(sequences) > len(sources)
+    plain = len(sources) == len(lengths) and not many
+    return Segments(
+        lengths,
+        starts[used],
+        counts[used],
+        maxlen,
+        padding,
+        sources=None if plain else sources[sequences],
+        sequences=sequences if many else None,
+        windows=windows,
+    )

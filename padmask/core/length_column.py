@@ -1,0 +1,36 @@
+"""Read a column of lengths: one number of tokens in each row."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from padmask.core.plan import Positions
+from padmask.errors import Fault
+
+
+def read_lengths(
+    values: Sequence[Any], name: str | None, option: str = "length_column", bits: int = 31
+) -> tuple[Positions, list[Fault]]:
+    """Return lengths as integers, with 0 and a `Fault` for each invalid length.
+
+    >>> lengths, faults = read_lengths([3, None, -1], "n")
+    >>> lengths.tolist(), [fault.reason for fault in faults]
+    ([3, 0, 0], ['null is not a length', '-1 is not a length'])
+
+    Args:
+        values: values of the column, shape (rows,).
+        name: name of the column, for the faults.
+        option: option that specified the column, for the faults.
+        bits: number of bits of the largest valid length.
+    """
+    good = [type(value) is int and 0 <= value < 1 << bits for value in values]
+    lengths = [value if fine else 0 for value, fine in zip(values, good, strict=True)]
+    faults = [
+        Fault(row, f"{'null' if values[row] is None else repr(values[row])} is not a length", name, (option,))
+        for row, fine in enumerate(good)
+        if not fine
+    ]
+    return np.array(lengths, dtype=np.int64), faults

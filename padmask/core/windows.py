@@ -1,0 +1,143 @@
+"""Split long rows into windows that may overlap.
+
+The windows are those of Hugging Face's fast tokenizers (`return_overflowing_tokens=True`), where `stride` is
+the overlap. With `truncating="pre"`, the tokenizers return the windows in reverse order; here, windows are in
+the order of the row.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+
+import numpy as np
+import pyarrow as pa
+
+from padmask.core.keep_ends import Ends, join_pieces
+from padmask.core.kernel import Mask, fill_runs
+from padmask.core.plan import Positions, Segments, WindowPlaces
+from padmask.errors import SpecError
+from padmask.spec.pad import MaskSpec, PadSpec, Side
+from padmask.spec.windows import WINDOW_COLUMNS
+
+
+def plan_windows(
+    lengths: Positions, maxlen: int, ends: Ends, overlap: int, *, padding: Side, truncating: Side
+) -> Segments:
+    """Return segments that split each row longer than `maxlen` into windows, and pad the windows.
+
+    Each window contains the kept ends of its row. The other tokens of a window start
+    `maxlen - first - last - overlap` tokens after those of the window before. The last window ends at the end
+    of the row. With `truncating="pre"`, the first window starts at the start of the row instead, and the
+    windows are aligned to the end.
+
+    >>> ends = Ends.constant(0, 0, 1)
+    >>> segments = plan_windows(np.array([10]), 4, ends, 2, padding="post", truncating="post")
+    >>> segments.starts.tolist(), segments.counts.tolist()
+    ([0, 2, 4, 6], [4, 4, 4, 4])
+
+    Args:
+        lengths: row lengths in tokens, int64, shape (rows,).
+        maxlen: length of every output row, in tokens.
+        ends: numbers of tokens to keep. For longer rows, first + last + `overlap` is less than `maxlen`.
+        overlap: number of tokens, in addition to the kept ends, that a window repeats from the window before.
+        padding: side of the padding.
+        truncating: `"post"` for windows aligned to the start of the row, `"pre"` for its end.
+    """
+    numbers = count_windows(lengths, maxlen, ends, overlap)
+    sources = np.repeat(np.arange(len(lengths)), numbers)
+    number = np.arange(len(sources)) - np.repeat(np.cumsum(numbers) - numbers, numbers)
+    cut = (lengths > maxlen)[sources]
+    first, last = np.where(cut, ends.first[sources], 0), np.where(cut, ends.last[sources], 0)
+    body, size = lengths[sources] - first - last, maxlen - first - last
+    step = size - overlap
+    if truncating == "post":
+        begins = number * step
+        stops = np.minimum(begins + size, body)
+    else:
+        stops = body - (numbers[sources] - 1 - number) * step
+        begins = np.maximum(stops - size, 0)
+    starts = np.stack([np.zeros_like(first), first + begins, first + body], axis=1)
+    counts = np.stack([first, stops - begins, last], axis=1)
+    places = WindowPlaces(number, first + begins, first + stops)
+    return join_pieces(lengths, sources, starts, counts, maxlen, padding, places)
+
+
+def count_windows(lengths: Positions, maxlen: int, ends: Ends, overlap: int) -> Positions:
+    """Return the number of windows of each row, int64, shape (rows,). The arguments are as in `plan_windows`.
+
+    >>> count_windows(np.array([10, 4, 0]), 4, Ends.constant(0, 0, 3), 2).tolist()
+    [4, 1, 1]
+    """
+    cut = lengths > maxlen
+    step = np.where(cut, maxlen - ends.first - ends.last - overlap, 1)
+    more = -(-(lengths - maxlen) // step)
+    counts: Positions = np.where(cut, 1 + more, 1)
+    return counts
+
+
+def repeated_mask(segments: Segments) -> Mask:
+    """Return which tokens an earlier or later window of the same row contributes: bool, shape (rows, maxlen).
+
+    A token of several windows counts in the first of them. The kept tokens at the end of a row count in the
+    last window.
+
+    Args:
+        segments: windows from `plan_windows`.
+    """
+    places, sources = segments.windows, segments.row_sources
+    assert places is not None
+    rows = np.arange(len(sources))
+    lengths, begins = segments.row_lengths, segments.first_places
+    # The tokens before the first window of a row are its kept start.
+    head = places.starts[rows - places.numbers]
+    body = places.stops - places.starts
+    again = places.numbers > 0
+    before = np.where(again, places.stops[rows - again] - places.starts, 0)
+    is_last = np.append(sources[1:] != sources[:-1], True) if len(rows) else again
+    tail = np.where(is_last, 0, lengths - head - body)
+    firsts = rows * (segments.maxlen or 0) + begins
+    mask = np.zeros((len(rows), segments.maxlen or 0), dtype=bool)
+    fill_runs(mask, firsts, np.where(again, head + before, 0), True)
+    fill_runs(mask, firsts + head + body, tail, True)
+    return mask
+
+
+def window_columns(segments: Segments, numbers: Positions) -> dict[str, pa.Array]:
+    """Return the columns that locate each window in its source row, by name.
+
+    Args:
+        segments: windows from `plan_windows`.
+        numbers: number of each source row in the input, int64, shape (source rows,).
+    """
+    places = segments.windows
+    assert places is not None
+    parts = (places.numbers, places.starts, places.stops)
+    arrays = [pa.array(numbers[segments.row_sources])]
+    arrays += [pa.array(part.astype(np.int32)) for part in parts]
+    return dict(zip(WINDOW_COLUMNS, arrays, strict=True))
+
+
+def check_window_names(names: Collection[str], spec: PadSpec, mask: MaskSpec) -> None:
+    """Raise an error if a column that locates windows has the name of another column.
+
+    Args:
+        names: names of the columns of the input.
+        spec: how to pad.
+        mask: the new mask and length columns.
+
+    Raises:
+        SpecError: the input or the mask has one of these names.
+    """
+    for name in WINDOW_COLUMNS if spec.windows is not None else ():
+        if name in names:
+            raise SpecError(
+                f"The input already has a column {name!r}, which windows add. If the input has windows, "
+                "first join them with padmask unpad. Otherwise rename the column.",
+                options=["overlong"],
+            )
+        if name in mask.names:
+            raise SpecError(
+                f"Windows add a column {name!r}, so the mask or length column needs another name. Choose the "
+                "name with --mask-column or --length-column.",
+                options=[mask.option_for(name)],
+            )

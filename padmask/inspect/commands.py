@@ -1,0 +1,113 @@
+"""The commands that `inspect` recommends, ready to copy."""
+
+from __future__ import annotations
+
+import os
+import shlex
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+
+from padmask.spec.columns import Column, Columns
+from padmask.spec.pad import DEFAULT_DTYPE, PadSpec
+from padmask.storage.glob import is_pattern
+from padmask.storage.urls import display_path, is_url
+
+
+@dataclass(frozen=True)
+class PadCommand:
+    """The inputs and options that all recommended commands share.
+
+    >>> PadCommand(["my rows.jsonl"], "padded.parquet", columns=["ids=-1"]).text("--maxlen", "p95")
+    "padmask pad 'my rows.jsonl' -o padded.parquet -c ids=-1 --maxlen p95"
+
+    Args:
+        inputs: inputs as the user named them.
+        output: output of the command: a new file, or a new folder if the inputs are several files.
+        columns: columns that the user requested.
+        spec: padding options that the user requested. Its maxlen is not used.
+        input_format: format of the input, if the user set it.
+        unpadded: for padded inputs, a new file for the rows without padding; None for raw inputs.
+        mask_column: mask column of padded inputs, if the user set it.
+        names: names of the columns to unpad, if the user requested columns.
+    """
+
+    inputs: Sequence[str]
+    output: str
+    columns: Columns = None
+    spec: PadSpec = field(default_factory=PadSpec)
+    input_format: str | None = None
+    unpadded: str | None = None
+    mask_column: str | None = None
+    names: Sequence[str] = ()
+
+    def text(self, *options: str) -> str:
+        """Return the command with options for the length of the rows. For padded inputs, two commands."""
+        inputs = [_argument(path) for path in self.inputs]
+        format_ = ["--input-format", self.input_format] if self.input_format else []
+        if self.unpadded is None:
+            words = ["padmask", "pad", *inputs, "-o", self.output, *format_]
+            return shlex.join([*words, *self._shared_options(), *options])
+        mask = ["--mask-column", self.mask_column] if self.mask_column else []
+        columns = [word for name in self.names for word in ("-c", name)]
+        unpad = ["padmask", "unpad", *inputs, "-o", self.unpadded, *format_, *columns, *mask]
+        pad = ["padmask", "pad", self.unpadded, "-o", self.output, *self._shared_options(), *options]
+        return f"{shlex.join(unpad)} && {shlex.join(pad)}"
+
+    def _shared_options(self) -> Iterator[str]:
+        """Yield the options that the user requested, as words."""
+        for column in _short_forms(self.columns):
+            yield from ("-c", column)
+        spec = self.spec
+        if spec.padding != "post":
+            yield from ("--padding", spec.padding)
+        if spec.truncating != "post":
+            yield from ("--truncating", spec.truncating)
+        if spec.value != 0 or isinstance(spec.value, str):
+            yield from ("--value", str(spec.value))
+        if spec.dtype_for_all or spec.dtype != DEFAULT_DTYPE:
+            yield from ("--dtype", spec.dtype)
+        for name, number in (("--keep-first", spec.keep_first), ("--keep-last", spec.keep_last)):
+            if number:
+                yield from (name, str(number))
+        if spec.pad_to_multiple_of:
+            yield from ("--pad-to-multiple-of", str(spec.pad_to_multiple_of))
+
+
+def _argument(path: str) -> str:
+    """Return an input as an argument, without credentials. A file name may look like an option."""
+    return f"./{path}" if path.startswith("-") and path != "-" else display_path(path)
+
+
+def _short_forms(columns: Columns) -> list[str]:
+    """Return columns in the short form of `-c`.
+
+    >>> _short_forms([Column("labels", "int64", -100), "ids"]), _short_forms({"ids": 0}), _short_forms(None)
+    (['labels:int64=-100', 'ids'], ['ids=0'], [])
+    """
+    if isinstance(columns, Mapping):
+        return [name if value is None else f"{name}={value}" for name, value in columns.items()]
+    return [column if isinstance(column, str) else _short_form(column) for column in columns or ()]
+
+
+def _short_form(column: Column) -> str:
+    dtype = "" if column.dtype is None else f":{column.dtype}"
+    value = "" if column.value is None else f"={column.value}"
+    return f"{column.name}{dtype}{value}"
+
+
+def has_many_files(inputs: Sequence[str]) -> bool:
+    """Return whether inputs are several files, a folder or a pattern, so that the output is a folder.
+
+    >>> has_many_files(["a.jsonl"]), has_many_files(["data/*.jsonl"]), has_many_files(["s3://bucket/data/"])
+    (False, True, True)
+    """
+    if len(inputs) != 1:
+        return True
+    path = inputs[0]
+    return is_pattern(path) or path.endswith("/") or (not is_url(path) and os.path.isdir(path))
+
+
+def new_name(stem: str, suffix: str) -> str:
+    """Return a name in the current folder that no file or folder has, so that no file is replaced."""
+    names = (f"{stem}{number}{suffix}" for number in ("", *(f"-{n}" for n in range(2, 1000))))
+    return next((name for name in names if not os.path.lexists(name)), f"{stem}-new{suffix}")

@@ -1,0 +1,33 @@
+"""Check options for cutting rows against the options for overlong rows."""
+
+from __future__ import annotations
+
+from padmask.errors import SpecError
+from padmask.spec.pad import PadSpec, RowPolicy
+
+
+def refuse_unused_cuts(spec: PadSpec, policy: RowPolicy) -> None:
+    """Raise an error if options say how to cut rows, but no row is cut.
+
+    Raises:
+        SpecError: ends are kept or windows are made, but overlong rows are dropped or refused, or maxlen is
+            the longest row.
+    """
+    windows = spec.windows is not None
+    option = "keep_first" if spec.keep_first else "keep_last" if spec.keep_last else ""
+    if not (windows or option):
+        return
+    subject = "Windows have" if windows else f"`{option}` has"
+    options = ["overlong"] if windows else [option]
+    if policy.overlong != "truncate":
+        raise SpecError(
+            f"{subject} no effect if rows longer than maxlen are not cut (`overlong` is "
+            f"{policy.overlong!r}). Remove one of the two.",
+            options=[*options, "overlong"],
+        )
+    if spec.maxlen == "longest":
+        raise SpecError(
+            f"{subject} no effect with `maxlen` 'longest', because no row is longer. Set a length, such as "
+            "--maxlen 512 or --maxlen p95.",
+            options=[*options, "maxlen"],
+        )

@@ -1,0 +1,119 @@
+"""Options for cutting rows: the tokens to keep at the ends, and windows (`WindowSpec`)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from padmask.errors import SpecError
+from padmask.spec.checks import as_int, at_least, check_fields, choice
+
+
+@dataclass(frozen=True, kw_only=True)
+class WindowSpec:
+    """Options for splitting rows longer than maxlen into windows, instead of truncating them.
+
+    >>> WindowSpec(overlap=128).labels
+    'all'
+
+    Args:
+        overlap: number of tokens that a window repeats from the window before. The kept ends do not count.
+        labels: `"all"` repeats the labels of repeated tokens. `"new"` replaces them with the pad value of
+            the labels (-100), so that a loss counts each token once.
+
+    Source: `stride` and `return_overflowing_tokens` of Hugging Face's tokenizers, where `stride` is the
+    overlap.
+    """
+
+    overlap: int = 0
+    labels: Literal["all", "new"] = "all"
+
+    def __post_init__(self) -> None:
+        check_fields(self, overlap=at_least(0, bits=31), labels=choice(("all", "new")))
+
+
+# Columns that windows add to the output: the number of the source row, the number of the window in this row,
+# and the first and last token (exclusive) of the window in the source row, without the kept ends.
+WINDOW_COLUMNS = ("source_row", "window", "source_start", "source_stop")
+
+
+def checked_end(name: str, value: Any) -> int | str:
+    """Check the number of tokens to keep at an end of a row: an integer, or the name of a column.
+
+    >>> checked_end("keep_last", 1), checked_end("keep_first", "prompt_length")
+    (1, 'prompt_length')
+    """
+    if isinstance(value, str):
+        if not value:
+            raise SpecError(f"`{name}` is an empty column name. Use a number or a name.", options=[name])
+        return value
+    number = as_int(value)
+    if number is None or number < 0 or number >> 31:
+        raise SpecError(
+            f"`{name}` must be a number of tokens of at least 0, or the name of a column with this number "
+            f"for each row. Received: {value!r:.80}.",
+            options=[name],
+        )
+    return number
+
+
+def refuse_large_ends(maxlen: int, keep_first: int | str, keep_last: int | str, overlap: int | None) -> None:
+    """Raise an error if the kept ends leave too few positions in an output row.
+
+    Args:
+        maxlen: length of an output row.
+        keep_first, keep_last: numbers of tokens to keep. Names of columns count as 0.
+        overlap: overlap of windows; None if rows are truncated.
+
+    Raises:
+        SpecError: the numbers do not fit in `maxlen`.
+    """
+    first, last = (end if isinstance(end, int) else 0 for end in (keep_first, keep_last))
+    if needed_positions(first, last, overlap) <= maxlen:
+        return
+    options = ["maxlen", *["keep_first"] * bool(first), *["keep_last"] * bool(last)]
+    options += ["overlap"] * bool(overlap)
+    raise SpecError(describe_large_ends(maxlen, first, last, overlap) + ".", options=options)
+
+
+def needed_positions(first: Any, last: Any, overlap: int | None) -> Any:
+    """Return the minimum length of an output row with these ends: of a number, or an array of numbers.
+
+    A window must have at least one token that the window before does not have.
+    """
+    return first + last + (0 if overlap is None else overlap + 1)
+
+
+def describe_large_ends(maxlen: int, first: int, last: int, overlap: int | None) -> str:
+    """Return a clause for an error: the kept ends leave too few positions in an output row.
+
+    >>> describe_large_ends(4, 3, 2, None)
+    'maxlen is 4, but the kept ends need 5 positions (3 first, 2 last)'
+    """
+    needed = needed_positions(first, last, overlap)
+    parts = [f"{first} first"] * bool(first) + [f"{last} last"] * bool(last)
+    if overlap is None:
+        return f"maxlen is {maxlen}, but the kept ends need {needed} positions ({', '.join(parts)})"
+    parts += [f"overlap {overlap}", "1 new token"]
+    return f"maxlen is {maxlen}, but each window needs at least {needed} positions ({', '.join(parts)})"
+
+
+def refuse_with_own_lengths(windows: WindowSpec | None, end_columns: Sequence[str]) -> None:
+    """Raise an error if options that apply to columns of the same lengths are used with other columns.
+
+    Raises:
+        SpecError: rows are split into windows, or a column has the number of tokens to keep.
+    """
+    if windows is not None:
+        raise SpecError(
+            "Windows need columns with the same lengths, so `own_lengths` cannot be used with windows. "
+            "Remove one of the two.",
+            options=["own_lengths", "overlong"],
+        )
+    if end_columns:
+        raise SpecError(
+            f"The number of tokens to keep in column {end_columns[0]!r} does not apply to columns with "
+            "separate lengths (`own_lengths`). Use a number instead of the column.",
+            options=["keep_first", "keep_last", "own_lengths"],
+        )

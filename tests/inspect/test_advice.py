@@ -1,0 +1,149 @@
+"""The plans that inspect recommends."""
+
+from __future__ import annotations
+
+import shlex
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from padmask.core.length_stats import LengthStats
+from padmask.inspect.advice import Advice, Adviser
+from padmask.inspect.commands import PadCommand
+from padmask.inspect.costs import CostBasis, candidate_costs
+from padmask.inspect.shared_end import SharedEnd
+
+# Most rows are short. One row in 400 has more than half of the tokens.
+HEAVY_TAIL = {20: 399, 40_000: 1}
+
+# The lengths of texts: the longest row is much longer than p99.
+TEXTS = {20: 600, 60: 300, 120: 90, 140: 9, 500: 1}
+
+
+def advise(counts, *asked, shared=None, width=None, multiple=None) -> Advice:
+    basis = CostBasis(LengthStats(counts), multiple, shared=shared)
+    plans = {cost.name: cost for cost in candidate_costs(basis, asked)}
+    return Adviser(basis, plans, PadCommand(["in.jsonl"], "out.parquet"), width).recommend(asked)
+
+
+def options(advice: Advice) -> list[str]:
+    start = ["padmask", "pad", "in.jsonl", "-o", "out.parquet"]
+    words = shlex.split(advice.command)
+    assert words[:5] == start
+    return words[5:]
+
+
+def test_little_padding_needs_no_cut():
+    advice = advise({90: 5, 100: 5})
+    assert (advice.plan.name, options(advice)) == ("longest", ["--maxlen", "longest"])
+
+
+def test_long_tail_is_cut():
+    advice = advise(TEXTS)
+    assert advice.plan.name == "p99"
+    assert options(advice) == ["--maxlen", "p99"]
+    assert advice.plan.lost_share < 0.05
+
+
+def test_cheaper_percentile_comes_first():
+    assert advise({10: 46, 100: 50, 110: 4}).plan.name == "p95"
+
+
+def test_heavy_tail_needs_windows():
+    advice = advise(HEAVY_TAIL)
+    assert advice.has_windows
+    assert options(advice) == ["--maxlen", "24", "--overlong", "window", "--overlap", "3"]
+    assert advice.plan.tokens_lost == 0
+    assert "83.3%" in advice.text
+
+
+def test_equal_lengths_at_the_top():
+    # All long rows were already cut at 512, so p99 saves nothing.
+    advice = advise({64: 80, 512: 20})
+    assert advice.plan.name == "longest"
+    assert "At least 1% of the rows have this length." in advice.text
+
+
+@pytest.mark.parametrize(
+    ("asked", "plan"),
+    [
+        ([500], "500"),
+        ([140], "140"),
+        (["p99"], "p99"),
+        ([30], "windows-30"),
+        ([64, 140, 500], "140"),
+        ([20, 30], "windows-30"),
+        (["longest", 140], "140"),
+        ([0, 140], "140"),
+    ],
+    ids=str,
+)
+def test_requested_lengths(asked, plan):
+    assert advise(TEXTS, *asked).plan.name == plan
+
+
+def test_some_loss_shows_how_to_lose_nothing():
+    advice = advise(TEXTS, 110)
+    assert advice.plan.name == "110"
+    assert 0.05 < advise(TEXTS, 100).plan.lost_share < 0.2
+    assert "--overlong window --overlap 12" in advise(TEXTS, 100).details[0]
+
+
+def test_length_beyond_the_longest_row():
+    assert "--maxlen longest (100 positions) saves 50.0%" in str(advise({90: 5, 100: 5}, 200))
+
+
+def test_maxlen_0_is_not_recommended():
+    advice = advise(TEXTS, 0)
+    assert advice.plan.name == "p99"
+    assert advice.text.startswith("maxlen 0 removes all tokens.")
+
+
+@pytest.mark.parametrize(("truncating", "end"), [("pre", "first"), ("post", "last")])
+def test_shared_end_is_kept(truncating, end):
+    shared = SharedEnd(102, truncating, LengthStats({120: 90, 140: 9, 500: 1}))
+    advice = advise(TEXTS, shared=shared)
+    assert options(advice) == ["--maxlen", "p99", f"--keep-{end}", "1"]
+    assert f"10 cut rows would lose their {end} token 102; --keep-{end} 1 keeps it." in advice.details
+    assert "--keep" not in advise(TEXTS, 500, shared=shared).command
+    assert "--keep" not in advise(TEXTS, 30, shared=shared).command
+
+
+@pytest.mark.parametrize("counts", [{}, {0: 5}])
+def test_nothing_to_pad(counts):
+    advice = advise(counts)
+    assert (advice.command, advice.as_dict()) == ("", None)
+
+
+def test_padded_to_the_recommended_length():
+    advice = advise({90: 5, 100: 5}, width=100)
+    assert advice.as_dict() == {"plan": "longest", "maxlen": 100, "command": None}
+    assert advise({90: 5, 100: 5}, width=500).command
+
+
+def test_plans_without_a_command_are_named():
+    text = str(advise(TEXTS))
+    assert "sorted-32" in text
+    assert "packed" in text
+    assert "No padmask command makes these plans yet" in text
+    assert "sorted-32" not in str(advise({90: 5, 100: 5}))
+
+
+@given(
+    counts=st.dictionaries(st.integers(0, 3000), st.integers(1, 500), min_size=1, max_size=8),
+    asked=st.lists(st.one_of(st.integers(0, 3000), st.sampled_from(["p50", "p95", "longest"])), max_size=3),
+    multiple=st.sampled_from([None, 7, 64]),
+)
+def test_large_losses_are_never_recommended(counts, asked, multiple):
+    asked = [one if isinstance(one, str) or multiple is None else one // multiple * multiple for one in asked]
+    advice = advise(counts, *asked, multiple=multiple)
+    if advice.plan is None:
+        assert set(counts) == {0}
+        return
+    assert advice.plan.lost_share < 0.2
+    assert advice.plan.maxlen > 0
+    assert f"--maxlen {advice.maxlen}" in advice.command
+    if advice.has_windows:
+        overlap = int(shlex.split(advice.command)[-1])
+        assert 0 <= overlap < advice.plan.maxlen
