@@ -38,6 +38,8 @@ _READ_AT_START = ("PYTHON", "LC_", "LANG", "LD_", "TZ")
 
 # Modules that runs import, without Keras and TensorFlow, which only few runs need.
 MODULES = [
+    "difflib",
+    "numpy.ma",
     "padmask.cli.guard",
     "padmask.cli.inspect",
     "padmask.cli.pad",
@@ -56,8 +58,6 @@ MODULES = [
     "padmask.render.report",
     "padmask.shards.pad_dataset",
     "padmask.shards.processes",
-    "difflib",
-    "numpy.ma",
     "pyarrow.compute",
     "pyarrow.parquet",
     "resource",
