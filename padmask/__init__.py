@@ -1,7 +1,6 @@
 """Pad and mask sequence data, and test that models ignore the padding.
 
-Each public name is imported when it is first used, so `import padmask` does not load NumPy, click, rich or
-TensorFlow.
+Each public name is imported on first use, so `import padmask` does not load NumPy, click, rich or TensorFlow.
 """
 
 from importlib import import_module

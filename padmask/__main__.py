@@ -10,7 +10,7 @@ import sys
 
 
 def _remove_current_folder() -> None:
-    """Remove the current folder, which `python -m` adds to `sys.path`: it may contain untrusted files."""
+    """Remove the current folder, which `python -m` adds, from `sys.path`. Its files may be untrusted."""
     try:
         here = os.getcwd()
     except OSError:
@@ -34,7 +34,7 @@ _SIGNALS = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if
 
 
 class _TerminatedError(BaseException):
-    """Raised for SIGTERM and SIGHUP, so that temporary files are deleted before the process ends."""
+    """SIGTERM or SIGHUP was received. This exception lets the program delete temporary files first."""
 
     def __init__(self, number: int) -> None:
         super().__init__(number)

@@ -1,12 +1,14 @@
 """Exception classes and their fields, and functions that format text for messages.
 
-This module imports nothing from padmask, so every other module can import it. An error reports what is wrong,
-where, and what to do. The module that reads the input adds the location: the file, and the line or row.
+This module imports nothing from padmask, so every other module can import it. An error says what is wrong,
+where it is wrong, and what to do. The module that reads the input adds the place: the file, and the line or
+the row.
 """
 
 from __future__ import annotations
 
 import re
+import shlex
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import ClassVar, Self
@@ -79,11 +81,11 @@ class PadmaskError(ValueError):
 
     @property
     def message(self) -> str:
-        """Description of the problem, without the other fields. For a reworded error, the complete text."""
+        """Description of the problem, without the other fields. After `reworded`, the complete text."""
         return super().__str__() if self._sentence is None else self._sentence
 
     def reworded(self, sentence: str) -> Self:
-        """Return a copy of the error with the same fields. The `str` of the copy is `sentence`."""
+        """Return a copy of the error with the same fields, whose `str` is `sentence`."""
         new = type(self)(*self.args)
         new.__dict__.update(self.__dict__, _sentence=sentence)
         return new
@@ -120,7 +122,7 @@ class UnreadableError(DataError):
 
 
 class AccessError(UnreadableError):
-    """A file or folder is missing, appears twice in the inputs, or lacks read permission."""
+    """A file or folder is missing, appears twice in the inputs, or is not readable."""
 
     blames_input = False
 
@@ -260,8 +262,17 @@ def quoted(names: Iterable[str]) -> str:
     return ", ".join(map(repr, names))
 
 
+def column_flags(names: Iterable[str]) -> str:
+    """Return the `-c` options for columns.
+
+    >>> column_flags(["input_ids", "my labels"])
+    "-c input_ids -c 'my labels'"
+    """
+    return " ".join(f"-c {shlex.quote(name)}" for name in names)
+
+
 def join_few(names: Sequence[str]) -> str:
-    """Join the first three names, and append the number of other names.
+    """Join the first three names, and add the number of the other names.
 
     >>> join_few(["a", "b"]), join_few(["a", "b", "c", "d", "e"])
     ('a, b', 'a, b, c and 2 more')

@@ -5,8 +5,8 @@ on every Keras 3 backend and on batches of any length, and models with them can 
 content of padded steps never affects the output, even if it is NaN. As in Keras, **True in a mask means a
 real step**. Models with these layers depend only on Keras and `padmask.errors`.
 
-Import this module before you load a saved model with these layers, because Keras does not import custom
-layers. The module requires Keras.
+Keras does not import custom layers, so import this module before you load a saved model with these layers.
+The module requires Keras.
 """
 
 from __future__ import annotations
@@ -55,7 +55,7 @@ class TemporalSplit(keras.layers.Layer):  # type: ignore[misc]
     Raises:
         SpecError: the input has no time axis.
 
-    The `TemporalSplit` of TensorFlow's masking guide requires even lengths, and fails in Functional models,
+    The `TemporalSplit` in TensorFlow's masking guide requires even lengths. It fails in Functional models,
     because `tf.split` does not accept symbolic masks.
     """
 
@@ -118,7 +118,7 @@ class CustomEmbedding(keras.layers.Layer):  # type: ignore[misc]
     Raises:
         SpecError: `input_dim` or `output_dim` is not a whole number of at least 1.
 
-    The `CustomEmbedding` of TensorFlow's masking guide fails in Functional models and does not accept float
+    The `CustomEmbedding` in TensorFlow's masking guide fails in Functional models and does not accept float
     ids.
     """
 
@@ -173,8 +173,8 @@ class MaskedActivation(keras.layers.Layer):  # type: ignore[misc]
     Raises:
         ValueError: Keras has no activation with this name.
 
-    The layer corresponds to `MyActivation` in TensorFlow's masking guide. It sets `supports_masking`, because
-    otherwise a custom layer drops the mask.
+    The layer corresponds to `MyActivation` in TensorFlow's masking guide. Without `supports_masking`, which
+    this layer sets, a custom layer drops the mask.
     """
 
     def __init__(self, activation: Any = "relu", **kwargs: Any) -> None:
@@ -217,8 +217,8 @@ class TemporalSoftmax(keras.layers.Layer):  # type: ignore[misc]
         SpecError: the scores do not have the shape (batch, time, features), or the mask does not match the
             scores.
 
-    The `TemporalSoftmax` of TensorFlow's masking guide sums over the features instead of time, so all of its
-    weights are 1, or NaN at padded steps.
+    The `TemporalSoftmax` in TensorFlow's masking guide sums over the features instead of over time. With
+    one feature, each weight is therefore 1, or NaN at a padded step.
     """
 
     def __init__(self, **kwargs: Any) -> None:
@@ -288,8 +288,8 @@ def _check_sequences(layer: Any, shape: Shape) -> None:
 def _check_scores(layer: Any, shape: Shape) -> None:
     if len(shape) != 3:
         raise SpecError(
-            f"{layer.name} requires scores of shape (batch, time, features). For one score per step, add an "
-            f"axis with `scores[..., None]`. Received: shape {tuple(shape)}."
+            f"{layer.name} requires scores of shape (batch, time, features). For one score per time step, "
+            f"add an axis with `scores[..., None]`. Received: shape {tuple(shape)}."
         )
 
 

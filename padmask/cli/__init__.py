@@ -31,7 +31,7 @@ from padmask.storage.stdout import replace_unbuffered_stdout
 class _ClosedPipeError(Exception):
     """The reader of stdout closed the pipe.
 
-    This class does not inherit from OSError, because click exits with code 1 for an OSError.
+    This class does not inherit from OSError. For an OSError, click exits with code 1.
     """
 
 
@@ -101,7 +101,14 @@ def _run_guarded(args: list[str]) -> int:
         # jemalloc needs 20% less memory than Arrow's default allocator, and is as fast.
         os.environ.setdefault("ARROW_DEFAULT_MEMORY_POOL", "jemalloc")
     print_error = _failures().print_error
-    return run_guarded(lambda: run(args), print_error, inputs, bound_memory=not verifies, quiet=not verifies)
+    return run_guarded(
+        lambda: run(args),
+        print_error,
+        inputs,
+        bound_memory=not verifies,
+        quiet=not verifies,
+        runs_model=verifies and "--no-model" not in args,
+    )
 
 
 def run(args: list[str]) -> int:

@@ -1,6 +1,6 @@
 """Dataclasses for the options that several commands share.
 
-The module of each command defines a dataclass for its other options. None of these modules imports NumPy, so
+The module of each command defines a dataclass for its other options. These modules do not import NumPy, so
 that `--help` is fast.
 """
 
@@ -38,7 +38,7 @@ class Workers:
     """Where to process the files of a dataset: in local processes or on a Dask cluster.
 
     Args:
-        workers: number of worker processes. If None, one process per core.
+        workers: number of worker processes. If None, the number of cores.
         cluster: address of a Dask scheduler. `local` starts a scheduler. If None, local processes are used.
     """
 

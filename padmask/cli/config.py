@@ -1,8 +1,8 @@
 """Defaults from `[tool.padmask]` in the nearest pyproject.toml. The command line takes precedence.
 
 As in ruff, only the nearest file is used. Files are not merged. The file may come from an untrusted source
-together with the data, so the file may only set how data is padded and displayed. Options that the file may
-set are declared with `setting`. All other options are declared with `command_line_only`.
+together with the data. The file may therefore set only how data is padded and displayed. Options that the
+file may set are declared with `setting`. All other options are declared with `command_line_only`.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ class CommandLineOnly(click.Option):
     """A command-line option that a pyproject.toml must not set.
 
     Args:
-        because: reason as a phrase without a subject, such as "deletes files".
+        because: reason as a predicate, such as "deletes files". The subject is the option.
     """
 
     def __init__(self, *args: Any, because: str, **kwargs: Any) -> None:
@@ -58,7 +58,7 @@ class CommandLineOnly(click.Option):
 
 
 def setting(*names: str, **attributes: Any) -> Callable[[Declared], Declared]:
-    """Declare an option that a pyproject.toml may also set, because it only affects padding or display.
+    """Declare an option that a pyproject.toml may also set. Such an option affects only padding or display.
 
     Args:
         names: as in `click.option`.
@@ -68,11 +68,11 @@ def setting(*names: str, **attributes: Any) -> Callable[[Declared], Declared]:
 
 
 def command_line_only(*names: str, because: str, **attributes: Any) -> Callable[[Declared], Declared]:
-    """Declare an option that a pyproject.toml must not set, such as one that runs code or deletes files.
+    """Declare an option that a pyproject.toml must not set. For example, such an option runs code.
 
     Args:
         names: as in `click.option`.
-        because: reason as a phrase without a subject, such as "deletes files".
+        because: reason as a predicate, such as "deletes files". The subject is the option.
         attributes: as in `click.option`.
     """
     return click.option(*names, cls=CommandLineOnly, because=because, **attributes)
@@ -161,7 +161,7 @@ def _changed(ctx: click.Context) -> list[click.Parameter]:
 
 
 def _set_in(ctx: click.Context, parameters: Sequence[click.Parameter]) -> str:
-    """Return a phrase with the options and the path of the pyproject.toml that sets them."""
+    """Return text with the options and the path of the pyproject.toml that sets them."""
     verb = "is" if len(parameters) == 1 else "are"
     *names, last = map(long_option, parameters)
     named = f"{', '.join(names)} and {last}" if names else last
@@ -169,12 +169,12 @@ def _set_in(ctx: click.Context, parameters: Sequence[click.Parameter]) -> str:
 
 
 def long_option(parameter: click.Parameter) -> str:
-    """Return the first long option of a parameter, such as `--maxlen`; the name of an argument."""
+    """Return the first long option of a parameter, such as `--maxlen`. For an argument, return its name."""
     return next((option for option in parameter.opts if option.startswith("--")), parameter.opts[-1])
 
 
 def find_project(folder: str) -> str | None:
-    """Return the path of the nearest pyproject.toml in `folder` or its parents; None if there is none."""
+    """Return the path of the nearest pyproject.toml in `folder` or its parents; None if no file exists."""
     while not _is_file(file := os.path.join(folder, "pyproject.toml")):
         above = os.path.dirname(folder)
         if above == folder:
@@ -249,10 +249,10 @@ def _tables_of_commands(file: str, table: Mapping[str, Any]) -> dict[str, dict[s
 def _refuse_command_line_only(
     file: str, shared: Mapping[str, Any], tables: Mapping[str, Mapping[str, Any]]
 ) -> None:
-    """Raise an error if the table of any command has a key that only the command line may set.
+    """Raise an error if a table sets an option that only the command line may set.
 
     Raises:
-        SpecError: a table has such a key.
+        SpecError: a table sets such an option.
     """
     for command in _all_commands():
         own = tables.get(command.name or "", {})
@@ -268,7 +268,7 @@ def _refuse_command_line_only(
 
 
 def _command_line_only(command: click.Command) -> dict[str, str]:
-    """Return the options that only the command line may set, without dashes, each with the reason."""
+    """Return the options that only the command line may set (without dashes), with the reasons."""
     return {
         option.removeprefix("--"): getattr(parameter, "because", "is not a setting")
         for parameter in command.params
@@ -289,7 +289,7 @@ def _text_of(file: str) -> bytes:
 
 
 def _kind_of(parameter: click.Option) -> tuple[str, tuple[type, ...]]:
-    """Return the Python types that a parameter accepts, and their description for messages."""
+    """Return the Python types that a parameter accepts, and a description of them for messages."""
     if parameter.is_flag:
         return "true or false", (bool,)
     if isinstance(parameter.type, click.types.IntParamType):
@@ -335,7 +335,7 @@ def _options(command: click.Command) -> dict[str, click.Option]:
 
 
 def _switched_off(command: click.Command) -> dict[str, str]:
-    """Return the parameter names of a command by the option that disables the flag, without dashes."""
+    """Return the names of flags by the option that disables each flag (without dashes)."""
     return {
         option.removeprefix("--"): parameter.name or ""
         for parameter in command.params
@@ -349,5 +349,5 @@ def _all_commands() -> list[click.Command]:
 
 
 def _all_options() -> set[str]:
-    """Return the long option names of all commands, because `[tool.padmask]` applies to all commands."""
+    """Return the long option names of all commands. `[tool.padmask]` applies to all commands."""
     return {option for one in _all_commands() for option in (*_options(one), *_switched_off(one))}

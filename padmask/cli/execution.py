@@ -17,7 +17,7 @@ from padmask.storage.system import cores
 
 @contextmanager
 def open_executor(where: Workers) -> Iterator[Executor | None]:
-    """Start worker processes or a cluster, and yield the executor; None if one process is enough."""
+    """Start worker processes or a cluster, and yield the executor. Yield None if one process is enough."""
     workers = where.workers or cores()
     if where.cluster:
         if where.workers and where.cluster != LOCAL:
@@ -38,7 +38,7 @@ def open_executor(where: Workers) -> Iterator[Executor | None]:
 def _prepare_for_dask(*, starts_here: bool) -> None:
     """Change the environment and the warning filters of this process for Dask.
 
-    Only the command line may change the process. The library must not.
+    Only the command line may change the state of the process. The library must not change it.
     """
     if starts_here:
         # Otherwise, child processes of multiprocessing would import modules from the current folder.

@@ -1,7 +1,7 @@
 """Convert exceptions to error messages, exit codes and error reports.
 
-A run that reads data imports this module first, because a later import could fail if there is no free memory
-or file descriptor. Other runs import this module when they fail.
+A run that reads data imports this module first. A later import could fail if no memory or file descriptor
+is free. Other runs import this module when they fail.
 """
 
 from __future__ import annotations
@@ -15,6 +15,17 @@ from typing import Any
 import click
 
 from padmask.errors import PadmaskError, did_you_mean, os_error_remedy, printable, redacted
+
+
+class UnfinishedError(PadmaskError):
+    """A run that has not finished, so that its exit code is unknown."""
+
+
+# The error in the report of a run until the run ends.
+UNFINISHED = UnfinishedError(
+    "the run did not finish: it is still running, was interrupted or killed, or crashed",
+    remedy="Check the exit code of the run and its messages on stderr.",
+)
 
 
 def print_error(message: str, code: int = 2) -> int:
@@ -39,7 +50,7 @@ def print_usage_error(error: click.ClickException) -> None:
 
 
 def print_progress_notes(stopped: BaseException) -> None:
-    """Print the notes of the exception that stopped the run, such as the number of finished shards."""
+    """Print the notes of an exception that stopped the run, such as the number of finished shards."""
     for note in getattr(stopped, "__notes__", ()):
         with suppress(OSError):
             click.echo(f"Stopped: {printable(redacted(note))}", err=True)
@@ -89,7 +100,8 @@ def error_report(error: Exception, option_names: Mapping[str, str]) -> dict[str,
         "options": [option_names.get(name, name) for name in known.options],
         "remedy": redacted(known.remedy),
     }
-    return {"exit_code": exit_code_of(error), "error": fields}
+    code = None if isinstance(error, UnfinishedError) else exit_code_of(error)
+    return {"exit_code": code, "error": fields}
 
 
 def _with_option_names(text: str, names: Iterable[str]) -> str:

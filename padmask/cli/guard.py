@@ -1,4 +1,4 @@
-"""Run a function in a child process, so that a crash in native code becomes an error message.
+"""Run a function in a child process. A crash in native code then becomes an error message.
 
 The readers of binary formats are written in C++, and a corrupt file can crash them. The parent process only
 waits, forwards signals, and reports a crash.
@@ -35,17 +35,19 @@ def run_guarded(
     *,
     bound_memory: bool,
     quiet: bool = False,
+    runs_model: bool = False,
 ) -> int:
     """Run a function in a child process and return its exit code.
 
-    This function uses fork, and returns in both the parent and the child.
+    This function uses fork. It returns in both the parent and the child.
 
     Args:
-        run: function to run, which returns an exit code.
+        run: function to run. It returns an exit code.
         print_error: function that prints an error message and returns the exit code of a failed run.
         inputs: input paths, for error messages.
-        bound_memory: whether to limit the child's virtual memory, so that a huge allocation fails safely.
+        bound_memory: whether to limit the child's virtual memory. A huge allocation then fails safely.
         quiet: whether to discard the output of native code to stderr.
+        runs_model: whether the run also runs a model, which may crash too.
     """
     parent = os.getpid()
     reading, writing = os.pipe()
@@ -72,7 +74,8 @@ def run_guarded(
     _, status = os.waitpid(child, 0)
     code = os.waitstatus_to_exitcode(status)
     if code < 0:
-        return _report_death(-code, print_error, inputs)
+        print_error_of = _report_model_death if runs_model else _report_death
+        return print_error_of(-code, print_error, inputs)
     os.set_blocking(reading, False)
     if code == 0 and not _has_byte(reading):
         return print_error(
@@ -111,6 +114,22 @@ def _report_death(number: int, print_error: Callable[[str], int], inputs: Sequen
     if number == signal.SIGKILL:
         print_error(
             "The process was killed, probably because memory ran out. Choose a smaller --maxlen, such as p99."
+        )
+    return 128 + number
+
+
+def _report_model_death(number: int, print_error: Callable[[str], int], inputs: Sequence[str]) -> int:
+    """Print an error message for the signal that ended a child that ran a model, and return the exit code."""
+    if number in CRASHES:
+        print_error(
+            f"The run crashed in native code ({signal.Signals(number).name}): the model, the function or its "
+            "libraries probably crashed. Run the model without padmask, and check the data with --no-model."
+        )
+        return CORRUPT_INPUT
+    if number == signal.SIGKILL:
+        print_error(
+            "The process was killed, probably because memory ran out. Choose a smaller --batch-size or "
+            "--maxlen."
         )
     return 128 + number
 

@@ -49,7 +49,7 @@ class PathOrAddress(click.Path):
 
 
 class SideChoice(click.Choice[str]):
-    """Parameter type of a side in the names of Keras. Also accepts left and right, as in Hugging Face."""
+    """A parameter type for a side. It accepts Keras's names (pre, post) and Hugging Face's (left, right)."""
 
     def __init__(self) -> None:
         super().__init__(SIDES)
@@ -59,7 +59,7 @@ class SideChoice(click.Choice[str]):
 
 
 def suffix_help(formats: Iterable[FormatTraits]) -> str:
-    """Return a sentence for a help text that lists the file suffixes of these output formats."""
+    """Return a sentence for a help text that lists the file suffixes of output formats."""
     suffixes: list[str] = []
     for traits in formats:
         plain = traits.suffixes[0]
@@ -231,8 +231,8 @@ cluster_option = command_line_only(
     because="sends data to other machines",
     default=None,
     metavar="ADDRESS",
-    help="Address of a Dask scheduler to use instead of local processes, such as tcp://host:8786. For "
-    "local, padmask starts a scheduler on this machine. --workers sets the number of workers.",
+    help="Address of a Dask scheduler to use instead of local processes, such as tcp://host:8786. If "
+    "ADDRESS is local, padmask starts a scheduler on this machine, with --workers workers.",
 )
 
 mask_column_option = setting(
@@ -244,13 +244,13 @@ mask_column_option = setting(
 
 
 def help_without_input(ctx: click.Context, given: Mapping[str, Any]) -> None:
-    """Show the help if there is no input and stdin is a terminal. Otherwise the command would wait."""
+    """Show the help if there is no input and stdin is a terminal. Without this check, the command waits."""
     if not given["inputs"] and sys.stdin is not None and sys.stdin.isatty():
         raise click.exceptions.NoArgsIsHelpError(ctx)
 
 
 def refuse_output_as_input(ctx: click.Context, given: Mapping[str, Any]) -> None:
-    """Raise an error if the last input looks like the output: `padmask pad in.jsonl out.parquet`.
+    """Raise an error if the last input looks like the output, as in `padmask pad in.jsonl out.parquet`.
 
     Raises:
         SpecError: `-o` is not set, and the last of several inputs is missing or has a different format.
@@ -278,7 +278,7 @@ def declared_side(ctx: click.Context, given: Mapping[str, Any]) -> Any:
 
 
 def is_typed(ctx: click.Context, name: str) -> bool:
-    """Return whether the command line sets a parameter, as opposed to a default or pyproject.toml."""
+    """Return whether the command line sets a parameter. Defaults and pyproject.toml do not count."""
     return ctx.get_parameter_source(name) is click.core.ParameterSource.COMMANDLINE
 
 

@@ -13,11 +13,11 @@ import click
 from padmask._version import __version__
 from padmask.cli.arguments import Output
 from padmask.cli.config import long_option
-from padmask.cli.failures import error_report
+from padmask.cli.failures import UNFINISHED, error_report
+from padmask.cli.report_files import open_report
 from padmask.errors import OutputError, SpecError, printable
 from padmask.spec.formats import FORMATS
 from padmask.storage.conflicts import refuse_conflicts, refuse_shared_place
-from padmask.storage.output import open_output
 from padmask.storage.urls import display_path
 
 
@@ -50,11 +50,11 @@ def write_with_report(
 
 
 def _work_and_report(to: Output, work: Callable[[], Written]) -> Written:
-    """Write the output, and a report with the result or the error."""
+    """Write the output, and write a report with the result or the error."""
     outcome: Written | Exception | None = None
     try:
         # Open the report first, so that the run does not start if the report cannot be written.
-        with open_output(_report_path(to)) as report:
+        with open_report(_report_path(to), _report_bytes(to, UNFINISHED)) as report:
             outcome = _result_or_error(work)
             report.write(_report_bytes(to, outcome))
     except (OutputError, OSError) as error:
@@ -62,7 +62,7 @@ def _work_and_report(to: Output, work: Callable[[], Written]) -> Written:
             raise outcome from None
         if outcome is None or not isinstance(error, OutputError):
             raise
-        raise error.reworded(f"{error} The output is complete, and only the report is missing.") from None
+        raise error.reworded(f"{error} The output is complete, but the report is missing.") from None
     if isinstance(outcome, Exception):
         raise outcome
     return outcome

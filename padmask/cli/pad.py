@@ -111,8 +111,8 @@ class EndLength(click.ParamType):  # type: ignore[type-arg]  # before click 8.4 
     "--mask-column",
     default=None,
     metavar="NAME",
-    help="Name of the mask column.  [default: mask; attention_mask if this column of the input contains "
-    "only ones, and is therefore replaced]",
+    help="Name of the mask column.  [default: mask; attention_mask if the input has an attention_mask "
+    "of ones, which the new mask replaces]",
 )
 @setting(
     "--mask-dtype",
@@ -145,7 +145,7 @@ class EndLength(click.ParamType):  # type: ignore[type-arg]  # before click 8.4 
     "own_lengths",
     multiple=True,
     metavar="NAME[=MAXLEN]",
-    help="Pad a column to a separate length, for example translation labels; repeatable. MAXLEN accepts the "
+    help="Pad a column to its own length, for example translation labels; repeatable. MAXLEN accepts the "
     "same values as --maxlen.  [default: longest]",
 )
 @setting(
@@ -166,14 +166,14 @@ class EndLength(click.ParamType):  # type: ignore[type-arg]  # before click 8.4 
     "--keep-first",
     type=EndLength(),
     default=None,
-    help="Keep the first N tokens of a row that is cut, such as [CLS] or a prompt. COLUMN has the number for "
-    "each row.",
+    help="Keep the first N tokens of rows longer than maxlen, such as [CLS] or a prompt. COLUMN has the "
+    "number for each row.",
 )
 @setting(
     "--keep-last",
     type=EndLength(),
     default=None,
-    help="Keep the last N tokens of a row that is cut, such as [SEP] or an end-of-text token.",
+    help="Keep the last N tokens of rows longer than maxlen, such as [SEP] or an end-of-text token.",
 )
 @setting(
     "--overlap",

@@ -23,7 +23,7 @@ EXPORTS = (".svg", ".html", ".txt")
 
 
 def run_inspect(arguments: InspectArguments) -> None:
-    """Run the command: inspect the inputs, print the result, and export the printed output."""
+    """Run the command: inspect the inputs, print the result, and export the output if requested."""
     _check_outputs(arguments)
     seen = _inspect(arguments)
     if arguments.as_json:

@@ -8,7 +8,9 @@ from typing import Any
 
 import click
 
+from padmask.cli.failures import UNFINISHED
 from padmask.cli.progress import open_progress
+from padmask.cli.report_files import open_report
 from padmask.cli.run_verify_error import error_text, refuse_report_conflicts
 from padmask.cli.verify import ModelOptions, ReferenceOptions, VerifyArguments
 from padmask.errors import SpecError
@@ -16,7 +18,6 @@ from padmask.render.console import make_console
 from padmask.render.report import show_errors, show_report
 from padmask.spec.verify import ModelSpec, ReferenceSpec
 from padmask.storage.conflicts import loaded_files, module_files, refuse_replaced
-from padmask.storage.output import open_output
 from padmask.verify.data.audit_data import RuleSpec
 from padmask.verify.proof_spec import ModelProof, ProofSpec
 from padmask.verify.report import Report
@@ -32,7 +33,10 @@ def run_verify(arguments: VerifyArguments) -> int:
     with ExitStack() as stack:
         # Open the reports first, so that the run does not start if a report cannot be written.
         streams = [
-            (form, None if path == "-" else stack.enter_context(open_output(path)))
+            (
+                form,
+                None if path == "-" else stack.enter_context(open_report(path, _bytes(form, UNFINISHED))),
+            )
             for form, path in arguments.reports
         ]
         outcome = _report_or_error(arguments)
@@ -40,7 +44,7 @@ def run_verify(arguments: VerifyArguments) -> int:
         refuse_replaced(_report_files(arguments), loaded_files())
         for form, stream in streams:
             if stream is not None:
-                stream.write(_text(form, outcome).encode(errors="backslashreplace"))
+                stream.write(_bytes(form, outcome))
     printed = [form for form, stream in streams if stream is None] + ["json"] * arguments.as_json
     if isinstance(outcome, Report) and set(printed) <= {"github"}:
         if not arguments.quiet:
@@ -52,6 +56,10 @@ def run_verify(arguments: VerifyArguments) -> int:
     if isinstance(outcome, Exception):
         raise outcome
     return 0 if outcome.ok else 1
+
+
+def _bytes(form: str, outcome: Report | Exception) -> bytes:
+    return _text(form, outcome).encode(errors="backslashreplace")
 
 
 def _text(form: str, outcome: Report | Exception) -> str:

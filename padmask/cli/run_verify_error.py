@@ -1,4 +1,4 @@
-"""Write the reports of a run of `padmask verify` that an error ended, which replace older reports."""
+"""Write the reports of a failed run of `padmask verify`. They replace older reports."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ ERROR_FORMS = {"json": error_to_json, "junit": error_to_junit, "github": error_t
 
 
 def run_verify_error(failed: FailedStart) -> None:
-    """Write the reports of a run that did not start, except reports that would replace an input."""
+    """Write the reports of a run that did not start. Skip reports that would replace an input."""
     error = _read_error(failed.error)
     with suppress(PadmaskError, OSError):
         files = {f"{form} {path}": path for form, path in failed.reports if path != "-"}
@@ -38,7 +38,7 @@ def run_verify_error(failed: FailedStart) -> None:
 
 
 def error_text(form: str, error: Exception) -> str:
-    """Return the report of a run that an error ended, in the requested format."""
+    """Return the report of a failed run in the requested format."""
     return ERROR_FORMS[form](_read_error(error))
 
 
@@ -59,8 +59,8 @@ def refuse_report_conflicts(reports: Mapping[str, str | None], inputs: Sequence[
     """Raise an error if reports share a file or replace an input.
 
     Raises:
-        OutputError: a file would be lost. Inputs that cannot be read raise no error here, because the run
-            reports them.
+        OutputError: a report would replace another file. Unreadable inputs raise no error here, because the
+            run reports them.
     """
     for path in inputs or ["-"]:
         try:

@@ -77,7 +77,8 @@ class UnpadArguments:
 @setting(
     "--keep-mask/--no-keep-mask",
     default=False,
-    help="Keep the mask and length columns, and truncate the mask to the length of its row.",
+    help="Keep the mask and length columns, and truncate the mask to the length of its row. They are always "
+    "kept, unchanged, if they mark the padding of other columns.",
 )
 @setting(
     "--join-windows/--no-join-windows",

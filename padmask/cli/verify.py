@@ -114,7 +114,7 @@ class ModelOptions:
 
 @dataclass(frozen=True, kw_only=True)
 class FailedStart:
-    """A run that an error ended before its options were complete.
+    """A run that failed while its options were read.
 
     Args:
         reports: format and path of each report; `-` is standard output.
@@ -128,7 +128,7 @@ class FailedStart:
 
 
 class VerifyCommand(ConfiguredCommand):
-    """`padmask verify`, which also writes reports of runs whose options are not valid."""
+    """The command `padmask verify`. It also writes reports of runs with invalid options."""
 
     def make_context(
         self, info_name: str | None, args: list[str], parent: click.Context | None = None, **extra: Any
@@ -295,7 +295,7 @@ def _report_failed_start(
 @quiet_options
 @click.pass_context
 def command(ctx: click.Context, /, **given: Any) -> int:
-    """Verify that a model ignores padding, or find the layer that lets padding in.
+    """Verify that a model ignores padding. If the model does not, find the layer to fix.
 
     Checks the data, raw or padded, against a set of rules. Then runs Embedding and LSTM
     models, or your own model, on the data and checks whether padding changes real outputs.

@@ -1,6 +1,6 @@
-"""Pad arrays in memory: `pad`, `sequence_mask`, and `pad_sequences`, a replacement for the Keras function.
+"""Pad arrays in memory: `pad`, `sequence_mask`, and `pad_sequences` (a replacement for Keras's function).
 
-This module handles neither tables nor files.
+This module does not handle tables or files.
 """
 
 from __future__ import annotations
@@ -56,8 +56,8 @@ def pad(sequences: Any, spec: PadSpec | None = None, *, threads: int = 2) -> Pad
 
     Raises:
         SpecError: the pad value does not fit the dtype.
-        DataError: a row cannot be padded: it is null or contains a null, its vectors differ in length, or
-            a value does not fit the dtype.
+        DataError: a row is null or contains a null, vectors of a row differ in length, or a value does not
+            fit the dtype.
 
     Source: the Keras guide "Understanding masking & padding". The mask has the same format as the result of
     `compute_mask` in this guide, but is computed from the row lengths. A token may equal the pad value.
@@ -86,7 +86,7 @@ def pad(sequences: Any, spec: PadSpec | None = None, *, threads: int = 2) -> Pad
 
 
 def _default_dtype(ragged: Ragged) -> str:
-    """Return the default dtype for the tokens, which is the same as for a table column."""
+    """Return the default dtype for the tokens. A table column has the same default dtype."""
     if ragged.values.size == 0:
         return DEFAULT_DTYPE
     # Arrays keep the width of their floats. Python floats have no width.
@@ -109,7 +109,7 @@ def _to_ragged(sequences: Any, kind: Kind | None) -> Ragged:
 
 
 def _as_list(sequences: Any) -> Sequence[Any]:
-    """Return the rows as a list, which can be iterated twice."""
+    """Return the rows as a list. Unlike an iterator, a list can be read twice."""
     if isinstance(sequences, list):
         return sequences
     try:
@@ -143,7 +143,8 @@ def sequence_mask(lengths: npt.ArrayLike, maxlen: int | None = None, padding: Si
         Mask of shape (rows, maxlen), bool, True at real tokens.
 
     Raises:
-        SpecError: `lengths` or `maxlen` are not integers of at least 0, or the mask does not fit in memory.
+        SpecError: `lengths` or `maxlen` contains a negative number or a non-integer, or the mask does not
+            fit in memory.
 
     Source: `tf.sequence_mask`, which has no `padding` argument.
     """
@@ -154,7 +155,7 @@ def sequence_mask(lengths: npt.ArrayLike, maxlen: int | None = None, padding: Si
     if kept.size == 0:
         kept = kept.astype(np.int64)
     if kept.ndim != 1 or kept.dtype.kind not in "iu" or (kept < 0).any():
-        raise SpecError(f"`lengths` must be a 1-D array of integers of at least 0. Received: {lengths!r}.")
+        raise SpecError(f"`lengths` must be a 1-D array of non-negative integers. Received: {lengths!r}.")
     maxlen = int(kept.max(initial=0)) if maxlen is None else at_least(0, bits=63)("maxlen", maxlen)
     padding = checked_side("padding", padding)
     kept = np.minimum(kept, maxlen).astype(np.int64)
@@ -184,7 +185,7 @@ def pad_sequences(
         maxlen: length of every output row, in tokens. If None, the length of the longest row.
         dtype: any NumPy dtype; `object` or `str` for strings.
         padding: `"pre"` or `"post"`, the side of the padding.
-        truncating: `"pre"` or `"post"`, the side at which longer rows are cut.
+        truncating: `"pre"` or `"post"`, the side on which longer rows are truncated.
         value: pad value; for rows of vectors, a scalar or a vector.
 
     Returns:
@@ -223,7 +224,7 @@ def pad_sequences(
 
 
 def _check_value(value: Any, target: np.dtype[Any]) -> None:
-    """Raise an error if `target` cannot represent the pad value or one element of a pad vector."""
+    """Raise an error if `target` cannot represent the pad value or an element of a pad vector."""
     values = np.asarray(value)
     if values.size == 0:
         raise SpecError(f"`value` must be a scalar or a vector that is not empty. Received: {value!r:.80}.")
@@ -251,7 +252,7 @@ def _width(target: np.dtype[Any]) -> int:
 
 
 def _convert(ragged: Ragged, target: np.dtype[Any]) -> Ragged:
-    """Convert the values so that NumPy can cast them to `target`. Raise an error if a value does not fit."""
+    """Convert the values so that NumPy can cast them to `target`. If a value does not fit, raise an error."""
     values = ragged.values
     if target.kind in "US":
         texts = values.astype(object) if values.dtype.kind == "O" else values.astype(str).astype(object)

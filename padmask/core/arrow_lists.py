@@ -53,7 +53,7 @@ def list_lengths(array: pa.Array) -> tuple[Positions, list[Fault]]:
 
 
 def null_token_rows(array: pa.Array) -> Flags:
-    """Return which rows of a list column contain a null token. A row that is null contains no token.
+    """Return flags of the rows of a list column that contain a null token. A null row contains no token.
 
     >>> null_token_rows(pa.array([[1, None], [1], None])).tolist()
     [True, False, False]
@@ -67,9 +67,9 @@ def null_token_rows(array: pa.Array) -> Flags:
 
 
 def shared_list_lengths(array: pa.Array) -> Positions | None:
-    """Return the length of each row if rows of the array type can share values; otherwise return None.
+    """Return the length of each row if rows of this array type can share values. Otherwise return None.
 
-    A small array of such a type can represent a very large number of tokens.
+    Such a type can represent a very large number of tokens in a small array.
 
     >>> shared_list_lengths(pa.DictionaryArray.from_arrays(pa.array([0, 0]), pa.array([["a", "b"]]))).tolist()
     [2, 2]
@@ -171,13 +171,13 @@ def numpy_dtype(type_: pa.DataType) -> np.dtype[Any]:
 
 
 def kind_of(type_: pa.DataType) -> Kind:
-    """Return the kind of token in an Arrow type of token lists or of vector lists.
+    """Return the kind of token in an Arrow type of lists of tokens or of vectors.
 
     >>> kind_of(pa.list_(pa.list_(pa.float32(), 4)))
     'float'
 
     Raises:
-        SpecError: the type is not a list, or its items are not tokens. The message is a sentence fragment.
+        SpecError: the type is not a list, or its items are not tokens. The caller completes the message.
     """
     refuse_permuted(type_)
     rows = storage_type(type_)
@@ -200,7 +200,7 @@ def kind_of(type_: pa.DataType) -> Kind:
 
 
 def float_dtype(type_: pa.DataType) -> str:
-    """Return the dtype for the floats of a sequence type: float64, or float32 for narrower floats.
+    """Return the float dtype for a sequence type: float64 for float64, else float32.
 
     >>> float_dtype(pa.list_(pa.float64())), float_dtype(pa.list_(pa.list_(pa.float16())))
     ('float64', 'float32')
@@ -209,7 +209,7 @@ def float_dtype(type_: pa.DataType) -> str:
 
 
 def with_floats(type_: pa.DataType, float_: pa.DataType) -> pa.DataType:
-    """Return a sequence type of JSON data with its float type replaced.
+    """Replace the float type in a sequence type of JSON data.
 
     >>> with_floats(pa.list_(pa.float64()), pa.float32()), with_floats(pa.list_(pa.int64()), pa.float32())
     (ListType(list<item: float>), ListType(list<item: int64>))
@@ -239,7 +239,7 @@ def is_sequence(type_: pa.DataType) -> bool:
 
 
 def has_null_tokens(type_: pa.DataType) -> bool:
-    """Return whether the token type in a list type is null, so that the rows contain no tokens.
+    """Return whether the token type in a list type is null. Rows of such a type contain no tokens.
 
     >>> has_null_tokens(pa.list_(pa.null())), has_null_tokens(pa.list_(pa.int32()))
     (True, False)
@@ -260,7 +260,7 @@ def is_mask(type_: pa.DataType) -> bool:
 
 
 def vector_size(type_: pa.DataType) -> int | None:
-    """Return the length of the vectors in a list type: 0 if it is not fixed, None if tokens are not vectors.
+    """Return the length of the vectors in a list type; 0 for any length, None if tokens are not vectors.
 
     >>> vector_size(pa.list_(pa.list_(pa.float32(), 4))), vector_size(pa.list_(pa.int32()))
     (4, None)
@@ -322,7 +322,7 @@ def as_lists(rows: pa.Array) -> pa.Array:
 
 
 def _plain_chunks(chunked: pa.ChunkedArray) -> list[pa.Array]:
-    """Return chunks that Arrow can concatenate. It cannot concatenate chunks with different dictionaries."""
+    """Return the chunks without dictionaries. Arrow cannot concatenate chunks with different dictionaries."""
     if chunked.num_chunks == 0:
         return [pa.array([], type=storage_type(chunked.type))]
     return [without_wrappers(chunk) for chunk in chunked.chunks]
@@ -337,7 +337,8 @@ def null_flags(array: pa.Array) -> Flags:
 def list_windows(rows: pa.Array) -> tuple[Positions, Positions, pa.Array]:
     """Return the start and the length of each row, and the array of all tokens.
 
-    A start is an index in the token array, which includes only the range that the rows use.
+    A start is an index in the token array. This array contains only the tokens from the first to the last
+    row.
     """
     type_ = rows.type
     if pat.is_fixed_size_list(type_):
@@ -375,7 +376,7 @@ def token_values(tokens: pa.Array) -> npt.NDArray[Any]:
 def vector_values(
     tokens: pa.Array, starts: Positions, lengths: Positions, inner: int | None
 ) -> tuple[npt.NDArray[Any], Flags, Callable[[int], str]]:
-    """Return the vectors, shape (tokens, F), a flag for each vector without F numbers, and the reasons.
+    """Return the vectors, shape (tokens, F), flags of the vectors without F numbers, and the reasons.
 
     Args:
         tokens: the vectors, a list array.
@@ -384,7 +385,7 @@ def vector_values(
         inner: length that every vector must have. If None, the length of the first vector that is not empty.
 
     Raises:
-        SpecError: lists are nested deeper than vectors. The message is a sentence fragment.
+        SpecError: lists are nested deeper than vectors. The caller completes the message.
     """
     begins, sizes, numbers = list_windows(tokens)
     if is_list(numbers.type):
@@ -418,7 +419,7 @@ def vector_values(
 
 
 def _first_size(sizes: Positions, starts: Positions, lengths: Positions) -> int:
-    """Return the length of the first vector with numbers in any row; 0 if there is none."""
+    """Return the length of the first vector that has numbers; 0 if no vector has numbers."""
     seen = np.concatenate([[0], np.cumsum(sizes > 0)])
     rows = np.flatnonzero(seen[starts + lengths] > seen[starts])
     if not len(rows):
@@ -430,7 +431,7 @@ def _first_size(sizes: Positions, starts: Positions, lengths: Positions) -> int:
 
 
 def to_lists(values: npt.NDArray[Any], dtype: str, fixed_size: bool = False) -> pa.Array:
-    """Return an array as an Arrow list column. Each axis after the first becomes a level of lists.
+    """Return an array as an Arrow list column. Each axis after the first axis becomes a level of lists.
 
     >>> to_lists(np.array([[1, 2], [3, 0]], dtype="int32"), "int32").type
     ListType(list<item: int32>)
@@ -438,7 +439,7 @@ def to_lists(values: npt.NDArray[Any], dtype: str, fixed_size: bool = False) -> 
     Args:
         values: padded values, shape (rows, maxlen, ...).
         dtype: one of `DTYPES`.
-        fixed_size: whether to create fixed-size lists, which not every reader supports.
+        fixed_size: whether to create fixed-size lists. Some readers do not support them.
     """
     flat = values.reshape(-1)
     if dtype == "bool":
@@ -479,7 +480,7 @@ def _nest(array: pa.Array, shape: tuple[int, ...], fixed_size: bool) -> pa.Array
 
 
 def rows_as_array(column: pa.Array, shape: tuple[int, ...]) -> npt.NDArray[Any]:
-    """Convert a list column to an array of shape (rows, *shape). Every row must have the shape `shape`.
+    """Convert a list column to an array of shape (rows, *shape). All rows must have the shape `shape`.
 
     >>> rows_as_array(pa.array([[1, 2], [3, 4]]), (2,)).tolist()
     [[1, 2], [3, 4]]
@@ -495,7 +496,7 @@ def rows_as_array(column: pa.Array, shape: tuple[int, ...]) -> npt.NDArray[Any]:
 
 
 def take_rows(column: pa.Array, rows: npt.NDArray[np.int64]) -> pa.Array:
-    """Return the rows of a column at these indices. Works for types that Arrow's `take` does not support."""
+    """Return the rows of a column at the given indices, even for types that `take` does not support."""
     try:
         return column.take(to_arrow(rows))
     except pa.ArrowNotImplementedError:
@@ -504,13 +505,13 @@ def take_rows(column: pa.Array, rows: npt.NDArray[np.int64]) -> pa.Array:
 
 
 def select_rows(batch: pa.RecordBatch, rows: npt.NDArray[np.int64]) -> pa.RecordBatch:
-    """Return the rows of a batch at these indices. An index may occur several times."""
+    """Return the rows of a batch at the given indices. An index may occur several times."""
     columns = [take_rows(column, rows) for column in batch.columns]
     return pa.RecordBatch.from_arrays(columns, schema=batch.schema)
 
 
 def join_batches(batches: Sequence[pa.RecordBatch]) -> pa.RecordBatch:
-    """Return the rows of batches with the same schema as one batch."""
+    """Concatenate batches with the same schema to one batch."""
     columns = [
         pa.concat_arrays(columns) for columns in zip(*(batch.columns for batch in batches), strict=True)
     ]

@@ -39,7 +39,7 @@ COMPANIONS: Mapping[str, int] = {
 
 
 def is_label(column: PadColumn) -> bool:
-    """Return whether a column contains labels: integers with a usual name or the pad value of labels."""
+    """Return whether an integer column contains labels: it has a usual name or the pad value of labels."""
     return column.dtype in INTEGER_DTYPES and (column.name in LABEL_NAMES or column.value == IGNORED_LABEL)
 
 
@@ -59,7 +59,7 @@ class PadColumn:
         kind: kind of token: int, float or string.
         dtype: dtype of the padded values, one of `DTYPES`.
         value: pad value.
-        inner: length of each vector, 0 if not yet known; None if the tokens are not vectors.
+        inner: length of each vector; 0 if unknown, None if the tokens are not vectors.
     """
 
     name: str
@@ -74,7 +74,7 @@ class PadColumn:
 
 
 def choose_columns(schema: pa.Schema, asked: Columns, spec: PadSpec) -> list[PadColumn]:
-    """Return the columns to pad. Dtypes that are not requested follow from the input schema.
+    """Return the columns to pad. If a dtype is not requested, the input schema determines it.
 
     >>> choose_columns(pa.schema([("tokens", pa.list_(pa.string()))]), None, PadSpec())
     [PadColumn(name='tokens', kind='string', dtype='string', value='', inner=None)]
@@ -86,7 +86,7 @@ def choose_columns(schema: pa.Schema, asked: Columns, spec: PadSpec) -> list[Pad
 
 
 def name_columns(schema: pa.Schema, asked: Columns) -> list[Column]:
-    """Return the requested columns, or the default column if none is requested.
+    """Return the requested columns. If no column is requested, return the default column.
 
     Raises:
         SpecError: a column is missing or requested twice.
@@ -118,7 +118,7 @@ def asked_names(schema: pa.Schema, asked: Columns) -> list[str]:
 
 
 def judged_columns(schema: pa.Schema, columns: Columns) -> list[str]:
-    """Return the columns that a mask may mask: the requested columns, else the default column.
+    """Return the columns to which a mask may belong: the requested columns, else the default column.
 
     The list is empty if there is no default column.
     """
@@ -131,9 +131,9 @@ def judged_columns(schema: pa.Schema, columns: Columns) -> list[str]:
 
 
 def default_column(schema: pa.Schema) -> str:
-    """Return `input_ids`, otherwise `tokens`, otherwise the name of the only list column.
+    """Return the first of these columns that exists: `input_ids`, `tokens`, the only list column.
 
-    Lists of bools count only if there is no other list column.
+    A list column of bools counts only if there is no other list column.
     """
     for name in ("input_ids", "tokens"):
         if name in schema.names:

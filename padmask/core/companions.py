@@ -1,7 +1,7 @@
-"""Choose the columns to pad together, including companions, and the input mask that the new mask replaces.
+"""Choose the columns to pad together, and the input mask that the new mask replaces.
 
-Companions are columns such as `labels`, which tokenizers and trainers write in addition to the ids. If no
-columns are requested, the companions are padded together with the ids. Each companion has its own pad value.
+A companion is a column such as `labels`, which tokenizers and trainers write in addition to the ids. If no
+columns are requested, companions are padded together with the ids. Each companion has its own pad value.
 """
 
 from __future__ import annotations
@@ -19,10 +19,7 @@ from padmask.core.arrow_lists import (
     is_sequence,
     is_vectors,
     kind_of,
-    null_flags,
-    null_token_rows,
     storage_type,
-    without_wrappers,
 )
 from padmask.core.columns import (
     COMPANIONS,
@@ -33,9 +30,8 @@ from padmask.core.columns import (
     name_columns,
 )
 from padmask.core.first_rows import FirstRows
-from padmask.core.plan import Positions
-from padmask.core.ragged import Ragged
-from padmask.errors import Fault, SpecError
+from padmask.core.later_masks import watched_masks
+from padmask.errors import SpecError
 from padmask.spec.columns import Column, Columns, unknown_column
 from padmask.spec.pad import INTEGER_DTYPES, MaskSpec, PadSpec
 
@@ -57,8 +53,10 @@ class ColumnChoice:
         mask: mask to add. If it replaces a mask of the input, it has the name and dtype of that mask.
         replaced: name of the input mask that the new mask replaces; None if no mask is replaced.
         alike: names of list columns that are not padded but have the same lengths as the padded columns.
-        ragged: names of columns that are not padded because their lengths differ, although they usually have
-            one value for each token.
+        ragged: names of columns that usually have one value per token, but have other lengths here. They
+            are not padded.
+        watched: names of masks in which a 0 in a later row means that the row is padded. The input may not
+            have them.
     """
 
     columns: Sequence[Column]
@@ -66,6 +64,7 @@ class ColumnChoice:
     replaced: str | None = None
     alike: tuple[str, ...] = ()
     ragged: tuple[str, ...] = ()
+    watched: tuple[str, ...] = ()
 
     @property
     def dropped(self) -> tuple[str, ...]:
@@ -79,12 +78,12 @@ class ColumnChoice:
 
 
 def dropped_columns(replaced: str | None, mask: MaskSpec) -> tuple[str, ...]:
-    """Return the names of the columns to leave out: a replaced mask, if the new mask has a different name."""
+    """Return the columns that are not written: the replaced mask if the new mask has another name."""
     return () if replaced is None or replaced in mask.names else (replaced,)
 
 
 def mask_of_ones(replaced: str | None, mask: MaskSpec) -> str | None:
-    """Return the name of the replaced mask, unless its padding counts as tokens."""
+    """Return the replaced mask, which must contain only ones; None if it may contain zeros."""
     return None if mask.allow_padded else replaced
 
 
@@ -112,9 +111,9 @@ def choose_together(
         spec: how to pad.
         mask: the requested mask.
         rows: the first rows of the list columns.
-        padded: name of the mask of padded input, whose padding counts as tokens; None if the input is not
-            padded.
-        ones: whether the `attention_mask` contains only ones. If None, `rows` determine this.
+        padded: name of the mask of padded input. All positions of such input count as tokens. None if the
+            input is not padded.
+        ones: whether the `attention_mask` contains only ones. If None, this is found from `rows`.
 
     Raises:
         SpecError: a column is missing or requested twice, or there is no default column.
@@ -143,6 +142,7 @@ def choose_together(
         ones = rows.are_ones(ONES, first)
     if padded is None and ONES in once - chosen and ones:
         replaced = ONES
+    watched = watched_masks(schema, rows, mask, {*chosen, replaced})
     if replaced is not None:
         mask = _take_place(mask, replaced, schema.field(replaced).type)
     taken = {*chosen, *mask.names, replaced}
@@ -155,13 +155,15 @@ def choose_together(
     ragged = [
         field.name
         for field in others
-        if field.name not in alike and (is_per_token(field) or is_companion(field))
+        if field.name not in alike
+        and rows.have_values(field.name)
+        and (is_per_token(field) or is_companion(field))
     ]
-    return ColumnChoice(columns, mask, replaced, tuple(alike), tuple(ragged))
+    return ColumnChoice(columns, mask, replaced, tuple(alike), tuple(ragged), watched)
 
 
 def is_companion(field: pa.Field) -> bool:
-    """Return whether a column is a companion of the ids, according to its name and type.
+    """Return whether a column has the name and the type of a companion of the ids.
 
     >>> is_companion(pa.field("labels", pa.list_(pa.int64()))), is_companion(pa.field("labels", pa.int64()))
     (True, False)
@@ -176,7 +178,7 @@ def is_companion(field: pa.Field) -> bool:
 
 
 def _companion(field: pa.Field, spec: PadSpec) -> Column:
-    """Return a companion to pad. A dtype for all columns is used only if the companion supports it."""
+    """Return a companion to pad. It gets the dtype for all columns only if its values fit this dtype."""
     kind, value = kind_of(field.type), COMPANIONS[field.name]
     asked = asked_dtype(None, spec)
     fits = asked is None or (
@@ -196,7 +198,7 @@ def is_per_token(field: pa.Field) -> bool:
 
 
 def _take_place(mask: MaskSpec, replaced: str, type_: pa.DataType) -> MaskSpec:
-    """Return the mask to add. By default, it has the name and dtype of the input mask that it replaces."""
+    """Return the mask to add. By default, it has the name and the dtype of the replaced mask."""
     named = mask.column != "mask" if mask.named is None else mask.named
     name = mask.column if named or mask.column is None else replaced
     if name != replaced:
@@ -212,7 +214,7 @@ def _mask_dtype(type_: pa.DataType) -> str:
 
 
 def list_names(schema: pa.Schema) -> list[str]:
-    """Return the names of the sequence columns. Names that several columns share are left out."""
+    """Return the names of the sequence columns. A name that several columns share is omitted."""
     once = _unique_names(schema)
     return [field.name for field in schema if field.name in once and is_sequence(field.type)]
 
@@ -224,7 +226,7 @@ def _unique_names(schema: pa.Schema) -> set[str]:
 def own_groups(
     schema: pa.Schema, asked: Columns, spec: PadSpec, mask: MaskSpec
 ) -> list[tuple[Column, PadSpec, MaskSpec]]:
-    """Return the columns with separate lengths, each with its padding options and its mask.
+    """Return the columns with their own lengths, each with its padding options and its mask.
 
     >>> schema = pa.schema([("input_ids", pa.list_(pa.int64())), ("labels", pa.list_(pa.int64()))])
     >>> [(column, own, _)] = own_groups(schema, None, PadSpec(own_lengths={"labels": 8}), MaskSpec())
@@ -232,7 +234,7 @@ def own_groups(
     (-100, 8)
 
     Raises:
-        SpecError: a column is missing, or a mask is requested for a column without a separate length.
+        SpecError: a column is missing, or a mask is requested for a column without its own length.
     """
     names, masks = [name for name, _ in spec.own_lengths], dict(mask.own)
     for name in masks:
@@ -251,28 +253,3 @@ def own_groups(
         own = MaskSpec(column=masks.get(name), dtype=mask.dtype, named=True)
         found.append((column, spec.with_maxlen(maxlen), own))
     return found
-
-
-def check_ones(column: pa.Array, lengths: Positions, name: str) -> tuple[int | None, list[Fault]]:
-    """Check rows of a mask whose first rows contain only ones.
-
-    Args:
-        column: the mask. Null rows are accepted.
-        lengths: number of tokens in each row, shape (rows,).
-        name: name of the mask.
-
-    Returns:
-        The first row that contains a 0, or None; and a `Fault` for each row with values other than 0 and 1,
-        or with a different number of values than tokens.
-    """
-    mask, odd = Ragged.from_mask(column)
-    null = null_flags(without_wrappers(column))
-    # The value at a null is 0, but a null is no padding.
-    nulls = null_token_rows(column)
-    zeros = [fault for fault in mask.find_faults(mask.values == 0, str) if not nulls[fault.row]]
-    faults = [fault for fault in odd if not null[fault.row]]
-    faults += [
-        Fault(row, f"the mask has {mask.lengths[row]} values, but the row has {lengths[row]} tokens")
-        for row in np.flatnonzero(~null & (mask.lengths != lengths)).tolist()
-    ]
-    return (zeros[0].row if zeros else None), [replace(fault, column=name) for fault in faults]

@@ -1,4 +1,4 @@
-"""Suggest a dtype for a number that does not fit the requested dtype."""
+"""Suggest a dtype for a number that the requested dtype cannot represent."""
 
 from __future__ import annotations
 

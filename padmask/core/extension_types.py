@@ -1,4 +1,4 @@
-"""Convert columns with a special Arrow layout to plain lists: tensors, and dictionaries of views."""
+"""Convert tensors to plain lists, and dictionaries of views to plain values."""
 
 from __future__ import annotations
 
@@ -50,10 +50,10 @@ def tensor_lists(tensors: pa.FixedShapeTensorArray) -> pa.Array:
 
 
 def refuse_permuted(type_: pa.DataType) -> None:
-    """Refuse tensors whose values are not in the order of their axes.
+    """Raise an error for tensors whose values are not in the order of their axes.
 
     Raises:
-        SpecError: the tensors have permuted axes. The message completes a sentence.
+        SpecError: the tensors have permuted axes. The caller completes the message.
     """
     while not isinstance(type_, pa.FixedShapeTensorType):
         inner = getattr(type_, "storage_type", None) or getattr(type_, "value_type", None)
@@ -65,10 +65,10 @@ def refuse_permuted(type_: pa.DataType) -> None:
 
 
 def refuse_flat_shape(field: pa.Field) -> None:
-    """Refuse an extension type that Arrow does not know, if it has a shape but stores values as a flat list.
+    """Raise an error for an unknown extension type that has a shape but stores values as a flat list.
 
     Raises:
-        SpecError: a value has more axes than its list has levels. The message completes a sentence.
+        SpecError: a value has more axes than its list has levels. The caller completes the message.
     """
     metadata, type_ = field.metadata or {}, field.type
     shape = _shape_in(metadata.get(_METADATA))
@@ -82,7 +82,7 @@ def refuse_flat_shape(field: pa.Field) -> None:
 
 
 def _shape_in(metadata: bytes | None) -> list[Any]:
-    """Return the shape in the metadata of an extension type; an empty list if there is none.
+    """Return the shape in the metadata of an extension type; an empty list if there is no shape.
 
     >>> _shape_in(b"[3, 2]"), _shape_in(b'[[3, 2], "float32"]'), _shape_in(b'{"shape": [4]}'), _shape_in(b"")
     ([3, 2], [3, 2], [4], [])
@@ -104,7 +104,7 @@ def _levels(type_: pa.DataType) -> int:
 
 
 def dictionary_values(array: pa.DictionaryArray) -> pa.Array:
-    """Return the values of a dictionary array. Arrow itself cannot decode views.
+    """Return the values of a dictionary array, even if they are views. Arrow cannot decode views.
 
     >>> views = pa.array(["a", "b"], pa.string_view())
     >>> dictionary_values(pa.DictionaryArray.from_arrays(pa.array([1, None, 0]), views)).to_pylist()

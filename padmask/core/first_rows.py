@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
+from functools import reduce
 
 import numpy as np
 import pyarrow as pa
@@ -21,6 +22,7 @@ from padmask.core.arrow_lists import (
     null_token_rows,
     without_wrappers,
 )
+from padmask.core.mask_segments import read_mask
 from padmask.core.plan import Positions
 from padmask.core.ragged import Ragged
 from padmask.core.shared_ends import SharedEnds
@@ -38,50 +40,54 @@ class FirstRows:
     (True, True)
 
     Args:
-        lengths: by list column, the length of each row, int64, shape (rows,); -1 for null or for a row with
-            a null token.
-        zeros: by column that may be a mask, whether each row contains a 0, bool, shape (rows,).
-        ones: names of the columns that may be masks and contain only 1.
-        ends: by list column, the tokens that most rows start and end with.
+        lengths: by name of each list column, the length of each row, int64, shape (rows,). The length is -1
+            if the row is null or contains a null token.
+        zeros: by name of each column that may be a mask, flags of the rows that contain a 0, bool, shape
+            (rows,).
+        ones: names of the columns that may be masks and contain only ones.
+        empty: names of the columns whose rows are all null.
+        real: by column that may be a mask and has one run of real tokens at the start or the end of each
+            row: start and number of the real tokens of each row, int64, shape (rows, 2). Other columns are
+            missing.
+        ends: by name of each list column, the tokens with which most rows start and end.
     """
 
     lengths: Mapping[str, Positions]
     zeros: Mapping[str, Flags]
     ones: Collection[str] = ()
+    empty: Collection[str] = ()
+    real: Mapping[str, Positions] = field(default_factory=dict)
     ends: Mapping[str, SharedEnds] = field(default_factory=dict)
 
     @classmethod
     def of(cls, batches: Iterable[pa.RecordBatch]) -> FirstRows:
         """Return the lengths and masks of the first `FIRST_ROWS` rows in the batches."""
-        lengths: dict[str, list[Positions]] = {}
-        zeros: dict[str, list[Flags]] = {}
-        others: set[str] = set()
         columns: dict[str, list[pa.Array]] = {}
         left = FIRST_ROWS
         for batch in batches:
             part = batch.slice(0, left)
             for name, column in zip(part.schema.names, part.columns, strict=True):
-                if not is_list(column.type):
-                    continue
-                rows = _known_lengths(column)
-                lengths.setdefault(name, []).append(rows)
-                columns.setdefault(name, []).append(column)
-                if is_mask(column.type):
-                    flags, only_ones = _judge(column, rows >= 0)
-                    zeros.setdefault(name, []).append(flags)
-                    others |= set() if only_ones else {name}
+                if is_list(column.type):
+                    columns.setdefault(name, []).append(column)
             left -= part.num_rows
             if left <= 0:
                 break
+        masks = {
+            name: _MaskRows.of(parts)
+            for name, parts in columns.items()
+            if all(is_mask(part.type) for part in parts)
+        }
         return cls(
-            {name: np.concatenate(parts) for name, parts in lengths.items()},
-            {name: np.concatenate(parts) for name, parts in zeros.items()},
-            zeros.keys() - others,
+            {name: np.concatenate(list(map(_known_lengths, parts))) for name, parts in columns.items()},
+            {name: mask.zeros for name, mask in masks.items()},
+            {name for name, mask in masks.items() if mask.ones},
+            {name for name, parts in columns.items() if all(map(_is_empty, parts))},
+            {name: mask.real for name, mask in masks.items() if mask.real is not None},
             {name: SharedEnds.of(parts) for name, parts in columns.items()},
         )
 
     def have_same_lengths(self, first: str, other: str) -> bool:
-        """Return whether two columns have the same length in each row where neither column is null."""
+        """Return whether two columns have the same length in each row. Null rows do not count."""
         if first not in self.lengths or other not in self.lengths:
             return False
         lengths, others = self.lengths[first], self.lengths[other]
@@ -93,34 +99,77 @@ class FirstRows:
         known = self.lengths[name][self.lengths[name] >= 0]
         return bool((known == known[:1]).all())
 
+    def have_values(self, name: str) -> bool:
+        """Return whether any row of a column is not null. An empty list is not null."""
+        return name in self.lengths and name not in self.empty
+
     def have_tokens(self, name: str) -> bool:
         """Return whether any row of a column has a token."""
         return name in self.lengths and bool((self.lengths[name] > 0).any())
 
     def show_padding(self, mask: str, column: str) -> bool:
-        """Return whether a mask contains a 0 in a row where the mask is as long as the row of a column."""
+        """Return whether a mask contains a 0 in a row in which the mask is as long as the other column."""
         if mask not in self.zeros or column not in self.lengths:
             return False
         return bool((self.zeros[mask] & (self.lengths[mask] == self.lengths[column])).any())
 
+    def mark_other_padding(self, other: str, mask: str | None) -> bool:
+        """Return whether a column may be a mask and marks other padding than the mask `mask`.
+
+        Args:
+            other: name of the column.
+            mask: name of the mask; None if there is no mask to compare with.
+        """
+        if other not in self.real or not self.real[other][:, 1].any():
+            return False
+        if mask is None or mask not in self.real:
+            return True
+        both = (self.lengths[mask] >= 0) & (self.lengths[other] >= 0)
+        return bool((self.real[mask] != self.real[other])[both].any())
+
     def are_ones(self, mask: str, column: str) -> bool:
-        """Return whether a mask contains only ones, and is as long as a column in each row."""
+        """Return whether a mask contains only ones and is as long as another column in each row."""
         return mask in self.ones and self.have_same_lengths(column, mask)
 
 
 def _known_lengths(column: pa.Array) -> Positions:
-    """Return the length of each row, -1 for a row that is null or contains a null token.
+    """Return the length of each row. The length is -1 if the row is null or contains a null token.
 
-    The reader of JSON Lines returns a null row for both, so all formats agree.
+    The reader of JSON Lines returns a null row in both cases, so all formats have the same result.
     """
     unknown = null_flags(without_wrappers(column)) | null_token_rows(column)
     known: Positions = np.where(unknown, -1, list_lengths(column)[0])
     return known
 
 
-def _judge(column: pa.Array, known: Flags) -> tuple[Flags, bool]:
-    """Return which of the known rows of a mask contain a 0, and whether all values of these rows are 1."""
-    mask, faults = Ragged.from_mask(column)
-    seen = np.concatenate([[0], np.cumsum(mask.values == 0)])
-    flags: Flags = (seen[mask.starts + mask.lengths] > seen[mask.starts]) & known
-    return flags, not flags.any() and not any(known[fault.row] for fault in faults)
+def _is_empty(column: pa.Array) -> bool:
+    return bool(null_flags(without_wrappers(column)).all())
+
+
+@dataclass(frozen=True)
+class _MaskRows:
+    """The rows of a column that may be a mask. The arguments are as in `FirstRows`, for one column."""
+
+    zeros: Flags
+    ones: bool
+    real: Positions | None
+
+    @classmethod
+    def of(cls, parts: Iterable[pa.Array]) -> _MaskRows:
+        return reduce(cls._add, map(cls._of_part, parts))
+
+    @classmethod
+    def _of_part(cls, column: pa.Array) -> _MaskRows:
+        known = _known_lengths(column) >= 0
+        mask, odd = Ragged.from_mask(column)
+        segments, broken = read_mask(mask)
+        seen = np.concatenate([[0], np.cumsum(mask.values == 0)])
+        zeros: Flags = (seen[mask.starts + mask.lengths] > seen[mask.starts]) & known
+        is_valid = not any(known[fault.row] for fault in odd)
+        has_runs = is_valid and not any(known[fault.row] for fault in broken)
+        real = np.stack([segments.starts, segments.counts], axis=1) if has_runs else None
+        return cls(zeros, is_valid and not zeros.any(), real)
+
+    def _add(self, later: _MaskRows) -> _MaskRows:
+        both = None if self.real is None or later.real is None else np.concatenate([self.real, later.real])
+        return _MaskRows(np.concatenate([self.zeros, later.zeros]), self.ones and later.ones, both)

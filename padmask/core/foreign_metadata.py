@@ -1,7 +1,7 @@
-"""Update the schema metadata of other tools after columns change, and drop metadata that cannot be updated.
+"""Update the schema metadata of other tools after columns change. Drop metadata that cannot be updated.
 
-Spark, Hugging Face `datasets` and pandas write a description of the columns to the file metadata. When they
-read the file, this description takes precedence over the actual column types.
+Spark, Hugging Face `datasets` and pandas write a description of the columns to the file metadata. When
+these tools read the file, the description takes precedence over the actual column types.
 """
 
 from __future__ import annotations
@@ -60,7 +60,7 @@ _FLOATS = {"float": "float32", "double": "float64", "halffloat": "float16"}
 
 @dataclass(frozen=True)
 class _Change:
-    """A schema before and after columns were changed, added or left out.
+    """The schema before and after a change of columns.
 
     Args:
         before: the columns as they were read.
@@ -73,11 +73,11 @@ class _Change:
     changed: Collection[str]
 
     def keeps(self, name: str) -> bool:
-        """Return whether a column has the same values and the same type as before."""
+        """Return whether the values and the type of a column are unchanged."""
         return name not in self.changed and name in self.before.names and self.keeps_type(name)
 
     def keeps_type(self, name: str) -> bool:
-        """Return whether a column has the same type as before."""
+        """Return whether the type of a column is unchanged."""
         place = self.before.get_field_index(name)
         return place >= 0 and bool(self.before.field(place).type == self.after.field(name).type)
 
@@ -127,7 +127,7 @@ _Rewriter = Callable[[Any, _Change], Any]
 
 
 def _rewritten(rewrite: _Rewriter, value: bytes, change: _Change) -> bytes | None:
-    """Update a JSON description for the changed columns; return None if the description cannot be parsed."""
+    """Update a JSON description for the changed columns. Return None if the description cannot be parsed."""
     try:
         new = rewrite(json.loads(value), change)
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
@@ -191,7 +191,7 @@ def _hugging_face(stored: Any, change: _Change) -> Any:
 
 
 def _has_no_shape(feature: Any) -> bool:
-    """Return whether a feature describes lists of any length, which includes padded lists."""
+    """Return whether a feature describes lists of any length. It is then also valid for padded lists."""
     while isinstance(feature, dict) and feature.get("_type") in ("List", "LargeList", "Sequence"):
         if feature.get("length", -1) not in (-1, None):
             return False
@@ -240,7 +240,7 @@ _REWRITERS: Mapping[bytes, _Rewriter] = {SPARK: _spark, HUGGING_FACE: _hugging_f
 
 
 def field_metadata(field: pa.Field | None, type_: pa.DataType, *, changed: bool) -> dict[bytes, bytes] | None:
-    """Return the field metadata that are still correct for the new type and values of the field.
+    """Return the metadata of a field that are correct for its new type and values.
 
     Args:
         field: the field as it was read; None for a new column.
@@ -253,7 +253,7 @@ def field_metadata(field: pa.Field | None, type_: pa.DataType, *, changed: bool)
 
 
 def without_field_ids(schema: pa.Schema) -> pa.Schema:
-    """Return a schema without Iceberg field ids. Otherwise readers ignore new columns, which have no id."""
+    """Return a schema without Iceberg field ids. With ids, readers ignore new columns, which have no id."""
     return pa.schema([_without_id(field) for field in schema], metadata=schema.metadata)
 
 
@@ -303,14 +303,14 @@ def _names_in(feature: Any) -> Iterator[str]:
 
 
 def lost_class_names(files: Iterable[pa.Schema], after: pa.Schema | None) -> dict[str, bool]:
-    """Return the columns whose class label names are in a file, but not in the output.
+    """Return the columns whose class label names are in an input file but not in the output.
 
     Args:
         files: schema of each input file.
         after: schema of the output; None for a format without metadata.
 
     Returns:
-        For each such column, whether its class label names differ between the files.
+        By name of each such column, whether its class label names differ between the files.
     """
     known = {} if after is None else class_names(after)
     had: dict[str, list[list[str]]] = {}
@@ -325,7 +325,7 @@ def lost_class_names(files: Iterable[pa.Schema], after: pa.Schema | None) -> dic
 
 
 def merge_metadata(unified: pa.Schema, schemas: Sequence[pa.Schema]) -> pa.Schema:
-    """Return the common schema of several files. Class label names that differ between the files are dropped.
+    """Return the common schema of several files, without class label names that differ between the files.
 
     Args:
         unified: the common columns, with the metadata of the first file.

@@ -1,7 +1,7 @@
 """Join the windows of each row: the inverse of `plan_windows`.
 
-The columns in `WINDOW_COLUMNS` locate each window in its source row. The numbers of kept tokens at the ends
-follow from the first window, so no other information is needed.
+The columns in `WINDOW_COLUMNS` locate each window in its source row. The first window of a row shows how
+many tokens are kept at its ends, so no other information is needed.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ class RowWindows:
     """The windows of rows, in order.
 
     Args:
-        rows: number of the source row of each window, int64, shape (windows,).
+        rows: for each window, the number of its source row, int64, shape (windows,).
         places: the part of the source row that each window covers.
     """
 
@@ -34,7 +34,7 @@ class RowWindows:
     places: WindowPlaces
 
     def select(self, windows: Positions) -> RowWindows:
-        """Return the windows at these indices."""
+        """Return the windows at the given indices."""
         its = self.places
         places = WindowPlaces(its.numbers[windows], its.starts[windows], its.stops[windows])
         return RowWindows(self.rows[windows], places)
@@ -81,7 +81,7 @@ class JoinPlan:
         firsts: index of the first window of each row, int64, shape (rows,).
         starts: index of the first token that a window adds, int64, shape (windows,).
         counts: number of tokens that a window adds, int64, shape (windows,).
-        faults: windows that cannot be joined. If a window of a row is bad, all its windows are.
+        faults: windows that cannot be joined. If a window of a row is bad, all windows of the row are bad.
     """
 
     firsts: Positions
@@ -143,7 +143,7 @@ def join_rows(
 
     Args:
         batch: unpadded windows, without the repeated tokens.
-        columns: list columns to join. In other columns, the first row of each group stays.
+        columns: list columns to join. Other columns keep the value of the first window of each row.
         firsts: index of the first window of each row, int64, shape (rows,).
     """
     fields, arrays = [], []

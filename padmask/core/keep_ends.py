@@ -1,4 +1,4 @@
-"""Cut rows between their kept ends and the other tokens."""
+"""Truncate rows, but keep tokens at their ends."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from padmask.spec.windows import describe_large_ends, needed_positions
 
 @dataclass(frozen=True)
 class Ends:
-    """The number of tokens at the start and at the end of each row that stay if the row is cut.
+    """The numbers of tokens to keep at the start and at the end of each row that is longer than maxlen.
 
     Args:
         first, last: numbers of tokens, int64, shape (rows,).
@@ -70,7 +70,7 @@ def read_ends(
         values: function that returns the values of a column.
 
     Returns:
-        The numbers, None if `spec` names no column; and a `Fault` for each row without a valid number.
+        The numbers (None if `spec` names no column), and a `Fault` for each row without a valid number.
     """
     if not spec.end_columns:
         return None, []
@@ -86,7 +86,7 @@ def read_ends(
 
 
 def find_large_ends(lengths: Positions, ends: Ends | None, plan: Plan, spec: PadSpec) -> list[Fault]:
-    """Return a `Fault` for each row that is cut, but whose kept ends do not fit in an output row."""
+    """Return a `Fault` for each row that is longer than maxlen and whose kept ends do not fit in maxlen."""
     if ends is None:
         return []
     overlap = None if spec.windows is None else spec.windows.overlap
@@ -104,7 +104,7 @@ def find_large_ends(lengths: Positions, ends: Ends | None, plan: Plan, spec: Pad
 def plan_keep_ends(
     lengths: Positions, maxlen: int, ends: Ends, *, padding: Side, truncating: Side
 ) -> Segments:
-    """Return segments that pad each source row, and cut tokens between its kept ends.
+    """Return segments that pad each source row, and remove tokens between its kept ends if it is too long.
 
     >>> ends = Ends.constant(1, 1, 2)
     >>> segments = plan_keep_ends(np.array([5, 2]), 3, ends, padding="post", truncating="post")
@@ -114,9 +114,10 @@ def plan_keep_ends(
     Args:
         lengths: row lengths in tokens, int64, shape (rows,).
         maxlen: length of every output row, in tokens.
-        ends: numbers of tokens to keep. For rows that are cut, their sum is at most `maxlen`.
+        ends: numbers of tokens to keep. For rows that are longer than `maxlen`, their sum is at most
+            `maxlen`.
         padding: side of the padding.
-        truncating: side at which the other tokens are cut.
+        truncating: side on which the other tokens are truncated.
     """
     cut = lengths > maxlen
     kept = np.minimum(lengths, maxlen)
@@ -143,7 +144,7 @@ def join_pieces(
         lengths: number of tokens in each source row, int64, shape (source rows,).
         sources: source row of each output row, int64, shape (rows,).
         starts, counts: first token and number of tokens of each slice, int64, shape (rows, slices). Slices
-            without tokens are left out.
+            without tokens are omitted.
         maxlen: length of every output row, in tokens.
         padding: side of the padding.
         windows: the part of the source row in each output row, if rows are split into windows.

@@ -131,7 +131,7 @@ def pad_batch(
 
 
 def slice_rows(ragged: Ragged, segments: Segments) -> Ragged:
-    """Keep only the tokens that plain segments select. The result shares memory with `ragged`."""
+    """Return the tokens that plain segments select (see `Segments.is_plain`), without copying values."""
     return Ragged(ragged.values, ragged.starts + segments.starts, segments.counts)
 
 
@@ -151,7 +151,7 @@ def _pad_slices(ragged: Ragged, segments: Segments, value: Any, dtype: np.dtype[
 def _pad_cut_rows(
     ragged: Ragged, segments: Segments, value: Any, dtype: np.dtype[Any], threads: int
 ) -> Padded:
-    """Pad rows that consist of one sequence each. Most rows have one slice, or one long slice.
+    """Pad rows that consist of one sequence each. This is fast if most rows have one long slice.
 
     The slice at the side opposite to the padding is padded as a window. The other slices are then copied.
     """

@@ -1,4 +1,4 @@
-"""Read a column of lengths: one number of tokens in each row."""
+"""Read a length column: a column with one number of tokens per row."""
 
 from __future__ import annotations
 

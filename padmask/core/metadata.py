@@ -19,7 +19,7 @@ METADATA_KEY = b"padmask"
 
 
 def describe(columns: Sequence[PadColumn], plan: Plan, spec: PadSpec, mask: MaskSpec) -> dict[str, Any]:
-    """Return the description of columns that were padded together, for the metadata of a padded table."""
+    """Describe columns that were padded together, for the metadata of a padded table."""
     return {
         "version": __version__,
         "maxlen": plan.maxlen,
@@ -54,7 +54,7 @@ class Described:
     padding: Side
 
     def present(self, names: Iterable[str]) -> tuple[str | None, str | None]:
-        """Return the names of the mask and the length column; None for a column that is not in `names`."""
+        """Return the names of the mask and length columns. A name that is not in `names` is None."""
         there = set(names)
         return (
             self.mask if self.mask in there else None,
@@ -65,7 +65,7 @@ class Described:
 def read_descriptions(
     metadata: Mapping[bytes, bytes] | None, *, place: Place | None = None, remedy: str = ""
 ) -> list[Described]:
-    """Parse the descriptions of padding in metadata. There is one for each group of columns padded together.
+    """Parse the descriptions of padding in metadata. Each group of columns padded together has a description.
 
     Args:
         metadata: metadata of a schema.
@@ -73,7 +73,8 @@ def read_descriptions(
         remedy: what to do if the metadata are not valid, for the error.
 
     Returns:
-        The descriptions, those of the last run first. The list is empty if the metadata describe no padding.
+        The descriptions, starting with those of the last run. The list is empty if the metadata describe no
+        padding.
 
     Raises:
         DataError: a description is not valid.
@@ -105,7 +106,7 @@ def _read(group: Mapping[str, Any]) -> Described:
 
 
 def groups_to_keep(schema: pa.Schema, changed: Collection[str]) -> list[dict[str, Any]]:
-    """Return the descriptions of padding that stay valid after some columns change.
+    """Return the descriptions of padding that are still valid after some columns change.
 
     >>> groups_to_keep(pa.schema([("ids", pa.int32())]), ())
     []
@@ -139,7 +140,7 @@ def described_names(schema: pa.Schema) -> set[str]:
 
 
 def describe_groups(groups: Sequence[Mapping[str, Any]]) -> dict[bytes, bytes]:
-    """Return the metadata that describe these groups; empty if there are no groups."""
+    """Return the metadata that describe groups of columns; empty if there are no groups."""
     if not groups:
         return {}
     first, *others = groups

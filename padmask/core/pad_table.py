@@ -10,12 +10,13 @@ import pyarrow as pa
 
 from padmask.core.arrow_lists import select_rows
 from padmask.core.columns import choose_columns, find_vector_sizes
-from padmask.core.companions import check_ones, choose_together, list_names, own_groups
+from padmask.core.companions import choose_together, list_names, own_groups
 from padmask.core.first_rows import FirstRows
 from padmask.core.keep_ends import Ends, check_end_columns, find_large_ends, read_ends
+from padmask.core.later_masks import check_ones, later_zero, padded_rows
 from padmask.core.length_stats import LengthStats
 from padmask.core.metadata import groups_to_keep
-from padmask.core.padding import check_names, later_zero, refuse_padded
+from padmask.core.padding import check_names, refuse_padded
 from padmask.core.plan import Plan, Positions, make_plan, needs_lengths
 from padmask.core.planners import make_segments
 from padmask.core.ragged import Ragged
@@ -55,7 +56,7 @@ def pad_table(
 
     Raises:
         SpecError: a column is missing, or cannot be padded with this dtype or pad value.
-        DataError: a row cannot be padded: it is null, its columns differ in length, or a value does not fit.
+        DataError: a row is null, its columns differ in length, or a value does not fit the dtype.
         PaddedError: a column is padded already, and `mask.allow_padded` is not set.
 
     Source: the Keras guide "Understanding masking & padding"; -100 for labels is Hugging Face's convention.
@@ -88,8 +89,12 @@ def pad_table(
         ends, bad_ends = read_ends(spec, batch.num_rows, values.__getitem__)
         _raise_first([*faults, *bad_ends], number)
         kept.append(ends)
+        tokens = rows[groups[0].columns[0].name]
+        for name in choice.watched:
+            if name in schema.names and (later := padded_rows(batch.column(name), tokens.lengths)):
+                raise later_zero(Place("the table", "row", number + later[0]), name)
         if choice.ones is not None:
-            _check_ones(batch, choice.ones, rows[groups[0].columns[0].name], number)
+            _check_ones(batch, choice.ones, tokens, number)
         read.append(rows)
         number += batch.num_rows
     plans = [_plan(group, read) for group in groups]

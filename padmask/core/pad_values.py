@@ -12,7 +12,7 @@ from padmask.spec.pad import FLOAT_DTYPES
 
 
 def fill_value(value: Any, dtype: str, where: str, option: str = "value") -> int | float | str:
-    """Return the pad value as an int, float or string for `dtype`. Text from the command line is parsed.
+    """Convert the pad value to an int, float or string for `dtype`. Parse text from the command line.
 
     >>> fill_value("-100", "int32", "Column 'labels'"), fill_value(0, "string", "Column 'tokens'")
     (-100, '')

@@ -1,4 +1,4 @@
-"""Check whether files are padded, and find the columns that mark the padding, for all commands."""
+"""Check whether files are padded, and find their mask and length columns, for all commands."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import pyarrow as pa
 
 from padmask.core.arrow_lists import is_mask
 from padmask.core.columns import MASK_NAMES, PadColumn, only_field
-from padmask.core.first_rows import FIRST_ROWS, FirstRows
+from padmask.core.first_rows import FirstRows
 from padmask.core.metadata import METADATA_KEY, Described, read_descriptions
 from padmask.errors import DataError, PaddedError, Place, SpecError
 from padmask.spec.pad import MaskSpec, Side
@@ -19,12 +19,12 @@ from padmask.spec.pad import MaskSpec, Side
 
 @dataclass(frozen=True)
 class Padding:
-    """The columns that mark the padding of an input, and the pad values and sides from the metadata.
+    """The mask and length columns of padded input, and the pad values and sides from the metadata.
 
     Args:
         mask: name of the mask column; None if only the length column marks the padding.
         length: name of the length column; None if there is no length column. If both names are None, the
-            metadata describe padding, but the columns that marked the padding are missing.
+            metadata describe padding, but the mask and length columns are missing.
         values: pad values by column name, from the metadata.
         padding: side of the padding, from the metadata; None if there are no metadata.
         sides: side of the padding in each file, by file name, from the metadata.
@@ -42,7 +42,7 @@ class Padding:
 
     @property
     def names(self) -> tuple[str, ...]:
-        """Names of the columns that mark the padding, the mask first."""
+        """Names of the mask and length columns, in this order."""
         return tuple(name for name in (self.mask, self.length) if name is not None)
 
 
@@ -62,7 +62,7 @@ def find_padding(  # noqa: PLR0913 - one keyword for each fact
     by_name: bool = False,
     read_metadata: bool = True,
 ) -> Padding | None:
-    """Return the columns that mark the padding of a dataset, or None for a dataset without padding.
+    """Return the mask and length columns of a padded dataset; None for a raw dataset.
 
     The function uses the requested columns first, then the columns in the metadata, then a column with the
     name and type of a mask. Tokenizers also write masks of ones for rows without padding. Therefore, if the
@@ -79,19 +79,20 @@ def find_padding(  # noqa: PLR0913 - one keyword for each fact
 
     Args:
         files: schema of each file, by file name.
-        columns: names of the columns whose padding must be the same in all files. If empty, all columns.
-        judged: names of the columns that a mask may apply to. If empty, `columns`, else all list columns.
-        mask_column: name of the requested mask column, if any.
-        length_column: name of the requested length column, if any.
+        columns: names of the columns that must have the same mask in all files. If empty, all columns.
+        judged: names of the columns to which a mask may belong. If empty, `columns` is used. If both are
+            empty, all list columns are used.
+        mask_column: name of the requested mask column. If None, the mask column is found.
+        length_column: name of the requested length column. If None, the length column is found.
         names: column names that indicate a mask.
-        first_rows: function that returns the first rows of a mask column; if None, these rows are not
+        first_rows: function that returns the first rows of a mask column. If None, the first rows are not
             checked.
         by_name: whether a column with the name and type of a mask counts as a mask even if its first rows
             contain no 0.
         read_metadata: whether to use the metadata.
 
     Returns:
-        The columns, or None for a dataset without padding. `check_padding` checks their types.
+        The columns; None for a raw dataset. `check_padding` checks their types.
 
     Raises:
         DataError: the metadata of a file are not valid.
@@ -147,9 +148,10 @@ def read_groups(files: Mapping[str, pa.Schema]) -> dict[str, list[Described]]:
 def _choose_group(
     file: str, groups: Sequence[Described], columns: Collection[str], by_name: bool
 ) -> Described | None:
-    """Return the description of the columns, by default of the default column, else the first description.
+    """Return the description of the columns, or that of the default column if `columns` is empty.
 
-    If the metadata describe only other columns, the result is None, unless `by_name` is set.
+    If the metadata describe only other columns, the result is the first description, or None if `columns`
+    are requested and `by_name` is False.
 
     Raises:
         SpecError: the columns have different masks.
@@ -159,7 +161,7 @@ def _choose_group(
     if columns and len(found) > 1:
         one, other = (next(name for name in columns if name in group.values) for group in found[:2])
         raise SpecError(
-            f"{file}: the columns {one!r} and {other!r} have different masks. Choose one of them with -c.",
+            f"{file}: the columns {one!r} and {other!r} have different masks. Choose one column with -c.",
             options=["columns"],
         )
     return found[0] if found else None if columns and not by_name else groups[0]
@@ -167,7 +169,7 @@ def _choose_group(
 
 _NAME_ALL = "specify the padded columns with -c and their mask with --mask-column"
 
-_ONE_WAY = "all files of a dataset must be unpadded, or padded in the same way"
+_ONE_WAY = "the files of a dataset must all be raw, or all be padded in the same way"
 
 # A group of padded columns, with its mask column and its length column.
 _Group = tuple[tuple[str, ...], str | None, str | None]
@@ -176,7 +178,7 @@ _Group = tuple[tuple[str, ...], str | None, str | None]
 def _refuse_different_padding(
     files: Mapping[str, pa.Schema], groups: Mapping[str, Sequence[Described]], columns: Collection[str]
 ) -> None:
-    """Raise an error if files are padded differently, because padmask reads all files in the same way.
+    """Raise an error if files have different masks or columns. padmask reads all files in the same way.
 
     Pad values may differ. The sides of the padding may differ too, because a mask marks the padding in each
     row.
@@ -201,7 +203,7 @@ def _refuse_different_padding(
 
 
 def _way_of(groups: Sequence[Described], names: Sequence[str], columns: set[str]) -> tuple[_Group, ...]:
-    """Return how a file is padded: its groups of columns, with the mask and length column of each group."""
+    """Return the groups of padded columns in a file, with the mask and length columns of each group."""
     found = []
     for group in groups:
         padded = set(group.values) & columns if columns else set(group.values)
@@ -217,7 +219,8 @@ def _in_words(way: Sequence[_Group]) -> str:
 
 def _group_in_words(group: _Group) -> str:
     columns, mask, length = group
-    markers = [f"the mask {mask!r}"] * (mask is not None) + [f"the lengths {length!r}"] * (length is not None)
+    markers = [f"the mask column {mask!r}"] * (mask is not None)
+    markers += [f"the length column {length!r}"] * (length is not None)
     return f"{' and '.join(markers)} for {', '.join(map(repr, columns)) or 'other columns'}"
 
 
@@ -228,7 +231,7 @@ def _find_mask(
     columns: Collection[str],
     by_name: bool,
 ) -> Padding | None:
-    """Find a mask column by its name, its type and its first rows. Return None if there is no such column."""
+    """Find a mask column by its name, type and first rows. Return None if there is no mask column."""
     usual = None
     for name in dict.fromkeys(names):
         schema = next((schema for schema in files.values() if name in schema.names), None)
@@ -257,7 +260,7 @@ def _is_likely(rows: FirstRows | None, name: str) -> bool:
 
 
 def may_be_mask(type_: pa.DataType) -> bool:
-    """Return whether a column of this type may be a mask. A column that contains only nulls may be a mask."""
+    """Return whether a column of this type may be a mask. A column of nulls may be a mask."""
     return is_mask(type_) or type_ in (pa.list_(pa.null()), pa.null())
 
 
@@ -292,8 +295,8 @@ def check_padding(schema: pa.Schema, found: Padding) -> None:
         type_ = only_field(schema, found.length, "length_column").type
         if not (pa.types.is_integer(type_) or pa.types.is_null(type_)):
             raise SpecError(
-                f"Column {found.length!r} of type {type_} is not a column of lengths, which are integers. "
-                "Choose another column with --length-column.",
+                f"Column {found.length!r} has the type {type_}, but lengths must be integers. Choose another "
+                "column with --length-column.",
                 options=["length_column"],
             )
 
@@ -336,7 +339,7 @@ def check_names(
 
 
 def mask_field(schema: pa.Schema, name: str) -> pa.Field:
-    """Return the field for reading a mask column: the column itself, or bool lists if it is not a mask."""
+    """Return the field with the type used to read a mask column: bool lists if the field is not a mask."""
     type_ = schema.field(name).type
     return pa.field(name, type_ if is_mask(type_) else pa.list_(pa.bool_()))
 
@@ -344,7 +347,7 @@ def mask_field(schema: pa.Schema, name: str) -> pa.Field:
 def refuse_padded(
     files: Mapping[str, pa.Schema], columns: Sequence[str], mask: MaskSpec, first_rows: FirstRowsOf
 ) -> str | None:
-    """Refuse columns that are padded already, unless `mask.allow_padded` is set.
+    """Raise an error if columns are padded already, unless `mask.allow_padded` is set.
 
     Args:
         files: schema of each file, by file name.
@@ -353,7 +356,7 @@ def refuse_padded(
         first_rows: function that returns the first rows of a mask column and of the columns.
 
     Returns:
-        The mask that marks the padding of the first column, or None.
+        Name of the mask of the first column; None if the first column is not padded.
 
     Raises:
         PaddedError: a column is padded.
@@ -383,7 +386,7 @@ def refuse_padded(
 
 def _padded_error(file: str, column: str, found: Padding) -> PaddedError:
     marks = [f"the mask {found.mask!r}"] * (found.mask is not None)
-    marks += [f"the column of lengths {found.length!r}"] * (found.length is not None)
+    marks += [f"the length column {found.length!r}"] * (found.length is not None)
     option = f" --mask-column {shlex.quote(found.mask)}" if found.mask and not found.described else ""
     unpad = f"To pad only the tokens, first remove the padding with padmask unpad{option}."
     if not found.names and column in found.values:
@@ -394,17 +397,4 @@ def _padded_error(file: str, column: str, found: Padding) -> PaddedError:
         column=column,
         remedy=f"{unpad} To count all positions as tokens and replace the mask, use --allow-padded.",
         options=["columns", "allow_padded"],
-    )
-
-
-def later_zero(place: Place, mask: str) -> PaddedError:
-    """Return the error for a 0 in a mask that does not mark padding in the first rows."""
-    return PaddedError(
-        f"the mask contains a 0, but the first {FIRST_ROWS:,} rows have no padding",
-        place=place,
-        column=mask,
-        remedy="If the input is padded, remove the padding with padmask unpad --mask-column "
-        f"{shlex.quote(mask)}, or check it with padmask verify --mask-column {shlex.quote(mask)}. Otherwise "
-        "remove the mask, or count all positions as tokens with --allow-padded.",
-        options=["allow_padded"],
     )

@@ -28,7 +28,7 @@ class Plan:
         maxlen: length of every output row, in tokens.
         found: how the length was determined: `"given"`, `"longest"`, or a percentile such as `"p95"`.
         exact: the length before rounding up to a multiple.
-        own: plans of the columns with separate lengths, by column.
+        own: plans of the columns with their own lengths, by column name.
     """
 
     maxlen: int
@@ -58,8 +58,8 @@ def make_plan(spec: PadSpec, lengths: LengthStats | None = None) -> Plan:
         lengths: lengths of all rows. Required if `needs_lengths(spec)`.
 
     Raises:
-        SpecError: the spec needs lengths, and `lengths` is None; or rows are cut, but the kept ends do not
-            fit in the maxlen that was found.
+        SpecError: the spec needs lengths and `lengths` is None, or the kept ends do not fit in the maxlen
+            that was found.
     """
     if not isinstance(spec.maxlen, str):
         return Plan(int(spec.maxlen), "given", int(spec.maxlen))
@@ -93,7 +93,7 @@ class WindowPlaces:
 
 @dataclass(frozen=True)
 class Segments:
-    """The output position of each token. Slices of source rows form sequences, which form output rows.
+    """The output position of each token. Slices of source rows form sequences. Sequences form output rows.
 
     A slice is a contiguous run of tokens of one source row. A sequence is one or more adjacent slices. An
     output row consists of one or more sequences. In plain padding, each output row consists of one sequence
@@ -139,7 +139,7 @@ class Segments:
 
     @property
     def moves_rows(self) -> bool:
-        """Whether an output row i may come from another source row than i."""
+        """Whether output row i may come from another source row than row i."""
         if self.is_plain:
             return False
         return not np.array_equal(self.row_sources, np.arange(len(self.source_lengths)))
@@ -211,7 +211,7 @@ def _sum_by(groups: Positions, counts: Positions, size: int = 0) -> Positions:
 
 
 def plan_pad(lengths: Positions, maxlen: int, *, padding: Side, truncating: Side) -> Segments:
-    """Return segments that pad each source row to one output row, and cut it to `maxlen` tokens.
+    """Return segments that truncate or pad each source row to one output row of length `maxlen`.
 
     >>> plan_pad(np.array([1, 4]), 3, padding="post", truncating="pre").starts
     array([0, 1])
@@ -220,7 +220,7 @@ def plan_pad(lengths: Positions, maxlen: int, *, padding: Side, truncating: Side
         lengths: row lengths in tokens, int64, shape (rows,).
         maxlen: length of every output row, in tokens.
         padding: side of the padding.
-        truncating: side at which longer rows are cut.
+        truncating: side on which longer rows are truncated.
     """
     counts = np.minimum(lengths, maxlen)
     starts = lengths - counts if truncating == "pre" else np.zeros_like(lengths)

@@ -47,7 +47,7 @@ def flatten(sequences: Sequence[Any], kind: Kind | None = None) -> Ragged:
 
 
 def _values(sequences: Sequence[Any], total: int, kind: Kind | None) -> tuple[npt.NDArray[Any], Any]:
-    """Return the tokens of all rows, and for Python numbers the token that sets the kind of all tokens."""
+    """Return the tokens of all rows. For Python numbers, also return the token that determines their kind."""
     if set(map(type, sequences)) == {np.ndarray} or all(isinstance(row, np.ndarray) for row in sequences):
         return _concatenate(sequences), None
     row = next(row for row in sequences if len(row))
@@ -65,7 +65,7 @@ def _values(sequences: Sequence[Any], total: int, kind: Kind | None) -> tuple[np
 
 
 def _refuse_odd_first_row(sequences: Sequence[Any], kind: Kind | None) -> None:
-    """Raise an error if the kind of the first row's tokens is not the expected kind or that of most rows."""
+    """Raise an error if the first row's tokens have neither the expected kind nor the kind of most rows."""
     rows = [(i, _plural_kind(row[0])) for i, row in enumerate(sequences) if len(row) and row[0] is not None]
     counts = Counter(found for _, found in rows if kind is None or (found == "strings") == (kind == "string"))
     # On a tie, plain tokens take precedence over vectors.
@@ -128,7 +128,7 @@ def _row_lengths(sequences: Sequence[Any]) -> Positions:
 
 
 def _refuse_masked(sequences: Sequence[Any]) -> None:
-    """Raise an error for a masked NumPy array, because its masked values are undefined."""
+    """Raise an error for a masked NumPy array with masked values. These values are undefined."""
     if any(issubclass(kind, np.ma.MaskedArray) for kind in set(map(type, sequences))):
         for number, row in enumerate(sequences):
             if np.ma.is_masked(row):
@@ -212,7 +212,7 @@ def _flat_numbers(sequences: Sequence[Any], total: int, kind: Kind | None) -> np
 
 
 def _slow_numbers(sequences: Sequence[Any], kind: Kind | None) -> npt.NDArray[Any]:
-    """Concatenate any mixture of numbers, or raise an error for the first token that is not a number."""
+    """Concatenate numbers of mixed types. Raise an error for the first token that is not a number."""
     numbers = (int, float, np.integer, np.floating, np.bool_)
     _refuse_others(sequences, numbers)
     tokens = list(chain.from_iterable(sequences))
@@ -254,7 +254,7 @@ def _shorten(number: Any) -> str:
 
 
 def refuse_bools(sequences: Sequence[Any], values: npt.NDArray[Any]) -> None:
-    """Raise an error for a Python bool in rows of numbers, because `True` is not a token id.
+    """Raise an error for a Python bool in rows of numbers. A bool is not a token id.
 
     Bools are 0 or 1 in `values`, so the tokens are checked only if `values` contains a 0 or 1.
     """

@@ -52,7 +52,7 @@ class Ragged:
         return self.values.dtype.kind if self.first is None else np.asarray(self.first).dtype.kind
 
     def select(self, rows: Flags | slice) -> Ragged:
-        """Return the selected rows, which share `values`."""
+        """Return the selected rows. They share `values` with this object."""
         return Ragged(self.values, self.starts[rows], self.lengths[rows])
 
     @classmethod
@@ -68,8 +68,8 @@ class Ragged:
         Args:
             array: list, large_list, fixed_size_list or list_view of numbers, strings, or vectors of equal
                 length. The array may be dictionary-encoded, sliced or chunked.
-            inner: length that every vector must have. If None, the length of the first vector that has
-                numbers.
+            inner: length that every vector must have. If None, the first vector that has numbers determines
+                the length.
 
         Returns:
             The rows, with length 0 for a bad row, and one `Fault` for each bad row.
@@ -138,11 +138,11 @@ class Ragged:
 
 
 def find_misfits(ragged: Ragged, dtype: str, rounds: bool = True) -> list[Fault]:
-    """Return a `Fault` for each row with a token that `dtype` cannot represent.
+    """Return a `Fault` for each row with a token that does not fit `dtype`.
 
     An int must fit the dtype, and a float dtype must represent the int exactly. A float becomes an int only
-    if it is finite and has no fraction. A float64 may be rounded to float32, but not to infinity or 0.
-    Without `rounds`, a float of at least 2**24 must not change. A bool is not a number.
+    if it is finite and has no fraction. A float64 may be rounded to float32, but not to infinity or 0. If
+    `rounds` is False, a float64 of at least 2**24 must not be rounded. A bool is not a number.
 
     >>> find_misfits(Ragged.from_arrow(pa.array([[1, 2**31]]))[0], "int32")[0].reason
     'position 1: 2147483648 does not fit int32; use dtype int64'
@@ -177,7 +177,7 @@ def find_misfits(ragged: Ragged, dtype: str, rounds: bool = True) -> list[Fault]
 
 
 def _misfits(values: npt.NDArray[Any], target: np.dtype[Any], rounds: bool) -> Flags | None:
-    """Flag the numbers that a cast to `target` would change by more than rounding. None if there are none."""
+    """Return flags of the numbers that a cast to `target` changes by more than rounding; None if none."""
     if (values.dtype.kind == "f") == (target.kind == "f") and np.can_cast(values.dtype, target):
         return None
     low, high = values.min(), values.max()

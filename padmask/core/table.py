@@ -29,7 +29,7 @@ from padmask.spec.pad import MaskSpec, PadSpec
 
 @dataclass(frozen=True)
 class ColumnGroup:
-    """Columns that are padded together: they have the same lengths, the same maxlen and one mask.
+    """Columns that are padded together. They have the same lengths, the same maxlen and one mask.
 
     Args:
         columns: columns to pad. The lengths of the first column determine the mask.
@@ -70,7 +70,7 @@ def _unequal(row: int, first: str, rows: Ragged, other: str, others: Ragged) -> 
     return Fault(
         row,
         f"column {other!r} has {others.lengths[row]} tokens, but {first!r} has {rows.lengths[row]}; to leave "
-        f"{other!r} unchanged, use -c {first}; to pad {other!r} to a separate length, use --own-length "
+        f"{other!r} unchanged, use -c {first}; to pad {other!r} to its own length, use --own-length "
         f"{other}",
         options=("columns", "own_lengths"),
     )
@@ -123,7 +123,7 @@ def pad_rows(
 def replace_columns(
     batch: pa.RecordBatch, arrays: Mapping[str, pa.Array], without: Collection[str] = ()
 ) -> pa.RecordBatch:
-    """Replace columns by name, append columns with new names, and leave out the columns in `without`."""
+    """Replace columns by name, append columns with new names, and omit the columns in `without`."""
     schema = batch.schema
     names = schema.names
     # A mapping by name would lose one of two columns with the same name.

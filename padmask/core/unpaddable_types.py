@@ -51,7 +51,7 @@ def refuse_struct_field(schema: pa.Schema, name: str) -> None:
 
 
 def describe_other_types(schema: pa.Schema) -> str:
-    """Return a sentence about the columns that are not padded because of their types; empty without one.
+    """Describe columns that cannot be padded because of their types; an empty string if there are none.
 
     >>> describe_other_types(pa.schema([("deep", pa.list_(pa.list_(pa.list_(pa.int32()))))]))[:60]
     " 'deep' has the type list<item: list<item: list<item: int32>"

@@ -1,8 +1,8 @@
 """Split long rows into windows that may overlap.
 
-The windows are those of Hugging Face's fast tokenizers (`return_overflowing_tokens=True`), where `stride` is
-the overlap. With `truncating="pre"`, the tokenizers return the windows in reverse order; here, windows are in
-the order of the row.
+The windows are those of Hugging Face's fast tokenizers (`return_overflowing_tokens=True`). In these
+tokenizers, the overlap is called `stride`, and with `truncating="pre"` the windows are in reverse order.
+Here, the windows are always in the order of the row.
 """
 
 from __future__ import annotations
@@ -25,10 +25,10 @@ def plan_windows(
 ) -> Segments:
     """Return segments that split each row longer than `maxlen` into windows, and pad the windows.
 
-    Each window contains the kept ends of its row. The other tokens of a window start
-    `maxlen - first - last - overlap` tokens after those of the window before. The last window ends at the end
-    of the row. With `truncating="pre"`, the first window starts at the start of the row instead, and the
-    windows are aligned to the end.
+    Each window contains the kept ends of its row. The other tokens of a window start `maxlen - first - last
+    - overlap` tokens after those of the window before. The last window ends at the end of the row. With
+    `truncating="pre"`, the windows are aligned to the end of the row, and only the first window starts at
+    the start of the row.
 
     >>> ends = Ends.constant(0, 0, 1)
     >>> segments = plan_windows(np.array([10]), 4, ends, 2, padding="post", truncating="post")
@@ -41,7 +41,7 @@ def plan_windows(
         ends: numbers of tokens to keep. For longer rows, first + last + `overlap` is less than `maxlen`.
         overlap: number of tokens, in addition to the kept ends, that a window repeats from the window before.
         padding: side of the padding.
-        truncating: `"post"` for windows aligned to the start of the row, `"pre"` for its end.
+        truncating: `"post"` aligns windows to the start of the row, `"pre"` aligns windows to its end.
     """
     numbers = count_windows(lengths, maxlen, ends, overlap)
     sources = np.repeat(np.arange(len(lengths)), numbers)
@@ -76,7 +76,7 @@ def count_windows(lengths: Positions, maxlen: int, ends: Ends, overlap: int) -> 
 
 
 def repeated_mask(segments: Segments) -> Mask:
-    """Return which tokens an earlier or later window of the same row contributes: bool, shape (rows, maxlen).
+    """Return flags of the tokens that count in another window of the same row: bool, shape (rows, maxlen).
 
     A token of several windows counts in the first of them. The kept tokens at the end of a row count in the
     last window.
@@ -126,7 +126,7 @@ def check_window_names(names: Collection[str], spec: PadSpec, mask: MaskSpec) ->
         mask: the new mask and length columns.
 
     Raises:
-        SpecError: the input or the mask has one of these names.
+        SpecError: an input column or a new column has the name of such a column.
     """
     for name in WINDOW_COLUMNS if spec.windows is not None else ():
         if name in names:

@@ -24,7 +24,7 @@ _COLUMNS = {
 
 
 def input_format(source: Source, asked: str | None) -> FormatTraits:
-    """Return the requested format of an input. By default, detect it from the suffix or the first bytes.
+    """Return the format of an input: the requested format, else that of the suffix or the first bytes.
 
     Raises:
         SpecError: padmask can write the format, but not read it.
@@ -37,7 +37,7 @@ def input_format(source: Source, asked: str | None) -> FormatTraits:
 
 
 def output_format(path: str, asked: str | None) -> FormatTraits:
-    """Return the format of an output, according to its suffix or the requested format.
+    """Return the requested format of an output, or the format of its suffix.
 
     The default for pipes is JSON Lines.
 
@@ -116,7 +116,7 @@ def other_formats(values: pa.Array) -> str:
     """
     typed_first = sorted(FORMATS.values(), key=lambda traits: traits.is_text)
     able = [traits.title for traits in typed_first if traits.holds and _load(traits.holds)(values)]
-    return f"Write {join_or(able)}." if able else "Convert the column, or leave the column out."
+    return f"Write {join_or(able)}." if able else "Convert the column or remove it."
 
 
 def _load(address: str | None) -> Any:

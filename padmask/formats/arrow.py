@@ -5,7 +5,7 @@ from __future__ import annotations
 import errno
 import re
 import struct
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any, BinaryIO
@@ -19,7 +19,9 @@ from padmask.core.arrow_lists import take_rows
 from padmask.core.metadata import METADATA_KEY, Described, read_descriptions
 from padmask.errors import AccessError, DataError, OutputError, PaddedError, UnreadableError, UnsupportedError
 from padmask.formats import other_formats
+from padmask.formats.arrow_pieces import LARGE_BODY, find_large_batch
 from padmask.formats.contract import Batch, Chunk, Layout, Wanted, WriterOptions
+from padmask.formats.flatbuffer import FlatTable
 from padmask.formats.plain_dictionaries import as_type, of_lists, plain_schema, plain_type
 from padmask.formats.row_sizes import slices
 from padmask.spec.formats import DEFAULT_FORMAT
@@ -56,7 +58,8 @@ def arrow_errors(source: Source, kind: str) -> Iterator[None]:
         remedy = "Check that the file is complete."
         if start.lstrip()[:1] == b"{":
             text = DEFAULT_FORMAT
-            remedy = f"If the file is {text.title}, rename it, or use --input-format {text.name}."
+            ways = f"use the suffix {text.suffixes[0]} or --input-format {text.name}"
+            remedy = f"If the file is {text.title}, {ways}."
         raise other or kind_of_error(
             f"{source.name}: not a readable {kind}: {short_arrow_error(error)}. {remedy}",
             options=["input_format"],
@@ -64,7 +67,7 @@ def arrow_errors(source: Source, kind: str) -> Iterator[None]:
 
 
 def _first_bytes(source: Source) -> bytes:
-    """Return the first bytes of a file; none if the file cannot be read."""
+    """Return the first bytes of a file; an empty bytes object if the file cannot be read."""
     try:
         return source.first_bytes()
     except AccessError:
@@ -91,7 +94,7 @@ def short_arrow_error(error: Exception) -> str:
 
 
 def check_batch(batch: pa.RecordBatch) -> None:
-    """Raise an Arrow error if a batch is corrupt, because reading it could crash the process."""
+    """Raise an Arrow error if a batch is corrupt. A corrupt batch could crash the process."""
     for field, column in zip(batch.schema, batch.columns, strict=True):
         try:
             column.validate(full=True)
@@ -100,7 +103,7 @@ def check_batch(batch: pa.RecordBatch) -> None:
 
 
 def checked_schema(schema: pa.Schema) -> pa.Schema:
-    """Check that the names in a schema can be decoded and its types are supported, and return the schema."""
+    """Return the schema. Raise an error if its names cannot be decoded or its types are not supported."""
     _ = schema.names
     for field in schema:
         try:
@@ -116,42 +119,45 @@ def file_bounds(raw: Any) -> tuple[int, int]:
     """Return two offsets in an IPC file: the end of the last message, and the start of the footer.
 
     The footer is a flatbuffer, and pyarrow does not expose its blocks:
-    https://arrow.apache.org/docs/format/Columnar.html#ipc-file-format. Polars writes dictionaries after the
-    batches that use them.
+    https://arrow.apache.org/docs/format/Columnar.html#ipc-file-format. The last message may be a dictionary,
+    because Polars writes dictionaries after the batches that use them.
 
     Args:
         raw: a file that pyarrow can open.
     """
+    footer, start = _read_footer(raw)
+    ends = [sum(block) for kind in (_DICTIONARIES, _RECORD_BATCHES) for block in _blocks(footer, kind)]
+    return max(ends, default=_schema_end(raw)), start
+
+
+def batch_blocks(raw: Any) -> list[tuple[int, ...]]:
+    """Return the position, the size of the metadata and the size of the body of each batch of an IPC file."""
+    return _blocks(_read_footer(raw)[0], _RECORD_BATCHES)
+
+
+def _read_footer(raw: Any) -> tuple[bytes, int]:
+    """Return the footer of an IPC file and its position."""
     size = raw.size()
     raw.seek(size - 10)
-    footer = size - 10 - int.from_bytes(raw.read(4), "little")
-    raw.seek(footer)
-    data = bytes(raw.read(size - 10 - footer))
-    ends = [end for field in (_DICTIONARIES, _RECORD_BATCHES) for end in _block_ends(data, field)]
-    return max(ends, default=_schema_end(raw)), footer
+    start = size - 10 - int.from_bytes(raw.read(4), "little")
+    raw.seek(start)
+    return bytes(raw.read(size - 10 - start)), start
 
 
 # Field numbers in the flatbuffer table of the footer.
 _DICTIONARIES, _RECORD_BATCHES = 2, 3
 
 
-def _block_ends(footer: bytes, field: int) -> list[int]:
-    """Return the end offset of each message that a footer field lists."""
-    table = int.from_bytes(footer[:4], "little")
-    vtable = table - int.from_bytes(footer[table : table + 4], "little", signed=True)
-    slot = 4 + 2 * field
-    known = slot < int.from_bytes(footer[vtable : vtable + 2], "little")
-    offset = int.from_bytes(footer[vtable + slot : vtable + slot + 2], "little") if known else 0
-    if offset == 0:
-        return []
-    vector = table + offset + int.from_bytes(footer[table + offset : table + offset + 4], "little")
-    blocks = 24 * int.from_bytes(footer[vector : vector + 4], "little")
-    listed = struct.iter_unpack("<qi4xq", footer[vector + 4 :][:blocks])
-    return [start + length + body for start, length, body in listed]
+def _blocks(footer: bytes, field: int) -> list[tuple[int, ...]]:
+    """Return the position, the size of the metadata and the size of the body of the messages in a field."""
+    try:
+        return FlatTable.root(footer).structs(field, "qi4xq")
+    except struct.error:
+        raise pa.ArrowInvalid("the footer is not valid") from None
 
 
 def _schema_end(raw: Any) -> int:
-    """Return the end offset of the schema message, which follows the magic bytes and the message length."""
+    """Return the end offset of the schema message. It starts after the magic bytes and the message length."""
     raw.seek(8)
     mark, length = raw.read(4), raw.read(4)
     if mark == END_MARK[:4]:
@@ -160,7 +166,7 @@ def _schema_end(raw: Any) -> int:
 
 
 class ArrowReader:
-    """Reader for an IPC file, or for one or more concatenated IPC streams."""
+    """Reader for an IPC file or for concatenated IPC streams."""
 
     def __init__(self, source: Source, batch_rows: int | None = None) -> None:
         self._source = source
@@ -188,35 +194,80 @@ class ArrowReader:
         with arrow_errors(self._source, "Arrow file"):
             raw = self._source.open_arrow()
         with raw:
-            for batch in self._batches(raw):
-                for data, _ in slices(batch, batch.num_rows, SLICE_VALUES):
-                    yield Chunk(self._source.name, first, data, raw.tell())
-                    first += data.num_rows
+            names = None if wanted.others is not None else wanted.sequences.names
+            for batch, position in self._batches(raw, names):
+                yield from self._chunks_of(batch, first, position)
+                first += batch.num_rows
+                # Free the batch before the next batch is read.
+                del batch
 
-    def _batches(self, raw: Any) -> Iterator[pa.RecordBatch]:
+    def _chunks_of(self, batch: pa.RecordBatch, first: int, position: int) -> Iterator[Chunk]:
+        for data, _ in slices(batch, batch.num_rows, SLICE_VALUES):
+            yield Chunk(self._source.name, first, data, position)
+            first += data.num_rows
+
+    def _batches(self, raw: Any, names: Collection[str] | None) -> Iterator[tuple[pa.RecordBatch, int]]:
+        """Yield record batches, each with the position up to which the file was read.
+
+        Args:
+            raw: file that pyarrow opened.
+            names: names of the columns to read. If None, all columns are read. Small batches always have all
+                columns.
+        """
         first = self.schema()
         with arrow_errors(self._source, "Arrow file"):
             reader = self._open(raw)
             if self._is_file:
                 self._refuse_unlisted_bytes(raw)
         if self._is_file:
-            yield from self._checked(map(reader.get_batch, range(reader.num_record_batches)))
+            yield from self._checked(self._file_batches(raw, reader, names))
             return
         while True:
-            yield from self._checked(iter(reader))
+            yield from self._checked(self._stream_batches(raw, reader, names))
             begin = raw.tell()
             if begin >= raw.size():
                 return
             reader = self._next_stream(raw, begin, first)
 
-    def _checked(self, batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+    def _file_batches(
+        self, raw: Any, reader: Any, names: Collection[str] | None
+    ) -> Iterator[tuple[pa.RecordBatch, int]]:
+        for number, (start, metadata, body) in enumerate(batch_blocks(raw)):
+            is_large = body >= LARGE_BODY and self._source.url is None
+            large = find_large_batch(raw, start, reader.schema, names) if is_large else None
+            if large is not None:
+                yield from large.pieces()
+            else:
+                yield reader.get_batch(number), start + metadata + body
+
+    def _stream_batches(
+        self, raw: Any, reader: Any, names: Collection[str] | None
+    ) -> Iterator[tuple[pa.RecordBatch, int]]:
+        while True:
+            start = raw.tell()
+            large = None
+            if self._source.url is None:
+                large = find_large_batch(raw, start, reader.schema, names)
+                raw.seek(start)
+            if large is not None:
+                yield from large.pieces()
+                raw.seek(large.end)
+                continue
+            batch = next(reader, None)
+            if batch is None:
+                return
+            yield batch, raw.tell()
+            del batch
+
+    def _checked(self, batches: Iterator[tuple[pa.RecordBatch, int]]) -> Iterator[tuple[pa.RecordBatch, int]]:
         while True:
             with arrow_errors(self._source, "Arrow file"):
-                batch = next(batches, None)
-                if batch is None:
+                found = next(batches, None)
+                if found is None:
                     return
-                check_batch(batch)
-            yield batch
+                check_batch(found[0])
+            yield found
+            del found
 
     def _next_stream(self, raw: Any, begin: int, first: pa.Schema) -> Any:
         """Open the stream that follows another stream in the same file.
@@ -245,7 +296,7 @@ class ArrowReader:
         return reader
 
     def _refuse_unlisted_bytes(self, raw: Any) -> None:
-        """Raise an error if the file contains data that the footer does not list, such as an appended file.
+        """Raise an error if the file contains data that its footer does not list, such as an appended file.
 
         Raises:
             UnreadableError: the file contains such data, so rows would be missing.
@@ -260,7 +311,7 @@ class ArrowReader:
             )
 
     def lacks_end(self) -> bool:
-        """Return whether a stream has no end-of-stream marker. Files without this marker cannot be read."""
+        """Return whether a stream has no end-of-stream marker. Return False for a file with a footer."""
         if self._is_file:
             return False
         with self._source.open_arrow() as raw, arrow_errors(self._source, "Arrow file"):
@@ -276,7 +327,7 @@ class ArrowReader:
 
 
 def _padding_of(schema: pa.Schema) -> list[Described] | bytes | None:
-    """Return the padding metadata in a schema, as raw bytes if padmask cannot parse the metadata."""
+    """Return the padding metadata in a schema. If padmask cannot parse them, return the raw bytes."""
     try:
         return read_descriptions(schema.metadata)
     except DataError:
@@ -291,7 +342,7 @@ def cut_batch(chunk: Chunk, rows: int) -> tuple[Chunk, int]:
 
 
 def select_columns(chunk: Chunk, wanted: Wanted) -> Batch:
-    """Return the rows of a chunk with the requested columns, without columns that the input does not have."""
+    """Return the rows of a chunk with the requested columns. Omit columns that the input does not have."""
     data: pa.RecordBatch = chunk.data
     numbers = np.arange(chunk.first, chunk.first + data.num_rows)
     if wanted.others is None:
@@ -359,10 +410,10 @@ def fits_arrow(values: pa.Array) -> bool:
 
 
 def _compact(table: pa.Table) -> pa.Table:
-    """Copy a table to one chunk per column, so that the output bytes depend only on the rows.
+    """Copy a table to one chunk per column. The output bytes then depend only on the rows.
 
-    Without the copy, the record batches would depend on the read size. The last byte of a sliced bitmap would
-    contain bits of the next rows, and null slots would contain arbitrary values.
+    Without the copy, the record batches depend on the read size. The last byte of a sliced bitmap contains
+    bits of the next rows, and null slots contain arbitrary values.
     """
     columns = [pa.concat_arrays([*column.chunks, pa.nulls(0, column.type)]) for column in table.columns]
     rows = np.arange(table.num_rows)
@@ -396,7 +447,7 @@ class _Dictionaries:
 
 
 class RowGroups:
-    """Converter from batches of any size to row groups with a fixed number of rows.
+    """A converter from batches of any size to row groups with a fixed number of rows.
 
     A row group has fewer rows if their text is long. The row groups do not depend on the batch size.
     """
@@ -428,7 +479,7 @@ class RowGroups:
             self._pending, self._count, self._bytes = [], 0, 0
 
     def _join(self, batches: Sequence[pa.RecordBatch]) -> pa.Table:
-        """Join batches to one row group, and remove text that only views in other row groups refer to."""
+        """Join batches to one row group. Remove text to which only views in other row groups refer."""
         table = pa.Table.from_batches(batches, schema=self._schema)
         for i in self._views:
             field = self._schema.field(i)
@@ -437,7 +488,7 @@ class RowGroups:
         return table
 
     def _missing_rows(self, sizes: npt.NDArray[np.int64]) -> int:
-        """Return the number of rows with these sizes that complete the group; 0 if there are too few rows."""
+        """Return the number of rows that complete the row group; 0 if there are too few rows."""
         full = np.flatnonzero(self._bytes + np.cumsum(sizes) >= GROUP_BYTES)
         rows = min(self._rows - self._count, int(full[0]) + 1 if len(full) else len(sizes) + 1)
         return rows if rows <= len(sizes) else 0
@@ -452,7 +503,7 @@ class RowGroups:
 
 
 def _offsets(texts: pa.Array) -> npt.NDArray[np.int64]:
-    """Return the offsets of a string or binary array, without pyarrow.compute, whose import takes 30 ms."""
+    """Return the offsets of a string or binary array without pyarrow.compute, which takes 30 ms to import."""
     if not len(texts):
         return np.zeros(1, dtype=np.int64)
     large = pat.is_large_string(texts.type) or pat.is_large_binary(texts.type)

@@ -60,7 +60,7 @@ class Batch:
         return Place(self.source, self.unit, int(self.numbers[row]))
 
     def select(self, rows: npt.NDArray[np.int64]) -> Batch:
-        """Return the rows at these indices, without faults."""
+        """Return the rows at the given indices, without faults."""
         return Batch(
             select_rows(self.columns, rows),
             self.source,
@@ -71,7 +71,7 @@ class Batch:
         )
 
     def repeat(self, rows: npt.NDArray[np.int64]) -> Batch:
-        """Return the rows at these indices. An index may occur several times."""
+        """Return the rows at the given indices. An index may occur several times."""
         chosen = self.select(rows)
         # The writer of JSON Lines changes the dicts.
         return replace(chosen, objects=None if chosen.objects is None else list(map(dict, chosen.objects)))
@@ -119,8 +119,8 @@ class Wanted:
 
     Args:
         sequences: the sequence columns, with their list types.
-        others: all columns in order, with the types of the columns that are not sequences. If None, these
-            columns are omitted; in JSON Lines, they stay text.
+        others: all columns in order, with the types of the columns that are not sequences. If None, the
+            columns that are not sequences are omitted. In JSON Lines, they stay text.
         dtype_requested: names of columns with a requested dtype. In JSON Lines, their integers may be
             written as floats such as 1.0, and their floats may be rounded to the dtype.
         optional: names of sequence columns that may be null or missing.
@@ -146,10 +146,10 @@ class Reader(Protocol):
     """A reader for one input. The constructor arguments are a `Source` and the number of rows per batch."""
 
     def schema(self) -> pa.Schema:
-        """Return the columns of the input; for JSON Lines, the columns of the first rows."""
+        """Return the columns of the input. For JSON Lines, return the columns of the first rows."""
 
     def look(self, wanted: Wanted) -> Iterator[Batch]:
-        """Yield rows from the start. If the input is a pipe, `chunks` later returns these rows again."""
+        """Yield rows from the start. `chunks` later returns these rows again, even for a pipe."""
 
     def chunks(self, wanted: Wanted) -> Iterator[Chunk]:
         """Split the input into chunks, in order. Only this method reads the input."""
@@ -161,22 +161,22 @@ class Reader(Protocol):
         """Return at most the first `rows` rows of a chunk, and the number of returned rows."""
 
     def lacks_end(self) -> bool:
-        """Return whether the input is readable, but has no end-of-stream marker."""
+        """Return whether the input is readable but has no end-of-stream marker."""
 
 
 class InputColumns(Protocol):
     """The combined columns of several inputs that have the same format."""
 
     def schema(self) -> pa.Schema:
-        """Return the columns of the dataset. The dataset may have inputs that are not included here."""
+        """Return the columns of the dataset. The dataset may have more inputs than this object."""
 
     def typed_schemas(self) -> Mapping[str, pa.Schema]:
-        """Return the columns of each input, by input name; empty for JSON Lines, which has no types."""
+        """Return the columns of each input, by input name. Return an empty mapping for JSON Lines."""
 
     def sequence_types(
         self, names: Sequence[str], kinds: Mapping[str, Kind], look: Callable[[Wanted], Iterator[Batch]]
     ) -> pa.Schema:
-        """Return the list types of columns. `kinds` has the requested kinds of token; `look` yields rows."""
+        """Return the list types of columns. `kinds` has the requested kinds of token. `look` yields rows."""
 
     def align(self, batch: Batch, wanted: Wanted) -> Batch:
         """Convert a batch of one input to the columns of the dataset."""
@@ -191,9 +191,9 @@ class Layout:
 
     Args:
         schema: schema of the output.
-        shapes: shape of a row, by column name, for columns whose rows all have the same shape.
+        shapes: shape of a row by column name, only for columns whose rows all have one shape.
         group_rows: number of rows in a row group or record batch.
-        copies: for npz, additional names of columns, each with the name of the column to copy.
+        copies: for npz, names of additional columns, each with the name of the column to copy.
         ragged: names of sequence columns whose rows have different lengths.
         name: name of the output, for messages.
     """
@@ -228,7 +228,7 @@ class Writer(Protocol):
         """Encode rows for `append`. This is a pure function that any thread may call."""
 
     def append(self, encoded: Any) -> None:
-        """Write the result of `encode`. The calls are in row order."""
+        """Write the result of `encode`. Calls must be in row order."""
 
     def finish(self) -> None:
         """Write the end of the file."""

@@ -1,4 +1,4 @@
-"""The inputs of a run, which have the same format and are read one after another: `Dataset`."""
+"""`Dataset`: the inputs of a run. They have the same format and are read one after another."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from padmask.storage.source import Source, sources_of
 
 
 def _fault_of(reader: Reader) -> UnreadableError | None:
-    """Read the columns of an input. Return the error if they cannot be read, otherwise None."""
+    """Read the columns of an input. Return the error if this fails, else None."""
     try:
         reader.schema()
     except UnreadableError as error:
@@ -32,14 +32,14 @@ def _fault_of(reader: Reader) -> UnreadableError | None:
 
 
 class Dataset:
-    """The inputs of a run, which have the same format.
+    """The inputs of a run. They have the same format.
 
     Args:
         sources: the inputs, in the order in which they are read.
         format_: format of all inputs. If None, the format is detected.
         batch_rows: number of rows to read at a time, for Parquet. If None, a default is used.
         schema: columns of the dataset, if the inputs are only a part of it; otherwise None.
-        notes: notes for the user about files that are not read.
+        notes: notes for the user, such as names of files that are not read.
 
     Raises:
         DataError: an input cannot be read, or the columns of the inputs have no common types.
@@ -92,7 +92,7 @@ class Dataset:
 
     @property
     def unlisted_files(self) -> list[str]:
-        """Names of the inputs that are in a padded folder, but not in its manifest."""
+        """Names of the inputs that are in a padded folder but not in its manifest."""
         return [source.name for source in self._sources if source.unlisted]
 
     @property
@@ -107,7 +107,7 @@ class Dataset:
         return None if None in sizes else sum(size or 0 for size in sizes)
 
     def spool(self, limit: int | None = None) -> None:
-        """Copy pipes to temporary files, so that the rows, or the first `limit` rows, can be read again."""
+        """Copy pipes to temporary files so that their first `limit` rows, or all rows, can be read again."""
         for source in self._sources:
             source.spool(limit)
 
@@ -116,7 +116,7 @@ class Dataset:
             source.close()
 
     def is_input(self, file: os.stat_result) -> bool:
-        """Return whether the file with this status is one of the inputs."""
+        """Return whether a file, given its status, is one of the inputs."""
         local = (
             found
             for source, found in zip(self._sources, self._found, strict=True)
@@ -126,11 +126,11 @@ class Dataset:
 
     @contextmanager
     def unchanged(self) -> Iterator[None]:
-        """Check at the end of the `with` block that no input changed, so that all passes read the same rows.
+        """Check at the end of the `with` block that no input changed. All passes must read the same rows.
 
         Raises:
-            ChangedError: an input was written, replaced or removed. This error takes precedence over an error
-                in the block, which the change may have caused.
+            ChangedError: an input was written, replaced or removed. This error takes precedence over an
+                error in the block, because the change may have caused that error.
         """
         try:
             yield
@@ -163,7 +163,7 @@ class Dataset:
         """Return the names of the inputs that have no end-of-stream marker.
 
         Args:
-            limit: maximum number of rows to read. Inputs that are not read to the end are not included.
+            limit: maximum number of rows to read. Inputs that are not read to the end are omitted.
         """
         names = [source.name for source in self._sources]
         lacking = [reader.lacks_end() for reader in self._readers]
@@ -172,7 +172,7 @@ class Dataset:
         return [name for name, lacks in zip(names, lacking, strict=False) if lacks]
 
     def _count_ended(self, limit: int) -> int:
-        """Return the number of inputs that are read to the end before the limit of rows is reached."""
+        """Return the number of inputs that are read to the end if at most `limit` rows are read."""
         nothing = Wanted(pa.schema([]))
         for ended, reader in enumerate(self._readers):
             with suppress(UnreadableError):
@@ -216,7 +216,7 @@ class Dataset:
         }
 
     def look(self, wanted: Wanted) -> Iterator[Batch]:
-        """Yield rows from the start. If an input is a pipe, `chunks` later returns these rows again."""
+        """Yield rows from the start. `chunks` later returns these rows again, even for a pipe."""
         for reader in self._readers:
             try:
                 for batch in reader.look(wanted):
@@ -226,12 +226,12 @@ class Dataset:
                     raise
 
     def head(self, wanted: Wanted) -> Batch | None:
-        """Return some of the first rows, at most `HEAD_ROWS`; None if there are no rows."""
+        """Return at most `HEAD_ROWS` of the first rows; None if there are no rows."""
         first = next((batch for batch in self.look(wanted) if len(batch)), None)
         return None if first is None else first.slice(0, min(len(first), HEAD_ROWS))
 
     def starting_with(self, name: str) -> Dataset:
-        """Return a dataset without the inputs before the first input that has a column."""
+        """Return a dataset that starts with the first input that has the column `name`."""
         names = (reader.schema().names for reader in self._readers)
         start = next((i for i, known in enumerate(names) if name in known), 0)
         if start == 0:
@@ -253,7 +253,7 @@ class Dataset:
         return self._columns.sequence_types(names, kinds or {}, self.look)
 
     def chunks(self, wanted: Wanted, limit: int | None = None) -> Iterator[Chunk]:
-        """Split all inputs, or their first `limit` rows, into chunks, in order."""
+        """Split all inputs, or their first `limit` rows, into chunks in order."""
         before = 0
         for source, reader in zip(self._sources, self._readers, strict=True):
             for chunk in reader.chunks(wanted):

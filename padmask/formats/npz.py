@@ -1,4 +1,4 @@
-"""Write NumPy npz archives: padded columns, mask and lengths as plain arrays.
+"""Write NumPy npz archives with the padded columns, the mask and the lengths as plain arrays.
 
 The writer first writes each array to a temporary file, because an archive is written one array at a time.
 Strings become fixed-width text, so that reading the arrays does not require pickle.
@@ -26,7 +26,7 @@ _COPY_BYTES = 1 << 20
 
 @dataclass
 class _Member:
-    """An incomplete array. Its rows are in a temporary file, in blocks that may have different dtypes."""
+    """An incomplete array. A temporary file contains its rows, in blocks that may have different dtypes."""
 
     file: IO[bytes]
     blocks: list[tuple[tuple[int, ...], np.dtype[Any]]] = field(default_factory=list)
@@ -38,7 +38,7 @@ class _Member:
         )
 
     def write(self, out: Any) -> None:
-        """Write all rows as one npy array. The width of text is that of the widest block."""
+        """Write all rows as one npy array. Text is as wide as in the widest block."""
         dtype = np.result_type(*(dtype for _, dtype in self.blocks))
         rows = sum(shape[0] for shape, _ in self.blocks)
         header = {"descr": np.lib.format.dtype_to_descr(dtype), "fortran_order": False}

@@ -129,7 +129,7 @@ class ParquetReader:
         return cut_batch(chunk, rows)
 
     def lacks_end(self) -> bool:
-        """Return False, because an incomplete Parquet file cannot be read."""
+        """Return False. An incomplete Parquet file cannot be read at all."""
         return False
 
 
@@ -151,7 +151,7 @@ def _rows_of(file: pq.ParquetFile, begin: int, end: int) -> int:
 
 
 def _check_groups(source: Source, metadata: pq.FileMetaData) -> None:
-    """Raise an error if row groups do not match the footer, because reading them could abort the process."""
+    """Raise an error if row groups do not match the footer. Reading them could abort the process."""
     for i in range(metadata.num_row_groups):
         columns = metadata.row_group(i).num_columns
         if columns != metadata.num_columns:
@@ -246,7 +246,7 @@ def _template(schema: pa.Schema, name: str) -> memoryview:
 
 
 def _encoded(schema: pa.Schema, table: pa.Table | None) -> memoryview:
-    """Return a Parquet file with a table as its only row group. Without a table, it has no row groups.
+    """Return a Parquet file with a table as its only row group. If there is no table, it has no row groups.
 
     Raises:
         ArrowException: Parquet cannot store a type or a value.
@@ -260,7 +260,7 @@ def _encoded(schema: pa.Schema, table: pa.Table | None) -> memoryview:
 
 
 def _refuse_empty_lists(parts: Iterable[pa.Field]) -> None:
-    """Refuse fixed-size lists of size 0 at any depth, which Arrow writes to Parquet but cannot read."""
+    """Raise an error for fixed-size lists of size 0 at any depth. Arrow cannot read such lists again."""
     for field in parts:
         if pa.types.is_fixed_size_list(field.type) and field.type.list_size == 0:
             raise pa.ArrowNotImplementedError("fixed-size lists of size 0 cannot be read again")

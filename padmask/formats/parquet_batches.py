@@ -1,4 +1,4 @@
-"""Read the row groups of a Parquet file in batches of limited size, for rows of any size and order."""
+"""Read the row groups of a Parquet file in batches of limited size, even if row sizes differ widely."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ def _pieces(
 
 
 def _piece_rows(file: pq.ParquetFile, number: int, names: Sequence[str] | None) -> int:
-    """Return the number of rows to decode at a time: a power of 2, chosen from the sizes in the footer."""
+    """Return the number of rows to decode at a time: a power of 2 that depends on the sizes in the footer."""
     low, high = PIECE_ROWS
     # With a broken footer, reading a row raises an error, but reading the counts of a column would abort the
     # process. So look only at the columns that were read.
@@ -74,5 +74,5 @@ def _piece_rows(file: pq.ParquetFile, number: int, names: Sequence[str] | None) 
 
 
 def _is_read(path: str, names: Sequence[str] | None) -> bool:
-    """Return whether the column at a path is one of these columns, or part of one."""
+    """Return whether the column at `path` is one of the columns `names`, or is nested in one of them."""
     return names is None or any(path == name or path.startswith(f"{name}.") for name in names)

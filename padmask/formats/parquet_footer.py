@@ -1,4 +1,4 @@
-"""Join Parquet column chunks, which were encoded in parallel, into one file."""
+"""Join Parquet column chunks into one file. The chunks were encoded in parallel."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _PAGE_STARTS = (9, 10, 11)
 
 @dataclass(frozen=True)
 class Encoded:
-    """One column of a row group, encoded.
+    """An encoded column of a row group.
 
     Args:
         body: bytes of the column chunks.
@@ -57,7 +57,7 @@ def split_file(file: memoryview) -> Encoded:
 
 
 def join_group(columns: Sequence[Encoded], start: int) -> Struct:
-    """Return the RowGroup struct for column chunks that are written consecutively from offset `start` on."""
+    """Return the RowGroup struct for column chunks that are written one after another from offset `start`."""
     offset, chunks = start, []
     for column in columns:
         chunks += [_moved(chunk, offset - len(MAGIC)) for chunk in column.chunks]
@@ -91,7 +91,7 @@ def _items(struct: Struct, field: int) -> list[Any]:
 
 
 def _moved(chunk: Struct, by: int) -> Struct:
-    """Return a ColumnChunk struct with `by` added to its offsets, unless an offset is 0 or missing."""
+    """Add `by` to the offsets in a ColumnChunk struct. Offsets that are 0 or missing do not change."""
     metadata = chunk[_CHUNK_METADATA][1]
     metadata = metadata | {
         field: (_I64, metadata[field][1] + by) for field in _PAGE_STARTS if metadata.get(field, (0, 0))[1]

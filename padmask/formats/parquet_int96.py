@@ -27,7 +27,7 @@ _UTC = pa.timestamp("us", "UTC")
 
 
 def int96_columns(schema: Any) -> dict[str, int]:
-    """Return the names of the columns with INT96 values, each with the number of its INT96 leaves.
+    """Return the number of INT96 leaf columns in each column, by column name.
 
     Args:
         schema: a `pyarrow.parquet.ParquetSchema`.
@@ -82,7 +82,7 @@ def _in_utc(type_: pa.DataType) -> pa.DataType:
 def exact_batches(
     batches: Iterable[pa.RecordBatch], nanoseconds: Iterable[pa.RecordBatch], schema: pa.Schema, name: str
 ) -> Iterator[pa.RecordBatch]:
-    """Yield batches with the time zones of a schema, after a check that microseconds are exact.
+    """Yield batches with the time zones of a schema. Check that the microseconds are exact.
 
     Args:
         batches: rows with INT96 values read as microseconds.
@@ -128,7 +128,7 @@ def _refuse_finer(batch: pa.RecordBatch, nanoseconds: pa.Table, file: str) -> No
 
 
 def _leaves(array: pa.Array) -> Iterator[pa.Array]:
-    """Yield the arrays that contain no other arrays, at all nesting depths."""
+    """Yield the innermost arrays, which contain no other arrays."""
     if pat.is_struct(array.type):
         parts = array.flatten()
     elif pat.is_map(array.type):

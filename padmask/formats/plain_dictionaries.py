@@ -1,4 +1,4 @@
-"""Replace dictionaries that a format cannot store by their values, at any depth of nested columns."""
+"""Replace dictionaries that a format cannot store with their values, at any depth of nested columns."""
 
 from __future__ import annotations
 
@@ -105,7 +105,7 @@ def as_type(array: pa.Array, type_: pa.DataType) -> pa.Array:
 
 
 def _offsets(lists: pa.Array) -> pa.Array:
-    """Return a copy of the offsets, because Arrow does not accept sliced offsets together with a mask."""
+    """Return a copy of the offsets. Arrow does not accept sliced offsets together with a mask."""
     return to_arrow(np.array(to_numpy(lists.offsets)))
 
 
@@ -115,5 +115,5 @@ def _decoded(array: pa.DictionaryArray, type_: pa.DataType) -> pa.Array:
 
 
 def _encoded(array: pa.DictionaryArray) -> pa.DictionaryArray:
-    """Return a dictionary array with null indices in place of nulls in its dictionary."""
+    """Return a dictionary array whose nulls are null indices, not nulls in the dictionary."""
     return dictionary_values(array).dictionary_encode().cast(array.type)

@@ -1,4 +1,4 @@
-"""Split record batches by the number of values in each row, to limit memory use for rows in any order.
+"""Split record batches by the number of values in each row, to limit memory use.
 
 The average number of values is not sufficient, because long rows may follow short rows.
 """
@@ -65,7 +65,7 @@ def _sizes(array: pa.Array) -> Sizes:
 
 
 def _fixed_width(type_: pa.DataType) -> float | None:
-    """Return the number of values in each slot of a type; None if the slots differ.
+    """Return the number of values in each slot of a type; None if the number differs between slots.
 
     >>> _fixed_width(pa.list_(pa.float32(), 3)), _fixed_width(pa.list_(pa.float32()))
     (3.0, None)
@@ -97,7 +97,7 @@ def _list_sizes(array: pa.Array) -> Sizes:
 
 
 def _text_offsets(texts: pa.Array, dtype: npt.DTypeLike) -> npt.NDArray[np.int64]:
-    """Return the offsets of the texts from the buffer, because pyarrow has no method for this."""
+    """Return the offsets of the texts. They come from the buffer, because pyarrow has no method for this."""
     if not len(texts):
         return np.zeros(1, dtype=np.int64)
     offsets = np.frombuffer(texts.buffers()[1], dtype=dtype)
@@ -105,7 +105,7 @@ def _text_offsets(texts: pa.Array, dtype: npt.DTypeLike) -> npt.NDArray[np.int64
 
 
 def cut_points(sizes: Sizes, most_rows: int, most_values: int) -> list[int]:
-    """Return the row numbers at which slices of limited size end. Each slice has at least one row.
+    """Return the row numbers at which slices of limited size end. Every slice has at least one row.
 
     >>> cut_points(np.array([4.0, 4.0, 1.0, 1.0, 1.0]), most_rows=2, most_values=5)
     [1, 3, 5]
@@ -124,7 +124,7 @@ def cut_points(sizes: Sizes, most_rows: int, most_values: int) -> list[int]:
 
 
 def slices(batch: pa.RecordBatch, most_rows: int, most_values: int) -> Iterator[tuple[pa.RecordBatch, float]]:
-    """Yield a batch in slices of limited size, with the number of values in each slice."""
+    """Split a batch into slices of limited size. Yield each slice with its number of values."""
     sizes, start = row_sizes(batch), 0
     for stop in cut_points(sizes, most_rows, most_values):
         yield batch.slice(start, stop - start), float(sizes[start:stop].sum())
@@ -132,7 +132,7 @@ def slices(batch: pa.RecordBatch, most_rows: int, most_values: int) -> Iterator[
 
 
 def regroup(batches: Iterable[pa.RecordBatch], most_rows: int, most_values: int) -> Iterator[pa.RecordBatch]:
-    """Join small batches and split large batches, so that each has about `most_values` values.
+    """Join small batches and split large batches, so that each batch has about `most_values` values.
 
     Args:
         batches: batches with the same columns.

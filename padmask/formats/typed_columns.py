@@ -72,7 +72,7 @@ class TypedColumns:
         return pa.schema([self.schema().field(name) for name in names])
 
     def align(self, batch: Batch, wanted: Wanted) -> Batch:
-        """Convert a batch to the columns of all inputs. Columns that are missing in its input become null."""
+        """Convert a batch to the columns of all inputs. Columns that its input does not have become null."""
         schema = self.schema() if wanted.others is not None else wanted.sequences
         names = batch.columns.schema.names
         if batch.columns.schema.equals(schema) or (self._alone and names == schema.names):
@@ -92,12 +92,12 @@ class TypedColumns:
         return replace(batch, columns=columns, faults=[*batch.faults, *faults])
 
     def complete(self, batch: Batch, wanted: Wanted) -> Batch:
-        """Return the batch unchanged, because `decode` has read all requested columns."""
+        """Return the batch unchanged. `decode` has read all requested columns."""
         return batch
 
 
 def read_schemas(readers: Sequence[Reader]) -> list[pa.Schema]:
-    """Return the columns of each input. Many inputs are read in parallel, because remote storage is slow."""
+    """Return the columns of each input. Inputs are read in parallel, because remote storage is slow."""
     if len(readers) < MANY_INPUTS:
         return [reader.schema() for reader in readers]
     with ThreadPoolExecutor(SCHEMAS_AT_ONCE, "padmask-schema") as pool:

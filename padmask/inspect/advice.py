@@ -113,13 +113,13 @@ class Adviser:
                 return self._cut(p99)
             windows = self._windows(self.basis.round_up(p99.maxlen))
             if longest.places >= 1.5 * windows.places:
-                reason = f"Cutting rows to p99{_of(p99)} would lose {share(p99.lost_share)} of the tokens."
+                reason = f"Truncating rows to p99{_of(p99)} would lose {share(p99.lost_share)} of the tokens."
                 return self._split(windows, reason)
         reason = "At least 1% of the rows have this length."
         if p99.rows_cut:
             saved = share(1 - p99.places / longest.places)
             reason = (
-                f"Cutting rows to p99{_of(p99)} would lose {share(p99.lost_share)} of the tokens and save "
+                f"Truncating rows to p99{_of(p99)} would lose {share(p99.lost_share)} of the tokens and save "
                 f"{saved} of the positions."
             )
         text = f"Pad to the longest row{_of(longest)}. No tokens are lost, but {_padding(longest)}."
@@ -132,7 +132,7 @@ class Adviser:
         name = next(iter(few), asked[-1])
         plan, longest = self.plans[str(name)], self.plans["longest"]
         if plan.lost_share >= LARGE_LOSS:
-            cut = f"would cut {self._rows(plan)} and lose {share(plan.lost_share)} of the tokens"
+            cut = f"would truncate {self._rows(plan)} and lose {share(plan.lost_share)} of the tokens"
             return self._split(self._windows(plan.maxlen), f"{_name(plan)} {cut}.")
         if plan.lost_share > SMALL_LOSS:
             windows = self._windows(plan.maxlen)
@@ -145,18 +145,18 @@ class Adviser:
             details = [f"--maxlen longest{_of(longest)} saves {saved} of the positions."]
         else:
             details = []
-        does = f"cuts no rows, and {_padding(plan)}"
+        does = f"truncates no rows, and {_padding(plan)}"
         if plan.rows_cut:
-            does = f"cuts {self._rows(plan)} and loses {share(plan.lost_share)} of the tokens"
+            does = f"truncates {self._rows(plan)} and loses {share(plan.lost_share)} of the tokens"
         return self._pad(plan, f"{_name(plan)} {does}.", details, name)
 
     def _cut(self, plan: Cost) -> Advice:
         """Recommend a percentile of the lengths."""
         longest = self.plans["longest"]
         text = (
-            f"Cut rows to {plan.name}{_of(plan)}. The output is {longest.places / plan.places:.1f} times "
-            f"smaller than with the longest row ({longest.maxlen:,}). This cuts {self._rows(plan)} and loses "
-            f"{share(plan.lost_share)} of the tokens."
+            f"Truncate rows to {plan.name}{_of(plan)}. The output is {longest.places / plan.places:.1f} "
+            f"times smaller than with the longest row ({longest.maxlen:,}). This truncates "
+            f"{self._rows(plan)} and loses {share(plan.lost_share)} of the tokens."
         )
         return self._pad(plan, text)
 
@@ -167,7 +167,7 @@ class Adviser:
         maxlen = plan.name if maxlen is None else maxlen
         options, details = ["--maxlen", str(maxlen)], list(details)
         if 2 * plan.ends_lost > plan.rows_cut and self.basis.shared is not None:
-            end, rows = self.basis.shared.end, count(plan.ends_lost, "cut row")
+            end, rows = self.basis.shared.end, count(plan.ends_lost, "truncated row")
             token = self.basis.shared.token
             its = "its" if plan.ends_lost == 1 else "their"
             details.append(f"{rows} would lose {its} {end} token {token}; --keep-{end} 1 keeps it.")

@@ -127,7 +127,7 @@ class CostBasis:
     def cost(
         self, name: str, edges: tuple[int, ...], places: int, shapes: int = 1, limit: int | None = None
     ) -> Cost:
-        """Return the cost of a plan that cuts rows to `limit` tokens. If `limit` is None, no row is cut."""
+        """Return the cost of a plan that truncates rows to `limit` tokens; None for no truncation."""
         cut = {} if limit is None else {n: rows for n, rows in self.stats.counts.items() if n > limit}
         lost = sum((length - (limit or 0)) * rows for length, rows in cut.items())
         ends = 0 if limit is None or self.shared is None else self.shared.rows_losing(limit)
@@ -146,7 +146,7 @@ def candidate_costs(basis: CostBasis, asked: Sequence[int | str] = ()) -> list[C
     Args:
         basis: data from which the costs are computed.
         asked: values of maxlen that the user requested. The largest one also limits the lengths of buckets,
-            batches and packed rows. Longer rows are cut.
+            batches and packed rows. Longer rows are truncated.
     """
     if not basis.stats.rows:
         return []
@@ -192,7 +192,7 @@ def windows_cost(basis: CostBasis, maxlen: int, overlap: int) -> Cost:
 
 
 def _clipped(stats: LengthStats, limit: int | None) -> dict[int, int]:
-    """Return the number of rows of each length if rows are cut to `limit` tokens."""
+    """Return the number of rows of each length if rows are truncated to `limit` tokens."""
     clipped: dict[int, int] = {}
     for length, rows in stats.counts.items():
         short = length if limit is None else min(length, limit)
@@ -260,11 +260,11 @@ def best_edges(rows: dict[int, int], count: int) -> tuple[int, ...]:
 def _add_bucket(
     best: npt.NDArray[np.int64], lengths: npt.NDArray[np.int64], before: npt.NDArray[np.int64]
 ) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
-    """Add one bucket to the best buckets so far.
+    """Return the best split of the first n lengths into buckets, with one more bucket, for each n.
 
     Returns:
-        For each n: the fewest positions for the first n lengths, and the index of the length at which the
-        last bucket starts.
+        For each n: the smallest number of output positions for the first n lengths, and the index of the
+            first length in the last bucket.
     """
     size = len(lengths)
     result, split = np.zeros_like(best), np.zeros(size + 1, dtype=np.int64)

@@ -38,9 +38,10 @@ from padmask.storage.inputs import find_inputs
 from padmask.storage.source import sources_of
 from padmask.storage.urls import checked_paths
 from padmask.stream.job import Job, PadRequest
+from padmask.stream.late_fields import late_notes
 from padmask.stream.progress import ProgressCallback
 from padmask.stream.row_sample import Row
-from padmask.verify.data.audit_job import add_file_findings, make_audit_job
+from padmask.verify.data.audit_job import add_file_findings, findings_of, make_audit_job
 from padmask.verify.data.rules import Audit, Finding
 
 
@@ -107,14 +108,15 @@ def inspect_file(  # noqa: PLR0913 - one keyword per option of the command
         # Padded files are read in sequence, because the first rows can determine the side and the pad value.
         # If an input is a pipe, this process reads all files, because a pipe can be read only once.
         has_pipe = any(source.is_pipe for source in sources)
-        if len(sources) > 1 and job.padding is None and files.limit is None and not has_pipe:
+        is_raw = job.padding is None and not job.also
+        if len(sources) > 1 and is_raw and files.limit is None and not has_pipe:
             inspected = inspect_files_separately(request, sources, executor, workers, progress)
             if show.random_rows is None and show.stop:
                 first = replace(request, files=replace(files, limit=show.stop))
                 inspected = replace(inspected, kept=inspect_rows(first, dataset).kept)
         else:
             inspected = inspect_rows(request, dataset, progress)
-        add_file_findings(inspected.audit, dataset, job, files.limit)
+        add_file_findings(inspected.audits, dataset, job, files.limit)
     stats, shown_column, shared = inspected.stats, job.pad.columns[0], None
     token = job.pad.beside.shared.cut_at(spec.truncating)
     if token is not None and job.padding is None:
@@ -146,21 +148,21 @@ def inspect_file(  # noqa: PLR0913 - one keyword per option of the command
         stats,
         [_show(row, job.pad, spec, stats) for row in inspected.shown(show)],
         [*plans, advice.plan] if advice.has_windows and advice.plan else plans,
-        _health(inspected.audit),
+        _health(inspected.audits),
         advice,
         shared,
         show.random_rows is not None,
-        (*dataset.notes, *job.notes),
+        (*dataset.notes, *job.notes, *late_notes(inspected.audits[0].late, "check")),
     )
 
 
-def _health(audit: Audit) -> list[Finding]:
+def _health(audits: Sequence[Audit]) -> list[Finding]:
     """Return the findings, with `stranger-file` as a warning. In `verify`, this rule is an error."""
     return [
         replace(finding, rule=replace(finding.rule, severity="warning"))
         if finding.rule.name == "stranger-file"
         else finding
-        for finding in audit.findings()
+        for finding in findings_of(audits)
     ]
 
 

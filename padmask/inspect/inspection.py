@@ -20,7 +20,7 @@ LENGTH_PERCENTILES = ("90", "95", "99")
 
 @dataclass(frozen=True)
 class ShownRow:
-    """A padded row to show, or a raw row after padding.
+    """A row to show. Rows of raw input are padded first.
 
     Args:
         row: number of the row in the input, from 0.

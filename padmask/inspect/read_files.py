@@ -31,7 +31,7 @@ from padmask.stream.row_sample import (
     pick_range,
 )
 from padmask.stream.run import open_reading
-from padmask.verify.data.audit_job import AuditJob, audit_rows, open_audit
+from padmask.verify.data.audit_job import AuditJob, audit_rows, open_audits
 from padmask.verify.data.rules import Audit
 
 
@@ -60,14 +60,14 @@ class InspectedRows:
 
     Args:
         stats: number of rows of each length.
-        audit: violations of the data rules.
+        audits: violations of the data rules, for each group of columns.
         kept: rows that may be shown, each with a random key. `shown` uses the keys to choose a random sample.
         ends: lengths of the raw rows that have the shared token at the end that truncation removes.
         width: number of positions in the first row of padded input; None for raw input.
     """
 
     stats: LengthStats
-    audit: Audit
+    audits: Sequence[Audit]
     kept: Sequence[KeptRow]
     ends: LengthStats = field(default_factory=LengthStats)
     width: int | None = None
@@ -75,10 +75,11 @@ class InspectedRows:
     def __add__(self, later: InspectedRows) -> InspectedRows:
         before = self.stats.rows
         moved = [replace(kept, row=replace(kept.row, number=kept.row.number + before)) for kept in later.kept]
-        audit = self.audit.copy()
-        audit.join(later.audit)
+        audits = [audit.copy() for audit in self.audits]
+        for audit, others in zip(audits, later.audits, strict=True):
+            audit.join(others)
         ends = self.ends + later.ends
-        return InspectedRows(self.stats + later.stats, audit, [*self.kept, *moved], ends, self.width)
+        return InspectedRows(self.stats + later.stats, audits, [*self.kept, *moved], ends, self.width)
 
     def shown(self, show: ShowSpec) -> list[Row]:
         """Return the rows to show, in the order of the input."""
@@ -89,13 +90,13 @@ def inspect_rows(
     request: InspectRequest, dataset: Dataset, progress: ProgressCallback | None = None
 ) -> InspectedRows:
     """Read a dataset, check its rows against the rules, and sample the rows to show."""
-    job, lengths, audit = request.job, LengthCounter(), open_audit(request.job)
+    job, lengths, audits = request.job, LengthCounter(), open_audits(request.job)
     column, side, ends, width = job.pad.columns[0].name, job.pad.spec.truncating, LengthCounter(), None
     token = job.pad.beside.shared.cut_at(side)
     sampler = RowSampler([_pick_shown(request.show)])
     with (
         open_reading(dataset, request.files, progress) as reading,
-        closing(audit_rows(reading, "measuring", job, audit)) as batches,
+        closing(audit_rows(reading, "measuring", job, audits)) as batches,
     ):
         for batch in batches:
             if token is not None and column in batch.tokens:
@@ -104,7 +105,7 @@ def inspect_rows(
                 width = len(batch.row_at(0, 0).values[column])
             sampler.take(batch.lengths, batch.row_at, lengths.rows)
             lengths.add(batch.lengths)
-    return InspectedRows(lengths.stats(), audit, sampler.kept[0], ends.stats(), width)
+    return InspectedRows(lengths.stats(), audits, sampler.kept[0], ends.stats(), width)
 
 
 def _pick_shown(show: ShowSpec) -> Pick:

@@ -17,7 +17,7 @@ class SharedEnd:
 
     Args:
         token: the token, which more than half of the first rows have at this end.
-        truncating: side on which rows are cut.
+        truncating: side on which rows are truncated.
         lengths: lengths of all rows that have the token at this end.
     """
 
@@ -31,7 +31,7 @@ class SharedEnd:
         return "last" if self.truncating == "post" else "first"
 
     def rows_losing(self, maxlen: int) -> int:
-        """Return the number of rows that lose the token if all rows are cut to `maxlen` tokens."""
+        """Return the number of rows that lose the token if all rows are truncated to `maxlen` tokens."""
         return sum(rows for length, rows in self.lengths.counts.items() if length > maxlen)
 
     def as_dict(self) -> dict[str, Any]:

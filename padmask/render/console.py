@@ -21,7 +21,7 @@ SECONDS_BEFORE_PROGRESS = 0.7
 
 @contextmanager
 def progress_bar() -> Iterator[ProgressCallback]:
-    """Show a progress bar on stderr, and yield the callback that updates the bar."""
+    """Show a progress bar on stderr inside the context. Yield the callback that updates the bar."""
     from rich.console import Console
     from rich.progress import BarColumn, TextColumn, TimeRemainingColumn, TransferSpeedColumn
     from rich.progress import Progress as Bar
@@ -65,7 +65,7 @@ def make_console() -> Console:
 
 
 def recording_console() -> Console:
-    """Return a rich console that prints nothing and records its output with colours, for an export."""
+    """Return a rich console that prints nothing and records its output with colours, for `export`."""
     import io
 
     from rich.console import Console
@@ -88,7 +88,7 @@ def print_notes(notes: Sequence[str], console: Console) -> None:
 
 
 def printable_line(text: str) -> str:
-    """Escape rich's markup and terminal control characters in text from users."""
+    """Escape rich markup and terminal control characters in text from users."""
     from rich.markup import escape
 
     return escape(printable(text))
@@ -100,7 +100,7 @@ def print_line(markup: str, console: Console, style: str | None = None) -> None:
 
 
 def export(console: Console, path: str) -> bytes:
-    """Convert the output of a recording console to SVG, HTML or text, depending on the suffix of the path.
+    """Return the output of a recording console as SVG, HTML or text. The suffix of `path` decides the format.
 
     The SVG does not refer to other files. rich's own template would load fonts from a server.
     """

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 def print_findings(findings: Sequence[Finding], console: Console) -> None:
-    """Print findings as a linter does: one per line, starting with its place, and never wrapped."""
+    """Print findings in the style of a linter: each line starts with the place, and lines are not wrapped."""
     for finding in findings:
         severity = finding.rule.severity
         colour = {"error": "red", "warning": "yellow"}.get(severity, "dim")

@@ -46,7 +46,7 @@ def show_report(report: Report, console: Console) -> None:
 
 
 def show_errors(report: Report, console: Console) -> None:
-    """Print the verdict and the errors of a report that is not ok; print nothing for a report that is ok."""
+    """Print the verdict and the errors of a report. If the report is ok, print nothing."""
     if report.ok:
         return
     _print_verdict(report, console)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from padmask.core.still_padded import StillPadded
 from padmask.errors import count, quoted, share
 from padmask.stream.ledger import Ledger, PadResult, UnpadResult
 
@@ -12,7 +13,7 @@ def summary(result: PadResult, output: str, rejects: str | None = None) -> list[
     Args:
         result: counts of the run.
         output: path of the output, for display.
-        rejects: path of the rejects file; None if there is none.
+        rejects: path of the `--rejects` file. If None, rejected rows are not written.
 
     Returns:
         Lines of text.
@@ -33,7 +34,7 @@ def summary(result: PadResult, output: str, rejects: str | None = None) -> list[
     if ledger.rows_truncated or ledger.tokens_lost:
         lost = ledger.tokens_lost / ledger.tokens_read if ledger.tokens_read else 0.0
         labels = f", {count(ledger.labels_lost, 'label')} lost" if ledger.labels_lost else ""
-        cut = f"{count(ledger.rows_truncated, 'row')} cut; " if ledger.rows_truncated else ""
+        cut = f"{count(ledger.rows_truncated, 'row')} truncated; " if ledger.rows_truncated else ""
         dropped = "" if ledger.rows_truncated else " in dropped rows"
         lines.append(
             f"{cut}{count(ledger.tokens_lost, 'token')} lost{dropped} "
@@ -65,7 +66,7 @@ def unpad_summary(result: UnpadResult, output: str, rejects: str | None = None) 
     Args:
         result: counts of the run.
         output: path of the output, for display.
-        rejects: path of the rejects file; None if there is none.
+        rejects: path of the `--rejects` file. If None, rejected rows are not written.
 
     Returns:
         Lines of text.
@@ -79,11 +80,8 @@ def unpad_summary(result: UnpadResult, output: str, rejects: str | None = None) 
     lines = [line]
     if ledger.rows_used > ledger.rows_written:
         lines.append(f"{count(ledger.rows_used, 'window')} joined to {count(ledger.rows_written, 'row')}")
-    notes = [*result.notes, *_warn_about_no_rows(ledger)]
-    if result.still_padded:
-        names = quoted(result.still_padded)
-        flags = next(iter(result.still_padded.values()))
-        notes.append(f"still padded: {names} (same lengths as {result.columns[0]!r}). To unpad all: {flags}")
+    left = StillPadded(result.still_padded, result.notes) if result.columns else StillPadded()
+    notes = [*_warn_about_no_rows(ledger), *left.warnings(result.columns[0])]
     return [*lines, *_describe_omitted_rows(ledger, rejects), *(f"warning: {note}" for note in notes)]
 
 
@@ -118,8 +116,8 @@ def warnings(result: PadResult) -> list[str]:
         )
     if ledger.rows_empty:
         lines.append(
-            f"{count(ledger.rows_empty, 'row')} without tokens: fully masked rows give NaN in pooling and "
-            "attention layers. To drop empty rows: --empty-rows drop"
+            f"{count(ledger.rows_empty, 'row')} without tokens, which cause NaN in pooling and attention "
+            "layers. To drop empty rows: --empty-rows drop"
         )
     if result.padding == "pre" and ledger.rows_written:
         lines.append(

@@ -72,7 +72,7 @@ class Cluster(Executor):
         sent.add_done_callback(partial(self._handle_outcome, task))
 
     def _handle_outcome(self, task: Task, done: Any) -> None:
-        """Set the result of the caller's future, or run the task again if another task killed its worker."""
+        """Set the result of the caller's future. If another task killed the worker, run the task again."""
         ran_alone = task.alone > 0
         try:
             self._set_outcome(task, done)
@@ -81,7 +81,7 @@ class Cluster(Executor):
                 self._send_next_suspect(task)
 
     def _set_outcome(self, task: Task, done: Any) -> None:
-        """Set the result or the exception of the caller's future. Dask errors become padmask errors."""
+        """Set the result or the exception of the caller's future. Convert Dask errors to padmask errors."""
         with suppress(InvalidStateError):
             try:
                 task.future.set_result(done.result())
@@ -92,7 +92,7 @@ class Cluster(Executor):
                     task.future.set_exception(_as_padmask_error(error))
 
     def _killed_workers(self, task: Task, error: Any) -> bool:
-        """Return whether this task killed its workers. Dask reports all tasks of a dead worker."""
+        """Return whether this task killed its workers. Dask reports all tasks of a dead worker as failed."""
         if task.alone == ALONE or task.future.done() or self._ended.is_set():
             return True
         begun: dict[int, set[str]] = {}
@@ -108,7 +108,7 @@ class Cluster(Executor):
         return len(own) > error.allowed_failures and not shared
 
     def _run_alone(self, task: Task) -> None:
-        """Run a task again as soon as no other such task is running."""
+        """Run a task again. Tasks that may kill a worker run one after another."""
         with self._lock:
             self._suspects.append(task)
             waits = len(self._suspects) > 1
@@ -117,7 +117,7 @@ class Cluster(Executor):
             self._send(task)
 
     def _send_next_suspect(self, task: Task) -> None:
-        """Remove a task from the queue, and run the next task in the queue again."""
+        """Remove a finished task from the queue of suspects, and run the next task in the queue again."""
         with self._lock:
             self._suspects.remove(task)
             following = self._suspects[0] if self._suspects else None
@@ -126,7 +126,7 @@ class Cluster(Executor):
             self._send(following)
 
     def _watch(self) -> None:
-        """Fail all tasks if the cluster has no workers for some time. Dask would wait forever."""
+        """Fail all tasks if the cluster has no workers for some time. Dask itself waits forever."""
         last_seen = monotonic()
         while not self._ended.wait(NO_WORKERS_SECONDS / 10):
             try:
@@ -175,7 +175,7 @@ def open_cluster(address: str, workers: int | None = None) -> Iterator[Executor]
     Args:
         address: address of the scheduler, such as `tcp://scheduler:8786`. `local` starts a cluster that is
             reachable only from this machine.
-        workers: number of workers of a local cluster. If None, one worker per core.
+        workers: number of workers of a local cluster. If None, the number of cores.
 
     Raises:
         MissingExtraError: Dask is not installed.
@@ -207,7 +207,8 @@ def open_cluster(address: str, workers: int | None = None) -> Iterator[Executor]
             # Dask raises TypeError for a TLS address without certificates.
             raise SpecError(
                 f"Dask has no certificates for {address!r}. Set them in the Dask configuration, for example "
-                "with DASK_DISTRIBUTED__COMM__TLS__CA_FILE, __CLIENT__CERT and __CLIENT__KEY."
+                "with DASK_DISTRIBUTED__COMM__TLS__CA_FILE, DASK_DISTRIBUTED__COMM__TLS__CLIENT__CERT and "
+                "DASK_DISTRIBUTED__COMM__TLS__CLIENT__KEY."
             ) from None
         except (OSError, ValueError) as error:
             reason = (str(error).splitlines() or [type(error).__name__])[0].rstrip(".")

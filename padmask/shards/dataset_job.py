@@ -40,12 +40,12 @@ class DatasetJob:
 
     Args:
         identity: fingerprint of the job, for `--resume`.
-        work: the settings that workers receive.
+        work: settings of the job for the workers.
         shards: shards to pad. A shard is an input file, or some row groups of a large Parquet file.
         unreadable: records of skipped files that cannot be opened.
-        typed: whether column types must be found by a pass over all inputs.
+        typed: whether a first pass over all inputs must find the column types.
         source: name of the inputs, for messages.
-        notes: value of the field of `PadResult` with this name.
+        notes: value for `PadResult.notes`.
     """
 
     identity: Fingerprint
@@ -75,7 +75,7 @@ def make_dataset_job(
         shard_bytes: a Parquet file that is larger than this size in bytes is split between its row groups.
 
     Raises:
-        SpecError: an option is not valid, or does not fit the data.
+        SpecError: an option is not valid for the data.
         DataError: an input cannot be read.
         OutputError: an output would replace an input.
     """
@@ -129,7 +129,7 @@ def _make_job(
 
 @contextmanager
 def suggesting_skip(helps: bool) -> Iterator[None]:
-    """Add a suggestion to errors about unreadable files: `--on-error skip`.
+    """Suggest `--on-error skip` in errors about unreadable files inside the context.
 
     Args:
         helps: whether to add the suggestion.
@@ -143,7 +143,7 @@ def suggesting_skip(helps: bool) -> Iterator[None]:
 
 
 def _limit_shards(work: ShardWork, shards: Sequence[Shard], limit: int | None) -> list[Shard]:
-    """Return the shards that contain the first `limit` rows, and set the limit of each shard."""
+    """Return the shards that contain the first `limit` rows. The last of these shards has a row limit."""
     if limit is None:
         return list(shards)
     kept: list[Shard] = []

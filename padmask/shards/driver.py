@@ -1,4 +1,4 @@
-"""Run a dataset job: find the lengths, pad the shards, and move the shards to the output folder.
+"""Run a dataset job: find maxlen, pad the shards, and move the shards to the output folder.
 
 The driver does not process rows. Workers read and write the rows, and return only counts.
 """
@@ -27,10 +27,10 @@ from padmask.stream.plans import choose_plan, positions_in_memory
 
 @dataclass(frozen=True)
 class FinishedDataset:
-    """A dataset that was padded completely.
+    """The result of a dataset job.
 
     Args:
-        plan: length of the output rows.
+        plan: plan of the output rows (maxlen).
         records: records of all shards and of all skipped files.
         decision: which shards of earlier runs this run used.
         deleted: number of files of an earlier dataset that were deleted because no new file replaces them.
@@ -55,7 +55,7 @@ class Driver:
     pool: WorkerPool
 
     def run(self, *, resume: bool, delete: bool) -> FinishedDataset:
-        """Pad the shards that no earlier run padded, and move all shards to the output folder.
+        """Pad the shards that are not padded yet, and move all shards to the output folder.
 
         Args:
             resume: whether to use shards of earlier runs.
@@ -85,12 +85,12 @@ class Driver:
         return FinishedDataset(found.plan, records, decision, deleted)
 
     def _all(self, records: Sequence[ShardRecord], left_out: Sequence[ShardRecord]) -> list[ShardRecord]:
-        """Return all records, including those of skipped files, sorted by index."""
+        """Return the records of all shards and skipped files, sorted by index."""
         by_index = {record.index: record for record in (*records, *left_out, *self.job.unreadable)}
         return [by_index[index] for index in sorted(by_index)]
 
     def _with_max_bytes(self, finished: Sequence[ShardRecord]) -> Driver:
-        """Return a driver with a limit for the size of all shards, including the finished shards."""
+        """Return a driver with a size limit for all shards together, including the finished shards."""
         work = self.job.work
         max_bytes = available_bytes(work.staging.folder.path_of("_"), work.files.max_bytes)
         if max_bytes is not None and work.files.max_bytes is None:
@@ -99,7 +99,7 @@ class Driver:
         return replace(self, job=replace(self.job, work=work))
 
     def _measure(self) -> DatasetPlan:
-        """Find maxlen and the column types in all shards. If requested, skip shards that cannot be read."""
+        """Find maxlen and the column types in all shards. With `--on-error skip`, skip unreadable shards."""
         work, shards, typed = self.job.work, self.job.shards, self.job.typed
         surveys, left_out = SurveySum(), list[ShardRecord]()
         if needs_survey(work.job.spec) or typed:
@@ -173,7 +173,7 @@ class Driver:
             )
 
     def _leave_out(self, shard: Shard, error: Exception, finished: Mapping[int, ShardRecord]) -> ShardRecord:
-        """Return the record of a skipped shard, or raise the error if the run does not skip bad shards.
+        """Return the record of a skipped shard. If the run does not skip bad shards, raise the error.
 
         Raises:
             PadmaskError: the run does not skip bad shards. The message includes the progress of the run.
@@ -189,7 +189,7 @@ class Driver:
 
     @contextmanager
     def _adding_progress_note(self, finished: Mapping[int, ShardRecord]) -> Iterator[None]:
-        """Add a note about the progress to an exception that stops the run, such as KeyboardInterrupt."""
+        """Add a note with the progress to an exception that stops the run, such as KeyboardInterrupt."""
         try:
             yield
         except Exception:
@@ -203,12 +203,12 @@ class Driver:
         if not finished:
             return f"{done}."
         names = join_few([finished[index].name for index in sorted(finished)])
-        condition = ", if no input changes" if self.job.identity.measured else ""
+        condition = "if no input changes" if self.job.identity.measured else ""
         return f"{done} ({names}); --resume keeps them{condition}."
 
 
 class SurveySum:
-    """A running sum of surveys in shard order. Storing all surveys would need gigabytes of memory."""
+    """A running sum of surveys in shard order. A list of all surveys would need gigabytes of memory."""
 
     def __init__(self) -> None:
         self.total: Survey | None = None
@@ -216,7 +216,7 @@ class SurveySum:
         self._next = 0
 
     def add(self, index: int, survey: Survey | None) -> None:
-        """Add the survey of a shard; None for a skipped shard. Surveys may arrive in any order."""
+        """Add the survey of a shard, or None for a skipped shard. Surveys may arrive in any order."""
         self._early[index] = survey
         while self._next in self._early:
             survey = self._early.pop(self._next)

@@ -1,6 +1,7 @@
-"""The fingerprint of a job: all options and inputs that its output depends on.
+"""The fingerprint of a job: all options and inputs that determine its output.
 
-`--resume` continues a run only if its fingerprint is the same. Otherwise it reports the differences.
+`--resume` continues a run only if its fingerprint is the same. Otherwise `--resume` fails and reports the
+differences.
 """
 
 from __future__ import annotations
@@ -29,7 +30,7 @@ WITHOUT_EFFECT = frozenset({"on_error", "rejects", "batch_rows", "threads", "max
 
 @dataclass(frozen=True)
 class Fingerprint:
-    """The options and inputs that the output of a job depends on.
+    """The options and inputs that determine the output of a job.
 
     >>> old = Fingerprint("a1", {"maxlen": "8"}, {"/data/a.jsonl": "1", "/data/b.jsonl": "1"})
     >>> new = Fingerprint("a2", {"maxlen": "9"}, {"/data/a.jsonl": "2", "/data/c.jsonl": "1"})
@@ -40,11 +41,11 @@ class Fingerprint:
     /data/c.jsonl is a new input
 
     Args:
-        name: hash of the options and of the input names. If this hash and the input of a shard are the same,
-            the output of the shard is the same.
+        name: hash of the options and the input names. Two jobs with the same hash write the same shard from
+            the same input file.
         options: options of the job as text, by name.
         inputs: version of each input, by its path or URL without secrets.
-        measured: whether maxlen or column types were found by a pass over all inputs, so that no input may
+        measured: whether a pass over all inputs found maxlen or the column types. If True, no input may
             change.
     """
 
@@ -54,7 +55,7 @@ class Fingerprint:
     measured: bool = False
 
     def list_differences(self, old: Fingerprint) -> list[str]:
-        """Return the differences from an older job, as sentences without a period."""
+        """Describe the differences from an older job, as sentences without a period."""
         differences = [
             f"{name} changed from {old.options.get(name, 'unknown')} to {value}"
             for name, value in self.options.items()
@@ -86,18 +87,18 @@ def fingerprint_job(
 ) -> Fingerprint:
     """Return the fingerprint of a job.
 
-    The fingerprint does not contain the option for bad rows, because this option does not change shards
-    without bad rows.
+    The fingerprint does not include `--on-error`. This option does not change shards without bad rows.
 
     Args:
         shards: shards of the dataset.
         faults: paths of unreadable files that are skipped.
-        found: the schema of the output's other columns, empty for JSON Lines; and the columns and options.
+        found: schema of the output columns that are not padded (empty for JSON Lines), and the job with the
+            columns and options.
         asked: columns and options that the user requested.
         files: formats and limits.
         output_format: format of the output.
         shard_bytes: a Parquet file that is larger than this size in bytes is split.
-        measured: whether maxlen or column types are found by a pass over all inputs.
+        measured: whether a pass over all inputs finds maxlen or the column types.
     """
     files = replace(files, output_format=output_format)
     options = {**describe_request(asked, files), "shard bytes": str(shard_bytes)}
@@ -116,7 +117,7 @@ def fingerprint_job(
 
 
 def describe_request(asked: PadRequest, files: FileOptions) -> dict[str, str]:
-    """Return all options that have an effect on the output, as text, by name.
+    """Return all options that affect the output, as text by name.
 
     Args:
         asked: columns and options that the user requested.

@@ -1,4 +1,4 @@
-"""List an output folder, and check that a run does not replace or delete files of other programs."""
+"""List an output folder, and check that a run does not replace or delete files that it must keep."""
 
 from __future__ import annotations
 
@@ -26,7 +26,8 @@ class FolderListing:
         folder: the output folder.
         files: size of each file in bytes, by relative path.
         manifest: manifest of the padded dataset; None if there is no valid manifest.
-        fault: reason why the manifest cannot be read, as a sentence fragment; empty if it can be read.
+        fault: reason why the manifest cannot be read, as a predicate such as `"cannot be read"`; empty if
+            it is valid.
         replacing: names of data files that an interrupted run moved, or was about to move, to the folder.
     """
 
@@ -48,7 +49,7 @@ class FolderListing:
         return frozenset(name.split("/")[0] for name in self.files if _STAGED.match(name))
 
     def refuse_foreign_data(self, names: Collection[str]) -> None:
-        """Raise an error for data files that padmask did not write, and for files that the run would replace.
+        """Raise an error if the folder contains data files or files named `names` that padmask did not write.
 
         Args:
             names: names of the files that the run writes.
@@ -103,7 +104,7 @@ def list_output(folder: OutputFolder) -> FolderListing:
 
 
 def _parse_names(data: bytes | None) -> frozenset[str]:
-    """Parse the list of files that an interrupted run left; return an empty set if the list is corrupt."""
+    """Parse the list of files that an interrupted run left. Return an empty set if the list is corrupt."""
     try:
         return frozenset(name for name in json.loads(data or b"[]") if isinstance(name, str))
     except (ValueError, TypeError, RecursionError):

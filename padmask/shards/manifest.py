@@ -1,4 +1,4 @@
-"""The manifest of an output folder, which lists each shard with its number of rows and its checksum."""
+"""The manifest of an output folder. It lists each shard with its number of rows and its checksum."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from padmask.storage.folder import OutputFolder
 from padmask.storage.manifest_file import parse_manifest, read_manifest
 from padmask.storage.names import MANIFEST
 from padmask.storage.urls import is_url
-from padmask.stream.ledger import Ledger
+from padmask.stream.ledger import Ledger, PaddedRows
 
 _READ_BYTES = 1 << 20
 
@@ -60,8 +60,9 @@ class ShardRecord:
         ledger: counts of rows and tokens of the shard.
         size: size of the file in bytes.
         sha256: SHA-256 of the file, in hexadecimal.
-        version: text that changes if the input changes.
+        version: version of the input, a text that changes if the input changes.
         fault: reason why the shard was skipped and has no file; empty for a padded shard.
+        late: names of columns with one value per token that have no values in the first rows of the dataset.
     """
 
     index: int
@@ -72,10 +73,11 @@ class ShardRecord:
     sha256: str = ""
     version: str = ""
     fault: str = ""
+    late: tuple[str, ...] = ()
 
     @property
     def rows_refused(self) -> int:
-        """Number of rows that were read and are not in the shard."""
+        """Number of rows that were read but are not in the shard."""
         return self.ledger.rows_dropped + self.ledger.rows_rejected
 
     def as_dict(self) -> dict[str, Any]:
@@ -87,16 +89,12 @@ class ShardRecord:
         """Convert a JSON object to a record.
 
         Raises:
-            ValueError, KeyError, TypeError: the dict is not a valid record.
+            ValueError, KeyError, TypeError: the object is not a valid record.
         """
         own = {name: known[name] for name in (own_field.name for own_field in fields(cls))}
-        counted = dict(known["ledger"])
-        late = tuple(counted.get("late", ()))
-        record = cls(**own | {"ledger": Ledger(**counted | {"late": late})})
-        texts = (record.name, record.source, record.sha256, record.version, record.fault, *late)
-        numbers = asdict(record.ledger)
-        del numbers["late"]
-        counts = (record.index, record.size, *numbers.values())
+        record = cls(**own | {"ledger": Ledger(**known["ledger"]), "late": tuple(known["late"])})
+        texts = (record.name, record.source, record.sha256, record.version, record.fault, *record.late)
+        counts = (record.index, record.size, *asdict(record.ledger).values())
         if not (all(map(_is_text, texts)) and all(map(_is_count, counts)) and record.ledger.balanced):
             raise ValueError("not a record")
         return record
@@ -114,7 +112,7 @@ def plan_of(known: Mapping[str, Any]) -> Plan:
     """Convert a JSON object to a plan.
 
     Raises:
-        ValueError, KeyError, TypeError: the dict is not a valid plan.
+        ValueError, KeyError, TypeError: the object is not a valid plan.
     """
     own = {name: plan_of(plan) for name, plan in known.get("own", {}).items()}
     plan = Plan(**{**known, "own": own})
@@ -123,9 +121,11 @@ def plan_of(known: Mapping[str, Any]) -> Plan:
     return plan
 
 
-def total_ledger(records: Sequence[ShardRecord]) -> Ledger:
-    """Add up the ledgers of all shards."""
-    return reduce(Ledger.__add__, (record.ledger for record in records), Ledger())
+def total(records: Sequence[ShardRecord]) -> PaddedRows:
+    """Add up the rows of all shards."""
+    return reduce(
+        PaddedRows.__add__, (PaddedRows(record.ledger, record.late) for record in records), PaddedRows()
+    )
 
 
 @dataclass(frozen=True)
@@ -134,7 +134,7 @@ class Manifest:
 
     Args:
         identity: fingerprint of the job that wrote the folder.
-        plan: length of the output rows.
+        plan: plan of the output rows (maxlen).
         records: records of all shards.
         rejects: SHA-256 of the `--rejects` file; empty if there is no such file.
     """
@@ -145,13 +145,13 @@ class Manifest:
     rejects: str = ""
 
     def to_bytes(self) -> bytes:
-        """Return the contents of the manifest file, which do not depend on the number of workers."""
+        """Return the contents of the manifest file. They do not depend on the number of workers."""
         content = {
             "padmask": __version__,
             "job": self.identity.name,
             "options": self.identity.options,
             "plan": asdict(self.plan),
-            "total": total_ledger(self.records).as_dict(),
+            "total": total(self.records).ledger.as_dict(),
             "rejects": self.rejects,
             "shards": [record.as_dict() for record in sorted(self.records, key=lambda record: record.index)],
         }
@@ -162,8 +162,8 @@ class Manifest:
         """Parse a manifest.
 
         Raises:
-            ValueError: the bytes are not a valid manifest. The message is a sentence fragment, to which the
-                caller adds the file name.
+            ValueError: the bytes are not a valid manifest. The message is a predicate, and the caller adds
+                the file name as its subject.
         """
         found = parse_manifest(data)
         records = [
@@ -176,6 +176,7 @@ class Manifest:
                 one.sha256,
                 one.version,
                 one.fault,
+                one.late,
             )
             for one in found.shards
         ]
@@ -203,5 +204,6 @@ def refuse_changed_shards(paths: Iterable[str]) -> None:
             if file_digest(output.path_of(shard.name)) != (shard.sha256, shard.size):
                 raise DataError(
                     f"{output.path_of(shard.name)!r} was changed after padmask wrote it: its SHA-256 differs "
-                    f"from {MANIFEST}. Pad the data again, or skip this check with a pattern such as '*'."
+                    f"from {MANIFEST}. Pad the data again. To skip this check, use a "
+                    "pattern such as 'FOLDER/*' as the input."
                 )

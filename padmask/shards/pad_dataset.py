@@ -1,4 +1,4 @@
-"""`pad_dataset`: pad the files of a dataset into a folder, with any `concurrent.futures` executor."""
+"""`pad_dataset`, which pads the files of a dataset into a folder with any `concurrent.futures` executor."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from dataclasses import replace
 from padmask.errors import join_few
 from padmask.shards.dataset_job import make_dataset_job
 from padmask.shards.driver import Driver, FinishedDataset
-from padmask.shards.manifest import total_ledger
+from padmask.shards.manifest import total
 from padmask.shards.pool import WorkerPool
 from padmask.shards.split import SHARD_BYTES
 from padmask.spec.checks import at_least, flag, optional, or_default
@@ -26,17 +26,11 @@ from padmask.stream.ledger import PadResult
 from padmask.stream.pad import make_result
 from padmask.stream.progress import ProgressCallback
 
-DELETED = "files of the earlier dataset that were deleted, because no new file has the same name: {:,}"
+DELETED = "deleted files of the earlier dataset (no new file has the same name): {:,}"
 
-REPLACED = (
-    "inputs of the earlier dataset whose output files were replaced, because output files of other inputs "
-    "have the same names: {}"
-)
+REPLACED = "replaced output files of earlier inputs (other inputs have the same output names): {}"
 
-PADDED_AGAIN = (
-    "shards that were padded again, although an interrupted run had already padded them: {:,}; "
-    "to keep such shards, use --resume"
-)
+PADDED_AGAIN = "shards of an interrupted run that were padded again: {:,}. To keep such shards, use --resume"
 
 
 def pad_dataset(  # noqa: PLR0913 - one keyword for each group of options
@@ -77,8 +71,8 @@ def pad_dataset(  # noqa: PLR0913 - one keyword for each group of options
             `"skip"`, shards that cannot be read are skipped and reported.
         executor: executor that pads the shards: threads, processes or a cluster. If None, this process pads
             the shards one after another. A single shard is always padded in this process.
-        workers: number of shards that the executor pads at the same time; if None, `executor.workers`, or the
-            number of cores.
+        workers: number of shards that the executor pads at the same time. If None, `executor.workers` is
+            used, or the number of cores.
         resume: whether to continue an interrupted run that had the same inputs and options.
         delete: whether to delete files of an earlier dataset that the new dataset does not replace.
         shard_bytes: a Parquet file that is larger than this size in bytes is split into several shards,
@@ -89,9 +83,10 @@ def pad_dataset(  # noqa: PLR0913 - one keyword for each group of options
         The result as in `pad_file`, summed over all shards.
 
     Raises:
-        SpecError: an option is not valid, or does not fit the data.
+        SpecError: an option is not valid for the data.
         DataError: a shard cannot be read or padded. `resume` can use the finished shards.
-        OutputError: the folder cannot be written, contains other data, or contains files that would be lost.
+        OutputError: the folder is not writable, contains other data, or contains files that the run would
+            delete.
     """
     asked = PadRequest(
         as_list(columns),
@@ -124,14 +119,14 @@ def pad_dataset(  # noqa: PLR0913 - one keyword for each group of options
             stack.callback(output.remove_if_empty)
         finished = Driver(job, pool).run(resume=resume, delete=delete)
     notes = (*job.notes, *_notes_on(finished))
-    result = make_result(total_ledger(finished.records), finished.plan, job.work.job, notes)
+    result = make_result(total(finished.records), finished.plan, job.work.job, notes)
     faults = tuple(sorted(record.fault for record in finished.records if record.fault))
     shards, resumed = len(finished.records) - len(faults), len(finished.decision.kept)
     return replace(result, shards=shards, resumed=resumed, faults=faults)
 
 
 def _notes_on(finished: FinishedDataset) -> list[str]:
-    """Return notes about files that were in the folder before the run."""
+    """Return notes about files that were in the output folder before the run."""
     decision = finished.decision
     notes = [DELETED.format(finished.deleted)] if finished.deleted else []
     notes += [PADDED_AGAIN.format(decision.padded_again)] if decision.padded_again else []

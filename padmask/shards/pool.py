@@ -1,4 +1,4 @@
-"""Run tasks on any executor, a few at a time, and yield each result when it is ready."""
+"""Run a limited number of tasks at a time on any executor, and yield each result when it is ready."""
 
 from __future__ import annotations
 
@@ -37,13 +37,13 @@ class WorkerPool:
     def of(
         cls, executor: Executor | None, workers: int | None, items: int, progress: ProgressCallback | None
     ) -> WorkerPool:
-        """Return a pool that processes `items` items. A single item is processed in this process.
+        """Return a pool for `items` tasks. A single task runs in this process.
 
         Args:
             executor, progress: see `WorkerPool`.
             workers: number of tasks that run at the same time. If None, `executor.workers` is used, or the
                 number of cores.
-            items: number of items.
+            items: number of tasks.
         """
         workers = workers or getattr(executor, "workers", None) or cores()
         return cls(executor if items > 1 else None, max(1, min(workers, items)), progress)
@@ -51,7 +51,7 @@ class WorkerPool:
     def each(
         self, function: Callable[[Item], Result], items: Sequence[Item]
     ) -> Generator[tuple[Item, Result | Exception]]:
-        """Call a function for each item. Yield each item with its result or exception when it is ready."""
+        """Call a function for each item. Yield each item with its result or exception when the call ends."""
         if self.executor is None:
             for item in items:
                 yield item, _outcome(partial(function, item))

@@ -60,7 +60,7 @@ class _DiedError(Exception):
     """A worker process has ended.
 
     Args:
-        begun: whether the worker was ready for tasks before.
+        begun: whether the worker was ready for tasks before it ended.
     """
 
     def __init__(self, begun: bool) -> None:
@@ -115,7 +115,7 @@ class Processes(Executor):
         return worker
 
     def shutdown(self, wait: bool = True, *, cancel_futures: bool = True) -> None:
-        """Kill the workers. Unfinished tasks leave no incomplete output files."""
+        """Kill the workers. Killed tasks leave no incomplete output files."""
         self._threads.shutdown(wait=False, cancel_futures=cancel_futures)
         with self._lock:
             self._stopped = True
@@ -161,7 +161,7 @@ class _Worker:
 
 
 def _command(descriptor: int) -> list[str]:
-    """Return the command that starts a worker, with the Python options of this process."""
+    """Return the command that starts a worker. The worker has the Python options of this process."""
     options: list[str] = subprocess._args_from_interpreter_flags()  # type: ignore[attr-defined]
     return [
         os.fsdecode(spawn.get_executable()),
@@ -175,7 +175,7 @@ def _command(descriptor: int) -> list[str]:
 
 
 def _preparation_data() -> dict[str, Any]:
-    """Return the import path and the main module of this process, for a worker."""
+    """Return the data that a worker needs to import the modules of this process."""
     data = spawn.get_preparation_data("padmask-worker")
     # multiprocessing refuses to pickle the original key for other processes.
     return data | {"authkey": bytes(data["authkey"])}
@@ -192,7 +192,7 @@ def serve_tasks(pipe: Connection, parent: int) -> None:
 
 
 def _answer(task: bytes) -> bytes:
-    """Run a task, and return a pickled pair: True and the result, or False and the exception."""
+    """Run a task. Return a pickled pair: True and the result, or False and the exception."""
     try:
         function, args, more = pickle.loads(task)
         return pickle.dumps((True, function(*args, **more)))
@@ -201,7 +201,7 @@ def _answer(task: bytes) -> bytes:
 
 
 def _portable(error: Exception) -> Exception:
-    """Return the error if it can be pickled, else a RuntimeError with its message."""
+    """Return an error that can be pickled: `error` itself, or a RuntimeError with its message."""
     try:
         pickle.loads(pickle.dumps(error))
     except Exception:  # noqa: BLE001 - pickling calls code of any class
@@ -210,7 +210,7 @@ def _portable(error: Exception) -> Exception:
 
 
 def use_one_core() -> None:
-    """Limit Arrow to one thread, because other workers use the other cores."""
+    """Limit Arrow to one thread. Other workers use the other cores."""
     import pyarrow as pa
 
     pa.set_cpu_count(1)
@@ -237,7 +237,7 @@ class Task:
         number: number of the task in the run.
         call: the function and its arguments.
         future: the future that was returned to the caller.
-        alone: number of times that the task was run again after its workers died.
+        alone: number of times that the task ran again after its worker died.
     """
 
     number: int

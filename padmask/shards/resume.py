@@ -3,9 +3,9 @@ r"""Decide which shards of earlier runs a run with `--resume` uses.
 This module does not access files: `padmask/shards/staging.py` reads the `FolderState`, and applies the
 `Decision`.
 
-A run first pads all shards into a staging folder. It then moves them to the output folder and writes a
-manifest, which is called the commit. Without `--resume`, the action is START. With `--resume`, the action
-depends on the staged run, which was interrupted before its commit, and on the committed dataset:
+A run first pads all shards into a staging folder. The run then commits: it moves the shards to the output
+folder and writes a manifest. Without `--resume`, the action is START. With `--resume`, the action depends
+on the staged run (a run that was interrupted before its commit) and on the committed dataset:
 
 | staged run \ dataset | none     | another job | outdated | incomplete | complete |
 |----------------------|----------|-------------|----------|------------|----------|
@@ -52,7 +52,7 @@ class StagedState(Enum):
 
     NONE = "no interrupted run in this folder"
     OTHER_JOB = "an interrupted run of another job in this folder"
-    OTHER_INPUTS = "the interrupted run found the length or the types in inputs that have changed since"
+    OTHER_INPUTS = "maxlen or the types of the interrupted run come from inputs that have changed"
     UNUSABLE = "the plan is unreadable, or skips shards that this run must not skip"
     USABLE = "the shards of the interrupted run can be kept"
 
@@ -70,11 +70,11 @@ class DatasetState(Enum):
 class Action(Enum):
     """What a run does with the shards of earlier runs."""
 
-    START = "pad every shard"
-    CONTINUE = "keep the shards of the interrupted run, and pad the other shards"
-    REUSE = "keep the shards of the committed dataset, and pad the other shards"
-    FINISH = "pad nothing, because the dataset is complete"
-    REFUSE = "raise an error, because the folder contains files of another job"
+    START = "all shards are padded"
+    CONTINUE = "the shards of the interrupted run are kept, and the other shards are padded"
+    REUSE = "the shards of the committed dataset are kept, and the other shards are padded"
+    FINISH = "no shard is padded, because the dataset is complete"
+    REFUSE = "the run fails, because the folder contains files of another job"
 
 
 START, CONTINUE, REUSE, FINISH, REFUSE = Action
@@ -116,11 +116,11 @@ class FoundShard:
 
 @dataclass(frozen=True)
 class DatasetPlan:
-    """The lengths and types that a first pass over all inputs found.
+    """The plan and the types that a first pass over all inputs found.
 
     Args:
-        plan: length of the output rows.
-        types: types of the columns, if JSON Lines are converted to Parquet or Arrow; otherwise None.
+        plan: plan of the output rows (maxlen).
+        types: types of the columns if JSON Lines are converted to Parquet or Arrow, otherwise None.
         left_out: records of the shards that could not be read.
     """
 
@@ -149,9 +149,9 @@ class FolderState:
     """The contents of an output folder, as input for `decide`.
 
     Args:
-        staged: staged run of the current job; None if there is none.
-        other: staged run of another job; None if there is none.
-        manifest: manifest of the committed dataset; None if there is none.
+        staged: staged run of the current job; None if there is no such run.
+        other: staged run of another job; None if there is no such run.
+        manifest: manifest of the committed dataset; None if there is no such dataset.
         committed: shards of the committed dataset.
         rejects: SHA-256 of the `--rejects` file; empty if there is no such file.
         staged_records: number of shards that the staged run of the current job finished.
@@ -190,8 +190,8 @@ class ResumeRequest:
         identity: fingerprint of the job.
         shards: shards of the job.
         policy: options that determine which files of earlier runs are used.
-        given: plan with the requested maxlen; None if maxlen is found by a pass over all inputs.
-        typed: whether column types are found by a pass over all inputs.
+        given: plan with the requested maxlen. If None, a pass over all inputs finds maxlen.
+        typed: whether a pass over all inputs finds the column types.
     """
 
     identity: Fingerprint
@@ -217,11 +217,11 @@ class Decision:
 
     Args:
         action: what the run does with the shards of earlier runs.
-        found: plan of the staged run or of the dataset, if its shards are used; None if a new plan is needed.
+        found: plan of the staged run or the dataset whose shards are used; None if a new plan is needed.
         kept: shards that are not padded again.
-        differences: differences between the earlier run and the current job, if the action is REFUSE.
+        differences: for the action REFUSE, the differences between the earlier run and the current job.
         padded_again: number of staged shards that are padded again because `--resume` is not set.
-        replaced: inputs of the committed dataset that lose their shards, because shards of other inputs have
+        replaced: inputs of the committed dataset whose shards are replaced by shards of other inputs with
             the same names.
     """
 
@@ -239,7 +239,7 @@ class Decision:
 
 
 def decide(state: FolderState, request: ResumeRequest) -> Decision:
-    """Return what to do with the folder and each shard, according to the tables at the top of this module."""
+    """Decide what to do with the folder and each shard. The tables at the top of this file apply."""
     replaced = _replaced_inputs(state.manifest, request.shards)
     if not request.policy.resume:
         return Decision(Action.START, padded_again=state.staged_records, replaced=replaced)
@@ -298,7 +298,7 @@ def dataset_state(state: FolderState, request: ResumeRequest) -> DatasetState:
 
 
 def is_reusable(manifest: Manifest, request: ResumeRequest) -> bool:
-    """Return whether the current job wrote the dataset, and its length and types are still valid."""
+    """Return whether the current job wrote the dataset and its maxlen and types are still valid."""
     if manifest.identity.name != request.identity.name:
         return False
     if not request.identity.measured:
@@ -309,7 +309,7 @@ def is_reusable(manifest: Manifest, request: ResumeRequest) -> bool:
 
 
 def is_current(record: ShardRecord, request: ResumeRequest) -> bool:
-    """Return whether padding the shard again would result in the same file."""
+    """Return whether padding the shard again would write the same file."""
     return (
         request.names.get(record.index) == record.name
         and request.stamps[record.index] == record.version
@@ -318,7 +318,7 @@ def is_current(record: ShardRecord, request: ResumeRequest) -> bool:
 
 
 def _keepable(shards: Iterable[FoundShard], request: ResumeRequest) -> dict[int, FoundShard]:
-    """Return the shards that need not be padded again, by index."""
+    """Return the shards that can be kept, by index."""
     return {
         shard.record.index: shard
         for shard in shards
@@ -329,7 +329,7 @@ def _keepable(shards: Iterable[FoundShard], request: ResumeRequest) -> dict[int,
 
 
 def _left_out_again(records: Iterable[ShardRecord], request: ResumeRequest) -> tuple[ShardRecord, ...]:
-    """Return the records of unreadable shards that the run skips without trying to read them again."""
+    """Return the records of unreadable shards that have not changed. The run skips them again."""
     return tuple(
         record
         for record in records
@@ -345,7 +345,7 @@ def _differences(state: FolderState, request: ResumeRequest) -> tuple[str, ...]:
 
 
 def _replaced_inputs(manifest: Manifest | None, shards: Iterable[Shard]) -> tuple[str, ...]:
-    """Return the inputs of a dataset that lose their shards to other inputs with the same output names."""
+    """Return the inputs of a dataset whose shards are replaced, because other inputs have the same names."""
     new = {shard.name: shard.address for shard in shards}
     records = manifest.records if manifest is not None else ()
     changed = (record for record in records if new.get(record.name, record.source) != record.source)

@@ -30,7 +30,7 @@ SHARD_BYTES = 256 << 20
 
 @dataclass(frozen=True)
 class Shard:
-    """An input file, or some row groups of an input file, that becomes one output file.
+    """A part of a dataset that becomes one output file: an input file, or some row groups of an input file.
 
     Args:
         index: number of the shard in the dataset, starting at 0.
@@ -60,7 +60,7 @@ class Shard:
 
     @property
     def stamp(self) -> str:
-        """Text that contains the version of the input and the row limit. It is the same on every machine."""
+        """The version of the input and the row limit as text. The text is the same on every machine."""
         version = () if self.version is None else self.source.shared_version(self.version)
         return " ".join(map(str, (*version, *(() if self.limit is None else (self.limit,)))))
 
@@ -76,7 +76,7 @@ def find_shards(
 ) -> list[Shard]:
     """Split the files of a dataset into shards, in order.
 
-    The split does not depend on the number of workers, so the output does not either.
+    The split, and therefore the output, does not depend on the number of workers.
 
     Args:
         files: files of the dataset.
@@ -148,7 +148,7 @@ def output_name(name: str, source: FormatTraits, output: FormatTraits) -> str:
 def _split_file(
     source: Source, name: str, sizes: Sequence[int], shard_bytes: int
 ) -> list[tuple[Source, str, int]]:
-    """Split a file into parts of about `shard_bytes` bytes, given the size of each row group in bytes."""
+    """Split a file between its row groups into shards of about `shard_bytes` bytes."""
     bounds, part = [0], 0
     for group, bytes_ in enumerate(sizes, 1):
         part += bytes_

@@ -1,4 +1,4 @@
-"""Store shards in a staging folder until all shards are padded, then move them and write the manifest.
+"""Store shards in a staging folder until all shards are padded. Then move them and write the manifest.
 
 The staging folder is a subfolder of the output folder. Its name starts with `_`, so other programs usually
 ignore it. If a run is interrupted, its shards stay in the staging folder, and `--resume` uses them. This
@@ -95,7 +95,8 @@ class Staging:
             rejects: path of the `--rejects` file; None if there is no such file.
 
         Raises:
-            OutputError: the folder contains other data, data that would be lost, or files of another job.
+            OutputError: the folder contains other data, files that the run would delete, or files of
+                another job.
         """
         names = {shard.name for shard in request.shards}
         self.folder.refuse_unfit(names | {MANIFEST, REPLACING, self.file(0, _RECORD)})
@@ -105,7 +106,7 @@ class Staging:
             listing.refuse_lost_files(names)
         decision = decide(self._read_state(listing, request, rejects), request)
         if decision.action is Action.REFUSE:
-            differences = "; ".join(decision.differences) or "the options or inputs are different"
+            differences = "; ".join(decision.differences) or "the options or the inputs are different"
             raise OutputError(
                 f"--resume cannot continue the run in {str(self.folder)!r}: {differences}",
                 remedy="Repeat the command of that run, or start again without --resume.",
@@ -114,9 +115,9 @@ class Staging:
         return decision
 
     def _read_state(self, listing: FolderListing, request: ResumeRequest, rejects: str | None) -> FolderState:
-        """Read the state of the output folder, which determines the shards to keep.
+        """Read the state of the output folder. `decide` chooses the shards to keep from this state.
 
-        The function reads the contents of files that may be kept, to compare their checksums.
+        The function reads the files that may be kept, to compare their checksums.
         """
         manifest, records = listing.manifest, self._names_of_records(listing)
         if not request.policy.resume:
@@ -157,7 +158,7 @@ class Staging:
         return replace(run, shards=shards)
 
     def _find(self, record: ShardRecord, listing: FolderListing, locations: Sequence[FileState]) -> FileState:
-        """Return the first of the locations at which the shard file is intact."""
+        """Return the location of the intact shard file, the first of `locations` that has one."""
         names = {FileState.STAGED: self.shard_file(record), FileState.COMMITTED: record.name}
         intact = (location for location in locations if self._is_intact(names[location], record, listing))
         return next(intact, FileState.MISSING)
@@ -193,7 +194,7 @@ class Staging:
                 self.folder.remove(name)
 
     def write_plan(self, found: DatasetPlan, identity: Fingerprint) -> None:
-        """Write the results of the first pass, and the fingerprint of the job, for later runs."""
+        """Write the results of the first pass and the fingerprint of the job, for later runs."""
         types = None if found.types is None else base64.b64encode(found.types.serialize()).decode()
         left_out = [record.as_dict() for record in found.left_out]
         contents = {
@@ -232,7 +233,7 @@ class Staging:
 
         Args:
             identity: fingerprint of the job.
-            plan: length of the output rows.
+            plan: plan of the output rows (maxlen).
             records: records of all shards.
             rejects: path of the `--rejects` file; None if there is no such file.
 
@@ -289,7 +290,7 @@ class Staging:
                         rows += block.count(b"\n")
                         stream.write(block)
                 if rows != record.rows_refused:
-                    raise self._disappeared(f"the rejects of {record.name}")
+                    raise self._disappeared(f"the rejected rows of {record.name}")
 
     def _disappeared(self, name: str) -> OutputError:
         return OutputError(

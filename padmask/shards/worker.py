@@ -1,4 +1,4 @@
-"""The tasks of a worker: find the lengths and types of a shard, or pad a shard into the staging folder.
+"""The tasks of a worker: measure a shard (find row lengths and types), or pad a shard.
 
 A task has the same result each time, so it can run again after a worker has died.
 """
@@ -30,7 +30,7 @@ from padmask.stream.run import open_pool
 
 @dataclass(frozen=True)
 class ShardWork:
-    """The settings of a job, which are the same for all shards.
+    """The settings of a job. They are the same for all shards.
 
     Args:
         source_format, output_format: formats of the input and the output.
@@ -58,7 +58,7 @@ class ShardWork:
 
 
 def measure_shard(work: ShardWork, shard: Shard, typed: bool) -> Survey:
-    """Find the row lengths of a shard and, if `typed` is True, the types of its fields."""
+    """Find the row lengths of a shard. If `typed` is True, also find the types of its fields."""
     _refuse_other_version(work)
     with closing(_dataset(work, shard)) as dataset, open_pool(work.files) as pool:
         return survey(_run(work, shard, dataset, pool), typed)
@@ -78,11 +78,11 @@ def pad_shard(work: ShardWork, shard: Shard, plan: Plan) -> ShardRecord:
             run = replace(run, files=replace(run.files, rejects=rejects))
         # Errors show the final path, not the path in the staging folder.
         staged, final_path = staging.folder.path_of(name), staging.folder.path_of(shard.name)
-        ledger = pad_rows_to_file(
+        padded = pad_rows_to_file(
             run, plan, staged, work.output_format, lambda file: sums.append(digest(file)), final_path
         )
     [(sha256, size)] = sums
-    record = replace(record, ledger=ledger, size=size, sha256=sha256)
+    record = replace(record, ledger=padded.ledger, late=padded.late, size=size, sha256=sha256)
     staging.write_record(record)
     return record
 

@@ -58,7 +58,7 @@ def integer(name: str, number: Any) -> int:
 
 
 def as_int(number: Any) -> int | None:
-    """Convert an integer of any type to an int. Return None for a bool and for any other value."""
+    """Convert an integer of any type to an int. Return None for any other value. A bool is not an integer."""
     if type(number).__name__ in ("bool", "bool_"):
         return None
     try:
@@ -89,7 +89,7 @@ def strings(name: str, value: Any) -> tuple[str, ...]:
 
 
 def pairs_of(name: str, value: Any) -> tuple[tuple[str, Any], ...]:
-    """Check that an argument is a mapping from strings, or pairs, and return the pairs.
+    """Check that an argument is a mapping from strings or a list of pairs, and return the pairs.
 
     >>> pairs_of("own_lengths", {"labels": 64})
     (('labels', 64),)
@@ -101,7 +101,7 @@ def pairs_of(name: str, value: Any) -> tuple[tuple[str, Any], ...]:
     names = [string(name, key) for key, _ in pairs]
     for key in names:
         if names.count(key) > 1:
-            raise SpecError(f"`{name}` names {key!r} twice. Name it once.", options=[name])
+            raise SpecError(f"`{name}` contains {key!r} twice. Remove one of them.", options=[name])
     return pairs
 
 

@@ -20,8 +20,8 @@ class Column:
 
     Args:
         name: name of the column.
-        dtype: dtype of the padded values, one of `DTYPES`; if None, the dtype of `PadSpec`.
-        value: pad value; if None, the value of `PadSpec`.
+        dtype: dtype of the padded values, one of `DTYPES`. If None, the dtype of `PadSpec` is used.
+        value: pad value. If None, the value of `PadSpec` is used.
     """
 
     name: str
@@ -39,7 +39,7 @@ Columns = Iterable[str | Column] | Mapping[str, Any] | None
 
 
 def as_list(columns: Columns) -> Columns:
-    """Return the requested columns as a list or mapping, which can be iterated twice.
+    """Return the requested columns as a list or a mapping. Unlike an iterator, these can be read twice.
 
     >>> as_list("labels"), as_list(iter(["ids", "labels"])), as_list({"ids": 0}), as_list(None)
     (['labels'], ['ids', 'labels'], {'ids': 0}, None)
@@ -98,7 +98,7 @@ def _splits(text: str) -> list[tuple[str, str | None, str | None]]:
 
 
 def quote_names(names: Collection[str]) -> str:
-    """Format column names for a message. Long lists and long names are shortened.
+    """Format column names for a message. Shorten long lists and long names.
 
     >>> quote_names(["ids", "labels"]), quote_names([])
     ("'ids', 'labels'", 'none')

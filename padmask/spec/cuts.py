@@ -1,4 +1,4 @@
-"""Check options for cutting rows against the options for overlong rows."""
+"""Check that options for rows longer than maxlen do not contradict each other."""
 
 from __future__ import annotations
 
@@ -7,11 +7,11 @@ from padmask.spec.pad import PadSpec, RowPolicy
 
 
 def refuse_unused_cuts(spec: PadSpec, policy: RowPolicy) -> None:
-    """Raise an error if options say how to cut rows, but no row is cut.
+    """Raise an error if options for truncating or splitting rows have no effect.
 
     Raises:
-        SpecError: ends are kept or windows are made, but overlong rows are dropped or refused, or maxlen is
-            the longest row.
+        SpecError: ends are kept or windows are made, but overlong rows are dropped or raise an error, or
+            maxlen is the length of the longest row.
     """
     windows = spec.windows is not None
     option = "keep_first" if spec.keep_first else "keep_last" if spec.keep_last else ""
@@ -21,7 +21,7 @@ def refuse_unused_cuts(spec: PadSpec, policy: RowPolicy) -> None:
     options = ["overlong"] if windows else [option]
     if policy.overlong != "truncate":
         raise SpecError(
-            f"{subject} no effect if rows longer than maxlen are not cut (`overlong` is "
+            f"{subject} no effect if rows longer than maxlen are not truncated or split (`overlong` is "
             f"{policy.overlong!r}). Remove one of the two.",
             options=[*options, "overlong"],
         )

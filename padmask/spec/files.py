@@ -41,10 +41,10 @@ class FileOptions(ReadOptions):
     """Options for reading and writing files. The options for reading are those of `ReadOptions`.
 
     Args:
-        output_format: `"jsonl"`, `"parquet"`, `"arrow"` or `"npz"`; if None, the format is detected from the
-            suffix, and is JSON Lines for pipes.
+        output_format: `"jsonl"`, `"parquet"`, `"arrow"` or `"npz"`; if None, the suffix determines the
+            format. Without a suffix, pipes get JSON Lines.
         rejects: path of a JSON Lines file for dropped and rejected rows, with the reasons.
-        fixed_size_list: whether to write fixed-size lists, which some readers do not support.
+        fixed_size_list: whether to write fixed-size lists. Some readers do not support them.
         max_bytes: maximum size of the output in bytes. If None, the limit is 90% of the free disk space, and
             there is no limit for standard output and pipes.
     """
@@ -71,7 +71,7 @@ class FileOptions(ReadOptions):
 
 
 def read_options(files: ReadOptions | None) -> ReadOptions:
-    """Check the `files` argument of a function that writes no files, and convert None to `ReadOptions()`.
+    """Check the argument `files` of a function that writes no files. Convert None to `ReadOptions()`.
 
     >>> read_options(FileOptions(limit=3)).limit
     3

@@ -18,22 +18,22 @@ class FormatTraits:
         name: name of the format in options, such as `jsonl`.
         title: name of the format in messages, such as `JSON Lines`.
         suffixes: file name suffixes. Files that padmask creates in a folder get the first suffix.
-        unsure_suffixes: suffixes that are also common for settings. In a folder, a file with such a suffix
+        unsure_suffixes: suffixes that settings files also have. In a folder, a file with such a suffix
             counts as data only if there are no other data files.
         magic: byte strings that files of this format start with; empty if the first bytes are not fixed.
         reader: `"module:class"` of the reader; None if padmask does not read the format.
         writer: `"module:class"` of the writer; None if padmask does not write the format.
-        row_groups: `"module:function"` of a function that returns the size of each row group in bytes, if
-            large files can be split between row groups; otherwise None.
+        row_groups: `"module:function"` of a function that returns the size of each row group in bytes; None
+            if files of this format cannot be split.
         holds: `"module:function"` of a function that returns whether a file can store the values of an array;
             None for a format that stores only padded columns.
-        is_text: whether rows are JSON text. The type of a field is then unknown until all rows are read,
+        is_text: whether rows are JSON text. If so, the type of a field is unknown until all rows are read,
             fields are copied to other JSON files as text, and files may be compressed.
         needs_types: whether the writer needs the types of all columns before the first row.
         keeps_others: whether a file can contain columns that are not padded.
         is_ragged: whether a file can contain rows of different lengths.
-        length_column: name of the column with the number of tokens in each row, if every file has this
-            column; otherwise None.
+        length_column: name of the column with the number of tokens in each row, which every file of this
+            format has; None if there is no such column.
         bool_bytes: size of a bool in bytes, before compression.
     """
 

@@ -1,4 +1,4 @@
-"""Options for padding: the dataclasses `PadSpec`, `MaskSpec` and `RowPolicy`, which check their fields.
+"""Options for padding: the dataclasses `PadSpec`, `MaskSpec` and `RowPolicy`.
 
 The names are those of Keras (`maxlen`, `padding`, `truncating`, `value`). This module does not use the data.
 Other modules check whether a column exists and how long the rows are.
@@ -55,8 +55,8 @@ class PadSpec:
             nearest-rank percentile).
         padding: side of the padding, `"post"` (after the tokens) or `"pre"`. The Keras guide recommends
             `"post"` for recurrent layers, because the cuDNN kernels require it.
-        truncating: side on which rows longer than `maxlen` are cut. For both sides, `"left"` and `"right"`
-            mean `"pre"` and `"post"`.
+        truncating: side on which rows longer than `maxlen` are truncated. For both sides, `"left"` and
+            `"right"` mean `"pre"` and `"post"`.
         value: pad value. For strings, 0 means the empty string.
         dtype: dtype of the padded values, one of `DTYPES`. In tables, the default applies only to integer
             columns. Float columns keep float32 or float64, floats in JSON become float32, and strings stay
@@ -64,12 +64,12 @@ class PadSpec:
         pad_to_multiple_of: if `maxlen` is found from the data, it is rounded up to a multiple of this
             number. A numeric `maxlen` must already be a multiple.
         dtype_for_all: whether `dtype` also applies to float and string columns of tables.
-        own_lengths: columns with separate lengths, such as the labels of translations, and the `maxlen` of
+        own_lengths: columns with their own lengths, such as the labels of translations, and the `maxlen` of
             each: a mapping or pairs.
-        keep_first, keep_last: number of tokens at the start and at the end of a row that stay if the row is
-            cut, such as `[CLS]` and `[SEP]`; or the name of a column with this number for each row. Then
-            `truncating` is the side at which the other tokens are cut.
-        windows: how to split rows longer than `maxlen` into several rows. If None, these rows are cut.
+        keep_first, keep_last: number of tokens to keep at the start and at the end of a row longer than
+            `maxlen`, such as `[CLS]` and `[SEP]`; or the name of a column with this number for each row. Then
+            `truncating` is the side on which the other tokens are truncated.
+        windows: how to split rows longer than `maxlen` into several rows. If None, these rows are truncated.
 
     Raises:
         SpecError: an argument is not valid, or the kept ends do not fit in `maxlen`.
@@ -134,7 +134,7 @@ class PadSpec:
             )
 
     def with_maxlen(self, maxlen: int | str) -> PadSpec:
-        """Return the same options with another maxlen, for a column with a separate length."""
+        """Return the same options with another maxlen, for a column with its own length."""
         return replace(self, maxlen=maxlen, own_lengths=())
 
     @property
@@ -166,7 +166,7 @@ class MaskSpec:
             None, this is the case for every name except `"mask"`.
         allow_padded: whether to pad padded columns again. All their positions then count as tokens, and the
             new mask replaces the old mask.
-        own: names of the masks of columns with separate lengths, by column: a mapping or pairs.
+        own: names of the masks of columns with their own lengths, by column: a mapping or pairs.
     """
 
     column: str | None = "mask"
@@ -225,7 +225,7 @@ class RowPolicy:
     Args:
         overlong: rows longer than maxlen: `"truncate"`, `"drop"` or `"error"`.
         empty_rows: rows without tokens: `"keep"` (fully masked), `"drop"` or `"error"`.
-        on_error: rows that cannot be padded: `"fail"` raises an error, `"skip"` leaves the rows out.
+        on_error: rows that cannot be padded: `"fail"` raises an error, `"skip"` skips the rows.
     """
 
     overlong: Literal["truncate", "drop", "error"] = "truncate"

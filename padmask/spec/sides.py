@@ -1,4 +1,4 @@
-"""The sides of padding and truncation: Keras's names, and the names of Hugging Face."""
+"""The sides of padding and truncation, with the names of Keras and of Hugging Face."""
 
 from __future__ import annotations
 

@@ -24,9 +24,10 @@ class UnpadSpec:
             from the metadata. If there is also a mask, both must agree.
         padding: side of the padding, used only if there is no mask. If None, the side in the metadata is
             used.
-        keep_mask: whether to keep the mask and length columns. Mask rows are cut like their tokens.
-        join_windows: whether to join windows to the rows that they come from, if the input has the columns
-            that locate windows.
+        keep_mask: whether to keep the mask and length columns. The padding is also removed from the mask,
+            unless other columns with the same mask stay padded.
+        join_windows: whether to join windows to their source rows if the input has the columns that locate
+            windows.
     """
 
     mask_column: str | None = None

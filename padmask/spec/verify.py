@@ -34,7 +34,8 @@ class ReferenceSpec:
     """Options of the reference models, the small Keras models that padmask builds.
 
     Args:
-        routes: names of the reference models, from `ROUTES`.
+        routes: names of the reference models, keys of `ROUTES`. A route is a way in which the mask reaches
+            the LSTM.
         embedding_dim, units: sizes of the embedding and the LSTM.
         vocab_size: number of token ids of the embedding. If None, the number is found from the data.
         seed: random seed of the weights.
@@ -54,7 +55,7 @@ class ReferenceSpec:
         for route in self.routes:
             if route not in ROUTES:
                 raise SpecError(
-                    f"There is no route {route!r}.{did_you_mean(route, list(ROUTES))} "
+                    f"Unknown route {route!r} of the reference models.{did_you_mean(route, list(ROUTES))} "
                     f"Choose one of {', '.join(ROUTES)}.",
                     options=["routes"],
                 )

@@ -1,4 +1,4 @@
-"""Options for cutting rows: the tokens to keep at the ends, and windows (`WindowSpec`)."""
+"""Options for rows longer than maxlen: the tokens to keep at the ends, and windows (`WindowSpec`)."""
 
 from __future__ import annotations
 
@@ -22,8 +22,7 @@ class WindowSpec:
         labels: `"all"` repeats the labels of repeated tokens. `"new"` replaces them with the pad value of
             the labels (-100), so that a loss counts each token once.
 
-    Source: `stride` and `return_overflowing_tokens` of Hugging Face's tokenizers, where `stride` is the
-    overlap.
+    Source: `stride` (the overlap) and `return_overflowing_tokens` of Hugging Face's tokenizers.
     """
 
     overlap: int = 0
@@ -78,7 +77,7 @@ def refuse_large_ends(maxlen: int, keep_first: int | str, keep_last: int | str, 
 
 
 def needed_positions(first: Any, last: Any, overlap: int | None) -> Any:
-    """Return the minimum length of an output row with these ends: of a number, or an array of numbers.
+    """Return the minimum length of an output row with the given ends, for a number or an array of numbers.
 
     A window must have at least one token that the window before does not have.
     """
@@ -100,7 +99,7 @@ def describe_large_ends(maxlen: int, first: int, last: int, overlap: int | None)
 
 
 def refuse_with_own_lengths(windows: WindowSpec | None, end_columns: Sequence[str]) -> None:
-    """Raise an error if options that apply to columns of the same lengths are used with other columns.
+    """Raise an error if an option that requires equal lengths is used with columns with their own lengths.
 
     Raises:
         SpecError: rows are split into windows, or a column has the number of tokens to keep.
@@ -114,6 +113,6 @@ def refuse_with_own_lengths(windows: WindowSpec | None, end_columns: Sequence[st
     if end_columns:
         raise SpecError(
             f"The number of tokens to keep in column {end_columns[0]!r} does not apply to columns with "
-            "separate lengths (`own_lengths`). Use a number instead of the column.",
+            "their own lengths (`own_lengths`). Use a number instead of the column.",
             options=["keep_first", "keep_last", "own_lengths"],
         )

@@ -17,7 +17,7 @@ Identity = tuple[object, ...]
 
 
 def identify_output(path: str) -> Identity | None:
-    """Return a key that is the same for all paths to an output file; None for a device.
+    """Return the identity of an output file, which is the same for all its paths; None for a device.
 
     >>> identify_output("/dev/null")
     >>> identify_output("a") == identify_output("./a"), identify_output("a") == identify_output("b")
@@ -28,7 +28,7 @@ def identify_output(path: str) -> Identity | None:
 
 
 def _identify_input(path: str) -> Identity | None:
-    """Return a key that is the same for all paths to an input file; None for a device or a socket.
+    """Return the identity of an input file, which is the same for all its paths; None for other inputs.
 
     A device or a socket never returns data that was written to it.
     """
@@ -69,12 +69,12 @@ def refuse_conflicts(
 
     Args:
         outputs: path of each output, by a label such as `"the report"`. A path of None is ignored.
-        inputs: paths of files and folders, patterns and addresses, as the user wrote them.
-        replaceable: label of the output that may replace the only input. padmask renames this output to its
-            final path after it has read the input.
+        inputs: paths, patterns and addresses of the inputs, as the user wrote them.
+        replaceable: label of the output that may replace the only input. padmask renames this output after
+            it has read the input.
 
     Raises:
-        OutputError: a file would be lost, or the next run would read an output as data.
+        OutputError: an output would replace a file, or the next run would read an output as data.
     """
     refuse_shared_place(outputs)
     refuse_inside(outputs, inputs)
@@ -93,7 +93,7 @@ def _may_be_an_input(path: str) -> bool:
 
 
 def refuse_shared_place(outputs: Mapping[str, str | None]) -> None:
-    """Raise an error if two outputs go to the same file.
+    """Raise an error if two outputs are the same file.
 
     Args:
         outputs: path of each output, by label. A path of None is ignored.
@@ -117,7 +117,7 @@ def refuse_shared_place(outputs: Mapping[str, str | None]) -> None:
 
 
 def _refuse_redirected(name: str, path: str, identity: Identity) -> None:
-    """Raise an error if an output would replace the file that stdout or stderr is redirected to."""
+    """Raise an error if stdout or stderr is redirected to an output file."""
     if path == "-" or is_written_in_place(path):
         return
     for stream, descriptor in (("stdout", 1), ("stderr", 2)):
@@ -171,7 +171,7 @@ def _is_pipe(path: str | None) -> bool:
 
 
 def refuse_inside(outputs: Mapping[str, str | None], inputs: Sequence[str]) -> None:
-    """Raise an error if an output is in an input folder, where the next run would read the output as data.
+    """Raise an error if an output is in an input folder. The next run would read the output as data.
 
     Raises:
         OutputError: an output is in an input folder.
@@ -203,7 +203,7 @@ def _is_in(path: str, folder: str) -> bool:
 def refuse_missing_folder(path: str | None) -> None:
     """Raise an error if the folder of an output file does not exist.
 
-    padmask calls this function at the start of a run, because it writes the file only at the end.
+    padmask writes the file only at the end of a run, so it calls this function at the start.
 
     Raises:
         OutputError: the folder does not exist.
@@ -229,11 +229,11 @@ def refuse_closed(path: str) -> None:
 
 
 def refuse_own_input(paths: Iterable[str | None], is_input: Callable[[os.stat_result], bool]) -> None:
-    """Raise an error if an output appends to an input, as with `>>`. The input would then never end.
+    """Raise an error if an output is appended to an input, as with `>>`. Such an input never ends.
 
     Args:
         paths: paths of the outputs. A path of None is ignored.
-        is_input: function that returns whether the file with this status is an input.
+        is_input: function that accepts a file status and returns whether the file is an input.
 
     Raises:
         OutputError: padmask would append the output to an input.
@@ -248,7 +248,7 @@ def refuse_own_input(paths: Iterable[str | None], is_input: Callable[[os.stat_re
 
 
 def _open_file(path: str) -> os.stat_result | None:
-    """Return the status of the regular file that padmask appends an output to; None for other outputs."""
+    """Return the status of a regular file to which padmask appends; None for other outputs."""
     try:
         if path == "-":
             status = os.fstat(sys.stdout.fileno())
@@ -262,7 +262,7 @@ def _open_file(path: str) -> os.stat_result | None:
 
 
 def refuse_among_data(folder: str, outputs: Mapping[str, str | None]) -> None:
-    """Raise an error if another output is in the output folder and has the name of a data file.
+    """Raise an error if an output file is in the output folder and has the name of a data file.
 
     Args:
         folder: path or address of the output folder.
@@ -279,8 +279,9 @@ def refuse_among_data(folder: str, outputs: Mapping[str, str | None]) -> None:
         name = os.path.relpath(path, base)
         if inside and is_data(name):
             raise OutputError(
-                f"{label.capitalize()} {display_path(output)!r} is in the output folder, and has the name of "
-                "a data file. Choose another folder, or a name that begins with _."
+                f"{label.capitalize()} {display_path(output)!r} is in the output folder and has the name of "
+                "a data file, so it would be read as data. Choose another folder, or a name that begins "
+                "with _."
             )
         if inside and name.startswith(RESERVED):
             raise OutputError(

@@ -1,6 +1,6 @@
 """Choose the data files of a folder, for example a folder that Hugging Face `datasets` saved.
 
-The choice depends on the file names. The module reads only `state.json` and `dataset_dict.json`, which list
+The choice depends on the file names. The module reads only `state.json` and `dataset_dict.json`. They list
 the files and the splits of a saved dataset.
 """
 
@@ -48,9 +48,9 @@ class DataFiles:
 
     Args:
         data: names of the data files, in the given order.
-        unknown: names of the files whose suffix belongs to no format that padmask reads.
-        unsure: names of files with a suffix such as `.json`, which are not read because the folder has other
-            data files.
+        unknown: names of the files with a suffix that padmask does not read.
+        unsure: names of files with an ambiguous suffix such as `.json`. They are not read because the
+            folder has other data files.
         unlisted: names of data files that the `state.json` of a saved dataset does not list.
         splits: for each folder with a saved `DatasetDict`, the names of the splits that have data files.
     """
@@ -79,7 +79,7 @@ def choose_data_files(
     Args:
         names: paths of all files relative to the folder, without hidden files.
         read: function that reads a small file of the folder.
-        wanted: names of files that count as data because the user selected their suffix.
+        wanted: names of files that are data because the user selected their suffix.
         folder: path of the folder, for messages.
 
     Raises:
@@ -103,7 +103,7 @@ def choose_data_files(
 
 
 def _describes(name: str, present: set[str], is_chosen: bool) -> bool:
-    """Return whether a file only describes a dataset, such as README.md, and no pattern selects the file."""
+    """Return whether a file describes a dataset, such as README.md, and was not selected by a pattern."""
     folder, _, base = name.rpartition("/")
     if base == _STATE:
         return _join(folder, _INFO) in present
@@ -115,7 +115,7 @@ def _join(folder: str, name: str) -> str:
 
 
 def _unlisted(names: Iterable[str], present: set[str], read: ReadSmall, base: str) -> set[str]:
-    """Return the data files that the `state.json` of their folder does not list, such as `map` caches."""
+    """Return data files that are missing from the `state.json` of their folder, such as `map` caches."""
     unlisted: set[str] = set()
     for state in [name for name in names if name.rpartition("/")[2] == _STATE]:
         folder = state.rpartition("/")[0]
@@ -146,7 +146,7 @@ def _file_names(state: Mapping[str, Any]) -> list[str]:
 
 
 def _object(text: bytes | None) -> Mapping[str, Any]:
-    """Parse a JSON object; return an empty object if the text is anything else."""
+    """Parse a JSON object. Return an empty object for any other text."""
     try:
         found = json.loads(text or b"{}")
     except (ValueError, RecursionError):
@@ -166,7 +166,7 @@ def _splits(names: Iterable[str], data: Sequence[str], read: ReadSmall) -> dict[
 
 
 def split_of(name: str) -> str | None:
-    """Return the split in the name of a file, or else in the names of its folders; None if there is none.
+    """Return the split in the name of a file, else in the names of its folders; None if there is no split.
 
     >>> [split_of(name) for name in ("data/train-00000-of-00002.parquet", "dev/a.jsonl", "a.jsonl")]
     ['train', 'validation', None]

@@ -16,7 +16,7 @@ DAMAGED = (EOFError, zlib.error)
 
 
 def open_decompressed(raw: Any, codec: str) -> Any:
-    """Return a stream with `read` that decompresses `raw`.
+    """Return a stream that decompresses `raw`.
 
     Args:
         raw: compressed stream with `read`.
@@ -30,9 +30,9 @@ def open_decompressed(raw: Any, codec: str) -> Any:
 
 
 class GzipStream:
-    """Reads gzip data of one or more members. Zeros after a member are ignored, as gzip does.
+    """A reader of gzip data with one or more members. Like gzip, the reader ignores zeros after a member.
 
-    Tapes, block devices and some object stores fill the last block with zeros. Arrow's reader refuses them.
+    Tapes, block devices and some object stores fill the last block with zeros. Arrow's reader fails on zeros.
 
     >>> import gzip, io
     >>> GzipStream(io.BytesIO(gzip.compress(b"a") + gzip.compress(b"b") + bytes(9))).read(9)
@@ -46,7 +46,7 @@ class GzipStream:
         self._members = 0
 
     def read(self, size: int) -> bytes:
-        """Return `size` bytes; fewer only at the end.
+        """Return `size` bytes. Return fewer bytes only at the end of the data.
 
         Raises:
             EOFError: the data ends within a member.
@@ -61,7 +61,7 @@ class GzipStream:
         return b"".join(parts)
 
     def _advance(self) -> bool:
-        """Make compressed data of a member available; return False at the end."""
+        """Load compressed data if none is left. Return False at the end of the data."""
         if self._member is not None and self._member.eof:
             self._member = None
         while not self._rest or (self._member is None and self._members and not self._rest.strip(b"\0")):

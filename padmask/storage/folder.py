@@ -155,18 +155,18 @@ class OutputFolder:
                 yield block
 
     def is_plain(self, name: str) -> bool:
-        """Return whether a path is a regular file, not a link, pipe or device."""
+        """Return whether a path is a regular file. Links, pipes and devices are not regular files."""
         try:
             return self.url is not None or stat.S_ISREG(os.lstat(self.path_of(name)).st_mode)
         except OSError:
             return False
 
     def refuse_unfit(self, names: Collection[str]) -> None:
-        """Raise an error if a file with one of these relative paths cannot be written.
+        """Raise an error if a file cannot be written at one of the relative paths `names`.
 
         Raises:
-            OutputError: a name is too long, is a folder, is below a file or a link, or is in a folder without
-                write permission.
+            OutputError: a path is too long, is a folder, is below a file or a link, or is in a folder
+                without write permission.
         """
         folders = {folder for name in names for folder in _folders_of(name)}
         for name in sorted(folders & set(names)):
@@ -197,7 +197,7 @@ class OutputFolder:
                 raise OutputError(f"Cannot write into {path!r}: permission denied. Check its permissions.")
 
     def write(self, name: str, data: bytes) -> None:
-        """Write a small file atomically: other programs see the complete file or none."""
+        """Write a small file atomically. Other programs never see an incomplete file."""
         self.make_parent(name)
         if os.path.lexists(self.path_of(name)) and not self.is_plain(name):
             # Remove a link or a pipe, so that the data does not go to its target or its reader.
@@ -246,7 +246,7 @@ class OutputFolder:
                 os.rmdir(self.path)
 
     def sync(self, names: Iterator[str]) -> None:
-        """Flush the folders of these files to disk, so that renames survive a power failure."""
+        """Flush the folders of the files `names` to disk, so that renames survive a power failure."""
         if self.url is not None:
             return
         for parent in {os.path.dirname(self.path_of(name)) for name in names}:

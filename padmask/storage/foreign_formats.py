@@ -1,4 +1,4 @@
-"""Recognize formats that padmask does not read by the first bytes, and suggest a command for conversion."""
+"""Recognize unsupported formats by their first bytes, and suggest a command that converts the file."""
 
 from __future__ import annotations
 
@@ -19,9 +19,10 @@ class ForeignFormat:
 
     Args:
         title: name for messages, with an article if one is needed.
-        command: command that converts a file, with `{file}` and `{base}` (the file without its suffix).
+        command: command that converts a file, with the placeholders `{file}` and `{base}` (the file without
+            its suffix).
         verb: verb for the command in messages, such as `Convert` or `Decompress`.
-        magic: byte strings with which files of this format start.
+        magic: possible first bytes of a file in this format.
     """
 
     title: str
@@ -88,14 +89,14 @@ _CSV_NAMES = re.compile(r'"?[A-Za-z_][\w .-]*"?([,;\t] *"?[A-Za-z_][\w .-]*"?)*\
 
 
 def recognize(start: bytes, *, typed: bool = False) -> ForeignFormat | None:
-    """Return the unsupported format that the first bytes of a file show; None if there is none.
+    """Return the unsupported format of a file, found from its first bytes; None if no format is recognized.
 
     >>> recognize(b"BZh91AY&SY").title, recognize(b'input_ids,label\\n"[1, 2]",0\\n').title
     ('bzip2 data', 'CSV')
     >>> recognize(b'{"input_ids": [1]}\\n')
 
     Args:
-        start: the first bytes of the decompressed file; for text, complete lines.
+        start: first bytes of the decompressed file. Text must end with a complete line.
         typed: whether the input format is Parquet or Arrow. padmask does not decompress such files.
     """
     for format_ in (*_BINARY, *(_COMPRESSED if typed else ())):
@@ -117,7 +118,7 @@ def _recognize_text(start: bytes) -> ForeignFormat | None:
 
 
 def _starts_array(line: bytes, ends: bool, following: bytes) -> bool:
-    """Return whether a line starts a JSON array of rows, as opposed to a bad row among good rows."""
+    """Return whether a line starts a JSON array of rows, and is not a bad row among good rows."""
     try:
         rows = json.loads(line)
     except (ValueError, RecursionError):
@@ -172,7 +173,7 @@ def _recognize_csv(first: bytes, following: bytes) -> ForeignFormat | None:
 
 
 def foreign_error(name: str, path: str, start: bytes, *, typed: bool = False) -> UnsupportedError | None:
-    """Return the error for a file whose first bytes show a format that padmask does not read.
+    """Return the error for a file whose first bytes show an unsupported format; None if they do not.
 
     >>> str(foreign_error("a.jsonl.xz", "a.jsonl.xz", b"\\xfd7zXZ\\0"))
     'a.jsonl.xz: the file is xz data, which padmask does not read. Decompress it: xz -dc a.jsonl.xz > a.jsonl'

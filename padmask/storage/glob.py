@@ -36,7 +36,7 @@ def fixed_part(pattern: str) -> str:
 
 
 def files_in(folder: str, visited: list[str] | None = None) -> Iterator[str]:
-    """Yield the paths of the files in a folder, and then of the files in its subfolders.
+    """Yield the paths of the files in a folder, then the paths of the files in its subfolders.
 
     The function follows links.
 
@@ -104,11 +104,11 @@ class _Walk:
         Args:
             folder: path of the folder.
             parents: inodes of its parent folders. A link to a parent folder has an empty list of entries.
-            wanted: remaining parts of the pattern. A walk may visit a folder once for each remainder.
+            wanted: remaining parts of the pattern. A walk may visit a folder once for each value of `wanted`.
 
         Raises:
-            AccessError: the folder cannot be read, or the walk has visited it by another path, so its rows
-                would be duplicated.
+            AccessError: the folder cannot be read, or the walk has already visited the folder by another
+                path.
         """
         try:
             status = os.stat(folder or ".")

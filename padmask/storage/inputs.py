@@ -1,4 +1,4 @@
-"""Find the files of a dataset, which the user specifies as files, folders, patterns and addresses.
+"""Find the files of a dataset. The user specifies files, folders, patterns and addresses.
 
 This module reads file names and the manifests that padmask wrote. It does not open data files.
 """
@@ -6,7 +6,7 @@ This module reads file names and the manifests that padmask wrote. It does not o
 from __future__ import annotations
 
 import os
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Hashable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -39,8 +39,8 @@ class InputFile:
     Args:
         path: path or address of the file; `-` is standard input.
         name: path relative to the input folder, or to the part of the pattern before the first wildcard. If
-            this folder ends in `key=value` folders, the name starts with these, because they are data.
-        stored: size and version of a remote file; None for a local file, or if not requested yet.
+            the input folder ends in `key=value` folders, they are part of the name, because they are data.
+        stored: size and version of a remote file. None for a local file, or if they have not been requested.
         unlisted: whether the file is in a folder that padmask wrote, but is missing from its manifest.
     """
 
@@ -56,10 +56,10 @@ class InputFiles:
 
     Args:
         files: files of the dataset.
-        skipped_files: names of files that are not data files. Hidden files, which start with `.` or `_`, are
-            not included.
-        unsure: names of files with a suffix such as `.json`, which are not read because there are other data
-            files.
+        skipped_files: names of files that are not data files. Hidden files (names that start with `.` or
+            `_`) are not included.
+        unsure: names of files with an ambiguous suffix such as `.json`. They are not read because there are
+            other data files.
         unlisted: names of data files that are not read because the saved dataset does not list them.
         repeated: names of files that the inputs contain more than once. `files` contains them once.
         splits: for each folder with a saved `DatasetDict`, the names of the splits.
@@ -74,13 +74,13 @@ class InputFiles:
 
     @property
     def notes(self) -> tuple[str, ...]:
-        """Notes about files that are not read, or are read only once, as sentences."""
+        """Notes about files that were not read, and about repeated files."""
         texts = {
-            "files that were not read, because padmask does not know their format: {}": self.skipped_files,
-            "files that were not read, because .json files count as data only if there are no other data "
-            "files: {}; to read these files, list them as inputs": self.unsure,
-            "files that were not read, because the saved dataset does not list them: {}": self.unlisted,
-            "files that appear more than once in the inputs, but were read only once: {}": self.repeated,
+            "files of an unknown format were not read: {}": self.skipped_files,
+            ".json files were not read, because there are other data files: {}. To read them, list them as "
+            "inputs": self.unsure,
+            "files that the saved dataset does not list were not read: {}": self.unlisted,
+            "files that appear more than once in the inputs were read only once: {}": self.repeated,
         }
         return tuple(text.format(join_few(names)) for text, names in texts.items() if names)
 
@@ -109,24 +109,42 @@ def find_inputs(inputs: Sequence[str]) -> InputFiles:
 
 
 def _without_repeated(files: Sequence[InputFile]) -> tuple[list[InputFile], list[str]]:
-    """Return each file once, and the paths of the files that appear more than once.
+    """Return each file once, and the names of the files that appear more than once.
 
-    The same file may have several paths, such as `a.jsonl` and `./a.jsonl`, but has one name in one folder. A
-    link in the same folder has a different name, so it counts as a separate file.
+    A hard link or a symbolic link is a second name of the same file.
     """
-    folders: dict[str, str] = {}
-    once: dict[str, InputFile] = {}
+    once: dict[Hashable, InputFile] = {}
     repeated: dict[str, None] = {}
     for file in files:
-        place = file.path
-        if file.path != "-" and not is_url(file.path):
-            folder, name = os.path.split(file.path)
-            if folder not in folders:
-                folders[folder] = os.path.realpath(folder or ".")
-            place = os.path.join(folders[folder], name)
-        if once.setdefault(place, file) is not file:
-            repeated[display_path(once[place].path)] = None
+        first = once.setdefault(_identity(file.path), file)
+        if first is not file:
+            repeated[_second_name(first.path, file.path)] = None
     return list(once.values()), list(repeated)
+
+
+def _identity(path: str) -> Hashable:
+    """Return a key that is the same for all names of a file."""
+    if path == "-" or is_url(path):
+        return path
+    try:
+        found = os.stat(path)
+    except OSError:
+        # A file that does not exist is reported when it is read.
+        return os.path.realpath(path)
+    # Some network file systems have no reliable inodes, so two files must also have the same size and time.
+    return found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns
+
+
+def _second_name(first: str, second: str) -> str:
+    """Return the path of a file that appears more than once, with the other name if it is a link.
+
+    >>> _second_name("a.jsonl", "./a.jsonl"), _second_name("a.jsonl", "in/b.jsonl")
+    ('a.jsonl', 'a.jsonl (also named in/b.jsonl)')
+    """
+    folders = [os.path.realpath(os.path.dirname(path) or ".") for path in (first, second)]
+    if folders[0] == folders[1] and os.path.basename(first) == os.path.basename(second):
+        return display_path(first)
+    return f"{display_path(first)} (also named {display_path(second)})"
 
 
 def _mark_unlisted(files: Sequence[InputFile], inputs: Sequence[str]) -> list[InputFile]:
@@ -186,7 +204,7 @@ def _read_below(folder: str, name: str) -> bytes | None:
 
 
 def _complete_files(folder: str) -> list[str]:
-    """Return the files below a folder, after a check that all files in padmask's manifests exist.
+    """Return the files below a folder. Check that all files in padmask's manifests exist.
 
     Raises:
         DataError: the folder or a subfolder contains incomplete output, or a manifest is not valid.
@@ -213,7 +231,7 @@ def _checked_file(path: str) -> str:
     """Check that a path is a file, and return the path.
 
     Raises:
-        AccessError: the path is a pipe or a device, which could block, or a broken link.
+        AccessError: the path is a broken link, or a pipe or a device that could block.
     """
     if not os.path.isfile(path):
         kind = "a pipe or a device" if os.path.exists(path) else "a broken link"
@@ -222,7 +240,7 @@ def _checked_file(path: str) -> str:
 
 
 def _refuse_partial_output(folder: str, names: Iterable[str]) -> None:
-    """Raise an error for a folder in which a run was interrupted while it renamed its output files."""
+    """Raise an error if a run was interrupted while it renamed its output files in the folder."""
     present = set(names)
     if REPLACING in present and MANIFEST not in present:
         raise DataError(
@@ -243,7 +261,8 @@ def _refuse_incomplete(folder: str, listed: Mapping[str, int], sizes: Mapping[st
         if names:
             raise DataError(
                 f"The folder {folder!r} does not match its {MANIFEST}. {problem}: {join_few(names)}. "
-                "Pad the data again, or read the existing files with a pattern such as '*'."
+                "Pad the data again, or read the existing files with a "
+                "pattern such as 'FOLDER/*'."
             )
 
 
@@ -262,7 +281,7 @@ def _checked_files(files: list[InputFile], folder: str, names: Iterable[str]) ->
 
 
 def _find_matching(pattern: str) -> InputFiles:
-    """Return the local files that match a pattern, and the data files below folders that match."""
+    """Return the local files that match a pattern, and the data files below matching folders."""
     base = fixed_part(pattern)
     keys, start = hive_keys(base), base or "."
     matched = {os.path.relpath(path, start): (path, wanted) for path, wanted in _matches_of(pattern)}
@@ -274,7 +293,7 @@ def _find_matching(pattern: str) -> InputFiles:
 
 
 def _matches_of(pattern: str) -> Iterator[tuple[str, bool]]:
-    """Yield the files whose path or folder matches a pattern, and whether the pattern selects the suffix."""
+    """Yield each file whose path or folder matches a pattern, and whether the pattern selects its suffix."""
     base = fixed_part(pattern)
     parts = [part for part in pattern.removeprefix(base).split("/") if part]
     for path in sorted(expand(base, parts)) if os.path.isdir(base or ".") else ():
@@ -286,7 +305,7 @@ def _matches_of(pattern: str) -> Iterator[tuple[str, bool]]:
 
 
 def _is_wanted(path: str, pattern: str) -> bool:
-    """Return True if the file has no suffix, or if the pattern ends with a suffix, such as `*.txt`.
+    """Return whether the file has no suffix or the pattern ends with a suffix, such as `*.txt`.
 
     >>> [_is_wanted(path, "data/*") for path in ("data/a.jsonl", "data/part-0", "data/README.md")]
     [False, True, False]
@@ -369,7 +388,7 @@ def _unlisted_remote(base: Url, names: Iterable[str], matched: Sequence[str]) ->
 
 
 def _unlisted(names: Iterable[str], prefix: str, listed: Collection[str]) -> set[str]:
-    """Return the names below the folder `prefix` that are not listed by their relative path."""
+    """Return the names below the folder `prefix` whose relative path is not in `listed`."""
     return {name for name in names if name.startswith(prefix) and name.removeprefix(prefix) not in listed}
 
 

@@ -45,11 +45,10 @@ class ManifestCounts(msgspec.Struct):
     own_tokens_lost: Count = 0
     rows_split: Count = 0
     ends_lost: Count = 0
-    late: tuple[str, ...] = ()
 
 
 class ManifestEntry(msgspec.Struct):
-    """A shard in the manifest. A skipped shard has no name, but the reason why it was skipped (`fault`)."""
+    """A shard in the manifest. A skipped shard has no name, and `fault` is the reason why it was skipped."""
 
     index: Count
     name: str
@@ -59,6 +58,7 @@ class ManifestEntry(msgspec.Struct):
     sha256: str
     version: str
     fault: str
+    late: tuple[str, ...] = ()
 
 
 class ManifestLength(msgspec.Struct):
@@ -85,8 +85,8 @@ def parse_manifest(data: bytes) -> ManifestContents:
     """Parse and validate a manifest.
 
     Raises:
-        ValueError: the bytes are not a manifest, or its numbers are inconsistent. The message is a sentence
-            fragment, to which the caller adds the file name.
+        ValueError: the bytes are not a manifest, or its numbers are inconsistent. The message is a
+            predicate, and the caller adds the file name as its subject.
     """
     try:
         contents = msgspec.convert(json.loads(data), ManifestContents)
@@ -113,7 +113,7 @@ def read_manifest(path: str) -> ManifestContents:
         raise DataError(f"{display_path(path)!r} {error}. {_REMEDY}") from None
 
 
-_REMEDY = "Pad the data again, or use a pattern such as '*' to read the files and ignore the manifest."
+_REMEDY = "Pad the data again. To ignore the manifest, read the files with a pattern such as 'FOLDER/*'."
 
 
 def sizes_in(path: str) -> Mapping[str, int]:
@@ -161,7 +161,7 @@ def _bytes_of(path: str) -> bytes:
 
 
 def _faults(contents: ManifestContents) -> Iterator[str]:
-    """Yield a description of each inconsistency: a sentence without its subject, the file name."""
+    """Yield a description of each inconsistency, as a predicate whose subject is the file name."""
     yield from _faults_of_names(contents)
     yield from _faults_of_numbers(contents)
     for shard in contents.shards:
@@ -222,8 +222,9 @@ def _faults_of_length(contents: ManifestContents) -> Iterator[str]:
 
 def _faults_of_total(contents: ManifestContents) -> Iterator[str]:
     ledgers = [shard.ledger for shard in contents.shards]
-    names = [name for name in ManifestCounts.__struct_fields__ if name != "late"]
-    sums = {name: sum(getattr(ledger, name) for ledger in ledgers) for name in names}
+    sums = {
+        name: sum(getattr(ledger, name) for ledger in ledgers) for name in ManifestCounts.__struct_fields__
+    }
     sums["tokens_lost"] = sums["tokens_read"] - sums["tokens_kept"]
     for name, number in sums.items():
         if (total := contents.total.get(name)) != number:

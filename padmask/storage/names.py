@@ -1,4 +1,4 @@
-"""Find the format and the compression of a file from its name, and whether it is a data file."""
+"""Find from the name of a file its format, its compression, and whether it is a data file."""
 
 from __future__ import annotations
 
@@ -68,7 +68,7 @@ def hive_keys(folder: str) -> str:
 
 
 def is_data(name: str) -> bool:
-    """Return whether a file in a folder is a data file, according to its path relative to the folder.
+    """Return whether a relative path in a folder is the path of a data file.
 
     >>> is_data("year=2024/a.parquet"), is_data("_padmask/a.parquet"), is_data("README.md")
     (True, False, False)

@@ -1,7 +1,7 @@
-"""Write an output file that is complete or absent, or write to standard output.
+"""Write an output file atomically, or write to standard output.
 
-The output is written to a temporary file in the folder of the output path, and renamed after success. This
-leaves no partial files, and makes it safe to read and write the same path.
+The output is written to a temporary file in the folder of the output path, and renamed after success. A
+failed run leaves no partial file. An input may be replaced by the output.
 """
 
 from __future__ import annotations
@@ -62,7 +62,7 @@ def open_output(
         path: path or address of the file; `-` is standard output. Pipes and devices are written directly. A
             remote file is first written to the folder for temporary files.
         sealed: function that is called with a readable descriptor of the complete file, before the file is
-            renamed or uploaded. It is not called for files that are written directly.
+            renamed or uploaded. The function is not called for files that are written directly.
         final_path: path or address to which the caller moves the file later. Errors show this path.
 
     Raises:
@@ -116,7 +116,7 @@ def _uploaded(url: Url, sealed: Callable[[int], None] | None, shown: Url) -> Ite
 
 @contextmanager
 def _write_errors(path: str, shown: str | None = None) -> Iterator[None]:
-    """Convert write errors to OutputError. The message contains `shown`, or `path` if `shown` is None."""
+    """Convert write errors to OutputError. The message contains the path `shown`, else `path`."""
     try:
         yield
     except OSError as error:
@@ -157,7 +157,7 @@ def _replaced(path: str, mode: int, sealed: Callable[[int], None] | None) -> Ite
 
 
 def _create_temporary(target: str, path: str) -> tuple[int, str | None]:
-    """Create a private file in the folder of `target`, without a name if the file system supports this.
+    """Create a private file in the folder of `target`. The file has no name if the file system supports this.
 
     The system removes an unnamed file even if the process is killed.
     """
@@ -212,7 +212,7 @@ def _link_descriptor(descriptor: int, path: str) -> None:
 
 
 def _temporary_name(target: str) -> str:
-    """Return an unused path in the folder of `target`. Readers of the folder skip its hidden name."""
+    """Return an unused path in the folder of `target`. The name is hidden, so readers skip the file."""
     folder, name = os.path.split(target)
     # The name of the target may have the maximum length, so the new name uses only its start.
     return os.path.join(folder, f".{name[:64]}.{os.urandom(8).hex()}.tmp")
@@ -284,7 +284,7 @@ class BorrowedStream:
 
 
 class SideFile(AbstractContextManager["SideFile"]):
-    """An additional output, such as rejected rows. If its reader closes the pipe, the run continues.
+    """An additional output, such as rejected rows. If the reader of a pipe closes it, the run continues.
 
     Args:
         path: path of the file, as for `open_output`.

@@ -1,4 +1,4 @@
-"""Find out what an output path refers to: an open file descriptor, a pipe, a device, or a file to replace."""
+"""Distinguish output paths: an open file descriptor, a pipe, a device, a folder, or a file to replace."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def _open_file_of(path: str) -> tuple[str | None, int | None]:
 
 
 def names_a_folder(path: str) -> bool:
-    """Return whether an output path is a folder: the path ends in a slash, or is an existing folder.
+    """Return whether an output path ends in a slash or is an existing folder.
 
     >>> names_a_folder("padded/"), names_a_folder("padded.parquet"), names_a_folder("-")
     (True, False, False)
@@ -59,9 +59,9 @@ def mode_of(path: str) -> int:
 
 
 def is_written_in_place(path: str) -> bool:
-    """Return whether a path is a pipe, a device or a file descriptor, which padmask writes directly.
+    """Return whether padmask writes directly to a path: a pipe, a device or a file descriptor.
 
-    padmask replaces other files at the end of a run.
+    padmask writes a regular file to a temporary file, and renames the temporary file at the end of a run.
 
     >>> is_written_in_place("/dev/stdout"), is_written_in_place("out.jsonl")
     (True, False)

@@ -1,6 +1,6 @@
 """Read and write remote storage: `s3://`, `gs://` and `abfs://` with Arrow, other schemes with fsspec.
 
-This module handles neither file formats nor rows.
+This module does not handle file formats or rows.
 """
 
 from __future__ import annotations
@@ -72,7 +72,7 @@ def locate(url: Url) -> tuple[Any, str]:
 
 @contextmanager
 def _storage_errors(url: Url, kind: type[PadmaskError], verb: str) -> Iterator[None]:
-    """Convert storage errors to `kind`. The message contains the address."""
+    """Convert storage errors to the error class `kind`. The message contains the address."""
     from pyarrow import ArrowException
 
     try:
@@ -93,7 +93,7 @@ _NO_BUCKET = (
 
 
 def missing_message(url: Url) -> str:
-    """Return the message for an address at which nothing exists: no bucket, or no file."""
+    """Return the message for an address without a bucket or a file."""
     bucket = _missing_bucket(url)
     if bucket is not None:
         return _NO_BUCKET.format(bucket)
@@ -113,7 +113,7 @@ def refuse_missing_bucket(url: Url) -> None:
 
 
 def _missing_bucket(url: Url) -> str | None:
-    """Return the bucket or container of an address if it does not exist; None if it may exist."""
+    """Return the missing bucket or container of an address; None if it may exist."""
     from pyarrow import ArrowException
     from pyarrow.fs import FileType
 
@@ -165,7 +165,7 @@ class RemoteFile:
 
     Args:
         size: size in bytes.
-        version: numbers that change if the file is rewritten.
+        version: numbers that change if the file is written again.
     """
 
     size: int
@@ -231,8 +231,8 @@ def read_at_most(url: Url, most: int) -> bytes | None:
 def upload(file: str, url: Url, shown: Url) -> None:
     """Copy a local file to a remote address. The remote file appears only when it is complete.
 
-    Python cannot interrupt the copy, which is a single call. An interrupted Arrow output stream would create
-    a partial file.
+    The copy is a single call, which Python cannot interrupt. An interrupted Arrow output stream would
+    create a partial file.
 
     Args:
         file: path of the local file.

@@ -1,7 +1,7 @@
-"""Open an input (a file, standard input or a remote file), and detect its format from its first bytes.
+"""Open an input, and detect its format from its first bytes.
 
-A source can be opened several times. A pipe is then copied to a private temporary file. This module does not
-handle rows.
+An input is a file, standard input or a remote file. To open a pipe several times, the source first copies
+it to a private temporary file. This module does not handle rows.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ class Source:
         spool_folder: folder for the copy of a pipe that must be read again.
         stored: metadata of a remote file, if already requested.
         groups: half-open range of the row groups to read. If None, all row groups are read.
-        label: name of the input in messages; if None, the path.
+        label: name of the input in messages. If None, the path is used.
         unlisted: whether the file is in a folder that padmask wrote, but is missing from its manifest.
     """
 
@@ -97,7 +97,7 @@ class Source:
         return None if self.is_pipe else os.stat(self.path).st_size
 
     def version(self) -> tuple[int, ...] | None:
-        """Return numbers that change if the file is written or replaced; None if it is not a regular file."""
+        """Return numbers that change if the file is written or replaced; None if the input is not a file."""
         url = self.url
         if url is not None:
             return _look_up(url).version
@@ -108,7 +108,7 @@ class Source:
         return file.st_dev, file.st_ino, file.st_size, file.st_mtime_ns, file.st_ctime_ns
 
     def first_version(self) -> tuple[int, ...] | None:
-        """Return the version from the listing of the remote folder if known, else the current version."""
+        """Return the version from the listing of the remote folder, else the current version."""
         return self.version() if self.stored is None else self.stored.version
 
     def shared_version(self, version: tuple[int, ...]) -> tuple[int, ...]:
@@ -229,7 +229,7 @@ def open_temporary(folder: str | None) -> BinaryIO:
 
 @contextmanager
 def copy_errors(name: str, folder: str | None) -> Iterator[None]:
-    """Convert errors while an input is copied to a temporary file to AccessError.
+    """Convert errors to AccessError while an input is copied to a temporary file.
 
     Raises:
         AccessError: the disk is full, or the folder is not writable.
@@ -244,7 +244,7 @@ def copy_errors(name: str, folder: str | None) -> Iterator[None]:
 
 
 def _copy_lines(stream: BinaryIO, spool: IO[bytes], lines: int) -> None:
-    """Copy a number of non-blank lines. The rest of the pipe, which may be endless, is not read."""
+    """Copy a number of non-blank lines. The rest of the pipe is not read, because it may be endless."""
     incomplete = False
     while lines > 0 and (block := stream.read1(_COPY_BYTES)):  # type: ignore[attr-defined]
         if is_blank(block) and not incomplete:
@@ -281,7 +281,7 @@ class _NonClosing(io.BufferedIOBase):
         return self._stream.read(-1 if size is None else size)
 
     def read1(self, size: int = -1, /) -> bytes:
-        """Return the available bytes without waiting for more."""
+        """Return the available bytes, and do not wait for more."""
         block: bytes = self._stream.read1(size)  # type: ignore[attr-defined]
         return block
 

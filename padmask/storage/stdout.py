@@ -8,7 +8,7 @@ from typing import Any, BinaryIO, cast
 
 
 class UnbufferedStdout(io.RawIOBase):
-    """Unbuffered stdout whose write() writes every byte.
+    """A stream for unbuffered stdout whose write() writes every byte.
 
     With PYTHONUNBUFFERED, Python calls write(2) once. If a full disk or a pipe accepts only some of the
     bytes, Python silently drops the others.
@@ -41,7 +41,7 @@ def stdout_bytes() -> BinaryIO:
 
 
 def replace_unbuffered_stdout() -> None:
-    """Replace an unbuffered sys.stdout by a stream that writes every byte."""
+    """Replace an unbuffered sys.stdout with a stream that writes every byte."""
     stream: Any = sys.stdout
     if isinstance(getattr(stream, "buffer", None), io.FileIO):
         sys.stdout = io.TextIOWrapper(

@@ -29,7 +29,7 @@ def free_memory() -> int | None:
 
 
 def free_disk(path: str) -> int | None:
-    """Return the free space of the disk for a file path, in bytes; None if unknown.
+    """Return the free space in bytes of the disk of a path; None if unknown.
 
     The file and its parent folders need not exist.
     """
@@ -77,10 +77,11 @@ def cores() -> int:
 
 
 def umask(folder: str) -> int:
-    """Return the umask of the process without changing it, which would affect other threads.
+    """Return the umask of the process without changing it. A change would affect other threads.
 
     Args:
-        folder: existing folder for a temporary file, which is used if the system does not report the umask.
+        folder: existing folder. If the system does not report the umask, a temporary file in this folder
+            shows it.
     """
     try:
         with open("/proc/self/status", "rb") as status:

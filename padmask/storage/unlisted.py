@@ -12,7 +12,7 @@ from padmask.storage.manifest_file import sizes_in
 def find_unlisted_files(paths: Sequence[str], folders: Iterable[str], manifest: str) -> set[str]:
     """Return the paths of input files that the manifest in a parent folder does not list.
 
-    The function uses a manifest if its folder is in an input folder, or if it lists another input file. If
+    A manifest is used if its folder is in an input folder, or if the manifest lists another input file. If
     the only input is a file, the result is empty.
 
     Args:
@@ -38,7 +38,7 @@ def find_unlisted_files(paths: Sequence[str], folders: Iterable[str], manifest: 
 
 
 def _with_manifest(folders: Iterable[str], roots: Sequence[str], manifest: str) -> list[str]:
-    """Return those of the folders and their parents, up to the roots, that contain a manifest."""
+    """Return the folders that contain a manifest, among `folders` and their parents up to the roots."""
     seen: dict[str, bool] = {}
     for folder in folders:
         while folder not in seen and any(_is_below(folder, root) for root in roots):
@@ -54,7 +54,7 @@ def _is_below(path: str, folder: str) -> bool:
 def _names_in(manifest: str) -> Collection[str] | None:
     """Return the names that a manifest lists; None if the manifest is not valid.
 
-    The check of an input folder reports an invalid manifest. Patterns ignore it.
+    The check of an input folder reports an invalid manifest. For patterns, invalid manifests are ignored.
     """
     try:
         return sizes_in(manifest)

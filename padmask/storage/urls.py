@@ -116,7 +116,7 @@ def parse_url(text: str) -> Url:
 
 
 def local_path(path: str) -> str:
-    """Return the local path of a `file://` or `local://` address, and other paths unchanged.
+    """Return the local path of a `file://` or `local://` address. Return any other path unchanged.
 
     >>> local_path("file:///tmp/a%20b.jsonl"), local_path("s3://bucket/a"), local_path("a.jsonl")
     ('/tmp/a b.jsonl', 's3://bucket/a', 'a.jsonl')
@@ -124,7 +124,7 @@ def local_path(path: str) -> str:
     '/tmp/a%20b.jsonl'
 
     Raises:
-        SpecError: the address is on another machine.
+        SpecError: a `file://` address has the host of another machine.
     """
     scheme, slashes, rest = path.partition("://")
     if not slashes or scheme.lower() not in LOCAL_SCHEMES:
@@ -136,12 +136,12 @@ def local_path(path: str) -> str:
 
     url = parse_url(path)
     if url.authority not in ("", "localhost"):
-        raise SpecError(f"{str(url)!r} is on another machine. Write file:/// and a path on this machine.")
+        raise SpecError(f"{str(url)!r} names another machine. Write file:/// and a path on this machine.")
     return "/" + unquote(url.path)
 
 
 def display_path(path: str) -> str:
-    """Return a path for messages: an address without secrets, or the path itself.
+    """Return the text of a path for messages. An address is shown without secrets.
 
     >>> [display_path(path) for path in ("s3://key:secret@bucket/a?region=x", "a.jsonl")]
     ['s3://bucket/a', 'a.jsonl']
@@ -167,7 +167,7 @@ def is_mistyped(path: str) -> bool:
 
 
 def refuse_mistyped(path: str) -> None:
-    """Raise an error for a path that looks like a mistyped address, instead of creating a local folder.
+    """Raise an error for a path that looks like a mistyped address. It would become a local folder.
 
     Raises:
         SpecError: the path looks like a mistyped address.
@@ -183,7 +183,8 @@ def checked_path(path: str | os.PathLike[str], name: str = "output") -> str:
     """Check a path from the user. Return a local path, or an address of remote storage.
 
     Raises:
-        SpecError: the value is not a path, looks like a mistyped address, or is on another machine.
+        SpecError: the value is not a path, looks like a mistyped address, or is a `file://` address with
+            another host.
     """
     text = file_path(name, path)
     refuse_mistyped(text)
@@ -191,6 +192,6 @@ def checked_path(path: str | os.PathLike[str], name: str = "output") -> str:
 
 
 def checked_paths(paths: str | os.PathLike[str] | Iterable[str | os.PathLike[str]]) -> list[str]:
-    """Check one or more paths from the user, and return them as a list, as `checked_path` does."""
+    """Check one or more paths from the user with `checked_path`, and return them as a list."""
     several = paths if isinstance(paths, Iterable) and not isinstance(paths, (str, bytes)) else [paths]
     return [checked_path(path, "inputs") for path in several]

@@ -1,7 +1,7 @@
 """Predict the size of the output, and raise an error if the output does not fit on disk or in memory.
 
-One long row among many short rows can produce an output that fills a disk. The prediction depends only on the
-row lengths and on maxlen.
+One long row among many short rows can cause an output that fills the disk. The predicted size depends only
+on the row lengths and on maxlen.
 """
 
 from __future__ import annotations
@@ -75,7 +75,7 @@ def bytes_per_position(columns: Sequence[PadColumn], mask: MaskSpec, format_: Fo
 
 
 def predict_bytes(lengths: LengthStats, plan: Plan, spec: PadSpec, widths: PositionBytes) -> int:
-    """Return the size of the padded columns and masks of all rows, in bytes before compression.
+    """Return the size in bytes of the padded columns and masks of all rows, before compression.
 
     >>> predict_bytes(LengthStats.of([2, 1]), Plan(3, "given", 3), PadSpec(), PositionBytes(4.0, 1.0))
     15
@@ -112,7 +112,7 @@ def refuse_large_output(
         spec: how to pad.
         widths: bytes per position of the output, summed over all columns.
         limit: size limit in bytes; None if there is no limit.
-        longest: file and line or row of the longest row, for messages.
+        longest: place of the longest row (file, and line or row), for messages.
 
     Raises:
         SpecError: the output would exceed the limit. The message suggests a smaller maxlen.
@@ -136,14 +136,14 @@ def _suggestion(lengths: LengthStats, spec: PadSpec, widths: PositionBytes, limi
         total = predict_bytes(lengths, plan, spec, widths)
         if total <= limit:
             return (
-                f"Cut longer rows with --maxlen {name} ({plan.maxlen:,} positions, {size(total)}), "
+                f"Truncate longer rows with --maxlen {name} ({plan.maxlen:,} positions, {size(total)}), "
                 "or raise the limit with --max-bytes."
             )
     return "Choose a smaller --maxlen, or raise the limit with --max-bytes."
 
 
 def refuse_zero_maxlen(plan: Plan, lengths: LengthStats | None, source: str) -> None:
-    """Raise an error if the maxlen that was found is 0, because the output would contain no tokens.
+    """Raise an error if the maxlen found from the data is 0. The output would contain no tokens.
 
     Args:
         plan: the plan.
@@ -151,7 +151,7 @@ def refuse_zero_maxlen(plan: Plan, lengths: LengthStats | None, source: str) -> 
         source: name of the input, for the message.
 
     Raises:
-        DataError: the maxlen is 0, and the user did not set this number.
+        DataError: maxlen is 0, and the user did not set this number.
     """
     if plan.maxlen or plan.found == "given" or lengths is None:
         return
@@ -159,7 +159,7 @@ def refuse_zero_maxlen(plan: Plan, lengths: LengthStats | None, source: str) -> 
     if lengths.rows:
         reason = "all rows are empty"
         if plan.found != "longest":
-            reason = f"{plan.found} of the row lengths is 0, so that every token would be lost"
+            reason = f"{plan.found} of the row lengths is 0, so every token would be lost"
     raise DataError(
         f"the maxlen would be 0: {reason}",
         place=Place(source),
@@ -169,7 +169,7 @@ def refuse_zero_maxlen(plan: Plan, lengths: LengthStats | None, source: str) -> 
 
 
 def refuse_more_than_memory(plan: Plan, widths: PositionBytes, places: int) -> None:
-    """Raise an error if the rows that are processed at the same time do not fit in memory.
+    """Raise an error if the rows that are in memory at the same time do not fit.
 
     Args:
         plan: length of the output rows.

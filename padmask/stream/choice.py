@@ -16,12 +16,12 @@ from padmask.core.first_rows import FirstRows
 from padmask.core.metadata import described_names
 from padmask.core.padding import refuse_padded
 from padmask.core.shared_ends import SharedEnds
-from padmask.errors import quoted
+from padmask.errors import column_flags, quoted
 from padmask.formats.dataset import Dataset
 from padmask.spec.columns import Columns
 from padmask.spec.pad import MaskSpec, PadSpec
 from padmask.stream.first_rows import first_rows_of, read_first_rows
-from padmask.stream.padding import column_flags, known_schemas
+from padmask.stream.padding import known_schemas
 
 # The jq program that replaces each list of one list by this list.
 _FIRST_VECTOR = (
@@ -34,7 +34,7 @@ Purpose = Literal["pad", "audit"]
 
 @dataclass(frozen=True)
 class Beside:
-    """Information from the first rows, for the summary and for errors.
+    """Facts from the first rows, for the summary and for errors.
 
     Args:
         unpadded: columns that have the same lengths as the padded columns. Each has the command-line options
@@ -42,20 +42,23 @@ class Beside:
         remarks: facts that require no action, as sentences.
         notes: warnings, as sentences.
         hint: likely reason for errors about vectors, as a sentence; empty if unknown.
-        shared: the tokens that most rows start and end with.
+        ragged: names of columns with one value per token, but with other lengths. Empty if columns were
+            requested.
+        shared: the tokens with which most rows start and end.
     """
 
     unpadded: Mapping[str, str] = field(default_factory=dict)
     remarks: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
     hint: str = ""
+    ragged: tuple[str, ...] = ()
     shared: SharedEnds = field(default_factory=SharedEnds)
 
 
 def choose_for_dataset(
     dataset: Dataset, asked: Columns, spec: PadSpec, mask: MaskSpec, purpose: Purpose
-) -> tuple[ColumnChoice, Beside]:
-    """Choose the columns of a dataset to pad together, and the mask.
+) -> tuple[ColumnChoice, Beside, FirstRows]:
+    """Choose the columns of a dataset to pad together, and the mask. Also return the first rows.
 
     Args:
         dataset: the data, with at least one column.
@@ -85,7 +88,8 @@ def choose_for_dataset(
     notes: tuple[str, ...] = (hint,) if hint else ()
     shared = rows.ends.get(first, SharedEnds())
     if purpose != "pad":
-        return choice, Beside(notes=notes, hint=hint, shared=shared)
+        ragged = () if asked else choice.ragged
+        return choice, Beside(notes=notes, hint=hint, ragged=ragged, shared=shared), rows
     names = [*(column.name for column in choice.columns), *own]
     files = known_schemas(dataset)
     old = refuse_padded(files, names, mask, first_rows)
@@ -93,28 +97,28 @@ def choose_for_dataset(
         choice = choose_together(schema, asked, spec, mask, rows, old)
     before = {name for file in files.values() for name in described_names(file)}
     beside = _describe(schema, choice, asked, before)
-    return choice, replace(beside, notes=(*notes, *beside.notes), hint=hint, shared=shared)
+    return choice, replace(beside, notes=(*notes, *beside.notes), hint=hint, shared=shared), rows
 
 
 def _batch_dimension(schema: pa.Schema, rows: FirstRows, name: str) -> str:
-    """Return a warning if none of the first rows has more than one vector; otherwise an empty string."""
+    """Return a warning if no row in `rows` has more than one vector. Otherwise return an empty string."""
     if not rows.have_tokens(name) or rows.lengths[name].max() > 1 or not is_vectors(schema.field(name).type):
         return ""
     return (
         f"column {name!r} has one vector in each row, which counts as one token. This is usually a batch "
-        "dimension that was left in. To remove the dimension from all columns of JSON Lines, run "
+        "dimension that was not removed. To remove the dimension from all columns of JSON Lines, run "
         f"jq -c '{_FIRST_VECTOR}'"
     )
 
 
 def _describe(schema: pa.Schema, choice: ColumnChoice, asked: Columns, before: Collection[str]) -> Beside:
-    """Return the information about columns that are not padded, for the summary.
+    """Describe the columns that are not padded, for the summary.
 
     Args:
         schema: columns of the input.
         choice: the chosen columns.
         asked: requested columns.
-        before: names of columns and masks that earlier runs padded or added.
+        before: names of columns that earlier runs padded, and of masks that they added.
     """
     first = choice.columns[0].name
     alike = [name for name in choice.alike if name not in before]
@@ -122,7 +126,7 @@ def _describe(schema: pa.Schema, choice: ColumnChoice, asked: Columns, before: C
     remarks, notes = [], []
     if choice.dropped:
         new = f"the new mask is {choice.mask.column!r}" if choice.mask.column else "no mask is added"
-        remarks.append(f"not written: {quoted(choice.dropped)}, the mask of the input; {new}")
+        remarks.append(f"the input mask {quoted(choice.dropped)} is not copied to the output; {new}")
     if asked:
         if alike:
             remarks.append(f"unchanged: {quoted(alike)} (same lengths as {first!r})")
@@ -130,7 +134,7 @@ def _describe(schema: pa.Schema, choice: ColumnChoice, asked: Columns, before: C
     if ragged:
         flags = " ".join(f"--own-length {shlex.quote(name)}" for name in ragged)
         notes.append(
-            f"not padded: {quoted(ragged)} (lengths differ from {first!r}). To pad to separate lengths: "
+            f"not padded: {quoted(ragged)} (lengths differ from {first!r}). To pad to their own lengths: "
             f"{flags}"
         )
     companions = [f"{column.name!r} (with {column.value})" for column in choice.columns[1:]]

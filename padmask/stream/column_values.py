@@ -1,4 +1,4 @@
-"""Return the values of a column with one value in each row."""
+"""Return the values of a column that has one value per row."""
 
 from __future__ import annotations
 

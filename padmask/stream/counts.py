@@ -16,7 +16,7 @@ from padmask.stream.ledger import Ledger
 
 
 def count_written(segments: Segments, labels_lost: int) -> Ledger:
-    """Return a ledger of the padded rows.
+    """Return a ledger with the counts of the padded rows.
 
     Args:
         segments: positions of the tokens in the output.
@@ -38,7 +38,7 @@ def count_written(segments: Segments, labels_lost: int) -> Ledger:
 
 
 def rows_without_end(segments: Segments, truncating: Side) -> Positions:
-    """Return the rows with tokens whose last token (or first, if `truncating` is `"pre"`) is cut off.
+    """Return the rows whose last token (or first, if `truncating` is `"pre"`) was truncated.
 
     Returns:
         Indices of source rows, int64, shape (rows,).
@@ -52,13 +52,13 @@ def rows_without_end(segments: Segments, truncating: Side) -> Positions:
 
 
 def count_lost_ends(tokens: Ragged, shared: SharedEnds, segments: Segments, truncating: Side) -> Ledger:
-    """Return a ledger of the rows whose shared last (or first) token is cut off.
+    """Return a ledger that counts the rows whose shared last (or first) token was truncated.
 
     Args:
         tokens: source rows of the first column.
-        shared: the tokens that most rows start and end with.
+        shared: the tokens with which most rows start and end.
         segments: positions of the tokens in the output.
-        truncating: side at which rows are cut.
+        truncating: side on which rows are truncated.
     """
     token = shared.cut_at(truncating)
     rows = rows_without_end(segments, truncating) if token is not None else ()

@@ -1,7 +1,8 @@
-"""Find the lengths of columns from the rows that are written, if overlong rows are dropped.
+"""If overlong rows are dropped, find the maxlen of columns from the rows that are written.
 
-With lengths of their own, a row that is too long in one column is dropped from all columns. Numeric lengths
-drop rows before lengths are found. A percentile drops rows only after the lengths of all rows are known.
+With `--overlong drop`, a row that is too long in one column is not written at all, even if another column
+has its own maxlen. A numeric maxlen can drop rows in the first pass. A percentile can drop rows only after
+the lengths of all rows are known.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ Lengths = tuple[int, ...]
 
 
 def written_rows(lengths: npt.NDArray[np.int64], job: Job) -> Flags:
-    """Return which rows are not longer than a numeric maxlen, shape (rows,).
+    """Return flags of the rows that no numeric maxlen drops, shape (rows,).
 
     Args:
         lengths: lengths of the rows in each group of columns, shape (groups, rows).
@@ -37,9 +38,9 @@ def written_rows(lengths: npt.NDArray[np.int64], job: Job) -> Flags:
 
 
 def longest_together(lengths: npt.NDArray[np.int64], job: Job) -> dict[Lengths, Lengths]:
-    """Return the longest rows of each group, by the row lengths in the groups with a percentile.
+    """Return the lengths of the longest rows of all groups, by their lengths in groups with a percentile.
 
-    The result is empty if no percentile drops rows, or no group is padded to its longest row.
+    The result is empty if no percentile drops rows, or if all groups have a percentile.
 
     Args:
         lengths: lengths of the rows in each group of columns, shape (groups, rows).
@@ -58,7 +59,7 @@ def longest_together(lengths: npt.NDArray[np.int64], job: Job) -> dict[Lengths, 
 def join_longest(
     one: Mapping[Lengths, Lengths], other: Mapping[Lengths, Lengths]
 ) -> Mapping[Lengths, Lengths]:
-    """Return the longest rows of two sets of rows.
+    """Combine the results of `longest_together` for two sets of rows.
 
     >>> join_longest({(1,): (1, 5)}, {(1,): (1, 2), (3,): (3, 9)})
     {(1,): (1, 5), (3,): (3, 9)}
@@ -70,12 +71,12 @@ def join_longest(
 
 
 def plan_written(plans: Sequence[Plan], job: Job, together: Mapping[Lengths, Lengths]) -> list[Plan]:
-    """Return the plans of all groups, where `longest` counts only the rows that no percentile drops.
+    """Return the plans of all groups. A group with the maxlen `longest` is padded to its longest written row.
 
     Args:
         plans: plan of each group of columns, from all rows.
         job: columns and options of the run.
-        together: what `longest_together` returns.
+        together: length of the longest row of each group, from `longest_together`.
     """
     limits = [plans[place].maxlen for place in _percentiles(job)]
     rows = [

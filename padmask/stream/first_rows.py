@@ -1,8 +1,9 @@
-"""Read the first rows of a dataset, which determine the columns that are padded together."""
+"""Read the first rows of a dataset. They determine the columns that are padded together."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import replace
 from functools import cache
 
 import pyarrow as pa
@@ -28,11 +29,13 @@ def read_first_rows(dataset: Dataset, names: Iterable[str]) -> FirstRows:
     if not fields:
         return FirstRows({}, {})
     wanted = Wanted(pa.schema(fields), dtype_requested=[field.name for field in fields])
-    return FirstRows.of(batch.columns for batch in dataset.look(wanted))
+    rows = FirstRows.of(batch.columns for batch in dataset.look(wanted))
+    # A JSON field has the type of its values, so a list column has values, even if none of them is valid.
+    return replace(rows, empty=()) if dataset.format.is_text else rows
 
 
 def _readable(field: pa.Field) -> pa.Field:
-    """Return a field for reading a column. Lists without tokens are read as integer lists."""
+    """Return the Arrow field used to read a column. Lists without tokens are read as integer lists."""
     empty = is_list(field.type) and has_null_tokens(field.type)
     return pa.field(field.name, pa.list_(pa.int64())) if empty else field
 
@@ -40,12 +43,12 @@ def _readable(field: pa.Field) -> pa.Field:
 def first_rows_of(
     dataset: Dataset, columns: Iterable[str] = (), known: FirstRows | None = None
 ) -> FirstRowsOf:
-    """Return a function that reads the first rows of a mask column, from the first file with this column.
+    """Return a function that reads the first rows of a mask column. It reads the first file with this column.
 
     Args:
         dataset: the data.
-        columns: names of the columns that the mask may apply to. If empty, all list columns.
-        known: the first rows of these columns and of all masks, if they were read already.
+        columns: names of the columns to which the mask may belong. If empty, all list columns.
+        known: the first rows of these columns and of all masks. None if they have not been read.
     """
     names = tuple(columns)
 

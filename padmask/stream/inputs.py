@@ -57,7 +57,7 @@ def data_notes(dataset: Dataset, job: Job, format_: FormatTraits, limit: int | N
 
 
 def _written(job: Job) -> pa.Schema:
-    """Return the columns of the output. Only their padmask metadata depend on maxlen."""
+    """Return the schema of the output. Only its padmask metadata depend on maxlen."""
     any_plan = Plan(1, "given", 1)
     groups = [(group, any_plan) for group in job.groups]
     return padded_schema(job.wanted.schema, groups, job.fixed_size, job.dropped)
@@ -103,7 +103,7 @@ def _left_out(dataset: Dataset, job: Job, format_: FormatTraits) -> tuple[str, .
 Paths = str | os.PathLike[str] | Sequence[str | os.PathLike[str]]
 
 NOT_LISTED = (
-    "files that were read, but are not listed in the _padmask.json of their folder: {}. If a file is a copy "
+    "files that were read but are not listed in the _padmask.json of their folder: {}. If a file is a copy "
     "of a shard, its rows were read twice. Move the copy to another folder, or pad the dataset again"
 )
 
@@ -174,7 +174,7 @@ def refuse_joined_splits(found: InputFiles) -> None:
 
 
 def joined_splits_note(found: InputFiles) -> tuple[str, ...]:
-    """Return a note if the file names show that one output file joins several splits of a dataset."""
+    """Return a note if one output file joins several splits of a dataset, according to the file names."""
     splits = dict.fromkeys(split for file in found.files if (split := split_of(file.name)))
     if len(splits) < 2:
         return ()
@@ -185,17 +185,17 @@ def joined_splits_note(found: InputFiles) -> tuple[str, ...]:
 
 
 def end_notes(dataset: Dataset, limit: int | None) -> list[str]:
-    """Return a warning for each file that is read to the end but has no end-of-stream marker."""
+    """Return a warning for each file that is read to its end but has no end-of-stream marker."""
     return [f"{name}: {LACKS_END}" for name in dataset.lacking_end(limit)]
 
 
 def unlisted_notes(dataset: Dataset) -> tuple[str, ...]:
-    """Return a warning if files are missing from the manifest of their folder; otherwise an empty tuple."""
+    """Return a warning if input files are missing from the manifest of their folder."""
     return (NOT_LISTED.format(join_few(dataset.unlisted_files)),) if dataset.unlisted_files else ()
 
 
 def spool_folder(output_path: str) -> str:
-    """Return the folder for copies of pipes: the output folder if writable, else the temporary folder."""
+    """Return the folder for copies of pipes: the output folder if writable, else the system's folder."""
     elsewhere = output_path == "-" or is_url(output_path) or is_written_in_place(output_path)
     folder = None if elsewhere else os.path.dirname(os.path.realpath(output_path))
     return (

@@ -1,4 +1,4 @@
-"""Choose the columns to pad and their types, from the user's request and the columns of a dataset.
+"""Choose the columns to pad and their types. They depend on the user's request and on the dataset.
 
 This module reads the first rows if the schema does not contain the types.
 """
@@ -57,18 +57,18 @@ def make_job(dataset: Dataset, asked: PadRequest, *, keep_others: bool, purpose:
         purpose: `"pad"` if the rows are padded, `"audit"` if they are only checked.
 
     Raises:
-        SpecError: a requested column is missing, or has a type that does not fit the request.
+        SpecError: a requested column is missing, or its type does not fit the request.
         PaddedError: the purpose is `"pad"`, but the rows are padded already.
     """
-    spec, mask, named = asked.spec, asked.mask, bool(asked.columns)
-    choice, beside, own = ColumnChoice([], mask), Beside(), []
+    spec, mask = asked.spec, asked.mask
+    choice, beside, late, own = ColumnChoice([], mask), Beside(), None, []
     with dataset.named_in_errors():
         if (known := dataset.schema()).names:
-            choice, beside = choose_for_dataset(dataset, asked.columns, spec, mask, purpose)
+            choice, beside, rows = choose_for_dataset(dataset, asked.columns, spec, mask, purpose)
             own = own_groups(known, asked.columns, spec, mask)
-            asked = replace(
-                asked, columns=[*choice.columns, *(column for column, _, _ in own)], mask=choice.mask
-            )
+            columns = [*choice.columns, *(column for column, _, _ in own)]
+            late = LateFields.of(known, rows, columns, choice, reported=not asked.columns)
+            asked = replace(asked, columns=columns, mask=choice.mask)
         schema = known_schema(dataset, asked.columns, spec)
         chosen = choose_columns(schema, asked.columns, spec)
         check_names(schema, chosen, asked.mask, choice.replaced)
@@ -79,10 +79,12 @@ def make_job(dataset: Dataset, asked: PadRequest, *, keep_others: bool, purpose:
     if dataset.format.is_text:
         fields = [as_float_field(field, column) for field, column in zip(fields, chosen, strict=True)]
     fields += [mask_field(schema, ones)] if ones is not None else []
-    names = {field.name for field in fields}
     # JSON rows have all fields as text.
-    ends = [] if dataset.format.is_text else [name for name in spec.end_columns if name not in names]
-    fields += [schema.field(name) for name in ends]
+    extra = [] if dataset.format.is_text else [schema.field(name) for name in spec.end_columns]
+    if late is not None and not dataset.format.is_text and not keep_others:
+        extra += late.columns_to_read(schema, choice.watched)
+    extra = [field for field in dict.fromkeys(extra) if field not in fields]
+    fields += extra
     wanted = Wanted(
         pa.schema(fields),
         schema if keep_others and not dataset.format.is_text else None,
@@ -107,8 +109,9 @@ def make_job(dataset: Dataset, asked: PadRequest, *, keep_others: bool, purpose:
         replaced=choice.replaced,
         earlier=_earlier_groups(dataset, changed),
         beside=beside,
-        unwritten=() if keep_others else tuple(ends),
-        late=LateFields.of(known, reported=not named) if dataset.format.is_text and known.names else None,
+        unwritten=() if keep_others else tuple(field.name for field in extra),
+        late=late,
+        watched=choice.watched,
     )
 
 
@@ -122,19 +125,20 @@ def _earlier_groups(dataset: Dataset, changed: Sequence[str]) -> tuple[Mapping[s
 
 @dataclass(frozen=True)
 class Job:
-    """The columns and options of a run that pads, without the final maxlen.
+    """The columns and options of a run that pads rows. The job does not contain the final maxlen.
 
     Args:
         columns: columns to pad. The lengths of the first column determine the mask.
         spec, mask, policy: options that the user requested.
         wanted: columns to read.
         fixed_size: whether to write fixed-size lists.
-        own: columns with separate lengths.
+        own: columns with their own lengths.
         replaced: name of the input mask that the new mask replaces; None if no mask is replaced.
         earlier: descriptions of columns that earlier runs padded, for the metadata.
-        beside: information from the first rows, for the summary and for errors.
-        unwritten: names of columns that are only read, for the number of tokens to keep.
-        late: for JSON Lines, the fields of the first rows, to find other fields in later rows.
+        beside: facts from the first rows, for the summary and for errors.
+        unwritten: names of columns that are only read, for the number of tokens to keep and for checks.
+        late: the columns with values in the first rows. Other columns with values in later rows are reported.
+        watched: names of masks in which a 0 in a later row means that the row is padded.
     """
 
     columns: Sequence[PadColumn]
@@ -149,6 +153,7 @@ class Job:
     beside: Beside = field(default_factory=Beside)
     unwritten: tuple[str, ...] = ()
     late: LateFields | None = None
+    watched: tuple[str, ...] = ()
 
     @property
     def added(self) -> tuple[str, ...]:
@@ -157,7 +162,7 @@ class Job:
 
     @property
     def groups(self) -> tuple[ColumnGroup, ...]:
-        """The columns to pad together: the main columns first, then each column with a separate length."""
+        """The columns to pad together: the main columns first, then each column with its own length."""
         return (ColumnGroup(self.columns, self.spec, replace(self.mask, own=())), *self.own)
 
     @property

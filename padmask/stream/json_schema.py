@@ -1,4 +1,4 @@
-"""The columns of a dataset with the token types to read. For JSON Lines, the rows determine the types."""
+"""The schema of a dataset, with the types of tokens. For JSON Lines, the rows determine the types."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from padmask.spec.pad import FLOAT_DTYPES, PadSpec
 
 
 def known_schema(dataset: Dataset, asked: Columns, spec: PadSpec) -> pa.Schema:
-    """Return the schema of the dataset. For JSON Lines, detect the token types of the columns to pad."""
+    """Return the schema of a dataset. For JSON Lines, detect the token types of the columns to pad."""
     schema = dataset.schema()
     if not dataset.format.is_text:
         return schema

@@ -1,7 +1,7 @@
 """Pad JSON Lines to JSON Lines as text, without parsing numbers.
 
-This is faster than `rows.py`, and the output bytes are the same. It works only for chunks in which every
-token is an integer that fits the dtype. `rows.py` pads all other chunks, and reports bad rows.
+Padding as text is faster than `rows.py`, and the output bytes are the same. All tokens of the chunk must be
+integers that fit the dtype. `rows.py` pads all other chunks and reports bad rows.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from typing import Any
 import msgspec
 import numpy as np
 
-from padmask.core.columns import IGNORED_LABEL, MASK_NAMES, PadColumn, is_label
+from padmask.core.columns import IGNORED_LABEL, PadColumn, is_label
 from padmask.core.plan import Plan, Positions, Segments
 from padmask.core.planners import make_segments
 from padmask.errors import Place
@@ -24,6 +24,7 @@ from padmask.formats.jsonl.writer import write_objects
 from padmask.spec.pad import INTEGER_DTYPES
 from padmask.stream.counts import count_written, rows_without_end
 from padmask.stream.job import Job
+from padmask.stream.late_fields import may_have_zero
 from padmask.stream.ledger import Ledger
 from padmask.stream.paddable_rows import PadTarget, RejectedRow
 
@@ -56,7 +57,7 @@ class IdTexts:
     lengths: Positions
 
     def select(self, rows: slice) -> IdTexts:
-        """Return the selected rows, which share `text`."""
+        """Return the selected rows. They share `text` with this object."""
         return replace(self, opens=self.opens[rows], lengths=self.lengths[rows])
 
     def join(self, segments: Segments) -> Iterable[bytes]:
@@ -78,7 +79,7 @@ class IdTexts:
         return texts.values()
 
     def cut(self, rows: Positions, starts: Positions, counts: Positions) -> Sequence[msgspec.Raw]:
-        """Return the JSON text of a list with `counts` ids of each of these rows, from index `starts`.
+        """Return a JSON list of `counts[i]` ids of row `rows[i]`, from index `starts[i]`, for each i.
 
         >>> ids = read_ids([msgspec.Raw(b"[7,8]"), msgspec.Raw(b"[9]")], "int32")
         >>> [bytes(text) for text in ids.cut(np.array([0, 1]), np.array([1, 0]), np.array([1, 1]))]
@@ -89,12 +90,12 @@ class IdTexts:
         return [msgspec.Raw(b"[" + self.text[begin:end] + b"]") for begin, end in bounds]
 
     def between(self, begins: Positions, counts: Positions) -> tuple[Positions, Positions]:
-        """Return the start and end offset in `text` of `counts` ids each, which follow the marks `begins`."""
+        """Return the start and end offsets of the `counts[i]` ids after mark `begins[i]`, for each i."""
         return self.marks[begins] + 1, self.marks[begins + counts]
 
 
 def read_ids(raws: Sequence[msgspec.Raw | None], dtype: str) -> IdTexts | None:
-    """Find the offsets of ids in JSON lists. Return None if a value is not a list of ids that fit `dtype`.
+    """Find the offsets of ids in JSON lists. Return None if a value is not a list of ids of type `dtype`.
 
     >>> ids = read_ids([msgspec.Raw(b"[7, 8]"), msgspec.Raw(b"[]")], "int32")
     >>> ids.text, ids.lengths.tolist()
@@ -142,8 +143,9 @@ class TextRows:
         objects: each row as a dict from keys to JSON text.
         ids: ids of the columns to pad, by column name.
         ledger: counts of rows and tokens.
-        chunk: the chunk that starts with these rows.
-        refused: rows that are not written; always empty.
+        chunk: the chunk of the rows. It may have more rows.
+        refused: rows that are not written. Always empty, because such chunks are not padded as text.
+        late: names of columns with one value per token that have no values in the first rows.
     """
 
     objects: Sequence[dict[str, Any]]
@@ -151,6 +153,7 @@ class TextRows:
     ledger: Ledger
     chunk: Chunk
     refused: Sequence[RejectedRow] = ()
+    late: Sequence[str] = ()
 
     @property
     def lengths(self) -> Positions:
@@ -167,17 +170,18 @@ class TextRows:
         return line_place(self.chunk, row)
 
     def split(self, job: Job, plan: Plan, size: int, first: int) -> Iterator[TextRows]:
-        """Split the rows into blocks of at most `size` rows. The first block has the ledger of all rows.
+        """Split the rows into blocks of at most `size` rows. The first block has all counts (ledger).
 
         No row is dropped, because `read_text_rows` accepts only chunks whose rows are all written.
         """
         for start in range(0, len(self.objects), size):
             block = slice(start, start + size)
             ids = {name: texts.select(block) for name, texts in self.ids.items()}
-            yield TextRows(self.objects[block], ids, Ledger() if start else self.ledger, self.chunk)
+            ledger, late = (Ledger(), ()) if start else (self.ledger, self.late)
+            yield TextRows(self.objects[block], ids, ledger, self.chunk, late=late)
 
     def pad(self, target: PadTarget) -> tuple[bytes, TextRows]:
-        """Pad the rows. Return them as lines, and the rows with their updated ledger."""
+        """Pad the rows. Return the lines of JSON, and the rows with an updated ledger."""
         job = target.job
         segments = make_segments(self.lengths, target.plan, job.spec)
         for column in job.columns:
@@ -198,7 +202,7 @@ class TextRows:
         return write_objects(self.objects), done
 
     def _count_lost_ends(self, job: Job, segments: Segments) -> Ledger:
-        """Return a ledger of the rows whose shared last (or first) token is cut off."""
+        """Return a ledger that counts the rows whose shared last (or first) token was truncated."""
         shared, truncating = job.beside.shared.cut_at(job.spec.truncating), job.spec.truncating
         rows = rows_without_end(segments, truncating) if shared is not None else np.zeros(0, dtype=np.int64)
         if not len(rows):
@@ -215,7 +219,7 @@ class TextRows:
 
 
 def can_pad_as_text(job: Job) -> bool:
-    """Return whether all columns to pad contain integers, have an integer dtype and the same lengths."""
+    """Return whether all columns to pad contain integers, get an integer dtype and have the same lengths."""
     return (
         not job.own
         and job.spec.windows is None
@@ -228,7 +232,7 @@ def can_pad_as_text(job: Job) -> bool:
 
 
 def read_text_rows(chunk: Chunk, job: Job, longest: int | None = None) -> TextRows | None:
-    """Return the rows of a chunk as text. Return None if a row needs parsing or must not be written.
+    """Return the rows of a chunk as text. Return None if a row must be parsed or must not be written.
 
     Args:
         chunk: lines of JSON Lines.
@@ -254,17 +258,28 @@ def read_text_rows(chunk: Chunk, job: Job, longest: int | None = None) -> TextRo
     added = [name for name in job.mask.names if name != job.replaced]
     if not job.mask.overwrite and any(_any_has(objects, name) for name in added):
         return None
+    if not _are_without_padding(objects, job, lengths):
+        return None
+    late = () if job.late is None else job.late.find_in(objects)
+    ledger = Ledger(rows_read=len(objects), tokens_read=int(lengths.sum()))
+    return TextRows(objects, ids, ledger, chunk, late=late)
+
+
+def _are_without_padding(objects: Sequence[dict[str, Any]], job: Job, lengths: Positions) -> bool:
+    """Return whether no mask of the input contains a 0. If one does, `rows.py` reads the rows."""
     if job.ones is not None and not _are_ones([row.get(job.ones) for row in objects], lengths):
-        return None
-    late = () if job.late is None else job.late.find(objects)
-    if any(name in MASK_NAMES for name in late):
-        return None
-    ledger = Ledger(rows_read=len(objects), tokens_read=int(lengths.sum()), late=late)
-    return TextRows(objects, ids, ledger, chunk)
+        return False
+    return not any(
+        may_have_zero(row[name])
+        for name in job.watched
+        if _any_has(objects, name)
+        for row in objects
+        if name in row
+    )
 
 
 def _are_ones(raws: Sequence[msgspec.Raw | None], lengths: Positions) -> bool:
-    """Return whether all values are lists of ones with these lengths. `rows.py` reports all other values."""
+    """Return whether all values are lists of ones with the given lengths. `rows.py` reports other values."""
     found = read_ids(raws, "int32")
     if found is None or not np.array_equal(found.lengths, lengths):
         return False
@@ -295,7 +310,7 @@ def _pad_column(rows: TextRows, column: PadColumn, segments: Segments) -> None:
 
 
 def _mask_text(kept: int, target: PadTarget) -> msgspec.Raw:
-    """Create the mask of a row with `kept` tokens as text, and add it to the cache."""
+    """Return the mask of a row with `kept` tokens as text, from the cache if possible."""
     maxlen = target.plan.maxlen
     real, padding = (b"true", b"false") if target.job.mask.dtype in (None, "bool") else (b"1", b"0")
     words, others = [real] * kept, [padding] * (maxlen - kept)

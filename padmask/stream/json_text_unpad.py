@@ -9,7 +9,8 @@ import msgspec
 import numpy as np
 
 from padmask.core.plan import Positions
-from padmask.core.unpad_table import UnpadJob, blame_column, compare_lengths
+from padmask.core.unpad_job import UnpadJob
+from padmask.core.unpad_table import blame_column, compare_lengths
 from padmask.errors import Fault
 from padmask.formats.contract import Batch
 from padmask.formats.jsonl.tokens import read_items
@@ -42,7 +43,7 @@ class ItemTexts:
         self.lengths = np.array(list(map(len, items)), dtype=np.int64)
 
     def cut(self, rows: Positions, starts: Positions, counts: Positions) -> Sequence[Any]:
-        """Return `counts` items of each of these rows, from index `starts`.
+        """Return `counts[i]` items of row `rows[i]`, from index `starts[i]`, for each i.
 
         >>> items = ItemTexts([[msgspec.Raw(b"1.5"), msgspec.Raw(b"0")]])
         >>> [bytes(item) for item in items.cut(np.array([0]), np.array([0]), np.array([1]))[0]]
@@ -53,7 +54,7 @@ class ItemTexts:
 
 
 class TextUnpadder:
-    """A class that removes the padding from JSON rows as text.
+    """An object that removes the padding from JSON rows as text.
 
     Args:
         job: the padded columns, and the columns that mark the padding.

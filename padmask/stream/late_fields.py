@@ -1,48 +1,103 @@
-"""Fields of JSON rows that the first rows do not have: masks of padding, and columns beside the ids."""
+"""Find late columns: columns that have no values in the first rows, but have values in later rows."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import pyarrow as pa
 
+from padmask.core.arrow_lists import is_sequence
 from padmask.core.columns import COMPANIONS, MASK_NAMES
-from padmask.core.companions import PER_TOKEN
-from padmask.core.first_rows import FIRST_ROWS
+from padmask.core.companions import PER_TOKEN, ColumnChoice
+from padmask.core.first_rows import FIRST_ROWS, FirstRows
+from padmask.core.later_masks import padded_rows
 from padmask.core.plan import Positions
 from padmask.errors import join_few
+from padmask.formats.contract import Batch
 from padmask.formats.jsonl.head import value_or_none
+from padmask.spec.columns import Column
 
 Objects = Sequence[Mapping[str, Any]]
 
 
 @dataclass(frozen=True)
 class LateFields:
-    """The names of the fields that the first rows have, to find other fields in later rows.
+    """The names of the columns with values in the first rows. All other columns are late columns.
 
     Args:
-        known: names of the fields that have a value in the first rows.
-        reported: whether columns beside the ids are reported. They are not if the user named the columns.
+        known: names of the columns that have a value in the first rows, or that the run uses.
+        reported: whether late columns with one value per token are reported. False if the user named the
+            columns.
     """
 
     known: frozenset[str]
     reported: bool = True
 
     @classmethod
-    def of(cls, schema: pa.Schema, *, reported: bool) -> LateFields:
-        """Return the late fields for the schema of the first rows. A field of nulls is not known."""
-        return cls(frozenset(f.name for f in schema if not pa.types.is_null(f.type)), reported)
+    def of(
+        cls,
+        schema: pa.Schema,
+        rows: FirstRows,
+        columns: Iterable[Column],
+        choice: ColumnChoice,
+        *,
+        reported: bool,
+    ) -> LateFields:
+        """Return the late fields for the columns of a dataset and their first rows.
 
-    def find(self, objects: Objects) -> tuple[str, ...]:
-        """Return the names of lists with one value for each token that the first rows do not have.
-
-        >>> LateFields(frozenset(["ids"])).find([{"ids": b"[7]"}, {"ids": b"[8]", "labels": b"[1]"}])
-        ('labels',)
+        >>> schema = pa.schema([(name, pa.list_(pa.int8())) for name in ("ids", "labels")])
+        >>> rows = FirstRows.of([pa.RecordBatch.from_pylist([{"ids": [7]}], schema=schema)])
+        >>> from padmask import MaskSpec
+        >>> choice = ColumnChoice([Column("ids")], MaskSpec())
+        >>> sorted(LateFields.of(schema, rows, choice.columns, choice, reported=True).known)
+        ['ids', 'mask']
 
         Args:
-            objects: rows as dicts from keys to JSON text.
+            schema: columns of the dataset.
+            rows: the first rows of its list columns.
+            columns: columns to pad.
+            choice: the new mask, and the mask that it replaces.
+            reported: as in the class.
+        """
+        have_values = {
+            field.name
+            for field in schema
+            if (rows.have_values(field.name) if is_sequence(field.type) else not pa.types.is_null(field.type))
+        }
+        masks = {*choice.mask.names, *([choice.replaced] if choice.replaced is not None else [])}
+        return cls(frozenset({*have_values, *masks, *(column.name for column in columns)}), reported)
+
+    def columns_to_read(self, schema: pa.Schema, watched: Iterable[str]) -> list[pa.Field]:
+        """Return the columns of a typed schema in which `find` and `later_zeros` look for values."""
+        return [
+            field
+            for field in schema
+            if is_sequence(field.type)
+            and (field.name in watched or (field.name not in self.known and _is_per_token(field.name)))
+        ]
+
+    def find(self, batch: Batch) -> tuple[str, ...]:
+        """Return the names of late columns that are lists with one value per token."""
+        if batch.objects is not None:
+            return self.find_in(batch.objects)
+        return tuple(
+            sorted(
+                field.name
+                for field, column in zip(batch.columns.schema, batch.columns.columns, strict=True)
+                if field.name not in self.known
+                and _is_per_token(field.name)
+                and is_sequence(field.type)
+                and column.null_count < len(column)
+            )
+        )
+
+    def find_in(self, objects: Objects) -> tuple[str, ...]:
+        """As `find`, for JSON rows (dicts from keys to JSON text).
+
+        >>> LateFields(frozenset(["ids"])).find_in([{"ids": b"[7]"}, {"ids": b"[8]", "labels": b"[1]"}])
+        ('labels',)
         """
         names: set[str] = set().union(*objects) - self.known
         return tuple(sorted(name for name in names if _is_per_token(name) and _is_list(objects, name)))
@@ -56,28 +111,56 @@ def _is_list(objects: Objects, name: str) -> bool:
     return any(bytes(row[name])[:1] == b"[" for row in objects if name in row)
 
 
-def late_zeros(objects: Objects, name: str, lengths: Positions) -> Iterator[int]:
-    """Yield the rows whose mask has the length of the row and contains a 0.
-
-    >>> list(late_zeros([{"mask": b"[1,1]"}, {}, {"mask": b"[1,0]"}], "mask", [2, 2, 2]))
-    [2]
+def later_zeros(batch: Batch, name: str, lengths: Positions) -> list[int]:
+    """Return the rows in which a mask contains a 0 and is as long as the row.
 
     Args:
-        objects: rows as dicts from keys to JSON text.
-        name: name of the mask.
+        batch: the rows.
+        name: name of the mask. The mask may be missing.
         lengths: number of tokens in each row, shape (rows,).
     """
+    if batch.objects is not None:
+        return zeros_in(batch.objects, name, lengths)
+    names = batch.columns.schema.names
+    return padded_rows(batch.columns.column(name), lengths) if names.count(name) == 1 else []
+
+
+def zeros_in(objects: Objects, name: str, lengths: Positions) -> list[int]:
+    """As `later_zeros`, for JSON rows (dicts from keys to JSON text).
+
+    >>> zeros_in([{"mask": b"[1,1]"}, {}, {"mask": b"[1,0]"}], "mask", [2, 2, 2])
+    [2]
+    """
+    found = []
     for row, fields in enumerate(objects):
-        mask = value_or_none(fields[name]) if name in fields else None
-        if isinstance(mask, list) and len(mask) == lengths[row] and 0 in mask:
-            yield row
+        mask = value_or_none(fields[name]) if name in fields and may_have_zero(fields[name]) else None
+        if isinstance(mask, list) and len(mask) == lengths[row] and None not in mask and 0 in mask:
+            found.append(row)
+    return found
 
 
-def late_notes(names: Sequence[str]) -> tuple[str, ...]:
-    """Return a warning about fields that are left as they are, if there are any."""
+def may_have_zero(text: Any) -> bool:
+    """Return whether JSON text may be a mask with a 0. This check does not parse the text."""
+    mask = bytes(text)
+    return mask[:1] == b"[" and (b"0" in mask or b"false" in mask)
+
+
+_PARTICIPLES = {"pad": "padded", "check": "checked"}
+
+
+def late_notes(names: Sequence[str], verb: Literal["pad", "check"] = "pad") -> tuple[str, ...]:
+    """Return a warning about late columns that are not processed; an empty tuple if there are none.
+
+    >>> late_notes(["labels"])[0].partition(". ")[0]
+    "not padded: 'labels' (not in the first 1,000 rows)"
+
+    Args:
+        names: names of the columns.
+        verb: what the command does with other columns.
+    """
     if not names:
         return ()
     return (
-        f"not padded: {join_few(list(map(repr, names)))} (not in the first {FIRST_ROWS:,} rows). To pad "
-        "them, put rows that have all fields first",
+        f"not {_PARTICIPLES[verb]}: {join_few(list(map(repr, names)))} (not in the first {FIRST_ROWS:,} "
+        f"rows). To {verb} them, move a row that has all fields to the start of the input",
     )

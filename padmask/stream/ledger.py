@@ -27,12 +27,11 @@ class Ledger:
         rows_empty: number of used rows without tokens. Their mask is all False.
         tokens_read: number of tokens in the rows that could be read.
         tokens_kept: number of input tokens that are in the output.
-        tokens_repeated: number of further copies of these tokens in the output.
-        labels_lost: number of labels other than -100 that were cut off.
-        own_tokens_lost: number of tokens that were cut off or were in dropped rows, in columns with lengths
-            of their own.
+        tokens_repeated: number of additional copies of these tokens in the output.
+        labels_lost: number of labels other than -100 that are not in the output.
+        own_tokens_lost: number of tokens that were truncated or in dropped rows, in columns with their own
+            lengths.
         places: number of positions in the written rows, both tokens and padding (rows_written times maxlen).
-        late: names of JSON fields with a value for each token that the first rows do not have.
     """
 
     rows_read: int = 0
@@ -50,16 +49,14 @@ class Ledger:
     labels_lost: int = 0
     own_tokens_lost: int = 0
     places: int = 0
-    late: tuple[str, ...] = ()
 
     def __add__(self, other: Ledger) -> Ledger:
-        late = tuple(sorted({*self.late, *other.late}))
-        names = (f.name for f in fields(self) if f.name != "late")
-        return Ledger(**{name: getattr(self, name) + getattr(other, name) for name in names}, late=late)
+        names = (f.name for f in fields(self))
+        return Ledger(**{name: getattr(self, name) + getattr(other, name) for name in names})
 
     @property
     def tokens_lost(self) -> int:
-        """Number of tokens that were cut off or were in dropped rows."""
+        """Number of tokens that were truncated or in dropped rows."""
         return self.tokens_read - self.tokens_kept
 
     @property
@@ -76,12 +73,30 @@ class Ledger:
         """Return all counts and shares as a dict for JSON."""
         counts = asdict(self)
         places = counts.pop("places")
-        del counts["late"]
         return counts | {
             "tokens_lost": self.tokens_lost,
             "padding_share": self.padding_share,
             "places": places,
         }
+
+
+@dataclass(frozen=True)
+class PaddedRows:
+    """The rows that a run padded: their counts, and the columns that first appeared in later rows.
+
+    >>> PaddedRows(Ledger(rows_read=1)) + PaddedRows(Ledger(rows_read=2), ("labels",))
+    PaddedRows(ledger=Ledger(rows_read=3, ...), late=('labels',))
+
+    Args:
+        ledger: counts of rows and tokens.
+        late: names of columns with one value per token that have no values in the first rows.
+    """
+
+    ledger: Ledger = Ledger()
+    late: tuple[str, ...] = ()
+
+    def __add__(self, other: PaddedRows) -> PaddedRows:
+        return PaddedRows(self.ledger + other.ledger, tuple(sorted({*self.late, *other.late})))
 
 
 @dataclass(frozen=True)
@@ -101,10 +116,10 @@ class PadResult:
         shards: number of output files, if the output is a folder.
         resumed: number of output files from an earlier run that `resume` kept.
         faults: message for each unreadable file that was skipped.
-        own: maxlen of each column with a separate length.
+        own: maxlen of each column with its own length.
         remarks: facts that need no action, as sentences.
         shared_end: token that `Ledger.ends_lost` counts; None if most rows share no token.
-        truncating: side at which rows are cut.
+        truncating: side on which rows are truncated.
     """
 
     ledger: Ledger

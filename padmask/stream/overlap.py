@@ -28,7 +28,7 @@ def ordered_map(
         executor: pool that calls the function. If None, this thread calls the function.
         function: function of one item.
         items: the items. This thread iterates over them.
-        ahead: maximum number of items that are processed at the same time, which limits memory use.
+        ahead: maximum number of items that are processed at the same time. This limits the memory use.
     """
     if executor is None:
         yield from map(function, items)
@@ -49,7 +49,8 @@ def ordered_map(
 class ReadAhead(Iterator[Item]):
     """An iterator that reads up to `ahead` items in advance, in a separate thread.
 
-    If the items raise an exception, the iterator raises it. The thread ends at the end of the `with` block.
+    If reading an item raises an exception, the iterator raises the same exception. The thread ends at the
+    end of the `with` block.
 
     >>> with ReadAhead(range(3), ahead=2) as items:
     ...     list(items)

@@ -1,6 +1,6 @@
 """`pad_file`: pad files of sequences into one file. Reading, padding and writing overlap.
 
-The input is read once to pad it. If maxlen or JSON types must be found first, it is read twice.
+Padding reads the input once. If maxlen or JSON types must be found, a first pass reads the input before.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from padmask.stream.inputs import Paths, check_paths, data_notes, open_dataset
 from padmask.stream.job import Job, PadRequest, make_job
 from padmask.stream.json_text import can_pad_as_text
 from padmask.stream.late_fields import late_notes
-from padmask.stream.ledger import Ledger, PadResult
+from padmask.stream.ledger import PaddedRows, PadResult
 from padmask.stream.overlap import ordered_map
 from padmask.stream.paddable_rows import PaddableRows, PadTarget
 from padmask.stream.passes import PadRun, survey, typed_job
@@ -60,7 +60,7 @@ def pad_file(
     {"input_ids":[9,0],"mask":[true,false]}
 
     Args:
-        inputs: one or more paths, which are read as one dataset. A folder means all data files in the folder.
+        inputs: one or more paths of one dataset. A folder means all data files in the folder.
             `-` is standard input.
         output: path of the output file, or `-` for standard output. If the run fails, no file is written.
         columns: as in `pad_table`.
@@ -74,7 +74,7 @@ def pad_file(
         The counts of rows and tokens that were read, written and lost, and the length of the padded rows.
 
     Raises:
-        SpecError: an option is not valid, or does not fit the data.
+        SpecError: an option is not valid for the data.
         DataError: the input cannot be read or padded.
         OutputError: the output cannot be written.
     """
@@ -99,8 +99,8 @@ def pad_file(
         measured = survey(run, typed) if needs_survey(spec) or typed else None
         plan = choose_plan(job, measured, format_, limit, positions_in_memory(files, run.ahead))
         refuse_zero_maxlen(plan, measured.lengths if measured else None, dataset.name)
-        ledger = pad_rows_to_file(replace(run, job=typed_job(job, measured)), plan, output, format_)
-    return make_result(ledger, plan, job, notes)
+        padded = pad_rows_to_file(replace(run, job=typed_job(job, measured)), plan, output, format_)
+    return make_result(padded, plan, job, notes)
 
 
 def pad_rows_to_file(
@@ -110,7 +110,7 @@ def pad_rows_to_file(
     format_: FormatTraits,
     sealed: Callable[[int], None] | None = None,
     final_path: str | None = None,
-) -> Ledger:
+) -> PaddedRows:
     """Pad all rows and write them.
 
     Args:
@@ -130,7 +130,7 @@ def pad_rows_to_file(
         check_names(pa.schema([]), [column for group in job.groups for column in group.columns], job.mask)
     layout = replace(_layout(job, plan), copies=copies)
     step = rows_at_a_time(plan, run.files)
-    ledger = Ledger()
+    written = PaddedRows()
     with open_sink(run, output, format_, layout, sealed, final_path) as sink:
         target = PadTarget(job, plan, sink.writer)
 
@@ -142,10 +142,10 @@ def pad_rows_to_file(
             blocks = _split(all_rows, job, plan, step)
             for encoded, done in ordered_map(run.pool, pad, blocks, run.ahead):
                 sink.write(encoded, done.refused)
-                ledger += done.ledger
-    if not ledger.balanced:
-        raise AssertionError(f"The row counts of padmask are inconsistent. Please report this: {ledger}")
-    return ledger
+                written += PaddedRows(done.ledger, tuple(done.late))
+    if not written.ledger.balanced:
+        raise AssertionError(f"The row counts of padmask are inconsistent. Please report this: {written}")
+    return written
 
 
 def _split(all_rows: Iterator[PaddableRows], job: Job, plan: Plan, size: int) -> Iterator[PaddableRows]:
@@ -157,17 +157,17 @@ def _split(all_rows: Iterator[PaddableRows], job: Job, plan: Plan, size: int) ->
         read += rows.ledger.rows_read
 
 
-def make_result(ledger: Ledger, plan: Plan, job: Job, notes: tuple[str, ...]) -> PadResult:
+def make_result(padded: PaddedRows, plan: Plan, job: Job, notes: tuple[str, ...]) -> PadResult:
     """Return the result of a run, for reports and summaries."""
     return PadResult(
-        ledger,
+        padded.ledger,
         plan.maxlen,
         plan.found,
         plan.exact,
         job.spec.padding,
         tuple(column.name for column in job.columns),
         dict(job.beside.unpadded),
-        (*notes, *(late_notes(ledger.late) if job.late is not None and job.late.reported else ())),
+        (*notes, *(late_notes(padded.late) if job.late is not None and job.late.reported else ())),
         own={name: its.maxlen for name, its in plan.own.items()},
         remarks=job.beside.remarks,
         shared_end=job.beside.shared.cut_at(job.spec.truncating),

@@ -13,7 +13,7 @@ from padmask.spec.formats import FormatTraits
 def pad_value_notes(columns: Sequence[PadColumn], output: FormatTraits) -> tuple[str, ...]:
     """Return a warning for each column whose pad value is NaN or infinity.
 
-    A mask does not hide such values: 0 times NaN is NaN, so a masked sum or loss becomes NaN.
+    A mask does not hide such values. For example, 0 times NaN is NaN, so a masked sum or loss becomes NaN.
 
     Args:
         columns: columns to pad.

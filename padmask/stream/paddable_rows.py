@@ -1,4 +1,4 @@
-"""The interface of rows that can be padded, in the form of columns (`rows.py`) or text (`json_text.py`)."""
+"""The interface of rows to pad. They are columns (`rows.py`) or JSON text (`json_text.py`)."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class RejectedRow:
 
 @dataclass(frozen=True)
 class PadTarget:
-    """The settings and the writer of a run that pads.
+    """The settings and the writer of a run that pads rows.
 
     Args:
         job: columns and options of the run.
@@ -43,7 +43,7 @@ class PadTarget:
 
 
 class PaddableRows(Protocol):
-    """Rows that can be padded, as columns (`Rows`) or as JSON text (`TextRows`)."""
+    """Rows to pad, as columns (`Rows`) or as JSON text (`TextRows`)."""
 
     @property
     def ledger(self) -> Ledger:
@@ -52,6 +52,10 @@ class PaddableRows(Protocol):
     @property
     def refused(self) -> Sequence[RejectedRow]:
         """Rows that are not written."""
+
+    @property
+    def late(self) -> Sequence[str]:
+        """Names of columns with one value per token that have no values in the first rows."""
 
     @property
     def consumed(self) -> int:
@@ -70,9 +74,9 @@ class PaddableRows(Protocol):
         Args:
             job: columns and options of the run.
             plan: length of the output rows.
-            size: maximum number of output rows of a block with several source rows.
+            size: maximum number of output rows in a block. A single source row may have more output rows.
             first: number of rows that were read before these rows.
         """
 
     def pad(self, target: PadTarget) -> tuple[Any, PaddableRows]:
-        """Pad the rows. Return the encoded rows, and the rows with their updated ledger."""
+        """Pad the rows. Return the encoded rows, and the rows with an updated ledger."""

@@ -1,9 +1,6 @@
-"""Check whether a dataset is padded. This module reads the data that `core/padding.py` needs."""
+"""Check whether a dataset is padded. This module reads data, and `core/padding.py` decides."""
 
 from __future__ import annotations
-
-import shlex
-from collections.abc import Iterable, Sequence
 
 import pyarrow as pa
 
@@ -15,13 +12,13 @@ from padmask.spec.columns import Columns
 from padmask.stream.first_rows import first_rows_of
 
 PLACES_UNKNOWN = (
-    "padmask padded the input, but the columns that mark the padding are missing, so the padding counts as "
-    "real tokens"
+    "padmask padded the input, but the mask and length columns are missing, so the padding counts as real "
+    "tokens"
 )
 
 
 def find_dataset_padding(dataset: Dataset, columns: Columns, mask_column: str | None) -> Padding | None:
-    """Return the columns that mark the padding of a dataset; None if the dataset is not padded.
+    """Return the mask and length columns of a dataset; None if the dataset is not padded.
 
     Args:
         dataset: the data.
@@ -60,38 +57,13 @@ def known_schemas(dataset: Dataset) -> dict[str, pa.Schema]:
     return {dataset.name: dataset.schema()} if dataset.format.is_text else dataset.schemas()
 
 
-def other_padding_notes(dataset: Dataset, padding: Padding) -> tuple[str, ...]:
-    """Return a note for each group of padded columns whose padding `padding` does not mark."""
+def unmarked_padding_notes(dataset: Dataset, padding: Padding) -> tuple[str, ...]:
+    """Return a note for each other group of padded columns that has no mask or length column."""
     schemas = known_schemas(dataset)
     file, groups = next(iter(read_groups(schemas).items()), ("", []))
     names = schemas[file].names if file else []
     return tuple(
-        _other_padding_note(list(group.values), [mark for mark in group.present(names) if mark])
+        f"not checked: {quoted(list(group.values))}, whose padding no column marks"
         for group in groups
-        if padding.values and group.values != padding.values
+        if padding.values and group.values != padding.values and group.present(names) == (None, None)
     )
-
-
-def _other_padding_note(columns: Sequence[str], marks: Sequence[str]) -> str:
-    """Return the note for padded columns that are not checked.
-
-    >>> _other_padding_note(["labels"], ["labels_mask"])
-    "not checked: 'labels', whose padding is marked by 'labels_mask'. To check: -c labels"
-    >>> _other_padding_note(["labels"], [])
-    "not checked: 'labels', whose padding no column marks"
-    """
-    if not marks:
-        return f"not checked: {quoted(columns)}, whose padding no column marks"
-    return (
-        f"not checked: {quoted(columns)}, whose padding is marked by {' and '.join(map(repr, marks))}. "
-        f"To check: {column_flags(columns)}"
-    )
-
-
-def column_flags(names: Iterable[str]) -> str:
-    """Return the `-c` options for columns.
-
-    >>> column_flags(["input_ids", "my labels"])
-    "-c input_ids -c 'my labels'"
-    """
-    return " ".join(f"-c {shlex.quote(name)}" for name in names)

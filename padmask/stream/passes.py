@@ -1,4 +1,4 @@
-"""Passes over all rows, in threads, to find lengths and types and to prepare rows for padding."""
+"""Passes over all rows, in threads: find lengths and types, or prepare rows for padding."""
 
 from __future__ import annotations
 
@@ -62,17 +62,16 @@ def _prepare(dataset: Dataset, job: Job, chunk: Chunk) -> Rows:
 
 @dataclass(frozen=True)
 class Survey:
-    """The lengths and types that one pass over rows found. Surveys of consecutive rows can be added.
+    """The lengths and types of rows, found in one pass. Surveys of consecutive rows can be added.
 
     Args:
         lengths: histogram of row lengths.
         longest: length of the longest row; -1 if there are no rows.
-        place: file and line or row of the longest row.
+        place: place of the longest row: the file, and the line or row.
         types: types of the JSON fields; None if the types are not needed.
-        rows: number of rows that were read, including rows that are not written.
-        own: histogram of row lengths of each column with a separate length.
-        together: if rows are dropped by a percentile: for the row lengths in the columns with a percentile,
-            the length of the longest row in each group of columns.
+        rows: number of rows read, including rows that are not written.
+        own: histogram of row lengths of each column with its own length.
+        together: result of `longest_together`; empty if no percentile drops rows.
     """
 
     lengths: LengthStats
@@ -100,11 +99,13 @@ def survey(run: PadRun, typed: bool) -> Survey:
     if not typed:
         with run.rows("measuring") as all_rows:
             return _survey_lengths(all_rows, run.job)
-    types, sequences = TypeSurvey(), run.job.wanted.sequences.names
+    types = TypeSurvey()
+    # A mask or length column that replaces a field keeps the place of the field.
+    known = (*run.job.wanted.sequences.names, *run.job.added)
 
     def with_types(all_rows: Iterable[Rows]) -> Iterator[Rows]:
         for rows in all_rows:
-            types.add_rows(rows.batch, sequences, without=(*run.job.added, *run.job.dropped))
+            types.add_rows(rows.batch, known, without=run.job.dropped)
             yield rows
 
     with run.column_rows("measuring") as all_rows:
@@ -132,7 +133,7 @@ def _survey_lengths(all_rows: Iterable[PaddableRows], job: Job) -> Survey:
 
 
 def plan_job(job: Job, seen: Survey | None) -> Plan:
-    """Return the plan of a job, with the plans of the columns with separate lengths."""
+    """Return the plan of a job. It includes a plan for each column with its own length."""
     stats = [None] * len(job.groups) if seen is None else [seen.lengths, *seen.own]
     plans = [make_plan(group.spec, lengths) for group, lengths in zip(job.groups, stats, strict=True)]
     if seen is not None and seen.together:
@@ -142,7 +143,7 @@ def plan_job(job: Job, seen: Survey | None) -> Plan:
 
 
 def typed_job(job: Job, seen: Survey | None) -> Job:
-    """Return the job with the types that a survey found, if any."""
+    """Return the job with the column types that a first pass found. Without a pass, do not change the job."""
     if seen is None or seen.types is None:
         return job
     return replace(job, wanted=replace(job.wanted, others=seen.types.schema()))

@@ -24,7 +24,7 @@ BATCH_POSITIONS = 1 << 18
 def choose_plan(
     job: Job, measured: Survey | None, format_: FormatTraits, limit: int | None, places: Callable[[Plan], int]
 ) -> Plan:
-    """Return the plan of a job. Raise an error if the padded rows do not fit on disk or in memory.
+    """Return the plan of a job. If the padded rows do not fit on disk or in memory, raise an error.
 
     Args:
         job: columns and options of the run.
@@ -57,7 +57,7 @@ def rows_at_a_time(plan: Plan, files: FileOptions) -> int:
 
 
 def positions_in_memory(files: FileOptions, ahead: int) -> Callable[[Plan], int]:
-    """Return a function that computes the number of positions in memory, for all blocks and one row group.
+    """Return a function that computes the number of positions in memory: those of all blocks and a row group.
 
     Args:
         files: formats and limits.

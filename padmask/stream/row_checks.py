@@ -1,4 +1,4 @@
-"""Checks of the fields beside the tokens: new fields, masks, and fields that the first rows do not have."""
+"""Checks of new fields and of masks."""
 
 from __future__ import annotations
 
@@ -6,16 +6,15 @@ import numpy as np
 import numpy.typing as npt
 
 from padmask.core.columns import MASK_NAMES
-from padmask.core.companions import check_ones
-from padmask.core.padding import later_zero
+from padmask.core.later_masks import check_ones, later_zero
 from padmask.errors import Fault, PaddedError, SpecError
 from padmask.formats.contract import Batch
 from padmask.stream.job import Job
-from padmask.stream.late_fields import late_zeros
+from padmask.stream.late_fields import later_zeros
 
 
 def check_added_fields(batch: Batch, job: Job) -> None:
-    """Raise an error if a JSON row, unlike the first rows, has a field with the name of an added field.
+    """Raise an error if a JSON row has a field with the name of an added field, unlike the first rows.
 
     Raises:
         PaddedError: the field is a mask with a default name.
@@ -47,28 +46,18 @@ def check_added_fields(batch: Batch, job: Job) -> None:
             )
 
 
-def check_mask_of_ones(batch: Batch, name: str, lengths: npt.NDArray[np.int64]) -> list[Fault]:
+def check_masks(batch: Batch, job: Job, lengths: npt.NDArray[np.int64]) -> list[Fault]:
     """Return the faults of a mask that contains only ones in the first rows.
 
     Raises:
-        PaddedError: the mask contains a 0.
+        PaddedError: a mask without padding in the first rows contains a 0.
     """
-    zero, faults = check_ones(batch.columns.column(name), lengths, name)
+    for name in job.watched:
+        if zeros := later_zeros(batch, name, lengths):
+            raise later_zero(batch.place(zeros[0]), name)
+    if job.ones is None:
+        return []
+    zero, faults = check_ones(batch.columns.column(job.ones), lengths, job.ones)
     if zero is not None:
-        raise later_zero(batch.place(zero), name)
+        raise later_zero(batch.place(zero), job.ones)
     return faults
-
-
-def find_late_fields(batch: Batch, job: Job, lengths: npt.NDArray[np.int64]) -> tuple[str, ...]:
-    """Return the names of JSON fields beside the ids that the first rows do not have.
-
-    Raises:
-        PaddedError: one of them is a mask that shows padding.
-    """
-    if batch.objects is None or job.late is None:
-        return ()
-    late = [name for name in job.late.find(batch.objects) if name not in job.added]
-    for name in MASK_NAMES if not job.mask.allow_padded else ():
-        if name in late and (row := next(late_zeros(batch.objects, name, lengths), None)) is not None:
-            raise later_zero(batch.place(row), name)
-    return tuple(late)

@@ -22,7 +22,7 @@ Keys = npt.NDArray[np.float64]
 
 @dataclass(frozen=True)
 class Row:
-    """A row of the input, which may be padded.
+    """A row of raw or padded input.
 
     Args:
         number: number of the row in the input, starting at 0.
@@ -95,7 +95,7 @@ class Pick:
 
 
 def pick_range(first: int, last: int) -> Pick:
-    """Return a rule that selects the rows from `first` up to but not including `last`, numbered from 0.
+    """Return a rule that selects the rows from `first` to `last` (exclusive), numbered from 0.
 
     >>> pick_range(1, 3).keys(np.array([5, 5, 5, 5]), 0).tolist()
     [inf, 1.0, 2.0, inf]
@@ -109,7 +109,7 @@ def pick_range(first: int, last: int) -> Pick:
 
 
 def pick_numbers(chosen: Collection[int]) -> Pick:
-    """Return a rule that selects the rows with these numbers."""
+    """Return a rule that selects the rows with the numbers `chosen`."""
     wanted = np.array(sorted(chosen), dtype=np.int64)
 
     def keys(lengths: Lengths, start: int) -> Keys:
@@ -132,7 +132,7 @@ def pick_longest(count: int) -> Pick:
 def pick_random(count: int, seed: int | Sequence[int]) -> Pick:
     """Return a rule that selects random rows. Every row has the same probability.
 
-    The rule works for one pass only, because each call changes the state of its random generator.
+    The rule works for one pass only. Each call changes the state of its random generator.
 
     Args:
         count: number of rows to select.
@@ -143,7 +143,7 @@ def pick_random(count: int, seed: int | Sequence[int]) -> Pick:
 
 
 def without_empty_rows(pick: Pick) -> Pick:
-    """Return a variant of a selection rule that never selects a row without tokens.
+    """Return the rule `pick`, restricted to rows with tokens.
 
     >>> without_empty_rows(pick_shortest(1)).keys(np.array([0, 3]), 0).tolist()
     [inf, 3.0]
@@ -202,7 +202,8 @@ def choose_rows(kept: Iterable[Iterable[KeptRow]], count: int | None = None) -> 
     """Combine the rows that several rules selected, without duplicates, in the order of the input.
 
     Args:
-        kept: rows that each rule selected. Earlier rules take precedence, and then smaller keys.
+        kept: for each rule, the rows that it selected, with their keys. If there are more than `count`
+            rows, rows of earlier rules take precedence, and within a rule, rows with smaller keys.
         count: maximum number of rows to return. If None, all rows are returned.
     """
     found: dict[int, Row] = {}

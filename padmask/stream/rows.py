@@ -27,7 +27,7 @@ from padmask.stream.counts import count_lost_ends, count_written, labels_lost_in
 from padmask.stream.job import Job
 from padmask.stream.ledger import Ledger
 from padmask.stream.paddable_rows import PadTarget, RejectedRow
-from padmask.stream.row_checks import check_added_fields, check_mask_of_ones, find_late_fields
+from padmask.stream.row_checks import check_added_fields, check_masks
 
 
 @dataclass(frozen=True)
@@ -38,10 +38,11 @@ class Rows:
         batch: rows to pad.
         ragged: token sequences of these rows, by column name.
         ledger: counts of rows and tokens read, including refused rows.
-        numbers: number of each row in the rows that were read, int64, shape (rows,).
-        ends: numbers of tokens to keep in each row, if columns have these numbers.
+        numbers: for each row, its number among the rows read, int64, shape (rows,).
+        ends: numbers of tokens to keep in each row, read from columns; None if no column has these numbers.
         refused: rows that are not written.
         consumed: number of input bytes read so far, for progress reports.
+        late: names of columns with one value per token that have no values in the first rows.
     """
 
     batch: Batch
@@ -51,6 +52,7 @@ class Rows:
     ends: Ends | None = None
     refused: Sequence[RejectedRow] = ()
     consumed: int = 0
+    late: Sequence[str] = ()
 
     @property
     def lengths(self) -> npt.NDArray[np.int64]:
@@ -68,7 +70,7 @@ class Rows:
         return split_rows(rows, size, count_rows(rows.lengths, plan, job.spec, rows.ends))
 
     def pad(self, target: PadTarget) -> tuple[Any, Rows]:
-        """Pad the rows. Return the encoded rows, and the rows with their updated ledger."""
+        """Pad the rows. Return the encoded rows, and the rows with an updated ledger."""
         padded = pad_prepared_rows(self, target.job, target.plan)
         return target.writer.encode(padded.batch), padded
 
@@ -79,8 +81,8 @@ def prepare_rows(batch: Batch, job: Job, consumed: int = 0) -> Rows:
     Raises:
         DataError: a row cannot be padded and `--on-error` is `fail`, or a row is empty and `--empty-rows` is
             `error`.
-        PaddedError: a row already has a mask with the name of the new mask, or a mask that contains only
-            ones in the first rows contains a 0.
+        PaddedError: a row already has a mask with the name of the new mask, or a mask without padding in
+            the first rows contains a 0.
         SpecError: a row already has another field with the name of the new mask.
     """
     check_added_fields(batch, job)
@@ -88,9 +90,7 @@ def prepare_rows(batch: Batch, job: Job, consumed: int = 0) -> Rows:
     ends, bad_ends = read_ends(job.spec, len(batch), partial(column_values, batch))
     found += bad_ends
     lengths = row_lengths(ragged)
-    if job.ones is not None:
-        found += check_mask_of_ones(batch, job.ones, lengths)
-    late = find_late_fields(batch, job, lengths)
+    found += check_masks(batch, job, lengths)
     reasons = {fault.row: fault for fault in reversed([*batch.faults, *found])}
     faults = [reasons[row] for row in sorted(reasons)]
     if faults and job.policy.on_error == "fail":
@@ -106,10 +106,11 @@ def prepare_rows(batch: Batch, job: Job, consumed: int = 0) -> Rows:
     rows = Rows(
         batch,
         ragged,
-        Ledger(len(batch), rows_rejected=len(faults), tokens_read=int(lengths[~bad].sum()), late=late),
+        Ledger(len(batch), rows_rejected=len(faults), tokens_read=int(lengths[~bad].sum())),
         np.arange(len(batch)),
         ends,
         consumed=consumed,
+        late=() if job.late is None else job.late.find(batch),
     )
     rows = _refuse(rows, bad, lambda row: str(reasons[row]))
     empty = rows.lengths == 0
@@ -131,16 +132,16 @@ def _remedy_of(fault: Fault, job: Job) -> str:
 
 
 def options_of(fault: Fault, job: Job) -> list[str]:
-    """Return the options that can cause a fault, without `dtype` if the column sets its own dtype."""
+    """Return the options that can cause a fault. If the column sets its own dtype, omit `dtype`."""
     has_own = any(column.name == fault.column and column.dtype != job.spec.dtype for column in job.columns)
     return [option for option in fault.options if option != "dtype" or not has_own]
 
 
 def _refuse_large_ends(rows: Rows, job: Job, plan: Plan) -> Rows:
-    """Reject rows that are cut, but whose kept ends do not fit in an output row, or raise an error.
+    """Reject rows that are too long and whose kept ends do not fit in maxlen, or raise an error.
 
     Raises:
-        DataError: there is such a row, and `--on-error` is `fail`.
+        DataError: such a row exists, and `--on-error` is `fail`.
     """
     faults = find_large_ends(rows.lengths, rows.ends, plan, job.spec)
     if not faults:
@@ -182,7 +183,7 @@ def _drop(rows: Rows, drop: Flags, reason: str, own: Iterable[str]) -> Rows:
 
 
 def apply_overlong(rows: Rows, plan: Plan, policy: RowPolicy) -> Rows:
-    """Drop the rows that are longer than maxlen, or raise an error, as `policy.overlong` specifies.
+    """Drop the rows that are longer than maxlen, or raise an error. `policy.overlong` decides.
 
     Raises:
         DataError: a row is longer than maxlen, and `policy.overlong` is `"error"`.
@@ -195,7 +196,7 @@ def apply_overlong(rows: Rows, plan: Plan, policy: RowPolicy) -> Rows:
         if policy.overlong == "error" and overlong.any():
             row = int(np.argmax(overlong))
             raise DataError(
-                f"the row has {lengths[row]} tokens, but maxlen is {its.maxlen} (--overlong error)",
+                f"the row has {lengths[row]} tokens, but maxlen is {its.maxlen} and --overlong is error",
                 place=rows.batch.place(row),
                 column=name if plan.own else None,
                 remedy="Choose a larger --maxlen, or --overlong truncate or drop.",
@@ -206,11 +207,11 @@ def apply_overlong(rows: Rows, plan: Plan, policy: RowPolicy) -> Rows:
 
 
 def split_rows(rows: Rows, size: int, weights: Positions | None = None) -> Iterator[Rows]:
-    """Split rows into blocks. The first block has the ledger and the refused rows.
+    """Split rows into blocks. The first block has the counts (ledger) and the refused rows of all blocks.
 
     Args:
         rows: rows to split.
-        size: maximum number of output rows of a block with several source rows.
+        size: maximum number of output rows in a block. A single source row may have more output rows.
         weights: number of output rows of each source row, int64, shape (rows,). If None, each row has one.
     """
     total = len(rows.batch)
@@ -224,7 +225,7 @@ def split_rows(rows: Rows, size: int, weights: Positions | None = None) -> Itera
             rows.ends and rows.ends.select(block),
             consumed=rows.consumed,
         )
-        yield replace(part, ledger=rows.ledger, refused=rows.refused) if start == 0 else part
+        yield replace(part, ledger=rows.ledger, refused=rows.refused, late=rows.late) if start == 0 else part
 
 
 def _blocks(total: int, size: int, weights: Positions | None) -> Iterator[tuple[int, int]]:

@@ -1,4 +1,4 @@
-"""Code that all commands share: the reading loop, the thread pool and the output file.
+"""The reading loop, the thread pool and the output file of all commands.
 
 This module does not depend on how rows are processed.
 """
@@ -30,7 +30,7 @@ GROUP_POSITIONS = 1 << 22
 
 
 class CountedRows(Protocol):
-    """Rows with the attributes that the reading loop needs."""
+    """Rows with the counts that the reading loop needs for progress and `--limit`."""
 
     @property
     def ledger(self) -> Ledger: ...
@@ -101,7 +101,7 @@ def open_reading(
 
 @dataclass(frozen=True)
 class Run(Reading):
-    """A run that writes an output of at most `max_bytes` bytes. If None, the size is not limited."""
+    """A run that writes an output of at most `max_bytes` bytes. If `max_bytes` is None, there is no limit."""
 
     # Options that make the output smaller, for errors.
     size_options: ClassVar[str] = "--maxlen or --limit"
@@ -111,7 +111,7 @@ class Run(Reading):
 
 
 def choose_threads(files: FileOptions, source: FormatTraits, output: FormatTraits) -> FileOptions:
-    """Set the number of threads to one if both formats are JSON Lines, unless the user set a number.
+    """Choose the number of threads: the user's number, else one if both formats are JSON Lines.
 
     For JSON Lines, Python's global interpreter lock lets only one thread run at a time.
 
@@ -124,7 +124,7 @@ def choose_threads(files: FileOptions, source: FormatTraits, output: FormatTrait
 
 
 def open_pool(files: ReadOptions) -> AbstractContextManager[ThreadPoolExecutor | None]:
-    """Return a thread pool for processing chunks; None if the number of threads is one."""
+    """Return a thread pool that processes chunks; None if the number of threads is one."""
     threads = files.threads or cores()
     return ThreadPoolExecutor(threads, "padmask") if threads > 1 else nullcontext()
 

@@ -1,6 +1,6 @@
 """`unpad_file`: remove the padding from files.
 
-The input is read once. JSON Lines input is read twice if the output format needs types.
+Unpadding reads the input once. If the output format needs types, JSON Lines input is read twice.
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ import os
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any, ClassVar
 
 import pyarrow as pa
@@ -16,15 +17,10 @@ import pyarrow as pa
 from padmask.core.arrow_lists import is_sequence, list_lengths
 from padmask.core.columns import asked_names, judged_columns, name_columns
 from padmask.core.companions import list_names
-from padmask.core.metadata import METADATA_KEY
 from padmask.core.padding import mask_field
-from padmask.core.unpad_table import (
-    UnpadJob,
-    choose_unpad_jobs,
-    cut_columns,
-    find_padded_groups,
-    unpadded_schema,
-)
+from padmask.core.still_padded import find_still_padded
+from padmask.core.unpad_job import UnpadJob, choose_unpad_jobs, find_padded_groups
+from padmask.core.unpad_table import cut_columns, unpadded_schema
 from padmask.errors import SpecError, join_or
 from padmask.formats import output_format
 from padmask.formats.contract import Chunk, Layout, Wanted, Writer
@@ -51,10 +47,9 @@ from padmask.stream.json_schema import empty_schema, token_kinds
 from padmask.stream.json_text_unpad import TextUnpadder
 from padmask.stream.ledger import Ledger, UnpadResult
 from padmask.stream.overlap import ordered_map
-from padmask.stream.padding import column_flags, known_schemas
+from padmask.stream.padding import known_schemas
 from padmask.stream.progress import ProgressCallback
 from padmask.stream.run import GROUP_POSITIONS, Run, choose_threads, open_pool, open_sink
-from padmask.stream.still_padded import still_padded_notes
 from padmask.stream.unpad_rows import OnError, UnpadRows, find_tokens
 from padmask.stream.unpad_windows import group_windows, join_windows
 
@@ -79,7 +74,7 @@ def unpad_file(
     {"input_ids":[7]}
 
     Args:
-        inputs: one or more paths, which are read as one dataset. A folder means all data files in the folder.
+        inputs: one or more paths of one dataset. A folder means all data files in the folder.
             `-` is standard input.
         output: path of the output file, or `-` for standard output. If the run fails, no file is written.
         columns: as in `unpad_table`.
@@ -93,7 +88,7 @@ def unpad_file(
         The counts of rows, tokens and positions, and the names of the unpadded columns.
 
     Raises:
-        SpecError: an option is not valid, or does not fit the data.
+        SpecError: an option is not valid for the data.
         RowError: the mask or length of a row does not match its tokens.
         DataError: the input cannot be read.
         OutputError: the output cannot be written.
@@ -121,17 +116,18 @@ def unpad_file(
         pool, limit = stack.enter_context(open_pool(files)), available_bytes(output_path, files.max_bytes)
         masks = _mask_texts(dataset, job)
         run = _Run(dataset, files, pool, progress, limit, job, wanted, masks, on_error)
-        still_padded = _find_still_padded(run, columns)
+        schema, first_rows = dataset.schema(), partial(read_first_rows, dataset, list_names(dataset.schema()))
+        still_padded = find_still_padded(schema, known_schemas(dataset), job, bool(columns), first_rows)
         written = unpadded_schema(wanted.schema, job) if format_.needs_types else None
         notes = (
             *dataset.notes,
             *end_notes(dataset, files.limit),
             *unlisted_notes(dataset),
             *class_name_notes(dataset, written, format_),
-            *still_padded_notes(dataset, job, columns),
+            *still_padded.notes,
         )
         ledger = _unpad_all(_survey(run) if typed else run, output_path, format_)
-    return UnpadResult(ledger, job.all_columns, job.mask, job.length, still_padded, notes)
+    return UnpadResult(ledger, job.all_columns, job.mask, job.length, dict(still_padded.alike), notes)
 
 
 def _choose_job(dataset: Dataset, columns: Columns, spec: UnpadSpec) -> UnpadJob:
@@ -253,7 +249,7 @@ def _encoder(run: _Run, writer: Writer) -> Callable[[Chunk], _EncodedRows]:
 
 @contextmanager
 def _join_all(run: _Run, writer: Writer) -> Iterator[Iterator[_EncodedRows]]:
-    """Iterate over all rows, with their windows joined."""
+    """Iterate over all rows, with joined windows."""
 
     def encode(part: UnpadRows) -> _EncodedRows:
         joined = join_windows(part, run.job, run.on_error)
@@ -279,20 +275,3 @@ def _width(run: _Run) -> int:
     head = run.dataset.head(Wanted(pa.schema([first])))
     places = [1] if head is None else list_lengths(head.columns.column(first.name))[0].tolist()
     return max(1, *places)
-
-
-def _find_still_padded(run: _Run, columns: Columns) -> dict[str, str]:
-    """Return columns that look padded too, and the command-line options that would unpad them."""
-    schema, job = run.dataset.schema(), run.job
-    padded = [run.wanted.sequences.field(name) for name in job.columns if name != job.mask]
-    first = next((field for field in padded if is_sequence(field.type)), None)
-    if first is None or (not columns and METADATA_KEY in (schema.metadata or {})):
-        return {}
-    rows = read_first_rows(run.dataset, list_names(schema))
-    taken = {*job.all_columns, *job.all_dropped}
-    found = [
-        name
-        for name in rows.lengths
-        if name not in taken and rows.have_same_lengths(first.name, name) and rows.have_tokens(name)
-    ]
-    return dict.fromkeys(found, column_flags([*(field.name for field in padded), *found]))

@@ -12,7 +12,8 @@ import numpy.typing as npt
 
 from padmask.core.join_windows import RowWindows, read_windows
 from padmask.core.plan import Segments
-from padmask.core.unpad_table import UnpadJob, find_segments
+from padmask.core.unpad_job import UnpadJob
+from padmask.core.unpad_table import find_segments
 from padmask.errors import Fault, RowError
 from padmask.formats.contract import Batch
 from padmask.stream.column_values import column_values
@@ -28,7 +29,7 @@ class UnpadRows:
     """Padded rows that can be unpadded, and the positions of their real tokens.
 
     Args:
-        rows: indices of these rows in the batch that was read, int64, shape (rows,).
+        rows: indices of the rows in the batch that was read, int64, shape (rows,).
         batch: padded rows.
         segments: positions of the real tokens.
         ledger: counts of rows and tokens read, including refused rows.
@@ -51,7 +52,7 @@ class UnpadRows:
 def find_tokens(
     batch: Batch, job: UnpadJob, masks: MaskTexts | None, on_error: OnError, consumed: int = 0
 ) -> UnpadRows:
-    """Find the real tokens of each row, and separate the rows in which mask, length and tokens disagree.
+    """Find the real tokens of each row. Separate the rows in which mask, length and tokens disagree.
 
     Args:
         batch: rows with their padded columns.

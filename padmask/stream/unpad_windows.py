@@ -11,7 +11,8 @@ import numpy as np
 from padmask.core.arrow_lists import join_batches
 from padmask.core.join_windows import RowWindows, plan_join
 from padmask.core.plan import Positions, Segments
-from padmask.core.unpad_table import UnpadJob, cut_and_join_columns
+from padmask.core.unpad_job import UnpadJob
+from padmask.core.unpad_table import cut_and_join_columns
 from padmask.errors import RowError
 from padmask.formats.contract import Batch
 from padmask.stream.ledger import Ledger

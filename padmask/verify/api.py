@@ -39,7 +39,7 @@ def verify_model(
     seed: int = 0,
     explain: bool = False,
 ) -> Report:
-    """Check whether padding changes the outputs of a model, and find the layer that lets padding in.
+    """Check whether padding changes the outputs of a model, and find the layer that causes a leak.
 
     >>> import numpy as np
     >>> def masked_mean(ids, mask):
@@ -58,8 +58,8 @@ def verify_model(
             If None, all tokens are real.
         padding: side of the padding, `"post"` or `"pre"`. If None, the side is found from the mask, or is
             `"post"` if there is no mask.
-        value: pad value. If None, the value is found from the padding in `ids`. If this is not possible, the
-            `mask_value` of a Masking layer is used, otherwise 0.
+        value: pad value. If None, the value is found from the padding in `ids`. If this is not possible,
+            the `mask_value` of a Masking layer is used. If there is no Masking layer, the value is 0.
         vocab_size: number of ids for random rows. If None, the sizes of the model's embeddings are used.
         seed: random seed of the generated rows.
         explain: whether the report lists every layer.
@@ -92,7 +92,7 @@ def verify_model(
 
 
 def assert_ignores_padding(model: Any, ids: Any = None, mask: Any = None, **options: Any) -> None:
-    """Raise an AssertionError if padding changes the outputs of a model, with the layer that lets padding in.
+    """Raise an AssertionError if padding changes the outputs of a model. The error names the layer to fix.
 
     >>> assert_ignores_padding(lambda ids, mask: (ids * mask).max(axis=1), vocab_size=50)
 
@@ -158,8 +158,8 @@ def report_on_function(
     Args:
         function: function of ids and a mask.
         spec: options of the verification.
-        rows: dict with the name of the only input and the real tokens of each row. If None, random rows are
-            generated.
+        rows: real tokens of each row, in a dict with the name of the only input as the key. If None, random
+            rows are generated.
         places: padded row length that the function requires; None if the function accepts any length.
     """
     value = 0 if spec.value is None else spec.value
@@ -191,7 +191,7 @@ def report_on_function(
 
 
 def environment() -> dict[str, Any]:
-    """Return the versions of padmask, Python and NumPy, which are part of every report."""
+    """Return the versions of padmask, Python and NumPy. Every report includes them."""
     return {"padmask": __version__, "python": platform.python_version(), "numpy": np.__version__}
 
 
@@ -235,7 +235,7 @@ def _remove_padding(ids: Any, mask: Any, padding: Side | None) -> tuple[SampleRo
 
 
 def _find_pad_value(ids: Any, mask: Any) -> Any:
-    """Return the pad value of an array; None if there is no padding or the padding has several values."""
+    """Return the pad value of an array; None if the padding is empty or has several values."""
     if mask is None or isinstance(ids, Mapping) or isinstance(mask, Mapping):
         return None
     array, real = np.asarray(ids), np.asarray(mask).astype(bool)
@@ -246,7 +246,7 @@ def _find_pad_value(ids: Any, mask: Any) -> Any:
 
 
 def _remove_padding_of_input(name: str, values: Any, mask: Any) -> tuple[list[Array], set[Side]]:
-    """Return the real tokens of each row, and the sides on which any row is padded."""
+    """Return the real tokens of each row, and the set of sides on which the rows are padded."""
     if not hasattr(values, "__len__") or len(values) == 0:
         raise SpecError(f"{name}: the array has no rows. Pass ids of shape (rows, maxlen).")
     if mask is None:
@@ -263,7 +263,7 @@ def _remove_padding_of_input(name: str, values: Any, mask: Any) -> tuple[list[Ar
     if not real.any():
         raise SpecError(f"{name}: the mask is False everywhere. Pass at least one row with real tokens.")
     if find_holes(real).any():
-        raise SpecError(f"{name}: the mask has a hole, that is, padding between real tokens. Fix the mask.")
+        raise SpecError(f"{name}: the mask has padding between real tokens. Fix the mask.")
     sides: set[Side] = set()
     if (~real[:, 0] & real[:, -1]).any():
         sides.add("pre")

@@ -92,9 +92,9 @@ def _check_names(given: Mapping[str, str], known: Sequence[str]) -> None:
 
 
 def _fit_to_data(spec: ModelSpec, data: Sequence[AuditedData]) -> ModelSpec:
-    """Return the spec with the padding side and pad value of the data, and whether rows can be empty."""
+    """Return the spec with the padding side, the pad value and the handling of empty rows from the data."""
     known = next((value for part in data for value in part.values.values()), None)
-    empty = any(finding.rule.name == "row-fully-masked" for part in data for finding in part.findings)
+    empty = any(part.has_empty_rows for part in data)
     # Padded data determine the pad value, even 0. For raw data, 0 is only the default, and the `mask_value`
     # of a Masking layer in the model takes precedence.
     value = spec.value if spec.value is not None else (known if data[0].padded else known or None)
@@ -106,9 +106,9 @@ def _open_dataset(paths: Sequence[str], files: ReadOptions) -> closing[Dataset]:
 
 
 def _find_roles(inputs: Mapping[str, str], dataset: Dataset | None, request: AuditRequest) -> dict[str, str]:
-    """Return the model inputs that expect the mask or the lengths, according to the requested columns.
+    """Find the model inputs that expect the mask or the lengths. The requested columns determine them.
 
-    Raw rows have no such columns. Their mask and lengths result from padding the rows for the checks.
+    Raw rows have no mask or length column. Their mask and lengths are made when the checks pad the rows.
     """
     masks, lengths = {*MASK_NAMES, "attention_mask", request.mask_column}, {LENGTHS}
     if dataset is not None and inputs:
@@ -126,12 +126,12 @@ def _find_roles(inputs: Mapping[str, str], dataset: Dataset | None, request: Aud
 def _audit_by_input(
     dataset: Dataset, request: AuditRequest, proof: ModelProof, names: Sequence[str]
 ) -> dict[str, tuple[AuditedData, str]]:
-    """Check and sample the column of each model input, in one pass per input.
+    """Check and sample the column of each model input. Each input has its own pass.
 
     One pass for all inputs would fail if the rows of the columns have different lengths.
 
     Returns:
-        The checked data and the column name, by input name.
+        By input name: the checked data and the column name.
     """
     if len(names) > 1:
         dataset.spool(request.files.limit)
@@ -149,7 +149,7 @@ def _audit_by_input(
 def _columns_for(
     name: str, names: Sequence[str], dataset: Dataset, request: AuditRequest, proof: ModelProof
 ) -> Columns:
-    """Return the columns to read for a model input: the requested columns, else the column of that name."""
+    """Return the columns to read for a model input: the requested columns, else the column with its name."""
     if name in proof.inputs:
         return [proof.inputs[name]]
     asked = list(request.asked.columns or ())

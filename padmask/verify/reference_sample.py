@@ -27,7 +27,7 @@ LARGEST_VOCABULARY = 1 << 22
 def fit_to_references(
     data: AuditedData, column: str, spec: ReferenceSpec, kind: str
 ) -> tuple[ReferenceSpec, Sample]:
-    """Convert the sampled rows so that the reference models can run on them.
+    """Convert the sampled rows to rows that the reference models accept.
 
     The pad value becomes 0. For ids, the vocabulary size is increased to include all ids.
 

@@ -1,4 +1,4 @@
-"""The report of `verify` as dataclasses, and its conversion to a dict and to sentences."""
+"""The report of `verify` as dataclasses. Functions convert the report to a dict and to sentences."""
 
 from __future__ import annotations
 
@@ -27,10 +27,10 @@ ANSWERS = {
 
 @dataclass(frozen=True)
 class Control:
-    """The results for the control model, which ignores masks and should fail the checks.
+    """The results for the control model. It ignores masks and should fail the checks.
 
     Args:
-        verdict: `"fails"` if no check passed, as expected, or `"holds"` if any check passed.
+        verdict: `"fails"` if no check passed (as expected), or `"holds"` if any check passed.
         checks: result of each check of the control model.
     """
 
@@ -86,10 +86,10 @@ class SubjectReport:
             `"inconclusive"`.
         checks: result of each check.
         control: results for the control model.
-        outputs: verdict on each output.
+        outputs: verdict on each output of the model.
         detail: reason for an inconclusive verdict, or limits of the checks.
         culprit: name of the layer to fix; None if unknown.
-        path: names of the layers from the input to the first layer whose output is changed by padding.
+        path: names of the layers from the input to the first layer whose output depends on padding.
         advice: how to fix the layer.
         layers: report on each layer of the model, if requested.
     """
@@ -126,9 +126,9 @@ class Report:
 
     @property
     def verdict(self) -> Verdict:
-        """The overall verdict: the first of `"leaks"`, `"bad-data"` and `"inconclusive"` that applies.
+        """The overall verdict: the first of `"leaks"`, `"bad-data"` and `"inconclusive"` that is true.
 
-        Otherwise the verdict is `"ignores"`, or `"data-ok"` if only the data were checked.
+        If none is true, the verdict is `"ignores"`, or `"data-ok"` if only the data were checked.
         """
         bad = any(finding.rule.severity == "error" for finding in self.data)
         if not self.proof:
@@ -205,22 +205,22 @@ def _check_as_dict(check: Check) -> dict[str, Any]:
 
 
 def _limit_to_float(number: float | None) -> float | None:
-    """Replace infinity and NaN with the largest float, because JSON does not support them."""
+    """Replace infinity and NaN with the largest float. JSON does not support infinity and NaN."""
     if number is not None and not math.isfinite(number):
         return sys.float_info.max
     return number
 
 
 def _replace_infinite(value: Any) -> Any:
-    """Convert NaN and infinity, such as a NaN pad value, to text, because JSON does not support them."""
+    """Convert NaN and infinity, such as a NaN pad value, to text. JSON does not support NaN and infinity."""
     return str(value) if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def describe_finding(finding: Finding) -> list[tuple[Place | None, str]]:
-    """Return the lines that describe a finding, each with its place.
+    """Return the lines of text that describe a finding, each with a place.
 
-    Bad rows have one line per example, because the reason may differ between examples. All other findings
-    have one line, at the first example.
+    A finding about bad rows has one line per example, because the reasons may differ. Any other finding has
+    one line, with the place of the first example.
 
     >>> from padmask.verify.data.rules import RULES
     >>> rule, line = RULES["row-fully-masked"], Place("a.jsonl", "line", 3)
@@ -246,7 +246,7 @@ def _plural(word: str, count: int) -> str:
 
 
 def describe_place(place: Place | None) -> str:
-    """Return a place as compilers and linters write it: a line as `file:line`.
+    """Return a place as text in the style of compilers and linters.
 
     >>> describe_place(Place("a.jsonl", "line", 3)), describe_place(Place("a.parquet", "row", 3))
     ('a.jsonl:3', 'a.parquet, row 3')
@@ -257,12 +257,12 @@ def describe_place(place: Place | None) -> str:
 
 
 def describe_failure(subject: SubjectReport, check: Check) -> str:
-    """Return sentences about a failed check, the layer to fix and the advice."""
+    """Return sentences that describe a failed check, the layer to fix and the advice."""
     return describe_check(subject, check) + describe_culprit(subject)
 
 
 def describe_check(subject: SubjectReport, check: Check) -> str:
-    """Return a sentence about a failed check, with the deviation and the tolerance."""
+    """Return a sentence that describes a failed check, with the deviation and the tolerance."""
     if check.max_abs_diff is None:
         return f"{subject.name}: {check.name} fails."
     deviation = f"{check.max_abs_diff:.2e}" if math.isfinite(check.max_abs_diff) else "NaN or a wrong shape"
@@ -271,7 +271,7 @@ def describe_check(subject: SubjectReport, check: Check) -> str:
 
 
 def describe_culprit(subject: SubjectReport) -> str:
-    """Return the layer to fix, the path and the advice as sentences; empty if the report has none of them."""
+    """Return sentences with the layer to fix, the path of the leak, and the advice. Omit unknown parts."""
     text = f" Culprit: {subject.culprit}." if subject.culprit else ""
     text += f" Path: {subject.path}." if subject.path else ""
     return text + (f" Advice: {subject.advice}" if subject.advice else "")

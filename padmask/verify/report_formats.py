@@ -37,7 +37,7 @@ def to_junit(report: Report) -> str:
 
 
 def write_junit(suites: Sequence[ElementTree.Element]) -> str:
-    """Return test suites as JUnit XML, with their counts."""
+    """Return test suites as JUnit XML, with the numbers of tests and failures."""
     root = ElementTree.Element("testsuites", name="padmask verify")
     for suite in suites:
         root.append(suite)
@@ -91,7 +91,7 @@ def _subject_suite(subject: SubjectReport) -> ElementTree.Element:
 
 
 def _failed_suite(report: Report) -> ElementTree.Element:
-    """Return a failed test for a report without models: a suite without tests would count as passed."""
+    """Return a suite with one failed test, for a report without models. An empty suite counts as passed."""
     suite = ElementTree.Element("testsuite", name="models")
     message = replace_invalid(
         f"{report.verdict}: {report.environment.get('subjects', 'no model was verified')}"
@@ -140,7 +140,7 @@ def to_annotations(report: Report) -> str:
 
 
 def annotate(kind: str, title: str, message: str, place: Place | None = None) -> str:
-    """Return a workflow command. A place in lines becomes its file and line."""
+    """Return a workflow command. If the place is a line of a file, the command has the file and the line."""
     properties = {}
     if place is not None and place.unit == "line":
         properties = {"file": place.source, "line": str(place.number)}

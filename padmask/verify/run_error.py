@@ -17,9 +17,9 @@ class RunError:
     """An error that ended a run of `verify`.
 
     Args:
-        message: the message that the command prints.
+        message: message that the command prints.
         place: where the error is in the input; None if unknown.
-        fields: the exit code and the fields of the error, ready for JSON.
+        fields: exit code and fields of the error, as JSON values.
         environment: versions and settings of the run.
     """
 

@@ -37,7 +37,7 @@ def verify_file(  # noqa: PLR0913 - one keyword per option of the command
     files: ReadOptions | None = None,
     progress: ProgressCallback | None = None,
 ) -> Report:
-    """Check a raw or padded dataset against rules, and verify on its rows that models ignore padding.
+    """Check a raw or padded dataset against rules, and use its rows to verify that models ignore padding.
 
     >>> import tempfile, pathlib
     >>> file = pathlib.Path(tempfile.mkdtemp()) / "in.jsonl"
@@ -46,8 +46,8 @@ def verify_file(  # noqa: PLR0913 - one keyword per option of the command
     'data-ok'
 
     Args:
-        inputs: paths of one dataset. `-` is standard input. With a `ModelProof`, an empty sequence generates
-            random rows.
+        inputs: paths of one dataset. `-` is standard input. If there are no paths and `proof` is a
+            `ModelProof`, random rows are generated.
         columns: columns to verify, as in `pad_table`.
         spec: padding options for raw input. If None, `PadSpec()` is used.
         rules: options of the data rules. If None, `RuleSpec()` is used.
@@ -61,7 +61,8 @@ def verify_file(  # noqa: PLR0913 - one keyword per option of the command
 
     Raises:
         SpecError: an option is invalid, or a column is missing or has an unsupported type.
-        DataError: a file cannot be read, or the files are padded differently. A bad row is a finding instead.
+        DataError: a file cannot be read, or the files are padded differently. A bad row raises no error. It
+            is a finding.
         MissingExtraError: Keras or its backend is required but not installed.
     """
     paths, files = checked_paths(inputs), read_options(files)

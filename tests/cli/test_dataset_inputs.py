@@ -248,7 +248,7 @@ def test_tampered_manifest(here: Run, out: Path, change: Callable[[dict[str, Any
         done = start(here, verb, "out")
         assert done.returncode
         assert "_padmask.json" in done.stderr
-        assert "use a pattern" in done.stderr
+        assert "FOLDER/*" in done.stderr
     assert not list(out.parent.glob("x.jsonl*"))
 
 

@@ -1339,7 +1339,7 @@ def test_summary_goes_to_stderr(pad: Pad) -> None:
     assert "2 rows" in ran.err
     assert "out.jsonl" in ran.err
     assert "maxlen 2" in ran.err
-    assert "1 row cut" in ran.err
+    assert "1 row truncated" in ran.err
     assert "1 token lost" in ran.err
 
 

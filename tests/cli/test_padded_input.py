@@ -117,7 +117,7 @@ def test_length_must_be_an_integer(run: Run, tmp_path: Path) -> None:
     for verb in (["verify", "--no-model"], ["inspect"]):
         done = run(*verb, "p.parquet")
         assert done.returncode
-        assert "'n' of type double" in done.stderr
+        assert "'n' has the type double" in done.stderr
 
 
 def test_lengths_of_vectors(run: Run, tmp_path: Path) -> None:
@@ -218,7 +218,7 @@ def test_mixed_padding_is_refused(run: Run, shard: Callable[..., None], case: st
     for command in (["verify", "--no-model"], ["inspect"], ["unpad", "-o", "out.jsonl"]):
         done = run(*command, "d")
         assert done.returncode == 1, done.stderr
-        assert "must be unpadded, or padded in the same way" in done.stderr
+        assert "must all be raw, or all be padded in the same way" in done.stderr
         assert all(f"d/{name}.parquet" in done.stderr for name in "ab")
         messages.add(done.stderr)
     assert len(messages) == 1

@@ -215,7 +215,7 @@ def test_impossible_length_is_1(refuses, length, says):
         (("--length-column", "n"), '{"input_ids": [5], "n": 1}', "Add --padding post or --padding pre"),
         (("--mask-column", "msk"), GOOD, "Did you mean 'mask'?"),
         (("--mask-column", "t"), '{"x": [5], "t": "a"}', "is not a mask. Choose a list column of bools"),
-        (("--length-column", "mask"), GOOD, "is not a column of lengths"),
+        (("--length-column", "mask"), GOOD, "lengths must be integers"),
         (("-c", "input_id"), GOOD, "Did you mean 'input_ids'?"),
         (("-c", "n"), '{"n": 5, "mask": [1]}', "'n' cannot be unpadded"),
         ((), '{"a": [5], "b": [5], "mask": [1]}', "The input has 2 list columns: 'a', 'b'"),

@@ -223,7 +223,7 @@ def test_leak_names_the_layer(here, saved):
     assert done.returncode == 1
     said = " ".join(done.stdout.split())
     assert said.startswith("leaks")
-    for words in ("conv", "padding enters here", "a convolution mixes neighbouring steps"):
+    for words in ("conv", "output depends on padding", "a convolution mixes neighbouring steps"):
         assert words in said
 
 
@@ -231,7 +231,7 @@ def test_leak_names_the_layer(here, saved):
 def test_culprit_and_advice_in_json(here, saved):
     report, subject = answer_of(here("verify", "--model", saved("convolving"), "--json"), 1)
     assert (report["verdict"], subject["culprit"]) == ("leaks", "conv")
-    assert subject["path"] == "embed -> conv (padding enters here)"
+    assert subject["path"] == "embed -> conv (output depends on padding)"
     assert subject["advice"].startswith("By design, a convolution mixes neighbouring steps")
 
 
@@ -369,7 +369,7 @@ def test_mask_without_data(here, saved):
     ("name", "given", "words"),
     [
         ("unnamed-mask", "input_layer_1=lengths", ["input_layer_1=lengths", "one number per row"]),
-        ("unnamed-lengths", "input_layer_1=mask", ["input_layer_1=mask", "one number per step"]),
+        ("unnamed-lengths", "input_layer_1=mask", ["input_layer_1=mask", "one number per time step"]),
         ("unnamed-mask", "input_layer_2=mask", ["has no input", "input_layer"]),
         ("unnamed-mask", "input_layer=mask", ["nothing to pad"]),
     ],
@@ -454,7 +454,7 @@ def test_fixed_length_model(here, saved, raw):
 @with_models
 def test_fixed_length_is_explained(here, saved):
     said = " ".join(here("verify", "--model", saved("one-length")).stdout.split())
-    assert "content of the padding" in said
+    assert "values of the padding" in said
 
 
 @with_models

@@ -112,7 +112,7 @@ def test_zero_in_an_equal_row_marks_padding(name: str) -> None:
         (Padding("gone", None), "no column 'gone'"),
         (Padding("twice", None), "2 columns named 'twice'"),
         (Padding("n", None), "'n' of type int64 is not a mask"),
-        (Padding(None, "ids"), "is not a column of lengths"),
+        (Padding(None, "ids"), "lengths must be integers"),
     ],
     ids=lambda value: str(value) if isinstance(value, str) else "",
 )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import warnings
 
 import pyarrow as pa
 import pytest
@@ -67,9 +68,115 @@ def test_kept_mask_is_cut():
 def test_default_columns():
     assert unpad_table(FOREIGN)["input_ids"].to_pylist() == [[1, 2, 3], [], [4, 0]]
     assert unpad_table(FOREIGN)["labels"].to_pylist() == ROWS["labels"].to_pylist()
-    assert unpad_table(FOREIGN, ["input_ids"])["labels"].equals(PADDED["labels"])
     assert unpad_table(FOREIGN, ["input_ids", "labels=-100"]).to_pydict() == ROWS.to_pydict()
     assert unpad_table(FOREIGN, {"input_ids": 0, "labels": -100}).to_pydict() == ROWS.to_pydict()
+
+
+GROUP = pad_table(ROWS, ["input_ids", "labels=-100"], mask=MaskSpec(length_column="n"))
+
+
+@pytest.mark.parametrize("spec", [UnpadSpec(), UnpadSpec(keep_mask=True)], ids=["default", "keep"])
+@pytest.mark.parametrize("table", [PADDED, FOREIGN, GROUP], ids=["metadata", "foreign", "lengths"])
+def test_mask_of_other_columns_is_kept(table, spec):
+    with pytest.warns(UserWarning) as caught:
+        once = unpad_table(table, ["input_ids"], spec)
+    marks = [name for name in ("mask", "n") if name in table.schema.names]
+    texts = [str(one.message) for one in caught]
+    assert [text for text in texts if text.startswith("kept: 'mask'") and "padding of 'labels'" in text]
+    assert [text for text in texts if text.startswith("still padded: 'labels'")]
+    for name in ("labels", *marks):
+        assert once[name].equals(table[name])
+    assert once["input_ids"].equals(ROWS["input_ids"].cast(pa.list_(pa.int32())))
+    if table is not FOREIGN:
+        assert list(json.loads(once.schema.metadata[b"padmask"])["columns"]) == ["labels"]
+    asked = None if table is not FOREIGN else ["labels"]
+    assert unpad_table(once, asked).to_pydict() == ROWS.to_pydict()
+
+
+def test_length_of_other_columns_is_kept():
+    table = pad_table(ROWS, ["input_ids", "labels"], mask=MaskSpec(column=None, length_column="n"))
+    with pytest.warns(UserWarning) as caught:
+        once = unpad_table(table, ["input_ids"])
+    assert str(caught[0].message) == "kept: 'n', which marks the padding of 'labels'"
+    assert unpad_table(once).to_pydict() == ROWS.to_pydict()
+
+
+def test_complete_unpadding_does_not_warn():
+    for table in (PADDED, FOREIGN, GROUP, BOTH, LENGTHS):
+        assert unpad_table(table).to_pydict() == ROWS.to_pydict()
+
+
+# --- A second mask -----------------------------------------------------------------------------------------
+
+IDS, MASK = [[5, 6, 7], [8, 0, 0]], [[1, 1, 1], [1, 0, 0]]
+LABELS = [[9, -100, -100], [9, 8, -100]]
+OTHER = [[True, False, False], [True, True, False]]
+
+
+def second_mask(other, name="lm", **columns):
+    return pa.table({"input_ids": IDS, "mask": MASK, "labels": LABELS, name: other, **columns})
+
+
+@pytest.mark.parametrize(
+    "other",
+    [OTHER, [[1, 0, 0], [1, 1, 0]], [[False, True, True], [False, False, True]], [[True] * 3] * 2],
+    ids=["bools", "numbers", "pre", "full"],
+)
+def test_labels_with_another_mask_stay(other):
+    table = second_mask(other)
+    with pytest.warns(UserWarning) as caught:
+        back = unpad_table(table)
+    assert back.to_pydict() == {"input_ids": [[5, 6, 7], [8]], "labels": LABELS, "lm": other}
+    [text] = [str(one.message) for one in caught]
+    assert text == (
+        "may still be padded: 'labels'. To unpad: -c labels --mask-column lm, "
+        "or -c input_ids -c labels if 'mask' marks its padding"
+    )
+    counts = [sum(row) for row in other]
+    if other is not OTHER:
+        return
+    again = unpad_table(back, ["labels"], UnpadSpec(mask_column="lm"))
+    assert again.to_pydict() == {
+        "input_ids": [[5, 6, 7], [8]],
+        "labels": [row[:count] for row, count in zip(LABELS, counts, strict=True)],
+    }
+
+
+@pytest.mark.parametrize(
+    "other",
+    [MASK, [[0, 1, 0], [1, 0, 0]], [[0, 2, 1], [1, 0, 0]], [[0, 0, 0], [0, 0, 0]], [[1, 0], [1]], None],
+    ids=["equal", "gap", "numbers", "zeros", "lengths", "missing"],
+)
+def test_column_that_is_no_second_mask(other):
+    table = second_mask(other) if other is not None else second_mask(MASK).drop_columns("lm")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        assert unpad_table(table)["labels"].to_pylist() == [[9, -100, -100], [9]]
+
+
+def test_second_mask_with_the_name_of_a_column():
+    types = {"token_type_ids": [[0, 1, 1], [0, 0, 0]]}
+    with pytest.warns(UserWarning, match="may still be padded: 'labels'. To unpad: -c labels"):
+        back = unpad_table(second_mask(OTHER, "labels_mask", **types))
+    assert back["token_type_ids"].to_pylist() == [[0, 1, 1], [0]]
+    with pytest.warns(UserWarning, match="may still be padded: 'labels', 'token_type_ids'"):
+        back = unpad_table(second_mask(OTHER, "lm", **types))
+    assert back["token_type_ids"].to_pylist() == types["token_type_ids"]
+
+
+def test_companion_is_no_second_mask():
+    table = second_mask([[0, 1, 1], [0, 0, 0]], "completion_mask")
+    assert unpad_table(table).to_pydict() == {
+        "input_ids": [[5, 6, 7], [8]],
+        "labels": [[9, -100, -100], [9]],
+        "completion_mask": [[0, 1, 1], [0]],
+    }
+
+
+def test_requested_columns_have_one_mask():
+    with pytest.warns(UserWarning, match="still padded: 'lm'"):
+        back = unpad_table(second_mask(OTHER), ["input_ids", "labels"])
+    assert back["labels"].to_pylist() == [[9, -100, -100], [9]]
 
 
 def test_mask_is_not_a_default_column():
@@ -157,7 +264,7 @@ NOT_UNPADDABLE = {
     "no such mask": (PADDED, None, {"mask_column": "msk"}, "no column 'msk'. Did you mean 'mask'"),
     "no mask at all": (PADDED, None, {"mask_column": "id"}, "'id' of type int64 is not a mask"),
     "no such length": (PADDED, None, {"length_column": "len"}, "no column 'len'"),
-    "no lengths": (PADDED, None, {"length_column": "text"}, "is not a column of lengths"),
+    "no lengths": (PADDED, None, {"length_column": "text"}, "lengths must be integers"),
     "no side": (
         LENGTHS.replace_schema_metadata(None),
         None,
@@ -209,7 +316,7 @@ def test_unreadable_metadata(metadata):
     ("claim", "said"),
     [
         ({"mask_column": "id"}, "'id' of type int64 is not a mask"),
-        ({"length_column": "text"}, "is not a column of lengths"),
+        ({"length_column": "text"}, "lengths must be integers"),
         ({"columns": {"text": {"value": 0}}}, "'text' cannot be unpadded"),
         (
             {"length_column": "id"},

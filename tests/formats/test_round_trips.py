@@ -781,6 +781,22 @@ def test_every_type_passes_through(tmp_path: Path, output: str) -> None:
     assert out["nan"].null_count == 0
 
 
+@pytest.mark.parametrize("unit", ["s", "ms", "us", "ns"])
+@pytest.mark.parametrize("output", ["parquet", "arrow"])
+def test_timestamps_keep_their_unit(tmp_path: Path, unit: str, output: str) -> None:
+    # All values fit microseconds, but the values of later rows or files may not.
+    times = pa.array([10**9, None, -(10**6)], pa.timestamp(unit))
+    table = pa.table({"x": [[1], [2, 3], [4]], "at": times})
+    with pa.ipc.new_file(tmp_path / "in.arrow", table.schema) as file:
+        file.write_table(table)
+    pad_file(tmp_path / "in.arrow", tmp_path / f"out.{output}", columns=["x"])
+    out = read_table(tmp_path / f"out.{output}")
+    # Parquet has no seconds.
+    stored = "ms" if (unit, output) == ("s", "parquet") else unit
+    assert out.schema.field("at").type == pa.timestamp(stored)
+    assert out["at"].cast(times.type).combine_chunks().equals(times)
+
+
 @pytest.mark.parametrize(
     ("array", "text"),
     [

@@ -58,7 +58,7 @@ def test_durations_of_microseconds(tmp_path):
 
 def test_no_format_holds_it(monkeypatch):
     monkeypatch.setattr("padmask.formats._load", lambda address: lambda values: False)
-    assert other_formats(pa.array([1])) == "Convert the column, or leave the column out."
+    assert other_formats(pa.array([1])) == "Convert the column or remove it."
 
 
 def test_arrow_schema_in_parquet(tmp_path):

@@ -105,7 +105,7 @@ def test_shared_end_is_kept(truncating, end):
     shared = SharedEnd(102, truncating, LengthStats({120: 90, 140: 9, 500: 1}))
     advice = advise(TEXTS, shared=shared)
     assert options(advice) == ["--maxlen", "p99", f"--keep-{end}", "1"]
-    assert f"10 cut rows would lose their {end} token 102; --keep-{end} 1 keeps it." in advice.details
+    assert f"10 truncated rows would lose their {end} token 102; --keep-{end} 1 keeps it." in advice.details
     assert "--keep" not in advise(TEXTS, 500, shared=shared).command
     assert "--keep" not in advise(TEXTS, 30, shared=shared).command
 

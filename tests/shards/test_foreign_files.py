@@ -265,7 +265,7 @@ def test_altered_rejects_are_ignored(
         go_on(data, out, **asked)
         assert json.loads(rejects.read_text())["row"]
     else:
-        with pytest.raises(OutputError, match=r"^the rejects of a\.jsonl disappeared from"):
+        with pytest.raises(OutputError, match=r"^the rejected rows of a\.jsonl disappeared from"):
             go_on(data, out, **asked, progress=spoil)
         assert not rejects.exists()
 

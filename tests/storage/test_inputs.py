@@ -157,10 +157,22 @@ def test_repeated_file_is_read_once(data: Path, monkeypatch: pytest.MonkeyPatch,
     assert any("only once: data/a.jsonl" in note for note in found.notes)
 
 
-def test_link_with_another_name_is_read(data: Path) -> None:
-    (data / "again.jsonl").symlink_to("a.jsonl")
-    found = find_inputs([str(data)])
-    assert "again.jsonl" in [file.name for file in found.files] and not found.repeated
+@pytest.mark.parametrize("link", [os.symlink, os.link], ids=["symlink", "hard link"])
+@pytest.mark.parametrize("inputs", [["a.jsonl", "in/z.jsonl"], ["."], ["in/../*.jsonl", "in"]], ids=str)
+def test_linked_file_is_read_once(data: Path, monkeypatch, link, inputs: list[str]) -> None:
+    monkeypatch.chdir(data)
+    link(data / "a.jsonl", "in/z.jsonl")
+    found = find_inputs(inputs)
+    assert [os.path.basename(file.path) for file in found.files].count("a.jsonl") == 1
+    assert "z.jsonl" not in [os.path.basename(file.path) for file in found.files]
+    [repeated] = found.repeated
+    both = repeated.removesuffix(")").split(" (also named ")
+    assert [os.path.normpath(path) for path in both] == ["a.jsonl", "in/z.jsonl"]
+
+
+def test_copies_are_different_files(data: Path) -> None:
+    (data / "copy.jsonl").write_bytes((data / "a.jsonl").read_bytes())
+    assert "copy.jsonl" in names(data) and not find_inputs([str(data)]).repeated
 
 
 def test_pattern_matches_plain_names(data: Path) -> None:

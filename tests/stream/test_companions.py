@@ -19,6 +19,7 @@ from padmask import (
     inspect_file,
     pad_dataset,
     pad_file,
+    pad_table,
     unpad_file,
 )
 from padmask.errors import DataError, PaddedError, SpecError
@@ -54,11 +55,17 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
+def write_lines(name: str, rows: list[Row]) -> str:
+    Path(name).write_text("".join(json.dumps(row) + "\n" for row in rows))
+    return name
+
+
 def write(name: str, rows: list[Row]) -> str:
-    table = pa.Table.from_pylist(rows)
     if name.endswith(".jsonl"):
-        Path(name).write_text("".join(json.dumps(row) + "\n" for row in rows))
-    elif name.endswith(".parquet"):
+        return write_lines(name, rows)
+    columns = dict.fromkeys(key for row in rows for key in row)
+    table = pa.table({key: [row.get(key) for row in rows] for key in columns})
+    if name.endswith(".parquet"):
         pq.write_table(table, name, row_group_size=300)
     else:
         with pa.ipc.new_file(name, table.schema) as writer:
@@ -250,7 +257,7 @@ def test_requested_names_win(here: Path, format_: str, mask: MaskSpec, names: li
     result = pad_file(write(f"in.{format_}", HF), "out.jsonl", columns=["input_ids"], mask=mask)
     for row in read("out.jsonl"):
         assert sorted(row.keys() - {"input_ids", "token_type_ids", "labels"}) == names
-    assert any("not written: 'attention_mask'" in line for line in result.remarks) == (
+    assert any("'attention_mask' is not copied" in line for line in result.remarks) == (
         "attention_mask" not in names
     )
 
@@ -286,10 +293,83 @@ def test_late_mask_is_refused(here: Path, first: Row, output: str) -> None:
     assert pad(source, mask=MaskSpec(allow_padded=True))[-1]["mask"] == [True, True, False]
 
 
+NO_MASK: list[Row] = [{"input_ids": [5] * (1 + i % 3), "m": None} for i in range(1000)]
+
+
+def masked(name: str, *rows: Row) -> list[Row]:
+    return [{name if key == "m" else key: value for key, value in row.items()} for row in rows]
+
+
+@formats
+@pytest.mark.parametrize("output", ["out.jsonl", "out.parquet", "out.npz"])
+@pytest.mark.parametrize("name", ["attention_mask", "padding_mask"])
+@pytest.mark.parametrize("first", [None, [1, 1, 1]])
+def test_zero_after_the_first_rows(here: Path, format_: str, output: str, name: str, first: Any) -> None:
+    rows = NO_MASK if first is None else [{"input_ids": [5, 5, 5], "m": first}] * 1000
+    source = write(f"in.{format_}", masked(name, *rows, {"input_ids": [5, 0], "m": [1, 0]}))
+    with pytest.raises(PaddedError) as caught:
+        pad_file(source, output)
+    assert (caught.value.place.number, caught.value.column) == (1000 + (format_ == "jsonl"), name)
+    assert not Path(output).exists()
+    assert [finding.column for finding in verify_file(source).data if finding.rule.name == "bad-row"] == [
+        name
+    ]
+    pad_file(source, output, mask=MaskSpec(allow_padded=True))
+
+
+@formats
+def test_zero_in_the_mask_to_overwrite(here: Path, format_: str) -> None:
+    rows = [{"input_ids": [5, 6], "mask": [1, 1]}] * 1000
+    source = write(f"in.{format_}", [*rows, {"input_ids": [5, 0], "mask": [1, 0]}])
+    with pytest.raises(PaddedError):
+        pad_file(source, "out.jsonl", mask=MaskSpec(overwrite=True))
+
+
+@formats
+def test_mask_of_another_column(here: Path, format_: str) -> None:
+    row = {"input_ids": [5, 0], "attention_mask": [1, 0], "labels": [1]}
+    source = write(f"in.{format_}", [*[row] * 1000, {**row, "labels": [1, 2]}])
+    padded = pad(source, columns=["labels=-100"], mask=MaskSpec(column="labels_mask"))
+    assert (padded[0]["labels"], padded[-1]["labels"]) == ([1, -100], [1, 2])
+
+
+def test_zero_after_the_first_rows_of_a_table() -> None:
+    rows = masked("attention_mask", *NO_MASK, {"input_ids": [5, 0], "m": [1, 0]})
+    with pytest.raises(PaddedError) as caught:
+        pad_table(pa.Table.from_pylist(rows))
+    assert (caught.value.place.number, caught.value.column) == (1000, "attention_mask")
+
+
+@pytest.mark.parametrize("output", ["out.jsonl", "out.parquet"])
+def test_new_mask_keeps_the_place_of_the_old(here: Path, output: str) -> None:
+    source = write("in.jsonl", HF)
+    order = list(HF[0])
+    for options in ({}, {"mask": MaskSpec(allow_padded=True)}):
+        pad_file(source, output, **options)
+        names = list(read(output)[0]) if output == "out.jsonl" else pq.read_schema(output).names
+        assert names == order
+
+
+def test_new_columns_keep_the_place_of_the_old(here: Path) -> None:
+    rows = [
+        {"input_ids": [5, 6], "mask": "x", "n": 9, "z": 1},
+        {"input_ids": [7], "mask": 3, "n": "y", "z": 2},
+    ]
+    mask = MaskSpec(length_column="n", overwrite=True)
+    pad_file(write_lines("in.jsonl", rows), "out.parquet", mask=mask)
+    assert pq.read_table("out.parquet").to_pydict() == {
+        "input_ids": [[5, 6], [7, 0]],
+        "mask": [[True, True], [True, False]],
+        "n": [2, 1],
+        "z": [1, 2],
+    }
+
+
+@formats
 @pytest.mark.parametrize("first", [{}, {"labels": None}])
-def test_late_companion_is_reported(here: Path, first: Row) -> None:
+def test_late_companion_is_reported(here: Path, format_: str, first: Row) -> None:
     late = {"input_ids": [1, 1], "labels": [1, 2], "attention_mask": [1, 1], "text": "x", "n": [1]}
-    source = write("in.jsonl", [*({**row, **first} for row in LATE), late])
+    source = write(f"in.{format_}", [*({**row, **first} for row in LATE), late])
     [note] = pad_file(source, "out.jsonl").notes
     assert pad_dataset(source, "out").notes == (note,)
     assert pad_dataset(source, "out", resume=True).notes == (note,)
@@ -527,7 +607,7 @@ def test_null_in_mask_is_no_padding(here: Path, format_: str, name: str, mask: l
     found = {(finding.rule.name, finding.column): finding.count for finding in verify_file(path).data}
     assert found.pop(("mask-shape", name)) == 1
     # A mask with the default name marks padding, so the rows should have one length.
-    assert found == ({("rows-unequal", None): 1} if name == "mask" else {})
+    assert found == ({("rows-unequal", "input_ids"): 1} if name == "mask" else {})
     if name == "mask":
         with pytest.raises(PaddedError, match="already has a column"):
             pad_file(path, "out.jsonl")
@@ -540,14 +620,9 @@ def test_null_in_mask_is_no_padding(here: Path, format_: str, name: str, mask: l
 # --- padding that is not checked -------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(
-    ("own", "said"),
-    [({}, "whose padding no column marks"), ({"labels": "their_mask"}, "marked by 'their_mask'")],
-    ids=["unmarked", "own-mask"],
-)
-def test_note_about_unchecked_columns(here: Path, own: dict[str, str], said: str) -> None:
+@pytest.mark.parametrize("own", [{}, {"labels": "their_mask"}], ids=["unmarked", "own-mask"])
+def test_note_about_unchecked_columns(here: Path, own: dict[str, str]) -> None:
     path = write("in.jsonl", [{"input_ids": [5, 6], "labels": [1]}, {"input_ids": [7], "labels": [1, 2]}])
     pad_file(path, "out.parquet", spec=PadSpec(own_lengths={"labels": "longest"}), mask=MaskSpec(own=own))
-    [note] = verify_file("out.parquet").notes
-    assert said in note
-    assert ("-c labels" in note) == bool(own)
+    notes = verify_file("out.parquet").notes
+    assert ["not checked: 'labels'" in note for note in notes] == ([] if own else [True])

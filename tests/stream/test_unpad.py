@@ -271,6 +271,35 @@ def test_still_padded_columns_are_named(tmp_path):
     assert unpad_file(tmp_path / "padded.parquet", tmp_path / "out.jsonl").still_padded == {}
 
 
+@pytest.mark.parametrize("format_", FORMATS)
+def test_part_of_a_group_can_follow(tmp_path, format_):
+    source, once, twice = (tmp_path / f"{name}.{format_}" for name in ("in", "once", "twice"))
+    pad_file(write(tmp_path / "raw.jsonl", ROWS.to_pylist(), None), source)
+    result = unpad_file(source, once, columns=["input_ids"])
+    assert result.notes == ("kept: 'mask', which marks the padding of 'labels'",)
+    unpad_file(once, twice, columns=["labels"])
+    assert read(twice) == ROWS.to_pylist()
+
+
+@pytest.mark.parametrize("format_", FORMATS)
+@pytest.mark.parametrize("maxlen", [3, 4])
+def test_labels_with_another_mask_stay(tmp_path, format_, maxlen):
+    rows = [{"input_ids": [5, 6, 7], "labels": [9]}, {"input_ids": [5], "labels": [9, 8]}]
+    spec, mask = PadSpec(maxlen=3, own_lengths={"labels": maxlen}), MaskSpec(own={"labels": "lm"})
+    pad_file(write(tmp_path / "in.jsonl", rows, None), tmp_path / "padded.jsonl", spec=spec, mask=mask)
+    source = tmp_path / f"padded.{format_}"
+    if format_ != "jsonl":
+        rows = read(tmp_path / "padded.jsonl")
+        write(source, rows, pa.Table.from_pylist(rows).schema)
+    result = unpad_file(source, tmp_path / "out.jsonl")
+    padded = [[9, -100, -100, -100][:maxlen], [9, 8, -100, -100][:maxlen]]
+    back = read(tmp_path / "out.jsonl")
+    assert [row["input_ids"] for row in back] == [[5, 6, 7], [5]]
+    assert [row["labels"] for row in back] == padded
+    [note] = result.notes
+    assert note.startswith("may still be padded: 'labels'. To unpad: -c labels --mask-column")
+
+
 def test_contradictory_metadata(tmp_path):
     for name, table in {"a": PADDED, "b": BOTH, "c": FOREIGN}.items():
         pq.write_table(table, tmp_path / f"{name}.parquet")

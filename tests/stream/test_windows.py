@@ -273,3 +273,19 @@ def test_lost_ends_are_counted(tmp_path, source, truncating, lost):
     end = {"keep_last": 1} if truncating == "post" else {"keep_first": 1}
     spec = PadSpec(maxlen=3, truncating=truncating, **end)
     assert pad_file(path, tmp_path / "out.jsonl", columns="ids", spec=spec).ledger.ends_lost == 0
+
+
+@pytest.mark.parametrize("format_", ["jsonl", "parquet"])
+def test_windows_of_a_part_are_not_joined(tmp_path: Path, format_: str) -> None:
+    raw = [{"input_ids": [1, 2, 3, 4, 5], "labels": [6, 7, 8, 9, 10]}]
+    (tmp_path / "in.jsonl").write_text("".join(json.dumps(row) + "\n" for row in raw))
+    padded, once, twice = (tmp_path / f"{name}.{format_}" for name in ("padded", "once", "twice"))
+    pad_file(tmp_path / "in.jsonl", padded, spec=PadSpec(maxlen=3, windows=WindowSpec()))
+    result = unpad_file(padded, once, columns=["input_ids"])
+    assert result.notes == (
+        "kept: 'mask', which marks the padding of 'labels'",
+        "windows are not joined, because columns stay padded",
+    )
+    assert [row["input_ids"] for row in read(once)] == [[1, 2, 3], [4, 5]]
+    unpad_file(padded, twice, columns=["input_ids", "labels"])
+    assert read(twice) == raw

@@ -139,7 +139,7 @@ def test_mixed_sides_are_refused():
 def test_hole_in_mask_is_refused():
     mask = MASK.copy()
     mask[0, 1] = False
-    with pytest.raises(SpecError, match="has a hole"):
+    with pytest.raises(SpecError, match="padding between real tokens"):
         verify_model(masked_mean, IDS, mask)
 
 
@@ -377,7 +377,7 @@ def test_model_knows_vocab_size():
 def test_embedding_without_mask_is_named():
     subject = subject_of(averaging(masked=False), IDS, MASK)
     assert subject.culprit == "embed"
-    assert subject.path == "embed (creates no mask) -> pool (padding enters here)"
+    assert subject.path == "embed (creates no mask) -> pool (output depends on padding)"
     assert "mask_zero=True" in subject.advice
 
 
@@ -392,7 +392,7 @@ def test_assertion_names_culprit():
     assert said.startswith("leaks")
     assert "row-alone: deviation" in said
     assert "Culprit: conv." in said
-    assert "Path: embed -> conv (padding enters here)." in said
+    assert "Path: embed -> conv (output depends on padding)." in said
     assert "a convolution mixes neighbouring steps" in said
 
 
@@ -670,7 +670,7 @@ def test_raising_model_is_unchanged():
     before = traces(model)
     subject = subject_of(model, explain=True)
     assert (subject.verdict, subject.culprit) == ("leaks", None)
-    assert "search for the layer that lets padding in failed" in subject.detail
+    assert "search for the layer that causes the leak failed" in subject.detail
     assert traces(model) == before
 
 

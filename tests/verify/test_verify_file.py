@@ -268,7 +268,7 @@ def test_integer_vectors(tmp_path):
 
 @pytest.mark.parametrize("route", ["embeding", ""])
 def test_unknown_route(route):
-    with pytest.raises(SpecError, match="There is no route"):
+    with pytest.raises(SpecError, match="Unknown route"):
         ReferenceSpec(routes=(route,))
 
 

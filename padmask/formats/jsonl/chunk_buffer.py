@@ -41,7 +41,7 @@ class ChunkBuffer:
 
     @property
     def is_full(self) -> bool:
-        """Whether the memory limit is reached. The buffer writes more chunks to the temporary file."""
+        """Whether the memory limit is reached. The buffer writes further chunks to the temporary file."""
         return self._bytes >= IN_MEMORY
 
     def _write(self, data: bytes) -> slice:

@@ -39,11 +39,11 @@ class JsonColumns:
         return Head.of(first_objects(self._readers)) if others else first.head
 
     def schema(self) -> pa.Schema:
-        """Return the columns of the first rows. A later input can have further columns in these rows."""
+        """Return the columns of the first rows of all inputs. A later input can have additional columns."""
         return self._head.schema if self._schema is None else self._schema
 
     def typed_schemas(self) -> Mapping[str, pa.Schema]:
-        """Return an empty mapping, because JSON Lines has no column types."""
+        """Return an empty mapping. JSON Lines has no column types."""
         return {}
 
     def sequence_types(
@@ -63,7 +63,7 @@ class JsonColumns:
         return pa.schema({**types, **without}.items())
 
     def align(self, batch: Batch, wanted: Wanted) -> Batch:
-        """Return the batch unchanged, because each JSON row contains its field names."""
+        """Return the batch unchanged. Each JSON row contains its field names."""
         return batch
 
     def complete(self, batch: Batch, wanted: Wanted) -> Batch:

@@ -1,4 +1,4 @@
-"""Detect the fields of JSON Lines and their types from the first rows: `Head`."""
+"""`Head`: the fields of JSON Lines and their types, detected from the first rows."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class Head:
 
     Args:
         schema: types of the fields. A list field has the type of most rows.
-        kinds: counts of the rows of each field by kind of token.
+        kinds: for each field, the number of rows with each kind of token.
     """
 
     schema: pa.Schema
@@ -45,17 +45,17 @@ class Head:
         return cls(pa.schema(types), kinds)
 
     def sequence_type(self, name: str, kind: Kind | None) -> pa.DataType | None:
-        """Return the list type of a field; None if the field contains no tokens in these rows.
+        """Return the list type of a field; None if the field contains no tokens.
 
         Args:
             name: name of the field.
-            kind: requested kind of token; None uses the kind of the rows.
+            kind: requested kind of token. If None, the rows determine the kind.
         """
         return self.kinds[name].sequence(kind) if name in self.kinds else None
 
 
 def value_or_none(text: Any) -> Any:
-    """Return the value of JSON text, or None for text that cannot be read."""
+    """Return the value of JSON text; None if the text cannot be parsed."""
     try:
         return read_value(text)
     except (msgspec.DecodeError, RecursionError):
@@ -63,7 +63,7 @@ def value_or_none(text: Any) -> Any:
 
 
 def _head_type(values: list[Any], kinds: TokenKinds) -> pa.DataType:
-    """Return an approximate Arrow type for a field. It is used to choose the columns to pad."""
+    """Return an approximate Arrow type for a field, for the choice of the columns to pad."""
     if any(isinstance(value, list) for value in values):
         return kinds.list_type() or pa.list_(pa.null())
     first = next((value for value in values if value is not None), None)

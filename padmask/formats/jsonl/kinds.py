@@ -18,11 +18,12 @@ _KINDS = {int: "number", float: "number", str: "string", bool: "bool", dict: "ob
 
 
 class TokenKinds:
-    """Counts of the rows of a field by kind of token, which determine the token type of the field.
+    """The number of rows with each kind of token in a field. These numbers determine the token type.
 
     The most frequent kind (numbers, strings, bools or vectors) is used, so that a single bad row does not
-    make other rows bad. On a tie, plain tokens take precedence over vectors, and the kinds of earlier rows
-    over those of later rows. Numbers are floats if the first row of numbers contains a float, otherwise ints.
+    make other rows bad. On a tie, plain tokens take precedence over vectors, and earlier kinds take
+    precedence over later kinds. Numbers are floats if the first row of numbers contains a float, otherwise
+    ints.
 
     >>> TokenKinds([[["a"]], [2, 1.0], [3]]).sequence()
     ListType(list<item: double>)
@@ -30,7 +31,7 @@ class TokenKinds:
     ListType(list<item: int64>)
 
     Args:
-        rows: values of the field that are lists.
+        rows: values of the field. Only lists are counted.
     """
 
     def __init__(self, rows: Iterable[list[Any]]) -> None:
@@ -58,7 +59,7 @@ class TokenKinds:
         """Return the list type of the tokens; None if no row contains a token.
 
         Args:
-            kind: requested kind of token, ignored if no row has this kind. If None, the most frequent kind is
+            kind: requested kind of token. If None, or if no row has this kind, the most frequent kind is
                 used.
         """
         tokens = [key for key in self._rows if key[1] in ("number", "string", "bool")]
@@ -70,7 +71,7 @@ class TokenKinds:
         return self._nest(key, TOKEN_TYPES[kind] if kind is not None and matching else self._types.get(key))
 
     def list_type(self) -> pa.DataType | None:
-        """Return the most common list type, with items of any kind; None if all lists are empty."""
+        """Return the most common type of the lists, whatever their items are; None if all lists are empty."""
         if not self._rows:
             return None
         key = self._most_frequent(list(self._rows))
@@ -95,7 +96,7 @@ def _type_in(tokens: list[Any], first: Any) -> pa.DataType:
 
 
 def value_type(value: Any) -> pa.DataType:
-    """Return an approximate Arrow type for a JSON value. It is used to choose the columns to pad.
+    """Return an approximate Arrow type for a JSON value, for the choice of the columns to pad.
 
     >>> value_type([0.5]), value_type({"a": 1})
     (ListType(list<item: double>), StructType(struct<>))

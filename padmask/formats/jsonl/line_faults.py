@@ -17,13 +17,13 @@ _JSON_WORDS = {"None": "null", "True": "true", "False": "false", "undefined": "n
 
 
 def line_fault(line: bytes, error: Exception) -> tuple[str, str | None]:
-    """Return a description of the error in a line, and the field with the error, None if unknown.
+    """Return a description of the error in a line, and the field with the error (None if unknown).
 
     >>> line_fault(b'{"ids": [1], "score": NaN}', msgspec.DecodeError("invalid character (byte 23)"))
     ('NaN is not a JSON value; write a number or null', 'score')
 
     Args:
-        line: the text of the line.
+        line: text of the line.
         error: error of the parser.
     """
     if isinstance(error, UnicodeDecodeError):
@@ -63,7 +63,7 @@ def _foreign_word(line: str) -> tuple[str, str | None] | None:
 
 
 def _words(line: str) -> Iterator[tuple[str, str | None, int | None]]:
-    """Yield each word without quotes, with its field and, in a flat list, its position in the list."""
+    """Yield each word without quotes, with its field and its position in a flat list."""
     opened: list[str] = []
     field, last, position = None, "", 0
     for part in _PARTS.findall(line):

@@ -1,7 +1,7 @@
 """Read JSON Lines: one object per line.
 
-The reader splits each line into the JSON text of its values (`msgspec.Raw`), so that fields that are not
-padded stay unchanged.
+The reader splits each line into the JSON text of its values (`msgspec.Raw`). Fields that are not padded
+therefore stay unchanged.
 """
 
 from __future__ import annotations
@@ -22,7 +22,8 @@ from padmask.core.arrow_lists import Kind
 from padmask.errors import AccessError, DataError, Fault, Place, UnreadableError, UnsupportedError, size
 from padmask.formats.contract import HEAD_BYTES, HEAD_ROWS, Batch, Chunk, Wanted
 from padmask.formats.jsonl.chunk_buffer import ChunkBuffer
-from padmask.formats.jsonl.head import Head, read_value, value_or_none
+from padmask.formats.jsonl.exact_numbers import read_value
+from padmask.formats.jsonl.head import Head, value_or_none
 from padmask.formats.jsonl.kinds import TokenKinds
 from padmask.formats.jsonl.line_faults import line_fault
 from padmask.formats.jsonl.tokens import read_sequences
@@ -104,7 +105,7 @@ class JsonlReader:
             yield from self._far_chunks(self._rest)
 
     def _far_chunks(self, rest: Iterator[Chunk]) -> Iterator[Chunk]:
-        """Yield the chunks of a file that starts with many blank lines. Buffer them if they fit in memory."""
+        """Yield the chunks of a file that starts with many blank lines, and buffer them if memory allows."""
         self._rest, before = None, self._buffer
         self._buffer = buffer = ChunkBuffer(self._source.spool_folder)
         for chunk in chain(before.drain(), rest):
@@ -162,7 +163,11 @@ class JsonlReader:
             raise error
         other = next((traits for traits in FORMATS.values() if start.startswith(traits.magic)), None)
         if other is not None:
-            remedy = "Decompress it" if codec else f"Read it with --input-format {other.name}, or rename it"
+            remedy = (
+                "Decompress it"
+                if codec
+                else f"Use the suffix {other.suffixes[0]} or --input-format {other.name}"
+            )
             raise UnsupportedError(
                 f"{self._source.name}: the file is {other.title}, not JSON Lines. {remedy}.",
                 options=["input_format"],
@@ -194,7 +199,7 @@ class JsonlReader:
             ) from None
 
     def _codec(self) -> str | None:
-        """Return the compression, gzip or zstd, from the suffix or the first bytes; None if there is none."""
+        """Return the compression, gzip or zstd, from the suffix or the first bytes; None if uncompressed."""
         return compression_of(self._source.path) or self._source.sniff()[1]
 
     def decode(self, chunk: Chunk, wanted: Wanted) -> Batch:
@@ -229,25 +234,31 @@ class JsonlReader:
         return replace(chunk, data=b"\n".join(chunk.data.split(b"\n", last)[:last])), rows
 
     def lacks_end(self) -> bool:
-        """Return False, because JSON Lines has no end-of-stream marker."""
+        """Return False. JSON Lines has no end-of-stream marker."""
         return False
 
 
 def add_other_columns(batch: Batch, others: pa.Schema) -> Batch:
     """Convert all fields of JSON rows to columns, in the order of `others`.
 
-    `decode` does not convert these fields, because rejected rows may have values of different types.
+    `decode` does not convert these fields, because rejected rows may contain values of other types.
     """
     assert batch.objects is not None
     have = dict(zip(batch.columns.schema.names, batch.columns.columns, strict=True))
     columns = {
-        field.name: have[field.name]
-        if field.name in have
-        else pa.array(field_values(batch.objects, field.name, batch.place), type=field.type)
+        field.name: have[field.name] if field.name in have else _other_column(batch, field)
         for field in others
     }
     columns |= {name: array for name, array in have.items() if name not in columns}
     return replace(batch, columns=pa.RecordBatch.from_arrays(list(columns.values()), names=list(columns)))
+
+
+def _other_column(batch: Batch, field: pa.Field) -> pa.Array:
+    if pa.types.is_null(field.type):
+        # The field has no value in any row, or a new column will replace its values.
+        return pa.nulls(len(batch))
+    assert batch.objects is not None
+    return pa.array(field_values(batch.objects, field.name, batch.place), type=field.type)
 
 
 def _tell(raw: BinaryIO) -> int:
@@ -325,7 +336,7 @@ def _good_objects(data: bytes, lines: list[bytes]) -> list[Object]:
 
 
 def first_objects(readers: Iterable[JsonlReader]) -> list[Object]:
-    """Return the first good rows of several inputs, which are read one after another."""
+    """Return the first good rows of several inputs, read one after another."""
     rows: list[Object] = []
     seen = 0
     for reader in readers:
@@ -339,7 +350,7 @@ def first_objects(readers: Iterable[JsonlReader]) -> list[Object]:
 
 
 def first_list_type(objects: Sequence[Object], name: str, kind: Kind | None = None) -> pa.DataType | None:
-    """Return the list type of a field in the rows; None if the field contains no tokens there.
+    """Return the list type of a field in the rows; None if the field contains no tokens.
 
     Args:
         objects: rows as dicts from keys to JSON text.
@@ -361,10 +372,19 @@ def field_values(objects: Sequence[Object], name: str, place: Callable[[int], Pl
     try:
         values: list[Any] = read_value(b"[" + b",".join(texts) + b"]")
     except (msgspec.DecodeError, RecursionError):
-        row = next(i for i, text in enumerate(texts) if text != b"null" and value_or_none(text) is None)
+        row = next(row for row, text in enumerate(texts) if _is_unreadable(text))
         raise DataError(
-            f"{place(row)}, field {name!r}: a number is out of range, or the value is nested too deeply. "
-            "Fix the value, or write JSON Lines, which keeps the value unchanged.",
+            f"{place(row)}, field {name!r}: a number is too large or too small for float64, or the value is "
+            "nested too deeply. Fix the value, or choose JSON Lines as the "
+            "output format, which keeps the value unchanged.",
             options=["output_format"],
         ) from None
     return values
+
+
+def _is_unreadable(text: Any) -> bool:
+    try:
+        read_value(text)
+    except (msgspec.DecodeError, RecursionError):
+        return True
+    return False

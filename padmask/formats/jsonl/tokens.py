@@ -1,4 +1,4 @@
-"""Parse JSON token lists to Arrow list columns, without a Python object for each token."""
+"""Parse JSON token lists to Arrow list columns. Most tokens do not become Python objects."""
 
 from __future__ import annotations
 
@@ -14,10 +14,9 @@ import pyarrow.types as pat
 from padmask.core.arrow_lists import numpy_dtype, to_arrow, to_numpy
 from padmask.core.dtypes import narrowest_float, suggest_for_floats
 from padmask.errors import Fault
+from padmask.formats.jsonl.exact_numbers import may_vanish, read_value, vanishing_number
 
 _BLANK = b" \t\r\n"
-
-_read_value = msgspec.json.Decoder().decode
 
 _read_items = msgspec.json.Decoder(list[msgspec.Raw]).decode
 
@@ -44,7 +43,7 @@ def read_sequences(
 def _plain_sequences(
     raws: list[msgspec.Raw | None], type_: pa.DataType, requested: bool = False
 ) -> pa.Array | None:
-    """Parse flat lists of numbers, strings or bools quickly. Return None if a row is anything else."""
+    """Parse flat lists of numbers, strings or bools quickly. Return None if a row is not such a list."""
     try:
         text = b"".join(raws)  # type: ignore[arg-type]
     except TypeError:
@@ -108,7 +107,10 @@ def _numbers(text: bytes, type_: pa.DataType, requested: bool) -> npt.NDArray[An
         return None
     rounded = numbers.astype(target)
     # The slow path refuses small numbers that become 0.
-    return rounded if np.count_nonzero(rounded) == np.count_nonzero(numbers) else None
+    nonzero = np.count_nonzero(rounded)
+    if nonzero < np.count_nonzero(numbers) or (nonzero < len(numbers) and may_vanish(text)):
+        return None
+    return rounded
 
 
 def _odd_sequences(
@@ -156,7 +158,7 @@ def _why_no_list(raw: msgspec.Raw | None) -> str:
 
 
 def _tokens(row: list[Any], type_: pa.DataType, requested: bool) -> list[Any]:
-    """Return the tokens of a row, or raise a ValueError with the reason why they are not valid."""
+    """Return the tokens of a row. If they are not valid, raise a ValueError with the reason."""
     for position, token in enumerate(row):
         _check_token(token, type_.value_type, f"position {position}: ", requested)
     number = _number_type(type_)
@@ -166,13 +168,14 @@ def _tokens(row: list[Any], type_: pa.DataType, requested: bool) -> list[Any]:
 
 
 def _list(raw: msgspec.Raw | None) -> list[Any]:
-    """Parse a JSON list, or raise a ValueError with the reason why the value is not a list."""
+    """Parse a JSON list. If the value is not a list, raise a ValueError with the reason."""
     if raw is None:
         raise ValueError("the key is missing")
     try:
-        row = _read_value(raw)
-    except (msgspec.DecodeError, RecursionError):
-        raise ValueError("a number is out of range, or the value is nested too deeply") from None
+        row = read_value(raw)
+    except (msgspec.DecodeError, RecursionError) as error:
+        why = vanishing_number(error) or "a number is out of range, or the value is nested too deeply"
+        raise ValueError(why) from None
     if not isinstance(row, list):
         raise ValueError(f"expected a list of tokens, found {_describe(row)}")
     return row
@@ -183,7 +186,7 @@ def _number_type(type_: pa.DataType) -> pa.DataType:
 
 
 def _each(make: type[int] | type[float], row: list[Any]) -> list[Any]:
-    """Convert all numbers of a row to one type. Arrow does not convert large ints to floats itself."""
+    """Convert all numbers of a row to one type. Arrow itself does not convert large ints to floats."""
     return [_each(make, token) if isinstance(token, list) else make(token) for token in row]
 
 
@@ -222,7 +225,7 @@ def _check_number(token: Any, type_: pa.DataType, where: str, requested: bool) -
 
 
 def _check_float(token: int | float, type_: pa.DataType, where: str, requested: bool) -> None:
-    """Raise a ValueError if a float overflows or becomes 0, or if a large number would change."""
+    """Raise a ValueError if the type turns a float into infinity or 0, or changes a large number."""
     target = numpy_dtype(type_)
     try:
         with np.errstate(over="ignore"):

@@ -28,7 +28,7 @@ _ARROW = {"bool": pa.bool_(), "float": pa.float64(), "string": pa.string()}
 
 
 def _short(number: int) -> str:
-    """Return an integer as text for messages, shortened if it has many digits.
+    """Return an integer as text for messages. A long integer is shortened.
 
     >>> _short(-12), _short(10**400)
     ('-12', '10000000000000000000... (401 digits)')
@@ -39,7 +39,7 @@ def _short(number: int) -> str:
 
 @dataclass
 class JsonType:
-    """The type of a JSON field, according to the values that were observed so far.
+    """The type of a JSON field, found from the values observed so far.
 
     >>> seen = JsonType("score")
     >>> seen.observe([1, None, 2.5], ["line 1", "line 2", "line 3"])
@@ -51,9 +51,9 @@ class JsonType:
         depth: nesting depth of the field.
         kind: kind of the values; None if all values are null.
         first: kind of the first value that is not null.
-        place: file and line of this value.
+        place: file and line of the first value that is not null.
         low, high: smallest and largest integer, including 0, so that low <= 0 <= high.
-        low_place, high_place: file and line of these integers; empty for 0.
+        low_place, high_place: file and line of `low` and `high`; empty for 0.
         item: type of the list items; None if no value is a list.
         fields: types of the fields of objects, by name.
     """
@@ -82,7 +82,7 @@ class JsonType:
         if self.depth > MAX_DEPTH:
             raise DataError(
                 f"{places[0]}, field {re.split('[.[]', self.path)[0]!r}: nested deeper than {MAX_DEPTH} "
-                "levels. Write JSON Lines, which keeps the value unchanged.",
+                "levels. Choose JSON Lines as the output format, which keeps the value unchanged.",
                 options=["output_format"],
             )
         if self.kind is None or kinds != {self.kind}:
@@ -130,12 +130,13 @@ class JsonType:
                 place = places[list(values).index(value)]
             raise DataError(
                 f"{place}, field {self.path!r}: no 64-bit integer type can represent both {_short(value)} "
-                "and the other values. Write the values as strings, or write JSON Lines.",
+                "and the other values. Change the values to strings, or choose JSON Lines "
+                "as the output format.",
                 options=["output_format"],
             )
 
     def _refuse_rounding(self, values: Sequence[Any], places: Sequence[str]) -> None:
-        """Raise an error for an integer beyond 2**53, which float64 may not represent exactly."""
+        """Raise an error for an integer that float64 cannot represent exactly, in a field with floats."""
         if self.low >= -(2**53) and self.high <= 2**53:
             return
         large = (
@@ -147,7 +148,8 @@ class JsonType:
         value, place = next(large, highest if self.high > 2**53 else lowest)
         raise DataError(
             f"{place}, field {self.path!r}: the field contains floats, but float64 cannot represent the int "
-            f"{_short(value)} exactly. Write the values as strings, or write JSON Lines.",
+            f"{_short(value)} exactly. Change the values to strings, or choose JSON Lines "
+            "as the output format.",
             options=["output_format"],
         )
 
@@ -199,7 +201,8 @@ class JsonType:
     def _mixture(self, kind: str, place: str) -> DataError:
         return DataError(
             f"{place}, field {self.path!r}: found {_WITH_ARTICLE[kind]}, but {self.place} has "
-            f"{_WITH_ARTICLE[self.first]}. A column needs a single type: fix the rows, or write JSON Lines.",
+            f"{_WITH_ARTICLE[self.first]}. A column needs a single type. Fix the rows, or choose "
+            "JSON Lines as the output format.",
             options=["output_format"],
         )
 
@@ -218,7 +221,7 @@ class JsonType:
 
 
 def _place_of(number: int, values: Sequence[Any], places: Sequence[str]) -> str:
-    """Return the file and line of an integer. A float of the same value is ignored."""
+    """Return the file and line of an integer. Floats with the same value are ignored."""
     return next(p for v, p in zip(values, places, strict=True) if type(v) is int and v == number)
 
 
@@ -232,20 +235,20 @@ class TypeSurvey:
         """Add values of one field, and the file and line of each value."""
         self._types.setdefault(name, JsonType(name)).observe(values, places)
 
-    def add_rows(self, batch: Batch, sequences: Sequence[str], without: Sequence[str]) -> None:
+    def add_rows(self, batch: Batch, known: Sequence[str], without: Sequence[str]) -> None:
         """Add the fields of JSON rows.
 
         Args:
             batch: the rows.
-            sequences: names of fields with a known type. Their values are ignored, but not their order.
+            known: names of fields with a known type. Their order counts, but their values are ignored.
             without: names of fields to ignore.
         """
         assert batch.objects is not None
         places = [str(batch.place(row)) for row in range(len(batch))]
         for name in dict.fromkeys(name for row in batch.objects for name in row):
             if name not in without:
-                known = name in sequences
-                self.add(name, [] if known else field_values(batch.objects, name, batch.place), places)
+                values = [] if name in known else field_values(batch.objects, name, batch.place)
+                self.add(name, values, places)
 
     def join(self, later: TypeSurvey) -> None:
         """Add the types that another survey found in later rows.

@@ -70,10 +70,10 @@ class JsonlWriter:
         self._stream.write(encoded)
 
     def finish(self) -> None:
-        """Do nothing, because JSON Lines has no footer."""
+        """Do nothing. JSON Lines has no footer."""
 
     def abandon(self) -> None:
-        """Do nothing, because this writer has no buffer."""
+        """Do nothing. This writer has no buffer."""
 
     def _lists(self, column: pa.Array, shape: tuple[int, ...]) -> list[Any]:
         """Return the JSON text of each row of a padded column or a mask."""
@@ -107,7 +107,7 @@ class JsonlWriter:
         ]
 
     def _mask_texts(self, mask: npt.NDArray[np.bool_]) -> list[msgspec.Raw]:
-        """Return the JSON text of each mask row. The texts are cached, because few masks are distinct."""
+        """Return the JSON text of each mask row. The texts are cached, because many masks are equal."""
         rows, width = mask.shape
         packed = np.packbits(mask, axis=1)
         keys, step = packed.tobytes(), packed.shape[1]
@@ -125,7 +125,7 @@ class JsonlWriter:
 
 
 def _numbers(values: npt.NDArray[Any]) -> bytes:
-    """Return numbers as JSON text. The text of a float32 is short, and a large float32 is written in full.
+    """Return numbers as JSON text. A float32 has the shortest exact text, without an exponent if it is large.
 
     >>> _numbers(np.array([0.1, 46574712], dtype="float32"))
     b'[0.1,46574712.0]'
@@ -141,7 +141,7 @@ def _numbers(values: npt.NDArray[Any]) -> bytes:
 
 
 def write_objects(rows: Sequence[Mapping[str, Any]]) -> bytes:
-    """Return objects as lines. JSON text from the input stays unchanged.
+    """Encode objects as lines. JSON text from the input stays unchanged.
 
     Raises:
         OutputError: JSON cannot represent the type of a value.
@@ -162,7 +162,7 @@ def _not_json(name: str, batch: Batch, column: pa.Array) -> OutputError:
 
 
 def fits_json(values: pa.Array) -> bool:
-    """Return whether JSON can represent an array. It cannot represent times outside Python's range."""
+    """Return whether JSON can represent an array. Times outside Python's range have no JSON form."""
     try:
         return bool(_write_value(_plain_values(values))) and not _has_nonfinite(values)
     except (TypeError, ValueError, OverflowError, pa.ArrowException):
@@ -182,7 +182,7 @@ def _plain_values(column: pa.Array) -> list[Any]:
 def _json_type(type_: pa.DataType) -> pa.DataType:
     """Replace nanosecond times in a type with strings, because Python times do not support nanoseconds.
 
-    Durations become microseconds. The cast raises an error instead of rounding.
+    Durations become microseconds. A cast that would round a value raises an error.
     """
     type_ = storage_type(type_)
     if pat.is_duration(type_):
@@ -206,7 +206,7 @@ def _holds_floats(type_: pa.DataType) -> bool:
 
 
 def _has_nonfinite(column: pa.Array) -> bool:
-    """Return whether a column contains NaN or infinity, which msgspec would write as null."""
+    """Return whether a column contains NaN or infinity. msgspec would write them as null."""
     if not _holds_floats(column.type):
         return False
     column = without_wrappers(column)
@@ -230,7 +230,8 @@ def _nonfinite_within(value: Any) -> bool:
 def reject_line(batch: Batch, row: int, reason: str) -> bytes:
     """Return the line for a rejected row in the `--rejects` file, with the reason and the complete row.
 
-    The key of the row is `row` if the row is valid JSON, `bytes` if it is not valid UTF-8, otherwise `text`.
+    The line has the row under the key `row` if the row is valid JSON, `bytes` if the row is not valid
+    UTF-8, and `text` otherwise.
     """
     unit = "line" if batch.unit == "line" else "row_number"
     # File names may not be valid Unicode.

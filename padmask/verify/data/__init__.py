@@ -1,1 +1,1 @@
-"""Rules for padded and raw data, and samples of rows for the model checks."""
+"""Rules for raw and padded data, and samples of rows for the checks of models."""

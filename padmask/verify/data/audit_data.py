@@ -1,4 +1,4 @@
-"""Check data against the rules, and sample rows for the model checks in the same pass."""
+"""Check data against the rules, and sample rows for the checks of models in the same pass."""
 
 from __future__ import annotations
 
@@ -21,6 +21,7 @@ from padmask.spec.checks import check_fields, flag, strings
 from padmask.spec.files import ReadOptions
 from padmask.spec.pad import Side
 from padmask.stream.job import Job, PadRequest
+from padmask.stream.late_fields import late_notes
 from padmask.stream.progress import ProgressCallback
 from padmask.stream.row_sample import (
     Pick,
@@ -38,9 +39,10 @@ from padmask.verify.data.audit_job import (
     AuditJob,
     add_file_findings,
     audit_rows,
+    findings_of,
     make_audit_job,
-    open_audit,
     open_audit_rows,
+    open_audits,
 )
 from padmask.verify.data.padded_rows import side_of
 from padmask.verify.data.rules import RULES, Audit, Finding
@@ -52,7 +54,7 @@ class RuleSpec:
 
     Args:
         strict: whether warnings count as errors.
-        allow: names of rules whose violations are reported but do not count as errors.
+        allow: names of rules whose violations are not errors. They are reported as allowed.
     """
 
     strict: bool = False
@@ -68,7 +70,7 @@ class RuleSpec:
                 )
 
     def enforce(self, findings: Sequence[Finding]) -> list[Finding]:
-        """Return the findings with their severities changed according to `strict` and `allow`."""
+        """Return the findings with the severities that `strict` and `allow` determine."""
         return [
             replace(finding, rule=replace(finding.rule, severity=self._of(finding))) for finding in findings
         ]
@@ -81,7 +83,7 @@ class RuleSpec:
 
 @dataclass(frozen=True)
 class AuditedData:
-    """The result of checking data against the rules, and a sample of rows for the model checks.
+    """The result of checking data against the rules, and a sample of rows for the checks of models.
 
     Args:
         name: name of the input.
@@ -93,8 +95,9 @@ class AuditedData:
         labels: names of the label columns.
         ids: smallest and largest token of each integer column, by column name.
         maxlen: number of positions in a padded row.
-        numbers: row number in the input of each sampled row, from 0.
+        numbers: for each sampled row, its row number in the input, from 0.
         padded: whether the input is already padded.
+        has_empty_rows: whether some rows have no tokens.
         notes: facts about the files, such as files that were not read.
     """
 
@@ -109,6 +112,7 @@ class AuditedData:
     maxlen: int
     numbers: Sequence[int] = ()
     padded: bool = False
+    has_empty_rows: bool = False
     notes: Sequence[str] = ()
 
     @property
@@ -156,21 +160,22 @@ def audit_and_sample(
         request: options of the check.
         sample: number of rows to sample.
         seed: random seed of the sample.
-        numbers: numbers of the rows to sample, for the same rows as in the sample of another column. If set,
-            `sample` and `seed` are ignored.
+        numbers: numbers of the rows to sample, such as the rows that were sampled for another column. If
+            set, `sample` and `seed` are ignored.
     """
     asked, limit = request.asked, request.files.limit
     if needs_lengths(asked.spec) and asked.spec.maxlen != "longest":
         # A pipe can be read only once, so copy it to a file before the first of the two passes.
         dataset.spool(limit)
-    job = make_audit_job(dataset, asked, request.mask_column, request.declared, with_labels=True)
-    audit, columns = open_audit(job), job.pad.columns
-    add_file_findings(audit, dataset, job, limit)
+    job = make_audit_job(dataset, asked, request.mask_column, request.declared)
+    audits, columns = open_audits(job), job.pad.columns
+    audit = audits[0]
+    add_file_findings(audits, dataset, job, limit)
     sampler = RowSampler(_sample_picks(sample, seed) if numbers is None else [pick_numbers(numbers)])
     rows = longest = 0
     with open_reading(dataset, request.files, request.progress) as reading:
         maxlen = None if job.padding else _maxlen(reading, job)
-        with closing(audit_rows(reading, "auditing", job, audit, maxlen, report_bad_rows=True)) as batches:
+        with closing(audit_rows(reading, "auditing", job, audits, maxlen, report_bad_rows=True)) as batches:
             for batch in batches:
                 sampler.take(batch.lengths, batch.row_at, rows)
                 rows += len(batch.lengths)
@@ -179,7 +184,7 @@ def audit_and_sample(
     names = [column.name for column in columns]
     return AuditedData(
         dataset.name,
-        request.rules.enforce(audit.findings()),
+        request.rules.enforce(findings_of(audits)),
         rows,
         {name: [_tokens(row, name) for row in kept] for name in names},
         {column.name: _pad_value(column, job, audit) for column in columns},
@@ -189,7 +194,8 @@ def audit_and_sample(
         longest if maxlen is None else maxlen,
         [row.number for row in kept],
         job.padding is not None,
-        (*dataset.notes, *job.notes),
+        any(finding.rule.name == "row-fully-masked" for finding in audit.findings()),
+        (*dataset.notes, *job.notes, *late_notes(audit.late, "check")),
     )
 
 
@@ -201,7 +207,7 @@ def _sample_picks(count: int, seed: int) -> list[Pick]:
 
 
 def _maxlen(reading: Reading, job: AuditJob) -> int | None:
-    """Return the length to which raw rows are truncated; None if rows are padded to the longest row."""
+    """Return the length to which raw rows are truncated; None if no row is truncated."""
     spec = job.pad.spec
     if not needs_lengths(spec):
         return make_plan(spec).maxlen
@@ -209,13 +215,14 @@ def _maxlen(reading: Reading, job: AuditJob) -> int | None:
         return None
     stats = LengthStats()
     with open_audit_rows(reading, "measuring", job, report_bad_rows=True) as all_rows:
-        for rows in all_rows:
+        for batch in all_rows:
+            rows = batch.groups[0]
             stats += LengthStats.of(row_lengths(rows.ragged)[~rows.bad])
     return make_plan(spec, stats).maxlen
 
 
 def _pad_value(column: PadColumn, job: AuditJob, audit: Audit) -> Any:
-    """Return the pad value from the metadata or the padded positions, else the requested value."""
+    """Return the known pad value, else the value in the padded positions, else the requested value."""
     known = job.values[column.name]
     if known is None:
         known = audit.pad_value(column.name)

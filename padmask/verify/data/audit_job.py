@@ -5,35 +5,36 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Generator, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
+from itertools import repeat
 from typing import Any
 
 import pyarrow as pa
 
-from padmask.core.columns import judged_columns
+from padmask.core.columns import name_columns
 from padmask.core.metadata import read_descriptions
 from padmask.core.padding import Padding
-from padmask.errors import SpecError
+from padmask.core.unpad_job import groups_with_marks
+from padmask.errors import SpecError, column_flags, quoted
 from padmask.formats.dataset import Dataset
-from padmask.spec.columns import Column
+from padmask.spec.columns import Column, Columns
 from padmask.spec.pad import Side
 from padmask.stream.job import Job, PadRequest, make_job
-from padmask.stream.padding import find_dataset_padding, other_padding_notes
+from padmask.stream.padding import find_dataset_padding, unmarked_padding_notes
 from padmask.stream.row_sample import BatchRows
 from padmask.stream.run import Reading
 from padmask.verify.data.columns import (
     audit_columns,
     beside_tokens,
-    find_labels,
     known_pad_values,
     mask_fields,
 )
-from padmask.verify.data.padded_rows import audit_padded_rows
+from padmask.verify.data.padded_rows import PaddedRowAudit
 from padmask.verify.data.raw_rows import audit_raw_rows
-from padmask.verify.data.rows_to_check import AuditRows, map_audit_rows
-from padmask.verify.data.rules import Audit
+from padmask.verify.data.rows_to_check import AuditBatch, AuditRows, CheckedRows, GroupToRead, map_audit_rows
+from padmask.verify.data.rules import RULES, Audit, Finding
 
 
 @dataclass(frozen=True)
@@ -48,6 +49,7 @@ class AuditJob:
         unmarked: names of padded files without the columns that marked their padding.
         notes: facts about the columns that are no findings.
         side_from: what gives the side of the padding of padded rows; empty if most rows do.
+        also: jobs for columns whose padding other mask or length columns mark.
     """
 
     pad: Job
@@ -57,48 +59,70 @@ class AuditJob:
     unmarked: Sequence[str] = ()
     notes: Sequence[str] = ()
     side_from: str = ""
+    also: tuple[AuditJob, ...] = ()
+
+    @property
+    def groups(self) -> tuple[AuditJob, ...]:
+        """The jobs of all groups of columns. The first group has the tokens."""
+        return (self, *self.also)
 
 
 def make_audit_job(
-    dataset: Dataset,
-    asked: PadRequest,
-    mask_column: str | None,
-    declared: Side | None,
-    *,
-    with_labels: bool = False,
+    dataset: Dataset, asked: PadRequest, mask_column: str | None, declared: Side | None
 ) -> AuditJob:
     """Check whether the rows are padded, and choose the columns to check.
+
+    If the metadata describe several groups of columns with different masks, each group is checked.
 
     Args:
         dataset: dataset to check.
         asked: columns to check, and padding options for raw rows.
-        mask_column: mask column of padded rows. If None, the column is found from the metadata, else by its
-            name.
+        mask_column: mask column of padded rows. If None, the columns are found from the metadata, else by
+            their names.
         declared: side of the padding of padded rows. If None, the side in the metadata is used, else the most
             common side.
-        with_labels: whether to also check the labels of the tokens if no columns are requested.
 
     Raises:
         SpecError: a column is missing or has an unsupported type.
         DataError: the metadata cannot be read, or the files are padded differently.
     """
+    groups = [] if mask_column is not None else _requested_groups(dataset, asked.columns)
+    first = groups[0] if asked.columns and len(groups) > 1 else asked.columns
+    job = _make_group_job(dataset, replace(asked, columns=first), mask_column, declared)
+    checked = {column.name for column in job.pad.columns}
+    others = [columns for columns in groups if checked.isdisjoint(column.name for column in columns)]
+    also = [_make_group_job(dataset, replace(asked, columns=other), None, declared) for other in others]
+    taken = {name for other in also if other.padding is not None for name in other.padding.names}
+    # The mask of other columns is no second mask of the tokens.
+    masks = [field for field in job.masks if field.name not in taken]
+    taken |= {column.name for other in also for column in other.pad.columns}
+    notes = [*job.notes, *_ragged_notes(job, taken | {field.name for field in masks})]
+    return replace(job, also=tuple(also), masks=masks, notes=notes)
+
+
+def _requested_groups(dataset: Dataset, columns: Columns) -> list[list[Column]]:
+    """Return the requested columns of each group in the metadata, by default all columns of the dataset."""
+    schema = dataset.schema()
+    if dataset.format.is_text or not schema.names:
+        return []
+    with dataset.named_in_errors():
+        requested = name_columns(schema, columns) if columns else list(map(Column, schema.names))
+    groups = groups_with_marks(dataset.schemas(), [column.name for column in requested] if columns else ())
+    found = ([column for column in requested if column.name in names] for names in groups)
+    return [group for group in found if group]
+
+
+def _make_group_job(
+    dataset: Dataset, asked: PadRequest, mask_column: str | None, declared: Side | None
+) -> AuditJob:
+    """Return the job for the requested columns, which have one mask, or for the default columns."""
     found = find_dataset_padding(dataset, asked.columns, mask_column)
     unmarked = [] if found is None or found.names else _described_files(dataset)
     padding = found if found is not None and found.names else None
     if padding is not None and declared is not None:
         padding = replace(padding, padding=declared)
     columns = asked.columns or (list(padding.values) if padding is not None else None)
-    if not columns and not with_labels:
-        # Rows with bad companions can be inspected.
-        columns = judged_columns(dataset.schema(), None) or None
     job = make_job(dataset, replace(asked, columns=columns), keep_others=False, purpose="audit")
-    if with_labels and not columns:
-        labels = find_labels(dataset, job.columns, job.wanted.sequences.field(0))
-        named = [Column(column.name, value=column.value) for column in job.columns]
-        if labels:
-            job = make_job(
-                dataset, replace(asked, columns=[*named, *labels]), keep_others=False, purpose="audit"
-            )
     if padding is not None and padding.mask in [column.name for column in job.columns]:
         raise SpecError(
             f"{dataset.name}: column {padding.mask!r} cannot be both a sequence and its mask. "
@@ -109,11 +133,22 @@ def make_audit_job(
     values = known_pad_values(job.columns, padding, requested=bool(asked.columns))
     notes = list(job.beside.notes)
     if padding is not None and not asked.columns:
-        notes += other_padding_notes(dataset, padding)
+        notes += unmarked_padding_notes(dataset, padding)
     side_from = ""
     if padding is not None and padding.padding is not None:
         side_from = f"--padding {declared}" if declared is not None else "the file metadata"
     return AuditJob(job, padding, values, masks, unmarked, notes, side_from)
+
+
+def _ragged_notes(job: AuditJob, checked: Collection[str]) -> list[str]:
+    """Return a note if columns beside the tokens are not checked, because their lengths differ."""
+    marks = () if job.padding is None else job.padding.names
+    names = [name for name in job.pad.beside.ragged if name not in checked and name not in marks]
+    flags = "; ".join(column_flags([name]) for name in names)
+    first = job.pad.columns[0].name
+    return (
+        [f"not checked: {quoted(names)} (lengths differ from {first!r}). To check: {flags}"] if names else []
+    )
 
 
 def _described_files(dataset: Dataset) -> list[str]:
@@ -121,34 +156,48 @@ def _described_files(dataset: Dataset) -> list[str]:
     return [name for name, schema in dataset.schemas().items() if read_descriptions(schema.metadata)]
 
 
-def open_audit(job: AuditJob) -> Audit:
-    """Create the object that collects findings, and add the findings from the file metadata."""
-    audit = Audit(audit_columns(job.pad.columns, job.values))
-    audit.add_sides(job.padding.sides if job.padding is not None else {})
-    return audit
+def open_audits(job: AuditJob) -> list[Audit]:
+    """Return an object that collects findings for each group, with the findings from the file metadata."""
+    audits = []
+    for group in job.groups:
+        columns, padding = audit_columns(group.pad.columns, group.values), group.padding
+        if padding is None:
+            audits.append(Audit(columns))
+            continue
+        audits.append(Audit(columns, mask=padding.mask, length=padding.length))
+        audits[-1].add_sides(padding.sides)
+    return audits
 
 
-def add_file_findings(audit: Audit, dataset: Dataset, job: AuditJob, limit: int | None) -> None:
+def add_file_findings(audits: Sequence[Audit], dataset: Dataset, job: AuditJob, limit: int | None) -> None:
     """Add the findings about whole files, such as different column types.
 
     Args:
-        audit: object that collects the findings.
+        audits: objects that collect the findings of each group.
         dataset: dataset to check.
         job: columns to check.
         limit: maximum number of rows to read. If None, all rows are read.
     """
-    for column in job.pad.columns:
-        audit.add_types(column.name, dataset.types_of(column.name))
-    audit.add_unmarked(job.unmarked)
-    audit.add_unlisted_files(dataset.unlisted_files)
-    audit.add_files_without_end(dataset.lacking_end(limit))
+    for audit, group in zip(audits, job.groups, strict=True):
+        for column in group.pad.columns:
+            audit.add_types(column.name, dataset.types_of(column.name))
+    audits[0].add_unmarked(job.unmarked)
+    audits[0].add_unlisted_files(dataset.unlisted_files)
+    audits[0].add_files_without_end(dataset.lacking_end(limit))
+
+
+def findings_of(audits: Sequence[Audit]) -> list[Finding]:
+    """Return the findings of all groups in the order of the rules, and then of the groups."""
+    rules = list(RULES)
+    found = [finding for audit in audits for finding in audit.findings()]
+    return sorted(found, key=lambda finding: rules.index(finding.rule.name))
 
 
 def audit_rows(
     reading: Reading,
     phase: str,
     job: AuditJob,
-    audit: Audit,
+    audits: Sequence[Audit],
     maxlen: int | None = None,
     *,
     report_bad_rows: bool = False,
@@ -159,34 +208,42 @@ def audit_rows(
         reading: dataset to read, with its options.
         phase: name of this pass in progress updates.
         job: columns to check, and how their padding is marked.
-        audit: object that collects the findings.
+        audits: objects that collect the findings of each group.
         maxlen: length to which raw rows are truncated. If None, all tokens are kept.
-        report_bad_rows: whether a bad row is a finding. Otherwise the first bad row raises an error.
+        report_bad_rows: whether a row with bad tokens is a finding. Otherwise the first of these rows raises
+            an error. A row that is bad in another column is always a finding.
 
     Yields:
-        The rows of each batch.
+        The rows of each batch. A row with bad tokens, and a bad row that is a finding, has the length 0.
 
     Raises:
-        DataError: a row cannot be read or padded, and `report_bad_rows` is False.
+        DataError: the tokens of a row cannot be read or padded, and `report_bad_rows` is False.
     """
+    main, *also = map(_check_of, job.groups, audits, repeat(maxlen))
+    with open_audit_rows(reading, phase, job, report_bad_rows=report_bad_rows) as batches:
+        for batch in batches:
+            for check, rows in zip(also, batch.groups[1:], strict=True):
+                check(rows)
+            checked = main(batch.groups[0])
+            # Only rows without faults are sampled for models.
+            yield checked.without_bad_rows() if report_bad_rows else checked.rows
+
+
+def _check_of(job: AuditJob, audit: Audit, maxlen: int | None) -> Callable[[AuditRows], CheckedRows]:
+    """Return the function that checks a batch of rows of one group."""
     masks = [field.name for field in job.masks]
-    with open_audit_rows(reading, phase, job, report_bad_rows=report_bad_rows) as all_rows:
-        if job.padding is None:
-            yield from audit_raw_rows(all_rows, job.pad, audit, masks, maxlen)
-        else:
-            yield from audit_padded_rows(all_rows, job.pad, audit, job.padding, masks, job.side_from)
+    if job.padding is None:
+        return lambda rows: audit_raw_rows(rows, job.pad, audit, masks, maxlen)
+    return PaddedRowAudit(job.pad, audit, job.padding, masks, job.side_from).check
 
 
 def open_audit_rows(
     reading: Reading, phase: str, job: AuditJob, *, report_bad_rows: bool
-) -> AbstractContextManager[Iterator[AuditRows]]:
+) -> AbstractContextManager[Iterator[AuditBatch]]:
     """Open the rows to check. The arguments are those of `audit_rows`."""
-    marks = [] if job.padding is None else mask_fields(reading.dataset, job.padding.names)
-    return map_audit_rows(
-        reading,
-        phase,
-        job.pad,
-        [*marks, *job.masks],
-        padded=job.padding is not None,
-        report_bad_rows=report_bad_rows,
-    )
+    groups = []
+    for group in job.groups:
+        padding = group.padding
+        marks = [] if padding is None else mask_fields(reading.dataset, padding.names)
+        groups.append(GroupToRead(group.pad, [*marks, *group.masks], padding is not None))
+    return map_audit_rows(reading, phase, groups, report_bad_rows=report_bad_rows)

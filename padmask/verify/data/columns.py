@@ -6,25 +6,17 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-import numpy as np
 import pyarrow as pa
 
 from padmask.core.arrow_lists import is_mask
-from padmask.core.columns import IGNORED_LABEL, LABEL_NAMES, MASK_NAMES, PadColumn, is_label
-from padmask.core.companions import is_companion
+from padmask.core.columns import MASK_NAMES, PadColumn, is_label
 from padmask.core.padding import Padding, mask_field, may_be_mask
-from padmask.core.ragged import Ragged
-from padmask.formats.contract import Batch, Wanted
 from padmask.formats.dataset import Dataset
-from padmask.spec.columns import Column
 from padmask.verify.data.rules import AuditColumn
 
 # Words in the names of columns in which 0 is a valid token: masks, token types, positions, tags, weights.
 _VALID_ZEROS = {"mask", "masks", "type", "types", "segment", "segments", "position", "positions", "bbox"}
 _VALID_ZEROS |= {"label", "labels", "tag", "tags", "pos", "ner", "offset", "offsets", "weight", "weights"}
-
-# A labels column belongs to the tokens if at least this share of the first rows is as long as the ids.
-_SAME_LENGTHS = 0.5
 
 
 def audit_columns(columns: Sequence[PadColumn], values: Mapping[str, Any]) -> list[AuditColumn]:
@@ -71,9 +63,10 @@ def accepts_pad_value(name: str) -> bool:
 
 
 def beside_tokens(dataset: Dataset, columns: Sequence[PadColumn], padding: Padding | None) -> list[str]:
-    """Return the mask columns that belong to the tokens, except the mask that marks the padding.
+    """Return the mask columns of the tokens, except the mask that marks the padding.
 
-    A mask belongs to `input_ids`, otherwise to `tokens`, otherwise to the only checked column.
+    The masks belong to `input_ids`. If there is no such column, they belong to `tokens`, else to the first
+    checked column.
     """
     schema, can_be_mask = dataset.schema(), may_be_mask if dataset.format.is_text else is_mask
     owner = next((name for name in ("input_ids", "tokens") if name in schema.names), columns[0].name)
@@ -88,42 +81,6 @@ def beside_tokens(dataset: Dataset, columns: Sequence[PadColumn], padding: Paddi
 
 
 def mask_fields(dataset: Dataset, names: Iterable[str]) -> list[pa.Field]:
-    """Return the Arrow fields with which mask columns are read."""
+    """Return the Arrow field of each mask column. Its type is the type used to read the column."""
     schema = dataset.schema()
     return [mask_field(schema, name) if dataset.format.is_text else schema.field(name) for name in names]
-
-
-def find_labels(dataset: Dataset, columns: Sequence[PadColumn], first: pa.Field) -> list[Column]:
-    """Find the columns of labels that belong to the tokens but are not among the columns.
-
-    Args:
-        dataset: the data.
-        columns: columns that are checked anyway.
-        first: Arrow field of the first of these columns, with the type with which the column is read.
-    """
-    schema, known = dataset.schema(), {column.name for column in columns}
-    names = [name for name in LABEL_NAMES if name not in known and schema.names.count(name) == 1]
-    fields = [schema.field(name) for name in names]
-    if dataset.format.is_text:
-        # The type of a JSON field is unknown if the field is null in the first row.
-        unknown = [field.name for field in fields if pa.types.is_null(field.type)]
-        found = {field.name: field for field in dataset.sequence_types(unknown)} if unknown else {}
-        fields = [found.get(field.name, field) for field in fields]
-    fields = [field for field in fields if is_companion(field)]
-    if not fields:
-        return []
-    names = [field.name for field in fields]
-    head = dataset.head(Wanted(pa.schema([first, *fields]), dtype_requested=[first.name, *names]))
-    if head is None:
-        return []
-    return [Column(name, value=IGNORED_LABEL) for name in names if _have_same_lengths(head, first.name, name)]
-
-
-def _have_same_lengths(batch: Batch, first: str, other: str) -> bool:
-    """Return whether a column belongs to the tokens: most of its rows are as long as the token rows."""
-    ids, bad_ids = Ragged.from_arrow(batch.columns.column(first))
-    labels, bad_labels = Ragged.from_arrow(batch.columns.column(other))
-    known = np.ones(len(batch), dtype=bool)
-    known[[fault.row for fault in (*bad_ids, *bad_labels)]] = False
-    equal = (ids.lengths == labels.lengths)[known]
-    return bool(equal.size) and bool(equal.mean() >= _SAME_LENGTHS)

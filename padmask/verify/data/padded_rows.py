@@ -6,7 +6,7 @@ from the pad value.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -20,81 +20,88 @@ from padmask.errors import Fault
 from padmask.formats.contract import Batch
 from padmask.spec.pad import Side
 from padmask.stream.job import Job
-from padmask.stream.row_sample import BatchRows, Row, copy_row
-from padmask.verify.data.rows_to_check import AuditRows
+from padmask.stream.row_sample import BatchRows, copy_row
+from padmask.verify.data.rows_to_check import AuditRows, CheckedRows
 from padmask.verify.data.rules import Audit
 
 
-def audit_padded_rows(
-    all_rows: Iterable[AuditRows],
-    job: Job,
-    audit: Audit,
-    padding: Padding,
-    masks: Sequence[str] = (),
-    side_from: str = "",
-) -> Iterator[BatchRows]:
-    """Check padded rows and their masks against the rules.
+class PaddedRowAudit:
+    """Check of the padded rows of one group of columns, and of their masks, batch by batch.
+
+    The first rows determine the number of positions and, if neither the metadata nor the user does, the side
+    of the padding.
 
     Args:
-        all_rows: batches of rows, with the columns that mark the padding.
         job: columns to check.
         audit: object that collects the findings.
         padding: columns that mark the padding.
         masks: names of other mask columns, whose lengths are checked.
         side_from: what gives the side of the padding; empty if most rows do.
-
-    Yields:
-        The rows of each batch, with their numbers of real tokens.
     """
-    side, width = padding.padding, None
-    first = job.columns[0].name
-    for rows in all_rows:
-        batch, values, bad = rows.batch, rows.ragged, rows.bad
+
+    def __init__(
+        self, job: Job, audit: Audit, padding: Padding, masks: Sequence[str] = (), side_from: str = ""
+    ) -> None:
+        self._first, self._audit, self._padding = job.columns[0].name, audit, padding
+        self._masks, self._side_from = masks, side_from
+        self._side = padding.padding
+        self._width: int | None = None
+
+    def check(self, rows: AuditRows) -> CheckedRows:
+        """Check the next batch. A row with a mask that does not fit has the length 0."""
+        audit, batch, values, bad = self._audit, rows.batch, rows.ragged, rows.bad
         audit.add_bad_rows(rows.faults, batch.place)
-        places = values[first].lengths
-        stated = None if padding.length is None else _read_lengths(batch, padding.length)
-        mask, fits = _read_mask(batch, padding, places, stated)
-        if width is None and not bad.all():
-            width = int(places[int(np.argmin(bad))])
-        fits &= ~bad
-        audit.add_invalid_masks(~fits & ~bad, batch.place, padding.mask)
+        audit.add_late(rows.late)
+        places = values[self._first].lengths
+        length = self._padding.length
+        stated = None if length is None else _read_lengths(batch, length)
+        mask, fits = _read_mask(batch, self._padding, places, stated)
+        known = fits & ~rows.bad_tokens
+        audit.add_invalid_masks(~fits & ~bad, batch.place, self._padding.mask)
+        fits = fits & ~bad
         for name, ragged in values.items():
             unequal = (ragged.lengths != places) & ~bad
-            audit.add_bad_rows(_length_faults(name, first, ragged.lengths, places, unequal), batch.place)
+            faults = _length_faults(name, self._first, ragged.lengths, places, unequal)
+            audit.add_bad_rows(faults, batch.place)
             fits &= ~unequal
-        for name in masks:
+        for name in self._masks:
             audit.add_invalid_masks(rows.wrong_masks(name), batch.place, name)
-        if padding.mask is None and stated is not None:
+        if self._padding.mask is None and stated is not None:
             possible = _are_valid_lengths(stated, places) | bad
             audit.add_invalid_lengths(~possible, batch.place)
             fits &= possible
-        good = fits & (places == width)
-        audit.add_unequal(fits & ~good, width or 0, batch.place)
-        picked = np.flatnonzero(good)
-        marked = _rectangle(mask, picked, width or 0).astype(bool)
-        rectangles = {name: _rectangle(ragged, picked, width or 0) for name, ragged in values.items()}
-        side = side or side_of(marked)
-        if width and len(picked):
-            audit.add_padded(
-                rectangles,
-                marked,
-                side or "post",
-                lambda row, batch=batch, picked=picked: batch.place(int(picked[row])),  # type: ignore[misc]
-                None if stated is None else stated[picked],
-                side_from,
-            )
+        if self._width is None and not bad.all():
+            self._width = int(places[int(np.argmin(bad))])
+        self._check_positions(batch, values, mask, fits, stated)
         seen = np.concatenate([[0], np.cumsum(mask.values != 0)])
-        lengths = np.where(fits, seen[mask.starts + mask.lengths] - seen[mask.starts], 0)
+        lengths = np.where(known, seen[mask.starts + mask.lengths] - seen[mask.starts], 0)
+        found = BatchRows(lengths, lambda place, number: copy_row(number, values, place, mask))
+        return CheckedRows(found, fits)
 
-        def row_at(
-            place: int,
-            number: int,
-            values: Mapping[str, Ragged] = values,
-            mask: Ragged = mask,
-        ) -> Row:
-            return copy_row(number, values, place, mask)
-
-        yield BatchRows(lengths, row_at)
+    def _check_positions(
+        self,
+        batch: Batch,
+        values: Mapping[str, Ragged],
+        mask: Ragged,
+        fits: npt.NDArray[np.bool_],
+        stated: npt.NDArray[np.int64] | None,
+    ) -> None:
+        """Check the values and the masks of the rows that form an array."""
+        width = self._width or 0
+        good = fits & (values[self._first].lengths == width)
+        self._audit.add_unequal(fits & ~good, width, batch.place)
+        picked = np.flatnonzero(good)
+        marked = _rectangle(mask, picked, width).astype(bool)
+        self._side = self._side or side_of(marked)
+        if width and len(picked):
+            self._audit.add_padded(
+                {name: _rectangle(ragged, picked, width) for name, ragged in values.items()},
+                marked,
+                self._side or "post",
+                lambda row: batch.place(int(picked[row])),
+                None if stated is None else stated[picked],
+                self._side_from,
+            )
 
 
 def _length_faults(

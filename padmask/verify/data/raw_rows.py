@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 
@@ -10,60 +10,43 @@ from padmask.core.kernel import slice_rows
 from padmask.core.plan import plan_pad
 from padmask.core.ragged import Ragged
 from padmask.core.table import row_lengths
-from padmask.errors import Place
 from padmask.spec.pad import Side
 from padmask.stream.job import Job
-from padmask.stream.row_sample import BatchRows, Row, copy_row
-from padmask.verify.data.rows_to_check import AuditRows, to_column_dtype
+from padmask.stream.row_sample import BatchRows, copy_row
+from padmask.verify.data.rows_to_check import AuditRows, CheckedRows, to_column_dtype
 from padmask.verify.data.rules import Audit
 
 
 def audit_raw_rows(
-    all_rows: Iterable[AuditRows],
-    job: Job,
-    audit: Audit,
-    masks: Sequence[str] = (),
-    maxlen: int | None = None,
-) -> Iterator[BatchRows]:
-    """Check raw rows for violations of the rules that they would have after padding.
+    rows: AuditRows, job: Job, audit: Audit, masks: Sequence[str] = (), maxlen: int | None = None
+) -> CheckedRows:
+    """Check a batch of raw rows for violations of the rules that they would have after padding.
 
     Args:
-        all_rows: batches of rows.
+        rows: rows to check.
         job: columns to check, and padding options.
         audit: object that collects the findings.
         masks: names of mask columns. Only their lengths are checked.
         maxlen: length to which rows are truncated. If None, all tokens are kept.
-
-    Yields:
-        The rows of each batch, with their tokens.
     """
-    for rows in all_rows:
-        audit.add_bad_rows(rows.faults, rows.batch.place)
-        for name in masks:
-            audit.add_invalid_masks(rows.wrong_masks(name), rows.batch.place, name)
-            if job.late is None or name in job.late.known:
-                audit.add_bad_rows(rows.later_padding(name), rows.batch.place)
-        audit.add_bad_rows(rows.late_padding(job), rows.batch.place)
-        columns = {column.name: to_column_dtype(rows.ragged[column.name], column) for column in job.columns}
-        ragged = {name: _cut(column, maxlen, job.spec.truncating) for name, column in columns.items()}
-        good = ~rows.bad
-        numbers = np.flatnonzero(good)
-
-        def place(row: int, rows: AuditRows = rows, numbers: Sequence[int] = numbers.tolist()) -> Place:
-            return rows.batch.place(numbers[row])
-
-        audit.add_raw(
-            {name: part.select(good) for name, part in ragged.items()},
-            job.spec.padding,
-            place,
-            maxlen,
-            job.spec.pad_to_multiple_of or 1,
-        )
-
-        def row_at(index: int, number: int, ragged: Mapping[str, Ragged] = ragged) -> Row:
-            return copy_row(number, ragged, index)
-
-        yield BatchRows(row_lengths(ragged), row_at, ragged)
+    audit.add_bad_rows(rows.faults, rows.batch.place)
+    for name in masks:
+        audit.add_invalid_masks(rows.wrong_masks(name), rows.batch.place, name)
+    audit.add_bad_rows(rows.later_padding(job), rows.batch.place)
+    audit.add_late(rows.late)
+    columns = {column.name: to_column_dtype(rows.ragged[column.name], column) for column in job.columns}
+    ragged = {name: _cut(column, maxlen, job.spec.truncating) for name, column in columns.items()}
+    good = ~rows.bad
+    numbers: list[int] = np.flatnonzero(good).tolist()
+    audit.add_raw(
+        {name: part.select(good) for name, part in ragged.items()},
+        job.spec.padding,
+        lambda row: rows.batch.place(numbers[row]),
+        maxlen,
+        job.spec.pad_to_multiple_of or 1,
+    )
+    found = BatchRows(row_lengths(ragged), lambda index, number: copy_row(number, ragged, index), ragged)
+    return CheckedRows(found, good)
 
 
 def _cut(rows: Ragged, maxlen: int | None, truncating: Side) -> Ragged:

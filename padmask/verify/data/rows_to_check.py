@@ -1,8 +1,8 @@
-"""Read the rows to check, and separate the bad rows: rows that cannot be read or padded."""
+"""Read the rows to check, and separate the bad rows. A bad row cannot be read or padded."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 
@@ -10,54 +10,67 @@ import numpy as np
 import pyarrow as pa
 
 from padmask.core.arrow_lists import Flags, null_flags, null_token_rows, with_floats
-from padmask.core.columns import MASK_NAMES, PadColumn
+from padmask.core.columns import PadColumn
 from padmask.core.ragged import Ragged, find_misfits
 from padmask.core.table import read_rows
 from padmask.errors import DataError, Fault
 from padmask.formats.contract import Batch, Chunk, Wanted
 from padmask.spec.pad import FLOAT_DTYPES
 from padmask.stream.job import Job
-from padmask.stream.late_fields import late_zeros
+from padmask.stream.late_fields import later_zeros
 from padmask.stream.ledger import Ledger
+from padmask.stream.row_sample import BatchRows
 from padmask.stream.rows import options_of
 from padmask.stream.run import Reading
 
-_FIRST_ROWS = "but the first rows have no padding"
 
-# Returns the sequences of a batch by column, and the faults of its rows.
-ReadColumns = Callable[[pa.RecordBatch, Job], tuple[dict[str, Ragged], list[Fault]]]
+@dataclass(frozen=True)
+class GroupToRead:
+    """Columns with the same lengths, which are read and checked together.
+
+    Args:
+        job: columns to check. The lengths of the first column are the lengths of the rows.
+        marks: mask and length columns to read in addition. An error in these columns does not make a row bad,
+            because the rules about masks and lengths report such errors.
+        padded: whether the rows are padded.
+    """
+
+    job: Job
+    marks: Sequence[pa.Field]
+    padded: bool
+
+    @property
+    def names(self) -> set[str]:
+        """Names of the columns that are read."""
+        return {column.name for column in self.job.columns} | {field.name for field in self.marks}
 
 
 @dataclass(frozen=True)
 class AuditRows:
-    """Rows to check.
+    """Rows to check, with the columns of one group.
 
     Args:
         batch: the rows, with the mask and length columns.
-        ragged: sequences of all rows by column; a bad row has no tokens.
+        ragged: sequences of all rows by column. A bad row has no tokens, except that a row that is only bad
+            in other columns keeps the tokens of the first column.
         faults: the first `Fault` of each bad row, in order.
-        consumed: bytes of the input read so far, for the progress.
+        bad_tokens: flags of the rows that are bad in the first column, shape (rows,).
+        late: names of unchecked columns with one value per token that have no values in the first rows.
     """
 
     batch: Batch
     ragged: Mapping[str, Ragged]
     faults: Sequence[Fault]
-    consumed: int
-
-    @property
-    def ledger(self) -> Ledger:
-        """A ledger that contains only the number of rows read."""
-        return Ledger(rows_read=len(self.batch))
+    bad_tokens: Flags
+    late: Sequence[str] = ()
 
     @property
     def bad(self) -> Flags:
         """Flags of the bad rows, shape (rows,)."""
-        bad = np.zeros(len(self.batch), dtype=bool)
-        bad[[fault.row for fault in self.faults]] = True
-        return bad
+        return _flags((fault.row for fault in self.faults), len(self.batch))
 
     def wrong_masks(self, name: str) -> Flags:
-        """Return which good rows have a mask with a null, or of another length. A row may have no mask."""
+        """Return flags of the good rows whose mask contains a null or has another length."""
         column = self.batch.columns.column(name)
         mask, _ = Ragged.from_mask(column)
         wrong: Flags = ~self._fits(mask) & ~null_flags(column) | null_token_rows(column)
@@ -66,25 +79,13 @@ class AuditRows:
         wrong[nulls] = True
         return np.asarray(wrong & ~self.bad)
 
-    def later_padding(self, name: str) -> list[Fault]:
-        """Return a fault for each good row whose mask marks padding, which the first rows do not have."""
-        column = self.batch.columns.column(name)
-        mask, _ = Ragged.from_mask(column)
-        good = self._fits(mask) & ~self.bad & ~null_token_rows(column)
-        faults = mask.find_faults(mask.values == 0, lambda _: f"the mask is 0, {_FIRST_ROWS}")
-        return [replace(fault, column=name) for fault in faults if good[fault.row]]
-
-    def late_padding(self, job: Job) -> list[Fault]:
-        """Return the same faults for the masks that the first rows of JSON Lines do not have."""
-        if self.batch.objects is None or job.late is None:
-            return []
-        objects, good = self.batch.objects, ~self.bad
-        late = [name for name in job.late.find(objects) if name in MASK_NAMES]
-        lengths = next(iter(self.ragged.values())).lengths
+    def later_padding(self, job: Job) -> list[Fault]:
+        """Return a fault for each good row whose mask contains a 0. The first rows have only ones."""
+        lengths, good = next(iter(self.ragged.values())).lengths, ~self.bad
         return [
-            Fault(row, f"the mask contains a 0, {_FIRST_ROWS}", column=name)
-            for name in late
-            for row in late_zeros(objects, name, lengths)
+            Fault(row, "the mask contains a 0, but the first rows have no padding", column=name)
+            for name in job.watched
+            for row in later_zeros(self.batch, name, lengths)
             if good[row]
         ]
 
@@ -93,67 +94,134 @@ class AuditRows:
         return fits
 
 
+@dataclass(frozen=True)
+class AuditBatch:
+    """A batch of rows to check.
+
+    Args:
+        groups: the rows with the columns of each group. The first group has the tokens.
+        consumed: bytes of the input read so far, for the progress.
+    """
+
+    groups: Sequence[AuditRows]
+    consumed: int
+
+    @property
+    def ledger(self) -> Ledger:
+        """A ledger that contains only the number of rows read."""
+        return Ledger(rows_read=len(self.groups[0].batch))
+
+
+@dataclass(frozen=True)
+class CheckedRows:
+    """The rows of a batch after the check.
+
+    Args:
+        rows: the rows. A row with bad tokens has the length 0.
+        fits: flags of the rows without a fault in any column, shape (rows,).
+    """
+
+    rows: BatchRows
+    fits: Flags
+
+    def without_bad_rows(self) -> BatchRows:
+        """Return the rows. All bad rows have the length 0."""
+        return replace(self.rows, lengths=np.where(self.fits, self.rows.lengths, 0))
+
+
+def _flags(rows: Iterable[int], count: int) -> Flags:
+    flags = np.zeros(count, dtype=bool)
+    flags[list(rows)] = True
+    return flags
+
+
 def _is_null_token(fault: Fault) -> bool:
     return fault.reason.startswith("position ") and fault.reason.endswith("found null")
 
 
 def map_audit_rows(
-    reading: Reading,
-    phase: str,
-    job: Job,
-    marks: Sequence[pa.Field] = (),
-    *,
-    padded: bool,
-    report_bad_rows: bool,
-) -> AbstractContextManager[Iterator[AuditRows]]:
+    reading: Reading, phase: str, groups: Sequence[GroupToRead], *, report_bad_rows: bool
+) -> AbstractContextManager[Iterator[AuditBatch]]:
     """Iterate over the rows of a dataset in order. The threads of the pool read the rows.
 
     Args:
         reading: dataset to read, with options.
-        phase: name of this pass in the progress.
-        job: columns to check.
-        marks: mask and length columns to read in addition. An error in these columns does not make a row bad,
-            because the rules about masks and lengths report such errors.
-        padded: whether the rows are padded.
-        report_bad_rows: whether to return bad rows. Otherwise the first bad row raises a `DataError`.
+        phase: name of this pass in progress updates.
+        groups: columns to read. The first group has the tokens.
+        report_bad_rows: whether to return rows with bad tokens. Otherwise the first of these rows raises a
+            `DataError`. Rows that are bad in other columns are always returned.
     """
-    dataset, names = reading.dataset, {field.name for field in marks}
-    sequences = list(job.wanted.sequences)
-    if padded and dataset.format.is_text:
-        # The floats may have been written with any dtype.
-        sequences = [field.with_type(with_floats(field.type, pa.float64())) for field in sequences]
-    wanted = Wanted(pa.schema([*sequences, *marks]), dtype_requested=job.wanted.dtype_requested)
-    read: ReadColumns = _read_padded if padded else _read_raw
+    dataset = reading.dataset
+    wanted = _wanted_columns(groups, is_text=dataset.format.is_text)
 
-    def take(chunk: Chunk) -> AuditRows:
-        rows = _without_bad_rows(dataset.decode(chunk, wanted), job, names, read, chunk.consumed)
-        if rows.faults and not report_bad_rows:
-            first = rows.faults[0]
-            raise DataError(
-                first.reason,
-                place=rows.batch.place(first.row),
-                column=first.column,
-                remedy="Fix the row.",
-                options=options_of(first, job),
-            )
-        return rows
+    def take(chunk: Chunk) -> AuditBatch:
+        batch = dataset.decode(chunk, wanted)
+        rows = [_without_bad_rows(batch, group, groups) for group in groups]
+        if not report_bad_rows:
+            _refuse_bad_tokens(rows[0], groups[0].job)
+        return AuditBatch(rows, chunk.consumed)
 
     return reading.map_chunks(phase, wanted, take)
 
 
-def _without_bad_rows(
-    batch: Batch, job: Job, marks: Collection[str], read: ReadColumns, consumed: int
-) -> AuditRows:
-    ragged, found = read(batch.columns, job)
+def _wanted_columns(groups: Sequence[GroupToRead], *, is_text: bool) -> Wanted:
+    fields: dict[str, pa.Field] = {}
+    checked = {column.name for group in groups for column in group.job.columns}
+    for group in groups:
+        for field in group.job.wanted.sequences:
+            # The floats of padded JSON Lines may have been written with any dtype.
+            wide = group.padded and is_text
+            fields[field.name] = field.with_type(with_floats(field.type, pa.float64())) if wide else field
+    for group in groups:
+        for field in group.marks:
+            if field.name not in checked:
+                fields[field.name] = field
+    requested = [name for group in groups for name in group.job.wanted.dtype_requested]
+    optional = {name for group in groups for name in group.job.wanted.optional} - checked
+    return Wanted(pa.schema(fields.values()), dtype_requested=requested, optional=optional)
+
+
+def _refuse_bad_tokens(rows: AuditRows, job: Job) -> None:
+    """Raise an error for the first row with bad tokens, if there is one."""
+    first = next((fault for fault in rows.faults if rows.bad_tokens[fault.row]), None)
+    if first is not None:
+        raise DataError(
+            first.reason,
+            place=rows.batch.place(first.row),
+            column=first.column,
+            remedy="Fix the row.",
+            options=options_of(first, job),
+        )
+
+
+def _without_bad_rows(batch: Batch, group: GroupToRead, groups: Sequence[GroupToRead]) -> AuditRows:
+    """Read the columns of a group, and remove the tokens of bad rows."""
+    job, marks = group.job, {field.name for field in group.marks}
+    foreign = set().union(*(other.names for other in groups if other is not group)) - group.names
+    unread = [fault for fault in batch.faults if fault.column not in marks | foreign]
+    ragged, unpaddable = (_read_padded if group.padded else _read_raw)(batch.columns, job)
+    first = job.columns[0].name
+    # A row that cannot be read at all has no column. Neither has a row with columns of different lengths.
+    bad_tokens = [fault for fault in unread if fault.column in (None, first)]
+    bad_tokens += [fault for fault in unpaddable if fault.column == first]
     faults: dict[int, Fault] = {}
-    for fault in (*batch.faults, *found):
-        if fault.column not in marks:
-            faults.setdefault(fault.row, fault)
-    rows = AuditRows(batch, ragged, [faults[row] for row in sorted(faults)], consumed)
+    for fault in (*bad_tokens, *unread, *unpaddable):
+        faults.setdefault(fault.row, fault)
+    late = job.late.find(batch) if job.late is not None and job.late.reported else ()
+    rows = AuditRows(
+        batch,
+        ragged,
+        [faults[row] for row in sorted(faults)],
+        _flags((fault.row for fault in bad_tokens), len(batch)),
+        [name for name in late if name not in marks | foreign],
+    )
     if not faults:
         return rows
     bad = rows.bad
-    empty = {name: replace(part, lengths=np.where(bad, 0, part.lengths)) for name, part in ragged.items()}
+    empty = {
+        name: replace(part, lengths=np.where(rows.bad_tokens if name == first else bad, 0, part.lengths))
+        for name, part in ragged.items()
+    }
     return replace(rows, ragged=empty)
 
 

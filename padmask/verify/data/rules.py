@@ -34,7 +34,7 @@ class Rule:
     """A rule that the data must satisfy.
 
     Args:
-        name: name of the rule, as in `--allow`.
+        name: name of the rule, for `--allow`.
         severity: `"error"`, `"warning"` or `"allowed"`.
         means: description of a violation, often with its effect on a model.
         unit: `"row"` if the rule applies to each row, `"file"` if it applies to each file.
@@ -52,8 +52,8 @@ RULES = {
         Rule("bad-row", "error", "the row cannot be read or padded"),
         Rule("mask-shape", "error", "the mask has values other than 0 and 1, or is not as long as the ids"),
         Rule("rows-unequal", "error", "padded rows have different lengths, so they do not form an array"),
-        Rule("mask-not-contiguous", "error", "the mask has a hole: there is padding between real tokens"),
-        Rule("mask-wrong-side", "error", "the padding is not on the same side as in other rows"),
+        Rule("mask-not-contiguous", "error", "the mask has padding between real tokens"),
+        Rule("mask-wrong-side", "error", "the padding is on another side than in most rows"),
         Rule("mask-length", "error", "the mask and the length column disagree"),
         Rule("length-range", "error", "the length is null, negative or larger than the row"),
         Rule("mixed-sides", "error", "some files are padded at the end, others at the start", "file"),
@@ -61,16 +61,20 @@ RULES = {
         Rule("pad-value-in-tokens", "warning", "mask_zero=True or a Masking layer would mask real tokens"),
         Rule("non-finite", "warning", "real tokens are NaN or infinite, so outputs and gradients become NaN"),
         Rule(
-            "row-fully-masked", "warning", "rows without real tokens give NaN in pooling and attention layers"
+            "row-fully-masked",
+            "warning",
+            "rows without real tokens cause NaN in pooling and attention layers",
         ),
-        Rule("cudnn-fallback", "warning", "cuDNN supports only rows with a token and padding at the end"),
+        Rule(
+            "cudnn-fallback", "warning", "cuDNN requires rows with at least one token, and padding at the end"
+        ),
         Rule("stranger-file", "error", "the _padmask.json of the folder does not list the file", "file"),
         Rule("no-end-mark", "warning", LACKS_END, "file"),
         Rule(
             "unmarked-padding",
             "warning",
-            "padmask padded the file, but the columns that mark the padding are missing, so the padding "
-            "counts as real tokens",
+            "padmask padded the file, but the mask and length columns are missing, so the padding counts "
+            "as real tokens",
             "file",
         ),
         Rule("mixed-dtypes", "warning", "the column has different types in different files", "file"),
@@ -89,9 +93,9 @@ class Finding:
         rule: violated rule.
         count: number of rows or files that violate the rule.
         examples: locations of the first violations.
-        detail: what is wrong, and how to fix it.
+        detail: description of the violations, and how to fix them.
         column: column that violates the rule; None if the violation is not in one column.
-        reasons: for `bad-row`, what is wrong at each of the examples; empty for other rules.
+        reasons: for `bad-row`, what is wrong with each example; empty for other rules.
     """
 
     rule: Rule
@@ -114,7 +118,7 @@ class Finding:
         }
 
     def extend(self, count: int, places: Iterable[Place], reasons: Iterable[str] = ()) -> None:
-        """Count more violations. Only the first violations are stored as examples."""
+        """Count more violations. Store only the first violations as examples."""
         self.count += count
         self.examples += islice(places, EXAMPLES - len(self.examples))
         self.reasons += islice(reasons, EXAMPLES - len(self.reasons))
@@ -142,7 +146,7 @@ class AuditColumn:
 
 
 def find_holes(mask: Mask) -> Flags:
-    """Return which rows have padding between their real tokens.
+    """Return flags of the rows that have padding between their real tokens.
 
     >>> find_holes(np.array([[True, False, True], [False, True, True]])).tolist()
     [True, False]
@@ -164,7 +168,7 @@ def _extend_to(used: Flags | None, highest: int) -> Flags:
 
 
 class Audit:
-    """An object that checks batches of rows against the rules and collects the findings.
+    """A check of batches of rows against the rules, which collects the findings.
 
     >>> import pyarrow as pa
     >>> audit = Audit([AuditColumn("ids", value=0)])
@@ -174,14 +178,24 @@ class Audit:
     ['pad-value-in-tokens']
     """
 
-    def __init__(self, columns: Sequence[AuditColumn]) -> None:
-        self._columns = columns
+    def __init__(
+        self, columns: Sequence[AuditColumn], *, mask: str | None = None, length: str | None = None
+    ) -> None:
+        """Create an audit without findings.
+
+        Args:
+            columns: columns to check, which have the same lengths.
+            mask: name of the mask column of padded rows.
+            length: name of the length column of padded rows.
+        """
+        self._columns, self._mask, self._length = columns, mask, length
         # The findings, by the name of the rule and of the column.
         self._found: dict[tuple[str, str | None], Finding] = {}
         self._used: dict[str, Flags] = {}
         self._range: dict[str, tuple[int, int]] = {}
         self._pads: dict[str, Any] = {}
         self._short = ShortRows(EXAMPLES)
+        self._late: set[str] = set()
 
     def id_range(self, name: str) -> tuple[int, int] | None:
         """Return the smallest and largest token of an integer column; None if the column has no tokens."""
@@ -191,8 +205,17 @@ class Audit:
         """Return the pad value found in padded positions, for a column with an unknown pad value."""
         return self._pads.get(name)
 
+    @property
+    def late(self) -> list[str]:
+        """Names of unchecked columns with one value per token that have no values in the first rows."""
+        return sorted(self._late)
+
+    def add_late(self, names: Iterable[str]) -> None:
+        """Add names of unchecked columns."""
+        self._late |= set(names)
+
     def join(self, later: Audit) -> None:
-        """Add the findings of another object that checked later raw rows of the same columns.
+        """Add the findings of another audit of the same columns, which checked later raw rows.
 
         >>> audits = [Audit([AuditColumn("ids", value=0)]) for _ in range(2)]
         >>> for number, audit in enumerate(audits):
@@ -212,14 +235,16 @@ class Audit:
             self._used[name] = own = _extend_to(self._used.get(name), len(used) - 1)
             own[: len(used)] |= used
         self._short.join(later._short)
+        self._late |= later._late
 
     def copy(self) -> Audit:
         """Return an independent copy of the findings so far."""
-        same = Audit(self._columns)
+        same = Audit(self._columns, mask=self._mask, length=self._length)
         same._found = {key: found.copy() for key, found in self._found.items()}
         same._used = {name: used.copy() for name, used in self._used.items()}
         same._range, same._pads = dict(self._range), dict(self._pads)
         same._short = self._short.copy()
+        same._late = set(self._late)
         return same
 
     def findings(self) -> list[Finding]:
@@ -260,8 +285,8 @@ class Audit:
             rows: rows of each column, by column name.
             padding: side of the padding.
             place: function that returns the location of a row, given its index.
-            maxlen: length to which the rows are padded; None pads to the longest row.
-            multiple: without `maxlen`, the length is rounded up to a multiple of this number.
+            maxlen: length to which the rows are padded. If None, the longest row determines the length.
+            multiple: if `maxlen` is None, the longest length is rounded up to a multiple of this number.
         """
         lengths = next(iter(rows.values())).lengths
         for column in self._columns:
@@ -291,20 +316,21 @@ class Audit:
             padding: expected side of the padding.
             place: function that returns the location of a row, given its index.
             lengths: values of the length column, shape (rows,); None if there is no such column.
-            side_from: what gives the side of the padding, such as `"--padding post"`; empty if most rows do.
+            side_from: source of the padding side, such as `"--padding post"`. Empty if the side is the most
+                common side of the rows.
         """
         kept = mask.sum(axis=1)
-        holes = find_holes(mask)
-        self._report("mask-not-contiguous", holes, place)
+        holes, marks = find_holes(mask), self._mask or self._length
+        self._report("mask-not-contiguous", holes, place, column=marks)
         edge = mask[:, 0] if padding == "post" else mask[:, -1]
         detail = f"the padding is not on the side given by {side_from}" if side_from else ""
-        self._report("mask-wrong-side", ~holes & (kept > 0) & ~edge, place, detail)
+        self._report("mask-wrong-side", ~holes & (kept > 0) & ~edge, place, detail, marks)
         if lengths is not None:
-            self._report("mask-length", lengths != kept, place)
+            self._report("mask-length", lengths != kept, place, column=self._length)
         for column in self._columns:
             self._padded_column(column, values[column.name], mask, place)
-        self._report("row-fully-masked", kept == 0, place)
-        self._report("cudnn-fallback", (kept == 0) | holes | ~mask[:, 0], place)
+        self._report("row-fully-masked", kept == 0, place, column=marks)
+        self._report("cudnn-fallback", (kept == 0) | holes | ~mask[:, 0], place, column=marks)
 
     def add_types(self, column: str, types: Mapping[str, str]) -> None:
         """Report files in which a column has a different type than in the first file.
@@ -330,7 +356,8 @@ class Audit:
             f"{RULES['mixed-sides'].means}; the first file uses --padding {first}. Pad all files with the "
             "same --padding"
         )
-        self._report("mixed-sides", np.ones(len(others), dtype=bool), others.__getitem__, detail)
+        found = np.ones(len(others), dtype=bool)
+        self._report("mixed-sides", found, others.__getitem__, detail, self._mask or self._length)
 
     def add_unlisted_files(self, names: Sequence[str]) -> None:
         """Report files that the manifest (`_padmask.json`) of their folder does not list."""
@@ -341,26 +368,26 @@ class Audit:
         self._report("stranger-file", np.ones(len(names), dtype=bool), lambda row: Place(names[row]), detail)
 
     def add_files_without_end(self, names: Sequence[str]) -> None:
-        """Report files that lack the end marker of their format, and may be truncated."""
+        """Report files that lack the end marker of their format. Such files may be truncated."""
         self._report("no-end-mark", np.ones(len(names), dtype=bool), lambda row: Place(names[row]))
 
     def add_unmarked(self, names: Sequence[str]) -> None:
-        """Report padded files that lack the columns that marked their padding."""
+        """Report padded files without a mask or length column."""
         self._report("unmarked-padding", np.ones(len(names), dtype=bool), lambda row: Place(names[row]))
 
     def add_invalid_lengths(self, bad: Flags, place: Places) -> None:
         """Report rows whose length is null, negative or larger than the row."""
-        self._report("length-range", bad, place)
+        self._report("length-range", bad, place, column=self._length)
 
     def add_invalid_masks(self, bad: Flags, place: Places, mask: str | None = None) -> None:
-        """Report rows in which the column `mask` is not a valid mask or differs in length from the ids."""
+        """Report rows in which the column `mask` is not a valid mask or is not as long as the ids."""
         self._report("mask-shape", bad, place, column=mask)
 
     def add_unequal(self, bad: Flags, width: int, place: Places) -> None:
-        """Report rows whose number of positions differs from that of the first row."""
+        """Report rows that do not have as many positions as the first row."""
         means = RULES["rows-unequal"].means
         detail = f"the row does not have {width:,} positions like the first row: {means}"
-        self._report("rows-unequal", bad, place, detail)
+        self._report("rows-unequal", bad, place, detail, self._columns[0].name)
 
     def _padded_column(
         self, column: AuditColumn, values: npt.NDArray[Any], mask: Mask, place: Places
@@ -400,14 +427,14 @@ class Audit:
             used[ids] = True
 
     def _labels_on_new_padding(self) -> list[Finding]:
-        """Return a finding for each label column whose padding would not be -100, if raw rows get padding."""
+        """Return findings about label columns whose pad value is not -100. Empty if no row needs padding."""
         count, places = self._short.found()
         rule = RULES["labels-on-padding"]
         columns = [column.name for column in self._columns if count and _pads_labels_in_loss(column)]
         return [Finding(rule, count, list(places), rule.means, name) for name in columns]
 
     def _are_flags(self, name: str) -> bool:
-        """Return whether a column other than the token column contains only 0 and 1, which are flags."""
+        """Return whether a column is not the token column and contains only the flags 0 and 1."""
         beside = name != next((column.name for column in self._columns), None)
         low, high = self._range.get(name, (0, LARGEST_ID))
         return beside and low >= 0 and high <= 1
@@ -436,19 +463,19 @@ def _pads_labels_in_loss(column: AuditColumn) -> bool:
 
 
 def _equal(values: npt.NDArray[Any], value: Any) -> Flags:
-    """Return which values are the pad value, which may be NaN."""
+    """Return flags of the values that are equal to the pad value. The pad value may be NaN."""
     if value != value and values.dtype.kind == "f":
         return np.asarray(np.isnan(values))
     return np.asarray(values == value)
 
 
 def _by_token(flagged: Flags) -> npt.NDArray[Any]:
-    """Return flags of values as an array of shape (tokens, values per token)."""
+    """Reshape flags of values to the shape (tokens, values per token)."""
     return flagged.reshape(len(flagged), math.prod(flagged.shape[1:]))
 
 
 def _rows_with(rows: Ragged, flagged: Flags) -> Flags:
-    """Return which rows have a flagged value."""
+    """Return flags of the rows that have a flagged value."""
     seen = np.concatenate([[0], np.cumsum(_by_token(flagged).any(axis=1))])
     found: Flags = seen[rows.starts + rows.lengths] > seen[rows.starts]
     return found

@@ -1,4 +1,4 @@
-"""Count the raw rows that would get padding, if all rows were padded to the longest row."""
+"""Count the raw rows that get padding if all rows are padded to the longest row."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _Located = tuple[int, Place]
 
 @dataclass
 class ShortRows:
-    """The rows of an input that are shorter than the longest row, which may come last.
+    """The rows of an input that are shorter than the longest row. The longest row may be the last row.
 
     >>> short = ShortRows(examples=2)
     >>> short.add(np.array([1, 2]), lambda row: Place("a", "row", row))
@@ -28,7 +28,7 @@ class ShortRows:
 
     Args:
         examples: number of locations to store.
-        multiple: the longest row is padded to a multiple of this number.
+        multiple: the longest length is rounded up to a multiple of this number.
     """
 
     examples: int
@@ -56,7 +56,7 @@ class ShortRows:
         self._rows += len(lengths)
 
     def join(self, later: ShortRows) -> None:
-        """Add the rows of another object, which follow the rows of this object."""
+        """Add the rows of another object. They come after the rows of this object."""
         later = later.copy()
         self._raise_to(later.longest)
         later._raise_to(self.longest)
@@ -74,13 +74,13 @@ class ShortRows:
         return same
 
     def found(self) -> tuple[int, list[Place]]:
-        """Return the number of rows that would get padding, and the locations of the first ones."""
+        """Return the number of rows that get padding, and the locations of the first such rows."""
         all_rows = self.copy()
         all_rows._raise_to(-(-self.longest // self.multiple) * self.multiple)
         return all_rows._short_count, [place for _, place in all_rows._short]
 
     def _raise_to(self, longest: int) -> None:
-        """Set the length of the longest row, if it grows. All known rows are then shorter."""
+        """Set the length of the longest row if it grows. All earlier rows are then shorter."""
         if longest > self.longest:
             self.longest = longest
             self._short_count = self._rows

@@ -1,1 +1,1 @@
-"""Everything that imports Keras: reference models, and code that loads, runs and traces a user's model."""
+"""Reference models, and functions that load, run and trace a user's model. They import Keras."""

@@ -1,4 +1,4 @@
-"""Advice on how to fix a layer that drops the mask or lets padding change its output."""
+"""Advice on how to fix a layer that drops the mask or whose output depends on padding."""
 
 from __future__ import annotations
 
@@ -34,15 +34,15 @@ MERGES = ("Add", "Subtract", "Average", "Multiply", "Maximum", "Minimum", "Conca
 
 
 def advise_on_layer(kind: str, reason: str, entry: str, from_keras: bool, is_layer: bool = True) -> str:
-    """Return advice on how to fix the layer or operation through which padding changes the outputs.
+    """Return advice on how to fix the layer or operation that causes a leak.
 
     >>> advise_on_layer("Conv1D", "lost", "LSTM", True)[:54]
     'Conv1D does not pass masks on, so LSTM receives none. '
 
     Args:
         kind: class name of the layer or operation to fix.
-        reason: key of the reason, such as `"lost"` if the layer drops the mask.
-        entry: class name of the first layer or operation whose output is changed by padding.
+        reason: key of `_ADVICE`, such as `"lost"` if the layer drops the mask.
+        entry: class name of the first layer or operation whose output depends on padding.
         from_keras: whether the layer is part of Keras.
         is_layer: whether `kind` is a layer; False for an operation such as `+`.
     """
@@ -124,13 +124,13 @@ def _advise_on_passing_mask(kind: str, entry: str, from_keras: bool) -> str:
 
 def _advise_on_stripping(kind: str, entry: str, from_keras: bool) -> str:
     cause = (
-        f"In Keras 3.10 to 3.15, {kind} removes the mask from its own inputs. Layers that use these inputs "
-        f"later, such as a residual connection, receive no mask, so {entry} includes padding. "
+        f"In Keras 3.10 to 3.15, {kind} deletes the mask of its input tensors. Layers that use these tensors "
+        f"later, such as Add in a residual connection, receive no mask, and {entry} depends on padding. "
     )
     if "Attention" in entry:
         return (
-            cause
-            + "Give every attention layer attention_mask=..., or use GroupQueryAttention and keras.layers.Add"
+            cause + "Pass attention_mask=... to every attention layer, or use GroupQueryAttention and "
+            "keras.layers.Add"
         )
     return cause + f"Pass the mask to {entry} with mask=..., or use GroupQueryAttention and keras.layers.Add"
 

@@ -44,7 +44,7 @@ class Engine:
 
     @property
     def is_slow_on_new_shapes(self) -> bool:
-        """Whether the backend compiles the model again for every new shape, which is slow."""
+        """Whether the backend compiles the model again for each new shape. Compilation is slow."""
         return self.backend == "jax"
 
     def describe(self) -> dict[str, Any]:
@@ -173,7 +173,7 @@ def _find_version(package: str) -> str:
 
 @contextmanager
 def _silence_stderr() -> Iterator[None]:
-    """Discard output to stderr inside the context, but print it if the context raises an exception.
+    """Discard output to stderr inside the context. If the context raises an exception, print the output.
 
     Native libraries write to the file descriptor directly, so replacing `sys.stderr` is not enough.
     """

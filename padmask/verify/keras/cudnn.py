@@ -28,7 +28,7 @@ def compare_kernels(
         sample: rows of one input.
 
     Returns:
-        The check, and entries for the report's environment about the kernels.
+        The check, and entries about the kernels for `Report.environment`.
     """
     right_padded = replace(sample, padding="post")
     ids = right_padded.padded(1)["ids"] if "ids" in right_padded.inputs else None
@@ -68,7 +68,7 @@ def _try_unsupported(reference: Reference, ids: Array) -> dict[str, str]:
     """Run a model eagerly and compiled on rows that cuDNN does not support, and describe the behavior.
 
     Returns:
-        A description of the eager run by the key `"eager"`, and of the compiled run by the key `"compiled"`.
+        A dict with a description of the eager run (`"eager"`) and of the compiled run (`"compiled"`).
     """
     model = reference.steps_model(use_cudnn="auto")
     generic = np.asarray(reference.steps_model(use_cudnn=False)(ids, training=False))

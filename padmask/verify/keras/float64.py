@@ -1,4 +1,4 @@
-"""Convert a Keras model to float64 in place for some time, and restore the model afterwards."""
+"""Temporarily convert a Keras model to float64 in place."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ class Float64Mode:
         self._is_possible: bool | None = None
 
     def is_possible(self, run: Callable[[], object]) -> bool:
-        """Return whether `run()` succeeds in float64. Custom code of a model may require a specific dtype."""
+        """Return whether `run()` succeeds in float64. Custom code may require another dtype."""
         if self._is_possible is None:
             self._is_possible = False
             with suppress(Exception), self:

@@ -31,7 +31,7 @@ def load_model(path: str, custom_objects: str | None = None, *, unsafe: bool = F
         SpecError: the model file contains code and `unsafe` is False, or `custom_objects` fails to run.
         DataError: the model file is corrupt.
         AccessError: the model file does not exist.
-        UnsupportedError: Keras does not know a class of the model, or the file format.
+        UnsupportedError: Keras does not know a class of the model or does not support the file format.
     """
     if not Path(path).is_file():
         raise AccessError(f"{path}: no such file. Check the path of --model.")
@@ -82,7 +82,7 @@ def shorten(message: str) -> str:
 
 
 def _load_custom_objects(path: str) -> dict[str, Any]:
-    """Run a Python file and return the classes and functions that it defines or imports, by name."""
+    """Run a Python file. Return the classes and functions that the file defines or imports, by name."""
     file = Path(path)
     spec = importlib.util.spec_from_file_location(file.stem, file) if file.is_file() else None
     if spec is None or spec.loader is None:

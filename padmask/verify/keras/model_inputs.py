@@ -19,8 +19,8 @@ def find_model_inputs(model: Any, roles: Mapping[str, str] | None = None) -> lis
 
     Args:
         model: built Keras model.
-        roles: `"mask"` or `"lengths"`, by input name, for inputs whose names do not show that they expect the
-            mask or the lengths.
+        roles: `"mask"` or `"lengths"`, by input name. Required only for inputs whose role cannot be found
+            from their name.
 
     Raises:
         SpecError: no input has a time axis, an input expects strings, or an input cannot have its role.
@@ -46,12 +46,12 @@ def find_model_inputs(model: Any, roles: Mapping[str, str] | None = None) -> lis
 
 
 def _with_role(slot: ModelInput, role: str | None) -> ModelInput:
-    """Return an input with a role that the user chose."""
+    """Set the role of an input to `role`, the user's choice. If `role` is None, the role does not change."""
     if role is None:
         return slot
     per_row = slot.shape in ((), (1,))
     if per_row != (role == "lengths"):
-        needs = "lengths are one number per row" if role == "lengths" else "a mask has one number per step"
+        needs = f"{role} requires one number per {'row' if role == 'lengths' else 'time step'}"
         raise SpecError(
             f"--input {slot.name}={role}: the model's input {slot.name!r} has the shape "
             f"{(None, *slot.shape)}, but {needs}. Choose another input.",
@@ -96,7 +96,7 @@ def _find_built_shapes(model: Any) -> dict[str, tuple[int | None, ...]]:
 
 
 def _release_sizes(shape: Sequence[int | None]) -> tuple[int | None, ...]:
-    """Replace the sizes of the batch and time axes, which come from the model's first batch, with None."""
+    """Replace the sizes of the batch and time axes with None. They come from the first batch."""
     return (None, None, *shape[2:])
 
 
@@ -124,7 +124,7 @@ def _describe_input(
 
 
 def _find_masked_input(mask: str, timed: Sequence[str]) -> str:
-    """Return the name of the input that a mask belongs to: the input with the most similar name."""
+    """Return the name of the input to which a mask belongs: the input with the most similar name."""
     words = set(re.split(r"[^a-z0-9]+", mask.lower())) - {"mask"}
     return max(timed, key=lambda name: len(words & set(re.split(r"[^a-z0-9]+", name.lower()))))
 
@@ -134,7 +134,7 @@ def is_embedding(layer: Any) -> bool:
 
 
 def _find_vocab_size(model: Any, tensor: Any) -> int | None:
-    """Return the vocabulary size of the embedding that reads a tensor, else of the smallest embedding."""
+    """Return the vocabulary size of the embedding that reads a tensor. By default, use the smallest one."""
     embedding = _find_embedding(model, tensor)
     if embedding is not None:
         return int(embedding.input_dim)
@@ -143,7 +143,7 @@ def _find_vocab_size(model: Any, tensor: Any) -> int | None:
 
 
 def _find_embedding(model: Any, tensor: Any) -> Any:
-    """Follow an input through the graph, and return the embedding that reads it; None if there is none."""
+    """Return the embedding that reads an input tensor; None if no embedding reads the tensor."""
     reached = [(graph_of(model), tensor)] if tensor is not None else []
     for _ in range(64):
         if not reached:

@@ -37,7 +37,7 @@ class Event:
 
     @property
     def records_inner_calls(self) -> bool:
-        """Whether to record the calls inside this call, which is true for models and custom layers only."""
+        """Whether to record the calls inside this call: True for models and custom layers, else False."""
         if isinstance(self.operation, keras.Model):
             return True
         return isinstance(self.operation, keras.Layer) and not is_from_keras(self.operation)
@@ -70,7 +70,7 @@ def marks_padding(mask: Any) -> bool:
 
 
 class Recorder:
-    """An object that records the calls of layers and operations while a model runs."""
+    """A recorder of the calls of layers and operations while a model runs."""
 
     def __init__(self) -> None:
         self.events: list[Event] = []
@@ -78,7 +78,7 @@ class Recorder:
 
     @contextmanager
     def recording(self) -> Iterator[None]:
-        """Record all calls inside the context, by replacing the call methods of Keras's base classes."""
+        """Record all calls inside the context. To do so, replace the call methods of Keras's base classes."""
         layer_call, operation_call = keras.Layer.__call__, Operation.__call__
         recorder = self
 
@@ -131,7 +131,7 @@ class Recorder:
 
 
 def _tensors(operation: Any, arguments: Any, named: dict[str, Any]) -> list[tuple[str, Any]]:
-    """Return the tensors among the arguments of a call, each with its argument name, without masks."""
+    """Return the tensors in the arguments of a call, each with its argument name. Masks are omitted."""
     with suppress(ValueError, TypeError):
         bound = inspect.signature(operation.call).bind_partial(*arguments, **named)
         named = dict(bound.arguments)

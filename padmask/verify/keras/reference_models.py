@@ -1,6 +1,6 @@
 """Reference models with an Embedding, an LSTM and a Dense layer.
 
-The models differ in how the mask reaches the LSTM. Each way is called a route.
+The models differ in how the mask reaches the LSTM. Each of these ways is called a route.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ OUTPUT = "output"
 
 @dataclass(frozen=True)
 class _Weights:
-    """The weights that the models of all routes share.
+    """The weights that the reference models of all routes share.
 
     No weight of the embedding table is negative, so a ReLU after the embedding has no effect and the outputs
     of all routes can be compared.
@@ -61,7 +61,7 @@ class _Weights:
 class _SharedTraceLSTM(keras.layers.LSTM):  # type: ignore[misc]
     """An LSTM that TensorFlow traces only once, although several models share the layer.
 
-    Most of the time for building a small model is needed for tracing the LSTM loop.
+    Without sharing, tracing the LSTM loop would take most of the time that is needed to build a small model.
     """
 
     def __init__(self, *arguments: Any, **options: Any) -> None:
@@ -103,7 +103,7 @@ class MaskByArgument(keras.layers.Layer):  # type: ignore[misc]
 
 @dataclass(frozen=True)
 class _Route:
-    """How to build the model of a route.
+    """A route: a way in which the mask reaches the LSTM, and how to build its model.
 
     Args:
         head: function `head(masked, table_shape)` that returns the layers before the LSTM, with the
@@ -148,7 +148,7 @@ ROUTES: Mapping[str, _Route] = {
 
 @dataclass(frozen=True)
 class _Tail:
-    """The last layers of a model, LSTM and Dense, which several models share."""
+    """The last layers of a model: LSTM and Dense. Several models share them."""
 
     lstm: Any
     dense: Any
@@ -171,7 +171,7 @@ def build_route(name: str, weights: _Weights, tail: _Tail, *, masked: bool) -> t
     Args:
         name: name of the route.
         weights: weights of the embedding.
-        tail: last layers, which the models share.
+        tail: last layers of the model. Several models share them.
         masked: whether the model uses masks. The control model does not.
 
     Returns:
@@ -203,13 +203,13 @@ def build_route(name: str, weights: _Weights, tail: _Tail, *, masked: bool) -> t
 
 
 class Reference:
-    """The reference models of all routes. They share their weights.
+    """The reference models of all routes, with shared weights.
 
     Args:
         engine: backend and device of Keras.
         spec: sizes, seed and routes.
         vocab: number of rows in the embedding table.
-        features: number of values per step of float data; None for ids.
+        features: number of values per time step of float data; None for ids.
         use_cudnn: argument of `keras.layers.LSTM`. False for rows that cuDNN does not support.
     """
 
@@ -229,11 +229,11 @@ class Reference:
         self._is_float = features is not None
 
     def subjects(self, route: str) -> tuple[Subject, Subject]:
-        """Return the model of a route, and its control model, which is the same model without masks."""
+        """Return the model of a route and its control model, the same model without masks."""
         return self._subject(route, masked=True), self._subject(route, masked=False)
 
     def steps_model(self, *, use_cudnn: bool | str) -> Any:
-        """Return a model with an Embedding and an LSTM that outputs every step, with the given kernel."""
+        """Return a model with an Embedding and an LSTM, which has an output for every time step."""
         embedding = _make_embedding(True, self._weights.table.shape)
         lstm = keras.layers.LSTM(self._spec.units, return_sequences=True, use_cudnn=use_cudnn)
         model = keras.Sequential([keras.Input((None,), dtype="int32"), embedding, lstm])
@@ -242,7 +242,7 @@ class Reference:
         return model
 
     def _tail(self, sequences: bool) -> _Tail:
-        """Return the last layers, which all models with the same value of `sequences` share."""
+        """Return the last layers. All models with the same value of `sequences` share them."""
         if sequences not in self._tails:
             # On a GPU, TensorFlow selects the kernel when it traces the entire model.
             on_cpu = (self._engine.backend, self._engine.device) == ("tensorflow", "cpu")
@@ -282,7 +282,7 @@ class Reference:
             gradient=None
             if self._engine.backend == "jax"
             else lambda batch: self._gradient(model, first, feed(batch), batch),
-            reason="the mask depends on the content of the padding",
+            reason="the mask is computed from the values of the padding",
         )
 
     def _feed(self, route: str, batch: ModelBatch) -> Array:
@@ -386,7 +386,7 @@ def run_in_pieces(run: Callable[[Array], Array], given: Array, size: int) -> Arr
 
 
 def check_agreement(subjects: Sequence[Subject], sample: Sample) -> dict[str, Check]:
-    """Check that the reference models with one output per row return the same. They share their weights.
+    """Check that all reference models with one output per row return the same outputs.
 
     Args:
         subjects: reference models of the routes.
@@ -399,7 +399,9 @@ def check_agreement(subjects: Sequence[Subject], sample: Sample) -> dict[str, Ch
     batch = sample.padded(4)
     outputs = {subject.name: subject.predict(batch)[OUTPUT] for subject in subjects}
     pooled = {route: output for route, output in outputs.items() if output.ndim == 2}
-    found = {route: Check.skipped(name, "no other route computes the same function") for route in outputs}
+    found = {
+        route: Check.skipped(name, "no other reference model computes the same function") for route in outputs
+    }
     if len(pooled) < 2:
         return found
     first = next(iter(pooled))

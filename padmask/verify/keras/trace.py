@@ -1,4 +1,4 @@
-"""Find the layer through which padding changes the outputs, by comparing two runs of a model."""
+"""Compare two runs of a model to find the layer that causes a leak."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ from padmask.verify.report import LayerReport
 
 @dataclass(frozen=True)
 class Traced:
-    """The result of the search for the layer through which padding changes the outputs.
+    """The result of the search for the layer that causes a leak.
 
     Args:
         culprit: name of the layer or operation to fix, such as the layer that drops the mask. None if
             unknown.
-        path: names of the layers from the input to the first layer whose output is changed by padding.
+        path: names of the layers from the input to the first layer whose output depends on padding.
         advice: how to fix the model.
         remark: additional information, or the reason why the search failed.
         layers: masks and deviations of every layer and operation that ran.
@@ -40,11 +40,11 @@ class Traced:
 
 
 def find_culprit(user: UserModel, verification: Verification, value: Any) -> Traced:
-    """Find the layer through which padding changes the outputs.
+    """Find the layer that causes a leak: the layer to fix so that padding does not change the outputs.
 
     Args:
         user: verified model.
-        verification: result of the checks. If the model ignores padding, only `layers` of the result is set.
+        verification: result of the checks. If the verdict is not `"leaks"`, only `Traced.layers` is set.
         value: pad value.
     """
     try:
@@ -52,7 +52,7 @@ def find_culprit(user: UserModel, verification: Verification, value: Any) -> Tra
             warnings.simplefilter("ignore")
             runs = run_twice(user, verification, value)
     except CannotRunError as error:
-        return Traced(remark=f"the search for the layer that lets padding in failed: {error}")
+        return Traced(remark=f"the search for the layer that causes the leak failed: {error}")
     layers = [
         LayerReport(
             event.name,
@@ -68,7 +68,7 @@ def find_culprit(user: UserModel, verification: Verification, value: Any) -> Tra
         return Traced(layers=layers)
     entry = _find_entry(runs)
     if entry is None:
-        return Traced(remark="no layer lets padding in when the model runs layer by layer", layers=layers)
+        return Traced(remark="layer by layer, padding changes the output of no layer", layers=layers)
     explicit_masks = any(slot.kind in MADE for slot in user.slots) or any(
         map(_gets_explicit_mask, runs.padded)
     )
@@ -100,7 +100,7 @@ def _has_mask_argument(event: Event) -> bool:
 
 
 def _find_entry(runs: Runs) -> Event | None:
-    """Return the first innermost call whose inputs are equal in both runs and whose outputs differ."""
+    """Return the first innermost call that has equal inputs but different outputs in the two runs."""
     for event in (event for event in runs.padded if event.parent is None):
         found = _find_entry_within(runs, event)
         if found is not None:
@@ -122,12 +122,11 @@ def _find_culprit_call(runs: Runs, entry: Event, *, explicit_masks: bool) -> tup
 
     Args:
         runs: recorded runs without and with padding.
-        entry: first call whose outputs are changed by padding.
-        explicit_masks: whether the model passes masks as arguments. Then no layer has to create a mask.
+        entry: first call whose outputs depend on padding.
+        explicit_masks: whether the model passes masks as arguments. If so, no layer has to create a mask.
 
     Returns:
-        The call to fix, and the reason: `"mixes"`, `"not-handed-over"`, `"lost"`, `"plain"`, `"stripped"`,
-        `"all-true"`, `"never-made"` or `"ignored"`.
+        The call to fix, and the reason, a key of `PATH_LABELS`.
     """
     if not entry.takes_mask:
         return entry, "mixes"
@@ -150,7 +149,7 @@ def _gets_explicit_mask(event: Event) -> bool:
 
 
 def _find_empty_row_culprit(runs: Runs, entry: Event) -> Event:
-    """Return the call to fix if padding changes only the outputs of rows without tokens."""
+    """Return the call to fix. Padding changes only the outputs of rows without tokens."""
     before = [
         event for event in _find_calls_before(runs, entry) if event.takes_mask or "Attention" in event.kind
     ]
@@ -185,7 +184,7 @@ def _find_inputs_without_mask(runs: Runs, event: Event) -> list[int]:
 
 
 def _follow_mask_back(runs: Runs, event: Event, index: int, seen: set[int]) -> tuple[Event, str] | None:
-    """Follow an unmasked input back to the call that dropped its mask; None if there never was a mask."""
+    """Return the call that dropped the mask of an input, and the reason; None if there was no mask."""
     tensor = event.inputs[index][1]
     producer = runs.producer.get(id(tensor))
     if producer is None or producer is event:
@@ -214,7 +213,7 @@ def _follow_mask_back(runs: Runs, event: Event, index: int, seen: set[int]) -> t
 def _follow_mask_into_parent(
     runs: Runs, event: Event, tensor: Any, seen: set[int]
 ) -> tuple[Event, str] | None:
-    """Follow an input that no recorded call produced to the inputs of the enclosing model or layer."""
+    """Return the call that dropped the mask of a tensor from outside the enclosing model, and the reason."""
     parent = event.parent
     if parent is None or id(parent) in seen:
         return None
@@ -240,7 +239,7 @@ def _index_in_parent(parent: Event, event: Event) -> int:
 
 
 def _find_culprit_inside(runs: Runs, producer: Event) -> tuple[Event, str] | None:
-    """Return the innermost call that drops the mask inside a model or custom layer; None if there is none."""
+    """Return the innermost call that drops the mask inside a model or custom layer; None if no call does."""
     for child in producer.children:
         had_mask = any(marks_padding(mask) for mask in child.masks_in)
         if had_mask and child.masks_out and not any(marks_padding(mask) for mask in child.masks_out):
@@ -249,7 +248,7 @@ def _find_culprit_inside(runs: Runs, producer: Event) -> tuple[Event, str] | Non
 
 
 def _find_stripping_call(runs: Runs, tensor: Any) -> tuple[Event, str] | None:
-    """Return the innermost call that removes the mask from its input tensor; None if there is none."""
+    """Return the innermost call that deletes the mask of its input tensor; None if no call does."""
     found = None
     for event in runs.padded:
         for (_, given), before, after in zip(event.inputs, event.masks_in, event.masks_after, strict=True):
@@ -259,7 +258,7 @@ def _find_stripping_call(runs: Runs, tensor: Any) -> tuple[Event, str] | None:
 
 
 def _find_mask_source(runs: Runs, event: Event, index: int) -> Event:
-    """Return the layer that should create the mask: an embedding or Masking layer, else `event` itself."""
+    """Return the layer that should create the mask: an embedding or a Masking layer, else `event` itself."""
     tensor, user = event.inputs[index][1], event
     seen: set[int] = set()
     while True:
@@ -277,7 +276,7 @@ def _find_mask_source(runs: Runs, event: Event, index: int) -> Event:
 
 
 def _find_sibling_embedding(event: Event) -> Event | None:
-    """Return the first embedding in the same model or layer. Plain operations may hide its connection."""
+    """Return the first embedding in the same model or layer. It may feed `event` through plain operations."""
     parent = event.parent
     siblings = parent.children if parent is not None else []
     return next((child for child in siblings if "Embedding" in child.kind), None)
@@ -306,18 +305,18 @@ def _describe_mask_suspect(runs: Runs, culprit: Event, entry: Event) -> str:
 
 
 def _keeps_steps(event: Event) -> bool:
-    """Return whether an output has as many steps as an input, and therefore should have a mask."""
+    """Return whether an output has as many time steps as an input. Such an output should have a mask."""
     sizes = {tensor.shape[1] for _, tensor in event.inputs if len(tensor.shape) > 1}
     return any(len(output.shape) > 2 and output.shape[1] in sizes for output in event.outputs)
 
 
 PATH_LABELS = {
-    "mixes": "padding enters here",
-    "ignored": "padding enters here in spite of the mask",
+    "mixes": "output depends on padding",
+    "ignored": "output depends on padding despite the mask",
     "not-handed-over": "receives no mask",
     "lost": "mask lost here",
     "plain": "mask lost here",
-    "stripped": "removes the mask from its own inputs",
+    "stripped": "deletes the mask of its input tensors",
     "all-true": "the mask is all True from this layer on",
     "never-made": "creates no mask",
     "empty": "mixes the steps of rows without tokens",
@@ -334,13 +333,13 @@ def _describe_path(runs: Runs, culprit: Event, entry: Event, reason: str) -> str
         calls += [*after, entry]
     parts = []
     for event in calls:
-        mark = PATH_LABELS[reason] if event is culprit else "padding enters here" if event is entry else ""
+        mark = PATH_LABELS[reason] if event is culprit else PATH_LABELS["mixes"] if event is entry else ""
         parts.append(f"{event.name} ({mark})" if mark else event.name)
     return " -> ".join(parts)
 
 
 def _find_calls_before(runs: Runs, event: Event) -> list[Event]:
-    """Return the chain of calls that produced the inputs of a call, in the order in which they ran."""
+    """Return the calls that led to the inputs of a call, in the order in which they ran."""
     chain: list[Event] = []
     while len(chain) < 40:
         producers = [

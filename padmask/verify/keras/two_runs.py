@@ -27,14 +27,14 @@ Crop = Callable[[Array, Array], tuple[Array | None, Array | None]]
 
 @dataclass
 class Runs:
-    """Two recorded runs of a model, without and with padding, and methods that compare their tensors.
+    """Two recorded runs of a model: one without padding, and one with padding.
 
     Args:
         reference: calls of the run without padding.
         padded: calls of the run with padding.
-        crop: function that cuts two arrays to their real positions.
+        crop: function that crops two arrays to their real positions.
         limit: largest deviation at which two tensors still count as equal, relative to the largest value.
-        places: lengths of the inputs, if both runs use inputs of the same length. Otherwise empty.
+        places: padded lengths of the inputs if both runs use the same lengths, otherwise empty.
     """
 
     reference: list[Event]
@@ -53,7 +53,7 @@ class Runs:
         self._deviations: dict[int, float | None] = {}
 
     def deviation(self, event: Event) -> float | None:
-        """Return the largest deviation of a call's outputs at real positions; None if not comparable."""
+        """Return the largest deviation of a call's outputs at real positions; None if unknown."""
         key = id(event)
         if key not in self._deviations:
             reference = self.counterpart.get(event)
@@ -63,7 +63,7 @@ class Runs:
         return self._deviations[key]
 
     def differs(self, event: Event) -> bool:
-        """Return whether the outputs of a call differ between the runs although its inputs are equal."""
+        """Return whether a call has equal inputs but different outputs in the two runs."""
         reference = self.counterpart.get(event)
         if reference is None or all(_is_bool(output) for output in event.outputs):
             return False
@@ -72,7 +72,7 @@ class Runs:
         return self._compare(reference.outputs, event.outputs)[1]
 
     def has_steps(self, event: Event, index: int) -> bool:
-        """Return whether an input of a call has a time axis: the input has a mask, or its size changes."""
+        """Return whether an input of a call has a time axis: a mask, or an axis whose size changes."""
         reference = self.counterpart.get(event)
         tensor = event.inputs[index][1]
         if reference is None or index >= len(reference.inputs):
@@ -88,7 +88,7 @@ class Runs:
         """Compare two lists of tensors at their real positions.
 
         Returns:
-            The largest deviation, None if nothing was compared, and whether any deviation exceeds the limit.
+            The largest deviation (None if nothing was compared), and whether any deviation exceeds the limit.
         """
         largest, exceeds, compared = 0.0, False, False
         for one, other in zip(ones, others, strict=False):
@@ -115,7 +115,7 @@ def _match_events(reference: Sequence[Event], padded: Sequence[Event]) -> dict[E
 
 
 def _crop_to_reference(padding: Side) -> Crop:
-    """Return a function that cuts padded arrays to the shape of the unpadded arrays."""
+    """Return a function that crops padded arrays to the shape of the unpadded arrays."""
 
     def cut(one: Array, other: Array) -> tuple[Array | None, Array | None]:
         part = crop(other, one.shape, padding)
@@ -125,7 +125,7 @@ def _crop_to_reference(padding: Side) -> Crop:
 
 
 def _crop_to_length(padding: Side, places: set[int], length: int) -> Crop:
-    """Return a function that cuts the time axes of two padded arrays to the length of the row."""
+    """Return a function that crops the time axes of two padded arrays to the length of the row."""
 
     def cut_both(one: Array, other: Array) -> tuple[Array | None, Array | None]:
         if one.shape != other.shape:
@@ -138,7 +138,7 @@ def _crop_to_length(padding: Side, places: set[int], length: int) -> Crop:
 
 
 def crop_empty_row(one: Array, other: Array) -> tuple[Array | None, Array | None]:
-    """Return arrays of equal shape unchanged, and empty arrays otherwise.
+    """Return arrays of equal shape unchanged. If the shapes differ, return empty arrays.
 
     Rows without tokens have no real positions, so arrays that grow with the padding cannot be compared.
     """
@@ -148,9 +148,9 @@ def crop_empty_row(one: Array, other: Array) -> tuple[Array | None, Array | None
 
 
 def run_twice(user: UserModel, verification: Verification, value: Any) -> Runs:
-    """Record a run without and a run with padding.
+    """Record two runs of a model: one without padding, and one with padding.
 
-    The runs use float64 if possible, unless the deviation is so large that it cannot be rounding.
+    The runs use float64 if possible. If the deviation is too large for rounding, they use the model's dtype.
     """
     deviations = [
         (check.max_abs_diff or 0.0) / (check.tolerance or 1.0)
@@ -214,7 +214,7 @@ def _record_runs_of_fixed_length(
 
     other = user.with_other_content(value, run)
     if other is None:
-        raise CannotRunError("the content of the padding cannot be changed")
+        raise CannotRunError("the values of the padding cannot be changed for this model")
     other(batch)
     crop_rows = _crop_to_length(sample.padding, places, int(lengths[row]))
     return Runs(reference, events, crop_rows, limit, frozenset(places))
@@ -228,7 +228,7 @@ def _record(user: UserModel, batch: ModelBatch) -> list[Event]:
 
 
 def _find_worst_row(user: UserModel, verification: Verification) -> tuple[int, int, float]:
-    """Find the row and the amount of padding with the largest relative deviation.
+    """Find the row and the number of added positions with the largest relative deviation.
 
     Returns:
         The row index, the number of added positions, and the relative deviation.

@@ -57,7 +57,7 @@ class UserModel:
             self._release_sizes_of_first_batch()
 
     def _release_sizes_of_first_batch(self) -> None:
-        """Accept any batch size and length if the model can run on them.
+        """Accept any batch size and any length if the model can run on other sizes.
 
         A Sequential model without an Input reports the shape of its first batch as its input shape, although
         it may accept other sizes.
@@ -78,7 +78,7 @@ class UserModel:
 
     @contextmanager
     def restore_afterwards(self) -> Iterator[None]:
-        """Suppress warnings inside the context, and restore the states of stateful layers at its end."""
+        """Suppress warnings inside the context. At its end, restore the states of stateful layers."""
         states = [
             variable
             for layer in self.model._flatten_layers()
@@ -161,7 +161,7 @@ class UserModel:
         return concatenate_outputs(parts)
 
     def _select_row_outputs(self, outputs: Outputs, rows: int) -> Outputs:
-        """Return only the outputs that have a value for each row."""
+        """Return the outputs that have a value for each row."""
         kept = {name: output for name, output in outputs.items() if output.ndim and len(output) == rows}
         self.left_out |= set(outputs) - set(kept)
         if not kept:
@@ -220,7 +220,7 @@ class UserModel:
         return compiled
 
     def call(self, tensors: list[Any]) -> Any:
-        """Call the model with a list of tensors, converted to the structure that the model expects."""
+        """Convert a list of tensors to the structure that the model expects, and call the model."""
         graph = graph_of(self.model)
         if getattr(graph, "inputs", None):
             names = [slot.name for slot in self.slots]
@@ -248,7 +248,7 @@ class UserModel:
         later calls of this object run eagerly.
 
         Returns:
-            The result of the check, and the path of the layer that causes a wrong shape, None if unknown.
+            The result of the check, and the path of the layer that causes a wrong shape (None if unknown).
         """
         name = "output-shape"
         if not self._use_graph:
@@ -281,7 +281,7 @@ class UserModel:
         """Compare the output shapes of a compiled run with those of an eager run.
 
         Returns:
-            A description of the difference, empty if the shapes agree, and whether the compiled model runs.
+            A description of the difference (empty if the shapes agree), and whether the compiled model runs.
         """
         try:
             graph = self._run_in_pieces(self.feed(batch), self._run_graph)
@@ -300,8 +300,7 @@ class UserModel:
     def subject(self, name: str, sample: Sample, value: Any) -> tuple[Subject, Subject]:
         """Return the model and its control model in the form that the checks require.
 
-        The control model is the same model, but its padding consists of random tokens and its mask is all
-        True.
+        The control model is the same model. Its padding consists of random tokens, and its mask is all True.
 
         Args:
             name: name of the model in the report.
@@ -340,7 +339,7 @@ class UserModel:
         return subject, control
 
     def can_run_in_float64(self, sample: Sample) -> bool:
-        """Return whether a model of lower precision can run in float64."""
+        """Return whether the model has a lower precision than float64 and can run in float64."""
         one = sample.select([0])
         return (
             self.float64 is not None
@@ -350,11 +349,11 @@ class UserModel:
 
     def _explain_missing_other(self, sample: Sample) -> str:
         if not sample.has_fixed:
-            return "the model accepts any length, so row-alone is the stronger check"
-        return "the mask depends on the content of the padding, or the pad value has no embedding to change"
+            return "not needed: the model accepts any length, so the check row-alone finds the same leaks"
+        return "the mask is computed from the values of the padding, or the pad value has no embedding"
 
     def _find_tables(self, value: Any) -> list[Any]:
-        """Return the embedding tables in which the row of the pad value is not all zero."""
+        """Return the embedding tables that have a nonzero row for the pad value."""
         tables = []
         for layer in self.model._flatten_layers():
             if is_embedding(layer) and layer.weights:
@@ -367,7 +366,7 @@ class UserModel:
     def with_other_content(
         self, value: Any, predict: Callable[[ModelBatch], Outputs]
     ) -> Callable[[ModelBatch], Outputs] | None:
-        """Return a variant of `predict` with a different embedding for the pad value; None if impossible."""
+        """Return `predict` with a different embedding of the pad value; None if this is not possible."""
         if not isinstance(value, (int, np.integer)) or not self._find_tables(value):
             return None
 
@@ -390,7 +389,7 @@ class UserModel:
         return other
 
     def _predict_jittered(self, batch: ModelBatch) -> Outputs:
-        """Run the model with every weight changed by one rounding step up or down."""
+        """Run the model after changing every weight to the next larger or smaller float."""
         random = np.random.default_rng(3)
         floats = [v for v in self.model.variables if v.dtype in ("float32", "float64")]
         originals = [keras.ops.convert_to_numpy(variable) for variable in floats]
@@ -405,7 +404,7 @@ class UserModel:
 
 
 def _find_sizes(slot: ModelInput, array: Array) -> list[int | None]:
-    """Return the axis sizes for the signature of a compiled function; None for axes of any size."""
+    """Return the axis sizes for the signature of a compiled function. An axis of any size is None."""
     return [
         None if wanted is None else have for wanted, have in zip(slot.shape, array.shape[1:], strict=False)
     ]
@@ -425,7 +424,7 @@ def _reshape_mask(mask: Array, slot: ModelInput) -> Array:
 
 
 def name_outputs(model: Any, outputs: Any) -> dict[str, Array]:
-    """Convert the outputs of a model to NumPy arrays, and return them by name."""
+    """Return the outputs of a model as NumPy arrays, by name."""
     flat = keras.tree.flatten_with_path(outputs)
     known = getattr(model, "output_names", None) or []
     named = {}
@@ -492,7 +491,7 @@ class _Float64Model:
 
 @contextmanager
 def in_float64(user: UserModel, sample: Sample) -> Iterator[bool]:
-    """Switch the model to float64 inside the context, if the model supports float64.
+    """If the model supports float64, switch the model to float64 inside the context.
 
     Yields:
         Whether the model computes in float64.

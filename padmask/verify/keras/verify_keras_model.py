@@ -1,4 +1,4 @@
-"""Verify a user's Keras model: choose rows, run the checks, and find the layer that lets padding in."""
+"""Verify a user's Keras model: choose rows, run the checks, and find the layer that causes a leak."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def verify_keras_model(
         rows: real tokens of each row, by input name. If None, random rows are generated.
 
     Returns:
-        The report on the model, and entries for the report's environment.
+        The report on the model, and entries about the model for `Report.environment`.
 
     Raises:
         SpecError: the model cannot run on the rows.
@@ -128,7 +128,7 @@ def _choose_sample(user: UserModel, spec: ModelSpec, value: Any, rows: SampleRow
 
 
 def _check_rows(user: UserModel, rows: SampleRows) -> None:
-    """Check that the rows match the inputs of the model, because Keras's own errors are hard to read."""
+    """Check that the rows match the inputs of the model. Keras's own errors are hard to read."""
     known = [slot.name for slot in user.slots if slot.kind not in MADE]
     timed = [slot.name for slot in user.slots if slot.kind in ("tokens", "features")]
     unknown = [name for name in rows if name not in known]
@@ -150,8 +150,8 @@ def _check_shape(slot: ModelInput, row: npt.NDArray[Any] | None) -> None:
         and all(size in (None, have) for size, have in zip(wanted, row.shape[1:], strict=True))
     ):
         return
-    expected = f"vectors of {wanted[-1]} numbers" if wanted else "one number per step"
-    found = f"vectors of {row.shape[-1]} numbers" if row.ndim > 1 else "one number per step"
+    expected = f"vectors of {wanted[-1]} numbers" if wanted else "one number per time step"
+    found = f"vectors of {row.shape[-1]} numbers" if row.ndim > 1 else "one number per time step"
     raise SpecError(
         f"The input {slot.name!r} requires {expected}, but the data have {found}. Choose another column with "
         "-c.",
@@ -160,7 +160,7 @@ def _check_shape(slot: ModelInput, row: npt.NDArray[Any] | None) -> None:
 
 
 def _check_tokens(slot: ModelInput, rows: Sequence[npt.NDArray[Any]]) -> None:
-    """Check that the values are valid ids, because Keras would silently round or wrap invalid values."""
+    """Check that the values are valid ids. Keras would silently round or wrap invalid values."""
     for row in rows:
         if row.dtype.kind not in "iuf":
             raise SpecError(

@@ -1,4 +1,4 @@
-"""Verify the reference models. Each passes the mask to its LSTM in a different way, called a route."""
+"""Verify the reference models. Each model passes the mask to its LSTM in a different way, called a route."""
 
 from __future__ import annotations
 
@@ -29,10 +29,10 @@ def verify_references(
         engine: backend and device of Keras.
         spec: routes and sizes of the models.
         sample: rows of one input, with pad value 0.
-        features: shape of one step of float data; None for ids.
+        features: shape of one time step of float data; None for ids.
 
     Returns:
-        A report for each route, and entries for the report's environment.
+        A report for each route, and entries about the routes for `Report.environment`.
 
     Raises:
         SpecError: a requested route does not support the data.
@@ -77,7 +77,7 @@ def verify_references(
 
 
 def _use_cudnn(sample: Sample) -> bool | str:
-    """Return the `use_cudnn` argument of the LSTM: False if cuDNN does not support the rows, else "auto"."""
+    """Return the argument `use_cudnn` of the LSTM: False if cuDNN does not support the rows, else "auto"."""
     [given] = sample.inputs.values()
     no_pad_values = given.rows.values.ndim > 1 or not (given.rows.values == given.value).any()
     return "auto" if sample.padding == "post" and no_pad_values else False

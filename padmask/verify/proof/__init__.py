@@ -1,1 +1,1 @@
-"""Checks that padding does not change the outputs of a model. This package does not import Keras."""
+"""Checks that padding does not change the outputs of a model, in NumPy."""

@@ -55,15 +55,16 @@ class Subject:
 
     Args:
         name: name of the model in the report.
-        predict: function that returns the outputs for a batch, each of shape (rows, ...).
+        predict: function that returns the outputs for a batch. Each output has the shape (rows, ...).
         dtype: compute dtype of the model.
         predict_uncached: `predict` without a cache; None if `predict` has no cache.
         other: `predict` with different values in the padding; None if the values cannot be changed.
         gradient: function that returns the gradients of the outputs at real positions with respect to the
             embedded inputs, shape (rows, maxlen, ...); None if gradients are not available.
-        jittered: `predict` with a rounding error added to every weight, to measure the numerical noise. None
-            if the weights cannot be changed.
-        precise: function that returns the same model in float64, or None if the model cannot run in float64.
+        jittered: `predict` with a rounding error added to every weight, which shows the numerical noise;
+            None if the weights cannot be changed.
+        precise: function that returns the same model in float64. It returns None if the model cannot run in
+            float64.
         reason: reason why `other` is None.
     """
 
@@ -75,21 +76,21 @@ class Subject:
     gradient: Callable[[ModelBatch], Array] | None = None
     jittered: Predict | None = None
     precise: Callable[[], Subject | None] | None = None
-    reason: str = "the mask depends on the content of the padding"
+    reason: str = "the mask is computed from the values of the padding"
 
 
 @dataclass(frozen=True)
 class CheckSetup:
-    """The rows and amounts of padding for the checks of a model and of its control model.
+    """The rows and padded lengths with which the checks run a model and its control model.
 
     Args:
         subject: model to check.
         sample: all rows.
-        probe: rows that also run in a batch of one row.
-        more: amounts of padding to test: the number of padding positions after the longest row.
+        probe: rows that also run alone, each in a batch of one row.
+        more: numbers of padding positions to test. Each number is added to the length of the longest row.
         interact: whether the rows of a batch influence each other.
-        notes: remarks about rows and amounts of padding on which the model cannot run.
-        deterministic: whether the model returns the same outputs each time it runs the same batch.
+        notes: remarks about rows and padded lengths that the model does not accept.
+        deterministic: whether two runs of the same batch return the same outputs.
     """
 
     subject: Subject
@@ -102,13 +103,13 @@ class CheckSetup:
 
 
 def prepare(subject: Subject, sample: Sample, *, far: bool = False, alone: int = ROWS_ALONE) -> CheckSetup:
-    """Find the rows and amounts of padding on which a model can run, and whether rows influence each other.
+    """Find rows and padded lengths that a model accepts, and test whether rows influence each other.
 
     Args:
         subject: model to check.
         sample: available rows.
-        far: whether to also pad far beyond the longest row.
-        alone: maximum number of rows that also run in a batch of one row.
+        far: whether to also test a padded length far beyond the longest row.
+        alone: maximum number of rows that also run alone, each in a batch of one row.
 
     Raises:
         CannotRunError: the model cannot run on any batch.
@@ -129,7 +130,9 @@ def prepare(subject: Subject, sample: Sample, *, far: bool = False, alone: int =
     if left_out:
         notes.append(f"the model cannot run with {left_out[0]} more padding positions")
     if sample.is_fixed:
-        notes.append("the model only accepts one length, so only the content of the padding was varied")
+        notes.append(
+            "the model accepts only one length, so the checks changed only the values of the padding"
+        )
     deterministic = _is_deterministic(subject, probe)
     setup = CheckSetup(subject, sample, probe, more, False, tuple(notes), deterministic)
     if not deterministic or sample.is_fixed or not _rows_interact(setup):
@@ -148,7 +151,7 @@ def _is_deterministic(subject: Subject, sample: Sample) -> bool:
 
 
 def _keep_runnable_rows(subject: Subject, sample: Sample, notes: list[str]) -> Sample:
-    """Return the sample, with rows truncated if the model cannot run on the longest rows."""
+    """Return the sample. If the model cannot run on the longest rows, truncate them."""
     try:
         subject.predict(sample.padded())
     except CannotRunError as error:
@@ -172,7 +175,7 @@ def _keep_runnable_rows(subject: Subject, sample: Sample, notes: list[str]) -> S
 
 
 def _cut_to_quarters(sample: Sample, longest: int) -> Sample:
-    """Truncate the rows to 100%, 75%, 50% and 25% of the maximum row length, in turn."""
+    """Truncate the rows in turn to 100%, 75%, 50% and 25% of the maximum row length."""
     cuts = [sample.select(np.arange(i, len(sample), 4)).cut(max(1, longest * (4 - i) // 4)) for i in range(4)]
     return reduce(Sample.joined, cuts)
 
@@ -197,7 +200,7 @@ def _can_run(subject: Subject, batch: ModelBatch) -> bool:
 
 
 def _rows_interact(setup: CheckSetup) -> bool:
-    """Return whether the outputs of a row depend on other rows of the same length in the batch."""
+    """Return whether the outputs of a row depend on other rows in the batch, for rows of the same length."""
     for row in {0, len(setup.probe) - 1}:
         copies = setup.probe.select([row] * 4)
         first, second = (_replace_other_rows(copies, seed) for seed in (1, 2))
@@ -221,7 +224,7 @@ def _replace_other_rows(sample: Sample, seed: int) -> ModelBatch:
 
 
 def compare_row_alone(setup: CheckSetup, subject: Subject) -> Deviations:
-    """Compare each row of a padded batch with the same row alone, for several amounts of padding."""
+    """Compare each row of a padded batch with the same row alone, for several padded lengths."""
     probe = setup.probe
     alone = [subject.predict(probe.alone(row)) for row in range(len(probe))]
     lengths = shared_lengths(probe)
@@ -244,9 +247,9 @@ def compare_row_alone(setup: CheckSetup, subject: Subject) -> Deviations:
 
 
 def _find_wrong_sizes(probe: Sample, alone: Sequence[Outputs], outputs: Outputs, more: int) -> set[str]:
-    """Return the outputs whose number of steps does not grow with the padding of the rows.
+    """Return the outputs whose number of time steps does not grow with the padding of the rows.
 
-    Without padding, these outputs have as many steps as the row has tokens.
+    Without padding, these outputs have one time step per token.
     """
     wrong = set()
     places = probe.places(more)
@@ -262,10 +265,10 @@ def _find_wrong_sizes(probe: Sample, alone: Sequence[Outputs], outputs: Outputs,
 
 
 def compare_more_padding(setup: CheckSetup, subject: Subject) -> Deviations:
-    """Compare a padded batch with the same batch with additional padding.
+    """Compare a padded batch with the same batch that has additional padding.
 
-    The shortest rows also run in a separate batch. In a batch with long rows, they already have so much
-    padding that additional padding may have no effect.
+    The shortest rows also run in a separate batch. In a batch with long rows, short rows already have much
+    padding, so more padding may have no effect.
     """
     more = [number for number in setup.more[1:] if number <= MORE[-1]]
     if setup.interact:
@@ -308,7 +311,7 @@ def compare_empty_rows(setup: CheckSetup, subject: Subject) -> tuple[Deviations,
     """Compare the outputs of rows without tokens at several padded lengths.
 
     Returns:
-        The deviation of each output, and whether all values of any output are NaN.
+        The deviation of each output, and whether any output is NaN in all rows.
     """
     empty = setup.sample.empty(2)
     # The outputs of empty rows may be close to zero, so use the scale of other rows' outputs.
@@ -332,7 +335,7 @@ def compare_empty_rows(setup: CheckSetup, subject: Subject) -> tuple[Deviations,
 
 
 def measure_gradient(setup: CheckSetup, subject: Subject) -> Deviations:
-    """Measure the largest gradient with respect to a padded position, which must be exactly zero."""
+    """Measure the largest gradient with respect to a padded position. The gradient must be exactly zero."""
     assert subject.gradient is not None
     batch = setup.probe.cut(GRADIENT_STEPS).padded(MORE[2])
     [mask] = {name: padded.mask for name, padded in batch.items()}.values()
@@ -345,7 +348,7 @@ def measure_gradient(setup: CheckSetup, subject: Subject) -> Deviations:
 
 
 def measure_noise(setup: CheckSetup, subject: Subject) -> dict[str, float]:
-    """Measure how much rounding changes each output, by repeating rows and by changing weights slightly.
+    """Measure the numerical noise of each output: repeat rows, and change the weights slightly.
 
     Returns:
         The largest change of each output that rounding causes, by output name.
@@ -368,7 +371,7 @@ def measure_noise(setup: CheckSetup, subject: Subject) -> dict[str, float]:
 
 
 def find_constant_outputs(setup: CheckSetup, subject: Subject) -> set[str]:
-    """Return the outputs that do not change if all tokens change. Such outputs cannot show a leak."""
+    """Return the outputs that stay the same if all tokens change. Such outputs cannot show a leak."""
     changed: set[str] = set()
     names: set[str] = set()
     # Use two rows, because a model may subtract the mean of the batch.

@@ -19,7 +19,7 @@ Steps = Mapping[str, tuple[tuple[str, ...] | None, ...]]
 
 
 def find_steps(short: Outputs, long: Outputs, before: Mapping[str, int], after: Mapping[str, int]) -> Steps:
-    """Find the time axes of the outputs, that is, the axes whose sizes grow with the padding of an input.
+    """Find the time axes of the outputs. Their sizes grow with the padding of an input.
 
     Args:
         short: outputs for the batch with less padding.
@@ -74,19 +74,19 @@ def compare_real_positions(
 
 
 def _compare_rows(one: Array, two: Array, tokens: npt.NDArray[np.int64], where: str) -> Deviation:
-    """Compare outputs that have no time axis, for at least one row."""
+    """Compare outputs that have no time axis. There must be at least one row."""
     largest = _differences(one, two).reshape(len(one), -1).max(axis=1, initial=0.0)
     worst = int(largest.argmax())
     return Deviation(float(largest[worst]), scale_of(one), f"{describe_row(int(tokens[worst]))}, {where}")
 
 
 def add_deviation(found: Deviations, name: str, deviation: Deviation) -> None:
-    """Merge a deviation of an output into the deviations found so far."""
+    """Add a deviation of an output to `found`. If the output has a deviation, keep the larger one."""
     found[name] = found.get(name, Deviation()) | deviation
 
 
 def concatenate_outputs(pieces: Sequence[Outputs]) -> Outputs:
-    """Concatenate the outputs of a batch that was run in several pieces."""
+    """Concatenate the outputs of the parts of a batch."""
     if len(pieces) == 1:
         return pieces[0]
     return {name: np.concatenate([piece[name] for piece in pieces]) for name in pieces[0]}
@@ -102,7 +102,7 @@ def describe_row(tokens: int) -> str:
 
 
 def crop(array: Array | None, shape: Sequence[int], padding: Side) -> Array | None:
-    """Cut the output of a padded row to the shape of the unpadded output; None if the output is too small."""
+    """Crop the output of a padded row to the shape of the unpadded output; None if the output is smaller."""
     if (
         array is None
         or array.ndim != len(shape)
@@ -119,7 +119,7 @@ def crop(array: Array | None, shape: Sequence[int], padding: Side) -> Array | No
 def difference(one: Array | None, two: Array | None) -> float:
     """Return the largest absolute difference of two arrays.
 
-    The result is infinite if the shapes differ or only one of two values is NaN.
+    If the shapes differ, or if only one of two values is NaN, the result is infinite.
     """
     if one is None or two is None or one.shape != two.shape:
         return float("inf")
@@ -127,7 +127,7 @@ def difference(one: Array | None, two: Array | None) -> float:
 
 
 def _differences(one: Array, two: Array) -> npt.NDArray[np.float64]:
-    """Return the absolute differences of two arrays, infinite where only one of two values is NaN."""
+    """Return the absolute differences of two arrays. A difference is infinite if only one value is NaN."""
     first, second = _floats(one), _floats(two)
     same = (first == second) | (np.isnan(first) & np.isnan(second))
     with np.errstate(invalid="ignore"):
@@ -136,7 +136,7 @@ def _differences(one: Array, two: Array) -> npt.NDArray[np.float64]:
 
 
 def scale_of(array: Array) -> float:
-    """Return the largest finite absolute value; 1 for integers, because rounding cannot change them."""
+    """Return the largest finite absolute value, or 1 for integers, because rounding cannot change them."""
     if array.dtype.kind in "iub":
         return 1.0 if array.size else 0.0
     finite = np.abs(_floats(array))
@@ -144,7 +144,7 @@ def scale_of(array: Array) -> float:
 
 
 def is_all_nan(array: Array) -> bool:
-    """Return whether an output is not empty and all its values are NaN."""
+    """Return whether an output has values and all of them are NaN."""
     return bool(array.size and np.isnan(_floats(array)).all())
 
 

@@ -1,4 +1,4 @@
-"""Generate random rows for verifying a model without data."""
+"""Generate random rows to verify a model without data."""
 
 from __future__ import annotations
 
@@ -70,7 +70,7 @@ def take_sample(
         rows: real tokens of each row, by input name.
         padding: side of the padding.
         values: pad value of each input, by input name.
-        seed: random seed for the values of inputs that `rows` lacks and that have no time axis.
+        seed: random seed for the inputs without a time axis that are not in `rows`.
     """
     timed = [slot for slot in slots if slot.kind in ("tokens", "features")]
     inputs = {
@@ -92,7 +92,7 @@ def _add_static_inputs(
     random: np.random.Generator,
     rows: Mapping[str, Sequence[npt.NDArray[Any]]] | None = None,
 ) -> Sample:
-    """Add the inputs that have no time axis, with the values in `rows`, or else a random value per row."""
+    """Add the inputs that have no time axis. If `rows` has no values for an input, use random values."""
     inputs, count = dict(sample.inputs), len(sample)
     for slot in slots:
         if slot.kind == "static":
@@ -115,7 +115,7 @@ def _choose_lengths(places: int | None, shift: int) -> npt.NDArray[np.int64]:
 
     Args:
         places: padded length that the input requires; None for any length.
-        shift: number of the input. Inputs with different numbers have different lengths in the same row.
+        shift: number of the input. In the same row, inputs with different numbers have different lengths.
     """
     lengths = LENGTHS if places is None else _choose_lengths_up_to(places)
     lengths = np.roll(lengths, 4 * shift)

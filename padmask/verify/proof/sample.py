@@ -1,4 +1,4 @@
-"""Rows for the checks, and methods that build padded batches from them."""
+"""Rows for the checks of a model, and padded batches of these rows."""
 
 from __future__ import annotations
 
@@ -33,9 +33,10 @@ class ModelInput:
         shape: shape without the batch axis; None for an axis of any size.
         dtype: dtype that the model expects.
         vocab: number of ids that the embedding accepts; None if unknown.
-        mask_of: for an input of kind `"mask"` or `"lengths"`, the name of the input that the mask or lengths
-            describe.
-        exact: whether `vocab` is certainly the size of the embedding that reads this input.
+        mask_of: for the kinds `"mask"` and `"lengths"`, the name of the input to which the mask or the
+            lengths belong.
+        exact: whether `vocab` is the size of the embedding that reads this input. If False, `vocab` is a
+            guess.
     """
 
     name: str
@@ -56,7 +57,7 @@ class Input:
         value: pad value.
         dtype: dtype that the model expects.
         places: padded length that the model requires; None if the model accepts any length.
-        static: whether the input has no time axis. Each row of such an input is a single value, which is not
+        static: whether the input has no time axis. Each row of such an input is a single value and is not
             padded.
     """
 
@@ -95,11 +96,11 @@ class Sample:
         return {name: given for name, given in self.inputs.items() if not given.static}
 
     def lengths(self) -> dict[str, npt.NDArray[np.int64]]:
-        """Return the number of tokens in each row, shape (rows,), for each input with a time axis."""
+        """Return the number of tokens in each row, shape (rows,), by name of each input with a time axis."""
         return {name: given.rows.lengths for name, given in self.timed.items()}
 
     def places(self, more: int = 0) -> dict[str, int]:
-        """Return the padded length of each input: the longest row plus `more`, or the required length."""
+        """Return the padded length of each input: the longest length plus `more`, or the required length."""
         return {
             name: int(given.rows.lengths.max(initial=0)) + more if given.places is None else given.places
             for name, given in self.timed.items()
@@ -116,7 +117,7 @@ class Sample:
         return any(given.places is not None for given in self.timed.values())
 
     def padded(self, more: int = 0) -> ModelBatch:
-        """Return all rows in one batch, padded to the longest row plus `more` positions."""
+        """Return all rows in one batch, padded to the length of the longest row plus `more`."""
         places = self.places(more)
         return {
             name: pad_batch(
@@ -129,11 +130,11 @@ class Sample:
         }
 
     def alone(self, row: int) -> ModelBatch:
-        """Return a batch of one row, without padding unless an input requires a fixed length."""
+        """Return a batch of one row. The row is padded only if an input requires a fixed length."""
         return self.select([row]).padded()
 
     def select(self, rows: Sequence[int] | npt.NDArray[np.int64]) -> Sample:
-        """Return a sample with the rows at these indices, in this order. Indices may repeat."""
+        """Return a sample with the rows at the given indices, in this order. Indices may repeat."""
         index = np.asarray(rows, dtype=np.int64)
         return self._replace_rows(lambda r: Ragged(r.values, r.starts[index], r.lengths[index]), self.inputs)
 
@@ -146,7 +147,7 @@ class Sample:
         return self._replace_rows(truncate, self.timed)
 
     def joined(self, other: Sample) -> Sample:
-        """Concatenate the rows of two samples that are views of the same token arrays."""
+        """Concatenate the rows of two samples. Both must be views of the same token arrays."""
         inputs = {}
         for name, given in self.inputs.items():
             rows, more = given.rows, other.inputs[name].rows
@@ -173,14 +174,14 @@ class Sample:
         return replace(self, inputs=inputs)
 
     def tokens(self, name: str, count: int, random: np.random.Generator) -> npt.NDArray[Any]:
-        """Return `count` random tokens for an input from the pool, shape (count, ...)."""
+        """Draw `count` random tokens for an input from the pool, shape (count, ...)."""
         pool = self.pool.get(name)
         pool = self.inputs[name].rows.values if pool is None else pool
         drawn: npt.NDArray[Any] = pool[random.integers(len(pool), size=count)] if len(pool) else pool[:0]
         return drawn
 
     def unmasked(self, batch: ModelBatch, seed: int) -> ModelBatch:
-        """Replace the padding of a batch with random tokens, and its masks with masks that are all True.
+        """Return a batch with random tokens as padding, and with masks that are all True.
 
         A model cannot distinguish this padding from real tokens.
         """
@@ -195,7 +196,7 @@ class Sample:
         return unmasked
 
     def _replace_rows(self, change: Callable[[Ragged], Ragged], changed: Collection[str]) -> Sample:
-        """Return a sample in which `change` has been applied to the rows of the inputs `changed`."""
+        """Return a sample after applying `change` to the rows of each input in `changed`."""
         # The pool keeps the tokens that the change removes.
         pool = {name: given.rows.values for name, given in self.inputs.items()} | dict(self.pool)
         inputs = {
@@ -231,7 +232,7 @@ def pick_rows(lengths: npt.NDArray[np.int64], count: int) -> npt.NDArray[np.int6
 
 
 def shared_lengths(sample: Sample) -> npt.NDArray[np.int64]:
-    """Return the length of the longest input in each row, or 0 if any input of the row is empty."""
+    """Return the length of the longest input of each row; 0 for a row with an empty input."""
     lengths = np.stack(list(sample.lengths().values()))
     shared: npt.NDArray[np.int64] = np.where(lengths.min(axis=0) == 0, 0, lengths.max(axis=0))
     return shared

@@ -36,9 +36,10 @@ class Deviation:
     """The largest deviation of an output at real positions.
 
     Args:
-        largest: largest absolute difference; infinite if the shapes differ or only one value is NaN.
+        largest: largest absolute difference. If the shapes differ, or if only one value is NaN, the
+            difference is infinite.
         scale: largest absolute value of the output.
-        where: text with the row and the padding for which the difference is largest.
+        where: description of the row and the padding with the largest difference.
     """
 
     largest: float = 0.0
@@ -94,7 +95,7 @@ class Check:
     def of(cls, name: str, outputs: Mapping[str, ComparedDeviation], detail: str = "") -> Check:
         """Create a result from the deviations of all outputs.
 
-        The summary is the deviation that is largest relative to its tolerance.
+        `max_abs_diff` and `tolerance` come from the output with the largest ratio of deviation to tolerance.
         """
         if not outputs:
             return cls.skipped(name, detail or "no output has real positions to compare")
@@ -118,7 +119,7 @@ def compare_deviation(
     dtype: str,
     precise: tuple[Deviations, Mapping[str, float]] | None,
 ) -> tuple[dict[str, ComparedDeviation], str]:
-    """Choose the deviation and the tolerance of each output, to distinguish a leak from rounding.
+    """Choose the deviation and the tolerance of each output so that rounding is not reported as a leak.
 
     If the model also ran in float64, the float64 deviation is usually chosen, because float64 has almost no
     rounding. However, a deviation that is too large for rounding is always a leak. Some leaks occur in only
@@ -161,5 +162,5 @@ def _may_be_rounding(deviation: Deviation, dtype: str) -> bool:
 
 
 def worst(deviations: Iterable[ComparedDeviation]) -> ComparedDeviation | None:
-    """Return the deviation that is largest relative to its tolerance; None if there are no deviations."""
+    """Return the deviation with the largest ratio to its tolerance; None if there are no deviations."""
     return max(deviations, key=_excess, default=None)

@@ -1,6 +1,6 @@
-"""Run all checks on a model and on its control model, and derive the verdict.
+"""Run all checks on a model and its control model, and decide the verdict.
 
-A control model ignores masks. It must fail, which shows that the checks can detect a leak.
+A control model ignores masks. It must fail the checks. This shows that the checks can detect a leak.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ class _OutputCheck:
     Args:
         name: name of the check.
         run: function that returns the deviation of each output.
-        reason_to_skip: function that returns the reason to skip the check; None if the check can run.
+        reason_to_skip: function that returns the reason to skip the check, or None if the check can run.
     """
 
     name: str
@@ -55,7 +55,7 @@ def _skip_row_alone(setup: CheckSetup) -> str | None:
 def _skip_more_padding(setup: CheckSetup) -> str | None:
     if setup.sample.is_fixed:
         return f"the model only accepts rows of length {max(setup.sample.places().values())}"
-    return None if len(setup.more) > 1 else "the model cannot run if the longest row has padding too"
+    return None if len(setup.more) > 1 else "the model cannot run on a batch in which all rows have padding"
 
 
 def _skip_other_content(setup: CheckSetup) -> str | None:
@@ -79,7 +79,8 @@ class Verification:
 
     Args:
         report: verdict and check results.
-        setup: rows and amounts of padding of the checks. The search for the leaking layer uses them again.
+        setup: rows and padded lengths of the checks. The search for the layer that causes a leak uses them
+            again.
     """
 
     report: SubjectReport
@@ -97,15 +98,16 @@ def verify_subject(
     far: bool = False,
     empty: bool = False,
 ) -> Verification:
-    """Check whether changes of the padding change the outputs of a model.
+    """Check whether padding changes the outputs of a model.
 
     Args:
         subject: model to check.
         control: control model, which runs the same checks.
         sample: rows for the checks.
-        twin: whether the control model is a copy of the model without masks, which must fail. If False, the
-            control model is the same model, with random tokens as padding and a mask that is all True. Such a
-            control model passes if the model needs no mask, for example if the model is causal.
+        twin: whether the control model is a copy of the model without masks. Such a control model must
+            fail. If False, the control model is the same model, with random tokens as padding and a mask
+            that is all True. Such a control model passes if the model needs no mask, for example if the
+            model is causal.
         extra: results of other checks of the model.
         alone: maximum number of rows that also run in a batch of one row.
         far: whether to also pad far beyond the longest row.
@@ -140,7 +142,7 @@ def verify_subject(
 
 @dataclass(frozen=True)
 class _Precision:
-    """A model in one precision, and the numerical noise of each output as an absolute value."""
+    """A model in one precision, and the absolute numerical noise of each output."""
 
     subject: Subject
     noises: Mapping[str, float]
@@ -204,7 +206,8 @@ def _check_empty_rows(setup: CheckSetup, precisions: Sequence[_Precision]) -> Ch
         compared, remark = _compare_in_precisions(precisions, run)
     except CannotRunError:
         return Check.skipped(name, "the model cannot run on rows without tokens")
-    return Check.of(name, compared, "warning: rows without tokens give NaN" if any(found_nan) else remark)
+    warning = "warning: the model returns NaN for rows without tokens"
+    return Check.of(name, compared, warning if any(found_nan) else remark)
 
 
 def _decide_verdict(

@@ -9,6 +9,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from padmask import PadSpec, pad_file
+from padmask.errors import DataError
 from padmask.inspect.inspect_file import inspect_file
 from padmask.spec.files import ReadOptions
 from padmask.verify.data.columns import accepts_pad_value
@@ -54,10 +55,37 @@ def test_labels_that_start_with_null(write):
     assert audited(path) == {("bad-row", "labels"): 1}
 
 
-def test_labels_of_another_length(write):
-    same = [{"input_ids": [5, 6], "labels": [1, 2]}, {"input_ids": [7], "labels": [1]}]
-    path = write(*same, {"input_ids": [5, 6], "labels": [1]})
+def test_first_rows_decide_as_in_pad(write, tmp_path):
+    same, short = {"input_ids": [5, 6], "labels": [1, 2]}, {"input_ids": [5, 6], "labels": [1]}
+    path = write(*[same] * 1000, short)
     assert audited(path) == {("bad-row", None): 1}
+    with pytest.raises(DataError):
+        pad_file(path, tmp_path / "out.jsonl")
+    path = write(*[same] * 999, short)
+    assert audited(path) == {}
+    differ = "'labels' (lengths differ from 'input_ids')"
+    assert verify_file(path).notes == (f"not checked: {differ}. To check: -c labels",)
+    [note] = pad_file(path, tmp_path / "out.jsonl").notes
+    assert note.startswith(f"not padded: {differ}")
+    assert verify_file(path, columns=["input_ids"]).notes == ()
+
+
+def test_late_labels_are_reported_as_in_pad(write, tmp_path):
+    rows = [{"input_ids": [5], "labels": None}] * 1000
+    path = write(*rows, {"input_ids": [7, 8], "labels": [1]})
+    late = "'labels' (not in the first 1,000 rows)"
+    assert verify_file(path).notes == (
+        f"not checked: {late}. To check them, move a row that has all fields to the start of the input",
+    )
+    assert pad_file(path, tmp_path / "out.jsonl").notes == (
+        f"not padded: {late}. To pad them, move a row that has all fields to the start of the input",
+    )
+    assert verify_file(path, columns=["input_ids"]).notes == ()
+
+
+def test_columns_of_nulls_are_not_reported(write, tmp_path):
+    path = write(*[{"input_ids": [5], "labels": None}, {"input_ids": [5, 6], "labels": None}])
+    assert (verify_file(path).notes, pad_file(path, tmp_path / "out.jsonl").notes) == ((), ())
 
 
 @pytest.mark.parametrize(
@@ -92,6 +120,9 @@ def test_inspect_leaves_labels_out(write):
 def test_short_labels_beside_padded_ids(write, mask):
     first = {"input_ids": [1, 2, 0], mask: [1, 1, 0], "labels": [1, 2, -100]}
     path = write(first, {"input_ids": [1, 2, 3], mask: [1, 1, 1], "labels": [1, 2]})
+    assert audited(path) == {}
+    assert [note[:21] for note in verify_file(path).notes] == ["not checked: 'labels'"]
+    path = write(*[first] * 1000, {"input_ids": [1, 2, 3], mask: [1, 1, 1], "labels": [1, 2]})
     assert audited(path) == {("bad-row", "labels"): 1}
     path = write(first, {"input_ids": [1, 2, 3], mask: [1, 1], "labels": [1, 2, 3]})
     assert audited(path) == {("mask-shape", mask): 1}
@@ -167,7 +198,7 @@ def test_bad_rows_of_padded_data(write):
     path = write({"input_ids": None, "mask": [1, 1, 0]}, good, {"input_ids": [5, 6, 9], "mask": [1, 1, 0]})
     # The first good row decides the length of the rows, and most rows the pad value.
     assert audited(path, columns=["input_ids=9"])[("bad-row", "input_ids")] == 1
-    assert ("rows-unequal", None) not in audited(path)
+    assert ("rows-unequal", "input_ids") not in audited(path)
 
 
 def test_null_mask_of_padded_rows(write):

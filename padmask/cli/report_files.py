@@ -1,0 +1,56 @@
+"""Open report files so that the report of an earlier run never remains after a run."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import BinaryIO
+
+from padmask.storage.output import open_output
+from padmask.storage.output_places import is_written_in_place
+from padmask.storage.urls import is_url, local_path
+
+# What the reports of `verify`, as JSON and as JUnit XML, and of `pad` and `unpad` start with.
+STARTS = (
+    b'{\n  "verdict": ',
+    b'<?xml version="1.0" encoding="UTF-8"?>\n<testsuites name="padmask ',
+    b'{\n  "version": ',
+)
+
+
+@contextmanager
+def open_report(path: str, unfinished: bytes) -> Iterator[BinaryIO]:
+    """Open a report file. Until the `with` block succeeds, the file contains the report `unfinished`.
+
+    After Ctrl-C, a signal or a crash in native code, the process cannot write a report, so this report is
+    written before the run. The function does not replace other files at this time, because the run may still
+    read them.
+
+    Args:
+        path: path or address of the file, as for `open_output`.
+        unfinished: report of a run that has not finished.
+
+    Raises:
+        OutputError: the file cannot be written.
+    """
+    if _may_replace(path):
+        with open_output(path) as stream:
+            stream.write(unfinished)
+    with open_output(path) as stream:
+        yield stream
+
+
+def _may_replace(path: str) -> bool:
+    """Return whether a file does not exist, or is the report of an earlier run."""
+    path = local_path(path)
+    if path == "-" or is_url(path):
+        return path != "-"
+    if is_written_in_place(path):
+        return False
+    try:
+        with open(path, "rb") as file:
+            return file.read(max(map(len, STARTS))).startswith(STARTS)
+    except FileNotFoundError:
+        return True
+    except OSError:
+        return False

@@ -1,0 +1,107 @@
+"""Find padding in later rows, for masks without padding in the first rows."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Collection
+from dataclasses import replace
+
+import numpy as np
+import pyarrow as pa
+
+from padmask.core.arrow_lists import is_mask, null_flags, null_token_rows, without_wrappers
+from padmask.core.columns import MASK_NAMES
+from padmask.core.first_rows import FIRST_ROWS, FirstRows
+from padmask.core.metadata import described_names
+from padmask.core.plan import Positions
+from padmask.core.ragged import Ragged
+from padmask.errors import Fault, PaddedError, Place
+from padmask.spec.pad import MaskSpec
+
+
+def watched_masks(
+    schema: pa.Schema, rows: FirstRows, mask: MaskSpec, known: Collection[str | None]
+) -> tuple[str, ...]:
+    """Return the names of masks in which a 0 in a later row means that the row is padded.
+
+    Such a mask contains no 0 in the first rows, or has no values there, or is missing. A mask with a 0 that
+    does not mark the padding of the columns belongs to other columns. So does a mask in the metadata.
+
+    >>> rows = FirstRows.of([pa.record_batch({"ids": [[7]], "mask": [[1]], "padding_mask": [[1, 0]]})])
+    >>> watched_masks(pa.schema([]), rows, MaskSpec(), ["ids"])
+    ('mask', 'attention_mask')
+
+    Args:
+        schema: columns of the input, with metadata.
+        rows: the first rows of the list columns.
+        mask: the mask to add.
+        known: names of columns that are padded or checked.
+    """
+    if mask.allow_padded:
+        return ()
+    described = described_names(schema)
+    names = dict.fromkeys([*MASK_NAMES, *([mask.column] if mask.column else [])])
+    return tuple(
+        name
+        for name in names
+        if name not in known
+        and name not in described
+        and not (rows.have_values(name) and (name not in rows.zeros or rows.zeros[name].any()))
+    )
+
+
+def padded_rows(column: pa.Array, lengths: Positions) -> list[int]:
+    """Return the rows of a mask that contain a 0 and have the length of the row.
+
+    >>> padded_rows(pa.array([[1, 1], [1, 0], [0]]), np.array([2, 2, 2]))
+    [1]
+
+    Args:
+        column: the column. If it is not a mask, the result is empty.
+        lengths: number of tokens in each row, shape (rows,).
+    """
+    if not is_mask(column.type):
+        return []
+    mask, _ = Ragged.from_mask(column)
+    zeros = mask.find_faults(mask.values == 0, str)
+    # The value at a null is 0, but a null is no padding.
+    fits = (mask.lengths == lengths) & ~null_token_rows(column)
+    return [fault.row for fault in zeros if fits[fault.row]]
+
+
+def check_ones(column: pa.Array, lengths: Positions, name: str) -> tuple[int | None, list[Fault]]:
+    """Check rows of a mask whose first rows contain only ones.
+
+    Args:
+        column: the mask. Null rows are accepted.
+        lengths: number of tokens in each row, shape (rows,).
+        name: name of the mask.
+
+    Returns:
+        The first row that contains a 0, or None; and a `Fault` for each row with values other than 0 and 1,
+        or with another number of values than tokens.
+    """
+    mask, odd = Ragged.from_mask(column)
+    null = null_flags(without_wrappers(column))
+    # The value at a null is 0, but a null is no padding.
+    nulls = null_token_rows(column)
+    zeros = [fault for fault in mask.find_faults(mask.values == 0, str) if not nulls[fault.row]]
+    faults = [fault for fault in odd if not null[fault.row]]
+    faults += [
+        Fault(row, f"the mask has {mask.lengths[row]} values, but the row has {lengths[row]} tokens")
+        for row in np.flatnonzero(~null & (mask.lengths != lengths)).tolist()
+    ]
+    return (zeros[0].row if zeros else None), [replace(fault, column=name) for fault in faults]
+
+
+def later_zero(place: Place, mask: str) -> PaddedError:
+    """Return the error for a 0 in a mask without padding in the first rows."""
+    return PaddedError(
+        f"the mask contains a 0, but the first {FIRST_ROWS:,} rows have no padding",
+        place=place,
+        column=mask,
+        remedy="If the input is padded, remove the padding with padmask unpad --mask-column "
+        f"{shlex.quote(mask)}, or check it with padmask verify --mask-column {shlex.quote(mask)}. Otherwise "
+        "remove the mask, or count all positions as tokens with --allow-padded.",
+        options=["allow_padded"],
+    )

@@ -1,0 +1,346 @@
+"""Choose the columns to unpad, and their mask and length columns: `UnpadJob`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import pyarrow as pa
+
+from padmask.core.arrow_lists import is_sequence
+from padmask.core.columns import COMPANIONS, default_column, only_field
+from padmask.core.companions import is_companion
+from padmask.core.first_rows import FirstRows
+from padmask.core.join_windows import has_windows
+from padmask.core.metadata import read_descriptions
+from padmask.core.padding import (
+    FirstRowsOf,
+    Padding,
+    check_padding,
+    find_padding,
+    may_be_mask,
+    read_groups,
+)
+from padmask.errors import DataError, PaddedError, SpecError
+from padmask.spec.columns import list_columns
+from padmask.spec.pad import Side
+from padmask.spec.unpad import UnpadSpec
+from padmask.spec.windows import WINDOW_COLUMNS
+
+
+@dataclass(frozen=True)
+class UnpadJob:
+    """The columns to unpad, and their mask and length columns.
+
+    Args:
+        columns: names of the columns to unpad.
+        mask: name of the mask column; None if only the length column marks the padding.
+        length: name of the length column; None if there is no length column.
+        padding: side of the padding, used only if there is no mask.
+        dropped: names of the columns to leave out of the output.
+        also: jobs for the columns that have other mask or length columns.
+        left: names of the columns that stay padded although the job has their mask or length column. The
+            mask and length columns are then written unchanged.
+        windows: whether to join windows.
+        unsure: names of the columns that are not changed because another mask may mark their padding, with
+            the name of this mask.
+    """
+
+    columns: tuple[str, ...]
+    mask: str | None
+    length: str | None
+    padding: Side
+    dropped: tuple[str, ...]
+    also: tuple[UnpadJob, ...] = ()
+    left: tuple[str, ...] = ()
+    windows: bool = False
+    unsure: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Names of the columns that unpadding reads."""
+        markers = [name for name in (self.mask, self.length) if name is not None]
+        also = [name for job in self.also for name in job.names]
+        return tuple(dict.fromkeys([*self.columns, *markers, *also]))
+
+    @property
+    def all_columns(self) -> tuple[str, ...]:
+        """Names of the columns to unpad, in all jobs."""
+        return tuple(name for job in (self, *self.also) for name in job.columns)
+
+    @property
+    def all_left(self) -> tuple[str, ...]:
+        """Names of the columns that stay padded although their mask or length column is used."""
+        return tuple(name for job in (self, *self.also) for name in job.left)
+
+    @property
+    def all_dropped(self) -> tuple[str, ...]:
+        """Names of the columns to leave out of the output, in all jobs."""
+        names = [name for job in (self, *self.also) for name in job.dropped]
+        return (*names, *(WINDOW_COLUMNS if self.windows else ()))
+
+
+# Returns the first rows of all list columns.
+ReadFirst = Callable[[], FirstRows]
+
+
+def find_padded_groups(
+    files: Mapping[str, pa.Schema],
+    columns: Sequence[str],
+    spec: UnpadSpec,
+    first_rows: FirstRowsOf | None = None,
+    judged: Sequence[str] = (),
+) -> list[tuple[Sequence[str], Padding | None]]:
+    """Find the padding to remove. According to the metadata, each group of columns may have a different mask.
+
+    Args:
+        files, columns, spec, first_rows, judged: as in `find_removable_padding`.
+
+    Returns:
+        For each group, the names of its columns (empty for all padded columns), and the columns that mark
+        their padding.
+
+    Raises:
+        DataError: required metadata are not valid.
+        PaddedError: the files are not padded in the same way.
+    """
+    groups = [] if spec.mask_column or spec.length_column else groups_with_marks(files, columns)
+    if len(groups) < 2:
+        return [(columns, find_removable_padding(files, columns, spec, first_rows, judged))]
+    if not columns:
+        # Compare all columns of all files.
+        find_removable_padding(files, (), spec)
+    return [(names, find_removable_padding(files, names, spec)) for names in groups]
+
+
+def groups_with_marks(files: Mapping[str, pa.Schema], columns: Sequence[str]) -> list[list[str]]:
+    """Return the padded columns of each mask, from the metadata of the first padded file."""
+    try:
+        described = next(iter(read_groups(files).values()), [])
+    except DataError:
+        return []
+    names = {name for schema in files.values() for name in schema.names}
+    groups = [
+        [name for name in group.values if not columns or name in columns]
+        for group in described
+        if group.present(names) != (None, None)
+    ]
+    if set(columns) - {name for group in groups for name in group}:
+        return []
+    # The counts of a run are those of the first group.
+    return sorted(
+        (group for group in groups if group), key=lambda group: not {*group} & {"input_ids", "tokens"}
+    )
+
+
+def choose_unpad_jobs(
+    schema: pa.Schema,
+    groups: Sequence[tuple[Sequence[str], Padding | None]],
+    spec: UnpadSpec,
+    read_first: ReadFirst | None = None,
+) -> UnpadJob:
+    """Choose the columns to unpad in each group from `find_padded_groups`, and return them as one job.
+
+    Raises:
+        SpecError: as in `choose_unpad_job`.
+    """
+    first, *also = (choose_unpad_job(schema, names, spec, found, read_first) for names, found in groups)
+    job = replace(first, also=tuple(also))
+    # Joining windows would lose the later windows of columns that stay padded.
+    joins = not job.all_left and not job.unsure
+    return replace(job, windows=joins and spec.join_windows and has_windows(schema))
+
+
+def choose_unpad_job(
+    schema: pa.Schema,
+    columns: Sequence[str],
+    spec: UnpadSpec,
+    found: Padding | None,
+    read_first: ReadFirst | None = None,
+) -> UnpadJob:
+    """Choose the columns to unpad and the columns that mark the padding.
+
+    >>> schema = pa.schema([("input_ids", pa.list_(pa.int32())), ("mask", pa.list_(pa.bool_()))])
+    >>> job = choose_unpad_job(schema, (), UnpadSpec(), Padding("mask", None))
+    >>> job.columns, job.mask, job.padding, job.dropped
+    (('input_ids',), 'mask', 'post', ('mask',))
+
+    Args:
+        schema: schema of the table.
+        columns: names of the requested columns. If empty, the padded columns.
+        spec: how the padding is marked.
+        found: the padding, as `find_removable_padding` returns it.
+        read_first: function that returns the first rows of all list columns; if None, companions are omitted.
+
+    Raises:
+        SpecError: a column is missing or has the wrong type, or no column marks the padding.
+    """
+    if found is None or not found.names:
+        raise SpecError(
+            "No column marks the padding. Specify the mask column with --mask-column, or the column of row "
+            f"lengths with --length-column. {list_columns(schema.names)}"
+        )
+    padding = spec.padding or found.padding
+    if found.mask is None and padding is None:
+        raise SpecError(
+            f"Column {found.length!r} has the row lengths, but not the side of the padding. Add --padding "
+            "post or --padding pre."
+        )
+    # The metadata list all columns with the same mask. Without metadata, the first rows decide.
+    rows = None if found.values or read_first is None else read_first()
+    unsure = {} if rows is None else _unsure_columns(schema, found, columns, rows)
+    padded = list(columns) or _padded_columns(schema, found, rows, unsure)
+    left = _left_columns(schema, found, padded, rows, unsure)
+    if spec.keep_mask and found.mask is not None and found.mask not in padded and not left:
+        padded.append(found.mask)
+    _check_sequences(schema, padded)
+    check_padding(schema, found)
+    keep = spec.keep_mask or bool(left)
+    dropped = () if keep else tuple(name for name in found.names if name not in padded)
+    side = padding or "post"
+    return UnpadJob(tuple(padded), found.mask, found.length, side, dropped, left=left, unsure=unsure)
+
+
+def find_removable_padding(
+    files: Mapping[str, pa.Schema],
+    columns: Sequence[str],
+    spec: UnpadSpec,
+    first_rows: FirstRowsOf | None = None,
+    judged: Sequence[str] = (),
+) -> Padding | None:
+    """Return the columns that mark the padding to remove. This function does not read the values of a mask.
+
+    Args:
+        files: schema of each file, by file name.
+        columns: names of the requested columns. If empty, the padded columns.
+        spec: how the padding is marked.
+        first_rows: function that returns the first rows of a mask column; if None, a column with the name of
+            a mask counts as a mask.
+        judged: names of the columns to which a mask may belong.
+
+    Raises:
+        DataError: required metadata are not valid.
+        PaddedError: the files are not padded in the same way.
+    """
+    asked: dict[str, Any] = {"mask_column": spec.mask_column, "length_column": spec.length_column}
+    asked |= {"first_rows": first_rows, "judged": judged, "by_name": True}
+    try:
+        found = find_padding(files, columns=columns, **asked)
+        _refuse_two_sides(found)
+    except DataError:
+        # The arguments specify everything that the metadata describe.
+        if columns and (spec.mask_column or (spec.length_column and spec.padding)):
+            return find_padding(files, **asked, read_metadata=False)
+        raise
+    return found
+
+
+def _refuse_two_sides(found: Padding | None) -> None:
+    """Raise an error if files without a mask are padded on different sides."""
+    sides = {} if found is None or found.mask is not None else found.sides
+    first = next(iter(sides), "")
+    other = next((name for name, side in sides.items() if side != sides[first]), None)
+    if other is not None:
+        raise PaddedError(
+            f"{first} has --padding {sides[first]}, but {other} has --padding {sides[other]}, and no mask "
+            "marks the padding",
+            remedy="Unpad the files separately.",
+        )
+
+
+def _default_padded(schema: pa.Schema, found: Padding) -> str:
+    return default_column(pa.schema([field for field in schema if field.name != found.mask]))
+
+
+def _padded_columns(
+    schema: pa.Schema, found: Padding, rows: FirstRows | None, unsure: Collection[str]
+) -> list[str]:
+    """Return the columns listed in the metadata, or the default column and its companions."""
+    if not found.values:
+        first = _default_padded(schema, found)
+        return [first, *([] if rows is None else _companions_of(first, schema, found, rows, unsure))]
+    for name in found.values:
+        if name not in schema.names:
+            raise SpecError(
+                f"The padmask metadata list a padded column {name!r}, which the input does not have. "
+                f"Specify the padded columns with -c. {list_columns(schema.names)}",
+                options=["columns"],
+            )
+    return list(found.values)
+
+
+def _companions_of(
+    first: str, schema: pa.Schema, found: Padding, rows: FirstRows, unsure: Collection[str]
+) -> list[str]:
+    return [
+        field.name
+        for field in schema
+        if field.name not in (first, found.mask, *unsure)
+        and is_companion(field)
+        and rows.have_same_lengths(first, field.name)
+    ]
+
+
+def _left_columns(
+    schema: pa.Schema, found: Padding, padded: Sequence[str], rows: FirstRows | None, unsure: Collection[str]
+) -> tuple[str, ...]:
+    """Return the columns that stay padded although their mask or length column is used."""
+    if rows is not None:
+        names = _companions_of(padded[0], schema, found, rows, unsure)
+        names = [name for name in names if found.mask is not None and rows.show_padding(found.mask, name)]
+    else:
+        names = [name for name in found.values if name in schema.names and _marks(schema, found, name)]
+    return tuple(name for name in names if name not in padded)
+
+
+def _marks(schema: pa.Schema, found: Padding, name: str) -> bool:
+    """Return whether the metadata specify these mask and length columns for a column."""
+    try:
+        groups = read_descriptions(schema.metadata)
+    except DataError:
+        return False
+    return any(name in group.values and {group.mask, group.length} & {*found.names} for group in groups)
+
+
+def _unsure_columns(
+    schema: pa.Schema, found: Padding, columns: Sequence[str], rows: FirstRows
+) -> dict[str, str]:
+    """Return the columns to which another mask may belong, each with this mask. Omit requested columns.
+
+    Such a mask has the lengths of the padded columns, marks padding at one end of each row, and differs from
+    the mask of the padded columns. If its name contains the name of a column, it marks only this column.
+    """
+    first = columns[0] if columns else _default_padded(schema, found)
+    alike = [
+        field
+        for field in schema
+        if field.name not in (first, found.mask, *columns)
+        and is_sequence(field.type)
+        and rows.have_same_lengths(first, field.name)
+        and rows.have_tokens(field.name)
+    ]
+    masks = [
+        field.name
+        for field in alike
+        if field.name not in COMPANIONS and rows.mark_other_padding(field.name, found.mask)
+    ]
+    names = [field.name for field in alike if field.name not in masks]
+    unsure = {}
+    for name in names:
+        own = [mask for mask in masks if name in mask]
+        free = [mask for mask in masks if not any(other in mask for other in names)]
+        if own or free:
+            unsure[name] = [*own, *free][0]
+    return unsure
+
+
+def _check_sequences(schema: pa.Schema, columns: Sequence[str]) -> None:
+    for name in columns:
+        type_ = only_field(schema, name).type
+        if not is_sequence(type_) and not may_be_mask(type_):
+            raise SpecError(
+                f"Column {name!r} cannot be unpadded: the type {type_} is not a list of tokens. "
+                "Choose a list column with -c.",
+                options=["columns"],
+            )

@@ -1,0 +1,68 @@
+"""Raise an error for JSON numbers that are too small for float64 and would be read as 0."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+import msgspec
+
+# A float64 of at least 5e-324 is not 0. A smaller number has an exponent of three digits, or many zeros.
+_SMALL = (re.compile(rb"e-\d{3}"), re.compile(rb"E-\d{3}"))
+
+# Searching for this text is much faster with `in` than with a pattern.
+_ZEROS = b"0" * 200
+
+_read_plain = msgspec.json.Decoder().decode
+
+
+def may_vanish(text: bytes) -> bool:
+    """Return whether JSON text may contain a number that would be read as 0. The text is not parsed.
+
+    >>> may_vanish(b"[0.0, 1e-05]"), may_vanish(b"[1e-400]")
+    (False, True)
+    """
+    return _ZEROS in text or any(pattern.search(text) for pattern in _SMALL)
+
+
+def _read_float(text: str) -> float:
+    number = float(text)
+    if number == 0 and text.lower().split("e")[0].strip("-.0"):
+        shown = text if len(text) <= 40 else f"{text[:20]}... ({len(text)} characters)"
+        raise ValueError(f"{shown} does not fit float64; no dtype can represent the number")
+    return number
+
+
+_read_exact = msgspec.json.Decoder(float_hook=_read_float).decode
+
+
+def read_value(text: Any) -> Any:
+    """Parse JSON text.
+
+    >>> read_value(b"[0.0, 1e-400]")
+    Traceback (most recent call last):
+        ...
+    msgspec.ValidationError: 1e-400 does not fit float64; no dtype can represent the number - at `$[1]`
+
+    Raises:
+        msgspec.ValidationError: a number is too large or too small for float64.
+        msgspec.DecodeError: the text is not JSON.
+        RecursionError: the value is nested too deeply.
+    """
+    return (_read_exact if may_vanish(bytes(text)) else _read_plain)(text)
+
+
+def vanishing_number(error: Exception) -> str:
+    """Return the reason of an error of `read_value` if a number is too small; empty for other errors.
+
+    >>> try:
+    ...     read_value(b"[[0.5, 1e-400]]")
+    ... except msgspec.DecodeError as error:
+    ...     vanishing_number(error)
+    'position 0: in the vector: 1e-400 does not fit float64; no dtype can represent the number'
+    """
+    reason, found, path = str(error).partition(" - at `$[")
+    if "does not fit float64" not in reason or not found:
+        return ""
+    position, _, inner = path.rstrip("`]").partition("][")
+    return f"position {position}: {'in the vector: ' if inner else ''}{reason}"

@@ -1,0 +1,129 @@
+"""Reports of runs that a signal or a crash ends: no report of an earlier run remains."""
+
+from __future__ import annotations
+
+import json
+import signal
+import subprocess
+import sys
+from pathlib import Path
+from xml.etree import ElementTree
+
+import pytest
+from processes import default_signals, wait_until
+
+# A function that says that it runs, and then does not return.
+MODELS = """
+import os, time
+def wait(ids, mask):
+    open("started", "w").close()
+    time.sleep(60)
+def crash(ids, mask):
+    os.abort()
+"""
+
+VERIFY = ("verify", "in.jsonl", "--report", "json:out.json", "--report", "junit:out.xml", "--predict")
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """A folder with data, models, and the reports of an earlier run."""
+    (tmp_path / "in.jsonl").write_text('{"input_ids": [5, 6]}\n{"input_ids": [7]}\n')
+    (tmp_path / "models.py").write_text(MODELS)
+    done = subprocess.run(
+        [sys.executable, "-m", "padmask", *VERIFY[:-1], "--no-model"],
+        cwd=tmp_path,
+        check=False,
+        capture_output=True,
+    )
+    assert done.returncode == 0 and verdict(tmp_path) == "data-ok"
+    return tmp_path
+
+
+def started(folder: Path, *args: str, stdin: int | None = None) -> subprocess.Popen[str]:
+    return subprocess.Popen(
+        [sys.executable, "-m", "padmask", *args],
+        cwd=folder,
+        stdin=stdin,
+        stderr=subprocess.PIPE,
+        text=True,
+        preexec_fn=default_signals,
+    )
+
+
+def verdict(folder: Path) -> str:
+    return str(json.loads((folder / "out.json").read_text())["verdict"])
+
+
+def errors(folder: Path) -> str | None:
+    return ElementTree.parse(folder / "out.xml").getroot().get("errors")
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
+def test_stopped_run_leaves_an_error(folder: Path, number: signal.Signals) -> None:
+    process = started(folder, *VERIFY, "models:wait")
+    wait_until((folder / "started").exists)
+    process.send_signal(number)
+    process.communicate(timeout=60)
+    assert process.returncode == (-9 if number == signal.SIGKILL else 128 + number)
+    assert (verdict(folder), errors(folder)) == ("error", "1")
+    seen = json.loads((folder / "out.json").read_text())
+    assert (seen["exit_code"], "did not finish" in seen["error"]["message"]) == (None, True)
+    # No temporary file remains.
+    left = {path.name for path in folder.iterdir()} - {"__pycache__"}
+    assert left == {"in.jsonl", "models.py", "out.json", "out.xml", "started"}
+
+
+def test_crashed_run_leaves_an_error(folder: Path) -> None:
+    process = started(folder, *VERIFY, "models:crash")
+    _, said = process.communicate(timeout=60)
+    assert (process.returncode, verdict(folder), errors(folder)) == (1, "error", "1")
+    # The message does not blame the data.
+    assert "the model, the function or its libraries" in said and "corrupt" not in said
+
+
+def test_new_report_is_written_at_once(folder: Path) -> None:
+    for name in ("out.json", "out.xml"):
+        (folder / name).unlink()
+    started(folder, *VERIFY, "models:crash").communicate(timeout=60)
+    assert (verdict(folder), errors(folder)) == ("error", "1")
+
+
+def test_other_file_is_kept_until_the_end(folder: Path) -> None:
+    (folder / "out.json").write_text('{"vocab": 9}')
+    started(folder, *VERIFY, "models:crash").communicate(timeout=60)
+    assert (folder / "out.json").read_text() == '{"vocab": 9}'
+
+
+@pytest.mark.parametrize("verb", ["pad", "unpad"])
+def test_stopped_pad_leaves_an_error(folder: Path, verb: str) -> None:
+    report = folder / "pad.json"
+    report.write_text('{\n  "version": "of yesterday"}')
+    process = started(
+        folder, verb, "-", "-o", "out.parquet", "--report", "json:pad.json", stdin=subprocess.PIPE
+    )
+    wait_until(lambda: "did not finish" in report.read_text())
+    process.send_signal(signal.SIGTERM)
+    process.communicate(timeout=60)
+    assert process.returncode == 143
+    assert json.loads(report.read_text())["exit_code"] is None
+
+
+def test_report_to_a_pipe_is_written_once(folder: Path) -> None:
+    done = subprocess.run(
+        [
+            sys.executable,
+            "-m",
+            "padmask",
+            "verify",
+            "in.jsonl",
+            "--no-model",
+            "--report",
+            "json:/dev/fd/1",
+            "-q",
+        ],
+        cwd=folder,
+        check=False,
+        capture_output=True,
+    )
+    assert json.loads(done.stdout)["verdict"] == "data-ok"
