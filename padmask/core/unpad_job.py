@@ -189,7 +189,7 @@ def choose_unpad_job(
         )
     # The metadata list all columns with the same mask. Without metadata, the first rows decide.
     rows = None if found.values or read_first is None else read_first()
-    unsure = {} if rows is None else _unsure_columns(schema, found, columns, rows)
+    unsure = {} if rows is None else unsure_columns(schema, found, columns, rows)
     padded = list(columns) or _padded_columns(schema, found, rows, unsure)
     left = _left_columns(schema, found, padded, rows, unsure)
     if spec.keep_mask and found.mask is not None and found.mask not in padded and not left:
@@ -303,7 +303,7 @@ def _marks(schema: pa.Schema, found: Padding, name: str) -> bool:
     return any(name in group.values and {group.mask, group.length} & {*found.names} for group in groups)
 
 
-def _unsure_columns(
+def unsure_columns(
     schema: pa.Schema, found: Padding, columns: Sequence[str], rows: FirstRows
 ) -> dict[str, str]:
     """Return the columns to which another mask may belong, each with this mask. Omit requested columns.

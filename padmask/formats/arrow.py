@@ -5,7 +5,7 @@ from __future__ import annotations
 import errno
 import re
 import struct
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any, BinaryIO
@@ -19,9 +19,7 @@ from padmask.core.arrow_lists import take_rows
 from padmask.core.metadata import METADATA_KEY, Described, read_descriptions
 from padmask.errors import AccessError, DataError, OutputError, PaddedError, UnreadableError, UnsupportedError
 from padmask.formats import other_formats
-from padmask.formats.arrow_pieces import LARGE_BODY, find_large_batch
 from padmask.formats.contract import Batch, Chunk, Layout, Wanted, WriterOptions
-from padmask.formats.flatbuffer import FlatTable
 from padmask.formats.plain_dictionaries import as_type, of_lists, plain_schema, plain_type
 from padmask.formats.row_sizes import slices
 from padmask.spec.formats import DEFAULT_FORMAT
@@ -125,35 +123,32 @@ def file_bounds(raw: Any) -> tuple[int, int]:
     Args:
         raw: a file that pyarrow can open.
     """
-    footer, start = _read_footer(raw)
-    ends = [sum(block) for kind in (_DICTIONARIES, _RECORD_BATCHES) for block in _blocks(footer, kind)]
-    return max(ends, default=_schema_end(raw)), start
-
-
-def batch_blocks(raw: Any) -> list[tuple[int, ...]]:
-    """Return the position, the size of the metadata and the size of the body of each batch of an IPC file."""
-    return _blocks(_read_footer(raw)[0], _RECORD_BATCHES)
-
-
-def _read_footer(raw: Any) -> tuple[bytes, int]:
-    """Return the footer of an IPC file and its position."""
     size = raw.size()
     raw.seek(size - 10)
-    start = size - 10 - int.from_bytes(raw.read(4), "little")
-    raw.seek(start)
-    return bytes(raw.read(size - 10 - start)), start
+    footer = size - 10 - int.from_bytes(raw.read(4), "little")
+    raw.seek(footer)
+    data = bytes(raw.read(size - 10 - footer))
+    ends = [end for field in (_DICTIONARIES, _RECORD_BATCHES) for end in _block_ends(data, field)]
+    return max(ends, default=_schema_end(raw)), footer
 
 
 # Field numbers in the flatbuffer table of the footer.
 _DICTIONARIES, _RECORD_BATCHES = 2, 3
 
 
-def _blocks(footer: bytes, field: int) -> list[tuple[int, ...]]:
-    """Return the position, the size of the metadata and the size of the body of the messages in a field."""
-    try:
-        return FlatTable.root(footer).structs(field, "qi4xq")
-    except struct.error:
-        raise pa.ArrowInvalid("the footer is not valid") from None
+def _block_ends(footer: bytes, field: int) -> list[int]:
+    """Return the end offset of each message that a footer field lists."""
+    table = int.from_bytes(footer[:4], "little")
+    vtable = table - int.from_bytes(footer[table : table + 4], "little", signed=True)
+    slot = 4 + 2 * field
+    known = slot < int.from_bytes(footer[vtable : vtable + 2], "little")
+    offset = int.from_bytes(footer[vtable + slot : vtable + slot + 2], "little") if known else 0
+    if offset == 0:
+        return []
+    vector = table + offset + int.from_bytes(footer[table + offset : table + offset + 4], "little")
+    blocks = 24 * int.from_bytes(footer[vector : vector + 4], "little")
+    listed = struct.iter_unpack("<qi4xq", footer[vector + 4 :][:blocks])
+    return [start + length + body for start, length, body in listed]
 
 
 def _schema_end(raw: Any) -> int:
@@ -194,80 +189,35 @@ class ArrowReader:
         with arrow_errors(self._source, "Arrow file"):
             raw = self._source.open_arrow()
         with raw:
-            names = None if wanted.others is not None else wanted.sequences.names
-            for batch, position in self._batches(raw, names):
-                yield from self._chunks_of(batch, first, position)
-                first += batch.num_rows
-                # Free the batch before the next batch is read.
-                del batch
+            for batch in self._batches(raw):
+                for data, _ in slices(batch, batch.num_rows, SLICE_VALUES):
+                    yield Chunk(self._source.name, first, data, raw.tell())
+                    first += data.num_rows
 
-    def _chunks_of(self, batch: pa.RecordBatch, first: int, position: int) -> Iterator[Chunk]:
-        for data, _ in slices(batch, batch.num_rows, SLICE_VALUES):
-            yield Chunk(self._source.name, first, data, position)
-            first += data.num_rows
-
-    def _batches(self, raw: Any, names: Collection[str] | None) -> Iterator[tuple[pa.RecordBatch, int]]:
-        """Yield record batches, each with the position up to which the file was read.
-
-        Args:
-            raw: file that pyarrow opened.
-            names: names of the columns to read. If None, all columns are read. Small batches always have all
-                columns.
-        """
+    def _batches(self, raw: Any) -> Iterator[pa.RecordBatch]:
         first = self.schema()
         with arrow_errors(self._source, "Arrow file"):
             reader = self._open(raw)
             if self._is_file:
                 self._refuse_unlisted_bytes(raw)
         if self._is_file:
-            yield from self._checked(self._file_batches(raw, reader, names))
+            yield from self._checked(map(reader.get_batch, range(reader.num_record_batches)))
             return
         while True:
-            yield from self._checked(self._stream_batches(raw, reader, names))
+            yield from self._checked(iter(reader))
             begin = raw.tell()
             if begin >= raw.size():
                 return
             reader = self._next_stream(raw, begin, first)
 
-    def _file_batches(
-        self, raw: Any, reader: Any, names: Collection[str] | None
-    ) -> Iterator[tuple[pa.RecordBatch, int]]:
-        for number, (start, metadata, body) in enumerate(batch_blocks(raw)):
-            is_large = body >= LARGE_BODY and self._source.url is None
-            large = find_large_batch(raw, start, reader.schema, names) if is_large else None
-            if large is not None:
-                yield from large.pieces()
-            else:
-                yield reader.get_batch(number), start + metadata + body
-
-    def _stream_batches(
-        self, raw: Any, reader: Any, names: Collection[str] | None
-    ) -> Iterator[tuple[pa.RecordBatch, int]]:
-        while True:
-            start = raw.tell()
-            large = None
-            if self._source.url is None:
-                large = find_large_batch(raw, start, reader.schema, names)
-                raw.seek(start)
-            if large is not None:
-                yield from large.pieces()
-                raw.seek(large.end)
-                continue
-            batch = next(reader, None)
-            if batch is None:
-                return
-            yield batch, raw.tell()
-            del batch
-
-    def _checked(self, batches: Iterator[tuple[pa.RecordBatch, int]]) -> Iterator[tuple[pa.RecordBatch, int]]:
+    def _checked(self, batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
         while True:
             with arrow_errors(self._source, "Arrow file"):
-                found = next(batches, None)
-                if found is None:
+                batch = next(batches, None)
+                if batch is None:
                     return
-                check_batch(found[0])
-            yield found
-            del found
+                check_batch(batch)
+            yield batch
 
     def _next_stream(self, raw: Any, begin: int, first: pa.Schema) -> Any:
         """Open the stream that follows another stream in the same file.

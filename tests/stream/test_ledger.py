@@ -151,6 +151,8 @@ def fates_of(rows: list[Any], policy: Policy) -> Fates:
         maxlen = nearest_rank(lengths, float(policy.maxlen[1:])) if lengths else 0
     refused = (
         (policy.on_error == "fail" and len(good) < len(rows))
+        # A maxlen of 0 must be requested.
+        or (maxlen == 0 and not policy.maxlen.isdigit())
         or (policy.empty_rows == "error" and any(not row["a"] for row in good))
         or (policy.overlong == "error" and any(len(row["a"]) > maxlen for row in good))
     )

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Callable, Collection, Generator, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
@@ -14,13 +15,15 @@ from typing import Any
 import pyarrow as pa
 
 from padmask.core.columns import name_columns
+from padmask.core.companions import list_names
 from padmask.core.metadata import read_descriptions
 from padmask.core.padding import Padding
-from padmask.core.unpad_job import groups_with_marks
+from padmask.core.unpad_job import groups_with_marks, unsure_columns
 from padmask.errors import SpecError, column_flags, quoted
 from padmask.formats.dataset import Dataset
 from padmask.spec.columns import Column, Columns
 from padmask.spec.pad import Side
+from padmask.stream.first_rows import read_first_rows
 from padmask.stream.job import Job, PadRequest, make_job
 from padmask.stream.padding import find_dataset_padding, unmarked_padding_notes
 from padmask.stream.row_sample import BatchRows
@@ -129,15 +132,35 @@ def _make_group_job(
             "Choose another column with -c or --mask-column.",
             options=["columns", "mask_column"],
         )
+    job, unsure_notes = _without_unsure(dataset, job, padding, asked)
     masks = mask_fields(dataset, beside_tokens(dataset, job.columns, padding))
     values = known_pad_values(job.columns, padding, requested=bool(asked.columns))
-    notes = list(job.beside.notes)
+    notes = [*job.beside.notes, *unsure_notes]
     if padding is not None and not asked.columns:
         notes += unmarked_padding_notes(dataset, padding)
     side_from = ""
     if padding is not None and padding.padding is not None:
         side_from = f"--padding {declared}" if declared is not None else "the file metadata"
     return AuditJob(job, padding, values, masks, unmarked, notes, side_from)
+
+
+def _without_unsure(
+    dataset: Dataset, job: Job, padding: Padding | None, asked: PadRequest
+) -> tuple[Job, list[str]]:
+    """Leave out columns to which another mask may belong, and return a note for each."""
+    # Metadata and requests say which mask belongs to a column.
+    if padding is None or padding.values or asked.columns:
+        return job, []
+    schema = dataset.schema()
+    unsure = unsure_columns(schema, padding, (), read_first_rows(dataset, list_names(schema)))
+    columns = [column for column in job.columns if column.name not in unsure]
+    notes = [
+        f"not checked: {column.name!r} (its mask may be {unsure[column.name]!r}). To check it: "
+        f"{column_flags([column.name])} --mask-column {shlex.quote(unsure[column.name])}"
+        for column in job.columns
+        if column.name in unsure
+    ]
+    return replace(job, columns=columns), notes
 
 
 def _ragged_notes(job: AuditJob, checked: Collection[str]) -> list[str]:

@@ -257,3 +257,14 @@ def test_zeros_are_not_valid(name):
 def test_weights_beside_the_tokens(write):
     path = write({"input_ids": [5, 6], "advantages": [0.0, 3.5]}, {"input_ids": [7], "advantages": [0.5]})
     assert audited(path, columns=["input_ids", "advantages"]) == {}
+
+
+def test_column_of_another_mask(tmp_path):
+    rows = [
+        {"input_ids": [5, 6, 7], "labels": [1, 2, -100], "mask": [1, 1, 1], "lm": [1, 1, 0]},
+        {"input_ids": [5, 0, 0], "labels": [1, 2, 3], "mask": [1, 0, 0], "lm": [1, 1, 1]},
+    ]
+    (tmp_path / "in.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    report = verify_file(tmp_path / "in.jsonl")
+    assert list(report.data) == []
+    assert [("labels" in note, "lm" in note) for note in report.notes] == [(True, True)]
