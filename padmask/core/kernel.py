@@ -7,7 +7,7 @@ This module handles neither files nor Arrow arrays.
 from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -18,6 +18,9 @@ from padmask.core.plan import Segments
 from padmask.core.ragged import Ragged
 from padmask.errors import SpecError
 from padmask.spec.pad import Side
+
+# Up to this number of positions, copying tokens is faster than gathering windows.
+FEW_POSITIONS = 1 << 16
 
 Mask = npt.NDArray[np.bool_]
 
@@ -122,11 +125,12 @@ def pad_batch(
     Returns:
         Padded values of shape (rows, maxlen, ...), their mask and the kept lengths.
     """
-    # If each row has one slice, a row is a window over the flat values. Gathering windows is faster.
+    pad = _pad_slices
     if segments.has_one_sequence_a_row:
-        pad = _pad_windows if segments.sequences is None else _pad_cut_rows
-    else:
-        pad = _pad_slices
+        # If each row has one slice, a row is a window over the flat values. Gathering windows is faster for
+        # many rows, and takes longer to set up.
+        many = len(segments.counts) * (segments.maxlen or 0) >= FEW_POSITIONS
+        pad = _pad_windows if segments.sequences is None and many else _pad_tokens
     return pad(ragged, segments, value, np.dtype(dtype), threads)
 
 
@@ -148,36 +152,16 @@ def _pad_slices(ragged: Ragged, segments: Segments, value: Any, dtype: np.dtype[
     return Padded(values, mask, segments.row_lengths)
 
 
-def _pad_cut_rows(
-    ragged: Ragged, segments: Segments, value: Any, dtype: np.dtype[Any], threads: int
-) -> Padded:
-    """Pad rows that consist of one sequence each. This is fast if most rows have one long slice.
-
-    The slice at the side opposite to the padding is padded as a window. The other slices are then copied.
-    """
-    assert segments.sequences is not None
-    post = segments.padding == "post"
-    changes = np.flatnonzero(np.diff(segments.sequences))
-    edges = np.append(0, changes + 1) if post else np.append(changes, len(segments.counts) - 1)
-    edges = edges[: len(segments.counts)]
-    sources = np.arange(len(segments.counts)) if segments.sources is None else segments.sources
-    one = replace(
-        segments,
-        starts=segments.starts[edges],
-        counts=segments.counts[edges],
-        sources=sources[edges],
-        sequences=None,
-    )
-    padded = _pad_windows(ragged, one, value, dtype, threads)
-    others = np.ones(len(segments.counts), dtype=bool)
-    others[edges] = False
-    inner = ragged.values.shape[1:]
-    targets = _slice_targets(segments)[others]
-    starts, counts = (ragged.starts[sources] + segments.starts)[others], segments.counts[others]
-    tokens = ragged.values[_runs(starts, counts)]
+def _pad_tokens(ragged: Ragged, segments: Segments, value: Any, dtype: np.dtype[Any], threads: int) -> Padded:
+    """Pad rows that consist of one sequence each. The tokens fill the True positions of the mask in order."""
+    mask, inner = make_mask(segments), ragged.values.shape[1:]
+    values = _empty((*mask.shape, *inner), dtype)
+    values[...] = np.asarray(value, dtype=dtype)
+    starts = ragged.starts if segments.sources is None else ragged.starts[segments.sources]
     with np.errstate(invalid="ignore"):
-        padded.values.reshape(-1, *inner)[_runs(targets, counts)] = tokens.astype(dtype, casting="unsafe")
-    return Padded(padded.values, make_mask(segments), segments.lengths)
+        tokens = ragged.values[_runs(starts + segments.starts, segments.counts)]
+        values[mask] = tokens.astype(dtype, casting="unsafe", copy=False)
+    return Padded(values, mask, segments.lengths)
 
 
 def _slice_targets(segments: Segments) -> npt.NDArray[np.int64]:
