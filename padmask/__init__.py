@@ -15,6 +15,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
+    from padmask.collate import Collator as Collator
     from padmask.core.arrays import pad as pad
     from padmask.core.arrays import pad_sequences as pad_sequences
     from padmask.core.arrays import sequence_mask as sequence_mask
@@ -54,6 +55,7 @@ if TYPE_CHECKING:
     from padmask.verify.verify_file import verify_file as verify_file
 
 _MODULES = {
+    "Collator": "collate",
     "DataError": "errors",
     "OutputError": "errors",
     "MissingExtraError": "errors",

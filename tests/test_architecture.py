@@ -34,7 +34,7 @@ LAYERS = [
     ["formats"],
     ["stream"],
     ["shards"],
-    ["verify", "inspect", "layers"],
+    ["verify", "inspect", "layers", "collate"],
     ["render"],
     ["cli", "__main__"],
 ]

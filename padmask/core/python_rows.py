@@ -16,6 +16,7 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+import orjson
 
 from padmask.core.arrow_lists import Kind
 from padmask.core.plan import Positions
@@ -264,12 +265,28 @@ def refuse_bools(sequences: Sequence[Any], values: npt.NDArray[Any]) -> None:
     Bools are 0 or 1 in `values`, so the tokens are checked only if `values` contains a 0 or 1.
     """
     if values.dtype.kind in "iu" and ((values == 0) | (values == 1)).any():
+        if not _may_have_bools(sequences):
+            return
         kinds = set(map(type, chain.from_iterable(sequences)))
         if bool in kinds or np.bool_ in kinds:
             row, position = _find(sequences, lambda token: isinstance(token, (bool, np.bool_)))
             raise DataError(
                 f"Row {row}, position {position}: expected a number, not a bool. Write 0 and 1 instead."
             )
+
+
+def _may_have_bools(sequences: Sequence[Any]) -> bool:
+    """Return False if the rows certainly contain no bools. This is much faster than looking at each token."""
+    kinds = set(map(type, sequences))
+    if kinds == {np.ndarray}:
+        return any(row.dtype.kind in "bO" for row in sequences)
+    if kinds != {list}:
+        return True
+    try:
+        # Only true, false and null have letters.
+        return b"e" in orjson.dumps(sequences)
+    except TypeError:
+        return True
 
 
 def _find(sequences: Sequence[Any], wanted: Callable[[Any], bool]) -> tuple[int, int]:

@@ -62,11 +62,12 @@ def read_rows(batch: pa.RecordBatch, groups: Sequence[ColumnGroup]) -> tuple[dic
                     faults.setdefault(fault.row, replace(fault, column=column.name, options=options))
             rows[column.name] = ragged
             for row in np.flatnonzero(ragged.lengths != rows[first].lengths).tolist():
-                faults.setdefault(row, _unequal(row, first, rows[first], column.name, ragged))
+                faults.setdefault(row, unequal_fault(row, first, rows[first], column.name, ragged))
     return rows, [faults[row] for row in sorted(faults)]
 
 
-def _unequal(row: int, first: str, rows: Ragged, other: str, others: Ragged) -> Fault:
+def unequal_fault(row: int, first: str, rows: Ragged, other: str, others: Ragged) -> Fault:
+    """Return the fault of a row in which two columns have different lengths."""
     return Fault(
         row,
         f"column {other!r} has {others.lengths[row]} tokens, but {first!r} has {rows.lengths[row]}; to leave "
