@@ -17,6 +17,7 @@ from padmask.core.first_rows import FirstRows
 from padmask.core.keep_ends import Ends, find_large_ends, read_ends
 from padmask.core.kernel import pad_batch
 from padmask.core.length_stats import LengthStats
+from padmask.core.masks import make_mask
 from padmask.core.padding import check_names
 from padmask.core.plan import make_plan
 from padmask.core.planners import make_segments
@@ -189,7 +190,7 @@ def _columns_of(rows: list[Any], columns: Columns) -> dict[str, list[Any]]:
 
 def _list_type(values: Sequence[Any]) -> pa.DataType | None:
     """Return the Arrow type of a column of sequences, from the first row with tokens; None for others."""
-    first = next((row for row in values if _has_tokens(row)), values[0])
+    first = values[0] if _has_tokens(values[0]) else next(filter(_has_tokens, values), values[0])
     if isinstance(first, (str, bytes, Mapping)) or not hasattr(first, "__len__"):
         return None
     if hasattr(first, "dtype"):
@@ -206,6 +207,8 @@ def _list_type(values: Sequence[Any]) -> pa.DataType | None:
 
 
 def _has_tokens(row: Any) -> bool:
+    if type(row) is list:
+        return bool(row)
     return hasattr(row, "__len__") and not isinstance(row, (str, bytes, Mapping)) and len(row) > 0
 
 
@@ -216,7 +219,7 @@ def _kind(token: Any) -> str:
 
 def _as_arrays(rows: Sequence[Any]) -> Sequence[Any]:
     """Return sequences that NumPy can read: tensors become arrays."""
-    if all(isinstance(row, (list, tuple, np.ndarray)) for row in rows):
+    if set(map(type, rows)) <= {list, tuple, np.ndarray}:
         return rows
     return [np.asarray(row) if hasattr(row, "__array__") else row for row in rows]
 
@@ -238,15 +241,17 @@ def _pad_group(
         ends, faults = read_ends(group.spec, len(lengths), lambda name: list(map(int, values[name])))
         _raise_first([*faults, *find_large_ends(lengths, ends, plan, group.spec)])
     segments = make_segments(lengths, plan, group.spec, ends)
-    arrays: dict[str, npt.NDArray[Any]] = {}
-    for column in group.columns:
-        padded = pad_batch(ragged[column.name], segments, value=column.value, dtype=column.numpy_dtype)
-        arrays[column.name] = padded.values
-    mask = group.mask
+    real, mask = make_mask(segments), group.mask
+    arrays = {
+        column.name: pad_batch(
+            ragged[column.name], segments, value=column.value, dtype=column.numpy_dtype, mask=real
+        ).values
+        for column in group.columns
+    }
     if mask.column is not None:
-        arrays[mask.column] = padded.mask if mask.dtype in (None, "bool") else padded.mask.astype(mask.dtype)
+        arrays[mask.column] = real if mask.dtype in (None, "bool") else real.astype(mask.dtype)
     if mask.length_column is not None:
-        arrays[mask.length_column] = padded.lengths.astype(np.int32)
+        arrays[mask.length_column] = segments.lengths.astype(np.int32)
     return arrays
 
 

@@ -14,8 +14,9 @@ import pyarrow as pa
 
 from padmask.core.arrow_lists import Kind
 from padmask.core.columns import asked_dtype, kind_of_dtype
-from padmask.core.kernel import Mask, Padded, make_mask, pad_batch
+from padmask.core.kernel import Padded, pad_batch
 from padmask.core.length_stats import LengthStats
+from padmask.core.masks import Mask, make_mask
 from padmask.core.pad_values import fill_value
 from padmask.core.plan import make_plan, needs_lengths, plan_pad
 from padmask.core.planners import make_segments

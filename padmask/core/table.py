@@ -18,6 +18,7 @@ from padmask.core.arrow_lists import mask_lists, to_arrow, to_lists
 from padmask.core.columns import PadColumn, is_label
 from padmask.core.foreign_metadata import carry_metadata, field_metadata
 from padmask.core.kernel import pad_batch
+from padmask.core.masks import Mask
 from padmask.core.metadata import describe, describe_groups
 from padmask.core.plan import Plan, Positions, Segments
 from padmask.core.planners import make_segments
@@ -104,10 +105,14 @@ def pad_rows(
     arrays: dict[str, pa.Array] = {}
     for group, segments in groups:
         mask, padded = group.mask, None
+        known: Mask | None = None
         windows = group.spec.windows
         repeated = repeated_mask(segments) if windows is not None and windows.labels == "new" else None
         for column in group.columns:
-            padded = pad_batch(rows[column.name], segments, value=column.value, dtype=column.numpy_dtype)
+            padded = pad_batch(
+                rows[column.name], segments, value=column.value, dtype=column.numpy_dtype, mask=known
+            )
+            known = padded.mask
             if repeated is not None and is_label(column):
                 padded.values[repeated] = column.value
             arrays[column.name] = to_lists(padded.values, column.dtype, fixed_size)
