@@ -86,7 +86,10 @@ class InputFiles:
 
 
 def find_inputs(inputs: Sequence[str]) -> InputFiles:
-    """Find the files of the inputs, in the order of the inputs. Files in a folder are sorted by name.
+    """Find the files of the inputs, in the order of the inputs.
+
+    The files of a folder, a pattern or an address are sorted by their paths below it, as text. The same files
+    therefore have the same order, whatever names them.
 
     Raises:
         AccessError: a folder has no data files, or a pattern has no matches.
@@ -178,7 +181,7 @@ def _find_one(path: str) -> InputFiles:
 def _find_in_folder(folder: str) -> InputFiles:
     """Return the data files and the other files below a folder, without hidden files."""
     paths = {os.path.relpath(path, folder): path for path in _complete_files(folder)}
-    chosen = choose_data_files(list(paths), partial(_read_below, folder), folder=folder)
+    chosen = choose_data_files(sorted(paths), partial(_read_below, folder), folder=folder)
     keys = hive_keys(folder)
     files = [InputFile(_checked_file(paths[name]), keys + name) for name in chosen.data]
     return _input_files(_checked_files(files, folder, os.listdir(folder)), chosen, folder)
@@ -286,7 +289,7 @@ def _find_matching(pattern: str) -> InputFiles:
     keys, start = hive_keys(base), base or "."
     matched = {os.path.relpath(path, start): (path, wanted) for path, wanted in _matches_of(pattern)}
     wanted = [name for name, (_, is_wanted) in matched.items() if is_wanted]
-    chosen = choose_data_files(list(matched), partial(_read_below, start), wanted, start)
+    chosen = choose_data_files(sorted(matched), partial(_read_below, start), wanted, start)
     files = [InputFile(_checked_file(matched[name][0]), keys + name) for name in chosen.data]
     # A pattern that matches the folders of splits is a choice of these splits.
     return replace(_input_files(_checked_matches(files, pattern), chosen, start), splits={})

@@ -37,6 +37,16 @@ def test_visible_files_are_found(data: Path, way: str) -> None:
     assert sorted(names(data, way)) == ["a.jsonl", "in/b.jsonl", "in/deep/c.jsonl"]
 
 
+@pytest.mark.parametrize("prefix", ["", "file://"])
+@pytest.mark.parametrize("way", ["", "*", *WAYS[1:]])
+def test_files_are_sorted_by_path(tmp_path: Path, way: str, prefix: str) -> None:
+    for name in ("b.jsonl", "a/x.jsonl", "a/in/y.jsonl", "a-b.jsonl", "a.jsonl", "c/z.jsonl"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text("{}")
+    found = [file.name for file in list_inputs([f"{prefix}{tmp_path}/{way}"])]
+    assert found == ["a-b.jsonl", "a.jsonl", "a/in/y.jsonl", "a/x.jsonl", "b.jsonl", "c/z.jsonl"]
+
+
 @ways
 def test_linked_folder_is_read(data: Path, way: str) -> None:
     other = data.parent / "other"
@@ -133,7 +143,7 @@ def test_other_files_are_listed(data: Path) -> None:
     for name in ("notes.md", "in/b.jsonl.bz2", "in/x.npz", ".hidden", "_x/y.txt", "README.md", "in/LICENSE"):
         (data / name).write_text("")
     # Nobody expects rows in README.md and LICENSE.
-    assert find_inputs([str(data)]).skipped_files == ["notes.md", "in/b.jsonl.bz2", "in/x.npz"]
+    assert find_inputs([str(data)]).skipped_files == ["in/b.jsonl.bz2", "in/x.npz", "notes.md"]
     assert find_inputs([f"{data}/*"]).skipped_files == ["in/b.jsonl.bz2", "in/x.npz", "notes.md"]
     # A pattern with a suffix or a name is a choice.
     assert find_inputs([f"{data}/*.md", f"{data}/in/LICENSE", "-"]).skipped_files == []

@@ -223,6 +223,7 @@ def audit_rows(
     audits: Sequence[Audit],
     maxlen: int | None = None,
     *,
+    is_cut: bool = True,
     report_bad_rows: bool = False,
 ) -> Generator[BatchRows]:
     """Read rows and check them against the rules. Raw rows are checked as if they were padded.
@@ -232,7 +233,8 @@ def audit_rows(
         phase: name of this pass in progress updates.
         job: columns to check, and how their padding is marked.
         audits: objects that collect the findings of each group.
-        maxlen: length to which raw rows are truncated. If None, all tokens are kept.
+        maxlen: length to which raw rows are padded. If None, the longest row determines the length.
+        is_cut: whether longer raw rows are truncated to `maxlen` before they are checked.
         report_bad_rows: whether a row with bad tokens is a finding. Otherwise the first of these rows raises
             an error. A row that is bad in another column is always a finding.
 
@@ -242,7 +244,7 @@ def audit_rows(
     Raises:
         DataError: the tokens of a row cannot be read or padded, and `report_bad_rows` is False.
     """
-    main, *also = map(_check_of, job.groups, audits, repeat(maxlen))
+    main, *also = map(_check_of, job.groups, audits, repeat(maxlen), repeat(is_cut))
     with open_audit_rows(reading, phase, job, report_bad_rows=report_bad_rows) as batches:
         for batch in batches:
             for check, rows in zip(also, batch.groups[1:], strict=True):
@@ -252,11 +254,13 @@ def audit_rows(
             yield checked.without_bad_rows() if report_bad_rows else checked.rows
 
 
-def _check_of(job: AuditJob, audit: Audit, maxlen: int | None) -> Callable[[AuditRows], CheckedRows]:
+def _check_of(
+    job: AuditJob, audit: Audit, maxlen: int | None, is_cut: bool
+) -> Callable[[AuditRows], CheckedRows]:
     """Return the function that checks a batch of rows of one group."""
     masks = [field.name for field in job.masks]
     if job.padding is None:
-        return lambda rows: audit_raw_rows(rows, job.pad, audit, masks, maxlen)
+        return lambda rows: audit_raw_rows(rows, job.pad, audit, masks, maxlen, is_cut=is_cut)
     return PaddedRowAudit(job.pad, audit, job.padding, masks, job.side_from).check
 
 

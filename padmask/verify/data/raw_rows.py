@@ -18,7 +18,13 @@ from padmask.verify.data.rules import Audit
 
 
 def audit_raw_rows(
-    rows: AuditRows, job: Job, audit: Audit, masks: Sequence[str] = (), maxlen: int | None = None
+    rows: AuditRows,
+    job: Job,
+    audit: Audit,
+    masks: Sequence[str] = (),
+    maxlen: int | None = None,
+    *,
+    is_cut: bool = True,
 ) -> CheckedRows:
     """Check a batch of raw rows for violations of the rules that they would have after padding.
 
@@ -27,7 +33,8 @@ def audit_raw_rows(
         job: columns to check, and padding options.
         audit: object that collects the findings.
         masks: names of mask columns. Only their lengths are checked.
-        maxlen: length to which rows are truncated. If None, all tokens are kept.
+        maxlen: length to which rows are padded. If None, the longest row determines the length.
+        is_cut: whether longer rows are truncated to `maxlen` before they are checked.
     """
     audit.add_bad_rows(rows.faults, rows.batch.place)
     for name in masks:
@@ -35,7 +42,10 @@ def audit_raw_rows(
     audit.add_bad_rows(rows.later_padding(job), rows.batch.place)
     audit.add_late(rows.late)
     columns = {column.name: to_column_dtype(rows.ragged[column.name], column) for column in job.columns}
-    ragged = {name: _cut(column, maxlen, job.spec.truncating) for name, column in columns.items()}
+    ragged = {
+        name: _cut(column, maxlen if is_cut else None, job.spec.truncating)
+        for name, column in columns.items()
+    }
     good = ~rows.bad
     numbers: list[int] = np.flatnonzero(good).tolist()
     audit.add_raw(

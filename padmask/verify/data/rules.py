@@ -195,6 +195,8 @@ class Audit:
         self._range: dict[str, tuple[int, int]] = {}
         self._pads: dict[str, Any] = {}
         self._short = ShortRows(EXAMPLES)
+        # Whether the short rows get their padding at the start.
+        self._pads_start = False
         self._late: set[str] = set()
 
     def id_range(self, name: str) -> tuple[int, int] | None:
@@ -235,6 +237,7 @@ class Audit:
             self._used[name] = own = _extend_to(self._used.get(name), len(used) - 1)
             own[: len(used)] |= used
         self._short.join(later._short)
+        self._pads_start |= later._pads_start
         self._late |= later._late
 
     def copy(self) -> Audit:
@@ -243,7 +246,7 @@ class Audit:
         same._found = {key: found.copy() for key, found in self._found.items()}
         same._used = {name: used.copy() for name, used in self._used.items()}
         same._range, same._pads = dict(self._range), dict(self._pads)
-        same._short = self._short.copy()
+        same._short, same._pads_start = self._short.copy(), self._pads_start
         same._late = set(self._late)
         return same
 
@@ -256,7 +259,7 @@ class Audit:
             return rules.index(finding.rule.name), known, finding.column or ""
 
         found = []
-        for finding in sorted([*self._found.values(), *self._labels_on_new_padding()], key=order):
+        for finding in sorted([*self._found.values(), *self._on_new_padding()], key=order):
             if finding.rule.name == "pad-value-in-tokens":
                 if self._are_flags(finding.column or ""):
                     continue
@@ -293,11 +296,16 @@ class Audit:
             self._tokens(column, rows[column.name], place)
             if maxlen is not None and _pads_labels_in_loss(column):
                 self._report("labels-on-padding", lengths < maxlen, place, column=column.name)
-        if maxlen is None and any(map(_pads_labels_in_loss, self._columns)):
+        if maxlen is None and (padding == "pre" or any(map(_pads_labels_in_loss, self._columns))):
             self._short.multiple = multiple
             self._short.add(lengths, place)
         self._report("row-fully-masked", lengths == 0, place)
-        self._report("cudnn-fallback", (lengths == 0) | (padding == "pre"), place)
+        if padding == "post":
+            self._report("cudnn-fallback", lengths == 0, place)
+        elif maxlen is None:
+            self._pads_start = True
+        else:
+            self._report("cudnn-fallback", (lengths == 0) | (lengths < maxlen), place)
 
     def add_padded(
         self,
@@ -426,12 +434,18 @@ class Audit:
             self._used[column.name] = used = _extend_to(self._used.get(column.name), ids.max(initial=-1))
             used[ids] = True
 
-    def _labels_on_new_padding(self) -> list[Finding]:
-        """Return findings about label columns whose pad value is not -100. Empty if no row needs padding."""
+    def _on_new_padding(self) -> list[Finding]:
+        """Return findings about raw rows that are shorter than the longest row.
+
+        Label columns have a pad value other than -100, or padding at the start is not supported by cuDNN.
+        """
         count, places = self._short.found()
         rule = RULES["labels-on-padding"]
         columns = [column.name for column in self._columns if count and _pads_labels_in_loss(column)]
-        return [Finding(rule, count, list(places), rule.means, name) for name in columns]
+        found = [Finding(rule, count, list(places), rule.means, name) for name in columns]
+        count, places = self._short.found(least=1) if self._pads_start else (0, [])
+        rule = RULES["cudnn-fallback"]
+        return [*found, *([Finding(rule, count, list(places), rule.means)] if count else [])]
 
     def _are_flags(self, name: str) -> bool:
         """Return whether a column is not the token column and contains only the flags 0 and 1."""

@@ -73,10 +73,14 @@ class ShortRows:
         same._short, same._full = list(self._short), list(self._full)
         return same
 
-    def found(self) -> tuple[int, list[Place]]:
-        """Return the number of rows that get padding, and the locations of the first such rows."""
+    def found(self, least: int = 0) -> tuple[int, list[Place]]:
+        """Return the number of rows that get padding, and the locations of the first such rows.
+
+        Args:
+            least: minimum length of the padded rows. With 1, empty rows always count.
+        """
         all_rows = self.copy()
-        all_rows._raise_to(-(-self.longest // self.multiple) * self.multiple)
+        all_rows._raise_to(max(least, -(-self.longest // self.multiple) * self.multiple))
         return all_rows._short_count, [place for _, place in all_rows._short]
 
     def _raise_to(self, longest: int) -> None:

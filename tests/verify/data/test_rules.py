@@ -234,7 +234,7 @@ def test_raw_rows():
     assert found(audit) == {
         "pad-value-in-tokens": (1, ["row 0"]),
         "row-fully-masked": (1, ["row 1"]),
-        "cudnn-fallback": (3, ["row 0", "row 1", "row 2"]),
+        "cudnn-fallback": (2, ["row 1", "row 2"]),
         "labels-on-padding": (2, ["row 1", "row 2"]),
     }
 
@@ -259,10 +259,19 @@ def test_only_short_rows_get_padding(lengths, options, short, batch, joined):
         part = Audit(columns) if joined else audit
         rows = flatten([[5] * length for length in lengths[start : start + batch]])
         place = lambda row, start=start: Place(f"row {start + row}")  # noqa: E731
-        part.add_raw({"labels": rows}, "post", place, **options)
+        part.add_raw({"labels": rows}, "pre", place, **options)
         if joined:
             audit.join(part)
-    assert found(audit).get("labels-on-padding", (0, [])) == (len(short), short)
+    for rule in ("labels-on-padding", "cudnn-fallback"):
+        assert found(audit).get(rule, (0, [])) == (len(short), short)
+
+
+@pytest.mark.parametrize("maxlen", [None, 0])
+def test_empty_rows_fall_back_on_both_sides(maxlen):
+    for side in ("pre", "post"):
+        audit = Audit([AuditColumn("ids", value=0)])
+        audit.add_raw({"ids": flatten([[], []])}, side, "row {}".format, maxlen)
+        assert found(audit)["cudnn-fallback"] == (2, ["row 0", "row 1"])
 
 
 def test_wrong_side_says_which_side_is_right():
